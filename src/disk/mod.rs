@@ -1,0 +1,194 @@
+//! The only module that touches files.
+//!
+//! Three small object-safe traits: a [`Disk`] opens directories, a [`Dir`] is a held directory
+//! descriptor within which everything is reached by name (so whoever was stopped wakes in the
+//! directory he knew, even one that was moved aside), a [`File`] reads and writes at positions.
+//! [`OsDisk`] is the real one. Tests bring their own, which loses what was not synced.
+//!
+//! Names given to a [`Dir`] are relative, of one or more components separated by `/`. No component
+//! may be a symbolic link: that is refused with [`io::ErrorKind::Other`] and a text that says so.
+//! All errors are bare [`io::Error`]s; the callers above say what was being done to which path.
+
+mod os;
+mod watch;
+
+use std::fmt::Debug;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use os::OsDisk;
+pub use watch::{PollWatcher, new_watcher};
+
+/// Device and inode: what a name names. Compare it only with a file that is kept open, since an
+/// inode's number is given out again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FileId {
+    /// Device.
+    pub device: u64,
+    /// Inode.
+    pub inode: u64,
+}
+
+/// How [`Dir::open`] opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Open {
+    /// An existing file, for reading.
+    Read,
+    /// An existing file, for reading and writing.
+    Write,
+    /// For reading and writing, made (0600) if missing.
+    Create,
+    /// For reading and writing, made (0600); [`io::ErrorKind::AlreadyExists`] if there.
+    CreateNew,
+    /// For reading and appending (O_APPEND), made (0600) if missing.
+    Append,
+}
+
+/// The two kinds of advisory whole-file lock (flock).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LockKind {
+    /// Held by any number.
+    Shared,
+    /// Held by one.
+    Exclusive,
+}
+
+/// What a directory entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Dir,
+    /// A link, FIFO, socket or device.
+    Other,
+}
+
+/// One entry of a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name. Names that are not UTF-8 are left out of listings: nothing of ours has one.
+    pub name: String,
+    /// What it is.
+    pub kind: EntryKind,
+}
+
+/// What kind of file system a path is on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileSystem {
+    /// Locks and caches keep what they promise to the processes of this machine.
+    Local,
+    /// They do not; its name (`nfs`, `cifs`, ...).
+    Network(&'static str),
+}
+
+/// Where directories are opened.
+pub trait Disk: Send + Sync + Debug {
+    /// Opens an existing directory. The last component may not be a symbolic link.
+    fn open_dir(&self, path: &Path) -> io::Result<Arc<dyn Dir>>;
+    /// Makes the directory and those above it (0700), as far as they are missing.
+    fn create_dir_all(&self, path: &Path) -> io::Result<()>;
+    /// The kind of file system that `path`, or its nearest existing ancestor, is on.
+    fn file_system(&self, path: &Path) -> io::Result<FileSystem>;
+    /// An id that is new at each boot of the machine.
+    fn boot_id(&self) -> io::Result<[u8; 16]>;
+    /// A watcher for changes, or `Unsupported`: then poll (see [`new_watcher`]).
+    fn watcher(&self) -> io::Result<Box<dyn Watcher>>;
+}
+
+/// A held directory. Clones of the `Arc` share the descriptor.
+pub trait Dir: Send + Sync + Debug {
+    /// Where it was when it was opened: for messages and watches only.
+    fn path(&self) -> &Path;
+    /// This directory's own id.
+    fn own_id(&self) -> io::Result<FileId>;
+    /// Opens a directory below.
+    fn open_dir(&self, name: &str) -> io::Result<Arc<dyn Dir>>;
+    /// Makes a directory (0700); `AlreadyExists` if there.
+    fn create_dir(&self, name: &str) -> io::Result<()>;
+    /// Opens a file. What is not a regular file with one link is refused, without a hang.
+    fn open(&self, name: &str, how: Open) -> io::Result<Arc<dyn File>>;
+    /// The id of what `name` names now, links not followed; `NotFound` if nothing.
+    fn id(&self, name: &str) -> io::Result<FileId>;
+    /// The entries of the directory `name` (`.` for this one), in no order, without `.` and `..`.
+    fn list(&self, name: &str) -> io::Result<Vec<Entry>>;
+    /// Renames, replacing a file (or an empty directory) at `to`.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+    /// Renames; `AlreadyExists` if something is at `to`.
+    fn rename_new(&self, from: &str, to: &str) -> io::Result<()>;
+    /// Removes a file.
+    fn remove(&self, name: &str) -> io::Result<()>;
+    /// Removes an empty directory.
+    fn remove_dir(&self, name: &str) -> io::Result<()>;
+    /// Makes the names in this directory itself durable (fsync).
+    fn sync(&self) -> io::Result<()>;
+    /// Bytes that this user may still write on this file system.
+    fn free_bytes(&self) -> io::Result<u64>;
+}
+
+/// An open file. Reads and writes go to positions; there is no cursor. EINTR is retried inside.
+pub trait File: Send + Sync + Debug {
+    /// Its own id.
+    fn id(&self) -> io::Result<FileId>;
+    /// Reads until `buf` is full or the file ends; the number of bytes read.
+    fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize>;
+    /// Writes at a position, all of it unless there is an error, which leaves a part written.
+    fn write_at(&self, buf: &[u8], at: u64) -> io::Result<()>;
+    /// Writes at the end in one write; for files opened with [`Open::Append`]. A short write is
+    /// an error (`WriteZero`).
+    fn append(&self, buf: &[u8]) -> io::Result<()>;
+    /// Its length, bytes.
+    fn len(&self) -> io::Result<u64>;
+    /// Whether it is empty.
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+    /// Cuts it, or lengthens it with zeros.
+    fn set_len(&self, len: u64) -> io::Result<()>;
+    /// Makes its bytes and its length durable (fdatasync). An error is final: never retry.
+    fn sync_data(&self) -> io::Result<()>;
+    /// Tries to take the lock; `false` if another has it. The lock belongs to this open file: it
+    /// goes with [`File::unlock`] or when the last clone of the `Arc` is dropped.
+    fn try_lock(&self, kind: LockKind) -> io::Result<bool>;
+    /// Gives the lock back.
+    fn unlock(&self) -> io::Result<()>;
+}
+
+/// Names a watch within its [`Watcher`].
+pub type WatchId = u64;
+
+/// What [`Watcher::wait`] saw.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wake {
+    /// These changed (each at most once).
+    Changed(Vec<WatchId>),
+    /// The time is up, or the wake descriptor became readable, or a signal came.
+    Nothing,
+    /// Perhaps anything changed: the queue ran over, or this watcher cannot tell.
+    Anything,
+}
+
+/// Waits for changes. A file watch reports writes into that file; a directory watch reports
+/// entries made, renamed, removed, and files closed after writing.
+pub trait Watcher: Send + Debug {
+    /// Watches for writes into the file `name` of `dir`.
+    fn add_file(&mut self, dir: &dyn Dir, name: &str) -> io::Result<WatchId>;
+    /// Watches the entries of the directory `name` (`.` for itself) of `dir`.
+    fn add_dir(&mut self, dir: &dyn Dir, name: &str) -> io::Result<WatchId>;
+    /// Ends a watch.
+    fn remove(&mut self, id: WatchId);
+    /// Waits up to `timeout`. `wake` is a descriptor that ends the wait when it is readable (a
+    /// signal's pipe); it is not read.
+    fn wait(
+        &mut self,
+        timeout: Duration,
+        wake: Option<std::os::fd::BorrowedFd<'_>>,
+    ) -> io::Result<Wake>;
+}
+
+/// `dir`'s path with `name` below it, for messages.
+pub fn join(dir: &dyn Dir, name: &str) -> PathBuf {
+    if name == "." { dir.path().to_owned() } else { dir.path().join(name) }
+}

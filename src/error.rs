@@ -1,0 +1,204 @@
+//! What can go wrong, told so that a person knows what, where and what to do about it.
+//!
+//! An [`Error`] is a [`Kind`] (what a caller may act on), a message that names the thing and the
+//! place, and, where one is known, the cure. Kinds exist only where somebody acts differently:
+//! the tools turn them into exit statuses in one table (`cli::exit`).
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+/// The result of everything in this library.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What a caller may act on. Where Kafka has a name for it, that name stands in the message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Kind {
+    /// An operation of the operating system failed: its name, the path and its own words.
+    Io,
+    /// No space, quota or file size left for a write. Nothing of that append was published.
+    DiskFull,
+    /// A bad argument: name, offset, template, time. Found before the store is touched.
+    Usage,
+    /// INVALID_TOPIC_EXCEPTION: a name that Kafka's rule refuses.
+    InvalidTopic,
+    /// A config that is not known, or a value out of its range.
+    InvalidConfig,
+    /// There is no store where one was looked for.
+    NoStore,
+    /// What stands there cannot serve as a store: a file, a foreign directory, a newer version,
+    /// a network file system, an unwritable place, a symlink or FIFO in it.
+    UnusableStore,
+    /// UNKNOWN_TOPIC_OR_PARTITION.
+    UnknownTopic,
+    /// TOPIC_ALREADY_EXISTS.
+    TopicExists,
+    /// MESSAGE_TOO_LARGE: a record or batch over `max.message.bytes`.
+    MessageTooLarge,
+    /// Input that cannot be parsed as a record; names the line.
+    InvalidRecord,
+    /// CORRUPT_MESSAGE: damage inside; names file and position.
+    Damaged,
+    /// The partition was taken offline by a failed fsync or by damage, and waits for a repair.
+    Offline,
+    /// OFFSET_OUT_OF_RANGE.
+    OffsetOutOfRange,
+    /// NOT_LEADER_OR_FOLLOWER, or an epoch that moved on: look at the metadata again.
+    Fenced,
+    /// REQUEST_TIMED_OUT or a lock that stayed taken; names the holder. Nothing was stored.
+    Busy,
+    /// The outcome is unknown: perhaps stored.
+    Unknown,
+    /// GROUP_ID_NOT_FOUND.
+    UnknownGroup,
+    /// NON_EMPTY_GROUP: refused while members live; names them.
+    NonEmptyGroup,
+    /// A broker is (or is not) running where the opposite is needed.
+    BrokerState,
+    /// A signal asked to stop.
+    Interrupted,
+}
+
+impl Kind {
+    /// Every kind, for tables and tests.
+    pub const ALL: [Kind; 21] = [
+        Kind::Io,
+        Kind::DiskFull,
+        Kind::Usage,
+        Kind::InvalidTopic,
+        Kind::InvalidConfig,
+        Kind::NoStore,
+        Kind::UnusableStore,
+        Kind::UnknownTopic,
+        Kind::TopicExists,
+        Kind::MessageTooLarge,
+        Kind::InvalidRecord,
+        Kind::Damaged,
+        Kind::Offline,
+        Kind::OffsetOutOfRange,
+        Kind::Fenced,
+        Kind::Busy,
+        Kind::Unknown,
+        Kind::UnknownGroup,
+        Kind::NonEmptyGroup,
+        Kind::BrokerState,
+        Kind::Interrupted,
+    ];
+}
+
+/// One failure: kind, message (what and where), and the cure where one is known.
+#[derive(Debug)]
+pub struct Error(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    kind: Kind,
+    message: String,
+    cure: Option<String>,
+    source: Option<io::Error>,
+}
+
+impl Error {
+    /// A failure of `kind`; the message names the thing and the place.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Error(Box::new(Inner { kind, message: message.into(), cure: None, source: None }))
+    }
+
+    /// A failed operation of the operating system. Errors that mean a full disk (ENOSPC, EDQUOT,
+    /// EFBIG) become [`Kind::DiskFull`].
+    pub fn io(op: &'static str, path: impl AsRef<Path>, source: io::Error) -> Self {
+        let full = matches!(
+            source.kind(),
+            io::ErrorKind::StorageFull
+                | io::ErrorKind::QuotaExceeded
+                | io::ErrorKind::FileTooLarge
+        );
+        let kind = if full { Kind::DiskFull } else { Kind::Io };
+        let message = format!("cannot {op} {}", path.as_ref().display());
+        Error(Box::new(Inner { kind, message, cure: None, source: Some(source) }))
+    }
+
+    /// The same failure with a cure: what the reader can do about it, one line.
+    #[must_use]
+    pub fn cure(mut self, cure: impl Into<String>) -> Self {
+        self.0.cure = Some(cure.into());
+        self
+    }
+
+    /// The same failure as another kind, for a caller that knows what it means here.
+    #[must_use]
+    pub fn with_kind(mut self, kind: Kind) -> Self {
+        self.0.kind = kind;
+        self
+    }
+
+    /// The same failure with where it happened put before the message (`place: message`).
+    #[must_use]
+    pub fn at(mut self, place: impl fmt::Display) -> Self {
+        self.0.message = format!("{place}: {}", self.0.message);
+        self
+    }
+
+    /// What a caller may act on.
+    pub fn kind(&self) -> Kind {
+        self.0.kind
+    }
+
+    /// The cure, if one is known.
+    pub fn cure_text(&self) -> Option<&str> {
+        self.0.cure.as_deref()
+    }
+
+    /// The operating system's own error, if there was one.
+    pub fn io_source(&self) -> Option<&io::Error> {
+        self.0.source.as_ref()
+    }
+}
+
+impl fmt::Display for Error {
+    /// What and where; the cure is apart ([`Error::cure_text`]).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)?;
+        if let Some(source) = &self.0.source {
+            write!(f, ": {source}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source.as_ref().map(|s| s as _)
+    }
+}
+
+/// Names in `known` that `wanted` may have meant, nearest first, at most three.
+pub fn near_names<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut near: Vec<(f64, &str)> = known
+        .into_iter()
+        .map(|name| {
+            (strsim::jaro_winkler(&wanted.to_ascii_lowercase(), &name.to_ascii_lowercase()), name)
+        })
+        .filter(|(score, _)| *score >= 0.8)
+        .collect();
+    near.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+    near.into_iter().take(3).map(|(_, name)| name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_names_finds_a_typo_and_nothing_far() {
+        assert_eq!(near_names("ordres", ["orders", "payments"]), ["orders"]);
+        assert!(near_names("zzz", ["orders", "payments"]).is_empty());
+    }
+
+    #[test]
+    fn a_full_disk_is_a_kind_of_its_own() {
+        let full = io::Error::from_raw_os_error(28);
+        assert_eq!(Error::io("write", "x", full).kind(), Kind::DiskFull);
+    }
+}
