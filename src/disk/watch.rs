@@ -1,0 +1,1 @@
+//! Watching (being built).
