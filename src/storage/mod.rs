@@ -1,1 +1,34 @@
-//! Being built.
+//! One partition replica: a directory of segments and what makes them searchable and sound.
+//!
+//! Invariant: nothing here knows topics, processes or locks. Callers hold the append lock, say
+//! from where to where bytes are committed ([`Tail`]), and publish what they get back.
+//!
+//! A segment is a file of record batches back to back, named by its first offset; a closed segment
+//! ends at the next one's base offset, whatever its length. The offset index and the time index
+//! beside it are disposable: delete them, and the same answers come, slower.
+
+mod appender;
+mod epochs;
+mod file_name;
+mod lookup;
+mod metadata;
+mod offset_index;
+mod recovery;
+mod rescue;
+mod segments;
+mod tail;
+mod time_index;
+mod walk;
+
+pub use appender::{Appender, RollLimits};
+pub use epochs::LeaderEpochs;
+pub use file_name::{FileKind, SegmentFile};
+pub use lookup::{Located, first_not_older, locate};
+pub use metadata::PartitionMetadata;
+pub use offset_index::OffsetIndexEntry;
+pub use recovery::{Cut, RecoverFrom, Recovered, adopt, recover};
+pub use rescue::{copy_from, last_sound_place};
+pub use segments::{Segments, damaged};
+pub use tail::{LastBatch, Place, Tail};
+pub use time_index::TimeIndexEntry;
+pub use walk::{Break, WalkFrom, Walked, sound_batch_behind, walk};

@@ -1,0 +1,207 @@
+//! Appending a batch to the active segment, and beginning a new one.
+//!
+//! Nothing here is visible until the caller publishes the [`Tail`] that comes back. A write that
+//! fails is cut back, so that nothing of it stays; an index entry that fails is left out, since a
+//! whole sound batch is never cut.
+
+use std::sync::Arc;
+
+use super::file_name::{FileKind, SegmentFile};
+use super::offset_index::OffsetIndexEntry;
+use super::tail::Tail;
+use super::time_index::TimeIndexEntry;
+use crate::disk::{Dir, File, Open, join};
+use crate::error::{Error, Result};
+use crate::record::BatchHeader;
+use crate::types::{Offset, Timestamp};
+
+/// When a segment is full (`LogSegment.shouldRoll`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RollLimits {
+    /// Most bytes of a segment.
+    pub segment_bytes: u64,
+    /// Longest span of timestamps in a segment, ms.
+    pub segment_ms: i64,
+    /// Most bytes of an index.
+    pub index_bytes: u64,
+    /// Bytes of log between two index entries.
+    pub index_interval_bytes: u64,
+}
+
+/// The open files of the active segment.
+#[derive(Debug)]
+struct Active {
+    base: Offset,
+    log: Arc<dyn File>,
+    index: Arc<dyn File>,
+    time_index: Arc<dyn File>,
+}
+
+/// Writes to the end of one replica. Its caller holds the append lock.
+#[derive(Debug)]
+pub struct Appender {
+    dir: Arc<dyn Dir>,
+    active: Option<Active>,
+}
+
+impl Appender {
+    /// For the replica in `dir`.
+    pub fn new(dir: Arc<dyn Dir>) -> Self {
+        Appender { dir, active: None }
+    }
+
+    /// Drops the open files: the generation changed, and they may be others' now.
+    pub fn forget(&mut self) {
+        self.active = None;
+    }
+
+    /// Whether a batch of that size, largest timestamp and last offset needs a new segment.
+    pub fn must_roll(
+        tail: &Tail,
+        bytes: u64,
+        max_timestamp: Timestamp,
+        last_offset: Offset,
+        limits: &RollLimits,
+    ) -> bool {
+        if tail.last.is_none() {
+            return false;
+        }
+        let span = max_timestamp.saturating_sub(tail.first_timestamp);
+        tail.log_bytes + bytes > limits.segment_bytes
+            || (tail.first_timestamp >= 0 && span > limits.segment_ms)
+            || tail.index_bytes + OffsetIndexEntry::BYTES > limits.index_bytes
+            || tail.time_index_bytes + TimeIndexEntry::BYTES > limits.index_bytes
+            || i32::try_from(last_offset - tail.active).is_err()
+    }
+
+    /// The length of the active segment's file, committed or not.
+    pub fn file_len(&mut self, tail: &Tail) -> Result<u64> {
+        let path = self.log_path(tail.active);
+        let active = self.active(tail.active)?;
+        active.log.len().map_err(|e| Error::io("look at", path, e))
+    }
+
+    /// The active segment's log file.
+    pub fn log_file(&mut self, tail: &Tail) -> Result<Arc<dyn File>> {
+        Ok(Arc::clone(&self.active(tail.active)?.log))
+    }
+
+    /// Writes a stamped batch at the end and says what the log is with it.
+    ///
+    /// # Errors
+    /// A failed write is cut back: [`crate::error::Kind::DiskFull`] or `Io`, nothing stored.
+    pub fn append(
+        &mut self,
+        tail: &Tail,
+        batch: &[u8],
+        header: &BatchHeader,
+        index_interval_bytes: u64,
+    ) -> Result<Tail> {
+        let path = self.log_path(tail.active);
+        let active = self.active(tail.active)?;
+        if let Err(e) = active.log.write_at(batch, tail.log_bytes) {
+            // What cannot be cut back now is cut by the next writer, who sees a longer file.
+            let _ = active.log.set_len(tail.log_bytes);
+            return Err(Error::io("append to", path, e));
+        }
+        Ok(self.index_batch(tail, header, index_interval_bytes))
+    }
+
+    /// Counts a batch that is already in the file at the end, with its index entries.
+    pub fn index_batch(
+        &mut self,
+        tail: &Tail,
+        header: &BatchHeader,
+        index_interval_bytes: u64,
+    ) -> Tail {
+        let (mut next, entry, time_entry) = tail.with_batch(header, index_interval_bytes);
+        let Ok(active) = self.active(tail.active) else {
+            return next.without_entries(tail);
+        };
+        if let Some(entry) = entry {
+            let written = entry
+                .encode(tail.active)
+                .is_some_and(|raw| active.index.write_at(&raw, tail.index_bytes).is_ok());
+            if !written {
+                return next.without_entries(tail);
+            }
+        }
+        if let Some(entry) = time_entry {
+            let written = entry
+                .encode(tail.active)
+                .is_some_and(|raw| active.time_index.write_at(&raw, tail.time_index_bytes).is_ok());
+            if !written {
+                next.time_index_bytes = tail.time_index_bytes;
+                next.time_indexed = tail.time_indexed;
+            }
+        }
+        next
+    }
+
+    /// Writes the time index entry that is forced at a roll.
+    pub fn close_time_index(&mut self, tail: &Tail) -> Result<Tail> {
+        let mut closed = *tail;
+        if let Some(entry) = tail.due_time_entry()
+            && let Some(raw) = entry.encode(tail.active)
+        {
+            let active = self.active(tail.active)?;
+            if active.time_index.write_at(&raw, tail.time_index_bytes).is_ok() {
+                closed.time_index_bytes += TimeIndexEntry::BYTES;
+                closed.time_indexed = entry.timestamp;
+            }
+        }
+        Ok(closed)
+    }
+
+    /// Makes the files of the segment that begins at the log's end; leftovers there are emptied.
+    /// The caller made sure that no sound batch is among them.
+    pub fn begin_segment(&mut self, tail: &Tail) -> Result<Tail> {
+        let next = tail.rolled();
+        for kind in [FileKind::Log, FileKind::Index, FileKind::TimeIndex] {
+            make_empty(&*self.dir, SegmentFile::new(next.active, kind))?;
+        }
+        self.active = None;
+        self.active(next.active)?;
+        Ok(next)
+    }
+
+    fn log_path(&self, base: Offset) -> std::path::PathBuf {
+        join(&*self.dir, &SegmentFile::new(base, FileKind::Log).name())
+    }
+
+    fn active(&mut self, base: Offset) -> Result<&Active> {
+        match self.active {
+            Some(ref active) if active.base == base => {}
+            _ => self.active = Some(open_active(&*self.dir, base)?),
+        }
+        match &self.active {
+            Some(active) => Ok(active),
+            None => Err(Error::new(crate::error::Kind::Damaged, "no active segment")),
+        }
+    }
+}
+
+fn open_active(dir: &dyn Dir, base: Offset) -> Result<Active> {
+    let open = |kind, how| {
+        let name = SegmentFile::new(base, kind).name();
+        dir.open(&name, how).map_err(|e| Error::io("open", join(dir, &name), e))
+    };
+    Ok(Active {
+        base,
+        log: open(FileKind::Log, Open::Write)?,
+        // Indexes are disposable: a missing one begins anew.
+        index: open(FileKind::Index, Open::Create)?,
+        time_index: open(FileKind::TimeIndex, Open::Create)?,
+    })
+}
+
+/// Makes a file empty, whether or not it is there.
+pub(super) fn make_empty(dir: &dyn Dir, file: SegmentFile) -> Result<Arc<dyn File>> {
+    let name = file.name();
+    let path = join(dir, &name);
+    let opened = dir.open(&name, Open::Create).map_err(|e| Error::io("make", &path, e))?;
+    if !opened.is_empty().map_err(|e| Error::io("look at", &path, e))? {
+        opened.set_len(0).map_err(|e| Error::io("empty", &path, e))?;
+    }
+    Ok(opened)
+}

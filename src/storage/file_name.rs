@@ -1,0 +1,86 @@
+//! Names of the files of one partition, made and parsed here and nowhere else.
+//!
+//! Source: `LogFileUtils.java`: the base offset with 20 digits, then the kind.
+
+use crate::types::Offset;
+
+/// What a file of a segment holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum FileKind {
+    /// Record batches.
+    Log,
+    /// Offset index.
+    Index,
+    /// Time index.
+    TimeIndex,
+    /// Bytes that a recovery or repair cut off, kept for a person to look at.
+    Cut,
+    /// A copy being made by a rescue; worthless until renamed.
+    Rescue,
+}
+
+impl FileKind {
+    fn suffix(self) -> &'static str {
+        match self {
+            FileKind::Log => ".log",
+            FileKind::Index => ".index",
+            FileKind::TimeIndex => ".timeindex",
+            FileKind::Cut => ".cut",
+            FileKind::Rescue => ".log.rescue",
+        }
+    }
+}
+
+/// A file of a segment: its base offset and kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SegmentFile {
+    /// First offset of the segment (of a cut: of what was cut).
+    pub base: Offset,
+    /// What it holds.
+    pub kind: FileKind,
+}
+
+impl SegmentFile {
+    /// Names a file.
+    pub fn new(base: Offset, kind: FileKind) -> Self {
+        SegmentFile { base, kind }
+    }
+
+    /// The file's name.
+    pub fn name(self) -> String {
+        format!("{:020}{}", self.base, self.kind.suffix())
+    }
+
+    /// The file that `name` names, if it is one of a segment.
+    pub fn parse(name: &str) -> Option<Self> {
+        let digits = name.get(..20)?;
+        if !digits.bytes().all(|b| b.is_ascii_digit()) {
+            return None;
+        }
+        let base = digits.parse().ok()?;
+        let suffix = name.get(20..)?;
+        [FileKind::Log, FileKind::Index, FileKind::TimeIndex, FileKind::Cut, FileKind::Rescue]
+            .into_iter()
+            .find(|kind| kind.suffix() == suffix)
+            .map(|kind| SegmentFile { base, kind })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_round_trip_and_others_are_not_ours() {
+        for kind in [FileKind::Log, FileKind::Index, FileKind::TimeIndex, FileKind::Cut] {
+            for base in [0, 7, i64::MAX] {
+                let file = SegmentFile::new(base, kind);
+                assert_eq!(SegmentFile::parse(&file.name()), Some(file));
+            }
+        }
+        assert_eq!(SegmentFile::new(42, FileKind::Log).name(), "00000000000000000042.log");
+        for other in ["", "1.log", "0000000000000000004x.log", "00000000000000000042.tmp", "ä"] {
+            assert_eq!(SegmentFile::parse(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! Finding a batch by offset or by time.
+//!
+//! Indexes only say where to begin: an entry counts once the batch it names confirms it, and
+//! without one the search begins at the segment's start. The answers are the same.
+
+use std::sync::Arc;
+
+use super::file_name::{FileKind, SegmentFile};
+use super::offset_index::OffsetIndexEntry;
+use super::segments::{Segments, damaged};
+use super::tail::Tail;
+use super::time_index::TimeIndexEntry;
+use crate::disk::{Dir, File, Open, join};
+use crate::error::{Error, Kind, Result};
+use crate::record::{BatchHeader, BatchView, Decompressor, HEADER_BYTES};
+use crate::types::{Offset, Timestamp};
+
+/// A batch's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Located {
+    /// Base of the segment it is in.
+    pub segment: Offset,
+    /// Where it starts, bytes.
+    pub position: u64,
+    /// Its base offset.
+    pub offset: Offset,
+}
+
+/// One segment opened for a search.
+struct Searched<'a> {
+    dir: &'a dyn Dir,
+    base: Offset,
+    log: Arc<dyn File>,
+    log_bytes: u64,
+    /// Committed bytes of the indexes where the segment is the active one.
+    committed: Option<(u64, u64)>,
+}
+
+/// Finds the batch that holds `target`, or the place where it will be (at the log's end).
+///
+/// # Errors
+/// [`Kind::OffsetOutOfRange`] if no segment begins at or below it (the log start moved);
+/// [`Kind::Damaged`] where the batches on the way do not follow each other.
+pub fn locate(
+    dir: &dyn Dir,
+    segments: &Segments,
+    tail: &Tail,
+    target: Offset,
+) -> Result<Located> {
+    let segment = segments.holding(target).ok_or_else(|| {
+        Error::new(
+            Kind::OffsetOutOfRange,
+            format!("OFFSET_OUT_OF_RANGE: no segment in {} holds offset {target}", dir.path().display()),
+        )
+    })?;
+    Searched::open(dir, segment, tail)?.locate(target)
+}
+
+/// The first record at or after `from` and before `until` whose timestamp is not older than
+/// `timestamp`: its offset, or `None`.
+pub fn first_not_older(
+    dir: &dyn Dir,
+    segments: &Segments,
+    tail: &Tail,
+    from: Offset,
+    until: Offset,
+    timestamp: Timestamp,
+) -> Result<Option<Offset>> {
+    let Some(first) = segments.holding(from) else { return Ok(None) };
+    for base in segments.from(first).iter().copied().take_while(|base| *base < until) {
+        let next = segments.after(base);
+        if next.is_some_and(|next| next <= from) {
+            continue;
+        }
+        let segment = Searched::open(dir, base, tail)?;
+        if segment.largest(tail)?.is_some_and(|largest| largest < timestamp) {
+            continue;
+        }
+        let end = next.unwrap_or(until).min(until);
+        if let Some(found) = segment.first_not_older(from, end, timestamp)? {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+impl<'a> Searched<'a> {
+    fn open(dir: &'a dyn Dir, base: Offset, tail: &Tail) -> Result<Self> {
+        let name = SegmentFile::new(base, FileKind::Log).name();
+        let log =
+            dir.open(&name, Open::Read).map_err(|e| Error::io("open", join(dir, &name), e))?;
+        let (log_bytes, committed) = if base == tail.active {
+            (tail.log_bytes, Some((tail.index_bytes, tail.time_index_bytes)))
+        } else {
+            (log.len().map_err(|e| Error::io("look at", join(dir, &name), e))?, None)
+        };
+        Ok(Searched { dir, base, log, log_bytes, committed })
+    }
+
+    fn start(&self) -> Located {
+        Located { segment: self.base, position: 0, offset: self.base }
+    }
+
+    fn header(&self, position: u64) -> Result<Option<BatchHeader>> {
+        let mut raw = [0; HEADER_BYTES];
+        if position + HEADER_BYTES as u64 > self.log_bytes {
+            return Ok(None);
+        }
+        let name = SegmentFile::new(self.base, FileKind::Log).name();
+        let read = self
+            .log
+            .read_at(&mut raw, position)
+            .map_err(|e| Error::io("read", join(self.dir, &name), e))?;
+        Ok((read == raw.len()).then(|| BatchHeader::parse(&raw).ok()).flatten())
+    }
+
+    fn index(&self, kind: FileKind) -> Option<(Arc<dyn File>, u64)> {
+        let file = self.dir.open(&SegmentFile::new(self.base, kind).name(), Open::Read).ok()?;
+        let len = file.len().ok()?;
+        let bytes = match (self.committed, kind) {
+            (Some((index, _)), FileKind::Index) => len.min(index),
+            (Some((_, time_index)), _) => len.min(time_index),
+            (None, _) => len,
+        };
+        Some((file, bytes))
+    }
+
+    /// A confirmed place at or before the batch that holds `target`.
+    fn hint(&self, target: Offset) -> Result<Located> {
+        let Some((file, bytes)) = self.index(FileKind::Index) else { return Ok(self.start()) };
+        let found = OffsetIndexEntry::lookup(&*file, self.base, bytes, target);
+        let Ok(Some(entry)) = found else { return Ok(self.start()) };
+        match self.header(entry.position)? {
+            Some(header) if header.last_offset() == entry.offset && header.base_offset >= self.base => {
+                Ok(Located {
+                    segment: self.base,
+                    position: entry.position,
+                    offset: header.base_offset,
+                })
+            }
+            _ => Ok(self.start()),
+        }
+    }
+
+    fn locate(&self, target: Offset) -> Result<Located> {
+        let hint = self.hint(target)?;
+        match self.hop(hint, |header| header.last_offset() >= target) {
+            // An index entry that a batch confirms by chance: from the start, then.
+            Err(e) if e.kind() == Kind::Damaged && hint.position > 0 => {
+                self.hop(self.start(), |header| header.last_offset() >= target)
+            }
+            other => other,
+        }
+    }
+
+    /// From batch to batch until `found`, or to the end.
+    fn hop(&self, from: Located, found: impl Fn(&BatchHeader) -> bool) -> Result<Located> {
+        let mut at = from;
+        while at.position < self.log_bytes {
+            let Some(header) = self.header(at.position)? else {
+                return Err(damaged(self.dir, self.base, at.position, "no batch header"));
+            };
+            if header.base_offset != at.offset {
+                return Err(damaged(
+                    self.dir,
+                    self.base,
+                    at.position,
+                    format!("base offset {} where {} is due", header.base_offset, at.offset),
+                ));
+            }
+            if found(&header) {
+                return Ok(at);
+            }
+            at.position += header.total_len() as u64;
+            at.offset = header.last_offset() + 1;
+        }
+        Ok(at)
+    }
+
+    /// The largest timestamp in the segment, where that is known without a scan.
+    fn largest(&self, tail: &Tail) -> Result<Option<Timestamp>> {
+        if self.committed.is_some() {
+            return Ok(Some(tail.max_timestamp));
+        }
+        let Some((file, bytes)) = self.index(FileKind::TimeIndex) else { return Ok(None) };
+        let last = TimeIndexEntry::lookup(&*file, self.base, bytes, Timestamp::MAX);
+        let Ok(Some(entry)) = last else { return Ok(None) };
+        Ok(self.confirmed(entry)?.map(|_| entry.timestamp))
+    }
+
+    /// The batch that a time index entry names, if it is as the entry says.
+    fn confirmed(&self, entry: TimeIndexEntry) -> Result<Option<Located>> {
+        if entry.offset < self.base {
+            return Ok(None);
+        }
+        let at = self.locate(entry.offset)?;
+        let sound = self.header(at.position)?.is_some_and(|header| {
+            header.last_offset() == entry.offset && header.max_timestamp == entry.timestamp
+        });
+        Ok(sound.then_some(at))
+    }
+
+    fn first_not_older(
+        &self,
+        from: Offset,
+        until: Offset,
+        timestamp: Timestamp,
+    ) -> Result<Option<Offset>> {
+        let mut at = self.start();
+        if let Some((file, bytes)) = self.index(FileKind::TimeIndex)
+            && let Ok(Some(entry)) = TimeIndexEntry::lookup(&*file, self.base, bytes, timestamp)
+            && let Some(confirmed) = self.confirmed(entry)?
+        {
+            at = confirmed;
+        }
+        let mut decompressor = Decompressor::default();
+        let mut batch = Vec::new();
+        loop {
+            at = self.hop(at, |header| {
+                header.max_timestamp >= timestamp && header.last_offset() >= from
+            })?;
+            if at.offset >= until || at.position >= self.log_bytes {
+                return Ok(None);
+            }
+            let header = self
+                .header(at.position)?
+                .ok_or_else(|| damaged(self.dir, self.base, at.position, "no batch header"))?;
+            self.read_batch(at.position, header.total_len(), &mut batch)?;
+            let found = first_in_batch(&batch, &mut decompressor, from, timestamp)
+                .map_err(|corrupt| damaged(self.dir, self.base, at.position, corrupt))?;
+            match found {
+                Some(offset) if offset < until => return Ok(Some(offset)),
+                Some(_) => return Ok(None),
+                None => {
+                    at.position += header.total_len() as u64;
+                    at.offset = header.last_offset() + 1;
+                }
+            }
+        }
+    }
+
+    fn read_batch(&self, position: u64, total: usize, into: &mut Vec<u8>) -> Result<()> {
+        if position + total as u64 > self.log_bytes {
+            return Err(damaged(self.dir, self.base, position, "a batch beyond the segment's end"));
+        }
+        into.resize(total, 0);
+        let name = SegmentFile::new(self.base, FileKind::Log).name();
+        let read = self
+            .log
+            .read_at(into, position)
+            .map_err(|e| Error::io("read", join(self.dir, &name), e))?;
+        if read < total {
+            return Err(damaged(self.dir, self.base, position, "a batch that ends early"));
+        }
+        Ok(())
+    }
+}
+
+fn first_in_batch(
+    batch: &[u8],
+    decompressor: &mut Decompressor,
+    from: Offset,
+    timestamp: Timestamp,
+) -> std::result::Result<Option<Offset>, crate::record::Corrupt> {
+    let view = BatchView::parse(batch)?;
+    view.check_crc()?;
+    for record in view.records(decompressor)? {
+        let record = record?;
+        if record.timestamp >= timestamp && record.offset >= from {
+            return Ok(Some(record.offset));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,132 @@
+//! Copying what no fsync vouches for.
+//!
+//! The kernel tells a failed writeback once, and to whom it told it may be dead. The next fsync
+//! returns 0 while the range reads as zeros later, even if it is rewritten in place. So everything
+//! above the durable offset is copied into new files, synced there, and renamed into place.
+
+use super::appender::make_empty;
+use super::epochs::LeaderEpochs;
+use super::file_name::{FileKind, SegmentFile};
+use super::recovery::{
+    RecoverFrom, Recovered, cut, cut_segment, io_error, open_log, recover, remove_if_there,
+};
+use super::segments::{Segments, damaged};
+use super::tail::Place;
+use super::walk::{Break, WalkFrom, walk};
+use crate::disk::{Dir, Open, join};
+use crate::error::{Error, Result};
+use crate::types::Offset;
+
+/// Copies the log from `durable` on, syncs the copies and puts them in place: the first as a
+/// segment that begins at the durable offset. Sound batches in sequence are kept; a break ends the
+/// log, and what lies behind it is set aside. The caller has published an intent and a new
+/// generation before, and publishes durable = end after. Whoever finishes another's rescue calls
+/// this anew from the same place.
+pub fn copy_from(
+    dir: &dyn Dir,
+    log_start: Offset,
+    durable: Place,
+    epochs: &LeaderEpochs,
+    index_interval_bytes: u64,
+) -> Result<Recovered> {
+    let mut sources = Vec::new();
+    let segments = Segments::list(dir)?;
+    if segments.bases().contains(&durable.offset) {
+        // A rename of an earlier try may be done already, or the segment begins there anyway.
+        sources.extend_from_slice(segments.from(durable.offset));
+    } else {
+        sources.push(durable.segment);
+        sources.extend_from_slice(segments.from(durable.offset));
+    }
+    let mut made = Vec::new();
+    let mut cuts = Vec::new();
+    let mut end = durable.offset;
+    let mut sources = sources.into_iter().peekable();
+    while let Some(base) = sources.next() {
+        let file = open_log(dir, base, Open::Write)?;
+        let len = file.len().map_err(|e| io_error(dir, "look at", base, e))?;
+        let first = base < durable.offset;
+        let (position, target) = if first { (durable.position, durable.offset) } else { (0, base) };
+        if position > len {
+            return Err(damaged(dir, base, len, "the file ends before its durable offset"));
+        }
+        let name = SegmentFile::new(target, FileKind::Rescue);
+        let path = join(dir, &name.name());
+        let copy = make_empty(dir, name)?;
+        let mut written = 0;
+        let from = WalkFrom { position, offset: target, epoch: 0 };
+        let next = sources.peek().copied();
+        let walked = walk(&*file, from, len, next, Some(epochs), &mut |_, _, bytes| {
+            copy.write_at(bytes, written)?;
+            written += bytes.len() as u64;
+            Ok(())
+        })
+        .map_err(|e| Error::io("copy into", &path, e))?;
+        end = walked.offset;
+        copy.sync_data().map_err(|e| Error::io("sync", &path, e))?;
+        made.push((name, target));
+        let stopped = walked.stopped.or_else(|| {
+            next.filter(|next| *next != end).map(|next| Break {
+                position: walked.position,
+                why: format!("the segment ends at offset {end}, the next begins at {next}"),
+            })
+        });
+        if let Some(stopped) = stopped {
+            if len > stopped.position {
+                cuts.push(cut(dir, base, &*file, &stopped, len, end)?);
+            }
+            for later in sources.by_ref() {
+                cuts.push(cut_segment(dir, later, end)?);
+            }
+        }
+    }
+    for (name, base) in made {
+        let log = SegmentFile::new(base, FileKind::Log);
+        dir.rename(&name.name(), &log.name()).map_err(|e| io_error(dir, "rename", base, e))?;
+        for kind in [FileKind::Index, FileKind::TimeIndex] {
+            remove_if_there(dir, SegmentFile::new(base, kind))?;
+        }
+    }
+    if durable.segment != durable.offset {
+        let old = open_log(dir, durable.segment, Open::Write)?;
+        old.set_len(durable.position).map_err(|e| io_error(dir, "cut", durable.segment, e))?;
+        old.sync_data().map_err(|e| io_error(dir, "sync", durable.segment, e))?;
+    }
+    dir.sync().map_err(|e| Error::io("sync", dir.path(), e))?;
+    let from = RecoverFrom {
+        log_start: Some(log_start),
+        durable: Some(Place { offset: durable.offset, segment: durable.offset, position: 0 }),
+        index_interval_bytes,
+    };
+    let mut recovered = recover(dir, from, Some(epochs))?;
+    recovered.cuts.splice(0..0, cuts);
+    Ok(recovered)
+}
+
+/// The last place up to which the log is sound: `until`, or the first break before it.
+pub fn last_sound_place(
+    dir: &dyn Dir,
+    segments: &Segments,
+    from: Place,
+    until: Place,
+    epochs: Option<&LeaderEpochs>,
+) -> Result<Place> {
+    let mut place = from;
+    for base in segments.from(from.segment).iter().copied().take_while(|b| *b <= until.segment) {
+        let file = open_log(dir, base, Open::Read)?;
+        let len = file.len().map_err(|e| io_error(dir, "look at", base, e))?;
+        let end = if base == until.segment { len.min(until.position) } else { len };
+        if place.offset != base && base != from.segment {
+            return Ok(place);
+        }
+        let from = WalkFrom { position: 0, offset: base, epoch: 0 };
+        let next = segments.after(base);
+        let walked = walk(&*file, from, end, next, epochs, &mut |_, _, _| Ok(()))
+            .map_err(|e| io_error(dir, "read", base, e))?;
+        place = Place { offset: walked.offset, segment: base, position: walked.position };
+        if walked.stopped.is_some() {
+            return Ok(place);
+        }
+    }
+    Ok(place)
+}

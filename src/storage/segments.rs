@@ -1,0 +1,61 @@
+//! Which segments a replica directory holds.
+
+use super::file_name::{FileKind, SegmentFile};
+use crate::disk::{Dir, join};
+use crate::error::{Error, Kind, Result};
+use crate::types::Offset;
+
+/// The base offsets of the segments in a directory, ascending.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Segments {
+    bases: Vec<Offset>,
+}
+
+impl Segments {
+    /// Lists the directory.
+    pub fn list(dir: &dyn Dir) -> Result<Self> {
+        let entries = dir.list(".").map_err(|e| Error::io("list", dir.path(), e))?;
+        let mut bases: Vec<Offset> = entries
+            .iter()
+            .filter_map(|entry| SegmentFile::parse(&entry.name))
+            .filter(|file| file.kind == FileKind::Log)
+            .map(|file| file.base)
+            .collect();
+        bases.sort_unstable();
+        Ok(Segments { bases })
+    }
+
+    /// The base offsets.
+    pub fn bases(&self) -> &[Offset] {
+        &self.bases
+    }
+
+    /// The base of the segment that holds `offset`, if there is one at or below it.
+    pub fn holding(&self, offset: Offset) -> Option<Offset> {
+        let after = self.bases.partition_point(|base| *base <= offset);
+        self.bases.get(after.checked_sub(1)?).copied()
+    }
+
+    /// The base of the segment after the one at `base`.
+    pub fn after(&self, base: Offset) -> Option<Offset> {
+        self.bases.get(self.bases.partition_point(|b| *b <= base)).copied()
+    }
+
+    /// The bases from `base` on.
+    pub fn from(&self, base: Offset) -> &[Offset] {
+        self.bases.get(self.bases.partition_point(|b| *b < base)..).unwrap_or_default()
+    }
+}
+
+/// CORRUPT_MESSAGE, with the file and the position that say where.
+pub fn damaged(dir: &dyn Dir, base: Offset, position: u64, why: impl std::fmt::Display) -> Error {
+    let file = SegmentFile::new(base, FileKind::Log).name();
+    Error::new(
+        Kind::Damaged,
+        format!(
+            "CORRUPT_MESSAGE: {} is damaged at byte {position}: {why}",
+            join(dir, &file).display()
+        ),
+    )
+    .cure("look at it with 'mq-topics verify --deep', then repair with 'mq-topics verify --repair truncate'")
+}

@@ -1,0 +1,309 @@
+//! Group commit: one sync for all that wait, and the only place where a sync's error shows.
+//!
+//! 1. `sync.lock` is taken; who finds his batch covered by then returns.
+//! 2. A note of what is about to be synced stays in the file until the result is published: who
+//!    finds it left behind knows that a sync's outcome was told to a process that is dead.
+//! 3. Every segment from the durable offset's to the active one is synced, oldest first, and the
+//!    directory if names came or went.
+//! 4. Under the append lock the durable offset is published, if the generation is unchanged.
+//! 5. Any error takes the replica offline for every process. **A failed sync is never retried.**
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::commit_note::{CommitNote, SYNC_FILE};
+use super::configs::TopicConfigs;
+use super::gate;
+use super::mend::{Judge, Mender, raise_high_watermark};
+use super::open::StoreDir;
+use super::page::{Offline, Page};
+use super::replica::{RETRY, Replica, offline_error};
+use super::topic_handle::TopicHandle;
+use super::writer::judge;
+use crate::disk::{File, LockKind, Open, join};
+use crate::error::{Error, Kind, Result};
+use crate::storage::{Appender, Cut, FileKind, SegmentFile, Segments};
+use crate::types::{Offset, TopicPartition};
+
+/// How long the holder of `sync.lock` may take before its sync counts as lost.
+const SYNC_PATIENCE: Duration = Duration::from_secs(5);
+/// How old the synced copy of the page may get while commits go on.
+const PAGE_SYNC_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Syncs one replica. Has descriptors of its own: it works beside a writer, as another process.
+#[derive(Debug)]
+pub struct Committer {
+    store: Arc<StoreDir>,
+    topic: TopicHandle,
+    configs: TopicConfigs,
+    replica: Replica,
+    sync: Arc<dyn File>,
+    patience: Duration,
+    segment: Option<(u64, Offset, Arc<dyn File>)>,
+    page_synced: Duration,
+    cuts: Vec<Cut>,
+}
+
+impl Committer {
+    /// For the partition's leader replica.
+    pub fn open(store: &Arc<StoreDir>, tp: &TopicPartition, patience: Duration) -> Result<Self> {
+        let topic = TopicHandle::open(store, &tp.topic)?;
+        let partition = topic.led_here(tp.partition)?;
+        let replica = Replica::open(store, tp, partition.leader)?;
+        let sync = replica
+            .dir()
+            .open(SYNC_FILE, Open::Create)
+            .map_err(|e| Error::io("open", join(&**replica.dir(), SYNC_FILE), e))?;
+        Ok(Committer {
+            configs: topic.configs()?,
+            page_synced: store.clock().monotonic(),
+            store: Arc::clone(store),
+            topic,
+            replica,
+            sync,
+            patience,
+            segment: None,
+            cuts: Vec::new(),
+        })
+    }
+
+    /// The replica.
+    pub fn replica(&self) -> &Replica {
+        &self.replica
+    }
+
+    /// What rescues cut since this was last asked.
+    pub fn take_cuts(&mut self) -> Vec<Cut> {
+        std::mem::take(&mut self.cuts)
+    }
+
+    /// Checks that an append may be acknowledged: [`super::writer::confirm`].
+    pub fn confirm(&mut self, appended: &super::writer::Appended) -> Result<()> {
+        super::writer::confirm(&self.store, &self.replica, &mut self.topic, appended)
+    }
+
+    /// Makes the log durable up to `target` at least; the durable offset.
+    ///
+    /// # Errors
+    /// [`Kind::Offline`] after a failed sync, [`Kind::Busy`], [`Kind::Io`].
+    pub fn commit(&mut self, target: Offset) -> Result<Offset> {
+        let Some(_held) = self.take_sync_lock(target)? else {
+            return self.page().map(|page| page.durable.offset);
+        };
+        let page = self.page()?;
+        if page.durable.offset >= target {
+            return Ok(page.durable.offset);
+        }
+        let found = CommitNote::read(&*self.sync).map_err(|e| self.sync_error("read", e))?;
+        let left = found.is_some_and(|note| {
+            note.boot_id == self.store.boot_id()
+                && note.generation == page.generation
+                && note.end > page.durable.offset
+        });
+        if left {
+            return self.rescue();
+        }
+        let note = CommitNote {
+            boot_id: self.store.boot_id(),
+            generation: page.generation,
+            end: page.tail.end,
+            pid: std::process::id(),
+        };
+        note.write(&*self.sync).map_err(|e| self.sync_error("write", e))?;
+        if let Err(e) = self.sync_files(&page) {
+            return Err(self.sync_failed(e));
+        }
+        let durable = self.publish(&page)?;
+        CommitNote::clear(&*self.sync).map_err(|e| self.sync_error("write", e))?;
+        if durable < target { self.commit_again(target) } else { Ok(durable) }
+    }
+
+    /// After a rescue by another process the range was copied and synced by that one; or the
+    /// generation moved within this commit.
+    fn commit_again(&self, target: Offset) -> Result<Offset> {
+        let page = self.page()?;
+        if page.durable.offset >= target {
+            return Ok(page.durable.offset);
+        }
+        Err(Error::new(
+            Kind::Unknown,
+            format!("offsets up to {target} of {} are perhaps stored: the log was repaired within their sync", self.replica.tp()),
+        )
+        .cure("read them back before sending them again"))
+    }
+
+    /// The sync lock, or `None` when somebody else's commit covered `target` meanwhile (or a
+    /// rescue did).
+    fn take_sync_lock(&mut self, target: Offset) -> Result<Option<SyncHeld>> {
+        let started = self.store.clock().monotonic();
+        let mut tries = 0_u32;
+        loop {
+            let gate = gate::enter();
+            let locked = self
+                .sync
+                .try_lock(LockKind::Exclusive)
+                .map_err(|e| self.sync_error("lock", e))?;
+            if locked {
+                return Ok(Some(SyncHeld { file: Arc::clone(&self.sync), _gate: gate }));
+            }
+            drop(gate);
+            tries += 1;
+            if tries % 8 == 0 && self.page()?.durable.offset >= target {
+                return Ok(None);
+            }
+            if self.store.clock().monotonic() - started >= SYNC_PATIENCE {
+                self.rescue()?;
+                return Ok(None);
+            }
+            self.store.clock().sleep(RETRY);
+        }
+    }
+
+    fn page(&self) -> Result<Page> {
+        let page = self.replica.read_page()?.ok_or_else(|| {
+            Error::new(
+                Kind::Fenced,
+                format!("the page of {} is unreadable", self.replica.tp()),
+            )
+        })?;
+        match page.offline {
+            Some(why) => Err(offline_error(&self.replica, why)),
+            None => Ok(page),
+        }
+    }
+
+    fn sync_files(&mut self, page: &Page) -> Result<()> {
+        let dir = Arc::clone(self.replica.dir());
+        if page.durable.segment != page.tail.active {
+            for base in Segments::list(&*dir)?.from(page.durable.segment).iter().copied() {
+                if base >= page.tail.active {
+                    break;
+                }
+                for kind in [FileKind::Log, FileKind::Index, FileKind::TimeIndex] {
+                    let name = SegmentFile::new(base, kind).name();
+                    let file = match dir.open(&name, Open::Write) {
+                        Ok(file) => file,
+                        // An index is disposable.
+                        Err(e)
+                            if e.kind() == std::io::ErrorKind::NotFound
+                                && kind != FileKind::Log =>
+                        {
+                            continue;
+                        }
+                        Err(e) => return Err(Error::io("open", join(&*dir, &name), e)),
+                    };
+                    file.sync_data().map_err(|e| Error::io("sync", join(&*dir, &name), e))?;
+                }
+            }
+        }
+        let name = SegmentFile::new(page.tail.active, FileKind::Log).name();
+        let cached = matches!(&self.segment, Some((generation, base, _))
+            if *generation == page.generation && *base == page.tail.active);
+        if !cached {
+            let file = dir
+                .open(&name, Open::Write)
+                .map_err(|e| Error::io("open", join(&*dir, &name), e))?;
+            self.segment = Some((page.generation, page.tail.active, file));
+        }
+        if let Some((_, _, file)) = &self.segment {
+            file.sync_data().map_err(|e| Error::io("sync", join(&*dir, &name), e))?;
+        }
+        if page.unsynced_names > 0 {
+            dir.sync().map_err(|e| Error::io("sync", dir.path(), e))?;
+        }
+        Ok(())
+    }
+
+    /// Publishes that everything up to `synced`'s end is durable; the durable offset then.
+    fn publish(&mut self, synced: &Page) -> Result<Offset> {
+        let held = self.replica.lock(self.patience)?;
+        let Some(mut page) = held.page()? else {
+            return Err(Error::new(Kind::Fenced, "the page is unreadable"));
+        };
+        if let Some(why) = page.offline {
+            return Err(offline_error(&self.replica, why));
+        }
+        if page.generation != synced.generation || page.boot_id != synced.boot_id {
+            return Ok(page.durable.offset);
+        }
+        if synced.tail.end > page.durable.offset {
+            page.durable = synced.tail.place();
+        }
+        page.unsynced_names = page.unsynced_names.saturating_sub(synced.unsynced_names);
+        raise_high_watermark(&mut page, self.every_message()?.every_message);
+        held.publish(&mut page)?;
+        drop(held);
+        let now = self.store.clock().monotonic();
+        let rolled = synced.durable.segment != synced.tail.active;
+        if rolled || now - self.page_synced >= PAGE_SYNC_INTERVAL {
+            self.page_synced = now;
+            self.replica
+                .page_file()
+                .sync_data()
+                .map_err(|e| self.sync_failed(self.replica.page_error("sync", e)))?;
+        }
+        Ok(page.durable.offset)
+    }
+
+    fn every_message(&mut self) -> Result<Judge> {
+        if !self.topic.is_current()? {
+            self.topic = TopicHandle::open(&self.store, &self.replica.tp().topic)?;
+            self.configs = self.topic.configs()?;
+        }
+        judge(&self.store, &self.topic, self.replica.tp(), &self.configs)
+    }
+
+    /// A sync's outcome is unknown: everything above the durable offset is copied.
+    fn rescue(&mut self) -> Result<Offset> {
+        let judge = self.every_message()?;
+        let held = self.replica.lock(self.patience)?;
+        let mut appender = Appender::new(Arc::clone(self.replica.dir()));
+        let mut epochs = self.replica.epochs()?.unwrap_or_default();
+        let mut mender = Mender {
+            held: &held,
+            judge,
+            appender: &mut appender,
+            epochs: &mut epochs,
+            cuts: &mut self.cuts,
+        };
+        // What a dead writer left beyond the page is part of what is copied.
+        let page = mender.ready(held.page()?, None, false)?;
+        let page = if page.durable.offset < page.tail.end { mender.rescue(page)? } else { page };
+        drop(held);
+        self.segment = None;
+        CommitNote::clear(&*self.sync).map_err(|e| self.sync_error("write", e))?;
+        Ok(page.durable.offset)
+    }
+
+    /// Takes the replica offline: nobody can say what the failed sync left.
+    fn sync_failed(&self, error: Error) -> Error {
+        let marked = self.replica.lock(self.patience).and_then(|held| match held.page()? {
+            Some(mut page) => held.take_offline(&mut page, Offline::SyncFailed),
+            None => Ok(()),
+        });
+        let tp = self.replica.tp();
+        let cure = format!("check the disk, then 'mq-topics verify --repair truncate {}'", tp.topic);
+        let text = match marked {
+            Ok(()) => format!("{tp} was taken offline, its last records are perhaps stored"),
+            Err(e) => format!("{tp} could not be taken offline ({e}), its last records are perhaps stored"),
+        };
+        error.with_kind(Kind::Unknown).at(text).cure(cure)
+    }
+
+    fn sync_error(&self, op: &'static str, e: std::io::Error) -> Error {
+        Error::io(op, join(&**self.replica.dir(), SYNC_FILE), e)
+    }
+}
+
+/// `sync.lock`, held.
+struct SyncHeld {
+    file: Arc<dyn File>,
+    _gate: gate::GateGuard,
+}
+
+impl Drop for SyncHeld {
+    fn drop(&mut self) {
+        // Closing the file would free it as well; there is nobody to tell of a failure.
+        let _ = self.file.unlock();
+    }
+}

@@ -1,0 +1,395 @@
+//! Bringing a replica into order under its append lock: what a dead writer, a power cut or a
+//! failed sync left behind is finished, taken in, cut or copied here before anyone appends.
+//!
+//! 1. A page is believed only if it is of this boot, this topic and this replica, and the log is
+//!    as it says.
+//! 2. What is found beyond it in the same boot was written by a process that died: whole sound
+//!    batches are kept, the torn rest is cut.
+//! 3. With an fsync for every message nothing above the durable offset is vouched for by an fsync
+//!    that somebody was told of, so a recovery copies it (`storage::copy_from`).
+//! 4. If anything that was shown may be gone, the log is sealed until a new leader epoch begins:
+//!    no (epoch, offset) is used twice.
+
+use super::page::{Intent, Offline, Page};
+use super::replica::{Held, offline_error};
+use crate::disk::Open;
+use crate::error::{Error, Kind, Result};
+use crate::storage::{
+    self, Appender, Cut, FileKind, LeaderEpochs, RecoverFrom, SegmentFile, Segments, Tail, WalkFrom,
+};
+use crate::types::{LeaderEpoch, Offset, Uuid};
+
+/// What must be known to judge a page.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Judge {
+    /// This boot.
+    pub boot_id: [u8; 16],
+    /// The topic's id, by the topic file.
+    pub topic_id: Uuid,
+    /// The replica's id, by the topic file.
+    pub replica_uuid: Uuid,
+    /// Whether every message is synced before it is acknowledged and shown.
+    pub every_message: bool,
+    /// `index.interval.bytes`.
+    pub index_interval_bytes: u64,
+}
+
+/// A replica under mending.
+pub(super) struct Mender<'a> {
+    pub held: &'a Held<'a>,
+    pub judge: Judge,
+    pub appender: &'a mut Appender,
+    pub epochs: &'a mut LeaderEpochs,
+    /// What recoveries cut, for the caller to tell.
+    pub cuts: &'a mut Vec<Cut>,
+}
+
+impl Mender<'_> {
+    /// The page, with everything in order: what the log holds is what it says.
+    ///
+    /// `known` is the sequence number of the page that this process published last, if any: then
+    /// nobody else wrote since. `first` is the first use by this process.
+    ///
+    /// # Errors
+    /// [`Kind::Offline`], [`Kind::Damaged`], [`Kind::Fenced`] (another topic or replica).
+    pub fn ready(&mut self, page: Option<Page>, known: Option<u64>, first: bool) -> Result<Page> {
+        let Some(page) = page else { return self.recover(None) };
+        self.check_ids(&page)?;
+        if let Some(why) = page.offline {
+            return Err(offline_error(self.held.replica(), why));
+        }
+        if page.boot_id != self.judge.boot_id {
+            return self.recover(Some(page));
+        }
+        match page.intent {
+            Intent::None => {}
+            _ if first => return self.recover(Some(page)),
+            Intent::Roll(next) => return self.finish_roll(page, next),
+            Intent::Rescue => return self.rescue(page),
+        }
+        let tail = &page.tail;
+        let Ok(len) = self.appender.file_len(tail) else { return self.recover(Some(page)) };
+        if known == Some(page.sequence) && len == tail.log_bytes {
+            return Ok(page);
+        }
+        if len < tail.log_bytes || !self.last_in_place(tail)? {
+            return self.recover(Some(page));
+        }
+        if first {
+            return if len == tail.log_bytes && self.sound_since_durable(&page)? {
+                Ok(page)
+            } else {
+                self.recover(Some(page))
+            };
+        }
+        if len > tail.log_bytes {
+            return self.adopt(page);
+        }
+        Ok(page)
+    }
+
+    fn check_ids(&self, page: &Page) -> Result<()> {
+        if page.topic_id == self.judge.topic_id && page.replica_uuid == self.judge.replica_uuid {
+            return Ok(());
+        }
+        Err(Error::new(
+            Kind::Fenced,
+            format!("NOT_LEADER_OR_FOLLOWER: the directory of {} belongs to another topic or replica", self.held.replica().tp()),
+        )
+        .cure("look at the topic again: it was deleted, or made anew"))
+    }
+
+    fn last_in_place(&mut self, tail: &Tail) -> Result<bool> {
+        let Some(last) = tail.last else { return Ok(true) };
+        let log = self.appender.log_file(tail)?;
+        let mut raw = [0; crate::record::HEADER_BYTES];
+        let read = log
+            .read_at(&mut raw, last.position)
+            .map_err(|e| Error::io("read", self.held.replica().dir().path(), e))?;
+        Ok(read == raw.len()
+            && crate::record::BatchHeader::parse(&raw)
+                .is_ok_and(|header| header.base_offset == last.base_offset && header.crc == last.crc))
+    }
+
+    /// A process's first look: no segment that the page does not know, and (where every message is
+    /// synced) sound batches from the durable offset to the end.
+    fn sound_since_durable(&self, page: &Page) -> Result<bool> {
+        let replica = self.held.replica();
+        let dir = &**replica.dir();
+        let segments = Segments::list(dir)?;
+        if segments.bases().last() != Some(&page.tail.active) {
+            return Ok(false);
+        }
+        if !self.judge.every_message {
+            return Ok(true);
+        }
+        let mut offset = page.durable.offset;
+        for base in segments.from(page.durable.segment).iter().copied() {
+            let name = SegmentFile::new(base, FileKind::Log).name();
+            let Ok(file) = dir.open(&name, Open::Read) else { return Ok(false) };
+            let error = |e| Error::io("read", dir.path().join(&name), e);
+            let len = if base == page.tail.active {
+                page.tail.log_bytes
+            } else {
+                file.len().map_err(error)?
+            };
+            let position = if base == page.durable.segment { page.durable.position } else { 0 };
+            let from = WalkFrom { position, offset, epoch: 0 };
+            let next = segments.after(base);
+            let epochs = Some(&*self.epochs);
+            let walked = storage::walk(&*file, from, len, next, epochs, &mut |_, _, _| Ok(()))
+                .map_err(error)?;
+            if walked.stopped.is_some() {
+                return Ok(false);
+            }
+            offset = walked.offset;
+        }
+        Ok(offset == page.tail.end)
+    }
+
+    /// Takes in what a dead writer of this boot left in the active segment.
+    fn adopt(&mut self, mut page: Page) -> Result<Page> {
+        page.tail = storage::adopt(
+            self.appender,
+            &page.tail,
+            self.epochs,
+            self.judge.index_interval_bytes,
+        )?;
+        self.publish_shown(&mut page)?;
+        Ok(page)
+    }
+
+    /// Publishes with the high watermark that follows from the log.
+    fn publish_shown(&self, page: &mut Page) -> Result<()> {
+        raise_high_watermark(page, self.judge.every_message);
+        self.held.publish(page)
+    }
+
+    /// A roll was begun and not published: a segment that holds a sound batch is taken in, any
+    /// other leftover is worthless.
+    fn finish_roll(&mut self, mut page: Page, next: Offset) -> Result<Page> {
+        if next == page.tail.end && self.holds_a_batch(next)? {
+            let rolled = page.tail.rolled();
+            page.tail = storage::adopt(
+                self.appender,
+                &rolled,
+                self.epochs,
+                self.judge.index_interval_bytes,
+            )?;
+            page.unsynced_names += 3;
+        }
+        page.intent = Intent::None;
+        self.publish_shown(&mut page)?;
+        Ok(page)
+    }
+
+    /// Whether a segment stands at `base` that begins with a sound batch.
+    pub fn holds_a_batch(&self, base: Offset) -> Result<bool> {
+        let dir = &**self.held.replica().dir();
+        let name = SegmentFile::new(base, FileKind::Log).name();
+        let file = match dir.open(&name, Open::Read) {
+            Ok(file) => file,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(e) => return Err(Error::io("open", dir.path().join(&name), e)),
+        };
+        let error = |e| Error::io("read", dir.path().join(&name), e);
+        let len = file.len().map_err(error)?;
+        let from = WalkFrom { position: 0, offset: base, epoch: 0 };
+        let walked =
+            storage::walk(&*file, from, len, Some(base + 1), Some(self.epochs), &mut |_, _, _| {
+                Ok(())
+            })
+            .map_err(error)?;
+        Ok(walked.offset > base)
+    }
+
+    /// Copies everything above the durable offset: no fsync vouches for it.
+    pub fn rescue(&mut self, mut page: Page) -> Result<Page> {
+        let replica = self.held.replica();
+        page.intent = Intent::Rescue;
+        page.generation += 1;
+        self.held.publish(&mut page)?;
+        self.appender.forget();
+        let recovered = storage::copy_from(
+            &**replica.dir(),
+            page.tail.log_start,
+            page.durable,
+            self.epochs,
+            self.judge.index_interval_bytes,
+        );
+        let recovered = self.or_offline(&mut page, recovered)?;
+        self.settle(page, recovered, true)
+    }
+
+    /// Walks the log and publishes what it holds. Without a page nothing is known but the log.
+    fn recover(&mut self, page: Option<Page>) -> Result<Page> {
+        let replica = self.held.replica();
+        self.appender.forget();
+        let same_boot = page.is_some_and(|page| page.boot_id == self.judge.boot_id);
+        let checkpoint = replica.epochs()?;
+        let from = RecoverFrom {
+            log_start: page.map(|page| page.tail.log_start),
+            durable: page.map(|page| page.durable),
+            index_interval_bytes: self.judge.index_interval_bytes,
+        };
+        let recovered = storage::recover(&**replica.dir(), from, checkpoint.as_ref());
+        let mut next = match page {
+            Some(page) => page,
+            None => self.page_from_nothing()?,
+        };
+        let recovered = self.or_offline(&mut next, recovered)?;
+        if checkpoint.as_ref() != Some(&recovered.epochs) {
+            replica
+                .replace_small(LeaderEpochs::FILE, recovered.epochs.to_text().as_bytes())?;
+        }
+        *self.epochs = recovered.epochs.clone();
+        if page.is_none() {
+            next.leader_epoch = recovered.epochs.last().unwrap_or(0);
+        }
+        if same_boot && self.judge.every_message && recovered.tail.end > next.durable.offset {
+            self.cuts.extend(recovered.cuts);
+            return self.rescue(next);
+        }
+        if !same_boot {
+            // What was found is made durable before anyone is shown it.
+            self.sync_from(if page.is_some() { next.durable.segment } else { 0 })?;
+        }
+        let lost_page = page.is_none();
+        // Without an fsync for each message, more than is left may have been shown before the cut.
+        next.sealed |= lost_page || (!same_boot && !self.judge.every_message);
+        self.settle(next, recovered, !same_boot)
+    }
+
+    /// The page of a replica of which only the log is known. Its generation is one that no page
+    /// before it can have had.
+    fn page_from_nothing(&self) -> Result<Page> {
+        let replica = self.held.replica();
+        if let Some(metadata) = replica.metadata()? {
+            let mut probe = Page::new(self.judge.boot_id, metadata.topic_id, self.judge.replica_uuid, 0);
+            if let Some(uuid) = metadata.replica_uuid {
+                probe.replica_uuid = uuid;
+            }
+            self.check_ids(&probe)?;
+        }
+        let mut page = Page::new(self.judge.boot_id, self.judge.topic_id, self.judge.replica_uuid, 0);
+        page.generation = replica.clock().now_ms().max(1) as u64;
+        Ok(page)
+    }
+
+    /// Publishes a recovered log. `synced`: all of it is on disk.
+    fn settle(
+        &mut self,
+        mut page: Page,
+        recovered: storage::Recovered,
+        synced: bool,
+    ) -> Result<Page> {
+        let shown = page.high_watermark;
+        page.boot_id = self.judge.boot_id;
+        page.generation += 1;
+        page.intent = Intent::None;
+        page.tail = recovered.tail;
+        if synced {
+            page.durable = page.tail.place();
+            page.unsynced_names = 0;
+        }
+        if page.tail.end < shown {
+            page.sealed = true;
+            page.high_watermark = page.tail.end;
+            page.last_stable_offset = page.tail.end;
+        }
+        *self.epochs = recovered.epochs;
+        self.cuts.extend(recovered.cuts);
+        raise_high_watermark(&mut page, self.judge.every_message);
+        self.held.publish_synced(&mut page)?;
+        Ok(page)
+    }
+
+    /// Damage takes the replica offline, for everyone to see.
+    fn or_offline(
+        &self,
+        page: &mut Page,
+        recovered: Result<storage::Recovered>,
+    ) -> Result<storage::Recovered> {
+        if let Err(e) = &recovered
+            && e.kind() == Kind::Damaged
+        {
+            self.held.take_offline(page, Offline::Damaged)?;
+        }
+        recovered
+    }
+
+    fn sync_from(&self, segment: Offset) -> Result<()> {
+        let dir = &**self.held.replica().dir();
+        for base in Segments::list(dir)?.from(segment).iter().copied() {
+            for kind in [FileKind::Log, FileKind::Index, FileKind::TimeIndex] {
+                let name = SegmentFile::new(base, kind).name();
+                match dir.open(&name, Open::Write) {
+                    Ok(file) => file
+                        .sync_data()
+                        .map_err(|e| Error::io("sync", dir.path().join(&name), e))?,
+                    Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+                    Err(e) => return Err(Error::io("open", dir.path().join(&name), e)),
+                }
+            }
+        }
+        dir.sync().map_err(|e| Error::io("sync", dir.path(), e))
+    }
+
+    /// Begins a leader epoch at the log's end, and lifts a seal.
+    pub fn promote(&mut self, mut page: Page, epoch: LeaderEpoch) -> Result<Page> {
+        let replica = self.held.replica();
+        if self.epochs.begin(epoch, page.tail.end) {
+            replica.replace_small(LeaderEpochs::FILE, self.epochs.to_text().as_bytes())?;
+        }
+        page.leader_epoch = epoch;
+        page.sealed = false;
+        self.held.publish_synced(&mut page)?;
+        Ok(page)
+    }
+
+    /// Whatever is wrong with the replica, makes the most of what is there: the log ends at the
+    /// first break above `keep_from`, what is behind it is set aside, the rest is copied, and the
+    /// offline mark goes. Cuts nothing that is sound and in sequence.
+    pub fn repair(&mut self, page: Option<Page>) -> Result<Page> {
+        let replica = self.held.replica();
+        self.appender.forget();
+        let mut page = match page {
+            Some(page) => page,
+            None => self.page_from_nothing()?,
+        };
+        self.check_ids(&page)?;
+        let dir = &**replica.dir();
+        let segments = Segments::list(dir)?;
+        let first = segments.bases().first().copied().unwrap_or(page.tail.log_start);
+        let checkpoint = replica.epochs()?;
+        if let Some(checkpoint) = &checkpoint {
+            *self.epochs = checkpoint.clone();
+        }
+        page.intent = Intent::Rescue;
+        page.generation += 1;
+        self.held.publish(&mut page)?;
+        let start = storage::Place { offset: first, segment: first, position: 0 };
+        let durable = storage::last_sound_place(dir, &segments, start, page.durable, checkpoint.as_ref())?;
+        page.durable = durable;
+        let log_start = page.tail.log_start.max(first).min(durable.offset);
+        let recovered = storage::copy_from(
+            dir,
+            log_start,
+            durable,
+            self.epochs,
+            self.judge.index_interval_bytes,
+        )?;
+        page.offline = None;
+        // What was shown may be gone: the next append begins a new epoch.
+        page.sealed = true;
+        self.settle(page, recovered, true)
+    }
+}
+
+/// With one replica the high watermark is the acknowledged end: what is durable where every
+/// message is synced, else the log end.
+pub(super) fn raise_high_watermark(page: &mut Page, every_message: bool) {
+    let acked = if every_message { page.durable.offset } else { page.tail.end };
+    page.high_watermark = page.high_watermark.max(acked);
+    page.last_stable_offset = page.high_watermark;
+}

@@ -1,0 +1,280 @@
+//! A handle on one replica directory: its page, its append lock, and whether it is still the one
+//! that its path names.
+//!
+//! Each handle has descriptors of its own, so two threads with a handle each exclude each other
+//! as two processes do. Everything is reached by name within the directory that was opened.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::gate;
+use super::layout;
+use super::open::StoreDir;
+use super::page::{Offline, PAGE_FILE, Page};
+use crate::clock::Clock;
+use crate::disk::{Dir, File, LockKind, Open, join};
+use crate::error::{Error, Kind, Result};
+use crate::storage::{LeaderEpochs, PartitionMetadata};
+use crate::types::{BrokerId, TopicPartition};
+
+/// Between two tries for a lock. It does not grow: that starves whoever waits longest.
+pub(super) const RETRY: Duration = Duration::from_micros(50);
+
+/// A replica directory that is open.
+#[derive(Debug)]
+pub struct Replica {
+    tp: TopicPartition,
+    logs: Arc<dyn Dir>,
+    dir: Arc<dyn Dir>,
+    page: Arc<dyn File>,
+    page_path: String,
+    clock: Arc<dyn Clock>,
+    disk: Arc<dyn crate::disk::Disk>,
+}
+
+impl Replica {
+    /// Opens the replica of `tp` that `broker` holds.
+    ///
+    /// # Errors
+    /// [`Kind::Damaged`] where the directory or its page is missing; [`Kind::Io`].
+    pub fn open(store: &StoreDir, tp: &TopicPartition, broker: BrokerId) -> Result<Self> {
+        let logs = store.logs_dir(broker)?;
+        let name = layout::replica_dir(tp);
+        let dir = logs.open_dir(&name).map_err(|e| missing(&*logs, &name, e))?;
+        let page = dir.open(PAGE_FILE, Open::Write).or_else(|e| {
+            // A store that may only be read is still a store to read.
+            if matches!(
+                e.kind(),
+                std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem
+            ) {
+                dir.open(PAGE_FILE, Open::Read)
+            } else {
+                Err(e)
+            }
+        });
+        let page = page.map_err(|e| missing(&*dir, PAGE_FILE, e))?;
+        Ok(Replica {
+            tp: tp.clone(),
+            page_path: format!("{name}/{PAGE_FILE}"),
+            logs,
+            dir,
+            page,
+            clock: Arc::clone(store.clock()),
+            disk: Arc::clone(store.disk()),
+        })
+    }
+
+    /// Which partition it is of.
+    pub fn tp(&self) -> &TopicPartition {
+        &self.tp
+    }
+
+    /// The replica's directory.
+    pub fn dir(&self) -> &Arc<dyn Dir> {
+        &self.dir
+    }
+
+    /// The directory it stands in.
+    pub(super) fn logs(&self) -> &Arc<dyn Dir> {
+        &self.logs
+    }
+
+    pub(super) fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    pub(super) fn page_file(&self) -> &dyn File {
+        &*self.page
+    }
+
+    /// Whether the path still names the page that is open: one look-up.
+    pub fn in_place(&self) -> Result<bool> {
+        let open = self.page.id().map_err(|e| self.page_error("look at", e))?;
+        match self.logs.id(&self.page_path) {
+            Ok(id) => Ok(id == open),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(self.page_error("look at", e)),
+        }
+    }
+
+    /// The published page; `None` if neither copy is sound. Takes no lock.
+    pub fn read_page(&self) -> Result<Option<Page>> {
+        Page::read(&*self.page, &*self.clock).map_err(|e| self.page_error("read", e))
+    }
+
+    /// Takes the append lock, trying for up to `patience`.
+    ///
+    /// # Errors
+    /// [`Kind::Busy`] naming the holder; [`Kind::Fenced`] if the path names another directory now.
+    pub fn lock(&self, patience: Duration) -> Result<Held<'_>> {
+        let started = self.clock.monotonic();
+        loop {
+            let gate = gate::enter();
+            let locked = self
+                .page
+                .try_lock(LockKind::Exclusive)
+                .map_err(|e| self.page_error("lock", e))?;
+            if locked {
+                let held = Held { replica: self, _gate: gate };
+                if !self.in_place()? {
+                    return Err(Error::new(
+                        Kind::Fenced,
+                        format!("the directory of {} was replaced", self.tp),
+                    )
+                    .cure("look at the topic again: it was deleted, or made anew"));
+                }
+                return Ok(held);
+            }
+            drop(gate);
+            if self.clock.monotonic() - started >= patience {
+                return Err(self.busy(patience));
+            }
+            self.clock.sleep(RETRY);
+        }
+    }
+
+    fn busy(&self, patience: Duration) -> Error {
+        let holder = self
+            .page
+            .id()
+            .map(|id| self.disk.lock_holders(id))
+            .unwrap_or_default()
+            .first()
+            .map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
+        Error::new(
+            Kind::Busy,
+            format!(
+                "REQUEST_TIMED_OUT: {holder} holds the append lock of {} for {} ms",
+                self.tp,
+                patience.as_millis()
+            ),
+        )
+        .cure("if that process is stopped, continue or kill it ('mq-broker locks' lists holders), then try again")
+    }
+
+    pub(super) fn page_error(&self, op: &'static str, e: std::io::Error) -> Error {
+        Error::io(op, join(&*self.dir, PAGE_FILE), e)
+    }
+
+    /// The epoch checkpoint; `None` if it is missing or unreadable (it is then made anew from the
+    /// batches).
+    pub fn epochs(&self) -> Result<Option<LeaderEpochs>> {
+        Ok(self.read_small(LeaderEpochs::FILE)?.and_then(|text| LeaderEpochs::parse(&text).ok()))
+    }
+
+    /// The ids that the directory was made with; `None` if unreadable.
+    pub fn metadata(&self) -> Result<Option<PartitionMetadata>> {
+        let text = self.read_small(PartitionMetadata::FILE)?;
+        Ok(text.and_then(|text| PartitionMetadata::parse(&text).ok()))
+    }
+
+    /// Replaces a small file whole: temporary file, sync, rename, sync of the directory.
+    pub(super) fn replace_small(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        replace_small(&*self.dir, name, bytes)
+    }
+
+    fn read_small(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        let file = match self.dir.open(name, Open::Read) {
+            Ok(file) => file,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(Error::io("open", join(&*self.dir, name), e)),
+        };
+        let error = |e| Error::io("read", join(&*self.dir, name), e);
+        let len = usize::try_from(file.len().map_err(error)?).unwrap_or(usize::MAX);
+        let mut text = vec![0; len.min(SMALL_FILE_BYTES_MAX)];
+        let read = file.read_at(&mut text, 0).map_err(error)?;
+        text.truncate(read);
+        Ok(Some(text))
+    }
+}
+
+/// Most bytes of a checkpoint that are read.
+const SMALL_FILE_BYTES_MAX: usize = 16 << 20;
+
+pub(super) fn replace_small(dir: &dyn Dir, name: &str, bytes: &[u8]) -> Result<()> {
+    let temporary = format!("{name}.tmp");
+    let error = |op| move |e| Error::io(op, join(dir, name), e);
+    let file = dir.open(&temporary, Open::Create).map_err(error("write"))?;
+    file.set_len(0).map_err(error("write"))?;
+    file.write_at(bytes, 0).map_err(error("write"))?;
+    file.sync_data().map_err(error("sync"))?;
+    dir.rename(&temporary, name).map_err(error("replace"))?;
+    dir.sync().map_err(error("sync the directory of"))
+}
+
+fn missing(dir: &dyn Dir, name: &str, e: std::io::Error) -> Error {
+    if e.kind() == std::io::ErrorKind::NotFound {
+        Error::new(
+            Kind::Fenced,
+            format!("NOT_LEADER_OR_FOLLOWER: {} is not there", join(dir, name).display()),
+        )
+        .cure("look at the topic again; if it is still there, restore that directory from a backup")
+    } else {
+        Error::io("open", join(dir, name), e)
+    }
+}
+
+/// The append lock, held. Dropping it lets go.
+#[derive(Debug)]
+pub struct Held<'a> {
+    replica: &'a Replica,
+    _gate: gate::GateGuard,
+}
+
+impl Held<'_> {
+    /// The replica it is the lock of.
+    pub(super) fn replica(&self) -> &Replica {
+        self.replica
+    }
+
+    /// The page, read under the lock.
+    pub fn page(&self) -> Result<Option<Page>> {
+        self.replica.read_page()
+    }
+
+    /// Publishes.
+    pub(super) fn publish(&self, page: &mut Page) -> Result<()> {
+        page.write(self.replica.page_file()).map_err(|e| self.replica.page_error("write", e))
+    }
+
+    /// Publishes and makes the page durable.
+    pub(super) fn publish_synced(&self, page: &mut Page) -> Result<()> {
+        self.publish(page)?;
+        self.replica.page_file().sync_data().map_err(|e| self.replica.page_error("sync", e))
+    }
+
+    /// Takes the replica offline for every process.
+    pub(super) fn take_offline(&self, page: &mut Page, why: Offline) -> Result<()> {
+        page.offline = Some(why);
+        page.generation += 1;
+        self.publish_synced(page)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        // Closing the file would free it as well; there is nobody to tell of a failure.
+        let _ = self.replica.page_file().unlock();
+    }
+}
+
+/// The error for a replica that is offline.
+pub(super) fn offline_error(replica: &Replica, why: Offline) -> Error {
+    let tp = replica.tp();
+    match why {
+        Offline::SyncFailed => Error::new(
+            Kind::Offline,
+            format!("{tp} is offline: a sync to {} failed, and what it covered may be lost", replica.dir().path().display()),
+        )
+        .cure(format!("check the disk, then 'mq-topics verify --repair truncate {}'", tp.topic)),
+        Offline::Damaged => Error::new(
+            Kind::Offline,
+            format!("{tp} is offline: damage was found in {}", replica.dir().path().display()),
+        )
+        .cure(format!("look with 'mq-topics verify --deep {}', then 'mq-topics verify --repair truncate {}'", tp.topic, tp.topic)),
+        Offline::Removed => Error::new(
+            Kind::UnknownTopic,
+            format!("UNKNOWN_TOPIC_OR_PARTITION: {tp} was deleted"),
+        ),
+    }
+}

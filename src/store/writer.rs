@@ -1,0 +1,439 @@
+//! The one way to append: a writer that takes the lock, checks that the page, the log and the
+//! topic file say what it believes, stamps, writes, and publishes last.
+//!
+//! 1. Nobody is shown or told what no page shows: the page is written after everything else.
+//! 2. The topic file and the path of the page are looked at under the lock, and again before an
+//!    acknowledgement ([`confirm`]).
+//! 3. A write that fails publishes nothing; a whole sound batch is never cut.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::configs::{Durability, TopicConfigs};
+use super::leadership;
+use super::mend::{Judge, Mender, raise_high_watermark};
+use super::open::StoreDir;
+use super::page::{Intent, Page};
+use super::replica::{Held, Replica, offline_error};
+use super::topic_handle::TopicHandle;
+use crate::error::{Error, Kind, Result};
+use crate::record::{self, BatchHeader};
+use crate::storage::{self, Appender, Cut, LeaderEpochs, RollLimits};
+use crate::types::{LeaderEpoch, Offset, TimestampType, TopicPartition};
+
+/// Where an append landed, and what it takes to find it again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Appended {
+    /// Offset of its first record.
+    pub base_offset: Offset,
+    /// Offset of its last record.
+    pub last_offset: Offset,
+    /// The epoch it is stamped with.
+    pub leader_epoch: LeaderEpoch,
+    /// Its checksum.
+    pub crc: u32,
+    /// The replica's generation as of the append.
+    pub generation: u64,
+    /// The timestamp that the log gave it, if the topic says LogAppendTime, ms.
+    pub append_time: Option<i64>,
+    /// A segment was closed: a group commit is due.
+    pub rolled: bool,
+    /// The durable offset as of the append.
+    pub durable: Offset,
+}
+
+/// Appends to one partition. Holds the lock only within [`PartitionWriter::append`].
+#[derive(Debug)]
+pub struct PartitionWriter {
+    store: Arc<StoreDir>,
+    tp: TopicPartition,
+    patience: Duration,
+    topic: TopicHandle,
+    configs: TopicConfigs,
+    replica: Replica,
+    appender: Appender,
+    epochs: LeaderEpochs,
+    known: Option<u64>,
+    first: bool,
+    synced_version: u64,
+    cuts: Vec<Cut>,
+}
+
+/// How often an append starts over when the metadata moves under it.
+const TRIES: u32 = 100;
+
+impl PartitionWriter {
+    /// Opens a partition for appends; `patience` bounds each wait for a lock.
+    ///
+    /// # Errors
+    /// [`Kind::UnknownTopic`], [`Kind::Fenced`] (led elsewhere), [`Kind::Io`].
+    pub fn open(store: &Arc<StoreDir>, tp: &TopicPartition, patience: Duration) -> Result<Self> {
+        let topic = TopicHandle::open(store, &tp.topic)?;
+        let partition = topic.led_here(tp.partition)?;
+        let replica = Replica::open(store, tp, partition.leader)?;
+        let epochs = replica.epochs()?.unwrap_or_default();
+        let configs = topic.configs()?;
+        Ok(PartitionWriter {
+            store: Arc::clone(store),
+            tp: tp.clone(),
+            patience,
+            appender: Appender::new(Arc::clone(replica.dir())),
+            topic,
+            configs,
+            replica,
+            epochs,
+            known: None,
+            first: true,
+            synced_version: 0,
+            cuts: Vec::new(),
+        })
+    }
+
+    /// The topic's configs, as of the last append.
+    pub fn configs(&self) -> &TopicConfigs {
+        &self.configs
+    }
+
+    /// The partition.
+    pub fn tp(&self) -> &TopicPartition {
+        &self.tp
+    }
+
+    /// The replica written to.
+    pub fn replica(&self) -> &Replica {
+        &self.replica
+    }
+
+    /// The topic written to.
+    pub fn topic(&self) -> &TopicHandle {
+        &self.topic
+    }
+
+    /// What recoveries cut since this was last asked.
+    pub fn take_cuts(&mut self) -> Vec<Cut> {
+        std::mem::take(&mut self.cuts)
+    }
+
+    /// Appends a finished batch (offsets and epoch are stamped here) and publishes it.
+    ///
+    /// # Errors
+    /// [`Kind::MessageTooLarge`], [`Kind::DiskFull`], [`Kind::Busy`], [`Kind::Offline`],
+    /// [`Kind::Damaged`], [`Kind::UnknownTopic`]: of this batch nothing is stored.
+    pub fn append(&mut self, batch: &mut [u8]) -> Result<Appended> {
+        self.check_size(batch.len())?;
+        let mut tries = 0;
+        loop {
+            match self.try_append(batch) {
+                // The metadata moved on: look at it again, a bounded number of times.
+                Err(e) if e.kind() == Kind::Fenced && tries < TRIES => {
+                    tries += 1;
+                    self.store.clock().sleep(Duration::from_micros(200));
+                    self.refresh()?;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// Brings the replica into order (recovery, promotion) without an append, as the first
+    /// append would.
+    pub fn make_ready(&mut self) -> Result<Page> {
+        let mut tries = 0;
+        loop {
+            match self.try_ready() {
+                Err(e) if e.kind() == Kind::Fenced && tries < TRIES => {
+                    tries += 1;
+                    self.store.clock().sleep(Duration::from_micros(200));
+                    self.refresh()?;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn try_ready(&mut self) -> Result<Page> {
+        let epoch = self.led_epoch()?;
+        self.sync_names()?;
+        let held = self.replica.lock(self.patience)?;
+        let ready = ready(
+            &held,
+            judge(&self.store, &self.topic, &self.tp, &self.configs)?,
+            &mut self.appender,
+            &mut self.epochs,
+            &mut self.cuts,
+            (self.known, self.first),
+            epoch,
+        );
+        drop(held);
+        match ready? {
+            Ready::Page(page) => {
+                self.first = false;
+                Ok(page)
+            }
+            Ready::Sealed(page) => {
+                leadership::raise_epoch(&self.store, &self.tp, page.leader_epoch, self.patience)?;
+                Err(fenced(&self.tp))
+            }
+        }
+    }
+
+    /// Puts whatever is left of a damaged or offline replica in order: see `Mender::repair`.
+    /// The caller asked for consent.
+    pub fn repair(&mut self) -> Result<Page> {
+        let held = self.replica.lock(self.patience)?;
+        let page = held.page()?;
+        let mut mender = Mender {
+            held: &held,
+            judge: judge(&self.store, &self.topic, &self.tp, &self.configs)?,
+            appender: &mut self.appender,
+            epochs: &mut self.epochs,
+            cuts: &mut self.cuts,
+        };
+        mender.repair(page)
+    }
+
+    /// Looks at the topic file and the replica again.
+    pub fn refresh(&mut self) -> Result<()> {
+        let id = self.topic.meta().topic_id;
+        let topic = TopicHandle::open(&self.store, &self.tp.topic)?;
+        if topic.meta().topic_id != id {
+            return Err(Error::new(
+                Kind::UnknownTopic,
+                format!("UNKNOWN_TOPIC_OR_PARTITION: {} was deleted, and made anew", self.tp.topic),
+            )
+            .cure("start again to use the new one"));
+        }
+        let partition = topic.led_here(self.tp.partition)?;
+        if !self.replica.in_place()? {
+            self.replica = Replica::open(&self.store, &self.tp, partition.leader)?;
+            self.appender = Appender::new(Arc::clone(self.replica.dir()));
+            self.first = true;
+            self.known = None;
+        }
+        self.epochs = self.replica.epochs()?.unwrap_or_default();
+        self.configs = topic.configs()?;
+        self.topic = topic;
+        Ok(())
+    }
+
+    fn check_size(&self, bytes: usize) -> Result<()> {
+        let most = self.configs.max_message_bytes.min(self.configs.segment_bytes);
+        if bytes as u64 > most {
+            let which = if most == self.configs.max_message_bytes { "max.message.bytes" } else { "segment.bytes" };
+            return Err(Error::new(
+                Kind::MessageTooLarge,
+                format!("MESSAGE_TOO_LARGE: a batch of {bytes} bytes for {}, where {which} allows {most}", self.tp),
+            )
+            .cure(format!("raise it with 'mq-topics alter {} -c {which}={bytes}'", self.tp.topic)));
+        }
+        Ok(())
+    }
+
+    /// The epoch in which this broker leads the partition, by the topic file that is open.
+    fn led_epoch(&mut self) -> Result<LeaderEpoch> {
+        if !self.topic.is_current()? {
+            self.refresh()?;
+        }
+        Ok(self.topic.led_here(self.tp.partition)?.leader_epoch)
+    }
+
+    /// Makes the names of the replica and of the topic file durable, once a version: whoever acts
+    /// on a version does it himself, since nobody can see whether its writer got as far.
+    fn sync_names(&mut self) -> Result<()> {
+        let version = self.topic.meta().version;
+        if self.synced_version >= version {
+            return Ok(());
+        }
+        let known = self.replica.read_page()?.map_or(0, |page| page.synced_version);
+        if known < version {
+            let logs = self.replica.logs();
+            logs.sync().map_err(|e| Error::io("sync", logs.path(), e))?;
+            self.store.sync_topics()?;
+        }
+        self.synced_version = version;
+        Ok(())
+    }
+
+    fn try_append(&mut self, batch: &mut [u8]) -> Result<Appended> {
+        let epoch = self.led_epoch()?;
+        self.sync_names()?;
+        let held = self.replica.lock(self.patience)?;
+        if !self.topic.is_current()? {
+            return Err(fenced(&self.tp));
+        }
+        let judge = judge(&self.store, &self.topic, &self.tp, &self.configs)?;
+        let ready = ready(
+            &held,
+            judge,
+            &mut self.appender,
+            &mut self.epochs,
+            &mut self.cuts,
+            (self.known, self.first),
+            epoch,
+        )?;
+        let mut page = match ready {
+            Ready::Page(page) => page,
+            Ready::Sealed(page) => {
+                drop(held);
+                leadership::raise_epoch(&self.store, &self.tp, page.leader_epoch, self.patience)?;
+                return Err(fenced(&self.tp));
+            }
+        };
+        self.first = false;
+        page.synced_version = page.synced_version.max(self.synced_version);
+        let append_time = (self.configs.timestamp_type == TimestampType::LogAppendTime)
+            .then(|| self.store.clock().now_ms());
+        if let Some(now) = append_time {
+            record::stamp_append_time(batch, now);
+        }
+        record::stamp(batch, page.tail.end, page.leader_epoch);
+        let header = BatchHeader::parse(batch).map_err(|corrupt| {
+            Error::new(Kind::InvalidRecord, format!("a batch for {} is not sound: {corrupt}", self.tp))
+        })?;
+        let limits = RollLimits {
+            segment_bytes: self.configs.segment_bytes,
+            segment_ms: self.configs.segment_ms,
+            index_bytes: self.configs.segment_index_bytes,
+            index_interval_bytes: self.configs.index_interval_bytes,
+        };
+        let rolled = Appender::must_roll(
+            &page.tail,
+            batch.len() as u64,
+            header.max_timestamp,
+            header.last_offset(),
+            &limits,
+        );
+        let mut tail = page.tail;
+        if rolled {
+            page.intent = Intent::Roll(tail.end);
+            held.publish(&mut page)?;
+            tail = self.appender.close_time_index(&tail)?;
+            tail = self.appender.begin_segment(&tail)?;
+            page.unsynced_names += 3;
+        }
+        tail = self.appender.append(&tail, batch, &header, limits.index_interval_bytes)?;
+        page.tail = tail;
+        page.intent = Intent::None;
+        raise_high_watermark(&mut page, judge.every_message);
+        held.publish(&mut page)?;
+        drop(held);
+        self.known = Some(page.sequence);
+        Ok(Appended {
+            base_offset: header.base_offset,
+            last_offset: header.last_offset(),
+            leader_epoch: page.leader_epoch,
+            crc: header.crc,
+            generation: page.generation,
+            append_time,
+            rolled,
+            durable: page.durable.offset,
+        })
+    }
+}
+
+fn fenced(tp: &TopicPartition) -> Error {
+    Error::new(Kind::Fenced, format!("FENCED_LEADER_EPOCH: the leadership of {tp} keeps moving"))
+        .cure("try again")
+}
+
+/// What to judge a replica's page by.
+pub(super) fn judge(
+    store: &StoreDir,
+    topic: &TopicHandle,
+    tp: &TopicPartition,
+    configs: &TopicConfigs,
+) -> Result<Judge> {
+    Ok(Judge {
+        boot_id: store.boot_id(),
+        topic_id: topic.meta().topic_id,
+        replica_uuid: topic.replica_uuid(tp.partition)?,
+        every_message: configs.durability() == Durability::EveryMessage,
+        index_interval_bytes: configs.index_interval_bytes,
+    })
+}
+
+/// A replica in order, or one that waits for a new leader epoch.
+pub(super) enum Ready {
+    /// Appends may go on.
+    Page(Page),
+    /// Only a new epoch lifts the seal.
+    Sealed(Page),
+}
+
+/// Puts the replica in order, and promotes it where the topic file names a newer epoch.
+pub(super) fn ready(
+    held: &Held<'_>,
+    judge: Judge,
+    appender: &mut Appender,
+    epochs: &mut LeaderEpochs,
+    cuts: &mut Vec<Cut>,
+    (known, first): (Option<u64>, bool),
+    epoch: LeaderEpoch,
+) -> Result<Ready> {
+    let mut mender = Mender { held, judge, appender, epochs, cuts };
+    let mut page = mender.ready(held.page()?, known, first)?;
+    if page.leader_epoch < epoch {
+        page = mender.promote(page, epoch)?;
+    } else if page.leader_epoch > epoch {
+        return Err(fenced(held.replica().tp()));
+    }
+    Ok(if page.sealed { Ready::Sealed(page) } else { Ready::Page(page) })
+}
+
+/// Whether an append may be acknowledged: its page and its topic are still in place, and the log
+/// still has it where it was.
+///
+/// # Errors
+/// [`Kind::Unknown`] if that cannot be said; [`Kind::UnknownTopic`] if the topic is gone.
+pub fn confirm(
+    store: &Arc<StoreDir>,
+    replica: &Replica,
+    topic: &mut TopicHandle,
+    appended: &Appended,
+) -> Result<()> {
+    let tp = replica.tp();
+    if !topic.is_current()? {
+        let id = topic.meta().topic_id;
+        let again = TopicHandle::open(store, &tp.topic)?;
+        if again.meta().topic_id != id {
+            return Err(Error::new(
+                Kind::UnknownTopic,
+                format!("UNKNOWN_TOPIC_OR_PARTITION: {} was deleted, and made anew", tp.topic),
+            ));
+        }
+        *topic = again;
+    }
+    let unknown = |why: &str| {
+        Error::new(
+            Kind::Unknown,
+            format!("offsets {} to {} of {tp} are perhaps stored: {why}", appended.base_offset, appended.last_offset),
+        )
+        .cure("read them back before sending them again")
+    };
+    if !replica.in_place()? {
+        return Err(unknown("its directory was replaced"));
+    }
+    let page = replica.read_page()?.ok_or_else(|| unknown("its page is unreadable"))?;
+    if let Some(why) = page.offline {
+        let offline = offline_error(replica, why);
+        let cure = offline.cure_text().unwrap_or_default().to_owned();
+        return Err(unknown(&offline.to_string()).cure(cure));
+    }
+    if page.generation == appended.generation {
+        return Ok(());
+    }
+    let dir = &**replica.dir();
+    let segments = storage::Segments::list(dir)?;
+    let found = storage::locate(dir, &segments, &page.tail, appended.base_offset)
+        .and_then(|at| storage::header_at(dir, at.segment, at.position))?;
+    match found {
+        Some(header)
+            if header.base_offset == appended.base_offset
+                && header.crc == appended.crc
+                && header.partition_leader_epoch == appended.leader_epoch =>
+        {
+            Ok(())
+        }
+        _ => Err(unknown("the log was repaired meanwhile, and does not have them")),
+    }
+}
