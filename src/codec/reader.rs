@@ -195,10 +195,7 @@ mod tests {
         assert!(reader.i32().is_err());
         assert!(reader.bytes(4).is_err());
         assert_eq!(reader.i16(), Ok(1));
-        assert_eq!(
-            reader.clone().finish(),
-            Err(Malformed("bytes are left over"))
-        );
+        assert_eq!(reader.finish(), Err(Malformed("bytes are left over")));
         assert_eq!(reader.u8(), Ok(2));
         assert_eq!(reader.finish(), Ok(()));
     }
