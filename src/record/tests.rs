@@ -418,6 +418,26 @@ fn lz4_frames_that_kafka_cannot_read_are_refused() {
 }
 
 #[test]
+fn no_bytes_at_all_come_back_from_every_codec() {
+    let mut compressor = Compressor::new();
+    let mut scratch = Decompressor::default();
+    for raw in [&b"used"[..], b"", b"", b"used again"] {
+        for compression in Compression::ALL {
+            let mut out = Vec::new();
+            compressor
+                .compress(compression, raw, &mut out)
+                .expect("compress");
+            assert_eq!(
+                scratch.decompress(compression, &out),
+                Ok(raw),
+                "{}",
+                compression.as_str()
+            );
+        }
+    }
+}
+
+#[test]
 fn append_time_replaces_every_timestamp() {
     let records = vec![
         (5, None, Some(b"a".to_vec()), vec![]),

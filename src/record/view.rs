@@ -2,12 +2,21 @@
 
 use super::header::{ATTRIBUTES_AT, RECORD_COUNT_AT};
 use super::{BATCH_HEADER_LEN, BatchHeader, CRC_AT, Corrupt, Decompressor, Headers, Record};
+use crate::codec::varint::unzigzag;
 use crate::codec::{Malformed, Reader};
 use crate::types::{Compression, Offset, Timestamp, TimestampType};
 
 /// Fewest bytes of a record: one each for length, attributes, timestamp, offset, the lengths of
 /// key and value, and the count of headers.
 const RECORD_LEN_MIN: usize = 7;
+
+const SHORT_VARINT_LEN_MAX: usize = 3;
+/// Holds four short varints (length, timestamp, offset, length of the value), the attributes and
+/// the length of a null key.
+const WINDOW: usize = 16;
+const _: () = assert!(4 * SHORT_VARINT_LEN_MAX + 2 <= WINDOW);
+const ONE_BYTE_NULL: u8 = 1;
+const ONE_BYTE_ZERO: u8 = 0;
 
 /// A whole batch within somebody's bytes.
 #[derive(Debug, Clone, Copy)]
@@ -131,7 +140,43 @@ impl<'a> Records<'a> {
         self.left
     }
 
-    #[inline(always)]
+    /// The short way for the shape of most records: a value, no key, no headers, every number in
+    /// at most three bytes. `None` for all else, damage included: [`read`](Self::read) decides.
+    #[inline]
+    fn read_plain(&mut self) -> Option<Record<'a>> {
+        let window = self.rest.first_chunk::<WINDOW>()?;
+        let mut at = 0;
+        let len = length(short_varint(window, &mut at)?)?;
+        let end = at + len;
+        at += size_of::<u8>();
+        let time_delta = unzigzag(short_varint(window, &mut at)?);
+        let offset_delta = unzigzag(short_varint(window, &mut at)?);
+        if offset_delta < self.delta_min || offset_delta > self.delta_max {
+            return None;
+        }
+        if window[at % WINDOW] != ONE_BYTE_NULL {
+            return None;
+        }
+        at += size_of::<u8>();
+        let value_len = length(short_varint(window, &mut at)?)?;
+        if at + value_len + size_of_val(&ONE_BYTE_ZERO) != end {
+            return None;
+        }
+        let (record, rest) = self.rest.split_at_checked(end)?;
+        let [value @ .., ONE_BYTE_ZERO] = record.get(at..)? else {
+            return None;
+        };
+        self.rest = rest;
+        self.delta_min = offset_delta + 1;
+        Some(Record {
+            offset: self.base_offset + offset_delta,
+            timestamp: self.time_base.wrapping_add(time_delta & self.time_mask),
+            key: None,
+            value: Some(value),
+            headers: Headers::default(),
+        })
+    }
+
     fn read(&mut self) -> Result<Record<'a>, Malformed> {
         let mut outer = Reader::new(self.rest);
         let len = outer.varint()?;
@@ -193,10 +238,10 @@ impl<'a> Iterator for Records<'a> {
             ));
         }
         self.left -= 1;
-        Some(match self.read() {
-            Ok(record) => Ok(record),
-            Err(why) => Err(self.fail(why)),
-        })
+        if let Some(record) = self.read_plain() {
+            return Some(Ok(record));
+        }
+        Some(self.read().map_err(|why| self.fail(why)))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -205,3 +250,72 @@ impl<'a> Iterator for Records<'a> {
 }
 
 impl std::iter::FusedIterator for Records<'_> {}
+
+/// A varint of at most three bytes, still folded. A window is long enough for all the fields that
+/// are read from it, so that the place never wraps around.
+#[inline]
+fn short_varint(window: &[u8; WINDOW], at: &mut usize) -> Option<u64> {
+    let mut folded = 0;
+    for n in 0..SHORT_VARINT_LEN_MAX {
+        let byte = window[(*at + n) % WINDOW];
+        folded |= u64::from(byte & 0x7f) << (7 * n);
+        if byte < 0x80 {
+            *at += n + 1;
+            return Some(folded);
+        }
+    }
+    None
+}
+
+/// A folded number that is no less than 0.
+#[inline]
+fn length(folded: u64) -> Option<usize> {
+    (folded & 1 == 0).then_some((folded >> 1) as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::record::BatchBuilder;
+
+    proptest! {
+        #[test]
+        fn the_short_way_agrees_with_the_long_one(
+            lines in proptest::collection::vec((0i64..9000, 0usize..300), 1..40),
+            changes in proptest::collection::vec((any::<usize>(), any::<u8>()), 0..4),
+        ) {
+            let mut builder = BatchBuilder::new();
+            for (time, len) in &lines {
+                builder.append_value(*time, &vec![b'x'; *len]).expect("append");
+            }
+            let mut batch = builder.finish(Compression::None, TimestampType::CreateTime).expect("finish");
+            let records_len = batch.len() - BATCH_HEADER_LEN;
+            for (at, byte) in &changes {
+                batch[BATCH_HEADER_LEN + at % records_len] = *byte;
+            }
+            let view = BatchView::parse(&batch).expect("the header is sound");
+            let mut scratch = Decompressor::default();
+            let mut short = view.records(&mut scratch).expect("not compressed");
+            let mut long = short.clone();
+            let mut plain = 0;
+            while short.left > 0 {
+                let by_short = short.read_plain();
+                plain += usize::from(by_short.is_some());
+                match (by_short, long.read()) {
+                    (Some(short), long) => prop_assert_eq!(Ok(short), long),
+                    (None, Ok(_)) => short = long.clone(),
+                    (None, Err(_)) => break,
+                }
+                prop_assert_eq!((short.rest, short.delta_min), (long.rest, long.delta_min));
+                short.left -= 1;
+                long.left = short.left;
+            }
+            if changes.is_empty() {
+                // Only at the end, where the window is not filled, the long way is needed.
+                prop_assert!(plain + 2 >= lines.len());
+            }
+        }
+    }
+}
