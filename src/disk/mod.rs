@@ -190,5 +190,9 @@ pub trait Watcher: Send + Debug {
 
 /// `dir`'s path with `name` below it, for messages.
 pub fn join(dir: &dyn Dir, name: &str) -> PathBuf {
-    if name == "." { dir.path().to_owned() } else { dir.path().join(name) }
+    if name == "." {
+        dir.path().to_owned()
+    } else {
+        dir.path().join(name)
+    }
 }

@@ -1,0 +1,101 @@
+//! The headers of a record, checked when the record is read and decoded when somebody looks.
+
+use super::Header;
+use crate::codec::{Malformed, Reader};
+
+/// Fewest bytes of a header: two lengths.
+const HEADER_LEN_MIN: usize = 2;
+
+/// The headers of a record, in their order; a name may come more than once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Headers<'a> {
+    count: usize,
+    raw: &'a [u8],
+}
+
+impl<'a> Headers<'a> {
+    /// Checks that `raw` is exactly `count` headers.
+    pub(super) fn parse(count: i32, raw: &'a [u8]) -> Result<Self, Malformed> {
+        let count =
+            usize::try_from(count).map_err(|_| Malformed("the header count is negative"))?;
+        if count > raw.len() / HEADER_LEN_MIN {
+            return Err(Malformed("more headers than the record has bytes for"));
+        }
+        let mut reader = Reader::new(raw);
+        for _ in 0..count {
+            read_header(&mut reader)?;
+        }
+        if !reader.is_empty() {
+            return Err(Malformed("the record is longer than its fields"));
+        }
+        Ok(Headers { count, raw })
+    }
+
+    /// How many there are.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there is none.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// One after the other.
+    #[inline]
+    pub fn iter(&self) -> HeaderIter<'a> {
+        HeaderIter {
+            left: self.count,
+            reader: Reader::new(self.raw),
+        }
+    }
+}
+
+impl<'a> IntoIterator for Headers<'a> {
+    type Item = Header<'a>;
+    type IntoIter = HeaderIter<'a>;
+    fn into_iter(self) -> HeaderIter<'a> {
+        self.iter()
+    }
+}
+
+impl<'a> IntoIterator for &Headers<'a> {
+    type Item = Header<'a>;
+    type IntoIter = HeaderIter<'a>;
+    fn into_iter(self) -> HeaderIter<'a> {
+        self.iter()
+    }
+}
+
+/// Iterates over [`Headers`].
+#[derive(Debug, Clone)]
+pub struct HeaderIter<'a> {
+    left: usize,
+    reader: Reader<'a>,
+}
+
+impl<'a> Iterator for HeaderIter<'a> {
+    type Item = Header<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Header<'a>> {
+        self.left = self.left.checked_sub(1)?;
+        read_header(&mut self.reader).ok()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for HeaderIter<'_> {}
+
+fn read_header<'a>(reader: &mut Reader<'a>) -> Result<Header<'a>, Malformed> {
+    let key = reader
+        .nullable_bytes()?
+        .ok_or(Malformed("the key of a header is null"))?;
+    let value = reader.nullable_bytes()?;
+    Ok(Header { key, value })
+}
