@@ -94,6 +94,8 @@ pub trait Disk: Send + Sync + Debug {
     fn file_system(&self, path: &Path) -> io::Result<FileSystem>;
     /// An id that is new at each boot of the machine.
     fn boot_id(&self) -> io::Result<[u8; 16]>;
+    /// Processes that hold a lock on the file `id`, as far as the system tells: for messages.
+    fn lock_holders(&self, id: FileId) -> Vec<u32>;
     /// A watcher for changes, or `Unsupported`: then poll (see [`new_watcher`]).
     fn watcher(&self) -> io::Result<Box<dyn Watcher>>;
 }

@@ -12,7 +12,7 @@ use super::tail::Tail;
 use super::time_index::TimeIndexEntry;
 use crate::disk::{Dir, File, Open, join};
 use crate::error::{Error, Kind, Result};
-use crate::record::{BatchHeader, BatchView, Decompressor, HEADER_BYTES};
+use crate::record::{BatchHeader, BatchView, Decompressor, BATCH_HEADER_LEN};
 use crate::types::{Offset, Timestamp};
 
 /// A batch's place.
@@ -102,8 +102,8 @@ impl<'a> Searched<'a> {
     }
 
     fn header(&self, position: u64) -> Result<Option<BatchHeader>> {
-        let mut raw = [0; HEADER_BYTES];
-        if position + HEADER_BYTES as u64 > self.log_bytes {
+        let mut raw = [0; BATCH_HEADER_LEN];
+        if position + BATCH_HEADER_LEN as u64 > self.log_bytes {
             return Ok(None);
         }
         let name = SegmentFile::new(self.base, FileKind::Log).name();
@@ -271,4 +271,14 @@ fn first_in_batch(
         }
     }
     Ok(None)
+}
+
+/// The header of the batch at a place, if there is a plausible one.
+pub fn header_at(dir: &dyn Dir, segment: Offset, position: u64) -> Result<Option<BatchHeader>> {
+    let name = SegmentFile::new(segment, FileKind::Log).name();
+    let error = |e| Error::io("read", join(dir, &name), e);
+    let file = dir.open(&name, Open::Read).map_err(error)?;
+    let mut raw = [0; BATCH_HEADER_LEN];
+    let read = file.read_at(&mut raw, position).map_err(error)?;
+    Ok(if read == raw.len() { BatchHeader::parse(&raw).ok() } else { None })
 }

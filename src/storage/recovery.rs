@@ -18,7 +18,7 @@ use super::tail::{Place, Tail};
 use super::walk::{Break, WalkFrom, sound_batch_behind, walk};
 use crate::disk::{Dir, File, Open, join};
 use crate::error::{Error, Kind, Result};
-use crate::record::{BatchHeader, HEADER_BYTES};
+use crate::record::{BatchHeader, BATCH_HEADER_LEN};
 use crate::types::{LeaderEpoch, Offset};
 
 /// What is known before a recovery.
@@ -193,7 +193,7 @@ struct SeenEpochs {
 
 impl SeenEpochs {
     fn note(&mut self, header: &BatchHeader) {
-        self.epochs.begin(header.partition_leader_epoch, header.base_offset);
+        self.epochs.begin(header.leader_epoch, header.base_offset);
     }
 }
 
@@ -266,7 +266,7 @@ fn hop(
 ) -> Result<()> {
     let (mut position, mut offset) = (0, base);
     while position < end && until.is_none_or(|until| offset < until) {
-        let mut raw = [0; HEADER_BYTES];
+        let mut raw = [0; BATCH_HEADER_LEN];
         let read = file.read_at(&mut raw, position).map_err(|e| io_error(dir, "read", base, e))?;
         let header = if read < raw.len() { None } else { BatchHeader::parse(&raw).ok() };
         let Some(header) = header.filter(|header| header.base_offset == offset) else {

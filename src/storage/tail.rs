@@ -109,7 +109,7 @@ impl Tail {
             Some(LastBatch { position, base_offset: header.base_offset, crc: header.crc });
         self.log_bytes += bytes;
         self.end = last_offset + 1;
-        self.epoch = header.partition_leader_epoch;
+        self.epoch = header.leader_epoch;
         let (mut index, mut time_index) = (None, None);
         if self.unindexed_bytes > index_interval_bytes {
             index = Some(OffsetIndexEntry { offset: last_offset, position });

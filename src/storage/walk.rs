@@ -4,7 +4,7 @@ use std::io;
 
 use super::epochs::LeaderEpochs;
 use crate::disk::File;
-use crate::record::{BatchHeader, BatchView, HEADER_BYTES};
+use crate::record::{BatchHeader, BatchView, BATCH_HEADER_LEN};
 use crate::types::{LeaderEpoch, Offset};
 
 /// Where a walk begins.
@@ -95,8 +95,8 @@ pub fn walk(
             break None;
         }
         let broken = |why: String| Some(Break { position, why });
-        let head = window.at(position, HEADER_BYTES, end)?;
-        if head.len() < HEADER_BYTES {
+        let head = window.at(position, BATCH_HEADER_LEN, end)?;
+        if head.len() < BATCH_HEADER_LEN {
             break broken(format!("{} bytes, less than a batch's header", head.len()));
         }
         let header = match BatchHeader::parse(head) {
@@ -117,14 +117,14 @@ pub fn walk(
         on_batch(position, &header, bytes)?;
         position += total as u64;
         offset = header.last_offset() + 1;
-        epoch = header.partition_leader_epoch;
+        epoch = header.leader_epoch;
     };
     Ok(Walked { position, offset, epoch, stopped })
 }
 
 /// Why a batch with this header cannot follow what came before: the fields outside the checksum
 /// are held against their neighbours and the epoch checkpoint.
-pub(super) fn out_of_place(
+pub fn out_of_place(
     header: &BatchHeader,
     offset: Offset,
     epoch: LeaderEpoch,
@@ -133,18 +133,18 @@ pub(super) fn out_of_place(
     if header.base_offset != offset {
         return Some(format!("base offset {} where {offset} is due", header.base_offset));
     }
-    if header.partition_leader_epoch < epoch {
+    if header.leader_epoch < epoch {
         return Some(format!(
             "leader epoch {} after {epoch}",
-            header.partition_leader_epoch
+            header.leader_epoch
         ));
     }
     if let Some(epochs) = epochs {
         let due = epochs.at(offset);
-        if due != Some(header.partition_leader_epoch) {
+        if due != Some(header.leader_epoch) {
             return Some(format!(
                 "leader epoch {} where the epoch checkpoint has {}",
-                header.partition_leader_epoch,
+                header.leader_epoch,
                 due.map_or_else(|| "none".to_owned(), |e| e.to_string())
             ));
         }
@@ -163,13 +163,13 @@ pub fn sound_batch_behind(
     let mut window = Window::new(file);
     let mut probe = Window::new(file);
     let mut at = position;
-    while at + HEADER_BYTES as u64 <= end {
+    while at + BATCH_HEADER_LEN as u64 <= end {
         let bytes = window.at(at, READ_BYTES, end)?;
-        if bytes.len() < HEADER_BYTES {
+        if bytes.len() < BATCH_HEADER_LEN {
             return Ok(false);
         }
         let mut candidates = Vec::new();
-        for (i, head) in bytes.windows(HEADER_BYTES).enumerate() {
+        for (i, head) in bytes.windows(BATCH_HEADER_LEN).enumerate() {
             // Byte 16 is the magic: looked at first, since nearly all places fail it.
             if head.get(16) != Some(&2) {
                 continue;
@@ -181,7 +181,7 @@ pub fn sound_batch_behind(
                 candidates.push((at + i as u64, header.total_len()));
             }
         }
-        let step = (bytes.len() - HEADER_BYTES + 1) as u64;
+        let step = (bytes.len() - BATCH_HEADER_LEN + 1) as u64;
         for (start, total) in candidates {
             let bytes = probe.at(start, total, end)?;
             if BatchView::parse(bytes).and_then(|view| view.check_crc()).is_ok() {

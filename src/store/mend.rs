@@ -102,7 +102,7 @@ impl Mender<'_> {
     fn last_in_place(&mut self, tail: &Tail) -> Result<bool> {
         let Some(last) = tail.last else { return Ok(true) };
         let log = self.appender.log_file(tail)?;
-        let mut raw = [0; crate::record::HEADER_BYTES];
+        let mut raw = [0; crate::record::BATCH_HEADER_LEN];
         let read = log
             .read_at(&mut raw, last.position)
             .map_err(|e| Error::io("read", self.held.replica().dir().path(), e))?;

@@ -430,7 +430,7 @@ pub fn confirm(
         Some(header)
             if header.base_offset == appended.base_offset
                 && header.crc == appended.crc
-                && header.partition_leader_epoch == appended.leader_epoch =>
+                && header.leader_epoch == appended.leader_epoch =>
         {
             Ok(())
         }

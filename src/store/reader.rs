@@ -1,0 +1,335 @@
+//! Reading one partition without a lock.
+//!
+//! 1. The page is read before and after the bytes. A changed generation means that bytes moved
+//!    meanwhile: what was read is dropped, and the place is looked up anew by offset.
+//! 2. Every batch is checked (checksum, and what lies outside it against its neighbours and the
+//!    epoch checkpoint) before anyone sees it. A bad one under an unchanged page is damage.
+//! 3. Nothing at or above the high watermark is given out.
+
+use std::sync::Arc;
+
+use super::open::StoreDir;
+use super::page::{Offline, Page};
+use super::replica::{Replica, offline_error};
+use crate::disk::{File, Open, join};
+use crate::error::{Error, Kind, Result};
+use crate::record::{BATCH_HEADER_LEN, BatchHeader, BatchView};
+use crate::storage::{self, FileKind, LeaderEpochs, SegmentFile, Segments, damaged};
+use crate::types::{LeaderEpoch, Offset, Timestamp, TopicPartition};
+
+/// Where the next read begins.
+#[derive(Debug)]
+struct Cursor {
+    generation: u64,
+    segment: Offset,
+    next_segment: Option<Offset>,
+    position: u64,
+    offset: Offset,
+    epoch: LeaderEpoch,
+    file: Arc<dyn File>,
+}
+
+/// Reads one partition.
+#[derive(Debug)]
+pub struct PartitionReader {
+    replica: Replica,
+    boot_id: [u8; 16],
+    cursor: Option<Cursor>,
+    epochs: LeaderEpochs,
+    epochs_generation: Option<(u64, LeaderEpoch)>,
+}
+
+/// How often a read starts over because bytes moved under it.
+const TRIES: u32 = 1000;
+
+impl PartitionReader {
+    /// Opens the partition's leader replica for reading.
+    pub fn open(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<Self> {
+        let topic = super::topic_handle::TopicHandle::open(store, &tp.topic)?;
+        let partition = topic.led_here(tp.partition)?;
+        Ok(PartitionReader {
+            replica: Replica::open(store, tp, partition.leader)?,
+            boot_id: store.boot_id(),
+            cursor: None,
+            epochs: LeaderEpochs::default(),
+            epochs_generation: None,
+        })
+    }
+
+    /// The replica that is read.
+    pub fn replica(&self) -> &Replica {
+        &self.replica
+    }
+
+    /// The published page.
+    ///
+    /// A page of another boot tells only its durable offset, which stays true: whoever may write
+    /// recovers the replica first (`PartitionWriter::make_ready`).
+    ///
+    /// # Errors
+    /// [`Kind::UnknownTopic`] if the topic was deleted, [`Kind::Damaged`] if the page is unreadable.
+    pub fn page(&self) -> Result<Page> {
+        let mut page = self.replica.read_page()?.ok_or_else(|| {
+            Error::new(
+                Kind::Damaged,
+                format!("both copies of the page in {} are damaged", self.replica.dir().path().display()),
+            )
+            .cure("any write to the partition, or 'mq-topics verify', recovers it from the log")
+        })?;
+        if page.offline == Some(Offline::Removed) {
+            return Err(offline_error(&self.replica, Offline::Removed));
+        }
+        if page.boot_id != self.boot_id {
+            page.high_watermark = page.durable.offset;
+            page.last_stable_offset = page.high_watermark;
+        }
+        Ok(page)
+    }
+
+    /// Whether the page is of this boot: if not, a recovery is due.
+    pub fn needs_recovery(&self) -> Result<bool> {
+        Ok(self.replica.read_page()?.is_none_or(|page| page.boot_id != self.boot_id))
+    }
+
+    /// Reads whole batches from the one that holds `from` on, into `buf` (its contents are
+    /// replaced), up to the high watermark of `page` and about `bytes_max` (at least one batch).
+    /// Returns the number of bytes; 0: nothing there yet.
+    ///
+    /// # Errors
+    /// [`Kind::OffsetOutOfRange`] below the log start; [`Kind::Damaged`], naming file and position.
+    pub fn read(&mut self, from: Offset, bytes_max: usize, buf: &mut Vec<u8>) -> Result<usize> {
+        for _ in 0..TRIES {
+            let before = self.page()?;
+            let bound = before.high_watermark;
+            if from >= bound {
+                buf.clear();
+                return Ok(0);
+            }
+            if from < before.tail.log_start {
+                return Err(below_start(&self.replica, from, before.tail.log_start));
+            }
+            let outcome = self.read_once(&before, from, bound, bytes_max, buf);
+            let after = self.replica.read_page()?;
+            let same = after.is_some_and(|after| after.generation == before.generation);
+            if !same {
+                self.cursor = None;
+                continue;
+            }
+            if outcome.is_err() {
+                self.cursor = None;
+            }
+            return outcome;
+        }
+        Err(Error::new(
+            Kind::Busy,
+            format!("the log of {} keeps being repaired under its reader", self.replica.tp()),
+        ))
+    }
+
+    /// The first offset at or after `from` whose record is not older than `timestamp`, below the
+    /// high watermark.
+    pub fn first_not_older(&self, from: Offset, timestamp: Timestamp) -> Result<Option<Offset>> {
+        for _ in 0..TRIES {
+            let page = self.page()?;
+            let dir = &**self.replica.dir();
+            let found = Segments::list(dir).and_then(|segments| {
+                let from = from.max(page.tail.log_start);
+                storage::first_not_older(
+                    dir,
+                    &segments,
+                    &page.tail,
+                    from,
+                    page.high_watermark,
+                    timestamp,
+                )
+            });
+            let after = self.replica.read_page()?;
+            if after.is_some_and(|after| after.generation == page.generation) {
+                return found;
+            }
+        }
+        Err(Error::new(Kind::Busy, format!("the log of {} keeps moving", self.replica.tp())))
+    }
+
+    fn read_once(
+        &mut self,
+        page: &Page,
+        from: Offset,
+        bound: Offset,
+        bytes_max: usize,
+        buf: &mut Vec<u8>,
+    ) -> Result<usize> {
+        self.load_epochs(page)?;
+        let usable = self
+            .cursor
+            .as_ref()
+            .is_some_and(|c| c.generation == page.generation && c.offset == from);
+        if !usable {
+            self.cursor = Some(self.seek(page, from)?);
+        }
+        loop {
+            let Some(cursor) = &mut self.cursor else { return Ok(0) };
+            if cursor.next_segment.is_none() && cursor.segment != page.tail.active {
+                // The active segment was closed since: find out what follows.
+                cursor.next_segment = Segments::list(&**self.replica.dir())?.after(cursor.segment);
+            }
+            if cursor.next_segment == Some(cursor.offset) {
+                let next = cursor.offset;
+                let epoch = cursor.epoch;
+                self.cursor = Some(self.open_segment(page, next, epoch)?);
+                continue;
+            }
+            break;
+        }
+        self.fill(page, from, bound, bytes_max, buf)
+    }
+
+    /// Reads at the cursor and checks what was read, batch by batch.
+    fn fill(
+        &mut self,
+        page: &Page,
+        from: Offset,
+        bound: Offset,
+        bytes_max: usize,
+        buf: &mut Vec<u8>,
+    ) -> Result<usize> {
+        let dir = Arc::clone(self.replica.dir());
+        let Some(cursor) = &mut self.cursor else { return Ok(0) };
+        let segment = cursor.segment;
+        let name = SegmentFile::new(segment, FileKind::Log).name();
+        let error = |e| Error::io("read", join(&*dir, &name), e);
+        let end = if segment == page.tail.active {
+            page.tail.log_bytes
+        } else {
+            cursor.file.len().map_err(error)?
+        };
+        let room = usize::try_from(end.saturating_sub(cursor.position)).unwrap_or(usize::MAX);
+        let mut want = bytes_max.max(BATCH_HEADER_LEN).min(room);
+        loop {
+            buf.resize(want, 0);
+            let read = cursor.file.read_at(buf, cursor.position).map_err(error)?;
+            buf.truncate(read);
+            if read < want {
+                return Err(damaged(&*dir, segment, cursor.position + read as u64, "the file ends early"));
+            }
+            let (mut used, mut kept_from) = (0, 0);
+            let (mut offset, mut epoch) = (cursor.offset, cursor.epoch);
+            while offset < bound && cursor.next_segment != Some(offset) {
+                let rest = buf.get(used..).unwrap_or_default();
+                if rest.len() < BATCH_HEADER_LEN {
+                    break;
+                }
+                let at = cursor.position + used as u64;
+                let header = BatchHeader::parse(rest).map_err(|c| damaged(&*dir, segment, at, c))?;
+                if let Some(why) = storage::out_of_place(&header, offset, epoch, Some(&self.epochs)) {
+                    return Err(damaged(&*dir, segment, at, why));
+                }
+                let total = header.total_len();
+                let Some(batch) = rest.get(..total) else {
+                    if at + total as u64 > end {
+                        return Err(damaged(&*dir, segment, at, format!("a batch of {total} bytes, of which {} are there", end - at)));
+                    }
+                    if used == kept_from {
+                        want = total + (used - kept_from);
+                    }
+                    break;
+                };
+                BatchView::parse(batch)
+                    .and_then(|view| view.check_crc())
+                    .map_err(|c| damaged(&*dir, segment, at, c))?;
+                used += total;
+                offset = header.last_offset() + 1;
+                epoch = header.leader_epoch;
+                if offset <= from {
+                    kept_from = used;
+                }
+            }
+            if used == kept_from && offset < bound && cursor.next_segment != Some(offset) {
+                // Not even one batch fits: read as much as that one needs, from its start.
+                cursor.position += used as u64;
+                cursor.offset = offset;
+                cursor.epoch = epoch;
+                if want <= buf.len() && used == 0 {
+                    return Err(damaged(&*dir, segment, cursor.position, "the segment ends before its published end"));
+                }
+                want = want.max(bytes_max.max(BATCH_HEADER_LEN)).min(
+                    usize::try_from(end.saturating_sub(cursor.position)).unwrap_or(usize::MAX),
+                );
+                continue;
+            }
+            cursor.position += used as u64;
+            cursor.offset = offset;
+            cursor.epoch = epoch;
+            buf.truncate(used);
+            if kept_from > 0 {
+                buf.drain(..kept_from);
+            }
+            return Ok(buf.len());
+        }
+    }
+
+    /// The cursor at the batch that holds `from`.
+    fn seek(&self, page: &Page, from: Offset) -> Result<Cursor> {
+        let dir = &**self.replica.dir();
+        // Most reads begin where a segment begins: then no listing is needed.
+        if let Ok(cursor) = self.open_segment(page, from, 0) {
+            return Ok(cursor);
+        }
+        let segments = Segments::list(dir)?;
+        let at = storage::locate(dir, &segments, &page.tail, from)?;
+        let mut cursor = self.open_segment(page, at.segment, 0)?;
+        cursor.position = at.position;
+        cursor.offset = at.offset;
+        cursor.next_segment = segments.after(at.segment);
+        Ok(cursor)
+    }
+
+    fn open_segment(&self, page: &Page, base: Offset, epoch: LeaderEpoch) -> Result<Cursor> {
+        let dir = &**self.replica.dir();
+        let name = SegmentFile::new(base, FileKind::Log).name();
+        let file = dir.open(&name, Open::Read).map_err(|e| {
+            if e.kind() == std::io::ErrorKind::NotFound {
+                damaged(dir, base, 0, "the segment is missing")
+            } else {
+                Error::io("open", join(dir, &name), e)
+            }
+        })?;
+        Ok(Cursor {
+            generation: page.generation,
+            segment: base,
+            next_segment: None,
+            position: 0,
+            offset: base,
+            epoch,
+            file,
+        })
+    }
+
+    /// The epoch checkpoint, read again when the generation or the epoch moved.
+    fn load_epochs(&mut self, page: &Page) -> Result<()> {
+        let key = (page.generation, page.leader_epoch);
+        if self.epochs_generation != Some(key) {
+            self.epochs = self.replica.epochs()?.ok_or_else(|| {
+                Error::new(
+                    Kind::Damaged,
+                    format!(
+                        "{} is damaged",
+                        join(&**self.replica.dir(), LeaderEpochs::FILE).display()
+                    ),
+                )
+                .cure(format!("'mq-topics verify --repair truncate {}' makes it anew", self.replica.tp().topic))
+            })?;
+            self.epochs_generation = Some(key);
+        }
+        Ok(())
+    }
+}
+
+/// OFFSET_OUT_OF_RANGE for an offset that is gone.
+fn below_start(replica: &Replica, offset: Offset, start: Offset) -> Error {
+    Error::new(
+        Kind::OffsetOutOfRange,
+        format!("OFFSET_OUT_OF_RANGE: {} begins at offset {start}, {offset} is gone", replica.tp()),
+    )
+    .cure("read from 'start'")
+}
