@@ -332,6 +332,29 @@ fn hostile_records_are_refused() {
 }
 
 #[test]
+fn offsets_out_of_order_are_refused_in_plain_records_too() {
+    // Long enough for the short way of reading: 20 bytes of value.
+    let record = |offset_delta: u8| {
+        let fields = [0x34, 0, 0, offset_delta << 1, 0x01, 0x28];
+        [&fields[..], &[b'x'; 20], &[0]].concat()
+    };
+    for (deltas, sound) in [
+        ([0, 1, 2], true),
+        ([0, 2, 3], true),
+        ([0, 0, 1], false),
+        ([1, 0, 2], false),
+        ([0, 1, 4], false),
+    ] {
+        let records = deltas.map(record).concat();
+        assert_eq!(
+            read(&batch_of(&records, 3, 3, Compression::None)).is_ok(),
+            sound,
+            "{deltas:?}"
+        );
+    }
+}
+
+#[test]
 fn nothing_comes_after_an_error() {
     let batch = batch_of(
         &[0x0c, 0, 0, 0, 0x01, 0x01, 0, 9, 9, 9, 9, 9, 9, 9],
