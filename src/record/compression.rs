@@ -190,12 +190,6 @@ impl Decompressor {
         Ok(&self.buffer)
     }
 
-    /// Bytes of memory that the buffer holds.
-    #[cfg(test)]
-    pub(super) fn capacity(&self) -> usize {
-        self.buffer.capacity()
-    }
-
     fn zstd(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
         const BROKEN: Malformed = Malformed("the records are not a sound zstd frame");
         if self.zstd.is_none() {
@@ -312,5 +306,85 @@ impl Read for Witness<'_> {
     fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
         self.ran_out |= buf.len() > self.rest.len();
         self.rest.read(buf)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decompression_stops_at_the_limit() {
+        let zeros = vec![0; 8 << 20];
+        for compression in Compression::ALL
+            .into_iter()
+            .filter(|c| *c != Compression::None)
+        {
+            let mut bomb = Vec::new();
+            Compressor::new()
+                .compress(compression, &zeros, &mut bomb)
+                .expect("compress");
+            let mut scratch = Decompressor::new(1 << 20);
+            let why = scratch.decompress(compression, &bomb).expect_err("a bomb");
+            assert_eq!(why.0, "the records decompress to more than the limit");
+            assert!(
+                scratch.buffer.capacity() <= 4 << 20,
+                "{}",
+                compression.as_str()
+            );
+            // To the byte, and the same scratch goes on.
+            for (limit, fits) in [(zeros.len(), true), (zeros.len() - 1, false)] {
+                let mut scratch = Decompressor::new(limit);
+                assert_eq!(scratch.decompress(compression, &bomb).is_ok(), fits);
+            }
+            let mut small = Vec::new();
+            Compressor::new()
+                .compress(compression, b"small", &mut small)
+                .expect("compress");
+            assert_eq!(
+                scratch.decompress(compression, &small).expect("small"),
+                b"small"
+            );
+        }
+    }
+
+    #[test]
+    fn lz4_frames_that_kafka_cannot_read_are_refused() {
+        use lz4_flex::frame::{BlockMode, FrameEncoder, FrameInfo};
+        let frame = FrameInfo::new().block_mode(BlockMode::Linked);
+        let mut encoder = FrameEncoder::with_frame_info(frame, Vec::new());
+        std::io::Write::write_all(&mut encoder, b"linked").expect("write");
+        let linked = encoder.finish().expect("finish");
+        assert!(
+            Decompressor::default()
+                .decompress(Compression::Lz4, &linked)
+                .is_err()
+        );
+        let mut ours = Vec::new();
+        Compressor::new()
+            .compress(Compression::Lz4, b"ours", &mut ours)
+            .expect("compress");
+        // Version 1, independent blocks, no checksums; 64 KiB.
+        assert_eq!(ours[..6], [0x04, 0x22, 0x4d, 0x18, 0x60, 0x40]);
+    }
+
+    #[test]
+    fn no_bytes_at_all_come_back_from_every_codec() {
+        let mut compressor = Compressor::new();
+        let mut scratch = Decompressor::default();
+        for raw in [&b"used"[..], b"", b"", b"used again"] {
+            for compression in Compression::ALL {
+                let mut out = Vec::new();
+                compressor
+                    .compress(compression, raw, &mut out)
+                    .expect("compress");
+                assert_eq!(
+                    scratch.decompress(compression, &out),
+                    Ok(raw),
+                    "{}",
+                    compression.as_str()
+                );
+            }
+        }
     }
 }
