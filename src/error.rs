@@ -102,7 +102,12 @@ struct Inner {
 impl Error {
     /// A failure of `kind`; the message names the thing and the place.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Error(Box::new(Inner { kind, message: message.into(), cure: None, source: None }))
+        Error(Box::new(Inner {
+            kind,
+            message: message.into(),
+            cure: None,
+            source: None,
+        }))
     }
 
     /// A failed operation of the operating system. Errors that mean a full disk (ENOSPC, EDQUOT,
@@ -110,13 +115,16 @@ impl Error {
     pub fn io(op: &'static str, path: impl AsRef<Path>, source: io::Error) -> Self {
         let full = matches!(
             source.kind(),
-            io::ErrorKind::StorageFull
-                | io::ErrorKind::QuotaExceeded
-                | io::ErrorKind::FileTooLarge
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
         );
         let kind = if full { Kind::DiskFull } else { Kind::Io };
         let message = format!("cannot {op} {}", path.as_ref().display());
-        Error(Box::new(Inner { kind, message, cure: None, source: Some(source) }))
+        Error(Box::new(Inner {
+            kind,
+            message,
+            cure: None,
+            source: Some(source),
+        }))
     }
 
     /// The same failure with a cure: what the reader can do about it, one line.
@@ -178,7 +186,10 @@ pub fn near_names<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) ->
     let mut near: Vec<(f64, &str)> = known
         .into_iter()
         .map(|name| {
-            (strsim::jaro_winkler(&wanted.to_ascii_lowercase(), &name.to_ascii_lowercase()), name)
+            (
+                strsim::jaro_winkler(&wanted.to_ascii_lowercase(), &name.to_ascii_lowercase()),
+                name,
+            )
         })
         .filter(|(score, _)| *score >= 0.8)
         .collect();

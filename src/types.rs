@@ -47,7 +47,10 @@ impl TopicName {
             "it is longer than 249 characters"
         } else if name.starts_with('-') {
             "it begins with a dash"
-        } else if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
+        } else if !name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+        {
             "it has a character outside A-Z a-z 0-9 . _ -"
         } else {
             return Ok(TopicName(name));
@@ -162,7 +165,12 @@ impl FromStr for Uuid {
             .ok()
             .and_then(|bytes| bytes.try_into().ok())
             .map(Uuid)
-            .ok_or_else(|| Error::new(Kind::Damaged, format!("'{}' is not an id", s.escape_debug())))
+            .ok_or_else(|| {
+                Error::new(
+                    Kind::Damaged,
+                    format!("'{}' is not an id", s.escape_debug()),
+                )
+            })
     }
 }
 
@@ -246,10 +254,16 @@ impl Compression {
 impl FromStr for Compression {
     type Err = Error;
     fn from_str(s: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|c| c.as_str() == s).ok_or_else(|| {
-            Error::new(Kind::InvalidConfig, format!("'{}' is no compression", s.escape_debug()))
+        Self::ALL
+            .into_iter()
+            .find(|c| c.as_str() == s)
+            .ok_or_else(|| {
+                Error::new(
+                    Kind::InvalidConfig,
+                    format!("'{}' is no compression", s.escape_debug()),
+                )
                 .cure("use none, gzip, snappy, lz4 or zstd")
-        })
+            })
     }
 }
 
@@ -262,7 +276,17 @@ mod tests {
         for good in ["a", "a.b_c-D9", &"x".repeat(249)] {
             assert!(TopicName::new(good).is_ok(), "{good}");
         }
-        for bad in ["", ".", "..", "a/b", "a b", "-a", "ä", "a\0", &"x".repeat(250)] {
+        for bad in [
+            "",
+            ".",
+            "..",
+            "a/b",
+            "a b",
+            "-a",
+            "ä",
+            "a\0",
+            &"x".repeat(250),
+        ] {
             let e = TopicName::new(bad).expect_err(bad);
             assert_eq!(e.kind(), Kind::InvalidTopic);
         }
