@@ -18,8 +18,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-// pub use os::OsDisk;
-// pub use watch::{PollWatcher, new_watcher};
+pub use os::OsDisk;
+pub use watch::{PollWatcher, new_watcher};
 
 /// Device and inode: what a name names. Compare it only with a file that is kept open, since an
 /// inode's number is given out again.
@@ -88,11 +88,12 @@ pub enum FileSystem {
 pub trait Disk: Send + Sync + Debug {
     /// Opens an existing directory. The last component may not be a symbolic link.
     fn open_dir(&self, path: &Path) -> io::Result<Arc<dyn Dir>>;
-    /// Makes the directory and those above it (0700), as far as they are missing.
+    /// Makes the directory and those above it (0700), as far as they are missing, and makes the
+    /// names of those it made durable.
     fn create_dir_all(&self, path: &Path) -> io::Result<()>;
     /// The kind of file system that `path`, or its nearest existing ancestor, is on.
     fn file_system(&self, path: &Path) -> io::Result<FileSystem>;
-    /// An id that is new at each boot of the machine.
+    /// An id that is new at each boot of the machine; `Unsupported` where the system tells none.
     fn boot_id(&self) -> io::Result<[u8; 16]>;
     /// Processes that hold a lock on the file `id`, as far as the system tells: for messages.
     fn lock_holders(&self, id: FileId) -> Vec<u32>;
@@ -110,7 +111,9 @@ pub trait Dir: Send + Sync + Debug {
     fn open_dir(&self, name: &str) -> io::Result<Arc<dyn Dir>>;
     /// Makes a directory (0700); `AlreadyExists` if there.
     fn create_dir(&self, name: &str) -> io::Result<()>;
-    /// Opens a file. What is not a regular file with one link is refused, without a hang.
+    /// Opens a file. What is not a regular file, or has more than one link, is refused, without a
+    /// hang. (One without any was replaced or removed between: see whether the name still leads
+    /// to it.)
     fn open(&self, name: &str, how: Open) -> io::Result<Arc<dyn File>>;
     /// The id of what `name` names now, links not followed; `NotFound` if nothing.
     fn id(&self, name: &str) -> io::Result<FileId>;
@@ -149,7 +152,8 @@ pub trait File: Send + Sync + Debug {
     }
     /// Cuts it, or lengthens it with zeros.
     fn set_len(&self, len: u64) -> io::Result<()>;
-    /// Makes its bytes and its length durable (fdatasync). An error is final: never retry.
+    /// Makes its bytes and its length durable (fdatasync). An error is final, EINTR too: never
+    /// retry.
     fn sync_data(&self) -> io::Result<()>;
     /// Tries to take the lock; `false` if another has it. The lock belongs to this open file: it
     /// goes with [`File::unlock`] or when the last clone of the `Arc` is dropped.

@@ -1,1 +1,373 @@
-//! The real disk (being built).
+//! The real disk.
+//!
+//! Invariant: no path is resolved twice. A directory is opened once by path; all below it is
+//! reached from that descriptor, and no step goes through a symbolic link. A name of several
+//! components has its parent opened first, so that the last step always names one entry.
+
+mod file;
+mod machine;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, Stat};
+use rustix::io::{Errno, retry_on_intr};
+
+use super::{Dir, Disk, Entry, EntryKind, File, FileId, FileSystem, Open, Watcher};
+use file::OsFile;
+
+/// The disk of this machine.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OsDisk;
+
+impl Disk for OsDisk {
+    fn open_dir(&self, path: &Path) -> io::Result<Arc<dyn Dir>> {
+        let fd = open_last_nofollow(path)?;
+        Ok(Arc::new(OsDir {
+            fd,
+            path: path.to_owned(),
+        }))
+    }
+
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        let mut missing = Vec::new();
+        let mut at = named(path);
+        loop {
+            // Links are followed here: those above the directory are the user's own affair.
+            match fs::stat(&at) {
+                Ok(stat) if is_dir(&stat) => break,
+                Ok(_) => return Err(Errno::NOTDIR.into()),
+                Err(Errno::NOENT) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let parent = parent_of(&at);
+            missing.push(at);
+            at = parent;
+        }
+        for path in missing.into_iter().rev() {
+            match fs::mkdirat(CWD, &path, Mode::RWXU) {
+                // Another process was quicker, which is as good; its name is synced all the same.
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let parent = fs::openat(CWD, parent_of(&path), DIR_FLAGS, Mode::empty())?;
+            fs::fsync(parent)?;
+        }
+        Ok(())
+    }
+
+    fn file_system(&self, path: &Path) -> io::Result<FileSystem> {
+        let mut at = named(path);
+        loop {
+            match fs::statfs(&at) {
+                Ok(found) => return Ok(machine::file_system(&found)),
+                Err(Errno::NOENT) if at.as_os_str() != "." => at = parent_of(&at),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn boot_id(&self) -> io::Result<[u8; 16]> {
+        machine::boot_id()
+    }
+
+    fn watcher(&self) -> io::Result<Box<dyn Watcher>> {
+        super::watch::kernel_watcher()
+    }
+}
+
+const DIR_FLAGS: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::CLOEXEC)
+    .union(OFlags::NOCTTY);
+
+/// A held directory descriptor.
+#[derive(Debug)]
+struct OsDir {
+    fd: OwnedFd,
+    path: PathBuf,
+}
+
+impl Dir for OsDir {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn own_id(&self) -> io::Result<FileId> {
+        Ok(id_of(&fs::fstat(&self.fd)?))
+    }
+
+    fn open_dir(&self, name: &str) -> io::Result<Arc<dyn Dir>> {
+        let fd = self.open_below(name, DIR_FLAGS)?;
+        Ok(Arc::new(OsDir {
+            fd,
+            path: super::join(self, name),
+        }))
+    }
+
+    fn create_dir(&self, name: &str) -> io::Result<()> {
+        let (parent, last) = self.parent(name)?;
+        Ok(fs::mkdirat(parent, last, Mode::RWXU)?)
+    }
+
+    fn open(&self, name: &str, how: Open) -> io::Result<Arc<dyn File>> {
+        check(name)?;
+        // Without O_NONBLOCK the open of a FIFO waits for its other end; regular files ignore it.
+        let flags = OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+        let flags = flags
+            | match how {
+                Open::Read => OFlags::RDONLY,
+                Open::Write => OFlags::RDWR,
+                Open::Create => OFlags::RDWR | OFlags::CREATE,
+                Open::CreateNew => OFlags::RDWR | OFlags::CREATE | OFlags::EXCL,
+                Open::Append => OFlags::RDWR | OFlags::CREATE | OFlags::APPEND,
+            };
+        let fd = match open_beneath(self.fd.as_fd(), name, flags) {
+            Err(Errno::ISDIR | Errno::NXIO) => return Err(not_regular()),
+            other => other.map_err(refusal)?,
+        };
+        let stat = fs::fstat(&fd)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(not_regular());
+        }
+        // None is allowed: the file was replaced by a rename after it was opened.
+        if stat.st_nlink > 1 {
+            return Err(io::Error::other("a file with more than one link"));
+        }
+        Ok(Arc::new(OsFile::new(fd, id_of(&stat))))
+    }
+
+    fn id(&self, name: &str) -> io::Result<FileId> {
+        let (parent, last) = self.parent(name)?;
+        Ok(id_of(&fs::statat(parent, last, AtFlags::SYMLINK_NOFOLLOW)?))
+    }
+
+    fn list(&self, name: &str) -> io::Result<Vec<Entry>> {
+        let fd = self.open_below(name, DIR_FLAGS)?;
+        let mut entries = Vec::new();
+        for entry in fs::Dir::read_from(&fd)? {
+            let entry = entry?;
+            let Ok(name) = entry.file_name().to_str() else {
+                continue;
+            };
+            if name == "." || name == ".." {
+                continue;
+            }
+            let kind = match entry.file_type() {
+                // Some file systems do not tell in the listing.
+                FileType::Unknown => match fs::statat(&fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+                    Ok(stat) => FileType::from_raw_mode(stat.st_mode),
+                    Err(Errno::NOENT) => continue,
+                    Err(error) => return Err(error.into()),
+                },
+                known => known,
+            };
+            let kind = match kind {
+                FileType::RegularFile => EntryKind::File,
+                FileType::Directory => EntryKind::Dir,
+                _ => EntryKind::Other,
+            };
+            entries.push(Entry {
+                name: name.to_owned(),
+                kind,
+            });
+        }
+        Ok(entries)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let (from_dir, from) = self.parent(from)?;
+        let (to_dir, to) = self.parent(to)?;
+        Ok(fs::renameat(from_dir, from, to_dir, to)?)
+    }
+
+    fn rename_new(&self, from: &str, to: &str) -> io::Result<()> {
+        let (from_dir, from) = self.parent(from)?;
+        let (to_dir, to) = self.parent(to)?;
+        machine::rename_new(from_dir.as_fd(), from, to_dir.as_fd(), to)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        let (parent, last) = self.parent(name)?;
+        Ok(fs::unlinkat(parent, last, AtFlags::empty())?)
+    }
+
+    fn remove_dir(&self, name: &str) -> io::Result<()> {
+        let (parent, last) = self.parent(name)?;
+        Ok(fs::unlinkat(parent, last, AtFlags::REMOVEDIR)?)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        // Not tried again after a signal: any error of fsync is final.
+        Ok(fs::fsync(&self.fd)?)
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        let stat = fs::fstatvfs(&self.fd)?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+}
+
+impl OsDir {
+    fn open_below(&self, name: &str, flags: OFlags) -> io::Result<OwnedFd> {
+        if name != "." {
+            check(name)?;
+        }
+        open_beneath(self.fd.as_fd(), name, flags).map_err(refusal)
+    }
+
+    /// The directory that holds `name`, and its last component.
+    fn parent<'a>(&'a self, name: &'a str) -> io::Result<(Held<'a>, &'a str)> {
+        check(name)?;
+        match name.rsplit_once('/') {
+            None => Ok((Held::Borrowed(self.fd.as_fd()), name)),
+            Some((above, last)) => {
+                let fd = open_beneath(self.fd.as_fd(), above, PARENT_FLAGS).map_err(refusal)?;
+                Ok((Held::Owned(fd), last))
+            }
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+const PARENT_FLAGS: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+#[cfg(not(target_os = "linux"))]
+const PARENT_FLAGS: OFlags = DIR_FLAGS;
+
+enum Held<'a> {
+    Borrowed(BorrowedFd<'a>),
+    Owned(OwnedFd),
+}
+
+impl AsFd for Held<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Held::Borrowed(fd) => *fd,
+            Held::Owned(fd) => fd.as_fd(),
+        }
+    }
+}
+
+/// Opens `name` below `dir` through no symbolic link.
+fn open_beneath(dir: BorrowedFd<'_>, name: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::ResolveFlags;
+        let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::BENEATH;
+        match retry_on_intr(|| fs::openat2(dir, name, flags, mode_for(flags), resolve)) {
+            // No such call in this kernel, or a sandbox forbids it, or the kernel could not tell
+            // (AGAIN): then by single steps, which say the same of errors that are real.
+            Err(Errno::NOSYS | Errno::PERM | Errno::AGAIN) => {}
+            done => return done,
+        }
+    }
+    open_by_steps(dir, name, flags)
+}
+
+fn open_by_steps(dir: BorrowedFd<'_>, name: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let mut held: Option<OwnedFd> = None;
+    let mut rest = name;
+    while let Some((first, below)) = rest.split_once('/') {
+        let at = held.as_ref().map_or(dir, |fd| fd.as_fd());
+        held = Some(open_one(at, first, DIR_FLAGS)?);
+        rest = below;
+    }
+    let at = held.as_ref().map_or(dir, |fd| fd.as_fd());
+    open_one(at, rest, flags)
+}
+
+fn open_one(dir: BorrowedFd<'_>, name: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let flags = flags | OFlags::NOFOLLOW;
+    match retry_on_intr(|| fs::openat(dir, name, flags, mode_for(flags))) {
+        // With O_DIRECTORY a link is only "not a directory".
+        Err(Errno::NOTDIR) if is_link_at(dir, Path::new(name)) => Err(Errno::LOOP),
+        // Some systems' word for a link met with O_NOFOLLOW.
+        Err(Errno::MLINK) => Err(Errno::LOOP),
+        done => done,
+    }
+}
+
+/// Opens a directory by a path of the user's: links are followed above, but not at its end.
+fn open_last_nofollow(path: &Path) -> io::Result<OwnedFd> {
+    let path = named(path);
+    let flags = DIR_FLAGS | OFlags::NOFOLLOW;
+    match retry_on_intr(|| fs::openat(CWD, &path, flags, Mode::empty())) {
+        Err(Errno::NOTDIR) if is_link_at(CWD, &path) => Err(symlink()),
+        Err(Errno::LOOP | Errno::MLINK) => Err(symlink()),
+        done => Ok(done?),
+    }
+}
+
+fn is_link_at(dir: BorrowedFd<'_>, path: &Path) -> bool {
+    fs::statat(dir, path, AtFlags::SYMLINK_NOFOLLOW)
+        .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink)
+}
+
+/// The mode of files that are made; openat2 refuses one where none can be.
+fn mode_for(flags: OFlags) -> Mode {
+    if flags.contains(OFlags::CREATE) {
+        Mode::RUSR | Mode::WUSR
+    } else {
+        Mode::empty()
+    }
+}
+
+/// The path without trailing slashes and dots, after which a link at its end would be followed.
+fn named(path: &Path) -> PathBuf {
+    let path: PathBuf = path.components().collect();
+    if path.as_os_str().is_empty() {
+        PathBuf::from(".")
+    } else {
+        path
+    }
+}
+
+fn parent_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        Some(_) => PathBuf::from("."),
+        None => path.to_owned(),
+    }
+}
+
+fn check(name: &str) -> io::Result<()> {
+    if name
+        .split('/')
+        .any(|component| matches!(component, "" | "." | ".."))
+    {
+        let text = "a name with an empty, `.` or `..` component";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    Ok(())
+}
+
+fn is_dir(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::Directory
+}
+
+fn id_of(stat: &Stat) -> FileId {
+    FileId {
+        device: stat.st_dev as u64,
+        inode: stat.st_ino as u64,
+    }
+}
+
+fn refusal(error: Errno) -> io::Error {
+    if error == Errno::LOOP {
+        symlink()
+    } else {
+        error.into()
+    }
+}
+
+fn symlink() -> io::Error {
+    io::Error::other("a symbolic link stands in the way")
+}
+
+fn not_regular() -> io::Error {
+    io::Error::other("not a regular file")
+}

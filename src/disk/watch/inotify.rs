@@ -1,0 +1,178 @@
+//! Linux's inotify(7).
+//!
+//! Each watch has an id of its own. The kernel gives one descriptor per inode, so several ids may
+//! share one; it is given back with the last of them.
+
+use std::collections::HashMap;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
+use rustix::fs::{AtFlags, CWD, statat};
+use rustix::io::Errno;
+
+use super::super::{Dir, FileId, Wake, WatchId, Watcher, join};
+use super::{POLL_PERIOD, Ready, wait_for};
+
+// Beyond a write, what tells that the name leads elsewhere now. IN_ATTRIB comes with an unlink,
+// where IN_DELETE_SELF waits for the last descriptor to be closed.
+const OF_FILE: WatchFlags = WatchFlags::MODIFY
+    .union(WatchFlags::ATTRIB)
+    .union(WatchFlags::MOVE_SELF)
+    .union(WatchFlags::DELETE_SELF)
+    .union(WatchFlags::DONT_FOLLOW);
+
+const OF_DIR: WatchFlags = WatchFlags::CREATE
+    .union(WatchFlags::MOVED_TO)
+    .union(WatchFlags::MOVED_FROM)
+    .union(WatchFlags::DELETE)
+    .union(WatchFlags::CLOSE_WRITE)
+    .union(WatchFlags::DELETE_SELF)
+    .union(WatchFlags::MOVE_SELF)
+    .union(WatchFlags::ONLYDIR)
+    .union(WatchFlags::DONT_FOLLOW);
+
+/// Events of one drain: as many as the kernel queues by default.
+const DRAIN_MAX: usize = 16_384;
+/// Bytes of one read: some dozen events with long names.
+const BUFFER_BYTES: usize = 8_192;
+
+#[derive(Debug)]
+pub(super) struct InotifyWatcher {
+    fd: OwnedFd,
+    last_id: WatchId,
+    ids: HashMap<i32, Vec<WatchId>>,
+    descriptors: HashMap<WatchId, i32>,
+    /// Watches that the kernel had no room for: while there are any, time alone wakes.
+    unseen: Vec<WatchId>,
+}
+
+impl InotifyWatcher {
+    pub(super) fn new() -> io::Result<InotifyWatcher> {
+        let fd = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
+        Ok(InotifyWatcher {
+            fd,
+            last_id: 0,
+            ids: HashMap::new(),
+            descriptors: HashMap::new(),
+            unseen: Vec::new(),
+        })
+    }
+
+    fn add(&mut self, path: &Path, want: FileId, flags: WatchFlags) -> io::Result<WatchId> {
+        let wd = match inotify::add_watch(&self.fd, path, flags) {
+            Ok(wd) => Some(wd),
+            // All that this user may watch is watched.
+            Err(Errno::NOSPC | Errno::NOMEM) => None,
+            Err(error) => return Err(error.into()),
+        };
+        self.last_id += 1;
+        let id = self.last_id;
+        let Some(wd) = wd else {
+            self.unseen.push(id);
+            return Ok(id);
+        };
+        self.ids.entry(wd).or_default().push(id);
+        self.descriptors.insert(id, wd);
+        // Watches go by path, and the directory may have been moved from it since it was opened.
+        let there = statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW).map(|stat| FileId {
+            device: stat.st_dev as u64,
+            inode: stat.st_ino as u64,
+        });
+        if there != Ok(want) {
+            self.remove(id);
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        Ok(id)
+    }
+
+    /// Takes all events that are there.
+    fn drain(&mut self) -> io::Result<Wake> {
+        let mut buffer = [MaybeUninit::uninit(); BUFFER_BYTES];
+        let mut reader = Reader::new(&self.fd, &mut buffer);
+        let mut changed: Vec<WatchId> = Vec::new();
+        let mut seen_last = None;
+        let mut anything = false;
+        for _ in 0..DRAIN_MAX {
+            let (wd, events) = match reader.next() {
+                Ok(event) => (event.wd(), event.events()),
+                Err(Errno::AGAIN | Errno::INTR) => break,
+                Err(error) => return Err(error.into()),
+            };
+            if events.contains(ReadFlags::QUEUE_OVERFLOW) {
+                anything = true;
+            } else if events.contains(ReadFlags::IGNORED) {
+                // Known only if it was the kernel that ended it: the file or directory is gone.
+                if let Some(ids) = self.ids.remove(&wd) {
+                    anything = true;
+                    for id in ids {
+                        self.descriptors.remove(&id);
+                    }
+                }
+            } else if seen_last != Some(wd) {
+                seen_last = Some(wd);
+                changed.extend(self.ids.get(&wd).into_iter().flatten());
+            }
+        }
+        if anything {
+            return Ok(Wake::Anything);
+        }
+        changed.sort_unstable();
+        changed.dedup();
+        // None: events of a watch that has been removed since.
+        Ok(if changed.is_empty() {
+            Wake::Nothing
+        } else {
+            Wake::Changed(changed)
+        })
+    }
+}
+
+impl Watcher for InotifyWatcher {
+    fn add_file(&mut self, dir: &dyn Dir, name: &str) -> io::Result<WatchId> {
+        self.add(&join(dir, name), dir.id(name)?, OF_FILE)
+    }
+
+    fn add_dir(&mut self, dir: &dyn Dir, name: &str) -> io::Result<WatchId> {
+        let want = if name == "." {
+            dir.own_id()?
+        } else {
+            dir.id(name)?
+        };
+        self.add(&join(dir, name), want, OF_DIR)
+    }
+
+    fn remove(&mut self, id: WatchId) {
+        self.unseen.retain(|&unseen| unseen != id);
+        let Some(wd) = self.descriptors.remove(&id) else {
+            return;
+        };
+        let Some(ids) = self.ids.get_mut(&wd) else {
+            return;
+        };
+        ids.retain(|&other| other != id);
+        if ids.is_empty() {
+            self.ids.remove(&wd);
+            // Fails only if the kernel has ended it by itself.
+            let _ = inotify::remove_watch(&self.fd, wd);
+        }
+    }
+
+    fn wait(&mut self, timeout: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Wake> {
+        let blind = !self.unseen.is_empty();
+        let timeout = if blind {
+            timeout.min(POLL_PERIOD)
+        } else {
+            timeout
+        };
+        match wait_for(Some(self.fd.as_fd()), wake, timeout)? {
+            Ready::Watched if blind => self.drain().map(|_| Wake::Anything),
+            Ready::Watched => self.drain(),
+            Ready::Late if blind => Ok(Wake::Anything),
+            Ready::Wake | Ready::Late => Ok(Wake::Nothing),
+        }
+    }
+}
