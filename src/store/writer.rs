@@ -9,7 +9,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::configs::{Durability, TopicConfigs};
+use super::configs::TopicConfigs;
 use super::leadership;
 use super::mend::{Judge, Mender, raise_high_watermark};
 use super::open::StoreDir;
@@ -347,7 +347,7 @@ pub(super) fn judge(
         boot_id: store.boot_id(),
         topic_id: topic.meta().topic_id,
         replica_uuid: topic.replica_uuid(tp.partition)?,
-        every_message: configs.durability() == Durability::EveryMessage,
+        every_message: configs.every_message(),
         index_interval_bytes: configs.index_interval_bytes,
     })
 }

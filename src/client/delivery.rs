@@ -1,0 +1,393 @@
+//! Delivery behind a producer: one thread appends, others sync and confirm.
+
+use std::collections::BTreeMap;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::producer::outcome;
+use super::producer_options::{ProducerOptions, Receipt};
+use crate::error::{Error, Kind, Result};
+use crate::record::BatchBuilder;
+use crate::store::{Appended, Committer, PartitionWriter, StoreDir, TopicConfigs, confirm};
+use crate::types::{Compression, PartitionId, TimestampType, TopicName, TopicPartition};
+
+/// A batch to be appended.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub partition: PartitionId,
+    pub builder: BatchBuilder,
+    pub count: u64,
+}
+
+/// When a receipt is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// As soon as the append returned.
+    Appended,
+    /// When it is acknowledged.
+    Acknowledged,
+}
+
+/// Most threads that sync at a time.
+const SYNC_THREADS_MAX: usize = 4;
+/// A builder that held a larger batch than this is not kept.
+const KEEP_BYTES_MAX: usize = 1 << 20;
+
+/// The threads and what they share.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    shared: Arc<Shared>,
+    appender: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    store: Arc<StoreDir>,
+    topic: TopicName,
+    configs: TopicConfigs,
+    outcome: Outcome,
+    patience: Duration,
+    failed: AtomicBool,
+    failure: Mutex<Option<Error>>,
+    receipts: Mutex<Vec<Receipt>>,
+    received: Condvar,
+    ended: AtomicBool,
+    syncers: Vec<SyncQueue>,
+    live_syncers: AtomicUsize,
+}
+
+/// What waits for a sync in one sync thread.
+#[derive(Debug, Default)]
+struct SyncQueue {
+    state: Mutex<SyncState>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct SyncState {
+    waiting: BTreeMap<PartitionId, Waiting>,
+    order: VecDeque<PartitionId>,
+    closed: bool,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    end: i64,
+    appended: Vec<(Appended, u64)>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic elsewhere leaves lists that are whole: nothing is half-changed under these locks.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Delivery {
+    pub fn start(
+        store: Arc<StoreDir>,
+        topic: TopicName,
+        configs: TopicConfigs,
+        options: &ProducerOptions,
+        compression: Compression,
+        jobs: Receiver<Job>,
+        give_back: Sender<BatchBuilder>,
+    ) -> Result<Self> {
+        let shared = Arc::new(Shared {
+            store,
+            topic,
+            configs,
+            outcome: outcome(options),
+            patience: options.timeout,
+            failed: AtomicBool::new(false),
+            failure: Mutex::new(None),
+            receipts: Mutex::new(Vec::new()),
+            received: Condvar::new(),
+            ended: AtomicBool::new(false),
+            syncers: std::iter::repeat_with(SyncQueue::default).take(SYNC_THREADS_MAX).collect(),
+            live_syncers: AtomicUsize::new(0),
+        });
+        let for_thread = Arc::clone(&shared);
+        let appender = spawn("append", move || {
+            append_all(&for_thread, compression, jobs, give_back);
+            for_thread.ended.store(true, Ordering::Release);
+            for_thread.received.notify_all();
+        })?;
+        Ok(Delivery { shared, appender: Some(appender) })
+    }
+
+    pub fn failed(&self) -> bool {
+        self.shared.failed.load(Ordering::Relaxed)
+    }
+
+    pub fn ended(&self) -> bool {
+        self.shared.ended.load(Ordering::Acquire)
+    }
+
+    pub fn receipts(&self, patience: Duration) -> Vec<Receipt> {
+        let mut receipts = lock(&self.shared.receipts);
+        if receipts.is_empty() && !patience.is_zero() && !self.ended() && !self.failed() {
+            receipts = self
+                .shared
+                .received
+                .wait_timeout(receipts, patience)
+                .map_or_else(|e| e.into_inner().0, |(receipts, _)| receipts);
+        }
+        std::mem::take(&mut *receipts)
+    }
+
+    /// Waits for the threads; the failure, if there was one.
+    pub fn join(&mut self) -> Option<Error> {
+        let panicked = self.appender.take().is_some_and(|thread| thread.join().is_err());
+        let failure = lock(&self.shared.failure).take();
+        failure.or_else(|| {
+            panicked.then(|| Error::new(Kind::Unknown, "the delivery thread ended unexpectedly"))
+        })
+    }
+}
+
+fn spawn(name: &str, f: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(f)
+        .map_err(|e| Error::io("start a thread for", name, e).cure("raise the limit on threads (ulimit -u)"))
+}
+
+impl Shared {
+    fn fail(&self, error: Error) {
+        lock(&self.failure).get_or_insert(error);
+        self.failed.store(true, Ordering::Relaxed);
+        self.received.notify_all();
+    }
+
+    fn acknowledge(&self, receipts: impl IntoIterator<Item = Receipt>) {
+        lock(&self.receipts).extend(receipts);
+        self.received.notify_all();
+    }
+
+    fn queue(&self, partition: PartitionId) -> Option<&SyncQueue> {
+        self.syncers.get(partition as usize % self.syncers.len())
+    }
+
+    /// Whether records are acknowledged without waiting for a sync.
+    fn acked_when_appended(&self) -> bool {
+        self.outcome == Outcome::Appended || !self.configs.every_message()
+    }
+}
+
+fn receipt(partition: PartitionId, appended: &Appended, count: u64) -> Receipt {
+    Receipt {
+        partition,
+        base_offset: appended.base_offset,
+        count,
+        leader_epoch: appended.leader_epoch,
+        append_time: appended.append_time,
+    }
+}
+
+/// The appending thread.
+fn append_all(
+    shared: &Arc<Shared>,
+    compression: Compression,
+    jobs: Receiver<Job>,
+    give_back: Sender<BatchBuilder>,
+) {
+    let mut writers: BTreeMap<PartitionId, PartitionWriter> = BTreeMap::new();
+    let mut threads: Vec<Option<JoinHandle<()>>> = shared.syncers.iter().map(|_| None).collect();
+    for mut job in jobs {
+        // After a failure the rest is taken and dropped, so that the sender does not block.
+        if shared.failed.load(Ordering::Relaxed) {
+            continue;
+        }
+        let partition = job.partition;
+        match append_one(shared, &mut writers, compression, &mut job) {
+            Ok((appended, sync_due)) => {
+                let _ = give_back.send(job.builder);
+                if shared.acked_when_appended() {
+                    shared.acknowledge([receipt(partition, &appended, job.count)]);
+                }
+                if sync_due && let Err(e) = hand_to_sync(shared, &mut threads, partition, appended, job.count) {
+                    shared.fail(e);
+                }
+            }
+            Err(e) => shared.fail(e),
+        }
+    }
+    if shared.configs.flush_messages != TopicConfigs::NEVER || shared.configs.flush_ms != TopicConfigs::NEVER {
+        for (partition, writer) in &writers {
+            // At exit everything this process appended is on disk.
+            if let Ok(Some(page)) = writer.replica().read_page()
+                && page.durable.offset < page.tail.end
+                && !shared.failed.load(Ordering::Relaxed)
+                && let Some(queue) = shared.queue(*partition)
+            {
+                let mut state = lock(&queue.state);
+                enter(&mut state, *partition, page.tail.end);
+                drop(state);
+                if let Err(e) = start_syncer(shared, &mut threads, *partition) {
+                    shared.fail(e);
+                }
+            }
+        }
+    }
+    for queue in &shared.syncers {
+        lock(&queue.state).closed = true;
+        queue.changed.notify_all();
+    }
+    for thread in threads.into_iter().flatten() {
+        if thread.join().is_err() {
+            shared.fail(Error::new(Kind::Unknown, "a sync thread ended unexpectedly"));
+        }
+    }
+}
+
+fn append_one(
+    shared: &Arc<Shared>,
+    writers: &mut BTreeMap<PartitionId, PartitionWriter>,
+    compression: Compression,
+    job: &mut Job,
+) -> Result<(Appended, bool)> {
+    let writer = match writers.entry(job.partition) {
+        std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
+        std::collections::btree_map::Entry::Vacant(entry) => {
+            let tp = TopicPartition::new(shared.topic.clone(), job.partition);
+            entry.insert(PartitionWriter::open(&shared.store, &tp, shared.patience)?)
+        }
+    };
+    let mut batch = job.builder.finish(compression, TimestampType::CreateTime)?;
+    let appended = writer.append(&mut batch)?;
+    if batch.len() <= KEEP_BYTES_MAX {
+        job.builder.recycle(batch);
+    }
+    if shared.acked_when_appended() && shared.outcome == Outcome::Acknowledged {
+        writer.confirm(&appended)?;
+    }
+    let configs = &shared.configs;
+    let unsynced = (appended.last_offset + 1 - appended.durable) as u64;
+    let sync_due = configs.every_message()
+        || appended.rolled
+        || unsynced >= configs.flush_messages
+        || configs.flush_ms != TopicConfigs::NEVER;
+    Ok((appended, sync_due))
+}
+
+fn enter(state: &mut SyncState, partition: PartitionId, end: i64) -> &mut Waiting {
+    if !state.waiting.contains_key(&partition) {
+        state.order.push_back(partition);
+    }
+    let waiting = state.waiting.entry(partition).or_default();
+    waiting.end = waiting.end.max(end);
+    waiting
+}
+
+fn hand_to_sync(
+    shared: &Arc<Shared>,
+    threads: &mut [Option<JoinHandle<()>>],
+    partition: PartitionId,
+    appended: Appended,
+    count: u64,
+) -> Result<()> {
+    let Some(queue) = shared.queue(partition) else { return Ok(()) };
+    let mut state = lock(&queue.state);
+    let waiting = enter(&mut state, partition, appended.last_offset + 1);
+    if !shared.acked_when_appended() {
+        waiting.appended.push((appended, count));
+    }
+    drop(state);
+    queue.changed.notify_one();
+    start_syncer(shared, threads, partition)
+}
+
+fn start_syncer(
+    shared: &Arc<Shared>,
+    threads: &mut [Option<JoinHandle<()>>],
+    partition: PartitionId,
+) -> Result<()> {
+    let at = partition as usize % threads.len();
+    if let Some(thread) = threads.get_mut(at)
+        && thread.is_none()
+    {
+        let for_thread = Arc::clone(shared);
+        shared.live_syncers.fetch_add(1, Ordering::Relaxed);
+        *thread = Some(spawn("sync", move || {
+            if let Some(queue) = for_thread.syncers.get(at) {
+                sync_all(&for_thread, queue);
+            }
+        })?);
+    }
+    Ok(())
+}
+
+/// A sync thread: one group commit for all that wait on a partition, then the next partition.
+fn sync_all(shared: &Arc<Shared>, queue: &SyncQueue) {
+    let mut committers: BTreeMap<PartitionId, Committer> = BTreeMap::new();
+    loop {
+        let mut state = lock(&queue.state);
+        let (partition, waiting) = loop {
+            let next = state.order.pop_front();
+            if let Some(partition) = next
+                && let Some(waiting) = state.waiting.remove(&partition)
+            {
+                break (partition, waiting);
+            }
+            if state.closed {
+                return;
+            }
+            state = queue.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        };
+        let closed = state.closed;
+        drop(state);
+        if shared.failed.load(Ordering::Relaxed) && waiting.appended.is_empty() {
+            continue;
+        }
+        if let Err(e) = sync_one(shared, &mut committers, partition, &waiting) {
+            shared.fail(e);
+            continue;
+        }
+        if !closed && !shared.configs.every_message() && shared.configs.flush_ms != TopicConfigs::NEVER {
+            // What comes within the interval shares the next sync.
+            let pause = Duration::from_millis(shared.configs.flush_ms);
+            let state = lock(&queue.state);
+            let closed = state.closed;
+            if !closed {
+                drop(queue.changed.wait_timeout_while(state, pause, |state| !state.closed));
+            }
+        }
+    }
+}
+
+fn sync_one(
+    shared: &Arc<Shared>,
+    committers: &mut BTreeMap<PartitionId, Committer>,
+    partition: PartitionId,
+    waiting: &Waiting,
+) -> Result<()> {
+    let committer = match committers.entry(partition) {
+        std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
+        std::collections::btree_map::Entry::Vacant(entry) => {
+            let tp = TopicPartition::new(shared.topic.clone(), partition);
+            entry.insert(Committer::open(&shared.store, &tp, shared.patience)?)
+        }
+    };
+    committer.commit(waiting.end)?;
+    for (appended, count) in &waiting.appended {
+        committer.confirm(appended)?;
+        shared.acknowledge([receipt(partition, appended, *count)]);
+    }
+    Ok(())
+}
+
+/// Confirms an append outside of a group commit.
+trait Confirm {
+    fn confirm(&mut self, appended: &Appended) -> Result<()>;
+}
+
+impl Confirm for PartitionWriter {
+    fn confirm(&mut self, appended: &Appended) -> Result<()> {
+        let store = Arc::clone(self.store());
+        let (replica, topic) = self.parts();
+        confirm(&store, replica, topic, appended)
+    }
+}

@@ -1,0 +1,110 @@
+//! How a producer delivers.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::error::{Error, Kind};
+use crate::record::{Header, Partitioner};
+use crate::types::{Compression, LeaderEpoch, Offset, PartitionId, Timestamp};
+
+/// When a record counts as delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Acks {
+    /// Not waited for.
+    None,
+    /// The leader has it.
+    Leader,
+    /// Every in-sync replica has it.
+    #[default]
+    All,
+}
+
+impl FromStr for Acks {
+    type Err = Error;
+    fn from_str(s: &str) -> Result<Self, Error> {
+        match s {
+            "0" => Ok(Acks::None),
+            "1" => Ok(Acks::Leader),
+            "all" | "-1" => Ok(Acks::All),
+            other => Err(Error::new(
+                Kind::Usage,
+                format!("'{}' is no number of acknowledgements", other.escape_debug()),
+            )
+            .cure("use 0, 1 or all")),
+        }
+    }
+}
+
+/// Where records without a key go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Keyless {
+    /// To each partition in turn, beginning at a random one.
+    #[default]
+    RoundRobin,
+    /// To one partition for a batch, then to the next.
+    Sticky,
+}
+
+/// How a [`super::Producer`] delivers.
+#[derive(Debug, Clone)]
+pub struct ProducerOptions {
+    /// When a record counts as delivered.
+    pub acks: Acks,
+    /// Codec, where the topic's `compression.type` is `producer`.
+    pub compression: Compression,
+    /// A batch is handed on when it is this large, bytes; it may hold one larger record.
+    pub batch_bytes: usize,
+    /// How long a record may wait for company while the input is idle.
+    pub linger: Duration,
+    /// How long to try for a lock before giving up.
+    pub timeout: Duration,
+    /// Where a key goes.
+    pub partitioner: Partitioner,
+    /// Where records without a key go.
+    pub keyless: Keyless,
+}
+
+impl Default for ProducerOptions {
+    fn default() -> Self {
+        ProducerOptions {
+            acks: Acks::All,
+            compression: Compression::None,
+            batch_bytes: 512 * 1024,
+            linger: Duration::ZERO,
+            timeout: Duration::from_secs(30),
+            partitioner: Partitioner::Murmur2,
+            keyless: Keyless::RoundRobin,
+        }
+    }
+}
+
+/// A record to be sent.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ProducerRecord<'a> {
+    /// The partition; `None`: by key, or as [`Keyless`] says.
+    pub partition: Option<PartitionId>,
+    /// Its timestamp, ms; `None`: now.
+    pub timestamp: Option<Timestamp>,
+    /// The key; null is not empty.
+    pub key: Option<&'a [u8]>,
+    /// The value; null (a tombstone) is not empty.
+    pub value: Option<&'a [u8]>,
+    /// The headers, in order; keys are UTF-8.
+    pub headers: &'a [Header<'a>],
+}
+
+/// Records of one batch that were acknowledged: `count` records of `partition`, in the order in
+/// which they were sent to it, from `base_offset` on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Receipt {
+    /// The partition.
+    pub partition: PartitionId,
+    /// Offset of the first.
+    pub base_offset: Offset,
+    /// How many.
+    pub count: u64,
+    /// The epoch they are in.
+    pub leader_epoch: LeaderEpoch,
+    /// The timestamp the log gave them, where the topic says LogAppendTime, ms.
+    pub append_time: Option<Timestamp>,
+}

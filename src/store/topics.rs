@@ -1,0 +1,203 @@
+//! Topic files: `topics/NAME.json`. The file alone says which partitions a topic has, who leads
+//! them, in which epoch, and by which replica directories (broker and replica uuid).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::configs::TopicConfigs;
+use super::fenced_lock::FencedGuard;
+use super::json_file;
+use super::layout;
+use super::open::StoreDir;
+use crate::disk::{Dir, EntryKind, File, FileId, Open, join};
+use crate::error::{Error, Kind, Result, near_names};
+use crate::types::{BrokerId, LeaderEpoch, PARTITIONS_MAX, PartitionId, TopicName, Uuid};
+
+/// What a topic file says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicMeta {
+    /// The topic's name.
+    pub name: TopicName,
+    /// Its id: a topic made anew has another.
+    pub topic_id: Uuid,
+    /// Raised by each change.
+    pub version: u64,
+    /// Configs that were set explicitly.
+    pub explicit: BTreeMap<String, String>,
+    /// The partitions, from 0.
+    pub partitions: Vec<PartitionMeta>,
+}
+
+/// One partition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PartitionMeta {
+    /// Its number.
+    pub partition: PartitionId,
+    /// Who leads it.
+    pub leader: BrokerId,
+    /// How often that changed.
+    pub leader_epoch: LeaderEpoch,
+    /// Who holds a replica, the preferred leader first.
+    pub replicas: Vec<ReplicaMeta>,
+    /// Who of them is in sync.
+    pub isr: Vec<BrokerId>,
+}
+
+/// A replica: broker and directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplicaMeta {
+    /// The broker.
+    pub broker: BrokerId,
+    /// The replica directory's id.
+    pub uuid: Uuid,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    name: String,
+    topic_id: Uuid,
+    version: u64,
+    configs: BTreeMap<String, String>,
+    partitions: Vec<PartitionMeta>,
+}
+
+/// A topic file that was read and is kept open, so that it can be told from its successor.
+#[derive(Debug)]
+pub struct TopicFile {
+    root: Arc<dyn Dir>,
+    name: String,
+    file: Arc<dyn File>,
+    id: FileId,
+}
+
+impl TopicFile {
+    /// Whether the path still names this file: one look-up.
+    pub fn is_current(&self) -> Result<bool> {
+        match self.root.id(&self.name) {
+            Ok(id) => Ok(id == self.id),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(Error::io("look at", join(&*self.root, &self.name), e)),
+        }
+    }
+}
+
+impl TopicMeta {
+    /// The configs, defaults filled in.
+    pub fn configs(&self) -> Result<TopicConfigs> {
+        TopicConfigs::from_explicit(self.explicit.clone())
+    }
+
+    /// The file's bytes.
+    pub fn encode(&self) -> Result<Vec<u8>> {
+        json_file::encode(&Raw {
+            name: self.name.as_str().to_owned(),
+            topic_id: self.topic_id,
+            version: self.version,
+            configs: self.explicit.clone(),
+            partitions: self.partitions.clone(),
+        })
+    }
+
+    fn decode(bytes: &[u8], name: &TopicName, place: &std::path::Path) -> Result<Self> {
+        let raw: Raw = json_file::decode(bytes, place)?;
+        let damaged = |why: &str| {
+            Error::new(Kind::Damaged, format!("{} is damaged: {why}", place.display()))
+                .cure("restore it from a backup")
+        };
+        if raw.name != name.as_str() {
+            return Err(damaged("it names another topic"));
+        }
+        let numbers = raw.partitions.iter().map(|p| p.partition);
+        if raw.partitions.is_empty()
+            || raw.partitions.len() > PARTITIONS_MAX as usize
+            || !numbers.eq(0..raw.partitions.len() as PartitionId)
+        {
+            return Err(damaged("its partitions are not numbered from 0"));
+        }
+        let led = |p: &PartitionMeta| {
+            p.leader_epoch >= 0 && p.replicas.iter().any(|r| r.broker == p.leader)
+        };
+        if !raw.partitions.iter().all(led) {
+            return Err(damaged("a leader is not among its replicas"));
+        }
+        Ok(TopicMeta {
+            name: name.clone(),
+            topic_id: raw.topic_id,
+            version: raw.version,
+            explicit: raw.configs,
+            partitions: raw.partitions,
+        })
+    }
+}
+
+/// Reads a topic.
+///
+/// # Errors
+/// [`Kind::UnknownTopic`] with near names, [`Kind::Damaged`].
+pub fn read(store: &StoreDir, name: &TopicName) -> Result<(TopicMeta, TopicFile)> {
+    match read_if_there(store, name)? {
+        Some(found) => Ok(found),
+        None => Err(unknown(store, name)),
+    }
+}
+
+/// Reads a topic; `None` if there is none of that name.
+pub fn read_if_there(store: &StoreDir, name: &TopicName) -> Result<Option<(TopicMeta, TopicFile)>> {
+    let root = store.root();
+    let path = layout::topic_file(name);
+    let file = match root.open(&path, Open::Read) {
+        Ok(file) => file,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(Error::io("open", join(&**root, &path), e)),
+    };
+    let place = join(&**root, &path);
+    let meta = TopicMeta::decode(&json_file::read_all(&*file, &place)?, name, &place)?;
+    let id = file.id().map_err(|e| Error::io("look at", &place, e))?;
+    Ok(Some((meta, TopicFile { root: Arc::clone(root), name: path, file, id })))
+}
+
+/// The names of all topics, sorted.
+pub fn list(store: &StoreDir) -> Result<Vec<TopicName>> {
+    let root = store.root();
+    let entries = root
+        .list(layout::TOPICS)
+        .map_err(|e| Error::io("list", join(&**root, layout::TOPICS), e))?;
+    let mut names: Vec<TopicName> = entries
+        .iter()
+        .filter(|entry| entry.kind == EntryKind::File)
+        .filter_map(|entry| layout::parse_topic_file(&entry.name))
+        .collect();
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// UNKNOWN_TOPIC_OR_PARTITION, with near names.
+pub fn unknown(store: &StoreDir, name: &TopicName) -> Error {
+    let known = list(store).unwrap_or_default();
+    let near = near_names(name.as_str(), known.iter().map(TopicName::as_str));
+    let cure = if near.is_empty() {
+        "'mq-topics list' shows what there is".to_owned()
+    } else {
+        format!("did you mean {}?", near.join(" or "))
+    };
+    Error::new(
+        Kind::UnknownTopic,
+        format!("UNKNOWN_TOPIC_OR_PARTITION: there is no topic '{name}' in {}", store.root().path().display()),
+    )
+    .cure(cure)
+}
+
+/// Puts a topic file in place: a new one, or the next version.
+pub fn replace(guard: &FencedGuard, meta: &TopicMeta) -> Result<()> {
+    guard.replace(&layout::topic_file(&meta.name), &meta.encode()?)
+}
+
+/// Takes a topic file away: that is the moment of deletion.
+pub fn remove(guard: &FencedGuard, name: &TopicName) -> Result<()> {
+    guard.remove(&layout::topic_file(name))
+}
