@@ -11,6 +11,8 @@
 //! Stricter than a real disk where that finds mistakes: `append` wants a file opened with
 //! `Open::Append`, and `write_at` one that was not.
 
+mod bytes;
+mod choice;
 mod world;
 
 use std::fmt;
@@ -18,6 +20,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use choice::{every_choice, seeded};
 use mq::disk::{Dir, Disk, Entry, File, FileId, FileSystem, LockKind, Open, Watcher, join};
 use rustix::io::Errno;
 use world::{Fault, ROOT, World};
@@ -167,7 +170,8 @@ impl SimDisk {
     pub fn damage(&self, path: &str, at: u64, bytes: &[u8]) -> io::Result<()> {
         let mut world = lock(&self.process.world);
         let inode = world.lookup(ROOT, path.trim_start_matches('/'))?;
-        world.damage(inode, at as usize, bytes)
+        world.file(inode)?.damage(at as usize, bytes);
+        Ok(())
     }
 }
 
@@ -407,7 +411,7 @@ impl SimFile {
         let bytes = fault
             .as_ref()
             .map_or(buf.len(), |fault| fault.bytes.min(buf.len()));
-        world.write(self.inode, at, &buf[..bytes])?;
+        world.file(self.inode)?.write(at, &buf[..bytes]);
         fault.map_or(Ok(()), |fault| Err(error_of(&fault)))
     }
 }
@@ -419,7 +423,7 @@ impl File for SimFile {
     }
 
     fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize> {
-        self.process.alive()?.read(self.inode, buf, at)
+        Ok(self.process.alive()?.file(self.inode)?.read(buf, at))
     }
 
     fn write_at(&self, buf: &[u8], at: u64) -> io::Result<()> {
@@ -439,7 +443,7 @@ impl File for SimFile {
     }
 
     fn len(&self) -> io::Result<u64> {
-        self.process.alive()?.len(self.inode)
+        Ok(self.process.alive()?.file(self.inode)?.len())
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
@@ -448,7 +452,9 @@ impl File for SimFile {
         }
         self.process
             .begin(format!("set_len {} to {len}", self.path))?
-            .set_len(self.inode, len)
+            .file(self.inode)?
+            .set_len(len);
+        Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -456,10 +462,13 @@ impl File for SimFile {
             .process
             .begin_partly(format!("sync_data {}", self.path))?;
         match fault {
-            None => world.sync_data(self.inode),
+            None => {
+                world.file(self.inode)?.sync();
+                Ok(())
+            }
             Some(fault) => {
                 if fault.errno.is_some() {
-                    world.fail_sync(self.inode)?;
+                    world.file(self.inode)?.fail_sync();
                 }
                 Err(error_of(&fault))
             }
@@ -481,44 +490,6 @@ impl File for SimFile {
 impl Drop for SimFile {
     fn drop(&mut self) {
         lock(&self.process.world).unlock(self.description);
-    }
-}
-
-/// Runs `run` once for every way to choose, and says how many there were. Panics beyond `most`.
-pub fn every_choice(most: usize, mut run: impl FnMut(&mut dyn FnMut(usize) -> usize)) -> usize {
-    // The choices made so far, each with the number there was to choose from.
-    let mut path: Vec<(usize, usize)> = Vec::new();
-    for runs in 1..=most {
-        let mut depth = 0;
-        run(&mut |n| {
-            if depth == path.len() {
-                path.push((0, n));
-            }
-            let (chosen, of) = path[depth];
-            assert_eq!(of, n, "a run must depend on nothing but its choices");
-            depth += 1;
-            chosen
-        });
-        while path.last().is_some_and(|&(chosen, of)| chosen + 1 >= of) {
-            path.pop();
-        }
-        match path.last_mut() {
-            Some((chosen, _)) => *chosen += 1,
-            None => return runs,
-        }
-    }
-    panic!("more than {most} ways to choose");
-}
-
-/// Choices by chance, the same for the same seed (SplitMix64).
-pub fn seeded(seed: u64) -> impl FnMut(usize) -> usize {
-    let mut state = seed;
-    move |n| {
-        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((z ^ (z >> 31)) % n as u64) as usize
     }
 }
 

@@ -15,10 +15,10 @@ use std::io;
 use mq::disk::{Entry, EntryKind};
 use rustix::io::Errno;
 
+use super::bytes::FileState;
+
 /// The inode of `/`.
 pub const ROOT: u64 = 2;
-
-const SECTOR: usize = 512;
 
 /// A fault planned for an operation of a process.
 #[derive(Debug, Clone)]
@@ -51,20 +51,6 @@ pub struct World {
 enum Inode {
     File(FileState),
     Dir(DirState),
-}
-
-#[derive(Debug, Default)]
-struct FileState {
-    cached: Vec<u8>,
-    durable: Vec<u8>,
-    unsynced: Vec<Change>,
-}
-
-#[derive(Debug, Clone)]
-enum Change {
-    Len(usize),
-    /// All of a sector as it is in the cache, not only what was written: so it goes to disk.
-    Sector(usize, Vec<u8>),
 }
 
 type Entries = BTreeMap<String, u64>;
@@ -341,87 +327,18 @@ impl World {
 
     // Bytes.
 
-    pub fn len(&mut self, inode: u64) -> io::Result<u64> {
-        Ok(self.file_mut(inode)?.cached.len() as u64)
-    }
-
-    pub fn read(&mut self, inode: u64, buf: &mut [u8], at: u64) -> io::Result<usize> {
-        let cached = &self.file_mut(inode)?.cached;
-        let from = cached.get(at as usize..).unwrap_or_default();
-        let n = from.len().min(buf.len());
-        buf[..n].copy_from_slice(&from[..n]);
-        Ok(n)
-    }
-
-    /// Writes at a position, or at the end.
-    pub fn write(&mut self, inode: u64, at: Option<u64>, buf: &[u8]) -> io::Result<()> {
-        let file = self.file_mut(inode)?;
-        if buf.is_empty() {
-            return Ok(());
+    pub fn file(&mut self, inode: u64) -> io::Result<&mut FileState> {
+        match self.inodes.get_mut(&inode) {
+            Some(Inode::File(file)) => Ok(file),
+            _ => Err(Errno::BADF.into()),
         }
-        let at = at.map_or(file.cached.len(), |at| at as usize);
-        let end = at + buf.len();
-        if end > file.cached.len() {
-            file.cached.resize(end, 0);
-            file.unsynced.push(Change::Len(end));
-        }
-        file.cached[at..end].copy_from_slice(buf);
-        for index in at / SECTOR..end.div_ceil(SECTOR) {
-            let end = file.cached.len().min((index + 1) * SECTOR);
-            let sector = file.cached[index * SECTOR..end].to_vec();
-            file.unsynced.push(Change::Sector(index, sector));
-        }
-        Ok(())
-    }
-
-    pub fn set_len(&mut self, inode: u64, len: u64) -> io::Result<()> {
-        let file = self.file_mut(inode)?;
-        file.cached.resize(len as usize, 0);
-        file.unsynced.push(Change::Len(len as usize));
-        Ok(())
-    }
-
-    pub fn sync_data(&mut self, inode: u64) -> io::Result<()> {
-        let file = self.file_mut(inode)?;
-        for change in file.unsynced.drain(..) {
-            change.apply(&mut file.durable);
-        }
-        Ok(())
-    }
-
-    /// A sync that failed: the bytes count as clean and are not on the disk.
-    pub fn fail_sync(&mut self, inode: u64) -> io::Result<()> {
-        self.file_mut(inode)?
-            .unsynced
-            .retain(|change| matches!(change, Change::Len(_)));
-        Ok(())
     }
 
     pub fn drop_caches(&mut self) {
         for inode in self.inodes.values_mut() {
             if let Inode::File(file) = inode {
-                file.cached.clone_from(&file.durable);
-                for change in &file.unsynced {
-                    change.apply(&mut file.cached);
-                }
+                file.drop_cache();
             }
-        }
-    }
-
-    pub fn damage(&mut self, inode: u64, at: usize, bytes: &[u8]) -> io::Result<()> {
-        let file = self.file_mut(inode)?;
-        for image in [&mut file.cached, &mut file.durable] {
-            for (to, from) in image.iter_mut().skip(at).zip(bytes) {
-                *to = *from;
-            }
-        }
-        Ok(())
-    }
-
-    fn file_mut(&mut self, inode: u64) -> io::Result<&mut FileState> {
-        match self.inodes.get_mut(&inode) {
-            Some(Inode::File(file)) => Ok(file),
-            _ => Err(Errno::BADF.into()),
         }
     }
 
@@ -516,15 +433,7 @@ impl World {
                         ..DirState::default()
                     })
                 }
-                Some(Inode::File(file)) => {
-                    let bytes = file.after_power_cut(choice);
-                    let (cached, durable) = (bytes.clone(), bytes);
-                    Inode::File(FileState {
-                        cached,
-                        durable,
-                        unsynced: vec![],
-                    })
-                }
+                Some(Inode::File(file)) => Inode::File(file.after_power_cut(choice)),
                 None => unreachable!("an entry without an inode"),
             };
             inodes.insert(inode, left);
@@ -584,56 +493,5 @@ impl Step {
                 None => entries.remove(name),
             };
         }
-    }
-}
-
-impl Change {
-    fn apply(&self, image: &mut Vec<u8>) {
-        match self {
-            Change::Len(len) => image.resize(*len, 0),
-            Change::Sector(index, bytes) => {
-                // What is beyond the length on the disk is not part of the file.
-                let at = index * SECTOR;
-                for (to, from) in image.iter_mut().skip(at).zip(bytes) {
-                    *to = *from;
-                }
-            }
-        }
-    }
-}
-
-impl FileState {
-    fn after_power_cut(&self, choice: &mut dyn FnMut(usize) -> usize) -> Vec<u8> {
-        let mut lens = 0;
-        let mut states: BTreeMap<usize, usize> = BTreeMap::new();
-        for change in &self.unsynced {
-            match change {
-                Change::Len(_) => lens += 1,
-                Change::Sector(index, _) => *states.entry(*index).or_default() += 1,
-            }
-        }
-        let mut lens_left = if lens == 0 { 0 } else { choice(lens + 1) };
-        // Which state of each sector is on the disk, counted from 1; 0: none of them.
-        let mut until: BTreeMap<usize, usize> = BTreeMap::new();
-        for (&index, &count) in &states {
-            until.insert(index, choice(count + 1));
-        }
-        let mut image = self.durable.clone();
-        for change in &self.unsynced {
-            match change {
-                Change::Len(_) if lens_left > 0 => {
-                    lens_left -= 1;
-                    change.apply(&mut image);
-                }
-                Change::Len(_) => {}
-                Change::Sector(index, _) => {
-                    if let Some(left) = until.get_mut(index).filter(|left| **left > 0) {
-                        *left -= 1;
-                        change.apply(&mut image);
-                    }
-                }
-            }
-        }
-        image
     }
 }
