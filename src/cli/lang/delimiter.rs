@@ -8,7 +8,7 @@ use crate::error::Result;
 
 /// A string of one or more bytes, ready to be searched for.
 #[derive(Debug, Clone)]
-pub struct Delimiter(Finder<'static>);
+pub struct Delimiter(Box<Finder<'static>>);
 
 impl Delimiter {
     /// From the argument of `-D` or `-K` (named by `flag`), with template escapes.
@@ -27,17 +27,17 @@ impl Delimiter {
 
     /// These bytes; `None` if there are none.
     pub fn new(bytes: &[u8]) -> Option<Self> {
-        (!bytes.is_empty()).then(|| Delimiter(Finder::new(bytes).into_owned()))
+        (!bytes.is_empty()).then(|| Delimiter(Box::new(Finder::new(bytes).into_owned())))
     }
 
     /// A newline: the end of a line.
     pub fn newline() -> Self {
-        Delimiter(Finder::new(b"\n").into_owned())
+        Delimiter(Box::new(Finder::new(b"\n").into_owned()))
     }
 
     /// NUL, for `-0`.
     pub fn nul() -> Self {
-        Delimiter(Finder::new(b"\0").into_owned())
+        Delimiter(Box::new(Finder::new(b"\0").into_owned()))
     }
 
     /// The bytes.

@@ -1,12 +1,11 @@
 //! The JSON envelope: a record as one line, lossless both ways.
 
-use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, Visitor};
 
-use crate::cli::lang::input::InputRecord;
+use crate::cli::lang::input::{InputHeader, InputRecord};
 use crate::cli::lang::json::{JsonBytes, Text, invalid, push_bytes, push_string};
 use crate::cli::lang::number::push_decimal;
 use crate::cli::lang::render::OutputRecord;
@@ -147,7 +146,7 @@ impl<'de> Visitor<'de> for Envelope<'_> {
 }
 
 /// `["k","v"]`; the value may be null.
-struct HeaderPair<'a>((Cow<'a, [u8]>, Option<Cow<'a, [u8]>>));
+struct HeaderPair<'a>(InputHeader<'a>);
 
 impl<'de> Deserialize<'de> for HeaderPair<'de> {
     fn deserialize<D: Deserializer<'de>>(d: D) -> std::result::Result<Self, D::Error> {
@@ -166,6 +165,7 @@ mod tests {
     use crate::record::Header;
     use crate::types::TimestampType;
     use proptest::prelude::*;
+    use std::borrow::Cow;
 
     #[test]
     fn an_envelope_is_written_as_specified() {

@@ -11,6 +11,9 @@ use crate::cli::lang::time::Now;
 use crate::error::{Error, Kind, Result};
 use crate::types::{PartitionId, Timestamp};
 
+/// A header as its input gives it: name, and value or null.
+pub type InputHeader<'a> = (Cow<'a, [u8]>, Option<Cow<'a, [u8]>>);
+
 /// A record as its input gives it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct InputRecord<'a> {
@@ -21,7 +24,7 @@ pub struct InputRecord<'a> {
     /// The value, or null.
     pub value: Option<Cow<'a, [u8]>>,
     /// The headers, in their order.
-    pub headers: Vec<(Cow<'a, [u8]>, Option<Cow<'a, [u8]>>)>,
+    pub headers: Vec<InputHeader<'a>>,
     /// Milliseconds since the Unix epoch, -1 for none, if the input gave it.
     pub timestamp: Option<Timestamp>,
     /// The partition, from 0, if the input gave it.

@@ -30,7 +30,9 @@ pub use delimiter::Delimiter;
 pub use duration::parse_duration;
 pub use envelope::{read_envelope, write_envelope};
 pub use escape::{tsv_field, unescape};
-pub use input::{InputFormat, InputOptions, InputRecord, MissingKey, RecordParser, Step};
+pub use input::{
+    InputFormat, InputHeader, InputOptions, InputRecord, MissingKey, RecordParser, Step,
+};
 pub use offsets::{parse_point, parse_range, parse_selection};
 pub use partitions::{
     parse_partition, parse_partition_offset, parse_partitions, parse_topic_partition,

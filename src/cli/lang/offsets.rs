@@ -47,12 +47,13 @@ pub fn parse_range(text: &str, now: &Now) -> Result<PointRange> {
     }
     let point = |part: &str| match part {
         "" => Ok(None),
-        _ => parse_point(part, now)
-            .map(Some)
-            .map_err(|e| match part == text {
-                true => e,
-                false => e.at(format!("in '{}'", text.escape_debug())),
-            }),
+        _ => parse_point(part, now).map(Some).map_err(|e| {
+            if part == text {
+                e
+            } else {
+                e.at(format!("in '{}'", text.escape_debug()))
+            }
+        }),
     };
     Ok(PointRange {
         from: point(from)?,

@@ -105,9 +105,9 @@ impl TemplateReader {
                         consumed,
                     });
                 }
-                record.key_given = fields.key.is_some();
-                record.key = fields.key.flatten();
-                record.value = fields.value.flatten();
+                record.key_given = fields.key_given;
+                record.key = fields.key;
+                record.value = fields.value;
                 Ok(Step::Record { record, consumed })
             }
         }
@@ -117,8 +117,9 @@ impl TemplateReader {
 /// Key and value of the record, or of one header.
 #[derive(Default)]
 struct Fields<'b> {
-    key: Option<Option<Cow<'b, [u8]>>>,
-    value: Option<Option<Cow<'b, [u8]>>>,
+    key: Option<Cow<'b, [u8]>>,
+    key_given: bool,
+    value: Option<Cow<'b, [u8]>>,
     /// These are a header's: the key is its name, which the marker of null cannot mean.
     of_header: bool,
     /// The lengths that were read last; -1 is null.
@@ -174,8 +175,8 @@ impl<'b> Run<'_, 'b> {
             ..Fields::default()
         };
         self.actions(body, &mut fields)?;
-        match fields.key.flatten() {
-            Some(name) => self.record.headers.push((name, fields.value.flatten())),
+        match fields.key {
+            Some(name) => self.record.headers.push((name, fields.value)),
             None => self.is_invalid(Error::new(
                 Kind::InvalidRecord,
                 "a header's name cannot be null",
@@ -191,10 +192,10 @@ impl<'b> Run<'_, 'b> {
         if rest.starts_with(literal) || (rest.is_empty() && self.eof && mark.last) {
             return Ok(true);
         }
-        match !self.eof && literal.starts_with(rest) {
-            true => Err(Halt::More),
-            false => Ok(false),
+        if !self.eof && literal.starts_with(rest) {
+            return Err(Halt::More);
         }
+        Ok(false)
     }
 
     fn literal(&mut self, mark: &Mark) -> Result<(), Halt> {
@@ -268,8 +269,8 @@ impl<'b> Run<'_, 'b> {
         };
         match of {
             BytesOf::Topic => {}
-            BytesOf::Key => fields.key = Some(bytes),
-            BytesOf::Value => fields.value = Some(bytes),
+            BytesOf::Key => (fields.key, fields.key_given) = (bytes, true),
+            BytesOf::Value => fields.value = bytes,
             BytesOf::Header(name) => {
                 self.record.headers.push((Cow::Owned(name.clone()), bytes));
             }
@@ -358,9 +359,10 @@ impl<'b> Run<'_, 'b> {
             },
             End::Mark { mark, outside } => {
                 let outside = outside.as_ref().map(|mark| &mark.delimiter);
-                let len = match escaped {
-                    true => self.find_unescaped(mark, outside)?,
-                    false => self.find(mark, outside)?,
+                let len = if escaped {
+                    self.find_unescaped(mark, outside)?
+                } else {
+                    self.find(mark, outside)?
                 };
                 self.take(len)
             }
@@ -421,9 +423,10 @@ impl<'b> Run<'_, 'b> {
 
     /// The literal is not there: the end of the input may stand for it.
     fn or_at_end(&self, mark: &Mark) -> Result<usize, Halt> {
-        match self.eof && mark.last {
-            true => Ok(self.rest().len()),
-            false => Err(Halt::More),
+        if self.eof && mark.last {
+            Ok(self.rest().len())
+        } else {
+            Err(Halt::More)
         }
     }
 

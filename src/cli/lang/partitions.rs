@@ -78,9 +78,10 @@ pub fn parse_topic_partition(text: &str) -> Result<TopicPartition> {
 /// # Errors
 /// As [`parse_topic_partition`].
 pub fn parse_topic_with_partition(text: &str) -> Result<(TopicName, Option<PartitionId>)> {
-    match text.contains(':') {
-        true => parse_topic_partition(text).map(|tp| (tp.topic, Some(tp.partition))),
-        false => Ok((TopicName::new(text)?, None)),
+    if text.contains(':') {
+        parse_topic_partition(text).map(|tp| (tp.topic, Some(tp.partition)))
+    } else {
+        Ok((TopicName::new(text)?, None))
     }
 }
 

@@ -180,13 +180,13 @@ fn actions(pieces: &[Piece], top: bool, outside: Option<&Mark>) -> Result<Vec<Ac
                         "write how a header's name is given, such as %h{%k=%v;}",
                     ));
                 }
-                if let (Some(until), Some(Piece::Literal(first))) = (&until, body.first()) {
-                    if first.starts_with(until.delimiter.bytes()) {
-                        return Err(usage(
-                            "the template cannot be used for input: %h{ } begins as the literal after it",
-                            "put another literal after it, or the header count %H before it",
-                        ));
-                    }
+                if let (Some(until), Some(Piece::Literal(first))) = (&until, body.first())
+                    && first.starts_with(until.delimiter.bytes())
+                {
+                    return Err(usage(
+                        "the template cannot be used for input: %h{ } begins as the literal after it",
+                        "put another literal after it, or the header count %H before it",
+                    ));
                 }
                 Action::Headers { body: actions(body, false, until.as_ref())?, until }
             }

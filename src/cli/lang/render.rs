@@ -140,7 +140,7 @@ impl Renderer {
             match piece {
                 Piece::Literal(literal) => out.extend_from_slice(literal),
                 Piece::Bytes(field) => self.bytes(field, record, scope, out),
-                Piece::Length(length) => self.length(length, record, scope, out)?,
+                Piece::Length(length) => write_length(length, record, scope, out)?,
                 Piece::Partition(number) => number.write(i64::from(record.partition), out)?,
                 Piece::Offset(number) => number.write(record.offset, out)?,
                 Piece::HeaderCount(number) => number.write(record.headers.len() as i64, out)?,
@@ -172,29 +172,28 @@ impl Renderer {
             None => field.how.write_null(&self.null_marker, out),
         }
     }
+}
 
-    fn length(
-        &self,
-        length: &LengthField,
-        record: &OutputRecord<'_>,
-        scope: Scope<'_>,
-        out: &mut Vec<u8>,
-    ) -> Result<()> {
-        let field = &length.measures;
-        let printed = bytes_of(field, record, scope).map(|bytes| match field.how {
-            TextFormat::Plain => bytes.len(),
-            TextFormat::Hex => bytes.len() * 2,
-            TextFormat::Base64 => bytes.len().div_ceil(3) * 4,
-            TextFormat::Json | TextFormat::Escape => {
-                let mut text = Vec::with_capacity(bytes.len() + 16);
-                field.how.write(bytes, &field.stops, &mut text);
-                text.len()
-            }
-        });
-        length
-            .number
-            .write(printed.map_or(-1, |len| len as i64), out)
-    }
+fn write_length(
+    length: &LengthField,
+    record: &OutputRecord<'_>,
+    scope: Scope<'_>,
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    let field = &length.measures;
+    let printed = bytes_of(field, record, scope).map(|bytes| match field.how {
+        TextFormat::Plain => bytes.len(),
+        TextFormat::Hex => bytes.len() * 2,
+        TextFormat::Base64 => bytes.len().div_ceil(3) * 4,
+        TextFormat::Json | TextFormat::Escape => {
+            let mut text = Vec::with_capacity(bytes.len() + 16);
+            field.how.write(bytes, &field.stops, &mut text);
+            text.len()
+        }
+    });
+    length
+        .number
+        .write(printed.map_or(-1, |len| len as i64), out)
 }
 
 fn bytes_of<'a>(
@@ -300,7 +299,7 @@ mod tests {
                 "1774785600 2026-03-29T12:00:00.123Z 2026-03-29T12:00:00.123Z",
             ),
             ("%d{strftime[%H:%M]}}", "12:00}"),
-            ("%d{big64}", r"\x00\x00\x01\x9d8\xdb\xa0{"),
+            ("%d{big64}", r"\x00\x00\x01\x9d9w\x1a{"),
         ] {
             assert_eq!(
                 rendered(template, &record(), None).expect(template),
