@@ -115,10 +115,10 @@ fn shown(outcomes: Vec<Outcome>) -> String {
         Err(Kind::MessageTooLarge) => "!large".to_string(),
         Err(_) => "!".to_string(),
         Ok(record) => {
-            let mut shown = match record.key_given {
-                true => format!("{}=", text(record.key.as_ref())),
-                false => String::new(),
-            };
+            let mut shown = String::new();
+            if record.key_given {
+                shown += &format!("{}=", text(record.key.as_ref()));
+            }
             shown += &text(record.value.as_ref());
             for (name, value) in &record.headers {
                 shown += &format!(";{}:{}", name.escape_ascii(), text(value.as_ref()));

@@ -88,7 +88,9 @@ proptest! {
         for text in EXACT {
             let renderer = Renderer::new(Format::parse(text).expect(text), None, TimeZone::UTC);
             let mut out = Vec::new();
-            records.iter().for_each(|record| write(&renderer, record, &mut out));
+            for record in &records {
+                write(&renderer, record, &mut out);
+            }
             let read = read_in_steps(options(format(text)), &out, step);
             let want: Vec<Outcome> = records.iter().cloned().map(Ok).collect();
             prop_assert_eq!(read, want, "{}: {}", text, out.escape_ascii());
