@@ -1,1 +1,3 @@
-//! Being built.
+//! The command line: arguments, formats, tables, progress, exit codes. Only here does mq print.
+
+pub mod lang;

@@ -1,0 +1,117 @@
+//! Durations: a number and a unit, largest unit first (`1h30m`).
+
+use std::time::Duration;
+
+use crate::cli::lang::usage;
+use crate::error::Result;
+
+/// Units and their milliseconds, largest first. `ms` stands before `m` so that it is seen first.
+const UNITS: [(&str, u64); 5] = [
+    ("d", 86_400_000),
+    ("h", 3_600_000),
+    ("ms", 1),
+    ("m", 60_000),
+    ("s", 1000),
+];
+
+const CURE: &str = "use a number with a unit, such as 250ms, 1s, 5m, 2h, 7d or 1h30m";
+
+/// Parses `250ms`, `1s`, `5m`, `2h`, `7d`, `1h30m`: each unit at most once, the largest first.
+/// The result is whole milliseconds that fit an i64.
+///
+/// # Errors
+/// [`Kind::Usage`](crate::error::Kind::Usage) for anything else, also a number without a unit.
+pub fn parse_duration(text: &str) -> Result<Duration> {
+    let refuse = |why: &str| {
+        usage(
+            format!("'{}' is not a duration: {why}", text.escape_debug()),
+            CURE,
+        )
+    };
+    if text.is_empty() {
+        return Err(refuse("it is empty"));
+    }
+    let mut rest = text;
+    let mut total: u64 = 0;
+    let mut last_unit = u64::MAX;
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, tail) = rest.split_at(digits);
+        if digits == 0 {
+            return Err(refuse("a whole number is due"));
+        }
+        let Some((unit, unit_ms)) = UNITS.into_iter().find(|(unit, _)| tail.starts_with(unit))
+        else {
+            return Err(refuse(if tail.is_empty() {
+                "it has no unit"
+            } else {
+                "the units are d, h, m, s and ms"
+            }));
+        };
+        if unit_ms >= last_unit {
+            return Err(refuse("each unit comes once, the largest first"));
+        }
+        last_unit = unit_ms;
+        total = number
+            .parse::<u64>()
+            .ok()
+            .and_then(|n| n.checked_mul(unit_ms))
+            .and_then(|ms| total.checked_add(ms))
+            .filter(|ms| i64::try_from(*ms).is_ok())
+            .ok_or_else(|| refuse("it is too long"))?;
+        rest = &tail[unit.len()..];
+    }
+    Ok(Duration::from_millis(total))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+
+    #[test]
+    fn durations() {
+        for (text, ms) in [
+            ("250ms", 250),
+            ("0ms", 0),
+            ("1s", 1000),
+            ("5m", 300_000),
+            ("2h", 7_200_000),
+            ("7d", 604_800_000),
+            ("1h30m", 5_400_000),
+            ("1d2h3m4s5ms", 93_784_005),
+            ("90m", 5_400_000),
+            ("9223372036854775807ms", i64::MAX as u64),
+        ] {
+            assert_eq!(
+                parse_duration(text).expect(text),
+                Duration::from_millis(ms),
+                "{text}"
+            );
+        }
+        for text in [
+            "",
+            "1",
+            "0",
+            "s",
+            "1.5s",
+            "-1s",
+            "+1s",
+            "1 s",
+            "1sec",
+            "1w",
+            "30m1h",
+            "1s1s",
+            "1ms1s",
+            "1H",
+            "9223372036854775808ms",
+            "99999999999999999999d",
+            "1s ",
+            "١s",
+        ] {
+            let e = parse_duration(text).expect_err(text);
+            assert_eq!(e.kind(), Kind::Usage, "{text}");
+            assert!(e.cure_text().is_some());
+        }
+    }
+}

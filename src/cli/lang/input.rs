@@ -1,0 +1,281 @@
+//! Input as records: what every way of reading shares.
+
+use std::borrow::Cow;
+
+use crate::cli::lang::delimiter::Delimiter;
+use crate::cli::lang::envelope::read_envelope;
+use crate::cli::lang::lines::{Line, LineReader};
+use crate::cli::lang::parse_template::TemplateReader;
+use crate::cli::lang::template::Template;
+use crate::cli::lang::time::Now;
+use crate::error::{Error, Kind, Result};
+use crate::types::{PartitionId, Timestamp};
+
+/// A header as its input gives it: name, and value or null.
+pub type InputHeader<'a> = (Cow<'a, [u8]>, Option<Cow<'a, [u8]>>);
+
+/// A record as its input gives it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct InputRecord<'a> {
+    /// The key; null and absent are both `None`.
+    pub key: Option<Cow<'a, [u8]>>,
+    /// Whether the input gave a key, be it null.
+    pub key_given: bool,
+    /// The value, or null.
+    pub value: Option<Cow<'a, [u8]>>,
+    /// The headers, in their order.
+    pub headers: Vec<InputHeader<'a>>,
+    /// Milliseconds since the Unix epoch, -1 for none, if the input gave it.
+    pub timestamp: Option<Timestamp>,
+    /// The partition, from 0, if the input gave it.
+    pub partition: Option<PartitionId>,
+}
+
+/// What comes next in the input.
+#[derive(Debug)]
+pub enum Step<'a> {
+    /// A record, made of the first `consumed` bytes.
+    Record {
+        /// The record.
+        record: InputRecord<'a>,
+        /// Bytes to drop before the next call.
+        consumed: usize,
+    },
+    /// The first `consumed` bytes make no record: one to be skipped, or more of one too long.
+    Skip {
+        /// Bytes to drop before the next call.
+        consumed: usize,
+    },
+    /// The first `consumed` bytes hold a record that cannot be used; after them one may go on.
+    Invalid {
+        /// Why; the caller adds the place.
+        error: Error,
+        /// Bytes to drop before going on.
+        consumed: usize,
+    },
+    /// No whole record is there: call again with more bytes after these, or at the end.
+    NeedMore,
+    /// The input is at its end and no bytes are left.
+    End,
+}
+
+/// How the input is divided.
+#[derive(Debug, Clone)]
+pub enum InputFormat {
+    /// Records end with the delimiter, the last one also with the input.
+    Lines(Delimiter),
+    /// Each input is one record.
+    Whole,
+    /// A JSON envelope a line.
+    Json,
+    /// A template.
+    Template(Template),
+}
+
+/// What `--on-missing-key` asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MissingKey {
+    /// A record without the key separator is invalid.
+    #[default]
+    Fail,
+    /// It is all value, and has no key.
+    Null,
+}
+
+/// How input becomes records.
+#[derive(Debug, Clone)]
+pub struct InputOptions {
+    /// How it is divided.
+    pub format: InputFormat,
+    /// Divides key and value in lines and whole inputs.
+    pub key_delimiter: Option<Delimiter>,
+    /// What if it is missing.
+    pub missing_key: MissingKey,
+    /// An empty value is null.
+    pub empty_is_null: bool,
+    /// A key or value of these bytes is null.
+    pub null_marker: Option<Vec<u8>>,
+    /// Empty lines, and records with an empty value and neither key nor headers, are skipped.
+    pub skip_empty: bool,
+    /// Most bytes of input that one record may take.
+    pub record_bytes_max: usize,
+    /// For times without a date or a zone.
+    pub now: Now,
+}
+
+/// Divides a stream into records. The caller owns the buffer: it drops what was consumed, and
+/// after [`Step::NeedMore`] comes again with the same bytes and more behind them.
+#[derive(Debug)]
+pub struct RecordParser {
+    reader: Reader,
+    options: InputOptions,
+}
+
+#[derive(Debug)]
+enum Reader {
+    Lines(LineReader),
+    Json(LineReader),
+    Whole { done: bool },
+    Template(TemplateReader),
+}
+
+impl RecordParser {
+    /// A parser at the beginning of an input.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`] for a template that input cannot be read with.
+    pub fn new(options: InputOptions) -> Result<Self> {
+        let reader = match &options.format {
+            InputFormat::Lines(delimiter) => Reader::Lines(LineReader::new(delimiter.clone())),
+            InputFormat::Json => Reader::Json(LineReader::new(Delimiter::newline())),
+            InputFormat::Whole => Reader::Whole { done: false },
+            InputFormat::Template(template) => {
+                match template.value_line().and_then(Delimiter::new) {
+                    Some(delimiter) => Reader::Lines(LineReader::new(delimiter)),
+                    None => Reader::Template(TemplateReader::new(template)?),
+                }
+            }
+        };
+        Ok(RecordParser { reader, options })
+    }
+
+    /// Begins another input.
+    pub fn restart(&mut self) {
+        match &mut self.reader {
+            Reader::Lines(lines) | Reader::Json(lines) => lines.restart(),
+            Reader::Whole { done } => *done = false,
+            Reader::Template(template) => template.restart(),
+        }
+    }
+
+    /// The next record of `buf`, whose bytes are the next of the input; with `eof` no more come.
+    /// A record whose end is there is never held back.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidRecord`] if the input fits the template no longer, and
+    /// [`Kind::MessageTooLarge`] if the end of a record cannot be found within the limit: one
+    /// cannot go on from here.
+    #[inline]
+    pub fn next<'b>(&mut self, buf: &'b [u8], eof: bool) -> Result<Step<'b>> {
+        let max = self.options.record_bytes_max;
+        let (record, consumed) = match &mut self.reader {
+            Reader::Lines(lines) => match lines.next(buf, eof, max) {
+                Line::Whole {
+                    line: b"",
+                    consumed,
+                } if self.options.skip_empty => {
+                    return Ok(Step::Skip { consumed });
+                }
+                Line::Whole { line, consumed } => (self.options.split_key(line), consumed),
+                other => return Ok(other.into_step()),
+            },
+            Reader::Json(lines) => match lines.next(buf, eof, max) {
+                Line::Whole {
+                    line: b"" | b"\r",
+                    consumed,
+                } if self.options.skip_empty => {
+                    return Ok(Step::Skip { consumed });
+                }
+                Line::Whole { line, consumed } => (self.options.envelope(line), consumed),
+                other => return Ok(other.into_step()),
+            },
+            Reader::Whole { done: true } => return Ok(Step::End),
+            Reader::Whole { .. } if buf.len() > max => return Err(too_large(max)),
+            Reader::Whole { .. } if !eof => return Ok(Step::NeedMore),
+            Reader::Whole { done } => {
+                *done = true;
+                (self.options.split_key(buf), buf.len())
+            }
+            Reader::Template(template) => match template.next(buf, eof, &self.options)? {
+                Step::Record { record, consumed } => (Ok(record), consumed),
+                other => return Ok(other),
+            },
+        };
+        Ok(
+            match record.and_then(|record| self.options.finish(record)) {
+                Ok(Some(record)) => Step::Record { record, consumed },
+                Ok(None) => Step::Skip { consumed },
+                Err(error) => Step::Invalid { error, consumed },
+            },
+        )
+    }
+}
+
+impl InputOptions {
+    /// The key and value of a line or a whole input.
+    #[inline]
+    fn split_key<'b>(&self, line: &'b [u8]) -> Result<InputRecord<'b>> {
+        let mut record = InputRecord::default();
+        let mut value = line;
+        if let Some(delimiter) = &self.key_delimiter {
+            match (delimiter.find(line), self.missing_key) {
+                (Some(at), _) => {
+                    record.key = self.unless_null(Cow::Borrowed(&line[..at]));
+                    record.key_given = true;
+                    value = &line[at + delimiter.bytes().len()..];
+                }
+                (None, MissingKey::Null) => {}
+                (None, MissingKey::Fail) => {
+                    let delimiter = delimiter.bytes().escape_ascii();
+                    return Err(Error::new(
+                        Kind::InvalidRecord,
+                        format!("there is no key separator '{delimiter}'"),
+                    )
+                    .cure("add one, or use --on-missing-key null"));
+                }
+            }
+        }
+        record.value = self.unless_null(Cow::Borrowed(value));
+        Ok(record)
+    }
+
+    fn envelope<'b>(&self, line: &'b [u8]) -> Result<InputRecord<'b>> {
+        let mut record = read_envelope(line)?;
+        record.key = record.key.and_then(|key| self.unless_null(key));
+        record.value = record.value.and_then(|value| self.unless_null(value));
+        Ok(record)
+    }
+
+    #[inline]
+    fn unless_null<'b>(&self, bytes: Cow<'b, [u8]>) -> Option<Cow<'b, [u8]>> {
+        Some(bytes).filter(|bytes| self.null_marker.as_deref() != Some(bytes.as_ref()))
+    }
+
+    /// The record as the options want it; `None` if it is to be skipped.
+    #[inline]
+    fn finish<'b>(&self, mut record: InputRecord<'b>) -> Result<Option<InputRecord<'b>>> {
+        if let Some(timestamp) = record.timestamp.filter(|timestamp| *timestamp < -1) {
+            return Err(Error::new(
+                Kind::InvalidRecord,
+                format!("the timestamp {timestamp} is before 1970"),
+            )
+            .cure("give milliseconds since 1970, or -1 for none"));
+        }
+        if let Some(partition) = record.partition.filter(|partition| *partition < 0) {
+            return Err(Error::new(
+                Kind::InvalidRecord,
+                format!("there is no partition {partition}"),
+            ));
+        }
+        if record.value.as_ref().is_some_and(|value| value.is_empty()) {
+            let nothing =
+                record.key.as_ref().is_none_or(|key| key.is_empty()) && record.headers.is_empty();
+            if self.skip_empty && nothing {
+                return Ok(None);
+            }
+            if self.empty_is_null {
+                record.value = None;
+            }
+        }
+        Ok(Some(record))
+    }
+}
+
+/// A record of which more than `max` bytes are there, or announced.
+pub(super) fn too_large(max: usize) -> Error {
+    Error::new(
+        Kind::MessageTooLarge,
+        format!("a record takes more than {max} bytes of input"),
+    )
+    .cure("check delimiter and format, or divide the record")
+}

@@ -1,0 +1,52 @@
+//! The languages of the command line: offsets, times, durations and sizes as people write them,
+//! and records as text, in and out.
+//!
+//! Invariant: pure. Nothing here opens a file, knows a store, or reads the environment; now and
+//! the local time zone are passed in.
+
+mod delimiter;
+mod duration;
+mod envelope;
+mod escape;
+mod input;
+mod json;
+mod lines;
+mod number;
+mod offsets;
+mod parse_template;
+mod partitions;
+mod plan;
+mod render;
+mod size;
+mod stamp;
+mod template;
+mod terminal;
+#[cfg(test)]
+mod tests;
+mod text;
+mod time;
+
+pub use delimiter::Delimiter;
+pub use duration::parse_duration;
+pub use envelope::{read_envelope, write_envelope};
+pub use escape::{tsv_field, unescape};
+pub use input::{
+    InputFormat, InputHeader, InputOptions, InputRecord, MissingKey, RecordParser, Step,
+};
+pub use offsets::{parse_point, parse_range, parse_selection};
+pub use partitions::{
+    parse_partition, parse_partition_offset, parse_partitions, parse_topic_partition,
+    parse_topic_with_partition,
+};
+pub use render::{HeaderList, OutputRecord, Renderer};
+pub use size::parse_size;
+pub use template::{Format, Template};
+pub use terminal::TerminalEscaper;
+pub use time::{Now, parse_time};
+
+use crate::error::{Error, Kind};
+
+/// A refused argument: what it is, why, and what is allowed.
+fn usage(message: impl Into<String>, cure: impl Into<String>) -> Error {
+    Error::new(Kind::Usage, message).cure(cure)
+}

@@ -1,0 +1,250 @@
+//! The one grammar for offsets: points, ranges, and a range for each partition.
+
+use crate::cli::lang::partitions::{parse_partition, plain_number};
+use crate::cli::lang::time::{Now, parse_time};
+use crate::cli::lang::usage;
+use crate::client::point::{Point, PointRange, Selection};
+use crate::error::Result;
+
+const POINTS: &str = "a point is start, end, stored, N, +N (from start), -N (before end) or @TIME";
+const RANGES: &str = "a range is A:B, A: or :B, of points: start, end, stored, N, +N, -N or @TIME; \
+                      0=10:20,3=-5: gives partitions their own";
+
+/// Parses `start` `end` `stored` `N` `+N` `-N` `@TIME`.
+///
+/// # Errors
+/// [`Kind::Usage`](crate::error::Kind::Usage), with all that is allowed.
+pub fn parse_point(text: &str, now: &Now) -> Result<Point> {
+    let refuse = || usage(format!("'{}' is not a point", text.escape_debug()), POINTS);
+    let number = |digits: &str| plain_number(digits).ok_or_else(refuse);
+    Ok(match text {
+        "start" => Point::Start,
+        "end" => Point::End,
+        "stored" => Point::Stored,
+        _ => match text.split_at_checked(1) {
+            Some(("@", time)) => Point::Time(parse_time(time, now)?),
+            Some(("+", digits)) => Point::Plus(number(digits)?),
+            Some(("-", digits)) => Point::Minus(number(digits)?),
+            _ => Point::At(number(text)?),
+        },
+    })
+}
+
+/// Parses `A:B` `:B` `A:` or a point alone, which is `A:`.
+///
+/// # Errors
+/// [`Kind::Usage`](crate::error::Kind::Usage), with all that is allowed.
+pub fn parse_range(text: &str, now: &Now) -> Result<PointRange> {
+    let (from, to) = match colon(text) {
+        Some(at) => (&text[..at], &text[at + 1..]),
+        None => (text, ""),
+    };
+    if from.is_empty() && to.is_empty() {
+        return Err(usage(
+            format!("'{}' is not a range", text.escape_debug()),
+            RANGES,
+        ));
+    }
+    let point = |part: &str| match part {
+        "" => Ok(None),
+        _ => parse_point(part, now).map(Some).map_err(|e| {
+            if part == text {
+                e
+            } else {
+                e.at(format!("in '{}'", text.escape_debug()))
+            }
+        }),
+    };
+    Ok(PointRange {
+        from: point(from)?,
+        to: point(to)?,
+    })
+}
+
+/// Parses a range for all partitions, or ranges for some of them: `0=10:20,3=-5:`.
+///
+/// # Errors
+/// [`Kind::Usage`](crate::error::Kind::Usage), with all that is allowed; also for a partition
+/// that is named twice.
+pub fn parse_selection(text: &str, now: &Now) -> Result<Selection> {
+    if !text.contains(['=', ',']) {
+        return parse_range(text, now).map(Selection::All);
+    }
+    let mut each = Vec::new();
+    for part in text.split(',') {
+        let Some((partition, range)) = part.split_once('=') else {
+            return Err(usage(
+                format!(
+                    "'{}' names no partition in '{}'",
+                    part.escape_debug(),
+                    text.escape_debug()
+                ),
+                "give each range its partition: 0=10:20,3=-5:",
+            ));
+        };
+        let partition = parse_partition(partition)?;
+        each.push((partition, parse_range(range, now)?));
+    }
+    each.sort_by_key(|(partition, _)| *partition);
+    if let Some(pair) = each.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        return Err(usage(
+            format!(
+                "partition {} is named twice in '{}'",
+                pair[0].0,
+                text.escape_debug()
+            ),
+            "give each partition one range: 0=10:20,3=-5:",
+        ));
+    }
+    Ok(Selection::Each(each))
+}
+
+/// Where the colon between A and B is. The colons of a time are those that a digit follows:
+/// after a time B is never a plain N, so no other colon can be meant.
+fn colon(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let in_time = bytes.first() == Some(&b'@');
+    (0..bytes.len()).find(|&at| {
+        bytes[at] == b':' && !(in_time && bytes.get(at + 1).is_some_and(u8::is_ascii_digit))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+    use Point::{At, End, Minus, Plus, Start, Stored, Time};
+    use jiff::tz::TimeZone;
+    use proptest::prelude::*;
+
+    /// 2026-01-01T10:00:00Z.
+    const T: i64 = 1_767_261_600_000;
+
+    fn now() -> Now {
+        Now {
+            now_ms: T,
+            zone: TimeZone::UTC,
+        }
+    }
+
+    fn range(from: impl Into<Option<Point>>, to: impl Into<Option<Point>>) -> PointRange {
+        PointRange {
+            from: from.into(),
+            to: to.into(),
+        }
+    }
+
+    #[test]
+    fn ranges() {
+        for (text, want) in [
+            ("start", range(Start, None)),
+            ("end", range(End, None)),
+            ("stored", range(Stored, None)),
+            ("stored:end", range(Stored, End)),
+            ("17", range(At(17), None)),
+            ("17:", range(At(17), None)),
+            (":17", range(None, At(17))),
+            ("17:+1", range(At(17), Plus(1))),
+            ("+5:-5", range(Plus(5), Minus(5))),
+            ("-10", range(Minus(10), None)),
+            ("-10:", range(Minus(10), None)),
+            ("0:0", range(At(0), At(0))),
+            ("9223372036854775807", range(At(i64::MAX), None)),
+            (
+                "@2026-01-01T10:00Z:@2026-01-01T11:30Z",
+                range(Time(T), Time(T + 5_400_000)),
+            ),
+            ("@2026-01-01T10:00:00Z:", range(Time(T), None)),
+            (
+                "@2026-01-01T12:00:00+02:00:@-1m",
+                range(Time(T), Time(T - 60_000)),
+            ),
+            (
+                "@yesterday:@today",
+                range(Time(T - 34 * 3_600_000), Time(T - 10 * 3_600_000)),
+            ),
+            ("@10:00:@11:30", range(Time(T), Time(T + 5_400_000))),
+            ("@10:00", range(Time(T), None)),
+            ("@10:00:", range(Time(T), None)),
+            (":@10:00", range(None, Time(T))),
+            ("5:@10:00", range(At(5), Time(T))),
+            ("@10:00:+5", range(Time(T), Plus(5))),
+            ("@10:00:-5", range(Time(T), Minus(5))),
+            ("@1767261600:end", range(Time(T), End)),
+            ("@1767261600000", range(Time(T), None)),
+            ("@-10m:end", range(Time(T - 600_000), End)),
+        ] {
+            assert_eq!(parse_range(text, &now()).expect(text), want, "{text}");
+            assert_eq!(
+                parse_selection(text, &now()).expect(text),
+                Selection::All(want),
+                "{text}"
+            );
+        }
+        for text in [
+            "",
+            ":",
+            "::",
+            "1:2:3",
+            "x",
+            "begin",
+            "Start",
+            "--1",
+            "+",
+            "-",
+            "@",
+            "1 ",
+            "@10:00:30",
+            "@1767261600:17",
+            "@2026-01-01T10:00Z:17",
+            "@10:",
+            "1:@10:00:",
+            "9223372036854775808",
+            "1.5",
+            "@tomorrow",
+            "é",
+            "1:é",
+            "@10:00:x",
+            "-+1",
+        ] {
+            let e = parse_range(text, &now()).expect_err(text);
+            assert_eq!(e.kind(), Kind::Usage, "{text}");
+            assert!(e.cure_text().is_some(), "{text}");
+        }
+    }
+
+    #[test]
+    fn each_partition() {
+        assert_eq!(
+            parse_selection("3=-5:,0=10:20", &now()).expect("selection"),
+            Selection::Each(vec![(0, range(At(10), At(20))), (3, range(Minus(5), None))])
+        );
+        assert_eq!(
+            parse_selection("7=@10:00:@11:30", &now()).expect("selection"),
+            Selection::Each(vec![(7, range(Time(T), Time(T + 5_400_000)))])
+        );
+        for text in [
+            "0=", "=1", "0=1,", "0=1,2", "1,2", "0=1,0=2", "-1=0", "0=1=2", "x=1", "0-2=1",
+        ] {
+            let e = parse_selection(text, &now()).expect_err(text);
+            assert_eq!(e.kind(), Kind::Usage, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn anything_is_parsed_or_refused(text in "\\PC*", grammar in "[-+@:=,0-9TZsted ]{0,24}") {
+            for text in [&text, &grammar] {
+                if let Err(e) = parse_selection(text, &now()) {
+                    prop_assert_eq!(e.kind(), Kind::Usage);
+                }
+            }
+        }
+
+        #[test]
+        fn plain_ranges_are_read_as_written(a in 0..=i64::MAX, b in 0..=i64::MAX) {
+            let read = parse_range(&format!("{a}:+{b}"), &now()).expect("range");
+            prop_assert_eq!(read, range(At(a), Plus(b)));
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! A template as a plan for reading: how the end of each field is found.
+
+use crate::cli::lang::delimiter::Delimiter;
+use crate::cli::lang::number::NumberFormat;
+use crate::cli::lang::stamp::TimeFormat;
+use crate::cli::lang::template::{BytesOf, Piece, Template};
+use crate::cli::lang::text::TextFormat;
+use crate::cli::lang::usage;
+use crate::error::Result;
+
+/// One act of reading.
+#[derive(Debug)]
+pub(super) enum Action {
+    /// These bytes must follow.
+    Literal(Mark),
+    /// A field of bytes.
+    Bytes {
+        of: BytesOf,
+        how: TextFormat,
+        end: End,
+    },
+    /// A number or a time.
+    Number { of: NumberOf, end: End },
+    /// Headers: so many as were counted, or up to where the literal stands.
+    Headers {
+        body: Vec<Action>,
+        until: Option<Mark>,
+    },
+}
+
+/// A literal of the template.
+#[derive(Debug, Clone)]
+pub(super) struct Mark {
+    pub(super) delimiter: Delimiter,
+    /// It is the template's last piece: the end of the input may stand for it.
+    pub(super) last: bool,
+}
+
+/// Where a field ends.
+#[derive(Debug)]
+pub(super) enum End {
+    /// After the length that was read before it.
+    Measured,
+    /// After so many bytes.
+    Width(usize),
+    /// Where its JSON value ends.
+    Json,
+    /// Where the literal first stands; of an escaped field, where it first stands unescaped.
+    /// In a header block, also the literal that ends the block.
+    Mark { mark: Mark, outside: Option<Mark> },
+}
+
+/// What a number says.
+#[derive(Debug, Clone)]
+pub(super) enum NumberOf {
+    KeyLength(NumberFormat),
+    ValueLength(NumberFormat),
+    HeaderCount(NumberFormat),
+    Partition(NumberFormat),
+    Timestamp(TimeFormat),
+    /// What a producer cannot set.
+    Nothing(NumberFormat),
+}
+
+/// Plans how to read what `template` writes.
+///
+/// # Errors
+/// [`Kind::Usage`](crate::error::Kind::Usage) if a field has no end, or the template sets nothing.
+pub(super) fn plan(template: &Template) -> Result<Vec<Action>> {
+    let pieces = &template.pieces;
+    let sets = |piece: &Piece| match piece {
+        Piece::Bytes(field) => field.of != BytesOf::Topic,
+        Piece::Headers(_) => true,
+        _ => false,
+    };
+    if !pieces.iter().any(sets) {
+        return Err(usage(
+            "the template cannot be used for input: it has neither key, value nor header",
+            "use %k, %v, %h{ } or %h[name] in it",
+        ));
+    }
+    for (name, of) in [("%k", BytesOf::Key), ("%v", BytesOf::Value)] {
+        let fields = |piece: &&Piece| matches!(piece, Piece::Bytes(field) if field.of == of);
+        if pieces.iter().filter(fields).count() > 1 {
+            return Err(usage(
+                format!("the template cannot be used for input: {name} comes twice"),
+                "use each field once",
+            ));
+        }
+    }
+    actions(pieces, true, None)
+}
+
+/// `outside` is the literal that ends the header block that `pieces` are the body of.
+fn actions(pieces: &[Piece], top: bool, outside: Option<&Mark>) -> Result<Vec<Action>> {
+    let mut plan = Vec::with_capacity(pieces.len());
+    let mut counted = false;
+    for (at, piece) in pieces.iter().enumerate() {
+        let mark = |at: usize| match pieces.get(at) {
+            Some(Piece::Literal(bytes)) => Delimiter::new(bytes).map(|delimiter| Mark {
+                delimiter,
+                last: top && at + 1 == pieces.len(),
+            }),
+            _ => None,
+        };
+        let marked = |field: &str| match mark(at + 1) {
+            Some(mark) => Ok(End::Mark {
+                mark,
+                outside: outside.cloned(),
+            }),
+            None => Err(no_end(field)),
+        };
+        let number = |field: &str, format: NumberFormat| match format.width() {
+            Some(width) => Ok(End::Width(width)),
+            None => marked(field),
+        };
+        plan.push(match piece {
+            Piece::Literal(_) => match mark(at) {
+                Some(mark) => Action::Literal(mark),
+                None => continue,
+            },
+            Piece::Bytes(field) => {
+                let name = match field.of {
+                    BytesOf::Topic => "%t",
+                    BytesOf::Key => "%k",
+                    BytesOf::Value => "%v",
+                    BytesOf::Header(_) => "%h[name]",
+                };
+                let end = match field.how {
+                    _ if field.measured => End::Measured,
+                    TextFormat::Json => End::Json,
+                    TextFormat::Escape => {
+                        let literals = [mark(at + 1), outside.cloned()];
+                        if literals.iter().flatten().any(|m| m.delimiter.bytes()[0] == b'\\') {
+                            return Err(usage(
+                                format!("the template cannot be used for input: a backslash follows {name}{{escape}}"),
+                                "begin the literal after it with another character",
+                            ));
+                        }
+                        marked(name)?
+                    }
+                    _ => marked(name)?,
+                };
+                Action::Bytes { of: field.of.clone(), how: field.how, end }
+            }
+            Piece::Length(length) => {
+                let format = length.number;
+                let (name, of) = match length.measures.of {
+                    BytesOf::Key => ("%K", NumberOf::KeyLength(format)),
+                    _ => ("%V", NumberOf::ValueLength(format)),
+                };
+                Action::Number { of, end: number(name, format)? }
+            }
+            Piece::Partition(format) => {
+                Action::Number { of: NumberOf::Partition(*format), end: number("%p", *format)? }
+            }
+            Piece::Offset(format) => {
+                Action::Number { of: NumberOf::Nothing(*format), end: number("%o", *format)? }
+            }
+            Piece::HeaderCount(format) => {
+                counted = true;
+                Action::Number { of: NumberOf::HeaderCount(*format), end: number("%H", *format)? }
+            }
+            Piece::Time(format) => {
+                let end = match format {
+                    TimeFormat::Ms(format) => number("%d", *format)?,
+                    _ => marked("%d")?,
+                };
+                Action::Number { of: NumberOf::Timestamp(format.clone()), end }
+            }
+            Piece::Headers(body) => {
+                let until = match (counted, mark(at + 1)) {
+                    (true, _) => None,
+                    (false, Some(mark)) => Some(mark),
+                    (false, None) => return Err(no_end("%h{ }")),
+                };
+                if !body.iter().any(|p| matches!(p, Piece::Bytes(f) if f.of == BytesOf::Key)) {
+                    return Err(usage(
+                        "the template cannot be used for input: %h{ } has no %k",
+                        "write how a header's name is given, such as %h{%k=%v;}",
+                    ));
+                }
+                if let (Some(until), Some(Piece::Literal(first))) = (&until, body.first())
+                    && first.starts_with(until.delimiter.bytes())
+                {
+                    return Err(usage(
+                        "the template cannot be used for input: %h{ } begins as the literal after it",
+                        "put another literal after it, or the header count %H before it",
+                    ));
+                }
+                Action::Headers { body: actions(body, false, until.as_ref())?, until }
+            }
+        });
+    }
+    Ok(plan)
+}
+
+fn no_end(field: &str) -> crate::error::Error {
+    usage(
+        format!("the template cannot be used for input: nothing says where {field} ends"),
+        format!(
+            "put a literal after it (such as \\n), its length before it (%V{{big32}}%v, %H before %h{{ }}), \
+             or use {{json}} or a number of fixed width with {field}"
+        ),
+    )
+}

@@ -1,0 +1,256 @@
+//! Timestamps in templates.
+
+use jiff::fmt::strtime::BrokenDownTime;
+use jiff::tz::{Offset as ZoneOffset, TimeZone};
+
+use crate::cli::lang::number::{NumberFormat, push_decimal};
+use crate::cli::lang::time::{Now, parse_time};
+use crate::cli::lang::usage;
+use crate::error::{Error, Kind, Result};
+use crate::types::Timestamp;
+
+/// How a timestamp is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum TimeFormat {
+    /// As a number of milliseconds.
+    Ms(NumberFormat),
+    /// Whole seconds since the epoch, in decimal.
+    Seconds,
+    /// RFC 3339 in UTC, with milliseconds.
+    Rfc3339,
+    /// RFC 3339 in the local zone, with milliseconds.
+    Local,
+    /// As strftime writes the local time.
+    Strftime(String),
+}
+
+impl TimeFormat {
+    /// By its name: `ms`, `s`, `rfc3339`, `local`, `strftime[...]` or a number format.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`], with the names, or for what strftime does not know.
+    pub(super) fn from_name(name: &str) -> Result<Option<Self>> {
+        Ok(Some(match name {
+            "ms" => TimeFormat::Ms(NumberFormat::Ascii),
+            "s" => TimeFormat::Seconds,
+            "rfc3339" => TimeFormat::Rfc3339,
+            "local" => TimeFormat::Local,
+            _ => match name
+                .strip_prefix("strftime[")
+                .and_then(|rest| rest.strip_suffix(']'))
+            {
+                Some(format) => {
+                    let strftime = TimeFormat::Strftime(format.to_owned());
+                    strftime
+                        .write(0, &TimeZone::UTC, &mut Vec::new())
+                        .map_err(|e| {
+                            usage(
+                                format!("strftime[{}]: {e}", format.escape_debug()),
+                                "use strftime's conversions, such as %Y-%m-%dT%H:%M:%S%z",
+                            )
+                        })?;
+                    strftime
+                }
+                None => return Ok(NumberFormat::from_name(name).map(TimeFormat::Ms)),
+            },
+        }))
+    }
+
+    /// Appends `timestamp`.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidRecord`] if it cannot be written this way.
+    pub(super) fn write(
+        &self,
+        timestamp: Timestamp,
+        zone: &TimeZone,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        let unfit = || {
+            Error::new(
+                Kind::InvalidRecord,
+                format!("the timestamp {timestamp} is not a date"),
+            )
+            .cure("use %d{ms} in the template")
+        };
+        let moment = || jiff::Timestamp::from_millisecond(timestamp).map_err(|_| unfit());
+        match self {
+            TimeFormat::Ms(number) => number.write(timestamp, out)?,
+            TimeFormat::Seconds => push_decimal(timestamp.div_euclid(1000), out),
+            TimeFormat::Rfc3339 => {
+                push_rfc3339(moment()?, ZoneOffset::UTC, out).ok_or_else(unfit)?;
+            }
+            TimeFormat::Local => {
+                let moment = moment()?;
+                push_rfc3339(moment, zone.to_offset(moment), out).ok_or_else(unfit)?;
+            }
+            TimeFormat::Strftime(format) => {
+                let local = moment()?.to_zoned_datetime(zone.clone());
+                let text = jiff::fmt::strtime::format(format, &local).map_err(|e| {
+                    Error::new(
+                        Kind::InvalidRecord,
+                        format!("cannot write the timestamp {timestamp}: {e}"),
+                    )
+                })?;
+                out.extend(text.into_bytes());
+            }
+        }
+        Ok(())
+    }
+
+    /// The timestamp that is written in the whole of `text`; `None` if none is.
+    pub(super) fn read(&self, text: &[u8], now: &Now) -> Option<Timestamp> {
+        let time = match self {
+            TimeFormat::Ms(number) => number.read(text)?,
+            TimeFormat::Seconds => NumberFormat::Ascii.read(text)?.checked_mul(1000)?,
+            TimeFormat::Rfc3339 | TimeFormat::Local => {
+                // The other forms of a time are for arguments.
+                let text = std::str::from_utf8(text)
+                    .ok()
+                    .filter(|text| text.get(10..11).is_some())?;
+                text.get(4..5).filter(|dash| *dash == "-")?;
+                parse_time(text, now).ok()?
+            }
+            TimeFormat::Strftime(format) => {
+                let parsed = BrokenDownTime::parse(format, text).ok()?;
+                let moment = parsed.to_timestamp().or_else(|_| {
+                    let local = parsed.to_datetime().or_else(|_| {
+                        parsed
+                            .to_date()
+                            .map(|date| date.to_datetime(jiff::civil::Time::midnight()))
+                    })?;
+                    now.zone.to_ambiguous_timestamp(local).compatible()
+                });
+                moment.ok()?.as_nanosecond().div_euclid(1_000_000) as i64
+            }
+        };
+        Some(time)
+    }
+}
+
+/// `None` outside the years 0 to 9999, for which RFC 3339 has no spelling.
+fn push_rfc3339(moment: jiff::Timestamp, offset: ZoneOffset, out: &mut Vec<u8>) -> Option<()> {
+    let local = offset.to_datetime(moment);
+    if !(0..=9999).contains(&local.year()) {
+        return None;
+    }
+    let fields = [
+        (b'-', i32::from(local.month())),
+        (b'-', i32::from(local.day())),
+        (b'T', i32::from(local.hour())),
+        (b':', i32::from(local.minute())),
+        (b':', i32::from(local.second())),
+    ];
+    push_digits(i32::from(local.year()), 4, out);
+    for (before, number) in fields {
+        out.push(before);
+        push_digits(number, 2, out);
+    }
+    out.push(b'.');
+    push_digits(local.subsec_nanosecond() / 1_000_000, 3, out);
+    let seconds = offset.seconds();
+    if seconds == 0 {
+        out.push(b'Z');
+        return Some(());
+    }
+    out.push(if seconds < 0 { b'-' } else { b'+' });
+    let minutes = seconds.abs() / 60;
+    push_digits(minutes / 60, 2, out);
+    out.push(b':');
+    push_digits(minutes % 60, 2, out);
+    Some(())
+}
+
+fn push_digits(number: i32, width: u32, out: &mut Vec<u8>) {
+    out.extend(
+        (0..width)
+            .rev()
+            .map(|place| b'0' + (number / 10_i32.pow(place) % 10) as u8),
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn now() -> Now {
+        Now {
+            now_ms: 0,
+            zone: TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").expect("zone"),
+        }
+    }
+
+    fn format(name: &str) -> TimeFormat {
+        TimeFormat::from_name(name).expect(name).expect(name)
+    }
+
+    #[test]
+    fn timestamps() {
+        for (name, timestamp, text) in [
+            ("ms", 1_774_785_600_123, "1774785600123"),
+            ("ms", -1, "-1"),
+            ("s", 1_774_785_600_999, "1774785600"),
+            ("s", -1, "-1"),
+            ("rfc3339", 1_774_785_600_123, "2026-03-29T12:00:00.123Z"),
+            ("rfc3339", -1, "1969-12-31T23:59:59.999Z"),
+            ("local", 1_774_785_600_123, "2026-03-29T14:00:00.123+02:00"),
+            (
+                "strftime[%Y/%m/%d %H:%M:%S %z]",
+                1_774_785_600_000,
+                "2026/03/29 14:00:00 +0200",
+            ),
+            ("strftime[%F]", 1_774_785_600_000, "2026-03-29"),
+            ("hex", 255, "ff"),
+        ] {
+            let mut out = Vec::new();
+            format(name)
+                .write(timestamp, &now().zone, &mut out)
+                .expect(name);
+            assert_eq!(String::from_utf8(out).expect("text"), text, "{name}");
+        }
+        assert!(
+            TimeFormat::from_name("rfc2822")
+                .expect("no error")
+                .is_none()
+        );
+        assert!(TimeFormat::from_name("strftime[%Q%!]").is_err());
+        let far = TimeFormat::Rfc3339.write(i64::MAX, &TimeZone::UTC, &mut Vec::new());
+        assert_eq!(far.expect_err("far").kind(), Kind::InvalidRecord);
+        for text in [
+            "today",
+            "10:00",
+            "-10m",
+            "1774785600",
+            "2026-03-29",
+            "",
+            "x",
+        ] {
+            assert_eq!(
+                TimeFormat::Rfc3339.read(text.as_bytes(), &now()),
+                None,
+                "{text}"
+            );
+        }
+        let date = format("strftime[%F]").read(b"2026-03-29", &now());
+        assert_eq!(date, Some(1_774_785_600_000 - 13 * 3_600_000));
+    }
+
+    proptest! {
+        #[test]
+        fn timestamps_are_read_as_written(seconds in 0..4_000_000_000_i64, ms in 0..1000_i64) {
+            for (name, timestamp) in [
+                ("ms", seconds * 1000 + ms),
+                ("s", seconds * 1000),
+                ("rfc3339", seconds * 1000 + ms),
+                ("local", seconds * 1000 + ms),
+                ("big64", seconds * 1000 + ms),
+                ("strftime[%FT%T%.3f%z]", seconds * 1000 + ms),
+            ] {
+                let mut out = Vec::new();
+                format(name).write(timestamp, &now().zone, &mut out).expect(name);
+                prop_assert_eq!(format(name).read(&out, &now()), Some(timestamp), "{}", name);
+            }
+        }
+    }
+}

@@ -1,0 +1,460 @@
+//! The format language: `-f` compiled into pieces, for output and input alike.
+
+use crate::cli::lang::delimiter::Delimiter;
+use crate::cli::lang::escape::{bad_escape, escape_at};
+use crate::cli::lang::number::{NUMBER_FORMATS, NumberFormat};
+use crate::cli::lang::stamp::TimeFormat;
+use crate::cli::lang::text::{TEXT_FORMATS, TextFormat};
+use crate::cli::lang::usage;
+use crate::error::{Error, Result};
+
+const FIELDS: &str = "the fields are %t topic, %p partition, %o offset, %d timestamp, %k key, \
+                      %v value, %K %V their lengths, %H header count, %h{ %k=%v } each header, \
+                      %h[name] one header; %% %{ %} stand for themselves";
+
+/// What `-f` asks for.
+#[derive(Debug, Clone)]
+pub enum Format {
+    /// The JSON envelope, one line a record.
+    Json,
+    /// A template; the name `value` is `%v\n`.
+    Template(Template),
+}
+
+impl Format {
+    /// Compiles the argument of `-f`: a template, or without a `%` a name: `value` or `json`.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`](crate::error::Kind::Usage), saying what is allowed.
+    pub fn parse(text: &str) -> Result<Self> {
+        match text {
+            "json" => Ok(Format::Json),
+            "value" => Ok(Format::Template(Template::lines(
+                &Delimiter::newline(),
+                None,
+            ))),
+            _ if !text.contains('%') => Err(usage(
+                format!("'{}' is not a format", text.escape_debug()),
+                "use value, json, or a template with fields such as '%k\\t%v\\n'",
+            )),
+            _ => Template::compile(text).map(Format::Template),
+        }
+    }
+}
+
+/// A compiled template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template {
+    pub(super) pieces: Vec<Piece>,
+}
+
+/// One piece of a template, in order. Adjacent literals are one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Piece {
+    Literal(Vec<u8>),
+    Bytes(BytesField),
+    Length(LengthField),
+    Partition(NumberFormat),
+    Offset(NumberFormat),
+    HeaderCount(NumberFormat),
+    Time(TimeFormat),
+    /// Each header: within, key and value are the header's.
+    Headers(Vec<Piece>),
+}
+
+/// A field of bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct BytesField {
+    pub(super) of: BytesOf,
+    pub(super) how: TextFormat,
+    /// Its length stands before it, so that null is length -1 and prints nothing.
+    pub(super) measured: bool,
+    /// First bytes of the literals that end it.
+    pub(super) stops: Vec<u8>,
+}
+
+/// Whose bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum BytesOf {
+    Topic,
+    Key,
+    Value,
+    /// The value of the last header so named.
+    Header(Vec<u8>),
+}
+
+/// The length of the key or the value, as the next such field prints it; of the bytes as they
+/// are if there is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct LengthField {
+    pub(super) number: NumberFormat,
+    pub(super) measures: BytesField,
+}
+
+impl Template {
+    /// Compiles a template that has at least one `%`.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`](crate::error::Kind::Usage), saying what is allowed.
+    pub fn compile(text: &str) -> Result<Self> {
+        let mut compiler = Compiler { text, at: 0 };
+        let mut pieces = compiler.pieces(false)?;
+        link(&mut pieces, None);
+        Ok(Template { pieces })
+    }
+
+    /// Values, each followed by `delimiter`; before each, with a `key_delimiter`, key and that.
+    pub fn lines(delimiter: &Delimiter, key_delimiter: Option<&Delimiter>) -> Self {
+        let field = |of| {
+            Piece::Bytes(BytesField {
+                of,
+                how: TextFormat::Plain,
+                measured: false,
+                stops: Vec::new(),
+            })
+        };
+        let mut pieces = Vec::with_capacity(4);
+        if let Some(key_delimiter) = key_delimiter {
+            pieces.push(field(BytesOf::Key));
+            pieces.push(Piece::Literal(key_delimiter.bytes().to_vec()));
+        }
+        pieces.push(field(BytesOf::Value));
+        pieces.push(Piece::Literal(delimiter.bytes().to_vec()));
+        Template { pieces }
+    }
+
+    /// The delimiter, if each record is its value as it is and then the delimiter.
+    pub(super) fn value_line(&self) -> Option<&[u8]> {
+        match self.pieces.as_slice() {
+            [
+                Piece::Bytes(BytesField {
+                    of: BytesOf::Value,
+                    how: TextFormat::Plain,
+                    ..
+                }),
+                Piece::Literal(delimiter),
+            ] => Some(delimiter),
+            _ => None,
+        }
+    }
+}
+
+/// Tells fields what stands around them: lengths before, literals after.
+fn link(pieces: &mut [Piece], stop_outside: Option<u8>) {
+    for at in 0..pieces.len() {
+        let stop = match pieces.get(at + 1) {
+            Some(Piece::Literal(literal)) => literal.first().copied(),
+            _ => None,
+        };
+        match &mut pieces[at] {
+            Piece::Headers(body) => link(body, stop),
+            Piece::Bytes(field) if field.how == TextFormat::Escape => {
+                field.stops = stop.into_iter().chain(stop_outside).collect();
+            }
+            _ => {}
+        }
+    }
+    for at in 0..pieces.len() {
+        let (before, after) = pieces.split_at_mut(at + 1);
+        let Some(Piece::Length(length)) = before.last_mut() else {
+            continue;
+        };
+        let next = after.iter_mut().find_map(|piece| match piece {
+            Piece::Bytes(field) if field.of == length.measures.of => Some(field),
+            _ => None,
+        });
+        if let Some(field) = next {
+            field.measured = true;
+            length.measures = field.clone();
+        }
+    }
+}
+
+struct Compiler<'t> {
+    text: &'t str,
+    at: usize,
+}
+
+impl<'t> Compiler<'t> {
+    /// Pieces up to the end of the text, or of the header block.
+    fn pieces(&mut self, in_headers: bool) -> Result<Vec<Piece>> {
+        let mut pieces = Vec::new();
+        let mut literal = Vec::new();
+        loop {
+            let rest = self.rest();
+            match rest.as_bytes() {
+                [] if in_headers => {
+                    return Err(self.refuse("%h{ is not closed", "end the header block with }"));
+                }
+                [] => break,
+                [b'}', ..] if in_headers => {
+                    self.at += 1;
+                    break;
+                }
+                [b'{', ..] if in_headers => {
+                    return Err(self.refuse("a { stands alone in %h{ }", "write %{ there"));
+                }
+                [b'\\', ..] => {
+                    let (byte, len) =
+                        escape_at(rest.as_bytes()).ok_or_else(|| bad_escape(self.text, self.at))?;
+                    literal.push(byte);
+                    self.at += len;
+                }
+                [b'%', sign @ (b'%' | b'{' | b'}'), ..] => {
+                    literal.push(*sign);
+                    self.at += 2;
+                }
+                [b'%', ..] => {
+                    if !literal.is_empty() {
+                        pieces.push(Piece::Literal(std::mem::take(&mut literal)));
+                    }
+                    self.at += 1;
+                    pieces.push(self.field(in_headers)?);
+                }
+                _ => {
+                    let run = rest
+                        .bytes()
+                        .take_while(|b| !b"%\\{}".contains(b))
+                        .count()
+                        .max(1);
+                    literal.extend(&rest.as_bytes()[..run]);
+                    self.at += run;
+                }
+            }
+        }
+        if !literal.is_empty() {
+            pieces.push(Piece::Literal(literal));
+        }
+        Ok(pieces)
+    }
+
+    /// The field whose letter comes next.
+    fn field(&mut self, in_headers: bool) -> Result<Piece> {
+        let Some(letter) = self.rest().chars().next() else {
+            return Err(self.refuse("it ends with a lone %", FIELDS));
+        };
+        self.at += letter.len_utf8();
+        Ok(match letter {
+            't' => self.bytes(BytesOf::Topic)?,
+            'k' => self.bytes(BytesOf::Key)?,
+            'v' | 's' => self.bytes(BytesOf::Value)?,
+            'K' => self.length(BytesOf::Key)?,
+            'V' | 'S' => self.length(BytesOf::Value)?,
+            'p' => Piece::Partition(self.number()?),
+            'o' => Piece::Offset(self.number()?),
+            'H' => Piece::HeaderCount(self.number()?),
+            'd' | 'T' => Piece::Time(self.time()?),
+            'h' if in_headers => {
+                return Err(self.refuse("%h stands within %h{ }", "header blocks do not nest"));
+            }
+            'h' => self.header()?,
+            _ => {
+                let what = format!("%{} is not a field", letter.escape_debug());
+                return Err(self.refuse(&what, FIELDS));
+            }
+        })
+    }
+
+    fn header(&mut self) -> Result<Piece> {
+        let rest = self.rest();
+        if rest.starts_with('{') {
+            self.at += 1;
+            let body = self.pieces(true)?;
+            let named = |piece: &Piece| {
+                matches!(
+                    piece,
+                    Piece::Bytes(BytesField {
+                        of: BytesOf::Key | BytesOf::Value,
+                        ..
+                    })
+                )
+            };
+            if !body.iter().any(named) {
+                return Err(self.refuse(
+                    "%h{ } has neither %k nor %v in it",
+                    "write what to print of each header, such as %h{ %k=%v }",
+                ));
+            }
+            return Ok(Piece::Headers(body));
+        }
+        let name = rest
+            .strip_prefix('[')
+            .and_then(|rest| rest.split_once(']'))
+            .map(|(name, _)| name);
+        let Some(name) = name else {
+            return Err(self.refuse(
+                "a bare %h",
+                "use %h{ %k=%v } for each header, or %h[name] for one",
+            ));
+        };
+        self.at += name.len() + 2;
+        self.bytes(BytesOf::Header(name.as_bytes().to_vec()))
+    }
+
+    fn bytes(&mut self, of: BytesOf) -> Result<Piece> {
+        let how = match self.modifier("}")? {
+            None => TextFormat::Plain,
+            Some(name) => TextFormat::from_name(name)
+                .ok_or_else(|| self.refuse_modifier(name, TEXT_FORMATS))?,
+        };
+        Ok(Piece::Bytes(BytesField {
+            of,
+            how,
+            measured: false,
+            stops: Vec::new(),
+        }))
+    }
+
+    fn length(&mut self, of: BytesOf) -> Result<Piece> {
+        let number = self.number()?;
+        let measures = BytesField {
+            of,
+            how: TextFormat::Plain,
+            measured: true,
+            stops: Vec::new(),
+        };
+        Ok(Piece::Length(LengthField { number, measures }))
+    }
+
+    fn number(&mut self) -> Result<NumberFormat> {
+        match self.modifier("}")? {
+            None => Ok(NumberFormat::Ascii),
+            Some(name) => NumberFormat::from_name(name)
+                .ok_or_else(|| self.refuse_modifier(name, NUMBER_FORMATS)),
+        }
+    }
+
+    fn time(&mut self) -> Result<TimeFormat> {
+        let strftime = self.rest().starts_with("{strftime[");
+        match self.modifier(if strftime { "]}" } else { "}" })? {
+            None => Ok(TimeFormat::Ms(NumberFormat::Ascii)),
+            Some(name) => TimeFormat::from_name(name)?.ok_or_else(|| {
+                let allowed = format!("ms, s, rfc3339, local, strftime[...], {NUMBER_FORMATS}");
+                self.refuse_modifier(name, &allowed)
+            }),
+        }
+    }
+
+    /// What stands between `{` and the brace that ends `close`, if a `{` is next.
+    fn modifier(&mut self, close: &str) -> Result<Option<&'t str>> {
+        let text = self.text;
+        let Some(rest) = text.get(self.at..).and_then(|rest| rest.strip_prefix('{')) else {
+            return Ok(None);
+        };
+        let Some(end) = rest.find(close) else {
+            return Err(self.refuse(
+                "a { right after a field is not closed",
+                "write %{ for a brace after a field",
+            ));
+        };
+        // The bracket of strftime's `]}` belongs to the modifier, the brace does not.
+        let name = &rest[..end + close.len() - 1];
+        self.at += name.len() + 2;
+        Ok(Some(name))
+    }
+
+    fn rest(&self) -> &'t str {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
+    fn refuse(&self, what: &str, cure: &str) -> Error {
+        usage(
+            format!(
+                "the template '{}' cannot be used: {what}",
+                self.text.escape_debug()
+            ),
+            cure,
+        )
+    }
+
+    fn refuse_modifier(&self, name: &str, allowed: &str) -> Error {
+        let what = format!(
+            "{{{}}} is not a modifier of that field",
+            name.escape_debug()
+        );
+        self.refuse(
+            &what,
+            &format!("use one of {allowed}; write %{{ for a brace after a field"),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+    use proptest::prelude::*;
+
+    #[test]
+    fn names_and_the_line_are_known() {
+        assert!(matches!(Format::parse("json"), Ok(Format::Json)));
+        for (text, delimiter) in [
+            ("value", Some(&b"\n"[..])),
+            ("%v\\n", Some(b"\n")),
+            ("%s\\0", Some(b"\0")),
+            ("%v{hex}\\n", None),
+            ("%v", None),
+        ] {
+            let Format::Template(template) = Format::parse(text).expect(text) else {
+                panic!("{text}")
+            };
+            assert_eq!(template.value_line(), delimiter, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_refused() {
+        for text in [
+            "",
+            "values",
+            "JSON",
+            "hello\\n",
+            "%",
+            "%v%",
+            "%x",
+            "%é",
+            "%v\\q",
+            "%v\\",
+            "%v\\x1",
+            "%h",
+            "%h\\n",
+            "%h[name",
+            "%h{%k",
+            "%h{}",
+            "%h{ %t }",
+            "%h{%K%V}",
+            "%h{%k%h[a]}",
+            "%h{%k%h{%v}}",
+            "%h{ {%k} }",
+            "%v{",
+            "%v{}",
+            "%v{HEX}",
+            "%v{big32}",
+            "%V{hex8}",
+            "%o{base64}",
+            "%p{s}",
+            "%d{iso}",
+            "%d{strftime[%Y}",
+            "%d{strftime[%!]}",
+            "%t{ms}",
+        ] {
+            let e = Format::parse(text).expect_err(text);
+            assert_eq!(e.kind(), Kind::Usage, "{text}");
+            assert!(e.cure_text().is_some(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn anything_is_compiled_or_refused(
+            text in "\\PC*",
+            grammar in "(%[a-zA-Z%{}]|\\{(hex|json|escape|big16|ms|strftime\\[%Y\\])\\}|[{}\\[\\]]|\\\\[nx0q\\\\]|[ ,a]){0,12}",
+        ) {
+            for text in [&text, &grammar] {
+                if let Err(e) = Format::parse(text) {
+                    prop_assert_eq!(e.kind(), Kind::Usage);
+                }
+            }
+        }
+    }
+}

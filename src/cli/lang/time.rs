@@ -1,0 +1,254 @@
+//! Times as people write them.
+
+use jiff::civil::{Date, DateTime, Time};
+use jiff::tz::{Offset as ZoneOffset, TimeZone};
+
+use crate::cli::lang::duration::parse_duration;
+use crate::cli::lang::usage;
+use crate::error::Result;
+use crate::types::Timestamp;
+
+/// When and where a command runs: what times without a date or a zone refer to.
+#[derive(Debug, Clone)]
+pub struct Now {
+    /// Milliseconds since the Unix epoch.
+    pub now_ms: Timestamp,
+    /// The local time zone.
+    pub zone: TimeZone,
+}
+
+const CURE: &str = "use 2026-01-31T10:00:00Z (local without a zone), a date, HH:MM, today, \
+                    yesterday, -10m (ago), or an epoch of 10 digits (s) or 13 (ms)";
+
+/// Parses RFC 3339 (seconds may be left out; without a zone: local), a date (its first moment),
+/// `HH:MM` of today, `today`, `yesterday`, `-10m` (ago), an epoch of 10 digits (seconds) or 13
+/// (milliseconds). Fractions below a millisecond are cut off. A local time that a change of the
+/// clocks skips is taken as if they had not yet changed; one that comes twice is the first.
+///
+/// # Errors
+/// [`Kind::Usage`](crate::error::Kind::Usage), with all that is allowed.
+pub fn parse_time(text: &str, now: &Now) -> Result<Timestamp> {
+    let refuse = || usage(format!("'{}' is not a time", text.escape_debug()), CURE);
+    if let Some(ago) = text.strip_prefix('-') {
+        let ago = parse_duration(ago).map_err(|e| {
+            usage(
+                format!("'{}' is not a time: {e}", text.escape_debug()),
+                CURE,
+            )
+        })?;
+        return now
+            .now_ms
+            .checked_sub(ago.as_millis() as i64)
+            .ok_or_else(refuse);
+    }
+    let found = match text {
+        "today" => now.today().and_then(|date| now.first_moment(date)),
+        "yesterday" => now
+            .today()
+            .and_then(|date| date.yesterday().ok())
+            .and_then(|date| now.first_moment(date)),
+        _ if text.bytes().all(|b| b.is_ascii_digit()) => epoch(text),
+        _ => now.clock_or_date(text),
+    };
+    found.ok_or_else(refuse)
+}
+
+/// An epoch of 10 digits is in seconds, of 13 in milliseconds.
+fn epoch(text: &str) -> Option<Timestamp> {
+    match text.len() {
+        10 => text.parse::<i64>().ok()?.checked_mul(1000),
+        13 => text.parse().ok(),
+        _ => None,
+    }
+}
+
+impl Now {
+    fn today(&self) -> Option<Date> {
+        let now = jiff::Timestamp::from_millisecond(self.now_ms).ok()?;
+        Some(self.zone.to_datetime(now).date())
+    }
+
+    fn first_moment(&self, date: Date) -> Option<Timestamp> {
+        self.local(date.to_datetime(Time::midnight()))
+    }
+
+    fn local(&self, local: DateTime) -> Option<Timestamp> {
+        let moment = self.zone.to_ambiguous_timestamp(local).compatible().ok()?;
+        Some(floor_ms(moment))
+    }
+
+    fn clock_or_date(&self, text: &str) -> Option<Timestamp> {
+        let mut scan = Scan(text.as_bytes());
+        if text.len() == 5 && text.as_bytes().get(2) == Some(&b':') {
+            let (hour, minute) = scan.hour_minute()?;
+            let time = Time::new(hour, minute, 0, 0).ok()?;
+            return self.local(self.today()?.to_datetime(time));
+        }
+        let year = scan.digits(4)?;
+        scan.byte(b"-")?;
+        let month = scan.digits(2)?;
+        scan.byte(b"-")?;
+        let date = Date::new(year as i16, month as i8, scan.digits(2)? as i8).ok()?;
+        if scan.0.is_empty() {
+            return self.first_moment(date);
+        }
+        scan.byte(b"Tt ")?;
+        let (hour, minute) = scan.hour_minute()?;
+        let (mut second, mut nanos) = (0, 0);
+        if scan.byte(b":").is_some() {
+            // RFC 3339 allows a leap second; it is taken as the last moment before it.
+            second = scan.digits(2).filter(|s| *s <= 60)?.min(59) as i8;
+            if scan.byte(b".").is_some() {
+                nanos = scan.fraction()?;
+            }
+        }
+        let local = date.to_datetime(Time::new(hour, minute, second, nanos).ok()?);
+        if scan.0.is_empty() {
+            return self.local(local);
+        }
+        let offset = scan.zone()?;
+        scan.0
+            .is_empty()
+            .then(|| offset.to_timestamp(local).ok().map(floor_ms))
+            .flatten()
+    }
+}
+
+/// Whole milliseconds, rounded down also before 1970.
+fn floor_ms(moment: jiff::Timestamp) -> Timestamp {
+    moment.as_nanosecond().div_euclid(1_000_000) as i64
+}
+
+/// What is left to read of a time.
+struct Scan<'a>(&'a [u8]);
+
+impl Scan<'_> {
+    fn byte(&mut self, allowed: &[u8]) -> Option<u8> {
+        let (first, rest) = self.0.split_first()?;
+        allowed.contains(first).then(|| {
+            self.0 = rest;
+            *first
+        })
+    }
+
+    fn digits(&mut self, count: usize) -> Option<i32> {
+        let mut number = 0;
+        for _ in 0..count {
+            number = number * 10 + i32::from(self.byte(b"0123456789")? - b'0');
+        }
+        Some(number)
+    }
+
+    fn hour_minute(&mut self) -> Option<(i8, i8)> {
+        let hour = self.digits(2)?;
+        self.byte(b":")?;
+        Some((hour as i8, self.digits(2)? as i8))
+    }
+
+    /// At least one digit; nanoseconds, the rest cut off.
+    fn fraction(&mut self) -> Option<i32> {
+        let mut nanos = self.digits(1)? * 100_000_000;
+        let mut unit = 10_000_000;
+        while let Some(digit) = self.byte(b"0123456789") {
+            nanos += i32::from(digit - b'0') * unit;
+            unit /= 10;
+        }
+        Some(nanos)
+    }
+
+    fn zone(&mut self) -> Option<ZoneOffset> {
+        let sign = match self.byte(b"Zz+-")? {
+            b'+' => 1,
+            b'-' => -1,
+            _ => return Some(ZoneOffset::UTC),
+        };
+        let (hour, minute) = self.hour_minute()?;
+        if hour > 23 || minute > 59 {
+            return None;
+        }
+        ZoneOffset::from_seconds(sign * (i32::from(hour) * 3600 + i32::from(minute) * 60)).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+
+    /// 2026-03-29T12:00:00Z: the day on which Berlin's clocks went from 02:00 to 03:00.
+    const NOON: i64 = 1_774_785_600_000;
+
+    fn berlin() -> Now {
+        let zone = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").expect("zone");
+        Now { now_ms: NOON, zone }
+    }
+
+    #[test]
+    fn times() {
+        for (text, ms) in [
+            ("2026-03-29T12:00:00Z", NOON),
+            ("2026-03-29t12:00z", NOON),
+            ("2026-03-29 12:00Z", NOON),
+            ("2026-03-29T14:00:00+02:00", NOON),
+            ("2026-03-29T14:00", NOON),
+            ("14:00", NOON),
+            ("23:59", NOON + 10 * 3_600_000 - 60_000),
+            ("2026-03-29T07:30:00.5-04:30", NOON + 500),
+            ("2026-03-29T12:00:00.1239999999999Z", NOON + 123),
+            ("1969-12-31T23:59:59.9995Z", -1),
+            ("2026-03-29", NOON - 13 * 3_600_000),
+            ("today", NOON - 13 * 3_600_000),
+            ("yesterday", NOON - 37 * 3_600_000),
+            ("2026-03-29T02:30", NOON - 12 * 3_600_000 + 90 * 60_000),
+            ("2016-12-31T23:59:60Z", 1_483_228_799_000),
+            ("-10m", NOON - 600_000),
+            ("-1h30m", NOON - 5_400_000),
+            ("1774785600", NOON),
+            ("1774785600123", NOON + 123),
+        ] {
+            assert_eq!(parse_time(text, &berlin()).expect(text), ms, "{text}");
+        }
+    }
+
+    #[test]
+    fn no_times() {
+        for text in [
+            "",
+            "now",
+            "Today",
+            "-",
+            "-10",
+            "10m",
+            "+10m",
+            "1",
+            "123456789",
+            "12345678901",
+            "99999999999999",
+            "25:00",
+            "10:60",
+            "1:00",
+            "10:00:00",
+            "2026-02-30",
+            "2026-1-1",
+            "2026-01-01T",
+            "2026-01-01T10",
+            "2026-01-01T10:00:",
+            "2026-01-01T10:00:00.Z",
+            "2026-01-01T10:00:61Z",
+            "2026-01-01T24:00Z",
+            "2026-01-01T10:00+2",
+            "2026-01-01T10:00+02",
+            "2026-01-01T10:00+24:00",
+            "2026-01-01T10:00ZZ",
+            "2026-01-01T10:00Z ",
+            " today",
+            "-99999999999999999d",
+            "２026-01-01",
+            "12:é",
+        ] {
+            let e = parse_time(text, &berlin()).expect_err(text);
+            assert_eq!(e.kind(), Kind::Usage, "{text}");
+            assert!(e.cure_text().expect("cure").contains("yesterday"));
+        }
+    }
+}
