@@ -96,7 +96,9 @@ pub trait Disk: Send + Sync + Debug {
     /// An id that is new at each boot of the machine; `Unsupported` where the system tells none.
     fn boot_id(&self) -> io::Result<[u8; 16]>;
     /// Processes that hold a lock on the file `id`, as far as the system tells: for messages.
-    fn lock_holders(&self, id: FileId) -> Vec<u32>;
+    fn lock_holders(&self, _id: FileId) -> Vec<u32> {
+        Vec::new()
+    }
     /// A watcher for changes, or `Unsupported`: then poll (see [`new_watcher`]).
     fn watcher(&self) -> io::Result<Box<dyn Watcher>>;
 }
@@ -107,6 +109,10 @@ pub trait Dir: Send + Sync + Debug {
     fn path(&self) -> &Path;
     /// This directory's own id.
     fn own_id(&self) -> io::Result<FileId>;
+    /// This directory's permission bits (`rwxrwxrwx`). A disk that keeps none: the owner's alone.
+    fn mode(&self) -> io::Result<u32> {
+        Ok(0o700)
+    }
     /// Opens a directory below.
     fn open_dir(&self, name: &str) -> io::Result<Arc<dyn Dir>>;
     /// Makes a directory (0700); `AlreadyExists` if there.

@@ -75,6 +75,10 @@ impl Disk for OsDisk {
         machine::boot_id()
     }
 
+    fn lock_holders(&self, id: super::FileId) -> Vec<u32> {
+        machine::lock_holders(id)
+    }
+
     fn watcher(&self) -> io::Result<Box<dyn Watcher>> {
         super::watch::kernel_watcher()
     }
@@ -95,6 +99,10 @@ struct OsDir {
 impl Dir for OsDir {
     fn path(&self) -> &Path {
         &self.path
+    }
+
+    fn mode(&self) -> io::Result<u32> {
+        Ok(u32::from(Mode::from_raw_mode(fs::fstat(&self.fd)?.st_mode).bits()) & 0o777)
     }
 
     fn own_id(&self) -> io::Result<FileId> {

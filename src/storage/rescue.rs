@@ -40,7 +40,6 @@ pub fn copy_from(
     }
     let mut made = Vec::new();
     let mut cuts = Vec::new();
-    let mut end = durable.offset;
     let mut sources = sources.into_iter().peekable();
     while let Some(base) = sources.next() {
         let file = open_log(dir, base, Open::Write)?;
@@ -62,7 +61,7 @@ pub fn copy_from(
             Ok(())
         })
         .map_err(|e| Error::io("copy into", &path, e))?;
-        end = walked.offset;
+        let end = walked.offset;
         copy.sync_data().map_err(|e| Error::io("sync", &path, e))?;
         made.push((name, target));
         let stopped = walked.stopped.or_else(|| {

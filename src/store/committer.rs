@@ -216,6 +216,7 @@ impl Committer {
 
     /// Publishes that everything up to `synced`'s end is durable; the durable offset then.
     fn publish(&mut self, synced: &Page) -> Result<Offset> {
+        let every_message = self.judge()?.every_message;
         let held = self.replica.lock(self.patience)?;
         let Some(mut page) = held.page()? else {
             return Err(Error::new(Kind::Fenced, "the page is unreadable"));
@@ -230,7 +231,7 @@ impl Committer {
             page.durable = synced.tail.place();
         }
         page.unsynced_names = page.unsynced_names.saturating_sub(synced.unsynced_names);
-        raise_high_watermark(&mut page, self.every_message()?.every_message);
+        raise_high_watermark(&mut page, every_message);
         held.publish(&mut page)?;
         drop(held);
         let now = self.store.clock().monotonic();
@@ -245,7 +246,7 @@ impl Committer {
         Ok(page.durable.offset)
     }
 
-    fn every_message(&mut self) -> Result<Judge> {
+    fn judge(&mut self) -> Result<Judge> {
         if !self.topic.is_current()? {
             self.topic = TopicHandle::open(&self.store, &self.replica.tp().topic)?;
             self.configs = self.topic.configs()?;
@@ -255,7 +256,7 @@ impl Committer {
 
     /// A sync's outcome is unknown: everything above the durable offset is copied.
     fn rescue(&mut self) -> Result<Offset> {
-        let judge = self.every_message()?;
+        let judge = self.judge()?;
         let held = self.replica.lock(self.patience)?;
         let mut appender = Appender::new(Arc::clone(self.replica.dir()));
         let mut epochs = self.replica.epochs()?.unwrap_or_default();

@@ -142,6 +142,14 @@ impl TopicConfigs {
         Ok(configs)
     }
 
+    /// Whether a config of that name is known.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidConfig`] with near names.
+    pub fn check_name(name: &str) -> Result<()> {
+        find(name).map(|_| ())
+    }
+
     /// What was set explicitly.
     pub fn explicit(&self) -> &BTreeMap<String, String> {
         &self.explicit

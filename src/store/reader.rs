@@ -333,3 +333,15 @@ fn below_start(replica: &Replica, offset: Offset, start: Offset) -> Error {
     )
     .cure("read from 'start'")
 }
+
+impl PartitionReader {
+    /// Whether the page is of this boot and everything it knows of is shown: if not, a writer or a
+    /// commit that died left something to be finished.
+    pub fn in_order(&self) -> Result<bool> {
+        Ok(self.replica.read_page()?.is_some_and(|page| {
+            page.boot_id == self.boot_id
+                && page.offline.is_none()
+                && page.high_watermark == page.tail.end
+        }))
+    }
+}

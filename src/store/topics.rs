@@ -11,7 +11,7 @@ use super::fenced_lock::FencedGuard;
 use super::json_file;
 use super::layout;
 use super::open::StoreDir;
-use crate::disk::{Dir, EntryKind, File, FileId, Open, join};
+use crate::disk::{Dir, EntryKind, File, FileId, join};
 use crate::error::{Error, Kind, Result, near_names};
 use crate::types::{BrokerId, LeaderEpoch, PARTITIONS_MAX, PartitionId, TopicName, Uuid};
 
@@ -69,19 +69,20 @@ struct Raw {
 /// A topic file that was read and is kept open, so that it can be told from its successor.
 #[derive(Debug)]
 pub struct TopicFile {
-    root: Arc<dyn Dir>,
+    dir: Arc<dyn Dir>,
     name: String,
-    file: Arc<dyn File>,
+    /// Kept open: the number of an inode that is gone is given out again.
+    _file: Arc<dyn File>,
     id: FileId,
 }
 
 impl TopicFile {
     /// Whether the path still names this file: one look-up.
     pub fn is_current(&self) -> Result<bool> {
-        match self.root.id(&self.name) {
+        match self.dir.id(&self.name) {
             Ok(id) => Ok(id == self.id),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
-            Err(e) => Err(Error::io("look at", join(&*self.root, &self.name), e)),
+            Err(e) => Err(Error::io("look at", join(&*self.dir, &self.name), e)),
         }
     }
 }
@@ -93,7 +94,7 @@ impl TopicMeta {
     }
 
     /// The file's bytes.
-    pub fn encode(&self) -> Result<Vec<u8>> {
+    pub fn encode(&self) -> Vec<u8> {
         json_file::encode(&Raw {
             name: self.name.as_str().to_owned(),
             topic_id: self.topic_id,
@@ -104,7 +105,7 @@ impl TopicMeta {
     }
 
     fn decode(bytes: &[u8], name: &TopicName, place: &std::path::Path) -> Result<Self> {
-        let raw: Raw = json_file::decode(bytes, place)?;
+        let raw: Raw = json_file::decode(bytes, place.display())?;
         let damaged = |why: &str| {
             Error::new(Kind::Damaged, format!("{} is damaged: {why}", place.display()))
                 .cure("restore it from a backup")
@@ -148,25 +149,23 @@ pub fn read(store: &StoreDir, name: &TopicName) -> Result<(TopicMeta, TopicFile)
 
 /// Reads a topic; `None` if there is none of that name.
 pub fn read_if_there(store: &StoreDir, name: &TopicName) -> Result<Option<(TopicMeta, TopicFile)>> {
-    let root = store.root();
+    let dir = store.topics_dir()?;
     let path = layout::topic_file(name);
-    let file = match root.open(&path, Open::Read) {
-        Ok(file) => file,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(Error::io("open", join(&**root, &path), e)),
+    let (bytes, file) = match json_file::read_bytes(&**dir, &path) {
+        Ok(read) => read,
+        Err(e) if json_file::is_missing(&e) => return Ok(None),
+        Err(e) => return Err(e),
     };
-    let place = join(&**root, &path);
-    let meta = TopicMeta::decode(&json_file::read_all(&*file, &place)?, name, &place)?;
+    let place = join(&**dir, &path);
+    let meta = TopicMeta::decode(&bytes, name, &place)?;
     let id = file.id().map_err(|e| Error::io("look at", &place, e))?;
-    Ok(Some((meta, TopicFile { root: Arc::clone(root), name: path, file, id })))
+    Ok(Some((meta, TopicFile { dir: Arc::clone(dir), name: path, _file: file, id })))
 }
 
 /// The names of all topics, sorted.
 pub fn list(store: &StoreDir) -> Result<Vec<TopicName>> {
-    let root = store.root();
-    let entries = root
-        .list(layout::TOPICS)
-        .map_err(|e| Error::io("list", join(&**root, layout::TOPICS), e))?;
+    let dir = store.topics_dir()?;
+    let entries = dir.list(".").map_err(|e| Error::io("list", dir.path(), e))?;
     let mut names: Vec<TopicName> = entries
         .iter()
         .filter(|entry| entry.kind == EntryKind::File)
@@ -194,10 +193,14 @@ pub fn unknown(store: &StoreDir, name: &TopicName) -> Error {
 
 /// Puts a topic file in place: a new one, or the next version.
 pub fn replace(guard: &FencedGuard, meta: &TopicMeta) -> Result<()> {
-    guard.replace(&layout::topic_file(&meta.name), &meta.encode()?)
+    guard.replace(&path_in_store(&meta.name), &meta.encode())
 }
 
 /// Takes a topic file away: that is the moment of deletion.
 pub fn remove(guard: &FencedGuard, name: &TopicName) -> Result<()> {
-    guard.remove(&layout::topic_file(name))
+    guard.remove(&path_in_store(name))
+}
+
+fn path_in_store(name: &TopicName) -> String {
+    format!("{}/{}", layout::TOPICS_DIR, layout::topic_file(name))
 }

@@ -99,6 +99,16 @@ impl PartitionWriter {
         &self.tp
     }
 
+    /// The store it is in.
+    pub fn store(&self) -> &Arc<StoreDir> {
+        &self.store
+    }
+
+    /// Replica and topic, for a confirmation.
+    pub fn parts(&mut self) -> (&Replica, &mut TopicHandle) {
+        (&self.replica, &mut self.topic)
+    }
+
     /// The replica written to.
     pub fn replica(&self) -> &Replica {
         &self.replica

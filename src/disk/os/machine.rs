@@ -153,3 +153,25 @@ mod tests {
         }
     }
 }
+
+/// Processes that hold a flock on the file, by `/proc/locks` (proc(5)): lines of
+/// `N: FLOCK  ADVISORY  WRITE PID MAJOR:MINOR:INODE START END`, waiters marked by an arrow.
+#[cfg(target_os = "linux")]
+pub(super) fn lock_holders(id: super::super::FileId) -> Vec<u32> {
+    let Ok(locks) = std::fs::read_to_string("/proc/locks") else { return Vec::new() };
+    let inode = format!(":{}", id.inode);
+    locks
+        .lines()
+        .map(|line| line.split_ascii_whitespace().collect::<Vec<_>>())
+        .filter_map(|fields| match fields.as_slice() {
+            [_, "FLOCK", _, _, pid, place, ..] if place.ends_with(&inode) => pid.parse().ok(),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Other systems do not tell.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn lock_holders(_id: super::super::FileId) -> Vec<u32> {
+    Vec::new()
+}

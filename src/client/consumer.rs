@@ -1,0 +1,293 @@
+//! The consumer: reads assigned partitions in turn, each in order, from a place up to an end.
+//!
+//! 1. Records of one partition come in order, none twice, none skipped, none at or above the high
+//!    watermark.
+//! 2. With several partitions each has its turn: a busy one does not starve the rest.
+//! 3. A wait cannot miss a publication: the watch stands before the page is read.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::disk::{Wake, WatchId, Watcher, new_watcher};
+use crate::error::{Kind, Result};
+use crate::record::{BatchView, Decompressor, Record};
+use crate::store::{Committer, PAGE_FILE, PartitionReader, PartitionWriter, StoreDir};
+use crate::types::{LeaderEpoch, Offset, TimestampType, TopicPartition};
+
+/// How long opening a partition may wait for locks when it must be put in order first.
+const MEND_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Reads partitions.
+#[derive(Debug)]
+pub struct Consumer {
+    store: Arc<StoreDir>,
+    lanes: Vec<Lane>,
+    next: usize,
+    watcher: Option<Box<dyn Watcher>>,
+    watched: HashMap<WatchId, TopicPartition>,
+    dirs: Vec<WatchId>,
+}
+
+/// One partition that is read.
+#[derive(Debug)]
+struct Lane {
+    tp: TopicPartition,
+    reader: PartitionReader,
+    position: Offset,
+    until: Option<Offset>,
+    watch: Option<WatchId>,
+}
+
+/// Whole batches of one partition, checked; some records at the edges may lie outside
+/// `from..until`, and are skipped by [`Fetched::for_each`].
+#[derive(Debug)]
+pub struct Fetched {
+    /// The partition.
+    pub tp: TopicPartition,
+    /// The first offset that was asked for.
+    pub from: Offset,
+    /// Offsets from here on were not asked for.
+    pub until: Offset,
+    /// The batches.
+    pub bytes: Vec<u8>,
+}
+
+/// What a record's batch says about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchInfo {
+    /// The epoch it was appended in.
+    pub leader_epoch: LeaderEpoch,
+    /// What its timestamp means.
+    pub timestamp_type: TimestampType,
+}
+
+impl Fetched {
+    /// Gives each record to `f`, in order, until that breaks. Control batches are passed over.
+    ///
+    /// # Errors
+    /// [`Kind::Damaged`] for records that do not decode, though their checksum holds.
+    pub fn for_each<B>(
+        &self,
+        decompressor: &mut Decompressor,
+        mut f: impl FnMut(BatchInfo, Record<'_>) -> ControlFlow<B>,
+    ) -> Result<Option<B>> {
+        let mut rest = self.bytes.as_slice();
+        while !rest.is_empty() {
+            let at = |e: crate::record::Corrupt| crate::error::Error::from(e).at(&self.tp);
+            let view = BatchView::parse(rest).map_err(at)?;
+            let header = *view.header();
+            if !header.is_control() {
+                let info = BatchInfo {
+                    leader_epoch: header.leader_epoch,
+                    timestamp_type: header.timestamp_type(),
+                };
+                let inside = header.base_offset >= self.from && header.last_offset() < self.until;
+                for record in view.records(decompressor).map_err(at)? {
+                    let record = record.map_err(at)?;
+                    if !inside && (record.offset < self.from || record.offset >= self.until) {
+                        continue;
+                    }
+                    if let ControlFlow::Break(stop) = f(info, record) {
+                        return Ok(Some(stop));
+                    }
+                }
+            }
+            rest = rest.get(header.total_len()..).unwrap_or_default();
+        }
+        Ok(None)
+    }
+}
+
+impl Consumer {
+    /// A consumer with nothing assigned yet.
+    pub fn new(store: &Arc<StoreDir>) -> Self {
+        Consumer {
+            store: Arc::clone(store),
+            lanes: Vec::new(),
+            next: 0,
+            watcher: None,
+            watched: HashMap::new(),
+            dirs: Vec::new(),
+        }
+    }
+
+    /// Assigns a partition: reads from `from` (included) up to `until` (not included; `None`: on
+    /// and on).
+    ///
+    /// # Errors
+    /// [`Kind::UnknownTopic`], [`Kind::Damaged`], [`Kind::Io`].
+    pub fn assign(&mut self, tp: &TopicPartition, from: Offset, until: Option<Offset>) -> Result<()> {
+        let reader = open_reader(&self.store, tp)?;
+        self.assign_reader(reader, from, until);
+        Ok(())
+    }
+
+    /// Assigns a partition whose reader is open already.
+    pub fn assign_reader(&mut self, reader: PartitionReader, from: Offset, until: Option<Offset>) {
+        let tp = reader.replica().tp().clone();
+        let mut lane = Lane { tp, reader, position: from, until, watch: None };
+        if let Some(watcher) = &mut self.watcher {
+            watch(&mut **watcher, &mut self.watched, &mut lane);
+        }
+        self.lanes.push(lane);
+    }
+
+    /// Takes a partition away; where it was read up to.
+    pub fn unassign(&mut self, tp: &TopicPartition) -> Option<Offset> {
+        let at = self.lanes.iter().position(|lane| lane.tp == *tp)?;
+        let lane = self.lanes.swap_remove(at);
+        if let (Some(watcher), Some(id)) = (&mut self.watcher, lane.watch) {
+            watcher.remove(id);
+            self.watched.remove(&id);
+        }
+        Some(lane.position)
+    }
+
+    /// The partitions with the offset that is read next from each.
+    pub fn positions(&self) -> impl Iterator<Item = (&TopicPartition, Offset)> {
+        self.lanes.iter().map(|lane| (&lane.tp, lane.position))
+    }
+
+    /// Whether every assigned partition was read up to its end.
+    pub fn is_done(&self) -> bool {
+        self.lanes.iter().all(|lane| lane.until.is_some_and(|until| lane.position >= until))
+    }
+
+    /// Whether nothing is assigned.
+    pub fn is_empty(&self) -> bool {
+        self.lanes.is_empty()
+    }
+
+    /// The next batches of the next partition that has some, about `bytes_max` bytes, in `buf`
+    /// (its memory is used again); `None` if every partition was read up to its high watermark or
+    /// end.
+    ///
+    /// # Errors
+    /// [`Kind::Damaged`], [`Kind::OffsetOutOfRange`], [`Kind::UnknownTopic`] (deleted meanwhile).
+    pub fn fetch(&mut self, bytes_max: usize, buf: &mut Vec<u8>) -> Result<Option<Fetched>> {
+        for _ in 0..self.lanes.len() {
+            if self.next >= self.lanes.len() {
+                self.next = 0;
+            }
+            let Some(lane) = self.lanes.get_mut(self.next) else { break };
+            self.next += 1;
+            if lane.until.is_some_and(|until| lane.position >= until) {
+                continue;
+            }
+            let from = lane.position;
+            let read = match lane.reader.read(from, bytes_max, buf) {
+                Err(e) if e.kind() == Kind::Io && deleted(lane) => {
+                    return Err(crate::error::Error::new(
+                        Kind::UnknownTopic,
+                        format!("UNKNOWN_TOPIC_OR_PARTITION: {} was deleted", lane.tp),
+                    ));
+                }
+                other => other?,
+            };
+            if read == 0 {
+                continue;
+            }
+            let end = end_of(buf, from);
+            let until = lane.until.map_or(end, |until| until.min(end));
+            lane.position = until;
+            let bytes = std::mem::take(buf);
+            return Ok(Some(Fetched { tp: lane.tp.clone(), from, until, bytes }));
+        }
+        Ok(None)
+    }
+
+    /// Goes back to (or on to) an offset of an assigned partition.
+    pub fn seek(&mut self, tp: &TopicPartition, to: Offset) {
+        if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.tp == *tp) {
+            lane.position = to;
+        }
+    }
+
+    /// Waits until something may have been published, for up to `patience`, or until `wake` is
+    /// readable. Call [`Consumer::fetch`] after it, whatever it says: a wait may end early. The
+    /// first call only sets up the watches, and returns at once.
+    pub fn wait(&mut self, patience: Duration, wake: Option<BorrowedFd<'_>>) -> Result<Wake> {
+        if self.watcher.is_none() {
+            let mut watcher = new_watcher(&**self.store.disk());
+            for lane in &mut self.lanes {
+                watch(&mut *watcher, &mut self.watched, lane);
+            }
+            if let Ok(topics) = self.store.topics_dir()
+                && let Ok(id) = watcher.add_dir(&**topics, ".")
+            {
+                self.dirs.push(id);
+            }
+            self.watcher = Some(watcher);
+            return Ok(Wake::Anything);
+        }
+        let Some(watcher) = &mut self.watcher else { return Ok(Wake::Anything) };
+        watcher
+            .wait(patience, wake)
+            .map_err(|e| crate::error::Error::io("wait for changes in", self.store.path(), e))
+    }
+
+    /// Whether `wake` says that topics came, went or changed.
+    pub fn topics_changed(&self, wake: &Wake) -> bool {
+        match wake {
+            Wake::Changed(ids) => ids.iter().any(|id| self.dirs.contains(id)),
+            Wake::Anything => true,
+            Wake::Nothing => false,
+        }
+    }
+}
+
+/// Opens a partition for reading. What a dead process or another boot left is put in order first,
+/// where this user may write: unsynced records of a killed producer become readable by that.
+///
+/// # Errors
+/// [`Kind::UnknownTopic`], [`Kind::Damaged`], [`Kind::Io`].
+pub fn open_reader(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<PartitionReader> {
+    let reader = PartitionReader::open(store, tp)?;
+    if !reader.in_order()? {
+        match mend(store, tp) {
+            // Who may only read sees what is durable; a lock that stays taken is a live writer's.
+            Err(e) if matches!(e.kind(), Kind::Io | Kind::UnusableStore | Kind::Busy | Kind::Offline | Kind::DiskFull) => {}
+            other => other?,
+        }
+        return PartitionReader::open(store, tp);
+    }
+    Ok(reader)
+}
+
+fn mend(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<()> {
+    let mut writer = PartitionWriter::open(store, tp, MEND_PATIENCE)?;
+    let page = writer.make_ready()?;
+    if writer.configs().every_message() && page.durable.offset < page.tail.end {
+        Committer::open(store, tp, MEND_PATIENCE)?.commit(page.tail.end)?;
+    }
+    Ok(())
+}
+
+fn watch(
+    watcher: &mut dyn Watcher,
+    watched: &mut HashMap<WatchId, TopicPartition>,
+    lane: &mut Lane,
+) {
+    // A watch that cannot be had is made up for by the wait's timeout.
+    if let Ok(id) = watcher.add_file(&**lane.reader.replica().dir(), PAGE_FILE) {
+        watched.insert(id, lane.tp.clone());
+        lane.watch = Some(id);
+    }
+}
+
+fn deleted(lane: &Lane) -> bool {
+    !lane.reader.replica().in_place().unwrap_or(true)
+}
+
+/// The offset after the last batch in `bytes`.
+fn end_of(bytes: &[u8], from: Offset) -> Offset {
+    let (mut rest, mut end) = (bytes, from);
+    while let Ok(header) = crate::record::BatchHeader::parse(rest) {
+        end = header.last_offset() + 1;
+        rest = rest.get(header.total_len()..).unwrap_or_default();
+    }
+    end
+}
