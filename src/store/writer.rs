@@ -13,7 +13,7 @@ use super::configs::TopicConfigs;
 use super::leadership;
 use super::mend::{Judge, Mender, raise_high_watermark};
 use super::open::StoreDir;
-use super::page::{Intent, Page};
+use super::page::{Intent, Offline, Page};
 use super::replica::{Held, Replica, offline_error};
 use super::topic_handle::TopicHandle;
 use crate::error::{Error, Kind, Result};
@@ -257,8 +257,18 @@ impl PartitionWriter {
         let known = self.replica.read_page()?.map_or(0, |page| page.synced_version);
         if known < version {
             let logs = self.replica.logs();
-            logs.sync().map_err(|e| Error::io("sync", logs.path(), e))?;
-            self.store.sync_topics()?;
+            let synced = logs
+                .sync()
+                .map_err(|e| storage::sync_failed(logs.path(), e))
+                .and_then(|()| self.store.sync_topics().map_err(|e| e.with_kind(Kind::Offline)));
+            if let Err(e) = synced {
+                // A failed sync is never tried again, by nobody.
+                let held = self.replica.lock(self.patience)?;
+                if let Some(mut page) = held.page()? {
+                    held.take_offline(&mut page, Offline::SyncFailed)?;
+                }
+                return Err(e);
+            }
         }
         self.synced_version = version;
         Ok(())
@@ -321,11 +331,16 @@ impl PartitionWriter {
             tail = self.appender.begin_segment(&tail)?;
             page.unsynced_names += 3;
         }
-        tail = self.appender.append(&tail, batch, &header, limits.index_interval_bytes)?;
-        page.tail = tail;
+        page.tail = self.appender.append(&tail, batch, &header, limits.index_interval_bytes)?;
         page.intent = Intent::None;
         raise_high_watermark(&mut page, judge.every_message);
-        held.publish(&mut page)?;
+        if let Err(e) = held.publish(&mut page) {
+            // The next writer would take it in, though this one says that nothing was stored.
+            return Err(match self.appender.take_back(&tail) {
+                Ok(()) => e,
+                Err(_) => e.with_kind(Kind::Unknown).cure("read it back before sending it again"),
+            });
+        }
         drop(held);
         self.known = Some(page.sequence);
         Ok(Appended {
@@ -357,6 +372,7 @@ pub(super) fn judge(
         boot_id: store.boot_id(),
         topic_id: topic.meta().topic_id,
         replica_uuid: topic.replica_uuid(tp.partition)?,
+        leader_epoch: topic.partition(tp.partition)?.leader_epoch,
         every_message: configs.every_message(),
         index_interval_bytes: configs.index_interval_bytes,
     })
