@@ -12,7 +12,8 @@ use common::history::{Event, check};
 use common::rig::{Ledger, Worker, log_of, open, tp, view};
 use common::sim_disk::{SimDisk, every_choice, seeded};
 use mq::error::{Kind, Result};
-use mq::store::topics;
+use mq::disk::Disk;
+use mq::store::{PAGE_FILE, topics};
 use mq::types::TopicPartition;
 use rustix::io::Errno;
 
@@ -343,6 +344,23 @@ const RESCUE: Workload = Workload {
     },
 };
 
+/// The page file is gone: the log is moved into a new directory.
+const REBUILD: Workload = Workload {
+    name: "rebuild without a page",
+    before: |sim, ledger| {
+        some_written(sim, ledger, ROLLS, 9)?;
+        remove_page(sim);
+        Ok(())
+    },
+    run: |sim, ledger| append_and_read(sim, ledger, 2, 100),
+};
+
+fn remove_page(sim: &SimDisk) {
+    let dir = sim.open_dir(Path::new("/store/brokers/0/logs/t-0")).expect("the replica");
+    dir.remove(PAGE_FILE).expect("the page goes");
+    dir.sync().expect("for good");
+}
+
 macro_rules! stops {
     ($($test:ident: $workload:ident,)*) => { $(
         #[test]
@@ -366,6 +384,7 @@ stops! {
     stop_in_delete: DELETE,
     stop_in_add_partitions: ADD_PARTITIONS,
     stop_in_rescue: RESCUE,
+    stop_in_rebuild: REBUILD,
 }
 
 #[test]
@@ -375,6 +394,7 @@ fn stop_in_the_recovery_from_a_stop() {
     stop_twice(&NEVER_AND_ROLL, 11);
     stop_twice(&ALTER, 13);
     stop_twice(&RESCUE, 13);
+    stop_twice(&REBUILD, 7);
 }
 
 /// Small enough for every state that a power cut may leave.
@@ -422,9 +442,12 @@ fn fail_everywhere(workload: &Workload, errno: Errno) {
                     (sim.if_crashed(&mut |_| 0), after_power_cut(&ledger))
                 } else {
                     if is_sync {
+                        // What the sync did not get to the disk is gone, as after a power cut.
                         sim.drop_caches();
+                        (sim.process(), after_power_cut(&ledger))
+                    } else {
+                        (sim.process(), ledger.clone())
                     }
-                    (sim.process(), ledger.clone())
                 };
                 ledger.errors.clear();
                 repair_offline(&what, &sim, &mut ledger);

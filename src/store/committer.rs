@@ -17,6 +17,7 @@ use super::gate;
 use super::mend::{Judge, Mender, raise_high_watermark};
 use super::open::StoreDir;
 use super::page::{Offline, Page};
+use super::rebuild::open_replica;
 use super::replica::{RETRY, Replica, offline_error};
 use super::topic_handle::TopicHandle;
 use super::writer::judge;
@@ -48,8 +49,7 @@ impl Committer {
     /// For the partition's leader replica.
     pub fn open(store: &Arc<StoreDir>, tp: &TopicPartition, patience: Duration) -> Result<Self> {
         let topic = TopicHandle::open(store, &tp.topic)?;
-        let partition = topic.led_here(tp.partition)?;
-        let replica = Replica::open(store, tp, partition.leader)?;
+        let replica = open_replica(store, &topic, tp)?;
         let sync = replica
             .dir()
             .open(SYNC_FILE, Open::Create)

@@ -222,7 +222,9 @@ pub fn remove_replica(
 ) -> Result<()> {
     let replica = match Replica::open(store, tp, broker) {
         Ok(replica) => replica,
-        Err(e) if e.kind() == Kind::Fenced => return Ok(()),
+        Err(e) if e.kind() == Kind::Fenced => {
+            return super::rebuild::remove_lost(store, tp, broker, topic_id, uuid);
+        }
         Err(e) => return Err(e),
     };
     let held = match replica.lock(patience) {

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::open::StoreDir;
 use super::page::{Intent, Offline, Page};
+use super::rebuild::open_replica;
 use super::replica::{Replica, offline_error};
 use crate::disk::{File, Open, join};
 use crate::error::{Error, Kind, Result};
@@ -50,9 +51,8 @@ impl PartitionReader {
     /// Opens the partition's leader replica for reading.
     pub fn open(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<Self> {
         let topic = super::topic_handle::TopicHandle::open(store, &tp.topic)?;
-        let partition = topic.led_here(tp.partition)?;
         Ok(PartitionReader {
-            replica: Replica::open(store, tp, partition.leader)?,
+            replica: open_replica(store, &topic, tp)?,
             boot_id: store.boot_id(),
             every_message: topic.configs()?.every_message(),
             cursor: None,

@@ -174,18 +174,23 @@ impl Replica {
     }
 
     fn read_small(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        let file = match self.dir.open(name, Open::Read) {
-            Ok(file) => file,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(Error::io("open", join(&*self.dir, name), e)),
-        };
-        let error = |e| Error::io("read", join(&*self.dir, name), e);
-        let len = usize::try_from(file.len().map_err(error)?).unwrap_or(usize::MAX);
-        let mut text = vec![0; len.min(SMALL_FILE_BYTES_MAX)];
-        let read = file.read_at(&mut text, 0).map_err(error)?;
-        text.truncate(read);
-        Ok(Some(text))
+        read_small(&*self.dir, name)
     }
+}
+
+/// The bytes of a small file; `None` if it is not there.
+pub(super) fn read_small(dir: &dyn Dir, name: &str) -> Result<Option<Vec<u8>>> {
+    let file = match dir.open(name, Open::Read) {
+        Ok(file) => file,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(Error::io("open", join(dir, name), e)),
+    };
+    let error = |e| Error::io("read", join(dir, name), e);
+    let len = usize::try_from(file.len().map_err(error)?).unwrap_or(usize::MAX);
+    let mut text = vec![0; len.min(SMALL_FILE_BYTES_MAX)];
+    let read = file.read_at(&mut text, 0).map_err(error)?;
+    text.truncate(read);
+    Ok(Some(text))
 }
 
 /// Most bytes of a checkpoint that are read.

@@ -14,6 +14,7 @@ use super::leadership;
 use super::mend::{Judge, Mender, raise_high_watermark};
 use super::open::StoreDir;
 use super::page::{Intent, Offline, Page};
+use super::rebuild::open_replica;
 use super::replica::{Held, Replica, offline_error};
 use super::topic_handle::TopicHandle;
 use crate::error::{Error, Kind, Result};
@@ -69,8 +70,7 @@ impl PartitionWriter {
     /// [`Kind::UnknownTopic`], [`Kind::Fenced`] (led elsewhere), [`Kind::Io`].
     pub fn open(store: &Arc<StoreDir>, tp: &TopicPartition, patience: Duration) -> Result<Self> {
         let topic = TopicHandle::open(store, &tp.topic)?;
-        let partition = topic.led_here(tp.partition)?;
-        let replica = Replica::open(store, tp, partition.leader)?;
+        let replica = open_replica(store, &topic, tp)?;
         let epochs = replica.epochs()?.unwrap_or_default();
         let configs = topic.configs()?;
         Ok(PartitionWriter {
@@ -213,9 +213,9 @@ impl PartitionWriter {
             )
             .cure("start again to use the new one"));
         }
-        let partition = topic.led_here(self.tp.partition)?;
+        topic.led_here(self.tp.partition)?;
         if !self.replica.in_place()? {
-            self.replica = Replica::open(&self.store, &self.tp, partition.leader)?;
+            self.replica = open_replica(&self.store, &topic, &self.tp)?;
             self.appender = Appender::new(Arc::clone(self.replica.dir()));
             self.first = true;
             self.known = None;
