@@ -6,17 +6,15 @@ mod common;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::rig::{PATIENCE, batch, configs, open, tp};
+use common::tally::Tally;
 use mq::client::open_reader;
 use mq::disk::OsDisk;
 use mq::error::{Error, Kind, Result};
 use mq::record::{BatchView, Decompressor};
 use mq::store::{Committer, NewTopic, PAGE_FILE, PartitionWriter, StoreDir, create_topic};
 use mq::types::TopicName;
-
-static CASES: AtomicUsize = AtomicUsize::new(0);
 
 fn long() -> bool {
     std::env::var_os("MQ_LONG").is_some()
@@ -193,7 +191,7 @@ enum Allowed {
 
 /// Reads, then writes, with one file as given. What is wrong, if anything is.
 fn outcome(sample: &Sample, file: &Path, bytes: Option<&[u8]>, allowed: Allowed) -> Result<(), String> {
-    CASES.fetch_add(1, Ordering::Relaxed);
+    Tally::case();
     let right = |what: &str, outcome: Result<bool>| match outcome {
         Ok(true) if allowed == Allowed::Refused => Err(format!("{what}: not noticed")),
         Ok(true) => Ok(()),
@@ -290,6 +288,7 @@ const SMALL: &[(&str, &str)] = &[("segment.ms", "250"), ("index.interval.bytes",
 
 #[test]
 fn an_undamaged_store_is_read_right() {
+    let _tally = Tally::start();
     let sample = Sample::new(SMALL, Some(6));
     assert!(sample.logs().len() > 1, "a closed segment and an active one");
     let mut wrong = Wrong::default();
@@ -298,6 +297,7 @@ fn an_undamaged_store_is_read_right() {
 
 #[test]
 fn every_flipped_bit_of_a_segment() {
+    let _tally = Tally::start();
     let sample = Sample::new(SMALL, Some(6));
     for log in sample.logs() {
         flip_all(&sample, &log, 0..usize::MAX.min(1 << 16), Allowed::Refused);
@@ -306,6 +306,7 @@ fn every_flipped_bit_of_a_segment() {
 
 #[test]
 fn every_flipped_bit_of_an_index() {
+    let _tally = Tally::start();
     let sample = Sample::new(SMALL, Some(6));
     for suffix in [".index", ".timeindex"] {
         for log in sample.logs() {
@@ -317,6 +318,7 @@ fn every_flipped_bit_of_an_index() {
 
 #[test]
 fn every_flipped_bit_of_the_page() {
+    let _tally = Tally::start();
     let sample = Sample::new(SMALL, Some(6));
     let copies = (0..512 * 8).chain(4096 * 8..(4096 + 512) * 8);
     let page = sample.file(PAGE_FILE);
@@ -329,12 +331,14 @@ fn every_flipped_bit_of_the_page() {
 
 #[test]
 fn every_flipped_bit_of_the_topic_file() {
+    let _tally = Tally::start();
     let sample = Sample::new(SMALL, Some(6));
     flip_all(&sample, &sample.file("t.json"), 0..1 << 16, Allowed::Refused);
 }
 
 #[test]
 fn every_flipped_bit_of_the_small_files() {
+    let _tally = Tally::start();
     let sample = Sample::new(SMALL, Some(6));
     flip_all(&sample, &sample.file("leader-epoch-checkpoint"), 0..1 << 16, Allowed::RightOrRefused);
     flip_all(&sample, &sample.file("partition.metadata"), 0..1 << 16, Allowed::Right);
@@ -343,6 +347,7 @@ fn every_flipped_bit_of_the_small_files() {
 
 #[test]
 fn every_file_cut_at_every_length() {
+    let _tally = Tally::start();
     let sample = Sample::new(SMALL, Some(6));
     for (file, bytes) in &sample.files {
         let name = file.file_name().expect("a name").to_string_lossy();
@@ -362,6 +367,7 @@ fn every_file_cut_at_every_length() {
 
 #[test]
 fn every_file_removed() {
+    let _tally = Tally::start();
     let sample = Sample::new(SMALL, Some(6));
     let mut wrong = Wrong::default();
     for file in sample.files.keys() {
@@ -373,9 +379,4 @@ fn every_file_removed() {
         };
         wrong.check(&sample, "removed", file, None, allowed);
     }
-}
-
-#[test]
-fn zz_report() {
-    println!("{} cases, 0 failures", CASES.load(Ordering::Relaxed));
 }
