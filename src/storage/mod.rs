@@ -18,6 +18,7 @@ mod rescue;
 mod segments;
 mod tail;
 mod time_index;
+mod verify;
 mod walk;
 
 pub use appender::{Appender, RollLimits};
@@ -31,4 +32,5 @@ pub use rescue::{copy_from, last_sound_place};
 pub use segments::{Segments, damaged};
 pub use tail::{LastBatch, Place, Tail};
 pub use time_index::TimeIndexEntry;
+pub use verify::{Covered, Finding, verify};
 pub use walk::{Break, WalkFrom, Walked, out_of_place, sound_batch_behind, walk};

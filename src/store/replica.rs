@@ -102,6 +102,11 @@ impl Replica {
         Page::read(&*self.page, &*self.clock).map_err(|e| self.page_error("read", e))
     }
 
+    /// Whether each of the page's two copies is sound.
+    pub fn page_copies(&self) -> Result<[bool; 2]> {
+        Page::copies(&*self.page, &*self.clock).map_err(|e| self.page_error("read", e))
+    }
+
     /// Takes the append lock, trying for up to `patience`.
     ///
     /// # Errors
