@@ -105,6 +105,10 @@ pub trait Dir: Send + Sync + Debug {
     fn path(&self) -> &Path;
     /// This directory's own id.
     fn own_id(&self) -> io::Result<FileId>;
+    /// This directory's permission bits (`rwxrwxrwx`). A disk that keeps none: the owner's alone.
+    fn mode(&self) -> io::Result<u32> {
+        Ok(0o700)
+    }
     /// Opens a directory below.
     fn open_dir(&self, name: &str) -> io::Result<Arc<dyn Dir>>;
     /// Makes a directory (0700); `AlreadyExists` if there.

@@ -1,0 +1,400 @@
+//! The fenced lock: for the store's metadata, and for each group.
+//!
+//! A short lock that can be taken from a holder who was stopped, so that whatever he does on
+//! waking fails. Its rules:
+//!
+//! 1. The lock is the flock of the file `lock.N/N`. The directory it stands in was renamed into
+//!    place with `lock.0/0` in it ([`create_lock`]); nobody makes a `lock.N` where it stands.
+//! 2. Its holder changes files only by renames out of, and removes them only by renames into, a
+//!    directory `lock.N/ID/` of his own, always reached by that path.
+//! 3. His line in the lock file holds a counter, raised at each step and, once he has held the
+//!    lock for 100 ms, by the pulse's thread: a slow disk is not a stopped process.
+//! 4. Who sees that line stand still for 2 s of his own unbroken watching renames `lock.N` to
+//!    `lock.N+1` and competes for `lock.N+1/N+1`. The old holder's paths are gone.
+//! 5. Who takes the lock first removes every other `ID/` and lock file in `lock.N`, then reads
+//!    the state: until then a rename already in the kernel may still land; from or into a removed
+//!    directory it fails.
+//!
+//! Line: `COUNTER ID PID HOST PURPOSE`, the counter in 20 digits, padded with spaces to 255 bytes
+//! and a line break. Only its standing still means anything; the rest is for people.
+
+mod guard;
+mod pulse;
+mod staged;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::gate;
+use super::layout;
+use super::open::StoreDir;
+use super::process::Process;
+use crate::clock::Clock;
+use crate::disk::{Dir, EntryKind, File, LockKind, Open, join};
+use crate::error::{Error, Kind, Result};
+use crate::types::Uuid;
+
+pub use guard::FencedGuard;
+pub use staged::Staged;
+
+/// How long a holder's line stands still before his lock may be broken.
+pub const STILL: Duration = Duration::from_secs(2);
+
+/// Between two tries. It does not grow: that starves whoever waits longest.
+const RETRY: Duration = Duration::from_micros(50);
+/// A watcher with a longer gap than this between two looks was stopped himself: he starts anew.
+const BREAK_IN_WATCHING: Duration = Duration::from_millis(500);
+/// How long a `lock.N` may be missing from listings, which a rename can hide it from.
+const HIDDEN: Duration = Duration::from_millis(200);
+/// Directories below an `ID/` that are removed with it: what is moved there is flat.
+const DEPTH_MAX: usize = 4;
+
+/// Length of the line in a lock file, bytes.
+pub(super) const LINE_LEN: usize = 256;
+const COUNTER_LEN: usize = 20;
+
+/// Makes the lock of a directory that is being made whole under another name: `lock.0/0`, synced.
+/// The caller syncs the directory itself.
+pub fn create_lock(dir: &dyn Dir) -> Result<()> {
+    let (name, file) = (layout::lock_dir(0), layout::lock_file(0));
+    let error = |op, name: &str, e| Error::io(op, join(dir, name), e);
+    dir.create_dir(&name).map_err(|e| error("make", &name, e))?;
+    let made = dir
+        .open(&file, Open::CreateNew)
+        .map_err(|e| error("make", &file, e))?;
+    made.write_at(&line(0, "-", "free"), 0)
+        .map_err(|e| error("write", &file, e))?;
+    made.sync_data().map_err(|e| error("sync", &file, e))?;
+    let opened = dir.open_dir(&name).map_err(|e| error("open", &name, e))?;
+    opened.sync().map_err(|e| error("sync", &name, e))
+}
+
+/// A fenced lock, to be taken.
+#[derive(Debug, Clone)]
+pub struct FencedLock {
+    dir: Arc<dyn Dir>,
+    clock: Arc<dyn Clock>,
+}
+
+/// What a waiter last saw of the holder.
+#[derive(Debug)]
+struct Watched {
+    n: u64,
+    file: Arc<dyn File>,
+    line: Vec<u8>,
+    since: Duration,
+    looked: Duration,
+}
+
+impl FencedLock {
+    /// The lock that stands in `dir`.
+    pub fn new(dir: Arc<dyn Dir>, clock: Arc<dyn Clock>) -> Self {
+        FencedLock { dir, clock }
+    }
+
+    /// Takes the lock of a store's metadata: [`FencedLock::acquire`].
+    pub fn acquire_store(
+        store: &StoreDir,
+        purpose: &str,
+        patience: Duration,
+    ) -> Result<FencedGuard> {
+        FencedLock::new(Arc::clone(store.root()), Arc::clone(store.clock()))
+            .acquire(purpose, patience)
+    }
+
+    /// Takes the lock, trying for up to `patience`. `purpose` is told to whoever waits meanwhile.
+    ///
+    /// # Errors
+    /// [`Kind::Busy`] naming the holder; [`Kind::UnusableStore`] where this user may not write;
+    /// [`Kind::Damaged`] if there is no lock; [`Kind::Io`].
+    pub fn acquire(&self, purpose: &str, patience: Duration) -> Result<FencedGuard> {
+        let started = self.clock.monotonic();
+        let id = Uuid::random()?.hex();
+        let mut hidden_since = None;
+        let mut watched: Option<Watched> = None;
+        loop {
+            let now = self.clock.monotonic();
+            if let Some(seen) = watched.take() {
+                watched = self.look_again(seen, now)?;
+            }
+            if watched.is_none() {
+                match self.find()? {
+                    Some((n, file)) => {
+                        let line = read_line(&*file);
+                        watched = Some(Watched {
+                            n,
+                            file,
+                            line,
+                            since: now,
+                            looked: now,
+                        });
+                        hidden_since = None;
+                    }
+                    None if now - *hidden_since.get_or_insert(now) >= HIDDEN => {
+                        return Err(self.no_lock());
+                    }
+                    None => {}
+                }
+            }
+            if let Some(seen) = &watched {
+                let gate = gate::enter();
+                let (n, file) = (seen.n, &seen.file);
+                let path = layout::lock_file(n);
+                if file
+                    .try_lock(LockKind::Exclusive)
+                    .map_err(|e| self.error("lock", &path, e))?
+                {
+                    if self.names(&path, &**file)? {
+                        match self.taken(n, Arc::clone(file), id.clone(), purpose, gate) {
+                            // Broken before it began: nothing was done yet.
+                            Err(e) if e.kind() == Kind::Fenced => {}
+                            done => return done,
+                        }
+                    }
+                    // Goes with its lock: it is no longer the lock's file.
+                    watched = None;
+                    continue;
+                }
+            }
+            if now - started >= patience {
+                return Err(self.busy(watched.as_ref(), patience));
+            }
+            self.clock.sleep(RETRY);
+        }
+    }
+
+    /// The lock with the largest N, opened; its file is made if N is fresh.
+    fn find(&self) -> Result<Option<(u64, Arc<dyn File>)>> {
+        let Some(n) = newest(&*self.dir)? else {
+            return Ok(None);
+        };
+        let path = layout::lock_file(n);
+        match self.dir.open(&path, Open::Create) {
+            Ok(file) => Ok(Some((n, file))),
+            // Renamed since it was listed.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(self.error("open", &path, e)),
+        }
+    }
+
+    /// Looks at the holder's line again; breaks his lock if it stood still. `None` if the lock
+    /// has another name now.
+    fn look_again(&self, mut seen: Watched, now: Duration) -> Result<Option<Watched>> {
+        if !self.names(&layout::lock_file(seen.n), &*seen.file)? {
+            return Ok(None);
+        }
+        let line = read_line(&*seen.file);
+        let slept = now.saturating_sub(seen.looked) > BREAK_IN_WATCHING;
+        if line != seen.line || slept {
+            (seen.line, seen.since) = (line, now);
+        }
+        seen.looked = now;
+        if now - seen.since < STILL {
+            return Ok(Some(seen));
+        }
+        let next = seen.n.checked_add(1).ok_or_else(|| self.no_lock())?;
+        let (from, to) = (layout::lock_dir(seen.n), layout::lock_dir(next));
+        match self.dir.rename_new(&from, &to) {
+            Ok(()) => Ok(None),
+            // Another waiter, or the holder himself, was quicker.
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists
+                ) =>
+            {
+                Ok(None)
+            }
+            Err(e) => Err(self.error("break the lock", &from, e)),
+        }
+    }
+
+    /// Makes a guard of the lock just taken: rules 3 and 5.
+    fn taken(
+        &self,
+        n: u64,
+        file: Arc<dyn File>,
+        id: String,
+        purpose: &str,
+        gate: gate::GateGuard,
+    ) -> Result<FencedGuard> {
+        let process = Process::current(&*self.clock);
+        let about = format!(
+            "{} {} {}",
+            process.pid,
+            process.host,
+            purpose.escape_debug()
+        );
+        let path = layout::lock_file(n);
+        file.write_at(&line(1, &id, &about), 0)
+            .map_err(|e| self.error("write", &path, e))?;
+        let guard = FencedGuard::new(Arc::clone(&self.dir), file, n, id, gate);
+        self.clean(n).map_err(|e| guard.unless_fenced(e))?;
+        staged::remove_abandoned(&*self.dir);
+        guard.step()?;
+        Ok(guard)
+    }
+
+    /// Removes what dead and fenced-out holders left.
+    fn clean(&self, n: u64) -> Result<()> {
+        let lock_dir = layout::lock_dir(n);
+        let own = n.to_string();
+        let entries = self
+            .dir
+            .list(&lock_dir)
+            .map_err(|e| self.error("list", &lock_dir, e))?;
+        for entry in entries.iter().filter(|entry| entry.name != own) {
+            let path = format!("{lock_dir}/{}", entry.name);
+            remove_tree(&*self.dir, &path, entry.kind, DEPTH_MAX)
+                .map_err(|e| self.error("remove", &path, e))?;
+        }
+        Ok(())
+    }
+
+    fn names(&self, path: &str, file: &dyn File) -> Result<bool> {
+        names(&*self.dir, path, file).map_err(|e| self.error("look at", path, e))
+    }
+
+    fn busy(&self, watched: Option<&Watched>, patience: Duration) -> Error {
+        let holder = watched.map_or_else(
+            || "another process".to_owned(),
+            |seen| describe(&read_line(&*seen.file)),
+        );
+        Error::new(
+            Kind::Busy,
+            format!(
+                "REQUEST_TIMED_OUT: {holder} holds the lock of {} since {} ms or more",
+                self.dir.path().display(),
+                patience.as_millis()
+            ),
+        )
+        .cure("try again; if that process is stopped, continue or end it")
+    }
+
+    fn no_lock(&self) -> Error {
+        Error::new(
+            Kind::Damaged,
+            format!("{} has no lock.N in it", self.dir.path().display()),
+        )
+        .cure("restore the directory from a backup, whole")
+    }
+
+    fn error(&self, op: &'static str, name: &str, e: io::Error) -> Error {
+        io_error(&*self.dir, op, name, e)
+    }
+}
+
+/// The largest N of a `lock.N` in `dir`.
+fn newest(dir: &dyn Dir) -> Result<Option<u64>> {
+    let entries = dir
+        .list(".")
+        .map_err(|e| Error::io("list", dir.path(), e))?;
+    Ok(entries
+        .iter()
+        .filter(|entry| entry.kind == EntryKind::Dir)
+        .filter_map(|entry| layout::parse_lock_dir(&entry.name))
+        .max())
+}
+
+/// Whether `path` names the file that is open.
+fn names(dir: &dyn Dir, path: &str, file: &dyn File) -> io::Result<bool> {
+    match dir.id(path) {
+        Ok(id) => Ok(id == file.id()?),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+/// Removes a file, or a directory and what is in it. What is gone already is no error.
+pub(super) fn remove_tree(
+    dir: &dyn Dir,
+    path: &str,
+    kind: EntryKind,
+    depth_max: usize,
+) -> io::Result<()> {
+    let gone = |e: io::Error| {
+        if e.kind() == io::ErrorKind::NotFound {
+            Ok(())
+        } else {
+            Err(e)
+        }
+    };
+    if kind != EntryKind::Dir {
+        return dir.remove(path).or_else(gone);
+    }
+    // A rename into it may land between its emptying and its removal: then once more.
+    for _ in 0..8 {
+        let entries = match dir.list(path) {
+            Ok(entries) => entries,
+            Err(e) => return gone(e),
+        };
+        for entry in entries {
+            if depth_max == 0 {
+                return Err(io::Error::other(
+                    "directories nested deeper than any of ours",
+                ));
+            }
+            remove_tree(
+                dir,
+                &format!("{path}/{}", entry.name),
+                entry.kind,
+                depth_max - 1,
+            )?;
+        }
+        match dir.remove_dir(path) {
+            Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+            done => return done.or_else(gone),
+        }
+    }
+    Err(io::ErrorKind::DirectoryNotEmpty.into())
+}
+
+fn io_error(dir: &dyn Dir, op: &'static str, name: &str, e: io::Error) -> Error {
+    let denied = matches!(
+        e.kind(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+    );
+    let error = Error::io(op, join(dir, name), e);
+    if denied {
+        error
+            .with_kind(Kind::UnusableStore)
+            .cure("run as the user who owns the store")
+    } else {
+        error
+    }
+}
+
+/// A holder's line: [`LINE_LEN`] bytes.
+fn line(counter: u64, id: &str, about: &str) -> Vec<u8> {
+    let mut line = format!("{counter:0width$} {id} {about}", width = COUNTER_LEN).into_bytes();
+    line.resize(LINE_LEN - 1, b' ');
+    line.push(b'\n');
+    line
+}
+
+/// What stands in a lock file. Unreadable is as good as empty: it stands still.
+fn read_line(file: &dyn File) -> Vec<u8> {
+    let mut line = vec![0; LINE_LEN];
+    let read = file.read_at(&mut line, 0).unwrap_or(0);
+    line.truncate(read);
+    line
+}
+
+/// Names the holder whose line this is.
+fn describe(line: &[u8]) -> String {
+    let text = String::from_utf8_lossy(line);
+    let mut fields = text.trim_end().splitn(5, ' ').skip(2);
+    match (fields.next(), fields.next(), fields.next()) {
+        (Some(pid), Some(host), Some(purpose)) => format!(
+            "process {} on {} ({})",
+            pid.escape_debug(),
+            host.escape_debug(),
+            purpose.escape_debug()
+        ),
+        _ => "another process".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

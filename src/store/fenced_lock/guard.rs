@@ -1,0 +1,255 @@
+//! The fenced lock, held.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use super::pulse::Beat;
+use super::staged::Staged;
+use super::{DEPTH_MAX, io_error, names, remove_tree};
+use crate::disk::{Dir, EntryKind, File, Open, join};
+use crate::error::{Error, Kind, Result};
+use crate::store::gate::GateGuard;
+use crate::store::layout;
+
+/// The fenced lock, held. Dropping it lets go.
+///
+/// Paths are relative to the directory that the lock stands in. Each change is a step: it raises
+/// the counter, and fails with [`Kind::Fenced`] once another process has taken the lock over;
+/// nothing of it is then done.
+#[derive(Debug)]
+pub struct FencedGuard {
+    dir: Arc<dyn Dir>,
+    beat: Arc<Beat>,
+    n: u64,
+    id: String,
+    has_own_dir: AtomicBool,
+    next_name: AtomicU64,
+    _gate: GateGuard,
+}
+
+impl FencedGuard {
+    pub(super) fn new(
+        dir: Arc<dyn Dir>,
+        file: Arc<dyn File>,
+        n: u64,
+        id: String,
+        gate: GateGuard,
+    ) -> Self {
+        FencedGuard {
+            dir,
+            beat: Beat::start(file),
+            n,
+            id,
+            has_own_dir: AtomicBool::new(false),
+            next_name: AtomicU64::new(0),
+            _gate: gate,
+        }
+    }
+
+    /// The N of `lock.N`: it only rises.
+    pub fn n(&self) -> u64 {
+        self.n
+    }
+
+    /// The directory that the lock stands in.
+    pub fn dir(&self) -> &Arc<dyn Dir> {
+        &self.dir
+    }
+
+    /// Raises the counter.
+    ///
+    /// # Errors
+    /// [`Kind::Fenced`] if the lock was taken over.
+    pub fn step(&self) -> Result<()> {
+        let path = layout::lock_file(self.n);
+        self.beat
+            .raise()
+            .map_err(|e| io_error(&*self.dir, "write", &path, e))?;
+        if self.holds()? {
+            Ok(())
+        } else {
+            Err(self.fenced())
+        }
+    }
+
+    /// Replaces `to`, or makes it: written in the holder's own directory, synced, renamed into
+    /// place, the directory of `to` synced.
+    ///
+    /// # Errors
+    /// [`Kind::Fenced`]; [`Kind::Unknown`] if only the last sync failed.
+    pub fn replace(&self, to: &str, bytes: &[u8]) -> Result<()> {
+        let name = self.write_own(bytes, true)?;
+        self.put(&name, to)?;
+        self.sync_parent(to)
+    }
+
+    /// As [`FencedGuard::replace`], but nothing is synced: for what a boot's end may take away.
+    pub fn replace_unsynced(&self, to: &str, bytes: &[u8]) -> Result<()> {
+        let name = self.write_own(bytes, false)?;
+        self.put(&name, to)
+    }
+
+    /// Puts a file that was made before the lock was taken in the place of `to`, and syncs the
+    /// directory of `to`.
+    ///
+    /// # Errors
+    /// As [`FencedGuard::replace`].
+    pub fn publish(&self, staged: Staged, to: &str) -> Result<()> {
+        // By way of the own directory: a rename from elsewhere would land even if late.
+        let name = self.own_name()?;
+        self.rename(staged.name(), &name)?;
+        staged.moved();
+        self.put(&name, to)?;
+        self.sync_parent(to)
+    }
+
+    /// Removes the file `path`, or the flat directory, and syncs the directory it was in.
+    ///
+    /// # Errors
+    /// As [`FencedGuard::replace`]; [`Kind::Io`] if it is not there.
+    pub fn remove(&self, path: &str) -> Result<()> {
+        self.rename_in(path)?;
+        self.sync_parent(path)
+    }
+
+    /// Moves `path` into the holder's own directory, where it is removed when the lock is let go;
+    /// its path there. The directory it was in is not synced.
+    pub fn rename_in(&self, path: &str) -> Result<String> {
+        let name = self.own_name()?;
+        self.rename(path, &name)?;
+        Ok(name)
+    }
+
+    /// Renames `lock.N` on to `lock.(beyond + 1)`, for a lock whose N must pass one that was
+    /// written down. Nothing is done where N is larger already.
+    ///
+    /// # Errors
+    /// [`Kind::Fenced`]; [`Kind::Damaged`] where no number is left.
+    pub fn rename_beyond(&mut self, beyond: u64) -> Result<()> {
+        if self.n > beyond {
+            return Ok(());
+        }
+        let next = beyond.checked_add(1).ok_or_else(|| {
+            Error::new(
+                Kind::Damaged,
+                format!("{}: no N is left", self.dir.path().display()),
+            )
+        })?;
+        let (from, to) = (layout::lock_dir(self.n), layout::lock_dir(next));
+        // The new lock file is locked before anyone can find it under its path.
+        let unborn = format!("{from}/{next}");
+        let beat = self.beat.move_to(|line| {
+            let file = self.dir.open(&unborn, Open::Create)?;
+            if !file.try_lock(crate::disk::LockKind::Exclusive)? {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            file.write_at(line, 0)?;
+            self.dir.rename_new(&from, &to)?;
+            Ok(file)
+        });
+        let old = self.n;
+        self.beat = beat.map_err(|e| self.late(io_error(&*self.dir, "rename", &from, e)))?;
+        self.n = next;
+        // Left where it fails: the next to take the lock removes it.
+        let _ = self.dir.remove(&format!("{to}/{old}"));
+        self.step()
+    }
+
+    /// Syncs the directory that `path` is in.
+    pub fn sync_parent(&self, path: &str) -> Result<()> {
+        let parent = path.rsplit_once('/').map_or(".", |(parent, _)| parent);
+        let synced = if parent == "." {
+            self.dir.sync()
+        } else {
+            self.dir.open_dir(parent).and_then(|dir| dir.sync())
+        };
+        synced.map_err(|e| {
+            Error::io("sync", join(&*self.dir, parent), e)
+                .with_kind(Kind::Unknown)
+                .cure("the change is made, but a power cut may take it back: look at the disk")
+        })
+    }
+
+    /// The error, or [`Kind::Fenced`] if the lock was taken over, which explains it.
+    pub(super) fn unless_fenced(&self, error: Error) -> Error {
+        self.late(error)
+    }
+
+    fn write_own(&self, bytes: &[u8], synced: bool) -> Result<String> {
+        let name = self.own_name()?;
+        let error = |op, e| self.late(io_error(&*self.dir, op, &name, e));
+        let file = self
+            .dir
+            .open(&name, Open::CreateNew)
+            .map_err(|e| error("make", e))?;
+        file.write_at(bytes, 0).map_err(|e| error("write", e))?;
+        if synced {
+            file.sync_data().map_err(|e| error("sync", e))?;
+        }
+        Ok(name)
+    }
+
+    /// A new name in the holder's own directory, which is made when it is first needed.
+    fn own_name(&self) -> Result<String> {
+        let own = self.own_dir();
+        if !self.has_own_dir.swap(true, Ordering::Relaxed) {
+            self.dir
+                .create_dir(&own)
+                .map_err(|e| self.late(io_error(&*self.dir, "make", &own, e)))?;
+        }
+        Ok(format!(
+            "{own}/{}",
+            self.next_name.fetch_add(1, Ordering::Relaxed)
+        ))
+    }
+
+    fn own_dir(&self) -> String {
+        format!("{}/{}", layout::lock_dir(self.n), self.id)
+    }
+
+    fn put(&self, name: &str, to: &str) -> Result<()> {
+        self.rename(name, to)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> Result<()> {
+        self.step()?;
+        self.dir
+            .rename(from, to)
+            .map_err(|e| self.late(io_error(&*self.dir, "rename", from, e)))
+    }
+
+    fn late(&self, error: Error) -> Error {
+        match self.holds() {
+            Ok(false) => self.fenced(),
+            Ok(true) | Err(_) => error,
+        }
+    }
+
+    fn holds(&self) -> Result<bool> {
+        let path = layout::lock_file(self.n);
+        names(&*self.dir, &path, &*self.beat.file())
+            .map_err(|e| io_error(&*self.dir, "look at", &path, e))
+    }
+
+    fn fenced(&self) -> Error {
+        Error::new(
+            Kind::Fenced,
+            format!(
+                "the lock of {} was taken over while this process stood still",
+                self.dir.path().display()
+            ),
+        )
+        .cure("nothing of this step was done: try again")
+    }
+}
+
+impl Drop for FencedGuard {
+    fn drop(&mut self) {
+        if self.has_own_dir.load(Ordering::Relaxed) {
+            // Left where it fails: the next to take the lock removes it.
+            let _ = remove_tree(&*self.dir, &self.own_dir(), EntryKind::Dir, DEPTH_MAX);
+        }
+        self.beat.end();
+    }
+}

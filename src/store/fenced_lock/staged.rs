@@ -1,0 +1,102 @@
+//! Files made and synced before the lock is taken.
+//!
+//! A staged file stands beside the lock under a random name, locked by its maker. One that can be
+//! locked was left by a process that died.
+
+use std::io;
+use std::sync::Arc;
+
+use super::{FencedLock, io_error, names};
+use crate::disk::{Dir, EntryKind, File, LockKind, Open};
+use crate::error::{Error, Kind, Result};
+use crate::store::layout;
+use crate::types::Uuid;
+
+/// A file that waits for [`super::FencedGuard::publish`]; removed when dropped before.
+#[derive(Debug)]
+pub struct Staged {
+    dir: Arc<dyn Dir>,
+    name: String,
+    /// Holds the lock that says that the maker lives.
+    _file: Arc<dyn File>,
+    moved: bool,
+}
+
+impl FencedLock {
+    /// Makes a file of these bytes, synced, to be put into place under the lock.
+    ///
+    /// # Errors
+    /// [`Kind::DiskFull`], [`Kind::Io`].
+    pub fn stage(&self, bytes: &[u8]) -> Result<Staged> {
+        for _ in 0..16 {
+            let name = layout::staged_file(&Uuid::random()?);
+            let error = |op, e| io_error(&*self.dir, op, &name, e);
+            let file = self
+                .dir
+                .open(&name, Open::CreateNew)
+                .map_err(|e| error("make", e))?;
+            // Between its making and its locking someone may take it for abandoned.
+            let locked = file
+                .try_lock(LockKind::Exclusive)
+                .map_err(|e| error("lock", e))?;
+            if !locked || !names(&*self.dir, &name, &*file).map_err(|e| error("look at", e))? {
+                continue;
+            }
+            let dir = Arc::clone(&self.dir);
+            let staged = Staged {
+                dir,
+                name,
+                _file: Arc::clone(&file),
+                moved: false,
+            };
+            let error = |op, e| io_error(&*self.dir, op, staged.name(), e);
+            file.write_at(bytes, 0).map_err(|e| error("write", e))?;
+            file.sync_data().map_err(|e| error("sync", e))?;
+            return Ok(staged);
+        }
+        let place = self.dir.path().display();
+        Err(Error::new(
+            Kind::Io,
+            format!("{place}: each new file was removed at once"),
+        ))
+    }
+}
+
+impl Staged {
+    /// Its name in the directory that the lock stands in.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn moved(mut self) {
+        self.moved = true;
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if !self.moved {
+            // Left where it fails: the next to take the lock removes it.
+            let _ = self.dir.remove(&self.name);
+        }
+    }
+}
+
+/// Removes staged files whose makers died. Called with the lock held, so that no two do it.
+pub(super) fn remove_abandoned(dir: &dyn Dir) {
+    let Ok(entries) = dir.list(".") else { return };
+    for entry in entries {
+        if entry.kind == EntryKind::File && layout::is_staged_file(&entry.name) {
+            // Tidying only: what cannot be removed now is tried by the next.
+            let _ = remove_if_abandoned(dir, &entry.name);
+        }
+    }
+}
+
+fn remove_if_abandoned(dir: &dyn Dir, name: &str) -> io::Result<()> {
+    let file = dir.open(name, Open::Write)?;
+    if file.try_lock(LockKind::Exclusive)? && names(dir, name, &*file)? {
+        dir.remove(name)?;
+    }
+    Ok(())
+}

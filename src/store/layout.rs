@@ -1,0 +1,299 @@
+//! Every path and file name of a store, made and parsed here and nowhere else (names within a
+//! replica directory aside: they are Kafka's, and `storage` has them).
+//!
+//! ```text
+//! STORE/store.json  lock.N/N  controller.lock  controller.json
+//!       topics/NAME.json
+//!       brokers/ID/broker.json  broker.lock  logs/meta.properties  logs/TOPIC-N/
+//!       groups/GROUP/lock.N/N  group.json  members/ID  offsets.log
+//! ```
+//!
+//! Paths are relative to the store, names of a group's files to the group's directory. A parser
+//! takes only what its maker makes, so no two names mean the same thing.
+
+use std::fmt::Write as _;
+
+use percent_encoding::percent_decode_str;
+
+use crate::error::{Error, Kind, Result};
+use crate::types::{BrokerId, PARTITIONS_MAX, TopicName, TopicPartition, Uuid};
+
+/// Format version and cluster id of the store.
+pub const STORE_FILE: &str = "store.json";
+/// The directory of the topic files.
+pub const TOPICS_DIR: &str = "topics";
+/// The directory of the brokers' directories.
+pub const BROKERS_DIR: &str = "brokers";
+/// The directory of the groups' directories.
+pub const GROUPS_DIR: &str = "groups";
+/// Held for life by the controller's daemon.
+pub const CONTROLLER_LOCK: &str = "controller.lock";
+/// The controller's broker id, epoch and heartbeat.
+pub const CONTROLLER_FILE: &str = "controller.json";
+/// In a broker's directory: its registration.
+pub const BROKER_FILE: &str = "broker.json";
+/// In a broker's directory: held for life by its daemon.
+pub const BROKER_LOCK: &str = "broker.lock";
+/// In a broker's directory: where its replicas are, unless its registration names another place.
+pub const LOGS_DIR: &str = "logs";
+/// In a log directory: cluster, node and directory id, as Kafka's.
+pub const META_PROPERTIES: &str = "meta.properties";
+/// In a group's directory: its settings and members.
+pub const GROUP_FILE: &str = "group.json";
+/// In a group's directory: the committed offsets.
+pub const OFFSETS_LOG: &str = "offsets.log";
+/// In a group's directory: a file for each member.
+pub const MEMBERS_DIR: &str = "members";
+
+/// Longest name of a file, bytes: the limit of every file system in use.
+pub const NAME_BYTES_MAX: usize = 255;
+
+const JSON_SUFFIX: &str = ".json";
+const DELETE_SUFFIX: &str = "-delete";
+const LOCK_PREFIX: &str = "lock.";
+const STAGED_PREFIX: &str = "staged.";
+const UNBORN_PREFIX: &str = ".mq-new-";
+
+/// `NAME.json`, in the topics' directory.
+pub fn topic_file(topic: &TopicName) -> String {
+    format!("{topic}{JSON_SUFFIX}")
+}
+
+/// The topic whose file in the topics' directory has this name.
+pub fn parse_topic_file(name: &str) -> Option<TopicName> {
+    TopicName::new(name.strip_suffix(JSON_SUFFIX)?).ok()
+}
+
+/// `brokers/ID`.
+pub fn broker_dir(broker: BrokerId) -> String {
+    format!("{BROKERS_DIR}/{broker}")
+}
+
+/// The broker whose directory has this name below `brokers`.
+pub fn parse_broker_dir(name: &str) -> Option<BrokerId> {
+    canonical::<BrokerId>(name).filter(|id| *id >= 0)
+}
+
+/// `TOPIC-N`: the directory of a replica within its log directory.
+pub fn replica_dir(tp: &TopicPartition) -> String {
+    format!("{}-{}", tp.topic, tp.partition)
+}
+
+/// The partition whose replica directory has this name: the number follows the last dash, as in
+/// Kafka (`LocalLog.parseTopicPartitionName`).
+pub fn parse_replica_dir(name: &str) -> Option<TopicPartition> {
+    let (topic, number) = name.rsplit_once('-')?;
+    let partition = canonical::<i32>(number).filter(|n| (0..PARTITIONS_MAX).contains(n))?;
+    Some(TopicPartition::new(TopicName::new(topic).ok()?, partition))
+}
+
+/// `TOPIC-N.HEX-delete`: the name of a replica directory that was moved aside to be removed, as
+/// Kafka's (`LocalLog.logDeleteDirName`); a topic's name too long for it is cut.
+pub fn aside_dir(tp: &TopicPartition, unique: &Uuid) -> String {
+    let suffix = format!("-{}.{}{DELETE_SUFFIX}", tp.partition, unique.hex());
+    let keep = NAME_BYTES_MAX.saturating_sub(suffix.len());
+    // A topic's name is ASCII: characters are bytes.
+    let topic: String = tp.topic.as_str().chars().take(keep).collect();
+    format!("{topic}{suffix}")
+}
+
+/// Whether the name is one that [`aside_dir`] makes.
+pub fn is_aside_dir(name: &str) -> bool {
+    name.strip_suffix(DELETE_SUFFIX)
+        .and_then(|rest| rest.rsplit_once('.'))
+        .is_some_and(|(replica, hex)| is_hex_id(hex) && parse_replica_dir(replica).is_some())
+}
+
+/// `GROUP`: the name, percent-encoded, of a group's directory below `groups`.
+///
+/// # Errors
+/// [`Kind::Usage`] for an empty name and for one that is longer than 255 bytes when encoded.
+pub fn group_dir(group: &str) -> Result<String> {
+    let name = encode_group(group);
+    if name.is_empty() || name.len() > NAME_BYTES_MAX {
+        let why = if name.is_empty() {
+            "it is empty"
+        } else {
+            "it is too long"
+        };
+        return Err(Error::new(
+            Kind::Usage,
+            format!("'{}' cannot be a group's name: {why}", group.escape_debug()),
+        )
+        .cure("use 1 to 255 bytes; all but A-Z a-z 0-9 . _ - count three times"));
+    }
+    Ok(name)
+}
+
+/// The group whose directory has this name.
+pub fn parse_group_dir(name: &str) -> Option<String> {
+    let group = percent_decode_str(name).decode_utf8().ok()?;
+    (!group.is_empty() && encode_group(&group) == name).then(|| group.into_owned())
+}
+
+/// `members/ID`, in a group's directory.
+pub fn member_file(member: &Uuid) -> String {
+    format!("{MEMBERS_DIR}/{member}")
+}
+
+/// The member whose file has this name in the members' directory.
+pub fn parse_member_file(name: &str) -> Option<Uuid> {
+    name.parse::<Uuid>()
+        .ok()
+        .filter(|id| id.to_string() == name)
+}
+
+/// `lock.N`: the directory of a fenced lock.
+pub fn lock_dir(n: u64) -> String {
+    format!("{LOCK_PREFIX}{n}")
+}
+
+/// The N of a fenced lock's directory.
+pub fn parse_lock_dir(name: &str) -> Option<u64> {
+    canonical(name.strip_prefix(LOCK_PREFIX)?)
+}
+
+/// `lock.N/N`: the file of a fenced lock.
+pub fn lock_file(n: u64) -> String {
+    format!("{LOCK_PREFIX}{n}/{n}")
+}
+
+/// `staged.HEX`: a file made and synced beside a fenced lock before that lock is taken.
+pub fn staged_file(unique: &Uuid) -> String {
+    format!("{STAGED_PREFIX}{}", unique.hex())
+}
+
+/// Whether the name is one that [`staged_file`] makes.
+pub fn is_staged_file(name: &str) -> bool {
+    name.strip_prefix(STAGED_PREFIX).is_some_and(is_hex_id)
+}
+
+/// A random name for a store or group that is being made whole beside its place.
+pub fn unborn_dir(unique: &Uuid) -> String {
+    format!("{UNBORN_PREFIX}{}", unique.hex())
+}
+
+/// Whether the name is one that [`unborn_dir`] makes.
+pub fn is_unborn_dir(name: &str) -> bool {
+    name.strip_prefix(UNBORN_PREFIX).is_some_and(is_hex_id)
+}
+
+fn encode_group(group: &str) -> String {
+    let mut name = String::with_capacity(group.len());
+    let dots_only = group == "." || group == "..";
+    for byte in group.bytes() {
+        let plain = byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        if plain && !dots_only {
+            name.push(char::from(byte));
+        } else {
+            let _ = write!(name, "%{byte:02X}");
+        }
+    }
+    name
+}
+
+fn is_hex_id(text: &str) -> bool {
+    text.len() == 32
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
+/// A number in the one spelling that we write: no sign, no leading zeros.
+fn canonical<N: std::str::FromStr + ToString>(text: &str) -> Option<N> {
+    text.parse::<N>().ok().filter(|n| n.to_string() == text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn tp(topic: &str, partition: i32) -> TopicPartition {
+        TopicPartition::new(TopicName::new(topic).expect("topic"), partition)
+    }
+
+    #[test]
+    fn replica_directories_are_parsed_at_the_last_dash() {
+        for known in [tp("a", 0), tp("a-1", 2), tp("x.y_z-", 9999)] {
+            assert_eq!(parse_replica_dir(&replica_dir(&known)), Some(known));
+        }
+        for bad in [
+            "a",
+            "a-",
+            "-0",
+            "a-01",
+            "a-+1",
+            "a--1x",
+            "a-10000",
+            "a/b-0",
+            "a-0.x-delete",
+        ] {
+            assert_eq!(parse_replica_dir(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_longest_names_fit() {
+        let topic = TopicName::new("t".repeat(TopicName::LEN_MAX)).expect("topic");
+        let longest = TopicPartition::new(topic.clone(), PARTITIONS_MAX - 1);
+        assert!(replica_dir(&longest).len() <= NAME_BYTES_MAX);
+        assert!(topic_file(&topic).len() <= NAME_BYTES_MAX);
+        let aside = aside_dir(&longest, &Uuid([7; 16]));
+        assert_eq!(aside.len(), NAME_BYTES_MAX);
+        assert!(is_aside_dir(&aside), "{aside}");
+        assert!(is_aside_dir(&aside_dir(&tp("a-b", 1), &Uuid([0xab; 16]))));
+        assert!(!is_aside_dir("a-1.xyz-delete"));
+    }
+
+    #[test]
+    fn group_names_never_leave_their_directory() {
+        for (group, name) in [
+            (".", "%2E"),
+            ("..", "%2E%2E"),
+            ("a/b", "a%2Fb"),
+            ("ä", "%C3%A4"),
+            ("a.b", "a.b"),
+        ] {
+            assert_eq!(group_dir(group).expect(group), name);
+        }
+        assert!(group_dir("").is_err());
+        assert!(group_dir(&"g".repeat(255)).is_ok());
+        assert!(group_dir(&"g".repeat(256)).is_err());
+        assert!(group_dir(&"/".repeat(86)).is_err());
+        for bad in ["", ".", "..", "%2e", "%41", "a b", "%ff", "%FF", "%"] {
+            assert_eq!(parse_group_dir(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn numbers_have_one_spelling() {
+        assert_eq!(parse_lock_dir(&lock_dir(u64::MAX)), Some(u64::MAX));
+        for bad in [
+            "lock.",
+            "lock.01",
+            "lock.+1",
+            "lock.x",
+            "lock",
+            "lock.18446744073709551616",
+        ] {
+            assert_eq!(parse_lock_dir(bad), None, "{bad}");
+        }
+        assert_eq!(parse_broker_dir("12"), Some(12));
+        assert_eq!(parse_broker_dir("-1"), None);
+        let member = Uuid([9; 16]);
+        assert_eq!(member_file(&member), format!("members/{member}"));
+        assert_eq!(parse_member_file(&member.to_string()), Some(member));
+    }
+
+    proptest! {
+        #[test]
+        fn every_group_name_comes_back(group in any::<String>()) {
+            if let Ok(name) = group_dir(&group) {
+                prop_assert!(name.len() <= NAME_BYTES_MAX && !name.contains('/'));
+                prop_assert!(name != "." && name != "..");
+                prop_assert_eq!(parse_group_dir(&name), Some(group));
+            }
+        }
+    }
+}

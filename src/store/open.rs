@@ -1,0 +1,295 @@
+//! A store, opened or made.
+//!
+//! A store is made whole under a random name beside its place, synced, and renamed there: nobody
+//! ever sees half of one, and of many makers one wins and all use his.
+
+mod create;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use super::broker_file::BrokerFile;
+use super::store_file::{StoreFile, no_store};
+use super::{json_file, layout};
+use crate::clock::Clock;
+use crate::disk::{Dir, Disk, FileSystem, Open, join};
+use crate::error::{Error, Kind, Result};
+use crate::types::{BrokerId, Uuid};
+
+/// A store's directory, held open. What is below is opened when it is asked for.
+#[derive(Debug)]
+pub struct StoreDir {
+    disk: Arc<dyn Disk>,
+    clock: Arc<dyn Clock>,
+    root: Arc<dyn Dir>,
+    topics: OnceLock<Arc<dyn Dir>>,
+    cluster_id: Uuid,
+    boot_id: [u8; 16],
+    warnings: Vec<String>,
+}
+
+impl StoreDir {
+    /// Opens the store at `path`.
+    ///
+    /// # Errors
+    /// [`Kind::NoStore`] if nothing, or an empty directory, is there; [`Kind::UnusableStore`] for a
+    /// file, a directory that is no store, a newer format, a network file system, one that may
+    /// not be read; [`Kind::Damaged`]; [`Kind::Io`].
+    pub fn open(disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, path: &Path) -> Result<Self> {
+        let root = disk.open_dir(path).map_err(|e| unusable_dir(path, e))?;
+        refuse_network(&*disk, path)?;
+        let file = StoreFile::read(&*root)?;
+        let boot_id = disk
+            .boot_id()
+            .map_err(|e| Error::io("read", "the boot id", e))?;
+        let warnings = warnings(&*root)?;
+        let (topics, cluster_id) = (OnceLock::new(), file.cluster_id);
+        Ok(StoreDir {
+            disk,
+            clock,
+            root,
+            topics,
+            cluster_id,
+            boot_id,
+            warnings,
+        })
+    }
+
+    /// Opens the store at `path` for changes, making it first if nothing, or an empty directory,
+    /// is there.
+    ///
+    /// # Errors
+    /// As [`StoreDir::open`] but [`Kind::NoStore`]; [`Kind::UnusableStore`] also where this user
+    /// may not write.
+    pub fn open_or_create(disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, path: &Path) -> Result<Self> {
+        // A maker that loses the race finds the winner's store at the second look.
+        for _ in 0..3 {
+            match StoreDir::open(Arc::clone(&disk), Arc::clone(&clock), path) {
+                Ok(store) => {
+                    store.check_writable()?;
+                    create::sync_name(&*disk, path)?;
+                    return Ok(store);
+                }
+                Err(e) if e.kind() == Kind::NoStore => create::create(&*disk, path)?,
+                Err(e) => return Err(e),
+            }
+        }
+        StoreDir::open(disk, clock, path)
+    }
+
+    /// Whether this user may change the store.
+    ///
+    /// # Errors
+    /// [`Kind::UnusableStore`] if not.
+    pub fn check_writable(&self) -> Result<()> {
+        let entries = self
+            .root
+            .list(".")
+            .map_err(|e| Error::io("list", self.path(), e))?;
+        let newest = entries
+            .iter()
+            .filter_map(|e| layout::parse_lock_dir(&e.name))
+            .max();
+        let Some(n) = newest else { return Ok(()) };
+        match self.root.open(&layout::lock_file(n), Open::Write) {
+            Err(e) if is_denied(&e) => Err(denied(self.path(), "written", e)),
+            // Anything else is for whoever takes the lock.
+            _ => Ok(()),
+        }
+    }
+
+    /// What is odd about the store, but no reason to refuse it.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// The store's directory.
+    pub fn root(&self) -> &Arc<dyn Dir> {
+        &self.root
+    }
+
+    /// Where the store was opened.
+    pub fn path(&self) -> &Path {
+        self.root.path()
+    }
+
+    /// The disk it is on.
+    pub fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
+    }
+
+    /// The clock it was opened with.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// The machine's boot, new at each.
+    pub fn boot_id(&self) -> [u8; 16] {
+        self.boot_id
+    }
+
+    /// The store's own id, as Kafka's cluster id.
+    pub fn cluster_id(&self) -> Uuid {
+        self.cluster_id
+    }
+
+    /// The directory of the topic files.
+    pub fn topics_dir(&self) -> Result<&Arc<dyn Dir>> {
+        if let Some(topics) = self.topics.get() {
+            return Ok(topics);
+        }
+        let opened = self.sub_dir(layout::TOPICS_DIR)?;
+        // Another thread's, if that was quicker: the same directory.
+        Ok(self.topics.get_or_init(|| opened))
+    }
+
+    /// Makes the names of all topic files durable.
+    pub fn sync_topics(&self) -> Result<()> {
+        let topics = self.topics_dir()?;
+        topics
+            .sync()
+            .map_err(|e| Error::io("sync", topics.path(), e))
+    }
+
+    /// A broker's directory.
+    ///
+    /// # Errors
+    /// [`Kind::BrokerState`] if there is no such broker.
+    pub fn broker_dir(&self, broker: BrokerId) -> Result<Arc<dyn Dir>> {
+        let name = layout::broker_dir(broker);
+        self.root.open_dir(&name).map_err(|e| {
+            let missing = e.kind() == io::ErrorKind::NotFound;
+            let error = Error::io("open", join(&*self.root, &name), e);
+            if missing {
+                error
+                    .with_kind(Kind::BrokerState)
+                    .cure(format!("start it once: mq-broker start --id {broker}"))
+            } else {
+                error
+            }
+        })
+    }
+
+    /// A broker's registration.
+    pub fn broker_file(&self, broker: BrokerId) -> Result<BrokerFile> {
+        let dir = self.broker_dir(broker)?;
+        json_file::read(&*dir, layout::BROKER_FILE).map(|(file, _)| file)
+    }
+
+    /// The directory of a broker's replicas, wherever its registration says that it is.
+    pub fn logs_dir(&self, broker: BrokerId) -> Result<Arc<dyn Dir>> {
+        let dir = self.broker_dir(broker)?;
+        let file: BrokerFile = json_file::read(&*dir, layout::BROKER_FILE)?.0;
+        match file.log_dir {
+            Some(path) => {
+                let path = PathBuf::from(path);
+                refuse_network(&*self.disk, &path)?;
+                self.disk
+                    .open_dir(&path)
+                    .map_err(|e| Error::io("open", path, e))
+            }
+            None => dir
+                .open_dir(layout::LOGS_DIR)
+                .map_err(|e| Error::io("open", join(&*dir, layout::LOGS_DIR), e)),
+        }
+    }
+
+    /// The directory of the groups' directories.
+    pub fn groups_dir(&self) -> Result<Arc<dyn Dir>> {
+        self.sub_dir(layout::GROUPS_DIR)
+    }
+
+    /// A group's directory.
+    ///
+    /// # Errors
+    /// [`Kind::UnknownGroup`] if there is none; [`Kind::Usage`] for a name that cannot be one.
+    pub fn group_dir(&self, group: &str) -> Result<Arc<dyn Dir>> {
+        let groups = self.groups_dir()?;
+        let name = layout::group_dir(group)?;
+        groups.open_dir(&name).map_err(|e| {
+            if e.kind() == io::ErrorKind::NotFound {
+                let text = format!("GROUP_ID_NOT_FOUND: no group '{}'", group.escape_debug());
+                Error::new(Kind::UnknownGroup, text)
+            } else {
+                Error::io("open", join(&*groups, &name), e)
+            }
+        })
+    }
+
+    fn sub_dir(&self, name: &str) -> Result<Arc<dyn Dir>> {
+        self.root
+            .open_dir(name)
+            .map_err(|e| Error::io("open", join(&*self.root, name), e))
+    }
+}
+
+fn unusable_dir(path: &Path, e: io::Error) -> Error {
+    match e.kind() {
+        io::ErrorKind::NotFound => no_store(path),
+        io::ErrorKind::NotADirectory => Error::new(
+            Kind::UnusableStore,
+            format!("{} is not a store: it is not a directory", path.display()),
+        )
+        .cure("name a directory, or a place where one can be made"),
+        io::ErrorKind::PermissionDenied => denied(path, "read", e),
+        // A symbolic link, in the disk's own words.
+        io::ErrorKind::Other => Error::io("open", path, e)
+            .with_kind(Kind::UnusableStore)
+            .cure("name the directory itself"),
+        _ => Error::io("open", path, e),
+    }
+}
+
+fn refuse_network(disk: &dyn Disk, path: &Path) -> Result<()> {
+    match disk
+        .file_system(path)
+        .map_err(|e| Error::io("look at the file system of", path, e))?
+    {
+        FileSystem::Local => Ok(()),
+        FileSystem::Network(kind) => Err(Error::new(
+            Kind::UnusableStore,
+            format!("{} is on a network file system ({kind})", path.display()),
+        )
+        .cure("use a local disk: locks and caches over a network do not keep what mq promises")),
+    }
+}
+
+fn is_denied(e: &io::Error) -> bool {
+    matches!(
+        e.kind(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+    )
+}
+
+fn denied(path: &Path, what: &str, e: io::Error) -> Error {
+    Error::new(
+        Kind::UnusableStore,
+        format!(
+            "the store {} may not be {what} by this user: {e}",
+            path.display()
+        ),
+    )
+    .cure("run as the user who owns it, or name another with --store")
+}
+
+fn warnings(root: &dyn Dir) -> Result<Vec<String>> {
+    let mode = root
+        .mode()
+        .map_err(|e| Error::io("look at", root.path(), e))?;
+    let mut warnings = Vec::new();
+    if mode & OTHERS_WRITE != 0 {
+        warnings.push(format!(
+            "{} may be written by every user of this machine, and who can write a store is \
+             trusted: chmod o-w it",
+            root.path().display()
+        ));
+    }
+    Ok(warnings)
+}
+
+/// The permission bit that lets everyone write (`S_IWOTH`).
+const OTHERS_WRITE: u32 = 0o002;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+//! `store.json`: what makes a directory a store.
+
+use std::io;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::{json_file, layout};
+use crate::disk::{Dir, join};
+use crate::error::{Error, Kind, Result};
+use crate::types::Uuid;
+
+/// The format version that this program writes, and the newest that it reads.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// The file's content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreFile {
+    /// Rises when an older program could misread the store.
+    pub format_version: u32,
+    /// As Kafka's: random, made with the store.
+    pub cluster_id: Uuid,
+}
+
+/// All that is read of a file before its version is known.
+#[derive(Deserialize)]
+struct Version {
+    format_version: u32,
+}
+
+impl StoreFile {
+    /// A new store's.
+    pub fn new() -> Result<Self> {
+        Ok(StoreFile {
+            format_version: FORMAT_VERSION,
+            cluster_id: Uuid::random()?,
+        })
+    }
+
+    /// The file's bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        json_file::encode(self)
+    }
+
+    /// Reads the file in the store's directory.
+    ///
+    /// # Errors
+    /// [`Kind::NoStore`] for an empty directory; [`Kind::UnusableStore`] for one that is no store,
+    /// for a newer format, and for a file that may not be read; [`Kind::Damaged`]; [`Kind::Io`].
+    pub fn read(dir: &dyn Dir) -> Result<Self> {
+        let bytes = match json_file::read_bytes(dir, layout::STORE_FILE) {
+            Ok((bytes, _)) => bytes,
+            Err(e) if json_file::is_missing(&e) => return Err(not_a_store(dir)),
+            Err(e) => return Err(unusable_file(e)),
+        };
+        let place = join(dir, layout::STORE_FILE);
+        let Version { format_version } = json_file::decode(&bytes, place.display())?;
+        if format_version > FORMAT_VERSION {
+            return Err(Error::new(
+                Kind::UnusableStore,
+                format!(
+                    "{} is a store of format version {format_version}; this program knows up to \
+                     {FORMAT_VERSION}",
+                    dir.path().display()
+                ),
+            )
+            .cure("use the newer mq that wrote it"));
+        }
+        json_file::decode(&bytes, place.display())
+    }
+}
+
+/// That nothing is at the path where a store was looked for.
+pub(super) fn no_store(path: &Path) -> Error {
+    Error::new(
+        Kind::NoStore,
+        format!("there is no store at {}", path.display()),
+    )
+    .cure(
+        "name another with --store or MQ_STORE; the first mq-produce or mq-topics create makes one",
+    )
+}
+
+fn not_a_store(dir: &dyn Dir) -> Error {
+    match dir.list(".") {
+        Ok(entries) if entries.is_empty() => no_store(dir.path()),
+        Ok(_) => Error::new(
+            Kind::UnusableStore,
+            format!(
+                "{} is not a store: it has files, but no store.json",
+                dir.path().display()
+            ),
+        )
+        .cure("name an empty directory, or one that does not exist yet"),
+        Err(e) => Error::io("list", dir.path(), e),
+    }
+}
+
+/// The same error as [`Kind::UnusableStore`] where the file is of the wrong kind or may not be
+/// read: neither is damage, and neither goes away by itself.
+fn unusable_file(error: Error) -> Error {
+    match error.io_source().map(io::Error::kind) {
+        Some(io::ErrorKind::PermissionDenied) => error
+            .with_kind(Kind::UnusableStore)
+            .cure("run as the user who owns the store"),
+        Some(io::ErrorKind::Other | io::ErrorKind::NotADirectory) => error
+            .with_kind(Kind::UnusableStore)
+            .cure("put a plain file in its place: mq follows no links within a store"),
+        _ => error,
+    }
+}
