@@ -1,3 +1,8 @@
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests damage files behind the disk's back"
+)]
+
 use std::time::Duration;
 
 use super::*;
@@ -152,7 +157,7 @@ fn what_contradicts_itself_is_damage_and_is_never_written() {
             m.partitions[0].replicas.push(ReplicaMeta {
                 broker: 0,
                 uuid: Uuid([9; 16]),
-            })
+            });
         },
     ];
     let guard = lock(&store).acquire("spoil", LONG).expect("lock");
