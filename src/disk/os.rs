@@ -353,7 +353,11 @@ fn is_dir(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::Directory
 }
 
-fn id_of(stat: &Stat) -> FileId {
+#[allow(
+    clippy::unnecessary_cast,
+    reason = "the fields have other types on other systems"
+)]
+pub(super) fn id_of(stat: &Stat) -> FileId {
     FileId {
         device: stat.st_dev as u64,
         inode: stat.st_ino as u64,

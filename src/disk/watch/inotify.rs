@@ -14,6 +14,7 @@ use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::fs::{AtFlags, CWD, statat};
 use rustix::io::Errno;
 
+use super::super::os::id_of;
 use super::super::{Dir, FileId, Wake, WatchId, Watcher, join};
 use super::{POLL_PERIOD, Ready, wait_for};
 
@@ -78,10 +79,7 @@ impl InotifyWatcher {
         self.ids.entry(wd).or_default().push(id);
         self.descriptors.insert(id, wd);
         // Watches go by path, and the directory may have been moved from it since it was opened.
-        let there = statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW).map(|stat| FileId {
-            device: stat.st_dev as u64,
-            inode: stat.st_ino as u64,
-        });
+        let there = statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW).map(|stat| id_of(&stat));
         if there != Ok(want) {
             self.remove(id);
             return Err(io::ErrorKind::NotFound.into());
@@ -174,5 +172,20 @@ impl Watcher for InotifyWatcher {
             Ready::Late if blind => Ok(Wake::Anything),
             Ready::Wake | Ready::Late => Ok(Wake::Nothing),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watch_that_the_kernel_has_no_room_for_is_polled() {
+        let mut watcher = InotifyWatcher::new().unwrap();
+        let long = Duration::from_secs(30);
+        watcher.unseen.push(7);
+        assert_eq!(watcher.wait(long, None).unwrap(), Wake::Anything);
+        watcher.remove(7);
+        assert_eq!(watcher.wait(Duration::ZERO, None).unwrap(), Wake::Nothing);
     }
 }

@@ -1,0 +1,4 @@
+//! What the test binaries share. Each uses a part of it.
+#![allow(dead_code, reason = "each binary uses a part")]
+
+pub mod sim_disk;
