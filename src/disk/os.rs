@@ -109,6 +109,10 @@ impl Dir for OsDir {
         Ok(id_of(&fs::fstat(&self.fd)?))
     }
 
+    fn mode(&self) -> io::Result<u32> {
+        Ok(u32::from(Mode::from_raw_mode(fs::fstat(&self.fd)?.st_mode).bits()) & 0o777)
+    }
+
     fn open_dir(&self, name: &str) -> io::Result<Arc<dyn Dir>> {
         let fd = self.open_below(name, DIR_FLAGS)?;
         Ok(Arc::new(OsDir {
