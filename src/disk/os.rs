@@ -101,10 +101,6 @@ impl Dir for OsDir {
         &self.path
     }
 
-    fn mode(&self) -> io::Result<u32> {
-        Ok(u32::from(Mode::from_raw_mode(fs::fstat(&self.fd)?.st_mode).bits()) & 0o777)
-    }
-
     fn own_id(&self) -> io::Result<FileId> {
         Ok(id_of(&fs::fstat(&self.fd)?))
     }

@@ -1,286 +1,283 @@
-//! Topic configs: Kafka's names, values and defaults (`TopicConfig.java`), as far as this version
-//! acts on them. One that would be ignored is refused, not stored.
-
-mod value;
+//! A topic's configs: Kafka's names, spellings, units and defaults.
 
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Kind, Result, near_names};
 use crate::types::{Compression, TimestampType};
-use value::{Compressor, parse_choice, parse_count, print_count};
 
-/// Kafka's "never" for `flush.messages` and `flush.ms` (`Long.MAX_VALUE`).
-pub const NEVER: i64 = i64::MAX;
-
-/// When an append counts as kept; derived from `flush.messages` and `flush.ms`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Durability {
-    /// On disk before it is acknowledged or seen. The default.
-    EveryMessage,
-    /// Synced each time this many messages are not yet: from 2.
-    Messages(i64),
-    /// Synced after this many milliseconds: from 0.
-    Ms(i64),
-    /// Left to the kernel.
-    Never,
-}
-
-/// A topic's configs: what was set, and for all else the defaults.
+/// What a topic is configured to, defaults filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicConfigs {
-    /// `segment.bytes`: a segment that would pass this is closed. 1024 to 2^31-1.
-    pub segment_bytes: u64,
-    /// `segment.ms`: a segment whose timestamps would span this is closed. From 1.
-    pub segment_ms: i64,
-    /// `segment.index.bytes`: a segment whose index would pass this is closed. 24 to 2^31-1.
-    pub segment_index_bytes: u64,
-    /// `index.interval.bytes`: log bytes between two index entries. 0 to 2^31-1.
-    pub index_interval_bytes: u64,
-    /// `max.message.bytes`: longest record batch. 0 to 2^31-1.
-    pub max_message_bytes: u64,
-    /// `message.timestamp.type`.
-    pub timestamp_type: TimestampType,
-    /// `compression.type`: the codec of stored batches; none: the producer's.
-    pub compression: Option<Compression>,
-    /// `flush.messages`: from 1; [`NEVER`].
-    pub flush_messages: i64,
-    /// `flush.ms`: from 0; [`NEVER`].
-    pub flush_ms: i64,
     explicit: BTreeMap<String, String>,
+    /// Most bytes of a segment.
+    pub segment_bytes: u64,
+    /// Longest span of timestamps in a segment, ms.
+    pub segment_ms: i64,
+    /// Most bytes of an index.
+    pub segment_index_bytes: u64,
+    /// Bytes of log between two index entries.
+    pub index_interval_bytes: u64,
+    /// Most bytes of a batch as stored.
+    pub max_message_bytes: u64,
+    /// What timestamps mean.
+    pub timestamp_type: TimestampType,
+    /// The codec that batches are stored with; `None`: the producer's.
+    pub compression: Option<Compression>,
+    /// Records appended before a sync is due; 1: each, before it is acknowledged or shown.
+    pub flush_messages: u64,
+    /// Time before a sync is due, ms; [`TopicConfigs::NEVER`]: none.
+    pub flush_ms: u64,
 }
 
-/// One config as it is told to people.
+/// One config as it is described: name, value as text, and whether the topic says so.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigLine {
-    /// Its name.
+pub struct DescribedConfig {
+    /// Kafka's name.
     pub name: &'static str,
-    /// Its value, as it would be set.
+    /// Its value.
     pub value: String,
-    /// `topic` if it was set for this topic, else `default`.
-    pub origin: &'static str,
+    /// Whether it was set on the topic; else it is the default.
+    pub explicit: bool,
 }
 
-const SEGMENT_BYTES: &str = "segment.bytes";
-const SEGMENT_MS: &str = "segment.ms";
-const SEGMENT_INDEX_BYTES: &str = "segment.index.bytes";
-const INDEX_INTERVAL_BYTES: &str = "index.interval.bytes";
-const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
-const TIMESTAMP_TYPE: &str = "message.timestamp.type";
-const COMPRESSION_TYPE: &str = "compression.type";
-const FLUSH_MESSAGES: &str = "flush.messages";
-const FLUSH_MS: &str = "flush.ms";
+/// A config: its name, default, and what it accepts.
+struct Known {
+    name: &'static str,
+    default: &'static str,
+    allowed: &'static str,
+}
 
-/// The configs of a topic, by name.
-pub const NAMES: [&str; 9] = [
-    COMPRESSION_TYPE,
-    FLUSH_MESSAGES,
-    FLUSH_MS,
-    INDEX_INTERVAL_BYTES,
-    MAX_MESSAGE_BYTES,
-    TIMESTAMP_TYPE,
-    SEGMENT_BYTES,
-    SEGMENT_INDEX_BYTES,
-    SEGMENT_MS,
+const KNOWN: [Known; 9] = [
+    Known { name: "compression.type", default: "producer", allowed: "producer, uncompressed, gzip, snappy, lz4 or zstd" },
+    Known { name: "flush.messages", default: "1", allowed: "1 or more records, or 'never'" },
+    Known { name: "flush.ms", default: "never", allowed: "1 or more ms, or 'never'" },
+    Known { name: "index.interval.bytes", default: "4096", allowed: "0 to 2147483647 bytes" },
+    Known { name: "max.message.bytes", default: "1048588", allowed: "128 to 2147483647 bytes" },
+    Known { name: "message.timestamp.type", default: "CreateTime", allowed: "CreateTime or LogAppendTime" },
+    Known { name: "segment.bytes", default: "1073741824", allowed: "1024 to 2147483647 bytes" },
+    Known { name: "segment.index.bytes", default: "10485760", allowed: "24 to 2147483647 bytes" },
+    Known { name: "segment.ms", default: "604800000", allowed: "1 or more ms" },
 ];
 
-/// Kafka's other topic configs: known, so that their refusal can say so.
-const UNSUPPORTED: [&str; 22] = [
-    "cleanup.policy",
-    "compression.gzip.level",
-    "compression.lz4.level",
-    "compression.zstd.level",
-    "delete.retention.ms",
-    "file.delete.delay.ms",
-    "follower.replication.throttled.replicas",
-    "leader.replication.throttled.replicas",
-    "local.retention.bytes",
-    "local.retention.ms",
-    "max.compaction.lag.ms",
-    "message.timestamp.after.max.ms",
-    "message.timestamp.before.max.ms",
-    "min.cleanable.dirty.ratio",
-    "min.compaction.lag.ms",
-    "min.insync.replicas",
-    "preallocate",
-    "remote.storage.enable",
-    "retention.bytes",
-    "retention.ms",
-    "segment.jitter.ms",
-    "unclean.leader.election.enable",
+/// Configs that Kafka has for topics and this version has not: a person who types one is told so.
+const KAFKAS: [&str; 24] = [
+    "cleanup.policy", "compression.gzip.level", "compression.lz4.level", "compression.zstd.level",
+    "delete.retention.ms", "file.delete.delay.ms", "follower.replication.throttled.replicas",
+    "leader.replication.throttled.replicas", "local.retention.bytes", "local.retention.ms",
+    "max.compaction.lag.ms", "message.downconversion.enable", "message.timestamp.after.max.ms",
+    "message.timestamp.before.max.ms", "min.cleanable.dirty.ratio", "min.compaction.lag.ms",
+    "min.insync.replicas", "preallocate", "remote.storage.enable", "retention.bytes",
+    "retention.ms", "segment.jitter.ms", "unclean.leader.election.enable", "message.format.version",
 ];
 
-/// Most bytes that Kafka's 32-bit fields can say.
-const INT_MAX: i64 = i32::MAX as i64;
+const INT_MAX: u64 = i32::MAX as u64;
+
+impl TopicConfigs {
+    /// No limit: Kafka's `9223372036854775807`, spelled `never` here.
+    pub const NEVER: u64 = i64::MAX as u64;
+
+    /// The names that are known, sorted.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        KNOWN.iter().map(|known| known.name)
+    }
+
+    /// Checks what was set explicitly and fills in the defaults.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidConfig`]: an unknown name (with near ones), a value out of range, or a
+    /// combination that would weaken durability unasked.
+    pub fn from_explicit(explicit: BTreeMap<String, String>) -> Result<Self> {
+        for name in explicit.keys() {
+            find(name)?;
+        }
+        let text = |name: &'static str| -> Result<(&'static Known, String)> {
+            let known = find(name)?;
+            Ok((known, explicit.get(name).map_or(known.default, String::as_str).to_owned()))
+        };
+        let number = |name, least, most| -> Result<u64> {
+            let (known, text) = text(name)?;
+            parse_number(known, &text, least, most)
+        };
+        let (known, compression) = text("compression.type")?;
+        let compression = match compression.as_str() {
+            "producer" => None,
+            "uncompressed" => Some(Compression::None),
+            "none" => return Err(refused(known, &compression)),
+            other => Some(other.parse().map_err(|_| refused(known, other))?),
+        };
+        let (known, timestamp_type) = text("message.timestamp.type")?;
+        let timestamp_type = match timestamp_type.as_str() {
+            "CreateTime" => TimestampType::CreateTime,
+            "LogAppendTime" => TimestampType::LogAppendTime,
+            other => return Err(refused(known, other)),
+        };
+        let configs = TopicConfigs {
+            segment_bytes: number("segment.bytes", 1024, INT_MAX)?,
+            segment_ms: number("segment.ms", 1, i64::MAX as u64)? as i64,
+            segment_index_bytes: number("segment.index.bytes", 24, INT_MAX)?,
+            index_interval_bytes: number("index.interval.bytes", 0, INT_MAX)?,
+            max_message_bytes: number("max.message.bytes", 128, INT_MAX)?,
+            timestamp_type,
+            compression,
+            flush_messages: number("flush.messages", 1, Self::NEVER)?,
+            flush_ms: number("flush.ms", 1, Self::NEVER)?,
+            explicit,
+        };
+        if configs.flush_ms != Self::NEVER
+            && !configs.explicit.contains_key("flush.messages")
+        {
+            return Err(Error::new(
+                Kind::InvalidConfig,
+                "flush.ms without flush.messages would weaken durability unasked: the default flush.messages=1 syncs every message, and beats it",
+            )
+            .cure("say flush.messages=never (or a number) beside flush.ms"));
+        }
+        if configs.flush_ms != Self::NEVER && configs.flush_messages == 1 {
+            return Err(Error::new(
+                Kind::InvalidConfig,
+                "flush.ms does nothing beside flush.messages=1, which syncs every message",
+            )
+            .cure("leave flush.ms out, or say flush.messages=never"));
+        }
+        Ok(configs)
+    }
+
+    /// Whether a config of that name is known.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidConfig`] with near names.
+    pub fn check_name(name: &str) -> Result<()> {
+        find(name).map(|_| ())
+    }
+
+    /// What was set explicitly.
+    pub fn explicit(&self) -> &BTreeMap<String, String> {
+        &self.explicit
+    }
+
+    /// Every config with its value and origin, sorted by name.
+    pub fn describe(&self) -> Vec<DescribedConfig> {
+        KNOWN
+            .iter()
+            .map(|known| {
+                let set = self.explicit.get(known.name);
+                let value = set.map_or(known.default, String::as_str);
+                DescribedConfig {
+                    name: known.name,
+                    value: canonical(known, value).to_owned(),
+                    explicit: set.is_some(),
+                }
+            })
+            .collect()
+    }
+
+    /// Whether every message is synced before it is acknowledged or shown.
+    pub fn every_message(&self) -> bool {
+        self.flush_messages == 1
+    }
+}
 
 impl Default for TopicConfigs {
     fn default() -> Self {
         TopicConfigs {
+            explicit: BTreeMap::new(),
             segment_bytes: 1 << 30,
-            segment_ms: 7 * 24 * 60 * 60 * 1000,
+            segment_ms: 604_800_000,
             segment_index_bytes: 10 << 20,
             index_interval_bytes: 4096,
             max_message_bytes: 1_048_588,
             timestamp_type: TimestampType::CreateTime,
             compression: None,
             flush_messages: 1,
-            flush_ms: NEVER,
-            explicit: BTreeMap::new(),
+            flush_ms: Self::NEVER,
         }
     }
 }
 
-impl TopicConfigs {
-    /// From what was set for a topic.
-    ///
-    /// # Errors
-    /// [`Kind::InvalidConfig`] for an unknown name (with near ones), a value out of its range, and
-    /// values that contradict each other.
-    pub fn from_explicit(explicit: &BTreeMap<String, String>) -> Result<Self> {
-        let mut configs = TopicConfigs::default();
-        for (name, value) in explicit {
-            configs.apply(name, value)?;
-        }
-        configs.check()?;
-        Ok(configs)
-    }
-
-    /// What was set, by name; values in the spelling of [`TopicConfigs::describe`].
-    pub fn explicit(&self) -> &BTreeMap<String, String> {
-        &self.explicit
-    }
-
-    /// These with some set and some back at their defaults, checked as a whole.
-    ///
-    /// # Errors
-    /// [`Kind::InvalidConfig`], as [`TopicConfigs::from_explicit`]; a name both set and unset.
-    pub fn altered(&self, set: &BTreeMap<String, String>, unset: &[String]) -> Result<Self> {
-        let mut explicit = self.explicit.clone();
-        for name in unset {
-            known(name)?;
-            if set.contains_key(name) {
-                return Err(invalid(format!("{name} is both set and unset")));
-            }
-            explicit.remove(name);
-        }
-        explicit.extend(
-            set.iter()
-                .map(|(name, value)| (name.clone(), value.clone())),
-        );
-        TopicConfigs::from_explicit(&explicit)
-    }
-
-    /// When an append counts as kept.
-    pub fn durability(&self) -> Durability {
-        match (self.flush_messages, self.flush_ms) {
-            (1, _) => Durability::EveryMessage,
-            (NEVER, NEVER) => Durability::Never,
-            (NEVER, ms) => Durability::Ms(ms),
-            (messages, _) => Durability::Messages(messages),
-        }
-    }
-
-    /// Every config with its value and origin, by name.
-    pub fn describe(&self) -> Vec<ConfigLine> {
-        NAMES
-            .iter()
-            .map(|&name| {
-                let origin = if self.explicit.contains_key(name) {
-                    "topic"
-                } else {
-                    "default"
-                };
-                ConfigLine {
-                    name,
-                    value: self.value(name),
-                    origin,
-                }
-            })
-            .collect()
-    }
-
-    fn value(&self, name: &str) -> String {
-        match name {
-            SEGMENT_BYTES => self.segment_bytes.to_string(),
-            SEGMENT_MS => self.segment_ms.to_string(),
-            SEGMENT_INDEX_BYTES => self.segment_index_bytes.to_string(),
-            INDEX_INTERVAL_BYTES => self.index_interval_bytes.to_string(),
-            MAX_MESSAGE_BYTES => self.max_message_bytes.to_string(),
-            TIMESTAMP_TYPE => self.timestamp_type.as_str().to_owned(),
-            COMPRESSION_TYPE => Compressor(self.compression).as_str().to_owned(),
-            FLUSH_MESSAGES => print_count(self.flush_messages),
-            _ => print_count(self.flush_ms),
-        }
-    }
-
-    fn apply(&mut self, name: &str, value: &str) -> Result<()> {
-        let bytes =
-            |min: i64| parse_count(name, value, min..=INT_MAX, false).map(|bytes| bytes as u64);
-        match known(name)? {
-            SEGMENT_BYTES => self.segment_bytes = bytes(1024)?,
-            SEGMENT_MS => self.segment_ms = parse_count(name, value, 1..=i64::MAX, false)?,
-            SEGMENT_INDEX_BYTES => self.segment_index_bytes = bytes(24)?,
-            INDEX_INTERVAL_BYTES => self.index_interval_bytes = bytes(0)?,
-            MAX_MESSAGE_BYTES => self.max_message_bytes = bytes(0)?,
-            TIMESTAMP_TYPE => {
-                let types = [TimestampType::CreateTime, TimestampType::LogAppendTime];
-                self.timestamp_type = parse_choice(name, value, &types, |t| t.as_str())?;
-            }
-            COMPRESSION_TYPE => {
-                let chosen = parse_choice(name, value, &Compressor::ALL, |c| c.as_str())?;
-                self.compression = chosen.0;
-            }
-            FLUSH_MESSAGES => self.flush_messages = parse_count(name, value, 1..=NEVER, true)?,
-            _ => self.flush_ms = parse_count(name, value, 0..=NEVER, true)?,
-        }
-        self.explicit.insert(name.to_owned(), self.value(name));
-        Ok(())
-    }
-
-    /// Durability never weakens unasked.
-    fn check(&self) -> Result<()> {
-        if self.flush_ms != NEVER && self.flush_messages == 1 {
-            return Err(invalid(format!(
-                "{FLUSH_MS}={} would do nothing: with {FLUSH_MESSAGES}=1, the default, every \
-                 message is on disk before it is acknowledged",
-                self.flush_ms
-            ))
-            .cure(format!(
-                "leave {FLUSH_MS} out, or set {FLUSH_MESSAGES}=never too and accept that a power \
-                 cut may take the last {} ms",
-                self.flush_ms
-            )));
-        }
-        Ok(())
-    }
+fn canonical<'a>(known: &Known, value: &'a str) -> &'a str {
+    let never = known.name.starts_with("flush.") && value == "9223372036854775807";
+    if never { "never" } else { value }
 }
 
-/// The name as we spell it, if there is such a config.
-fn known(name: &str) -> Result<&'static str> {
-    if let Some(known) = NAMES.into_iter().find(|known| *known == name) {
+fn find(name: &str) -> Result<&'static Known> {
+    if let Some(known) = KNOWN.iter().find(|known| known.name == name) {
         return Ok(known);
     }
-    if UNSUPPORTED.contains(&name) {
-        return Err(
-            invalid(format!("Kafka's {name} is not supported in this version"))
-                .cure("leave it out: it would have no effect"),
-        );
+    if KAFKAS.contains(&name) {
+        return Err(Error::new(
+            Kind::InvalidConfig,
+            format!("{name} is a config of Kafka's that this version of mq does not have"),
+        )
+        .cure(format!("known here: {}", TopicConfigs::names().collect::<Vec<_>>().join(", "))));
     }
-    let near = near_names(name, NAMES);
+    let near = near_names(name, TopicConfigs::names());
     let cure = if near.is_empty() {
-        format!("there are {}", NAMES.join(", "))
+        format!("known here: {}", TopicConfigs::names().collect::<Vec<_>>().join(", "))
     } else {
-        format!("did you mean {}?", near.join(", "))
+        format!("did you mean {}?", near.join(" or "))
     };
-    Err(invalid(format!(
-        "there is no topic config '{}'",
-        name.escape_debug()
-    ))
-    .cure(cure))
+    Err(Error::new(Kind::InvalidConfig, format!("'{}' is not a config of a topic", name.escape_debug())).cure(cure))
 }
 
-fn invalid(message: String) -> Error {
-    Error::new(Kind::InvalidConfig, message)
+fn parse_number(known: &'static Known, text: &str, least: u64, most: u64) -> Result<u64> {
+    if text == "never" && most == TopicConfigs::NEVER && known.name.starts_with("flush.") {
+        return Ok(TopicConfigs::NEVER);
+    }
+    text.parse().ok().filter(|n| (least..=most).contains(n)).ok_or_else(|| refused(known, text))
+}
+
+fn refused(known: &Known, value: &str) -> Error {
+    Error::new(Kind::InvalidConfig, format!("{}={} is not allowed", known.name, value.escape_debug()))
+        .cure(format!("{} takes {}", known.name, known.allowed))
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    fn with(pairs: &[(&str, &str)]) -> Result<TopicConfigs> {
+        TopicConfigs::from_explicit(
+            pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+        )
+    }
+
+    #[test]
+    fn defaults_are_kafkas_but_for_the_sync() {
+        let configs = with(&[]).expect("defaults");
+        assert_eq!(configs, TopicConfigs::default());
+        assert!(configs.every_message());
+        assert!(configs.describe().iter().all(|config| !config.explicit));
+    }
+
+    #[test]
+    fn good_and_bad_values() {
+        for good in [
+            &[("segment.bytes", "1024")][..],
+            &[("flush.messages", "never"), ("flush.ms", "100")],
+            &[("flush.messages", "9223372036854775807")],
+            &[("compression.type", "zstd"), ("message.timestamp.type", "LogAppendTime")],
+        ] {
+            assert!(with(good).is_ok(), "{good:?}");
+        }
+        for (bad, says) in [
+            (&[("segment.bytes", "1023")][..], "1024"),
+            (&[("segment.byts", "1024")], "segment.bytes"),
+            (&[("retention.ms", "1")], "known here"),
+            (&[("flush.ms", "100")], "flush.messages=never"),
+            (&[("flush.messages", "1"), ("flush.ms", "100")], "leave flush.ms out"),
+            (&[("compression.type", "none")], "uncompressed"),
+            (&[("flush.messages", "0")], "1 or more"),
+        ] {
+            let e = with(bad).expect_err("refused");
+            assert_eq!(e.kind(), Kind::InvalidConfig);
+            assert!(e.cure_text().unwrap_or_default().contains(says), "{e} {:?}", e.cure_text());
+        }
+    }
+
+    #[test]
+    fn never_has_one_spelling() {
+        let configs = with(&[("flush.messages", "9223372036854775807")]).expect("configs");
+        let flush = configs.describe().into_iter().find(|c| c.name == "flush.messages");
+        assert_eq!(flush.map(|c| (c.value, c.explicit)), Some(("never".to_owned(), true)));
+    }
+}

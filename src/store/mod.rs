@@ -1,13 +1,38 @@
 //! The directory that many processes share.
+//!
+//! Invariant: whoever changes something holds the lock that guards it, and everything is reached
+//! by name within a directory that was opened before.
 
 pub mod broker_file;
+mod commit_note;
+mod committer;
 pub mod configs;
 pub mod fenced_lock;
 pub mod gate;
 pub mod json_file;
 pub mod layout;
+mod leadership;
+mod lifecycle;
+mod mend;
 mod meta_properties;
-pub mod open;
+mod open;
+mod page;
 pub mod process;
+mod reader;
+mod replica;
 pub mod store_file;
+mod topic_handle;
 pub mod topics;
+mod writer;
+
+pub use committer::Committer;
+pub use configs::TopicConfigs;
+pub use lifecycle::{
+    NewTopic, add_partitions, alter_configs, create_topic, delete_topic, open_or_create,
+};
+pub use open::StoreDir;
+pub use page::{Offline, PAGE_FILE, Page};
+pub use reader::PartitionReader;
+pub use replica::Replica;
+pub use topic_handle::TopicHandle;
+pub use writer::{Appended, PartitionWriter, confirm};
