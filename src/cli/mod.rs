@@ -1,3 +1,83 @@
-//! The command line: arguments, formats, tables, progress, exit codes. Only here does mq print.
+//! The command line: arguments, formats, tables, progress, exit codes. Only here does mq print,
+//! read the environment, and end a process.
 
+pub mod common;
+pub mod consume;
+mod env;
+pub mod exit;
 pub mod lang;
+pub mod produce;
+mod progress;
+mod report;
+mod signals;
+
+use std::process::ExitCode;
+
+pub use env::{Color, Env};
+pub use exit::Outcome;
+pub use signals::Signals;
+
+use crate::error::{Error, Result};
+
+/// One of the tools: its arguments, and what it does.
+pub trait Tool: clap::Parser {
+    /// Its name.
+    const NAME: &'static str;
+
+    /// The options that every tool has.
+    fn common(&self) -> &common::Common;
+
+    /// Does it.
+    ///
+    /// # Errors
+    /// What ended it; the exit status follows from its kind.
+    fn run(self, env: &mut Env) -> Result<Outcome>;
+}
+
+/// The whole of a tool: from the command line to the exit status.
+pub fn main<T: Tool>() -> ExitCode {
+    let args = match T::try_parse() {
+        Ok(args) => args,
+        Err(e) => {
+            // --help and --version come here too, on stdout and with 0.
+            let _ = e.print();
+            return ExitCode::from(if e.use_stderr() { exit::USAGE } else { exit::DONE });
+        }
+    };
+    raise_file_limit();
+    let signals = match Signals::install() {
+        Ok(signals) => signals,
+        Err(e) => {
+            report::error(T::NAME, &Error::io("take over", "signals", e));
+            return ExitCode::from(exit::FAILED);
+        }
+    };
+    let common = args.common().clone();
+    let mut env = Env::new(T::NAME, common.store, common.quiet, common.color, signals);
+    let outcome = args.run(&mut env);
+    env.progress_done();
+    let status = match &outcome {
+        Ok(outcome) => exit::outcome(*outcome),
+        Err(e) => {
+            report::error(T::NAME, e);
+            exit::status(e.kind())
+        }
+    };
+    let clean = status == exit::DONE || status == exit::EMPTY;
+    if let Some(signal) = env.signals().stopping()
+        && clean
+        && T::NAME != "mq-broker"
+    {
+        Signals::die(signal);
+    }
+    ExitCode::from(status)
+}
+
+/// A partition takes about ten descriptors: as many as this user may have.
+fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Without it there are fewer: an error will say so where they run out.
+    let _ = setrlimit(Resource::Nofile, limit);
+}

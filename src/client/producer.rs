@@ -429,7 +429,11 @@ impl Producer {
         self.look_for_partitions()
     }
 
-    fn look_for_partitions(&mut self) -> Result<()> {
+    /// Looks at the topic file again: partitions that came are used from now on.
+    ///
+    /// # Errors
+    /// [`Kind::UnknownTopic`] if the topic is gone.
+    pub fn look_for_partitions(&mut self) -> Result<()> {
         if self.topic.is_current()? {
             return Ok(());
         }
