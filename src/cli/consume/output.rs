@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 /// Buffers under way to the writing thread.
 const QUEUE: usize = 3;
 /// A buffer is handed on at about this size.
-pub const CHUNK_BYTES: usize = 256 * 1024;
+pub const CHUNK_BYTES: usize = 1024 * 1024;
 
 /// Standard output.
 #[derive(Debug)]

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::mpsc::{channel, sync_channel};
 use std::time::Duration;
 
 use super::assign::Assignments;
@@ -22,10 +21,6 @@ use crate::types::{Offset, TopicPartition};
 const FETCH_BYTES: usize = 1 << 20;
 /// The first fetch is small: the first record shall not wait for a megabyte.
 const FIRST_FETCH_BYTES: usize = 16 * 1024;
-/// A fetch of this size says that there is plenty: fetching moves to a thread of its own.
-const PLENTY_BYTES: usize = 512 * 1024;
-/// Fetches under way to the printer.
-const QUEUE: usize = 3;
 /// How long a wait may be: what no watch reports is seen then.
 const TICK: Duration = Duration::from_millis(500);
 /// Between two looks for a store or topic that is waited for.
@@ -122,7 +117,6 @@ impl Run<'_> {
                 }
                 continue;
             };
-            let plenty = fetched.bytes.len() >= PLENTY_BYTES;
             self.fetch_bytes = FETCH_BYTES;
             let stop = match &mut self.session {
                 Some(session) => {
@@ -138,9 +132,6 @@ impl Run<'_> {
             if self.stopped(stop) {
                 return Ok(());
             }
-            if plenty && self.session.is_none() && self.bulk()? {
-                return Ok(());
-            }
         }
     }
 
@@ -154,61 +145,6 @@ impl Run<'_> {
                 false
             }
             Some(Stop::Counted(..) | Stop::Closed) => true,
-        }
-    }
-
-    /// Fetches on a thread of its own as long as there is something to fetch at once. `true`: the
-    /// run ends.
-    fn bulk(&mut self) -> Result<bool> {
-        let (consumer, printer, output, env) =
-            (&mut self.consumer, &mut self.printer, &mut self.output, &mut *self.env);
-        let (chunks, fetched) = sync_channel(QUEUE);
-        let (give_back, spare) = channel::<Vec<u8>>();
-        let mut limits: HashMap<TopicPartition, Offset> = HashMap::new();
-        let outcome: Result<bool> = std::thread::scope(|scope| {
-            scope.spawn(move || {
-                loop {
-                    let mut buf = spare.try_recv().unwrap_or_default();
-                    match consumer.fetch(FETCH_BYTES, &mut buf) {
-                        Ok(None) => return,
-                        other => {
-                            let failed = other.is_err();
-                            if chunks.send(other).is_err() || failed {
-                                return;
-                            }
-                        }
-                    }
-                }
-            });
-            for next in fetched {
-                let Some(next) = next? else { break };
-                if limits.contains_key(&next.tp) {
-                    continue;
-                }
-                let stop = printer.print(&next, output)?;
-                env.progress(0, printer.seen());
-                match stop {
-                    Some(Stop::Time(tp, offset)) => {
-                        limits.insert(tp, offset);
-                    }
-                    Some(Stop::Counted(..) | Stop::Closed) => return Ok(true),
-                    None => {}
-                }
-                if env.stopping() {
-                    return Ok(true);
-                }
-                // The thread may have ended, and needs no buffer then.
-                let _ = give_back.send(next.bytes);
-            }
-            Ok(false)
-        });
-        for (tp, offset) in limits {
-            self.printer.time_bounds.remove(&tp);
-            self.consumer.limit(&tp, offset);
-        }
-        match outcome {
-            Err(e) if e.kind() == Kind::UnknownTopic => self.deleted(e).map(|()| false),
-            other => other,
         }
     }
 
