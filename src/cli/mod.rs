@@ -2,14 +2,17 @@
 //! read the environment, and end a process.
 
 pub mod common;
+pub mod consent;
 pub mod consume;
 mod env;
 pub mod exit;
 pub mod lang;
+pub mod output;
 pub mod produce;
 mod progress;
 mod report;
 mod signals;
+pub mod topics;
 
 use std::process::ExitCode;
 

@@ -1,6 +1,5 @@
 //! `mq-consume` at work: fetch, render, write out, wait.
 
-use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
