@@ -81,11 +81,6 @@ impl Group {
         &self.dir
     }
 
-    /// The store it is in.
-    pub fn store(&self) -> &Arc<StoreDir> {
-        &self.store
-    }
-
     /// The offsets, as of the last hold.
     pub fn state(&self) -> &OffsetsState {
         self.log.state()

@@ -198,4 +198,4 @@ fn fenced(id: Uuid, epoch: i32) -> Error {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -292,7 +292,7 @@ mod tests {
                 assert_eq!(read(&[&first, tail, &next].concat()), (Some(3), noted), "{len}");
             }
             let half = [&zeros[..len / 2], &torn[len / 2..]].concat();
-            let (offset, _) = read(&[&first, &half].concat());
+            let (offset, _) = read(&[&first[..], &half].concat());
             assert_eq!(offset, if half.first() == Some(&0) || len < 2 { Some(1) } else { None });
         }
     }

@@ -84,7 +84,7 @@ impl OffsetsState {
             self.now = Moment { deleted: true, ..Moment::default() };
             return;
         }
-        self.now.deleted = false;
+        self.now.deleted &= line.entries.is_empty();
         for entry in &line.entries {
             let slot = Slot {
                 topic_id: entry.topic_id,
