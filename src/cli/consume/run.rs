@@ -34,7 +34,7 @@ pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
     let escape = env.stdout_is_terminal() && !job.raw;
     let mut printer = Printer::new(job.renderer.clone(), job.filter.clone(), job.count);
     let mut session = match &job.group {
-        Some(group) => Some(Session::join(&store, group, env)?),
+        Some(group) => Some(Session::join(&store, group, job.topics.as_text(), env)?),
         None => None,
     };
     let mut consumer = Consumer::new(&store);
@@ -121,7 +121,7 @@ impl Run<'_> {
                 Some(session) => {
                     let stop = self.printer.print_marked(&fetched, &mut session.marks, &mut self.output)?;
                     session.marks.written(self.output.written());
-                    session.commit_now_and_then(&self.assignments, self.env)?;
+                    session.commit_now_and_then(&self.assignments, false, self.env)?;
                     stop
                 }
                 None => self.printer.print(&fetched, &mut self.output)?,
@@ -152,7 +152,7 @@ impl Run<'_> {
         self.printer.flush(&mut self.output)?;
         if let Some(session) = &mut self.session {
             session.marks.written(self.output.written());
-            session.commit_now_and_then(&self.assignments, self.env)?;
+            session.commit_now_and_then(&self.assignments, true, self.env)?;
         }
         if self.output.is_closed() {
             return Ok(true);
@@ -177,7 +177,7 @@ impl Run<'_> {
             patience = patience.min(left);
         }
         if let Some(session) = &self.session {
-            patience = session.patience(patience, self.env);
+            patience = session.patience(patience);
         }
         if !self.noted_end && self.env.stdout_is_terminal() && !self.assignments.is_empty() {
             self.noted_end = true;
@@ -278,9 +278,10 @@ impl Run<'_> {
         let flushed = self.printer.flush(&mut self.output);
         self.env.progress_done();
         let stopped_by_signal = self.env.stopping();
-        if let Some(session) = self.session.take() {
-            let good = outcome.is_ok() && !stopped_by_signal;
-            session.end(&self.assignments, self.output.written(), good, self.job.count.is_some(), self.env)?;
+        if let Some(mut session) = self.session.take() {
+            let good = outcome.is_ok() && flushed.is_ok() && !stopped_by_signal;
+            session.marks.written(self.output.written());
+            session.end(&self.assignments, good, self.job.count.is_some(), self.env)?;
         }
         outcome?;
         flushed?;
