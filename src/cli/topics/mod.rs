@@ -1,9 +1,7 @@
-//! `mq-topics`: make, look at, change, check and delete topics.
+//! `mq-topics`: topics made, listed, described, changed, verified, deleted.
 
 mod args;
-mod change;
-mod dump;
-mod show;
-mod verify;
+mod job;
+mod run;
 
 pub use args::Args;
