@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::lang::Now;
@@ -25,6 +26,7 @@ pub struct Env {
     signals: Signals,
     clock: Arc<SystemClock>,
     progress: Progress,
+    looked: AtomicBool,
     stdout_is_terminal: bool,
     stderr_is_terminal: bool,
 }
@@ -52,10 +54,11 @@ impl Env {
     ) -> Self {
         let stdout_is_terminal = std::io::stdout().is_terminal();
         let stderr_is_terminal = std::io::stderr().is_terminal();
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let color = match color {
             Color::Always => true,
             Color::Never => false,
-            Color::Auto => stdout_is_terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
+            Color::Auto => stdout_is_terminal && !no_color,
         };
         Env {
             tool,
@@ -65,9 +68,15 @@ impl Env {
             signals,
             clock: Arc::new(SystemClock::default()),
             progress: Progress::off(),
+            looked: AtomicBool::new(false),
             stdout_is_terminal,
             stderr_is_terminal,
         }
+    }
+
+    /// Tells of one failure among several; the run goes on.
+    pub fn complain(&self, e: &Error) {
+        self.progress.suspend(|| super::report::error(self.tool, e));
     }
 
     /// Where the store is: `--store`, `$MQ_STORE`, `$XDG_DATA_HOME/mq`, `~/.local/share/mq`.
@@ -107,11 +116,17 @@ impl Env {
         open: impl FnOnce(Arc<OsDisk>, Arc<SystemClock>, &Path) -> Result<StoreDir>,
     ) -> Result<Arc<StoreDir>> {
         let path = self.store_path()?;
+        self.looked.store(true, Ordering::Relaxed);
         let store = open(Arc::new(OsDisk), Arc::clone(&self.clock), &path)?;
         for warning in store.warnings() {
             self.warn(warning);
         }
         Ok(Arc::new(store))
+    }
+
+    /// Whether the store was looked for: from then on nothing is a usage error any more.
+    pub fn has_looked(&self) -> bool {
+        self.looked.load(Ordering::Relaxed)
     }
 
     /// Says something that is good to know. Quiet silences it.

@@ -45,10 +45,14 @@ pub trait Tool: clap::Parser {
 pub fn main<T: Tool>() -> ExitCode {
     let args = match T::try_parse() {
         Ok(args) => args,
+        // --help and --version come here too.
+        Err(e) if !e.use_stderr() => {
+            report::help(&e);
+            return ExitCode::from(exit::DONE);
+        }
         Err(e) => {
-            // --help and --version come here too, on stdout and with 0.
-            let _ = e.print();
-            return ExitCode::from(if e.use_stderr() { exit::USAGE } else { exit::DONE });
+            report::usage(T::NAME, &e);
+            return ExitCode::from(exit::USAGE);
         }
     };
     raise_file_limit();
@@ -65,11 +69,15 @@ pub fn main<T: Tool>() -> ExitCode {
     env.progress_done();
     let status = match &outcome {
         Ok(outcome) => exit::outcome(*outcome),
+        // Whoever read our output has gone, having seen enough.
+        Err(e) if is_closed_pipe(e) => exit::DONE,
         Err(e) => {
             report::error(T::NAME, e);
             exit::status(e.kind())
         }
     };
+    // A usage error is one that was found before anything was looked at.
+    let status = if status == exit::USAGE && env.has_looked() { exit::FAILED } else { status };
     let clean = status == exit::DONE || status == exit::EMPTY;
     if let Some(signal) = env.signals().stopping()
         && clean
@@ -78,6 +86,11 @@ pub fn main<T: Tool>() -> ExitCode {
         Signals::die(signal);
     }
     ExitCode::from(status)
+}
+
+/// Writing to a pipe is the only thing here that ends so: files and terminals do not.
+fn is_closed_pipe(e: &Error) -> bool {
+    e.io_source().is_some_and(|source| source.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 /// A partition takes about ten descriptors: as many as this user may have.
