@@ -33,11 +33,6 @@ impl Assignments {
         self.topics.is_empty()
     }
 
-    /// The names of the topics that are read.
-    pub fn names(&self) -> impl Iterator<Item = &TopicName> {
-        self.topics.keys()
-    }
-
     /// A topic's id.
     pub fn topic_id(&self, name: &TopicName) -> Option<Uuid> {
         self.topics.get(name).map(|known| known.topic.meta().topic_id)
@@ -50,6 +45,7 @@ impl Assignments {
 
     /// Assigns what there is now. `first`: the points of the selection hold for it; what comes
     /// later is read from its start.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one run, each borrowed apart")]
     pub fn refresh(
         &mut self,
         store: &Arc<StoreDir>,
@@ -60,6 +56,7 @@ impl Assignments {
         env: &mut Env,
         first: bool,
     ) -> Result<()> {
+        let mut changed = false;
         for name in self.wanted(store, job, first)? {
             let current = match self.topics.get(&name) {
                 Some(known) => known.topic.is_current()?,
@@ -84,6 +81,12 @@ impl Assignments {
                 check_partitions(job, &topic)?;
             }
             self.topics.insert(name, Known { topic, partitions: count });
+            changed = true;
+        }
+        if changed && let Some(session) = session {
+            let assigned: Vec<TopicPartition> =
+                consumer.positions().map(|(tp, _)| tp.clone()).collect();
+            session.begin(&assigned)?;
         }
         Ok(())
     }
@@ -164,7 +167,7 @@ impl Assignments {
         let page = reader.page()?;
         let mut stored = None;
         if let Some(session) = session {
-            let start = session.start_of(tp, topic, &reader, &page, range, first, env)?;
+            let start = session.start_of(tp, topic, &reader, &page, range, env)?;
             stored = Some(start);
             range.from = Some(Point::Stored);
         }

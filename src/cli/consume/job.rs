@@ -28,12 +28,30 @@ pub enum Pattern {
 }
 
 impl Pattern {
+    fn as_text(&self) -> String {
+        match self {
+            Pattern::Name(name) => name.to_string(),
+            Pattern::Glob(glob) => glob.glob().glob().to_owned(),
+            Pattern::Regex(regex) => regex.as_str().to_owned(),
+        }
+    }
+
     /// Whether a name matches.
     pub fn matches(&self, name: &TopicName) -> bool {
         match self {
             Pattern::Name(wanted) => wanted == name,
             Pattern::Glob(glob) => glob.is_match(name.as_str()),
             Pattern::Regex(regex) => regex.is_match(name.as_str()),
+        }
+    }
+}
+
+impl Topics {
+    /// As it was asked for.
+    pub fn as_text(&self) -> Vec<String> {
+        match self {
+            Topics::Names(names) => names.iter().map(ToString::to_string).collect(),
+            Topics::Matching(patterns) => patterns.iter().map(Pattern::as_text).collect(),
         }
     }
 }

@@ -40,7 +40,15 @@ impl Marks {
 
     /// Looks what has been taken by now.
     pub fn settle(&mut self) {
-        let taken = self.written.saturating_sub(unread().unwrap_or(0));
+        self.settle_up_to(self.written.saturating_sub(unread().unwrap_or(0)));
+    }
+
+    /// Takes what was written for taken.
+    pub fn settle_written(&mut self) {
+        self.settle_up_to(self.written);
+    }
+
+    fn settle_up_to(&mut self, taken: u64) {
         while let Some((_, _, _, end)) = self.waiting.front()
             && *end <= taken
         {

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 /// Buffers under way to the writing thread.
 const QUEUE: usize = 3;
 /// A buffer is handed on at about this size.
-pub const CHUNK_BYTES: usize = 256 * 1024;
+pub const CHUNK_BYTES: usize = 1024 * 1024;
 
 /// Standard output.
 #[derive(Debug)]
@@ -105,8 +105,14 @@ impl Output {
             }
             None => &*out,
         };
-        let outcome = write_all(bytes);
-        self.written += bytes.len() as u64;
+        let mut gone = 0;
+        let outcome = write_all(bytes, &mut gone);
+        // Counted in rendered bytes: escaped ones are more, and count only as a whole.
+        self.written += match (&outcome, &self.escaper) {
+            (Ok(()), _) => out.len() as u64,
+            (Err(_), None) => gone as u64,
+            (Err(_), Some(_)) => 0,
+        };
         out.clear();
         self.judge(outcome)
     }
@@ -163,7 +169,7 @@ fn start() -> Result<Writer> {
         .name("write".to_owned())
         .spawn(move || {
             for chunk in incoming {
-                let outcome = write_all(&chunk);
+                let outcome = write_all(&chunk, &mut 0);
                 if give_back.send((chunk, outcome)).is_err() {
                     return;
                 }
@@ -173,13 +179,16 @@ fn start() -> Result<Writer> {
     Ok(Writer { chunks, back, thread })
 }
 
-/// Past the standard library's line buffer.
-fn write_all(mut bytes: &[u8]) -> io::Result<()> {
+/// Writes past the standard library's line buffer; `gone` counts the bytes that were written.
+fn write_all(mut bytes: &[u8], gone: &mut usize) -> io::Result<()> {
     let stdout = io::stdout();
     while !bytes.is_empty() {
         match rustix::io::write(&stdout, bytes) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(n) => bytes = bytes.get(n..).unwrap_or_default(),
+            Ok(n) => {
+                *gone += n;
+                bytes = bytes.get(n..).unwrap_or_default();
+            }
             Err(rustix::io::Errno::INTR) => {}
             Err(rustix::io::Errno::AGAIN) => wait_writable()?,
             Err(e) => return Err(e.into()),

@@ -108,8 +108,7 @@ impl Printer {
         }
     }
 
-    /// Prints a fetch with a mark after each record: how much output stands for it. `after` is
-    /// called after each record and may write out.
+    /// Prints a fetch with a mark after each record: how much output stands for it.
     pub fn print_marked(
         &mut self,
         fetched: &Fetched,
@@ -134,6 +133,7 @@ impl Printer {
                 if let Err(e) = output.write_now(&mut self.out) {
                     return ControlFlow::Break(Err(e));
                 }
+                marks.written(output.written());
                 marks.settle();
                 if output.is_closed() {
                     return ControlFlow::Break(Ok(Stop::Closed));

@@ -1,9 +1,7 @@
 //! `mq-consume` at work: fetch, render, write out, wait.
 
-use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::mpsc::{channel, sync_channel};
 use std::time::Duration;
 
 use super::assign::Assignments;
@@ -22,10 +20,6 @@ use crate::types::{Offset, TopicPartition};
 const FETCH_BYTES: usize = 1 << 20;
 /// The first fetch is small: the first record shall not wait for a megabyte.
 const FIRST_FETCH_BYTES: usize = 16 * 1024;
-/// A fetch of this size says that there is plenty: fetching moves to a thread of its own.
-const PLENTY_BYTES: usize = 512 * 1024;
-/// Fetches under way to the printer.
-const QUEUE: usize = 3;
 /// How long a wait may be: what no watch reports is seen then.
 const TICK: Duration = Duration::from_millis(500);
 /// Between two looks for a store or topic that is waited for.
@@ -40,7 +34,7 @@ pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
     let escape = env.stdout_is_terminal() && !job.raw;
     let mut printer = Printer::new(job.renderer.clone(), job.filter.clone(), job.count);
     let mut session = match &job.group {
-        Some(group) => Some(Session::join(&store, group, env)?),
+        Some(group) => Some(Session::join(&store, group, job.topics.as_text(), env)?),
         None => None,
     };
     let mut consumer = Consumer::new(&store);
@@ -122,13 +116,12 @@ impl Run<'_> {
                 }
                 continue;
             };
-            let plenty = fetched.bytes.len() >= PLENTY_BYTES;
             self.fetch_bytes = FETCH_BYTES;
             let stop = match &mut self.session {
                 Some(session) => {
                     let stop = self.printer.print_marked(&fetched, &mut session.marks, &mut self.output)?;
                     session.marks.written(self.output.written());
-                    session.commit_now_and_then(&self.assignments, self.env)?;
+                    session.commit_now_and_then(&self.assignments, false, self.env)?;
                     stop
                 }
                 None => self.printer.print(&fetched, &mut self.output)?,
@@ -136,9 +129,6 @@ impl Run<'_> {
             self.buf = fetched.bytes;
             self.env.progress(0, self.printer.seen());
             if self.stopped(stop) {
-                return Ok(());
-            }
-            if plenty && self.session.is_none() && self.bulk()? {
                 return Ok(());
             }
         }
@@ -157,67 +147,12 @@ impl Run<'_> {
         }
     }
 
-    /// Fetches on a thread of its own as long as there is something to fetch at once. `true`: the
-    /// run ends.
-    fn bulk(&mut self) -> Result<bool> {
-        let (consumer, printer, output, env) =
-            (&mut self.consumer, &mut self.printer, &mut self.output, &mut *self.env);
-        let (chunks, fetched) = sync_channel(QUEUE);
-        let (give_back, spare) = channel::<Vec<u8>>();
-        let mut limits: HashMap<TopicPartition, Offset> = HashMap::new();
-        let outcome: Result<bool> = std::thread::scope(|scope| {
-            scope.spawn(move || {
-                loop {
-                    let mut buf = spare.try_recv().unwrap_or_default();
-                    match consumer.fetch(FETCH_BYTES, &mut buf) {
-                        Ok(None) => return,
-                        other => {
-                            let failed = other.is_err();
-                            if chunks.send(other).is_err() || failed {
-                                return;
-                            }
-                        }
-                    }
-                }
-            });
-            for next in fetched {
-                let Some(next) = next? else { break };
-                if limits.contains_key(&next.tp) {
-                    continue;
-                }
-                let stop = printer.print(&next, output)?;
-                env.progress(0, printer.seen());
-                match stop {
-                    Some(Stop::Time(tp, offset)) => {
-                        limits.insert(tp, offset);
-                    }
-                    Some(Stop::Counted(..) | Stop::Closed) => return Ok(true),
-                    None => {}
-                }
-                if env.stopping() {
-                    return Ok(true);
-                }
-                // The thread may have ended, and needs no buffer then.
-                let _ = give_back.send(next.bytes);
-            }
-            Ok(false)
-        });
-        for (tp, offset) in limits {
-            self.printer.time_bounds.remove(&tp);
-            self.consumer.limit(&tp, offset);
-        }
-        match outcome {
-            Err(e) if e.kind() == Kind::UnknownTopic => self.deleted(e).map(|()| false),
-            other => other,
-        }
-    }
-
     /// Everything that is there was printed: write it out, and end or wait. `true`: the end.
     fn caught_up(&mut self) -> Result<bool> {
         self.printer.flush(&mut self.output)?;
         if let Some(session) = &mut self.session {
             session.marks.written(self.output.written());
-            session.commit_now_and_then(&self.assignments, self.env)?;
+            session.commit_now_and_then(&self.assignments, true, self.env)?;
         }
         if self.output.is_closed() {
             return Ok(true);
@@ -242,7 +177,7 @@ impl Run<'_> {
             patience = patience.min(left);
         }
         if let Some(session) = &self.session {
-            patience = session.patience(patience, self.env);
+            patience = session.patience(patience);
         }
         if !self.noted_end && self.env.stdout_is_terminal() && !self.assignments.is_empty() {
             self.noted_end = true;
@@ -343,9 +278,10 @@ impl Run<'_> {
         let flushed = self.printer.flush(&mut self.output);
         self.env.progress_done();
         let stopped_by_signal = self.env.stopping();
-        if let Some(session) = self.session.take() {
-            let good = outcome.is_ok() && !stopped_by_signal;
-            session.end(&self.assignments, self.output.written(), good, self.job.count.is_some(), self.env)?;
+        if let Some(mut session) = self.session.take() {
+            let good = outcome.is_ok() && flushed.is_ok() && !stopped_by_signal;
+            session.marks.written(self.output.written());
+            session.end(&self.assignments, good, self.job.count.is_some(), self.env)?;
         }
         outcome?;
         flushed?;

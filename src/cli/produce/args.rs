@@ -93,7 +93,7 @@ pub struct Args {
     #[arg(long, value_name = "TIME", help_heading = "Delivery", default_value = "30s")]
     timeout: String,
     /// Hand a batch on at this size
-    #[arg(long, value_name = "BYTES", help_heading = "Delivery", default_value = "512KiB")]
+    #[arg(long, value_name = "BYTES", help_heading = "Delivery", default_value = "1MiB")]
     batch_size: String,
     /// How long a record may wait for company while the input is idle
     #[arg(long, value_name = "TIME", help_heading = "Delivery", default_value = "0ms")]
