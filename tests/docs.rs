@@ -1,7 +1,10 @@
 //! Man pages and completions: as the tools' arguments are now, and whole.
 //!
 //! With `MQ_BLESS=1` the files are written instead of compared.
-#![allow(clippy::disallowed_methods, reason = "these files are the repository's, not a store's")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "these files are the repository's, not a store's"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -11,7 +14,13 @@ use mq::cli::docs;
 /// The pages that are written by hand.
 const BY_HAND: [&str; 1] = ["mq.7"];
 
-const TOOLS: [&str; 5] = ["mq-produce", "mq-consume", "mq-topics", "mq-groups", "mq-broker"];
+const TOOLS: [&str; 5] = [
+    "mq-produce",
+    "mq-consume",
+    "mq-topics",
+    "mq-groups",
+    "mq-broker",
+];
 
 fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -46,7 +55,11 @@ fn check(folder: &str, generated: &BTreeMap<String, Vec<u8>>, by_hand: &[&str]) 
 }
 
 fn expected(generated: &BTreeMap<String, Vec<u8>>, by_hand: &[&str]) -> BTreeSet<String> {
-    generated.keys().cloned().chain(by_hand.iter().map(|name| (*name).to_owned())).collect()
+    generated
+        .keys()
+        .cloned()
+        .chain(by_hand.iter().map(|name| (*name).to_owned()))
+        .collect()
 }
 
 /// The files below `folder`, by their paths within it.
@@ -92,8 +105,14 @@ fn every_man_page_has_four_examples_of_its_own() {
             Some((at, dash)) => format!("{} {}", &spelled[..at], &spelled[at + dash.len()..]),
             None => spelled.clone(),
         };
-        let own = examples.lines().filter(|line| line.contains(&command)).count();
-        assert!(own >= 4 || (own >= 3 && examples.lines().count() >= 6), "{name}: {own}\n{examples}");
+        let own = examples
+            .lines()
+            .filter(|line| line.contains(&command))
+            .count();
+        assert!(
+            own >= 4 || (own >= 3 && examples.lines().count() >= 6),
+            "{name}: {own}\n{examples}"
+        );
     }
 }
 
@@ -102,7 +121,12 @@ fn every_subcommand_and_option_says_what_it_does() {
     fn look(command: &clap::Command) {
         assert!(command.get_about().is_some(), "{}", command.get_name());
         for arg in command.get_arguments() {
-            assert!(arg.get_help().is_some(), "{} {}", command.get_name(), arg.get_id());
+            assert!(
+                arg.get_help().is_some(),
+                "{} {}",
+                command.get_name(),
+                arg.get_id()
+            );
         }
         command.get_subcommands().for_each(look);
     }
@@ -111,8 +135,10 @@ fn every_subcommand_and_option_says_what_it_does() {
 
 #[test]
 fn tools_have_commands_and_binaries() {
-    let names: Vec<String> =
-        docs::commands().iter().map(|command| command.get_name().to_owned()).collect();
+    let names: Vec<String> = docs::commands()
+        .iter()
+        .map(|command| command.get_name().to_owned())
+        .collect();
     assert_eq!(names, TOOLS);
     let binaries = [
         env!("CARGO_BIN_EXE_mq-produce"),
@@ -122,12 +148,18 @@ fn tools_have_commands_and_binaries() {
         env!("CARGO_BIN_EXE_mq-broker"),
     ];
     for (tool, binary) in TOOLS.iter().zip(binaries) {
-        let ran = std::process::Command::new(binary).arg("--version").output().expect(tool);
+        let ran = std::process::Command::new(binary)
+            .arg("--version")
+            .output()
+            .expect(tool);
         assert!(ran.status.success(), "{tool}");
         let version = format!("{tool} {}\n", env!("CARGO_PKG_VERSION"));
         assert_eq!(String::from_utf8(ran.stdout).expect("text"), version);
 
-        let ran = std::process::Command::new(binary).arg("--no-such-option").output().expect(tool);
+        let ran = std::process::Command::new(binary)
+            .arg("--no-such-option")
+            .output()
+            .expect(tool);
         assert_eq!(ran.status.code(), Some(2), "{tool}");
         assert!(ran.stdout.is_empty(), "{tool}");
         let told = String::from_utf8(ran.stderr).expect("text");
@@ -139,12 +171,59 @@ fn tools_have_commands_and_binaries() {
 fn what_is_not_due_is_refused() {
     let later = [
         (0, &["--follow", "--resume", "--transaction"][..]),
-        (1, &["--replica", "--rack", "--segment", "--merge", "--isolation", "--latest-per-key"]),
-        (1, &["--assignor", "--instance-id", "--session-timeout", "--exec", "--dead-letter"]),
-        (2, &["--replication-factor", "--assign", "--under-replicated", "--offline", "trim", "stats"]),
+        (
+            1,
+            &[
+                "--replica",
+                "--rack",
+                "--segment",
+                "--merge",
+                "--isolation",
+                "--latest-per-key",
+            ],
+        ),
+        (
+            1,
+            &[
+                "--assignor",
+                "--instance-id",
+                "--session-timeout",
+                "--exec",
+                "--dead-letter",
+            ],
+        ),
+        (
+            2,
+            &[
+                "--replication-factor",
+                "--assign",
+                "--under-replicated",
+                "--offline",
+                "trim",
+                "stats",
+            ],
+        ),
         (2, &["export", "import", "compact", "quarantine", "reindex"]),
-        (3, &["delete-offsets", "watch", "peek", "skip", "clone", "history", "undo", "check"]),
-        (4, &["--listen", "list", "reassign", "elect", "health", "drain", "perf", "metrics", "top"]),
+        (
+            3,
+            &[
+                "delete-offsets",
+                "watch",
+                "peek",
+                "skip",
+                "clone",
+                "history",
+                "undo",
+                "check",
+            ],
+        ),
+        (
+            4,
+            &[
+                "--listen", "list", "reassign", "elect", "health", "drain", "perf", "metrics",
+                "top",
+            ],
+        ),
     ];
     let commands = docs::commands();
     for (tool, names) in later {
@@ -165,7 +244,11 @@ fn all_names(command: &clap::Command) -> BTreeSet<String> {
     }
     for arg in command.get_arguments() {
         names.extend(arg.get_long().map(|long| format!("--{long}")));
-        names.extend(arg.get_possible_values().iter().map(|value| value.get_name().to_owned()));
+        names.extend(
+            arg.get_possible_values()
+                .iter()
+                .map(|value| value.get_name().to_owned()),
+        );
     }
     names
 }
@@ -174,18 +257,37 @@ fn all_names(command: &clap::Command) -> BTreeSet<String> {
 fn the_overview_names_every_tool_and_page() {
     let text = std::fs::read_to_string(repository().join("man/mq.7")).expect("man/mq.7");
     for tool in TOOLS {
-        assert!(text.contains(&tool.replace('-', "\\-")), "mq.7 does not name {tool}");
+        assert!(
+            text.contains(&tool.replace('-', "\\-")),
+            "mq.7 does not name {tool}"
+        );
     }
     for section in [
-        "NAME", "DESCRIPTION", "TOOLS", "MODEL", "STORE", "DURABILITY", "OFFSETS", "FORMATS",
-        "\"EXIT STATUS\"", "ENVIRONMENT", "FILES", "EXAMPLES",
+        "NAME",
+        "DESCRIPTION",
+        "TOOLS",
+        "MODEL",
+        "STORE",
+        "DURABILITY",
+        "OFFSETS",
+        "FORMATS",
+        "\"EXIT STATUS\"",
+        "ENVIRONMENT",
+        "FILES",
+        "EXAMPLES",
     ] {
-        assert!(text.contains(&format!(".SH {section}\n")), "mq.7 has no {section}");
+        assert!(
+            text.contains(&format!(".SH {section}\n")),
+            "mq.7 has no {section}"
+        );
     }
     for name in ["MQ_STORE", "XDG_DATA_HOME", "NO_COLOR"] {
         assert!(text.contains(name), "mq.7 does not name {name}");
     }
     for status in ["0", "1", "2", "4", "65", "74", "75"] {
-        assert!(text.contains(&format!("\n.B {status}\n")), "mq.7 has no status {status}");
+        assert!(
+            text.contains(&format!("\n.B {status}\n")),
+            "mq.7 has no status {status}"
+        );
     }
 }

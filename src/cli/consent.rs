@@ -37,7 +37,7 @@ impl ConsentArgs {
     }
 
     /// What the options amount to; `can_ask`: standard input is a terminal. `what` is what
-    /// happens then, as in "delete topics".
+    /// happens then, as in "deleting topics".
     ///
     /// # Errors
     /// [`Kind::Usage`] if nobody said yes and nobody can be asked.
@@ -48,7 +48,7 @@ impl ConsentArgs {
             (false, false) if can_ask => Ok(Consent::Ask),
             (false, false) => Err(Error::new(
                 Kind::Usage,
-                format!("to {what} needs a yes, and there is no terminal to ask at"),
+                format!("{what} needs a yes, and there is no terminal to ask at"),
             )
             .cure("add --yes, or look at the plan with --dry-run")),
         }
@@ -109,11 +109,11 @@ mod tests {
             (true, true, true, Consent::DryRun),
             (false, false, true, Consent::Ask),
         ] {
-            let settled = args(dry_run, yes).settle(terminal, "delete");
+            let settled = args(dry_run, yes).settle(terminal, "deleting");
             assert_eq!(settled.expect("settled"), consent);
         }
         let e = args(false, false)
-            .settle(false, "delete topics")
+            .settle(false, "deleting topics")
             .expect_err("refused");
         assert_eq!(e.kind(), Kind::Usage);
         assert!(e.cure_text().is_some_and(|cure| cure.contains("--yes")));

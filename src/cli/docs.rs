@@ -38,7 +38,9 @@ pub fn man_pages() -> Result<BTreeMap<String, Vec<u8>>> {
             names.extend(sub.get_display_name().map(str::to_owned));
         }
         for page in command.get_subcommands().chain([&command]) {
-            let man = Man::new(page.clone()).manual("mq manual");
+            let man = Man::new(page.clone())
+                .manual("mq manual")
+                .source(concat!("mq ", env!("CARGO_PKG_VERSION")));
             let text = man_page(&man, page, &names)
                 .map_err(|e| Error::io("render", man.get_filename(), e))?;
             pages.insert(man.get_filename(), text);
@@ -96,7 +98,10 @@ const PREAMBLE: &str = ".ie \\n(.g .ds Aq \\(aq\n.el .ds Aq '\n";
 
 /// The examples of the help, line by line as they stand there.
 fn examples(command: &Command) -> String {
-    let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    let help = command
+        .get_after_help()
+        .map(ToString::to_string)
+        .unwrap_or_default();
     let mut text = String::from(".SH EXAMPLES\n.nf\n");
     for line in help.lines().skip_while(|line| *line == "Examples:") {
         let line = line.strip_prefix("  ").unwrap_or(line);
@@ -108,7 +113,9 @@ fn examples(command: &Command) -> String {
 }
 
 fn see_also(command: &Command, siblings: &[String]) -> String {
-    let own = command.get_display_name().unwrap_or_else(|| command.get_name());
+    let own = command
+        .get_display_name()
+        .unwrap_or_else(|| command.get_name());
     let others = siblings.iter().filter(|name| *name != own);
     let mut text = String::from(".SH \"SEE ALSO\"\n");
     for name in others {
@@ -127,7 +134,11 @@ fn roff_literal(line: &str) -> String {
         .replace('`', "\\(ga")
         .replace('^', "\\(ha")
         .replace('~', "\\(ti");
-    if escaped.starts_with('.') { format!("\\&{escaped}") } else { escaped }
+    if escaped.starts_with('.') {
+        format!("\\&{escaped}")
+    } else {
+        escaped
+    }
 }
 
 #[cfg(test)]

@@ -127,7 +127,7 @@ impl Args {
         Ok(match self.command {
             Command::Start(args) => Job::Start(Start {
                 id: broker_id(&args.id)?,
-                log_dir: args.log_dir.map(non_empty_path).transpose()?,
+                log_dir: args.log_dir,
                 rack: args.rack.map(rack).transpose()?,
             }),
             Command::Status(args) => Job::Status(args.output.try_into()?),
@@ -145,13 +145,6 @@ fn broker_id(text: &str) -> Result<BrokerId> {
             format!("ids are whole numbers from 0 to {}", BrokerId::MAX),
         )
     })
-}
-
-fn non_empty_path(path: PathBuf) -> Result<PathBuf> {
-    if path.as_os_str().is_empty() {
-        return Err(usage("--log-dir is empty", "name a directory"));
-    }
-    Ok(path)
 }
 
 /// Most characters of a rack's name.

@@ -94,10 +94,22 @@ struct ResetArgs {
     #[arg(value_name = "GROUP")]
     group: String,
     /// To a point of each partition: start, end, N, +N, -N or @TIME
-    #[arg(long, value_name = "POINT", help_heading = "Group", group = "where", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "POINT",
+        help_heading = "Group",
+        group = "where",
+        allow_hyphen_values = true
+    )]
     to: Option<String>,
     /// By so many offsets: on, or back if negative
-    #[arg(long, value_name = "N", help_heading = "Group", group = "where", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "N",
+        help_heading = "Group",
+        group = "where",
+        allow_hyphen_values = true
+    )]
     by: Option<String>,
     /// Only this topic, or one partition of it
     #[arg(long, value_name = "T[:P]", help_heading = "Group")]
@@ -201,15 +213,18 @@ impl Args {
             }
             Command::Reset(args) => Job::Reset(reset(args, now, can_ask)?),
             Command::Delete(args) => {
-                let patterns: Vec<NamePattern> =
-                    args.patterns.iter().map(|text| NamePattern::parse(text)).collect::<Result<_>>()?;
+                let patterns: Vec<NamePattern> = args
+                    .patterns
+                    .iter()
+                    .map(|text| NamePattern::parse(text))
+                    .collect::<Result<_>>()?;
                 for name in patterns.iter().filter(|pattern| !pattern.is_glob()) {
                     layout::group_dir(name.text())?;
                 }
                 Job::Delete(Delete {
                     patterns,
                     if_exists: args.if_exists,
-                    consent: args.consent.settle(can_ask, "delete groups")?,
+                    consent: args.consent.settle(can_ask, "deleting groups")?,
                     output: args.output.try_into()?,
                 })
             }
@@ -243,8 +258,12 @@ fn reset(args: ResetArgs, now: &Now, can_ask: bool) -> Result<Reset> {
     Ok(Reset {
         group: args.group,
         to,
-        topic: args.topic.as_deref().map(parse_topic_with_partition).transpose()?,
-        consent: args.consent.settle(can_ask, "move committed offsets")?,
+        topic: args
+            .topic
+            .as_deref()
+            .map(parse_topic_with_partition)
+            .transpose()?,
+        consent: args.consent.settle(can_ask, "moving committed offsets")?,
         output: args.output.try_into()?,
     })
 }

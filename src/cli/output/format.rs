@@ -18,7 +18,12 @@ pub enum OutputFormat {
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct OutputArgs {
     /// How to print
-    #[arg(long, value_name = "FORMAT", default_value = "table", help_heading = "Output")]
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        default_value = "table",
+        help_heading = "Output"
+    )]
     format: OutputFormat,
     /// Begin tsv with a line of column names
     #[arg(long, help_heading = "Output")]
@@ -43,11 +48,10 @@ impl TryFrom<OutputArgs> for OutputOptions {
                 OutputFormat::Json => "each JSON object names its fields",
                 _ => "a table always has its header",
             };
-            return Err(Error::new(
-                Kind::Usage,
-                format!("--header is for tsv only: {why}"),
-            )
-            .cure("leave --header out, or add --format tsv"));
+            return Err(
+                Error::new(Kind::Usage, format!("--header is for tsv only: {why}"))
+                    .cure("leave --header out, or add --format tsv"),
+            );
         }
         Ok(OutputOptions {
             format: args.format,

@@ -187,8 +187,8 @@ mod tests {
         let text = render(&COLUMNS, &rows(), true, &look(None));
         assert_eq!(
             text,
-            "TOPIC           PARTITIONS  SIZE BYTES  LAST\n\
-             orders                  12     1.5 KiB  1970-01-01 00:00:00\n\
+            "TOPIC          PARTITIONS  SIZE BYTES  LAST\n\
+             orders                 12     1.5 KiB  1970-01-01 00:00:00\n\
              a\\u{1b}[31m\\n           3           -  -\n"
         );
     }
@@ -196,7 +196,10 @@ mod tests {
     #[test]
     fn no_wider_than_the_terminal() {
         let text = render(&COLUMNS, &rows(), true, &look(Some(40)));
-        assert!(text.lines().all(|line| line.chars().count() <= 40), "{text}");
+        assert!(
+            text.lines().all(|line| line.chars().count() <= 40),
+            "{text}"
+        );
     }
 
     #[test]

@@ -61,10 +61,21 @@ struct CreateArgs {
     #[arg(value_name = "NAME", required = true)]
     names: Vec<String>,
     /// How many partitions [default: as --like, else 1]
-    #[arg(short, long, value_name = "N", help_heading = "Topic", allow_hyphen_values = true)]
+    #[arg(
+        short,
+        long,
+        value_name = "N",
+        help_heading = "Topic",
+        allow_hyphen_values = true
+    )]
     partitions: Option<String>,
     /// Set a config (repeatable), such as segment.bytes=104857600
-    #[arg(short, long = "config", value_name = "KEY=VALUE", help_heading = "Topic")]
+    #[arg(
+        short,
+        long = "config",
+        value_name = "KEY=VALUE",
+        help_heading = "Topic"
+    )]
     configs: Vec<String>,
     /// Take partitions and configs of this topic, where they are not given
     #[arg(long, value_name = "TOPIC", help_heading = "Topic")]
@@ -135,13 +146,25 @@ struct AlterArgs {
     #[arg(value_name = "NAME")]
     name: String,
     /// Set a config (repeatable)
-    #[arg(short, long = "config", value_name = "KEY=VALUE", help_heading = "Topic", group = "change")]
+    #[arg(
+        short,
+        long = "config",
+        value_name = "KEY=VALUE",
+        help_heading = "Topic",
+        group = "change"
+    )]
     configs: Vec<String>,
     /// Take a config back to its default (repeatable)
     #[arg(long, value_name = "KEY", help_heading = "Topic", group = "change")]
     unset: Vec<String>,
     /// How many partitions in all; they only become more
-    #[arg(long, value_name = "N", help_heading = "Topic", group = "change", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "N",
+        help_heading = "Topic",
+        group = "change",
+        allow_hyphen_values = true
+    )]
     partitions: Option<String>,
     #[command(flatten)]
     plan: PlanArgs,
@@ -187,7 +210,12 @@ struct OffsetsArgs {
     #[arg(value_name = "NAME")]
     name: String,
     /// A point: start, end, N, +N, -N or @TIME
-    #[arg(long, value_name = "POINT", help_heading = "Topic", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "POINT",
+        help_heading = "Topic",
+        allow_hyphen_values = true
+    )]
     at: Option<String>,
     #[command(flatten)]
     output: OutputArgs,
@@ -297,7 +325,11 @@ impl Args {
         match self.command {
             Command::Create(args) => create(args).map(Job::Create),
             Command::List(args) => Ok(Job::List(List {
-                pattern: args.pattern.as_deref().map(NamePattern::parse).transpose()?,
+                pattern: args
+                    .pattern
+                    .as_deref()
+                    .map(NamePattern::parse)
+                    .transpose()?,
                 sizes: args.sizes,
                 output: args.output.try_into()?,
             })),
@@ -325,7 +357,11 @@ fn create(args: CreateArgs) -> Result<Create> {
     }
     Ok(Create {
         names: topic_names(&args.names)?,
-        partitions: args.partitions.as_deref().map(partition_count).transpose()?,
+        partitions: args
+            .partitions
+            .as_deref()
+            .map(partition_count)
+            .transpose()?,
         configs,
         like: args.like.map(TopicName::new).transpose()?,
         if_not_exists: args.if_not_exists,
@@ -349,22 +385,29 @@ fn alter(args: AlterArgs) -> Result<Alter> {
         name: TopicName::new(args.name)?,
         set,
         unset: once(args.unset),
-        partitions: args.partitions.as_deref().map(partition_count).transpose()?,
+        partitions: args
+            .partitions
+            .as_deref()
+            .map(partition_count)
+            .transpose()?,
         dry_run: args.plan.dry_run,
         output: args.output.try_into()?,
     })
 }
 
 fn delete(args: DeleteArgs, can_ask: bool) -> Result<Delete> {
-    let patterns: Vec<NamePattern> =
-        args.patterns.iter().map(|text| NamePattern::parse(text)).collect::<Result<_>>()?;
+    let patterns: Vec<NamePattern> = args
+        .patterns
+        .iter()
+        .map(|text| NamePattern::parse(text))
+        .collect::<Result<_>>()?;
     for name in patterns.iter().filter(|pattern| !pattern.is_glob()) {
         TopicName::new(name.text())?;
     }
     Ok(Delete {
         patterns,
         if_exists: args.if_exists,
-        consent: args.consent.settle(can_ask, "delete topics")?,
+        consent: args.consent.settle(can_ask, "deleting topics")?,
         output: args.output.try_into()?,
     })
 }
@@ -377,7 +420,10 @@ fn dump(args: DumpArgs) -> Result<Dump> {
         }
         (None, Some(file)) => DumpWhat::File(file),
         (None, None) => {
-            return Err(usage("there is nothing to dump", "name a topic, or --file FILE"));
+            return Err(usage(
+                "there is nothing to dump",
+                "name a topic, or --file FILE",
+            ));
         }
     };
     let output = args.output.try_into()?;
@@ -389,7 +435,7 @@ fn verify(args: VerifyArgs, can_ask: bool) -> Result<Verify> {
         None => None,
         Some(Repair::Truncate) => {
             let consent = ConsentArgs::new(args.consent.dry_run, args.consent.yes);
-            Some(consent.settle(can_ask, "cut damaged logs")?)
+            Some(consent.settle(can_ask, "cutting damaged logs")?)
         }
     };
     Ok(Verify {
@@ -402,7 +448,10 @@ fn verify(args: VerifyArgs, can_ask: bool) -> Result<Verify> {
 
 /// Names, each once, in the order given.
 fn topic_names(args: &[String]) -> Result<Vec<TopicName>> {
-    args.iter().map(|name| TopicName::new(name.as_str())).collect::<Result<Vec<_>>>().map(once)
+    args.iter()
+        .map(|name| TopicName::new(name.as_str()))
+        .collect::<Result<Vec<_>>>()
+        .map(once)
 }
 
 fn once<T: PartialEq>(items: Vec<T>) -> Vec<T> {
@@ -434,12 +483,15 @@ fn config_pairs(args: &[String]) -> Result<BTreeMap<String, String>> {
 }
 
 fn partition_count(text: &str) -> Result<PartitionId> {
-    text.parse().ok().filter(|n| (1..=PARTITIONS_MAX).contains(n)).ok_or_else(|| {
-        usage(
-            format!("'{}' is not a number of partitions", text.escape_debug()),
-            format!("use 1 to {PARTITIONS_MAX}"),
-        )
-    })
+    text.parse()
+        .ok()
+        .filter(|n| (1..=PARTITIONS_MAX).contains(n))
+        .ok_or_else(|| {
+            usage(
+                format!("'{}' is not a number of partitions", text.escape_debug()),
+                format!("use 1 to {PARTITIONS_MAX}"),
+            )
+        })
 }
 
 fn point(text: &str, now: &Now) -> Result<Point> {
