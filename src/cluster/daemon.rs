@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const TICK: Duration = Duration::from_millis(500);
 /// Between two looks for leftovers, and the least time after a change of the topics: whoever makes
 /// or deletes one is given time to end.
-const SWEEP: Duration = Duration::from_secs(10);
+const SWEEP: Duration = Duration::from_secs(5);
 const SWEEP_AFTER_CHANGE: Duration = Duration::from_secs(2);
 
 /// Something a person may want to know.
