@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::env::Color;
+use crate::error::{Error, Kind};
 
 /// Options that every tool has.
 #[derive(Debug, Clone, clap::Args)]
@@ -16,4 +17,9 @@ pub struct Common {
     /// Colour in tables
     #[arg(long, value_name = "WHEN", default_value = "auto", global = true, help_heading = "General")]
     pub color: Color,
+}
+
+/// A refused argument: what it is, and what is allowed.
+pub fn usage(message: impl Into<String>, cure: impl Into<String>) -> Error {
+    Error::new(Kind::Usage, message).cure(cure)
 }

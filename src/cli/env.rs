@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::lang::Now;
 use super::progress::Progress;
 use super::signals::Signals;
 use crate::clock::{Clock, SystemClock};
@@ -134,6 +135,13 @@ impl Env {
         });
     }
 
+    /// Writes a question to stderr; the answer comes on the same line.
+    pub fn prompt(&self, text: &str) {
+        let text = super::report::plain(text, self.stderr_is_terminal);
+        // There is nobody to tell that stderr is gone.
+        let _ = write!(std::io::stderr().lock(), "{}: {text}", self.tool);
+    }
+
     /// The tool's name.
     pub fn tool(&self) -> &'static str {
         self.tool
@@ -152,6 +160,11 @@ impl Env {
     /// Whether stdout is a terminal.
     pub fn stdout_is_terminal(&self) -> bool {
         self.stdout_is_terminal
+    }
+
+    /// Whether somebody can be asked: stdin is a terminal.
+    pub fn stdin_is_terminal(&self) -> bool {
+        std::io::stdin().is_terminal()
     }
 
     /// Whether stderr is a terminal.
@@ -182,6 +195,11 @@ impl Env {
     /// The wall clock, ms.
     pub fn now_ms(&self) -> Timestamp {
         self.clock.now_ms()
+    }
+
+    /// What times without a date or a zone refer to.
+    pub fn now(&self) -> Now {
+        Now { now_ms: self.clock.now_ms(), zone: jiff::tz::TimeZone::system() }
     }
 
     /// Monotonic time.

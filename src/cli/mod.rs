@@ -1,15 +1,22 @@
 //! The command line: arguments, formats, tables, progress, exit codes. Only here does mq print,
 //! read the environment, and end a process.
 
+pub mod broker;
 pub mod common;
+pub mod consent;
 pub mod consume;
+pub mod docs;
 mod env;
 pub mod exit;
+pub mod groups;
 pub mod lang;
+pub mod output;
+pub mod pattern;
 pub mod produce;
 mod progress;
 mod report;
 mod signals;
+pub mod topics;
 
 use std::process::ExitCode;
 
