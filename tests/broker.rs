@@ -33,7 +33,10 @@ impl Store {
             other => panic!("no tool {other}"),
         };
         let mut command = Command::new(exe);
-        command.args(args).env("MQ_STORE", &self.path).stdin(Stdio::null());
+        command
+            .args(args)
+            .env("MQ_STORE", &self.path)
+            .stdin(Stdio::null());
         command
     }
 
@@ -59,16 +62,28 @@ impl Store {
             .expect("spawn");
         let mut ready = String::new();
         let stdout = child.stdout.take().expect("stdout");
-        BufReader::new(stdout).read_line(&mut ready).expect("ready line");
+        BufReader::new(stdout)
+            .read_line(&mut ready)
+            .expect("ready line");
         Broker { child, ready }
     }
 
     fn create(&self, name: &str, configs: &[(&str, &str)]) {
-        let configs: BTreeMap<_, _> =
-            configs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let configs: BTreeMap<_, _> = configs
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect();
         let name = TopicName::new(name).expect("name");
-        create_topic(&self.open(), &NewTopic { name, partitions: 1, configs }, PATIENCE)
-            .expect("create");
+        create_topic(
+            &self.open(),
+            &NewTopic {
+                name,
+                partitions: 1,
+                configs,
+            },
+            PATIENCE,
+        )
+        .expect("create");
     }
 
     /// Durable offset and log end.
@@ -164,8 +179,10 @@ fn a_broker_starts_once_is_seen_and_stops() {
     let store = Store::new();
     let broker = store.start();
     let pid = broker.child.id();
-    let expected =
-        format!("mq-broker 0 ready: controller, epoch 1, store {}\n", store.path.display());
+    let expected = format!(
+        "mq-broker 0 ready: controller, epoch 1, store {}\n",
+        store.path.display()
+    );
     assert_eq!(broker.ready, expected);
 
     let second = store.run(&["start"]);
@@ -178,12 +195,19 @@ fn a_broker_starts_once_is_seen_and_stops() {
     assert_eq!(status.status.code(), Some(0), "{}", text(&status.stderr));
     let row = text(&status.stdout);
     let fields: Vec<_> = row.trim_end().split('\t').collect();
-    assert_eq!(fields[..6], ["0", "running", &pid.to_string(), "1", "true", "1"], "{row}");
+    assert_eq!(
+        fields[..6],
+        ["0", "running", &pid.to_string(), "1", "true", "1"],
+        "{row}"
+    );
 
     let locks = text(&store.run(&["locks", "--format", "tsv"]).stdout);
     for lock in ["broker\t0\t", "controller\t-\t"] {
         let held = format!("{lock}{pid}\t");
-        assert!(locks.lines().any(|line| line.starts_with(&held)), "{held}: {locks}");
+        assert!(
+            locks.lines().any(|line| line.starts_with(&held)),
+            "{held}: {locks}"
+        );
     }
 
     let stop = store.run(&["stop"]);
@@ -204,16 +228,27 @@ fn after_kill_9_the_next_one_starts() {
     let store = Store::new();
     store.start().kill();
     let broker = store.start();
-    assert!(broker.ready.contains("controller, epoch 2,"), "{}", broker.ready);
+    assert!(
+        broker.ready.contains("controller, epoch 2,"),
+        "{}",
+        broker.ready
+    );
     let status = text(&store.run(&["status", "--format", "tsv"]).stdout);
     let pid = broker.child.id();
-    assert!(status.starts_with(&format!("0\trunning\t{pid}\t2\ttrue\t2\t")), "{status}");
+    assert!(
+        status.starts_with(&format!("0\trunning\t{pid}\t2\ttrue\t2\t")),
+        "{status}"
+    );
 }
 
 #[test]
 fn other_brokers_are_refused_before_the_store_is_touched() {
     let store = Store::new();
-    for args in [&["start", "--id", "1"][..], &["start", "--id", "x"], &["stop", "3"]] {
+    for args in [
+        &["start", "--id", "1"][..],
+        &["start", "--id", "x"],
+        &["stop", "3"],
+    ] {
         let output = store.run(args);
         assert_eq!(output.status.code(), Some(2), "{args:?}");
         assert!(!store.path.exists(), "{args:?}");
@@ -247,7 +282,10 @@ fn what_is_due_is_synced_with_nobody_else_to_do_it() {
 #[test]
 fn a_stopping_broker_syncs_first() {
     let store = Store::new();
-    store.create("slow", &[("flush.messages", "never"), ("flush.ms", "3600000")]);
+    store.create(
+        "slow",
+        &[("flush.messages", "never"), ("flush.ms", "3600000")],
+    );
     let broker = store.start();
     // A producer syncs at its first append, and then every T ms itself.
     let mut producer = store.produce("slow", 1);
@@ -274,7 +312,8 @@ fn leftovers_go_and_what_may_be_alive_stays() {
     store.create("kept", &[]);
     store.create("lost", &[]);
     let logs = store.logs();
-    let aside = |topic: &str, digit: &str| logs.join(format!("{topic}-0.{}-delete", digit.repeat(32)));
+    let aside =
+        |topic: &str, digit: &str| logs.join(format!("{topic}-0.{}-delete", digit.repeat(32)));
     // A deleter that died after the topic file was gone.
     std::fs::remove_file(store.path.join("topics/lost.json")).expect("remove");
     // A creator that died before its directory was in place; one that lives and has the lock; one
@@ -298,14 +337,20 @@ fn leftovers_go_and_what_may_be_alive_stays() {
     let _broker = store.start();
     assert!(!logs.join("lost-0").exists(), "left by a deleter");
     assert!(!aside("dead", "a").exists(), "left by a creator");
-    for stays in [aside("alive", "b"), aside("filling", "c"), aside("kept", "d")] {
+    for stays in [
+        aside("alive", "b"),
+        aside("filling", "c"),
+        aside("kept", "d"),
+    ] {
         assert!(stays.exists(), "{}", stays.display());
     }
     assert!(logs.join("making-0").exists(), "a living creator's");
     assert!(logs.join("kept-0").exists());
     // Their makers die.
     drop((alive, making));
-    eventually("both are gone", || !aside("alive", "b").exists() && !logs.join("making-0").exists());
+    eventually("both are gone", || {
+        !aside("alive", "b").exists() && !logs.join("making-0").exists()
+    });
 }
 
 #[test]

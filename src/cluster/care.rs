@@ -71,6 +71,11 @@ pub enum Care {
         /// When.
         due: Duration,
     },
+    /// Recovered; should it still not be fit, look again then.
+    Recovered {
+        /// When.
+        due: Duration,
+    },
 }
 
 /// What to do.
@@ -93,7 +98,7 @@ impl Care {
     pub fn due(self) -> Option<Duration> {
         match self {
             Care::Clean => None,
-            Care::Dirty { due, .. } | Care::Failed { due } => Some(due),
+            Care::Dirty { due, .. } | Care::Failed { due } | Care::Recovered { due } => Some(due),
         }
     }
 
@@ -110,7 +115,12 @@ pub fn step(policy: Policy, care: Care, look: Look, now: Duration) -> (Care, Eff
     {
         return (care, Effect::Wait);
     }
-    let Look::Log { durable, end } = look else { return (Care::Clean, Effect::Recover) };
+    let Look::Log { durable, end } = look else {
+        return match care {
+            Care::Recovered { due } if now < due => (care, Effect::Wait),
+            _ => (Care::Recovered { due: now + PAUSE }, Effect::Recover),
+        };
+    };
     let delay = match policy {
         Policy::Every(delay) => delay,
         Policy::Left => LEFT,
@@ -121,13 +131,21 @@ pub fn step(policy: Policy, care: Care, look: Look, now: Duration) -> (Care, Eff
     }
     match care {
         Care::Dirty { due, .. } if now < due => (care, Effect::Wait),
-        Care::Dirty { seen, .. } if policy == Policy::Left && seen != (durable, end) => {
-            (Care::Dirty { due: now + delay, seen: (durable, end) }, Effect::Wait)
-        }
+        Care::Dirty { seen, .. } if policy == Policy::Left && seen != (durable, end) => (
+            Care::Dirty {
+                due: now + delay,
+                seen: (durable, end),
+            },
+            Effect::Wait,
+        ),
         Care::Dirty { .. } => (Care::Clean, Effect::Commit(end)),
-        Care::Clean | Care::Failed { .. } => {
-            (Care::Dirty { due: now + delay, seen: (durable, end) }, Effect::Wait)
-        }
+        Care::Clean | Care::Failed { .. } | Care::Recovered { .. } => (
+            Care::Dirty {
+                due: now + delay,
+                seen: (durable, end),
+            },
+            Effect::Wait,
+        ),
     }
 }
 
@@ -175,16 +193,43 @@ mod tests {
         let (care, effect) = step(Policy::Never, Care::Clean, log(0, 5), ms(0));
         assert_eq!((care, effect), (Care::Clean, Effect::Rest));
         for policy in [Policy::Never, Policy::Left, Policy::Every(ms(1))] {
-            assert_eq!(step(policy, Care::Clean, Look::Unfit, ms(0)).1, Effect::Recover);
+            assert_eq!(
+                step(policy, Care::Clean, Look::Unfit, ms(0)).1,
+                Effect::Recover
+            );
         }
+    }
+
+    #[test]
+    fn a_recovery_that_did_not_help_is_not_repeated_in_a_loop() {
+        let (care, effect) = step(Policy::Left, Care::Clean, Look::Unfit, ms(0));
+        assert_eq!(effect, Effect::Recover);
+        assert_eq!(
+            step(Policy::Left, care, Look::Unfit, ms(1)),
+            (care, Effect::Wait)
+        );
+        assert_eq!(
+            step(Policy::Left, care, log(1, 1), ms(1)),
+            (Care::Clean, Effect::Watch)
+        );
+        assert_eq!(
+            step(Policy::Left, care, Look::Unfit, ms(10_000)).1,
+            Effect::Recover
+        );
     }
 
     #[test]
     fn a_failure_is_not_tried_in_a_loop() {
         let care = Care::failed(ms(0));
         for look in [log(0, 1), Look::Unfit, log(1, 1)] {
-            assert_eq!(step(Policy::Left, care, look, ms(9_999)), (care, Effect::Wait));
+            assert_eq!(
+                step(Policy::Left, care, look, ms(9_999)),
+                (care, Effect::Wait)
+            );
         }
-        assert_eq!(step(Policy::Left, care, Look::Unfit, ms(10_000)).1, Effect::Recover);
+        assert_eq!(
+            step(Policy::Left, care, Look::Unfit, ms(10_000)).1,
+            Effect::Recover
+        );
     }
 }

@@ -108,8 +108,12 @@ impl Caretaker {
             self.topics_watch = Some(watch.map_err(|e| Error::io("watch", dir.path(), e))?);
         }
         let names = topics::list(&self.store)?;
-        let gone: Vec<_> =
-            self.topics.keys().filter(|name| names.binary_search(name).is_err()).cloned().collect();
+        let gone: Vec<_> = self
+            .topics
+            .keys()
+            .filter(|name| names.binary_search(name).is_err())
+            .cloned()
+            .collect();
         for name in gone {
             self.forget(&name);
         }
@@ -125,7 +129,9 @@ impl Caretaker {
     }
 
     fn forget(&mut self, name: &TopicName) {
-        let Some(topic) = self.topics.remove(name) else { return };
+        let Some(topic) = self.topics.remove(name) else {
+            return;
+        };
         self.told.remove(name.as_str());
         for partition in topic.partitions {
             self.told.remove(&partition.tp.to_string());
@@ -156,7 +162,12 @@ impl Caretaker {
         let partitions = self
             .led_here(&meta)
             .map(|(tp, uuid)| match before.remove(&uuid) {
-                Some(known) => Partition { policy, care: Care::Clean, fresh: true, ..known },
+                Some(known) => Partition {
+                    policy,
+                    care: Care::Clean,
+                    fresh: true,
+                    ..known
+                },
                 None => Partition::new(tp, uuid, policy),
             })
             .collect();
@@ -169,16 +180,26 @@ impl Caretaker {
 
     fn led_here(&self, meta: &TopicMeta) -> impl Iterator<Item = (TopicPartition, Uuid)> {
         let broker = self.broker;
-        meta.partitions.iter().filter(move |p| p.leader == broker).filter_map(move |p| {
-            let replica = p.replicas.iter().find(|r| r.broker == broker)?;
-            Some((TopicPartition::new(meta.name.clone(), p.partition), replica.uuid))
-        })
+        meta.partitions
+            .iter()
+            .filter(move |p| p.leader == broker)
+            .filter_map(move |p| {
+                let replica = p.replicas.iter().find(|r| r.broker == broker)?;
+                Some((
+                    TopicPartition::new(meta.name.clone(), p.partition),
+                    replica.uuid,
+                ))
+            })
     }
 
     /// Does what is due, and what `wake` makes due.
     pub fn tend(&mut self, wake: &Wake, tell: &mut dyn FnMut(Told)) {
         let now = self.store.clock().monotonic();
-        for partition in self.topics.values_mut().flat_map(|topic| &mut topic.partitions) {
+        for partition in self
+            .topics
+            .values_mut()
+            .flat_map(|topic| &mut topic.partitions)
+        {
             partition.fresh |= partition.care.due().is_some_and(|due| due <= now)
                 || match wake {
                     Wake::Anything => true,
@@ -198,11 +219,15 @@ impl Caretaker {
         let (store, watcher) = (&self.store, &mut *self.watcher);
         let mut jobs = Vec::new();
         let mut failed = Vec::new();
-        for partition in self.topics.values_mut().flat_map(|topic| &mut topic.partitions) {
+        for partition in self
+            .topics
+            .values_mut()
+            .flat_map(|topic| &mut topic.partitions)
+        {
             if !std::mem::take(&mut partition.fresh) {
                 continue;
             }
-            match partition.attend(store, watcher, now) {
+            match partition.attend(store, self.broker, watcher, now) {
                 Ok(Some(job)) => jobs.push((partition, job, Ok(Vec::new()))),
                 Ok(None) => {}
                 Err(e) => failed.push(partition.fail(watcher, e, now)),
@@ -235,11 +260,15 @@ impl Caretaker {
     pub fn finish(&mut self, tell: &mut dyn FnMut(Told)) {
         let store = &self.store;
         let mut jobs = Vec::new();
-        for partition in self.topics.values_mut().flat_map(|topic| &mut topic.partitions) {
+        for partition in self
+            .topics
+            .values_mut()
+            .flat_map(|topic| &mut topic.partitions)
+        {
             if partition.policy == Policy::Never {
                 continue;
             }
-            if let Ok(Look::Log { durable, end }) = partition.look(store)
+            if let Ok(Look::Log { durable, end }) = partition.look(store, self.broker)
                 && durable < end
             {
                 jobs.push((partition, Job::Commit(end), Ok(Vec::new())));
@@ -283,17 +312,18 @@ impl Partition {
         }
     }
 
-    fn look(&mut self, store: &StoreDir) -> Result<Look> {
+    fn look(&mut self, store: &StoreDir, broker: BrokerId) -> Result<Look> {
         let replica = match self.replica.take() {
             Some(replica) => replica,
-            None => Replica::open(store, &self.tp, crate::types::EMBEDDED_BROKER)?,
+            None => Replica::open(store, &self.tp, broker)?,
         };
         let page = replica.read_page()?;
         self.replica = Some(replica);
         Ok(match page {
-            Some(page) if page.boot_id == store.boot_id() && page.offline.is_none() => {
-                Look::Log { durable: page.durable.offset, end: page.tail.end }
-            }
+            Some(page) if page.boot_id == store.boot_id() && page.offline.is_none() => Look::Log {
+                durable: page.durable.offset,
+                end: page.tail.end,
+            },
             // What is offline says so when it is to be made ready.
             _ => Look::Unfit,
         })
@@ -302,11 +332,12 @@ impl Partition {
     fn attend(
         &mut self,
         store: &StoreDir,
+        broker: BrokerId,
         watcher: &mut dyn Watcher,
         now: Duration,
     ) -> Result<Option<Job>> {
         loop {
-            let look = self.look(store)?;
+            let look = self.look(store, broker)?;
             let (care, effect) = step(self.policy, self.care, look, now);
             self.care = care;
             match (effect, &self.replica) {
@@ -349,6 +380,9 @@ impl Partition {
                 Ok(cuts)
             }
             Job::Recover => {
+                // Recovery may put another directory in its place.
+                self.replica = None;
+                self.committer = None;
                 let mut writer = PartitionWriter::open(store, &self.tp, PATIENCE)?;
                 writer.make_ready()?;
                 Ok(writer.take_cuts())

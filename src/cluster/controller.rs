@@ -98,9 +98,10 @@ pub enum Effect {
 pub fn step(me: Me, role: Role, event: Event, now: Duration) -> (Role, Vec<Effect>) {
     match (role, event) {
         (Role::Stopped, _) => (Role::Stopped, Vec::new()),
-        (Role::Active(epoch), Event::Stop) => {
-            (Role::Stopped, vec![Effect::Resign(epoch), Effect::GiveLockBack])
-        }
+        (Role::Active(epoch), Event::Stop) => (
+            Role::Stopped,
+            vec![Effect::Resign(epoch), Effect::GiveLockBack],
+        ),
         (Role::Standby(_), Event::Stop) => (Role::Stopped, vec![Effect::GiveLockBack]),
         (Role::Active(epoch), Event::Looked(view)) => active(me, epoch, view),
         (Role::Standby(watched), Event::Looked(view)) => standby(me, watched, view, now),
@@ -116,12 +117,19 @@ pub fn step(me: Me, role: Role, event: Event, now: Duration) -> (Role, Vec<Effec
 fn active(me: Me, epoch: u64, view: View) -> (Role, Vec<Effect>) {
     match view.named {
         Some(named) if named.epoch == epoch && named.who == me => {
-            let effects = if view.lock_ours { vec![] } else { vec![Effect::TakeLock] };
+            let effects = if view.lock_ours {
+                vec![]
+            } else {
+                vec![Effect::TakeLock]
+            };
             (Role::Active(epoch), effects)
         }
         named => {
             let by = named.map_or(epoch, |named| named.epoch);
-            (Role::Standby(None), vec![Effect::GiveLockBack, Effect::Superseded(by)])
+            (
+                Role::Standby(None),
+                vec![Effect::GiveLockBack, Effect::Superseded(by)],
+            )
         }
     }
 }
@@ -131,11 +139,17 @@ fn standby(me: Me, watched: Option<Watched>, view: View, now: Duration) -> (Role
         seen.named == view.named && now.saturating_sub(seen.looked) <= BREAK_IN_WATCHING
     });
     let since = unbroken.map_or(now, |seen| seen.since);
-    let role = Role::Standby(Some(Watched { named: view.named, since, looked: now }));
+    let role = Role::Standby(Some(Watched {
+        named: view.named,
+        since,
+        looked: now,
+    }));
     let still = now.saturating_sub(since) >= STILL;
     let epoch = view.named.map(|named| named.epoch);
     // Another incarnation of this broker is dead: this one has its lock.
-    let alive = view.named.is_some_and(|n| n.alive.is_some() && n.who.broker_id != me.broker_id);
+    let alive = view
+        .named
+        .is_some_and(|n| n.alive.is_some() && n.who.broker_id != me.broker_id);
     let effects = match (alive, still, view.lock_ours) {
         (_, true, _) | (false, _, true) => vec![Effect::Claim(epoch)],
         (false, false, false) => vec![Effect::TakeLock],
@@ -149,8 +163,14 @@ fn standby(me: Me, watched: Option<Watched>, view: View, now: Duration) -> (Role
 mod tests {
     use super::*;
 
-    const ME: Me = Me { broker_id: 1, incarnation: 4 };
-    const OTHER: Me = Me { broker_id: 2, incarnation: 9 };
+    const ME: Me = Me {
+        broker_id: 1,
+        incarnation: 4,
+    };
+    const OTHER: Me = Me {
+        broker_id: 2,
+        incarnation: 9,
+    };
 
     fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
@@ -219,8 +239,21 @@ mod tests {
         assert_eq!(effects, [Effect::TakeLock]);
         let (_, effects) = look(role, seen, 2000);
         assert_eq!(effects, [Effect::Claim(Some(5))]);
-        let own_past = view(Some((5, Me { incarnation: 3, ..ME }, None)), true);
-        assert_eq!(look(Role::Standby(None), own_past, 0).1, [Effect::Claim(Some(5))]);
+        let own_past = view(
+            Some((
+                5,
+                Me {
+                    incarnation: 3,
+                    ..ME
+                },
+                None,
+            )),
+            true,
+        );
+        assert_eq!(
+            look(Role::Standby(None), own_past, 0).1,
+            [Effect::Claim(Some(5))]
+        );
     }
 
     #[test]

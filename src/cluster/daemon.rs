@@ -53,7 +53,9 @@ pub struct Stop<'a> {
 
 impl fmt::Debug for Stop<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stop").field("asked", &(self.asked)()).finish_non_exhaustive()
+        f.debug_struct("Stop")
+            .field("asked", &(self.asked)())
+            .finish_non_exhaustive()
     }
 }
 
@@ -77,7 +79,10 @@ impl Daemon {
     /// [`crate::error::Kind::BrokerState`] naming the daemon that runs already.
     pub fn start(store: &Arc<StoreDir>, broker: BrokerId) -> Result<Self> {
         let registration = Registration::start(store, broker, PATIENCE)?;
-        let me = Me { broker_id: broker, incarnation: registration.file().incarnation };
+        let me = Me {
+            broker_id: broker,
+            incarnation: registration.file().incarnation,
+        };
         Ok(Daemon {
             store: Arc::clone(store),
             registration,
@@ -113,7 +118,9 @@ impl Daemon {
         let mut tick = self.now() + TICK;
         while !(stop.asked)() {
             let next = self.caretaker.due().map_or(tick, |due| due.min(tick));
-            let wake = self.caretaker.wait(next.saturating_sub(self.now()), stop.wake)?;
+            let wake = self
+                .caretaker
+                .wait(next.saturating_sub(self.now()), stop.wake)?;
             if self.caretaker.is_about_topics(&wake) {
                 self.caretaker.refresh(tell)?;
                 self.sweep_due = self.now() + SWEEP_AFTER_CHANGE;
@@ -166,7 +173,9 @@ impl Daemon {
         let errors = match self.leftovers.sweep() {
             Ok((gone, errors)) => {
                 for name in gone {
-                    tell(Told::Note(format!("removed {name}, left by a dead process")));
+                    tell(Told::Note(format!(
+                        "removed {name}, left by a dead process"
+                    )));
                 }
                 errors
             }

@@ -114,13 +114,27 @@ impl Election {
         }
         let named = match ControllerFile::read(&self.store)? {
             Some(file) => {
-                let who = Me { broker_id: file.broker_id, incarnation: file.incarnation };
-                let alive = if file.pid.is_none() { None } else { self.beats(who)? };
-                Some(Named { epoch: file.epoch, who, alive })
+                let who = Me {
+                    broker_id: file.broker_id,
+                    incarnation: file.incarnation,
+                };
+                let alive = if file.pid.is_none() {
+                    None
+                } else {
+                    self.beats(who)?
+                };
+                Some(Named {
+                    epoch: file.epoch,
+                    who,
+                    alive,
+                })
             }
             None => None,
         };
-        Ok(View { named, lock_ours: self.lock.is_some() })
+        Ok(View {
+            named,
+            lock_ours: self.lock.is_some(),
+        })
     }
 
     /// The beats of a daemon, if its very incarnation holds its broker's lock.
@@ -130,10 +144,14 @@ impl Election {
             Err(e) if e.kind() == Kind::BrokerState => return Ok(None),
             Err(e) => return Err(e),
         };
-        Ok(match LifeLock::probe(&**self.store.disk(), &*dir, layout::BROKER_LOCK)? {
-            Probe::Held { holder: Some(h), .. } if h.incarnation == who.incarnation => Some(h.counter),
-            Probe::Held { .. } | Probe::Free => None,
-        })
+        Ok(
+            match LifeLock::probe(&**self.store.disk(), &*dir, layout::BROKER_LOCK)? {
+                Probe::Held {
+                    holder: Some(h), ..
+                } if h.incarnation == who.incarnation => Some(h.counter),
+                Probe::Held { .. } | Probe::Free => None,
+            },
+        )
     }
 
     fn claim(&self, over: Option<u64>) -> Result<Event> {
@@ -143,7 +161,9 @@ impl Election {
         }
         let process = Process::current(&**self.store.clock());
         let epoch = over.map_or(Some(1), |over| over.checked_add(1));
-        let Some(epoch) = epoch else { return Ok(Event::Lost) };
+        let Some(epoch) = epoch else {
+            return Ok(Event::Lost);
+        };
         let file = ControllerFile {
             epoch,
             broker_id: self.me.broker_id,
@@ -189,19 +209,44 @@ mod tests {
         let store = Arc::new(store);
         let patience = Duration::from_secs(5);
         for incarnation in 1..=3 {
-            let me = Me { broker_id: 0, incarnation };
+            let me = Me {
+                broker_id: 0,
+                incarnation,
+            };
             let mut election = Election::new(&store, me, patience);
-            assert_eq!(election.tick().expect("tick"), [Change::Elected(incarnation)]);
+            assert_eq!(
+                election.tick().expect("tick"),
+                [Change::Elected(incarnation)]
+            );
             assert_eq!(election.epoch(), Some(incarnation));
-            let mut other = Election::new(&store, Me { broker_id: 1, incarnation: 1 }, patience);
+            let mut other = Election::new(
+                &store,
+                Me {
+                    broker_id: 1,
+                    incarnation: 1,
+                },
+                patience,
+            );
             // Broker 0 holds no lock of its own here, so it counts as dead; but its controller
             // lock is held, so that the other has to watch first.
             assert_eq!(other.tick().expect("tick"), []);
             assert_eq!(election.tick().expect("tick"), []);
             election.stop().expect("stop");
-            assert_eq!(ControllerFile::read(&store).expect("read").and_then(|f| f.pid), None);
+            assert_eq!(
+                ControllerFile::read(&store)
+                    .expect("read")
+                    .and_then(|f| f.pid),
+                None
+            );
         }
-        let mut other = Election::new(&store, Me { broker_id: 1, incarnation: 1 }, patience);
+        let mut other = Election::new(
+            &store,
+            Me {
+                broker_id: 1,
+                incarnation: 1,
+            },
+            patience,
+        );
         assert_eq!(other.tick().expect("tick"), [Change::Elected(4)]);
         assert_eq!(other.epoch(), Some(4));
     }

@@ -30,14 +30,20 @@ impl Heartbeat {
             .name("mq-heartbeat".to_owned())
             .spawn(move || {
                 let mut counter = 0;
-                while matches!(stopped.recv_timeout(INTERVAL), Err(RecvTimeoutError::Timeout)) {
+                while matches!(
+                    stopped.recv_timeout(INTERVAL),
+                    Err(RecvTimeoutError::Timeout)
+                ) {
                     counter += 1;
                     // A beat that cannot be written is one that others miss, as they should.
                     let _ = life_lock::beat(&*file, counter);
                 }
             })
             .map_err(|e| Error::io("start a thread for", "heartbeats", e))?;
-        Ok(Heartbeat { stop: Some(stop), thread: Some(thread) })
+        Ok(Heartbeat {
+            stop: Some(stop),
+            thread: Some(thread),
+        })
     }
 }
 

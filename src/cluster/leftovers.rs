@@ -35,16 +35,26 @@ pub struct Leftovers {
 impl Leftovers {
     /// Of this broker's log directory.
     pub fn new(store: &Arc<StoreDir>, broker: BrokerId) -> Self {
-        Leftovers { store: Arc::clone(store), broker, unfinished: HashMap::new() }
+        Leftovers {
+            store: Arc::clone(store),
+            broker,
+            unfinished: HashMap::new(),
+        }
     }
 
     /// Removes what may go; the names of what went, and what stood in the way.
     pub fn sweep(&mut self) -> Result<(Vec<String>, Vec<Error>)> {
         let logs = self.store.logs_dir(self.broker)?;
-        let entries = logs.list(".").map_err(|e| Error::io("list", logs.path(), e))?;
+        let entries = logs
+            .list(".")
+            .map_err(|e| Error::io("list", logs.path(), e))?;
         let (mut gone, mut errors) = (Vec::new(), Vec::new());
-        self.unfinished.retain(|name, _| entries.iter().any(|entry| entry.name == *name));
-        for entry in entries.into_iter().filter(|entry| entry.kind == EntryKind::Dir) {
+        self.unfinished
+            .retain(|name, _| entries.iter().any(|entry| entry.name == *name));
+        for entry in entries
+            .into_iter()
+            .filter(|entry| entry.kind == EntryKind::Dir)
+        {
             let name = entry.name;
             let removed = if layout::is_aside_dir(&name) {
                 self.sweep_aside(&*logs, &name)
@@ -73,10 +83,17 @@ impl Leftovers {
         let replica = Replica::open(&self.store, tp, self.broker)?;
         let ids = match replica.read_page()? {
             Some(page) => Some((page.topic_id, page.replica_uuid)),
-            None => replica.metadata()?.and_then(|m| Some((m.topic_id, m.replica_uuid?))),
+            None => replica
+                .metadata()?
+                .and_then(|m| Some((m.topic_id, m.replica_uuid?))),
         };
-        let Some((topic_id, uuid)) = ids else { return Ok(false) };
-        let own = replica.dir().own_id().map_err(|e| look_error(logs, tp, e))?;
+        let Some((topic_id, uuid)) = ids else {
+            return Ok(false);
+        };
+        let own = replica
+            .dir()
+            .own_id()
+            .map_err(|e| look_error(logs, tp, e))?;
         drop(replica);
         remove_replica(&self.store, tp, self.broker, topic_id, uuid, Duration::ZERO)?;
         // It leaves alone what is not the one meant.
@@ -117,18 +134,29 @@ impl Leftovers {
 
     fn sweep_unfinished(&mut self, logs: &dyn Dir, name: &str, dir: Arc<dyn Dir>) -> Result<bool> {
         let now = self.store.clock().monotonic();
-        let own = dir.own_id().map_err(|e| Error::io("look at", join(logs, name), e))?;
-        let (known, since) =
-            self.unfinished.entry(name.to_owned()).or_insert_with(|| (Arc::clone(&dir), now));
-        if known.own_id().map_err(|e| Error::io("look at", join(logs, name), e))? != own {
+        let own = dir
+            .own_id()
+            .map_err(|e| Error::io("look at", join(logs, name), e))?;
+        let (known, since) = self
+            .unfinished
+            .entry(name.to_owned())
+            .or_insert_with(|| (Arc::clone(&dir), now));
+        if known
+            .own_id()
+            .map_err(|e| Error::io("look at", join(logs, name), e))?
+            != own
+        {
             (*known, *since) = (dir, now);
         }
         if now.saturating_sub(*since) < UNFINISHED {
             return Ok(false);
         }
-        let Some(tp) = aside_of(name) else { return Ok(false) };
+        let Some(tp) = aside_of(name) else {
+            return Ok(false);
+        };
         let claimed = layout::aside_dir(&tp, &Uuid::random()?);
-        logs.rename_new(name, &claimed).map_err(|e| Error::io("move", join(logs, name), e))?;
+        logs.rename_new(name, &claimed)
+            .map_err(|e| Error::io("move", join(logs, name), e))?;
         self.unfinished.remove(name);
         remove(logs, &claimed)?;
         Ok(true)
@@ -138,7 +166,11 @@ impl Leftovers {
     fn is_named(&self, uuid: Uuid) -> Result<bool> {
         for name in topics::list(&self.store)? {
             if let Some((meta, _)) = topics::read_if_there(&self.store, &name)?
-                && meta.partitions.iter().flat_map(|p| &p.replicas).any(|r| r.uuid == uuid)
+                && meta
+                    .partitions
+                    .iter()
+                    .flat_map(|p| &p.replicas)
+                    .any(|r| r.uuid == uuid)
             {
                 return Ok(true);
             }
@@ -157,15 +189,25 @@ fn look_error(logs: &dyn Dir, tp: &TopicPartition, e: io::Error) -> Error {
 }
 
 fn is_gone(error: &Error) -> bool {
-    error.io_source().is_some_and(|e| e.kind() == io::ErrorKind::NotFound)
+    error
+        .io_source()
+        .is_some_and(|e| e.kind() == io::ErrorKind::NotFound)
 }
 
 /// Removes a flat directory.
 fn remove(logs: &dyn Dir, name: &str) -> Result<()> {
     let error = |e| Error::io("remove", join(logs, name), e);
-    let gone = |e: io::Error| if e.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(e) };
+    let gone = |e: io::Error| {
+        if e.kind() == io::ErrorKind::NotFound {
+            Ok(())
+        } else {
+            Err(e)
+        }
+    };
     for entry in logs.list(name).map_err(error)? {
-        logs.remove(&format!("{name}/{}", entry.name)).or_else(gone).map_err(error)?;
+        logs.remove(&format!("{name}/{}", entry.name))
+            .or_else(gone)
+            .map_err(error)?;
     }
     logs.remove_dir(name).or_else(gone).map_err(error)
 }

@@ -81,7 +81,11 @@ impl LifeLock {
         if !file.try_lock(LockKind::Exclusive).map_err(error("lock"))? {
             return Ok(None);
         }
-        let lock = LifeLock { dir: Arc::clone(dir), name, file };
+        let lock = LifeLock {
+            dir: Arc::clone(dir),
+            name,
+            file,
+        };
         // A file that was replaced between is not the lock.
         Ok(if lock.in_place()? { Some(lock) } else { None })
     }
@@ -100,7 +104,9 @@ impl LifeLock {
     /// Leaves the holder's line.
     pub fn sign(&self, incarnation: u64, process: &Process) -> Result<()> {
         let line = encode(0, incarnation, process);
-        self.file.write_at(&line, 0).map_err(|e| Error::io("write", join(&*self.dir, self.name), e))
+        self.file
+            .write_at(&line, 0)
+            .map_err(|e| Error::io("write", join(&*self.dir, self.name), e))
     }
 
     /// The file, for a heartbeat.
@@ -123,14 +129,23 @@ impl LifeLock {
         }
         let mut line = [0; LINE_LEN];
         let read = file.read_at(&mut line, 0).map_err(error("read"))?;
-        let pids = file.id().map(|id| disk.lock_holders(id)).unwrap_or_default();
-        Ok(Probe::Held { holder: decode(line.get(..read).unwrap_or_default()), pids })
+        let pids = file
+            .id()
+            .map(|id| disk.lock_holders(id))
+            .unwrap_or_default();
+        Ok(Probe::Held {
+            holder: decode(line.get(..read).unwrap_or_default()),
+            pids,
+        })
     }
 }
 
 /// Writes a counter into a line.
 pub fn beat(file: &dyn File, counter: u64) -> io::Result<()> {
-    file.write_at(format!("{counter:0width$}", width = COUNTER_LEN).as_bytes(), 0)
+    file.write_at(
+        format!("{counter:0width$}", width = COUNTER_LEN).as_bytes(),
+        0,
+    )
 }
 
 fn encode(counter: u64, incarnation: u64, process: &Process) -> Vec<u8> {
@@ -175,25 +190,46 @@ mod tests {
         let dir = OsDisk.open_dir(at.path()).expect("open");
         let probe = || LifeLock::probe(&OsDisk, &*dir, "x.lock").expect("probe");
         assert_eq!(probe(), Probe::Free);
-        let lock = LifeLock::try_take(&dir, "x.lock").expect("take").expect("free");
-        let process = Process { pid: 17, host: "a b".into(), started_ms: 5 };
+        let lock = LifeLock::try_take(&dir, "x.lock")
+            .expect("take")
+            .expect("free");
+        let process = Process {
+            pid: 17,
+            host: "a b".into(),
+            started_ms: 5,
+        };
         lock.sign(3, &process).expect("sign");
         beat(&*lock.file(), 42).expect("beat");
-        let Probe::Held { holder, .. } = probe() else { panic!("held") };
-        let expected =
-            Holder { counter: 42, incarnation: 3, pid: 17, started_ms: 5, host: "a b".into() };
+        let Probe::Held { holder, .. } = probe() else {
+            panic!("held")
+        };
+        let expected = Holder {
+            counter: 42,
+            incarnation: 3,
+            pid: 17,
+            started_ms: 5,
+            host: "a b".into(),
+        };
         assert_eq!(holder, Some(expected));
         assert!(LifeLock::try_take(&dir, "x.lock").expect("take").is_none());
         assert!(lock.in_place().expect("look"));
         dir.rename("x.lock", "y.lock").expect("rename");
         assert!(!lock.in_place().expect("look"));
         drop(lock);
-        assert!(LifeLock::take(&dir, "x.lock", &SystemClock::default()).expect("take").is_some());
+        assert!(
+            LifeLock::take(&dir, "x.lock", &SystemClock::default())
+                .expect("take")
+                .is_some()
+        );
     }
 
     #[test]
     fn a_line_that_is_not_whole_names_nobody() {
-        let process = Process { pid: 1, host: "h".into(), started_ms: 2 };
+        let process = Process {
+            pid: 1,
+            host: "h".into(),
+            started_ms: 2,
+        };
         let line = encode(1, 1, &process);
         assert!(decode(&line).is_some());
         assert_eq!(decode(&line[..LINE_LEN - 1]), None);

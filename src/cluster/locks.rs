@@ -73,25 +73,55 @@ pub fn held_locks(store: &StoreDir) -> Result<Vec<LockRow>> {
     add(LockKindName::Controller, "", root, layout::CONTROLLER_LOCK)?;
     add_fenced(root, LockKindName::Metadata, "", &mut add)?;
     for name in names(root, layout::BROKERS_DIR, EntryKind::Dir)? {
-        let Some(broker) = layout::parse_broker_dir(&name) else { continue };
+        let Some(broker) = layout::parse_broker_dir(&name) else {
+            continue;
+        };
         let of = broker.to_string();
-        add(LockKindName::Broker, &of, &*store.broker_dir(broker)?, layout::BROKER_LOCK)?;
+        add(
+            LockKindName::Broker,
+            &of,
+            &*store.broker_dir(broker)?,
+            layout::BROKER_LOCK,
+        )?;
         let logs = store.logs_dir(broker)?;
         for name in names(&*logs, ".", EntryKind::Dir)? {
-            let Some(tp) = layout::parse_replica_dir(&name) else { continue };
+            let Some(tp) = layout::parse_replica_dir(&name) else {
+                continue;
+            };
             let of = tp.to_string();
-            add(LockKindName::Append, &of, &*logs, &format!("{name}/{PAGE_FILE}"))?;
-            add(LockKindName::Sync, &of, &*logs, &format!("{name}/{SYNC_FILE}"))?;
+            add(
+                LockKindName::Append,
+                &of,
+                &*logs,
+                &format!("{name}/{PAGE_FILE}"),
+            )?;
+            add(
+                LockKindName::Sync,
+                &of,
+                &*logs,
+                &format!("{name}/{SYNC_FILE}"),
+            )?;
         }
     }
     for name in names(root, layout::GROUPS_DIR, EntryKind::Dir)? {
-        let Some(group) = layout::parse_group_dir(&name) else { continue };
-        let Ok(dir) = store.group_dir(&group) else { continue };
+        let Some(group) = layout::parse_group_dir(&name) else {
+            continue;
+        };
+        let Ok(dir) = store.group_dir(&group) else {
+            continue;
+        };
         add_fenced(&*dir, LockKindName::Group, &group, &mut add)?;
         for name in names(&*dir, layout::MEMBERS_DIR, EntryKind::File)? {
-            let Some(member) = layout::parse_member_file(&name) else { continue };
+            let Some(member) = layout::parse_member_file(&name) else {
+                continue;
+            };
             let of = format!("{group}/{member}");
-            add(LockKindName::Member, &of, &*dir, &layout::member_file(&member))?;
+            add(
+                LockKindName::Member,
+                &of,
+                &*dir,
+                &layout::member_file(&member),
+            )?;
         }
     }
     rows.sort();
@@ -114,9 +144,11 @@ fn add_fenced(dir: &dyn Dir, kind: LockKindName, of: &str, add: &mut Add<'_>) ->
 
 fn names(dir: &dyn Dir, below: &str, kind: EntryKind) -> Result<Vec<String>> {
     match dir.list(below) {
-        Ok(entries) => {
-            Ok(entries.into_iter().filter(|e| e.kind == kind).map(|e| e.name).collect())
-        }
+        Ok(entries) => Ok(entries
+            .into_iter()
+            .filter(|e| e.kind == kind)
+            .map(|e| e.name)
+            .collect()),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(e) => Err(Error::io("list", join(dir, below), e)),
     }
@@ -141,7 +173,10 @@ fn probe(
     if file.try_lock(LockKind::Shared).map_err(error("probe"))? {
         return Ok(None);
     }
-    let mut pids = file.id().map(|id| disk.lock_holders(id)).unwrap_or_default();
+    let mut pids = file
+        .id()
+        .map(|id| disk.lock_holders(id))
+        .unwrap_or_default();
     pids.sort_unstable();
     pids.dedup();
     let mut row = LockRow {
@@ -174,7 +209,8 @@ fn probe(
         LockKindName::Append | LockKindName::Sync | LockKindName::Member => None,
     };
     if row.pids.is_empty() {
-        row.pids.extend(said.and_then(|pid| pid.parse::<u32>().ok()));
+        row.pids
+            .extend(said.and_then(|pid| pid.parse::<u32>().ok()));
     }
     Ok(Some(row))
 }

@@ -39,14 +39,22 @@ impl Registration {
         let guard = FencedLock::acquire_store(store, "register a broker", patience)?;
         let mut file: BrokerFile = json_file::read(&*dir, layout::BROKER_FILE)?.0;
         file.incarnation = file.incarnation.checked_add(1).ok_or_else(|| {
-            Error::new(Kind::Damaged, format!("broker {broker} has no incarnation left"))
+            Error::new(
+                Kind::Damaged,
+                format!("broker {broker} has no incarnation left"),
+            )
         })?;
         file.pid = Some(process.pid);
         guard.replace(&path(broker), &json_file::encode(&file))?;
         drop(guard);
         lock.sign(file.incarnation, process)?;
         let heartbeat = Heartbeat::start(lock.file())?;
-        Ok(Registration { store: Arc::clone(store), file, _heartbeat: heartbeat, lock })
+        Ok(Registration {
+            store: Arc::clone(store),
+            file,
+            _heartbeat: heartbeat,
+            lock,
+        })
     }
 
     /// What is registered.
@@ -63,8 +71,13 @@ impl Registration {
             return Ok(());
         }
         let id = self.file.broker_id;
-        Err(Error::new(Kind::BrokerState, format!("the lock file of broker {id} was removed or replaced"))
-            .cure(format!("leave that file alone; start again with 'mq-broker start --id {id}'")))
+        Err(Error::new(
+            Kind::BrokerState,
+            format!("the lock file of broker {id} was removed or replaced"),
+        )
+        .cure(format!(
+            "leave that file alone; start again with 'mq-broker start --id {id}'"
+        )))
     }
 
     /// Marks the broker as stopped and lets it go.
@@ -82,18 +95,24 @@ fn path(broker: BrokerId) -> String {
 fn runs_already(store: &StoreDir, dir: &dyn Dir, broker: BrokerId) -> Error {
     let probe = LifeLock::probe(&**store.disk(), dir, layout::BROKER_LOCK);
     let who = match probe {
-        Ok(Probe::Held { holder, pids }) => pids
-            .first()
-            .copied()
-            .or(holder.map(|h| h.pid))
-            .map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}")),
+        Ok(Probe::Held { holder, pids }) => {
+            pids.first().copied().or(holder.map(|h| h.pid)).map_or_else(
+                || "another process".to_owned(),
+                |pid| format!("process {pid}"),
+            )
+        }
         _ => "another process".to_owned(),
     };
     Error::new(
         Kind::BrokerState,
-        format!("broker {broker} runs already: {who} holds {}", join(dir, layout::BROKER_LOCK).display()),
+        format!(
+            "broker {broker} runs already: {who} holds {}",
+            join(dir, layout::BROKER_LOCK).display()
+        ),
     )
-    .cure(format!("'mq-broker status' shows it, 'mq-broker stop {broker}' ends it"))
+    .cure(format!(
+        "'mq-broker status' shows it, 'mq-broker stop {broker}' ends it"
+    ))
 }
 
 /// A broker as anyone sees it.
@@ -126,14 +145,19 @@ pub fn broker_status(store: &StoreDir, broker: BrokerId) -> Result<BrokerStatus>
     let running = broker_holder(store, broker)?;
     let file = store.broker_file(broker)?;
     let controller = ControllerFile::read(store)?.filter(|c| {
-        let ours = running.as_ref().is_some_and(|h| h.incarnation == c.incarnation);
+        let ours = running
+            .as_ref()
+            .is_some_and(|h| h.incarnation == c.incarnation);
         c.broker_id == broker && c.pid.is_some() && ours
     });
     Ok(BrokerStatus {
         broker_id: broker,
         incarnation: file.incarnation,
         running,
-        controller: controller.map(|c| ControllerStatus { epoch: c.epoch, since_ms: c.since_ms }),
+        controller: controller.map(|c| ControllerStatus {
+            epoch: c.epoch,
+            since_ms: c.since_ms,
+        }),
     })
 }
 
@@ -148,9 +172,10 @@ pub fn broker_holder(store: &StoreDir, broker: BrokerId) -> Result<Option<Holder
     for _ in 0..100 {
         match probe()? {
             Probe::Free => return Ok(None),
-            Probe::Held { holder: Some(holder), pids }
-                if pids.is_empty() || pids.contains(&holder.pid) =>
-            {
+            Probe::Held {
+                holder: Some(holder),
+                pids,
+            } if pids.is_empty() || pids.contains(&holder.pid) => {
                 return Ok(Some(holder));
             }
             Probe::Held { .. } => store.clock().sleep(Duration::from_millis(20)),
