@@ -225,7 +225,9 @@ pub fn remove_replica(
 ) -> Result<()> {
     let replica = match Replica::open(store, tp, broker) {
         Ok(replica) => replica,
-        Err(e) if e.kind() == Kind::Fenced => return Ok(()),
+        Err(e) if e.kind() == Kind::Fenced => {
+            return super::rebuild::remove_lost(store, tp, broker, topic_id, uuid);
+        }
         Err(e) => return Err(e),
     };
     let held = match replica.lock(patience) {
@@ -447,6 +449,10 @@ fn settle(made: Vec<Made>, version: u64) -> Result<()> {
 fn discard(store: &Arc<StoreDir>, name: &TopicName, first: PartitionId, made: Vec<Made>) {
     for (replica, partition) in made.into_iter().zip(first..) {
         let tp = TopicPartition::new(name.clone(), partition);
+        // The topic file may be in place though its sync failed: then the directory is not ours.
+        if named(store, &tp, replica.meta.uuid).unwrap_or(true) {
+            continue;
+        }
         // What cannot be removed is a leftover that the next creator moves aside.
         let _ = move_aside(store, &tp, EMBEDDED_BROKER);
         drop(replica);

@@ -19,6 +19,7 @@ mod open;
 mod page;
 pub mod process;
 mod reader;
+mod rebuild;
 mod replica;
 pub mod store_file;
 mod topic_handle;
