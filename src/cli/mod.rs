@@ -1,3 +1,103 @@
-//! The command line: arguments, formats, tables, progress, exit codes. Only here does mq print.
+//! The command line: arguments, formats, tables, progress, exit codes. Only here does mq print,
+//! read the environment, and end a process.
 
+pub mod broker;
+pub mod common;
+pub mod consent;
+pub mod consume;
+pub mod docs;
+mod env;
+pub mod exit;
+pub mod groups;
 pub mod lang;
+pub mod output;
+pub mod pattern;
+pub mod produce;
+mod progress;
+mod report;
+mod signals;
+pub mod topics;
+
+use std::process::ExitCode;
+
+pub use env::{Color, Env};
+pub use exit::Outcome;
+pub use signals::Signals;
+
+use crate::error::{Error, Result};
+
+/// One of the tools: its arguments, and what it does.
+pub trait Tool: clap::Parser {
+    /// Its name.
+    const NAME: &'static str;
+
+    /// The options that every tool has.
+    fn common(&self) -> &common::Common;
+
+    /// Does it.
+    ///
+    /// # Errors
+    /// What ended it; the exit status follows from its kind.
+    fn run(self, env: &mut Env) -> Result<Outcome>;
+}
+
+/// The whole of a tool: from the command line to the exit status.
+pub fn main<T: Tool>() -> ExitCode {
+    let args = match T::try_parse() {
+        Ok(args) => args,
+        // --help and --version come here too.
+        Err(e) if !e.use_stderr() => {
+            report::help(&e);
+            return ExitCode::from(exit::DONE);
+        }
+        Err(e) => {
+            report::usage(T::NAME, &e);
+            return ExitCode::from(exit::USAGE);
+        }
+    };
+    raise_file_limit();
+    let signals = match Signals::install() {
+        Ok(signals) => signals,
+        Err(e) => {
+            report::error(T::NAME, &Error::io("take over", "signals", e));
+            return ExitCode::from(exit::FAILED);
+        }
+    };
+    let common = args.common().clone();
+    let mut env = Env::new(T::NAME, common.store, common.quiet, common.color, signals);
+    let outcome = args.run(&mut env);
+    env.progress_done();
+    let status = match &outcome {
+        Ok(outcome) => exit::outcome(*outcome),
+        // Whoever read our output has gone, having seen enough.
+        Err(e) if is_closed_pipe(e) => exit::DONE,
+        Err(e) => {
+            report::error(T::NAME, e);
+            exit::status(e.kind())
+        }
+    };
+    // A usage error is one that was found before anything was looked at.
+    let status = if status == exit::USAGE && env.has_looked() { exit::FAILED } else { status };
+    let clean = status == exit::DONE || status == exit::EMPTY;
+    if let Some(signal) = env.signals().stopping()
+        && clean
+        && T::NAME != "mq-broker"
+    {
+        Signals::die(signal);
+    }
+    ExitCode::from(status)
+}
+
+/// Writing to a pipe is the only thing here that ends so: files and terminals do not.
+fn is_closed_pipe(e: &Error) -> bool {
+    e.io_source().is_some_and(|source| source.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// A partition takes about ten descriptors: as many as this user may have.
+fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Without it there are fewer: an error will say so where they run out.
+    let _ = setrlimit(Resource::Nofile, limit);
+}

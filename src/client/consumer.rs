@@ -206,6 +206,13 @@ impl Consumer {
         }
     }
 
+    /// Ends the reading of an assigned partition at an offset.
+    pub fn limit(&mut self, tp: &TopicPartition, until: Offset) {
+        if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.tp == *tp) {
+            lane.until = Some(until);
+        }
+    }
+
     /// Waits until something may have been published, for up to `patience`, or until `wake` is
     /// readable. Call [`Consumer::fetch`] after it, whatever it says: a wait may end early. The
     /// first call only sets up the watches, and returns at once.

@@ -33,7 +33,7 @@ pub(super) enum Outcome {
 }
 
 /// Most threads that sync at a time.
-const SYNC_THREADS_MAX: usize = 4;
+const SYNC_THREADS_MAX: usize = 1;
 /// A builder that held a larger batch than this is not kept.
 const KEEP_BYTES_MAX: usize = 1 << 20;
 

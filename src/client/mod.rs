@@ -1,11 +1,15 @@
 //! What another Rust program uses: a producer, a consumer, and an admin of topics.
 
+mod admin;
 mod consumer;
 mod delivery;
 pub mod point;
 mod producer;
 mod producer_options;
+mod resolve;
 
+pub use admin::{Admin, LogDescription, PartitionDescription, TopicDescription, Verified};
 pub use consumer::{BatchInfo, Consumer, Fetched, open_reader};
 pub use producer::{Failure, Producer};
 pub use producer_options::{Acks, Keyless, ProducerOptions, ProducerRecord, Receipt};
+pub use resolve::{ResolvedRange, Until, resolve_point, resolve_range, resolve_within};

@@ -22,7 +22,7 @@ use crate::types::{Compression, PartitionId, Timestamp, TopicName, Uuid};
 /// Batches under way between the caller and the appending thread.
 const QUEUE: usize = 4;
 /// Most bytes held in batches that are being built, over all partitions.
-const BUILDING_BYTES_MAX: usize = 4 << 20;
+const BUILDING_BYTES_MAX: usize = 8 << 20;
 /// Least size of a batch, however many partitions share the memory.
 const BATCH_BYTES_MIN: usize = 16 * 1024;
 /// How often the topic file is looked at for new partitions.
@@ -429,7 +429,11 @@ impl Producer {
         self.look_for_partitions()
     }
 
-    fn look_for_partitions(&mut self) -> Result<()> {
+    /// Looks at the topic file again: partitions that came are used from now on.
+    ///
+    /// # Errors
+    /// [`Kind::UnknownTopic`] if the topic is gone.
+    pub fn look_for_partitions(&mut self) -> Result<()> {
         if self.topic.is_current()? {
             return Ok(());
         }

@@ -69,7 +69,7 @@ impl Default for ProducerOptions {
         ProducerOptions {
             acks: Acks::All,
             compression: Compression::None,
-            batch_bytes: 512 * 1024,
+            batch_bytes: 1 << 20,
             linger: Duration::ZERO,
             timeout: Duration::from_secs(30),
             partitioner: Partitioner::Murmur2,

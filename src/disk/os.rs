@@ -101,12 +101,12 @@ impl Dir for OsDir {
         &self.path
     }
 
-    fn mode(&self) -> io::Result<u32> {
-        Ok(u32::from(Mode::from_raw_mode(fs::fstat(&self.fd)?.st_mode).bits()) & 0o777)
-    }
-
     fn own_id(&self) -> io::Result<FileId> {
         Ok(id_of(&fs::fstat(&self.fd)?))
+    }
+
+    fn mode(&self) -> io::Result<u32> {
+        Ok(u32::from(Mode::from_raw_mode(fs::fstat(&self.fd)?.st_mode).bits()) & 0o777)
     }
 
     fn open_dir(&self, name: &str) -> io::Result<Arc<dyn Dir>> {

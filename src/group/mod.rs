@@ -1,1 +1,38 @@
-//! Being built.
+//! Consumer groups: who reads which partition, and up to where it was read.
+//!
+//! ```text
+//! groups/GROUP/lock.N/N     fenced lock: taken for every change of what follows
+//!              group.json   epoch, settings, members (group_file)
+//!              members/ID   locked by the member for life, heartbeats (member_file)
+//!              offsets.log  committed offsets, one line a commit (offsets_line, offsets_log)
+//! ```
+//!
+//! 1. A lock proves that a member lives; its authority is its epoch in `group.json`, looked at
+//!    under the group's lock by each commit.
+//! 2. A commit is acknowledged when its line is on disk, and if the lock it was written under was
+//!    not broken meanwhile: no later holder can then have missed it.
+//! 3. Offsets move back only by `reset`, `undo` and `delete`, which are refused while a member
+//!    lives.
+//!
+//! Invariant: knows neither brokers nor controllers, and no client.
+
+mod change;
+mod describe;
+mod directory;
+mod group_file;
+mod held;
+mod lone;
+mod member_file;
+mod offsets_line;
+mod offsets_log;
+mod offsets_state;
+
+pub use change::{CommitEntry, OffsetChange, commit, delete, reset};
+pub use describe::{
+    GroupDescription, MemberDescription, OffsetDescription, committed_offsets, describe,
+};
+pub use directory::list;
+pub use group_file::TopicPartitions;
+pub use lone::LoneMember;
+pub use offsets_line::{Entry, LINE_BYTES_MAX, Line, LineKind};
+pub use offsets_state::{Committed, OffsetsState};

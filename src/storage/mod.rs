@@ -20,6 +20,7 @@ mod tail;
 #[cfg(test)]
 mod tests;
 mod time_index;
+mod verify;
 mod walk;
 
 pub use appender::{Appender, RollLimits};
@@ -33,4 +34,5 @@ pub use rescue::{copy_from, epochs_of_batches, last_sound_place};
 pub use segments::{Segments, damaged, sync_failed};
 pub use tail::{LastBatch, Place, Tail};
 pub use time_index::TimeIndexEntry;
+pub use verify::{Covered, Finding, verify};
 pub use walk::{Break, WalkFrom, Walked, out_of_place, sound_batch_behind, walk};

@@ -40,7 +40,7 @@ impl OffsetIndexEntry {
         Some(bytes)
     }
 
-    fn decode(bytes: [u8; 8], base: Offset) -> Self {
+    pub(super) fn decode(bytes: [u8; 8], base: Offset) -> Self {
         let [a, b, c, d, e, f, g, h] = bytes;
         OffsetIndexEntry {
             offset: base.saturating_add(i64::from(i32::from_be_bytes([a, b, c, d]))),

@@ -37,7 +37,7 @@ impl TimeIndexEntry {
         Some(bytes)
     }
 
-    fn decode(bytes: [u8; 12], base: Offset) -> Self {
+    pub(super) fn decode(bytes: [u8; 12], base: Offset) -> Self {
         let [a, b, c, d, e, f, g, h, i, j, k, l] = bytes;
         TimeIndexEntry {
             timestamp: i64::from_be_bytes([a, b, c, d, e, f, g, h]),

@@ -131,7 +131,7 @@ impl FencedLock {
                         });
                         hidden_since = None;
                     }
-                    None if now - *hidden_since.get_or_insert(now) >= HIDDEN => {
+                    None if now.saturating_sub(*hidden_since.get_or_insert(now)) >= HIDDEN => {
                         return Err(self.no_lock());
                     }
                     None => {}
@@ -157,7 +157,7 @@ impl FencedLock {
                     continue;
                 }
             }
-            if now - started >= patience {
+            if now.saturating_sub(started) >= patience {
                 return Err(self.busy(watched.as_ref(), patience));
             }
             self.clock.sleep(RETRY);
@@ -190,7 +190,7 @@ impl FencedLock {
             (seen.line, seen.since) = (line, now);
         }
         seen.looked = now;
-        if now - seen.since < STILL {
+        if now.saturating_sub(seen.since) < STILL {
             return Ok(Some(seen));
         }
         let next = seen.n.checked_add(1).ok_or_else(|| self.no_lock())?;

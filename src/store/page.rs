@@ -166,6 +166,24 @@ impl Page {
         }
     }
 
+    /// Whether each copy is sound. One that is being written is given up to 10 ms.
+    pub fn copies(file: &dyn File, clock: &dyn Clock) -> Result<[bool; 2], std::io::Error> {
+        let started = clock.monotonic();
+        loop {
+            let mut raw = [0; COPY_STRIDE as usize + COPY_BYTES];
+            let read = file.read_at(&mut raw, 0)?;
+            let (first, second) = raw.split_at(COPY_STRIDE as usize);
+            let sound = [
+                read >= COPY_BYTES && Page::decode(&first[..COPY_BYTES]).is_some(),
+                read >= raw.len() && Page::decode(second).is_some(),
+            ];
+            if sound == [true, true] || clock.monotonic() - started >= TORN_PATIENCE {
+                return Ok(sound);
+            }
+            clock.sleep(Duration::from_micros(20));
+        }
+    }
+
     /// Publishes: writes this page over the older copy, with the next sequence number. Only under
     /// the append lock.
     pub(super) fn write(&mut self, file: &dyn File) -> Result<(), std::io::Error> {

@@ -12,7 +12,7 @@ use super::layout;
 use super::open::StoreDir;
 use super::page::{Offline, PAGE_FILE, Page};
 use crate::clock::Clock;
-use crate::disk::{Dir, File, LockKind, Open, join};
+use crate::disk::{Dir, File, FileId, LockKind, Open, join};
 use crate::error::{Error, Kind, Result};
 use crate::storage::{LeaderEpochs, PartitionMetadata, sync_failed};
 use crate::types::{BrokerId, TopicPartition};
@@ -27,7 +27,9 @@ pub struct Replica {
     logs: Arc<dyn Dir>,
     dir: Arc<dyn Dir>,
     page: Arc<dyn File>,
-    page_path: String,
+    name: String,
+    dir_id: FileId,
+    page_id: FileId,
     clock: Arc<dyn Clock>,
     disk: Arc<dyn crate::disk::Disk>,
 }
@@ -53,9 +55,14 @@ impl Replica {
             }
         });
         let page = page.map_err(|e| missing(&*dir, PAGE_FILE, e))?;
+        // What an open file is does not change, so its ids are asked for once.
+        let dir_id = dir.own_id().map_err(|e| Error::io("look at", dir.path(), e))?;
+        let page_id = page.id().map_err(|e| Error::io("look at", join(&*dir, PAGE_FILE), e))?;
         Ok(Replica {
             tp: tp.clone(),
-            page_path: format!("{name}/{PAGE_FILE}"),
+            name,
+            dir_id,
+            page_id,
             logs,
             dir,
             page,
@@ -87,19 +94,25 @@ impl Replica {
         &*self.page
     }
 
-    /// Whether the path still names the page that is open: one look-up.
+    /// Whether the path still names the page that is open: two look-ups.
     pub fn in_place(&self) -> Result<bool> {
-        let open = self.page.id().map_err(|e| self.page_error("look at", e))?;
-        match self.logs.id(&self.page_path) {
-            Ok(id) => Ok(id == open),
+        let names = |dir: &dyn Dir, name: &str, id: FileId| match dir.id(name) {
+            Ok(found) => Ok(found == id),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
-            Err(e) => Err(self.page_error("look at", e)),
-        }
+            Err(e) => Err(Error::io("look at", join(dir, name), e)),
+        };
+        Ok(names(&*self.logs, &self.name, self.dir_id)?
+            && names(&*self.dir, PAGE_FILE, self.page_id)?)
     }
 
     /// The published page; `None` if neither copy is sound. Takes no lock.
     pub fn read_page(&self) -> Result<Option<Page>> {
         Page::read(&*self.page, &*self.clock).map_err(|e| self.page_error("read", e))
+    }
+
+    /// Whether each of the page's two copies is sound.
+    pub fn page_copies(&self) -> Result<[bool; 2]> {
+        Page::copies(&*self.page, &*self.clock).map_err(|e| self.page_error("read", e))
     }
 
     /// Takes the append lock, trying for up to `patience`.

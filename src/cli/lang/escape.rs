@@ -100,7 +100,7 @@ pub fn tsv_field(bytes: &[u8], out: &mut Vec<u8>) {
 
 /// Whether `c` could change how the text around it is shown: controls, and the characters that
 /// set the direction of writing.
-pub(super) fn is_unprintable(c: char) -> bool {
+pub(in crate::cli) fn is_unprintable(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -29,6 +29,7 @@ mod time;
 pub use delimiter::Delimiter;
 pub use duration::parse_duration;
 pub use envelope::{read_envelope, write_envelope};
+pub(in crate::cli) use escape::is_unprintable;
 pub use escape::{tsv_field, unescape};
 pub use input::{
     InputFormat, InputHeader, InputOptions, InputRecord, MissingKey, RecordParser, Step,

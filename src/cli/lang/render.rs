@@ -66,7 +66,7 @@ impl<'a> HeaderList<'a> {
 }
 
 /// Writes records in one format.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Renderer {
     format: Format,
     null_marker: Vec<u8>,

@@ -171,12 +171,17 @@ impl FencedGuard {
         })
     }
 
+    #[cfg(test)]
+    pub(super) fn stand_still(&self) {
+        self.beat.stand_still();
+    }
+
     /// The error, or [`Kind::Fenced`] if the lock was taken over, which explains it.
     pub(super) fn unless_fenced(&self, error: Error) -> Error {
         self.late(error)
     }
 
-    fn write_own(&self, bytes: &[u8], synced: bool) -> Result<String> {
+    pub(super) fn write_own(&self, bytes: &[u8], synced: bool) -> Result<String> {
         let name = self.own_name()?;
         let error = |op, e| self.late(io_error(&*self.dir, op, &name, e));
         let file = self

@@ -100,6 +100,14 @@ impl Beat {
         Ok(beat)
     }
 
+    /// As if this process were stopped: the thread raises the counter no more.
+    #[cfg(test)]
+    pub(super) fn stand_still(&self) {
+        lock(&PULSE)
+            .held
+            .retain(|beat| !std::ptr::eq(beat.as_ptr(), self));
+    }
+
     /// Lets the lock go.
     pub(super) fn end(&self) {
         let mut state = lock(&self.state);

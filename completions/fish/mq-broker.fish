@@ -1,0 +1,78 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_mq_broker_global_optspecs
+    string join \n store= q/quiet color= h/help V/version
+end
+
+function __fish_mq_broker_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_mq_broker_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_mq_broker_using_subcommand
+    set -l cmd (__fish_mq_broker_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c mq-broker -n "__fish_mq_broker_needs_command" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
+complete -c mq-broker -n "__fish_mq_broker_needs_command" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c mq-broker -n "__fish_mq_broker_needs_command" -s q -l quiet -d 'No notes and no progress on stderr'
+complete -c mq-broker -n "__fish_mq_broker_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq-broker -n "__fish_mq_broker_needs_command" -s V -l version -d 'Print version'
+complete -c mq-broker -n "__fish_mq_broker_needs_command" -f -a "start" -d 'Run a broker in the foreground'
+complete -c mq-broker -n "__fish_mq_broker_needs_command" -f -a "status" -d 'Show brokers: registered, running, where'
+complete -c mq-broker -n "__fish_mq_broker_needs_command" -f -a "stop" -d 'Stop a running broker, and wait until it has ended'
+complete -c mq-broker -n "__fish_mq_broker_needs_command" -f -a "locks" -d 'Show who holds which lock of the store'
+complete -c mq-broker -n "__fish_mq_broker_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand start" -l id -d 'The broker\'s id, from 0' -r
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand start" -l log-dir -d 'Where its replicas lie [default: in the store]' -r -F
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand start" -l rack -d 'Where it stands: replicas are spread over racks' -r
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand start" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand start" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand start" -s q -l quiet -d 'No notes and no progress on stderr'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand start" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand status" -l format -d 'How to print' -r -f -a "table\t'Aligned columns for people; may change'
+json\t'One object a line; frozen'
+tsv\t'Tab-separated; frozen'"
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand status" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand status" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand status" -l header -d 'Begin tsv with a line of column names'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand status" -s q -l quiet -d 'No notes and no progress on stderr'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand stop" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand stop" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand stop" -s q -l quiet -d 'No notes and no progress on stderr'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand stop" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand locks" -l format -d 'How to print' -r -f -a "table\t'Aligned columns for people; may change'
+json\t'One object a line; frozen'
+tsv\t'Tab-separated; frozen'"
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand locks" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand locks" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand locks" -l header -d 'Begin tsv with a line of column names'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand locks" -s q -l quiet -d 'No notes and no progress on stderr'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand locks" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status stop locks help" -f -a "start" -d 'Run a broker in the foreground'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status stop locks help" -f -a "status" -d 'Show brokers: registered, running, where'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status stop locks help" -f -a "stop" -d 'Stop a running broker, and wait until it has ended'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status stop locks help" -f -a "locks" -d 'Show who holds which lock of the store'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status stop locks help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

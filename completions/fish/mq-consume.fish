@@ -1,0 +1,32 @@
+complete -c mq-consume -s p -l partitions -d 'Only these partitions, such as 0,2-5' -r
+complete -c mq-consume -s o -l offset -d 'From where to where: POINT, A:B, or 0=A:B,3=C. Points: start end N +N -N @TIME stored' -r
+complete -c mq-consume -s c -l count -d 'Stop after so many printed records' -r
+complete -c mq-consume -l tail -d 'First the last N records of all partitions, by time' -r
+complete -c mq-consume -l idle-timeout -d 'Stop when nothing came for so long' -r
+complete -c mq-consume -l key -d 'Only records with this key' -r
+complete -c mq-consume -l grep -d 'Only records whose value matches' -r
+complete -c mq-consume -s f -l format -d 'A template such as \'%k=%v\\n\' (see mq(7)), or one of the names value and json' -r
+complete -c mq-consume -s D -d 'What ends a record, with escapes \\n \\t \\r \\0 \\\\ \\xNN [default: \\n]' -r
+complete -c mq-consume -s K -d 'Print the key and this before the value' -r
+complete -c mq-consume -l null-marker -d 'What a null key or value prints as [default: nothing]' -r
+complete -c mq-consume -s g -l group -d 'Read for a consumer group: go on where it left off, and commit' -r
+complete -c mq-consume -l commit -d 'When to commit what was written out' -r -f -a "after-write\t'Now and then, what was written out'
+on-exit\t'At the end, if that is 0'
+never\t'Not at all'"
+complete -c mq-consume -l commit-interval -d 'How often to commit' -r
+complete -c mq-consume -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
+complete -c mq-consume -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c mq-consume -s r -l regex -d 'TOPIC is a regular expression that the whole name matches'
+complete -c mq-consume -l wait -d 'Wait for topics that are not there yet'
+complete -c mq-consume -s e -l end -d 'Stop at the end, as it is now'
+complete -c mq-consume -l invert-match -d 'Those that the filters would leave out'
+complete -c mq-consume -l no-tombstones -d 'No records with a null value'
+complete -c mq-consume -s J -l json -d 'A JSON object a line, lossless: mq-produce -J reads it back'
+complete -c mq-consume -s 0 -l null -d 'Records end with NUL, for xargs -0'
+complete -c mq-consume -l raw -d 'Control characters go to a terminal as they are'
+complete -c mq-consume -l fail-if-empty -d 'Exit 4 if nothing was printed, or fewer than -c'
+complete -c mq-consume -s q -l quiet -d 'No notes and no progress on stderr'
+complete -c mq-consume -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq-consume -s V -l version -d 'Print version'

@@ -1,0 +1,106 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_mq_groups_global_optspecs
+    string join \n store= q/quiet color= h/help V/version
+end
+
+function __fish_mq_groups_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_mq_groups_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_mq_groups_using_subcommand
+    set -l cmd (__fish_mq_groups_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c mq-groups -n "__fish_mq_groups_needs_command" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
+complete -c mq-groups -n "__fish_mq_groups_needs_command" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c mq-groups -n "__fish_mq_groups_needs_command" -s q -l quiet -d 'No notes and no progress on stderr'
+complete -c mq-groups -n "__fish_mq_groups_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq-groups -n "__fish_mq_groups_needs_command" -s V -l version -d 'Print version'
+complete -c mq-groups -n "__fish_mq_groups_needs_command" -f -a "list" -d 'List groups and their states'
+complete -c mq-groups -n "__fish_mq_groups_needs_command" -f -a "describe" -d 'Show what groups committed, how far behind they are, and who reads for them'
+complete -c mq-groups -n "__fish_mq_groups_needs_command" -f -a "reset" -d 'Move a group\'s committed offsets'
+complete -c mq-groups -n "__fish_mq_groups_needs_command" -f -a "delete" -d 'Delete groups and what they committed'
+complete -c mq-groups -n "__fish_mq_groups_needs_command" -f -a "commit" -d 'Commit offsets for a group'
+complete -c mq-groups -n "__fish_mq_groups_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand list" -l format -d 'How to print' -r -f -a "table\t'Aligned columns for people; may change'
+json\t'One object a line; frozen'
+tsv\t'Tab-separated; frozen'"
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand list" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand list" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand list" -l header -d 'Begin tsv with a line of column names'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand list" -s q -l quiet -d 'No notes and no progress on stderr'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand describe" -l format -d 'How to print' -r -f -a "table\t'Aligned columns for people; may change'
+json\t'One object a line; frozen'
+tsv\t'Tab-separated; frozen'"
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand describe" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand describe" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand describe" -l members -d 'A row for each member'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand describe" -l only-lagging -d 'Only partitions with records still to be read'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand describe" -l header -d 'Begin tsv with a line of column names'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand describe" -s q -l quiet -d 'No notes and no progress on stderr'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand describe" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -l to -d 'To a point of each partition: start, end, N, +N, -N or @TIME' -r
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -l by -d 'By so many offsets: on, or back if negative' -r
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -l topic -d 'Only this topic, or one partition of it' -r
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -l format -d 'How to print' -r -f -a "table\t'Aligned columns for people; may change'
+json\t'One object a line; frozen'
+tsv\t'Tab-separated; frozen'"
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -l dry-run -d 'Print the plan, change nothing'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -s y -l yes -d 'Do not ask'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -l header -d 'Begin tsv with a line of column names'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -s q -l quiet -d 'No notes and no progress on stderr'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand delete" -l format -d 'How to print' -r -f -a "table\t'Aligned columns for people; may change'
+json\t'One object a line; frozen'
+tsv\t'Tab-separated; frozen'"
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand delete" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand delete" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand delete" -l if-exists -d 'A group that is not there is no failure'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand delete" -l dry-run -d 'Print the plan, change nothing'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand delete" -s y -l yes -d 'Do not ask'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand delete" -l header -d 'Begin tsv with a line of column names'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand delete" -s q -l quiet -d 'No notes and no progress on stderr'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand delete" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand commit" -l format -d 'How to print' -r -f -a "table\t'Aligned columns for people; may change'
+json\t'One object a line; frozen'
+tsv\t'Tab-separated; frozen'"
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand commit" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand commit" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand commit" -l dry-run -d 'Print the plan, change nothing'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand commit" -l header -d 'Begin tsv with a line of column names'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand commit" -s q -l quiet -d 'No notes and no progress on stderr'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand commit" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand help; and not __fish_seen_subcommand_from list describe reset delete commit help" -f -a "list" -d 'List groups and their states'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand help; and not __fish_seen_subcommand_from list describe reset delete commit help" -f -a "describe" -d 'Show what groups committed, how far behind they are, and who reads for them'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand help; and not __fish_seen_subcommand_from list describe reset delete commit help" -f -a "reset" -d 'Move a group\'s committed offsets'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand help; and not __fish_seen_subcommand_from list describe reset delete commit help" -f -a "delete" -d 'Delete groups and what they committed'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand help; and not __fish_seen_subcommand_from list describe reset delete commit help" -f -a "commit" -d 'Commit offsets for a group'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand help; and not __fish_seen_subcommand_from list describe reset delete commit help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -1,0 +1,37 @@
+complete -c mq-produce -s D -d 'What ends a record, with escapes \\n \\t \\r \\0 \\\\ \\xNN [default: \\n]' -r
+complete -c mq-produce -s f -l format -d 'A template that the input follows, such as \'%k=%v\\n\'' -r
+complete -c mq-produce -s K -d 'What ends the key that each record begins with' -r
+complete -c mq-produce -l on-missing-key -d 'What to do with a record in which -K finds no key' -r -f -a "fail\t'The run ends'
+null\t'Its key is null'"
+complete -c mq-produce -s k -l key -d 'The key of records that have none' -r
+complete -c mq-produce -s H -l header -d 'A header for every record (repeatable)' -r
+complete -c mq-produce -l null-marker -d 'Keys and values that are just this are null' -r
+complete -c mq-produce -s p -l partition -d 'The partition for every record' -r
+complete -c mq-produce -l partitioner -d 'How a key finds its partition: murmur2 as Kafka\'s Java client, crc32 as librdkafka' -r
+complete -c mq-produce -l keyless -d 'Where records without a key go: to each partition in turn, or a batch to each' -r -f -a "round-robin\t'To each in turn'
+sticky\t'A batch to each'"
+complete -c mq-produce -l timestamp -d 'The timestamp of records that have none [default: now]' -r
+complete -c mq-produce -l acks -d 'Acknowledged by: 0 nobody, 1 the leader, all in-sync replicas' -r
+complete -c mq-produce -s z -l compression -d 'Compress batches: none, gzip, snappy, lz4, zstd' -r
+complete -c mq-produce -l timeout -d 'How long to try when a lock is taken' -r
+complete -c mq-produce -l batch-size -d 'Hand a batch on at this size' -r
+complete -c mq-produce -l linger -d 'How long a record may wait for company while the input is idle' -r
+complete -c mq-produce -l create-partitions -d 'How many partitions a missing topic is made with' -r
+complete -c mq-produce -s o -l echo -d 'Print this for each acknowledged record, such as \'%p %o\\n\'' -r
+complete -c mq-produce -l on-error -d 'What a bad record does: end the run, or be counted (and exit 1)' -r -f -a "fail\t'End the run'
+skip\t'Count it'"
+complete -c mq-produce -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
+complete -c mq-produce -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c mq-produce -s 0 -l null -d 'Records end with NUL, as from find -print0'
+complete -c mq-produce -l whole -d 'Each input is one record'
+complete -c mq-produce -s J -l json -d 'Each line is a record as mq-consume -J prints it; only "value" is required'
+complete -c mq-produce -s Z -l empty-is-null -d 'An empty value is null: a tombstone'
+complete -c mq-produce -l skip-empty -d 'Leave empty records out'
+complete -c mq-produce -l keep-partition -d 'Each record goes to the partition that it names itself (-J, %p)'
+complete -c mq-produce -l no-create -d 'Fail if the topic is missing'
+complete -c mq-produce -s T -l tee -d 'Write the input out again, each record once it is acknowledged'
+complete -c mq-produce -s q -l quiet -d 'No notes and no progress on stderr'
+complete -c mq-produce -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq-produce -s V -l version -d 'Print version'

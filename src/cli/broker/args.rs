@@ -1,0 +1,164 @@
+//! The command line of `mq-broker`.
+
+use std::time::Duration;
+
+use super::job::Job;
+use crate::cli::common::{Common, usage};
+use crate::cli::lang::parse_duration;
+use crate::cli::output::OutputArgs;
+use crate::cli::{Env, Outcome, Tool};
+use crate::error::Result;
+use crate::types::{BrokerId, EMBEDDED_BROKER};
+
+/// Run a broker, and see who holds what
+///
+/// No broker has to run: the other tools work on the store by themselves. A broker cares for one
+/// directory of replicas while it runs.
+#[derive(Debug, clap::Parser)]
+#[command(name = "mq-broker", version, after_help = EXAMPLES, max_term_width = 100)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    common: Common,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  mq-broker start                    in the foreground
+  mq-broker status --format json
+  mq-broker locks                    who holds which lock
+  mq-broker stop";
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Start(StartArgs),
+    Status(StatusArgs),
+    Stop(StopArgs),
+    Locks(LocksArgs),
+}
+
+/// Run a broker in the foreground
+///
+/// Prints one line on standard output when it is ready. INT, TERM and HUP end it with 0.
+#[derive(Debug, clap::Args)]
+#[command(after_help = START_EXAMPLES)]
+struct StartArgs {
+    /// The broker's id, from 0
+    #[arg(long, value_name = "N", help_heading = "Broker", default_value_t = EMBEDDED_BROKER.to_string(), allow_hyphen_values = true)]
+    id: String,
+}
+
+const START_EXAMPLES: &str = "\
+Examples:
+  mq-broker start
+  mq-broker start --store /srv/mq
+  mq-broker start | { read -r ready; echo \"$ready\"; cat; } &
+  mq-broker start --quiet 2>>broker.log &";
+
+/// Show brokers: registered, running, where
+#[derive(Debug, clap::Args)]
+#[command(after_help = STATUS_EXAMPLES)]
+struct StatusArgs {
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+const STATUS_EXAMPLES: &str = "\
+Examples:
+  mq-broker status
+  mq-broker status --store /srv/mq
+  mq-broker status --format tsv --header
+  mq-broker status --format json | jq .";
+
+/// Stop a running broker, and wait until it has ended
+#[derive(Debug, clap::Args)]
+#[command(after_help = STOP_EXAMPLES)]
+struct StopArgs {
+    /// The broker [default: the only one that runs]
+    #[arg(value_name = "ID", allow_hyphen_values = true)]
+    id: Option<String>,
+    /// How long to wait for its end
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "10s",
+        help_heading = "Broker"
+    )]
+    timeout: String,
+}
+
+const STOP_EXAMPLES: &str = "\
+Examples:
+  mq-broker stop
+  mq-broker stop --timeout 1m
+  mq-broker stop --store /srv/mq
+  mq-broker stop && mq-broker start";
+
+/// Show who holds which lock of the store
+#[derive(Debug, clap::Args)]
+#[command(after_help = LOCKS_EXAMPLES)]
+struct LocksArgs {
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+const LOCKS_EXAMPLES: &str = "\
+Examples:
+  mq-broker locks
+  mq-broker locks --store /srv/mq
+  mq-broker locks --format tsv --header
+  mq-broker locks --format json | jq -r '.pids[]'";
+
+impl Tool for Args {
+    const NAME: &'static str = "mq-broker";
+
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn run(self, env: &mut Env) -> Result<Outcome> {
+        super::run::run(self.job()?, env)
+    }
+}
+
+impl Args {
+    /// What is asked for, typed; everything that can be checked without the store is.
+    fn job(self) -> Result<Job> {
+        Ok(match self.command {
+            Command::Start(args) => Job::Start(broker_id(&args.id)?),
+            Command::Status(args) => Job::Status(args.output.try_into()?),
+            Command::Stop(args) => Job::Stop {
+                id: args.id.as_deref().map(broker_id).transpose()?,
+                timeout: timeout(&args.timeout)?,
+            },
+            Command::Locks(args) => Job::Locks(args.output.try_into()?),
+        })
+    }
+}
+
+fn broker_id(text: &str) -> Result<BrokerId> {
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let id: BrokerId = text.parse().ok().filter(|_| digits).ok_or_else(|| {
+        usage(
+            format!("'{}' is not a broker's id", text.escape_debug()),
+            "ids are whole numbers from 0",
+        )
+    })?;
+    if id != EMBEDDED_BROKER {
+        return Err(usage(
+            format!("there is no broker {id}: this version keeps one broker to a store"),
+            format!("leave the id out, or say {EMBEDDED_BROKER}"),
+        ));
+    }
+    Ok(id)
+}
+
+fn timeout(text: &str) -> Result<Duration> {
+    parse_duration(text).map_err(|e| e.at("--timeout"))
+}
+
+#[cfg(test)]
+#[path = "args_tests.rs"]
+mod tests;

@@ -1,0 +1,24 @@
+//! What `mq-broker` was asked to do, typed.
+
+use std::time::Duration;
+
+use crate::cli::output::OutputOptions;
+use crate::types::BrokerId;
+
+/// One run of `mq-broker`.
+#[derive(Debug)]
+pub enum Job {
+    /// `start`: that broker.
+    Start(BrokerId),
+    /// `status`
+    Status(OutputOptions),
+    /// `stop`: that broker, else the only one there is.
+    Stop {
+        /// Which.
+        id: Option<BrokerId>,
+        /// How long its end is waited for.
+        timeout: Duration,
+    },
+    /// `locks`
+    Locks(OutputOptions),
+}

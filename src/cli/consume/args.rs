@@ -1,0 +1,259 @@
+//! The command line of `mq-consume`.
+
+use std::time::Duration;
+
+use super::job::{CommitWhen, Filter, GroupJob, Job, Pattern, Topics};
+use crate::cli::common::Common;
+use crate::cli::lang::{
+    Delimiter, Format, Now, Renderer, Template, parse_duration, parse_partitions, parse_selection,
+};
+use crate::cli::{Env, Outcome, Tool};
+use crate::client::point::Selection;
+use crate::error::{Error, Kind, Result};
+use crate::types::TopicName;
+
+/// Print a topic, and what comes
+///
+/// Reads topics from the start and then follows them, until Ctrl-C; -e ends at the end. Prints
+/// each record's value and a newline, unless a format says otherwise.
+#[derive(Debug, clap::Parser)]
+#[command(name = "mq-consume", version, after_help = EXAMPLES, max_term_width = 100)]
+pub struct Args {
+    /// Topics: names, or quoted globs such as 'logs.*', which take later topics too
+    #[arg(value_name = "TOPIC", required = true)]
+    topics: Vec<String>,
+    /// TOPIC is a regular expression that the whole name matches
+    #[arg(short = 'r', long, help_heading = "Selection")]
+    regex: bool,
+    /// Wait for topics that are not there yet
+    #[arg(long, help_heading = "Selection")]
+    wait: bool,
+    /// Only these partitions, such as 0,2-5
+    #[arg(short, long, value_name = "LIST", help_heading = "Selection", conflicts_with = "group")]
+    partitions: Option<String>,
+    /// From where to where: POINT, A:B, or 0=A:B,3=C. Points: start end N +N -N @TIME stored
+    #[arg(short, long, value_name = "RANGE", help_heading = "Selection", allow_hyphen_values = true)]
+    offset: Option<String>,
+    /// Stop at the end, as it is now
+    #[arg(short = 'e', long, help_heading = "Selection")]
+    end: bool,
+    /// Stop after so many printed records
+    #[arg(short, long, value_name = "N", help_heading = "Selection")]
+    count: Option<u64>,
+    /// First the last N records of all partitions, by time
+    #[arg(long, value_name = "N", help_heading = "Selection", conflicts_with_all = ["offset", "group"])]
+    tail: Option<u64>,
+    /// Stop when nothing came for so long
+    #[arg(long, value_name = "TIME", help_heading = "Selection")]
+    idle_timeout: Option<String>,
+
+    /// Only records with this key
+    #[arg(long, value_name = "KEY", help_heading = "Filters", allow_hyphen_values = true)]
+    key: Option<String>,
+    /// Only records whose value matches
+    #[arg(long, value_name = "REGEX", help_heading = "Filters", allow_hyphen_values = true)]
+    grep: Option<String>,
+    /// Those that the filters would leave out
+    #[arg(long, help_heading = "Filters")]
+    invert_match: bool,
+    /// No records with a null value
+    #[arg(long, help_heading = "Filters")]
+    no_tombstones: bool,
+
+    /// A template such as '%k=%v\n' (see mq(7)), or one of the names value and json
+    #[arg(short, long, value_name = "TEMPLATE", help_heading = "Output", allow_hyphen_values = true, conflicts_with_all = ["json", "delimiter", "nul", "key_delimiter"])]
+    format: Option<String>,
+    /// A JSON object a line, lossless: mq-produce -J reads it back
+    #[arg(short = 'J', long, help_heading = "Output", conflicts_with_all = ["delimiter", "nul", "key_delimiter"])]
+    json: bool,
+    /// What ends a record, with escapes \n \t \r \0 \\ \xNN [default: \n]
+    #[arg(short = 'D', value_name = "DELIM", help_heading = "Output", allow_hyphen_values = true, conflicts_with = "nul")]
+    delimiter: Option<String>,
+    /// Records end with NUL, for xargs -0
+    #[arg(short = '0', long = "null", help_heading = "Output")]
+    nul: bool,
+    /// Print the key and this before the value
+    #[arg(short = 'K', value_name = "DELIM", help_heading = "Output", allow_hyphen_values = true)]
+    key_delimiter: Option<String>,
+    /// Control characters go to a terminal as they are
+    #[arg(long, help_heading = "Output")]
+    raw: bool,
+    /// What a null key or value prints as [default: nothing]
+    #[arg(long, value_name = "TEXT", help_heading = "Output", allow_hyphen_values = true)]
+    null_marker: Option<String>,
+    /// Exit 4 if nothing was printed, or fewer than -c
+    #[arg(long, help_heading = "Output")]
+    fail_if_empty: bool,
+
+    /// Read for a consumer group: go on where it left off, and commit
+    #[arg(short, long, value_name = "GROUP", help_heading = "Group")]
+    group: Option<String>,
+    /// When to commit what was written out
+    #[arg(long, value_name = "WHEN", help_heading = "Group", requires = "group", default_value = "after-write")]
+    commit: CommitArg,
+    /// How often to commit
+    #[arg(long, value_name = "TIME", help_heading = "Group", requires = "group", default_value = "1s")]
+    commit_interval: String,
+
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum CommitArg {
+    /// Now and then, what was written out
+    AfterWrite,
+    /// At the end, if that is 0
+    OnExit,
+    /// Not at all
+    Never,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  mq-consume logs                                    all of it, then what comes
+  mq-consume -e logs | grep ERROR                    what is there, then end
+  mq-consume --tail 10 logs                          the last ten, then follow
+  mq-consume -e -o -100 logs                         the last hundred of each partition
+  mq-consume -e -o @09:00:@10:30 logs                between two times today
+  mq-consume -e -J orders | jq .value                as JSON
+  mq-consume -f '%p:%o %T %k = %v\\n' orders          with a template
+  mq-consume -g billing orders | ./bill              go on where the group left off
+  mq-consume -e -0 paths | xargs -0 ls -l";
+
+impl Tool for Args {
+    const NAME: &'static str = "mq-consume";
+
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn run(self, env: &mut Env) -> Result<Outcome> {
+        let now = Now { now_ms: env.now_ms(), zone: jiff::tz::TimeZone::system() };
+        super::run::run(self.job(&now)?, env)
+    }
+}
+
+fn usage(message: impl Into<String>, cure: impl Into<String>) -> Error {
+    Error::new(Kind::Usage, message).cure(cure)
+}
+
+impl Args {
+    /// What is asked for, typed; everything that can be checked without the store is.
+    fn job(self, now: &Now) -> Result<Job> {
+        let format = if self.json {
+            Format::Json
+        } else if let Some(template) = &self.format {
+            Format::parse(template)?
+        } else {
+            let delimiter = match &self.delimiter {
+                Some(delimiter) => Delimiter::parse("-D", delimiter)?,
+                None if self.nul => Delimiter::nul(),
+                None => Delimiter::newline(),
+            };
+            let key = self.key_delimiter.as_deref().map(|k| Delimiter::parse("-K", k)).transpose()?;
+            Format::Template(Template::lines(&delimiter, key.as_ref()))
+        };
+        let marker = self.null_marker.as_deref().map(str::as_bytes);
+        let renderer = Renderer::new(format, marker, now.zone.clone());
+        let grep = self.grep.as_deref().map(|grep| {
+            regex::bytes::Regex::new(grep).map_err(|e| bad_regex("--grep", grep, &e))
+        });
+        if self.invert_match && self.key.is_none() && self.grep.is_none() {
+            return Err(usage("--invert-match has nothing to invert", "use it with --key or --grep"));
+        }
+        let selection = self.offset.as_deref().map(|o| parse_selection(o, now)).transpose()?;
+        if self.group.is_some() && matches!(selection, Some(Selection::Each(_))) {
+            return Err(usage(
+                "a group reads all partitions: -o cannot name them with -g",
+                "say -o A:B for all, or read without -g",
+            ));
+        }
+        if self.partitions.is_some() && matches!(selection, Some(Selection::Each(_))) {
+            return Err(usage("-p and -o both name partitions", "name them in one of the two"));
+        }
+        let group = match self.group {
+            None => None,
+            Some(name) => {
+                crate::store::layout::group_dir(&name)?;
+                Some(GroupJob {
+                    name,
+                    commit: match self.commit {
+                        CommitArg::AfterWrite => CommitWhen::AfterWrite,
+                        CommitArg::OnExit => CommitWhen::OnExit,
+                        CommitArg::Never => CommitWhen::Never,
+                    },
+                    interval: parse_duration(&self.commit_interval)?.max(Duration::from_millis(1)),
+                })
+            }
+        };
+        if group.is_none() && points_to_stored(selection.as_ref()) {
+            return Err(usage("'stored' is where a group left off", "name the group with -g"));
+        }
+        Ok(Job {
+            topics: topics(&self.topics, self.regex)?,
+            wait: self.wait,
+            partitions: self.partitions.as_deref().map(parse_partitions).transpose()?,
+            selection,
+            to_end: self.end,
+            count: self.count,
+            tail: self.tail,
+            idle_timeout: self.idle_timeout.as_deref().map(parse_duration).transpose()?,
+            filter: Filter {
+                key: self.key.map(String::into_bytes),
+                grep: grep.transpose()?,
+                invert: self.invert_match,
+                no_tombstones: self.no_tombstones,
+            },
+            renderer,
+            raw: self.raw,
+            fail_if_empty: self.fail_if_empty,
+            group,
+        })
+    }
+}
+
+fn points_to_stored(selection: Option<&Selection>) -> bool {
+    use crate::client::point::Point;
+    let stored = |range: &crate::client::point::PointRange| {
+        range.from == Some(Point::Stored) || range.to == Some(Point::Stored)
+    };
+    match selection {
+        None => false,
+        Some(Selection::All(range)) => stored(range),
+        Some(Selection::Each(each)) => each.iter().any(|(_, range)| stored(range)),
+    }
+}
+
+fn bad_regex(option: &str, regex: &str, e: &regex::Error) -> Error {
+    let why = e.to_string();
+    let last = why.lines().last().unwrap_or_default().trim();
+    usage(format!("{option} '{}' is no regular expression: {last}", regex.escape_debug()), "see the syntax of Rust's regex")
+}
+
+fn topics(args: &[String], regex: bool) -> Result<Topics> {
+    let is_glob = |arg: &String| arg.contains(['*', '?', '[', '{']);
+    if regex {
+        let patterns = args.iter().map(|arg| {
+            regex::Regex::new(&format!("^(?:{arg})$"))
+                .map(Pattern::Regex)
+                .map_err(|e| bad_regex("-r", arg, &e))
+        });
+        return Ok(Topics::Matching(patterns.collect::<Result<_>>()?));
+    }
+    if args.iter().any(is_glob) {
+        let patterns = args.iter().map(|arg| {
+            if !is_glob(arg) {
+                return TopicName::new(arg.as_str()).map(Pattern::Name);
+            }
+            globset::Glob::new(arg)
+                .map(|glob| Pattern::Glob(glob.compile_matcher()))
+                .map_err(|e| usage(format!("'{}' is no glob: {}", arg.escape_debug(), e.kind()), "quote it, and use * ? [a-z] {a,b}"))
+        });
+        return Ok(Topics::Matching(patterns.collect::<Result<_>>()?));
+    }
+    let mut names = args.iter().map(|arg| TopicName::new(arg.as_str())).collect::<Result<Vec<_>>>()?;
+    names.sort_unstable();
+    names.dedup();
+    Ok(Topics::Names(names))
+}

@@ -1,0 +1,208 @@
+//! Which partitions are read, from where to where; and what comes later.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::job::{Job, Pattern, Topics};
+use super::print::Printer;
+use super::session::Session;
+use crate::cli::Env;
+use crate::client::point::{Point, PointRange, Selection};
+use crate::client::{Consumer, Until, open_reader, resolve_range};
+use crate::error::{Error, Kind, Result};
+use crate::store::{StoreDir, TopicHandle, topics};
+use crate::types::{Offset, PartitionId, TopicName, TopicPartition, Uuid};
+
+/// The topics that are read, and how many of their partitions are assigned.
+#[derive(Debug, Default)]
+pub struct Assignments {
+    topics: BTreeMap<TopicName, Known>,
+    /// Ends that were asked for with `--tail`: from where each partition was read at first.
+    pub tail_from: HashMap<TopicPartition, Offset>,
+}
+
+#[derive(Debug)]
+struct Known {
+    topic: TopicHandle,
+    partitions: usize,
+}
+
+impl Assignments {
+    /// Whether no topic is read yet.
+    pub fn is_empty(&self) -> bool {
+        self.topics.is_empty()
+    }
+
+    /// A topic's id.
+    pub fn topic_id(&self, name: &TopicName) -> Option<Uuid> {
+        self.topics.get(name).map(|known| known.topic.meta().topic_id)
+    }
+
+    /// Forgets a topic that was deleted.
+    pub fn forget(&mut self, name: &TopicName) {
+        self.topics.remove(name);
+    }
+
+    /// Assigns what there is now. `first`: the points of the selection hold for it; what comes
+    /// later is read from its start.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one run, each borrowed apart")]
+    pub fn refresh(
+        &mut self,
+        store: &Arc<StoreDir>,
+        job: &Job,
+        consumer: &mut Consumer,
+        printer: &mut Printer,
+        session: &mut Option<Session>,
+        env: &mut Env,
+        first: bool,
+    ) -> Result<()> {
+        let mut changed = false;
+        for name in self.wanted(store, job, first)? {
+            let current = match self.topics.get(&name) {
+                Some(known) => known.topic.is_current()?,
+                None => false,
+            };
+            if current {
+                continue;
+            }
+            let Ok(topic) = TopicHandle::open(store, &name) else { continue };
+            let known = self.topics.get(&name);
+            if known.is_some_and(|known| known.topic.meta().topic_id != topic.meta().topic_id) {
+                // Made anew: the reader of the old one ends by itself.
+                continue;
+            }
+            let have = known.map_or(0, |known| known.partitions);
+            let count = topic.meta().partitions.len();
+            for partition in have..count {
+                let tp = TopicPartition::new(name.clone(), partition as PartitionId);
+                self.assign(store, job, &tp, &topic, consumer, printer, session, env, first)?;
+            }
+            if first {
+                check_partitions(job, &topic)?;
+            }
+            self.topics.insert(name, Known { topic, partitions: count });
+            changed = true;
+        }
+        if changed && let Some(session) = session {
+            let assigned: Vec<TopicPartition> =
+                consumer.positions().map(|(tp, _)| tp.clone()).collect();
+            session.begin(&assigned)?;
+        }
+        Ok(())
+    }
+
+    fn wanted(&self, store: &Arc<StoreDir>, job: &Job, first: bool) -> Result<Vec<TopicName>> {
+        let there = topics::list(store)?;
+        match &job.topics {
+            Topics::Names(names) => {
+                if first && !job.wait {
+                    for name in names {
+                        if !there.contains(name) {
+                            return Err(topics::unknown(store, name));
+                        }
+                    }
+                }
+                Ok(names.iter().filter(|name| there.contains(name)).cloned().collect())
+            }
+            Topics::Matching(patterns) => {
+                let matching: Vec<TopicName> = there
+                    .into_iter()
+                    .filter(|name| patterns.iter().any(|pattern| pattern.matches(name)))
+                    .collect();
+                if first && !job.wait {
+                    for pattern in patterns {
+                        if let Pattern::Name(name) = pattern
+                            && !matching.contains(name)
+                        {
+                            return Err(topics::unknown(store, name));
+                        }
+                    }
+                    if matching.is_empty() && job.to_end {
+                        return Err(Error::new(
+                            Kind::UnknownTopic,
+                            "UNKNOWN_TOPIC_OR_PARTITION: no topic matches",
+                        )
+                        .cure("'mq-topics list' shows what there is; --wait waits for one"));
+                    }
+                }
+                Ok(matching)
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one run, each borrowed apart")]
+    fn assign(
+        &mut self,
+        store: &Arc<StoreDir>,
+        job: &Job,
+        tp: &TopicPartition,
+        topic: &TopicHandle,
+        consumer: &mut Consumer,
+        printer: &mut Printer,
+        session: &mut Option<Session>,
+        env: &mut Env,
+        first: bool,
+    ) -> Result<()> {
+        if job.partitions.as_ref().is_some_and(|only| !only.contains(&tp.partition)) {
+            return Ok(());
+        }
+        let mut range = match &job.selection {
+            None => PointRange::default(),
+            Some(Selection::All(range)) => *range,
+            Some(Selection::Each(each)) => match each.iter().find(|(p, _)| *p == tp.partition) {
+                Some((_, range)) => *range,
+                None => return Ok(()),
+            },
+        };
+        if !first {
+            range.from = Some(Point::Start);
+        }
+        let mut default = Point::Start;
+        if let Some(tail) = job.tail
+            && first
+        {
+            default = Point::Minus(i64::try_from(tail).unwrap_or(i64::MAX));
+        }
+        let reader = open_reader(store, tp)?;
+        let page = reader.page()?;
+        let mut stored = None;
+        if let Some(session) = session {
+            let start = session.start_of(tp, topic, &reader, &page, range, env)?;
+            stored = Some(start);
+            range.from = Some(Point::Stored);
+        }
+        let resolved = resolve_range(&reader, &page, range, default, stored, job.to_end, env.now_ms())?;
+        if let Some(asked) = resolved.below_start {
+            env.warn(&format!(
+                "{tp} begins at offset {}, {asked} is gone: reading from there",
+                page.tail.log_start
+            ));
+        }
+        if job.tail.is_some() && first {
+            self.tail_from.insert(tp.clone(), resolved.from);
+        }
+        let until = match resolved.until {
+            Until::Never => None,
+            Until::Offset(offset) => Some(offset),
+            Until::Time(time) => {
+                printer.time_bounds.insert(tp.clone(), time);
+                None
+            }
+        };
+        consumer.assign_reader(reader, resolved.from, until);
+        Ok(())
+    }
+}
+
+/// Partitions that were asked for by number are there.
+fn check_partitions(job: &Job, topic: &TopicHandle) -> Result<()> {
+    let asked = job.partitions.iter().flatten().copied();
+    let each = match &job.selection {
+        Some(Selection::Each(each)) => each.iter().map(|(partition, _)| *partition).collect(),
+        _ => Vec::new(),
+    };
+    for partition in asked.chain(each) {
+        topic.partition(partition)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,155 @@
+//! What `mq-consume` was asked to do, typed.
+
+use std::time::Duration;
+
+use crate::cli::lang::Renderer;
+use crate::client::point::Selection;
+use crate::record::Record;
+use crate::types::{PartitionId, TopicName};
+
+/// Which topics are read.
+#[derive(Debug, Clone)]
+pub enum Topics {
+    /// These, by name.
+    Names(Vec<TopicName>),
+    /// All whose names match, later ones too.
+    Matching(Vec<Pattern>),
+}
+
+/// A pattern of names.
+#[derive(Debug, Clone)]
+pub enum Pattern {
+    /// One name.
+    Name(TopicName),
+    /// A shell's glob.
+    Glob(globset::GlobMatcher),
+    /// A regular expression.
+    Regex(regex::Regex),
+}
+
+impl Pattern {
+    fn as_text(&self) -> String {
+        match self {
+            Pattern::Name(name) => name.to_string(),
+            Pattern::Glob(glob) => glob.glob().glob().to_owned(),
+            Pattern::Regex(regex) => regex.as_str().to_owned(),
+        }
+    }
+
+    /// Whether a name matches.
+    pub fn matches(&self, name: &TopicName) -> bool {
+        match self {
+            Pattern::Name(wanted) => wanted == name,
+            Pattern::Glob(glob) => glob.is_match(name.as_str()),
+            Pattern::Regex(regex) => regex.is_match(name.as_str()),
+        }
+    }
+}
+
+impl Topics {
+    /// As it was asked for.
+    pub fn as_text(&self) -> Vec<String> {
+        match self {
+            Topics::Names(names) => names.iter().map(ToString::to_string).collect(),
+            Topics::Matching(patterns) => patterns.iter().map(Pattern::as_text).collect(),
+        }
+    }
+}
+
+/// Which records are printed.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Those with that key.
+    pub key: Option<Vec<u8>>,
+    /// Those whose value matches.
+    pub grep: Option<regex::bytes::Regex>,
+    /// The others instead.
+    pub invert: bool,
+    /// No tombstones.
+    pub no_tombstones: bool,
+}
+
+impl Filter {
+    /// Whether every record passes.
+    pub fn is_open(&self) -> bool {
+        self.key.is_none() && self.grep.is_none() && !self.no_tombstones && !self.invert
+    }
+
+    /// Whether a record passes.
+    pub fn passes(&self, record: &Record<'_>) -> bool {
+        if self.no_tombstones && record.value.is_none() {
+            return false;
+        }
+        let key = self.key.as_deref().is_none_or(|key| record.key == Some(key));
+        let value = self
+            .grep
+            .as_ref()
+            .is_none_or(|grep| record.value.is_some_and(|value| grep.is_match(value)));
+        let matched = key && value;
+        if self.key.is_none() && self.grep.is_none() { true } else { matched != self.invert }
+    }
+}
+
+/// When a group's offsets are committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitWhen {
+    /// After what was written out, now and then.
+    AfterWrite,
+    /// At the end, if that is a good one.
+    OnExit,
+    /// Never.
+    Never,
+}
+
+/// The group that is read for.
+#[derive(Debug, Clone)]
+pub struct GroupJob {
+    /// Its name.
+    pub name: String,
+    /// When to commit.
+    pub commit: CommitWhen,
+    /// How often.
+    pub interval: Duration,
+}
+
+/// One run of `mq-consume`.
+#[derive(Debug)]
+pub struct Job {
+    /// The topics.
+    pub topics: Topics,
+    /// Whether a missing one is waited for.
+    pub wait: bool,
+    /// Only these partitions.
+    pub partitions: Option<Vec<PartitionId>>,
+    /// From where to where; `None`: from the start, on and on.
+    pub selection: Option<Selection>,
+    /// Whether to stop at the end.
+    pub to_end: bool,
+    /// Most records printed.
+    pub count: Option<u64>,
+    /// First the last so many of all, by time.
+    pub tail: Option<u64>,
+    /// How long nothing may come.
+    pub idle_timeout: Option<Duration>,
+    /// What is printed.
+    pub filter: Filter,
+    /// How.
+    pub renderer: Renderer,
+    /// Whether control characters go to a terminal as they are.
+    pub raw: bool,
+    /// Whether to fail if nothing (or less than `count`) was printed.
+    pub fail_if_empty: bool,
+    /// The group.
+    pub group: Option<GroupJob>,
+}
+
+impl Job {
+    /// Whether every range that was asked for has an end.
+    pub fn ends(&self) -> bool {
+        match &self.selection {
+            None => false,
+            Some(Selection::All(range)) => range.to.is_some(),
+            Some(Selection::Each(each)) => each.iter().all(|(_, range)| range.to.is_some()),
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Writing out on a thread of its own while there is plenty, and at once while there is little.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
+use std::thread::JoinHandle;
+
+use crate::cli::lang::TerminalEscaper;
+use crate::error::{Error, Result};
+
+/// Buffers under way to the writing thread.
+const QUEUE: usize = 3;
+/// A buffer is handed on at about this size.
+pub const CHUNK_BYTES: usize = 1024 * 1024;
+
+/// Standard output.
+#[derive(Debug)]
+pub struct Output {
+    escaper: Option<TerminalEscaper>,
+    writer: Option<Writer>,
+    under_way: usize,
+    closed: bool,
+    written: u64,
+    escaped: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Writer {
+    chunks: SyncSender<Vec<u8>>,
+    back: Receiver<(Vec<u8>, io::Result<()>)>,
+    thread: JoinHandle<()>,
+}
+
+impl Output {
+    /// Standard output; `escape`: control characters are made visible.
+    pub fn new(escape: bool) -> Self {
+        Output {
+            escaper: escape.then(TerminalEscaper::new),
+            writer: None,
+            under_way: 0,
+            closed: false,
+            written: 0,
+            escaped: Vec::new(),
+        }
+    }
+
+    /// Whether the reader has gone away.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Bytes written so far by [`Output::write_now`].
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Hands a full buffer to the writing thread; `out` is another, empty one then.
+    pub fn hand_on(&mut self, out: &mut Vec<u8>) -> Result<()> {
+        if self.closed || out.is_empty() {
+            out.clear();
+            return Ok(());
+        }
+        if self.escaper.is_some() {
+            return self.write_now(out);
+        }
+        if self.writer.is_none() {
+            self.writer = Some(start()?);
+        }
+        while self.under_way >= QUEUE {
+            self.take_back(out)?;
+        }
+        let full = std::mem::take(out);
+        if let Some(writer) = &self.writer
+            && writer.chunks.send(full).is_ok()
+        {
+            self.under_way += 1;
+        }
+        while let Some(writer) = &self.writer
+            && let Ok((buf, outcome)) = writer.back.try_recv()
+        {
+            self.came_back(buf, outcome, out)?;
+        }
+        if out.capacity() == 0 {
+            out.reserve(CHUNK_BYTES + CHUNK_BYTES / 4);
+        }
+        Ok(())
+    }
+
+    /// Writes `out` and everything before it, and returns when that is done.
+    pub fn write_now(&mut self, out: &mut Vec<u8>) -> Result<()> {
+        let mut spare = Vec::new();
+        while self.under_way > 0 {
+            self.take_back(&mut spare)?;
+        }
+        if self.closed || out.is_empty() {
+            out.clear();
+            return Ok(());
+        }
+        let bytes = match &mut self.escaper {
+            Some(escaper) => {
+                self.escaped.clear();
+                escaper.escape(out, &mut self.escaped);
+                escaper.finish(&mut self.escaped);
+                &self.escaped
+            }
+            None => &*out,
+        };
+        let mut gone = 0;
+        let outcome = write_all(bytes, &mut gone);
+        // Counted in rendered bytes: escaped ones are more, and count only as a whole.
+        self.written += match (&outcome, &self.escaper) {
+            (Ok(()), _) => out.len() as u64,
+            (Err(_), None) => gone as u64,
+            (Err(_), Some(_)) => 0,
+        };
+        out.clear();
+        self.judge(outcome)
+    }
+
+    fn take_back(&mut self, spare: &mut Vec<u8>) -> Result<()> {
+        let Some(writer) = &self.writer else { return Ok(()) };
+        match writer.back.recv() {
+            Ok((buf, outcome)) => self.came_back(buf, outcome, spare),
+            Err(_) => {
+                self.under_way = 0;
+                Ok(())
+            }
+        }
+    }
+
+    fn came_back(&mut self, mut buf: Vec<u8>, outcome: io::Result<()>, spare: &mut Vec<u8>) -> Result<()> {
+        self.under_way -= 1;
+        buf.clear();
+        if spare.capacity() < buf.capacity() && spare.is_empty() {
+            *spare = buf;
+        }
+        self.judge(outcome)
+    }
+
+    fn judge(&mut self, outcome: io::Result<()>) -> Result<()> {
+        match outcome {
+            Ok(()) => Ok(()),
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => {
+                self.closed = true;
+                Ok(())
+            }
+            Err(e) => {
+                self.closed = true;
+                Err(Error::io("write to", "standard output", e))
+            }
+        }
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        if let Some(writer) = self.writer.take() {
+            drop(writer.chunks);
+            // It ends once its queue is written or its reader is gone.
+            let _ = writer.thread.join();
+        }
+    }
+}
+
+fn start() -> Result<Writer> {
+    let (chunks, incoming) = sync_channel::<Vec<u8>>(QUEUE);
+    let (give_back, back) = channel();
+    let thread = std::thread::Builder::new()
+        .name("write".to_owned())
+        .spawn(move || {
+            for chunk in incoming {
+                let outcome = write_all(&chunk, &mut 0);
+                if give_back.send((chunk, outcome)).is_err() {
+                    return;
+                }
+            }
+        })
+        .map_err(|e| Error::io("start", "the writing thread", e))?;
+    Ok(Writer { chunks, back, thread })
+}
+
+/// Writes past the standard library's line buffer; `gone` counts the bytes that were written.
+fn write_all(mut bytes: &[u8], gone: &mut usize) -> io::Result<()> {
+    let stdout = io::stdout();
+    while !bytes.is_empty() {
+        match rustix::io::write(&stdout, bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => {
+                *gone += n;
+                bytes = bytes.get(n..).unwrap_or_default();
+            }
+            Err(rustix::io::Errno::INTR) => {}
+            Err(rustix::io::Errno::AGAIN) => wait_writable()?,
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Ok(())
+}
+
+fn wait_writable() -> io::Result<()> {
+    let stdout = io::stdout();
+    let mut fds =
+        [rustix::event::PollFd::from_borrowed_fd(stdout.as_fd(), rustix::event::PollFlags::OUT)];
+    match rustix::event::poll(&mut fds, None) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Bytes in the pipe on standard output that its reader has not taken; `None` if it is no pipe.
+/// Linux answers this on the write end, even after the reader is gone.
+pub fn unread() -> Option<u64> {
+    let stdout = io::stdout();
+    let stat = rustix::fs::fstat(&stdout).ok()?;
+    if !rustix::fs::FileType::from_raw_mode(stat.st_mode).is_fifo() {
+        return None;
+    }
+    rustix::io::ioctl_fionread(&stdout).ok()
+}
+
+/// Whether the reader of the pipe on standard output is gone.
+pub fn reader_is_gone() -> bool {
+    let stdout = io::stdout();
+    let mut fds =
+        [rustix::event::PollFd::from_borrowed_fd(stdout.as_fd(), rustix::event::PollFlags::empty())];
+    let zero = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+    rustix::event::poll(&mut fds, Some(&zero)).is_ok()
+        && fds.iter().any(|fd| {
+            fd.revents().intersects(rustix::event::PollFlags::ERR | rustix::event::PollFlags::HUP)
+        })
+}

@@ -1,0 +1,240 @@
+//! From fetched batches to output bytes.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use super::job::Filter;
+use super::marks::Marks;
+use super::output::{CHUNK_BYTES, Output};
+use crate::cli::lang::{HeaderList, OutputRecord, Renderer};
+use crate::client::{BatchInfo, Fetched};
+use crate::error::{Error, Result};
+use crate::record::{Decompressor, Record};
+use crate::types::{Offset, Timestamp, TopicPartition};
+
+/// Renders what passes the filter.
+#[derive(Debug)]
+pub struct Printer {
+    renderer: Renderer,
+    delimiter: Option<Vec<u8>>,
+    filter: Filter,
+    count: Option<u64>,
+    printed: u64,
+    seen: u64,
+    out: Vec<u8>,
+    decompressor: Decompressor,
+    /// Reads of these end before the first record that is not older.
+    pub time_bounds: HashMap<TopicPartition, Timestamp>,
+}
+
+/// Why printing stopped within a fetch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stop {
+    /// All that were asked for are printed; where the partition is then.
+    Counted(TopicPartition, Offset),
+    /// The partition's time bound was met at that offset.
+    Time(TopicPartition, Offset),
+    /// The reader of the output is gone.
+    Closed,
+}
+
+impl Printer {
+    /// For a run; `count`: most records printed.
+    pub fn new(renderer: Renderer, filter: Filter, count: Option<u64>) -> Self {
+        let delimiter = renderer.is_value_line().map(<[u8]>::to_vec);
+        Printer {
+            renderer,
+            delimiter,
+            filter,
+            count,
+            printed: 0,
+            seen: 0,
+            out: Vec::with_capacity(64 * 1024),
+            decompressor: Decompressor::default(),
+            time_bounds: HashMap::new(),
+        }
+    }
+
+    /// How many records were printed.
+    pub fn printed(&self) -> u64 {
+        self.printed
+    }
+
+    /// How many records were looked at.
+    pub fn seen(&self) -> u64 {
+        self.seen
+    }
+
+    /// Whether all that were asked for are printed.
+    pub fn is_counted(&self) -> bool {
+        self.count.is_some_and(|count| self.printed >= count)
+    }
+
+    /// Prints a fetch.
+    ///
+    /// # Errors
+    /// Damage in a record; a template that does not fit one; a failed write.
+    pub fn print(&mut self, fetched: &Fetched, output: &mut Output) -> Result<Option<Stop>> {
+        let bound = self.time_bounds.get(&fetched.tp).copied();
+        let plain = self.filter.is_open() && self.count.is_none() && bound.is_none();
+        if plain && let Some(delimiter) = self.delimiter.take() {
+            let stopped = self.print_values(fetched, &delimiter, output);
+            self.delimiter = Some(delimiter);
+            return stopped;
+        }
+        let tp = &fetched.tp;
+        let mut decompressor = std::mem::take(&mut self.decompressor);
+        let stopped = fetched.for_each(&mut decompressor, |info, record| {
+            match self.one(tp, info, &record, bound) {
+                Ok(Some(stop)) => return ControlFlow::Break(Ok(stop)),
+                Ok(None) => {}
+                Err(e) => return ControlFlow::Break(Err(e)),
+            }
+            if self.out.len() >= CHUNK_BYTES {
+                if let Err(e) = output.hand_on(&mut self.out) {
+                    return ControlFlow::Break(Err(e));
+                }
+                if output.is_closed() {
+                    return ControlFlow::Break(Ok(Stop::Closed));
+                }
+            }
+            ControlFlow::Continue(())
+        });
+        self.decompressor = decompressor;
+        match stopped? {
+            None => Ok(None),
+            Some(Ok(stop)) => Ok(Some(stop)),
+            Some(Err(e)) => Err(e),
+        }
+    }
+
+    /// Prints a fetch with a mark after each record: how much output stands for it.
+    pub fn print_marked(
+        &mut self,
+        fetched: &Fetched,
+        marks: &mut Marks,
+        output: &mut Output,
+    ) -> Result<Option<Stop>> {
+        let bound = self.time_bounds.get(&fetched.tp).copied();
+        let tp = &fetched.tp;
+        let mut decompressor = std::mem::take(&mut self.decompressor);
+        let stopped = fetched.for_each(&mut decompressor, |info, record| {
+            let outcome = self.one(tp, info, &record, bound);
+            if !matches!(outcome, Ok(Some(Stop::Time(..)))) {
+                let end = output.written() + self.out.len() as u64;
+                marks.enter(tp, record.offset + 1, info.leader_epoch, end);
+            }
+            match outcome {
+                Ok(Some(stop)) => return ControlFlow::Break(Ok(stop)),
+                Ok(None) => {}
+                Err(e) => return ControlFlow::Break(Err(e)),
+            }
+            if self.out.len() >= super::marks::WRITE_BYTES {
+                if let Err(e) = output.write_now(&mut self.out) {
+                    return ControlFlow::Break(Err(e));
+                }
+                marks.written(output.written());
+                marks.settle();
+                if output.is_closed() {
+                    return ControlFlow::Break(Ok(Stop::Closed));
+                }
+            }
+            ControlFlow::Continue(())
+        });
+        self.decompressor = decompressor;
+        match stopped? {
+            None => Ok(None),
+            Some(Ok(stop)) => Ok(Some(stop)),
+            Some(Err(e)) => Err(e),
+        }
+    }
+
+    /// Writes out everything that is rendered.
+    pub fn flush(&mut self, output: &mut Output) -> Result<()> {
+        output.write_now(&mut self.out)
+    }
+
+    /// Values with a delimiter each: the way of most reads.
+    fn print_values(
+        &mut self,
+        fetched: &Fetched,
+        delimiter: &[u8],
+        output: &mut Output,
+    ) -> Result<Option<Stop>> {
+        let mut failed: Option<Error> = None;
+        let mut count = 0;
+        let out = &mut self.out;
+        let newline = delimiter.first().copied().filter(|_| delimiter.len() == 1);
+        let stopped = fetched.for_each(&mut self.decompressor, |_, record| {
+            let value = record.value.unwrap_or_default();
+            out.extend_from_slice(value);
+            match newline {
+                Some(byte) => out.push(byte),
+                None => out.extend_from_slice(delimiter),
+            }
+            count += 1;
+            if out.len() >= CHUNK_BYTES {
+                if let Err(e) = output.hand_on(out) {
+                    failed = Some(e);
+                    return ControlFlow::Break(Stop::Closed);
+                }
+                if output.is_closed() {
+                    return ControlFlow::Break(Stop::Closed);
+                }
+            }
+            ControlFlow::Continue(())
+        });
+        self.printed += count;
+        self.seen += count;
+        match failed {
+            Some(e) => Err(e),
+            None => stopped,
+        }
+    }
+
+    fn one(
+        &mut self,
+        tp: &TopicPartition,
+        info: BatchInfo,
+        record: &Record<'_>,
+        bound: Option<Timestamp>,
+    ) -> Result<Option<Stop>> {
+        if bound.is_some_and(|bound| record.timestamp >= bound) {
+            return Ok(Some(Stop::Time(tp.clone(), record.offset)));
+        }
+        self.seen += 1;
+        if !self.filter.passes(record) {
+            return Ok(None);
+        }
+        self.render(tp, info, record)?;
+        if self.is_counted() {
+            return Ok(Some(Stop::Counted(tp.clone(), record.offset + 1)));
+        }
+        Ok(None)
+    }
+
+    /// Renders one record, whatever the filter says.
+    pub fn render(&mut self, tp: &TopicPartition, info: BatchInfo, record: &Record<'_>) -> Result<()> {
+        self.renderer.render(
+            &OutputRecord {
+                topic: tp.topic.as_str(),
+                partition: tp.partition,
+                offset: record.offset,
+                timestamp: record.timestamp,
+                timestamp_type: info.timestamp_type,
+                leader_epoch: info.leader_epoch,
+                key: record.key,
+                value: record.value,
+                headers: HeaderList::Stored(record.headers),
+            },
+            &mut self.out,
+        )?;
+        self.printed += 1;
+        Ok(())
+    }
+
+    /// Whether a record passes the filter.
+    pub fn wants(&self, record: &Record<'_>) -> bool {
+        self.filter.passes(record)
+    }
+}

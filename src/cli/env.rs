@@ -1,0 +1,250 @@
+//! What a tool has around it: where the store is, who reads its output, who asks it to stop.
+
+use std::io::{IsTerminal, Write};
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::lang::Now;
+use super::progress::Progress;
+use super::signals::Signals;
+use crate::clock::{Clock, SystemClock};
+use crate::disk::OsDisk;
+use crate::error::{Error, Kind, Result};
+use crate::store::StoreDir;
+use crate::types::Timestamp;
+
+/// The surroundings of one run.
+#[derive(Debug)]
+pub struct Env {
+    tool: &'static str,
+    store: Option<PathBuf>,
+    quiet: bool,
+    color: bool,
+    signals: Signals,
+    clock: Arc<SystemClock>,
+    progress: Progress,
+    looked: AtomicBool,
+    stdout_is_terminal: bool,
+    stderr_is_terminal: bool,
+}
+
+/// When output is coloured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl Env {
+    /// Looks around. `store` is what `--store` said.
+    pub fn new(
+        tool: &'static str,
+        store: Option<PathBuf>,
+        quiet: bool,
+        color: Color,
+        signals: Signals,
+    ) -> Self {
+        let stdout_is_terminal = std::io::stdout().is_terminal();
+        let stderr_is_terminal = std::io::stderr().is_terminal();
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let color = match color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => stdout_is_terminal && !no_color,
+        };
+        Env {
+            tool,
+            store,
+            quiet,
+            color,
+            signals,
+            clock: Arc::new(SystemClock::default()),
+            progress: Progress::off(),
+            looked: AtomicBool::new(false),
+            stdout_is_terminal,
+            stderr_is_terminal,
+        }
+    }
+
+    /// Tells of one failure among several; the run goes on.
+    pub fn complain(&self, e: &Error) {
+        self.progress.suspend(|| super::report::error(self.tool, e));
+    }
+
+    /// Where the store is: `--store`, `$MQ_STORE`, `$XDG_DATA_HOME/mq`, `~/.local/share/mq`.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`] if none of them says.
+    pub fn store_path(&self) -> Result<PathBuf> {
+        let named = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+        let path = self
+            .store
+            .clone()
+            .or_else(|| named("MQ_STORE"))
+            .or_else(|| named("XDG_DATA_HOME").map(|data| data.join("mq")))
+            .or_else(|| named("HOME").map(|home| home.join(".local/share/mq")))
+            .ok_or_else(|| {
+                Error::new(Kind::Usage, "where is the store? neither MQ_STORE nor HOME is set")
+                    .cure("name it with --store DIR")
+            })?;
+        std::path::absolute(&path).map_err(|e| Error::io("find", path, e))
+    }
+
+    /// Opens the store.
+    ///
+    /// # Errors
+    /// [`Kind::NoStore`], naming where it looked; [`Kind::UnusableStore`].
+    pub fn open_store(&self) -> Result<Arc<StoreDir>> {
+        self.with_store(|disk, clock, path| StoreDir::open(disk, clock, path))
+    }
+
+    /// Opens the store, making it if there is none.
+    pub fn open_or_create_store(&self) -> Result<Arc<StoreDir>> {
+        self.with_store(|disk, clock, path| StoreDir::open_or_create(disk, clock, path))
+    }
+
+    fn with_store(
+        &self,
+        open: impl FnOnce(Arc<OsDisk>, Arc<SystemClock>, &Path) -> Result<StoreDir>,
+    ) -> Result<Arc<StoreDir>> {
+        let path = self.store_path()?;
+        self.looked.store(true, Ordering::Relaxed);
+        let store = open(Arc::new(OsDisk), Arc::clone(&self.clock), &path)?;
+        for warning in store.warnings() {
+            self.warn(warning);
+        }
+        Ok(Arc::new(store))
+    }
+
+    /// Whether the store was looked for: from then on nothing is a usage error any more.
+    pub fn has_looked(&self) -> bool {
+        self.looked.load(Ordering::Relaxed)
+    }
+
+    /// Says something that is good to know. Quiet silences it.
+    pub fn note(&self, text: &str) {
+        if !self.quiet {
+            self.say(text);
+        }
+    }
+
+    /// Says something that should be looked at.
+    pub fn warn(&self, text: &str) {
+        self.say(&format!("warning: {text}"));
+    }
+
+    /// Writes a line to stderr, above a progress bar.
+    pub fn say(&self, text: &str) {
+        let text = super::report::plain(text, self.stderr_is_terminal);
+        self.progress.suspend(|| {
+            // There is nobody to tell that stderr is gone.
+            let _ = writeln!(std::io::stderr().lock(), "{}: {text}", self.tool);
+        });
+    }
+
+    /// Writes a question to stderr; the answer comes on the same line.
+    pub fn prompt(&self, text: &str) {
+        let text = super::report::plain(text, self.stderr_is_terminal);
+        // There is nobody to tell that stderr is gone.
+        let _ = write!(std::io::stderr().lock(), "{}: {text}", self.tool);
+    }
+
+    /// The tool's name.
+    pub fn tool(&self) -> &'static str {
+        self.tool
+    }
+
+    /// Whether notes and progress are silenced.
+    pub fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// Whether output is coloured.
+    pub fn color(&self) -> bool {
+        self.color
+    }
+
+    /// Whether stdout is a terminal.
+    pub fn stdout_is_terminal(&self) -> bool {
+        self.stdout_is_terminal
+    }
+
+    /// Whether somebody can be asked: stdin is a terminal.
+    pub fn stdin_is_terminal(&self) -> bool {
+        std::io::stdin().is_terminal()
+    }
+
+    /// Whether stderr is a terminal.
+    pub fn stderr_is_terminal(&self) -> bool {
+        self.stderr_is_terminal
+    }
+
+    /// Whether a signal asked to stop.
+    pub fn stopping(&self) -> bool {
+        self.signals.stopping().is_some()
+    }
+
+    /// The signals.
+    pub fn signals(&self) -> &Signals {
+        &self.signals
+    }
+
+    /// Readable once a signal asked to stop.
+    pub fn wake_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.signals.wake_fd()
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        Arc::<SystemClock>::clone(&self.clock)
+    }
+
+    /// The wall clock, ms.
+    pub fn now_ms(&self) -> Timestamp {
+        self.clock.now_ms()
+    }
+
+    /// What times without a date or a zone refer to.
+    pub fn now(&self) -> Now {
+        Now { now_ms: self.clock.now_ms(), zone: jiff::tz::TimeZone::system() }
+    }
+
+    /// Monotonic time.
+    pub fn monotonic(&self) -> Duration {
+        self.clock.monotonic()
+    }
+
+    /// Sleeps.
+    pub fn sleep(&self, duration: Duration) {
+        self.clock.sleep(duration);
+    }
+
+    /// Shows progress from now on, if a person sees it and the data is not in its way. `bytes`:
+    /// how many there are, where that is known.
+    pub fn progress_source(&mut self, bytes: Option<u64>, data_on_stdout: bool) {
+        let wanted = !self.quiet
+            && self.stderr_is_terminal
+            && !(data_on_stdout && self.stdout_is_terminal);
+        if wanted {
+            self.progress = Progress::on(bytes);
+        }
+    }
+
+    /// So many bytes more, and so many records in all.
+    pub fn progress(&mut self, bytes: u64, records: u64) {
+        self.progress.advance(bytes, records);
+    }
+
+    /// Takes the progress away.
+    pub fn progress_done(&mut self) {
+        self.progress.done();
+    }
+}

@@ -1,0 +1,294 @@
+//! The command line of `mq-groups`.
+
+use super::job::{Commit, Delete, Describe, Job, List, Move, Reset};
+use crate::cli::common::{Common, usage};
+use crate::cli::consent::ConsentArgs;
+use crate::cli::lang::{Now, parse_partition_offset, parse_point, parse_topic_with_partition};
+use crate::cli::output::OutputArgs;
+use crate::cli::pattern::NamePattern;
+use crate::cli::{Env, Outcome, Tool};
+use crate::client::point::Point;
+use crate::error::Result;
+use crate::store::layout;
+
+/// Look at consumer groups, and move or delete what they committed
+///
+/// A group remembers, for each partition, the offset up to which its members (mq-consume -g) have
+/// read. Lag is what lies between that and the end.
+#[derive(Debug, clap::Parser)]
+#[command(name = "mq-groups", version, after_help = EXAMPLES, max_term_width = 100)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    common: Common,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  mq-groups list
+  mq-groups describe billing --only-lagging
+  mq-groups reset billing --to @yesterday --dry-run
+  mq-groups reset billing --by -100 --topic orders:0 --yes
+  mq-groups commit billing orders:0=42 orders:1=17
+  mq-groups delete 'test-*' --yes";
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    List(ListArgs),
+    Describe(DescribeArgs),
+    Reset(ResetArgs),
+    Delete(DeleteArgs),
+    Commit(CommitArgs),
+}
+
+/// List groups and their states
+#[derive(Debug, clap::Args)]
+#[command(after_help = LIST_EXAMPLES)]
+struct ListArgs {
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+const LIST_EXAMPLES: &str = "\
+Examples:
+  mq-groups list
+  mq-groups list --format tsv --header
+  mq-groups list --format tsv | cut -f 1
+  mq-groups list --format json | jq -r 'select(.state == \"Empty\").group'";
+
+/// Show what groups committed, how far behind they are, and who reads for them
+#[derive(Debug, clap::Args)]
+#[command(after_help = DESCRIBE_EXAMPLES)]
+struct DescribeArgs {
+    /// The groups [default: all]
+    #[arg(value_name = "GROUP")]
+    groups: Vec<String>,
+    /// A row for each member
+    #[arg(long, help_heading = "Group", conflicts_with = "only_lagging")]
+    members: bool,
+    /// Only partitions with records still to be read
+    #[arg(long, help_heading = "Group")]
+    only_lagging: bool,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+const DESCRIBE_EXAMPLES: &str = "\
+Examples:
+  mq-groups describe
+  mq-groups describe billing
+  mq-groups describe billing --members
+  mq-groups describe --only-lagging --format tsv";
+
+/// Move a group's committed offsets
+///
+/// Refused while members live. Only what this command names is moved, and only topics that the
+/// group has committed offsets of, or that --topic names.
+#[derive(Debug, clap::Args)]
+#[command(after_help = RESET_EXAMPLES)]
+#[command(group = clap::ArgGroup::new("where").required(true))]
+struct ResetArgs {
+    /// The group
+    #[arg(value_name = "GROUP")]
+    group: String,
+    /// To a point of each partition: start, end, N, +N, -N or @TIME
+    #[arg(
+        long,
+        value_name = "POINT",
+        help_heading = "Group",
+        group = "where",
+        allow_hyphen_values = true
+    )]
+    to: Option<String>,
+    /// By so many offsets: on, or back if negative
+    #[arg(
+        long,
+        value_name = "N",
+        help_heading = "Group",
+        group = "where",
+        allow_hyphen_values = true
+    )]
+    by: Option<String>,
+    /// Only this topic, or one partition of it
+    #[arg(long, value_name = "T[:P]", help_heading = "Group")]
+    topic: Option<String>,
+    #[command(flatten)]
+    consent: ConsentArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+const RESET_EXAMPLES: &str = "\
+Examples:
+  mq-groups reset billing --to start
+  mq-groups reset billing --to @2026-01-01T10:00Z --dry-run
+  mq-groups reset billing --to -10 --topic orders:0 --yes
+  mq-groups reset billing --by -100 --yes";
+
+/// Delete groups and what they committed
+///
+/// Refused while members live. No record is deleted.
+#[derive(Debug, clap::Args)]
+#[command(after_help = DELETE_EXAMPLES)]
+struct DeleteArgs {
+    /// Names, or quoted globs; an exact name wins over a glob
+    #[arg(value_name = "GROUP|GLOB", required = true)]
+    patterns: Vec<String>,
+    /// A group that is not there is no failure
+    #[arg(long, help_heading = "Group")]
+    if_exists: bool,
+    #[command(flatten)]
+    consent: ConsentArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+const DELETE_EXAMPLES: &str = "\
+Examples:
+  mq-groups delete billing
+  mq-groups delete 'test-*' --dry-run
+  mq-groups delete 'test-*' --yes
+  mq-groups delete scratch --if-exists --yes";
+
+/// Commit offsets for a group
+///
+/// An offset is that of the next record to be read. Never asks: this is for scripts that read
+/// without -g and keep their place themselves.
+#[derive(Debug, clap::Args)]
+#[command(after_help = COMMIT_EXAMPLES)]
+struct CommitArgs {
+    /// The group; made if there is none yet
+    #[arg(value_name = "GROUP")]
+    group: String,
+    /// Partitions and offsets, such as orders:0=42
+    #[arg(value_name = "T:P=N", required = true)]
+    offsets: Vec<String>,
+    /// Print the plan, change nothing
+    #[arg(long, help_heading = "Changes")]
+    dry_run: bool,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+const COMMIT_EXAMPLES: &str = "\
+Examples:
+  mq-groups commit billing orders:0=42
+  mq-groups commit billing orders:0=42 orders:1=17
+  mq-groups commit billing orders:0=42 --dry-run
+  mq-consume -e -c 10 -f '%t:%p=%o\\n' orders | tail -1    which offsets were read";
+
+impl Tool for Args {
+    const NAME: &'static str = "mq-groups";
+
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn run(self, env: &mut Env) -> Result<Outcome> {
+        let now = env.now();
+        let job = self.job(&now, env.stdin_is_terminal())?;
+        super::run::run(job, env)
+    }
+}
+
+impl Args {
+    /// What is asked for, typed; everything that can be checked without the store is.
+    fn job(self, now: &Now, can_ask: bool) -> Result<Job> {
+        Ok(match self.command {
+            Command::List(args) => Job::List(List {
+                output: args.output.try_into()?,
+            }),
+            Command::Describe(args) => {
+                for group in &args.groups {
+                    layout::group_dir(group)?;
+                }
+                Job::Describe(Describe {
+                    groups: args.groups,
+                    members: args.members,
+                    only_lagging: args.only_lagging,
+                    output: args.output.try_into()?,
+                })
+            }
+            Command::Reset(args) => Job::Reset(reset(args, now, can_ask)?),
+            Command::Delete(args) => {
+                let patterns: Vec<NamePattern> = args
+                    .patterns
+                    .iter()
+                    .map(|text| NamePattern::parse(text))
+                    .collect::<Result<_>>()?;
+                for name in patterns.iter().filter(|pattern| !pattern.is_glob()) {
+                    layout::group_dir(name.text())?;
+                }
+                Job::Delete(Delete {
+                    patterns,
+                    if_exists: args.if_exists,
+                    consent: args.consent.settle(can_ask, "deleting groups")?,
+                    output: args.output.try_into()?,
+                })
+            }
+            Command::Commit(args) => Job::Commit(commit(args)?),
+        })
+    }
+}
+
+fn reset(args: ResetArgs, now: &Now, can_ask: bool) -> Result<Reset> {
+    layout::group_dir(&args.group)?;
+    let to = match (args.to, args.by) {
+        (Some(to), _) => match parse_point(&to, now)? {
+            Point::Stored => {
+                return Err(usage(
+                    "--to stored is where the group stands already",
+                    "use start, end, N, +N, -N, @TIME, or --by N",
+                ));
+            }
+            point => Move::To(point),
+        },
+        (None, Some(by)) => Move::By(by.parse().map_err(|_| {
+            usage(
+                format!("'{}' is not a number of offsets", by.escape_debug()),
+                "use a whole number, such as --by 10 or --by -10",
+            )
+        })?),
+        (None, None) => {
+            return Err(usage("where to is not said", "use --to POINT or --by N"));
+        }
+    };
+    Ok(Reset {
+        group: args.group,
+        to,
+        topic: args
+            .topic
+            .as_deref()
+            .map(parse_topic_with_partition)
+            .transpose()?,
+        consent: args.consent.settle(can_ask, "moving committed offsets")?,
+        output: args.output.try_into()?,
+    })
+}
+
+fn commit(args: CommitArgs) -> Result<Commit> {
+    layout::group_dir(&args.group)?;
+    let mut offsets = Vec::with_capacity(args.offsets.len());
+    for arg in &args.offsets {
+        let (tp, offset) = parse_partition_offset(arg)?;
+        if offsets.iter().any(|(other, _)| *other == tp) {
+            return Err(usage(
+                format!("{tp} is named twice"),
+                "give each partition one offset",
+            ));
+        }
+        offsets.push((tp, offset));
+    }
+    Ok(Commit {
+        group: args.group,
+        offsets,
+        dry_run: args.dry_run,
+        output: args.output.try_into()?,
+    })
+}
+
+#[cfg(test)]
+#[path = "args_tests.rs"]
+mod tests;

@@ -1,0 +1,142 @@
+//! Columns and cells.
+
+/// A column: its name, which is the key in JSON, and how a person reads its numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Column {
+    /// Lower case, words joined by `_`. Frozen once published.
+    pub name: &'static str,
+    /// How a table shows it. tsv and JSON do not care.
+    pub show: Show,
+}
+
+/// How a table shows a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Show {
+    /// As it is, to the left.
+    Text,
+    /// As it is, to the right.
+    Number,
+    /// Bytes, in binary units.
+    Size,
+    /// Epoch milliseconds, as a local time.
+    Time,
+    /// Milliseconds, in the largest units that fit.
+    Duration,
+}
+
+impl Column {
+    /// A column of texts.
+    pub const fn text(name: &'static str) -> Self {
+        let show = Show::Text;
+        Column { name, show }
+    }
+
+    /// A column of numbers.
+    pub const fn number(name: &'static str) -> Self {
+        let show = Show::Number;
+        Column { name, show }
+    }
+
+    /// A column of sizes in bytes.
+    pub const fn size(name: &'static str) -> Self {
+        let show = Show::Size;
+        Column { name, show }
+    }
+
+    /// A column of times in epoch milliseconds.
+    pub const fn time(name: &'static str) -> Self {
+        let show = Show::Time;
+        Column { name, show }
+    }
+
+    /// A column of durations in milliseconds.
+    pub const fn duration(name: &'static str) -> Self {
+        let show = Show::Duration;
+        Column { name, show }
+    }
+}
+
+/// A value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cell {
+    /// Not known, or not there.
+    Null,
+    /// A text; may hold anything.
+    Text(String),
+    /// A number.
+    Number(i64),
+    /// Yes or no.
+    Bool(bool),
+    /// Several; joined by `,` where there are no lists.
+    List(Vec<Cell>),
+}
+
+impl Cell {
+    /// A list of whatever a cell is made from.
+    pub fn list<T: Into<Cell>>(items: impl IntoIterator<Item = T>) -> Self {
+        Cell::List(items.into_iter().map(Into::into).collect())
+    }
+
+    /// Its plain text, unescaped. Null and an empty list are empty.
+    pub(super) fn plain(&self) -> String {
+        match self {
+            Cell::Null => String::new(),
+            Cell::Text(text) => text.clone(),
+            Cell::Number(number) => number.to_string(),
+            Cell::Bool(yes) => yes.to_string(),
+            Cell::List(items) => {
+                let items: Vec<String> = items.iter().map(Cell::plain).collect();
+                items.join(",")
+            }
+        }
+    }
+}
+
+impl From<&str> for Cell {
+    fn from(text: &str) -> Self {
+        Cell::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Cell {
+    fn from(text: String) -> Self {
+        Cell::Text(text)
+    }
+}
+
+impl From<i64> for Cell {
+    fn from(number: i64) -> Self {
+        Cell::Number(number)
+    }
+}
+
+impl From<i32> for Cell {
+    fn from(number: i32) -> Self {
+        Cell::Number(number.into())
+    }
+}
+
+impl From<u32> for Cell {
+    fn from(number: u32) -> Self {
+        Cell::Number(number.into())
+    }
+}
+
+impl From<u64> for Cell {
+    /// More than an i64 holds is as good as its largest.
+    fn from(number: u64) -> Self {
+        Cell::Number(i64::try_from(number).unwrap_or(i64::MAX))
+    }
+}
+
+impl From<bool> for Cell {
+    fn from(yes: bool) -> Self {
+        Cell::Bool(yes)
+    }
+}
+
+impl<T: Into<Cell>> From<Option<T>> for Cell {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Cell::Null, Into::into)
+    }
+}

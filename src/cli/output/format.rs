@@ -1,0 +1,79 @@
+//! `--format` and `--header`.
+
+use crate::error::{Error, Kind, Result};
+
+/// How rows are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum OutputFormat {
+    /// Aligned columns for people; may change
+    #[default]
+    Table,
+    /// One object a line; frozen
+    Json,
+    /// Tab-separated; frozen
+    Tsv,
+}
+
+/// The options of what prints rows.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct OutputArgs {
+    /// How to print
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        default_value = "table",
+        help_heading = "Output"
+    )]
+    format: OutputFormat,
+    /// Begin tsv with a line of column names
+    #[arg(long, help_heading = "Output")]
+    header: bool,
+}
+
+/// How rows are printed, checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OutputOptions {
+    /// The format.
+    pub format: OutputFormat,
+    /// Whether tsv begins with the names.
+    pub header: bool,
+}
+
+impl TryFrom<OutputArgs> for OutputOptions {
+    type Error = Error;
+
+    fn try_from(args: OutputArgs) -> Result<Self> {
+        if args.header && args.format != OutputFormat::Tsv {
+            let why = match args.format {
+                OutputFormat::Json => "each JSON object names its fields",
+                _ => "a table always has its header",
+            };
+            return Err(
+                Error::new(Kind::Usage, format!("--header is for tsv only: {why}"))
+                    .cure("leave --header out, or add --format tsv"),
+            );
+        }
+        Ok(OutputOptions {
+            format: args.format,
+            header: args.header,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_is_for_tsv() {
+        let args = |format, header| OutputArgs { format, header };
+        for format in [OutputFormat::Table, OutputFormat::Json] {
+            let e = OutputOptions::try_from(args(format, true)).expect_err("refused");
+            assert_eq!(e.kind(), Kind::Usage);
+            assert!(e.cure_text().is_some_and(|c| c.contains("--format tsv")));
+            assert!(OutputOptions::try_from(args(format, false)).is_ok());
+        }
+        let tsv = OutputOptions::try_from(args(OutputFormat::Tsv, true)).expect("tsv");
+        assert!(tsv.header);
+    }
+}

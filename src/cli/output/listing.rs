@@ -1,0 +1,210 @@
+//! Rows on their way to stdout, in any format.
+
+use std::io::Write;
+
+use jiff::tz::TimeZone;
+
+use super::cell::{Cell, Column};
+use super::format::{OutputFormat, OutputOptions};
+use super::json::{self, Row};
+use super::table::{self, Look};
+use super::tsv;
+use crate::cli::Env;
+use crate::error::{Error, Result};
+
+/// Rows of a table that are measured together. A longer one is printed piece by piece.
+const TABLE_ROWS: usize = 1000;
+
+/// Prints rows as they come: tsv and JSON at once, a table when it is whole (or long).
+pub struct Listing<W: Write> {
+    out: W,
+    columns: &'static [Column],
+    options: OutputOptions,
+    look: Look,
+    pending: Vec<Vec<Cell>>,
+    begun: bool,
+    buf: Vec<u8>,
+}
+
+impl Listing<std::io::BufWriter<std::io::StdoutLock<'static>>> {
+    /// Rows with these columns, for standard output.
+    pub fn stdout(env: &Env, columns: &'static [Column], options: OutputOptions) -> Self {
+        let width = if env.stdout_is_terminal() {
+            rustix::termios::tcgetwinsize(std::io::stdout())
+                .ok()
+                .map(|size| size.ws_col)
+                .filter(|columns| *columns > 0)
+        } else {
+            None
+        };
+        let look = Look {
+            width,
+            color: env.color(),
+            zone: TimeZone::system(),
+        };
+        let out = std::io::BufWriter::new(std::io::stdout().lock());
+        Listing::new(out, columns, options, look)
+    }
+}
+
+impl<W: Write> Listing<W> {
+    pub(super) fn new(
+        out: W,
+        columns: &'static [Column],
+        options: OutputOptions,
+        look: Look,
+    ) -> Self {
+        Listing {
+            out,
+            columns,
+            options,
+            look,
+            pending: Vec::new(),
+            begun: false,
+            buf: Vec::new(),
+        }
+    }
+
+    /// Which format was asked for.
+    pub fn format(&self) -> OutputFormat {
+        self.options.format
+    }
+
+    /// One row: a cell for each column.
+    ///
+    /// # Errors
+    /// Standard output's.
+    pub fn row(&mut self, cells: Vec<Cell>) -> Result<()> {
+        debug_assert_eq!(cells.len(), self.columns.len(), "a cell for each column");
+        match self.options.format {
+            OutputFormat::Table => {
+                self.pending.push(cells);
+                if self.pending.len() >= TABLE_ROWS {
+                    self.table()?;
+                }
+            }
+            OutputFormat::Tsv => {
+                self.tsv_header();
+                tsv::row(&cells, &mut self.buf);
+                self.put()?;
+            }
+            OutputFormat::Json => {
+                let columns = self.columns;
+                let row = Row {
+                    columns,
+                    cells: &cells,
+                };
+                json::json_line(&row, &mut self.buf)?;
+                self.put()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The end: what is held back is printed, and everything handed to the system.
+    ///
+    /// # Errors
+    /// Standard output's.
+    pub fn finish(mut self) -> Result<()> {
+        match self.options.format {
+            OutputFormat::Table if !self.pending.is_empty() => self.table()?,
+            OutputFormat::Tsv => {
+                self.tsv_header();
+                self.put()?;
+            }
+            _ => {}
+        }
+        self.out.flush().map_err(stdout_error)
+    }
+
+    fn tsv_header(&mut self) {
+        if self.options.header && !self.begun {
+            tsv::header(self.columns, &mut self.buf);
+        }
+        self.begun = true;
+    }
+
+    fn table(&mut self) -> Result<()> {
+        let rows = std::mem::take(&mut self.pending);
+        let text = table::render(self.columns, &rows, !self.begun, &self.look);
+        self.begun = true;
+        self.buf.extend(text.into_bytes());
+        self.put()
+    }
+
+    fn put(&mut self) -> Result<()> {
+        let written = self.out.write_all(&self.buf).map_err(stdout_error);
+        self.buf.clear();
+        written
+    }
+}
+
+fn stdout_error(e: std::io::Error) -> Error {
+    Error::io("write", "standard output", e)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COLUMNS: [Column; 3] = [
+        Column::text("name"),
+        Column::number("lag"),
+        Column::text("isr"),
+    ];
+
+    fn printed(format: OutputFormat, header: bool, rows: &[Vec<Cell>]) -> String {
+        let mut out = Vec::new();
+        let options = OutputOptions { format, header };
+        let look = Look {
+            width: None,
+            color: false,
+            zone: TimeZone::UTC,
+        };
+        let mut listing = Listing::new(&mut out, &COLUMNS, options, look);
+        for row in rows {
+            listing.row(row.clone()).expect("row");
+        }
+        listing.finish().expect("finish");
+        String::from_utf8(out).expect("text")
+    }
+
+    fn rows() -> Vec<Vec<Cell>> {
+        vec![
+            vec!["a\tb".into(), 7.into(), Cell::list([0, 2])],
+            vec!["-".into(), Cell::Null, Cell::list::<i32>([])],
+            vec!["\u{9b}31m\u{202e}\"".into(), (-1).into(), Cell::Null],
+        ]
+    }
+
+    #[test]
+    fn tsv() {
+        let body = "a\\tb\t7\t0,2\n\\x2d\t-\t-\n\\xc2\\x9b31m\\xe2\\x80\\xae\"\t-1\t-\n";
+        assert_eq!(printed(OutputFormat::Tsv, false, &rows()), body);
+        assert_eq!(
+            printed(OutputFormat::Tsv, true, &rows()),
+            format!("name\tlag\tisr\n{body}")
+        );
+        assert_eq!(printed(OutputFormat::Tsv, true, &[]), "name\tlag\tisr\n");
+        assert_eq!(printed(OutputFormat::Tsv, false, &[]), "");
+    }
+
+    #[test]
+    fn json() {
+        assert_eq!(
+            printed(OutputFormat::Json, false, &rows()),
+            "{\"name\":\"a\\tb\",\"lag\":7,\"isr\":[0,2]}\n\
+             {\"name\":\"-\",\"lag\":null,\"isr\":[]}\n\
+             {\"name\":\"\\u009b31m\\u202e\\\"\",\"lag\":-1,\"isr\":null}\n"
+        );
+    }
+
+    #[test]
+    fn a_table_has_one_header_however_long() {
+        let row = vec!["x".into(), 1.into(), Cell::Null];
+        let text = printed(OutputFormat::Table, false, &vec![row; TABLE_ROWS + 1]);
+        assert_eq!(text.lines().count(), TABLE_ROWS + 2);
+        assert_eq!(text.matches("NAME").count(), 1);
+        assert_eq!(printed(OutputFormat::Table, false, &[]), "");
+    }
+}

@@ -1,0 +1,17 @@
+//! What the administering tools print: rows of typed cells, as a table for people, as tsv or as
+//! JSON for programs.
+//!
+//! The table may change from version to version. tsv and JSON are frozen: columns are only added,
+//! at the end; times are epoch milliseconds, sizes are bytes, and what is unknown is null.
+
+mod cell;
+mod format;
+mod json;
+mod listing;
+mod table;
+mod tsv;
+
+pub use cell::{Cell, Column, Show};
+pub use format::{OutputArgs, OutputFormat, OutputOptions};
+pub use json::json_line;
+pub use listing::Listing;

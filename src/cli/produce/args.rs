@@ -1,0 +1,295 @@
+//! The command line of `mq-produce`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::job::{AutoCreate, Echo, Job, Source};
+use crate::cli::common::Common;
+use crate::cli::lang::{
+    Delimiter, Format, InputFormat, InputOptions, MissingKey, Now, Renderer, parse_duration,
+    parse_size, parse_time,
+};
+use crate::cli::{Env, Outcome, Tool};
+use crate::client::{Keyless, ProducerOptions};
+use crate::error::{Error, Kind, Result};
+use crate::record::Partitioner;
+use crate::types::{Compression, PARTITIONS_MAX, TopicName};
+
+/// Send lines, files or JSON into a topic
+///
+/// Reads records from standard input, or from files in order, and stores them in a topic. By
+/// default each line is a record. Ends with 0 only when everything it read is acknowledged, which
+/// by default means: on disk.
+#[derive(Debug, clap::Parser)]
+#[command(name = "mq-produce", version, after_help = EXAMPLES, max_term_width = 100)]
+pub struct Args {
+    /// The topic; made if there is none yet
+    #[arg(value_name = "TOPIC")]
+    topic: String,
+    /// Files to read, in order; - is standard input [default: -]
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+
+    /// What ends a record, with escapes \n \t \r \0 \\ \xNN [default: \n]
+    #[arg(short = 'D', value_name = "DELIM", help_heading = "Input", allow_hyphen_values = true, conflicts_with_all = ["nul", "whole", "json", "format"])]
+    delimiter: Option<String>,
+    /// Records end with NUL, as from find -print0
+    #[arg(short = '0', long = "null", help_heading = "Input", conflicts_with_all = ["whole", "json", "format"])]
+    nul: bool,
+    /// Each input is one record
+    #[arg(long, help_heading = "Input", conflicts_with_all = ["json", "format"])]
+    whole: bool,
+    /// Each line is a record as mq-consume -J prints it; only "value" is required
+    #[arg(short = 'J', long, help_heading = "Input", conflicts_with = "format")]
+    json: bool,
+    /// A template that the input follows, such as '%k=%v\n'
+    #[arg(short, long, value_name = "TEMPLATE", help_heading = "Input", allow_hyphen_values = true)]
+    format: Option<String>,
+    /// What ends the key that each record begins with
+    #[arg(short = 'K', value_name = "DELIM", help_heading = "Input", allow_hyphen_values = true, conflicts_with_all = ["json", "format"])]
+    key_delimiter: Option<String>,
+    /// What to do with a record in which -K finds no key
+    #[arg(long, value_name = "WHAT", help_heading = "Input", requires = "key_delimiter", default_value = "fail")]
+    on_missing_key: OnMissingKey,
+    /// The key of records that have none
+    #[arg(short, long, value_name = "KEY", help_heading = "Input", allow_hyphen_values = true)]
+    key: Option<String>,
+    /// A header for every record (repeatable)
+    #[arg(short = 'H', long = "header", value_name = "NAME=VALUE", help_heading = "Input", allow_hyphen_values = true)]
+    headers: Vec<String>,
+    /// An empty value is null: a tombstone
+    #[arg(short = 'Z', long, help_heading = "Input")]
+    empty_is_null: bool,
+    /// Keys and values that are just this are null
+    #[arg(long, value_name = "TEXT", help_heading = "Input", allow_hyphen_values = true)]
+    null_marker: Option<String>,
+    /// Leave empty records out
+    #[arg(long, help_heading = "Input")]
+    skip_empty: bool,
+
+    /// The partition for every record
+    #[arg(short, long, value_name = "N", help_heading = "Placement", conflicts_with = "keep_partition")]
+    partition: Option<i32>,
+    /// Each record goes to the partition that it names itself (-J, %p)
+    #[arg(long, help_heading = "Placement")]
+    keep_partition: bool,
+    /// How a key finds its partition: murmur2 as Kafka's Java client, crc32 as librdkafka
+    #[arg(long, value_name = "HASH", help_heading = "Placement", default_value = "murmur2")]
+    partitioner: String,
+    /// Where records without a key go: to each partition in turn, or a batch to each
+    #[arg(long, value_name = "HOW", help_heading = "Placement", default_value = "round-robin")]
+    keyless: KeylessArg,
+    /// The timestamp of records that have none [default: now]
+    #[arg(long, value_name = "TIME", help_heading = "Placement", allow_hyphen_values = true)]
+    timestamp: Option<String>,
+
+    /// Acknowledged by: 0 nobody, 1 the leader, all in-sync replicas
+    #[arg(long, value_name = "ACKS", help_heading = "Delivery", default_value = "all")]
+    acks: String,
+    /// Compress batches: none, gzip, snappy, lz4, zstd
+    #[arg(short = 'z', long, value_name = "CODEC", help_heading = "Delivery", default_value = "none")]
+    compression: String,
+    /// How long to try when a lock is taken
+    #[arg(long, value_name = "TIME", help_heading = "Delivery", default_value = "30s")]
+    timeout: String,
+    /// Hand a batch on at this size
+    #[arg(long, value_name = "BYTES", help_heading = "Delivery", default_value = "1MiB")]
+    batch_size: String,
+    /// How long a record may wait for company while the input is idle
+    #[arg(long, value_name = "TIME", help_heading = "Delivery", default_value = "0ms")]
+    linger: String,
+    /// Fail if the topic is missing
+    #[arg(long, help_heading = "Delivery", conflicts_with = "create_partitions")]
+    no_create: bool,
+    /// How many partitions a missing topic is made with
+    #[arg(long, value_name = "N", help_heading = "Delivery", default_value_t = 1)]
+    create_partitions: i32,
+
+    /// Write the input out again, each record once it is acknowledged
+    #[arg(short = 'T', long, help_heading = "Echo", conflicts_with = "echo")]
+    tee: bool,
+    /// Print this for each acknowledged record, such as '%p %o\n'
+    #[arg(short = 'o', long, value_name = "TEMPLATE", help_heading = "Echo", allow_hyphen_values = true)]
+    echo: Option<String>,
+    /// What a bad record does: end the run, or be counted (and exit 1)
+    #[arg(long, value_name = "WHAT", help_heading = "Echo", default_value = "fail")]
+    on_error: OnError,
+
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum OnMissingKey {
+    /// The run ends
+    Fail,
+    /// Its key is null
+    Null,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum KeylessArg {
+    /// To each in turn
+    RoundRobin,
+    /// A batch to each
+    Sticky,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum OnError {
+    /// End the run
+    Fail,
+    /// Count it
+    Skip,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  seq 1000 | mq-produce numbers                      a record for each line
+  mq-produce logs /var/log/syslog                    a file's lines
+  tail -F app.log | mq-produce logs                  each line as it comes
+  echo 'user1=hello' | mq-produce -K = chat          key and value
+  jq -c '{key:(.id|tostring),value:tojson}' in.json | mq-produce -J orders
+  mq-consume -J -e a | mq-produce -J --keep-partition b
+  seq 3 | mq-produce -o '%p %o\\n' numbers            where each record went
+  find . -print0 | mq-produce -0 paths";
+
+impl Tool for Args {
+    const NAME: &'static str = "mq-produce";
+
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn run(self, env: &mut Env) -> Result<Outcome> {
+        let now = Now { now_ms: env.now_ms(), zone: jiff::tz::TimeZone::system() };
+        super::run::run(self.job(now)?, env)
+    }
+}
+
+fn usage(message: impl Into<String>, cure: impl Into<String>) -> Error {
+    Error::new(Kind::Usage, message).cure(cure)
+}
+
+impl Args {
+    /// What is asked for, typed; everything that can be checked without the store is.
+    fn job(self, now: Now) -> Result<Job> {
+        let topic = TopicName::new(self.topic)?;
+        let format = match (&self.delimiter, &self.format) {
+            (Some(delimiter), _) => InputFormat::Lines(Delimiter::parse("-D", delimiter)?),
+            (_, Some(template)) => match Format::parse(template)? {
+                Format::Json => InputFormat::Json,
+                Format::Template(template) => InputFormat::Template(template),
+            },
+            _ if self.nul => InputFormat::Lines(Delimiter::nul()),
+            _ if self.whole => InputFormat::Whole,
+            _ if self.json => InputFormat::Json,
+            _ => InputFormat::Lines(Delimiter::newline()),
+        };
+        let key_delimiter =
+            self.key_delimiter.map(|delimiter| Delimiter::parse("-K", &delimiter)).transpose()?;
+        if self.keep_partition && !matches!(format, InputFormat::Json | InputFormat::Template(_)) {
+            return Err(usage(
+                "--keep-partition needs records that name their partition",
+                "use it with -J, or with a template (-f) that has %p",
+            ));
+        }
+        if self.partition.is_some_and(|partition| partition < 0) {
+            return Err(usage("a partition is a number from 0", "use -p 0 or more"));
+        }
+        if !(1..=PARTITIONS_MAX).contains(&self.create_partitions) {
+            return Err(usage(
+                format!("{} is no number of partitions", self.create_partitions),
+                format!("use 1 to {PARTITIONS_MAX}"),
+            ));
+        }
+        let timestamp = self.timestamp.map(|time| parse_time(&time, &now)).transpose()?;
+        let headers = self.headers.iter().map(|header| split_header(header)).collect::<Result<_>>()?;
+        let batch_bytes = usize::try_from(parse_size(&self.batch_size)?).unwrap_or(usize::MAX);
+        if batch_bytes < 1024 {
+            return Err(usage("--batch-size is at least 1KiB", "say 16KiB, or 1MiB"));
+        }
+        let partitioner: Partitioner = self.partitioner.parse()?;
+        let compression = self.compression.parse::<Compression>().map_err(|e| e.with_kind(Kind::Usage))?;
+        let delivery = ProducerOptions {
+            acks: self.acks.parse()?,
+            compression,
+            batch_bytes,
+            linger: parse_duration(&self.linger)?,
+            timeout: parse_duration(&self.timeout)?.max(Duration::from_millis(1)),
+            partitioner,
+            keyless: match self.keyless {
+                KeylessArg::RoundRobin => Keyless::RoundRobin,
+                KeylessArg::Sticky => Keyless::Sticky,
+            },
+        };
+        let echo = match &self.echo {
+            _ if self.tee => Echo::Tee,
+            None => Echo::Nothing,
+            Some(template) => {
+                let format = Format::parse(template)?;
+                Echo::Template(Box::new(Renderer::new(format, None, now.zone.clone())))
+            }
+        };
+        let input = InputOptions {
+            format,
+            key_delimiter,
+            missing_key: match self.on_missing_key {
+                OnMissingKey::Fail => MissingKey::Fail,
+                OnMissingKey::Null => MissingKey::Null,
+            },
+            empty_is_null: self.empty_is_null,
+            null_marker: self.null_marker.map(String::into_bytes),
+            skip_empty: self.skip_empty,
+            record_bytes_max: 1 << 20,
+            now,
+        };
+        // A template that cannot be read is refused before the store is touched.
+        crate::cli::lang::RecordParser::new(input.clone())?;
+        let sources = if self.files.is_empty() {
+            vec![Source::Stdin]
+        } else {
+            let source = |path: PathBuf| {
+                if path.as_os_str() == "-" { Source::Stdin } else { Source::File(path) }
+            };
+            self.files.into_iter().map(source).collect()
+        };
+        for source in &sources {
+            if let Source::File(path) = source
+                && let Err(e) = std::fs::metadata(path)
+            {
+                return Err(Error::io("read", path, e).cure("nothing was stored"));
+            }
+        }
+        Ok(Job {
+            topic,
+            sources,
+            input,
+            key: self.key.map(String::into_bytes),
+            headers,
+            partition: self.partition,
+            keep_partition: self.keep_partition,
+            timestamp,
+            delivery,
+            echo,
+            skip_bad: self.on_error == OnError::Skip,
+            create: if self.no_create {
+                AutoCreate::Never
+            } else {
+                AutoCreate::With(self.create_partitions)
+            },
+        })
+    }
+}
+
+fn split_header(header: &str) -> Result<(Vec<u8>, Vec<u8>)> {
+    header
+        .split_once('=')
+        .map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()))
+        .ok_or_else(|| {
+            usage(
+                format!("'{}' is no header", header.escape_debug()),
+                "say -H NAME=VALUE; the value may be empty",
+            )
+        })
+}

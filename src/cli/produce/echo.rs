@@ -1,0 +1,173 @@
+//! The echo: what was sent, written out in the order of the input once it is acknowledged.
+
+use std::collections::{HashMap, VecDeque};
+use std::io::{self, Write};
+
+use super::job::Echo;
+use crate::cli::lang::{HeaderList, OutputRecord};
+use crate::client::Receipt;
+use crate::error::Result;
+use crate::record::Header;
+use crate::types::{PartitionId, Timestamp, TimestampType, TopicName};
+
+/// Input bytes that may wait for their acknowledgement.
+pub const WAITING_BYTES_MAX: usize = 4 << 20;
+
+/// Records that wait for their acknowledgement.
+#[derive(Debug)]
+pub struct Echoes {
+    echo: Echo,
+    topic: TopicName,
+    waiting: VecDeque<Waiting>,
+    waiting_bytes: usize,
+    acked: HashMap<PartitionId, VecDeque<Receipt>>,
+    out: Vec<u8>,
+    broken: bool,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    partition: PartitionId,
+    bytes: usize,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    Bytes(Vec<u8>),
+    Record(Box<OwnedRecord>),
+}
+
+/// A record that outlives its input.
+#[derive(Debug)]
+struct OwnedRecord {
+    key: Option<Vec<u8>>,
+    value: Option<Vec<u8>>,
+    headers: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    timestamp: Timestamp,
+}
+
+impl Echoes {
+    /// For a run.
+    pub fn new(echo: Echo, topic: TopicName) -> Self {
+        Echoes {
+            echo,
+            topic,
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            acked: HashMap::new(),
+            out: Vec::new(),
+            broken: false,
+        }
+    }
+
+    /// Whether anything is echoed.
+    pub fn is_wanted(&self) -> bool {
+        !matches!(self.echo, Echo::Nothing) && !self.broken
+    }
+
+    /// Whether something waits.
+    pub fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Whether so much waits that the input should.
+    pub fn is_full(&self) -> bool {
+        self.waiting_bytes > WAITING_BYTES_MAX
+    }
+
+    /// Enters a record that was sent: its input bytes, and what it is.
+    pub fn sent(
+        &mut self,
+        partition: PartitionId,
+        input: &[u8],
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[Header<'_>],
+        timestamp: Timestamp,
+    ) {
+        if !self.is_wanted() {
+            return;
+        }
+        let what = match self.echo {
+            Echo::Nothing => return,
+            Echo::Tee => What::Bytes(input.to_vec()),
+            Echo::Template(_) => What::Record(Box::new(OwnedRecord {
+                key: key.map(<[u8]>::to_vec),
+                value: value.map(<[u8]>::to_vec),
+                headers: headers.iter().map(|h| (h.key.to_vec(), h.value.map(<[u8]>::to_vec))).collect(),
+                timestamp,
+            })),
+        };
+        let bytes = input.len() + 64;
+        self.waiting_bytes += bytes;
+        self.waiting.push_back(Waiting { partition, bytes, what });
+    }
+
+    /// Takes acknowledgements, and writes out what they allow.
+    pub fn acknowledged(&mut self, receipts: &[Receipt]) -> Result<()> {
+        if !self.is_wanted() {
+            self.waiting.clear();
+            return Ok(());
+        }
+        for receipt in receipts {
+            self.acked.entry(receipt.partition).or_default().push_back(*receipt);
+        }
+        while let Some(front) = self.waiting.front() {
+            let Some(acked) = self.acked.get_mut(&front.partition) else { break };
+            let Some(receipt) = acked.front_mut() else { break };
+            let (offset, epoch, append_time) =
+                (receipt.base_offset, receipt.leader_epoch, receipt.append_time);
+            receipt.base_offset += 1;
+            receipt.count -= 1;
+            if receipt.count == 0 {
+                acked.pop_front();
+            }
+            let Some(front) = self.waiting.pop_front() else { break };
+            self.waiting_bytes -= front.bytes;
+            match front.what {
+                What::Bytes(bytes) => self.out.extend_from_slice(&bytes),
+                What::Record(record) => {
+                    if let Echo::Template(renderer) = &self.echo {
+                        let headers: Vec<Header<'_>> = record
+                            .headers
+                            .iter()
+                            .map(|(key, value)| Header { key, value: value.as_deref() })
+                            .collect();
+                        let timestamp_type = if append_time.is_some() {
+                            TimestampType::LogAppendTime
+                        } else {
+                            TimestampType::CreateTime
+                        };
+                        renderer.render(
+                            &OutputRecord {
+                                topic: self.topic.as_str(),
+                                partition: front.partition,
+                                offset,
+                                timestamp: append_time.unwrap_or(record.timestamp),
+                                timestamp_type,
+                                leader_epoch: epoch,
+                                key: record.key.as_deref(),
+                                value: record.value.as_deref(),
+                                headers: HeaderList::Slice(&headers),
+                            },
+                            &mut self.out,
+                        )?;
+                    }
+                }
+            }
+        }
+        self.write_out();
+        Ok(())
+    }
+
+    fn write_out(&mut self) {
+        if self.out.is_empty() {
+            return;
+        }
+        let mut stdout = io::stdout().lock();
+        // A reader that went away ends the echo, not the production.
+        self.broken = stdout.write_all(&self.out).and_then(|()| stdout.flush()).is_err();
+        self.out.clear();
+    }
+}

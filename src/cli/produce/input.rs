@@ -1,0 +1,113 @@
+//! Reading the inputs without ever sitting on a complete record: a read that would block is told
+//! from one that would not.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::job::Source;
+
+/// One open input.
+#[derive(Debug)]
+pub struct Input {
+    file: Reader,
+    name: String,
+    plain_file: bool,
+}
+
+#[derive(Debug)]
+enum Reader {
+    Stdin(io::Stdin),
+    File(File),
+}
+
+/// Why a wait ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ready {
+    /// A read will not block.
+    Input,
+    /// The time is up, or a signal came.
+    Nothing,
+}
+
+impl Input {
+    /// Opens a source.
+    pub fn open(source: &Source) -> io::Result<Self> {
+        match source {
+            Source::Stdin => Ok(Input {
+                file: Reader::Stdin(io::stdin()),
+                name: "standard input".to_owned(),
+                plain_file: false,
+            }),
+            Source::File(path) => {
+                let file = File::open(path)?;
+                let plain_file = file.metadata()?.is_file();
+                let name = path.display().to_string();
+                Ok(Input { file: Reader::File(file), name, plain_file })
+            }
+        }
+    }
+
+    /// Its name, for messages.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its length, bytes, where that is known.
+    pub fn len_bytes(&self) -> Option<u64> {
+        let meta = match &self.file {
+            Reader::File(file) => file.metadata().ok()?,
+            Reader::Stdin(stdin) => {
+                let stat = rustix::fs::fstat(stdin).ok()?;
+                let regular = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file();
+                return regular.then(|| u64::try_from(stat.st_size).ok()).flatten();
+            }
+        };
+        meta.is_file().then_some(meta.len())
+    }
+
+    /// Waits up to `patience` (`None`: for as long as it takes) until a read will not block, or
+    /// `wake` is readable.
+    pub fn wait(&self, patience: Option<Duration>, wake: Option<BorrowedFd<'_>>) -> io::Result<Ready> {
+        if self.plain_file {
+            return Ok(Ready::Input);
+        }
+        let fd = match &self.file {
+            Reader::Stdin(stdin) => stdin.as_fd(),
+            Reader::File(file) => file.as_fd(),
+        };
+        let mut fds = vec![PollFd::from_borrowed_fd(fd, PollFlags::IN)];
+        if let Some(wake) = wake {
+            fds.push(PollFd::from_borrowed_fd(wake, PollFlags::IN));
+        }
+        let timeout = patience.map(|patience| Timespec {
+            tv_sec: patience.as_secs() as i64,
+            tv_nsec: i64::from(patience.subsec_nanos()),
+        });
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(_) => {}
+            Err(rustix::io::Errno::INTR) => return Ok(Ready::Nothing),
+            Err(e) => return Err(e.into()),
+        }
+        let ready = fds.first().is_some_and(|fd| !fd.revents().is_empty());
+        Ok(if ready { Ready::Input } else { Ready::Nothing })
+    }
+
+    /// Reads what is there; 0: the end.
+    pub fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let read = match &mut self.file {
+                // Past the standard library's buffer: what is there is seen by the next poll.
+                Reader::Stdin(stdin) => rustix::io::read(&*stdin, &mut *buf).map_err(io::Error::from),
+                Reader::File(file) => file.read(buf),
+            };
+            match read {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                other => return other,
+            }
+        }
+    }
+}

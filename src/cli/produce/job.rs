@@ -1,0 +1,65 @@
+//! What `mq-produce` was asked to do, typed.
+
+use std::path::PathBuf;
+
+use crate::cli::lang::{InputOptions, Renderer};
+use crate::client::ProducerOptions;
+use crate::types::{PartitionId, Timestamp, TopicName};
+
+/// Where records come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// Standard input.
+    Stdin,
+    /// A file.
+    File(PathBuf),
+}
+
+/// What is written to stdout once a record is acknowledged.
+#[derive(Debug)]
+pub enum Echo {
+    /// Nothing.
+    Nothing,
+    /// The input's bytes.
+    Tee,
+    /// A template.
+    Template(Box<Renderer>),
+}
+
+/// Whether a missing topic is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AutoCreate {
+    /// No.
+    Never,
+    /// With so many partitions.
+    With(PartitionId),
+}
+
+/// One run of `mq-produce`.
+#[derive(Debug)]
+pub struct Job {
+    /// The topic.
+    pub topic: TopicName,
+    /// The inputs, in order.
+    pub sources: Vec<Source>,
+    /// How records are cut out of them. `record_bytes_max` is set once the topic is known.
+    pub input: InputOptions,
+    /// The key of a record that has none.
+    pub key: Option<Vec<u8>>,
+    /// Headers for every record.
+    pub headers: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The partition of every record.
+    pub partition: Option<PartitionId>,
+    /// Whether a record's own partition counts.
+    pub keep_partition: bool,
+    /// The timestamp of a record that has none, ms.
+    pub timestamp: Option<Timestamp>,
+    /// How to deliver.
+    pub delivery: ProducerOptions,
+    /// What is echoed.
+    pub echo: Echo,
+    /// Whether a bad record is passed over (and counted).
+    pub skip_bad: bool,
+    /// Whether a missing topic is made.
+    pub create: AutoCreate,
+}

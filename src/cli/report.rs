@@ -1,0 +1,86 @@
+//! How errors read: one line that says what and where, one that says what to do about it.
+
+use std::io::{IsTerminal, Write};
+
+use super::lang::TerminalEscaper;
+use crate::error::Error;
+
+/// Tells an error on stderr.
+pub fn error(tool: &str, error: &Error) {
+    let stderr = std::io::stderr();
+    let terminal = stderr.is_terminal();
+    let mut text = format!("{tool}: {}\n", plain(&error.to_string(), terminal));
+    if let Some(cure) = error.cure_text() {
+        text.push_str(&format!("{:indent$}  {}\n", "", plain(cure, terminal), indent = tool.len()));
+    }
+    // There is nobody to tell that stderr is gone.
+    let _ = stderr.lock().write_all(text.as_bytes());
+}
+
+/// Prints the help or the version that was asked for, or missed.
+pub fn help(asked: &clap::Error) {
+    // Whoever asked has gone, if this fails.
+    let _ = asked.print();
+    if !asked.render().to_string().ends_with('\n') {
+        let _ = if asked.use_stderr() {
+            std::io::stderr().write_all(b"\n")
+        } else {
+            std::io::stdout().write_all(b"\n")
+        };
+    }
+}
+
+/// Tells what clap refused, in the same voice.
+pub fn usage(tool: &str, error: &clap::Error) {
+    if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return help(error);
+    }
+    let stderr = std::io::stderr();
+    let told = error.render().to_string();
+    let text = usage_text(tool, &told, stderr.is_terminal());
+    // There is nobody to tell that stderr is gone.
+    let _ = stderr.lock().write_all(text.as_bytes());
+}
+
+fn usage_text(tool: &str, told: &str, terminal: bool) -> String {
+    let told = told.strip_prefix("error: ").unwrap_or(told);
+    let mut text = format!("{tool}: ");
+    for line in told.lines() {
+        text.push_str(&plain(line, terminal));
+        text.push('\n');
+    }
+    text
+}
+
+/// Text without line breaks, and on a terminal without control characters.
+pub fn plain(text: &str, terminal: bool) -> String {
+    let one_line = text.replace('\n', " ");
+    if !terminal {
+        return one_line;
+    }
+    let mut bytes = Vec::new();
+    let mut escaper = TerminalEscaper::new();
+    escaper.escape(one_line.as_bytes(), &mut bytes);
+    escaper.finish(&mut bytes);
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_and_nothing_to_act_on() {
+        assert_eq!(plain("a\nb\u{1b}[2J", true), "a b\\x1b[2J");
+        assert_eq!(plain("a\nb\u{1b}", false), "a b\u{1b}");
+    }
+
+    #[test]
+    fn clap_speaks_with_the_tools_voice() {
+        let told = "error: unexpected argument '--x\u{7}' found\n\nUsage: mq-x\n";
+        assert_eq!(
+            usage_text("mq-x", told, true),
+            "mq-x: unexpected argument '--x\\x07' found\n\nUsage: mq-x\n"
+        );
+    }
+}

@@ -1,0 +1,509 @@
+//! The command line of `mq-topics`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::job::{Alter, Create, Delete, Describe, Dump, DumpWhat, Job, List, Offsets, Verify};
+use crate::cli::common::{Common, usage};
+use crate::cli::consent::ConsentArgs;
+use crate::cli::lang::{Now, parse_point, parse_topic_with_partition};
+use crate::cli::output::OutputArgs;
+use crate::cli::pattern::NamePattern;
+use crate::cli::{Env, Outcome, Tool};
+use crate::client::point::Point;
+use crate::error::Result;
+use crate::store::TopicConfigs;
+use crate::types::{PARTITIONS_MAX, PartitionId, TopicName};
+
+/// Make, look at, change, check and delete topics
+///
+/// A topic is a named log in partitions. Its configs are Kafka's, with Kafka's names and units;
+/// 'mq-topics describe' shows them all.
+#[derive(Debug, clap::Parser)]
+#[command(name = "mq-topics", version, after_help = EXAMPLES, max_term_width = 100)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    common: Common,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  mq-topics create orders -p 6                       six partitions
+  mq-topics create logs -c flush.messages=1000       a sync for each 1000 records
+  mq-topics list --sizes
+  mq-topics describe orders --format json | jq .
+  mq-topics offsets orders --at @yesterday
+  mq-topics delete 'test-*' --dry-run
+  mq-topics verify --deep";
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Create(CreateArgs),
+    List(ListArgs),
+    Describe(DescribeArgs),
+    Alter(AlterArgs),
+    Delete(DeleteArgs),
+    Offsets(OffsetsArgs),
+    Dump(DumpArgs),
+    Verify(VerifyArgs),
+}
+
+/// Make topics
+///
+/// A topic that is there already is a failure, and the others are made nevertheless.
+#[derive(Debug, clap::Args)]
+#[command(after_help = CREATE_EXAMPLES)]
+struct CreateArgs {
+    /// The topics: 1 to 249 characters of A-Z a-z 0-9 . _ -
+    #[arg(value_name = "NAME", required = true)]
+    names: Vec<String>,
+    /// How many partitions [default: as --like, else 1]
+    #[arg(
+        short,
+        long,
+        value_name = "N",
+        help_heading = "Topic",
+        allow_hyphen_values = true
+    )]
+    partitions: Option<String>,
+    /// Set a config (repeatable), such as segment.bytes=104857600
+    #[arg(
+        short,
+        long = "config",
+        value_name = "KEY=VALUE",
+        help_heading = "Topic"
+    )]
+    configs: Vec<String>,
+    /// Take partitions and configs of this topic, where they are not given
+    #[arg(long, value_name = "TOPIC", help_heading = "Topic")]
+    like: Option<String>,
+    /// A topic that is there already is no failure
+    #[arg(long, help_heading = "Topic")]
+    if_not_exists: bool,
+    #[command(flatten)]
+    plan: PlanArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+const CREATE_EXAMPLES: &str = "\
+Examples:
+  mq-topics create orders
+  mq-topics create orders payments -p 6
+  mq-topics create logs -c flush.messages=never -c segment.ms=3600000
+  mq-topics create copy --like orders --if-not-exists";
+
+/// List topics
+#[derive(Debug, clap::Args)]
+#[command(after_help = LIST_EXAMPLES)]
+struct ListArgs {
+    /// Only topics whose names match
+    #[arg(value_name = "GLOB")]
+    pattern: Option<String>,
+    /// With how many records and bytes they hold
+    #[arg(long, help_heading = "Topic")]
+    sizes: bool,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+const LIST_EXAMPLES: &str = "\
+Examples:
+  mq-topics list
+  mq-topics list 'app-*' --sizes
+  mq-topics list --format tsv | cut -f 1
+  mq-topics list --format json | jq -r .topic";
+
+/// Show topics whole: configs and where they come from, leaders, replicas, offsets, sizes
+#[derive(Debug, clap::Args)]
+#[command(after_help = DESCRIBE_EXAMPLES)]
+struct DescribeArgs {
+    /// The topics [default: all]
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+const DESCRIBE_EXAMPLES: &str = "\
+Examples:
+  mq-topics describe
+  mq-topics describe orders payments
+  mq-topics describe orders --format tsv --header    a row for each partition
+  mq-topics describe orders --format json | jq .configs";
+
+/// Change a topic's configs, or give it more partitions
+///
+/// More partitions change where keys go: records of one key are no longer all in one partition.
+#[derive(Debug, clap::Args)]
+#[command(after_help = ALTER_EXAMPLES)]
+#[command(group = clap::ArgGroup::new("change").required(true).multiple(true))]
+struct AlterArgs {
+    /// The topic
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// Set a config (repeatable)
+    #[arg(
+        short,
+        long = "config",
+        value_name = "KEY=VALUE",
+        help_heading = "Topic",
+        group = "change"
+    )]
+    configs: Vec<String>,
+    /// Take a config back to its default (repeatable)
+    #[arg(long, value_name = "KEY", help_heading = "Topic", group = "change")]
+    unset: Vec<String>,
+    /// How many partitions in all; they only become more
+    #[arg(
+        long,
+        value_name = "N",
+        help_heading = "Topic",
+        group = "change",
+        allow_hyphen_values = true
+    )]
+    partitions: Option<String>,
+    #[command(flatten)]
+    plan: PlanArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+const ALTER_EXAMPLES: &str = "\
+Examples:
+  mq-topics alter logs -c flush.messages=1           from now on each record is synced
+  mq-topics alter logs --unset segment.ms
+  mq-topics alter orders --partitions 12
+  mq-topics alter logs -c segment.bytes=1048576 --dry-run";
+
+/// Delete topics and all their records
+#[derive(Debug, clap::Args)]
+#[command(after_help = DELETE_EXAMPLES)]
+struct DeleteArgs {
+    /// Names, or quoted globs
+    #[arg(value_name = "NAME|GLOB", required = true)]
+    patterns: Vec<String>,
+    /// A topic that is not there is no failure
+    #[arg(long, help_heading = "Topic")]
+    if_exists: bool,
+    #[command(flatten)]
+    consent: ConsentArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+const DELETE_EXAMPLES: &str = "\
+Examples:
+  mq-topics delete orders
+  mq-topics delete 'test-*' --dry-run
+  mq-topics delete 'test-*' --yes
+  mq-topics delete scratch --if-exists --yes";
+
+/// Show where each partition begins and ends, or where a point lies in it
+#[derive(Debug, clap::Args)]
+#[command(after_help = OFFSETS_EXAMPLES)]
+struct OffsetsArgs {
+    /// The topic
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// A point: start, end, N, +N, -N or @TIME
+    #[arg(
+        long,
+        value_name = "POINT",
+        help_heading = "Topic",
+        allow_hyphen_values = true
+    )]
+    at: Option<String>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+const OFFSETS_EXAMPLES: &str = "\
+Examples:
+  mq-topics offsets orders
+  mq-topics offsets orders --at @yesterday
+  mq-topics offsets orders --at -100
+  mq-topics offsets orders --at @2026-01-01T10:00Z --format tsv";
+
+/// Show the batches of a log, or of a segment file wherever it lies
+#[derive(Debug, clap::Args)]
+#[command(after_help = DUMP_EXAMPLES)]
+#[command(group = clap::ArgGroup::new("what").required(true))]
+struct DumpArgs {
+    /// A topic, or one partition of it
+    #[arg(value_name = "TOPIC[:P]", group = "what")]
+    topic: Option<String>,
+    /// A segment (.log) instead
+    #[arg(long, value_name = "FILE", help_heading = "Topic", group = "what")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+const DUMP_EXAMPLES: &str = "\
+Examples:
+  mq-topics dump orders
+  mq-topics dump orders:0
+  mq-topics dump orders:0 --format json | jq -c 'select(.records > 1)'
+  mq-topics dump --file 00000000000000000000.log";
+
+/// Check topics for damage, and repair them
+///
+/// Ends with 65 if anything is damaged. By default the structure is checked; with --deep every
+/// checksum and every record.
+#[derive(Debug, clap::Args)]
+#[command(after_help = VERIFY_EXAMPLES)]
+struct VerifyArgs {
+    /// The topics [default: all]
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    /// Read every record and check every checksum
+    #[arg(long, help_heading = "Topic")]
+    deep: bool,
+    /// Repair what is damaged: truncate cuts a log before the damage, keeps beside it what it
+    /// cuts, and lifts the offline mark
+    #[arg(long, value_name = "HOW", help_heading = "Changes")]
+    repair: Option<Repair>,
+    #[command(flatten)]
+    consent: RepairConsentArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  mq-topics verify
+  mq-topics verify orders --deep
+  mq-topics verify orders --repair truncate --dry-run
+  mq-topics verify orders --repair truncate --yes";
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Repair {
+    /// Cut the log before the damage
+    Truncate,
+}
+
+/// Consent, where there is something to consent to.
+#[derive(Debug, clap::Args)]
+struct RepairConsentArgs {
+    /// Print what a repair would do, change nothing
+    #[arg(long, help_heading = "Changes", requires = "repair")]
+    dry_run: bool,
+    /// Do not ask
+    #[arg(short, long, help_heading = "Changes", requires = "repair")]
+    yes: bool,
+}
+
+/// `--dry-run` of what needs no consent.
+#[derive(Debug, clap::Args)]
+struct PlanArgs {
+    /// Print the plan, change nothing
+    #[arg(long, help_heading = "Changes")]
+    dry_run: bool,
+}
+
+impl Tool for Args {
+    const NAME: &'static str = "mq-topics";
+
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn run(self, env: &mut Env) -> Result<Outcome> {
+        let now = env.now();
+        let job = self.job(&now, env.stdin_is_terminal())?;
+        super::run::run(job, env)
+    }
+}
+
+impl Args {
+    /// What is asked for, typed; everything that can be checked without the store is.
+    fn job(self, now: &Now, can_ask: bool) -> Result<Job> {
+        match self.command {
+            Command::Create(args) => create(args).map(Job::Create),
+            Command::List(args) => Ok(Job::List(List {
+                pattern: args
+                    .pattern
+                    .as_deref()
+                    .map(NamePattern::parse)
+                    .transpose()?,
+                sizes: args.sizes,
+                output: args.output.try_into()?,
+            })),
+            Command::Describe(args) => Ok(Job::Describe(Describe {
+                names: topic_names(&args.names)?,
+                output: args.output.try_into()?,
+            })),
+            Command::Alter(args) => alter(args).map(Job::Alter),
+            Command::Delete(args) => delete(args, can_ask).map(Job::Delete),
+            Command::Offsets(args) => Ok(Job::Offsets(Offsets {
+                name: TopicName::new(args.name)?,
+                at: args.at.map(|at| point(&at, now)).transpose()?,
+                output: args.output.try_into()?,
+            })),
+            Command::Dump(args) => dump(args).map(Job::Dump),
+            Command::Verify(args) => verify(args, can_ask).map(Job::Verify),
+        }
+    }
+}
+
+fn create(args: CreateArgs) -> Result<Create> {
+    let configs = config_pairs(&args.configs)?;
+    if args.like.is_none() {
+        TopicConfigs::from_explicit(configs.clone())?;
+    }
+    Ok(Create {
+        names: topic_names(&args.names)?,
+        partitions: args
+            .partitions
+            .as_deref()
+            .map(partition_count)
+            .transpose()?,
+        configs,
+        like: args.like.map(TopicName::new).transpose()?,
+        if_not_exists: args.if_not_exists,
+        dry_run: args.plan.dry_run,
+        output: args.output.try_into()?,
+    })
+}
+
+fn alter(args: AlterArgs) -> Result<Alter> {
+    let set = config_pairs(&args.configs)?;
+    for key in &args.unset {
+        TopicConfigs::check_name(key)?;
+        if set.contains_key(key) {
+            return Err(usage(
+                format!("{key} is both set and unset"),
+                "say either -c or --unset for one config",
+            ));
+        }
+    }
+    Ok(Alter {
+        name: TopicName::new(args.name)?,
+        set,
+        unset: once(args.unset),
+        partitions: args
+            .partitions
+            .as_deref()
+            .map(partition_count)
+            .transpose()?,
+        dry_run: args.plan.dry_run,
+        output: args.output.try_into()?,
+    })
+}
+
+fn delete(args: DeleteArgs, can_ask: bool) -> Result<Delete> {
+    let patterns: Vec<NamePattern> = args
+        .patterns
+        .iter()
+        .map(|text| NamePattern::parse(text))
+        .collect::<Result<_>>()?;
+    for name in patterns.iter().filter(|pattern| !pattern.is_glob()) {
+        TopicName::new(name.text())?;
+    }
+    Ok(Delete {
+        patterns,
+        if_exists: args.if_exists,
+        consent: args.consent.settle(can_ask, "deleting topics")?,
+        output: args.output.try_into()?,
+    })
+}
+
+fn dump(args: DumpArgs) -> Result<Dump> {
+    let what = match (args.topic, args.file) {
+        (Some(topic), _) => {
+            let (topic, partition) = parse_topic_with_partition(&topic)?;
+            DumpWhat::Topic(topic, partition)
+        }
+        (None, Some(file)) => DumpWhat::File(file),
+        (None, None) => {
+            return Err(usage(
+                "there is nothing to dump",
+                "name a topic, or --file FILE",
+            ));
+        }
+    };
+    let output = args.output.try_into()?;
+    Ok(Dump { what, output })
+}
+
+fn verify(args: VerifyArgs, can_ask: bool) -> Result<Verify> {
+    let repair = match args.repair {
+        None => None,
+        Some(Repair::Truncate) => {
+            let consent = ConsentArgs::new(args.consent.dry_run, args.consent.yes);
+            Some(consent.settle(can_ask, "cutting damaged logs")?)
+        }
+    };
+    Ok(Verify {
+        names: topic_names(&args.names)?,
+        deep: args.deep,
+        repair,
+        output: args.output.try_into()?,
+    })
+}
+
+/// Names, each once, in the order given.
+fn topic_names(args: &[String]) -> Result<Vec<TopicName>> {
+    args.iter()
+        .map(|name| TopicName::new(name.as_str()))
+        .collect::<Result<Vec<_>>>()
+        .map(once)
+}
+
+fn once<T: PartialEq>(items: Vec<T>) -> Vec<T> {
+    let mut kept = Vec::with_capacity(items.len());
+    for item in items {
+        if !kept.contains(&item) {
+            kept.push(item);
+        }
+    }
+    kept
+}
+
+/// `KEY=VALUE` of known keys, each once.
+fn config_pairs(args: &[String]) -> Result<BTreeMap<String, String>> {
+    let mut pairs = BTreeMap::new();
+    for arg in args {
+        let Some((key, value)) = arg.split_once('=') else {
+            return Err(usage(
+                format!("'{}' gives no value to a config", arg.escape_debug()),
+                "write -c KEY=VALUE, such as -c segment.bytes=104857600",
+            ));
+        };
+        TopicConfigs::check_name(key)?;
+        if pairs.insert(key.to_owned(), value.to_owned()).is_some() {
+            return Err(usage(format!("{key} is set twice"), "set each config once"));
+        }
+    }
+    Ok(pairs)
+}
+
+fn partition_count(text: &str) -> Result<PartitionId> {
+    text.parse()
+        .ok()
+        .filter(|n| (1..=PARTITIONS_MAX).contains(n))
+        .ok_or_else(|| {
+            usage(
+                format!("'{}' is not a number of partitions", text.escape_debug()),
+                format!("use 1 to {PARTITIONS_MAX}"),
+            )
+        })
+}
+
+fn point(text: &str, now: &Now) -> Result<Point> {
+    match parse_point(text, now)? {
+        Point::Stored => Err(usage(
+            "'stored' is where a group left off, and a topic has none of its own",
+            "use start, end, N, +N, -N or @TIME; see 'mq-groups describe' for groups",
+        )),
+        point => Ok(point),
+    }
+}
+
+#[cfg(test)]
+#[path = "args_tests.rs"]
+mod tests;

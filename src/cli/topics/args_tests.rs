@@ -1,0 +1,180 @@
+use clap::Parser;
+use jiff::tz::TimeZone;
+
+use super::*;
+use crate::cli::consent::Consent;
+use crate::cli::output::OutputFormat;
+use crate::error::Error;
+
+fn job(line: &str, can_ask: bool) -> Result<Job> {
+    let now = Now {
+        now_ms: 1_767_225_600_000,
+        zone: TimeZone::UTC,
+    };
+    let args = Args::try_parse_from(std::iter::once("mq-topics").chain(line.split_whitespace()));
+    match args {
+        Ok(args) => args.job(&now, can_ask),
+        Err(e) => Err(usage(e.render().to_string(), "")),
+    }
+}
+
+fn good(line: &str) -> Job {
+    job(line, false).unwrap_or_else(|e| panic!("{line}: {e}"))
+}
+
+fn told(e: &Error) -> String {
+    format!("{e} | {}", e.cure_text().unwrap_or_default())
+}
+
+#[test]
+fn create() {
+    let Job::Create(create) =
+        good("create a b a -p 6 -c flush.messages=never -c segment.ms=5 --if-not-exists --dry-run")
+    else {
+        panic!("create")
+    };
+    assert_eq!(
+        create
+            .names
+            .iter()
+            .map(TopicName::as_str)
+            .collect::<Vec<_>>(),
+        ["a", "b"]
+    );
+    assert_eq!(
+        (create.partitions, create.if_not_exists, create.dry_run),
+        (Some(6), true, true)
+    );
+    assert_eq!(
+        create.configs.get("segment.ms").map(String::as_str),
+        Some("5")
+    );
+    // What the other topic says may complete it: checked when that is known.
+    assert!(matches!(good("create b --like a -c flush.ms=5"), Job::Create(c) if c.like.is_some()));
+}
+
+#[test]
+fn alter() {
+    let Job::Alter(alter) = good("alter a -c segment.ms=5 --unset flush.ms --partitions 3") else {
+        panic!("alter")
+    };
+    assert_eq!(
+        (alter.unset, alter.partitions),
+        (vec!["flush.ms".to_owned()], Some(3))
+    );
+    assert_eq!(alter.set.len(), 1);
+}
+
+#[test]
+fn delete_asks_or_is_told() {
+    for (line, can_ask, consent) in [
+        ("delete a*", true, Consent::Ask),
+        ("delete a --yes", false, Consent::Given),
+        ("delete a -y", true, Consent::Given),
+        ("delete a --dry-run", false, Consent::DryRun),
+    ] {
+        let Ok(Job::Delete(delete)) = job(line, can_ask) else {
+            panic!("{line}")
+        };
+        assert_eq!(delete.consent, consent, "{line}");
+    }
+    let Job::Delete(delete) = good("delete a* b --yes --if-exists") else {
+        panic!("delete")
+    };
+    assert_eq!(
+        delete
+            .patterns
+            .iter()
+            .map(NamePattern::is_glob)
+            .collect::<Vec<_>>(),
+        [true, false]
+    );
+}
+
+#[test]
+fn the_others() {
+    assert!(matches!(good("list"), Job::List(l) if l.pattern.is_none() && !l.sizes));
+    let Job::List(list) = good("list a* --sizes --format tsv --header") else {
+        panic!("list")
+    };
+    assert!(list.sizes && list.output.header && list.output.format == OutputFormat::Tsv);
+    assert!(matches!(good("describe"), Job::Describe(d) if d.names.is_empty()));
+    for (line, at) in [
+        ("offsets a", None),
+        ("offsets a --at -10", Some(Point::Minus(10))),
+        ("offsets a --at=+3", Some(Point::Plus(3))),
+        (
+            "offsets a --at @2026-01-01",
+            Some(Point::Time(1_767_225_600_000)),
+        ),
+    ] {
+        assert!(
+            matches!(good(line), Job::Offsets(o) if o.at == at),
+            "{line}"
+        );
+    }
+    let Job::Dump(dump) = good("dump a:3") else {
+        panic!("dump")
+    };
+    assert!(matches!(dump.what, DumpWhat::Topic(t, Some(3)) if t.as_str() == "a"));
+    let Job::Dump(dump) = good("dump --file x.log") else {
+        panic!("dump")
+    };
+    assert!(matches!(dump.what, DumpWhat::File(f) if f.as_os_str() == "x.log"));
+    assert!(matches!(good("verify --deep"), Job::Verify(v) if v.deep && v.repair.is_none()));
+    let Job::Verify(verify) = good("verify a --repair truncate --yes") else {
+        panic!("verify")
+    };
+    assert_eq!(verify.repair, Some(Consent::Given));
+}
+
+#[test]
+fn what_is_refused_says_what_is_allowed() {
+    for (line, says) in [
+        ("", "Usage: mq-topics"),
+        ("create", "<NAME>"),
+        ("create a/b", "A-Z a-z 0-9 . _ -"),
+        ("create a -p 0", "use 1 to 10000"),
+        ("create a -p -1", "use 1 to 10000"),
+        ("create a -p 10001", "use 1 to 10000"),
+        ("create a -c segment.bytes", "KEY=VALUE"),
+        ("create a -c segment.byts=5", "did you mean segment.bytes"),
+        ("create a -c segment.bytes=5", "1024"),
+        (
+            "create a -c segment.ms=5 -c segment.ms=6",
+            "set each config once",
+        ),
+        ("create a --like b/c", "A-Z a-z 0-9 . _ -"),
+        ("alter a", "required arguments were not provided"),
+        (
+            "alter a -c segment.ms=5 --unset segment.ms",
+            "either -c or --unset",
+        ),
+        ("alter a --unset nonsense", "known here"),
+        ("alter a --partitions x", "use 1 to 10000"),
+        ("delete", "required arguments were not provided"),
+        ("delete a", "--yes"),
+        ("delete a[ --yes", "quote it"),
+        ("delete a/b --yes", "A-Z a-z 0-9 . _ -"),
+        ("list --header", "--format tsv"),
+        ("list --format xml", "possible values: table, json, tsv"),
+        ("offsets a --at stored", "use start, end"),
+        ("offsets a --at x", "a point is"),
+        ("dump", "required arguments were not provided"),
+        ("dump a --file b", "cannot be used with"),
+        ("dump a:x", "whole numbers from 0"),
+        ("verify --yes", "--repair"),
+        ("verify --dry-run", "--repair"),
+        ("verify --repair reindex", "possible values: truncate"),
+        ("verify --repair truncate", "--yes"),
+        ("trim a --to 5", "unrecognized subcommand"),
+    ] {
+        let e = job(line, false).expect_err(line);
+        assert_eq!(
+            crate::cli::exit::status(e.kind()),
+            crate::cli::exit::USAGE,
+            "{line}"
+        );
+        assert!(told(&e).contains(says), "{line}: {}", told(&e));
+    }
+}

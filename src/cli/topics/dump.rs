@@ -1,0 +1,167 @@
+//! `mq-topics dump`: the batches of a partition, or of a segment file from anywhere.
+
+use std::io::{BufWriter, StdoutLock};
+use std::path::{Path, PathBuf};
+
+use super::job::{Dump as Job, DumpWhat};
+use crate::cli::output::{Cell, Column, Listing};
+use crate::cli::{Env, Outcome};
+use crate::disk::{Dir, Disk, File, Open, OsDisk, join};
+use crate::error::{Error, Kind, Result};
+use crate::record::{BATCH_HEADER_LEN, BatchHeader, BatchView};
+use crate::storage::{FileKind, SegmentFile, Segments};
+use crate::store::{Replica, TopicHandle};
+use crate::types::{PartitionId, TopicPartition};
+
+/// Most bytes of a batch that are read to check it.
+const BATCH_BYTES_MAX: u64 = 256 << 20;
+
+const COLUMNS: [Column; 13] = [
+    Column::number("partition"),
+    Column::text("file"),
+    Column::number("position"),
+    Column::number("base_offset"),
+    Column::number("last_offset"),
+    Column::number("records"),
+    Column::number("leader_epoch"),
+    Column::size("size_bytes"),
+    Column::text("compression"),
+    Column::text("timestamp_type"),
+    Column::time("max_timestamp"),
+    Column::number("producer_id"),
+    Column::text("crc_ok"),
+];
+
+/// Dumps.
+pub fn dump(job: Job, env: &mut Env) -> Result<Outcome> {
+    let mut dump = Dump { rows: Listing::stdout(env, &COLUMNS, job.output), broken: None };
+    match job.what {
+        DumpWhat::File(path) => {
+            let parent = match path.parent() {
+                Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+                _ => PathBuf::from("."),
+            };
+            let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(|| {
+                Error::new(Kind::Usage, format!("{} names no file", path.display()))
+                    .cure("name a segment file, NNN.log")
+            })?;
+            let dir = OsDisk.open_dir(&parent).map_err(|e| Error::io("open", &parent, e))?;
+            dump.file(&*dir, name, None, None)?;
+        }
+        DumpWhat::Topic(name, only) => {
+            let store = env.open_store()?;
+            let topic = TopicHandle::open(&store, &name)?;
+            let partitions: Vec<PartitionId> = match only {
+                Some(partition) => vec![topic.partition(partition)?.partition],
+                None => topic.meta().partitions.iter().map(|p| p.partition).collect(),
+            };
+            for partition in partitions {
+                let tp = TopicPartition::new(name.clone(), partition);
+                let replica = Replica::open(&store, &tp, topic.led_here(partition)?.leader)?;
+                let dir = &**replica.dir();
+                let page = replica.read_page()?;
+                for base in Segments::list(dir)?.bases() {
+                    let name = SegmentFile::new(*base, FileKind::Log).name();
+                    let end =
+                        page.filter(|page| page.tail.active == *base).map(|p| p.tail.log_bytes);
+                    dump.file(dir, &name, end, Some(partition))?;
+                }
+            }
+        }
+    }
+    dump.rows.finish()?;
+    match dump.broken {
+        None => Ok(Outcome::Done),
+        Some(e) => Err(e),
+    }
+}
+
+struct Dump {
+    rows: Listing<BufWriter<StdoutLock<'static>>>,
+    broken: Option<Error>,
+}
+
+impl Dump {
+    /// The batches of one file up to `end` bytes, or the file's end.
+    fn file(
+        &mut self,
+        dir: &dyn Dir,
+        name: &str,
+        end: Option<u64>,
+        partition: Option<PartitionId>,
+    ) -> Result<()> {
+        let path = join(dir, name);
+        let file = dir.open(name, Open::Read).map_err(|e| Error::io("open", &path, e))?;
+        let len = file.len().map_err(|e| Error::io("look at", &path, e))?;
+        let end = end.unwrap_or(len).min(len);
+        let mut position = 0;
+        while position < end {
+            let header = match self.header(&*file, &path, position, end)? {
+                Some(header) => header,
+                None => return Ok(()),
+            };
+            let total = header.total_len() as u64;
+            let sound = if total <= BATCH_BYTES_MAX {
+                let mut batch = vec![0; header.total_len()];
+                let read =
+                    file.read_at(&mut batch, position).map_err(|e| Error::io("read", &path, e))?;
+                batch.truncate(read);
+                Some(BatchView::parse(&batch).and_then(|view| view.check_crc()).is_ok())
+            } else {
+                None
+            };
+            if sound == Some(false) {
+                self.broken(&path, position, "the checksum does not match");
+            }
+            self.rows.row(vec![
+                partition.into(),
+                name.into(),
+                position.into(),
+                header.base_offset.into(),
+                header.last_offset().into(),
+                header.record_count.into(),
+                header.leader_epoch.into(),
+                total.into(),
+                header.compression().as_str().into(),
+                header.timestamp_type().as_str().into(),
+                header.max_timestamp.into(),
+                if header.producer_id < 0 { Cell::Null } else { header.producer_id.into() },
+                sound.into(),
+            ])?;
+            position += total;
+        }
+        Ok(())
+    }
+
+    fn header(
+        &mut self,
+        file: &dyn File,
+        path: &Path,
+        position: u64,
+        end: u64,
+    ) -> Result<Option<BatchHeader>> {
+        let mut raw = [0; BATCH_HEADER_LEN];
+        let read = file.read_at(&mut raw, position).map_err(|e| Error::io("read", path, e))?;
+        match BatchHeader::parse(raw.get(..read).unwrap_or_default()) {
+            Ok(header) if position + header.total_len() as u64 <= end => Ok(Some(header)),
+            Ok(_) => {
+                self.broken(path, position, "a batch that ends beyond the file");
+                Ok(None)
+            }
+            Err(corrupt) => {
+                self.broken(path, position, &corrupt.to_string());
+                Ok(None)
+            }
+        }
+    }
+
+    fn broken(&mut self, path: &Path, position: u64, why: &str) {
+        self.broken.get_or_insert_with(|| {
+            Error::new(
+                Kind::Damaged,
+                format!("CORRUPT_MESSAGE: {} is damaged at byte {position}: {why}", path.display()),
+            )
+            .cure("'mq-topics verify --deep' looks at a whole topic")
+        });
+    }
+}

@@ -1,0 +1,142 @@
+//! What `mq-topics` was asked to do, typed.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::cli::consent::Consent;
+use crate::cli::output::OutputOptions;
+use crate::cli::pattern::NamePattern;
+use crate::client::point::Point;
+use crate::types::{PartitionId, TopicName};
+
+/// One run of `mq-topics`.
+#[derive(Debug)]
+pub enum Job {
+    /// `create`
+    Create(Create),
+    /// `list`
+    List(List),
+    /// `describe`
+    Describe(Describe),
+    /// `alter`
+    Alter(Alter),
+    /// `delete`
+    Delete(Delete),
+    /// `offsets`
+    Offsets(Offsets),
+    /// `dump`
+    Dump(Dump),
+    /// `verify`
+    Verify(Verify),
+}
+
+/// `mq-topics create`.
+#[derive(Debug)]
+pub struct Create {
+    /// The topics, each once, in the order given.
+    pub names: Vec<TopicName>,
+    /// How many partitions; `None`: as `like`, else 1.
+    pub partitions: Option<PartitionId>,
+    /// Configs that are set. Without `like` they are checked together; with it only their names.
+    pub configs: BTreeMap<String, String>,
+    /// Partitions and configs are taken from this topic, where they are not given.
+    pub like: Option<TopicName>,
+    /// A topic that is there is no failure.
+    pub if_not_exists: bool,
+    /// Only the plan is printed.
+    pub dry_run: bool,
+    /// How rows are printed.
+    pub output: OutputOptions,
+}
+
+/// `mq-topics list`.
+#[derive(Debug)]
+pub struct List {
+    /// Only names that match.
+    pub pattern: Option<NamePattern>,
+    /// With records and bytes.
+    pub sizes: bool,
+    /// How rows are printed.
+    pub output: OutputOptions,
+}
+
+/// `mq-topics describe`.
+#[derive(Debug)]
+pub struct Describe {
+    /// The topics, each once; none: all.
+    pub names: Vec<TopicName>,
+    /// How rows are printed.
+    pub output: OutputOptions,
+}
+
+/// `mq-topics alter`. At least one of the three is there.
+#[derive(Debug)]
+pub struct Alter {
+    /// The topic.
+    pub name: TopicName,
+    /// Configs that are set; their names are checked.
+    pub set: BTreeMap<String, String>,
+    /// Configs that go back to their default; none of them is in `set`.
+    pub unset: Vec<String>,
+    /// How many partitions in all.
+    pub partitions: Option<PartitionId>,
+    /// Only the plan is printed.
+    pub dry_run: bool,
+    /// How rows are printed.
+    pub output: OutputOptions,
+}
+
+/// `mq-topics delete`.
+#[derive(Debug)]
+pub struct Delete {
+    /// Names and globs; names follow Kafka's rule.
+    pub patterns: Vec<NamePattern>,
+    /// What is not there is no failure.
+    pub if_exists: bool,
+    /// Whether it is done.
+    pub consent: Consent,
+    /// How rows are printed.
+    pub output: OutputOptions,
+}
+
+/// `mq-topics offsets`.
+#[derive(Debug)]
+pub struct Offsets {
+    /// The topic.
+    pub name: TopicName,
+    /// Where; never `stored`. `None`: log start and high watermark.
+    pub at: Option<Point>,
+    /// How rows are printed.
+    pub output: OutputOptions,
+}
+
+/// `mq-topics dump`.
+#[derive(Debug)]
+pub struct Dump {
+    /// What is dumped.
+    pub what: DumpWhat,
+    /// How rows are printed.
+    pub output: OutputOptions,
+}
+
+/// What `mq-topics dump` reads.
+#[derive(Debug)]
+pub enum DumpWhat {
+    /// A topic, or one partition of it.
+    Topic(TopicName, Option<PartitionId>),
+    /// A segment, wherever it lies.
+    File(PathBuf),
+}
+
+/// `mq-topics verify`.
+#[derive(Debug)]
+pub struct Verify {
+    /// The topics, each once; none: all.
+    pub names: Vec<TopicName>,
+    /// Every checksum and record, not only the structure.
+    pub deep: bool,
+    /// `--repair truncate`: whether damaged logs are cut.
+    pub repair: Option<Consent>,
+    /// How rows are printed.
+    pub output: OutputOptions,
+}

@@ -1,0 +1,220 @@
+//! `mq-topics list`, `describe`, `offsets`.
+
+use std::io::Write;
+
+use serde_json::{Map, Value, json};
+
+use super::job::{Describe, List, Offsets};
+use super::run::{Failures, PATIENCE};
+use crate::cli::output::{Cell, Column, Listing, OutputFormat, OutputOptions, json_line};
+use crate::cli::{Env, Outcome};
+use crate::client::{
+    Admin, LogDescription, PartitionDescription, TopicDescription, open_reader, resolve_within,
+};
+use crate::error::{Error, Kind, Result};
+use crate::store::TopicHandle;
+use crate::types::{Offset, PartitionId, TopicName, TopicPartition};
+
+const LIST: [Column; 3] =
+    [Column::text("name"), Column::number("partitions"), Column::number("replicas")];
+const LIST_SIZES: [Column; 5] = [
+    Column::text("name"),
+    Column::number("partitions"),
+    Column::number("replicas"),
+    Column::number("records"),
+    Column::size("size_bytes"),
+];
+const PARTITIONS: [Column; 10] = [
+    Column::text("topic"),
+    Column::number("partition"),
+    Column::number("leader"),
+    Column::number("leader_epoch"),
+    Column::text("replicas"),
+    Column::text("isr"),
+    Column::number("log_start_offset"),
+    Column::number("high_watermark"),
+    Column::number("log_end_offset"),
+    Column::size("size_bytes"),
+];
+const OFFSETS: [Column; 3] =
+    [Column::text("topic"), Column::number("partition"), Column::number("offset")];
+const EDGES: [Column; 4] = [
+    Column::text("topic"),
+    Column::number("partition"),
+    Column::number("log_start_offset"),
+    Column::number("high_watermark"),
+];
+
+/// Lists topics.
+pub fn list(job: List, env: &mut Env) -> Result<Outcome> {
+    let admin = Admin::new(&env.open_store()?, PATIENCE);
+    let names = admin.list()?;
+    let wanted =
+        names.iter().filter(|n| job.pattern.as_ref().is_none_or(|p| p.matches(n.as_str())));
+    let mut failures = Failures::default();
+    let columns: &'static [Column] = if job.sizes { &LIST_SIZES } else { &LIST };
+    let mut rows = Listing::stdout(env, columns, job.output);
+    for name in wanted {
+        let row = if job.sizes { sized_row(&admin, name) } else { plain_row(&admin, name) };
+        match row {
+            // A topic that is deleted meanwhile is not listed.
+            Err(e) if e.kind() == Kind::UnknownTopic => {}
+            Err(e) => failures.tell(env, &e),
+            Ok(row) => rows.row(row)?,
+        }
+    }
+    rows.finish()?;
+    Ok(failures.outcome())
+}
+
+fn plain_row(admin: &Admin, name: &TopicName) -> Result<Vec<Cell>> {
+    let meta = admin.metadata(name)?;
+    let replicas = meta.partitions.iter().map(|p| p.replicas.len()).max().unwrap_or(0);
+    Ok(vec![name.as_str().into(), (meta.partitions.len() as u64).into(), (replicas as u64).into()])
+}
+
+fn sized_row(admin: &Admin, name: &TopicName) -> Result<Vec<Cell>> {
+    let described = admin.describe(name)?;
+    let replicas = described.partitions.iter().map(|p| p.replicas.len()).max().unwrap_or(0);
+    let logs: Option<Vec<LogDescription>> = described.partitions.iter().map(|p| p.log).collect();
+    let records = logs.as_ref().map(|logs| {
+        logs.iter().map(|log| log.high_watermark - log.log_start_offset).sum::<Offset>()
+    });
+    let bytes = logs.as_ref().map(|logs| logs.iter().map(|log| log.size_bytes).sum::<u64>());
+    Ok(vec![
+        name.as_str().into(),
+        (described.partitions.len() as u64).into(),
+        (replicas as u64).into(),
+        records.into(),
+        bytes.into(),
+    ])
+}
+
+/// Shows topics.
+pub fn describe(job: Describe, env: &mut Env) -> Result<Outcome> {
+    let admin = Admin::new(&env.open_store()?, PATIENCE);
+    let all = job.names.is_empty();
+    let names = if all { admin.list()? } else { job.names };
+    let mut failures = Failures::default();
+    let mut described = Vec::new();
+    for name in &names {
+        match admin.describe(name) {
+            Err(e) if e.kind() == Kind::UnknownTopic && all => {}
+            Err(e) => failures.tell(env, &e),
+            Ok(topic) => described.push(topic),
+        }
+    }
+    match job.output.format {
+        OutputFormat::Json => {
+            let mut out = Vec::new();
+            for topic in &described {
+                json_line(&as_json(topic), &mut out)?;
+            }
+            print(&out)?;
+        }
+        OutputFormat::Tsv => partitions(&described, job.output, env)?,
+        OutputFormat::Table => {
+            for (at, topic) in described.iter().enumerate() {
+                let mut head = if at == 0 { String::new() } else { "\n".to_owned() };
+                head.push_str(&format!("topic {}  id {}\n", topic.name, topic.topic_id));
+                for config in topic.configs.iter().filter(|config| config.explicit) {
+                    head.push_str(&format!("  {}={}\n", config.name, config.value));
+                }
+                print(head.as_bytes())?;
+                partitions(std::slice::from_ref(topic), job.output, env)?;
+            }
+        }
+    }
+    let offline = described.iter().flat_map(|topic| &topic.partitions).any(|p| p.offline.is_some());
+    if offline {
+        env.warn("a partition is offline: 'mq-topics verify' says which and why");
+    }
+    Ok(failures.outcome())
+}
+
+fn print(bytes: &[u8]) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    stdout
+        .write_all(bytes)
+        .and_then(|()| stdout.flush())
+        .map_err(|e| Error::io("write to", "standard output", e))
+}
+
+fn partitions(topics: &[TopicDescription], output: OutputOptions, env: &Env) -> Result<()> {
+    let mut rows = Listing::stdout(env, &PARTITIONS, output);
+    for topic in topics {
+        for p in &topic.partitions {
+            rows.row(vec![
+                topic.name.as_str().into(),
+                p.partition.into(),
+                p.leader.into(),
+                p.leader_epoch.into(),
+                Cell::list(p.replicas.iter().copied()),
+                Cell::list(p.isr.iter().copied()),
+                p.log.map(|log| log.log_start_offset).into(),
+                p.log.map(|log| log.high_watermark).into(),
+                p.log.map(|log| log.log_end_offset).into(),
+                p.log.map(|log| log.size_bytes).into(),
+            ])?;
+        }
+    }
+    rows.finish()
+}
+
+fn as_json(topic: &TopicDescription) -> Value {
+    let configs: Map<String, Value> = topic
+        .configs
+        .iter()
+        .map(|config| {
+            let origin = if config.explicit { "topic" } else { "default" };
+            (config.name.to_owned(), json!({"value": config.value, "origin": origin}))
+        })
+        .collect();
+    json!({
+        "name": topic.name.as_str(),
+        "topic_id": topic.topic_id.to_string(),
+        "configs": configs,
+        "partitions": topic.partitions.iter().map(partition_json).collect::<Vec<_>>(),
+    })
+}
+
+fn partition_json(p: &PartitionDescription) -> Value {
+    json!({
+        "partition": p.partition,
+        "leader": p.leader,
+        "leader_epoch": p.leader_epoch,
+        "replicas": p.replicas,
+        "isr": p.isr,
+        "log_start_offset": p.log.map(|log| log.log_start_offset),
+        "high_watermark": p.log.map(|log| log.high_watermark),
+        "log_end_offset": p.log.map(|log| log.log_end_offset),
+        "size_bytes": p.log.map(|log| log.size_bytes),
+    })
+}
+
+/// Shows the offsets of a point, or the edges of the logs.
+pub fn offsets(job: Offsets, env: &mut Env) -> Result<Outcome> {
+    let store = env.open_store()?;
+    let topic = TopicHandle::open(&store, &job.name)?;
+    let columns: &'static [Column] = if job.at.is_some() { &OFFSETS } else { &EDGES };
+    let mut rows = Listing::stdout(env, columns, job.output);
+    let mut failures = Failures::default();
+    for partition in 0..topic.meta().partitions.len() {
+        let tp = TopicPartition::new(job.name.clone(), partition as PartitionId);
+        let looked = open_reader(&store, &tp).and_then(|reader| {
+            let page = reader.page()?;
+            let mut row: Vec<Cell> = vec![job.name.as_str().into(), tp.partition.into()];
+            match job.at {
+                Some(point) => row.push(resolve_within(&reader, &page, point, None)?.into()),
+                None => row.extend([page.tail.log_start.into(), page.high_watermark.into()]),
+            }
+            Ok(row)
+        });
+        match looked {
+            Ok(row) => rows.row(row)?,
+            Err(e) => failures.tell(env, &e),
+        }
+    }
+    rows.finish()?;
+    Ok(failures.outcome())
+}

@@ -1,0 +1,148 @@
+//! `mq-topics verify`, and its repairs.
+
+use std::io::{BufWriter, StdoutLock};
+
+use super::job::Verify;
+use super::run::{Failures, PATIENCE};
+use crate::cli::consent::Consent;
+use crate::cli::output::{Cell, Column, Listing};
+use crate::cli::{Env, Outcome};
+use crate::client::{Admin, Verified};
+use crate::error::{Error, Kind, Result};
+use crate::types::TopicPartition;
+
+const COLUMNS: [Column; 10] = [
+    Column::text("topic"),
+    Column::number("partition"),
+    Column::text("state"),
+    Column::number("segments"),
+    Column::number("batches"),
+    Column::number("records"),
+    Column::size("size_bytes"),
+    Column::text("file"),
+    Column::number("position"),
+    Column::text("finding"),
+];
+
+/// Verifies, and repairs if asked.
+pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
+    let admin = Admin::new(&env.open_store()?, PATIENCE);
+    let names = if job.names.is_empty() { admin.list()? } else { job.names };
+    let mut failures = Failures::default();
+    let mut looked = Vec::new();
+    let mut rows = Listing::stdout(env, &COLUMNS, job.output);
+    for name in &names {
+        let meta = match admin.metadata(name) {
+            Ok(meta) => meta,
+            Err(e) => {
+                failures.tell(env, &e);
+                continue;
+            }
+        };
+        for partition in &meta.partitions {
+            let tp = TopicPartition::new(name.clone(), partition.partition);
+            // A repair needs to know every damage.
+            match admin.verify(&tp, job.deep || job.repair.is_some()) {
+                Ok(verified) => {
+                    enter(&mut rows, &verified)?;
+                    looked.push(verified);
+                }
+                Err(e) => failures.tell(env, &e),
+            }
+        }
+    }
+    rows.finish()?;
+    let damaged: Vec<&Verified> = looked.iter().filter(|verified| verified.is_damaged()).collect();
+    if let Some(consent) = job.repair {
+        repair(consent, &admin, &damaged, &mut failures, env)?;
+        return Ok(failures.outcome());
+    }
+    if let Some(first) = damaged.first() {
+        let names = damaged.iter().map(|v| v.tp.to_string()).collect::<Vec<_>>().join(", ");
+        let data = damaged.iter().any(|v| v.findings.iter().any(|finding| finding.data));
+        let (kind, what) = if data { (Kind::Damaged, "damaged") } else { (Kind::Offline, "offline") };
+        let e = Error::new(kind, format!("{what}: {names}")).cure(format!(
+            "'mq-topics verify --repair truncate {}' shows a plan and asks",
+            first.tp.topic
+        ));
+        failures.tell(env, &e);
+    }
+    Ok(failures.outcome())
+}
+
+fn enter(rows: &mut Listing<BufWriter<StdoutLock<'static>>>, verified: &Verified) -> Result<()> {
+    let state = match verified.offline {
+        Some(crate::store::Offline::SyncFailed) => "offline: a sync failed",
+        Some(_) => "offline",
+        None if verified.is_damaged() => "damaged",
+        None => "ok",
+    };
+    let row = |file: Cell, position: Cell, what: Cell| -> Vec<Cell> {
+        vec![
+            verified.tp.topic.as_str().into(),
+            verified.tp.partition.into(),
+            state.into(),
+            verified.covered.segments.into(),
+            verified.covered.batches.into(),
+            verified.covered.records.into(),
+            verified.covered.bytes.into(),
+            file,
+            position,
+            what,
+        ]
+    };
+    if verified.findings.is_empty() {
+        rows.row(row(Cell::Null, Cell::Null, Cell::Null))?;
+    }
+    for finding in &verified.findings {
+        let file = finding.file.display().to_string();
+        rows.row(row(file.into(), finding.position.into(), finding.what.as_str().into()))?;
+    }
+    Ok(())
+}
+
+fn repair(
+    consent: Consent,
+    admin: &Admin,
+    damaged: &[&Verified],
+    failures: &mut Failures,
+    env: &mut Env,
+) -> Result<()> {
+    if damaged.is_empty() {
+        env.note("nothing needs a repair");
+        return Ok(());
+    }
+    let mut plan = String::new();
+    for verified in damaged {
+        let lost = verified.log_end - verified.sound_end;
+        let what = if lost > 0 {
+            format!("ends at offset {} instead of {}: {lost} offsets are cut, their bytes kept beside the log", verified.sound_end, verified.log_end)
+        } else {
+            format!("keeps all records, up to offset {}", verified.log_end)
+        };
+        plan.push_str(&format!("{} {what}\n", verified.tp));
+    }
+    for line in plan.lines() {
+        env.say(line);
+    }
+    let names = damaged.iter().map(|verified| verified.tp.to_string()).collect::<Vec<_>>().join(", ");
+    if !consent.proceed(env, &format!("repair {names} so?"))? {
+        return Ok(());
+    }
+    for verified in damaged {
+        match admin.repair(&verified.tp) {
+            Ok((page, cuts)) => {
+                env.note(&format!("{} is repaired, and ends at offset {}", verified.tp, page.tail.end));
+                for cut in cuts {
+                    let kept = cut.kept.as_ref().map_or_else(
+                        || "all zeros, not kept".to_owned(),
+                        |kept| format!("kept in {}", kept.display()),
+                    );
+                    env.note(&format!("cut {} bytes of {} from byte {}: {} ({kept})", cut.bytes, cut.file.display(), cut.position, cut.why));
+                }
+            }
+            Err(e) => failures.tell(env, &e),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,293 @@
+//! Topics: made, listed, described, changed, verified, repaired, deleted.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::consumer::open_reader;
+use crate::disk::EntryKind;
+use crate::error::{Error, Kind, Result};
+use crate::storage::{self, Covered, Cut, Finding, LeaderEpochs, Segments};
+use crate::store::configs::DescribedConfig;
+use crate::store::topics::{self, TopicMeta};
+use crate::store::{
+    self, NewTopic, Page, PartitionReader, PartitionWriter, Replica, StoreDir, TopicHandle,
+};
+use crate::types::{
+    BrokerId, LeaderEpoch, Offset, PartitionId, TopicName, TopicPartition, Uuid,
+};
+
+/// Administers the topics of a store.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    store: Arc<StoreDir>,
+    patience: Duration,
+}
+
+/// A topic, as of one look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicDescription {
+    /// Its name.
+    pub name: TopicName,
+    /// Its id.
+    pub topic_id: Uuid,
+    /// Its configs, sorted by name.
+    pub configs: Vec<DescribedConfig>,
+    /// Its partitions, from 0.
+    pub partitions: Vec<PartitionDescription>,
+}
+
+/// A partition, as of one look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionDescription {
+    /// Its number.
+    pub partition: PartitionId,
+    /// Who leads it.
+    pub leader: BrokerId,
+    /// In which epoch.
+    pub leader_epoch: LeaderEpoch,
+    /// Who holds a replica.
+    pub replicas: Vec<BrokerId>,
+    /// Who of them is in sync.
+    pub isr: Vec<BrokerId>,
+    /// What the log holds; `None` where it cannot be read.
+    pub log: Option<LogDescription>,
+    /// Why it is offline, if it is.
+    pub offline: Option<store::Offline>,
+}
+
+/// What a log holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogDescription {
+    /// First offset.
+    pub log_start_offset: Offset,
+    /// What a consumer may read up to.
+    pub high_watermark: Offset,
+    /// The next offset to be written.
+    pub log_end_offset: Offset,
+    /// Bytes of all its files.
+    pub size_bytes: u64,
+}
+
+/// What a look at one partition found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// The partition.
+    pub tp: TopicPartition,
+    /// What is wrong.
+    pub findings: Vec<Finding>,
+    /// How much was looked at.
+    pub covered: Covered,
+    /// Why it is offline, if it is.
+    pub offline: Option<store::Offline>,
+    /// Where a repair would end the log.
+    pub sound_end: Offset,
+    /// Where it ends now, as far as that is known.
+    pub log_end: Offset,
+}
+
+impl Verified {
+    /// Whether records or the page are touched, or the partition is offline.
+    pub fn is_damaged(&self) -> bool {
+        self.offline.is_some() || self.findings.iter().any(|finding| finding.data)
+    }
+}
+
+impl Admin {
+    /// For a store; `patience` bounds each wait for a lock.
+    pub fn new(store: &Arc<StoreDir>, patience: Duration) -> Self {
+        Admin { store: Arc::clone(store), patience }
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Arc<StoreDir> {
+        &self.store
+    }
+
+    /// Makes a topic.
+    ///
+    /// # Errors
+    /// [`Kind::TopicExists`], [`Kind::InvalidConfig`], [`Kind::Usage`].
+    pub fn create_topic(&self, new: &NewTopic) -> Result<TopicMeta> {
+        store::create_topic(&self.store, new, self.patience)
+    }
+
+    /// Topics whose names differ from `name` only in `.` and `_`: they share metric names in
+    /// Kafka.
+    pub fn colliding(&self, name: &TopicName) -> Result<Vec<TopicName>> {
+        Ok(self.list()?.into_iter().filter(|other| other.collides_with(name)).collect())
+    }
+
+    /// Changes configs.
+    pub fn alter_configs(
+        &self,
+        name: &TopicName,
+        set: &BTreeMap<String, String>,
+        unset: &[String],
+    ) -> Result<TopicMeta> {
+        store::alter_configs(&self.store, name, set, unset, self.patience)
+    }
+
+    /// Gives a topic more partitions: so many in all.
+    pub fn add_partitions(&self, name: &TopicName, partitions: PartitionId) -> Result<TopicMeta> {
+        store::add_partitions(&self.store, name, partitions, self.patience)
+    }
+
+    /// Deletes a topic and its data.
+    pub fn delete_topic(&self, name: &TopicName) -> Result<()> {
+        store::delete_topic(&self.store, name, self.patience)
+    }
+
+    /// The names of all topics, sorted.
+    pub fn list(&self) -> Result<Vec<TopicName>> {
+        topics::list(&self.store)
+    }
+
+    /// A topic's metadata alone: no partition is looked at.
+    pub fn metadata(&self, name: &TopicName) -> Result<TopicMeta> {
+        topics::read(&self.store, name).map(|(meta, _)| meta)
+    }
+
+    /// A topic with its configs, partitions and what their logs hold.
+    ///
+    /// # Errors
+    /// [`Kind::UnknownTopic`], [`Kind::Damaged`] (the topic file); a partition that cannot be read
+    /// has no log in what comes back.
+    pub fn describe(&self, name: &TopicName) -> Result<TopicDescription> {
+        let meta = self.metadata(name)?;
+        let configs = meta.configs()?.describe();
+        let partitions = meta.partitions.iter().map(|partition| {
+            let tp = TopicPartition::new(name.clone(), partition.partition);
+            let looked = open_reader(&self.store, &tp).and_then(|reader| {
+                let page = reader.page()?;
+                Ok((page, log_description(&reader, &page)?))
+            });
+            let (page, log) = looked.map_or((None, None), |(page, log)| (Some(page), Some(log)));
+            PartitionDescription {
+                partition: partition.partition,
+                leader: partition.leader,
+                leader_epoch: partition.leader_epoch,
+                replicas: partition.replicas.iter().map(|replica| replica.broker).collect(),
+                isr: partition.isr.clone(),
+                log,
+                offline: page.and_then(|page| page.offline),
+            }
+        });
+        let partitions = partitions.collect();
+        Ok(TopicDescription { name: name.clone(), topic_id: meta.topic_id, configs, partitions })
+    }
+
+    /// Looks a partition over: how its files fit together, and with `deep` every checksum, record
+    /// and index entry. Changes nothing.
+    pub fn verify(&self, tp: &TopicPartition, deep: bool) -> Result<Verified> {
+        let topic = TopicHandle::open(&self.store, &tp.topic)?;
+        let partition = topic.led_here(tp.partition)?;
+        let replica = Replica::open(&self.store, tp, partition.leader)?;
+        let dir = &**replica.dir();
+        // A log that is repaired while it is looked at is looked at again.
+        for _ in 0..100 {
+            let mut findings = Vec::new();
+            let page = replica.read_page()?;
+            let finding = |file: &str, what: &str| Finding {
+                file: crate::disk::join(dir, file),
+                position: 0,
+                what: what.to_owned(),
+                data: true,
+            };
+            for (copy, sound) in replica.page_copies()?.into_iter().enumerate() {
+                if !sound {
+                    let mut bad = finding(
+                        store::PAGE_FILE,
+                        "this copy of the page is damaged (the other one is used)",
+                    );
+                    bad.position = copy as u64 * 4096;
+                    bad.data = page.is_none();
+                    findings.push(bad);
+                }
+            }
+            let uuid = topic.replica_uuid(tp.partition)?;
+            let ids = replica.metadata()?;
+            if ids.is_none_or(|ids| ids.topic_id != topic.meta().topic_id || ids.replica_uuid != Some(uuid)) {
+                findings.push(finding(storage::PartitionMetadata::FILE, "it does not name this topic and replica"));
+            }
+            let epochs = replica.epochs()?;
+            if epochs.is_none() {
+                findings.push(finding(LeaderEpochs::FILE, "it is missing or damaged"));
+            }
+            let segments = Segments::list(dir)?;
+            let first = segments.bases().first().copied().unwrap_or(0);
+            let tail = page.map_or_else(|| unknown_tail(&segments, dir, first), |page| Ok(page.tail))?;
+            let covered = storage::verify(dir, &tail, epochs.as_ref(), deep, &mut findings)?;
+            let start = storage::Place { offset: first, segment: first, position: 0 };
+            let until = tail.place();
+            let sound_end = if findings.iter().any(|finding| finding.data) {
+                storage::last_sound_place(dir, &segments, start, until, epochs.as_ref())?.offset
+            } else {
+                tail.end
+            };
+            let again = replica.read_page()?;
+            let moved = match (&page, &again) {
+                (Some(before), Some(after)) => before.generation != after.generation,
+                _ => page.is_some() != again.is_some(),
+            };
+            if !moved {
+                return Ok(Verified {
+                    tp: tp.clone(),
+                    findings,
+                    covered,
+                    offline: page.and_then(|page| page.offline),
+                    sound_end,
+                    log_end: tail.end,
+                });
+            }
+        }
+        Err(Error::new(Kind::Busy, format!("the log of {tp} keeps being repaired")))
+    }
+
+    /// Ends the log at the first damage, sets what is behind it aside, copies what no sync vouches
+    /// for, and lifts an offline mark. Returns what was cut. The caller asked for consent.
+    pub fn repair(&self, tp: &TopicPartition) -> Result<(Page, Vec<Cut>)> {
+        let mut writer = PartitionWriter::open(&self.store, tp, self.patience)?;
+        let page = writer.repair()?;
+        Ok((page, writer.take_cuts()))
+    }
+}
+
+fn unknown_tail(
+    segments: &Segments,
+    dir: &dyn crate::disk::Dir,
+    first: Offset,
+) -> Result<storage::Tail> {
+    let mut tail = storage::Tail::empty(first);
+    if let Some(last) = segments.bases().last().copied() {
+        let name = storage::SegmentFile::new(last, storage::FileKind::Log).name();
+        let len = dir
+            .open(&name, crate::disk::Open::Read)
+            .and_then(|file| file.len())
+            .map_err(|e| Error::io("look at", crate::disk::join(dir, &name), e))?;
+        tail.active = last;
+        tail.log_bytes = len;
+        tail.end = last;
+    }
+    Ok(tail)
+}
+
+fn log_description(reader: &PartitionReader, page: &Page) -> Result<LogDescription> {
+    let dir = reader.replica().dir();
+    let entries = dir.list(".").map_err(|e| Error::io("list", dir.path(), e))?;
+    let mut size_bytes = 0;
+    for entry in entries.iter().filter(|entry| entry.kind == EntryKind::File) {
+        let Some(file) = storage::SegmentFile::parse(&entry.name) else { continue };
+        if file.kind == storage::FileKind::Log && file.base == page.tail.active {
+            size_bytes += page.tail.log_bytes;
+        } else if let Ok(open) = dir.open(&entry.name, crate::disk::Open::Read) {
+            size_bytes += open.len().unwrap_or(0);
+        }
+    }
+    Ok(LogDescription {
+        log_start_offset: page.tail.log_start,
+        high_watermark: page.high_watermark,
+        log_end_offset: page.tail.end,
+        size_bytes,
+    })
+}

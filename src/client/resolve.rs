@@ -1,0 +1,125 @@
+//! Points resolved against a log, once, when a command starts.
+
+use super::point::{Point, PointRange};
+use crate::error::{Error, Kind, Result};
+use crate::store::{Page, PartitionReader};
+use crate::types::{Offset, Timestamp};
+
+/// Where a read of one partition begins and ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResolvedRange {
+    /// First offset.
+    pub from: Offset,
+    /// The end.
+    pub until: Until,
+    /// The offset that was asked for, where that is gone: the read begins at the log start.
+    pub below_start: Option<Offset>,
+}
+
+/// Where a read ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// Nowhere: on and on.
+    Never,
+    /// Before that offset.
+    Offset(Offset),
+    /// Before the first record that is not older, or when the clock passes it, ms.
+    Time(Timestamp),
+}
+
+/// Resolves a point that stands alone, or begins a range. Points within the log's edges stop at
+/// them; a plain number is taken as it is.
+///
+/// # Errors
+/// [`Kind::OffsetOutOfRange`] for `stored` where nothing is committed.
+pub fn resolve_point(
+    reader: &PartitionReader,
+    page: &Page,
+    point: Point,
+    stored: Option<Offset>,
+) -> Result<Offset> {
+    let (start, end) = (page.tail.log_start, page.high_watermark);
+    Ok(match point {
+        Point::Start => start,
+        Point::End => end,
+        Point::Stored => stored.ok_or_else(|| {
+            Error::new(
+                Kind::OffsetOutOfRange,
+                format!("no offset is committed for {}", reader.replica().tp()),
+            )
+            .cure("name another place to begin, such as -o start")
+        })?,
+        Point::At(offset) => offset,
+        Point::Plus(n) => start.saturating_add(n).min(end),
+        Point::Minus(n) => end.saturating_sub(n).max(start),
+        Point::Time(time) => reader.first_not_older(start, time)?.unwrap_or(end),
+    })
+}
+
+/// Resolves a point that must lie within the log: log start to high watermark, both included.
+///
+/// # Errors
+/// [`Kind::OffsetOutOfRange`], saying what the log has.
+pub fn resolve_within(
+    reader: &PartitionReader,
+    page: &Page,
+    point: Point,
+    stored: Option<Offset>,
+) -> Result<Offset> {
+    let offset = resolve_point(reader, page, point, stored)?;
+    if (page.tail.log_start..=page.high_watermark).contains(&offset) {
+        return Ok(offset);
+    }
+    Err(outside(reader, page, offset))
+}
+
+fn outside(reader: &PartitionReader, page: &Page, offset: Offset) -> Error {
+    Error::new(
+        Kind::OffsetOutOfRange,
+        format!(
+            "OFFSET_OUT_OF_RANGE: {} has offsets {} to {}, not {offset}",
+            reader.replica().tp(),
+            page.tail.log_start,
+            page.high_watermark
+        ),
+    )
+    .cure(format!("use a number from {} to {}", page.tail.log_start, page.high_watermark))
+}
+
+/// Resolves a range. `default` stands for a missing beginning; `to_end` (`-e`) ends at the high
+/// watermark at the latest; `now` is the wall clock, ms.
+///
+/// # Errors
+/// [`Kind::OffsetOutOfRange`] for a beginning beyond the end of the log.
+pub fn resolve_range(
+    reader: &PartitionReader,
+    page: &Page,
+    range: PointRange,
+    default: Point,
+    stored: Option<Offset>,
+    to_end: bool,
+    now: Timestamp,
+) -> Result<ResolvedRange> {
+    let (start, end) = (page.tail.log_start, page.high_watermark);
+    let asked = resolve_point(reader, page, range.from.unwrap_or(default), stored)?;
+    if asked > end {
+        return Err(outside(reader, page, asked));
+    }
+    let from = asked.max(start);
+    let until = match range.to {
+        None => Until::Never,
+        Some(Point::Plus(n)) => Until::Offset(from.saturating_add(n)),
+        Some(Point::Time(time)) => match reader.first_not_older(start, time)? {
+            Some(found) => Until::Offset(found),
+            None if time <= now => Until::Offset(end),
+            None => Until::Time(time),
+        },
+        Some(point) => Until::Offset(resolve_point(reader, page, point, stored)?),
+    };
+    let until = match until {
+        Until::Offset(offset) if to_end => Until::Offset(offset.min(end)),
+        _ if to_end => Until::Offset(end),
+        other => other,
+    };
+    Ok(ResolvedRange { from, until, below_start: (asked < start).then_some(asked) })
+}

@@ -1,0 +1,175 @@
+//! What an administrator changes: offsets moved, groups deleted. One hold of the group's lock, in
+//! which every member is found dead.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::describe::{ready_reader, topic_id_of};
+use super::directory;
+use super::group_file::Member;
+use super::held::{Group, Held};
+use super::offsets_line::{Entry, LineKind};
+use crate::error::{Error, Kind, Result};
+use crate::store::StoreDir;
+use crate::types::{Offset, TopicPartition, Uuid};
+
+/// Where a partition's offset is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitEntry {
+    /// The partition.
+    pub tp: TopicPartition,
+    /// The next offset to be read.
+    pub offset: Offset,
+}
+
+/// What happened, or would, to one partition's offset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OffsetChange {
+    /// The partition.
+    pub tp: TopicPartition,
+    /// The offset before.
+    pub from: Option<Offset>,
+    /// The offset after.
+    pub to: Offset,
+}
+
+/// Moves committed offsets. The group is made if it is missing, as in Kafka. With `dry_run`
+/// nothing is changed, but all is checked.
+///
+/// # Errors
+/// [`Kind::OffsetOutOfRange`] outside log start to high watermark; [`Kind::NonEmptyGroup`] while
+/// members live; [`Kind::UnknownTopic`]; [`Kind::Unknown`] if it is perhaps done.
+pub fn reset(
+    store: &Arc<StoreDir>,
+    group: &str,
+    plan: &[CommitEntry],
+    dry_run: bool,
+    patience: Duration,
+) -> Result<Vec<OffsetChange>> {
+    let mut entries = Vec::with_capacity(plan.len());
+    for wanted in plan {
+        entries.push(check(store, wanted)?);
+    }
+    if dry_run {
+        let (before, members) = super::describe::look(store, group)?;
+        refuse_members(group, &members)?;
+        return Ok(changes(plan, &entries, |tp, id| {
+            before.as_ref().and_then(|state| state.committed(&tp.topic, id, tp.partition))
+        }));
+    }
+    let mut group = Group::open_or_create(store, group, patience)?;
+    let held = hold_empty(&mut group, "reset offsets")?;
+    let done = changes(plan, &entries, |tp, id| {
+        held.state().committed(&tp.topic, id, tp.partition)
+    });
+    let epoch = held.state().epoch_max();
+    if !entries.is_empty() {
+        held.write(LineKind::Reset, None, epoch, entries)?;
+    }
+    Ok(done)
+}
+
+/// Commits offsets by hand: as [`reset`], which is never a dry run here.
+///
+/// # Errors
+/// As [`reset`].
+pub fn commit(
+    store: &Arc<StoreDir>,
+    group: &str,
+    plan: &[CommitEntry],
+    patience: Duration,
+) -> Result<Vec<OffsetChange>> {
+    reset(store, group, plan, false, patience)
+}
+
+/// Deletes a group: its offsets are gone. With `dry_run` nothing is changed, but all is checked.
+///
+/// # Errors
+/// [`Kind::UnknownGroup`] with near names; [`Kind::NonEmptyGroup`] while members live;
+/// [`Kind::Unknown`] if it is perhaps done.
+pub fn delete(
+    store: &Arc<StoreDir>,
+    group: &str,
+    dry_run: bool,
+    patience: Duration,
+) -> Result<()> {
+    if dry_run {
+        let (state, members) = super::describe::look(store, group)?;
+        refuse_members(group, &members)?;
+        return match state {
+            Some(state) if !state.is_deleted() => Ok(()),
+            _ => Err(directory::unknown(store, group)),
+        };
+    }
+    let mut opened = Group::open(store, group, patience)?;
+    let held = hold_empty(&mut opened, "delete the group")?;
+    if held.state().is_deleted() {
+        drop(held);
+        return Err(directory::unknown(store, group));
+    }
+    let epoch = held.state().epoch_max();
+    held.write(LineKind::Delete, None, epoch, Vec::new())?;
+    Ok(())
+}
+
+/// Takes the lock of a group in which nobody lives.
+fn hold_empty<'a>(group: &'a mut Group, purpose: &str) -> Result<Held<'a>> {
+    let name = group.name().to_owned();
+    let mut held = group.hold(purpose)?;
+    refuse_members(&name, &held.alive()?)?;
+    Ok(held)
+}
+
+fn refuse_members(group: &str, members: &[Member]) -> Result<()> {
+    if members.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<String> = members
+        .iter()
+        .map(|m| format!("{} (process {} on {})", m.member_id, m.pid, m.host.escape_debug()))
+        .collect();
+    Err(Error::new(
+        Kind::NonEmptyGroup,
+        format!(
+            "NON_EMPTY_GROUP: group '{}' has live members: {}",
+            group.escape_debug(),
+            names.join(", ")
+        ),
+    )
+    .cure("end them first: a member would commit over the change"))
+}
+
+/// The line's entry for an offset that lies within its log.
+fn check(store: &Arc<StoreDir>, wanted: &CommitEntry) -> Result<Entry> {
+    let CommitEntry { tp, offset } = wanted;
+    let topic_id = topic_id_of(store, tp)?;
+    let page = ready_reader(store, tp)?.page()?;
+    let (start, end) = (page.tail.log_start, page.high_watermark);
+    if !(start..=end).contains(offset) {
+        return Err(Error::new(
+            Kind::OffsetOutOfRange,
+            format!("OFFSET_OUT_OF_RANGE: {tp} has offsets {start} to {end}, not {offset}"),
+        )
+        .cure(format!("use a number from {start} to {end}")));
+    }
+    let (topic, partition) = (tp.topic.clone(), tp.partition);
+    Ok(Entry { topic, topic_id, partition, offset: *offset, leader_epoch: -1 })
+}
+
+fn changes(
+    plan: &[CommitEntry],
+    entries: &[Entry],
+    before: impl Fn(&TopicPartition, Uuid) -> Option<super::offsets_state::Committed>,
+) -> Vec<OffsetChange> {
+    plan.iter()
+        .zip(entries)
+        .map(|(wanted, entry)| OffsetChange {
+            tp: wanted.tp.clone(),
+            from: before(&wanted.tp, entry.topic_id).map(|committed| committed.offset),
+            to: wanted.offset,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

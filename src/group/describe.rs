@@ -1,0 +1,262 @@
+//! What a group is doing, as of one look. No lock is taken.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::directory;
+use super::group_file::{GroupFile, Member, TopicPartitions};
+use super::offsets_log::OffsetsLog;
+use super::offsets_state::OffsetsState;
+use crate::error::{Error, Kind, Result};
+use crate::record::{BatchView, DECOMPRESSED_LEN_MAX, Decompressor};
+use crate::store::{PartitionReader, PartitionWriter, StoreDir, TopicHandle, topics};
+use crate::types::{Offset, PartitionId, Timestamp, TopicName, TopicPartition, Uuid};
+
+/// How long putting a partition in order may wait for its lock.
+const MEND_PATIENCE: Duration = Duration::from_secs(2);
+/// Bytes read to find the first unread record: at least its batch.
+const READ_BYTES: usize = 4 << 10;
+
+/// A group, as of one look.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct GroupDescription {
+    /// Its name.
+    pub group: String,
+    /// `Stable` with members, `Empty` without, `Dead` once deleted: Kafka's spellings.
+    pub state: &'static str,
+    /// Raised by each change of the members.
+    pub group_epoch: i32,
+    /// How partitions are shared out.
+    pub assignor: String,
+    /// Who is alive in it.
+    pub members: Vec<MemberDescription>,
+    /// The partitions with a committed offset, and those that a member reads.
+    pub offsets: Vec<OffsetDescription>,
+    /// What is wrong with its files, a line each.
+    #[serde(skip)]
+    pub notes: Vec<String>,
+}
+
+/// A member, as of one look.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MemberDescription {
+    /// Its id.
+    pub member_id: Uuid,
+    /// The name that a static member keeps.
+    pub instance_id: Option<String>,
+    /// The epoch in which it may commit.
+    pub member_epoch: i32,
+    /// Its process.
+    pub pid: u32,
+    /// That process's host.
+    pub host: String,
+    /// The partitions it owns.
+    pub assignment: Vec<TopicPartitions>,
+}
+
+/// One partition's offsets, as of one look. Unknown is `None`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OffsetDescription {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: PartitionId,
+    /// The next offset to be read.
+    pub committed_offset: Option<Offset>,
+    /// The first offset of the log.
+    pub log_start_offset: Option<Offset>,
+    /// What a consumer may read up to.
+    pub high_watermark: Option<Offset>,
+    /// How many offsets are still to be read.
+    pub lag: Option<i64>,
+    /// The age of the first unread record, whole seconds; 0 if there is none.
+    pub lag_seconds: Option<i64>,
+    /// Who reads it.
+    pub member_id: Option<Uuid>,
+}
+
+/// Describes a group.
+///
+/// # Errors
+/// [`Kind::UnknownGroup`] with near names, also for one that was deleted and has no member;
+/// [`Kind::Damaged`].
+pub fn describe(store: &Arc<StoreDir>, group: &str) -> Result<GroupDescription> {
+    let dir = directory::open(store, group)?;
+    let mut log = OffsetsLog::open_to_read(&dir)?;
+    log.refresh()?;
+    let mut notes = log.notes();
+    let file = match GroupFile::read(&dir, store.boot_id()) {
+        Ok(file) => file,
+        Err(e) if e.kind() == Kind::Damaged => {
+            notes.push(e.to_string());
+            GroupFile::new(store.boot_id(), log.state().epoch_max())
+        }
+        Err(e) => return Err(e),
+    };
+    let mut members = Vec::new();
+    for member in &file.members {
+        if super::member_file::is_alive(&*dir, member.member_id)? {
+            members.push(MemberDescription::from(member));
+        }
+    }
+    let state = match (members.is_empty(), log.state().is_deleted()) {
+        (false, _) => "Stable",
+        (true, false) => "Empty",
+        (true, true) => return Err(directory::unknown(store, group)),
+    };
+    let mut rows: BTreeMap<(TopicName, PartitionId), Option<Uuid>> = BTreeMap::new();
+    for (topic, partition, ..) in log.state().offsets() {
+        rows.insert((topic.clone(), partition), None);
+    }
+    for member in &members {
+        for owned in &member.assignment {
+            let Ok(topic) = TopicName::new(owned.topic.as_str()) else { continue };
+            for partition in &owned.partitions {
+                rows.insert((topic.clone(), *partition), Some(member.member_id));
+            }
+        }
+    }
+    let mut offsets = Vec::new();
+    for ((topic, partition), owner) in rows {
+        let tp = TopicPartition::new(topic, partition);
+        if let Some(mut row) = describe_offset(store, log.state(), &tp)? {
+            row.member_id = owner;
+            offsets.push(row);
+        }
+    }
+    Ok(GroupDescription {
+        group: group.to_owned(),
+        state,
+        group_epoch: file.group_epoch,
+        assignor: file.assignor,
+        members,
+        offsets,
+        notes,
+    })
+}
+
+/// The committed offsets of a group, as of one look; none for a group that is not there.
+///
+/// # Errors
+/// [`Kind::Damaged`].
+pub fn committed_offsets(store: &Arc<StoreDir>, group: &str) -> Result<OffsetsState> {
+    Ok(look(store, group)?.0.unwrap_or_default())
+}
+
+/// Offsets and living members of a group, as of one look; `None` if it is not there.
+pub(super) fn look(
+    store: &Arc<StoreDir>,
+    group: &str,
+) -> Result<(Option<OffsetsState>, Vec<Member>)> {
+    let dir = match store.group_dir(group) {
+        Err(e) if e.kind() == Kind::UnknownGroup => return Ok((None, Vec::new())),
+        other => other?,
+    };
+    let mut log = OffsetsLog::open_to_read(&dir)?;
+    log.refresh()?;
+    let members = match directory::alive(store, &dir) {
+        Err(e) if e.kind() == Kind::Damaged => Vec::new(),
+        other => other?,
+    };
+    Ok((Some(log.state().clone()), members))
+}
+
+/// The id of the partition's topic.
+///
+/// # Errors
+/// [`Kind::UnknownTopic`] also where the topic has no such partition.
+pub(super) fn topic_id_of(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<Uuid> {
+    let topic = TopicHandle::open(store, &tp.topic)?;
+    topic.partition(tp.partition)?;
+    Ok(topic.meta().topic_id)
+}
+
+/// A reader of a partition, put in order first where a writer died and this user may.
+pub(super) fn ready_reader(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<PartitionReader> {
+    let reader = PartitionReader::open(store, tp)?;
+    if reader.in_order()? {
+        return Ok(reader);
+    }
+    // Without it the durable offset is the end, which stays true.
+    let _ = PartitionWriter::open(store, tp, MEND_PATIENCE).and_then(|mut w| w.make_ready());
+    PartitionReader::open(store, tp)
+}
+
+/// One row; `None` for a topic that is gone, and was made anew perhaps: it has no offset here.
+fn describe_offset(
+    store: &Arc<StoreDir>,
+    state: &OffsetsState,
+    tp: &TopicPartition,
+) -> Result<Option<OffsetDescription>> {
+    let Some((meta, _)) = topics::read_if_there(store, &tp.topic)? else { return Ok(None) };
+    let committed = state.committed(&tp.topic, meta.topic_id, tp.partition).map(|c| c.offset);
+    let mut row = OffsetDescription {
+        topic: tp.topic.to_string(),
+        partition: tp.partition,
+        committed_offset: committed,
+        log_start_offset: None,
+        high_watermark: None,
+        lag: None,
+        lag_seconds: None,
+        member_id: None,
+    };
+    // A partition that cannot be read leaves its columns unknown; verify tells why.
+    let Ok(mut reader) = ready_reader(store, tp) else { return Ok(Some(row)) };
+    let Ok(page) = reader.page() else { return Ok(Some(row)) };
+    let (start, end) = (page.tail.log_start, page.high_watermark);
+    row.log_start_offset = Some(start);
+    row.high_watermark = Some(end);
+    if let Some(committed) = committed {
+        let lag = end.saturating_sub(committed).max(0);
+        row.lag = Some(lag);
+        row.lag_seconds = if lag == 0 {
+            Some(0)
+        } else {
+            let now_ms = store.clock().now_ms();
+            first_timestamp(&mut reader, committed.max(start))
+                .ok()
+                .flatten()
+                .map(|first| now_ms.saturating_sub(first).max(0) / 1000)
+        };
+    }
+    Ok(Some(row))
+}
+
+/// The timestamp of the first record at or after `from`.
+fn first_timestamp(reader: &mut PartitionReader, from: Offset) -> Result<Option<Timestamp>> {
+    let mut buf = Vec::new();
+    let mut at = from;
+    // Batches may have lost records to compaction: on to the next, as far as there is one.
+    while reader.read(at, READ_BYTES, &mut buf)? > 0 {
+        let mut decompressor = Decompressor::new(DECOMPRESSED_LEN_MAX);
+        let mut rest = buf.as_slice();
+        while !rest.is_empty() {
+            let view = BatchView::parse(rest).map_err(Error::from)?;
+            for record in view.records(&mut decompressor).map_err(Error::from)? {
+                let record = record.map_err(Error::from)?;
+                if record.offset >= from {
+                    return Ok((record.timestamp >= 0).then_some(record.timestamp));
+                }
+            }
+            at = view.header().last_offset() + 1;
+            rest = rest.get(view.bytes().len()..).unwrap_or_default();
+        }
+    }
+    Ok(None)
+}
+
+impl From<&Member> for MemberDescription {
+    fn from(member: &Member) -> Self {
+        MemberDescription {
+            member_id: member.member_id,
+            instance_id: member.instance_id.clone(),
+            member_epoch: member.member_epoch,
+            pid: member.pid,
+            host: member.host.clone(),
+            assignment: member.assignment.clone(),
+        }
+    }
+}

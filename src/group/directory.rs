@@ -1,0 +1,153 @@
+//! The groups' directories: made whole under another name, then renamed into place.
+
+use std::sync::Arc;
+
+use super::group_file::GroupFile;
+use super::member_file;
+use super::offsets_log::OffsetsLog;
+use crate::disk::{Dir, EntryKind, Open, join};
+use crate::error::{Error, Kind, Result, near_names};
+use crate::store::fenced_lock::create_lock;
+use crate::store::{StoreDir, layout};
+use crate::types::Uuid;
+
+/// The directory of a group.
+///
+/// # Errors
+/// [`Kind::UnknownGroup`] with near names; [`Kind::Usage`] for a name that cannot be one.
+pub fn open(store: &StoreDir, group: &str) -> Result<Arc<dyn Dir>> {
+    store.group_dir(group).map_err(|e| match e.kind() {
+        Kind::UnknownGroup => unknown(store, group),
+        _ => e,
+    })
+}
+
+/// The directory of a group, which is made if it is missing.
+pub fn open_or_create(store: &StoreDir, group: &str) -> Result<Arc<dyn Dir>> {
+    match store.group_dir(group) {
+        Err(e) if e.kind() == Kind::UnknownGroup => create(store, group)?,
+        other => return other,
+    }
+    store.group_dir(group)
+}
+
+/// GROUP_ID_NOT_FOUND, with near names.
+pub fn unknown(store: &StoreDir, group: &str) -> Error {
+    let known = list(store).unwrap_or_default();
+    let near: Vec<String> = near_names(group, known.iter().map(String::as_str))
+        .iter()
+        .map(|name| format!("'{}'", name.escape_debug()))
+        .collect();
+    let cure = if near.is_empty() {
+        "'mq-groups list' shows what there is".to_owned()
+    } else {
+        format!("did you mean {}?", near.join(" or "))
+    };
+    Error::new(
+        Kind::UnknownGroup,
+        format!(
+            "GROUP_ID_NOT_FOUND: there is no group '{}' in {}",
+            group.escape_debug(),
+            store.path().display()
+        ),
+    )
+    .cure(cure)
+}
+
+/// The names of all groups, sorted; deleted ones are left out.
+pub fn list(store: &StoreDir) -> Result<Vec<String>> {
+    let groups = store.groups_dir()?;
+    let entries = groups.list(".").map_err(|e| Error::io("list", groups.path(), e))?;
+    let mut names = Vec::new();
+    for entry in entries {
+        if entry.kind != EntryKind::Dir || layout::is_unborn_dir(&entry.name) {
+            continue;
+        }
+        let Some(name) = layout::parse_group_dir(&entry.name) else { continue };
+        let dir = groups
+            .open_dir(&entry.name)
+            .map_err(|e| Error::io("open", join(&*groups, &entry.name), e))?;
+        // One that is damaged is there all the same; describing it tells what is wrong.
+        if is_there(store, &dir).unwrap_or(true) {
+            names.push(name);
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Whether the group is not deleted, or has a member.
+fn is_there(store: &StoreDir, dir: &Arc<dyn Dir>) -> Result<bool> {
+    let mut log = OffsetsLog::open_to_read(dir)?;
+    log.refresh()?;
+    Ok(!log.state().is_deleted() || !alive(store, dir)?.is_empty())
+}
+
+/// The members in `group.json` that are alive.
+pub fn alive(store: &StoreDir, dir: &Arc<dyn Dir>) -> Result<Vec<super::group_file::Member>> {
+    let mut members = GroupFile::read(dir, store.boot_id())?.members;
+    let mut alive = Vec::with_capacity(members.len());
+    for member in members.drain(..) {
+        if member_file::is_alive(&**dir, member.member_id)? {
+            alive.push(member);
+        }
+    }
+    Ok(alive)
+}
+
+/// Makes a group, or finds that another maker was quicker.
+fn create(store: &StoreDir, group: &str) -> Result<()> {
+    let groups = store.groups_dir()?;
+    let name = layout::group_dir(group)?;
+    let unborn = layout::unborn_dir(&Uuid::random()?);
+    let made = fill(store, &*groups, &unborn).and_then(|()| {
+        match groups.rename_new(&unborn, &name) {
+            Ok(()) => Ok(true),
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
+            Err(e) => Err(Error::io("make", join(&*groups, &name), e)),
+        }
+    });
+    if !matches!(made, Ok(true)) {
+        // Where this fails, a directory of a telling name stays, which nobody looks at.
+        let _ = discard(&*groups, &unborn);
+    }
+    made?;
+    groups.sync().map_err(|e| Error::io("sync", groups.path(), e))
+}
+
+/// Fills the new group's directory and syncs all of it, each directory after what is in it.
+fn fill(store: &StoreDir, groups: &dyn Dir, unborn: &str) -> Result<()> {
+    let error = |op, name: &str, e| Error::io(op, join(groups, unborn).join(name), e);
+    groups.create_dir(unborn).map_err(|e| {
+        let denied = e.kind() == std::io::ErrorKind::PermissionDenied;
+        let error = error("make", "", e);
+        if denied { error.with_kind(Kind::UnusableStore) } else { error }
+    })?;
+    let dir = groups.open_dir(unborn).map_err(|e| error("open", "", e))?;
+    create_lock(&*dir)?;
+    dir.create_dir(layout::MEMBERS_DIR).map_err(|e| error("make", layout::MEMBERS_DIR, e))?;
+    let group = GroupFile::new(store.boot_id(), 0).encode();
+    for (name, bytes) in [(layout::GROUP_FILE, group), (layout::OFFSETS_LOG, Vec::new())] {
+        let file = dir.open(name, Open::CreateNew).map_err(|e| error("make", name, e))?;
+        file.write_at(&bytes, 0).map_err(|e| error("write", name, e))?;
+        file.sync_data().map_err(|e| error("sync", name, e))?;
+    }
+    dir.open_dir(layout::MEMBERS_DIR)
+        .and_then(|members| members.sync())
+        .map_err(|e| error("sync", layout::MEMBERS_DIR, e))?;
+    dir.sync().map_err(|e| error("sync", "", e))
+}
+
+fn discard(groups: &dyn Dir, unborn: &str) -> std::io::Result<()> {
+    for name in [
+        layout::GROUP_FILE.to_owned(),
+        layout::OFFSETS_LOG.to_owned(),
+        layout::lock_file(0),
+    ] {
+        let _ = groups.remove(&format!("{unborn}/{name}"));
+    }
+    for name in [layout::MEMBERS_DIR.to_owned(), layout::lock_dir(0)] {
+        let _ = groups.remove_dir(&format!("{unborn}/{name}"));
+    }
+    groups.remove_dir(unborn)
+}

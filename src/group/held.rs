@@ -1,0 +1,259 @@
+//! A group, opened, and its lock, held.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::directory;
+use super::group_file::{GroupFile, Member};
+use super::member_file;
+use super::offsets_line::{Entry, Line, LineKind};
+use super::offsets_log::OffsetsLog;
+use super::offsets_state::OffsetsState;
+use crate::disk::{Dir, join};
+use crate::error::{Error, Kind, Result};
+use crate::store::fenced_lock::{FencedGuard, FencedLock};
+use crate::store::{StoreDir, layout};
+use crate::types::Timestamp;
+
+/// A group, opened for changes.
+#[derive(Debug)]
+pub struct Group {
+    store: Arc<StoreDir>,
+    name: String,
+    dir: Arc<dyn Dir>,
+    lock: FencedLock,
+    patience: Duration,
+    log: OffsetsLog,
+    /// Whether the names of the open log, and above it, are known to be durable.
+    names_synced: bool,
+    /// After a sync that failed, nothing that the log's pages say is known to be on disk.
+    sync_failed: bool,
+    notes: Vec<String>,
+}
+
+/// The group's lock, held, the log read to its end under it.
+#[derive(Debug)]
+pub struct Held<'a> {
+    group: &'a mut Group,
+    guard: FencedGuard,
+}
+
+impl Group {
+    /// Opens a group; `patience` bounds each wait for its lock.
+    ///
+    /// # Errors
+    /// [`Kind::UnknownGroup`], [`Kind::Usage`], [`Kind::Damaged`].
+    pub fn open(store: &Arc<StoreDir>, name: &str, patience: Duration) -> Result<Self> {
+        Group::in_dir(store, name, directory::open(store, name)?, patience)
+    }
+
+    /// Opens a group, which is made if it is missing.
+    pub fn open_or_create(store: &Arc<StoreDir>, name: &str, patience: Duration) -> Result<Self> {
+        Group::in_dir(store, name, directory::open_or_create(store, name)?, patience)
+    }
+
+    fn in_dir(
+        store: &Arc<StoreDir>,
+        name: &str,
+        dir: Arc<dyn Dir>,
+        patience: Duration,
+    ) -> Result<Self> {
+        Ok(Group {
+            store: Arc::clone(store),
+            name: name.to_owned(),
+            lock: FencedLock::new(Arc::clone(&dir), Arc::clone(store.clock())),
+            patience,
+            log: OffsetsLog::open(&dir)?,
+            dir,
+            names_synced: false,
+            sync_failed: false,
+            notes: Vec::new(),
+        })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its directory.
+    pub fn dir(&self) -> &Arc<dyn Dir> {
+        &self.dir
+    }
+
+    /// The offsets, as of the last hold.
+    pub fn state(&self) -> &OffsetsState {
+        self.log.state()
+    }
+
+    /// What is wrong with its files, but no reason to stop.
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = self.notes.clone();
+        notes.extend(self.log.notes());
+        notes
+    }
+
+    /// Takes the lock and reads the log to its end.
+    ///
+    /// # Errors
+    /// [`Kind::Busy`] naming the holder, [`Kind::Fenced`] if it was taken over at once.
+    pub fn hold(&mut self, purpose: &str) -> Result<Held<'_>> {
+        let mut guard = self.lock.acquire(purpose, self.patience)?;
+        if !self.log.is_current()? {
+            self.log = OffsetsLog::open(&self.dir)?;
+            self.names_synced = false;
+            self.sync_failed = false;
+        }
+        self.log.refresh()?;
+        let last = self.log.state().last_n().unwrap_or(0);
+        if last > guard.n() {
+            guard.rename_beyond(last)?;
+        }
+        if last < guard.n() {
+            // From here on no line of a holder whose lock was broken counts; what came before
+            // this mark is read with it.
+            let mark = self.log.state().mark(guard.n(), self.store.clock().now_ms());
+            guard.step()?;
+            self.log.append(&mark)?;
+        }
+        let mut held = Held { group: self, guard };
+        held.compact()?;
+        Ok(held)
+    }
+}
+
+impl Held<'_> {
+    /// The offsets.
+    pub fn state(&self) -> &OffsetsState {
+        self.group.state()
+    }
+
+    /// The lock's guard.
+    pub fn guard(&self) -> &FencedGuard {
+        &self.guard
+    }
+
+    /// Reads `group.json`; one that is unreadable is made anew if nobody lives who is in it.
+    ///
+    /// # Errors
+    /// [`Kind::Damaged`] if somebody does.
+    pub fn group_file(&mut self) -> Result<GroupFile> {
+        let boot_id = self.group.store.boot_id();
+        let error = match GroupFile::read(&self.group.dir, boot_id) {
+            Ok(file) => return Ok(file),
+            Err(e) if e.kind() == Kind::Damaged => e,
+            Err(e) => return Err(e),
+        };
+        if let Some(id) = member_file::entered_and_alive(&*self.group.dir)? {
+            return Err(error.cure(format!("end member {id}, then try again: it is made anew")));
+        }
+        let file = GroupFile::new(boot_id, self.state().epoch_max());
+        self.guard.replace(layout::GROUP_FILE, &file.encode())?;
+        self.group.notes.push(format!(
+            "{error}; it was made anew from {}, its settings are the defaults",
+            layout::OFFSETS_LOG
+        ));
+        Ok(file)
+    }
+
+    /// Puts `group.json` in place. Members die with the boot: it is not synced.
+    pub fn put_group_file(&self, file: &GroupFile) -> Result<()> {
+        self.guard.replace_unsynced(layout::GROUP_FILE, &file.encode())
+    }
+
+    /// The members in `group.json` that are alive.
+    pub fn alive(&mut self) -> Result<Vec<Member>> {
+        let mut alive = Vec::new();
+        for member in self.group_file()?.members {
+            if member_file::is_alive(&*self.group.dir, member.member_id)? {
+                alive.push(member);
+            }
+        }
+        Ok(alive)
+    }
+
+    /// An epoch above any that was given out.
+    ///
+    /// # Errors
+    /// [`Kind::Damaged`] when none is left.
+    pub fn next_epoch(&self, file: &GroupFile) -> Result<i32> {
+        file.group_epoch.max(self.state().epoch_max()).checked_add(1).ok_or_else(|| {
+            Error::new(
+                Kind::Damaged,
+                format!("{}: no epoch is left", join(&*self.group.dir, layout::GROUP_FILE).display()),
+            )
+        })
+    }
+
+    /// Writes a line, lets the lock go and makes it durable.
+    ///
+    /// # Errors
+    /// [`Kind::Fenced`], [`Kind::DiskFull`]: nothing is changed. [`Kind::Unknown`]: perhaps it is.
+    pub fn write(
+        self,
+        kind: LineKind,
+        member: Option<String>,
+        epoch: i32,
+        entries: Vec<Entry>,
+    ) -> Result<Timestamp> {
+        let Held { group, guard } = self;
+        let time_ms = group.store.clock().now_ms();
+        let n = guard.n();
+        guard.step()?;
+        group.log.append(&Line { n, time_ms, kind, member, epoch, entries })?;
+        drop(guard);
+        let outcome = group.make_durable();
+        if outcome.is_err() {
+            group.sync_failed = true;
+        }
+        outcome.map_err(|e| {
+            e.with_kind(Kind::Unknown).cure("it is written, but a power cut may take it back")
+        })?;
+        match group.dir.id(&layout::lock_dir(n)) {
+            Ok(_) => Ok(time_ms),
+            // This process may have been stopped for so long that its line came too late.
+            Err(_) => Err(Error::new(
+                Kind::Unknown,
+                format!(
+                    "the lock of group '{}' was taken over while its offsets were written",
+                    group.name.escape_debug()
+                ),
+            )
+            .cure("'mq-groups describe' shows whether they count")),
+        }
+    }
+
+    /// Writes the log anew where it has grown beyond what it holds, and after a sync that failed:
+    /// what the kernel still shows may never reach the disk from the old file's pages.
+    fn compact(&mut self) -> Result<()> {
+        let (n, now_ms) = (self.guard.n(), self.group.store.clock().now_ms());
+        let bytes = if self.group.sync_failed {
+            Some(self.group.log.rewritten(n, now_ms))
+        } else {
+            self.group.log.compacted(n, now_ms)?
+        };
+        let Some(bytes) = bytes else { return Ok(()) };
+        self.guard.replace(layout::OFFSETS_LOG, &bytes)?;
+        self.group.log = OffsetsLog::open(&self.group.dir)?;
+        self.group.names_synced = false;
+        self.group.sync_failed = false;
+        self.group.log.refresh()
+    }
+}
+
+impl Group {
+    fn make_durable(&mut self) -> Result<()> {
+        if !self.names_synced {
+            let groups = self.store.groups_dir()?;
+            for dir in [&self.dir, &groups] {
+                dir.sync().map_err(|e| Error::io("sync", dir.path(), e))?;
+            }
+        }
+        self.log
+            .file()
+            .sync_data()
+            .map_err(|e| Error::io("sync", join(&*self.dir, layout::OFFSETS_LOG), e))?;
+        self.names_synced = true;
+        Ok(())
+    }
+}

@@ -1,0 +1,158 @@
+//! `members/ID`: locked by the member for life, and its heartbeat.
+//!
+//! Line: `COUNTER STATE PID HOST`, the counter in 20 digits, the state `joining` or `entered`.
+//! Only the lock and the state mean anything to others, and, once they watch for hangs, whether
+//! the counter moves.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::disk::{Dir, EntryKind, File, LockKind, Open, join};
+use crate::error::{Error, Kind, Result};
+use crate::store::fenced_lock::FencedGuard;
+use crate::store::layout;
+use crate::store::process::Process;
+use crate::types::Uuid;
+
+const COUNTER_LEN: usize = 20;
+const STATE_AT: usize = COUNTER_LEN + 1;
+const JOINING: &str = "joining";
+const ENTERED: &str = "entered";
+
+/// A probe holds the lock for moments only: so long a starter tries again.
+const PROBED: Duration = Duration::from_secs(1);
+/// Between two tries.
+const RETRY: Duration = Duration::from_millis(1);
+/// Files that were removed under their makers before they could be locked, one after the other.
+const TRIES: u32 = 16;
+
+/// The file of this process's member. Dropping it lets the lock go.
+#[derive(Debug)]
+pub struct MemberFile {
+    id: Uuid,
+    file: Arc<dyn File>,
+    path: std::path::PathBuf,
+    counter: u64,
+}
+
+impl MemberFile {
+    /// Makes and locks a file for a new member of the group in `dir`.
+    pub fn create(dir: &dyn Dir, clock: &dyn Clock) -> Result<Self> {
+        for _ in 0..TRIES {
+            let id = Uuid::random()?;
+            let name = layout::member_file(&id);
+            let error = |op, e| Error::io(op, join(dir, &name), e);
+            let file = dir.open(&name, Open::CreateNew).map_err(|e| error("make", e))?;
+            let started = clock.monotonic();
+            let mut locked = file.try_lock(LockKind::Exclusive).map_err(|e| error("lock", e))?;
+            while !locked && clock.monotonic() - started < PROBED {
+                clock.sleep(RETRY);
+                locked = file.try_lock(LockKind::Exclusive).map_err(|e| error("lock", e))?;
+            }
+            // Before it was locked, someone may have taken it for a dead member's.
+            if !locked || !names(dir, &name, &*file).map_err(|e| error("look at", e))? {
+                continue;
+            }
+            let process = Process::current(clock);
+            let text = format!(
+                "{:0width$} {JOINING} {} {}\n",
+                0,
+                process.pid,
+                process.host.escape_debug(),
+                width = COUNTER_LEN
+            );
+            file.write_at(text.as_bytes(), 0).map_err(|e| error("write", e))?;
+            let path = join(dir, &name);
+            return Ok(MemberFile { id, file, path, counter: 0 });
+        }
+        Err(Error::new(
+            Kind::Busy,
+            format!("{}: each new member's file was removed at once", dir.path().display()),
+        ))
+    }
+
+    /// The member's id.
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// Says that the member is entered in `group.json`.
+    pub fn mark_entered(&self) -> Result<()> {
+        self.file
+            .write_at(ENTERED.as_bytes(), STATE_AT as u64)
+            .map_err(|e| Error::io("write", &self.path, e))
+    }
+
+    /// Raises the counter.
+    pub fn beat(&mut self) -> Result<()> {
+        self.counter += 1;
+        let digits = format!("{:0width$}", self.counter, width = COUNTER_LEN);
+        self.file
+            .write_at(digits.as_bytes(), 0)
+            .map_err(|e| Error::io("write", &self.path, e))
+    }
+}
+
+/// Whether the member's process has its file locked.
+pub fn is_alive(dir: &dyn Dir, id: Uuid) -> Result<bool> {
+    let name = layout::member_file(&id);
+    let error = |op, e| Error::io(op, join(dir, &name), e);
+    let file = match dir.open(&name, Open::Read) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(e) => return Err(error("open", e)),
+    };
+    let free = file.try_lock(LockKind::Shared).map_err(|e| error("lock", e))?;
+    Ok(!free)
+}
+
+/// The living member, if any, whose file says that it is entered in `group.json`.
+pub fn entered_and_alive(dir: &dyn Dir) -> Result<Option<Uuid>> {
+    for id in list(dir)? {
+        let name = layout::member_file(&id);
+        let Ok(file) = dir.open(&name, Open::Read) else { continue };
+        let mut state = [0; ENTERED.len()];
+        let read = file
+            .read_at(&mut state, STATE_AT as u64)
+            .map_err(|e| Error::io("read", join(dir, &name), e))?;
+        if read == state.len() && state == *ENTERED.as_bytes() && is_alive(dir, id)? {
+            return Ok(Some(id));
+        }
+    }
+    Ok(None)
+}
+
+/// Removes the files of members that are dead.
+pub fn remove_dead(dir: &dyn Dir, guard: &FencedGuard) -> Result<()> {
+    for id in list(dir)? {
+        let name = layout::member_file(&id);
+        let Ok(file) = dir.open(&name, Open::Write) else { continue };
+        let error = |op, e| Error::io(op, join(dir, &name), e);
+        let free = file.try_lock(LockKind::Exclusive).map_err(|e| error("lock", e))?;
+        if free && names(dir, &name, &*file).map_err(|e| error("look at", e))? {
+            guard.rename_in(&name)?;
+        }
+    }
+    Ok(())
+}
+
+fn list(dir: &dyn Dir) -> Result<Vec<Uuid>> {
+    let entries = dir
+        .list(layout::MEMBERS_DIR)
+        .map_err(|e| Error::io("list", join(dir, layout::MEMBERS_DIR), e))?;
+    Ok(entries
+        .iter()
+        .filter(|entry| entry.kind == EntryKind::File)
+        .filter_map(|entry| layout::parse_member_file(&entry.name))
+        .collect())
+}
+
+fn names(dir: &dyn Dir, path: &str, file: &dyn File) -> io::Result<bool> {
+    match dir.id(path) {
+        Ok(id) => Ok(id == file.id()?),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(e),
+    }
+}
