@@ -30,7 +30,6 @@ struct Sample {
     replica: PathBuf,
     files: BTreeMap<PathBuf, Vec<u8>>,
     rows: Vec<Row>,
-    every_message: bool,
 }
 
 fn open_os(path: &Path) -> Result<Arc<StoreDir>> {
@@ -50,7 +49,6 @@ impl Sample {
         let new = NewTopic { name: name.clone(), partitions: 1, configs: configs(pairs) };
         create_topic(&store, &new, PATIENCE).expect("a topic");
         let mut rows = Vec::new();
-        let mut every_message = true;
         for (n, time) in TIMES.iter().enumerate() {
             if new_epoch_at == Some(n) {
                 // A change of flush.messages and back: two epochs more.
@@ -62,18 +60,19 @@ impl Sample {
             let payloads: Vec<String> =
                 (0..1 + n % 2).map(|m| format!("{n}.{m}")).collect();
             let mut writer = PartitionWriter::open(&store, &tp("t", 0), PATIENCE).expect("a writer");
-            every_message = writer.configs().every_message();
+            let every_message = writer.configs().every_message();
             let appended = writer.append(&mut batch(&payloads, *time)).expect("appended");
-            let mut committer = Committer::open(&store, &tp("t", 0), PATIENCE).expect("a committer");
-            committer.commit(appended.last_offset + 1).expect("committed");
+            if every_message {
+                let committer = Committer::open(&store, &tp("t", 0), PATIENCE);
+                committer.and_then(|mut c| c.commit(appended.last_offset + 1)).expect("committed");
+            }
             for (payload, offset) in payloads.into_iter().zip(appended.base_offset..) {
                 rows.push((offset, appended.leader_epoch, payload, *time));
             }
         }
         let replica = path.join("brokers/0/logs/t-0");
-        let mut sample = Sample { _at: at, path, replica, files: BTreeMap::new(), rows, every_message };
+        let mut sample = Sample { _at: at, path, replica, files: BTreeMap::new(), rows };
         sample.files = sample.now();
-        assert!(sample.every_message);
         sample
     }
 
@@ -286,6 +285,9 @@ fn flip_all(sample: &Sample, file: &Path, bits: impl Iterator<Item = usize>, all
 
 const SMALL: &[(&str, &str)] = &[("segment.ms", "250"), ("index.interval.bytes", "0")];
 
+const NEVER: &[(&str, &str)] =
+    &[("flush.messages", "never"), ("segment.ms", "250"), ("index.interval.bytes", "0")];
+
 #[test]
 fn an_undamaged_store_is_read_right() {
     let _tally = Tally::start();
@@ -327,6 +329,15 @@ fn every_flipped_bit_of_the_page() {
     } else {
         flip_all(&sample, &page, copies.step_by(3), Allowed::Right);
     }
+}
+
+#[test]
+fn flipped_bits_of_the_page_without_syncs() {
+    let _tally = Tally::start();
+    let sample = Sample::new(NEVER, None);
+    let page = sample.file(PAGE_FILE);
+    let copies = (0..512 * 8).chain(4096 * 8..(4096 + 512) * 8);
+    flip_all(&sample, &page, copies.step_by(if long() { 1 } else { 13 }), Allowed::Right);
 }
 
 #[test]
