@@ -6,18 +6,38 @@ use super::*;
 use crate::error::Kind;
 
 fn from(durable: Option<Place>) -> RecoverFrom {
-    RecoverFrom { log_start: Some(0), durable, index_interval_bytes: INTERVAL }
+    RecoverFrom {
+        log_start: Some(0),
+        durable,
+        index_interval_bytes: INTERVAL,
+    }
 }
 
 fn active_log(sample: &Sample) -> Arc<dyn crate::disk::File> {
-    sample.dir.open(&SegmentFile::new(sample.tail.active, FileKind::Log).name(), Open::Write).expect("open")
+    sample
+        .dir
+        .open(
+            &SegmentFile::new(sample.tail.active, FileKind::Log).name(),
+            Open::Write,
+        )
+        .expect("open")
 }
 
 /// The place after the last whole batch in the first `len` bytes of the active segment.
 fn whole(sample: &Sample, len: u64) -> Place {
     let inside = |p: &&Place| p.segment == sample.tail.active && p.position <= len;
-    let empty = Place { offset: sample.tail.active, segment: sample.tail.active, position: 0 };
-    sample.places.iter().rev().find(inside).copied().unwrap_or(empty)
+    let empty = Place {
+        offset: sample.tail.active,
+        segment: sample.tail.active,
+        position: 0,
+    };
+    sample
+        .places
+        .iter()
+        .rev()
+        .find(inside)
+        .copied()
+        .unwrap_or(empty)
 }
 
 proptest! {
