@@ -158,7 +158,7 @@ mod tests {
         let look = Look {
             width: None,
             color: false,
-            zone: TimeZone::UTC,
+            zone: jiff::tz::TimeZone::UTC,
         };
         let mut listing = Listing::new(&mut out, &COLUMNS, options, look);
         for row in rows {
