@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use super::file_name::{FileKind, SegmentFile};
 use super::offset_index::OffsetIndexEntry;
+use super::recovery::remove_if_there;
 use super::tail::Tail;
 use super::time_index::TimeIndexEntry;
 use crate::disk::{Dir, File, Open, join};
 use crate::error::{Error, Result};
 use crate::record::BatchHeader;
-use crate::types::{Offset, Timestamp};
+use crate::types::{LeaderEpoch, Offset, Timestamp};
 
 /// When a segment is full (`LogSegment.shouldRoll`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,17 +43,41 @@ struct Active {
 pub struct Appender {
     dir: Arc<dyn Dir>,
     active: Option<Active>,
+    entered: Option<(u64, LeaderEpoch)>,
 }
 
 impl Appender {
     /// For the replica in `dir`.
     pub fn new(dir: Arc<dyn Dir>) -> Self {
-        Appender { dir, active: None }
+        Appender { dir, active: None, entered: None }
     }
 
     /// Drops the open files: the generation changed, and they may be others' now.
     pub fn forget(&mut self) {
         self.active = None;
+        self.entered = None;
+    }
+
+    /// Notes the generation and leader epoch of the log that is written to next. A new one means
+    /// that files may have been replaced: the open ones are dropped, and `true` comes back, since
+    /// whatever else was read of the replica is void, too.
+    pub fn enter(&mut self, generation: u64, epoch: LeaderEpoch) -> bool {
+        let changed = self.entered != Some((generation, epoch));
+        if changed {
+            self.entered = Some((generation, epoch));
+            self.active = None;
+        }
+        changed
+    }
+
+    /// Cuts off what was appended after `tail` and not published.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::Io`]: it is still there, and the next writer takes it in.
+    pub fn take_back(&mut self, tail: &Tail) -> Result<()> {
+        let path = self.log_path(tail.active);
+        let active = self.active(tail.active)?;
+        active.log.set_len(tail.log_bytes).map_err(|e| Error::io("cut", path, e))
     }
 
     /// Whether a batch of that size, largest timestamp and last offset needs a new segment.
@@ -163,6 +188,18 @@ impl Appender {
         self.active = None;
         self.active(next.active)?;
         Ok(next)
+    }
+
+    /// Removes the files of a segment that was begun and holds nothing. The log goes last, so that
+    /// what is left by a crash is found again.
+    pub fn remove_segment(&mut self, base: Offset) -> Result<()> {
+        if self.active.as_ref().is_some_and(|active| active.base == base) {
+            self.active = None;
+        }
+        for kind in [FileKind::TimeIndex, FileKind::Index, FileKind::Log] {
+            remove_if_there(&*self.dir, SegmentFile::new(base, kind))?;
+        }
+        Ok(())
     }
 
     fn log_path(&self, base: Offset) -> std::path::PathBuf {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::appender::{Appender, make_empty};
 use super::epochs::LeaderEpochs;
 use super::file_name::{FileKind, SegmentFile};
-use super::segments::{Segments, damaged};
+use super::segments::{Segments, damaged, sync_failed};
 use super::tail::{Place, Tail};
 use super::walk::{Break, WalkFrom, sound_batch_behind, walk};
 use crate::disk::{Dir, File, Open, join};
@@ -354,8 +354,8 @@ fn set_aside(
         at += read as u64;
     }
     let Some(copy) = copy else { return Ok(None) };
-    copy.sync_data().map_err(|e| Error::io("sync", &path, e))?;
-    dir.sync().map_err(|e| Error::io("sync", dir.path(), e))?;
+    copy.sync_data().map_err(|e| sync_failed(&path, e))?;
+    dir.sync().map_err(|e| sync_failed(dir.path(), e))?;
     Ok(Some(path))
 }
 

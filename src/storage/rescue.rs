@@ -10,7 +10,7 @@ use super::file_name::{FileKind, SegmentFile};
 use super::recovery::{
     RecoverFrom, Recovered, cut, cut_segment, io_error, open_log, recover, remove_if_there,
 };
-use super::segments::{Segments, damaged};
+use super::segments::{Segments, damaged, sync_failed};
 use super::tail::Place;
 use super::walk::{Break, WalkFrom, walk};
 use crate::disk::{Dir, Open, join};
@@ -51,6 +51,8 @@ pub fn copy_from(
         }
         let name = SegmentFile::new(target, FileKind::Rescue);
         let path = join(dir, &name.name());
+        // Never the file of an earlier try: its sync may have failed, and nobody would know.
+        remove_if_there(dir, name)?;
         let copy = make_empty(dir, name)?;
         let mut written = 0;
         let from = WalkFrom { position, offset: target, epoch: 0 };
@@ -62,7 +64,7 @@ pub fn copy_from(
         })
         .map_err(|e| Error::io("copy into", &path, e))?;
         let end = walked.offset;
-        copy.sync_data().map_err(|e| Error::io("sync", &path, e))?;
+        copy.sync_data().map_err(|e| sync_failed(&path, e))?;
         made.push((name, target));
         let stopped = walked.stopped.or_else(|| {
             next.filter(|next| *next != end).map(|next| Break {
@@ -89,9 +91,10 @@ pub fn copy_from(
     if durable.segment != durable.offset {
         let old = open_log(dir, durable.segment, Open::Write)?;
         old.set_len(durable.position).map_err(|e| io_error(dir, "cut", durable.segment, e))?;
-        old.sync_data().map_err(|e| io_error(dir, "sync", durable.segment, e))?;
+        let name = SegmentFile::new(durable.segment, FileKind::Log).name();
+        old.sync_data().map_err(|e| sync_failed(join(dir, &name), e))?;
     }
-    dir.sync().map_err(|e| Error::io("sync", dir.path(), e))?;
+    dir.sync().map_err(|e| sync_failed(dir.path(), e))?;
     let from = RecoverFrom {
         log_start: Some(log_start),
         durable: Some(Place { offset: durable.offset, segment: durable.offset, position: 0 }),
@@ -100,6 +103,28 @@ pub fn copy_from(
     let mut recovered = recover(dir, from, Some(epochs))?;
     recovered.cuts.splice(0..0, cuts);
     Ok(recovered)
+}
+
+/// The epochs that the batches carry, up to the first break.
+pub fn epochs_of_batches(dir: &dyn Dir, segments: &Segments) -> Result<LeaderEpochs> {
+    let mut epochs = LeaderEpochs::default();
+    let mut epoch = 0;
+    for base in segments.bases().iter().copied() {
+        let file = open_log(dir, base, Open::Read)?;
+        let len = file.len().map_err(|e| io_error(dir, "look at", base, e))?;
+        let from = WalkFrom { position: 0, offset: base, epoch };
+        let next = segments.after(base);
+        let walked = walk(&*file, from, len, next, None, &mut |_, header, _| {
+            epochs.begin(header.leader_epoch, header.base_offset);
+            Ok(())
+        })
+        .map_err(|e| io_error(dir, "read", base, e))?;
+        if walked.stopped.is_some() || next.is_some_and(|next| next != walked.offset) {
+            break;
+        }
+        epoch = walked.epoch;
+    }
+    Ok(epochs)
 }
 
 /// The last place up to which the log is sound: `until`, or the first break before it.

@@ -17,6 +17,7 @@ use super::gate;
 use super::mend::{Judge, Mender, raise_high_watermark};
 use super::open::StoreDir;
 use super::page::{Offline, Page};
+use super::rebuild::open_replica;
 use super::replica::{RETRY, Replica, offline_error};
 use super::topic_handle::TopicHandle;
 use super::writer::judge;
@@ -48,8 +49,7 @@ impl Committer {
     /// For the partition's leader replica.
     pub fn open(store: &Arc<StoreDir>, tp: &TopicPartition, patience: Duration) -> Result<Self> {
         let topic = TopicHandle::open(store, &tp.topic)?;
-        let partition = topic.led_here(tp.partition)?;
-        let replica = Replica::open(store, tp, partition.leader)?;
+        let replica = open_replica(store, &topic, tp)?;
         let sync = replica
             .dir()
             .open(SYNC_FILE, Open::Create)
@@ -91,6 +91,10 @@ impl Committer {
             return self.page().map(|page| page.durable.offset);
         };
         let page = self.page()?;
+        if page.boot_id != self.store.boot_id() {
+            // Nobody recovered it yet: its end may be one that the log does not reach.
+            return self.rescue();
+        }
         if page.durable.offset >= target {
             return Ok(page.durable.offset);
         }
@@ -110,7 +114,15 @@ impl Committer {
             pid: std::process::id(),
         };
         note.write(&*self.sync).map_err(|e| self.sync_error("write", e))?;
-        if let Err(e) = self.sync_files(&page) {
+        let files = match self.open_files(&page) {
+            Ok(files) => files,
+            Err(e) => {
+                // No sync was begun: nothing is unknown.
+                CommitNote::clear(&*self.sync).map_err(|e| self.sync_error("write", e))?;
+                return Err(e);
+            }
+        };
+        if let Err(e) = self.sync_files(&page, &files) {
             return Err(self.sync_failed(e));
         }
         let durable = self.publish(&page)?;
@@ -172,8 +184,10 @@ impl Committer {
         }
     }
 
-    fn sync_files(&mut self, page: &Page) -> Result<()> {
+    /// The files that a commit covers, oldest first. All are opened before the first is synced.
+    fn open_files(&mut self, page: &Page) -> Result<Vec<(String, Arc<dyn File>)>> {
         let dir = Arc::clone(self.replica.dir());
+        let mut files = Vec::new();
         if page.durable.segment != page.tail.active {
             for base in Segments::list(&*dir)?.from(page.durable.segment).iter().copied() {
                 if base >= page.tail.active {
@@ -181,32 +195,40 @@ impl Committer {
                 }
                 for kind in [FileKind::Log, FileKind::Index, FileKind::TimeIndex] {
                     let name = SegmentFile::new(base, kind).name();
-                    let file = match dir.open(&name, Open::Write) {
-                        Ok(file) => file,
+                    match dir.open(&name, Open::Write) {
+                        Ok(file) => files.push((name, file)),
                         // An index is disposable.
                         Err(e)
                             if e.kind() == std::io::ErrorKind::NotFound
-                                && kind != FileKind::Log =>
-                        {
-                            continue;
-                        }
+                                && kind != FileKind::Log => {}
                         Err(e) => return Err(Error::io("open", join(&*dir, &name), e)),
-                    };
-                    file.sync_data().map_err(|e| Error::io("sync", join(&*dir, &name), e))?;
+                    }
                 }
             }
         }
         let name = SegmentFile::new(page.tail.active, FileKind::Log).name();
-        let cached = matches!(&self.segment, Some((generation, base, _))
-            if *generation == page.generation && *base == page.tail.active);
-        if !cached {
-            let file = dir
-                .open(&name, Open::Write)
-                .map_err(|e| Error::io("open", join(&*dir, &name), e))?;
-            self.segment = Some((page.generation, page.tail.active, file));
-        }
-        if let Some((_, _, file)) = &self.segment {
-            file.sync_data().map_err(|e| Error::io("sync", join(&*dir, &name), e))?;
+        let file = match &self.segment {
+            Some((generation, base, file))
+                if *generation == page.generation && *base == page.tail.active =>
+            {
+                Arc::clone(file)
+            }
+            _ => {
+                let file = dir
+                    .open(&name, Open::Write)
+                    .map_err(|e| Error::io("open", join(&*dir, &name), e))?;
+                self.segment = Some((page.generation, page.tail.active, Arc::clone(&file)));
+                file
+            }
+        };
+        files.push((name, file));
+        Ok(files)
+    }
+
+    fn sync_files(&self, page: &Page, files: &[(String, Arc<dyn File>)]) -> Result<()> {
+        let dir = self.replica.dir();
+        for (name, file) in files {
+            file.sync_data().map_err(|e| Error::io("sync", join(&**dir, name), e))?;
         }
         if page.unsynced_names > 0 {
             dir.sync().map_err(|e| Error::io("sync", dir.path(), e))?;
@@ -272,7 +294,7 @@ impl Committer {
         let page = if page.durable.offset < page.tail.end { mender.rescue(page)? } else { page };
         drop(held);
         self.segment = None;
-        CommitNote::clear(&*self.sync).map_err(|e| self.sync_error("write", e))?;
+        // The note is void by its generation, and may be another's by now: it stays.
         Ok(page.durable.offset)
     }
 

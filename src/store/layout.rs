@@ -50,6 +50,7 @@ pub const NAME_BYTES_MAX: usize = 255;
 
 const JSON_SUFFIX: &str = ".json";
 const DELETE_SUFFIX: &str = "-delete";
+const FUTURE_SUFFIX: &str = "-future";
 const LOCK_PREFIX: &str = "lock.";
 const STAGED_PREFIX: &str = "staged.";
 const UNBORN_PREFIX: &str = ".mq-new-";
@@ -102,6 +103,15 @@ pub fn is_aside_dir(name: &str) -> bool {
     name.strip_suffix(DELETE_SUFFIX)
         .and_then(|rest| rest.rsplit_once('.'))
         .is_some_and(|(replica, hex)| is_hex_id(hex) && parse_replica_dir(replica).is_some())
+}
+
+/// `TOPIC-N.HEX-future`: the directory in which a replica is rebuilt, named as Kafka names one that
+/// will take another's place (`LocalLog.logFutureDirName`); a topic's name too long for it is cut.
+pub fn future_dir(tp: &TopicPartition, replica: &Uuid) -> String {
+    let suffix = format!("-{}.{}{FUTURE_SUFFIX}", tp.partition, replica.hex());
+    let keep = NAME_BYTES_MAX.saturating_sub(suffix.len());
+    let topic: String = tp.topic.as_str().chars().take(keep).collect();
+    format!("{topic}{suffix}")
 }
 
 /// `GROUP`: the name, percent-encoded, of a group's directory below `groups`.

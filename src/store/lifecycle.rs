@@ -19,7 +19,7 @@ use super::fenced_lock::FencedLock;
 use super::layout;
 use super::open::StoreDir;
 use super::page::{Offline, PAGE_FILE, Page};
-use super::replica::{Held, Replica};
+use super::replica::{Held, RETRY, Replica};
 use super::topic_handle::TopicHandle;
 use super::topics::{self, PartitionMeta, ReplicaMeta, TopicMeta};
 use crate::disk::{Dir, LockKind, Open, join};
@@ -39,6 +39,9 @@ pub struct NewTopic {
     /// Configs set explicitly.
     pub configs: BTreeMap<String, String>,
 }
+
+/// How long a new page's lock may be in the hands of a probe.
+const PROBED: Duration = Duration::from_secs(1);
 
 /// A replica directory that was made and is locked until its topic file is in place.
 struct Made {
@@ -222,7 +225,9 @@ pub fn remove_replica(
 ) -> Result<()> {
     let replica = match Replica::open(store, tp, broker) {
         Ok(replica) => replica,
-        Err(e) if e.kind() == Kind::Fenced => return Ok(()),
+        Err(e) if e.kind() == Kind::Fenced => {
+            return super::rebuild::remove_lost(store, tp, broker, topic_id, uuid);
+        }
         Err(e) => return Err(e),
     };
     let held = match replica.lock(patience) {
@@ -370,7 +375,15 @@ fn fill_replica(
         }
     }
     let page_file = dir.open(PAGE_FILE, Open::CreateNew).map_err(error("make the page of"))?;
-    page_file.try_lock(LockKind::Exclusive).map_err(error("lock"))?;
+    // Somebody's probe may have it for a moment; a remover has it for good.
+    let started = store.clock().monotonic();
+    while !page_file.try_lock(LockKind::Exclusive).map_err(error("lock"))? {
+        if store.clock().monotonic().saturating_sub(started) >= PROBED {
+            let text = format!("another process holds the lock of {}", join(logs, aside).display());
+            return Err(Error::new(Kind::Busy, text).cure("try again"));
+        }
+        store.clock().sleep(RETRY);
+    }
     let mut page = Page::new(store.boot_id(), topic_id, meta.uuid, 0);
     page.write_first(&*page_file).map_err(error("write the page of"))?;
     page_file.sync_data().map_err(error("sync the page of"))?;
@@ -436,6 +449,10 @@ fn settle(made: Vec<Made>, version: u64) -> Result<()> {
 fn discard(store: &Arc<StoreDir>, name: &TopicName, first: PartitionId, made: Vec<Made>) {
     for (replica, partition) in made.into_iter().zip(first..) {
         let tp = TopicPartition::new(name.clone(), partition);
+        // The topic file may be in place though its sync failed: then the directory is not ours.
+        if named(store, &tp, replica.meta.uuid).unwrap_or(true) {
+            continue;
+        }
         // What cannot be removed is a leftover that the next creator moves aside.
         let _ = move_aside(store, &tp, EMBEDDED_BROKER);
         drop(replica);

@@ -28,6 +28,8 @@ pub(super) struct Judge {
     pub topic_id: Uuid,
     /// The replica's id, by the topic file.
     pub replica_uuid: Uuid,
+    /// The partition's leader epoch, by the topic file.
+    pub leader_epoch: LeaderEpoch,
     /// Whether every message is synced before it is acknowledged and shown.
     pub every_message: bool,
     /// `index.interval.bytes`.
@@ -60,6 +62,13 @@ impl Mender<'_> {
         }
         if page.boot_id != self.judge.boot_id {
             return self.recover(Some(page));
+        }
+        if self.appender.enter(page.generation, page.leader_epoch) {
+            // Files or epochs may be others than those that were read before.
+            match self.held.replica().epochs()? {
+                Some(epochs) if epochs.last() >= Some(page.leader_epoch) => *self.epochs = epochs,
+                _ => return self.recover(Some(page)),
+            }
         }
         match page.intent {
             Intent::None => {}
@@ -177,6 +186,10 @@ impl Mender<'_> {
                 self.judge.index_interval_bytes,
             )?;
             page.unsynced_names += 3;
+        } else {
+            // Left there, it would end the active segment at its base for whoever lists.
+            self.appender.remove_segment(next)?;
+            page.unsynced_names += 3;
         }
         page.intent = Intent::None;
         self.publish_shown(&mut page)?;
@@ -237,22 +250,17 @@ impl Mender<'_> {
             Some(page) => page,
             None => self.page_from_nothing()?,
         };
-        let recovered = self.or_offline(&mut next, recovered)?;
-        if checkpoint.as_ref() != Some(&recovered.epochs) {
-            replica
-                .replace_small(LeaderEpochs::FILE, recovered.epochs.to_text().as_bytes())?;
-        }
+        let mut recovered = self.or_offline(&mut next, recovered)?;
+        begin_epoch(&mut recovered, next.leader_epoch);
         *self.epochs = recovered.epochs.clone();
-        if page.is_none() {
-            next.leader_epoch = recovered.epochs.last().unwrap_or(0);
-        }
         if same_boot && self.judge.every_message && recovered.tail.end > next.durable.offset {
             self.cuts.extend(recovered.cuts);
             return self.rescue(next);
         }
         if !same_boot {
             // What was found is made durable before anyone is shown it.
-            self.sync_from(if page.is_some() { next.durable.segment } else { 0 })?;
+            let synced = self.sync_from(if page.is_some() { next.durable.segment } else { 0 });
+            self.or_offline(&mut next, synced)?;
         }
         let lost_page = page.is_none();
         // Without an fsync for each message, more than is left may have been shown before the cut.
@@ -273,6 +281,9 @@ impl Mender<'_> {
         }
         let mut page = Page::new(self.judge.boot_id, self.judge.topic_id, self.judge.replica_uuid, 0);
         page.generation = replica.clock().now_ms().max(1) as u64;
+        // The lost page may have been of any epoch up to the topic file's: only one above that was
+        // never used.
+        page.leader_epoch = self.judge.leader_epoch;
         Ok(page)
     }
 
@@ -280,9 +291,11 @@ impl Mender<'_> {
     fn settle(
         &mut self,
         mut page: Page,
-        recovered: storage::Recovered,
+        mut recovered: storage::Recovered,
         synced: bool,
     ) -> Result<Page> {
+        begin_epoch(&mut recovered, page.leader_epoch);
+        self.write_epochs(&mut page, &recovered.epochs)?;
         let shown = page.high_watermark;
         page.boot_id = self.judge.boot_id;
         page.generation += 1;
@@ -299,23 +312,31 @@ impl Mender<'_> {
         }
         *self.epochs = recovered.epochs;
         self.cuts.extend(recovered.cuts);
+        self.appender.enter(page.generation, page.leader_epoch);
         raise_high_watermark(&mut page, self.judge.every_message);
         self.held.publish_synced(&mut page)?;
         Ok(page)
     }
 
-    /// Damage takes the replica offline, for everyone to see.
-    fn or_offline(
-        &self,
-        page: &mut Page,
-        recovered: Result<storage::Recovered>,
-    ) -> Result<storage::Recovered> {
-        if let Err(e) = &recovered
-            && e.kind() == Kind::Damaged
-        {
-            self.held.take_offline(page, Offline::Damaged)?;
+    /// Damage and failed syncs take the replica offline, for everyone to see.
+    fn or_offline<T>(&self, page: &mut Page, outcome: Result<T>) -> Result<T> {
+        let why = match &outcome {
+            Err(e) if e.kind() == Kind::Damaged => Offline::Damaged,
+            Err(e) if e.kind() == Kind::Offline => Offline::SyncFailed,
+            _ => return outcome,
+        };
+        self.held.take_offline(page, why)?;
+        outcome
+    }
+
+    /// Replaces the epoch checkpoint, unless it says that already.
+    fn write_epochs(&self, page: &mut Page, epochs: &LeaderEpochs) -> Result<()> {
+        let replica = self.held.replica();
+        if replica.epochs()?.as_ref() == Some(epochs) {
+            return Ok(());
         }
-        recovered
+        let written = replica.replace_small(LeaderEpochs::FILE, epochs.to_text().as_bytes());
+        self.or_offline(page, written)
     }
 
     fn sync_from(&self, segment: Offset) -> Result<()> {
@@ -326,23 +347,22 @@ impl Mender<'_> {
                 match dir.open(&name, Open::Write) {
                     Ok(file) => file
                         .sync_data()
-                        .map_err(|e| Error::io("sync", dir.path().join(&name), e))?,
+                        .map_err(|e| storage::sync_failed(dir.path().join(&name), e))?,
                     Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
                     Err(e) => return Err(Error::io("open", dir.path().join(&name), e)),
                 }
             }
         }
-        dir.sync().map_err(|e| Error::io("sync", dir.path(), e))
+        dir.sync().map_err(|e| storage::sync_failed(dir.path(), e))
     }
 
     /// Begins a leader epoch at the log's end, and lifts a seal.
     pub fn promote(&mut self, mut page: Page, epoch: LeaderEpoch) -> Result<Page> {
-        let replica = self.held.replica();
-        if self.epochs.begin(epoch, page.tail.end) {
-            replica.replace_small(LeaderEpochs::FILE, self.epochs.to_text().as_bytes())?;
-        }
+        self.epochs.begin(epoch, page.tail.end);
+        self.write_epochs(&mut page, &self.epochs.clone())?;
         page.leader_epoch = epoch;
         page.sealed = false;
+        self.appender.enter(page.generation, epoch);
         self.held.publish_synced(&mut page)?;
         Ok(page)
     }
@@ -361,15 +381,13 @@ impl Mender<'_> {
         let dir = &**replica.dir();
         let segments = Segments::list(dir)?;
         let first = segments.bases().first().copied().unwrap_or(page.tail.log_start);
-        let checkpoint = replica.epochs()?;
-        if let Some(checkpoint) = &checkpoint {
-            *self.epochs = checkpoint.clone();
-        }
+        let start = storage::Place { offset: first, segment: first, position: 0 };
+        *self.epochs = self.epochs_that_fit(&segments, start)?;
         page.intent = Intent::Rescue;
         page.generation += 1;
         self.held.publish(&mut page)?;
-        let start = storage::Place { offset: first, segment: first, position: 0 };
-        let durable = storage::last_sound_place(dir, &segments, start, page.durable, checkpoint.as_ref())?;
+        let durable =
+            storage::last_sound_place(dir, &segments, start, page.durable, Some(&*self.epochs))?;
         page.durable = durable;
         let log_start = page.tail.log_start.max(first).min(durable.offset);
         let recovered = storage::copy_from(
@@ -378,12 +396,41 @@ impl Mender<'_> {
             durable,
             self.epochs,
             self.judge.index_interval_bytes,
-        )?;
+        );
+        let recovered = self.or_offline(&mut page, recovered)?;
         page.offline = None;
         // What was shown may be gone: the next append begins a new epoch.
         page.sealed = true;
         self.settle(page, recovered, true)
     }
+}
+
+impl Mender<'_> {
+    /// The epoch checkpoint, or the epochs that the batches carry where more of the log is sound
+    /// by those: neither the one nor the other is covered by a checksum.
+    fn epochs_that_fit(
+        &self,
+        segments: &Segments,
+        start: storage::Place,
+    ) -> Result<LeaderEpochs> {
+        let replica = self.held.replica();
+        let dir = &**replica.dir();
+        let everything =
+            storage::Place { offset: Offset::MAX, segment: Offset::MAX, position: u64::MAX };
+        let carried = storage::epochs_of_batches(dir, segments)?;
+        let Some(checkpoint) = replica.epochs()? else { return Ok(carried) };
+        let reach = |epochs: &LeaderEpochs| {
+            storage::last_sound_place(dir, segments, start, everything, Some(epochs))
+                .map(|place| place.offset)
+        };
+        Ok(if reach(&carried)? > reach(&checkpoint)? { carried } else { checkpoint })
+    }
+}
+
+/// The page's epoch begins where the log ends if no batch of it is left: what is appended next
+/// must have its place in the checkpoint.
+fn begin_epoch(recovered: &mut storage::Recovered, epoch: LeaderEpoch) {
+    recovered.epochs.begin(epoch, recovered.tail.end);
 }
 
 /// With one replica the high watermark is the acknowledged end: what is durable where every

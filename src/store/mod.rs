@@ -19,16 +19,18 @@ mod open;
 mod page;
 pub mod process;
 mod reader;
+mod rebuild;
 mod replica;
 pub mod store_file;
 mod topic_handle;
 pub mod topics;
 mod writer;
 
+pub use commit_note::SYNC_FILE;
 pub use committer::Committer;
 pub use configs::TopicConfigs;
 pub use lifecycle::{
-    NewTopic, add_partitions, alter_configs, create_topic, delete_topic, open_or_create,
+    NewTopic, add_partitions, alter_configs, create_topic, delete_topic, open_or_create, remove_replica,
 };
 pub use open::StoreDir;
 pub use page::{Offline, PAGE_FILE, Page};

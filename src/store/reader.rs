@@ -7,9 +7,11 @@
 //! 3. Nothing at or above the high watermark is given out.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::open::StoreDir;
-use super::page::{Offline, Page};
+use super::page::{Intent, Offline, Page};
+use super::rebuild::open_replica;
 use super::replica::{Replica, offline_error};
 use crate::disk::{File, Open, join};
 use crate::error::{Error, Kind, Result};
@@ -34,6 +36,7 @@ struct Cursor {
 pub struct PartitionReader {
     replica: Replica,
     boot_id: [u8; 16],
+    every_message: bool,
     cursor: Option<Cursor>,
     epochs: LeaderEpochs,
     epochs_generation: Option<(u64, LeaderEpoch)>,
@@ -41,15 +44,17 @@ pub struct PartitionReader {
 
 /// How often a read starts over because bytes moved under it.
 const TRIES: u32 = 1000;
+/// Between two tries while bytes are being moved.
+const MOVING_PAUSE: Duration = Duration::from_millis(5);
 
 impl PartitionReader {
     /// Opens the partition's leader replica for reading.
     pub fn open(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<Self> {
         let topic = super::topic_handle::TopicHandle::open(store, &tp.topic)?;
-        let partition = topic.led_here(tp.partition)?;
         Ok(PartitionReader {
-            replica: Replica::open(store, tp, partition.leader)?,
+            replica: open_replica(store, &topic, tp)?,
             boot_id: store.boot_id(),
+            every_message: topic.configs()?.every_message(),
             cursor: None,
             epochs: LeaderEpochs::default(),
             epochs_generation: None,
@@ -80,8 +85,7 @@ impl PartitionReader {
             return Err(offline_error(&self.replica, Offline::Removed));
         }
         if page.boot_id != self.boot_id {
-            page.high_watermark = page.durable.offset;
-            page.last_stable_offset = page.high_watermark;
+            only_durable(&mut page);
         }
         Ok(page)
     }
@@ -111,8 +115,12 @@ impl PartitionReader {
             let outcome = self.read_once(&before, from, bound, bytes_max, buf);
             let after = self.replica.read_page()?;
             let same = after.is_some_and(|after| after.generation == before.generation);
-            if !same {
+            let moving = after.is_some_and(|after| after.intent == Intent::Rescue);
+            if !same || (moving && outcome.is_err()) {
                 self.cursor = None;
+                if moving {
+                    self.replica.clock().sleep(MOVING_PAUSE);
+                }
                 continue;
             }
             if outcome.is_err() {
@@ -325,6 +333,20 @@ impl PartitionReader {
     }
 }
 
+/// Of a page of another boot only the durable part is true: the log may end right there.
+fn only_durable(page: &mut Page) {
+    let durable = page.durable;
+    page.high_watermark = durable.offset;
+    page.last_stable_offset = durable.offset;
+    page.tail.end = durable.offset;
+    page.tail.active = durable.segment;
+    page.tail.log_bytes = durable.position;
+    // What is not known is not relied on: each index entry is held against its batch.
+    page.tail.index_bytes = u64::MAX;
+    page.tail.time_index_bytes = u64::MAX;
+    page.tail.max_timestamp = Timestamp::MAX;
+}
+
 /// OFFSET_OUT_OF_RANGE for an offset that is gone.
 fn below_start(replica: &Replica, offset: Offset, start: Offset) -> Error {
     Error::new(
@@ -335,13 +357,15 @@ fn below_start(replica: &Replica, offset: Offset, start: Offset) -> Error {
 }
 
 impl PartitionReader {
-    /// Whether the page is of this boot and everything it knows of is shown: if not, a writer or a
-    /// commit that died left something to be finished.
+    /// Whether the page is of this boot and everything it knows of is shown, and durable where the
+    /// topic says so: if not, a writer, a commit or a change of configs that died left something
+    /// to be finished.
     pub fn in_order(&self) -> Result<bool> {
         Ok(self.replica.read_page()?.is_some_and(|page| {
             page.boot_id == self.boot_id
                 && page.offline.is_none()
                 && page.high_watermark == page.tail.end
+                && (!self.every_message || page.durable.offset == page.tail.end)
         }))
     }
 }

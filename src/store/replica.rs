@@ -14,7 +14,7 @@ use super::page::{Offline, PAGE_FILE, Page};
 use crate::clock::Clock;
 use crate::disk::{Dir, File, FileId, LockKind, Open, join};
 use crate::error::{Error, Kind, Result};
-use crate::storage::{LeaderEpochs, PartitionMetadata};
+use crate::storage::{LeaderEpochs, PartitionMetadata, sync_failed};
 use crate::types::{BrokerId, TopicPartition};
 
 /// Between two tries for a lock. It does not grow: that starves whoever waits longest.
@@ -187,18 +187,23 @@ impl Replica {
     }
 
     fn read_small(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        let file = match self.dir.open(name, Open::Read) {
-            Ok(file) => file,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(Error::io("open", join(&*self.dir, name), e)),
-        };
-        let error = |e| Error::io("read", join(&*self.dir, name), e);
-        let len = usize::try_from(file.len().map_err(error)?).unwrap_or(usize::MAX);
-        let mut text = vec![0; len.min(SMALL_FILE_BYTES_MAX)];
-        let read = file.read_at(&mut text, 0).map_err(error)?;
-        text.truncate(read);
-        Ok(Some(text))
+        read_small(&*self.dir, name)
     }
+}
+
+/// The bytes of a small file; `None` if it is not there.
+pub(super) fn read_small(dir: &dyn Dir, name: &str) -> Result<Option<Vec<u8>>> {
+    let file = match dir.open(name, Open::Read) {
+        Ok(file) => file,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(Error::io("open", join(dir, name), e)),
+    };
+    let error = |e| Error::io("read", join(dir, name), e);
+    let len = usize::try_from(file.len().map_err(error)?).unwrap_or(usize::MAX);
+    let mut text = vec![0; len.min(SMALL_FILE_BYTES_MAX)];
+    let read = file.read_at(&mut text, 0).map_err(error)?;
+    text.truncate(read);
+    Ok(Some(text))
 }
 
 /// Most bytes of a checkpoint that are read.
@@ -207,12 +212,16 @@ const SMALL_FILE_BYTES_MAX: usize = 16 << 20;
 pub(super) fn replace_small(dir: &dyn Dir, name: &str, bytes: &[u8]) -> Result<()> {
     let temporary = format!("{name}.tmp");
     let error = |op| move |e| Error::io(op, join(dir, name), e);
-    let file = dir.open(&temporary, Open::Create).map_err(error("write"))?;
-    file.set_len(0).map_err(error("write"))?;
+    // Never the file of an earlier try: its sync may have failed, and nobody would know.
+    match dir.remove(&temporary) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(error("write")(e)),
+        _ => {}
+    }
+    let file = dir.open(&temporary, Open::CreateNew).map_err(error("write"))?;
     file.write_at(bytes, 0).map_err(error("write"))?;
-    file.sync_data().map_err(error("sync"))?;
+    file.sync_data().map_err(|e| sync_failed(join(dir, name), e))?;
     dir.rename(&temporary, name).map_err(error("replace"))?;
-    dir.sync().map_err(error("sync the directory of"))
+    dir.sync().map_err(|e| sync_failed(dir.path(), e))
 }
 
 fn missing(dir: &dyn Dir, name: &str, e: std::io::Error) -> Error {
@@ -253,7 +262,15 @@ impl Held<'_> {
     /// Publishes and makes the page durable.
     pub(super) fn publish_synced(&self, page: &mut Page) -> Result<()> {
         self.publish(page)?;
-        self.replica.page_file().sync_data().map_err(|e| self.replica.page_error("sync", e))
+        self.replica.page_file().sync_data().map_err(|e| {
+            if page.offline.is_none() {
+                // In the cache at least, everyone sees it; there is nobody to tell of a failure.
+                page.offline = Some(Offline::SyncFailed);
+                page.generation += 1;
+                let _ = self.publish(page);
+            }
+            sync_failed(join(&*self.replica.dir, PAGE_FILE), e)
+        })
     }
 
     /// Takes the replica offline for every process.

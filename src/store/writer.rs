@@ -13,7 +13,8 @@ use super::configs::TopicConfigs;
 use super::leadership;
 use super::mend::{Judge, Mender, raise_high_watermark};
 use super::open::StoreDir;
-use super::page::{Intent, Page};
+use super::page::{Intent, Offline, Page};
+use super::rebuild::open_replica;
 use super::replica::{Held, Replica, offline_error};
 use super::topic_handle::TopicHandle;
 use crate::error::{Error, Kind, Result};
@@ -69,8 +70,7 @@ impl PartitionWriter {
     /// [`Kind::UnknownTopic`], [`Kind::Fenced`] (led elsewhere), [`Kind::Io`].
     pub fn open(store: &Arc<StoreDir>, tp: &TopicPartition, patience: Duration) -> Result<Self> {
         let topic = TopicHandle::open(store, &tp.topic)?;
-        let partition = topic.led_here(tp.partition)?;
-        let replica = Replica::open(store, tp, partition.leader)?;
+        let replica = open_replica(store, &topic, tp)?;
         let epochs = replica.epochs()?.unwrap_or_default();
         let configs = topic.configs()?;
         Ok(PartitionWriter {
@@ -213,9 +213,9 @@ impl PartitionWriter {
             )
             .cure("start again to use the new one"));
         }
-        let partition = topic.led_here(self.tp.partition)?;
+        topic.led_here(self.tp.partition)?;
         if !self.replica.in_place()? {
-            self.replica = Replica::open(&self.store, &self.tp, partition.leader)?;
+            self.replica = open_replica(&self.store, &topic, &self.tp)?;
             self.appender = Appender::new(Arc::clone(self.replica.dir()));
             self.first = true;
             self.known = None;
@@ -257,8 +257,18 @@ impl PartitionWriter {
         let known = self.replica.read_page()?.map_or(0, |page| page.synced_version);
         if known < version {
             let logs = self.replica.logs();
-            logs.sync().map_err(|e| Error::io("sync", logs.path(), e))?;
-            self.store.sync_topics()?;
+            let synced = logs
+                .sync()
+                .map_err(|e| storage::sync_failed(logs.path(), e))
+                .and_then(|()| self.store.sync_topics().map_err(|e| e.with_kind(Kind::Offline)));
+            if let Err(e) = synced {
+                // A failed sync is never tried again, by nobody.
+                let held = self.replica.lock(self.patience)?;
+                if let Some(mut page) = held.page()? {
+                    held.take_offline(&mut page, Offline::SyncFailed)?;
+                }
+                return Err(e);
+            }
         }
         self.synced_version = version;
         Ok(())
@@ -321,11 +331,16 @@ impl PartitionWriter {
             tail = self.appender.begin_segment(&tail)?;
             page.unsynced_names += 3;
         }
-        tail = self.appender.append(&tail, batch, &header, limits.index_interval_bytes)?;
-        page.tail = tail;
+        page.tail = self.appender.append(&tail, batch, &header, limits.index_interval_bytes)?;
         page.intent = Intent::None;
         raise_high_watermark(&mut page, judge.every_message);
-        held.publish(&mut page)?;
+        if let Err(e) = held.publish(&mut page) {
+            // The next writer would take it in, though this one says that nothing was stored.
+            return Err(match self.appender.take_back(&tail) {
+                Ok(()) => e,
+                Err(_) => e.with_kind(Kind::Unknown).cure("read it back before sending it again"),
+            });
+        }
         drop(held);
         self.known = Some(page.sequence);
         Ok(Appended {
@@ -357,6 +372,7 @@ pub(super) fn judge(
         boot_id: store.boot_id(),
         topic_id: topic.meta().topic_id,
         replica_uuid: topic.replica_uuid(tp.partition)?,
+        leader_epoch: topic.partition(tp.partition)?.leader_epoch,
         every_message: configs.every_message(),
         index_interval_bytes: configs.index_interval_bytes,
     })

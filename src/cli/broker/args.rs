@@ -1,9 +1,10 @@
 //! The command line of `mq-broker`.
 
-use std::path::PathBuf;
+use std::time::Duration;
 
-use super::job::{Job, Start};
+use super::job::Job;
 use crate::cli::common::{Common, usage};
+use crate::cli::lang::parse_duration;
 use crate::cli::output::OutputArgs;
 use crate::cli::{Env, Outcome, Tool};
 use crate::error::Result;
@@ -25,11 +26,10 @@ pub struct Args {
 
 const EXAMPLES: &str = "\
 Examples:
-  mq-broker start                                    broker 0, in the foreground
-  mq-broker start --id 1 --log-dir /mnt/disk2/mq     a second one, on a disk of its own
+  mq-broker start                    in the foreground
   mq-broker status --format json
-  mq-broker locks                                    who holds which lock
-  mq-broker stop 1";
+  mq-broker locks                    who holds which lock
+  mq-broker stop";
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
@@ -48,20 +48,14 @@ struct StartArgs {
     /// The broker's id, from 0
     #[arg(long, value_name = "N", help_heading = "Broker", default_value_t = EMBEDDED_BROKER.to_string(), allow_hyphen_values = true)]
     id: String,
-    /// Where its replicas lie [default: in the store]
-    #[arg(long, value_name = "DIR", help_heading = "Broker")]
-    log_dir: Option<PathBuf>,
-    /// Where it stands: replicas are spread over racks
-    #[arg(long, value_name = "RACK", help_heading = "Broker")]
-    rack: Option<String>,
 }
 
 const START_EXAMPLES: &str = "\
 Examples:
   mq-broker start
-  mq-broker start --id 1 --log-dir /mnt/disk2/mq
-  mq-broker start --id 2 --rack cellar
-  mq-broker start --id 1 | grep -q . && echo ready";
+  mq-broker start --store /srv/mq
+  mq-broker start | { read -r ready; echo \"$ready\"; cat; } &
+  mq-broker start --quiet 2>>broker.log &";
 
 /// Show brokers: registered, running, where
 #[derive(Debug, clap::Args)]
@@ -85,14 +79,22 @@ struct StopArgs {
     /// The broker [default: the only one that runs]
     #[arg(value_name = "ID", allow_hyphen_values = true)]
     id: Option<String>,
+    /// How long to wait for its end
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "10s",
+        help_heading = "Broker"
+    )]
+    timeout: String,
 }
 
 const STOP_EXAMPLES: &str = "\
 Examples:
   mq-broker stop
-  mq-broker stop 1
-  mq-broker stop 1 --store /srv/mq
-  mq-broker stop 1 && mq-broker start --id 1";
+  mq-broker stop --timeout 1m
+  mq-broker stop --store /srv/mq
+  mq-broker stop && mq-broker start";
 
 /// Show who holds which lock of the store
 #[derive(Debug, clap::Args)]
@@ -107,7 +109,7 @@ Examples:
   mq-broker locks
   mq-broker locks --store /srv/mq
   mq-broker locks --format tsv --header
-  mq-broker locks --format json | jq -r .pid";
+  mq-broker locks --format json | jq -r '.pids[]'";
 
 impl Tool for Args {
     const NAME: &'static str = "mq-broker";
@@ -125,13 +127,12 @@ impl Args {
     /// What is asked for, typed; everything that can be checked without the store is.
     fn job(self) -> Result<Job> {
         Ok(match self.command {
-            Command::Start(args) => Job::Start(Start {
-                id: broker_id(&args.id)?,
-                log_dir: args.log_dir,
-                rack: args.rack.map(rack).transpose()?,
-            }),
+            Command::Start(args) => Job::Start(broker_id(&args.id)?),
             Command::Status(args) => Job::Status(args.output.try_into()?),
-            Command::Stop(args) => Job::Stop(args.id.as_deref().map(broker_id).transpose()?),
+            Command::Stop(args) => Job::Stop {
+                id: args.id.as_deref().map(broker_id).transpose()?,
+                timeout: timeout(&args.timeout)?,
+            },
             Command::Locks(args) => Job::Locks(args.output.try_into()?),
         })
     }
@@ -139,25 +140,23 @@ impl Args {
 
 fn broker_id(text: &str) -> Result<BrokerId> {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    text.parse().ok().filter(|_| digits).ok_or_else(|| {
+    let id: BrokerId = text.parse().ok().filter(|_| digits).ok_or_else(|| {
         usage(
             format!("'{}' is not a broker's id", text.escape_debug()),
-            format!("ids are whole numbers from 0 to {}", BrokerId::MAX),
+            "ids are whole numbers from 0",
         )
-    })
-}
-
-/// Most characters of a rack's name.
-const RACK_CHARS_MAX: usize = 249;
-
-fn rack(name: String) -> Result<String> {
-    if name.is_empty() || name.chars().count() > RACK_CHARS_MAX || name.contains(char::is_control) {
+    })?;
+    if id != EMBEDDED_BROKER {
         return Err(usage(
-            format!("'{}' cannot be a rack's name", name.escape_debug()),
-            format!("use 1 to {RACK_CHARS_MAX} characters, no control characters"),
+            format!("there is no broker {id}: this version keeps one broker to a store"),
+            format!("leave the id out, or say {EMBEDDED_BROKER}"),
         ));
     }
-    Ok(name)
+    Ok(id)
+}
+
+fn timeout(text: &str) -> Result<Duration> {
+    parse_duration(text).map_err(|e| e.at("--timeout"))
 }
 
 #[cfg(test)]

@@ -1,13 +1,191 @@
 //! `mq-broker` at work.
 
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
 use super::job::Job;
+use crate::cli::output::{Cell, Column, Listing, OutputOptions};
 use crate::cli::{Env, Outcome};
+use crate::cluster::{self, Daemon, Stop, Told};
 use crate::error::{Error, Kind, Result};
+use crate::store::StoreDir;
+use crate::types::{BrokerId, EMBEDDED_BROKER};
+
+/// Between two looks whether a broker has ended.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Runs the job.
 ///
 /// # Errors
 /// What ended it.
-pub fn run(_job: Job, _env: &mut Env) -> Result<Outcome> {
-    Err(Error::new(Kind::Usage, "not wired yet"))
+pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
+    match job {
+        Job::Start(id) => start(id, env),
+        Job::Status(output) => status(output, env),
+        Job::Stop { id, timeout } => stop(id.unwrap_or(EMBEDDED_BROKER), timeout, env),
+        Job::Locks(output) => locks(output, env),
+    }
+}
+
+fn start(id: BrokerId, env: &Env) -> Result<Outcome> {
+    let store = env.open_or_create_store()?;
+    let path = store.path().display().to_string();
+    let daemon = Daemon::start(&store, id)?;
+    let asked = || env.stopping();
+    let stop = Stop {
+        asked: &asked,
+        wake: env.wake_fd(),
+    };
+    let mut ready = |ready: cluster::Ready| {
+        let role = match ready.controller_epoch {
+            Some(epoch) => format!("controller, epoch {epoch}"),
+            None => "standby".to_owned(),
+        };
+        let line = format!(
+            "mq-broker {} ready: {role}, store {path}\n",
+            ready.broker_id
+        );
+        let mut stdout = std::io::stdout().lock();
+        match stdout
+            .write_all(line.as_bytes())
+            .and_then(|()| stdout.flush())
+        {
+            // Whoever started it may not want to know.
+            Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            written => written.map_err(|e| Error::io("write to", "standard output", e)),
+        }
+    };
+    let mut tell = |told| match told {
+        Told::Note(text) => env.note(&text),
+        Told::Problem(error) => {
+            let cure = error
+                .cure_text()
+                .map(|cure| format!(" ({cure})"))
+                .unwrap_or_default();
+            env.warn(&format!("{error}{cure}"));
+        }
+    };
+    daemon.run(&stop, &mut ready, &mut tell)?;
+    Ok(Outcome::Done)
+}
+
+const STATUS_COLUMNS: &[Column] = &[
+    Column::number("broker_id"),
+    Column::text("state"),
+    Column::number("pid"),
+    Column::number("incarnation"),
+    Column::text("controller"),
+    Column::number("controller_epoch"),
+    Column::time("since"),
+];
+
+fn status(output: OutputOptions, env: &Env) -> Result<Outcome> {
+    let store = env.open_store()?;
+    let status = cluster::broker_status(&store, EMBEDDED_BROKER)?;
+    let running = status.running.as_ref();
+    let mut listing = Listing::stdout(env, STATUS_COLUMNS, output);
+    listing.row(vec![
+        status.broker_id.into(),
+        if running.is_some() {
+            "running"
+        } else {
+            "stopped"
+        }
+        .into(),
+        running.map(|holder| holder.pid).into(),
+        status.incarnation.into(),
+        status.controller.is_some().into(),
+        status.controller.map(|controller| controller.epoch).into(),
+        running.map(|holder| holder.started_ms).into(),
+    ])?;
+    listing.finish()?;
+    // As with a service manager's `status`: 1 if it does not run.
+    Ok(if running.is_some() {
+        Outcome::Done
+    } else {
+        Outcome::Partial
+    })
+}
+
+fn stop(id: BrokerId, timeout: Duration, env: &Env) -> Result<Outcome> {
+    let store = env.open_store()?;
+    let Some(holder) = cluster::broker_holder(&store, id)? else {
+        return Err(
+            Error::new(Kind::BrokerState, format!("broker {id} is not running"))
+                .cure("'mq-broker status' shows what is"),
+        );
+    };
+    let pid = i32::try_from(holder.pid)
+        .ok()
+        .and_then(Pid::from_raw)
+        .ok_or_else(|| Error::new(Kind::Damaged, format!("{} is no process id", holder.pid)))?;
+    kill_process(pid, Signal::TERM).map_err(|e| {
+        Error::io(
+            "signal",
+            format!("process {} of broker {id}", holder.pid),
+            e.into(),
+        )
+    })?;
+    let started = env.monotonic();
+    while still_runs(&store, id, holder.incarnation)? {
+        if env.stopping() {
+            return Err(Error::new(
+                Kind::Interrupted,
+                format!("broker {id} was told to stop, and still runs"),
+            ));
+        }
+        if env.monotonic().saturating_sub(started) >= timeout {
+            return Err(Error::new(
+                Kind::Busy,
+                format!(
+                    "broker {id} (process {}) was told to stop, and still runs after {} ms",
+                    holder.pid,
+                    timeout.as_millis()
+                ),
+            )
+            .cure("wait longer with --timeout; if it hangs, kill -9 loses nothing acknowledged"));
+        }
+        env.sleep(LOOK_INTERVAL);
+    }
+    env.note(&format!("broker {id} (process {}) has ended", holder.pid));
+    Ok(Outcome::Done)
+}
+
+/// Whether that incarnation has not ended: a service manager may have started the next by now.
+fn still_runs(store: &Arc<StoreDir>, id: BrokerId, incarnation: u64) -> Result<bool> {
+    match cluster::broker_holder(store, id) {
+        Ok(holder) => Ok(holder.is_some_and(|holder| holder.incarnation == incarnation)),
+        // The next one is just starting.
+        Err(e) if e.kind() == Kind::Busy => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+const LOCK_COLUMNS: &[Column] = &[
+    Column::text("lock"),
+    Column::text("of"),
+    Column::text("pids"),
+    Column::text("host"),
+    Column::text("purpose"),
+    Column::text("path"),
+];
+
+fn locks(output: OutputOptions, env: &Env) -> Result<Outcome> {
+    let store = env.open_store()?;
+    let mut listing = Listing::stdout(env, LOCK_COLUMNS, output);
+    for row in cluster::held_locks(&store)? {
+        listing.row(vec![
+            row.kind.as_str().into(),
+            (!row.of.is_empty()).then_some(row.of).into(),
+            Cell::list(row.pids),
+            row.host.into(),
+            row.purpose.into(),
+            row.path.into(),
+        ])?;
+    }
+    listing.finish()?;
+    Ok(Outcome::Done)
 }

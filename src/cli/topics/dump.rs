@@ -1,12 +1,10 @@
 //! `mq-topics dump`: the batches of a partition, or of a segment file from anywhere.
 
+use std::io::{BufWriter, StdoutLock};
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
-
-use super::args::DumpArgs;
-use crate::cli::lang::parse_topic_with_partition;
-use crate::cli::output::Rows;
+use super::job::{Dump as Job, DumpWhat};
+use crate::cli::output::{Cell, Column, Listing};
 use crate::cli::{Env, Outcome};
 use crate::disk::{Dir, Disk, File, Open, OsDisk, join};
 use crate::error::{Error, Kind, Result};
@@ -18,67 +16,68 @@ use crate::types::{PartitionId, TopicPartition};
 /// Most bytes of a batch that are read to check it.
 const BATCH_BYTES_MAX: u64 = 256 << 20;
 
+const COLUMNS: [Column; 13] = [
+    Column::number("partition"),
+    Column::text("file"),
+    Column::number("position"),
+    Column::number("base_offset"),
+    Column::number("last_offset"),
+    Column::number("records"),
+    Column::number("leader_epoch"),
+    Column::size("size_bytes"),
+    Column::text("compression"),
+    Column::text("timestamp_type"),
+    Column::time("max_timestamp"),
+    Column::number("producer_id"),
+    Column::text("crc_ok"),
+];
+
 /// Dumps.
-pub fn dump(args: DumpArgs, env: &mut Env) -> Result<Outcome> {
-    let mut dump = Dump { rows: columns(), broken: None };
-    if let Some(path) = &args.file {
-        let parent = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-            _ => PathBuf::from("."),
-        };
-        let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(|| {
-            Error::new(Kind::Usage, format!("{} names no file", path.display()))
-                .cure("name a segment file, NNN.log")
-        })?;
-        let dir = OsDisk.open_dir(&parent).map_err(|e| Error::io("open", &parent, e))?;
-        dump.file(&*dir, name, None, None)?;
-    } else {
-        let (name, only) = parse_topic_with_partition(args.topic.as_deref().unwrap_or_default())?;
-        let store = env.open_store()?;
-        let topic = TopicHandle::open(&store, &name)?;
-        let partitions: Vec<PartitionId> = match only {
-            Some(partition) => vec![topic.partition(partition)?.partition],
-            None => topic.meta().partitions.iter().map(|p| p.partition).collect(),
-        };
-        for partition in partitions {
-            let tp = TopicPartition::new(name.clone(), partition);
-            let replica = Replica::open(&store, &tp, topic.led_here(partition)?.leader)?;
-            let dir = &**replica.dir();
-            let page = replica.read_page()?;
-            for base in Segments::list(dir)?.bases() {
-                let name = SegmentFile::new(*base, FileKind::Log).name();
-                let end = page.filter(|page| page.tail.active == *base).map(|p| p.tail.log_bytes);
-                dump.file(dir, &name, end, Some(partition))?;
+pub fn dump(job: Job, env: &mut Env) -> Result<Outcome> {
+    let mut dump = Dump { rows: Listing::stdout(env, &COLUMNS, job.output), broken: None };
+    match job.what {
+        DumpWhat::File(path) => {
+            let parent = match path.parent() {
+                Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+                _ => PathBuf::from("."),
+            };
+            let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(|| {
+                Error::new(Kind::Usage, format!("{} names no file", path.display()))
+                    .cure("name a segment file, NNN.log")
+            })?;
+            let dir = OsDisk.open_dir(&parent).map_err(|e| Error::io("open", &parent, e))?;
+            dump.file(&*dir, name, None, None)?;
+        }
+        DumpWhat::Topic(name, only) => {
+            let store = env.open_store()?;
+            let topic = TopicHandle::open(&store, &name)?;
+            let partitions: Vec<PartitionId> = match only {
+                Some(partition) => vec![topic.partition(partition)?.partition],
+                None => topic.meta().partitions.iter().map(|p| p.partition).collect(),
+            };
+            for partition in partitions {
+                let tp = TopicPartition::new(name.clone(), partition);
+                let replica = Replica::open(&store, &tp, topic.led_here(partition)?.leader)?;
+                let dir = &**replica.dir();
+                let page = replica.read_page()?;
+                for base in Segments::list(dir)?.bases() {
+                    let name = SegmentFile::new(*base, FileKind::Log).name();
+                    let end =
+                        page.filter(|page| page.tail.active == *base).map(|p| p.tail.log_bytes);
+                    dump.file(dir, &name, end, Some(partition))?;
+                }
             }
         }
     }
-    dump.rows.print(args.output, env)?;
+    dump.rows.finish()?;
     match dump.broken {
         None => Ok(Outcome::Done),
         Some(e) => Err(e),
     }
 }
 
-fn columns() -> Rows {
-    Rows::new(&[
-        "partition",
-        "file",
-        "position",
-        "base_offset",
-        "last_offset",
-        "records",
-        "leader_epoch",
-        "size_bytes",
-        "compression",
-        "timestamp_type",
-        "max_timestamp",
-        "producer_id",
-        "crc_ok",
-    ])
-}
-
 struct Dump {
-    rows: Rows,
+    rows: Listing<BufWriter<StdoutLock<'static>>>,
     broken: Option<Error>,
 }
 
@@ -114,21 +113,21 @@ impl Dump {
             if sound == Some(false) {
                 self.broken(&path, position, "the checksum does not match");
             }
-            self.rows.push(vec![
-                json!(partition),
-                json!(name),
-                json!(position),
-                json!(header.base_offset),
-                json!(header.last_offset()),
-                json!(header.record_count),
-                json!(header.leader_epoch),
-                json!(total),
-                json!(header.compression().as_str()),
-                json!(header.timestamp_type().as_str()),
-                json!(header.max_timestamp),
-                if header.producer_id < 0 { Value::Null } else { json!(header.producer_id) },
-                json!(sound),
-            ]);
+            self.rows.row(vec![
+                partition.into(),
+                name.into(),
+                position.into(),
+                header.base_offset.into(),
+                header.last_offset().into(),
+                header.record_count.into(),
+                header.leader_epoch.into(),
+                total.into(),
+                header.compression().as_str().into(),
+                header.timestamp_type().as_str().into(),
+                header.max_timestamp.into(),
+                if header.producer_id < 0 { Cell::Null } else { header.producer_id.into() },
+                sound.into(),
+            ])?;
             position += total;
         }
         Ok(())

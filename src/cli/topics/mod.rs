@@ -1,7 +1,11 @@
 //! `mq-topics`: topics made, listed, described, changed, verified, deleted.
 
 mod args;
+mod change;
+mod dump;
 mod job;
 mod run;
+mod show;
+mod verify;
 
 pub use args::Args;

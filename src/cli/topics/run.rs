@@ -1,13 +1,48 @@
 //! `mq-topics` at work.
 
+use std::time::Duration;
+
 use super::job::Job;
+use super::{change, dump, show, verify};
+use crate::cli::exit::weightier;
 use crate::cli::{Env, Outcome};
 use crate::error::{Error, Kind, Result};
+
+/// How long a change tries for a lock.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs the job.
 ///
 /// # Errors
 /// What ended it.
-pub fn run(_job: Job, _env: &mut Env) -> Result<Outcome> {
-    Err(Error::new(Kind::Usage, "not wired yet"))
+pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
+    match job {
+        Job::Create(job) => change::create(job, env),
+        Job::Alter(job) => change::alter(job, env),
+        Job::Delete(job) => change::delete(job, env),
+        Job::List(job) => show::list(job, env),
+        Job::Describe(job) => show::describe(job, env),
+        Job::Offsets(job) => show::offsets(job, env),
+        Job::Dump(job) => dump::dump(job, env),
+        Job::Verify(job) => verify::verify(job, env),
+    }
+}
+
+/// What failed among several items: each is told of, and the run goes on.
+#[derive(Debug, Default)]
+pub(super) struct Failures {
+    worst: Option<Kind>,
+}
+
+impl Failures {
+    /// Tells of one.
+    pub fn tell(&mut self, env: &Env, e: &Error) {
+        env.complain(e);
+        self.worst = Some(self.worst.map_or(e.kind(), |kind| weightier(kind, e.kind())));
+    }
+
+    /// What the run comes to.
+    pub fn outcome(&self) -> Outcome {
+        self.worst.map_or(Outcome::Done, Outcome::Failed)
+    }
 }

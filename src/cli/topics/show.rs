@@ -1,95 +1,127 @@
 //! `mq-topics list`, `describe`, `offsets`.
 
+use std::io::Write;
+
 use serde_json::{Map, Value, json};
 
-use super::args::{DescribeArgs, ListArgs, OffsetsArgs, PATIENCE};
-use super::change::fail;
-use crate::cli::lang::{Now, parse_point};
-use crate::cli::output::{Format, Rows, print_objects, print_text};
+use super::job::{Describe, List, Offsets};
+use super::run::{Failures, PATIENCE};
+use crate::cli::output::{Cell, Column, Listing, OutputFormat, OutputOptions, json_line};
 use crate::cli::{Env, Outcome};
-use crate::client::{Admin, TopicDescription, open_reader, resolve_point};
+use crate::client::{
+    Admin, LogDescription, PartitionDescription, TopicDescription, open_reader, resolve_within,
+};
 use crate::error::{Error, Kind, Result};
 use crate::store::TopicHandle;
-use crate::types::{PartitionId, TopicName, TopicPartition};
+use crate::types::{Offset, PartitionId, TopicName, TopicPartition};
+
+const LIST: [Column; 3] =
+    [Column::text("name"), Column::number("partitions"), Column::number("replicas")];
+const LIST_SIZES: [Column; 5] = [
+    Column::text("name"),
+    Column::number("partitions"),
+    Column::number("replicas"),
+    Column::number("records"),
+    Column::size("size_bytes"),
+];
+const PARTITIONS: [Column; 10] = [
+    Column::text("topic"),
+    Column::number("partition"),
+    Column::number("leader"),
+    Column::number("leader_epoch"),
+    Column::text("replicas"),
+    Column::text("isr"),
+    Column::number("log_start_offset"),
+    Column::number("high_watermark"),
+    Column::number("log_end_offset"),
+    Column::size("size_bytes"),
+];
+const OFFSETS: [Column; 3] =
+    [Column::text("topic"), Column::number("partition"), Column::number("offset")];
+const EDGES: [Column; 4] = [
+    Column::text("topic"),
+    Column::number("partition"),
+    Column::number("log_start_offset"),
+    Column::number("high_watermark"),
+];
 
 /// Lists topics.
-pub fn list(args: ListArgs, env: &mut Env) -> Result<Outcome> {
-    let glob = args.glob.as_deref().map(|glob| {
-        globset::Glob::new(glob).map(|glob| glob.compile_matcher()).map_err(|e| {
-            Error::new(Kind::Usage, format!("'{}' is no glob: {}", glob.escape_debug(), e.kind()))
-                .cure("quote it, and use * ? [a-z] {a,b}")
-        })
-    });
-    let glob = glob.transpose()?;
+pub fn list(job: List, env: &mut Env) -> Result<Outcome> {
     let admin = Admin::new(&env.open_store()?, PATIENCE);
     let names = admin.list()?;
-    let names = names.iter().filter(|n| glob.as_ref().is_none_or(|g| g.is_match(n.as_str())));
-    let mut failed = None;
-    let mut columns = vec!["name", "partitions", "replicas"];
-    if args.sizes {
-        columns.extend(["records", "size_bytes"]);
-    }
-    let mut rows = Rows::new(&columns);
-    for name in names {
-        // A topic that is deleted meanwhile is not listed.
-        let row = if args.sizes { sized_row(&admin, name) } else { row(&admin, name) };
+    let wanted =
+        names.iter().filter(|n| job.pattern.as_ref().is_none_or(|p| p.matches(n.as_str())));
+    let mut failures = Failures::default();
+    let columns: &'static [Column] = if job.sizes { &LIST_SIZES } else { &LIST };
+    let mut rows = Listing::stdout(env, columns, job.output);
+    for name in wanted {
+        let row = if job.sizes { sized_row(&admin, name) } else { plain_row(&admin, name) };
         match row {
+            // A topic that is deleted meanwhile is not listed.
             Err(e) if e.kind() == Kind::UnknownTopic => {}
-            Err(e) => fail(env, &mut failed, &e),
-            Ok(row) => rows.push(row),
+            Err(e) => failures.tell(env, &e),
+            Ok(row) => rows.row(row)?,
         }
     }
-    rows.print(args.output, env)?;
-    Ok(failed.map_or(Outcome::Done, Outcome::Failed))
+    rows.finish()?;
+    Ok(failures.outcome())
 }
 
-fn row(admin: &Admin, name: &TopicName) -> Result<Vec<Value>> {
+fn plain_row(admin: &Admin, name: &TopicName) -> Result<Vec<Cell>> {
     let meta = admin.metadata(name)?;
     let replicas = meta.partitions.iter().map(|p| p.replicas.len()).max().unwrap_or(0);
-    Ok(vec![json!(name.as_str()), json!(meta.partitions.len()), json!(replicas)])
+    Ok(vec![name.as_str().into(), (meta.partitions.len() as u64).into(), (replicas as u64).into()])
 }
 
-fn sized_row(admin: &Admin, name: &TopicName) -> Result<Vec<Value>> {
+fn sized_row(admin: &Admin, name: &TopicName) -> Result<Vec<Cell>> {
     let described = admin.describe(name)?;
     let replicas = described.partitions.iter().map(|p| p.replicas.len()).max().unwrap_or(0);
-    let logs = described.partitions.iter().map(|p| p.log);
-    let all: Option<Vec<_>> = logs.collect();
-    let (records, bytes) = match all {
-        Some(logs) => (
-            json!(logs.iter().map(|log| log.high_watermark - log.log_start_offset).sum::<i64>()),
-            json!(logs.iter().map(|log| log.size_bytes).sum::<u64>()),
-        ),
-        None => (Value::Null, Value::Null),
-    };
-    Ok(vec![json!(name.as_str()), json!(described.partitions.len()), json!(replicas), records, bytes])
+    let logs: Option<Vec<LogDescription>> = described.partitions.iter().map(|p| p.log).collect();
+    let records = logs.as_ref().map(|logs| {
+        logs.iter().map(|log| log.high_watermark - log.log_start_offset).sum::<Offset>()
+    });
+    let bytes = logs.as_ref().map(|logs| logs.iter().map(|log| log.size_bytes).sum::<u64>());
+    Ok(vec![
+        name.as_str().into(),
+        (described.partitions.len() as u64).into(),
+        (replicas as u64).into(),
+        records.into(),
+        bytes.into(),
+    ])
 }
 
 /// Shows topics.
-pub fn describe(args: DescribeArgs, env: &mut Env) -> Result<Outcome> {
-    let names = args.names.iter().map(|n| TopicName::new(n.as_str())).collect::<Result<Vec<_>>>()?;
+pub fn describe(job: Describe, env: &mut Env) -> Result<Outcome> {
     let admin = Admin::new(&env.open_store()?, PATIENCE);
-    let names = if names.is_empty() { admin.list()? } else { names };
-    let mut failed = None;
+    let all = job.names.is_empty();
+    let names = if all { admin.list()? } else { job.names };
+    let mut failures = Failures::default();
     let mut described = Vec::new();
     for name in &names {
         match admin.describe(name) {
-            Err(e) if e.kind() == Kind::UnknownTopic && args.names.is_empty() => {}
-            Err(e) => fail(env, &mut failed, &e),
+            Err(e) if e.kind() == Kind::UnknownTopic && all => {}
+            Err(e) => failures.tell(env, &e),
             Ok(topic) => described.push(topic),
         }
     }
-    match args.output.format {
-        Format::Json => print_objects(described.iter().map(as_json))?,
-        Format::Tsv => partitions(&described).print(args.output, env)?,
-        Format::Table => {
+    match job.output.format {
+        OutputFormat::Json => {
+            let mut out = Vec::new();
+            for topic in &described {
+                json_line(&as_json(topic), &mut out)?;
+            }
+            print(&out)?;
+        }
+        OutputFormat::Tsv => partitions(&described, job.output, env)?,
+        OutputFormat::Table => {
             for (at, topic) in described.iter().enumerate() {
                 let mut head = if at == 0 { String::new() } else { "\n".to_owned() };
                 head.push_str(&format!("topic {}  id {}\n", topic.name, topic.topic_id));
                 for config in topic.configs.iter().filter(|config| config.explicit) {
                     head.push_str(&format!("  {}={}\n", config.name, config.value));
                 }
-                print_text(head.as_bytes())?;
-                partitions(std::slice::from_ref(topic)).print(args.output, env)?;
+                print(head.as_bytes())?;
+                partitions(std::slice::from_ref(topic), job.output, env)?;
             }
         }
     }
@@ -97,39 +129,36 @@ pub fn describe(args: DescribeArgs, env: &mut Env) -> Result<Outcome> {
     if offline {
         env.warn("a partition is offline: 'mq-topics verify' says which and why");
     }
-    Ok(failed.map_or(Outcome::Done, Outcome::Failed))
+    Ok(failures.outcome())
 }
 
-fn partitions(topics: &[TopicDescription]) -> Rows {
-    let mut rows = Rows::new(&[
-        "topic",
-        "partition",
-        "leader",
-        "leader_epoch",
-        "replicas",
-        "isr",
-        "log_start_offset",
-        "high_watermark",
-        "log_end_offset",
-        "size_bytes",
-    ]);
+fn print(bytes: &[u8]) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    stdout
+        .write_all(bytes)
+        .and_then(|()| stdout.flush())
+        .map_err(|e| Error::io("write to", "standard output", e))
+}
+
+fn partitions(topics: &[TopicDescription], output: OutputOptions, env: &Env) -> Result<()> {
+    let mut rows = Listing::stdout(env, &PARTITIONS, output);
     for topic in topics {
         for p in &topic.partitions {
-            rows.push(vec![
-                json!(topic.name.as_str()),
-                json!(p.partition),
-                json!(p.leader),
-                json!(p.leader_epoch),
-                json!(p.replicas),
-                json!(p.isr),
-                json!(p.log.map(|log| log.log_start_offset)),
-                json!(p.log.map(|log| log.high_watermark)),
-                json!(p.log.map(|log| log.log_end_offset)),
-                json!(p.log.map(|log| log.size_bytes)),
-            ]);
+            rows.row(vec![
+                topic.name.as_str().into(),
+                p.partition.into(),
+                p.leader.into(),
+                p.leader_epoch.into(),
+                Cell::list(p.replicas.iter().copied()),
+                Cell::list(p.isr.iter().copied()),
+                p.log.map(|log| log.log_start_offset).into(),
+                p.log.map(|log| log.high_watermark).into(),
+                p.log.map(|log| log.log_end_offset).into(),
+                p.log.map(|log| log.size_bytes).into(),
+            ])?;
         }
     }
-    rows
+    rows.finish()
 }
 
 fn as_json(topic: &TopicDescription) -> Value {
@@ -141,72 +170,51 @@ fn as_json(topic: &TopicDescription) -> Value {
             (config.name.to_owned(), json!({"value": config.value, "origin": origin}))
         })
         .collect();
-    let partitions: Vec<Value> = topic
-        .partitions
-        .iter()
-        .map(|p| {
-            json!({
-                "partition": p.partition,
-                "leader": p.leader,
-                "leader_epoch": p.leader_epoch,
-                "replicas": p.replicas,
-                "isr": p.isr,
-                "log_start_offset": p.log.map(|log| log.log_start_offset),
-                "high_watermark": p.log.map(|log| log.high_watermark),
-                "log_end_offset": p.log.map(|log| log.log_end_offset),
-                "size_bytes": p.log.map(|log| log.size_bytes),
-            })
-        })
-        .collect();
     json!({
         "name": topic.name.as_str(),
         "topic_id": topic.topic_id.to_string(),
         "configs": configs,
-        "partitions": partitions,
+        "partitions": topic.partitions.iter().map(partition_json).collect::<Vec<_>>(),
     })
 }
 
-/// Shows the offsets of points.
-pub fn offsets(args: OffsetsArgs, env: &mut Env) -> Result<Outcome> {
-    let name = TopicName::new(args.name)?;
-    let now = Now { now_ms: env.now_ms(), zone: jiff::tz::TimeZone::system() };
-    let point = args.at.as_deref().map(|at| parse_point(at, &now)).transpose()?;
-    if point == Some(crate::client::point::Point::Stored) {
-        return Err(Error::new(Kind::Usage, "'stored' is where a group left off, and there is none here")
-            .cure("'mq-groups describe' shows committed offsets"));
-    }
+fn partition_json(p: &PartitionDescription) -> Value {
+    json!({
+        "partition": p.partition,
+        "leader": p.leader,
+        "leader_epoch": p.leader_epoch,
+        "replicas": p.replicas,
+        "isr": p.isr,
+        "log_start_offset": p.log.map(|log| log.log_start_offset),
+        "high_watermark": p.log.map(|log| log.high_watermark),
+        "log_end_offset": p.log.map(|log| log.log_end_offset),
+        "size_bytes": p.log.map(|log| log.size_bytes),
+    })
+}
+
+/// Shows the offsets of a point, or the edges of the logs.
+pub fn offsets(job: Offsets, env: &mut Env) -> Result<Outcome> {
     let store = env.open_store()?;
-    let topic = TopicHandle::open(&store, &name)?;
-    let columns: &[&str] = if point.is_some() {
-        &["topic", "partition", "offset"]
-    } else {
-        &["topic", "partition", "log_start_offset", "high_watermark"]
-    };
-    let mut rows = Rows::new(columns);
-    let mut failed = None;
+    let topic = TopicHandle::open(&store, &job.name)?;
+    let columns: &'static [Column] = if job.at.is_some() { &OFFSETS } else { &EDGES };
+    let mut rows = Listing::stdout(env, columns, job.output);
+    let mut failures = Failures::default();
     for partition in 0..topic.meta().partitions.len() {
-        let tp = TopicPartition::new(name.clone(), partition as PartitionId);
+        let tp = TopicPartition::new(job.name.clone(), partition as PartitionId);
         let looked = open_reader(&store, &tp).and_then(|reader| {
             let page = reader.page()?;
-            Ok(match point {
-                Some(point) => {
-                    let at = crate::client::resolve_within(&reader, &page, point, None)?;
-                    debug_assert_eq!(Some(at), resolve_point(&reader, &page, point, None).ok());
-                    vec![json!(name.as_str()), json!(tp.partition), json!(at)]
-                }
-                None => vec![
-                    json!(name.as_str()),
-                    json!(tp.partition),
-                    json!(page.tail.log_start),
-                    json!(page.high_watermark),
-                ],
-            })
+            let mut row: Vec<Cell> = vec![job.name.as_str().into(), tp.partition.into()];
+            match job.at {
+                Some(point) => row.push(resolve_within(&reader, &page, point, None)?.into()),
+                None => row.extend([page.tail.log_start.into(), page.high_watermark.into()]),
+            }
+            Ok(row)
         });
         match looked {
-            Ok(row) => rows.push(row),
-            Err(e) => fail(env, &mut failed, &e),
+            Ok(row) => rows.row(row)?,
+            Err(e) => failures.tell(env, &e),
         }
     }
-    rows.print(args.output, env)?;
-    Ok(failed.map_or(Outcome::Done, Outcome::Failed))
+    rows.finish()?;
+    Ok(failures.outcome())
 }

@@ -1,94 +1,111 @@
 //! `mq-topics verify`, and its repairs.
 
-use serde_json::json;
+use std::io::{BufWriter, StdoutLock};
 
-use super::args::{PATIENCE, Repair, VerifyArgs};
-use super::change::fail;
-use crate::cli::output::{Rows, print_text};
-use crate::cli::{Env, Outcome, consent};
+use super::job::Verify;
+use super::run::{Failures, PATIENCE};
+use crate::cli::consent::Consent;
+use crate::cli::output::{Cell, Column, Listing};
+use crate::cli::{Env, Outcome};
 use crate::client::{Admin, Verified};
 use crate::error::{Error, Kind, Result};
-use crate::types::{TopicName, TopicPartition};
+use crate::types::TopicPartition;
+
+const COLUMNS: [Column; 10] = [
+    Column::text("topic"),
+    Column::number("partition"),
+    Column::text("state"),
+    Column::number("segments"),
+    Column::number("batches"),
+    Column::number("records"),
+    Column::size("size_bytes"),
+    Column::text("file"),
+    Column::number("position"),
+    Column::text("finding"),
+];
 
 /// Verifies, and repairs if asked.
-pub fn verify(args: VerifyArgs, env: &mut Env) -> Result<Outcome> {
-    let names = args.names.iter().map(|n| TopicName::new(n.as_str())).collect::<Result<Vec<_>>>()?;
+pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
     let admin = Admin::new(&env.open_store()?, PATIENCE);
-    let names = if names.is_empty() { admin.list()? } else { names };
-    let mut failed: Option<Kind> = None;
+    let names = if job.names.is_empty() { admin.list()? } else { job.names };
+    let mut failures = Failures::default();
     let mut looked = Vec::new();
-    let mut rows = Rows::new(&[
-        "topic", "partition", "state", "segments", "batches", "records", "bytes", "file", "position", "finding",
-    ]);
+    let mut rows = Listing::stdout(env, &COLUMNS, job.output);
     for name in &names {
         let meta = match admin.metadata(name) {
             Ok(meta) => meta,
             Err(e) => {
-                fail(env, &mut failed, &e);
+                failures.tell(env, &e);
                 continue;
             }
         };
         for partition in &meta.partitions {
             let tp = TopicPartition::new(name.clone(), partition.partition);
             // A repair needs to know every damage.
-            match admin.verify(&tp, args.deep || args.repair.is_some()) {
+            match admin.verify(&tp, job.deep || job.repair.is_some()) {
                 Ok(verified) => {
-                    enter(&mut rows, &verified);
+                    enter(&mut rows, &verified)?;
                     looked.push(verified);
                 }
-                Err(e) => fail(env, &mut failed, &e),
+                Err(e) => failures.tell(env, &e),
             }
         }
     }
-    rows.print(args.output, env)?;
+    rows.finish()?;
     let damaged: Vec<&Verified> = looked.iter().filter(|verified| verified.is_damaged()).collect();
-    if args.repair == Some(Repair::Truncate) {
-        repair(&args, &admin, &damaged, &mut failed, env)?;
-        return Ok(failed.map_or(Outcome::Done, Outcome::Failed));
+    if let Some(consent) = job.repair {
+        repair(consent, &admin, &damaged, &mut failures, env)?;
+        return Ok(failures.outcome());
     }
     if let Some(first) = damaged.first() {
-        let what = damaged.iter().map(|verified| verified.tp.to_string()).collect::<Vec<_>>().join(", ");
-        let kind = if damaged.iter().any(|v| v.findings.iter().any(|f| f.data)) { Kind::Damaged } else { Kind::Offline };
-        return Err(Error::new(kind, format!("{what}: damaged or offline"))
-            .cure(format!("'mq-topics verify --repair truncate {}' shows a plan and asks", first.tp.topic)));
+        let names = damaged.iter().map(|v| v.tp.to_string()).collect::<Vec<_>>().join(", ");
+        let data = damaged.iter().any(|v| v.findings.iter().any(|finding| finding.data));
+        let (kind, what) = if data { (Kind::Damaged, "damaged") } else { (Kind::Offline, "offline") };
+        let e = Error::new(kind, format!("{what}: {names}")).cure(format!(
+            "'mq-topics verify --repair truncate {}' shows a plan and asks",
+            first.tp.topic
+        ));
+        failures.tell(env, &e);
     }
-    Ok(failed.map_or(Outcome::Done, Outcome::Failed))
+    Ok(failures.outcome())
 }
 
-fn enter(rows: &mut Rows, verified: &Verified) {
+fn enter(rows: &mut Listing<BufWriter<StdoutLock<'static>>>, verified: &Verified) -> Result<()> {
     let state = match verified.offline {
-        Some(crate::store::Offline::SyncFailed) => "offline (a sync failed)",
+        Some(crate::store::Offline::SyncFailed) => "offline: a sync failed",
         Some(_) => "offline",
         None if verified.is_damaged() => "damaged",
         None => "ok",
     };
-    let row = |file: serde_json::Value, position: serde_json::Value, what: serde_json::Value| {
+    let row = |file: Cell, position: Cell, what: Cell| -> Vec<Cell> {
         vec![
-            json!(verified.tp.topic.as_str()),
-            json!(verified.tp.partition),
-            json!(state),
-            json!(verified.covered.segments),
-            json!(verified.covered.batches),
-            json!(verified.covered.records),
-            json!(verified.covered.bytes),
+            verified.tp.topic.as_str().into(),
+            verified.tp.partition.into(),
+            state.into(),
+            verified.covered.segments.into(),
+            verified.covered.batches.into(),
+            verified.covered.records.into(),
+            verified.covered.bytes.into(),
             file,
             position,
             what,
         ]
     };
     if verified.findings.is_empty() {
-        rows.push(row(json!(null), json!(null), json!(null)));
+        rows.row(row(Cell::Null, Cell::Null, Cell::Null))?;
     }
     for finding in &verified.findings {
-        rows.push(row(json!(finding.file.display().to_string()), json!(finding.position), json!(finding.what)));
+        let file = finding.file.display().to_string();
+        rows.row(row(file.into(), finding.position.into(), finding.what.as_str().into()))?;
     }
+    Ok(())
 }
 
 fn repair(
-    args: &VerifyArgs,
+    consent: Consent,
     admin: &Admin,
     damaged: &[&Verified],
-    failed: &mut Option<Kind>,
+    failures: &mut Failures,
     env: &mut Env,
 ) -> Result<()> {
     if damaged.is_empty() {
@@ -105,14 +122,13 @@ fn repair(
         };
         plan.push_str(&format!("{} {what}\n", verified.tp));
     }
-    if args.consent.dry_run {
-        return print_text(plan.as_bytes());
-    }
     for line in plan.lines() {
         env.say(line);
     }
     let names = damaged.iter().map(|verified| verified.tp.to_string()).collect::<Vec<_>>().join(", ");
-    consent::ask(args.consent, &format!("repair {names} as said above"), env)?;
+    if !consent.proceed(env, &format!("repair {names} so?"))? {
+        return Ok(());
+    }
     for verified in damaged {
         match admin.repair(&verified.tp) {
             Ok((page, cuts)) => {
@@ -125,7 +141,7 @@ fn repair(
                     env.note(&format!("cut {} bytes of {} from byte {}: {} ({kept})", cut.bytes, cut.file.display(), cut.position, cut.why));
                 }
             }
-            Err(e) => fail(env, failed, &e),
+            Err(e) => failures.tell(env, &e),
         }
     }
     Ok(())

@@ -1,0 +1,235 @@
+//! What a partition's log needs next, decided: no I/O, no clock.
+//!
+//! 1. A clean log (all of it durable) is left alone until its page changes.
+//! 2. With `flush.ms=T`, what is not durable is synced T ms after it was first seen.
+//! 3. With `flush.messages`, producers sync. What stands still for a second, neither growing nor
+//!    becoming durable, was left by one that died, and is synced.
+//! 4. A log that cannot be cared for is looked at again now and then, not in a loop.
+
+use std::time::Duration;
+
+use crate::store::TopicConfigs;
+use crate::types::Offset;
+
+/// How long a log stands still before what is not durable counts as left behind.
+const LEFT: Duration = Duration::from_secs(1);
+/// How long a log that failed is left alone.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// When a topic's logs are to be synced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    /// So long after the first append that is not durable.
+    Every(Duration),
+    /// When a producer left something.
+    Left,
+    /// Never.
+    Never,
+}
+
+impl Policy {
+    /// By the topic's configs.
+    pub fn of(configs: &TopicConfigs) -> Self {
+        if configs.flush_ms != TopicConfigs::NEVER {
+            Policy::Every(Duration::from_millis(configs.flush_ms))
+        } else if configs.flush_messages != TopicConfigs::NEVER {
+            Policy::Left
+        } else {
+            Policy::Never
+        }
+    }
+}
+
+/// What a page shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// This boot's, sound.
+    Log {
+        /// Durable up to here.
+        durable: Offset,
+        /// The log's end.
+        end: Offset,
+    },
+    /// Of another boot, or unreadable: it waits for a recovery.
+    Unfit,
+}
+
+/// What is known of a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Care {
+    /// Nothing to do.
+    Clean,
+    /// Not durable since then.
+    Dirty {
+        /// When something is to be done.
+        due: Duration,
+        /// Durable offset and end as of the last look.
+        seen: (Offset, Offset),
+    },
+    /// Failed; look again then.
+    Failed {
+        /// When.
+        due: Duration,
+    },
+    /// Recovered; should it still not be fit, look again then.
+    Recovered {
+        /// When.
+        due: Duration,
+    },
+}
+
+/// What to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Wait for the page to change.
+    Watch,
+    /// Nothing, whatever the page shows.
+    Rest,
+    /// Look again when [`Care::due`] says.
+    Wait,
+    /// Make it durable up to that offset.
+    Commit(Offset),
+    /// Recover it.
+    Recover,
+}
+
+impl Care {
+    /// When to look again though nothing changed.
+    pub fn due(self) -> Option<Duration> {
+        match self {
+            Care::Clean => None,
+            Care::Dirty { due, .. } | Care::Failed { due } | Care::Recovered { due } => Some(due),
+        }
+    }
+
+    /// After a failure.
+    pub fn failed(now: Duration) -> Self {
+        Care::Failed { due: now + PAUSE }
+    }
+}
+
+/// Decides.
+pub fn step(policy: Policy, care: Care, look: Look, now: Duration) -> (Care, Effect) {
+    if let Care::Failed { due } = care
+        && now < due
+    {
+        return (care, Effect::Wait);
+    }
+    let Look::Log { durable, end } = look else {
+        return match care {
+            Care::Recovered { due } if now < due => (care, Effect::Wait),
+            _ => (Care::Recovered { due: now + PAUSE }, Effect::Recover),
+        };
+    };
+    let delay = match policy {
+        Policy::Every(delay) => delay,
+        Policy::Left => LEFT,
+        Policy::Never => return (Care::Clean, Effect::Rest),
+    };
+    if durable >= end {
+        return (Care::Clean, Effect::Watch);
+    }
+    match care {
+        Care::Dirty { due, .. } if now < due => (care, Effect::Wait),
+        Care::Dirty { seen, .. } if policy == Policy::Left && seen != (durable, end) => (
+            Care::Dirty {
+                due: now + delay,
+                seen: (durable, end),
+            },
+            Effect::Wait,
+        ),
+        Care::Dirty { .. } => (Care::Clean, Effect::Commit(end)),
+        Care::Clean | Care::Failed { .. } | Care::Recovered { .. } => (
+            Care::Dirty {
+                due: now + delay,
+                seen: (durable, end),
+            },
+            Effect::Wait,
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    fn log(durable: Offset, end: Offset) -> Look {
+        Look::Log { durable, end }
+    }
+
+    #[test]
+    fn flush_ms_counts_from_the_first_append() {
+        let policy = Policy::Every(ms(100));
+        let (care, effect) = step(policy, Care::Clean, log(0, 0), ms(0));
+        assert_eq!((care, effect), (Care::Clean, Effect::Watch));
+        let (care, effect) = step(policy, care, log(0, 1), ms(50));
+        assert_eq!((care.due(), effect), (Some(ms(150)), Effect::Wait));
+        let (care, effect) = step(policy, care, log(0, 9), ms(149));
+        assert_eq!((care.due(), effect), (Some(ms(150)), Effect::Wait));
+        let (care, effect) = step(policy, care, log(0, 12), ms(150));
+        assert_eq!((care, effect), (Care::Clean, Effect::Commit(12)));
+        assert_eq!(step(policy, care, log(12, 12), ms(160)).1, Effect::Watch);
+    }
+
+    #[test]
+    fn a_living_producer_syncs_for_itself() {
+        let mut care = Care::Clean;
+        for second in 0..10 {
+            let moved = log(second, second + 1);
+            let (next, effect) = step(Policy::Left, care, moved, ms(second as u64 * 1000));
+            assert_eq!(effect, Effect::Wait, "{second}");
+            care = next;
+        }
+        let (_, effect) = step(Policy::Left, care, log(9, 10), ms(10_000));
+        assert_eq!(effect, Effect::Commit(10));
+    }
+
+    #[test]
+    fn never_means_never_and_another_boot_is_recovered() {
+        let (care, effect) = step(Policy::Never, Care::Clean, log(0, 5), ms(0));
+        assert_eq!((care, effect), (Care::Clean, Effect::Rest));
+        for policy in [Policy::Never, Policy::Left, Policy::Every(ms(1))] {
+            assert_eq!(
+                step(policy, Care::Clean, Look::Unfit, ms(0)).1,
+                Effect::Recover
+            );
+        }
+    }
+
+    #[test]
+    fn a_recovery_that_did_not_help_is_not_repeated_in_a_loop() {
+        let (care, effect) = step(Policy::Left, Care::Clean, Look::Unfit, ms(0));
+        assert_eq!(effect, Effect::Recover);
+        assert_eq!(
+            step(Policy::Left, care, Look::Unfit, ms(1)),
+            (care, Effect::Wait)
+        );
+        assert_eq!(
+            step(Policy::Left, care, log(1, 1), ms(1)),
+            (Care::Clean, Effect::Watch)
+        );
+        assert_eq!(
+            step(Policy::Left, care, Look::Unfit, ms(10_000)).1,
+            Effect::Recover
+        );
+    }
+
+    #[test]
+    fn a_failure_is_not_tried_in_a_loop() {
+        let care = Care::failed(ms(0));
+        for look in [log(0, 1), Look::Unfit, log(1, 1)] {
+            assert_eq!(
+                step(Policy::Left, care, look, ms(9_999)),
+                (care, Effect::Wait)
+            );
+        }
+        assert_eq!(
+            step(Policy::Left, care, Look::Unfit, ms(10_000)).1,
+            Effect::Recover
+        );
+    }
+}

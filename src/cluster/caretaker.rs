@@ -1,0 +1,436 @@
+//! The caretaker of one broker's partitions: carries out what [`super::care`] decides.
+//!
+//! Idle it costs nothing: a clean log's page is watched, and a page that changed is watched no
+//! more until its log is clean again, so that a busy producer does not wake it at each append.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::care::{Care, Effect, Look, Policy, step};
+use super::daemon::Told;
+use crate::disk::{Wake, WatchId, Watcher};
+use crate::error::{Error, Kind, Result};
+use crate::storage::Cut;
+use crate::store::topics::{self, TopicFile, TopicMeta};
+use crate::store::{Committer, PAGE_FILE, PartitionWriter, Replica, StoreDir};
+use crate::types::{BrokerId, TopicName, TopicPartition, Uuid};
+
+/// How long a lock is waited for: a holder that is stopped must not keep the others waiting.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// Logs that are synced or recovered at the same time.
+const THREADS: usize = 4;
+
+/// Cares for the partitions that a broker leads.
+#[derive(Debug)]
+pub struct Caretaker {
+    store: Arc<StoreDir>,
+    broker: BrokerId,
+    watcher: Box<dyn Watcher>,
+    topics_watch: Option<WatchId>,
+    topics: HashMap<TopicName, Topic>,
+    /// The last error of each topic or partition: told once.
+    told: HashMap<String, String>,
+}
+
+#[derive(Debug)]
+struct Topic {
+    file: TopicFile,
+    partitions: Vec<Partition>,
+}
+
+#[derive(Debug)]
+struct Partition {
+    tp: TopicPartition,
+    uuid: Uuid,
+    policy: Policy,
+    care: Care,
+    /// To be looked at though nothing is due.
+    fresh: bool,
+    replica: Option<Replica>,
+    committer: Option<Committer>,
+    watch: Option<WatchId>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Job {
+    Commit(i64),
+    Recover,
+}
+
+impl Caretaker {
+    /// Of what `broker` leads.
+    pub fn new(store: &Arc<StoreDir>, broker: BrokerId, watcher: Box<dyn Watcher>) -> Self {
+        Caretaker {
+            store: Arc::clone(store),
+            broker,
+            watcher,
+            topics_watch: None,
+            topics: HashMap::new(),
+            told: HashMap::new(),
+        }
+    }
+
+    /// When something is to be done though nothing changed.
+    pub fn due(&self) -> Option<Duration> {
+        let partitions = || self.topics.values().flat_map(|topic| &topic.partitions);
+        if partitions().any(|p| p.fresh) {
+            return Some(Duration::ZERO);
+        }
+        partitions().filter_map(|p| p.care.due()).min()
+    }
+
+    /// Waits for a change, up to `timeout`.
+    pub fn wait(
+        &mut self,
+        timeout: Duration,
+        wake: Option<std::os::fd::BorrowedFd<'_>>,
+    ) -> Result<Wake> {
+        self.watcher
+            .wait(timeout, wake)
+            .map_err(|e| Error::io("watch", self.store.path(), e))
+    }
+
+    /// Whether the wake may mean that topics came, went or changed.
+    pub fn is_about_topics(&self, wake: &Wake) -> bool {
+        match (wake, self.topics_watch) {
+            (Wake::Anything, _) => true,
+            (Wake::Changed(ids), Some(watch)) => ids.contains(&watch),
+            _ => false,
+        }
+    }
+
+    /// Takes up what topics there are now.
+    pub fn refresh(&mut self, tell: &mut dyn FnMut(Told)) -> Result<()> {
+        if self.topics_watch.is_none() {
+            let dir = Arc::clone(self.store.topics_dir()?);
+            let watch = self.watcher.add_dir(&*dir, ".");
+            self.topics_watch = Some(watch.map_err(|e| Error::io("watch", dir.path(), e))?);
+        }
+        let names = topics::list(&self.store)?;
+        let gone: Vec<_> = self
+            .topics
+            .keys()
+            .filter(|name| names.binary_search(name).is_err())
+            .cloned()
+            .collect();
+        for name in gone {
+            self.forget(&name);
+        }
+        for name in names {
+            match self.refresh_topic(&name) {
+                Ok(()) => {
+                    self.told.remove(name.as_str());
+                }
+                Err(e) => self.problem(name.as_str().to_owned(), e, tell),
+            }
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self, name: &TopicName) {
+        let Some(topic) = self.topics.remove(name) else {
+            return;
+        };
+        self.told.remove(name.as_str());
+        for partition in topic.partitions {
+            self.told.remove(&partition.tp.to_string());
+            if let Some(watch) = partition.watch {
+                self.watcher.remove(watch);
+            }
+        }
+    }
+
+    fn refresh_topic(&mut self, name: &TopicName) -> Result<()> {
+        if let Some(topic) = self.topics.get(name)
+            && topic.file.is_current()?
+        {
+            return Ok(());
+        }
+        let Some((meta, file)) = topics::read_if_there(&self.store, name)? else {
+            self.forget(name);
+            return Ok(());
+        };
+        let policy = Policy::of(&meta.configs()?);
+        let mut before: HashMap<Uuid, Partition> = self
+            .topics
+            .remove(name)
+            .into_iter()
+            .flat_map(|topic| topic.partitions)
+            .map(|partition| (partition.uuid, partition))
+            .collect();
+        let partitions = self
+            .led_here(&meta)
+            .map(|(tp, uuid)| match before.remove(&uuid) {
+                Some(known) => Partition {
+                    policy,
+                    care: Care::Clean,
+                    fresh: true,
+                    ..known
+                },
+                None => Partition::new(tp, uuid, policy),
+            })
+            .collect();
+        for watch in before.into_values().filter_map(|partition| partition.watch) {
+            self.watcher.remove(watch);
+        }
+        self.topics.insert(name.clone(), Topic { file, partitions });
+        Ok(())
+    }
+
+    fn led_here(&self, meta: &TopicMeta) -> impl Iterator<Item = (TopicPartition, Uuid)> {
+        let broker = self.broker;
+        meta.partitions
+            .iter()
+            .filter(move |p| p.leader == broker)
+            .filter_map(move |p| {
+                let replica = p.replicas.iter().find(|r| r.broker == broker)?;
+                Some((
+                    TopicPartition::new(meta.name.clone(), p.partition),
+                    replica.uuid,
+                ))
+            })
+    }
+
+    /// Does what is due, and what `wake` makes due.
+    pub fn tend(&mut self, wake: &Wake, tell: &mut dyn FnMut(Told)) {
+        let now = self.store.clock().monotonic();
+        for partition in self
+            .topics
+            .values_mut()
+            .flat_map(|topic| &mut topic.partitions)
+        {
+            partition.fresh |= partition.care.due().is_some_and(|due| due <= now)
+                || match wake {
+                    Wake::Anything => true,
+                    Wake::Changed(ids) => partition.watch.is_some_and(|id| ids.contains(&id)),
+                    Wake::Nothing => false,
+                };
+        }
+        // After its job a log is looked at again; what is appended meanwhile waits for the next
+        // round.
+        for _ in 0..2 {
+            self.round(tell);
+        }
+    }
+
+    fn round(&mut self, tell: &mut dyn FnMut(Told)) {
+        let now = self.store.clock().monotonic();
+        let (store, watcher) = (&self.store, &mut *self.watcher);
+        let mut jobs = Vec::new();
+        let mut failed = Vec::new();
+        for partition in self
+            .topics
+            .values_mut()
+            .flat_map(|topic| &mut topic.partitions)
+        {
+            if !std::mem::take(&mut partition.fresh) {
+                continue;
+            }
+            match partition.attend(store, self.broker, watcher, now) {
+                Ok(Some(job)) => jobs.push((partition, job, Ok(Vec::new()))),
+                Ok(None) => {}
+                Err(e) => failed.push(partition.fail(watcher, e, now)),
+            }
+        }
+        do_all(store, &mut jobs);
+        let now = self.store.clock().monotonic();
+        let mut done = Vec::new();
+        for (partition, _, outcome) in jobs {
+            match outcome {
+                Ok(cuts) => {
+                    partition.fresh = true;
+                    done.push((partition.tp.to_string(), cuts));
+                }
+                Err(e) => failed.push(partition.fail(watcher, e, now)),
+            }
+        }
+        for (tp, cuts) in done {
+            for cut in cuts {
+                tell(Told::Note(describe_cut(&tp, &cut)));
+            }
+            self.told.remove(&tp);
+        }
+        for (tp, error) in failed {
+            self.problem(tp, error, tell);
+        }
+    }
+
+    /// Syncs what is not durable, whoever will see to it next.
+    pub fn finish(&mut self, tell: &mut dyn FnMut(Told)) {
+        let store = &self.store;
+        let mut jobs = Vec::new();
+        for partition in self
+            .topics
+            .values_mut()
+            .flat_map(|topic| &mut topic.partitions)
+        {
+            if partition.policy == Policy::Never {
+                continue;
+            }
+            if let Ok(Look::Log { durable, end }) = partition.look(store, self.broker)
+                && durable < end
+            {
+                jobs.push((partition, Job::Commit(end), Ok(Vec::new())));
+            }
+        }
+        do_all(store, &mut jobs);
+        let failed: Vec<_> = jobs
+            .into_iter()
+            .filter_map(|(partition, _, outcome)| Some((partition.tp.to_string(), outcome.err()?)))
+            .collect();
+        for (tp, error) in failed {
+            self.problem(tp, error, tell);
+        }
+    }
+
+    /// Tells an error, once. One of a topic that is gone or moved on is none.
+    fn problem(&mut self, of: String, error: Error, tell: &mut dyn FnMut(Told)) {
+        if matches!(error.kind(), Kind::UnknownTopic | Kind::Fenced) {
+            return;
+        }
+        let text = error.to_string();
+        if self.told.get(&of) != Some(&text) {
+            let place = of.clone();
+            self.told.insert(of, text);
+            tell(Told::Problem(error.at(place)));
+        }
+    }
+}
+
+impl Partition {
+    fn new(tp: TopicPartition, uuid: Uuid, policy: Policy) -> Self {
+        Partition {
+            tp,
+            uuid,
+            policy,
+            care: Care::Clean,
+            fresh: true,
+            replica: None,
+            committer: None,
+            watch: None,
+        }
+    }
+
+    fn look(&mut self, store: &StoreDir, broker: BrokerId) -> Result<Look> {
+        let replica = match self.replica.take() {
+            Some(replica) => replica,
+            None => Replica::open(store, &self.tp, broker)?,
+        };
+        let page = replica.read_page()?;
+        self.replica = Some(replica);
+        Ok(match page {
+            Some(page) if page.boot_id == store.boot_id() && page.offline.is_none() => Look::Log {
+                durable: page.durable.offset,
+                end: page.tail.end,
+            },
+            // What is offline says so when it is to be made ready.
+            _ => Look::Unfit,
+        })
+    }
+
+    fn attend(
+        &mut self,
+        store: &StoreDir,
+        broker: BrokerId,
+        watcher: &mut dyn Watcher,
+        now: Duration,
+    ) -> Result<Option<Job>> {
+        loop {
+            let look = self.look(store, broker)?;
+            let (care, effect) = step(self.policy, self.care, look, now);
+            self.care = care;
+            match (effect, &self.replica) {
+                (Effect::Watch, Some(replica)) if self.watch.is_none() => {
+                    let dir = replica.dir();
+                    let watch = watcher.add_file(&**dir, PAGE_FILE);
+                    self.watch = Some(watch.map_err(|e| Error::io("watch", dir.path(), e))?);
+                    // Look again: it may have changed before it was watched.
+                    continue;
+                }
+                (Effect::Watch, _) => return Ok(None),
+                _ => self.unwatch(watcher),
+            }
+            return Ok(match effect {
+                Effect::Commit(end) => Some(Job::Commit(end)),
+                Effect::Recover => Some(Job::Recover),
+                Effect::Watch | Effect::Rest | Effect::Wait => None,
+            });
+        }
+    }
+
+    fn unwatch(&mut self, watcher: &mut dyn Watcher) {
+        if let Some(watch) = self.watch.take() {
+            watcher.remove(watch);
+        }
+    }
+
+    fn perform(&mut self, store: &Arc<StoreDir>, job: Job) -> Result<Vec<Cut>> {
+        match job {
+            Job::Commit(end) => {
+                let mut committer = match self.committer.take() {
+                    Some(committer) => committer,
+                    None => Committer::open(store, &self.tp, PATIENCE)?,
+                };
+                committer.commit(end)?;
+                let cuts = committer.take_cuts();
+                if matches!(self.policy, Policy::Every(_)) {
+                    self.committer = Some(committer);
+                }
+                Ok(cuts)
+            }
+            Job::Recover => {
+                // Recovery may put another directory in its place.
+                self.replica = None;
+                self.committer = None;
+                let mut writer = PartitionWriter::open(store, &self.tp, PATIENCE)?;
+                writer.make_ready()?;
+                Ok(writer.take_cuts())
+            }
+        }
+    }
+
+    /// Leaves it alone for a while, and opens everything anew then.
+    fn fail(&mut self, watcher: &mut dyn Watcher, error: Error, now: Duration) -> (String, Error) {
+        self.unwatch(watcher);
+        self.replica = None;
+        self.committer = None;
+        self.care = Care::failed(now);
+        (self.tp.to_string(), error)
+    }
+}
+
+type Work<'p> = (&'p mut Partition, Job, Result<Vec<Cut>>);
+
+/// Does the jobs, a few at a time: most of each is waiting for the disk.
+fn do_all(store: &Arc<StoreDir>, jobs: &mut [Work<'_>]) {
+    let work = |jobs: &mut [Work<'_>]| {
+        for (partition, job, outcome) in jobs {
+            *outcome = partition.perform(store, *job);
+        }
+    };
+    if jobs.len() < 2 {
+        return work(jobs);
+    }
+    let share = jobs.len().div_ceil(THREADS);
+    std::thread::scope(|scope| {
+        for part in jobs.chunks_mut(share) {
+            scope.spawn(|| work(part));
+        }
+    });
+}
+
+fn describe_cut(tp: &str, cut: &Cut) -> String {
+    let kept = match &cut.kept {
+        Some(path) => format!("kept in {}", path.display()),
+        None => "all of them zeros".to_owned(),
+    };
+    format!(
+        "{tp}: the log ends at offset {}: {} bytes of {} from {} on were cut ({}), {kept}",
+        cut.offset,
+        cut.bytes,
+        cut.file.display(),
+        cut.position,
+        cut.why
+    )
+}

@@ -1,0 +1,192 @@
+//! A broker's daemon: registered, in the election, and caring for its partitions until it is asked
+//! to stop.
+
+use std::fmt;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::caretaker::Caretaker;
+use super::controller::Me;
+use super::election::{Change, Election};
+use super::leftovers::Leftovers;
+use super::registration::Registration;
+use crate::disk::{Wake, new_watcher};
+use crate::error::{Error, Result};
+use crate::store::StoreDir;
+use crate::types::BrokerId;
+
+/// How long the fenced lock is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two looks at the roles: at most two wake-ups a second.
+const TICK: Duration = Duration::from_millis(500);
+/// Between two looks for leftovers, and the least time after a change of the topics: whoever makes
+/// or deletes one is given time to end.
+const SWEEP: Duration = Duration::from_secs(5);
+const SWEEP_AFTER_CHANGE: Duration = Duration::from_secs(2);
+
+/// Something a person may want to know.
+#[derive(Debug)]
+pub enum Told {
+    /// Good to know.
+    Note(String),
+    /// Went wrong, and the daemon goes on.
+    Problem(Error),
+}
+
+/// The daemon does all that it is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ready {
+    /// The broker.
+    pub broker_id: BrokerId,
+    /// The epoch in which it is the controller, if it is.
+    pub controller_epoch: Option<u64>,
+}
+
+/// What asks a daemon to stop.
+pub struct Stop<'a> {
+    /// Whether it is to stop.
+    pub asked: &'a dyn Fn() -> bool,
+    /// Readable once it is.
+    pub wake: Option<BorrowedFd<'a>>,
+}
+
+impl fmt::Debug for Stop<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stop")
+            .field("asked", &(self.asked)())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A running daemon.
+#[derive(Debug)]
+pub struct Daemon {
+    store: Arc<StoreDir>,
+    registration: Registration,
+    election: Election,
+    caretaker: Caretaker,
+    leftovers: Leftovers,
+    sweep_due: Duration,
+    role_error: Option<String>,
+    sweep_errors: Vec<String>,
+}
+
+impl Daemon {
+    /// Takes the broker's lock and registers.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::BrokerState`] naming the daemon that runs already.
+    pub fn start(store: &Arc<StoreDir>, broker: BrokerId) -> Result<Self> {
+        let registration = Registration::start(store, broker, PATIENCE)?;
+        let me = Me {
+            broker_id: broker,
+            incarnation: registration.file().incarnation,
+        };
+        Ok(Daemon {
+            store: Arc::clone(store),
+            registration,
+            election: Election::new(store, me, PATIENCE),
+            caretaker: Caretaker::new(store, broker, new_watcher(&**store.disk())),
+            leftovers: Leftovers::new(store, broker),
+            sweep_due: Duration::ZERO,
+            role_error: None,
+            sweep_errors: Vec::new(),
+        })
+    }
+
+    /// Runs until asked to stop. `ready` is called once, when the partitions are in order and the
+    /// role is known; `tell` with whatever is to be told.
+    ///
+    /// # Errors
+    /// What keeps it from going on. Troubles of one partition do not.
+    pub fn run(
+        mut self,
+        stop: &Stop<'_>,
+        ready: &mut dyn FnMut(Ready) -> Result<()>,
+        tell: &mut dyn FnMut(Told),
+    ) -> Result<()> {
+        self.roles(tell);
+        self.caretaker.refresh(tell)?;
+        // After a reboot this recovers every log, a power cut's losses included.
+        self.caretaker.tend(&Wake::Anything, tell);
+        self.sweep(tell);
+        ready(Ready {
+            broker_id: self.registration.file().broker_id,
+            controller_epoch: self.election.epoch(),
+        })?;
+        let mut tick = self.now() + TICK;
+        while !(stop.asked)() {
+            let next = self.caretaker.due().map_or(tick, |due| due.min(tick));
+            let wake = self
+                .caretaker
+                .wait(next.saturating_sub(self.now()), stop.wake)?;
+            if self.caretaker.is_about_topics(&wake) {
+                self.caretaker.refresh(tell)?;
+                self.sweep_due = self.now() + SWEEP_AFTER_CHANGE;
+            }
+            self.caretaker.tend(&wake, tell);
+            if self.now() >= tick {
+                tick = self.now() + TICK;
+                self.registration.check()?;
+                self.roles(tell);
+            }
+            if self.now() >= self.sweep_due {
+                self.sweep(tell);
+            }
+        }
+        self.caretaker.finish(tell);
+        self.election.stop()?;
+        self.registration.end(PATIENCE)
+    }
+
+    fn now(&self) -> Duration {
+        self.store.clock().monotonic()
+    }
+
+    /// Sees to the controller's role. A daemon that cannot is still a caretaker.
+    fn roles(&mut self, tell: &mut dyn FnMut(Told)) {
+        match self.election.tick() {
+            Ok(changes) => {
+                self.role_error = None;
+                for change in changes {
+                    tell(Told::Note(match change {
+                        Change::Elected(epoch) => format!("elected controller in epoch {epoch}"),
+                        Change::Superseded(by) => {
+                            format!("no longer the controller: epoch {by} has begun")
+                        }
+                    }));
+                }
+            }
+            Err(e) => {
+                let text = e.to_string();
+                if self.role_error.as_ref() != Some(&text) {
+                    self.role_error = Some(text);
+                    tell(Told::Problem(e.at("the controller's role")));
+                }
+            }
+        }
+    }
+
+    fn sweep(&mut self, tell: &mut dyn FnMut(Told)) {
+        self.sweep_due = self.now() + SWEEP;
+        let errors = match self.leftovers.sweep() {
+            Ok((gone, errors)) => {
+                for name in gone {
+                    tell(Told::Note(format!(
+                        "removed {name}, left by a dead process"
+                    )));
+                }
+                errors
+            }
+            Err(e) => vec![e],
+        };
+        let texts: Vec<_> = errors.iter().map(Error::to_string).collect();
+        for error in errors {
+            if !self.sweep_errors.contains(&error.to_string()) {
+                tell(Told::Problem(error.at("leftovers")));
+            }
+        }
+        self.sweep_errors = texts;
+    }
+}

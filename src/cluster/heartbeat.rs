@@ -1,0 +1,58 @@
+//! A thread that counts in a life lock's line, so that a slow disk is not a stopped process.
+
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::life_lock;
+use crate::disk::File;
+use crate::error::{Error, Result};
+
+/// Between two beats: several fit into the time after which a daemon counts as hung.
+const INTERVAL: Duration = Duration::from_millis(500);
+
+/// Beats until it is dropped.
+#[derive(Debug)]
+pub struct Heartbeat {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Heartbeat {
+    /// Begins to count in `file`.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::Io`] if the system gives no thread.
+    pub fn start(file: Arc<dyn File>) -> Result<Self> {
+        let (stop, stopped) = mpsc::channel();
+        let thread = std::thread::Builder::new()
+            .name("mq-heartbeat".to_owned())
+            .spawn(move || {
+                let mut counter = 0;
+                while matches!(
+                    stopped.recv_timeout(INTERVAL),
+                    Err(RecvTimeoutError::Timeout)
+                ) {
+                    counter += 1;
+                    // A beat that cannot be written is one that others miss, as they should.
+                    let _ = life_lock::beat(&*file, counter);
+                }
+            })
+            .map_err(|e| Error::io("start a thread for", "heartbeats", e))?;
+        Ok(Heartbeat {
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Heartbeat {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // It cannot have panicked; if it did, it beats no more either.
+            let _ = thread.join();
+        }
+    }
+}

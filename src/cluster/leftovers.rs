@@ -1,0 +1,213 @@
+//! What dead creators and deleters left in a log directory, found and removed.
+//!
+//! 1. A replica directory in its place goes by the rule of deletion (`store::remove_replica`): only
+//!    under its own append lock, and if no topic file read under that lock names it. A creator
+//!    keeps that lock until the topic file is in place.
+//! 2. A directory moved aside, or not yet in place, goes if its page is sound, its lock is free
+//!    and no topic file names it: a living creator has the lock from before the page is sound.
+//! 3. One without a sound page may be one that is being filled. It goes once it was seen for a
+//!    minute, and is renamed first: a creator who wakes up then finds no directory to put in place.
+//! 4. A directory whose page and ids are both unreadable is left where it is.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::disk::{Dir, EntryKind, LockKind, Open, join};
+use crate::error::{Error, Kind, Result};
+use crate::store::{PAGE_FILE, Page, Replica, StoreDir, layout, remove_replica, topics};
+use crate::types::{BrokerId, TopicPartition, Uuid};
+
+/// How long a directory without a sound page is left to whoever may be filling it: Kafka's
+/// `file.delete.delay.ms`.
+const UNFINISHED: Duration = Duration::from_secs(60);
+
+/// Looks for leftovers of one broker.
+#[derive(Debug)]
+pub struct Leftovers {
+    store: Arc<StoreDir>,
+    broker: BrokerId,
+    /// Directories without a sound page, held open, and since when they are known.
+    unfinished: HashMap<String, (Arc<dyn Dir>, Duration)>,
+}
+
+impl Leftovers {
+    /// Of this broker's log directory.
+    pub fn new(store: &Arc<StoreDir>, broker: BrokerId) -> Self {
+        Leftovers {
+            store: Arc::clone(store),
+            broker,
+            unfinished: HashMap::new(),
+        }
+    }
+
+    /// Removes what may go; the names of what went, and what stood in the way.
+    pub fn sweep(&mut self) -> Result<(Vec<String>, Vec<Error>)> {
+        let logs = self.store.logs_dir(self.broker)?;
+        let entries = logs
+            .list(".")
+            .map_err(|e| Error::io("list", logs.path(), e))?;
+        let (mut gone, mut errors) = (Vec::new(), Vec::new());
+        self.unfinished
+            .retain(|name, _| entries.iter().any(|entry| entry.name == *name));
+        for entry in entries
+            .into_iter()
+            .filter(|entry| entry.kind == EntryKind::Dir)
+        {
+            let name = entry.name;
+            let removed = if layout::is_aside_dir(&name) {
+                self.sweep_aside(&*logs, &name)
+            } else if let Some(tp) = layout::parse_replica_dir(&name) {
+                self.sweep_replica(&*logs, &tp)
+            } else {
+                Ok(false)
+            };
+            match removed {
+                Ok(true) => gone.push(name),
+                Ok(false) => {}
+                // Another remover was quicker, or a creator has it.
+                Err(e) if matches!(e.kind(), Kind::Busy | Kind::Fenced) || is_gone(&e) => {}
+                Err(e) => errors.push(e),
+            }
+        }
+        Ok((gone, errors))
+    }
+
+    fn sweep_replica(&self, logs: &dyn Dir, tp: &TopicPartition) -> Result<bool> {
+        let named = topics::read_if_there(&self.store, &tp.topic)?
+            .is_some_and(|(meta, _)| (tp.partition as usize) < meta.partitions.len());
+        if named {
+            return Ok(false);
+        }
+        let replica = Replica::open(&self.store, tp, self.broker)?;
+        let ids = match replica.read_page()? {
+            Some(page) => Some((page.topic_id, page.replica_uuid)),
+            None => replica
+                .metadata()?
+                .and_then(|m| Some((m.topic_id, m.replica_uuid?))),
+        };
+        let Some((topic_id, uuid)) = ids else {
+            return Ok(false);
+        };
+        let own = replica
+            .dir()
+            .own_id()
+            .map_err(|e| look_error(logs, tp, e))?;
+        drop(replica);
+        remove_replica(&self.store, tp, self.broker, topic_id, uuid, Duration::ZERO)?;
+        // It leaves alone what is not the one meant.
+        match logs.id(&layout::replica_dir(tp)) {
+            Ok(id) => Ok(id != own),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(true),
+            Err(e) => Err(look_error(logs, tp, e)),
+        }
+    }
+
+    fn sweep_aside(&mut self, logs: &dyn Dir, name: &str) -> Result<bool> {
+        let error = |op| move |e| Error::io(op, join(logs, name), e);
+        let dir = logs.open_dir(name).map_err(error("open"))?;
+        let page = match dir.open(PAGE_FILE, Open::Write) {
+            Ok(page) => Some(page),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+            Err(e) => return Err(error("open the page of")(e)),
+        };
+        if let Some(file) = page {
+            if !file.try_lock(LockKind::Exclusive).map_err(error("lock"))? {
+                return Ok(false);
+            }
+            let read = Page::read(&*file, &**self.store.clock());
+            if let Some(page) = read.map_err(error("read the page of"))? {
+                if self.is_named(page.replica_uuid)? {
+                    return Ok(false);
+                }
+                // The lock is held until all is gone.
+                remove(logs, name)?;
+                drop(file);
+                return Ok(true);
+            }
+            // Not sound: its creator may be about to lock it.
+            file.unlock().map_err(error("unlock"))?;
+        }
+        self.sweep_unfinished(logs, name, dir)
+    }
+
+    fn sweep_unfinished(&mut self, logs: &dyn Dir, name: &str, dir: Arc<dyn Dir>) -> Result<bool> {
+        let now = self.store.clock().monotonic();
+        let own = dir
+            .own_id()
+            .map_err(|e| Error::io("look at", join(logs, name), e))?;
+        let (known, since) = self
+            .unfinished
+            .entry(name.to_owned())
+            .or_insert_with(|| (Arc::clone(&dir), now));
+        if known
+            .own_id()
+            .map_err(|e| Error::io("look at", join(logs, name), e))?
+            != own
+        {
+            (*known, *since) = (dir, now);
+        }
+        if now.saturating_sub(*since) < UNFINISHED {
+            return Ok(false);
+        }
+        let Some(tp) = aside_of(name) else {
+            return Ok(false);
+        };
+        let claimed = layout::aside_dir(&tp, &Uuid::random()?);
+        logs.rename_new(name, &claimed)
+            .map_err(|e| Error::io("move", join(logs, name), e))?;
+        self.unfinished.remove(name);
+        remove(logs, &claimed)?;
+        Ok(true)
+    }
+
+    /// Whether any topic file names that replica directory.
+    fn is_named(&self, uuid: Uuid) -> Result<bool> {
+        for name in topics::list(&self.store)? {
+            if let Some((meta, _)) = topics::read_if_there(&self.store, &name)?
+                && meta
+                    .partitions
+                    .iter()
+                    .flat_map(|p| &p.replicas)
+                    .any(|r| r.uuid == uuid)
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// The partition in the name of a directory that is aside.
+fn aside_of(name: &str) -> Option<TopicPartition> {
+    layout::parse_replica_dir(name.rsplit_once('.')?.0)
+}
+
+fn look_error(logs: &dyn Dir, tp: &TopicPartition, e: io::Error) -> Error {
+    Error::io("look at", join(logs, &layout::replica_dir(tp)), e)
+}
+
+fn is_gone(error: &Error) -> bool {
+    error
+        .io_source()
+        .is_some_and(|e| e.kind() == io::ErrorKind::NotFound)
+}
+
+/// Removes a flat directory.
+fn remove(logs: &dyn Dir, name: &str) -> Result<()> {
+    let error = |e| Error::io("remove", join(logs, name), e);
+    let gone = |e: io::Error| {
+        if e.kind() == io::ErrorKind::NotFound {
+            Ok(())
+        } else {
+            Err(e)
+        }
+    };
+    for entry in logs.list(name).map_err(error)? {
+        logs.remove(&format!("{name}/{}", entry.name))
+            .or_else(gone)
+            .map_err(error)?;
+    }
+    logs.remove_dir(name).or_else(gone).map_err(error)
+}

@@ -1,0 +1,189 @@
+//! A broker's registration: its life lock, then its file under the store's fenced lock.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::controller_file::ControllerFile;
+use super::heartbeat::Heartbeat;
+use super::life_lock::{Holder, LifeLock, Probe};
+use crate::disk::{Dir, join};
+use crate::error::{Error, Kind, Result};
+use crate::store::broker_file::BrokerFile;
+use crate::store::fenced_lock::FencedLock;
+use crate::store::process::Process;
+use crate::store::{StoreDir, json_file, layout};
+use crate::types::BrokerId;
+
+/// A running daemon's hold on its broker.
+#[derive(Debug)]
+pub struct Registration {
+    store: Arc<StoreDir>,
+    file: BrokerFile,
+    /// Before the lock: its last beat comes while the lock is still held.
+    _heartbeat: Heartbeat,
+    lock: LifeLock,
+}
+
+impl Registration {
+    /// Takes the broker's lock for life, registers a new incarnation, and begins to beat.
+    ///
+    /// # Errors
+    /// [`Kind::BrokerState`] naming the daemon that runs already; [`Kind::Busy`].
+    pub fn start(store: &Arc<StoreDir>, broker: BrokerId, patience: Duration) -> Result<Self> {
+        let dir = store.broker_dir(broker)?;
+        let clock = &**store.clock();
+        let Some(lock) = LifeLock::take(&dir, layout::BROKER_LOCK, clock)? else {
+            return Err(runs_already(store, &*dir, broker));
+        };
+        let process = Process::current(clock);
+        let guard = FencedLock::acquire_store(store, "register a broker", patience)?;
+        let mut file: BrokerFile = json_file::read(&*dir, layout::BROKER_FILE)?.0;
+        file.incarnation = file.incarnation.checked_add(1).ok_or_else(|| {
+            Error::new(
+                Kind::Damaged,
+                format!("broker {broker} has no incarnation left"),
+            )
+        })?;
+        file.pid = Some(process.pid);
+        guard.replace(&path(broker), &json_file::encode(&file))?;
+        drop(guard);
+        lock.sign(file.incarnation, process)?;
+        let heartbeat = Heartbeat::start(lock.file())?;
+        Ok(Registration {
+            store: Arc::clone(store),
+            file,
+            _heartbeat: heartbeat,
+            lock,
+        })
+    }
+
+    /// What is registered.
+    pub fn file(&self) -> &BrokerFile {
+        &self.file
+    }
+
+    /// Checks that the lock is still the broker's lock.
+    ///
+    /// # Errors
+    /// [`Kind::BrokerState`] if somebody replaced it: another daemon may run by now.
+    pub fn check(&self) -> Result<()> {
+        if self.lock.in_place()? {
+            return Ok(());
+        }
+        let id = self.file.broker_id;
+        Err(Error::new(
+            Kind::BrokerState,
+            format!("the lock file of broker {id} was removed or replaced"),
+        )
+        .cure(format!(
+            "leave that file alone; start again with 'mq-broker start --id {id}'"
+        )))
+    }
+
+    /// Marks the broker as stopped and lets it go.
+    pub fn end(mut self, patience: Duration) -> Result<()> {
+        let guard = FencedLock::acquire_store(&self.store, "leave as a broker", patience)?;
+        self.file.pid = None;
+        guard.replace(&path(self.file.broker_id), &json_file::encode(&self.file))
+    }
+}
+
+fn path(broker: BrokerId) -> String {
+    format!("{}/{}", layout::broker_dir(broker), layout::BROKER_FILE)
+}
+
+fn runs_already(store: &StoreDir, dir: &dyn Dir, broker: BrokerId) -> Error {
+    let probe = LifeLock::probe(&**store.disk(), dir, layout::BROKER_LOCK);
+    let who = match probe {
+        Ok(Probe::Held { holder, pids }) => {
+            pids.first().copied().or(holder.map(|h| h.pid)).map_or_else(
+                || "another process".to_owned(),
+                |pid| format!("process {pid}"),
+            )
+        }
+        _ => "another process".to_owned(),
+    };
+    Error::new(
+        Kind::BrokerState,
+        format!(
+            "broker {broker} runs already: {who} holds {}",
+            join(dir, layout::BROKER_LOCK).display()
+        ),
+    )
+    .cure(format!(
+        "'mq-broker status' shows it, 'mq-broker stop {broker}' ends it"
+    ))
+}
+
+/// A broker as anyone sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokerStatus {
+    /// Its number.
+    pub broker_id: BrokerId,
+    /// How often a daemon was started for it.
+    pub incarnation: u64,
+    /// The daemon that holds its lock now.
+    pub running: Option<Holder>,
+    /// Its part as the controller, if it is the one and runs.
+    pub controller: Option<ControllerStatus>,
+}
+
+/// A live controller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ControllerStatus {
+    /// Its epoch.
+    pub epoch: u64,
+    /// When it was elected, ms since the epoch.
+    pub since_ms: i64,
+}
+
+/// Looks at a broker. Takes no lock.
+///
+/// # Errors
+/// [`Kind::BrokerState`] if there is no such broker; [`Kind::Damaged`], [`Kind::Io`].
+pub fn broker_status(store: &StoreDir, broker: BrokerId) -> Result<BrokerStatus> {
+    let running = broker_holder(store, broker)?;
+    let file = store.broker_file(broker)?;
+    let controller = ControllerFile::read(store)?.filter(|c| {
+        let ours = running
+            .as_ref()
+            .is_some_and(|h| h.incarnation == c.incarnation);
+        c.broker_id == broker && c.pid.is_some() && ours
+    });
+    Ok(BrokerStatus {
+        broker_id: broker,
+        incarnation: file.incarnation,
+        running,
+        controller: controller.map(|c| ControllerStatus {
+            epoch: c.epoch,
+            since_ms: c.since_ms,
+        }),
+    })
+}
+
+/// The daemon that holds the broker's lock now, as the system names it where it does.
+///
+/// # Errors
+/// [`Kind::Busy`] while the line of one that just started is not there yet, or is another's.
+pub fn broker_holder(store: &StoreDir, broker: BrokerId) -> Result<Option<Holder>> {
+    let dir = store.broker_dir(broker)?;
+    let probe = || LifeLock::probe(&**store.disk(), &*dir, layout::BROKER_LOCK);
+    // Between taking the lock and leaving the line lies a hold of the fenced lock.
+    for _ in 0..100 {
+        match probe()? {
+            Probe::Free => return Ok(None),
+            Probe::Held {
+                holder: Some(holder),
+                pids,
+            } if pids.is_empty() || pids.contains(&holder.pid) => {
+                return Ok(Some(holder));
+            }
+            Probe::Held { .. } => store.clock().sleep(Duration::from_millis(20)),
+        }
+    }
+    Err(Error::new(
+        Kind::Busy,
+        format!("broker {broker} is held by a process that has not said who it is"),
+    )
+    .cure("try again; 'mq-broker locks' names the process"))
+}

@@ -1,0 +1,273 @@
+//! A replica whose page file is gone: its log moves into a new directory with an empty page, which
+//! a recovery then fills.
+//!
+//! Whoever held the lock on the lost page and was stopped wakes in the old directory, which is
+//! empty by then, or with the file of the active segment open, which was copied and not moved:
+//! nothing that he still writes reaches the new one.
+//!
+//! 1. All of it happens under the store's fenced lock, and only while the topic file names the
+//!    replica that the directory says it is.
+//! 2. The new directory stands beside the old one under a name made of the replica's id. It has
+//!    its page (zeros: neither copy sound) before anything is moved into it.
+//! 3. Closed segments are renamed into it, the last one is copied. The last one never leaves the
+//!    old directory, so that whoever finishes another's rebuild knows which to copy.
+//! 4. Everything is synced before the old directory goes into the lock holder's own, by a rename
+//!    that fails if the lock was lost. Where the old one is gone, the new one is whole, and only
+//!    its name is missing.
+//! 5. The new directory is reached by path only, so that a late hand finds nothing there.
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::commit_note::SYNC_FILE;
+use super::fenced_lock::{FencedGuard, FencedLock};
+use super::layout;
+use super::open::StoreDir;
+use super::page::{PAGE_FILE, PAGE_FILE_BYTES};
+use super::replica::{Replica, read_small};
+use super::topic_handle::TopicHandle;
+use crate::disk::{Dir, File, Open, join};
+use crate::error::{Error, Kind, Result};
+use crate::storage::{FileKind, LeaderEpochs, PartitionMetadata, SegmentFile, sync_failed};
+use crate::types::{BrokerId, EMBEDDED_BROKER, TopicPartition, Uuid};
+
+/// How long the store's lock is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Bytes of one read while a segment is copied.
+const COPY_BYTES: usize = 1 << 20;
+
+/// Opens the partition's leader replica, rebuilding it first if its page file is gone.
+///
+/// # Errors
+/// As [`Replica::open`]; [`Kind::Busy`], [`Kind::UnusableStore`] where it must be rebuilt and this
+/// process cannot.
+pub(super) fn open_replica(
+    store: &StoreDir,
+    topic: &TopicHandle,
+    tp: &TopicPartition,
+) -> Result<Replica> {
+    let leader = topic.led_here(tp.partition)?.leader;
+    match Replica::open(store, tp, leader) {
+        Err(e) if e.kind() == Kind::Fenced => {
+            let uuid = topic.replica_uuid(tp.partition)?;
+            let lost = Lost { store, tp, broker: leader, topic_id: topic.meta().topic_id, uuid };
+            if lost.is_due()? && lost.rebuild()? { Replica::open(store, tp, leader) } else { Err(e) }
+        }
+        other => other,
+    }
+}
+
+/// A replica whose page file is gone.
+struct Lost<'a> {
+    store: &'a StoreDir,
+    tp: &'a TopicPartition,
+    broker: BrokerId,
+    topic_id: Uuid,
+    uuid: Uuid,
+}
+
+/// What stands of a replica.
+struct Found {
+    old: bool,
+    old_page: bool,
+    new_page: bool,
+}
+
+impl Lost<'_> {
+    fn old(&self) -> String {
+        layout::replica_dir(self.tp)
+    }
+
+    fn new(&self) -> String {
+        layout::future_dir(self.tp, &self.uuid)
+    }
+
+    fn look(&self, logs: &dyn Dir) -> Result<Found> {
+        let is = |name: String| match logs.id(&name) {
+            Ok(_) => Ok(true),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(Error::io("look at", join(logs, &name), e)),
+        };
+        Ok(Found {
+            old: is(self.old())?,
+            old_page: is(format!("{}/{PAGE_FILE}", self.old()))?,
+            new_page: is(format!("{}/{PAGE_FILE}", self.new()))?,
+        })
+    }
+
+    /// Whether there is something to rebuild from, as far as can be seen without a lock.
+    fn is_due(&self) -> Result<bool> {
+        // The old directory is put away within the store: one elsewhere is for its own daemon.
+        if self.broker != EMBEDDED_BROKER || self.store.broker_file(self.broker)?.log_dir.is_some() {
+            return Ok(false);
+        }
+        let found = self.look(&*self.store.logs_dir(self.broker)?)?;
+        Ok(found.old_page || found.old || found.new_page)
+    }
+
+    /// Rebuilds it; `false` if the topic file does not name it any more, or it is another's.
+    fn rebuild(&self) -> Result<bool> {
+        let guard = FencedLock::acquire_store(self.store, "rebuild a replica", PATIENCE)?;
+        let logs = self.store.logs_dir(self.broker)?;
+        let found = self.look(&*logs)?;
+        if found.old_page {
+            return Ok(true);
+        }
+        let Some((meta, _)) = super::topics::read_if_there(self.store, &self.tp.topic)? else {
+            return Ok(false);
+        };
+        let named = meta.topic_id == self.topic_id
+            && meta.partitions.iter().flat_map(|p| &p.replicas).any(|r| r.uuid == self.uuid);
+        if !named {
+            return Ok(false);
+        }
+        if found.old {
+            if !self.is_the_one(&*logs)? {
+                return Ok(false);
+            }
+            self.fill(&guard, &*logs)?;
+            let path =
+                format!("{}/{}/{}", layout::broker_dir(self.broker), layout::LOGS_DIR, self.old());
+            guard.rename_in(&path)?;
+        } else if !found.new_page {
+            return Ok(false);
+        }
+        let (from, to) = (self.new(), self.old());
+        match logs.rename_new(&from, &to) {
+            Err(e) if e.kind() != ErrorKind::AlreadyExists => {
+                return Err(Error::io("put in place", join(&*logs, &to), e));
+            }
+            _ => {}
+        }
+        logs.sync().map_err(|e| sync_failed(logs.path(), e))?;
+        Ok(true)
+    }
+
+    /// Whether the directory says that it is the replica that is meant.
+    fn is_the_one(&self, logs: &dyn Dir) -> Result<bool> {
+        let name = format!("{}/{}", self.old(), PartitionMetadata::FILE);
+        let Some(metadata) = read_small(logs, &name)?.and_then(|t| PartitionMetadata::parse(&t).ok())
+        else {
+            return Err(Error::new(
+                Kind::Damaged,
+                format!("{} has neither a page nor readable ids", join(logs, &self.old()).display()),
+            )
+            .cure("restore the directory from a backup, or delete the topic"));
+        };
+        Ok(metadata.topic_id == self.topic_id && metadata.replica_uuid == Some(self.uuid))
+    }
+
+    /// Makes the new directory, as far as it is not there, and moves the log into it.
+    fn fill(&self, guard: &FencedGuard, logs: &dyn Dir) -> Result<()> {
+        let (old, new) = (self.old(), self.new());
+        let error = |op: &'static str, name: &str, e| Error::io(op, join(logs, name), e);
+        match logs.create_dir(&new) {
+            Err(e) if e.kind() != ErrorKind::AlreadyExists => return Err(error("make", &new, e)),
+            _ => {}
+        }
+        let ids = PartitionMetadata { topic_id: self.topic_id, replica_uuid: Some(self.uuid) };
+        self.write(logs, PartitionMetadata::FILE, ids.to_text().as_bytes())?;
+        if let Some(epochs) = read_small(logs, &format!("{old}/{}", LeaderEpochs::FILE))? {
+            self.write(logs, LeaderEpochs::FILE, &epochs)?;
+        }
+        self.write(logs, SYNC_FILE, &[])?;
+        let page = format!("{new}/{PAGE_FILE}");
+        let file = logs.open(&page, Open::Create).map_err(|e| error("make", &page, e))?;
+        file.set_len(PAGE_FILE_BYTES).map_err(|e| error("lengthen", &page, e))?;
+        file.sync_data().map_err(|e| sync_failed(join(logs, &page), e))?;
+        self.sync_dir(logs, &new)?;
+        logs.sync().map_err(|e| sync_failed(logs.path(), e))?;
+        let mut files: Vec<SegmentFile> = logs
+            .list(&old)
+            .map_err(|e| error("list", &old, e))?
+            .iter()
+            .filter_map(|entry| SegmentFile::parse(&entry.name))
+            .filter(|file| matches!(file.kind, FileKind::Log | FileKind::Cut))
+            .collect();
+        files.sort_unstable();
+        let last = files.iter().rev().find(|file| file.kind == FileKind::Log).copied();
+        for file in files.into_iter().filter(|file| Some(*file) != last) {
+            guard.step()?;
+            let (from, to) = (format!("{old}/{}", file.name()), format!("{new}/{}", file.name()));
+            logs.rename(&from, &to).map_err(|e| error("move", &from, e))?;
+        }
+        if let Some(last) = last {
+            self.copy(guard, logs, last)?;
+        }
+        self.sync_dir(logs, &new)?;
+        self.sync_dir(logs, &old)
+    }
+
+    fn sync_dir(&self, logs: &dyn Dir, name: &str) -> Result<()> {
+        let dir = logs.open_dir(name).map_err(|e| Error::io("open", join(logs, name), e))?;
+        dir.sync().map_err(|e| sync_failed(join(logs, name), e))
+    }
+
+    /// Writes a small file of the new directory whole.
+    fn write(&self, logs: &dyn Dir, name: &str, bytes: &[u8]) -> Result<()> {
+        let to = format!("{}/{name}", self.new());
+        let temporary = format!("{to}.tmp");
+        let file = make_new(logs, &temporary)?;
+        file.write_at(bytes, 0).map_err(|e| Error::io("write", join(logs, &temporary), e))?;
+        file.sync_data().map_err(|e| sync_failed(join(logs, &temporary), e))?;
+        logs.rename(&temporary, &to).map_err(|e| Error::io("put in place", join(logs, &to), e))
+    }
+
+    fn copy(&self, guard: &FencedGuard, logs: &dyn Dir, segment: SegmentFile) -> Result<()> {
+        let from = format!("{}/{}", self.old(), segment.name());
+        let to = format!("{}/{}", self.new(), segment.name());
+        let temporary =
+            format!("{}/{}", self.new(), SegmentFile::new(segment.base, FileKind::Rescue).name());
+        let source =
+            logs.open(&from, Open::Read).map_err(|e| Error::io("open", join(logs, &from), e))?;
+        let copy = make_new(logs, &temporary)?;
+        let (mut buf, mut at) = (vec![0; COPY_BYTES], 0);
+        loop {
+            guard.step()?;
+            let read = source
+                .read_at(&mut buf, at)
+                .map_err(|e| Error::io("read", join(logs, &from), e))?;
+            let part = buf.get(..read).unwrap_or_default();
+            copy.write_at(part, at).map_err(|e| Error::io("write", join(logs, &temporary), e))?;
+            at += read as u64;
+            if read < COPY_BYTES {
+                break;
+            }
+        }
+        copy.sync_data().map_err(|e| sync_failed(join(logs, &temporary), e))?;
+        logs.rename(&temporary, &to).map_err(|e| Error::io("put in place", join(logs, &to), e))
+    }
+}
+
+/// Removes what a rebuild, or the loss of a page, left of the replica of a deleted topic.
+pub(super) fn remove_lost(
+    store: &StoreDir,
+    tp: &TopicPartition,
+    broker: BrokerId,
+    topic_id: Uuid,
+    uuid: Uuid,
+) -> Result<()> {
+    let lost = Lost { store, tp, broker, topic_id, uuid };
+    let logs = store.logs_dir(broker)?;
+    let found = lost.look(&*logs)?;
+    if found.old && !found.old_page && lost.is_the_one(&*logs).unwrap_or(false) {
+        let aside = layout::aside_dir(tp, &Uuid::random()?);
+        if logs.rename_new(&lost.old(), &aside).is_ok() {
+            super::lifecycle::remove_dir(&*logs, &aside);
+        }
+    }
+    super::lifecycle::remove_dir(&*logs, &lost.new());
+    Ok(())
+}
+
+/// Makes a file that nobody else has open.
+fn make_new(logs: &dyn Dir, name: &str) -> Result<Arc<dyn File>> {
+    match logs.remove(name) {
+        Err(e) if e.kind() != ErrorKind::NotFound => {
+            return Err(Error::io("remove", join(logs, name), e));
+        }
+        _ => {}
+    }
+    logs.open(name, Open::CreateNew).map_err(|e| Error::io("make", join(logs, name), e))
+}
