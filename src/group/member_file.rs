@@ -47,7 +47,7 @@ impl MemberFile {
             let file = dir.open(&name, Open::CreateNew).map_err(|e| error("make", e))?;
             let started = clock.monotonic();
             let mut locked = file.try_lock(LockKind::Exclusive).map_err(|e| error("lock", e))?;
-            while !locked && clock.monotonic() - started < PROBED {
+            while !locked && clock.monotonic().saturating_sub(started) < PROBED {
                 clock.sleep(RETRY);
                 locked = file.try_lock(LockKind::Exclusive).map_err(|e| error("lock", e))?;
             }
