@@ -3,6 +3,7 @@
 mod common;
 
 use common::history::{Event, History, Place, Promise, Violation, check};
+use common::tally::Tally;
 
 const LOG: &str = "t:0";
 
@@ -56,11 +57,13 @@ fn good() -> Vec<Event> {
 }
 
 fn violations(events: Vec<Event>) -> Vec<Violation> {
+    Tally::case();
     check(&History { events })
 }
 
 #[test]
 fn a_good_history_passes() {
+    let _tally = Tally::start();
     assert_eq!(violations(good()), []);
 }
 
@@ -80,6 +83,7 @@ fn at(events: &[Event], wanted: &Event) -> usize {
 
 #[test]
 fn every_kind_of_violation_is_found() {
+    let _tally = Tally::start();
     use Promise::{Kill, PowerCut};
     let replace = |from: Event, to: Event| {
         move |events: &mut Vec<Event>| {
@@ -132,6 +136,7 @@ fn every_kind_of_violation_is_found() {
 
 #[test]
 fn a_high_watermark_may_fall_where_a_power_cut_may_take_records() {
+    let _tally = Tally::start();
     let events = vec![bounds(0, 5, Promise::Kill), Event::PowerCut, bounds(0, 2, Promise::Kill)];
     assert_eq!(violations(events), []);
     let events = vec![bounds(0, 5, Promise::Kill), bounds(0, 2, Promise::Kill)];

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
+
 use super::lang::Now;
 use super::progress::Progress;
 use super::signals::Signals;
@@ -214,7 +216,7 @@ impl Env {
 
     /// What times without a date or a zone refer to.
     pub fn now(&self) -> Now {
-        Now { now_ms: self.clock.now_ms(), zone: jiff::tz::TimeZone::system() }
+        Now { now_ms: self.clock.now_ms(), zone: local_zone() }
     }
 
     /// Monotonic time.
@@ -247,4 +249,16 @@ impl Env {
     pub fn progress_done(&mut self) {
         self.progress.done();
     }
+}
+
+/// The local time zone: what `TZ` says, else `/etc/localtime`. The latter is read as it is, since
+/// finding its name among all zones takes longer than a whole run of these tools.
+pub fn local_zone() -> TimeZone {
+    if std::env::var_os("TZ").is_none()
+        && let Ok(rules) = std::fs::read("/etc/localtime")
+        && let Ok(zone) = TimeZone::tzif("Local", &rules)
+    {
+        return zone;
+    }
+    TimeZone::system()
 }

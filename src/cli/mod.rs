@@ -20,7 +20,7 @@ pub mod topics;
 
 use std::process::ExitCode;
 
-pub use env::{Color, Env};
+pub use env::{Color, Env, local_zone};
 pub use exit::Outcome;
 pub use signals::Signals;
 

@@ -139,6 +139,10 @@ impl Election {
 
     /// The beats of a daemon, if its very incarnation holds its broker's lock.
     fn beats(&self, who: Me) -> Result<Option<u64>> {
+        if who == self.me {
+            // Its own beats tell it nothing, and asking for a lock's holders is slow.
+            return Ok(Some(0));
+        }
         let dir = match self.store.broker_dir(who.broker_id) {
             Ok(dir) => dir,
             Err(e) if e.kind() == Kind::BrokerState => return Ok(None),

@@ -73,7 +73,8 @@ pub fn first_not_older(
             continue;
         }
         let segment = Searched::open(dir, base, tail)?;
-        if segment.largest(tail)?.is_some_and(|largest| largest < timestamp) {
+        // Of a closed segment nobody knows the largest timestamp: its last index entry may be lost.
+        if base == tail.active && tail.max_timestamp < timestamp {
             continue;
         }
         let end = next.unwrap_or(until).min(until);
@@ -153,21 +154,21 @@ impl<'a> Searched<'a> {
         }
     }
 
+    /// The header of the batch that must be there.
+    fn due_header(&self, at: Located) -> Result<BatchHeader> {
+        let why = match self.header(at.position)? {
+            Some(header) if header.base_offset == at.offset => return Ok(header),
+            Some(header) => format!("base offset {} where {} is due", header.base_offset, at.offset),
+            None => "no batch header".to_owned(),
+        };
+        Err(damaged(self.dir, self.base, at.position, why))
+    }
+
     /// From batch to batch until `found`, or to the end.
     fn hop(&self, from: Located, found: impl Fn(&BatchHeader) -> bool) -> Result<Located> {
         let mut at = from;
         while at.position < self.log_bytes {
-            let Some(header) = self.header(at.position)? else {
-                return Err(damaged(self.dir, self.base, at.position, "no batch header"));
-            };
-            if header.base_offset != at.offset {
-                return Err(damaged(
-                    self.dir,
-                    self.base,
-                    at.position,
-                    format!("base offset {} where {} is due", header.base_offset, at.offset),
-                ));
-            }
+            let header = self.due_header(at)?;
             if found(&header) {
                 return Ok(at);
             }
@@ -175,17 +176,6 @@ impl<'a> Searched<'a> {
             at.offset = header.last_offset() + 1;
         }
         Ok(at)
-    }
-
-    /// The largest timestamp in the segment, where that is known without a scan.
-    fn largest(&self, tail: &Tail) -> Result<Option<Timestamp>> {
-        if self.committed.is_some() {
-            return Ok(Some(tail.max_timestamp));
-        }
-        let Some((file, bytes)) = self.index(FileKind::TimeIndex) else { return Ok(None) };
-        let last = TimeIndexEntry::lookup(&*file, self.base, bytes, Timestamp::MAX);
-        let Ok(Some(entry)) = last else { return Ok(None) };
-        Ok(self.confirmed(entry)?.map(|_| entry.timestamp))
     }
 
     /// The batch that a time index entry names, if it is as the entry says.
@@ -215,28 +205,19 @@ impl<'a> Searched<'a> {
         }
         let mut decompressor = Decompressor::default();
         let mut batch = Vec::new();
-        loop {
-            at = self.hop(at, |header| {
-                header.max_timestamp >= timestamp && header.last_offset() >= from
-            })?;
-            if at.offset >= until || at.position >= self.log_bytes {
-                return Ok(None);
-            }
-            let header = self
-                .header(at.position)?
-                .ok_or_else(|| damaged(self.dir, self.base, at.position, "no batch header"))?;
+        while at.position < self.log_bytes && at.offset < until {
+            // Batches that are passed over are checked, too: a damaged time would hide a record.
+            let header = self.due_header(at)?;
             self.read_batch(at.position, header.total_len(), &mut batch)?;
             let found = first_in_batch(&batch, &mut decompressor, from, timestamp)
                 .map_err(|corrupt| damaged(self.dir, self.base, at.position, corrupt))?;
-            match found {
-                Some(offset) if offset < until => return Ok(Some(offset)),
-                Some(_) => return Ok(None),
-                None => {
-                    at.position += header.total_len() as u64;
-                    at.offset = header.last_offset() + 1;
-                }
+            if let Some(offset) = found {
+                return Ok((offset < until).then_some(offset));
             }
+            at.position += header.total_len() as u64;
+            at.offset = header.last_offset() + 1;
         }
+        Ok(None)
     }
 
     fn read_batch(&self, position: u64, total: usize, into: &mut Vec<u8>) -> Result<()> {
@@ -264,6 +245,9 @@ fn first_in_batch(
 ) -> std::result::Result<Option<Offset>, crate::record::Corrupt> {
     let view = BatchView::parse(batch)?;
     view.check_crc()?;
+    if view.header().max_timestamp < timestamp || view.header().last_offset() < from {
+        return Ok(None);
+    }
     for record in view.records(decompressor)? {
         let record = record?;
         if record.timestamp >= timestamp && record.offset >= from {

@@ -17,6 +17,8 @@ mod recovery;
 mod rescue;
 mod segments;
 mod tail;
+#[cfg(test)]
+mod tests;
 mod time_index;
 mod verify;
 mod walk;

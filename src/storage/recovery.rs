@@ -116,7 +116,9 @@ pub fn recover(
         }
     }
     let mut cuts = Vec::new();
-    let mut tail = Tail::empty(start.segment);
+    let known = epochs.unwrap_or(&seen.epochs);
+    let epoch = known.at(start.segment.saturating_sub(1)).unwrap_or(0);
+    let mut tail = Tail { epoch, ..Tail::empty(start.segment) };
     let mut bases = segments.from(start.segment).iter().copied().peekable();
     while let Some(base) = bases.next() {
         let file = open_log(dir, base, Open::Write)?;

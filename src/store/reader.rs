@@ -284,7 +284,13 @@ impl PartitionReader {
             return Ok(cursor);
         }
         let segments = Segments::list(dir)?;
-        let at = storage::locate(dir, &segments, &page.tail, from)?;
+        let at = storage::locate(dir, &segments, &page.tail, from).map_err(|e| {
+            // The page says that the log has it.
+            match e.kind() {
+                Kind::OffsetOutOfRange => damaged(dir, page.tail.log_start, 0, "the segment is missing"),
+                _ => e,
+            }
+        })?;
         let mut cursor = self.open_segment(page, at.segment, 0)?;
         cursor.position = at.position;
         cursor.offset = at.offset;
@@ -359,8 +365,11 @@ fn below_start(replica: &Replica, offset: Offset, start: Offset) -> Error {
 impl PartitionReader {
     /// Whether the page is of this boot and everything it knows of is shown, and durable where the
     /// topic says so: if not, a writer, a commit or a change of configs that died left something
-    /// to be finished.
+    /// to be finished. A lost epoch checkpoint is made anew by the same means.
     pub fn in_order(&self) -> Result<bool> {
+        if self.replica.epochs()?.is_none() {
+            return Ok(false);
+        }
         Ok(self.replica.read_page()?.is_some_and(|page| {
             page.boot_id == self.boot_id
                 && page.offline.is_none()

@@ -20,7 +20,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub use choice::{every_choice, seeded};
+pub use choice::{every_choice, first_choices, seeded};
 use mq::disk::{Dir, Disk, Entry, File, FileId, FileSystem, LockKind, Open, Watcher, join};
 use rustix::io::Errno;
 use world::{Fault, ROOT, World};

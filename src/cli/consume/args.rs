@@ -129,7 +129,7 @@ impl Tool for Args {
     }
 
     fn run(self, env: &mut Env) -> Result<Outcome> {
-        let now = Now { now_ms: env.now_ms(), zone: jiff::tz::TimeZone::system() };
+        let now = env.now();
         super::run::run(self.job(&now)?, env)
     }
 }

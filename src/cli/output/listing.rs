@@ -2,7 +2,6 @@
 
 use std::io::Write;
 
-use jiff::tz::TimeZone;
 
 use super::cell::{Cell, Column};
 use super::format::{OutputFormat, OutputOptions};
@@ -40,7 +39,7 @@ impl Listing<std::io::BufWriter<std::io::StdoutLock<'static>>> {
         let look = Look {
             width,
             color: env.color(),
-            zone: TimeZone::system(),
+            zone: crate::cli::local_zone(),
         };
         let out = std::io::BufWriter::new(std::io::stdout().lock());
         Listing::new(out, columns, options, look)
@@ -159,7 +158,7 @@ mod tests {
         let look = Look {
             width: None,
             color: false,
-            zone: TimeZone::UTC,
+            zone: jiff::tz::TimeZone::UTC,
         };
         let mut listing = Listing::new(&mut out, &COLUMNS, options, look);
         for row in rows {

@@ -1,7 +1,18 @@
 //! Ways to choose what a power cut leaves: all of them, or some by chance.
 
 /// Runs `run` once for every way to choose, and says how many there were. Panics beyond `most`.
-pub fn every_choice(most: usize, mut run: impl FnMut(&mut dyn FnMut(usize) -> usize)) -> usize {
+pub fn every_choice(most: usize, run: impl FnMut(&mut dyn FnMut(usize) -> usize)) -> usize {
+    match first_choices(most, run) {
+        (runs, true) => runs,
+        (_, false) => panic!("more than {most} ways to choose"),
+    }
+}
+
+/// Runs `run` for the first `most` ways to choose: how many ran, and whether those were all.
+pub fn first_choices(
+    most: usize,
+    mut run: impl FnMut(&mut dyn FnMut(usize) -> usize),
+) -> (usize, bool) {
     // The choices made so far, each with the number there was to choose from.
     let mut path: Vec<(usize, usize)> = Vec::new();
     for runs in 1..=most {
@@ -20,10 +31,10 @@ pub fn every_choice(most: usize, mut run: impl FnMut(&mut dyn FnMut(usize) -> us
         }
         match path.last_mut() {
             Some((chosen, _)) => *chosen += 1,
-            None => return runs,
+            None => return (runs, true),
         }
     }
-    panic!("more than {most} ways to choose");
+    (most, false)
 }
 
 /// Choices by chance, the same for the same seed (SplitMix64).

@@ -1,0 +1,124 @@
+//! What recovery, adoption, rescue and the search for the last sound place make of a log.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::error::Kind;
+
+fn from(durable: Option<Place>) -> RecoverFrom {
+    RecoverFrom { log_start: Some(0), durable, index_interval_bytes: INTERVAL }
+}
+
+fn active_log(sample: &Sample) -> Arc<dyn crate::disk::File> {
+    sample.dir.open(&SegmentFile::new(sample.tail.active, FileKind::Log).name(), Open::Write).expect("open")
+}
+
+/// The place after the last whole batch in the first `len` bytes of the active segment.
+fn whole(sample: &Sample, len: u64) -> Place {
+    let inside = |p: &&Place| p.segment == sample.tail.active && p.position <= len;
+    let empty = Place { offset: sample.tail.active, segment: sample.tail.active, position: 0 };
+    sample.places.iter().rev().find(inside).copied().unwrap_or(empty)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_torn_end_is_cut_after_the_last_whole_batch(
+        plans in plans(),
+        part in 0.0..1.0_f64,
+        zeros in 0..200_u64,
+    ) {
+        let sample = Sample::new(&plans);
+        let log = active_log(&sample);
+        let len = (sample.tail.log_bytes as f64 * part) as u64;
+        log.set_len(len).expect("cut");
+        log.set_len(len + zeros).expect("lengthened with zeros");
+        let wanted = whole(&sample, len);
+        let recovered = recover(&*sample.dir, from(Some(sample.places[0])), Some(&sample.epochs)).expect("recovered");
+        prop_assert_eq!(recovered.tail.place(), wanted);
+        prop_assert_eq!(log.len().expect("len"), wanted.position);
+        // Again: nothing more to do.
+        let again = recover(&*sample.dir, from(Some(wanted)), Some(&recovered.epochs)).expect("again");
+        prop_assert_eq!((again.tail, again.cuts), (recovered.tail, vec![]));
+    }
+
+    #[test]
+    fn damage_is_refused_below_the_durable_place_and_cut_above_it(
+        plans in plans(),
+        at in any::<prop::sample::Index>(),
+        durable in any::<prop::sample::Index>(),
+    ) {
+        let sample = Sample::new(&plans);
+        let (segment, position, first, last) = *at.get(&sample.batches);
+        let durable = *durable.get(&sample.places);
+        let log = sample.dir.open(&SegmentFile::new(segment, FileKind::Log).name(), Open::Write).expect("open");
+        // The checksum itself, so that no chance makes it right again.
+        let mut crc = [0; 4];
+        log.read_at(&mut crc, position + 17).expect("read");
+        log.write_at(&crc.map(|byte| !byte), position + 17).expect("spoiled");
+        let all = Place { offset: i64::MAX, segment: i64::MAX, position: u64::MAX };
+        let sound = last_sound_place(&*sample.dir, &sample.segments(), sample.places[0], all, Some(&sample.epochs));
+        prop_assert_eq!(sound.expect("walked"), Place { offset: first, segment, position });
+        let carried = epochs_of_batches(&*sample.dir, &sample.segments()).expect("walked");
+        prop_assert!(carried.entries().iter().all(|(_, start)| *start < first || first == 0));
+        let nothing_known = recover(&*sample.dir, RecoverFrom { log_start: None, ..from(None) }, Some(&sample.epochs));
+        if last + 1 < sample.tail.end {
+            prop_assert_eq!(nothing_known.expect_err("a sound batch behind it").kind(), Kind::Damaged);
+            let recovered = recover(&*sample.dir, from(Some(durable)), Some(&sample.epochs));
+            if durable.offset <= first {
+                let recovered = recovered.expect("cut");
+                prop_assert_eq!(recovered.tail.end, first);
+                prop_assert!(!recovered.cuts.is_empty());
+            }
+        } else {
+            prop_assert_eq!(nothing_known.expect("a torn end").tail.end, first);
+        }
+    }
+
+    #[test]
+    fn adoption_takes_whole_batches_and_cuts_the_rest(
+        plans in plans(),
+        known in any::<prop::sample::Index>(),
+        torn in 0..60_usize,
+    ) {
+        let sample = Sample::new(&plans);
+        let in_active: Vec<Place> =
+            sample.places.iter().copied().filter(|p| p.segment == sample.tail.active).collect();
+        prop_assume!(!in_active.is_empty());
+        let published = known.get(&in_active).position;
+        // The tail as it was when only so much was published.
+        let mut appender = Appender::new(Arc::clone(&sample.dir));
+        let log = active_log(&sample);
+        log.set_len(published).expect("cut");
+        let before = recover(&*sample.dir, from(Some(sample.places[0])), Some(&sample.epochs)).expect("recovered").tail;
+        let rebuilt = Sample::new(&plans);
+        let bytes = rebuilt.bytes(rebuilt.tail.active, FileKind::Log);
+        log.write_at(&bytes, 0).expect("as a dead writer left it");
+        log.write_at(&bytes[..torn.min(bytes.len() - 1)], sample.tail.log_bytes).expect("torn");
+        let tail = adopt(&mut appender, &before, &sample.epochs, INTERVAL).expect("adopted");
+        prop_assert_eq!(tail, sample.tail);
+        prop_assert_eq!(log.len().expect("len"), sample.tail.log_bytes);
+    }
+
+    #[test]
+    fn a_rescue_keeps_every_record(plans in plans(), durable in any::<prop::sample::Index>()) {
+        let sample = Sample::new(&plans);
+        let durable = *durable.get(&sample.places);
+        for _ in 0..2 {
+            let recovered = copy_from(&*sample.dir, 0, durable, &sample.epochs, INTERVAL).expect("copied");
+            prop_assert_eq!(recovered.tail.end, sample.tail.end);
+            prop_assert_eq!(recovered.cuts, vec![]);
+            let segments = sample.segments();
+            prop_assert!(segments.bases().contains(&durable.offset));
+            for (_, _, first, last) in &sample.batches {
+                let at = locate(&*sample.dir, &segments, &recovered.tail, *last).expect("located");
+                prop_assert_eq!(at.offset, *first);
+            }
+            let walked = last_sound_place(
+                &*sample.dir, &segments, sample.places[0], recovered.tail.place(), Some(&sample.epochs),
+            );
+            prop_assert_eq!(walked.expect("walked").offset, sample.tail.end);
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! How many cases a test binary ran: the last test to end says so.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+static CASES: AtomicUsize = AtomicUsize::new(0);
+static FAILURES: AtomicUsize = AtomicUsize::new(0);
+static RUNNING: AtomicUsize = AtomicUsize::new(0);
+
+/// One test, from its beginning to its end.
+pub struct Tally;
+
+impl Tally {
+    pub fn start() -> Tally {
+        RUNNING.fetch_add(1, Ordering::SeqCst);
+        Tally
+    }
+
+    /// Counts a case of whatever test.
+    pub fn case() {
+        CASES.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Tally {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            FAILURES.fetch_add(1, Ordering::SeqCst);
+        }
+        if RUNNING.fetch_sub(1, Ordering::SeqCst) == 1 {
+            let (cases, failures) = (CASES.load(Ordering::SeqCst), FAILURES.load(Ordering::SeqCst));
+            println!("{cases} cases, {failures} failures");
+        }
+    }
+}
