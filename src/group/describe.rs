@@ -128,7 +128,13 @@ fn look_at(store: &Arc<StoreDir>, group: &str) -> Result<Look> {
         (true, false) => "Empty",
         (true, true) => return Err(directory::unknown(store, group)),
     };
-    Ok(Look { file, log, members, state, notes })
+    Ok(Look {
+        file,
+        log,
+        members,
+        state,
+        notes,
+    })
 }
 
 /// Sums a group up.
@@ -136,7 +142,13 @@ fn look_at(store: &Arc<StoreDir>, group: &str) -> Result<Look> {
 /// # Errors
 /// As [`describe`].
 pub fn summarize(store: &Arc<StoreDir>, group: &str) -> Result<GroupSummary> {
-    let Look { file, log, members, state, .. } = look_at(store, group)?;
+    let Look {
+        file,
+        log,
+        members,
+        state,
+        ..
+    } = look_at(store, group)?;
     Ok(GroupSummary {
         group: group.to_owned(),
         state,
@@ -153,7 +165,13 @@ pub fn summarize(store: &Arc<StoreDir>, group: &str) -> Result<GroupSummary> {
 /// [`Kind::UnknownGroup`] with near names, also for one that was deleted and has no member;
 /// [`Kind::Damaged`].
 pub fn describe(store: &Arc<StoreDir>, group: &str) -> Result<GroupDescription> {
-    let Look { file, log, members, state, notes } = look_at(store, group)?;
+    let Look {
+        file,
+        log,
+        members,
+        state,
+        notes,
+    } = look_at(store, group)?;
     let members: Vec<_> = members.iter().map(MemberDescription::from).collect();
     let mut rows: BTreeMap<(TopicName, PartitionId), Option<Uuid>> = BTreeMap::new();
     for (topic, partition, ..) in log.state().offsets() {
@@ -161,7 +179,9 @@ pub fn describe(store: &Arc<StoreDir>, group: &str) -> Result<GroupDescription> 
     }
     for member in &members {
         for owned in &member.assignment {
-            let Ok(topic) = TopicName::new(owned.topic.as_str()) else { continue };
+            let Ok(topic) = TopicName::new(owned.topic.as_str()) else {
+                continue;
+            };
             for partition in &owned.partitions {
                 rows.insert((topic.clone(), *partition), Some(member.member_id));
             }
@@ -239,8 +259,12 @@ fn describe_offset(
     state: &OffsetsState,
     tp: &TopicPartition,
 ) -> Result<Option<OffsetDescription>> {
-    let Some((meta, _)) = topics::read_if_there(store, &tp.topic)? else { return Ok(None) };
-    let committed = state.committed(&tp.topic, meta.topic_id, tp.partition).map(|c| c.offset);
+    let Some((meta, _)) = topics::read_if_there(store, &tp.topic)? else {
+        return Ok(None);
+    };
+    let committed = state
+        .committed(&tp.topic, meta.topic_id, tp.partition)
+        .map(|c| c.offset);
     let mut row = OffsetDescription {
         topic: tp.topic.to_string(),
         partition: tp.partition,
@@ -252,8 +276,12 @@ fn describe_offset(
         member_id: None,
     };
     // A partition that cannot be read leaves its columns unknown; verify tells why.
-    let Ok(mut reader) = ready_reader(store, tp) else { return Ok(Some(row)) };
-    let Ok(page) = reader.page() else { return Ok(Some(row)) };
+    let Ok(mut reader) = ready_reader(store, tp) else {
+        return Ok(Some(row));
+    };
+    let Ok(page) = reader.page() else {
+        return Ok(Some(row));
+    };
     let (start, end) = (page.tail.log_start, page.high_watermark);
     row.log_start_offset = Some(start);
     row.high_watermark = Some(end);

@@ -46,8 +46,11 @@ pub fn reset(job: Reset, env: &mut Env) -> Result<Outcome> {
         return Ok(Outcome::Done);
     }
     let what = if plan.len() == 1 { "offset" } else { "offsets" };
-    let question =
-        format!("move {} committed {what} of group '{}'?", plan.len(), job.group.escape_debug());
+    let question = format!(
+        "move {} committed {what} of group '{}'?",
+        plan.len(),
+        job.group.escape_debug()
+    );
     if job.consent.proceed(env, &question)? {
         group::reset(&store, &job.group, &plan, false, PATIENCE)?;
     }
@@ -57,8 +60,11 @@ pub fn reset(job: Reset, env: &mut Env) -> Result<Outcome> {
 /// Commits offsets by hand.
 pub fn commit(job: Commit, env: &mut Env) -> Result<Outcome> {
     let store = env.open_store()?;
-    let plan: Vec<CommitEntry> =
-        job.offsets.into_iter().map(|(tp, offset)| CommitEntry { tp, offset }).collect();
+    let plan: Vec<CommitEntry> = job
+        .offsets
+        .into_iter()
+        .map(|(tp, offset)| CommitEntry { tp, offset })
+        .collect();
     if job.dry_run {
         let changes = group::reset(&store, &job.group, &plan, true, PATIENCE)?;
         print(&job.group, &changes, job.output, env)?;
@@ -96,7 +102,11 @@ fn partitions(
     let mut all = Vec::new();
     for name in names {
         let (meta, _) = topics::read(store, &name)?;
-        all.extend(meta.partitions.iter().map(|p| TopicPartition::new(name.clone(), p.partition)));
+        all.extend(
+            meta.partitions
+                .iter()
+                .map(|p| TopicPartition::new(name.clone(), p.partition)),
+        );
     }
     Ok(all)
 }
@@ -109,14 +119,18 @@ fn target(
     tp: &TopicPartition,
     topic_id: Uuid,
 ) -> Result<Option<Offset>> {
-    let stored = state.committed(&tp.topic, topic_id, tp.partition).map(|c| c.offset);
+    let stored = state
+        .committed(&tp.topic, topic_id, tp.partition)
+        .map(|c| c.offset);
     let reader = open_reader(store, tp)?;
     let page = reader.page()?;
     match job.to {
         Move::To(point) => resolve_within(&reader, &page, point, stored).map(Some),
         Move::By(n) => Ok(stored.map(|offset| {
             let edge = page.tail.log_start;
-            offset.saturating_add(n).clamp(edge, page.high_watermark.max(edge))
+            offset
+                .saturating_add(n)
+                .clamp(edge, page.high_watermark.max(edge))
         })),
     }
 }

@@ -40,7 +40,10 @@ impl Failures {
     /// Tells of one.
     pub fn tell(&mut self, env: &Env, e: &Error) {
         env.complain(e);
-        self.worst = Some(self.worst.map_or(e.kind(), |kind| weightier(kind, e.kind())));
+        self.worst = Some(
+            self.worst
+                .map_or(e.kind(), |kind| weightier(kind, e.kind())),
+        );
     }
 
     /// What the run comes to.
@@ -96,9 +99,16 @@ fn delete(job: Delete, env: &mut Env) -> Result<Outcome> {
     if free.is_empty() {
         return Ok(failures.outcome());
     }
-    let names = free.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
+    let names = free
+        .iter()
+        .map(|name| name.as_str())
+        .collect::<Vec<_>>()
+        .join(", ");
     let what = if free.len() == 1 { "group" } else { "groups" };
-    if !job.consent.proceed(env, &format!("delete {what} {names} and what they committed?"))? {
+    if !job.consent.proceed(
+        env,
+        &format!("delete {what} {names} and what they committed?"),
+    )? {
         return Ok(failures.outcome());
     }
     for name in free {

@@ -70,7 +70,11 @@ pub fn list(job: List, env: &mut Env) -> Result<Outcome> {
 pub fn describe(job: Describe, env: &mut Env) -> Result<Outcome> {
     let store = env.open_store()?;
     let all = job.groups.is_empty();
-    let names = if all { group::list(&store)? } else { job.groups };
+    let names = if all {
+        group::list(&store)?
+    } else {
+        job.groups
+    };
     let mut failures = Failures::default();
     let mut seen = Vec::with_capacity(names.len());
     for name in names {
@@ -80,7 +84,9 @@ pub fn describe(job: Describe, env: &mut Env) -> Result<Outcome> {
                     env.warn(note);
                 }
                 if job.only_lagging {
-                    group.offsets.retain(|row| row.lag.is_some_and(|lag| lag > 0));
+                    group
+                        .offsets
+                        .retain(|row| row.lag.is_some_and(|lag| lag > 0));
                 }
                 seen.push(group);
             }
@@ -96,10 +102,21 @@ pub fn describe(job: Describe, env: &mut Env) -> Result<Outcome> {
         print(&out)?;
         return Ok(failures.outcome());
     }
-    let mut rows =
-        Listing::stdout(env, if job.members { &MEMBERS[..] } else { &OFFSETS[..] }, job.output);
+    let mut rows = Listing::stdout(
+        env,
+        if job.members {
+            &MEMBERS[..]
+        } else {
+            &OFFSETS[..]
+        },
+        job.output,
+    );
     for group in seen {
-        for row in if job.members { members(&group) } else { offsets(&group) } {
+        for row in if job.members {
+            members(&group)
+        } else {
+            offsets(&group)
+        } {
             rows.row(row)?;
         }
     }
@@ -109,10 +126,12 @@ pub fn describe(job: Describe, env: &mut Env) -> Result<Outcome> {
 
 fn members(group: &GroupDescription) -> Vec<Vec<Cell>> {
     let row = |member: &group::MemberDescription| {
-        let owned = member
-            .assignment
-            .iter()
-            .flat_map(|topic| topic.partitions.iter().map(|p| format!("{}:{p}", topic.topic)));
+        let owned = member.assignment.iter().flat_map(|topic| {
+            topic
+                .partitions
+                .iter()
+                .map(|p| format!("{}:{p}", topic.topic))
+        });
         vec![
             group.group.clone().into(),
             member.member_id.to_string().into(),
@@ -128,7 +147,10 @@ fn members(group: &GroupDescription) -> Vec<Vec<Cell>> {
 
 fn offsets(group: &GroupDescription) -> Vec<Vec<Cell>> {
     let row = |row: &group::OffsetDescription| {
-        let member = group.members.iter().find(|member| Some(member.member_id) == row.member_id);
+        let member = group
+            .members
+            .iter()
+            .find(|member| Some(member.member_id) == row.member_id);
         vec![
             group.group.clone().into(),
             row.topic.clone().into(),
