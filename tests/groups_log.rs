@@ -37,7 +37,7 @@ fn store() -> (SimDisk, Uuid) {
     let new = NewTopic {
         name: topic(),
         partitions: 3,
-        configs: Default::default(),
+        configs: std::collections::BTreeMap::default(),
     };
     let topic_id = create_topic(&store, &new, PATIENCE).unwrap().topic_id;
     (sim, topic_id)

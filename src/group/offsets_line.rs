@@ -277,7 +277,7 @@ mod tests {
         let id = Uuid([3; 16]);
         assert!(Line::decode(sum(&format!("1 2 commit m 3 t {id} 0 5 -1 ")).as_bytes()).is_some());
         for bad in [
-            "".to_owned(),
+            String::new(),
             "1 2 commit m 3".to_owned(),
             "1 2 other m 3 ".to_owned(),
             "01 2 commit m 3 ".to_owned(),

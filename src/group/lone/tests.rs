@@ -30,7 +30,7 @@ pub(crate) fn place() -> Place {
     let new = NewTopic {
         name: topic(),
         partitions: 3,
-        configs: Default::default(),
+        configs: std::collections::BTreeMap::default(),
     };
     let topic_id = create_topic(&store, &new, LONG).expect("topic").topic_id;
     Place {
