@@ -28,7 +28,15 @@ impl Drop for Tally {
         }
         if RUNNING.fetch_sub(1, Ordering::SeqCst) == 1 {
             let (cases, failures) = (CASES.load(Ordering::SeqCst), FAILURES.load(Ordering::SeqCst));
-            println!("{cases} cases, {failures} failures");
+            println!("{}: {cases} cases, {failures} failures", name());
         }
     }
+}
+
+/// The test binary's name, without the hash that cargo gives it.
+fn name() -> String {
+    let exe = std::env::current_exe().ok();
+    let stem = exe.as_deref().and_then(|exe| exe.file_stem()).map(|stem| stem.to_string_lossy());
+    let stem = stem.unwrap_or_default();
+    stem.rsplit_once('-').map_or(stem.as_ref(), |(name, _)| name).to_owned()
 }
