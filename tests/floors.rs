@@ -57,7 +57,7 @@ fn sources() -> Vec<Source> {
             }
             let within = path.strip_prefix(&root).expect("below src");
             let name = within.to_str().expect("a name in UTF-8").to_owned();
-            if !name.ends_with(".rs") || is_test_file(&name) {
+            if path.extension().is_none_or(|end| end != "rs") || is_test_file(&name) {
                 continue;
             }
             let text = std::fs::read_to_string(&path).expect("source");
