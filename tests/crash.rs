@@ -11,8 +11,8 @@ use common::history::{Event, check};
 use common::rig::{Ledger, Worker, log_of, open, tp, view};
 use common::sim_disk::{SimDisk, first_choices, seeded};
 use common::tally::Tally;
-use mq::error::{Kind, Result};
 use mq::disk::Disk;
+use mq::error::{Kind, Result};
 use mq::store::{PAGE_FILE, topics};
 use mq::types::TopicPartition;
 use rustix::io::Errno;
@@ -22,8 +22,11 @@ const SYNC_EACH: &[(&str, &str)] = &[("index.interval.bytes", "0")];
 const ROLLS: &[(&str, &str)] = &[("segment.bytes", "1024"), ("index.interval.bytes", "200")];
 const SYNC_FIVE: &[(&str, &str)] = &[("flush.messages", "5"), ("segment.bytes", "1024")];
 const SYNC_NEVER: &[(&str, &str)] = &[("flush.messages", "never"), ("index.interval.bytes", "0")];
-const NEVER_ROLLS: &[(&str, &str)] =
-    &[("flush.messages", "never"), ("segment.bytes", "1024"), ("index.interval.bytes", "100")];
+const NEVER_ROLLS: &[(&str, &str)] = &[
+    ("flush.messages", "never"),
+    ("segment.bytes", "1024"),
+    ("index.interval.bytes", "100"),
+];
 
 fn long() -> bool {
     std::env::var_os("MQ_LONG").is_some()
@@ -31,7 +34,11 @@ fn long() -> bool {
 
 fn worker(sim: &SimDisk, id: u32) -> Result<Worker> {
     let seen = sim.clone();
-    Ok(Worker::new(open(Arc::new(sim.clone()), Path::new(STORE))?, id, move || !seen.is_dead()))
+    Ok(Worker::new(
+        open(Arc::new(sim.clone()), Path::new(STORE))?,
+        id,
+        move || !seen.is_dead(),
+    ))
 }
 
 /// What comes before the faults, and what they fall into.
@@ -56,7 +63,10 @@ fn aftermath(sim: &SimDisk, ledger: &mut Ledger) -> Result<()> {
     let expected = ledger.views.clone();
     for (topic, states) in expected {
         let found = view(&worker.store, &topic)?;
-        assert!(states.contains(&found), "{topic} is {found:?}, which is none of {states:?}");
+        assert!(
+            states.contains(&found),
+            "{topic} is {found:?}, which is none of {states:?}"
+        );
         ledger.views.insert(topic.clone(), vec![found.clone()]);
         let Some((partitions, _)) = found else {
             worker.create(ledger, &topic, 2, SYNC_EACH)?;
@@ -78,7 +88,8 @@ fn judge(what: &str, sim: &SimDisk, ledger: &Ledger) -> usize {
     Tally::case();
     let mut ledger = ledger.clone();
     ledger.errors.clear();
-    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| aftermath(sim, &mut ledger)));
+    let outcome =
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| aftermath(sim, &mut ledger)));
     let failure = match outcome {
         Ok(Ok(())) => {
             let violations = check(&ledger.history);
@@ -89,7 +100,11 @@ fn judge(what: &str, sim: &SimDisk, ledger: &Ledger) -> usize {
     };
     match failure {
         None => sim.ops() as usize,
-        Some(text) => panic!("{what}: {text}\nerrors: {:#?}\ntrace: {:#?}", ledger.errors, sim.trace()),
+        Some(text) => panic!(
+            "{what}: {text}\nerrors: {:#?}\ntrace: {:#?}",
+            ledger.errors,
+            sim.trace()
+        ),
     }
 }
 
@@ -111,8 +126,19 @@ fn run_with(workload: &Workload, plan: impl Fn(&SimDisk)) -> (SimDisk, Ledger) {
 fn count_ops(workload: &Workload) -> u64 {
     let (sim, mut ledger) = prepare(workload);
     let outcome = (workload.run)(&sim, &mut ledger);
-    assert!(outcome.is_ok(), "{}: {:?} {:?}", workload.name, outcome.err(), ledger.errors);
-    assert_eq!(check(&ledger.history), [], "{} without faults", workload.name);
+    assert!(
+        outcome.is_ok(),
+        "{}: {:?} {:?}",
+        workload.name,
+        outcome.err(),
+        ledger.errors
+    );
+    assert_eq!(
+        check(&ledger.history),
+        [],
+        "{} without faults",
+        workload.name
+    );
     sim.ops()
 }
 
@@ -129,11 +155,22 @@ fn stop_everywhere(workload: &Workload) {
             if within.is_some() && !at.starts_with("write_at") {
                 continue;
             }
-            let what = format!("{} stopped at {n} of {ops} ({at}; within {within:?})", workload.name);
+            let what = format!(
+                "{} stopped at {n} of {ops} ({at}; within {within:?})",
+                workload.name
+            );
             let cut = after_power_cut(&ledger);
             let seeds = if long() { 40 } else { 4 };
-            judge(&format!("{what}, all lost"), &sim.if_crashed(&mut |_| 0), &cut);
-            judge(&format!("{what}, nothing lost"), &sim.if_crashed(&mut |n| n - 1), &cut);
+            judge(
+                &format!("{what}, all lost"),
+                &sim.if_crashed(&mut |_| 0),
+                &cut,
+            );
+            judge(
+                &format!("{what}, nothing lost"),
+                &sim.if_crashed(&mut |n| n - 1),
+                &cut,
+            );
             for seed in 0..seeds {
                 let left = sim.if_crashed(&mut seeded(seed * 1000 + n));
                 judge(&format!("{what}, lost by seed {seed}"), &left, &cut);
@@ -160,16 +197,31 @@ fn stop_twice(workload: &Workload, stride: u64) {
                 ledger.errors.clear();
                 first.stop_at(m);
                 let done = aftermath(&first, &mut ledger).is_ok() && !first.is_dead();
-                let what = format!("{} stopped at {n} (power cut: {power_cut}), then at {m}", workload.name);
+                let what = format!(
+                    "{} stopped at {n} (power cut: {power_cut}), then at {m}",
+                    workload.name
+                );
                 if done {
                     break;
                 }
-                let died_at = first.trace().get(m as usize - 1).cloned().unwrap_or_default();
+                let died_at = first
+                    .trace()
+                    .get(m as usize - 1)
+                    .cloned()
+                    .unwrap_or_default();
                 assert!(first.is_dead(), "{what}: {:?}", ledger.errors);
                 let what = format!("{what} ({died_at})");
                 let cut = after_power_cut(&ledger);
-                judge(&format!("{what}, all lost"), &first.if_crashed(&mut |_| 0), &cut);
-                judge(&format!("{what}, by seed"), &first.if_crashed(&mut seeded(n * 77 + m)), &cut);
+                judge(
+                    &format!("{what}, all lost"),
+                    &first.if_crashed(&mut |_| 0),
+                    &cut,
+                );
+                judge(
+                    &format!("{what}, by seed"),
+                    &first.if_crashed(&mut seeded(n * 77 + m)),
+                    &cut,
+                );
                 judge(&format!("{what}, killed"), &first.kill(), &ledger);
                 m += stride;
             }
@@ -185,7 +237,12 @@ fn made(sim: &SimDisk, ledger: &mut Ledger, pairs: &[(&str, &str)]) -> Result<()
     worker(sim, 0)?.create(ledger, "t", 1, pairs)
 }
 
-fn some_written(sim: &SimDisk, ledger: &mut Ledger, pairs: &[(&str, &str)], batches: usize) -> Result<()> {
+fn some_written(
+    sim: &SimDisk,
+    ledger: &mut Ledger,
+    pairs: &[(&str, &str)],
+    batches: usize,
+) -> Result<()> {
     made(sim, ledger, pairs)?;
     let mut worker = worker(sim, 1)?;
     for _ in 0..batches {
@@ -273,10 +330,19 @@ const SURVIVOR: Workload = Workload {
         let outcome = append_and_read(sim, ledger, 4, 300);
         let dead = sim.is_dead();
         if dead {
-            survivor.append(ledger, &t0(), 1, 100).expect("the survivor appends");
-            survivor.append(ledger, &t0(), 1, 300).expect("the survivor appends again");
+            survivor
+                .append(ledger, &t0(), 1, 100)
+                .expect("the survivor appends");
+            survivor
+                .append(ledger, &t0(), 1, 300)
+                .expect("the survivor appends again");
             let read = survivor.read(ledger, &t0());
-            assert!(read.is_ok(), "{read:?}\n{:#?}\n{:#?}", sim.trace(), other.trace());
+            assert!(
+                read.is_ok(),
+                "{read:?}\n{:#?}\n{:#?}",
+                sim.trace(),
+                other.trace()
+            );
         }
         outcome
     },
@@ -334,7 +400,10 @@ const RESCUE: Workload = Workload {
         let from = dying.ops() as usize;
         one.append(ledger, &t0(), 1, 20)?;
         let trace = dying.trace();
-        let sync = trace.iter().skip(from).position(|op| op.starts_with("sync_data"));
+        let sync = trace
+            .iter()
+            .skip(from)
+            .position(|op| op.starts_with("sync_data"));
         dying.stop_at(dying.ops() + 1 + sync.expect("an append syncs") as u64);
         let _ = one.append(ledger, &t0(), 2, 20);
         assert!(dying.is_dead(), "it died in its sync");
@@ -354,7 +423,9 @@ const REBUILD: Workload = Workload {
 };
 
 fn remove_page(sim: &SimDisk) {
-    let dir = sim.open_dir(Path::new("/store/brokers/0/logs/t-0")).expect("the replica");
+    let dir = sim
+        .open_dir(Path::new("/store/brokers/0/logs/t-0"))
+        .expect("the replica");
     dir.remove(PAGE_FILE).expect("the page goes");
     dir.sync().expect("for good");
 }
@@ -432,7 +503,10 @@ fn fail_everywhere(workload: &Workload, errno: Errno) {
             if short.is_some() && !is_write {
                 continue;
             }
-            let what = format!("{}: {errno:?} at {n} ({at}), short {short:?}", workload.name);
+            let what = format!(
+                "{}: {errno:?} at {n} ({at}), short {short:?}",
+                workload.name
+            );
             for power_cut in [true, false] {
                 let (sim, mut ledger) = if power_cut {
                     (sim.if_crashed(&mut |_| 0), after_power_cut(&ledger))
@@ -447,7 +521,11 @@ fn fail_everywhere(workload: &Workload, errno: Errno) {
                 };
                 ledger.errors.clear();
                 repair_offline(&what, &sim, &mut ledger);
-                judge(&format!("{what}, power cut {power_cut}"), &sim.process(), &ledger);
+                judge(
+                    &format!("{what}, power cut {power_cut}"),
+                    &sim.process(),
+                    &ledger,
+                );
             }
         }
     }
@@ -455,7 +533,9 @@ fn fail_everywhere(workload: &Workload, errno: Errno) {
 
 /// Partitions that a failed sync took offline are refused, then repaired.
 fn repair_offline(what: &str, sim: &SimDisk, ledger: &mut Ledger) {
-    let Ok(mut worker) = worker(sim, 8) else { return };
+    let Ok(mut worker) = worker(sim, 8) else {
+        return;
+    };
     for topic in topics::list(&worker.store).expect("the topics are listed") {
         let Some((partitions, _)) = view(&worker.store, topic.as_str()).expect("the topic is read")
         else {
@@ -466,10 +546,18 @@ fn repair_offline(what: &str, sim: &SimDisk, ledger: &mut Ledger) {
             assert!(log_of(&worker.store, &tp).is_ok());
             match worker.append(ledger, &tp, 1, 40) {
                 Err(e) if e.kind() == Kind::Offline => {
-                    worker.repair(ledger, &tp).unwrap_or_else(|e| panic!("{what}: repair: {e}"));
-                    worker.append(ledger, &tp, 1, 40).unwrap_or_else(|e| panic!("{what}: after repair: {e}"));
+                    worker
+                        .repair(ledger, &tp)
+                        .unwrap_or_else(|e| panic!("{what}: repair: {e}"));
+                    worker
+                        .append(ledger, &tp, 1, 40)
+                        .unwrap_or_else(|e| panic!("{what}: after repair: {e}"));
                 }
-                Err(e) => panic!("{what}: next append: {:?} {e}\ntrace {:#?}", e.kind(), sim.trace()),
+                Err(e) => panic!(
+                    "{what}: next append: {:?} {e}\ntrace {:#?}",
+                    e.kind(),
+                    sim.trace()
+                ),
                 Ok(()) => {}
             }
         }
@@ -479,7 +567,14 @@ fn repair_offline(what: &str, sim: &SimDisk, ledger: &mut Ledger) {
 #[test]
 fn an_error_at_every_operation() {
     let _tally = Tally::start();
-    for workload in [&APPEND, &APPEND_ROLLS, &NEVER_AND_ROLL, &CREATE, &ALTER, &ADD_PARTITIONS] {
+    for workload in [
+        &APPEND,
+        &APPEND_ROLLS,
+        &NEVER_AND_ROLL,
+        &CREATE,
+        &ALTER,
+        &ADD_PARTITIONS,
+    ] {
         fail_everywhere(workload, Errno::IO);
         fail_everywhere(workload, Errno::NOSPC);
     }

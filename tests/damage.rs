@@ -30,7 +30,6 @@ struct Sample {
     replica: PathBuf,
     files: BTreeMap<PathBuf, Vec<u8>>,
     rows: Vec<Row>,
-    every_message: bool,
 }
 
 fn open_os(path: &Path) -> Result<Arc<StoreDir>> {
@@ -43,14 +42,19 @@ const TIMES: [i64; 12] = [100, 300, 100, 200, 300, 250, 50, 400, 400, 100, 350, 
 impl Sample {
     fn new(pairs: &[(&str, &str)], new_epoch_at: Option<usize>) -> Sample {
         // Where there is memory to work in, a sync costs nothing.
-        let at = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a place");
+        let at = tempfile::tempdir_in("/dev/shm")
+            .or_else(|_| tempfile::tempdir())
+            .expect("a place");
         let path = at.path().join("store");
         let store = open_os(&path).expect("a store");
         let name = TopicName::new("t").expect("a name");
-        let new = NewTopic { name: name.clone(), partitions: 1, configs: configs(pairs) };
+        let new = NewTopic {
+            name: name.clone(),
+            partitions: 1,
+            configs: configs(pairs),
+        };
         create_topic(&store, &new, PATIENCE).expect("a topic");
         let mut rows = Vec::new();
-        let mut every_message = true;
         for (n, time) in TIMES.iter().enumerate() {
             if new_epoch_at == Some(n) {
                 // A change of flush.messages and back: two epochs more.
@@ -59,21 +63,32 @@ impl Sample {
                     mq::store::alter_configs(&store, &name, &set, &[], PATIENCE).expect("altered");
                 }
             }
-            let payloads: Vec<String> =
-                (0..1 + n % 2).map(|m| format!("{n}.{m}")).collect();
-            let mut writer = PartitionWriter::open(&store, &tp("t", 0), PATIENCE).expect("a writer");
-            every_message = writer.configs().every_message();
-            let appended = writer.append(&mut batch(&payloads, *time)).expect("appended");
-            let mut committer = Committer::open(&store, &tp("t", 0), PATIENCE).expect("a committer");
-            committer.commit(appended.last_offset + 1).expect("committed");
+            let payloads: Vec<String> = (0..1 + n % 2).map(|m| format!("{n}.{m}")).collect();
+            let mut writer =
+                PartitionWriter::open(&store, &tp("t", 0), PATIENCE).expect("a writer");
+            let every_message = writer.configs().every_message();
+            let appended = writer
+                .append(&mut batch(&payloads, *time))
+                .expect("appended");
+            if every_message {
+                let committer = Committer::open(&store, &tp("t", 0), PATIENCE);
+                committer
+                    .and_then(|mut c| c.commit(appended.last_offset + 1))
+                    .expect("committed");
+            }
             for (payload, offset) in payloads.into_iter().zip(appended.base_offset..) {
                 rows.push((offset, appended.leader_epoch, payload, *time));
             }
         }
         let replica = path.join("brokers/0/logs/t-0");
-        let mut sample = Sample { _at: at, path, replica, files: BTreeMap::new(), rows, every_message };
+        let mut sample = Sample {
+            _at: at,
+            path,
+            replica,
+            files: BTreeMap::new(),
+            rows,
+        };
         sample.files = sample.now();
-        assert!(sample.every_message);
         sample
     }
 
@@ -102,11 +117,19 @@ impl Sample {
             }
         }
         std::fs::create_dir_all(&self.replica).expect("there");
-        for path in self.now().into_keys().filter(|path| !self.files.contains_key(path)) {
+        for path in self
+            .now()
+            .into_keys()
+            .filter(|path| !self.files.contains_key(path))
+        {
             std::fs::remove_file(path).expect("removed");
         }
         for (path, original) in &self.files {
-            let bytes = if path == but { bytes } else { Some(original.as_slice()) };
+            let bytes = if path == but {
+                bytes
+            } else {
+                Some(original.as_slice())
+            };
             match bytes {
                 Some(bytes) if std::fs::read(path).is_ok_and(|now| now == bytes) => {}
                 Some(bytes) => std::fs::write(path, bytes).expect("written"),
@@ -117,12 +140,19 @@ impl Sample {
 
     /// A file, by the end of its name.
     fn file(&self, suffix: &str) -> PathBuf {
-        let found = self.files.keys().find(|path| path.to_string_lossy().ends_with(suffix));
+        let found = self
+            .files
+            .keys()
+            .find(|path| path.to_string_lossy().ends_with(suffix));
         found.unwrap_or_else(|| panic!("a file {suffix}")).clone()
     }
 
     fn logs(&self) -> Vec<PathBuf> {
-        self.files.keys().filter(|p| p.extension().is_some_and(|e| e == "log")).cloned().collect()
+        self.files
+            .keys()
+            .filter(|p| p.extension().is_some_and(|e| e == "log"))
+            .cloned()
+            .collect()
     }
 }
 
@@ -142,7 +172,12 @@ fn read(store: &Arc<StoreDir>, from: i64, bytes_max: usize) -> Result<Vec<Row>> 
                 let record = record?;
                 let value = String::from_utf8_lossy(record.value.unwrap_or_default()).into_owned();
                 if record.offset >= first {
-                    rows.push((record.offset, view.header().leader_epoch, value, record.timestamp));
+                    rows.push((
+                        record.offset,
+                        view.header().leader_epoch,
+                        value,
+                        record.timestamp,
+                    ));
                 }
             }
             from = view.header().last_offset() + 1;
@@ -167,7 +202,9 @@ fn expected_lookups(rows: &[Row]) -> Vec<Option<i64>> {
     let mut found = Vec::new();
     for from in [0, 5, 9] {
         for time in [0, 91, 150, 250, 300, 399, 400, 401] {
-            let row = rows.iter().find(|(offset, _, _, at)| *offset >= from && *at >= time);
+            let row = rows
+                .iter()
+                .find(|(offset, _, _, at)| *offset >= from && *at >= time);
             found.push(row.map(|row| row.0));
         }
     }
@@ -190,7 +227,12 @@ enum Allowed {
 }
 
 /// Reads, then writes, with one file as given. What is wrong, if anything is.
-fn outcome(sample: &Sample, file: &Path, bytes: Option<&[u8]>, allowed: Allowed) -> Result<(), String> {
+fn outcome(
+    sample: &Sample,
+    file: &Path,
+    bytes: Option<&[u8]>,
+    allowed: Allowed,
+) -> Result<(), String> {
     Tally::case();
     let right = |what: &str, outcome: Result<bool>| match outcome {
         Ok(true) if allowed == Allowed::Refused => Err(format!("{what}: not noticed")),
@@ -209,7 +251,10 @@ fn outcome(sample: &Sample, file: &Path, bytes: Option<&[u8]>, allowed: Allowed)
             let found = read(&store, from, 150);
             right("read on", found.map(|found| found == rows[from as usize..]))?;
         }
-        right("time", time_lookups(&store).map(|found| found == expected_lookups(rows)))?;
+        right(
+            "time",
+            time_lookups(&store).map(|found| found == expected_lookups(rows)),
+        )?;
     }
     // A writer that comes first.
     sample.put_back(file, bytes);
@@ -221,7 +266,11 @@ fn outcome(sample: &Sample, file: &Path, bytes: Option<&[u8]>, allowed: Allowed)
     }
     let now = sample.now();
     for path in sample.logs() {
-        let before = if path == file { bytes } else { sample.files.get(&path).map(Vec::as_slice) };
+        let before = if path == file {
+            bytes
+        } else {
+            sample.files.get(&path).map(Vec::as_slice)
+        };
         let Some(before) = before else { continue };
         if !now.get(&path).is_some_and(|now| now.starts_with(before)) {
             return Err(format!("write: {} lost bytes", path.display()));
@@ -231,7 +280,11 @@ fn outcome(sample: &Sample, file: &Path, bytes: Option<&[u8]>, allowed: Allowed)
     if let Ok(row) = appended {
         after.push(row);
     }
-    let allowed = if allowed == Allowed::Refused { Allowed::RightOrRefused } else { allowed };
+    let allowed = if allowed == Allowed::Refused {
+        Allowed::RightOrRefused
+    } else {
+        allowed
+    };
     let right = |outcome: Result<bool>| match outcome {
         Ok(true) => Ok(()),
         Ok(false) => Err("read after a write: a wrong answer".to_owned()),
@@ -245,7 +298,12 @@ fn write_one(store: &Arc<StoreDir>) -> Result<Row> {
     let mut writer = PartitionWriter::open(store, &tp("t", 0), PATIENCE)?;
     let appended = writer.append(&mut batch(&["more".to_owned()], 77))?;
     Committer::open(store, &tp("t", 0), PATIENCE)?.commit(appended.last_offset + 1)?;
-    Ok((appended.base_offset, appended.leader_epoch, "more".to_owned(), 77))
+    Ok((
+        appended.base_offset,
+        appended.leader_epoch,
+        "more".to_owned(),
+        77,
+    ))
 }
 
 /// Checks a case, with everything that is wrong in one message.
@@ -253,7 +311,14 @@ fn write_one(store: &Arc<StoreDir>) -> Result<Row> {
 struct Wrong(Vec<String>);
 
 impl Wrong {
-    fn check(&mut self, sample: &Sample, what: &str, file: &Path, bytes: Option<&[u8]>, allowed: Allowed) {
+    fn check(
+        &mut self,
+        sample: &Sample,
+        what: &str,
+        file: &Path,
+        bytes: Option<&[u8]>,
+        allowed: Allowed,
+    ) {
         let run = || outcome(sample, file, bytes, allowed);
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         match std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) {
@@ -267,7 +332,13 @@ impl Wrong {
 impl Drop for Wrong {
     fn drop(&mut self) {
         if !self.0.is_empty() && !std::thread::panicking() {
-            let shown = self.0.iter().take(30).cloned().collect::<Vec<_>>().join("\n");
+            let shown = self
+                .0
+                .iter()
+                .take(30)
+                .cloned()
+                .collect::<Vec<_>>()
+                .join("\n");
             panic!("{} cases went wrong:\n{shown}", self.0.len());
         }
     }
@@ -286,13 +357,28 @@ fn flip_all(sample: &Sample, file: &Path, bits: impl Iterator<Item = usize>, all
 
 const SMALL: &[(&str, &str)] = &[("segment.ms", "250"), ("index.interval.bytes", "0")];
 
+const NEVER: &[(&str, &str)] = &[
+    ("flush.messages", "never"),
+    ("segment.ms", "250"),
+    ("index.interval.bytes", "0"),
+];
+
 #[test]
 fn an_undamaged_store_is_read_right() {
     let _tally = Tally::start();
     let sample = Sample::new(SMALL, Some(6));
-    assert!(sample.logs().len() > 1, "a closed segment and an active one");
+    assert!(
+        sample.logs().len() > 1,
+        "a closed segment and an active one"
+    );
     let mut wrong = Wrong::default();
-    wrong.check(&sample, "undamaged", Path::new("none"), None, Allowed::Right);
+    wrong.check(
+        &sample,
+        "undamaged",
+        Path::new("none"),
+        None,
+        Allowed::Right,
+    );
 }
 
 #[test]
@@ -330,19 +416,53 @@ fn every_flipped_bit_of_the_page() {
 }
 
 #[test]
+fn flipped_bits_of_the_page_without_syncs() {
+    let _tally = Tally::start();
+    let sample = Sample::new(NEVER, None);
+    let page = sample.file(PAGE_FILE);
+    let copies = (0..512 * 8).chain(4096 * 8..(4096 + 512) * 8);
+    flip_all(
+        &sample,
+        &page,
+        copies.step_by(if long() { 1 } else { 13 }),
+        Allowed::Right,
+    );
+}
+
+#[test]
 fn every_flipped_bit_of_the_topic_file() {
     let _tally = Tally::start();
     let sample = Sample::new(SMALL, Some(6));
-    flip_all(&sample, &sample.file("t.json"), 0..1 << 16, Allowed::Refused);
+    flip_all(
+        &sample,
+        &sample.file("t.json"),
+        0..1 << 16,
+        Allowed::Refused,
+    );
 }
 
 #[test]
 fn every_flipped_bit_of_the_small_files() {
     let _tally = Tally::start();
     let sample = Sample::new(SMALL, Some(6));
-    flip_all(&sample, &sample.file("leader-epoch-checkpoint"), 0..1 << 16, Allowed::RightOrRefused);
-    flip_all(&sample, &sample.file("partition.metadata"), 0..1 << 16, Allowed::Right);
-    flip_all(&sample, &sample.file("sync.lock"), 0..1 << 16, Allowed::Right);
+    flip_all(
+        &sample,
+        &sample.file("leader-epoch-checkpoint"),
+        0..1 << 16,
+        Allowed::RightOrRefused,
+    );
+    flip_all(
+        &sample,
+        &sample.file("partition.metadata"),
+        0..1 << 16,
+        Allowed::Right,
+    );
+    flip_all(
+        &sample,
+        &sample.file("sync.lock"),
+        0..1 << 16,
+        Allowed::Right,
+    );
 }
 
 #[test]
@@ -360,7 +480,13 @@ fn every_file_cut_at_every_length() {
         let step = if name == PAGE_FILE { 61 } else { 1 };
         let mut wrong = Wrong::default();
         for len in (0..bytes.len()).step_by(if long() { 1 } else { step }) {
-            wrong.check(&sample, &format!("cut at {len}"), file, Some(&bytes[..len]), allowed);
+            wrong.check(
+                &sample,
+                &format!("cut at {len}"),
+                file,
+                Some(&bytes[..len]),
+                allowed,
+            );
         }
     }
 }

@@ -37,8 +37,6 @@ complete -c mq-broker -n "__fish_mq_broker_needs_command" -f -a "stop" -d 'Stop 
 complete -c mq-broker -n "__fish_mq_broker_needs_command" -f -a "locks" -d 'Show who holds which lock of the store'
 complete -c mq-broker -n "__fish_mq_broker_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand start" -l id -d 'The broker\'s id, from 0' -r
-complete -c mq-broker -n "__fish_mq_broker_using_subcommand start" -l log-dir -d 'Where its replicas lie [default: in the store]' -r -F
-complete -c mq-broker -n "__fish_mq_broker_using_subcommand start" -l rack -d 'Where it stands: replicas are spread over racks' -r
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand start" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand start" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
@@ -55,6 +53,7 @@ never\t'Never'"
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand status" -l header -d 'Begin tsv with a line of column names'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand status" -s q -l quiet -d 'No notes and no progress on stderr'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand stop" -l timeout -d 'How long to wait for its end' -r
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand stop" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand stop" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'

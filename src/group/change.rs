@@ -54,7 +54,9 @@ pub fn reset(
         let (before, members) = super::describe::look(store, group)?;
         refuse_members(group, &members)?;
         return Ok(changes(plan, &entries, |tp, id| {
-            before.as_ref().and_then(|state| state.committed(&tp.topic, id, tp.partition))
+            before
+                .as_ref()
+                .and_then(|state| state.committed(&tp.topic, id, tp.partition))
         }));
     }
     let mut group = Group::open_or_create(store, group, patience)?;
@@ -87,12 +89,7 @@ pub fn commit(
 /// # Errors
 /// [`Kind::UnknownGroup`] with near names; [`Kind::NonEmptyGroup`] while members live;
 /// [`Kind::Unknown`] if it is perhaps done.
-pub fn delete(
-    store: &Arc<StoreDir>,
-    group: &str,
-    dry_run: bool,
-    patience: Duration,
-) -> Result<()> {
+pub fn delete(store: &Arc<StoreDir>, group: &str, dry_run: bool, patience: Duration) -> Result<()> {
     if dry_run {
         let (state, members) = super::describe::look(store, group)?;
         refuse_members(group, &members)?;
@@ -126,7 +123,14 @@ fn refuse_members(group: &str, members: &[Member]) -> Result<()> {
     }
     let names: Vec<String> = members
         .iter()
-        .map(|m| format!("{} (process {} on {})", m.member_id, m.pid, m.host.escape_debug()))
+        .map(|m| {
+            format!(
+                "{} (process {} on {})",
+                m.member_id,
+                m.pid,
+                m.host.escape_debug()
+            )
+        })
         .collect();
     Err(Error::new(
         Kind::NonEmptyGroup,
@@ -153,7 +157,13 @@ fn check(store: &Arc<StoreDir>, wanted: &CommitEntry) -> Result<Entry> {
         .cure(format!("use a number from {start} to {end}")));
     }
     let (topic, partition) = (tp.topic.clone(), tp.partition);
-    Ok(Entry { topic, topic_id, partition, offset: *offset, leader_epoch: -1 })
+    Ok(Entry {
+        topic,
+        topic_id,
+        partition,
+        offset: *offset,
+        leader_epoch: -1,
+    })
 }
 
 fn changes(

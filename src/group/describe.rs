@@ -20,12 +20,29 @@ const MEND_PATIENCE: Duration = Duration::from_secs(2);
 /// Bytes read to find the first unread record: at least its batch.
 const READ_BYTES: usize = 4 << 10;
 
+/// A group, without a look at any partition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct GroupSummary {
+    /// Its name.
+    pub group: String,
+    /// As [`GroupDescription::state`].
+    pub state: &'static str,
+    /// Raised by each change of the members.
+    pub group_epoch: i32,
+    /// How partitions are shared out.
+    pub assignor: String,
+    /// How many are alive in it.
+    pub members: usize,
+    /// How many partitions it has committed offsets of.
+    pub partitions: usize,
+}
+
 /// A group, as of one look.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct GroupDescription {
     /// Its name.
     pub group: String,
-    /// `Stable` with members, `Empty` without, `Dead` once deleted: Kafka's spellings.
+    /// `Stable` with members, `Empty` without: Kafka's spellings.
     pub state: &'static str,
     /// Raised by each change of the members.
     pub group_epoch: i32,
@@ -78,17 +95,21 @@ pub struct OffsetDescription {
     pub member_id: Option<Uuid>,
 }
 
-/// Describes a group.
-///
-/// # Errors
-/// [`Kind::UnknownGroup`] with near names, also for one that was deleted and has no member;
-/// [`Kind::Damaged`].
-pub fn describe(store: &Arc<StoreDir>, group: &str) -> Result<GroupDescription> {
+/// Group, log, living members, state, notes.
+struct Look {
+    file: GroupFile,
+    log: OffsetsLog,
+    members: Vec<Member>,
+    state: &'static str,
+    notes: Vec<String>,
+}
+
+fn look_at(store: &Arc<StoreDir>, group: &str) -> Result<Look> {
     let dir = directory::open(store, group)?;
     let mut log = OffsetsLog::open_to_read(&dir)?;
     log.refresh()?;
     let mut notes = log.notes();
-    let file = match GroupFile::read(&dir, store.boot_id()) {
+    let mut file = match GroupFile::read(&dir, store.boot_id()) {
         Ok(file) => file,
         Err(e) if e.kind() == Kind::Damaged => {
             notes.push(e.to_string());
@@ -97,9 +118,9 @@ pub fn describe(store: &Arc<StoreDir>, group: &str) -> Result<GroupDescription> 
         Err(e) => return Err(e),
     };
     let mut members = Vec::new();
-    for member in &file.members {
+    for member in std::mem::take(&mut file.members) {
         if super::member_file::is_alive(&*dir, member.member_id)? {
-            members.push(MemberDescription::from(member));
+            members.push(member);
         }
     }
     let state = match (members.is_empty(), log.state().is_deleted()) {
@@ -107,13 +128,60 @@ pub fn describe(store: &Arc<StoreDir>, group: &str) -> Result<GroupDescription> 
         (true, false) => "Empty",
         (true, true) => return Err(directory::unknown(store, group)),
     };
+    Ok(Look {
+        file,
+        log,
+        members,
+        state,
+        notes,
+    })
+}
+
+/// Sums a group up.
+///
+/// # Errors
+/// As [`describe`].
+pub fn summarize(store: &Arc<StoreDir>, group: &str) -> Result<GroupSummary> {
+    let Look {
+        file,
+        log,
+        members,
+        state,
+        ..
+    } = look_at(store, group)?;
+    Ok(GroupSummary {
+        group: group.to_owned(),
+        state,
+        group_epoch: file.group_epoch,
+        assignor: file.assignor,
+        members: members.len(),
+        partitions: log.state().offsets().count(),
+    })
+}
+
+/// Describes a group.
+///
+/// # Errors
+/// [`Kind::UnknownGroup`] with near names, also for one that was deleted and has no member;
+/// [`Kind::Damaged`].
+pub fn describe(store: &Arc<StoreDir>, group: &str) -> Result<GroupDescription> {
+    let Look {
+        file,
+        log,
+        members,
+        state,
+        notes,
+    } = look_at(store, group)?;
+    let members: Vec<_> = members.iter().map(MemberDescription::from).collect();
     let mut rows: BTreeMap<(TopicName, PartitionId), Option<Uuid>> = BTreeMap::new();
     for (topic, partition, ..) in log.state().offsets() {
         rows.insert((topic.clone(), partition), None);
     }
     for member in &members {
         for owned in &member.assignment {
-            let Ok(topic) = TopicName::new(owned.topic.as_str()) else { continue };
+            let Ok(topic) = TopicName::new(owned.topic.as_str()) else {
+                continue;
+            };
             for partition in &owned.partitions {
                 rows.insert((topic.clone(), *partition), Some(member.member_id));
             }
@@ -191,8 +259,12 @@ fn describe_offset(
     state: &OffsetsState,
     tp: &TopicPartition,
 ) -> Result<Option<OffsetDescription>> {
-    let Some((meta, _)) = topics::read_if_there(store, &tp.topic)? else { return Ok(None) };
-    let committed = state.committed(&tp.topic, meta.topic_id, tp.partition).map(|c| c.offset);
+    let Some((meta, _)) = topics::read_if_there(store, &tp.topic)? else {
+        return Ok(None);
+    };
+    let committed = state
+        .committed(&tp.topic, meta.topic_id, tp.partition)
+        .map(|c| c.offset);
     let mut row = OffsetDescription {
         topic: tp.topic.to_string(),
         partition: tp.partition,
@@ -204,8 +276,12 @@ fn describe_offset(
         member_id: None,
     };
     // A partition that cannot be read leaves its columns unknown; verify tells why.
-    let Ok(mut reader) = ready_reader(store, tp) else { return Ok(Some(row)) };
-    let Ok(page) = reader.page() else { return Ok(Some(row)) };
+    let Ok(mut reader) = ready_reader(store, tp) else {
+        return Ok(Some(row));
+    };
+    let Ok(page) = reader.page() else {
+        return Ok(Some(row));
+    };
     let (start, end) = (page.tail.log_start, page.high_watermark);
     row.log_start_offset = Some(start);
     row.high_watermark = Some(end);

@@ -57,13 +57,17 @@ pub fn unknown(store: &StoreDir, group: &str) -> Error {
 /// The names of all groups, sorted; deleted ones are left out.
 pub fn list(store: &StoreDir) -> Result<Vec<String>> {
     let groups = store.groups_dir()?;
-    let entries = groups.list(".").map_err(|e| Error::io("list", groups.path(), e))?;
+    let entries = groups
+        .list(".")
+        .map_err(|e| Error::io("list", groups.path(), e))?;
     let mut names = Vec::new();
     for entry in entries {
         if entry.kind != EntryKind::Dir || layout::is_unborn_dir(&entry.name) {
             continue;
         }
-        let Some(name) = layout::parse_group_dir(&entry.name) else { continue };
+        let Some(name) = layout::parse_group_dir(&entry.name) else {
+            continue;
+        };
         let dir = groups
             .open_dir(&entry.name)
             .map_err(|e| Error::io("open", join(&*groups, &entry.name), e))?;
@@ -100,19 +104,20 @@ fn create(store: &StoreDir, group: &str) -> Result<()> {
     let groups = store.groups_dir()?;
     let name = layout::group_dir(group)?;
     let unborn = layout::unborn_dir(&Uuid::random()?);
-    let made = fill(store, &*groups, &unborn).and_then(|()| {
-        match groups.rename_new(&unborn, &name) {
+    let made =
+        fill(store, &*groups, &unborn).and_then(|()| match groups.rename_new(&unborn, &name) {
             Ok(()) => Ok(true),
             Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
             Err(e) => Err(Error::io("make", join(&*groups, &name), e)),
-        }
-    });
+        });
     if !matches!(made, Ok(true)) {
         // Where this fails, a directory of a telling name stays, which nobody looks at.
         let _ = discard(&*groups, &unborn);
     }
     made?;
-    groups.sync().map_err(|e| Error::io("sync", groups.path(), e))
+    groups
+        .sync()
+        .map_err(|e| Error::io("sync", groups.path(), e))
 }
 
 /// Fills the new group's directory and syncs all of it, each directory after what is in it.
@@ -121,15 +126,26 @@ fn fill(store: &StoreDir, groups: &dyn Dir, unborn: &str) -> Result<()> {
     groups.create_dir(unborn).map_err(|e| {
         let denied = e.kind() == std::io::ErrorKind::PermissionDenied;
         let error = error("make", "", e);
-        if denied { error.with_kind(Kind::UnusableStore) } else { error }
+        if denied {
+            error.with_kind(Kind::UnusableStore)
+        } else {
+            error
+        }
     })?;
     let dir = groups.open_dir(unborn).map_err(|e| error("open", "", e))?;
     create_lock(&*dir)?;
-    dir.create_dir(layout::MEMBERS_DIR).map_err(|e| error("make", layout::MEMBERS_DIR, e))?;
+    dir.create_dir(layout::MEMBERS_DIR)
+        .map_err(|e| error("make", layout::MEMBERS_DIR, e))?;
     let group = GroupFile::new(store.boot_id(), 0).encode();
-    for (name, bytes) in [(layout::GROUP_FILE, group), (layout::OFFSETS_LOG, Vec::new())] {
-        let file = dir.open(name, Open::CreateNew).map_err(|e| error("make", name, e))?;
-        file.write_at(&bytes, 0).map_err(|e| error("write", name, e))?;
+    for (name, bytes) in [
+        (layout::GROUP_FILE, group),
+        (layout::OFFSETS_LOG, Vec::new()),
+    ] {
+        let file = dir
+            .open(name, Open::CreateNew)
+            .map_err(|e| error("make", name, e))?;
+        file.write_at(&bytes, 0)
+            .map_err(|e| error("write", name, e))?;
         file.sync_data().map_err(|e| error("sync", name, e))?;
     }
     dir.open_dir(layout::MEMBERS_DIR)

@@ -110,13 +110,17 @@ impl GroupFile {
 
     /// The member with that id and epoch.
     pub fn member(&self, id: Uuid, epoch: i32) -> Option<&Member> {
-        self.members.iter().find(|m| m.member_id == id && m.member_epoch == epoch)
+        self.members
+            .iter()
+            .find(|m| m.member_id == id && m.member_epoch == epoch)
     }
 }
 
 fn hex(bytes: [u8; 16]) -> String {
-    bytes.iter().fold(String::with_capacity(32), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(32), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }

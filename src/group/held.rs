@@ -49,7 +49,12 @@ impl Group {
 
     /// Opens a group, which is made if it is missing.
     pub fn open_or_create(store: &Arc<StoreDir>, name: &str, patience: Duration) -> Result<Self> {
-        Group::in_dir(store, name, directory::open_or_create(store, name)?, patience)
+        Group::in_dir(
+            store,
+            name,
+            directory::open_or_create(store, name)?,
+            patience,
+        )
     }
 
     fn in_dir(
@@ -112,7 +117,10 @@ impl Group {
         if last < guard.n() {
             // From here on no line of a holder whose lock was broken counts; what came before
             // this mark is read with it.
-            let mark = self.log.state().mark(guard.n(), self.store.clock().now_ms());
+            let mark = self
+                .log
+                .state()
+                .mark(guard.n(), self.store.clock().now_ms());
             guard.step()?;
             self.log.append(&mark)?;
         }
@@ -158,7 +166,8 @@ impl Held<'_> {
 
     /// Puts `group.json` in place. Members die with the boot: it is not synced.
     pub fn put_group_file(&self, file: &GroupFile) -> Result<()> {
-        self.guard.replace_unsynced(layout::GROUP_FILE, &file.encode())
+        self.guard
+            .replace_unsynced(layout::GROUP_FILE, &file.encode())
     }
 
     /// The members in `group.json` that are alive.
@@ -177,12 +186,18 @@ impl Held<'_> {
     /// # Errors
     /// [`Kind::Damaged`] when none is left.
     pub fn next_epoch(&self, file: &GroupFile) -> Result<i32> {
-        file.group_epoch.max(self.state().epoch_max()).checked_add(1).ok_or_else(|| {
-            Error::new(
-                Kind::Damaged,
-                format!("{}: no epoch is left", join(&*self.group.dir, layout::GROUP_FILE).display()),
-            )
-        })
+        file.group_epoch
+            .max(self.state().epoch_max())
+            .checked_add(1)
+            .ok_or_else(|| {
+                Error::new(
+                    Kind::Damaged,
+                    format!(
+                        "{}: no epoch is left",
+                        join(&*self.group.dir, layout::GROUP_FILE).display()
+                    ),
+                )
+            })
     }
 
     /// Writes a line, lets the lock go and makes it durable.
@@ -200,14 +215,22 @@ impl Held<'_> {
         let time_ms = group.store.clock().now_ms();
         let n = guard.n();
         guard.step()?;
-        group.log.append(&Line { n, time_ms, kind, member, epoch, entries })?;
+        group.log.append(&Line {
+            n,
+            time_ms,
+            kind,
+            member,
+            epoch,
+            entries,
+        })?;
         drop(guard);
         let outcome = group.make_durable();
         if outcome.is_err() {
             group.sync_failed = true;
         }
         outcome.map_err(|e| {
-            e.with_kind(Kind::Unknown).cure("it is written, but a power cut may take it back")
+            e.with_kind(Kind::Unknown)
+                .cure("it is written, but a power cut may take it back")
         })?;
         match group.dir.id(&layout::lock_dir(n)) {
             Ok(_) => Ok(time_ms),

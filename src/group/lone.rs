@@ -69,12 +69,22 @@ impl LoneMember {
         file.mark_entered()?;
         if held.state().is_deleted() {
             // The group is in use again.
-            held.write(LineKind::Live, Some(file.id().to_string()), epoch, Vec::new())?;
+            held.write(
+                LineKind::Live,
+                Some(file.id().to_string()),
+                epoch,
+                Vec::new(),
+            )?;
         } else {
             drop(held);
         }
         let notes = group.notes();
-        Ok(LoneMember { group, file, epoch, notes })
+        Ok(LoneMember {
+            group,
+            file,
+            epoch,
+            notes,
+        })
     }
 
     /// Its id.
@@ -130,7 +140,9 @@ impl LoneMember {
             .members
             .iter_mut()
             .find(|member| member.member_id == id && member.member_epoch == epoch);
-        let Some(member) = found else { return Err(fenced(id, epoch)) };
+        let Some(member) = found else {
+            return Err(fenced(id, epoch));
+        };
         member.assignment = assignment;
         held.put_group_file(&contents)
     }
@@ -151,7 +163,12 @@ impl LoneMember {
         if held.group_file()?.member(id, epoch).is_none() {
             return Err(fenced(id, epoch));
         }
-        held.write(LineKind::Commit, Some(id.to_string()), epoch, entries.to_vec())?;
+        held.write(
+            LineKind::Commit,
+            Some(id.to_string()),
+            epoch,
+            entries.to_vec(),
+        )?;
         Ok(())
     }
 
@@ -173,7 +190,9 @@ impl LoneMember {
 /// Removes the file of a member that is not in the group, or no more.
 fn remove_own(held: &super::held::Held<'_>, file: &MemberFile) {
     // Left where it fails: the next to join finds it unlocked and removes it.
-    let _ = held.guard().rename_in(&crate::store::layout::member_file(&file.id()));
+    let _ = held
+        .guard()
+        .rename_in(&crate::store::layout::member_file(&file.id()));
 }
 
 fn has_member(group: &str, member: &Member) -> Error {

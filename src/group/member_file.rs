@@ -44,12 +44,18 @@ impl MemberFile {
             let id = Uuid::random()?;
             let name = layout::member_file(&id);
             let error = |op, e| Error::io(op, join(dir, &name), e);
-            let file = dir.open(&name, Open::CreateNew).map_err(|e| error("make", e))?;
+            let file = dir
+                .open(&name, Open::CreateNew)
+                .map_err(|e| error("make", e))?;
             let started = clock.monotonic();
-            let mut locked = file.try_lock(LockKind::Exclusive).map_err(|e| error("lock", e))?;
-            while !locked && clock.monotonic() - started < PROBED {
+            let mut locked = file
+                .try_lock(LockKind::Exclusive)
+                .map_err(|e| error("lock", e))?;
+            while !locked && clock.monotonic().saturating_sub(started) < PROBED {
                 clock.sleep(RETRY);
-                locked = file.try_lock(LockKind::Exclusive).map_err(|e| error("lock", e))?;
+                locked = file
+                    .try_lock(LockKind::Exclusive)
+                    .map_err(|e| error("lock", e))?;
             }
             // Before it was locked, someone may have taken it for a dead member's.
             if !locked || !names(dir, &name, &*file).map_err(|e| error("look at", e))? {
@@ -63,13 +69,22 @@ impl MemberFile {
                 process.host.escape_debug(),
                 width = COUNTER_LEN
             );
-            file.write_at(text.as_bytes(), 0).map_err(|e| error("write", e))?;
+            file.write_at(text.as_bytes(), 0)
+                .map_err(|e| error("write", e))?;
             let path = join(dir, &name);
-            return Ok(MemberFile { id, file, path, counter: 0 });
+            return Ok(MemberFile {
+                id,
+                file,
+                path,
+                counter: 0,
+            });
         }
         Err(Error::new(
             Kind::Busy,
-            format!("{}: each new member's file was removed at once", dir.path().display()),
+            format!(
+                "{}: each new member's file was removed at once",
+                dir.path().display()
+            ),
         ))
     }
 
@@ -104,7 +119,9 @@ pub fn is_alive(dir: &dyn Dir, id: Uuid) -> Result<bool> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(e) => return Err(error("open", e)),
     };
-    let free = file.try_lock(LockKind::Shared).map_err(|e| error("lock", e))?;
+    let free = file
+        .try_lock(LockKind::Shared)
+        .map_err(|e| error("lock", e))?;
     Ok(!free)
 }
 
@@ -112,7 +129,9 @@ pub fn is_alive(dir: &dyn Dir, id: Uuid) -> Result<bool> {
 pub fn entered_and_alive(dir: &dyn Dir) -> Result<Option<Uuid>> {
     for id in list(dir)? {
         let name = layout::member_file(&id);
-        let Ok(file) = dir.open(&name, Open::Read) else { continue };
+        let Ok(file) = dir.open(&name, Open::Read) else {
+            continue;
+        };
         let mut state = [0; ENTERED.len()];
         let read = file
             .read_at(&mut state, STATE_AT as u64)
@@ -128,9 +147,13 @@ pub fn entered_and_alive(dir: &dyn Dir) -> Result<Option<Uuid>> {
 pub fn remove_dead(dir: &dyn Dir, guard: &FencedGuard) -> Result<()> {
     for id in list(dir)? {
         let name = layout::member_file(&id);
-        let Ok(file) = dir.open(&name, Open::Write) else { continue };
+        let Ok(file) = dir.open(&name, Open::Write) else {
+            continue;
+        };
         let error = |op, e| Error::io(op, join(dir, &name), e);
-        let free = file.try_lock(LockKind::Exclusive).map_err(|e| error("lock", e))?;
+        let free = file
+            .try_lock(LockKind::Exclusive)
+            .map_err(|e| error("lock", e))?;
         if free && names(dir, &name, &*file).map_err(|e| error("look at", e))? {
             guard.rename_in(&name)?;
         }

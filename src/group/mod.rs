@@ -29,9 +29,10 @@ mod offsets_state;
 
 pub use change::{CommitEntry, OffsetChange, commit, delete, reset};
 pub use describe::{
-    GroupDescription, MemberDescription, OffsetDescription, committed_offsets, describe,
+    GroupDescription, GroupSummary, MemberDescription, OffsetDescription, committed_offsets,
+    describe, summarize,
 };
-pub use directory::list;
+pub use directory::{list, unknown};
 pub use group_file::TopicPartitions;
 pub use lone::LoneMember;
 pub use offsets_line::{Entry, LINE_BYTES_MAX, Line, LineKind};

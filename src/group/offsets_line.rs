@@ -104,7 +104,10 @@ pub struct Line {
 impl Line {
     /// Its bytes, the line feed first.
     pub fn encode(&self) -> Vec<u8> {
-        let member = self.member.as_deref().map_or(NO_MEMBER.to_owned(), encode_member);
+        let member = self
+            .member
+            .as_deref()
+            .map_or(NO_MEMBER.to_owned(), encode_member);
         let mut text = format!(
             "{} {} {} {member} {} ",
             self.n,
@@ -137,20 +140,34 @@ impl Line {
         let n = number(fields.next()?)?;
         let time_ms = number(fields.next()?)?;
         let kind = fields.next()?;
-        let kind = LineKind::ALL.into_iter().find(|known| known.as_str() == kind)?;
+        let kind = LineKind::ALL
+            .into_iter()
+            .find(|known| known.as_str() == kind)?;
         let member = match fields.next()? {
             NO_MEMBER => None,
             member => Some(decode_member(member)?),
         };
         let epoch = number(fields.next()?)?;
         let fields: Vec<&str> = fields.collect();
-        let entries = fields.chunks(FIELDS_OF_ENTRY).map(decode_entry).collect::<Option<_>>()?;
-        Some(Line { n, time_ms, kind, member, epoch, entries })
+        let entries = fields
+            .chunks(FIELDS_OF_ENTRY)
+            .map(decode_entry)
+            .collect::<Option<_>>()?;
+        Some(Line {
+            n,
+            time_ms,
+            kind,
+            member,
+            epoch,
+            entries,
+        })
     }
 }
 
 fn decode_entry(fields: &[&str]) -> Option<Entry> {
-    let [topic, topic_id, partition, offset, leader_epoch] = fields else { return None };
+    let [topic, topic_id, partition, offset, leader_epoch] = fields else {
+        return None;
+    };
     Some(Entry {
         topic: TopicName::new(*topic).ok()?,
         topic_id: topic_id.parse().ok()?,
@@ -189,7 +206,13 @@ mod tests {
     use proptest::prelude::*;
 
     fn entry() -> impl Strategy<Value = Entry> {
-        ("[a-z0-9._][a-zA-Z0-9._-]{0,20}", any::<[u8; 16]>(), 0..PARTITIONS_MAX, -1..i64::MAX, -1..i32::MAX)
+        (
+            "[a-z0-9._][a-zA-Z0-9._-]{0,20}",
+            any::<[u8; 16]>(),
+            0..PARTITIONS_MAX,
+            -1..i64::MAX,
+            -1..i32::MAX,
+        )
             .prop_filter("a name", |(topic, ..)| topic != "." && topic != "..")
             .prop_map(|(topic, id, partition, offset, leader_epoch)| Entry {
                 topic: TopicName::new(topic).expect("topic"),
@@ -254,7 +277,7 @@ mod tests {
         let id = Uuid([3; 16]);
         assert!(Line::decode(sum(&format!("1 2 commit m 3 t {id} 0 5 -1 ")).as_bytes()).is_some());
         for bad in [
-            "".to_owned(),
+            String::new(),
             "1 2 commit m 3".to_owned(),
             "1 2 other m 3 ".to_owned(),
             "01 2 commit m 3 ".to_owned(),

@@ -60,18 +60,19 @@ impl OffsetsLog {
 
     fn open_as(dir: &Arc<dyn Dir>, how: Open) -> Result<Self> {
         let place = || join(&**dir, layout::OFFSETS_LOG);
-        let file = dir.open(layout::OFFSETS_LOG, how).map_err(|e| match e.kind() {
-            std::io::ErrorKind::NotFound => {
-                Error::new(Kind::Damaged, format!("{} is missing", place().display()))
-                    .cure("restore it from a backup")
-            }
-            std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
-                Error::io("open", place(), e)
-                    .with_kind(Kind::UnusableStore)
-                    .cure("run as the user who owns the store")
-            }
-            _ => Error::io("open", place(), e),
-        })?;
+        let file =
+            dir.open(layout::OFFSETS_LOG, how)
+                .map_err(|e| match e.kind() {
+                    std::io::ErrorKind::NotFound => {
+                        Error::new(Kind::Damaged, format!("{} is missing", place().display()))
+                            .cure("restore it from a backup")
+                    }
+                    std::io::ErrorKind::PermissionDenied
+                    | std::io::ErrorKind::ReadOnlyFilesystem => Error::io("open", place(), e)
+                        .with_kind(Kind::UnusableStore)
+                        .cure("run as the user who owns the store"),
+                    _ => Error::io("open", place(), e),
+                })?;
         let id = file.id().map_err(|e| Error::io("look at", place(), e))?;
         Ok(OffsetsLog {
             dir: Arc::clone(dir),
@@ -109,7 +110,10 @@ impl OffsetsLog {
         let mut notes = self.notes.clone();
         let more = self.bad_lines.saturating_sub(notes.len() as u64);
         if more > 0 {
-            notes.push(format!("{}: {more} more such lines", self.place().display()));
+            notes.push(format!(
+                "{}: {more} more such lines",
+                self.place().display()
+            ));
         }
         if self.torn_tail {
             notes.push(self.bad_line(self.position));
@@ -126,13 +130,19 @@ impl OffsetsLog {
             carry.resize(had + CHUNK_BYTES, 0);
             let read = self
                 .file
-                .read_at(carry.get_mut(had..).unwrap_or_default(), self.position + had as u64)
+                .read_at(
+                    carry.get_mut(had..).unwrap_or_default(),
+                    self.position + had as u64,
+                )
                 .map_err(|e| self.error("read", e))?;
             carry.truncate(had + read);
             // The line feed that a line begins with does not end it.
             let mut begin = 0;
             let mut from = searched.max(usize::from(carry.first() == Some(&b'\n')));
-            while let Some(at) = carry.get(from..).and_then(|rest| memchr::memchr(b'\n', rest)) {
+            while let Some(at) = carry
+                .get(from..)
+                .and_then(|rest| memchr::memchr(b'\n', rest))
+            {
                 let end = from + at;
                 let ended = carry.get(begin..end).unwrap_or_default().to_vec();
                 self.judge(&ended);
@@ -170,7 +180,9 @@ impl OffsetsLog {
         if let Some(line) = &line {
             self.state.take(line);
         }
-        let rest = bytes.get(if line.is_some() { text_len } else { 0 }..).unwrap_or_default();
+        let rest = bytes
+            .get(if line.is_some() { text_len } else { 0 }..)
+            .unwrap_or_default();
         if rest.iter().any(|b| !matches!(b, 0 | b'\n')) {
             self.note_bad();
         }
@@ -206,7 +218,11 @@ impl OffsetsLog {
         }
         self.file.append(&bytes).map_err(|e| {
             let error = self.error("append to", e);
-            if error.kind() == Kind::DiskFull { error } else { error.with_kind(Kind::Unknown) }
+            if error.kind() == Kind::DiskFull {
+                error
+            } else {
+                error.with_kind(Kind::Unknown)
+            }
         })?;
         self.refresh()
     }
@@ -224,7 +240,11 @@ impl OffsetsLog {
 
     /// The whole file anew.
     pub fn rewritten(&self, n: u64, now_ms: Timestamp) -> Vec<u8> {
-        self.state.compacted(n, now_ms).iter().flat_map(Line::encode).collect()
+        self.state
+            .compacted(n, now_ms)
+            .iter()
+            .flat_map(Line::encode)
+            .collect()
     }
 
     fn place(&self) -> std::path::PathBuf {
@@ -254,15 +274,30 @@ mod tests {
     fn line(n: u64, offset: i64) -> Line {
         let topic = TopicName::new("t").expect("topic");
         let (topic_id, partition, leader_epoch) = (Uuid([1; 16]), 0, 0);
-        let entries = vec![Entry { topic, topic_id, partition, offset, leader_epoch }];
+        let entries = vec![Entry {
+            topic,
+            topic_id,
+            partition,
+            offset,
+            leader_epoch,
+        }];
         let member = Some("m".to_owned());
-        Line { n, time_ms: 5, kind: LineKind::Commit, member, epoch: 1, entries }
+        Line {
+            n,
+            time_ms: 5,
+            kind: LineKind::Commit,
+            member,
+            epoch: 1,
+            entries,
+        }
     }
 
     fn dir_with(bytes: &[u8]) -> (tempfile::TempDir, Arc<dyn Dir>) {
         let temp = tempfile::tempdir().expect("temp");
         let dir = OsDisk.open_dir(temp.path()).expect("open");
-        let file = dir.open(layout::OFFSETS_LOG, Open::CreateNew).expect("make");
+        let file = dir
+            .open(layout::OFFSETS_LOG, Open::CreateNew)
+            .expect("make");
         file.write_at(bytes, 0).expect("write");
         (temp, dir)
     }
@@ -276,12 +311,18 @@ mod tests {
 
     fn offset(log: &OffsetsLog) -> Option<i64> {
         let topic = TopicName::new("t").expect("topic");
-        log.state().committed(&topic, Uuid([1; 16]), 0).map(|c| c.offset)
+        log.state()
+            .committed(&topic, Uuid([1; 16]), 0)
+            .map(|c| c.offset)
     }
 
     #[test]
     fn a_torn_line_of_any_length_is_ended_by_the_next() {
-        let (first, torn, next) = (line(0, 1).encode(), line(0, 2).encode(), line(0, 3).encode());
+        let (first, torn, next) = (
+            line(0, 1).encode(),
+            line(0, 2).encode(),
+            line(0, 3).encode(),
+        );
         for len in 0..torn.len() {
             let torn = &torn[..len];
             // What a killed writer leaves, and what a power cut makes of it.
@@ -289,11 +330,22 @@ mod tests {
             for tail in [torn, &zeros] {
                 let noted = usize::from(tail.iter().any(|b| *b != 0 && *b != b'\n'));
                 assert_eq!(read(&[&first, tail].concat()), (Some(1), noted), "{len}");
-                assert_eq!(read(&[&first, tail, &next].concat()), (Some(3), noted), "{len}");
+                assert_eq!(
+                    read(&[&first, tail, &next].concat()),
+                    (Some(3), noted),
+                    "{len}"
+                );
             }
             let half = [&zeros[..len / 2], &torn[len / 2..]].concat();
             let (offset, _) = read(&[&first[..], &half].concat());
-            assert_eq!(offset, if half.first() == Some(&0) || len < 2 { Some(1) } else { None });
+            assert_eq!(
+                offset,
+                if half.first() == Some(&0) || len < 2 {
+                    Some(1)
+                } else {
+                    None
+                }
+            );
         }
     }
 
@@ -307,7 +359,10 @@ mod tests {
             let (offset, notes) = read(&flipped);
             let in_feed = bit / 8 == 0 || bit / 8 == first.len();
             if in_feed {
-                assert!(offset != Some(3) && (notes > 0 || offset == Some(2)), "bit {bit}");
+                assert!(
+                    offset != Some(3) && (notes > 0 || offset == Some(2)),
+                    "bit {bit}"
+                );
             } else if bit / 8 < first.len() {
                 assert_eq!((offset, notes), (Some(2), 1), "bit {bit}");
             } else {
@@ -338,7 +393,13 @@ mod tests {
     #[test]
     fn a_line_without_end_is_passed_over_in_bounded_memory() {
         let garbage = vec![b'x'; LINE_BYTES_MAX * 2 + 77];
-        let bytes = [&line(0, 1).encode()[..], b"\n", &garbage, &line(0, 2).encode()].concat();
+        let bytes = [
+            &line(0, 1).encode()[..],
+            b"\n",
+            &garbage,
+            &line(0, 2).encode(),
+        ]
+        .concat();
         let (offset, notes) = read(&bytes);
         assert_eq!(offset, Some(2));
         assert!(notes > 0);

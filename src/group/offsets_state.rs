@@ -70,7 +70,11 @@ impl OffsetsState {
             LineKind::Commit => {}
             LineKind::Reset | LineKind::Undo | LineKind::Delete => {
                 let before = self.now.clone();
-                self.change = Some(Change { kind: line.kind, time_ms: line.time_ms, before });
+                self.change = Some(Change {
+                    kind: line.kind,
+                    time_ms: line.time_ms,
+                    before,
+                });
             }
             LineKind::Live => {
                 if let Some(member) = &line.member {
@@ -81,7 +85,10 @@ impl OffsetsState {
             }
         }
         if line.kind == LineKind::Delete {
-            self.now = Moment { deleted: true, ..Moment::default() };
+            self.now = Moment {
+                deleted: true,
+                ..Moment::default()
+            };
             return;
         }
         self.now.deleted &= line.entries.is_empty();
@@ -94,7 +101,9 @@ impl OffsetsState {
                 member: line.member.clone(),
                 epoch: line.epoch,
             };
-            self.now.slots.insert((entry.topic.clone(), entry.partition), slot);
+            self.now
+                .slots
+                .insert((entry.topic.clone(), entry.partition), slot);
         }
     }
 
@@ -136,7 +145,11 @@ impl OffsetsState {
     /// Whether any line since the group was made or deleted is about a topic of that name.
     pub fn knows_topic(&self, topic: &TopicName) -> bool {
         let from = (topic.clone(), 0);
-        self.now.slots.range(from..).next().is_some_and(|((name, _), _)| name == topic)
+        self.now
+            .slots
+            .range(from..)
+            .next()
+            .is_some_and(|((name, _), _)| name == topic)
     }
 
     /// Every partition with an offset, and the id of the topic that is meant.
@@ -165,12 +178,25 @@ impl OffsetsState {
 
     /// A line that says no more than the lock's N; it makes nothing look newer than it is.
     pub fn mark(&self, n: u64, now_ms: Timestamp) -> Line {
-        bare(n, self.newest_ms.unwrap_or(now_ms), LineKind::Live, None, self.epoch_max)
+        bare(
+            n,
+            self.newest_ms.unwrap_or(now_ms),
+            LineKind::Live,
+            None,
+            self.epoch_max,
+        )
     }
 }
 
 fn bare(n: u64, time_ms: Timestamp, kind: LineKind, member: Option<String>, epoch: i32) -> Line {
-    Line { n, time_ms, kind, member, epoch, entries: Vec::new() }
+    Line {
+        n,
+        time_ms,
+        kind,
+        member,
+        epoch,
+        entries: Vec::new(),
+    }
 }
 
 /// The lines of one moment, beginning from nothing or from one with the same partitions.
@@ -201,7 +227,13 @@ fn push_moment(lines: &mut Vec<Line>, n: u64, moment: &Moment) {
         }
     }
     if let Some((time_ms, member, epoch)) = &moment.live {
-        lines.push(bare(n, *time_ms, LineKind::Live, Some(member.clone()), *epoch));
+        lines.push(bare(
+            n,
+            *time_ms,
+            LineKind::Live,
+            Some(member.clone()),
+            *epoch,
+        ));
     }
 }
 
@@ -218,12 +250,25 @@ mod tests {
     }
 
     fn line(n: u64, kind: LineKind, member: Option<&str>, entries: Vec<Entry>) -> Line {
-        Line { n, time_ms: 7, kind, member: member.map(str::to_owned), epoch: 3, entries }
+        Line {
+            n,
+            time_ms: 7,
+            kind,
+            member: member.map(str::to_owned),
+            epoch: 3,
+            entries,
+        }
     }
 
     fn entry(t: u8, partition: i32, offset: i64) -> Entry {
         let (topic, topic_id) = (topic(t), Uuid([t; 16]));
-        Entry { topic, topic_id, partition, offset, leader_epoch: -1 }
+        Entry {
+            topic,
+            topic_id,
+            partition,
+            offset,
+            leader_epoch: -1,
+        }
     }
 
     #[test]
@@ -233,12 +278,18 @@ mod tests {
         state.take(&line(3, LineKind::Live, None, vec![]));
         state.take(&line(2, LineKind::Commit, Some("a"), vec![entry(0, 0, 9)]));
         let committed = |state: &OffsetsState| {
-            state.committed(&topic(0), Uuid([0; 16]), 0).map(|c| c.offset)
+            state
+                .committed(&topic(0), Uuid([0; 16]), 0)
+                .map(|c| c.offset)
         };
         assert_eq!(committed(&state), Some(5));
         state.take(&line(3, LineKind::Commit, Some("b"), vec![entry(0, 0, 6)]));
         assert_eq!(committed(&state), Some(6));
-        assert_eq!(state.committed(&topic(0), Uuid([1; 16]), 0), None, "another topic id");
+        assert_eq!(
+            state.committed(&topic(0), Uuid([1; 16]), 0),
+            None,
+            "another topic id"
+        );
         assert!(state.knows_topic(&topic(0)) && !state.knows_topic(&topic(1)));
         state.take(&line(3, LineKind::Delete, None, vec![]));
         assert!(state.is_deleted() && committed(&state).is_none());

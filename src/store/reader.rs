@@ -365,12 +365,13 @@ fn below_start(replica: &Replica, offset: Offset, start: Offset) -> Error {
 impl PartitionReader {
     /// Whether the page is of this boot and everything it knows of is shown, and durable where the
     /// topic says so: if not, a writer, a commit or a change of configs that died left something
-    /// to be finished. A lost epoch checkpoint is made anew by the same means.
+    /// to be finished. A lost epoch checkpoint is made anew by the same
+    /// means, and what a damaged copy of the page knew is found in the log.
     pub fn in_order(&self) -> Result<bool> {
         if self.replica.epochs()?.is_none() {
             return Ok(false);
         }
-        Ok(self.replica.read_page()?.is_some_and(|page| {
+        Ok(self.replica.read_whole_page()?.is_some_and(|page| {
             page.boot_id == self.boot_id
                 && page.offline.is_none()
                 && page.high_watermark == page.tail.end

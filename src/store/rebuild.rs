@@ -51,8 +51,18 @@ pub(super) fn open_replica(
     match Replica::open(store, tp, leader) {
         Err(e) if e.kind() == Kind::Fenced => {
             let uuid = topic.replica_uuid(tp.partition)?;
-            let lost = Lost { store, tp, broker: leader, topic_id: topic.meta().topic_id, uuid };
-            if lost.is_due()? && lost.rebuild()? { Replica::open(store, tp, leader) } else { Err(e) }
+            let lost = Lost {
+                store,
+                tp,
+                broker: leader,
+                topic_id: topic.meta().topic_id,
+                uuid,
+            };
+            if lost.is_due()? && lost.rebuild()? {
+                Replica::open(store, tp, leader)
+            } else {
+                Err(e)
+            }
         }
         other => other,
     }
@@ -75,11 +85,11 @@ struct Found {
 }
 
 impl Lost<'_> {
-    fn old(&self) -> String {
+    fn old_name(&self) -> String {
         layout::replica_dir(self.tp)
     }
 
-    fn new(&self) -> String {
+    fn new_name(&self) -> String {
         layout::future_dir(self.tp, &self.uuid)
     }
 
@@ -90,16 +100,17 @@ impl Lost<'_> {
             Err(e) => Err(Error::io("look at", join(logs, &name), e)),
         };
         Ok(Found {
-            old: is(self.old())?,
-            old_page: is(format!("{}/{PAGE_FILE}", self.old()))?,
-            new_page: is(format!("{}/{PAGE_FILE}", self.new()))?,
+            old: is(self.old_name())?,
+            old_page: is(format!("{}/{PAGE_FILE}", self.old_name()))?,
+            new_page: is(format!("{}/{PAGE_FILE}", self.new_name()))?,
         })
     }
 
     /// Whether there is something to rebuild from, as far as can be seen without a lock.
     fn is_due(&self) -> Result<bool> {
         // The old directory is put away within the store: one elsewhere is for its own daemon.
-        if self.broker != EMBEDDED_BROKER || self.store.broker_file(self.broker)?.log_dir.is_some() {
+        if self.broker != EMBEDDED_BROKER || self.store.broker_file(self.broker)?.log_dir.is_some()
+        {
             return Ok(false);
         }
         let found = self.look(&*self.store.logs_dir(self.broker)?)?;
@@ -118,7 +129,11 @@ impl Lost<'_> {
             return Ok(false);
         };
         let named = meta.topic_id == self.topic_id
-            && meta.partitions.iter().flat_map(|p| &p.replicas).any(|r| r.uuid == self.uuid);
+            && meta
+                .partitions
+                .iter()
+                .flat_map(|p| &p.replicas)
+                .any(|r| r.uuid == self.uuid);
         if !named {
             return Ok(false);
         }
@@ -127,13 +142,17 @@ impl Lost<'_> {
                 return Ok(false);
             }
             self.fill(&guard, &*logs)?;
-            let path =
-                format!("{}/{}/{}", layout::broker_dir(self.broker), layout::LOGS_DIR, self.old());
+            let path = format!(
+                "{}/{}/{}",
+                layout::broker_dir(self.broker),
+                layout::LOGS_DIR,
+                self.old_name()
+            );
             guard.rename_in(&path)?;
         } else if !found.new_page {
             return Ok(false);
         }
-        let (from, to) = (self.new(), self.old());
+        let (from, to) = (self.new_name(), self.old_name());
         match logs.rename_new(&from, &to) {
             Err(e) if e.kind() != ErrorKind::AlreadyExists => {
                 return Err(Error::io("put in place", join(&*logs, &to), e));
@@ -146,12 +165,16 @@ impl Lost<'_> {
 
     /// Whether the directory says that it is the replica that is meant.
     fn is_the_one(&self, logs: &dyn Dir) -> Result<bool> {
-        let name = format!("{}/{}", self.old(), PartitionMetadata::FILE);
-        let Some(metadata) = read_small(logs, &name)?.and_then(|t| PartitionMetadata::parse(&t).ok())
+        let name = format!("{}/{}", self.old_name(), PartitionMetadata::FILE);
+        let Some(metadata) =
+            read_small(logs, &name)?.and_then(|t| PartitionMetadata::parse(&t).ok())
         else {
             return Err(Error::new(
                 Kind::Damaged,
-                format!("{} has neither a page nor readable ids", join(logs, &self.old()).display()),
+                format!(
+                    "{} has neither a page nor readable ids",
+                    join(logs, &self.old_name()).display()
+                ),
             )
             .cure("restore the directory from a backup, or delete the topic"));
         };
@@ -160,23 +183,30 @@ impl Lost<'_> {
 
     /// Makes the new directory, as far as it is not there, and moves the log into it.
     fn fill(&self, guard: &FencedGuard, logs: &dyn Dir) -> Result<()> {
-        let (old, new) = (self.old(), self.new());
+        let (old, new) = (self.old_name(), self.new_name());
         let error = |op: &'static str, name: &str, e| Error::io(op, join(logs, name), e);
         match logs.create_dir(&new) {
             Err(e) if e.kind() != ErrorKind::AlreadyExists => return Err(error("make", &new, e)),
             _ => {}
         }
-        let ids = PartitionMetadata { topic_id: self.topic_id, replica_uuid: Some(self.uuid) };
+        let ids = PartitionMetadata {
+            topic_id: self.topic_id,
+            replica_uuid: Some(self.uuid),
+        };
         self.write(logs, PartitionMetadata::FILE, ids.to_text().as_bytes())?;
         if let Some(epochs) = read_small(logs, &format!("{old}/{}", LeaderEpochs::FILE))? {
             self.write(logs, LeaderEpochs::FILE, &epochs)?;
         }
         self.write(logs, SYNC_FILE, &[])?;
         let page = format!("{new}/{PAGE_FILE}");
-        let file = logs.open(&page, Open::Create).map_err(|e| error("make", &page, e))?;
-        file.set_len(PAGE_FILE_BYTES).map_err(|e| error("lengthen", &page, e))?;
-        file.sync_data().map_err(|e| sync_failed(join(logs, &page), e))?;
-        self.sync_dir(logs, &new)?;
+        let file = logs
+            .open(&page, Open::Create)
+            .map_err(|e| error("make", &page, e))?;
+        file.set_len(PAGE_FILE_BYTES)
+            .map_err(|e| error("lengthen", &page, e))?;
+        file.sync_data()
+            .map_err(|e| sync_failed(join(logs, &page), e))?;
+        sync_dir(logs, &new)?;
         logs.sync().map_err(|e| sync_failed(logs.path(), e))?;
         let mut files: Vec<SegmentFile> = logs
             .list(&old)
@@ -186,41 +216,51 @@ impl Lost<'_> {
             .filter(|file| matches!(file.kind, FileKind::Log | FileKind::Cut))
             .collect();
         files.sort_unstable();
-        let last = files.iter().rev().find(|file| file.kind == FileKind::Log).copied();
+        let last = files
+            .iter()
+            .rev()
+            .find(|file| file.kind == FileKind::Log)
+            .copied();
         for file in files.into_iter().filter(|file| Some(*file) != last) {
             guard.step()?;
-            let (from, to) = (format!("{old}/{}", file.name()), format!("{new}/{}", file.name()));
-            logs.rename(&from, &to).map_err(|e| error("move", &from, e))?;
+            let (from, to) = (
+                format!("{old}/{}", file.name()),
+                format!("{new}/{}", file.name()),
+            );
+            logs.rename(&from, &to)
+                .map_err(|e| error("move", &from, e))?;
         }
         if let Some(last) = last {
             self.copy(guard, logs, last)?;
         }
-        self.sync_dir(logs, &new)?;
-        self.sync_dir(logs, &old)
-    }
-
-    fn sync_dir(&self, logs: &dyn Dir, name: &str) -> Result<()> {
-        let dir = logs.open_dir(name).map_err(|e| Error::io("open", join(logs, name), e))?;
-        dir.sync().map_err(|e| sync_failed(join(logs, name), e))
+        sync_dir(logs, &new)?;
+        sync_dir(logs, &old)
     }
 
     /// Writes a small file of the new directory whole.
     fn write(&self, logs: &dyn Dir, name: &str, bytes: &[u8]) -> Result<()> {
-        let to = format!("{}/{name}", self.new());
+        let to = format!("{}/{name}", self.new_name());
         let temporary = format!("{to}.tmp");
         let file = make_new(logs, &temporary)?;
-        file.write_at(bytes, 0).map_err(|e| Error::io("write", join(logs, &temporary), e))?;
-        file.sync_data().map_err(|e| sync_failed(join(logs, &temporary), e))?;
-        logs.rename(&temporary, &to).map_err(|e| Error::io("put in place", join(logs, &to), e))
+        file.write_at(bytes, 0)
+            .map_err(|e| Error::io("write", join(logs, &temporary), e))?;
+        file.sync_data()
+            .map_err(|e| sync_failed(join(logs, &temporary), e))?;
+        logs.rename(&temporary, &to)
+            .map_err(|e| Error::io("put in place", join(logs, &to), e))
     }
 
     fn copy(&self, guard: &FencedGuard, logs: &dyn Dir, segment: SegmentFile) -> Result<()> {
-        let from = format!("{}/{}", self.old(), segment.name());
-        let to = format!("{}/{}", self.new(), segment.name());
-        let temporary =
-            format!("{}/{}", self.new(), SegmentFile::new(segment.base, FileKind::Rescue).name());
-        let source =
-            logs.open(&from, Open::Read).map_err(|e| Error::io("open", join(logs, &from), e))?;
+        let from = format!("{}/{}", self.old_name(), segment.name());
+        let to = format!("{}/{}", self.new_name(), segment.name());
+        let temporary = format!(
+            "{}/{}",
+            self.new_name(),
+            SegmentFile::new(segment.base, FileKind::Rescue).name()
+        );
+        let source = logs
+            .open(&from, Open::Read)
+            .map_err(|e| Error::io("open", join(logs, &from), e))?;
         let copy = make_new(logs, &temporary)?;
         let (mut buf, mut at) = (vec![0; COPY_BYTES], 0);
         loop {
@@ -229,14 +269,17 @@ impl Lost<'_> {
                 .read_at(&mut buf, at)
                 .map_err(|e| Error::io("read", join(logs, &from), e))?;
             let part = buf.get(..read).unwrap_or_default();
-            copy.write_at(part, at).map_err(|e| Error::io("write", join(logs, &temporary), e))?;
+            copy.write_at(part, at)
+                .map_err(|e| Error::io("write", join(logs, &temporary), e))?;
             at += read as u64;
             if read < COPY_BYTES {
                 break;
             }
         }
-        copy.sync_data().map_err(|e| sync_failed(join(logs, &temporary), e))?;
-        logs.rename(&temporary, &to).map_err(|e| Error::io("put in place", join(logs, &to), e))
+        copy.sync_data()
+            .map_err(|e| sync_failed(join(logs, &temporary), e))?;
+        logs.rename(&temporary, &to)
+            .map_err(|e| Error::io("put in place", join(logs, &to), e))
     }
 }
 
@@ -248,16 +291,22 @@ pub(super) fn remove_lost(
     topic_id: Uuid,
     uuid: Uuid,
 ) -> Result<()> {
-    let lost = Lost { store, tp, broker, topic_id, uuid };
+    let lost = Lost {
+        store,
+        tp,
+        broker,
+        topic_id,
+        uuid,
+    };
     let logs = store.logs_dir(broker)?;
     let found = lost.look(&*logs)?;
     if found.old && !found.old_page && lost.is_the_one(&*logs).unwrap_or(false) {
         let aside = layout::aside_dir(tp, &Uuid::random()?);
-        if logs.rename_new(&lost.old(), &aside).is_ok() {
+        if logs.rename_new(&lost.old_name(), &aside).is_ok() {
             super::lifecycle::remove_dir(&*logs, &aside);
         }
     }
-    super::lifecycle::remove_dir(&*logs, &lost.new());
+    super::lifecycle::remove_dir(&*logs, &lost.new_name());
     Ok(())
 }
 
@@ -269,5 +318,13 @@ fn make_new(logs: &dyn Dir, name: &str) -> Result<Arc<dyn File>> {
         }
         _ => {}
     }
-    logs.open(name, Open::CreateNew).map_err(|e| Error::io("make", join(logs, name), e))
+    logs.open(name, Open::CreateNew)
+        .map_err(|e| Error::io("make", join(logs, name), e))
+}
+
+fn sync_dir(logs: &dyn Dir, name: &str) -> Result<()> {
+    let dir = logs
+        .open_dir(name)
+        .map_err(|e| Error::io("open", join(logs, name), e))?;
+    dir.sync().map_err(|e| sync_failed(join(logs, name), e))
 }

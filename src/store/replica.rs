@@ -115,6 +115,13 @@ impl Replica {
         Page::copies(&*self.page, &*self.clock).map_err(|e| self.page_error("read", e))
     }
 
+    /// The published page, if both its copies are sound: of two, a bad one may be the newest.
+    pub(super) fn read_whole_page(&self) -> Result<Option<Page>> {
+        let copies = Page::copies(&*self.page, &*self.clock)
+            .map_err(|e| self.page_error("read", e))?;
+        if copies == [true, true] { self.read_page() } else { Ok(None) }
+    }
+
     /// Takes the append lock, trying for up to `patience`.
     ///
     /// # Errors

@@ -31,50 +31,129 @@ pub enum Promise {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// A producer is about to append a payload.
-    Invoked { producer: u32, log: Log, payload: String },
+    Invoked {
+        producer: u32,
+        log: Log,
+        payload: String,
+    },
     /// It was told where the payload is.
-    Acknowledged { producer: u32, log: Log, payload: String, place: Place, promise: Promise },
+    Acknowledged {
+        producer: u32,
+        log: Log,
+        payload: String,
+        place: Place,
+        promise: Promise,
+    },
     /// It was told that nothing was stored.
-    Failed { producer: u32, log: Log, payload: String },
+    Failed {
+        producer: u32,
+        log: Log,
+        payload: String,
+    },
     /// It was told that nobody knows.
-    Unknown { producer: u32, log: Log, payload: String },
+    Unknown {
+        producer: u32,
+        log: Log,
+        payload: String,
+    },
     /// A reader is assigned a log from an offset on: its reads follow.
     Assigned { reader: u32, log: Log, from: i64 },
     /// It read a record.
-    Read { reader: u32, log: Log, place: Place, payload: String, promise: Promise },
+    Read {
+        reader: u32,
+        log: Log,
+        place: Place,
+        payload: String,
+        promise: Promise,
+    },
     /// A log's bounds were seen.
-    Bounds { log: Log, log_start: i64, high_watermark: i64, promise: Promise },
+    Bounds {
+        log: Log,
+        log_start: i64,
+        high_watermark: i64,
+        promise: Promise,
+    },
     /// The power was cut.
     PowerCut,
     /// A reader read everything from `from` up to the high watermark `until`, at the end.
-    Finished { reader: u32, log: Log, from: i64, until: i64 },
+    Finished {
+        reader: u32,
+        log: Log,
+        from: i64,
+        until: i64,
+    },
 }
 
 /// What cannot be.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Violation {
     /// One (epoch, offset) names two records.
-    TwoRecords { log: Log, offset: i64, epoch: i32, one: String, other: String },
+    TwoRecords {
+        log: Log,
+        offset: i64,
+        epoch: i32,
+        one: String,
+        other: String,
+    },
     /// One payload is at two offsets.
-    TwoPlaces { log: Log, payload: String, one: i64, other: i64 },
+    TwoPlaces {
+        log: Log,
+        payload: String,
+        one: i64,
+        other: i64,
+    },
     /// An acknowledged or shown record is not where it was, in a read that covers it.
-    Lost { log: Log, offset: i64, payload: String, found: Option<String> },
+    Lost {
+        log: Log,
+        offset: i64,
+        payload: String,
+        found: Option<String>,
+    },
     /// A record was read that nobody appended there.
-    Invented { log: Log, offset: i64, payload: String },
+    Invented {
+        log: Log,
+        offset: i64,
+        payload: String,
+    },
     /// A record was read of which its producer was told that nothing was stored.
-    NotFailed { log: Log, offset: i64, payload: String },
+    NotFailed {
+        log: Log,
+        offset: i64,
+        payload: String,
+    },
     /// A producer's later record has a smaller offset.
-    OutOfOrder { log: Log, producer: u32, payload: String, offset: i64 },
+    OutOfOrder {
+        log: Log,
+        producer: u32,
+        payload: String,
+        offset: i64,
+    },
     /// A reader skipped or repeated an offset.
-    Gap { log: Log, reader: u32, due: i64, read: i64 },
+    Gap {
+        log: Log,
+        reader: u32,
+        due: i64,
+        read: i64,
+    },
     /// A reader read at or above the high watermark that it finished with.
-    BeyondEnd { log: Log, reader: u32, offset: i64, until: i64 },
+    BeyondEnd {
+        log: Log,
+        reader: u32,
+        offset: i64,
+        until: i64,
+    },
     /// A high watermark fell.
     HighWatermarkFell { log: Log, from: i64, to: i64 },
     /// A log start fell, or passed the high watermark.
     LogStartFell { log: Log, from: i64, to: i64 },
     /// The epochs of a log fall with rising offsets.
-    EpochFell { log: Log, reader: u32, offset: i64, from: i32, to: i32 },
+    EpochFell {
+        log: Log,
+        reader: u32,
+        offset: i64,
+        from: i32,
+        to: i32,
+    },
 }
 
 impl fmt::Display for Violation {
@@ -96,7 +175,10 @@ impl History {
 
     /// Every payload that was ever invoked.
     pub fn invoked(&self) -> usize {
-        self.events.iter().filter(|event| matches!(event, Event::Invoked { .. })).count()
+        self.events
+            .iter()
+            .filter(|event| matches!(event, Event::Invoked { .. }))
+            .count()
     }
 }
 
@@ -129,26 +211,49 @@ pub fn check(history: &History) -> Vec<Violation> {
     let mut readings: BTreeMap<(u32, Log), Reading> = BTreeMap::new();
     for (number, event) in history.events.iter().enumerate() {
         match event {
-            Event::Invoked { producer, log, payload } => {
+            Event::Invoked {
+                producer,
+                log,
+                payload,
+            } => {
                 let known = logs.entry(log.clone()).or_default();
                 known.invoked.insert(payload.clone());
                 known.order.insert(payload.clone(), (*producer, number));
             }
-            Event::Acknowledged { log, payload, place, promise, .. } => {
+            Event::Acknowledged {
+                log,
+                payload,
+                place,
+                promise,
+                ..
+            } => {
                 let known = logs.entry(log.clone()).or_default();
                 known.name(log, *place, payload, &mut found);
                 known.owe(place.offset, payload, *promise);
                 known.in_order(log, payload, place.offset, &mut found);
             }
             Event::Failed { log, payload, .. } => {
-                logs.entry(log.clone()).or_default().failed.insert(payload.clone());
+                logs.entry(log.clone())
+                    .or_default()
+                    .failed
+                    .insert(payload.clone());
             }
             Event::Unknown { .. } => {}
             Event::Assigned { reader, log, from } => {
-                let reading = Reading { due: *from, epoch: -1, seen: BTreeMap::new() };
+                let reading = Reading {
+                    due: *from,
+                    epoch: -1,
+                    seen: BTreeMap::new(),
+                };
                 readings.insert((*reader, log.clone()), reading);
             }
-            Event::Read { reader, log, place, payload, promise } => {
+            Event::Read {
+                reader,
+                log,
+                place,
+                payload,
+                promise,
+            } => {
                 let known = logs.entry(log.clone()).or_default();
                 if !known.invoked.contains(payload) {
                     found.push(Violation::Invented {
@@ -170,14 +275,26 @@ pub fn check(history: &History) -> Vec<Violation> {
                     reading.take(*reader, log, *place, payload, &mut found);
                 }
             }
-            Event::Bounds { log, log_start, high_watermark, promise } => {
+            Event::Bounds {
+                log,
+                log_start,
+                high_watermark,
+                promise,
+            } => {
                 let known = logs.entry(log.clone()).or_default();
                 known.bound(log, *log_start, *high_watermark, *promise, &mut found);
             }
             Event::PowerCut => logs.values_mut().for_each(Known::lose_what_may_be_lost),
-            Event::Finished { reader, log, from, until } => {
+            Event::Finished {
+                reader,
+                log,
+                from,
+                until,
+            } => {
                 let known = logs.entry(log.clone()).or_default();
-                let Some(reading) = readings.get(&(*reader, log.clone())) else { continue };
+                let Some(reading) = readings.get(&(*reader, log.clone())) else {
+                    continue;
+                };
                 known.finished(log, *reader, (*from, *until), reading, &mut found);
             }
         }
@@ -200,7 +317,10 @@ impl Known {
                 other: payload.to_owned(),
             });
         }
-        let at = *self.places.entry(payload.to_owned()).or_insert(place.offset);
+        let at = *self
+            .places
+            .entry(payload.to_owned())
+            .or_insert(place.offset);
         if at != place.offset {
             found.push(Violation::TwoPlaces {
                 log: log.clone(),
@@ -212,7 +332,10 @@ impl Known {
     }
 
     fn owe(&mut self, offset: i64, payload: &str, promise: Promise) {
-        let entry = self.owed.entry(offset).or_insert_with(|| (payload.to_owned(), promise));
+        let entry = self
+            .owed
+            .entry(offset)
+            .or_insert_with(|| (payload.to_owned(), promise));
         if promise == Promise::PowerCut {
             entry.1 = promise;
         }
@@ -220,10 +343,18 @@ impl Known {
 
     /// A producer's records stand in the order of their invocations.
     fn in_order(&mut self, log: &Log, payload: &str, offset: i64, found: &mut Vec<Violation>) {
-        let Some((producer, number)) = self.order.get(payload).copied() else { return };
+        let Some((producer, number)) = self.order.get(payload).copied() else {
+            return;
+        };
         let of = self.acked_order.entry(producer).or_default();
-        let before = of.range(..number).next_back().is_some_and(|(_, o)| *o >= offset);
-        let after = of.range(number + 1..).next().is_some_and(|(_, o)| *o <= offset);
+        let before = of
+            .range(..number)
+            .next_back()
+            .is_some_and(|(_, o)| *o >= offset);
+        let after = of
+            .range(number + 1..)
+            .next()
+            .is_some_and(|(_, o)| *o <= offset);
         if before || after {
             found.push(Violation::OutOfOrder {
                 log: log.clone(),
@@ -245,7 +376,11 @@ impl Known {
     ) {
         if let Some((start, end, _)) = self.bounds {
             if log_start < start || log_start > high_watermark {
-                found.push(Violation::LogStartFell { log: log.clone(), from: start, to: log_start });
+                found.push(Violation::LogStartFell {
+                    log: log.clone(),
+                    from: start,
+                    to: log_start,
+                });
             }
             if high_watermark < end {
                 found.push(Violation::HighWatermarkFell {
@@ -259,9 +394,14 @@ impl Known {
     }
 
     fn lose_what_may_be_lost(&mut self) {
-        self.owed.retain(|_, (_, promise)| *promise == Promise::PowerCut);
+        self.owed
+            .retain(|_, (_, promise)| *promise == Promise::PowerCut);
         // A record that was lost may be sent again, and land elsewhere in another epoch.
-        let owed: BTreeSet<String> = self.owed.values().map(|(payload, _)| payload.clone()).collect();
+        let owed: BTreeSet<String> = self
+            .owed
+            .values()
+            .map(|(payload, _)| payload.clone())
+            .collect();
         self.places.retain(|payload, _| owed.contains(payload));
         for of in self.acked_order.values_mut() {
             of.retain(|_, offset| self.owed.contains_key(offset));
@@ -281,10 +421,25 @@ impl Known {
     ) {
         if reading.due != until.max(from) {
             let (due, read) = (reading.due, until);
-            found.push(Violation::Gap { log: log.clone(), reader, due, read });
+            found.push(Violation::Gap {
+                log: log.clone(),
+                reader,
+                due,
+                read,
+            });
         }
-        for offset in reading.seen.keys().copied().filter(|offset| *offset >= until) {
-            found.push(Violation::BeyondEnd { log: log.clone(), reader, offset, until });
+        for offset in reading
+            .seen
+            .keys()
+            .copied()
+            .filter(|offset| *offset >= until)
+        {
+            found.push(Violation::BeyondEnd {
+                log: log.clone(),
+                reader,
+                offset,
+                until,
+            });
         }
         for (offset, (payload, _)) in self.owed.range(from..) {
             let seen = reading.seen.get(offset);
@@ -311,7 +466,12 @@ impl Reading {
     ) {
         if place.offset != self.due {
             let (due, read) = (self.due, place.offset);
-            found.push(Violation::Gap { log: log.clone(), reader, due, read });
+            found.push(Violation::Gap {
+                log: log.clone(),
+                reader,
+                due,
+                read,
+            });
         }
         if place.epoch < self.epoch {
             found.push(Violation::EpochFell {

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use mq::clock::Clock;
 use mq::client::open_reader;
+use mq::clock::Clock;
 use mq::disk::Disk;
 use mq::error::{Error, Kind, Result};
 use mq::record::{BatchBuilder, BatchView, Decompressor};
@@ -80,7 +80,10 @@ pub fn tp(topic: &str, partition: i32) -> TopicPartition {
 }
 
 pub fn configs(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-    pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+    pairs
+        .iter()
+        .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+        .collect()
 }
 
 /// Opens the store, making it if there is none.
@@ -92,15 +95,25 @@ pub fn open(disk: Arc<dyn Disk>, path: &Path) -> Result<Arc<StoreDir>> {
 pub fn batch(payloads: &[String], timestamp: i64) -> Vec<u8> {
     let mut builder = BatchBuilder::new();
     for payload in payloads {
-        builder.append_value(timestamp, payload.as_bytes()).expect("fits");
+        builder
+            .append_value(timestamp, payload.as_bytes())
+            .expect("fits");
     }
-    builder.finish(Compression::None, TimestampType::CreateTime).expect("a batch")
+    builder
+        .finish(Compression::None, TimestampType::CreateTime)
+        .expect("a batch")
 }
 
 impl Worker {
     pub fn new(store: Arc<StoreDir>, id: u32, alive: impl Fn() -> bool + 'static) -> Self {
         let alive = Box::new(alive);
-        Worker { store, id, alive, writers: BTreeMap::new(), acked: Vec::new() }
+        Worker {
+            store,
+            id,
+            alive,
+            writers: BTreeMap::new(),
+            acked: Vec::new(),
+        }
     }
 
     fn note(&self, ledger: &mut Ledger, what: &str, e: &Error) {
@@ -118,7 +131,10 @@ impl Worker {
         after: impl Fn(&View) -> View,
         run: impl FnOnce() -> Result<T>,
     ) -> Result<()> {
-        let states = ledger.views.entry(topic.to_owned()).or_insert_with(|| vec![None]);
+        let states = ledger
+            .views
+            .entry(topic.to_owned())
+            .or_insert_with(|| vec![None]);
         let before = states.len();
         let possible: Vec<View> = states.iter().map(&after).collect();
         states.extend(possible);
@@ -149,9 +165,13 @@ impl Worker {
             configs: configs(pairs),
         };
         let made: View = Some((partitions as usize, new.configs.clone()));
-        self.change(ledger, topic, "create", |_| made.clone(), || {
-            create_topic(&self.store, &new, PATIENCE)
-        })
+        self.change(
+            ledger,
+            topic,
+            "create",
+            |_| made.clone(),
+            || create_topic(&self.store, &new, PATIENCE),
+        )
     }
 
     pub fn alter(&self, ledger: &mut Ledger, topic: &str, pairs: &[(&str, &str)]) -> Result<()> {
@@ -178,9 +198,13 @@ impl Worker {
 
     pub fn delete(&self, ledger: &mut Ledger, topic: &str) -> Result<()> {
         let name = TopicName::new(topic).expect("a name");
-        self.change(ledger, topic, "delete", |_| None, || {
-            delete_topic(&self.store, &name, PATIENCE)
-        })
+        self.change(
+            ledger,
+            topic,
+            "delete",
+            |_| None,
+            || delete_topic(&self.store, &name, PATIENCE),
+        )
     }
 
     fn writer(&mut self, tp: &TopicPartition) -> Result<&mut (PartitionWriter, Committer)> {
@@ -217,7 +241,11 @@ impl Worker {
         let producer = self.id;
         for payload in &payloads {
             let (log, payload) = (log.clone(), payload.clone());
-            ledger.history.push(Event::Invoked { producer, log, payload });
+            ledger.history.push(Event::Invoked {
+                producer,
+                log,
+                payload,
+            });
         }
         let mut raw = batch(&payloads, 1_000 + ledger.next_payload as i64);
         let store = Arc::clone(&self.store);
@@ -236,12 +264,25 @@ impl Worker {
         });
         match outcome {
             Ok((appended, durable, every_message)) => {
-                let promise = if every_message { Promise::PowerCut } else { Promise::Kill };
+                let promise = if every_message {
+                    Promise::PowerCut
+                } else {
+                    Promise::Kill
+                };
                 for (payload, offset) in payloads.into_iter().zip(appended.base_offset..) {
-                    let place = Place { offset, epoch: appended.leader_epoch };
+                    let place = Place {
+                        offset,
+                        epoch: appended.leader_epoch,
+                    };
                     self.acked.push((log.clone(), payload.clone(), place));
                     let log = log.clone();
-                    ledger.history.push(Event::Acknowledged { producer, log, payload, place, promise });
+                    ledger.history.push(Event::Acknowledged {
+                        producer,
+                        log,
+                        payload,
+                        place,
+                        promise,
+                    });
                 }
                 if let Some(durable) = durable {
                     self.promise_more(ledger, &log, durable);
@@ -253,9 +294,17 @@ impl Worker {
                 for payload in payloads {
                     let log = log.clone();
                     ledger.history.push(if told_nothing {
-                        Event::Unknown { producer, log, payload }
+                        Event::Unknown {
+                            producer,
+                            log,
+                            payload,
+                        }
                     } else {
-                        Event::Failed { producer, log, payload }
+                        Event::Failed {
+                            producer,
+                            log,
+                            payload,
+                        }
                     });
                 }
                 self.note(ledger, "append", &e);
@@ -268,9 +317,16 @@ impl Worker {
     fn promise_more(&self, ledger: &mut Ledger, log: &Log, durable: i64) {
         for (of, payload, place) in &self.acked {
             if of == log && place.offset < durable {
-                let (producer, log, payload, place) = (self.id, log.clone(), payload.clone(), *place);
+                let (producer, log, payload, place) =
+                    (self.id, log.clone(), payload.clone(), *place);
                 let promise = Promise::PowerCut;
-                ledger.history.push(Event::Acknowledged { producer, log, payload, place, promise });
+                ledger.history.push(Event::Acknowledged {
+                    producer,
+                    log,
+                    payload,
+                    place,
+                    promise,
+                });
             }
         }
     }
@@ -317,13 +373,26 @@ fn read_all(
     let log = log_of(store, tp)?;
     let (meta, _) = topics::read(store, &tp.topic)?;
     let every_message = meta.configs()?.every_message();
-    let promise = if every_message { Promise::PowerCut } else { Promise::Kill };
+    let promise = if every_message {
+        Promise::PowerCut
+    } else {
+        Promise::Kill
+    };
     let mut reader = open_reader(store, tp)?;
     let page = reader.page()?;
     let (log_start, high_watermark) = (page.tail.log_start, page.high_watermark);
-    let bounds = Event::Bounds { log: log.clone(), log_start, high_watermark, promise };
+    let bounds = Event::Bounds {
+        log: log.clone(),
+        log_start,
+        high_watermark,
+        promise,
+    };
     ledger.history.push(bounds);
-    let assigned = Event::Assigned { reader: id, log: log.clone(), from: log_start };
+    let assigned = Event::Assigned {
+        reader: id,
+        log: log.clone(),
+        from: log_start,
+    };
     ledger.history.push(assigned);
     let mut from = log_start;
     let mut buf = Vec::new();
@@ -343,10 +412,20 @@ fn read_all(
             let header = *sound.header();
             for record in sound.records(&mut decompressor).expect("records") {
                 let record = record.expect("a record");
-                let payload = String::from_utf8_lossy(record.value.unwrap_or_default()).into_owned();
-                let place = Place { offset: record.offset, epoch: header.leader_epoch };
+                let payload =
+                    String::from_utf8_lossy(record.value.unwrap_or_default()).into_owned();
+                let place = Place {
+                    offset: record.offset,
+                    epoch: header.leader_epoch,
+                };
                 let log = log.clone();
-                ledger.history.push(Event::Read { reader: id, log, place, payload, promise });
+                ledger.history.push(Event::Read {
+                    reader: id,
+                    log,
+                    place,
+                    payload,
+                    promise,
+                });
                 count += 1;
             }
             from = header.last_offset() + 1;
@@ -354,6 +433,11 @@ fn read_all(
         }
     }
     let until = high_watermark;
-    ledger.history.push(Event::Finished { reader: id, log, from: log_start, until });
+    ledger.history.push(Event::Finished {
+        reader: id,
+        log,
+        from: log_start,
+        until,
+    });
     Ok(count)
 }

@@ -27,7 +27,10 @@ impl Drop for Tally {
             FAILURES.fetch_add(1, Ordering::SeqCst);
         }
         if RUNNING.fetch_sub(1, Ordering::SeqCst) == 1 {
-            let (cases, failures) = (CASES.load(Ordering::SeqCst), FAILURES.load(Ordering::SeqCst));
+            let (cases, failures) = (
+                CASES.load(Ordering::SeqCst),
+                FAILURES.load(Ordering::SeqCst),
+            );
             println!("{}: {cases} cases, {failures} failures", name());
         }
     }

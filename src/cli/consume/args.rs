@@ -91,9 +91,9 @@ pub struct Args {
     /// When to commit what was written out
     #[arg(long, value_name = "WHEN", help_heading = "Group", requires = "group", default_value = "after-write")]
     commit: CommitArg,
-    /// How often to commit
-    #[arg(long, value_name = "TIME", help_heading = "Group", requires = "group", default_value = "1s")]
-    commit_interval: String,
+    /// How often to commit; also when nothing more is there [default: 1s]
+    #[arg(long, value_name = "TIME", help_heading = "Group", requires = "group")]
+    commit_interval: Option<String>,
 
     #[command(flatten)]
     common: Common,
@@ -108,6 +108,9 @@ enum CommitArg {
     /// Not at all
     Never,
 }
+
+/// How often a group commits, if nobody says.
+const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -154,6 +157,7 @@ impl Args {
             let key = self.key_delimiter.as_deref().map(|k| Delimiter::parse("-K", k)).transpose()?;
             Format::Template(Template::lines(&delimiter, key.as_ref()))
         };
+        let is_json = matches!(format, Format::Json);
         let marker = self.null_marker.as_deref().map(str::as_bytes);
         let renderer = Renderer::new(format, marker, now.zone.clone());
         let grep = self.grep.as_deref().map(|grep| {
@@ -172,6 +176,22 @@ impl Args {
         if self.partitions.is_some() && matches!(selection, Some(Selection::Each(_))) {
             return Err(usage("-p and -o both name partitions", "name them in one of the two"));
         }
+        if self.null_marker.is_some() && is_json {
+            return Err(usage(
+                "--null-marker has no use in JSON, where null is null",
+                "leave it out, or print with a template",
+            ));
+        }
+        if self.commit_interval.is_some() && self.commit != CommitArg::AfterWrite {
+            return Err(usage(
+                "--commit-interval is for --commit after-write: nothing is committed on the way",
+                "leave one of the two out",
+            ));
+        }
+        let interval = match &self.commit_interval {
+            None => COMMIT_INTERVAL,
+            Some(interval) => parse_duration(interval)?.max(Duration::from_millis(1)),
+        };
         let group = match self.group {
             None => None,
             Some(name) => {
@@ -183,7 +203,7 @@ impl Args {
                         CommitArg::OnExit => CommitWhen::OnExit,
                         CommitArg::Never => CommitWhen::Never,
                     },
-                    interval: parse_duration(&self.commit_interval)?.max(Duration::from_millis(1)),
+                    interval,
                 })
             }
         };
@@ -257,3 +277,7 @@ fn topics(args: &[String], regex: bool) -> Result<Topics> {
     names.dedup();
     Ok(Topics::Names(names))
 }
+
+#[cfg(test)]
+#[path = "args_tests.rs"]
+mod tests;

@@ -2,6 +2,8 @@
 
 mod args;
 mod job;
+mod offsets;
 mod run;
+mod show;
 
 pub use args::Args;

@@ -1,13 +1,122 @@
 //! `mq-groups` at work.
 
-use super::job::Job;
+use std::time::Duration;
+
+use super::job::{Delete, Job};
+use super::{offsets, show};
+use crate::cli::exit::weightier;
+use crate::cli::output::{Column, Listing};
 use crate::cli::{Env, Outcome};
 use crate::error::{Error, Kind, Result};
+use crate::group;
+
+/// How long a change tries for the group's lock.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The plan of a deletion.
+const PLAN: [Column; 2] = [Column::text("group"), Column::text("change")];
 
 /// Runs the job.
 ///
 /// # Errors
 /// What ended it.
-pub fn run(_job: Job, _env: &mut Env) -> Result<Outcome> {
-    Err(Error::new(Kind::Usage, "not wired yet"))
+pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
+    match job {
+        Job::List(job) => show::list(job, env),
+        Job::Describe(job) => show::describe(job, env),
+        Job::Reset(job) => offsets::reset(job, env),
+        Job::Delete(job) => delete(job, env),
+        Job::Commit(job) => offsets::commit(job, env),
+    }
+}
+
+/// What failed among several items: each is told of, and the run goes on.
+#[derive(Debug, Default)]
+pub(super) struct Failures {
+    worst: Option<Kind>,
+}
+
+impl Failures {
+    /// Tells of one.
+    pub fn tell(&mut self, env: &Env, e: &Error) {
+        env.complain(e);
+        self.worst = Some(
+            self.worst
+                .map_or(e.kind(), |kind| weightier(kind, e.kind())),
+        );
+    }
+
+    /// What the run comes to.
+    pub fn outcome(&self) -> Outcome {
+        self.worst.map_or(Outcome::Done, Outcome::Failed)
+    }
+}
+
+fn delete(job: Delete, env: &mut Env) -> Result<Outcome> {
+    let store = env.open_store()?;
+    let there = group::list(&store)?;
+    let mut failures = Failures::default();
+    let mut doomed: Vec<&String> = Vec::new();
+    for pattern in &job.patterns {
+        let before = doomed.len();
+        match there.iter().find(|name| *name == pattern.text()) {
+            Some(exact) => doomed.push(exact),
+            None => doomed.extend(there.iter().filter(|name| pattern.matches(name))),
+        }
+        if doomed.len() == before && !job.if_exists {
+            let e = if pattern.is_glob() {
+                let what = pattern.text().escape_debug();
+                Error::new(
+                    Kind::UnknownGroup,
+                    format!("GROUP_ID_NOT_FOUND: no group matches '{what}'"),
+                )
+                .cure("'mq-groups list' shows what there is")
+            } else {
+                group::unknown(&store, pattern.text())
+            };
+            failures.tell(env, &e);
+        }
+    }
+    doomed.sort_unstable();
+    doomed.dedup();
+    // Whoever has members is told of before anybody is asked.
+    let mut free = Vec::with_capacity(doomed.len());
+    for name in doomed {
+        match group::delete(&store, name, true, PATIENCE) {
+            Err(e) if e.kind() == Kind::UnknownGroup && job.if_exists => {}
+            Err(e) => failures.tell(env, &e),
+            Ok(()) => free.push(name),
+        }
+    }
+    if job.consent.is_dry_run() {
+        let mut rows = Listing::stdout(env, &PLAN, job.output);
+        for name in free {
+            rows.row(vec![name.as_str().into(), "delete".into()])?;
+        }
+        rows.finish()?;
+        return Ok(failures.outcome());
+    }
+    if free.is_empty() {
+        return Ok(failures.outcome());
+    }
+    let names = free
+        .iter()
+        .map(|name| name.as_str())
+        .collect::<Vec<_>>()
+        .join(", ");
+    let what = if free.len() == 1 { "group" } else { "groups" };
+    if !job.consent.proceed(
+        env,
+        &format!("delete {what} {names} and what they committed?"),
+    )? {
+        return Ok(failures.outcome());
+    }
+    for name in free {
+        match group::delete(&store, name, false, PATIENCE) {
+            Err(e) if e.kind() == Kind::UnknownGroup && job.if_exists => {}
+            Err(e) => failures.tell(env, &e),
+            Ok(()) => {}
+        }
+    }
+    Ok(failures.outcome())
 }

@@ -68,7 +68,7 @@ pub struct Args {
     skip_empty: bool,
 
     /// The partition for every record
-    #[arg(short, long, value_name = "N", help_heading = "Placement", conflicts_with = "keep_partition")]
+    #[arg(short, long, value_name = "N", help_heading = "Placement", conflicts_with_all = ["keep_partition", "partitioner", "keyless"])]
     partition: Option<i32>,
     /// Each record goes to the partition that it names itself (-J, %p)
     #[arg(long, help_heading = "Placement")]
@@ -293,3 +293,7 @@ fn split_header(header: &str) -> Result<(Vec<u8>, Vec<u8>)> {
             )
         })
 }
+
+#[cfg(test)]
+#[path = "args_tests.rs"]
+mod tests;

@@ -5,7 +5,10 @@ use crate::group::lone::tests::{place, produce, topic};
 const LONG: Duration = Duration::from_secs(30);
 
 fn to(partition: i32, offset: i64) -> CommitEntry {
-    CommitEntry { tp: TopicPartition::new(topic(), partition), offset }
+    CommitEntry {
+        tp: TopicPartition::new(topic(), partition),
+        offset,
+    }
 }
 
 #[test]
@@ -14,7 +17,10 @@ fn a_reset_makes_the_group_and_stays_within_the_log() {
     produce(&place, &[1000, 2000, 3000]);
     let dry = reset(&place.store, "g", &[to(0, 2)], true, LONG).expect("dry");
     assert_eq!((dry[0].from, dry[0].to), (None, 2));
-    assert!(crate::group::list(&place.store).expect("list").is_empty(), "a dry run makes nothing");
+    assert!(
+        crate::group::list(&place.store).expect("list").is_empty(),
+        "a dry run makes nothing"
+    );
     for bad in [-1, 4] {
         let plan = [to(0, 1), to(0, bad)];
         let error = reset(&place.store, "g", &plan, false, LONG).expect_err("outside");
@@ -23,11 +29,17 @@ fn a_reset_makes_the_group_and_stays_within_the_log() {
     }
     let error = commit(&place.store, "g", &[to(3, 0)], LONG).expect_err("no such partition");
     assert_eq!(error.kind(), Kind::UnknownTopic);
-    assert!(crate::group::list(&place.store).expect("list").is_empty(), "nothing was made");
+    assert!(
+        crate::group::list(&place.store).expect("list").is_empty(),
+        "nothing was made"
+    );
     reset(&place.store, "g", &[to(0, 2), to(1, 0)], false, LONG).expect("reset");
     let again = reset(&place.store, "g", &[to(0, 3)], false, LONG).expect("reset");
     assert_eq!((again[0].from, again[0].to), (Some(2), 3));
-    assert_eq!((place.committed("g", 0), place.committed("g", 1)), (Some(3), Some(0)));
+    assert_eq!(
+        (place.committed("g", 0), place.committed("g", 1)),
+        (Some(3), Some(0))
+    );
 }
 
 #[test]
@@ -39,7 +51,12 @@ fn nothing_is_moved_while_a_member_lives() {
     for dry_run in [true, false] {
         let error = reset(&place.store, "g", &[to(0, 0)], dry_run, LONG).expect_err("lives");
         assert_eq!(error.kind(), Kind::NonEmptyGroup);
-        assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
+        assert!(
+            error
+                .to_string()
+                .contains(&format!("process {}", std::process::id())),
+            "{error}"
+        );
         let error = delete(&place.store, "g", dry_run, LONG).expect_err("lives");
         assert_eq!(error.kind(), Kind::NonEmptyGroup);
     }
@@ -63,21 +80,36 @@ fn a_description_tells_lag_and_who_reads() {
     member.commit(&[place.entry(0, 1)]).expect("commit");
     let seen = describe::describe(&place.store, "g").expect("describe");
     assert_eq!((seen.state, seen.group_epoch), ("Stable", member.epoch()));
-    assert_eq!((seen.members.len(), seen.members[0].pid), (1, std::process::id()));
+    assert_eq!(
+        (seen.members.len(), seen.members[0].pid),
+        (1, std::process::id())
+    );
     let row = &seen.offsets[0];
-    assert_eq!((row.committed_offset, row.log_start_offset), (Some(1), Some(0)));
+    assert_eq!(
+        (row.committed_offset, row.log_start_offset),
+        (Some(1), Some(0))
+    );
     assert_eq!((row.high_watermark, row.lag), (Some(3), Some(2)));
     let age = row.lag_seconds.expect("known");
     assert!((60..90).contains(&age), "{age}");
     assert_eq!(row.member_id, Some(member.id()));
     let unread = &seen.offsets[1];
-    assert_eq!((unread.partition, unread.committed_offset, unread.lag), (1, None, None));
+    assert_eq!(
+        (unread.partition, unread.committed_offset, unread.lag),
+        (1, None, None)
+    );
     let id = member.id();
     member.commit(&[place.entry(0, 3)]).expect("commit");
     member.leave().expect("leave");
     let seen = describe::describe(&place.store, "g").expect("describe");
-    assert_eq!((seen.state, seen.members.len(), seen.offsets.len()), ("Empty", 0, 1));
-    assert_eq!((seen.offsets[0].lag, seen.offsets[0].lag_seconds), (Some(0), Some(0)));
+    assert_eq!(
+        (seen.state, seen.members.len(), seen.offsets.len()),
+        ("Empty", 0, 1)
+    );
+    assert_eq!(
+        (seen.offsets[0].lag, seen.offsets[0].lag_seconds),
+        (Some(0), Some(0))
+    );
     let json = serde_json::to_value(&seen).expect("json");
     assert_eq!(json["offsets"][0]["member_id"], serde_json::Value::Null);
     assert!(json.get("notes").is_none());

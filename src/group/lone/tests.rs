@@ -27,25 +27,44 @@ pub(crate) fn place() -> Place {
     let clock = Arc::new(SystemClock::default());
     let store = StoreDir::open_or_create(Arc::new(OsDisk), clock, &temp.path().join("s"));
     let store = Arc::new(store.expect("store"));
-    let new = NewTopic { name: topic(), partitions: 3, configs: Default::default() };
+    let new = NewTopic {
+        name: topic(),
+        partitions: 3,
+        configs: std::collections::BTreeMap::default(),
+    };
     let topic_id = create_topic(&store, &new, LONG).expect("topic").topic_id;
-    Place { _temp: temp, store, topic_id }
+    Place {
+        _temp: temp,
+        store,
+        topic_id,
+    }
 }
 
 impl Place {
     pub(crate) fn join(&self, group: &str) -> Result<LoneMember> {
-        let assignment = vec![TopicPartitions { topic: "t".to_owned(), partitions: vec![0, 1] }];
+        let assignment = vec![TopicPartitions {
+            topic: "t".to_owned(),
+            partitions: vec![0, 1],
+        }];
         LoneMember::join(&self.store, group, vec!["t".to_owned()], assignment, LONG)
     }
 
     pub(crate) fn entry(&self, partition: PartitionId, offset: i64) -> Entry {
         let (topic, topic_id) = (topic(), self.topic_id);
-        Entry { topic, topic_id, partition, offset, leader_epoch: 0 }
+        Entry {
+            topic,
+            topic_id,
+            partition,
+            offset,
+            leader_epoch: 0,
+        }
     }
 
     pub(crate) fn committed(&self, group: &str, partition: PartitionId) -> Option<i64> {
         let state = crate::group::committed_offsets(&self.store, group).expect("offsets");
-        state.committed(&topic(), self.topic_id, partition).map(|c| c.offset)
+        state
+            .committed(&topic(), self.topic_id, partition)
+            .map(|c| c.offset)
     }
 }
 
@@ -62,17 +81,28 @@ fn one_of_many_joiners_wins_and_the_rest_learn_of_it() {
                 })
             })
             .collect();
-        joiners.into_iter().map(|joiner| joiner.join().expect("thread")).collect()
+        joiners
+            .into_iter()
+            .map(|joiner| joiner.join().expect("thread"))
+            .collect()
     });
     let (won, lost): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(Result::is_ok);
     assert_eq!((won.len(), lost.len()), (1, 3));
     for error in lost.into_iter().filter_map(Result::err) {
         assert_eq!(error.kind(), Kind::Busy);
         let text = error.to_string();
-        assert!(text.contains(&format!("process {} on ", std::process::id())), "{text}");
+        assert!(
+            text.contains(&format!("process {} on ", std::process::id())),
+            "{text}"
+        );
         assert!(text.contains("'g' has a member already"), "{text}");
     }
-    let files = place.store.group_dir("g").expect("dir").list(layout::MEMBERS_DIR).expect("list");
+    let files = place
+        .store
+        .group_dir("g")
+        .expect("dir")
+        .list(layout::MEMBERS_DIR)
+        .expect("list");
     assert_eq!(files.len(), 1, "the losers left nothing");
 }
 
@@ -82,7 +112,9 @@ fn commits_are_found_by_the_successor_of_a_member_that_left_or_died() {
     let mut first = place.join("g").expect("join");
     assert!(first.committed(&topic(), place.topic_id, 0).is_none());
     assert!(!first.knows_topic(&topic()));
-    first.commit(&[place.entry(0, 5), place.entry(1, 7)]).expect("commit");
+    first
+        .commit(&[place.entry(0, 5), place.entry(1, 7)])
+        .expect("commit");
     first.commit(&[place.entry(0, 6)]).expect("commit");
     let (id, epoch) = (first.id(), first.epoch());
     first.leave().expect("leave");
@@ -90,10 +122,19 @@ fn commits_are_found_by_the_successor_of_a_member_that_left_or_died() {
     let mut second = place.join("g").expect("join");
     assert!(second.epoch() > epoch && second.id() != id);
     let at = |member: &LoneMember, partition| {
-        member.committed(&topic(), place.topic_id, partition).map(|c| c.offset)
+        member
+            .committed(&topic(), place.topic_id, partition)
+            .map(|c| c.offset)
     };
-    assert_eq!((at(&second, 0), at(&second, 1), at(&second, 2)), (Some(6), Some(7), None));
-    assert_eq!(second.committed(&topic(), Uuid([9; 16]), 0), None, "a topic made anew");
+    assert_eq!(
+        (at(&second, 0), at(&second, 1), at(&second, 2)),
+        (Some(6), Some(7), None)
+    );
+    assert_eq!(
+        second.committed(&topic(), Uuid([9; 16]), 0),
+        None,
+        "a topic made anew"
+    );
     second.commit(&[place.entry(2, 1)]).expect("commit");
     let epoch = second.epoch();
     drop(second);
@@ -115,7 +156,11 @@ fn a_member_that_was_replaced_commits_nothing() {
         super::super::group_file::GroupFile::read(&dir, place.store.boot_id()).expect("read");
     contents.members[0].member_epoch += 1;
     let mut group = Group::open(&place.store, "g", LONG).expect("open");
-    group.hold("test").expect("hold").put_group_file(&contents).expect("put");
+    group
+        .hold("test")
+        .expect("hold")
+        .put_group_file(&contents)
+        .expect("put");
     let error = first.commit(&[place.entry(0, 9)]).expect_err("fenced");
     assert_eq!(error.kind(), Kind::Fenced);
     assert!(error.to_string().contains("FENCED_MEMBER_EPOCH"), "{error}");
@@ -129,7 +174,10 @@ fn an_unreadable_group_file_is_made_anew_only_if_nobody_lives_in_it() {
     let mut first = place.join("g").expect("join");
     first.commit(&[place.entry(0, 5)]).expect("commit");
     let dir = place.store.group_dir("g").expect("dir");
-    dir.open(layout::GROUP_FILE, Open::Write).expect("open").set_len(10).expect("cut");
+    dir.open(layout::GROUP_FILE, Open::Write)
+        .expect("open")
+        .set_len(10)
+        .expect("cut");
     let error = first.commit(&[place.entry(0, 6)]).expect_err("damaged");
     assert_eq!(error.kind(), Kind::Damaged);
     assert_eq!(place.join("g").expect_err("damaged").kind(), Kind::Damaged);
@@ -138,7 +186,13 @@ fn an_unreadable_group_file_is_made_anew_only_if_nobody_lives_in_it() {
     let second = place.join("g").expect("made anew");
     assert!(second.epoch() > epoch, "above any that was given out");
     assert_eq!(second.notes().len(), 1, "{:?}", second.notes());
-    assert_eq!(second.committed(&topic(), place.topic_id, 0).expect("kept").offset, 5);
+    assert_eq!(
+        second
+            .committed(&topic(), place.topic_id, 0)
+            .expect("kept")
+            .offset,
+        5
+    );
     assert!(json_file::read_bytes(&*dir, layout::GROUP_FILE).is_ok());
 }
 
@@ -170,17 +224,28 @@ fn a_log_ahead_of_its_lock_moves_the_lock_on() {
     log.append(&line.encode()).expect("append");
     assert_eq!(place.committed("g", 0), Some(8));
     member.commit(&[place.entry(1, 1)]).expect("commit");
-    assert!(dir.id(&layout::lock_file(42)).is_ok(), "the lock went beyond the line's N");
-    assert_eq!((place.committed("g", 0), place.committed("g", 1)), (Some(8), Some(1)));
+    assert!(
+        dir.id(&layout::lock_file(42)).is_ok(),
+        "the lock went beyond the line's N"
+    );
+    assert_eq!(
+        (place.committed("g", 0), place.committed("g", 1)),
+        (Some(8), Some(1))
+    );
 }
 
 #[test]
 fn a_grown_log_is_written_anew_under_its_users() {
     let place = place();
     let mut member = place.join("g").expect("join");
-    member.commit(&[place.entry(0, 1), place.entry(1, 2)]).expect("commit");
+    member
+        .commit(&[place.entry(0, 1), place.entry(1, 2)])
+        .expect("commit");
     member.leave().expect("leave");
-    let plan = [CommitEntry { tp: TopicPartition::new(topic(), 0), offset: 0 }];
+    let plan = [CommitEntry {
+        tp: TopicPartition::new(topic(), 0),
+        offset: 0,
+    }];
     reset(&place.store, "g", &plan, false, LONG).expect("reset");
     let mut member = place.join("g").expect("join");
     // Many commits' worth of lines, without their syncs.
@@ -200,11 +265,17 @@ fn a_grown_log_is_written_anew_under_its_users() {
     let before = log.id().expect("id");
     member.commit(&[place.entry(2, 3)]).expect("commit");
     assert_ne!(dir.id(layout::OFFSETS_LOG).expect("id"), before);
-    let len = dir.open(layout::OFFSETS_LOG, Open::Read).expect("open").len().expect("len");
+    let len = dir
+        .open(layout::OFFSETS_LOG, Open::Read)
+        .expect("open")
+        .len()
+        .expect("len");
     assert!(len < 4096, "{len}");
     let all = |at| (0..3).map(|p| place.committed(at, p)).collect::<Vec<_>>();
     assert_eq!(all("g"), [Some(0), Some(11_999), Some(3)]);
-    member.commit(&[place.entry(0, 4)]).expect("commit into the new file");
+    member
+        .commit(&[place.entry(0, 4)])
+        .expect("commit into the new file");
     assert_eq!(all("g"), [Some(4), Some(11_999), Some(3)]);
 }
 
@@ -217,7 +288,10 @@ fn any_name_is_a_group_and_a_deleted_one_comes_back_empty() {
         member.commit(&[place.entry(0, 3)]).expect(name);
         let error = delete(&place.store, name, false, LONG).expect_err("a member lives");
         assert_eq!(error.kind(), Kind::NonEmptyGroup);
-        assert!(error.to_string().contains(&member.id().to_string()), "{error}");
+        assert!(
+            error.to_string().contains(&member.id().to_string()),
+            "{error}"
+        );
         member.leave().expect(name);
     }
     let mut sorted = names.map(str::to_owned);
@@ -231,10 +305,18 @@ fn any_name_is_a_group_and_a_deleted_one_comes_back_empty() {
     assert_eq!(error.kind(), Kind::UnknownGroup);
     let error = describe::describe(&place.store, "groop").expect_err("unknown");
     assert!(error.to_string().contains("GROUP_ID_NOT_FOUND"), "{error}");
-    assert!(!crate::group::list(&place.store).expect("list").contains(&"group".to_owned()));
+    assert!(
+        !crate::group::list(&place.store)
+            .expect("list")
+            .contains(&"group".to_owned())
+    );
     let member = place.join("group").expect("join");
     assert!(!member.knows_topic(&topic()), "-o counts again");
-    assert!(crate::group::list(&place.store).expect("list").contains(&"group".to_owned()));
+    assert!(
+        crate::group::list(&place.store)
+            .expect("list")
+            .contains(&"group".to_owned())
+    );
 }
 
 /// Appends records with these timestamps to partition 0, durably.
@@ -245,8 +327,13 @@ pub(crate) fn produce(place: &Place, timestamps: &[i64]) {
     for time in timestamps {
         builder.append_value(*time, b"v").expect("append");
     }
-    let mut batch = builder.finish(Compression::None, TimestampType::CreateTime).expect("finish");
+    let mut batch = builder
+        .finish(Compression::None, TimestampType::CreateTime)
+        .expect("finish");
     writer.append(&mut batch).expect("append");
     let end = writer.make_ready().expect("page").tail.end;
-    Committer::open(&place.store, &tp, LONG).expect("open").commit(end).expect("commit");
+    Committer::open(&place.store, &tp, LONG)
+        .expect("open")
+        .commit(end)
+        .expect("commit");
 }

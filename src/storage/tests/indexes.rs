@@ -7,7 +7,11 @@ use super::*;
 /// The entries that `LogSegment.append` makes, by its own words: an entry when more than the
 /// interval's bytes came since the last one, before this batch is counted; a time entry with it,
 /// if the largest timestamp rose; one more time entry at a roll.
-fn expected(sample: &Sample, plans: &[Plan], base: Offset) -> (Vec<(Offset, u64)>, Vec<(Timestamp, Offset)>) {
+fn expected(
+    sample: &Sample,
+    plans: &[Plan],
+    base: Offset,
+) -> (Vec<(Offset, u64)>, Vec<(Timestamp, Offset)>) {
     let (mut index, mut times) = (Vec::new(), Vec::new());
     let (mut since, mut largest, mut largest_at) = (0, -1, base);
     for ((segment, position, _, last), plan) in sample.batches.iter().zip(plans) {
@@ -44,7 +48,12 @@ fn decoded(sample: &Sample, base: Offset) -> (Vec<(Offset, u64)>, Vec<(Timestamp
     let times = sample
         .bytes(base, FileKind::TimeIndex)
         .chunks(12)
-        .map(|raw| (i64::from_be_bytes(raw[..8].try_into().expect("8 bytes")), base + int(&raw[8..])))
+        .map(|raw| {
+            (
+                i64::from_be_bytes(raw[..8].try_into().expect("8 bytes")),
+                base + int(&raw[8..]),
+            )
+        })
         .collect();
     (index, times)
 }

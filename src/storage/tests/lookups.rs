@@ -9,14 +9,23 @@ fn all_answers_are_right(sample: &Sample) -> Result<(), TestCaseError> {
     for (segment, position, first, last) in &sample.batches {
         for target in *first..=*last {
             let at = locate(dir, &segments, &sample.tail, target).expect("located");
-            let wanted = Located { segment: *segment, position: *position, offset: *first };
+            let wanted = Located {
+                segment: *segment,
+                position: *position,
+                offset: *first,
+            };
             prop_assert_eq!(at, wanted);
-            let header = header_at(dir, at.segment, at.position).expect("read").expect("a header");
+            let header = header_at(dir, at.segment, at.position)
+                .expect("read")
+                .expect("a header");
             prop_assert_eq!(header.base_offset, *first);
         }
     }
     let end = locate(dir, &segments, &sample.tail, sample.tail.end).expect("located");
-    prop_assert_eq!((end.offset, end.position), (sample.tail.end, sample.tail.log_bytes));
+    prop_assert_eq!(
+        (end.offset, end.position),
+        (sample.tail.end, sample.tail.log_bytes)
+    );
     prop_assert!(locate(dir, &segments, &sample.tail, -1).is_err());
     let count = sample.rows.len() as Offset;
     for time in [0, 1, 15, 30, 45, 59, 60] {
@@ -28,7 +37,14 @@ fn all_answers_are_right(sample: &Sample) -> Result<(), TestCaseError> {
                     .find(|(offset, at)| (from..until).contains(offset) && *at >= time)
                     .map(|(offset, _)| *offset);
                 let found = first_not_older(dir, &segments, &sample.tail, from, until, time);
-                prop_assert_eq!(found.expect("searched"), wanted, "{} from {} to {}", time, from, until);
+                prop_assert_eq!(
+                    found.expect("searched"),
+                    wanted,
+                    "{} from {} to {}",
+                    time,
+                    from,
+                    until
+                );
             }
         }
     }
@@ -58,14 +74,29 @@ proptest! {
 
 #[test]
 fn segments_are_found_by_offset() {
-    let roll = |roll| Plan { times: vec![1, 2], bytes: 5, new_epoch: false, roll };
+    let roll = |roll| Plan {
+        times: vec![1, 2],
+        bytes: 5,
+        new_epoch: false,
+        roll,
+    };
     let sample = Sample::new(&[roll(false), roll(true), roll(false), roll(true)]);
     let segments = sample.segments();
     assert_eq!(segments.bases(), [0, 2, 6]);
-    for (offset, holding) in [(-1, None), (0, Some(0)), (1, Some(0)), (2, Some(2)), (5, Some(2)), (9, Some(6))] {
+    for (offset, holding) in [
+        (-1, None),
+        (0, Some(0)),
+        (1, Some(0)),
+        (2, Some(2)),
+        (5, Some(2)),
+        (9, Some(6)),
+    ] {
         assert_eq!(segments.holding(offset), holding, "{offset}");
     }
-    assert_eq!((segments.after(0), segments.after(5), segments.after(6)), (Some(2), Some(6), None));
+    assert_eq!(
+        (segments.after(0), segments.after(5), segments.after(6)),
+        (Some(2), Some(6), None)
+    );
     assert_eq!(segments.from(1), [2, 6]);
     assert!(segments.from(7).is_empty());
 }

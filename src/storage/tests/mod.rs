@@ -38,17 +38,28 @@ const INTERVAL: u64 = 150;
 
 impl Sample {
     fn new(plans: &[Plan]) -> Sample {
-        let at = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a place");
+        let at = tempfile::tempdir_in("/dev/shm")
+            .or_else(|_| tempfile::tempdir())
+            .expect("a place");
         let dir = OsDisk.open_dir(at.path()).expect("open");
         for kind in [FileKind::Log, FileKind::Index, FileKind::TimeIndex] {
-            dir.open(&SegmentFile::new(0, kind).name(), Open::CreateNew).expect("make");
+            dir.open(&SegmentFile::new(0, kind).name(), Open::CreateNew)
+                .expect("make");
         }
         let mut epochs = LeaderEpochs::default();
         epochs.begin(0, 0);
         let tail = Tail::empty(0);
         let places = vec![tail.place()];
         let (rows, batches) = (Vec::new(), Vec::new());
-        let mut sample = Sample { _at: at, dir, tail, epochs, rows, batches, places };
+        let mut sample = Sample {
+            _at: at,
+            dir,
+            tail,
+            epochs,
+            rows,
+            batches,
+            places,
+        };
         let mut appender = Appender::new(Arc::clone(&sample.dir));
         let mut epoch = 0;
         for plan in plans {
@@ -63,11 +74,15 @@ impl Sample {
             let raw = batch(plan, sample.tail.end, epoch);
             let header = BatchHeader::parse(&raw).expect("a header");
             let place = (sample.tail.active, sample.tail.log_bytes);
-            sample.batches.push((place.0, place.1, header.base_offset, header.last_offset()));
+            sample
+                .batches
+                .push((place.0, place.1, header.base_offset, header.last_offset()));
             for (time, offset) in plan.times.iter().zip(header.base_offset..) {
                 sample.rows.push((offset, *time));
             }
-            sample.tail = appender.append(&sample.tail, &raw, &header, INTERVAL).expect("appended");
+            sample.tail = appender
+                .append(&sample.tail, &raw, &header, INTERVAL)
+                .expect("appended");
             sample.places.push(sample.tail.place());
         }
         sample
@@ -95,7 +110,10 @@ impl Sample {
     fn shorten_indexes(&self, part: u64) {
         for base in self.segments().bases() {
             for kind in [FileKind::Index, FileKind::TimeIndex] {
-                let file = self.dir.open(&SegmentFile::new(*base, kind).name(), Open::Write).expect("open");
+                let file = self
+                    .dir
+                    .open(&SegmentFile::new(*base, kind).name(), Open::Write)
+                    .expect("open");
                 let len = file.len().expect("len");
                 file.set_len(len * part / 4).expect("cut");
             }
@@ -103,7 +121,10 @@ impl Sample {
     }
 
     fn bytes(&self, base: Offset, kind: FileKind) -> Vec<u8> {
-        let file = self.dir.open(&SegmentFile::new(base, kind).name(), Open::Read).expect("open");
+        let file = self
+            .dir
+            .open(&SegmentFile::new(base, kind).name(), Open::Read)
+            .expect("open");
         let mut bytes = vec![0; file.len().expect("len") as usize];
         let read = file.read_at(&mut bytes, 0).expect("read");
         bytes.truncate(read);
@@ -114,10 +135,13 @@ impl Sample {
 fn batch(plan: &Plan, offset: Offset, epoch: LeaderEpoch) -> Vec<u8> {
     let mut builder = BatchBuilder::new();
     for time in &plan.times {
-        builder.append_value(*time, &vec![b'v'; plan.bytes]).expect("fits");
+        builder
+            .append_value(*time, &vec![b'v'; plan.bytes])
+            .expect("fits");
     }
-    let mut raw =
-        builder.finish(Compression::None, TimestampType::CreateTime).expect("a batch");
+    let mut raw = builder
+        .finish(Compression::None, TimestampType::CreateTime)
+        .expect("a batch");
     stamp(&mut raw, offset, epoch);
     raw
 }
@@ -131,6 +155,11 @@ fn plans() -> impl proptest::strategy::Strategy<Value = Vec<Plan>> {
         proptest::bool::weighted(0.15),
         proptest::bool::weighted(0.2),
     )
-        .prop_map(|(times, bytes, new_epoch, roll)| Plan { times, bytes, new_epoch, roll });
+        .prop_map(|(times, bytes, new_epoch, roll)| Plan {
+            times,
+            bytes,
+            new_epoch,
+            roll,
+        });
     proptest::collection::vec(plan, 1..25)
 }

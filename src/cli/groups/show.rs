@@ -1,0 +1,176 @@
+//! `mq-groups list` and `describe`.
+
+use std::io::Write;
+
+use super::job::{Describe, List};
+use super::run::Failures;
+use crate::cli::output::{Cell, Column, Listing, OutputFormat, json_line};
+use crate::cli::{Env, Outcome};
+use crate::error::{Error, Kind, Result};
+use crate::group::{self, GroupDescription};
+
+const GROUPS: [Column; 6] = [
+    Column::text("group"),
+    Column::text("state"),
+    Column::number("group_epoch"),
+    Column::text("assignor"),
+    Column::number("members"),
+    Column::number("partitions"),
+];
+
+const OFFSETS: [Column; 11] = [
+    Column::text("group"),
+    Column::text("topic"),
+    Column::number("partition"),
+    Column::number("committed_offset"),
+    Column::number("log_start_offset"),
+    Column::number("high_watermark"),
+    Column::number("lag"),
+    Column::number("lag_seconds"),
+    Column::text("member_id"),
+    Column::text("host"),
+    Column::number("pid"),
+];
+
+const MEMBERS: [Column; 7] = [
+    Column::text("group"),
+    Column::text("member_id"),
+    Column::text("instance_id"),
+    Column::number("member_epoch"),
+    Column::text("host"),
+    Column::number("pid"),
+    Column::text("assignment"),
+];
+
+/// Lists groups.
+pub fn list(job: List, env: &mut Env) -> Result<Outcome> {
+    let store = env.open_store()?;
+    let mut failures = Failures::default();
+    let mut rows = Listing::stdout(env, &GROUPS, job.output);
+    for name in group::list(&store)? {
+        match group::summarize(&store, &name) {
+            Ok(seen) => rows.row(vec![
+                seen.group.into(),
+                seen.state.into(),
+                seen.group_epoch.into(),
+                seen.assignor.into(),
+                (seen.members as u64).into(),
+                (seen.partitions as u64).into(),
+            ])?,
+            // Deleted since it was listed.
+            Err(e) if e.kind() == Kind::UnknownGroup => {}
+            Err(e) => failures.tell(env, &e),
+        }
+    }
+    rows.finish()?;
+    Ok(failures.outcome())
+}
+
+/// Describes groups.
+pub fn describe(job: Describe, env: &mut Env) -> Result<Outcome> {
+    let store = env.open_store()?;
+    let all = job.groups.is_empty();
+    let names = if all {
+        group::list(&store)?
+    } else {
+        job.groups
+    };
+    let mut failures = Failures::default();
+    let mut seen = Vec::with_capacity(names.len());
+    for name in names {
+        match group::describe(&store, &name) {
+            Ok(mut group) => {
+                for note in &group.notes {
+                    env.warn(note);
+                }
+                if job.only_lagging {
+                    group
+                        .offsets
+                        .retain(|row| row.lag.is_some_and(|lag| lag > 0));
+                }
+                seen.push(group);
+            }
+            Err(e) if e.kind() == Kind::UnknownGroup && all => {}
+            Err(e) => failures.tell(env, &e),
+        }
+    }
+    if job.output.format == OutputFormat::Json {
+        let mut out = Vec::new();
+        for group in &seen {
+            json_line(group, &mut out)?;
+        }
+        print(&out)?;
+        return Ok(failures.outcome());
+    }
+    let mut rows = Listing::stdout(
+        env,
+        if job.members {
+            &MEMBERS[..]
+        } else {
+            &OFFSETS[..]
+        },
+        job.output,
+    );
+    for group in seen {
+        for row in if job.members {
+            members(&group)
+        } else {
+            offsets(&group)
+        } {
+            rows.row(row)?;
+        }
+    }
+    rows.finish()?;
+    Ok(failures.outcome())
+}
+
+fn members(group: &GroupDescription) -> Vec<Vec<Cell>> {
+    let row = |member: &group::MemberDescription| {
+        let owned = member.assignment.iter().flat_map(|topic| {
+            topic
+                .partitions
+                .iter()
+                .map(|p| format!("{}:{p}", topic.topic))
+        });
+        vec![
+            group.group.clone().into(),
+            member.member_id.to_string().into(),
+            member.instance_id.clone().into(),
+            member.member_epoch.into(),
+            member.host.clone().into(),
+            member.pid.into(),
+            Cell::list(owned),
+        ]
+    };
+    group.members.iter().map(row).collect()
+}
+
+fn offsets(group: &GroupDescription) -> Vec<Vec<Cell>> {
+    let row = |row: &group::OffsetDescription| {
+        let member = group
+            .members
+            .iter()
+            .find(|member| Some(member.member_id) == row.member_id);
+        vec![
+            group.group.clone().into(),
+            row.topic.clone().into(),
+            row.partition.into(),
+            row.committed_offset.into(),
+            row.log_start_offset.into(),
+            row.high_watermark.into(),
+            row.lag.into(),
+            row.lag_seconds.into(),
+            row.member_id.map(|id| id.to_string()).into(),
+            member.map(|member| member.host.clone()).into(),
+            member.map(|member| member.pid).into(),
+        ]
+    };
+    group.offsets.iter().map(row).collect()
+}
+
+fn print(bytes: &[u8]) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(bytes)
+        .and_then(|()| out.flush())
+        .map_err(|e| Error::io("write", "standard output", e))
+}

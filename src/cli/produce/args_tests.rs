@@ -1,0 +1,181 @@
+use clap::Parser;
+use jiff::tz::TimeZone;
+
+use super::*;
+use crate::client::Acks;
+
+fn job(line: &[&str]) -> Result<Job> {
+    let now = Now {
+        now_ms: 1_767_225_600_000,
+        zone: TimeZone::UTC,
+    };
+    let args = Args::try_parse_from(std::iter::once("mq-produce").chain(line.iter().copied()));
+    match args {
+        Ok(args) => args.job(now),
+        Err(e) => Err(usage(e.render().to_string(), "")),
+    }
+}
+
+fn good(line: &[&str]) -> Job {
+    job(line).unwrap_or_else(|e| panic!("{line:?}: {e}"))
+}
+
+#[test]
+fn by_default_lines_of_standard_input_and_all_acks() {
+    let job = good(&["a"]);
+    assert_eq!(
+        (job.topic.as_str(), job.sources.as_slice()),
+        ("a", &[Source::Stdin][..])
+    );
+    assert!(matches!(&job.input.format, InputFormat::Lines(d) if d.bytes() == b"\n"));
+    assert_eq!(
+        (job.delivery.acks, job.delivery.linger),
+        (Acks::All, Duration::ZERO)
+    );
+    assert_eq!(job.create, AutoCreate::With(1));
+    assert!(matches!(job.echo, Echo::Nothing));
+    assert!(!job.skip_bad && !job.input.skip_empty && !job.keep_partition);
+}
+
+#[test]
+fn inputs() {
+    assert!(matches!(good(&["a", "-0"]).input.format, InputFormat::Lines(d) if d.bytes() == b"\0"));
+    assert!(
+        matches!(good(&["a", "-D", "--"]).input.format, InputFormat::Lines(d) if d.bytes() == b"--")
+    );
+    assert!(matches!(
+        good(&["a", "--whole"]).input.format,
+        InputFormat::Whole
+    ));
+    assert!(matches!(good(&["a", "-J"]).input.format, InputFormat::Json));
+    assert!(matches!(
+        good(&["a", "-f", "json"]).input.format,
+        InputFormat::Json
+    ));
+    assert!(matches!(
+        good(&["a", "-f", "%k=%v\\n"]).input.format,
+        InputFormat::Template(_)
+    ));
+    let job = good(&[
+        "a",
+        "-K",
+        "=",
+        "--on-missing-key",
+        "null",
+        "-k",
+        "x",
+        "-Z",
+        "--null-marker",
+        "-",
+    ]);
+    assert_eq!(job.input.missing_key, MissingKey::Null);
+    assert_eq!(job.key.as_deref(), Some(&b"x"[..]));
+    assert_eq!(job.input.null_marker.as_deref(), Some(&b"-"[..]));
+    let job = good(&["a", "-H", "n=v=w", "-H", "e="]);
+    assert_eq!(
+        job.headers,
+        [
+            (b"n".to_vec(), b"v=w".to_vec()),
+            (b"e".to_vec(), Vec::new())
+        ]
+    );
+    let here = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    let job = good(&["a", here, "-"]);
+    assert_eq!(job.sources, [Source::File(here.into()), Source::Stdin]);
+}
+
+#[test]
+fn placement_and_delivery() {
+    assert_eq!(good(&["a", "-p", "3"]).partition, Some(3));
+    assert!(good(&["a", "-J", "--keep-partition"]).keep_partition);
+    assert_eq!(
+        good(&["a", "--timestamp", "-1s"]).timestamp,
+        Some(1_767_225_599_000)
+    );
+    let line = [
+        "a",
+        "--acks",
+        "1",
+        "-z",
+        "zstd",
+        "--timeout",
+        "5s",
+        "--batch-size",
+        "64k",
+        "--linger",
+        "5ms",
+        "--partitioner",
+        "crc32",
+        "--keyless",
+        "sticky",
+    ];
+    let delivery = good(&line).delivery;
+    assert_eq!(delivery.acks, Acks::Leader);
+    assert_eq!(delivery.compression, Compression::Zstd);
+    assert_eq!(delivery.timeout, Duration::from_secs(5));
+    assert_eq!(delivery.linger, Duration::from_millis(5));
+    assert_eq!(
+        (delivery.batch_bytes, delivery.partitioner),
+        (64 << 10, Partitioner::Crc32)
+    );
+    assert_eq!(delivery.keyless, Keyless::Sticky);
+    assert_eq!(good(&["a", "--no-create"]).create, AutoCreate::Never);
+    assert_eq!(
+        good(&["a", "--create-partitions", "6"]).create,
+        AutoCreate::With(6)
+    );
+    assert!(matches!(good(&["a", "-T"]).echo, Echo::Tee));
+    assert!(matches!(
+        good(&["a", "-o", "%o\\n"]).echo,
+        Echo::Template(_)
+    ));
+    assert!(good(&["a", "--on-error", "skip"]).skip_bad);
+}
+
+#[test]
+fn what_is_refused_says_what_is_allowed() {
+    for (line, says) in [
+        (&[][..], "<TOPIC>"),
+        (&["a/b"], "A-Z a-z 0-9 . _ -"),
+        (&["a", "-0", "-D", ","], "cannot be used with"),
+        (&["a", "-J", "-f", "%v\\n"], "cannot be used with"),
+        (&["a", "-J", "-K", "="], "cannot be used with"),
+        (&["a", "--whole", "-0"], "cannot be used with"),
+        (&["a", "-D", ""], "cannot be empty"),
+        (&["a", "-f", "x"], "use value, json"),
+        (&["a", "-f", "%k%v\\n"], "%k"),
+        (&["a", "--on-missing-key", "null"], "-K"),
+        (&["a", "-H", "x"], "-H NAME=VALUE"),
+        (&["a", "-p", "0", "--keep-partition"], "cannot be used with"),
+        (
+            &["a", "-p", "0", "--keyless", "sticky"],
+            "cannot be used with",
+        ),
+        (&["a", "--keep-partition"], "-J"),
+        (&["a", "--partitioner", "md5"], "use murmur2 or crc32"),
+        (&["a", "--keyless", "x"], "possible values"),
+        (&["a", "--timestamp", "soon"], "use 2026"),
+        (&["a", "--acks", "2"], "use 0, 1 or all"),
+        (&["a", "-z", "rar"], "use none, gzip"),
+        (&["a", "--timeout", "5"], "it has no unit"),
+        (&["a", "--batch-size", "x"], "use bytes"),
+        (&["a", "--batch-size", "5"], "16KiB"),
+        (
+            &["a", "--no-create", "--create-partitions", "2"],
+            "cannot be used with",
+        ),
+        (&["a", "--create-partitions", "0"], "use 1 to 10000"),
+        (&["a", "-T", "-o", "%o"], "cannot be used with"),
+        (&["a", "--on-error", "retry"], "possible values"),
+        (&["a", "--follow", "x"], "unexpected argument"),
+    ] {
+        let e = job(line).expect_err("refused");
+        let told = format!("{e} | {}", e.cure_text().unwrap_or_default());
+        assert_eq!(
+            crate::cli::exit::status(e.kind()),
+            crate::cli::exit::USAGE,
+            "{line:?}"
+        );
+        assert!(told.contains(says), "{line:?}: {told}");
+    }
+}

@@ -1,0 +1,338 @@
+//! Committed offsets through crashes at every operation: old or new, never half, and what was
+//! acknowledged stays.
+#![allow(clippy::unwrap_used, reason = "the helpers are tests too")]
+
+mod common;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::sim_disk::{SimDisk, seeded};
+use mq::clock::SystemClock;
+use mq::disk::{Disk, Open};
+use mq::error::{Kind, Result};
+use mq::group::{self, CommitEntry, Entry, Line, LineKind, LoneMember, TopicPartitions};
+use mq::store::{NewTopic, StoreDir, create_topic};
+use mq::types::{TopicName, TopicPartition, Uuid};
+use rustix::io::Errno;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+const GROUP: &str = "a group";
+
+fn topic() -> TopicName {
+    TopicName::new("t").unwrap()
+}
+
+fn open(sim: &SimDisk) -> Result<Arc<StoreDir>> {
+    let clock = Arc::new(SystemClock::default());
+    StoreDir::open(Arc::new(sim.clone()), clock, Path::new("/s")).map(Arc::new)
+}
+
+/// A store with a topic of three partitions, and the topic's id.
+fn store() -> (SimDisk, Uuid) {
+    let sim = SimDisk::new();
+    let (disk, clock) = (Arc::new(sim.clone()), Arc::new(SystemClock::default()));
+    let store = Arc::new(StoreDir::open_or_create(disk, clock, Path::new("/s")).unwrap());
+    let new = NewTopic {
+        name: topic(),
+        partitions: 3,
+        configs: std::collections::BTreeMap::default(),
+    };
+    let topic_id = create_topic(&store, &new, PATIENCE).unwrap().topic_id;
+    (sim, topic_id)
+}
+
+fn join(sim: &SimDisk) -> Result<LoneMember> {
+    let assignment = vec![TopicPartitions {
+        topic: "t".to_owned(),
+        partitions: vec![0, 1, 2],
+    }];
+    LoneMember::join(
+        &open(sim)?,
+        GROUP,
+        vec!["t".to_owned()],
+        assignment,
+        PATIENCE,
+    )
+}
+
+fn entry(topic_id: Uuid, partition: i32, offset: i64) -> Entry {
+    Entry {
+        topic: topic(),
+        topic_id,
+        partition,
+        offset,
+        leader_epoch: 0,
+    }
+}
+
+fn commit(sim: &SimDisk, topic_id: Uuid, offsets: &[(i32, i64)]) -> Result<()> {
+    let entries: Vec<_> = offsets
+        .iter()
+        .map(|(p, o)| entry(topic_id, *p, *o))
+        .collect();
+    join(sim)?.commit(&entries)
+}
+
+/// What is committed for the three partitions.
+type Offsets = [Option<i64>; 3];
+
+fn offsets(sim: &SimDisk, topic_id: Uuid) -> Offsets {
+    let state = group::committed_offsets(&open(sim).unwrap(), GROUP).unwrap();
+    [0, 1, 2].map(|p| state.committed(&topic(), topic_id, p).map(|c| c.offset))
+}
+
+struct Case {
+    name: &'static str,
+    old: Offsets,
+    new: Offsets,
+    prepare: fn(&SimDisk, Uuid),
+    run: fn(&SimDisk, Uuid) -> Result<()>,
+    /// Power cuts that are tried after each stop, besides the two that lose all and nothing.
+    seeds: u64,
+}
+
+fn two_commits(sim: &SimDisk, id: Uuid) {
+    commit(sim, id, &[(0, 5), (1, 6)]).unwrap();
+    commit(sim, id, &[(0, 7)]).unwrap();
+}
+
+fn reset(sim: &SimDisk, _: Uuid) -> Result<()> {
+    let plan = [0, 1].map(|p| CommitEntry {
+        tp: TopicPartition::new(topic(), p),
+        offset: 0,
+    });
+    group::reset(&open(sim)?, GROUP, &plan, false, PATIENCE).map(drop)
+}
+
+/// Lines that fill the log until it is written anew by whoever comes next.
+fn grow(sim: &SimDisk, id: Uuid) {
+    two_commits(sim, id);
+    let dir = sim.open_dir(Path::new("/s/groups/a%20group")).unwrap();
+    let log = dir.open("offsets.log", Open::Append).unwrap();
+    let bytes: Vec<u8> = (0..20_000)
+        .flat_map(|offset| {
+            let entries = vec![entry(id, 2, offset)];
+            let (kind, member) = (LineKind::Commit, Some("m".to_owned()));
+            Line {
+                n: 0,
+                time_ms: 1,
+                kind,
+                member,
+                epoch: 1,
+                entries,
+            }
+            .encode()
+        })
+        .collect();
+    log.append(&bytes).unwrap();
+    log.sync_data().unwrap();
+    assert!(
+        log.len().unwrap() > 1 << 20,
+        "long enough to be written anew"
+    );
+}
+
+const CASES: [Case; 5] = [
+    Case {
+        name: "the group's first commit",
+        old: [None, None, None],
+        new: [Some(3), Some(4), None],
+        prepare: |_, _| {},
+        run: |sim, id| commit(sim, id, &[(0, 3), (1, 4)]),
+        seeds: 6,
+    },
+    Case {
+        name: "a commit",
+        old: [Some(7), Some(6), None],
+        new: [Some(8), Some(6), Some(2)],
+        prepare: two_commits,
+        run: |sim, id| commit(sim, id, &[(0, 8), (2, 2)]),
+        seeds: 6,
+    },
+    Case {
+        name: "a reset",
+        old: [Some(7), Some(6), None],
+        new: [Some(0), Some(0), None],
+        prepare: two_commits,
+        run: reset,
+        seeds: 6,
+    },
+    Case {
+        name: "a deletion",
+        old: [Some(7), Some(6), None],
+        new: [None, None, None],
+        prepare: two_commits,
+        run: |sim, _| group::delete(&open(sim)?, GROUP, false, PATIENCE),
+        seeds: 6,
+    },
+    Case {
+        name: "a commit that finds the log grown",
+        old: [Some(7), Some(6), Some(19_999)],
+        new: [Some(7), Some(9), Some(19_999)],
+        prepare: grow,
+        run: |sim, id| commit(sim, id, &[(1, 9)]),
+        // Each reads a megabyte again and again.
+        seeds: 1,
+    },
+];
+
+/// A fresh disk for a case, and a process of its own to run it.
+fn prepared(case: &Case) -> (SimDisk, SimDisk, Uuid) {
+    let (sim, id) = store();
+    (case.prepare)(&sim, id);
+    assert_eq!(offsets(&sim, id), case.old, "{}", case.name);
+    let runner = sim.process();
+    (sim, runner, id)
+}
+
+/// Looks at what is left, and goes on with it.
+fn check(left: &SimDisk, id: Uuid, case: &Case, done: Option<bool>, place: &str) {
+    let seen = offsets(left, id);
+    let right = match done {
+        Some(true) => seen == case.new,
+        Some(false) => seen == case.old,
+        None => seen == case.old || seen == case.new,
+    };
+    assert!(
+        right,
+        "{}, {place}: {seen:?} with done = {done:?}",
+        case.name
+    );
+    let mut member = join(left).unwrap_or_else(|e| panic!("{}, {place}: {e}", case.name));
+    let now = |member: &LoneMember| {
+        [0, 1, 2].map(|p| member.committed(&topic(), id, p).map(|c| c.offset))
+    };
+    assert_eq!(now(&member), seen, "{}, {place}", case.name);
+    member.commit(&[entry(id, 0, 77)]).unwrap();
+    let [_, one, two] = seen;
+    assert_eq!(now(&member), [Some(77), one, two], "{}, {place}", case.name);
+    let after = left.crash_losing_all();
+    assert_eq!(
+        offsets(&after, id),
+        [Some(77), one, two],
+        "{}, {place}: later",
+        case.name
+    );
+}
+
+fn check_cuts(sim: &SimDisk, id: Uuid, case: &Case, done: Option<bool>, place: &str) {
+    check(&sim.if_crashed(&mut |_| 0), id, case, done, place);
+    check(&sim.if_crashed(&mut |n| n - 1), id, case, done, place);
+    for seed in 0..case.seeds {
+        let place = format!("{place}, seed {seed}");
+        check(&sim.if_crashed(&mut seeded(seed)), id, case, done, &place);
+    }
+}
+
+fn every_operation(case: &Case) {
+    let (_, runner, id) = prepared(case);
+    (case.run)(&runner, id).unwrap();
+    let ops = runner.ops();
+    let rewritten = runner
+        .trace()
+        .iter()
+        .any(|op| op.ends_with(" to offsets.log"));
+    assert!(
+        ops > 5 && rewritten == (case.seeds == 1),
+        "{}: {:?}",
+        case.name,
+        runner.trace()
+    );
+    check_cuts(&runner, id, case, Some(true), "done");
+    for n in 1..=ops {
+        for bytes in if case.seeds > 1 {
+            &[0, 1, 40][..]
+        } else {
+            &[0]
+        } {
+            let (sim, runner, id) = prepared(case);
+            runner.stop_within(n, *bytes);
+            let done = (case.run)(&runner, id).is_ok().then_some(true);
+            let trace = runner.trace();
+            let what = trace.get(n as usize - 1).map_or("?", String::as_str);
+            let place = format!("stopped within {bytes} bytes of {n}: {what}");
+            check_cuts(&sim, id, case, done, &place);
+            check(&sim.process(), id, case, done, &place);
+        }
+    }
+}
+
+/// What an error says of what happened holds for whoever looks, and after a power cut too.
+fn every_error(case: &Case, errno: Errno) {
+    let (_, runner, id) = prepared(case);
+    (case.run)(&runner, id).unwrap();
+    for n in 1..=runner.ops() {
+        let (sim, runner, id) = prepared(case);
+        runner.fail_at(n, errno);
+        let outcome = (case.run)(&runner, id);
+        let done = match &outcome {
+            Ok(()) => Some(true),
+            Err(e) if e.kind() == Kind::Unknown => None,
+            Err(_) => Some(false),
+        };
+        let trace = runner.trace();
+        let what = trace.get(n as usize - 1).map_or("?", String::as_str);
+        let place = format!("{errno:?} at {n}: {what} -> {outcome:?}");
+        check_cuts(&sim, id, case, done, &place);
+        check(&sim.process(), id, case, done, &place);
+    }
+}
+
+#[test]
+fn stopped_in_the_first_commit() {
+    every_operation(&CASES[0]);
+}
+
+#[test]
+fn stopped_in_a_commit() {
+    every_operation(&CASES[1]);
+}
+
+#[test]
+fn stopped_in_a_reset() {
+    every_operation(&CASES[2]);
+}
+
+#[test]
+fn stopped_in_a_deletion() {
+    every_operation(&CASES[3]);
+}
+
+#[test]
+fn stopped_in_a_compaction() {
+    every_operation(&CASES[4]);
+}
+
+#[test]
+fn errors_tell_the_truth() {
+    for case in &CASES {
+        every_error(case, Errno::IO);
+    }
+    every_error(&CASES[1], Errno::NOSPC);
+}
+
+#[test]
+fn a_commit_after_a_failed_sync_saves_all_that_is_shown() {
+    let (sim, id) = store();
+    let mut member = join(&sim).unwrap();
+    member.commit(&[entry(id, 0, 1)]).unwrap();
+    // A line of many sectors, which no later line would save by sharing one with it.
+    let wide = |offset| (1..100).map(|p| entry(id, p, offset)).collect::<Vec<_>>();
+    // The operations of one commit are those of the one before.
+    let before = sim.ops();
+    member.commit(&wide(2)).unwrap();
+    let ops = sim.trace().split_off(before as usize);
+    let sync = ops
+        .iter()
+        .position(|op| op.starts_with("sync_data"))
+        .unwrap() as u64;
+    sim.fail_at(sim.ops() + sync + 1, Errno::IO);
+    let error = member.commit(&wide(3)).unwrap_err();
+    assert_eq!(error.kind(), Kind::Unknown);
+    assert_eq!(offsets(&sim, id), [Some(1), Some(3), Some(3)]);
+    member.commit(&[entry(id, 2, 4)]).unwrap();
+    let left = sim.crash_losing_all();
+    assert_eq!(offsets(&left, id), [Some(1), Some(3), Some(4)]);
+}
