@@ -427,7 +427,11 @@ impl Run<'_> {
         }
         match fed {
             Err(e) if e.kind() != Kind::Interrupted => {
-                let note = format!("{acked} record{} before it acknowledged", if acked == 1 { " is" } else { "s are" });
+                let note = match acked {
+                    0 => "nothing was stored".to_owned(),
+                    1 => "the record before it is acknowledged".to_owned(),
+                    more => format!("the {more} records before it are acknowledged"),
+                };
                 env.note(&note);
                 return Err(e);
             }
