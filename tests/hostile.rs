@@ -86,7 +86,6 @@ fn links_and_pipes_in_the_store_are_refused() {
         "brokers/0/logs",
         "brokers/0/logs/t-0",
         "brokers/0/logs/t-0/partition.state",
-        "brokers/0/logs/t-0/partition.metadata",
         "brokers/0/logs/t-0/00000000000000000000.log",
     ];
     for place in places {
@@ -102,17 +101,13 @@ fn links_and_pipes_in_the_store_are_refused() {
             let consumed = shell.run("mq-consume", &["-e", "t"], b"");
             let verified = shell.run("mq-topics", &["verify", "t"], b"");
             for (tool, done) in [("produce", &produced), ("consume", &consumed), ("verify", &verified)] {
-                // partition.metadata alone is of no concern to who only reads.
-                if tool == "consume" && place.ends_with("metadata") && done.status == 0 {
-                    continue;
-                }
                 Tally::case();
                 assert!(
                     [1, 65, 75].contains(&done.status) && done.err.starts_with("mq-") || tool == "verify" && done.status == 65,
                     "{trap:?} at {place}: {tool} ends with {}: {}{}", done.status, done.err, done.text()
                 );
             }
-            assert!(consumed.out.is_empty() || place.ends_with("metadata"), "{trap:?} at {place}: read through it");
+            assert!(consumed.out.is_empty(), "{trap:?} at {place}: read through it");
         }
     }
 }

@@ -413,7 +413,11 @@ impl Run<'_> {
             Err(failure) => failure.acknowledged,
         };
         let counted = |e: Error, first: String| {
-            let records = if acked == 1 { "1 record is".to_owned() } else { format!("{acked} records are") };
+            let records = match acked {
+                0 => "nothing is".to_owned(),
+                1 => "1 record is".to_owned(),
+                more => format!("{more} records are"),
+            };
             e.at(format!("{records} acknowledged, {first} is not"))
         };
         if let Err(failure) = closed {
@@ -422,6 +426,9 @@ impl Run<'_> {
             if error.kind() == Kind::Busy && acked > 0 {
                 // Only a run that stored nothing may be tried again blindly.
                 error = error.with_kind(Kind::Io);
+            }
+            if error.kind() == Kind::DiskFull && error.cure_text().is_none() {
+                error = error.cure("make room and send the rest again, from that line: there is nothing to repair");
             }
             return Err(counted(error, lines.of(first)));
         }
