@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::disk::{Wake, WatchId, Watcher, new_watcher};
-use crate::error::{Kind, Result};
-use crate::record::{BatchView, Decompressor, Record};
+use crate::error::{Error, Kind, Result};
+use crate::record::{BatchView, Corrupt, Decompressor, Record};
 use crate::store::{Committer, PAGE_FILE, PartitionReader, PartitionWriter, StoreDir};
 use crate::types::{LeaderEpoch, Offset, TimestampType, TopicPartition};
 
@@ -76,9 +76,9 @@ impl Fetched {
     ) -> Result<Option<B>> {
         let mut rest = self.bytes.as_slice();
         while !rest.is_empty() {
-            let at = |e: crate::record::Corrupt| crate::error::Error::from(e).at(&self.tp);
-            let view = BatchView::parse(rest).map_err(at)?;
+            let view = BatchView::parse(rest).map_err(|e| self.damaged(e, "a batch"))?;
             let header = *view.header();
+            let at = |e| self.damaged(e, &format!("the batch at offset {}", header.base_offset));
             if !header.is_control() {
                 let info = BatchInfo {
                     leader_epoch: header.leader_epoch,
@@ -98,6 +98,15 @@ impl Fetched {
             rest = rest.get(header.total_len()..).unwrap_or_default();
         }
         Ok(None)
+    }
+
+    fn damaged(&self, corrupt: Corrupt, which: &str) -> Error {
+        let topic = &self.tp.topic;
+        Error::from(corrupt)
+            .at(format!("{which} of {}", self.tp))
+            .cure(format!(
+                "'mq-topics verify {topic} --deep' names the file and the position"
+            ))
     }
 }
 

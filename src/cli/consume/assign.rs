@@ -70,8 +70,10 @@ impl Assignments {
             if current {
                 continue;
             }
-            let Ok(topic) = TopicHandle::open(store, &name) else {
-                continue;
+            let topic = match TopicHandle::open(store, &name) {
+                // Deleted since it was listed. Whatever else fails must not look like no records.
+                Err(e) if e.kind() == Kind::UnknownTopic => continue,
+                other => other?,
             };
             let known = self.topics.get(&name);
             if known.is_some_and(|known| known.topic.meta().topic_id != topic.meta().topic_id) {

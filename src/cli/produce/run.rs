@@ -484,10 +484,10 @@ impl Run<'_> {
             Err(failure) => failure.acknowledged,
         };
         let counted = |e: Error, first: String| {
-            let records = if acked == 1 {
-                "1 record is".to_owned()
-            } else {
-                format!("{acked} records are")
+            let records = match acked {
+                0 => "nothing is".to_owned(),
+                1 => "1 record is".to_owned(),
+                more => format!("{more} records are"),
             };
             e.at(format!("{records} acknowledged, {first} is not"))
         };
@@ -498,14 +498,20 @@ impl Run<'_> {
                 // Only a run that stored nothing may be tried again blindly.
                 error = error.with_kind(Kind::Io);
             }
+            if error.kind() == Kind::DiskFull && error.cure_text().is_none() {
+                error = error.cure(
+                    "make room and send the rest again, from that line: there is nothing to repair",
+                );
+            }
             return Err(counted(error, lines.of(first)));
         }
         match fed {
             Err(e) if e.kind() != Kind::Interrupted => {
-                let note = format!(
-                    "{acked} record{} before it acknowledged",
-                    if acked == 1 { " is" } else { "s are" }
-                );
+                let note = match acked {
+                    0 => "nothing was stored".to_owned(),
+                    1 => "the record before it is acknowledged".to_owned(),
+                    more => format!("the {more} records before it are acknowledged"),
+                };
                 env.note(&note);
                 return Err(e);
             }
