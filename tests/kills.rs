@@ -434,7 +434,7 @@ fn count(scenario: &Scenario, place: &Place) -> Result<BTreeMap<&'static str, us
     if store.exists() {
         let done = std::process::Command::new("cp")
             .arg("-a")
-            .arg(&store)
+            .arg(store)
             .arg(&template)
             .status();
         hold!(
