@@ -68,7 +68,10 @@ fn crowd(place: &Path) {
             })
         })
         .collect();
-    let mut times: Vec<Duration> = producers.into_iter().map(|p| p.join().expect("produced")).collect();
+    let mut times: Vec<Duration> = producers
+        .into_iter()
+        .map(|p| p.join().expect("produced"))
+        .collect();
     times.sort();
     let (fastest, slowest) = (times[0], times[PRODUCERS - 1]);
     println!(
@@ -88,9 +91,18 @@ fn crowd(place: &Path) {
             })
         })
         .collect();
-    let mut views: Vec<_> = checked.into_iter().map(|c| c.join().expect("a follower saw it all")).collect();
-    views.push(check(&shell.consume(&["-e", "-f", "%p %o %v\\n", "t"]), each));
-    assert!(views.windows(2).all(|pair| pair[0] == pair[1]), "two readers saw different logs");
+    let mut views: Vec<_> = checked
+        .into_iter()
+        .map(|c| c.join().expect("a follower saw it all"))
+        .collect();
+    views.push(check(
+        &shell.consume(&["-e", "-f", "%p %o %v\\n", "t"]),
+        each,
+    ));
+    assert!(
+        views.windows(2).all(|pair| pair[0] == pair[1]),
+        "two readers saw different logs"
+    );
     shell.topics(&["verify", "--deep", "t"]);
 }
 
@@ -100,23 +112,35 @@ type Seen = BTreeMap<u32, Vec<(usize, usize)>>;
 fn check(out: &[u8], each: usize) -> Seen {
     let mut seen = Seen::new();
     for line in std::str::from_utf8(out).expect("text").lines() {
-        let mut numbers = line.split(' ').map(|n| n.parse::<usize>().expect("a number"));
+        let mut numbers = line
+            .split(' ')
+            .map(|n| n.parse::<usize>().expect("a number"));
         let mut next = || numbers.next().expect("four numbers");
         let (partition, offset, producer, n) = (next(), next(), next(), next());
         let log = seen.entry(partition as u32).or_default();
-        assert_eq!(offset, log.len(), "a gap or repeat in partition {partition}");
+        assert_eq!(
+            offset,
+            log.len(),
+            "a gap or repeat in partition {partition}"
+        );
         log.push((producer, n));
     }
     let mut counts = vec![vec![0_u32; each]; PRODUCERS];
     for (partition, log) in &seen {
         let mut last = [None; PRODUCERS];
         for (producer, n) in log {
-            assert!(last[*producer] < Some(*n), "producer {producer} is out of order in {partition}");
+            assert!(
+                last[*producer] < Some(*n),
+                "producer {producer} is out of order in {partition}"
+            );
             last[*producer] = Some(*n);
             counts[*producer][*n] += 1;
         }
     }
-    assert!(counts.iter().flatten().all(|count| *count == 1), "not exactly once");
+    assert!(
+        counts.iter().flatten().all(|count| *count == 1),
+        "not exactly once"
+    );
     seen
 }
 
@@ -143,12 +167,20 @@ fn eight_processes_make_one_topic() {
         let out = shell.consume_text(&["-e", "t"]);
         let mut found: Vec<&str> = out.lines().collect();
         found.sort_unstable();
-        assert_eq!(found, ["0", "1", "2", "3", "4", "5", "6", "7"], "round {round}");
+        assert_eq!(
+            found,
+            ["0", "1", "2", "3", "4", "5", "6", "7"],
+            "round {round}"
+        );
         let listed = shell.ok("mq-topics", &["list", "--format", "tsv"], b"");
-        assert_eq!(String::from_utf8_lossy(&listed).lines().count(), 1, "round {round}");
-        let replicas = std::fs::read_dir(shell.logs()).expect("listed").filter(|entry| {
-            entry.as_ref().is_ok_and(|entry| entry.path().is_dir())
-        });
+        assert_eq!(
+            String::from_utf8_lossy(&listed).lines().count(),
+            1,
+            "round {round}"
+        );
+        let replicas = std::fs::read_dir(shell.logs())
+            .expect("listed")
+            .filter(|entry| entry.as_ref().is_ok_and(|entry| entry.path().is_dir()));
         assert_eq!(replicas.count(), 3, "round {round}: no leftovers");
     }
 }
@@ -167,15 +199,24 @@ fn eight_openers_make_one_store() {
                 let (path, barrier) = (Arc::clone(&path), Arc::clone(&barrier));
                 std::thread::spawn(move || {
                     barrier.wait();
-                    StoreDir::open_or_create(Arc::new(OsDisk), Arc::new(SystemClock::default()), &path)
-                        .map(|_| ())
+                    StoreDir::open_or_create(
+                        Arc::new(OsDisk),
+                        Arc::new(SystemClock::default()),
+                        &path,
+                    )
+                    .map(|_| ())
                 })
             })
             .collect();
         for opener in openers {
-            opener.join().expect("joined").unwrap_or_else(|e| panic!("round {round}: {e}"));
+            opener
+                .join()
+                .expect("joined")
+                .unwrap_or_else(|e| panic!("round {round}: {e}"));
         }
-        let beside = std::fs::read_dir(dir.path().join("deep")).expect("listed").count();
+        let beside = std::fs::read_dir(dir.path().join("deep"))
+            .expect("listed")
+            .count();
         assert_eq!(beside, 1, "round {round}: leftovers beside the store");
     }
 }
@@ -187,14 +228,20 @@ fn eight_processes_make_one_store() {
         Tally::case();
         let shell = Shell::new();
         let names: Vec<String> = (0..PRODUCERS).map(|n| format!("t{n}")).collect();
-        let running: Vec<Running> =
-            names.iter().map(|name| shell.start("mq-topics", &["create", name])).collect();
+        let running: Vec<Running> = names
+            .iter()
+            .map(|name| shell.start("mq-topics", &["create", name]))
+            .collect();
         for process in running {
             let done = process.end();
             assert_eq!(done.status, 0, "round {round}: {}", done.err);
         }
         let listed = shell.ok("mq-topics", &["list", "--format", "tsv"], b"");
-        assert_eq!(String::from_utf8_lossy(&listed).lines().count(), PRODUCERS, "round {round}");
+        assert_eq!(
+            String::from_utf8_lossy(&listed).lines().count(),
+            PRODUCERS,
+            "round {round}"
+        );
         let beside = std::fs::read_dir(shell.dir()).expect("listed").count();
         assert_eq!(beside, 1, "round {round}: leftovers beside the store");
     }

@@ -28,14 +28,27 @@ const CASES: [(Kind, i32, Provoke); 21] = [
     (Kind::DiskFull, 1, |shell| {
         shell.produce(&["t"], b"a\n");
         let command = under(shell, "trap '' XFSZ; ulimit -f 64; exec \"$@\"", &["t"]);
-        Some(run(command, &[vec![b'x'; 500_000], b"\n".to_vec()].concat()))
+        Some(run(
+            command,
+            &[vec![b'x'; 500_000], b"\n".to_vec()].concat(),
+        ))
     }),
-    (Kind::Usage, 2, |shell| Some(shell.run("mq-consume", &["-e", "-o", "+-3", "t"], b""))),
-    (Kind::InvalidTopic, 2, |shell| Some(shell.run("mq-produce", &["a/b"], b""))),
+    (Kind::Usage, 2, |shell| {
+        Some(shell.run("mq-consume", &["-e", "-o", "+-3", "t"], b""))
+    }),
+    (Kind::InvalidTopic, 2, |shell| {
+        Some(shell.run("mq-produce", &["a/b"], b""))
+    }),
     (Kind::InvalidConfig, 2, |shell| {
-        Some(shell.run("mq-topics", &["create", "t", "-c", "flush.messages=often"], b""))
+        Some(shell.run(
+            "mq-topics",
+            &["create", "t", "-c", "flush.messages=often"],
+            b"",
+        ))
     }),
-    (Kind::NoStore, 1, |shell| Some(shell.run("mq-consume", &["-e", "t"], b""))),
+    (Kind::NoStore, 1, |shell| {
+        Some(shell.run("mq-consume", &["-e", "t"], b""))
+    }),
     (Kind::UnusableStore, 1, |shell| {
         fs::create_dir(shell.store()).expect("made");
         fs::write(shell.store().join("diary"), "mine").expect("written");
@@ -51,7 +64,11 @@ const CASES: [(Kind, i32, Provoke); 21] = [
     }),
     (Kind::MessageTooLarge, 1, |shell| {
         shell.topics(&["create", "t", "-c", "max.message.bytes=1000"]);
-        Some(shell.run("mq-produce", &["t"], &[b"a\n".to_vec(), vec![b'x'; 2000], b"\n".to_vec()].concat()))
+        Some(shell.run(
+            "mq-produce",
+            &["t"],
+            &[b"a\n".to_vec(), vec![b'x'; 2000], b"\n".to_vec()].concat(),
+        ))
     }),
     (Kind::InvalidRecord, 1, |shell| {
         shell.topics(&["create", "t"]);
@@ -101,7 +118,7 @@ const CASES: [(Kind, i32, Provoke); 21] = [
         if Command::new("strace").arg("-V").output().is_err() {
             return None;
         }
-        let inject = "exec strace -f -qq -o /dev/null -e trace=fdatasync -e inject=fdatasync:error=EIO \"$@\"";
+        let inject = "exec strace -f -qq -o /dev/null -e trace=fdatasync -e inject=fdatasync:error=EIO:when=1 \"$@\"";
         Some(run(under(shell, inject, &["t"]), b"b\n"))
     }),
     (Kind::UnknownGroup, 1, |shell| {
@@ -119,7 +136,10 @@ const CASES: [(Kind, i32, Provoke); 21] = [
     }),
     (Kind::Interrupted, 130, |shell| {
         let broker = shell.start("mq-broker", &["start"]);
-        assert!(broker.out.until(PATIENCE, |out| out.contains(&b'\n')), "no ready line");
+        assert!(
+            broker.out.until(PATIENCE, |out| out.contains(&b'\n')),
+            "no ready line"
+        );
         broker.signal(Signal::STOP);
         let mut stop = shell.start("mq-broker", &["stop"]);
         stop.close_stdin();
@@ -148,8 +168,13 @@ fn member(shell: &Shell) -> Option<Running> {
 fn under(shell: &Shell, script: &str, args: &[&str]) -> Command {
     let inner = shell.command("mq-produce", args);
     let mut command = Command::new("sh");
-    command.args(["-c", script, "sh"]).arg(inner.get_program()).args(inner.get_args());
-    command.env("MQ_STORE", shell.store()).current_dir(shell.dir());
+    command
+        .args(["-c", script, "sh"])
+        .arg(inner.get_program())
+        .args(inner.get_args());
+    command
+        .env("MQ_STORE", shell.store())
+        .current_dir(shell.dir());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -161,7 +186,10 @@ fn snapshot(kind: Kind) -> PathBuf {
 
 /// What differs from run to run, by its name.
 fn plain(shell: &Shell, err: &str) -> String {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let host = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
     let mut text = err.replace(&*shell.store().to_string_lossy(), "STORE");
     text = text.replace(&*shell.dir().to_string_lossy(), "DIR");
     text = text.replace(&format!(" on {host}"), " on HOST");
@@ -169,10 +197,13 @@ fn plain(shell: &Shell, err: &str) -> String {
         (r"process [0-9]+", "process PID"),
         (r"pid [0-9]+", "pid PID"),
         (r"[0-9]+ (ms|s)\b", "N $1"),
-        (r"member [A-Za-z0-9_-]{22}", "member ID"),
+        (r"(members?:?) [A-Za-z0-9_-]{22}", "$1 ID"),
         (r"kill(.*) [0-9]+", "kill$1 PID"),
     ] {
-        text = Regex::new(what).expect("a pattern").replace_all(&text, with).into_owned();
+        text = Regex::new(what)
+            .expect("a pattern")
+            .replace_all(&text, with)
+            .into_owned();
     }
     text
 }
@@ -190,7 +221,10 @@ fn each_kind_says_what_where_and_what_to_do() {
             continue;
         };
         if done.status != status {
-            wrong.push(format!("{kind:?}: status {}, not {status}: {}", done.status, done.err));
+            wrong.push(format!(
+                "{kind:?}: status {}, not {status}: {}",
+                done.status, done.err
+            ));
         }
         let found = plain(&shell, &done.err);
         let path = snapshot(kind);
@@ -201,7 +235,9 @@ fn each_kind_says_what_where_and_what_to_do() {
         }
         let expected = fs::read_to_string(&path).unwrap_or_default();
         if found != expected {
-            wrong.push(format!("{kind:?}:\n--- expected\n{expected}+++ found\n{found}"));
+            wrong.push(format!(
+                "{kind:?}:\n--- expected\n{expected}+++ found\n{found}"
+            ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -212,7 +248,13 @@ fn no_kind_is_forgotten() {
     let _tally = Tally::start();
     for kind in Kind::ALL {
         Tally::case();
-        assert!(CASES.iter().any(|(case, ..)| *case == kind), "{kind:?} is not provoked");
-        assert!(snapshot(kind).is_file(), "{kind:?} has no snapshot: MQ_BLESS=1 cargo test --test errors");
+        assert!(
+            CASES.iter().any(|(case, ..)| *case == kind),
+            "{kind:?} is not provoked"
+        );
+        assert!(
+            snapshot(kind).is_file(),
+            "{kind:?} has no snapshot: MQ_BLESS=1 cargo test --test errors"
+        );
     }
 }

@@ -23,14 +23,24 @@ const CODECS: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];
 #[test]
 fn lines_of_any_bytes() {
     let _tally = Tally::start();
-    let long: Vec<u8> = (0..900 * 1024).map(|n: u32| b'a' + (n % 26) as u8).collect();
+    let long: Vec<u8> = (0..900 * 1024)
+        .map(|n: u32| b'a' + (n % 26) as u8)
+        .collect();
     let inputs: Vec<(&str, Vec<u8>, bool)> = vec![
         ("empty lines", b"\n\na\n\n".to_vec(), true),
         ("no final newline", b"a\nb".to_vec(), false),
         ("NUL", b"a\0b\n\0\n".to_vec(), true),
-        ("invalid UTF-8", b"\xff\xfe\n\xc3\n\x80\x80\n".to_vec(), true),
+        (
+            "invalid UTF-8",
+            b"\xff\xfe\n\xc3\n\x80\x80\n".to_vec(),
+            true,
+        ),
         ("CRLF", b"a\r\nb\r\n\r\n".to_vec(), true),
-        ("a long line", [long.as_slice(), b"\nafter\n"].concat(), true),
+        (
+            "a long line",
+            [long.as_slice(), b"\nafter\n"].concat(),
+            true,
+        ),
         ("nothing", b"".to_vec(), true),
     ];
     let shell = Shell::new();
@@ -44,7 +54,12 @@ fn lines_of_any_bytes() {
                 expected.push(b'\n');
             }
             let found = shell.consume(&["-e", &topic]);
-            assert!(found == expected, "{name} with {codec}: {} bytes, not {}", found.len(), expected.len());
+            assert!(
+                found == expected,
+                "{name} with {codec}: {} bytes, not {}",
+                found.len(),
+                expected.len()
+            );
         }
     }
 }
@@ -55,27 +70,55 @@ fn delimiters_and_keys_round_trip() {
     let shell = Shell::new();
     let cases: &[(&[&str], &[u8], &[&str])] = &[
         (&["-D", "||"], b"a\nb||c||", &["-D", "||"]),
-        (&["-D", "\\x01\\0"], b"a\x01b\x01\0\x01\0", &["-D", "\\x01\\0"]),
+        (
+            &["-D", "\\x01\\0"],
+            b"a\x01b\x01\0\x01\0",
+            &["-D", "\\x01\\0"],
+        ),
         (&["-0"], b"a\nb\0\0c\0", &["-0"]),
         (&["-K", "="], b"k=v\n=v\nk=\nk=a=b\n", &["-K", "="]),
-        (&["-K", "::", "-D", ";"], b"k::v;::;a::b\nc;", &["-K", "::", "-D", ";"]),
+        (
+            &["-K", "::", "-D", ";"],
+            b"k::v;::;a::b\nc;",
+            &["-K", "::", "-D", ";"],
+        ),
         (&["-f", "%k=%v\\n"], b"k=v\n=\na=b=c\n", &["-f", "%k=%v\\n"]),
-        (&["-f", "%V{big32}%v"], b"\0\0\0\x03a\nb\0\0\0\0\0\0\0\x01\xff", &["-f", "%V{big32}%v"]),
-        (&["-f", "%k{hex} %v{base64}\\n"], b"00ff YQBi\n YQ==\n", &["-f", "%k{hex} %v{base64}\\n"]),
-        (&["-f", "%d %v{escape}\\n"], b"1700000000000 a\\0b\n", &["-f", "%d %v{escape}\\n"]),
+        (
+            &["-f", "%V{big32}%v"],
+            b"\0\0\0\x03a\nb\0\0\0\0\0\0\0\x01\xff",
+            &["-f", "%V{big32}%v"],
+        ),
+        (
+            &["-f", "%k{hex} %v{base64}\\n"],
+            b"00ff YQBi\n YQ==\n",
+            &["-f", "%k{hex} %v{base64}\\n"],
+        ),
+        (
+            &["-f", "%d %v{escape}\\n"],
+            b"1700000000000 a\\0b\n",
+            &["-f", "%d %v{escape}\\n"],
+        ),
     ];
     for (n, (into, bytes, out)) in cases.iter().enumerate() {
         Tally::case();
         let topic = format!("t{n}");
         shell.produce(&[into, [topic.as_str()].as_slice()].concat(), bytes);
         let found = shell.consume(&[["-e", topic.as_str()].as_slice(), out].concat());
-        assert_eq!(found, *bytes, "{into:?}: {:?}", String::from_utf8_lossy(&found));
+        assert_eq!(
+            found,
+            *bytes,
+            "{into:?}: {:?}",
+            String::from_utf8_lossy(&found)
+        );
     }
     Tally::case();
     let whole = b"one\ntwo\0three".to_vec();
     std::fs::write(shell.dir().join("whole.bin"), &whole).expect("written");
     shell.produce(&["--whole", "whole", "whole.bin", "whole.bin"], b"");
-    assert_eq!(shell.consume(&["-e", "-f", "%v", "whole"]), [whole.as_slice(), &whole].concat());
+    assert_eq!(
+        shell.consume(&["-e", "-f", "%v", "whole"]),
+        [whole.as_slice(), &whole].concat()
+    );
     assert_eq!(shell.consume_text(&["-e", "-f", "%V ", "whole"]), "13 13 ");
 }
 
@@ -93,26 +136,62 @@ fn null_is_not_empty() {
     };
     Tally::case();
     shell.produce(&["plain"], b"\na\n");
-    assert_eq!(values("plain"), [(Value::Null, json!("")), (Value::Null, json!("a"))]);
+    assert_eq!(
+        values("plain"),
+        [(Value::Null, json!("")), (Value::Null, json!("a"))]
+    );
     Tally::case();
     shell.produce(&["-Z", "-K", ":", "tomb"], b"k:\nk:v\n:\n");
-    assert_eq!(values("tomb"), [(json!("k"), Value::Null), (json!("k"), json!("v")), (json!(""), Value::Null)]);
+    assert_eq!(
+        values("tomb"),
+        [
+            (json!("k"), Value::Null),
+            (json!("k"), json!("v")),
+            (json!(""), Value::Null)
+        ]
+    );
     Tally::case();
-    shell.produce(&["--null-marker", "NIL", "-K", ":", "marked"], b"NIL:NIL\nNILs:\n");
-    assert_eq!(values("marked"), [(Value::Null, Value::Null), (json!("NILs"), json!(""))]);
-    assert_eq!(shell.consume_text(&["-e", "-K", ":", "--null-marker", "NIL", "marked"]), "NIL:NIL\nNILs:\n");
+    shell.produce(
+        &["--null-marker", "NIL", "-K", ":", "marked"],
+        b"NIL:NIL\nNILs:\n",
+    );
+    assert_eq!(
+        values("marked"),
+        [(Value::Null, Value::Null), (json!("NILs"), json!(""))]
+    );
+    assert_eq!(
+        shell.consume_text(&["-e", "-K", ":", "--null-marker", "NIL", "marked"]),
+        "NIL:NIL\nNILs:\n"
+    );
     Tally::case();
     let lines = concat!(
-        r#"{"value":null}"#, "\n", r#"{"value":"","key":""}"#, "\n",
-        r#"{"value":"v","headers":[["a","1"],["a",null],["","x"],["a",""]]}"#, "\n",
+        r#"{"value":null}"#,
+        "\n",
+        r#"{"value":"","key":""}"#,
+        "\n",
+        r#"{"value":"v","headers":[["a","1"],["a",null],["","x"],["a",""]]}"#,
+        "\n",
     );
     shell.produce(&["-J", "json"], lines.as_bytes());
-    assert_eq!(values("json"), [(Value::Null, Value::Null), (json!(""), json!("")), (Value::Null, json!("v"))]);
+    assert_eq!(
+        values("json"),
+        [
+            (Value::Null, Value::Null),
+            (json!(""), json!("")),
+            (Value::Null, json!("v"))
+        ]
+    );
     let third: Value =
         serde_json::from_str(&shell.consume_text(&["-J", "-o", "2:3", "json"])).expect("JSON");
-    assert_eq!(third["headers"], json!([["a", "1"], ["a", null], ["", "x"], ["a", ""]]));
+    assert_eq!(
+        third["headers"],
+        json!([["a", "1"], ["a", null], ["", "x"], ["a", ""]])
+    );
     Tally::case();
-    assert_eq!(shell.consume_text(&["-e", "--no-tombstones", "-f", "[%v]", "json"]), "[][v]");
+    assert_eq!(
+        shell.consume_text(&["-e", "--no-tombstones", "-f", "[%v]", "json"]),
+        "[][v]"
+    );
     shell.produce(&["--skip-empty", "skipped"], b"\na\n\nb\n");
     assert_eq!(shell.consume_text(&["-e", "skipped"]), "a\nb\n");
 }
@@ -156,7 +235,10 @@ fn a_copy_is_equal_with_each_codec() {
     shell.produce(&["-J", "--keep-partition", "a"], mixed(6).as_bytes());
     let bare = |topic: &str| -> BTreeMap<i64, Vec<Value>> {
         let mut found = by_partition(&shell.consume_text(&["-e", "-J", topic]));
-        for (n, record) in found.values_mut().flat_map(|records| records.iter_mut().enumerate()) {
+        for (n, record) in found
+            .values_mut()
+            .flat_map(|records| records.iter_mut().enumerate())
+        {
             assert_eq!(record["offset"], json!(n), "offsets have gaps");
             record["topic"].take();
         }
@@ -166,9 +248,13 @@ fn a_copy_is_equal_with_each_codec() {
     assert_eq!(given.values().map(Vec::len).collect::<Vec<_>>(), [10; 6]);
     for line in mixed(6).lines() {
         let wanted: Value = serde_json::from_str(line).expect("JSON");
-        let found = given[&wanted["partition"].as_i64().expect("a partition")].iter().any(|record| {
-            ["timestamp", "key", "value", "headers"].iter().all(|field| record[*field] == wanted[*field])
-        });
+        let found = given[&wanted["partition"].as_i64().expect("a partition")]
+            .iter()
+            .any(|record| {
+                ["timestamp", "key", "value", "headers"]
+                    .iter()
+                    .all(|field| record[*field] == wanted[*field])
+            });
         assert!(found, "{line} is missing");
     }
     let envelopes = shell.consume(&["-e", "-J", "a"]);
@@ -180,10 +266,17 @@ fn a_copy_is_equal_with_each_codec() {
         assert_eq!(bare(&copy), given, "{codec}");
         Tally::case();
         let fixed = format!("topic-{codec}");
-        let codec = if codec == "none" { "uncompressed" } else { codec };
+        let codec = if codec == "none" {
+            "uncompressed"
+        } else {
+            codec
+        };
         let config = format!("compression.type={codec}");
         shell.topics(&["create", &fixed, "--like", "a", "-c", &config]);
-        shell.produce(&["-J", "--keep-partition", "-z", "gzip", &fixed], &envelopes);
+        shell.produce(
+            &["-J", "--keep-partition", "-z", "gzip", &fixed],
+            &envelopes,
+        );
         assert_eq!(bare(&fixed), given, "compression.type={codec}");
         shell.topics(&["verify", "--deep", &copy, &fixed]);
     }
@@ -201,13 +294,22 @@ fn partitions_keep_order_and_share_evenly() {
     let mut parts: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
     for line in out.lines() {
         let (partition, n) = line.split_once(' ').expect("two");
-        parts.entry(partition).or_default().push(n.parse().expect("a number"));
+        parts
+            .entry(partition)
+            .or_default()
+            .push(n.parse().expect("a number"));
     }
     let counts: Vec<usize> = parts.values().map(Vec::len).collect();
     assert_eq!((parts.len(), counts.iter().sum::<usize>()), (6, 10_003));
-    let (least, most) = (counts.iter().min().expect("some"), counts.iter().max().expect("some"));
+    let (least, most) = (
+        counts.iter().min().expect("some"),
+        counts.iter().max().expect("some"),
+    );
     assert!(most - least <= 1, "uneven: {counts:?}");
-    assert!(parts.values().all(|numbers| numbers.is_sorted()), "out of order");
+    assert!(
+        parts.values().all(|numbers| numbers.is_sorted()),
+        "out of order"
+    );
 
     Tally::case();
     shell.topics(&["create", "keyed", "-p", "6"]);
@@ -217,13 +319,21 @@ fn partitions_keep_order_and_share_evenly() {
     let mut keys: BTreeMap<&str, (&str, Vec<u64>)> = BTreeMap::new();
     for line in out.lines() {
         let mut words = line.split(' ');
-        let (key, partition) = (words.next().expect("a key"), words.next().expect("a partition"));
+        let (key, partition) = (
+            words.next().expect("a key"),
+            words.next().expect("a partition"),
+        );
         let entry = keys.entry(key).or_insert((partition, Vec::new()));
         assert_eq!(entry.0, partition, "{key} is in two partitions");
-        entry.1.push(words.next().and_then(|n| n.parse().ok()).expect("a number"));
+        entry
+            .1
+            .push(words.next().and_then(|n| n.parse().ok()).expect("a number"));
     }
     assert_eq!(keys.values().map(|(_, n)| n.len()).sum::<usize>(), 10_000);
-    assert!(keys.values().all(|(_, n)| n.is_sorted()), "a key is out of order");
+    assert!(
+        keys.values().all(|(_, n)| n.is_sorted()),
+        "a key is out of order"
+    );
 }
 
 /// Kafka's own test vectors of murmur2, by the partition of 1000 that they lead to; crc32 as
@@ -232,9 +342,12 @@ fn partitions_keep_order_and_share_evenly() {
 fn keys_go_where_kafka_puts_them() {
     let _tally = Tally::start();
     let shell = Shell::new();
-    let hashes: [(&str, i32); 4] =
-        [("21", -973_932_308), ("foobar", -790_332_482), ("a-little-bit-long-string", -985_981_536),
-         ("a-little-bit-longer-string", -1_486_304_829)];
+    let hashes: [(&str, i32); 4] = [
+        ("21", -973_932_308),
+        ("foobar", -790_332_482),
+        ("a-little-bit-long-string", -985_981_536),
+        ("a-little-bit-longer-string", -1_486_304_829),
+    ];
     shell.topics(&["create", "m", "-p", "1000"]);
     let input: String = hashes.iter().map(|(key, _)| format!("{key}=\n")).collect();
     shell.produce(&["-K", "=", "m"], input.as_bytes());
@@ -242,13 +355,20 @@ fn keys_go_where_kafka_puts_them() {
     for (key, hash) in hashes {
         Tally::case();
         let partition = (hash & 0x7fff_ffff) % 1000;
-        assert!(out.contains(&format!("{key} {partition}\n")), "{key} is not in {partition}:\n{out}");
+        assert!(
+            out.contains(&format!("{key} {partition}\n")),
+            "{key} is not in {partition}:\n{out}"
+        );
     }
     shell.topics(&["create", "c", "-p", "1000"]);
     shell.produce(&["-K", "=", "--partitioner", "crc32", "c"], b"123456789=\n");
     Tally::case();
     let out = shell.consume_text(&["-e", "-f", "%p", "c"]);
-    assert_eq!(out, (0xCBF4_3926_u32 % 1000).to_string(), "the check value of CRC-32");
+    assert_eq!(
+        out,
+        (0xCBF4_3926_u32 % 1000).to_string(),
+        "the check value of CRC-32"
+    );
 }
 
 #[test]
@@ -259,7 +379,10 @@ fn ranges_select_exactly() {
     let mut input = String::new();
     for n in 0..100 {
         let at = 1_700_000_000_000_i64 + n * 1000;
-        input.push_str(&format!("{}\n", json!({"partition": n % 2, "timestamp": at, "value": n.to_string()})));
+        input.push_str(&format!(
+            "{}\n",
+            json!({"partition": n % 2, "timestamp": at, "value": n.to_string()})
+        ));
     }
     shell.produce(&["-J", "--keep-partition", "t"], input.as_bytes());
     let cases: &[(&[&str], &str)] = &[
@@ -274,13 +397,33 @@ fn ranges_select_exactly() {
         (&["-p", "0-1", "-o", "0:1"], "0 1 "),
         (&["-o", "0=10:12,1=-1:", "-e"], "20 22 99 "),
         (&["-p", "0", "-o", "@1700000010:@1700000014"], "10 12 "),
-        (&["-p", "0", "-o", "@2023-11-14T22:13:30Z:@2023-11-14T22:13:34Z"], "10 12 "),
+        (
+            &[
+                "-p",
+                "0",
+                "-o",
+                "@2023-11-14T22:13:30Z:@2023-11-14T22:13:34Z",
+            ],
+            "10 12 ",
+        ),
         (&["-p", "1", "-o", "@1700000010000:+2"], "11 13 "),
         (&["-p", "0", "-c", "3"], "0 2 4 "),
         (&["-e", "-c", "2", "--grep", "^9.$", "-p", "1"], "91 93 "),
         (&["--tail", "4", "-e"], "96 97 98 99 "),
         (&["--tail", "3", "-c", "3"], "97 98 99 "),
-        (&["-e", "--grep", "7$", "--invert-match", "-p", "1", "-o", "3:5"], "9 "),
+        (
+            &[
+                "-e",
+                "--grep",
+                "7$",
+                "--invert-match",
+                "-p",
+                "1",
+                "-o",
+                "3:5",
+            ],
+            "9 ",
+        ),
     ];
     for (args, expected) in cases {
         Tally::case();
@@ -316,14 +459,22 @@ fn the_echo_keeps_the_input_order() {
     let input: String = (0..20_000).map(|n| format!("{n}\n")).collect();
     Tally::case();
     let out = shell.ok("mq-produce", &["-T", "t"], input.as_bytes());
-    assert!(out == input.as_bytes(), "the tee is not the input: {} bytes", out.len());
+    assert!(
+        out == input.as_bytes(),
+        "the tee is not the input: {} bytes",
+        out.len()
+    );
     Tally::case();
     let out = shell.ok("mq-produce", &["-o", "%v %p %o\\n", "t"], input.as_bytes());
     let out = String::from_utf8(out).expect("text");
-    let values: String = out.lines().map(|line| format!("{}\n", line.split(' ').next().expect("a value"))).collect();
+    let values: String = out
+        .lines()
+        .map(|line| format!("{}\n", line.split(' ').next().expect("a value")))
+        .collect();
     assert!(values == input, "the echo is out of order");
     let stored = shell.consume_text(&["-e", "-f", "%v %p %o\\n", "-o", "5000", "t"]);
-    let (mut told, mut stored): (Vec<&str>, Vec<&str>) = (out.lines().collect(), stored.lines().collect());
+    let (mut told, mut stored): (Vec<&str>, Vec<&str>) =
+        (out.lines().collect(), stored.lines().collect());
     told.sort_unstable();
     stored.sort_unstable();
     assert!(told == stored, "the echo names other places than the log");
@@ -340,24 +491,40 @@ fn a_bad_record_ends_or_is_counted() {
         let before = shell.consume_text(&["-e", "t"]);
         let done = shell.run("mq-produce", args, &input);
         assert_eq!(done.status, 1, "{}", done.err);
-        assert!(done.err.contains("MESSAGE_TOO_LARGE") && done.err.contains("line 3 of standard input"), "{}", done.err);
+        assert!(
+            done.err.contains("MESSAGE_TOO_LARGE") && done.err.contains("line 3 of standard input"),
+            "{}",
+            done.err
+        );
         assert_eq!(shell.consume_text(&["-e", "t"]), before + "a\nb\n");
     }
     Tally::case();
     shell.topics(&["create", "s", "--like", "t"]);
     let done = shell.run("mq-produce", &["--on-error", "skip", "s"], &input);
     assert_eq!(done.status, 1);
-    assert!(done.err.contains("1 record was skipped") && done.err.contains("line 3"), "{}", done.err);
+    assert!(
+        done.err.contains("1 record was skipped") && done.err.contains("line 3"),
+        "{}",
+        done.err
+    );
     assert_eq!(shell.consume_text(&["-e", "s"]), "a\nb\nc\n");
     Tally::case();
-    let done = shell.run("mq-produce", &["-K", "=", "--on-error", "skip", "s"], b"k=v\nbad\nbad\nk=w\n");
+    let done = shell.run(
+        "mq-produce",
+        &["-K", "=", "--on-error", "skip", "s"],
+        b"k=v\nbad\nbad\nk=w\n",
+    );
     assert_eq!(done.status, 1);
     assert!(done.err.contains("2 records were skipped"), "{}", done.err);
     assert_eq!(shell.consume_text(&["-e", "-o", "3", "s"]), "v\nw\n");
     Tally::case();
     let done = shell.run("mq-produce", &["-K", "=", "s"], b"k=x\nbad\nk=y\n");
     assert_eq!(done.status, 1);
-    assert!(done.err.contains("line 2 of standard input"), "{}", done.err);
+    assert!(
+        done.err.contains("line 2 of standard input"),
+        "{}",
+        done.err
+    );
     assert_eq!(shell.consume_text(&["-e", "-o", "5", "s"]), "x\n");
 }
 
@@ -368,8 +535,16 @@ fn log_append_time_is_the_leaders() {
     for codec in CODECS {
         Tally::case();
         let before = now_ms();
-        shell.topics(&["create", codec, "-c", "message.timestamp.type=LogAppendTime"]);
-        shell.produce(&["--timestamp", "2001-01-01", "-z", codec, codec], b"a\nb\n");
+        shell.topics(&[
+            "create",
+            codec,
+            "-c",
+            "message.timestamp.type=LogAppendTime",
+        ]);
+        shell.produce(
+            &["--timestamp", "2001-01-01", "-z", codec, codec],
+            b"a\nb\n",
+        );
         for line in shell.consume_text(&["-e", "-J", codec]).lines() {
             let record: Value = serde_json::from_str(line).expect("JSON");
             assert_eq!(record["timestamp_type"], json!("LogAppendTime"));
@@ -400,7 +575,12 @@ fn a_deleted_topic_ends_those_who_use_it() {
     shell.topics(&["create", "t"]);
     shell.produce(&["t"], b"new\n");
     let done = consumer.end();
-    assert_eq!((done.status, done.text().as_str()), (1, "old 1\nold 2\nold 3\n"), "{}", done.err);
+    assert_eq!(
+        (done.status, done.text().as_str()),
+        (1, "old 1\nold 2\nold 3\n"),
+        "{}",
+        done.err
+    );
     assert_eq!(told(&done.err), 1, "{}", done.err);
     Tally::case();
     producer.feed(b"late\n");
@@ -413,7 +593,9 @@ fn a_deleted_topic_ends_those_who_use_it() {
 
 /// Failures told, without their cures.
 fn told(err: &str) -> usize {
-    err.lines().filter(|line| line.starts_with("mq-") && !line.contains("made topic")).count()
+    err.lines()
+        .filter(|line| line.starts_with("mq-") && !line.contains("made topic"))
+        .count()
 }
 
 #[test]
@@ -460,7 +642,10 @@ fn an_idle_producer_keeps_to_new_partitions_and_end_of_input() {
         // Each record is out before the next one is given.
         producer.feed(format!("{n}\n").as_bytes());
         producer.says(&format!("{n}\n"));
-        assert_eq!(shell.consume_text(&["-e", "-o", "-1", "t"]), format!("{n}\n"));
+        assert_eq!(
+            shell.consume_text(&["-e", "-o", "-1", "t"]),
+            format!("{n}\n")
+        );
     }
     producer.close_stdin();
     assert_eq!(producer.end().status, 0);
@@ -485,7 +670,11 @@ fn every_flush_mode_is_synced_at_the_end() {
         let input: String = (0..1000).map(|n| format!("{n}\n")).collect();
         shell.produce(&[&topic], input.as_bytes());
         assert_eq!(shell.consume_text(&["-e", &topic]), input, "{configs:?}");
-        let store = StoreDir::open(Arc::new(OsDisk), Arc::new(SystemClock::default()), shell.store());
+        let store = StoreDir::open(
+            Arc::new(OsDisk),
+            Arc::new(SystemClock::default()),
+            shell.store(),
+        );
         let tp = TopicPartition::new(TopicName::new(topic).expect("a name"), 0);
         let replica = Replica::open(&Arc::new(store.expect("a store")), &tp, 0).expect("a replica");
         let page = replica.read_page().expect("read").expect("sound");

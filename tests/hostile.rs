@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use cli::{Shell, run};
-use mq::record::{BATCH_HEADER_LEN, BATCH_LENGTH_AT, BatchBuilder, BatchView, CRC_AT, LENGTH_FROM, MAGIC_AT};
+use mq::record::{
+    BATCH_HEADER_LEN, BATCH_LENGTH_AT, BatchBuilder, BatchView, CRC_AT, LENGTH_FROM, MAGIC_AT,
+};
 use mq::types::{Compression, TimestampType, TopicName};
 use tally::Tally;
 
@@ -23,7 +25,20 @@ fn names_are_refused_before_any_path_is_made() {
     let _tally = Tally::start();
     let shell = Shell::new();
     let long = "x".repeat(250);
-    for name in ["..", ".", "", "a/b", "../x", long.as_str(), "-dash", "a b", "a\u{1b}[2J", "ä", "a\n", "a\\b"] {
+    for name in [
+        "..",
+        ".",
+        "",
+        "a/b",
+        "../x",
+        long.as_str(),
+        "-dash",
+        "a b",
+        "a\u{1b}[2J",
+        "ä",
+        "a\n",
+        "a\\b",
+    ] {
         for (tool, args) in [
             ("mq-produce", vec!["--", name]),
             ("mq-topics", vec!["create", "--", name]),
@@ -34,23 +49,44 @@ fn names_are_refused_before_any_path_is_made() {
             Tally::case();
             let done = shell.run(tool, &args, b"x\n");
             assert_eq!(done.status, 2, "{tool} {args:?}: {}", done.err);
-            assert_eq!(fs::read_dir(shell.dir()).expect("listed").count(), 0, "{tool} {args:?} made a path");
+            assert_eq!(
+                fs::read_dir(shell.dir()).expect("listed").count(),
+                0,
+                "{tool} {args:?} made a path"
+            );
         }
     }
     Tally::case();
-    assert!(TopicName::new("a\0b").is_err(), "NUL, which no command line can hold");
+    assert!(
+        TopicName::new("a\0b").is_err(),
+        "NUL, which no command line can hold"
+    );
     Tally::case();
     let longest = "x".repeat(249);
     shell.produce(&[&longest], b"fits\n");
     assert_eq!(shell.consume_text(&["-e", &longest]), "fits\n");
     Tally::case();
-    let done = shell.run("mq-consume", &["-e", "-g", "../../etc/x\u{1b}", &longest], b"");
+    let done = shell.run(
+        "mq-consume",
+        &["-e", "-g", "../../etc/x\u{1b}", &longest],
+        b"",
+    );
     assert_eq!(done.status, 0, "{}", done.err);
     let groups: Vec<String> = fs::read_dir(shell.store().join("groups"))
         .expect("listed")
-        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .map(|entry| {
+            entry
+                .expect("an entry")
+                .file_name()
+                .to_string_lossy()
+                .into_owned()
+        })
         .collect();
-    assert_eq!(groups, ["..%2F..%2Fetc%2Fx%1B"].map(String::from).to_vec(), "a group's name is percent-encoded");
+    assert_eq!(
+        groups,
+        ["..%2F..%2Fetc%2Fx%1B"].map(String::from).to_vec(),
+        "a group's name is percent-encoded"
+    );
 }
 
 /// What is put in the place of a file or directory.
@@ -97,17 +133,32 @@ fn links_and_pipes_in_the_store_are_refused() {
                 continue;
             }
             set(trap, &at, &shell.dir().join("aside"));
-            let produced = shell.run("mq-produce", &["--timeout", "2s", "--no-create", "t"], b"c\n");
+            let produced = shell.run(
+                "mq-produce",
+                &["--timeout", "2s", "--no-create", "t"],
+                b"c\n",
+            );
             let consumed = shell.run("mq-consume", &["-e", "t"], b"");
             let verified = shell.run("mq-topics", &["verify", "t"], b"");
-            for (tool, done) in [("produce", &produced), ("consume", &consumed), ("verify", &verified)] {
+            for (tool, done) in [
+                ("produce", &produced),
+                ("consume", &consumed),
+                ("verify", &verified),
+            ] {
                 Tally::case();
                 assert!(
-                    [1, 65, 75].contains(&done.status) && done.err.starts_with("mq-") || tool == "verify" && done.status == 65,
-                    "{trap:?} at {place}: {tool} ends with {}: {}{}", done.status, done.err, done.text()
+                    [1, 65, 75].contains(&done.status) && done.err.starts_with("mq-")
+                        || tool == "verify" && done.status == 65,
+                    "{trap:?} at {place}: {tool} ends with {}: {}{}",
+                    done.status,
+                    done.err,
+                    done.text()
                 );
             }
-            assert!(consumed.out.is_empty(), "{trap:?} at {place}: read through it");
+            assert!(
+                consumed.out.is_empty(),
+                "{trap:?} at {place}: read through it"
+            );
         }
     }
 }
@@ -120,21 +171,38 @@ fn a_store_path_that_is_no_directory_is_refused() {
         let shell = Shell::new();
         match trap {
             "file" => fs::write(shell.store(), "x").expect("written"),
-            "fifo" => assert!(Command::new("mkfifo").arg(shell.store()).status().expect("mkfifo").success()),
+            "fifo" => assert!(
+                Command::new("mkfifo")
+                    .arg(shell.store())
+                    .status()
+                    .expect("mkfifo")
+                    .success()
+            ),
             "foreign" => {
                 fs::create_dir(shell.store()).expect("made");
                 fs::write(shell.store().join("mine"), "x").expect("written");
             }
             _ => fs::write(shell.dir().join("f"), "x").expect("written"),
         }
-        let path = if trap == "below a file" { shell.dir().join("f/store") } else { shell.store().to_owned() };
+        let path = if trap == "below a file" {
+            shell.dir().join("f/store")
+        } else {
+            shell.store().to_owned()
+        };
         let before = fs::read_dir(shell.dir()).expect("listed").count();
-        for (tool, args) in [("mq-produce", ["t", "--store"]), ("mq-topics", ["list", "--store"])] {
+        for (tool, args) in [
+            ("mq-produce", ["t", "--store"]),
+            ("mq-topics", ["list", "--store"]),
+        ] {
             let args = [args[0], args[1], path.to_str().expect("text")];
             let done = shell.run(tool, &args, b"x\n");
             assert_eq!(done.status, 1, "{trap}: {}", done.err);
         }
-        assert_eq!(fs::read_dir(shell.dir()).expect("listed").count(), before, "{trap}: made a path");
+        assert_eq!(
+            fs::read_dir(shell.dir()).expect("listed").count(),
+            before,
+            "{trap}: made a path"
+        );
     }
 }
 
@@ -154,7 +222,12 @@ impl Planted {
         let first = fs::read(&log).expect("a log").len();
         shell.produce(&["t"], b"after\n");
         let bytes = fs::read(&log).expect("a log");
-        Planted { shell, log, bytes, first }
+        Planted {
+            shell,
+            log,
+            bytes,
+            first,
+        }
     }
 
     /// Puts another first batch there, as long as the first one.
@@ -175,17 +248,38 @@ impl Planted {
             // Bounded: a process that takes what the bytes claim dies here.
             let exe = self.shell.command(tool, args);
             let mut limited = Command::new("sh");
-            limited.args(["-c", "ulimit -v 1500000; exec \"$@\"", "sh"]).arg(exe.get_program()).args(exe.get_args());
-            limited.env("MQ_STORE", self.shell.store()).stdout(Stdio::piped()).stderr(Stdio::piped());
+            limited
+                .args(["-c", "ulimit -v 1500000; exec \"$@\"", "sh"])
+                .arg(exe.get_program())
+                .args(exe.get_args());
+            limited
+                .env("MQ_STORE", self.shell.store())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped());
             let done = run(limited, b"");
-            assert_eq!(done.status, 65, "{what}: {tool}: {}{}", done.err, done.text());
+            assert_eq!(
+                done.status,
+                65,
+                "{what}: {tool}: {}{}",
+                done.err,
+                done.text()
+            );
             if tool == "mq-consume" {
-                let named = done.err.contains("00000000000000000000.log") || done.err.contains("verify t --deep");
+                let named = done.err.contains("00000000000000000000.log")
+                    || done.err.contains("verify t --deep");
                 assert!(named, "{what}: names no file: {}", done.err);
                 // A batch that was sealed so may give the records before the lie.
-                assert!(!done.text().contains("after"), "{what}: went on: {:?}", done.text());
+                assert!(
+                    !done.text().contains("after"),
+                    "{what}: went on: {:?}",
+                    done.text()
+                );
             } else {
-                assert!(done.text().contains("00000000000000000000.log"), "{what}: names no file: {}", done.text());
+                assert!(
+                    done.text().contains("00000000000000000000.log"),
+                    "{what}: names no file: {}",
+                    done.text()
+                );
             }
         }
     }
@@ -203,13 +297,25 @@ fn lengths_and_counts_that_lie_are_damage() {
     let sound = planted.bytes[..planted.first].to_vec();
     type Lie = fn(&mut Vec<u8>);
     let lies: [(&str, Lie); 9] = [
-        ("a batch of 2 GiB", |b| b[BATCH_LENGTH_AT..BATCH_LENGTH_AT + 4].copy_from_slice(&i32::MAX.to_be_bytes())),
-        ("a batch of -1", |b| b[BATCH_LENGTH_AT..BATCH_LENGTH_AT + 4].copy_from_slice(&(-1_i32).to_be_bytes())),
-        ("a batch of 0", |b| b[BATCH_LENGTH_AT..BATCH_LENGTH_AT + 4].copy_from_slice(&0_i32.to_be_bytes())),
+        ("a batch of 2 GiB", |b| {
+            b[BATCH_LENGTH_AT..BATCH_LENGTH_AT + 4].copy_from_slice(&i32::MAX.to_be_bytes())
+        }),
+        ("a batch of -1", |b| {
+            b[BATCH_LENGTH_AT..BATCH_LENGTH_AT + 4].copy_from_slice(&(-1_i32).to_be_bytes())
+        }),
+        ("a batch of 0", |b| {
+            b[BATCH_LENGTH_AT..BATCH_LENGTH_AT + 4].copy_from_slice(&0_i32.to_be_bytes())
+        }),
         ("magic 9", |b| b[MAGIC_AT] = 9),
-        ("2^31 - 1 records", |b| b[RECORD_COUNT_AT..RECORD_COUNT_AT + 4].copy_from_slice(&i32::MAX.to_be_bytes())),
-        ("-1 records", |b| b[RECORD_COUNT_AT..RECORD_COUNT_AT + 4].copy_from_slice(&(-1_i32).to_be_bytes())),
-        ("a varint of 11 bytes", |b| b[BATCH_HEADER_LEN..BATCH_HEADER_LEN + 11].fill(0xff)),
+        ("2^31 - 1 records", |b| {
+            b[RECORD_COUNT_AT..RECORD_COUNT_AT + 4].copy_from_slice(&i32::MAX.to_be_bytes())
+        }),
+        ("-1 records", |b| {
+            b[RECORD_COUNT_AT..RECORD_COUNT_AT + 4].copy_from_slice(&(-1_i32).to_be_bytes())
+        }),
+        ("a varint of 11 bytes", |b| {
+            b[BATCH_HEADER_LEN..BATCH_HEADER_LEN + 11].fill(0xff)
+        }),
         ("bytes after the last record", |b| {
             b[RECORD_COUNT_AT..RECORD_COUNT_AT + 4].copy_from_slice(&1_i32.to_be_bytes());
             // lastOffsetDelta agrees with the count.
@@ -226,7 +332,10 @@ fn lengths_and_counts_that_lie_are_damage() {
     }
     Tally::case();
     planted.plant(&sound);
-    assert_eq!(planted.shell.consume_text(&["-e", "t"]), "some words\nmore of them\nafter\n");
+    assert_eq!(
+        planted.shell.consume_text(&["-e", "t"]),
+        "some words\nmore of them\nafter\n"
+    );
 }
 
 /// A batch of one record, of `len` bytes, uncompressed: the value that makes it so long.
@@ -234,7 +343,10 @@ fn value_for(len: usize) -> Vec<u8> {
     let built = |n: usize| {
         let mut builder = BatchBuilder::new();
         builder.append_value(1, &vec![b'x'; n]).expect("fits");
-        builder.finish(Compression::None, TimestampType::CreateTime).expect("built").len()
+        builder
+            .finish(Compression::None, TimestampType::CreateTime)
+            .expect("built")
+            .len()
     };
     let found = (len.saturating_sub(90)..len).find(|n| built(*n) == len);
     vec![b'x'; found.expect("a value that fits")]
@@ -255,7 +367,12 @@ fn a_decompression_bomb_is_refused() {
         shell.produce(&["t"], b"after\n");
         let bytes = fs::read(&log).expect("a log");
         assert_eq!(first, bomb.len(), "the bomb takes the first batch's place");
-        let planted = Planted { shell, log, bytes, first };
+        let planted = Planted {
+            shell,
+            log,
+            bytes,
+            first,
+        };
         planted.plant(&bomb);
         planted.refused(&format!("a bomb of {} bytes with {codec:?}", bomb.len()));
     }
@@ -266,7 +383,9 @@ fn bomb(codec: Compression, len: u64) -> Vec<u8> {
     use std::io::{Read, Write};
     let mut builder = BatchBuilder::new();
     builder.append_value(1, b"x").expect("fits");
-    let mut batch = builder.finish(Compression::None, TimestampType::CreateTime).expect("built");
+    let mut batch = builder
+        .finish(Compression::None, TimestampType::CreateTime)
+        .expect("built");
     batch.truncate(BATCH_HEADER_LEN);
     let mut zeros = std::io::repeat(0).take(len);
     match codec {
@@ -275,7 +394,9 @@ fn bomb(codec: Compression, len: u64) -> Vec<u8> {
             std::io::copy(&mut zeros, &mut out).expect("compressed");
             out.finish().expect("compressed");
         }
-        Compression::Zstd => zstd::stream::copy_encode(&mut zeros, &mut batch, 1).expect("compressed"),
+        Compression::Zstd => {
+            zstd::stream::copy_encode(&mut zeros, &mut batch, 1).expect("compressed")
+        }
         _ => {
             let mut out = lz4_flex::frame::FrameEncoder::new(&mut batch);
             let block = vec![0; 1 << 20];
@@ -294,7 +415,10 @@ fn bomb(codec: Compression, len: u64) -> Vec<u8> {
     let claimed = (batch.len() - LENGTH_FROM) as i32;
     batch[BATCH_LENGTH_AT..BATCH_LENGTH_AT + 4].copy_from_slice(&claimed.to_be_bytes());
     seal(&mut batch);
-    BatchView::parse(&batch).expect("a batch").check_crc().expect("sealed");
+    BatchView::parse(&batch)
+        .expect("a batch")
+        .check_crc()
+        .expect("sealed");
     batch
 }
 
@@ -302,7 +426,8 @@ fn bomb(codec: Compression, len: u64) -> Vec<u8> {
 fn a_terminal_gets_no_controls_and_a_pipe_gets_all() {
     let _tally = Tally::start();
     let shell = Shell::new();
-    let nasty = "\u{1b}[2J|\u{1b}]0;title\u{7}|\u{9b}31m|\u{202e}evil|\u{8}|tab\there|ü\n".as_bytes();
+    let nasty =
+        "\u{1b}[2J|\u{1b}]0;title\u{7}|\u{9b}31m|\u{202e}evil|\u{8}|tab\there|ü\n".as_bytes();
     let bytes = [nasty, b"\x9b\x90\x85|\xff\n"].concat();
     shell.produce(&["t"], &bytes);
     Tally::case();
@@ -315,18 +440,26 @@ fn a_terminal_gets_no_controls_and_a_pipe_gets_all() {
         let exe = shell.command(tool, &[]);
         let line = format!("{} {args}", exe.get_program().to_string_lossy());
         let mut command = Command::new("script");
-        command.args(["-qec", &line, "/dev/null"]).env("MQ_STORE", shell.store());
+        command
+            .args(["-qec", &line, "/dev/null"])
+            .env("MQ_STORE", shell.store());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         run(command, b"").text()
     };
-    let controls = |text: &str| text.chars().any(|c| {
-        (c.is_control() && !matches!(c, '\n' | '\r' | '\t')) || ('\u{202a}'..='\u{202e}').contains(&c)
-    });
+    let controls = |text: &str| {
+        text.chars().any(|c| {
+            (c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
+                || ('\u{202a}'..='\u{202e}').contains(&c)
+        })
+    };
     for args in ["-e t", "-e -J t", "-e -f '%v%v{escape}\\n' t", "-e -0 t"] {
         Tally::case();
         let seen = on_terminal("mq-consume", args);
         assert!(!controls(&seen), "{args}: {seen:?}");
-        assert!(seen.contains("evil") && seen.contains('ü'), "{args}: {seen:?}");
+        assert!(
+            seen.contains("evil") && seen.contains('ü'),
+            "{args}: {seen:?}"
+        );
     }
     Tally::case();
     let raw = on_terminal("mq-consume", "-e --raw t");
@@ -341,11 +474,22 @@ fn json_of_the_wrong_form_names_its_line() {
     let _tally = Tally::start();
     let shell = Shell::new();
     shell.topics(&["create", "t", "-p", "2"]);
-    let deep = format!(r#"{{"value":"x","headers":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+    let deep = format!(
+        r#"{{"value":"x","headers":{}{}}}"#,
+        "[".repeat(100_000),
+        "]".repeat(100_000)
+    );
     let deeper = format!(r#"{{"value":{}"#, r#"{"a":"#.repeat(100_000));
     let number = format!(r#"{{"value":"x","timestamp":{}}}"#, "9".repeat(10_000));
     let bad: Vec<&[u8]> = vec![
-        b"1", b"[]", b"null", b"\"x\"", b"{}", b"", b"{", b"nonsense",
+        b"1",
+        b"[]",
+        b"null",
+        b"\"x\"",
+        b"{}",
+        b"",
+        b"{",
+        b"nonsense",
         br#"{"key":"k"}"#,
         br#"{"value":1}"#,
         br#"{"value":["x"]}"#,
@@ -374,26 +518,49 @@ fn json_of_the_wrong_form_names_its_line() {
         Tally::case();
         let shown = String::from_utf8_lossy(&case[..case.len().min(80)]).into_owned();
         let before = count();
-        let input = [b"{\"value\":\"ok\"}\n{\"value\":\"ok\"}\n".as_slice(), case, b"\n{\"value\":\"no\"}\n"].concat();
+        let input = [
+            b"{\"value\":\"ok\"}\n{\"value\":\"ok\"}\n".as_slice(),
+            case,
+            b"\n{\"value\":\"no\"}\n",
+        ]
+        .concat();
         let done = shell.run("mq-produce", &["-J", "t"], &input);
         assert_eq!(done.status, 1, "{shown}: {}", done.err);
-        assert!(done.err.contains("line 3 of standard input"), "{shown}: {}", done.err);
-        assert!(done.err.len() < 2000, "{shown}: tells {} bytes", done.err.len());
+        assert!(
+            done.err.contains("line 3 of standard input"),
+            "{shown}: {}",
+            done.err
+        );
+        assert!(
+            done.err.len() < 2000,
+            "{shown}: tells {} bytes",
+            done.err.len()
+        );
         assert_eq!(count(), before + 2, "{shown}");
     }
     Tally::case();
     let before = count();
-    let input: Vec<u8> =
-        bad.iter().flat_map(|case| [case, b"\n{\"value\":\"ok\"}\n".as_slice()].concat()).collect();
+    let input: Vec<u8> = bad
+        .iter()
+        .flat_map(|case| [case, b"\n{\"value\":\"ok\"}\n".as_slice()].concat())
+        .collect();
     let done = shell.run("mq-produce", &["-J", "--on-error", "skip", "t"], &input);
     assert_eq!(done.status, 1, "{}", done.err);
     let told = format!("{} records were skipped", bad.len());
     assert!(done.err.contains(&told), "{}", done.err);
     assert_eq!(count(), before + bad.len());
     Tally::case();
-    let done = shell.run("mq-produce", &["-J", "--keep-partition", "t"], br#"{"value":"x","partition":7}"#);
+    let done = shell.run(
+        "mq-produce",
+        &["-J", "--keep-partition", "t"],
+        br#"{"value":"x","partition":7}"#,
+    );
     assert_eq!(done.status, 1, "{}", done.err);
-    assert!(done.err.contains("line 1 of standard input"), "{}", done.err);
+    assert!(
+        done.err.contains("line 1 of standard input"),
+        "{}",
+        done.err
+    );
 }
 
 #[test]
@@ -426,5 +593,9 @@ fn new_files_are_private_and_a_loose_store_warns() {
 }
 
 fn mode(path: &Path) -> u32 {
-    fs::symlink_metadata(path).expect("there").permissions().mode() & 0o777
+    fs::symlink_metadata(path)
+        .expect("there")
+        .permissions()
+        .mode()
+        & 0o777
 }

@@ -125,7 +125,9 @@ impl From<Output> for Done {
 
 fn status_of(status: std::process::ExitStatus) -> i32 {
     use std::os::unix::process::ExitStatusExt;
-    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
+    status
+        .code()
+        .unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
 }
 
 /// Runs a command to its end, feeding it `input`; kills it when it takes too long.
@@ -207,7 +209,12 @@ impl Running {
         if let Some(pipe) = child.stderr.take() {
             listeners.push(err.listen(pipe));
         }
-        Running { child, out, err, listeners }
+        Running {
+            child,
+            out,
+            err,
+            listeners,
+        }
     }
 
     pub fn feed(&mut self, bytes: &[u8]) {
@@ -220,15 +227,24 @@ impl Running {
     }
 
     pub fn signal(&self, signal: rustix::process::Signal) {
-        let pid = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);
+        let pid = i32::try_from(self.child.id())
+            .ok()
+            .and_then(rustix::process::Pid::from_raw);
         rustix::process::kill_process(pid.expect("a pid"), signal).expect("signalled");
     }
 
     /// Waits until the output has `text` in it.
     pub fn says(&self, text: &str) {
-        let found = self.out.until(PATIENCE, |bytes| memchr::memmem::find(bytes, text.as_bytes()).is_some());
+        let found = self.out.until(PATIENCE, |bytes| {
+            memchr::memmem::find(bytes, text.as_bytes()).is_some()
+        });
         let (out, err) = (self.out.bytes(), self.err.bytes());
-        assert!(found, "{text:?} not in {:?}; {}", String::from_utf8_lossy(&out), String::from_utf8_lossy(&err));
+        assert!(
+            found,
+            "{text:?} not in {:?}; {}",
+            String::from_utf8_lossy(&out),
+            String::from_utf8_lossy(&err)
+        );
     }
 
     /// Waits for its end.
@@ -240,12 +256,19 @@ impl Running {
                     listener.join().expect("heard");
                 }
                 let err = String::from_utf8_lossy(&self.err.bytes()).into_owned();
-                return Done { status: status_of(status), out: self.out.bytes(), err };
+                return Done {
+                    status: status_of(status),
+                    out: self.out.bytes(),
+                    err,
+                };
             }
             if Instant::now() > until {
                 let _ = self.child.kill();
                 let err = self.err.bytes();
-                panic!("still running after {patience:?}: {}", String::from_utf8_lossy(&err));
+                panic!(
+                    "still running after {patience:?}: {}",
+                    String::from_utf8_lossy(&err)
+                );
             }
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -268,7 +291,10 @@ pub fn by_partition(lines: &str) -> BTreeMap<i64, Vec<serde_json::Value>> {
     let mut found: BTreeMap<i64, Vec<serde_json::Value>> = BTreeMap::new();
     for line in lines.lines() {
         let value: serde_json::Value = serde_json::from_str(line).expect("JSON");
-        found.entry(value["partition"].as_i64().expect("a partition")).or_default().push(value);
+        found
+            .entry(value["partition"].as_i64().expect("a partition"))
+            .or_default()
+            .push(value);
     }
     found
 }

@@ -39,7 +39,12 @@ impl Drop for Tally {
 /// The test binary's name, without the hash that cargo gives it.
 fn name() -> String {
     let exe = std::env::current_exe().ok();
-    let stem = exe.as_deref().and_then(|exe| exe.file_stem()).map(|stem| stem.to_string_lossy());
+    let stem = exe
+        .as_deref()
+        .and_then(|exe| exe.file_stem())
+        .map(|stem| stem.to_string_lossy());
     let stem = stem.unwrap_or_default();
-    stem.rsplit_once('-').map_or(stem.as_ref(), |(name, _)| name).to_owned()
+    stem.rsplit_once('-')
+        .map_or(stem.as_ref(), |(name, _)| name)
+        .to_owned()
 }
