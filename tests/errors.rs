@@ -118,7 +118,7 @@ const CASES: [(Kind, i32, Provoke); 21] = [
         if Command::new("strace").arg("-V").output().is_err() {
             return None;
         }
-        let inject = "exec strace -f -qq -o /dev/null -e trace=fdatasync -e inject=fdatasync:error=EIO \"$@\"";
+        let inject = "exec strace -f -qq -o /dev/null -e trace=fdatasync -e inject=fdatasync:error=EIO:when=1 \"$@\"";
         Some(run(under(shell, inject, &["t"]), b"b\n"))
     }),
     (Kind::UnknownGroup, 1, |shell| {
@@ -197,7 +197,7 @@ fn plain(shell: &Shell, err: &str) -> String {
         (r"process [0-9]+", "process PID"),
         (r"pid [0-9]+", "pid PID"),
         (r"[0-9]+ (ms|s)\b", "N $1"),
-        (r"member [A-Za-z0-9_-]{22}", "member ID"),
+        (r"(members?:?) [A-Za-z0-9_-]{22}", "$1 ID"),
         (r"kill(.*) [0-9]+", "kill$1 PID"),
     ] {
         text = Regex::new(what)

@@ -24,7 +24,7 @@ pub use env::{Color, Env, local_zone};
 pub use exit::Outcome;
 pub use signals::Signals;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 
 /// One of the tools: its arguments, and what it does.
 pub trait Tool: clap::Parser {
@@ -83,9 +83,10 @@ pub fn main<T: Tool>() -> ExitCode {
         status
     };
     let clean = status == exit::DONE || status == exit::EMPTY;
+    // A broker that was told to stop has done what it should; whoever was cut short has not.
+    let cut_short = matches!(&outcome, Err(e) if e.kind() == Kind::Interrupted);
     if let Some(signal) = env.signals().stopping()
-        && clean
-        && T::NAME != "mq-broker"
+        && (cut_short || clean && T::NAME != "mq-broker")
     {
         Signals::die(signal);
     }
