@@ -203,6 +203,7 @@ fn io_cure(source: &io::Error) -> Option<&'static str> {
         io::ErrorKind::FileTooLarge => {
             Some("raise the limit on file sizes ('ulimit -f'), then go on; nothing needs repair")
         }
+        io::ErrorKind::Interrupted => Some("a signal came in between: go on from there"),
         io::ErrorKind::ReadOnlyFilesystem => Some("mount that disk for writing"),
         _ => None,
     }

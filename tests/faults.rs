@@ -135,6 +135,8 @@ fn limited(place: &Place, limit: usize, fresh: bool) -> Result<(), Failure> {
             );
         }
         Some(1) => clear(&ran)?,
+        // The page's second copy has no room: what was appended may come to light.
+        Some(74) if limit < 4608 => clear(&ran)?,
         _ => {
             return Err(format!(
                 "{} ended with {}: {}",
@@ -171,7 +173,7 @@ fn full_disk(place: &Place) -> Result<(), Failure> {
     let ballast = at.join("ballast");
     fs::write(&ballast, vec![7; 256 * 1024]).map_err(|e| e.to_string())?;
     let place = &place.with_store(at.join("store"));
-    let mut owed = prepare(place, &[])?;
+    let owed = prepare(place, &[])?;
     let new = lines("new", 20_000);
     let input = place.input("new", &new);
     let ran = place.feed(
@@ -189,7 +191,6 @@ fn full_disk(place: &Place) -> Result<(), Failure> {
     check(place, owed.clone(), &ran, &new)?;
     let first = acknowledged(&ran)?;
     hold!(!first.is_empty(), "nothing was stored");
-    owed.extend(first);
     // Once more, on a disk that is still full.
     let one = place.input("one", &["x".repeat(100_000)]);
     let again = place
@@ -313,7 +314,7 @@ fn few_descriptors(place: &Place, count: usize) -> Result<(), Failure> {
         ),
         // The dynamic loader has too few, too.
         Some(127) => {}
-        Some(1) => clear(&ran)?,
+        Some(1 | 74) => clear(&ran)?,
         _ => {
             return Err(format!(
                 "{} ended with {}: {}",
