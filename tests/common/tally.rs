@@ -1,5 +1,6 @@
 //! How many cases a test binary ran: the last test to end says so.
 
+use std::io::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 static CASES: AtomicUsize = AtomicUsize::new(0);
@@ -31,7 +32,22 @@ impl Drop for Tally {
                 CASES.load(Ordering::SeqCst),
                 FAILURES.load(Ordering::SeqCst),
             );
-            println!("{cases} cases, {failures} failures");
+            // Past the capture of the test harness, which keeps what is printed by macros.
+            let mut out = std::io::stdout();
+            let _ = writeln!(out, "\n{}: {cases} cases, {failures} failures", name());
         }
     }
+}
+
+/// The test binary's name, without the hash that cargo gives it.
+fn name() -> String {
+    let exe = std::env::current_exe().ok();
+    let stem = exe
+        .as_deref()
+        .and_then(|exe| exe.file_stem())
+        .map(|stem| stem.to_string_lossy());
+    let stem = stem.unwrap_or_default();
+    stem.rsplit_once('-')
+        .map_or(stem.as_ref(), |(name, _)| name)
+        .to_owned()
 }
