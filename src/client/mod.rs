@@ -8,6 +8,7 @@ mod producer;
 mod producer_options;
 mod resolve;
 
+pub use crate::store::{NewTopic, StoreDir as Store, TopicConfigs};
 pub use admin::{Admin, LogDescription, PartitionDescription, TopicDescription, Verified};
 pub use consumer::{BatchInfo, Consumer, Fetched, open_reader};
 pub use producer::{Failure, Producer};
