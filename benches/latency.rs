@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 const ROUNDS: usize = 5_000;
 
 fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
+    let args: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|arg| !arg.starts_with("--"))
+        .collect();
     let [store, topic] = args.as_slice() else {
         eprintln!("latency STORE TOPIC");
         return ExitCode::from(2);
@@ -30,7 +33,9 @@ fn main() -> ExitCode {
     let mut line = String::new();
     for round in 0..ROUNDS {
         let started = Instant::now();
-        input.write_all(format!("{round}\n").as_bytes()).expect("write");
+        input
+            .write_all(format!("{round}\n").as_bytes())
+            .expect("write");
         line.clear();
         output.read_line(&mut line).expect("read");
         figures.push(started.elapsed().as_micros());

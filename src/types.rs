@@ -141,7 +141,9 @@ impl Uuid {
 
     /// 32 hexadecimal digits: safe in any file name.
     pub fn hex(&self) -> String {
-        self.0.iter().map(|b| format!("{b:02x}")).collect()
+        self.0
+            .iter()
+            .fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
     }
 }
 

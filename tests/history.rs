@@ -155,7 +155,7 @@ fn every_kind_of_violation_is_found() {
         replace(read(2, "b", 1, 0, PowerCut), read(2, "c", 1, 0, PowerCut)),
     );
     found("TwoPlaces", |events| {
-        events.insert(12, read(1, "a", 2, 0, PowerCut))
+        events.insert(12, read(1, "a", 2, 0, PowerCut));
     });
     // Gone from the middle, from the end, or replaced.
     found("Lost", remove(read(2, "c", 2, 0, PowerCut)));

@@ -298,23 +298,23 @@ fn lengths_and_counts_that_lie_are_damage() {
     type Lie = fn(&mut Vec<u8>);
     let lies: [(&str, Lie); 9] = [
         ("a batch of 2 GiB", |b| {
-            b[BATCH_LENGTH_AT..BATCH_LENGTH_AT + 4].copy_from_slice(&i32::MAX.to_be_bytes())
+            b[BATCH_LENGTH_AT..BATCH_LENGTH_AT + 4].copy_from_slice(&i32::MAX.to_be_bytes());
         }),
         ("a batch of -1", |b| {
-            b[BATCH_LENGTH_AT..BATCH_LENGTH_AT + 4].copy_from_slice(&(-1_i32).to_be_bytes())
+            b[BATCH_LENGTH_AT..BATCH_LENGTH_AT + 4].copy_from_slice(&(-1_i32).to_be_bytes());
         }),
         ("a batch of 0", |b| {
-            b[BATCH_LENGTH_AT..BATCH_LENGTH_AT + 4].copy_from_slice(&0_i32.to_be_bytes())
+            b[BATCH_LENGTH_AT..BATCH_LENGTH_AT + 4].copy_from_slice(&0_i32.to_be_bytes());
         }),
         ("magic 9", |b| b[MAGIC_AT] = 9),
         ("2^31 - 1 records", |b| {
-            b[RECORD_COUNT_AT..RECORD_COUNT_AT + 4].copy_from_slice(&i32::MAX.to_be_bytes())
+            b[RECORD_COUNT_AT..RECORD_COUNT_AT + 4].copy_from_slice(&i32::MAX.to_be_bytes());
         }),
         ("-1 records", |b| {
-            b[RECORD_COUNT_AT..RECORD_COUNT_AT + 4].copy_from_slice(&(-1_i32).to_be_bytes())
+            b[RECORD_COUNT_AT..RECORD_COUNT_AT + 4].copy_from_slice(&(-1_i32).to_be_bytes());
         }),
         ("a varint of 11 bytes", |b| {
-            b[BATCH_HEADER_LEN..BATCH_HEADER_LEN + 11].fill(0xff)
+            b[BATCH_HEADER_LEN..BATCH_HEADER_LEN + 11].fill(0xff);
         }),
         ("bytes after the last record", |b| {
             b[RECORD_COUNT_AT..RECORD_COUNT_AT + 4].copy_from_slice(&1_i32.to_be_bytes());
@@ -395,7 +395,7 @@ fn bomb(codec: Compression, len: u64) -> Vec<u8> {
             out.finish().expect("compressed");
         }
         Compression::Zstd => {
-            zstd::stream::copy_encode(&mut zeros, &mut batch, 1).expect("compressed")
+            zstd::stream::copy_encode(&mut zeros, &mut batch, 1).expect("compressed");
         }
         _ => {
             let mut out = lz4_flex::frame::FrameEncoder::new(&mut batch);

@@ -15,7 +15,13 @@ pub struct Common {
     #[arg(short, long, global = true, help_heading = "General")]
     pub quiet: bool,
     /// Colour in tables
-    #[arg(long, value_name = "WHEN", default_value = "auto", global = true, help_heading = "General")]
+    #[arg(
+        long,
+        value_name = "WHEN",
+        default_value = "auto",
+        global = true,
+        help_heading = "General"
+    )]
     pub color: Color,
 }
 

@@ -86,7 +86,11 @@ impl Env {
     /// # Errors
     /// [`Kind::Usage`] if none of them says.
     pub fn store_path(&self) -> Result<PathBuf> {
-        let named = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+        let named = |name: &str| {
+            std::env::var_os(name)
+                .filter(|v| !v.is_empty())
+                .map(PathBuf::from)
+        };
         let path = self
             .store
             .clone()
@@ -94,8 +98,11 @@ impl Env {
             .or_else(|| named("XDG_DATA_HOME").map(|data| data.join("mq")))
             .or_else(|| named("HOME").map(|home| home.join(".local/share/mq")))
             .ok_or_else(|| {
-                Error::new(Kind::Usage, "where is the store? neither MQ_STORE nor HOME is set")
-                    .cure("name it with --store DIR")
+                Error::new(
+                    Kind::Usage,
+                    "where is the store? neither MQ_STORE nor HOME is set",
+                )
+                .cure("name it with --store DIR")
             })?;
         std::path::absolute(&path).map_err(|e| Error::io("find", path, e))
     }
@@ -216,7 +223,10 @@ impl Env {
 
     /// What times without a date or a zone refer to.
     pub fn now(&self) -> Now {
-        Now { now_ms: self.clock.now_ms(), zone: local_zone() }
+        Now {
+            now_ms: self.clock.now_ms(),
+            zone: local_zone(),
+        }
     }
 
     /// Monotonic time.
@@ -232,9 +242,8 @@ impl Env {
     /// Shows progress from now on, if a person sees it and the data is not in its way. `bytes`:
     /// how many there are, where that is known.
     pub fn progress_source(&mut self, bytes: Option<u64>, data_on_stdout: bool) {
-        let wanted = !self.quiet
-            && self.stderr_is_terminal
-            && !(data_on_stdout && self.stdout_is_terminal);
+        let wanted =
+            !self.quiet && self.stderr_is_terminal && !(data_on_stdout && self.stdout_is_terminal);
         if wanted {
             self.progress = Progress::on(bytes);
         }

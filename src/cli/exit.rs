@@ -59,7 +59,11 @@ pub fn weightier(one: Kind, other: Kind) -> Kind {
         TRY_AGAIN => 1,
         _ => 0,
     };
-    if weight(other) > weight(one) { other } else { one }
+    if weight(other) > weight(one) {
+        other
+    } else {
+        one
+    }
 }
 
 #[cfg(test)]
@@ -78,7 +82,10 @@ mod tests {
             (Kind::Fenced, TRY_AGAIN),
         ];
         for kind in Kind::ALL {
-            let due = others.iter().find(|(other, _)| *other == kind).map_or(FAILED, |o| o.1);
+            let due = others
+                .iter()
+                .find(|(other, _)| *other == kind)
+                .map_or(FAILED, |o| o.1);
             assert_eq!(status(kind), due, "{kind:?}");
         }
         assert_eq!(weightier(Kind::Io, Kind::Busy), Kind::Busy);

@@ -77,7 +77,11 @@ pub fn main<T: Tool>() -> ExitCode {
         }
     };
     // A usage error is one that was found before anything was looked at.
-    let status = if status == exit::USAGE && env.has_looked() { exit::FAILED } else { status };
+    let status = if status == exit::USAGE && env.has_looked() {
+        exit::FAILED
+    } else {
+        status
+    };
     let clean = status == exit::DONE || status == exit::EMPTY;
     // A broker that was told to stop has done what it should; whoever was cut short has not.
     let cut_short = matches!(&outcome, Err(e) if e.kind() == Kind::Interrupted);
@@ -91,7 +95,8 @@ pub fn main<T: Tool>() -> ExitCode {
 
 /// Writing to a pipe is the only thing here that ends so: files and terminals do not.
 fn is_closed_pipe(e: &Error) -> bool {
-    e.io_source().is_some_and(|source| source.kind() == std::io::ErrorKind::BrokenPipe)
+    e.io_source()
+        .is_some_and(|source| source.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 /// A partition takes about ten descriptors: as many as this user may have.

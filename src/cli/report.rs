@@ -11,7 +11,12 @@ pub fn error(tool: &str, error: &Error) {
     let terminal = stderr.is_terminal();
     let mut text = format!("{tool}: {}\n", plain(&error.to_string(), terminal));
     if let Some(cure) = error.cure_text() {
-        text.push_str(&format!("{:indent$}  {}\n", "", plain(cure, terminal), indent = tool.len()));
+        text.push_str(&format!(
+            "{:indent$}  {}\n",
+            "",
+            plain(cure, terminal),
+            indent = tool.len()
+        ));
     }
     // There is nobody to tell that stderr is gone.
     let _ = stderr.lock().write_all(text.as_bytes());

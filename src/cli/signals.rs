@@ -28,7 +28,10 @@ impl Signals {
         let second = Arc::new(AtomicBool::new(false));
         let ignored = ignored_at_start();
         let (wake, wake_by) = UnixStream::pair()?;
-        for signal in [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|s| !ignored.has(*s)) {
+        for signal in [SIGINT, SIGTERM, SIGHUP]
+            .into_iter()
+            .filter(|s| !ignored.has(*s))
+        {
             // In this order: the first signal finds the flag down, and only then raises it.
             signal_hook::flag::register_conditional_default(signal, Arc::clone(&second))?;
             signal_hook::flag::register(signal, Arc::clone(&second))?;
@@ -40,7 +43,10 @@ impl Signals {
         if !ignored.has(SIGTSTP) {
             put_off_stops()?;
         }
-        Ok(Signals { which, wake: Some(wake) })
+        Ok(Signals {
+            which,
+            wake: Some(wake),
+        })
     }
 
     /// The signal that asked to stop.
@@ -81,20 +87,25 @@ fn ignored_at_start() -> SignalSet {
 
 /// The line `SigIgn:` of a process's status: 16 hexadecimal digits (`proc_pid_status(5)`).
 fn parse_ignored(status: &str) -> SignalSet {
-    let digits = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap_or_default();
+    let digits = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .unwrap_or_default();
     SignalSet(u64::from_str_radix(digits.trim(), 16).unwrap_or(0))
 }
 
 /// A process that is stopped keeps its locks, and everyone else waits for it.
 fn put_off_stops() -> io::Result<()> {
     let mut stops = signal_hook::iterator::Signals::new([SIGTSTP])?;
-    std::thread::Builder::new().name("stop".to_owned()).spawn(move || {
-        for _ in &mut stops {
-            gate::while_unlocked(|| {
-                let _ = signal_hook::low_level::raise(signal_hook::consts::signal::SIGSTOP);
-            });
-        }
-    })?;
+    std::thread::Builder::new()
+        .name("stop".to_owned())
+        .spawn(move || {
+            for _ in &mut stops {
+                gate::while_unlocked(|| {
+                    let _ = signal_hook::low_level::raise(signal_hook::consts::signal::SIGSTOP);
+                });
+            }
+        })?;
     Ok(())
 }
 

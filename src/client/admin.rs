@@ -13,9 +13,7 @@ use crate::store::topics::{self, TopicMeta};
 use crate::store::{
     self, NewTopic, Page, PartitionReader, PartitionWriter, Replica, StoreDir, TopicHandle,
 };
-use crate::types::{
-    BrokerId, LeaderEpoch, Offset, PartitionId, TopicName, TopicPartition, Uuid,
-};
+use crate::types::{BrokerId, LeaderEpoch, Offset, PartitionId, TopicName, TopicPartition, Uuid};
 
 /// Administers the topics of a store.
 #[derive(Debug, Clone)]
@@ -96,7 +94,10 @@ impl Verified {
 impl Admin {
     /// For a store; `patience` bounds each wait for a lock.
     pub fn new(store: &Arc<StoreDir>, patience: Duration) -> Self {
-        Admin { store: Arc::clone(store), patience }
+        Admin {
+            store: Arc::clone(store),
+            patience,
+        }
     }
 
     /// The store.
@@ -115,7 +116,11 @@ impl Admin {
     /// Topics whose names differ from `name` only in `.` and `_`: they share metric names in
     /// Kafka.
     pub fn colliding(&self, name: &TopicName) -> Result<Vec<TopicName>> {
-        Ok(self.list()?.into_iter().filter(|other| other.collides_with(name)).collect())
+        Ok(self
+            .list()?
+            .into_iter()
+            .filter(|other| other.collides_with(name))
+            .collect())
     }
 
     /// Changes configs.
@@ -167,14 +172,23 @@ impl Admin {
                 partition: partition.partition,
                 leader: partition.leader,
                 leader_epoch: partition.leader_epoch,
-                replicas: partition.replicas.iter().map(|replica| replica.broker).collect(),
+                replicas: partition
+                    .replicas
+                    .iter()
+                    .map(|replica| replica.broker)
+                    .collect(),
                 isr: partition.isr.clone(),
                 log,
                 offline: page.and_then(|page| page.offline),
             }
         });
         let partitions = partitions.collect();
-        Ok(TopicDescription { name: name.clone(), topic_id: meta.topic_id, configs, partitions })
+        Ok(TopicDescription {
+            name: name.clone(),
+            topic_id: meta.topic_id,
+            configs,
+            partitions,
+        })
     }
 
     /// Looks a partition over: how its files fit together, and with `deep` every checksum, record
@@ -207,8 +221,13 @@ impl Admin {
             }
             let uuid = topic.replica_uuid(tp.partition)?;
             let ids = replica.metadata()?;
-            if ids.is_none_or(|ids| ids.topic_id != topic.meta().topic_id || ids.replica_uuid != Some(uuid)) {
-                findings.push(finding(storage::PartitionMetadata::FILE, "it does not name this topic and replica"));
+            if ids.is_none_or(|ids| {
+                ids.topic_id != topic.meta().topic_id || ids.replica_uuid != Some(uuid)
+            }) {
+                findings.push(finding(
+                    storage::PartitionMetadata::FILE,
+                    "it does not name this topic and replica",
+                ));
             }
             let epochs = replica.epochs()?;
             if epochs.is_none() {
@@ -216,9 +235,14 @@ impl Admin {
             }
             let segments = Segments::list(dir)?;
             let first = segments.bases().first().copied().unwrap_or(0);
-            let tail = page.map_or_else(|| unknown_tail(&segments, dir, first), |page| Ok(page.tail))?;
+            let tail =
+                page.map_or_else(|| unknown_tail(&segments, dir, first), |page| Ok(page.tail))?;
             let covered = storage::verify(dir, &tail, epochs.as_ref(), deep, &mut findings)?;
-            let start = storage::Place { offset: first, segment: first, position: 0 };
+            let start = storage::Place {
+                offset: first,
+                segment: first,
+                position: 0,
+            };
             let until = tail.place();
             let sound_end = if findings.iter().any(|finding| finding.data) {
                 storage::last_sound_place(dir, &segments, start, until, epochs.as_ref())?.offset
@@ -241,7 +265,10 @@ impl Admin {
                 });
             }
         }
-        Err(Error::new(Kind::Busy, format!("the log of {tp} keeps being repaired")))
+        Err(Error::new(
+            Kind::Busy,
+            format!("the log of {tp} keeps being repaired"),
+        ))
     }
 
     /// Ends the log at the first damage, sets what is behind it aside, copies what no sync vouches
@@ -274,10 +301,14 @@ fn unknown_tail(
 
 fn log_description(reader: &PartitionReader, page: &Page) -> Result<LogDescription> {
     let dir = reader.replica().dir();
-    let entries = dir.list(".").map_err(|e| Error::io("list", dir.path(), e))?;
+    let entries = dir
+        .list(".")
+        .map_err(|e| Error::io("list", dir.path(), e))?;
     let mut size_bytes = 0;
     for entry in entries.iter().filter(|entry| entry.kind == EntryKind::File) {
-        let Some(file) = storage::SegmentFile::parse(&entry.name) else { continue };
+        let Some(file) = storage::SegmentFile::parse(&entry.name) else {
+            continue;
+        };
         if file.kind == storage::FileKind::Log && file.base == page.tail.active {
             size_bytes += page.tail.log_bytes;
         } else if let Ok(open) = dir.open(&entry.name, crate::disk::Open::Read) {

@@ -104,7 +104,9 @@ impl Fetched {
         let topic = &self.tp.topic;
         Error::from(corrupt)
             .at(format!("{which} of {}", self.tp))
-            .cure(format!("'mq-topics verify {topic} --deep' names the file and the position"))
+            .cure(format!(
+                "'mq-topics verify {topic} --deep' names the file and the position"
+            ))
     }
 }
 
@@ -126,7 +128,12 @@ impl Consumer {
     ///
     /// # Errors
     /// [`Kind::UnknownTopic`], [`Kind::Damaged`], [`Kind::Io`].
-    pub fn assign(&mut self, tp: &TopicPartition, from: Offset, until: Option<Offset>) -> Result<()> {
+    pub fn assign(
+        &mut self,
+        tp: &TopicPartition,
+        from: Offset,
+        until: Option<Offset>,
+    ) -> Result<()> {
         let reader = open_reader(&self.store, tp)?;
         self.assign_reader(reader, from, until);
         Ok(())
@@ -135,7 +142,13 @@ impl Consumer {
     /// Assigns a partition whose reader is open already.
     pub fn assign_reader(&mut self, reader: PartitionReader, from: Offset, until: Option<Offset>) {
         let tp = reader.replica().tp().clone();
-        let mut lane = Lane { tp, reader, position: from, until, watch: None };
+        let mut lane = Lane {
+            tp,
+            reader,
+            position: from,
+            until,
+            watch: None,
+        };
         if let Some(watcher) = &mut self.watcher {
             watch(&mut **watcher, &mut self.watched, &mut lane);
         }
@@ -160,7 +173,9 @@ impl Consumer {
 
     /// Whether every assigned partition was read up to its end.
     pub fn is_done(&self) -> bool {
-        self.lanes.iter().all(|lane| lane.until.is_some_and(|until| lane.position >= until))
+        self.lanes
+            .iter()
+            .all(|lane| lane.until.is_some_and(|until| lane.position >= until))
     }
 
     /// Whether nothing is assigned.
@@ -179,7 +194,9 @@ impl Consumer {
             if self.next >= self.lanes.len() {
                 self.next = 0;
             }
-            let Some(lane) = self.lanes.get_mut(self.next) else { break };
+            let Some(lane) = self.lanes.get_mut(self.next) else {
+                break;
+            };
             self.next += 1;
             if lane.until.is_some_and(|until| lane.position >= until) {
                 continue;
@@ -201,7 +218,12 @@ impl Consumer {
             let until = lane.until.map_or(end, |until| until.min(end));
             lane.position = until;
             let bytes = std::mem::take(buf);
-            return Ok(Some(Fetched { tp: lane.tp.clone(), from, until, bytes }));
+            return Ok(Some(Fetched {
+                tp: lane.tp.clone(),
+                from,
+                until,
+                bytes,
+            }));
         }
         Ok(None)
     }
@@ -237,7 +259,9 @@ impl Consumer {
             self.watcher = Some(watcher);
             return Ok(Wake::Anything);
         }
-        let Some(watcher) = &mut self.watcher else { return Ok(Wake::Anything) };
+        let Some(watcher) = &mut self.watcher else {
+            return Ok(Wake::Anything);
+        };
         watcher
             .wait(patience, wake)
             .map_err(|e| crate::error::Error::io("wait for changes in", self.store.path(), e))
@@ -263,7 +287,11 @@ pub fn open_reader(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<Partiti
     if !reader.in_order()? {
         match mend(store, tp) {
             // Who may only read sees what is durable; a lock that stays taken is a live writer's.
-            Err(e) if matches!(e.kind(), Kind::Io | Kind::UnusableStore | Kind::Busy | Kind::Offline | Kind::DiskFull) => {}
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    Kind::Io | Kind::UnusableStore | Kind::Busy | Kind::Offline | Kind::DiskFull
+                ) => {}
             other => other?,
         }
         return PartitionReader::open(store, tp);

@@ -106,7 +106,9 @@ impl Delivery {
             receipts: Mutex::new(Vec::new()),
             received: Condvar::new(),
             ended: AtomicBool::new(false),
-            syncers: std::iter::repeat_with(SyncQueue::default).take(SYNC_THREADS_MAX).collect(),
+            syncers: std::iter::repeat_with(SyncQueue::default)
+                .take(SYNC_THREADS_MAX)
+                .collect(),
             live_syncers: AtomicUsize::new(0),
         });
         let for_thread = Arc::clone(&shared);
@@ -115,7 +117,10 @@ impl Delivery {
             for_thread.ended.store(true, Ordering::Release);
             for_thread.received.notify_all();
         })?;
-        Ok(Delivery { shared, appender: Some(appender) })
+        Ok(Delivery {
+            shared,
+            appender: Some(appender),
+        })
     }
 
     pub fn failed(&self) -> bool {
@@ -140,7 +145,10 @@ impl Delivery {
 
     /// Waits for the threads; the failure, if there was one.
     pub fn join(&mut self) -> Option<Error> {
-        let panicked = self.appender.take().is_some_and(|thread| thread.join().is_err());
+        let panicked = self
+            .appender
+            .take()
+            .is_some_and(|thread| thread.join().is_err());
         let failure = lock(&self.shared.failure).take();
         failure.or_else(|| {
             panicked.then(|| Error::new(Kind::Unknown, "the delivery thread ended unexpectedly"))
@@ -152,7 +160,9 @@ fn spawn(name: &str, f: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>
     std::thread::Builder::new()
         .name(name.to_owned())
         .spawn(f)
-        .map_err(|e| Error::io("start a thread for", name, e).cure("raise the limit on threads (ulimit -u)"))
+        .map_err(|e| {
+            Error::io("start a thread for", name, e).cure("raise the limit on threads (ulimit -u)")
+        })
 }
 
 impl Shared {
@@ -208,14 +218,19 @@ fn append_all(
                 if shared.acked_when_appended() {
                     shared.acknowledge([receipt(partition, &appended, job.count)]);
                 }
-                if sync_due && let Err(e) = hand_to_sync(shared, &mut threads, partition, appended, job.count) {
+                if sync_due
+                    && let Err(e) =
+                        hand_to_sync(shared, &mut threads, partition, appended, job.count)
+                {
                     shared.fail(e);
                 }
             }
             Err(e) => shared.fail(e),
         }
     }
-    if shared.configs.flush_messages != TopicConfigs::NEVER || shared.configs.flush_ms != TopicConfigs::NEVER {
+    if shared.configs.flush_messages != TopicConfigs::NEVER
+        || shared.configs.flush_ms != TopicConfigs::NEVER
+    {
         for (partition, writer) in &writers {
             // At exit everything this process appended is on disk.
             if let Ok(Some(page)) = writer.replica().read_page()
@@ -238,7 +253,10 @@ fn append_all(
     }
     for thread in threads.into_iter().flatten() {
         if thread.join().is_err() {
-            shared.fail(Error::new(Kind::Unknown, "a sync thread ended unexpectedly"));
+            shared.fail(Error::new(
+                Kind::Unknown,
+                "a sync thread ended unexpectedly",
+            ));
         }
     }
 }
@@ -289,7 +307,9 @@ fn hand_to_sync(
     appended: Appended,
     count: u64,
 ) -> Result<()> {
-    let Some(queue) = shared.queue(partition) else { return Ok(()) };
+    let Some(queue) = shared.queue(partition) else {
+        return Ok(());
+    };
     let mut state = lock(&queue.state);
     let waiting = enter(&mut state, partition, appended.last_offset + 1);
     if !shared.acked_when_appended() {
@@ -335,7 +355,10 @@ fn sync_all(shared: &Arc<Shared>, queue: &SyncQueue) {
             if state.closed {
                 return;
             }
-            state = queue.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = queue
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
         };
         let closed = state.closed;
         drop(state);
@@ -346,13 +369,20 @@ fn sync_all(shared: &Arc<Shared>, queue: &SyncQueue) {
             shared.fail(e);
             continue;
         }
-        if !closed && !shared.configs.every_message() && shared.configs.flush_ms != TopicConfigs::NEVER {
+        if !closed
+            && !shared.configs.every_message()
+            && shared.configs.flush_ms != TopicConfigs::NEVER
+        {
             // What comes within the interval shares the next sync.
             let pause = Duration::from_millis(shared.configs.flush_ms);
             let state = lock(&queue.state);
             let closed = state.closed;
             if !closed {
-                drop(queue.changed.wait_timeout_while(state, pause, |state| !state.closed));
+                drop(
+                    queue
+                        .changed
+                        .wait_timeout_while(state, pause, |state| !state.closed),
+                );
             }
         }
     }
@@ -371,12 +401,25 @@ fn sync_one(
             entry.insert(Committer::open(&shared.store, &tp, shared.patience)?)
         }
     };
-    committer.commit(waiting.end)?;
+    if let Err(e) = committer.commit(waiting.end) {
+        return Err(perhaps_stored(e, waiting, partition));
+    }
     for (appended, count) in &waiting.appended {
         committer.confirm(appended)?;
         shared.acknowledge([receipt(partition, appended, *count)]);
     }
     Ok(())
+}
+
+/// What failed came after the append was published: nothing of it may be said to be not stored.
+fn perhaps_stored(e: Error, waiting: &Waiting, partition: PartitionId) -> Error {
+    let tells = matches!(e.kind(), Kind::Unknown | Kind::UnknownTopic);
+    if waiting.appended.is_empty() || tells {
+        return e;
+    }
+    e.with_kind(Kind::Unknown).at(format!(
+        "records of partition {partition} are perhaps stored"
+    ))
 }
 
 /// Confirms an append outside of a group commit.

@@ -79,7 +79,11 @@ impl Producer {
     ///
     /// # Errors
     /// [`Kind::UnknownTopic`] with near names, [`Kind::Io`].
-    pub fn open(store: &Arc<StoreDir>, topic: &TopicName, options: ProducerOptions) -> Result<Self> {
+    pub fn open(
+        store: &Arc<StoreDir>,
+        topic: &TopicName,
+        options: ProducerOptions,
+    ) -> Result<Self> {
         let topic = TopicHandle::open(store, topic)?;
         let (jobs, incoming) = sync_channel(QUEUE);
         let (give_back, spare) = channel();
@@ -98,7 +102,9 @@ impl Producer {
         Ok(Producer {
             store: Arc::clone(store),
             limits,
-            slots: std::iter::repeat_with(Slot::default).take(partitions).collect(),
+            slots: std::iter::repeat_with(Slot::default)
+                .take(partitions)
+                .collect(),
             next_keyless: (random % partitions.max(1) as u64) as usize,
             building_bytes: 0,
             sequence: 0,
@@ -140,7 +146,9 @@ impl Producer {
     /// record is stored, and others may follow. All others: the producer has failed, see
     /// [`Producer::close`].
     pub fn send(&mut self, record: &ProducerRecord<'_>) -> Result<PartitionId> {
-        let timestamp = record.timestamp.unwrap_or_else(|| self.store.clock().now_ms());
+        let timestamp = record
+            .timestamp
+            .unwrap_or_else(|| self.store.clock().now_ms());
         let at = match (record.partition, record.key) {
             (Some(partition), _) => self.explicit(partition)?,
             (None, Some(key)) => {
@@ -153,7 +161,11 @@ impl Producer {
         let bytes = RECORD_OVERHEAD_MAX
             + record.key.map_or(0, <[u8]>::len)
             + record.value.map_or(0, <[u8]>::len)
-            + record.headers.iter().map(|h| h.key.len() + h.value.map_or(0, <[u8]>::len) + 10).sum::<usize>();
+            + record
+                .headers
+                .iter()
+                .map(|h| h.key.len() + h.value.map_or(0, <[u8]>::len) + 10)
+                .sum::<usize>();
         self.make_room(at, bytes)?;
         let mut builder = self.builder(at)?;
         let before = builder.len_bytes();
@@ -168,7 +180,12 @@ impl Producer {
         }
         let added = match (plain, record.value) {
             (true, Some(value)) => builder.append_value(timestamp, value),
-            _ => builder.append(timestamp, record.key, record.value, record.headers.iter().copied()),
+            _ => builder.append(
+                timestamp,
+                record.key,
+                record.value,
+                record.headers.iter().copied(),
+            ),
         };
         self.building_bytes += builder.len_bytes() - before;
         let full = builder.len_bytes() >= self.limits.batch_bytes;
@@ -226,7 +243,9 @@ impl Producer {
         let now = self.store.clock().monotonic();
         let mut wait = None;
         for at in 0..self.slots.len() {
-            let Some(slot) = self.slots.get(at) else { continue };
+            let Some(slot) = self.slots.get(at) else {
+                continue;
+            };
             if slot.builder.as_ref().is_none_or(BatchBuilder::is_empty) {
                 continue;
             }
@@ -246,7 +265,9 @@ impl Producer {
         let receipts = self.delivery.receipts(patience);
         for receipt in &receipts {
             self.acked += receipt.count;
-            let slot = usize::try_from(receipt.partition).ok().and_then(|at| self.slots.get_mut(at));
+            let slot = usize::try_from(receipt.partition)
+                .ok()
+                .and_then(|at| self.slots.get_mut(at));
             if let Some(slot) = slot {
                 slot.under_way.pop_front();
             }
@@ -290,7 +311,7 @@ impl Producer {
     fn first_unacknowledged(&self) -> Option<u64> {
         self.slots
             .iter()
-            .flat_map(|slot| {
+            .filter_map(|slot| {
                 let building = slot.builder.as_ref().is_some_and(|b| !b.is_empty());
                 let under_way = slot.under_way.front().map(|(first, _)| *first);
                 under_way.or(building.then_some(slot.first_sequence))
@@ -330,9 +351,11 @@ impl Producer {
     /// Hands on the partition's batch if a record of `bytes` does not fit it any more.
     fn make_room(&mut self, at: usize, bytes: usize) -> Result<()> {
         let room = self.limits.batch_bytes;
-        let over = self.slots.get(at).and_then(|slot| slot.builder.as_ref()).is_some_and(|b| {
-            !b.is_empty() && b.len_bytes() + bytes > room
-        });
+        let over = self
+            .slots
+            .get(at)
+            .and_then(|slot| slot.builder.as_ref())
+            .is_some_and(|b| !b.is_empty() && b.len_bytes() + bytes > room);
         if over { self.dispatch(at) } else { Ok(()) }
     }
 
@@ -374,8 +397,16 @@ impl Producer {
         let bomb = exact > DECOMPRESSED_LEN_MAX.max(most);
         if exact > most && self.limits.compression != Compression::None && !bomb {
             let mut alone = BatchBuilder::new();
-            alone.append(timestamp, record.key, record.value, record.headers.iter().copied())?;
-            let batch = alone.finish(self.limits.compression, crate::types::TimestampType::CreateTime)?;
+            alone.append(
+                timestamp,
+                record.key,
+                record.value,
+                record.headers.iter().copied(),
+            )?;
+            let batch = alone.finish(
+                self.limits.compression,
+                crate::types::TimestampType::CreateTime,
+            )?;
             stored = batch.len();
             builder.recycle(batch);
         }
@@ -396,14 +427,20 @@ impl Producer {
     }
 
     fn dispatch(&mut self, at: usize) -> Result<()> {
-        let Some(slot) = self.slots.get_mut(at) else { return Ok(()) };
+        let Some(slot) = self.slots.get_mut(at) else {
+            return Ok(());
+        };
         let Some(builder) = slot.builder.take_if(|builder| !builder.is_empty()) else {
             return Ok(());
         };
         let count = builder.count() as u64;
         self.building_bytes = self.building_bytes.saturating_sub(builder.len_bytes());
         slot.under_way.push_back((slot.first_sequence, count));
-        let mut job = Job { partition: at as PartitionId, builder, count };
+        let mut job = Job {
+            partition: at as PartitionId,
+            builder,
+            count,
+        };
         if self.options.keyless == Keyless::Sticky && self.next_keyless == at {
             self.advance();
         }
@@ -440,7 +477,8 @@ impl Producer {
         let topic = TopicHandle::open(&self.store, &self.topic.meta().name)?;
         if topic.meta().topic_id == self.topic.meta().topic_id {
             let partitions = topic.meta().partitions.len();
-            self.slots.resize_with(partitions.max(self.slots.len()), Slot::default);
+            self.slots
+                .resize_with(partitions.max(self.slots.len()), Slot::default);
             self.limits = limits(&topic, &self.options)?;
             self.topic = topic;
         }
@@ -453,7 +491,10 @@ fn limits(topic: &TopicHandle, options: &ProducerOptions) -> Result<Limits> {
     let message_bytes = configs.max_message_bytes.min(configs.segment_bytes) as usize;
     let share = BUILDING_BYTES_MAX / topic.meta().partitions.len().max(1);
     Ok(Limits {
-        batch_bytes: options.batch_bytes.min(share.max(BATCH_BYTES_MIN)).min(message_bytes),
+        batch_bytes: options
+            .batch_bytes
+            .min(share.max(BATCH_BYTES_MIN))
+            .min(message_bytes),
         message_bytes,
         compression: configs.compression.unwrap_or(options.compression),
     })
@@ -461,5 +502,9 @@ fn limits(topic: &TopicHandle, options: &ProducerOptions) -> Result<Limits> {
 
 /// Whether the delivery of these options waits for the disk.
 pub(super) fn outcome(options: &ProducerOptions) -> Outcome {
-    if options.acks == Acks::None { Outcome::Appended } else { Outcome::Acknowledged }
+    if options.acks == Acks::None {
+        Outcome::Appended
+    } else {
+        Outcome::Acknowledged
+    }
 }

@@ -28,7 +28,10 @@ impl FromStr for Acks {
             "all" | "-1" => Ok(Acks::All),
             other => Err(Error::new(
                 Kind::Usage,
-                format!("'{}' is no number of acknowledgements", other.escape_debug()),
+                format!(
+                    "'{}' is no number of acknowledgements",
+                    other.escape_debug()
+                ),
             )
             .cure("use 0, 1 or all")),
         }

@@ -83,7 +83,10 @@ fn outside(reader: &PartitionReader, page: &Page, offset: Offset) -> Error {
             page.high_watermark
         ),
     )
-    .cure(format!("use a number from {} to {}", page.tail.log_start, page.high_watermark))
+    .cure(format!(
+        "use a number from {} to {}",
+        page.tail.log_start, page.high_watermark
+    ))
 }
 
 /// Resolves a range. `default` stands for a missing beginning; `to_end` (`-e`) ends at the high
@@ -121,5 +124,9 @@ pub fn resolve_range(
         _ if to_end => Until::Offset(end),
         other => other,
     };
-    Ok(ResolvedRange { from, until, below_start: (asked < start).then_some(asked) })
+    Ok(ResolvedRange {
+        from,
+        until,
+        below_start: (asked < start).then_some(asked),
+    })
 }

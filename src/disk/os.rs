@@ -106,7 +106,7 @@ impl Dir for OsDir {
     }
 
     fn mode(&self) -> io::Result<u32> {
-        Ok(u32::from(Mode::from_raw_mode(fs::fstat(&self.fd)?.st_mode).bits()) & 0o777)
+        Ok(Mode::from_raw_mode(fs::fstat(&self.fd)?.st_mode).bits() & 0o777)
     }
 
     fn open_dir(&self, name: &str) -> io::Result<Arc<dyn Dir>> {

@@ -49,7 +49,11 @@ pub struct Appender {
 impl Appender {
     /// For the replica in `dir`.
     pub fn new(dir: Arc<dyn Dir>) -> Self {
-        Appender { dir, active: None, entered: None }
+        Appender {
+            dir,
+            active: None,
+            entered: None,
+        }
     }
 
     /// Drops the open files: the generation changed, and they may be others' now.
@@ -77,7 +81,10 @@ impl Appender {
     pub fn take_back(&mut self, tail: &Tail) -> Result<()> {
         let path = self.log_path(tail.active);
         let active = self.active(tail.active)?;
-        active.log.set_len(tail.log_bytes).map_err(|e| Error::io("cut", path, e))
+        active
+            .log
+            .set_len(tail.log_bytes)
+            .map_err(|e| Error::io("cut", path, e))
     }
 
     /// Whether a batch of that size, largest timestamp and last offset needs a new segment.
@@ -152,9 +159,12 @@ impl Appender {
             }
         }
         if let Some(entry) = time_entry {
-            let written = entry
-                .encode(tail.active)
-                .is_some_and(|raw| active.time_index.write_at(&raw, tail.time_index_bytes).is_ok());
+            let written = entry.encode(tail.active).is_some_and(|raw| {
+                active
+                    .time_index
+                    .write_at(&raw, tail.time_index_bytes)
+                    .is_ok()
+            });
             if !written {
                 next.time_index_bytes = tail.time_index_bytes;
                 next.time_indexed = tail.time_indexed;
@@ -170,7 +180,11 @@ impl Appender {
             && let Some(raw) = entry.encode(tail.active)
         {
             let active = self.active(tail.active)?;
-            if active.time_index.write_at(&raw, tail.time_index_bytes).is_ok() {
+            if active
+                .time_index
+                .write_at(&raw, tail.time_index_bytes)
+                .is_ok()
+            {
                 closed.time_index_bytes += TimeIndexEntry::BYTES;
                 closed.time_indexed = entry.timestamp;
             }
@@ -193,7 +207,11 @@ impl Appender {
     /// Removes the files of a segment that was begun and holds nothing. The log goes last, so that
     /// what is left by a crash is found again.
     pub fn remove_segment(&mut self, base: Offset) -> Result<()> {
-        if self.active.as_ref().is_some_and(|active| active.base == base) {
+        if self
+            .active
+            .as_ref()
+            .is_some_and(|active| active.base == base)
+        {
             self.active = None;
         }
         for kind in [FileKind::TimeIndex, FileKind::Index, FileKind::Log] {
@@ -221,7 +239,8 @@ impl Appender {
 fn open_active(dir: &dyn Dir, base: Offset) -> Result<Active> {
     let open = |kind, how| {
         let name = SegmentFile::new(base, kind).name();
-        dir.open(&name, how).map_err(|e| Error::io("open", join(dir, &name), e))
+        dir.open(&name, how)
+            .map_err(|e| Error::io("open", join(dir, &name), e))
     };
     Ok(Active {
         base,
@@ -236,9 +255,16 @@ fn open_active(dir: &dyn Dir, base: Offset) -> Result<Active> {
 pub(super) fn make_empty(dir: &dyn Dir, file: SegmentFile) -> Result<Arc<dyn File>> {
     let name = file.name();
     let path = join(dir, &name);
-    let opened = dir.open(&name, Open::Create).map_err(|e| Error::io("make", &path, e))?;
-    if !opened.is_empty().map_err(|e| Error::io("look at", &path, e))? {
-        opened.set_len(0).map_err(|e| Error::io("empty", &path, e))?;
+    let opened = dir
+        .open(&name, Open::Create)
+        .map_err(|e| Error::io("make", &path, e))?;
+    if !opened
+        .is_empty()
+        .map_err(|e| Error::io("look at", &path, e))?
+    {
+        opened
+            .set_len(0)
+            .map_err(|e| Error::io("empty", &path, e))?;
     }
     Ok(opened)
 }

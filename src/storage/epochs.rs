@@ -22,7 +22,10 @@ impl LeaderEpochs {
     /// [`Kind::Damaged`] if it is not exactly of this form.
     pub fn parse(text: &[u8]) -> Result<Self> {
         parse(text).ok_or_else(|| {
-            Error::new(Kind::Damaged, "leader-epoch-checkpoint is not in Kafka's form")
+            Error::new(
+                Kind::Damaged,
+                "leader-epoch-checkpoint is not in Kafka's form",
+            )
         })
     }
 
@@ -67,19 +70,30 @@ impl LeaderEpochs {
 
     /// The epoch that a record at `offset` must have; `None` before the first entry.
     pub fn at(&self, offset: Offset) -> Option<LeaderEpoch> {
-        self.entries.iter().rev().find(|(_, start)| *start <= offset).map(|(epoch, _)| *epoch)
+        self.entries
+            .iter()
+            .rev()
+            .find(|(_, start)| *start <= offset)
+            .map(|(epoch, _)| *epoch)
     }
 
     /// Where `epoch` ends: the start of the next larger one, or `log_end` if it is the last.
     /// `None` if the epoch was never entered.
     pub fn end_of(&self, epoch: LeaderEpoch, log_end: Offset) -> Option<Offset> {
         let at = self.entries.iter().position(|(e, _)| *e == epoch)?;
-        Some(self.entries.get(at + 1).map_or(log_end, |(_, start)| *start))
+        Some(
+            self.entries
+                .get(at + 1)
+                .map_or(log_end, |(_, start)| *start),
+        )
     }
 }
 
 fn parse(text: &[u8]) -> Option<LeaderEpochs> {
-    let mut lines = std::str::from_utf8(text).ok()?.strip_suffix('\n')?.split('\n');
+    let mut lines = std::str::from_utf8(text)
+        .ok()?
+        .strip_suffix('\n')?
+        .split('\n');
     if lines.next()? != "0" {
         return None;
     }
@@ -88,7 +102,9 @@ fn parse(text: &[u8]) -> Option<LeaderEpochs> {
     for line in lines {
         let (epoch, start) = line.split_once(' ')?;
         let entry: (LeaderEpoch, Offset) = (epoch.parse().ok()?, start.parse().ok()?);
-        let rising = entries.last().is_none_or(|last| last.0 < entry.0 && last.1 <= entry.1);
+        let rising = entries
+            .last()
+            .is_none_or(|last| last.0 < entry.0 && last.1 <= entry.1);
         if !rising || entry.0 < 0 || entry.1 < 0 {
             return None;
         }
@@ -108,9 +124,22 @@ mod tests {
         assert!(epochs.begin(3, 17));
         assert!(!epochs.begin(3, 20));
         assert_eq!(epochs.to_text(), "0\n2\n0 0\n3 17\n");
-        assert_eq!(LeaderEpochs::parse(epochs.to_text().as_bytes()).expect("parse"), epochs);
-        for bad in ["", "0\n1\n", "1\n0\n", "0\n2\n0 0\n", "0\n2\n3 0\n1 5\n", "0\n1\n0 x\n"] {
-            assert_eq!(LeaderEpochs::parse(bad.as_bytes()).expect_err(bad).kind(), Kind::Damaged);
+        assert_eq!(
+            LeaderEpochs::parse(epochs.to_text().as_bytes()).expect("parse"),
+            epochs
+        );
+        for bad in [
+            "",
+            "0\n1\n",
+            "1\n0\n",
+            "0\n2\n0 0\n",
+            "0\n2\n3 0\n1 5\n",
+            "0\n1\n0 x\n",
+        ] {
+            assert_eq!(
+                LeaderEpochs::parse(bad.as_bytes()).expect_err(bad).kind(),
+                Kind::Damaged
+            );
         }
     }
 

@@ -59,10 +59,16 @@ impl SegmentFile {
         }
         let base = digits.parse().ok()?;
         let suffix = name.get(20..)?;
-        [FileKind::Log, FileKind::Index, FileKind::TimeIndex, FileKind::Cut, FileKind::Rescue]
-            .into_iter()
-            .find(|kind| kind.suffix() == suffix)
-            .map(|kind| SegmentFile { base, kind })
+        [
+            FileKind::Log,
+            FileKind::Index,
+            FileKind::TimeIndex,
+            FileKind::Cut,
+            FileKind::Rescue,
+        ]
+        .into_iter()
+        .find(|kind| kind.suffix() == suffix)
+        .map(|kind| SegmentFile { base, kind })
     }
 }
 
@@ -72,14 +78,28 @@ mod tests {
 
     #[test]
     fn names_round_trip_and_others_are_not_ours() {
-        for kind in [FileKind::Log, FileKind::Index, FileKind::TimeIndex, FileKind::Cut] {
+        for kind in [
+            FileKind::Log,
+            FileKind::Index,
+            FileKind::TimeIndex,
+            FileKind::Cut,
+        ] {
             for base in [0, 7, i64::MAX] {
                 let file = SegmentFile::new(base, kind);
                 assert_eq!(SegmentFile::parse(&file.name()), Some(file));
             }
         }
-        assert_eq!(SegmentFile::new(42, FileKind::Log).name(), "00000000000000000042.log");
-        for other in ["", "1.log", "0000000000000000004x.log", "00000000000000000042.tmp", "ä"] {
+        assert_eq!(
+            SegmentFile::new(42, FileKind::Log).name(),
+            "00000000000000000042.log"
+        );
+        for other in [
+            "",
+            "1.log",
+            "0000000000000000004x.log",
+            "00000000000000000042.tmp",
+            "ä",
+        ] {
             assert_eq!(SegmentFile::parse(other), None, "{other}");
         }
     }

@@ -12,7 +12,7 @@ use super::tail::Tail;
 use super::time_index::TimeIndexEntry;
 use crate::disk::{Dir, File, Open, join};
 use crate::error::{Error, Kind, Result};
-use crate::record::{BatchHeader, BatchView, Decompressor, BATCH_HEADER_LEN};
+use crate::record::{BATCH_HEADER_LEN, BatchHeader, BatchView, Decompressor};
 use crate::types::{Offset, Timestamp};
 
 /// A batch's place.
@@ -41,16 +41,14 @@ struct Searched<'a> {
 /// # Errors
 /// [`Kind::OffsetOutOfRange`] if no segment begins at or below it (the log start moved);
 /// [`Kind::Damaged`] where the batches on the way do not follow each other.
-pub fn locate(
-    dir: &dyn Dir,
-    segments: &Segments,
-    tail: &Tail,
-    target: Offset,
-) -> Result<Located> {
+pub fn locate(dir: &dyn Dir, segments: &Segments, tail: &Tail, target: Offset) -> Result<Located> {
     let segment = segments.holding(target).ok_or_else(|| {
         Error::new(
             Kind::OffsetOutOfRange,
-            format!("OFFSET_OUT_OF_RANGE: no segment in {} holds offset {target}", dir.path().display()),
+            format!(
+                "OFFSET_OUT_OF_RANGE: no segment in {} holds offset {target}",
+                dir.path().display()
+            ),
         )
     })?;
     Searched::open(dir, segment, tail)?.locate(target)
@@ -66,8 +64,15 @@ pub fn first_not_older(
     until: Offset,
     timestamp: Timestamp,
 ) -> Result<Option<Offset>> {
-    let Some(first) = segments.holding(from) else { return Ok(None) };
-    for base in segments.from(first).iter().copied().take_while(|base| *base < until) {
+    let Some(first) = segments.holding(from) else {
+        return Ok(None);
+    };
+    for base in segments
+        .from(first)
+        .iter()
+        .copied()
+        .take_while(|base| *base < until)
+    {
         let next = segments.after(base);
         if next.is_some_and(|next| next <= from) {
             continue;
@@ -88,18 +93,36 @@ pub fn first_not_older(
 impl<'a> Searched<'a> {
     fn open(dir: &'a dyn Dir, base: Offset, tail: &Tail) -> Result<Self> {
         let name = SegmentFile::new(base, FileKind::Log).name();
-        let log =
-            dir.open(&name, Open::Read).map_err(|e| Error::io("open", join(dir, &name), e))?;
+        let log = dir
+            .open(&name, Open::Read)
+            .map_err(|e| Error::io("open", join(dir, &name), e))?;
         let (log_bytes, committed) = if base == tail.active {
-            (tail.log_bytes, Some((tail.index_bytes, tail.time_index_bytes)))
+            (
+                tail.log_bytes,
+                Some((tail.index_bytes, tail.time_index_bytes)),
+            )
         } else {
-            (log.len().map_err(|e| Error::io("look at", join(dir, &name), e))?, None)
+            (
+                log.len()
+                    .map_err(|e| Error::io("look at", join(dir, &name), e))?,
+                None,
+            )
         };
-        Ok(Searched { dir, base, log, log_bytes, committed })
+        Ok(Searched {
+            dir,
+            base,
+            log,
+            log_bytes,
+            committed,
+        })
     }
 
     fn start(&self) -> Located {
-        Located { segment: self.base, position: 0, offset: self.base }
+        Located {
+            segment: self.base,
+            position: 0,
+            offset: self.base,
+        }
     }
 
     fn header(&self, position: u64) -> Result<Option<BatchHeader>> {
@@ -112,11 +135,16 @@ impl<'a> Searched<'a> {
             .log
             .read_at(&mut raw, position)
             .map_err(|e| Error::io("read", join(self.dir, &name), e))?;
-        Ok((read == raw.len()).then(|| BatchHeader::parse(&raw).ok()).flatten())
+        Ok((read == raw.len())
+            .then(|| BatchHeader::parse(&raw).ok())
+            .flatten())
     }
 
     fn index(&self, kind: FileKind) -> Option<(Arc<dyn File>, u64)> {
-        let file = self.dir.open(&SegmentFile::new(self.base, kind).name(), Open::Read).ok()?;
+        let file = self
+            .dir
+            .open(&SegmentFile::new(self.base, kind).name(), Open::Read)
+            .ok()?;
         let len = file.len().ok()?;
         let bytes = match (self.committed, kind) {
             (Some((index, _)), FileKind::Index) => len.min(index),
@@ -128,11 +156,17 @@ impl<'a> Searched<'a> {
 
     /// A confirmed place at or before the batch that holds `target`.
     fn hint(&self, target: Offset) -> Result<Located> {
-        let Some((file, bytes)) = self.index(FileKind::Index) else { return Ok(self.start()) };
+        let Some((file, bytes)) = self.index(FileKind::Index) else {
+            return Ok(self.start());
+        };
         let found = OffsetIndexEntry::lookup(&*file, self.base, bytes, target);
-        let Ok(Some(entry)) = found else { return Ok(self.start()) };
+        let Ok(Some(entry)) = found else {
+            return Ok(self.start());
+        };
         match self.header(entry.position)? {
-            Some(header) if header.last_offset() == entry.offset && header.base_offset >= self.base => {
+            Some(header)
+                if header.last_offset() == entry.offset && header.base_offset >= self.base =>
+            {
                 Ok(Located {
                     segment: self.base,
                     position: entry.position,
@@ -158,7 +192,10 @@ impl<'a> Searched<'a> {
     fn due_header(&self, at: Located) -> Result<BatchHeader> {
         let why = match self.header(at.position)? {
             Some(header) if header.base_offset == at.offset => return Ok(header),
-            Some(header) => format!("base offset {} where {} is due", header.base_offset, at.offset),
+            Some(header) => format!(
+                "base offset {} where {} is due",
+                header.base_offset, at.offset
+            ),
             None => "no batch header".to_owned(),
         };
         Err(damaged(self.dir, self.base, at.position, why))
@@ -222,7 +259,12 @@ impl<'a> Searched<'a> {
 
     fn read_batch(&self, position: u64, total: usize, into: &mut Vec<u8>) -> Result<()> {
         if position + total as u64 > self.log_bytes {
-            return Err(damaged(self.dir, self.base, position, "a batch beyond the segment's end"));
+            return Err(damaged(
+                self.dir,
+                self.base,
+                position,
+                "a batch beyond the segment's end",
+            ));
         }
         into.resize(total, 0);
         let name = SegmentFile::new(self.base, FileKind::Log).name();
@@ -231,7 +273,12 @@ impl<'a> Searched<'a> {
             .read_at(into, position)
             .map_err(|e| Error::io("read", join(self.dir, &name), e))?;
         if read < total {
-            return Err(damaged(self.dir, self.base, position, "a batch that ends early"));
+            return Err(damaged(
+                self.dir,
+                self.base,
+                position,
+                "a batch that ends early",
+            ));
         }
         Ok(())
     }
@@ -264,5 +311,9 @@ pub fn header_at(dir: &dyn Dir, segment: Offset, position: u64) -> Result<Option
     let file = dir.open(&name, Open::Read).map_err(error)?;
     let mut raw = [0; BATCH_HEADER_LEN];
     let read = file.read_at(&mut raw, position).map_err(error)?;
-    Ok(if read == raw.len() { BatchHeader::parse(&raw).ok() } else { None })
+    Ok(if read == raw.len() {
+        BatchHeader::parse(&raw).ok()
+    } else {
+        None
+    })
 }

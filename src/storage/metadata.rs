@@ -37,7 +37,9 @@ impl PartitionMetadata {
         let text = std::str::from_utf8(text).map_err(|_| bad())?;
         let (mut version, mut topic_id, mut replica_uuid) = (None, None, None);
         for line in text.lines() {
-            let Some((name, value)) = line.split_once(": ") else { continue };
+            let Some((name, value)) = line.split_once(": ") else {
+                continue;
+            };
             match name {
                 "version" => version = Some(value),
                 "topic_id" => topic_id = Some(value.parse::<Uuid>().map_err(|_| bad())?),
@@ -46,7 +48,10 @@ impl PartitionMetadata {
             }
         }
         match (version, topic_id) {
-            (Some("0"), Some(topic_id)) => Ok(PartitionMetadata { topic_id, replica_uuid }),
+            (Some("0"), Some(topic_id)) => Ok(PartitionMetadata {
+                topic_id,
+                replica_uuid,
+            }),
             _ => Err(bad()),
         }
     }
@@ -60,10 +65,16 @@ mod tests {
     fn text_round_trips_with_and_without_our_line() {
         let topic_id = Uuid::random().expect("random");
         for replica_uuid in [None, Some(Uuid::random().expect("random"))] {
-            let metadata = PartitionMetadata { topic_id, replica_uuid };
+            let metadata = PartitionMetadata {
+                topic_id,
+                replica_uuid,
+            };
             let text = metadata.to_text();
             assert!(!text.ends_with('\n'));
-            assert_eq!(PartitionMetadata::parse(text.as_bytes()).expect("parse"), metadata);
+            assert_eq!(
+                PartitionMetadata::parse(text.as_bytes()).expect("parse"),
+                metadata
+            );
         }
         assert!(PartitionMetadata::parse(b"version: 1\ntopic_id: x").is_err());
     }

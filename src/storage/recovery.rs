@@ -18,7 +18,7 @@ use super::tail::{Place, Tail};
 use super::walk::{Break, WalkFrom, sound_batch_behind, walk};
 use crate::disk::{Dir, File, Open, join};
 use crate::error::{Error, Kind, Result};
-use crate::record::{BatchHeader, BATCH_HEADER_LEN};
+use crate::record::{BATCH_HEADER_LEN, BatchHeader};
 use crate::types::{LeaderEpoch, Offset};
 
 /// What is known before a recovery.
@@ -70,7 +70,11 @@ pub fn adopt(
 ) -> Result<Tail> {
     let log = appender.log_file(tail)?;
     let len = appender.file_len(tail)?;
-    let from = WalkFrom { position: tail.log_bytes, offset: tail.end, epoch: tail.epoch };
+    let from = WalkFrom {
+        position: tail.log_bytes,
+        offset: tail.end,
+        epoch: tail.epoch,
+    };
     let mut grown = *tail;
     let walked = walk(&*log, from, len, None, Some(epochs), &mut |_, header, _| {
         grown = appender.index_batch(&grown, header, index_interval_bytes);
@@ -78,7 +82,8 @@ pub fn adopt(
     })
     .map_err(|e| Error::io("read", "the active segment", e))?;
     if walked.position < len {
-        log.set_len(walked.position).map_err(|e| Error::io("cut", "the active segment", e))?;
+        log.set_len(walked.position)
+            .map_err(|e| Error::io("cut", "the active segment", e))?;
     }
     Ok(grown)
 }
@@ -103,35 +108,66 @@ pub fn recover(
         .cure("restore the directory from a backup, or delete the topic"));
     };
     let log_start = from.log_start.unwrap_or(first);
-    let start = from.durable.unwrap_or(Place { offset: first, segment: first, position: 0 });
+    let start = from.durable.unwrap_or(Place {
+        offset: first,
+        segment: first,
+        position: 0,
+    });
     if !segments.bases().contains(&start.segment) {
-        return Err(damaged(dir, start.segment, start.position, "the segment is missing"));
+        return Err(damaged(
+            dir,
+            start.segment,
+            start.position,
+            "the segment is missing",
+        ));
     }
     let mut seen = SeenEpochs::default();
     if epochs.is_none() {
-        for base in segments.bases().iter().copied().filter(|base| *base < start.segment) {
+        for base in segments
+            .bases()
+            .iter()
+            .copied()
+            .filter(|base| *base < start.segment)
+        {
             let file = open_log(dir, base, Open::Read)?;
             let len = file.len().map_err(|e| io_error(dir, "look at", base, e))?;
-            hop(dir, base, &*file, len, segments.after(base), &mut |header| seen.note(header))?;
+            hop(
+                dir,
+                base,
+                &*file,
+                len,
+                segments.after(base),
+                &mut |header| seen.note(header),
+            )?;
         }
     }
     let mut cuts = Vec::new();
     let known = epochs.unwrap_or(&seen.epochs);
     let epoch = known.at(start.segment.saturating_sub(1)).unwrap_or(0);
-    let mut tail = Tail { epoch, ..Tail::empty(start.segment) };
+    let mut tail = Tail {
+        epoch,
+        ..Tail::empty(start.segment)
+    };
     let mut bases = segments.from(start.segment).iter().copied().peekable();
     while let Some(base) = bases.next() {
         let file = open_log(dir, base, Open::Write)?;
         let len = file.len().map_err(|e| io_error(dir, "look at", base, e))?;
         let mut indexes = Indexes::new(base, tail.epoch, from.index_interval_bytes);
-        let mut at = WalkFrom { position: 0, offset: base, epoch: tail.epoch };
+        let mut at = WalkFrom {
+            position: 0,
+            offset: base,
+            epoch: tail.epoch,
+        };
         if base == start.segment {
             if start.position > len {
                 return Err(damaged(
                     dir,
                     base,
                     len,
-                    format!("the file ends here, and {} bytes of it are durable", start.position),
+                    format!(
+                        "the file ends here, and {} bytes of it are durable",
+                        start.position
+                    ),
                 ));
             }
             hop(dir, base, &*file, start.position, None, &mut |header| {
@@ -144,10 +180,17 @@ pub fn recover(
                     dir,
                     base,
                     start.position,
-                    format!("offset {found} where the durable offset is {}", start.offset),
+                    format!(
+                        "offset {found} where the durable offset is {}",
+                        start.offset
+                    ),
                 ));
             }
-            at = WalkFrom { position: start.position, offset: start.offset, epoch: indexes.tail.epoch };
+            at = WalkFrom {
+                position: start.position,
+                offset: start.offset,
+                epoch: indexes.tail.epoch,
+            };
         }
         let next = bases.peek().copied();
         let walked = walk(&*file, at, len, next, epochs, &mut |_, header, _| {
@@ -157,14 +200,20 @@ pub fn recover(
         })
         .map_err(|e| io_error(dir, "read", base, e))?;
         let stopped = walked.stopped.or_else(|| {
-            next.filter(|next| walked.offset != *next).map(|next| Break {
-                position: walked.position,
-                why: format!("the segment ends at offset {}, the next begins at {next}", walked.offset),
-            })
+            next.filter(|next| walked.offset != *next)
+                .map(|next| Break {
+                    position: walked.position,
+                    why: format!(
+                        "the segment ends at offset {}, the next begins at {next}",
+                        walked.offset
+                    ),
+                })
         });
         tail = indexes.tail;
         if let Some(stopped) = stopped {
-            if from.durable.is_none() && sound_behind(dir, &segments, base, &*file, &stopped, len, tail.end)? {
+            if from.durable.is_none()
+                && sound_behind(dir, &segments, base, &*file, &stopped, len, tail.end)?
+            {
                 return Err(damaged(dir, base, stopped.position, stopped.why));
             }
             if len > stopped.position {
@@ -179,7 +228,12 @@ pub fn recover(
     }
     tail.log_start = log_start;
     if tail.end < log_start {
-        return Err(damaged(dir, tail.active, tail.log_bytes, format!("the log ends at {} before its start {log_start}", tail.end)));
+        return Err(damaged(
+            dir,
+            tail.active,
+            tail.log_bytes,
+            format!("the log ends at {} before its start {log_start}", tail.end),
+        ));
     }
     let mut epochs = epochs.cloned().unwrap_or(seen.epochs);
     // An epoch that begins just at the end is a leader that has not written yet: it stays.
@@ -209,8 +263,16 @@ struct Indexes {
 
 impl Indexes {
     fn new(base: Offset, epoch: LeaderEpoch, interval: u64) -> Self {
-        let tail = Tail { epoch, ..Tail::empty(base) };
-        Indexes { tail, interval, index: Vec::new(), time_index: Vec::new() }
+        let tail = Tail {
+            epoch,
+            ..Tail::empty(base)
+        };
+        Indexes {
+            tail,
+            interval,
+            index: Vec::new(),
+            time_index: Vec::new(),
+        }
     }
 
     fn add(&mut self, header: &BatchHeader) {
@@ -237,12 +299,14 @@ impl Indexes {
             self.tail.time_index_bytes = self.time_index.len() as u64;
             self.tail.time_indexed = entry.timestamp;
         }
-        for (kind, bytes) in
-            [(FileKind::Index, &self.index), (FileKind::TimeIndex, &self.time_index)]
-        {
+        for (kind, bytes) in [
+            (FileKind::Index, &self.index),
+            (FileKind::TimeIndex, &self.time_index),
+        ] {
             let name = SegmentFile::new(base, kind);
             let file = make_empty(dir, name)?;
-            file.write_at(bytes, 0).map_err(|e| Error::io("write", join(dir, &name.name()), e))?;
+            file.write_at(bytes, 0)
+                .map_err(|e| Error::io("write", join(dir, &name.name()), e))?;
         }
         Ok(())
     }
@@ -250,11 +314,16 @@ impl Indexes {
 
 pub(super) fn open_log(dir: &dyn Dir, base: Offset, how: Open) -> Result<Arc<dyn File>> {
     let name = SegmentFile::new(base, FileKind::Log).name();
-    dir.open(&name, how).map_err(|e| Error::io("open", join(dir, &name), e))
+    dir.open(&name, how)
+        .map_err(|e| Error::io("open", join(dir, &name), e))
 }
 
 pub(super) fn io_error(dir: &dyn Dir, op: &'static str, base: Offset, e: std::io::Error) -> Error {
-    Error::io(op, join(dir, &SegmentFile::new(base, FileKind::Log).name()), e)
+    Error::io(
+        op,
+        join(dir, &SegmentFile::new(base, FileKind::Log).name()),
+        e,
+    )
 }
 
 /// From header to header up to `end` bytes: for what is known to be sound.
@@ -269,10 +338,21 @@ fn hop(
     let (mut position, mut offset) = (0, base);
     while position < end && until.is_none_or(|until| offset < until) {
         let mut raw = [0; BATCH_HEADER_LEN];
-        let read = file.read_at(&mut raw, position).map_err(|e| io_error(dir, "read", base, e))?;
-        let header = if read < raw.len() { None } else { BatchHeader::parse(&raw).ok() };
+        let read = file
+            .read_at(&mut raw, position)
+            .map_err(|e| io_error(dir, "read", base, e))?;
+        let header = if read < raw.len() {
+            None
+        } else {
+            BatchHeader::parse(&raw).ok()
+        };
         let Some(header) = header.filter(|header| header.base_offset == offset) else {
-            return Err(damaged(dir, base, position, "no batch where one was durable"));
+            return Err(damaged(
+                dir,
+                base,
+                position,
+                "no batch where one was durable",
+            ));
         };
         on_header(&header);
         position += header.total_len() as u64;
@@ -298,7 +378,9 @@ fn sound_behind(
     for later in segments.from(base + 1).iter().copied() {
         let file = open_log(dir, later, Open::Read)?;
         let len = file.len().map_err(|e| io_error(dir, "look at", later, e))?;
-        if sound_batch_behind(&*file, 0, len, offset).map_err(|e| io_error(dir, "read", later, e))? {
+        if sound_batch_behind(&*file, 0, len, offset)
+            .map_err(|e| io_error(dir, "read", later, e))?
+        {
             return Ok(true);
         }
     }
@@ -315,7 +397,8 @@ pub(super) fn cut(
     end: Offset,
 ) -> Result<Cut> {
     let kept = set_aside(dir, base, file, stopped.position, len, end)?;
-    file.set_len(stopped.position).map_err(|e| io_error(dir, "cut", base, e))?;
+    file.set_len(stopped.position)
+        .map_err(|e| io_error(dir, "cut", base, e))?;
     Ok(Cut {
         file: join(dir, &SegmentFile::new(base, FileKind::Log).name()),
         offset: end,
@@ -340,15 +423,20 @@ fn set_aside(
     let path = join(dir, &name.name());
     let (mut copy, mut at): (Option<Arc<dyn File>>, u64) = (None, position);
     while at < len {
-        let want = usize::try_from(len - at).unwrap_or(buf.len()).min(buf.len());
+        let want = usize::try_from(len - at)
+            .unwrap_or(buf.len())
+            .min(buf.len());
         let part = buf.get_mut(..want).unwrap_or_default();
-        let read = file.read_at(part, at).map_err(|e| io_error(dir, "read", base, e))?;
+        let read = file
+            .read_at(part, at)
+            .map_err(|e| io_error(dir, "read", base, e))?;
         let part = part.get(..read).unwrap_or_default();
         if copy.is_none() && part.iter().any(|byte| *byte != 0) {
             copy = Some(make_empty(dir, name)?);
         }
         if let Some(copy) = &copy {
-            copy.write_at(part, at - position).map_err(|e| Error::io("write", &path, e))?;
+            copy.write_at(part, at - position)
+                .map_err(|e| Error::io("write", &path, e))?;
         }
         if read == 0 {
             break;
@@ -367,7 +455,8 @@ pub(super) fn cut_segment(dir: &dyn Dir, base: Offset, end: Offset) -> Result<Cu
     let file = open_log(dir, base, Open::Read)?;
     let bytes = file.len().map_err(|e| io_error(dir, "look at", base, e))?;
     let kept = SegmentFile::new(base, FileKind::Cut).name();
-    dir.rename(&log.name(), &kept).map_err(|e| io_error(dir, "rename", base, e))?;
+    dir.rename(&log.name(), &kept)
+        .map_err(|e| io_error(dir, "rename", base, e))?;
     for kind in [FileKind::Index, FileKind::TimeIndex] {
         remove_if_there(dir, SegmentFile::new(base, kind))?;
     }

@@ -45,9 +45,18 @@ pub fn copy_from(
         let file = open_log(dir, base, Open::Write)?;
         let len = file.len().map_err(|e| io_error(dir, "look at", base, e))?;
         let first = base < durable.offset;
-        let (position, target) = if first { (durable.position, durable.offset) } else { (0, base) };
+        let (position, target) = if first {
+            (durable.position, durable.offset)
+        } else {
+            (0, base)
+        };
         if position > len {
-            return Err(damaged(dir, base, len, "the file ends before its durable offset"));
+            return Err(damaged(
+                dir,
+                base,
+                len,
+                "the file ends before its durable offset",
+            ));
         }
         let name = SegmentFile::new(target, FileKind::Rescue);
         let path = join(dir, &name.name());
@@ -55,7 +64,11 @@ pub fn copy_from(
         remove_if_there(dir, name)?;
         let copy = make_empty(dir, name)?;
         let mut written = 0;
-        let from = WalkFrom { position, offset: target, epoch: 0 };
+        let from = WalkFrom {
+            position,
+            offset: target,
+            epoch: 0,
+        };
         let next = sources.peek().copied();
         let walked = walk(&*file, from, len, next, Some(epochs), &mut |_, _, bytes| {
             copy.write_at(bytes, written)?;
@@ -83,21 +96,28 @@ pub fn copy_from(
     }
     for (name, base) in made {
         let log = SegmentFile::new(base, FileKind::Log);
-        dir.rename(&name.name(), &log.name()).map_err(|e| io_error(dir, "rename", base, e))?;
+        dir.rename(&name.name(), &log.name())
+            .map_err(|e| io_error(dir, "rename", base, e))?;
         for kind in [FileKind::Index, FileKind::TimeIndex] {
             remove_if_there(dir, SegmentFile::new(base, kind))?;
         }
     }
     if durable.segment != durable.offset {
         let old = open_log(dir, durable.segment, Open::Write)?;
-        old.set_len(durable.position).map_err(|e| io_error(dir, "cut", durable.segment, e))?;
+        old.set_len(durable.position)
+            .map_err(|e| io_error(dir, "cut", durable.segment, e))?;
         let name = SegmentFile::new(durable.segment, FileKind::Log).name();
-        old.sync_data().map_err(|e| sync_failed(join(dir, &name), e))?;
+        old.sync_data()
+            .map_err(|e| sync_failed(join(dir, &name), e))?;
     }
     dir.sync().map_err(|e| sync_failed(dir.path(), e))?;
     let from = RecoverFrom {
         log_start: Some(log_start),
-        durable: Some(Place { offset: durable.offset, segment: durable.offset, position: 0 }),
+        durable: Some(Place {
+            offset: durable.offset,
+            segment: durable.offset,
+            position: 0,
+        }),
         index_interval_bytes,
     };
     let mut recovered = recover(dir, from, Some(epochs))?;
@@ -112,7 +132,11 @@ pub fn epochs_of_batches(dir: &dyn Dir, segments: &Segments) -> Result<LeaderEpo
     for base in segments.bases().iter().copied() {
         let file = open_log(dir, base, Open::Read)?;
         let len = file.len().map_err(|e| io_error(dir, "look at", base, e))?;
-        let from = WalkFrom { position: 0, offset: base, epoch };
+        let from = WalkFrom {
+            position: 0,
+            offset: base,
+            epoch,
+        };
         let next = segments.after(base);
         let walked = walk(&*file, from, len, next, None, &mut |_, header, _| {
             epochs.begin(header.leader_epoch, header.base_offset);
@@ -136,18 +160,35 @@ pub fn last_sound_place(
     epochs: Option<&LeaderEpochs>,
 ) -> Result<Place> {
     let mut place = from;
-    for base in segments.from(from.segment).iter().copied().take_while(|b| *b <= until.segment) {
+    for base in segments
+        .from(from.segment)
+        .iter()
+        .copied()
+        .take_while(|b| *b <= until.segment)
+    {
         let file = open_log(dir, base, Open::Read)?;
         let len = file.len().map_err(|e| io_error(dir, "look at", base, e))?;
-        let end = if base == until.segment { len.min(until.position) } else { len };
+        let end = if base == until.segment {
+            len.min(until.position)
+        } else {
+            len
+        };
         if place.offset != base && base != from.segment {
             return Ok(place);
         }
-        let from = WalkFrom { position: 0, offset: base, epoch: 0 };
+        let from = WalkFrom {
+            position: 0,
+            offset: base,
+            epoch: 0,
+        };
         let next = segments.after(base);
         let walked = walk(&*file, from, end, next, epochs, &mut |_, _, _| Ok(()))
             .map_err(|e| io_error(dir, "read", base, e))?;
-        place = Place { offset: walked.offset, segment: base, position: walked.position };
+        place = Place {
+            offset: walked.offset,
+            segment: base,
+            position: walked.position,
+        };
         if walked.stopped.is_some() {
             return Ok(place);
         }

@@ -14,7 +14,9 @@ pub struct Segments {
 impl Segments {
     /// Lists the directory.
     pub fn list(dir: &dyn Dir) -> Result<Self> {
-        let entries = dir.list(".").map_err(|e| Error::io("list", dir.path(), e))?;
+        let entries = dir
+            .list(".")
+            .map_err(|e| Error::io("list", dir.path(), e))?;
         let mut bases: Vec<Offset> = entries
             .iter()
             .filter_map(|entry| SegmentFile::parse(&entry.name))
@@ -38,12 +40,16 @@ impl Segments {
 
     /// The base of the segment after the one at `base`.
     pub fn after(&self, base: Offset) -> Option<Offset> {
-        self.bases.get(self.bases.partition_point(|b| *b <= base)).copied()
+        self.bases
+            .get(self.bases.partition_point(|b| *b <= base))
+            .copied()
     }
 
     /// The bases from `base` on.
     pub fn from(&self, base: Offset) -> &[Offset] {
-        self.bases.get(self.bases.partition_point(|b| *b < base)..).unwrap_or_default()
+        self.bases
+            .get(self.bases.partition_point(|b| *b < base)..)
+            .unwrap_or_default()
     }
 }
 

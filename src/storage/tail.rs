@@ -80,12 +80,20 @@ impl Tail {
 
     /// This log with a new, empty active segment at its end.
     pub fn rolled(self) -> Self {
-        Tail { log_start: self.log_start, epoch: self.epoch, ..Tail::empty(self.end) }
+        Tail {
+            log_start: self.log_start,
+            epoch: self.epoch,
+            ..Tail::empty(self.end)
+        }
     }
 
     /// Where the next batch goes.
     pub fn place(&self) -> Place {
-        Place { offset: self.end, segment: self.active, position: self.log_bytes }
+        Place {
+            offset: self.end,
+            segment: self.active,
+            position: self.log_bytes,
+        }
     }
 
     /// This log with one more batch (already in the file at [`Tail::log_bytes`]), and the index
@@ -105,14 +113,20 @@ impl Tail {
             self.max_timestamp = header.max_timestamp;
             self.max_timestamp_offset = last_offset;
         }
-        self.last =
-            Some(LastBatch { position, base_offset: header.base_offset, crc: header.crc });
+        self.last = Some(LastBatch {
+            position,
+            base_offset: header.base_offset,
+            crc: header.crc,
+        });
         self.log_bytes += bytes;
         self.end = last_offset + 1;
         self.epoch = header.leader_epoch;
         let (mut index, mut time_index) = (None, None);
         if self.unindexed_bytes > index_interval_bytes {
-            index = Some(OffsetIndexEntry { offset: last_offset, position });
+            index = Some(OffsetIndexEntry {
+                offset: last_offset,
+                position,
+            });
             self.index_bytes += OffsetIndexEntry::BYTES;
             self.unindexed_bytes = 0;
             time_index = self.due_time_entry();
@@ -141,7 +155,9 @@ impl Tail {
         self.index_bytes = before.index_bytes;
         self.time_index_bytes = before.time_index_bytes;
         self.time_indexed = before.time_indexed;
-        self.unindexed_bytes = before.unindexed_bytes.saturating_add(self.log_bytes - before.log_bytes);
+        self.unindexed_bytes = before
+            .unindexed_bytes
+            .saturating_add(self.log_bytes - before.log_bytes);
         self
     }
 }

@@ -54,8 +54,12 @@ pub fn verify(
     let segments = Segments::list(dir)?;
     let mut covered = Covered::default();
     let mut due = tail.log_start;
-    let bases: Vec<Offset> =
-        segments.bases().iter().copied().filter(|base| *base <= tail.active).collect();
+    let bases: Vec<Offset> = segments
+        .bases()
+        .iter()
+        .copied()
+        .filter(|base| *base <= tail.active)
+        .collect();
     if !bases.contains(&tail.active) {
         findings.push(Finding {
             file: join(dir, &SegmentFile::new(tail.active, FileKind::Log).name()),
@@ -76,16 +80,30 @@ pub fn verify(
         let next = segments.after(base).filter(|next| *next <= tail.active);
         let file = open_log(dir, base, Open::Read)?;
         let len = file.len().map_err(|e| io_error(dir, "look at", base, e))?;
-        let end = if base == tail.active { tail.log_bytes } else { len };
+        let end = if base == tail.active {
+            tail.log_bytes
+        } else {
+            len
+        };
         if len < end {
             findings.push(Finding {
                 file: join(dir, &SegmentFile::new(base, FileKind::Log).name()),
                 position: len,
-                what: format!("the file ends here, {} bytes before its published end", end - len),
+                what: format!(
+                    "the file ends here, {} bytes before its published end",
+                    end - len
+                ),
                 data: true,
             });
         }
-        let segment = Segment { dir, base, file: &*file, end: end.min(len), next, epochs };
+        let segment = Segment {
+            dir,
+            base,
+            file: &*file,
+            end: end.min(len),
+            next,
+            epochs,
+        };
         covered.segments += 1;
         covered.bytes += segment.end;
         due = if deep {
@@ -109,7 +127,12 @@ struct Segment<'a> {
 impl Segment<'_> {
     fn finding(&self, position: u64, what: String) -> Finding {
         let file = join(self.dir, &SegmentFile::new(self.base, FileKind::Log).name());
-        Finding { file, position, what, data: true }
+        Finding {
+            file,
+            position,
+            what,
+            data: true,
+        }
     }
 
     fn shallow(&self, covered: &mut Covered, findings: &mut Vec<Finding>) -> Result<Offset> {
@@ -154,7 +177,11 @@ impl Segment<'_> {
         let mut decompressor = Decompressor::default();
         let mut by_position: HashMap<u64, Offset> = HashMap::new();
         let mut by_offset: HashMap<Offset, Timestamp> = HashMap::new();
-        let from = WalkFrom { position: 0, offset: self.base, epoch: 0 };
+        let from = WalkFrom {
+            position: 0,
+            offset: self.base,
+            epoch: 0,
+        };
         let mut bad_records = Vec::new();
         let walked = walk(
             self.file,
@@ -182,7 +209,11 @@ impl Segment<'_> {
             },
         )
         .map_err(|e| io_error(self.dir, "read", self.base, e))?;
-        findings.extend(bad_records.into_iter().map(|(at, why)| self.finding(at, why)));
+        findings.extend(
+            bad_records
+                .into_iter()
+                .map(|(at, why)| self.finding(at, why)),
+        );
         if let Some(stopped) = walked.stopped {
             findings.push(self.finding(stopped.position, stopped.why));
             return Ok(self.next.unwrap_or(walked.offset));
@@ -202,7 +233,11 @@ impl Segment<'_> {
         let active = self.base == tail.active;
         for (kind, size, committed) in [
             (FileKind::Index, OffsetIndexEntry::BYTES, tail.index_bytes),
-            (FileKind::TimeIndex, TimeIndexEntry::BYTES, tail.time_index_bytes),
+            (
+                FileKind::TimeIndex,
+                TimeIndexEntry::BYTES,
+                tail.time_index_bytes,
+            ),
         ] {
             let name = SegmentFile::new(self.base, kind).name();
             let path = join(self.dir, &name);
@@ -231,7 +266,8 @@ impl Segment<'_> {
                     findings.push(Finding {
                         file: path.clone(),
                         position: at,
-                        what: "an index entry that no batch confirms (reads do without it)".to_owned(),
+                        what: "an index entry that no batch confirms (reads do without it)"
+                            .to_owned(),
                         data: false,
                     });
                 }

@@ -4,7 +4,7 @@ use std::io;
 
 use super::epochs::LeaderEpochs;
 use crate::disk::File;
-use crate::record::{BatchHeader, BatchView, BATCH_HEADER_LEN};
+use crate::record::{BATCH_HEADER_LEN, BatchHeader, BatchView};
 use crate::types::{LeaderEpoch, Offset};
 
 /// Where a walk begins.
@@ -53,15 +53,20 @@ struct Window<'f> {
 
 impl<'f> Window<'f> {
     fn new(file: &'f dyn File) -> Self {
-        Window { file, buf: Vec::new(), start: 0, filled: 0 }
+        Window {
+            file,
+            buf: Vec::new(),
+            start: 0,
+            filled: 0,
+        }
     }
 
     /// Up to `want` bytes at `position`; fewer only where the file (or `end`) ends. The memory
     /// used is bounded by what is really there.
     fn at(&mut self, position: u64, want: usize, end: u64) -> io::Result<&[u8]> {
         let want = want.min(usize::try_from(end.saturating_sub(position)).unwrap_or(usize::MAX));
-        let inside = position >= self.start
-            && position + want as u64 <= self.start + self.filled as u64;
+        let inside =
+            position >= self.start && position + want as u64 <= self.start + self.filled as u64;
         if !inside {
             let room = usize::try_from(end.saturating_sub(position)).unwrap_or(usize::MAX);
             let size = want.max(READ_BYTES).min(room);
@@ -89,7 +94,11 @@ pub fn walk(
     on_batch: &mut dyn FnMut(u64, &BatchHeader, &[u8]) -> io::Result<()>,
 ) -> io::Result<Walked> {
     let mut window = Window::new(file);
-    let WalkFrom { mut position, mut offset, mut epoch } = from;
+    let WalkFrom {
+        mut position,
+        mut offset,
+        mut epoch,
+    } = from;
     let stopped = loop {
         if position >= end || until.is_some_and(|until| offset >= until) {
             break None;
@@ -109,7 +118,10 @@ pub fn walk(
         let total = header.total_len();
         let bytes = window.at(position, total, end)?;
         if bytes.len() < total {
-            break broken(format!("a batch of {total} bytes, of which {} are there", bytes.len()));
+            break broken(format!(
+                "a batch of {total} bytes, of which {} are there",
+                bytes.len()
+            ));
         }
         if let Err(corrupt) = BatchView::parse(bytes).and_then(|view| view.check_crc()) {
             break broken(corrupt.to_string());
@@ -119,7 +131,12 @@ pub fn walk(
         offset = header.last_offset() + 1;
         epoch = header.leader_epoch;
     };
-    Ok(Walked { position, offset, epoch, stopped })
+    Ok(Walked {
+        position,
+        offset,
+        epoch,
+        stopped,
+    })
 }
 
 /// Why a batch with this header cannot follow what came before: the fields outside the checksum
@@ -131,7 +148,10 @@ pub fn out_of_place(
     epochs: Option<&LeaderEpochs>,
 ) -> Option<String> {
     if header.base_offset != offset {
-        return Some(format!("base offset {} where {offset} is due", header.base_offset));
+        return Some(format!(
+            "base offset {} where {offset} is due",
+            header.base_offset
+        ));
     }
     if header.leader_epoch < epoch {
         return Some(format!(
@@ -184,7 +204,10 @@ pub fn sound_batch_behind(
         let step = (bytes.len() - BATCH_HEADER_LEN + 1) as u64;
         for (start, total) in candidates {
             let bytes = probe.at(start, total, end)?;
-            if BatchView::parse(bytes).and_then(|view| view.check_crc()).is_ok() {
+            if BatchView::parse(bytes)
+                .and_then(|view| view.check_crc())
+                .is_ok()
+            {
                 return Ok(true);
             }
         }

@@ -83,7 +83,12 @@ mod tests {
         let dir = OsDisk.open_dir(at.path()).expect("open");
         let file = dir.open(SYNC_FILE, Open::Create).expect("create");
         assert_eq!(CommitNote::read(&*file).expect("read"), None);
-        let note = CommitNote { boot_id: [3; 16], generation: 4, end: 5, pid: 6 };
+        let note = CommitNote {
+            boot_id: [3; 16],
+            generation: 4,
+            end: 5,
+            pid: 6,
+        };
         note.write(&*file).expect("write");
         assert_eq!(CommitNote::read(&*file).expect("read"), Some(note));
         file.write_at(&[9], 33).expect("spoil");

@@ -113,7 +113,8 @@ impl Committer {
             end: page.tail.end,
             pid: std::process::id(),
         };
-        note.write(&*self.sync).map_err(|e| self.sync_error("write", e))?;
+        note.write(&*self.sync)
+            .map_err(|e| self.sync_error("write", e))?;
         let files = match self.open_files(&page) {
             Ok(files) => files,
             Err(e) => {
@@ -127,7 +128,11 @@ impl Committer {
         }
         let durable = self.publish(&page)?;
         CommitNote::clear(&*self.sync).map_err(|e| self.sync_error("write", e))?;
-        if durable < target { self.commit_again(target) } else { Ok(durable) }
+        if durable < target {
+            self.commit_again(target)
+        } else {
+            Ok(durable)
+        }
     }
 
     /// After a rescue by another process the range was copied and synced by that one; or the
@@ -156,11 +161,14 @@ impl Committer {
                 .try_lock(LockKind::Exclusive)
                 .map_err(|e| self.sync_error("lock", e))?;
             if locked {
-                return Ok(Some(SyncHeld { file: Arc::clone(&self.sync), _gate: gate }));
+                return Ok(Some(SyncHeld {
+                    file: Arc::clone(&self.sync),
+                    _gate: gate,
+                }));
             }
             drop(gate);
             tries += 1;
-            if tries % 8 == 0 && self.page()?.durable.offset >= target {
+            if tries.is_multiple_of(8) && self.page()?.durable.offset >= target {
                 return Ok(None);
             }
             if self.store.clock().monotonic() - started >= SYNC_PATIENCE {
@@ -189,7 +197,11 @@ impl Committer {
         let dir = Arc::clone(self.replica.dir());
         let mut files = Vec::new();
         if page.durable.segment != page.tail.active {
-            for base in Segments::list(&*dir)?.from(page.durable.segment).iter().copied() {
+            for base in Segments::list(&*dir)?
+                .from(page.durable.segment)
+                .iter()
+                .copied()
+            {
                 if base >= page.tail.active {
                     break;
                 }
@@ -228,7 +240,8 @@ impl Committer {
     fn sync_files(&self, page: &Page, files: &[(String, Arc<dyn File>)]) -> Result<()> {
         let dir = self.replica.dir();
         for (name, file) in files {
-            file.sync_data().map_err(|e| Error::io("sync", join(&**dir, name), e))?;
+            file.sync_data()
+                .map_err(|e| Error::io("sync", join(&**dir, name), e))?;
         }
         if page.unsynced_names > 0 {
             dir.sync().map_err(|e| Error::io("sync", dir.path(), e))?;
@@ -291,7 +304,11 @@ impl Committer {
         };
         // What a dead writer left beyond the page is part of what is copied.
         let page = mender.ready(held.page()?, None, false)?;
-        let page = if page.durable.offset < page.tail.end { mender.rescue(page)? } else { page };
+        let page = if page.durable.offset < page.tail.end {
+            mender.rescue(page)?
+        } else {
+            page
+        };
         drop(held);
         self.segment = None;
         // The note is void by its generation, and may be another's by now: it stays.
@@ -300,15 +317,23 @@ impl Committer {
 
     /// Takes the replica offline: nobody can say what the failed sync left.
     fn sync_failed(&self, error: Error) -> Error {
-        let marked = self.replica.lock(self.patience).and_then(|held| match held.page()? {
-            Some(mut page) => held.take_offline(&mut page, Offline::SyncFailed),
-            None => Ok(()),
-        });
+        let marked = self
+            .replica
+            .lock(self.patience)
+            .and_then(|held| match held.page()? {
+                Some(mut page) => held.take_offline(&mut page, Offline::SyncFailed),
+                None => Ok(()),
+            });
         let tp = self.replica.tp();
-        let cure = format!("check the disk, then 'mq-topics verify --repair truncate {}'", tp.topic);
+        let cure = format!(
+            "check the disk, then 'mq-topics verify --repair truncate {}'",
+            tp.topic
+        );
         let text = match marked {
             Ok(()) => format!("{tp} was taken offline, its last records are perhaps stored"),
-            Err(e) => format!("{tp} could not be taken offline ({e}), its last records are perhaps stored"),
+            Err(e) => format!(
+                "{tp} could not be taken offline ({e}), its last records are perhaps stored"
+            ),
         };
         error.with_kind(Kind::Unknown).at(text).cure(cure)
     }

@@ -48,26 +48,79 @@ struct Known {
 }
 
 const KNOWN: [Known; 9] = [
-    Known { name: "compression.type", default: "producer", allowed: "producer, uncompressed, gzip, snappy, lz4 or zstd" },
-    Known { name: "flush.messages", default: "1", allowed: "1 or more records, or 'never'" },
-    Known { name: "flush.ms", default: "never", allowed: "1 or more ms, or 'never'" },
-    Known { name: "index.interval.bytes", default: "4096", allowed: "0 to 2147483647 bytes" },
-    Known { name: "max.message.bytes", default: "1048588", allowed: "128 to 2147483647 bytes" },
-    Known { name: "message.timestamp.type", default: "CreateTime", allowed: "CreateTime or LogAppendTime" },
-    Known { name: "segment.bytes", default: "1073741824", allowed: "1024 to 2147483647 bytes" },
-    Known { name: "segment.index.bytes", default: "10485760", allowed: "24 to 2147483647 bytes" },
-    Known { name: "segment.ms", default: "604800000", allowed: "1 or more ms" },
+    Known {
+        name: "compression.type",
+        default: "producer",
+        allowed: "producer, uncompressed, gzip, snappy, lz4 or zstd",
+    },
+    Known {
+        name: "flush.messages",
+        default: "1",
+        allowed: "1 or more records, or 'never'",
+    },
+    Known {
+        name: "flush.ms",
+        default: "never",
+        allowed: "1 or more ms, or 'never'",
+    },
+    Known {
+        name: "index.interval.bytes",
+        default: "4096",
+        allowed: "0 to 2147483647 bytes",
+    },
+    Known {
+        name: "max.message.bytes",
+        default: "1048588",
+        allowed: "128 to 2147483647 bytes",
+    },
+    Known {
+        name: "message.timestamp.type",
+        default: "CreateTime",
+        allowed: "CreateTime or LogAppendTime",
+    },
+    Known {
+        name: "segment.bytes",
+        default: "1073741824",
+        allowed: "1024 to 2147483647 bytes",
+    },
+    Known {
+        name: "segment.index.bytes",
+        default: "10485760",
+        allowed: "24 to 2147483647 bytes",
+    },
+    Known {
+        name: "segment.ms",
+        default: "604800000",
+        allowed: "1 or more ms",
+    },
 ];
 
 /// Configs that Kafka has for topics and this version has not: a person who types one is told so.
 const KAFKAS: [&str; 24] = [
-    "cleanup.policy", "compression.gzip.level", "compression.lz4.level", "compression.zstd.level",
-    "delete.retention.ms", "file.delete.delay.ms", "follower.replication.throttled.replicas",
-    "leader.replication.throttled.replicas", "local.retention.bytes", "local.retention.ms",
-    "max.compaction.lag.ms", "message.downconversion.enable", "message.timestamp.after.max.ms",
-    "message.timestamp.before.max.ms", "min.cleanable.dirty.ratio", "min.compaction.lag.ms",
-    "min.insync.replicas", "preallocate", "remote.storage.enable", "retention.bytes",
-    "retention.ms", "segment.jitter.ms", "unclean.leader.election.enable", "message.format.version",
+    "cleanup.policy",
+    "compression.gzip.level",
+    "compression.lz4.level",
+    "compression.zstd.level",
+    "delete.retention.ms",
+    "file.delete.delay.ms",
+    "follower.replication.throttled.replicas",
+    "leader.replication.throttled.replicas",
+    "local.retention.bytes",
+    "local.retention.ms",
+    "max.compaction.lag.ms",
+    "message.downconversion.enable",
+    "message.timestamp.after.max.ms",
+    "message.timestamp.before.max.ms",
+    "min.cleanable.dirty.ratio",
+    "min.compaction.lag.ms",
+    "min.insync.replicas",
+    "preallocate",
+    "remote.storage.enable",
+    "retention.bytes",
+    "retention.ms",
+    "segment.jitter.ms",
+    "unclean.leader.election.enable",
+    "message.format.version",
 ];
 
 const INT_MAX: u64 = i32::MAX as u64;
@@ -92,7 +145,13 @@ impl TopicConfigs {
         }
         let text = |name: &'static str| -> Result<(&'static Known, String)> {
             let known = find(name)?;
-            Ok((known, explicit.get(name).map_or(known.default, String::as_str).to_owned()))
+            Ok((
+                known,
+                explicit
+                    .get(name)
+                    .map_or(known.default, String::as_str)
+                    .to_owned(),
+            ))
         };
         let number = |name, least, most| -> Result<u64> {
             let (known, text) = text(name)?;
@@ -123,9 +182,7 @@ impl TopicConfigs {
             flush_ms: number("flush.ms", 1, Self::NEVER)?,
             explicit,
         };
-        if configs.flush_ms != Self::NEVER
-            && !configs.explicit.contains_key("flush.messages")
-        {
+        if configs.flush_ms != Self::NEVER && !configs.explicit.contains_key("flush.messages") {
             return Err(Error::new(
                 Kind::InvalidConfig,
                 "flush.ms without flush.messages would weaken durability unasked: the default flush.messages=1 syncs every message, and beats it",
@@ -208,27 +265,43 @@ fn find(name: &str) -> Result<&'static Known> {
             Kind::InvalidConfig,
             format!("{name} is a config of Kafka's that this version of mq does not have"),
         )
-        .cure(format!("known here: {}", TopicConfigs::names().collect::<Vec<_>>().join(", "))));
+        .cure(format!(
+            "known here: {}",
+            TopicConfigs::names().collect::<Vec<_>>().join(", ")
+        )));
     }
     let near = near_names(name, TopicConfigs::names());
     let cure = if near.is_empty() {
-        format!("known here: {}", TopicConfigs::names().collect::<Vec<_>>().join(", "))
+        format!(
+            "known here: {}",
+            TopicConfigs::names().collect::<Vec<_>>().join(", ")
+        )
     } else {
         format!("did you mean {}?", near.join(" or "))
     };
-    Err(Error::new(Kind::InvalidConfig, format!("'{}' is not a config of a topic", name.escape_debug())).cure(cure))
+    Err(Error::new(
+        Kind::InvalidConfig,
+        format!("'{}' is not a config of a topic", name.escape_debug()),
+    )
+    .cure(cure))
 }
 
 fn parse_number(known: &'static Known, text: &str, least: u64, most: u64) -> Result<u64> {
     if text == "never" && most == TopicConfigs::NEVER && known.name.starts_with("flush.") {
         return Ok(TopicConfigs::NEVER);
     }
-    text.parse().ok().filter(|n| (least..=most).contains(n)).ok_or_else(|| refused(known, text))
+    text.parse()
+        .ok()
+        .filter(|n| (least..=most).contains(n))
+        .ok_or_else(|| refused(known, text))
 }
 
 fn refused(known: &Known, value: &str) -> Error {
-    Error::new(Kind::InvalidConfig, format!("{}={} is not allowed", known.name, value.escape_debug()))
-        .cure(format!("{} takes {}", known.name, known.allowed))
+    Error::new(
+        Kind::InvalidConfig,
+        format!("{}={} is not allowed", known.name, value.escape_debug()),
+    )
+    .cure(format!("{} takes {}", known.name, known.allowed))
 }
 
 #[cfg(test)]
@@ -237,7 +310,10 @@ mod tests {
 
     fn with(pairs: &[(&str, &str)]) -> Result<TopicConfigs> {
         TopicConfigs::from_explicit(
-            pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+            pairs
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                .collect(),
         )
     }
 
@@ -255,7 +331,10 @@ mod tests {
             &[("segment.bytes", "1024")][..],
             &[("flush.messages", "never"), ("flush.ms", "100")],
             &[("flush.messages", "9223372036854775807")],
-            &[("compression.type", "zstd"), ("message.timestamp.type", "LogAppendTime")],
+            &[
+                ("compression.type", "zstd"),
+                ("message.timestamp.type", "LogAppendTime"),
+            ],
         ] {
             assert!(with(good).is_ok(), "{good:?}");
         }
@@ -264,20 +343,33 @@ mod tests {
             (&[("segment.byts", "1024")], "segment.bytes"),
             (&[("retention.ms", "1")], "known here"),
             (&[("flush.ms", "100")], "flush.messages=never"),
-            (&[("flush.messages", "1"), ("flush.ms", "100")], "leave flush.ms out"),
+            (
+                &[("flush.messages", "1"), ("flush.ms", "100")],
+                "leave flush.ms out",
+            ),
             (&[("compression.type", "none")], "uncompressed"),
             (&[("flush.messages", "0")], "1 or more"),
         ] {
             let e = with(bad).expect_err("refused");
             assert_eq!(e.kind(), Kind::InvalidConfig);
-            assert!(e.cure_text().unwrap_or_default().contains(says), "{e} {:?}", e.cure_text());
+            assert!(
+                e.cure_text().unwrap_or_default().contains(says),
+                "{e} {:?}",
+                e.cure_text()
+            );
         }
     }
 
     #[test]
     fn never_has_one_spelling() {
         let configs = with(&[("flush.messages", "9223372036854775807")]).expect("configs");
-        let flush = configs.describe().into_iter().find(|c| c.name == "flush.messages");
-        assert_eq!(flush.map(|c| (c.value, c.explicit)), Some(("never".to_owned(), true)));
+        let flush = configs
+            .describe()
+            .into_iter()
+            .find(|c| c.name == "flush.messages");
+        assert_eq!(
+            flush.map(|c| (c.value, c.explicit)),
+            Some(("never".to_owned(), true))
+        );
     }
 }

@@ -19,7 +19,10 @@ pub fn raise_epoch(
 ) -> Result<()> {
     let guard = FencedLock::acquire_store(store, "raise a leader epoch", patience)?;
     let (mut meta, _) = topics::read(store, &tp.topic)?;
-    let raised = match usize::try_from(tp.partition).ok().and_then(|at| meta.partitions.get_mut(at)) {
+    let raised = match usize::try_from(tp.partition)
+        .ok()
+        .and_then(|at| meta.partitions.get_mut(at))
+    {
         Some(partition) if partition.leader_epoch == from => {
             partition.leader_epoch += 1;
             true

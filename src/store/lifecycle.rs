@@ -55,7 +55,11 @@ struct Made {
 ///
 /// # Errors
 /// [`Kind::TopicExists`], [`Kind::InvalidConfig`], [`Kind::Usage`] (partitions), [`Kind::Busy`].
-pub fn create_topic(store: &Arc<StoreDir>, new: &NewTopic, patience: Duration) -> Result<TopicMeta> {
+pub fn create_topic(
+    store: &Arc<StoreDir>,
+    new: &NewTopic,
+    patience: Duration,
+) -> Result<TopicMeta> {
     TopicConfigs::from_explicit(new.configs.clone())?;
     check_partitions(new.partitions)?;
     if topics::read_if_there(store, &new.name)?.is_some() {
@@ -78,7 +82,11 @@ pub fn create_topic(store: &Arc<StoreDir>, new: &NewTopic, patience: Duration) -
         topic_id,
         version: 1,
         explicit: new.configs.clone(),
-        partitions: made.iter().zip(0..).map(|(made, n)| partition_meta(n, made)).collect(),
+        partitions: made
+            .iter()
+            .zip(0..)
+            .map(|(made, n)| partition_meta(n, made))
+            .collect(),
     };
     let outcome = sync_logs(store).and_then(|()| {
         let guard = FencedLock::acquire_store(store, "create a topic", patience)?;
@@ -130,10 +138,16 @@ pub fn add_partitions(
         let guard = FencedLock::acquire_store(store, "add partitions", patience)?;
         let (mut meta, _) = topics::read(store, name)?;
         if meta.topic_id != before.topic_id || meta.partitions.len() as PartitionId != first {
-            return Err(Error::new(Kind::Busy, format!("topic {name} was changed meanwhile"))
-                .cure("look at it with 'mq-topics describe', then try again"));
+            return Err(
+                Error::new(Kind::Busy, format!("topic {name} was changed meanwhile"))
+                    .cure("look at it with 'mq-topics describe', then try again"),
+            );
         }
-        meta.partitions.extend(made.iter().zip(first..).map(|(made, n)| partition_meta(n, made)));
+        meta.partitions.extend(
+            made.iter()
+                .zip(first..)
+                .map(|(made, n)| partition_meta(n, made)),
+        );
         meta.version += 1;
         topics::replace(&guard, &meta)?;
         Ok(meta)
@@ -166,7 +180,10 @@ pub fn alter_configs(
     let (mut meta, _) = topics::read(store, name)?;
     let before = meta.configs()?;
     let mut explicit = meta.explicit.clone();
-    explicit.extend(set.iter().map(|(name, value)| (name.clone(), value.clone())));
+    explicit.extend(
+        set.iter()
+            .map(|(name, value)| (name.clone(), value.clone())),
+    );
     for name in unset {
         // An unknown name is refused, a known one that was not set is as it should be.
         TopicConfigs::check_name(name)?;
@@ -207,7 +224,14 @@ pub fn delete_topic(store: &Arc<StoreDir>, name: &TopicName, patience: Duration)
     for partition in &meta.partitions {
         let tp = TopicPartition::new(name.clone(), partition.partition);
         for replica in &partition.replicas {
-            remove_replica(store, &tp, replica.broker, meta.topic_id, replica.uuid, patience)?;
+            remove_replica(
+                store,
+                &tp,
+                replica.broker,
+                meta.topic_id,
+                replica.uuid,
+                patience,
+            )?;
         }
     }
     Ok(())
@@ -249,13 +273,21 @@ fn is_replica(replica: &Replica, held: &Held<'_>, topic_id: Uuid, uuid: Uuid) ->
     if let Some(page) = held.page()? {
         return Ok(page.topic_id == topic_id && page.replica_uuid == uuid);
     }
-    Ok(replica.metadata()?.is_some_and(|m| m.topic_id == topic_id && m.replica_uuid == Some(uuid)))
+    Ok(replica
+        .metadata()?
+        .is_some_and(|m| m.topic_id == topic_id && m.replica_uuid == Some(uuid)))
 }
 
 /// Whether the topic file names that replica directory.
 fn named(store: &StoreDir, tp: &TopicPartition, uuid: Uuid) -> Result<bool> {
-    let Some((meta, _)) = topics::read_if_there(store, &tp.topic)? else { return Ok(false) };
-    Ok(meta.partitions.iter().flat_map(|p| &p.replicas).any(|r| r.uuid == uuid))
+    let Some((meta, _)) = topics::read_if_there(store, &tp.topic)? else {
+        return Ok(false);
+    };
+    Ok(meta
+        .partitions
+        .iter()
+        .flat_map(|p| &p.replicas)
+        .any(|r| r.uuid == uuid))
 }
 
 /// Renames the directory of `tp` aside and removes it. Under its append lock.
@@ -266,7 +298,8 @@ fn move_aside(store: &StoreDir, tp: &TopicPartition, broker: BrokerId) -> Result
     let error = |op| move |e| Error::io(op, join(&*logs, &name), e);
     let logs = store.logs_dir(broker)?;
     let from = layout::replica_dir(tp);
-    logs.rename_new(&from, &aside).map_err(error("move aside"))?;
+    logs.rename_new(&from, &aside)
+        .map_err(error("move aside"))?;
     logs.sync().map_err(|e| Error::io("sync", logs.path(), e))?;
     remove_dir(&*logs, &aside);
     Ok(())
@@ -285,13 +318,19 @@ fn check_partitions(partitions: PartitionId) -> Result<()> {
     if (1..=PARTITIONS_MAX).contains(&partitions) {
         return Ok(());
     }
-    Err(Error::new(Kind::Usage, format!("{partitions} is no number of partitions"))
-        .cure(format!("use 1 to {PARTITIONS_MAX}")))
+    Err(Error::new(
+        Kind::Usage,
+        format!("{partitions} is no number of partitions"),
+    )
+    .cure(format!("use 1 to {PARTITIONS_MAX}")))
 }
 
 fn exists(name: &TopicName) -> Error {
-    Error::new(Kind::TopicExists, format!("TOPIC_ALREADY_EXISTS: there is a topic '{name}' already"))
-        .cure("--if-not-exists takes that for done; 'mq-topics describe' shows it")
+    Error::new(
+        Kind::TopicExists,
+        format!("TOPIC_ALREADY_EXISTS: there is a topic '{name}' already"),
+    )
+    .cure("--if-not-exists takes that for done; 'mq-topics describe' shows it")
 }
 
 fn partition_meta(partition: PartitionId, made: &Made) -> PartitionMeta {
@@ -342,53 +381,77 @@ fn make_replica(
         }
         if late {
             remove_dir(&*logs, &aside);
-            return Err(Error::new(Kind::Busy, format!("the directory of {tp} keeps being made anew")));
+            return Err(Error::new(
+                Kind::Busy,
+                format!("the directory of {tp} keeps being made anew"),
+            ));
         }
     }
 }
 
-fn fill_replica(
-    store: &StoreDir,
-    logs: &dyn Dir,
-    aside: &str,
-    topic_id: Uuid,
-) -> Result<Made> {
+fn fill_replica(store: &StoreDir, logs: &dyn Dir, aside: &str, topic_id: Uuid) -> Result<Made> {
     let error = |op| move |e| Error::io(op, join(logs, aside), e);
     logs.create_dir(aside).map_err(error("make"))?;
     let dir = logs.open_dir(aside).map_err(error("open"))?;
-    let meta = ReplicaMeta { broker: EMBEDDED_BROKER, uuid: Uuid::random()? };
+    let meta = ReplicaMeta {
+        broker: EMBEDDED_BROKER,
+        uuid: Uuid::random()?,
+    };
     let mut epochs = LeaderEpochs::default();
     epochs.begin(0, 0);
-    let ids = PartitionMetadata { topic_id, replica_uuid: Some(meta.uuid) };
+    let ids = PartitionMetadata {
+        topic_id,
+        replica_uuid: Some(meta.uuid),
+    };
     for (name, text) in [
         (PartitionMetadata::FILE, ids.to_text()),
         (LeaderEpochs::FILE, epochs.to_text()),
         (&SegmentFile::new(0, FileKind::Log).name(), String::new()),
         (&SegmentFile::new(0, FileKind::Index).name(), String::new()),
-        (&SegmentFile::new(0, FileKind::TimeIndex).name(), String::new()),
+        (
+            &SegmentFile::new(0, FileKind::TimeIndex).name(),
+            String::new(),
+        ),
         (SYNC_FILE, String::new()),
     ] {
-        let file = dir.open(name, Open::CreateNew).map_err(error("make a file in"))?;
+        let file = dir
+            .open(name, Open::CreateNew)
+            .map_err(error("make a file in"))?;
         if !text.is_empty() {
-            file.write_at(text.as_bytes(), 0).map_err(error("write a file in"))?;
+            file.write_at(text.as_bytes(), 0)
+                .map_err(error("write a file in"))?;
             file.sync_data().map_err(error("sync a file in"))?;
         }
     }
-    let page_file = dir.open(PAGE_FILE, Open::CreateNew).map_err(error("make the page of"))?;
+    let page_file = dir
+        .open(PAGE_FILE, Open::CreateNew)
+        .map_err(error("make the page of"))?;
     // Somebody's probe may have it for a moment; a remover has it for good.
     let started = store.clock().monotonic();
-    while !page_file.try_lock(LockKind::Exclusive).map_err(error("lock"))? {
+    while !page_file
+        .try_lock(LockKind::Exclusive)
+        .map_err(error("lock"))?
+    {
         if store.clock().monotonic().saturating_sub(started) >= PROBED {
-            let text = format!("another process holds the lock of {}", join(logs, aside).display());
+            let text = format!(
+                "another process holds the lock of {}",
+                join(logs, aside).display()
+            );
             return Err(Error::new(Kind::Busy, text).cure("try again"));
         }
         store.clock().sleep(RETRY);
     }
     let mut page = Page::new(store.boot_id(), topic_id, meta.uuid, 0);
-    page.write_first(&*page_file).map_err(error("write the page of"))?;
+    page.write_first(&*page_file)
+        .map_err(error("write the page of"))?;
     page_file.sync_data().map_err(error("sync the page of"))?;
     dir.sync().map_err(error("sync"))?;
-    Ok(Made { dir, page_file, page, meta })
+    Ok(Made {
+        dir,
+        page_file,
+        page,
+        meta,
+    })
 }
 
 /// Moves a leftover out of the way of a new replica.
@@ -407,7 +470,11 @@ fn clear_leftover(
             // A directory without a page: nobody's, if no topic file names the partition.
             let taken = topics::read_if_there(store, &tp.topic)?
                 .is_some_and(|(meta, _)| (tp.partition as usize) < meta.partitions.len());
-            return if taken { Err(exists(&tp.topic)) } else { move_aside_if_there(store, tp) };
+            return if taken {
+                Err(exists(&tp.topic))
+            } else {
+                move_aside_if_there(store, tp)
+            };
         }
         Err(e) => return Err(e),
     };
@@ -429,7 +496,12 @@ fn clear_leftover(
 
 fn move_aside_if_there(store: &StoreDir, tp: &TopicPartition) -> Result<()> {
     match move_aside(store, tp, EMBEDDED_BROKER) {
-        Err(e) if e.io_source().is_some_and(|e| e.kind() == std::io::ErrorKind::NotFound) => Ok(()),
+        Err(e)
+            if e.io_source()
+                .is_some_and(|e| e.kind() == std::io::ErrorKind::NotFound) =>
+        {
+            Ok(())
+        }
         other => other,
     }
 }
@@ -475,5 +547,8 @@ pub fn open_or_create(
             Err(e) => return Err(e),
         }
     }
-    Err(Error::new(Kind::Busy, format!("topic {} keeps coming and going", new.name)))
+    Err(Error::new(
+        Kind::Busy,
+        format!("topic {} keeps coming and going", new.name),
+    ))
 }

@@ -55,7 +55,9 @@ impl Mender<'_> {
     /// # Errors
     /// [`Kind::Offline`], [`Kind::Damaged`], [`Kind::Fenced`] (another topic or replica).
     pub fn ready(&mut self, page: Option<Page>, known: Option<u64>, first: bool) -> Result<Page> {
-        let Some(page) = page else { return self.recover(None) };
+        let Some(page) = page else {
+            return self.recover(None);
+        };
         self.check_ids(&page)?;
         if let Some(why) = page.offline {
             return Err(offline_error(self.held.replica(), why));
@@ -77,7 +79,9 @@ impl Mender<'_> {
             Intent::Rescue => return self.rescue(page),
         }
         let tail = &page.tail;
-        let Ok(len) = self.appender.file_len(tail) else { return self.recover(Some(page)) };
+        let Ok(len) = self.appender.file_len(tail) else {
+            return self.recover(Some(page));
+        };
         if known == Some(page.sequence) && len == tail.log_bytes {
             return Ok(page);
         }
@@ -103,21 +107,27 @@ impl Mender<'_> {
         }
         Err(Error::new(
             Kind::Fenced,
-            format!("NOT_LEADER_OR_FOLLOWER: the directory of {} belongs to another topic or replica", self.held.replica().tp()),
+            format!(
+                "NOT_LEADER_OR_FOLLOWER: the directory of {} belongs to another topic or replica",
+                self.held.replica().tp()
+            ),
         )
         .cure("look at the topic again: it was deleted, or made anew"))
     }
 
     fn last_in_place(&mut self, tail: &Tail) -> Result<bool> {
-        let Some(last) = tail.last else { return Ok(true) };
+        let Some(last) = tail.last else {
+            return Ok(true);
+        };
         let log = self.appender.log_file(tail)?;
         let mut raw = [0; crate::record::BATCH_HEADER_LEN];
         let read = log
             .read_at(&mut raw, last.position)
             .map_err(|e| Error::io("read", self.held.replica().dir().path(), e))?;
         Ok(read == raw.len()
-            && crate::record::BatchHeader::parse(&raw)
-                .is_ok_and(|header| header.base_offset == last.base_offset && header.crc == last.crc))
+            && crate::record::BatchHeader::parse(&raw).is_ok_and(|header| {
+                header.base_offset == last.base_offset && header.crc == last.crc
+            }))
     }
 
     /// A process's first look: no segment that the page does not know, and (where every message is
@@ -135,15 +145,25 @@ impl Mender<'_> {
         let mut offset = page.durable.offset;
         for base in segments.from(page.durable.segment).iter().copied() {
             let name = SegmentFile::new(base, FileKind::Log).name();
-            let Ok(file) = dir.open(&name, Open::Read) else { return Ok(false) };
+            let Ok(file) = dir.open(&name, Open::Read) else {
+                return Ok(false);
+            };
             let error = |e| Error::io("read", dir.path().join(&name), e);
             let len = if base == page.tail.active {
                 page.tail.log_bytes
             } else {
                 file.len().map_err(error)?
             };
-            let position = if base == page.durable.segment { page.durable.position } else { 0 };
-            let from = WalkFrom { position, offset, epoch: 0 };
+            let position = if base == page.durable.segment {
+                page.durable.position
+            } else {
+                0
+            };
+            let from = WalkFrom {
+                position,
+                offset,
+                epoch: 0,
+            };
             let next = segments.after(base);
             let epochs = Some(&*self.epochs);
             let walked = storage::walk(&*file, from, len, next, epochs, &mut |_, _, _| Ok(()))
@@ -207,12 +227,20 @@ impl Mender<'_> {
         };
         let error = |e| Error::io("read", dir.path().join(&name), e);
         let len = file.len().map_err(error)?;
-        let from = WalkFrom { position: 0, offset: base, epoch: 0 };
-        let walked =
-            storage::walk(&*file, from, len, Some(base + 1), Some(self.epochs), &mut |_, _, _| {
-                Ok(())
-            })
-            .map_err(error)?;
+        let from = WalkFrom {
+            position: 0,
+            offset: base,
+            epoch: 0,
+        };
+        let walked = storage::walk(
+            &*file,
+            from,
+            len,
+            Some(base + 1),
+            Some(self.epochs),
+            &mut |_, _, _| Ok(()),
+        )
+        .map_err(error)?;
         Ok(walked.offset > base)
     }
 
@@ -259,7 +287,11 @@ impl Mender<'_> {
         }
         if !same_boot {
             // What was found is made durable before anyone is shown it.
-            let synced = self.sync_from(if page.is_some() { next.durable.segment } else { 0 });
+            let synced = self.sync_from(if page.is_some() {
+                next.durable.segment
+            } else {
+                0
+            });
             self.or_offline(&mut next, synced)?;
         }
         let lost_page = page.is_none();
@@ -273,13 +305,23 @@ impl Mender<'_> {
     fn page_from_nothing(&self) -> Result<Page> {
         let replica = self.held.replica();
         if let Some(metadata) = replica.metadata()? {
-            let mut probe = Page::new(self.judge.boot_id, metadata.topic_id, self.judge.replica_uuid, 0);
+            let mut probe = Page::new(
+                self.judge.boot_id,
+                metadata.topic_id,
+                self.judge.replica_uuid,
+                0,
+            );
             if let Some(uuid) = metadata.replica_uuid {
                 probe.replica_uuid = uuid;
             }
             self.check_ids(&probe)?;
         }
-        let mut page = Page::new(self.judge.boot_id, self.judge.topic_id, self.judge.replica_uuid, 0);
+        let mut page = Page::new(
+            self.judge.boot_id,
+            self.judge.topic_id,
+            self.judge.replica_uuid,
+            0,
+        );
         page.generation = replica.clock().now_ms().max(1) as u64;
         // The lost page may have been of any epoch up to the topic file's: only one above that was
         // never used.
@@ -380,8 +422,16 @@ impl Mender<'_> {
         self.check_ids(&page)?;
         let dir = &**replica.dir();
         let segments = Segments::list(dir)?;
-        let first = segments.bases().first().copied().unwrap_or(page.tail.log_start);
-        let start = storage::Place { offset: first, segment: first, position: 0 };
+        let first = segments
+            .bases()
+            .first()
+            .copied()
+            .unwrap_or(page.tail.log_start);
+        let start = storage::Place {
+            offset: first,
+            segment: first,
+            position: 0,
+        };
         *self.epochs = self.epochs_that_fit(&segments, start)?;
         page.intent = Intent::Rescue;
         page.generation += 1;
@@ -408,22 +458,27 @@ impl Mender<'_> {
 impl Mender<'_> {
     /// The epoch checkpoint, or the epochs that the batches carry where more of the log is sound
     /// by those: neither the one nor the other is covered by a checksum.
-    fn epochs_that_fit(
-        &self,
-        segments: &Segments,
-        start: storage::Place,
-    ) -> Result<LeaderEpochs> {
+    fn epochs_that_fit(&self, segments: &Segments, start: storage::Place) -> Result<LeaderEpochs> {
         let replica = self.held.replica();
         let dir = &**replica.dir();
-        let everything =
-            storage::Place { offset: Offset::MAX, segment: Offset::MAX, position: u64::MAX };
+        let everything = storage::Place {
+            offset: Offset::MAX,
+            segment: Offset::MAX,
+            position: u64::MAX,
+        };
         let carried = storage::epochs_of_batches(dir, segments)?;
-        let Some(checkpoint) = replica.epochs()? else { return Ok(carried) };
+        let Some(checkpoint) = replica.epochs()? else {
+            return Ok(carried);
+        };
         let reach = |epochs: &LeaderEpochs| {
             storage::last_sound_place(dir, segments, start, everything, Some(epochs))
                 .map(|place| place.offset)
         };
-        Ok(if reach(&carried)? > reach(&checkpoint)? { carried } else { checkpoint })
+        Ok(if reach(&carried)? > reach(&checkpoint)? {
+            carried
+        } else {
+            checkpoint
+        })
     }
 }
 
@@ -436,7 +491,11 @@ fn begin_epoch(recovered: &mut storage::Recovered, epoch: LeaderEpoch) {
 /// With one replica the high watermark is the acknowledged end: what is durable where every
 /// message is synced, else the log end.
 pub(super) fn raise_high_watermark(page: &mut Page, every_message: bool) {
-    let acked = if every_message { page.durable.offset } else { page.tail.end };
+    let acked = if every_message {
+        page.durable.offset
+    } else {
+        page.tail.end
+    };
     page.high_watermark = page.high_watermark.max(acked);
     page.last_stable_offset = page.high_watermark;
 }

@@ -30,7 +30,8 @@ pub use commit_note::SYNC_FILE;
 pub use committer::Committer;
 pub use configs::TopicConfigs;
 pub use lifecycle::{
-    NewTopic, add_partitions, alter_configs, create_topic, delete_topic, open_or_create, remove_replica,
+    NewTopic, add_partitions, alter_configs, create_topic, delete_topic, open_or_create,
+    remove_replica,
 };
 pub use open::StoreDir;
 pub use page::{Offline, PAGE_FILE, Page};

@@ -149,8 +149,16 @@ impl Page {
             let mut raw = [0; COPY_STRIDE as usize + COPY_BYTES];
             let read = file.read_at(&mut raw, 0)?;
             let (first, second) = raw.split_at(COPY_STRIDE as usize);
-            let first = if read < COPY_BYTES { None } else { Page::decode(&first[..COPY_BYTES]) };
-            let second = if read < raw.len() { None } else { Page::decode(second) };
+            let first = if read < COPY_BYTES {
+                None
+            } else {
+                Page::decode(&first[..COPY_BYTES])
+            };
+            let second = if read < raw.len() {
+                None
+            } else {
+                Page::decode(second)
+            };
             match (first, second) {
                 (Some(a), Some(b)) => {
                     return Ok(Some(if a.sequence > b.sequence { a } else { b }));
@@ -188,7 +196,11 @@ impl Page {
     /// the append lock.
     pub(super) fn write(&mut self, file: &dyn File) -> Result<(), std::io::Error> {
         self.sequence += 1;
-        let at = if self.sequence % 2 == 0 { 0 } else { COPY_STRIDE };
+        let at = if self.sequence.is_multiple_of(2) {
+            0
+        } else {
+            COPY_STRIDE
+        };
         file.write_at(&self.encode(), at)
     }
 
@@ -207,8 +219,16 @@ impl Page {
             }
         };
         let tail = &self.tail;
-        let last = tail.last.unwrap_or(LastBatch { position: 0, base_offset: 0, crc: 0 });
-        let flags = if tail.last.is_some() { FLAG_HAS_LAST } else { 0 };
+        let last = tail.last.unwrap_or(LastBatch {
+            position: 0,
+            base_offset: 0,
+            crc: 0,
+        });
+        let flags = if tail.last.is_some() {
+            FLAG_HAS_LAST
+        } else {
+            0
+        };
         let (intent, intent_offset) = match self.intent {
             Intent::None => (0, 0),
             Intent::Roll(next) => (1, next),
@@ -349,11 +369,14 @@ mod tests {
     use super::*;
 
     fn page() -> Page {
-        let mut page =
-            Page::new([7; 16], Uuid([1; 16]), Uuid([2; 16]), 5);
+        let mut page = Page::new([7; 16], Uuid([1; 16]), Uuid([2; 16]), 5);
         page.intent = Intent::Roll(99);
         page.offline = Some(Offline::Damaged);
-        page.tail.last = Some(LastBatch { position: 3, base_offset: 4, crc: 5 });
+        page.tail.last = Some(LastBatch {
+            position: 3,
+            base_offset: 4,
+            crc: 5,
+        });
         page.tail.log_bytes = 1234;
         page.sealed = true;
         page

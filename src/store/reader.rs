@@ -77,7 +77,10 @@ impl PartitionReader {
         let mut page = self.replica.read_page()?.ok_or_else(|| {
             Error::new(
                 Kind::Damaged,
-                format!("both copies of the page in {} are damaged", self.replica.dir().path().display()),
+                format!(
+                    "both copies of the page in {} are damaged",
+                    self.replica.dir().path().display()
+                ),
             )
             .cure("any write to the partition, or 'mq-topics verify', recovers it from the log")
         })?;
@@ -92,7 +95,10 @@ impl PartitionReader {
 
     /// Whether the page is of this boot: if not, a recovery is due.
     pub fn needs_recovery(&self) -> Result<bool> {
-        Ok(self.replica.read_page()?.is_none_or(|page| page.boot_id != self.boot_id))
+        Ok(self
+            .replica
+            .read_page()?
+            .is_none_or(|page| page.boot_id != self.boot_id))
     }
 
     /// Reads whole batches from the one that holds `from` on, into `buf` (its contents are
@@ -130,7 +136,10 @@ impl PartitionReader {
         }
         Err(Error::new(
             Kind::Busy,
-            format!("the log of {} keeps being repaired under its reader", self.replica.tp()),
+            format!(
+                "the log of {} keeps being repaired under its reader",
+                self.replica.tp()
+            ),
         ))
     }
 
@@ -156,7 +165,10 @@ impl PartitionReader {
                 return found;
             }
         }
-        Err(Error::new(Kind::Busy, format!("the log of {} keeps moving", self.replica.tp())))
+        Err(Error::new(
+            Kind::Busy,
+            format!("the log of {} keeps moving", self.replica.tp()),
+        ))
     }
 
     fn read_once(
@@ -176,7 +188,9 @@ impl PartitionReader {
             self.cursor = Some(self.seek(page, from)?);
         }
         loop {
-            let Some(cursor) = &mut self.cursor else { return Ok(0) };
+            let Some(cursor) = &mut self.cursor else {
+                return Ok(0);
+            };
             if cursor.next_segment.is_none() && cursor.segment != page.tail.active {
                 // The active segment was closed since: find out what follows.
                 cursor.next_segment = Segments::list(&**self.replica.dir())?.after(cursor.segment);
@@ -202,7 +216,9 @@ impl PartitionReader {
         buf: &mut Vec<u8>,
     ) -> Result<usize> {
         let dir = Arc::clone(self.replica.dir());
-        let Some(cursor) = &mut self.cursor else { return Ok(0) };
+        let Some(cursor) = &mut self.cursor else {
+            return Ok(0);
+        };
         let segment = cursor.segment;
         let name = SegmentFile::new(segment, FileKind::Log).name();
         let error = |e| Error::io("read", join(&*dir, &name), e);
@@ -218,7 +234,12 @@ impl PartitionReader {
             let read = cursor.file.read_at(buf, cursor.position).map_err(error)?;
             buf.truncate(read);
             if read < want {
-                return Err(damaged(&*dir, segment, cursor.position + read as u64, "the file ends early"));
+                return Err(damaged(
+                    &*dir,
+                    segment,
+                    cursor.position + read as u64,
+                    "the file ends early",
+                ));
             }
             let (mut used, mut kept_from) = (0, 0);
             let (mut offset, mut epoch) = (cursor.offset, cursor.epoch);
@@ -228,14 +249,21 @@ impl PartitionReader {
                     break;
                 }
                 let at = cursor.position + used as u64;
-                let header = BatchHeader::parse(rest).map_err(|c| damaged(&*dir, segment, at, c))?;
-                if let Some(why) = storage::out_of_place(&header, offset, epoch, Some(&self.epochs)) {
+                let header =
+                    BatchHeader::parse(rest).map_err(|c| damaged(&*dir, segment, at, c))?;
+                if let Some(why) = storage::out_of_place(&header, offset, epoch, Some(&self.epochs))
+                {
                     return Err(damaged(&*dir, segment, at, why));
                 }
                 let total = header.total_len();
                 let Some(batch) = rest.get(..total) else {
                     if at + total as u64 > end {
-                        return Err(damaged(&*dir, segment, at, format!("a batch of {total} bytes, of which {} are there", end - at)));
+                        return Err(damaged(
+                            &*dir,
+                            segment,
+                            at,
+                            format!("a batch of {total} bytes, of which {} are there", end - at),
+                        ));
                     }
                     if used == kept_from {
                         want = total + (used - kept_from);
@@ -258,7 +286,12 @@ impl PartitionReader {
                 cursor.offset = offset;
                 cursor.epoch = epoch;
                 if want <= buf.len() && used == 0 {
-                    return Err(damaged(&*dir, segment, cursor.position, "the segment ends before its published end"));
+                    return Err(damaged(
+                        &*dir,
+                        segment,
+                        cursor.position,
+                        "the segment ends before its published end",
+                    ));
                 }
                 want = want.max(bytes_max.max(BATCH_HEADER_LEN)).min(
                     usize::try_from(end.saturating_sub(cursor.position)).unwrap_or(usize::MAX),
@@ -287,7 +320,9 @@ impl PartitionReader {
         let at = storage::locate(dir, &segments, &page.tail, from).map_err(|e| {
             // The page says that the log has it.
             match e.kind() {
-                Kind::OffsetOutOfRange => damaged(dir, page.tail.log_start, 0, "the segment is missing"),
+                Kind::OffsetOutOfRange => {
+                    damaged(dir, page.tail.log_start, 0, "the segment is missing")
+                }
                 _ => e,
             }
         })?;
@@ -331,7 +366,10 @@ impl PartitionReader {
                         join(&**self.replica.dir(), LeaderEpochs::FILE).display()
                     ),
                 )
-                .cure(format!("'mq-topics verify --repair truncate {}' makes it anew", self.replica.tp().topic))
+                .cure(format!(
+                    "'mq-topics verify --repair truncate {}' makes it anew",
+                    self.replica.tp().topic
+                ))
             })?;
             self.epochs_generation = Some(key);
         }
@@ -357,7 +395,10 @@ fn only_durable(page: &mut Page) {
 fn below_start(replica: &Replica, offset: Offset, start: Offset) -> Error {
     Error::new(
         Kind::OffsetOutOfRange,
-        format!("OFFSET_OUT_OF_RANGE: {} begins at offset {start}, {offset} is gone", replica.tp()),
+        format!(
+            "OFFSET_OUT_OF_RANGE: {} begins at offset {start}, {offset} is gone",
+            replica.tp()
+        ),
     )
     .cure("read from 'start'")
 }

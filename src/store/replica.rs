@@ -42,7 +42,9 @@ impl Replica {
     pub fn open(store: &StoreDir, tp: &TopicPartition, broker: BrokerId) -> Result<Self> {
         let logs = store.logs_dir(broker)?;
         let name = layout::replica_dir(tp);
-        let dir = logs.open_dir(&name).map_err(|e| missing(&*logs, &name, e))?;
+        let dir = logs
+            .open_dir(&name)
+            .map_err(|e| missing(&*logs, &name, e))?;
         let page = dir.open(PAGE_FILE, Open::Write).or_else(|e| {
             // A store that may only be read is still a store to read.
             if matches!(
@@ -56,8 +58,12 @@ impl Replica {
         });
         let page = page.map_err(|e| missing(&*dir, PAGE_FILE, e))?;
         // What an open file is does not change, so its ids are asked for once.
-        let dir_id = dir.own_id().map_err(|e| Error::io("look at", dir.path(), e))?;
-        let page_id = page.id().map_err(|e| Error::io("look at", join(&*dir, PAGE_FILE), e))?;
+        let dir_id = dir
+            .own_id()
+            .map_err(|e| Error::io("look at", dir.path(), e))?;
+        let page_id = page
+            .id()
+            .map_err(|e| Error::io("look at", join(&*dir, PAGE_FILE), e))?;
         Ok(Replica {
             tp: tp.clone(),
             name,
@@ -117,9 +123,13 @@ impl Replica {
 
     /// The published page, if both its copies are sound: of two, a bad one may be the newest.
     pub(super) fn read_whole_page(&self) -> Result<Option<Page>> {
-        let copies = Page::copies(&*self.page, &*self.clock)
-            .map_err(|e| self.page_error("read", e))?;
-        if copies == [true, true] { self.read_page() } else { Ok(None) }
+        let copies =
+            Page::copies(&*self.page, &*self.clock).map_err(|e| self.page_error("read", e))?;
+        if copies == [true, true] {
+            self.read_page()
+        } else {
+            Ok(None)
+        }
     }
 
     /// Takes the append lock, trying for up to `patience`.
@@ -135,7 +145,10 @@ impl Replica {
                 .try_lock(LockKind::Exclusive)
                 .map_err(|e| self.page_error("lock", e))?;
             if locked {
-                let held = Held { replica: self, _gate: gate };
+                let held = Held {
+                    replica: self,
+                    _gate: gate,
+                };
                 if !self.in_place()? {
                     return Err(Error::new(
                         Kind::Fenced,
@@ -160,7 +173,10 @@ impl Replica {
             .map(|id| self.disk.lock_holders(id))
             .unwrap_or_default()
             .first()
-            .map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
+            .map_or_else(
+                || "another process".to_owned(),
+                |pid| format!("process {pid}"),
+            );
         Error::new(
             Kind::Busy,
             format!(
@@ -179,7 +195,9 @@ impl Replica {
     /// The epoch checkpoint; `None` if it is missing or unreadable (it is then made anew from the
     /// batches).
     pub fn epochs(&self) -> Result<Option<LeaderEpochs>> {
-        Ok(self.read_small(LeaderEpochs::FILE)?.and_then(|text| LeaderEpochs::parse(&text).ok()))
+        Ok(self
+            .read_small(LeaderEpochs::FILE)?
+            .and_then(|text| LeaderEpochs::parse(&text).ok()))
     }
 
     /// The ids that the directory was made with; `None` if unreadable.
@@ -224,9 +242,12 @@ pub(super) fn replace_small(dir: &dyn Dir, name: &str, bytes: &[u8]) -> Result<(
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(error("write")(e)),
         _ => {}
     }
-    let file = dir.open(&temporary, Open::CreateNew).map_err(error("write"))?;
+    let file = dir
+        .open(&temporary, Open::CreateNew)
+        .map_err(error("write"))?;
     file.write_at(bytes, 0).map_err(error("write"))?;
-    file.sync_data().map_err(|e| sync_failed(join(dir, name), e))?;
+    file.sync_data()
+        .map_err(|e| sync_failed(join(dir, name), e))?;
     dir.rename(&temporary, name).map_err(error("replace"))?;
     dir.sync().map_err(|e| sync_failed(dir.path(), e))
 }
@@ -235,7 +256,10 @@ fn missing(dir: &dyn Dir, name: &str, e: std::io::Error) -> Error {
     if e.kind() == std::io::ErrorKind::NotFound {
         Error::new(
             Kind::Fenced,
-            format!("NOT_LEADER_OR_FOLLOWER: {} is not there", join(dir, name).display()),
+            format!(
+                "NOT_LEADER_OR_FOLLOWER: {} is not there",
+                join(dir, name).display()
+            ),
         )
         .cure("look at the topic again; if it is still there, restore that directory from a backup")
     } else {
@@ -263,7 +287,8 @@ impl Held<'_> {
 
     /// Publishes.
     pub(super) fn publish(&self, page: &mut Page) -> Result<()> {
-        page.write(self.replica.page_file()).map_err(|e| self.replica.page_error("write", e))
+        page.write(self.replica.page_file())
+            .map_err(|e| self.replica.page_error("write", e))
     }
 
     /// Publishes and makes the page durable.
@@ -301,14 +326,26 @@ pub(super) fn offline_error(replica: &Replica, why: Offline) -> Error {
     match why {
         Offline::SyncFailed => Error::new(
             Kind::Offline,
-            format!("{tp} is offline: a sync to {} failed, and what it covered may be lost", replica.dir().path().display()),
+            format!(
+                "{tp} is offline: a sync to {} failed, and what it covered may be lost",
+                replica.dir().path().display()
+            ),
         )
-        .cure(format!("check the disk, then 'mq-topics verify --repair truncate {}'", tp.topic)),
+        .cure(format!(
+            "check the disk, then 'mq-topics verify --repair truncate {}'",
+            tp.topic
+        )),
         Offline::Damaged => Error::new(
             Kind::Offline,
-            format!("{tp} is offline: damage was found in {}", replica.dir().path().display()),
+            format!(
+                "{tp} is offline: damage was found in {}",
+                replica.dir().path().display()
+            ),
         )
-        .cure(format!("look with 'mq-topics verify --deep {}', then 'mq-topics verify --repair truncate {}'", tp.topic, tp.topic)),
+        .cure(format!(
+            "look with 'mq-topics verify --deep {}', then 'mq-topics verify --repair truncate {}'",
+            tp.topic, tp.topic
+        )),
         Offline::Removed => Error::new(
             Kind::UnknownTopic,
             format!("UNKNOWN_TOPIC_OR_PARTITION: {tp} was deleted"),

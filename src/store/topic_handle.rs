@@ -44,19 +44,23 @@ impl TopicHandle {
     /// # Errors
     /// [`Kind::UnknownTopic`], saying how many there are.
     pub fn partition(&self, partition: PartitionId) -> Result<&PartitionMeta> {
-        usize::try_from(partition).ok().and_then(|at| self.meta.partitions.get(at)).ok_or_else(
-            || {
+        usize::try_from(partition)
+            .ok()
+            .and_then(|at| self.meta.partitions.get(at))
+            .ok_or_else(|| {
                 let count = self.meta.partitions.len();
                 Error::new(
                     Kind::UnknownTopic,
-                    format!("UNKNOWN_TOPIC_OR_PARTITION: {} has no partition {partition}", self.meta.name),
+                    format!(
+                        "UNKNOWN_TOPIC_OR_PARTITION: {} has no partition {partition}",
+                        self.meta.name
+                    ),
                 )
                 .cure(match count {
                     1 => "it has one partition, 0".to_owned(),
                     n => format!("it has {n} partitions, 0 to {}", n - 1),
                 })
-            },
-        )
+            })
     }
 
     /// A partition that the embedded broker leads.
@@ -70,18 +74,29 @@ impl TopicHandle {
         }
         Err(Error::new(
             Kind::Fenced,
-            format!("NOT_LEADER_OR_FOLLOWER: broker {} leads {}:{partition}", found.leader, self.meta.name),
+            format!(
+                "NOT_LEADER_OR_FOLLOWER: broker {} leads {}:{partition}",
+                found.leader, self.meta.name
+            ),
         ))
     }
 
     /// The id of the replica directory of the partition's leader.
     pub fn replica_uuid(&self, partition: PartitionId) -> Result<Uuid> {
         let found = self.partition(partition)?;
-        found.replicas.iter().find(|r| r.broker == found.leader).map(|r| r.uuid).ok_or_else(|| {
-            Error::new(
-                Kind::Damaged,
-                format!("the leader of {}:{partition} is not among its replicas", self.meta.name),
-            )
-        })
+        found
+            .replicas
+            .iter()
+            .find(|r| r.broker == found.leader)
+            .map(|r| r.uuid)
+            .ok_or_else(|| {
+                Error::new(
+                    Kind::Damaged,
+                    format!(
+                        "the leader of {}:{partition} is not among its replicas",
+                        self.meta.name
+                    ),
+                )
+            })
     }
 }

@@ -107,8 +107,11 @@ impl TopicMeta {
     fn decode(bytes: &[u8], name: &TopicName, place: &std::path::Path) -> Result<Self> {
         let raw: Raw = json_file::decode(bytes, place.display())?;
         let damaged = |why: &str| {
-            Error::new(Kind::Damaged, format!("{} is damaged: {why}", place.display()))
-                .cure("restore it from a backup")
+            Error::new(
+                Kind::Damaged,
+                format!("{} is damaged: {why}", place.display()),
+            )
+            .cure("restore it from a backup")
         };
         if raw.name != name.as_str() {
             return Err(damaged("it names another topic"));
@@ -159,13 +162,23 @@ pub fn read_if_there(store: &StoreDir, name: &TopicName) -> Result<Option<(Topic
     let place = join(&**dir, &path);
     let meta = TopicMeta::decode(&bytes, name, &place)?;
     let id = file.id().map_err(|e| Error::io("look at", &place, e))?;
-    Ok(Some((meta, TopicFile { dir: Arc::clone(dir), name: path, _file: file, id })))
+    Ok(Some((
+        meta,
+        TopicFile {
+            dir: Arc::clone(dir),
+            name: path,
+            _file: file,
+            id,
+        },
+    )))
 }
 
 /// The names of all topics, sorted.
 pub fn list(store: &StoreDir) -> Result<Vec<TopicName>> {
     let dir = store.topics_dir()?;
-    let entries = dir.list(".").map_err(|e| Error::io("list", dir.path(), e))?;
+    let entries = dir
+        .list(".")
+        .map_err(|e| Error::io("list", dir.path(), e))?;
     let mut names: Vec<TopicName> = entries
         .iter()
         .filter(|entry| entry.kind == EntryKind::File)
@@ -186,7 +199,10 @@ pub fn unknown(store: &StoreDir, name: &TopicName) -> Error {
     };
     Error::new(
         Kind::UnknownTopic,
-        format!("UNKNOWN_TOPIC_OR_PARTITION: there is no topic '{name}' in {}", store.root().path().display()),
+        format!(
+            "UNKNOWN_TOPIC_OR_PARTITION: there is no topic '{name}' in {}",
+            store.root().path().display()
+        ),
     )
     .cure(cure)
 }

@@ -209,7 +209,10 @@ impl PartitionWriter {
         if topic.meta().topic_id != id {
             return Err(Error::new(
                 Kind::UnknownTopic,
-                format!("UNKNOWN_TOPIC_OR_PARTITION: {} was deleted, and made anew", self.tp.topic),
+                format!(
+                    "UNKNOWN_TOPIC_OR_PARTITION: {} was deleted, and made anew",
+                    self.tp.topic
+                ),
             )
             .cure("start again to use the new one"));
         }
@@ -227,9 +230,16 @@ impl PartitionWriter {
     }
 
     fn check_size(&self, bytes: usize) -> Result<()> {
-        let most = self.configs.max_message_bytes.min(self.configs.segment_bytes);
+        let most = self
+            .configs
+            .max_message_bytes
+            .min(self.configs.segment_bytes);
         if bytes as u64 > most {
-            let which = if most == self.configs.max_message_bytes { "max.message.bytes" } else { "segment.bytes" };
+            let which = if most == self.configs.max_message_bytes {
+                "max.message.bytes"
+            } else {
+                "segment.bytes"
+            };
             return Err(Error::new(
                 Kind::MessageTooLarge,
                 format!("MESSAGE_TOO_LARGE: a batch of {bytes} bytes for {}, where {which} allows {most}", self.tp),
@@ -254,13 +264,20 @@ impl PartitionWriter {
         if self.synced_version >= version {
             return Ok(());
         }
-        let known = self.replica.read_page()?.map_or(0, |page| page.synced_version);
+        let known = self
+            .replica
+            .read_page()?
+            .map_or(0, |page| page.synced_version);
         if known < version {
             let logs = self.replica.logs();
             let synced = logs
                 .sync()
                 .map_err(|e| storage::sync_failed(logs.path(), e))
-                .and_then(|()| self.store.sync_topics().map_err(|e| e.with_kind(Kind::Offline)));
+                .and_then(|()| {
+                    self.store
+                        .sync_topics()
+                        .map_err(|e| e.with_kind(Kind::Offline))
+                });
             if let Err(e) = synced {
                 // A failed sync is never tried again, by nobody.
                 let held = self.replica.lock(self.patience)?;
@@ -308,7 +325,10 @@ impl PartitionWriter {
         }
         record::stamp(batch, page.tail.end, page.leader_epoch);
         let header = BatchHeader::parse(batch).map_err(|corrupt| {
-            Error::new(Kind::InvalidRecord, format!("a batch for {} is not sound: {corrupt}", self.tp))
+            Error::new(
+                Kind::InvalidRecord,
+                format!("a batch for {} is not sound: {corrupt}", self.tp),
+            )
         })?;
         let limits = RollLimits {
             segment_bytes: self.configs.segment_bytes,
@@ -331,14 +351,18 @@ impl PartitionWriter {
             tail = self.appender.begin_segment(&tail)?;
             page.unsynced_names += 3;
         }
-        page.tail = self.appender.append(&tail, batch, &header, limits.index_interval_bytes)?;
+        page.tail = self
+            .appender
+            .append(&tail, batch, &header, limits.index_interval_bytes)?;
         page.intent = Intent::None;
         raise_high_watermark(&mut page, judge.every_message);
         if let Err(e) = held.publish(&mut page) {
             // The next writer would take it in, though this one says that nothing was stored.
             return Err(match self.appender.take_back(&tail) {
                 Ok(()) => e,
-                Err(_) => e.with_kind(Kind::Unknown).cure("read it back before sending it again"),
+                Err(_) => e
+                    .with_kind(Kind::Unknown)
+                    .cure("read it back before sending it again"),
             });
         }
         drop(held);
@@ -357,8 +381,11 @@ impl PartitionWriter {
 }
 
 fn fenced(tp: &TopicPartition) -> Error {
-    Error::new(Kind::Fenced, format!("FENCED_LEADER_EPOCH: the leadership of {tp} keeps moving"))
-        .cure("try again")
+    Error::new(
+        Kind::Fenced,
+        format!("FENCED_LEADER_EPOCH: the leadership of {tp} keeps moving"),
+    )
+    .cure("try again")
 }
 
 /// What to judge a replica's page by.
@@ -396,14 +423,24 @@ pub(super) fn ready(
     (known, first): (Option<u64>, bool),
     epoch: LeaderEpoch,
 ) -> Result<Ready> {
-    let mut mender = Mender { held, judge, appender, epochs, cuts };
+    let mut mender = Mender {
+        held,
+        judge,
+        appender,
+        epochs,
+        cuts,
+    };
     let mut page = mender.ready(held.page()?, known, first)?;
     if page.leader_epoch < epoch {
         page = mender.promote(page, epoch)?;
     } else if page.leader_epoch > epoch {
         return Err(fenced(held.replica().tp()));
     }
-    Ok(if page.sealed { Ready::Sealed(page) } else { Ready::Page(page) })
+    Ok(if page.sealed {
+        Ready::Sealed(page)
+    } else {
+        Ready::Page(page)
+    })
 }
 
 /// Whether an append may be acknowledged: its page and its topic are still in place, and the log
@@ -424,7 +461,10 @@ pub fn confirm(
         if again.meta().topic_id != id {
             return Err(Error::new(
                 Kind::UnknownTopic,
-                format!("UNKNOWN_TOPIC_OR_PARTITION: {} was deleted, and made anew", tp.topic),
+                format!(
+                    "UNKNOWN_TOPIC_OR_PARTITION: {} was deleted, and made anew",
+                    tp.topic
+                ),
             ));
         }
         *topic = again;
@@ -432,14 +472,19 @@ pub fn confirm(
     let unknown = |why: &str| {
         Error::new(
             Kind::Unknown,
-            format!("offsets {} to {} of {tp} are perhaps stored: {why}", appended.base_offset, appended.last_offset),
+            format!(
+                "offsets {} to {} of {tp} are perhaps stored: {why}",
+                appended.base_offset, appended.last_offset
+            ),
         )
         .cure("read them back before sending them again")
     };
     if !replica.in_place()? {
         return Err(unknown("its directory was replaced"));
     }
-    let page = replica.read_page()?.ok_or_else(|| unknown("its page is unreadable"))?;
+    let page = replica
+        .read_page()?
+        .ok_or_else(|| unknown("its page is unreadable"))?;
     if let Some(why) = page.offline {
         let offline = offline_error(replica, why);
         let cure = offline.cure_text().unwrap_or_default().to_owned();
@@ -460,6 +505,8 @@ pub fn confirm(
         {
             Ok(())
         }
-        _ => Err(unknown("the log was repaired meanwhile, and does not have them")),
+        _ => Err(unknown(
+            "the log was repaired meanwhile, and does not have them",
+        )),
     }
 }

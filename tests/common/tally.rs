@@ -1,5 +1,6 @@
 //! How many cases a test binary ran: the last test to end says so.
 
+use std::io::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 static CASES: AtomicUsize = AtomicUsize::new(0);
@@ -31,7 +32,9 @@ impl Drop for Tally {
                 CASES.load(Ordering::SeqCst),
                 FAILURES.load(Ordering::SeqCst),
             );
-            println!("{}: {cases} cases, {failures} failures", name());
+            // Past the capture of the test harness, which keeps what is printed by macros.
+            let mut out = std::io::stdout();
+            let _ = writeln!(out, "\n{}: {cases} cases, {failures} failures", name());
         }
     }
 }

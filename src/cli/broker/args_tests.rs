@@ -13,11 +13,20 @@ fn job(line: &[&str]) -> Result<Job> {
 #[test]
 fn what_is_asked_for() {
     assert!(matches!(job(&["start"]), Ok(Job::Start(EMBEDDED_BROKER))));
-    assert!(matches!(job(&["start", "--id", "0"]), Ok(Job::Start(EMBEDDED_BROKER))));
+    assert!(matches!(
+        job(&["start", "--id", "0"]),
+        Ok(Job::Start(EMBEDDED_BROKER))
+    ));
     assert!(matches!(job(&["stop"]), Ok(Job::Stop { id: None, .. })));
-    assert!(matches!(job(&["stop", "0"]), Ok(Job::Stop { id: Some(0), .. })));
+    assert!(matches!(
+        job(&["stop", "0"]),
+        Ok(Job::Stop { id: Some(0), .. })
+    ));
     assert!(matches!(job(&["status"]), Ok(Job::Status(_))));
-    assert!(matches!(job(&["locks", "--format", "json"]), Ok(Job::Locks(_))));
+    assert!(matches!(
+        job(&["locks", "--format", "json"]),
+        Ok(Job::Locks(_))
+    ));
 }
 
 #[test]

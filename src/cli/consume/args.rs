@@ -29,10 +29,22 @@ pub struct Args {
     #[arg(long, help_heading = "Selection")]
     wait: bool,
     /// Only these partitions, such as 0,2-5
-    #[arg(short, long, value_name = "LIST", help_heading = "Selection", conflicts_with = "group")]
+    #[arg(
+        short,
+        long,
+        value_name = "LIST",
+        help_heading = "Selection",
+        conflicts_with = "group"
+    )]
     partitions: Option<String>,
     /// From where to where: POINT, A:B, or 0=A:B,3=C. Points: start end N +N -N @TIME stored
-    #[arg(short, long, value_name = "RANGE", help_heading = "Selection", allow_hyphen_values = true)]
+    #[arg(
+        short,
+        long,
+        value_name = "RANGE",
+        help_heading = "Selection",
+        allow_hyphen_values = true
+    )]
     offset: Option<String>,
     /// Stop at the end, as it is now
     #[arg(short = 'e', long, help_heading = "Selection")]
@@ -48,10 +60,20 @@ pub struct Args {
     idle_timeout: Option<String>,
 
     /// Only records with this key
-    #[arg(long, value_name = "KEY", help_heading = "Filters", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "KEY",
+        help_heading = "Filters",
+        allow_hyphen_values = true
+    )]
     key: Option<String>,
     /// Only records whose value matches
-    #[arg(long, value_name = "REGEX", help_heading = "Filters", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "REGEX",
+        help_heading = "Filters",
+        allow_hyphen_values = true
+    )]
     grep: Option<String>,
     /// Those that the filters would leave out
     #[arg(long, help_heading = "Filters")]
@@ -67,19 +89,35 @@ pub struct Args {
     #[arg(short = 'J', long, help_heading = "Output", conflicts_with_all = ["delimiter", "nul", "key_delimiter"])]
     json: bool,
     /// What ends a record, with escapes \n \t \r \0 \\ \xNN [default: \n]
-    #[arg(short = 'D', value_name = "DELIM", help_heading = "Output", allow_hyphen_values = true, conflicts_with = "nul")]
+    #[arg(
+        short = 'D',
+        value_name = "DELIM",
+        help_heading = "Output",
+        allow_hyphen_values = true,
+        conflicts_with = "nul"
+    )]
     delimiter: Option<String>,
     /// Records end with NUL, for xargs -0
     #[arg(short = '0', long = "null", help_heading = "Output")]
     nul: bool,
     /// Print the key and this before the value
-    #[arg(short = 'K', value_name = "DELIM", help_heading = "Output", allow_hyphen_values = true)]
+    #[arg(
+        short = 'K',
+        value_name = "DELIM",
+        help_heading = "Output",
+        allow_hyphen_values = true
+    )]
     key_delimiter: Option<String>,
     /// Control characters go to a terminal as they are
     #[arg(long, help_heading = "Output")]
     raw: bool,
     /// What a null key or value prints as [default: nothing]
-    #[arg(long, value_name = "TEXT", help_heading = "Output", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        help_heading = "Output",
+        allow_hyphen_values = true
+    )]
     null_marker: Option<String>,
     /// Exit 4 if nothing was printed, or fewer than -c
     #[arg(long, help_heading = "Output")]
@@ -89,7 +127,13 @@ pub struct Args {
     #[arg(short, long, value_name = "GROUP", help_heading = "Group")]
     group: Option<String>,
     /// When to commit what was written out
-    #[arg(long, value_name = "WHEN", help_heading = "Group", requires = "group", default_value = "after-write")]
+    #[arg(
+        long,
+        value_name = "WHEN",
+        help_heading = "Group",
+        requires = "group",
+        default_value = "after-write"
+    )]
     commit: CommitArg,
     /// How often to commit; also when nothing more is there [default: 1s]
     #[arg(long, value_name = "TIME", help_heading = "Group", requires = "group")]
@@ -154,19 +198,31 @@ impl Args {
                 None if self.nul => Delimiter::nul(),
                 None => Delimiter::newline(),
             };
-            let key = self.key_delimiter.as_deref().map(|k| Delimiter::parse("-K", k)).transpose()?;
+            let key = self
+                .key_delimiter
+                .as_deref()
+                .map(|k| Delimiter::parse("-K", k))
+                .transpose()?;
             Format::Template(Template::lines(&delimiter, key.as_ref()))
         };
         let is_json = matches!(format, Format::Json);
         let marker = self.null_marker.as_deref().map(str::as_bytes);
         let renderer = Renderer::new(format, marker, now.zone.clone());
-        let grep = self.grep.as_deref().map(|grep| {
-            regex::bytes::Regex::new(grep).map_err(|e| bad_regex("--grep", grep, &e))
-        });
+        let grep = self
+            .grep
+            .as_deref()
+            .map(|grep| regex::bytes::Regex::new(grep).map_err(|e| bad_regex("--grep", grep, &e)));
         if self.invert_match && self.key.is_none() && self.grep.is_none() {
-            return Err(usage("--invert-match has nothing to invert", "use it with --key or --grep"));
+            return Err(usage(
+                "--invert-match has nothing to invert",
+                "use it with --key or --grep",
+            ));
         }
-        let selection = self.offset.as_deref().map(|o| parse_selection(o, now)).transpose()?;
+        let selection = self
+            .offset
+            .as_deref()
+            .map(|o| parse_selection(o, now))
+            .transpose()?;
         if self.group.is_some() && matches!(selection, Some(Selection::Each(_))) {
             return Err(usage(
                 "a group reads all partitions: -o cannot name them with -g",
@@ -174,7 +230,10 @@ impl Args {
             ));
         }
         if self.partitions.is_some() && matches!(selection, Some(Selection::Each(_))) {
-            return Err(usage("-p and -o both name partitions", "name them in one of the two"));
+            return Err(usage(
+                "-p and -o both name partitions",
+                "name them in one of the two",
+            ));
         }
         if self.null_marker.is_some() && is_json {
             return Err(usage(
@@ -208,17 +267,28 @@ impl Args {
             }
         };
         if group.is_none() && points_to_stored(selection.as_ref()) {
-            return Err(usage("'stored' is where a group left off", "name the group with -g"));
+            return Err(usage(
+                "'stored' is where a group left off",
+                "name the group with -g",
+            ));
         }
         Ok(Job {
             topics: topics(&self.topics, self.regex)?,
             wait: self.wait,
-            partitions: self.partitions.as_deref().map(parse_partitions).transpose()?,
+            partitions: self
+                .partitions
+                .as_deref()
+                .map(parse_partitions)
+                .transpose()?,
             selection,
             to_end: self.end,
             count: self.count,
             tail: self.tail,
-            idle_timeout: self.idle_timeout.as_deref().map(parse_duration).transpose()?,
+            idle_timeout: self
+                .idle_timeout
+                .as_deref()
+                .map(parse_duration)
+                .transpose()?,
             filter: Filter {
                 key: self.key.map(String::into_bytes),
                 grep: grep.transpose()?,
@@ -248,7 +318,13 @@ fn points_to_stored(selection: Option<&Selection>) -> bool {
 fn bad_regex(option: &str, regex: &str, e: &regex::Error) -> Error {
     let why = e.to_string();
     let last = why.lines().last().unwrap_or_default().trim();
-    usage(format!("{option} '{}' is no regular expression: {last}", regex.escape_debug()), "see the syntax of Rust's regex")
+    usage(
+        format!(
+            "{option} '{}' is no regular expression: {last}",
+            regex.escape_debug()
+        ),
+        "see the syntax of Rust's regex",
+    )
 }
 
 fn topics(args: &[String], regex: bool) -> Result<Topics> {
@@ -268,11 +344,19 @@ fn topics(args: &[String], regex: bool) -> Result<Topics> {
             }
             globset::Glob::new(arg)
                 .map(|glob| Pattern::Glob(glob.compile_matcher()))
-                .map_err(|e| usage(format!("'{}' is no glob: {}", arg.escape_debug(), e.kind()), "quote it, and use * ? [a-z] {a,b}"))
+                .map_err(|e| {
+                    usage(
+                        format!("'{}' is no glob: {}", arg.escape_debug(), e.kind()),
+                        "quote it, and use * ? [a-z] {a,b}",
+                    )
+                })
         });
         return Ok(Topics::Matching(patterns.collect::<Result<_>>()?));
     }
-    let mut names = args.iter().map(|arg| TopicName::new(arg.as_str())).collect::<Result<Vec<_>>>()?;
+    let mut names = args
+        .iter()
+        .map(|arg| TopicName::new(arg.as_str()))
+        .collect::<Result<Vec<_>>>()?;
     names.sort_unstable();
     names.dedup();
     Ok(Topics::Names(names))

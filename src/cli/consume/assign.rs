@@ -35,7 +35,9 @@ impl Assignments {
 
     /// A topic's id.
     pub fn topic_id(&self, name: &TopicName) -> Option<Uuid> {
-        self.topics.get(name).map(|known| known.topic.meta().topic_id)
+        self.topics
+            .get(name)
+            .map(|known| known.topic.meta().topic_id)
     }
 
     /// Forgets a topic that was deleted.
@@ -45,7 +47,10 @@ impl Assignments {
 
     /// Assigns what there is now. `first`: the points of the selection hold for it; what comes
     /// later is read from its start.
-    #[expect(clippy::too_many_arguments, reason = "the parts of one run, each borrowed apart")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of one run, each borrowed apart"
+    )]
     pub fn refresh(
         &mut self,
         store: &Arc<StoreDir>,
@@ -57,7 +62,7 @@ impl Assignments {
         first: bool,
     ) -> Result<()> {
         let mut changed = false;
-        for name in self.wanted(store, job, first)? {
+        for name in wanted(store, job, first)? {
             let current = match self.topics.get(&name) {
                 Some(known) => known.topic.is_current()?,
                 None => false,
@@ -79,12 +84,20 @@ impl Assignments {
             let count = topic.meta().partitions.len();
             for partition in have..count {
                 let tp = TopicPartition::new(name.clone(), partition as PartitionId);
-                self.assign(store, job, &tp, &topic, consumer, printer, session, env, first)?;
+                self.assign(
+                    store, job, &tp, &topic, consumer, printer, session, env, first,
+                )?;
             }
             if first {
                 check_partitions(job, &topic)?;
             }
-            self.topics.insert(name, Known { topic, partitions: count });
+            self.topics.insert(
+                name,
+                Known {
+                    topic,
+                    partitions: count,
+                },
+            );
             changed = true;
         }
         if changed && let Some(session) = session {
@@ -95,46 +108,10 @@ impl Assignments {
         Ok(())
     }
 
-    fn wanted(&self, store: &Arc<StoreDir>, job: &Job, first: bool) -> Result<Vec<TopicName>> {
-        let there = topics::list(store)?;
-        match &job.topics {
-            Topics::Names(names) => {
-                if first && !job.wait {
-                    for name in names {
-                        if !there.contains(name) {
-                            return Err(topics::unknown(store, name));
-                        }
-                    }
-                }
-                Ok(names.iter().filter(|name| there.contains(name)).cloned().collect())
-            }
-            Topics::Matching(patterns) => {
-                let matching: Vec<TopicName> = there
-                    .into_iter()
-                    .filter(|name| patterns.iter().any(|pattern| pattern.matches(name)))
-                    .collect();
-                if first && !job.wait {
-                    for pattern in patterns {
-                        if let Pattern::Name(name) = pattern
-                            && !matching.contains(name)
-                        {
-                            return Err(topics::unknown(store, name));
-                        }
-                    }
-                    if matching.is_empty() && job.to_end {
-                        return Err(Error::new(
-                            Kind::UnknownTopic,
-                            "UNKNOWN_TOPIC_OR_PARTITION: no topic matches",
-                        )
-                        .cure("'mq-topics list' shows what there is; --wait waits for one"));
-                    }
-                }
-                Ok(matching)
-            }
-        }
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "the parts of one run, each borrowed apart")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of one run, each borrowed apart"
+    )]
     fn assign(
         &mut self,
         store: &Arc<StoreDir>,
@@ -147,7 +124,11 @@ impl Assignments {
         env: &mut Env,
         first: bool,
     ) -> Result<()> {
-        if job.partitions.as_ref().is_some_and(|only| !only.contains(&tp.partition)) {
+        if job
+            .partitions
+            .as_ref()
+            .is_some_and(|only| !only.contains(&tp.partition))
+        {
             return Ok(());
         }
         let mut range = match &job.selection {
@@ -175,7 +156,15 @@ impl Assignments {
             stored = Some(start);
             range.from = Some(Point::Stored);
         }
-        let resolved = resolve_range(&reader, &page, range, default, stored, job.to_end, env.now_ms())?;
+        let resolved = resolve_range(
+            &reader,
+            &page,
+            range,
+            default,
+            stored,
+            job.to_end,
+            env.now_ms(),
+        )?;
         if let Some(asked) = resolved.below_start {
             env.warn(&format!(
                 "{tp} begins at offset {}, {asked} is gone: reading from there",
@@ -209,4 +198,48 @@ fn check_partitions(job: &Job, topic: &TopicHandle) -> Result<()> {
         topic.partition(partition)?;
     }
     Ok(())
+}
+
+/// The topics that are asked for and there.
+fn wanted(store: &Arc<StoreDir>, job: &Job, first: bool) -> Result<Vec<TopicName>> {
+    let there = topics::list(store)?;
+    match &job.topics {
+        Topics::Names(names) => {
+            if first && !job.wait {
+                for name in names {
+                    if !there.contains(name) {
+                        return Err(topics::unknown(store, name));
+                    }
+                }
+            }
+            Ok(names
+                .iter()
+                .filter(|name| there.contains(name))
+                .cloned()
+                .collect())
+        }
+        Topics::Matching(patterns) => {
+            let matching: Vec<TopicName> = there
+                .into_iter()
+                .filter(|name| patterns.iter().any(|pattern| pattern.matches(name)))
+                .collect();
+            if first && !job.wait {
+                for pattern in patterns {
+                    if let Pattern::Name(name) = pattern
+                        && !matching.contains(name)
+                    {
+                        return Err(topics::unknown(store, name));
+                    }
+                }
+                if matching.is_empty() && job.to_end {
+                    return Err(Error::new(
+                        Kind::UnknownTopic,
+                        "UNKNOWN_TOPIC_OR_PARTITION: no topic matches",
+                    )
+                    .cure("'mq-topics list' shows what there is; --wait waits for one"));
+                }
+            }
+            Ok(matching)
+        }
+    }
 }

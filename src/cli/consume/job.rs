@@ -80,13 +80,20 @@ impl Filter {
         if self.no_tombstones && record.value.is_none() {
             return false;
         }
-        let key = self.key.as_deref().is_none_or(|key| record.key == Some(key));
+        let key = self
+            .key
+            .as_deref()
+            .is_none_or(|key| record.key == Some(key));
         let value = self
             .grep
             .as_ref()
             .is_none_or(|grep| record.value.is_some_and(|value| grep.is_match(value)));
         let matched = key && value;
-        if self.key.is_none() && self.grep.is_none() { true } else { matched != self.invert }
+        if self.key.is_none() && self.grep.is_none() {
+            true
+        } else {
+            matched != self.invert
+        }
     }
 }
 

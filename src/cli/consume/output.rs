@@ -118,7 +118,9 @@ impl Output {
     }
 
     fn take_back(&mut self, spare: &mut Vec<u8>) -> Result<()> {
-        let Some(writer) = &self.writer else { return Ok(()) };
+        let Some(writer) = &self.writer else {
+            return Ok(());
+        };
         match writer.back.recv() {
             Ok((buf, outcome)) => self.came_back(buf, outcome, spare),
             Err(_) => {
@@ -128,7 +130,12 @@ impl Output {
         }
     }
 
-    fn came_back(&mut self, mut buf: Vec<u8>, outcome: io::Result<()>, spare: &mut Vec<u8>) -> Result<()> {
+    fn came_back(
+        &mut self,
+        mut buf: Vec<u8>,
+        outcome: io::Result<()>,
+        spare: &mut Vec<u8>,
+    ) -> Result<()> {
         self.under_way -= 1;
         buf.clear();
         if spare.capacity() < buf.capacity() && spare.is_empty() {
@@ -176,7 +183,11 @@ fn start() -> Result<Writer> {
             }
         })
         .map_err(|e| Error::io("start", "the writing thread", e))?;
-    Ok(Writer { chunks, back, thread })
+    Ok(Writer {
+        chunks,
+        back,
+        thread,
+    })
 }
 
 /// Writes past the standard library's line buffer; `gone` counts the bytes that were written.
@@ -199,8 +210,10 @@ fn write_all(mut bytes: &[u8], gone: &mut usize) -> io::Result<()> {
 
 fn wait_writable() -> io::Result<()> {
     let stdout = io::stdout();
-    let mut fds =
-        [rustix::event::PollFd::from_borrowed_fd(stdout.as_fd(), rustix::event::PollFlags::OUT)];
+    let mut fds = [rustix::event::PollFd::from_borrowed_fd(
+        stdout.as_fd(),
+        rustix::event::PollFlags::OUT,
+    )];
     match rustix::event::poll(&mut fds, None) {
         Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
         Err(e) => Err(e.into()),
@@ -221,11 +234,17 @@ pub fn unread() -> Option<u64> {
 /// Whether the reader of the pipe on standard output is gone.
 pub fn reader_is_gone() -> bool {
     let stdout = io::stdout();
-    let mut fds =
-        [rustix::event::PollFd::from_borrowed_fd(stdout.as_fd(), rustix::event::PollFlags::empty())];
-    let zero = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut fds = [rustix::event::PollFd::from_borrowed_fd(
+        stdout.as_fd(),
+        rustix::event::PollFlags::empty(),
+    )];
+    let zero = rustix::event::Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     rustix::event::poll(&mut fds, Some(&zero)).is_ok()
         && fds.iter().any(|fd| {
-            fd.revents().intersects(rustix::event::PollFlags::ERR | rustix::event::PollFlags::HUP)
+            fd.revents()
+                .intersects(rustix::event::PollFlags::ERR | rustix::event::PollFlags::HUP)
         })
 }

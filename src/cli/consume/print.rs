@@ -214,7 +214,12 @@ impl Printer {
     }
 
     /// Renders one record, whatever the filter says.
-    pub fn render(&mut self, tp: &TopicPartition, info: BatchInfo, record: &Record<'_>) -> Result<()> {
+    pub fn render(
+        &mut self,
+        tp: &TopicPartition,
+        info: BatchInfo,
+        record: &Record<'_>,
+    ) -> Result<()> {
         self.renderer.render(
             &OutputRecord {
                 topic: tp.topic.as_str(),

@@ -30,7 +30,9 @@ const WAIT_FOR_TOPIC: Duration = Duration::from_millis(100);
 /// # Errors
 /// What ended it. A reader that goes away is no error.
 pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
-    let Some(store) = open_store(&job, env)? else { return Ok(Outcome::Done) };
+    let Some(store) = open_store(&job, env)? else {
+        return Ok(Outcome::Done);
+    };
     let escape = env.stdout_is_terminal() && !job.raw;
     let mut printer = Printer::new(job.renderer.clone(), job.filter.clone(), job.count);
     let mut session = match &job.group {
@@ -39,7 +41,15 @@ pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
     };
     let mut consumer = Consumer::new(&store);
     let mut assignments = Assignments::default();
-    assignments.refresh(&store, &job, &mut consumer, &mut printer, &mut session, env, true)?;
+    assignments.refresh(
+        &store,
+        &job,
+        &mut consumer,
+        &mut printer,
+        &mut session,
+        env,
+        true,
+    )?;
     let mut run = Run {
         store,
         consumer,
@@ -119,7 +129,11 @@ impl Run<'_> {
             self.fetch_bytes = FETCH_BYTES;
             let stop = match &mut self.session {
                 Some(session) => {
-                    let stop = self.printer.print_marked(&fetched, &mut session.marks, &mut self.output)?;
+                    let stop = self.printer.print_marked(
+                        &fetched,
+                        &mut session.marks,
+                        &mut self.output,
+                    )?;
                     session.marks.written(self.output.written());
                     session.commit_now_and_then(&self.assignments, false, self.env)?;
                     stop
@@ -213,7 +227,11 @@ impl Run<'_> {
             .collect();
         for tp in passed {
             self.printer.time_bounds.remove(&tp);
-            let position = self.consumer.positions().find(|(at, _)| **at == tp).map(|(_, p)| p);
+            let position = self
+                .consumer
+                .positions()
+                .find(|(at, _)| **at == tp)
+                .map(|(_, p)| p);
             if let Some(position) = position {
                 self.consumer.limit(&tp, position);
             }
@@ -222,12 +240,16 @@ impl Run<'_> {
 
     /// A topic was deleted: the end, unless it was one of those that match a pattern.
     fn deleted(&mut self, e: Error) -> Result<()> {
-        let gone: Vec<TopicPartition> =
-            self.consumer.positions().map(|(tp, _)| tp.clone()).filter(|tp| {
+        let gone: Vec<TopicPartition> = self
+            .consumer
+            .positions()
+            .map(|(tp, _)| tp.clone())
+            .filter(|tp| {
                 crate::store::topics::read_if_there(&self.store, &tp.topic).is_ok_and(|found| {
                     found.map(|(meta, _)| meta.topic_id) != self.assignments.topic_id(&tp.topic)
                 })
-            }).collect();
+            })
+            .collect();
         if matches!(self.job.topics, Topics::Names(_)) || gone.is_empty() {
             return Err(e);
         }
@@ -244,8 +266,12 @@ impl Run<'_> {
         let wanted = usize::try_from(self.job.tail.unwrap_or(0)).unwrap_or(usize::MAX);
         let mut kept = Tail::new(wanted);
         let mut decompressor = Decompressor::default();
-        let starts: Vec<(TopicPartition, Offset)> =
-            self.assignments.tail_from.iter().map(|(tp, from)| (tp.clone(), *from)).collect();
+        let starts: Vec<(TopicPartition, Offset)> = self
+            .assignments
+            .tail_from
+            .iter()
+            .map(|(tp, from)| (tp.clone(), *from))
+            .collect();
         for (tp, from) in starts {
             let reader = open_reader(&self.store, &tp)?;
             let end = reader.page()?.high_watermark;
@@ -262,7 +288,7 @@ impl Run<'_> {
             }
             self.consumer.seek(&tp, end.max(from));
         }
-        for (tp, info, batch) in kept.sorted()? {
+        for (tp, info, batch) in kept.sorted() {
             let view = crate::record::BatchView::parse(&batch)?;
             for record in view.records(&mut decompressor)? {
                 self.printer.render(&tp, info, &record?)?;
@@ -303,7 +329,11 @@ struct Tail {
 
 impl Tail {
     fn new(wanted: usize) -> Self {
-        Tail { wanted, kept: Vec::new(), count: 0 }
+        Tail {
+            wanted,
+            kept: Vec::new(),
+            count: 0,
+        }
     }
 
     fn take(&mut self, tp: &TopicPartition, info: BatchInfo, record: &crate::record::Record<'_>) {
@@ -311,11 +341,14 @@ impl Tail {
         if builder.append_record(record).is_err() {
             return;
         }
-        let finished = builder
-            .finish(crate::types::Compression::None, crate::types::TimestampType::CreateTime);
+        let finished = builder.finish(
+            crate::types::Compression::None,
+            crate::types::TimestampType::CreateTime,
+        );
         let Ok(mut batch) = finished else { return };
         crate::record::stamp(&mut batch, record.offset, info.leader_epoch);
-        self.kept.push((record.timestamp, self.count, tp.clone(), info, batch));
+        self.kept
+            .push((record.timestamp, self.count, tp.clone(), info, batch));
         self.count += 1;
         if self.kept.len() >= self.wanted.saturating_mul(2).max(1024) {
             self.shorten();
@@ -324,13 +357,17 @@ impl Tail {
 
     /// Oldest first; among equals those seen first.
     fn shorten(&mut self) {
-        self.kept.sort_by_key(|(timestamp, count, ..)| (*timestamp, *count));
+        self.kept
+            .sort_by_key(|(timestamp, count, ..)| (*timestamp, *count));
         let over = self.kept.len().saturating_sub(self.wanted);
         self.kept.drain(..over);
     }
 
-    fn sorted(mut self) -> Result<Vec<(TopicPartition, BatchInfo, Vec<u8>)>> {
+    fn sorted(mut self) -> Vec<(TopicPartition, BatchInfo, Vec<u8>)> {
         self.shorten();
-        Ok(self.kept.into_iter().map(|(_, _, tp, info, batch)| (tp, info, batch)).collect())
+        self.kept
+            .into_iter()
+            .map(|(_, _, tp, info, batch)| (tp, info, batch))
+            .collect()
     }
 }

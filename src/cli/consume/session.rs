@@ -104,14 +104,25 @@ impl Session {
                     self.name
                 ));
             }
-            return self.check(tp, reader, page, committed.offset, committed.leader_epoch, env);
+            return self.check(
+                tp,
+                reader,
+                page,
+                committed.offset,
+                committed.leader_epoch,
+                env,
+            );
         }
         let start = if knows {
             page.tail.log_start
         } else {
             resolve_within(reader, page, range.from.unwrap_or(Point::Start), None)?
         };
-        let leader_epoch = reader.replica().epochs()?.and_then(|e| e.at(start - 1)).unwrap_or(-1);
+        let leader_epoch = reader
+            .replica()
+            .epochs()?
+            .and_then(|e| e.at(start - 1))
+            .unwrap_or(-1);
         self.starts.push(Entry {
             topic: tp.topic.clone(),
             topic_id,
@@ -140,7 +151,11 @@ impl Session {
             return Ok(start);
         }
         let epochs = reader.replica().epochs()?.unwrap_or_default();
-        let epoch_end = if epoch < 0 { Some(page.tail.end) } else { epochs.end_of(epoch, page.tail.end) };
+        let epoch_end = if epoch < 0 {
+            Some(page.tail.end)
+        } else {
+            epochs.end_of(epoch, page.tail.end)
+        };
         let beyond_epoch = offset > start && epoch_end.is_none_or(|end| offset > end);
         if offset > page.tail.end || beyond_epoch {
             return Err(Error::new(
@@ -164,13 +179,19 @@ impl Session {
         }
         let mut topics: BTreeMap<TopicName, Vec<i32>> = BTreeMap::new();
         for tp in assigned {
-            topics.entry(tp.topic.clone()).or_default().push(tp.partition);
+            topics
+                .entry(tp.topic.clone())
+                .or_default()
+                .push(tp.partition);
         }
         let assignment = topics
             .into_iter()
             .map(|(topic, mut partitions)| {
                 partitions.sort_unstable();
-                TopicPartitions { topic: topic.to_string(), partitions }
+                TopicPartitions {
+                    topic: topic.to_string(),
+                    partitions,
+                }
             })
             .collect();
         self.member.assign(assignment)
@@ -203,7 +224,11 @@ impl Session {
     /// How long a wait for records may be: a pipe's reader takes without telling.
     pub fn patience(&self, patience: Duration) -> Duration {
         let looks = self.when == CommitWhen::AfterWrite && !self.marks.is_settled();
-        if looks { patience.min(PIPE_LOOK) } else { patience }
+        if looks {
+            patience.min(PIPE_LOOK)
+        } else {
+            patience
+        }
     }
 
     fn commit(&mut self, assignments: &Assignments) -> Result<()> {

@@ -2,7 +2,6 @@
 
 use std::io::Write;
 
-
 use super::cell::{Cell, Column};
 use super::format::{OutputFormat, OutputOptions};
 use super::json::{self, Row};

@@ -43,25 +43,54 @@ pub struct Args {
     #[arg(short = 'J', long, help_heading = "Input", conflicts_with = "format")]
     json: bool,
     /// A template that the input follows, such as '%k=%v\n'
-    #[arg(short, long, value_name = "TEMPLATE", help_heading = "Input", allow_hyphen_values = true)]
+    #[arg(
+        short,
+        long,
+        value_name = "TEMPLATE",
+        help_heading = "Input",
+        allow_hyphen_values = true
+    )]
     format: Option<String>,
     /// What ends the key that each record begins with
     #[arg(short = 'K', value_name = "DELIM", help_heading = "Input", allow_hyphen_values = true, conflicts_with_all = ["json", "format"])]
     key_delimiter: Option<String>,
     /// What to do with a record in which -K finds no key
-    #[arg(long, value_name = "WHAT", help_heading = "Input", requires = "key_delimiter", default_value = "fail")]
+    #[arg(
+        long,
+        value_name = "WHAT",
+        help_heading = "Input",
+        requires = "key_delimiter",
+        default_value = "fail"
+    )]
     on_missing_key: OnMissingKey,
     /// The key of records that have none
-    #[arg(short, long, value_name = "KEY", help_heading = "Input", allow_hyphen_values = true)]
+    #[arg(
+        short,
+        long,
+        value_name = "KEY",
+        help_heading = "Input",
+        allow_hyphen_values = true
+    )]
     key: Option<String>,
     /// A header for every record (repeatable)
-    #[arg(short = 'H', long = "header", value_name = "NAME=VALUE", help_heading = "Input", allow_hyphen_values = true)]
+    #[arg(
+        short = 'H',
+        long = "header",
+        value_name = "NAME=VALUE",
+        help_heading = "Input",
+        allow_hyphen_values = true
+    )]
     headers: Vec<String>,
     /// An empty value is null: a tombstone
     #[arg(short = 'Z', long, help_heading = "Input")]
     empty_is_null: bool,
     /// Keys and values that are just this are null
-    #[arg(long, value_name = "TEXT", help_heading = "Input", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        help_heading = "Input",
+        allow_hyphen_values = true
+    )]
     null_marker: Option<String>,
     /// Leave empty records out
     #[arg(long, help_heading = "Input")]
@@ -74,29 +103,70 @@ pub struct Args {
     #[arg(long, help_heading = "Placement")]
     keep_partition: bool,
     /// How a key finds its partition: murmur2 as Kafka's Java client, crc32 as librdkafka
-    #[arg(long, value_name = "HASH", help_heading = "Placement", default_value = "murmur2")]
+    #[arg(
+        long,
+        value_name = "HASH",
+        help_heading = "Placement",
+        default_value = "murmur2"
+    )]
     partitioner: String,
     /// Where records without a key go: to each partition in turn, or a batch to each
-    #[arg(long, value_name = "HOW", help_heading = "Placement", default_value = "round-robin")]
+    #[arg(
+        long,
+        value_name = "HOW",
+        help_heading = "Placement",
+        default_value = "round-robin"
+    )]
     keyless: KeylessArg,
     /// The timestamp of records that have none [default: now]
-    #[arg(long, value_name = "TIME", help_heading = "Placement", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "TIME",
+        help_heading = "Placement",
+        allow_hyphen_values = true
+    )]
     timestamp: Option<String>,
 
     /// Acknowledged by: 0 nobody, 1 the leader, all in-sync replicas
-    #[arg(long, value_name = "ACKS", help_heading = "Delivery", default_value = "all")]
+    #[arg(
+        long,
+        value_name = "ACKS",
+        help_heading = "Delivery",
+        default_value = "all"
+    )]
     acks: String,
     /// Compress batches: none, gzip, snappy, lz4, zstd
-    #[arg(short = 'z', long, value_name = "CODEC", help_heading = "Delivery", default_value = "none")]
+    #[arg(
+        short = 'z',
+        long,
+        value_name = "CODEC",
+        help_heading = "Delivery",
+        default_value = "none"
+    )]
     compression: String,
     /// How long to try when a lock is taken
-    #[arg(long, value_name = "TIME", help_heading = "Delivery", default_value = "30s")]
+    #[arg(
+        long,
+        value_name = "TIME",
+        help_heading = "Delivery",
+        default_value = "30s"
+    )]
     timeout: String,
     /// Hand a batch on at this size
-    #[arg(long, value_name = "BYTES", help_heading = "Delivery", default_value = "1MiB")]
+    #[arg(
+        long,
+        value_name = "BYTES",
+        help_heading = "Delivery",
+        default_value = "1MiB"
+    )]
     batch_size: String,
     /// How long a record may wait for company while the input is idle
-    #[arg(long, value_name = "TIME", help_heading = "Delivery", default_value = "0ms")]
+    #[arg(
+        long,
+        value_name = "TIME",
+        help_heading = "Delivery",
+        default_value = "0ms"
+    )]
     linger: String,
     /// Fail if the topic is missing
     #[arg(long, help_heading = "Delivery", conflicts_with = "create_partitions")]
@@ -109,10 +179,21 @@ pub struct Args {
     #[arg(short = 'T', long, help_heading = "Echo", conflicts_with = "echo")]
     tee: bool,
     /// Print this for each acknowledged record, such as '%p %o\n'
-    #[arg(short = 'o', long, value_name = "TEMPLATE", help_heading = "Echo", allow_hyphen_values = true)]
+    #[arg(
+        short = 'o',
+        long,
+        value_name = "TEMPLATE",
+        help_heading = "Echo",
+        allow_hyphen_values = true
+    )]
     echo: Option<String>,
     /// What a bad record does: end the run, or be counted (and exit 1)
-    #[arg(long, value_name = "WHAT", help_heading = "Echo", default_value = "fail")]
+    #[arg(
+        long,
+        value_name = "WHAT",
+        help_heading = "Echo",
+        default_value = "fail"
+    )]
     on_error: OnError,
 
     #[command(flatten)]
@@ -186,8 +267,10 @@ impl Args {
             _ if self.json => InputFormat::Json,
             _ => InputFormat::Lines(Delimiter::newline()),
         };
-        let key_delimiter =
-            self.key_delimiter.map(|delimiter| Delimiter::parse("-K", &delimiter)).transpose()?;
+        let key_delimiter = self
+            .key_delimiter
+            .map(|delimiter| Delimiter::parse("-K", &delimiter))
+            .transpose()?;
         if self.keep_partition && !matches!(format, InputFormat::Json | InputFormat::Template(_)) {
             return Err(usage(
                 "--keep-partition needs records that name their partition",
@@ -203,14 +286,24 @@ impl Args {
                 format!("use 1 to {PARTITIONS_MAX}"),
             ));
         }
-        let timestamp = self.timestamp.map(|time| parse_time(&time, &now)).transpose()?;
-        let headers = self.headers.iter().map(|header| split_header(header)).collect::<Result<_>>()?;
+        let timestamp = self
+            .timestamp
+            .map(|time| parse_time(&time, &now))
+            .transpose()?;
+        let headers = self
+            .headers
+            .iter()
+            .map(|header| split_header(header))
+            .collect::<Result<_>>()?;
         let batch_bytes = usize::try_from(parse_size(&self.batch_size)?).unwrap_or(usize::MAX);
         if batch_bytes < 1024 {
             return Err(usage("--batch-size is at least 1KiB", "say 16KiB, or 1MiB"));
         }
         let partitioner: Partitioner = self.partitioner.parse()?;
-        let compression = self.compression.parse::<Compression>().map_err(|e| e.with_kind(Kind::Usage))?;
+        let compression = self
+            .compression
+            .parse::<Compression>()
+            .map_err(|e| e.with_kind(Kind::Usage))?;
         let delivery = ProducerOptions {
             acks: self.acks.parse()?,
             compression,
@@ -250,7 +343,11 @@ impl Args {
             vec![Source::Stdin]
         } else {
             let source = |path: PathBuf| {
-                if path.as_os_str() == "-" { Source::Stdin } else { Source::File(path) }
+                if path.as_os_str() == "-" {
+                    Source::Stdin
+                } else {
+                    Source::File(path)
+                }
             };
             self.files.into_iter().map(source).collect()
         };

@@ -95,13 +95,20 @@ impl Echoes {
             Echo::Template(_) => What::Record(Box::new(OwnedRecord {
                 key: key.map(<[u8]>::to_vec),
                 value: value.map(<[u8]>::to_vec),
-                headers: headers.iter().map(|h| (h.key.to_vec(), h.value.map(<[u8]>::to_vec))).collect(),
+                headers: headers
+                    .iter()
+                    .map(|h| (h.key.to_vec(), h.value.map(<[u8]>::to_vec)))
+                    .collect(),
                 timestamp,
             })),
         };
         let bytes = input.len() + 64;
         self.waiting_bytes += bytes;
-        self.waiting.push_back(Waiting { partition, bytes, what });
+        self.waiting.push_back(Waiting {
+            partition,
+            bytes,
+            what,
+        });
     }
 
     /// Takes acknowledgements, and writes out what they allow.
@@ -111,19 +118,31 @@ impl Echoes {
             return Ok(());
         }
         for receipt in receipts {
-            self.acked.entry(receipt.partition).or_default().push_back(*receipt);
+            self.acked
+                .entry(receipt.partition)
+                .or_default()
+                .push_back(*receipt);
         }
         while let Some(front) = self.waiting.front() {
-            let Some(acked) = self.acked.get_mut(&front.partition) else { break };
-            let Some(receipt) = acked.front_mut() else { break };
-            let (offset, epoch, append_time) =
-                (receipt.base_offset, receipt.leader_epoch, receipt.append_time);
+            let Some(acked) = self.acked.get_mut(&front.partition) else {
+                break;
+            };
+            let Some(receipt) = acked.front_mut() else {
+                break;
+            };
+            let (offset, epoch, append_time) = (
+                receipt.base_offset,
+                receipt.leader_epoch,
+                receipt.append_time,
+            );
             receipt.base_offset += 1;
             receipt.count -= 1;
             if receipt.count == 0 {
                 acked.pop_front();
             }
-            let Some(front) = self.waiting.pop_front() else { break };
+            let Some(front) = self.waiting.pop_front() else {
+                break;
+            };
             self.waiting_bytes -= front.bytes;
             match front.what {
                 What::Bytes(bytes) => self.out.extend_from_slice(&bytes),
@@ -132,7 +151,10 @@ impl Echoes {
                         let headers: Vec<Header<'_>> = record
                             .headers
                             .iter()
-                            .map(|(key, value)| Header { key, value: value.as_deref() })
+                            .map(|(key, value)| Header {
+                                key,
+                                value: value.as_deref(),
+                            })
                             .collect();
                         let timestamp_type = if append_time.is_some() {
                             TimestampType::LogAppendTime
@@ -167,7 +189,10 @@ impl Echoes {
         }
         let mut stdout = io::stdout().lock();
         // A reader that went away ends the echo, not the production.
-        self.broken = stdout.write_all(&self.out).and_then(|()| stdout.flush()).is_err();
+        self.broken = stdout
+            .write_all(&self.out)
+            .and_then(|()| stdout.flush())
+            .is_err();
         self.out.clear();
     }
 }

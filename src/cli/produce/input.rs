@@ -46,7 +46,11 @@ impl Input {
                 let file = File::open(path)?;
                 let plain_file = file.metadata()?.is_file();
                 let name = path.display().to_string();
-                Ok(Input { file: Reader::File(file), name, plain_file })
+                Ok(Input {
+                    file: Reader::File(file),
+                    name,
+                    plain_file,
+                })
             }
         }
     }
@@ -71,7 +75,11 @@ impl Input {
 
     /// Waits up to `patience` (`None`: for as long as it takes) until a read will not block, or
     /// `wake` is readable.
-    pub fn wait(&self, patience: Option<Duration>, wake: Option<BorrowedFd<'_>>) -> io::Result<Ready> {
+    pub fn wait(
+        &self,
+        patience: Option<Duration>,
+        wake: Option<BorrowedFd<'_>>,
+    ) -> io::Result<Ready> {
         if self.plain_file {
             return Ok(Ready::Input);
         }
@@ -101,7 +109,9 @@ impl Input {
         loop {
             let read = match &mut self.file {
                 // Past the standard library's buffer: what is there is seen by the next poll.
-                Reader::Stdin(stdin) => rustix::io::read(&*stdin, &mut *buf).map_err(io::Error::from),
+                Reader::Stdin(stdin) => {
+                    rustix::io::read(&*stdin, &mut *buf).map_err(io::Error::from)
+                }
                 Reader::File(file) => file.read(buf),
             };
             match read {

@@ -56,7 +56,10 @@ fn prepare_topic(store: &Arc<StoreDir>, job: &Job, env: &mut Env) -> Result<()> 
     if Path::new(job.topic.as_str()).exists() {
         return Err(Error::new(
             Kind::Usage,
-            format!("'{}' is no topic yet, but a file here: is the topic's name missing?", job.topic),
+            format!(
+                "'{}' is no topic yet, but a file here: is the topic's name missing?",
+                job.topic
+            ),
         )
         .cure(format!(
             "say 'mq-produce TOPIC {}', or make the topic first: 'mq-topics create {}'",
@@ -65,11 +68,23 @@ fn prepare_topic(store: &Arc<StoreDir>, job: &Job, env: &mut Env) -> Result<()> 
     }
     let known = topics::list(store)?;
     let near = crate::error::near_names(job.topic.as_str(), known.iter().map(|t| t.as_str()));
-    let new = NewTopic { name: job.topic.clone(), partitions, configs: std::collections::BTreeMap::new() };
+    let new = NewTopic {
+        name: job.topic.clone(),
+        partitions,
+        configs: std::collections::BTreeMap::new(),
+    };
     let (_, made) = open_or_create(store, &new, job.delivery.timeout)?;
     if made {
-        let count = if partitions == 1 { "1 partition".to_owned() } else { format!("{partitions} partitions") };
-        let like = if near.is_empty() { String::new() } else { format!(" (there is also {})", near.join(", ")) };
+        let count = if partitions == 1 {
+            "1 partition".to_owned()
+        } else {
+            format!("{partitions} partitions")
+        };
+        let like = if near.is_empty() {
+            String::new()
+        } else {
+            format!(" (there is also {})", near.join(", "))
+        };
         env.note(&format!("made topic {} with {count}{like}", job.topic));
     }
     Ok(())
@@ -99,7 +114,8 @@ impl Lines {
             *source == self.source && at + (sequence - first) == line
         });
         if !expected {
-            self.runs.push_back((sequence, self.source.clone(), line, true));
+            self.runs
+                .push_back((sequence, self.source.clone(), line, true));
         }
     }
 
@@ -115,9 +131,12 @@ impl Lines {
             .iter()
             .rev()
             .find(|(first, ..)| *first <= sequence)
-            .map_or_else(|| format!("record {}", sequence + 1), |(first, source, line, _)| {
-                format!("line {} of {source}", line + (sequence - first))
-            })
+            .map_or_else(
+                || format!("record {}", sequence + 1),
+                |(first, source, line, _)| {
+                    format!("line {} of {source}", line + (sequence - first))
+                },
+            )
     }
 }
 
@@ -130,7 +149,8 @@ impl Run<'_> {
                 super::job::Source::File(path) => Error::io("open", path, e),
             })?;
             self.lines.source = input.name().to_owned();
-            self.env.progress_source(input.len_bytes(), self.echoes.is_wanted());
+            self.env
+                .progress_source(input.len_bytes(), self.echoes.is_wanted());
             if self.is_plain() {
                 self.feed_plain(&mut input)?;
             } else {
@@ -181,7 +201,9 @@ impl Run<'_> {
                 buf.resize(buf.len() * 2, 0);
             }
             let room = buf.get_mut(filled..).unwrap_or_default();
-            let read = input.read(room).map_err(|e| Error::io("read", input.name(), e))?;
+            let read = input
+                .read(room)
+                .map_err(|e| Error::io("read", input.name(), e))?;
             let now = self.now();
             if read == 0 {
                 if filled > 0 {
@@ -234,7 +256,9 @@ impl Run<'_> {
 
     fn at_line(&self, e: Error, line: u64) -> Error {
         match e.kind() {
-            Kind::MessageTooLarge | Kind::InvalidRecord => e.at(format!("line {line} of {}", self.lines.source)),
+            Kind::MessageTooLarge | Kind::InvalidRecord => {
+                e.at(format!("line {line} of {}", self.lines.source))
+            }
             _ => e,
         }
     }
@@ -266,7 +290,12 @@ impl Run<'_> {
                     let newlines = memchr::memchr_iter(b'\n', taken).count() as u64;
                     start += consumed;
                     match outcome {
-                        Err(e) if matches!(e.kind(), Kind::MessageTooLarge | Kind::InvalidRecord | Kind::UnknownTopic) && !self.producer.has_failed() => {
+                        Err(e)
+                            if matches!(
+                                e.kind(),
+                                Kind::MessageTooLarge | Kind::InvalidRecord | Kind::UnknownTopic
+                            ) && !self.producer.has_failed() =>
+                        {
                             self.bad(e, line)?;
                         }
                         other => other?,
@@ -277,11 +306,16 @@ impl Run<'_> {
                     }
                 }
                 Step::Skip { consumed } => {
-                    line += memchr::memchr_iter(b'\n', rest.get(..consumed).unwrap_or_default()).count() as u64;
+                    line += memchr::memchr_iter(b'\n', rest.get(..consumed).unwrap_or_default())
+                        .count() as u64;
                     start += consumed;
                 }
                 Step::Invalid { error, consumed } => {
-                    let newlines = memchr::memchr_iter(b'\n', rest.get(..consumed).unwrap_or_default()).count() as u64;
+                    let newlines = memchr::memchr_iter(
+                        b'\n',
+                        rest.get(..consumed).unwrap_or_default(),
+                    )
+                    .count() as u64;
                     start += consumed;
                     self.bad(error, line)?;
                     line += newlines;
@@ -296,7 +330,9 @@ impl Run<'_> {
                     let filled = buf.len();
                     buf.resize(filled + READ_BYTES.max(filled), 0);
                     let room = buf.get_mut(filled..).unwrap_or_default();
-                    let read = input.read(room).map_err(|e| Error::io("read", input.name(), e))?;
+                    let read = input
+                        .read(room)
+                        .map_err(|e| Error::io("read", input.name(), e))?;
                     buf.truncate(filled + read);
                     eof = read == 0;
                     self.env.progress(read as u64, self.producer.sent());
@@ -309,18 +345,35 @@ impl Run<'_> {
     fn send(&mut self, record: &InputRecord<'_>, taken: &[u8]) -> Result<()> {
         let mut headers: Vec<Header<'_>> = Vec::new();
         for (key, value) in &record.headers {
-            headers.push(Header { key, value: value.as_deref() });
+            headers.push(Header {
+                key,
+                value: value.as_deref(),
+            });
         }
         for (name, value) in &self.job.headers {
-            headers.push(Header { key: name, value: Some(value) });
+            headers.push(Header {
+                key: name,
+                value: Some(value),
+            });
         }
         let key: Option<Cow<'_, [u8]>> = if record.key_given {
             record.key.as_deref().map(Cow::Borrowed)
         } else {
-            record.key.as_deref().or(self.job.key.as_deref()).map(Cow::Borrowed)
+            record
+                .key
+                .as_deref()
+                .or(self.job.key.as_deref())
+                .map(Cow::Borrowed)
         };
-        let own = if self.job.keep_partition { record.partition } else { None };
-        let timestamp = record.timestamp.or(self.job.timestamp).unwrap_or_else(|| self.clock_now());
+        let own = if self.job.keep_partition {
+            record.partition
+        } else {
+            None
+        };
+        let timestamp = record
+            .timestamp
+            .or(self.job.timestamp)
+            .unwrap_or_else(|| self.clock_now());
         let sent = self.producer.send(&ProducerRecord {
             partition: self.job.partition.or(own),
             timestamp: Some(timestamp),
@@ -328,7 +381,14 @@ impl Run<'_> {
             value: record.value.as_deref(),
             headers: &headers,
         })?;
-        self.echoes.sent(sent, taken, key.as_deref(), record.value.as_deref(), &headers, timestamp);
+        self.echoes.sent(
+            sent,
+            taken,
+            key.as_deref(),
+            record.value.as_deref(),
+            &headers,
+            timestamp,
+        );
         Ok(())
     }
 
@@ -370,7 +430,11 @@ impl Run<'_> {
                 continue;
             }
             let patience = linger.unwrap_or(LOOK_INTERVAL).min(LOOK_INTERVAL);
-            if input.wait(Some(patience), self.env.wake_fd()).map_err(error)? == Ready::Input {
+            if input
+                .wait(Some(patience), self.env.wake_fd())
+                .map_err(error)?
+                == Ready::Input
+            {
                 return Ok(true);
             }
             self.take_receipts(Duration::ZERO)?;
@@ -398,7 +462,14 @@ impl Run<'_> {
 
     /// Waits for everything that was sent, and says what came of it.
     fn finish(self, fed: Result<()>) -> Result<Outcome> {
-        let Run { env, producer, mut echoes, lines, skipped, .. } = self;
+        let Run {
+            env,
+            producer,
+            mut echoes,
+            lines,
+            skipped,
+            ..
+        } = self;
         let sent = producer.sent();
         let mut echoed = Ok(());
         let closed = producer.close(|receipts| {
@@ -428,7 +499,9 @@ impl Run<'_> {
                 error = error.with_kind(Kind::Io);
             }
             if error.kind() == Kind::DiskFull && error.cure_text().is_none() {
-                error = error.cure("make room and send the rest again, from that line: there is nothing to repair");
+                error = error.cure(
+                    "make room and send the rest again, from that line: there is nothing to repair",
+                );
             }
             return Err(counted(error, lines.of(first)));
         }
@@ -446,7 +519,11 @@ impl Run<'_> {
         }
         echoed?;
         if let Some((count, first)) = skipped {
-            let what = if count == 1 { "1 record was" } else { &format!("{count} records were") };
+            let what = if count == 1 {
+                "1 record was"
+            } else {
+                &format!("{count} records were")
+            };
             env.note(&format!("{what} skipped; the first: {first}"));
             return Ok(Outcome::Partial);
         }

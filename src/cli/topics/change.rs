@@ -12,18 +12,30 @@ use crate::store::{NewTopic, TopicConfigs, topics};
 use crate::types::TopicName;
 
 /// What a plan says.
-const PLAN: [Column; 3] = [Column::text("topic"), Column::text("change"), Column::text("detail")];
+const PLAN: [Column; 3] = [
+    Column::text("topic"),
+    Column::text("change"),
+    Column::text("detail"),
+];
 
 fn print_plan(plan: Vec<[String; 3]>, output: OutputOptions, env: &Env) -> Result<()> {
     let mut rows = Listing::stdout(env, &PLAN, output);
     for [topic, change, detail] in plan {
-        rows.row(vec![Cell::Text(topic), Cell::Text(change), Cell::Text(detail)])?;
+        rows.row(vec![
+            Cell::Text(topic),
+            Cell::Text(change),
+            Cell::Text(detail),
+        ])?;
     }
     rows.finish()
 }
 
 fn partitions_text(partitions: i32) -> String {
-    if partitions == 1 { "1 partition".to_owned() } else { format!("{partitions} partitions") }
+    if partitions == 1 {
+        "1 partition".to_owned()
+    } else {
+        format!("{partitions} partitions")
+    }
 }
 
 /// Makes topics.
@@ -55,7 +67,11 @@ pub fn create(job: Create, env: &mut Env) -> Result<Outcome> {
                 ));
             }
         }
-        let new = NewTopic { name: name.clone(), partitions, configs: configs.clone() };
+        let new = NewTopic {
+            name: name.clone(),
+            partitions,
+            configs: configs.clone(),
+        };
         let made = match &admin {
             Some(admin) if !job.dry_run => admin.create_topic(&new).map(|_| ()),
             Some(admin) if admin.list()?.contains(&name) => Err(Error::new(
@@ -98,7 +114,10 @@ pub fn alter(job: Alter, env: &mut Env) -> Result<Outcome> {
     if job.partitions.is_some_and(|partitions| partitions <= have) {
         return Err(Error::new(
             Kind::Usage,
-            format!("topic {name} has {} already; their number can only grow", partitions_text(have)),
+            format!(
+                "topic {name} has {} already; their number can only grow",
+                partitions_text(have)
+            ),
         )
         .cure("say a larger number with --partitions"));
     }
@@ -106,10 +125,18 @@ pub fn alter(job: Alter, env: &mut Env) -> Result<Outcome> {
         let mut plan = Vec::new();
         for (config, value) in &explicit {
             if meta.explicit.get(config) != Some(value) {
-                plan.push([name.to_string(), "set".to_owned(), format!("{config}={value}")]);
+                plan.push([
+                    name.to_string(),
+                    "set".to_owned(),
+                    format!("{config}={value}"),
+                ]);
             }
         }
-        for config in meta.explicit.keys().filter(|config| !explicit.contains_key(*config)) {
+        for config in meta
+            .explicit
+            .keys()
+            .filter(|config| !explicit.contains_key(*config))
+        {
             plan.push([name.to_string(), "unset".to_owned(), config.clone()]);
         }
         if let Some(partitions) = job.partitions {
@@ -141,7 +168,12 @@ pub fn delete(job: Delete, env: &mut Env) -> Result<Outcome> {
     let mut doomed: Vec<TopicName> = Vec::new();
     for pattern in &job.patterns {
         let before = doomed.len();
-        doomed.extend(there.iter().filter(|topic| pattern.matches(topic.as_str())).cloned());
+        doomed.extend(
+            there
+                .iter()
+                .filter(|topic| pattern.matches(topic.as_str()))
+                .cloned(),
+        );
         if doomed.len() == before && !job.if_exists {
             let e = if pattern.is_glob() {
                 let what = pattern.text().escape_debug();
@@ -160,7 +192,11 @@ pub fn delete(job: Delete, env: &mut Env) -> Result<Outcome> {
     doomed.dedup();
     if job.consent.is_dry_run() {
         let plan = doomed.iter().map(|name| {
-            [name.to_string(), "delete".to_owned(), "all its data".to_owned()]
+            [
+                name.to_string(),
+                "delete".to_owned(),
+                "all its data".to_owned(),
+            ]
         });
         print_plan(plan.collect(), job.output, env)?;
         return Ok(failures.outcome());
@@ -168,9 +204,16 @@ pub fn delete(job: Delete, env: &mut Env) -> Result<Outcome> {
     if doomed.is_empty() {
         return Ok(failures.outcome());
     }
-    let names = doomed.iter().map(TopicName::as_str).collect::<Vec<_>>().join(", ");
+    let names = doomed
+        .iter()
+        .map(TopicName::as_str)
+        .collect::<Vec<_>>()
+        .join(", ");
     let what = if doomed.len() == 1 { "topic" } else { "topics" };
-    if !job.consent.proceed(env, &format!("delete {what} {names} with all data?"))? {
+    if !job
+        .consent
+        .proceed(env, &format!("delete {what} {names} with all data?"))?
+    {
         return Ok(failures.outcome());
     }
     for name in doomed {

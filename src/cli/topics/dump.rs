@@ -34,18 +34,26 @@ const COLUMNS: [Column; 13] = [
 
 /// Dumps.
 pub fn dump(job: Job, env: &mut Env) -> Result<Outcome> {
-    let mut dump = Dump { rows: Listing::stdout(env, &COLUMNS, job.output), broken: None };
+    let mut dump = Dump {
+        rows: Listing::stdout(env, &COLUMNS, job.output),
+        broken: None,
+    };
     match job.what {
         DumpWhat::File(path) => {
             let parent = match path.parent() {
                 Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
                 _ => PathBuf::from("."),
             };
-            let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(|| {
-                Error::new(Kind::Usage, format!("{} names no file", path.display()))
-                    .cure("name a segment file, NNN.log")
-            })?;
-            let dir = OsDisk.open_dir(&parent).map_err(|e| Error::io("open", &parent, e))?;
+            let name = path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .ok_or_else(|| {
+                    Error::new(Kind::Usage, format!("{} names no file", path.display()))
+                        .cure("name a segment file, NNN.log")
+                })?;
+            let dir = OsDisk
+                .open_dir(&parent)
+                .map_err(|e| Error::io("open", &parent, e))?;
             dump.file(&*dir, name, None, None)?;
         }
         DumpWhat::Topic(name, only) => {
@@ -53,7 +61,12 @@ pub fn dump(job: Job, env: &mut Env) -> Result<Outcome> {
             let topic = TopicHandle::open(&store, &name)?;
             let partitions: Vec<PartitionId> = match only {
                 Some(partition) => vec![topic.partition(partition)?.partition],
-                None => topic.meta().partitions.iter().map(|p| p.partition).collect(),
+                None => topic
+                    .meta()
+                    .partitions
+                    .iter()
+                    .map(|p| p.partition)
+                    .collect(),
             };
             for partition in partitions {
                 let tp = TopicPartition::new(name.clone(), partition);
@@ -62,8 +75,9 @@ pub fn dump(job: Job, env: &mut Env) -> Result<Outcome> {
                 let page = replica.read_page()?;
                 for base in Segments::list(dir)?.bases() {
                     let name = SegmentFile::new(*base, FileKind::Log).name();
-                    let end =
-                        page.filter(|page| page.tail.active == *base).map(|p| p.tail.log_bytes);
+                    let end = page
+                        .filter(|page| page.tail.active == *base)
+                        .map(|p| p.tail.log_bytes);
                     dump.file(dir, &name, end, Some(partition))?;
                 }
             }
@@ -91,22 +105,28 @@ impl Dump {
         partition: Option<PartitionId>,
     ) -> Result<()> {
         let path = join(dir, name);
-        let file = dir.open(name, Open::Read).map_err(|e| Error::io("open", &path, e))?;
+        let file = dir
+            .open(name, Open::Read)
+            .map_err(|e| Error::io("open", &path, e))?;
         let len = file.len().map_err(|e| Error::io("look at", &path, e))?;
         let end = end.unwrap_or(len).min(len);
         let mut position = 0;
         while position < end {
-            let header = match self.header(&*file, &path, position, end)? {
-                Some(header) => header,
-                None => return Ok(()),
+            let Some(header) = self.header(&*file, &path, position, end)? else {
+                return Ok(());
             };
             let total = header.total_len() as u64;
             let sound = if total <= BATCH_BYTES_MAX {
                 let mut batch = vec![0; header.total_len()];
-                let read =
-                    file.read_at(&mut batch, position).map_err(|e| Error::io("read", &path, e))?;
+                let read = file
+                    .read_at(&mut batch, position)
+                    .map_err(|e| Error::io("read", &path, e))?;
                 batch.truncate(read);
-                Some(BatchView::parse(&batch).and_then(|view| view.check_crc()).is_ok())
+                Some(
+                    BatchView::parse(&batch)
+                        .and_then(|view| view.check_crc())
+                        .is_ok(),
+                )
             } else {
                 None
             };
@@ -125,7 +145,11 @@ impl Dump {
                 header.compression().as_str().into(),
                 header.timestamp_type().as_str().into(),
                 header.max_timestamp.into(),
-                if header.producer_id < 0 { Cell::Null } else { header.producer_id.into() },
+                if header.producer_id < 0 {
+                    Cell::Null
+                } else {
+                    header.producer_id.into()
+                },
                 sound.into(),
             ])?;
             position += total;
@@ -141,7 +165,9 @@ impl Dump {
         end: u64,
     ) -> Result<Option<BatchHeader>> {
         let mut raw = [0; BATCH_HEADER_LEN];
-        let read = file.read_at(&mut raw, position).map_err(|e| Error::io("read", path, e))?;
+        let read = file
+            .read_at(&mut raw, position)
+            .map_err(|e| Error::io("read", path, e))?;
         match BatchHeader::parse(raw.get(..read).unwrap_or_default()) {
             Ok(header) if position + header.total_len() as u64 <= end => Ok(Some(header)),
             Ok(_) => {
@@ -159,7 +185,10 @@ impl Dump {
         self.broken.get_or_insert_with(|| {
             Error::new(
                 Kind::Damaged,
-                format!("CORRUPT_MESSAGE: {} is damaged at byte {position}: {why}", path.display()),
+                format!(
+                    "CORRUPT_MESSAGE: {} is damaged at byte {position}: {why}",
+                    path.display()
+                ),
             )
             .cure("'mq-topics verify --deep' looks at a whole topic")
         });

@@ -38,7 +38,10 @@ impl Failures {
     /// Tells of one.
     pub fn tell(&mut self, env: &Env, e: &Error) {
         env.complain(e);
-        self.worst = Some(self.worst.map_or(e.kind(), |kind| weightier(kind, e.kind())));
+        self.worst = Some(
+            self.worst
+                .map_or(e.kind(), |kind| weightier(kind, e.kind())),
+        );
     }
 
     /// What the run comes to.

@@ -15,8 +15,11 @@ use crate::error::{Error, Kind, Result};
 use crate::store::TopicHandle;
 use crate::types::{Offset, PartitionId, TopicName, TopicPartition};
 
-const LIST: [Column; 3] =
-    [Column::text("name"), Column::number("partitions"), Column::number("replicas")];
+const LIST: [Column; 3] = [
+    Column::text("name"),
+    Column::number("partitions"),
+    Column::number("replicas"),
+];
 const LIST_SIZES: [Column; 5] = [
     Column::text("name"),
     Column::number("partitions"),
@@ -36,8 +39,11 @@ const PARTITIONS: [Column; 10] = [
     Column::number("log_end_offset"),
     Column::size("size_bytes"),
 ];
-const OFFSETS: [Column; 3] =
-    [Column::text("topic"), Column::number("partition"), Column::number("offset")];
+const OFFSETS: [Column; 3] = [
+    Column::text("topic"),
+    Column::number("partition"),
+    Column::number("offset"),
+];
 const EDGES: [Column; 4] = [
     Column::text("topic"),
     Column::number("partition"),
@@ -49,13 +55,18 @@ const EDGES: [Column; 4] = [
 pub fn list(job: List, env: &mut Env) -> Result<Outcome> {
     let admin = Admin::new(&env.open_store()?, PATIENCE);
     let names = admin.list()?;
-    let wanted =
-        names.iter().filter(|n| job.pattern.as_ref().is_none_or(|p| p.matches(n.as_str())));
+    let wanted = names
+        .iter()
+        .filter(|n| job.pattern.as_ref().is_none_or(|p| p.matches(n.as_str())));
     let mut failures = Failures::default();
     let columns: &'static [Column] = if job.sizes { &LIST_SIZES } else { &LIST };
     let mut rows = Listing::stdout(env, columns, job.output);
     for name in wanted {
-        let row = if job.sizes { sized_row(&admin, name) } else { plain_row(&admin, name) };
+        let row = if job.sizes {
+            sized_row(&admin, name)
+        } else {
+            plain_row(&admin, name)
+        };
         match row {
             // A topic that is deleted meanwhile is not listed.
             Err(e) if e.kind() == Kind::UnknownTopic => {}
@@ -69,18 +80,36 @@ pub fn list(job: List, env: &mut Env) -> Result<Outcome> {
 
 fn plain_row(admin: &Admin, name: &TopicName) -> Result<Vec<Cell>> {
     let meta = admin.metadata(name)?;
-    let replicas = meta.partitions.iter().map(|p| p.replicas.len()).max().unwrap_or(0);
-    Ok(vec![name.as_str().into(), (meta.partitions.len() as u64).into(), (replicas as u64).into()])
+    let replicas = meta
+        .partitions
+        .iter()
+        .map(|p| p.replicas.len())
+        .max()
+        .unwrap_or(0);
+    Ok(vec![
+        name.as_str().into(),
+        (meta.partitions.len() as u64).into(),
+        (replicas as u64).into(),
+    ])
 }
 
 fn sized_row(admin: &Admin, name: &TopicName) -> Result<Vec<Cell>> {
     let described = admin.describe(name)?;
-    let replicas = described.partitions.iter().map(|p| p.replicas.len()).max().unwrap_or(0);
+    let replicas = described
+        .partitions
+        .iter()
+        .map(|p| p.replicas.len())
+        .max()
+        .unwrap_or(0);
     let logs: Option<Vec<LogDescription>> = described.partitions.iter().map(|p| p.log).collect();
     let records = logs.as_ref().map(|logs| {
-        logs.iter().map(|log| log.high_watermark - log.log_start_offset).sum::<Offset>()
+        logs.iter()
+            .map(|log| log.high_watermark - log.log_start_offset)
+            .sum::<Offset>()
     });
-    let bytes = logs.as_ref().map(|logs| logs.iter().map(|log| log.size_bytes).sum::<u64>());
+    let bytes = logs
+        .as_ref()
+        .map(|logs| logs.iter().map(|log| log.size_bytes).sum::<u64>());
     Ok(vec![
         name.as_str().into(),
         (described.partitions.len() as u64).into(),
@@ -115,7 +144,11 @@ pub fn describe(job: Describe, env: &mut Env) -> Result<Outcome> {
         OutputFormat::Tsv => partitions(&described, job.output, env)?,
         OutputFormat::Table => {
             for (at, topic) in described.iter().enumerate() {
-                let mut head = if at == 0 { String::new() } else { "\n".to_owned() };
+                let mut head = if at == 0 {
+                    String::new()
+                } else {
+                    "\n".to_owned()
+                };
                 head.push_str(&format!("topic {}  id {}\n", topic.name, topic.topic_id));
                 for config in topic.configs.iter().filter(|config| config.explicit) {
                     head.push_str(&format!("  {}={}\n", config.name, config.value));
@@ -125,7 +158,10 @@ pub fn describe(job: Describe, env: &mut Env) -> Result<Outcome> {
             }
         }
     }
-    let offline = described.iter().flat_map(|topic| &topic.partitions).any(|p| p.offline.is_some());
+    let offline = described
+        .iter()
+        .flat_map(|topic| &topic.partitions)
+        .any(|p| p.offline.is_some());
     if offline {
         env.warn("a partition is offline: 'mq-topics verify' says which and why");
     }
@@ -167,7 +203,10 @@ fn as_json(topic: &TopicDescription) -> Value {
         .iter()
         .map(|config| {
             let origin = if config.explicit { "topic" } else { "default" };
-            (config.name.to_owned(), json!({"value": config.value, "origin": origin}))
+            (
+                config.name.to_owned(),
+                json!({"value": config.value, "origin": origin}),
+            )
         })
         .collect();
     json!({

@@ -27,7 +27,11 @@ const COLUMNS: [Column; 10] = [
 /// Verifies, and repairs if asked.
 pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
     let admin = Admin::new(&env.open_store()?, PATIENCE);
-    let names = if job.names.is_empty() { admin.list()? } else { job.names };
+    let names = if job.names.is_empty() {
+        admin.list()?
+    } else {
+        job.names
+    };
     let mut failures = Failures::default();
     let mut looked = Vec::new();
     let mut rows = Listing::stdout(env, &COLUMNS, job.output);
@@ -52,15 +56,28 @@ pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
         }
     }
     rows.finish()?;
-    let damaged: Vec<&Verified> = looked.iter().filter(|verified| verified.is_damaged()).collect();
+    let damaged: Vec<&Verified> = looked
+        .iter()
+        .filter(|verified| verified.is_damaged())
+        .collect();
     if let Some(consent) = job.repair {
         repair(consent, &admin, &damaged, &mut failures, env)?;
         return Ok(failures.outcome());
     }
     if let Some(first) = damaged.first() {
-        let names = damaged.iter().map(|v| v.tp.to_string()).collect::<Vec<_>>().join(", ");
-        let data = damaged.iter().any(|v| v.findings.iter().any(|finding| finding.data));
-        let (kind, what) = if data { (Kind::Damaged, "damaged") } else { (Kind::Offline, "offline") };
+        let names = damaged
+            .iter()
+            .map(|v| v.tp.to_string())
+            .collect::<Vec<_>>()
+            .join(", ");
+        let data = damaged
+            .iter()
+            .any(|v| v.findings.iter().any(|finding| finding.data));
+        let (kind, what) = if data {
+            (Kind::Damaged, "damaged")
+        } else {
+            (Kind::Offline, "offline")
+        };
         let e = Error::new(kind, format!("{what}: {names}")).cure(format!(
             "'mq-topics verify --repair truncate {}' shows a plan and asks",
             first.tp.topic
@@ -96,7 +113,11 @@ fn enter(rows: &mut Listing<BufWriter<StdoutLock<'static>>>, verified: &Verified
     }
     for finding in &verified.findings {
         let file = finding.file.display().to_string();
-        rows.row(row(file.into(), finding.position.into(), finding.what.as_str().into()))?;
+        rows.row(row(
+            file.into(),
+            finding.position.into(),
+            finding.what.as_str().into(),
+        ))?;
     }
     Ok(())
 }
@@ -116,7 +137,10 @@ fn repair(
     for verified in damaged {
         let lost = verified.log_end - verified.sound_end;
         let what = if lost > 0 {
-            format!("ends at offset {} instead of {}: {lost} offsets are cut, their bytes kept beside the log", verified.sound_end, verified.log_end)
+            format!(
+                "ends at offset {} instead of {}: {lost} offsets are cut, their bytes kept beside the log",
+                verified.sound_end, verified.log_end
+            )
         } else {
             format!("keeps all records, up to offset {}", verified.log_end)
         };
@@ -125,20 +149,33 @@ fn repair(
     for line in plan.lines() {
         env.say(line);
     }
-    let names = damaged.iter().map(|verified| verified.tp.to_string()).collect::<Vec<_>>().join(", ");
+    let names = damaged
+        .iter()
+        .map(|verified| verified.tp.to_string())
+        .collect::<Vec<_>>()
+        .join(", ");
     if !consent.proceed(env, &format!("repair {names} so?"))? {
         return Ok(());
     }
     for verified in damaged {
         match admin.repair(&verified.tp) {
             Ok((page, cuts)) => {
-                env.note(&format!("{} is repaired, and ends at offset {}", verified.tp, page.tail.end));
+                env.note(&format!(
+                    "{} is repaired, and ends at offset {}",
+                    verified.tp, page.tail.end
+                ));
                 for cut in cuts {
                     let kept = cut.kept.as_ref().map_or_else(
                         || "all zeros, not kept".to_owned(),
                         |kept| format!("kept in {}", kept.display()),
                     );
-                    env.note(&format!("cut {} bytes of {} from byte {}: {} ({kept})", cut.bytes, cut.file.display(), cut.position, cut.why));
+                    env.note(&format!(
+                        "cut {} bytes of {} from byte {}: {} ({kept})",
+                        cut.bytes,
+                        cut.file.display(),
+                        cut.position,
+                        cut.why
+                    ));
                 }
             }
             Err(e) => failures.tell(env, &e),

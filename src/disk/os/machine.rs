@@ -158,7 +158,9 @@ mod tests {
 /// `N: FLOCK  ADVISORY  WRITE PID MAJOR:MINOR:INODE START END`, waiters marked by an arrow.
 #[cfg(target_os = "linux")]
 pub(super) fn lock_holders(id: super::super::FileId) -> Vec<u32> {
-    let Ok(locks) = std::fs::read_to_string("/proc/locks") else { return Vec::new() };
+    let Ok(locks) = std::fs::read_to_string("/proc/locks") else {
+        return Vec::new();
+    };
     let inode = format!(":{}", id.inode);
     locks
         .lines()

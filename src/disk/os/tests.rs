@@ -1,4 +1,4 @@
-#![expect(
+#![allow(
     clippy::disallowed_methods,
     reason = "tests set up what only a stranger would"
 )]
