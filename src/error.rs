@@ -111,7 +111,7 @@ impl Error {
     }
 
     /// A failed operation of the operating system. Errors that mean a full disk (ENOSPC, EDQUOT,
-    /// EFBIG) become [`Kind::DiskFull`].
+    /// EFBIG) become [`Kind::DiskFull`]. What has a cure wherever it happens comes with it.
     pub fn io(op: &'static str, path: impl AsRef<Path>, source: io::Error) -> Self {
         let full = matches!(
             source.kind(),
@@ -119,10 +119,11 @@ impl Error {
         );
         let kind = if full { Kind::DiskFull } else { Kind::Io };
         let message = format!("cannot {op} {}", path.as_ref().display());
+        let cure = io_cure(&source).map(str::to_owned);
         Error(Box::new(Inner {
             kind,
             message,
-            cure: None,
+            cure,
             source: Some(source),
         }))
     }
@@ -181,6 +182,29 @@ impl std::error::Error for Error {
     }
 }
 
+/// What helps against an error of the operating system, whatever was being done.
+fn io_cure(source: &io::Error) -> Option<&'static str> {
+    let too_many_open = [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE]
+        .iter()
+        .any(|errno| source.raw_os_error() == Some(errno.raw_os_error()));
+    if too_many_open {
+        return Some("allow more open files ('ulimit -n'), or read fewer partitions at once");
+    }
+    match source.kind() {
+        io::ErrorKind::StorageFull => {
+            Some("make room on that disk, then go on; nothing needs repair")
+        }
+        io::ErrorKind::QuotaExceeded => {
+            Some("make room within the quota, then go on; nothing needs repair")
+        }
+        io::ErrorKind::FileTooLarge => {
+            Some("raise the limit on file sizes ('ulimit -f'), then go on; nothing needs repair")
+        }
+        io::ErrorKind::ReadOnlyFilesystem => Some("mount that disk for writing"),
+        _ => None,
+    }
+}
+
 /// Names in `known` that `wanted` may have meant, nearest first, at most three.
 pub fn near_names<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     let mut near: Vec<(f64, &str)> = known
@@ -211,5 +235,14 @@ mod tests {
     fn a_full_disk_is_a_kind_of_its_own() {
         let full = io::Error::from_raw_os_error(28);
         assert_eq!(Error::io("write", "x", full).kind(), Kind::DiskFull);
+    }
+
+    #[test]
+    fn a_full_disk_and_too_many_open_files_come_with_a_cure() {
+        for (errno, word) in [(28, "room"), (27, "ulimit -f"), (24, "ulimit -n")] {
+            let error = Error::io("write", "x", io::Error::from_raw_os_error(errno));
+            let cure = error.cure_text().expect("a cure");
+            assert!(cure.contains(word), "{errno}: {cure}");
+        }
     }
 }

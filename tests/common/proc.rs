@@ -113,6 +113,7 @@ pub fn is_long() -> bool {
 /// A case's directory: the store is `store` in it, beside what its processes read and printed.
 pub struct Place {
     dir: PathBuf,
+    store: PathBuf,
     runs: AtomicUsize,
 }
 
@@ -129,14 +130,21 @@ impl Place {
             .prefix(&format!("mq-{name}-"))
             .tempdir_in(parent)
             .expect("a directory for the case");
-        Place::at(dir.keep())
-    }
-
-    /// A directory that is there.
-    pub fn at(dir: PathBuf) -> Place {
+        let dir = dir.keep();
+        let store = dir.join("store");
         Place {
             dir,
+            store,
             runs: AtomicUsize::new(0),
+        }
+    }
+
+    /// The same case with its store elsewhere.
+    pub fn with_store(&self, store: PathBuf) -> Place {
+        Place {
+            dir: self.dir.clone(),
+            store,
+            runs: AtomicUsize::new(50),
         }
     }
 
@@ -144,8 +152,8 @@ impl Place {
         &self.dir
     }
 
-    pub fn store(&self) -> PathBuf {
-        self.dir.join("store")
+    pub fn store(&self) -> &Path {
+        &self.store
     }
 
     pub fn remove(self) {
