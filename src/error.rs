@@ -187,6 +187,9 @@ fn io_cure(source: &io::Error) -> Option<&'static str> {
     let too_many_open = [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE]
         .iter()
         .any(|errno| source.raw_os_error() == Some(errno.raw_os_error()));
+    if source.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) {
+        return Some("the disk failed: see what the kernel's log says ('dmesg'), then try again");
+    }
     if too_many_open {
         return Some("allow more open files ('ulimit -n'), or read fewer partitions at once");
     }
@@ -200,6 +203,7 @@ fn io_cure(source: &io::Error) -> Option<&'static str> {
         io::ErrorKind::FileTooLarge => {
             Some("raise the limit on file sizes ('ulimit -f'), then go on; nothing needs repair")
         }
+        io::ErrorKind::Interrupted => Some("a signal came in between: go on from there"),
         io::ErrorKind::ReadOnlyFilesystem => Some("mount that disk for writing"),
         _ => None,
     }
@@ -238,8 +242,13 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_and_too_many_open_files_come_with_a_cure() {
-        for (errno, word) in [(28, "room"), (27, "ulimit -f"), (24, "ulimit -n")] {
+    fn what_is_known_to_help_comes_with_the_error() {
+        for (errno, word) in [
+            (28, "room"),
+            (27, "ulimit -f"),
+            (24, "ulimit -n"),
+            (5, "dmesg"),
+        ] {
             let error = Error::io("write", "x", io::Error::from_raw_os_error(errno));
             let cure = error.cure_text().expect("a cure");
             assert!(cure.contains(word), "{errno}: {cure}");

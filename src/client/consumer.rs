@@ -18,7 +18,7 @@ use crate::store::{Committer, PAGE_FILE, PartitionReader, PartitionWriter, Store
 use crate::types::{LeaderEpoch, Offset, TimestampType, TopicPartition};
 
 /// How long opening a partition may wait for locks when it must be put in order first.
-const MEND_PATIENCE: Duration = Duration::from_secs(10);
+const MEND_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Reads partitions.
 #[derive(Debug)]

@@ -166,8 +166,16 @@ fn spawn(name: &str, f: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>
 }
 
 impl Shared {
+    /// The first failure counts, but for one that leaves an outcome unknown: that must be said.
     fn fail(&self, error: Error) {
-        lock(&self.failure).get_or_insert(error);
+        let mut failure = lock(&self.failure);
+        let known = failure
+            .as_ref()
+            .is_none_or(|first| first.kind() != Kind::Unknown);
+        if failure.is_none() || (known && error.kind() == Kind::Unknown) {
+            *failure = Some(error);
+        }
+        drop(failure);
         self.failed.store(true, Ordering::Relaxed);
         self.received.notify_all();
     }
@@ -366,7 +374,21 @@ fn sync_all(shared: &Arc<Shared>, queue: &SyncQueue) {
             continue;
         }
         if let Err(e) = sync_one(shared, &mut committers, partition, &waiting) {
-            shared.fail(e);
+            // What is appended and not confirmed may come to light yet, whatever went wrong.
+            let doubtful = matches!(
+                e.kind(),
+                Kind::Io
+                    | Kind::DiskFull
+                    | Kind::Offline
+                    | Kind::Busy
+                    | Kind::Fenced
+                    | Kind::Damaged
+            );
+            shared.fail(if doubtful && !waiting.appended.is_empty() {
+                e.with_kind(Kind::Unknown)
+            } else {
+                e
+            });
             continue;
         }
         if !closed

@@ -94,6 +94,12 @@ impl File for OsFile {
     }
 
     fn unlock(&self) -> io::Result<()> {
-        fs2::FileExt::unlock(&self.file)
+        // A lock that stays would keep everybody out until this process ends.
+        loop {
+            match fs2::FileExt::unlock(&self.file) {
+                Err(error) if error.raw_os_error() == Some(Errno::INTR.raw_os_error()) => {}
+                other => return other,
+            }
+        }
     }
 }
