@@ -498,11 +498,6 @@ impl Run<'_> {
                 // Only a run that stored nothing may be tried again blindly.
                 error = error.with_kind(Kind::Io);
             }
-            if error.kind() == Kind::DiskFull && error.cure_text().is_none() {
-                error = error.cure(
-                    "make room and send the rest again, from that line: there is nothing to repair",
-                );
-            }
             return Err(counted(error, lines.of(first)));
         }
         match fed {
