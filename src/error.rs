@@ -243,7 +243,12 @@ mod tests {
 
     #[test]
     fn what_is_known_to_help_comes_with_the_error() {
-        for (errno, word) in [(28, "room"), (27, "ulimit -f"), (24, "ulimit -n"), (5, "dmesg")] {
+        for (errno, word) in [
+            (28, "room"),
+            (27, "ulimit -f"),
+            (24, "ulimit -n"),
+            (5, "dmesg"),
+        ] {
             let error = Error::io("write", "x", io::Error::from_raw_os_error(errno));
             let cure = error.cure_text().expect("a cure");
             assert!(cure.contains(word), "{errno}: {cure}");

@@ -169,7 +169,9 @@ impl Shared {
     /// The first failure counts, but for one that leaves an outcome unknown: that must be said.
     fn fail(&self, error: Error) {
         let mut failure = lock(&self.failure);
-        let known = failure.as_ref().is_none_or(|first| first.kind() != Kind::Unknown);
+        let known = failure
+            .as_ref()
+            .is_none_or(|first| first.kind() != Kind::Unknown);
         if failure.is_none() || (known && error.kind() == Kind::Unknown) {
             *failure = Some(error);
         }
@@ -375,7 +377,12 @@ fn sync_all(shared: &Arc<Shared>, queue: &SyncQueue) {
             // What is appended and not confirmed may come to light yet, whatever went wrong.
             let doubtful = matches!(
                 e.kind(),
-                Kind::Io | Kind::DiskFull | Kind::Offline | Kind::Busy | Kind::Fenced | Kind::Damaged
+                Kind::Io
+                    | Kind::DiskFull
+                    | Kind::Offline
+                    | Kind::Busy
+                    | Kind::Fenced
+                    | Kind::Damaged
             );
             shared.fail(if doubtful && !waiting.appended.is_empty() {
                 e.with_kind(Kind::Unknown)
