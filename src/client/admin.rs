@@ -196,7 +196,16 @@ impl Admin {
     pub fn verify(&self, tp: &TopicPartition, deep: bool) -> Result<Verified> {
         let topic = TopicHandle::open(&self.store, &tp.topic)?;
         let partition = topic.led_here(tp.partition)?;
-        let replica = Replica::open(&self.store, tp, partition.leader)?;
+        let replica = Replica::open(&self.store, tp, partition.leader).map_err(|e| {
+            if e.kind() != Kind::Fenced {
+                return e;
+            }
+            // The topic file names it and it is not there: no try again mends that.
+            e.with_kind(Kind::Damaged).cure(
+                "the next read or write makes a lost page anew from the log; \
+                 a lost directory comes back from a backup only",
+            )
+        })?;
         let dir = &**replica.dir();
         // A log that is repaired while it is looked at is looked at again.
         for _ in 0..100 {
@@ -210,10 +219,12 @@ impl Admin {
             };
             for (copy, sound) in replica.page_copies()?.into_iter().enumerate() {
                 if !sound {
-                    let mut bad = finding(
-                        store::PAGE_FILE,
-                        "this copy of the page is damaged (the other one is used)",
-                    );
+                    let what = if page.is_some() {
+                        "this copy of the page is damaged (the other one is used)"
+                    } else {
+                        "this copy of the page is damaged, and so is the other one"
+                    };
+                    let mut bad = finding(store::PAGE_FILE, what);
                     bad.position = copy as u64 * 4096;
                     bad.data = page.is_none();
                     findings.push(bad);
@@ -309,6 +320,13 @@ fn log_description(reader: &PartitionReader, page: &Page) -> Result<LogDescripti
         let Some(file) = storage::SegmentFile::parse(&entry.name) else {
             continue;
         };
+        if matches!(
+            file.kind,
+            storage::FileKind::Cut | storage::FileKind::Rescue
+        ) {
+            // Not part of the log.
+            continue;
+        }
         if file.kind == storage::FileKind::Log && file.base == page.tail.active {
             size_bytes += page.tail.log_bytes;
         } else if let Ok(open) = dir.open(&entry.name, crate::disk::Open::Read) {

@@ -207,6 +207,18 @@ impl TopicConfigs {
         find(name).map(|_| ())
     }
 
+    /// Whether a config takes a value, whatever the others are.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidConfig`], saying what it takes.
+    pub fn check_value(name: &str, value: &str) -> Result<()> {
+        let mut alone = BTreeMap::from([(name.to_owned(), value.to_owned())]);
+        if name == "flush.ms" {
+            alone.insert("flush.messages".to_owned(), "never".to_owned());
+        }
+        Self::from_explicit(alone).map(|_| ())
+    }
+
     /// What was set explicitly.
     pub fn explicit(&self) -> &BTreeMap<String, String> {
         &self.explicit

@@ -38,10 +38,15 @@ pub struct PartitionReader {
     boot_id: [u8; 16],
     every_message: bool,
     cursor: Option<Cursor>,
+    listed: Segments,
+    listed_generation: Option<u64>,
     epochs: LeaderEpochs,
     epochs_generation: Option<(u64, LeaderEpoch)>,
 }
 
+/// A read of at most so many bytes asks after each batch whether a segment begins there, and does
+/// without a listing: with a thousand segments that takes longer than the read.
+const PROBED_BYTES_MAX: usize = 64 * 1024;
 /// How often a read starts over because bytes moved under it.
 const TRIES: u32 = 1000;
 /// Between two tries while bytes are being moved.
@@ -56,6 +61,8 @@ impl PartitionReader {
             boot_id: store.boot_id(),
             every_message: topic.configs()?.every_message(),
             cursor: None,
+            listed: Segments::default(),
+            listed_generation: None,
             epochs: LeaderEpochs::default(),
             epochs_generation: None,
         })
@@ -192,8 +199,16 @@ impl PartitionReader {
                 return Ok(0);
             };
             if cursor.next_segment.is_none() && cursor.segment != page.tail.active {
-                // The active segment was closed since: find out what follows.
-                cursor.next_segment = Segments::list(&**self.replica.dir())?.after(cursor.segment);
+                // Within a generation segments only come at the end, so a listing stays true.
+                if self.listed_generation != Some(page.generation) {
+                    self.listed = Segments::default();
+                }
+                cursor.next_segment = self.listed.after(cursor.segment);
+                if cursor.next_segment.is_none() && bytes_max > PROBED_BYTES_MAX {
+                    self.listed = Segments::list(&**self.replica.dir())?;
+                    self.listed_generation = Some(page.generation);
+                    cursor.next_segment = self.listed.after(cursor.segment);
+                }
             }
             if cursor.next_segment == Some(cursor.offset) {
                 let next = cursor.offset;
@@ -243,6 +258,7 @@ impl PartitionReader {
             }
             let (mut used, mut kept_from) = (0, 0);
             let (mut offset, mut epoch) = (cursor.offset, cursor.epoch);
+            let probed = cursor.next_segment.is_none() && segment != page.tail.active;
             while offset < bound && cursor.next_segment != Some(offset) {
                 let rest = buf.get(used..).unwrap_or_default();
                 if rest.len() < BATCH_HEADER_LEN {
@@ -278,6 +294,13 @@ impl PartitionReader {
                 epoch = header.leader_epoch;
                 if offset <= from {
                     kept_from = used;
+                }
+                if probed
+                    && dir
+                        .id(&SegmentFile::new(offset, FileKind::Log).name())
+                        .is_ok()
+                {
+                    cursor.next_segment = Some(offset);
                 }
             }
             if used == kept_from && offset < bound && cursor.next_segment != Some(offset) {

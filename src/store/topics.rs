@@ -181,7 +181,7 @@ pub fn list(store: &StoreDir) -> Result<Vec<TopicName>> {
         .map_err(|e| Error::io("list", dir.path(), e))?;
     let mut names: Vec<TopicName> = entries
         .iter()
-        .filter(|entry| entry.kind == EntryKind::File)
+        .filter(|entry| entry.kind != EntryKind::Dir)
         .filter_map(|entry| layout::parse_topic_file(&entry.name))
         .collect();
     names.sort_unstable();

@@ -304,19 +304,23 @@ impl Run<'_> {
         let flushed = self.printer.flush(&mut self.output);
         self.env.progress_done();
         let stopped_by_signal = self.env.stopping();
+        let printed = self.printer.printed();
+        let short = printed == 0 || self.job.count.is_some_and(|count| printed < count);
+        let empty = self.job.fail_if_empty && short && !stopped_by_signal;
         if let Some(mut session) = self.session.take() {
             let good = outcome.is_ok() && flushed.is_ok() && !stopped_by_signal;
             session.marks.written(self.output.written());
-            session.end(&self.assignments, good, self.job.count.is_some(), self.env)?;
+            session.end(
+                &self.assignments,
+                good,
+                good && !empty,
+                self.job.count.is_some(),
+                self.env,
+            )?;
         }
         outcome?;
         flushed?;
-        let printed = self.printer.printed();
-        let short = printed == 0 || self.job.count.is_some_and(|count| printed < count);
-        if self.job.fail_if_empty && short && !stopped_by_signal {
-            return Ok(Outcome::Empty);
-        }
-        Ok(Outcome::Done)
+        Ok(if empty { Outcome::Empty } else { Outcome::Done })
     }
 }
 

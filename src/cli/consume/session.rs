@@ -249,18 +249,20 @@ impl Session {
         self.member.commit(&entries)
     }
 
-    /// Ends the membership. `good`: the run came to its end, and not by a signal; `counted`: `-c`
+    /// Ends the membership. `good`: the run came to its end, and not by a signal; `exits_0`: and
+    /// that end is status 0; `counted`: `-c`
     /// said how much.
     pub fn end(
         mut self,
         assignments: &Assignments,
         good: bool,
+        exits_0: bool,
         counted: bool,
         env: &Env,
     ) -> Result<()> {
         let commits = match self.when {
             CommitWhen::AfterWrite => true,
-            CommitWhen::OnExit => good,
+            CommitWhen::OnExit => exits_0,
             CommitWhen::Never => false,
         };
         if commits {

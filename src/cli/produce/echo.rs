@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use super::job::Echo;
 use crate::cli::lang::{HeaderList, OutputRecord};
 use crate::client::Receipt;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::record::Header;
 use crate::types::{PartitionId, Timestamp, TimestampType, TopicName};
 
@@ -179,20 +179,27 @@ impl Echoes {
                 }
             }
         }
-        self.write_out();
-        Ok(())
+        self.write_out()
     }
 
-    fn write_out(&mut self) {
+    fn write_out(&mut self) -> Result<()> {
         if self.out.is_empty() {
-            return;
+            return Ok(());
         }
         let mut stdout = io::stdout().lock();
-        // A reader that went away ends the echo, not the production.
-        self.broken = stdout
-            .write_all(&self.out)
-            .and_then(|()| stdout.flush())
-            .is_err();
+        let written = stdout.write_all(&self.out).and_then(|()| stdout.flush());
         self.out.clear();
+        match written {
+            Ok(()) => Ok(()),
+            // A reader that went away ends the echo, not the production.
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => {
+                self.broken = true;
+                Ok(())
+            }
+            Err(e) => {
+                self.broken = true;
+                Err(Error::io("write to", "standard output", e))
+            }
+        }
     }
 }

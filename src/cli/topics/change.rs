@@ -104,6 +104,9 @@ pub fn create(job: Create, env: &mut Env) -> Result<Outcome> {
 /// Changes a topic.
 pub fn alter(job: Alter, env: &mut Env) -> Result<Outcome> {
     let name = job.name;
+    for (config, value) in &job.set {
+        TopicConfigs::check_value(config, value)?;
+    }
     let admin = Admin::new(&env.open_store()?, PATIENCE);
     let meta = admin.metadata(&name)?;
     let mut explicit = meta.explicit.clone();
