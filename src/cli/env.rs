@@ -211,6 +211,24 @@ impl Env {
         self.signals.wake_fd()
     }
 
+    /// Sleeps until a signal, the waker of [`Signals::waker`], or the time is up.
+    pub fn wait_woken(&self, patience: Duration) {
+        let Some(wake) = self.wake_fd() else {
+            return self.sleep(patience);
+        };
+        let mut fds = [rustix::event::PollFd::from_borrowed_fd(
+            wake,
+            rustix::event::PollFlags::IN,
+        )];
+        let timeout = rustix::event::Timespec {
+            tv_sec: patience.as_secs().min(86_400) as _,
+            tv_nsec: patience.subsec_nanos() as _,
+        };
+        // An interrupted wait is a short one: whoever waits looks again.
+        let _ = rustix::event::poll(&mut fds, Some(&timeout));
+        self.signals.drain();
+    }
+
     /// The clock.
     pub fn clock(&self) -> Arc<dyn Clock> {
         Arc::<SystemClock>::clone(&self.clock)

@@ -1,6 +1,6 @@
 //! Signals: the first asks to stop, the second ends at once; Ctrl-Z waits until no lock is held.
 
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -15,6 +15,18 @@ use crate::store::gate;
 pub struct Signals {
     which: Arc<AtomicUsize>,
     wake: Option<UnixStream>,
+    wake_by: Option<Arc<UnixStream>>,
+}
+
+/// Raised once a signal asked to stop.
+#[derive(Debug, Clone)]
+pub struct StopFlag(Arc<AtomicUsize>);
+
+impl StopFlag {
+    /// Whether it is raised.
+    pub fn is_raised(&self) -> bool {
+        self.0.load(Ordering::Relaxed) != 0
+    }
 }
 
 impl Signals {
@@ -28,6 +40,8 @@ impl Signals {
         let second = Arc::new(AtomicBool::new(false));
         let ignored = ignored_at_start();
         let (wake, wake_by) = UnixStream::pair()?;
+        wake.set_nonblocking(true)?;
+        wake_by.set_nonblocking(true)?;
         for signal in [SIGINT, SIGTERM, SIGHUP]
             .into_iter()
             .filter(|s| !ignored.has(*s))
@@ -46,6 +60,7 @@ impl Signals {
         Ok(Signals {
             which,
             wake: Some(wake),
+            wake_by: Some(Arc::new(wake_by)),
         })
     }
 
@@ -60,6 +75,30 @@ impl Signals {
     /// Readable once a signal asked to stop.
     pub fn wake_fd(&self) -> Option<BorrowedFd<'_>> {
         self.wake.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Raised once a signal asked to stop.
+    pub fn stop_flag(&self) -> StopFlag {
+        StopFlag(Arc::clone(&self.which))
+    }
+
+    /// Makes [`Signals::wake_fd`] readable, from any thread.
+    pub fn waker(&self) -> impl Fn() + Send + Sync + 'static {
+        let wake_by = self.wake_by.clone();
+        move || {
+            if let Some(wake_by) = &wake_by {
+                // A full socket wakes as well.
+                let _ = (&**wake_by).write(&[1]);
+            }
+        }
+    }
+
+    /// Takes what made [`Signals::wake_fd`] readable. Who stops is told by [`Signals::stopping`].
+    pub fn drain(&self) {
+        let mut drained = [0; 64];
+        if let Some(wake) = &self.wake {
+            while matches!((&*wake).read(&mut drained), Ok(n) if n == drained.len()) {}
+        }
     }
 
     /// Ends this process by that signal, so that a shell's loop ends with it.

@@ -178,6 +178,12 @@ impl Consumer {
             .all(|lane| lane.until.is_some_and(|until| lane.position >= until))
     }
 
+    /// Whether an assigned partition's directory is still the one its topic names.
+    pub fn is_in_place(&self, tp: &TopicPartition) -> bool {
+        let lane = self.lanes.iter().find(|lane| lane.tp == *tp);
+        lane.is_some_and(|lane| !deleted(lane))
+    }
+
     /// Whether nothing is assigned.
     pub fn is_empty(&self) -> bool {
         self.lanes.is_empty()

@@ -3,6 +3,7 @@
 mod admin;
 mod consumer;
 mod delivery;
+mod group_session;
 pub mod point;
 mod producer;
 mod producer_options;
@@ -11,6 +12,9 @@ mod resolve;
 pub use crate::store::{NewTopic, StoreDir as Store, TopicConfigs};
 pub use admin::{Admin, LogDescription, PartitionDescription, TopicDescription, Verified};
 pub use consumer::{BatchInfo, Consumer, Fetched, open_reader};
+pub use group_session::{
+    CommitWhen, Delivered, Delivery, End, Generation, GroupOptions, GroupSession, Order,
+};
 pub use producer::{Failure, Producer};
 pub use producer_options::{Acks, Keyless, ProducerOptions, ProducerRecord, Receipt};
 pub use resolve::{ResolvedRange, Until, resolve_point, resolve_range, resolve_within};

@@ -189,6 +189,11 @@ pub trait Watcher: Send + Debug {
     fn add_file(&mut self, dir: &dyn Dir, name: &str) -> io::Result<WatchId>;
     /// Watches the entries of the directory `name` (`.` for itself) of `dir`.
     fn add_dir(&mut self, dir: &dyn Dir, name: &str) -> io::Result<WatchId>;
+    /// Watches the directory `name` (`.` for itself) of `dir` for files closed after writing, and
+    /// for nothing else: a process that dies closes what it had open.
+    fn add_closes(&mut self, dir: &dyn Dir, name: &str) -> io::Result<WatchId> {
+        self.add_dir(dir, name)
+    }
     /// Ends a watch.
     fn remove(&mut self, id: WatchId);
     /// Waits up to `timeout`. `wake` is a descriptor that ends the wait when it is readable (a

@@ -2,20 +2,26 @@
 //!
 //! Replaced whole under the group's lock. It is synced only when settings change: members die
 //! with the boot, so another boot's file counts for its epoch and settings alone.
+//!
+//! [`GroupFile`] is what is written, [`GroupState`] what it means.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::disk::Dir;
+use super::assignor::Assignor;
+use super::state::{GroupState, MemberState, TopicState};
+use super::subscription::{Naming, Subscription};
+use crate::disk::{Dir, File};
 use crate::error::{Error, Kind, Result};
 use crate::store::json_file;
 use crate::store::layout;
-use crate::types::{PartitionId, Uuid};
+use crate::types::{Offset, PartitionId, TopicName, TopicPartition, Uuid};
 
 /// The assignor of a group that was given none, as Kafka's.
-const DEFAULT_ASSIGNOR: &str = "uniform";
+const DEFAULT_ASSIGNOR: Assignor = Assignor::Uniform;
 const VERSION: u32 = 1;
 
 /// What `group.json` says. Fields may be added later; what is not known is passed over.
@@ -24,12 +30,26 @@ pub struct GroupFile {
     version: u32,
     /// The boot in which the members live, in hexadecimal digits.
     boot_id: String,
-    /// Raised by each change of the members.
+    /// Raised by each change of members, subscriptions or topics.
     pub group_epoch: i32,
+    /// The group epoch that the targets were made for.
+    #[serde(default)]
+    pub assignment_epoch: i32,
     /// How partitions are shared out.
     pub assignor: String,
+    /// What there is to read.
+    #[serde(default)]
+    pub topics: Vec<Topic>,
     /// Who is in the group.
     pub members: Vec<Member>,
+}
+
+/// A topic that members subscribed to, as it was last seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Topic {
+    topic: String,
+    topic_id: Uuid,
+    partitions: PartitionId,
 }
 
 /// A member of a group.
@@ -45,10 +65,30 @@ pub struct Member {
     pub pid: u32,
     /// That process's host.
     pub host: String,
-    /// What it subscribed to: names.
+    /// What it subscribed to: names or patterns.
     pub topics: Vec<String>,
+    /// Which of the two.
+    #[serde(default)]
+    naming: Naming,
+    /// The topics of these that there are.
+    #[serde(default)]
+    matching: Vec<String>,
     /// The partitions it owns.
+    #[serde(with = "partition_lists")]
     pub assignment: Vec<TopicPartitions>,
+    /// The partitions it is to own.
+    #[serde(default, with = "partition_lists")]
+    target: Vec<TopicPartitions>,
+    /// Where it ends, by topic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ends: Option<BTreeMap<String, Vec<Offset>>>,
+    /// How long its heartbeat may stand still, milliseconds.
+    #[serde(default = "default_session_timeout_ms")]
+    session_timeout_ms: u64,
+}
+
+fn default_session_timeout_ms() -> u64 {
+    45_000
 }
 
 /// Partitions of one topic.
@@ -63,12 +103,28 @@ pub struct TopicPartitions {
 impl GroupFile {
     /// A group without members.
     pub fn new(boot_id: [u8; 16], group_epoch: i32) -> Self {
+        GroupFile::of_state(boot_id, &GroupState::new(group_epoch, DEFAULT_ASSIGNOR))
+    }
+
+    /// What is written of a state.
+    pub fn of_state(boot_id: [u8; 16], state: &GroupState) -> Self {
+        let topics = state.topics.iter().map(|(name, topic)| Topic {
+            topic: name.to_string(),
+            topic_id: topic.topic_id,
+            partitions: topic.partitions,
+        });
         GroupFile {
             version: VERSION,
             boot_id: hex(boot_id),
-            group_epoch,
-            assignor: DEFAULT_ASSIGNOR.to_owned(),
-            members: Vec::new(),
+            group_epoch: state.group_epoch,
+            assignment_epoch: state.assignment_epoch,
+            assignor: state.assignor.as_str().to_owned(),
+            topics: topics.collect(),
+            members: state
+                .members
+                .iter()
+                .map(|(id, member)| Member::of_state(*id, member))
+                .collect(),
         }
     }
 
@@ -77,8 +133,13 @@ impl GroupFile {
     /// # Errors
     /// [`Kind::Damaged`] if it is unreadable or missing; [`Kind::UnusableStore`] for a newer one.
     pub fn read(dir: &Arc<dyn Dir>, boot_id: [u8; 16]) -> Result<Self> {
-        let mut file: GroupFile = match json_file::read(&**dir, layout::GROUP_FILE) {
-            Ok((file, _)) => file,
+        Ok(GroupFile::read_open(dir, boot_id)?.0)
+    }
+
+    /// As [`GroupFile::read`], with the open file: it is current while its path names it.
+    pub fn read_open(dir: &Arc<dyn Dir>, boot_id: [u8; 16]) -> Result<(Self, Arc<dyn File>)> {
+        let (mut file, open): (GroupFile, _) = match json_file::read(&**dir, layout::GROUP_FILE) {
+            Ok(read) => read,
             Err(e) if json_file::is_missing(&e) => {
                 return Err(e.with_kind(Kind::Damaged).cure("restore it from a backup"));
             }
@@ -99,21 +160,124 @@ impl GroupFile {
         if file.boot_id != boot_id {
             file.boot_id = boot_id;
             file.members.clear();
+            file.topics.clear();
+            file.assignment_epoch = file.group_epoch;
         }
-        Ok(file)
+        Ok((file, open))
+    }
+
+    /// What it means.
+    ///
+    /// # Errors
+    /// [`Kind::Damaged`] for what none of ours writes, though the checksum holds.
+    pub fn state(&self, dir: &dyn Dir) -> Result<GroupState> {
+        let damaged = |what: &str| {
+            let place = dir.path().join(layout::GROUP_FILE);
+            Error::new(Kind::Damaged, format!("{}: {what}", place.display()))
+        };
+        let name = |text: &String| {
+            TopicName::new(text.as_str()).map_err(|_| damaged("a topic has no topic's name"))
+        };
+        let assignor = Assignor::parse(&self.assignor).ok_or_else(|| damaged("its assignor is unknown"))?;
+        let mut state = GroupState::new(self.group_epoch, assignor);
+        state.assignment_epoch = self.assignment_epoch;
+        for topic in &self.topics {
+            let seen = TopicState {
+                topic_id: topic.topic_id,
+                partitions: topic.partitions,
+            };
+            state.topics.insert(name(&topic.topic)?, seen);
+        }
+        let partitions = |list: &[TopicPartitions]| -> Result<BTreeSet<TopicPartition>> {
+            let mut set = BTreeSet::new();
+            for of_topic in list {
+                let topic = name(&of_topic.topic)?;
+                set.extend(
+                    of_topic
+                        .partitions
+                        .iter()
+                        .map(|partition| TopicPartition::new(topic.clone(), *partition)),
+                );
+            }
+            Ok(set)
+        };
+        let mut owned_by_any = BTreeSet::new();
+        for member in &self.members {
+            let ends = match &member.ends {
+                None => None,
+                Some(ends) => Some(
+                    ends.iter()
+                        .map(|(topic, ends)| Ok((name(topic)?, ends.clone())))
+                        .collect::<Result<_>>()?,
+                ),
+            };
+            let owned = partitions(&member.assignment)?;
+            if owned.iter().any(|tp| !owned_by_any.insert(tp.clone())) {
+                return Err(damaged("two members own one partition"));
+            }
+            let decoded = MemberState {
+                epoch: member.member_epoch,
+                instance_id: member.instance_id.clone(),
+                subscription: Subscription {
+                    naming: member.naming,
+                    topics: member.topics.clone(),
+                },
+                topics: member.matching.iter().map(name).collect::<Result<_>>()?,
+                owned,
+                target: partitions(&member.target)?,
+                ends,
+                session_timeout_ms: member.session_timeout_ms,
+                pid: member.pid,
+                host: member.host.clone(),
+            };
+            state.members.insert(member.member_id, decoded);
+        }
+        Ok(state)
     }
 
     /// The file's bytes.
     pub fn encode(&self) -> Vec<u8> {
         json_file::encode(self)
     }
+}
 
-    /// The member with that id and epoch.
-    pub fn member(&self, id: Uuid, epoch: i32) -> Option<&Member> {
-        self.members
-            .iter()
-            .find(|m| m.member_id == id && m.member_epoch == epoch)
+impl Member {
+    fn of_state(id: Uuid, member: &MemberState) -> Self {
+        let ends = member.ends.as_ref().map(|ends| {
+            ends.iter()
+                .map(|(topic, ends)| (topic.to_string(), ends.clone()))
+                .collect()
+        });
+        Member {
+            member_id: id,
+            instance_id: member.instance_id.clone(),
+            member_epoch: member.epoch,
+            pid: member.pid,
+            host: member.host.clone(),
+            topics: member.subscription.topics.clone(),
+            naming: member.subscription.naming,
+            matching: member.topics.iter().map(ToString::to_string).collect(),
+            assignment: by_topic(&member.owned),
+            target: by_topic(&member.target),
+            ends,
+            session_timeout_ms: member.session_timeout_ms,
+        }
     }
+}
+
+/// Partitions, gathered by topic, ascending.
+fn by_topic(partitions: &BTreeSet<TopicPartition>) -> Vec<TopicPartitions> {
+    let mut topics: Vec<TopicPartitions> = Vec::new();
+    for tp in partitions {
+        match topics.last_mut() {
+            Some(last) if last.topic == tp.topic.as_str() => last.partitions.push(tp.partition),
+            _ => topics.push(TopicPartitions {
+                topic: tp.topic.to_string(),
+                partitions: vec![tp.partition],
+            }),
+        }
+    }
+    topics
 }
 
 fn hex(bytes: [u8; 16]) -> String {
@@ -123,4 +287,96 @@ fn hex(bytes: [u8; 16]) -> String {
             let _ = write!(text, "{byte:02x}");
             text
         })
+}
+
+/// Lists of partitions as texts, such as `{"orders": "0-3,7"}`: everybody reads the file at each
+/// change, so it is kept short.
+mod partition_lists {
+    use std::collections::BTreeMap;
+    use std::fmt::Write as _;
+
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::TopicPartitions;
+    use crate::types::{PARTITIONS_MAX, PartitionId};
+
+    pub fn serialize<S: Serializer>(
+        lists: &[TopicPartitions],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let texts: BTreeMap<&str, String> = lists
+            .iter()
+            .map(|list| (list.topic.as_str(), to_text(&list.partitions)))
+            .collect();
+        texts.serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<TopicPartitions>, D::Error> {
+        BTreeMap::<String, String>::deserialize(deserializer)?
+            .into_iter()
+            .map(|(topic, text)| {
+                let partitions = parse(&text)
+                    .ok_or_else(|| D::Error::custom(format!("'{text}' lists no partitions")))?;
+                Ok(TopicPartitions { topic, partitions })
+            })
+            .collect()
+    }
+
+    fn to_text(partitions: &[PartitionId]) -> String {
+        let mut text = String::new();
+        let mut rest = partitions.iter().copied().peekable();
+        while let Some(first) = rest.next() {
+            let mut last = first;
+            while rest.peek() == Some(&(last + 1)) {
+                last += 1;
+                rest.next();
+            }
+            let comma = if text.is_empty() { "" } else { "," };
+            let _ = if first == last {
+                write!(text, "{comma}{first}")
+            } else {
+                write!(text, "{comma}{first}-{last}")
+            };
+        }
+        text
+    }
+
+    /// Ascending, each once, below the most that a topic may have.
+    fn parse(text: &str) -> Option<Vec<PartitionId>> {
+        let mut partitions = Vec::new();
+        for range in text.split(',') {
+            let (first, last) = range.split_once('-').unwrap_or((range, range));
+            let first: PartitionId = first.parse().ok()?;
+            let last: PartitionId = last.parse().ok()?;
+            let next = partitions.last().map_or(0, |last: &PartitionId| last + 1);
+            if first < next || last < first || last >= PARTITIONS_MAX {
+                return None;
+            }
+            partitions.extend(first..=last);
+        }
+        Some(partitions)
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn lists_come_back() {
+            for list in [
+                vec![0],
+                vec![0, 1, 2],
+                vec![3, 5, 6, 7, 9],
+                vec![PARTITIONS_MAX - 1],
+            ] {
+                assert_eq!(parse(&to_text(&list)), Some(list));
+            }
+            for bad in ["", "x", "1-", "-1", "2-1", "1,1", "3,2", "0-99999", "0-3,3"] {
+                assert_eq!(parse(bad), None, "{bad}");
+            }
+        }
+    }
 }

@@ -15,6 +15,10 @@ use crate::store::fenced_lock::{FencedGuard, FencedLock};
 use crate::store::{StoreDir, layout};
 use crate::types::Timestamp;
 
+/// Between two tries for the lock. It is held for less than a millisecond, and a rebalance may make
+/// a hundred members wait for it.
+const RETRY: Duration = Duration::from_micros(500);
+
 /// A group, opened for changes.
 #[derive(Debug)]
 pub struct Group {
@@ -66,7 +70,8 @@ impl Group {
         Ok(Group {
             store: Arc::clone(store),
             name: name.to_owned(),
-            lock: FencedLock::new(Arc::clone(&dir), Arc::clone(store.clock())),
+            lock: FencedLock::new(Arc::clone(&dir), Arc::clone(store.clock()))
+                .with_retry(RETRY),
             patience,
             log: OffsetsLog::open(&dir)?,
             dir,
@@ -96,6 +101,20 @@ impl Group {
         let mut notes = self.notes.clone();
         notes.extend(self.log.notes());
         notes
+    }
+
+    /// Reads the log on, without the lock: lines that do not count are told from those that do by
+    /// their N alone.
+    ///
+    /// # Errors
+    /// [`Kind::Io`].
+    pub fn refresh(&mut self) -> Result<()> {
+        if !self.log.is_current()? {
+            self.log = OffsetsLog::open(&self.dir)?;
+            self.names_synced = false;
+            self.sync_failed = false;
+        }
+        self.log.refresh()
     }
 
     /// Takes the lock and reads the log to its end.
@@ -136,6 +155,11 @@ impl Held<'_> {
         self.group.state()
     }
 
+    /// The group's name.
+    pub fn name(&self) -> &str {
+        &self.group.name
+    }
+
     /// The lock's guard.
     pub fn guard(&self) -> &FencedGuard {
         &self.guard
@@ -168,6 +192,11 @@ impl Held<'_> {
     pub fn put_group_file(&self, file: &GroupFile) -> Result<()> {
         self.guard
             .replace_unsynced(layout::GROUP_FILE, &file.encode())
+    }
+
+    /// Puts `group.json` in place, synced: a setting changed.
+    pub fn put_settings(&self, file: &GroupFile) -> Result<()> {
+        self.guard.replace(layout::GROUP_FILE, &file.encode())
     }
 
     /// The members in `group.json` that are alive.
@@ -205,24 +234,48 @@ impl Held<'_> {
     /// # Errors
     /// [`Kind::Fenced`], [`Kind::DiskFull`]: nothing is changed. [`Kind::Unknown`]: perhaps it is.
     pub fn write(
-        self,
+        mut self,
         kind: LineKind,
         member: Option<String>,
         epoch: i32,
         entries: Vec<Entry>,
     ) -> Result<Timestamp> {
-        let Held { group, guard } = self;
-        let time_ms = group.store.clock().now_ms();
-        let n = guard.n();
-        guard.step()?;
-        group.log.append(&Line {
-            n,
+        let time_ms = self.append(kind, member, epoch, entries)?;
+        self.finish()?;
+        Ok(time_ms)
+    }
+
+    /// Writes a line; [`Held::finish`] makes it durable.
+    ///
+    /// # Errors
+    /// As [`Held::write`].
+    pub fn append(
+        &mut self,
+        kind: LineKind,
+        member: Option<String>,
+        epoch: i32,
+        entries: Vec<Entry>,
+    ) -> Result<Timestamp> {
+        let time_ms = self.group.store.clock().now_ms();
+        self.guard.step()?;
+        self.group.log.append(&Line {
+            n: self.guard.n(),
             time_ms,
             kind,
             member,
             epoch,
             entries,
         })?;
+        Ok(time_ms)
+    }
+
+    /// Lets the lock go and makes durable what was appended.
+    ///
+    /// # Errors
+    /// [`Kind::Unknown`].
+    pub fn finish(self) -> Result<()> {
+        let Held { group, guard } = self;
+        let n = guard.n();
         drop(guard);
         let outcome = group.make_durable();
         if outcome.is_err() {
@@ -233,7 +286,7 @@ impl Held<'_> {
                 .cure("it is written, but a power cut may take it back")
         })?;
         match group.dir.id(&layout::lock_dir(n)) {
-            Ok(_) => Ok(time_ms),
+            Ok(_) => Ok(()),
             // This process may have been stopped for so long that its line came too late.
             Err(_) => Err(Error::new(
                 Kind::Unknown,

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::clock::Clock;
@@ -28,13 +29,30 @@ const RETRY: Duration = Duration::from_millis(1);
 /// Files that were removed under their makers before they could be locked, one after the other.
 const TRIES: u32 = 16;
 
-/// The file of this process's member. Dropping it lets the lock go.
+/// The file of this process's member. Dropping it, and every [`Heart`] of it, lets the lock go.
 #[derive(Debug)]
 pub struct MemberFile {
     id: Uuid,
     file: Arc<dyn File>,
     path: std::path::PathBuf,
-    counter: u64,
+    counter: Arc<AtomicU64>,
+}
+
+/// What a heartbeat needs; it may beat on a thread of its own.
+#[derive(Debug, Clone)]
+pub struct Heart {
+    file: Arc<dyn File>,
+    path: std::path::PathBuf,
+    counter: Arc<AtomicU64>,
+}
+
+/// What another member's file shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sign {
+    /// Its process has it locked; the counter of its heartbeats.
+    Alive(u64),
+    /// Nobody has it locked, or it is gone.
+    Dead,
 }
 
 impl MemberFile {
@@ -76,7 +94,7 @@ impl MemberFile {
                 id,
                 file,
                 path,
-                counter: 0,
+                counter: Arc::new(AtomicU64::new(0)),
             });
         }
         Err(Error::new(
@@ -100,10 +118,24 @@ impl MemberFile {
             .map_err(|e| Error::io("write", &self.path, e))
     }
 
+    /// What raises the counter.
+    pub fn heart(&self) -> Heart {
+        Heart {
+            file: Arc::clone(&self.file),
+            path: self.path.clone(),
+            counter: Arc::clone(&self.counter),
+        }
+    }
+}
+
+impl Heart {
     /// Raises the counter.
-    pub fn beat(&mut self) -> Result<()> {
-        self.counter += 1;
-        let digits = format!("{:0width$}", self.counter, width = COUNTER_LEN);
+    ///
+    /// # Errors
+    /// [`Kind::Io`]: others may take the member for hung.
+    pub fn beat(&self) -> Result<()> {
+        let counter = self.counter.fetch_add(1, Ordering::Relaxed) + 1;
+        let digits = format!("{counter:0width$}", width = COUNTER_LEN);
         self.file
             .write_at(digits.as_bytes(), 0)
             .map_err(|e| Error::io("write", &self.path, e))
@@ -112,17 +144,35 @@ impl MemberFile {
 
 /// Whether the member's process has its file locked.
 pub fn is_alive(dir: &dyn Dir, id: Uuid) -> Result<bool> {
+    Ok(probe(dir, id)? != Sign::Dead)
+}
+
+/// Looks at a member's file, by a shared lock on a descriptor that cannot write: closing it wakes
+/// nobody.
+pub fn probe(dir: &dyn Dir, id: Uuid) -> Result<Sign> {
     let name = layout::member_file(&id);
     let error = |op, e| Error::io(op, join(dir, &name), e);
     let file = match dir.open(&name, Open::Read) {
         Ok(file) => file,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Sign::Dead),
         Err(e) => return Err(error("open", e)),
     };
     let free = file
         .try_lock(LockKind::Shared)
         .map_err(|e| error("lock", e))?;
-    Ok(!free)
+    if free {
+        return Ok(Sign::Dead);
+    }
+    let mut digits = [0; COUNTER_LEN];
+    let read = file
+        .read_at(&mut digits, 0)
+        .map_err(|e| error("read", e))?;
+    // Only its standing still means anything: what is no number stands still at 0.
+    let counter = std::str::from_utf8(digits.get(..read).unwrap_or_default())
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0);
+    Ok(Sign::Alive(counter))
 }
 
 /// The living member, if any, whose file says that it is entered in `group.json`.
@@ -143,9 +193,16 @@ pub fn entered_and_alive(dir: &dyn Dir) -> Result<Option<Uuid>> {
     Ok(None)
 }
 
-/// Removes the files of members that are dead.
-pub fn remove_dead(dir: &dyn Dir, guard: &FencedGuard) -> Result<()> {
+/// Removes the files of dead members that are not among the `entered`.
+pub fn remove_dead(
+    dir: &dyn Dir,
+    guard: &FencedGuard,
+    entered: impl Fn(Uuid) -> bool,
+) -> Result<()> {
     for id in list(dir)? {
+        if entered(id) || is_alive(dir, id)? {
+            continue;
+        }
         let name = layout::member_file(&id);
         let Ok(file) = dir.open(&name, Open::Write) else {
             continue;

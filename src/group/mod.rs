@@ -16,17 +16,22 @@
 //!
 //! Invariant: knows neither brokers nor controllers, and no client.
 
+mod assignor;
 mod change;
 mod describe;
 mod directory;
 mod group_file;
 mod held;
-mod lone;
+mod machine;
 mod member_file;
+mod membership;
 mod offsets_line;
 mod offsets_log;
 mod offsets_state;
+mod state;
+mod subscription;
 
+pub use assignor::{Assignment, Assignor, Subscriber, assign};
 pub use change::{CommitEntry, OffsetChange, commit, delete, reset};
 pub use describe::{
     GroupDescription, GroupSummary, MemberDescription, OffsetDescription, committed_offsets,
@@ -34,6 +39,10 @@ pub use describe::{
 };
 pub use directory::{list, unknown};
 pub use group_file::TopicPartitions;
-pub use lone::LoneMember;
+pub use machine::{Effect, Event, Refusal, step};
+pub use member_file::Heart;
+pub use membership::{JoinOptions, Membership, Suspect};
 pub use offsets_line::{Entry, LINE_BYTES_MAX, Line, LineKind};
 pub use offsets_state::{Committed, OffsetsState};
+pub use state::{GroupState, MemberState, TopicState, Topics};
+pub use subscription::{Matcher, Naming, Subscription};

@@ -75,6 +75,7 @@ pub fn create_lock(dir: &dyn Dir) -> Result<()> {
 pub struct FencedLock {
     dir: Arc<dyn Dir>,
     clock: Arc<dyn Clock>,
+    retry: Duration,
 }
 
 /// What a waiter last saw of the holder.
@@ -90,7 +91,17 @@ struct Watched {
 impl FencedLock {
     /// The lock that stands in `dir`.
     pub fn new(dir: Arc<dyn Dir>, clock: Arc<dyn Clock>) -> Self {
-        FencedLock { dir, clock }
+        FencedLock {
+            dir,
+            clock,
+            retry: RETRY,
+        }
+    }
+
+    /// The same, tried for every `retry` only: where a hundred may wait at once, their tries would
+    /// keep the holder from the processor.
+    pub fn with_retry(self, retry: Duration) -> Self {
+        FencedLock { retry, ..self }
     }
 
     /// Takes the lock of a store's metadata: [`FencedLock::acquire`].
@@ -160,7 +171,7 @@ impl FencedLock {
             if now.saturating_sub(started) >= patience {
                 return Err(self.busy(watched.as_ref(), patience));
             }
-            self.clock.sleep(RETRY);
+            self.clock.sleep(self.retry);
         }
     }
 

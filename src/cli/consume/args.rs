@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use super::job::{CommitWhen, Filter, GroupJob, Job, Pattern, Topics};
+use super::exec::{check_command, is_source};
+use super::job::{ExecJob, Filter, GroupJob, Job, Pattern, Topics};
 use crate::cli::common::Common;
 use crate::cli::lang::{
     Delimiter, Format, Now, Renderer, Template, parse_duration, parse_partitions, parse_selection,
 };
 use crate::cli::{Env, Outcome, Tool};
+use crate::client::CommitWhen;
 use crate::client::point::Selection;
+use crate::group::Assignor;
 use crate::error::{Error, Kind, Result};
 use crate::types::TopicName;
 
@@ -139,6 +142,41 @@ pub struct Args {
     #[arg(long, value_name = "TIME", help_heading = "Group", requires = "group")]
     commit_interval: Option<String>,
 
+    /// How members share partitions: uniform or range (sticky is uniform) [default: the group's]
+    #[arg(long, value_name = "NAME", help_heading = "Group", requires = "group")]
+    assignor: Option<String>,
+    /// Be a static member: come back under this name to the same partitions, without a rebalance
+    #[arg(
+        long,
+        value_name = "NAME",
+        help_heading = "Group",
+        requires = "group",
+        allow_hyphen_values = true
+    )]
+    instance_id: Option<String>,
+    /// How long a member may stand still, or a static one be away [default: 45s]
+    #[arg(long, value_name = "TIME", help_heading = "Group", requires = "group")]
+    session_timeout: Option<String>,
+
+    /// Run a command (sh -c) for each record, on its standard input; exit status 0 commits it
+    #[arg(
+        long,
+        value_name = "CMD",
+        help_heading = "Commands",
+        requires = "group",
+        allow_hyphen_values = true
+    )]
+    exec: Option<String>,
+    /// Give it up to so many records of one partition at once [default: 1]
+    #[arg(long, value_name = "N", help_heading = "Commands", requires = "exec")]
+    batch: Option<u64>,
+    /// Run it again so often when it fails, after growing pauses [default: 0]
+    #[arg(long, value_name = "N", help_heading = "Commands", requires = "exec")]
+    retries: Option<u32>,
+    /// Then send its records to this topic, with what happened in headers, and go on
+    #[arg(long, value_name = "TOPIC", help_heading = "Commands", requires = "exec")]
+    dead_letter: Option<String>,
+
     #[command(flatten)]
     common: Common,
 }
@@ -155,6 +193,10 @@ enum CommitArg {
 
 /// How often a group commits, if nobody says.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a member may stand still, if nobody says: as Kafka's.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(45);
+/// Shorter ones take a busy machine for a dead member.
+const SESSION_TIMEOUT_MIN: Duration = Duration::from_millis(500);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -166,6 +208,8 @@ Examples:
   mq-consume -e -J orders | jq .value                as JSON
   mq-consume -f '%p:%o %T %k = %v\\n' orders          with a template
   mq-consume -g billing orders | ./bill              go on where the group left off
+  mq-consume -g jobs jobs --exec 'sh ./work.sh' --retries 3 --dead-letter failed
+                                                     a work queue: start as many as you like
   mq-consume -e -0 paths | xargs -0 ls -l";
 
 impl Tool for Args {
@@ -251,12 +295,41 @@ impl Args {
             None => COMMIT_INTERVAL,
             Some(interval) => parse_duration(interval)?.max(Duration::from_millis(1)),
         };
+        let topics = topics(&self.topics, self.regex)?;
+        let assignor = self.assignor.as_deref().map(parse_assignor).transpose()?;
+        let session_timeout = match &self.session_timeout {
+            None => SESSION_TIMEOUT,
+            Some(timeout) => parse_duration(timeout)?,
+        };
+        if session_timeout < SESSION_TIMEOUT_MIN {
+            return Err(usage(
+                "--session-timeout is shorter than 500ms",
+                "a member on a busy machine would be taken for dead: use 500ms or more",
+            ));
+        }
+        if self.instance_id.as_deref() == Some("") {
+            return Err(usage("--instance-id is empty", "name the member"));
+        }
+        let exec = match self.exec {
+            None => None,
+            Some(command) => Some(exec_job(
+                command,
+                self.batch,
+                self.retries,
+                self.dead_letter.as_deref(),
+                &topics,
+            )?),
+        };
         let group = match self.group {
             None => None,
             Some(name) => {
                 crate::store::layout::group_dir(&name)?;
                 Some(GroupJob {
                     name,
+                    assignor,
+                    instance_id: self.instance_id,
+                    session_timeout,
+                    exec,
                     commit: match self.commit {
                         CommitArg::AfterWrite => CommitWhen::AfterWrite,
                         CommitArg::OnExit => CommitWhen::OnExit,
@@ -273,7 +346,7 @@ impl Args {
             ));
         }
         Ok(Job {
-            topics: topics(&self.topics, self.regex)?,
+            topics,
             wait: self.wait,
             partitions: self
                 .partitions
@@ -301,6 +374,40 @@ impl Args {
             group,
         })
     }
+}
+
+fn parse_assignor(text: &str) -> Result<Assignor> {
+    Assignor::parse(text).ok_or_else(|| {
+        usage(
+            format!("'{}' is no assignor", text.escape_debug()),
+            "use uniform (sticky is another name of it) or range",
+        )
+    })
+}
+
+fn exec_job(
+    command: String,
+    batch: Option<u64>,
+    retries: Option<u32>,
+    dead_letter: Option<&str>,
+    sources: &Topics,
+) -> Result<ExecJob> {
+    if batch == Some(0) {
+        return Err(usage("--batch 0 hands out nothing", "use 1 or more"));
+    }
+    let dead_letter = dead_letter.map(TopicName::new).transpose()?;
+    if let Some(topic) = &dead_letter
+        && sources.subscription().matcher()?.matches(topic)
+    {
+        return Err(is_source(topic.as_str()));
+    }
+    check_command(&command)?;
+    Ok(ExecJob {
+        command,
+        batch: batch.unwrap_or(1),
+        retries: retries.unwrap_or(0),
+        dead_letter,
+    })
 }
 
 fn points_to_stored(selection: Option<&Selection>) -> bool {

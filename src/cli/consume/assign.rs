@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::job::{Job, Pattern, Topics};
 use super::print::Printer;
-use super::session::Session;
 use crate::cli::Env;
 use crate::client::point::{Point, PointRange, Selection};
 use crate::client::{Consumer, Until, open_reader, resolve_range};
@@ -47,21 +46,15 @@ impl Assignments {
 
     /// Assigns what there is now. `first`: the points of the selection hold for it; what comes
     /// later is read from its start.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the parts of one run, each borrowed apart"
-    )]
     pub fn refresh(
         &mut self,
         store: &Arc<StoreDir>,
         job: &Job,
         consumer: &mut Consumer,
         printer: &mut Printer,
-        session: &mut Option<Session>,
         env: &mut Env,
         first: bool,
     ) -> Result<()> {
-        let mut changed = false;
         for name in wanted(store, job, first)? {
             let current = match self.topics.get(&name) {
                 Some(known) => known.topic.is_current()?,
@@ -85,7 +78,7 @@ impl Assignments {
             for partition in have..count {
                 let tp = TopicPartition::new(name.clone(), partition as PartitionId);
                 self.assign(
-                    store, job, &tp, &topic, consumer, printer, session, env, first,
+                    store, job, &tp, consumer, printer, env, first,
                 )?;
             }
             if first {
@@ -98,12 +91,6 @@ impl Assignments {
                     partitions: count,
                 },
             );
-            changed = true;
-        }
-        if changed && let Some(session) = session {
-            let assigned: Vec<TopicPartition> =
-                consumer.positions().map(|(tp, _)| tp.clone()).collect();
-            session.begin(&assigned)?;
         }
         Ok(())
     }
@@ -117,10 +104,8 @@ impl Assignments {
         store: &Arc<StoreDir>,
         job: &Job,
         tp: &TopicPartition,
-        topic: &TopicHandle,
         consumer: &mut Consumer,
         printer: &mut Printer,
-        session: &mut Option<Session>,
         env: &mut Env,
         first: bool,
     ) -> Result<()> {
@@ -150,18 +135,12 @@ impl Assignments {
         }
         let reader = open_reader(store, tp)?;
         let page = reader.page()?;
-        let mut stored = None;
-        if let Some(session) = session {
-            let start = session.start_of(tp, topic, &reader, &page, range, env)?;
-            stored = Some(start);
-            range.from = Some(Point::Stored);
-        }
         let resolved = resolve_range(
             &reader,
             &page,
             range,
             default,
-            stored,
+            None,
             job.to_end,
             env.now_ms(),
         )?;

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use crate::cli::lang::Renderer;
+use crate::client::CommitWhen;
 use crate::client::point::Selection;
+use crate::group::{Assignor, Naming, Subscription};
 use crate::record::Record;
 use crate::types::{PartitionId, TopicName};
 
@@ -32,7 +34,20 @@ impl Pattern {
         match self {
             Pattern::Name(name) => name.to_string(),
             Pattern::Glob(glob) => glob.glob().glob().to_owned(),
-            Pattern::Regex(regex) => regex.as_str().to_owned(),
+            // Without the anchors that were put around it.
+            Pattern::Regex(regex) => {
+                let text = regex.as_str();
+                let inner = text.strip_prefix("^(?:").and_then(|text| text.strip_suffix(")$"));
+                inner.unwrap_or(text).to_owned()
+            }
+        }
+    }
+
+    /// The name, if it is no more than one.
+    pub fn as_name(&self) -> Option<&TopicName> {
+        match self {
+            Pattern::Name(name) => Some(name),
+            Pattern::Glob(_) | Pattern::Regex(_) => None,
         }
     }
 
@@ -47,11 +62,19 @@ impl Pattern {
 }
 
 impl Topics {
-    /// As it was asked for.
-    pub fn as_text(&self) -> Vec<String> {
+    /// As a group's subscription.
+    pub fn subscription(&self) -> Subscription {
+        let regex = |pattern: &Pattern| matches!(pattern, Pattern::Regex(_));
         match self {
-            Topics::Names(names) => names.iter().map(ToString::to_string).collect(),
-            Topics::Matching(patterns) => patterns.iter().map(Pattern::as_text).collect(),
+            Topics::Names(names) => Subscription::to_names(names.iter().cloned()),
+            Topics::Matching(patterns) => Subscription {
+                naming: if patterns.iter().any(regex) {
+                    Naming::Regexes
+                } else {
+                    Naming::Globs
+                },
+                topics: patterns.iter().map(Pattern::as_text).collect(),
+            },
         }
     }
 }
@@ -97,17 +120,6 @@ impl Filter {
     }
 }
 
-/// When a group's offsets are committed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CommitWhen {
-    /// After what was written out, now and then.
-    AfterWrite,
-    /// At the end, if that is a good one.
-    OnExit,
-    /// Never.
-    Never,
-}
-
 /// The group that is read for.
 #[derive(Debug, Clone)]
 pub struct GroupJob {
@@ -117,6 +129,27 @@ pub struct GroupJob {
     pub commit: CommitWhen,
     /// How often.
     pub interval: Duration,
+    /// How partitions are to be shared out.
+    pub assignor: Option<Assignor>,
+    /// The name of a static member.
+    pub instance_id: Option<String>,
+    /// How long the heartbeat may stand still.
+    pub session_timeout: Duration,
+    /// What handles the records instead of printing them.
+    pub exec: Option<ExecJob>,
+}
+
+/// A command for each batch of records.
+#[derive(Debug, Clone)]
+pub struct ExecJob {
+    /// For `sh -c`.
+    pub command: String,
+    /// Most records a batch.
+    pub batch: u64,
+    /// How often to run it again after it failed.
+    pub retries: u32,
+    /// Who takes the batch then.
+    pub dead_letter: Option<TopicName>,
 }
 
 /// One run of `mq-consume`.

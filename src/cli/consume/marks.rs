@@ -1,70 +1,171 @@
-//! What counts as written out: how far each partition's records have reached their reader.
+//! What counts as written out: how far each assignment's records have reached their reader.
 //!
 //! Into a file or terminal, what write returned for; into a pipe, what its reader took out of it.
+//! Shared with the group's keeper, which asks while this run may be blocked in a write.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::output::unread;
-use crate::types::{LeaderEpoch, Offset, TopicPartition};
+use super::output::{reader_is_gone, unread};
+use crate::client::{Delivered, Delivery, Generation};
+use crate::types::{LeaderEpoch, Offset};
 
 /// Bytes written at a time while marks are kept: what a pipe holds on Linux by default.
 pub const WRITE_BYTES: usize = 64 * 1024;
 
+/// The output up to byte `end` stands for all records of the assignment below `next`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// Of which assignment.
+    pub generation: Generation,
+    /// The next offset.
+    pub next: Offset,
+    /// The epoch of the record before it.
+    pub leader_epoch: LeaderEpoch,
+    /// Where its output ends, bytes from the start of the run.
+    pub end: u64,
+}
+
 /// Marks in the output, oldest first.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Marks {
-    waiting: VecDeque<(TopicPartition, Offset, LeaderEpoch, u64)>,
-    taken: HashMap<TopicPartition, (Offset, LeaderEpoch)>,
-    written: u64,
+    inner: Mutex<Inner>,
+    written: Arc<AtomicU64>,
+    /// Whether what was written counts, though no reader took it yet.
+    written_counts: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    waiting: VecDeque<Mark>,
+    taken: HashMap<Generation, (Offset, LeaderEpoch)>,
 }
 
 impl Marks {
-    /// The output up to byte `end` stands for all records of the partition below `next`.
-    pub fn enter(&mut self, tp: &TopicPartition, next: Offset, epoch: LeaderEpoch, end: u64) {
-        if let Some((last, offset, last_epoch, at)) = self.waiting.back_mut()
-            && last == tp
-            && *at == end
-        {
-            // A record that printed nothing is taken with the one before it.
-            *offset = next;
-            *last_epoch = epoch;
-            return;
+    /// For an output that counts the bytes it wrote in `written`.
+    pub fn new(written: Arc<AtomicU64>) -> Self {
+        Marks {
+            inner: Mutex::default(),
+            written,
+            written_counts: AtomicBool::new(false),
         }
-        self.waiting.push_back((tp.clone(), next, epoch, end));
     }
 
-    /// Tells how many bytes were written in all.
-    pub fn written(&mut self, bytes: u64) {
-        self.written = bytes;
+    /// Enters marks, in the order of the output.
+    pub fn enter(&self, marks: &mut Vec<Mark>) {
+        if !marks.is_empty() {
+            self.lock().waiting.extend(marks.drain(..));
+        }
+    }
+
+    /// All before `next` is delivered, without any output.
+    pub fn deliver(&self, generation: Generation, next: Offset, leader_epoch: LeaderEpoch) {
+        self.lock().taken.insert(generation, (next, leader_epoch));
+    }
+
+    /// From now on takes what was written for taken.
+    pub fn count_written(&self) {
+        self.written_counts.store(true, Ordering::Release);
+    }
+
+    /// Whether the output is a pipe, whose reader may leave some of it unread.
+    pub fn is_pipe(&self) -> bool {
+        unread().is_some()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Looks what has been taken by now.
-    pub fn settle(&mut self) {
-        self.settle_up_to(self.written.saturating_sub(unread().unwrap_or(0)));
-    }
-
-    /// Takes what was written for taken.
-    pub fn settle_written(&mut self) {
-        self.settle_up_to(self.written);
-    }
-
-    fn settle_up_to(&mut self, taken: u64) {
-        while let Some((_, _, _, end)) = self.waiting.front()
-            && *end <= taken
+    fn settled(&self) -> MutexGuard<'_, Inner> {
+        // In this order: what is written between the two is counted as unread, not as taken.
+        let written = self.written.load(Ordering::Acquire);
+        let unread = if self.written_counts.load(Ordering::Acquire) {
+            0
+        } else {
+            unread().unwrap_or(0)
+        };
+        let taken = written.saturating_sub(unread);
+        let mut inner = self.lock();
+        while let Some(mark) = inner.waiting.front().copied()
+            && mark.end <= taken
         {
-            if let Some((tp, next, epoch, _)) = self.waiting.pop_front() {
-                self.taken.insert(tp, (next, epoch));
-            }
+            inner.waiting.pop_front();
+            inner.taken.insert(mark.generation, (mark.next, mark.leader_epoch));
         }
+        inner
+    }
+}
+
+impl Delivery for Marks {
+    fn take(&self) -> Vec<Delivered> {
+        let taken = std::mem::take(&mut self.settled().taken);
+        taken
+            .into_iter()
+            .map(|(generation, (next, leader_epoch))| Delivered {
+                generation,
+                next,
+                leader_epoch,
+            })
+            .collect()
     }
 
-    /// Whether everything that was entered has been taken.
-    pub fn is_settled(&self) -> bool {
-        self.waiting.is_empty()
+    fn is_settled(&self, generation: Generation) -> bool {
+        !self.settled().waiting.iter().any(|mark| mark.generation == generation)
     }
 
-    /// How far each partition has got, since this was last asked.
-    pub fn take(&mut self) -> HashMap<TopicPartition, (Offset, LeaderEpoch)> {
-        std::mem::take(&mut self.taken)
+    fn is_all_settled(&self) -> bool {
+        self.settled().waiting.is_empty()
+    }
+
+    fn is_closed(&self) -> bool {
+        unread().is_some() && reader_is_gone()
+    }
+}
+
+/// Adds a mark; one that printed nothing is taken with the one before it.
+pub fn add(marks: &mut Vec<Mark>, mark: Mark) {
+    match marks.last_mut() {
+        Some(last) if last.generation == mark.generation && last.end == mark.end => *last = mark,
+        _ => marks.push(mark),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_counts_once_its_bytes_are_written() {
+        let written = Arc::new(AtomicU64::new(0));
+        let marks = Marks::new(Arc::clone(&written));
+        // The test's own output may be a pipe.
+        marks.count_written();
+        let mark = |generation, next, end| Mark {
+            generation,
+            next,
+            leader_epoch: 0,
+            end,
+        };
+        let mut entered = Vec::new();
+        for one in [mark(1, 1, 10), mark(1, 2, 10), mark(2, 7, 20), mark(1, 3, 30)] {
+            add(&mut entered, one);
+        }
+        assert_eq!(entered.len(), 3);
+        marks.enter(&mut entered);
+        assert!(marks.take().is_empty());
+        written.store(19, Ordering::Release);
+        let taken = marks.take();
+        assert_eq!(taken.len(), 1);
+        assert_eq!((taken[0].generation, taken[0].next), (1, 2));
+        assert!(!marks.is_settled(2) && !marks.is_all_settled());
+        written.store(20, Ordering::Release);
+        assert!(marks.is_settled(2) && !marks.is_settled(1));
+        written.store(30, Ordering::Release);
+        assert!(marks.is_all_settled());
+        let next: HashMap<_, _> = marks.take().iter().map(|d| (d.generation, d.next)).collect();
+        assert_eq!(next, HashMap::from([(1, 3), (2, 7)]));
     }
 }

@@ -2,11 +2,13 @@
 
 mod args;
 mod assign;
+mod dead_letters;
+mod exec;
+mod group_run;
 mod job;
 mod marks;
 mod output;
 mod print;
 mod run;
-mod session;
 
 pub use args::Args;

@@ -1,17 +1,26 @@
 //! Writing out on a thread of its own while there is plenty, and at once while there is little.
+//!
+//! Where it matters how much a pipe's reader took, it is written in pages, each after the pipe said
+//! that it has room: so no write blocks, and what was written is known to the byte at any time.
 
 use std::io;
 use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
 use crate::cli::lang::TerminalEscaper;
+use crate::cli::signals::StopFlag;
 use crate::error::{Error, Result};
 
 /// Buffers under way to the writing thread.
 const QUEUE: usize = 3;
 /// A buffer is handed on at about this size.
 pub const CHUNK_BYTES: usize = 1024 * 1024;
+
+/// What a pipe that says it has room takes without blocking (PIPE_BUF).
+const PAGE_BYTES: usize = 4096;
 
 /// Standard output.
 #[derive(Debug)]
@@ -20,7 +29,9 @@ pub struct Output {
     writer: Option<Writer>,
     under_way: usize,
     closed: bool,
-    written: u64,
+    written: Arc<AtomicU64>,
+    /// Writes to a pipe go in pages, until this is raised.
+    in_pages: Option<StopFlag>,
     escaped: Vec<u8>,
 }
 
@@ -39,9 +50,18 @@ impl Output {
             writer: None,
             under_way: 0,
             closed: false,
-            written: 0,
+            written: Arc::default(),
+            in_pages: None,
             escaped: Vec::new(),
         }
+    }
+
+    /// The same, for a run that must know how much was taken; it gives up once `stop` is raised,
+    /// as the reader of a full pipe is not waited for.
+    pub fn counted(escape: bool, stop: StopFlag) -> Self {
+        let mut output = Output::new(escape);
+        output.in_pages = unread().map(|_| stop);
+        output
     }
 
     /// Whether the reader has gone away.
@@ -51,7 +71,12 @@ impl Output {
 
     /// Bytes written so far by [`Output::write_now`].
     pub fn written(&self) -> u64 {
-        self.written
+        self.written.load(Ordering::Acquire)
+    }
+
+    /// Where these are counted.
+    pub fn counter(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.written)
     }
 
     /// Hands a full buffer to the writing thread; `out` is another, empty one then.
@@ -105,14 +130,19 @@ impl Output {
             }
             None => &*out,
         };
-        let mut gone = 0;
-        let outcome = write_all(bytes, &mut gone);
         // Counted in rendered bytes: escaped ones are more, and count only as a whole.
-        self.written += match (&outcome, &self.escaper) {
-            (Ok(()), _) => out.len() as u64,
-            (Err(_), None) => gone as u64,
-            (Err(_), Some(_)) => 0,
+        let counter = if self.escaper.is_none() {
+            &*self.written
+        } else {
+            &AtomicU64::new(0)
         };
+        let outcome = match &self.in_pages {
+            Some(stop) => write_in_pages(bytes, counter, stop),
+            None => write_all(bytes, counter),
+        };
+        if outcome.is_ok() && self.escaper.is_some() {
+            self.written.fetch_add(out.len() as u64, Ordering::Release);
+        }
         out.clear();
         self.judge(outcome)
     }
@@ -147,7 +177,7 @@ impl Output {
     fn judge(&mut self, outcome: io::Result<()>) -> Result<()> {
         match outcome {
             Ok(()) => Ok(()),
-            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => {
+            Err(e) if matches!(e.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::Interrupted) => {
                 self.closed = true;
                 Ok(())
             }
@@ -176,7 +206,7 @@ fn start() -> Result<Writer> {
         .name("write".to_owned())
         .spawn(move || {
             for chunk in incoming {
-                let outcome = write_all(&chunk, &mut 0);
+                let outcome = write_all(&chunk, &AtomicU64::new(0));
                 if give_back.send((chunk, outcome)).is_err() {
                     return;
                 }
@@ -191,31 +221,52 @@ fn start() -> Result<Writer> {
 }
 
 /// Writes past the standard library's line buffer; `gone` counts the bytes that were written.
-fn write_all(mut bytes: &[u8], gone: &mut usize) -> io::Result<()> {
+fn write_all(mut bytes: &[u8], gone: &AtomicU64) -> io::Result<()> {
     let stdout = io::stdout();
     while !bytes.is_empty() {
         match rustix::io::write(&stdout, bytes) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(n) => {
-                *gone += n;
+                gone.fetch_add(n as u64, Ordering::Release);
                 bytes = bytes.get(n..).unwrap_or_default();
             }
             Err(rustix::io::Errno::INTR) => {}
-            Err(rustix::io::Errno::AGAIN) => wait_writable()?,
+            Err(rustix::io::Errno::AGAIN) => {
+                wait_writable()?;
+            }
             Err(e) => return Err(e.into()),
         }
     }
     Ok(())
 }
 
-fn wait_writable() -> io::Result<()> {
+/// The same into a pipe, without ever blocking in a write; `Interrupted` once `stop` is raised.
+fn write_in_pages(bytes: &[u8], gone: &AtomicU64, stop: &StopFlag) -> io::Result<()> {
+    for page in bytes.chunks(PAGE_BYTES) {
+        while !wait_writable()? {
+            if stop.is_raised() {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+        }
+        write_all(page, gone)?;
+    }
+    Ok(())
+}
+
+/// Waits for a while; whether there is room, or an error that the write will tell.
+fn wait_writable() -> io::Result<bool> {
     let stdout = io::stdout();
     let mut fds = [rustix::event::PollFd::from_borrowed_fd(
         stdout.as_fd(),
         rustix::event::PollFlags::OUT,
     )];
-    match rustix::event::poll(&mut fds, None) {
-        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+    let looks = rustix::event::Timespec {
+        tv_sec: 0,
+        tv_nsec: 200_000_000,
+    };
+    match rustix::event::poll(&mut fds, Some(&looks)) {
+        Ok(ready) => Ok(ready > 0),
+        Err(rustix::io::Errno::INTR) => Ok(false),
         Err(e) => Err(e.into()),
     }
 }

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use super::job::Filter;
-use super::marks::Marks;
+use super::marks::{self, Mark, Marks};
 use super::output::{CHUNK_BYTES, Output};
 use crate::cli::lang::{HeaderList, OutputRecord, Renderer};
-use crate::client::{BatchInfo, Fetched};
+use crate::client::{BatchInfo, Fetched, Generation};
 use crate::error::{Error, Result};
 use crate::record::{Decompressor, Record};
 use crate::types::{Offset, Timestamp, TopicPartition};
@@ -23,6 +23,8 @@ pub struct Printer {
     seen: u64,
     out: Vec<u8>,
     decompressor: Decompressor,
+    /// Marks of what is rendered, not entered yet.
+    entered: Vec<Mark>,
     /// Reads of these end before the first record that is not older.
     pub time_bounds: HashMap<TopicPartition, Timestamp>,
 }
@@ -34,6 +36,8 @@ pub enum Stop {
     Counted(TopicPartition, Offset),
     /// The partition's time bound was met at that offset.
     Time(TopicPartition, Offset),
+    /// Something else is to be done before the record at that offset.
+    Paused(Offset),
     /// The reader of the output is gone.
     Closed,
 }
@@ -51,6 +55,7 @@ impl Printer {
             seen: 0,
             out: Vec::with_capacity(64 * 1024),
             decompressor: Decompressor::default(),
+            entered: Vec::new(),
             time_bounds: HashMap::new(),
         }
     }
@@ -108,33 +113,41 @@ impl Printer {
         }
     }
 
-    /// Prints a fetch with a mark after each record: how much output stands for it.
+    /// Prints a fetch of an assignment, with a mark after each record: how much output stands for
+    /// it. It pauses before a record once `pause` says so.
+    ///
+    /// # Errors
+    /// As [`Printer::print`].
     pub fn print_marked(
         &mut self,
         fetched: &Fetched,
-        marks: &mut Marks,
+        generation: Generation,
+        pause: impl Fn() -> bool,
+        marks: &Marks,
         output: &mut Output,
     ) -> Result<Option<Stop>> {
         let bound = self.time_bounds.get(&fetched.tp).copied();
         let tp = &fetched.tp;
+        let mut last_epoch = -1;
         let mut decompressor = std::mem::take(&mut self.decompressor);
         let stopped = fetched.for_each(&mut decompressor, |info, record| {
+            if pause() {
+                return ControlFlow::Break(Ok(Stop::Paused(record.offset)));
+            }
             let outcome = self.one(tp, info, &record, bound);
             if !matches!(outcome, Ok(Some(Stop::Time(..)))) {
-                let end = output.written() + self.out.len() as u64;
-                marks.enter(tp, record.offset + 1, info.leader_epoch, end);
+                last_epoch = info.leader_epoch;
+                self.mark(generation, record.offset + 1, last_epoch, output);
             }
             match outcome {
                 Ok(Some(stop)) => return ControlFlow::Break(Ok(stop)),
                 Ok(None) => {}
                 Err(e) => return ControlFlow::Break(Err(e)),
             }
-            if self.out.len() >= super::marks::WRITE_BYTES {
-                if let Err(e) = output.write_now(&mut self.out) {
+            if self.out.len() >= marks::WRITE_BYTES {
+                if let Err(e) = self.flush_marked(marks, output) {
                     return ControlFlow::Break(Err(e));
                 }
-                marks.written(output.written());
-                marks.settle();
                 if output.is_closed() {
                     return ControlFlow::Break(Ok(Stop::Closed));
                 }
@@ -143,10 +156,66 @@ impl Printer {
         });
         self.decompressor = decompressor;
         match stopped? {
-            None => Ok(None),
+            None => {
+                // A gap behind the last record is read as well.
+                self.mark(generation, fetched.until, last_epoch, output);
+                Ok(None)
+            }
             Some(Ok(stop)) => Ok(Some(stop)),
             Some(Err(e)) => Err(e),
         }
+    }
+
+    fn mark(
+        &mut self,
+        generation: Generation,
+        next: Offset,
+        leader_epoch: crate::types::LeaderEpoch,
+        output: &Output,
+    ) {
+        let end = output.written() + self.out.len() as u64;
+        let mark = Mark {
+            generation,
+            next,
+            leader_epoch,
+            end,
+        };
+        marks::add(&mut self.entered, mark);
+    }
+
+    /// Writes out everything that is rendered, its marks entered before.
+    pub fn flush_marked(&mut self, marks: &Marks, output: &mut Output) -> Result<()> {
+        marks.enter(&mut self.entered);
+        output.write_now(&mut self.out)
+    }
+
+    /// What is rendered and not written, for another way out; empties it.
+    pub fn take_rendered(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.out)
+    }
+
+    /// How many bytes are rendered and not written.
+    pub fn rendered_len(&self) -> usize {
+        self.out.len()
+    }
+
+    /// So many of the printed records do not count after all.
+    pub fn uncount(&mut self, records: u64) {
+        self.printed = self.printed.saturating_sub(records);
+    }
+
+    /// Renders a record if it passes the filter: `None` if it did not, and why printing ends with
+    /// or before it.
+    pub fn take_one(
+        &mut self,
+        tp: &TopicPartition,
+        info: BatchInfo,
+        record: &Record<'_>,
+    ) -> Result<(bool, Option<Stop>)> {
+        let bound = self.time_bounds.get(tp).copied();
+        let before = self.printed;
+        let stop = self.one(tp, info, record, bound)?;
+        Ok((self.printed > before, stop))
     }
 
     /// Writes out everything that is rendered.

@@ -8,7 +8,6 @@ use super::assign::Assignments;
 use super::job::{Job, Topics};
 use super::output::Output;
 use super::print::{Printer, Stop};
-use super::session::Session;
 use crate::cli::{Env, Outcome};
 use crate::client::{BatchInfo, Consumer, open_reader};
 use crate::error::{Error, Kind, Result};
@@ -33,12 +32,11 @@ pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
     let Some(store) = open_store(&job, env)? else {
         return Ok(Outcome::Done);
     };
+    if let Some(group) = job.group.clone() {
+        return super::group_run::run(&store, job, group, env);
+    }
     let escape = env.stdout_is_terminal() && !job.raw;
     let mut printer = Printer::new(job.renderer.clone(), job.filter.clone(), job.count);
-    let mut session = match &job.group {
-        Some(group) => Some(Session::join(&store, group, job.topics.as_text(), env)?),
-        None => None,
-    };
     let mut consumer = Consumer::new(&store);
     let mut assignments = Assignments::default();
     assignments.refresh(
@@ -46,7 +44,6 @@ pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
         &job,
         &mut consumer,
         &mut printer,
-        &mut session,
         env,
         true,
     )?;
@@ -56,7 +53,6 @@ pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
         printer,
         output: Output::new(escape),
         assignments,
-        session,
         buf: Vec::new(),
         fetch_bytes: FIRST_FETCH_BYTES,
         last_record: env.monotonic(),
@@ -92,7 +88,6 @@ struct Run<'e> {
     printer: Printer,
     output: Output,
     assignments: Assignments,
-    session: Option<Session>,
     buf: Vec<u8>,
     fetch_bytes: usize,
     last_record: Duration,
@@ -127,19 +122,7 @@ impl Run<'_> {
                 continue;
             };
             self.fetch_bytes = FETCH_BYTES;
-            let stop = match &mut self.session {
-                Some(session) => {
-                    let stop = self.printer.print_marked(
-                        &fetched,
-                        &mut session.marks,
-                        &mut self.output,
-                    )?;
-                    session.marks.written(self.output.written());
-                    session.commit_now_and_then(&self.assignments, false, self.env)?;
-                    stop
-                }
-                None => self.printer.print(&fetched, &mut self.output)?,
-            };
+            let stop = self.printer.print(&fetched, &mut self.output)?;
             self.buf = fetched.bytes;
             self.env.progress(0, self.printer.seen());
             if self.stopped(stop) {
@@ -157,17 +140,13 @@ impl Run<'_> {
                 self.consumer.limit(&tp, offset);
                 false
             }
-            Some(Stop::Counted(..) | Stop::Closed) => true,
+            Some(Stop::Counted(..) | Stop::Paused(_) | Stop::Closed) => true,
         }
     }
 
     /// Everything that is there was printed: write it out, and end or wait. `true`: the end.
     fn caught_up(&mut self) -> Result<bool> {
         self.printer.flush(&mut self.output)?;
-        if let Some(session) = &mut self.session {
-            session.marks.written(self.output.written());
-            session.commit_now_and_then(&self.assignments, true, self.env)?;
-        }
         if self.output.is_closed() {
             return Ok(true);
         }
@@ -190,9 +169,6 @@ impl Run<'_> {
             }
             patience = patience.min(left);
         }
-        if let Some(session) = &self.session {
-            patience = session.patience(patience);
-        }
         if !self.noted_end && self.env.stdout_is_terminal() && !self.assignments.is_empty() {
             self.noted_end = true;
             self.env.note("at the end; waiting for more (Ctrl-C ends)");
@@ -207,7 +183,6 @@ impl Run<'_> {
                 &self.job,
                 &mut self.consumer,
                 &mut self.printer,
-                &mut self.session,
                 self.env,
                 first && self.job.wait,
             )?;
@@ -307,17 +282,6 @@ impl Run<'_> {
         let printed = self.printer.printed();
         let short = printed == 0 || self.job.count.is_some_and(|count| printed < count);
         let empty = self.job.fail_if_empty && short && !stopped_by_signal;
-        if let Some(mut session) = self.session.take() {
-            let good = outcome.is_ok() && flushed.is_ok() && !stopped_by_signal;
-            session.marks.written(self.output.written());
-            session.end(
-                &self.assignments,
-                good,
-                good && !empty,
-                self.job.count.is_some(),
-                self.env,
-            )?;
-        }
         outcome?;
         flushed?;
         Ok(if empty { Outcome::Empty } else { Outcome::Done })

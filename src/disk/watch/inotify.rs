@@ -36,6 +36,12 @@ const OF_DIR: WatchFlags = WatchFlags::CREATE
     .union(WatchFlags::ONLYDIR)
     .union(WatchFlags::DONT_FOLLOW);
 
+const OF_CLOSES: WatchFlags = WatchFlags::CLOSE_WRITE
+    .union(WatchFlags::DELETE_SELF)
+    .union(WatchFlags::MOVE_SELF)
+    .union(WatchFlags::ONLYDIR)
+    .union(WatchFlags::DONT_FOLLOW);
+
 /// Events of one drain: as many as the kernel queues by default.
 const DRAIN_MAX: usize = 16_384;
 /// Bytes of one read: some dozen events with long names.
@@ -135,12 +141,11 @@ impl Watcher for InotifyWatcher {
     }
 
     fn add_dir(&mut self, dir: &dyn Dir, name: &str) -> io::Result<WatchId> {
-        let want = if name == "." {
-            dir.own_id()?
-        } else {
-            dir.id(name)?
-        };
-        self.add(&join(dir, name), want, OF_DIR)
+        self.add(&join(dir, name), id_of_dir(dir, name)?, OF_DIR)
+    }
+
+    fn add_closes(&mut self, dir: &dyn Dir, name: &str) -> io::Result<WatchId> {
+        self.add(&join(dir, name), id_of_dir(dir, name)?, OF_CLOSES)
     }
 
     fn remove(&mut self, id: WatchId) {
@@ -172,6 +177,14 @@ impl Watcher for InotifyWatcher {
             Ready::Late if blind => Ok(Wake::Anything),
             Ready::Wake | Ready::Late => Ok(Wake::Nothing),
         }
+    }
+}
+
+fn id_of_dir(dir: &dyn Dir, name: &str) -> io::Result<FileId> {
+    if name == "." {
+        dir.own_id()
+    } else {
+        dir.id(name)
     }
 }
 

@@ -1,0 +1,370 @@
+//! Reading for a group: membership kept on a thread of its own, so that a reader that is slow to
+//! take the output, or a long-running command, keeps nobody else waiting.
+//!
+//! ```text
+//! caller (reads, renders, writes out)        keeper (this module's thread)
+//!   take_orders()            <- Assign, Limit, Revoke, Finished, Failed
+//!   stopped(), idle()        ->              commits, releases, takes over, watches the others
+//!   Delivery                 <- asked how far the output was taken
+//! ```
+//!
+//! 1. Where the group starts a partition is committed before its first record is handed out, so
+//!    that a successor starts there too.
+//! 2. Only what counts as delivered is committed, and only of partitions that are owned.
+//! 3. A partition that moves is given up after the caller stopped reading it and what was handed
+//!    out is delivered, or after [`GroupOptions::settle`].
+//! 4. A committed offset that the log does not have is an error, never a silent jump.
+
+mod ends;
+mod heartbeat;
+mod keeper;
+mod starts;
+mod watching;
+
+use std::collections::VecDeque;
+use std::io::Write as _;
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::client::point::PointRange;
+use crate::disk::{Dir, File};
+use crate::error::{Error, Result};
+use crate::group::{Assignor, Subscription};
+use crate::store::{PartitionReader, StoreDir, layout};
+use crate::types::{LeaderEpoch, Offset, Timestamp, TopicPartition};
+
+/// When a group's offsets are committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitWhen {
+    /// After what was written out, now and then.
+    AfterWrite,
+    /// At the end, if that is a good one.
+    OnExit,
+    /// Never.
+    Never,
+}
+
+/// How to read for a group.
+#[derive(Debug, Clone)]
+pub struct GroupOptions {
+    /// The group's name.
+    pub group: String,
+    /// What to read.
+    pub subscription: Subscription,
+    /// How partitions are to be shared out; `None`: as the group does it.
+    pub assignor: Option<Assignor>,
+    /// The name of a static member.
+    pub instance_id: Option<String>,
+    /// How long the heartbeat may stand still, and a static member be away.
+    pub session_timeout: Duration,
+    /// When to commit.
+    pub commit: CommitWhen,
+    /// How often.
+    pub interval: Duration,
+    /// Where to begin where nothing is committed, and where to end.
+    pub range: PointRange,
+    /// Whether to end at the ends that there are now.
+    pub to_end: bool,
+    /// How long a partition that is to move waits for what was handed out to be delivered. `None`:
+    /// as long as it takes.
+    pub settle: Option<Duration>,
+    /// Bounds each wait for the group's lock.
+    pub patience: Duration,
+}
+
+/// How long the caller waits for the keeper to see a change of the group.
+const CONFIRM_MAX: Duration = Duration::from_secs(2);
+
+/// One assignment of a partition: a partition that comes back has another.
+pub type Generation = u64;
+
+/// What the caller is to do, in this order.
+#[derive(Debug)]
+pub enum Order {
+    /// Read this partition.
+    Assign {
+        /// Names this assignment in [`Delivery`] and [`GroupSession::stopped`].
+        generation: Generation,
+        /// Opened.
+        reader: PartitionReader,
+        /// The first offset.
+        from: Offset,
+        /// The end, if it has one.
+        until: Option<Offset>,
+        /// The end as a time that the clock has not passed.
+        until_time: Option<Timestamp>,
+    },
+    /// Read that assignment up to there.
+    Limit(Generation, TopicPartition, Offset),
+    /// Stop reading that assignment, then say [`GroupSession::stopped`].
+    Revoke(Generation, TopicPartition),
+    /// Good to know.
+    Note(String),
+    /// To be looked at.
+    Warn(String),
+    /// Everything this member was to wait for is done: call [`GroupSession::end`].
+    Finished,
+    /// The membership came to an end: call [`GroupSession::end`].
+    Failed(Error),
+}
+
+/// How far a partition's records were delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delivered {
+    /// Of which assignment.
+    pub generation: Generation,
+    /// All before that one.
+    pub next: Offset,
+    /// The epoch of the last of them; -1: unknown.
+    pub leader_epoch: LeaderEpoch,
+}
+
+/// Knows how far the output was taken.
+pub trait Delivery: Send + Sync + std::fmt::Debug {
+    /// Looks anew; what was delivered since this was last asked, the last word of each assignment.
+    fn take(&self) -> Vec<Delivered>;
+    /// Whether everything that was handed out of that assignment is delivered.
+    fn is_settled(&self, generation: Generation) -> bool;
+    /// Whether everything that was handed out is delivered.
+    fn is_all_settled(&self) -> bool;
+    /// Whether nothing more will be: its reader is gone.
+    fn is_closed(&self) -> bool;
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct End {
+    /// It came to its end, and not by a signal or an error: what is under way to its reader is
+    /// waited for.
+    pub good: bool,
+    /// With exit status 0: `on-exit` commits.
+    pub exits_0: bool,
+}
+
+/// A member at work.
+#[derive(Debug)]
+pub struct GroupSession {
+    store: Arc<StoreDir>,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<Result<()>>>,
+}
+
+/// What the caller and the keeper tell one another.
+struct Shared {
+    orders: Mutex<VecDeque<Order>>,
+    has_orders: AtomicBool,
+    told: Mutex<Told>,
+    replied: Condvar,
+    wake_caller: Box<dyn Fn() + Send + Sync>,
+    poke: UnixStream,
+    /// The group's directory, and `group.json` as the keeper last acted on it.
+    seen: Mutex<Option<(Arc<dyn Dir>, Arc<dyn File>)>>,
+}
+
+/// What the caller told the keeper, and has not been taken yet.
+#[derive(Debug, Default)]
+struct Told {
+    stopped: Vec<Generation>,
+    idle: bool,
+    ended: Option<End>,
+    interrupted: bool,
+    commit: Option<Ticket>,
+    ticket: u64,
+}
+
+/// A commit that is waited for.
+#[derive(Debug)]
+enum Ticket {
+    Wanted,
+    Done(Result<()>),
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+impl GroupSession {
+    /// Joins the group and starts the keeper. `wake_caller` is called when there are orders.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::UnknownTopic`] for a topic by name that is not there;
+    /// [`crate::error::Kind::Busy`] if the holder of the instance id lives;
+    /// [`crate::error::Kind::Usage`] for a name that cannot be a group's, or another assignor than
+    /// the group's; [`crate::error::Kind::Damaged`].
+    pub fn start(
+        store: &Arc<StoreDir>,
+        options: GroupOptions,
+        delivery: Arc<dyn Delivery>,
+        wake_caller: Box<dyn Fn() + Send + Sync>,
+    ) -> Result<Self> {
+        let (poke, poked) = UnixStream::pair().map_err(|e| Error::io("make", "a socket", e))?;
+        for end in [&poke, &poked] {
+            end.set_nonblocking(true)
+                .map_err(|e| Error::io("set up", "a socket", e))?;
+        }
+        let shared = Arc::new(Shared {
+            orders: Mutex::default(),
+            has_orders: AtomicBool::new(false),
+            told: Mutex::default(),
+            replied: Condvar::new(),
+            wake_caller,
+            poke,
+            seen: Mutex::default(),
+        });
+        let keeper =
+            keeper::Keeper::join(store, options, delivery, Arc::clone(&shared), poked)?;
+        let thread = std::thread::Builder::new()
+            .name("group".to_owned())
+            .spawn(move || keeper.run())
+            .map_err(|e| Error::io("start", "the group's thread", e))?;
+        Ok(GroupSession {
+            store: Arc::clone(store),
+            shared,
+            thread: Some(thread),
+        })
+    }
+
+    /// Whether that assignment is to be given up: an order says so that was not taken yet.
+    pub fn is_revoked(&self, generation: Generation) -> bool {
+        lock(&self.shared.orders)
+            .iter()
+            .any(|order| matches!(order, Order::Revoke(revoked, _) if *revoked == generation))
+    }
+
+    /// Waits until the keeper has seen the group as it is now, so that its orders are all there: a
+    /// process that was stopped may own nothing any more when it wakes. One look-up where nothing
+    /// changed.
+    pub fn confirm(&self) {
+        let started = self.store.clock().monotonic();
+        while !self.shared.seen_is_current() {
+            self.shared.poke_keeper();
+            let told = lock(&self.shared.told);
+            let looks = Duration::from_millis(5);
+            drop(self.shared.replied.wait_timeout(told, looks));
+            let waited = self.store.clock().monotonic().saturating_sub(started);
+            let is_over = self.thread.as_ref().is_none_or(JoinHandle::is_finished);
+            if waited > CONFIRM_MAX || is_over {
+                // The keeper is about to tell what is wrong with the group.
+                return;
+            }
+        }
+    }
+
+    /// Whether there are orders: cheap enough to be asked at each record.
+    pub fn has_orders(&self) -> bool {
+        self.shared.has_orders.load(Ordering::Acquire)
+    }
+
+    /// The orders so far.
+    pub fn take_orders(&self) -> VecDeque<Order> {
+        let mut orders = lock(&self.shared.orders);
+        self.shared.has_orders.store(false, Ordering::Release);
+        std::mem::take(&mut *orders)
+    }
+
+    /// That assignment is read no more, and all that was read of it was handed out.
+    pub fn stopped(&self, generation: Generation) {
+        self.tell(|told| told.stopped.push(generation));
+    }
+
+    /// Everything there is was handed out: a good moment to commit.
+    pub fn idle(&self) {
+        self.tell(|told| told.idle = true);
+    }
+
+    /// Commits what was delivered, and waits until that is done.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::Fenced`], [`crate::error::Kind::Unknown`],
+    /// [`crate::error::Kind::DiskFull`].
+    pub fn commit(&self) -> Result<()> {
+        self.tell(|told| told.commit = Some(Ticket::Wanted));
+        let mut told = lock(&self.shared.told);
+        loop {
+            match told.commit.take() {
+                Some(Ticket::Done(outcome)) => return outcome,
+                other => told.commit = other,
+            }
+            if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
+                return Err(gone());
+            }
+            let looks = Duration::from_millis(100);
+            told = self
+                .shared
+                .replied
+                .wait_timeout(told, looks)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    /// Ends the wait of an [`GroupSession::end`] for the output's reader.
+    pub fn interrupt(&self) {
+        self.tell(|told| told.interrupted = true);
+    }
+
+    /// Commits what was delivered, as `end` asks, and leaves the group. `interrupted` is asked
+    /// now and then while the output's reader is waited for.
+    ///
+    /// # Errors
+    /// As [`GroupSession::commit`]; or what had ended the membership before, if it was not handed
+    /// out as an order.
+    pub fn end(mut self, end: End, interrupted: impl Fn() -> bool) -> Result<()> {
+        self.tell(|told| told.ended = Some(end));
+        let Some(thread) = self.thread.take() else {
+            return Ok(());
+        };
+        while !thread.is_finished() {
+            if interrupted() {
+                self.interrupt();
+            }
+            let told = lock(&self.shared.told);
+            let looks = Duration::from_millis(20);
+            drop(self.shared.replied.wait_timeout(told, looks));
+        }
+        thread.join().unwrap_or_else(|_| Err(gone()))
+    }
+
+    fn tell(&self, what: impl FnOnce(&mut Told)) {
+        what(&mut lock(&self.shared.told));
+        self.shared.poke_keeper();
+    }
+}
+
+impl Shared {
+    fn seen_is_current(&self) -> bool {
+        let seen = lock(&self.seen);
+        seen.as_ref().is_none_or(|(dir, file)| {
+            let named = dir.id(layout::GROUP_FILE).ok();
+            named.is_some() && named == file.id().ok()
+        })
+    }
+
+    fn order(&self, order: Order) {
+        lock(&self.orders).push_back(order);
+        self.has_orders.store(true, Ordering::Release);
+        (self.wake_caller)();
+    }
+
+    fn poke_keeper(&self) {
+        // A full socket pokes as well.
+        let _ = (&self.poke).write(&[1]);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn gone() -> Error {
+    Error::new(
+        crate::error::Kind::Unknown,
+        "the group's thread ended before it answered",
+    )
+    .cure("'mq-groups describe' shows what is committed")
+}

@@ -1,0 +1,136 @@
+//! Where a member ends: fixed when it starts (`-e`, or the B of `-o A:B`).
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::GroupOptions;
+use crate::client::open_reader;
+use crate::client::point::{Point, PointRange};
+use crate::client::resolve::{Until, resolve_range};
+use crate::error::Result;
+use crate::group::{self, OffsetsState};
+use crate::store::{StoreDir, TopicHandle, topics};
+use crate::types::{Offset, PartitionId, Timestamp, TopicName, TopicPartition};
+
+/// The ends of one member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ends {
+    /// Each topic's, from partition 0; [`Offset::MAX`] while a time is not passed.
+    pub offsets: BTreeMap<TopicName, Vec<Offset>>,
+    /// The times that the clock has not passed.
+    pub times: HashMap<TopicPartition, Timestamp>,
+}
+
+impl Ends {
+    /// The ends of all that the options subscribe to now; `None` if they name none.
+    ///
+    /// # Errors
+    /// What reading a partition may meet.
+    pub fn fix(store: &Arc<StoreDir>, options: &GroupOptions) -> Result<Option<Self>> {
+        if !options.to_end && options.range.to.is_none() {
+            return Ok(None);
+        }
+        let offsets = group::committed_offsets(store, &options.group)?;
+        let matcher = options.subscription.matcher()?;
+        let mut ends = Ends {
+            offsets: BTreeMap::new(),
+            times: HashMap::new(),
+        };
+        let there = topics::list(store)?;
+        for name in there.into_iter().filter(|name| matcher.matches(name)) {
+            let topic = TopicHandle::open(store, &name)?;
+            let mut of_topic = Vec::with_capacity(topic.meta().partitions.len());
+            for partition in 0..topic.meta().partitions.len() {
+                let tp = TopicPartition::new(name.clone(), partition as PartitionId);
+                let end = match end_of(store, options, &offsets, &topic, &tp)? {
+                    Until::Offset(offset) => offset,
+                    Until::Never => Offset::MAX,
+                    Until::Time(time) => {
+                        ends.times.insert(tp, time);
+                        Offset::MAX
+                    }
+                };
+                of_topic.push(end);
+            }
+            ends.offsets.insert(name, of_topic);
+        }
+        Ok(Some(ends))
+    }
+
+    /// The end of a partition; `None`: it came later.
+    pub fn of(&self, tp: &TopicPartition) -> Option<Offset> {
+        let of_topic = self.offsets.get(&tp.topic)?;
+        of_topic.get(usize::try_from(tp.partition).ok()?).copied()
+    }
+
+    /// Sets the end of a partition whose time has passed.
+    pub fn set(&mut self, tp: &TopicPartition, end: Offset) {
+        self.times.remove(tp);
+        let at = usize::try_from(tp.partition).ok();
+        let of_topic = self.offsets.get_mut(&tp.topic);
+        if let Some(slot) = of_topic.zip(at).and_then(|(ends, at)| ends.get_mut(at)) {
+            *slot = end;
+        }
+    }
+
+    /// Every partition that has an end, with it.
+    pub fn iter(&self) -> impl Iterator<Item = (TopicPartition, Offset)> + '_ {
+        self.offsets.iter().flat_map(|(topic, ends)| {
+            ends.iter().enumerate().map(|(partition, end)| {
+                (TopicPartition::new(topic.clone(), partition as PartitionId), *end)
+            })
+        })
+    }
+
+    /// Times that the clock has passed by now become offsets.
+    pub fn pass_times(
+        &mut self,
+        store: &Arc<StoreDir>,
+        now_ms: Timestamp,
+    ) -> Result<Vec<(TopicPartition, Offset)>> {
+        let passed: Vec<(TopicPartition, Timestamp)> = self
+            .times
+            .iter()
+            .filter(|(_, time)| **time <= now_ms)
+            .map(|(tp, time)| (tp.clone(), *time))
+            .collect();
+        let mut found = Vec::with_capacity(passed.len());
+        for (tp, time) in passed {
+            let reader = open_reader(store, &tp)?;
+            let page = reader.page()?;
+            let range = PointRange {
+                from: Some(Point::Start),
+                to: Some(Point::Time(time)),
+            };
+            let resolved = resolve_range(&reader, &page, range, Point::Start, None, true, now_ms)?;
+            if let Until::Offset(end) = resolved.until {
+                self.set(&tp, end);
+                found.push((tp, end));
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn end_of(
+    store: &Arc<StoreDir>,
+    options: &GroupOptions,
+    offsets: &OffsetsState,
+    topic: &TopicHandle,
+    tp: &TopicPartition,
+) -> Result<Until> {
+    let reader = open_reader(store, tp)?;
+    let page = reader.page()?;
+    if options.range.to.is_none() {
+        return Ok(Until::Offset(page.high_watermark));
+    }
+    let committed = offsets.committed(&tp.topic, topic.meta().topic_id, tp.partition);
+    let mut range = options.range;
+    if let Some(committed) = &committed {
+        // One beyond the log is an error, and told when the partition is read.
+        range.from = Some(Point::At(committed.offset.min(page.high_watermark)));
+    }
+    let stored = committed.map(|committed| committed.offset);
+    let now_ms = store.clock().now_ms();
+    Ok(resolve_range(&reader, &page, range, Point::Start, stored, options.to_end, now_ms)?.until)
+}

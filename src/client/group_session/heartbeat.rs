@@ -1,0 +1,64 @@
+//! The heartbeat's thread: it waits for nothing, so that only a stopped process stands still.
+
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::lock;
+use crate::error::{Error, Result};
+use crate::group::{Heart, Membership};
+
+/// A heart at work; dropping it stops it.
+#[derive(Debug)]
+pub struct Heartbeat {
+    stop: Arc<(Mutex<bool>, Condvar)>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Heartbeat {
+    /// Starts beating, often enough for that session timeout.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::Io`] where no thread can be had.
+    pub fn start(heart: Heart, session_timeout: Duration) -> Result<Self> {
+        let stop = Arc::new((Mutex::new(false), Condvar::new()));
+        let stopped = Arc::clone(&stop);
+        let interval = Membership::beat_interval(session_timeout);
+        let thread = std::thread::Builder::new()
+            .name("heartbeat".to_owned())
+            .spawn(move || {
+                let mut stop = lock(&stopped.0);
+                while !*stop {
+                    drop(stop);
+                    // The next one may succeed; others take a member for hung only after many.
+                    let _ = heart.beat();
+                    stop = lock(&stopped.0);
+                    if !*stop {
+                        let waited = stopped.1.wait_timeout(stop, interval);
+                        stop = waited.unwrap_or_else(PoisonError::into_inner).0;
+                    }
+                }
+            })
+            .map_err(|e| Error::io("start", "the heartbeat's thread", e))?;
+        Ok(Heartbeat {
+            stop,
+            thread: Some(thread),
+        })
+    }
+
+    /// Stops it, and lets the member's file go.
+    pub fn stop(&mut self) {
+        *lock(&self.stop.0) = true;
+        self.stop.1.notify_all();
+        if let Some(thread) = self.thread.take() {
+            // It only ends so.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Heartbeat {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

@@ -1,0 +1,653 @@
+//! One member of a group: the shell around the [state machine](super::machine).
+//!
+//! 1. Everything that changes is changed in one hold of the group's lock, read anew under it: a
+//!    release and its commit, a removal and what it frees.
+//! 2. A lock proves that a member lives; its authority is its entry in `group.json`. Who is not in
+//!    there any more is fenced: ids are never used twice.
+//! 3. No clock is compared across processes: hung is whose heartbeat stood still for a session
+//!    timeout of this process's own unbroken watching.
+//!
+//! It has no thread and never waits but for the group's lock; who drives it decides when to look.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::assignor::Assignor;
+use super::group_file::GroupFile;
+use super::held::{Group, Held};
+use super::machine::{self, Effect, Event, Refusal};
+use super::member_file::{self, Heart, MemberFile, Sign};
+use super::offsets_line::{Entry, LineKind};
+use super::offsets_state::{Committed, OffsetsState};
+use super::state::{GroupState, MemberState, TopicState, Topics};
+use super::subscription::{Matcher, Subscription};
+use crate::disk::{Dir, File, join};
+use crate::error::{Error, Kind, Result};
+use crate::store::process::Process;
+use crate::store::{StoreDir, layout, topics};
+use crate::types::{Offset, TopicName, TopicPartition, Uuid};
+
+/// Most time between two heartbeats.
+const BEAT_MAX: Duration = Duration::from_secs(3);
+/// Heartbeats in one session timeout, where that is short.
+const BEATS_IN_SESSION: u32 = 5;
+/// A watcher with a longer gap than this part of the session between two looks slept: it starts
+/// anew.
+const GAP_OF_SESSION: u32 = 3;
+
+/// How to join a group.
+#[derive(Debug, Clone)]
+pub struct JoinOptions {
+    /// What to read.
+    pub subscription: Subscription,
+    /// How partitions are to be shared out; `None`: as the group does it.
+    pub assignor: Option<Assignor>,
+    /// The name of a static member.
+    pub instance_id: Option<String>,
+    /// How long the heartbeat may stand still, and a static member be away.
+    pub session_timeout: Duration,
+    /// Where this member ends: each topic's offsets, from partition 0. `None`: it follows.
+    pub ends: Option<BTreeMap<TopicName, Vec<Offset>>>,
+    /// Bounds each wait for the group's lock.
+    pub patience: Duration,
+}
+
+/// Membership of a group. Dropping it without [`Membership::leave`] is as a crash: others find it
+/// dead.
+#[derive(Debug)]
+pub struct Membership {
+    store: Arc<StoreDir>,
+    group: Group,
+    file: MemberFile,
+    is_static: bool,
+    state: GroupState,
+    /// `group.json` as it was read, kept open: it is current while its path names it.
+    seen: Arc<dyn File>,
+    watched: HashMap<Uuid, Watched>,
+}
+
+/// What a watcher last saw of another member.
+#[derive(Debug)]
+struct Watched {
+    sign: Sign,
+    since: Duration,
+    looked: Duration,
+}
+
+/// A member to be removed, and the sign that it showed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Suspect {
+    /// Who.
+    pub id: Uuid,
+    sign: Sign,
+}
+
+impl Membership {
+    /// Joins the group, which is made if it is missing.
+    ///
+    /// # Errors
+    /// [`Kind::Busy`] if the holder of the instance id lives, naming its process; [`Kind::Usage`]
+    /// for a name that cannot be a group's, or an assignor that the group's members do not use;
+    /// [`Kind::Damaged`] for a `group.json` that is unreadable while members live.
+    pub fn join(store: &Arc<StoreDir>, group: &str, options: &JoinOptions) -> Result<Self> {
+        let mut group = Group::open_or_create(store, group, options.patience)?;
+        let dir = Arc::clone(group.dir());
+        let matcher = options.subscription.matcher()?;
+        let file = MemberFile::create(&*dir, &**store.clock())?;
+        let mut held = group.hold("join the group")?;
+        match enter(store, &mut held, &file, options, &matcher) {
+            Ok(state) => {
+                let seen = open_seen(&*dir)?;
+                if held.state().is_deleted() {
+                    // The group is in use again.
+                    let (member, epoch) = (file.id().to_string(), state.group_epoch);
+                    held.write(LineKind::Live, Some(member), epoch, Vec::new())?;
+                } else {
+                    drop(held);
+                }
+                Ok(Membership {
+                    store: Arc::clone(store),
+                    group,
+                    is_static: options.instance_id.is_some(),
+                    file,
+                    state,
+                    seen,
+                    watched: HashMap::new(),
+                })
+            }
+            Err(e) => {
+                // Left where it fails: the next to join finds it unlocked and removes it.
+                let _ = held.guard().rename_in(&layout::member_file(&file.id()));
+                Err(e)
+            }
+        }
+    }
+
+    /// Its id.
+    pub fn id(&self) -> Uuid {
+        self.file.id()
+    }
+
+    /// The group's directory: a change of `group.json` is a rename in it.
+    pub fn dir(&self) -> &Arc<dyn Dir> {
+        self.group.dir()
+    }
+
+    /// `group.json` as this member last saw it, open.
+    pub fn seen(&self) -> &Arc<dyn File> {
+        &self.seen
+    }
+
+    /// What raises its heartbeat, due every [`Membership::beat_interval`].
+    pub fn heart(&self) -> Heart {
+        self.file.heart()
+    }
+
+    /// How often a heart beats.
+    pub fn beat_interval(session_timeout: Duration) -> Duration {
+        BEAT_MAX.min(session_timeout / BEATS_IN_SESSION)
+    }
+
+    /// What is wrong with the group's files, but no reason to stop.
+    pub fn notes(&self) -> Vec<String> {
+        self.group.notes()
+    }
+
+    /// The group, as it was last seen.
+    pub fn state(&self) -> &GroupState {
+        &self.state
+    }
+
+    /// This member, as it was last seen; `None`: it was removed.
+    pub fn me(&self) -> Option<&MemberState> {
+        self.state.members.get(&self.id())
+    }
+
+    /// How many members come before this one: who acts first where all could.
+    pub fn rank(&self) -> usize {
+        let id = self.id();
+        self.state.members.keys().take_while(|other| **other < id).count()
+    }
+
+    /// Looks whether `group.json` was replaced, and reads it then; whether it was.
+    ///
+    /// # Errors
+    /// [`Kind::Damaged`], saying what to do.
+    pub fn refresh(&mut self) -> Result<bool> {
+        let dir = Arc::clone(self.group.dir());
+        if is_current(&*dir, &*self.seen)? {
+            return Ok(false);
+        }
+        let (file, seen) =
+            GroupFile::read_open(&dir, self.store.boot_id()).map_err(with_cure)?;
+        self.state = file.state(&*dir).map_err(with_cure)?;
+        self.seen = seen;
+        let members = &self.state.members;
+        self.watched.retain(|id, _| members.contains_key(id));
+        Ok(true)
+    }
+
+    /// Reads `offsets.log` on.
+    pub fn refresh_offsets(&mut self) -> Result<()> {
+        self.group.refresh()
+    }
+
+    /// All offsets, as they were last read.
+    pub fn offsets(&self) -> &OffsetsState {
+        self.group.state()
+    }
+
+    /// The offset committed for a partition of the topic with that id, as it was last read.
+    pub fn committed(&self, tp: &TopicPartition, topic_id: Uuid) -> Option<Committed> {
+        self.group.state().committed(&tp.topic, topic_id, tp.partition)
+    }
+
+    /// Makes the targets, if they are out of date.
+    pub fn assign(&mut self) -> Result<()> {
+        self.change("assign partitions", |state, _| {
+            if state.group_epoch > state.assignment_epoch {
+                vec![Event::Assign]
+            } else {
+                Vec::new()
+            }
+        })
+    }
+
+    /// Tells the group which topics there are now, if it does not know.
+    pub fn update_topics(&mut self) -> Result<()> {
+        let (topics, wanted) = see_topics(&self.store, &self.state, None)?;
+        if !is_news(&self.state, &topics, &wanted) {
+            return Ok(());
+        }
+        let store = Arc::clone(&self.store);
+        self.change_or("update topics", |state, _| {
+            let (topics, wanted) = see_topics(&store, state, None)?;
+            Ok(vec![Event::Topics { topics, wanted }])
+        })
+    }
+
+    /// The others that look dead or hung by now, and may be removed.
+    ///
+    /// # Errors
+    /// [`Kind::Io`].
+    pub fn suspects(&mut self) -> Result<Vec<Suspect>> {
+        let dir = Arc::clone(self.group.dir());
+        let own = self.id();
+        let mut suspects = Vec::new();
+        for (id, member) in &self.state.members {
+            if *id == own {
+                continue;
+            }
+            let sign = member_file::probe(&*dir, *id)?;
+            let now = self.store.clock().monotonic();
+            let timeout = Duration::from_millis(member.session_timeout_ms);
+            let seen = self.watched.entry(*id).or_insert(Watched {
+                sign,
+                since: now,
+                looked: now,
+            });
+            let slept = now.saturating_sub(seen.looked) > timeout / GAP_OF_SESSION;
+            if seen.sign != sign || slept {
+                (seen.sign, seen.since) = (sign, now);
+            }
+            seen.looked = now;
+            let dead = sign == Sign::Dead && member.instance_id.is_none();
+            if dead || now.saturating_sub(seen.since) >= timeout {
+                suspects.push(Suspect { id: *id, sign });
+            }
+        }
+        Ok(suspects)
+    }
+
+    /// How often to look for others that died or hang, at the least.
+    pub fn watch_interval(&self) -> Duration {
+        let shortest = self.state.members.values().map(|m| m.session_timeout_ms).min();
+        let shortest = Duration::from_millis(shortest.unwrap_or(u64::MAX).max(60));
+        BEAT_MAX.min(shortest / (2 * GAP_OF_SESSION))
+    }
+
+    /// Removes those of the suspects who still show the same sign.
+    pub fn evict(&mut self, suspects: &[Suspect]) -> Result<()> {
+        let dir = Arc::clone(self.group.dir());
+        self.change_or("remove dead members", |state, _| {
+            let mut events = Vec::new();
+            for Suspect { id, sign } in suspects {
+                if state.members.contains_key(id) && member_file::probe(&*dir, *id)? == *sign {
+                    events.push(Event::Remove { id: *id });
+                }
+            }
+            Ok(events)
+        })
+    }
+
+    /// Commits where the group starts partitions of which nothing is committed yet; of others
+    /// nothing is changed.
+    ///
+    /// # Errors
+    /// As [`Membership::commit`].
+    pub fn commit_starts(&mut self, entries: Vec<Entry>) -> Result<()> {
+        let id = self.id();
+        let (mut held, state) = self.locked("commit where the group starts")?;
+        let Some(me) = state.members.get(&id) else {
+            return Err(fenced(id));
+        };
+        let epoch = me.epoch;
+        let entries: Vec<Entry> = entries
+            .into_iter()
+            .filter(|e| held.state().committed(&e.topic, e.topic_id, e.partition).is_none())
+            .collect();
+        if entries.is_empty() {
+            return Ok(());
+        }
+        held.append(LineKind::Commit, Some(id.to_string()), epoch, entries)?;
+        held.finish()
+    }
+
+    /// Commits: up to there the output was written out. What this member does not own is left
+    /// out. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`Kind::Fenced`] if the group has this member no more; [`Kind::Unknown`] if it is perhaps
+    /// committed; [`Kind::Busy`], [`Kind::DiskFull`]: it is not.
+    pub fn commit(&mut self, entries: Vec<Entry>) -> Result<()> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let id = self.id();
+        let (mut held, state) = self.locked("commit offsets")?;
+        if append_commit(&mut held, state, id, entries)? {
+            held.finish()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Gives partitions up, with a last commit of them: in one hold, so that their next owner
+    /// begins there.
+    ///
+    /// # Errors
+    /// As [`Membership::commit`].
+    pub fn release(
+        &mut self,
+        partitions: BTreeSet<TopicPartition>,
+        entries: Vec<Entry>,
+    ) -> Result<()> {
+        let id = self.id();
+        let boot_id = self.store.boot_id();
+        let (mut held, state) = self.locked("release partitions")?;
+        let appended = append_commit(&mut held, state, id, entries)?;
+        let (next, effects) =
+            machine::step(state, Event::Release { id, partitions }).map_err(refused)?;
+        put(&held, boot_id, &next, &effects)?;
+        let seen = open_seen(&**held.guard().dir())?;
+        if appended {
+            held.finish()?;
+        } else {
+            drop(held);
+        }
+        self.state = next;
+        self.seen = seen;
+        Ok(())
+    }
+
+    /// Leaves the group, with a last commit. A static member keeps its partitions for a session
+    /// timeout. `others_lead`: nothing of it is left for another to read on from.
+    ///
+    /// # Errors
+    /// As [`Membership::commit`]; it has left all the same, as by a crash.
+    pub fn leave(mut self, entries: Vec<Entry>) -> Result<()> {
+        let id = self.id();
+        let (boot_id, is_static) = (self.store.boot_id(), self.is_static);
+        let (mut held, state) = self.locked("leave the group")?;
+        if !state.members.contains_key(&id) {
+            // Removed before: there is nothing to leave, and nothing that could be committed.
+            return if entries.is_empty() { Ok(()) } else { Err(fenced(id)) };
+        }
+        let appended = append_commit(&mut held, state, id, entries)?;
+        if !is_static {
+            let (next, effects) = machine::step(state, Event::Remove { id }).map_err(refused)?;
+            put(&held, boot_id, &next, &effects)?;
+        }
+        if appended { held.finish() } else { Ok(()) }
+    }
+
+    /// Takes the lock, with the group as it is now.
+    fn locked(&mut self, purpose: &str) -> Result<(Held<'_>, &GroupState)> {
+        let dir = Arc::clone(self.group.dir());
+        let mut held = self.group.hold(purpose)?;
+        if !is_current(&*dir, &*self.seen)? {
+            self.state = held.group_file()?.state(&*dir).map_err(with_cure)?;
+            self.seen = open_seen(&*dir)?;
+        }
+        Ok((held, &self.state))
+    }
+
+    fn change(
+        &mut self,
+        purpose: &str,
+        events: impl FnOnce(&GroupState, Uuid) -> Vec<Event>,
+    ) -> Result<()> {
+        self.change_or(purpose, |state, id| Ok(events(state, id)))
+    }
+
+    /// Takes events in one hold; nothing is written where nothing changes.
+    fn change_or(
+        &mut self,
+        purpose: &str,
+        events: impl FnOnce(&GroupState, Uuid) -> Result<Vec<Event>>,
+    ) -> Result<()> {
+        let (id, boot_id) = (self.id(), self.store.boot_id());
+        let (held, state) = self.locked(purpose)?;
+        let mut next = state.clone();
+        let mut all_effects = Vec::new();
+        for event in events(state, id)? {
+            let (stepped, effects) = machine::step(&next, event).map_err(refused)?;
+            next = stepped;
+            all_effects.extend(effects);
+        }
+        if next == *state {
+            return Ok(());
+        }
+        put(&held, boot_id, &next, &all_effects)?;
+        let seen = open_seen(&**held.guard().dir())?;
+        drop(held);
+        self.state = next;
+        self.seen = seen;
+        Ok(())
+    }
+}
+
+/// Enters a new member, under the lock.
+fn enter(
+    store: &Arc<StoreDir>,
+    held: &mut Held<'_>,
+    file: &MemberFile,
+    options: &JoinOptions,
+    matcher: &Matcher,
+) -> Result<GroupState> {
+    let dir = Arc::clone(held.guard().dir());
+    let written = held.group_file()?;
+    let mut state = written.state(&*dir).map_err(with_cure)?;
+    // What was deleted or rebuilt must not bring an epoch back.
+    let epoch = state.group_epoch.max(held.state().epoch_max());
+    if epoch > state.group_epoch {
+        (state.group_epoch, state.assignment_epoch) = (epoch, epoch);
+    }
+    let mut events = Vec::new();
+    let mut replaces = None;
+    for (id, member) in &state.members {
+        let is_dead = member_file::probe(&*dir, *id)? == Sign::Dead;
+        let same = member.instance_id.is_some() && member.instance_id == options.instance_id;
+        match (same, is_dead) {
+            (true, true) => replaces = Some(*id),
+            (true, false) => return Err(instance_lives(held, member)),
+            (false, true) if member.instance_id.is_none() => events.push(Event::Remove { id: *id }),
+            (false, _) => {}
+        }
+    }
+    let (topics, wanted) = see_topics(store, &state, Some(matcher))?;
+    let own = topics.keys().filter(|name| matcher.matches(name)).cloned().collect();
+    if is_news(&state, &topics, &wanted) {
+        events.push(Event::Topics { topics, wanted });
+    }
+    let process = Process::current(&**store.clock());
+    let member = MemberState {
+        epoch: 0,
+        instance_id: options.instance_id.clone(),
+        subscription: options.subscription.clone(),
+        topics: own,
+        owned: BTreeSet::new(),
+        target: BTreeSet::new(),
+        ends: options.ends.clone(),
+        session_timeout_ms: u64::try_from(options.session_timeout.as_millis()).unwrap_or(u64::MAX),
+        pid: process.pid,
+        host: process.host.clone(),
+    };
+    events.push(Event::Join {
+        id: file.id(),
+        member: Box::new(member),
+        replaces,
+        assignor: options.assignor,
+    });
+    let mut all_effects = Vec::new();
+    for event in events {
+        let (next, effects) = machine::step(&state, event).map_err(refused)?;
+        state = next;
+        all_effects.extend(effects);
+    }
+    member_file::remove_dead(&*dir, held.guard(), |id| state.members.contains_key(&id))?;
+    put(held, store.boot_id(), &state, &all_effects)?;
+    file.mark_entered()?;
+    Ok(state)
+}
+
+/// Writes a commit of what the member owns; whether there was any.
+fn append_commit(
+    held: &mut Held<'_>,
+    state: &GroupState,
+    id: Uuid,
+    entries: Vec<Entry>,
+) -> Result<bool> {
+    let Some(me) = state.members.get(&id) else {
+        return Err(fenced(id));
+    };
+    let owned: Vec<Entry> = entries
+        .into_iter()
+        .filter(|entry| {
+            let tp = TopicPartition::new(entry.topic.clone(), entry.partition);
+            let topic = state.topics.get(&entry.topic);
+            me.owned.contains(&tp) && topic.is_some_and(|topic| topic.topic_id == entry.topic_id)
+        })
+        .collect();
+    if owned.is_empty() {
+        return Ok(false);
+    }
+    held.append(LineKind::Commit, Some(id.to_string()), me.epoch, owned)?;
+    Ok(true)
+}
+
+/// Puts a state in place, and removes the files of those who are in it no more.
+fn put(
+    held: &Held<'_>,
+    boot_id: [u8; 16],
+    state: &GroupState,
+    effects: &[Effect],
+) -> Result<()> {
+    let file = GroupFile::of_state(boot_id, state);
+    if effects.contains(&Effect::Settings) {
+        held.put_settings(&file)?;
+    } else {
+        held.put_group_file(&file)?;
+    }
+    for effect in effects {
+        if let Effect::Forget(id) = effect {
+            // Left where it fails, or gone already: the next to join removes what nobody has
+            // locked.
+            let _ = held.guard().rename_in(&layout::member_file(id));
+        }
+    }
+    Ok(())
+}
+
+/// The topics that members (and one more) want, and which of them each wants.
+fn see_topics(
+    store: &Arc<StoreDir>,
+    state: &GroupState,
+    one_more: Option<&Matcher>,
+) -> Result<(Topics, Vec<(Uuid, BTreeSet<TopicName>)>)> {
+    let there = topics::list(store)?;
+    let mut distinct: Vec<(&Subscription, BTreeSet<TopicName>)> = Vec::new();
+    let mut wanted = Vec::with_capacity(state.members.len());
+    let mut all: BTreeSet<TopicName> = BTreeSet::new();
+    if let Some(matcher) = one_more {
+        all.extend(there.iter().filter(|name| matcher.matches(name)).cloned());
+    }
+    for (id, member) in &state.members {
+        let known = distinct.iter().position(|(known, _)| **known == member.subscription);
+        let at = match known {
+            Some(at) => at,
+            None => {
+                let matcher = member.subscription.matcher()?;
+                let names: BTreeSet<TopicName> =
+                    there.iter().filter(|name| matcher.matches(name)).cloned().collect();
+                all.extend(names.iter().cloned());
+                distinct.push((&member.subscription, names));
+                distinct.len() - 1
+            }
+        };
+        if let Some((_, names)) = distinct.get(at) {
+            wanted.push((*id, names.clone()));
+        }
+    }
+    let mut seen = Topics::new();
+    for name in all {
+        // Deleted since it was listed: it is not there.
+        if let Some((meta, _)) = topics::read_if_there(store, &name)? {
+            let partitions = i32::try_from(meta.partitions.len()).unwrap_or(i32::MAX);
+            let topic = TopicState {
+                topic_id: meta.topic_id,
+                partitions,
+            };
+            seen.insert(name, topic);
+        }
+    }
+    for (_, names) in &mut wanted {
+        names.retain(|name| seen.contains_key(name));
+    }
+    Ok((seen, wanted))
+}
+
+fn is_news(
+    state: &GroupState,
+    topics: &Topics,
+    wanted: &[(Uuid, BTreeSet<TopicName>)],
+) -> bool {
+    state.topics != *topics
+        || wanted
+            .iter()
+            .any(|(id, names)| state.members.get(id).is_some_and(|m| m.topics != *names))
+}
+
+fn is_current(dir: &dyn Dir, seen: &dyn File) -> Result<bool> {
+    let error = |e| Error::io("look at", join(dir, layout::GROUP_FILE), e);
+    match dir.id(layout::GROUP_FILE) {
+        Ok(id) => Ok(id == seen.id().map_err(error)?),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(error(e)),
+    }
+}
+
+fn open_seen(dir: &dyn Dir) -> Result<Arc<dyn File>> {
+    dir.open(layout::GROUP_FILE, crate::disk::Open::Read)
+        .map_err(|e| Error::io("open", join(dir, layout::GROUP_FILE), e))
+}
+
+fn with_cure(e: Error) -> Error {
+    if e.kind() == Kind::Damaged {
+        e.cure("end all members of the group, then start them again: it is made anew from offsets.log")
+    } else {
+        e
+    }
+}
+
+fn refused(refusal: Refusal) -> Error {
+    match refusal {
+        Refusal::Assignor(has) => Error::new(
+            Kind::Usage,
+            format!(
+                "INCONSISTENT_GROUP_PROTOCOL: the group's members share partitions by '{}'",
+                has.as_str()
+            ),
+        )
+        .cure(format!(
+            "leave --assignor out or say {}; it can be changed when the group is empty",
+            has.as_str()
+        )),
+        Refusal::Unknown(id) => fenced(id),
+        Refusal::NoEpoch => Error::new(Kind::Damaged, "group.json: no epoch is left")
+            .cure("go on with another group: 'mq-groups clone' takes the offsets along"),
+    }
+}
+
+fn instance_lives(held: &Held<'_>, member: &MemberState) -> Error {
+    Error::new(
+        Kind::Busy,
+        format!(
+            "UNRELEASED_INSTANCE_ID: '{}' is a member of group '{}' already: process {} on {}",
+            member.instance_id.as_deref().unwrap_or_default().escape_debug(),
+            held.name().escape_debug(),
+            member.pid,
+            member.host.escape_debug()
+        ),
+    )
+    .cure("end that process, or choose another --instance-id")
+}
+
+fn fenced(id: Uuid) -> Error {
+    Error::new(
+        Kind::Fenced,
+        format!("UNKNOWN_MEMBER_ID: member {id} is not in the group any more: others took it for dead"),
+    )
+    .cure("start it again: it goes on from the committed offsets")
+}

@@ -1,0 +1,132 @@
+//! What a group is at one moment, in KIP-848's terms.
+//!
+//! ```text
+//! group epoch       raised by each change of members, subscriptions or topics
+//! assignment epoch  the group epoch that the target assignment was made for
+//! member epoch      the assignment epoch that the member has reached; 0: it has just joined
+//! target            what a member is to read;  owned: what it reads, or may still be reading
+//!
+//! Empty         nobody is in it
+//! Assigning     group epoch > assignment epoch: the target is out of date
+//! Reconciling   somebody still owns what is another's target, or has not reached the epoch
+//! Stable        everybody owns its target
+//! Dead          deleted (that is written in offsets.log, not here)
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::assignor::Assignor;
+use super::subscription::Subscription;
+use crate::types::{Offset, PartitionId, TopicName, TopicPartition, Uuid};
+
+/// The topics that members subscribed to, as they were last seen.
+pub type Topics = BTreeMap<TopicName, TopicState>;
+
+/// A topic, as it was last seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TopicState {
+    /// Its id: another one is another topic.
+    pub topic_id: Uuid,
+    /// How many partitions it has.
+    pub partitions: PartitionId,
+}
+
+/// A group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupState {
+    /// Raised by each change of members, subscriptions or topics.
+    pub group_epoch: i32,
+    /// The group epoch that the targets were made for.
+    pub assignment_epoch: i32,
+    /// How partitions are shared out.
+    pub assignor: Assignor,
+    /// What there is to read.
+    pub topics: Topics,
+    /// Who is in it.
+    pub members: BTreeMap<Uuid, MemberState>,
+}
+
+/// A member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberState {
+    /// The assignment epoch that it has reached; 0: it has just joined.
+    pub epoch: i32,
+    /// The name that a static member keeps [KIP-345].
+    pub instance_id: Option<String>,
+    /// What it wants to read.
+    pub subscription: Subscription,
+    /// The topics of these that there are.
+    pub topics: BTreeSet<TopicName>,
+    /// What it reads, or may still be reading.
+    pub owned: BTreeSet<TopicPartition>,
+    /// What it is to read.
+    pub target: BTreeSet<TopicPartition>,
+    /// Where it ends (`-e`), each partition's offset from partition 0; a topic that is missing has
+    /// no end for it. `None`: it follows.
+    pub ends: Option<BTreeMap<TopicName, Vec<Offset>>>,
+    /// How long its heartbeat may stand still, milliseconds.
+    pub session_timeout_ms: u64,
+    /// Its process.
+    pub pid: u32,
+    /// That process's host.
+    pub host: String,
+}
+
+impl GroupState {
+    /// A group without members.
+    pub fn new(group_epoch: i32, assignor: Assignor) -> Self {
+        GroupState {
+            group_epoch,
+            assignment_epoch: group_epoch,
+            assignor,
+            topics: Topics::new(),
+            members: BTreeMap::new(),
+        }
+    }
+
+    /// Kafka's word for what it is doing.
+    pub fn name(&self) -> &'static str {
+        if self.members.is_empty() {
+            "Empty"
+        } else if self.group_epoch > self.assignment_epoch {
+            "Assigning"
+        } else if self
+            .members
+            .values()
+            .any(|member| !member.is_reconciled(self.assignment_epoch))
+        {
+            "Reconciling"
+        } else {
+            "Stable"
+        }
+    }
+
+    /// Who owns a partition.
+    pub fn owner(&self, tp: &TopicPartition) -> Option<Uuid> {
+        self.members
+            .iter()
+            .find(|(_, member)| member.owned.contains(tp))
+            .map(|(id, _)| *id)
+    }
+
+    /// The largest end of a partition that any member in it entered.
+    pub fn end_of(&self, tp: &TopicPartition) -> Option<Offset> {
+        self.members
+            .values()
+            .filter_map(|member| member.end_of(tp))
+            .max()
+    }
+}
+
+impl MemberState {
+    /// Whether it owns its target, in that assignment epoch.
+    pub fn is_reconciled(&self, assignment_epoch: i32) -> bool {
+        self.epoch == assignment_epoch && self.owned == self.target
+    }
+
+    /// The end of a partition that it entered.
+    pub fn end_of(&self, tp: &TopicPartition) -> Option<Offset> {
+        let ends = self.ends.as_ref()?.get(&tp.topic)?;
+        ends.get(usize::try_from(tp.partition).ok()?).copied()
+    }
+}
