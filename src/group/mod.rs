@@ -16,6 +16,7 @@
 //!
 //! Invariant: knows neither brokers nor controllers, and no client.
 
+mod assignor;
 mod change;
 mod describe;
 mod directory;
@@ -27,6 +28,7 @@ mod offsets_line;
 mod offsets_log;
 mod offsets_state;
 
+pub use assignor::{Assignment, Assignor, Subscriber, assign};
 pub use change::{CommitEntry, OffsetChange, commit, delete, reset};
 pub use describe::{
     GroupDescription, GroupSummary, MemberDescription, OffsetDescription, committed_offsets,
