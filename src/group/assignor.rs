@@ -1,0 +1,149 @@
+//! Who reads which partition: pure decisions, after KIP-848's server-side assignors.
+//!
+//! For every assignor:
+//!
+//! 1. Each partition of a topic that has a subscriber belongs to exactly one member, and that
+//!    member subscribed to the topic.
+//! 2. The same input gives the same assignment, in whatever order the subscribers come.
+//! 3. Assigning again with the result as `current` changes nothing.
+//!
+//! For [`Assignor::Uniform`] also:
+//!
+//! 4. Balanced: no hand-over, nor chain of hand-overs, leads from a member of n partitions to one
+//!    of n - 2 or fewer. Among members of equal subscriptions all are thus within one partition.
+//! 5. Sticky: no assignment as balanced takes fewer partitions from the members that had them.
+//! 6. Spread: when nobody had any and all subscribe to the same topics, the members are within one
+//!    partition in each topic too.
+//!
+//! For [`Assignor::Range`] also:
+//!
+//! 7. Each topic is cut in contiguous ranges, in the order of its subscribers' ids; the first ones
+//!    get one partition more. Topics of as many partitions and the same subscribers are cut alike:
+//!    what was keyed alike is read by the same member.
+//!
+//! Invariant: reads and writes nothing, knows no time and no chance.
+
+mod range;
+mod shares;
+mod uniform;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::types::{PartitionId, TopicName, TopicPartition, Uuid};
+
+/// How partitions are shared out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Assignor {
+    /// As many partitions for each member, and as few moved as that allows.
+    Uniform,
+    /// Contiguous ranges of each topic, whoever had them.
+    Range,
+}
+
+impl Assignor {
+    /// From `uniform`, its other name `sticky`, or `range`; `None` for all else.
+    pub fn parse(text: &str) -> Option<Assignor> {
+        match text {
+            "uniform" | "sticky" => Some(Assignor::Uniform),
+            "range" => Some(Assignor::Range),
+            _ => None,
+        }
+    }
+
+    /// Kafka's spelling.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Assignor::Uniform => "uniform",
+            Assignor::Range => "range",
+        }
+    }
+}
+
+/// A member as an assignor sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscriber {
+    /// The member's id; no two subscribers have the same.
+    pub id: Uuid,
+    /// What it wants to read. A topic may not exist.
+    pub topics: BTreeSet<TopicName>,
+    /// Its last target: what to keep. Whatever it may no longer have is passed over; of two that
+    /// claim a partition, the one of the lower id has it.
+    pub current: BTreeSet<TopicPartition>,
+}
+
+/// Each subscriber's partitions, perhaps none.
+pub type Assignment = BTreeMap<Uuid, BTreeSet<TopicPartition>>;
+
+/// Shares the partitions of `topics` (how many each has) out to `subscribers`. Left out are topics
+/// that nobody subscribed to, and those that are not in `topics`.
+pub fn assign(
+    assignor: Assignor,
+    subscribers: &[Subscriber],
+    topics: &BTreeMap<TopicName, PartitionId>,
+) -> Assignment {
+    let mut members: Vec<&Subscriber> = subscribers.iter().collect();
+    members.sort_by_key(|member| member.id);
+    let topics = subscribed(&members, topics);
+    let owned = match assignor {
+        Assignor::Uniform => uniform::assign(&members, &topics),
+        Assignor::Range => range::assign(members.len(), &topics),
+    };
+    let mut assignment = Assignment::new();
+    for (member, owned) in members.into_iter().zip(owned) {
+        assignment.entry(member.id).or_default().extend(owned);
+    }
+    assignment
+}
+
+/// A topic that has partitions and subscribers.
+struct Topic<'a> {
+    name: &'a TopicName,
+    /// How many; at least 1.
+    partitions: usize,
+    /// Numbers of its subscribers among the members, rising; at least one.
+    subscribers: Vec<usize>,
+}
+
+impl Topic<'_> {
+    fn partition(&self, n: usize) -> TopicPartition {
+        TopicPartition::new(self.name.clone(), n as PartitionId)
+    }
+}
+
+/// The topics to share out, by name.
+fn subscribed<'a>(
+    members: &[&Subscriber],
+    topics: &'a BTreeMap<TopicName, PartitionId>,
+) -> Vec<Topic<'a>> {
+    let mut found: Vec<Topic<'a>> = topics
+        .iter()
+        .filter(|(_, partitions)| **partitions > 0)
+        .map(|(name, partitions)| Topic {
+            name,
+            partitions: *partitions as usize,
+            subscribers: Vec::new(),
+        })
+        .collect();
+    let numbers = numbers_of(&found);
+    for (member, subscriber) in members.iter().enumerate() {
+        for name in &subscriber.topics {
+            if let Some(topic) = numbers.get(name) {
+                found[*topic].subscribers.push(member);
+            }
+        }
+    }
+    found.retain(|topic| !topic.subscribers.is_empty());
+    found
+}
+
+/// Where each topic is in `topics`.
+fn numbers_of<'a>(topics: &[Topic<'a>]) -> HashMap<&'a TopicName, usize> {
+    topics
+        .iter()
+        .enumerate()
+        .map(|(n, topic)| (topic.name, n))
+        .collect()
+}

@@ -1,0 +1,20 @@
+//! Contiguous ranges of each topic, whoever had them.
+
+use super::Topic;
+use crate::types::TopicPartition;
+
+/// What each of the members, numbered below `members`, owns.
+pub(super) fn assign(members: usize, topics: &[Topic<'_>]) -> Vec<Vec<TopicPartition>> {
+    let mut owned = vec![Vec::new(); members];
+    for topic in topics {
+        let each = topic.partitions / topic.subscribers.len();
+        let one_more = topic.partitions % topic.subscribers.len();
+        let mut from = 0;
+        for (at, member) in topic.subscribers.iter().enumerate() {
+            let until = from + each + usize::from(at < one_more);
+            owned[*member].extend((from..until).map(|n| topic.partition(n)));
+            from = until;
+        }
+    }
+    owned
+}
