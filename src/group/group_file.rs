@@ -178,7 +178,8 @@ impl GroupFile {
         let name = |text: &String| {
             TopicName::new(text.as_str()).map_err(|_| damaged("a topic has no topic's name"))
         };
-        let assignor = Assignor::parse(&self.assignor).ok_or_else(|| damaged("its assignor is unknown"))?;
+        let assignor =
+            Assignor::parse(&self.assignor).ok_or_else(|| damaged("its assignor is unknown"))?;
         let mut state = GroupState::new(self.group_epoch, assignor);
         state.assignment_epoch = self.assignment_epoch;
         for topic in &self.topics {

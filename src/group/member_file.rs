@@ -164,9 +164,7 @@ pub fn probe(dir: &dyn Dir, id: Uuid) -> Result<Sign> {
         return Ok(Sign::Dead);
     }
     let mut digits = [0; COUNTER_LEN];
-    let read = file
-        .read_at(&mut digits, 0)
-        .map_err(|e| error("read", e))?;
+    let read = file.read_at(&mut digits, 0).map_err(|e| error("read", e))?;
     // Only its standing still means anything: what is no number stands still at 0.
     let counter = std::str::from_utf8(digits.get(..read).unwrap_or_default())
         .ok()

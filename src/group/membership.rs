@@ -167,7 +167,11 @@ impl Membership {
     /// How many members come before this one: who acts first where all could.
     pub fn rank(&self) -> usize {
         let id = self.id();
-        self.state.members.keys().take_while(|other| **other < id).count()
+        self.state
+            .members
+            .keys()
+            .take_while(|other| **other < id)
+            .count()
     }
 
     /// Looks whether `group.json` was replaced, and reads it then; whether it was.
@@ -179,8 +183,7 @@ impl Membership {
         if is_current(&*dir, &*self.seen)? {
             return Ok(false);
         }
-        let (file, seen) =
-            GroupFile::read_open(&dir, self.store.boot_id()).map_err(with_cure)?;
+        let (file, seen) = GroupFile::read_open(&dir, self.store.boot_id()).map_err(with_cure)?;
         self.state = file.state(&*dir).map_err(with_cure)?;
         self.seen = seen;
         let members = &self.state.members;
@@ -200,7 +203,9 @@ impl Membership {
 
     /// The offset committed for a partition of the topic with that id, as it was last read.
     pub fn committed(&self, tp: &TopicPartition, topic_id: Uuid) -> Option<Committed> {
-        self.group.state().committed(&tp.topic, topic_id, tp.partition)
+        self.group
+            .state()
+            .committed(&tp.topic, topic_id, tp.partition)
     }
 
     /// Makes the targets, if they are out of date.
@@ -262,7 +267,12 @@ impl Membership {
 
     /// How often to look for others that died or hang, at the least.
     pub fn watch_interval(&self) -> Duration {
-        let shortest = self.state.members.values().map(|m| m.session_timeout_ms).min();
+        let shortest = self
+            .state
+            .members
+            .values()
+            .map(|m| m.session_timeout_ms)
+            .min();
         let shortest = Duration::from_millis(shortest.unwrap_or(u64::MAX).max(60));
         BEAT_MAX.min(shortest / (2 * GAP_OF_SESSION))
     }
@@ -295,7 +305,11 @@ impl Membership {
         let epoch = me.epoch;
         let entries: Vec<Entry> = entries
             .into_iter()
-            .filter(|e| held.state().committed(&e.topic, e.topic_id, e.partition).is_none())
+            .filter(|e| {
+                held.state()
+                    .committed(&e.topic, e.topic_id, e.partition)
+                    .is_none()
+            })
             .collect();
         if entries.is_empty() {
             return Ok(());
@@ -362,7 +376,11 @@ impl Membership {
         let (mut held, state) = self.locked("leave the group")?;
         if !state.members.contains_key(&id) {
             // Removed before: there is nothing to leave, and nothing that could be committed.
-            return if entries.is_empty() { Ok(()) } else { Err(fenced(id)) };
+            return if entries.is_empty() {
+                Ok(())
+            } else {
+                Err(fenced(id))
+            };
         }
         let appended = append_commit(&mut held, state, id, entries)?;
         if !is_static {
@@ -447,7 +465,11 @@ fn enter(
         }
     }
     let (topics, wanted) = see_topics(store, &state, Some(matcher))?;
-    let own = topics.keys().filter(|name| matcher.matches(name)).cloned().collect();
+    let own = topics
+        .keys()
+        .filter(|name| matcher.matches(name))
+        .cloned()
+        .collect();
     if is_news(&state, &topics, &wanted) {
         events.push(Event::Topics { topics, wanted });
     }
@@ -508,12 +530,7 @@ fn append_commit(
 }
 
 /// Puts a state in place, and removes the files of those who are in it no more.
-fn put(
-    held: &Held<'_>,
-    boot_id: [u8; 16],
-    state: &GroupState,
-    effects: &[Effect],
-) -> Result<()> {
+fn put(held: &Held<'_>, boot_id: [u8; 16], state: &GroupState, effects: &[Effect]) -> Result<()> {
     let file = GroupFile::of_state(boot_id, state);
     if effects.contains(&Effect::Settings) {
         held.put_settings(&file)?;
@@ -544,13 +561,18 @@ fn see_topics(
         all.extend(there.iter().filter(|name| matcher.matches(name)).cloned());
     }
     for (id, member) in &state.members {
-        let known = distinct.iter().position(|(known, _)| **known == member.subscription);
+        let known = distinct
+            .iter()
+            .position(|(known, _)| **known == member.subscription);
         let at = match known {
             Some(at) => at,
             None => {
                 let matcher = member.subscription.matcher()?;
-                let names: BTreeSet<TopicName> =
-                    there.iter().filter(|name| matcher.matches(name)).cloned().collect();
+                let names: BTreeSet<TopicName> = there
+                    .iter()
+                    .filter(|name| matcher.matches(name))
+                    .cloned()
+                    .collect();
                 all.extend(names.iter().cloned());
                 distinct.push((&member.subscription, names));
                 distinct.len() - 1
@@ -578,11 +600,7 @@ fn see_topics(
     Ok((seen, wanted))
 }
 
-fn is_news(
-    state: &GroupState,
-    topics: &Topics,
-    wanted: &[(Uuid, BTreeSet<TopicName>)],
-) -> bool {
+fn is_news(state: &GroupState, topics: &Topics, wanted: &[(Uuid, BTreeSet<TopicName>)]) -> bool {
     state.topics != *topics
         || wanted
             .iter()
@@ -605,7 +623,9 @@ fn open_seen(dir: &dyn Dir) -> Result<Arc<dyn File>> {
 
 fn with_cure(e: Error) -> Error {
     if e.kind() == Kind::Damaged {
-        e.cure("end all members of the group, then start them again: it is made anew from offsets.log")
+        e.cure(
+            "end all members of the group, then start them again: it is made anew from offsets.log",
+        )
     } else {
         e
     }
@@ -635,7 +655,11 @@ fn instance_lives(held: &Held<'_>, member: &MemberState) -> Error {
         Kind::Busy,
         format!(
             "UNRELEASED_INSTANCE_ID: '{}' is a member of group '{}' already: process {} on {}",
-            member.instance_id.as_deref().unwrap_or_default().escape_debug(),
+            member
+                .instance_id
+                .as_deref()
+                .unwrap_or_default()
+                .escape_debug(),
             held.name().escape_debug(),
             member.pid,
             member.host.escape_debug()
@@ -647,7 +671,9 @@ fn instance_lives(held: &Held<'_>, member: &MemberState) -> Error {
 fn fenced(id: Uuid) -> Error {
     Error::new(
         Kind::Fenced,
-        format!("UNKNOWN_MEMBER_ID: member {id} is not in the group any more: others took it for dead"),
+        format!(
+            "UNKNOWN_MEMBER_ID: member {id} is not in the group any more: others took it for dead"
+        ),
     )
     .cure("start it again: it goes on from the committed offsets")
 }

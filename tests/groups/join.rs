@@ -27,17 +27,47 @@ fn what_does_not_fit_is_refused() {
     let group = GroupDir::of(shell.store(), "g");
     let member = Member::start(&shell, 0, &["-g", "g", "t", "--instance-id", "one"]);
     wait_for("the member owns the partition", || {
-        group.view().is_some_and(|view| view.members.values().any(|m| !m.owned.is_empty()))
+        group
+            .view()
+            .is_some_and(|view| view.members.values().any(|m| !m.owned.is_empty()))
     });
     for (args, status, says) in [
-        (vec!["-g", "g", "t", "-e", "--assignor", "range"], 1, "share partitions by 'uniform'"),
-        (vec!["-g", "g", "t", "-e", "--instance-id", "one"], 75, "process "),
+        (
+            vec!["-g", "g", "t", "-e", "--assignor", "range"],
+            1,
+            "share partitions by 'uniform'",
+        ),
+        (
+            vec!["-g", "g", "t", "-e", "--instance-id", "one"],
+            75,
+            "process ",
+        ),
         (vec!["-g", "g", "t", "--assignor", "best"], 2, "uniform"),
-        (vec!["-g", "g", "t", "--session-timeout", "10ms"], 2, "500ms"),
-        (vec!["-g", "g", "t", "--exec", "no-such-command-here x"], 2, "no-such-command-here"),
-        (vec!["-g", "g", "t", "--exec", "cat", "--batch", "0"], 2, "--batch"),
-        (vec!["-g", "g", "t", "--exec", "cat", "--dead-letter", "t"], 2, "among the topics"),
-        (vec!["-g", "g", "t*", "--exec", "cat", "--dead-letter", "tx"], 2, "among the topics"),
+        (
+            vec!["-g", "g", "t", "--session-timeout", "10ms"],
+            2,
+            "500ms",
+        ),
+        (
+            vec!["-g", "g", "t", "--exec", "no-such-command-here x"],
+            2,
+            "no-such-command-here",
+        ),
+        (
+            vec!["-g", "g", "t", "--exec", "cat", "--batch", "0"],
+            2,
+            "--batch",
+        ),
+        (
+            vec!["-g", "g", "t", "--exec", "cat", "--dead-letter", "t"],
+            2,
+            "among the topics",
+        ),
+        (
+            vec!["-g", "g", "t*", "--exec", "cat", "--dead-letter", "tx"],
+            2,
+            "among the topics",
+        ),
         (vec!["-g", "g", "nope", "-e"], 1, "UNKNOWN_TOPIC"),
         (vec!["-g", "g", "t", "-p", "0"], 2, "cannot be used with"),
         (vec!["t", "--exec", "cat"], 2, "--group"),
@@ -75,7 +105,9 @@ fn topics_and_partitions_that_come_later_are_read() {
     wait_for("a later partition", || printed().contains("log.a 2 a2"));
     shell.topics(&["delete", "log.b", "--yes"]);
     shell.produce(&["log.a", "-p", "1"], b"a1\n");
-    wait_for("what is left is read on", || printed().contains("log.a 1 a1"));
+    wait_for("what is left is read on", || {
+        printed().contains("log.a 1 a1")
+    });
     shell.produce(&["log.b"], b"anew\n");
     wait_for("a topic made anew", || printed().contains("log.b 0 anew"));
     assert!(!printed().contains("other"));
@@ -102,7 +134,11 @@ fn starting_at_the_end_skips_nothing_for_a_successor() {
         member.signal(Signal::KILL);
     }
     shell.produce(&["t"], "new\n".repeat(60).as_bytes());
-    let mut last = Member::start(&shell, 3, &["-g", "g", "t", "-o", "end", "-e", "-f", "%p %o %v\\n"]);
+    let mut last = Member::start(
+        &shell,
+        3,
+        &["-g", "g", "t", "-o", "end", "-e", "-f", "%p %o %v\\n"],
+    );
     assert_eq!(last.end_within(PATIENCE), Some(0), "{}", last.complaint());
     members.push(last);
     let seen: Vec<_> = members.iter().flat_map(Member::printed).collect();
@@ -119,7 +155,11 @@ fn a_bound_ends_the_read_of_a_group() {
     shell.produce(&["t"], b"a\nb\nc\nd\n");
     let read = |args: &[&str]| String::from_utf8(shell.ok("mq-consume", args, b"")).expect("text");
     assert_eq!(read(&["-g", "g", "t", "-o", "1:3"]), "b\nc\n");
-    assert_eq!(read(&["-g", "g", "t", "-o", ":+1"]), "d\n", "it goes on where it left off");
+    assert_eq!(
+        read(&["-g", "g", "t", "-o", ":+1"]),
+        "d\n",
+        "it goes on where it left off"
+    );
     assert_eq!(read(&["-g", "h", "t", "-o", "-1", "-e"]), "d\n");
     let done = shell.run("mq-consume", &["-g", "i", "t", "-o", "stored", "-e"], b"");
     assert_eq!(done.status, 1, "{}", done.err);

@@ -16,6 +16,6 @@ mod pipe;
 mod statics;
 mod view;
 
-pub fn is_long() -> bool {
+fn is_long() -> bool {
     std::env::var_os("MQ_LONG").is_some()
 }

@@ -56,7 +56,11 @@ impl Member {
             if let Some(status) = self.child.try_wait().expect("wait") {
                 return status.code();
             }
-            assert!(Instant::now() < until, "still running: {}", self.complaint());
+            assert!(
+                Instant::now() < until,
+                "still running: {}",
+                self.complaint()
+            );
             std::thread::sleep(Duration::from_millis(2));
         }
     }
@@ -73,9 +77,18 @@ impl Member {
             .lines()
             .map(|line| {
                 let mut fields = line.splitn(3, ' ');
-                let mut number = || fields.next().and_then(|f| f.parse().ok()).expect("a number");
+                let mut number = || {
+                    fields
+                        .next()
+                        .and_then(|f| f.parse().ok())
+                        .expect("a number")
+                };
                 let (partition, offset) = (number(), number());
-                (partition, offset, fields.next().unwrap_or_default().to_owned())
+                (
+                    partition,
+                    offset,
+                    fields.next().unwrap_or_default().to_owned(),
+                )
             })
             .collect()
     }

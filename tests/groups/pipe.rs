@@ -6,8 +6,14 @@ use crate::view::GroupDir;
 
 /// Runs a script with the tools on its path; what is committed in group `g` afterwards.
 fn committed_after(shell: &Shell, script: &str) -> i64 {
-    let bin = std::path::Path::new(env!("CARGO_BIN_EXE_mq-consume")).parent().expect("a place");
-    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default());
+    let bin = std::path::Path::new(env!("CARGO_BIN_EXE_mq-consume"))
+        .parent()
+        .expect("a place");
+    let path = format!(
+        "{}:{}",
+        bin.display(),
+        std::env::var("PATH").unwrap_or_default()
+    );
     let status = std::process::Command::new("bash")
         .args(["-c", script])
         .current_dir(shell.dir())

@@ -36,7 +36,17 @@ fn a_static_member_returns_without_a_rebalance() {
             Member::start(
                 &shell,
                 n,
-                &["-g", "g", "t", "--instance-id", name, "--session-timeout", timeout, "-f", "%p %o %v\\n"],
+                &[
+                    "-g",
+                    "g",
+                    "t",
+                    "--instance-id",
+                    name,
+                    "--session-timeout",
+                    timeout,
+                    "-f",
+                    "%p %o %v\\n",
+                ],
             )
         };
         let mut one = start(0, "one", "60s");
@@ -45,7 +55,10 @@ fn a_static_member_returns_without_a_rebalance() {
             view.members.len() == 2 && view.is_stable()
         });
         let owned_by = |view: &View, pid: u32| {
-            view.members.values().find(|m| m.pid == pid).map(|m| m.owned.clone())
+            view.members
+                .values()
+                .find(|m| m.pid == pid)
+                .map(|m| m.owned.clone())
         };
         let of_one = owned_by(&before, one.pid()).expect("a member");
         let of_two = owned_by(&before, two.pid()).expect("a member");
@@ -53,7 +66,11 @@ fn a_static_member_returns_without_a_rebalance() {
         one.end_within(PATIENCE);
         std::thread::sleep(Duration::from_millis(300));
         let away = group.view().expect("a view");
-        assert_eq!(owned_by(&away, two.pid()).as_ref(), Some(&of_two), "nothing moved");
+        assert_eq!(
+            owned_by(&away, two.pid()).as_ref(),
+            Some(&of_two),
+            "nothing moved"
+        );
         assert_eq!(away.members.len(), 2, "it keeps its place");
         shell.produce(&["t"], b"a\nb\nc\nd\ne\nf\n");
         let again = start(2, "one", "60s");
@@ -77,14 +94,35 @@ fn a_static_member_that_stays_away_loses_its_partitions() {
     let shell = Shell::new();
     shell.topics(&["create", "t", "-p", "4"]);
     let group = GroupDir::of(shell.store(), "g");
-    let args = |name| ["-g", "g", "t", "--instance-id", name, "--session-timeout", "1s"];
+    let args = |name| {
+        [
+            "-g",
+            "g",
+            "t",
+            "--instance-id",
+            name,
+            "--session-timeout",
+            "1s",
+        ]
+    };
     let mut one = Member::start(&shell, 0, &args("one"));
     let two = Member::start(&shell, 1, &args("two"));
-    wait_for(&group, "two share", |view| view.members.len() == 2 && view.is_stable());
+    wait_for(&group, "two share", |view| {
+        view.members.len() == 2 && view.is_stable()
+    });
     one.signal(Signal::KILL);
     one.end_within(PATIENCE);
     let gone = Instant::now();
-    let view = wait_for(&group, "one is removed", |view| view.members.len() == 1 && view.is_stable());
-    assert!(gone.elapsed() >= Duration::from_millis(900), "{:?}", gone.elapsed());
-    assert_eq!(view.members.values().next().map(|m| (m.pid, m.owned.len())), Some((two.pid(), 4)));
+    let view = wait_for(&group, "one is removed", |view| {
+        view.members.len() == 1 && view.is_stable()
+    });
+    assert!(
+        gone.elapsed() >= Duration::from_millis(900),
+        "{:?}",
+        gone.elapsed()
+    );
+    assert_eq!(
+        view.members.values().next().map(|m| (m.pid, m.owned.len())),
+        Some((two.pid(), 4))
+    );
 }

@@ -11,8 +11,8 @@ use crate::cli::lang::{
 use crate::cli::{Env, Outcome, Tool};
 use crate::client::CommitWhen;
 use crate::client::point::Selection;
-use crate::group::Assignor;
 use crate::error::{Error, Kind, Result};
+use crate::group::Assignor;
 use crate::types::TopicName;
 
 /// Print a topic, and what comes
@@ -174,7 +174,12 @@ pub struct Args {
     #[arg(long, value_name = "N", help_heading = "Commands", requires = "exec")]
     retries: Option<u32>,
     /// Then send its records to this topic, with what happened in headers, and go on
-    #[arg(long, value_name = "TOPIC", help_heading = "Commands", requires = "exec")]
+    #[arg(
+        long,
+        value_name = "TOPIC",
+        help_heading = "Commands",
+        requires = "exec"
+    )]
     dead_letter: Option<String>,
 
     #[command(flatten)]

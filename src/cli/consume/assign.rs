@@ -77,9 +77,7 @@ impl Assignments {
             let count = topic.meta().partitions.len();
             for partition in have..count {
                 let tp = TopicPartition::new(name.clone(), partition as PartitionId);
-                self.assign(
-                    store, job, &tp, consumer, printer, env, first,
-                )?;
+                self.assign(store, job, &tp, consumer, printer, env, first)?;
             }
             if first {
                 check_partitions(job, &topic)?;

@@ -34,12 +34,7 @@ const WAIT_FOR_TOPIC: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// What ended it. A reader that goes away is no error.
-pub fn run(
-    store: &Arc<StoreDir>,
-    job: Job,
-    group: GroupJob,
-    env: &mut Env,
-) -> Result<Outcome> {
+pub fn run(store: &Arc<StoreDir>, job: Job, group: GroupJob, env: &mut Env) -> Result<Outcome> {
     store.check_writable()?;
     let exec = group
         .exec
@@ -70,8 +65,7 @@ pub fn run(
         patience: PATIENCE,
     };
     let delivery: Arc<dyn Delivery> = Arc::clone(&marks) as Arc<dyn Delivery>;
-    let session =
-        GroupSession::start(store, options, delivery, Box::new(env.signals().waker()))?;
+    let session = GroupSession::start(store, options, delivery, Box::new(env.signals().waker()))?;
     let mut run = GroupRun {
         consumer: Consumer::new(store),
         printer: Printer::new(job.renderer.clone(), job.filter.clone(), job.count),
@@ -284,7 +278,11 @@ impl GroupRun<'_> {
             self.last_seen = self.printer.seen();
             self.last_record = now;
         }
-        let mut patience = if self.marks.is_pipe() { PIPE_TICK } else { TICK };
+        let mut patience = if self.marks.is_pipe() {
+            PIPE_TICK
+        } else {
+            TICK
+        };
         if let Some(limit) = self.job.idle_timeout {
             let left = limit.saturating_sub(now - self.last_record);
             if left.is_zero() {

@@ -37,7 +37,9 @@ impl Pattern {
             // Without the anchors that were put around it.
             Pattern::Regex(regex) => {
                 let text = regex.as_str();
-                let inner = text.strip_prefix("^(?:").and_then(|text| text.strip_suffix(")$"));
+                let inner = text
+                    .strip_prefix("^(?:")
+                    .and_then(|text| text.strip_suffix(")$"));
                 inner.unwrap_or(text).to_owned()
             }
         }

@@ -177,7 +177,12 @@ impl Output {
     fn judge(&mut self, outcome: io::Result<()>) -> Result<()> {
         match outcome {
             Ok(()) => Ok(()),
-            Err(e) if matches!(e.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::Interrupted) => {
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    io::ErrorKind::BrokenPipe | io::ErrorKind::Interrupted
+                ) =>
+            {
                 self.closed = true;
                 Ok(())
             }

@@ -39,14 +39,7 @@ pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
     let mut printer = Printer::new(job.renderer.clone(), job.filter.clone(), job.count);
     let mut consumer = Consumer::new(&store);
     let mut assignments = Assignments::default();
-    assignments.refresh(
-        &store,
-        &job,
-        &mut consumer,
-        &mut printer,
-        env,
-        true,
-    )?;
+    assignments.refresh(&store, &job, &mut consumer, &mut printer, env, true)?;
     let mut run = Run {
         store,
         consumer,

@@ -210,7 +210,10 @@ impl Keeper {
 
     /// Tells the caller which state of the group its orders are of.
     fn show_seen(&self) {
-        let seen = (Arc::clone(self.member.dir()), Arc::clone(self.member.seen()));
+        let seen = (
+            Arc::clone(self.member.dir()),
+            Arc::clone(self.member.seen()),
+        );
         *lock(&self.shared.seen) = Some(seen);
         self.shared.replied.notify_all();
     }
@@ -318,7 +321,12 @@ impl Keeper {
         let Some(me) = self.member.me() else {
             return Err(removed());
         };
-        let gone: Vec<_> = self.held.keys().filter(|tp| !me.owned.contains(tp)).cloned().collect();
+        let gone: Vec<_> = self
+            .held
+            .keys()
+            .filter(|tp| !me.owned.contains(tp))
+            .cloned()
+            .collect();
         let mut unread: BTreeSet<TopicPartition> = me
             .owned
             .difference(&me.target)
@@ -335,13 +343,17 @@ impl Keeper {
                 Some(since) => since,
                 None => {
                     holding.stopping = Some(now);
-                    self.shared.order(Order::Revoke(holding.generation, tp.clone()));
+                    self.shared
+                        .order(Order::Revoke(holding.generation, tp.clone()));
                     now
                 }
             };
             let is_stopped = holding.is_stopped || self.ended.is_some();
             let is_out = is_stopped && self.delivery.is_settled(holding.generation);
-            let is_late = self.options.settle.is_some_and(|limit| now - since >= limit);
+            let is_late = self
+                .options
+                .settle
+                .is_some_and(|limit| now - since >= limit);
             if is_out || is_late || (is_stopped && self.delivery.is_closed()) {
                 ready.push(tp.clone());
             } else {
@@ -357,7 +369,11 @@ impl Keeper {
         }
         self.take_deliveries();
         let commits = self.options.commit == CommitWhen::AfterWrite;
-        let entries = if commits { self.entries(|tp| ready.contains(tp)) } else { Vec::new() };
+        let entries = if commits {
+            self.entries(|tp| ready.contains(tp))
+        } else {
+            Vec::new()
+        };
         unread.extend(ready.iter().cloned());
         self.member.release(unread, entries)?;
         for tp in ready {
@@ -367,12 +383,15 @@ impl Keeper {
     }
 
     fn drop_holding(&mut self, tp: &TopicPartition, revoke: bool) {
-        let Some(holding) = self.held.remove(tp) else { return };
+        let Some(holding) = self.held.remove(tp) else {
+            return;
+        };
         if let Some(page) = holding.page {
             self.watching.remove_page(page);
         }
         if revoke && holding.stopping.is_none() {
-            self.shared.order(Order::Revoke(holding.generation, tp.clone()));
+            self.shared
+                .order(Order::Revoke(holding.generation, tp.clone()));
         }
     }
 
@@ -410,7 +429,11 @@ impl Keeper {
             self.last_generation += 1;
             let generation = self.last_generation;
             let until = self.until_of(&tp, from);
-            let until_time = self.ends.as_ref().and_then(|ends| ends.times.get(&tp)).copied();
+            let until_time = self
+                .ends
+                .as_ref()
+                .and_then(|ends| ends.times.get(&tp))
+                .copied();
             let page = self.watching.add_page(&reader);
             let holding = Holding {
                 generation,
@@ -456,7 +479,12 @@ impl Keeper {
             }
             starts = entries
                 .into_iter()
-                .map(|entry| (TopicPartition::new(entry.topic.clone(), entry.partition), entry))
+                .map(|entry| {
+                    (
+                        TopicPartition::new(entry.topic.clone(), entry.partition),
+                        entry,
+                    )
+                })
                 .collect();
         }
         let mut begun = Vec::with_capacity(opened.len());
@@ -541,7 +569,11 @@ impl Keeper {
     }
 
     fn note_unused_start(&mut self) {
-        let asked = self.options.range.from.is_some_and(|from| from != Point::Stored);
+        let asked = self
+            .options
+            .range
+            .from
+            .is_some_and(|from| from != Point::Stored);
         if asked && !self.noted_unused {
             self.noted_unused = true;
             self.shared.order(Order::Note(format!(
@@ -555,7 +587,11 @@ impl Keeper {
     fn until_of(&self, tp: &TopicPartition, from: Offset) -> Option<Offset> {
         let ends = self.ends.as_ref()?;
         let bounded = self.options.range.to.is_some();
-        let end = if bounded { ends.of(tp) } else { self.member.state().end_of(tp) };
+        let end = if bounded {
+            ends.of(tp)
+        } else {
+            self.member.state().end_of(tp)
+        };
         match end {
             Some(Offset::MAX) => None,
             Some(end) => Some(end),
@@ -588,7 +624,8 @@ impl Keeper {
                 && end > until
             {
                 holding.until = Some(end);
-                self.shared.order(Order::Limit(holding.generation, tp.clone(), end));
+                self.shared
+                    .order(Order::Limit(holding.generation, tp.clone(), end));
             }
         }
         Ok(())
@@ -647,7 +684,9 @@ impl Keeper {
 
     /// Says that all is done once it is: written out here, or committed by others.
     fn finish_if_done(&mut self) -> Result<()> {
-        let Some(ends) = &self.ends else { return Ok(()) };
+        let Some(ends) = &self.ends else {
+            return Ok(());
+        };
         if self.finished || !self.is_done_here(ends) {
             self.watching.watch_offsets(&**self.member.dir(), false);
             return Ok(());
@@ -655,7 +694,10 @@ impl Keeper {
         if self.options.commit == CommitWhen::Never {
             let state = self.member.state();
             let settled = state.group_epoch == state.assignment_epoch
-                && self.member.me().is_some_and(|me| me.is_reconciled(state.assignment_epoch));
+                && self
+                    .member
+                    .me()
+                    .is_some_and(|me| me.is_reconciled(state.assignment_epoch));
             if settled {
                 self.finished = true;
                 self.shared.order(Order::Finished);
@@ -707,7 +749,11 @@ impl Keeper {
     fn timeout(&mut self) -> Duration {
         let now = self.now();
         let mut timeout = (self.watched_at + self.member.watch_interval()).saturating_sub(now);
-        let topics = if self.watching.is_blind { TOPICS_LOOK_BLIND } else { TOPICS_LOOK };
+        let topics = if self.watching.is_blind {
+            TOPICS_LOOK_BLIND
+        } else {
+            TOPICS_LOOK
+        };
         timeout = timeout.min((self.topics_at + topics).saturating_sub(now));
         if let Some(wait) = self.joins_settle_in() {
             timeout = timeout.min(wait);
@@ -718,7 +764,11 @@ impl Keeper {
         if self.ended.is_some() || self.held.values().any(|holding| holding.stopping.is_some()) {
             timeout = timeout.min(QUICK_LOOK);
         }
-        if self.ends.as_ref().is_some_and(|ends| !ends.times.is_empty()) {
+        if self
+            .ends
+            .as_ref()
+            .is_some_and(|ends| !ends.times.is_empty())
+        {
             timeout = timeout.min(TOPICS_LOOK_BLIND);
         }
         let wants_looks = self.options.commit == CommitWhen::AfterWrite || self.ends.is_some();
@@ -764,7 +814,11 @@ impl Keeper {
     fn leave(mut self) -> Result<()> {
         self.take_deliveries();
         let commits = self.ended.is_some_and(|end| self.commits_at(end));
-        let entries = if commits { self.entries(|_| true) } else { Vec::new() };
+        let entries = if commits {
+            self.entries(|_| true)
+        } else {
+            Vec::new()
+        };
         self.heartbeat.stop();
         self.member.leave(entries)
     }
@@ -790,11 +844,7 @@ impl Keeper {
 }
 
 /// Joins the group; topics by name must be there.
-fn enter(
-    store: &Arc<StoreDir>,
-    options: &GroupOptions,
-    ends: Option<&Ends>,
-) -> Result<Membership> {
+fn enter(store: &Arc<StoreDir>, options: &GroupOptions, ends: Option<&Ends>) -> Result<Membership> {
     let entered = ends.filter(|_| options.to_end && options.range.to.is_none());
     let join = JoinOptions {
         subscription: options.subscription.clone(),
