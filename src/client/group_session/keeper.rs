@@ -790,7 +790,8 @@ impl Keeper {
         }
         self.member.refresh()?;
         if self.member.me().is_some() {
-            // Only the lock was taken over while this process stood still.
+            // Only a lock was taken over while this process stood still.
+            self.store.clock().sleep(QUICK_LOOK);
             return Ok(());
         }
         let held: Vec<TopicPartition> = self.held.keys().cloned().collect();
