@@ -209,6 +209,16 @@ fn io_cure(source: &io::Error) -> Option<&'static str> {
     }
 }
 
+/// A word as a shell has to be given it, for commands that a cure names.
+pub fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "._-/:@+,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
 /// Names in `known` that `wanted` may have meant, nearest first, at most three.
 pub fn near_names<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     let mut near: Vec<(f64, &str)> = known
@@ -233,6 +243,18 @@ mod tests {
     fn near_names_finds_a_typo_and_nothing_far() {
         assert_eq!(near_names("ordres", ["orders", "payments"]), ["orders"]);
         assert!(near_names("zzz", ["orders", "payments"]).is_empty());
+    }
+
+    #[test]
+    fn a_word_survives_the_shell() {
+        for (word, given) in [
+            ("billing", "billing"),
+            ("a group", "'a group'"),
+            ("it's", "'it'\\''s'"),
+            ("", "''"),
+        ] {
+            assert_eq!(shell_word(word), given);
+        }
     }
 
     #[test]

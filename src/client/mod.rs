@@ -13,4 +13,4 @@ pub use admin::{Admin, LogDescription, PartitionDescription, TopicDescription, V
 pub use consumer::{BatchInfo, Consumer, Fetched, open_reader};
 pub use producer::{Failure, Producer};
 pub use producer_options::{Acks, Keyless, ProducerOptions, ProducerRecord, Receipt};
-pub use resolve::{ResolvedRange, Until, resolve_point, resolve_range, resolve_within};
+pub use resolve::{ResolvedRange, Until, resolve_range, resolve_within};

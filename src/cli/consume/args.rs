@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::job::{CommitWhen, Filter, GroupJob, Job, Pattern, Topics};
 use crate::cli::common::Common;
 use crate::cli::lang::{
-    Delimiter, Format, Now, Renderer, Template, parse_duration, parse_partitions, parse_selection,
+    Delimiter, Format, Now, Renderer, Template, parse_count, parse_duration, parse_partitions,
+    parse_selection,
 };
 use crate::cli::{Env, Outcome, Tool};
 use crate::client::point::Selection;
@@ -38,42 +39,26 @@ pub struct Args {
     )]
     partitions: Option<String>,
     /// From where to where: POINT, A:B, or 0=A:B,3=C. Points: start end N +N -N @TIME stored
-    #[arg(
-        short,
-        long,
-        value_name = "RANGE",
-        help_heading = "Selection",
-        allow_hyphen_values = true
-    )]
+    #[arg(short, long, value_name = "RANGE", help_heading = "Selection")]
     offset: Option<String>,
     /// Stop at the end, as it is now
     #[arg(short = 'e', long, help_heading = "Selection")]
     end: bool,
     /// Stop after so many printed records
-    #[arg(short, long, value_name = "N", help_heading = "Selection")]
+    #[arg(short, long, value_name = "N", value_parser = parse_count::<u64>, help_heading = "Selection")]
     count: Option<u64>,
     /// First the last N records of all partitions, by time
-    #[arg(long, value_name = "N", help_heading = "Selection", conflicts_with_all = ["offset", "group"])]
+    #[arg(long, value_name = "N", value_parser = parse_count::<u64>, help_heading = "Selection", conflicts_with_all = ["offset", "group"])]
     tail: Option<u64>,
     /// Stop when nothing came for so long
     #[arg(long, value_name = "TIME", help_heading = "Selection")]
     idle_timeout: Option<String>,
 
     /// Only records with this key
-    #[arg(
-        long,
-        value_name = "KEY",
-        help_heading = "Filters",
-        allow_hyphen_values = true
-    )]
+    #[arg(long, value_name = "KEY", help_heading = "Filters")]
     key: Option<String>,
     /// Only records whose value matches
-    #[arg(
-        long,
-        value_name = "REGEX",
-        help_heading = "Filters",
-        allow_hyphen_values = true
-    )]
+    #[arg(long, value_name = "REGEX", help_heading = "Filters")]
     grep: Option<String>,
     /// Those that the filters would leave out
     #[arg(long, help_heading = "Filters")]
@@ -83,7 +68,7 @@ pub struct Args {
     no_tombstones: bool,
 
     /// A template such as '%k=%v\n' (see mq(7)), or one of the names value and json
-    #[arg(short, long, value_name = "TEMPLATE", help_heading = "Output", allow_hyphen_values = true, conflicts_with_all = ["json", "delimiter", "nul", "key_delimiter"])]
+    #[arg(short, long, value_name = "TEMPLATE", help_heading = "Output", conflicts_with_all = ["json", "delimiter", "nul", "key_delimiter"])]
     format: Option<String>,
     /// A JSON object a line, lossless: mq-produce -J reads it back
     #[arg(short = 'J', long, help_heading = "Output", conflicts_with_all = ["delimiter", "nul", "key_delimiter"])]
@@ -93,7 +78,6 @@ pub struct Args {
         short = 'D',
         value_name = "DELIM",
         help_heading = "Output",
-        allow_hyphen_values = true,
         conflicts_with = "nul"
     )]
     delimiter: Option<String>,
@@ -101,23 +85,13 @@ pub struct Args {
     #[arg(short = '0', long = "null", help_heading = "Output")]
     nul: bool,
     /// Print the key and this before the value
-    #[arg(
-        short = 'K',
-        value_name = "DELIM",
-        help_heading = "Output",
-        allow_hyphen_values = true
-    )]
+    #[arg(short = 'K', value_name = "DELIM", help_heading = "Output")]
     key_delimiter: Option<String>,
     /// Control characters go to a terminal as they are
     #[arg(long, help_heading = "Output")]
     raw: bool,
     /// What a null key or value prints as [default: nothing]
-    #[arg(
-        long,
-        value_name = "TEXT",
-        help_heading = "Output",
-        allow_hyphen_values = true
-    )]
+    #[arg(long, value_name = "TEXT", help_heading = "Output")]
     null_marker: Option<String>,
     /// Exit 4 if nothing was printed, or fewer than -c
     #[arg(long, help_heading = "Output")]

@@ -4,6 +4,7 @@
 //! Invariant: pure. Nothing here opens a file, knows a store, or reads the environment; now and
 //! the local time zone are passed in.
 
+mod count;
 mod delimiter;
 mod duration;
 mod envelope;
@@ -26,6 +27,7 @@ mod tests;
 mod text;
 mod time;
 
+pub use count::parse_count;
 pub use delimiter::Delimiter;
 pub use duration::parse_duration;
 pub use envelope::{read_envelope, write_envelope};

@@ -1,0 +1,10 @@
+//! The tools as a shell's user meets them: words on the command line, terminals, pipes that close,
+//! what is acknowledged when, and what is said when something is not as it should be.
+
+#[path = "../common/cli.rs"]
+mod cli;
+#[path = "../common/tally.rs"]
+mod tally;
+
+mod messages;
+mod words;
