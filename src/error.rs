@@ -169,10 +169,16 @@ impl fmt::Display for Error {
     /// What and where; the cure is apart ([`Error::cure_text`]).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.message)?;
-        if let Some(source) = &self.0.source {
-            write!(f, ": {source}")?;
-        }
-        Ok(())
+        let Some(source) = &self.0.source else {
+            return Ok(());
+        };
+        // The words alone, as everywhere else in a shell: the number adds nothing to them.
+        let text = source.to_string();
+        let number = source
+            .raw_os_error()
+            .map(|errno| format!(" (os error {errno})"))
+            .unwrap_or_default();
+        write!(f, ": {}", text.strip_suffix(&number).unwrap_or(&text))
     }
 }
 
@@ -205,6 +211,10 @@ fn io_cure(source: &io::Error) -> Option<&'static str> {
         }
         io::ErrorKind::Interrupted => Some("a signal came in between: go on from there"),
         io::ErrorKind::ReadOnlyFilesystem => Some("mount that disk for writing"),
+        io::ErrorKind::PermissionDenied => {
+            Some("ask its owner for the right to it ('ls -ld' shows who that is), or be that user")
+        }
+        io::ErrorKind::IsADirectory => Some("name a file"),
         _ => None,
     }
 }
@@ -270,10 +280,13 @@ mod tests {
             (27, "ulimit -f"),
             (24, "ulimit -n"),
             (5, "dmesg"),
+            (13, "owner"),
+            (21, "a file"),
         ] {
             let error = Error::io("write", "x", io::Error::from_raw_os_error(errno));
             let cure = error.cure_text().expect("a cure");
             assert!(cure.contains(word), "{errno}: {cure}");
+            assert!(!error.to_string().contains("os error"), "{error}");
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod docs;
 mod env;
 pub mod exit;
 pub mod groups;
+mod habits;
 pub mod lang;
 pub mod output;
 pub mod pattern;

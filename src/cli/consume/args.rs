@@ -292,6 +292,7 @@ fn points_to_stored(selection: Option<&Selection>) -> bool {
 fn bad_regex(option: &str, regex: &str, e: &regex::Error) -> Error {
     let why = e.to_string();
     let last = why.lines().last().unwrap_or_default().trim();
+    let last = last.strip_prefix("error: ").unwrap_or(last);
     usage(
         format!(
             "{option} '{}' is no regular expression: {last}",

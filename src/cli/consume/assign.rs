@@ -234,7 +234,10 @@ fn wanted(store: &Arc<StoreDir>, job: &Job, first: bool) -> Result<Vec<TopicName
                 if matching.is_empty() && job.to_end {
                     return Err(Error::new(
                         Kind::UnknownTopic,
-                        "UNKNOWN_TOPIC_OR_PARTITION: no topic matches",
+                        format!(
+                            "UNKNOWN_TOPIC_OR_PARTITION: no topic matches '{}'",
+                            job.topics.as_text().join("' or '").escape_debug()
+                        ),
                     )
                     .cure("'mq-topics list' shows what there is; --wait waits for one"));
                 }

@@ -18,7 +18,7 @@ use crate::types::{PARTITIONS_MAX, PartitionId, TopicName};
 /// Make, look at, change, check and delete topics
 ///
 /// A topic is a named log in partitions. Its configs are Kafka's, with Kafka's names and units;
-/// 'mq-topics describe' shows them all.
+/// 'mq-topics describe --format json' shows them all.
 #[derive(Debug, clap::Parser)]
 #[command(name = "mq-topics", version, after_help = EXAMPLES, max_term_width = 100)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
