@@ -49,8 +49,13 @@ pub fn main<T: Tool>() -> ExitCode {
         Ok(args) => args,
         // --help and --version come here too.
         Err(e) if !e.use_stderr() => {
-            report::help(&e);
-            return ExitCode::from(exit::DONE);
+            return match report::help(&e) {
+                Err(e) if !is_closed_pipe(&e) => {
+                    report::error(T::NAME, &e);
+                    ExitCode::from(exit::FAILED)
+                }
+                _ => ExitCode::from(exit::DONE),
+            };
         }
         Err(e) => {
             report::usage(T::NAME, &e);

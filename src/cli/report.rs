@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::lang::TerminalEscaper;
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 /// Tells an error on stderr.
 pub fn error(tool: &str, error: &Error) {
@@ -25,22 +25,31 @@ pub fn error(tool: &str, error: &Error) {
 }
 
 /// Prints the help or the version that was asked for, or missed.
-pub fn help(asked: &clap::Error) {
-    // Whoever asked has gone, if this fails.
-    let _ = asked.print();
-    if !asked.render().to_string().ends_with('\n') {
-        let _ = if asked.use_stderr() {
-            std::io::stderr().write_all(b"\n")
-        } else {
-            std::io::stdout().write_all(b"\n")
-        };
-    }
+///
+/// # Errors
+/// Standard output's.
+pub fn help(asked: &clap::Error) -> Result<()> {
+    let ends = asked.render().to_string().ends_with('\n');
+    let rest: &[u8] = if ends { b"" } else { b"\n" };
+    asked
+        .print()
+        .and_then(|()| {
+            if asked.use_stderr() {
+                std::io::stderr().write_all(rest)
+            } else {
+                std::io::stdout().write_all(rest)?;
+                std::io::stdout().flush()
+            }
+        })
+        .map_err(|e| Error::io("write to", "standard output", e))
 }
 
 /// Tells what clap refused, in the same voice.
 pub fn usage(tool: &str, error: &clap::Error) {
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        return help(error);
+        // There is nobody to tell that stderr is gone.
+        let _ = help(error);
+        return;
     }
     let stderr = std::io::stderr();
     let told = error.render().to_string();

@@ -6,5 +6,8 @@ mod cli;
 #[path = "../common/tally.rs"]
 mod tally;
 
+mod delivery;
 mod messages;
+mod outputs;
+mod terminal;
 mod words;

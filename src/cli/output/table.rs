@@ -280,7 +280,7 @@ mod tests {
         assert_eq!(
             text,
             "TOPIC          PARTITIONS     SIZE  LAST\n\
-             \u{20}                             BYTES\n\
+             \u{20}                            BYTES\n\
              orders                 12  1.5 KiB  1970-01-01 00:00:00\n\
              a\\u{1b}[31m\\n           3        -  -\n"
         );
