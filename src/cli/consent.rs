@@ -67,11 +67,12 @@ impl Consent {
             Consent::Given => Ok(true),
             Consent::Ask => {
                 env.prompt(&format!("{question} [y/N] "));
-                let asked = match env.await_stdin()? {
-                    true => answered(&mut io::stdin().lock()),
-                    false => Ok(Answer::Missing),
+                let answer = if env.await_stdin()? {
+                    answered(&mut io::stdin().lock())?
+                } else {
+                    Answer::Missing
                 };
-                match asked? {
+                match answer {
                     Answer::Yes => Ok(true),
                     answer => {
                         if answer == Answer::Missing {
