@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use super::job::{CommitWhen, Filter, GroupJob, Job, Pattern, Topics};
-use crate::cli::common::Common;
+use super::job::{CommitWhen, Filter, GroupJob, Job, Topics};
+use crate::cli::common::{Common, usage};
 use crate::cli::lang::{
-    Delimiter, Format, Now, Renderer, Template, parse_count, parse_duration, parse_partitions,
-    parse_selection,
+    Delimiter, Format, Framing, FramingOptions, Now, Renderer, Template, parse_count,
+    parse_duration, parse_partitions, parse_selection,
 };
+use crate::cli::pattern::{NamePattern, bad_regex};
 use crate::cli::{Env, Outcome, Tool};
 use crate::client::point::Selection;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::types::TopicName;
 
 /// Print a topic, and what comes
@@ -155,29 +156,25 @@ impl Tool for Args {
     }
 }
 
-fn usage(message: impl Into<String>, cure: impl Into<String>) -> Error {
-    Error::new(Kind::Usage, message).cure(cure)
-}
-
 impl Args {
     /// What is asked for, typed; everything that can be checked without the store is.
     fn job(self, now: &Now) -> Result<Job> {
-        let format = if self.json {
-            Format::Json
-        } else if let Some(template) = &self.format {
-            Format::parse(template)?
-        } else {
-            let delimiter = match &self.delimiter {
-                Some(delimiter) => Delimiter::parse("-D", delimiter)?,
-                None if self.nul => Delimiter::nul(),
-                None => Delimiter::newline(),
-            };
-            let key = self
-                .key_delimiter
-                .as_deref()
-                .map(|k| Delimiter::parse("-K", k))
-                .transpose()?;
-            Format::Template(Template::lines(&delimiter, key.as_ref()))
+        let framing = FramingOptions {
+            format: self.format.as_deref(),
+            json: self.json,
+            delimiter: self.delimiter.as_deref(),
+            nul: self.nul,
+        };
+        let format = match framing.parse()? {
+            Framing::Format(format) => format,
+            Framing::Ended(delimiter) => {
+                let key = self
+                    .key_delimiter
+                    .as_deref()
+                    .map(|k| Delimiter::parse("-K", k))
+                    .transpose()?;
+                Format::Template(Template::lines(&delimiter, key.as_ref()))
+            }
         };
         let is_json = matches!(format, Format::Json);
         let marker = self.null_marker.as_deref().map(str::as_bytes);
@@ -289,44 +286,20 @@ fn points_to_stored(selection: Option<&Selection>) -> bool {
     }
 }
 
-fn bad_regex(option: &str, regex: &str, e: &regex::Error) -> Error {
-    let why = e.to_string();
-    let last = why.lines().last().unwrap_or_default().trim();
-    let last = last.strip_prefix("error: ").unwrap_or(last);
-    usage(
-        format!(
-            "{option} '{}' is no regular expression: {last}",
-            regex.escape_debug()
-        ),
-        "see the syntax of Rust's regex",
-    )
-}
-
 fn topics(args: &[String], regex: bool) -> Result<Topics> {
-    let is_glob = |arg: &String| arg.contains(['*', '?', '[', '{']);
     if regex {
-        let patterns = args.iter().map(|arg| {
-            regex::Regex::new(&format!("^(?:{arg})$"))
-                .map(Pattern::Regex)
-                .map_err(|e| bad_regex("-r", arg, &e))
-        });
+        let patterns = args.iter().map(|arg| NamePattern::regex("-r", arg));
         return Ok(Topics::Matching(patterns.collect::<Result<_>>()?));
     }
-    if args.iter().any(is_glob) {
-        let patterns = args.iter().map(|arg| {
-            if !is_glob(arg) {
-                return TopicName::new(arg.as_str()).map(Pattern::Name);
-            }
-            globset::Glob::new(arg)
-                .map(|glob| Pattern::Glob(glob.compile_matcher()))
-                .map_err(|e| {
-                    usage(
-                        format!("'{}' is no glob: {}", arg.escape_debug(), e.kind()),
-                        "quote it, and use * ? [a-z] {a,b}",
-                    )
-                })
-        });
-        return Ok(Topics::Matching(patterns.collect::<Result<_>>()?));
+    let patterns = args
+        .iter()
+        .map(|arg| NamePattern::parse(arg))
+        .collect::<Result<Vec<_>>>()?;
+    for name in patterns.iter().filter(|pattern| pattern.is_name()) {
+        TopicName::new(name.text())?;
+    }
+    if !patterns.iter().all(NamePattern::is_name) {
+        return Ok(Topics::Matching(patterns));
     }
     let mut names = args
         .iter()

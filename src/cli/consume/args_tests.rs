@@ -83,7 +83,7 @@ fn patterns_match_whole_names() {
         };
         let name = TopicName::new(name).expect("name");
         assert_eq!(
-            patterns.iter().any(|p| p.matches(&name)),
+            patterns.iter().any(|p| p.matches(name.as_str())),
             matches,
             "{line} {name}"
         );

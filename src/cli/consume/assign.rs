@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::job::{Job, Pattern, Topics};
+use super::job::{Job, Topics};
 use super::print::Printer;
 use super::session::Session;
 use crate::cli::Env;
@@ -221,14 +221,17 @@ fn wanted(store: &Arc<StoreDir>, job: &Job, first: bool) -> Result<Vec<TopicName
         Topics::Matching(patterns) => {
             let matching: Vec<TopicName> = there
                 .into_iter()
-                .filter(|name| patterns.iter().any(|pattern| pattern.matches(name)))
+                .filter(|name| {
+                    patterns
+                        .iter()
+                        .any(|pattern| pattern.matches(name.as_str()))
+                })
                 .collect();
             if first && !job.wait {
-                for pattern in patterns {
-                    if let Pattern::Name(name) = pattern
-                        && !matching.contains(name)
-                    {
-                        return Err(topics::unknown(store, name));
+                for pattern in patterns.iter().filter(|pattern| pattern.is_name()) {
+                    let name = TopicName::new(pattern.text())?;
+                    if !matching.contains(&name) {
+                        return Err(topics::unknown(store, &name));
                     }
                 }
                 if matching.is_empty() && job.to_end {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::cli::lang::Renderer;
+use crate::cli::pattern::NamePattern;
 use crate::client::point::Selection;
 use crate::record::Record;
 use crate::types::{PartitionId, TopicName};
@@ -13,37 +14,7 @@ pub enum Topics {
     /// These, by name.
     Names(Vec<TopicName>),
     /// All whose names match, later ones too.
-    Matching(Vec<Pattern>),
-}
-
-/// A pattern of names.
-#[derive(Debug, Clone)]
-pub enum Pattern {
-    /// One name.
-    Name(TopicName),
-    /// A shell's glob.
-    Glob(globset::GlobMatcher),
-    /// A regular expression.
-    Regex(regex::Regex),
-}
-
-impl Pattern {
-    fn as_text(&self) -> String {
-        match self {
-            Pattern::Name(name) => name.to_string(),
-            Pattern::Glob(glob) => glob.glob().glob().to_owned(),
-            Pattern::Regex(regex) => regex.as_str().to_owned(),
-        }
-    }
-
-    /// Whether a name matches.
-    pub fn matches(&self, name: &TopicName) -> bool {
-        match self {
-            Pattern::Name(wanted) => wanted == name,
-            Pattern::Glob(glob) => glob.is_match(name.as_str()),
-            Pattern::Regex(regex) => regex.is_match(name.as_str()),
-        }
-    }
+    Matching(Vec<NamePattern>),
 }
 
 impl Topics {
@@ -51,7 +22,7 @@ impl Topics {
     pub fn as_text(&self) -> Vec<String> {
         match self {
             Topics::Names(names) => names.iter().map(ToString::to_string).collect(),
-            Topics::Matching(patterns) => patterns.iter().map(Pattern::as_text).collect(),
+            Topics::Matching(patterns) => patterns.iter().map(|p| p.text().to_owned()).collect(),
         }
     }
 }

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::job::{AutoCreate, Echo, Job, Source};
-use crate::cli::common::Common;
+use crate::cli::common::{Common, usage};
 use crate::cli::lang::{
-    Delimiter, Format, InputFormat, InputOptions, MissingKey, Now, Renderer, parse_count,
-    parse_duration, parse_size, parse_time,
+    Delimiter, Format, Framing, FramingOptions, InputFormat, InputOptions, MissingKey, Now,
+    Renderer, parse_count, parse_duration, parse_size, parse_time,
 };
 use crate::cli::{Env, Outcome, Tool};
 use crate::client::{Keyless, ProducerOptions};
@@ -219,24 +219,21 @@ impl Tool for Args {
     }
 }
 
-fn usage(message: impl Into<String>, cure: impl Into<String>) -> Error {
-    Error::new(Kind::Usage, message).cure(cure)
-}
-
 impl Args {
     /// What is asked for, typed; everything that can be checked without the store is.
     fn job(self, now: Now) -> Result<Job> {
         let topic = TopicName::new(self.topic)?;
-        let format = match (&self.delimiter, &self.format) {
-            (Some(delimiter), _) => InputFormat::Lines(Delimiter::parse("-D", delimiter)?),
-            (_, Some(template)) => match Format::parse(template)? {
-                Format::Json => InputFormat::Json,
-                Format::Template(template) => InputFormat::Template(template),
-            },
-            _ if self.nul => InputFormat::Lines(Delimiter::nul()),
+        let framing = FramingOptions {
+            format: self.format.as_deref(),
+            json: self.json,
+            delimiter: self.delimiter.as_deref(),
+            nul: self.nul,
+        };
+        let format = match framing.parse()? {
             _ if self.whole => InputFormat::Whole,
-            _ if self.json => InputFormat::Json,
-            _ => InputFormat::Lines(Delimiter::newline()),
+            Framing::Format(Format::Json) => InputFormat::Json,
+            Framing::Format(Format::Template(template)) => InputFormat::Template(template),
+            Framing::Ended(delimiter) => InputFormat::Lines(delimiter),
         };
         let key_delimiter = self
             .key_delimiter
