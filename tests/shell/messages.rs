@@ -114,3 +114,112 @@ fn a_deleted_topic_is_told_with_a_cure() {
     assert!(lines[0].contains("t:0 was deleted"), "{}", done.err);
     assert!(lines[1].contains("mq-topics list"), "{}", done.err);
 }
+
+/// What a newcomer mistypes, and what is said: a part of each line.
+#[test]
+fn mistakes_are_met_with_what_to_do() {
+    let _tally = Tally::start();
+    let shell = Shell::new();
+    shell.produce(&["orders"], b"a\n");
+    for (tool, args, status, said) in [
+        (
+            "mq-consume",
+            &["-t", "orders"][..],
+            2,
+            "topics are named without an option",
+        ),
+        (
+            "mq-consume",
+            &["orders", "--from-beginning"],
+            2,
+            "begins at the start",
+        ),
+        (
+            "mq-consume",
+            &["-c", "x", "orders"],
+            2,
+            "a whole number from 0 is due",
+        ),
+        (
+            "mq-consume",
+            &["-c", "99999999999999999999", "orders"],
+            2,
+            "it is too large",
+        ),
+        ("mq-consume", &["-e", "zz*"], 1, "no topic matches 'zz*'"),
+        (
+            "mq-consume",
+            &["-e", "-r", "z|y"],
+            1,
+            "no topic matches 'z|y'",
+        ),
+        (
+            "mq-consume",
+            &["-e", "orders", "--grep", "["],
+            2,
+            "expression: unclosed",
+        ),
+        (
+            "mq-consume",
+            &["-e", "ord*", "order"],
+            1,
+            "did you mean orders?",
+        ),
+        (
+            "mq-produce",
+            &["-p", "x", "orders"],
+            2,
+            "a whole number from 0 is due",
+        ),
+        (
+            "mq-produce",
+            &["-J", "orders"],
+            1,
+            "as mq-consume -J prints it",
+        ),
+        (
+            "mq-produce",
+            &["orders", "."],
+            1,
+            "Is a directory\n            name a file\n",
+        ),
+        ("mq-topics", &["list", "orde"], 0, "no topic matches 'orde'"),
+        (
+            "mq-topics",
+            &["dump", "--file", "x.log"],
+            1,
+            "directory\n           name a segment file",
+        ),
+        (
+            "mq-topics",
+            &["create", "t", "--replication-factor", "3"],
+            2,
+            "one replica of each",
+        ),
+    ] {
+        Tally::case();
+        let done = shell.run(tool, args, b"no JSON\n");
+        assert_eq!(done.status, status, "{tool} {args:?}: {}", done.err);
+        assert!(done.err.contains(said), "{tool} {args:?}: {}", done.err);
+        assert!(
+            !done.err.contains("os error"),
+            "{tool} {args:?}: {}",
+            done.err
+        );
+    }
+    for (partitions, detail) in [("2", "1"), ("4", "1 to 3")] {
+        Tally::case();
+        let args = [
+            "alter",
+            "orders",
+            "--partitions",
+            partitions,
+            "--dry-run",
+            "--format",
+            "tsv",
+        ];
+        let plan = shell.ok("mq-topics", &args, b"");
+        let expected = format!("orders\tadd partitions\t{detail}\n");
+        assert_eq!(String::from_utf8(plan).expect("text"), expected);
+    }
+}
