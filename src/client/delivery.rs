@@ -145,7 +145,10 @@ impl Delivery {
             .is_some_and(|thread| thread.join().is_err());
         let failure = lock(&self.shared.failure).take();
         failure.or_else(|| {
-            panicked.then(|| Error::new(Kind::Unknown, "the delivery thread ended unexpectedly"))
+            panicked.then(|| {
+                Error::new(Kind::Unknown, "the delivery thread ended unexpectedly")
+                    .cure("see what is stored with mq-consume before sending anything again")
+            })
         })
     }
 }
@@ -247,10 +250,10 @@ fn append_all(
     lock(&shared.syncs.state).closed = true;
     shared.syncs.changed.notify_all();
     if syncer.is_some_and(|thread| thread.join().is_err()) {
-        shared.fail(Error::new(
-            Kind::Unknown,
-            "the sync thread ended unexpectedly",
-        ));
+        shared.fail(
+            Error::new(Kind::Unknown, "the sync thread ended unexpectedly")
+                .cure("see what is stored with mq-consume before sending anything again"),
+        );
     }
 }
 
