@@ -25,7 +25,7 @@ function __fish_mq_groups_using_subcommand
 end
 
 complete -c mq-groups -n "__fish_mq_groups_needs_command" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
-complete -c mq-groups -n "__fish_mq_groups_needs_command" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c mq-groups -n "__fish_mq_groups_needs_command" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
 complete -c mq-groups -n "__fish_mq_groups_needs_command" -s q -l quiet -d 'No notes and no progress on stderr'
@@ -41,7 +41,7 @@ complete -c mq-groups -n "__fish_mq_groups_using_subcommand list" -l format -d '
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand list" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
-complete -c mq-groups -n "__fish_mq_groups_using_subcommand list" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand list" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand list" -l header -d 'Begin tsv with a line of column names'
@@ -51,7 +51,7 @@ complete -c mq-groups -n "__fish_mq_groups_using_subcommand describe" -l format 
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand describe" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
-complete -c mq-groups -n "__fish_mq_groups_using_subcommand describe" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand describe" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand describe" -l members -d 'A row for each member'
@@ -66,7 +66,7 @@ complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -l format -d 
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
-complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -l dry-run -d 'Print the plan, change nothing'
@@ -78,7 +78,7 @@ complete -c mq-groups -n "__fish_mq_groups_using_subcommand delete" -l format -d
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand delete" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
-complete -c mq-groups -n "__fish_mq_groups_using_subcommand delete" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand delete" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand delete" -l if-exists -d 'A group that is not there is no failure'
@@ -91,7 +91,7 @@ complete -c mq-groups -n "__fish_mq_groups_using_subcommand commit" -l format -d
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand commit" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
-complete -c mq-groups -n "__fish_mq_groups_using_subcommand commit" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand commit" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand commit" -l dry-run -d 'Print the plan, change nothing'

@@ -9,6 +9,7 @@ pub mod docs;
 mod env;
 pub mod exit;
 pub mod groups;
+mod habits;
 pub mod lang;
 pub mod output;
 pub mod pattern;
@@ -18,6 +19,7 @@ mod report;
 mod signals;
 pub mod topics;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 pub use env::{Color, Env, local_zone};
@@ -43,12 +45,17 @@ pub trait Tool: clap::Parser {
 
 /// The whole of a tool: from the command line to the exit status.
 pub fn main<T: Tool>() -> ExitCode {
-    let args = match T::try_parse() {
+    let args = match parse::<T>(std::env::args_os()) {
         Ok(args) => args,
         // --help and --version come here too.
         Err(e) if !e.use_stderr() => {
-            report::help(&e);
-            return ExitCode::from(exit::DONE);
+            return match report::help(&e) {
+                Err(e) if !is_closed_pipe(&e) => {
+                    report::error(T::NAME, &e);
+                    ExitCode::from(exit::FAILED)
+                }
+                _ => ExitCode::from(exit::DONE),
+            };
         }
         Err(e) => {
             report::usage(T::NAME, &e);
@@ -93,6 +100,31 @@ pub fn main<T: Tool>() -> ExitCode {
     ExitCode::from(status)
 }
 
+/// Parses a command line, the tool's name first.
+///
+/// # Errors
+/// What clap refuses; `--help` and `--version` too.
+fn parse<T: Tool>(words: impl IntoIterator<Item = OsString>) -> Result<T, clap::Error> {
+    let mut command = dashed_values(T::command());
+    let mut matches = command.try_get_matches_from_mut(words)?;
+    T::from_arg_matches_mut(&mut matches).map_err(|e| e.format(&mut command))
+}
+
+/// Lets the value of every option begin with a dash, as with getopt. Names that stand by
+/// themselves may not: there a mistyped option would pass for a name.
+fn dashed_values(command: clap::Command) -> clap::Command {
+    command
+        .mut_args(|arg| {
+            let takes_value = !arg.is_positional() && arg.get_action().takes_values();
+            if takes_value {
+                arg.allow_hyphen_values(true)
+            } else {
+                arg
+            }
+        })
+        .mut_subcommands(dashed_values)
+}
+
 /// Writing to a pipe is the only thing here that ends so: files and terminals do not.
 fn is_closed_pipe(e: &Error) -> bool {
     e.io_source()
@@ -106,4 +138,35 @@ fn raise_file_limit() {
     limit.current = limit.maximum;
     // Without it there are fewer: an error will say so where they run out.
     let _ = setrlimit(Resource::Nofile, limit);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_option_takes_a_dash_and_no_name_does() {
+        fn look(command: &clap::Command, seen: &mut usize) {
+            for arg in command.get_arguments() {
+                let takes_value = !arg.is_positional() && arg.get_action().takes_values();
+                *seen += usize::from(takes_value);
+                let by_number = arg.is_positional() && arg.get_id() == "id";
+                assert_eq!(
+                    arg.is_allow_hyphen_values_set(),
+                    takes_value || by_number,
+                    "{} {}",
+                    command.get_name(),
+                    arg.get_id()
+                );
+            }
+            for sub in command.get_subcommands() {
+                look(sub, seen);
+            }
+        }
+        let mut seen = 0;
+        for command in docs::commands() {
+            look(&dashed_values(command), &mut seen);
+        }
+        assert!(seen > 50, "{seen}");
+    }
 }

@@ -276,10 +276,10 @@ impl Admin {
                 });
             }
         }
-        Err(Error::new(
-            Kind::Busy,
-            format!("the log of {tp} keeps being repaired"),
-        ))
+        Err(
+            Error::new(Kind::Busy, format!("the log of {tp} keeps being repaired"))
+                .cure("others change it all the time: try again"),
+        )
     }
 
     /// Ends the log at the first damage, sets what is behind it aside, copies what no sync vouches

@@ -17,4 +17,4 @@ pub use group_session::{
 };
 pub use producer::{Failure, Producer};
 pub use producer_options::{Acks, Keyless, ProducerOptions, ProducerRecord, Receipt};
-pub use resolve::{ResolvedRange, Until, resolve_point, resolve_range, resolve_within};
+pub use resolve::{ResolvedRange, Until, resolve_range, resolve_within};

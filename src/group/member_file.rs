@@ -103,7 +103,8 @@ impl MemberFile {
                 "{}: each new member's file was removed at once",
                 dir.path().display()
             ),
-        ))
+        )
+        .cure("others change it all the time: try again"))
     }
 
     /// The member's id.

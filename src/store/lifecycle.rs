@@ -384,7 +384,8 @@ fn make_replica(
             return Err(Error::new(
                 Kind::Busy,
                 format!("the directory of {tp} keeps being made anew"),
-            ));
+            )
+            .cure("others change it all the time: try again"));
         }
     }
 }
@@ -550,5 +551,6 @@ pub fn open_or_create(
     Err(Error::new(
         Kind::Busy,
         format!("topic {} keeps coming and going", new.name),
-    ))
+    )
+    .cure("others change it all the time: try again"))
 }

@@ -349,6 +349,7 @@ pub(super) fn offline_error(replica: &Replica, why: Offline) -> Error {
         Offline::Removed => Error::new(
             Kind::UnknownTopic,
             format!("UNKNOWN_TOPIC_OR_PARTITION: {tp} was deleted"),
-        ),
+        )
+        .cure("'mq-topics list' shows what there is; start again for a new topic of that name"),
     }
 }

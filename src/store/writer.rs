@@ -465,7 +465,8 @@ pub fn confirm(
                     "UNKNOWN_TOPIC_OR_PARTITION: {} was deleted, and made anew",
                     tp.topic
                 ),
-            ));
+            )
+            .cure("start again to use the new one"));
         }
         *topic = again;
     }

@@ -46,7 +46,7 @@ enum Command {
 #[command(after_help = START_EXAMPLES)]
 struct StartArgs {
     /// The broker's id, from 0
-    #[arg(long, value_name = "N", help_heading = "Broker", default_value_t = EMBEDDED_BROKER.to_string(), allow_hyphen_values = true)]
+    #[arg(long, value_name = "N", help_heading = "Broker", default_value_t = EMBEDDED_BROKER.to_string())]
     id: String,
 }
 

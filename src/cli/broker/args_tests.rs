@@ -1,9 +1,12 @@
-use clap::Parser;
-
 use super::*;
 
 fn job(line: &[&str]) -> Result<Job> {
-    let args = Args::try_parse_from(std::iter::once("mq-broker").chain(line.iter().copied()));
+    let args = crate::cli::parse::<Args>(
+        ["mq-broker"]
+            .into_iter()
+            .chain(line.iter().copied())
+            .map(Into::into),
+    );
     match args {
         Ok(args) => args.job(),
         Err(e) => Err(usage(e.render().to_string(), "")),

@@ -121,7 +121,10 @@ fn stop(id: BrokerId, timeout: Duration, env: &Env) -> Result<Outcome> {
     let pid = i32::try_from(holder.pid)
         .ok()
         .and_then(Pid::from_raw)
-        .ok_or_else(|| Error::new(Kind::Damaged, format!("{} is no process id", holder.pid)))?;
+        .ok_or_else(|| {
+            Error::new(Kind::Damaged, format!("{} is no process id", holder.pid))
+                .cure("look with 'mq-broker locks'; end that process by hand")
+        })?;
     kill_process(pid, Signal::TERM).map_err(|e| {
         Error::io(
             "signal",
@@ -135,7 +138,8 @@ fn stop(id: BrokerId, timeout: Duration, env: &Env) -> Result<Outcome> {
             return Err(Error::new(
                 Kind::Interrupted,
                 format!("broker {id} was told to stop, and still runs"),
-            ));
+            )
+            .cure("'mq-broker status' shows when it has ended"));
         }
         if env.monotonic().saturating_sub(started) >= timeout {
             return Err(Error::new(

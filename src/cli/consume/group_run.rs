@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::assign::none_matches;
 use super::exec::{Exec, Handled};
 use super::job::{GroupJob, Job, Topics};
 use super::marks::Marks;
@@ -91,13 +92,15 @@ pub fn run(store: &Arc<StoreDir>, job: Job, group: GroupJob, env: &mut Env) -> R
 fn topics_are_there(store: &Arc<StoreDir>, job: &Job, env: &Env) -> Result<bool> {
     loop {
         let there = topics::list(store)?;
-        let missing: Option<&TopicName> = match &job.topics {
-            Topics::Names(names) => names.iter().find(|name| !there.contains(name)),
+        let names: Vec<TopicName> = match &job.topics {
+            Topics::Names(names) => names.clone(),
             Topics::Matching(patterns) => patterns
                 .iter()
-                .filter_map(|pattern| pattern.as_name())
-                .find(|name| !there.contains(name)),
+                .filter(|pattern| pattern.is_name())
+                .map(|pattern| TopicName::new(pattern.text()))
+                .collect::<Result<_>>()?,
         };
+        let missing = names.iter().find(|name| !there.contains(name));
         let subscription = job.topics.subscription();
         let matcher = subscription.matcher()?;
         let none_matches = !there.iter().any(|name| matcher.matches(name));
@@ -107,11 +110,7 @@ fn topics_are_there(store: &Arc<StoreDir>, job: &Job, env: &Env) -> Result<bool>
         if !job.wait {
             return Err(match missing {
                 Some(name) => topics::unknown(store, name),
-                None => Error::new(
-                    Kind::UnknownTopic,
-                    "UNKNOWN_TOPIC_OR_PARTITION: no topic matches",
-                )
-                .cure("'mq-topics list' shows what there is; --wait waits for one"),
+                None => none_matches(&job.topics),
             });
         }
         if env.stopping() {

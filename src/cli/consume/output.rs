@@ -276,6 +276,12 @@ fn wait_writable() -> io::Result<bool> {
     }
 }
 
+/// Whether standard output is a file on a disk.
+pub fn is_file() -> bool {
+    rustix::fs::fstat(io::stdout())
+        .is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file())
+}
+
 /// Bytes in the pipe on standard output that its reader has not taken; `None` if it is no pipe.
 /// Linux answers this on the write end, even after the reader is gone.
 pub fn unread() -> Option<u64> {

@@ -91,6 +91,11 @@ struct Run<'e> {
 
 impl Run<'_> {
     fn go(&mut self) -> Result<()> {
+        if self.job.to_end || self.job.ends() {
+            // Into a pipe: its reader may well print on the same terminal.
+            let into_file = super::output::is_file();
+            self.env.progress_source(None, !into_file);
+        }
         if self.job.tail.is_some() {
             self.print_tail()?;
         }
@@ -117,7 +122,8 @@ impl Run<'_> {
             self.fetch_bytes = FETCH_BYTES;
             let stop = self.printer.print(&fetched, &mut self.output)?;
             self.buf = fetched.bytes;
-            self.env.progress(0, self.printer.seen());
+            self.env
+                .progress(self.buf.len() as u64, self.printer.seen());
             if self.stopped(stop) {
                 return Ok(());
             }

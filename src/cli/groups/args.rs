@@ -94,22 +94,10 @@ struct ResetArgs {
     #[arg(value_name = "GROUP")]
     group: String,
     /// To a point of each partition: start, end, N, +N, -N or @TIME
-    #[arg(
-        long,
-        value_name = "POINT",
-        help_heading = "Group",
-        group = "where",
-        allow_hyphen_values = true
-    )]
+    #[arg(long, value_name = "POINT", help_heading = "Group", group = "where")]
     to: Option<String>,
     /// By so many offsets: on, or back if negative
-    #[arg(
-        long,
-        value_name = "N",
-        help_heading = "Group",
-        group = "where",
-        allow_hyphen_values = true
-    )]
+    #[arg(long, value_name = "N", help_heading = "Group", group = "where")]
     by: Option<String>,
     /// Only this topic, or one partition of it
     #[arg(long, value_name = "T[:P]", help_heading = "Group")]

@@ -172,5 +172,5 @@ fn print(bytes: &[u8]) -> Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(bytes)
         .and_then(|()| out.flush())
-        .map_err(|e| Error::io("write", "standard output", e))
+        .map_err(|e| Error::io("write to", "standard output", e))
 }

@@ -138,7 +138,7 @@ impl<W: Write> Listing<W> {
 }
 
 fn stdout_error(e: std::io::Error) -> Error {
-    Error::io("write", "standard output", e)
+    Error::io("write to", "standard output", e)
 }
 
 #[cfg(test)]
