@@ -103,8 +103,8 @@ fn topics_are_there(store: &Arc<StoreDir>, job: &Job, env: &Env) -> Result<bool>
         let missing = names.iter().find(|name| !there.contains(name));
         let subscription = job.topics.subscription();
         let matcher = subscription.matcher()?;
-        let none_matches = !there.iter().any(|name| matcher.matches(name));
-        if missing.is_none() && !(none_matches && job.to_end) {
+        let matches_none = !there.iter().any(|name| matcher.matches(name));
+        if missing.is_none() && !(matches_none && job.to_end) {
             return Ok(true);
         }
         if !job.wait {
