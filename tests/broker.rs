@@ -216,7 +216,11 @@ fn a_broker_starts_once_is_seen_and_stops() {
     assert_eq!(code, Some(0), "{said}");
     let status = store.run(&["status", "--format", "tsv"]);
     assert_eq!(status.status.code(), Some(1));
-    assert_eq!(text(&status.stdout), "0\tstopped\t-\t1\tfalse\t-\t-\n");
+    let expected = format!(
+        "0\tstopped\t-\t1\tfalse\t-\t-\t-\t{}\n",
+        store.logs().display()
+    );
+    assert_eq!(text(&status.stdout), expected);
     let again = store.run(&["stop"]);
     assert_eq!(again.status.code(), Some(1));
     assert!(text(&again.stderr).contains("not running"));

@@ -45,12 +45,16 @@ pub const OFFSETS_LOG: &str = "offsets.log";
 /// In a group's directory: a file for each member.
 pub const MEMBERS_DIR: &str = "members";
 
+/// What file systems keep at the top of a disk. It is nobody's data.
+pub const LOST_FOUND: &str = "lost+found";
+
 /// Longest name of a file, bytes: the limit of every file system in use.
 pub const NAME_BYTES_MAX: usize = 255;
 
 const JSON_SUFFIX: &str = ".json";
 const DELETE_SUFFIX: &str = "-delete";
 const FUTURE_SUFFIX: &str = "-future";
+const STRAY_SUFFIX: &str = "-stray";
 const LOCK_PREFIX: &str = "lock.";
 const STAGED_PREFIX: &str = "staged.";
 const UNBORN_PREFIX: &str = ".mq-new-";
@@ -103,6 +107,34 @@ pub fn is_aside_dir(name: &str) -> bool {
     name.strip_suffix(DELETE_SUFFIX)
         .and_then(|rest| rest.rsplit_once('.'))
         .is_some_and(|(replica, hex)| is_hex_id(hex) && parse_replica_dir(replica).is_some())
+}
+
+/// Whether a directory of this name may be a replica, or the only copy of one.
+pub fn holds_replica(name: &str) -> bool {
+    let aside = || {
+        let (replica, end) = name.rsplit_once('.')?;
+        let hex = end
+            .strip_suffix(FUTURE_SUFFIX)
+            .or_else(|| end.strip_suffix(STRAY_SUFFIX))?;
+        Some(is_hex_id(hex) && parse_replica_dir(replica).is_some())
+    };
+    parse_replica_dir(name).is_some() || aside().unwrap_or(false)
+}
+
+/// `TOPIC-N.HEX-stray`: the name of a replica directory that no topic counts on and nobody deleted,
+/// moved out of another's way; as Kafka's (`LocalLog.logStrayDirName`). A topic's name too long
+/// for it is cut.
+pub fn stray_dir(tp: &TopicPartition, unique: &Uuid) -> String {
+    let suffix = format!("-{}.{}{STRAY_SUFFIX}", tp.partition, unique.hex());
+    let keep = NAME_BYTES_MAX.saturating_sub(suffix.len());
+    let topic: String = tp.topic.as_str().chars().take(keep).collect();
+    format!("{topic}{suffix}")
+}
+
+/// The partition in a name that [`stray_dir`] makes.
+pub fn parse_stray_dir(name: &str) -> Option<TopicPartition> {
+    let (replica, hex) = name.strip_suffix(STRAY_SUFFIX)?.rsplit_once('.')?;
+    parse_replica_dir(replica).filter(|_| is_hex_id(hex))
 }
 
 /// `TOPIC-N.HEX-future`: the directory in which a replica is rebuilt, named as Kafka names one that

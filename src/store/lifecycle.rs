@@ -17,6 +17,7 @@ use super::commit_note::SYNC_FILE;
 use super::configs::TopicConfigs;
 use super::fenced_lock::FencedLock;
 use super::layout;
+use super::log_dir::LogDir;
 use super::open::StoreDir;
 use super::page::{Offline, PAGE_FILE, Page};
 use super::replica::{Held, RETRY, Replica};
@@ -62,45 +63,31 @@ pub fn create_topic(
 ) -> Result<TopicMeta> {
     TopicConfigs::from_explicit(new.configs.clone())?;
     check_partitions(new.partitions)?;
-    if topics::read_if_there(store, &new.name)?.is_some() {
-        return Err(exists(&new.name));
-    }
-    let topic_id = Uuid::random()?;
-    let mut made = Vec::new();
-    for partition in 0..new.partitions {
-        let tp = TopicPartition::new(new.name.clone(), partition);
-        match make_replica(store, &tp, topic_id, patience) {
-            Ok(replica) => made.push(replica),
-            Err(e) => {
-                discard(store, &new.name, 0, made);
-                return Err(e);
-            }
-        }
-    }
-    let meta = TopicMeta {
-        name: new.name.clone(),
-        topic_id,
-        version: 1,
-        explicit: new.configs.clone(),
-        partitions: made
-            .iter()
-            .zip(0..)
-            .map(|(made, n)| partition_meta(n, made))
-            .collect(),
-    };
-    let outcome = sync_logs(store).and_then(|()| {
-        let guard = FencedLock::acquire_store(store, "create a topic", patience)?;
+    at_current_place(store, |logs| {
         if topics::read_if_there(store, &new.name)?.is_some() {
             return Err(exists(&new.name));
         }
-        topics::replace(&guard, &meta)
-    });
-    if let Err(e) = outcome {
-        discard(store, &new.name, 0, made);
-        return Err(e);
-    }
-    settle(made, meta.version)?;
-    Ok(meta)
+        let topic_id = Uuid::random()?;
+        let made = make_replicas(store, logs, new, 0, topic_id, patience)?;
+        let meta = TopicMeta {
+            name: new.name.clone(),
+            topic_id,
+            version: 1,
+            explicit: new.configs.clone(),
+            partitions: partition_metas(&made, 0),
+        };
+        finish(store, logs, &new.name, 0, made, || {
+            let guard = FencedLock::acquire_store(store, "create a topic", patience)?;
+            if topics::read_if_there(store, &new.name)?.is_some() {
+                return Err(exists(&new.name));
+            }
+            if !logs.is_current(store)? {
+                return Ok(None);
+            }
+            topics::replace(&guard, &meta)?;
+            Ok(Some(meta))
+        })
+    })
 }
 
 /// Gives a topic more partitions: `partitions` in all.
@@ -114,54 +101,112 @@ pub fn add_partitions(
     patience: Duration,
 ) -> Result<TopicMeta> {
     check_partitions(partitions)?;
-    let (before, _) = topics::read(store, name)?;
-    let first = before.partitions.len() as PartitionId;
-    if partitions <= first {
-        return Err(Error::new(
-            Kind::Usage,
-            format!("topic {name} has {first} partitions already; their number can only grow"),
-        )
-        .cure("say a larger number with --partitions"));
+    at_current_place(store, |logs| {
+        let (before, _) = topics::read(store, name)?;
+        let first = before.partitions.len() as PartitionId;
+        if partitions <= first {
+            return Err(Error::new(
+                Kind::Usage,
+                format!("topic {name} has {first} partitions already; their number can only grow"),
+            )
+            .cure("say a larger number with --partitions"));
+        }
+        let new = NewTopic {
+            name: name.clone(),
+            partitions,
+            configs: BTreeMap::new(),
+        };
+        let made = make_replicas(store, logs, &new, first, before.topic_id, patience)?;
+        let more = partition_metas(&made, first);
+        finish(store, logs, name, first, made, || {
+            let guard = FencedLock::acquire_store(store, "add partitions", patience)?;
+            let (mut meta, _) = topics::read(store, name)?;
+            if meta.topic_id != before.topic_id || meta.partitions.len() as PartitionId != first {
+                return Err(
+                    Error::new(Kind::Busy, format!("topic {name} was changed meanwhile"))
+                        .cure("look at it with 'mq-topics describe', then try again"),
+                );
+            }
+            if !logs.is_current(store)? {
+                return Ok(None);
+            }
+            meta.partitions.extend(more);
+            meta.version += 1;
+            topics::replace(&guard, &meta)?;
+            Ok(Some(meta))
+        })
+    })
+}
+
+/// Makes replicas where they are placed, again if that place moved before the topic file was made:
+/// nobody would look for them in the old one.
+fn at_current_place(
+    store: &Arc<StoreDir>,
+    mut make: impl FnMut(&LogDir) -> Result<Option<TopicMeta>>,
+) -> Result<TopicMeta> {
+    for _ in 0..16 {
+        // The embedded default: it is there without any daemon.
+        let logs = LogDir::open(store, EMBEDDED_BROKER)?;
+        if let Some(meta) = make(&logs)? {
+            return Ok(meta);
+        }
     }
+    let text = format!("the log directory of broker {EMBEDDED_BROKER} keeps moving");
+    Err(Error::new(Kind::Busy, text).cure("try again"))
+}
+
+/// Makes the replicas of the partitions from `first` on, or none.
+fn make_replicas(
+    store: &Arc<StoreDir>,
+    logs: &LogDir,
+    new: &NewTopic,
+    first: PartitionId,
+    topic_id: Uuid,
+    patience: Duration,
+) -> Result<Vec<Made>> {
     let mut made = Vec::new();
-    for partition in first..partitions {
-        let tp = TopicPartition::new(name.clone(), partition);
-        match make_replica(store, &tp, before.topic_id, patience) {
+    for partition in first..new.partitions {
+        let tp = TopicPartition::new(new.name.clone(), partition);
+        match make_replica(store, logs, &tp, topic_id, patience) {
             Ok(replica) => made.push(replica),
             Err(e) => {
-                discard(store, name, first, made);
+                discard(store, logs, &new.name, first, made);
                 return Err(e);
             }
         }
     }
-    let outcome = sync_logs(store).and_then(|()| {
-        let guard = FencedLock::acquire_store(store, "add partitions", patience)?;
-        let (mut meta, _) = topics::read(store, name)?;
-        if meta.topic_id != before.topic_id || meta.partitions.len() as PartitionId != first {
-            return Err(
-                Error::new(Kind::Busy, format!("topic {name} was changed meanwhile"))
-                    .cure("look at it with 'mq-topics describe', then try again"),
-            );
-        }
-        meta.partitions.extend(
-            made.iter()
-                .zip(first..)
-                .map(|(made, n)| partition_meta(n, made)),
-        );
-        meta.version += 1;
-        topics::replace(&guard, &meta)?;
-        Ok(meta)
-    });
-    match outcome {
-        Ok(meta) => {
+    Ok(made)
+}
+
+/// Puts the topic file in place, which is up to `publish`, and lets the replicas go; or removes
+/// them.
+fn finish(
+    store: &Arc<StoreDir>,
+    logs: &LogDir,
+    name: &TopicName,
+    first: PartitionId,
+    made: Vec<Made>,
+    publish: impl FnOnce() -> Result<Option<TopicMeta>>,
+) -> Result<Option<TopicMeta>> {
+    let dir = logs.dir();
+    let synced = dir.sync().map_err(|e| Error::io("sync", dir.path(), e));
+    match synced.and_then(|()| publish()) {
+        Ok(Some(meta)) => {
             settle(made, meta.version)?;
-            Ok(meta)
+            Ok(Some(meta))
         }
-        Err(e) => {
-            discard(store, name, first, made);
-            Err(e)
+        other => {
+            discard(store, logs, name, first, made);
+            other
         }
     }
+}
+
+fn partition_metas(made: &[Made], first: PartitionId) -> Vec<PartitionMeta> {
+    made.iter()
+        .zip(first..)
+        .map(|(made, n)| partition_meta(n, made))
+        .collect()
 }
 
 /// Changes a topic's configs: `set`, then `unset`. A change of `flush.messages` begins a new
@@ -266,7 +311,7 @@ pub fn remove_replica(
         // Readers and writers of the old directory notice.
         held.take_offline(&mut page, Offline::Removed)?;
     }
-    move_aside(store, tp, broker)
+    move_aside(&**replica.logs(), tp)
 }
 
 fn is_replica(replica: &Replica, held: &Held<'_>, topic_id: Uuid, uuid: Uuid) -> Result<bool> {
@@ -291,17 +336,13 @@ fn named(store: &StoreDir, tp: &TopicPartition, uuid: Uuid) -> Result<bool> {
 }
 
 /// Renames the directory of `tp` aside and removes it. Under its append lock.
-fn move_aside(store: &StoreDir, tp: &TopicPartition, broker: BrokerId) -> Result<()> {
-    let logs = store.logs_dir(broker)?;
+fn move_aside(logs: &dyn Dir, tp: &TopicPartition) -> Result<()> {
     let name = layout::replica_dir(tp);
     let aside = layout::aside_dir(tp, &Uuid::random()?);
-    let error = |op| move |e| Error::io(op, join(&*logs, &name), e);
-    let logs = store.logs_dir(broker)?;
-    let from = layout::replica_dir(tp);
-    logs.rename_new(&from, &aside)
-        .map_err(error("move aside"))?;
+    logs.rename_new(&name, &aside)
+        .map_err(|e| Error::io("move aside", join(logs, &name), e))?;
     logs.sync().map_err(|e| Error::io("sync", logs.path(), e))?;
-    remove_dir(&*logs, &aside);
+    remove_dir(logs, &aside);
     Ok(())
 }
 
@@ -343,22 +384,18 @@ fn partition_meta(partition: PartitionId, made: &Made) -> PartitionMeta {
     }
 }
 
-fn sync_logs(store: &StoreDir) -> Result<()> {
-    let logs = store.logs_dir(EMBEDDED_BROKER)?;
-    logs.sync().map_err(|e| Error::io("sync", logs.path(), e))
-}
-
 /// Makes an empty replica directory, locked and in place.
 fn make_replica(
     store: &Arc<StoreDir>,
+    log_dir: &LogDir,
     tp: &TopicPartition,
     topic_id: Uuid,
     patience: Duration,
 ) -> Result<Made> {
-    let logs = store.logs_dir(EMBEDDED_BROKER)?;
+    let logs = log_dir.dir();
     let aside = layout::aside_dir(tp, &Uuid::random()?);
-    let made = fill_replica(store, &*logs, &aside, topic_id).inspect_err(|_| {
-        remove_dir(&*logs, &aside);
+    let made = fill_replica(store, log_dir, &aside, topic_id).inspect_err(|_| {
+        remove_dir(&**logs, &aside);
     })?;
     let name = layout::replica_dir(tp);
     let started = store.clock().monotonic();
@@ -367,20 +404,20 @@ fn make_replica(
             Ok(()) => return Ok(made),
             Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
             Err(e) => {
-                remove_dir(&*logs, &aside);
-                return Err(Error::io("put in place", join(&*logs, &name), e));
+                remove_dir(&**logs, &aside);
+                return Err(Error::io("put in place", join(&**logs, &name), e));
             }
         }
         // Somebody's directory stands there: one that is being made (its lock is kept until the
         // topic file is in place), or a leftover.
-        let cleared = clear_leftover(store, tp, topic_id, patience);
+        let cleared = clear_leftover(store, logs, tp, topic_id, patience);
         let late = store.clock().monotonic() - started >= patience;
         if let Err(e) = cleared {
-            remove_dir(&*logs, &aside);
+            remove_dir(&**logs, &aside);
             return Err(e);
         }
         if late {
-            remove_dir(&*logs, &aside);
+            remove_dir(&**logs, &aside);
             return Err(Error::new(
                 Kind::Busy,
                 format!("the directory of {tp} keeps being made anew"),
@@ -389,12 +426,13 @@ fn make_replica(
     }
 }
 
-fn fill_replica(store: &StoreDir, logs: &dyn Dir, aside: &str, topic_id: Uuid) -> Result<Made> {
+fn fill_replica(store: &StoreDir, log_dir: &LogDir, aside: &str, topic_id: Uuid) -> Result<Made> {
+    let logs = &**log_dir.dir();
     let error = |op| move |e| Error::io(op, join(logs, aside), e);
     logs.create_dir(aside).map_err(error("make"))?;
     let dir = logs.open_dir(aside).map_err(error("open"))?;
     let meta = ReplicaMeta {
-        broker: EMBEDDED_BROKER,
+        broker: log_dir.broker(),
         uuid: Uuid::random()?,
     };
     let mut epochs = LeaderEpochs::default();
@@ -460,11 +498,12 @@ fn fill_replica(store: &StoreDir, logs: &dyn Dir, aside: &str, topic_id: Uuid) -
 /// [`Kind::TopicExists`] if a topic file names it.
 fn clear_leftover(
     store: &Arc<StoreDir>,
+    logs: &Arc<dyn Dir>,
     tp: &TopicPartition,
     topic_id: Uuid,
     patience: Duration,
 ) -> Result<()> {
-    let replica = match Replica::open(store, tp, EMBEDDED_BROKER) {
+    let replica = match Replica::open_in(store, tp, Arc::clone(logs)) {
         Ok(replica) => replica,
         Err(e) if e.kind() == Kind::Fenced => {
             // A directory without a page: nobody's, if no topic file names the partition.
@@ -473,7 +512,7 @@ fn clear_leftover(
             return if taken {
                 Err(exists(&tp.topic))
             } else {
-                move_aside_if_there(store, tp)
+                move_aside_if_there(&**logs, tp)
             };
         }
         Err(e) => return Err(e),
@@ -491,11 +530,11 @@ fn clear_leftover(
     if let Some(mut page) = held.page()? {
         held.take_offline(&mut page, Offline::Removed)?;
     }
-    move_aside(store, tp, EMBEDDED_BROKER)
+    move_aside(&**logs, tp)
 }
 
-fn move_aside_if_there(store: &StoreDir, tp: &TopicPartition) -> Result<()> {
-    match move_aside(store, tp, EMBEDDED_BROKER) {
+fn move_aside_if_there(logs: &dyn Dir, tp: &TopicPartition) -> Result<()> {
+    match move_aside(logs, tp) {
         Err(e)
             if e.io_source()
                 .is_some_and(|e| e.kind() == std::io::ErrorKind::NotFound) =>
@@ -518,7 +557,13 @@ fn settle(made: Vec<Made>, version: u64) -> Result<()> {
 }
 
 /// Removes the replica directories of a creation that failed, locks still held.
-fn discard(store: &Arc<StoreDir>, name: &TopicName, first: PartitionId, made: Vec<Made>) {
+fn discard(
+    store: &Arc<StoreDir>,
+    logs: &LogDir,
+    name: &TopicName,
+    first: PartitionId,
+    made: Vec<Made>,
+) {
     for (replica, partition) in made.into_iter().zip(first..) {
         let tp = TopicPartition::new(name.clone(), partition);
         // The topic file may be in place though its sync failed: then the directory is not ours.
@@ -526,7 +571,7 @@ fn discard(store: &Arc<StoreDir>, name: &TopicName, first: PartitionId, made: Ve
             continue;
         }
         // What cannot be removed is a leftover that the next creator moves aside.
-        let _ = move_aside(store, &tp, EMBEDDED_BROKER);
+        let _ = move_aside(&**logs.dir(), &tp);
         drop(replica);
     }
 }

@@ -13,6 +13,7 @@ pub mod json_file;
 pub mod layout;
 mod leadership;
 mod lifecycle;
+pub mod log_dir;
 mod mend;
 mod meta_properties;
 mod open;
@@ -33,6 +34,7 @@ pub use lifecycle::{
     NewTopic, add_partitions, alter_configs, create_topic, delete_topic, open_or_create,
     remove_replica,
 };
+pub use log_dir::LogDir;
 pub use open::StoreDir;
 pub use page::{Offline, PAGE_FILE, Page};
 pub use reader::PartitionReader;

@@ -6,10 +6,11 @@
 mod create;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use super::broker_file::BrokerFile;
+use super::log_dir::LogDir;
 use super::store_file::{StoreFile, no_store};
 use super::{json_file, layout};
 use crate::clock::Clock;
@@ -43,7 +44,7 @@ impl StoreDir {
         let boot_id = disk
             .boot_id()
             .map_err(|e| Error::io("read", "the boot id", e))?;
-        let warnings = warnings(&*root)?;
+        let warnings = open_warnings(&*root)?;
         let (topics, cluster_id) = (OnceLock::new(), file.cluster_id);
         Ok(StoreDir {
             disk,
@@ -178,21 +179,11 @@ impl StoreDir {
     }
 
     /// The directory of a broker's replicas, wherever its registration says that it is.
+    ///
+    /// # Errors
+    /// As [`LogDir::open`].
     pub fn logs_dir(&self, broker: BrokerId) -> Result<Arc<dyn Dir>> {
-        let dir = self.broker_dir(broker)?;
-        let file: BrokerFile = json_file::read(&*dir, layout::BROKER_FILE)?.0;
-        match file.log_dir {
-            Some(path) => {
-                let path = PathBuf::from(path);
-                refuse_network(&*self.disk, &path)?;
-                self.disk
-                    .open_dir(&path)
-                    .map_err(|e| Error::io("open", path, e))
-            }
-            None => dir
-                .open_dir(layout::LOGS_DIR)
-                .map_err(|e| Error::io("open", join(&*dir, layout::LOGS_DIR), e)),
-        }
+        Ok(Arc::clone(LogDir::open(self, broker)?.dir()))
     }
 
     /// The directory of the groups' directories.
@@ -241,7 +232,7 @@ fn unusable_dir(path: &Path, e: io::Error) -> Error {
     }
 }
 
-fn refuse_network(disk: &dyn Disk, path: &Path) -> Result<()> {
+pub(super) fn refuse_network(disk: &dyn Disk, path: &Path) -> Result<()> {
     match disk
         .file_system(path)
         .map_err(|e| Error::io("look at the file system of", path, e))?
@@ -255,7 +246,7 @@ fn refuse_network(disk: &dyn Disk, path: &Path) -> Result<()> {
     }
 }
 
-fn is_denied(e: &io::Error) -> bool {
+pub(super) fn is_denied(e: &io::Error) -> bool {
     matches!(
         e.kind(),
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
@@ -273,16 +264,17 @@ fn denied(path: &Path, what: &str, e: io::Error) -> Error {
     .cure("run as the user who owns it, or name another with --store")
 }
 
-fn warnings(root: &dyn Dir) -> Result<Vec<String>> {
-    let mode = root
+/// What is odd about a directory of ours, but no reason to refuse it.
+pub(super) fn open_warnings(dir: &dyn Dir) -> Result<Vec<String>> {
+    let mode = dir
         .mode()
-        .map_err(|e| Error::io("look at", root.path(), e))?;
+        .map_err(|e| Error::io("look at", dir.path(), e))?;
     let mut warnings = Vec::new();
     if mode & OTHERS_WRITE != 0 {
         warnings.push(format!(
             "{} may be written by every user of this machine, and who can write a store is \
              trusted: chmod o-w it",
-            root.path().display()
+            dir.path().display()
         ));
     }
     Ok(warnings)
