@@ -66,7 +66,7 @@ impl Group {
         Ok(Group {
             store: Arc::clone(store),
             name: name.to_owned(),
-            lock: FencedLock::new(Arc::clone(&dir), Arc::clone(store.clock())),
+            lock: FencedLock::of_group(Arc::clone(&dir), Arc::clone(store.clock())),
             patience,
             log: OffsetsLog::open(&dir)?,
             dir,

@@ -3,8 +3,10 @@
 //! A short lock that can be taken from a holder who was stopped, so that whatever he does on
 //! waking fails. Its rules:
 //!
-//! 1. The lock is the flock of the file `lock.N/N`. The directory it stands in was renamed into
-//!    place with `lock.0/0` in it ([`create_lock`]); nobody makes a `lock.N` where it stands.
+//! 1. The lock is the flock of the file `lock.N/N` with the largest N. It was renamed into place
+//!    whole ([`create_lock`]), alone or with the directory it stands in; nobody makes a `lock.N`
+//!    where it stands. A store's was moved beyond `lock.0` before the store was whole: from then on
+//!    a `lock.0` is a late maker's, and never the lock.
 //! 2. Its holder changes files only by renames out of, and removes them only by renames into, a
 //!    directory `lock.N/ID/` of his own, always reached by that path.
 //! 3. His line in the lock file holds a counter, raised at each step and, once he has held the
@@ -13,7 +15,7 @@
 //!    `lock.N+1` and competes for `lock.N+1/N+1`. The old holder's paths are gone.
 //! 5. Who takes the lock first removes every other `ID/` and lock file in `lock.N`, then reads
 //!    the state: until then a rename already in the kernel may still land; from or into a removed
-//!    directory it fails.
+//!    directory it fails. A `lock.K` below his own N was never anybody's, and goes too.
 //!
 //! Line: `COUNTER ID PID HOST PURPOSE`, the counter in 20 digits, padded with spaces to 255 bytes
 //! and a line break. Only its standing still means anything; the rest is for people.
@@ -54,20 +56,29 @@ const DEPTH_MAX: usize = 4;
 pub(super) const LINE_LEN: usize = 256;
 const COUNTER_LEN: usize = 20;
 
-/// Makes the lock of a directory that is being made whole under another name: `lock.0/0`, synced.
-/// The caller syncs the directory itself.
-pub fn create_lock(dir: &dyn Dir) -> Result<()> {
+/// Makes the lock of a directory that is being made whole under another name: `lock.0/0`, synced,
+/// and held by its maker; `None` if somebody took the maker for dead. The caller syncs the
+/// directory itself.
+pub fn create_lock(dir: &dyn Dir) -> Result<Option<Arc<dyn File>>> {
     let (name, file) = (layout::lock_dir(0), layout::lock_file(0));
     let error = |op, name: &str, e| Error::io(op, join(dir, name), e);
     dir.create_dir(&name).map_err(|e| error("make", &name, e))?;
     let made = dir
         .open(&file, Open::CreateNew)
         .map_err(|e| error("make", &file, e))?;
+    if !made
+        .try_lock(LockKind::Exclusive)
+        .map_err(|e| error("lock", &file, e))?
+        || !names(dir, &file, &*made).map_err(|e| error("look at", &file, e))?
+    {
+        return Ok(None);
+    }
     made.write_at(&line(0, "-", "free"), 0)
         .map_err(|e| error("write", &file, e))?;
     made.sync_data().map_err(|e| error("sync", &file, e))?;
     let opened = dir.open_dir(&name).map_err(|e| error("open", &name, e))?;
-    opened.sync().map_err(|e| error("sync", &name, e))
+    opened.sync().map_err(|e| error("sync", &name, e))?;
+    Ok(Some(made))
 }
 
 /// A fenced lock, to be taken.
@@ -75,6 +86,8 @@ pub fn create_lock(dir: &dyn Dir) -> Result<()> {
 pub struct FencedLock {
     dir: Arc<dyn Dir>,
     clock: Arc<dyn Clock>,
+    /// The least N that can be the lock's.
+    least: u64,
 }
 
 /// What a waiter last saw of the holder.
@@ -88,9 +101,22 @@ struct Watched {
 }
 
 impl FencedLock {
-    /// The lock that stands in `dir`.
-    pub fn new(dir: Arc<dyn Dir>, clock: Arc<dyn Clock>) -> Self {
-        FencedLock { dir, clock }
+    /// The lock of a group, whose directory came into its place with it.
+    pub fn of_group(dir: Arc<dyn Dir>, clock: Arc<dyn Clock>) -> Self {
+        let least = 0;
+        FencedLock { dir, clock, least }
+    }
+
+    /// The lock of a store that is not whole yet.
+    pub fn of_unfinished_store(dir: Arc<dyn Dir>, clock: Arc<dyn Clock>) -> Self {
+        let least = 0;
+        FencedLock { dir, clock, least }
+    }
+
+    /// The lock of a store's metadata.
+    pub fn of_store(dir: Arc<dyn Dir>, clock: Arc<dyn Clock>) -> Self {
+        let least = 1;
+        FencedLock { dir, clock, least }
     }
 
     /// Takes the lock of a store's metadata: [`FencedLock::acquire`].
@@ -99,7 +125,7 @@ impl FencedLock {
         purpose: &str,
         patience: Duration,
     ) -> Result<FencedGuard> {
-        FencedLock::new(Arc::clone(store.root()), Arc::clone(store.clock()))
+        FencedLock::of_store(Arc::clone(store.root()), Arc::clone(store.clock()))
             .acquire(purpose, patience)
     }
 
@@ -166,7 +192,7 @@ impl FencedLock {
 
     /// The lock with the largest N, opened; its file is made if N is fresh.
     fn find(&self) -> Result<Option<(u64, Arc<dyn File>)>> {
-        let Some(n) = newest(&*self.dir)? else {
+        let Some(n) = newest(&*self.dir, self.least)? else {
             return Ok(None);
         };
         let path = layout::lock_file(n);
@@ -231,7 +257,7 @@ impl FencedLock {
             .map_err(|e| self.error("write", &path, e))?;
         let guard = FencedGuard::new(Arc::clone(&self.dir), file, n, id, gate);
         self.clean(n).map_err(|e| guard.unless_fenced(e))?;
-        staged::remove_abandoned(&*self.dir);
+        self.remove_abandoned(n);
         guard.step()?;
         Ok(guard)
     }
@@ -250,6 +276,21 @@ impl FencedLock {
                 .map_err(|e| self.error("remove", &path, e))?;
         }
         Ok(())
+    }
+
+    /// Removes what dead and late makers left beside the lock.
+    fn remove_abandoned(&self, n: u64) {
+        let Ok(entries) = self.dir.list(".") else {
+            return;
+        };
+        for entry in entries {
+            // Tidying only: what cannot be removed now is tried by the next.
+            if entry.kind == EntryKind::File && layout::is_staged_file(&entry.name) {
+                let _ = staged::remove_if_abandoned(&*self.dir, &entry.name);
+            } else if layout::parse_lock_dir(&entry.name).is_some_and(|stray| stray < n) {
+                let _ = remove_tree(&*self.dir, &entry.name, entry.kind, DEPTH_MAX);
+            }
+        }
     }
 
     fn names(&self, path: &str, file: &dyn File) -> Result<bool> {
@@ -285,8 +326,8 @@ impl FencedLock {
     }
 }
 
-/// The largest N of a `lock.N` in `dir`.
-fn newest(dir: &dyn Dir) -> Result<Option<u64>> {
+/// The largest N, from `least`, of a `lock.N` in `dir`.
+fn newest(dir: &dyn Dir, least: u64) -> Result<Option<u64>> {
     let entries = dir
         .list(".")
         .map_err(|e| Error::io("list", dir.path(), e))?;
@@ -294,6 +335,7 @@ fn newest(dir: &dyn Dir) -> Result<Option<u64>> {
         .iter()
         .filter(|entry| entry.kind == EntryKind::Dir)
         .filter_map(|entry| layout::parse_lock_dir(&entry.name))
+        .filter(|n| *n >= least)
         .max())
 }
 
@@ -350,7 +392,7 @@ pub(super) fn remove_tree(
     Err(io::ErrorKind::DirectoryNotEmpty.into())
 }
 
-fn io_error(dir: &dyn Dir, op: &'static str, name: &str, e: io::Error) -> Error {
+pub(super) fn io_error(dir: &dyn Dir, op: &'static str, name: &str, e: io::Error) -> Error {
     let denied = matches!(
         e.kind(),
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem

@@ -25,6 +25,7 @@ mod replica;
 pub mod store_file;
 mod topic_handle;
 pub mod topics;
+pub mod unborn;
 mod writer;
 
 pub use commit_note::SYNC_FILE;

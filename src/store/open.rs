@@ -1,7 +1,7 @@
 //! A store, opened or made.
 //!
-//! A store is made whole under a random name beside its place, synced, and renamed there: nobody
-//! ever sees half of one, and of many makers one wins and all use his.
+//! A store is made in its place, `store.json` last. Of many makers one wins and all use his;
+//! what a maker that died left is completed by whoever opens it next.
 
 mod create;
 
@@ -11,12 +11,13 @@ use std::sync::{Arc, OnceLock};
 
 use super::broker_file::BrokerFile;
 use super::log_dir::LogDir;
-use super::store_file::{StoreFile, no_store};
+use super::store_file::{StoreFile, no_store, not_a_store};
 use super::{json_file, layout};
 use crate::clock::Clock;
 use crate::disk::{Dir, Disk, FileSystem, Open, join};
 use crate::error::{Error, Kind, Result};
 use crate::types::{BrokerId, Uuid};
+use create::Found;
 
 /// A store's directory, held open. What is below is opened when it is asked for.
 #[derive(Debug)]
@@ -31,7 +32,7 @@ pub struct StoreDir {
 }
 
 impl StoreDir {
-    /// Opens the store at `path`.
+    /// Opens the store at `path`. One that a maker left unfinished is completed.
     ///
     /// # Errors
     /// [`Kind::NoStore`] if nothing, or an empty directory, is there; [`Kind::UnusableStore`] for a
@@ -40,7 +41,7 @@ impl StoreDir {
     pub fn open(disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, path: &Path) -> Result<Self> {
         let root = disk.open_dir(path).map_err(|e| unusable_dir(path, e))?;
         refuse_network(&*disk, path)?;
-        let file = StoreFile::read(&*root)?;
+        let file = find(&root, &clock, path)?;
         let boot_id = disk
             .boot_id()
             .map_err(|e| Error::io("read", "the boot id", e))?;
@@ -72,7 +73,7 @@ impl StoreDir {
                     create::sync_name(&*disk, path)?;
                     return Ok(store);
                 }
-                Err(e) if e.kind() == Kind::NoStore => create::create(&*disk, path)?,
+                Err(e) if e.kind() == Kind::NoStore => create::create(&*disk, &clock, path)?,
                 Err(e) => return Err(e),
             }
         }
@@ -213,6 +214,26 @@ impl StoreDir {
             .open_dir(name)
             .map_err(|e| Error::io("open", join(&*self.root, name), e))
     }
+}
+
+/// The store file in the directory, which is made first where only its making was begun.
+fn find(root: &Arc<dyn Dir>, clock: &Arc<dyn Clock>, path: &Path) -> Result<StoreFile> {
+    for _ in 0..3 {
+        if let Some(file) = StoreFile::read_if_there(&**root)? {
+            return Ok(file);
+        }
+        match create::look(&**root)? {
+            Found::Empty => return Err(no_store(path)),
+            Found::Foreign => break,
+            Found::Unfinished => match create::complete(root, clock) {
+                // Who may only read finds nothing to read.
+                Err(e) if e.kind() == Kind::UnusableStore => return Err(no_store(path)),
+                other => other?,
+            },
+        }
+    }
+    // It may have been completed, and used, between the two looks.
+    StoreFile::read_if_there(&**root)?.ok_or_else(|| not_a_store(&**root))
 }
 
 fn unusable_dir(path: &Path, e: io::Error) -> Error {

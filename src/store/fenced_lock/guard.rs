@@ -84,6 +84,21 @@ impl FencedGuard {
         self.sync_parent(to)
     }
 
+    /// Puts a file in the place of `to` if nothing is there, `false` if something is. Its bytes are
+    /// synced, the directory of `to` is not.
+    ///
+    /// # Errors
+    /// [`Kind::Fenced`], [`Kind::Io`].
+    pub fn create(&self, to: &str, bytes: &[u8]) -> Result<bool> {
+        let name = self.write_own(bytes, true)?;
+        self.step()?;
+        match self.dir.rename_new(&name, to) {
+            Ok(()) => Ok(true),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(e) => Err(self.late(io_error(&*self.dir, "rename", &name, e))),
+        }
+    }
+
     /// As [`FencedGuard::replace`], but nothing is synced: for what a boot's end may take away.
     pub fn replace_unsynced(&self, to: &str, bytes: &[u8]) -> Result<()> {
         let name = self.write_own(bytes, false)?;
