@@ -358,6 +358,30 @@ fn leftovers_go_and_what_may_be_alive_stays() {
 }
 
 #[test]
+fn what_dead_makers_of_stores_and_groups_left_goes() {
+    use mq::store::unborn::Unborn;
+    let store = Store::new();
+    let open = store.open();
+    let mut dead = Vec::new();
+    let mut alive = Vec::new();
+    for (dir, digit) in [(store.path.clone(), "a"), (store.path.join("groups"), "b")] {
+        let left = dir.join(format!(".mq-new-{}", digit.repeat(32)));
+        std::fs::create_dir_all(left.join("lock.0")).expect("mkdir");
+        std::fs::File::create(left.join("lock.0/0")).expect("file");
+        dead.push(left);
+    }
+    for dir in [Arc::clone(open.root()), open.groups_dir().expect("groups")] {
+        let unborn = Unborn::make(&dir).expect("made");
+        alive.push((dir.path().join(unborn.name()), unborn));
+    }
+    let _broker = store.start();
+    eventually("both are gone", || dead.iter().all(|path| !path.exists()));
+    for (path, _unborn) in &alive {
+        assert!(path.exists(), "{}", path.display());
+    }
+}
+
+#[test]
 fn topics_come_and_go_under_a_running_broker() {
     let store = Store::new();
     let broker = store.start();

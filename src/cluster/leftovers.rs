@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use crate::disk::{Dir, EntryKind, LockKind, Open, join};
 use crate::error::{Error, Kind, Result};
+use crate::store::unborn::{self, Suspects};
 use crate::store::{PAGE_FILE, Page, Replica, StoreDir, layout, remove_replica, topics};
 use crate::types::{BrokerId, TopicPartition, Uuid};
 
@@ -30,6 +31,8 @@ pub struct Leftovers {
     broker: BrokerId,
     /// Directories without a sound page, held open, and since when they are known.
     unfinished: HashMap<String, (Arc<dyn Dir>, Duration)>,
+    /// The same for stores and groups in the making.
+    unborn: [Suspects; 2],
 }
 
 impl Leftovers {
@@ -39,6 +42,7 @@ impl Leftovers {
             store: Arc::clone(store),
             broker,
             unfinished: HashMap::new(),
+            unborn: Default::default(),
         }
     }
 
@@ -71,7 +75,20 @@ impl Leftovers {
                 Err(e) => errors.push(e),
             }
         }
+        self.sweep_unborn(&mut gone, &mut errors);
         Ok((gone, errors))
+    }
+
+    /// Stores and groups whose makers died (`store::unborn`).
+    fn sweep_unborn(&mut self, gone: &mut Vec<String>, errors: &mut Vec<Error>) {
+        let now = self.store.clock().monotonic();
+        let places = [Ok(Arc::clone(self.store.root())), self.store.groups_dir()];
+        for (place, suspects) in places.into_iter().zip(&mut self.unborn) {
+            match place.and_then(|place| unborn::remove_dead(&*place, suspects, now)) {
+                Ok(names) => gone.extend(names),
+                Err(e) => errors.push(e),
+            }
+        }
     }
 
     fn sweep_replica(&self, logs: &dyn Dir, tp: &TopicPartition) -> Result<bool> {
