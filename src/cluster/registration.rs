@@ -12,7 +12,7 @@ use crate::error::{Error, Kind, Result};
 use crate::store::broker_file::BrokerFile;
 use crate::store::fenced_lock::FencedLock;
 use crate::store::process::Process;
-use crate::store::{StoreDir, json_file, layout, log_dir};
+use crate::store::{StoreDir, json_file, layout, log_dir, strays};
 use crate::types::BrokerId;
 
 /// What a daemon is started with. What is not said stays as it was registered.
@@ -170,6 +170,9 @@ pub struct BrokerStatus {
     pub rack: Option<String>,
     /// Where its replicas are.
     pub log_dir: PathBuf,
+    /// Replica directories there that no topic counts on and nobody deleted; `None` where they
+    /// cannot be looked at.
+    pub strays: Option<usize>,
 }
 
 /// A live controller.
@@ -204,6 +207,7 @@ pub fn broker_status(store: &StoreDir, broker: BrokerId) -> Result<BrokerStatus>
         }),
         log_dir: log_dir::registered_path(store, &file),
         rack: file.rack,
+        strays: strays(store, broker).ok().map(|strays| strays.len()),
     })
 }
 

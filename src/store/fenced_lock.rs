@@ -13,7 +13,8 @@
 //!    lock for 100 ms, by the pulse's thread: a slow disk is not a stopped process.
 //! 4. Who sees that line stand still for 2 s of his own unbroken watching renames `lock.N` to
 //!    `lock.N+1` and competes for `lock.N+1/N+1`. The old holder's paths are gone.
-//! 5. Who takes the lock first removes every other `ID/` and lock file in `lock.N`, then reads
+//! 5. Who takes the lock first removes every other `ID/` and lock file in `lock.N` (what proves a
+//!    deletion is moved on, see `store::graveyard`), then reads
 //!    the state: until then a rename already in the kernel may still land; from or into a removed
 //!    directory it fails. A `lock.K` below his own N was never anybody's, and goes too.
 //!
@@ -29,6 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::gate;
+use super::graveyard;
 use super::layout;
 use super::open::StoreDir;
 use super::process::Process;
@@ -272,6 +274,7 @@ impl FencedLock {
             .map_err(|e| self.error("list", &lock_dir, e))?;
         for entry in entries.iter().filter(|entry| entry.name != own) {
             let path = format!("{lock_dir}/{}", entry.name);
+            graveyard::rescue(&*self.dir, &path).map_err(|e| self.error("rescue", &path, e))?;
             remove_tree(&*self.dir, &path, entry.kind, DEPTH_MAX)
                 .map_err(|e| self.error("remove", &path, e))?;
         }

@@ -90,6 +90,7 @@ const STATUS_COLUMNS: &[Column] = &[
     Column::time("since"),
     Column::text("rack"),
     Column::text("log_dir"),
+    Column::number("strays"),
 ];
 
 fn status(output: OutputOptions, env: &Env) -> Result<Outcome> {
@@ -112,6 +113,7 @@ fn status(output: OutputOptions, env: &Env) -> Result<Outcome> {
         running.map(|holder| holder.started_ms).into(),
         status.rack.into(),
         status.log_dir.display().to_string().into(),
+        status.strays.map(|count| count as u64).into(),
     ])?;
     listing.finish()?;
     // As with a service manager's `status`: 1 if it does not run.

@@ -10,7 +10,7 @@ use super::{DEPTH_MAX, io_error, names, remove_tree};
 use crate::disk::{Dir, EntryKind, File, Open, join};
 use crate::error::{Error, Kind, Result};
 use crate::store::gate::GateGuard;
-use crate::store::layout;
+use crate::store::{graveyard, layout};
 
 /// The fenced lock, held. Dropping it lets go.
 ///
@@ -136,6 +136,19 @@ impl FencedGuard {
         Ok(name)
     }
 
+    /// As [`FencedGuard::rename_in`], under this name.
+    pub(in crate::store) fn rename_in_as(&self, path: &str, name: &str) -> Result<String> {
+        self.own_name()?;
+        let name = format!("{}/{name}", self.own_dir());
+        self.rename(path, &name)?;
+        Ok(name)
+    }
+
+    /// Makes the name of the holder's own directory durable.
+    pub(in crate::store) fn sync_own_name(&self) -> Result<()> {
+        self.sync_parent(&self.own_dir())
+    }
+
     /// Renames `lock.N` on to `lock.(beyond + 1)`, for a lock whose N must pass one that was
     /// written down. Nothing is done where N is larger already.
     ///
@@ -228,7 +241,7 @@ impl FencedGuard {
         format!("{}/{}", layout::lock_dir(self.n), self.id)
     }
 
-    fn put(&self, name: &str, to: &str) -> Result<()> {
+    pub(in crate::store) fn put(&self, name: &str, to: &str) -> Result<()> {
         self.rename(name, to)
     }
 
@@ -267,8 +280,11 @@ impl FencedGuard {
 impl Drop for FencedGuard {
     fn drop(&mut self) {
         if self.has_own_dir.load(Ordering::Relaxed) {
+            let own = self.own_dir();
             // Left where it fails: the next to take the lock removes it.
-            let _ = remove_tree(&*self.dir, &self.own_dir(), EntryKind::Dir, DEPTH_MAX);
+            if graveyard::rescue(&*self.dir, &own).is_ok() {
+                let _ = remove_tree(&*self.dir, &own, EntryKind::Dir, DEPTH_MAX);
+            }
         }
         self.beat.end();
     }

@@ -73,7 +73,12 @@ pub(super) fn look(root: &dyn Dir) -> Result<Found> {
     Ok(Found::Foreign)
 }
 
-const SKELETON: [&str; 3] = [layout::TOPICS_DIR, layout::GROUPS_DIR, layout::BROKERS_DIR];
+const SKELETON: [&str; 4] = [
+    layout::TOPICS_DIR,
+    layout::DELETED_DIR,
+    layout::GROUPS_DIR,
+    layout::BROKERS_DIR,
+];
 
 /// Whether what there is of a store has nothing in it but what a maker puts there.
 fn is_skeleton(root: &dyn Dir) -> Result<bool> {
@@ -82,6 +87,7 @@ fn is_skeleton(root: &dyn Dir) -> Result<bool> {
     let logs = format!("{broker}/{}", layout::LOGS_DIR);
     for (dir, may_hold) in [
         (layout::TOPICS_DIR, &[][..]),
+        (layout::DELETED_DIR, &[]),
         (layout::GROUPS_DIR, &[]),
         (layout::BROKERS_DIR, &[id.as_str()]),
         (&broker, &[layout::LOGS_DIR, layout::BROKER_FILE]),
@@ -184,6 +190,7 @@ fn fill(guard: &FencedGuard) -> Result<()> {
     let logs = format!("{broker}/{}", layout::LOGS_DIR);
     let dirs = [
         layout::TOPICS_DIR,
+        layout::DELETED_DIR,
         layout::GROUPS_DIR,
         layout::BROKERS_DIR,
         &broker,

@@ -216,6 +216,7 @@ fn an_empty_directory_stays_the_directory_it_is() {
         names,
         [
             "brokers",
+            "deleted",
             "groups",
             "lock.1",
             "lost+found",
