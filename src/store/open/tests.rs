@@ -234,14 +234,12 @@ fn begin(path: &Path, steps: usize) {
     let unborn = layout::unborn_dir(&Uuid([7; 16]));
     let meta = "cluster.id=AAAAAAAAAAAAAAAAAAAAAQ\ndirectory.id=AAAAAAAAAAAAAAAAAAAAAg\n\
                 node.id=0\nversion=1\n";
+    let rename = |from: &str, to: &str| dir.rename_new(from, to).expect("rename");
     let all: [&dyn Fn(); 8] = [
         &|| dir.create_dir(&unborn).expect("dir"),
         &|| drop(create_lock(&*dir.open_dir(&unborn).expect("open")).expect("lock")),
-        &|| {
-            dir.rename_new(&format!("{unborn}/lock.0"), "lock.0")
-                .expect("rename")
-        },
-        &|| dir.rename_new("lock.0", "lock.4").expect("rename"),
+        &|| rename(&format!("{unborn}/lock.0"), "lock.0"),
+        &|| rename("lock.0", "lock.4"),
         &|| std::fs::write(path.join("lock.4/4"), "").expect("file"),
         &|| std::fs::create_dir_all(path.join("brokers/0/logs")).expect("dirs"),
         &|| std::fs::write(path.join("brokers/0/logs/meta.properties"), meta).expect("file"),
