@@ -37,6 +37,8 @@ complete -c mq-broker -n "__fish_mq_broker_needs_command" -f -a "stop" -d 'Stop 
 complete -c mq-broker -n "__fish_mq_broker_needs_command" -f -a "locks" -d 'Show who holds which lock of the store'
 complete -c mq-broker -n "__fish_mq_broker_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand start" -l id -d 'The broker\'s id, from 0' -r
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand start" -l log-dir -d 'Keep the replicas in this directory, which may be on another disk, and is registered: it need not be said again' -r -F
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand start" -l rack -d 'Where the broker stands, for the placement of replicas; registered too. \'\' takes it back' -r
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand start" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand start" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'

@@ -13,7 +13,9 @@ use crate::store::topics::{self, TopicMeta};
 use crate::store::{
     self, NewTopic, Page, PartitionReader, PartitionWriter, Replica, StoreDir, TopicHandle,
 };
-use crate::types::{BrokerId, LeaderEpoch, Offset, PartitionId, TopicName, TopicPartition, Uuid};
+use crate::types::{
+    BrokerId, EMBEDDED_BROKER, LeaderEpoch, Offset, PartitionId, TopicName, TopicPartition, Uuid,
+};
 
 /// Administers the topics of a store.
 #[derive(Debug, Clone)]
@@ -189,6 +191,12 @@ impl Admin {
             configs,
             partitions,
         })
+    }
+
+    /// Replica directories that no topic counts on and nobody deleted: their topic file may have
+    /// been lost.
+    pub fn strays(&self) -> Result<Vec<store::Stray>> {
+        store::strays(&self.store, EMBEDDED_BROKER)
     }
 
     /// Looks a partition over: how its files fit together, and with `deep` every checksum, record

@@ -7,9 +7,8 @@ use super::member_file;
 use super::offsets_log::OffsetsLog;
 use crate::disk::{Dir, EntryKind, Open, join};
 use crate::error::{Error, Kind, Result, near_names};
-use crate::store::fenced_lock::create_lock;
+use crate::store::unborn::Unborn;
 use crate::store::{StoreDir, layout};
-use crate::types::Uuid;
 
 /// The directory of a group.
 ///
@@ -103,37 +102,24 @@ pub fn alive(store: &StoreDir, dir: &Arc<dyn Dir>) -> Result<Vec<super::group_fi
 fn create(store: &StoreDir, group: &str) -> Result<()> {
     let groups = store.groups_dir()?;
     let name = layout::group_dir(group)?;
-    let unborn = layout::unborn_dir(&Uuid::random()?);
-    let made =
-        fill(store, &*groups, &unborn).and_then(|()| match groups.rename_new(&unborn, &name) {
-            Ok(()) => Ok(true),
-            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
-            Err(e) => Err(Error::io("make", join(&*groups, &name), e)),
-        });
-    if !matches!(made, Ok(true)) {
-        // Where this fails, a directory of a telling name stays, which nobody looks at.
-        let _ = discard(&*groups, &unborn);
+    let unborn = Unborn::make(&groups)?;
+    fill(store, &unborn)?;
+    match groups.rename_new(unborn.name(), &name) {
+        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
+            return Err(Error::io("make", join(&*groups, &name), e));
+        }
+        // Put in place, or another maker was quicker and this one goes.
+        _ => drop(unborn),
     }
-    made?;
     groups
         .sync()
         .map_err(|e| Error::io("sync", groups.path(), e))
 }
 
 /// Fills the new group's directory and syncs all of it, each directory after what is in it.
-fn fill(store: &StoreDir, groups: &dyn Dir, unborn: &str) -> Result<()> {
-    let error = |op, name: &str, e| Error::io(op, join(groups, unborn).join(name), e);
-    groups.create_dir(unborn).map_err(|e| {
-        let denied = e.kind() == std::io::ErrorKind::PermissionDenied;
-        let error = error("make", "", e);
-        if denied {
-            error.with_kind(Kind::UnusableStore)
-        } else {
-            error
-        }
-    })?;
-    let dir = groups.open_dir(unborn).map_err(|e| error("open", "", e))?;
-    create_lock(&*dir)?;
+fn fill(store: &StoreDir, unborn: &Unborn) -> Result<()> {
+    let dir = unborn.dir();
+    let error = |op, name: &str, e| Error::io(op, join(&**dir, name), e);
     dir.create_dir(layout::MEMBERS_DIR)
         .map_err(|e| error("make", layout::MEMBERS_DIR, e))?;
     let group = GroupFile::new(store.boot_id(), 0).encode();
@@ -151,19 +137,5 @@ fn fill(store: &StoreDir, groups: &dyn Dir, unborn: &str) -> Result<()> {
     dir.open_dir(layout::MEMBERS_DIR)
         .and_then(|members| members.sync())
         .map_err(|e| error("sync", layout::MEMBERS_DIR, e))?;
-    dir.sync().map_err(|e| error("sync", "", e))
-}
-
-fn discard(groups: &dyn Dir, unborn: &str) -> std::io::Result<()> {
-    for name in [
-        layout::GROUP_FILE.to_owned(),
-        layout::OFFSETS_LOG.to_owned(),
-        layout::lock_file(0),
-    ] {
-        let _ = groups.remove(&format!("{unborn}/{name}"));
-    }
-    for name in [layout::MEMBERS_DIR.to_owned(), layout::lock_dir(0)] {
-        let _ = groups.remove_dir(&format!("{unborn}/{name}"));
-    }
-    groups.remove_dir(unborn)
+    dir.sync().map_err(|e| error("sync", ".", e))
 }

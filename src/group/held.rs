@@ -15,10 +15,6 @@ use crate::store::fenced_lock::{FencedGuard, FencedLock};
 use crate::store::{StoreDir, layout};
 use crate::types::Timestamp;
 
-/// Between two tries for the lock. It is held for less than a millisecond, and a rebalance may make
-/// a hundred members wait for it.
-const RETRY: Duration = Duration::from_micros(500);
-
 /// A group, opened for changes.
 #[derive(Debug)]
 pub struct Group {
@@ -70,7 +66,7 @@ impl Group {
         Ok(Group {
             store: Arc::clone(store),
             name: name.to_owned(),
-            lock: FencedLock::new(Arc::clone(&dir), Arc::clone(store.clock())).with_retry(RETRY),
+            lock: FencedLock::of_group(Arc::clone(&dir), Arc::clone(store.clock())),
             patience,
             log: OffsetsLog::open(&dir)?,
             dir,

@@ -303,10 +303,10 @@ pub(super) fn remove_lost(
     if found.old && !found.old_page && lost.is_the_one(&*logs).unwrap_or(false) {
         let aside = layout::aside_dir(tp, &Uuid::random()?);
         if logs.rename_new(&lost.old_name(), &aside).is_ok() {
-            super::lifecycle::remove_dir(&*logs, &aside);
+            super::removal::remove_dir(&*logs, &aside);
         }
     }
-    super::lifecycle::remove_dir(&*logs, &lost.new_name());
+    super::removal::remove_dir(&*logs, &lost.new_name());
     Ok(())
 }
 

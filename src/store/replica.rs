@@ -40,7 +40,15 @@ impl Replica {
     /// # Errors
     /// [`Kind::Damaged`] where the directory or its page is missing; [`Kind::Io`].
     pub fn open(store: &StoreDir, tp: &TopicPartition, broker: BrokerId) -> Result<Self> {
-        let logs = store.logs_dir(broker)?;
+        Replica::open_in(store, tp, store.logs_dir(broker)?)
+    }
+
+    /// Opens the replica of `tp` in a log directory.
+    pub(super) fn open_in(
+        store: &StoreDir,
+        tp: &TopicPartition,
+        logs: Arc<dyn Dir>,
+    ) -> Result<Self> {
         let name = layout::replica_dir(tp);
         let dir = logs
             .open_dir(&name)

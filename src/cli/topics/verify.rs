@@ -9,6 +9,7 @@ use crate::cli::output::{Cell, Column, Listing};
 use crate::cli::{Env, Outcome};
 use crate::client::{Admin, Verified};
 use crate::error::{Error, Kind, Result};
+use crate::store::Stray;
 use crate::types::TopicPartition;
 
 const COLUMNS: [Column; 10] = [
@@ -27,11 +28,14 @@ const COLUMNS: [Column; 10] = [
 /// Verifies, and repairs if asked.
 pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
     let admin = Admin::new(&env.open_store()?, PATIENCE);
-    let names = if job.names.is_empty() {
-        admin.list()?
-    } else {
-        job.names
-    };
+    let all = job.names.is_empty();
+    let names = if all { admin.list()? } else { job.names };
+    // Of a topic that is named, and of all when none is.
+    let strays: Vec<Stray> = admin
+        .strays()?
+        .into_iter()
+        .filter(|stray| all || names.contains(&stray.tp.topic))
+        .collect();
     let mut failures = Failures::default();
     let mut looked = Vec::new();
     let mut rows = Listing::stdout(env, &COLUMNS, job.output);
@@ -55,7 +59,17 @@ pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
             }
         }
     }
+    for stray in &strays {
+        enter_stray(&mut rows, stray)?;
+    }
     rows.finish()?;
+    for stray in &strays {
+        env.warn(&format!(
+            "{}: {STRAY}; {}",
+            stray.path.display(),
+            cure_of(stray)
+        ));
+    }
     let damaged: Vec<&Verified> = looked
         .iter()
         .filter(|verified| verified.is_damaged())
@@ -120,6 +134,34 @@ fn enter(rows: &mut Listing<BufWriter<StdoutLock<'static>>>, verified: &Verified
         ))?;
     }
     Ok(())
+}
+
+const STRAY: &str = "no topic file names this replica, and nothing shows that it was deleted";
+
+fn cure_of(stray: &Stray) -> String {
+    let (topic, partition) = (&stray.tp.topic, stray.tp.partition);
+    let id = stray
+        .topic_id
+        .map_or_else(String::new, |id| format!(" (topic id {id})"));
+    format!(
+        "if its topic file was lost, put that back as topics/{topic}.json{id}, name the directory \
+         {topic}-{partition} and repair it; if not, remove the directory"
+    )
+}
+
+fn enter_stray(rows: &mut Listing<BufWriter<StdoutLock<'static>>>, stray: &Stray) -> Result<()> {
+    rows.row(vec![
+        stray.tp.topic.as_str().into(),
+        stray.tp.partition.into(),
+        "stray".into(),
+        Cell::Null,
+        Cell::Null,
+        Cell::Null,
+        Cell::Null,
+        stray.path.display().to_string().into(),
+        Cell::Null,
+        STRAY.into(),
+    ])
 }
 
 fn repair(
