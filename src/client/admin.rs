@@ -270,7 +270,10 @@ impl Admin {
                     tp: tp.clone(),
                     findings,
                     covered,
-                    offline: page.and_then(|page| page.offline),
+                    offline: match &page {
+                        Some(page) => replica.offline(page)?,
+                        None => None,
+                    },
                     sound_end,
                     log_end: tail.end,
                 });

@@ -98,11 +98,13 @@ impl Committer {
         if page.durable.offset >= target {
             return Ok(page.durable.offset);
         }
-        let found = CommitNote::read(&*self.sync).map_err(|e| self.sync_error("read", e))?;
+        let (found, failed) = self.replica.sync_notes()?;
+        if failed.is_some_and(|note| note.generation > page.generation) {
+            // The page that said so is lost.
+            return Err(offline_error(&self.replica, Offline::SyncFailed));
+        }
         let left = found.is_some_and(|note| {
-            note.boot_id == self.store.boot_id()
-                && note.generation == page.generation
-                && note.end > page.durable.offset
+            note.generation == page.generation && note.end > page.durable.offset
         });
         if left {
             return self.rescue();
@@ -124,7 +126,7 @@ impl Committer {
             }
         };
         if let Err(e) = self.sync_files(&page, &files) {
-            return Err(self.sync_failed(e));
+            return Err(self.sync_failed(&page, e));
         }
         let durable = self.publish(&page)?;
         CommitNote::clear(&*self.sync).map_err(|e| self.sync_error("write", e))?;
@@ -276,7 +278,7 @@ impl Committer {
             self.replica
                 .page_file()
                 .sync_data()
-                .map_err(|e| self.sync_failed(self.replica.page_error("sync", e)))?;
+                .map_err(|e| self.sync_failed(&page, self.replica.page_error("sync", e)))?;
         }
         Ok(page.durable.offset)
     }
@@ -316,13 +318,17 @@ impl Committer {
     }
 
     /// Takes the replica offline: nobody can say what the failed sync left.
-    fn sync_failed(&self, error: Error) -> Error {
+    fn sync_failed(&self, synced: &Page, error: Error) -> Error {
         let marked = self
             .replica
             .lock(self.patience)
             .and_then(|held| match held.page()? {
                 Some(mut page) => held.take_offline(&mut page, Offline::SyncFailed),
-                None => Ok(()),
+                None => {
+                    // Whoever makes the lost page anew finds the note.
+                    held.note_failed(synced);
+                    Ok(())
+                }
             });
         let tp = self.replica.tp();
         let cure = format!(

@@ -197,7 +197,9 @@ impl Lost<'_> {
         if let Some(epochs) = read_small(logs, &format!("{old}/{}", LeaderEpochs::FILE))? {
             self.write(logs, LeaderEpochs::FILE, &epochs)?;
         }
-        self.write(logs, SYNC_FILE, &[])?;
+        // Its notes tell of syncs whose outcome is unknown, or failed.
+        let notes = read_small(logs, &format!("{old}/{SYNC_FILE}"))?.unwrap_or_default();
+        self.write(logs, SYNC_FILE, &notes)?;
         let page = format!("{new}/{PAGE_FILE}");
         let file = logs
             .open(&page, Open::Create)
