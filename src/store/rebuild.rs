@@ -215,7 +215,7 @@ impl Lost<'_> {
             .map_err(|e| error("list", &old, e))?
             .iter()
             .filter_map(|entry| SegmentFile::parse(&entry.name))
-            .filter(|file| matches!(file.kind, FileKind::Log | FileKind::Cut))
+            .filter(|file| matches!(file.kind, FileKind::Log | FileKind::Cut(_)))
             .collect();
         files.sort_unstable();
         let last = files
