@@ -182,9 +182,13 @@ fn stop_everywhere(workload: &Workload) {
 
 /// A second crash, at every operation of what follows the first.
 fn stop_twice(workload: &Workload, stride: u64) {
-    let ops = count_ops(workload);
     let stride = if long() { 1 } else { stride };
-    for n in (1..=ops + 1).step_by(stride as usize) {
+    let ops = count_ops(workload);
+    stop_twice_at(workload, (1..=ops + 1).step_by(stride as usize), stride);
+}
+
+fn stop_twice_at(workload: &Workload, stops: impl Iterator<Item = u64>, stride: u64) {
+    for n in stops {
         for power_cut in [false, true] {
             let mut m = 1;
             loop {
@@ -469,6 +473,13 @@ fn stop_in_the_recovery_from_a_stop() {
     stop_twice(&REBUILD, 7);
 }
 
+/// The first roll: who recovers from a stop within it answers for the names it made.
+#[test]
+fn stop_in_the_recovery_from_a_roll() {
+    let _tally = Tally::start();
+    stop_twice_at(&APPEND_ROLLS, 3..=7, 1);
+}
+
 /// Every state that a power cut may leave, where there are not too many; else the first of them.
 #[test]
 fn every_choice_of_a_power_cut() {
@@ -479,7 +490,7 @@ fn every_choice_of_a_power_cut() {
             let (sim, ledger) = run_with(workload, |sim| sim.stop_at(n));
             let ledger = after_power_cut(&ledger);
             let at = sim.trace().get(n as usize - 1).cloned().unwrap_or_default();
-            let most = if long() { 20_000 } else { 60 };
+            let most = if long() { 3_000 } else { 60 };
             first_choices(most, |choice| {
                 let what = format!("{} cut at {n} ({at})", workload.name);
                 judge(&what, &sim.if_crashed(choice), &ledger);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::consumer::open_reader;
 use crate::disk::EntryKind;
 use crate::error::{Error, Kind, Result};
-use crate::storage::{self, Covered, Cut, Finding, LeaderEpochs, Segments};
+use crate::storage::{self, Covered, Finding, LeaderEpochs, Segments};
 use crate::store::configs::DescribedConfig;
 use crate::store::topics::{self, TopicMeta};
 use crate::store::{
@@ -289,11 +289,10 @@ impl Admin {
     }
 
     /// Ends the log at the first damage, sets what is behind it aside, copies what no sync vouches
-    /// for, and lifts an offline mark. Returns what was cut. The caller asked for consent.
-    pub fn repair(&self, tp: &TopicPartition) -> Result<(Page, Vec<Cut>)> {
-        let mut writer = PartitionWriter::open(&self.store, tp, self.patience)?;
-        let page = writer.repair()?;
-        Ok((page, writer.take_cuts()))
+    /// for, and lifts an offline mark. The caller asked for consent; [`StoreDir::take_cuts`] has
+    /// what was cut.
+    pub fn repair(&self, tp: &TopicPartition) -> Result<Page> {
+        PartitionWriter::open(&self.store, tp, self.patience)?.repair()
     }
 }
 

@@ -61,6 +61,24 @@ pub struct Cut {
     pub kept: Option<PathBuf>,
 }
 
+impl std::fmt::Display for Cut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "the log ends at offset {}: {} bytes of {} from byte {} on were cut ({}), ",
+            self.offset,
+            self.bytes,
+            self.file.display(),
+            self.position,
+            self.why
+        )?;
+        match &self.kept {
+            Some(path) => write!(f, "kept in {}", path.display()),
+            None => f.write_str("all of them zeros"),
+        }
+    }
+}
+
 /// Takes in what a dead writer of this boot left behind the committed end: his whole sound batches
 /// are part of the log, his torn rest is cut. Returns the log as it is then.
 pub fn adopt(

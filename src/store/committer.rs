@@ -72,11 +72,6 @@ impl Committer {
         &self.replica
     }
 
-    /// What rescues cut since this was last asked.
-    pub fn take_cuts(&mut self) -> Vec<Cut> {
-        std::mem::take(&mut self.cuts)
-    }
-
     /// Checks that an append may be acknowledged: [`super::writer::confirm`].
     pub fn confirm(&mut self, appended: &super::writer::Appended) -> Result<()> {
         super::writer::confirm(&self.store, &self.replica, &mut self.topic, appended)
@@ -293,6 +288,12 @@ impl Committer {
 
     /// A sync's outcome is unknown: everything above the durable offset is copied.
     fn rescue(&mut self) -> Result<Offset> {
+        let rescued = self.try_rescue();
+        self.store.add_cuts(self.replica.tp(), &mut self.cuts);
+        rescued
+    }
+
+    fn try_rescue(&mut self) -> Result<Offset> {
         let judge = self.judge()?;
         let held = self.replica.lock(self.patience)?;
         let mut appender = Appender::new(Arc::clone(self.replica.dir()));

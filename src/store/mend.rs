@@ -376,6 +376,9 @@ impl Mender<'_> {
         if synced {
             page.durable = page.tail.place();
             page.unsynced_names = 0;
+        } else {
+            // Whoever made a segment that was found here may have died before he counted its names.
+            page.unsynced_names += 1;
         }
         if page.tail.end < shown {
             page.sealed = true;

@@ -193,6 +193,7 @@ impl Run<'_> {
         if let Some(session) = &self.session {
             patience = session.patience(patience);
         }
+        self.env.tell_cuts();
         if !self.noted_end && self.env.stdout_is_terminal() && !self.assignments.is_empty() {
             self.noted_end = true;
             self.env.note("at the end; waiting for more (Ctrl-C ends)");
