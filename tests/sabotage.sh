@@ -97,14 +97,12 @@ sabotage "a rescue does not sync its copies" src/storage/rescue.rs \
   crash stop_in_rescue
 
 sabotage "a recovery after a reboot syncs nothing" src/store/mend.rs \
-  '            self.or_offline(&mut next, synced)?;' '            let _ = synced;' \
-  crash stop_in_the_recovery
-
-sabotage "a small file is replaced without a sync" src/store/replica.rs \
-  '    file.sync_data()
-        .map_err(|e| sync_failed(join(dir, name), e))?;
-    dir.rename' '    dir.rename' \
-  crash stop_in
+  'fn sync_from(&self, segment: Offset) -> Result<()> {' \
+  'fn sync_from(&self, segment: Offset) -> Result<()> {
+        if segment >= 0 {
+            return Ok(());
+        }' \
+  crash stop_in_the_recovery_from_a_stop
 
 sabotage "a creator does not sync its replica" src/store/lifecycle.rs \
   '    dir.sync().map_err(error("sync"))?;' '' \
@@ -112,7 +110,7 @@ sabotage "a creator does not sync its replica" src/store/lifecycle.rs \
 
 sabotage "who uses a topic first does not sync its name" src/store/writer.rs \
   'if known < version {' 'if known < version && version > u64::MAX - 1 {' \
-  crash stop_in
+  crash stop_in_alter
 
 sabotage "a failed sync is forgotten" src/store/committer.rs \
   '            return Err(self.sync_failed(&page, e));' '            let _ = e;' \
@@ -182,7 +180,7 @@ sabotage "the epoch of a batch is not held against the checkpoint" src/storage/w
 
 sabotage "no seal where shown records are gone" src/store/mend.rs \
   '        next.sealed |= lost_page || (!same_boot && !self.judge.every_message);' '' \
-  crash stop_in
+  crash stop_in_append_never
 
 sabotage "no seal after a reboot" src/store/mend.rs \
   'lost_page || (!same_boot && !self.judge.every_message);' 'lost_page;' \
@@ -200,7 +198,7 @@ sabotage "a boot id counts for nothing" src/store/mend.rs \
             return self.recover(Some(page));' \
   '        if page.boot_id != self.judge.boot_id && page.sequence == 0 {
             return self.recover(Some(page));' \
-  crash stop_in
+  reboot a_reboot
 
 # --- bounds
 
@@ -209,7 +207,7 @@ sabotage "readers are shown what is not durable" src/store/mend.rs \
     } else {' \
   '        page.tail.end
     } else {' \
-  crash stop_in
+  crash stop_with_a_survivor
 
 sabotage "damage without a page is cut" src/storage/recovery.rs \
   'if from.durable.is_none()
