@@ -3,8 +3,8 @@
 use std::io::{IsTerminal, Write};
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -30,6 +30,7 @@ pub struct Env {
     clock: Arc<SystemClock>,
     progress: Progress,
     looked: AtomicBool,
+    opened: OnceLock<Arc<StoreDir>>,
     stdout_is_terminal: bool,
     stderr_is_terminal: bool,
 }
@@ -72,6 +73,7 @@ impl Env {
             clock: Arc::new(SystemClock::default()),
             progress: Progress::off(),
             looked: AtomicBool::new(false),
+            opened: OnceLock::new(),
             stdout_is_terminal,
             stderr_is_terminal,
         }
@@ -127,11 +129,21 @@ impl Env {
     ) -> Result<Arc<StoreDir>> {
         let path = self.store_path()?;
         self.looked.store(true, Ordering::Relaxed);
-        let store = open(Arc::new(OsDisk), Arc::clone(&self.clock), &path)?;
+        let store = Arc::new(open(Arc::new(OsDisk), Arc::clone(&self.clock), &path)?);
         for warning in store.warnings() {
             self.warn(warning);
         }
-        Ok(Arc::new(store))
+        Ok(Arc::clone(self.opened.get_or_init(|| store)))
+    }
+
+    /// Tells what recoveries cut off since the last time: nobody asked for it.
+    pub fn tell_cuts(&self) {
+        let Some(store) = self.opened.get() else {
+            return;
+        };
+        for (tp, cut) in store.take_cuts() {
+            self.warn(&format!("{tp}: {cut}"));
+        }
     }
 
     /// Whether the store was looked for: from then on nothing is a usage error any more.

@@ -74,6 +74,7 @@ pub fn main<T: Tool>() -> ExitCode {
     let mut env = Env::new(T::NAME, common.store, common.quiet, common.color, signals);
     let outcome = args.run(&mut env);
     env.progress_done();
+    env.tell_cuts();
     let status = match &outcome {
         Ok(outcome) => exit::outcome(*outcome),
         // Whoever read our output has gone, having seen enough.

@@ -7,7 +7,7 @@ mod create;
 
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::broker_file::BrokerFile;
 use super::log_dir::LogDir;
@@ -16,7 +16,8 @@ use super::{json_file, layout};
 use crate::clock::Clock;
 use crate::disk::{Dir, Disk, FileSystem, Open, join};
 use crate::error::{Error, Kind, Result};
-use crate::types::{BrokerId, Uuid};
+use crate::storage::Cut;
+use crate::types::{BrokerId, TopicPartition, Uuid};
 use create::Found;
 
 /// A store's directory, held open. What is below is opened when it is asked for.
@@ -29,7 +30,11 @@ pub struct StoreDir {
     cluster_id: Uuid,
     boot_id: [u8; 16],
     warnings: Vec<String>,
+    cuts: Mutex<Vec<(TopicPartition, Cut)>>,
 }
+
+/// Most cuts that are remembered until somebody asks.
+const CUTS_MAX: usize = 10_000;
 
 impl StoreDir {
     /// Opens the store at `path`. One that a maker left unfinished is completed.
@@ -55,6 +60,7 @@ impl StoreDir {
             cluster_id,
             boot_id,
             warnings,
+            cuts: Mutex::new(Vec::new()),
         })
     }
 
@@ -104,6 +110,22 @@ impl StoreDir {
     /// What is odd about the store, but no reason to refuse it.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// What recoveries, rescues and repairs through this handle cut off since this was last asked:
+    /// somebody should be told.
+    pub fn take_cuts(&self) -> Vec<(TopicPartition, Cut)> {
+        std::mem::take(&mut *self.cuts.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Remembers cuts until somebody asks.
+    pub(super) fn add_cuts(&self, tp: &TopicPartition, cuts: &mut Vec<Cut>) {
+        if cuts.is_empty() {
+            return;
+        }
+        let mut all = self.cuts.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = CUTS_MAX.saturating_sub(all.len());
+        all.extend(cuts.drain(..).take(room).map(|cut| (tp.clone(), cut)));
     }
 
     /// The store's directory.

@@ -289,6 +289,7 @@ impl GroupRun<'_> {
             }
             patience = patience.min(left);
         }
+        self.env.tell_cuts();
         let is_reading = !self.consumer.is_empty() && !self.job.to_end;
         if !self.noted_end && self.env.stdout_is_terminal() && is_reading {
             self.noted_end = true;

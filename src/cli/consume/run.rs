@@ -168,6 +168,7 @@ impl Run<'_> {
             }
             patience = patience.min(left);
         }
+        self.env.tell_cuts();
         if !self.noted_end && self.env.stdout_is_terminal() && !self.assignments.is_empty() {
             self.noted_end = true;
             self.env.note("at the end; waiting for more (Ctrl-C ends)");

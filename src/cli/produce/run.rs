@@ -446,6 +446,7 @@ impl Run<'_> {
 
     fn take_receipts(&mut self, patience: Duration) -> Result<()> {
         let receipts = self.producer.receipts(patience);
+        self.env.tell_cuts();
         self.echoes.acknowledged(&receipts)?;
         self.lines.forget(self.producer.acknowledged());
         if self.producer.has_failed() {

@@ -201,25 +201,10 @@ fn repair(
     }
     for verified in damaged {
         match admin.repair(&verified.tp) {
-            Ok((page, cuts)) => {
-                env.note(&format!(
-                    "{} is repaired, and ends at offset {}",
-                    verified.tp, page.tail.end
-                ));
-                for cut in cuts {
-                    let kept = cut.kept.as_ref().map_or_else(
-                        || "all zeros, not kept".to_owned(),
-                        |kept| format!("kept in {}", kept.display()),
-                    );
-                    env.note(&format!(
-                        "cut {} bytes of {} from byte {}: {} ({kept})",
-                        cut.bytes,
-                        cut.file.display(),
-                        cut.position,
-                        cut.why
-                    ));
-                }
-            }
+            Ok(page) => env.note(&format!(
+                "{} is repaired, and ends at offset {}",
+                verified.tp, page.tail.end
+            )),
             Err(e) => failures.tell(env, &e),
         }
     }
