@@ -100,6 +100,8 @@ pub fn step(state: &GroupState, event: Event) -> Result<(GroupState, Vec<Effect>
             assignor,
         } => machine.join(id, *member, replaces, assignor)?,
         Event::Topics { topics, wanted } => machine.topics(topics, wanted)?,
+        // In one epoch the targets are made once: what a member owns in it stays its own.
+        Event::Assign if state.group_epoch == state.assignment_epoch => {}
         Event::Assign => machine.assign(),
         Event::Release { id, partitions } => machine.release(id, &partitions)?,
         Event::Remove { id } => machine.remove(id)?,
@@ -140,6 +142,8 @@ impl Machine {
             returns = was_assigned && old.topics == member.topics;
             member.owned = old.owned;
             member.target = old.target;
+            // What it may be reading, it reads in that epoch still.
+            member.epoch = old.epoch;
             self.effects
                 .push(Effect::Freed(old_id, member.owned.clone()));
             self.effects.push(Effect::Granted(id, member.owned.clone()));

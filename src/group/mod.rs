@@ -20,6 +20,8 @@ mod assignor;
 mod change;
 mod describe;
 mod directory;
+#[cfg(test)]
+mod fixture;
 mod group_file;
 mod held;
 mod machine;

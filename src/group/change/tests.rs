@@ -1,8 +1,6 @@
 use super::*;
 use crate::group::describe;
-use crate::group::lone::tests::{place, produce, topic};
-
-const LONG: Duration = Duration::from_secs(30);
+use crate::group::fixture::{LONG, place, produce, topic};
 
 fn to(partition: i32, offset: i64) -> CommitEntry {
     CommitEntry {
@@ -47,7 +45,7 @@ fn nothing_is_moved_while_a_member_lives() {
     let place = place();
     produce(&place, &[1000]);
     let mut member = place.join("g").expect("join");
-    member.commit(&[place.entry(0, 1)]).expect("commit");
+    member.commit(vec![place.entry(0, 1)]).expect("commit");
     for dry_run in [true, false] {
         let error = reset(&place.store, "g", &[to(0, 0)], dry_run, LONG).expect_err("lives");
         assert_eq!(error.kind(), Kind::NonEmptyGroup);
@@ -77,9 +75,12 @@ fn a_description_tells_lag_and_who_reads() {
     let now = place.store.clock().now_ms();
     produce(&place, &[now - 90_000, now - 60_000, now - 30_000]);
     let mut member = place.join("g").expect("join");
-    member.commit(&[place.entry(0, 1)]).expect("commit");
+    member.commit(vec![place.entry(0, 1)]).expect("commit");
     let seen = describe::describe(&place.store, "g").expect("describe");
-    assert_eq!((seen.state, seen.group_epoch), ("Stable", member.epoch()));
+    assert_eq!(
+        (seen.state, seen.group_epoch),
+        ("Stable", member.state().group_epoch)
+    );
     assert_eq!(
         (seen.members.len(), seen.members[0].pid),
         (1, std::process::id())
@@ -99,8 +100,8 @@ fn a_description_tells_lag_and_who_reads() {
         (1, None, None)
     );
     let id = member.id();
-    member.commit(&[place.entry(0, 3)]).expect("commit");
-    member.leave().expect("leave");
+    member.commit(vec![place.entry(0, 3)]).expect("commit");
+    member.leave(Vec::new()).expect("leave");
     let seen = describe::describe(&place.store, "g").expect("describe");
     assert_eq!(
         (seen.state, seen.members.len(), seen.offsets.len()),
