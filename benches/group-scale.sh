@@ -26,7 +26,7 @@ verdict() { # NAME FIGURE LIMIT
 }
 stable() {
   jq -e --argjson n "$members" '(.members | length) == $n and .group_epoch == .assignment_epoch
-    and (.assignment_epoch as $e | all(.members[]; .member_epoch == $e and .assignment == .target))' \
+    and (.assignment_epoch as $e | all(.members[]; .member_epoch == $e and .target == null))' \
     "$MQ_STORE/groups/g/group.json" > /dev/null 2>&1
 }
 ticks() { # user and system time of all of them, in clock ticks

@@ -70,15 +70,15 @@ pub struct Member {
     /// Which of the two.
     #[serde(default)]
     naming: Naming,
-    /// The topics of these that there are.
-    #[serde(default)]
-    matching: Vec<String>,
+    /// The topics of these that there are; left out: all that the group has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    matching: Option<Vec<String>>,
     /// The partitions it owns.
     #[serde(with = "partition_lists")]
     pub assignment: Vec<TopicPartitions>,
-    /// The partitions it is to own.
-    #[serde(default, with = "partition_lists")]
-    target: Vec<TopicPartitions>,
+    /// The partitions it is to own; left out: those that it owns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    target: Option<PartitionLists>,
     /// Where it ends, by topic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ends: Option<BTreeMap<String, Vec<Offset>>>,
@@ -86,6 +86,10 @@ pub struct Member {
     #[serde(default = "default_session_timeout_ms")]
     session_timeout_ms: u64,
 }
+
+/// Lists of partitions, as they are written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct PartitionLists(#[serde(with = "partition_lists")] Vec<TopicPartitions>);
 
 fn default_session_timeout_ms() -> u64 {
     45_000
@@ -123,7 +127,7 @@ impl GroupFile {
             members: state
                 .members
                 .iter()
-                .map(|(id, member)| Member::of_state(*id, member))
+                .map(|(id, member)| Member::of_state(*id, member, state))
                 .collect(),
         }
     }
@@ -223,9 +227,15 @@ impl GroupFile {
                     naming: member.naming,
                     topics: member.topics.clone(),
                 },
-                topics: member.matching.iter().map(name).collect::<Result<_>>()?,
+                topics: match &member.matching {
+                    None => state.topics.keys().cloned().collect(),
+                    Some(names) => names.iter().map(name).collect::<Result<_>>()?,
+                },
+                target: match &member.target {
+                    None => owned.clone(),
+                    Some(target) => partitions(&target.0)?,
+                },
                 owned,
-                target: partitions(&member.target)?,
                 ends,
                 session_timeout_ms: member.session_timeout_ms,
                 pid: member.pid,
@@ -243,7 +253,7 @@ impl GroupFile {
 }
 
 impl Member {
-    fn of_state(id: Uuid, member: &MemberState) -> Self {
+    fn of_state(id: Uuid, member: &MemberState, state: &GroupState) -> Self {
         let ends = member.ends.as_ref().map(|ends| {
             ends.iter()
                 .map(|(topic, ends)| (topic.to_string(), ends.clone()))
@@ -257,9 +267,11 @@ impl Member {
             host: member.host.clone(),
             topics: member.subscription.topics.clone(),
             naming: member.subscription.naming,
-            matching: member.topics.iter().map(ToString::to_string).collect(),
+            matching: (!member.topics.iter().eq(state.topics.keys()))
+                .then(|| member.topics.iter().map(ToString::to_string).collect()),
             assignment: by_topic(&member.owned),
-            target: by_topic(&member.target),
+            target: (member.target != member.owned)
+                .then(|| PartitionLists(by_topic(&member.target))),
             ends,
             session_timeout_ms: member.session_timeout_ms,
         }

@@ -76,6 +76,11 @@ impl Group {
         })
     }
 
+    /// So many may wait for the lock at once.
+    pub fn expect_members(&mut self, members: usize) {
+        self.lock.expect_waiters(members);
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name

@@ -217,6 +217,11 @@ pub fn remove_dead(
     Ok(())
 }
 
+/// About how many members there are.
+pub fn count(dir: &dyn Dir) -> Result<usize> {
+    Ok(list(dir)?.len())
+}
+
 fn list(dir: &dyn Dir) -> Result<Vec<Uuid>> {
     let entries = dir
         .list(layout::MEMBERS_DIR)

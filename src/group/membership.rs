@@ -36,6 +36,12 @@ const BEATS_IN_SESSION: u32 = 5;
 /// anew.
 const GAP_OF_SESSION: u32 = 3;
 
+/// Most often that `group.json` is read, for each member: everybody reads it at each change, so in
+/// a large group changes are read by the bunch.
+const READ_PAUSE: Duration = Duration::from_millis(1);
+/// The same, however many members there are.
+const READ_PAUSE_MAX: Duration = Duration::from_millis(100);
+
 /// How to join a group.
 #[derive(Debug, Clone)]
 pub struct JoinOptions {
@@ -64,6 +70,7 @@ pub struct Membership {
     state: GroupState,
     /// `group.json` as it was read, kept open: it is current while its path names it.
     seen: Arc<dyn File>,
+    read_at: Duration,
     watched: HashMap<Uuid, Watched>,
 }
 
@@ -92,6 +99,7 @@ impl Membership {
     /// [`Kind::Damaged`] for a `group.json` that is unreadable while members live.
     pub fn join(store: &Arc<StoreDir>, group: &str, options: &JoinOptions) -> Result<Self> {
         let mut group = Group::open_or_create(store, group, options.patience)?;
+        group.expect_members(member_file::count(&**group.dir())?);
         let dir = Arc::clone(group.dir());
         let matcher = options.subscription.matcher()?;
         let file = MemberFile::create(&*dir, &**store.clock())?;
@@ -113,6 +121,7 @@ impl Membership {
                     file,
                     state,
                     seen,
+                    read_at: store.clock().monotonic(),
                     watched: HashMap::new(),
                 })
             }
@@ -174,21 +183,36 @@ impl Membership {
             .count()
     }
 
-    /// Looks whether `group.json` was replaced, and reads it then; whether it was.
+    /// Looks whether `group.json` was replaced, and reads it then, if it was not read just before;
+    /// whether it was read.
     ///
     /// # Errors
     /// [`Kind::Damaged`], saying what to do.
     pub fn refresh(&mut self) -> Result<bool> {
         let dir = Arc::clone(self.group.dir());
-        if is_current(&*dir, &*self.seen)? {
+        if is_current(&*dir, &*self.seen)? || !self.read_pause().is_zero() {
             return Ok(false);
         }
+        self.read_at = self.store.clock().monotonic();
+        self.group.expect_members(self.state.members.len());
         let (file, seen) = GroupFile::read_open(&dir, self.store.boot_id()).map_err(with_cure)?;
         self.state = file.state(&*dir).map_err(with_cure)?;
         self.seen = seen;
         let members = &self.state.members;
         self.watched.retain(|id, _| members.contains_key(id));
         Ok(true)
+    }
+
+    /// How long [`Membership::refresh`] reads nothing yet, if there is anything to be read.
+    pub fn refresh_due(&self) -> Result<Option<Duration>> {
+        let is_read = is_current(&**self.group.dir(), &*self.seen)?;
+        Ok((!is_read).then(|| self.read_pause()))
+    }
+
+    fn read_pause(&self) -> Duration {
+        let members = u32::try_from(self.state.members.len()).unwrap_or(u32::MAX);
+        let pause = READ_PAUSE.saturating_mul(members).min(READ_PAUSE_MAX);
+        (self.read_at + pause).saturating_sub(self.store.clock().monotonic())
     }
 
     /// Reads `offsets.log` on.

@@ -47,8 +47,9 @@ pub const STILL: Duration = Duration::from_secs(2);
 
 /// Between two tries. It does not grow: that starves whoever waits longest.
 const RETRY: Duration = Duration::from_micros(50);
-/// The same for a group's lock.
-const RETRY_OF_GROUP: Duration = Duration::from_micros(500);
+/// The same for a group's lock, and what each of its members adds.
+const RETRY_OF_GROUP: Duration = Duration::from_micros(300);
+const RETRY_OF_MEMBER: Duration = Duration::from_micros(50);
 /// A watcher with a longer gap than this between two looks was stopped himself: he starts anew.
 const BREAK_IN_WATCHING: Duration = Duration::from_millis(500);
 /// How long a `lock.N` may be missing from listings, which a rename can hide it from.
@@ -107,9 +108,7 @@ struct Watched {
 }
 
 impl FencedLock {
-    /// The lock of a group, whose directory came into its place with it. It is held for less than
-    /// a millisecond, and a rebalance may make a hundred members wait for it: tried as often as the
-    /// store's, they would keep the holder from the processor.
+    /// The lock of a group, whose directory came into its place with it.
     pub fn of_group(dir: Arc<dyn Dir>, clock: Arc<dyn Clock>) -> Self {
         FencedLock {
             dir,
@@ -117,6 +116,14 @@ impl FencedLock {
             least: 0,
             retry: RETRY_OF_GROUP,
         }
+    }
+
+    /// So many may wait at once, after a rebalance of a group: the more, the more seldom each tries.
+    /// A hundred that try as often as for the store's lock keep the holder from the processor. The
+    /// time between tries does not grow with waiting, so nobody starves.
+    pub fn expect_waiters(&mut self, waiters: usize) {
+        let waiters = u32::try_from(waiters).unwrap_or(u32::MAX);
+        self.retry = RETRY_OF_GROUP + RETRY_OF_MEMBER.saturating_mul(waiters.min(1000));
     }
 
     /// The lock of a store that is not whole yet.

@@ -50,7 +50,11 @@ impl GroupDir {
                 epoch: number(&member["member_epoch"]),
                 pid: u32::try_from(number(&member["pid"])).expect("a pid"),
                 owned: partitions(&member["assignment"]),
-                target: partitions(&member["target"]),
+                // Left out where it is what is owned.
+                target: match &member["target"] {
+                    Value::Null => partitions(&member["assignment"]),
+                    target => partitions(target),
+                },
             };
             (id, read)
         });

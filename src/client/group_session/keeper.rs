@@ -18,10 +18,13 @@ use crate::group::{Entry, JoinOptions, Membership};
 use crate::store::{PartitionReader, StoreDir, topics};
 use crate::types::{LeaderEpoch, Offset, TopicName, TopicPartition, Uuid};
 
-/// Joins have calmed down when none came for so long: a burst is one rebalance.
+/// Joins have calmed down when none came for so long, and for each member [`QUIET_OF_MEMBER`]
+/// longer: a burst is one rebalance, and the larger the group, the more one costs.
 const QUIET: Duration = Duration::from_millis(10);
-/// Most time that a stream of joins puts the assignment off.
-const QUIET_MAX: Duration = Duration::from_millis(200);
+/// What each member adds.
+const QUIET_OF_MEMBER: Duration = Duration::from_millis(1);
+/// A stream of joins puts the assignment off for so many times that.
+const QUIETS_MAX: u32 = 10;
 /// What each next member waits longer before it does what one does for all.
 const STAGGER: Duration = Duration::from_millis(3);
 /// From here on they all wait as long.
@@ -242,12 +245,12 @@ impl Keeper {
     }
 
     fn joins_settle_in(&mut self) -> Option<Duration> {
+        let (now, stagger) = (self.now(), self.stagger());
         let state = self.member.state();
         if state.group_epoch == state.assignment_epoch {
             return None;
         }
-        let (now, group_epoch) = (self.now(), state.group_epoch);
-        let stagger = self.stagger();
+        let group_epoch = state.group_epoch;
         let joins = self.joins.get_or_insert(Joins {
             group_epoch,
             since: now,
@@ -256,8 +259,10 @@ impl Keeper {
         if joins.group_epoch != group_epoch {
             (joins.group_epoch, joins.since) = (group_epoch, now);
         }
-        let quiet = (joins.since + QUIET + stagger).saturating_sub(now);
-        let longest = (joins.first + QUIET_MAX + stagger).saturating_sub(now);
+        let members = u32::try_from(state.members.len()).unwrap_or(u32::MAX);
+        let calm = QUIET + QUIET_OF_MEMBER * members.min(200);
+        let quiet = (joins.since + calm + stagger).saturating_sub(now);
+        let longest = (joins.first + calm * QUIETS_MAX + stagger).saturating_sub(now);
         Some(quiet.min(longest))
     }
 
@@ -756,6 +761,10 @@ impl Keeper {
         };
         timeout = timeout.min((self.topics_at + topics).saturating_sub(now));
         if let Some(wait) = self.joins_settle_in() {
+            timeout = timeout.min(wait);
+        }
+        // Where it cannot be looked at, the next turn says why.
+        if let Some(wait) = self.member.refresh_due().ok().flatten() {
             timeout = timeout.min(wait);
         }
         if let Some(at) = self.probe_at() {
