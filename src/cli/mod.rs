@@ -18,6 +18,7 @@ mod report;
 mod signals;
 pub mod topics;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 pub use env::{Color, Env, local_zone};
@@ -30,6 +31,11 @@ use crate::error::{Error, Kind, Result};
 pub trait Tool: clap::Parser {
     /// Its name.
     const NAME: &'static str;
+
+    /// The exit status when clap refuses these arguments.
+    fn usage_status(_args: &[OsString]) -> u8 {
+        exit::USAGE
+    }
 
     /// The options that every tool has.
     fn common(&self) -> &common::Common;
@@ -52,7 +58,7 @@ pub fn main<T: Tool>() -> ExitCode {
         }
         Err(e) => {
             report::usage(T::NAME, &e);
-            return ExitCode::from(exit::USAGE);
+            return ExitCode::from(T::usage_status(&std::env::args_os().collect::<Vec<_>>()));
         }
     };
     raise_file_limit();
@@ -77,12 +83,13 @@ pub fn main<T: Tool>() -> ExitCode {
         }
     };
     // A usage error is one that was found before anything was looked at.
-    let status = if status == exit::USAGE && env.has_looked() {
+    let checked = matches!(outcome, Ok(Outcome::Check(_)));
+    let status = if status == exit::USAGE && env.has_looked() && !checked {
         exit::FAILED
     } else {
         status
     };
-    let clean = status == exit::DONE || status == exit::EMPTY;
+    let clean = !checked && (status == exit::DONE || status == exit::EMPTY);
     // A broker that was told to stop has done what it should; whoever was cut short has not.
     let cut_short = matches!(&outcome, Err(e) if e.kind() == Kind::Interrupted);
     if let Some(signal) = env.signals().stopping()

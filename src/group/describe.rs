@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::directory;
 use super::group_file::{GroupFile, Member, TopicPartitions};
 use super::offsets_log::OffsetsLog;
 use super::offsets_state::OffsetsState;
+use super::{directory, expiry};
 use crate::error::{Error, Kind, Result};
 use crate::record::{BatchView, DECOMPRESSED_LEN_MAX, Decompressor};
 use crate::store::{PartitionReader, PartitionWriter, StoreDir, TopicHandle, topics};
@@ -123,10 +123,16 @@ fn look_at(store: &Arc<StoreDir>, group: &str) -> Result<Look> {
             members.push(member);
         }
     }
-    let state = match (members.is_empty(), log.state().is_deleted()) {
-        (false, _) => "Stable",
-        (true, false) => "Empty",
-        (true, true) => return Err(directory::unknown(store, group)),
+    let overdue = expiry::is_overdue(
+        log.state(),
+        file.retention_minutes(),
+        store.clock().now_ms(),
+    );
+    let state = match (members.is_empty(), log.state().is_deleted(), overdue) {
+        (false, ..) => "Stable",
+        (true, false, false) => "Empty",
+        (true, false, true) => return Err(expired(group, file.retention_minutes())),
+        (true, true, _) => return Err(directory::unknown(store, group)),
     };
     Ok(Look {
         file,
@@ -206,6 +212,35 @@ pub fn describe(store: &Arc<StoreDir>, group: &str) -> Result<GroupDescription> 
     })
 }
 
+fn expired(group: &str, minutes: u32) -> Error {
+    Error::new(
+        Kind::UnknownGroup,
+        format!(
+            "GROUP_ID_NOT_FOUND: the offsets of group '{}' have expired: no member came for {minutes} minutes",
+            group.escape_debug()
+        ),
+    )
+    .cure("a member that joins makes the group anew; 'mq-groups history' shows what it had")
+}
+
+/// The offsets of a group that has to be there.
+///
+/// # Errors
+/// [`Kind::UnknownGroup`]; [`Kind::Damaged`].
+pub(super) fn present(store: &Arc<StoreDir>, group: &str) -> Result<OffsetsState> {
+    Ok(look_at(store, group)?.log.state().clone())
+}
+
+/// The offsets of a group in which nobody lives; none for one that is not there.
+///
+/// # Errors
+/// [`Kind::NonEmptyGroup`]; [`Kind::Damaged`].
+pub(super) fn look_empty(store: &Arc<StoreDir>, group: &str) -> Result<OffsetsState> {
+    let (state, members) = look(store, group)?;
+    super::change::refuse_members(group, &members)?;
+    Ok(state.unwrap_or_default())
+}
+
 /// The committed offsets of a group, as of one look; none for a group that is not there.
 ///
 /// # Errors
@@ -229,7 +264,12 @@ pub(super) fn look(
         Err(e) if e.kind() == Kind::Damaged => Vec::new(),
         other => other?,
     };
-    Ok((Some(log.state().clone()), members))
+    let mut state = log.state().clone();
+    let kept = expiry::retention_minutes(store, &dir)?;
+    if members.is_empty() && expiry::is_overdue(&state, kept, store.clock().now_ms()) {
+        state.expire();
+    }
+    Ok((Some(state), members))
 }
 
 /// The id of the partition's topic.

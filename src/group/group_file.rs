@@ -28,6 +28,13 @@ pub struct GroupFile {
     pub group_epoch: i32,
     /// How partitions are shared out.
     pub assignor: String,
+    /// How long after the newest line offsets are kept; Kafka's name, in minutes.
+    #[serde(
+        default,
+        rename = "offsets.retention.minutes",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub offsets_retention_minutes: Option<u32>,
     /// Who is in the group.
     pub members: Vec<Member>,
 }
@@ -68,8 +75,15 @@ impl GroupFile {
             boot_id: hex(boot_id),
             group_epoch,
             assignor: DEFAULT_ASSIGNOR.to_owned(),
+            offsets_retention_minutes: None,
             members: Vec::new(),
         }
+    }
+
+    /// How long after the newest line offsets are kept, minutes.
+    pub fn retention_minutes(&self) -> u32 {
+        self.offsets_retention_minutes
+            .unwrap_or(super::expiry::RETENTION_MINUTES_DEFAULT)
     }
 
     /// Reads the file of the group in `dir`. Members of another boot are left out.

@@ -125,7 +125,12 @@ impl LoneMember {
 
     /// Raises the heartbeat; due every few seconds.
     pub fn heartbeat(&mut self) -> Result<()> {
-        self.file.beat()
+        self.file.beat()?;
+        if self.group.is_live_due()? {
+            let held = self.group.hold("say that the group is in use")?;
+            held.write_live_if_due(self.file.id(), self.epoch)?;
+        }
+        Ok(())
     }
 
     /// Says which partitions are read from now on.

@@ -19,21 +19,27 @@
 mod change;
 mod describe;
 mod directory;
+mod expiry;
 mod group_file;
 mod held;
+mod history;
 mod lone;
 mod member_file;
 mod offsets_line;
 mod offsets_log;
 mod offsets_state;
+mod undo;
 
-pub use change::{CommitEntry, OffsetChange, commit, delete, reset};
+pub use change::{CommitEntry, OffsetChange, Scope, commit, delete, delete_offsets, reset};
 pub use describe::{
     GroupDescription, GroupSummary, MemberDescription, OffsetDescription, committed_offsets,
     describe, summarize,
 };
 pub use directory::{list, unknown};
+pub use expiry::RETENTION_MINUTES_DEFAULT;
 pub use group_file::TopicPartitions;
+pub use history::{bad_lines, history};
 pub use lone::LoneMember;
 pub use offsets_line::{Entry, LINE_BYTES_MAX, Line, LineKind};
 pub use offsets_state::{Committed, OffsetsState};
+pub use undo::{Undo, clone_offsets, plan_undo, undo};

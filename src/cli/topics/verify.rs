@@ -9,6 +9,7 @@ use crate::cli::output::{Cell, Column, Listing};
 use crate::cli::{Env, Outcome};
 use crate::client::{Admin, Verified};
 use crate::error::{Error, Kind, Result};
+use crate::group;
 use crate::types::TopicPartition;
 
 const COLUMNS: [Column; 10] = [
@@ -26,8 +27,14 @@ const COLUMNS: [Column; 10] = [
 
 /// Verifies, and repairs if asked.
 pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
-    let admin = Admin::new(&env.open_store()?, PATIENCE);
+    let store = env.open_store()?;
+    let admin = Admin::new(&store, PATIENCE);
     let names = if job.names.is_empty() {
+        // A line that is not whole is what a killed process leaves, and counts for nothing: worth
+        // a look, but no damage to data.
+        for note in group::bad_lines(&store)? {
+            env.warn(&note);
+        }
         admin.list()?
     } else {
         job.names

@@ -16,7 +16,7 @@ fn a_reset_makes_the_group_and_stays_within_the_log() {
     let place = place();
     produce(&place, &[1000, 2000, 3000]);
     let dry = reset(&place.store, "g", &[to(0, 2)], true, LONG).expect("dry");
-    assert_eq!((dry[0].from, dry[0].to), (None, 2));
+    assert_eq!((dry[0].from, dry[0].to), (None, Some(2)));
     assert!(
         crate::group::list(&place.store).expect("list").is_empty(),
         "a dry run makes nothing"
@@ -35,7 +35,7 @@ fn a_reset_makes_the_group_and_stays_within_the_log() {
     );
     reset(&place.store, "g", &[to(0, 2), to(1, 0)], false, LONG).expect("reset");
     let again = reset(&place.store, "g", &[to(0, 3)], false, LONG).expect("reset");
-    assert_eq!((again[0].from, again[0].to), (Some(2), 3));
+    assert_eq!((again[0].from, again[0].to), (Some(2), Some(3)));
     assert_eq!(
         (place.committed("g", 0), place.committed("g", 1)),
         (Some(3), Some(0))
