@@ -126,6 +126,15 @@ impl Scope {
     }
 }
 
+impl std::fmt::Display for Scope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.partition {
+            Some(partition) => write!(f, "{}:{partition}", self.topic),
+            None => write!(f, "{}", self.topic),
+        }
+    }
+}
+
 /// Deletes the offsets of a topic, or of one partition of it: the group is then as one that never
 /// read it. The topic itself may be gone. With `dry_run` nothing is changed, but all is checked.
 ///
@@ -164,14 +173,10 @@ fn doomed(group: &str, state: &OffsetsState, scope: &Scope) -> Result<Vec<Entry>
     if !entries.is_empty() {
         return Ok(entries);
     }
-    let mut what = scope.topic.to_string();
-    if let Some(partition) = scope.partition {
-        what = format!("{what}:{partition}");
-    }
     let group = group.escape_debug();
     Err(Error::new(
         Kind::UnknownTopic,
-        format!("group '{group}' has no committed offset of {what}"),
+        format!("group '{group}' has no committed offset of {scope}"),
     )
     .cure("'mq-groups describe' shows what it has"))
 }

@@ -80,10 +80,10 @@ impl GroupFile {
         }
     }
 
-    /// How long after the newest line offsets are kept, minutes.
+    /// How long after the newest line offsets are kept, minutes: at least 1.
     pub fn retention_minutes(&self) -> u32 {
         self.offsets_retention_minutes
-            .unwrap_or(super::expiry::RETENTION_MINUTES_DEFAULT)
+            .map_or(super::expiry::RETENTION_MINUTES_DEFAULT, |kept| kept.max(1))
     }
 
     /// Reads the file of the group in `dir`. Members of another boot are left out.

@@ -204,6 +204,10 @@ impl Held<'_> {
     /// Offsets that are older than is kept are gone before anything else counts.
     fn expire_if_overdue(&mut self) -> Result<()> {
         let now_ms = self.group.store.clock().now_ms();
+        // Nothing is kept for less than a minute: mostly the settings need not be read.
+        if !expiry::is_overdue(self.state(), 1, now_ms) {
+            return Ok(());
+        }
         let kept = expiry::retention_minutes(&self.group.store, &self.group.dir)?;
         if !expiry::is_overdue(self.state(), kept, now_ms) || !self.alive()?.is_empty() {
             return Ok(());

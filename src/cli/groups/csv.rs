@@ -73,7 +73,7 @@ fn parse(input: &mut dyn BufRead, place: &str) -> Result<Vec<CommitEntry>> {
 fn row(line: &str) -> Result<CommitEntry, String> {
     let fields: Vec<&str> = line.split(',').map(unquoted).collect();
     let [topic, partition, offset] = fields[..] else {
-        return Err(format!("it has {} fields, not 3", fields.len()));
+        return Err(format!("3 fields are due, not {}", fields.len()));
     };
     let topic = TopicName::new(topic).map_err(|e| e.to_string())?;
     let partition = parse_partition(partition).map_err(|e| e.to_string())?;
@@ -127,8 +127,8 @@ mod tests {
     fn a_bad_row_is_named() {
         let long = format!("t,0,{}", "1".repeat(5000));
         for (text, says) in [
-            ("t,0,1\nt,1", "x, line 2: it has 2 fields"),
-            ("g,t,0,1", "line 1: it has 4 fields"),
+            ("t,0,1\nt,1", "x, line 2: 3 fields are due, not 2"),
+            ("g,t,0,1", "line 1: 3 fields are due, not 4"),
             ("topic,partition,offset", "line 1: 'partition'"),
             ("t,0,-1", "line 1: '-1' is not an offset"),
             ("t,0,1.5", "'1.5' is not an offset"),

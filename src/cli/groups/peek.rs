@@ -87,10 +87,7 @@ pub fn peek(job: Peek, env: &mut Env) -> Result<Outcome> {
     }
     shown.print(env)?;
     if !any {
-        return Err(nothing_committed(
-            &job.group,
-            job.scope.as_ref().map(|s| &s.topic),
-        ));
+        return Err(nothing_committed(&job.group, job.scope.as_ref()));
     }
     Ok(failures.outcome())
 }
@@ -100,6 +97,8 @@ pub fn skip(job: Skip, env: &mut Env) -> Result<Outcome> {
     let store = env.open_store()?;
     let tp = &job.tp;
     let committed = committed(&store, &job.group, tp)?;
+    // Whoever has members is told of before anything is shown.
+    group::reset(&store, &job.group, &[], true, PATIENCE)?;
     let mut reader = open_reader(&store, tp)?;
     let mut shown = Shown::new(&job.records, &SKIP);
     let mut next = None;
@@ -129,8 +128,6 @@ pub fn skip(job: Skip, env: &mut Env) -> Result<Outcome> {
         tp: tp.clone(),
         offset,
     }];
-    // Whoever has members is told of before anybody is asked.
-    group::reset(&store, &job.group, &plan, true, PATIENCE)?;
     shown.print(env)?;
     if job.consent.is_dry_run() {
         return Ok(Outcome::Done);
