@@ -123,17 +123,16 @@ fn look_at(store: &Arc<StoreDir>, group: &str) -> Result<Look> {
             members.push(member);
         }
     }
-    let overdue = expiry::is_overdue(
-        log.state(),
-        file.retention_minutes(),
-        store.clock().now_ms(),
-    );
-    let state = match (members.is_empty(), log.state().is_deleted(), overdue) {
-        (false, ..) => "Stable",
-        (true, false, false) => "Empty",
-        (true, false, true) => return Err(expired(group, file.retention_minutes())),
-        (true, true, _) => return Err(directory::unknown(store, group)),
-    };
+    if members.is_empty() {
+        let kept = file.retention_minutes();
+        if log.state().is_deleted() {
+            return Err(directory::unknown(store, group));
+        }
+        if expiry::is_overdue(log.state(), kept, store.clock().now_ms()) {
+            return Err(expired(group, kept));
+        }
+    }
+    let state = state_of(&members);
     Ok(Look {
         file,
         log,
@@ -210,6 +209,11 @@ pub fn describe(store: &Arc<StoreDir>, group: &str) -> Result<GroupDescription> 
         offsets,
         notes,
     })
+}
+
+/// The state of a group that is there, in Kafka's spelling.
+fn state_of(alive: &[Member]) -> &'static str {
+    if alive.is_empty() { "Empty" } else { "Stable" }
 }
 
 fn expired(group: &str, minutes: u32) -> Error {

@@ -109,8 +109,8 @@ impl Screen {
         self.enter()
     }
 
-    /// Columns and rows.
-    pub fn size(&self) -> (u16, u16) {
+    /// Columns and rows of the terminal.
+    pub fn size() -> (u16, u16) {
         let known = tcgetwinsize(std::io::stdout())
             .ok()
             .filter(|size| size.ws_col > 0 && size.ws_row > 0);
@@ -122,7 +122,7 @@ impl Screen {
     ///
     /// # Errors
     /// The terminal's.
-    pub fn show<'a>(&self, lines: impl Iterator<Item = &'a str>) -> Result<()> {
+    pub fn show<'a>(lines: impl Iterator<Item = &'a str>) -> Result<()> {
         let mut text = b"\x1b[H".to_vec();
         for (at, line) in lines.enumerate() {
             if at > 0 {

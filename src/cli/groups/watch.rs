@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::job::Watch;
 use super::screen::{Screen, Wish};
 use super::show::{OFFSETS, offsets};
-use crate::cli::output::{Listing, OutputFormat, OutputOptions};
+use crate::cli::output::{Cell, Column, Listing, OutputFormat, OutputOptions};
 use crate::cli::{Env, Outcome};
 use crate::disk::{Wake, Watcher, new_watcher};
 use crate::error::{Error, Kind, Result};
@@ -22,6 +22,19 @@ use crate::store::{StoreDir, layout};
 const PERIOD: Duration = Duration::from_secs(1);
 /// Between two questions whether a watch has told of something.
 const STEP: Duration = Duration::from_millis(100);
+
+const DRAWN: [Column; 10] = [
+    Column::text("group"),
+    Column::text("state"),
+    Column::text("topic"),
+    Column::number("part"),
+    Column::number("offset"),
+    Column::number("end"),
+    Column::number("lag"),
+    Column::duration("age"),
+    Column::text("host"),
+    Column::number("pid"),
+];
 
 /// Shows groups until it is told to stop.
 pub fn watch(job: Watch, env: &mut Env) -> Result<Outcome> {
@@ -37,7 +50,7 @@ pub fn watch(job: Watch, env: &mut Env) -> Result<Outcome> {
     let mut before: Option<Vec<GroupDescription>> = None;
     while !env.stopping() {
         let mut seen = look(&store, &job)?;
-        let rows = table(&seen, job.output, None, env)?;
+        let rows = block(&seen, job.output, env)?;
         // Its age is no change.
         for row in seen.iter_mut().flat_map(|group| &mut group.offsets) {
             row.lag_seconds = None;
@@ -63,7 +76,7 @@ fn draw(job: &Watch, store: &Arc<StoreDir>, env: &mut Env) -> Result<Outcome> {
     let mut screen = Screen::take()?;
     while !env.stopping() {
         let seen = look(store, job)?;
-        show(&screen, &seen, job, env)?;
+        show(&seen, job, env)?;
         let started = env.monotonic();
         while !env.stopping() && env.monotonic().saturating_sub(started) < PERIOD {
             match screen.wait(STEP, env.wake_fd())? {
@@ -72,7 +85,7 @@ fn draw(job: &Watch, store: &Arc<StoreDir>, env: &mut Env) -> Result<Outcome> {
                     screen.suspend()?;
                     break;
                 }
-                Wish::Redraw => show(&screen, &seen, job, env)?,
+                Wish::Redraw => show(&seen, job, env)?,
                 Wish::None => {}
             }
             if news.within(Duration::ZERO, env)? {
@@ -83,9 +96,9 @@ fn draw(job: &Watch, store: &Arc<StoreDir>, env: &mut Env) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-fn show(screen: &Screen, seen: &[GroupDescription], job: &Watch, env: &Env) -> Result<()> {
-    let (columns, rows) = screen.size();
-    let bytes = table(seen, job.output, Some(columns), env)?;
+fn show(seen: &[GroupDescription], job: &Watch, env: &Env) -> Result<()> {
+    let (columns, rows) = Screen::size();
+    let bytes = drawn(seen, job.output, columns, env)?;
     let text = String::from_utf8_lossy(&bytes);
     let members: usize = seen.iter().map(|group| group.members.len()).sum();
     let title = format!(
@@ -108,7 +121,7 @@ fn show(screen: &Screen, seen: &[GroupDescription], job: &Watch, env: &Env) -> R
     let all = std::iter::once(title)
         .chain(lines.into_iter().take(shown))
         .chain(Some(more).filter(|more| !more.is_empty()));
-    screen.show(all.take(usize::from(rows)))
+    Screen::show(all.take(usize::from(rows)))
 }
 
 /// The local time of day.
@@ -149,16 +162,46 @@ fn look(store: &Arc<StoreDir>, job: &Watch) -> Result<Vec<GroupDescription>> {
     Ok(seen)
 }
 
-fn table(
-    seen: &[GroupDescription],
-    output: OutputOptions,
-    width: Option<u16>,
-    env: &Env,
-) -> Result<Vec<u8>> {
-    let mut rows = Listing::memory(env, &OFFSETS, output, width);
+fn block(seen: &[GroupDescription], output: OutputOptions, env: &Env) -> Result<Vec<u8>> {
+    let mut rows = Listing::memory(env, &OFFSETS, output, None);
     for group in seen {
         for row in offsets(group) {
             rows.row(row)?;
+        }
+    }
+    rows.into_bytes()
+}
+
+/// The table for a terminal: what changes, in columns that fit one. A group without offsets has a
+/// row, too.
+fn drawn(
+    seen: &[GroupDescription],
+    output: OutputOptions,
+    width: u16,
+    env: &Env,
+) -> Result<Vec<u8>> {
+    let mut rows = Listing::memory(env, &DRAWN, output, Some(width));
+    for group in seen {
+        let begin = || -> Vec<Cell> { vec![group.group.clone().into(), group.state.into()] };
+        if group.offsets.is_empty() && !group.members.is_empty() {
+            rows.row([begin(), vec![Cell::Null; DRAWN.len() - 2]].concat())?;
+        }
+        for row in &group.offsets {
+            let members = &mut group.members.iter();
+            let member = members.find(|member| Some(member.member_id) == row.member_id);
+            let rest: Vec<Cell> = vec![
+                row.topic.clone().into(),
+                row.partition.into(),
+                row.committed_offset.into(),
+                row.high_watermark.into(),
+                row.lag.into(),
+                row.lag_seconds
+                    .map(|seconds| seconds.saturating_mul(1000))
+                    .into(),
+                member.map(|member| member.host.clone()).into(),
+                member.map(|member| member.pid).into(),
+            ];
+            rows.row([begin(), rest].concat())?;
         }
     }
     rows.into_bytes()
