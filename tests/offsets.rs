@@ -548,6 +548,7 @@ fn watch_gives_the_terminal_back() {
     for (how, keys) in [
         (format!("{exe} watch"), &b"q"[..]),
         (format!("{exe} watch g"), b"\x03"),
+        (format!("{exe} watch"), b"\x03\x03\x03"),
         (format!("timeout --foreground -s TERM 2 {exe} watch"), b""),
         (
             format!("timeout --foreground -s INT 2 {exe} watch --only-lagging"),

@@ -1,8 +1,9 @@
 //! The terminal while something is shown on all of it: as it was before, however this ends.
 //!
 //! 1. What is shown goes to the alternate screen, so that the scrollback keeps what it had.
-//! 2. Keys come at once and unechoed. Ctrl-C stays a signal; Ctrl-Z is read as a key, so that the
-//!    terminal can be given back before this process stops.
+//! 2. Keys come at once and unechoed. Ctrl-C and Ctrl-Z are keys, too: the terminal is given back
+//!    before they do what they do elsewhere, to all processes of the job, and a second Ctrl-C does
+//!    not come before the first has.
 //! 3. Dropping it puts everything back.
 
 use std::io::{IsTerminal, Write};
@@ -11,6 +12,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Signal, kill_current_process_group};
 use rustix::termios::{
     LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetwinsize, tcsetattr,
 };
@@ -21,6 +23,7 @@ const ENTER: &[u8] = b"\x1b[?1049h\x1b[?25l";
 const LEAVE: &[u8] = b"\x1b[?25h\x1b[?1049l";
 /// `_POSIX_VDISABLE` on Linux: this key does nothing of itself.
 const NO_KEY: u8 = 0;
+const CTRL_C: u8 = 0x03;
 const CTRL_Z: u8 = 0x1a;
 
 /// The terminal, taken over.
@@ -41,6 +44,8 @@ pub enum Wish {
     Redraw,
     /// To end.
     Quit,
+    /// To end as by a signal.
+    Interrupt,
     /// To do something else for a while.
     Suspend,
 }
@@ -76,6 +81,7 @@ impl Screen {
         if let Some(before) = &self.keys {
             let mut now = before.clone();
             now.local_modes -= LocalModes::ICANON | LocalModes::ECHO;
+            now.special_codes[SpecialCodeIndex::VINTR] = NO_KEY;
             now.special_codes[SpecialCodeIndex::VSUSP] = NO_KEY;
             now.special_codes[SpecialCodeIndex::VMIN] = 1;
             now.special_codes[SpecialCodeIndex::VTIME] = 0;
@@ -97,15 +103,21 @@ impl Screen {
         }
     }
 
-    /// Gives the terminal back, stops this process as Ctrl-Z does, and goes on when it is woken.
+    /// Gives the terminal back and signals the job as Ctrl-C does.
+    pub fn interrupt(&mut self) {
+        self.leave();
+        // Refused, this process ends all the same.
+        let _ = kill_current_process_group(Signal::INT);
+    }
+
+    /// Gives the terminal back, stops the job as Ctrl-Z does, and goes on when it is woken.
     ///
     /// # Errors
     /// The terminal's.
     pub fn suspend(&mut self) -> Result<()> {
         self.leave();
         // Refused, it goes on at once.
-        let _ =
-            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP);
+        let _ = kill_current_process_group(Signal::STOP);
         self.enter()
     }
 
@@ -187,6 +199,7 @@ fn wish(keys: &[u8]) -> Wish {
     for key in keys {
         wish = match key {
             b'q' | b'Q' => return Wish::Quit,
+            &CTRL_C => return Wish::Interrupt,
             &CTRL_Z => return Wish::Suspend,
             // Ctrl-L and space, as elsewhere.
             0x0c | b' ' => Wish::Redraw,
@@ -217,6 +230,7 @@ mod tests {
             (b" x", Wish::Redraw),
             (b"\x0c", Wish::Redraw),
             (b"\x1a", Wish::Suspend),
+            (b"\x03\x03", Wish::Interrupt),
             // An arrow key is none of them.
             (b"\x1b[A", Wish::None),
         ] {

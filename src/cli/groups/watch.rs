@@ -81,6 +81,10 @@ fn draw(job: &Watch, store: &Arc<StoreDir>, env: &mut Env) -> Result<Outcome> {
         while !env.stopping() && env.monotonic().saturating_sub(started) < PERIOD {
             match screen.wait(STEP, env.wake_fd())? {
                 Wish::Quit => return Ok(Outcome::Done),
+                Wish::Interrupt => {
+                    screen.interrupt();
+                    return Ok(Outcome::Done);
+                }
                 Wish::Suspend => {
                     screen.suspend()?;
                     break;
