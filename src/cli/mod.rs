@@ -33,6 +33,11 @@ pub trait Tool: clap::Parser {
     /// Its name.
     const NAME: &'static str;
 
+    /// The exit status when clap refuses these arguments.
+    fn usage_status(_args: &[OsString]) -> u8 {
+        exit::USAGE
+    }
+
     /// The options that every tool has.
     fn common(&self) -> &common::Common;
 
@@ -59,7 +64,7 @@ pub fn main<T: Tool>() -> ExitCode {
         }
         Err(e) => {
             report::usage(T::NAME, &e);
-            return ExitCode::from(exit::USAGE);
+            return ExitCode::from(T::usage_status(&std::env::args_os().collect::<Vec<_>>()));
         }
     };
     raise_file_limit();
@@ -85,12 +90,13 @@ pub fn main<T: Tool>() -> ExitCode {
         }
     };
     // A usage error is one that was found before anything was looked at.
-    let status = if status == exit::USAGE && env.has_looked() {
+    let checked = matches!(outcome, Ok(Outcome::Check(_)));
+    let status = if status == exit::USAGE && env.has_looked() && !checked {
         exit::FAILED
     } else {
         status
     };
-    let clean = status == exit::DONE || status == exit::EMPTY;
+    let clean = !checked && (status == exit::DONE || status == exit::EMPTY);
     // A broker that was told to stop has done what it should; whoever was cut short has not.
     let cut_short = matches!(&outcome, Err(e) if e.kind() == Kind::Interrupted);
     if let Some(signal) = env.signals().stopping()

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::directory;
 use super::group_file::{GroupFile, Member, TopicPartitions};
 use super::offsets_log::OffsetsLog;
 use super::offsets_state::{Committed, OffsetsState};
+use super::{directory, expiry};
 use crate::error::{Error, Kind, Result, shell_word};
 use crate::record::{BatchView, DECOMPRESSED_LEN_MAX, Decompressor};
 use crate::store::{Page, PartitionReader, PartitionWriter, StoreDir, TopicHandle, topics};
@@ -42,7 +42,7 @@ pub struct GroupSummary {
 pub struct GroupDescription {
     /// Its name.
     pub group: String,
-    /// `Stable` with members, `Empty` without: Kafka's spellings.
+    /// `Empty`, `Assigning`, `Reconciling` or `Stable`: Kafka's spellings.
     pub state: &'static str,
     /// Raised by each change of the members.
     pub group_epoch: i32,
@@ -118,17 +118,28 @@ fn look_at(store: &Arc<StoreDir>, group: &str) -> Result<Look> {
         }
         Err(e) => return Err(e),
     };
+    let state = file.state(&*dir)?.name();
     let mut members = Vec::new();
+    let mut is_alive = false;
     for member in std::mem::take(&mut file.members) {
-        if super::member_file::is_alive(&*dir, member.member_id)? {
+        let lives = super::member_file::is_alive(&*dir, member.member_id)?;
+        is_alive |= lives;
+        // A static one that is away keeps its place while anybody watches for its return.
+        if lives || member.instance_id.is_some() {
             members.push(member);
         }
     }
-    let state = match (members.is_empty(), log.state().is_deleted()) {
-        (false, _) => "Stable",
-        (true, false) => "Empty",
-        (true, true) => return Err(directory::unknown(store, group)),
-    };
+    if !is_alive {
+        members.clear();
+        let kept = file.retention_minutes();
+        if log.state().is_deleted() {
+            return Err(directory::unknown(store, group));
+        }
+        if expiry::is_overdue(log.state(), kept, store.clock().now_ms()) {
+            return Err(expired(group, kept));
+        }
+    }
+    let state = if is_alive { state } else { "Empty" };
     Ok(Look {
         file,
         log,
@@ -207,6 +218,35 @@ pub fn describe(store: &Arc<StoreDir>, group: &str) -> Result<GroupDescription> 
     })
 }
 
+fn expired(group: &str, minutes: u32) -> Error {
+    Error::new(
+        Kind::UnknownGroup,
+        format!(
+            "GROUP_ID_NOT_FOUND: the offsets of group '{}' have expired: no member came for {minutes} minutes",
+            group.escape_debug()
+        ),
+    )
+    .cure("a member that joins makes the group anew; 'mq-groups history' shows what it had")
+}
+
+/// The offsets of a group that has to be there.
+///
+/// # Errors
+/// [`Kind::UnknownGroup`]; [`Kind::Damaged`].
+pub(super) fn present(store: &Arc<StoreDir>, group: &str) -> Result<OffsetsState> {
+    Ok(look_at(store, group)?.log.state().clone())
+}
+
+/// The offsets of a group in which nobody lives; none for one that is not there.
+///
+/// # Errors
+/// [`Kind::NonEmptyGroup`]; [`Kind::Damaged`].
+pub(super) fn look_empty(store: &Arc<StoreDir>, group: &str) -> Result<OffsetsState> {
+    let (state, members) = look(store, group)?;
+    super::change::refuse_members(group, &members)?;
+    Ok(state.unwrap_or_default())
+}
+
 /// The committed offsets of a group, as of one look; none for a group that is not there.
 ///
 /// # Errors
@@ -230,7 +270,12 @@ pub(super) fn look(
         Err(e) if e.kind() == Kind::Damaged => Vec::new(),
         other => other?,
     };
-    Ok((Some(log.state().clone()), members))
+    let mut state = log.state().clone();
+    let kept = expiry::retention_minutes(store, &dir)?;
+    if members.is_empty() && expiry::is_overdue(&state, kept, store.clock().now_ms()) {
+        state.expire();
+    }
+    Ok((Some(state), members))
 }
 
 /// The id of the partition's topic.

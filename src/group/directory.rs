@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::expiry;
 use super::group_file::GroupFile;
 use super::member_file;
 use super::offsets_log::OffsetsLog;
@@ -53,8 +54,19 @@ pub fn unknown(store: &StoreDir, group: &str) -> Error {
     .cure(cure)
 }
 
-/// The names of all groups, sorted; deleted ones are left out.
+/// The names of all groups, sorted; deleted and expired ones are left out.
 pub fn list(store: &StoreDir) -> Result<Vec<String>> {
+    let mut names = list_all(store)?;
+    // One that is damaged is there all the same; describing it tells what is wrong.
+    names.retain(|name| {
+        let there = store.group_dir(name).and_then(|dir| is_there(store, &dir));
+        there.unwrap_or_else(|e| e.kind() != Kind::UnknownGroup)
+    });
+    Ok(names)
+}
+
+/// The names of all groups that have a directory, sorted.
+pub fn list_all(store: &StoreDir) -> Result<Vec<String>> {
     let groups = store.groups_dir()?;
     let entries = groups
         .list(".")
@@ -67,23 +79,20 @@ pub fn list(store: &StoreDir) -> Result<Vec<String>> {
         let Some(name) = layout::parse_group_dir(&entry.name) else {
             continue;
         };
-        let dir = groups
-            .open_dir(&entry.name)
-            .map_err(|e| Error::io("open", join(&*groups, &entry.name), e))?;
-        // One that is damaged is there all the same; describing it tells what is wrong.
-        if is_there(store, &dir).unwrap_or(true) {
-            names.push(name);
-        }
+        names.push(name);
     }
     names.sort_unstable();
     Ok(names)
 }
 
-/// Whether the group is not deleted, or has a member.
+/// Whether the group is neither deleted nor expired, or has a member.
 fn is_there(store: &StoreDir, dir: &Arc<dyn Dir>) -> Result<bool> {
     let mut log = OffsetsLog::open_to_read(dir)?;
     log.refresh()?;
-    Ok(!log.state().is_deleted() || !alive(store, dir)?.is_empty())
+    let kept = expiry::retention_minutes(store, dir)?;
+    let gone =
+        log.state().is_deleted() || expiry::is_overdue(log.state(), kept, store.clock().now_ms());
+    Ok(!gone || !alive(store, dir)?.is_empty())
 }
 
 /// The members in `group.json` that are alive.

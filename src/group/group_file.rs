@@ -40,6 +40,13 @@ pub struct GroupFile {
     /// What there is to read.
     #[serde(default)]
     pub topics: Vec<Topic>,
+    /// How long after the newest line offsets are kept; Kafka's name, in minutes.
+    #[serde(
+        default,
+        rename = "offsets.retention.minutes",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub offsets_retention_minutes: Option<u32>,
     /// Who is in the group.
     pub members: Vec<Member>,
 }
@@ -124,12 +131,19 @@ impl GroupFile {
             assignment_epoch: state.assignment_epoch,
             assignor: state.assignor.as_str().to_owned(),
             topics: topics.collect(),
+            offsets_retention_minutes: state.offsets_retention_minutes,
             members: state
                 .members
                 .iter()
                 .map(|(id, member)| Member::of_state(*id, member, state))
                 .collect(),
         }
+    }
+
+    /// How long after the newest line offsets are kept, minutes: at least 1.
+    pub fn retention_minutes(&self) -> u32 {
+        self.offsets_retention_minutes
+            .map_or(super::expiry::RETENTION_MINUTES_DEFAULT, |kept| kept.max(1))
     }
 
     /// Reads the file of the group in `dir`. Members of another boot are left out.
@@ -186,6 +200,7 @@ impl GroupFile {
             Assignor::parse(&self.assignor).ok_or_else(|| damaged("its assignor is unknown"))?;
         let mut state = GroupState::new(self.group_epoch, assignor);
         state.assignment_epoch = self.assignment_epoch;
+        state.offsets_retention_minutes = self.offsets_retention_minutes;
         for topic in &self.topics {
             let seen = TopicState {
                 topic_id: topic.topic_id,

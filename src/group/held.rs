@@ -3,17 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::directory;
 use super::group_file::{GroupFile, Member};
 use super::member_file;
 use super::offsets_line::{Entry, Line, LineKind};
 use super::offsets_log::OffsetsLog;
 use super::offsets_state::OffsetsState;
+use super::{directory, expiry};
 use crate::disk::{Dir, join};
 use crate::error::{Error, Kind, Result};
 use crate::store::fenced_lock::{FencedGuard, FencedLock};
 use crate::store::{StoreDir, layout};
-use crate::types::Timestamp;
+use crate::types::{Timestamp, Uuid};
 
 /// A group, opened for changes.
 #[derive(Debug)]
@@ -144,6 +144,7 @@ impl Group {
             self.log.append(&mark)?;
         }
         let mut held = Held { group: self, guard };
+        held.expire_if_overdue()?;
         held.compact()?;
         Ok(held)
     }
@@ -208,6 +209,45 @@ impl Held<'_> {
             }
         }
         Ok(alive)
+    }
+
+    /// Offsets that are older than is kept are gone before anything else counts.
+    fn expire_if_overdue(&mut self) -> Result<()> {
+        let now_ms = self.group.store.clock().now_ms();
+        // Nothing is kept for less than a minute: mostly the settings need not be read.
+        if !expiry::is_overdue(self.state(), 1, now_ms) {
+            return Ok(());
+        }
+        let kept = expiry::retention_minutes(&self.group.store, &self.group.dir)?;
+        if !expiry::is_overdue(self.state(), kept, now_ms) || !self.alive()?.is_empty() {
+            return Ok(());
+        }
+        let line = Line {
+            n: self.guard.n(),
+            time_ms: now_ms,
+            kind: LineKind::Expire,
+            member: None,
+            epoch: self.state().epoch_max(),
+            entries: Vec::new(),
+        };
+        self.guard.step()?;
+        self.group.log.append(&line)
+    }
+
+    /// Says that the group is in use, if its offsets would expire otherwise: by a member, due from
+    /// time to time. Whether a line was written.
+    ///
+    /// # Errors
+    /// As [`Held::write`].
+    pub fn write_live_if_due(mut self, member: Uuid, epoch: i32) -> Result<bool> {
+        let now_ms = self.group.store.clock().now_ms();
+        let file = self.group_file()?;
+        let due = expiry::is_live_due(self.state(), file.retention_minutes(), now_ms);
+        if !due || !file.members.iter().any(|m| m.member_id == member) {
+            return Ok(false);
+        }
+        self.write(LineKind::Live, Some(member.to_string()), epoch, Vec::new())?;
+        Ok(true)
     }
 
     /// Writes a line, lets the lock go and makes it durable.
@@ -299,6 +339,18 @@ impl Held<'_> {
 }
 
 impl Group {
+    /// Whether a member should call [`Held::write_live_if_due`], as far as can be seen without the
+    /// lock.
+    pub fn is_live_due(&self) -> Result<bool> {
+        let now_ms = self.store.clock().now_ms();
+        // No retention is shorter than a minute: mostly the settings need not be read.
+        if !expiry::is_live_due(self.state(), 1, now_ms) {
+            return Ok(false);
+        }
+        let kept = expiry::retention_minutes(&self.store, &self.dir)?;
+        Ok(expiry::is_live_due(self.state(), kept, now_ms))
+    }
+
     fn make_durable(&mut self) -> Result<()> {
         if !self.names_synced {
             let groups = self.store.groups_dir()?;

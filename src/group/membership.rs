@@ -315,6 +315,19 @@ impl Membership {
         })
     }
 
+    /// Says that the group is in use, if its offsets would expire otherwise.
+    ///
+    /// # Errors
+    /// As [`Membership::commit`].
+    pub fn say_alive(&mut self) -> Result<()> {
+        let (id, epoch) = (self.id(), self.me().map_or(0, |me| me.epoch));
+        if self.group.is_live_due()? {
+            let held = self.group.hold("say that the group is in use")?;
+            held.write_live_if_due(id, epoch)?;
+        }
+        Ok(())
+    }
+
     /// Commits where the group starts partitions of which nothing is committed yet; of others
     /// nothing is changed.
     ///

@@ -9,6 +9,7 @@ use crate::cli::output::{Cell, Column, Listing};
 use crate::cli::{Env, Outcome};
 use crate::client::{Admin, Verified};
 use crate::error::{Error, Kind, Result};
+use crate::group;
 use crate::store::Stray;
 use crate::types::TopicPartition;
 
@@ -27,8 +28,16 @@ const COLUMNS: [Column; 10] = [
 
 /// Verifies, and repairs if asked.
 pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
-    let admin = Admin::new(&env.open_store()?, PATIENCE);
+    let store = env.open_store()?;
+    let admin = Admin::new(&store, PATIENCE);
     let all = job.names.is_empty();
+    if all {
+        // A line that is not whole is what a killed process leaves, and counts for nothing: worth
+        // a look, but no damage to data.
+        for note in group::bad_lines(&store)? {
+            env.warn(&note);
+        }
+    }
     let names = if all { admin.list()? } else { job.names };
     // Of a topic that is named, and of all when none is.
     let strays: Vec<Stray> = admin

@@ -276,6 +276,7 @@ impl Keeper {
         if due {
             self.topics_at = now;
             self.member.update_topics()?;
+            self.member.say_alive()?;
         }
         Ok(())
     }
