@@ -380,3 +380,6 @@ mod partition_lists {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -651,3 +651,6 @@ fn fenced(id: Uuid) -> Error {
     )
     .cure("start it again: it goes on from the committed offsets")
 }
+
+#[cfg(test)]
+mod tests;
