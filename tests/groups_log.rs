@@ -5,83 +5,17 @@
 mod common;
 
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
 
+use common::groups::{
+    GROUP, GROUP_DIR, Offsets, PATIENCE, commit, entries, join, offsets, open, seen_by, store,
+    store_of, tp,
+};
 use common::sim_disk::{SimDisk, seeded};
-use mq::clock::SystemClock;
 use mq::disk::{Disk, Open};
 use mq::error::{Kind, Result};
-use mq::group::{self, CommitEntry, Entry, Line, LineKind, LoneMember, TopicPartitions};
-use mq::store::{NewTopic, StoreDir, create_topic};
-use mq::types::{TopicName, TopicPartition, Uuid};
+use mq::group::{self, CommitEntry, Line, LineKind};
+use mq::types::Uuid;
 use rustix::io::Errno;
-
-const PATIENCE: Duration = Duration::from_secs(10);
-const GROUP: &str = "a group";
-
-fn topic() -> TopicName {
-    TopicName::new("t").unwrap()
-}
-
-fn open(sim: &SimDisk) -> Result<Arc<StoreDir>> {
-    let clock = Arc::new(SystemClock::default());
-    StoreDir::open(Arc::new(sim.clone()), clock, Path::new("/s")).map(Arc::new)
-}
-
-/// A store with a topic of three partitions, and the topic's id.
-fn store() -> (SimDisk, Uuid) {
-    let sim = SimDisk::new();
-    let (disk, clock) = (Arc::new(sim.clone()), Arc::new(SystemClock::default()));
-    let store = Arc::new(StoreDir::open_or_create(disk, clock, Path::new("/s")).unwrap());
-    let new = NewTopic {
-        name: topic(),
-        partitions: 3,
-        configs: std::collections::BTreeMap::default(),
-    };
-    let topic_id = create_topic(&store, &new, PATIENCE).unwrap().topic_id;
-    (sim, topic_id)
-}
-
-fn join(sim: &SimDisk) -> Result<LoneMember> {
-    let assignment = vec![TopicPartitions {
-        topic: "t".to_owned(),
-        partitions: vec![0, 1, 2],
-    }];
-    LoneMember::join(
-        &open(sim)?,
-        GROUP,
-        vec!["t".to_owned()],
-        assignment,
-        PATIENCE,
-    )
-}
-
-fn entry(topic_id: Uuid, partition: i32, offset: i64) -> Entry {
-    Entry {
-        topic: topic(),
-        topic_id,
-        partition,
-        offset,
-        leader_epoch: 0,
-    }
-}
-
-fn commit(sim: &SimDisk, topic_id: Uuid, offsets: &[(i32, i64)]) -> Result<()> {
-    let entries: Vec<_> = offsets
-        .iter()
-        .map(|(p, o)| entry(topic_id, *p, *o))
-        .collect();
-    join(sim)?.commit(&entries)
-}
-
-/// What is committed for the three partitions.
-type Offsets = [Option<i64>; 3];
-
-fn offsets(sim: &SimDisk, topic_id: Uuid) -> Offsets {
-    let state = group::committed_offsets(&open(sim).unwrap(), GROUP).unwrap();
-    [0, 1, 2].map(|p| state.committed(&topic(), topic_id, p).map(|c| c.offset))
-}
 
 struct Case {
     name: &'static str,
@@ -100,7 +34,7 @@ fn two_commits(sim: &SimDisk, id: Uuid) {
 
 fn reset(sim: &SimDisk, _: Uuid) -> Result<()> {
     let plan = [0, 1].map(|p| CommitEntry {
-        tp: TopicPartition::new(topic(), p),
+        tp: tp(p),
         offset: 0,
     });
     group::reset(&open(sim)?, GROUP, &plan, false, PATIENCE).map(drop)
@@ -109,11 +43,11 @@ fn reset(sim: &SimDisk, _: Uuid) -> Result<()> {
 /// Lines that fill the log until it is written anew by whoever comes next.
 fn grow(sim: &SimDisk, id: Uuid) {
     two_commits(sim, id);
-    let dir = sim.open_dir(Path::new("/s/groups/a%20group")).unwrap();
+    let dir = sim.open_dir(Path::new(GROUP_DIR)).unwrap();
     let log = dir.open("offsets.log", Open::Append).unwrap();
     let bytes: Vec<u8> = (0..20_000)
         .flat_map(|offset| {
-            let entries = vec![entry(id, 2, offset)];
+            let entries = entries(id, &[(2, offset)]);
             let (kind, member) = (LineKind::Commit, Some("m".to_owned()));
             Line {
                 n: 0,
@@ -230,13 +164,11 @@ fn check(left: &SimDisk, id: Uuid, case: &Case, done: Option<bool>, place: &str)
         case.name
     );
     let mut member = join(left).unwrap_or_else(|e| panic!("{}, {place}: {e}", case.name));
-    let now = |member: &LoneMember| {
-        [0, 1, 2].map(|p| member.committed(&topic(), id, p).map(|c| c.offset))
-    };
-    assert_eq!(now(&member), seen, "{}, {place}", case.name);
-    member.commit(&[entry(id, 0, 77)]).unwrap();
+    assert_eq!(seen_by(&member, id), seen, "{}, {place}", case.name);
+    member.commit(entries(id, &[(0, 77)])).unwrap();
     let [_, one, two] = seen;
-    assert_eq!(now(&member), [Some(77), one, two], "{}, {place}", case.name);
+    let now = seen_by(&member, id);
+    assert_eq!(now, [Some(77), one, two], "{}, {place}", case.name);
     let after = left.crash_losing_all();
     assert_eq!(
         offsets(&after, id),
@@ -354,24 +286,24 @@ fn errors_tell_the_truth() {
 
 #[test]
 fn a_commit_after_a_failed_sync_saves_all_that_is_shown() {
-    let (sim, id) = store();
+    let (sim, id) = store_of(100);
     let mut member = join(&sim).unwrap();
-    member.commit(&[entry(id, 0, 1)]).unwrap();
+    member.commit(entries(id, &[(0, 1)])).unwrap();
     // A line of many sectors, which no later line would save by sharing one with it.
-    let wide = |offset| (1..100).map(|p| entry(id, p, offset)).collect::<Vec<_>>();
+    let wide = |offset| entries(id, &(1..100).map(|p| (p, offset)).collect::<Vec<_>>());
     // The operations of one commit are those of the one before.
     let before = sim.ops();
-    member.commit(&wide(2)).unwrap();
+    member.commit(wide(2)).unwrap();
     let ops = sim.trace().split_off(before as usize);
     let sync = ops
         .iter()
         .position(|op| op.starts_with("sync_data"))
         .unwrap() as u64;
     sim.fail_at(sim.ops() + sync + 1, Errno::IO);
-    let error = member.commit(&wide(3)).unwrap_err();
+    let error = member.commit(wide(3)).unwrap_err();
     assert_eq!(error.kind(), Kind::Unknown);
     assert_eq!(offsets(&sim, id), [Some(1), Some(3), Some(3)]);
-    member.commit(&[entry(id, 2, 4)]).unwrap();
+    member.commit(entries(id, &[(2, 4)])).unwrap();
     let left = sim.crash_losing_all();
     assert_eq!(offsets(&left, id), [Some(1), Some(3), Some(4)]);
 }

@@ -408,3 +408,6 @@ mod partition_lists {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

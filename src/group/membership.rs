@@ -387,11 +387,12 @@ impl Membership {
         let id = self.id();
         let boot_id = self.store.boot_id();
         let (mut held, state) = self.locked("release partitions")?;
-        let appended = append_commit(&mut held, state, id, entries)?;
         let (next, effects) =
             machine::step(state, Event::Release { id, partitions }).map_err(refused)?;
-        put(&held, boot_id, &next, &effects)?;
-        let seen = open_seen(&**held.guard().dir())?;
+        let appended = append_commit(&mut held, state, id, entries)?;
+        let put = put(&held, boot_id, &next, &effects);
+        put.map_err(|e| perhaps_committed(appended, e))?;
+        let seen = open_seen(&**held.guard().dir()).map_err(|e| perhaps_committed(appended, e))?;
         if appended {
             held.finish()?;
         } else {
@@ -419,10 +420,15 @@ impl Membership {
                 Err(fenced(id))
             };
         }
+        let removal = if is_static {
+            None
+        } else {
+            Some(machine::step(state, Event::Remove { id }).map_err(refused)?)
+        };
         let appended = append_commit(&mut held, state, id, entries)?;
-        if !is_static {
-            let (next, effects) = machine::step(state, Event::Remove { id }).map_err(refused)?;
-            put(&held, boot_id, &next, &effects)?;
+        if let Some((next, effects)) = removal {
+            let put = put(&held, boot_id, &next, &effects);
+            put.map_err(|e| perhaps_committed(appended, e))?;
         }
         if appended { held.finish() } else { Ok(()) }
     }
@@ -564,6 +570,16 @@ fn append_commit(
     }
     held.append(LineKind::Commit, Some(id.to_string()), me.epoch, owned)?;
     Ok(true)
+}
+
+/// A failure after a commit's line was written, which may count or be lost.
+fn perhaps_committed(appended: bool, e: Error) -> Error {
+    if appended {
+        e.with_kind(Kind::Unknown)
+            .cure("'mq-groups describe' shows whether the last offsets are committed")
+    } else {
+        e
+    }
 }
 
 /// Puts a state in place, and removes the files of those who are in it no more.
@@ -714,3 +730,6 @@ fn fenced(id: Uuid) -> Error {
     )
     .cure("start it again: it goes on from the committed offsets")
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,55 @@
+//! Members of one group, side by side in one process.
+
+mod files;
+mod hand_over;
+mod hangs;
+mod statics;
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::disk::Open;
+use crate::group::change::{CommitEntry, delete, reset};
+use crate::group::fixture::{LONG, Place, create, named, options, place, topic};
+use crate::group::subscription::Naming;
+use crate::group::{committed_offsets, describe};
+use crate::types::PartitionId;
+
+/// What a member owns, its topics' names without their dashes.
+fn owned(member: &Membership) -> Vec<String> {
+    let me = member.me().expect("in the group");
+    me.owned.iter().map(ToString::to_string).collect()
+}
+
+/// What it must give up.
+fn surplus(member: &Membership) -> BTreeSet<TopicPartition> {
+    let me = member.me().expect("in the group");
+    me.owned.difference(&me.target).cloned().collect()
+}
+
+fn tp(partition: PartitionId) -> TopicPartition {
+    TopicPartition::new(topic(), partition)
+}
+
+fn at(member: &Membership, place: &Place, partition: PartitionId) -> Option<i64> {
+    let committed = member.committed(&tp(partition), place.topic_id);
+    committed.map(|committed| committed.offset)
+}
+
+/// Everybody looks, gives up what it must and takes what it may, until all rest.
+fn settle(members: &mut [&mut Membership]) {
+    for _ in 0..3 {
+        for member in members.iter_mut() {
+            member.refresh().expect("refresh");
+            member.assign().expect("assign");
+            let surplus = surplus(member);
+            if !surplus.is_empty() {
+                member.release(surplus, Vec::new()).expect("release");
+            }
+        }
+    }
+    for member in members.iter_mut() {
+        member.refresh().expect("refresh");
+        assert_eq!(member.state().name(), "Stable");
+    }
+}
