@@ -132,7 +132,7 @@ const CASES: [Case; 7] = [
         prepare: two_commits,
         run: |sim, _| {
             let scope = group::Scope {
-                topic: topic(),
+                topic: tp(1).topic,
                 partition: Some(1),
             };
             group::delete_offsets(&open(sim)?, GROUP, &scope, false, PATIENCE).map(drop)

@@ -120,8 +120,9 @@ fn a_description_tells_lag_and_who_reads() {
 /// As several members of one group have it, each alive by a lock of its own.
 #[test]
 fn a_description_tells_which_of_many_members_reads_what() {
-    use crate::group::group_file::TopicPartitions;
+    use crate::group::group_file::GroupFile;
     use crate::group::member_file::MemberFile;
+    use crate::group::{MemberState, Subscription};
     let place = place();
     produce(&place, &[1000, 2000, 3000]);
     reset(
@@ -138,27 +139,32 @@ fn a_description_tells_which_of_many_members_reads_what() {
         .map(|_| MemberFile::create(&*dir, &**place.store.clock()).expect("file"))
         .collect();
     let mut held = group.hold("test").expect("hold");
-    let mut contents = held.group_file().expect("file");
+    let contents = held.group_file().expect("file");
+    let mut state = contents.state(&*dir).expect("state");
     for (at, file) in files.iter().enumerate() {
-        contents.members.push(Member {
-            member_id: file.id(),
-            instance_id: (at == 1).then(|| "static".to_owned()),
-            member_epoch: 5,
+        let owned = std::collections::BTreeSet::from([TopicPartition::new(topic(), at as i32)]);
+        let member = MemberState {
+            epoch: 5,
+            instance_id: (at == 2).then(|| "static".to_owned()),
+            subscription: Subscription::to_names([topic()]),
+            topics: std::collections::BTreeSet::new(),
+            target: owned.clone(),
+            owned,
+            ends: None,
+            session_timeout_ms: 45_000,
             pid: 100 + at as u32,
             host: format!("host{at}"),
-            topics: vec!["t".to_owned()],
-            assignment: vec![TopicPartitions {
-                topic: "t".to_owned(),
-                partitions: vec![at as i32],
-            }],
-        });
+        };
+        state.members.insert(file.id(), member);
     }
+    let contents = GroupFile::of_state(place.store.boot_id(), &state);
     held.put_group_file(&contents).expect("put");
     drop(held);
     let ids: Vec<_> = files.iter().map(MemberFile::id).collect();
     let seen = describe::describe(&place.store, "g").expect("describe");
-    let members: Vec<_> = seen.members.iter().map(|m| (m.member_id, m.pid)).collect();
-    assert_eq!(members, [(ids[0], 100), (ids[1], 101), (ids[2], 102)]);
+    let mut pids: Vec<_> = seen.members.iter().map(|m| m.pid).collect();
+    pids.sort_unstable();
+    assert_eq!(pids, [100, 101, 102]);
     let rows: Vec<_> = seen
         .offsets
         .iter()

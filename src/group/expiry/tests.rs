@@ -1,5 +1,5 @@
 use super::*;
-use crate::group::lone::tests::{place, produce};
+use crate::group::fixture::{place, produce};
 use crate::group::offsets_line::{Line, LineKind};
 use crate::group::{describe, history, list};
 use crate::store::layout;
@@ -45,7 +45,7 @@ fn a_day_or_four_times_in_what_is_kept() {
 }
 
 /// Makes the group's newest line so old, in ms.
-fn age(place: &crate::group::lone::tests::Place, group: &str, age: i64) {
+fn age(place: &crate::group::fixture::Place, group: &str, age: i64) {
     let path = place
         .store
         .path()
@@ -70,7 +70,7 @@ fn offsets_expire_where_nobody_lives_and_only_there() {
     let place = place();
     produce(&place, &[1000, 2000, 3000]);
     let mut member = place.join("g").expect("join");
-    member.commit(&[place.entry(0, 2)]).expect("commit");
+    member.commit(vec![place.entry(0, 2)]).expect("commit");
     age(&place, "g", 8 * DAY_MS);
     assert_eq!(list(&place.store).expect("list"), ["g"], "a member lives");
     assert!(describe(&place.store, "g").is_ok());
@@ -85,7 +85,7 @@ fn offsets_expire_where_nobody_lives_and_only_there() {
     // The next to join begins anew.
     let mut member = place.join("g").expect("join");
     assert!(member.offsets().entries().next().is_none());
-    member.commit(&[place.entry(1, 0)]).expect("commit");
+    member.commit(vec![place.entry(1, 0)]).expect("commit");
     drop(member);
     assert_eq!(place.committed("g", 0), None, "it does not come back");
     assert_eq!(place.committed("g", 1), Some(0));
@@ -103,8 +103,8 @@ fn a_member_says_once_in_a_while_that_the_group_is_in_use() {
     let place = place();
     produce(&place, &[1000]);
     let mut member = place.join("g").expect("join");
-    member.commit(&[place.entry(0, 1)]).expect("commit");
-    member.heartbeat().expect("beat");
+    member.commit(vec![place.entry(0, 1)]).expect("commit");
+    member.say_alive().expect("said");
     let lines = || {
         let lines = history(&place.store, "g").expect("history").0;
         lines
@@ -117,7 +117,7 @@ fn a_member_says_once_in_a_while_that_the_group_is_in_use() {
     age(&place, "g", 2 * DAY_MS);
     let mut member = place.join("g").expect("join");
     for _ in 0..3 {
-        member.heartbeat().expect("beat");
+        member.say_alive().expect("said");
     }
     assert_eq!(lines(), 1);
     let id = member.id().to_string();
