@@ -8,6 +8,8 @@
 #[macro_use]
 #[path = "common/proc.rs"]
 mod proc;
+#[path = "common/sweep.rs"]
+mod sweep;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,20 +18,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proc::{Failure, Place, Ran, Score, acknowledged, check_log, is_long, seen, works_on};
+use sweep::{CALLS, calls_in, thinned};
 
-/// The calls that make, change, publish or lock something.
-const CALLS: [&str; 10] = [
-    "write",
-    "pwrite64",
-    "fdatasync",
-    "fsync",
-    "ftruncate",
-    "renameat",
-    "renameat2",
-    "unlinkat",
-    "flock",
-    "mkdirat",
-];
 const ECHO: &str = "%p %o %v\\n";
 const WORKERS: usize = 2;
 
@@ -449,39 +439,9 @@ fn count(scenario: &Scenario, place: &Place) -> Result<BTreeMap<&'static str, us
         .end()?
         .expect(0)?;
     let trace = fs::read_to_string(place.dir().join("trace")).map_err(|e| e.to_string())?;
-    let mut by_thread: BTreeMap<(&str, &'static str), usize> = BTreeMap::new();
-    for line in trace.lines() {
-        let Some((thread, rest)) = line.split_once(' ') else {
-            continue;
-        };
-        let Some((name, _)) = rest.trim_start().split_once('(') else {
-            continue;
-        };
-        if let Some(call) = CALLS.iter().find(|call| **call == name) {
-            *by_thread.entry((thread, call)).or_default() += 1;
-        }
-    }
-    let mut calls = BTreeMap::new();
-    for ((_, call), times) in by_thread {
-        let most = calls.entry(call).or_default();
-        *most = times.max(*most);
-    }
+    let calls = calls_in(&trace);
     hold!(!calls.is_empty(), "the counting run saw no call");
     Ok(calls)
-}
-
-/// `budget` of all (call, N): the same part of each call and of its Ns; if there are fewer, round
-/// and round in a long run.
-fn thinned(calls: &BTreeMap<&'static str, usize>, budget: usize) -> Vec<(&'static str, usize)> {
-    let all: Vec<_> = calls
-        .iter()
-        .flat_map(|(call, times)| (1..=*times).map(move |n| (*call, n)))
-        .collect();
-    if all.len() <= budget {
-        let rounds = if is_long() { budget / all.len() } else { 1 };
-        return all.repeat(rounds);
-    }
-    (0..budget).map(|i| all[i * all.len() / budget]).collect()
 }
 
 fn kill(
