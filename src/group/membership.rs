@@ -38,9 +38,9 @@ const GAP_OF_SESSION: u32 = 3;
 
 /// Most often that `group.json` is read, for each member: everybody reads it at each change, so in
 /// a large group changes are read by the bunch.
-const READ_PAUSE: Duration = Duration::from_millis(1);
+const READ_PAUSE: Duration = Duration::from_micros(300);
 /// The same, however many members there are.
-const READ_PAUSE_MAX: Duration = Duration::from_millis(100);
+const READ_PAUSE_MAX: Duration = Duration::from_millis(50);
 
 /// How to join a group.
 #[derive(Debug, Clone)]
@@ -67,7 +67,9 @@ pub struct Membership {
     group: Group,
     file: MemberFile,
     is_static: bool,
+    /// Of the others it may be older.
     state: GroupState,
+    others_are_old: bool,
     /// `group.json` as it was read, kept open: it is current while its path names it.
     seen: Arc<dyn File>,
     read_at: Duration,
@@ -120,6 +122,7 @@ impl Membership {
                     is_static: options.instance_id.is_some(),
                     file,
                     state,
+                    others_are_old: false,
                     seen,
                     read_at: store.clock().monotonic(),
                     watched: HashMap::new(),
@@ -163,7 +166,8 @@ impl Membership {
         self.group.notes()
     }
 
-    /// The group, as it was last seen.
+    /// The group, as it was last seen; of the other members perhaps as it was before
+    /// ([`Membership::refresh_others`]).
     pub fn state(&self) -> &GroupState {
         &self.state
     }
@@ -194,13 +198,44 @@ impl Membership {
             return Ok(false);
         }
         self.read_at = self.store.clock().monotonic();
-        self.group.expect_members(self.state.members.len());
-        let (file, seen) = GroupFile::read_open(&dir, self.store.boot_id()).map_err(with_cure)?;
-        self.state = file.state(&*dir).map_err(with_cure)?;
+        let (id, boot_id) = (self.id(), self.store.boot_id());
+        let (file, seen) = GroupFile::read_own(&dir, boot_id, id).map_err(with_cure)?;
+        let mut own = file.state(&*dir).map_err(with_cure)?;
+        let me = own.members.remove(&id);
+        let mut members = std::mem::take(&mut self.state.members);
+        match me {
+            Some(me) => members.insert(id, me),
+            None => members.remove(&id),
+        };
+        own.members = members;
+        self.state = own;
+        self.others_are_old = true;
         self.seen = seen;
-        let members = &self.state.members;
-        self.watched.retain(|id, _| members.contains_key(id));
         Ok(true)
+    }
+
+    /// Reads `group.json` for all members, if it was only read for this one.
+    ///
+    /// # Errors
+    /// As [`Membership::refresh`].
+    pub fn refresh_others(&mut self) -> Result<()> {
+        if !self.others_are_old {
+            return Ok(());
+        }
+        let dir = Arc::clone(self.group.dir());
+        let (file, seen) = GroupFile::read_open(&dir, self.store.boot_id()).map_err(with_cure)?;
+        let state = file.state(&*dir).map_err(with_cure)?;
+        self.take_state(state, seen);
+        Ok(())
+    }
+
+    /// Takes a state that is whole.
+    fn take_state(&mut self, state: GroupState, seen: Arc<dyn File>) {
+        self.group.expect_members(state.members.len());
+        self.watched.retain(|id, _| state.members.contains_key(id));
+        self.state = state;
+        self.others_are_old = false;
+        self.seen = seen;
     }
 
     /// How long [`Membership::refresh`] reads nothing yet, if there is anything to be read.
@@ -245,6 +280,7 @@ impl Membership {
 
     /// Tells the group which topics there are now, if it does not know.
     pub fn update_topics(&mut self) -> Result<()> {
+        self.refresh_others()?;
         let (topics, wanted) = see_topics(&self.store, &self.state, None)?;
         if !is_news(&self.state, &topics, &wanted) {
             return Ok(());
@@ -261,6 +297,7 @@ impl Membership {
     /// # Errors
     /// [`Kind::Io`].
     pub fn suspects(&mut self) -> Result<Vec<Suspect>> {
+        self.refresh_others()?;
         let dir = Arc::clone(self.group.dir());
         let own = self.id();
         let mut suspects = Vec::new();
@@ -398,8 +435,7 @@ impl Membership {
         } else {
             drop(held);
         }
-        self.state = next;
-        self.seen = seen;
+        self.take_state(next, seen);
         Ok(())
     }
 
@@ -437,8 +473,9 @@ impl Membership {
     fn locked(&mut self, purpose: &str) -> Result<(Held<'_>, &GroupState)> {
         let dir = Arc::clone(self.group.dir());
         let mut held = self.group.hold(purpose)?;
-        if !is_current(&*dir, &*self.seen)? {
+        if self.others_are_old || !is_current(&*dir, &*self.seen)? {
             self.state = held.group_file()?.state(&*dir).map_err(with_cure)?;
+            self.others_are_old = false;
             self.seen = open_seen(&*dir)?;
         }
         Ok((held, &self.state))
@@ -473,8 +510,7 @@ impl Membership {
         put(&held, boot_id, &next, &all_effects)?;
         let seen = open_seen(&**held.guard().dir())?;
         drop(held);
-        self.state = next;
-        self.seen = seen;
+        self.take_state(next, seen);
         Ok(())
     }
 }

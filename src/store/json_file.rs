@@ -55,7 +55,7 @@ pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
 /// # Errors
 /// [`Kind::Damaged`] for anything that [`encode`] of this type does not make.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8], place: impl Display) -> Result<T> {
-    let object = checked(bytes).ok_or_else(|| damaged(&place, "its checksum does not match"))?;
+    let object = object(bytes, &place)?;
     serde_json::from_slice(&object).map_err(|e| damaged(&place, &e.to_string()))
 }
 
@@ -68,6 +68,14 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8], place: impl Display) -> Result<
 pub fn read<T: DeserializeOwned>(dir: &dyn Dir, name: &str) -> Result<(T, Arc<dyn File>)> {
     let (bytes, file) = read_bytes(dir, name)?;
     Ok((decode(&bytes, join(dir, name).display())?, file))
+}
+
+/// The JSON object in a file's bytes, its checksum held against it and taken off.
+///
+/// # Errors
+/// [`Kind::Damaged`].
+pub fn object(bytes: &[u8], place: impl Display) -> Result<Vec<u8>> {
+    checked(bytes).ok_or_else(|| damaged(&place, "its checksum does not match"))
 }
 
 /// Reads a file whole, up to [`LEN_MAX`], and keeps it open.

@@ -419,6 +419,10 @@ impl Keeper {
             return Ok(());
         }
         self.member.refresh_offsets()?;
+        if self.options.to_end {
+            // The largest end that any of them entered counts.
+            self.member.refresh_others()?;
+        }
         let mut opened = Vec::with_capacity(fresh.len());
         for (tp, topic_id) in fresh {
             match open_reader(&self.store, &tp) {
@@ -624,6 +628,7 @@ impl Keeper {
         if !regrouped || !self.options.to_end || self.options.range.to.is_some() {
             return Ok(());
         }
+        self.member.refresh_others()?;
         for (tp, holding) in &mut self.held {
             let end = self.member.state().end_of(tp);
             if let (Some(until), Some(end)) = (holding.until, end)
