@@ -9,23 +9,28 @@
 //!
 //! It has no thread and never waits but for the group's lock; who drives it decides when to look.
 
+mod entry;
+mod errors;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use entry::{enter, is_news, see_topics};
+use errors::{fenced, refused, with_cure};
+
 use super::assignor::Assignor;
 use super::group_file::GroupFile;
 use super::held::{Group, Held};
-use super::machine::{self, Effect, Event, Refusal};
+use super::machine::{self, Effect, Event};
 use super::member_file::{self, Heart, MemberFile, Sign};
 use super::offsets_line::{Entry, LineKind};
 use super::offsets_state::{Committed, OffsetsState};
-use super::state::{GroupState, MemberState, TopicState, Topics};
-use super::subscription::{Matcher, Subscription};
+use super::state::{GroupState, MemberState};
+use super::subscription::Subscription;
 use crate::disk::{Dir, File, join};
 use crate::error::{Error, Kind, Result};
-use crate::store::process::Process;
-use crate::store::{StoreDir, layout, topics};
+use crate::store::{StoreDir, layout};
 use crate::types::{Offset, TopicName, TopicPartition, Uuid};
 
 /// Most time between two heartbeats.
@@ -515,74 +520,6 @@ impl Membership {
     }
 }
 
-/// Enters a new member, under the lock.
-fn enter(
-    store: &Arc<StoreDir>,
-    held: &mut Held<'_>,
-    file: &MemberFile,
-    options: &JoinOptions,
-    matcher: &Matcher,
-) -> Result<GroupState> {
-    let dir = Arc::clone(held.guard().dir());
-    let written = held.group_file()?;
-    let mut state = written.state(&*dir).map_err(with_cure)?;
-    // What was deleted or rebuilt must not bring an epoch back.
-    let epoch = state.group_epoch.max(held.state().epoch_max());
-    if epoch > state.group_epoch {
-        (state.group_epoch, state.assignment_epoch) = (epoch, epoch);
-    }
-    let mut events = Vec::new();
-    let mut replaces = None;
-    for (id, member) in &state.members {
-        let is_dead = member_file::probe(&*dir, *id)? == Sign::Dead;
-        let same = member.instance_id.is_some() && member.instance_id == options.instance_id;
-        match (same, is_dead) {
-            (true, true) => replaces = Some(*id),
-            (true, false) => return Err(instance_lives(held, member)),
-            (false, true) if member.instance_id.is_none() => events.push(Event::Remove { id: *id }),
-            (false, _) => {}
-        }
-    }
-    let (topics, wanted) = see_topics(store, &state, Some(matcher))?;
-    let own = topics
-        .keys()
-        .filter(|name| matcher.matches(name))
-        .cloned()
-        .collect();
-    if is_news(&state, &topics, &wanted) {
-        events.push(Event::Topics { topics, wanted });
-    }
-    let process = Process::current(&**store.clock());
-    let member = MemberState {
-        epoch: 0,
-        instance_id: options.instance_id.clone(),
-        subscription: options.subscription.clone(),
-        topics: own,
-        owned: BTreeSet::new(),
-        target: BTreeSet::new(),
-        ends: options.ends.clone(),
-        session_timeout_ms: u64::try_from(options.session_timeout.as_millis()).unwrap_or(u64::MAX),
-        pid: process.pid,
-        host: process.host.clone(),
-    };
-    events.push(Event::Join {
-        id: file.id(),
-        member: Box::new(member),
-        replaces,
-        assignor: options.assignor,
-    });
-    let mut all_effects = Vec::new();
-    for event in events {
-        let (next, effects) = machine::step(&state, event).map_err(refused)?;
-        state = next;
-        all_effects.extend(effects);
-    }
-    member_file::remove_dead(&*dir, held.guard(), |id| state.members.contains_key(&id))?;
-    put(held, store.boot_id(), &state, &all_effects)?;
-    file.mark_entered()?;
-    Ok(state)
-}
-
 /// Writes a commit of what the member owns; whether there was any.
 fn append_commit(
     held: &mut Held<'_>,
@@ -636,66 +573,6 @@ fn put(held: &Held<'_>, boot_id: [u8; 16], state: &GroupState, effects: &[Effect
     Ok(())
 }
 
-/// The topics that members (and one more) want, and which of them each wants.
-fn see_topics(
-    store: &Arc<StoreDir>,
-    state: &GroupState,
-    one_more: Option<&Matcher>,
-) -> Result<(Topics, Vec<(Uuid, BTreeSet<TopicName>)>)> {
-    let there = topics::list(store)?;
-    let mut distinct: Vec<(&Subscription, BTreeSet<TopicName>)> = Vec::new();
-    let mut wanted = Vec::with_capacity(state.members.len());
-    let mut all: BTreeSet<TopicName> = BTreeSet::new();
-    if let Some(matcher) = one_more {
-        all.extend(there.iter().filter(|name| matcher.matches(name)).cloned());
-    }
-    for (id, member) in &state.members {
-        let known = distinct
-            .iter()
-            .position(|(known, _)| **known == member.subscription);
-        let at = match known {
-            Some(at) => at,
-            None => {
-                let matcher = member.subscription.matcher()?;
-                let names: BTreeSet<TopicName> = there
-                    .iter()
-                    .filter(|name| matcher.matches(name))
-                    .cloned()
-                    .collect();
-                all.extend(names.iter().cloned());
-                distinct.push((&member.subscription, names));
-                distinct.len() - 1
-            }
-        };
-        if let Some((_, names)) = distinct.get(at) {
-            wanted.push((*id, names.clone()));
-        }
-    }
-    let mut seen = Topics::new();
-    for name in all {
-        // Deleted since it was listed: it is not there.
-        if let Some((meta, _)) = topics::read_if_there(store, &name)? {
-            let partitions = i32::try_from(meta.partitions.len()).unwrap_or(i32::MAX);
-            let topic = TopicState {
-                topic_id: meta.topic_id,
-                partitions,
-            };
-            seen.insert(name, topic);
-        }
-    }
-    for (_, names) in &mut wanted {
-        names.retain(|name| seen.contains_key(name));
-    }
-    Ok((seen, wanted))
-}
-
-fn is_news(state: &GroupState, topics: &Topics, wanted: &[(Uuid, BTreeSet<TopicName>)]) -> bool {
-    state.topics != *topics
-        || wanted
-            .iter()
-            .any(|(id, names)| state.members.get(id).is_some_and(|m| m.topics != *names))
-}
-
 fn is_current(dir: &dyn Dir, seen: &dyn File) -> Result<bool> {
     let error = |e| Error::io("look at", join(dir, layout::GROUP_FILE), e);
     match dir.id(layout::GROUP_FILE) {
@@ -708,63 +585,6 @@ fn is_current(dir: &dyn Dir, seen: &dyn File) -> Result<bool> {
 fn open_seen(dir: &dyn Dir) -> Result<Arc<dyn File>> {
     dir.open(layout::GROUP_FILE, crate::disk::Open::Read)
         .map_err(|e| Error::io("open", join(dir, layout::GROUP_FILE), e))
-}
-
-fn with_cure(e: Error) -> Error {
-    if e.kind() == Kind::Damaged {
-        e.cure(
-            "end all members of the group, then start them again: it is made anew from offsets.log",
-        )
-    } else {
-        e
-    }
-}
-
-fn refused(refusal: Refusal) -> Error {
-    match refusal {
-        Refusal::Assignor(has) => Error::new(
-            Kind::Usage,
-            format!(
-                "INCONSISTENT_GROUP_PROTOCOL: the group's members share partitions by '{}'",
-                has.as_str()
-            ),
-        )
-        .cure(format!(
-            "leave --assignor out or say {}; it can be changed when the group is empty",
-            has.as_str()
-        )),
-        Refusal::Unknown(id) => fenced(id),
-        Refusal::NoEpoch => Error::new(Kind::Damaged, "group.json: no epoch is left")
-            .cure("go on with another group: 'mq-groups clone' takes the offsets along"),
-    }
-}
-
-fn instance_lives(held: &Held<'_>, member: &MemberState) -> Error {
-    Error::new(
-        Kind::Busy,
-        format!(
-            "UNRELEASED_INSTANCE_ID: '{}' is a member of group '{}' already: process {} on {}",
-            member
-                .instance_id
-                .as_deref()
-                .unwrap_or_default()
-                .escape_debug(),
-            held.name().escape_debug(),
-            member.pid,
-            member.host.escape_debug()
-        ),
-    )
-    .cure("end that process, or choose another --instance-id")
-}
-
-fn fenced(id: Uuid) -> Error {
-    Error::new(
-        Kind::Fenced,
-        format!(
-            "UNKNOWN_MEMBER_ID: member {id} is not in the group any more: others took it for dead"
-        ),
-    )
-    .cure("start it again: it goes on from the committed offsets")
 }
 
 #[cfg(test)]

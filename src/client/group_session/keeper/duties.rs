@@ -1,0 +1,115 @@
+//! What any member can do for all: make the targets, tell of topics, remove the dead.
+
+use std::time::Duration;
+
+use super::{Joins, Keeper, TOPICS_LOOK, TOPICS_LOOK_BLIND};
+use crate::error::Result;
+
+/// Joins have calmed down when none came for so long, and for each member [`QUIET_OF_MEMBER`]
+/// longer: a burst is one rebalance, and the larger the group, the more one costs.
+const QUIET: Duration = Duration::from_millis(10);
+/// What each member adds.
+const QUIET_OF_MEMBER: Duration = Duration::from_millis(1);
+/// A stream of joins puts the assignment off for so many times that.
+const QUIETS_MAX: u32 = 10;
+/// What each next member waits longer before it does what one does for all.
+const STAGGER: Duration = Duration::from_millis(3);
+/// From here on they all wait as long.
+const STAGGER_MAX: u32 = 8;
+/// A process that dies closes its file some time before its lock is free: so long after the close
+/// it is looked at again.
+const PROBES: [Duration; 6] = [
+    Duration::ZERO,
+    Duration::from_millis(2),
+    Duration::from_millis(6),
+    Duration::from_millis(15),
+    Duration::from_millis(40),
+    Duration::from_millis(100),
+];
+
+impl Keeper {
+    /// One of all that see the same is to act first.
+    pub(super) fn stagger(&self) -> Duration {
+        let rank = u32::try_from(self.member.rank()).unwrap_or(u32::MAX);
+        STAGGER * rank.min(STAGGER_MAX)
+    }
+
+    /// Makes the targets once no more joins come.
+    pub(super) fn settle_joins(&mut self) -> Result<()> {
+        let Some(wait) = self.joins_settle_in() else {
+            self.joins = None;
+            return Ok(());
+        };
+        if wait.is_zero() {
+            self.member.assign()?;
+            self.joins = None;
+        }
+        Ok(())
+    }
+
+    pub(super) fn joins_settle_in(&mut self) -> Option<Duration> {
+        let (now, stagger) = (self.now(), self.stagger());
+        let state = self.member.state();
+        if state.group_epoch == state.assignment_epoch {
+            return None;
+        }
+        let group_epoch = state.group_epoch;
+        let joins = self.joins.get_or_insert(Joins {
+            group_epoch,
+            since: now,
+            first: now,
+        });
+        if joins.group_epoch != group_epoch {
+            (joins.group_epoch, joins.since) = (group_epoch, now);
+        }
+        let members = u32::try_from(state.members.len()).unwrap_or(u32::MAX);
+        let calm = QUIET + QUIET_OF_MEMBER * members.min(200);
+        let quiet = (joins.since + calm + stagger).saturating_sub(now);
+        let longest = (joins.first + calm * QUIETS_MAX + stagger).saturating_sub(now);
+        Some(quiet.min(longest))
+    }
+
+    pub(super) fn look_at_topics(&mut self, changed: bool) -> Result<()> {
+        let now = self.now();
+        let due = if self.watching.is_blind {
+            now - self.topics_at >= TOPICS_LOOK_BLIND
+        } else {
+            changed || now - self.topics_at >= TOPICS_LOOK
+        };
+        if due {
+            self.topics_at = now;
+            self.member.update_topics()?;
+            self.member.say_alive()?;
+        }
+        Ok(())
+    }
+
+    /// Removes members that died or hang.
+    pub(super) fn look_at_others(&mut self, closed: bool) -> Result<()> {
+        let now = self.now();
+        if closed && !self.watching.is_blind {
+            self.closes = Some((now + self.stagger(), 0));
+        }
+        let probe_due = self.probe_at().is_some_and(|at| at <= now);
+        let is_due = probe_due
+            || (closed && self.watching.is_blind)
+            || now - self.watched_at >= self.member.watch_interval();
+        if !is_due {
+            return Ok(());
+        }
+        self.watched_at = now;
+        let suspects = self.member.suspects()?;
+        if !suspects.is_empty() {
+            self.member.evict(&suspects)?;
+        }
+        if probe_due && let Some((_, probe)) = &mut self.closes {
+            *probe += 1;
+        }
+        Ok(())
+    }
+
+    pub(super) fn probe_at(&self) -> Option<Duration> {
+        let (closed_at, probe) = self.closes?;
+        Some(closed_at + *PROBES.get(probe)?)
+    }
+}

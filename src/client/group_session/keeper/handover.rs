@@ -1,0 +1,309 @@
+//! Giving partitions up, and taking them over: with where they begin.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::{Holding, Keeper, QUICK_LOOK, removed};
+use crate::client::group_session::starts::{self, Checked};
+use crate::client::group_session::{CommitWhen, Order};
+use crate::client::open_reader;
+use crate::client::point::Point;
+use crate::error::{Kind, Result};
+use crate::group::Entry;
+use crate::store::PartitionReader;
+use crate::types::{LeaderEpoch, Offset, TopicName, TopicPartition, Uuid};
+
+/// What each next member waits longer for another to commit where a topic is started.
+const START_WAIT: Duration = Duration::from_millis(100);
+
+impl Keeper {
+    /// Gives up what is another's target by now.
+    pub(super) fn give_up(&mut self) -> Result<()> {
+        let now = self.now();
+        let Some(me) = self.member.me() else {
+            return Err(removed());
+        };
+        let gone: Vec<_> = self
+            .held
+            .keys()
+            .filter(|tp| !me.owned.contains(tp))
+            .cloned()
+            .collect();
+        let mut unread: BTreeSet<TopicPartition> = me
+            .owned
+            .difference(&me.target)
+            .filter(|tp| !self.held.contains_key(tp))
+            .cloned()
+            .collect();
+        let mut is_waiting = false;
+        let mut ready = Vec::new();
+        for (tp, holding) in &mut self.held {
+            if gone.contains(tp) || me.target.contains(tp) {
+                continue;
+            }
+            let since = match holding.stopping {
+                Some(since) => since,
+                None => {
+                    holding.stopping = Some(now);
+                    self.shared
+                        .order(Order::Revoke(holding.generation, tp.clone()));
+                    now
+                }
+            };
+            let is_stopped = holding.is_stopped || self.ended.is_some();
+            let is_out = is_stopped && self.delivery.is_settled(holding.generation);
+            let is_late = self
+                .options
+                .settle
+                .is_some_and(|limit| now - since >= limit);
+            if is_out || is_late || (is_stopped && self.delivery.is_closed()) {
+                ready.push(tp.clone());
+            } else {
+                is_waiting = true;
+            }
+        }
+        for tp in gone {
+            // Its topic is no more: what is committed of it counts for nobody.
+            self.drop_holding(&tp, true);
+        }
+        if is_waiting || (ready.is_empty() && unread.is_empty()) {
+            return Ok(());
+        }
+        self.take_deliveries();
+        let commits = self.options.commit == CommitWhen::AfterWrite;
+        let entries = if commits {
+            self.entries(|tp| ready.contains(tp))
+        } else {
+            Vec::new()
+        };
+        unread.extend(ready.iter().cloned());
+        self.member.release(unread, entries)?;
+        for tp in ready {
+            self.drop_holding(&tp, false);
+        }
+        Ok(())
+    }
+
+    pub(super) fn drop_holding(&mut self, tp: &TopicPartition, revoke: bool) {
+        let Some(holding) = self.held.remove(tp) else {
+            return;
+        };
+        if let Some(page) = holding.page {
+            self.watching.remove_page(page);
+        }
+        if revoke && holding.stopping.is_none() {
+            self.shared
+                .order(Order::Revoke(holding.generation, tp.clone()));
+        }
+    }
+
+    /// Hands what is owned newly to the caller.
+    pub(super) fn take_over(&mut self) -> Result<()> {
+        let Some(me) = self.member.me() else {
+            return Err(removed());
+        };
+        let fresh: Vec<(TopicPartition, Uuid)> = me
+            .owned
+            .intersection(&me.target)
+            .filter(|tp| !self.held.contains_key(tp))
+            .filter_map(|tp| {
+                let topic = self.member.state().topics.get(&tp.topic)?;
+                Some((tp.clone(), topic.topic_id))
+            })
+            .collect();
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        self.member.refresh_offsets()?;
+        if self.options.to_end {
+            // The largest end that any of them entered counts.
+            self.member.refresh_others()?;
+        }
+        let mut opened = Vec::with_capacity(fresh.len());
+        for (tp, topic_id) in fresh {
+            match open_reader(&self.store, &tp) {
+                Ok(reader) => opened.push((tp, topic_id, reader)),
+                // Deleted: seen with the next look at the topics.
+                Err(e) if e.kind() == Kind::UnknownTopic => self.topics_at = Duration::ZERO,
+                Err(e) => return Err(e),
+            }
+        }
+        let begun = self.begin(&opened)?;
+        for ((tp, topic_id, reader), (from, committed, leader_epoch)) in
+            opened.into_iter().zip(begun)
+        {
+            self.last_generation += 1;
+            let generation = self.last_generation;
+            let until = self.until_of(&tp, from);
+            let until_time = self
+                .ends
+                .as_ref()
+                .and_then(|ends| ends.times.get(&tp))
+                .copied();
+            let page = self.watching.add_page(&reader);
+            let holding = Holding {
+                generation,
+                topic_id,
+                position: from,
+                leader_epoch,
+                committed,
+                until,
+                page,
+                stopping: None,
+                is_stopped: false,
+            };
+            self.held.insert(tp, holding);
+            self.shared.order(Order::Assign {
+                generation,
+                reader,
+                from,
+                until,
+                until_time,
+            });
+        }
+        Ok(())
+    }
+
+    /// Where each of these begins, what is committed of it, and the epoch before; what nothing is
+    /// committed of yet is committed first.
+    pub(super) fn begin(
+        &mut self,
+        opened: &[(TopicPartition, Uuid, PartitionReader)],
+    ) -> Result<Vec<(Offset, Offset, LeaderEpoch)>> {
+        let missing: Vec<&(TopicPartition, Uuid, PartitionReader)> = opened
+            .iter()
+            .filter(|(tp, topic_id, _)| self.member.committed(tp, *topic_id).is_none())
+            .collect();
+        if missing.len() < opened.len() {
+            self.note_unused_start();
+        }
+        let mut starts: BTreeMap<TopicPartition, Entry> = BTreeMap::new();
+        if !missing.is_empty() {
+            let entries = self.starts_of(&missing)?;
+            if self.options.commit != CommitWhen::Never {
+                self.member.commit_starts(entries.clone())?;
+            }
+            starts = entries
+                .into_iter()
+                .map(|entry| {
+                    (
+                        TopicPartition::new(entry.topic.clone(), entry.partition),
+                        entry,
+                    )
+                })
+                .collect();
+        }
+        let mut begun = Vec::with_capacity(opened.len());
+        for (tp, topic_id, reader) in opened {
+            let place = match (self.member.committed(tp, *topic_id), starts.get(tp)) {
+                (Some(committed), _) => {
+                    let from = match starts::check(&self.options.group, reader, &committed)? {
+                        Checked::At(offset) => offset,
+                        Checked::BelowStart(start) => {
+                            self.shared.order(Order::Warn(format!(
+                                "group '{}' left {tp} at offset {}, which is gone: going on from {start}",
+                                self.options.group.escape_debug(),
+                                committed.offset
+                            )));
+                            start
+                        }
+                    };
+                    (from, committed.offset, committed.leader_epoch)
+                }
+                (None, Some(start)) => (start.offset, start.offset, start.leader_epoch),
+                (None, None) => {
+                    let start = starts::fresh_start(reader, *topic_id, None, true)?;
+                    (start.offset, start.offset, start.leader_epoch)
+                }
+            };
+            begun.push(place);
+        }
+        Ok(begun)
+    }
+
+    /// Starts for these, and for all partitions of topics that the group has never read.
+    pub(super) fn starts_of(
+        &mut self,
+        missing: &[&(TopicPartition, Uuid, PartitionReader)],
+    ) -> Result<Vec<Entry>> {
+        let mut by_topic: BTreeMap<&TopicName, Vec<&(TopicPartition, Uuid, PartitionReader)>> =
+            BTreeMap::new();
+        for one in missing {
+            by_topic.entry(&one.0.topic).or_default().push(one);
+        }
+        let from = self.options.range.from;
+        let mut entries = Vec::new();
+        for (topic, missing) in by_topic {
+            if self.options.commit != CommitWhen::Never && !self.is_known_soon(topic)? {
+                let Some(seen) = self.member.state().topics.get(topic).copied() else {
+                    continue;
+                };
+                let (id, count) = (seen.topic_id, seen.partitions);
+                entries.extend(starts::fresh_starts(&self.store, topic, id, count, from)?);
+                continue;
+            }
+            let known = self.member.offsets().knows_topic(topic);
+            for (_, topic_id, reader) in missing {
+                entries.push(starts::fresh_start(reader, *topic_id, from, known)?);
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Whether anything is committed of a topic. Where nothing is, the first of its readers
+    /// commits the start of all its partitions; the others wait a little for that.
+    pub(super) fn is_known_soon(&mut self, topic: &TopicName) -> Result<bool> {
+        let own = self.member.id();
+        let before = self
+            .member
+            .state()
+            .members
+            .iter()
+            .filter(|(id, member)| **id < own && member.topics.contains(topic))
+            .count();
+        let until = self.now() + START_WAIT * u32::try_from(before.min(5)).unwrap_or(5);
+        loop {
+            if self.member.offsets().knows_topic(topic) {
+                return Ok(true);
+            }
+            if self.now() >= until {
+                return Ok(false);
+            }
+            self.store.clock().sleep(QUICK_LOOK);
+            self.member.refresh_offsets()?;
+        }
+    }
+
+    pub(super) fn note_unused_start(&mut self) {
+        let asked = self
+            .options
+            .range
+            .from
+            .is_some_and(|from| from != Point::Stored);
+        if asked && !self.noted_unused {
+            self.noted_unused = true;
+            self.shared.order(Order::Note(format!(
+                "group '{}' goes on where it left off; -o begins only where nothing is committed ('mq-groups reset' rewinds)",
+                self.options.group.escape_debug()
+            )));
+        }
+    }
+
+    /// The end of a partition that begins at `from`: with `-e` the largest that a member entered.
+    pub(super) fn until_of(&self, tp: &TopicPartition, from: Offset) -> Option<Offset> {
+        let ends = self.ends.as_ref()?;
+        let bounded = self.options.range.to.is_some();
+        let end = if bounded {
+            ends.of(tp)
+        } else {
+            self.member.state().end_of(tp)
+        };
+        match end {
+            Some(Offset::MAX) => None,
+            Some(end) => Some(end),
+            // It came after this member's ends were fixed.
+            None if self.options.to_end => Some(from),
+            None => None,
+        }
+    }
+}

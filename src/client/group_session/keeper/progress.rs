@@ -1,0 +1,166 @@
+//! What was delivered, committed, and is done.
+
+use super::{Keeper, Ticket, lock};
+use crate::client::group_session::ends::Ends;
+use crate::client::group_session::{CommitWhen, End, Order};
+use crate::error::Result;
+use crate::group::Entry;
+use crate::types::{Offset, TopicPartition};
+
+impl Keeper {
+    pub(super) fn take_deliveries(&mut self) {
+        for delivered in self.delivery.take() {
+            for holding in self.held.values_mut() {
+                if holding.generation == delivered.generation && delivered.next > holding.position {
+                    holding.position = delivered.next;
+                    holding.leader_epoch = delivered.leader_epoch;
+                }
+            }
+        }
+    }
+
+    /// Ends that were raised by others, or whose time has passed.
+    pub(super) fn follow_ends(&mut self, regrouped: bool) -> Result<()> {
+        let now_ms = self.store.clock().now_ms();
+        if let Some(ends) = &mut self.ends
+            && !ends.times.is_empty()
+        {
+            for (tp, end) in ends.pass_times(&self.store, now_ms)? {
+                if let Some(holding) = self.held.get_mut(&tp) {
+                    holding.until = Some(end);
+                    let generation = holding.generation;
+                    self.shared.order(Order::Limit(generation, tp, end));
+                }
+            }
+        }
+        if !regrouped || !self.options.to_end || self.options.range.to.is_some() {
+            return Ok(());
+        }
+        self.member.refresh_others()?;
+        for (tp, holding) in &mut self.held {
+            let end = self.member.state().end_of(tp);
+            if let (Some(until), Some(end)) = (holding.until, end)
+                && end > until
+            {
+                holding.until = Some(end);
+                self.shared
+                    .order(Order::Limit(holding.generation, tp.clone(), end));
+            }
+        }
+        Ok(())
+    }
+
+    /// What was delivered and is not committed, of partitions that `which` names.
+    pub(super) fn entries(&self, which: impl Fn(&TopicPartition) -> bool) -> Vec<Entry> {
+        self.held
+            .iter()
+            .filter(|(tp, holding)| holding.position > holding.committed && which(tp))
+            .map(|(tp, holding)| Entry {
+                topic: tp.topic.clone(),
+                topic_id: holding.topic_id,
+                partition: tp.partition,
+                offset: holding.position,
+                leader_epoch: holding.leader_epoch,
+            })
+            .collect()
+    }
+
+    pub(super) fn commit_now(&mut self) -> Result<()> {
+        self.take_deliveries();
+        let entries = self.entries(|_| true);
+        self.committed_at = self.now();
+        if entries.is_empty() {
+            return Ok(());
+        }
+        self.member.commit(entries)?;
+        for holding in self.held.values_mut() {
+            holding.committed = holding.committed.max(holding.position);
+        }
+        Ok(())
+    }
+
+    pub(super) fn commit_when_due(&mut self) -> Result<()> {
+        let wanted = matches!(lock(&self.shared.told).commit, Some(Ticket::Wanted));
+        if wanted {
+            let outcome = if self.options.commit == CommitWhen::AfterWrite {
+                self.commit_now()
+            } else {
+                Ok(())
+            };
+            lock(&self.shared.told).commit = Some(Ticket::Done(outcome));
+            self.shared.replied.notify_all();
+        }
+        if self.options.commit != CommitWhen::AfterWrite {
+            return Ok(());
+        }
+        let interval = self.options.interval;
+        if self.idle || self.now() - self.committed_at >= interval {
+            self.idle = false;
+            self.commit_now()?;
+        }
+        Ok(())
+    }
+
+    /// Says that all is done once it is: written out here, or committed by others.
+    pub(super) fn finish_if_done(&mut self) -> Result<()> {
+        let Some(ends) = &self.ends else {
+            return Ok(());
+        };
+        if self.finished || !self.is_done_here(ends) {
+            self.watching.watch_offsets(&**self.member.dir(), false);
+            return Ok(());
+        }
+        if self.options.commit == CommitWhen::Never {
+            let state = self.member.state();
+            let settled = state.group_epoch == state.assignment_epoch
+                && self
+                    .member
+                    .me()
+                    .is_some_and(|me| me.is_reconciled(state.assignment_epoch));
+            if settled {
+                self.finished = true;
+                self.shared.order(Order::Finished);
+            }
+            return Ok(());
+        }
+        // A member that is done commits, with `on-exit` too: this is its exit.
+        self.commit_now()?;
+        self.watching.watch_offsets(&**self.member.dir(), true);
+        self.member.refresh_offsets()?;
+        if self.is_done_everywhere() {
+            self.finished = true;
+            self.shared.order(Order::Finished);
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_done_here(&self, ends: &Ends) -> bool {
+        self.held.iter().all(|(tp, holding)| {
+            let end = ends.of(tp).or(holding.until).unwrap_or(Offset::MAX);
+            holding.position >= end
+        })
+    }
+
+    pub(super) fn is_done_everywhere(&self) -> bool {
+        let Some(ends) = &self.ends else { return false };
+        ends.iter().all(|(tp, end)| {
+            if end == 0 || self.held.get(&tp).is_some_and(|held| held.position >= end) {
+                return true;
+            }
+            let Some(topic) = self.member.state().topics.get(&tp.topic) else {
+                // Deleted: there is nothing left to wait for.
+                return true;
+            };
+            let committed = self.member.committed(&tp, topic.topic_id);
+            committed.is_some_and(|committed| committed.offset >= end)
+        })
+    }
+
+    pub(super) fn commits_at(&self, end: End) -> bool {
+        match self.options.commit {
+            CommitWhen::AfterWrite => true,
+            CommitWhen::OnExit => end.exits_0,
+            CommitWhen::Never => false,
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! How a member comes into `group.json`, and what topics there are for it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::errors::{instance_lives, refused, with_cure};
+use super::{JoinOptions, put};
+use crate::error::Result;
+use crate::group::held::Held;
+use crate::group::machine::{self, Event};
+use crate::group::member_file::{self, MemberFile, Sign};
+use crate::group::state::{GroupState, MemberState, TopicState, Topics};
+use crate::group::subscription::{Matcher, Subscription};
+use crate::store::process::Process;
+use crate::store::{StoreDir, topics};
+use crate::types::{TopicName, Uuid};
+
+/// Enters a new member, under the lock.
+pub(super) fn enter(
+    store: &Arc<StoreDir>,
+    held: &mut Held<'_>,
+    file: &MemberFile,
+    options: &JoinOptions,
+    matcher: &Matcher,
+) -> Result<GroupState> {
+    let dir = Arc::clone(held.guard().dir());
+    let written = held.group_file()?;
+    let mut state = written.state(&*dir).map_err(with_cure)?;
+    // What was deleted or rebuilt must not bring an epoch back.
+    let epoch = state.group_epoch.max(held.state().epoch_max());
+    if epoch > state.group_epoch {
+        (state.group_epoch, state.assignment_epoch) = (epoch, epoch);
+    }
+    let mut events = Vec::new();
+    let mut replaces = None;
+    for (id, member) in &state.members {
+        let is_dead = member_file::probe(&*dir, *id)? == Sign::Dead;
+        let same = member.instance_id.is_some() && member.instance_id == options.instance_id;
+        match (same, is_dead) {
+            (true, true) => replaces = Some(*id),
+            (true, false) => return Err(instance_lives(held, member)),
+            (false, true) if member.instance_id.is_none() => events.push(Event::Remove { id: *id }),
+            (false, _) => {}
+        }
+    }
+    let (topics, wanted) = see_topics(store, &state, Some(matcher))?;
+    let own = topics
+        .keys()
+        .filter(|name| matcher.matches(name))
+        .cloned()
+        .collect();
+    if is_news(&state, &topics, &wanted) {
+        events.push(Event::Topics { topics, wanted });
+    }
+    let process = Process::current(&**store.clock());
+    let member = MemberState {
+        epoch: 0,
+        instance_id: options.instance_id.clone(),
+        subscription: options.subscription.clone(),
+        topics: own,
+        owned: BTreeSet::new(),
+        target: BTreeSet::new(),
+        ends: options.ends.clone(),
+        session_timeout_ms: u64::try_from(options.session_timeout.as_millis()).unwrap_or(u64::MAX),
+        pid: process.pid,
+        host: process.host.clone(),
+    };
+    events.push(Event::Join {
+        id: file.id(),
+        member: Box::new(member),
+        replaces,
+        assignor: options.assignor,
+    });
+    let mut all_effects = Vec::new();
+    for event in events {
+        let (next, effects) = machine::step(&state, event).map_err(refused)?;
+        state = next;
+        all_effects.extend(effects);
+    }
+    member_file::remove_dead(&*dir, held.guard(), |id| state.members.contains_key(&id))?;
+    put(held, store.boot_id(), &state, &all_effects)?;
+    file.mark_entered()?;
+    Ok(state)
+}
+
+/// The topics that members (and one more) want, and which of them each wants.
+pub(super) fn see_topics(
+    store: &Arc<StoreDir>,
+    state: &GroupState,
+    one_more: Option<&Matcher>,
+) -> Result<(Topics, Vec<(Uuid, BTreeSet<TopicName>)>)> {
+    let there = topics::list(store)?;
+    let mut distinct: Vec<(&Subscription, BTreeSet<TopicName>)> = Vec::new();
+    let mut wanted = Vec::with_capacity(state.members.len());
+    let mut all: BTreeSet<TopicName> = BTreeSet::new();
+    if let Some(matcher) = one_more {
+        all.extend(there.iter().filter(|name| matcher.matches(name)).cloned());
+    }
+    for (id, member) in &state.members {
+        let known = distinct
+            .iter()
+            .position(|(known, _)| **known == member.subscription);
+        let at = match known {
+            Some(at) => at,
+            None => {
+                let matcher = member.subscription.matcher()?;
+                let names: BTreeSet<TopicName> = there
+                    .iter()
+                    .filter(|name| matcher.matches(name))
+                    .cloned()
+                    .collect();
+                all.extend(names.iter().cloned());
+                distinct.push((&member.subscription, names));
+                distinct.len() - 1
+            }
+        };
+        if let Some((_, names)) = distinct.get(at) {
+            wanted.push((*id, names.clone()));
+        }
+    }
+    let mut seen = Topics::new();
+    for name in all {
+        // Deleted since it was listed: it is not there.
+        if let Some((meta, _)) = topics::read_if_there(store, &name)? {
+            let partitions = i32::try_from(meta.partitions.len()).unwrap_or(i32::MAX);
+            let topic = TopicState {
+                topic_id: meta.topic_id,
+                partitions,
+            };
+            seen.insert(name, topic);
+        }
+    }
+    for (_, names) in &mut wanted {
+        names.retain(|name| seen.contains_key(name));
+    }
+    Ok((seen, wanted))
+}
+
+pub(super) fn is_news(
+    state: &GroupState,
+    topics: &Topics,
+    wanted: &[(Uuid, BTreeSet<TopicName>)],
+) -> bool {
+    state.topics != *topics
+        || wanted
+            .iter()
+            .any(|(id, names)| state.members.get(id).is_some_and(|m| m.topics != *names))
+}

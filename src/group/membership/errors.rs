@@ -1,0 +1,64 @@
+//! What a member is told when something cannot be.
+
+use crate::error::{Error, Kind};
+use crate::group::held::Held;
+use crate::group::machine::Refusal;
+use crate::group::state::MemberState;
+use crate::types::Uuid;
+
+pub(super) fn with_cure(e: Error) -> Error {
+    if e.kind() == Kind::Damaged {
+        e.cure(
+            "end all members of the group, then start them again: it is made anew from offsets.log",
+        )
+    } else {
+        e
+    }
+}
+
+pub(super) fn refused(refusal: Refusal) -> Error {
+    match refusal {
+        Refusal::Assignor(has) => Error::new(
+            Kind::Usage,
+            format!(
+                "INCONSISTENT_GROUP_PROTOCOL: the group's members share partitions by '{}'",
+                has.as_str()
+            ),
+        )
+        .cure(format!(
+            "leave --assignor out or say {}; it can be changed when the group is empty",
+            has.as_str()
+        )),
+        Refusal::Unknown(id) => fenced(id),
+        Refusal::NoEpoch => Error::new(Kind::Damaged, "group.json: no epoch is left")
+            .cure("go on with another group: 'mq-groups clone' takes the offsets along"),
+    }
+}
+
+pub(super) fn instance_lives(held: &Held<'_>, member: &MemberState) -> Error {
+    Error::new(
+        Kind::Busy,
+        format!(
+            "UNRELEASED_INSTANCE_ID: '{}' is a member of group '{}' already: process {} on {}",
+            member
+                .instance_id
+                .as_deref()
+                .unwrap_or_default()
+                .escape_debug(),
+            held.name().escape_debug(),
+            member.pid,
+            member.host.escape_debug()
+        ),
+    )
+    .cure("end that process, or choose another --instance-id")
+}
+
+pub(super) fn fenced(id: Uuid) -> Error {
+    Error::new(
+        Kind::Fenced,
+        format!(
+            "UNKNOWN_MEMBER_ID: member {id} is not in the group any more: others took it for dead"
+        ),
+    )
+    .cure("start it again: it goes on from the committed offsets")
+}
