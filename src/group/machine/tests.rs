@@ -114,7 +114,7 @@ impl Run {
             .copied()
     }
 
-    fn wanted(&self, mask: u8, topics: &Topics) -> BTreeSet<TopicName> {
+    fn wanted(mask: u8, topics: &Topics) -> BTreeSet<TopicName> {
         (0..TOPICS)
             .filter(|t| mask & (1 << t) != 0)
             .map(name)
@@ -129,7 +129,7 @@ impl Run {
 
     fn topics_event(&self, topics: Topics) -> Event {
         let wanted = self.masks.iter();
-        let wanted = wanted.map(|(id, mask)| (*id, self.wanted(*mask, &topics)));
+        let wanted = wanted.map(|(id, mask)| (*id, Run::wanted(*mask, &topics)));
         Event::Topics {
             wanted: wanted.collect(),
             topics,
@@ -141,7 +141,7 @@ impl Run {
         Some(match op {
             Op::Join(mask, instance, assignor) => {
                 let id = self.fresh_id();
-                let new = member(self.wanted(*mask, &topics), *instance);
+                let new = member(Run::wanted(*mask, &topics), *instance);
                 let mut members = self.state.members.iter();
                 let replaces = members
                     .find(|(_, old)| instance.is_some() && old.instance_id == new.instance_id)
