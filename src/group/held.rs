@@ -210,6 +210,25 @@ impl Held<'_> {
         Ok(alive)
     }
 
+    /// An epoch above any that was given out.
+    ///
+    /// # Errors
+    /// [`Kind::Damaged`] when none is left.
+    pub fn next_epoch(&self, file: &GroupFile) -> Result<i32> {
+        file.group_epoch
+            .max(self.state().epoch_max())
+            .checked_add(1)
+            .ok_or_else(|| {
+                Error::new(
+                    Kind::Damaged,
+                    format!(
+                        "{}: no epoch is left",
+                        join(&*self.group.dir, layout::GROUP_FILE).display()
+                    ),
+                )
+            })
+    }
+
     /// Writes a line, lets the lock go and makes it durable.
     ///
     /// # Errors
