@@ -169,10 +169,16 @@ impl fmt::Display for Error {
     /// What and where; the cure is apart ([`Error::cure_text`]).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.message)?;
-        if let Some(source) = &self.0.source {
-            write!(f, ": {source}")?;
-        }
-        Ok(())
+        let Some(source) = &self.0.source else {
+            return Ok(());
+        };
+        // The words alone, as everywhere else in a shell: the number adds nothing to them.
+        let text = source.to_string();
+        let number = source
+            .raw_os_error()
+            .map(|errno| format!(" (os error {errno})"))
+            .unwrap_or_default();
+        write!(f, ": {}", text.strip_suffix(&number).unwrap_or(&text))
     }
 }
 
@@ -205,7 +211,21 @@ fn io_cure(source: &io::Error) -> Option<&'static str> {
         }
         io::ErrorKind::Interrupted => Some("a signal came in between: go on from there"),
         io::ErrorKind::ReadOnlyFilesystem => Some("mount that disk for writing"),
+        io::ErrorKind::PermissionDenied => {
+            Some("ask its owner for the right to it ('ls -ld' shows who that is), or be that user")
+        }
+        io::ErrorKind::IsADirectory => Some("name a file"),
         _ => None,
+    }
+}
+
+/// A word as a shell has to be given it, for commands that a cure names.
+pub fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "._-/:@+,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
     }
 }
 
@@ -236,6 +256,18 @@ mod tests {
     }
 
     #[test]
+    fn a_word_survives_the_shell() {
+        for (word, given) in [
+            ("billing", "billing"),
+            ("a group", "'a group'"),
+            ("it's", "'it'\\''s'"),
+            ("", "''"),
+        ] {
+            assert_eq!(shell_word(word), given);
+        }
+    }
+
+    #[test]
     fn a_full_disk_is_a_kind_of_its_own() {
         let full = io::Error::from_raw_os_error(28);
         assert_eq!(Error::io("write", "x", full).kind(), Kind::DiskFull);
@@ -248,10 +280,13 @@ mod tests {
             (27, "ulimit -f"),
             (24, "ulimit -n"),
             (5, "dmesg"),
+            (13, "owner"),
+            (21, "a file"),
         ] {
             let error = Error::io("write", "x", io::Error::from_raw_os_error(errno));
             let cure = error.cure_text().expect("a cure");
             assert!(cure.contains(word), "{errno}: {cure}");
+            assert!(!error.to_string().contains("os error"), "{error}");
         }
     }
 }

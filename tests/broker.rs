@@ -216,7 +216,11 @@ fn a_broker_starts_once_is_seen_and_stops() {
     assert_eq!(code, Some(0), "{said}");
     let status = store.run(&["status", "--format", "tsv"]);
     assert_eq!(status.status.code(), Some(1));
-    assert_eq!(text(&status.stdout), "0\tstopped\t-\t1\tfalse\t-\t-\n");
+    let expected = format!(
+        "0\tstopped\t-\t1\tfalse\t-\t-\t-\t{}\t0\n",
+        store.logs().display()
+    );
+    assert_eq!(text(&status.stdout), expected);
     let again = store.run(&["stop"]);
     assert_eq!(again.status.code(), Some(1));
     assert!(text(&again.stderr).contains("not running"));
@@ -311,16 +315,22 @@ fn leftovers_go_and_what_may_be_alive_stays() {
     let store = Store::new();
     store.create("kept", &[]);
     store.create("lost", &[]);
+    store.create("making", &[]);
     let logs = store.logs();
     let aside =
         |topic: &str, digit: &str| logs.join(format!("{topic}-0.{}-delete", digit.repeat(32)));
-    // A deleter that died after the topic file was gone.
-    std::fs::remove_file(store.path.join("topics/lost.json")).expect("remove");
+    // A deleter that died after the topic file was gone, and one that lives and has the lock.
+    let buried = ["lost", "making"].map(|topic| {
+        let id = topic_id(&store, topic).hex();
+        let buried = store.path.join(format!("deleted/{id}.json"));
+        let file = store.path.join(format!("topics/{topic}.json"));
+        std::fs::rename(file, &buried).expect("bury");
+        buried
+    });
     // A creator that died before its directory was in place; one that lives and has the lock; one
     // that is filling its directory.
     copy_dir(&logs.join("lost-0"), &aside("dead", "a"));
     copy_dir(&logs.join("lost-0"), &aside("alive", "b"));
-    copy_dir(&logs.join("lost-0"), &logs.join("making-0"));
     std::fs::create_dir(aside("filling", "c")).expect("mkdir");
     // A directory that a topic file names stays, whatever its name.
     copy_dir(&logs.join("kept-0"), &aside("kept", "d"));
@@ -344,13 +354,46 @@ fn leftovers_go_and_what_may_be_alive_stays() {
     ] {
         assert!(stays.exists(), "{}", stays.display());
     }
-    assert!(logs.join("making-0").exists(), "a living creator's");
+    assert!(logs.join("making-0").exists(), "a living deleter's");
     assert!(logs.join("kept-0").exists());
     // Their makers die.
     drop((alive, making));
     eventually("both are gone", || {
         !aside("alive", "b").exists() && !logs.join("making-0").exists()
     });
+    eventually("nothing is left to prove", || {
+        buried.iter().all(|file| !file.exists())
+    });
+}
+
+fn topic_id(store: &Store, topic: &str) -> mq::types::Uuid {
+    let name = TopicName::new(topic).expect("name");
+    let (meta, _) = mq::store::topics::read(&store.open(), &name).expect("topic");
+    meta.topic_id
+}
+
+#[test]
+fn what_dead_makers_of_stores_and_groups_left_goes() {
+    use mq::store::unborn::Unborn;
+    let store = Store::new();
+    let open = store.open();
+    let mut dead = Vec::new();
+    let mut alive = Vec::new();
+    for (dir, digit) in [(store.path.clone(), "a"), (store.path.join("groups"), "b")] {
+        let left = dir.join(format!(".mq-new-{}", digit.repeat(32)));
+        std::fs::create_dir_all(left.join("lock.0")).expect("mkdir");
+        std::fs::File::create(left.join("lock.0/0")).expect("file");
+        dead.push(left);
+    }
+    for dir in [Arc::clone(open.root()), open.groups_dir().expect("groups")] {
+        let unborn = Unborn::make(&dir).expect("made");
+        alive.push((dir.path().join(unborn.name()), unborn));
+    }
+    let _broker = store.start();
+    eventually("both are gone", || dead.iter().all(|path| !path.exists()));
+    for (path, _unborn) in &alive {
+        assert!(path.exists(), "{}", path.display());
+    }
 }
 
 #[test]

@@ -409,7 +409,9 @@ fn every_flipped_bit_of_the_page() {
     let copies = (0..512 * 8).chain(4096 * 8..(4096 + 512) * 8);
     let page = sample.file(PAGE_FILE);
     if long() {
-        flip_all(&sample, &page, 0..8192 * 8, Allowed::Right);
+        // Beside the copies there are zeros that nobody reads.
+        let others = (0..8192 * 8).step_by(61);
+        flip_all(&sample, &page, copies.chain(others), Allowed::Right);
     } else {
         flip_all(&sample, &page, copies.step_by(3), Allowed::Right);
     }

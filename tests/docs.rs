@@ -205,19 +205,6 @@ fn what_is_not_due_is_refused() {
         ),
         (2, &["export", "import", "compact", "quarantine", "reindex"]),
         (
-            3,
-            &[
-                "delete-offsets",
-                "watch",
-                "peek",
-                "skip",
-                "clone",
-                "history",
-                "undo",
-                "check",
-            ],
-        ),
-        (
             4,
             &[
                 "--listen", "list", "reassign", "elect", "health", "drain", "perf", "metrics",

@@ -68,7 +68,7 @@ fn grow(sim: &SimDisk, id: Uuid) {
     );
 }
 
-const CASES: [Case; 5] = [
+const CASES: [Case; 7] = [
     Case {
         name: "the group's first commit",
         old: [None, None, None],
@@ -109,6 +109,35 @@ const CASES: [Case; 5] = [
         run: |sim, id| commit(sim, id, &[(1, 9)]),
         // Each reads a megabyte again and again.
         seeds: 1,
+    },
+    Case {
+        name: "an undo of a deletion",
+        old: [None, None, None],
+        new: [Some(7), Some(6), None],
+        prepare: |sim, id| {
+            two_commits(sim, id);
+            group::delete(&open(sim).unwrap(), GROUP, false, PATIENCE).unwrap();
+        },
+        run: |sim, _| {
+            let store = open(sim)?;
+            let planned = group::plan_undo(&store, GROUP)?;
+            group::undo(&store, GROUP, &planned, PATIENCE).map(drop)
+        },
+        seeds: 6,
+    },
+    Case {
+        name: "a deletion of one offset",
+        old: [Some(7), Some(6), None],
+        new: [Some(7), None, None],
+        prepare: two_commits,
+        run: |sim, _| {
+            let scope = group::Scope {
+                topic: tp(1).topic,
+                partition: Some(1),
+            };
+            group::delete_offsets(&open(sim)?, GROUP, &scope, false, PATIENCE).map(drop)
+        },
+        seeds: 6,
     },
 ];
 
@@ -235,6 +264,16 @@ fn stopped_in_a_deletion() {
 #[test]
 fn stopped_in_a_compaction() {
     every_operation(&CASES[4]);
+}
+
+#[test]
+fn stopped_in_an_undo() {
+    every_operation(&CASES[5]);
+}
+
+#[test]
+fn stopped_in_a_deletion_of_one_offset() {
+    every_operation(&CASES[6]);
 }
 
 #[test]

@@ -25,7 +25,7 @@ function __fish_mq_broker_using_subcommand
 end
 
 complete -c mq-broker -n "__fish_mq_broker_needs_command" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
-complete -c mq-broker -n "__fish_mq_broker_needs_command" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c mq-broker -n "__fish_mq_broker_needs_command" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
 complete -c mq-broker -n "__fish_mq_broker_needs_command" -s q -l quiet -d 'No notes and no progress on stderr'
@@ -37,8 +37,10 @@ complete -c mq-broker -n "__fish_mq_broker_needs_command" -f -a "stop" -d 'Stop 
 complete -c mq-broker -n "__fish_mq_broker_needs_command" -f -a "locks" -d 'Show who holds which lock of the store'
 complete -c mq-broker -n "__fish_mq_broker_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand start" -l id -d 'The broker\'s id, from 0' -r
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand start" -l log-dir -d 'Keep the replicas in this directory, which may be on another disk, and is registered: it need not be said again' -r -F
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand start" -l rack -d 'Where the broker stands, for the placement of replicas; registered too. \'\' takes it back' -r
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand start" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
-complete -c mq-broker -n "__fish_mq_broker_using_subcommand start" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand start" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand start" -s q -l quiet -d 'No notes and no progress on stderr'
@@ -47,7 +49,7 @@ complete -c mq-broker -n "__fish_mq_broker_using_subcommand status" -l format -d
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand status" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
-complete -c mq-broker -n "__fish_mq_broker_using_subcommand status" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand status" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand status" -l header -d 'Begin tsv with a line of column names'
@@ -55,7 +57,7 @@ complete -c mq-broker -n "__fish_mq_broker_using_subcommand status" -s q -l quie
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand stop" -l timeout -d 'How long to wait for its end' -r
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand stop" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
-complete -c mq-broker -n "__fish_mq_broker_using_subcommand stop" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand stop" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand stop" -s q -l quiet -d 'No notes and no progress on stderr'
@@ -64,7 +66,7 @@ complete -c mq-broker -n "__fish_mq_broker_using_subcommand locks" -l format -d 
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand locks" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
-complete -c mq-broker -n "__fish_mq_broker_using_subcommand locks" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand locks" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand locks" -l header -d 'Begin tsv with a line of column names'

@@ -15,7 +15,7 @@ on-exit\t'At the end, if that is 0'
 never\t'Not at all'"
 complete -c mq-consume -l commit-interval -d 'How often to commit; also when nothing more is there [default: 1s]' -r
 complete -c mq-consume -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
-complete -c mq-consume -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c mq-consume -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
 complete -c mq-consume -s r -l regex -d 'TOPIC is a regular expression that the whole name matches'

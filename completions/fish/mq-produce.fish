@@ -21,7 +21,7 @@ complete -c mq-produce -s o -l echo -d 'Print this for each acknowledged record,
 complete -c mq-produce -l on-error -d 'What a bad record does: end the run, or be counted (and exit 1)' -r -f -a "fail\t'End the run'
 skip\t'Count it'"
 complete -c mq-produce -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
-complete -c mq-produce -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c mq-produce -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
 complete -c mq-produce -s 0 -l null -d 'Records end with NUL, as from find -print0'

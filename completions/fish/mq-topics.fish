@@ -25,7 +25,7 @@ function __fish_mq_topics_using_subcommand
 end
 
 complete -c mq-topics -n "__fish_mq_topics_needs_command" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
-complete -c mq-topics -n "__fish_mq_topics_needs_command" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c mq-topics -n "__fish_mq_topics_needs_command" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
 complete -c mq-topics -n "__fish_mq_topics_needs_command" -s q -l quiet -d 'No notes and no progress on stderr'
@@ -47,7 +47,7 @@ complete -c mq-topics -n "__fish_mq_topics_using_subcommand create" -l format -d
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand create" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
-complete -c mq-topics -n "__fish_mq_topics_using_subcommand create" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c mq-topics -n "__fish_mq_topics_using_subcommand create" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand create" -l if-not-exists -d 'A topic that is there already is no failure'
@@ -59,7 +59,7 @@ complete -c mq-topics -n "__fish_mq_topics_using_subcommand list" -l format -d '
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand list" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
-complete -c mq-topics -n "__fish_mq_topics_using_subcommand list" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c mq-topics -n "__fish_mq_topics_using_subcommand list" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand list" -l sizes -d 'With how many records and bytes they hold'
@@ -70,7 +70,7 @@ complete -c mq-topics -n "__fish_mq_topics_using_subcommand describe" -l format 
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand describe" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
-complete -c mq-topics -n "__fish_mq_topics_using_subcommand describe" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c mq-topics -n "__fish_mq_topics_using_subcommand describe" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand describe" -l header -d 'Begin tsv with a line of column names'
@@ -83,7 +83,7 @@ complete -c mq-topics -n "__fish_mq_topics_using_subcommand alter" -l format -d 
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand alter" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
-complete -c mq-topics -n "__fish_mq_topics_using_subcommand alter" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c mq-topics -n "__fish_mq_topics_using_subcommand alter" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand alter" -l dry-run -d 'Print the plan, change nothing'
@@ -94,7 +94,7 @@ complete -c mq-topics -n "__fish_mq_topics_using_subcommand delete" -l format -d
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand delete" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
-complete -c mq-topics -n "__fish_mq_topics_using_subcommand delete" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c mq-topics -n "__fish_mq_topics_using_subcommand delete" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand delete" -l if-exists -d 'A topic that is not there is no failure'
@@ -108,7 +108,7 @@ complete -c mq-topics -n "__fish_mq_topics_using_subcommand offsets" -l format -
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand offsets" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
-complete -c mq-topics -n "__fish_mq_topics_using_subcommand offsets" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c mq-topics -n "__fish_mq_topics_using_subcommand offsets" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand offsets" -l header -d 'Begin tsv with a line of column names'
@@ -119,7 +119,7 @@ complete -c mq-topics -n "__fish_mq_topics_using_subcommand dump" -l format -d '
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand dump" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
-complete -c mq-topics -n "__fish_mq_topics_using_subcommand dump" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c mq-topics -n "__fish_mq_topics_using_subcommand dump" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand dump" -l header -d 'Begin tsv with a line of column names'
@@ -130,7 +130,7 @@ complete -c mq-topics -n "__fish_mq_topics_using_subcommand verify" -l format -d
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand verify" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
-complete -c mq-topics -n "__fish_mq_topics_using_subcommand verify" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c mq-topics -n "__fish_mq_topics_using_subcommand verify" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand verify" -l deep -d 'Read every record and check every checksum'

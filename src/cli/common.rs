@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::env::Color;
-use crate::error::{Error, Kind};
+pub use super::lang::usage;
 
 /// Options that every tool has.
 #[derive(Debug, Clone, clap::Args)]
@@ -23,9 +23,4 @@ pub struct Common {
         help_heading = "General"
     )]
     pub color: Color,
-}
-
-/// A refused argument: what it is, and what is allowed.
-pub fn usage(message: impl Into<String>, cure: impl Into<String>) -> Error {
-    Error::new(Kind::Usage, message).cure(cure)
 }

@@ -67,7 +67,23 @@ impl Consent {
             Consent::Given => Ok(true),
             Consent::Ask => {
                 env.prompt(&format!("{question} [y/N] "));
-                answered(&mut io::stdin().lock())
+                let answer = if env.await_stdin()? {
+                    answered(&mut io::stdin().lock())?
+                } else {
+                    Answer::Missing
+                };
+                match answer {
+                    Answer::Yes => Ok(true),
+                    answer => {
+                        if answer == Answer::Missing {
+                            env.end_line();
+                        }
+                        Err(Error::new(
+                            Kind::Interrupted,
+                            "not confirmed: nothing was changed",
+                        ))
+                    }
+                }
             }
         }
     }
@@ -81,18 +97,24 @@ impl Consent {
 /// Most bytes of an answer that are read.
 const ANSWER_BYTES_MAX: u64 = 64;
 
-fn answered(input: &mut dyn BufRead) -> Result<bool> {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    Yes,
+    No,
+    /// None, and no end of a line: the cursor is still behind the question.
+    Missing,
+}
+
+fn answered(input: &mut dyn BufRead) -> Result<Answer> {
     let mut answer = Vec::new();
     io::Read::take(input, ANSWER_BYTES_MAX)
         .read_until(b'\n', &mut answer)
         .map_err(|e| Error::io("read", "standard input", e))?;
-    match answer.trim_ascii().to_ascii_lowercase().as_slice() {
-        b"y" | b"yes" => Ok(true),
-        _ => Err(Error::new(
-            Kind::Interrupted,
-            "not confirmed: nothing was changed",
-        )),
-    }
+    Ok(match answer.trim_ascii().to_ascii_lowercase().as_slice() {
+        b"y" | b"yes" => Answer::Yes,
+        _ if answer.is_empty() => Answer::Missing,
+        _ => Answer::No,
+    })
 }
 
 #[cfg(test)]
@@ -121,21 +143,17 @@ mod tests {
 
     #[test]
     fn only_yes_is_yes() {
-        for (answer, yes) in [
-            (&b"y\n"[..], true),
-            (b" YES \n", true),
-            (b"y", true),
-            (b"\n", false),
-            (b"", false),
-            (b"no\n", false),
-            (b"yes please\n", false),
+        for (answer, taken_as) in [
+            (&b"y\n"[..], Answer::Yes),
+            (b" YES \n", Answer::Yes),
+            (b"y", Answer::Yes),
+            (b"\n", Answer::No),
+            (b"", Answer::Missing),
+            (b"no\n", Answer::No),
+            (b"yes please\n", Answer::No),
         ] {
             let mut input = answer;
-            let answered = answered(&mut input);
-            assert_eq!(answered.is_ok(), yes, "{answer:?}");
-            if let Err(e) = answered {
-                assert_eq!(e.kind(), Kind::Interrupted);
-            }
+            assert_eq!(answered(&mut input).expect("read"), taken_as, "{answer:?}");
         }
     }
 }

@@ -1,13 +1,14 @@
 //! What a tool has around it: where the store is, who reads its output, who asks it to stop.
 
 use std::io::{IsTerminal, Write};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
+use rustix::event::{PollFd, PollFlags, poll};
 
 use super::lang::Now;
 use super::progress::Progress;
@@ -29,6 +30,7 @@ pub struct Env {
     clock: Arc<SystemClock>,
     progress: Progress,
     looked: AtomicBool,
+    opened: OnceLock<Arc<StoreDir>>,
     stdout_is_terminal: bool,
     stderr_is_terminal: bool,
 }
@@ -36,7 +38,7 @@ pub struct Env {
 /// When output is coloured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Color {
-    /// On a terminal, unless `NO_COLOR` is set.
+    /// On a terminal, unless NO_COLOR is set.
     #[default]
     Auto,
     /// Always.
@@ -71,6 +73,7 @@ impl Env {
             clock: Arc::new(SystemClock::default()),
             progress: Progress::off(),
             looked: AtomicBool::new(false),
+            opened: OnceLock::new(),
             stdout_is_terminal,
             stderr_is_terminal,
         }
@@ -126,11 +129,21 @@ impl Env {
     ) -> Result<Arc<StoreDir>> {
         let path = self.store_path()?;
         self.looked.store(true, Ordering::Relaxed);
-        let store = open(Arc::new(OsDisk), Arc::clone(&self.clock), &path)?;
+        let store = Arc::new(open(Arc::new(OsDisk), Arc::clone(&self.clock), &path)?);
         for warning in store.warnings() {
             self.warn(warning);
         }
-        Ok(Arc::new(store))
+        Ok(Arc::clone(self.opened.get_or_init(|| store)))
+    }
+
+    /// Tells what recoveries cut off since the last time: nobody asked for it.
+    pub fn tell_cuts(&self) {
+        let Some(store) = self.opened.get() else {
+            return;
+        };
+        for (tp, cut) in store.take_cuts() {
+            self.warn(&format!("{tp}: {cut}"));
+        }
     }
 
     /// Whether the store was looked for: from then on nothing is a usage error any more.
@@ -164,6 +177,38 @@ impl Env {
         let text = super::report::plain(text, self.stderr_is_terminal);
         // There is nobody to tell that stderr is gone.
         let _ = write!(std::io::stderr().lock(), "{}: {text}", self.tool);
+    }
+
+    /// Ends the line of a question that got no answer.
+    pub fn end_line(&self) {
+        // There is nobody to tell that stderr is gone.
+        let _ = writeln!(std::io::stderr().lock());
+    }
+
+    /// Waits until something can be read from standard input. `false`: a signal asks to stop.
+    ///
+    /// # Errors
+    /// [`Kind::Io`].
+    pub fn await_stdin(&self) -> Result<bool> {
+        let stdin = std::io::stdin();
+        let mut fds = vec![PollFd::from_borrowed_fd(stdin.as_fd(), PollFlags::IN)];
+        fds.extend(
+            self.wake_fd()
+                .map(|wake| PollFd::from_borrowed_fd(wake, PollFlags::IN)),
+        );
+        loop {
+            if self.stopping() {
+                return Ok(false);
+            }
+            match poll(&mut fds, None) {
+                Err(rustix::io::Errno::INTR) => {}
+                Err(e) => return Err(Error::io("wait for", "standard input", e.into())),
+                Ok(_) if fds.first().is_some_and(|fd| !fd.revents().is_empty()) => {
+                    return Ok(true);
+                }
+                Ok(_) => {}
+            }
+        }
     }
 
     /// The tool's name.
@@ -259,10 +304,8 @@ impl Env {
 
     /// Shows progress from now on, if a person sees it and the data is not in its way. `bytes`:
     /// how many there are, where that is known.
-    pub fn progress_source(&mut self, bytes: Option<u64>, data_on_stdout: bool) {
-        let wanted =
-            !self.quiet && self.stderr_is_terminal && !(data_on_stdout && self.stdout_is_terminal);
-        if wanted {
+    pub fn progress_source(&mut self, bytes: Option<u64>, data_on_terminal: bool) {
+        if !self.quiet && self.stderr_is_terminal && !data_on_terminal {
             self.progress = Progress::on(bytes);
         }
     }

@@ -1,5 +1,6 @@
 //! Exit statuses, in one table.
 
+use super::groups::Status;
 use crate::error::Kind;
 
 /// How a run ended that did not fail.
@@ -11,6 +12,8 @@ pub enum Outcome {
     Partial,
     /// No record, or fewer than were asked for, and `--fail-if-empty` was said: 4.
     Empty,
+    /// What a check found: its own status.
+    Check(Status),
     /// Several things failed; the weightiest kind among them.
     Failed(Kind),
 }
@@ -47,6 +50,7 @@ pub fn outcome(outcome: Outcome) -> u8 {
         Outcome::Done => DONE,
         Outcome::Partial => FAILED,
         Outcome::Empty => EMPTY,
+        Outcome::Check(status) => status.code(),
         Outcome::Failed(kind) => status(kind),
     }
 }

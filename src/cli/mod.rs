@@ -9,6 +9,7 @@ pub mod docs;
 mod env;
 pub mod exit;
 pub mod groups;
+mod habits;
 pub mod lang;
 pub mod output;
 pub mod pattern;
@@ -18,6 +19,7 @@ mod report;
 mod signals;
 pub mod topics;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 pub use env::{Color, Env, local_zone};
@@ -31,6 +33,11 @@ pub trait Tool: clap::Parser {
     /// Its name.
     const NAME: &'static str;
 
+    /// The exit status when clap refuses these arguments.
+    fn usage_status(_args: &[OsString]) -> u8 {
+        exit::USAGE
+    }
+
     /// The options that every tool has.
     fn common(&self) -> &common::Common;
 
@@ -43,16 +50,21 @@ pub trait Tool: clap::Parser {
 
 /// The whole of a tool: from the command line to the exit status.
 pub fn main<T: Tool>() -> ExitCode {
-    let args = match T::try_parse() {
+    let args = match parse::<T>(std::env::args_os()) {
         Ok(args) => args,
         // --help and --version come here too.
         Err(e) if !e.use_stderr() => {
-            report::help(&e);
-            return ExitCode::from(exit::DONE);
+            return match report::help(&e) {
+                Err(e) if !is_closed_pipe(&e) => {
+                    report::error(T::NAME, &e);
+                    ExitCode::from(exit::FAILED)
+                }
+                _ => ExitCode::from(exit::DONE),
+            };
         }
         Err(e) => {
             report::usage(T::NAME, &e);
-            return ExitCode::from(exit::USAGE);
+            return ExitCode::from(T::usage_status(&std::env::args_os().collect::<Vec<_>>()));
         }
     };
     raise_file_limit();
@@ -67,6 +79,7 @@ pub fn main<T: Tool>() -> ExitCode {
     let mut env = Env::new(T::NAME, common.store, common.quiet, common.color, signals);
     let outcome = args.run(&mut env);
     env.progress_done();
+    env.tell_cuts();
     let status = match &outcome {
         Ok(outcome) => exit::outcome(*outcome),
         // Whoever read our output has gone, having seen enough.
@@ -77,12 +90,13 @@ pub fn main<T: Tool>() -> ExitCode {
         }
     };
     // A usage error is one that was found before anything was looked at.
-    let status = if status == exit::USAGE && env.has_looked() {
+    let checked = matches!(outcome, Ok(Outcome::Check(_)));
+    let status = if status == exit::USAGE && env.has_looked() && !checked {
         exit::FAILED
     } else {
         status
     };
-    let clean = status == exit::DONE || status == exit::EMPTY;
+    let clean = !checked && (status == exit::DONE || status == exit::EMPTY);
     // A broker that was told to stop has done what it should; whoever was cut short has not.
     let cut_short = matches!(&outcome, Err(e) if e.kind() == Kind::Interrupted);
     if let Some(signal) = env.signals().stopping()
@@ -91,6 +105,31 @@ pub fn main<T: Tool>() -> ExitCode {
         Signals::die(signal);
     }
     ExitCode::from(status)
+}
+
+/// Parses a command line, the tool's name first.
+///
+/// # Errors
+/// What clap refuses; `--help` and `--version` too.
+fn parse<T: Tool>(words: impl IntoIterator<Item = OsString>) -> Result<T, clap::Error> {
+    let mut command = dashed_values(T::command());
+    let mut matches = command.try_get_matches_from_mut(words)?;
+    T::from_arg_matches_mut(&mut matches).map_err(|e| e.format(&mut command))
+}
+
+/// Lets the value of every option begin with a dash, as with getopt. Names that stand by
+/// themselves may not: there a mistyped option would pass for a name.
+fn dashed_values(command: clap::Command) -> clap::Command {
+    command
+        .mut_args(|arg| {
+            let takes_value = !arg.is_positional() && arg.get_action().takes_values();
+            if takes_value {
+                arg.allow_hyphen_values(true)
+            } else {
+                arg
+            }
+        })
+        .mut_subcommands(dashed_values)
 }
 
 /// Writing to a pipe is the only thing here that ends so: files and terminals do not.
@@ -106,4 +145,35 @@ fn raise_file_limit() {
     limit.current = limit.maximum;
     // Without it there are fewer: an error will say so where they run out.
     let _ = setrlimit(Resource::Nofile, limit);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_option_takes_a_dash_and_no_name_does() {
+        fn look(command: &clap::Command, seen: &mut usize) {
+            for arg in command.get_arguments() {
+                let takes_value = !arg.is_positional() && arg.get_action().takes_values();
+                *seen += usize::from(takes_value);
+                let by_number = arg.is_positional() && arg.get_id() == "id";
+                assert_eq!(
+                    arg.is_allow_hyphen_values_set(),
+                    takes_value || by_number,
+                    "{} {}",
+                    command.get_name(),
+                    arg.get_id()
+                );
+            }
+            for sub in command.get_subcommands() {
+                look(sub, seen);
+            }
+        }
+        let mut seen = 0;
+        for command in docs::commands() {
+            look(&dashed_values(command), &mut seen);
+        }
+        assert!(seen > 50, "{seen}");
+    }
 }

@@ -1,37 +1,58 @@
-//! Names as the tools' arguments: exact, or a glob.
+//! Names as the tools' arguments: exact, a glob, or a regular expression.
 
 use globset::{Glob, GlobMatcher};
+use regex::Regex;
 
-use crate::error::{Error, Kind, Result};
+use crate::cli::lang::usage;
+use crate::error::{Error, Result};
 
-/// A name, or a glob over names.
+/// A name, or a pattern of names.
 #[derive(Debug, Clone)]
 pub struct NamePattern {
     text: String,
-    glob: Option<GlobMatcher>,
+    matcher: Matcher,
+}
+
+#[derive(Debug, Clone)]
+enum Matcher {
+    Name,
+    Glob(GlobMatcher),
+    Regex(Regex),
 }
 
 impl NamePattern {
     /// Parses an argument: with `*`, `?`, `[` or `{` in it, it is a glob.
     ///
     /// # Errors
-    /// [`Kind::Usage`] for a glob that cannot be read.
+    /// [`Kind::Usage`](crate::error::Kind::Usage) for a glob that cannot be read.
     pub fn parse(text: &str) -> Result<Self> {
-        let glob = if text.contains(['*', '?', '[', '{']) {
+        let matcher = if text.contains(['*', '?', '[', '{']) {
             let glob = Glob::new(text).map_err(|e| {
-                Error::new(
-                    Kind::Usage,
+                usage(
                     format!("'{}' is not a glob: {}", text.escape_debug(), e.kind()),
+                    "quote it for the shell, and use * ? [a-z] {a,b}",
                 )
-                .cure("quote it for the shell, and use * ? [a-z] {a,b}")
             })?;
-            Some(glob.compile_matcher())
+            Matcher::Glob(glob.compile_matcher())
         } else {
-            None
+            Matcher::Name
         };
         Ok(NamePattern {
             text: text.to_owned(),
-            glob,
+            matcher,
+        })
+    }
+
+    /// Parses a regular expression that the whole name matches; `option` said that it is one.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`](crate::error::Kind::Usage) for one that cannot be read.
+    pub fn regex(option: &str, text: &str) -> Result<Self> {
+        let regex =
+            Regex::new(&format!("^(?:{text})$")).map_err(|e| bad_regex(option, text, &e))?;
+        Ok(NamePattern {
+            text: text.to_owned(),
+            matcher: Matcher::Regex(regex),
         })
     }
 
@@ -40,20 +61,49 @@ impl NamePattern {
         &self.text
     }
 
+    /// Whether it is no pattern.
+    pub fn is_name(&self) -> bool {
+        matches!(self.matcher, Matcher::Name)
+    }
+
     /// Whether it is a glob. Where names may hold `*` themselves, an exact name wins over it.
     pub fn is_glob(&self) -> bool {
-        self.glob.is_some()
+        matches!(self.matcher, Matcher::Glob(_))
+    }
+
+    /// Whether it is a regular expression.
+    pub fn is_regex(&self) -> bool {
+        matches!(self.matcher, Matcher::Regex(_))
     }
 
     /// Whether `name` is meant.
     pub fn matches(&self, name: &str) -> bool {
-        self.text == name || self.glob.as_ref().is_some_and(|glob| glob.is_match(name))
+        match &self.matcher {
+            Matcher::Name => self.text == name,
+            Matcher::Glob(glob) => self.text == name || glob.is_match(name),
+            Matcher::Regex(regex) => regex.is_match(name),
+        }
     }
+}
+
+/// What is wrong with the regular expression of an option.
+pub fn bad_regex(option: &str, regex: &str, e: &regex::Error) -> Error {
+    let why = e.to_string();
+    let last = why.lines().last().unwrap_or_default().trim();
+    let last = last.strip_prefix("error: ").unwrap_or(last);
+    usage(
+        format!(
+            "{option} '{}' is no regular expression: {last}",
+            regex.escape_debug()
+        ),
+        "see the syntax of Rust's regex",
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
 
     #[test]
     fn names_and_globs() {
@@ -69,6 +119,19 @@ mod tests {
             let pattern = NamePattern::parse(pattern).expect(pattern);
             assert_eq!(pattern.matches(name), matches, "{pattern:?} {name}");
         }
+        for (regex, name, matches) in [
+            ("ord.*", "orders", true),
+            ("rd", "orders", false),
+            ("a|b", "b", true),
+            ("a|b", "bb", false),
+        ] {
+            let pattern = NamePattern::regex("-r", regex).expect(regex);
+            assert_eq!(pattern.matches(name), matches, "{pattern:?} {name}");
+            assert_eq!(pattern.text(), regex);
+            assert!(!pattern.is_name() && !pattern.is_glob());
+        }
+        let e = NamePattern::regex("-r", "a(").expect_err("refused");
+        assert!(e.to_string().starts_with("-r 'a(' is no regular"), "{e}");
         assert!(!NamePattern::parse("a.b").expect("name").is_glob());
         let e = NamePattern::parse("a[").expect_err("refused");
         assert_eq!(e.kind(), Kind::Usage);

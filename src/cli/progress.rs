@@ -33,7 +33,10 @@ impl Progress {
     pub fn advance(&self, bytes: u64, records: u64) {
         if let Some(bar) = &self.bar {
             bar.inc(bytes);
-            bar.set_message(format!("{records} records"));
+            bar.set_message(match records {
+                1 => "1 record".to_owned(),
+                more => format!("{more} records"),
+            });
         }
     }
 

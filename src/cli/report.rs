@@ -2,8 +2,10 @@
 
 use std::io::{IsTerminal, Write};
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
 use super::lang::TerminalEscaper;
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 /// Tells an error on stderr.
 pub fn error(tool: &str, error: &Error) {
@@ -23,34 +25,59 @@ pub fn error(tool: &str, error: &Error) {
 }
 
 /// Prints the help or the version that was asked for, or missed.
-pub fn help(asked: &clap::Error) {
-    // Whoever asked has gone, if this fails.
-    let _ = asked.print();
-    if !asked.render().to_string().ends_with('\n') {
-        let _ = if asked.use_stderr() {
-            std::io::stderr().write_all(b"\n")
-        } else {
-            std::io::stdout().write_all(b"\n")
-        };
-    }
+///
+/// # Errors
+/// Standard output's.
+pub fn help(asked: &clap::Error) -> Result<()> {
+    let ends = asked.render().to_string().ends_with('\n');
+    let rest: &[u8] = if ends { b"" } else { b"\n" };
+    asked
+        .print()
+        .and_then(|()| {
+            if asked.use_stderr() {
+                std::io::stderr().write_all(rest)
+            } else {
+                std::io::stdout().write_all(rest)?;
+                std::io::stdout().flush()
+            }
+        })
+        .map_err(|e| Error::io("write to", "standard output", e))
 }
 
 /// Tells what clap refused, in the same voice.
 pub fn usage(tool: &str, error: &clap::Error) {
-    if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        return help(error);
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        // There is nobody to tell that stderr is gone.
+        let _ = help(error);
+        return;
     }
     let stderr = std::io::stderr();
     let told = error.render().to_string();
-    let text = usage_text(tool, &told, stderr.is_terminal());
+    let advice = unknown_option(error).and_then(super::habits::advice);
+    let text = usage_text(tool, &told, advice, stderr.is_terminal());
     // There is nobody to tell that stderr is gone.
     let _ = stderr.lock().write_all(text.as_bytes());
 }
 
-fn usage_text(tool: &str, told: &str, terminal: bool) -> String {
+fn unknown_option(error: &clap::Error) -> Option<&str> {
+    match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(option)) if error.kind() == ErrorKind::UnknownArgument => {
+            Some(option)
+        }
+        _ => None,
+    }
+}
+
+/// `advice` stands in for clap's tip, which a name that begins with a dash would not help.
+fn usage_text(tool: &str, told: &str, advice: Option<&str>, terminal: bool) -> String {
     let told = told.strip_prefix("error: ").unwrap_or(told);
     let mut text = format!("{tool}: ");
     for line in told.lines() {
+        let is_tip = line.starts_with("  tip: to pass ");
+        let line = match advice {
+            Some(advice) if is_tip => &format!("  tip: {advice}"),
+            _ => line,
+        };
         text.push_str(&plain(line, terminal));
         text.push('\n');
     }
@@ -84,8 +111,13 @@ mod tests {
     fn clap_speaks_with_the_tools_voice() {
         let told = "error: unexpected argument '--x\u{7}' found\n\nUsage: mq-x\n";
         assert_eq!(
-            usage_text("mq-x", told, true),
+            usage_text("mq-x", told, None, true),
             "mq-x: unexpected argument '--x\\x07' found\n\nUsage: mq-x\n"
+        );
+        let told = "error: no\n\n  tip: to pass '-t' as a value, use '-- -t'\n";
+        assert_eq!(
+            usage_text("mq-x", told, Some("name it"), true),
+            "mq-x: no\n\n  tip: name it\n"
         );
     }
 }

@@ -7,13 +7,15 @@ use std::time::Duration;
 use super::consumer::open_reader;
 use crate::disk::EntryKind;
 use crate::error::{Error, Kind, Result};
-use crate::storage::{self, Covered, Cut, Finding, LeaderEpochs, Segments};
+use crate::storage::{self, Covered, Finding, LeaderEpochs, Segments};
 use crate::store::configs::DescribedConfig;
 use crate::store::topics::{self, TopicMeta};
 use crate::store::{
     self, NewTopic, Page, PartitionReader, PartitionWriter, Replica, StoreDir, TopicHandle,
 };
-use crate::types::{BrokerId, LeaderEpoch, Offset, PartitionId, TopicName, TopicPartition, Uuid};
+use crate::types::{
+    BrokerId, EMBEDDED_BROKER, LeaderEpoch, Offset, PartitionId, TopicName, TopicPartition, Uuid,
+};
 
 /// Administers the topics of a store.
 #[derive(Debug, Clone)]
@@ -191,6 +193,12 @@ impl Admin {
         })
     }
 
+    /// Replica directories that no topic counts on and nobody deleted: their topic file may have
+    /// been lost.
+    pub fn strays(&self) -> Result<Vec<store::Stray>> {
+        store::strays(&self.store, EMBEDDED_BROKER)
+    }
+
     /// Looks a partition over: how its files fit together, and with `deep` every checksum, record
     /// and index entry. Changes nothing.
     pub fn verify(&self, tp: &TopicPartition, deep: bool) -> Result<Verified> {
@@ -266,28 +274,47 @@ impl Admin {
                 _ => page.is_some() != again.is_some(),
             };
             if !moved {
+                if deep {
+                    behind_indexes(&replica, &mut findings)?;
+                }
                 return Ok(Verified {
                     tp: tp.clone(),
                     findings,
                     covered,
-                    offline: page.and_then(|page| page.offline),
+                    offline: match &page {
+                        Some(page) => replica.offline(page)?,
+                        None => None,
+                    },
                     sound_end,
                     log_end: tail.end,
                 });
             }
         }
-        Err(Error::new(
-            Kind::Busy,
-            format!("the log of {tp} keeps being repaired"),
-        ))
+        Err(
+            Error::new(Kind::Busy, format!("the log of {tp} keeps being repaired"))
+                .cure("others change it all the time: try again"),
+        )
     }
 
     /// Ends the log at the first damage, sets what is behind it aside, copies what no sync vouches
-    /// for, and lifts an offline mark. Returns what was cut. The caller asked for consent.
-    pub fn repair(&self, tp: &TopicPartition) -> Result<(Page, Vec<Cut>)> {
-        let mut writer = PartitionWriter::open(&self.store, tp, self.patience)?;
-        let page = writer.repair()?;
-        Ok((page, writer.take_cuts()))
+    /// for, and lifts an offline mark. The caller asked for consent; [`StoreDir::take_cuts`] has
+    /// what was cut.
+    pub fn repair(&self, tp: &TopicPartition) -> Result<Page> {
+        PartitionWriter::open(&self.store, tp, self.patience)?.repair()
+    }
+}
+
+/// How long a look behind the indexes waits for the append lock. Where a writer keeps it for
+/// longer, nobody can tell its unpublished entries from junk, and nothing is said.
+const LOOK_PATIENCE: Duration = Duration::from_millis(20);
+
+fn behind_indexes(replica: &Replica, findings: &mut Vec<Finding>) -> Result<()> {
+    let Ok(held) = replica.lock(LOOK_PATIENCE) else {
+        return Ok(());
+    };
+    match held.page()? {
+        Some(page) => storage::behind_indexes(&**replica.dir(), &page.tail, findings),
+        None => Ok(()),
     }
 }
 
@@ -322,7 +349,7 @@ fn log_description(reader: &PartitionReader, page: &Page) -> Result<LogDescripti
         };
         if matches!(
             file.kind,
-            storage::FileKind::Cut | storage::FileKind::Rescue
+            storage::FileKind::Cut(_) | storage::FileKind::Rescue
         ) {
             // Not part of the log.
             continue;

@@ -213,7 +213,7 @@ impl Consumer {
                     return Err(crate::error::Error::new(
                         Kind::UnknownTopic,
                         format!("UNKNOWN_TOPIC_OR_PARTITION: {} was deleted", lane.tp),
-                    ));
+                    ).cure("'mq-topics list' shows what there is; start again for a new topic of that name"));
                 }
                 other => other?,
             };

@@ -1,8 +1,8 @@
-//! Delivery behind a producer: one thread appends, others sync and confirm.
+//! Delivery behind a producer: one thread appends, another syncs and confirms.
 
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -32,8 +32,6 @@ pub(super) enum Outcome {
     Acknowledged,
 }
 
-/// Most threads that sync at a time.
-const SYNC_THREADS_MAX: usize = 1;
 /// A builder that held a larger batch than this is not kept.
 const KEEP_BYTES_MAX: usize = 1 << 20;
 
@@ -56,11 +54,10 @@ struct Shared {
     receipts: Mutex<Vec<Receipt>>,
     received: Condvar,
     ended: AtomicBool,
-    syncers: Vec<SyncQueue>,
-    live_syncers: AtomicUsize,
+    syncs: SyncQueue,
 }
 
-/// What waits for a sync in one sync thread.
+/// What waits for the sync thread.
 #[derive(Debug, Default)]
 struct SyncQueue {
     state: Mutex<SyncState>,
@@ -106,10 +103,7 @@ impl Delivery {
             receipts: Mutex::new(Vec::new()),
             received: Condvar::new(),
             ended: AtomicBool::new(false),
-            syncers: std::iter::repeat_with(SyncQueue::default)
-                .take(SYNC_THREADS_MAX)
-                .collect(),
-            live_syncers: AtomicUsize::new(0),
+            syncs: SyncQueue::default(),
         });
         let for_thread = Arc::clone(&shared);
         let appender = spawn("append", move || {
@@ -151,7 +145,10 @@ impl Delivery {
             .is_some_and(|thread| thread.join().is_err());
         let failure = lock(&self.shared.failure).take();
         failure.or_else(|| {
-            panicked.then(|| Error::new(Kind::Unknown, "the delivery thread ended unexpectedly"))
+            panicked.then(|| {
+                Error::new(Kind::Unknown, "the delivery thread ended unexpectedly")
+                    .cure("see what is stored with mq-consume before sending anything again")
+            })
         })
     }
 }
@@ -185,10 +182,6 @@ impl Shared {
         self.received.notify_all();
     }
 
-    fn queue(&self, partition: PartitionId) -> Option<&SyncQueue> {
-        self.syncers.get(partition as usize % self.syncers.len())
-    }
-
     /// Whether records are acknowledged without waiting for a sync.
     fn acked_when_appended(&self) -> bool {
         self.outcome == Outcome::Appended || !self.configs.every_message()
@@ -213,7 +206,7 @@ fn append_all(
     give_back: Sender<BatchBuilder>,
 ) {
     let mut writers: BTreeMap<PartitionId, PartitionWriter> = BTreeMap::new();
-    let mut threads: Vec<Option<JoinHandle<()>>> = shared.syncers.iter().map(|_| None).collect();
+    let mut syncer = None;
     for mut job in jobs {
         // After a failure the rest is taken and dropped, so that the sender does not block.
         if shared.failed.load(Ordering::Relaxed) {
@@ -228,7 +221,7 @@ fn append_all(
                 }
                 if sync_due
                     && let Err(e) =
-                        hand_to_sync(shared, &mut threads, partition, appended, job.count)
+                        hand_to_sync(shared, &mut syncer, partition, appended, job.count)
                 {
                     shared.fail(e);
                 }
@@ -244,28 +237,23 @@ fn append_all(
             if let Ok(Some(page)) = writer.replica().read_page()
                 && page.durable.offset < page.tail.end
                 && !shared.failed.load(Ordering::Relaxed)
-                && let Some(queue) = shared.queue(*partition)
             {
-                let mut state = lock(&queue.state);
+                let mut state = lock(&shared.syncs.state);
                 enter(&mut state, *partition, page.tail.end);
                 drop(state);
-                if let Err(e) = start_syncer(shared, &mut threads, *partition) {
+                if let Err(e) = start_syncer(shared, &mut syncer) {
                     shared.fail(e);
                 }
             }
         }
     }
-    for queue in &shared.syncers {
-        lock(&queue.state).closed = true;
-        queue.changed.notify_all();
-    }
-    for thread in threads.into_iter().flatten() {
-        if thread.join().is_err() {
-            shared.fail(Error::new(
-                Kind::Unknown,
-                "a sync thread ended unexpectedly",
-            ));
-        }
+    lock(&shared.syncs.state).closed = true;
+    shared.syncs.changed.notify_all();
+    if syncer.is_some_and(|thread| thread.join().is_err()) {
+        shared.fail(
+            Error::new(Kind::Unknown, "the sync thread ended unexpectedly")
+                .cure("see what is stored with mq-consume before sending anything again"),
+        );
     }
 }
 
@@ -310,46 +298,33 @@ fn enter(state: &mut SyncState, partition: PartitionId, end: i64) -> &mut Waitin
 
 fn hand_to_sync(
     shared: &Arc<Shared>,
-    threads: &mut [Option<JoinHandle<()>>],
+    syncer: &mut Option<JoinHandle<()>>,
     partition: PartitionId,
     appended: Appended,
     count: u64,
 ) -> Result<()> {
-    let Some(queue) = shared.queue(partition) else {
-        return Ok(());
-    };
-    let mut state = lock(&queue.state);
+    let mut state = lock(&shared.syncs.state);
     let waiting = enter(&mut state, partition, appended.last_offset + 1);
     if !shared.acked_when_appended() {
         waiting.appended.push((appended, count));
     }
     drop(state);
-    queue.changed.notify_one();
-    start_syncer(shared, threads, partition)
+    shared.syncs.changed.notify_one();
+    start_syncer(shared, syncer)
 }
 
-fn start_syncer(
-    shared: &Arc<Shared>,
-    threads: &mut [Option<JoinHandle<()>>],
-    partition: PartitionId,
-) -> Result<()> {
-    let at = partition as usize % threads.len();
-    if let Some(thread) = threads.get_mut(at)
-        && thread.is_none()
-    {
+/// Starts the sync thread, unless it runs: without anything to sync there is none.
+fn start_syncer(shared: &Arc<Shared>, syncer: &mut Option<JoinHandle<()>>) -> Result<()> {
+    if syncer.is_none() {
         let for_thread = Arc::clone(shared);
-        shared.live_syncers.fetch_add(1, Ordering::Relaxed);
-        *thread = Some(spawn("sync", move || {
-            if let Some(queue) = for_thread.syncers.get(at) {
-                sync_all(&for_thread, queue);
-            }
-        })?);
+        *syncer = Some(spawn("sync", move || sync_all(&for_thread))?);
     }
     Ok(())
 }
 
-/// A sync thread: one group commit for all that wait on a partition, then the next partition.
-fn sync_all(shared: &Arc<Shared>, queue: &SyncQueue) {
+/// The sync thread: one group commit for all that wait on a partition, then the next partition.
+fn sync_all(shared: &Arc<Shared>) {
+    let queue = &shared.syncs;
     let mut committers: BTreeMap<PartitionId, Committer> = BTreeMap::new();
     loop {
         let mut state = lock(&queue.state);

@@ -172,7 +172,6 @@ struct Told {
     ended: Option<End>,
     interrupted: bool,
     commit: Option<Ticket>,
-    ticket: u64,
 }
 
 /// A commit that is waited for.
@@ -216,8 +215,7 @@ impl GroupSession {
             poke,
             seen: Mutex::default(),
         });
-        let keeper =
-            keeper::Keeper::join(store, options, delivery, Arc::clone(&shared), poked)?;
+        let keeper = keeper::Keeper::join(store, options, delivery, Arc::clone(&shared), poked)?;
         let thread = std::thread::Builder::new()
             .name("group".to_owned())
             .spawn(move || keeper.run())

@@ -1,6 +1,7 @@
 //! What another Rust program uses: a producer, a consumer, and an admin of topics.
 
 mod admin;
+mod around;
 mod consumer;
 mod delivery;
 mod group_session;
@@ -11,10 +12,11 @@ mod resolve;
 
 pub use crate::store::{NewTopic, StoreDir as Store, TopicConfigs};
 pub use admin::{Admin, LogDescription, PartitionDescription, TopicDescription, Verified};
+pub use around::for_each_around;
 pub use consumer::{BatchInfo, Consumer, Fetched, open_reader};
 pub use group_session::{
     CommitWhen, Delivered, Delivery, End, Generation, GroupOptions, GroupSession, Order,
 };
 pub use producer::{Failure, Producer};
 pub use producer_options::{Acks, Keyless, ProducerOptions, ProducerRecord, Receipt};
-pub use resolve::{ResolvedRange, Until, resolve_point, resolve_range, resolve_within};
+pub use resolve::{ResolvedRange, Until, resolve_range, resolve_within};

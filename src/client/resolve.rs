@@ -32,7 +32,7 @@ pub enum Until {
 ///
 /// # Errors
 /// [`Kind::OffsetOutOfRange`] for `stored` where nothing is committed.
-pub fn resolve_point(
+fn resolve_point(
     reader: &PartitionReader,
     page: &Page,
     point: Point,

@@ -11,7 +11,6 @@ use super::care::{Care, Effect, Look, Policy, step};
 use super::daemon::Told;
 use crate::disk::{Wake, WatchId, Watcher};
 use crate::error::{Error, Kind, Result};
-use crate::storage::Cut;
 use crate::store::topics::{self, TopicFile, TopicMeta};
 use crate::store::{Committer, PAGE_FILE, PartitionWriter, Replica, StoreDir};
 use crate::types::{BrokerId, TopicName, TopicPartition, Uuid};
@@ -228,7 +227,7 @@ impl Caretaker {
                 continue;
             }
             match partition.attend(store, self.broker, watcher, now) {
-                Ok(Some(job)) => jobs.push((partition, job, Ok(Vec::new()))),
+                Ok(Some(job)) => jobs.push((partition, job, Ok(()))),
                 Ok(None) => {}
                 Err(e) => failed.push(partition.fail(watcher, e, now)),
             }
@@ -238,17 +237,17 @@ impl Caretaker {
         let mut done = Vec::new();
         for (partition, _, outcome) in jobs {
             match outcome {
-                Ok(cuts) => {
+                Ok(()) => {
                     partition.fresh = true;
-                    done.push((partition.tp.to_string(), cuts));
+                    done.push(partition.tp.to_string());
                 }
                 Err(e) => failed.push(partition.fail(watcher, e, now)),
             }
         }
-        for (tp, cuts) in done {
-            for cut in cuts {
-                tell(Told::Note(describe_cut(&tp, &cut)));
-            }
+        for (tp, cut) in store.take_cuts() {
+            tell(Told::Note(format!("{tp}: {cut}")));
+        }
+        for tp in done {
             self.told.remove(&tp);
         }
         for (tp, error) in failed {
@@ -271,10 +270,13 @@ impl Caretaker {
             if let Ok(Look::Log { durable, end }) = partition.look(store, self.broker)
                 && durable < end
             {
-                jobs.push((partition, Job::Commit(end), Ok(Vec::new())));
+                jobs.push((partition, Job::Commit(end), Ok(())));
             }
         }
         do_all(store, &mut jobs);
+        for (tp, cut) in store.take_cuts() {
+            tell(Told::Note(format!("{tp}: {cut}")));
+        }
         let failed: Vec<_> = jobs
             .into_iter()
             .filter_map(|(partition, _, outcome)| Some((partition.tp.to_string(), outcome.err()?)))
@@ -365,7 +367,7 @@ impl Partition {
         }
     }
 
-    fn perform(&mut self, store: &Arc<StoreDir>, job: Job) -> Result<Vec<Cut>> {
+    fn perform(&mut self, store: &Arc<StoreDir>, job: Job) -> Result<()> {
         match job {
             Job::Commit(end) => {
                 let mut committer = match self.committer.take() {
@@ -373,19 +375,17 @@ impl Partition {
                     None => Committer::open(store, &self.tp, PATIENCE)?,
                 };
                 committer.commit(end)?;
-                let cuts = committer.take_cuts();
                 if matches!(self.policy, Policy::Every(_)) {
                     self.committer = Some(committer);
                 }
-                Ok(cuts)
+                Ok(())
             }
             Job::Recover => {
                 // Recovery may put another directory in its place.
                 self.replica = None;
                 self.committer = None;
                 let mut writer = PartitionWriter::open(store, &self.tp, PATIENCE)?;
-                writer.make_ready()?;
-                Ok(writer.take_cuts())
+                writer.make_ready().map(drop)
             }
         }
     }
@@ -400,7 +400,7 @@ impl Partition {
     }
 }
 
-type Work<'p> = (&'p mut Partition, Job, Result<Vec<Cut>>);
+type Work<'p> = (&'p mut Partition, Job, Result<()>);
 
 /// Does the jobs, a few at a time: most of each is waiting for the disk.
 fn do_all(store: &Arc<StoreDir>, jobs: &mut [Work<'_>]) {
@@ -418,19 +418,4 @@ fn do_all(store: &Arc<StoreDir>, jobs: &mut [Work<'_>]) {
             scope.spawn(|| work(part));
         }
     });
-}
-
-fn describe_cut(tp: &str, cut: &Cut) -> String {
-    let kept = match &cut.kept {
-        Some(path) => format!("kept in {}", path.display()),
-        None => "all of them zeros".to_owned(),
-    };
-    format!(
-        "{tp}: the log ends at offset {}: {} bytes of {} from {} on were cut ({}), {kept}",
-        cut.offset,
-        cut.bytes,
-        cut.file.display(),
-        cut.position,
-        cut.why
-    )
 }

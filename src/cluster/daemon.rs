@@ -10,7 +10,7 @@ use super::caretaker::Caretaker;
 use super::controller::Me;
 use super::election::{Change, Election};
 use super::leftovers::Leftovers;
-use super::registration::Registration;
+use super::registration::{BrokerOptions, Registration};
 use crate::disk::{Wake, new_watcher};
 use crate::error::{Error, Result};
 use crate::store::StoreDir;
@@ -76,9 +76,10 @@ impl Daemon {
     /// Takes the broker's lock and registers.
     ///
     /// # Errors
-    /// [`crate::error::Kind::BrokerState`] naming the daemon that runs already.
-    pub fn start(store: &Arc<StoreDir>, broker: BrokerId) -> Result<Self> {
-        let registration = Registration::start(store, broker, PATIENCE)?;
+    /// [`crate::error::Kind::BrokerState`] naming the daemon that runs already, or saying why the
+    /// log directory cannot be this broker's.
+    pub fn start(store: &Arc<StoreDir>, broker: BrokerId, options: &BrokerOptions) -> Result<Self> {
+        let registration = Registration::start(store, broker, options, PATIENCE)?;
         let me = Me {
             broker_id: broker,
             incarnation: registration.file().incarnation,
@@ -93,6 +94,11 @@ impl Daemon {
             role_error: None,
             sweep_errors: Vec::new(),
         })
+    }
+
+    /// What is odd about its log directory, but no reason to refuse it.
+    pub fn warnings(&self) -> &[String] {
+        self.registration.warnings()
     }
 
     /// Runs until asked to stop. `ready` is called once, when the partitions are in order and the

@@ -7,6 +7,7 @@
 //!    and no topic file names it: a living creator has the lock from before the page is sound.
 //! 3. One without a sound page may be one that is being filled. It goes once it was seen for a
 //!    minute, and is renamed first: a creator who wakes up then finds no directory to put in place.
+//!    One that no deletion or dead creator accounts for is a stray, and stays.
 //! 4. A directory whose page and ids are both unreadable is left where it is.
 
 use std::collections::HashMap;
@@ -16,12 +17,17 @@ use std::time::Duration;
 
 use crate::disk::{Dir, EntryKind, LockKind, Open, join};
 use crate::error::{Error, Kind, Result};
+use crate::store::graveyard;
+use crate::store::unborn::{self, Suspects};
 use crate::store::{PAGE_FILE, Page, Replica, StoreDir, layout, remove_replica, topics};
 use crate::types::{BrokerId, TopicPartition, Uuid};
 
 /// How long a directory without a sound page is left to whoever may be filling it: Kafka's
 /// `file.delete.delay.ms`.
 const UNFINISHED: Duration = Duration::from_secs(60);
+
+/// How long the store's lock is waited for to forget what was deleted.
+const SETTLE_PATIENCE: Duration = Duration::from_millis(100);
 
 /// Looks for leftovers of one broker.
 #[derive(Debug)]
@@ -30,6 +36,8 @@ pub struct Leftovers {
     broker: BrokerId,
     /// Directories without a sound page, held open, and since when they are known.
     unfinished: HashMap<String, (Arc<dyn Dir>, Duration)>,
+    /// The same for stores and groups in the making.
+    unborn: [Suspects; 2],
 }
 
 impl Leftovers {
@@ -39,11 +47,14 @@ impl Leftovers {
             store: Arc::clone(store),
             broker,
             unfinished: HashMap::new(),
+            unborn: Default::default(),
         }
     }
 
     /// Removes what may go; the names of what went, and what stood in the way.
     pub fn sweep(&mut self) -> Result<(Vec<String>, Vec<Error>)> {
+        // Where somebody has the lock, the next pass sees to it.
+        let _ = graveyard::gather(&self.store, SETTLE_PATIENCE);
         let logs = self.store.logs_dir(self.broker)?;
         let entries = logs
             .list(".")
@@ -71,7 +82,24 @@ impl Leftovers {
                 Err(e) => errors.push(e),
             }
         }
+        match graveyard::settle(&self.store, SETTLE_PATIENCE) {
+            Err(e) if e.kind() != Kind::Busy => errors.push(e),
+            _ => {}
+        }
+        self.sweep_unborn(&mut gone, &mut errors);
         Ok((gone, errors))
+    }
+
+    /// Stores and groups whose makers died (`store::unborn`).
+    fn sweep_unborn(&mut self, gone: &mut Vec<String>, errors: &mut Vec<Error>) {
+        let now = self.store.clock().monotonic();
+        let places = [Ok(Arc::clone(self.store.root())), self.store.groups_dir()];
+        for (place, suspects) in places.into_iter().zip(&mut self.unborn) {
+            match place.and_then(|place| unborn::remove_dead(&*place, suspects, now)) {
+                Ok(names) => gone.extend(names),
+                Err(e) => errors.push(e),
+            }
+        }
     }
 
     fn sweep_replica(&self, logs: &dyn Dir, tp: &TopicPartition) -> Result<bool> {

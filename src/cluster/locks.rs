@@ -206,7 +206,13 @@ fn probe(
             row.host = fields.nth(1).map(str::to_owned);
             pid
         }
-        LockKindName::Append | LockKindName::Sync | LockKindName::Member => None,
+        // COUNTER STATE PID HOST
+        LockKindName::Member => {
+            let pid = fields.nth(2);
+            row.host = fields.next().map(str::to_owned);
+            pid
+        }
+        LockKindName::Append | LockKindName::Sync => None,
     };
     if row.pids.is_empty() {
         row.pids

@@ -19,4 +19,6 @@ pub use controller_file::ControllerFile;
 pub use daemon::{Daemon, Ready, Stop, Told};
 pub use life_lock::Holder;
 pub use locks::{LockKindName, LockRow, held_locks};
-pub use registration::{BrokerStatus, ControllerStatus, broker_holder, broker_status};
+pub use registration::{
+    BrokerOptions, BrokerStatus, ControllerStatus, broker_holder, broker_status,
+};

@@ -1,5 +1,6 @@
 //! A broker's registration: its life lock, then its file under the store's fenced lock.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,14 +12,24 @@ use crate::error::{Error, Kind, Result};
 use crate::store::broker_file::BrokerFile;
 use crate::store::fenced_lock::FencedLock;
 use crate::store::process::Process;
-use crate::store::{StoreDir, json_file, layout};
+use crate::store::{StoreDir, json_file, layout, log_dir, strays};
 use crate::types::BrokerId;
+
+/// What a daemon is started with. What is not said stays as it was registered.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BrokerOptions {
+    /// Where its replicas are; absolute.
+    pub log_dir: Option<PathBuf>,
+    /// Where it stands; empty: nowhere in particular.
+    pub rack: Option<String>,
+}
 
 /// A running daemon's hold on its broker.
 #[derive(Debug)]
 pub struct Registration {
     store: Arc<StoreDir>,
     file: BrokerFile,
+    warnings: Vec<String>,
     /// Before the lock: its last beat comes while the lock is still held.
     _heartbeat: Heartbeat,
     lock: LifeLock,
@@ -28,14 +39,26 @@ impl Registration {
     /// Takes the broker's lock for life, registers a new incarnation, and begins to beat.
     ///
     /// # Errors
-    /// [`Kind::BrokerState`] naming the daemon that runs already; [`Kind::Busy`].
-    pub fn start(store: &Arc<StoreDir>, broker: BrokerId, patience: Duration) -> Result<Self> {
+    /// [`Kind::BrokerState`] naming the daemon that runs already, or saying why the log directory
+    /// cannot be this broker's; [`Kind::UnusableStore`], [`Kind::Busy`].
+    pub fn start(
+        store: &Arc<StoreDir>,
+        broker: BrokerId,
+        options: &BrokerOptions,
+        patience: Duration,
+    ) -> Result<Self> {
         let dir = store.broker_dir(broker)?;
         let clock = &**store.clock();
         let Some(lock) = LifeLock::take(&dir, layout::BROKER_LOCK, clock)? else {
             return Err(runs_already(store, &*dir, broker));
         };
         let process = Process::current(clock);
+        // A directory is claimed before the lock is taken: its disk may be slow.
+        let claimed = options
+            .log_dir
+            .as_ref()
+            .map(|path| log_dir::claim(store, broker, path))
+            .transpose()?;
         let guard = FencedLock::acquire_store(store, "register a broker", patience)?;
         let mut file: BrokerFile = json_file::read(&*dir, layout::BROKER_FILE)?.0;
         file.incarnation = file.incarnation.checked_add(1).ok_or_else(|| {
@@ -45,6 +68,17 @@ impl Registration {
             )
         })?;
         file.pid = Some(process.pid);
+        let mut warnings = Vec::new();
+        if let Some(claimed) = claimed {
+            if claimed.log_dir != file.log_dir {
+                log_dir::refuse_to_leave(store, &file)?;
+                file.log_dir = claimed.log_dir;
+            }
+            warnings = claimed.warnings;
+        }
+        if let Some(rack) = &options.rack {
+            file.rack = Some(rack.clone()).filter(|rack| !rack.is_empty());
+        }
         guard.replace(&path(broker), &json_file::encode(&file))?;
         drop(guard);
         lock.sign(file.incarnation, process)?;
@@ -52,6 +86,7 @@ impl Registration {
         Ok(Registration {
             store: Arc::clone(store),
             file,
+            warnings,
             _heartbeat: heartbeat,
             lock,
         })
@@ -60,6 +95,11 @@ impl Registration {
     /// What is registered.
     pub fn file(&self) -> &BrokerFile {
         &self.file
+    }
+
+    /// What is odd about the log directory, but no reason to refuse it.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// Checks that the lock is still the broker's lock.
@@ -126,6 +166,13 @@ pub struct BrokerStatus {
     pub running: Option<Holder>,
     /// Its part as the controller, if it is the one and runs.
     pub controller: Option<ControllerStatus>,
+    /// Where it stands, if it was told.
+    pub rack: Option<String>,
+    /// Where its replicas are.
+    pub log_dir: PathBuf,
+    /// Replica directories there that no topic counts on and nobody deleted; `None` where they
+    /// cannot be looked at.
+    pub strays: Option<usize>,
 }
 
 /// A live controller.
@@ -158,6 +205,9 @@ pub fn broker_status(store: &StoreDir, broker: BrokerId) -> Result<BrokerStatus>
             epoch: c.epoch,
             since_ms: c.since_ms,
         }),
+        log_dir: log_dir::registered_path(store, &file),
+        rack: file.rack,
+        strays: strays(store, broker).ok().map(|strays| strays.len()),
     })
 }
 

@@ -9,9 +9,10 @@ use super::directory;
 use super::group_file::Member;
 use super::held::{Group, Held};
 use super::offsets_line::{Entry, LineKind};
+use super::offsets_state::OffsetsState;
 use crate::error::{Error, Kind, Result};
 use crate::store::StoreDir;
-use crate::types::{Offset, TopicPartition, Uuid};
+use crate::types::{Offset, PartitionId, TopicName, TopicPartition, Uuid};
 
 /// Where a partition's offset is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +31,7 @@ pub struct OffsetChange {
     /// The offset before.
     pub from: Option<Offset>,
     /// The offset after.
-    pub to: Offset,
+    pub to: Option<Offset>,
 }
 
 /// Moves committed offsets. The group is made if it is missing, as in Kafka. With `dry_run`
@@ -109,15 +110,96 @@ pub fn delete(store: &Arc<StoreDir>, group: &str, dry_run: bool, patience: Durat
     Ok(())
 }
 
+/// Which of a group's partitions are meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scope {
+    /// The topic.
+    pub topic: TopicName,
+    /// One partition of it; `None`: all.
+    pub partition: Option<PartitionId>,
+}
+
+impl Scope {
+    /// Whether it is meant.
+    pub fn has(&self, topic: &TopicName, partition: PartitionId) -> bool {
+        self.topic == *topic && self.partition.is_none_or(|only| only == partition)
+    }
+}
+
+impl std::fmt::Display for Scope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.partition {
+            Some(partition) => write!(f, "{}:{partition}", self.topic),
+            None => write!(f, "{}", self.topic),
+        }
+    }
+}
+
+/// Deletes the offsets of a topic, or of one partition of it: the group is then as one that never
+/// read it. The topic itself may be gone. With `dry_run` nothing is changed, but all is checked.
+///
+/// # Errors
+/// [`Kind::UnknownTopic`] if the group has none of them; as [`delete`].
+pub fn delete_offsets(
+    store: &Arc<StoreDir>,
+    group: &str,
+    scope: &Scope,
+    dry_run: bool,
+    patience: Duration,
+) -> Result<Vec<OffsetChange>> {
+    if dry_run {
+        let state = super::describe::look_empty(store, group)?;
+        return doomed(group, &state, scope).map(|doomed| differences(&state, &doomed));
+    }
+    let mut opened = Group::open(store, group, patience)?;
+    let held = hold_empty(&mut opened, "delete offsets")?;
+    let doomed = doomed(group, held.state(), scope)?;
+    let done = differences(held.state(), &doomed);
+    let epoch = held.state().epoch_max();
+    held.write(LineKind::Delete, None, epoch, doomed)?;
+    Ok(done)
+}
+
+fn doomed(group: &str, state: &OffsetsState, scope: &Scope) -> Result<Vec<Entry>> {
+    let entries: Vec<Entry> = state
+        .entries()
+        .filter(|entry| scope.has(&entry.topic, entry.partition))
+        .map(|entry| Entry {
+            offset: -1,
+            leader_epoch: -1,
+            ..entry
+        })
+        .collect();
+    if !entries.is_empty() {
+        return Ok(entries);
+    }
+    let group = group.escape_debug();
+    Err(Error::new(
+        Kind::UnknownTopic,
+        format!("group '{group}' has no committed offset of {scope}"),
+    )
+    .cure("'mq-groups describe' shows what it has"))
+}
+
+/// What entries change.
+pub(super) fn differences(before: &OffsetsState, entries: &[Entry]) -> Vec<OffsetChange> {
+    let one = |entry: &Entry| OffsetChange {
+        tp: TopicPartition::new(entry.topic.clone(), entry.partition),
+        from: before.last_offset(&entry.topic, entry.partition),
+        to: (entry.offset >= 0).then_some(entry.offset),
+    };
+    entries.iter().map(one).collect()
+}
+
 /// Takes the lock of a group in which nobody lives.
-fn hold_empty<'a>(group: &'a mut Group, purpose: &str) -> Result<Held<'a>> {
+pub(super) fn hold_empty<'a>(group: &'a mut Group, purpose: &str) -> Result<Held<'a>> {
     let name = group.name().to_owned();
     let mut held = group.hold(purpose)?;
     refuse_members(&name, &held.alive()?)?;
     Ok(held)
 }
 
-fn refuse_members(group: &str, members: &[Member]) -> Result<()> {
+pub(super) fn refuse_members(group: &str, members: &[Member]) -> Result<()> {
     if members.is_empty() {
         return Ok(());
     }
@@ -176,7 +258,7 @@ fn changes(
         .map(|(wanted, entry)| OffsetChange {
             tp: wanted.tp.clone(),
             from: before(&wanted.tp, entry.topic_id).map(|committed| committed.offset),
-            to: wanted.offset,
+            to: Some(wanted.offset),
         })
         .collect()
 }

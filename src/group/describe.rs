@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::directory;
 use super::group_file::{GroupFile, Member, TopicPartitions};
 use super::offsets_log::OffsetsLog;
-use super::offsets_state::OffsetsState;
-use crate::error::{Error, Kind, Result};
+use super::offsets_state::{Committed, OffsetsState};
+use super::{directory, expiry};
+use crate::error::{Error, Kind, Result, shell_word};
 use crate::record::{BatchView, DECOMPRESSED_LEN_MAX, Decompressor};
-use crate::store::{PartitionReader, PartitionWriter, StoreDir, TopicHandle, topics};
+use crate::store::{Page, PartitionReader, PartitionWriter, StoreDir, TopicHandle, topics};
 use crate::types::{Offset, PartitionId, Timestamp, TopicName, TopicPartition, Uuid};
 
 /// How long putting a partition in order may wait for its lock.
@@ -42,7 +42,7 @@ pub struct GroupSummary {
 pub struct GroupDescription {
     /// Its name.
     pub group: String,
-    /// `Stable` with members, `Empty` without: Kafka's spellings.
+    /// `Empty`, `Assigning`, `Reconciling` or `Stable`: Kafka's spellings.
     pub state: &'static str,
     /// Raised by each change of the members.
     pub group_epoch: i32,
@@ -87,7 +87,8 @@ pub struct OffsetDescription {
     pub log_start_offset: Option<Offset>,
     /// What a consumer may read up to.
     pub high_watermark: Option<Offset>,
-    /// How many offsets are still to be read.
+    /// How many offsets are still to be read; unknown too where the committed offset lies beyond
+    /// the end, which a note tells.
     pub lag: Option<i64>,
     /// The age of the first unread record, whole seconds; 0 if there is none.
     pub lag_seconds: Option<i64>,
@@ -117,17 +118,28 @@ fn look_at(store: &Arc<StoreDir>, group: &str) -> Result<Look> {
         }
         Err(e) => return Err(e),
     };
+    let state = file.state(&*dir)?.name();
     let mut members = Vec::new();
+    let mut is_alive = false;
     for member in std::mem::take(&mut file.members) {
-        if super::member_file::is_alive(&*dir, member.member_id)? {
+        let lives = super::member_file::is_alive(&*dir, member.member_id)?;
+        is_alive |= lives;
+        // A static one that is away keeps its place while anybody watches for its return.
+        if lives || member.instance_id.is_some() {
             members.push(member);
         }
     }
-    let state = match (members.is_empty(), log.state().is_deleted()) {
-        (false, _) => "Stable",
-        (true, false) => "Empty",
-        (true, true) => return Err(directory::unknown(store, group)),
-    };
+    if !is_alive {
+        members.clear();
+        let kept = file.retention_minutes();
+        if log.state().is_deleted() {
+            return Err(directory::unknown(store, group));
+        }
+        if expiry::is_overdue(log.state(), kept, store.clock().now_ms()) {
+            return Err(expired(group, kept));
+        }
+    }
+    let state = if is_alive { state } else { "Empty" };
     Ok(Look {
         file,
         log,
@@ -170,7 +182,7 @@ pub fn describe(store: &Arc<StoreDir>, group: &str) -> Result<GroupDescription> 
         log,
         members,
         state,
-        notes,
+        mut notes,
     } = look_at(store, group)?;
     let members: Vec<_> = members.iter().map(MemberDescription::from).collect();
     let mut rows: BTreeMap<(TopicName, PartitionId), Option<Uuid>> = BTreeMap::new();
@@ -190,7 +202,7 @@ pub fn describe(store: &Arc<StoreDir>, group: &str) -> Result<GroupDescription> 
     let mut offsets = Vec::new();
     for ((topic, partition), owner) in rows {
         let tp = TopicPartition::new(topic, partition);
-        if let Some(mut row) = describe_offset(store, log.state(), &tp)? {
+        if let Some(mut row) = describe_offset(store, group, log.state(), &tp, &mut notes)? {
             row.member_id = owner;
             offsets.push(row);
         }
@@ -204,6 +216,35 @@ pub fn describe(store: &Arc<StoreDir>, group: &str) -> Result<GroupDescription> 
         offsets,
         notes,
     })
+}
+
+fn expired(group: &str, minutes: u32) -> Error {
+    Error::new(
+        Kind::UnknownGroup,
+        format!(
+            "GROUP_ID_NOT_FOUND: the offsets of group '{}' have expired: no member came for {minutes} minutes",
+            group.escape_debug()
+        ),
+    )
+    .cure("a member that joins makes the group anew; 'mq-groups history' shows what it had")
+}
+
+/// The offsets of a group that has to be there.
+///
+/// # Errors
+/// [`Kind::UnknownGroup`]; [`Kind::Damaged`].
+pub(super) fn present(store: &Arc<StoreDir>, group: &str) -> Result<OffsetsState> {
+    Ok(look_at(store, group)?.log.state().clone())
+}
+
+/// The offsets of a group in which nobody lives; none for one that is not there.
+///
+/// # Errors
+/// [`Kind::NonEmptyGroup`]; [`Kind::Damaged`].
+pub(super) fn look_empty(store: &Arc<StoreDir>, group: &str) -> Result<OffsetsState> {
+    let (state, members) = look(store, group)?;
+    super::change::refuse_members(group, &members)?;
+    Ok(state.unwrap_or_default())
 }
 
 /// The committed offsets of a group, as of one look; none for a group that is not there.
@@ -229,7 +270,12 @@ pub(super) fn look(
         Err(e) if e.kind() == Kind::Damaged => Vec::new(),
         other => other?,
     };
-    Ok((Some(log.state().clone()), members))
+    let mut state = log.state().clone();
+    let kept = expiry::retention_minutes(store, &dir)?;
+    if members.is_empty() && expiry::is_overdue(&state, kept, store.clock().now_ms()) {
+        state.expire();
+    }
+    Ok((Some(state), members))
 }
 
 /// The id of the partition's topic.
@@ -256,19 +302,19 @@ pub(super) fn ready_reader(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result
 /// One row; `None` for a topic that is gone, and was made anew perhaps: it has no offset here.
 fn describe_offset(
     store: &Arc<StoreDir>,
+    group: &str,
     state: &OffsetsState,
     tp: &TopicPartition,
+    notes: &mut Vec<String>,
 ) -> Result<Option<OffsetDescription>> {
     let Some((meta, _)) = topics::read_if_there(store, &tp.topic)? else {
         return Ok(None);
     };
-    let committed = state
-        .committed(&tp.topic, meta.topic_id, tp.partition)
-        .map(|c| c.offset);
+    let committed = state.committed(&tp.topic, meta.topic_id, tp.partition);
     let mut row = OffsetDescription {
         topic: tp.topic.to_string(),
         partition: tp.partition,
-        committed_offset: committed,
+        committed_offset: committed.as_ref().map(|c| c.offset),
         log_start_offset: None,
         high_watermark: None,
         lag: None,
@@ -285,7 +331,22 @@ fn describe_offset(
     let (start, end) = (page.tail.log_start, page.high_watermark);
     row.log_start_offset = Some(start);
     row.high_watermark = Some(end);
-    if let Some(committed) = committed {
+    let Some(committed) = committed else {
+        return Ok(Some(row));
+    };
+    let Ok(beyond) = end_before(&reader, &page, &committed) else {
+        return Ok(Some(row));
+    };
+    if let Some(log_end) = beyond {
+        notes.push(format!(
+            "group '{}' committed offset {} of {tp}, and the log ends at {log_end}: choose where \
+             to go on with 'mq-groups reset {} --to end --topic {tp}'",
+            group.escape_debug(),
+            committed.offset,
+            shell_word(group)
+        ));
+    } else {
+        let committed = committed.offset;
         let lag = end.saturating_sub(committed).max(0);
         row.lag = Some(lag);
         row.lag_seconds = if lag == 0 {
@@ -299,6 +360,28 @@ fn describe_offset(
         };
     }
     Ok(Some(row))
+}
+
+/// The end of what a committed offset counts in, where it lies beyond that: records were lost, or
+/// it is another log. Its reader is refused there.
+fn end_before(
+    reader: &PartitionReader,
+    page: &Page,
+    committed: &Committed,
+) -> Result<Option<Offset>> {
+    let end = page.tail.end;
+    if committed.offset > end {
+        return Ok(Some(end));
+    }
+    if committed.leader_epoch < 0 || committed.offset <= page.tail.log_start {
+        return Ok(None);
+    }
+    let epochs = reader.replica().epochs()?.unwrap_or_default();
+    let epoch_end = epochs.end_of(committed.leader_epoch, end);
+    Ok(match epoch_end {
+        Some(epoch_end) if committed.offset <= epoch_end => None,
+        other => Some(other.unwrap_or(end)),
+    })
 }
 
 /// The timestamp of the first record at or after `from`.

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
+use super::expiry;
 use super::group_file::GroupFile;
 use super::member_file;
 use super::offsets_log::OffsetsLog;
 use crate::disk::{Dir, EntryKind, Open, join};
 use crate::error::{Error, Kind, Result, near_names};
-use crate::store::fenced_lock::create_lock;
+use crate::store::unborn::Unborn;
 use crate::store::{StoreDir, layout};
-use crate::types::Uuid;
 
 /// The directory of a group.
 ///
@@ -54,8 +54,19 @@ pub fn unknown(store: &StoreDir, group: &str) -> Error {
     .cure(cure)
 }
 
-/// The names of all groups, sorted; deleted ones are left out.
+/// The names of all groups, sorted; deleted and expired ones are left out.
 pub fn list(store: &StoreDir) -> Result<Vec<String>> {
+    let mut names = list_all(store)?;
+    // One that is damaged is there all the same; describing it tells what is wrong.
+    names.retain(|name| {
+        let there = store.group_dir(name).and_then(|dir| is_there(store, &dir));
+        there.unwrap_or_else(|e| e.kind() != Kind::UnknownGroup)
+    });
+    Ok(names)
+}
+
+/// The names of all groups that have a directory, sorted.
+pub fn list_all(store: &StoreDir) -> Result<Vec<String>> {
     let groups = store.groups_dir()?;
     let entries = groups
         .list(".")
@@ -68,23 +79,20 @@ pub fn list(store: &StoreDir) -> Result<Vec<String>> {
         let Some(name) = layout::parse_group_dir(&entry.name) else {
             continue;
         };
-        let dir = groups
-            .open_dir(&entry.name)
-            .map_err(|e| Error::io("open", join(&*groups, &entry.name), e))?;
-        // One that is damaged is there all the same; describing it tells what is wrong.
-        if is_there(store, &dir).unwrap_or(true) {
-            names.push(name);
-        }
+        names.push(name);
     }
     names.sort_unstable();
     Ok(names)
 }
 
-/// Whether the group is not deleted, or has a member.
+/// Whether the group is neither deleted nor expired, or has a member.
 fn is_there(store: &StoreDir, dir: &Arc<dyn Dir>) -> Result<bool> {
     let mut log = OffsetsLog::open_to_read(dir)?;
     log.refresh()?;
-    Ok(!log.state().is_deleted() || !alive(store, dir)?.is_empty())
+    let kept = expiry::retention_minutes(store, dir)?;
+    let gone =
+        log.state().is_deleted() || expiry::is_overdue(log.state(), kept, store.clock().now_ms());
+    Ok(!gone || !alive(store, dir)?.is_empty())
 }
 
 /// The members in `group.json` that are alive.
@@ -103,37 +111,24 @@ pub fn alive(store: &StoreDir, dir: &Arc<dyn Dir>) -> Result<Vec<super::group_fi
 fn create(store: &StoreDir, group: &str) -> Result<()> {
     let groups = store.groups_dir()?;
     let name = layout::group_dir(group)?;
-    let unborn = layout::unborn_dir(&Uuid::random()?);
-    let made =
-        fill(store, &*groups, &unborn).and_then(|()| match groups.rename_new(&unborn, &name) {
-            Ok(()) => Ok(true),
-            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
-            Err(e) => Err(Error::io("make", join(&*groups, &name), e)),
-        });
-    if !matches!(made, Ok(true)) {
-        // Where this fails, a directory of a telling name stays, which nobody looks at.
-        let _ = discard(&*groups, &unborn);
+    let unborn = Unborn::make(&groups)?;
+    fill(store, &unborn)?;
+    match groups.rename_new(unborn.name(), &name) {
+        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
+            return Err(Error::io("make", join(&*groups, &name), e));
+        }
+        // Put in place, or another maker was quicker and this one goes.
+        _ => drop(unborn),
     }
-    made?;
     groups
         .sync()
         .map_err(|e| Error::io("sync", groups.path(), e))
 }
 
 /// Fills the new group's directory and syncs all of it, each directory after what is in it.
-fn fill(store: &StoreDir, groups: &dyn Dir, unborn: &str) -> Result<()> {
-    let error = |op, name: &str, e| Error::io(op, join(groups, unborn).join(name), e);
-    groups.create_dir(unborn).map_err(|e| {
-        let denied = e.kind() == std::io::ErrorKind::PermissionDenied;
-        let error = error("make", "", e);
-        if denied {
-            error.with_kind(Kind::UnusableStore)
-        } else {
-            error
-        }
-    })?;
-    let dir = groups.open_dir(unborn).map_err(|e| error("open", "", e))?;
-    create_lock(&*dir)?;
+fn fill(store: &StoreDir, unborn: &Unborn) -> Result<()> {
+    let dir = unborn.dir();
+    let error = |op, name: &str, e| Error::io(op, join(&**dir, name), e);
     dir.create_dir(layout::MEMBERS_DIR)
         .map_err(|e| error("make", layout::MEMBERS_DIR, e))?;
     let group = GroupFile::new(store.boot_id(), 0).encode();
@@ -151,19 +146,5 @@ fn fill(store: &StoreDir, groups: &dyn Dir, unborn: &str) -> Result<()> {
     dir.open_dir(layout::MEMBERS_DIR)
         .and_then(|members| members.sync())
         .map_err(|e| error("sync", layout::MEMBERS_DIR, e))?;
-    dir.sync().map_err(|e| error("sync", "", e))
-}
-
-fn discard(groups: &dyn Dir, unborn: &str) -> std::io::Result<()> {
-    for name in [
-        layout::GROUP_FILE.to_owned(),
-        layout::OFFSETS_LOG.to_owned(),
-        layout::lock_file(0),
-    ] {
-        let _ = groups.remove(&format!("{unborn}/{name}"));
-    }
-    for name in [layout::MEMBERS_DIR.to_owned(), layout::lock_dir(0)] {
-        let _ = groups.remove_dir(&format!("{unborn}/{name}"));
-    }
-    groups.remove_dir(unborn)
+    dir.sync().map_err(|e| error("sync", ".", e))
 }

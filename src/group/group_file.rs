@@ -40,6 +40,13 @@ pub struct GroupFile {
     /// What there is to read.
     #[serde(default)]
     pub topics: Vec<Topic>,
+    /// How long after the newest line offsets are kept; Kafka's name, in minutes.
+    #[serde(
+        default,
+        rename = "offsets.retention.minutes",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub offsets_retention_minutes: Option<u32>,
     /// Who is in the group.
     pub members: Vec<Member>,
 }
@@ -70,15 +77,15 @@ pub struct Member {
     /// Which of the two.
     #[serde(default)]
     naming: Naming,
-    /// The topics of these that there are.
-    #[serde(default)]
-    matching: Vec<String>,
+    /// The topics of these that there are; left out: all that the group has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    matching: Option<Vec<String>>,
     /// The partitions it owns.
     #[serde(with = "partition_lists")]
     pub assignment: Vec<TopicPartitions>,
-    /// The partitions it is to own.
-    #[serde(default, with = "partition_lists")]
-    target: Vec<TopicPartitions>,
+    /// The partitions it is to own; left out: those that it owns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    target: Option<PartitionLists>,
     /// Where it ends, by topic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ends: Option<BTreeMap<String, Vec<Offset>>>,
@@ -86,6 +93,10 @@ pub struct Member {
     #[serde(default = "default_session_timeout_ms")]
     session_timeout_ms: u64,
 }
+
+/// Lists of partitions, as they are written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct PartitionLists(#[serde(with = "partition_lists")] Vec<TopicPartitions>);
 
 fn default_session_timeout_ms() -> u64 {
     45_000
@@ -120,12 +131,19 @@ impl GroupFile {
             assignment_epoch: state.assignment_epoch,
             assignor: state.assignor.as_str().to_owned(),
             topics: topics.collect(),
+            offsets_retention_minutes: state.offsets_retention_minutes,
             members: state
                 .members
                 .iter()
-                .map(|(id, member)| Member::of_state(*id, member))
+                .map(|(id, member)| Member::of_state(*id, member, state))
                 .collect(),
         }
+    }
+
+    /// How long after the newest line offsets are kept, minutes: at least 1.
+    pub fn retention_minutes(&self) -> u32 {
+        self.offsets_retention_minutes
+            .map_or(super::expiry::RETENTION_MINUTES_DEFAULT, |kept| kept.max(1))
     }
 
     /// Reads the file of the group in `dir`. Members of another boot are left out.
@@ -178,9 +196,11 @@ impl GroupFile {
         let name = |text: &String| {
             TopicName::new(text.as_str()).map_err(|_| damaged("a topic has no topic's name"))
         };
-        let assignor = Assignor::parse(&self.assignor).ok_or_else(|| damaged("its assignor is unknown"))?;
+        let assignor =
+            Assignor::parse(&self.assignor).ok_or_else(|| damaged("its assignor is unknown"))?;
         let mut state = GroupState::new(self.group_epoch, assignor);
         state.assignment_epoch = self.assignment_epoch;
+        state.offsets_retention_minutes = self.offsets_retention_minutes;
         for topic in &self.topics {
             let seen = TopicState {
                 topic_id: topic.topic_id,
@@ -222,9 +242,15 @@ impl GroupFile {
                     naming: member.naming,
                     topics: member.topics.clone(),
                 },
-                topics: member.matching.iter().map(name).collect::<Result<_>>()?,
+                topics: match &member.matching {
+                    None => state.topics.keys().cloned().collect(),
+                    Some(names) => names.iter().map(name).collect::<Result<_>>()?,
+                },
+                target: match &member.target {
+                    None => owned.clone(),
+                    Some(target) => partitions(&target.0)?,
+                },
                 owned,
-                target: partitions(&member.target)?,
                 ends,
                 session_timeout_ms: member.session_timeout_ms,
                 pid: member.pid,
@@ -242,7 +268,7 @@ impl GroupFile {
 }
 
 impl Member {
-    fn of_state(id: Uuid, member: &MemberState) -> Self {
+    fn of_state(id: Uuid, member: &MemberState, state: &GroupState) -> Self {
         let ends = member.ends.as_ref().map(|ends| {
             ends.iter()
                 .map(|(topic, ends)| (topic.to_string(), ends.clone()))
@@ -256,9 +282,11 @@ impl Member {
             host: member.host.clone(),
             topics: member.subscription.topics.clone(),
             naming: member.subscription.naming,
-            matching: member.topics.iter().map(ToString::to_string).collect(),
+            matching: (!member.topics.iter().eq(state.topics.keys()))
+                .then(|| member.topics.iter().map(ToString::to_string).collect()),
             assignment: by_topic(&member.owned),
-            target: by_topic(&member.target),
+            target: (member.target != member.owned)
+                .then(|| PartitionLists(by_topic(&member.target))),
             ends,
             session_timeout_ms: member.session_timeout_ms,
         }

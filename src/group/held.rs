@@ -3,21 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::directory;
 use super::group_file::{GroupFile, Member};
 use super::member_file;
 use super::offsets_line::{Entry, Line, LineKind};
 use super::offsets_log::OffsetsLog;
 use super::offsets_state::OffsetsState;
+use super::{directory, expiry};
 use crate::disk::{Dir, join};
 use crate::error::{Error, Kind, Result};
 use crate::store::fenced_lock::{FencedGuard, FencedLock};
 use crate::store::{StoreDir, layout};
-use crate::types::Timestamp;
-
-/// Between two tries for the lock. It is held for less than a millisecond, and a rebalance may make
-/// a hundred members wait for it.
-const RETRY: Duration = Duration::from_micros(500);
+use crate::types::{Timestamp, Uuid};
 
 /// A group, opened for changes.
 #[derive(Debug)]
@@ -70,8 +66,7 @@ impl Group {
         Ok(Group {
             store: Arc::clone(store),
             name: name.to_owned(),
-            lock: FencedLock::new(Arc::clone(&dir), Arc::clone(store.clock()))
-                .with_retry(RETRY),
+            lock: FencedLock::of_group(Arc::clone(&dir), Arc::clone(store.clock())),
             patience,
             log: OffsetsLog::open(&dir)?,
             dir,
@@ -79,6 +74,11 @@ impl Group {
             sync_failed: false,
             notes: Vec::new(),
         })
+    }
+
+    /// So many may wait for the lock at once.
+    pub fn expect_members(&mut self, members: usize) {
+        self.lock.expect_waiters(members);
     }
 
     /// Its name.
@@ -144,6 +144,7 @@ impl Group {
             self.log.append(&mark)?;
         }
         let mut held = Held { group: self, guard };
+        held.expire_if_overdue()?;
         held.compact()?;
         Ok(held)
     }
@@ -210,23 +211,43 @@ impl Held<'_> {
         Ok(alive)
     }
 
-    /// An epoch above any that was given out.
+    /// Offsets that are older than is kept are gone before anything else counts.
+    fn expire_if_overdue(&mut self) -> Result<()> {
+        let now_ms = self.group.store.clock().now_ms();
+        // Nothing is kept for less than a minute: mostly the settings need not be read.
+        if !expiry::is_overdue(self.state(), 1, now_ms) {
+            return Ok(());
+        }
+        let kept = expiry::retention_minutes(&self.group.store, &self.group.dir)?;
+        if !expiry::is_overdue(self.state(), kept, now_ms) || !self.alive()?.is_empty() {
+            return Ok(());
+        }
+        let line = Line {
+            n: self.guard.n(),
+            time_ms: now_ms,
+            kind: LineKind::Expire,
+            member: None,
+            epoch: self.state().epoch_max(),
+            entries: Vec::new(),
+        };
+        self.guard.step()?;
+        self.group.log.append(&line)
+    }
+
+    /// Says that the group is in use, if its offsets would expire otherwise: by a member, due from
+    /// time to time. Whether a line was written.
     ///
     /// # Errors
-    /// [`Kind::Damaged`] when none is left.
-    pub fn next_epoch(&self, file: &GroupFile) -> Result<i32> {
-        file.group_epoch
-            .max(self.state().epoch_max())
-            .checked_add(1)
-            .ok_or_else(|| {
-                Error::new(
-                    Kind::Damaged,
-                    format!(
-                        "{}: no epoch is left",
-                        join(&*self.group.dir, layout::GROUP_FILE).display()
-                    ),
-                )
-            })
+    /// As [`Held::write`].
+    pub fn write_live_if_due(mut self, member: Uuid, epoch: i32) -> Result<bool> {
+        let now_ms = self.group.store.clock().now_ms();
+        let file = self.group_file()?;
+        let due = expiry::is_live_due(self.state(), file.retention_minutes(), now_ms);
+        if !due || !file.members.iter().any(|m| m.member_id == member) {
+            return Ok(false);
+        }
+        self.write(LineKind::Live, Some(member.to_string()), epoch, Vec::new())?;
+        Ok(true)
     }
 
     /// Writes a line, lets the lock go and makes it durable.
@@ -318,6 +339,18 @@ impl Held<'_> {
 }
 
 impl Group {
+    /// Whether a member should call [`Held::write_live_if_due`], as far as can be seen without the
+    /// lock.
+    pub fn is_live_due(&self) -> Result<bool> {
+        let now_ms = self.store.clock().now_ms();
+        // No retention is shorter than a minute: mostly the settings need not be read.
+        if !expiry::is_live_due(self.state(), 1, now_ms) {
+            return Ok(false);
+        }
+        let kept = expiry::retention_minutes(&self.store, &self.dir)?;
+        Ok(expiry::is_live_due(self.state(), kept, now_ms))
+    }
+
     fn make_durable(&mut self) -> Result<()> {
         if !self.names_synced {
             let groups = self.store.groups_dir()?;

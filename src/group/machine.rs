@@ -146,8 +146,7 @@ impl Machine {
             member.epoch = old.epoch;
             self.effects
                 .push(Effect::Freed(old_id, member.owned.clone()));
-            self.effects
-                .push(Effect::Granted(id, member.owned.clone()));
+            self.effects.push(Effect::Granted(id, member.owned.clone()));
             self.effects.push(Effect::Forget(old_id));
         }
         self.state.members.insert(id, member);

@@ -103,7 +103,8 @@ impl MemberFile {
                 "{}: each new member's file was removed at once",
                 dir.path().display()
             ),
-        ))
+        )
+        .cure("others change it all the time: try again"))
     }
 
     /// The member's id.
@@ -164,9 +165,7 @@ pub fn probe(dir: &dyn Dir, id: Uuid) -> Result<Sign> {
         return Ok(Sign::Dead);
     }
     let mut digits = [0; COUNTER_LEN];
-    let read = file
-        .read_at(&mut digits, 0)
-        .map_err(|e| error("read", e))?;
+    let read = file.read_at(&mut digits, 0).map_err(|e| error("read", e))?;
     // Only its standing still means anything: what is no number stands still at 0.
     let counter = std::str::from_utf8(digits.get(..read).unwrap_or_default())
         .ok()
@@ -216,6 +215,11 @@ pub fn remove_dead(
         }
     }
     Ok(())
+}
+
+/// About how many members there are.
+pub fn count(dir: &dyn Dir) -> Result<usize> {
+    Ok(list(dir)?.len())
 }
 
 fn list(dir: &dyn Dir) -> Result<Vec<Uuid>> {

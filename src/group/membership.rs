@@ -36,6 +36,12 @@ const BEATS_IN_SESSION: u32 = 5;
 /// anew.
 const GAP_OF_SESSION: u32 = 3;
 
+/// Most often that `group.json` is read, for each member: everybody reads it at each change, so in
+/// a large group changes are read by the bunch.
+const READ_PAUSE: Duration = Duration::from_millis(1);
+/// The same, however many members there are.
+const READ_PAUSE_MAX: Duration = Duration::from_millis(100);
+
 /// How to join a group.
 #[derive(Debug, Clone)]
 pub struct JoinOptions {
@@ -64,6 +70,7 @@ pub struct Membership {
     state: GroupState,
     /// `group.json` as it was read, kept open: it is current while its path names it.
     seen: Arc<dyn File>,
+    read_at: Duration,
     watched: HashMap<Uuid, Watched>,
 }
 
@@ -92,6 +99,7 @@ impl Membership {
     /// [`Kind::Damaged`] for a `group.json` that is unreadable while members live.
     pub fn join(store: &Arc<StoreDir>, group: &str, options: &JoinOptions) -> Result<Self> {
         let mut group = Group::open_or_create(store, group, options.patience)?;
+        group.expect_members(member_file::count(&**group.dir())?);
         let dir = Arc::clone(group.dir());
         let matcher = options.subscription.matcher()?;
         let file = MemberFile::create(&*dir, &**store.clock())?;
@@ -113,6 +121,7 @@ impl Membership {
                     file,
                     state,
                     seen,
+                    read_at: store.clock().monotonic(),
                     watched: HashMap::new(),
                 })
             }
@@ -167,25 +176,43 @@ impl Membership {
     /// How many members come before this one: who acts first where all could.
     pub fn rank(&self) -> usize {
         let id = self.id();
-        self.state.members.keys().take_while(|other| **other < id).count()
+        self.state
+            .members
+            .keys()
+            .take_while(|other| **other < id)
+            .count()
     }
 
-    /// Looks whether `group.json` was replaced, and reads it then; whether it was.
+    /// Looks whether `group.json` was replaced, and reads it then, if it was not read just before;
+    /// whether it was read.
     ///
     /// # Errors
     /// [`Kind::Damaged`], saying what to do.
     pub fn refresh(&mut self) -> Result<bool> {
         let dir = Arc::clone(self.group.dir());
-        if is_current(&*dir, &*self.seen)? {
+        if is_current(&*dir, &*self.seen)? || !self.read_pause().is_zero() {
             return Ok(false);
         }
-        let (file, seen) =
-            GroupFile::read_open(&dir, self.store.boot_id()).map_err(with_cure)?;
+        self.read_at = self.store.clock().monotonic();
+        self.group.expect_members(self.state.members.len());
+        let (file, seen) = GroupFile::read_open(&dir, self.store.boot_id()).map_err(with_cure)?;
         self.state = file.state(&*dir).map_err(with_cure)?;
         self.seen = seen;
         let members = &self.state.members;
         self.watched.retain(|id, _| members.contains_key(id));
         Ok(true)
+    }
+
+    /// How long [`Membership::refresh`] reads nothing yet, if there is anything to be read.
+    pub fn refresh_due(&self) -> Result<Option<Duration>> {
+        let is_read = is_current(&**self.group.dir(), &*self.seen)?;
+        Ok((!is_read).then(|| self.read_pause()))
+    }
+
+    fn read_pause(&self) -> Duration {
+        let members = u32::try_from(self.state.members.len()).unwrap_or(u32::MAX);
+        let pause = READ_PAUSE.saturating_mul(members).min(READ_PAUSE_MAX);
+        (self.read_at + pause).saturating_sub(self.store.clock().monotonic())
     }
 
     /// Reads `offsets.log` on.
@@ -200,7 +227,9 @@ impl Membership {
 
     /// The offset committed for a partition of the topic with that id, as it was last read.
     pub fn committed(&self, tp: &TopicPartition, topic_id: Uuid) -> Option<Committed> {
-        self.group.state().committed(&tp.topic, topic_id, tp.partition)
+        self.group
+            .state()
+            .committed(&tp.topic, topic_id, tp.partition)
     }
 
     /// Makes the targets, if they are out of date.
@@ -262,7 +291,12 @@ impl Membership {
 
     /// How often to look for others that died or hang, at the least.
     pub fn watch_interval(&self) -> Duration {
-        let shortest = self.state.members.values().map(|m| m.session_timeout_ms).min();
+        let shortest = self
+            .state
+            .members
+            .values()
+            .map(|m| m.session_timeout_ms)
+            .min();
         let shortest = Duration::from_millis(shortest.unwrap_or(u64::MAX).max(60));
         BEAT_MAX.min(shortest / (2 * GAP_OF_SESSION))
     }
@@ -281,6 +315,19 @@ impl Membership {
         })
     }
 
+    /// Says that the group is in use, if its offsets would expire otherwise.
+    ///
+    /// # Errors
+    /// As [`Membership::commit`].
+    pub fn say_alive(&mut self) -> Result<()> {
+        let (id, epoch) = (self.id(), self.me().map_or(0, |me| me.epoch));
+        if self.group.is_live_due()? {
+            let held = self.group.hold("say that the group is in use")?;
+            held.write_live_if_due(id, epoch)?;
+        }
+        Ok(())
+    }
+
     /// Commits where the group starts partitions of which nothing is committed yet; of others
     /// nothing is changed.
     ///
@@ -295,7 +342,11 @@ impl Membership {
         let epoch = me.epoch;
         let entries: Vec<Entry> = entries
             .into_iter()
-            .filter(|e| held.state().committed(&e.topic, e.topic_id, e.partition).is_none())
+            .filter(|e| {
+                held.state()
+                    .committed(&e.topic, e.topic_id, e.partition)
+                    .is_none()
+            })
             .collect();
         if entries.is_empty() {
             return Ok(());
@@ -363,7 +414,11 @@ impl Membership {
         let (mut held, state) = self.locked("leave the group")?;
         if !state.members.contains_key(&id) {
             // Removed before: there is nothing to leave, and nothing that could be committed.
-            return if entries.is_empty() { Ok(()) } else { Err(fenced(id)) };
+            return if entries.is_empty() {
+                Ok(())
+            } else {
+                Err(fenced(id))
+            };
         }
         let removal = if is_static {
             None
@@ -453,7 +508,11 @@ fn enter(
         }
     }
     let (topics, wanted) = see_topics(store, &state, Some(matcher))?;
-    let own = topics.keys().filter(|name| matcher.matches(name)).cloned().collect();
+    let own = topics
+        .keys()
+        .filter(|name| matcher.matches(name))
+        .cloned()
+        .collect();
     if is_news(&state, &topics, &wanted) {
         events.push(Event::Topics { topics, wanted });
     }
@@ -524,12 +583,7 @@ fn perhaps_committed(appended: bool, e: Error) -> Error {
 }
 
 /// Puts a state in place, and removes the files of those who are in it no more.
-fn put(
-    held: &Held<'_>,
-    boot_id: [u8; 16],
-    state: &GroupState,
-    effects: &[Effect],
-) -> Result<()> {
+fn put(held: &Held<'_>, boot_id: [u8; 16], state: &GroupState, effects: &[Effect]) -> Result<()> {
     let file = GroupFile::of_state(boot_id, state);
     if effects.contains(&Effect::Settings) {
         held.put_settings(&file)?;
@@ -560,13 +614,18 @@ fn see_topics(
         all.extend(there.iter().filter(|name| matcher.matches(name)).cloned());
     }
     for (id, member) in &state.members {
-        let known = distinct.iter().position(|(known, _)| **known == member.subscription);
+        let known = distinct
+            .iter()
+            .position(|(known, _)| **known == member.subscription);
         let at = match known {
             Some(at) => at,
             None => {
                 let matcher = member.subscription.matcher()?;
-                let names: BTreeSet<TopicName> =
-                    there.iter().filter(|name| matcher.matches(name)).cloned().collect();
+                let names: BTreeSet<TopicName> = there
+                    .iter()
+                    .filter(|name| matcher.matches(name))
+                    .cloned()
+                    .collect();
                 all.extend(names.iter().cloned());
                 distinct.push((&member.subscription, names));
                 distinct.len() - 1
@@ -594,11 +653,7 @@ fn see_topics(
     Ok((seen, wanted))
 }
 
-fn is_news(
-    state: &GroupState,
-    topics: &Topics,
-    wanted: &[(Uuid, BTreeSet<TopicName>)],
-) -> bool {
+fn is_news(state: &GroupState, topics: &Topics, wanted: &[(Uuid, BTreeSet<TopicName>)]) -> bool {
     state.topics != *topics
         || wanted
             .iter()
@@ -621,7 +676,9 @@ fn open_seen(dir: &dyn Dir) -> Result<Arc<dyn File>> {
 
 fn with_cure(e: Error) -> Error {
     if e.kind() == Kind::Damaged {
-        e.cure("end all members of the group, then start them again: it is made anew from offsets.log")
+        e.cure(
+            "end all members of the group, then start them again: it is made anew from offsets.log",
+        )
     } else {
         e
     }
@@ -651,7 +708,11 @@ fn instance_lives(held: &Held<'_>, member: &MemberState) -> Error {
         Kind::Busy,
         format!(
             "UNRELEASED_INSTANCE_ID: '{}' is a member of group '{}' already: process {} on {}",
-            member.instance_id.as_deref().unwrap_or_default().escape_debug(),
+            member
+                .instance_id
+                .as_deref()
+                .unwrap_or_default()
+                .escape_debug(),
             held.name().escape_debug(),
             member.pid,
             member.host.escape_debug()
@@ -663,7 +724,9 @@ fn instance_lives(held: &Held<'_>, member: &MemberState) -> Error {
 fn fenced(id: Uuid) -> Error {
     Error::new(
         Kind::Fenced,
-        format!("UNKNOWN_MEMBER_ID: member {id} is not in the group any more: others took it for dead"),
+        format!(
+            "UNKNOWN_MEMBER_ID: member {id} is not in the group any more: others took it for dead"
+        ),
     )
     .cure("start it again: it goes on from the committed offsets")
 }

@@ -20,10 +20,12 @@ mod assignor;
 mod change;
 mod describe;
 mod directory;
+mod expiry;
 #[cfg(test)]
 mod fixture;
 mod group_file;
 mod held;
+mod history;
 mod machine;
 mod member_file;
 mod membership;
@@ -32,15 +34,18 @@ mod offsets_log;
 mod offsets_state;
 mod state;
 mod subscription;
+mod undo;
 
 pub use assignor::{Assignment, Assignor, Subscriber, assign};
-pub use change::{CommitEntry, OffsetChange, commit, delete, reset};
+pub use change::{CommitEntry, OffsetChange, Scope, commit, delete, delete_offsets, reset};
 pub use describe::{
     GroupDescription, GroupSummary, MemberDescription, OffsetDescription, committed_offsets,
     describe, summarize,
 };
 pub use directory::{list, unknown};
+pub use expiry::RETENTION_MINUTES_DEFAULT;
 pub use group_file::TopicPartitions;
+pub use history::{bad_lines, history};
 pub use machine::{Effect, Event, Refusal, step};
 pub use member_file::Heart;
 pub use membership::{JoinOptions, Membership, Suspect};
@@ -48,3 +53,4 @@ pub use offsets_line::{Entry, LINE_BYTES_MAX, Line, LineKind};
 pub use offsets_state::{Committed, OffsetsState};
 pub use state::{GroupState, MemberState, TopicState, Topics};
 pub use subscription::{Matcher, Naming, Subscription};
+pub use undo::{Undo, clone_offsets, plan_undo, undo};

@@ -10,11 +10,20 @@
 //! | n | the N of the group's fenced lock under which it was written |
 //! | time | milliseconds since the Unix epoch |
 //! | kind | `commit` by a member; `reset` (by `mq-groups reset` and `commit`), `undo`, `delete` |
-//! |      | by an administrator; `live`: the group is in use, or, without a member, a mark of n |
+//! |      | by an administrator; `live`: the group is in use, or, without a member, a mark of n; |
+//! |      | `expire`: nobody used the group for the time that offsets are kept |
+//! |      | `clear`: of a file written anew, what is before it is what an undo leads to |
 //! | member | the member's id, percent-encoded, or `-` for none |
 //! | epoch | the member's epoch, or without a member the largest one known |
 //! | topic-id | base64url without padding, as Kafka writes ids |
 //! | offset | the next one to be read, or -1 for none |
+//!
+//! A `delete` with entries deletes these offsets, one without deletes the group. A `commit` without
+//! entries says that there is a group, though nothing is committed. The entries of an `undo` are
+//! those offsets that it changes.
+//!
+//! | field | |
+//! |---|---|
 //! | leader-epoch | that of the record before, or -1 for unknown |
 //! | crc | CRC-32 (IEEE) of all from `n` to the space before it, in eight lowercase hex digits |
 //!
@@ -42,19 +51,25 @@ pub enum LineKind {
     Reset,
     /// An administrator took the last such change back.
     Undo,
-    /// The group was deleted.
+    /// The group was deleted, or the offsets that are named.
     Delete,
     /// The group is in use; without a member: only a mark of the lock's N.
     Live,
+    /// The group's offsets expired.
+    Expire,
+    /// What follows begins from nothing.
+    Clear,
 }
 
 impl LineKind {
-    const ALL: [LineKind; 5] = [
+    const ALL: [LineKind; 7] = [
         LineKind::Commit,
         LineKind::Reset,
         LineKind::Undo,
         LineKind::Delete,
         LineKind::Live,
+        LineKind::Expire,
+        LineKind::Clear,
     ];
 
     /// Its word in the line.
@@ -65,6 +80,8 @@ impl LineKind {
             LineKind::Undo => "undo",
             LineKind::Delete => "delete",
             LineKind::Live => "live",
+            LineKind::Expire => "expire",
+            LineKind::Clear => "clear",
         }
     }
 }

@@ -123,6 +123,11 @@ impl OffsetsLog {
 
     /// Reads on from where it was read to.
     pub fn refresh(&mut self) -> Result<()> {
+        self.refresh_with(&mut |_| {})
+    }
+
+    /// Reads on, and shows each line that counts.
+    pub fn refresh_with(&mut self, counted: &mut dyn FnMut(&Line)) -> Result<()> {
         let mut carry: Vec<u8> = Vec::new();
         let mut searched = 0;
         loop {
@@ -145,7 +150,7 @@ impl OffsetsLog {
             {
                 let end = from + at;
                 let ended = carry.get(begin..end).unwrap_or_default().to_vec();
-                self.judge(&ended);
+                self.judge(&ended, counted);
                 self.position += ended.len() as u64;
                 begin = end;
                 from = end + 1;
@@ -166,7 +171,9 @@ impl OffsetsLog {
         let (line, text_len) = sound_line(&carry);
         match line {
             Some(line) => {
-                self.state.take(&line);
+                if self.state.take(&line) {
+                    counted(&line);
+                }
                 self.position += text_len as u64;
             }
             None => self.torn_tail = carry.iter().any(|b| !matches!(b, 0 | b'\n')),
@@ -175,10 +182,12 @@ impl OffsetsLog {
     }
 
     /// Takes one line that another follows, its line feed first.
-    fn judge(&mut self, bytes: &[u8]) {
+    fn judge(&mut self, bytes: &[u8], counted: &mut dyn FnMut(&Line)) {
         let (line, text_len) = sound_line(bytes);
-        if let Some(line) = &line {
-            self.state.take(line);
+        if let Some(line) = &line
+            && self.state.take(line)
+        {
+            counted(line);
         }
         let rest = bytes
             .get(if line.is_some() { text_len } else { 0 }..)

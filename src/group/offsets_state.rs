@@ -46,6 +46,49 @@ struct Change {
     before: Moment,
 }
 
+impl Slot {
+    fn entry(&self, (topic, partition): &(TopicName, PartitionId)) -> Entry {
+        Entry {
+            topic: topic.clone(),
+            topic_id: self.topic_id,
+            partition: *partition,
+            offset: self.offset,
+            leader_epoch: self.leader_epoch,
+        }
+    }
+}
+
+/// Whether a partition's slot says what the entry does. None and -1 are the same.
+fn says(slot: Option<&Slot>, entry: &Entry) -> bool {
+    match slot.filter(|slot| slot.offset >= 0) {
+        None => entry.offset < 0,
+        Some(slot) => {
+            (slot.topic_id, slot.offset, slot.leader_epoch)
+                == (entry.topic_id, entry.offset, entry.leader_epoch)
+        }
+    }
+}
+
+impl Moment {
+    fn deleted() -> Self {
+        Moment {
+            deleted: true,
+            ..Moment::default()
+        }
+    }
+}
+
+impl Change {
+    fn of(line: &Line, before: Moment) -> Self {
+        let (kind, time_ms) = (line.kind, line.time_ms);
+        Change {
+            kind,
+            time_ms,
+            before,
+        }
+    }
+}
+
 /// The state that lines, taken in order, come to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OffsetsState {
@@ -57,42 +100,54 @@ pub struct OffsetsState {
 }
 
 impl OffsetsState {
-    /// Takes the next line. One behind a larger N is of a holder whose lock was broken: it does
-    /// not count.
-    pub fn take(&mut self, line: &Line) {
+    /// Takes the next line and says whether it counts. One behind a larger N is of a holder whose
+    /// lock was broken: it does not.
+    pub fn take(&mut self, line: &Line) -> bool {
         if self.last_n.is_some_and(|last| last > line.n) {
-            return;
+            return false;
         }
         self.last_n = Some(line.n);
         self.newest_ms = Some(self.newest_ms.unwrap_or(line.time_ms).max(line.time_ms));
         self.epoch_max = self.epoch_max.max(line.epoch);
         match line.kind {
-            LineKind::Commit => {}
-            LineKind::Reset | LineKind::Undo | LineKind::Delete => {
+            LineKind::Commit => self.now.deleted = false,
+            LineKind::Reset | LineKind::Delete => {
                 let before = self.now.clone();
-                self.change = Some(Change {
-                    kind: line.kind,
-                    time_ms: line.time_ms,
-                    before,
-                });
+                self.change = Some(Change::of(line, before));
+            }
+            LineKind::Undo => {
+                let target = self.change.take().map(|change| change.before);
+                let target = target.unwrap_or_else(|| self.now.clone());
+                let before = std::mem::replace(&mut self.now, target);
+                self.change = Some(Change::of(line, before));
             }
             LineKind::Live => {
                 if let Some(member) = &line.member {
                     self.now.deleted = false;
                     self.now.live = Some((line.time_ms, member.clone(), line.epoch));
                 }
-                return;
             }
+            LineKind::Expire | LineKind::Clear => self.now = Moment::deleted(),
         }
-        if line.kind == LineKind::Delete {
-            self.now = Moment {
-                deleted: true,
-                ..Moment::default()
-            };
-            return;
+        match line.kind {
+            LineKind::Commit | LineKind::Reset | LineKind::Undo => self.enter(line),
+            LineKind::Delete if line.entries.is_empty() => self.now = Moment::deleted(),
+            // As if they had never been: a topic without any is as one that was never read.
+            LineKind::Delete => self.forget(&line.entries),
+            LineKind::Live | LineKind::Expire | LineKind::Clear => {}
         }
-        self.now.deleted &= line.entries.is_empty();
+        true
+    }
+
+    /// The line's offsets, but for those of an undo that are so already: it restores them whole.
+    fn enter(&mut self, line: &Line) {
         for entry in &line.entries {
+            let key = (entry.topic.clone(), entry.partition);
+            let is_undo = line.kind == LineKind::Undo;
+            if is_undo && says(self.now.slots.get(&key), entry) {
+                continue;
+            }
+            self.now.deleted = false;
             let slot = Slot {
                 topic_id: entry.topic_id,
                 offset: entry.offset,
@@ -101,10 +156,78 @@ impl OffsetsState {
                 member: line.member.clone(),
                 epoch: line.epoch,
             };
-            self.now
-                .slots
-                .insert((entry.topic.clone(), entry.partition), slot);
+            self.now.slots.insert(key, slot);
         }
+    }
+
+    /// The last change by an administrator: what, and when in ms.
+    pub fn last_change(&self) -> Option<(LineKind, Timestamp)> {
+        self.change.as_ref().map(|c| (c.kind, c.time_ms))
+    }
+
+    /// The state that an undo leads to; `None`: nothing is there to be taken back.
+    pub fn undone(&self) -> Option<OffsetsState> {
+        let change = self.change.as_ref()?;
+        Some(OffsetsState {
+            now: change.before.clone(),
+            ..self.clone()
+        })
+    }
+
+    /// Whether a member committed after the last change by an administrator.
+    pub fn committed_since_change(&self) -> bool {
+        let Some(change) = &self.change else {
+            return false;
+        };
+        let slots = self.now.slots.iter();
+        slots
+            .filter(|(_, slot)| slot.member.is_some())
+            .any(|(key, slot)| {
+                slot.time_ms > change.time_ms && change.before.slots.get(key) != Some(slot)
+            })
+    }
+
+    /// The offsets that differ in `to`, as they are there.
+    pub fn difference(&self, to: &OffsetsState) -> Vec<Entry> {
+        let (from, to) = (&self.now.slots, &to.now.slots);
+        let keys: std::collections::BTreeSet<_> = from.keys().chain(to.keys()).collect();
+        let mut entries = Vec::new();
+        for key in keys {
+            let entry = match (to.get(key), from.get(key)) {
+                (Some(slot), _) => slot.entry(key),
+                (None, Some(slot)) => Entry {
+                    offset: -1,
+                    leader_epoch: -1,
+                    ..slot.entry(key)
+                },
+                (None, None) => continue,
+            };
+            if !says(from.get(key), &entry) {
+                entries.push(entry);
+            }
+        }
+        entries
+    }
+
+    /// Every partition with an offset, as a line would say it.
+    pub fn entries(&self) -> impl Iterator<Item = Entry> {
+        let slots = self.now.slots.iter();
+        slots
+            .filter(|(_, slot)| slot.offset >= 0)
+            .map(|(key, slot)| slot.entry(key))
+    }
+
+    /// Drops the offsets of these partitions.
+    pub fn forget(&mut self, entries: &[Entry]) {
+        for entry in entries {
+            let key = (entry.topic.clone(), entry.partition);
+            self.now.slots.remove(&key);
+        }
+    }
+
+    /// The offsets are gone, the last change can be taken back all the same.
+    pub fn expire(&mut self) {
+        self.now = Moment::deleted();
     }
 
     /// The largest N of any line that counted.
@@ -142,6 +265,12 @@ impl OffsetsState {
         })
     }
 
+    /// The offset last committed for a partition, whatever the topic's id.
+    pub fn last_offset(&self, topic: &TopicName, partition: PartitionId) -> Option<Offset> {
+        let slot = self.now.slots.get(&(topic.clone(), partition))?;
+        (slot.offset >= 0).then_some(slot.offset)
+    }
+
     /// Whether any line since the group was made or deleted is about a topic of that name.
     pub fn knows_topic(&self, topic: &TopicName) -> bool {
         let from = (topic.clone(), 0);
@@ -164,13 +293,16 @@ impl OffsetsState {
     /// Lines that come to the same state: the current offsets, and what was before the last change
     /// by an administrator. All carry `n`, the first says so before any other counts.
     pub fn compacted(&self, n: u64, now_ms: Timestamp) -> Vec<Line> {
-        let mut lines = vec![self.mark(n, now_ms)];
+        let mark = self.mark(n, now_ms);
+        let clear = bare(n, mark.time_ms, LineKind::Clear, None, 0);
+        let mut lines = vec![mark];
         if let Some(change) = &self.change {
-            if change.before.deleted {
-                lines.push(bare(n, change.time_ms, LineKind::Delete, None, 0));
-            }
+            lines.push(clear.clone());
             push_moment(&mut lines, n, &change.before);
             lines.push(bare(n, change.time_ms, change.kind, None, 0));
+        }
+        if self.change.is_some() || self.now.deleted {
+            lines.push(clear);
         }
         push_moment(&mut lines, n, &self.now);
         lines
@@ -199,19 +331,21 @@ fn bare(n: u64, time_ms: Timestamp, kind: LineKind, member: Option<String>, epoc
     }
 }
 
-/// The lines of one moment, beginning from nothing or from one with the same partitions.
+/// The lines of one moment, beginning from a deleted one.
 fn push_moment(lines: &mut Vec<Line>, n: u64, moment: &Moment) {
-    for ((topic, partition), slot) in &moment.slots {
-        let entry = Entry {
-            topic: topic.clone(),
-            topic_id: slot.topic_id,
-            partition: *partition,
-            offset: slot.offset,
-            leader_epoch: slot.leader_epoch,
-        };
+    if moment.deleted {
+        return;
+    }
+    if moment.slots.is_empty() && moment.live.is_none() {
+        let time_ms = lines.first().map_or(0, |mark| mark.time_ms);
+        lines.push(bare(n, time_ms, LineKind::Commit, None, 0));
+    }
+    for (key, slot) in &moment.slots {
+        let entry = slot.entry(key);
         match lines.last_mut() {
             Some(last)
                 if last.kind == LineKind::Commit
+                    && !last.entries.is_empty()
                     && last.entries.len() < ENTRIES_OF_LINE
                     && (last.time_ms, &last.member, last.epoch)
                         == (slot.time_ms, &slot.member, slot.epoch) =>
@@ -300,11 +434,77 @@ mod tests {
         assert!(!state.is_deleted());
     }
 
+    #[test]
+    fn an_undo_leads_to_the_state_before_and_another_one_back() {
+        let changes: [&[Line]; 4] = [
+            &[line(
+                0,
+                LineKind::Reset,
+                None,
+                vec![entry(0, 0, 1), entry(2, 0, 4)],
+            )],
+            &[line(0, LineKind::Delete, None, vec![])],
+            &[line(0, LineKind::Delete, None, vec![entry(0, 0, -1)])],
+            &[
+                line(0, LineKind::Delete, None, vec![]),
+                line(0, LineKind::Commit, Some("b"), vec![entry(1, 1, 2)]),
+            ],
+        ];
+        for (at, lines) in changes.into_iter().enumerate() {
+            for known in [true, false] {
+                let mut state = OffsetsState::default();
+                assert!(state.undone().is_none());
+                if known {
+                    state.take(&line(
+                        0,
+                        LineKind::Commit,
+                        Some("a"),
+                        vec![entry(0, 0, 5), entry(0, 1, 6), entry(1, 0, 7)],
+                    ));
+                }
+                let before = state.now.clone();
+                for line in lines {
+                    state.take(line);
+                }
+                let after = state.now.clone();
+                for expected in [&before, &after, &before] {
+                    let undone = state.undone().expect("a change");
+                    assert_eq!(undone.now, *expected, "{at} {known}");
+                    state.take(&line(0, LineKind::Undo, None, state.difference(&undone)));
+                    assert_eq!(state.now, *expected, "{at} {known}");
+                }
+                assert!(!state.committed_since_change(), "{at} {known}");
+            }
+        }
+    }
+
+    #[test]
+    fn deleted_offsets_are_as_if_they_had_never_been() {
+        let mut state = OffsetsState::default();
+        state.take(&line(
+            0,
+            LineKind::Commit,
+            Some("a"),
+            vec![entry(0, 0, 5), entry(1, 0, 7), entry(1, 1, 8)],
+        ));
+        state.take(&line(
+            0,
+            LineKind::Delete,
+            None,
+            vec![entry(0, 0, -1), entry(1, 1, -1)],
+        ));
+        assert!(!state.knows_topic(&topic(0)) && state.knows_topic(&topic(1)));
+        assert!(!state.is_deleted(), "the group is still there");
+        assert_eq!(state.entries().collect::<Vec<_>>(), [entry(1, 0, 7)]);
+        state.take(&line(0, LineKind::Expire, None, vec![]));
+        assert!(state.is_deleted() && state.entries().next().is_none());
+    }
+
     proptest! {
         #[test]
         fn compaction_keeps_all_answers(
             steps in proptest::collection::vec(
-                (0u8..6, 0i64..50, 0u8..3, proptest::collection::vec((0u8..3, 0..3i32, -1..9i64), 0..4)),
+                (0u8..8, 0i64..50, 0u8..3, proptest::collection::vec((0u8..3, 0..3i32, -1..9i64), 0..4)),
                 0..24,
             ),
         ) {
@@ -314,10 +514,14 @@ mod tests {
                 let member = (kind < 2 || kind == 5).then(|| format!("m{member}"));
                 let kind = [
                     LineKind::Commit, LineKind::Commit, LineKind::Reset,
-                    LineKind::Undo, LineKind::Delete, LineKind::Live,
+                    LineKind::Undo, LineKind::Delete, LineKind::Live, LineKind::Expire, LineKind::Delete,
                 ][kind as usize];
                 let entries = match kind {
-                    LineKind::Delete | LineKind::Live => Vec::new(),
+                    LineKind::Live | LineKind::Expire => Vec::new(),
+                    LineKind::Delete if time_ms % 2 == 0 => Vec::new(),
+                    LineKind::Undo => state
+                        .undone()
+                        .map_or_else(Vec::new, |undone| state.difference(&undone)),
                     _ => entries.into_iter().map(|(t, p, o)| entry(t, p, o)).collect(),
                 };
                 n += u64::from(time_ms % 5 == 0);

@@ -40,6 +40,8 @@ pub struct GroupState {
     pub assignment_epoch: i32,
     /// How partitions are shared out.
     pub assignor: Assignor,
+    /// How long offsets are kept after the group was used last, minutes; `None`: as by default.
+    pub offsets_retention_minutes: Option<u32>,
     /// What there is to read.
     pub topics: Topics,
     /// Who is in it.
@@ -79,6 +81,7 @@ impl GroupState {
             group_epoch,
             assignment_epoch: group_epoch,
             assignor,
+            offsets_retention_minutes: None,
             topics: Topics::new(),
             members: BTreeMap::new(),
         }

@@ -1,6 +1,9 @@
 //! Names of the files of one partition, made and parsed here and nowhere else.
 //!
-//! Source: `LogFileUtils.java`: the base offset with 20 digits, then the kind.
+//! Source: `LogFileUtils.java`: the base offset with 20 digits, then the kind. What was cut off is
+//! ours: `OFFSET.cut`, and `OFFSET.2.cut` and so on where that name is taken.
+
+use std::borrow::Cow;
 
 use crate::types::Offset;
 
@@ -13,20 +16,22 @@ pub enum FileKind {
     Index,
     /// Time index.
     TimeIndex,
-    /// Bytes that a recovery or repair cut off, kept for a person to look at.
-    Cut,
+    /// Bytes that a recovery or repair cut off, kept for a person to look at: the first at its
+    /// offset is 1, and no later one takes its place.
+    Cut(u32),
     /// A copy being made by a rescue; worthless until renamed.
     Rescue,
 }
 
 impl FileKind {
-    fn suffix(self) -> &'static str {
+    fn suffix(self) -> Cow<'static, str> {
         match self {
-            FileKind::Log => ".log",
-            FileKind::Index => ".index",
-            FileKind::TimeIndex => ".timeindex",
-            FileKind::Cut => ".cut",
-            FileKind::Rescue => ".log.rescue",
+            FileKind::Log => ".log".into(),
+            FileKind::Index => ".index".into(),
+            FileKind::TimeIndex => ".timeindex".into(),
+            FileKind::Cut(1) => ".cut".into(),
+            FileKind::Cut(n) => format!(".{n}.cut").into(),
+            FileKind::Rescue => ".log.rescue".into(),
         }
     }
 }
@@ -59,11 +64,16 @@ impl SegmentFile {
         }
         let base = digits.parse().ok()?;
         let suffix = name.get(20..)?;
+        let number = suffix
+            .strip_prefix('.')
+            .and_then(|rest| rest.strip_suffix(".cut"))
+            .and_then(|digits| digits.parse().ok())
+            .unwrap_or(1);
         [
             FileKind::Log,
             FileKind::Index,
             FileKind::TimeIndex,
-            FileKind::Cut,
+            FileKind::Cut(number),
             FileKind::Rescue,
         ]
         .into_iter()
@@ -82,7 +92,10 @@ mod tests {
             FileKind::Log,
             FileKind::Index,
             FileKind::TimeIndex,
-            FileKind::Cut,
+            FileKind::Cut(1),
+            FileKind::Cut(2),
+            FileKind::Cut(u32::MAX),
+            FileKind::Rescue,
         ] {
             for base in [0, 7, i64::MAX] {
                 let file = SegmentFile::new(base, kind);
@@ -93,11 +106,19 @@ mod tests {
             SegmentFile::new(42, FileKind::Log).name(),
             "00000000000000000042.log"
         );
+        assert_eq!(
+            SegmentFile::new(42, FileKind::Cut(2)).name(),
+            "00000000000000000042.2.cut"
+        );
         for other in [
             "",
             "1.log",
             "0000000000000000004x.log",
             "00000000000000000042.tmp",
+            "00000000000000000042.1.cut",
+            "00000000000000000042.02.cut",
+            "00000000000000000042.+2.cut",
+            "00000000000000000042..cut",
             "ä",
         ] {
             assert_eq!(SegmentFile::parse(other), None, "{other}");

@@ -34,5 +34,5 @@ pub use rescue::{copy_from, epochs_of_batches, last_sound_place};
 pub use segments::{Segments, damaged, sync_failed};
 pub use tail::{LastBatch, Place, Tail};
 pub use time_index::TimeIndexEntry;
-pub use verify::{Covered, Finding, verify};
+pub use verify::{Covered, Finding, behind_indexes, verify};
 pub use walk::{Break, WalkFrom, Walked, out_of_place, sound_batch_behind, walk};

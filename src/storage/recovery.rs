@@ -2,7 +2,8 @@
 //!
 //! 1. Nothing below the durable offset is cut: a break there is damage, and an error.
 //! 2. Nothing above it is trusted: the log ends at the first break, even with sound batches behind
-//!    it, since a power cut leaves zeros before data. What is cut is set aside as `OFFSET.cut`.
+//!    it, since a power cut leaves zeros before data. What is cut is set aside as `OFFSET.cut`, and
+//!    never over what was cut before.
 //! 3. Where nothing is known durable, a break with a sound batch behind it is damage, too.
 //!
 //! Indexes of the segments walked are written anew.
@@ -58,6 +59,24 @@ pub struct Cut {
     pub why: String,
     /// Where they are kept; `None`: they were all zeros.
     pub kept: Option<PathBuf>,
+}
+
+impl std::fmt::Display for Cut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "the log ends at offset {}: {} bytes of {} from byte {} on were cut ({}), ",
+            self.offset,
+            self.bytes,
+            self.file.display(),
+            self.position,
+            self.why
+        )?;
+        match &self.kept {
+            Some(path) => write!(f, "kept in {}", path.display()),
+            None => f.write_str("all of them zeros"),
+        }
+    }
 }
 
 /// Takes in what a dead writer of this boot left behind the committed end: his whole sound batches
@@ -409,7 +428,7 @@ pub(super) fn cut(
     })
 }
 
-/// Copies `file` from `position` to `len` into `END.cut`, unless it is all zeros.
+/// Copies `file` from `position` to `len` into a file of its own, unless it is all zeros.
 fn set_aside(
     dir: &dyn Dir,
     base: Offset,
@@ -419,9 +438,7 @@ fn set_aside(
     end: Offset,
 ) -> Result<Option<PathBuf>> {
     let mut buf = vec![0; 256 * 1024];
-    let name = SegmentFile::new(end, FileKind::Cut);
-    let path = join(dir, &name.name());
-    let (mut copy, mut at): (Option<Arc<dyn File>>, u64) = (None, position);
+    let (mut copy, mut at): (Option<(Arc<dyn File>, PathBuf)>, u64) = (None, position);
     while at < len {
         let want = usize::try_from(len - at)
             .unwrap_or(buf.len())
@@ -432,18 +449,22 @@ fn set_aside(
             .map_err(|e| io_error(dir, "read", base, e))?;
         let part = part.get(..read).unwrap_or_default();
         if copy.is_none() && part.iter().any(|byte| *byte != 0) {
-            copy = Some(make_empty(dir, name)?);
+            copy = Some(under_a_free_name(dir, end, |name| {
+                dir.open(name, Open::CreateNew)
+            })?);
         }
-        if let Some(copy) = &copy {
+        if let Some((copy, path)) = &copy {
             copy.write_at(part, at - position)
-                .map_err(|e| Error::io("write", &path, e))?;
+                .map_err(|e| Error::io("write", path, e))?;
         }
         if read == 0 {
             break;
         }
         at += read as u64;
     }
-    let Some(copy) = copy else { return Ok(None) };
+    let Some((copy, path)) = copy else {
+        return Ok(None);
+    };
     copy.sync_data().map_err(|e| sync_failed(&path, e))?;
     dir.sync().map_err(|e| sync_failed(dir.path(), e))?;
     Ok(Some(path))
@@ -454,9 +475,7 @@ pub(super) fn cut_segment(dir: &dyn Dir, base: Offset, end: Offset) -> Result<Cu
     let log = SegmentFile::new(base, FileKind::Log);
     let file = open_log(dir, base, Open::Read)?;
     let bytes = file.len().map_err(|e| io_error(dir, "look at", base, e))?;
-    let kept = SegmentFile::new(base, FileKind::Cut).name();
-    dir.rename(&log.name(), &kept)
-        .map_err(|e| io_error(dir, "rename", base, e))?;
+    let ((), kept) = under_a_free_name(dir, base, |name| dir.rename_new(&log.name(), name))?;
     for kind in [FileKind::Index, FileKind::TimeIndex] {
         remove_if_there(dir, SegmentFile::new(base, kind))?;
     }
@@ -466,8 +485,28 @@ pub(super) fn cut_segment(dir: &dyn Dir, base: Offset, end: Offset) -> Result<Cu
         position: 0,
         bytes,
         why: "the log ends before this segment".to_owned(),
-        kept: Some(join(dir, &kept)),
+        kept: Some(kept),
     })
+}
+
+/// Makes the next `.cut` file of an offset: nothing that was kept before is overwritten, not even
+/// by a recovery that is done again.
+fn under_a_free_name<T>(
+    dir: &dyn Dir,
+    offset: Offset,
+    make: impl Fn(&str) -> std::io::Result<T>,
+) -> Result<(T, PathBuf)> {
+    let mut number = 1;
+    loop {
+        let name = SegmentFile::new(offset, FileKind::Cut(number)).name();
+        match make(&name) {
+            Ok(made) => return Ok((made, join(dir, &name))),
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists && number < u32::MAX => {
+                number += 1;
+            }
+            Err(e) => return Err(Error::io("set aside as", join(dir, &name), e)),
+        }
+    }
 }
 
 pub(super) fn remove_if_there(dir: &dyn Dir, file: SegmentFile) -> Result<()> {

@@ -115,6 +115,36 @@ pub fn verify(
     Ok(covered)
 }
 
+/// What stands behind the published end of the active segment's indexes. A writer at work puts
+/// entries there before it publishes them, so `tail` must have been read under the append lock, and
+/// that lock still be held.
+pub fn behind_indexes(dir: &dyn Dir, tail: &Tail, findings: &mut Vec<Finding>) -> Result<()> {
+    for (kind, committed) in [
+        (FileKind::Index, tail.index_bytes),
+        (FileKind::TimeIndex, tail.time_index_bytes),
+    ] {
+        let path = join(dir, &SegmentFile::new(tail.active, kind).name());
+        let file = match dir.open(&SegmentFile::new(tail.active, kind).name(), Open::Read) {
+            Ok(file) => file,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(e) => return Err(Error::io("open", path, e)),
+        };
+        let len = file.len().map_err(|e| Error::io("look at", &path, e))?;
+        if len > committed {
+            findings.push(Finding {
+                file: path,
+                position: committed,
+                what: format!(
+                    "{} bytes behind the index's published end (reads do without them)",
+                    len - committed
+                ),
+                data: false,
+            });
+        }
+    }
+    Ok(())
+}
+
 struct Segment<'a> {
     dir: &'a dyn Dir,
     base: Offset,

@@ -1,12 +1,17 @@
-//! The note in `sync.lock`: what its holder was about to make durable.
-//!
-//! Who finds one left beyond the durable offset knows that its writer died within a sync, whose
-//! outcome nobody was told. 48 bytes, little-endian:
+//! The two notes in `sync.lock`. Each is 48 bytes, little-endian:
 //!
 //! ```text
 //! 0 magic "mqsn" u32 | 4 zeros u32 | 8 boot id 16 bytes | 24 generation u64 | 32 log end i64
 //! 40 process id u32  | 44 CRC-32 of bytes 0 to 44
 //! ```
+//!
+//! 1. At byte 0, written under the sync lock: what its holder is about to make durable. Who finds
+//!    it left beyond the durable offset knows that its writer died within a sync, whose outcome
+//!    nobody was told.
+//! 2. At byte 64, written under the append lock: a sync failed. The page says so, too, but the page
+//!    may be lost, or its newer copy. Only a repair takes this note away.
+//!
+//! Neither is synced: another boot reads what the disk has, and no sync of an earlier one counts.
 
 use crate::disk::File;
 use crate::types::Offset;
@@ -14,9 +19,11 @@ use crate::types::Offset;
 /// The file's name.
 pub const SYNC_FILE: &str = "sync.lock";
 const NOTE_BYTES: usize = 48;
+const WORK_AT: u64 = 0;
+const FAILED_AT: u64 = 64;
 const MAGIC: u32 = u32::from_le_bytes(*b"mqsn");
 
-/// What a group commit covers.
+/// What a group commit covers, or what a sync that failed covered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CommitNote {
     /// The boot in which it was written.
@@ -30,17 +37,37 @@ pub struct CommitNote {
 }
 
 impl CommitNote {
-    /// The note in the file, if there is a whole one.
+    /// The note of a commit at work, if there is a whole one.
     pub fn read(file: &dyn File) -> std::io::Result<Option<Self>> {
-        let mut raw = [0; NOTE_BYTES];
-        if file.read_at(&mut raw, 0)? < NOTE_BYTES {
-            return Ok(None);
-        }
-        Ok(decode(&raw))
+        read_at(file, WORK_AT)
     }
 
-    /// Leaves the note.
+    /// Leaves the note of a commit at work.
     pub fn write(&self, file: &dyn File) -> std::io::Result<()> {
+        file.write_at(&self.encode(), WORK_AT)
+    }
+
+    /// Takes the note of a commit at work away.
+    pub fn clear(file: &dyn File) -> std::io::Result<()> {
+        file.write_at(&[0; NOTE_BYTES], WORK_AT)
+    }
+
+    /// The note of a sync that failed, if there is a whole one.
+    pub fn read_failed(file: &dyn File) -> std::io::Result<Option<Self>> {
+        read_at(file, FAILED_AT)
+    }
+
+    /// Leaves the note of a sync that failed.
+    pub fn write_failed(&self, file: &dyn File) -> std::io::Result<()> {
+        file.write_at(&self.encode(), FAILED_AT)
+    }
+
+    /// Takes the note of a sync that failed away: what it covered was copied since.
+    pub fn clear_failed(file: &dyn File) -> std::io::Result<()> {
+        file.write_at(&[0; NOTE_BYTES], FAILED_AT)
+    }
+
+    fn encode(&self) -> Vec<u8> {
         let mut raw = Vec::with_capacity(NOTE_BYTES);
         raw.extend_from_slice(&MAGIC.to_le_bytes());
         raw.extend_from_slice(&[0; 4]);
@@ -49,13 +76,16 @@ impl CommitNote {
         raw.extend_from_slice(&self.end.to_le_bytes());
         raw.extend_from_slice(&self.pid.to_le_bytes());
         raw.extend_from_slice(&crc32fast::hash(&raw).to_le_bytes());
-        file.write_at(&raw, 0)
+        raw
     }
+}
 
-    /// Takes the note away.
-    pub fn clear(file: &dyn File) -> std::io::Result<()> {
-        file.write_at(&[0; NOTE_BYTES], 0)
+fn read_at(file: &dyn File, at: u64) -> std::io::Result<Option<CommitNote>> {
+    let mut raw = [0; NOTE_BYTES];
+    if file.read_at(&mut raw, at)? < NOTE_BYTES {
+        return Ok(None);
     }
+    Ok(decode(&raw))
 }
 
 fn decode(raw: &[u8; NOTE_BYTES]) -> Option<CommitNote> {
@@ -91,9 +121,20 @@ mod tests {
         };
         note.write(&*file).expect("write");
         assert_eq!(CommitNote::read(&*file).expect("read"), Some(note));
+        assert_eq!(CommitNote::read_failed(&*file).expect("read"), None);
+        let failed = CommitNote {
+            generation: 5,
+            ..note
+        };
+        failed.write_failed(&*file).expect("write");
+        assert_eq!(CommitNote::read(&*file).expect("read"), Some(note));
+        assert_eq!(CommitNote::read_failed(&*file).expect("read"), Some(failed));
         file.write_at(&[9], 33).expect("spoil");
         assert_eq!(CommitNote::read(&*file).expect("read"), None);
         CommitNote::clear(&*file).expect("clear");
         assert_eq!(CommitNote::read(&*file).expect("read"), None);
+        assert_eq!(CommitNote::read_failed(&*file).expect("read"), Some(failed));
+        CommitNote::clear_failed(&*file).expect("clear");
+        assert_eq!(CommitNote::read_failed(&*file).expect("read"), None);
     }
 }

@@ -72,11 +72,6 @@ impl Committer {
         &self.replica
     }
 
-    /// What rescues cut since this was last asked.
-    pub fn take_cuts(&mut self) -> Vec<Cut> {
-        std::mem::take(&mut self.cuts)
-    }
-
     /// Checks that an append may be acknowledged: [`super::writer::confirm`].
     pub fn confirm(&mut self, appended: &super::writer::Appended) -> Result<()> {
         super::writer::confirm(&self.store, &self.replica, &mut self.topic, appended)
@@ -98,11 +93,13 @@ impl Committer {
         if page.durable.offset >= target {
             return Ok(page.durable.offset);
         }
-        let found = CommitNote::read(&*self.sync).map_err(|e| self.sync_error("read", e))?;
+        let (found, failed) = self.replica.sync_notes()?;
+        if failed.is_some_and(|note| note.generation > page.generation) {
+            // The page that said so is lost.
+            return Err(offline_error(&self.replica, Offline::SyncFailed));
+        }
         let left = found.is_some_and(|note| {
-            note.boot_id == self.store.boot_id()
-                && note.generation == page.generation
-                && note.end > page.durable.offset
+            note.generation == page.generation && note.end > page.durable.offset
         });
         if left {
             return self.rescue();
@@ -124,7 +121,7 @@ impl Committer {
             }
         };
         if let Err(e) = self.sync_files(&page, &files) {
-            return Err(self.sync_failed(e));
+            return Err(self.sync_failed(&page, e));
         }
         let durable = self.publish(&page)?;
         CommitNote::clear(&*self.sync).map_err(|e| self.sync_error("write", e))?;
@@ -276,7 +273,7 @@ impl Committer {
             self.replica
                 .page_file()
                 .sync_data()
-                .map_err(|e| self.sync_failed(self.replica.page_error("sync", e)))?;
+                .map_err(|e| self.sync_failed(&page, self.replica.page_error("sync", e)))?;
         }
         Ok(page.durable.offset)
     }
@@ -291,6 +288,12 @@ impl Committer {
 
     /// A sync's outcome is unknown: everything above the durable offset is copied.
     fn rescue(&mut self) -> Result<Offset> {
+        let rescued = self.try_rescue();
+        self.store.add_cuts(self.replica.tp(), &mut self.cuts);
+        rescued
+    }
+
+    fn try_rescue(&mut self) -> Result<Offset> {
         let judge = self.judge()?;
         let held = self.replica.lock(self.patience)?;
         let mut appender = Appender::new(Arc::clone(self.replica.dir()));
@@ -316,13 +319,17 @@ impl Committer {
     }
 
     /// Takes the replica offline: nobody can say what the failed sync left.
-    fn sync_failed(&self, error: Error) -> Error {
+    fn sync_failed(&self, synced: &Page, error: Error) -> Error {
         let marked = self
             .replica
             .lock(self.patience)
             .and_then(|held| match held.page()? {
                 Some(mut page) => held.take_offline(&mut page, Offline::SyncFailed),
-                None => Ok(()),
+                None => {
+                    // Whoever makes the lost page anew finds the note.
+                    held.note_failed(synced);
+                    Ok(())
+                }
             });
         let tp = self.replica.tp();
         let cure = format!(

@@ -3,17 +3,20 @@
 //! A short lock that can be taken from a holder who was stopped, so that whatever he does on
 //! waking fails. Its rules:
 //!
-//! 1. The lock is the flock of the file `lock.N/N`. The directory it stands in was renamed into
-//!    place with `lock.0/0` in it ([`create_lock`]); nobody makes a `lock.N` where it stands.
+//! 1. The lock is the flock of the file `lock.N/N` with the largest N. It was renamed into place
+//!    whole ([`create_lock`]), alone or with the directory it stands in; nobody makes a `lock.N`
+//!    where it stands. A store's was moved beyond `lock.0` before the store was whole: from then on
+//!    a `lock.0` is a late maker's, and never the lock.
 //! 2. Its holder changes files only by renames out of, and removes them only by renames into, a
 //!    directory `lock.N/ID/` of his own, always reached by that path.
 //! 3. His line in the lock file holds a counter, raised at each step and, once he has held the
 //!    lock for 100 ms, by the pulse's thread: a slow disk is not a stopped process.
 //! 4. Who sees that line stand still for 2 s of his own unbroken watching renames `lock.N` to
 //!    `lock.N+1` and competes for `lock.N+1/N+1`. The old holder's paths are gone.
-//! 5. Who takes the lock first removes every other `ID/` and lock file in `lock.N`, then reads
+//! 5. Who takes the lock first removes every other `ID/` and lock file in `lock.N` (what proves a
+//!    deletion is moved on, see `store::graveyard`), then reads
 //!    the state: until then a rename already in the kernel may still land; from or into a removed
-//!    directory it fails.
+//!    directory it fails. A `lock.K` below his own N was never anybody's, and goes too.
 //!
 //! Line: `COUNTER ID PID HOST PURPOSE`, the counter in 20 digits, padded with spaces to 255 bytes
 //! and a line break. Only its standing still means anything; the rest is for people.
@@ -27,6 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::gate;
+use super::graveyard;
 use super::layout;
 use super::open::StoreDir;
 use super::process::Process;
@@ -43,6 +47,9 @@ pub const STILL: Duration = Duration::from_secs(2);
 
 /// Between two tries. It does not grow: that starves whoever waits longest.
 const RETRY: Duration = Duration::from_micros(50);
+/// The same for a group's lock, and what each of its members adds.
+const RETRY_OF_GROUP: Duration = Duration::from_micros(300);
+const RETRY_OF_MEMBER: Duration = Duration::from_micros(50);
 /// A watcher with a longer gap than this between two looks was stopped himself: he starts anew.
 const BREAK_IN_WATCHING: Duration = Duration::from_millis(500);
 /// How long a `lock.N` may be missing from listings, which a rename can hide it from.
@@ -54,20 +61,29 @@ const DEPTH_MAX: usize = 4;
 pub(super) const LINE_LEN: usize = 256;
 const COUNTER_LEN: usize = 20;
 
-/// Makes the lock of a directory that is being made whole under another name: `lock.0/0`, synced.
-/// The caller syncs the directory itself.
-pub fn create_lock(dir: &dyn Dir) -> Result<()> {
+/// Makes the lock of a directory that is being made whole under another name: `lock.0/0`, synced,
+/// and held by its maker; `None` if somebody took the maker for dead. The caller syncs the
+/// directory itself.
+pub fn create_lock(dir: &dyn Dir) -> Result<Option<Arc<dyn File>>> {
     let (name, file) = (layout::lock_dir(0), layout::lock_file(0));
     let error = |op, name: &str, e| Error::io(op, join(dir, name), e);
     dir.create_dir(&name).map_err(|e| error("make", &name, e))?;
     let made = dir
         .open(&file, Open::CreateNew)
         .map_err(|e| error("make", &file, e))?;
+    if !made
+        .try_lock(LockKind::Exclusive)
+        .map_err(|e| error("lock", &file, e))?
+        || !names(dir, &file, &*made).map_err(|e| error("look at", &file, e))?
+    {
+        return Ok(None);
+    }
     made.write_at(&line(0, "-", "free"), 0)
         .map_err(|e| error("write", &file, e))?;
     made.sync_data().map_err(|e| error("sync", &file, e))?;
     let opened = dir.open_dir(&name).map_err(|e| error("open", &name, e))?;
-    opened.sync().map_err(|e| error("sync", &name, e))
+    opened.sync().map_err(|e| error("sync", &name, e))?;
+    Ok(Some(made))
 }
 
 /// A fenced lock, to be taken.
@@ -75,6 +91,9 @@ pub fn create_lock(dir: &dyn Dir) -> Result<()> {
 pub struct FencedLock {
     dir: Arc<dyn Dir>,
     clock: Arc<dyn Clock>,
+    /// The least N that can be the lock's.
+    least: u64,
+    /// Between two tries.
     retry: Duration,
 }
 
@@ -89,19 +108,42 @@ struct Watched {
 }
 
 impl FencedLock {
-    /// The lock that stands in `dir`.
-    pub fn new(dir: Arc<dyn Dir>, clock: Arc<dyn Clock>) -> Self {
+    /// The lock of a group, whose directory came into its place with it.
+    pub fn of_group(dir: Arc<dyn Dir>, clock: Arc<dyn Clock>) -> Self {
         FencedLock {
             dir,
             clock,
+            least: 0,
+            retry: RETRY_OF_GROUP,
+        }
+    }
+
+    /// So many may wait at once, after a rebalance of a group: the more, the more seldom each tries.
+    /// A hundred that try as often as for the store's lock keep the holder from the processor. The
+    /// time between tries does not grow with waiting, so nobody starves.
+    pub fn expect_waiters(&mut self, waiters: usize) {
+        let waiters = u32::try_from(waiters).unwrap_or(u32::MAX);
+        self.retry = RETRY_OF_GROUP + RETRY_OF_MEMBER.saturating_mul(waiters.min(1000));
+    }
+
+    /// The lock of a store that is not whole yet.
+    pub fn of_unfinished_store(dir: Arc<dyn Dir>, clock: Arc<dyn Clock>) -> Self {
+        FencedLock {
+            dir,
+            clock,
+            least: 0,
             retry: RETRY,
         }
     }
 
-    /// The same, tried for every `retry` only: where a hundred may wait at once, their tries would
-    /// keep the holder from the processor.
-    pub fn with_retry(self, retry: Duration) -> Self {
-        FencedLock { retry, ..self }
+    /// The lock of a store's metadata.
+    pub fn of_store(dir: Arc<dyn Dir>, clock: Arc<dyn Clock>) -> Self {
+        FencedLock {
+            dir,
+            clock,
+            least: 1,
+            retry: RETRY,
+        }
     }
 
     /// Takes the lock of a store's metadata: [`FencedLock::acquire`].
@@ -110,7 +152,7 @@ impl FencedLock {
         purpose: &str,
         patience: Duration,
     ) -> Result<FencedGuard> {
-        FencedLock::new(Arc::clone(store.root()), Arc::clone(store.clock()))
+        FencedLock::of_store(Arc::clone(store.root()), Arc::clone(store.clock()))
             .acquire(purpose, patience)
     }
 
@@ -177,7 +219,7 @@ impl FencedLock {
 
     /// The lock with the largest N, opened; its file is made if N is fresh.
     fn find(&self) -> Result<Option<(u64, Arc<dyn File>)>> {
-        let Some(n) = newest(&*self.dir)? else {
+        let Some(n) = newest(&*self.dir, self.least)? else {
             return Ok(None);
         };
         let path = layout::lock_file(n);
@@ -242,7 +284,7 @@ impl FencedLock {
             .map_err(|e| self.error("write", &path, e))?;
         let guard = FencedGuard::new(Arc::clone(&self.dir), file, n, id, gate);
         self.clean(n).map_err(|e| guard.unless_fenced(e))?;
-        staged::remove_abandoned(&*self.dir);
+        self.remove_abandoned(n);
         guard.step()?;
         Ok(guard)
     }
@@ -257,10 +299,26 @@ impl FencedLock {
             .map_err(|e| self.error("list", &lock_dir, e))?;
         for entry in entries.iter().filter(|entry| entry.name != own) {
             let path = format!("{lock_dir}/{}", entry.name);
+            graveyard::rescue(&*self.dir, &path).map_err(|e| self.error("rescue", &path, e))?;
             remove_tree(&*self.dir, &path, entry.kind, DEPTH_MAX)
                 .map_err(|e| self.error("remove", &path, e))?;
         }
         Ok(())
+    }
+
+    /// Removes what dead and late makers left beside the lock.
+    fn remove_abandoned(&self, n: u64) {
+        let Ok(entries) = self.dir.list(".") else {
+            return;
+        };
+        for entry in entries {
+            // Tidying only: what cannot be removed now is tried by the next.
+            if entry.kind == EntryKind::File && layout::is_staged_file(&entry.name) {
+                let _ = staged::remove_if_abandoned(&*self.dir, &entry.name);
+            } else if layout::parse_lock_dir(&entry.name).is_some_and(|stray| stray < n) {
+                let _ = remove_tree(&*self.dir, &entry.name, entry.kind, DEPTH_MAX);
+            }
+        }
     }
 
     fn names(&self, path: &str, file: &dyn File) -> Result<bool> {
@@ -296,8 +354,8 @@ impl FencedLock {
     }
 }
 
-/// The largest N of a `lock.N` in `dir`.
-fn newest(dir: &dyn Dir) -> Result<Option<u64>> {
+/// The largest N, from `least`, of a `lock.N` in `dir`.
+fn newest(dir: &dyn Dir, least: u64) -> Result<Option<u64>> {
     let entries = dir
         .list(".")
         .map_err(|e| Error::io("list", dir.path(), e))?;
@@ -305,6 +363,7 @@ fn newest(dir: &dyn Dir) -> Result<Option<u64>> {
         .iter()
         .filter(|entry| entry.kind == EntryKind::Dir)
         .filter_map(|entry| layout::parse_lock_dir(&entry.name))
+        .filter(|n| *n >= least)
         .max())
 }
 
@@ -361,7 +420,7 @@ pub(super) fn remove_tree(
     Err(io::ErrorKind::DirectoryNotEmpty.into())
 }
 
-fn io_error(dir: &dyn Dir, op: &'static str, name: &str, e: io::Error) -> Error {
+pub(super) fn io_error(dir: &dyn Dir, op: &'static str, name: &str, e: io::Error) -> Error {
     let denied = matches!(
         e.kind(),
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem

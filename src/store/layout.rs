@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! STORE/store.json  lock.N/N  controller.lock  controller.json
-//!       topics/NAME.json
+//!       topics/NAME.json  deleted/ID.json
 //!       brokers/ID/broker.json  broker.lock  logs/meta.properties  logs/TOPIC-N/
 //!       groups/GROUP/lock.N/N  group.json  members/ID  offsets.log
 //! ```
@@ -22,6 +22,8 @@ use crate::types::{BrokerId, PARTITIONS_MAX, TopicName, TopicPartition, Uuid};
 pub const STORE_FILE: &str = "store.json";
 /// The directory of the topic files.
 pub const TOPICS_DIR: &str = "topics";
+/// The directory of what proves that a topic was deleted.
+pub const DELETED_DIR: &str = "deleted";
 /// The directory of the brokers' directories.
 pub const BROKERS_DIR: &str = "brokers";
 /// The directory of the groups' directories.
@@ -45,14 +47,19 @@ pub const OFFSETS_LOG: &str = "offsets.log";
 /// In a group's directory: a file for each member.
 pub const MEMBERS_DIR: &str = "members";
 
+/// What file systems keep at the top of a disk. It is nobody's data.
+pub const LOST_FOUND: &str = "lost+found";
+
 /// Longest name of a file, bytes: the limit of every file system in use.
 pub const NAME_BYTES_MAX: usize = 255;
 
 const JSON_SUFFIX: &str = ".json";
 const DELETE_SUFFIX: &str = "-delete";
 const FUTURE_SUFFIX: &str = "-future";
+const STRAY_SUFFIX: &str = "-stray";
 const LOCK_PREFIX: &str = "lock.";
 const STAGED_PREFIX: &str = "staged.";
+const BURIED_PREFIX: &str = "deleted.";
 const UNBORN_PREFIX: &str = ".mq-new-";
 
 /// `NAME.json`, in the topics' directory.
@@ -63,6 +70,26 @@ pub fn topic_file(topic: &TopicName) -> String {
 /// The topic whose file in the topics' directory has this name.
 pub fn parse_topic_file(name: &str) -> Option<TopicName> {
     TopicName::new(name.strip_suffix(JSON_SUFFIX)?).ok()
+}
+
+/// `HEX.json`: the file of a deleted topic with this topic id.
+pub fn deleted_file(topic_id: &Uuid) -> String {
+    format!("{}{JSON_SUFFIX}", topic_id.hex())
+}
+
+/// The topic id in a name that [`deleted_file`] makes.
+pub fn parse_deleted_file(name: &str) -> Option<Uuid> {
+    parse_hex_id(name.strip_suffix(JSON_SUFFIX)?)
+}
+
+/// `deleted.HEX`: the same file while it is in a lock holder's directory.
+pub fn buried_file(topic_id: &Uuid) -> String {
+    format!("{BURIED_PREFIX}{}", topic_id.hex())
+}
+
+/// The topic id in a name that [`buried_file`] makes.
+pub fn parse_buried_file(name: &str) -> Option<Uuid> {
+    parse_hex_id(name.strip_prefix(BURIED_PREFIX)?)
 }
 
 /// `brokers/ID`.
@@ -103,6 +130,34 @@ pub fn is_aside_dir(name: &str) -> bool {
     name.strip_suffix(DELETE_SUFFIX)
         .and_then(|rest| rest.rsplit_once('.'))
         .is_some_and(|(replica, hex)| is_hex_id(hex) && parse_replica_dir(replica).is_some())
+}
+
+/// Whether a directory of this name may be a replica, or the only copy of one.
+pub fn holds_replica(name: &str) -> bool {
+    let aside = || {
+        let (replica, end) = name.rsplit_once('.')?;
+        let hex = end
+            .strip_suffix(FUTURE_SUFFIX)
+            .or_else(|| end.strip_suffix(STRAY_SUFFIX))?;
+        Some(is_hex_id(hex) && parse_replica_dir(replica).is_some())
+    };
+    parse_replica_dir(name).is_some() || aside().unwrap_or(false)
+}
+
+/// `TOPIC-N.HEX-stray`: the name of a replica directory that no topic counts on and nobody deleted,
+/// moved out of another's way; as Kafka's (`LocalLog.logStrayDirName`). A topic's name too long
+/// for it is cut.
+pub fn stray_dir(tp: &TopicPartition, unique: &Uuid) -> String {
+    let suffix = format!("-{}.{}{STRAY_SUFFIX}", tp.partition, unique.hex());
+    let keep = NAME_BYTES_MAX.saturating_sub(suffix.len());
+    let topic: String = tp.topic.as_str().chars().take(keep).collect();
+    format!("{topic}{suffix}")
+}
+
+/// The partition in a name that [`stray_dir`] makes.
+pub fn parse_stray_dir(name: &str) -> Option<TopicPartition> {
+    let (replica, hex) = name.strip_suffix(STRAY_SUFFIX)?.rsplit_once('.')?;
+    parse_replica_dir(replica).filter(|_| is_hex_id(hex))
 }
 
 /// `TOPIC-N.HEX-future`: the directory in which a replica is rebuilt, named as Kafka names one that
@@ -209,6 +264,13 @@ fn is_hex_id(text: &str) -> bool {
             .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
+fn parse_hex_id(text: &str) -> Option<Uuid> {
+    let id = u128::from_str_radix(text, 16)
+        .ok()
+        .filter(|_| is_hex_id(text))?;
+    Some(Uuid(id.to_be_bytes()))
+}
+
 /// A number in the one spelling that we write: no sign, no leading zeros.
 fn canonical<N: std::str::FromStr + ToString>(text: &str) -> Option<N> {
     text.parse::<N>().ok().filter(|n| n.to_string() == text)
@@ -254,6 +316,17 @@ mod tests {
         assert!(is_aside_dir(&aside), "{aside}");
         assert!(is_aside_dir(&aside_dir(&tp("a-b", 1), &Uuid([0xab; 16]))));
         assert!(!is_aside_dir("a-1.xyz-delete"));
+        let stray = stray_dir(&longest, &Uuid([7; 16]));
+        assert_eq!(stray.len(), NAME_BYTES_MAX);
+        assert!(parse_stray_dir(&stray).is_some() && !is_aside_dir(&stray));
+        assert_eq!(
+            parse_stray_dir(&stray_dir(&tp("a-b", 1), &Uuid([1; 16]))),
+            Some(tp("a-b", 1))
+        );
+        for holds in [&stray, "a-b-1", &future_dir(&tp("a", 0), &Uuid([1; 16]))] {
+            assert!(holds_replica(holds), "{holds}");
+        }
+        assert!(!holds_replica(&aside) && !holds_replica("lost+found"));
     }
 
     #[test]
@@ -291,6 +364,11 @@ mod tests {
         }
         assert_eq!(parse_broker_dir("12"), Some(12));
         assert_eq!(parse_broker_dir("-1"), None);
+        let topic = Uuid([0x0a; 16]);
+        assert_eq!(parse_deleted_file(&deleted_file(&topic)), Some(topic));
+        assert_eq!(parse_buried_file(&buried_file(&topic)), Some(topic));
+        assert_eq!(parse_deleted_file(&topic.hex()), None);
+        assert_eq!(parse_buried_file("deleted.+a"), None);
         let member = Uuid([9; 16]);
         assert_eq!(member_file(&member), format!("members/{member}"));
         assert_eq!(parse_member_file(&member.to_string()), Some(member));

@@ -4,30 +4,29 @@
 //!    place, and keeps that lock until the topic file is in place: nobody takes it for a leftover.
 //! 2. Only then, partition by partition in ascending order, comes the fenced lock and the topic
 //!    file. The names are synced before the file is renamed.
-//! 3. The rename of the topic file into the holder's directory is the moment of deletion. Then,
-//!    with no fenced lock held, pages are marked and directories moved aside.
+//! 3. The rename of the topic file into the holder's directory is the moment of deletion; from
+//!    there it goes on to the graveyard. Then, with no fenced lock held, pages are marked and
+//!    directories moved aside.
 //! 4. A replica directory is moved aside only under its own append lock, if its ids are those to
 //!    be removed and no topic file read under that lock names it.
+//! 5. It is removed only if the graveyard knows its topic, or it was never used. Any other is a
+//!    stray, kept under another name where its own is needed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::commit_note::SYNC_FILE;
 use super::configs::TopicConfigs;
 use super::fenced_lock::FencedLock;
-use super::layout;
+use super::graveyard;
+use super::log_dir::LogDir;
+use super::new_replica::{Made, discard, make_replicas, partition_metas, settle};
 use super::open::StoreDir;
-use super::page::{Offline, PAGE_FILE, Page};
-use super::replica::{Held, RETRY, Replica};
+use super::removal::remove_replica;
 use super::topic_handle::TopicHandle;
-use super::topics::{self, PartitionMeta, ReplicaMeta, TopicMeta};
-use crate::disk::{Dir, LockKind, Open, join};
+use super::topics::{self, TopicMeta};
 use crate::error::{Error, Kind, Result};
-use crate::storage::{FileKind, LeaderEpochs, PartitionMetadata, SegmentFile};
-use crate::types::{
-    BrokerId, EMBEDDED_BROKER, PARTITIONS_MAX, PartitionId, TopicName, TopicPartition, Uuid,
-};
+use crate::types::{EMBEDDED_BROKER, PARTITIONS_MAX, PartitionId, TopicName, TopicPartition, Uuid};
 
 /// How a topic is to be made.
 #[derive(Debug, Clone)]
@@ -40,16 +39,8 @@ pub struct NewTopic {
     pub configs: BTreeMap<String, String>,
 }
 
-/// How long a new page's lock may be in the hands of a probe.
-const PROBED: Duration = Duration::from_secs(1);
-
-/// A replica directory that was made and is locked until its topic file is in place.
-struct Made {
-    dir: Arc<dyn Dir>,
-    page_file: Arc<dyn crate::disk::File>,
-    page: Page,
-    meta: ReplicaMeta,
-}
+/// How long the lock is waited for to forget what was deleted.
+const SETTLE_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Makes a topic.
 ///
@@ -62,45 +53,31 @@ pub fn create_topic(
 ) -> Result<TopicMeta> {
     TopicConfigs::from_explicit(new.configs.clone())?;
     check_partitions(new.partitions)?;
-    if topics::read_if_there(store, &new.name)?.is_some() {
-        return Err(exists(&new.name));
-    }
-    let topic_id = Uuid::random()?;
-    let mut made = Vec::new();
-    for partition in 0..new.partitions {
-        let tp = TopicPartition::new(new.name.clone(), partition);
-        match make_replica(store, &tp, topic_id, patience) {
-            Ok(replica) => made.push(replica),
-            Err(e) => {
-                discard(store, &new.name, 0, made);
-                return Err(e);
-            }
-        }
-    }
-    let meta = TopicMeta {
-        name: new.name.clone(),
-        topic_id,
-        version: 1,
-        explicit: new.configs.clone(),
-        partitions: made
-            .iter()
-            .zip(0..)
-            .map(|(made, n)| partition_meta(n, made))
-            .collect(),
-    };
-    let outcome = sync_logs(store).and_then(|()| {
-        let guard = FencedLock::acquire_store(store, "create a topic", patience)?;
+    at_current_place(store, |logs| {
         if topics::read_if_there(store, &new.name)?.is_some() {
             return Err(exists(&new.name));
         }
-        topics::replace(&guard, &meta)
-    });
-    if let Err(e) = outcome {
-        discard(store, &new.name, 0, made);
-        return Err(e);
-    }
-    settle(made, meta.version)?;
-    Ok(meta)
+        let topic_id = Uuid::random()?;
+        let made = make_replicas(store, logs, new, 0, topic_id, patience)?;
+        let meta = TopicMeta {
+            name: new.name.clone(),
+            topic_id,
+            version: 1,
+            explicit: new.configs.clone(),
+            partitions: partition_metas(&made, 0),
+        };
+        finish(store, logs, &new.name, 0, made, || {
+            let guard = FencedLock::acquire_store(store, "create a topic", patience)?;
+            if topics::read_if_there(store, &new.name)?.is_some() {
+                return Err(exists(&new.name));
+            }
+            if !logs.is_current(store)? {
+                return Ok(None);
+            }
+            topics::replace(&guard, &meta)?;
+            Ok(Some(meta))
+        })
+    })
 }
 
 /// Gives a topic more partitions: `partitions` in all.
@@ -114,52 +91,80 @@ pub fn add_partitions(
     patience: Duration,
 ) -> Result<TopicMeta> {
     check_partitions(partitions)?;
-    let (before, _) = topics::read(store, name)?;
-    let first = before.partitions.len() as PartitionId;
-    if partitions <= first {
-        return Err(Error::new(
-            Kind::Usage,
-            format!("topic {name} has {first} partitions already; their number can only grow"),
-        )
-        .cure("say a larger number with --partitions"));
-    }
-    let mut made = Vec::new();
-    for partition in first..partitions {
-        let tp = TopicPartition::new(name.clone(), partition);
-        match make_replica(store, &tp, before.topic_id, patience) {
-            Ok(replica) => made.push(replica),
-            Err(e) => {
-                discard(store, name, first, made);
-                return Err(e);
+    at_current_place(store, |logs| {
+        let (before, _) = topics::read(store, name)?;
+        let first = before.partitions.len() as PartitionId;
+        if partitions <= first {
+            return Err(Error::new(
+                Kind::Usage,
+                format!("topic {name} has {first} partitions already; their number can only grow"),
+            )
+            .cure("say a larger number with --partitions"));
+        }
+        let new = NewTopic {
+            name: name.clone(),
+            partitions,
+            configs: BTreeMap::new(),
+        };
+        let made = make_replicas(store, logs, &new, first, before.topic_id, patience)?;
+        let more = partition_metas(&made, first);
+        finish(store, logs, name, first, made, || {
+            let guard = FencedLock::acquire_store(store, "add partitions", patience)?;
+            let (mut meta, _) = topics::read(store, name)?;
+            if meta.topic_id != before.topic_id || meta.partitions.len() as PartitionId != first {
+                return Err(
+                    Error::new(Kind::Busy, format!("topic {name} was changed meanwhile"))
+                        .cure("look at it with 'mq-topics describe', then try again"),
+                );
             }
+            if !logs.is_current(store)? {
+                return Ok(None);
+            }
+            meta.partitions.extend(more);
+            meta.version += 1;
+            topics::replace(&guard, &meta)?;
+            Ok(Some(meta))
+        })
+    })
+}
+
+/// Makes replicas where they are placed, again if that place moved before the topic file was made:
+/// nobody would look for them in the old one.
+fn at_current_place(
+    store: &Arc<StoreDir>,
+    mut make: impl FnMut(&LogDir) -> Result<Option<TopicMeta>>,
+) -> Result<TopicMeta> {
+    for _ in 0..16 {
+        // The embedded default: it is there without any daemon.
+        let logs = LogDir::open(store, EMBEDDED_BROKER)?;
+        if let Some(meta) = make(&logs)? {
+            return Ok(meta);
         }
     }
-    let outcome = sync_logs(store).and_then(|()| {
-        let guard = FencedLock::acquire_store(store, "add partitions", patience)?;
-        let (mut meta, _) = topics::read(store, name)?;
-        if meta.topic_id != before.topic_id || meta.partitions.len() as PartitionId != first {
-            return Err(
-                Error::new(Kind::Busy, format!("topic {name} was changed meanwhile"))
-                    .cure("look at it with 'mq-topics describe', then try again"),
-            );
-        }
-        meta.partitions.extend(
-            made.iter()
-                .zip(first..)
-                .map(|(made, n)| partition_meta(n, made)),
-        );
-        meta.version += 1;
-        topics::replace(&guard, &meta)?;
-        Ok(meta)
-    });
-    match outcome {
-        Ok(meta) => {
+    let text = format!("the log directory of broker {EMBEDDED_BROKER} keeps moving");
+    Err(Error::new(Kind::Busy, text).cure("try again"))
+}
+
+/// Puts the topic file in place, which is up to `publish`, and lets the replicas go; or removes
+/// them.
+fn finish(
+    store: &Arc<StoreDir>,
+    logs: &LogDir,
+    name: &TopicName,
+    first: PartitionId,
+    made: Vec<Made>,
+    publish: impl FnOnce() -> Result<Option<TopicMeta>>,
+) -> Result<Option<TopicMeta>> {
+    let dir = logs.dir();
+    let synced = dir.sync().map_err(|e| Error::io("sync", dir.path(), e));
+    match synced.and_then(|()| publish()) {
+        Ok(Some(meta)) => {
             settle(made, meta.version)?;
-            Ok(meta)
+            Ok(Some(meta))
         }
-        Err(e) => {
-            discard(store, name, first, made);
-            Err(e)
+        other => {
+            discard(store, logs, name, first, made);
+            other
         }
     }
 }
@@ -219,7 +224,7 @@ pub fn alter_configs(
 pub fn delete_topic(store: &Arc<StoreDir>, name: &TopicName, patience: Duration) -> Result<()> {
     let guard = FencedLock::acquire_store(store, "delete a topic", patience)?;
     let (meta, _) = topics::read(store, name)?;
-    topics::remove(&guard, name)?;
+    graveyard::bury(&guard, &meta)?;
     drop(guard);
     for partition in &meta.partitions {
         let tp = TopicPartition::new(name.clone(), partition.partition);
@@ -234,84 +239,9 @@ pub fn delete_topic(store: &Arc<StoreDir>, name: &TopicName, patience: Duration)
             )?;
         }
     }
+    // Where somebody has the lock, the next deletion or the daemon sees to it.
+    let _ = graveyard::settle(store, SETTLE_PATIENCE);
     Ok(())
-}
-
-/// Moves a replica directory aside and removes it, if it is the one meant and no topic file names
-/// it. A directory that is gone, or another's by now, is left alone.
-pub fn remove_replica(
-    store: &Arc<StoreDir>,
-    tp: &TopicPartition,
-    broker: BrokerId,
-    topic_id: Uuid,
-    uuid: Uuid,
-    patience: Duration,
-) -> Result<()> {
-    let replica = match Replica::open(store, tp, broker) {
-        Ok(replica) => replica,
-        Err(e) if e.kind() == Kind::Fenced => {
-            return super::rebuild::remove_lost(store, tp, broker, topic_id, uuid);
-        }
-        Err(e) => return Err(e),
-    };
-    let held = match replica.lock(patience) {
-        Ok(held) => held,
-        Err(e) if e.kind() == Kind::Fenced => return Ok(()),
-        Err(e) => return Err(e),
-    };
-    if !is_replica(&replica, &held, topic_id, uuid)? || named(store, tp, uuid)? {
-        return Ok(());
-    }
-    if let Some(mut page) = held.page()? {
-        // Readers and writers of the old directory notice.
-        held.take_offline(&mut page, Offline::Removed)?;
-    }
-    move_aside(store, tp, broker)
-}
-
-fn is_replica(replica: &Replica, held: &Held<'_>, topic_id: Uuid, uuid: Uuid) -> Result<bool> {
-    if let Some(page) = held.page()? {
-        return Ok(page.topic_id == topic_id && page.replica_uuid == uuid);
-    }
-    Ok(replica
-        .metadata()?
-        .is_some_and(|m| m.topic_id == topic_id && m.replica_uuid == Some(uuid)))
-}
-
-/// Whether the topic file names that replica directory.
-fn named(store: &StoreDir, tp: &TopicPartition, uuid: Uuid) -> Result<bool> {
-    let Some((meta, _)) = topics::read_if_there(store, &tp.topic)? else {
-        return Ok(false);
-    };
-    Ok(meta
-        .partitions
-        .iter()
-        .flat_map(|p| &p.replicas)
-        .any(|r| r.uuid == uuid))
-}
-
-/// Renames the directory of `tp` aside and removes it. Under its append lock.
-fn move_aside(store: &StoreDir, tp: &TopicPartition, broker: BrokerId) -> Result<()> {
-    let logs = store.logs_dir(broker)?;
-    let name = layout::replica_dir(tp);
-    let aside = layout::aside_dir(tp, &Uuid::random()?);
-    let error = |op| move |e| Error::io(op, join(&*logs, &name), e);
-    let logs = store.logs_dir(broker)?;
-    let from = layout::replica_dir(tp);
-    logs.rename_new(&from, &aside)
-        .map_err(error("move aside"))?;
-    logs.sync().map_err(|e| Error::io("sync", logs.path(), e))?;
-    remove_dir(&*logs, &aside);
-    Ok(())
-}
-
-/// Removes a directory that is aside, as far as that goes: what stays is worthless, and the next
-/// one to look removes it.
-pub(super) fn remove_dir(logs: &dyn Dir, aside: &str) {
-    for entry in logs.list(aside).unwrap_or_default() {
-        let _ = logs.remove(&format!("{aside}/{}", entry.name));
-    }
-    let _ = logs.remove_dir(aside);
 }
 
 fn check_partitions(partitions: PartitionId) -> Result<()> {
@@ -325,210 +255,12 @@ fn check_partitions(partitions: PartitionId) -> Result<()> {
     .cure(format!("use 1 to {PARTITIONS_MAX}")))
 }
 
-fn exists(name: &TopicName) -> Error {
+pub(super) fn exists(name: &TopicName) -> Error {
     Error::new(
         Kind::TopicExists,
         format!("TOPIC_ALREADY_EXISTS: there is a topic '{name}' already"),
     )
     .cure("--if-not-exists takes that for done; 'mq-topics describe' shows it")
-}
-
-fn partition_meta(partition: PartitionId, made: &Made) -> PartitionMeta {
-    PartitionMeta {
-        partition,
-        leader: made.meta.broker,
-        leader_epoch: 0,
-        replicas: vec![made.meta],
-        isr: vec![made.meta.broker],
-    }
-}
-
-fn sync_logs(store: &StoreDir) -> Result<()> {
-    let logs = store.logs_dir(EMBEDDED_BROKER)?;
-    logs.sync().map_err(|e| Error::io("sync", logs.path(), e))
-}
-
-/// Makes an empty replica directory, locked and in place.
-fn make_replica(
-    store: &Arc<StoreDir>,
-    tp: &TopicPartition,
-    topic_id: Uuid,
-    patience: Duration,
-) -> Result<Made> {
-    let logs = store.logs_dir(EMBEDDED_BROKER)?;
-    let aside = layout::aside_dir(tp, &Uuid::random()?);
-    let made = fill_replica(store, &*logs, &aside, topic_id).inspect_err(|_| {
-        remove_dir(&*logs, &aside);
-    })?;
-    let name = layout::replica_dir(tp);
-    let started = store.clock().monotonic();
-    loop {
-        match logs.rename_new(&aside, &name) {
-            Ok(()) => return Ok(made),
-            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(e) => {
-                remove_dir(&*logs, &aside);
-                return Err(Error::io("put in place", join(&*logs, &name), e));
-            }
-        }
-        // Somebody's directory stands there: one that is being made (its lock is kept until the
-        // topic file is in place), or a leftover.
-        let cleared = clear_leftover(store, tp, topic_id, patience);
-        let late = store.clock().monotonic() - started >= patience;
-        if let Err(e) = cleared {
-            remove_dir(&*logs, &aside);
-            return Err(e);
-        }
-        if late {
-            remove_dir(&*logs, &aside);
-            return Err(Error::new(
-                Kind::Busy,
-                format!("the directory of {tp} keeps being made anew"),
-            ));
-        }
-    }
-}
-
-fn fill_replica(store: &StoreDir, logs: &dyn Dir, aside: &str, topic_id: Uuid) -> Result<Made> {
-    let error = |op| move |e| Error::io(op, join(logs, aside), e);
-    logs.create_dir(aside).map_err(error("make"))?;
-    let dir = logs.open_dir(aside).map_err(error("open"))?;
-    let meta = ReplicaMeta {
-        broker: EMBEDDED_BROKER,
-        uuid: Uuid::random()?,
-    };
-    let mut epochs = LeaderEpochs::default();
-    epochs.begin(0, 0);
-    let ids = PartitionMetadata {
-        topic_id,
-        replica_uuid: Some(meta.uuid),
-    };
-    for (name, text) in [
-        (PartitionMetadata::FILE, ids.to_text()),
-        (LeaderEpochs::FILE, epochs.to_text()),
-        (&SegmentFile::new(0, FileKind::Log).name(), String::new()),
-        (&SegmentFile::new(0, FileKind::Index).name(), String::new()),
-        (
-            &SegmentFile::new(0, FileKind::TimeIndex).name(),
-            String::new(),
-        ),
-        (SYNC_FILE, String::new()),
-    ] {
-        let file = dir
-            .open(name, Open::CreateNew)
-            .map_err(error("make a file in"))?;
-        if !text.is_empty() {
-            file.write_at(text.as_bytes(), 0)
-                .map_err(error("write a file in"))?;
-            file.sync_data().map_err(error("sync a file in"))?;
-        }
-    }
-    let page_file = dir
-        .open(PAGE_FILE, Open::CreateNew)
-        .map_err(error("make the page of"))?;
-    // Somebody's probe may have it for a moment; a remover has it for good.
-    let started = store.clock().monotonic();
-    while !page_file
-        .try_lock(LockKind::Exclusive)
-        .map_err(error("lock"))?
-    {
-        if store.clock().monotonic().saturating_sub(started) >= PROBED {
-            let text = format!(
-                "another process holds the lock of {}",
-                join(logs, aside).display()
-            );
-            return Err(Error::new(Kind::Busy, text).cure("try again"));
-        }
-        store.clock().sleep(RETRY);
-    }
-    let mut page = Page::new(store.boot_id(), topic_id, meta.uuid, 0);
-    page.write_first(&*page_file)
-        .map_err(error("write the page of"))?;
-    page_file.sync_data().map_err(error("sync the page of"))?;
-    dir.sync().map_err(error("sync"))?;
-    Ok(Made {
-        dir,
-        page_file,
-        page,
-        meta,
-    })
-}
-
-/// Moves a leftover out of the way of a new replica.
-///
-/// # Errors
-/// [`Kind::TopicExists`] if a topic file names it.
-fn clear_leftover(
-    store: &Arc<StoreDir>,
-    tp: &TopicPartition,
-    topic_id: Uuid,
-    patience: Duration,
-) -> Result<()> {
-    let replica = match Replica::open(store, tp, EMBEDDED_BROKER) {
-        Ok(replica) => replica,
-        Err(e) if e.kind() == Kind::Fenced => {
-            // A directory without a page: nobody's, if no topic file names the partition.
-            let taken = topics::read_if_there(store, &tp.topic)?
-                .is_some_and(|(meta, _)| (tp.partition as usize) < meta.partitions.len());
-            return if taken {
-                Err(exists(&tp.topic))
-            } else {
-                move_aside_if_there(store, tp)
-            };
-        }
-        Err(e) => return Err(e),
-    };
-    let held = match replica.lock(patience) {
-        Ok(held) => held,
-        Err(e) if e.kind() == Kind::Fenced => return Ok(()),
-        Err(e) => return Err(e),
-    };
-    if let Some((meta, _)) = topics::read_if_there(store, &tp.topic)?
-        && (meta.topic_id != topic_id || (tp.partition as usize) < meta.partitions.len())
-    {
-        return Err(exists(&tp.topic));
-    }
-    if let Some(mut page) = held.page()? {
-        held.take_offline(&mut page, Offline::Removed)?;
-    }
-    move_aside(store, tp, EMBEDDED_BROKER)
-}
-
-fn move_aside_if_there(store: &StoreDir, tp: &TopicPartition) -> Result<()> {
-    match move_aside(store, tp, EMBEDDED_BROKER) {
-        Err(e)
-            if e.io_source()
-                .is_some_and(|e| e.kind() == std::io::ErrorKind::NotFound) =>
-        {
-            Ok(())
-        }
-        other => other,
-    }
-}
-
-/// Lets the replica directories of a finished creation go, noting that their names are synced.
-fn settle(made: Vec<Made>, version: u64) -> Result<()> {
-    for mut replica in made {
-        replica.page.synced_version = version;
-        let written = replica.page.write(&*replica.page_file);
-        written.map_err(|e| Error::io("write", join(&*replica.dir, PAGE_FILE), e))?;
-        let _ = replica.page_file.unlock();
-    }
-    Ok(())
-}
-
-/// Removes the replica directories of a creation that failed, locks still held.
-fn discard(store: &Arc<StoreDir>, name: &TopicName, first: PartitionId, made: Vec<Made>) {
-    for (replica, partition) in made.into_iter().zip(first..) {
-        let tp = TopicPartition::new(name.clone(), partition);
-        // The topic file may be in place though its sync failed: then the directory is not ours.
-        if named(store, &tp, replica.meta.uuid).unwrap_or(true) {
-            continue;
-        }
-        // What cannot be removed is a leftover that the next creator moves aside.
-        let _ = move_aside(store, &tp, EMBEDDED_BROKER);
-        drop(replica);
-    }
 }
 
 /// A topic that is opened, or made first if it is missing.
@@ -550,5 +282,6 @@ pub fn open_or_create(
     Err(Error::new(
         Kind::Busy,
         format!("topic {} keeps coming and going", new.name),
-    ))
+    )
+    .cure("others change it all the time: try again"))
 }

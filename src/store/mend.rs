@@ -59,7 +59,12 @@ impl Mender<'_> {
             return self.recover(None);
         };
         self.check_ids(&page)?;
-        if let Some(why) = page.offline {
+        let offline = if first {
+            self.held.replica().offline(&page)?
+        } else {
+            page.offline
+        };
+        if let Some(why) = offline {
             return Err(offline_error(self.held.replica(), why));
         }
         if page.boot_id != self.judge.boot_id {
@@ -281,7 +286,35 @@ impl Mender<'_> {
         let mut recovered = self.or_offline(&mut next, recovered)?;
         begin_epoch(&mut recovered, next.leader_epoch);
         *self.epochs = recovered.epochs.clone();
-        if same_boot && self.judge.every_message && recovered.tail.end > next.durable.offset {
+        let lost_page = page.is_none();
+        let (at_work, failed) = replica.sync_notes()?;
+        let sync_unknown = at_work.is_some_and(|note| {
+            page.is_none_or(|page| {
+                note.generation == page.generation && note.end > page.durable.offset
+            })
+        });
+        if lost_page && (sync_unknown || failed.is_some()) {
+            // How far the log was durable before that sync, nobody knows.
+            let segments = Segments::list(&**replica.dir())?;
+            let first = segments.bases().first().copied().unwrap_or_default();
+            next.tail = recovered.tail;
+            next.durable = storage::Place {
+                offset: first,
+                segment: first,
+                position: 0,
+            };
+            if failed.is_some() {
+                // The lost page had the mark. Only a repair copies what the sync covered.
+                self.held.take_offline(&mut next, Offline::SyncFailed)?;
+                return Err(offline_error(replica, Offline::SyncFailed));
+            }
+        }
+        // Without an fsync for each message, more than is left may have been shown before the cut.
+        next.sealed |= lost_page || (!same_boot && !self.judge.every_message);
+        // A new generation voids the note, so whoever gives one copies what the note is about, in
+        // every mode; and so does who finds that another had begun to.
+        let unvouched = self.judge.every_message || sync_unknown || next.intent == Intent::Rescue;
+        if (same_boot || sync_unknown) && unvouched && recovered.tail.end > next.durable.offset {
             self.cuts.extend(recovered.cuts);
             return self.rescue(next);
         }
@@ -294,9 +327,6 @@ impl Mender<'_> {
             });
             self.or_offline(&mut next, synced)?;
         }
-        let lost_page = page.is_none();
-        // Without an fsync for each message, more than is left may have been shown before the cut.
-        next.sealed |= lost_page || (!same_boot && !self.judge.every_message);
         self.settle(next, recovered, !same_boot)
     }
 
@@ -346,6 +376,9 @@ impl Mender<'_> {
         if synced {
             page.durable = page.tail.place();
             page.unsynced_names = 0;
+        } else {
+            // Whoever made a segment that was found here may have died before he counted its names.
+            page.unsynced_names += 1;
         }
         if page.tail.end < shown {
             page.sealed = true;
@@ -451,7 +484,9 @@ impl Mender<'_> {
         page.offline = None;
         // What was shown may be gone: the next append begins a new epoch.
         page.sealed = true;
-        self.settle(page, recovered, true)
+        let page = self.settle(page, recovered, true)?;
+        self.held.clear_failed()?;
+        Ok(page)
     }
 }
 

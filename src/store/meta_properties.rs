@@ -12,6 +12,30 @@ pub(super) struct MetaProperties {
 }
 
 impl MetaProperties {
+    /// What a file says; `None` unless it is of version 1 and names all three ids, each once. Other
+    /// properties are none of ours.
+    pub fn parse(text: &str) -> Option<Self> {
+        let lines = || {
+            text.lines()
+                .map(str::trim)
+                .filter(|line| !line.is_empty() && !line.starts_with(['#', '!']))
+        };
+        let value = |name: &str| {
+            let mut values = lines().filter_map(|line| {
+                let (key, value) = line.split_once('=')?;
+                (key.trim() == name).then(|| value.trim())
+            });
+            values.next().filter(|_| values.next().is_none())
+        };
+        let known = value("version")? == "1" && lines().all(|line| line.contains('='));
+        Some(MetaProperties {
+            cluster_id: value("cluster.id")?.parse().ok()?,
+            node_id: value("node.id")?.parse().ok()?,
+            directory_id: value("directory.id")?.parse().ok()?,
+        })
+        .filter(|_| known)
+    }
+
     pub fn encode(&self) -> String {
         format!(
             "cluster.id={}\ndirectory.id={}\nnode.id={}\nversion=1\n",
@@ -42,5 +66,19 @@ mod tests {
             "version=1".to_owned(),
         ];
         assert_eq!(lines, expected);
+        assert_eq!(MetaProperties::parse(&text), Some(file.clone()));
+        let kafkas = format!("#\n#Wed Nov 25 10:00:00 UTC 2026\n{text}");
+        assert_eq!(MetaProperties::parse(&kafkas), Some(file));
+        for bad in [
+            "",
+            &text.replace("version=1", "version=2"),
+            &text.replace("version=1\n", ""),
+            &text.replace("node.id=0", "node.id=x"),
+            &text.replace("node.id=0", "node.id=0\nnode.id=0"),
+            &text.replace("node.id=0", "node"),
+            &text[..text.len() / 2],
+        ] {
+            assert_eq!(MetaProperties::parse(bad), None, "{bad}");
+        }
     }
 }

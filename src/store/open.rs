@@ -1,21 +1,24 @@
 //! A store, opened or made.
 //!
-//! A store is made whole under a random name beside its place, synced, and renamed there: nobody
-//! ever sees half of one, and of many makers one wins and all use his.
+//! A store is made in its place, `store.json` last. Of many makers one wins and all use his;
+//! what a maker that died left is completed by whoever opens it next.
 
 mod create;
 
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::broker_file::BrokerFile;
-use super::store_file::{StoreFile, no_store};
+use super::log_dir::LogDir;
+use super::store_file::{StoreFile, no_store, not_a_store};
 use super::{json_file, layout};
 use crate::clock::Clock;
 use crate::disk::{Dir, Disk, FileSystem, Open, join};
 use crate::error::{Error, Kind, Result};
-use crate::types::{BrokerId, Uuid};
+use crate::storage::Cut;
+use crate::types::{BrokerId, TopicPartition, Uuid};
+use create::Found;
 
 /// A store's directory, held open. What is below is opened when it is asked for.
 #[derive(Debug)]
@@ -27,10 +30,14 @@ pub struct StoreDir {
     cluster_id: Uuid,
     boot_id: [u8; 16],
     warnings: Vec<String>,
+    cuts: Mutex<Vec<(TopicPartition, Cut)>>,
 }
 
+/// Most cuts that are remembered until somebody asks.
+const CUTS_MAX: usize = 10_000;
+
 impl StoreDir {
-    /// Opens the store at `path`.
+    /// Opens the store at `path`. One that a maker left unfinished is completed.
     ///
     /// # Errors
     /// [`Kind::NoStore`] if nothing, or an empty directory, is there; [`Kind::UnusableStore`] for a
@@ -39,11 +46,11 @@ impl StoreDir {
     pub fn open(disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, path: &Path) -> Result<Self> {
         let root = disk.open_dir(path).map_err(|e| unusable_dir(path, e))?;
         refuse_network(&*disk, path)?;
-        let file = StoreFile::read(&*root)?;
+        let file = find(&root, &clock, path)?;
         let boot_id = disk
             .boot_id()
             .map_err(|e| Error::io("read", "the boot id", e))?;
-        let warnings = warnings(&*root)?;
+        let warnings = open_warnings(&*root)?;
         let (topics, cluster_id) = (OnceLock::new(), file.cluster_id);
         Ok(StoreDir {
             disk,
@@ -53,6 +60,7 @@ impl StoreDir {
             cluster_id,
             boot_id,
             warnings,
+            cuts: Mutex::new(Vec::new()),
         })
     }
 
@@ -71,7 +79,7 @@ impl StoreDir {
                     create::sync_name(&*disk, path)?;
                     return Ok(store);
                 }
-                Err(e) if e.kind() == Kind::NoStore => create::create(&*disk, path)?,
+                Err(e) if e.kind() == Kind::NoStore => create::create(&*disk, &clock, path)?,
                 Err(e) => return Err(e),
             }
         }
@@ -102,6 +110,22 @@ impl StoreDir {
     /// What is odd about the store, but no reason to refuse it.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// What recoveries, rescues and repairs through this handle cut off since this was last asked:
+    /// somebody should be told.
+    pub fn take_cuts(&self) -> Vec<(TopicPartition, Cut)> {
+        std::mem::take(&mut *self.cuts.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Remembers cuts until somebody asks.
+    pub(super) fn add_cuts(&self, tp: &TopicPartition, cuts: &mut Vec<Cut>) {
+        if cuts.is_empty() {
+            return;
+        }
+        let mut all = self.cuts.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = CUTS_MAX.saturating_sub(all.len());
+        all.extend(cuts.drain(..).take(room).map(|cut| (tp.clone(), cut)));
     }
 
     /// The store's directory.
@@ -178,21 +202,11 @@ impl StoreDir {
     }
 
     /// The directory of a broker's replicas, wherever its registration says that it is.
+    ///
+    /// # Errors
+    /// As [`LogDir::open`].
     pub fn logs_dir(&self, broker: BrokerId) -> Result<Arc<dyn Dir>> {
-        let dir = self.broker_dir(broker)?;
-        let file: BrokerFile = json_file::read(&*dir, layout::BROKER_FILE)?.0;
-        match file.log_dir {
-            Some(path) => {
-                let path = PathBuf::from(path);
-                refuse_network(&*self.disk, &path)?;
-                self.disk
-                    .open_dir(&path)
-                    .map_err(|e| Error::io("open", path, e))
-            }
-            None => dir
-                .open_dir(layout::LOGS_DIR)
-                .map_err(|e| Error::io("open", join(&*dir, layout::LOGS_DIR), e)),
-        }
+        Ok(Arc::clone(LogDir::open(self, broker)?.dir()))
     }
 
     /// The directory of the groups' directories.
@@ -224,6 +238,26 @@ impl StoreDir {
     }
 }
 
+/// The store file in the directory, which is made first where only its making was begun.
+fn find(root: &Arc<dyn Dir>, clock: &Arc<dyn Clock>, path: &Path) -> Result<StoreFile> {
+    for _ in 0..3 {
+        if let Some(file) = StoreFile::read_if_there(&**root)? {
+            return Ok(file);
+        }
+        match create::look(&**root)? {
+            Found::Empty => return Err(no_store(path)),
+            Found::Foreign => break,
+            Found::Unfinished => match create::complete(root, clock) {
+                // Who may only read finds nothing to read.
+                Err(e) if e.kind() == Kind::UnusableStore => return Err(no_store(path)),
+                other => other?,
+            },
+        }
+    }
+    // It may have been completed, and used, between the two looks.
+    StoreFile::read_if_there(&**root)?.ok_or_else(|| not_a_store(&**root))
+}
+
 fn unusable_dir(path: &Path, e: io::Error) -> Error {
     match e.kind() {
         io::ErrorKind::NotFound => no_store(path),
@@ -241,7 +275,7 @@ fn unusable_dir(path: &Path, e: io::Error) -> Error {
     }
 }
 
-fn refuse_network(disk: &dyn Disk, path: &Path) -> Result<()> {
+pub(super) fn refuse_network(disk: &dyn Disk, path: &Path) -> Result<()> {
     match disk
         .file_system(path)
         .map_err(|e| Error::io("look at the file system of", path, e))?
@@ -255,7 +289,7 @@ fn refuse_network(disk: &dyn Disk, path: &Path) -> Result<()> {
     }
 }
 
-fn is_denied(e: &io::Error) -> bool {
+pub(super) fn is_denied(e: &io::Error) -> bool {
     matches!(
         e.kind(),
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
@@ -273,16 +307,17 @@ fn denied(path: &Path, what: &str, e: io::Error) -> Error {
     .cure("run as the user who owns it, or name another with --store")
 }
 
-fn warnings(root: &dyn Dir) -> Result<Vec<String>> {
-    let mode = root
+/// What is odd about a directory of ours, but no reason to refuse it.
+pub(super) fn open_warnings(dir: &dyn Dir) -> Result<Vec<String>> {
+    let mode = dir
         .mode()
-        .map_err(|e| Error::io("look at", root.path(), e))?;
+        .map_err(|e| Error::io("look at", dir.path(), e))?;
     let mut warnings = Vec::new();
     if mode & OTHERS_WRITE != 0 {
         warnings.push(format!(
             "{} may be written by every user of this machine, and who can write a store is \
              trusted: chmod o-w it",
-            root.path().display()
+            dir.path().display()
         ));
     }
     Ok(warnings)

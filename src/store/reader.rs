@@ -147,7 +147,8 @@ impl PartitionReader {
                 "the log of {} keeps being repaired under its reader",
                 self.replica.tp()
             ),
-        ))
+        )
+        .cure("others change it all the time: try again"))
     }
 
     /// The first offset at or after `from` whose record is not older than `timestamp`, below the
@@ -175,7 +176,8 @@ impl PartitionReader {
         Err(Error::new(
             Kind::Busy,
             format!("the log of {} keeps moving", self.replica.tp()),
-        ))
+        )
+        .cure("others change it all the time: try again"))
     }
 
     fn read_once(

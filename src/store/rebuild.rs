@@ -197,7 +197,9 @@ impl Lost<'_> {
         if let Some(epochs) = read_small(logs, &format!("{old}/{}", LeaderEpochs::FILE))? {
             self.write(logs, LeaderEpochs::FILE, &epochs)?;
         }
-        self.write(logs, SYNC_FILE, &[])?;
+        // Its notes tell of syncs whose outcome is unknown, or failed.
+        let notes = read_small(logs, &format!("{old}/{SYNC_FILE}"))?.unwrap_or_default();
+        self.write(logs, SYNC_FILE, &notes)?;
         let page = format!("{new}/{PAGE_FILE}");
         let file = logs
             .open(&page, Open::Create)
@@ -213,7 +215,7 @@ impl Lost<'_> {
             .map_err(|e| error("list", &old, e))?
             .iter()
             .filter_map(|entry| SegmentFile::parse(&entry.name))
-            .filter(|file| matches!(file.kind, FileKind::Log | FileKind::Cut))
+            .filter(|file| matches!(file.kind, FileKind::Log | FileKind::Cut(_)))
             .collect();
         files.sort_unstable();
         let last = files
@@ -303,10 +305,10 @@ pub(super) fn remove_lost(
     if found.old && !found.old_page && lost.is_the_one(&*logs).unwrap_or(false) {
         let aside = layout::aside_dir(tp, &Uuid::random()?);
         if logs.rename_new(&lost.old_name(), &aside).is_ok() {
-            super::lifecycle::remove_dir(&*logs, &aside);
+            super::removal::remove_dir(&*logs, &aside);
         }
     }
-    super::lifecycle::remove_dir(&*logs, &lost.new_name());
+    super::removal::remove_dir(&*logs, &lost.new_name());
     Ok(())
 }
 

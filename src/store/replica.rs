@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::commit_note::{CommitNote, SYNC_FILE};
 use super::gate;
 use super::layout;
 use super::open::StoreDir;
@@ -30,6 +31,7 @@ pub struct Replica {
     name: String,
     dir_id: FileId,
     page_id: FileId,
+    boot_id: [u8; 16],
     clock: Arc<dyn Clock>,
     disk: Arc<dyn crate::disk::Disk>,
 }
@@ -40,7 +42,15 @@ impl Replica {
     /// # Errors
     /// [`Kind::Damaged`] where the directory or its page is missing; [`Kind::Io`].
     pub fn open(store: &StoreDir, tp: &TopicPartition, broker: BrokerId) -> Result<Self> {
-        let logs = store.logs_dir(broker)?;
+        Replica::open_in(store, tp, store.logs_dir(broker)?)
+    }
+
+    /// Opens the replica of `tp` in a log directory.
+    pub(super) fn open_in(
+        store: &StoreDir,
+        tp: &TopicPartition,
+        logs: Arc<dyn Dir>,
+    ) -> Result<Self> {
         let name = layout::replica_dir(tp);
         let dir = logs
             .open_dir(&name)
@@ -72,6 +82,7 @@ impl Replica {
             logs,
             dir,
             page,
+            boot_id: store.boot_id(),
             clock: Arc::clone(store.clock()),
             disk: Arc::clone(store.disk()),
         })
@@ -211,6 +222,36 @@ impl Replica {
         replace_small(&*self.dir, name, bytes)
     }
 
+    /// The notes in `sync.lock`: of a commit at work, and of a sync that failed. Those of another
+    /// boot do not count.
+    pub(super) fn sync_notes(&self) -> Result<(Option<CommitNote>, Option<CommitNote>)> {
+        let file = match self.dir.open(SYNC_FILE, Open::Read) {
+            Ok(file) => file,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok((None, None)),
+            Err(e) => return Err(self.sync_error("open", e)),
+        };
+        let (work, failed) = CommitNote::read(&*file)
+            .and_then(|work| Ok((work, CommitNote::read_failed(&*file)?)))
+            .map_err(|e| self.sync_error("read", e))?;
+        let of_this_boot = |note: &CommitNote| note.boot_id == self.boot_id;
+        Ok((work.filter(of_this_boot), failed.filter(of_this_boot)))
+    }
+
+    /// Why the replica is offline, by its page and by the note of a failed sync: where the page's
+    /// newer copy was lost, only the note still tells.
+    pub fn offline(&self, page: &Page) -> Result<Option<Offline>> {
+        if page.offline.is_some() {
+            return Ok(page.offline);
+        }
+        let (_, failed) = self.sync_notes()?;
+        let lost = failed.is_some_and(|note| note.generation > page.generation);
+        Ok(lost.then_some(Offline::SyncFailed))
+    }
+
+    pub(super) fn sync_error(&self, op: &'static str, e: std::io::Error) -> Error {
+        Error::io(op, join(&*self.dir, SYNC_FILE), e)
+    }
+
     fn read_small(&self, name: &str) -> Result<Option<Vec<u8>>> {
         read_small(&*self.dir, name)
     }
@@ -299,6 +340,7 @@ impl Held<'_> {
                 // In the cache at least, everyone sees it; there is nobody to tell of a failure.
                 page.offline = Some(Offline::SyncFailed);
                 page.generation += 1;
+                self.note_failed(page);
                 let _ = self.publish(page);
             }
             sync_failed(join(&*self.replica.dir, PAGE_FILE), e)
@@ -309,7 +351,33 @@ impl Held<'_> {
     pub(super) fn take_offline(&self, page: &mut Page, why: Offline) -> Result<()> {
         page.offline = Some(why);
         page.generation += 1;
+        if why == Offline::SyncFailed {
+            self.note_failed(page);
+        }
         self.publish_synced(page)
+    }
+
+    /// Leaves the note of a failed sync, which a lost page does not take with it. The page's mark
+    /// is what counts, so there is nobody to tell of a failure.
+    pub(super) fn note_failed(&self, page: &Page) {
+        let note = CommitNote {
+            boot_id: self.replica.boot_id,
+            generation: page.generation,
+            end: page.tail.end,
+            pid: std::process::id(),
+        };
+        if let Ok(file) = self.replica.dir.open(SYNC_FILE, Open::Create) {
+            let _ = note.write_failed(&*file);
+        }
+    }
+
+    /// Takes the note of a failed sync away, after all that it covered was copied.
+    pub(super) fn clear_failed(&self) -> Result<()> {
+        self.replica
+            .dir
+            .open(SYNC_FILE, Open::Create)
+            .and_then(|file| CommitNote::clear_failed(&*file))
+            .map_err(|e| self.replica.sync_error("write", e))
     }
 }
 
@@ -349,6 +417,7 @@ pub(super) fn offline_error(replica: &Replica, why: Offline) -> Error {
         Offline::Removed => Error::new(
             Kind::UnknownTopic,
             format!("UNKNOWN_TOPIC_OR_PARTITION: {tp} was deleted"),
-        ),
+        )
+        .cure("'mq-topics list' shows what there is; start again for a new topic of that name"),
     }
 }

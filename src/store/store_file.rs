@@ -31,11 +31,11 @@ struct Version {
 
 impl StoreFile {
     /// A new store's.
-    pub fn new() -> Result<Self> {
-        Ok(StoreFile {
+    pub fn new(cluster_id: Uuid) -> Self {
+        StoreFile {
             format_version: FORMAT_VERSION,
-            cluster_id: Uuid::random()?,
-        })
+            cluster_id,
+        }
     }
 
     /// The file's bytes.
@@ -43,15 +43,15 @@ impl StoreFile {
         json_file::encode(self)
     }
 
-    /// Reads the file in the store's directory.
+    /// Reads the file in the store's directory; `None` if there is none.
     ///
     /// # Errors
-    /// [`Kind::NoStore`] for an empty directory; [`Kind::UnusableStore`] for one that is no store,
-    /// for a newer format, and for a file that may not be read; [`Kind::Damaged`]; [`Kind::Io`].
-    pub fn read(dir: &dyn Dir) -> Result<Self> {
+    /// [`Kind::UnusableStore`] for a newer format, and for a file that may not be read;
+    /// [`Kind::Damaged`]; [`Kind::Io`].
+    pub fn read_if_there(dir: &dyn Dir) -> Result<Option<Self>> {
         let bytes = match json_file::read_bytes(dir, layout::STORE_FILE) {
             Ok((bytes, _)) => bytes,
-            Err(e) if json_file::is_missing(&e) => return Err(not_a_store(dir)),
+            Err(e) if json_file::is_missing(&e) => return Ok(None),
             Err(e) => return Err(unusable_file(e)),
         };
         let place = join(dir, layout::STORE_FILE);
@@ -67,7 +67,7 @@ impl StoreFile {
             )
             .cure("use the newer mq that wrote it"));
         }
-        json_file::decode(&bytes, place.display())
+        json_file::decode(&bytes, place.display()).map(Some)
     }
 }
 
@@ -82,19 +82,16 @@ pub(super) fn no_store(path: &Path) -> Error {
     )
 }
 
-fn not_a_store(dir: &dyn Dir) -> Error {
-    match dir.list(".") {
-        Ok(entries) if entries.is_empty() => no_store(dir.path()),
-        Ok(_) => Error::new(
-            Kind::UnusableStore,
-            format!(
-                "{} is not a store: it has files, but no store.json",
-                dir.path().display()
-            ),
-        )
-        .cure("name an empty directory, or one that does not exist yet"),
-        Err(e) => Error::io("list", dir.path(), e),
-    }
+/// That a directory has files, but is no store.
+pub(super) fn not_a_store(dir: &dyn Dir) -> Error {
+    Error::new(
+        Kind::UnusableStore,
+        format!(
+            "{} is not a store: it has files, but no store.json",
+            dir.path().display()
+        ),
+    )
+    .cure("name an empty directory, or one that does not exist yet")
 }
 
 /// The same error as [`Kind::UnusableStore`] where the file is of the wrong kind or may not be

@@ -104,6 +104,13 @@ impl TopicMeta {
         })
     }
 
+    /// The file of a deleted topic: of whatever name.
+    pub(super) fn decode_buried(bytes: &[u8], place: &std::path::Path) -> Result<Self> {
+        let raw: Raw = json_file::decode(bytes, place.display())?;
+        let name = TopicName::new(raw.name)?;
+        TopicMeta::decode(bytes, &name, place)
+    }
+
     fn decode(bytes: &[u8], name: &TopicName, place: &std::path::Path) -> Result<Self> {
         let raw: Raw = json_file::decode(bytes, place.display())?;
         let damaged = |why: &str| {
@@ -212,11 +219,6 @@ pub fn replace(guard: &FencedGuard, meta: &TopicMeta) -> Result<()> {
     guard.replace(&path_in_store(&meta.name), &meta.encode())
 }
 
-/// Takes a topic file away: that is the moment of deletion.
-pub fn remove(guard: &FencedGuard, name: &TopicName) -> Result<()> {
-    guard.remove(&path_in_store(name))
-}
-
-fn path_in_store(name: &TopicName) -> String {
+pub(super) fn path_in_store(name: &TopicName) -> String {
     format!("{}/{}", layout::TOPICS_DIR, layout::topic_file(name))
 }

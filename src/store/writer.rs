@@ -119,11 +119,6 @@ impl PartitionWriter {
         &self.topic
     }
 
-    /// What recoveries cut since this was last asked.
-    pub fn take_cuts(&mut self) -> Vec<Cut> {
-        std::mem::take(&mut self.cuts)
-    }
-
     /// Appends a finished batch (offsets and epoch are stamped here) and publishes it.
     ///
     /// # Errors
@@ -133,7 +128,9 @@ impl PartitionWriter {
         self.check_size(batch.len())?;
         let mut tries = 0;
         loop {
-            match self.try_append(batch) {
+            let appended = self.try_append(batch);
+            self.store.add_cuts(&self.tp, &mut self.cuts);
+            match appended {
                 // The metadata moved on: look at it again, a bounded number of times.
                 Err(e) if e.kind() == Kind::Fenced && tries < TRIES => {
                     tries += 1;
@@ -150,7 +147,9 @@ impl PartitionWriter {
     pub fn make_ready(&mut self) -> Result<Page> {
         let mut tries = 0;
         loop {
-            match self.try_ready() {
+            let ready = self.try_ready();
+            self.store.add_cuts(&self.tp, &mut self.cuts);
+            match ready {
                 Err(e) if e.kind() == Kind::Fenced && tries < TRIES => {
                     tries += 1;
                     self.store.clock().sleep(Duration::from_micros(200));
@@ -199,7 +198,10 @@ impl PartitionWriter {
             epochs: &mut self.epochs,
             cuts: &mut self.cuts,
         };
-        mender.repair(page)
+        let repaired = mender.repair(page);
+        drop(held);
+        self.store.add_cuts(&self.tp, &mut self.cuts);
+        repaired
     }
 
     /// Looks at the topic file and the replica again.
@@ -465,7 +467,8 @@ pub fn confirm(
                     "UNKNOWN_TOPIC_OR_PARTITION: {} was deleted, and made anew",
                     tp.topic
                 ),
-            ));
+            )
+            .cure("start again to use the new one"));
         }
         *topic = again;
     }

@@ -1,5 +1,6 @@
 //! The command line of `mq-broker`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::job::Job;
@@ -7,6 +8,7 @@ use crate::cli::common::{Common, usage};
 use crate::cli::lang::parse_duration;
 use crate::cli::output::OutputArgs;
 use crate::cli::{Env, Outcome, Tool};
+use crate::cluster::BrokerOptions;
 use crate::error::Result;
 use crate::types::{BrokerId, EMBEDDED_BROKER};
 
@@ -46,13 +48,21 @@ enum Command {
 #[command(after_help = START_EXAMPLES)]
 struct StartArgs {
     /// The broker's id, from 0
-    #[arg(long, value_name = "N", help_heading = "Broker", default_value_t = EMBEDDED_BROKER.to_string(), allow_hyphen_values = true)]
+    #[arg(long, value_name = "N", help_heading = "Broker", default_value_t = EMBEDDED_BROKER.to_string())]
     id: String,
+    /// Keep the replicas in this directory, which may be on another disk, and is registered: it
+    /// need not be said again
+    #[arg(long, value_name = "DIR", help_heading = "Broker")]
+    log_dir: Option<PathBuf>,
+    /// Where the broker stands, for the placement of replicas; registered too. '' takes it back
+    #[arg(long, value_name = "RACK", help_heading = "Broker")]
+    rack: Option<String>,
 }
 
 const START_EXAMPLES: &str = "\
 Examples:
   mq-broker start
+  mq-broker start --log-dir /mnt/disk2/mq --rack cellar
   mq-broker start --store /srv/mq
   mq-broker start | { read -r ready; echo \"$ready\"; cat; } &
   mq-broker start --quiet 2>>broker.log &";
@@ -127,7 +137,13 @@ impl Args {
     /// What is asked for, typed; everything that can be checked without the store is.
     fn job(self) -> Result<Job> {
         Ok(match self.command {
-            Command::Start(args) => Job::Start(broker_id(&args.id)?),
+            Command::Start(args) => Job::Start {
+                id: broker_id(&args.id)?,
+                options: BrokerOptions {
+                    log_dir: args.log_dir.map(log_dir).transpose()?,
+                    rack: args.rack.map(rack).transpose()?,
+                },
+            },
             Command::Status(args) => Job::Status(args.output.try_into()?),
             Command::Stop(args) => Job::Stop {
                 id: args.id.as_deref().map(broker_id).transpose()?,
@@ -153,6 +169,30 @@ fn broker_id(text: &str) -> Result<BrokerId> {
         ));
     }
     Ok(id)
+}
+
+fn log_dir(path: PathBuf) -> Result<PathBuf> {
+    if path.as_os_str().is_empty() {
+        return Err(usage("--log-dir is empty", "name a directory"));
+    }
+    if path.to_str().is_none() {
+        let text = format!("--log-dir {} is not UTF-8", path.display());
+        return Err(usage(text, "name a directory in UTF-8"));
+    }
+    Ok(path)
+}
+
+/// Longest name of a rack, bytes.
+const RACK_BYTES_MAX: usize = 255;
+
+fn rack(rack: String) -> Result<String> {
+    if rack.len() > RACK_BYTES_MAX || rack.chars().any(char::is_control) {
+        return Err(usage(
+            format!("'{}' cannot be a rack", rack.escape_debug()),
+            format!("use up to {RACK_BYTES_MAX} bytes, without control characters"),
+        ));
+    }
+    Ok(rack)
 }
 
 fn timeout(text: &str) -> Result<Duration> {

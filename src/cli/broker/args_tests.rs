@@ -1,9 +1,12 @@
-use clap::Parser;
-
 use super::*;
 
 fn job(line: &[&str]) -> Result<Job> {
-    let args = Args::try_parse_from(std::iter::once("mq-broker").chain(line.iter().copied()));
+    let args = crate::cli::parse::<Args>(
+        ["mq-broker"]
+            .into_iter()
+            .chain(line.iter().copied())
+            .map(Into::into),
+    );
     match args {
         Ok(args) => args.job(),
         Err(e) => Err(usage(e.render().to_string(), "")),
@@ -12,11 +15,25 @@ fn job(line: &[&str]) -> Result<Job> {
 
 #[test]
 fn what_is_asked_for() {
-    assert!(matches!(job(&["start"]), Ok(Job::Start(EMBEDDED_BROKER))));
-    assert!(matches!(
-        job(&["start", "--id", "0"]),
-        Ok(Job::Start(EMBEDDED_BROKER))
-    ));
+    let started = |line: &[&str]| match job(line).expect("a job") {
+        Job::Start { id, options } => (id, options),
+        other => panic!("{other:?}"),
+    };
+    for line in [&["start"][..], &["start", "--id", "0"]] {
+        assert_eq!(started(line), (EMBEDDED_BROKER, BrokerOptions::default()));
+    }
+    let options = BrokerOptions {
+        log_dir: Some("a/b".into()),
+        rack: Some("r 1".into()),
+    };
+    assert_eq!(
+        started(&["start", "--log-dir", "a/b", "--rack", "r 1"]),
+        (EMBEDDED_BROKER, options)
+    );
+    assert_eq!(
+        started(&["start", "--rack", ""]).1.rack,
+        Some(String::new())
+    );
     assert!(matches!(job(&["stop"]), Ok(Job::Stop { id: None, .. })));
     assert!(matches!(
         job(&["stop", "0"]),
@@ -36,7 +53,9 @@ fn what_is_refused_says_why() {
         &["start", "--id", "-1"],
         &["start", "--id", "3"],
         &["start", "--listen", "x"],
-        &["start", "--rack", "r"],
+        &["start", "--rack", "a\nb"],
+        &["start", "--rack", &"r".repeat(256)],
+        &["start", "--log-dir", ""],
         &["stop", "x"],
         &["status", "--header"],
     ] {

@@ -3,13 +3,19 @@
 use std::time::Duration;
 
 use crate::cli::output::OutputOptions;
+use crate::cluster::BrokerOptions;
 use crate::types::BrokerId;
 
 /// One run of `mq-broker`.
 #[derive(Debug)]
 pub enum Job {
-    /// `start`: that broker.
-    Start(BrokerId),
+    /// `start`
+    Start {
+        /// Which broker.
+        id: BrokerId,
+        /// What is registered of it; a relative path is still one.
+        options: BrokerOptions,
+    },
     /// `status`
     Status(OutputOptions),
     /// `stop`: that broker, else the only one there is.

@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::job::Job;
 use crate::cli::output::{Cell, Column, Listing, OutputOptions};
 use crate::cli::{Env, Outcome};
-use crate::cluster::{self, Daemon, Stop, Told};
+use crate::cluster::{self, BrokerOptions, Daemon, Stop, Told};
 use crate::error::{Error, Kind, Result};
 use crate::store::StoreDir;
 use crate::types::{BrokerId, EMBEDDED_BROKER};
@@ -23,17 +23,25 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 /// What ended it.
 pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
     match job {
-        Job::Start(id) => start(id, env),
+        Job::Start { id, options } => start(id, options, env),
         Job::Status(output) => status(output, env),
         Job::Stop { id, timeout } => stop(id.unwrap_or(EMBEDDED_BROKER), timeout, env),
         Job::Locks(output) => locks(output, env),
     }
 }
 
-fn start(id: BrokerId, env: &Env) -> Result<Outcome> {
+fn start(id: BrokerId, mut options: BrokerOptions, env: &Env) -> Result<Outcome> {
+    if let Some(path) = options.log_dir.take() {
+        // It is registered for processes that run in other directories.
+        let absolute = std::path::absolute(&path).map_err(|e| Error::io("find", path, e))?;
+        options.log_dir = Some(absolute);
+    }
     let store = env.open_or_create_store()?;
     let path = store.path().display().to_string();
-    let daemon = Daemon::start(&store, id)?;
+    let daemon = Daemon::start(&store, id, &options)?;
+    for warning in daemon.warnings() {
+        env.warn(warning);
+    }
     let asked = || env.stopping();
     let stop = Stop {
         asked: &asked,
@@ -80,6 +88,9 @@ const STATUS_COLUMNS: &[Column] = &[
     Column::text("controller"),
     Column::number("controller_epoch"),
     Column::time("since"),
+    Column::text("rack"),
+    Column::text("log_dir"),
+    Column::number("strays"),
 ];
 
 fn status(output: OutputOptions, env: &Env) -> Result<Outcome> {
@@ -100,6 +111,9 @@ fn status(output: OutputOptions, env: &Env) -> Result<Outcome> {
         status.controller.is_some().into(),
         status.controller.map(|controller| controller.epoch).into(),
         running.map(|holder| holder.started_ms).into(),
+        status.rack.into(),
+        status.log_dir.display().to_string().into(),
+        status.strays.map(|count| count as u64).into(),
     ])?;
     listing.finish()?;
     // As with a service manager's `status`: 1 if it does not run.
@@ -121,7 +135,10 @@ fn stop(id: BrokerId, timeout: Duration, env: &Env) -> Result<Outcome> {
     let pid = i32::try_from(holder.pid)
         .ok()
         .and_then(Pid::from_raw)
-        .ok_or_else(|| Error::new(Kind::Damaged, format!("{} is no process id", holder.pid)))?;
+        .ok_or_else(|| {
+            Error::new(Kind::Damaged, format!("{} is no process id", holder.pid))
+                .cure("look with 'mq-broker locks'; end that process by hand")
+        })?;
     kill_process(pid, Signal::TERM).map_err(|e| {
         Error::io(
             "signal",
@@ -135,7 +152,8 @@ fn stop(id: BrokerId, timeout: Duration, env: &Env) -> Result<Outcome> {
             return Err(Error::new(
                 Kind::Interrupted,
                 format!("broker {id} was told to stop, and still runs"),
-            ));
+            )
+            .cure("'mq-broker status' shows when it has ended"));
         }
         if env.monotonic().saturating_sub(started) >= timeout {
             return Err(Error::new(

@@ -3,16 +3,18 @@
 use std::time::Duration;
 
 use super::exec::{check_command, is_source};
-use super::job::{ExecJob, Filter, GroupJob, Job, Pattern, Topics};
-use crate::cli::common::Common;
+use super::job::{ExecJob, Filter, GroupJob, Job, Topics};
+use crate::cli::common::{Common, usage};
 use crate::cli::lang::{
-    Delimiter, Format, Now, Renderer, Template, parse_duration, parse_partitions, parse_selection,
+    Delimiter, Format, Framing, FramingOptions, Now, Renderer, Template, parse_count,
+    parse_duration, parse_partitions, parse_selection,
 };
+use crate::cli::pattern::{NamePattern, bad_regex};
 use crate::cli::{Env, Outcome, Tool};
 use crate::client::CommitWhen;
 use crate::client::point::Selection;
+use crate::error::Result;
 use crate::group::Assignor;
-use crate::error::{Error, Kind, Result};
 use crate::types::TopicName;
 
 /// Print a topic, and what comes
@@ -41,42 +43,26 @@ pub struct Args {
     )]
     partitions: Option<String>,
     /// From where to where: POINT, A:B, or 0=A:B,3=C. Points: start end N +N -N @TIME stored
-    #[arg(
-        short,
-        long,
-        value_name = "RANGE",
-        help_heading = "Selection",
-        allow_hyphen_values = true
-    )]
+    #[arg(short, long, value_name = "RANGE", help_heading = "Selection")]
     offset: Option<String>,
     /// Stop at the end, as it is now
     #[arg(short = 'e', long, help_heading = "Selection")]
     end: bool,
     /// Stop after so many printed records
-    #[arg(short, long, value_name = "N", help_heading = "Selection")]
+    #[arg(short, long, value_name = "N", value_parser = parse_count::<u64>, help_heading = "Selection")]
     count: Option<u64>,
     /// First the last N records of all partitions, by time
-    #[arg(long, value_name = "N", help_heading = "Selection", conflicts_with_all = ["offset", "group"])]
+    #[arg(long, value_name = "N", value_parser = parse_count::<u64>, help_heading = "Selection", conflicts_with_all = ["offset", "group"])]
     tail: Option<u64>,
     /// Stop when nothing came for so long
     #[arg(long, value_name = "TIME", help_heading = "Selection")]
     idle_timeout: Option<String>,
 
     /// Only records with this key
-    #[arg(
-        long,
-        value_name = "KEY",
-        help_heading = "Filters",
-        allow_hyphen_values = true
-    )]
+    #[arg(long, value_name = "KEY", help_heading = "Filters")]
     key: Option<String>,
     /// Only records whose value matches
-    #[arg(
-        long,
-        value_name = "REGEX",
-        help_heading = "Filters",
-        allow_hyphen_values = true
-    )]
+    #[arg(long, value_name = "REGEX", help_heading = "Filters")]
     grep: Option<String>,
     /// Those that the filters would leave out
     #[arg(long, help_heading = "Filters")]
@@ -86,7 +72,7 @@ pub struct Args {
     no_tombstones: bool,
 
     /// A template such as '%k=%v\n' (see mq(7)), or one of the names value and json
-    #[arg(short, long, value_name = "TEMPLATE", help_heading = "Output", allow_hyphen_values = true, conflicts_with_all = ["json", "delimiter", "nul", "key_delimiter"])]
+    #[arg(short, long, value_name = "TEMPLATE", help_heading = "Output", conflicts_with_all = ["json", "delimiter", "nul", "key_delimiter"])]
     format: Option<String>,
     /// A JSON object a line, lossless: mq-produce -J reads it back
     #[arg(short = 'J', long, help_heading = "Output", conflicts_with_all = ["delimiter", "nul", "key_delimiter"])]
@@ -96,7 +82,6 @@ pub struct Args {
         short = 'D',
         value_name = "DELIM",
         help_heading = "Output",
-        allow_hyphen_values = true,
         conflicts_with = "nul"
     )]
     delimiter: Option<String>,
@@ -104,23 +89,13 @@ pub struct Args {
     #[arg(short = '0', long = "null", help_heading = "Output")]
     nul: bool,
     /// Print the key and this before the value
-    #[arg(
-        short = 'K',
-        value_name = "DELIM",
-        help_heading = "Output",
-        allow_hyphen_values = true
-    )]
+    #[arg(short = 'K', value_name = "DELIM", help_heading = "Output")]
     key_delimiter: Option<String>,
     /// Control characters go to a terminal as they are
     #[arg(long, help_heading = "Output")]
     raw: bool,
     /// What a null key or value prints as [default: nothing]
-    #[arg(
-        long,
-        value_name = "TEXT",
-        help_heading = "Output",
-        allow_hyphen_values = true
-    )]
+    #[arg(long, value_name = "TEXT", help_heading = "Output")]
     null_marker: Option<String>,
     /// Exit 4 if nothing was printed, or fewer than -c
     #[arg(long, help_heading = "Output")]
@@ -174,7 +149,12 @@ pub struct Args {
     #[arg(long, value_name = "N", help_heading = "Commands", requires = "exec")]
     retries: Option<u32>,
     /// Then send its records to this topic, with what happened in headers, and go on
-    #[arg(long, value_name = "TOPIC", help_heading = "Commands", requires = "exec")]
+    #[arg(
+        long,
+        value_name = "TOPIC",
+        help_heading = "Commands",
+        requires = "exec"
+    )]
     dead_letter: Option<String>,
 
     #[command(flatten)]
@@ -225,29 +205,25 @@ impl Tool for Args {
     }
 }
 
-fn usage(message: impl Into<String>, cure: impl Into<String>) -> Error {
-    Error::new(Kind::Usage, message).cure(cure)
-}
-
 impl Args {
     /// What is asked for, typed; everything that can be checked without the store is.
     fn job(self, now: &Now) -> Result<Job> {
-        let format = if self.json {
-            Format::Json
-        } else if let Some(template) = &self.format {
-            Format::parse(template)?
-        } else {
-            let delimiter = match &self.delimiter {
-                Some(delimiter) => Delimiter::parse("-D", delimiter)?,
-                None if self.nul => Delimiter::nul(),
-                None => Delimiter::newline(),
-            };
-            let key = self
-                .key_delimiter
-                .as_deref()
-                .map(|k| Delimiter::parse("-K", k))
-                .transpose()?;
-            Format::Template(Template::lines(&delimiter, key.as_ref()))
+        let framing = FramingOptions {
+            format: self.format.as_deref(),
+            json: self.json,
+            delimiter: self.delimiter.as_deref(),
+            nul: self.nul,
+        };
+        let format = match framing.parse()? {
+            Framing::Format(format) => format,
+            Framing::Ended(delimiter) => {
+                let key = self
+                    .key_delimiter
+                    .as_deref()
+                    .map(|k| Delimiter::parse("-K", k))
+                    .transpose()?;
+                Format::Template(Template::lines(&delimiter, key.as_ref()))
+            }
         };
         let is_json = matches!(format, Format::Json);
         let marker = self.null_marker.as_deref().map(str::as_bytes);
@@ -422,43 +398,20 @@ fn points_to_stored(selection: Option<&Selection>) -> bool {
     }
 }
 
-fn bad_regex(option: &str, regex: &str, e: &regex::Error) -> Error {
-    let why = e.to_string();
-    let last = why.lines().last().unwrap_or_default().trim();
-    usage(
-        format!(
-            "{option} '{}' is no regular expression: {last}",
-            regex.escape_debug()
-        ),
-        "see the syntax of Rust's regex",
-    )
-}
-
 fn topics(args: &[String], regex: bool) -> Result<Topics> {
-    let is_glob = |arg: &String| arg.contains(['*', '?', '[', '{']);
     if regex {
-        let patterns = args.iter().map(|arg| {
-            regex::Regex::new(&format!("^(?:{arg})$"))
-                .map(Pattern::Regex)
-                .map_err(|e| bad_regex("-r", arg, &e))
-        });
+        let patterns = args.iter().map(|arg| NamePattern::regex("-r", arg));
         return Ok(Topics::Matching(patterns.collect::<Result<_>>()?));
     }
-    if args.iter().any(is_glob) {
-        let patterns = args.iter().map(|arg| {
-            if !is_glob(arg) {
-                return TopicName::new(arg.as_str()).map(Pattern::Name);
-            }
-            globset::Glob::new(arg)
-                .map(|glob| Pattern::Glob(glob.compile_matcher()))
-                .map_err(|e| {
-                    usage(
-                        format!("'{}' is no glob: {}", arg.escape_debug(), e.kind()),
-                        "quote it, and use * ? [a-z] {a,b}",
-                    )
-                })
-        });
-        return Ok(Topics::Matching(patterns.collect::<Result<_>>()?));
+    let patterns = args
+        .iter()
+        .map(|arg| NamePattern::parse(arg))
+        .collect::<Result<Vec<_>>>()?;
+    for name in patterns.iter().filter(|pattern| pattern.is_name()) {
+        TopicName::new(name.text())?;
+    }
+    if !patterns.iter().all(NamePattern::is_name) {
+        return Ok(Topics::Matching(patterns));
     }
     let mut names = args
         .iter()

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::job::{Job, Pattern, Topics};
+use super::job::{Job, Topics};
 use super::print::Printer;
 use crate::cli::Env;
 use crate::client::point::{Point, PointRange, Selection};
@@ -77,9 +77,7 @@ impl Assignments {
             let count = topic.meta().partitions.len();
             for partition in have..count {
                 let tp = TopicPartition::new(name.clone(), partition as PartitionId);
-                self.assign(
-                    store, job, &tp, consumer, printer, env, first,
-                )?;
+                self.assign(store, job, &tp, consumer, printer, env, first)?;
             }
             if first {
                 check_partitions(job, &topic)?;
@@ -200,25 +198,37 @@ fn wanted(store: &Arc<StoreDir>, job: &Job, first: bool) -> Result<Vec<TopicName
         Topics::Matching(patterns) => {
             let matching: Vec<TopicName> = there
                 .into_iter()
-                .filter(|name| patterns.iter().any(|pattern| pattern.matches(name)))
+                .filter(|name| {
+                    patterns
+                        .iter()
+                        .any(|pattern| pattern.matches(name.as_str()))
+                })
                 .collect();
             if first && !job.wait {
-                for pattern in patterns {
-                    if let Pattern::Name(name) = pattern
-                        && !matching.contains(name)
-                    {
-                        return Err(topics::unknown(store, name));
+                for pattern in patterns.iter().filter(|pattern| pattern.is_name()) {
+                    let name = TopicName::new(pattern.text())?;
+                    if !matching.contains(&name) {
+                        return Err(topics::unknown(store, &name));
                     }
                 }
                 if matching.is_empty() && job.to_end {
-                    return Err(Error::new(
-                        Kind::UnknownTopic,
-                        "UNKNOWN_TOPIC_OR_PARTITION: no topic matches",
-                    )
-                    .cure("'mq-topics list' shows what there is; --wait waits for one"));
+                    return Err(none_matches(&job.topics));
                 }
             }
             Ok(matching)
         }
     }
+}
+
+/// No topic is there that matches a pattern.
+pub fn none_matches(topics: &Topics) -> Error {
+    let patterns = topics.subscription().topics.join("' or '");
+    Error::new(
+        Kind::UnknownTopic,
+        format!(
+            "UNKNOWN_TOPIC_OR_PARTITION: no topic matches '{}'",
+            patterns.escape_debug()
+        ),
+    )
+    .cure("'mq-topics list' shows what there is; --wait waits for one")
 }

@@ -178,7 +178,8 @@ impl Turn<'_> {
                 dead_letters.keep(record)?;
             }
         } else if is_between {
-            self.marks.deliver(self.generation, self.next, self.leader_epoch);
+            self.marks
+                .deliver(self.generation, self.next, self.leader_epoch);
         }
         let is_full = self.batch.count >= self.exec.job.batch
             || self.printer.rendered_len() >= BATCH_BYTES_MAX
@@ -193,7 +194,8 @@ impl Turn<'_> {
         if let Some(handled) = self.run()? {
             return Ok(handled);
         }
-        self.marks.deliver(self.generation, until, self.leader_epoch);
+        self.marks
+            .deliver(self.generation, until, self.leader_epoch);
         Ok(Handled::All)
     }
 
@@ -204,12 +206,15 @@ impl Turn<'_> {
             return Ok(None);
         }
         batch.input = Arc::new(self.printer.take_rendered());
-        let ran = self.exec.run(&batch, self.tp, self.generation, self.session, self.env)?;
+        let ran = self
+            .exec
+            .run(&batch, self.tp, self.generation, self.session, self.env)?;
         if ran == Ran::Left {
             self.printer.uncount(batch.count);
             return Ok(Some(Handled::Stopped(Stop::Paused(batch.first))));
         }
-        self.marks.deliver(self.generation, self.next, self.leader_epoch);
+        self.marks
+            .deliver(self.generation, self.next, self.leader_epoch);
         match self.session.commit() {
             Ok(()) => Ok(None),
             Err(e) if e.kind() == Kind::Fenced => Ok(Some(Handled::Fenced)),
@@ -350,7 +355,9 @@ impl Exec {
 pub fn is_source(topic: &str) -> Error {
     Error::new(
         Kind::Usage,
-        format!("--dead-letter {topic} is among the topics that are read: its records would come back"),
+        format!(
+            "--dead-letter {topic} is among the topics that are read: its records would come back"
+        ),
     )
     .cure("name another topic")
 }
@@ -379,11 +386,10 @@ pub fn check_command(command: &str) -> Result<()> {
     if found.success() {
         return Ok(());
     }
-    Err(Error::new(
-        Kind::Usage,
-        format!("--exec: there is no command '{word}'"),
+    Err(
+        Error::new(Kind::Usage, format!("--exec: there is no command '{word}'"))
+            .cure("look at its spelling, and at PATH"),
     )
-    .cure("look at its spelling, and at PATH"))
 }
 
 fn status_text(status: ExitStatus) -> String {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::assign::none_matches;
 use super::exec::{Exec, Handled};
 use super::job::{GroupJob, Job, Topics};
 use super::marks::Marks;
@@ -34,12 +35,7 @@ const WAIT_FOR_TOPIC: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// What ended it. A reader that goes away is no error.
-pub fn run(
-    store: &Arc<StoreDir>,
-    job: Job,
-    group: GroupJob,
-    env: &mut Env,
-) -> Result<Outcome> {
+pub fn run(store: &Arc<StoreDir>, job: Job, group: GroupJob, env: &mut Env) -> Result<Outcome> {
     store.check_writable()?;
     let exec = group
         .exec
@@ -70,8 +66,7 @@ pub fn run(
         patience: PATIENCE,
     };
     let delivery: Arc<dyn Delivery> = Arc::clone(&marks) as Arc<dyn Delivery>;
-    let session =
-        GroupSession::start(store, options, delivery, Box::new(env.signals().waker()))?;
+    let session = GroupSession::start(store, options, delivery, Box::new(env.signals().waker()))?;
     let mut run = GroupRun {
         consumer: Consumer::new(store),
         printer: Printer::new(job.renderer.clone(), job.filter.clone(), job.count),
@@ -97,27 +92,25 @@ pub fn run(
 fn topics_are_there(store: &Arc<StoreDir>, job: &Job, env: &Env) -> Result<bool> {
     loop {
         let there = topics::list(store)?;
-        let missing: Option<&TopicName> = match &job.topics {
-            Topics::Names(names) => names.iter().find(|name| !there.contains(name)),
+        let names: Vec<TopicName> = match &job.topics {
+            Topics::Names(names) => names.clone(),
             Topics::Matching(patterns) => patterns
                 .iter()
-                .filter_map(|pattern| pattern.as_name())
-                .find(|name| !there.contains(name)),
+                .filter(|pattern| pattern.is_name())
+                .map(|pattern| TopicName::new(pattern.text()))
+                .collect::<Result<_>>()?,
         };
+        let missing = names.iter().find(|name| !there.contains(name));
         let subscription = job.topics.subscription();
         let matcher = subscription.matcher()?;
-        let none_matches = !there.iter().any(|name| matcher.matches(name));
-        if missing.is_none() && !(none_matches && job.to_end) {
+        let matches_none = !there.iter().any(|name| matcher.matches(name));
+        if missing.is_none() && !(matches_none && job.to_end) {
             return Ok(true);
         }
         if !job.wait {
             return Err(match missing {
                 Some(name) => topics::unknown(store, name),
-                None => Error::new(
-                    Kind::UnknownTopic,
-                    "UNKNOWN_TOPIC_OR_PARTITION: no topic matches",
-                )
-                .cure("'mq-topics list' shows what there is; --wait waits for one"),
+                None => none_matches(&job.topics),
             });
         }
         if env.stopping() {
@@ -284,7 +277,11 @@ impl GroupRun<'_> {
             self.last_seen = self.printer.seen();
             self.last_record = now;
         }
-        let mut patience = if self.marks.is_pipe() { PIPE_TICK } else { TICK };
+        let mut patience = if self.marks.is_pipe() {
+            PIPE_TICK
+        } else {
+            TICK
+        };
         if let Some(limit) = self.job.idle_timeout {
             let left = limit.saturating_sub(now - self.last_record);
             if left.is_zero() {
@@ -292,6 +289,7 @@ impl GroupRun<'_> {
             }
             patience = patience.min(left);
         }
+        self.env.tell_cuts();
         let is_reading = !self.consumer.is_empty() && !self.job.to_end;
         if !self.noted_end && self.env.stdout_is_terminal() && is_reading {
             self.noted_end = true;

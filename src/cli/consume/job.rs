@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::cli::lang::Renderer;
+use crate::cli::pattern::NamePattern;
 use crate::client::CommitWhen;
 use crate::client::point::Selection;
 use crate::group::{Assignor, Naming, Subscription};
@@ -15,65 +16,21 @@ pub enum Topics {
     /// These, by name.
     Names(Vec<TopicName>),
     /// All whose names match, later ones too.
-    Matching(Vec<Pattern>),
-}
-
-/// A pattern of names.
-#[derive(Debug, Clone)]
-pub enum Pattern {
-    /// One name.
-    Name(TopicName),
-    /// A shell's glob.
-    Glob(globset::GlobMatcher),
-    /// A regular expression.
-    Regex(regex::Regex),
-}
-
-impl Pattern {
-    fn as_text(&self) -> String {
-        match self {
-            Pattern::Name(name) => name.to_string(),
-            Pattern::Glob(glob) => glob.glob().glob().to_owned(),
-            // Without the anchors that were put around it.
-            Pattern::Regex(regex) => {
-                let text = regex.as_str();
-                let inner = text.strip_prefix("^(?:").and_then(|text| text.strip_suffix(")$"));
-                inner.unwrap_or(text).to_owned()
-            }
-        }
-    }
-
-    /// The name, if it is no more than one.
-    pub fn as_name(&self) -> Option<&TopicName> {
-        match self {
-            Pattern::Name(name) => Some(name),
-            Pattern::Glob(_) | Pattern::Regex(_) => None,
-        }
-    }
-
-    /// Whether a name matches.
-    pub fn matches(&self, name: &TopicName) -> bool {
-        match self {
-            Pattern::Name(wanted) => wanted == name,
-            Pattern::Glob(glob) => glob.is_match(name.as_str()),
-            Pattern::Regex(regex) => regex.is_match(name.as_str()),
-        }
-    }
+    Matching(Vec<NamePattern>),
 }
 
 impl Topics {
     /// As a group's subscription.
     pub fn subscription(&self) -> Subscription {
-        let regex = |pattern: &Pattern| matches!(pattern, Pattern::Regex(_));
         match self {
             Topics::Names(names) => Subscription::to_names(names.iter().cloned()),
             Topics::Matching(patterns) => Subscription {
-                naming: if patterns.iter().any(regex) {
+                naming: if patterns.iter().any(NamePattern::is_regex) {
                     Naming::Regexes
                 } else {
                     Naming::Globs
                 },
-                topics: patterns.iter().map(Pattern::as_text).collect(),
+                topics: patterns.iter().map(|p| p.text().to_owned()).collect(),
             },
         }
     }

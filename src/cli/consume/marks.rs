@@ -93,7 +93,9 @@ impl Marks {
             && mark.end <= taken
         {
             inner.waiting.pop_front();
-            inner.taken.insert(mark.generation, (mark.next, mark.leader_epoch));
+            inner
+                .taken
+                .insert(mark.generation, (mark.next, mark.leader_epoch));
         }
         inner
     }
@@ -113,7 +115,11 @@ impl Delivery for Marks {
     }
 
     fn is_settled(&self, generation: Generation) -> bool {
-        !self.settled().waiting.iter().any(|mark| mark.generation == generation)
+        !self
+            .settled()
+            .waiting
+            .iter()
+            .any(|mark| mark.generation == generation)
     }
 
     fn is_all_settled(&self) -> bool {
@@ -150,7 +156,12 @@ mod tests {
             end,
         };
         let mut entered = Vec::new();
-        for one in [mark(1, 1, 10), mark(1, 2, 10), mark(2, 7, 20), mark(1, 3, 30)] {
+        for one in [
+            mark(1, 1, 10),
+            mark(1, 2, 10),
+            mark(2, 7, 20),
+            mark(1, 3, 30),
+        ] {
             add(&mut entered, one);
         }
         assert_eq!(entered.len(), 3);
@@ -165,7 +176,11 @@ mod tests {
         assert!(marks.is_settled(2) && !marks.is_settled(1));
         written.store(30, Ordering::Release);
         assert!(marks.is_all_settled());
-        let next: HashMap<_, _> = marks.take().iter().map(|d| (d.generation, d.next)).collect();
+        let next: HashMap<_, _> = marks
+            .take()
+            .iter()
+            .map(|d| (d.generation, d.next))
+            .collect();
         assert_eq!(next, HashMap::from([(1, 3), (2, 7)]));
     }
 }

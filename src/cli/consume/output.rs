@@ -177,7 +177,12 @@ impl Output {
     fn judge(&mut self, outcome: io::Result<()>) -> Result<()> {
         match outcome {
             Ok(()) => Ok(()),
-            Err(e) if matches!(e.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::Interrupted) => {
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    io::ErrorKind::BrokenPipe | io::ErrorKind::Interrupted
+                ) =>
+            {
                 self.closed = true;
                 Ok(())
             }
@@ -269,6 +274,12 @@ fn wait_writable() -> io::Result<bool> {
         Err(rustix::io::Errno::INTR) => Ok(false),
         Err(e) => Err(e.into()),
     }
+}
+
+/// Whether standard output is a file on a disk.
+pub fn is_file() -> bool {
+    rustix::fs::fstat(io::stdout())
+        .is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file())
 }
 
 /// Bytes in the pipe on standard output that its reader has not taken; `None` if it is no pipe.

@@ -39,14 +39,7 @@ pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
     let mut printer = Printer::new(job.renderer.clone(), job.filter.clone(), job.count);
     let mut consumer = Consumer::new(&store);
     let mut assignments = Assignments::default();
-    assignments.refresh(
-        &store,
-        &job,
-        &mut consumer,
-        &mut printer,
-        env,
-        true,
-    )?;
+    assignments.refresh(&store, &job, &mut consumer, &mut printer, env, true)?;
     let mut run = Run {
         store,
         consumer,
@@ -98,6 +91,11 @@ struct Run<'e> {
 
 impl Run<'_> {
     fn go(&mut self) -> Result<()> {
+        if self.job.to_end || self.job.ends() {
+            // Into a pipe: its reader may well print on the same terminal.
+            let into_file = super::output::is_file();
+            self.env.progress_source(None, !into_file);
+        }
         if self.job.tail.is_some() {
             self.print_tail()?;
         }
@@ -124,7 +122,8 @@ impl Run<'_> {
             self.fetch_bytes = FETCH_BYTES;
             let stop = self.printer.print(&fetched, &mut self.output)?;
             self.buf = fetched.bytes;
-            self.env.progress(0, self.printer.seen());
+            self.env
+                .progress(self.buf.len() as u64, self.printer.seen());
             if self.stopped(stop) {
                 return Ok(());
             }
@@ -169,6 +168,7 @@ impl Run<'_> {
             }
             patience = patience.min(left);
         }
+        self.env.tell_cuts();
         if !self.noted_end && self.env.stdout_is_terminal() && !self.assignments.is_empty() {
             self.noted_end = true;
             self.env.note("at the end; waiting for more (Ctrl-C ends)");

@@ -1,14 +1,19 @@
 //! The command line of `mq-groups`.
 
-use super::job::{Commit, Delete, Describe, Job, List, Move, Reset};
+use std::ffi::OsString;
+
+use super::args_changes::{CloneArgs, DeleteOffsetsArgs, HistoryArgs, UndoArgs};
+use super::args_look::{CheckArgs, PeekArgs, SkipArgs, WatchArgs};
+use super::args_reset::ResetArgs;
+use super::job::{Commit, Delete, Describe, Job, List};
 use crate::cli::common::{Common, usage};
 use crate::cli::consent::ConsentArgs;
-use crate::cli::lang::{Now, parse_partition_offset, parse_point, parse_topic_with_partition};
+use crate::cli::lang::{Now, parse_partition_offset, parse_topic_with_partition};
 use crate::cli::output::OutputArgs;
 use crate::cli::pattern::NamePattern;
 use crate::cli::{Env, Outcome, Tool};
-use crate::client::point::Point;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
+use crate::group::Scope;
 use crate::store::layout;
 
 /// Look at consumer groups, and move or delete what they committed
@@ -29,8 +34,10 @@ const EXAMPLES: &str = "\
 Examples:
   mq-groups list
   mq-groups describe billing --only-lagging
+  mq-groups watch billing
   mq-groups reset billing --to @yesterday --dry-run
   mq-groups reset billing --by -100 --topic orders:0 --yes
+  mq-groups undo billing
   mq-groups commit billing orders:0=42 orders:1=17
   mq-groups delete 'test-*' --yes";
 
@@ -39,8 +46,16 @@ enum Command {
     List(ListArgs),
     Describe(DescribeArgs),
     Reset(ResetArgs),
-    Delete(DeleteArgs),
+    Undo(UndoArgs),
     Commit(CommitArgs),
+    Skip(SkipArgs),
+    Clone(CloneArgs),
+    Delete(DeleteArgs),
+    DeleteOffsets(DeleteOffsetsArgs),
+    Peek(PeekArgs),
+    History(HistoryArgs),
+    Watch(WatchArgs),
+    Check(CheckArgs),
 }
 
 /// List groups and their states
@@ -81,51 +96,6 @@ Examples:
   mq-groups describe billing
   mq-groups describe billing --members
   mq-groups describe --only-lagging --format tsv";
-
-/// Move a group's committed offsets
-///
-/// Refused while members live. Only what this command names is moved, and only topics that the
-/// group has committed offsets of, or that --topic names.
-#[derive(Debug, clap::Args)]
-#[command(after_help = RESET_EXAMPLES)]
-#[command(group = clap::ArgGroup::new("where").required(true))]
-struct ResetArgs {
-    /// The group
-    #[arg(value_name = "GROUP")]
-    group: String,
-    /// To a point of each partition: start, end, N, +N, -N or @TIME
-    #[arg(
-        long,
-        value_name = "POINT",
-        help_heading = "Group",
-        group = "where",
-        allow_hyphen_values = true
-    )]
-    to: Option<String>,
-    /// By so many offsets: on, or back if negative
-    #[arg(
-        long,
-        value_name = "N",
-        help_heading = "Group",
-        group = "where",
-        allow_hyphen_values = true
-    )]
-    by: Option<String>,
-    /// Only this topic, or one partition of it
-    #[arg(long, value_name = "T[:P]", help_heading = "Group")]
-    topic: Option<String>,
-    #[command(flatten)]
-    consent: ConsentArgs,
-    #[command(flatten)]
-    output: OutputArgs,
-}
-
-const RESET_EXAMPLES: &str = "\
-Examples:
-  mq-groups reset billing --to start
-  mq-groups reset billing --to @2026-01-01T10:00Z --dry-run
-  mq-groups reset billing --to -10 --topic orders:0 --yes
-  mq-groups reset billing --by -100 --yes";
 
 /// Delete groups and what they committed
 ///
@@ -182,15 +152,41 @@ Examples:
 impl Tool for Args {
     const NAME: &'static str = "mq-groups";
 
+    fn usage_status(args: &[OsString]) -> u8 {
+        if is_check(args) {
+            super::check::Status::Unknown.code()
+        } else {
+            crate::cli::exit::USAGE
+        }
+    }
+
     fn common(&self) -> &Common {
         &self.common
     }
 
     fn run(self, env: &mut Env) -> Result<Outcome> {
         let now = env.now();
-        let job = self.job(&now, env.stdin_is_terminal())?;
-        super::run::run(job, env)
+        let is_check = matches!(self.command, Command::Check(_));
+        match self.job(&now, env.stdin_is_terminal()) {
+            Ok(job) => super::run::run(job, env),
+            // Whoever runs a check reads its output and its own statuses.
+            Err(e) if is_check => super::check::tell_unknown(&e),
+            Err(e) => Err(e),
+        }
     }
+}
+
+/// Whether arguments that clap refused are of `check`: the first that is no option of every tool.
+fn is_check(args: &[OsString]) -> bool {
+    let mut args = args.iter().skip(1);
+    while let Some(arg) = args.next() {
+        if arg == "--store" || arg == "--color" {
+            args.next();
+        } else if !arg.to_string_lossy().starts_with('-') {
+            return arg == "check";
+        }
+    }
+    false
 }
 
 impl Args {
@@ -211,7 +207,7 @@ impl Args {
                     output: args.output.try_into()?,
                 })
             }
-            Command::Reset(args) => Job::Reset(reset(args, now, can_ask)?),
+            Command::Reset(args) => args.job(now, can_ask)?,
             Command::Delete(args) => {
                 let patterns: Vec<NamePattern> = args
                     .patterns
@@ -229,43 +225,30 @@ impl Args {
                 })
             }
             Command::Commit(args) => Job::Commit(commit(args)?),
+            Command::DeleteOffsets(args) => args.job(can_ask)?,
+            Command::Undo(args) => args.job(can_ask)?,
+            Command::Clone(args) => args.job(can_ask)?,
+            Command::History(args) => args.job()?,
+            Command::Peek(args) => args.job(now)?,
+            Command::Skip(args) => args.job(now, can_ask)?,
+            Command::Check(args) => args.job()?,
+            Command::Watch(args) => args.job()?,
         })
     }
 }
 
-fn reset(args: ResetArgs, now: &Now, can_ask: bool) -> Result<Reset> {
-    layout::group_dir(&args.group)?;
-    let to = match (args.to, args.by) {
-        (Some(to), _) => match parse_point(&to, now)? {
-            Point::Stored => {
-                return Err(usage(
-                    "--to stored is where the group stands already",
-                    "use start, end, N, +N, -N, @TIME, or --by N",
-                ));
-            }
-            point => Move::To(point),
-        },
-        (None, Some(by)) => Move::By(by.parse().map_err(|_| {
-            usage(
-                format!("'{}' is not a number of offsets", by.escape_debug()),
-                "use a whole number, such as --by 10 or --by -10",
-            )
-        })?),
-        (None, None) => {
-            return Err(usage("where to is not said", "use --to POINT or --by N"));
-        }
-    };
-    Ok(Reset {
-        group: args.group,
-        to,
-        topic: args
-            .topic
-            .as_deref()
-            .map(parse_topic_with_partition)
-            .transpose()?,
-        consent: args.consent.settle(can_ask, "moving committed offsets")?,
-        output: args.output.try_into()?,
-    })
+/// A topic, or one partition of it.
+pub(super) fn scope(text: &str) -> Result<Scope> {
+    let (topic, partition) = parse_topic_with_partition(text)?;
+    Ok(Scope { topic, partition })
+}
+
+/// Nobody said yes, and nobody can be asked.
+pub(super) fn unasked(what: &str) -> Error {
+    ConsentArgs::default()
+        .settle(false, what)
+        .err()
+        .unwrap_or_else(|| Error::new(Kind::Usage, what))
 }
 
 fn commit(args: CommitArgs) -> Result<Commit> {

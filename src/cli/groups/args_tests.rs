@@ -1,15 +1,21 @@
-use clap::Parser;
 use jiff::tz::TimeZone;
 
+use super::super::job::Move;
 use super::*;
 use crate::cli::consent::Consent;
+use crate::client::point::Point;
 
 fn job(line: &str) -> Result<Job> {
     let now = Now {
         now_ms: 1_767_225_600_000,
         zone: TimeZone::UTC,
     };
-    let args = Args::try_parse_from(std::iter::once("mq-groups").chain(line.split_whitespace()));
+    let args = crate::cli::parse::<Args>(
+        ["mq-groups"]
+            .into_iter()
+            .chain(line.split_whitespace())
+            .map(Into::into),
+    );
     match args {
         Ok(args) => args.job(&now, false),
         Err(e) => Err(usage(e.render().to_string(), "")),
@@ -45,7 +51,7 @@ fn what_is_asked_for() {
         panic!("reset")
     };
     assert_eq!(
-        reset.topic.map(|(t, p)| (t.to_string(), p)),
+        reset.topic.map(|s| (s.topic.to_string(), s.partition)),
         Some(("a".to_owned(), Some(1)))
     );
     assert_eq!(reset.consent, Consent::DryRun);
@@ -62,6 +68,48 @@ fn what_is_asked_for() {
         .map(|(tp, n)| (tp.to_string(), *n))
         .collect();
     assert_eq!(offsets, [("a:0".to_owned(), 5), ("a:1".to_owned(), 0)]);
+}
+
+#[test]
+fn what_else_is_asked_for() {
+    use crate::cli::groups::job::{RecordOutput, Threshold};
+    assert!(matches!(good("reset g --export --topic a"), Job::Export(e) if e.topic.is_some()));
+    let file = Move::File("x.csv".into());
+    assert!(matches!(good("reset g --from-file x.csv --yes"), Job::Reset(r) if r.to == file));
+    let other = Move::Group("h".to_owned());
+    assert!(matches!(good("reset g --to-group h --dry-run"), Job::Reset(r) if r.to == other));
+    assert!(matches!(good("undo g --yes"), Job::Undo(u) if u.consent == Consent::Given));
+    assert!(matches!(good("clone g h"), Job::Clone(c) if c.consent.is_none()));
+    assert!(matches!(good("clone g h --yes"), Job::Clone(c) if c.consent == Some(Consent::Given)));
+    let Job::Peek(peek) = good("peek g -B 0 -A 3 -J --topic a:1") else {
+        panic!("peek")
+    };
+    assert_eq!((peek.before, peek.after), (0, 3));
+    assert!(matches!(peek.records, RecordOutput::Rendered(_)));
+    let Job::Check(check) = good("check --warn 5 --critical 1m") else {
+        panic!("check")
+    };
+    assert_eq!(check.warn, Some(Threshold::Records(5)));
+    let minute = std::time::Duration::from_secs(60);
+    assert_eq!(check.critical, Some(Threshold::Age(minute)));
+    assert!(matches!(good("watch"), Job::Watch(w) if w.group.is_none()));
+}
+
+#[test]
+fn a_refused_check_has_a_status_of_its_own() {
+    let of = |line: &str| {
+        let args: Vec<_> = line.split_whitespace().map(OsString::from).collect();
+        Args::usage_status(&args)
+    };
+    for (line, status) in [
+        ("mq-groups check g", 3),
+        ("mq-groups -q --store check check", 3),
+        ("mq-groups --store check list", 2),
+        ("mq-groups undo check", 2),
+        ("mq-groups", 2),
+    ] {
+        assert_eq!(of(line), status, "{line}");
+    }
 }
 
 #[test]
@@ -85,7 +133,30 @@ fn what_is_refused_says_what_is_allowed() {
         ("commit g a=5", "TOPIC:P"),
         ("commit g a:0=-5", "TOPIC:P=N"),
         ("commit g a:0=5 a:0=6", "one offset"),
-        ("delete-offsets g --topic a", "unrecognized subcommand"),
+        ("delete-offsets g --topic a", "--yes"),
+        ("delete-offsets g --yes", "--topic"),
+        ("undo g", "--yes"),
+        ("undo", "required arguments were not provided"),
+        ("clone g g", "itself"),
+        ("clone g", "required arguments were not provided"),
+        ("reset g --export --yes", "cannot be used with"),
+        ("reset g --export --to end", "cannot be used with"),
+        ("reset g --from-file -", "--yes"),
+        (
+            "reset g --from-file a --to-group b --yes",
+            "cannot be used with",
+        ),
+        ("skip g a:0", "--yes"),
+        ("skip g a --yes", "TOPIC:P"),
+        ("peek g -J -f value", "cannot be used with"),
+        ("peek g -J --format tsv", "leave one of them out"),
+        ("peek g -B -1", "unexpected argument"),
+        ("check g", "required arguments were not provided"),
+        ("check g --warn 5 --critical 4", "the smaller lag"),
+        ("check g --warn 5m --critical 1m", "the smaller lag"),
+        ("check g --warn 5x", "a number of records"),
+        ("check g --warn -5", "unexpected argument"),
+        ("watch g h", "unexpected argument"),
     ] {
         let e = job(line).expect_err(line);
         let told = format!("{e} | {}", e.cure_text().unwrap_or_default());

@@ -1,10 +1,15 @@
 //! What `mq-groups` was asked to do, typed.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
 use crate::cli::consent::Consent;
+use crate::cli::lang::Renderer;
 use crate::cli::output::OutputOptions;
 use crate::cli::pattern::NamePattern;
 use crate::client::point::Point;
-use crate::types::{Offset, PartitionId, TopicName, TopicPartition};
+use crate::group::Scope;
+use crate::types::{Offset, TopicPartition};
 
 /// One run of `mq-groups`.
 #[derive(Debug)]
@@ -15,8 +20,26 @@ pub enum Job {
     Describe(Describe),
     /// `reset`
     Reset(Reset),
+    /// `reset --export`
+    Export(Export),
     /// `delete`
     Delete(Delete),
+    /// `delete-offsets`
+    DeleteOffsets(DeleteOffsets),
+    /// `undo`
+    Undo(Undo),
+    /// `clone`
+    Clone(Clone),
+    /// `history`
+    History(History),
+    /// `peek`
+    Peek(Peek),
+    /// `skip`
+    Skip(Skip),
+    /// `check`
+    Check(Check),
+    /// `watch`
+    Watch(Watch),
     /// `commit`
     Commit(Commit),
 }
@@ -42,12 +65,16 @@ pub struct Describe {
 }
 
 /// Where committed offsets are moved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum Move {
     /// To that point; never `stored`.
     To(Point),
     /// By so many offsets, back or on.
     By(i64),
+    /// To what the file says, as it was exported; `-`: standard input.
+    File(PathBuf),
+    /// To where another group is.
+    Group(String),
 }
 
 /// `mq-groups reset`.
@@ -58,7 +85,7 @@ pub struct Reset {
     /// Where to.
     pub to: Move,
     /// Only this topic, or one partition of it.
-    pub topic: Option<(TopicName, Option<PartitionId>)>,
+    pub topic: Option<Scope>,
     /// Whether it is done.
     pub consent: Consent,
     /// How rows are printed.
@@ -87,6 +114,140 @@ pub struct Commit {
     pub offsets: Vec<(TopicPartition, Offset)>,
     /// Only the plan is printed.
     pub dry_run: bool,
+    /// How rows are printed.
+    pub output: OutputOptions,
+}
+
+/// `mq-groups reset --export`.
+#[derive(Debug)]
+pub struct Export {
+    /// The group, by exact name.
+    pub group: String,
+    /// Only this topic, or one partition of it.
+    pub topic: Option<Scope>,
+}
+
+/// `mq-groups delete-offsets`.
+#[derive(Debug)]
+pub struct DeleteOffsets {
+    /// The group, by exact name.
+    pub group: String,
+    /// Which.
+    pub scope: Scope,
+    /// Whether it is done.
+    pub consent: Consent,
+    /// How rows are printed.
+    pub output: OutputOptions,
+}
+
+/// `mq-groups undo`.
+#[derive(Debug)]
+pub struct Undo {
+    /// The group, by exact name.
+    pub group: String,
+    /// Whether it is done.
+    pub consent: Consent,
+    /// How rows are printed.
+    pub output: OutputOptions,
+}
+
+/// `mq-groups clone`.
+#[derive(Debug)]
+pub struct Clone {
+    /// Whose offsets.
+    pub from: String,
+    /// Who gets them.
+    pub to: String,
+    /// Whether offsets that are there already are replaced; `None`: nobody said and nobody can be
+    /// asked, which is no matter where there are none.
+    pub consent: Option<Consent>,
+    /// How rows are printed.
+    pub output: OutputOptions,
+}
+
+/// `mq-groups history`.
+#[derive(Debug)]
+pub struct History {
+    /// The group, by exact name.
+    pub group: String,
+    /// How rows are printed.
+    pub output: OutputOptions,
+}
+
+/// How records are printed.
+#[derive(Debug)]
+pub enum RecordOutput {
+    /// As rows.
+    Rows(OutputOptions),
+    /// As mq-consume does.
+    Rendered(Renderer),
+}
+
+/// `mq-groups peek`.
+#[derive(Debug)]
+pub struct Peek {
+    /// The group, by exact name.
+    pub group: String,
+    /// So many records that are read.
+    pub before: u64,
+    /// So many that are not.
+    pub after: u64,
+    /// Only this topic, or one partition of it.
+    pub scope: Option<Scope>,
+    /// How records are printed.
+    pub records: RecordOutput,
+}
+
+/// `mq-groups skip`.
+#[derive(Debug)]
+pub struct Skip {
+    /// The group, by exact name.
+    pub group: String,
+    /// The partition.
+    pub tp: TopicPartition,
+    /// Whether it is done.
+    pub consent: Consent,
+    /// How the record is printed.
+    pub records: RecordOutput,
+}
+
+/// What is still good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Threshold {
+    /// So many records of lag, over all partitions.
+    Records(i64),
+    /// The first unread record of any partition is so old.
+    Age(Duration),
+}
+
+impl Threshold {
+    /// Whether a lag is more than that.
+    pub fn is_above(self, records: i64, seconds: i64) -> bool {
+        match self {
+            Threshold::Records(most) => records > most,
+            Threshold::Age(most) => Duration::from_secs(u64::try_from(seconds).unwrap_or(0)) > most,
+        }
+    }
+}
+
+/// `mq-groups check`.
+#[derive(Debug)]
+pub struct Check {
+    /// The groups, by exact name; none: all.
+    pub groups: Vec<String>,
+    /// Above it: a warning.
+    pub warn: Option<Threshold>,
+    /// Above it: critical.
+    pub critical: Option<Threshold>,
+}
+
+/// `mq-groups watch`.
+#[derive(Debug)]
+pub struct Watch {
+    /// One group, by exact name; `None`: all.
+    pub group: Option<String>,
+    /// Only partitions with records still to be read.
+    pub only_lagging: bool,
     /// How rows are printed.
     pub output: OutputOptions,
 }

@@ -1,15 +1,17 @@
-//! `mq-groups reset` and `commit`: committed offsets, moved.
+//! `mq-groups reset` and `commit`: committed offsets, moved, and printed so that they can be put back.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::sync::Arc;
 
-use super::job::{Commit, Move, Reset};
+use super::csv;
+use super::job::{Commit, Export, Move, Reset};
 use super::run::PATIENCE;
 use crate::cli::output::{Column, Listing, OutputOptions};
 use crate::cli::{Env, Outcome};
 use crate::client::{open_reader, resolve_within};
 use crate::error::{Error, Kind, Result};
-use crate::group::{self, CommitEntry, OffsetChange, OffsetsState};
+use crate::group::{self, CommitEntry, OffsetChange, OffsetsState, Scope};
 use crate::store::{StoreDir, topics};
 use crate::types::{Offset, TopicName, TopicPartition, Uuid};
 
@@ -23,15 +25,17 @@ const PLAN: [Column; 5] = [
 
 /// Moves a group's offsets.
 pub fn reset(job: Reset, env: &mut Env) -> Result<Outcome> {
+    // A file that cannot be read is told of before anything is looked at.
+    let given = match &job.to {
+        Move::File(path) => Some(csv::read(path)?),
+        _ => None,
+    };
     let store = env.open_store()?;
-    let state = group::committed_offsets(&store, &job.group)?;
-    let mut plan = Vec::new();
-    for tp in partitions(&store, &job, &state)? {
-        let topic_id = topics::read(&store, &tp.topic)?.0.topic_id;
-        if let Some(offset) = target(&store, &job, &state, &tp, topic_id)? {
-            plan.push(CommitEntry { tp, offset });
-        }
-    }
+    let plan = match (&job.to, given) {
+        (_, Some(rows)) => scoped(rows, job.topic.as_ref()),
+        (Move::Group(other), None) => scoped(offsets_of(&store, other)?, job.topic.as_ref()),
+        (to, None) => plan(&store, &job, to)?,
+    };
     if plan.is_empty() {
         let name = job.group.escape_debug();
         return Err(Error::new(
@@ -45,16 +49,70 @@ pub fn reset(job: Reset, env: &mut Env) -> Result<Outcome> {
         print(&job.group, &changes, job.output, env)?;
         return Ok(Outcome::Done);
     }
-    let what = if plan.len() == 1 { "offset" } else { "offsets" };
     let question = format!(
-        "move {} committed {what} of group '{}'?",
-        plan.len(),
+        "move {} of group '{}'?",
+        count(plan.len()),
         job.group.escape_debug()
     );
     if job.consent.proceed(env, &question)? {
         group::reset(&store, &job.group, &plan, false, PATIENCE)?;
     }
     Ok(Outcome::Done)
+}
+
+fn plan(store: &Arc<StoreDir>, job: &Reset, to: &Move) -> Result<Vec<CommitEntry>> {
+    let state = group::committed_offsets(store, &job.group)?;
+    let mut plan = Vec::new();
+    for tp in partitions(store, job, &state)? {
+        let topic_id = topics::read(store, &tp.topic)?.0.topic_id;
+        if let Some(offset) = target(store, to, &state, &tp, topic_id)? {
+            plan.push(CommitEntry { tp, offset });
+        }
+    }
+    Ok(plan)
+}
+
+fn scoped(rows: Vec<CommitEntry>, scope: Option<&Scope>) -> Vec<CommitEntry> {
+    let mut rows = rows;
+    rows.retain(|row| scope.is_none_or(|scope| scope.has(&row.tp.topic, row.tp.partition)));
+    rows
+}
+
+/// What a group has committed, of topics that are still there.
+fn offsets_of(store: &Arc<StoreDir>, group: &str) -> Result<Vec<CommitEntry>> {
+    // Where the group is not there, that is what is wrong.
+    group::summarize(store, group)?;
+    let state = group::committed_offsets(store, group)?;
+    let mut rows = Vec::new();
+    for (topic, partition, topic_id, offset) in state.offsets() {
+        let found = topics::read_if_there(store, topic)?;
+        if found.is_some_and(|(meta, _)| meta.topic_id == topic_id) {
+            let tp = TopicPartition::new(topic.clone(), partition);
+            rows.push(CommitEntry { tp, offset });
+        }
+    }
+    Ok(rows)
+}
+
+/// Prints a group's offsets as `reset --from-file` reads them.
+pub fn export(job: &Export, env: &mut Env) -> Result<Outcome> {
+    let store = env.open_store()?;
+    let mut out = Vec::new();
+    for row in scoped(offsets_of(&store, &job.group)?, job.topic.as_ref()) {
+        csv::write(&row.tp.topic, row.tp.partition, row.offset, &mut out);
+    }
+    let mut stdout = std::io::stdout().lock();
+    stdout
+        .write_all(&out)
+        .and_then(|()| stdout.flush())
+        .map_err(|e| Error::io("write", "standard output", e))?;
+    Ok(Outcome::Done)
+}
+
+/// `1 committed offset`, `2 committed offsets`.
+pub(super) fn count(n: usize) -> String {
+    let what = if n == 1 { "offset" } else { "offsets" };
+    format!("{n} committed {what}")
 }
 
 /// Commits offsets by hand.
@@ -82,10 +140,13 @@ fn partitions(
     state: &OffsetsState,
 ) -> Result<Vec<TopicPartition>> {
     let names: BTreeSet<TopicName> = match &job.topic {
-        Some((topic, Some(partition))) => {
+        Some(Scope {
+            topic,
+            partition: Some(partition),
+        }) => {
             return Ok(vec![TopicPartition::new(topic.clone(), *partition)]);
         }
-        Some((topic, None)) => [topic.clone()].into(),
+        Some(scope) => [scope.topic.clone()].into(),
         None => {
             // Where the group is not there, that is what is wrong.
             group::summarize(store, &job.group)?;
@@ -114,7 +175,7 @@ fn partitions(
 /// Where a partition's offset goes; `None`: it has none that could be moved on or back.
 fn target(
     store: &Arc<StoreDir>,
-    job: &Reset,
+    to: &Move,
     state: &OffsetsState,
     tp: &TopicPartition,
     topic_id: Uuid,
@@ -124,18 +185,25 @@ fn target(
         .map(|c| c.offset);
     let reader = open_reader(store, tp)?;
     let page = reader.page()?;
-    match job.to {
-        Move::To(point) => resolve_within(&reader, &page, point, stored).map(Some),
+    match to {
+        Move::To(point) => resolve_within(&reader, &page, *point, stored).map(Some),
+        Move::File(_) | Move::Group(_) => Ok(stored),
         Move::By(n) => Ok(stored.map(|offset| {
             let edge = page.tail.log_start;
             offset
-                .saturating_add(n)
+                .saturating_add(*n)
                 .clamp(edge, page.high_watermark.max(edge))
         })),
     }
 }
 
-fn print(group: &str, changes: &[OffsetChange], output: OutputOptions, env: &Env) -> Result<()> {
+/// Prints a plan.
+pub(super) fn print(
+    group: &str,
+    changes: &[OffsetChange],
+    output: OutputOptions,
+    env: &Env,
+) -> Result<()> {
     let mut rows = Listing::stdout(env, &PLAN, output);
     for change in changes {
         rows.row(vec![

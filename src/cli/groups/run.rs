@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::job::{Delete, Job};
-use super::{offsets, show};
+use super::{changes, check, offsets, peek, show, watch};
 use crate::cli::exit::weightier;
 use crate::cli::output::{Column, Listing};
 use crate::cli::{Env, Outcome};
@@ -25,8 +25,17 @@ pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
         Job::List(job) => show::list(job, env),
         Job::Describe(job) => show::describe(job, env),
         Job::Reset(job) => offsets::reset(job, env),
+        Job::Export(job) => offsets::export(&job, env),
         Job::Delete(job) => delete(job, env),
+        Job::DeleteOffsets(job) => changes::delete_offsets(job, env),
+        Job::Undo(job) => changes::undo(job, env),
+        Job::Clone(job) => changes::clone(job, env),
+        Job::History(job) => changes::history(job, env),
         Job::Commit(job) => offsets::commit(job, env),
+        Job::Peek(job) => peek::peek(job, env),
+        Job::Skip(job) => peek::skip(job, env),
+        Job::Check(job) => check::check(&job, env),
+        Job::Watch(job) => watch::watch(job, env),
     }
 }
 

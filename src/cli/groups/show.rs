@@ -18,7 +18,7 @@ const GROUPS: [Column; 6] = [
     Column::number("partitions"),
 ];
 
-const OFFSETS: [Column; 11] = [
+pub(super) const OFFSETS: [Column; 11] = [
     Column::text("group"),
     Column::text("topic"),
     Column::number("partition"),
@@ -145,7 +145,8 @@ fn members(group: &GroupDescription) -> Vec<Vec<Cell>> {
     group.members.iter().map(row).collect()
 }
 
-fn offsets(group: &GroupDescription) -> Vec<Vec<Cell>> {
+/// A row for each partition.
+pub(super) fn offsets(group: &GroupDescription) -> Vec<Vec<Cell>> {
     let row = |row: &group::OffsetDescription| {
         let member = group
             .members
@@ -172,5 +173,5 @@ fn print(bytes: &[u8]) -> Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(bytes)
         .and_then(|()| out.flush())
-        .map_err(|e| Error::io("write", "standard output", e))
+        .map_err(|e| Error::io("write to", "standard output", e))
 }

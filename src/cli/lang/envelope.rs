@@ -54,17 +54,18 @@ pub fn read_envelope(line: &[u8]) -> Result<InputRecord<'_>> {
         .deserialize(&mut reader)
         .and_then(|record| reader.end().map(|()| record));
     let record = read.map_err(|e| {
-        let e = invalid(&e);
+        let e = invalid(&e).cure(FORM);
         match field.get() {
             "" => e,
             name => e.at(name),
         }
     })?;
-    record.ok_or_else(|| {
-        Error::new(Kind::InvalidRecord, "the envelope has no \"value\"")
-            .cure("give it one: a string, null or {\"base64\":\"...\"}")
-    })
+    record
+        .ok_or_else(|| Error::new(Kind::InvalidRecord, "the envelope has no \"value\"").cure(FORM))
 }
+
+/// What a line has to look like.
+const FORM: &str = "a line is an object as mq-consume -J prints it: \"value\" is due, and is a string, null or {\"base64\":\"...\"}";
 
 const FIELDS: [&str; 9] = [
     "topic",

@@ -255,7 +255,8 @@ impl InputOptions {
             return Err(Error::new(
                 Kind::InvalidRecord,
                 format!("there is no partition {partition}"),
-            ));
+            )
+            .cure("partitions are whole numbers from 0"));
         }
         if record.value.as_ref().is_some_and(|value| value.is_empty()) {
             let nothing =

@@ -4,10 +4,12 @@
 //! Invariant: pure. Nothing here opens a file, knows a store, or reads the environment; now and
 //! the local time zone are passed in.
 
+mod count;
 mod delimiter;
 mod duration;
 mod envelope;
 mod escape;
+mod framing;
 mod input;
 mod json;
 mod lines;
@@ -26,11 +28,13 @@ mod tests;
 mod text;
 mod time;
 
+pub use count::parse_count;
 pub use delimiter::Delimiter;
 pub use duration::parse_duration;
 pub use envelope::{read_envelope, write_envelope};
 pub(in crate::cli) use escape::is_unprintable;
 pub use escape::{tsv_field, unescape};
+pub use framing::{Framing, FramingOptions};
 pub use input::{
     InputFormat, InputHeader, InputOptions, InputRecord, MissingKey, RecordParser, Step,
 };
@@ -48,6 +52,6 @@ pub use time::{Now, parse_time};
 use crate::error::{Error, Kind};
 
 /// A refused argument: what it is, why, and what is allowed.
-fn usage(message: impl Into<String>, cure: impl Into<String>) -> Error {
+pub fn usage(message: impl Into<String>, cure: impl Into<String>) -> Error {
     Error::new(Kind::Usage, message).cure(cure)
 }

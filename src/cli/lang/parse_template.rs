@@ -177,10 +177,10 @@ impl<'b> Run<'_, 'b> {
         self.actions(body, &mut fields)?;
         match fields.key {
             Some(name) => self.record.headers.push((name, fields.value)),
-            None => self.is_invalid(Error::new(
-                Kind::InvalidRecord,
-                "a header's name cannot be null",
-            )),
+            None => self.is_invalid(
+                Error::new(Kind::InvalidRecord, "a header's name cannot be null")
+                    .cure("give it a name, which may be empty"),
+            ),
         }
         Ok(())
     }

@@ -71,8 +71,10 @@ impl TextFormat {
             TextFormat::Hex | TextFormat::Base64 if marker == Some(text) => return Ok(None),
             TextFormat::Hex => return Ok(Some(Cow::Owned(read_hex(text)?))),
             TextFormat::Base64 => {
-                let bytes = json::read_base64(text)
-                    .ok_or_else(|| Error::new(Kind::InvalidRecord, "not base64 with padding"))?;
+                let bytes = json::read_base64(text).ok_or_else(|| {
+                    Error::new(Kind::InvalidRecord, "not base64 with padding")
+                        .cure("use A-Z a-z 0-9 + / and pad with = to a multiple of four")
+                })?;
                 return Ok(Some(Cow::Owned(bytes)));
             }
             TextFormat::Json => match json::read_bytes(text)? {
@@ -94,5 +96,8 @@ fn read_hex(text: &[u8]) -> Result<Vec<u8>> {
     text.chunks(2)
         .map(pair)
         .collect::<Option<_>>()
-        .ok_or_else(|| Error::new(Kind::InvalidRecord, "not pairs of hexadecimal digits"))
+        .ok_or_else(|| {
+            Error::new(Kind::InvalidRecord, "not pairs of hexadecimal digits")
+                .cure("use two digits of 0-9 a-f for each byte")
+        })
 }

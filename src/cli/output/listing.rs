@@ -45,6 +45,29 @@ impl Listing<std::io::BufWriter<std::io::StdoutLock<'static>>> {
     }
 }
 
+impl Listing<Vec<u8>> {
+    /// Rows with these columns, kept in memory; a table is at most `width` wide.
+    pub fn memory(
+        env: &Env,
+        columns: &'static [Column],
+        options: OutputOptions,
+        width: Option<u16>,
+    ) -> Self {
+        let look = Look {
+            width,
+            color: env.color(),
+            zone: crate::cli::local_zone(),
+        };
+        Listing::new(Vec::new(), columns, options, look)
+    }
+
+    /// What was printed.
+    pub fn into_bytes(mut self) -> Result<Vec<u8>> {
+        self.end()?;
+        Ok(self.out)
+    }
+}
+
 impl<W: Write> Listing<W> {
     pub(super) fn new(
         out: W,
@@ -104,6 +127,10 @@ impl<W: Write> Listing<W> {
     /// # Errors
     /// Standard output's.
     pub fn finish(mut self) -> Result<()> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<()> {
         match self.options.format {
             OutputFormat::Table if !self.pending.is_empty() => self.table()?,
             OutputFormat::Tsv => {
@@ -138,7 +165,7 @@ impl<W: Write> Listing<W> {
 }
 
 fn stdout_error(e: std::io::Error) -> Error {
-    Error::io("write", "standard output", e)
+    Error::io("write to", "standard output", e)
 }
 
 #[cfg(test)]

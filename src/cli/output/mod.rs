@@ -4,6 +4,7 @@
 //! The table may change from version to version. tsv and JSON are frozen: columns are only added,
 //! at the end; times are epoch milliseconds, sizes are bytes, and what is unknown is null.
 
+mod blocks;
 mod cell;
 mod format;
 mod json;

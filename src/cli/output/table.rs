@@ -1,9 +1,13 @@
 //! Rows as a table for people.
+//!
+//! On a terminal that is too narrow for it headings are broken at their spaces, then long texts;
+//! numbers never are. Where that is not enough, each row is a block of lines instead.
 
-use comfy_table::{Attribute, CellAlignment, ContentArrangement};
+use comfy_table::{Attribute, CellAlignment, ColumnConstraint, ContentArrangement, Width};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::blocks;
 use super::cell::{Cell, Column, Show};
 use crate::cli::lang::is_unprintable;
 
@@ -18,23 +22,40 @@ pub(super) struct Look {
     pub(super) zone: TimeZone,
 }
 
+/// Between two columns.
+const GAP: u16 = 2;
+/// A text is not broken into pieces narrower than this.
+const TEXT_WIDTH_MIN: u16 = 16;
+
 /// The rows, aligned; below the columns' names if `header`.
 pub(super) fn render(columns: &[Column], rows: &[Vec<Cell>], header: bool, look: &Look) -> String {
     let mut table = comfy_table::Table::new();
     table.load_style(comfy_table::presets::NOTHING);
     table.force_no_tty();
-    match look.width {
-        Some(width) => {
-            table.set_content_arrangement(ContentArrangement::Dynamic);
-            table.set_width(width);
-        }
-        None => {
-            table.set_content_arrangement(ContentArrangement::Disabled);
-        }
-    }
+    table.set_content_arrangement(ContentArrangement::Disabled);
+    let rows: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| {
+            let cells = columns.iter().zip(row);
+            cells
+                .map(|(column, cell)| shown(cell, column.show, &look.zone))
+                .collect()
+        })
+        .collect();
+    table.add_rows(&rows);
+    let body = table.column_max_content_widths();
+    let headings: Vec<String> = columns.iter().map(heading).collect();
+    let widths = match look
+        .width
+        .map(|width| fit(columns, &headings, &body, width))
+    {
+        Some(Fit::Not) => return blocks::render(&headings, &rows, look.color),
+        Some(Fit::Broken(widths)) => Some(widths),
+        Some(Fit::Whole) | None => None,
+    };
     if header {
-        table.set_header(columns.iter().map(|column| {
-            let cell = comfy_table::Cell::new(column.name.to_uppercase().replace('_', " "));
+        table.set_header(headings.iter().map(|heading| {
+            let cell = comfy_table::Cell::new(heading);
             if look.color {
                 cell.add_attribute(Attribute::Bold)
             } else {
@@ -45,17 +66,16 @@ pub(super) fn render(columns: &[Column], rows: &[Vec<Cell>], header: bool, look:
             table.enforce_styling();
         }
     }
-    for row in rows {
-        table.add_row(
-            columns
-                .iter()
-                .zip(row)
-                .map(|(column, cell)| shown(cell, column.show, &look.zone)),
-        );
+    if let Some(width) = look.width.filter(|_| widths.is_some()) {
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+        table.set_width(width.saturating_add(GAP));
     }
     for (at, column) in columns.iter().enumerate() {
         if let Some(in_table) = table.column_mut(at) {
-            in_table.set_padding((0, 2));
+            in_table.set_padding((0, GAP));
+            if let Some(width) = widths.as_ref().and_then(|widths| widths.get(at)) {
+                in_table.set_constraint(ColumnConstraint::Absolute(Width::Fixed(width + GAP)));
+            }
             if !matches!(column.show, Show::Text | Show::Time) {
                 in_table.set_cell_alignment(CellAlignment::Right);
             }
@@ -64,6 +84,58 @@ pub(super) fn render(columns: &[Column], rows: &[Vec<Cell>], header: bool, look:
     let mut text = table.trim_fmt();
     text.push('\n');
     text
+}
+
+fn heading(column: &Column) -> String {
+    column.name.to_uppercase().replace('_', " ")
+}
+
+/// How a table fits a terminal.
+enum Fit {
+    /// As it is.
+    Whole,
+    /// With columns of these widths.
+    Broken(Vec<u16>),
+    /// Not at all.
+    Not,
+}
+
+/// `body`: the widths that the cells need.
+fn fit(columns: &[Column], headings: &[String], body: &[u16], width: u16) -> Fit {
+    let width_of = |text: &str| u16::try_from(text.len()).unwrap_or(u16::MAX);
+    let gaps = u32::from(GAP) * (columns.len().saturating_sub(1) as u32);
+    let room = u32::from(width).saturating_sub(gaps);
+    let sum = |widths: &[u16]| widths.iter().map(|width| u32::from(*width)).sum::<u32>();
+    let whole: Vec<u16> = headings
+        .iter()
+        .zip(body)
+        .map(|(heading, body)| width_of(heading).max(*body))
+        .collect();
+    if sum(&whole) <= room {
+        return Fit::Whole;
+    }
+    let least = columns.iter().zip(headings).zip(body);
+    let mut widths: Vec<u16> = least
+        .map(|((column, heading), body)| {
+            let word = heading.split(' ').map(width_of).max().unwrap_or(0);
+            match column.show {
+                Show::Text => word.max((*body).min(TEXT_WIDTH_MIN)),
+                _ => word.max(*body),
+            }
+        })
+        .collect();
+    let Some(mut left) = room.checked_sub(sum(&widths)) else {
+        return Fit::Not;
+    };
+    // What is left over goes to texts first, then to headings.
+    for wanted in [body, &whole] {
+        for (width, wanted) in widths.iter_mut().zip(wanted) {
+            let more = u32::from(wanted.saturating_sub(*width)).min(left);
+            *width += more as u16;
+            left -= more;
+        }
+    }
+    Fit::Broken(widths)
 }
 
 /// One cell, safe to be shown.
@@ -199,6 +271,47 @@ mod tests {
         assert!(
             text.lines().all(|line| line.chars().count() <= 40),
             "{text}"
+        );
+    }
+
+    #[test]
+    fn a_narrow_terminal_breaks_headings_then_texts_and_no_number() {
+        let text = render(&COLUMNS, &rows(), true, &look(Some(55)));
+        assert_eq!(
+            text,
+            "TOPIC          PARTITIONS     SIZE  LAST\n\
+             \u{20}                            BYTES\n\
+             orders                 12  1.5 KiB  1970-01-01 00:00:00\n\
+             a\\u{1b}[31m\\n           3        -  -\n"
+        );
+        let long = vec![vec!["x".repeat(40).into(), 1.into(), 2.into(), 0.into()]];
+        for width in 56..100 {
+            let text = render(&COLUMNS, &long, true, &look(Some(width)));
+            assert!(
+                text.lines()
+                    .all(|line| line.chars().count() <= width.into()),
+                "{width}\n{text}"
+            );
+            for whole in ["PARTITIONS", "2 B", "1970-01-01 00:00:00"] {
+                assert!(text.contains(whole), "{width}\n{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_fits_nowhere_is_a_block() {
+        let text = render(&COLUMNS, &rows(), true, &look(Some(30)));
+        assert_eq!(
+            text,
+            "TOPIC       orders\n\
+             PARTITIONS  12\n\
+             SIZE BYTES  1.5 KiB\n\
+             LAST        1970-01-01 00:00:00\n\
+             \n\
+             TOPIC       a\\u{1b}[31m\\n\n\
+             PARTITIONS  3\n\
+             SIZE BYTES  -\n\
+             LAST        -\n"
         );
     }
 

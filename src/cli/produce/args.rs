@@ -4,16 +4,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::job::{AutoCreate, Echo, Job, Source};
-use crate::cli::common::Common;
+use crate::cli::common::{Common, usage};
 use crate::cli::lang::{
-    Delimiter, Format, InputFormat, InputOptions, MissingKey, Now, Renderer, parse_duration,
-    parse_size, parse_time,
+    Delimiter, Format, Framing, FramingOptions, InputFormat, InputOptions, MissingKey, Now,
+    Renderer, parse_count, parse_duration, parse_size, parse_time,
 };
 use crate::cli::{Env, Outcome, Tool};
 use crate::client::{Keyless, ProducerOptions};
 use crate::error::{Error, Kind, Result};
 use crate::record::Partitioner;
-use crate::types::{Compression, PARTITIONS_MAX, TopicName};
+use crate::types::{Compression, PARTITIONS_MAX, PartitionId, TopicName};
 
 /// Send lines, files or JSON into a topic
 ///
@@ -31,7 +31,7 @@ pub struct Args {
     files: Vec<PathBuf>,
 
     /// What ends a record, with escapes \n \t \r \0 \\ \xNN [default: \n]
-    #[arg(short = 'D', value_name = "DELIM", help_heading = "Input", allow_hyphen_values = true, conflicts_with_all = ["nul", "whole", "json", "format"])]
+    #[arg(short = 'D', value_name = "DELIM", help_heading = "Input", conflicts_with_all = ["nul", "whole", "json", "format"])]
     delimiter: Option<String>,
     /// Records end with NUL, as from find -print0
     #[arg(short = '0', long = "null", help_heading = "Input", conflicts_with_all = ["whole", "json", "format"])]
@@ -43,16 +43,10 @@ pub struct Args {
     #[arg(short = 'J', long, help_heading = "Input", conflicts_with = "format")]
     json: bool,
     /// A template that the input follows, such as '%k=%v\n'
-    #[arg(
-        short,
-        long,
-        value_name = "TEMPLATE",
-        help_heading = "Input",
-        allow_hyphen_values = true
-    )]
+    #[arg(short, long, value_name = "TEMPLATE", help_heading = "Input")]
     format: Option<String>,
     /// What ends the key that each record begins with
-    #[arg(short = 'K', value_name = "DELIM", help_heading = "Input", allow_hyphen_values = true, conflicts_with_all = ["json", "format"])]
+    #[arg(short = 'K', value_name = "DELIM", help_heading = "Input", conflicts_with_all = ["json", "format"])]
     key_delimiter: Option<String>,
     /// What to do with a record in which -K finds no key
     #[arg(
@@ -64,41 +58,29 @@ pub struct Args {
     )]
     on_missing_key: OnMissingKey,
     /// The key of records that have none
-    #[arg(
-        short,
-        long,
-        value_name = "KEY",
-        help_heading = "Input",
-        allow_hyphen_values = true
-    )]
+    #[arg(short, long, value_name = "KEY", help_heading = "Input")]
     key: Option<String>,
     /// A header for every record (repeatable)
     #[arg(
         short = 'H',
         long = "header",
         value_name = "NAME=VALUE",
-        help_heading = "Input",
-        allow_hyphen_values = true
+        help_heading = "Input"
     )]
     headers: Vec<String>,
     /// An empty value is null: a tombstone
     #[arg(short = 'Z', long, help_heading = "Input")]
     empty_is_null: bool,
     /// Keys and values that are just this are null
-    #[arg(
-        long,
-        value_name = "TEXT",
-        help_heading = "Input",
-        allow_hyphen_values = true
-    )]
+    #[arg(long, value_name = "TEXT", help_heading = "Input")]
     null_marker: Option<String>,
     /// Leave empty records out
     #[arg(long, help_heading = "Input")]
     skip_empty: bool,
 
     /// The partition for every record
-    #[arg(short, long, value_name = "N", help_heading = "Placement", conflicts_with_all = ["keep_partition", "partitioner", "keyless"])]
-    partition: Option<i32>,
+    #[arg(short, long, value_name = "N", value_parser = parse_count::<PartitionId>, help_heading = "Placement", conflicts_with_all = ["keep_partition", "partitioner", "keyless"])]
+    partition: Option<PartitionId>,
     /// Each record goes to the partition that it names itself (-J, %p)
     #[arg(long, help_heading = "Placement")]
     keep_partition: bool,
@@ -119,12 +101,7 @@ pub struct Args {
     )]
     keyless: KeylessArg,
     /// The timestamp of records that have none [default: now]
-    #[arg(
-        long,
-        value_name = "TIME",
-        help_heading = "Placement",
-        allow_hyphen_values = true
-    )]
+    #[arg(long, value_name = "TIME", help_heading = "Placement")]
     timestamp: Option<String>,
 
     /// Acknowledged by: 0 nobody, 1 the leader, all in-sync replicas
@@ -172,20 +149,14 @@ pub struct Args {
     #[arg(long, help_heading = "Delivery", conflicts_with = "create_partitions")]
     no_create: bool,
     /// How many partitions a missing topic is made with
-    #[arg(long, value_name = "N", help_heading = "Delivery", default_value_t = 1)]
-    create_partitions: i32,
+    #[arg(long, value_name = "N", value_parser = parse_count::<PartitionId>, help_heading = "Delivery", default_value_t = 1)]
+    create_partitions: PartitionId,
 
     /// Write the input out again, each record once it is acknowledged
     #[arg(short = 'T', long, help_heading = "Echo", conflicts_with = "echo")]
     tee: bool,
     /// Print this for each acknowledged record, such as '%p %o\n'
-    #[arg(
-        short = 'o',
-        long,
-        value_name = "TEMPLATE",
-        help_heading = "Echo",
-        allow_hyphen_values = true
-    )]
+    #[arg(short = 'o', long, value_name = "TEMPLATE", help_heading = "Echo")]
     echo: Option<String>,
     /// What a bad record does: end the run, or be counted (and exit 1)
     #[arg(
@@ -248,24 +219,21 @@ impl Tool for Args {
     }
 }
 
-fn usage(message: impl Into<String>, cure: impl Into<String>) -> Error {
-    Error::new(Kind::Usage, message).cure(cure)
-}
-
 impl Args {
     /// What is asked for, typed; everything that can be checked without the store is.
     fn job(self, now: Now) -> Result<Job> {
         let topic = TopicName::new(self.topic)?;
-        let format = match (&self.delimiter, &self.format) {
-            (Some(delimiter), _) => InputFormat::Lines(Delimiter::parse("-D", delimiter)?),
-            (_, Some(template)) => match Format::parse(template)? {
-                Format::Json => InputFormat::Json,
-                Format::Template(template) => InputFormat::Template(template),
-            },
-            _ if self.nul => InputFormat::Lines(Delimiter::nul()),
+        let framing = FramingOptions {
+            format: self.format.as_deref(),
+            json: self.json,
+            delimiter: self.delimiter.as_deref(),
+            nul: self.nul,
+        };
+        let format = match framing.parse()? {
             _ if self.whole => InputFormat::Whole,
-            _ if self.json => InputFormat::Json,
-            _ => InputFormat::Lines(Delimiter::newline()),
+            Framing::Format(Format::Json) => InputFormat::Json,
+            Framing::Format(Format::Template(template)) => InputFormat::Template(template),
+            Framing::Ended(delimiter) => InputFormat::Lines(delimiter),
         };
         let key_delimiter = self
             .key_delimiter
@@ -276,9 +244,6 @@ impl Args {
                 "--keep-partition needs records that name their partition",
                 "use it with -J, or with a template (-f) that has %p",
             ));
-        }
-        if self.partition.is_some_and(|partition| partition < 0) {
-            return Err(usage("a partition is a number from 0", "use -p 0 or more"));
         }
         if !(1..=PARTITIONS_MAX).contains(&self.create_partitions) {
             return Err(usage(

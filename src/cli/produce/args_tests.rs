@@ -1,4 +1,3 @@
-use clap::Parser;
 use jiff::tz::TimeZone;
 
 use super::*;
@@ -9,7 +8,12 @@ fn job(line: &[&str]) -> Result<Job> {
         now_ms: 1_767_225_600_000,
         zone: TimeZone::UTC,
     };
-    let args = Args::try_parse_from(std::iter::once("mq-produce").chain(line.iter().copied()));
+    let args = crate::cli::parse::<Args>(
+        ["mq-produce"]
+            .into_iter()
+            .chain(line.iter().copied())
+            .map(Into::into),
+    );
     match args {
         Ok(args) => args.job(now),
         Err(e) => Err(usage(e.render().to_string(), "")),

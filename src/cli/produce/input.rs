@@ -2,7 +2,7 @@
 //! from one that would not.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, IsTerminal as _, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
@@ -58,6 +58,14 @@ impl Input {
     /// Its name, for messages.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether somebody types it.
+    pub fn is_terminal(&self) -> bool {
+        match &self.file {
+            Reader::Stdin(stdin) => stdin.is_terminal(),
+            Reader::File(file) => file.is_terminal(),
+        }
     }
 
     /// Its length, bytes, where that is known.

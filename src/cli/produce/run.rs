@@ -149,8 +149,10 @@ impl Run<'_> {
                 super::job::Source::File(path) => Error::io("open", path, e),
             })?;
             self.lines.source = input.name().to_owned();
+            let data_on_terminal =
+                input.is_terminal() || (self.echoes.is_wanted() && self.env.stdout_is_terminal());
             self.env
-                .progress_source(input.len_bytes(), self.echoes.is_wanted());
+                .progress_source(input.len_bytes(), data_on_terminal);
             if self.is_plain() {
                 self.feed_plain(&mut input)?;
             } else {
@@ -444,6 +446,7 @@ impl Run<'_> {
 
     fn take_receipts(&mut self, patience: Duration) -> Result<()> {
         let receipts = self.producer.receipts(patience);
+        self.env.tell_cuts();
         self.echoes.acknowledged(&receipts)?;
         self.lines.forget(self.producer.acknowledged());
         if self.producer.has_failed() {
@@ -513,6 +516,13 @@ impl Run<'_> {
             _ => {}
         }
         echoed?;
+        if env.stopping() {
+            env.note(&match acked {
+                0 => "stopped: nothing was stored".to_owned(),
+                1 => "stopped: 1 record is acknowledged".to_owned(),
+                more => format!("stopped: {more} records are acknowledged"),
+            });
+        }
         if let Some((count, first)) = skipped {
             let what = if count == 1 {
                 "1 record was"

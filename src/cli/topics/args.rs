@@ -18,7 +18,7 @@ use crate::types::{PARTITIONS_MAX, PartitionId, TopicName};
 /// Make, look at, change, check and delete topics
 ///
 /// A topic is a named log in partitions. Its configs are Kafka's, with Kafka's names and units;
-/// 'mq-topics describe' shows them all.
+/// 'mq-topics describe --format json' shows them all.
 #[derive(Debug, clap::Parser)]
 #[command(name = "mq-topics", version, after_help = EXAMPLES, max_term_width = 100)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
@@ -61,13 +61,7 @@ struct CreateArgs {
     #[arg(value_name = "NAME", required = true)]
     names: Vec<String>,
     /// How many partitions [default: as --like, else 1]
-    #[arg(
-        short,
-        long,
-        value_name = "N",
-        help_heading = "Topic",
-        allow_hyphen_values = true
-    )]
+    #[arg(short, long, value_name = "N", help_heading = "Topic")]
     partitions: Option<String>,
     /// Set a config (repeatable), such as segment.bytes=104857600
     #[arg(
@@ -158,13 +152,7 @@ struct AlterArgs {
     #[arg(long, value_name = "KEY", help_heading = "Topic", group = "change")]
     unset: Vec<String>,
     /// How many partitions in all; they only become more
-    #[arg(
-        long,
-        value_name = "N",
-        help_heading = "Topic",
-        group = "change",
-        allow_hyphen_values = true
-    )]
+    #[arg(long, value_name = "N", help_heading = "Topic", group = "change")]
     partitions: Option<String>,
     #[command(flatten)]
     plan: PlanArgs,
@@ -210,12 +198,7 @@ struct OffsetsArgs {
     #[arg(value_name = "NAME")]
     name: String,
     /// A point: start, end, N, +N, -N or @TIME
-    #[arg(
-        long,
-        value_name = "POINT",
-        help_heading = "Topic",
-        allow_hyphen_values = true
-    )]
+    #[arg(long, value_name = "POINT", help_heading = "Topic")]
     at: Option<String>,
     #[command(flatten)]
     output: OutputArgs,

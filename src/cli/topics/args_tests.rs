@@ -1,4 +1,3 @@
-use clap::Parser;
 use jiff::tz::TimeZone;
 
 use super::*;
@@ -11,7 +10,12 @@ fn job(line: &str, can_ask: bool) -> Result<Job> {
         now_ms: 1_767_225_600_000,
         zone: TimeZone::UTC,
     };
-    let args = Args::try_parse_from(std::iter::once("mq-topics").chain(line.split_whitespace()));
+    let args = crate::cli::parse::<Args>(
+        ["mq-topics"]
+            .into_iter()
+            .chain(line.split_whitespace())
+            .map(Into::into),
+    );
     match args {
         Ok(args) => args.job(&now, can_ask),
         Err(e) => Err(usage(e.render().to_string(), "")),

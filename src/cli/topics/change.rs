@@ -143,7 +143,12 @@ pub fn alter(job: Alter, env: &mut Env) -> Result<Outcome> {
             plan.push([name.to_string(), "unset".to_owned(), config.clone()]);
         }
         if let Some(partitions) = job.partitions {
-            let detail = format!("{have} to {}", partitions - 1);
+            let last = partitions - 1;
+            let detail = if last == have {
+                last.to_string()
+            } else {
+                format!("{have} to {last}")
+            };
             plan.push([name.to_string(), "add partitions".to_owned(), detail]);
         }
         print_plan(plan, job.output, env)?;

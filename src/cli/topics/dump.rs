@@ -16,6 +16,9 @@ use crate::types::{PartitionId, TopicPartition};
 /// Most bytes of a batch that are read to check it.
 const BATCH_BYTES_MAX: u64 = 256 << 20;
 
+/// What can be dumped by its path.
+const SEGMENT_FILES: &str = "name a segment file, such as orders-0/00000000000000000000.log";
+
 const COLUMNS: [Column; 13] = [
     Column::number("partition"),
     Column::text("file"),
@@ -49,12 +52,16 @@ pub fn dump(job: Job, env: &mut Env) -> Result<Outcome> {
                 .and_then(|name| name.to_str())
                 .ok_or_else(|| {
                     Error::new(Kind::Usage, format!("{} names no file", path.display()))
-                        .cure("name a segment file, NNN.log")
+                        .cure(SEGMENT_FILES)
                 })?;
             let dir = OsDisk
                 .open_dir(&parent)
-                .map_err(|e| Error::io("open", &parent, e))?;
-            dump.file(&*dir, name, None, None)?;
+                .map_err(|e| Error::io("open", &parent, e).cure(SEGMENT_FILES))?;
+            dump.file(&*dir, name, None, None)
+                .map_err(|e| match e.kind() {
+                    Kind::Io if e.cure_text().is_none() => e.cure(SEGMENT_FILES),
+                    _ => e,
+                })?;
         }
         DumpWhat::Topic(name, only) => {
             let store = env.open_store()?;

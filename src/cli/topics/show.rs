@@ -58,6 +58,14 @@ pub fn list(job: List, env: &mut Env) -> Result<Outcome> {
     let wanted = names
         .iter()
         .filter(|n| job.pattern.as_ref().is_none_or(|p| p.matches(n.as_str())));
+    if let Some(pattern) = &job.pattern
+        && !names.iter().any(|name| pattern.matches(name.as_str()))
+    {
+        env.note(&format!(
+            "no topic matches '{}'",
+            pattern.text().escape_debug()
+        ));
+    }
     let mut failures = Failures::default();
     let columns: &'static [Column] = if job.sizes { &LIST_SIZES } else { &LIST };
     let mut rows = Listing::stdout(env, columns, job.output);

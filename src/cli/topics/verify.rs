@@ -9,6 +9,8 @@ use crate::cli::output::{Cell, Column, Listing};
 use crate::cli::{Env, Outcome};
 use crate::client::{Admin, Verified};
 use crate::error::{Error, Kind, Result};
+use crate::group;
+use crate::store::Stray;
 use crate::types::TopicPartition;
 
 const COLUMNS: [Column; 10] = [
@@ -26,12 +28,23 @@ const COLUMNS: [Column; 10] = [
 
 /// Verifies, and repairs if asked.
 pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
-    let admin = Admin::new(&env.open_store()?, PATIENCE);
-    let names = if job.names.is_empty() {
-        admin.list()?
-    } else {
-        job.names
-    };
+    let store = env.open_store()?;
+    let admin = Admin::new(&store, PATIENCE);
+    let all = job.names.is_empty();
+    if all {
+        // A line that is not whole is what a killed process leaves, and counts for nothing: worth
+        // a look, but no damage to data.
+        for note in group::bad_lines(&store)? {
+            env.warn(&note);
+        }
+    }
+    let names = if all { admin.list()? } else { job.names };
+    // Of a topic that is named, and of all when none is.
+    let strays: Vec<Stray> = admin
+        .strays()?
+        .into_iter()
+        .filter(|stray| all || names.contains(&stray.tp.topic))
+        .collect();
     let mut failures = Failures::default();
     let mut looked = Vec::new();
     let mut rows = Listing::stdout(env, &COLUMNS, job.output);
@@ -55,7 +68,17 @@ pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
             }
         }
     }
+    for stray in &strays {
+        enter_stray(&mut rows, stray)?;
+    }
     rows.finish()?;
+    for stray in &strays {
+        env.warn(&format!(
+            "{}: {STRAY}; {}",
+            stray.path.display(),
+            cure_of(stray)
+        ));
+    }
     let damaged: Vec<&Verified> = looked
         .iter()
         .filter(|verified| verified.is_damaged())
@@ -122,6 +145,34 @@ fn enter(rows: &mut Listing<BufWriter<StdoutLock<'static>>>, verified: &Verified
     Ok(())
 }
 
+const STRAY: &str = "no topic file names this replica, and nothing shows that it was deleted";
+
+fn cure_of(stray: &Stray) -> String {
+    let (topic, partition) = (&stray.tp.topic, stray.tp.partition);
+    let id = stray
+        .topic_id
+        .map_or_else(String::new, |id| format!(" (topic id {id})"));
+    format!(
+        "if its topic file was lost, put that back as topics/{topic}.json{id}, name the directory \
+         {topic}-{partition} and repair it; if not, remove the directory"
+    )
+}
+
+fn enter_stray(rows: &mut Listing<BufWriter<StdoutLock<'static>>>, stray: &Stray) -> Result<()> {
+    rows.row(vec![
+        stray.tp.topic.as_str().into(),
+        stray.tp.partition.into(),
+        "stray".into(),
+        Cell::Null,
+        Cell::Null,
+        Cell::Null,
+        Cell::Null,
+        stray.path.display().to_string().into(),
+        Cell::Null,
+        STRAY.into(),
+    ])
+}
+
 fn repair(
     consent: Consent,
     admin: &Admin,
@@ -159,25 +210,10 @@ fn repair(
     }
     for verified in damaged {
         match admin.repair(&verified.tp) {
-            Ok((page, cuts)) => {
-                env.note(&format!(
-                    "{} is repaired, and ends at offset {}",
-                    verified.tp, page.tail.end
-                ));
-                for cut in cuts {
-                    let kept = cut.kept.as_ref().map_or_else(
-                        || "all zeros, not kept".to_owned(),
-                        |kept| format!("kept in {}", kept.display()),
-                    );
-                    env.note(&format!(
-                        "cut {} bytes of {} from byte {}: {} ({kept})",
-                        cut.bytes,
-                        cut.file.display(),
-                        cut.position,
-                        cut.why
-                    ));
-                }
-            }
+            Ok(page) => env.note(&format!(
+                "{} is repaired, and ends at offset {}",
+                verified.tp, page.tail.end
+            )),
             Err(e) => failures.tell(env, &e),
         }
     }

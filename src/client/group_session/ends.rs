@@ -77,7 +77,10 @@ impl Ends {
     pub fn iter(&self) -> impl Iterator<Item = (TopicPartition, Offset)> + '_ {
         self.offsets.iter().flat_map(|(topic, ends)| {
             ends.iter().enumerate().map(|(partition, end)| {
-                (TopicPartition::new(topic.clone(), partition as PartitionId), *end)
+                (
+                    TopicPartition::new(topic.clone(), partition as PartitionId),
+                    *end,
+                )
             })
         })
     }
@@ -132,5 +135,14 @@ fn end_of(
     }
     let stored = committed.map(|committed| committed.offset);
     let now_ms = store.clock().now_ms();
-    Ok(resolve_range(&reader, &page, range, Point::Start, stored, options.to_end, now_ms)?.until)
+    Ok(resolve_range(
+        &reader,
+        &page,
+        range,
+        Point::Start,
+        stored,
+        options.to_end,
+        now_ms,
+    )?
+    .until)
 }

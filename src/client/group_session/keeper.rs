@@ -18,10 +18,13 @@ use crate::group::{Entry, JoinOptions, Membership};
 use crate::store::{PartitionReader, StoreDir, topics};
 use crate::types::{LeaderEpoch, Offset, TopicName, TopicPartition, Uuid};
 
-/// Joins have calmed down when none came for so long: a burst is one rebalance.
+/// Joins have calmed down when none came for so long, and for each member [`QUIET_OF_MEMBER`]
+/// longer: a burst is one rebalance, and the larger the group, the more one costs.
 const QUIET: Duration = Duration::from_millis(10);
-/// Most time that a stream of joins puts the assignment off.
-const QUIET_MAX: Duration = Duration::from_millis(200);
+/// What each member adds.
+const QUIET_OF_MEMBER: Duration = Duration::from_millis(1);
+/// A stream of joins puts the assignment off for so many times that.
+const QUIETS_MAX: u32 = 10;
 /// What each next member waits longer before it does what one does for all.
 const STAGGER: Duration = Duration::from_millis(3);
 /// From here on they all wait as long.
@@ -210,7 +213,10 @@ impl Keeper {
 
     /// Tells the caller which state of the group its orders are of.
     fn show_seen(&self) {
-        let seen = (Arc::clone(self.member.dir()), Arc::clone(self.member.seen()));
+        let seen = (
+            Arc::clone(self.member.dir()),
+            Arc::clone(self.member.seen()),
+        );
         *lock(&self.shared.seen) = Some(seen);
         self.shared.replied.notify_all();
     }
@@ -239,12 +245,12 @@ impl Keeper {
     }
 
     fn joins_settle_in(&mut self) -> Option<Duration> {
+        let (now, stagger) = (self.now(), self.stagger());
         let state = self.member.state();
         if state.group_epoch == state.assignment_epoch {
             return None;
         }
-        let (now, group_epoch) = (self.now(), state.group_epoch);
-        let stagger = self.stagger();
+        let group_epoch = state.group_epoch;
         let joins = self.joins.get_or_insert(Joins {
             group_epoch,
             since: now,
@@ -253,8 +259,10 @@ impl Keeper {
         if joins.group_epoch != group_epoch {
             (joins.group_epoch, joins.since) = (group_epoch, now);
         }
-        let quiet = (joins.since + QUIET + stagger).saturating_sub(now);
-        let longest = (joins.first + QUIET_MAX + stagger).saturating_sub(now);
+        let members = u32::try_from(state.members.len()).unwrap_or(u32::MAX);
+        let calm = QUIET + QUIET_OF_MEMBER * members.min(200);
+        let quiet = (joins.since + calm + stagger).saturating_sub(now);
+        let longest = (joins.first + calm * QUIETS_MAX + stagger).saturating_sub(now);
         Some(quiet.min(longest))
     }
 
@@ -268,6 +276,7 @@ impl Keeper {
         if due {
             self.topics_at = now;
             self.member.update_topics()?;
+            self.member.say_alive()?;
         }
         Ok(())
     }
@@ -318,7 +327,12 @@ impl Keeper {
         let Some(me) = self.member.me() else {
             return Err(removed());
         };
-        let gone: Vec<_> = self.held.keys().filter(|tp| !me.owned.contains(tp)).cloned().collect();
+        let gone: Vec<_> = self
+            .held
+            .keys()
+            .filter(|tp| !me.owned.contains(tp))
+            .cloned()
+            .collect();
         let mut unread: BTreeSet<TopicPartition> = me
             .owned
             .difference(&me.target)
@@ -335,13 +349,17 @@ impl Keeper {
                 Some(since) => since,
                 None => {
                     holding.stopping = Some(now);
-                    self.shared.order(Order::Revoke(holding.generation, tp.clone()));
+                    self.shared
+                        .order(Order::Revoke(holding.generation, tp.clone()));
                     now
                 }
             };
             let is_stopped = holding.is_stopped || self.ended.is_some();
             let is_out = is_stopped && self.delivery.is_settled(holding.generation);
-            let is_late = self.options.settle.is_some_and(|limit| now - since >= limit);
+            let is_late = self
+                .options
+                .settle
+                .is_some_and(|limit| now - since >= limit);
             if is_out || is_late || (is_stopped && self.delivery.is_closed()) {
                 ready.push(tp.clone());
             } else {
@@ -357,7 +375,11 @@ impl Keeper {
         }
         self.take_deliveries();
         let commits = self.options.commit == CommitWhen::AfterWrite;
-        let entries = if commits { self.entries(|tp| ready.contains(tp)) } else { Vec::new() };
+        let entries = if commits {
+            self.entries(|tp| ready.contains(tp))
+        } else {
+            Vec::new()
+        };
         unread.extend(ready.iter().cloned());
         self.member.release(unread, entries)?;
         for tp in ready {
@@ -367,12 +389,15 @@ impl Keeper {
     }
 
     fn drop_holding(&mut self, tp: &TopicPartition, revoke: bool) {
-        let Some(holding) = self.held.remove(tp) else { return };
+        let Some(holding) = self.held.remove(tp) else {
+            return;
+        };
         if let Some(page) = holding.page {
             self.watching.remove_page(page);
         }
         if revoke && holding.stopping.is_none() {
-            self.shared.order(Order::Revoke(holding.generation, tp.clone()));
+            self.shared
+                .order(Order::Revoke(holding.generation, tp.clone()));
         }
     }
 
@@ -410,7 +435,11 @@ impl Keeper {
             self.last_generation += 1;
             let generation = self.last_generation;
             let until = self.until_of(&tp, from);
-            let until_time = self.ends.as_ref().and_then(|ends| ends.times.get(&tp)).copied();
+            let until_time = self
+                .ends
+                .as_ref()
+                .and_then(|ends| ends.times.get(&tp))
+                .copied();
             let page = self.watching.add_page(&reader);
             let holding = Holding {
                 generation,
@@ -456,7 +485,12 @@ impl Keeper {
             }
             starts = entries
                 .into_iter()
-                .map(|entry| (TopicPartition::new(entry.topic.clone(), entry.partition), entry))
+                .map(|entry| {
+                    (
+                        TopicPartition::new(entry.topic.clone(), entry.partition),
+                        entry,
+                    )
+                })
                 .collect();
         }
         let mut begun = Vec::with_capacity(opened.len());
@@ -541,7 +575,11 @@ impl Keeper {
     }
 
     fn note_unused_start(&mut self) {
-        let asked = self.options.range.from.is_some_and(|from| from != Point::Stored);
+        let asked = self
+            .options
+            .range
+            .from
+            .is_some_and(|from| from != Point::Stored);
         if asked && !self.noted_unused {
             self.noted_unused = true;
             self.shared.order(Order::Note(format!(
@@ -555,7 +593,11 @@ impl Keeper {
     fn until_of(&self, tp: &TopicPartition, from: Offset) -> Option<Offset> {
         let ends = self.ends.as_ref()?;
         let bounded = self.options.range.to.is_some();
-        let end = if bounded { ends.of(tp) } else { self.member.state().end_of(tp) };
+        let end = if bounded {
+            ends.of(tp)
+        } else {
+            self.member.state().end_of(tp)
+        };
         match end {
             Some(Offset::MAX) => None,
             Some(end) => Some(end),
@@ -588,7 +630,8 @@ impl Keeper {
                 && end > until
             {
                 holding.until = Some(end);
-                self.shared.order(Order::Limit(holding.generation, tp.clone(), end));
+                self.shared
+                    .order(Order::Limit(holding.generation, tp.clone(), end));
             }
         }
         Ok(())
@@ -647,7 +690,9 @@ impl Keeper {
 
     /// Says that all is done once it is: written out here, or committed by others.
     fn finish_if_done(&mut self) -> Result<()> {
-        let Some(ends) = &self.ends else { return Ok(()) };
+        let Some(ends) = &self.ends else {
+            return Ok(());
+        };
         if self.finished || !self.is_done_here(ends) {
             self.watching.watch_offsets(&**self.member.dir(), false);
             return Ok(());
@@ -655,7 +700,10 @@ impl Keeper {
         if self.options.commit == CommitWhen::Never {
             let state = self.member.state();
             let settled = state.group_epoch == state.assignment_epoch
-                && self.member.me().is_some_and(|me| me.is_reconciled(state.assignment_epoch));
+                && self
+                    .member
+                    .me()
+                    .is_some_and(|me| me.is_reconciled(state.assignment_epoch));
             if settled {
                 self.finished = true;
                 self.shared.order(Order::Finished);
@@ -707,9 +755,17 @@ impl Keeper {
     fn timeout(&mut self) -> Duration {
         let now = self.now();
         let mut timeout = (self.watched_at + self.member.watch_interval()).saturating_sub(now);
-        let topics = if self.watching.is_blind { TOPICS_LOOK_BLIND } else { TOPICS_LOOK };
+        let topics = if self.watching.is_blind {
+            TOPICS_LOOK_BLIND
+        } else {
+            TOPICS_LOOK
+        };
         timeout = timeout.min((self.topics_at + topics).saturating_sub(now));
         if let Some(wait) = self.joins_settle_in() {
+            timeout = timeout.min(wait);
+        }
+        // Where it cannot be looked at, the next turn says why.
+        if let Some(wait) = self.member.refresh_due().ok().flatten() {
             timeout = timeout.min(wait);
         }
         if let Some(at) = self.probe_at() {
@@ -718,7 +774,11 @@ impl Keeper {
         if self.ended.is_some() || self.held.values().any(|holding| holding.stopping.is_some()) {
             timeout = timeout.min(QUICK_LOOK);
         }
-        if self.ends.as_ref().is_some_and(|ends| !ends.times.is_empty()) {
+        if self
+            .ends
+            .as_ref()
+            .is_some_and(|ends| !ends.times.is_empty())
+        {
             timeout = timeout.min(TOPICS_LOOK_BLIND);
         }
         let wants_looks = self.options.commit == CommitWhen::AfterWrite || self.ends.is_some();
@@ -740,7 +800,8 @@ impl Keeper {
         }
         self.member.refresh()?;
         if self.member.me().is_some() {
-            // Only the lock was taken over while this process stood still.
+            // Only a lock was taken over while this process stood still.
+            self.store.clock().sleep(QUICK_LOOK);
             return Ok(());
         }
         let held: Vec<TopicPartition> = self.held.keys().cloned().collect();
@@ -764,7 +825,11 @@ impl Keeper {
     fn leave(mut self) -> Result<()> {
         self.take_deliveries();
         let commits = self.ended.is_some_and(|end| self.commits_at(end));
-        let entries = if commits { self.entries(|_| true) } else { Vec::new() };
+        let entries = if commits {
+            self.entries(|_| true)
+        } else {
+            Vec::new()
+        };
         self.heartbeat.stop();
         self.member.leave(entries)
     }
@@ -790,11 +855,7 @@ impl Keeper {
 }
 
 /// Joins the group; topics by name must be there.
-fn enter(
-    store: &Arc<StoreDir>,
-    options: &GroupOptions,
-    ends: Option<&Ends>,
-) -> Result<Membership> {
+fn enter(store: &Arc<StoreDir>, options: &GroupOptions, ends: Option<&Ends>) -> Result<Membership> {
     let entered = ends.filter(|_| options.to_end && options.range.to.is_none());
     let join = JoinOptions {
         subscription: options.subscription.clone(),

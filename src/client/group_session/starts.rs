@@ -1,7 +1,6 @@
 //! Where a group begins a partition: where it left off; else, in a topic that it never read, where
 //! it was told to; else at the log start.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::client::open_reader;
@@ -99,14 +98,7 @@ pub fn epoch_before(reader: &PartitionReader, offset: Offset) -> Result<LeaderEp
         return Ok(-1);
     }
     let epochs = reader.replica().epochs()?;
-    Ok(epochs.and_then(|epochs| epochs.at(offset - 1)).unwrap_or(-1))
-}
-
-/// Entries, gathered by topic.
-pub fn topics_of(tps: &[TopicPartition]) -> BTreeMap<&TopicName, Vec<PartitionId>> {
-    let mut topics: BTreeMap<&TopicName, Vec<PartitionId>> = BTreeMap::new();
-    for tp in tps {
-        topics.entry(&tp.topic).or_default().push(tp.partition);
-    }
-    topics
+    Ok(epochs
+        .and_then(|epochs| epochs.at(offset - 1))
+        .unwrap_or(-1))
 }

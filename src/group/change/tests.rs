@@ -14,7 +14,7 @@ fn a_reset_makes_the_group_and_stays_within_the_log() {
     let place = place();
     produce(&place, &[1000, 2000, 3000]);
     let dry = reset(&place.store, "g", &[to(0, 2)], true, LONG).expect("dry");
-    assert_eq!((dry[0].from, dry[0].to), (None, 2));
+    assert_eq!((dry[0].from, dry[0].to), (None, Some(2)));
     assert!(
         crate::group::list(&place.store).expect("list").is_empty(),
         "a dry run makes nothing"
@@ -33,7 +33,7 @@ fn a_reset_makes_the_group_and_stays_within_the_log() {
     );
     reset(&place.store, "g", &[to(0, 2), to(1, 0)], false, LONG).expect("reset");
     let again = reset(&place.store, "g", &[to(0, 3)], false, LONG).expect("reset");
-    assert_eq!((again[0].from, again[0].to), (Some(2), 3));
+    assert_eq!((again[0].from, again[0].to), (Some(2), Some(3)));
     assert_eq!(
         (place.committed("g", 0), place.committed("g", 1)),
         (Some(3), Some(0))
@@ -115,4 +115,75 @@ fn a_description_tells_lag_and_who_reads() {
     assert_eq!(json["offsets"][0]["member_id"], serde_json::Value::Null);
     assert!(json.get("notes").is_none());
     assert!(!json.to_string().contains(&id.to_string()));
+}
+
+/// As several members of one group have it, each alive by a lock of its own.
+#[test]
+fn a_description_tells_which_of_many_members_reads_what() {
+    use crate::group::group_file::GroupFile;
+    use crate::group::member_file::MemberFile;
+    use crate::group::{MemberState, Subscription};
+    let place = place();
+    produce(&place, &[1000, 2000, 3000]);
+    reset(
+        &place.store,
+        "g",
+        &[to(0, 1), to(1, 0), to(2, 0)],
+        false,
+        LONG,
+    )
+    .expect("reset");
+    let mut group = Group::open(&place.store, "g", LONG).expect("open");
+    let dir = std::sync::Arc::clone(group.dir());
+    let files: Vec<MemberFile> = (0..3)
+        .map(|_| MemberFile::create(&*dir, &**place.store.clock()).expect("file"))
+        .collect();
+    let mut held = group.hold("test").expect("hold");
+    let contents = held.group_file().expect("file");
+    let mut state = contents.state(&*dir).expect("state");
+    for (at, file) in files.iter().enumerate() {
+        let owned = std::collections::BTreeSet::from([TopicPartition::new(topic(), at as i32)]);
+        let member = MemberState {
+            epoch: 5,
+            instance_id: (at == 2).then(|| "static".to_owned()),
+            subscription: Subscription::to_names([topic()]),
+            topics: std::collections::BTreeSet::new(),
+            target: owned.clone(),
+            owned,
+            ends: None,
+            session_timeout_ms: 45_000,
+            pid: 100 + at as u32,
+            host: format!("host{at}"),
+        };
+        state.members.insert(file.id(), member);
+    }
+    let contents = GroupFile::of_state(place.store.boot_id(), &state);
+    held.put_group_file(&contents).expect("put");
+    drop(held);
+    let ids: Vec<_> = files.iter().map(MemberFile::id).collect();
+    let seen = describe::describe(&place.store, "g").expect("describe");
+    let mut pids: Vec<_> = seen.members.iter().map(|m| m.pid).collect();
+    pids.sort_unstable();
+    assert_eq!(pids, [100, 101, 102]);
+    let rows: Vec<_> = seen
+        .offsets
+        .iter()
+        .map(|row| (row.partition, row.member_id, row.lag))
+        .collect();
+    let expected = [
+        (0, Some(ids[0]), Some(2)),
+        (1, Some(ids[1]), Some(0)),
+        (2, Some(ids[2]), Some(0)),
+    ];
+    assert_eq!(rows, expected);
+    let summary = describe::summarize(&place.store, "g").expect("sum");
+    assert_eq!((summary.members, summary.partitions), (3, 3));
+    // One dies: its partition has no reader, and the rest still hinder a change.
+    let mut files = files;
+    files.remove(1);
+    let seen = describe::describe(&place.store, "g").expect("describe");
+    assert_eq!(seen.members.len(), 2);
+    assert_eq!(seen.offsets[1].member_id, None);
+    let error = reset(&place.store, "g", &[to(0, 0)], true, LONG).expect_err("live");
+    assert_eq!(error.to_string().matches("process").count(), 2, "{error}");
 }

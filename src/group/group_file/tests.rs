@@ -64,12 +64,17 @@ fn state() -> impl Strategy<Value = GroupState> {
         partitions,
     });
     (
-        (any::<i32>(), any::<i32>(), any::<bool>()),
+        (
+            any::<i32>(),
+            any::<i32>(),
+            any::<bool>(),
+            proptest::option::of(any::<u32>()),
+        ),
         btree_map(topic_name(), topic, 0..5),
         btree_map(any::<[u8; 16]>().prop_map(Uuid), member(), 0..4),
     )
         .prop_map(
-            |((group_epoch, assignment_epoch, range), topics, mut members)| {
+            |((group_epoch, assignment_epoch, range, retention), topics, mut members)| {
                 // A partition has one owner.
                 let mut owned = BTreeSet::new();
                 for member in members.values_mut() {
@@ -83,6 +88,7 @@ fn state() -> impl Strategy<Value = GroupState> {
                     } else {
                         Assignor::Uniform
                     },
+                    offsets_retention_minutes: retention,
                     topics,
                     members,
                 }
@@ -119,6 +125,7 @@ proptest! {
         let other = GroupFile::read(&dir, [8; 16]).expect("ours").state(&*dir).expect("ours");
         let mut empty = GroupState::new(state.group_epoch, state.assignor);
         empty.assignment_epoch = state.group_epoch;
+        empty.offsets_retention_minutes = state.offsets_retention_minutes;
         prop_assert_eq!(other, empty);
     }
 }
@@ -200,7 +207,7 @@ fn what_none_of_ours_writes_is_damage_though_its_checksum_holds() {
     for what in [
         (&|file: &mut GroupFile| file.assignor = "fair".to_owned()) as &dyn Fn(&mut GroupFile),
         &|file| file.topics[0].topic = "a/b".to_owned(),
-        &|file| file.members[0].matching = vec![String::new()],
+        &|file| file.members[0].matching = Some(vec![String::new()]),
     ] {
         assert_eq!(alter(what).expect_err("damage").kind(), Kind::Damaged);
     }

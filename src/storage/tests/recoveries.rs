@@ -145,3 +145,65 @@ proptest! {
         }
     }
 }
+
+/// Three batches, of which the last is in a second segment.
+fn two_segments() -> Sample {
+    let plan = |roll| Plan {
+        times: vec![1, 2],
+        bytes: 30,
+        new_epoch: false,
+        roll,
+    };
+    Sample::new(&[plan(false), plan(false), plan(true)])
+}
+
+#[test]
+fn what_was_cut_before_is_kept_when_the_same_offset_is_cut_again() {
+    let sample = two_segments();
+    let log = active_log(&sample);
+    let end = sample.tail.place();
+    let mut kept = Vec::new();
+    for junk in [&b"first"[..], b"second, longer", b"3"] {
+        log.write_at(junk, end.position).expect("junk");
+        let recovered =
+            recover(&*sample.dir, from(Some(end)), Some(&sample.epochs)).expect("recovered");
+        assert_eq!(recovered.tail.place(), end);
+        let path = recovered.cuts[0].kept.clone().expect("kept");
+        kept.push((path, junk));
+    }
+    let names: Vec<_> = kept
+        .iter()
+        .map(|(path, _)| path.file_name().expect("a name").to_owned())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "00000000000000000006.cut",
+            "00000000000000000006.2.cut",
+            "00000000000000000006.3.cut"
+        ]
+    );
+    for (path, junk) in kept {
+        assert_eq!(std::fs::read(path).expect("read"), junk);
+    }
+}
+
+#[test]
+fn a_segment_is_set_aside_beside_what_was_cut_at_its_base_before() {
+    let sample = two_segments();
+    let first = SegmentFile::new(0, FileKind::Log).name();
+    let log = sample.dir.open(&first, Open::Write).expect("open");
+    let earlier = SegmentFile::new(4, FileKind::Cut(1)).name();
+    let before = sample.dir.open(&earlier, Open::CreateNew).expect("made");
+    before.write_at(b"earlier", 0).expect("written");
+    let second = sample.bytes(4, FileKind::Log);
+    // The second batch is broken: the log ends before it, and the second segment goes.
+    log.write_at(&[0x55; 8], sample.batches[1].1 + 20)
+        .expect("spoilt");
+    let durable = sample.places[1];
+    let recovered =
+        recover(&*sample.dir, from(Some(durable)), Some(&sample.epochs)).expect("recovered");
+    assert_eq!(recovered.tail.place(), durable);
+    assert_eq!(sample.bytes(4, FileKind::Cut(1)), b"earlier");
+    assert_eq!(sample.bytes(4, FileKind::Cut(2)), second);
+}

@@ -10,7 +10,7 @@ use super::{DEPTH_MAX, io_error, names, remove_tree};
 use crate::disk::{Dir, EntryKind, File, Open, join};
 use crate::error::{Error, Kind, Result};
 use crate::store::gate::GateGuard;
-use crate::store::layout;
+use crate::store::{graveyard, layout};
 
 /// The fenced lock, held. Dropping it lets go.
 ///
@@ -84,6 +84,21 @@ impl FencedGuard {
         self.sync_parent(to)
     }
 
+    /// Puts a file in the place of `to` if nothing is there, `false` if something is. Its bytes are
+    /// synced, the directory of `to` is not.
+    ///
+    /// # Errors
+    /// [`Kind::Fenced`], [`Kind::Io`].
+    pub fn create(&self, to: &str, bytes: &[u8]) -> Result<bool> {
+        let name = self.write_own(bytes, true)?;
+        self.step()?;
+        match self.dir.rename_new(&name, to) {
+            Ok(()) => Ok(true),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(e) => Err(self.late(io_error(&*self.dir, "rename", &name, e))),
+        }
+    }
+
     /// As [`FencedGuard::replace`], but nothing is synced: for what a boot's end may take away.
     pub fn replace_unsynced(&self, to: &str, bytes: &[u8]) -> Result<()> {
         let name = self.write_own(bytes, false)?;
@@ -119,6 +134,19 @@ impl FencedGuard {
         let name = self.own_name()?;
         self.rename(path, &name)?;
         Ok(name)
+    }
+
+    /// As [`FencedGuard::rename_in`], under this name.
+    pub(in crate::store) fn rename_in_as(&self, path: &str, name: &str) -> Result<String> {
+        self.own_name()?;
+        let name = format!("{}/{name}", self.own_dir());
+        self.rename(path, &name)?;
+        Ok(name)
+    }
+
+    /// Makes the name of the holder's own directory durable.
+    pub(in crate::store) fn sync_own_name(&self) -> Result<()> {
+        self.sync_parent(&self.own_dir())
     }
 
     /// Renames `lock.N` on to `lock.(beyond + 1)`, for a lock whose N must pass one that was
@@ -213,7 +241,7 @@ impl FencedGuard {
         format!("{}/{}", layout::lock_dir(self.n), self.id)
     }
 
-    fn put(&self, name: &str, to: &str) -> Result<()> {
+    pub(in crate::store) fn put(&self, name: &str, to: &str) -> Result<()> {
         self.rename(name, to)
     }
 
@@ -252,8 +280,11 @@ impl FencedGuard {
 impl Drop for FencedGuard {
     fn drop(&mut self) {
         if self.has_own_dir.load(Ordering::Relaxed) {
+            let own = self.own_dir();
             // Left where it fails: the next to take the lock removes it.
-            let _ = remove_tree(&*self.dir, &self.own_dir(), EntryKind::Dir, DEPTH_MAX);
+            if graveyard::rescue(&*self.dir, &own).is_ok() {
+                let _ = remove_tree(&*self.dir, &own, EntryKind::Dir, DEPTH_MAX);
+            }
         }
         self.beat.end();
     }

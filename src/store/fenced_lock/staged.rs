@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::{FencedLock, io_error, names};
-use crate::disk::{Dir, EntryKind, File, LockKind, Open};
+use crate::disk::{Dir, File, LockKind, Open};
 use crate::error::{Error, Kind, Result};
 use crate::store::layout;
 use crate::types::Uuid;
@@ -82,18 +82,8 @@ impl Drop for Staged {
     }
 }
 
-/// Removes staged files whose makers died. Called with the lock held, so that no two do it.
-pub(super) fn remove_abandoned(dir: &dyn Dir) {
-    let Ok(entries) = dir.list(".") else { return };
-    for entry in entries {
-        if entry.kind == EntryKind::File && layout::is_staged_file(&entry.name) {
-            // Tidying only: what cannot be removed now is tried by the next.
-            let _ = remove_if_abandoned(dir, &entry.name);
-        }
-    }
-}
-
-fn remove_if_abandoned(dir: &dyn Dir, name: &str) -> io::Result<()> {
+/// Removes a staged file if its maker died. Called with the lock held, so that no two do it.
+pub(super) fn remove_if_abandoned(dir: &dyn Dir, name: &str) -> io::Result<()> {
     let file = dir.open(name, Open::Write)?;
     if file.try_lock(LockKind::Exclusive)? && names(dir, name, &*file)? {
         dir.remove(name)?;

@@ -16,7 +16,7 @@ fn place() -> Place {
     let temp = tempfile::tempdir().expect("temp");
     let dir = OsDisk.open_dir(temp.path()).expect("open");
     create_lock(&*dir).expect("lock");
-    let lock = FencedLock::new(Arc::clone(&dir), Arc::new(SystemClock::default()));
+    let lock = FencedLock::of_group(Arc::clone(&dir), Arc::new(SystemClock::default()));
     Place {
         _temp: temp,
         dir,
@@ -221,7 +221,7 @@ fn a_deleted_lock_file_never_makes_two_holders() {
 fn a_directory_without_a_lock_is_damaged_and_none_is_made() {
     let temp = tempfile::tempdir().expect("temp");
     let dir = OsDisk.open_dir(temp.path()).expect("open");
-    let lock = FencedLock::new(Arc::clone(&dir), Arc::new(SystemClock::default()));
+    let lock = FencedLock::of_group(Arc::clone(&dir), Arc::new(SystemClock::default()));
     assert_eq!(
         lock.acquire("x", LONG).expect_err("none").kind(),
         Kind::Damaged

@@ -186,3 +186,163 @@ fn a_network_file_system_is_refused_before_anything_is_made() {
     assert!(error.to_string().contains("nfs"));
     assert!(!temp.path().join("far").exists());
 }
+
+#[test]
+fn an_empty_directory_stays_the_directory_it_is() {
+    let temp = tempfile::tempdir().expect("temp");
+    let path = temp.path().join("mount");
+    std::fs::create_dir(&path).expect("dir");
+    // As a file system's own, at the top of a disk.
+    std::fs::create_dir(path.join("lost+found")).expect("dir");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o2770)).expect("chmod");
+    let held = OsDisk.open_dir(&path).expect("open");
+    assert_eq!(open(&path).expect_err("empty").kind(), Kind::NoStore);
+    make(&path).expect("made");
+    assert_eq!(
+        held.id("store.json").expect("in it").device,
+        held.own_id().expect("id").device
+    );
+    let mode = path.metadata().expect("stat").permissions().mode();
+    assert_eq!(mode & 0o7777, 0o2770);
+    assert!(path.join("lost+found").exists());
+    let mut names: Vec<_> = held
+        .list(".")
+        .expect("list")
+        .into_iter()
+        .map(|e| e.name)
+        .collect();
+    names.sort_unstable();
+    assert_eq!(
+        names,
+        [
+            "brokers",
+            "deleted",
+            "groups",
+            "lock.1",
+            "lost+found",
+            "store.json",
+            "topics"
+        ]
+    );
+}
+
+/// What a maker that died left, up to the step with this number.
+fn begin(path: &Path, steps: usize) {
+    use super::super::fenced_lock::create_lock;
+    std::fs::create_dir(path).expect("dir");
+    let dir = OsDisk.open_dir(path).expect("open");
+    let unborn = layout::unborn_dir(&Uuid([7; 16]));
+    let meta = "cluster.id=AAAAAAAAAAAAAAAAAAAAAQ\ndirectory.id=AAAAAAAAAAAAAAAAAAAAAg\n\
+                node.id=0\nversion=1\n";
+    let rename = |from: &str, to: &str| dir.rename_new(from, to).expect("rename");
+    let all: [&dyn Fn(); 8] = [
+        &|| dir.create_dir(&unborn).expect("dir"),
+        &|| drop(create_lock(&*dir.open_dir(&unborn).expect("open")).expect("lock")),
+        &|| rename(&format!("{unborn}/lock.0"), "lock.0"),
+        &|| rename("lock.0", "lock.4"),
+        &|| std::fs::write(path.join("lock.4/4"), "").expect("file"),
+        &|| std::fs::create_dir_all(path.join("brokers/0/logs")).expect("dirs"),
+        &|| std::fs::write(path.join("brokers/0/logs/meta.properties"), meta).expect("file"),
+        &|| std::fs::create_dir(path.join("topics")).expect("dir"),
+    ];
+    for step in all.iter().take(steps) {
+        step();
+    }
+}
+
+#[test]
+fn what_a_dead_maker_left_is_completed_by_whoever_comes() {
+    for steps in 0..=8 {
+        for writes in [false, true] {
+            let temp = tempfile::tempdir().expect("temp");
+            let path = temp.path().join("store");
+            begin(&path, steps);
+            // Until there is a lock it is an empty directory.
+            if steps < 3 && !writes {
+                assert_eq!(
+                    open(&path).expect_err("empty").kind(),
+                    Kind::NoStore,
+                    "{steps}"
+                );
+                continue;
+            }
+            let store = if writes { make(&path) } else { open(&path) }.expect("completed");
+            assert_eq!(open(&path).expect("whole").cluster_id(), store.cluster_id());
+            let meta = std::fs::read_to_string(path.join("brokers/0/logs/meta.properties"));
+            let meta = meta.expect("there");
+            assert!(
+                meta.contains(&store.cluster_id().to_string()),
+                "{steps}: {meta}"
+            );
+            if steps >= 7 {
+                assert!(meta.contains("AAAAAAAAAAAAAAAAAAAAAQ"), "the first wins");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_lost_its_store_file_is_not_taken_for_one_in_the_making() {
+    let temp = tempfile::tempdir().expect("temp");
+    for (number, lost) in ["topics/t.json", "groups/g", "brokers/0/logs/t-0", "notes"]
+        .iter()
+        .enumerate()
+    {
+        let path = temp.path().join(number.to_string());
+        make(&path).expect("made");
+        std::fs::remove_file(path.join(layout::STORE_FILE)).expect("lost");
+        std::fs::create_dir(path.join(lost)).expect("dir");
+        unusable(&path, "no store.json");
+    }
+}
+
+#[test]
+fn a_late_makers_lock_is_never_the_lock() {
+    use super::super::fenced_lock::{FencedLock, create_lock};
+    use std::time::Duration;
+    let temp = tempfile::tempdir().expect("temp");
+    let path = temp.path().join("store");
+    let store = make(&path).expect("made");
+    // He was stopped before his rename, and wakes.
+    let root = store.root();
+    let late = layout::unborn_dir(&Uuid([9; 16]));
+    root.create_dir(&late).expect("dir");
+    drop(create_lock(&*root.open_dir(&late).expect("open")).expect("lock"));
+    let guard = FencedLock::acquire_store(&store, "x", Duration::from_secs(5)).expect("lock");
+    root.rename_new(&format!("{late}/lock.0"), "lock.0")
+        .expect("late");
+    let acquire =
+        |patience| FencedLock::acquire_store(&store, "y", Duration::from_millis(patience));
+    assert_eq!(acquire(50).expect_err("held").kind(), Kind::Busy);
+    // Not even where listings do not show the real one.
+    root.rename_new("lock.1", "hidden").expect("hide");
+    assert_eq!(acquire(2000).expect_err("none").kind(), Kind::Damaged);
+    root.rename_new("hidden", "lock.1").expect("show");
+    drop(guard);
+    assert_eq!(acquire(5000).expect("free").n(), 1);
+    assert!(!path.join("lock.0").exists(), "a holder removes it");
+}
+
+#[test]
+fn makers_that_live_keep_what_they_make() {
+    use super::super::unborn::{Suspects, Unborn, remove_dead};
+    use std::time::Duration;
+    let temp = tempfile::tempdir().expect("temp");
+    let dir = OsDisk.open_dir(temp.path()).expect("open");
+    let alive = Unborn::make(&dir).expect("made");
+    let dead = layout::unborn_dir(&Uuid([1; 16]));
+    let begun = layout::unborn_dir(&Uuid([2; 16]));
+    dir.create_dir(&dead).expect("dir");
+    dir.create_dir(&begun).expect("dir");
+    let lock = super::super::fenced_lock::create_lock(&*dir.open_dir(&dead).expect("open"));
+    drop(lock.expect("lock"));
+    let mut suspects = Suspects::default();
+    let mut sweep = |at| remove_dead(&*dir, &mut suspects, Duration::from_secs(at)).expect("swept");
+    assert_eq!(sweep(100), [dead]);
+    assert!(sweep(159).is_empty());
+    assert_eq!(sweep(160), [begun]);
+    assert!(sweep(1000).is_empty());
+    assert!(dir.id(alive.name()).is_ok());
+    drop(alive);
+    assert!(dir.list(".").expect("list").is_empty());
+}

@@ -1,0 +1,264 @@
+//! The command lines of `mq-groups peek`, `skip`, `check` and `watch`.
+
+use super::args::scope;
+use super::job::{Check, Job, Peek, RecordOutput, Skip, Threshold, Watch};
+use crate::cli::common::usage;
+use crate::cli::consent::ConsentArgs;
+use crate::cli::lang::{Format, Now, Renderer, parse_duration, parse_topic_partition};
+use crate::cli::output::{OutputArgs, OutputFormat, OutputOptions};
+use crate::error::Result;
+use crate::store::layout;
+
+/// How records are printed: as rows, or as mq-consume does.
+#[derive(Debug, clap::Args)]
+struct RecordArgs {
+    /// Print records with a template such as '%k=%v\n' (see mq(7)), or one of the names value and
+    /// json, instead of rows
+    #[arg(
+        short = 'f',
+        long = "template",
+        value_name = "TEMPLATE",
+        help_heading = "Output",
+        allow_hyphen_values = true,
+        conflicts_with = "json"
+    )]
+    template: Option<String>,
+    /// Print records as a JSON object a line, as mq-consume -J
+    #[arg(short = 'J', long, help_heading = "Output")]
+    json: bool,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+impl RecordArgs {
+    fn records(self, now: &Now) -> Result<RecordOutput> {
+        let output: OutputOptions = self.output.try_into()?;
+        let format = match self.template {
+            Some(template) => Format::parse(&template)?,
+            None if self.json => Format::Json,
+            None => return Ok(RecordOutput::Rows(output)),
+        };
+        if output.format != OutputFormat::Table {
+            return Err(usage(
+                "--format is for rows, and -f and -J print records",
+                "leave one of them out",
+            ));
+        }
+        Ok(RecordOutput::Rendered(Renderer::new(
+            format,
+            None,
+            now.zone.clone(),
+        )))
+    }
+}
+
+/// Show the records around where a group is
+///
+/// For each partition the records that were read last, and the next ones. The place of a record is
+/// read, next (where the group goes on) or unread.
+#[derive(Debug, clap::Args)]
+#[command(after_help = PEEK_EXAMPLES)]
+pub struct PeekArgs {
+    /// The group
+    #[arg(value_name = "GROUP")]
+    group: String,
+    /// So many records before, already read
+    #[arg(
+        short = 'B',
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        help_heading = "Group"
+    )]
+    before: u64,
+    /// So many records after, the next to be read
+    #[arg(
+        short = 'A',
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        help_heading = "Group"
+    )]
+    after: u64,
+    /// Only this topic, or one partition of it
+    #[arg(long, value_name = "T[:P]", help_heading = "Group")]
+    topic: Option<String>,
+    #[command(flatten)]
+    records: RecordArgs,
+}
+
+const PEEK_EXAMPLES: &str = "\
+Examples:
+  mq-groups peek billing
+  mq-groups peek billing -B 5 -A 0
+  mq-groups peek billing --topic orders:0 -B 0 -A 3 -J
+  mq-groups peek billing -f '%t:%p %o %v\\n'";
+
+impl PeekArgs {
+    /// What is asked for.
+    pub fn job(self, now: &Now) -> Result<Job> {
+        layout::group_dir(&self.group)?;
+        Ok(Job::Peek(Peek {
+            group: self.group,
+            before: self.before,
+            after: self.after,
+            scope: self.topic.as_deref().map(scope).transpose()?,
+            records: self.records.records(now)?,
+        }))
+    }
+}
+
+/// Move a group over one record
+///
+/// For a record that its reader cannot get past: it is printed, then the group's offset goes to
+/// the one behind it. The record stays in the topic. Refused while members live.
+#[derive(Debug, clap::Args)]
+#[command(after_help = SKIP_EXAMPLES)]
+pub struct SkipArgs {
+    /// The group
+    #[arg(value_name = "GROUP")]
+    group: String,
+    /// The partition
+    #[arg(value_name = "T:P")]
+    partition: String,
+    #[command(flatten)]
+    consent: ConsentArgs,
+    #[command(flatten)]
+    records: RecordArgs,
+}
+
+const SKIP_EXAMPLES: &str = "\
+Examples:
+  mq-groups skip billing orders:0 --dry-run
+  mq-groups skip billing orders:0
+  mq-groups skip billing orders:0 --yes
+  mq-groups skip billing orders:0 --yes -J >> skipped.jsonl";
+
+impl SkipArgs {
+    /// What is asked for.
+    pub fn job(self, now: &Now, can_ask: bool) -> Result<Job> {
+        layout::group_dir(&self.group)?;
+        Ok(Job::Skip(Skip {
+            group: self.group,
+            tp: parse_topic_partition(&self.partition)?,
+            consent: self.consent.settle(can_ask, "moving committed offsets")?,
+            records: self.records.records(now)?,
+        }))
+    }
+}
+
+/// Check lag, as a plugin of Nagios
+///
+/// A plain number is a lag in records, over all partitions of a group; a duration is the age of
+/// its oldest unread record. More than that warns, or is critical. Exit status: 0 OK, 1 WARNING, 2
+/// CRITICAL, 3 UNKNOWN, which a missing group and a wrong command line are.
+#[derive(Debug, clap::Args)]
+#[command(after_help = CHECK_EXAMPLES)]
+#[command(group = clap::ArgGroup::new("thresholds").required(true).multiple(true))]
+pub struct CheckArgs {
+    /// The groups [default: all]
+    #[arg(value_name = "GROUP")]
+    groups: Vec<String>,
+    /// Warn above it
+    #[arg(
+        long,
+        value_name = "N|DURATION",
+        help_heading = "Group",
+        group = "thresholds"
+    )]
+    warn: Option<String>,
+    /// Critical above it
+    #[arg(
+        long,
+        value_name = "N|DURATION",
+        help_heading = "Group",
+        group = "thresholds"
+    )]
+    critical: Option<String>,
+}
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  mq-groups check billing --warn 1000 --critical 10000
+  mq-groups check billing --warn 5m --critical 1h
+  mq-groups check --warn 1000 --critical 15m
+  mq-groups check billing audit --critical 10m";
+
+impl CheckArgs {
+    /// What is asked for.
+    pub fn job(self) -> Result<Job> {
+        for group in &self.groups {
+            layout::group_dir(group)?;
+        }
+        let warn = self.warn.as_deref().map(threshold).transpose()?;
+        let critical = self.critical.as_deref().map(threshold).transpose()?;
+        let reversed = match (warn, critical) {
+            (Some(Threshold::Records(warn)), Some(Threshold::Records(critical))) => warn > critical,
+            (Some(Threshold::Age(warn)), Some(Threshold::Age(critical))) => warn > critical,
+            _ => false,
+        };
+        if reversed {
+            return Err(usage(
+                "--warn is above --critical",
+                "a warning comes first: give it the smaller lag",
+            ));
+        }
+        Ok(Job::Check(Check {
+            groups: self.groups,
+            warn,
+            critical,
+        }))
+    }
+}
+
+fn threshold(text: &str) -> Result<Threshold> {
+    if let Ok(records) = text.parse::<i64>()
+        && records >= 0
+    {
+        return Ok(Threshold::Records(records));
+    }
+    parse_duration(text).map(Threshold::Age).map_err(|_| {
+        usage(
+            format!("'{}' is no lag", text.escape_debug()),
+            "use a number of records, such as 1000, or a duration, such as 5m",
+        )
+    })
+}
+
+/// Show how groups get on, again and again
+///
+/// On a terminal a table that is drawn anew once a second and when a group changes, until q or
+/// Ctrl-C. Elsewhere all rows at first and after each change.
+#[derive(Debug, clap::Args)]
+#[command(after_help = WATCH_EXAMPLES)]
+pub struct WatchArgs {
+    /// The group [default: all]
+    #[arg(value_name = "GROUP")]
+    group: Option<String>,
+    /// Only partitions with records still to be read
+    #[arg(long, help_heading = "Group")]
+    only_lagging: bool,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+const WATCH_EXAMPLES: &str = "\
+Examples:
+  mq-groups watch
+  mq-groups watch billing
+  mq-groups watch --only-lagging
+  mq-groups watch billing --format json | jq -c '[.topic, .partition, .lag]'";
+
+impl WatchArgs {
+    /// What is asked for.
+    pub fn job(self) -> Result<Job> {
+        if let Some(group) = &self.group {
+            layout::group_dir(group)?;
+        }
+        Ok(Job::Watch(Watch {
+            group: self.group,
+            only_lagging: self.only_lagging,
+            output: self.output.try_into()?,
+        }))
+    }
+}

@@ -1,0 +1,133 @@
+//! The command line of `mq-groups reset`.
+
+use std::path::PathBuf;
+
+use super::args::scope;
+use super::job::{Export, Job, Move, Reset};
+use crate::cli::common::usage;
+use crate::cli::consent::ConsentArgs;
+use crate::cli::lang::{Now, parse_point};
+use crate::cli::output::OutputArgs;
+use crate::client::point::Point;
+use crate::error::Result;
+use crate::store::layout;
+
+/// Move a group's committed offsets
+///
+/// Refused while members live. Only what this command names is moved, and only topics that the
+/// group has committed offsets of, or that --topic, --from-file or --to-group name. 'mq-groups
+/// undo' takes it back.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+#[command(group = clap::ArgGroup::new("where").required(true))]
+pub struct ResetArgs {
+    /// The group
+    #[arg(value_name = "GROUP")]
+    group: String,
+    /// To a point of each partition: start, end, N, +N, -N or @TIME
+    #[arg(
+        long,
+        value_name = "POINT",
+        help_heading = "Group",
+        group = "where",
+        allow_hyphen_values = true
+    )]
+    to: Option<String>,
+    /// By so many offsets: on, or back if negative
+    #[arg(
+        long,
+        value_name = "N",
+        help_heading = "Group",
+        group = "where",
+        allow_hyphen_values = true
+    )]
+    by: Option<String>,
+    /// To what the file says: rows of TOPIC,PARTITION,OFFSET; - is standard input
+    #[arg(
+        long,
+        value_name = "CSV",
+        help_heading = "Group",
+        group = "where",
+        allow_hyphen_values = true
+    )]
+    from_file: Option<PathBuf>,
+    /// To the offsets of another group
+    #[arg(long, value_name = "OTHER", help_heading = "Group", group = "where")]
+    to_group: Option<String>,
+    /// Change nothing: print the group's offsets for --from-file
+    #[arg(long, help_heading = "Group", group = "where", conflicts_with_all = ["dry_run", "yes", "format", "header"])]
+    export: bool,
+    /// Only this topic, or one partition of it
+    #[arg(long, value_name = "T[:P]", help_heading = "Group")]
+    topic: Option<String>,
+    #[command(flatten)]
+    consent: ConsentArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  mq-groups reset billing --to start
+  mq-groups reset billing --to @2026-01-01T10:00Z --dry-run
+  mq-groups reset billing --to -10 --topic orders:0 --yes
+  mq-groups reset billing --by -100 --yes
+  mq-groups reset billing --to-group audit --dry-run
+  mq-groups reset billing --export > offsets.csv
+  mq-groups reset billing --from-file offsets.csv --yes";
+
+impl ResetArgs {
+    /// What is asked for.
+    pub fn job(self, now: &Now, can_ask: bool) -> Result<Job> {
+        layout::group_dir(&self.group)?;
+        let topic = self.topic.as_deref().map(scope).transpose()?;
+        if self.export {
+            let group = self.group;
+            return Ok(Job::Export(Export { group, topic }));
+        }
+        // An answer cannot come from where the rows come from.
+        let can_ask = can_ask
+            && self
+                .from_file
+                .as_ref()
+                .is_none_or(|file| file.as_os_str() != "-");
+        let consent = self.consent.settle(can_ask, "moving committed offsets")?;
+        let to = if let Some(to) = &self.to {
+            point(to, now)?
+        } else if let Some(by) = &self.by {
+            Move::By(by.parse().map_err(|_| {
+                usage(
+                    format!("'{}' is not a number of offsets", by.escape_debug()),
+                    "use a whole number, such as --by 10 or --by -10",
+                )
+            })?)
+        } else if let Some(path) = self.from_file {
+            Move::File(path)
+        } else if let Some(other) = self.to_group {
+            layout::group_dir(&other)?;
+            Move::Group(other)
+        } else {
+            return Err(usage(
+                "where to is not said",
+                "use --to POINT, --by N, --from-file CSV or --to-group OTHER",
+            ));
+        };
+        Ok(Job::Reset(Reset {
+            group: self.group,
+            to,
+            topic,
+            consent,
+            output: self.output.try_into()?,
+        }))
+    }
+}
+
+fn point(to: &str, now: &Now) -> Result<Move> {
+    match parse_point(to, now)? {
+        Point::Stored => Err(usage(
+            "--to stored is where the group stands already",
+            "use start, end, N, +N, -N, @TIME, or --by N",
+        )),
+        point => Ok(Move::To(point)),
+    }
+}

@@ -1,0 +1,332 @@
+//! `mq-groups check`: a plugin for Nagios and whoever speaks like it, by the guidelines at
+//! <https://nagios-plugins.org/doc/guidelines.html>: one line that sums up, with performance data
+//! behind a bar, then a line for each group; the status is the exit status. As there, a threshold
+//! is what is still good.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use super::job::{Check, Threshold};
+use crate::cli::{Env, Outcome};
+use crate::error::{Error, Result};
+use crate::group::{self, GroupDescription};
+
+/// The status of a check, by its exit status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// 0: below all thresholds.
+    Ok,
+    /// 1: above the first.
+    Warning,
+    /// 2: above the second.
+    Critical,
+    /// 3: it could not be told.
+    Unknown,
+}
+
+impl Status {
+    /// The exit status.
+    pub fn code(self) -> u8 {
+        match self {
+            Status::Ok => 0,
+            Status::Warning => 1,
+            Status::Critical => 2,
+            Status::Unknown => 3,
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Status::Ok => "OK",
+            Status::Warning => "WARNING",
+            Status::Critical => "CRITICAL",
+            Status::Unknown => "UNKNOWN",
+        }
+    }
+
+    /// Of several, the one that counts: as `max_state_alt` of the Nagios plugins.
+    fn worst(statuses: impl Iterator<Item = Status>) -> Status {
+        let weight = |status: &Status| match status {
+            Status::Ok => 0,
+            Status::Unknown => 1,
+            Status::Warning => 2,
+            Status::Critical => 3,
+        };
+        statuses.max_by_key(weight).unwrap_or(Status::Unknown)
+    }
+}
+
+/// What is told of one group.
+#[derive(Debug)]
+struct Finding {
+    group: String,
+    status: Status,
+    text: String,
+    lag: Option<Lag>,
+}
+
+/// A group's lag: over all partitions, and that of the oldest unread record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Lag {
+    records: i64,
+    seconds: i64,
+}
+
+/// Checks groups.
+pub fn check(job: &Check, env: &Env) -> Result<Outcome> {
+    let findings = match look(job, env) {
+        Ok(findings) => findings,
+        Err(e) => return tell_unknown(&e),
+    };
+    let status = Status::worst(findings.iter().map(|finding| finding.status));
+    print(&text(job, status, &findings))?;
+    Ok(Outcome::Check(status))
+}
+
+/// Tells that nothing could be told.
+///
+/// # Errors
+/// Standard output's.
+pub fn tell_unknown(e: &Error) -> Result<Outcome> {
+    let status = Status::Unknown;
+    print(&format!(
+        "GROUPS {} - {}\n",
+        status.word(),
+        plain(&e.to_string())
+    ))?;
+    Ok(Outcome::Check(status))
+}
+
+fn look(job: &Check, env: &Env) -> Result<Vec<Finding>> {
+    let store = env.open_store()?;
+    let names = if job.groups.is_empty() {
+        group::list(&store)?
+    } else {
+        job.groups.clone()
+    };
+    let one = |group: String| match group::describe(&store, &group) {
+        Ok(seen) => judge(job, seen),
+        Err(e) => Finding {
+            text: e.to_string(),
+            group,
+            status: Status::Unknown,
+            lag: None,
+        },
+    };
+    Ok(names.into_iter().map(one).collect())
+}
+
+fn judge(job: &Check, seen: GroupDescription) -> Finding {
+    let unreadable = seen.offsets.iter().find(|row| {
+        row.committed_offset.is_some() && (row.lag.is_none() || row.lag_seconds.is_none())
+    });
+    if let Some(row) = unreadable {
+        return Finding {
+            status: Status::Unknown,
+            text: format!("the lag of {}:{} is not known", row.topic, row.partition),
+            group: seen.group,
+            lag: None,
+        };
+    }
+    let beyond = seen
+        .offsets
+        .iter()
+        .find(|row| row.committed_offset > row.high_watermark && row.high_watermark.is_some());
+    let lag = Lag {
+        records: seen.offsets.iter().filter_map(|row| row.lag).sum(),
+        seconds: seen
+            .offsets
+            .iter()
+            .filter_map(|row| row.lag_seconds)
+            .max()
+            .unwrap_or(0),
+    };
+    let above = |threshold: Option<Threshold>| {
+        threshold.is_some_and(|t| t.is_above(lag.records, lag.seconds))
+    };
+    let mut text = format!(
+        "{}, {} members, lag {} records, {} s",
+        seen.state,
+        seen.members.len(),
+        lag.records,
+        lag.seconds
+    );
+    let status = if let Some(row) = beyond {
+        let _ = write!(
+            text,
+            "; the offset of {}:{} lies beyond the end of the log",
+            row.topic, row.partition
+        );
+        Status::Critical
+    } else if above(job.critical) {
+        Status::Critical
+    } else if above(job.warn) {
+        Status::Warning
+    } else {
+        Status::Ok
+    };
+    Finding {
+        group: seen.group,
+        status,
+        text,
+        lag: Some(lag),
+    }
+}
+
+fn text(job: &Check, status: Status, findings: &[Finding]) -> String {
+    let mut text = format!("GROUPS {} - ", status.word());
+    let bad: Vec<&Finding> = findings.iter().filter(|f| f.status == status).collect();
+    match (status, bad.first()) {
+        (_, None) => text.push_str("there is no group"),
+        (Status::Ok, Some(_)) => {
+            let largest = findings
+                .iter()
+                .filter_map(|f| f.lag)
+                .map(|lag| lag.records)
+                .max();
+            let what = if findings.len() == 1 {
+                "group"
+            } else {
+                "groups"
+            };
+            let _ = write!(
+                text,
+                "{} {what}, largest lag {} records",
+                findings.len(),
+                largest.unwrap_or(0)
+            );
+        }
+        (_, Some(first)) if findings.len() == 1 => {
+            let _ = write!(text, "{}: {}", plain(&first.group), plain(&first.text));
+        }
+        _ => {
+            let names: Vec<String> = bad.iter().map(|f| plain(&f.group)).collect();
+            let _ = write!(
+                text,
+                "{} of {} groups: {}",
+                bad.len(),
+                findings.len(),
+                names.join(", ")
+            );
+        }
+    }
+    let data: Vec<String> = findings
+        .iter()
+        .filter_map(|f| performance(job, f))
+        .collect();
+    if !data.is_empty() {
+        let _ = write!(text, " | {}", data.join(" "));
+    }
+    text.push('\n');
+    for finding in findings {
+        let _ = writeln!(
+            text,
+            "{}: {} - {}",
+            finding.status.word(),
+            plain(&finding.group),
+            plain(&finding.text)
+        );
+    }
+    text
+}
+
+/// `'billing lag'=5;10;100;0 'billing lag time'=7s;;;0`
+fn performance(job: &Check, finding: &Finding) -> Option<String> {
+    let lag = finding.lag?;
+    let records = |threshold: Option<Threshold>| match threshold {
+        Some(Threshold::Records(n)) => n.to_string(),
+        _ => String::new(),
+    };
+    let seconds = |threshold: Option<Threshold>| match threshold {
+        Some(Threshold::Age(age)) => age.as_secs_f64().to_string(),
+        _ => String::new(),
+    };
+    let name = label(&finding.group);
+    Some(format!(
+        "'{name} lag'={};{};{};0 '{name} lag time'={}s;{};{};0",
+        lag.records,
+        records(job.warn),
+        records(job.critical),
+        lag.seconds,
+        seconds(job.warn),
+        seconds(job.critical),
+    ))
+}
+
+/// A label holds no `=`, and its quotes are doubled.
+fn label(group: &str) -> String {
+    plain(group).replace('=', "_").replace('\'', "''")
+}
+
+/// Text in one line, without the bar that begins performance data.
+fn plain(text: &str) -> String {
+    text.chars()
+        .map(|c| match c {
+            '|' => '/',
+            c if c.is_control() => ' ',
+            c => c,
+        })
+        .collect()
+}
+
+fn print(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|e| Error::io("write", "standard output", e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn finding(group: &str, status: Status, records: i64) -> Finding {
+        Finding {
+            group: group.to_owned(),
+            status,
+            text: "x|y".to_owned(),
+            lag: Some(Lag {
+                records,
+                seconds: 7,
+            }),
+        }
+    }
+
+    #[test]
+    fn one_line_that_sums_up_then_the_groups() {
+        let job = Check {
+            groups: Vec::new(),
+            warn: Some(Threshold::Records(5)),
+            critical: Some(Threshold::Age(Duration::from_secs(90))),
+        };
+        let findings = [
+            finding("it's=1|2", Status::Ok, 3),
+            finding("b", Status::Warning, 6),
+        ];
+        assert_eq!(
+            text(&job, Status::Warning, &findings),
+            "GROUPS WARNING - 1 of 2 groups: b | \
+             'it''s_1/2 lag'=3;5;;0 'it''s_1/2 lag time'=7s;;90;0 \
+             'b lag'=6;5;;0 'b lag time'=7s;;90;0\n\
+             OK: it's=1/2 - x/y\nWARNING: b - x/y\n"
+        );
+        assert!(
+            text(&job, Status::Unknown, &[]).starts_with("GROUPS UNKNOWN - there is no group\n")
+        );
+    }
+
+    #[test]
+    fn the_worst_counts_and_nothing_is_unknown() {
+        use Status::{Critical, Ok, Unknown, Warning};
+        for (all, worst) in [
+            (&[Ok, Ok][..], Ok),
+            (&[Ok, Unknown], Unknown),
+            (&[Warning, Unknown], Warning),
+            (&[Unknown, Critical, Ok], Critical),
+            (&[], Unknown),
+        ] {
+            assert_eq!(Status::worst(all.iter().copied()), worst, "{all:?}");
+        }
+    }
+}

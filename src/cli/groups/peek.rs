@@ -1,0 +1,269 @@
+//! `mq-groups peek` and `skip`: the records around where a group is.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use super::job::{Peek, RecordOutput, Skip};
+use super::run::{Failures, PATIENCE};
+use crate::cli::lang::{HeaderList, OutputRecord, TerminalEscaper};
+use crate::cli::output::{Cell, Column, Listing, OutputOptions};
+use crate::cli::{Env, Outcome};
+use crate::client::{BatchInfo, for_each_around, open_reader};
+use crate::error::{Error, Kind, Result};
+use crate::group::{self, CommitEntry};
+use crate::record::Record;
+use crate::store::{StoreDir, topics};
+use crate::types::{Offset, TopicPartition};
+
+const PEEK: [Column; 8] = [
+    Column::text("group"),
+    Column::text("topic"),
+    Column::number("partition"),
+    Column::number("offset"),
+    Column::text("place"),
+    Column::time("timestamp"),
+    Column::text("key"),
+    Column::text("value"),
+];
+
+const SKIP: [Column; 8] = [
+    Column::text("group"),
+    Column::text("topic"),
+    Column::number("partition"),
+    Column::number("committed_offset"),
+    Column::number("new_offset"),
+    Column::time("timestamp"),
+    Column::text("key"),
+    Column::text("value"),
+];
+
+/// Shows what a group read last and what it will read next.
+pub fn peek(job: Peek, env: &mut Env) -> Result<Outcome> {
+    let store = env.open_store()?;
+    let seen = group::describe(&store, &job.group)?;
+    let mut failures = Failures::default();
+    let mut shown = Shown::new(&job.records, &PEEK);
+    let mut any = false;
+    for row in &seen.offsets {
+        let tp = TopicPartition::new(crate::types::TopicName::new(&*row.topic)?, row.partition);
+        let wanted = job
+            .scope
+            .as_ref()
+            .is_none_or(|scope| scope.has(&tp.topic, tp.partition));
+        let Some(committed) = row.committed_offset.filter(|_| wanted) else {
+            continue;
+        };
+        any = true;
+        let looked = open_reader(&store, &tp).and_then(|mut reader| {
+            for_each_around(
+                &mut reader,
+                committed,
+                job.before,
+                job.after,
+                |info, record| {
+                    let mut place = "unread";
+                    if record.offset < committed {
+                        place = "read";
+                    } else if !shown.next_seen(&tp) {
+                        place = "next";
+                    }
+                    shown.enter(&tp, info, record, |record| {
+                        let mut cells = vec![
+                            job.group.as_str().into(),
+                            tp.topic.as_str().into(),
+                            tp.partition.into(),
+                            record.offset.into(),
+                            place.into(),
+                        ];
+                        cells.extend(payload(record));
+                        cells
+                    })
+                },
+            )
+        });
+        if let Err(e) = looked {
+            failures.tell(env, &e);
+        }
+    }
+    shown.print(env)?;
+    if !any {
+        return Err(nothing_committed(&job.group, job.scope.as_ref()));
+    }
+    Ok(failures.outcome())
+}
+
+/// Moves a group over one record, which is printed.
+pub fn skip(job: Skip, env: &mut Env) -> Result<Outcome> {
+    let store = env.open_store()?;
+    let tp = &job.tp;
+    let committed = committed(&store, &job.group, tp)?;
+    // Whoever has members is told of before anything is shown.
+    group::reset(&store, &job.group, &[], true, PATIENCE)?;
+    let mut reader = open_reader(&store, tp)?;
+    let mut shown = Shown::new(&job.records, &SKIP);
+    let mut next = None;
+    for_each_around(&mut reader, committed, 0, 1, |info, record| {
+        next = Some(record.offset + 1);
+        shown.enter(tp, info, record, |record| {
+            let mut cells = vec![
+                job.group.as_str().into(),
+                tp.topic.as_str().into(),
+                tp.partition.into(),
+                committed.into(),
+                (record.offset + 1).into(),
+            ];
+            cells.extend(payload(record));
+            cells
+        })
+    })?;
+    let Some(offset) = next else {
+        let group = job.group.escape_debug();
+        return Err(Error::new(
+            Kind::OffsetOutOfRange,
+            format!("group '{group}' is at the end of {tp}, offset {committed}"),
+        )
+        .cure("there is no record that could be skipped"));
+    };
+    let plan = [CommitEntry {
+        tp: tp.clone(),
+        offset,
+    }];
+    shown.print(env)?;
+    if job.consent.is_dry_run() {
+        return Ok(Outcome::Done);
+    }
+    let question = format!(
+        "skip this record: move the offset of group '{}' for {tp} from {committed} to {offset}?",
+        job.group.escape_debug()
+    );
+    if job.consent.proceed(env, &question)? {
+        group::reset(&store, &job.group, &plan, false, PATIENCE)?;
+    }
+    Ok(Outcome::Done)
+}
+
+fn committed(store: &Arc<StoreDir>, group: &str, tp: &TopicPartition) -> Result<Offset> {
+    group::summarize(store, group)?;
+    let topic_id = topics::read(store, &tp.topic)?.0.topic_id;
+    let state = group::committed_offsets(store, group)?;
+    state
+        .committed(&tp.topic, topic_id, tp.partition)
+        .map(|committed| committed.offset)
+        .ok_or_else(|| nothing_committed(group, Some(&tp)))
+}
+
+fn nothing_committed(group: &str, what: Option<&impl std::fmt::Display>) -> Error {
+    let of = what.map_or_else(String::new, |what| format!(" of {what}"));
+    let group = group.escape_debug();
+    Error::new(
+        Kind::UnknownTopic,
+        format!("group '{group}' has no committed offset{of}"),
+    )
+    .cure("'mq-groups describe' shows what it has")
+}
+
+/// Timestamp, key and value as cells. What is no text is shown as it would be in a template with
+/// `{escape}`.
+fn payload(record: &Record<'_>) -> [Cell; 3] {
+    let text = |bytes: Option<&[u8]>| -> Cell {
+        bytes
+            .map(|bytes| match std::str::from_utf8(bytes) {
+                Ok(text) => text.to_owned(),
+                Err(_) => bytes.escape_ascii().to_string(),
+            })
+            .into()
+    };
+    [
+        record.timestamp.into(),
+        text(record.key),
+        text(record.value),
+    ]
+}
+
+/// Records on their way to standard output, rendered or as rows.
+struct Shown<'a> {
+    records: &'a RecordOutput,
+    columns: &'static [Column],
+    rendered: Vec<u8>,
+    rows: Vec<Vec<Cell>>,
+    next: Option<TopicPartition>,
+}
+
+impl<'a> Shown<'a> {
+    fn new(records: &'a RecordOutput, columns: &'static [Column]) -> Self {
+        Shown {
+            records,
+            columns,
+            rendered: Vec::new(),
+            rows: Vec::new(),
+            next: None,
+        }
+    }
+
+    /// Whether the partition's first unread record was asked for before; from now on it was.
+    fn next_seen(&mut self, tp: &TopicPartition) -> bool {
+        self.next.replace(tp.clone()).as_ref() == Some(tp)
+    }
+
+    fn enter(
+        &mut self,
+        tp: &TopicPartition,
+        info: BatchInfo,
+        record: &Record<'_>,
+        row: impl FnOnce(&Record<'_>) -> Vec<Cell>,
+    ) -> Result<()> {
+        match self.records {
+            RecordOutput::Rows(_) => {
+                self.rows.push(row(record));
+                Ok(())
+            }
+            RecordOutput::Rendered(renderer) => renderer.render(
+                &OutputRecord {
+                    topic: tp.topic.as_str(),
+                    partition: tp.partition,
+                    offset: record.offset,
+                    timestamp: record.timestamp,
+                    timestamp_type: info.timestamp_type,
+                    leader_epoch: info.leader_epoch,
+                    key: record.key,
+                    value: record.value,
+                    headers: HeaderList::Stored(record.headers),
+                },
+                &mut self.rendered,
+            ),
+        }
+    }
+
+    fn print(self, env: &Env) -> Result<()> {
+        match self.records {
+            RecordOutput::Rows(output) => rows(env, self.columns, *output, self.rows),
+            RecordOutput::Rendered(_) => {
+                let mut bytes = self.rendered;
+                if env.stdout_is_terminal() {
+                    let mut escaped = Vec::new();
+                    let mut escaper = TerminalEscaper::new();
+                    escaper.escape(&bytes, &mut escaped);
+                    escaper.finish(&mut escaped);
+                    bytes = escaped;
+                }
+                let mut out = std::io::stdout().lock();
+                out.write_all(&bytes)
+                    .and_then(|()| out.flush())
+                    .map_err(|e| Error::io("write", "standard output", e))
+            }
+        }
+    }
+}
+
+fn rows(
+    env: &Env,
+    columns: &'static [Column],
+    output: OutputOptions,
+    rows: Vec<Vec<Cell>>,
+) -> Result<()> {
+    let mut listing = Listing::stdout(env, columns, output);
+    for row in rows {
+        listing.row(row)?;
+    }
+    listing.finish()
+}

@@ -1,0 +1,240 @@
+//! The terminal while something is shown on all of it: as it was before, however this ends.
+//!
+//! 1. What is shown goes to the alternate screen, so that the scrollback keeps what it had.
+//! 2. Keys come at once and unechoed. Ctrl-C and Ctrl-Z are keys, too: the terminal is given back
+//!    before they do what they do elsewhere, to all processes of the job, and a second Ctrl-C does
+//!    not come before the first has.
+//! 3. Dropping it puts everything back.
+
+use std::io::{IsTerminal, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Signal, kill_current_process_group};
+use rustix::termios::{
+    LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetwinsize, tcsetattr,
+};
+
+use crate::error::{Error, Result};
+
+const ENTER: &[u8] = b"\x1b[?1049h\x1b[?25l";
+const LEAVE: &[u8] = b"\x1b[?25h\x1b[?1049l";
+/// `_POSIX_VDISABLE` on Linux: this key does nothing of itself.
+const NO_KEY: u8 = 0;
+const CTRL_C: u8 = 0x03;
+const CTRL_Z: u8 = 0x1a;
+
+/// The terminal, taken over.
+#[derive(Debug)]
+pub struct Screen {
+    keys: Option<Termios>,
+    resized: UnixStream,
+    handler: signal_hook::SigId,
+    shown: bool,
+}
+
+/// What the person at the terminal wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// Nothing yet.
+    None,
+    /// To be shown all of it anew.
+    Redraw,
+    /// To end.
+    Quit,
+    /// To end as by a signal.
+    Interrupt,
+    /// To do something else for a while.
+    Suspend,
+}
+
+impl Screen {
+    /// Takes the terminal of standard output and, if it is one, of standard input.
+    ///
+    /// # Errors
+    /// The system's, when it refuses.
+    pub fn take() -> Result<Self> {
+        let error = |e| Error::io("take over", "the terminal", e);
+        let (resized, resized_by) = UnixStream::pair().map_err(error)?;
+        resized.set_nonblocking(true).map_err(error)?;
+        let winch = signal_hook::consts::signal::SIGWINCH;
+        let handler = signal_hook::low_level::pipe::register(winch, resized_by).map_err(error)?;
+        let stdin = std::io::stdin();
+        let keys = if stdin.is_terminal() {
+            Some(tcgetattr(&stdin).map_err(|e| error(e.into()))?)
+        } else {
+            None
+        };
+        let mut screen = Screen {
+            keys,
+            resized,
+            handler,
+            shown: false,
+        };
+        screen.enter()?;
+        Ok(screen)
+    }
+
+    fn enter(&mut self) -> Result<()> {
+        if let Some(before) = &self.keys {
+            let mut now = before.clone();
+            now.local_modes -= LocalModes::ICANON | LocalModes::ECHO;
+            now.special_codes[SpecialCodeIndex::VINTR] = NO_KEY;
+            now.special_codes[SpecialCodeIndex::VSUSP] = NO_KEY;
+            now.special_codes[SpecialCodeIndex::VMIN] = 1;
+            now.special_codes[SpecialCodeIndex::VTIME] = 0;
+            tcsetattr(std::io::stdin(), OptionalActions::Now, &now)
+                .map_err(|e| Error::io("set", "the terminal", e.into()))?;
+        }
+        self.shown = true;
+        write(ENTER)
+    }
+
+    fn leave(&mut self) {
+        if !std::mem::take(&mut self.shown) {
+            return;
+        }
+        // A terminal that is gone needs nothing back.
+        let _ = write(LEAVE);
+        if let Some(before) = &self.keys {
+            let _ = tcsetattr(std::io::stdin(), OptionalActions::Flush, before);
+        }
+    }
+
+    /// Gives the terminal back and signals the job as Ctrl-C does.
+    pub fn interrupt(&mut self) {
+        self.leave();
+        // Refused, this process ends all the same.
+        let _ = kill_current_process_group(Signal::INT);
+    }
+
+    /// Gives the terminal back, stops the job as Ctrl-Z does, and goes on when it is woken.
+    ///
+    /// # Errors
+    /// The terminal's.
+    pub fn suspend(&mut self) -> Result<()> {
+        self.leave();
+        // Refused, it goes on at once.
+        let _ = kill_current_process_group(Signal::STOP);
+        self.enter()
+    }
+
+    /// Columns and rows of the terminal.
+    pub fn size() -> (u16, u16) {
+        let known = tcgetwinsize(std::io::stdout())
+            .ok()
+            .filter(|size| size.ws_col > 0 && size.ws_row > 0);
+        known.map_or((80, 24), |size| (size.ws_col, size.ws_row))
+    }
+
+    /// Shows these lines, and nothing else: written in one piece, so that nothing flickers. The
+    /// lines fit, and hold nothing that moves the cursor.
+    ///
+    /// # Errors
+    /// The terminal's.
+    pub fn show<'a>(lines: impl Iterator<Item = &'a str>) -> Result<()> {
+        let mut text = b"\x1b[H".to_vec();
+        for (at, line) in lines.enumerate() {
+            if at > 0 {
+                text.extend_from_slice(b"\r\n");
+            }
+            text.extend_from_slice(line.as_bytes());
+            text.extend_from_slice(b"\x1b[K");
+        }
+        text.extend_from_slice(b"\x1b[J");
+        write(&text)
+    }
+
+    /// Waits for a key, another size, `wake`, or the time to be up.
+    ///
+    /// # Errors
+    /// The terminal's.
+    pub fn wait(&self, timeout: Duration, wake: Option<BorrowedFd<'_>>) -> Result<Wish> {
+        let stdin = std::io::stdin();
+        let polled = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
+        let mut fds = vec![polled(self.resized.as_fd())];
+        let keys_at = self.keys.as_ref().map(|_| fds.len());
+        if keys_at.is_some() {
+            fds.push(polled(stdin.as_fd()));
+        }
+        fds.extend(wake.map(polled));
+        let timeout = Timespec {
+            tv_sec: timeout.as_secs() as _,
+            tv_nsec: timeout.subsec_nanos() as _,
+        };
+        if poll(&mut fds, Some(&timeout)).unwrap_or(0) == 0 {
+            return Ok(Wish::None);
+        }
+        let ready = |at: usize| fds.get(at).is_some_and(|fd| !fd.revents().is_empty());
+        if keys_at.is_some_and(ready) {
+            let mut keys = [0; 64];
+            let read = rustix::io::read(&stdin, &mut keys);
+            return Ok(match read {
+                Ok(0) => Wish::Quit,
+                Ok(read) => wish(keys.get(..read).unwrap_or_default()),
+                Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => Wish::None,
+                Err(_) => Wish::Quit,
+            });
+        }
+        if ready(0) {
+            let mut bytes = [0; 64];
+            while matches!(rustix::io::read(&self.resized, &mut bytes), Ok(read) if read > 0) {}
+            return Ok(Wish::Redraw);
+        }
+        Ok(Wish::None)
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        self.leave();
+        signal_hook::low_level::unregister(self.handler);
+    }
+}
+
+fn wish(keys: &[u8]) -> Wish {
+    let mut wish = Wish::None;
+    for key in keys {
+        wish = match key {
+            b'q' | b'Q' => return Wish::Quit,
+            &CTRL_C => return Wish::Interrupt,
+            &CTRL_Z => return Wish::Suspend,
+            // Ctrl-L and space, as elsewhere.
+            0x0c | b' ' => Wish::Redraw,
+            _ => wish,
+        };
+    }
+    wish
+}
+
+fn write(bytes: &[u8]) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(bytes)
+        .and_then(|()| out.flush())
+        .map_err(|e| Error::io("write", "standard output", e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys() {
+        for (keys, wanted) in [
+            (&b""[..], Wish::None),
+            (b"x", Wish::None),
+            (b"xq", Wish::Quit),
+            (b"Q", Wish::Quit),
+            (b" x", Wish::Redraw),
+            (b"\x0c", Wish::Redraw),
+            (b"\x1a", Wish::Suspend),
+            (b"\x03\x03", Wish::Interrupt),
+            // An arrow key is none of them.
+            (b"\x1b[A", Wish::None),
+        ] {
+            assert_eq!(wish(keys), wanted, "{keys:?}");
+        }
+    }
+}

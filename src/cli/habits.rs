@@ -1,0 +1,53 @@
+//! Options that hands know from kcat, rpk and Kafka's scripts, and what stands for them here.
+
+/// Options, and what to do instead.
+const HABITS: &[(&[&str], &str)] = &[
+    (
+        &["-t", "--topic"],
+        "topics are named without an option: orders, not -t orders",
+    ),
+    (
+        &[
+            "-b",
+            "--bootstrap-server",
+            "--broker-list",
+            "--brokers",
+            "-X",
+        ],
+        "there is no server to name: --store DIR names the store",
+    ),
+    (
+        &["--from-beginning"],
+        "reading begins at the start unless -o says otherwise",
+    ),
+    (&["--max-messages", "--num"], "-c N ends after N records"),
+    (
+        &["-C", "-P", "-L"],
+        "each task has a tool: mq-consume, mq-produce, 'mq-topics describe'",
+    ),
+    (
+        &["--replication-factor", "--replicas"],
+        "this version keeps one replica of each partition",
+    ),
+];
+
+/// What to do instead of `option`, where it is one of those.
+pub fn advice(option: &str) -> Option<&'static str> {
+    HABITS
+        .iter()
+        .find(|(names, _)| names.contains(&option))
+        .map(|(_, advice)| *advice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn habits_meet_advice() {
+        let told = advice("--topic").expect("advice");
+        assert!(told.contains("without an option"), "{told}");
+        assert!(advice("-b").is_some_and(|told| told.contains("--store")));
+        assert_eq!(advice("--no-such-option"), None);
+    }
+}

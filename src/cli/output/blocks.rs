@@ -1,0 +1,24 @@
+//! Rows as blocks of lines, a line for each column: for terminals too narrow for a table.
+
+use std::fmt::Write;
+
+/// The rows, an empty line between two.
+pub(super) fn render(headings: &[String], rows: &[Vec<String>], color: bool) -> String {
+    let width = headings.iter().map(String::len).max().unwrap_or(0);
+    let (bold, plain) = if color {
+        ("\u{1b}[1m", "\u{1b}[0m")
+    } else {
+        ("", "")
+    };
+    let mut text = String::new();
+    for (nth, row) in rows.iter().enumerate() {
+        if nth > 0 {
+            text.push('\n');
+        }
+        for (heading, cell) in headings.iter().zip(row) {
+            // A String takes whatever is written.
+            let _ = writeln!(text, "{bold}{heading:width$}{plain}  {cell}");
+        }
+    }
+    text
+}

@@ -1,0 +1,52 @@
+//! When offsets expire: so long after the group's newest line, if no member lives.
+//!
+//! Nobody has to be there for it. Who only looks takes expired offsets for none; who takes the
+//! group's lock next writes the `expire` line, before any other could make the group look young
+//! again.
+
+use std::sync::Arc;
+
+use super::group_file::GroupFile;
+use super::offsets_state::OffsetsState;
+use crate::disk::Dir;
+use crate::error::{Kind, Result};
+use crate::store::StoreDir;
+use crate::types::Timestamp;
+
+/// `offsets.retention.minutes` of a group that was given none, as Kafka's: 7 days.
+pub const RETENTION_MINUTES_DEFAULT: u32 = 7 * 24 * 60;
+
+const MINUTE_MS: i64 = 60_000;
+const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
+/// In a retention shorter than four days, so often a group in use says so.
+const LIVE_IN_RETENTION: i64 = 4;
+
+/// Whether the offsets are older than is kept. Only where no member lives do they expire.
+pub fn is_overdue(state: &OffsetsState, retention_minutes: u32, now_ms: Timestamp) -> bool {
+    let kept_ms = i64::from(retention_minutes) * MINUTE_MS;
+    !state.is_deleted()
+        && state
+            .newest_ms()
+            .is_some_and(|newest| now_ms.saturating_sub(newest) > kept_ms)
+}
+
+/// Whether a member should say that the group is in use: a day after the newest line, or four
+/// times in a shorter retention.
+pub fn is_live_due(state: &OffsetsState, retention_minutes: u32, now_ms: Timestamp) -> bool {
+    let period_ms = DAY_MS.min(i64::from(retention_minutes) * MINUTE_MS / LIVE_IN_RETENTION);
+    state
+        .newest_ms()
+        .is_none_or(|newest| now_ms.saturating_sub(newest) >= period_ms)
+}
+
+/// The retention of the group in `dir`; the default where its settings cannot be read.
+pub fn retention_minutes(store: &StoreDir, dir: &Arc<dyn Dir>) -> Result<u32> {
+    match GroupFile::read(dir, store.boot_id()) {
+        Ok(file) => Ok(file.retention_minutes()),
+        Err(e) if e.kind() == Kind::Damaged => Ok(RETENTION_MINUTES_DEFAULT),
+        Err(e) => Err(e),
+    }
+}
+
+#[cfg(test)]
+mod tests;

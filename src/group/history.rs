@@ -1,0 +1,82 @@
+//! What `offsets.log` still holds of a group's past, and what is bad in it.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::directory;
+use super::offsets_line::{Entry, Line, LineKind};
+use super::offsets_log::OffsetsLog;
+use crate::error::{Kind, Result};
+use crate::store::StoreDir;
+
+/// The lines that count, oldest first, and what is wrong with the file. What only orders the file
+/// is left out. Where the file was written anew, the lines before are gone but for the offsets
+/// of then and those before the last change by an administrator.
+///
+/// # Errors
+/// [`Kind::UnknownGroup`] with near names; a group that was deleted has a history all the same.
+/// [`Kind::Damaged`].
+pub fn history(store: &Arc<StoreDir>, group: &str) -> Result<(Vec<Line>, Vec<String>)> {
+    let dir = directory::open(store, group)?;
+    let mut log = OffsetsLog::open_to_read(&dir)?;
+    let mut lines: Vec<Line> = Vec::new();
+    log.refresh_with(&mut |line| lines.push(line.clone()))?;
+    if lines.iter().any(|line| line.kind == LineKind::Clear) {
+        // A file that was written anew is not in the order of time, and says some things twice.
+        lines = lines.into_iter().flat_map(single).collect();
+        lines.sort_by_key(|line| line.time_ms);
+        let mut told = HashSet::new();
+        lines.retain(|line| {
+            let Line {
+                n: _,
+                time_ms,
+                kind,
+                member,
+                epoch: _,
+                entries,
+            } = line;
+            told.insert(format!("{time_ms} {kind:?} {member:?} {entries:?}"))
+        });
+    }
+    lines.retain(|line| match line.kind {
+        LineKind::Clear => false,
+        LineKind::Live => line.member.is_some(),
+        LineKind::Commit => !line.entries.is_empty(),
+        _ => true,
+    });
+    Ok((lines, log.notes()))
+}
+
+/// A line for each offset.
+fn single(line: Line) -> Vec<Line> {
+    if line.entries.len() < 2 {
+        return vec![line];
+    }
+    let one = |entry: &Entry| Line {
+        entries: vec![entry.clone()],
+        ..line.clone()
+    };
+    line.entries.iter().map(one).collect()
+}
+
+/// The bad lines of all groups' `offsets.log`, a note each: file and byte.
+///
+/// # Errors
+/// [`Kind::Io`]. A log that is missing is a note, too.
+pub fn bad_lines(store: &Arc<StoreDir>) -> Result<Vec<String>> {
+    let mut notes = Vec::new();
+    for name in directory::list_all(store)? {
+        let looked = store.group_dir(&name).and_then(|dir| {
+            let mut log = OffsetsLog::open_to_read(&dir)?;
+            log.refresh()?;
+            Ok(log.notes())
+        });
+        match looked {
+            Ok(found) => notes.extend(found),
+            Err(e) if e.kind() == Kind::UnknownGroup => {}
+            Err(e) if e.kind() == Kind::Damaged => notes.push(e.to_string()),
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(notes)
+}

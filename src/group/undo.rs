@@ -1,0 +1,148 @@
+//! The last change by an administrator, taken back; and one group's offsets, given to another.
+//!
+//! Both bring a group to a whole state: each partition's offset as it is there, and none where
+//! there is none. Nothing is checked against the logs, since that state was one before: a member
+//! says so if its log has moved on meanwhile.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::change::{OffsetChange, differences, hold_empty};
+use super::describe::look_empty;
+use super::directory;
+use super::held::Group;
+use super::offsets_line::{Entry, LineKind};
+use super::offsets_state::OffsetsState;
+use crate::error::{Error, Kind, Result};
+use crate::store::{StoreDir, topics};
+use crate::types::Timestamp;
+
+/// A change that is taken back, or would be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undo {
+    /// What the change was.
+    pub kind: LineKind,
+    /// When it was made, milliseconds since the epoch.
+    pub time_ms: Timestamp,
+    /// Whether members have committed since: these offsets go back, too.
+    pub members_since: bool,
+    /// The offsets that change.
+    pub changes: Vec<OffsetChange>,
+}
+
+/// Tells what [`undo`] would do.
+///
+/// # Errors
+/// As [`undo`].
+pub fn plan_undo(store: &Arc<StoreDir>, group: &str) -> Result<Undo> {
+    let (state, _) = super::describe::look(store, group)?;
+    if state.is_none() {
+        return Err(directory::unknown(store, group));
+    }
+    let state = look_empty(store, group)?;
+    Ok(step(group, &state)?.0)
+}
+
+/// Takes back the last change that was made by an administrator (reset, commit by hand, delete,
+/// undo), not by members: the group's offsets are as they were right before it. A deleted group is
+/// there again. To undo an undo is to do it again.
+///
+/// `planned` is what [`plan_undo`] told: only that is taken back.
+///
+/// # Errors
+/// [`Kind::UnknownGroup`] if there is no such group, or nothing to be taken back;
+/// [`Kind::NonEmptyGroup`] while members live; [`Kind::Busy`] if there was another change since it
+/// was planned; [`Kind::Unknown`] if it is perhaps done.
+pub fn undo(
+    store: &Arc<StoreDir>,
+    group: &str,
+    planned: &Undo,
+    patience: Duration,
+) -> Result<Undo> {
+    let mut opened = Group::open(store, group, patience)?;
+    let held = hold_empty(&mut opened, "undo a change")?;
+    let (undo, entries) = step(group, held.state())?;
+    if (undo.kind, undo.time_ms) != (planned.kind, planned.time_ms) {
+        return Err(changed_meanwhile(group));
+    }
+    let epoch = held.state().epoch_max();
+    held.write(LineKind::Undo, None, epoch, entries)?;
+    Ok(undo)
+}
+
+fn step(group: &str, state: &OffsetsState) -> Result<(Undo, Vec<Entry>)> {
+    let (Some((kind, time_ms)), Some(undone)) = (state.last_change(), state.undone()) else {
+        let group = group.escape_debug();
+        return Err(Error::new(
+            Kind::UnknownGroup,
+            format!("group '{group}' has no change that could be taken back"),
+        )
+        .cure("undo is for what mq-groups changed; members' commits stay"));
+    };
+    let entries = state.difference(&undone);
+    let undo = Undo {
+        kind,
+        time_ms,
+        members_since: state.committed_since_change(),
+        changes: differences(state, &entries),
+    };
+    Ok((undo, entries))
+}
+
+/// Gives the group `to` the offsets of `from`, and none where that has none. `to` is made if it is
+/// missing. With `dry_run` nothing is changed, but all is checked.
+///
+/// # Errors
+/// [`Kind::UnknownGroup`] if `from` is missing or has no offset; [`Kind::NonEmptyGroup`] while
+/// members of `to` live; [`Kind::Unknown`] if it is perhaps done.
+pub fn clone_offsets(
+    store: &Arc<StoreDir>,
+    from: &str,
+    to: &str,
+    dry_run: bool,
+    patience: Duration,
+) -> Result<Vec<OffsetChange>> {
+    let source = living(store, super::describe::present(store, from)?)?;
+    if source.entries().next().is_none() {
+        return Err(Error::new(
+            Kind::UnknownGroup,
+            format!("group '{}' has no committed offset", from.escape_debug()),
+        )
+        .cure("'mq-groups describe' shows what groups have"));
+    }
+    if dry_run {
+        let before = look_empty(store, to)?;
+        return Ok(differences(&before, &before.difference(&source)));
+    }
+    let mut opened = Group::open_or_create(store, to, patience)?;
+    let held = hold_empty(&mut opened, "clone offsets")?;
+    let entries = held.state().difference(&source);
+    let done = differences(held.state(), &entries);
+    let epoch = held.state().epoch_max();
+    if !entries.is_empty() {
+        held.write(LineKind::Reset, None, epoch, entries)?;
+    }
+    Ok(done)
+}
+
+/// The offsets of topics that are still there.
+fn living(store: &Arc<StoreDir>, mut state: OffsetsState) -> Result<OffsetsState> {
+    let mut gone = Vec::new();
+    for entry in state.entries() {
+        let found = topics::read_if_there(store, &entry.topic)?;
+        if found.is_none_or(|(meta, _)| meta.topic_id != entry.topic_id) {
+            gone.push(entry);
+        }
+    }
+    state.forget(&gone);
+    Ok(state)
+}
+
+fn changed_meanwhile(group: &str) -> Error {
+    let group = group.escape_debug();
+    Error::new(
+        Kind::Busy,
+        format!("group '{group}' was changed by another command meanwhile"),
+    )
+    .cure("look at it, then try again")
+}

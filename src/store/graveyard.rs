@@ -1,0 +1,216 @@
+//! What is left of deleted topics: `deleted/ID.json`, the topic file under its topic id, until the
+//! last replica directory that it names is gone. It alone proves that a replica may be removed: a
+//! topic file that is merely missing may have been lost.
+//!
+//! 1. A deletion renames the topic file into the lock holder's directory as `deleted.ID`; that is
+//!    the moment. Once the names are synced it goes on to `deleted/`.
+//! 2. Whoever empties a holder's directory moves what has such a name on, before he removes the rest.
+//! 3. A file here counts for nothing while a topic file of the same topic id is there: a power cut,
+//!    or a backup, may have brought that back.
+
+use std::io;
+use std::time::Duration;
+
+use super::fenced_lock::{FencedGuard, FencedLock};
+use super::json_file;
+use super::layout;
+use super::open::StoreDir;
+use super::replica::read_small;
+use super::topics::{self, TopicMeta};
+use crate::disk::{Dir, join};
+use crate::error::{Error, Kind, Result};
+use crate::storage::PartitionMetadata;
+use crate::types::{BrokerId, TopicPartition, Uuid};
+
+/// Takes a topic file away and keeps it as the proof.
+///
+/// # Errors
+/// As [`FencedGuard::remove`].
+pub(super) fn bury(guard: &FencedGuard, meta: &TopicMeta) -> Result<()> {
+    let dir = &**guard.dir();
+    make_place(dir).map_err(|e| Error::io("make", join(dir, layout::DELETED_DIR), e))?;
+    let path = topics::path_in_store(&meta.name);
+    let proof = guard.rename_in_as(&path, &layout::buried_file(&meta.topic_id))?;
+    // The proof is durable before the loss is: then no power cut leaves only the loss.
+    guard.sync_parent(&proof)?;
+    guard.sync_own_name()?;
+    guard.sync_parent(&path)?;
+    let to = path_of(&meta.topic_id);
+    guard.put(&proof, &to)?;
+    guard.sync_parent(&to)
+}
+
+/// Moves the proofs in a holder's directory, `own`, on to their place.
+pub(super) fn rescue(dir: &dyn Dir, own: &str) -> io::Result<()> {
+    let entries = match dir.list(own) {
+        Ok(entries) => entries,
+        Err(e) if is_gone(&e) || e.kind() == io::ErrorKind::NotADirectory => return Ok(()),
+        Err(e) => return Err(e),
+    };
+    for entry in entries {
+        let Some(topic_id) = layout::parse_buried_file(&entry.name) else {
+            continue;
+        };
+        make_place(dir)?;
+        // Nobody believes a proof before the loss is durable.
+        dir.open_dir(layout::TOPICS_DIR)?.sync()?;
+        match dir.rename(&format!("{own}/{}", entry.name), &path_of(&topic_id)) {
+            Err(e) if !is_gone(&e) => return Err(e),
+            _ => {}
+        }
+        dir.open_dir(layout::DELETED_DIR)?.sync()?;
+    }
+    Ok(())
+}
+
+/// Sees to it that what a dead holder left on the way is in its place: takes the lock once if there
+/// is anything. Before one is sure that something was not deleted.
+///
+/// # Errors
+/// [`Kind::Busy`] naming who has the lock.
+pub fn gather(store: &StoreDir, patience: Duration) -> Result<()> {
+    let root = &**store.root();
+    let names = |dir: &str| -> Vec<String> {
+        let entries = root.list(dir).unwrap_or_default();
+        entries.into_iter().map(|entry| entry.name).collect()
+    };
+    let on_the_way = names(".")
+        .into_iter()
+        .filter(|name| layout::parse_lock_dir(name).is_some())
+        .flat_map(|lock| {
+            names(&lock)
+                .into_iter()
+                .map(move |own| format!("{lock}/{own}"))
+        })
+        .flat_map(|own| names(&own))
+        .any(|name| layout::parse_buried_file(&name).is_some());
+    if on_the_way {
+        FencedLock::acquire_store(store, "look for deleted topics", patience)?;
+    }
+    Ok(())
+}
+
+/// Whether that replica was deleted with its topic.
+pub(super) fn is_deleted(store: &StoreDir, topic_id: Uuid, replica: Uuid) -> Result<bool> {
+    let Some(meta) = read(store, topic_id)? else {
+        return Ok(false);
+    };
+    let mut replicas = meta.partitions.iter().flat_map(|p| &p.replicas);
+    Ok(replicas.any(|r| r.uuid == replica) && !is_back(store, &meta)?)
+}
+
+/// Removes the proofs that are of no more use: of topics with no replica directory left, and of
+/// those that are back.
+///
+/// # Errors
+/// [`Kind::Busy`]; what is in doubt stays.
+pub fn settle(store: &StoreDir, patience: Duration) -> Result<()> {
+    let mut useless = Vec::new();
+    for topic_id in list(store)? {
+        if let Some(meta) = read(store, topic_id)?
+            && (is_back(store, &meta)? || is_all_gone(store, &meta))
+        {
+            useless.push(topic_id);
+        }
+    }
+    if useless.is_empty() {
+        return Ok(());
+    }
+    let guard = FencedLock::acquire_store(store, "forget deleted topics", patience)?;
+    for topic_id in useless {
+        match guard.remove(&path_of(&topic_id)) {
+            Err(e) if json_file::is_missing(&e) => {}
+            done => done?,
+        }
+    }
+    Ok(())
+}
+
+fn list(store: &StoreDir) -> Result<Vec<Uuid>> {
+    match store.root().list(layout::DELETED_DIR) {
+        Ok(entries) => Ok(entries
+            .iter()
+            .filter_map(|entry| layout::parse_deleted_file(&entry.name))
+            .collect()),
+        Err(e) if is_gone(&e) => Ok(Vec::new()),
+        Err(e) => {
+            let place = join(&**store.root(), layout::DELETED_DIR);
+            Err(Error::io("list", place, e))
+        }
+    }
+}
+
+/// The topic file of a deleted topic. One that is damaged proves nothing.
+fn read(store: &StoreDir, topic_id: Uuid) -> Result<Option<TopicMeta>> {
+    let (root, path) = (&**store.root(), path_of(&topic_id));
+    match json_file::read_bytes(root, &path) {
+        Ok((bytes, _)) => Ok(TopicMeta::decode_buried(&bytes, &join(root, &path))
+            .ok()
+            .filter(|meta| meta.topic_id == topic_id)),
+        Err(e) if json_file::is_missing(&e) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+fn is_back(store: &StoreDir, meta: &TopicMeta) -> Result<bool> {
+    match topics::read_if_there(store, &meta.name) {
+        Ok(found) => Ok(found.is_some_and(|(found, _)| found.topic_id == meta.topic_id)),
+        // It cannot be told apart from this one's.
+        Err(e) if e.kind() == Kind::Damaged => Ok(true),
+        Err(e) => Err(e),
+    }
+}
+
+fn is_all_gone(store: &StoreDir, meta: &TopicMeta) -> bool {
+    meta.partitions.iter().all(|partition| {
+        let tp = TopicPartition::new(meta.name.clone(), partition.partition);
+        let is_gone = |broker, uuid| is_replica_gone(store, &tp, broker, meta.topic_id, uuid);
+        partition
+            .replicas
+            .iter()
+            .all(|replica| is_gone(replica.broker, replica.uuid).unwrap_or(false))
+    })
+}
+
+fn is_replica_gone(
+    store: &StoreDir,
+    tp: &TopicPartition,
+    broker: BrokerId,
+    topic_id: Uuid,
+    uuid: Uuid,
+) -> Result<bool> {
+    let logs = store.logs_dir(broker)?;
+    let is_there = |name: &str| match logs.id(name) {
+        Ok(_) => Ok(true),
+        Err(e) if is_gone(&e) => Ok(false),
+        Err(e) => Err(Error::io("look at", join(&*logs, name), e)),
+    };
+    let name = layout::replica_dir(tp);
+    if is_there(&layout::future_dir(tp, &uuid))? {
+        return Ok(false);
+    }
+    if !is_there(&name)? {
+        return Ok(true);
+    }
+    // A topic made anew, or a stray, stands in its place. What cannot be read may be it.
+    let text = read_small(&*logs, &format!("{name}/{}", PartitionMetadata::FILE))?;
+    let ids = text.and_then(|text| PartitionMetadata::parse(&text).ok());
+    Ok(ids.is_some_and(|ids| ids.topic_id != topic_id))
+}
+
+fn path_of(topic_id: &Uuid) -> String {
+    format!("{}/{}", layout::DELETED_DIR, layout::deleted_file(topic_id))
+}
+
+/// Made with the store, unless the store is older.
+fn make_place(dir: &dyn Dir) -> io::Result<()> {
+    match dir.create_dir(layout::DELETED_DIR) {
+        Ok(()) => dir.sync(),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(e) => Err(e),
+    }
+}
+
+fn is_gone(e: &io::Error) -> bool {
+    e.kind() == io::ErrorKind::NotFound
+}

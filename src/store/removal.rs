@@ -1,0 +1,111 @@
+//! Replica directories that go.
+//!
+//! Invariant: one is moved aside only under its own append lock, after the path check, if its ids
+//! are those to be removed and no topic file read under that lock names it; and it is removed only
+//! if its topic was deleted or it was never used.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::graveyard;
+use super::layout;
+use super::open::StoreDir;
+use super::page::Offline;
+use super::replica::{Held, Replica};
+use super::strays::is_garbage;
+use super::topics;
+use crate::disk::{Dir, join};
+use crate::error::{Error, Kind, Result};
+use crate::types::{BrokerId, TopicPartition, Uuid};
+
+/// Moves a replica directory aside and removes it, if it is the one meant, no topic file names it,
+/// and it is known to be deleted or never used. A directory that is gone, or another's by now, is
+/// left alone.
+pub fn remove_replica(
+    store: &Arc<StoreDir>,
+    tp: &TopicPartition,
+    broker: BrokerId,
+    topic_id: Uuid,
+    uuid: Uuid,
+    patience: Duration,
+) -> Result<()> {
+    let replica = match Replica::open(store, tp, broker) {
+        Ok(replica) => replica,
+        Err(e) if e.kind() == Kind::Fenced => {
+            if !graveyard::is_deleted(store, topic_id, uuid)? {
+                return Ok(());
+            }
+            return super::rebuild::remove_lost(store, tp, broker, topic_id, uuid);
+        }
+        Err(e) => return Err(e),
+    };
+    let held = match replica.lock(patience) {
+        Ok(held) => held,
+        Err(e) if e.kind() == Kind::Fenced => return Ok(()),
+        Err(e) => return Err(e),
+    };
+    if !is_replica(&replica, &held, topic_id, uuid)? || named(store, tp, uuid)? {
+        return Ok(());
+    }
+    let page = held.page()?;
+    let (logs, name) = (&**replica.logs(), layout::replica_dir(tp));
+    if !is_garbage(store, logs, &name, page.as_ref(), topic_id, uuid)? {
+        return Ok(());
+    }
+    if let Some(mut page) = page {
+        // Readers and writers of the old directory notice.
+        held.take_offline(&mut page, Offline::Removed)?;
+    }
+    move_aside(logs, tp)
+}
+
+fn is_replica(replica: &Replica, held: &Held<'_>, topic_id: Uuid, uuid: Uuid) -> Result<bool> {
+    if let Some(page) = held.page()? {
+        return Ok(page.topic_id == topic_id && page.replica_uuid == uuid);
+    }
+    Ok(replica
+        .metadata()?
+        .is_some_and(|m| m.topic_id == topic_id && m.replica_uuid == Some(uuid)))
+}
+
+/// Whether the topic file names that replica directory.
+pub(super) fn named(store: &StoreDir, tp: &TopicPartition, uuid: Uuid) -> Result<bool> {
+    let Some((meta, _)) = topics::read_if_there(store, &tp.topic)? else {
+        return Ok(false);
+    };
+    Ok(meta
+        .partitions
+        .iter()
+        .flat_map(|p| &p.replicas)
+        .any(|r| r.uuid == uuid))
+}
+
+/// Renames the directory of `tp` aside and removes it. Under its append lock.
+pub(super) fn move_aside(logs: &dyn Dir, tp: &TopicPartition) -> Result<()> {
+    let name = layout::replica_dir(tp);
+    let aside = layout::aside_dir(tp, &Uuid::random()?);
+    logs.rename_new(&name, &aside)
+        .map_err(|e| Error::io("move aside", join(logs, &name), e))?;
+    logs.sync().map_err(|e| Error::io("sync", logs.path(), e))?;
+    remove_dir(logs, &aside);
+    Ok(())
+}
+
+/// Removes a directory that is aside, as far as that goes: what stays is worthless, and the next
+/// one to look removes it.
+pub(super) fn remove_dir(logs: &dyn Dir, aside: &str) {
+    for entry in logs.list(aside).unwrap_or_default() {
+        let _ = logs.remove(&format!("{aside}/{}", entry.name));
+    }
+    let _ = logs.remove_dir(aside);
+}
+
+/// Renames the directory of `tp` out of the way of another and keeps it: nobody is known to have
+/// deleted it.
+pub(super) fn move_stray(logs: &dyn Dir, tp: &TopicPartition) -> Result<()> {
+    let name = layout::replica_dir(tp);
+    let stray = layout::stray_dir(tp, &Uuid::random()?);
+    logs.rename_new(&name, &stray)
+        .map_err(|e| Error::io("move aside", join(logs, &name), e))?;
+    logs.sync().map_err(|e| Error::io("sync", logs.path(), e))
+}

@@ -1,0 +1,152 @@
+//! Replica directories that no topic file names, and that nobody is known to have deleted: their
+//! topic file may have been lost. They are kept and reported, never removed.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::graveyard;
+use super::layout;
+use super::open::StoreDir;
+use super::page::Page;
+use super::replica::{Replica, read_small};
+use super::topics;
+use crate::disk::{Dir, EntryKind, LockKind, Open, join};
+use crate::error::{Error, Kind, Result};
+use crate::storage::{FileKind, PartitionMetadata, SegmentFile};
+use crate::types::{BrokerId, TopicPartition, Uuid};
+
+/// A stray.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stray {
+    /// The partition in its name; of a long topic name that was cut, what is left of it.
+    pub tp: TopicPartition,
+    /// The topic's id, where it can be read.
+    pub topic_id: Option<Uuid>,
+    /// The directory.
+    pub path: PathBuf,
+}
+
+/// The strays in a broker's log directory, sorted. Takes no lock.
+///
+/// # Errors
+/// As [`StoreDir::logs_dir`]; [`Kind::Io`].
+pub fn strays(store: &StoreDir, broker: BrokerId) -> Result<Vec<Stray>> {
+    let logs = store.logs_dir(broker)?;
+    let entries = logs
+        .list(".")
+        .map_err(|e| Error::io("list", logs.path(), e))?;
+    let mut found = Vec::new();
+    for entry in entries.iter().filter(|entry| entry.kind == EntryKind::Dir) {
+        let name = &entry.name;
+        let looked = if let Some(tp) = layout::parse_stray_dir(name) {
+            let ids = read_ids(&*logs, name)?;
+            Ok(Some((tp, ids.map(|ids| ids.topic_id))))
+        } else if let Some(tp) = layout::parse_replica_dir(name) {
+            look(store, &logs, tp)
+        } else {
+            continue;
+        };
+        match looked {
+            Ok(Some((tp, topic_id))) => found.push(Stray {
+                tp,
+                topic_id,
+                path: join(&*logs, name),
+            }),
+            Ok(None) => {}
+            // Removed or moved meanwhile.
+            Err(e) if e.kind() == Kind::Fenced || super::json_file::is_missing(&e) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(found)
+}
+
+type Looked = Option<(TopicPartition, Option<Uuid>)>;
+
+fn look(store: &StoreDir, logs: &Arc<dyn Dir>, tp: TopicPartition) -> Result<Looked> {
+    let name = layout::replica_dir(&tp);
+    let meta = topics::read_if_there(store, &tp.topic)?.map(|(meta, _)| meta);
+    let replica = match Replica::open_in(store, &tp, Arc::clone(logs)) {
+        Ok(replica) => Some(replica),
+        // Its page is lost.
+        Err(e) if e.kind() == Kind::Fenced => None,
+        Err(e) => return Err(e),
+    };
+    let page = replica
+        .as_ref()
+        .map(Replica::read_page)
+        .transpose()?
+        .flatten();
+    let ids = match &page {
+        Some(page) => Some((page.topic_id, page.replica_uuid)),
+        None => read_ids(&**logs, &name)?.and_then(|ids| Some((ids.topic_id, ids.replica_uuid?))),
+    };
+    let Some((topic_id, uuid)) = ids else {
+        // In a place that a topic needs, it is that topic's damage.
+        let needed = meta.is_some_and(|meta| (tp.partition as usize) < meta.partitions.len());
+        return Ok((!needed).then_some((tp, None)));
+    };
+    let named = meta.is_some_and(|meta| {
+        let mut replicas = meta.partitions.iter().flat_map(|p| &p.replicas);
+        replicas.any(|replica| replica.uuid == uuid)
+    });
+    if named || is_garbage(store, &**logs, &name, page.as_ref(), topic_id, uuid)? {
+        return Ok(None);
+    }
+    // Its creator lives and has its lock.
+    if replica.is_some() && is_locked(&**logs, &format!("{name}/{}", super::PAGE_FILE))? {
+        return Ok(None);
+    }
+    Ok(Some((tp, Some(topic_id))))
+}
+
+/// Whether a replica directory that no topic file names may be removed: its topic was deleted, or
+/// its creator died before it was ever used.
+pub(super) fn is_garbage(
+    store: &StoreDir,
+    logs: &dyn Dir,
+    name: &str,
+    page: Option<&Page>,
+    topic_id: Uuid,
+    uuid: Uuid,
+) -> Result<bool> {
+    if graveyard::is_deleted(store, topic_id, uuid)? {
+        return Ok(true);
+    }
+    // Whoever finishes a creation, and whoever writes first, notes a version of the topic file.
+    let unused = page.is_some_and(|page| {
+        page.synced_version == 0 && page.tail.end == 0 && page.tail.log_bytes == 0
+    });
+    if !unused {
+        return Ok(false);
+    }
+    // A record may have been written that no page shows yet.
+    let entries = logs
+        .list(name)
+        .map_err(|e| Error::io("list", join(logs, name), e))?;
+    for entry in entries {
+        let is_log = SegmentFile::parse(&entry.name)
+            .is_some_and(|file| !matches!(file.kind, FileKind::Index | FileKind::TimeIndex));
+        let path = format!("{name}/{}", entry.name);
+        if is_log {
+            let len = logs.open(&path, Open::Read).and_then(|file| file.len());
+            if len.map_err(|e| Error::io("look at", join(logs, &path), e))? > 0 {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}
+
+pub(super) fn read_ids(logs: &dyn Dir, name: &str) -> Result<Option<PartitionMetadata>> {
+    let text = read_small(logs, &format!("{name}/{}", PartitionMetadata::FILE))?;
+    Ok(text.and_then(|text| PartitionMetadata::parse(&text).ok()))
+}
+
+fn is_locked(dir: &dyn Dir, name: &str) -> Result<bool> {
+    let error = |e: io::Error| Error::io("probe", join(dir, name), e);
+    let file = dir.open(name, Open::Read).map_err(error)?;
+    Ok(!file.try_lock(LockKind::Shared).map_err(error)?)
+}

@@ -1,0 +1,16 @@
+//! What goes in comes out: every byte, key, header and timestamp, in order, and nothing else. The
+//! real tools on a real disk.
+
+#[path = "../common/cli.rs"]
+mod cli;
+#[path = "../common/tally.rs"]
+mod tally;
+
+mod acknowledgements;
+mod bytes;
+mod copies;
+mod followers;
+mod placement;
+mod ranges;
+
+const CODECS: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];

@@ -1,0 +1,21 @@
+//! Groups of many members: real processes that come, go, crash and hang.
+//!
+//! `MQ_LONG=1` runs each longer. Times are told, and bounded generously: what they must be is
+//! measured by `benches/takeover.sh`.
+
+#[path = "../common/cli.rs"]
+mod cli;
+#[path = "../common/tally.rs"]
+mod tally;
+
+mod chaos;
+mod job;
+mod join;
+mod member;
+mod pipe;
+mod statics;
+mod view;
+
+fn is_long() -> bool {
+    std::env::var_os("MQ_LONG").is_some()
+}

@@ -1,0 +1,113 @@
+//! A member as a process whose output goes into a file.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::cli::Shell;
+
+pub struct Member {
+    pub child: Child,
+    pub out: PathBuf,
+    pub err: PathBuf,
+    /// How its last output may come again: it did not end or give up by itself.
+    pub is_abnormal: bool,
+    pub is_paused: bool,
+}
+
+impl Member {
+    /// Starts one; `n` names its files.
+    pub fn start(shell: &Shell, n: usize, args: &[&str]) -> Self {
+        let out = shell.dir().join(format!("out{n}"));
+        let err = shell.dir().join(format!("err{n}"));
+        let child = shell
+            .command("mq-consume", args)
+            .stdin(Stdio::null())
+            .stdout(File::create(&out).expect("made"))
+            .stderr(File::create(&err).expect("made"))
+            .spawn()
+            .expect("started");
+        Member {
+            child,
+            out,
+            err,
+            is_abnormal: false,
+            is_paused: false,
+        }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw);
+        kill_process(pid.expect("a pid"), signal).expect("signalled");
+    }
+
+    /// Waits for its end; the exit code, or `None` if a signal ended it.
+    pub fn end_within(&mut self, patience: Duration) -> Option<i32> {
+        let until = Instant::now() + patience;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("wait") {
+                return status.code();
+            }
+            assert!(
+                Instant::now() < until,
+                "still running: {}",
+                self.complaint()
+            );
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    pub fn complaint(&self) -> String {
+        std::fs::read_to_string(&self.err).expect("stderr")
+    }
+
+    /// What it printed with `%p %o %v`: whole lines only.
+    pub fn printed(&self) -> Vec<(i64, i64, String)> {
+        let text = std::fs::read_to_string(&self.out).expect("stdout");
+        let whole = text.rfind('\n').map_or(0, |at| at + 1);
+        text[..whole]
+            .lines()
+            .map(|line| {
+                let mut fields = line.splitn(3, ' ');
+                let mut number = || {
+                    fields
+                        .next()
+                        .and_then(|f| f.parse().ok())
+                        .expect("a number")
+                };
+                let (partition, offset) = (number(), number());
+                (
+                    partition,
+                    offset,
+                    fields.next().unwrap_or_default().to_owned(),
+                )
+            })
+            .collect()
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// How often each record was printed, and by which members.
+pub fn deliveries(members: &[Member]) -> BTreeMap<(i64, i64), Vec<usize>> {
+    let mut seen: BTreeMap<(i64, i64), Vec<usize>> = BTreeMap::new();
+    for (n, member) in members.iter().enumerate() {
+        for (partition, offset, _) in member.printed() {
+            seen.entry((partition, offset)).or_default().push(n);
+        }
+    }
+    seen
+}

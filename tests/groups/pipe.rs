@@ -1,0 +1,61 @@
+//! Into a pipe, what counts is what its reader took out of it.
+
+use crate::cli::Shell;
+use crate::tally::Tally;
+use crate::view::GroupDir;
+
+/// Runs a script with the tools on its path; what is committed in group `g` afterwards.
+fn committed_after(shell: &Shell, script: &str) -> i64 {
+    let bin = std::path::Path::new(env!("CARGO_BIN_EXE_mq-consume"))
+        .parent()
+        .expect("a place");
+    let path = format!(
+        "{}:{}",
+        bin.display(),
+        std::env::var("PATH").unwrap_or_default()
+    );
+    let status = std::process::Command::new("bash")
+        .args(["-c", script])
+        .current_dir(shell.dir())
+        .env("PATH", path)
+        .env("MQ_STORE", shell.store())
+        .status()
+        .expect("bash");
+    assert!(status.success(), "{script}");
+    GroupDir::of(shell.store(), "g").committed().values().sum()
+}
+
+#[test]
+fn what_the_reader_did_not_take_is_not_committed() {
+    let _tally = Tally::start();
+    for (script, least, most) in [
+        ("mq-consume -g g t -e | true", 0, 0),
+        ("mq-consume -g g t -e | (exec < /dev/null; sleep 0.5)", 0, 0),
+        ("mq-consume -g g t -e | (sleep 1; cat > all)", 500, 500),
+        ("mq-consume -g g t -e > all", 500, 500),
+        ("mq-consume -g g -c 7 t | cat > some", 7, 7),
+        // head takes a buffer full, of which it prints five lines.
+        ("mq-consume -g g t | head -5 > some", 5, 500),
+        ("mq-consume -g g t -e --commit never > all", 0, 0),
+        ("mq-consume -g g t -e --commit on-exit | true", 0, 0),
+    ] {
+        Tally::case();
+        let shell = Shell::new();
+        let lines: String = (0..500).map(|n| format!("line {n}\n")).collect();
+        shell.produce(&["t"], lines.as_bytes());
+        let committed = committed_after(&shell, script);
+        assert!((least..=most).contains(&committed), "{script}: {committed}");
+    }
+}
+
+#[test]
+fn a_record_that_was_half_taken_comes_again() {
+    let _tally = Tally::start();
+    Tally::case();
+    let shell = Shell::new();
+    let line = format!("{}\n", "x".repeat(9_999));
+    shell.produce(&["t"], line.repeat(20).as_bytes());
+    // Three and a half records are read, byte for byte.
+    let script = "mq-consume -g g t | dd of=taken bs=1 count=35000 status=none";
+    assert_eq!(committed_after(&shell, script), 3);
+}

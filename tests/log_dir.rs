@@ -1,0 +1,304 @@
+//! `mq-broker start --log-dir` and `--rack`: replicas elsewhere, found by every tool through the
+//! registration, and never in a place that the registration has left.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the files of a test are not a store's"
+)]
+
+#[path = "common/cli.rs"]
+mod cli;
+#[path = "common/tally.rs"]
+mod tally;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cli::{Done, Shell};
+use mq::clock::SystemClock;
+use mq::cluster::{BrokerOptions, Daemon};
+use mq::disk::OsDisk;
+use mq::store::{NewTopic, Replica, StoreDir, create_topic};
+use mq::types::{TopicName, TopicPartition};
+use tally::Tally;
+
+/// Starts a broker, waits until it is ready, and stops it.
+fn start_and_stop(shell: &Shell, args: &[&str]) -> Done {
+    let argv: Vec<&str> = ["start"].into_iter().chain(args.iter().copied()).collect();
+    let broker = shell.start("mq-broker", &argv);
+    broker.says(" ready: ");
+    shell.ok("mq-broker", &["stop"], b"");
+    let done = broker.end();
+    assert_eq!(done.status, 0, "{args:?}: {}", done.err);
+    done
+}
+
+/// That a start is refused with status 1 and these words.
+fn refused(shell: &Shell, args: &[&str], status: i32, words: &[&str]) {
+    Tally::case();
+    let argv: Vec<&str> = ["start"].into_iter().chain(args.iter().copied()).collect();
+    let done = shell.run("mq-broker", &argv, b"");
+    assert_eq!(done.status, status, "{args:?}: {}", done.err);
+    for word in words {
+        assert!(
+            done.err.contains(word),
+            "{args:?}: no {word:?} in {}",
+            done.err
+        );
+    }
+    assert!(done.out.is_empty(), "{args:?}");
+}
+
+fn status(shell: &Shell) -> Vec<String> {
+    let done = shell.run("mq-broker", &["status", "--format", "tsv"], b"");
+    let text = done.text();
+    text.trim_end().split('\t').map(str::to_owned).collect()
+}
+
+fn text(path: &Path) -> String {
+    path.to_str().expect("UTF-8").to_owned()
+}
+
+#[test]
+fn every_tool_finds_replicas_elsewhere() {
+    let _tally = Tally::start();
+    let shell = Shell::new();
+    // A relative path is registered as an absolute one.
+    start_and_stop(&shell, &["--log-dir", "disk/mq", "--rack", "cellar"]);
+    let logs = shell.dir().join("disk/mq");
+    assert_eq!(status(&shell)[7..9], ["cellar".to_owned(), text(&logs)]);
+    let json = shell.run("mq-broker", &["status", "--format", "json"], b"");
+    let json: serde_json::Value = serde_json::from_slice(&json.out).expect("json");
+    assert_eq!(
+        (&json["rack"], &json["log_dir"]),
+        (&"cellar".into(), &text(&logs).into())
+    );
+    let mode = fs::metadata(&logs).expect("there").permissions().mode() & 0o777;
+    assert_eq!(mode, 0o700);
+    let claim = fs::read_to_string(logs.join("meta.properties")).expect("claimed");
+    assert!(
+        claim.contains("node.id=0\n") && claim.contains("version=1\n"),
+        "{claim}"
+    );
+
+    shell.topics(&["create", "t", "-p", "2"]);
+    shell.produce(&["t"], b"a\nb\nc\nd\n");
+    shell.produce(&["auto"], b"x\n");
+    for dir in ["t-0", "t-1", "auto-0"] {
+        Tally::case();
+        assert!(logs.join(dir).is_dir(), "{dir}");
+        assert!(!shell.logs().join(dir).exists(), "{dir}");
+    }
+    let consumed = shell.consume_text(&["-e", "t"]);
+    assert_eq!(consumed.lines().count(), 4, "{consumed}");
+    assert_eq!(shell.consume_text(&["-g", "g", "-e", "auto"]), "x\n");
+    shell.topics(&["alter", "t", "--partitions", "3"]);
+    assert!(logs.join("t-2").is_dir());
+    let described = shell.ok("mq-topics", &["describe", "t", "--format", "tsv"], b"");
+    assert!(!described.is_empty());
+    for args in [
+        &["verify", "--deep"][..],
+        &["dump", "t:0"],
+        &["offsets", "t"],
+        &["alter", "t", "-c", "flush.messages=never"],
+        &["alter", "t", "-c", "flush.messages=1"],
+    ] {
+        Tally::case();
+        shell.topics(args);
+    }
+    // What was registered stays, said again or not.
+    start_and_stop(&shell, &[]);
+    start_and_stop(&shell, &["--log-dir", &text(&logs)]);
+    start_and_stop(&shell, &["--log-dir", "disk/../disk/./mq/"]);
+    assert_eq!(status(&shell)[7], "cellar");
+    start_and_stop(&shell, &["--rack", ""]);
+    assert_eq!(status(&shell)[7], "-");
+    assert_eq!(shell.consume_text(&["-e", "auto"]), "x\n");
+
+    shell.topics(&["delete", "t", "--yes"]);
+    assert!(!logs.join("t-0").exists() && !logs.join("t-2").exists());
+}
+
+#[test]
+fn what_cannot_be_its_log_directory_is_refused() {
+    let _tally = Tally::start();
+    let shell = Shell::new();
+    start_and_stop(&shell, &["--log-dir", "mine"]);
+    let other = Shell::new();
+    let mine = text(&shell.dir().join("mine"));
+    // Another store's broker.
+    refused(
+        &other,
+        &["--log-dir", &mine],
+        1,
+        &[&mine, "another store", "--log-dir"],
+    );
+    // Another broker's of this store, by its claim.
+    let claim = fs::read_to_string(shell.dir().join("mine/meta.properties")).expect("claim");
+    fs::create_dir(shell.dir().join("seventh")).expect("mkdir");
+    fs::write(
+        shell.dir().join("seventh/meta.properties"),
+        claim.replace("node.id=0", "node.id=7"),
+    )
+    .expect("write");
+    refused(
+        &shell,
+        &["--log-dir", "seventh"],
+        1,
+        &["seventh", "broker 7"],
+    );
+    // A claim that says nothing.
+    fs::create_dir(shell.dir().join("damaged")).expect("mkdir");
+    fs::write(shell.dir().join("damaged/meta.properties"), "version=1\n").expect("write");
+    refused(
+        &shell,
+        &["--log-dir", "damaged"],
+        65,
+        &["damaged/meta.properties"],
+    );
+    // Somebody's files.
+    fs::create_dir(shell.dir().join("foreign")).expect("mkdir");
+    fs::write(shell.dir().join("foreign/thesis.tex"), "x").expect("write");
+    refused(
+        &shell,
+        &["--log-dir", "foreign"],
+        1,
+        &["thesis.tex", "empty directory"],
+    );
+    assert!(!shell.dir().join("foreign/meta.properties").exists());
+    // A link, a file, a place within the store.
+    fs::create_dir(shell.dir().join("target")).expect("mkdir");
+    symlink(shell.dir().join("target"), shell.dir().join("link")).expect("link");
+    refused(
+        &shell,
+        &["--log-dir", "link"],
+        1,
+        &["link", "the directory itself"],
+    );
+    fs::write(shell.dir().join("file"), "x").expect("write");
+    refused(&shell, &["--log-dir", "file"], 1, &["file"]);
+    refused(
+        &shell,
+        &["--log-dir", "store/groups"],
+        1,
+        &["within the store"],
+    );
+    refused(
+        &shell,
+        &["--log-dir", "store/topics/deeper"],
+        1,
+        &["within the store"],
+    );
+    // Nothing of this moved it.
+    assert_eq!(status(&shell)[8], mine);
+
+    // Without replicas it may move, and back to where it came from.
+    fs::create_dir(shell.dir().join("second")).expect("mkdir");
+    fs::create_dir(shell.dir().join("second/lost+found")).expect("mkdir");
+    start_and_stop(&shell, &["--log-dir", "second"]);
+    start_and_stop(&shell, &["--log-dir", "store/brokers/0/logs"]);
+    let registration = fs::read_to_string(shell.store().join("brokers/0/broker.json"));
+    assert!(registration.expect("there").contains("\"log_dir\": null"));
+    start_and_stop(&shell, &["--log-dir", "second"]);
+    shell.produce(&["t"], b"a\n");
+    for elsewhere in ["third", "store/brokers/0/logs"] {
+        let words = ["holds replicas in", "second", "topic t"];
+        refused(&shell, &["--log-dir", elsewhere], 1, &words);
+    }
+    // A replica without a topic file counts, too.
+    fs::rename(
+        shell.store().join("topics/t.json"),
+        shell.dir().join("t.json"),
+    )
+    .expect("move");
+    refused(
+        &shell,
+        &["--log-dir", "third"],
+        1,
+        &["holds replicas in", "t-0"],
+    );
+    fs::rename(
+        shell.dir().join("t.json"),
+        shell.store().join("topics/t.json"),
+    )
+    .expect("move");
+    assert_eq!(shell.consume_text(&["-e", "t"]), "a\n");
+
+    // A disk that is not mounted shows an empty directory.
+    fs::rename(shell.dir().join("second"), shell.dir().join("unmounted")).expect("unmount");
+    for there in [false, true] {
+        if there {
+            fs::create_dir(shell.dir().join("second")).expect("mkdir");
+        }
+        for (tool, args) in [
+            ("mq-produce", &["t"][..]),
+            ("mq-produce", &["new"]),
+            ("mq-consume", &["-e", "t"]),
+            ("mq-topics", &["create", "new"]),
+            ("mq-topics", &["verify"]),
+        ] {
+            Tally::case();
+            let done = shell.run(tool, args, b"b\n");
+            assert_ne!(done.status, 0, "{tool} {args:?}");
+            assert!(
+                done.err.contains("mount the disk"),
+                "{tool} {args:?}: {}",
+                done.err
+            );
+        }
+    }
+    fs::remove_dir(shell.dir().join("second")).expect("nothing was put there");
+    fs::rename(shell.dir().join("unmounted"), shell.dir().join("second")).expect("mount");
+    assert_eq!(shell.consume_text(&["-e", "t"]), "a\n");
+}
+
+#[test]
+fn a_topic_is_never_made_in_a_place_that_was_left() {
+    let _tally = Tally::start();
+    let temp = tempfile::tempdir().expect("tempdir");
+    let mut moved = 0;
+    for round in 0..40 {
+        Tally::case();
+        let at = temp.path().join(round.to_string());
+        let open = || {
+            let clock = Arc::new(SystemClock::default());
+            let path = at.join("store");
+            Arc::new(StoreDir::open_or_create(Arc::new(OsDisk), clock, &path).expect("store"))
+        };
+        let new = NewTopic {
+            name: TopicName::new("t").expect("name"),
+            partitions: 3,
+            configs: BTreeMap::new(),
+        };
+        let (store, other) = (open(), open());
+        let options = BrokerOptions {
+            log_dir: Some(at.join("logs")),
+            rack: None,
+        };
+        let started = std::thread::scope(|scope| {
+            let creator = scope.spawn(|| create_topic(&store, &new, Duration::from_secs(10)));
+            let started = scope.spawn(|| {
+                std::thread::sleep(Duration::from_micros(150 * round));
+                Daemon::start(&other, 0, &options).is_ok()
+            });
+            creator.join().expect("joined").expect("created");
+            started.join().expect("joined")
+        });
+        moved += usize::from(started);
+        let place = if started {
+            at.join("logs")
+        } else {
+            at.join("store/brokers/0/logs")
+        };
+        let store = open();
+        for partition in 0..3 {
+            let tp = TopicPartition::new(new.name.clone(), partition);
+            Replica::open(&store, &tp, 0).expect("where the registration says");
+            assert!(place.join(format!("t-{partition}")).is_dir());
+        }
+    }
+    println!("the log directory moved in {moved} of 40 rounds");
+}

@@ -1,0 +1,232 @@
+#!/usr/bin/env bash
+# Sabotage: takes one sync, lock, checksum, epoch check or bound out of the source at a time, and
+# looks whether the suite turns red. A suite that stays green is worth nothing there.
+#
+#   tests/sabotage.sh [NAME...]    all of them, or those named (any part of the name will do)
+#   tests/sabotage.sh --list       their names
+#
+# Works on a copy of the tree, in SABOTAGE_DIR (default: a directory beside target/). Prints
+# `caught` or `MISSED` for each and a closing count; ends with 1 if any is missed, does not apply
+# to exactly one place, or does not build. About 20 seconds each.
+set -euo pipefail
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+work=${SABOTAGE_DIR:-$root/target/sabotage}
+wanted=("$@")
+caught=0 missed=0 errors=0
+
+# Whether this one is to be run.
+is_wanted() {
+  ((${#wanted[@]} == 0)) && return 0
+  local part
+  for part in "${wanted[@]}"; do
+    [[ $1 == *"$part"* ]] && return 0
+  done
+  return 1
+}
+
+prepare() {
+  mkdir -p "$work/tree" "$work/logs"
+  # With the times of the originals, so that cargo builds only what was changed.
+  (cd "$root" && git ls-files -z | xargs -0 cp --parents -pu -t "$work/tree")
+  if [[ ! -d $work/target && -d $root/target/debug ]]; then
+    mkdir -p "$work/target/debug"
+    cp -a "$root/target/debug/"{deps,build,.fingerprint} "$work/target/debug/"
+  fi
+}
+
+# sabotage NAME FILE OLD NEW TEST FILTER: TEST is a test binary, or "lib".
+sabotage() {
+  local name=$1 file=$2 old=$3 new=$4 test=$5 filter=$6
+  is_wanted "$name" || return 0
+  local path=$work/tree/$file log="$work/logs/${name//[^a-z0-9]/-}.log"
+  cp -p "$root/$file" "$path"
+  if ! OLD=$old NEW=$new perl -0777 -i -pe \
+    'my $n = s/\Q$ENV{OLD}\E/$ENV{NEW}/g; $n == 1 or die "in $n places, not 1\n"' "$path" 2>"$log"; then
+    echo "ERROR   $name: the patch of $file does not apply: $(<"$log")"
+    errors=$((errors + 1))
+    cp "$root/$file" "$path"
+    return 0
+  fi
+  touch "$path"
+  local which=(--test "$test")
+  [[ $test == lib ]] && which=(--lib)
+  local cargo=(cargo test --quiet --manifest-path "$work/tree/Cargo.toml" --target-dir "$work/target" "${which[@]}")
+  if ! "${cargo[@]}" --no-run >"$log" 2>&1; then
+    echo "ERROR   $name: does not build: $(grep -m1 '^error' "$log")"
+    errors=$((errors + 1))
+  elif timeout 300 "${cargo[@]}" -- "$filter" >"$log" 2>&1; then
+    if grep -q '^running 0 tests' "$log" && ! grep -q '^running [1-9]' "$log"; then
+      echo "ERROR   $name: $test has no test '$filter'"
+      errors=$((errors + 1))
+    else
+      echo "MISSED  $name ($test $filter)"
+      missed=$((missed + 1))
+    fi
+  else
+    echo "caught  $name ($test $filter)"
+    caught=$((caught + 1))
+  fi
+  cp "$root/$file" "$path"
+}
+
+if [[ ${1-} == --list ]]; then
+  sed -n 's/^sabotage "\([^"]*\)".*/\1/p' "$0"
+  exit
+fi
+prepare
+
+# --- syncs
+
+sabotage "a group commit syncs no segment" src/store/committer.rs \
+  '            file.sync_data()
+                .map_err(|e| Error::io("sync", join(&**dir, name), e))?;' \
+  '            let _ = (name, file);' \
+  crash stop_in_append
+
+sabotage "a group commit syncs no names" src/store/committer.rs \
+  'if page.unsynced_names > 0 {' 'if page.unsynced_names > u64::MAX - 1 {' \
+  crash stop_in_rolls
+
+sabotage "a recovery counts no names" src/store/mend.rs \
+  'page.unsynced_names += 1;' 'page.unsynced_names += 0;' \
+  crash stop_in_the_recovery_from_a_roll
+
+sabotage "a rescue does not sync its copies" src/storage/rescue.rs \
+  '        copy.sync_data().map_err(|e| sync_failed(&path, e))?;' '' \
+  crash stop_in_rescue
+
+sabotage "a recovery after a reboot syncs nothing" src/store/mend.rs \
+  'fn sync_from(&self, segment: Offset) -> Result<()> {' \
+  'fn sync_from(&self, segment: Offset) -> Result<()> {
+        if segment >= 0 {
+            return Ok(());
+        }' \
+  crash stop_in_the_recovery_from_a_stop
+
+sabotage "a creator does not sync its replica" src/store/lifecycle.rs \
+  '    dir.sync().map_err(error("sync"))?;' '' \
+  crash stop_in_create
+
+sabotage "who uses a topic first does not sync its name" src/store/writer.rs \
+  'if known < version {' 'if known < version && version > u64::MAX - 1 {' \
+  crash stop_in_alter
+
+sabotage "a failed sync is forgotten" src/store/committer.rs \
+  '            return Err(self.sync_failed(&page, e));' '            let _ = e;' \
+  crash an_error_at_every_operation
+
+sabotage "a failed sync leaves no note" src/store/replica.rs \
+  'let _ = note.write_failed(&*file);' 'let _ = (&note, &file);' \
+  failed_sync a_failed_sync
+
+sabotage "a commit leaves no note" src/store/committer.rs \
+  '        note.write(&*self.sync)
+            .map_err(|e| self.sync_error("write", e))?;' '        let _ = note;' \
+  failed_sync a_sync_whose_end_nobody_saw
+
+sabotage "a rescue that died is not done again" src/store/mend.rs \
+  'sync_unknown || next.intent == Intent::Rescue;' 'sync_unknown;' \
+  failed_sync a_rescue_that_died
+
+# --- locks
+
+sabotage "no append lock" src/store/replica.rs \
+  '                .map_err(|e| self.page_error("lock", e))?;
+            if locked {' \
+  '                .map_err(|e| self.page_error("lock", e))?;
+            if locked || self.clock.monotonic() > started {' \
+  crowd in_memory
+
+sabotage "verify looks behind an index without the lock" src/client/admin.rs \
+  '    let Ok(held) = replica.lock(LOOK_PATIENCE) else {
+        return Ok(());
+    };
+    match held.page()? {' \
+  '    let _ = LOOK_PATIENCE;
+    match replica.read_page()? {' \
+  verify what_is_no_damage
+
+sabotage "a broken holder of the fenced lock goes on" src/store/fenced_lock/guard.rs \
+  '        if self.holds()? {
+            Ok(())' \
+  '        if self.holds()? || self.n < u64::MAX {
+            Ok(())' \
+  lib fenced
+
+# --- checksums
+
+sabotage "the checksum of a batch is not looked at" src/record/view.rs \
+  'if crc32c::crc32c(covered) == self.header.crc {' \
+  'if crc32c::crc32c(covered) == self.header.crc || self.header.crc != 0 {' \
+  damage every_flipped_bit_of_a_segment
+
+sabotage "the checksum of the page is not looked at" src/store/page.rs \
+  '            || crc32fast::hash(raw.get(..CRC_AT)?) != crc' \
+  '            || (crc32fast::hash(raw.get(..CRC_AT)?) != crc && crc == 0)' \
+  damage every_flipped_bit_of_the_page
+
+sabotage "the checksum of a topic file is not looked at" src/store/json_file.rs \
+  'if crc != format!("{:08x}", crc32fast::hash(body)).as_bytes() {' \
+  'if crc.is_empty() {' \
+  damage every_flipped_bit_of_the_topic_file
+
+# --- epochs and generations
+
+sabotage "the epoch of a batch is not held against the checkpoint" src/storage/walk.rs \
+  'if due != Some(header.leader_epoch) {' \
+  'if due != Some(header.leader_epoch) && header.leader_epoch < 0 {' \
+  damage every_flipped_bit_of_a_segment
+
+sabotage "no seal where shown records are gone" src/store/mend.rs \
+  '        next.sealed |= lost_page || (!same_boot && !self.judge.every_message);' '' \
+  crash stop_in_append_never
+
+sabotage "no seal after a reboot" src/store/mend.rs \
+  'lost_page || (!same_boot && !self.judge.every_message);' 'lost_page;' \
+  reboot a_reboot
+
+sabotage "an acknowledgement does not look at the page" src/store/writer.rs \
+  '    if let Some(why) = page.offline {
+        let offline' \
+  '    if let Some(why) = page.offline.filter(|_| page.generation == 0) {
+        let offline' \
+  crash an_error_at_every_operation
+
+sabotage "a boot id counts for nothing" src/store/mend.rs \
+  '        if page.boot_id != self.judge.boot_id {
+            return self.recover(Some(page));' \
+  '        if page.boot_id != self.judge.boot_id && page.sequence == 0 {
+            return self.recover(Some(page));' \
+  reboot a_reboot
+
+# --- bounds
+
+sabotage "readers are shown what is not durable" src/store/mend.rs \
+  '        page.durable.offset
+    } else {' \
+  '        page.tail.end
+    } else {' \
+  crash stop_with_a_survivor
+
+sabotage "damage without a page is cut" src/storage/recovery.rs \
+  'if from.durable.is_none()
+                && sound_behind' \
+  'if from.durable.is_none() && base == Offset::MAX
+                && sound_behind' \
+  lib storage
+
+sabotage "what is below durable is cut" src/storage/recovery.rs \
+  'if start.position > len {' 'if start.position > len && len == u64::MAX {' \
+  damage every_file_cut_at_every_length
+
+sabotage "a cut takes the place of an earlier one" src/storage/recovery.rs \
+  'dir.open(name, Open::CreateNew)' 'dir.open(name, Open::Create)' \
+  lib what_was_cut_before
+
+sabotage "no limit on what records decompress to" src/record/compression.rs \
+  'let most = self.limit.saturating_add(1);' 'let most = usize::MAX;' \
+  lib record
+
+echo "sabotage: $((caught + missed + errors)) cases, $caught caught, $missed missed, $errors errors"
+((missed == 0 && errors == 0))

@@ -1,0 +1,13 @@
+//! The tools as a shell's user meets them: words on the command line, terminals, pipes that close,
+//! what is acknowledged when, and what is said when something is not as it should be.
+
+#[path = "../common/cli.rs"]
+mod cli;
+#[path = "../common/tally.rs"]
+mod tally;
+
+mod delivery;
+mod messages;
+mod outputs;
+mod terminal;
+mod words;

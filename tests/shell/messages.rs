@@ -1,0 +1,225 @@
+//! What is said when something is not as it should be.
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::cli::Shell;
+use crate::tally::Tally;
+
+fn describe(shell: &Shell) -> (Value, String) {
+    let done = shell.run("mq-groups", &["describe", "g", "--format", "json"], b"");
+    assert_eq!(done.status, 0, "{}", done.err);
+    (serde_json::from_slice(&done.out).expect("JSON"), done.err)
+}
+
+/// A group that stands beyond the end: its log lost records.
+#[test]
+fn the_lag_of_a_group_beyond_the_end_is_unknown() {
+    let _tally = Tally::start();
+    let shell = Shell::new();
+    shell.topics(&["create", "t", "-c", "flush.messages=never"]);
+    shell.produce(&["t"], b"a\n");
+    let log = shell.logs().join("t-0/00000000000000000000.log");
+    let first = std::fs::metadata(&log).expect("a log").len();
+    shell.produce(&["t"], b"b\nc\n");
+    shell.consume(&["-e", "-g", "g", "t"]);
+    let (seen, err) = describe(&shell);
+    assert_eq!(
+        (&seen["offsets"][0]["lag"], err.as_str()),
+        (&Value::from(0), "")
+    );
+
+    Tally::case();
+    let mut bytes = std::fs::read(&log).expect("a log");
+    bytes[first as usize + 66] ^= 1;
+    std::fs::write(&log, bytes).expect("damaged");
+    shell.ok(
+        "mq-topics",
+        &["verify", "t", "--repair", "truncate", "--deep", "--yes"],
+        b"",
+    );
+    let (seen, err) = describe(&shell);
+    let row = &seen["offsets"][0];
+    assert_eq!(row["committed_offset"], 3, "{row}");
+    assert_eq!(row["high_watermark"], 1, "{row}");
+    assert!(
+        row["lag"].is_null() && row["lag_seconds"].is_null(),
+        "{row}"
+    );
+    let cure = "'mq-groups reset g --to end --topic t:0'";
+    assert!(err.contains(cure), "{err}");
+    let table = shell.run("mq-groups", &["describe", "g", "--format", "tsv"], b"");
+    assert!(
+        table.text().starts_with("g\tt\t0\t3\t0\t1\t-\t-\t"),
+        "{}",
+        table.text()
+    );
+
+    // The reader says the same, and the cure cures.
+    let refused = shell.run("mq-consume", &["-e", "-g", "g", "t"], b"");
+    assert_eq!(refused.status, 1);
+    assert!(refused.err.contains(cure), "{}", refused.err);
+    shell.ok(
+        "mq-groups",
+        &["reset", "g", "--to", "end", "--topic", "t:0", "--yes"],
+        b"",
+    );
+    shell.produce(&["t"], b"d\n");
+    let (seen, err) = describe(&shell);
+    assert_eq!(
+        (&seen["offsets"][0]["lag"], err.as_str()),
+        (&Value::from(1), "")
+    );
+    assert_eq!(shell.consume_text(&["-e", "-g", "g", "t"]), "d\n");
+}
+
+#[test]
+fn a_members_lock_names_its_host() {
+    let _tally = Tally::start();
+    Tally::case();
+    let shell = Shell::new();
+    shell.produce(&["t"], b"a\n");
+    let member = shell.start("mq-consume", &["-g", "g", "t"]);
+    member.says("a\n");
+    let locks = shell.ok("mq-broker", &["locks", "--format", "json"], b"");
+    let locks = String::from_utf8(locks).expect("text");
+    let row: Value = locks
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .find(|row: &Value| row["lock"] == "member")
+        .expect("a member");
+    let host = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
+    assert_eq!(row["host"], host, "{row}");
+    assert_eq!(row["pids"], serde_json::json!([member.child.id()]), "{row}");
+    member.signal(Signal::INT);
+    assert_eq!(member.end().status, 130);
+}
+
+#[test]
+fn a_deleted_topic_is_told_with_a_cure() {
+    let _tally = Tally::start();
+    Tally::case();
+    let shell = Shell::new();
+    shell.produce(&["t"], b"a\n");
+    let follower = shell.start("mq-consume", &["t"]);
+    follower.says("a\n");
+    shell.topics(&["delete", "--yes", "t"]);
+    let done = follower.end();
+    assert_eq!(done.status, 1, "{}", done.err);
+    let lines: Vec<&str> = done.err.lines().collect();
+    assert_eq!(lines.len(), 2, "{}", done.err);
+    assert!(lines[0].contains("t:0 was deleted"), "{}", done.err);
+    assert!(lines[1].contains("mq-topics list"), "{}", done.err);
+}
+
+/// What a newcomer mistypes, and what is said: a part of each line.
+#[test]
+fn mistakes_are_met_with_what_to_do() {
+    let _tally = Tally::start();
+    let shell = Shell::new();
+    shell.produce(&["orders"], b"a\n");
+    for (tool, args, status, said) in [
+        (
+            "mq-consume",
+            &["-t", "orders"][..],
+            2,
+            "topics are named without an option",
+        ),
+        (
+            "mq-consume",
+            &["orders", "--from-beginning"],
+            2,
+            "begins at the start",
+        ),
+        (
+            "mq-consume",
+            &["-c", "x", "orders"],
+            2,
+            "a whole number from 0 is due",
+        ),
+        (
+            "mq-consume",
+            &["-c", "99999999999999999999", "orders"],
+            2,
+            "it is too large",
+        ),
+        ("mq-consume", &["-e", "zz*"], 1, "no topic matches 'zz*'"),
+        (
+            "mq-consume",
+            &["-e", "-r", "z|y"],
+            1,
+            "no topic matches 'z|y'",
+        ),
+        (
+            "mq-consume",
+            &["-e", "orders", "--grep", "["],
+            2,
+            "expression: unclosed",
+        ),
+        (
+            "mq-consume",
+            &["-e", "ord*", "order"],
+            1,
+            "did you mean orders?",
+        ),
+        (
+            "mq-produce",
+            &["-p", "x", "orders"],
+            2,
+            "a whole number from 0 is due",
+        ),
+        (
+            "mq-produce",
+            &["-J", "orders"],
+            1,
+            "as mq-consume -J prints it",
+        ),
+        (
+            "mq-produce",
+            &["orders", "."],
+            1,
+            "Is a directory\n            name a file\n",
+        ),
+        ("mq-topics", &["list", "orde"], 0, "no topic matches 'orde'"),
+        (
+            "mq-topics",
+            &["dump", "--file", "x.log"],
+            1,
+            "directory\n           name a segment file",
+        ),
+        (
+            "mq-topics",
+            &["create", "t", "--replication-factor", "3"],
+            2,
+            "one replica of each",
+        ),
+    ] {
+        Tally::case();
+        let done = shell.run(tool, args, b"no JSON\n");
+        assert_eq!(done.status, status, "{tool} {args:?}: {}", done.err);
+        assert!(done.err.contains(said), "{tool} {args:?}: {}", done.err);
+        assert!(
+            !done.err.contains("os error"),
+            "{tool} {args:?}: {}",
+            done.err
+        );
+    }
+    for (partitions, detail) in [("2", "1"), ("4", "1 to 3")] {
+        Tally::case();
+        let args = [
+            "alter",
+            "orders",
+            "--partitions",
+            partitions,
+            "--dry-run",
+            "--format",
+            "tsv",
+        ];
+        let plan = shell.ok("mq-topics", &args, b"");
+        let expected = format!("orders\tadd partitions\t{detail}\n");
+        assert_eq!(String::from_utf8(plan).expect("text"), expected);
+    }
+}

@@ -1,0 +1,249 @@
+//! The tools on a terminal: questions, progress, colours, widths, Ctrl-C. A real one, by
+//! `script(1)`.
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::cli::{PATIENCE, Running, Shell};
+use crate::tally::Tally;
+
+/// A line of a shell on a terminal of that many columns; `None` without `script(1)`.
+fn on_terminal(shell: &Shell, columns: u16, line: &str) -> Option<Running> {
+    let tool = shell.command("mq-topics", &[]);
+    let tools = std::path::Path::new(tool.get_program())
+        .parent()
+        .expect("a directory");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut command = Command::new("script");
+    command
+        .args(["-qec", &format!("stty cols {columns}; {line}"), "/dev/null"])
+        .env(
+            "PATH",
+            format!("{}:{}", tools.display(), path.to_string_lossy()),
+        )
+        .env("MQ_STORE", shell.store())
+        .env("SHELL", "/bin/bash")
+        .env_remove("NO_COLOR")
+        .current_dir(shell.dir())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    match command.spawn() {
+        Ok(child) => Some(Running::of(child)),
+        Err(_) => {
+            assert!(std::env::var_os("CI").is_none(), "CI needs script(1)");
+            println!("shell: skipped: a terminal, for there is no script(1)");
+            None
+        }
+    }
+}
+
+/// What is seen of a line that ends by itself.
+fn seen(shell: &Shell, columns: u16, line: &str) -> Option<String> {
+    Some(
+        on_terminal(shell, columns, line)?
+            .end()
+            .text()
+            .replace('\r', ""),
+    )
+}
+
+#[test]
+fn a_question_is_answered_or_nothing_is_done() {
+    let _tally = Tally::start();
+    let question = "delete topic t with all data? [y/N] ";
+    for (typed, status, is_there) in [
+        ("y\n", 0, false),
+        ("yes\n", 0, false),
+        ("n\n", 1, true),
+        ("\n", 1, true),
+        ("\u{4}", 1, true),
+        ("\u{3}", 130, true),
+    ] {
+        Tally::case();
+        let shell = Shell::new();
+        shell.produce(&["t"], b"a\n");
+        let Some(mut tool) = on_terminal(&shell, 100, "exec mq-topics delete t") else {
+            return;
+        };
+        tool.says(question);
+        tool.feed(typed.as_bytes());
+        let done = tool.end_within(PATIENCE);
+        assert_eq!(done.status, status, "{typed:?}: {}", done.text());
+        let answered = done.text().replace('\r', "");
+        if is_there {
+            let told = "\nmq-topics: not confirmed: nothing was changed\n";
+            assert!(answered.contains(told), "{typed:?}: {answered:?}");
+        }
+        let left = shell.ok("mq-topics", &["list", "--format", "tsv"], b"");
+        assert_eq!(
+            left,
+            if is_there { &b"t\t1\t1\n"[..] } else { b"" },
+            "{typed:?}"
+        );
+    }
+}
+
+#[test]
+fn progress_is_for_those_who_see_no_data() {
+    let _tally = Tally::start();
+    let shell = Shell::new();
+    shell.produce(&["t"], b"a\nb\n");
+    let slow = "(echo a; sleep 1; echo b)";
+    for (line, shown) in [
+        (format!("{slow} | mq-produce t"), true),
+        (format!("{slow} | mq-produce -o x%o t > echo"), true),
+        (format!("{slow} | mq-produce -q t"), false),
+        (format!("{slow} | mq-produce -o x%o t"), false),
+        (format!("{slow} | mq-produce -T t"), false),
+        (format!("{slow} | mq-produce t 2> err"), false),
+        (
+            "mq-consume --idle-timeout 1s -o 0:99999 t > file".to_owned(),
+            true,
+        ),
+        (
+            "mq-consume --idle-timeout 1s -o 0:99999 t | cat".to_owned(),
+            false,
+        ),
+        (
+            "mq-consume --idle-timeout 1s -o 0:99999 t".to_owned(),
+            false,
+        ),
+        (
+            "mq-consume --idle-timeout 1s -o 0:99999 -q t > file".to_owned(),
+            false,
+        ),
+    ] {
+        Tally::case();
+        let Some(text) = seen(&shell, 100, &line) else {
+            return;
+        };
+        assert_eq!(text.contains(" record"), shown, "{line}: {text:?}");
+    }
+}
+
+#[test]
+fn nothing_is_drawn_over_what_is_typed() {
+    let _tally = Tally::start();
+    Tally::case();
+    let shell = Shell::new();
+    shell.topics(&["create", "t"]);
+    let Some(mut tool) = on_terminal(&shell, 100, "echo ready; exec mq-produce t") else {
+        return;
+    };
+    tool.says("ready");
+    tool.feed(b"one\n");
+    std::thread::sleep(Duration::from_millis(700));
+    tool.feed(b"two\n\x04");
+    let done = tool.end_within(PATIENCE);
+    assert_eq!(done.status, 0);
+    assert_eq!(done.text().replace('\r', ""), "ready\none\ntwo\n");
+    assert_eq!(shell.consume_text(&["-e", "t"]), "one\ntwo\n");
+}
+
+#[test]
+fn colours_are_for_terminals_that_want_them() {
+    let _tally = Tally::start();
+    let shell = Shell::new();
+    shell.topics(&["create", "t"]);
+    for (line, coloured) in [
+        ("mq-topics list", true),
+        ("NO_COLOR=1 mq-topics list", false),
+        ("NO_COLOR= mq-topics list", true),
+        ("mq-topics list --color never", false),
+        ("NO_COLOR=1 mq-topics list --color always", true),
+        ("mq-topics list | cat", false),
+        ("mq-topics list --color always | cat", true),
+        ("mq-topics list --format json", false),
+        ("mq-topics list --format tsv --header", false),
+    ] {
+        Tally::case();
+        let Some(text) = seen(&shell, 80, line) else {
+            return;
+        };
+        assert_eq!(text.contains("\u{1b}[1m"), coloured, "{line}: {text:?}");
+    }
+}
+
+#[test]
+fn tables_fit_narrow_terminals() {
+    let _tally = Tally::start();
+    let shell = Shell::new();
+    let long = "a-topic-whose-name-goes-on-and-on-and-on-and-on-and-never-ends";
+    shell.topics(&["create", long, "short"]);
+    shell.produce(&[long], b"a\n");
+    shell.consume(&["-e", "-g", "a-group", long]);
+    for (line, whole) in [
+        ("mq-topics list --color never", "PARTITIONS"),
+        ("mq-topics describe --color never", "LOG START OFFSET"),
+        ("mq-groups describe --color never", "COMMITTED OFFSET"),
+        ("mq-topics verify --color never", "PARTITION"),
+    ] {
+        Tally::case();
+        let Some(text) = seen(&shell, 60, line) else {
+            return;
+        };
+        assert!(text.contains(whole), "{line}: {text}");
+        // In a block a name stands whole in a line of its own, however long it is.
+        let wide = text
+            .lines()
+            .find(|text| text.len() > 60 && !text.contains(long));
+        assert_eq!(wide, None, "{line}: {text}");
+    }
+}
+
+#[test]
+fn ctrl_c_drains_counts_and_dies_by_the_signal() {
+    let _tally = Tally::start();
+    let shell = Shell::new();
+    shell.topics(&["create", "t"]);
+    let Some(mut tool) = on_terminal(&shell, 100, "yes | exec mq-produce -o '%o\\n' t > echo")
+    else {
+        return;
+    };
+    Tally::case();
+    let echo = shell.dir().join("echo");
+    let begun = || std::fs::metadata(&echo).is_ok_and(|meta| meta.len() > 0);
+    let until = std::time::Instant::now() + PATIENCE;
+    while !begun() {
+        assert!(std::time::Instant::now() < until, "no echo");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    tool.feed(b"\x03");
+    let done = tool.end_within(PATIENCE);
+    assert_eq!(done.status, 130, "{}", done.text());
+    let echoed = std::fs::read_to_string(&echo)
+        .expect("an echo")
+        .lines()
+        .count();
+    let told = format!("mq-produce: stopped: {echoed} records are acknowledged");
+    assert!(done.text().contains(&told), "{told}: {:?}", done.text());
+    let there = shell
+        .consume(&["-e", "t"])
+        .iter()
+        .filter(|b| **b == b'\n')
+        .count();
+    assert_eq!(there, echoed);
+
+    for (lines, told) in [
+        (&b""[..], "stopped: nothing was stored"),
+        (b"a\nhalf", "stopped: 1 record is acknowledged"),
+    ] {
+        Tally::case();
+        let mut tool = shell.start("mq-produce", &["-o", "%v\\n", "t"]);
+        tool.feed(lines);
+        if lines.is_empty() {
+            std::thread::sleep(Duration::from_millis(300));
+        } else {
+            tool.says("a\n");
+        }
+        tool.signal(Signal::INT);
+        let done = tool.end();
+        assert_eq!(
+            (done.status, done.err),
+            (130, format!("mq-produce: {told}\n"))
+        );
+    }
+}

@@ -1,0 +1,245 @@
+//! A deletion is proved or it is none: what a dead deleter left goes, what lost its topic file is
+//! kept and reported.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests lose files behind the store's back"
+)]
+
+#[path = "common/cli.rs"]
+mod cli;
+#[path = "common/tally.rs"]
+mod tally;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cli::Shell;
+use mq::clock::SystemClock;
+use mq::disk::OsDisk;
+use mq::store::fenced_lock::FencedLock;
+use mq::store::{StoreDir, topics};
+use mq::types::{TopicName, Uuid};
+use tally::Tally;
+
+fn open(shell: &Shell) -> Arc<StoreDir> {
+    let clock = Arc::new(SystemClock::default());
+    Arc::new(StoreDir::open(Arc::new(OsDisk), clock, shell.store()).expect("store"))
+}
+
+fn topic_id(shell: &Shell, topic: &str) -> Uuid {
+    let name = TopicName::new(topic).expect("name");
+    topics::read(&open(shell), &name).expect("topic").0.topic_id
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(dir)
+        .expect("list")
+        .map(|entry| {
+            entry
+                .expect("entry")
+                .file_name()
+                .into_string()
+                .expect("UTF-8")
+        })
+        .collect();
+    names.sort_unstable();
+    names
+}
+
+fn stray_of(shell: &Shell, topic: &str) -> PathBuf {
+    let found: Vec<_> = names(&shell.logs())
+        .into_iter()
+        .filter(|name| name.starts_with(topic) && name.ends_with("-stray"))
+        .collect();
+    assert_eq!(found.len(), 1, "{:?}", names(&shell.logs()));
+    shell.logs().join(&found[0])
+}
+
+fn count(shell: &Shell) -> String {
+    let done = shell.run("mq-broker", &["status", "--format", "tsv"], b"");
+    done.text()
+        .trim_end()
+        .rsplit('\t')
+        .next()
+        .expect("a field")
+        .to_owned()
+}
+
+/// Runs a daemon through at least one pass over the leftovers.
+fn sweep(shell: &Shell) {
+    let broker = shell.start("mq-broker", &["start"]);
+    broker.says(" ready: ");
+    shell.ok("mq-broker", &["stop"], b"");
+    assert_eq!(broker.end().status, 0);
+}
+
+#[test]
+fn a_lost_topic_file_loses_no_record() {
+    let _tally = Tally::start();
+    let shell = Shell::new();
+    shell.produce(&["t"], b"precious\n");
+    shell.topics(&["create", "empty"]);
+    assert_eq!(count(&shell), "0");
+    let backup = shell.dir().join("t.json");
+    let file = shell.store().join("topics/t.json");
+    fs::rename(&file, &backup).expect("lose");
+    fs::remove_file(shell.store().join("topics/empty.json")).expect("lose");
+    sweep(&shell);
+    for dir in ["t-0", "empty-0"] {
+        Tally::case();
+        assert!(shell.logs().join(dir).exists(), "{dir}");
+    }
+    assert_eq!(count(&shell), "2");
+    let verify = shell.run("mq-topics", &["verify", "--format", "tsv"], b"");
+    assert_eq!(verify.status, 0, "{}", verify.err);
+    let path = shell.logs().join("t-0").display().to_string();
+    for word in [
+        path.as_str(),
+        "no topic file names",
+        "topics/t.json",
+        "remove the directory",
+    ] {
+        assert!(verify.err.contains(word), "{word}: {}", verify.err);
+    }
+    assert_eq!(
+        verify.text().matches("\tstray\t").count(),
+        2,
+        "{}",
+        verify.text()
+    );
+
+    // The name is needed: it is kept under another.
+    shell.produce(&["t"], b"new\n");
+    assert_eq!(shell.consume_text(&["-e", "t"]), "new\n");
+    let stray = stray_of(&shell, "t-0.");
+    sweep(&shell);
+    assert!(stray.exists());
+    assert_eq!(count(&shell), "2");
+    let verify = shell.run("mq-topics", &["verify", "t"], b"");
+    assert!(
+        verify.err.contains(&stray.display().to_string()),
+        "{}",
+        verify.err
+    );
+    assert!(
+        !verify.err.contains("empty-0"),
+        "only what is asked for: {}",
+        verify.err
+    );
+
+    // As the report says.
+    shell.topics(&["delete", "t", "--yes"]);
+    assert!(stray.exists(), "of another topic id");
+    fs::rename(&backup, &file).expect("restore");
+    fs::rename(&stray, shell.logs().join("t-0")).expect("restore");
+    shell.topics(&["verify", "--repair", "truncate", "--yes", "t"]);
+    assert_eq!(shell.consume_text(&["-e", "t"]), "precious\n");
+    assert_eq!(count(&shell), "1");
+    Tally::case();
+}
+
+#[test]
+fn a_deletion_is_proved_until_all_is_gone() {
+    let _tally = Tally::start();
+    let shell = Shell::new();
+    let deleted = shell.store().join("deleted");
+    shell.topics(&["create", "t", "-p", "2"]);
+    shell.produce(&["t"], b"a\nb\n");
+    shell.topics(&["delete", "t", "--yes"]);
+    assert!(names(&deleted).is_empty(), "{:?}", names(&deleted));
+
+    // Killed at any step: the file is in the dead holder's directory, or in its place already.
+    for moved in [false, true] {
+        for next in ["daemon", "create", "delete another"] {
+            Tally::case();
+            shell.topics(&["create", "t", "-p", "2"]);
+            shell.produce(&["t"], b"a\nb\n");
+            shell.topics(&["create", "other"]);
+            let id = topic_id(&shell, "t").hex();
+            let proof = deleted.join(format!("{id}.json"));
+            let to = if moved {
+                proof.clone()
+            } else {
+                fs::create_dir(shell.store().join("lock.1/dead")).expect("mkdir");
+                shell.store().join(format!("lock.1/dead/deleted.{id}"))
+            };
+            fs::rename(shell.store().join("topics/t.json"), to).expect("die");
+            // A version that was never put in place proves nothing, and goes.
+            if !moved {
+                fs::write(shell.store().join("lock.1/dead/0"), "{}").expect("write");
+            }
+            match next {
+                "daemon" => sweep(&shell),
+                "create" => {
+                    shell.produce(&["t"], b"new\n");
+                    assert_eq!(shell.consume_text(&["-e", "t"]), "new\n");
+                    shell.topics(&["delete", "t", "--yes"]);
+                }
+                _ => shell.topics(&["delete", "other", "--yes"]),
+            }
+            if next == "daemon" {
+                assert!(!shell.logs().join("t-0").exists() && !shell.logs().join("t-1").exists());
+            }
+            assert!(!shell.store().join("lock.1/dead").exists());
+            sweep(&shell);
+            let logs = names(&shell.logs());
+            assert!(!logs.iter().any(|name| name.starts_with("t-")), "{logs:?}");
+            assert!(
+                names(&deleted).is_empty(),
+                "{moved} {next}: {:?}",
+                names(&deleted)
+            );
+            shell.run(
+                "mq-topics",
+                &["delete", "other", "--yes", "--if-exists"],
+                b"",
+            );
+        }
+    }
+}
+
+#[test]
+fn a_proof_counts_for_nothing_while_the_topic_is_there() {
+    let _tally = Tally::start();
+    let shell = Shell::new();
+    shell.produce(&["t"], b"a\n");
+    let id = topic_id(&shell, "t").hex();
+    let file = shell.store().join("topics/t.json");
+    let proof = shell.store().join(format!("deleted/{id}.json"));
+    fs::copy(&file, &proof).expect("as a power cut or a backup may leave it");
+    sweep(&shell);
+    assert!(!proof.exists(), "nobody may believe it later");
+    fs::rename(&file, shell.dir().join("lost")).expect("lose");
+    sweep(&shell);
+    assert!(shell.logs().join("t-0").exists());
+    // A damaged one proves nothing.
+    fs::write(&proof, "{}").expect("write");
+    sweep(&shell);
+    assert!(shell.logs().join("t-0").exists());
+    Tally::case();
+}
+
+#[test]
+fn a_dead_creators_directories_go() {
+    let _tally = Tally::start();
+    let shell = Shell::new();
+    shell.produce(&["used"], b"a\n");
+    // Killed while it waited for the lock, its directories in place.
+    let guard = FencedLock::acquire_store(&open(&shell), "hold", Duration::from_secs(5));
+    let mut creator = shell.start("mq-topics", &["create", "t", "-p", "2"]);
+    let until = Instant::now() + Duration::from_secs(20);
+    while !shell.logs().join("t-1").exists() {
+        assert!(Instant::now() < until, "never made");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    creator.child.kill().expect("kill");
+    creator.child.wait().expect("wait");
+    drop(guard);
+    assert_eq!(count(&shell), "0", "nobody's loss");
+    sweep(&shell);
+    assert!(!shell.logs().join("t-0").exists() && !shell.logs().join("t-1").exists());
+    assert!(shell.logs().join("used-0").exists());
+    Tally::case();
+}

@@ -1,0 +1,190 @@
+//! `mq-topics verify` and `describe` on stores that are sound but not tidy: what is no damage is at
+//! most a note, and live writers are never taken for dead ones.
+
+#[macro_use]
+#[path = "common/proc.rs"]
+mod proc;
+
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+
+use proc::{Failure, Place, Score};
+use serde_json::Value;
+
+const REPLICA: &str = "brokers/0/logs/t-0";
+const INDEXES: [&str; 2] = [
+    "00000000000000000000.index",
+    "00000000000000000000.timeindex",
+];
+
+fn lines(count: usize) -> Vec<String> {
+    (0..count)
+        .map(|n| format!("{n} is a line of some length, of which twenty make a batch"))
+        .collect()
+}
+
+/// A topic whose every batch has an index entry.
+fn prepare(place: &Place) -> Result<(), Failure> {
+    place
+        .run(
+            "mq-topics",
+            &["create", "t", "-c", "index.interval.bytes=0"],
+        )?
+        .expect(0)?;
+    produce(place, 100)
+}
+
+fn produce(place: &Place, count: usize) -> Result<(), Failure> {
+    let input = place.input("in", &lines(count));
+    place
+        .feed("mq-produce", &["-q", "--batch-size", "1KiB", "t"], &input)?
+        .expect(0)
+        .map(drop)
+}
+
+fn append(place: &Place, name: &str, bytes: &[u8]) -> Result<(), Failure> {
+    let path = place.store().join(REPLICA).join(name);
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(&path)
+        .and_then(|mut file| file.write_all(bytes))
+        .map_err(|e| format!("{}: {e}", path.display()))
+}
+
+/// What verify finds in a store that it calls sound: file name, position, finding.
+fn findings(place: &Place, args: &[&str]) -> Result<Vec<(String, i64, String)>, Failure> {
+    let args: Vec<&str> = ["verify", "--format", "json"]
+        .into_iter()
+        .chain(args.iter().copied())
+        .collect();
+    let ran = place.run("mq-topics", &args)?.expect(0)?;
+    let mut found = Vec::new();
+    for line in ran.lines() {
+        let row: Value = serde_json::from_str(&line).map_err(|e| format!("{line}: {e}"))?;
+        hold!(row["state"] == "ok", "{line}");
+        if let (Some(file), Some(at), Some(what)) = (
+            row["file"].as_str(),
+            row["position"].as_i64(),
+            row["finding"].as_str(),
+        ) {
+            let name = file.rsplit('/').next().unwrap_or_default();
+            found.push((name.to_owned(), at, what.to_owned()));
+        }
+    }
+    Ok(found)
+}
+
+/// Bytes behind the published end of an index are named, and hurt nobody.
+fn junk(place: &Place, bytes: usize) -> Result<(), Failure> {
+    prepare(place)?;
+    hold!(
+        findings(place, &["--deep"])?.is_empty(),
+        "findings at first"
+    );
+    let mut ends = Vec::new();
+    for name in INDEXES {
+        let len = fs::metadata(place.store().join(REPLICA).join(name))
+            .map_err(|e| e.to_string())?
+            .len();
+        hold!(len > 0, "{name} is empty");
+        ends.push((name.to_owned(), len as i64));
+        append(place, name, &vec![b'j'; bytes])?;
+    }
+    hold!(findings(place, &[])?.is_empty(), "findings without --deep");
+    let found = findings(place, &["--deep"])?;
+    let places: Vec<_> = found
+        .iter()
+        .map(|(name, at, _)| (name.clone(), *at))
+        .collect();
+    hold!(places == ends, "found {found:?}, not {ends:?}");
+    hold!(
+        found
+            .iter()
+            .all(|(_, _, what)| what.starts_with(&format!("{bytes} bytes behind"))),
+        "found {found:?}"
+    );
+    let ran = place
+        .run("mq-topics", &["verify", "--repair", "truncate", "--yes"])?
+        .expect(0)?;
+    hold!(
+        ran.stderr.contains("nothing needs a repair"),
+        "{}",
+        ran.stderr
+    );
+    produce(place, 50)?;
+    let count = place
+        .run("mq-consume", &["-e", "t"])?
+        .expect(0)?
+        .lines()
+        .len();
+    hold!(count == 150, "{count} records");
+    findings(place, &["--deep"]).map(drop)
+}
+
+/// A store at work has no findings, however often one looks.
+fn live(place: &Place, looks: usize) -> Result<(), Failure> {
+    prepare(place)?;
+    let input = place.input("many", &lines(60_000));
+    let writers: Vec<_> = (0..2)
+        .map(|_| {
+            let args = ["-q", "--batch-size", "1KiB", "t"];
+            place.start(&[], "mq-produce", &args, Some(&input))
+        })
+        .collect::<Result<_, _>>()?;
+    let mut outcome = Ok(());
+    for n in 0..looks {
+        match findings(place, &["--deep"]) {
+            Ok(found) if found.is_empty() => {}
+            Ok(found) => outcome = Err(format!("look {n}: {found:?}")),
+            Err(failure) => outcome = Err(format!("look {n}: {failure}")),
+        }
+    }
+    for writer in writers {
+        writer.signal_group(rustix::process::Signal::TERM);
+        let _ = writer.end();
+    }
+    outcome
+}
+
+/// What was cut off is not part of the log.
+fn cuts(place: &Place) -> Result<(), Failure> {
+    prepare(place)?;
+    let size = || -> Result<Value, Failure> {
+        let ran = place.run("mq-topics", &["describe", "--format", "json", "t"])?;
+        let line = ran.expect(0)?.lines().concat();
+        let row: Value = serde_json::from_str(&line).map_err(|e| format!("{line}: {e}"))?;
+        Ok(row["partitions"][0]["size_bytes"].clone())
+    };
+    let before = size()?;
+    hold!(before.as_i64() > Some(0), "a size of {before}");
+    append(place, "00000000000000000100.cut", &[7; 1000])?;
+    append(place, "00000000000000000100.2.cut", &[8; 2000])?;
+    let after = size()?;
+    hold!(before == after, "{before} bytes, and {after} with the cuts");
+    hold!(findings(place, &["--deep"])?.is_empty(), "findings");
+    produce(place, 10)?;
+    hold!(findings(place, &["--deep"])?.is_empty(), "findings later");
+    for (name, len) in [
+        ("00000000000000000100.cut", 1000),
+        ("00000000000000000100.2.cut", 2000),
+    ] {
+        let left = fs::metadata(place.store().join(REPLICA).join(name)).map(|m| m.len());
+        hold!(left.as_ref().is_ok_and(|l| *l == len), "{name}: {left:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_is_no_damage_is_at_most_a_note() {
+    let score = Score::default();
+    for bytes in [1, 7, 8, 12, 24, 5000] {
+        score.case(&format!("{bytes} bytes behind the indexes"), |place| {
+            junk(place, bytes)
+        });
+    }
+    let looks = if proc::is_long() { 300 } else { 20 };
+    score.case("live writers", |place| live(place, looks));
+    score.case("cuts beside the log", cuts);
+    score.close("verify");
+}
