@@ -104,7 +104,7 @@ const SCENES: [Scene; 8] = [
         run: |actor| {
             let all = entries(actor.id, &[(0, 8), (1, 9), (2, 10)]);
             let member = actor.member.as_mut().unwrap();
-            member.refresh()?;
+            look(member)?;
             let surplus = surplus(member);
             assert_eq!(surplus.len(), 1);
             member.release(surplus, all)
@@ -156,6 +156,16 @@ fn leave(actor: &mut Actor) -> Result<()> {
     actor.member.take().unwrap().leave(all)
 }
 
+/// Looks, after the pause that is due.
+fn look(member: &mut Membership) -> Result<bool> {
+    while let Some(pause) = member.refresh_due()?
+        && !pause.is_zero()
+    {
+        std::thread::sleep(pause);
+    }
+    member.refresh()
+}
+
 /// What it must give up.
 fn surplus(member: &Membership) -> BTreeSet<TopicPartition> {
     let me = member.me().unwrap();
@@ -183,12 +193,12 @@ fn set(scene: &Scene) -> Set {
     }
     if let Some(other) = &mut other {
         // The targets are made; what must move has not moved.
-        other.refresh().unwrap();
+        look(other).unwrap();
         other.assign().unwrap();
     }
     let mut member = member;
     if let Some(member) = &mut member {
-        member.refresh().unwrap();
+        look(member).unwrap();
     }
     assert_eq!(offsets(&sim, id), scene.old, "{}", scene.name);
     let actor = Actor {
@@ -250,7 +260,7 @@ fn check_living(set: Set, scene: &Scene, done: Option<bool>, place: &str) {
     let had_other = other.is_some();
     let mut members: Vec<Membership> = other.into_iter().collect();
     if let Some(other) = members.first_mut() {
-        other.refresh().unwrap_or_else(|e| panic!("{place}: {e}"));
+        look(other).unwrap_or_else(|e| panic!("{place}: {e}"));
         // Who got a partition that the actor had finds the actor's commit.
         if scene.is_member && scene.old != scene.new && !owned(other).is_empty() {
             assert_eq!(before, scene.new, "{place}: it went without its offset");
@@ -262,7 +272,7 @@ fn check_living(set: Set, scene: &Scene, done: Option<bool>, place: &str) {
     }
     for _ in 0..3 {
         for member in &mut members {
-            member.refresh().unwrap_or_else(|e| panic!("{place}: {e}"));
+            look(member).unwrap_or_else(|e| panic!("{place}: {e}"));
             let suspects = member.suspects().unwrap();
             member.evict(&suspects).unwrap();
             if member.me().is_some() {
@@ -273,7 +283,7 @@ fn check_living(set: Set, scene: &Scene, done: Option<bool>, place: &str) {
     }
     let mut all = BTreeSet::new();
     for member in &mut members {
-        member.refresh().unwrap();
+        look(member).unwrap();
         member.refresh_offsets().unwrap();
         assert_eq!(seen_by(member, id), before, "{place}");
         assert_eq!(member.state().name(), "Stable", "{place}");

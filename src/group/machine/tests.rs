@@ -114,7 +114,7 @@ impl Run {
             .copied()
     }
 
-    fn wanted(&self, mask: u8, topics: &Topics) -> BTreeSet<TopicName> {
+    fn wanted(mask: u8, topics: &Topics) -> BTreeSet<TopicName> {
         (0..TOPICS)
             .filter(|t| mask & (1 << t) != 0)
             .map(name)
@@ -129,7 +129,7 @@ impl Run {
 
     fn topics_event(&self, topics: Topics) -> Event {
         let wanted = self.masks.iter();
-        let wanted = wanted.map(|(id, mask)| (*id, self.wanted(*mask, &topics)));
+        let wanted = wanted.map(|(id, mask)| (*id, Run::wanted(*mask, &topics)));
         Event::Topics {
             wanted: wanted.collect(),
             topics,
@@ -141,7 +141,7 @@ impl Run {
         Some(match op {
             Op::Join(mask, instance, assignor) => {
                 let id = self.fresh_id();
-                let new = member(self.wanted(*mask, &topics), *instance);
+                let new = member(Run::wanted(*mask, &topics), *instance);
                 let mut members = self.state.members.iter();
                 let replaces = members
                     .find(|(_, old)| instance.is_some() && old.instance_id == new.instance_id)
@@ -244,6 +244,7 @@ impl Run {
         for (id, member) in &now.members {
             assert!(member.epoch <= now.assignment_epoch);
             for tp in &member.owned {
+                assert!(tp.partition < now.topics[&tp.topic].partitions);
                 assert!(owned_by_any.insert(tp.clone()), "1: {tp} has two owners");
                 let of = (now.topics[&tp.topic].topic_id, tp.clone());
                 let first = self.first_of[id];
@@ -277,6 +278,16 @@ impl Run {
             }
         }
 
+        // Nobody owns on what was made anew, or is no more.
+        for (tp, id) in owned(before) {
+            let (was, is) = (before.topics.get(&tp.topic), now.topics.get(&tp.topic));
+            let freed = |effect: &Effect| matches!(effect, Effect::Freed(of, freed) if *of == id && freed.contains(&tp));
+            let same = was.map(|was| was.topic_id) == is.map(|is| is.topic_id);
+            assert!(
+                same || effects.iter().any(freed),
+                "{tp} is another, or none"
+            );
+        }
         // The effects are what changed, and all of it.
         let mut told = owned(before);
         for effect in effects {

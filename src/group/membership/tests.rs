@@ -36,11 +36,21 @@ fn at(member: &Membership, place: &Place, partition: PartitionId) -> Option<i64>
     committed.map(|committed| committed.offset)
 }
 
+/// Looks, after the pause that is due.
+fn look(member: &mut Membership) -> Result<bool> {
+    while let Some(pause) = member.refresh_due()?
+        && !pause.is_zero()
+    {
+        member.store.clock().sleep(pause);
+    }
+    member.refresh()
+}
+
 /// Everybody looks, gives up what it must and takes what it may, until all rest.
 fn settle(members: &mut [&mut Membership]) {
     for _ in 0..3 {
         for member in members.iter_mut() {
-            member.refresh().expect("refresh");
+            look(member).expect("refresh");
             member.assign().expect("assign");
             let surplus = surplus(member);
             if !surplus.is_empty() {
@@ -49,7 +59,7 @@ fn settle(members: &mut [&mut Membership]) {
         }
     }
     for member in members.iter_mut() {
-        member.refresh().expect("refresh");
+        look(member).expect("refresh");
         assert_eq!(member.state().name(), "Stable");
     }
 }

@@ -40,7 +40,7 @@ fn an_unreadable_group_file_is_made_anew_only_if_nobody_lives_in_it() {
     dir.remove(layout::GROUP_FILE).expect("remove");
     let mut second = second;
     for outcome in [
-        second.refresh().map(drop),
+        look(&mut second).map(drop),
         second.commit(vec![place.entry(0, 7)]),
     ] {
         assert_eq!(outcome.expect_err("gone").kind(), Kind::Damaged);
@@ -191,7 +191,7 @@ fn where_members_end_is_told_to_the_others() {
     };
     let mut first = place.join_with("g", &ends([3, 4, 5])).expect("join");
     let second = place.join_with("g", &ends([9, 0, 0])).expect("join");
-    first.refresh().expect("refresh");
+    look(&mut first).expect("refresh");
     for member in [&first, &second] {
         let all = [0, 1, 2, 3].map(|p| member.state().end_of(&tp(p)));
         assert_eq!(all, [Some(9), Some(4), Some(5), None]);

@@ -51,7 +51,7 @@ fn a_partition_goes_over_with_its_last_commit() {
     second.assign().expect("again");
     assert_eq!(second.state(), &before, "nothing to do");
 
-    assert!(first.refresh().expect("refresh") && !first.refresh().expect("no news"));
+    assert!(look(&mut first).expect("refresh") && !look(&mut first).expect("no news"));
     let surplus = surplus(&first);
     let moved = surplus.first().cloned().expect("one moves");
     assert_eq!(surplus.len(), 1);
@@ -67,7 +67,7 @@ fn a_partition_goes_over_with_its_last_commit() {
         .release(surplus, Vec::new())
         .expect("once more: nothing to give");
 
-    assert!(second.refresh().expect("refresh"));
+    assert!(look(&mut second).expect("refresh"));
     second.refresh_offsets().expect("offsets");
     assert_eq!(owned(&second), [moved.to_string()]);
     assert_eq!(at(&second, &place, moved.partition), Some(9));
@@ -95,7 +95,7 @@ fn a_partition_goes_over_with_its_last_commit() {
     assert_eq!(place.committed("g", moved.partition), Some(10));
 
     first.leave(Vec::new()).expect("leave");
-    assert!(second.refresh().expect("refresh"));
+    assert!(look(&mut second).expect("refresh"));
     assert_eq!(owned(&second).len(), 3, "all at once");
 }
 
@@ -142,7 +142,7 @@ fn patterns_find_topics_that_come_go_and_grow() {
         create(&place.store, "logs", 1);
         let epoch = member.state().group_epoch;
         other.update_topics().expect("anybody may");
-        member.refresh().expect("refresh");
+        look(&mut member).expect("refresh");
         assert_eq!(owned(&member), ["log.a:0"], "{pattern}");
         assert!(member.state().group_epoch > epoch);
         let before = member.state().clone();
@@ -181,7 +181,7 @@ fn a_start_is_committed_once() {
     let place = place();
     let mut first = place.join("g").expect("join");
     let mut second = place.join("g").expect("join");
-    first.refresh().expect("refresh");
+    look(&mut first).expect("refresh");
     let barrier = Barrier::new(2);
     std::thread::scope(|scope| {
         for (member, offset) in [(&mut first, 100), (&mut second, 200)] {
@@ -255,7 +255,7 @@ fn work(place: &Place, n: usize) -> usize {
     let mut member = place.join("g").expect("join");
     let mut read = 0;
     for _ in 0..25 {
-        member.refresh().expect("refresh");
+        look(&mut member).expect("refresh");
         member.assign().expect("assign");
         member.refresh_offsets().expect("offsets");
         let me = member.me().expect("nobody removes the living").clone();

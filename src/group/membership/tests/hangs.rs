@@ -67,7 +67,7 @@ fn a_heart_that_stands_still_for_a_session_is_hung() {
     let mut hung = place.join_with("g", &short()).expect("join");
     let beating = place.join_with("g", &short()).expect("join");
     let mut watcher = Membership::join(&store, "g", &short()).expect("join");
-    hung.refresh().expect("refresh");
+    look(&mut hung).expect("refresh");
     assert_eq!(watcher.watch_interval(), SESSION / 6);
     let heart = beating.heart();
     assert_eq!(watch(&mut watcher, &clock, 2, Some(&heart)), []);
@@ -107,7 +107,7 @@ fn a_heart_that_stands_still_for_a_session_is_hung() {
         Kind::Fenced
     );
     assert_eq!(place.committed("g", 0), None);
-    watcher.refresh().expect("refresh");
+    look(&mut watcher).expect("refresh");
     assert_eq!(watcher.state(), &before);
 }
 
