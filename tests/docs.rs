@@ -183,16 +183,6 @@ fn what_is_not_due_is_refused() {
             ],
         ),
         (
-            1,
-            &[
-                "--assignor",
-                "--instance-id",
-                "--session-timeout",
-                "--exec",
-                "--dead-letter",
-            ],
-        ),
-        (
             2,
             &[
                 "--replication-factor",

@@ -96,14 +96,17 @@ const CASES: [(Kind, i32, Provoke); 21] = [
         Some(shell.run("mq-groups", &["commit", "g", "t:0=99"], b""))
     }),
     (Kind::Fenced, 75, |shell| {
-        let mut member = member(shell)?;
-        for entry in fs::read_dir(shell.store().join("groups/g/members")).expect("listed") {
-            fs::remove_file(entry.expect("an entry").path()).expect("removed");
-        }
-        // Whoever comes next takes it for dead.
-        shell.ok("mq-consume", &["-e", "-g", "g", "t"], b"");
-        shell.produce(&["t"], b"b\n");
-        Some(member.end_within(PATIENCE))
+        shell.produce(&["t"], b"a\n");
+        // As if another broker led it.
+        let path = shell.store().join("topics/t.json");
+        let text = fs::read_to_string(&path).expect("read");
+        let body = text.split("\n  \"crc32\"").next().expect("a body");
+        let body = body
+            .replace("\"leader\": 0", "\"leader\": 7")
+            .replace("\"broker\": 0", "\"broker\": 7");
+        let crc = crc32fast::hash(body.as_bytes());
+        fs::write(&path, format!("{body}\n  \"crc32\": \"{crc:08x}\"\n}}\n")).expect("written");
+        Some(shell.run("mq-produce", &["t"], b"b\n"))
     }),
     (Kind::Busy, 75, |shell| {
         shell.produce(&["t"], b"a\n");

@@ -89,7 +89,7 @@ complete -c mq-groups -n "__fish_mq_groups_using_subcommand undo" -l format -d '
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand undo" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
-complete -c mq-groups -n "__fish_mq_groups_using_subcommand undo" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand undo" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand undo" -l dry-run -d 'Print the plan, change nothing'
@@ -101,7 +101,7 @@ complete -c mq-groups -n "__fish_mq_groups_using_subcommand commit" -l format -d
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand commit" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
-complete -c mq-groups -n "__fish_mq_groups_using_subcommand commit" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand commit" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand commit" -l dry-run -d 'Print the plan, change nothing'
@@ -113,7 +113,7 @@ complete -c mq-groups -n "__fish_mq_groups_using_subcommand skip" -l format -d '
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand skip" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
-complete -c mq-groups -n "__fish_mq_groups_using_subcommand skip" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand skip" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand skip" -l dry-run -d 'Print the plan, change nothing'
@@ -126,7 +126,7 @@ complete -c mq-groups -n "__fish_mq_groups_using_subcommand clone" -l format -d 
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand clone" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
-complete -c mq-groups -n "__fish_mq_groups_using_subcommand clone" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand clone" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand clone" -l dry-run -d 'Print the plan, change nothing'
@@ -152,7 +152,7 @@ complete -c mq-groups -n "__fish_mq_groups_using_subcommand delete-offsets" -l f
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand delete-offsets" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
-complete -c mq-groups -n "__fish_mq_groups_using_subcommand delete-offsets" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand delete-offsets" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand delete-offsets" -l dry-run -d 'Print the plan, change nothing'
@@ -168,7 +168,7 @@ complete -c mq-groups -n "__fish_mq_groups_using_subcommand peek" -l format -d '
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand peek" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
-complete -c mq-groups -n "__fish_mq_groups_using_subcommand peek" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand peek" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand peek" -s J -l json -d 'Print records as a JSON object a line, as mq-consume -J'
@@ -179,7 +179,7 @@ complete -c mq-groups -n "__fish_mq_groups_using_subcommand history" -l format -
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand history" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
-complete -c mq-groups -n "__fish_mq_groups_using_subcommand history" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand history" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand history" -l header -d 'Begin tsv with a line of column names'
@@ -189,7 +189,7 @@ complete -c mq-groups -n "__fish_mq_groups_using_subcommand watch" -l format -d 
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand watch" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
-complete -c mq-groups -n "__fish_mq_groups_using_subcommand watch" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand watch" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand watch" -l only-lagging -d 'Only partitions with records still to be read'
@@ -199,7 +199,7 @@ complete -c mq-groups -n "__fish_mq_groups_using_subcommand watch" -s h -l help 
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand check" -l warn -d 'Warn above it' -r
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand check" -l critical -d 'Critical above it' -r
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand check" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
-complete -c mq-groups -n "__fish_mq_groups_using_subcommand check" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand check" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand check" -s q -l quiet -d 'No notes and no progress on stderr'

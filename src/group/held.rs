@@ -262,7 +262,7 @@ impl Held<'_> {
         entries: Vec<Entry>,
     ) -> Result<Timestamp> {
         let time_ms = self.append(kind, member, epoch, entries)?;
-        self.finish()?;
+        self.finish().map_err(|e| e.with_kind(Kind::Unknown))?;
         Ok(time_ms)
     }
 
@@ -293,7 +293,8 @@ impl Held<'_> {
     /// Lets the lock go and makes durable what was appended.
     ///
     /// # Errors
-    /// [`Kind::Unknown`].
+    /// [`Kind::Unknown`] if it is perhaps not durable; [`Kind::Fenced`] if the lock was taken over
+    /// meanwhile: perhaps it counts, perhaps not.
     pub fn finish(self) -> Result<()> {
         let Held { group, guard } = self;
         let n = guard.n();
@@ -310,7 +311,7 @@ impl Held<'_> {
             Ok(_) => Ok(()),
             // This process may have been stopped for so long that its line came too late.
             Err(_) => Err(Error::new(
-                Kind::Unknown,
+                Kind::Fenced,
                 format!(
                     "the lock of group '{}' was taken over while its offsets were written",
                     group.name.escape_debug()

@@ -401,8 +401,9 @@ impl Membership {
     /// out. Durable when it returns.
     ///
     /// # Errors
-    /// [`Kind::Fenced`] if the group has this member no more; [`Kind::Unknown`] if it is perhaps
-    /// committed; [`Kind::Busy`], [`Kind::DiskFull`]: it is not.
+    /// [`Kind::Fenced`] if the group has this member no more, or the lock was taken over while this
+    /// process stood still: who is still in the group commits again; [`Kind::Unknown`] if it is
+    /// perhaps committed; [`Kind::Busy`], [`Kind::DiskFull`]: it is not.
     pub fn commit(&mut self, entries: Vec<Entry>) -> Result<()> {
         if entries.is_empty() {
             return Ok(());
@@ -445,7 +446,7 @@ impl Membership {
     }
 
     /// Leaves the group, with a last commit. A static member keeps its partitions for a session
-    /// timeout. `others_lead`: nothing of it is left for another to read on from.
+    /// timeout.
     ///
     /// # Errors
     /// As [`Membership::commit`]; it has left all the same, as by a crash.
@@ -469,9 +470,15 @@ impl Membership {
         let appended = append_commit(&mut held, state, id, entries)?;
         if let Some((next, effects)) = removal {
             let put = put(&held, boot_id, &next, &effects);
-            put.map_err(|e| perhaps_committed(appended, e))?;
+            put.map_err(|e| match e.kind() {
+                Kind::Fenced if appended => e.with_kind(Kind::Unknown),
+                _ => perhaps_committed(appended, e),
+            })?;
         }
-        if appended { held.finish() } else { Ok(()) }
+        if !appended {
+            return Ok(());
+        }
+        held.finish().map_err(|e| e.with_kind(Kind::Unknown))
     }
 
     /// Takes the lock, with the group as it is now.
@@ -546,8 +553,9 @@ fn append_commit(
 }
 
 /// A failure after a commit's line was written, which may count or be lost.
+/// A takeover of the lock stays one: who is still in the group does all of it again.
 fn perhaps_committed(appended: bool, e: Error) -> Error {
-    if appended {
+    if appended && e.kind() != Kind::Fenced {
         e.with_kind(Kind::Unknown)
             .cure("'mq-groups describe' shows whether the last offsets are committed")
     } else {

@@ -78,7 +78,8 @@ impl TopicHandle {
                 "NOT_LEADER_OR_FOLLOWER: broker {} leads {}:{partition}",
                 found.leader, self.meta.name
             ),
-        ))
+        )
+        .cure("try again; 'mq-topics describe' shows who leads"))
     }
 
     /// The id of the replica directory of the partition's leader.

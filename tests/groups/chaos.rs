@@ -190,10 +190,14 @@ impl Chaos {
             {
                 break;
             }
-            assert!(
-                started.elapsed() < PATIENCE,
-                "not balanced {PATIENCE:?} after a {kind}; {pids:?} live: {view:#?}"
-            );
+            if started.elapsed() >= PATIENCE {
+                let mut told = Vec::new();
+                for n in &self.live {
+                    let m = &mut self.members[*n];
+                    told.push((m.pid(), m.is_paused, m.child.try_wait(), m.complaint()));
+                }
+                panic!("not balanced {PATIENCE:?} after a {kind}: {told:#?} {view:?}");
+            }
             std::thread::sleep(Duration::from_millis(2));
         }
         let worst = self.worst.entry(kind).or_default();

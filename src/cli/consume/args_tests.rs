@@ -152,7 +152,7 @@ fn what_is_refused_says_what_is_allowed() {
         (&["a", "--invert-match"], "--key or --grep"),
         (&["a", "--grep", "("], "regular expression"),
         (&["a", "--latest-per-key"], "unexpected argument"),
-        (&["a", "--exec", "x"], "unexpected argument"),
+        (&["a", "--exec", "x"], "--group"),
     ] {
         let e = job(line).expect_err("refused");
         let told = format!("{e} | {}", e.cure_text().unwrap_or_default());

@@ -51,8 +51,8 @@ pub enum Handled {
     All,
     /// It ended before that.
     Stopped(Stop),
-    /// The group took the partition away.
-    Fenced,
+    /// The group took the partition away; it was handled up to there.
+    Fenced(Offset),
 }
 
 /// What became of a batch.
@@ -217,7 +217,7 @@ impl Turn<'_> {
             .deliver(self.generation, self.next, self.leader_epoch);
         match self.session.commit() {
             Ok(()) => Ok(None),
-            Err(e) if e.kind() == Kind::Fenced => Ok(Some(Handled::Fenced)),
+            Err(e) if e.kind() == Kind::Fenced => Ok(Some(Handled::Fenced(self.next))),
             Err(e) => Err(e),
         }
     }

@@ -192,7 +192,8 @@ impl GroupRun<'_> {
                     match handled {
                         Handled::All => None,
                         Handled::Stopped(stop) => Some(stop),
-                        Handled::Fenced => {
+                        Handled::Fenced(next) => {
+                            self.consumer.seek(&fetched.tp, next);
                             self.wait_for_orders();
                             continue;
                         }

@@ -40,6 +40,9 @@ pub(super) struct Keeper {
     heartbeat: Heartbeat,
     ends: Option<Ends>,
     held: BTreeMap<TopicPartition, Holding>,
+    /// Partitions that were to move and stay after all: where to read on, what is committed, and
+    /// the epoch before.
+    stayed: BTreeMap<TopicPartition, (Offset, Offset, LeaderEpoch)>,
     last_generation: Generation,
     joins: Option<Joins>,
     /// When the members' files were seen closed, and which of the [`PROBES`] is next.
@@ -105,6 +108,7 @@ impl Keeper {
             heartbeat,
             ends,
             held: BTreeMap::new(),
+            stayed: BTreeMap::new(),
             last_generation: 0,
             joins: None,
             closes: None,
@@ -260,6 +264,7 @@ impl Keeper {
         for tp in held {
             self.drop_holding(&tp, true);
         }
+        self.stayed.clear();
         if self.ended.is_some() {
             return Err(e);
         }

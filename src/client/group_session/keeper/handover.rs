@@ -37,8 +37,12 @@ impl Keeper {
             .collect();
         let mut is_waiting = false;
         let mut ready = Vec::new();
+        let mut moving = BTreeSet::new();
         for (tp, holding) in &mut self.held {
-            if gone.contains(tp) || me.target.contains(tp) {
+            // What the caller was told to stop is given up, also if it is to stay by now: it is
+            // taken over anew.
+            let stays = me.target.contains(tp);
+            if gone.contains(tp) || (stays && holding.stopping.is_none()) {
                 continue;
             }
             let since = match holding.stopping {
@@ -58,6 +62,9 @@ impl Keeper {
                 .is_some_and(|limit| now - since >= limit);
             if is_out || is_late || (is_stopped && self.delivery.is_closed()) {
                 ready.push(tp.clone());
+                if !stays {
+                    moving.insert(tp.clone());
+                }
             } else {
                 is_waiting = true;
             }
@@ -76,9 +83,19 @@ impl Keeper {
         } else {
             Vec::new()
         };
-        unread.extend(ready.iter().cloned());
-        self.member.release(unread, entries)?;
+        unread.extend(moving.iter().cloned());
+        if unread.is_empty() {
+            self.member.commit(entries)?;
+        } else {
+            self.member.release(unread, entries)?;
+        }
         for tp in ready {
+            if !moving.contains(&tp)
+                && let Some(holding) = self.held.get(&tp)
+            {
+                let place = (holding.position, holding.committed, holding.leader_epoch);
+                self.stayed.insert(tp.clone(), place);
+            }
             self.drop_holding(&tp, false);
         }
         Ok(())
@@ -161,6 +178,8 @@ impl Keeper {
                 until_time,
             });
         }
+        // What was not taken over now may be another's before it comes back.
+        self.stayed.clear();
         Ok(())
     }
 
@@ -195,6 +214,10 @@ impl Keeper {
         }
         let mut begun = Vec::with_capacity(opened.len());
         for (tp, topic_id, reader) in opened {
+            if let Some(place) = self.stayed.remove(tp) {
+                begun.push(place);
+                continue;
+            }
             let place = match (self.member.committed(tp, *topic_id), starts.get(tp)) {
                 (Some(committed), _) => {
                     let from = match starts::check(&self.options.group, reader, &committed)? {

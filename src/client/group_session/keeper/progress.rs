@@ -3,7 +3,7 @@
 use super::{Keeper, Ticket, lock};
 use crate::client::group_session::ends::Ends;
 use crate::client::group_session::{CommitWhen, End, Order};
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::group::Entry;
 use crate::types::{Offset, TopicPartition};
 
@@ -82,11 +82,17 @@ impl Keeper {
     pub(super) fn commit_when_due(&mut self) -> Result<()> {
         let wanted = matches!(lock(&self.shared.told).commit, Some(Ticket::Wanted));
         if wanted {
-            let outcome = if self.options.commit == CommitWhen::AfterWrite {
-                self.commit_now()
-            } else {
-                Ok(())
-            };
+            let mut outcome = Ok(());
+            if self.options.commit == CommitWhen::AfterWrite {
+                outcome = self.commit_now();
+            }
+            if outcome.as_ref().is_err_and(|e| e.kind() == Kind::Fenced) {
+                self.member.refresh()?;
+                if self.member.me().is_some() {
+                    // Only the lock was taken over: commit again.
+                    outcome = self.commit_now();
+                }
+            }
             lock(&self.shared.told).commit = Some(Ticket::Done(outcome));
             self.shared.replied.notify_all();
         }

@@ -192,6 +192,7 @@ fn where_members_end_is_told_to_the_others() {
     let mut first = place.join_with("g", &ends([3, 4, 5])).expect("join");
     let second = place.join_with("g", &ends([9, 0, 0])).expect("join");
     look(&mut first).expect("refresh");
+    first.refresh_others().expect("all of it");
     for member in [&first, &second] {
         let all = [0, 1, 2, 3].map(|p| member.state().end_of(&tp(p)));
         assert_eq!(all, [Some(9), Some(4), Some(5), None]);

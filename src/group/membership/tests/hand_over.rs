@@ -145,6 +145,7 @@ fn patterns_find_topics_that_come_go_and_grow() {
         look(&mut member).expect("refresh");
         assert_eq!(owned(&member), ["log.a:0"], "{pattern}");
         assert!(member.state().group_epoch > epoch);
+        member.refresh_others().expect("all of it");
         let before = member.state().clone();
         member.update_topics().expect("no news");
         assert_eq!(member.state(), &before);
