@@ -51,7 +51,7 @@ for ((i = 0; i < members; i++)); do
 done
 while ! stable; do
   (($(now_ms) - started < 60000)) || { echo "FAIL not stable after a minute"; exit 1; }
-  sleep 0.02
+  sleep 0.1
 done
 verdict "$members members and $partitions partitions: first start to Stable, ms" $(($(now_ms) - started)) 5000
 sleep 2

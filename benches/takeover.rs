@@ -1,6 +1,6 @@
 //! How long a group's partitions are unread when its members die, leave and come.
 //!
-//! Three members share eight partitions, into each of which a record is written every millisecond.
+//! Three members share eight partitions, into each of which a record is written every two milliseconds.
 //! What a member prints is stamped when it is read here. A round kills one with `SIGKILL` (or ends
 //! it with `SIGTERM`), waits until each of its partitions was printed by another, and starts a new
 //! one, which takes partitions from the others.
@@ -18,7 +18,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 const PARTITIONS: usize = 8;
 const MEMBERS: usize = 3;
-const EVERY: Duration = Duration::from_millis(1);
+const EVERY: Duration = Duration::from_millis(2);
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long after a start the partitions that stay are looked at for pauses.
 const WINDOW: Duration = Duration::from_millis(300);
@@ -36,6 +36,8 @@ struct Figures {
     crash: Vec<Duration>,
     leave: Vec<Duration>,
     pause: Vec<Duration>,
+    /// The same while nobody comes or goes: what the machine adds.
+    still: Vec<Duration>,
 }
 
 fn main() -> ExitCode {
@@ -59,6 +61,11 @@ fn main() -> ExitCode {
     stop.store(true, Ordering::Relaxed);
     producer.join().expect("produced");
     let mut fine = true;
+    verdict(
+        "pause of partitions while nobody comes or goes, for comparison",
+        figures.still,
+        f64::INFINITY,
+    );
     for (name, figures, limit) in [
         (
             "kill -9 of a member to its partitions' first records elsewhere",
@@ -162,6 +169,7 @@ fn measure(store: &Path, rounds: usize) -> Figures {
         crash: Vec::new(),
         leave: Vec::new(),
         pause: Vec::new(),
+        still: Vec::new(),
     };
     balanced(&seen, &members);
     for round in 0..2 * rounds {
@@ -185,6 +193,9 @@ fn measure(store: &Path, rounds: usize) -> Figures {
         // What the victim's pipe still held has been read by now.
         balanced(&seen, &members);
         let before = owners(&seen);
+        let at = Instant::now();
+        std::thread::sleep(WINDOW);
+        figures.still.push(longest_pause(&seen, &before, at));
         let at = Instant::now();
         members.push(start(store, next, &seen));
         next += 1;

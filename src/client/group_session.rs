@@ -32,9 +32,9 @@ use std::time::Duration;
 use crate::client::point::PointRange;
 use crate::disk::{Dir, File};
 use crate::error::{Error, Result};
-use crate::group::{Assignor, Subscription};
+use crate::group::{self, Assignor, Subscription};
 use crate::store::{PartitionReader, StoreDir, layout};
-use crate::types::{LeaderEpoch, Offset, Timestamp, TopicPartition};
+use crate::types::{LeaderEpoch, Offset, Timestamp, TopicPartition, Uuid};
 
 /// When a group's offsets are committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,18 +150,31 @@ pub struct GroupSession {
     store: Arc<StoreDir>,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<Result<()>>>,
+    /// `group.json` as the caller last looked at it, open.
+    confirmed: Mutex<Option<Arc<dyn File>>>,
 }
 
 /// What the caller and the keeper tell one another.
 struct Shared {
     orders: Mutex<VecDeque<Order>>,
     has_orders: AtomicBool,
+    /// The keeper waits for a lock or the disk, and sees nothing meanwhile.
+    is_busy: AtomicBool,
     told: Mutex<Told>,
     replied: Condvar,
     wake_caller: Box<dyn Fn() + Send + Sync>,
     poke: UnixStream,
-    /// The group's directory, and `group.json` as the keeper last acted on it.
-    seen: Mutex<Option<(Arc<dyn Dir>, Arc<dyn File>)>>,
+    /// The group as the keeper last acted on it.
+    seen: Mutex<Option<Seen>>,
+}
+
+/// A view of a group.
+#[derive(Debug, Clone)]
+struct Seen {
+    member: Uuid,
+    dir: Arc<dyn Dir>,
+    /// `group.json` as it was then, open.
+    file: Arc<dyn File>,
 }
 
 /// What the caller told the keeper, and has not been taken yet.
@@ -209,6 +222,7 @@ impl GroupSession {
         let shared = Arc::new(Shared {
             orders: Mutex::default(),
             has_orders: AtomicBool::new(false),
+            is_busy: AtomicBool::new(false),
             told: Mutex::default(),
             replied: Condvar::new(),
             wake_caller,
@@ -224,6 +238,7 @@ impl GroupSession {
             store: Arc::clone(store),
             shared,
             thread: Some(thread),
+            confirmed: Mutex::default(),
         })
     }
 
@@ -234,12 +249,27 @@ impl GroupSession {
             .any(|order| matches!(order, Order::Revoke(revoked, _) if *revoked == generation))
     }
 
-    /// Waits until the keeper has seen the group as it is now, so that its orders are all there: a
-    /// process that was stopped may own nothing any more when it wakes. One look-up where nothing
-    /// changed.
-    pub fn confirm(&self) {
+    /// Looks whether these partitions are still this member's: a process that was stopped may own
+    /// nothing any more when it wakes. One look-up where nothing changed; where they are another's
+    /// by now, it waits until the keeper's orders say so.
+    pub fn confirm<'a>(&self, mut partitions: impl Iterator<Item = &'a TopicPartition>) {
+        let Some(seen) = lock(&self.shared.seen).clone() else {
+            return;
+        };
+        let named = seen.dir.id(layout::GROUP_FILE).ok();
+        let is_same = |file: &Arc<dyn File>| named.is_some() && named == file.id().ok();
+        if is_same(&seen.file) || lock(&self.confirmed).as_ref().is_some_and(is_same) {
+            return;
+        }
+        let boot_id = self.store.boot_id();
+        if let Ok((owned, file)) = group::owned_by(&seen.dir, boot_id, seen.member)
+            && partitions.all(|tp| owned.contains(tp))
+        {
+            *lock(&self.confirmed) = Some(file);
+            return;
+        }
         let started = self.store.clock().monotonic();
-        while !self.shared.seen_is_current() {
+        while !self.has_orders() && !self.shared.seen_is_current() {
             self.shared.poke_keeper();
             let told = lock(&self.shared.told);
             let looks = Duration::from_millis(5);
@@ -256,6 +286,11 @@ impl GroupSession {
     /// Whether there are orders: cheap enough to be asked at each record.
     pub fn has_orders(&self) -> bool {
         self.shared.has_orders.load(Ordering::Acquire)
+    }
+
+    /// Whether the keeper waits for a lock or the disk: it cannot tell of new records then.
+    pub fn is_busy(&self) -> bool {
+        self.shared.is_busy.load(Ordering::Acquire)
     }
 
     /// The orders so far.
@@ -337,9 +372,9 @@ impl GroupSession {
 impl Shared {
     fn seen_is_current(&self) -> bool {
         let seen = lock(&self.seen);
-        seen.as_ref().is_none_or(|(dir, file)| {
-            let named = dir.id(layout::GROUP_FILE).ok();
-            named.is_some() && named == file.id().ok()
+        seen.as_ref().is_none_or(|seen| {
+            let named = seen.dir.id(layout::GROUP_FILE).ok();
+            named.is_some() && named == seen.file.id().ok()
         })
     }
 

@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use entry::owned_by;
 use entry::{enter, is_news, see_topics};
 use errors::{fenced, refused, with_cure};
 

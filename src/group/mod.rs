@@ -48,7 +48,7 @@ pub use group_file::TopicPartitions;
 pub use history::{bad_lines, history};
 pub use machine::{Effect, Event, Refusal, step};
 pub use member_file::Heart;
-pub use membership::{JoinOptions, Membership, Suspect};
+pub use membership::{JoinOptions, Membership, Suspect, owned_by};
 pub use offsets_line::{Entry, LINE_BYTES_MAX, Line, LineKind};
 pub use offsets_state::{Committed, OffsetsState};
 pub use state::{GroupState, MemberState, TopicState, Topics};

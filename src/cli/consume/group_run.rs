@@ -26,6 +26,8 @@ const FETCH_BYTES: usize = 256 << 10;
 const TICK: Duration = Duration::from_secs(5);
 /// The same while the output's reader may go away unseen.
 const PIPE_TICK: Duration = Duration::from_millis(500);
+/// The same while the group's keeper cannot tell of new records.
+const BUSY_TICK: Duration = Duration::from_millis(2);
 /// How long what was handed out may keep a partition that moves.
 const SETTLE: Duration = Duration::from_secs(1);
 /// Between two looks for topics that are waited for.
@@ -146,7 +148,7 @@ impl GroupRun<'_> {
                 return Ok(());
             }
             // Before each batch: that what is read is still this member's.
-            self.session.confirm();
+            self.session.confirm(self.generations.keys());
             if self.session.has_orders() {
                 self.follow_orders()?;
             }
@@ -295,6 +297,9 @@ impl GroupRun<'_> {
         if !self.noted_end && self.env.stdout_is_terminal() && is_reading {
             self.noted_end = true;
             self.env.note("at the end; waiting for more (Ctrl-C ends)");
+        }
+        if self.session.is_busy() {
+            patience = patience.min(BUSY_TICK);
         }
         self.env.wait_woken(patience);
         Ok(self.exec.is_none() && self.marks.is_closed())

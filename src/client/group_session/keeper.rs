@@ -7,12 +7,15 @@ mod progress;
 use std::collections::BTreeMap;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::ends::Ends;
 use super::heartbeat::Heartbeat;
 use super::watching::{Changed, Watching};
-use super::{CommitWhen, Delivery, End, Generation, GroupOptions, Order, Shared, Ticket, lock};
+use super::{
+    CommitWhen, Delivery, End, Generation, GroupOptions, Order, Seen, Shared, Ticket, lock,
+};
 use crate::disk::WatchId;
 use crate::error::{Error, Kind, Result};
 use crate::group::{JoinOptions, Membership};
@@ -111,7 +114,8 @@ impl Keeper {
             stayed: BTreeMap::new(),
             last_generation: 0,
             joins: None,
-            closes: None,
+            // Members that died unwatched are found by one look soon.
+            closes: Some((now, duties::PROBES.len() - 1)),
             watched_at: now,
             topics_at: now,
             committed_at: now,
@@ -193,12 +197,23 @@ impl Keeper {
         self.interrupted |= told.interrupted;
     }
 
+    /// Does what may wait for the group's lock or the disk, and lets the caller look for records by
+    /// itself meanwhile.
+    fn busy<T>(&mut self, work: impl FnOnce(&mut Membership) -> Result<T>) -> Result<T> {
+        self.shared.is_busy.store(true, Ordering::Release);
+        (self.shared.wake_caller)();
+        let outcome = work(&mut self.member);
+        self.shared.is_busy.store(false, Ordering::Release);
+        outcome
+    }
+
     /// Tells the caller which state of the group its orders are of.
     fn show_seen(&self) {
-        let seen = (
-            Arc::clone(self.member.dir()),
-            Arc::clone(self.member.seen()),
-        );
+        let seen = Seen {
+            member: self.member.id(),
+            dir: Arc::clone(self.member.dir()),
+            file: Arc::clone(self.member.seen()),
+        };
         *lock(&self.shared.seen) = Some(seen);
         self.shared.replied.notify_all();
     }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::errors::{instance_lives, refused, with_cure};
 use super::{JoinOptions, put};
+use crate::disk::{Dir, File};
 use crate::error::Result;
+use crate::group::group_file::GroupFile;
 use crate::group::held::Held;
 use crate::group::machine::{self, Event};
 use crate::group::member_file::{self, MemberFile, Sign};
@@ -13,7 +15,11 @@ use crate::group::state::{GroupState, MemberState, TopicState, Topics};
 use crate::group::subscription::{Matcher, Subscription};
 use crate::store::process::Process;
 use crate::store::{StoreDir, topics};
-use crate::types::{TopicName, Uuid};
+use crate::types::{TopicName, TopicPartition, Uuid};
+
+/// In a larger group the dead are left to those who watch, this member soon among them: many may
+/// wait to join behind it.
+const PROBED_MAX: usize = 8;
 
 /// Enters a new member, under the lock.
 pub(super) fn enter(
@@ -33,9 +39,13 @@ pub(super) fn enter(
     }
     let mut events = Vec::new();
     let mut replaces = None;
+    let is_small = state.members.len() <= PROBED_MAX;
     for (id, member) in &state.members {
-        let is_dead = member_file::probe(&*dir, *id)? == Sign::Dead;
         let same = member.instance_id.is_some() && member.instance_id == options.instance_id;
+        if !same && !is_small {
+            continue;
+        }
+        let is_dead = member_file::probe(&*dir, *id)? == Sign::Dead;
         match (same, is_dead) {
             (true, true) => replaces = Some(*id),
             (true, false) => return Err(instance_lives(held, member)),
@@ -77,7 +87,9 @@ pub(super) fn enter(
         state = next;
         all_effects.extend(effects);
     }
-    member_file::remove_dead(&*dir, held.guard(), |id| state.members.contains_key(&id))?;
+    if is_small {
+        member_file::remove_dead(&*dir, held.guard(), |id| state.members.contains_key(&id))?;
+    }
     put(held, store.boot_id(), &state, &all_effects)?;
     file.mark_entered()?;
     Ok(state)
@@ -145,4 +157,20 @@ pub(super) fn is_news(
         || wanted
             .iter()
             .any(|(id, names)| state.members.get(id).is_some_and(|m| m.topics != *names))
+}
+
+/// What a member owns now, and `group.json` as it was read for that; nothing if it is no member any
+/// more.
+///
+/// # Errors
+/// As [`Membership::refresh`].
+pub fn owned_by(
+    dir: &Arc<dyn Dir>,
+    boot_id: [u8; 16],
+    member: Uuid,
+) -> Result<(BTreeSet<TopicPartition>, Arc<dyn File>)> {
+    let (file, open) = GroupFile::read_own(dir, boot_id, member)?;
+    let mut state = file.state(&**dir)?;
+    let owned = state.members.remove(&member).map(|me| me.owned);
+    Ok((owned.unwrap_or_default(), open))
 }

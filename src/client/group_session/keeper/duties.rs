@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Joins, Keeper, TOPICS_LOOK, TOPICS_LOOK_BLIND};
 use crate::error::Result;
+use crate::group::Membership;
 
 /// Joins have calmed down when none came for so long, and for each member [`QUIET_OF_MEMBER`]
 /// longer: a burst is one rebalance, and the larger the group, the more one costs.
@@ -11,14 +12,14 @@ const QUIET: Duration = Duration::from_millis(10);
 /// What each member adds.
 const QUIET_OF_MEMBER: Duration = Duration::from_millis(1);
 /// A stream of joins puts the assignment off for so many times that.
-const QUIETS_MAX: u32 = 10;
+const QUIETS_MAX: u32 = 25;
 /// What each next member waits longer before it does what one does for all.
 const STAGGER: Duration = Duration::from_millis(3);
 /// From here on they all wait as long.
 const STAGGER_MAX: u32 = 8;
 /// A process that dies closes its file some time before its lock is free: so long after the close
 /// it is looked at again.
-const PROBES: [Duration; 6] = [
+pub(super) const PROBES: [Duration; 6] = [
     Duration::ZERO,
     Duration::from_millis(2),
     Duration::from_millis(6),
@@ -41,7 +42,7 @@ impl Keeper {
             return Ok(());
         };
         if wait.is_zero() {
-            self.member.assign()?;
+            self.busy(Membership::assign)?;
             self.joins = None;
         }
         Ok(())
@@ -100,7 +101,7 @@ impl Keeper {
         self.watched_at = now;
         let suspects = self.member.suspects()?;
         if !suspects.is_empty() {
-            self.member.evict(&suspects)?;
+            self.busy(|member| member.evict(&suspects))?;
         }
         if probe_due && let Some((_, probe)) = &mut self.closes {
             *probe += 1;

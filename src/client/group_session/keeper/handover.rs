@@ -85,9 +85,9 @@ impl Keeper {
         };
         unread.extend(moving.iter().cloned());
         if unread.is_empty() {
-            self.member.commit(entries)?;
+            self.busy(|member| member.commit(entries))?;
         } else {
-            self.member.release(unread, entries)?;
+            self.busy(|member| member.release(unread, entries))?;
         }
         for tp in ready {
             if !moving.contains(&tp)
@@ -200,7 +200,8 @@ impl Keeper {
         if !missing.is_empty() {
             let entries = self.starts_of(&missing)?;
             if self.options.commit != CommitWhen::Never {
-                self.member.commit_starts(entries.clone())?;
+                let starts = entries.clone();
+                self.busy(|member| member.commit_starts(starts))?;
             }
             starts = entries
                 .into_iter()

@@ -72,7 +72,7 @@ impl Keeper {
         if entries.is_empty() {
             return Ok(());
         }
-        self.member.commit(entries)?;
+        self.busy(|member| member.commit(entries))?;
         for holding in self.held.values_mut() {
             holding.committed = holding.committed.max(holding.position);
         }
