@@ -164,7 +164,6 @@ impl Member {
 fn measure(store: &Path, rounds: usize) -> Figures {
     let seen: Seen = Arc::default();
     let mut members: Vec<Member> = (0..MEMBERS).map(|n| start(store, n, &seen)).collect();
-    let mut next = MEMBERS;
     let mut figures = Figures {
         crash: Vec::new(),
         leave: Vec::new(),
@@ -197,8 +196,7 @@ fn measure(store: &Path, rounds: usize) -> Figures {
         std::thread::sleep(WINDOW);
         figures.still.push(longest_pause(&seen, &before, at));
         let at = Instant::now();
-        members.push(start(store, next, &seen));
-        next += 1;
+        members.push(start(store, MEMBERS + round, &seen));
         std::thread::sleep(WINDOW);
         balanced(&seen, &members);
         figures.pause.push(longest_pause(&seen, &before, at));

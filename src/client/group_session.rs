@@ -89,7 +89,7 @@ pub enum Order {
         /// Names this assignment in [`Delivery`] and [`GroupSession::stopped`].
         generation: Generation,
         /// Opened.
-        reader: PartitionReader,
+        reader: Box<PartitionReader>,
         /// The first offset.
         from: Offset,
         /// The end, if it has one.

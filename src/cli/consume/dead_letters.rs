@@ -1,5 +1,6 @@
 //! Where batches go that no try could handle.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -73,7 +74,7 @@ impl DeadLetters {
         let new = NewTopic {
             name: self.topic.clone(),
             partitions: 1,
-            configs: Default::default(),
+            configs: BTreeMap::default(),
         };
         crate::store::open_or_create(&self.store, &new, PATIENCE)?;
         let mut kept = std::mem::take(&mut self.kept);

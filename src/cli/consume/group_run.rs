@@ -9,7 +9,7 @@ use super::assign::none_matches;
 use super::exec::{Exec, Handled};
 use super::job::{GroupJob, Job, Topics};
 use super::marks::Marks;
-use super::output::Output;
+use super::output::{Output, unread};
 use super::print::{Printer, Stop};
 use crate::cli::{Env, Outcome};
 use crate::client::point::{PointRange, Selection};
@@ -232,7 +232,7 @@ impl GroupRun<'_> {
                         self.printer.time_bounds.insert(tp.clone(), time);
                     }
                     self.generations.insert(tp, generation);
-                    self.consumer.assign_reader(reader, from, until);
+                    self.consumer.assign_reader(*reader, from, until);
                 }
                 Order::Limit(generation, tp, until) => {
                     if self.generations.get(&tp) == Some(&generation) {
@@ -280,11 +280,7 @@ impl GroupRun<'_> {
             self.last_seen = self.printer.seen();
             self.last_record = now;
         }
-        let mut patience = if self.marks.is_pipe() {
-            PIPE_TICK
-        } else {
-            TICK
-        };
+        let mut patience = if unread().is_some() { PIPE_TICK } else { TICK };
         if let Some(limit) = self.job.idle_timeout {
             let left = limit.saturating_sub(now - self.last_record);
             if left.is_zero() {

@@ -69,11 +69,6 @@ impl Marks {
         self.written_counts.store(true, Ordering::Release);
     }
 
-    /// Whether the output is a pipe, whose reader may leave some of it unread.
-    pub fn is_pipe(&self) -> bool {
-        unread().is_some()
-    }
-
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -172,7 +172,7 @@ impl Keeper {
             self.held.insert(tp, holding);
             self.shared.order(Order::Assign {
                 generation,
-                reader,
+                reader: Box::new(reader),
                 from,
                 until,
                 until_time,
