@@ -266,7 +266,7 @@ impl Chaos {
             }
         }
         let mut owned: BTreeMap<(u32, i64), BTreeSet<&String>> = BTreeMap::new();
-        for (((_, partition), _), id) in self.owners.iter() {
+        for (((_, partition), _), id) in &self.owners {
             if let Some(pid) = self.pids.get(id) {
                 owned.entry((*pid, *partition)).or_default().insert(id);
             }

@@ -163,7 +163,7 @@ pub(super) fn is_news(
 /// more.
 ///
 /// # Errors
-/// As [`Membership::refresh`].
+/// As [`super::Membership::refresh`].
 pub fn owned_by(
     dir: &Arc<dyn Dir>,
     boot_id: [u8; 16],
