@@ -31,6 +31,14 @@ const TOPICS_LOOK: Duration = Duration::from_secs(5);
 /// The same without a watch.
 const TOPICS_LOOK_BLIND: Duration = Duration::from_millis(900);
 
+/// Without a watch, everything is looked at so often by a lone member, and more seldom by the square
+/// of their number: a compromise between the load of a hundred and the delays among a few.
+const BLIND: Duration = Duration::from_millis(8);
+/// What the square of the number adds, for `group.json` and the pages of the partitions.
+const BLIND_OF_MEMBERS: Duration = Duration::from_micros(100);
+/// What it adds for the others' locks: each member looks at all.
+const BLIND_PROBE_OF_MEMBERS: Duration = Duration::from_micros(250);
+
 /// The keeper of one membership.
 #[derive(Debug)]
 pub(super) struct Keeper {
@@ -50,6 +58,7 @@ pub(super) struct Keeper {
     joins: Option<Joins>,
     /// When the members' files were seen closed, and which of the [`PROBES`] is next.
     closes: Option<(Duration, usize)>,
+    blind_at: Duration,
     watched_at: Duration,
     topics_at: Duration,
     committed_at: Duration,
@@ -116,6 +125,7 @@ impl Keeper {
             joins: None,
             // Members that died unwatched are found by one look soon.
             closes: Some((now, duties::PROBES.len() - 1)),
+            blind_at: now,
             watched_at: now,
             topics_at: now,
             committed_at: now,
@@ -135,8 +145,7 @@ impl Keeper {
                 if done {
                     return Ok(None);
                 }
-                let timeout = self.timeout();
-                self.watching.wait(timeout).map(Some)
+                self.wait().map(Some)
             });
             match outcome {
                 Ok(Some(next)) => {
@@ -197,6 +206,24 @@ impl Keeper {
         self.interrupted |= told.interrupted;
     }
 
+    /// How often to look, without a watch.
+    fn blind_period(&self, of_members: Duration) -> Duration {
+        let members = u32::try_from(self.member.state().members.len()).unwrap_or(u32::MAX);
+        BLIND + of_members.saturating_mul(members.min(200).pow(2))
+    }
+
+    /// Waits for changes. Without a watch anything may have changed once the time for a look came.
+    fn wait(&mut self) -> Result<Changed> {
+        let timeout = self.timeout();
+        let changed = self.watching.wait(timeout)?;
+        let now = self.now();
+        if self.watching.is_blind && now - self.blind_at >= self.blind_period(BLIND_OF_MEMBERS) {
+            self.blind_at = now;
+            return Ok(Changed::all());
+        }
+        Ok(changed)
+    }
+
     /// Does what may wait for the group's lock or the disk, and lets the caller look for records by
     /// itself meanwhile.
     fn busy<T>(&mut self, work: impl FnOnce(&mut Membership) -> Result<T>) -> Result<T> {
@@ -232,6 +259,10 @@ impl Keeper {
             TOPICS_LOOK
         };
         timeout = timeout.min((self.topics_at + topics).saturating_sub(now));
+        if self.watching.is_blind {
+            let due = self.blind_at + self.blind_period(BLIND_OF_MEMBERS);
+            timeout = timeout.min(due.saturating_sub(now));
+        }
         if let Some(wait) = self.joins_settle_in() {
             timeout = timeout.min(wait);
         }

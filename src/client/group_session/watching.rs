@@ -11,9 +11,8 @@ use crate::disk::{Dir, PollWatcher, Wake, WatchId, Watcher};
 use crate::error::{Error, Result};
 use crate::store::{PAGE_FILE, PartitionReader, StoreDir, layout};
 
-/// Without the kernel's word: a compromise between the load of a hundred members and the delay of
-/// a takeover.
-const BLIND_PERIOD: Duration = Duration::from_millis(75);
+/// Without the kernel's word: the longest wait. The keeper asks for shorter ones.
+const BLIND_PERIOD: Duration = Duration::from_secs(1);
 
 /// What may have changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -26,6 +25,18 @@ pub struct Changed {
     pub pages: bool,
     /// Offsets were committed; told only while [`Watching::watch_offsets`].
     pub offsets: bool,
+}
+
+impl Changed {
+    /// Perhaps everything.
+    pub fn all() -> Self {
+        Changed {
+            members: true,
+            topics: true,
+            pages: true,
+            offsets: true,
+        }
+    }
 }
 
 /// A watcher and what its ids stand for.
@@ -106,12 +117,9 @@ impl Watching {
         while matches!(self.poked.read(&mut drain), Ok(n) if n == drain.len()) {}
         Ok(match wake {
             Wake::Nothing => Changed::default(),
-            Wake::Anything => Changed {
-                members: true,
-                topics: true,
-                pages: true,
-                offsets: true,
-            },
+            // The keeper knows by itself when to look.
+            Wake::Anything if self.is_blind => Changed::default(),
+            Wake::Anything => Changed::all(),
             Wake::Changed(ids) => {
                 let mut changed = Changed::default();
                 for id in ids.into_iter().map(Some) {

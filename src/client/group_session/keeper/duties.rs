@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Joins, Keeper, TOPICS_LOOK, TOPICS_LOOK_BLIND};
+use super::{BLIND_PROBE_OF_MEMBERS, Joins, Keeper, TOPICS_LOOK, TOPICS_LOOK_BLIND};
 use crate::error::Result;
 use crate::group::Membership;
 
@@ -93,7 +93,8 @@ impl Keeper {
         }
         let probe_due = self.probe_at().is_some_and(|at| at <= now);
         let is_due = probe_due
-            || (closed && self.watching.is_blind)
+            || (self.watching.is_blind
+                && now - self.watched_at >= self.blind_period(BLIND_PROBE_OF_MEMBERS))
             || now - self.watched_at >= self.member.watch_interval();
         if !is_due {
             return Ok(());
