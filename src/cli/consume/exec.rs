@@ -157,6 +157,10 @@ struct Turn<'a> {
 impl Turn<'_> {
     fn take(&mut self, info: BatchInfo, record: &Record<'_>) -> Result<Option<Handled>> {
         let is_between = self.batch.count == 0;
+        if is_between {
+            // A process that was stopped may own nothing any more when it wakes.
+            self.session.confirm(std::iter::once(self.tp));
+        }
         if is_between && (self.session.has_orders() || self.env.stopping()) {
             return Ok(Some(Handled::Stopped(Stop::Paused(record.offset))));
         }

@@ -22,6 +22,8 @@ use crate::group::{JoinOptions, Membership};
 use crate::store::{StoreDir, topics};
 use crate::types::{LeaderEpoch, Offset, TopicName, TopicPartition, Uuid};
 
+/// Tries to join, where each is interrupted.
+const JOINS: u32 = 5;
 /// Between two looks at what a pipe's reader has taken: it tells nobody.
 const PIPE_LOOK: Duration = Duration::from_millis(50);
 /// The same while something waits for it.
@@ -375,6 +377,14 @@ fn enter(store: &Arc<StoreDir>, options: &GroupOptions, ends: Option<&Ends>) -> 
             if !there.contains(&name) {
                 return Err(topics::unknown(store, &name));
             }
+        }
+    }
+    for _ in 1..JOINS {
+        match Membership::join(store, &options.group, &join) {
+            // This process stood still in the middle, and the group's lock was taken over: it is
+            // not in. What is left of the try looks dead to the others.
+            Err(e) if e.kind() == Kind::Fenced => {}
+            done => return done,
         }
     }
     Membership::join(store, &options.group, &join)
