@@ -68,6 +68,9 @@ pub struct GroupOptions {
     pub range: PointRange,
     /// Whether to end at the ends that there are now.
     pub to_end: bool,
+    /// Whether a member that is done (`to_end`, or the end of `range`) commits at once and waits for
+    /// the others; else it waits for nobody.
+    pub commits_when_done: bool,
     /// How long a partition that is to move waits for what was handed out to be delivered. `None`:
     /// as long as it takes.
     pub settle: Option<Duration>,
@@ -242,11 +245,14 @@ impl GroupSession {
         })
     }
 
-    /// Whether that assignment is to be given up: an order says so that was not taken yet.
+    /// Whether that assignment is to be given up: an order says so that was not taken yet, or that
+    /// the membership came to an end.
     pub fn is_revoked(&self, generation: Generation) -> bool {
-        lock(&self.shared.orders)
-            .iter()
-            .any(|order| matches!(order, Order::Revoke(revoked, _) if *revoked == generation))
+        lock(&self.shared.orders).iter().any(|order| match order {
+            Order::Revoke(revoked, _) => *revoked == generation,
+            Order::Failed(_) => true,
+            _ => false,
+        })
     }
 
     /// Looks whether these partitions are still this member's: a process that was stopped may own

@@ -13,7 +13,9 @@ use super::output::{Output, unread};
 use super::print::{Printer, Stop};
 use crate::cli::{Env, Outcome};
 use crate::client::point::{PointRange, Selection};
-use crate::client::{Consumer, Delivery, End, Generation, GroupOptions, GroupSession, Order};
+use crate::client::{
+    CommitWhen, Consumer, Delivery, End, Generation, GroupOptions, GroupSession, Order,
+};
 use crate::error::{Error, Kind, Result};
 use crate::store::{StoreDir, topics};
 use crate::types::{TopicName, TopicPartition};
@@ -63,6 +65,12 @@ pub fn run(store: &Arc<StoreDir>, job: Job, group: GroupJob, env: &mut Env) -> R
             _ => PointRange::default(),
         },
         to_end: job.to_end,
+        commits_when_done: match group.commit {
+            CommitWhen::AfterWrite => true,
+            // Whether the exit status will be 0 is known only then.
+            CommitWhen::OnExit => !job.fail_if_empty,
+            CommitWhen::Never => false,
+        },
         // A command that runs is waited for, however long it takes.
         settle: exec.is_none().then_some(SETTLE),
         patience: PATIENCE,

@@ -113,6 +113,12 @@ impl Output {
 
     /// Writes `out` and everything before it, and returns when that is done.
     pub fn write_now(&mut self, out: &mut Vec<u8>) -> Result<()> {
+        self.write_records(out, &[])
+    }
+
+    /// The same; `ends` are where records end in `out`, ascending. What is written at once ends with
+    /// one, where they are short enough: members that share a pipe do not tear one another's.
+    pub fn write_records(&mut self, out: &mut Vec<u8>, ends: &[usize]) -> Result<()> {
         let mut spare = Vec::new();
         while self.under_way > 0 {
             self.take_back(&mut spare)?;
@@ -137,7 +143,7 @@ impl Output {
             &AtomicU64::new(0)
         };
         let outcome = match &self.in_pages {
-            Some(stop) => write_in_pages(bytes, counter, stop),
+            Some(stop) => write_in_pages(bytes, ends, counter, stop),
             None => write_all(bytes, counter),
         };
         if outcome.is_ok() && self.escaper.is_some() {
@@ -246,16 +252,34 @@ fn write_all(mut bytes: &[u8], gone: &AtomicU64) -> io::Result<()> {
 }
 
 /// The same into a pipe, without ever blocking in a write; `Interrupted` once `stop` is raised.
-fn write_in_pages(bytes: &[u8], gone: &AtomicU64, stop: &StopFlag) -> io::Result<()> {
-    for page in bytes.chunks(PAGE_BYTES) {
+fn write_in_pages(
+    bytes: &[u8],
+    ends: &[usize],
+    gone: &AtomicU64,
+    stop: &StopFlag,
+) -> io::Result<()> {
+    let mut at = 0;
+    while at < bytes.len() {
+        let next = page_end(at, bytes.len(), ends);
         while !wait_writable()? {
             if stop.is_raised() {
                 return Err(io::ErrorKind::Interrupted.into());
             }
         }
-        write_all(page, gone)?;
+        write_all(bytes.get(at..next).unwrap_or_default(), gone)?;
+        at = next;
     }
     Ok(())
+}
+
+/// Where a page that begins at `at` ends: with the last record that ends in it, if one does.
+fn page_end(at: usize, len: usize, ends: &[usize]) -> usize {
+    let most = len.min(at + PAGE_BYTES);
+    let fit = ends.partition_point(|end| *end <= most);
+    match fit.checked_sub(1).and_then(|last| ends.get(last)) {
+        Some(end) if *end > at => *end,
+        _ => most,
+    }
 }
 
 /// Waits for a while; whether there is room, or an error that the write will tell.
@@ -309,4 +333,27 @@ pub fn reader_is_gone() -> bool {
             fd.revents()
                 .intersects(rustix::event::PollFlags::ERR | rustix::event::PollFlags::HUP)
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_end_with_records_where_they_can() {
+        let ends = [10, 4000, 4100, 9000, 9010];
+        let pages = |len| {
+            let mut at = 0;
+            std::iter::from_fn(|| {
+                (at < len).then(|| {
+                    at = page_end(at, len, &ends);
+                    at
+                })
+            })
+            .collect::<Vec<_>>()
+        };
+        assert_eq!(pages(9010), [4000, 4100, 8196, 9010]);
+        assert_eq!(pages(5), [5]);
+        assert_eq!(page_end(0, 9000, &[]), PAGE_BYTES);
+    }
 }

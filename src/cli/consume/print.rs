@@ -185,8 +185,14 @@ impl Printer {
 
     /// Writes out everything that is rendered, its marks entered before.
     pub fn flush_marked(&mut self, marks: &Marks, output: &mut Output) -> Result<()> {
+        let written = output.written();
+        let ends: Vec<usize> = self
+            .entered
+            .iter()
+            .map(|mark| mark.end.saturating_sub(written) as usize)
+            .collect();
         marks.enter(&mut self.entered);
-        output.write_now(&mut self.out)
+        output.write_records(&mut self.out, &ends)
     }
 
     /// What is rendered and not written, for another way out; empties it.

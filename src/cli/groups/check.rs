@@ -117,10 +117,19 @@ fn look(job: &Check, env: &Env) -> Result<Vec<Finding>> {
 }
 
 fn judge(job: &Check, seen: GroupDescription) -> Finding {
+    let beyond = seen
+        .offsets
+        .iter()
+        .find(|row| row.committed_offset > row.high_watermark && row.high_watermark.is_some());
     let unreadable = seen.offsets.iter().find(|row| {
-        row.committed_offset.is_some() && (row.lag.is_none() || row.lag_seconds.is_none())
+        // Where nothing is committed, it is not known how far a member has read.
+        let is_empty = row.high_watermark.is_some() && row.high_watermark == row.log_start_offset;
+        let is_known = row.lag.is_some() && row.lag_seconds.is_some();
+        !is_known && !(row.committed_offset.is_none() && is_empty)
     });
-    if let Some(row) = unreadable {
+    if let Some(row) = unreadable
+        && beyond.is_none()
+    {
         return Finding {
             status: Status::Unknown,
             text: format!("the lag of {}:{} is not known", row.topic, row.partition),
@@ -128,10 +137,6 @@ fn judge(job: &Check, seen: GroupDescription) -> Finding {
             lag: None,
         };
     }
-    let beyond = seen
-        .offsets
-        .iter()
-        .find(|row| row.committed_offset > row.high_watermark && row.high_watermark.is_some());
     let lag = Lag {
         records: seen.offsets.iter().filter_map(|row| row.lag).sum(),
         seconds: seen

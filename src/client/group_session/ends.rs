@@ -10,13 +10,15 @@ use crate::client::resolve::{Until, resolve_range};
 use crate::error::Result;
 use crate::group::{self, OffsetsState};
 use crate::store::{StoreDir, TopicHandle, topics};
-use crate::types::{Offset, PartitionId, Timestamp, TopicName, TopicPartition};
+use crate::types::{Offset, PartitionId, Timestamp, TopicName, TopicPartition, Uuid};
 
 /// The ends of one member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ends {
     /// Each topic's, from partition 0; [`Offset::MAX`] while a time is not passed.
     pub offsets: BTreeMap<TopicName, Vec<Offset>>,
+    /// The topics that these are ends of: one that is made anew has none.
+    pub ids: BTreeMap<TopicName, Uuid>,
     /// The times that the clock has not passed.
     pub times: HashMap<TopicPartition, Timestamp>,
 }
@@ -34,6 +36,7 @@ impl Ends {
         let matcher = options.subscription.matcher()?;
         let mut ends = Ends {
             offsets: BTreeMap::new(),
+            ids: BTreeMap::new(),
             times: HashMap::new(),
         };
         let there = topics::list(store)?;
@@ -52,6 +55,7 @@ impl Ends {
                 };
                 of_topic.push(end);
             }
+            ends.ids.insert(name.clone(), topic.meta().topic_id);
             ends.offsets.insert(name, of_topic);
         }
         Ok(Some(ends))
@@ -61,6 +65,11 @@ impl Ends {
     pub fn of(&self, tp: &TopicPartition) -> Option<Offset> {
         let of_topic = self.offsets.get(&tp.topic)?;
         of_topic.get(usize::try_from(tp.partition).ok()?).copied()
+    }
+
+    /// Whether these are ends of the topic with that id.
+    pub fn is_of(&self, tp: &TopicPartition, topic_id: Uuid) -> bool {
+        self.ids.get(&tp.topic) == Some(&topic_id)
     }
 
     /// Sets the end of a partition whose time has passed.

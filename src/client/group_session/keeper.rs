@@ -53,6 +53,8 @@ pub(super) struct Keeper {
     heartbeat: Heartbeat,
     ends: Option<Ends>,
     held: BTreeMap<TopicPartition, Holding>,
+    /// The topics that were there, and their ids.
+    known: BTreeMap<TopicName, Uuid>,
     /// Partitions that were to move and stay after all: where to read on, what is committed, and
     /// the epoch before.
     stayed: BTreeMap<TopicPartition, (Offset, Offset, LeaderEpoch)>,
@@ -69,6 +71,8 @@ pub(super) struct Keeper {
     interrupted: bool,
     finished: bool,
     noted_unused: bool,
+    /// The group epoch in which the others' ends were looked at.
+    ends_epoch: i32,
 }
 
 /// A partition that is owned and was handed to the caller.
@@ -122,6 +126,7 @@ impl Keeper {
             heartbeat,
             ends,
             held: BTreeMap::new(),
+            known: BTreeMap::new(),
             stayed: BTreeMap::new(),
             last_generation: 0,
             joins: None,
@@ -136,6 +141,7 @@ impl Keeper {
             interrupted: false,
             finished: false,
             noted_unused: false,
+            ends_epoch: -1,
         })
     }
 
@@ -168,18 +174,19 @@ impl Keeper {
     /// One look at everything; whether it is the end.
     fn turn(&mut self, changed: Changed) -> Result<bool> {
         self.listen();
-        let regrouped = self.member.refresh()?;
+        self.member.refresh()?;
         if self.member.me().is_none() {
             return Err(removed());
         }
         self.settle_joins()?;
         self.look_at_topics(changed.topics)?;
+        self.look_for_deleted()?;
         self.look_at_others(changed.members)?;
         self.take_deliveries();
         self.give_up()?;
         if self.ended.is_none() {
             self.take_over()?;
-            self.follow_ends(regrouped)?;
+            self.follow_ends()?;
         }
         self.show_seen();
         self.commit_when_due()?;
@@ -341,17 +348,22 @@ impl Keeper {
 
     /// Tells what ended the membership, and waits for the caller to end as well.
     fn fail(mut self, e: Error) -> Result<()> {
-        if let Some(ticket) = &mut lock(&self.shared.told).commit {
-            *ticket = Ticket::Done(Err(Error::new(e.kind(), e.to_string())));
-            self.shared.replied.notify_all();
-        }
         if self.ended.is_some() {
             return Err(e);
         }
         self.shared.order(Order::Failed(e));
-        while self.ended.is_none() {
-            self.watching.wait(TOPICS_LOOK)?;
+        loop {
+            // Who waits for a commit, or begins to, is sent to the order.
+            let wanted = matches!(lock(&self.shared.told).commit, Some(Ticket::Wanted));
+            if wanted {
+                lock(&self.shared.told).commit = Some(Ticket::Done(Err(removed())));
+                self.shared.replied.notify_all();
+            }
             self.listen();
+            if self.ended.is_some() {
+                break;
+            }
+            self.watching.wait(TOPICS_LOOK)?;
         }
         // What ended it has been told. If leaving fails too, the others find this member dead.
         let _ = self.leave();

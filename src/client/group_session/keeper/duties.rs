@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use super::{BLIND_PROBE_OF_MEMBERS, Joins, Keeper, TOPICS_LOOK, TOPICS_LOOK_BLIND};
-use crate::error::Result;
+use crate::client::group_session::Order;
+use crate::error::{Error, Kind, Result};
 use crate::group::Membership;
+use crate::types::TopicName;
 
 /// Joins have calmed down when none came for so long, and for each member [`QUIET_OF_MEMBER`]
 /// longer: a burst is one rebalance, and the larger the group, the more one costs.
@@ -81,6 +83,33 @@ impl Keeper {
             self.topics_at = now;
             self.member.update_topics()?;
             self.member.say_alive()?;
+        }
+        Ok(())
+    }
+
+    /// Ends the membership if a topic that is read by name was deleted, and tells of others.
+    pub(super) fn look_for_deleted(&mut self) -> Result<()> {
+        let topics = &self.member.state().topics;
+        let gone: Vec<TopicName> = self
+            .known
+            .iter()
+            .filter(|(name, id)| topics.get(*name).is_none_or(|now| now.topic_id != **id))
+            .map(|(name, _)| name.clone())
+            .collect();
+        let own = self.member.me().map(|me| me.topics.clone());
+        self.known = topics
+            .iter()
+            .filter(|(name, _)| own.as_ref().is_some_and(|own| own.contains(*name)))
+            .map(|(name, topic)| (name.clone(), topic.topic_id))
+            .collect();
+        for name in gone {
+            let deleted = format!("UNKNOWN_TOPIC_OR_PARTITION: topic {name} was deleted");
+            if self.options.subscription.is_of_names() {
+                return Err(Error::new(Kind::UnknownTopic, deleted).cure(
+                    "'mq-topics list' shows what there is; start again for a new topic of that name",
+                ));
+            }
+            self.shared.order(Order::Note(deleted));
         }
         Ok(())
     }

@@ -129,6 +129,8 @@ impl Keeper {
             })
             .collect();
         if fresh.is_empty() {
+            // What is not taken over now may be another's before it comes back.
+            self.stayed.clear();
             return Ok(());
         }
         self.member.refresh_offsets()?;
@@ -151,7 +153,7 @@ impl Keeper {
         {
             self.last_generation += 1;
             let generation = self.last_generation;
-            let until = self.until_of(&tp, from);
+            let until = self.until_of(&tp, topic_id, from);
             let until_time = self
                 .ends
                 .as_ref()
@@ -314,8 +316,17 @@ impl Keeper {
     }
 
     /// The end of a partition that begins at `from`: with `-e` the largest that a member entered.
-    pub(super) fn until_of(&self, tp: &TopicPartition, from: Offset) -> Option<Offset> {
+    pub(super) fn until_of(
+        &self,
+        tp: &TopicPartition,
+        topic_id: Uuid,
+        from: Offset,
+    ) -> Option<Offset> {
         let ends = self.ends.as_ref()?;
+        if self.options.to_end && !ends.is_of(tp, topic_id) {
+            // It came after this member's ends were fixed.
+            return Some(from);
+        }
         let bounded = self.options.range.to.is_some();
         let end = if bounded {
             ends.of(tp)

@@ -20,7 +20,7 @@ impl Keeper {
     }
 
     /// Ends that were raised by others, or whose time has passed.
-    pub(super) fn follow_ends(&mut self, regrouped: bool) -> Result<()> {
+    pub(super) fn follow_ends(&mut self) -> Result<()> {
         let now_ms = self.store.clock().now_ms();
         if let Some(ends) = &mut self.ends
             && !ends.times.is_empty()
@@ -33,12 +33,19 @@ impl Keeper {
                 }
             }
         }
-        if !regrouped || !self.options.to_end || self.options.range.to.is_some() {
+        let group_epoch = self.member.state().group_epoch;
+        let is_bounded = self.options.range.to.is_some();
+        if group_epoch == self.ends_epoch || !self.options.to_end || is_bounded {
             return Ok(());
         }
+        self.ends_epoch = group_epoch;
         self.member.refresh_others()?;
         for (tp, holding) in &mut self.held {
-            let end = self.member.state().end_of(tp);
+            let is_old = self
+                .ends
+                .as_ref()
+                .is_some_and(|ends| ends.is_of(tp, holding.topic_id));
+            let end = self.member.state().end_of(tp).filter(|_| is_old);
             if let (Some(until), Some(end)) = (holding.until, end)
                 && end > until
             {
@@ -116,7 +123,7 @@ impl Keeper {
             self.watching.watch_offsets(&**self.member.dir(), false);
             return Ok(());
         }
-        if self.options.commit == CommitWhen::Never {
+        if !self.options.commits_when_done {
             let state = self.member.state();
             let settled = state.group_epoch == state.assignment_epoch
                 && self
@@ -142,8 +149,8 @@ impl Keeper {
 
     pub(super) fn is_done_here(&self, ends: &Ends) -> bool {
         self.held.iter().all(|(tp, holding)| {
-            let end = ends.of(tp).or(holding.until).unwrap_or(Offset::MAX);
-            holding.position >= end
+            let own = ends.of(tp).filter(|_| ends.is_of(tp, holding.topic_id));
+            holding.position >= own.or(holding.until).unwrap_or(Offset::MAX)
         })
     }
 
@@ -157,6 +164,9 @@ impl Keeper {
                 // Deleted: there is nothing left to wait for.
                 return true;
             };
+            if !ends.is_of(&tp, topic.topic_id) {
+                return true;
+            }
             let committed = self.member.committed(&tp, topic.topic_id);
             committed.is_some_and(|committed| committed.offset >= end)
         })
