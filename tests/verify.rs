@@ -175,6 +175,32 @@ fn cuts(place: &Place) -> Result<(), Failure> {
     Ok(())
 }
 
+/// A record that unfolds to more than 64 MiB, which its topic allows, is read by whoever reads.
+fn large_by_config(place: &Place) -> Result<(), Failure> {
+    let create = ["create", "t", "-c", "max.message.bytes=100000000"];
+    place.run("mq-topics", &create)?.expect(0)?;
+    let input = place.input("in", &["0".repeat(70_000_000)]);
+    place
+        .feed("mq-produce", &["-q", "-z", "zstd", "t"], &input)?
+        .expect(0)?;
+    hold!(findings(place, &["--deep"])?.is_empty(), "findings");
+    place.run("mq-consume", &["-e", "t"])?.expect(0)?;
+    let by_time = ["-e", "--from", "2020-01-01", "t"];
+    place.run("mq-consume", &by_time)?.expect(0)?;
+    // Whoever lowers the limit takes them out of reach, and gets them back by raising it.
+    let alter = |bytes: &str| {
+        let pair = format!("max.message.bytes={bytes}");
+        place
+            .run("mq-topics", &["alter", "t", "-c", &pair])?
+            .expect(0)
+    };
+    alter("1000000")?;
+    place.run("mq-consume", &["-e", "t"])?.expect(65)?;
+    alter("100000000")?;
+    place.run("mq-consume", &["-e", "t"])?.expect(0)?;
+    Ok(())
+}
+
 #[test]
 fn what_is_no_damage_is_at_most_a_note() {
     let score = Score::default();
@@ -186,5 +212,6 @@ fn what_is_no_damage_is_at_most_a_note() {
     let looks = if proc::is_long() { 300 } else { 20 };
     score.case("live writers", |place| live(place, looks));
     score.case("cuts beside the log", cuts);
+    score.case("large by its config", large_by_config);
     score.close("verify");
 }

@@ -203,6 +203,7 @@ impl Admin {
     /// and index entry. Changes nothing.
     pub fn verify(&self, tp: &TopicPartition, deep: bool) -> Result<Verified> {
         let topic = TopicHandle::open(&self.store, &tp.topic)?;
+        let decompressed_len_max = topic.configs()?.decompressed_len_max();
         let partition = topic.led_here(tp.partition)?;
         let replica = Replica::open(&self.store, tp, partition.leader).map_err(|e| {
             if e.kind() != Kind::Fenced {
@@ -256,7 +257,8 @@ impl Admin {
             let first = segments.bases().first().copied().unwrap_or(0);
             let tail =
                 page.map_or_else(|| unknown_tail(&segments, dir, first), |page| Ok(page.tail))?;
-            let covered = storage::verify(dir, &tail, epochs.as_ref(), deep, &mut findings)?;
+            let records = deep.then_some(decompressed_len_max);
+            let covered = storage::verify(dir, &tail, epochs.as_ref(), records, &mut findings)?;
             let start = storage::Place {
                 offset: first,
                 segment: first,

@@ -77,6 +77,7 @@ fn each(
             from: at,
             until,
             bytes: std::mem::take(&mut bytes),
+            decompressed_len_max: reader.decompressed_len_max(),
         };
         at = end_of(&fetched.bytes)?;
         let failed = fetched.for_each(&mut decompressor, |info, record| {

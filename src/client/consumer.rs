@@ -15,7 +15,7 @@ use crate::disk::{Wake, WatchId, Watcher, new_watcher};
 use crate::error::{Error, Kind, Result};
 use crate::record::{BatchView, Corrupt, Decompressor, Record};
 use crate::store::{Committer, PAGE_FILE, PartitionReader, PartitionWriter, StoreDir};
-use crate::types::{LeaderEpoch, Offset, TimestampType, TopicPartition};
+use crate::types::{Compression, LeaderEpoch, Offset, TimestampType, TopicPartition};
 
 /// How long opening a partition may wait for locks when it must be put in order first.
 const MEND_PATIENCE: Duration = Duration::from_secs(1);
@@ -53,6 +53,8 @@ pub struct Fetched {
     pub until: Offset,
     /// The batches.
     pub bytes: Vec<u8>,
+    /// Most bytes that each of them may decompress to, by their topic's config.
+    pub decompressed_len_max: usize,
 }
 
 /// What a record's batch says about it.
@@ -65,7 +67,8 @@ pub struct BatchInfo {
 }
 
 impl Fetched {
-    /// Gives each record to `f`, in order, until that breaks. Control batches are passed over.
+    /// Gives each record to `f`, in order, until that breaks. Control batches are passed over. The
+    /// decompressor is allowed what the topic allows.
     ///
     /// # Errors
     /// [`Kind::Damaged`] for records that do not decode, though their checksum holds.
@@ -74,6 +77,7 @@ impl Fetched {
         decompressor: &mut Decompressor,
         mut f: impl FnMut(BatchInfo, Record<'_>) -> ControlFlow<B>,
     ) -> Result<Option<B>> {
+        decompressor.allow(self.decompressed_len_max);
         let mut rest = self.bytes.as_slice();
         while !rest.is_empty() {
             let view = BatchView::parse(rest).map_err(|e| self.damaged(e, "a batch"))?;
@@ -220,15 +224,21 @@ impl Consumer {
             if read == 0 {
                 continue;
             }
-            let end = end_of(buf, from);
+            let (end, compressed) = end_of(buf, from);
             let until = lane.until.map_or(end, |until| until.min(end));
             lane.position = until;
             let bytes = std::mem::take(buf);
+            let decompressed_len_max = if compressed {
+                lane.reader.decompressed_len_max()
+            } else {
+                0
+            };
             return Ok(Some(Fetched {
                 tp: lane.tp.clone(),
                 from,
                 until,
                 bytes,
+                decompressed_len_max,
             }));
         }
         Ok(None)
@@ -330,12 +340,13 @@ fn deleted(lane: &Lane) -> bool {
     !lane.reader.replica().in_place().unwrap_or(true)
 }
 
-/// The offset after the last batch in `bytes`.
-fn end_of(bytes: &[u8], from: Offset) -> Offset {
-    let (mut rest, mut end) = (bytes, from);
+/// The offset after the last batch in `bytes`, and whether one of them is compressed.
+fn end_of(bytes: &[u8], from: Offset) -> (Offset, bool) {
+    let (mut rest, mut end, mut compressed) = (bytes, from, false);
     while let Ok(header) = crate::record::BatchHeader::parse(rest) {
         end = header.last_offset() + 1;
+        compressed |= header.compression() != Compression::None;
         rest = rest.get(header.total_len()..).unwrap_or_default();
     }
-    end
+    (end, compressed)
 }

@@ -11,7 +11,7 @@ use super::offsets_log::OffsetsLog;
 use super::offsets_state::{Committed, OffsetsState};
 use super::{directory, expiry};
 use crate::error::{Error, Kind, Result, shell_word};
-use crate::record::{BatchView, DECOMPRESSED_LEN_MAX, Decompressor};
+use crate::record::{BatchView, Decompressor};
 use crate::store::{Page, PartitionReader, PartitionWriter, StoreDir, TopicHandle, topics};
 use crate::types::{Offset, PartitionId, Timestamp, TopicName, TopicPartition, Uuid};
 
@@ -390,7 +390,7 @@ fn first_timestamp(reader: &mut PartitionReader, from: Offset) -> Result<Option<
     let mut at = from;
     // Batches may have lost records to compaction: on to the next, as far as there is one.
     while reader.read(at, READ_BYTES, &mut buf)? > 0 {
-        let mut decompressor = Decompressor::new(DECOMPRESSED_LEN_MAX);
+        let mut decompressor = Decompressor::new(reader.decompressed_len_max());
         let mut rest = buf.as_slice();
         while !rest.is_empty() {
             let view = BatchView::parse(rest).map_err(Error::from)?;

@@ -155,6 +155,7 @@ fn failed(codec: &str, why: impl std::fmt::Display) -> Error {
 /// Decompresses records up to a limit; keeps its buffer from one batch to the next.
 pub struct Decompressor {
     limit: usize,
+    topic_limit: usize,
     buffer: Vec<u8>,
     zstd: Option<DCtx<'static>>,
 }
@@ -165,9 +166,16 @@ impl Decompressor {
     pub fn new(limit: usize) -> Self {
         Decompressor {
             limit,
+            topic_limit: 0,
             buffer: Vec::new(),
             zstd: None,
         }
+    }
+
+    /// From now on lets batches decompress to `bytes`, too, if that is more than the limit it was
+    /// made with; the call after that takes its place. For what a topic allows its batches.
+    pub fn allow(&mut self, bytes: usize) {
+        self.topic_limit = bytes;
     }
 
     /// All that `bytes` decompress to; with no compression `bytes` themselves.
@@ -180,17 +188,18 @@ impl Decompressor {
         bytes: &'s [u8],
     ) -> Result<&'s [u8], Malformed> {
         self.buffer.clear();
+        let limit = self.limit.max(self.topic_limit);
         match compression {
             Compression::None => return Ok(bytes),
-            Compression::Gzip => gzip(bytes, self.limit, &mut self.buffer)?,
-            Compression::Snappy => snappy::decompress(bytes, self.limit, &mut self.buffer)?,
-            Compression::Lz4 => lz4(bytes, self.limit, &mut self.buffer)?,
-            Compression::Zstd => self.zstd(bytes)?,
+            Compression::Gzip => gzip(bytes, limit, &mut self.buffer)?,
+            Compression::Snappy => snappy::decompress(bytes, limit, &mut self.buffer)?,
+            Compression::Lz4 => lz4(bytes, limit, &mut self.buffer)?,
+            Compression::Zstd => self.zstd(bytes, limit)?,
         }
         Ok(&self.buffer)
     }
 
-    fn zstd(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
+    fn zstd(&mut self, bytes: &[u8], limit: usize) -> Result<(), Malformed> {
         const BROKEN: Malformed = Malformed("the records are not a sound zstd frame");
         if self.zstd.is_none() {
             self.zstd = DCtx::try_create();
@@ -204,7 +213,7 @@ impl Decompressor {
             .map_err(|_| BROKEN)?;
         let mut input = InBuffer::around(bytes);
         // One byte over the limit is enough to know that there is more.
-        let most = self.limit.saturating_add(1);
+        let most = limit.saturating_add(1);
         loop {
             let at = self.buffer.len();
             if at == self.buffer.capacity() {
@@ -216,7 +225,7 @@ impl Decompressor {
             let hint = context
                 .decompress_stream(&mut output, &mut input)
                 .map_err(|_| BROKEN)?;
-            if self.buffer.len() > self.limit {
+            if self.buffer.len() > limit {
                 return Err(TOO_LARGE);
             }
             let read_all = input.pos() == bytes.len();

@@ -55,7 +55,7 @@ pub fn locate(dir: &dyn Dir, segments: &Segments, tail: &Tail, target: Offset) -
 }
 
 /// The first record at or after `from` and before `until` whose timestamp is not older than
-/// `timestamp`: its offset, or `None`.
+/// `timestamp`: its offset, or `None`. A batch may decompress to `decompressed_len_max` bytes.
 pub fn first_not_older(
     dir: &dyn Dir,
     segments: &Segments,
@@ -63,6 +63,7 @@ pub fn first_not_older(
     from: Offset,
     until: Offset,
     timestamp: Timestamp,
+    decompressed_len_max: usize,
 ) -> Result<Option<Offset>> {
     let Some(first) = segments.holding(from) else {
         return Ok(None);
@@ -83,7 +84,7 @@ pub fn first_not_older(
             continue;
         }
         let end = next.unwrap_or(until).min(until);
-        if let Some(found) = segment.first_not_older(from, end, timestamp)? {
+        if let Some(found) = segment.first_not_older(from, end, timestamp, decompressed_len_max)? {
             return Ok(Some(found));
         }
     }
@@ -232,6 +233,7 @@ impl<'a> Searched<'a> {
         from: Offset,
         until: Offset,
         timestamp: Timestamp,
+        decompressed_len_max: usize,
     ) -> Result<Option<Offset>> {
         let mut at = self.start();
         if let Some((file, bytes)) = self.index(FileKind::TimeIndex)
@@ -240,7 +242,7 @@ impl<'a> Searched<'a> {
         {
             at = confirmed;
         }
-        let mut decompressor = Decompressor::default();
+        let mut decompressor = Decompressor::new(decompressed_len_max);
         let mut batch = Vec::new();
         while at.position < self.log_bytes && at.offset < until {
             // Batches that are passed over are checked, too: a damaged time would hide a record.

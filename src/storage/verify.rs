@@ -42,13 +42,13 @@ pub struct Covered {
     pub bytes: u64,
 }
 
-/// Looks at every segment up to the tail: how batches follow each other, and with `deep` also
-/// every checksum, record and index entry. Damage in one segment does not hide the next.
+/// Looks at every segment up to the tail: how batches follow each other, and with `deep` (most bytes
+/// that a batch may decompress to) also every checksum, record and index entry. Damage in one segment does not hide the next.
 pub fn verify(
     dir: &dyn Dir,
     tail: &Tail,
     epochs: Option<&LeaderEpochs>,
-    deep: bool,
+    deep: Option<usize>,
     findings: &mut Vec<Finding>,
 ) -> Result<Covered> {
     let segments = Segments::list(dir)?;
@@ -106,8 +106,8 @@ pub fn verify(
         };
         covered.segments += 1;
         covered.bytes += segment.end;
-        due = if deep {
-            segment.deep(tail, &mut covered, findings)?
+        due = if let Some(decompressed_len_max) = deep {
+            segment.deep(tail, decompressed_len_max, &mut covered, findings)?
         } else {
             segment.shallow(&mut covered, findings)?
         };
@@ -201,10 +201,11 @@ impl Segment<'_> {
     fn deep(
         &self,
         tail: &Tail,
+        decompressed_len_max: usize,
         covered: &mut Covered,
         findings: &mut Vec<Finding>,
     ) -> Result<Offset> {
-        let mut decompressor = Decompressor::default();
+        let mut decompressor = Decompressor::new(decompressed_len_max);
         let mut by_position: HashMap<u64, Offset> = HashMap::new();
         let mut by_offset: HashMap<Offset, Timestamp> = HashMap::new();
         let from = WalkFrom {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Kind, Result, near_names};
+use crate::record::DECOMPRESSED_LEN_MAX;
 use crate::types::{Compression, TimestampType};
 
 /// What a topic is configured to, defaults filled in.
@@ -243,6 +244,13 @@ impl TopicConfigs {
     /// Whether every message is synced before it is acknowledged or shown.
     pub fn every_message(&self) -> bool {
         self.flush_messages == 1
+    }
+
+    /// Most bytes that a batch may decompress to: 64 MiB, or the largest batch that may be stored
+    /// if that is more.
+    pub fn decompressed_len_max(&self) -> usize {
+        let stored = usize::try_from(self.max_message_bytes).unwrap_or(usize::MAX);
+        stored.max(DECOMPRESSED_LEN_MAX)
     }
 }
 

@@ -13,6 +13,7 @@ use super::open::StoreDir;
 use super::page::{Intent, Offline, Page};
 use super::rebuild::open_replica;
 use super::replica::{Replica, offline_error};
+use super::topic_handle::TopicHandle;
 use crate::disk::{File, Open, join};
 use crate::error::{Error, Kind, Result};
 use crate::record::{BATCH_HEADER_LEN, BatchHeader, BatchView};
@@ -37,6 +38,9 @@ pub struct PartitionReader {
     replica: Replica,
     boot_id: [u8; 16],
     every_message: bool,
+    store: Arc<StoreDir>,
+    topic: TopicHandle,
+    decompressed_len_max: usize,
     cursor: Option<Cursor>,
     listed: Segments,
     listed_generation: Option<u64>,
@@ -55,11 +59,15 @@ const MOVING_PAUSE: Duration = Duration::from_millis(5);
 impl PartitionReader {
     /// Opens the partition's leader replica for reading.
     pub fn open(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<Self> {
-        let topic = super::topic_handle::TopicHandle::open(store, &tp.topic)?;
+        let topic = TopicHandle::open(store, &tp.topic)?;
+        let configs = topic.configs()?;
         Ok(PartitionReader {
             replica: open_replica(store, &topic, tp)?,
             boot_id: store.boot_id(),
-            every_message: topic.configs()?.every_message(),
+            every_message: configs.every_message(),
+            store: Arc::clone(store),
+            topic,
+            decompressed_len_max: configs.decompressed_len_max(),
             cursor: None,
             listed: Segments::default(),
             listed_generation: None,
@@ -71,6 +79,19 @@ impl PartitionReader {
     /// The replica that is read.
     pub fn replica(&self) -> &Replica {
         &self.replica
+    }
+
+    /// Most bytes that a batch may decompress to: what the topic says now, or what it said last
+    /// if it cannot be read. One look-up as long as nobody changes the topic.
+    pub fn decompressed_len_max(&mut self) -> usize {
+        if !self.topic.is_current().unwrap_or(true)
+            && let Ok(topic) = TopicHandle::open(&self.store, &self.replica.tp().topic)
+            && let Ok(configs) = topic.configs()
+        {
+            self.decompressed_len_max = configs.decompressed_len_max();
+            self.topic = topic;
+        }
+        self.decompressed_len_max
     }
 
     /// The published page.
@@ -166,6 +187,7 @@ impl PartitionReader {
                     from,
                     page.high_watermark,
                     timestamp,
+                    self.decompressed_len_max,
                 )
             });
             let after = self.replica.read_page()?;

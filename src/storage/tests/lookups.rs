@@ -36,7 +36,7 @@ fn all_answers_are_right(sample: &Sample) -> Result<(), TestCaseError> {
                     .iter()
                     .find(|(offset, at)| (from..until).contains(offset) && *at >= time)
                     .map(|(offset, _)| *offset);
-                let found = first_not_older(dir, &segments, &sample.tail, from, until, time);
+                let found = first_not_older(dir, &segments, &sample.tail, from, until, time, 0);
                 prop_assert_eq!(
                     found.expect("searched"),
                     wanted,

@@ -154,7 +154,7 @@ fn looked_over(sample: &Sample, tail: &Tail) -> Vec<Finding> {
         &*sample.dir,
         tail,
         Some(&sample.epochs),
-        true,
+        Some(0),
         &mut findings,
     )
     .expect("looked at");
