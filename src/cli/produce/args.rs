@@ -196,6 +196,9 @@ enum OnError {
     Skip,
 }
 
+/// A batch is gathered in memory: beyond this nothing gets faster.
+const BATCH_BYTES_MAX: usize = 1 << 30;
+
 const EXAMPLES: &str = "\
 Examples:
   seq 1000 | mq-produce numbers                      a record for each line
@@ -264,6 +267,9 @@ impl Args {
         let batch_bytes = usize::try_from(parse_size(&self.batch_size)?).unwrap_or(usize::MAX);
         if batch_bytes < 1024 {
             return Err(usage("--batch-size is at least 1KiB", "say 16KiB, or 1MiB"));
+        }
+        if batch_bytes > BATCH_BYTES_MAX {
+            return Err(usage("--batch-size is at most 1GiB", "say 16KiB, or 1MiB"));
         }
         let partitioner: Partitioner = self.partitioner.parse()?;
         let compression = self
