@@ -173,8 +173,9 @@ impl Appender {
         next
     }
 
-    /// Writes the time index entry that is forced at a roll.
-    pub fn close_time_index(&mut self, tail: &Tail) -> Result<Tail> {
+    /// Ends the indexes at a roll: writes the time index entry that is forced then, and cuts what
+    /// an append that was taken back left behind their ends. Nobody knows those ends afterwards.
+    pub fn close_indexes(&mut self, tail: &Tail) -> Result<Tail> {
         let mut closed = *tail;
         if let Some(entry) = tail.due_time_entry()
             && let Some(raw) = entry.encode(tail.active)
@@ -187,6 +188,16 @@ impl Appender {
             {
                 closed.time_index_bytes += TimeIndexEntry::BYTES;
                 closed.time_indexed = entry.timestamp;
+            }
+        }
+        let active = self.active(tail.active)?;
+        for (file, committed) in [
+            (&active.index, closed.index_bytes),
+            (&active.time_index, closed.time_index_bytes),
+        ] {
+            // A surplus that cannot be cut is one that no batch confirms: reads do without it.
+            if file.len().is_ok_and(|len| len > committed) {
+                let _ = file.set_len(committed);
             }
         }
         Ok(closed)

@@ -331,6 +331,39 @@ impl Indexes {
     }
 }
 
+/// Makes the indexes of a closed segment anew from its first `end` bytes of log, synced, since no
+/// recovery looks at them again. Where those bytes are damaged there are none afterwards: that is
+/// for a reader of the log to say.
+pub(super) fn index_closed(
+    dir: &dyn Dir,
+    base: Offset,
+    log: &dyn File,
+    end: u64,
+    interval: u64,
+) -> Result<()> {
+    let mut indexes = Indexes::new(base, 0, interval);
+    let hopped = hop(dir, base, log, end, None, &mut |header| indexes.add(header));
+    match hopped {
+        Err(e) if e.kind() == Kind::Damaged => {
+            for kind in [FileKind::Index, FileKind::TimeIndex] {
+                remove_if_there(dir, SegmentFile::new(base, kind))?;
+            }
+            return Ok(());
+        }
+        other => other?,
+    }
+    indexes.write(dir, true)?;
+    for kind in [FileKind::Index, FileKind::TimeIndex] {
+        let name = SegmentFile::new(base, kind).name();
+        let path = join(dir, &name);
+        let file = dir
+            .open(&name, Open::Write)
+            .map_err(|e| Error::io("open", &path, e))?;
+        file.sync_data().map_err(|e| sync_failed(&path, e))?;
+    }
+    Ok(())
+}
+
 pub(super) fn open_log(dir: &dyn Dir, base: Offset, how: Open) -> Result<Arc<dyn File>> {
     let name = SegmentFile::new(base, FileKind::Log).name();
     dir.open(&name, how)

@@ -8,7 +8,8 @@ use super::appender::make_empty;
 use super::epochs::LeaderEpochs;
 use super::file_name::{FileKind, SegmentFile};
 use super::recovery::{
-    RecoverFrom, Recovered, cut, cut_segment, io_error, open_log, recover, remove_if_there,
+    RecoverFrom, Recovered, cut, cut_segment, index_closed, io_error, open_log, recover,
+    remove_if_there,
 };
 use super::segments::{Segments, damaged, sync_failed};
 use super::tail::Place;
@@ -109,6 +110,14 @@ pub fn copy_from(
         let name = SegmentFile::new(durable.segment, FileKind::Log).name();
         old.sync_data()
             .map_err(|e| sync_failed(join(dir, &name), e))?;
+        // What was cut is indexed still. A crash before here leaves that to whoever finishes this.
+        index_closed(
+            dir,
+            durable.segment,
+            &*old,
+            durable.position,
+            index_interval_bytes,
+        )?;
     }
     dir.sync().map_err(|e| sync_failed(dir.path(), e))?;
     let from = RecoverFrom {

@@ -349,7 +349,7 @@ impl PartitionWriter {
         if rolled {
             page.intent = Intent::Roll(tail.end);
             held.publish(&mut page)?;
-            tail = self.appender.close_time_index(&tail)?;
+            tail = self.appender.close_indexes(&tail)?;
             tail = self.appender.begin_segment(&tail)?;
             page.unsynced_names += 3;
         }

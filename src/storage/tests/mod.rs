@@ -68,7 +68,7 @@ impl Sample {
                 sample.epochs.begin(epoch, sample.tail.end);
             }
             if plan.roll && sample.tail.last.is_some() {
-                let closed = appender.close_time_index(&sample.tail).expect("closed");
+                let closed = appender.close_indexes(&sample.tail).expect("closed");
                 sample.tail = appender.begin_segment(&closed).expect("begun");
             }
             let raw = batch(plan, sample.tail.end, epoch);

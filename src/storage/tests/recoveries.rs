@@ -142,8 +142,47 @@ proptest! {
                 &*sample.dir, &segments, sample.places[0], recovered.tail.place(), Some(&sample.epochs),
             );
             prop_assert_eq!(walked.expect("walked").offset, sample.tail.end);
+            prop_assert_eq!(looked_over(&sample, &recovered.tail), vec![]);
         }
     }
+}
+
+/// What a deep look finds, beyond the published ends of the active indexes too.
+fn looked_over(sample: &Sample, tail: &Tail) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    verify(
+        &*sample.dir,
+        tail,
+        Some(&sample.epochs),
+        true,
+        &mut findings,
+    )
+    .expect("looked at");
+    behind_indexes(&*sample.dir, tail, &mut findings).expect("looked at");
+    findings
+}
+
+#[test]
+fn a_roll_leaves_no_index_entry_of_an_append_that_was_taken_back() {
+    let plan = |bytes| Plan {
+        times: vec![1, 2],
+        bytes,
+        new_epoch: false,
+        roll: false,
+    };
+    let sample = Sample::new(&[plan(400), plan(400)]);
+    let mut appender = Appender::new(Arc::clone(&sample.dir));
+    let mut raw = batch(&plan(400), sample.tail.end, 0);
+    stamp(&mut raw, sample.tail.end, 0);
+    let header = BatchHeader::parse(&raw).expect("a header");
+    let longer = appender
+        .append(&sample.tail, &raw, &header, 0)
+        .expect("appended");
+    assert!(longer.index_bytes > sample.tail.index_bytes);
+    appender.take_back(&sample.tail).expect("taken back");
+    let closed = appender.close_indexes(&sample.tail).expect("closed");
+    let rolled = appender.begin_segment(&closed).expect("begun");
+    assert_eq!(looked_over(&sample, &rolled), vec![]);
 }
 
 /// Three batches, of which the last is in a second segment.
