@@ -1,9 +1,11 @@
 //! Options that every tool has.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::env::Color;
 pub use super::lang::usage;
+use crate::error::Result;
 
 /// Options that every tool has.
 #[derive(Debug, Clone, clap::Args)]
@@ -23,4 +25,27 @@ pub struct Common {
         help_heading = "General"
     )]
     pub color: Color,
+}
+
+/// The bytes of an option's value, whatever they are.
+///
+/// # Errors
+/// [`crate::error::Kind::Usage`] where arguments are no bytes and this one is no text.
+#[cfg(unix)]
+pub fn bytes_as_given(_option: &str, value: OsString) -> Result<Vec<u8>> {
+    Ok(std::os::unix::ffi::OsStringExt::into_vec(value))
+}
+
+/// The bytes of an option's value, which has to be text here.
+///
+/// # Errors
+/// [`crate::error::Kind::Usage`] for what is no text.
+#[cfg(not(unix))]
+pub fn bytes_as_given(option: &str, value: OsString) -> Result<Vec<u8>> {
+    value.into_string().map(String::into_bytes).map_err(|_| {
+        usage(
+            format!("the value of {option} is not Unicode"),
+            "read it from a file or from standard input",
+        )
+    })
 }

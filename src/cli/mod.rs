@@ -63,8 +63,9 @@ pub fn main<T: Tool>() -> ExitCode {
             };
         }
         Err(e) => {
-            report::usage(T::NAME, &e);
-            return ExitCode::from(T::usage_status(&std::env::args_os().collect::<Vec<_>>()));
+            let words: Vec<OsString> = std::env::args_os().collect();
+            report::usage(T::NAME, &e, &words);
+            return ExitCode::from(T::usage_status(&words));
         }
     };
     raise_file_limit();

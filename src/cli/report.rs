@@ -1,10 +1,11 @@
 //! How errors read: one line that says what and where, one that says what to do about it.
 
+use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::lang::TerminalEscaper;
+use super::lang::{TerminalEscaper, tsv_field};
 use crate::error::{Error, Result};
 
 /// Tells an error on stderr.
@@ -45,18 +46,44 @@ pub fn help(asked: &clap::Error) -> Result<()> {
 }
 
 /// Tells what clap refused, in the same voice.
-pub fn usage(tool: &str, error: &clap::Error) {
+pub fn usage(tool: &str, error: &clap::Error, words: &[OsString]) {
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         // There is nobody to tell that stderr is gone.
         let _ = help(error);
         return;
     }
     let stderr = std::io::stderr();
-    let told = error.render().to_string();
+    let told = if error.kind() == ErrorKind::InvalidUtf8 {
+        not_text(words)
+    } else {
+        error.render().to_string()
+    };
     let advice = unknown_option(error).and_then(super::habits::advice);
     let text = usage_text(tool, &told, advice, stderr.is_terminal());
     // There is nobody to tell that stderr is gone.
     let _ = stderr.lock().write_all(text.as_bytes());
+}
+
+/// clap does not say which one it refused.
+fn not_text(words: &[OsString]) -> String {
+    let words: Vec<String> = words
+        .iter()
+        .skip(1)
+        .filter(|word| word.to_str().is_none())
+        .map(|word| {
+            let mut shown = Vec::new();
+            tsv_field(word.as_encoded_bytes(), &mut shown);
+            format!("'{}'", String::from_utf8_lossy(&shown))
+        })
+        .collect();
+    let what = match words.as_slice() {
+        [one] => format!("{one} is not UTF-8"),
+        several => format!("one of {} has to be UTF-8 and is not", several.join(", ")),
+    };
+    format!(
+        "{what}\n  tip: file names and the values of -k, -H, --key and --null-marker are bytes as \
+         given; in -D, -K and -f write \\xNN\n"
+    )
 }
 
 fn unknown_option(error: &clap::Error) -> Option<&str> {

@@ -53,6 +53,9 @@ impl Registration {
             return Err(runs_already(store, &*dir, broker));
         };
         let process = Process::current(clock);
+        if let Some(path) = &options.log_dir {
+            log_dir::refuse_move(store, broker, path)?;
+        }
         // A directory is claimed before the lock is taken: its disk may be slow.
         let claimed = options
             .log_dir

@@ -195,7 +195,7 @@ impl TopicConfigs {
                 Kind::InvalidConfig,
                 "flush.ms does nothing beside flush.messages=1, which syncs every message",
             )
-            .cure("leave flush.ms out, or say flush.messages=never"));
+            .cure("leave flush.ms out (of a topic that has it: --unset flush.ms), or say flush.messages=never"));
         }
         Ok(configs)
     }

@@ -211,6 +211,24 @@ pub fn refuse_to_leave(store: &StoreDir, file: &BrokerFile) -> Result<()> {
     .cure("leave --log-dir out; a new place is for a broker without replicas"))
 }
 
+/// Refuses what [`refuse_to_leave`] would, before anything is made at `path`. Whoever goes on asks
+/// again under the lock.
+///
+/// # Errors
+/// [`Kind::BrokerState`].
+pub fn refuse_move(store: &StoreDir, broker: BrokerId, path: &Path) -> Result<()> {
+    let file = store.broker_file(broker)?;
+    let registered = registered_path(store, &file);
+    let same_place = || {
+        let there = store.disk().open_dir(path).ok()?;
+        Some(is_same(store, registered.to_str()?, &*there))
+    };
+    if registered == path || same_place() == Some(true) {
+        return Ok(());
+    }
+    refuse_to_leave(store, &file)
+}
+
 /// Where a registration says that the replicas are.
 pub fn registered_path(store: &StoreDir, file: &BrokerFile) -> PathBuf {
     file.log_dir.as_ref().map_or_else(

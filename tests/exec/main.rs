@@ -265,3 +265,34 @@ fn a_partition_that_moves_waits_for_the_command() {
         "each once"
     );
 }
+
+#[test]
+fn a_group_that_breaks_under_a_command_ends_it_with_a_word() {
+    let _tally = Tally::start();
+    Tally::case();
+    let shell = shell_with(&["a", "b"]);
+    let command = "touch begun; sleep 1; cat >> done";
+    let args = ["-g", "g", "t", "--exec", command, "--retries", "3"];
+    let mut running = shell.start("mq-consume", &args);
+    let started = Instant::now();
+    while !shell.dir().join("begun").exists() {
+        assert!(started.elapsed() < Duration::from_secs(30));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let group = shell.store().join("groups/g");
+    std::fs::write(group.join("garbage"), "{").expect("written");
+    std::fs::rename(group.join("garbage"), group.join("group.json")).expect("renamed");
+    let done = running.end_within(Duration::from_secs(30));
+    assert_eq!(done.status, 65, "{}", done.err);
+    assert!(done.err.contains("group.json"), "{}", done.err);
+    assert!(done.err.contains("made anew"), "the cure: {}", done.err);
+    // Nobody lives in it now: it is rebuilt, and that batch runs again.
+    let done = exec(&shell, "cat", &[]);
+    assert_eq!(
+        (done.status, done.text().as_str()),
+        (0, "a\nb\n"),
+        "{}",
+        done.err
+    );
+    assert!(done.err.contains("made anew"), "{}", done.err);
+}

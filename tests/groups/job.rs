@@ -140,3 +140,28 @@ fn members_that_commit_on_exit_or_never_end_as_well() {
         assert_eq!(deliveries(&members).len(), 1000, "--commit {commit}");
     }
 }
+
+#[test]
+fn on_exit_commits_with_status_0_only() {
+    let _tally = Tally::start();
+    let shell = Shell::new();
+    shell.produce(&["t"], b"a\nb\n");
+    for (grep, status, committed) in [("nothing", 4, 0), ("a", 0, 2)] {
+        Tally::case();
+        let args = [
+            "-g",
+            grep,
+            "t",
+            "-e",
+            "--fail-if-empty",
+            "--commit",
+            "on-exit",
+            "--grep",
+            grep,
+        ];
+        let done = shell.run("mq-consume", &args, b"");
+        assert_eq!(done.status, status, "{}", done.err);
+        let offsets = GroupDir::of(shell.store(), grep).committed();
+        assert_eq!(offsets.values().sum::<i64>(), committed, "--grep {grep}");
+    }
+}

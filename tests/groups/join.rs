@@ -165,3 +165,62 @@ fn a_bound_ends_the_read_of_a_group() {
     assert_eq!(done.status, 1, "{}", done.err);
     assert!(done.err.contains("no offset is committed"), "{}", done.err);
 }
+
+#[test]
+fn a_topic_that_is_deleted_ends_those_who_named_it() {
+    let _tally = Tally::start();
+    for (topics, more, status) in [("a", "", 1), ("a", "-e", 1), ("a*", "", 143)] {
+        Tally::case();
+        let shell = Shell::new();
+        shell.produce(&["a"], "x\n".repeat(20_000).as_bytes());
+        shell.produce(&["ab"], b"y\n");
+        // Its output is a pipe that is not read until the topic is gone.
+        let mut args = vec!["-g", "g", topics];
+        args.extend((!more.is_empty()).then_some(more));
+        let mut child = shell
+            .command("mq-consume", &args)
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .expect("started");
+        let group = GroupDir::of(shell.store(), "g");
+        wait_for("it owns", || {
+            group
+                .view()
+                .is_some_and(|v| v.members.values().any(|m| !m.owned.is_empty()))
+        });
+        std::thread::sleep(Duration::from_millis(100));
+        shell.topics(&["delete", "a", "--yes"]);
+        shell.produce(&["a"], b"anew\n");
+        std::thread::sleep(Duration::from_millis(300));
+        let out = child.stdout.take().expect("stdout");
+        let read = std::thread::spawn(move || std::io::read_to_string(out).expect("read"));
+        let started = std::time::Instant::now();
+        let status_seen = loop {
+            if let Some(status) = child.try_wait().expect("wait") {
+                break status;
+            }
+            if status == 143 && started.elapsed() > Duration::from_secs(2) {
+                let pid = i32::try_from(child.id())
+                    .ok()
+                    .and_then(rustix::process::Pid::from_raw);
+                rustix::process::kill_process(pid.expect("a pid"), Signal::TERM).expect("sent");
+                break child.wait().expect("ended");
+            }
+            assert!(started.elapsed() < PATIENCE, "{args:?}: it goes on");
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        let told = std::io::read_to_string(child.stderr.take().expect("stderr")).expect("read");
+        assert!(told.contains("was deleted"), "{args:?}: {told}");
+        let printed = read.join().expect("read");
+        if status == 143 {
+            assert_eq!(status_seen.code(), None, "{told}");
+            assert!(
+                printed.ends_with("anew\n") && printed.contains("y\n"),
+                "the others go on"
+            );
+        } else {
+            assert_eq!(status_seen.code(), Some(status), "{args:?}: {told}");
+        }
+    }
+}

@@ -59,3 +59,18 @@ fn a_record_that_was_half_taken_comes_again() {
     let script = "mq-consume -g g t | dd of=taken bs=1 count=35000 status=none";
     assert_eq!(committed_after(&shell, script), 3);
 }
+
+#[test]
+fn members_that_share_a_pipe_do_not_tear_lines() {
+    let _tally = Tally::start();
+    Tally::case();
+    let shell = Shell::new();
+    shell.topics(&["create", "t", "-p", "6"]);
+    let lines: String = (0..60_000)
+        .map(|n| format!("line-{n:09}-{}\n", "x".repeat(20)))
+        .collect();
+    shell.produce(&["t"], lines.as_bytes());
+    let script = "( for i in 1 2 3; do mq-consume -g g -e t & done; wait ) | cat > all
+        test $(wc -l < all) = 60000 && ! grep -vqE '^line-[0-9]{9}-x{20}$' all";
+    assert_eq!(committed_after(&shell, script), 60_000);
+}

@@ -7,6 +7,7 @@ mod cli;
 mod tally;
 
 mod delivery;
+mod failures;
 mod messages;
 mod outputs;
 mod terminal;

@@ -55,6 +55,16 @@ fn the_lag_of_a_group_beyond_the_end_is_unknown() {
         table.text()
     );
 
+    // So does a skip.
+    let refused = shell.run("mq-groups", &["skip", "g", "t:0", "--yes"], b"");
+    assert_eq!(refused.status, 1);
+    assert!(
+        refused.err.contains("beyond its end, offset 1"),
+        "{}",
+        refused.err
+    );
+    assert!(refused.err.contains(cure), "{}", refused.err);
+
     // The reader says the same, and the cure cures.
     let refused = shell.run("mq-consume", &["-e", "-g", "g", "t"], b"");
     assert_eq!(refused.status, 1);
@@ -191,6 +201,18 @@ fn mistakes_are_met_with_what_to_do() {
             "directory\n           name a segment file",
         ),
         (
+            "mq-broker",
+            &["start", "--log-dir", "elsewhere"],
+            1,
+            "its log directory stays there",
+        ),
+        (
+            "mq-topics",
+            &["create", "t", "-c", "flush.messages=1", "-c", "flush.ms=9"],
+            2,
+            "--unset flush.ms",
+        ),
+        (
             "mq-topics",
             &["create", "t", "--replication-factor", "3"],
             2,
@@ -207,6 +229,7 @@ fn mistakes_are_met_with_what_to_do() {
             done.err
         );
     }
+    assert!(!shell.dir().join("elsewhere").exists());
     for (partitions, detail) in [("2", "1"), ("4", "1 to 3")] {
         Tally::case();
         let args = [

@@ -228,7 +228,7 @@ fn ctrl_c_drains_counts_and_dies_by_the_signal() {
     assert_eq!(there, echoed);
 
     for (lines, told) in [
-        (&b""[..], "stopped: nothing was stored"),
+        (&b""[..], "stopped: nothing is acknowledged"),
         (b"a\nhalf", "stopped: 1 record is acknowledged"),
     ] {
         Tally::case();

@@ -1,10 +1,11 @@
 //! The command line of `mq-consume`.
 
+use std::ffi::OsString;
 use std::time::Duration;
 
 use super::exec::{check_command, is_source};
 use super::job::{ExecJob, Filter, GroupJob, Job, Topics};
-use crate::cli::common::{Common, usage};
+use crate::cli::common::{Common, bytes_as_given, usage};
 use crate::cli::lang::{
     Delimiter, Format, Framing, FramingOptions, Now, Renderer, Template, parse_count,
     parse_duration, parse_partitions, parse_selection,
@@ -60,7 +61,7 @@ pub struct Args {
 
     /// Only records with this key
     #[arg(long, value_name = "KEY", help_heading = "Filters")]
-    key: Option<String>,
+    key: Option<OsString>,
     /// Only records whose value matches
     #[arg(long, value_name = "REGEX", help_heading = "Filters")]
     grep: Option<String>,
@@ -96,7 +97,7 @@ pub struct Args {
     raw: bool,
     /// What a null key or value prints as [default: nothing]
     #[arg(long, value_name = "TEXT", help_heading = "Output")]
-    null_marker: Option<String>,
+    null_marker: Option<OsString>,
     /// Exit 4 if nothing was printed, or fewer than -c
     #[arg(long, help_heading = "Output")]
     fail_if_empty: bool,
@@ -226,8 +227,12 @@ impl Args {
             }
         };
         let is_json = matches!(format, Format::Json);
-        let marker = self.null_marker.as_deref().map(str::as_bytes);
-        let renderer = Renderer::new(format, marker, now.zone.clone());
+        let has_marker = self.null_marker.is_some();
+        let marker = self
+            .null_marker
+            .map(|text| bytes_as_given("--null-marker", text))
+            .transpose()?;
+        let renderer = Renderer::new(format, marker.as_deref(), now.zone.clone());
         let grep = self
             .grep
             .as_deref()
@@ -255,7 +260,7 @@ impl Args {
                 "name them in one of the two",
             ));
         }
-        if self.null_marker.is_some() && is_json {
+        if has_marker && is_json {
             return Err(usage(
                 "--null-marker has no use in JSON, where null is null",
                 "leave it out, or print with a template",
@@ -339,7 +344,10 @@ impl Args {
                 .map(parse_duration)
                 .transpose()?,
             filter: Filter {
-                key: self.key.map(String::into_bytes),
+                key: self
+                    .key
+                    .map(|key| bytes_as_given("--key", key))
+                    .transpose()?,
                 grep: grep.transpose()?,
                 invert: self.invert_match,
                 no_tombstones: self.no_tombstones,

@@ -113,6 +113,9 @@ fn what_is_refused_says_what_is_allowed() {
         (&["-r", "a("], "regular expression"),
         (&["a", "-o", "x"], "a point is"),
         (&["a", "-o", "stored"], "-g"),
+        (&["a", "-o", "3:1"], "ends before it begins"),
+        (&["a", "-o", "0=1:2,1=3:1"], "ends before it begins"),
+        (&["a", "-o", "@today:@yesterday"], "ends before it begins"),
         (&["a", "-g", "g", "-p", "0"], "cannot be used with"),
         (&["a", "-g", "g", "--tail", "5"], "cannot be used with"),
         (

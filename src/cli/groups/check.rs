@@ -125,7 +125,8 @@ fn judge(job: &Check, seen: GroupDescription) -> Finding {
         // Where nothing is committed, it is not known how far a member has read.
         let is_empty = row.high_watermark.is_some() && row.high_watermark == row.log_start_offset;
         let is_known = row.lag.is_some() && row.lag_seconds.is_some();
-        !is_known && !(row.committed_offset.is_none() && is_empty)
+        let is_untouched = row.committed_offset.is_none() && is_empty;
+        !is_known && !is_untouched
     });
     if let Some(row) = unreadable
         && beyond.is_none()

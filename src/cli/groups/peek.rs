@@ -9,7 +9,7 @@ use crate::cli::lang::{HeaderList, OutputRecord, TerminalEscaper};
 use crate::cli::output::{Cell, Column, Listing, OutputOptions};
 use crate::cli::{Env, Outcome};
 use crate::client::{BatchInfo, for_each_around, open_reader};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, shell_word};
 use crate::group::{self, CommitEntry};
 use crate::record::Record;
 use crate::store::{StoreDir, topics};
@@ -118,6 +118,19 @@ pub fn skip(job: Skip, env: &mut Env) -> Result<Outcome> {
     })?;
     let Some(offset) = next else {
         let group = job.group.escape_debug();
+        let end = reader.page()?.high_watermark;
+        if committed > end {
+            return Err(Error::new(
+                Kind::OffsetOutOfRange,
+                format!(
+                    "group '{group}' is at offset {committed} of {tp}, beyond its end, offset {end}"
+                ),
+            )
+            .cure(format!(
+                "'mq-groups reset {} --to end --topic {tp}' moves it to the end",
+                shell_word(&job.group)
+            )));
+        }
         return Err(Error::new(
             Kind::OffsetOutOfRange,
             format!("group '{group}' is at the end of {tp}, offset {committed}"),

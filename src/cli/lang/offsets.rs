@@ -55,10 +55,22 @@ pub fn parse_range(text: &str, now: &Now) -> Result<PointRange> {
             }
         }),
     };
-    Ok(PointRange {
+    let range = PointRange {
         from: point(from)?,
         to: point(to)?,
-    })
+    };
+    let backwards = match (range.from, range.to) {
+        (Some(Point::At(from)), Some(Point::At(to))) => from > to,
+        (Some(Point::Time(from)), Some(Point::Time(to))) => from > to,
+        _ => false,
+    };
+    if backwards {
+        return Err(usage(
+            format!("'{}' ends before it begins", text.escape_debug()),
+            "say A:B with the earlier one first; B is not included",
+        ));
+    }
+    Ok(range)
 }
 
 /// Parses a range for all partitions, or ranges for some of them: `0=10:20,3=-5:`.
@@ -156,8 +168,8 @@ mod tests {
             ),
             ("@2026-01-01T10:00:00Z:", range(Time(T), None)),
             (
-                "@2026-01-01T12:00:00+02:00:@-1m",
-                range(Time(T), Time(T - 60_000)),
+                "@2026-01-01T11:00:00+02:00:@-1m",
+                range(Time(T - 3_600_000), Time(T - 60_000)),
             ),
             (
                 "@yesterday:@today",

@@ -1,10 +1,11 @@
 //! The command line of `mq-produce`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::job::{AutoCreate, Echo, Job, Source};
-use crate::cli::common::{Common, usage};
+use crate::cli::common::{Common, bytes_as_given, usage};
 use crate::cli::lang::{
     Delimiter, Format, Framing, FramingOptions, InputFormat, InputOptions, MissingKey, Now,
     Renderer, parse_count, parse_duration, parse_size, parse_time,
@@ -59,7 +60,7 @@ pub struct Args {
     on_missing_key: OnMissingKey,
     /// The key of records that have none
     #[arg(short, long, value_name = "KEY", help_heading = "Input")]
-    key: Option<String>,
+    key: Option<OsString>,
     /// A header for every record (repeatable)
     #[arg(
         short = 'H',
@@ -67,13 +68,13 @@ pub struct Args {
         value_name = "NAME=VALUE",
         help_heading = "Input"
     )]
-    headers: Vec<String>,
+    headers: Vec<OsString>,
     /// An empty value is null: a tombstone
     #[arg(short = 'Z', long, help_heading = "Input")]
     empty_is_null: bool,
     /// Keys and values that are just this are null
     #[arg(long, value_name = "TEXT", help_heading = "Input")]
-    null_marker: Option<String>,
+    null_marker: Option<OsString>,
     /// Leave empty records out
     #[arg(long, help_heading = "Input")]
     skip_empty: bool,
@@ -195,6 +196,9 @@ enum OnError {
     Skip,
 }
 
+/// A batch is gathered in memory: beyond this nothing gets faster.
+const BATCH_BYTES_MAX: usize = 1 << 30;
+
 const EXAMPLES: &str = "\
 Examples:
   seq 1000 | mq-produce numbers                      a record for each line
@@ -257,12 +261,15 @@ impl Args {
             .transpose()?;
         let headers = self
             .headers
-            .iter()
-            .map(|header| split_header(header))
+            .into_iter()
+            .map(split_header)
             .collect::<Result<_>>()?;
         let batch_bytes = usize::try_from(parse_size(&self.batch_size)?).unwrap_or(usize::MAX);
         if batch_bytes < 1024 {
             return Err(usage("--batch-size is at least 1KiB", "say 16KiB, or 1MiB"));
+        }
+        if batch_bytes > BATCH_BYTES_MAX {
+            return Err(usage("--batch-size is at most 1GiB", "say 16KiB, or 1MiB"));
         }
         let partitioner: Partitioner = self.partitioner.parse()?;
         let compression = self
@@ -297,7 +304,10 @@ impl Args {
                 OnMissingKey::Null => MissingKey::Null,
             },
             empty_is_null: self.empty_is_null,
-            null_marker: self.null_marker.map(String::into_bytes),
+            null_marker: self
+                .null_marker
+                .map(|text| bytes_as_given("--null-marker", text))
+                .transpose()?,
             skip_empty: self.skip_empty,
             record_bytes_max: 1 << 20,
             now,
@@ -320,14 +330,20 @@ impl Args {
             if let Source::File(path) = source
                 && let Err(e) = std::fs::metadata(path)
             {
-                return Err(Error::io("read", path, e).cure("nothing was stored"));
+                let first = sources.first().map(Source::name).unwrap_or_default();
+                let error = Error::io("open", path, e)
+                    .at(format!("nothing is acknowledged, line 1 of {first} is not"));
+                return Err(match error.cure_text() {
+                    Some(_) => error,
+                    None => error.cure("name a file that is there"),
+                });
             }
         }
         Ok(Job {
             topic,
             sources,
             input,
-            key: self.key.map(String::into_bytes),
+            key: self.key.map(|key| bytes_as_given("-k", key)).transpose()?,
             headers,
             partition: self.partition,
             keep_partition: self.keep_partition,
@@ -344,16 +360,21 @@ impl Args {
     }
 }
 
-fn split_header(header: &str) -> Result<(Vec<u8>, Vec<u8>)> {
-    header
-        .split_once('=')
-        .map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()))
-        .ok_or_else(|| {
-            usage(
-                format!("'{}' is no header", header.escape_debug()),
-                "say -H NAME=VALUE; the value may be empty",
-            )
-        })
+/// The name is text, as in Kafka; the value is whatever was given.
+fn split_header(header: OsString) -> Result<(Vec<u8>, Vec<u8>)> {
+    let refuse = |what: &str| {
+        usage(
+            format!("'{}' {what}", header.to_string_lossy().escape_debug()),
+            "say -H NAME=VALUE; the name is UTF-8, the value may be empty",
+        )
+    };
+    let bytes = bytes_as_given("-H", header.clone())?;
+    let equals = memchr::memchr(b'=', &bytes).ok_or_else(|| refuse("is no header"))?;
+    let (name, value) = (&bytes[..equals], &bytes[equals + 1..]);
+    if std::str::from_utf8(name).is_err() {
+        return Err(refuse("has a name that is not UTF-8"));
+    }
+    Ok((name.to_vec(), value.to_vec()))
 }
 
 #[cfg(test)]

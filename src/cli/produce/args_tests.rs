@@ -164,6 +164,7 @@ fn what_is_refused_says_what_is_allowed() {
         (&["a", "--timeout", "5"], "it has no unit"),
         (&["a", "--batch-size", "x"], "use bytes"),
         (&["a", "--batch-size", "5"], "16KiB"),
+        (&["a", "--batch-size", "100GiB"], "at most 1GiB"),
         (
             &["a", "--no-create", "--create-partitions", "2"],
             "cannot be used with",

@@ -15,6 +15,16 @@ pub enum Source {
     File(PathBuf),
 }
 
+impl Source {
+    /// As messages name it.
+    pub fn name(&self) -> String {
+        match self {
+            Source::Stdin => "standard input".to_owned(),
+            Source::File(path) => path.display().to_string(),
+        }
+    }
+}
+
 /// What is written to stdout once a record is acknowledged.
 #[derive(Debug)]
 pub enum Echo {

@@ -36,6 +36,7 @@ pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
         echoes: Echoes::new(Echo::Nothing, job.topic.clone()),
         producer,
         lines: Lines::default(),
+        line: 1,
         skipped: None,
         env,
         job,
@@ -96,6 +97,8 @@ struct Run<'e> {
     producer: Producer,
     echoes: Echoes,
     lines: Lines,
+    /// Where the next record begins in the current source; counted from 1.
+    line: u64,
     skipped: Option<(u64, String)>,
 }
 
@@ -144,11 +147,12 @@ impl Run<'_> {
     fn feed(&mut self) -> Result<()> {
         let sources = self.job.sources.clone();
         for source in &sources {
+            self.lines.source = source.name();
+            self.line = 1;
             let mut input = Input::open(source).map_err(|e| match source {
                 super::job::Source::Stdin => Error::io("open", "standard input", e),
                 super::job::Source::File(path) => Error::io("open", path, e),
             })?;
-            self.lines.source = input.name().to_owned();
             let data_on_terminal =
                 input.is_terminal() || (self.echoes.is_wanted() && self.env.stdout_is_terminal());
             self.env
@@ -192,13 +196,14 @@ impl Run<'_> {
         let mut buf = vec![0; READ_BYTES];
         let (mut filled, mut line) = (0, 1);
         loop {
+            self.line = line;
             if !self.ready(input)? {
                 return Ok(());
             }
             if filled == buf.len() {
                 // One record fills all of it.
                 if buf.len() > most {
-                    return Err(self.too_long(line, most));
+                    return Err(self.too_long(most));
                 }
                 buf.resize(buf.len() * 2, 0);
             }
@@ -212,6 +217,7 @@ impl Run<'_> {
                     self.lines.begins(self.producer.sent(), line);
                     let rest = buf.get(..filled).unwrap_or_default();
                     self.send_plain(now, rest, line)?;
+                    self.line = line + 1;
                 }
                 return Ok(());
             }
@@ -227,6 +233,7 @@ impl Run<'_> {
                 start = end + 1;
                 line += 1;
             }
+            self.line = line;
             self.env.progress(read as u64, self.producer.sent());
             buf.copy_within(start..filled, 0);
             filled -= start;
@@ -242,27 +249,20 @@ impl Run<'_> {
     fn send_plain(&mut self, now: Timestamp, value: &[u8], line: u64) -> Result<()> {
         match self.producer.send_value(now, value) {
             Ok(_) => Ok(()),
-            Err(e) => Err(self.at_line(e, line)),
+            Err(e) => {
+                self.line = line;
+                Err(e)
+            }
         }
     }
 
-    fn too_long(&self, line: u64, most: usize) -> Error {
+    fn too_long(&self, most: usize) -> Error {
         let topic = &self.job.topic;
-        let e = Error::new(
+        Error::new(
             Kind::MessageTooLarge,
             format!("MESSAGE_TOO_LARGE: a record of more than {most} bytes, what topic {topic} allows for a batch"),
         )
-        .cure(format!("raise the limit with 'mq-topics alter {topic} -c max.message.bytes=...', or name another delimiter with -D"));
-        self.at_line(e, line)
-    }
-
-    fn at_line(&self, e: Error, line: u64) -> Error {
-        match e.kind() {
-            Kind::MessageTooLarge | Kind::InvalidRecord => {
-                e.at(format!("line {line} of {}", self.lines.source))
-            }
-            _ => e,
-        }
+        .cure(format!("raise the limit with 'mq-topics alter {topic} -c max.message.bytes=...', or name another delimiter with -D"))
     }
 
     /// Records of any form.
@@ -277,17 +277,17 @@ impl Run<'_> {
         };
         let mut parser = RecordParser::new(options)?;
         let mut buf: Vec<u8> = Vec::with_capacity(READ_BYTES);
-        let (mut start, mut line, mut eof) = (0, 1, false);
+        let (mut start, mut eof) = (0, false);
         loop {
             if self.env.stopping() {
                 return Ok(());
             }
             let rest = buf.get(start..).unwrap_or_default();
-            let step = parser.next(rest, eof).map_err(|e| self.at_line(e, line))?;
+            let step = parser.next(rest, eof)?;
             match step {
                 Step::Record { record, consumed } => {
                     let taken = rest.get(..consumed).unwrap_or_default();
-                    self.lines.begins(self.producer.sent(), line);
+                    self.lines.begins(self.producer.sent(), self.line);
                     let outcome = self.send(&record, taken);
                     let newlines = memchr::memchr_iter(b'\n', taken).count() as u64;
                     start += consumed;
@@ -298,18 +298,21 @@ impl Run<'_> {
                                 Kind::MessageTooLarge | Kind::InvalidRecord | Kind::UnknownTopic
                             ) && !self.producer.has_failed() =>
                         {
-                            self.bad(e, line)?;
+                            self.bad(e)?;
                         }
                         other => other?,
                     }
-                    line += newlines;
+                    self.line += newlines;
                     if self.echoes.is_full() {
                         self.drain_echoes()?;
                     }
                 }
                 Step::Skip { consumed } => {
-                    line += memchr::memchr_iter(b'\n', rest.get(..consumed).unwrap_or_default())
-                        .count() as u64;
+                    self.line += memchr::memchr_iter(
+                        b'\n',
+                        rest.get(..consumed).unwrap_or_default(),
+                    )
+                    .count() as u64;
                     start += consumed;
                 }
                 Step::Invalid { error, consumed } => {
@@ -319,8 +322,8 @@ impl Run<'_> {
                     )
                     .count() as u64;
                     start += consumed;
-                    self.bad(error, line)?;
-                    line += newlines;
+                    self.bad(error)?;
+                    self.line += newlines;
                 }
                 Step::End => return Ok(()),
                 Step::NeedMore => {
@@ -395,11 +398,11 @@ impl Run<'_> {
     }
 
     /// A record that cannot be taken: the end, or counted.
-    fn bad(&mut self, e: Error, line: u64) -> Result<()> {
-        let e = e.at(format!("line {line} of {}", self.lines.source));
+    fn bad(&mut self, e: Error) -> Result<()> {
         if !self.job.skip_bad {
             return Err(e);
         }
+        let e = e.at(format!("line {} of {}", self.line, self.lines.source));
         match &mut self.skipped {
             Some((count, _)) => *count += 1,
             None => self.skipped = Some((1, e.to_string())),
@@ -470,6 +473,7 @@ impl Run<'_> {
             producer,
             mut echoes,
             lines,
+            line,
             skipped,
             ..
         } = self;
@@ -486,14 +490,15 @@ impl Run<'_> {
             Ok(acked) => *acked,
             Err(failure) => failure.acknowledged,
         };
-        let counted = |e: Error, first: String| {
-            let records = match acked {
-                0 => "nothing is".to_owned(),
-                1 => "1 record is".to_owned(),
-                more => format!("{more} records are"),
+        let counted = |e: Error, first: &str| e.at(format!("{}, {first}", acknowledged(acked)));
+        // What was dropped belongs to a failure: the exit status is not 0, and quiet is no reason.
+        if let Some((count, first)) = &skipped {
+            let what = match count {
+                1 => "1 record was".to_owned(),
+                more => format!("{more} records were"),
             };
-            e.at(format!("{records} acknowledged, {first} is not"))
-        };
+            env.say(&format!("{what} skipped; the first: {first}"));
+        }
         if let Err(failure) = closed {
             let first = failure.first_unacknowledged.unwrap_or(sent);
             let mut error = failure.error;
@@ -501,37 +506,31 @@ impl Run<'_> {
                 // Only a run that stored nothing may be tried again blindly.
                 error = error.with_kind(Kind::Io);
             }
-            return Err(counted(error, lines.of(first)));
+            return Err(counted(error, &format!("{} is not", lines.of(first))));
         }
-        match fed {
-            Err(e) if e.kind() != Kind::Interrupted => {
-                let note = match acked {
-                    0 => "nothing was stored".to_owned(),
-                    1 => "the record before it is acknowledged".to_owned(),
-                    more => format!("the {more} records before it are acknowledged"),
-                };
-                env.note(&note);
-                return Err(e);
+        let next = format!("line {line} of {} is not", lines.source);
+        match (fed, echoed) {
+            (Err(e), _) if e.kind() != Kind::Interrupted => return Err(counted(e, &next)),
+            (Ok(()), Err(e)) if !env.stopping() => {
+                return Err(counted(e, "all that was read; the echo is not complete"));
             }
+            (_, Err(e)) => return Err(counted(e, &next)),
             _ => {}
         }
-        echoed?;
         if env.stopping() {
-            env.note(&match acked {
-                0 => "stopped: nothing was stored".to_owned(),
-                1 => "stopped: 1 record is acknowledged".to_owned(),
-                more => format!("stopped: {more} records are acknowledged"),
-            });
+            env.say(&format!("stopped: {}", acknowledged(acked)));
         }
-        if let Some((count, first)) = skipped {
-            let what = if count == 1 {
-                "1 record was"
-            } else {
-                &format!("{count} records were")
-            };
-            env.note(&format!("{what} skipped; the first: {first}"));
+        if skipped.is_some() {
             return Ok(Outcome::Partial);
         }
         Ok(Outcome::Done)
+    }
+}
+
+fn acknowledged(records: u64) -> String {
+    match records {
+        0 => "nothing is acknowledged".to_owned(),
+        1 => "1 record is acknowledged".to_owned(),
+        more => format!("{more} records are acknowledged"),
     }
 }
