@@ -185,7 +185,7 @@ fn large_by_config(place: &Place) -> Result<(), Failure> {
         .expect(0)?;
     hold!(findings(place, &["--deep"])?.is_empty(), "findings");
     place.run("mq-consume", &["-e", "t"])?.expect(0)?;
-    let by_time = ["-e", "--from", "2020-01-01", "t"];
+    let by_time = ["-e", "-o", "@2020-01-01", "t"];
     place.run("mq-consume", &by_time)?.expect(0)?;
     // Whoever lowers the limit takes them out of reach, and gets them back by raising it.
     let alter = |bytes: &str| {
