@@ -24,7 +24,7 @@ mod watching;
 use std::collections::VecDeque;
 use std::io::Write as _;
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -161,8 +161,9 @@ pub struct GroupSession {
 struct Shared {
     orders: Mutex<VecDeque<Order>>,
     has_orders: AtomicBool,
-    /// The keeper waits for a lock or the disk, and sees nothing meanwhile.
-    is_busy: AtomicBool,
+    /// How often the caller is to look, microseconds, while the keeper waits for a lock or the disk
+    /// and sees nothing; 0: it waits for neither.
+    busy_tick_us: AtomicU32,
     told: Mutex<Told>,
     replied: Condvar,
     wake_caller: Box<dyn Fn() + Send + Sync>,
@@ -225,7 +226,7 @@ impl GroupSession {
         let shared = Arc::new(Shared {
             orders: Mutex::default(),
             has_orders: AtomicBool::new(false),
-            is_busy: AtomicBool::new(false),
+            busy_tick_us: AtomicU32::new(0),
             told: Mutex::default(),
             replied: Condvar::new(),
             wake_caller,
@@ -294,9 +295,11 @@ impl GroupSession {
         self.shared.has_orders.load(Ordering::Acquire)
     }
 
-    /// Whether the keeper waits for a lock or the disk: it cannot tell of new records then.
-    pub fn is_busy(&self) -> bool {
-        self.shared.is_busy.load(Ordering::Acquire)
+    /// How often to look for new records while the keeper waits for a lock or the disk and cannot
+    /// tell of them; `None`: it can.
+    pub fn busy_tick(&self) -> Option<Duration> {
+        let micros = self.shared.busy_tick_us.load(Ordering::Acquire);
+        (micros > 0).then(|| Duration::from_micros(u64::from(micros)))
     }
 
     /// The orders so far.
@@ -306,9 +309,9 @@ impl GroupSession {
         std::mem::take(&mut *orders)
     }
 
-    /// That assignment is read no more, and all that was read of it was handed out.
-    pub fn stopped(&self, generation: Generation) {
-        self.tell(|told| told.stopped.push(generation));
+    /// Those assignments are read no more, and all that was read of them was handed out.
+    pub fn stopped(&self, generations: &[Generation]) {
+        self.tell(|told| told.stopped.extend_from_slice(generations));
     }
 
     /// Everything there is was handed out: a good moment to commit.

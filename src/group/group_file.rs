@@ -40,6 +40,9 @@ pub struct GroupFile {
     /// What there is to read.
     #[serde(default)]
     pub topics: Vec<Topic>,
+    /// How many members are still on their way to their targets.
+    #[serde(default)]
+    pub reconciling: usize,
     /// How long after the newest line offsets are kept; Kafka's name, in minutes.
     #[serde(
         default,
@@ -131,6 +134,7 @@ impl GroupFile {
             assignment_epoch: state.assignment_epoch,
             assignor: state.assignor.as_str().to_owned(),
             topics: topics.collect(),
+            reconciling: state.reconciling(),
             offsets_retention_minutes: state.offsets_retention_minutes,
             members: state
                 .members
@@ -197,6 +201,7 @@ impl GroupFile {
             file.boot_id = boot_id;
             file.members.clear();
             file.topics.clear();
+            file.reconciling = 0;
             file.assignment_epoch = file.group_epoch;
         }
         Ok(file)

@@ -9,7 +9,7 @@ use super::offsets_line::{Entry, Line, LineKind};
 use super::offsets_log::OffsetsLog;
 use super::offsets_state::OffsetsState;
 use super::{directory, expiry};
-use crate::disk::{Dir, join};
+use crate::disk::{Dir, File, Open, join};
 use crate::error::{Error, Kind, Result};
 use crate::store::fenced_lock::{FencedGuard, FencedLock};
 use crate::store::{StoreDir, layout};
@@ -171,9 +171,17 @@ impl Held<'_> {
     /// # Errors
     /// [`Kind::Damaged`] if somebody does.
     pub fn group_file(&mut self) -> Result<GroupFile> {
+        Ok(self.group_file_open()?.0)
+    }
+
+    /// As [`Held::group_file`], with the open file that was read.
+    ///
+    /// # Errors
+    /// As there; [`Kind::Fenced`].
+    pub fn group_file_open(&mut self) -> Result<(GroupFile, Arc<dyn File>)> {
         let boot_id = self.group.store.boot_id();
-        let error = match GroupFile::read(&self.group.dir, boot_id) {
-            Ok(file) => return Ok(file),
+        let error = match GroupFile::read_open(&self.group.dir, boot_id) {
+            Ok(read) => return Ok(read),
             Err(e) if e.kind() == Kind::Damaged => e,
             Err(e) => return Err(e),
         };
@@ -186,7 +194,21 @@ impl Held<'_> {
             "{error}; it was made anew from {}, its settings are the defaults",
             layout::OFFSETS_LOG
         ));
-        Ok(file)
+        let open = self.open_group_file()?;
+        Ok((file, open))
+    }
+
+    /// `group.json` as this hold put it in place, open.
+    ///
+    /// # Errors
+    /// [`Kind::Fenced`] if the lock was taken over: then it may be another's.
+    pub fn open_group_file(&self) -> Result<Arc<dyn File>> {
+        let dir = &self.group.dir;
+        let open = dir
+            .open(layout::GROUP_FILE, Open::Read)
+            .map_err(|e| Error::io("open", join(&**dir, layout::GROUP_FILE), e))?;
+        self.guard.step()?;
+        Ok(open)
     }
 
     /// Puts `group.json` in place. Members die with the boot: it is not synced.

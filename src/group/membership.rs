@@ -9,28 +9,29 @@
 //!
 //! It has no thread and never waits but for the group's lock; who drives it decides when to look.
 
+mod commits;
 mod entry;
 mod errors;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use entry::owned_by;
 use entry::{enter, is_news, see_topics};
-use errors::{fenced, refused, with_cure};
+use errors::{refused, with_cure};
 
 use super::assignor::Assignor;
 use super::group_file::GroupFile;
 use super::held::{Group, Held};
 use super::machine::{self, Effect, Event};
 use super::member_file::{self, Heart, MemberFile, Sign};
-use super::offsets_line::{Entry, LineKind};
+use super::offsets_line::LineKind;
 use super::offsets_state::{Committed, OffsetsState};
 use super::state::{GroupState, MemberState};
 use super::subscription::Subscription;
 use crate::disk::{Dir, File, join};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::store::{StoreDir, layout};
 use crate::types::{Offset, TopicName, TopicPartition, Uuid};
 
@@ -76,6 +77,7 @@ pub struct Membership {
     /// Of the others it may be older.
     state: GroupState,
     others_are_old: bool,
+    reconciling: usize,
     /// `group.json` as it was read, kept open: it is current while its path names it.
     seen: Arc<dyn File>,
     read_at: Duration,
@@ -102,19 +104,22 @@ impl Membership {
     /// Joins the group, which is made if it is missing.
     ///
     /// # Errors
-    /// [`Kind::Busy`] if the holder of the instance id lives, naming its process; [`Kind::Usage`]
+    /// [`crate::error::Kind::Busy`] if the holder of the instance id lives, naming its process; [`Kind::Usage`]
     /// for a name that cannot be a group's, or an assignor that the group's members do not use;
-    /// [`Kind::Damaged`] for a `group.json` that is unreadable while members live.
+    /// [`crate::error::Kind::Damaged`] for a `group.json` that is unreadable while members live.
     pub fn join(store: &Arc<StoreDir>, group: &str, options: &JoinOptions) -> Result<Self> {
         let mut group = Group::open_or_create(store, group, options.patience)?;
-        group.expect_members(member_file::count(&**group.dir())?);
+        // More often than those who give up and take over: else a rebalance keeps the joins out,
+        // and each that comes late makes another.
+        group.expect_members(member_file::count(&**group.dir())? / 2);
         let dir = Arc::clone(group.dir());
         let matcher = options.subscription.matcher()?;
         let file = MemberFile::create(&*dir, &**store.clock())?;
         let mut held = group.hold("join the group")?;
         match enter(store, &mut held, &file, options, &matcher) {
             Ok(state) => {
-                let seen = open_seen(&*dir)?;
+                let seen = held.open_group_file()?;
+                let reconciling = state.reconciling();
                 if held.state().is_deleted() {
                     // The group is in use again.
                     let (member, epoch) = (file.id().to_string(), state.group_epoch);
@@ -129,6 +134,7 @@ impl Membership {
                     file,
                     state,
                     others_are_old: false,
+                    reconciling,
                     seen,
                     read_at: store.clock().monotonic(),
                     watched: HashMap::new(),
@@ -197,7 +203,7 @@ impl Membership {
     /// whether it was read.
     ///
     /// # Errors
-    /// [`Kind::Damaged`], saying what to do.
+    /// [`crate::error::Kind::Damaged`], saying what to do.
     pub fn refresh(&mut self) -> Result<bool> {
         let dir = Arc::clone(self.group.dir());
         if is_current(&*dir, &*self.seen)? || !self.read_pause().is_zero() {
@@ -206,6 +212,7 @@ impl Membership {
         self.read_at = self.store.clock().monotonic();
         let (id, boot_id) = (self.id(), self.store.boot_id());
         let (file, seen) = GroupFile::read_own(&dir, boot_id, id).map_err(with_cure)?;
+        self.reconciling = file.reconciling;
         let mut own = file.state(&*dir).map_err(with_cure)?;
         let me = own.members.remove(&id);
         let mut members = std::mem::take(&mut self.state.members);
@@ -239,9 +246,15 @@ impl Membership {
     fn take_state(&mut self, state: GroupState, seen: Arc<dyn File>) {
         self.group.expect_members(state.members.len());
         self.watched.retain(|id, _| state.members.contains_key(id));
+        self.reconciling = state.reconciling();
         self.state = state;
         self.others_are_old = false;
         self.seen = seen;
+    }
+
+    /// How many members were still on their way to their targets.
+    pub fn reconciling(&self) -> usize {
+        self.reconciling
     }
 
     /// How long [`Membership::refresh`] reads nothing yet, if there is anything to be read.
@@ -273,10 +286,12 @@ impl Membership {
             .committed(&tp.topic, topic_id, tp.partition)
     }
 
-    /// Makes the targets, if they are out of date.
+    /// Makes the targets, if they are out of date, and nobody did since this member looked: joins
+    /// that came after that are to calm down first.
     pub fn assign(&mut self) -> Result<()> {
+        let seen = self.state.assignment_epoch;
         self.change("assign partitions", |state, _| {
-            if state.group_epoch > state.assignment_epoch {
+            if state.assignment_epoch == seen && state.group_epoch > seen {
                 vec![Event::Assign]
             } else {
                 Vec::new()
@@ -301,7 +316,7 @@ impl Membership {
     /// The others that look dead or hung by now, and may be removed.
     ///
     /// # Errors
-    /// [`Kind::Io`].
+    /// [`crate::error::Kind::Io`].
     pub fn suspects(&mut self) -> Result<Vec<Suspect>> {
         self.refresh_others()?;
         let dir = Arc::clone(self.group.dir());
@@ -371,125 +386,16 @@ impl Membership {
         Ok(())
     }
 
-    /// Commits where the group starts partitions of which nothing is committed yet; of others
-    /// nothing is changed.
-    ///
-    /// # Errors
-    /// As [`Membership::commit`].
-    pub fn commit_starts(&mut self, entries: Vec<Entry>) -> Result<()> {
-        let id = self.id();
-        let (mut held, state) = self.locked("commit where the group starts")?;
-        let Some(me) = state.members.get(&id) else {
-            return Err(fenced(id));
-        };
-        let epoch = me.epoch;
-        let entries: Vec<Entry> = entries
-            .into_iter()
-            .filter(|e| {
-                held.state()
-                    .committed(&e.topic, e.topic_id, e.partition)
-                    .is_none()
-            })
-            .collect();
-        if entries.is_empty() {
-            return Ok(());
-        }
-        held.append(LineKind::Commit, Some(id.to_string()), epoch, entries)?;
-        held.finish()
-    }
-
-    /// Commits: up to there the output was written out. What this member does not own is left
-    /// out. Durable when it returns.
-    ///
-    /// # Errors
-    /// [`Kind::Fenced`] if the group has this member no more, or the lock was taken over while this
-    /// process stood still: who is still in the group commits again; [`Kind::Unknown`] if it is
-    /// perhaps committed; [`Kind::Busy`], [`Kind::DiskFull`]: it is not.
-    pub fn commit(&mut self, entries: Vec<Entry>) -> Result<()> {
-        if entries.is_empty() {
-            return Ok(());
-        }
-        let id = self.id();
-        let (mut held, state) = self.locked("commit offsets")?;
-        if append_commit(&mut held, state, id, entries)? {
-            held.finish()
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Gives partitions up, with a last commit of them: in one hold, so that their next owner
-    /// begins there.
-    ///
-    /// # Errors
-    /// As [`Membership::commit`].
-    pub fn release(
-        &mut self,
-        partitions: BTreeSet<TopicPartition>,
-        entries: Vec<Entry>,
-    ) -> Result<()> {
-        let id = self.id();
-        let boot_id = self.store.boot_id();
-        let (mut held, state) = self.locked("release partitions")?;
-        let (next, effects) =
-            machine::step(state, Event::Release { id, partitions }).map_err(refused)?;
-        let appended = append_commit(&mut held, state, id, entries)?;
-        let put = put(&held, boot_id, &next, &effects);
-        put.map_err(|e| perhaps_committed(appended, e))?;
-        let seen = open_seen(&**held.guard().dir()).map_err(|e| perhaps_committed(appended, e))?;
-        if appended {
-            held.finish()?;
-        } else {
-            drop(held);
-        }
-        self.take_state(next, seen);
-        Ok(())
-    }
-
-    /// Leaves the group, with a last commit. A static member keeps its partitions for a session
-    /// timeout.
-    ///
-    /// # Errors
-    /// As [`Membership::commit`]; it has left all the same, as by a crash.
-    pub fn leave(mut self, entries: Vec<Entry>) -> Result<()> {
-        let id = self.id();
-        let (boot_id, is_static) = (self.store.boot_id(), self.is_static);
-        let (mut held, state) = self.locked("leave the group")?;
-        if !state.members.contains_key(&id) {
-            // Removed before: there is nothing to leave, and nothing that could be committed.
-            return if entries.is_empty() {
-                Ok(())
-            } else {
-                Err(fenced(id))
-            };
-        }
-        let removal = if is_static {
-            None
-        } else {
-            Some(machine::step(state, Event::Remove { id }).map_err(refused)?)
-        };
-        let appended = append_commit(&mut held, state, id, entries)?;
-        if let Some((next, effects)) = removal {
-            let put = put(&held, boot_id, &next, &effects);
-            put.map_err(|e| match e.kind() {
-                Kind::Fenced if appended => e.with_kind(Kind::Unknown),
-                _ => perhaps_committed(appended, e),
-            })?;
-        }
-        if !appended {
-            return Ok(());
-        }
-        held.finish().map_err(|e| e.with_kind(Kind::Unknown))
-    }
-
     /// Takes the lock, with the group as it is now.
     fn locked(&mut self, purpose: &str) -> Result<(Held<'_>, &GroupState)> {
         let dir = Arc::clone(self.group.dir());
         let mut held = self.group.hold(purpose)?;
         if self.others_are_old || !is_current(&*dir, &*self.seen)? {
-            self.state = held.group_file()?.state(&*dir).map_err(with_cure)?;
+            let (file, seen) = held.group_file_open()?;
+            self.state = file.state(&*dir).map_err(with_cure)?;
+            self.reconciling = self.state.reconciling();
             self.others_are_old = false;
-            self.seen = open_seen(&*dir)?;
+            self.seen = seen;
         }
         Ok((held, &self.state))
     }
@@ -521,46 +427,10 @@ impl Membership {
             return Ok(());
         }
         put(&held, boot_id, &next, &all_effects)?;
-        let seen = open_seen(&**held.guard().dir())?;
+        let seen = held.open_group_file()?;
         drop(held);
         self.take_state(next, seen);
         Ok(())
-    }
-}
-
-/// Writes a commit of what the member owns; whether there was any.
-fn append_commit(
-    held: &mut Held<'_>,
-    state: &GroupState,
-    id: Uuid,
-    entries: Vec<Entry>,
-) -> Result<bool> {
-    let Some(me) = state.members.get(&id) else {
-        return Err(fenced(id));
-    };
-    let owned: Vec<Entry> = entries
-        .into_iter()
-        .filter(|entry| {
-            let tp = TopicPartition::new(entry.topic.clone(), entry.partition);
-            let topic = state.topics.get(&entry.topic);
-            me.owned.contains(&tp) && topic.is_some_and(|topic| topic.topic_id == entry.topic_id)
-        })
-        .collect();
-    if owned.is_empty() {
-        return Ok(false);
-    }
-    held.append(LineKind::Commit, Some(id.to_string()), me.epoch, owned)?;
-    Ok(true)
-}
-
-/// A failure after a commit's line was written, which may count or be lost.
-/// A takeover of the lock stays one: who is still in the group does all of it again.
-fn perhaps_committed(appended: bool, e: Error) -> Error {
-    if appended && e.kind() != Kind::Fenced {
-        e.with_kind(Kind::Unknown)
-            .cure("'mq-groups describe' shows whether the last offsets are committed")
-    } else {
-        e
     }
 }
 
@@ -589,11 +459,6 @@ fn is_current(dir: &dyn Dir, seen: &dyn File) -> Result<bool> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
         Err(e) => Err(error(e)),
     }
-}
-
-fn open_seen(dir: &dyn Dir) -> Result<Arc<dyn File>> {
-    dir.open(layout::GROUP_FILE, crate::disk::Open::Read)
-        .map_err(|e| Error::io("open", join(dir, layout::GROUP_FILE), e))
 }
 
 #[cfg(test)]

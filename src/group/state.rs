@@ -93,15 +93,21 @@ impl GroupState {
             "Empty"
         } else if self.group_epoch > self.assignment_epoch {
             "Assigning"
-        } else if self
-            .members
-            .values()
-            .any(|member| !member.is_reconciled(self.assignment_epoch))
-        {
+        } else if self.reconciling() > 0 {
             "Reconciling"
         } else {
             "Stable"
         }
+    }
+
+    /// How many members do not own yet what the last assignment gave them; who joined after it is
+    /// none of them.
+    pub fn reconciling(&self) -> usize {
+        let epoch = self.assignment_epoch;
+        let members = self.members.values();
+        members
+            .filter(|member| member.epoch > 0 && !member.is_reconciled(epoch))
+            .count()
     }
 
     /// Who owns a partition.

@@ -127,6 +127,33 @@ impl SimDisk {
         });
     }
 
+    /// This process stands still before its nth call of any kind, as by SIGSTOP, until
+    /// [`SimDisk::thaw`].
+    pub fn freeze_at(&self, n: u64) {
+        lock(&self.process.world)
+            .process_mut(self.process.id)
+            .freeze_at = Some(n);
+    }
+
+    /// It goes on.
+    pub fn thaw(&self) {
+        let mut world = lock(&self.process.world);
+        let process = world.process_mut(self.process.id);
+        (process.freeze_at, process.is_frozen) = (None, false);
+    }
+
+    /// Whether it stands still.
+    pub fn is_frozen(&self) -> bool {
+        lock(&self.process.world)
+            .process_mut(self.process.id)
+            .is_frozen
+    }
+
+    /// Calls of any kind, also those that change nothing.
+    pub fn calls(&self) -> u64 {
+        lock(&self.process.world).process_mut(self.process.id).calls
+    }
+
     fn plan(&self, fault: Fault) {
         lock(&self.process.world)
             .process_mut(self.process.id)
@@ -247,11 +274,26 @@ impl fmt::Debug for Process {
 impl Process {
     /// The world, for what changes nothing.
     fn alive(&self) -> io::Result<MutexGuard<'_, World>> {
-        let mut world = lock(&self.world);
-        if world.process_mut(self.id).dead {
-            return Err(dead());
+        loop {
+            let mut world = lock(&self.world);
+            let process = world.process_mut(self.id);
+            if process.dead {
+                return Err(dead());
+            }
+            if !process.is_frozen {
+                process.calls += 1;
+                process.is_frozen = process.freeze_at == Some(process.calls);
+            }
+            if !process.is_frozen {
+                return Ok(world);
+            }
+            // The pulse of the locks is one thread for all simulated processes.
+            if std::thread::current().name() == Some("mq-lock-pulse") {
+                return Err(Errno::INTR.into());
+            }
+            drop(world);
+            std::thread::sleep(std::time::Duration::from_micros(200));
         }
-        Ok(world)
     }
 
     /// The world, for an operation that happens or does not.

@@ -28,8 +28,6 @@ const FETCH_BYTES: usize = 256 << 10;
 const TICK: Duration = Duration::from_secs(5);
 /// The same while the output's reader may go away unseen.
 const PIPE_TICK: Duration = Duration::from_millis(500);
-/// The same while the group's keeper cannot tell of new records.
-const BUSY_TICK: Duration = Duration::from_millis(2);
 /// How long what was handed out may keep a partition that moves.
 const SETTLE: Duration = Duration::from_secs(1);
 /// Between two looks for topics that are waited for.
@@ -155,8 +153,6 @@ impl GroupRun<'_> {
             if self.env.stopping() || self.output.is_closed() || self.printer.is_counted() {
                 return Ok(());
             }
-            // Before each batch: that what is read is still this member's.
-            self.session.confirm(self.generations.keys());
             if self.session.has_orders() {
                 self.follow_orders()?;
             }
@@ -179,6 +175,13 @@ impl GroupRun<'_> {
             let Some(generation) = self.generations.get(&fetched.tp).copied() else {
                 continue;
             };
+            // Before each batch: that what is read is still this member's.
+            self.session.confirm(self.generations.keys());
+            if self.session.has_orders() {
+                self.consumer.seek(&fetched.tp, fetched.from);
+                self.buf = fetched.bytes;
+                continue;
+            }
             let stop = match &mut self.exec {
                 None => {
                     let session = &self.session;
@@ -226,6 +229,7 @@ impl GroupRun<'_> {
     }
 
     fn follow_orders(&mut self) -> Result<()> {
+        let mut stopped = Vec::new();
         for order in self.session.take_orders() {
             match order {
                 Order::Assign {
@@ -253,14 +257,17 @@ impl GroupRun<'_> {
                         self.printer.time_bounds.remove(&tp);
                         self.consumer.unassign(&tp);
                     }
-                    self.printer.flush_marked(&self.marks, &mut self.output)?;
-                    self.session.stopped(generation);
+                    stopped.push(generation);
                 }
                 Order::Note(text) => self.env.note(&text),
                 Order::Warn(text) => self.env.warn(&text),
                 Order::Finished => self.finished = true,
                 Order::Failed(e) => return Err(e),
             }
+        }
+        if !stopped.is_empty() {
+            self.printer.flush_marked(&self.marks, &mut self.output)?;
+            self.session.stopped(&stopped);
         }
         Ok(())
     }
@@ -302,8 +309,8 @@ impl GroupRun<'_> {
             self.noted_end = true;
             self.env.note("at the end; waiting for more (Ctrl-C ends)");
         }
-        if self.session.is_busy() {
-            patience = patience.min(BUSY_TICK);
+        if let Some(tick) = self.session.busy_tick() {
+            patience = patience.min(tick);
         }
         self.env.wait_woken(patience);
         Ok(self.exec.is_none() && self.marks.is_closed())

@@ -28,6 +28,10 @@ const JOINS: u32 = 5;
 const PIPE_LOOK: Duration = Duration::from_millis(50);
 /// The same while something waits for it.
 const QUICK_LOOK: Duration = Duration::from_millis(2);
+/// How often the caller looks for records by itself, while the keeper waits for the group's lock; and
+/// what each member adds: all of them may wait at once.
+const BUSY_TICK: Duration = Duration::from_millis(2);
+const BUSY_TICK_OF_MEMBER: Duration = Duration::from_micros(300);
 /// Between two looks at the topics: what no watch reported is seen then.
 const TOPICS_LOOK: Duration = Duration::from_secs(5);
 /// The same without a watch.
@@ -92,9 +96,10 @@ struct Holding {
 }
 
 /// Joins that no target was made for yet.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Joins {
     group_epoch: i32,
+    assignment_epoch: i32,
     since: Duration,
     first: Duration,
 }
@@ -236,10 +241,13 @@ impl Keeper {
     /// Does what may wait for the group's lock or the disk, and lets the caller look for records by
     /// itself meanwhile.
     fn busy<T>(&mut self, work: impl FnOnce(&mut Membership) -> Result<T>) -> Result<T> {
-        self.shared.is_busy.store(true, Ordering::Release);
+        let members = u32::try_from(self.member.state().members.len()).unwrap_or(u32::MAX);
+        let tick = BUSY_TICK + BUSY_TICK_OF_MEMBER * members.min(200);
+        let micros = u32::try_from(tick.as_micros()).unwrap_or(u32::MAX);
+        self.shared.busy_tick_us.store(micros, Ordering::Release);
         (self.shared.wake_caller)();
         let outcome = work(&mut self.member);
-        self.shared.is_busy.store(false, Ordering::Release);
+        self.shared.busy_tick_us.store(0, Ordering::Release);
         outcome
     }
 

@@ -5,14 +5,15 @@ mod hand_over;
 mod hangs;
 mod statics;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::disk::Open;
+use crate::error::Kind;
 use crate::group::change::{CommitEntry, delete, reset};
 use crate::group::fixture::{LONG, Place, create, named, options, place, topic};
 use crate::group::subscription::Naming;
-use crate::group::{committed_offsets, describe};
+use crate::group::{Entry, committed_offsets, describe};
 use crate::types::PartitionId;
 
 /// What a member owns, its topics' names without their dashes.

@@ -35,6 +35,10 @@ pub struct ProcessState {
     pub dead: bool,
     pub trace: Vec<String>,
     pub faults: Vec<Fault>,
+    /// Calls of any kind so far.
+    pub calls: u64,
+    pub freeze_at: Option<u64>,
+    pub is_frozen: bool,
 }
 
 #[derive(Debug)]

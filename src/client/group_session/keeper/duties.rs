@@ -15,10 +15,16 @@ const QUIET: Duration = Duration::from_millis(10);
 const QUIET_OF_MEMBER: Duration = Duration::from_millis(1);
 /// A stream of joins puts the assignment off for so many times that.
 const QUIETS_MAX: u32 = 25;
+/// Targets that are not reached yet are made anew only after so long: each change of them sends
+/// everybody to give up something else.
+const REACH: Duration = Duration::from_millis(100);
+/// What each member adds.
+const REACH_OF_MEMBER: Duration = Duration::from_millis(10);
 /// What each next member waits longer before it does what one does for all.
 const STAGGER: Duration = Duration::from_millis(3);
-/// From here on they all wait as long.
+/// From here on each adds only [`STAGGER_OF_MANY`]: the first few are enough, mostly.
 const STAGGER_MAX: u32 = 8;
+const STAGGER_OF_MANY: Duration = Duration::from_millis(1);
 /// A process that dies closes its file some time before its lock is free: so long after the close
 /// it is looked at again.
 pub(super) const PROBES: [Duration; 6] = [
@@ -35,6 +41,7 @@ impl Keeper {
     pub(super) fn stagger(&self) -> Duration {
         let rank = u32::try_from(self.member.rank()).unwrap_or(u32::MAX);
         STAGGER * rank.min(STAGGER_MAX)
+            + STAGGER_OF_MANY * rank.saturating_sub(STAGGER_MAX).min(200)
     }
 
     /// Makes the targets once no more joins come.
@@ -56,20 +63,31 @@ impl Keeper {
         if state.group_epoch == state.assignment_epoch {
             return None;
         }
-        let group_epoch = state.group_epoch;
-        let joins = self.joins.get_or_insert(Joins {
+        let (group_epoch, assignment_epoch) = (state.group_epoch, state.assignment_epoch);
+        let fresh = Joins {
             group_epoch,
+            assignment_epoch,
             since: now,
             first: now,
-        });
-        if joins.group_epoch != group_epoch {
+        };
+        let joins = self.joins.get_or_insert(fresh);
+        if joins.assignment_epoch != assignment_epoch {
+            // Others made targets meanwhile, and more joins came.
+            *joins = fresh;
+        } else if joins.group_epoch != group_epoch {
             (joins.group_epoch, joins.since) = (group_epoch, now);
         }
         let members = u32::try_from(state.members.len()).unwrap_or(u32::MAX);
-        let calm = QUIET + QUIET_OF_MEMBER * members.min(200);
+        let members = members.min(200);
+        let calm = QUIET + QUIET_OF_MEMBER * members;
         let quiet = (joins.since + calm + stagger).saturating_sub(now);
         let longest = (joins.first + calm * QUIETS_MAX + stagger).saturating_sub(now);
-        Some(quiet.min(longest))
+        let reach = if self.member.reconciling() == 0 {
+            Duration::ZERO
+        } else {
+            (joins.first + REACH + REACH_OF_MEMBER * members + stagger).saturating_sub(now)
+        };
+        Some(quiet.max(reach).min(longest))
     }
 
     pub(super) fn look_at_topics(&mut self, changed: bool) -> Result<()> {

@@ -1,0 +1,162 @@
+//! What a member commits, gives up, and leaves behind: each in one hold of the group's lock.
+
+use std::collections::BTreeSet;
+
+use super::errors::{fenced, refused};
+use super::{Membership, put};
+use crate::error::{Error, Kind, Result};
+use crate::group::held::Held;
+use crate::group::machine::{self, Event};
+use crate::group::offsets_line::{Entry, LineKind};
+use crate::group::state::GroupState;
+use crate::types::{TopicPartition, Uuid};
+
+impl Membership {
+    /// Commits where the group starts partitions of which nothing is committed yet; of others
+    /// nothing is changed.
+    ///
+    /// # Errors
+    /// As [`Membership::commit`].
+    pub fn commit_starts(&mut self, entries: Vec<Entry>) -> Result<()> {
+        let id = self.id();
+        let (mut held, state) = self.locked("commit where the group starts")?;
+        let Some(me) = state.members.get(&id) else {
+            return Err(fenced(id));
+        };
+        let epoch = me.epoch;
+        let entries: Vec<Entry> = entries
+            .into_iter()
+            .filter(|e| {
+                held.state()
+                    .committed(&e.topic, e.topic_id, e.partition)
+                    .is_none()
+            })
+            .collect();
+        if entries.is_empty() {
+            return Ok(());
+        }
+        held.append(LineKind::Commit, Some(id.to_string()), epoch, entries)?;
+        held.finish()
+    }
+
+    /// Commits: up to there the output was written out. What this member does not own is left
+    /// out. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`Kind::Fenced`] if the group has this member no more, or the lock was taken over while this
+    /// process stood still: who is still in the group commits again; [`Kind::Unknown`] if it is
+    /// perhaps committed; [`Kind::Busy`], [`Kind::DiskFull`]: it is not.
+    pub fn commit(&mut self, entries: Vec<Entry>) -> Result<()> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let id = self.id();
+        let (mut held, state) = self.locked("commit offsets")?;
+        if append_commit(&mut held, state, id, entries)? {
+            held.finish()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Gives partitions up, with a last commit of them: in one hold, so that their next owner
+    /// begins there.
+    ///
+    /// # Errors
+    /// As [`Membership::commit`].
+    pub fn release(
+        &mut self,
+        partitions: BTreeSet<TopicPartition>,
+        entries: Vec<Entry>,
+    ) -> Result<()> {
+        let id = self.id();
+        let boot_id = self.store.boot_id();
+        let (mut held, state) = self.locked("release partitions")?;
+        let (next, effects) =
+            machine::step(state, Event::Release { id, partitions }).map_err(refused)?;
+        let appended = append_commit(&mut held, state, id, entries)?;
+        let put = put(&held, boot_id, &next, &effects);
+        put.map_err(|e| perhaps_committed(appended, e))?;
+        let seen = held.open_group_file();
+        let seen = seen.map_err(|e| perhaps_committed(appended, e))?;
+        if appended {
+            held.finish()?;
+        } else {
+            drop(held);
+        }
+        self.take_state(next, seen);
+        Ok(())
+    }
+
+    /// Leaves the group, with a last commit. A static member keeps its partitions for a session
+    /// timeout.
+    ///
+    /// # Errors
+    /// As [`Membership::commit`]; it has left all the same, as by a crash.
+    pub fn leave(mut self, entries: Vec<Entry>) -> Result<()> {
+        let id = self.id();
+        let (boot_id, is_static) = (self.store.boot_id(), self.is_static);
+        let (mut held, state) = self.locked("leave the group")?;
+        if !state.members.contains_key(&id) {
+            // Removed before: there is nothing to leave, and nothing that could be committed.
+            return if entries.is_empty() {
+                Ok(())
+            } else {
+                Err(fenced(id))
+            };
+        }
+        let removal = if is_static {
+            None
+        } else {
+            Some(machine::step(state, Event::Remove { id }).map_err(refused)?)
+        };
+        let appended = append_commit(&mut held, state, id, entries)?;
+        if let Some((next, effects)) = removal {
+            let put = put(&held, boot_id, &next, &effects);
+            put.map_err(|e| match e.kind() {
+                Kind::Fenced if appended => e.with_kind(Kind::Unknown),
+                _ => perhaps_committed(appended, e),
+            })?;
+        }
+        if !appended {
+            return Ok(());
+        }
+        held.finish().map_err(|e| e.with_kind(Kind::Unknown))
+    }
+}
+
+/// Writes a commit of what the member owns; whether there was any.
+fn append_commit(
+    held: &mut Held<'_>,
+    state: &GroupState,
+    id: Uuid,
+    entries: Vec<Entry>,
+) -> Result<bool> {
+    let Some(me) = state.members.get(&id) else {
+        return Err(fenced(id));
+    };
+    let owned: Vec<Entry> = entries
+        .into_iter()
+        .filter(|entry| {
+            let tp = TopicPartition::new(entry.topic.clone(), entry.partition);
+            let topic = state.topics.get(&entry.topic);
+            me.owned.contains(&tp) && topic.is_some_and(|topic| topic.topic_id == entry.topic_id)
+        })
+        .collect();
+    if owned.is_empty() {
+        return Ok(false);
+    }
+    held.append(LineKind::Commit, Some(id.to_string()), me.epoch, owned)?;
+    Ok(true)
+}
+
+/// A failure after a commit's line was written, which may count or be lost.
+/// A takeover of the lock stays one: who is still in the group does all of it again.
+fn perhaps_committed(appended: bool, e: Error) -> Error {
+    if appended && e.kind() != Kind::Fenced {
+        e.with_kind(Kind::Unknown)
+            .cure("'mq-groups describe' shows whether the last offsets are committed")
+    } else {
+        e
+    }
+}
