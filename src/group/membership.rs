@@ -43,6 +43,9 @@ const BEATS_IN_SESSION: u32 = 5;
 /// anew.
 const GAP_OF_SESSION: u32 = 3;
 
+/// So many members are looked at every [`BEAT_MAX`], twice as many half as often.
+const WATCHED_OFTEN: u32 = 25;
+
 /// Most often that `group.json` is read, for each member: everybody reads it at each change, so in
 /// a large group changes are read by the bunch.
 const READ_PAUSE: Duration = Duration::from_micros(300);
@@ -347,8 +350,10 @@ impl Membership {
         Ok(suspects)
     }
 
-    /// How often to look for others that died or hang, at the least.
+    /// How often to look for others that died or hang, at the least: the more there are to look at,
+    /// and to look, the more seldom.
     pub fn watch_interval(&self) -> Duration {
+        let members = u32::try_from(self.state.members.len()).unwrap_or(u32::MAX);
         let shortest = self
             .state
             .members
@@ -356,7 +361,8 @@ impl Membership {
             .map(|m| m.session_timeout_ms)
             .min();
         let shortest = Duration::from_millis(shortest.unwrap_or(u64::MAX).max(60));
-        BEAT_MAX.min(shortest / (2 * GAP_OF_SESSION))
+        let longest = BEAT_MAX * (1 + members / WATCHED_OFTEN).min(10);
+        longest.min(shortest / (2 * GAP_OF_SESSION))
     }
 
     /// Removes those of the suspects who still show the same sign.

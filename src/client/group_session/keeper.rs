@@ -68,7 +68,8 @@ pub(super) struct Keeper {
     closes: Option<(Duration, usize)>,
     blind_at: Duration,
     watched_at: Duration,
-    topics_at: Duration,
+    /// When the topics were looked at; `None`: now is the time.
+    topics_at: Option<Duration>,
     committed_at: Duration,
     idle: bool,
     ended: Option<End>,
@@ -139,7 +140,7 @@ impl Keeper {
             closes: Some((now, duties::PROBES.len() - 1)),
             blind_at: now,
             watched_at: now,
-            topics_at: now,
+            topics_at: Some(now),
             committed_at: now,
             idle: false,
             ended: None,
@@ -270,12 +271,7 @@ impl Keeper {
     fn timeout(&mut self) -> Duration {
         let now = self.now();
         let mut timeout = (self.watched_at + self.member.watch_interval()).saturating_sub(now);
-        let topics = if self.watching.is_blind {
-            TOPICS_LOOK_BLIND
-        } else {
-            TOPICS_LOOK
-        };
-        timeout = timeout.min((self.topics_at + topics).saturating_sub(now));
+        timeout = timeout.min(self.topics_due_in(now));
         if self.watching.is_blind {
             let due = self.blind_at + self.blind_period(BLIND_OF_MEMBERS);
             timeout = timeout.min(due.saturating_sub(now));

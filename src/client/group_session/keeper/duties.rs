@@ -25,6 +25,8 @@ const STAGGER: Duration = Duration::from_millis(3);
 /// From here on each adds only [`STAGGER_OF_MANY`]: the first few are enough, mostly.
 const STAGGER_MAX: u32 = 8;
 const STAGGER_OF_MANY: Duration = Duration::from_millis(1);
+/// The last of many looks at the topics so many times more seldom than the first.
+const TOPICS_LOOKS_MAX: u32 = 10;
 /// A process that dies closes its file some time before its lock is free: so long after the close
 /// it is looked at again.
 pub(super) const PROBES: [Duration; 6] = [
@@ -92,17 +94,29 @@ impl Keeper {
 
     pub(super) fn look_at_topics(&mut self, changed: bool) -> Result<()> {
         let now = self.now();
-        let due = if self.watching.is_blind {
-            now - self.topics_at >= TOPICS_LOOK_BLIND
-        } else {
-            changed || now - self.topics_at >= TOPICS_LOOK
-        };
-        if due {
-            self.topics_at = now;
+        let is_told = changed && !self.watching.is_blind;
+        if is_told || self.topics_due_in(now).is_zero() {
+            self.topics_at = Some(now);
             self.member.update_topics()?;
             self.member.say_alive()?;
         }
         Ok(())
+    }
+
+    /// When to look at the topics next. What one sees all hear of, so in a large group the first two
+    /// are enough; the next ones are there for the case that they stand still.
+    pub(super) fn topics_due_in(&self, now: Duration) -> Duration {
+        let Some(at) = self.topics_at else {
+            return Duration::ZERO;
+        };
+        let look = if self.watching.is_blind {
+            TOPICS_LOOK_BLIND
+        } else {
+            TOPICS_LOOK
+        };
+        let rank = u32::try_from(self.member.rank()).unwrap_or(u32::MAX);
+        let period = look * (1 + rank / 2).min(TOPICS_LOOKS_MAX);
+        (at + period).saturating_sub(now)
     }
 
     /// Ends the membership if a topic that is read by name was deleted, and tells of others.

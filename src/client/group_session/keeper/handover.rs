@@ -143,7 +143,7 @@ impl Keeper {
             match open_reader(&self.store, &tp) {
                 Ok(reader) => opened.push((tp, topic_id, reader)),
                 // Deleted: seen with the next look at the topics.
-                Err(e) if e.kind() == Kind::UnknownTopic => self.topics_at = Duration::ZERO,
+                Err(e) if e.kind() == Kind::UnknownTopic => self.topics_at = None,
                 Err(e) => return Err(e),
             }
         }
