@@ -8,11 +8,12 @@ use serde::Serialize;
 
 use super::group_file::{GroupFile, Member, TopicPartitions};
 use super::offsets_log::OffsetsLog;
-use super::offsets_state::{Committed, OffsetsState};
+use super::offsets_state::OffsetsState;
+use super::standing::{Standing, standing};
 use super::{directory, expiry};
 use crate::error::{Error, Kind, Result, shell_word};
 use crate::record::{BatchView, Decompressor};
-use crate::store::{Page, PartitionReader, PartitionWriter, StoreDir, TopicHandle, topics};
+use crate::store::{PartitionReader, PartitionWriter, StoreDir, TopicHandle, topics};
 use crate::types::{Offset, PartitionId, Timestamp, TopicName, TopicPartition, Uuid};
 
 /// How long putting a partition in order may wait for its lock.
@@ -334,10 +335,10 @@ fn describe_offset(
     let Some(committed) = committed else {
         return Ok(Some(row));
     };
-    let Ok(beyond) = end_before(&reader, &page, &committed) else {
+    let Ok(stands) = standing(&reader, &page, &committed) else {
         return Ok(Some(row));
     };
-    if let Some(log_end) = beyond {
+    if let Standing::Beyond(log_end) = stands {
         notes.push(format!(
             "group '{}' committed offset {} of {tp}, and the log ends at {log_end}: choose where \
              to go on with 'mq-groups reset {} --to end --topic {tp}'",
@@ -360,28 +361,6 @@ fn describe_offset(
         };
     }
     Ok(Some(row))
-}
-
-/// The end of what a committed offset counts in, where it lies beyond that: records were lost, or
-/// it is another log. Its reader is refused there.
-fn end_before(
-    reader: &PartitionReader,
-    page: &Page,
-    committed: &Committed,
-) -> Result<Option<Offset>> {
-    let end = page.tail.end;
-    if committed.offset > end {
-        return Ok(Some(end));
-    }
-    if committed.leader_epoch < 0 || committed.offset <= page.tail.log_start {
-        return Ok(None);
-    }
-    let epochs = reader.replica().epochs()?.unwrap_or_default();
-    let epoch_end = epochs.end_of(committed.leader_epoch, end);
-    Ok(match epoch_end {
-        Some(epoch_end) if committed.offset <= epoch_end => None,
-        other => Some(other.unwrap_or(end)),
-    })
 }
 
 /// The timestamp of the first record at or after `from`.

@@ -107,7 +107,7 @@ impl Membership {
     /// Joins the group, which is made if it is missing.
     ///
     /// # Errors
-    /// [`crate::error::Kind::Busy`] if the holder of the instance id lives, naming its process; [`Kind::Usage`]
+    /// [`crate::error::Kind::Busy`] if the holder of the instance id lives, naming its process; [`crate::error::Kind::Usage`]
     /// for a name that cannot be a group's, or an assignor that the group's members do not use;
     /// [`crate::error::Kind::Damaged`] for a `group.json` that is unreadable while members live.
     pub fn join(store: &Arc<StoreDir>, group: &str, options: &JoinOptions) -> Result<Self> {

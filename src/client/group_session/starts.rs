@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::client::open_reader;
 use crate::client::point::Point;
 use crate::client::resolve::resolve_within;
-use crate::error::{Error, Kind, Result};
-use crate::group::{Committed, Entry};
+use crate::error::{Error, Kind, Result, shell_word};
+use crate::group::Entry;
 use crate::store::{PartitionReader, StoreDir};
 use crate::types::{LeaderEpoch, Offset, PartitionId, TopicName, TopicPartition, Uuid};
 
@@ -53,43 +53,17 @@ pub fn fresh_starts(
         .collect()
 }
 
-/// A committed offset, held against the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Checked {
-    /// Go on from here.
-    At(Offset),
-    /// What was committed is gone; the log begins here.
-    BelowStart(Offset),
-}
-
-/// Looks whether the log has a committed offset.
-///
-/// # Errors
-/// [`Kind::OffsetOutOfRange`] if it is beyond the log, or beyond the end of its epoch.
-pub fn check(group: &str, reader: &PartitionReader, committed: &Committed) -> Result<Checked> {
-    let tp = reader.replica().tp();
-    let page = reader.page()?;
-    let (offset, epoch) = (committed.offset, committed.leader_epoch);
-    let (start, log_end) = (page.tail.log_start, page.tail.end);
-    if offset < start {
-        return Ok(Checked::BelowStart(start));
-    }
-    let epoch_end = if epoch < 0 || offset == start {
-        Some(log_end)
-    } else {
-        let epochs = reader.replica().epochs()?.unwrap_or_default();
-        epochs.end_of(epoch, log_end)
-    };
-    if offset <= log_end && epoch_end.is_some_and(|end| offset <= end) {
-        return Ok(Checked::At(offset));
-    }
-    let end = epoch_end.map_or(log_end, |end| end.min(log_end));
+/// What to tell of a committed offset that is beyond the log.
+pub fn beyond(group: &str, tp: &TopicPartition, offset: Offset, end: Offset) -> Error {
     let group_text = group.escape_debug();
-    Err(Error::new(
+    Error::new(
         Kind::OffsetOutOfRange,
         format!("OFFSET_OUT_OF_RANGE: group '{group_text}' has committed offset {offset} of {tp}, and the log ends at {end}: records were lost, or it is another log"),
     )
-    .cure(format!("choose where to go on: 'mq-groups reset {group} --to end --topic {tp}'")))
+    .cure(format!(
+        "choose where to go on: 'mq-groups reset {} --to end --topic {tp}'",
+        shell_word(group)
+    ))
 }
 
 /// The epoch of the record before an offset; -1: unknown.

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::{Holding, Keeper, QUICK_LOOK, removed};
-use crate::client::group_session::starts::{self, Checked};
+use crate::client::group_session::starts;
 use crate::client::group_session::{CommitWhen, Order};
 use crate::client::open_reader;
 use crate::client::point::Point;
 use crate::error::{Kind, Result};
-use crate::group::Entry;
+use crate::group::{Entry, Standing, standing};
 use crate::store::PartitionReader;
 use crate::types::{LeaderEpoch, Offset, TopicName, TopicPartition, Uuid};
 
@@ -223,9 +223,13 @@ impl Keeper {
             }
             let place = match (self.member.committed(tp, *topic_id), starts.get(tp)) {
                 (Some(committed), _) => {
-                    let from = match starts::check(&self.options.group, reader, &committed)? {
-                        Checked::At(offset) => offset,
-                        Checked::BelowStart(start) => {
+                    let from = match standing(reader, &reader.page()?, &committed)? {
+                        Standing::Within => committed.offset,
+                        Standing::Beyond(end) => {
+                            let group = &self.options.group;
+                            return Err(starts::beyond(group, tp, committed.offset, end));
+                        }
+                        Standing::BelowStart(start) => {
                             self.shared.order(Order::Warn(format!(
                                 "group '{}' left {tp} at offset {}, which is gone: going on from {start}",
                                 self.options.group.escape_debug(),
