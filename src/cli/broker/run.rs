@@ -10,8 +10,9 @@ use super::job::Job;
 use crate::cli::output::{Cell, Column, Listing, OutputOptions};
 use crate::cli::{Env, Outcome};
 use crate::cluster::{self, BrokerOptions, Daemon, Stop, Told};
+use crate::disk::OsDisk;
 use crate::error::{Error, Kind, Result};
-use crate::store::StoreDir;
+use crate::store::{StoreDir, log_dir};
 use crate::types::{BrokerId, EMBEDDED_BROKER};
 
 /// Between two looks whether a broker has ended.
@@ -36,7 +37,15 @@ fn start(id: BrokerId, mut options: BrokerOptions, env: &Env) -> Result<Outcome>
         let absolute = std::path::absolute(&path).map_err(|e| Error::io("find", path, e))?;
         options.log_dir = Some(absolute);
     }
-    let store = env.open_or_create_store()?;
+    let store = match (&options.log_dir, env.open_store()) {
+        (Some(place), Err(e)) if e.kind() == Kind::NoStore => {
+            let tried = log_dir::try_place(&OsDisk, &env.store_path()?, place)?;
+            let store = env.open_or_create_store()?;
+            tried.keep();
+            store
+        }
+        _ => env.open_or_create_store()?,
+    };
     let path = store.path().display().to_string();
     let daemon = Daemon::start(&store, id, &options)?;
     for warning in daemon.warnings() {
