@@ -299,7 +299,7 @@ fn a_refusal_leaves_no_new_store_behind() {
     };
     for (place, words) in [
         ("foreign", &["thesis.tex", "empty directory"][..]),
-        (&theirs, &["belongs to a broker", "another directory"]),
+        (&theirs, &["another store", "another directory"]),
         ("file", &["file", "name a directory"]),
         ("file/below", &["file", "name a directory"]),
         ("link", &["link", "the directory itself"]),

@@ -214,15 +214,17 @@ fn check_claim(
     } else {
         return Ok(());
     };
-    Err(Error::new(
-        Kind::BrokerState,
-        format!(
-            "{} is no log directory of broker {broker}: by its {} it belongs to {whose}",
-            dir.path().display(),
-            layout::META_PROPERTIES
-        ),
-    )
-    .cure("name another directory with --log-dir, one that is empty or new"))
+    Err(taken(dir.path(), broker, &whose))
+}
+
+fn taken(place: &Path, broker: BrokerId, whose: &str) -> Error {
+    let text = format!(
+        "{} is no log directory of broker {broker}: by its {} it belongs to {whose}",
+        place.display(),
+        layout::META_PROPERTIES
+    );
+    Error::new(Kind::BrokerState, text)
+        .cure("name another directory with --log-dir, one that is empty or new")
 }
 
 fn not_claimed(broker: BrokerId, path: &Path) -> Error {

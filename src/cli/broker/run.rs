@@ -39,7 +39,7 @@ fn start(id: BrokerId, mut options: BrokerOptions, env: &Env) -> Result<Outcome>
     }
     let store = match (&options.log_dir, env.open_store()) {
         (Some(place), Err(e)) if e.kind() == Kind::NoStore => {
-            let tried = log_dir::try_place(&OsDisk, &env.store_path()?, place)?;
+            let tried = log_dir::try_place(&OsDisk, &env.store_path()?, id, place)?;
             let store = env.open_or_create_store()?;
             tried.keep();
             store

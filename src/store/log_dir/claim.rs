@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::super::layout;
 use super::super::meta_properties::MetaProperties;
 use super::super::open::{StoreDir, open_warnings, refuse_network};
-use super::{check_claim, is_same, open_place, read_claim, unusable};
+use super::{check_claim, is_same, open_place, read_claim, taken, unusable};
 use crate::disk::{Dir, Disk, Open, join};
 use crate::error::{Error, Kind, Result};
 use crate::types::{BrokerId, Uuid};
@@ -103,7 +103,12 @@ impl TriedPlace<'_> {
 ///
 /// # Errors
 /// As [`claim`].
-pub fn try_place<'a>(disk: &'a dyn Disk, store: &Path, path: &Path) -> Result<TriedPlace<'a>> {
+pub fn try_place<'a>(
+    disk: &'a dyn Disk,
+    store: &Path,
+    broker: BrokerId,
+    path: &Path,
+) -> Result<TriedPlace<'a>> {
     refuse_network(disk, path)?;
     match disk.open_dir(store) {
         Ok(root) => refuse_within(disk, &root, path)?,
@@ -113,16 +118,7 @@ pub fn try_place<'a>(disk: &'a dyn Disk, store: &Path, path: &Path) -> Result<Tr
     }
     if let Some(dir) = open_if_there(disk, path)? {
         if read_claim(&*dir)?.is_some() {
-            return Err(Error::new(
-                Kind::BrokerState,
-                format!(
-                    "{} is no log directory for a new store: by its {} it belongs to a broker of \
-                     another store",
-                    path.display(),
-                    layout::META_PROPERTIES
-                ),
-            )
-            .cure("name another directory with --log-dir, one that is empty or new"));
+            return Err(taken(path, broker, "a broker of another store"));
         }
         refuse_foreign(&*dir)?;
     }
