@@ -142,6 +142,12 @@ fn every_tool_finds_replicas_elsewhere() {
     assert_eq!(status(&shell)[7], "-");
     assert_eq!(shell.consume_text(&["-e", "auto"]), "x\n");
 
+    // What is odd about the store is said once.
+    let everyone = fs::Permissions::from_mode(0o777);
+    fs::set_permissions(shell.store(), everyone).expect("chmod");
+    let done = start_and_stop(&shell, &["--log-dir", &text(&logs)]);
+    assert_eq!(done.err.matches("chmod o-w").count(), 1, "{}", done.err);
+
     shell.topics(&["delete", "t", "--yes"]);
     assert!(!logs.join("t-0").exists() && !logs.join("t-2").exists());
 }

@@ -37,15 +37,16 @@ fn start(id: BrokerId, mut options: BrokerOptions, env: &Env) -> Result<Outcome>
         let absolute = std::path::absolute(&path).map_err(|e| Error::io("find", path, e))?;
         options.log_dir = Some(absolute);
     }
-    let store = match (&options.log_dir, env.open_store()) {
-        (Some(place), Err(e)) if e.kind() == Kind::NoStore => {
-            let tried = log_dir::try_place(&OsDisk, &env.store_path()?, id, place)?;
-            let store = env.open_or_create_store()?;
-            tried.keep();
-            store
+    let tried = match &options.log_dir {
+        Some(place) if !is_store_there(env)? => {
+            Some(log_dir::try_place(&OsDisk, &env.store_path()?, id, place)?)
         }
-        _ => env.open_or_create_store()?,
+        _ => None,
     };
+    let store = env.open_or_create_store()?;
+    if let Some(tried) = tried {
+        tried.keep();
+    }
     let path = store.path().display().to_string();
     let daemon = Daemon::start(&store, id, &options)?;
     for warning in daemon.warnings() {
@@ -87,6 +88,12 @@ fn start(id: BrokerId, mut options: BrokerOptions, env: &Env) -> Result<Outcome>
     };
     daemon.run(&stop, &mut ready, &mut tell)?;
     Ok(Outcome::Done)
+}
+
+/// Whether there is a store, usable or not.
+fn is_store_there(env: &Env) -> Result<bool> {
+    let opened = StoreDir::open(Arc::new(OsDisk), env.clock(), &env.store_path()?);
+    Ok(!opened.is_err_and(|e| e.kind() == Kind::NoStore))
 }
 
 const STATUS_COLUMNS: &[Column] = &[
