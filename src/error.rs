@@ -215,6 +215,13 @@ fn io_cure(source: &io::Error) -> Option<&'static str> {
             Some("ask its owner for the right to it ('ls -ld' shows who that is), or be that user")
         }
         io::ErrorKind::IsADirectory => Some("name a file"),
+        io::ErrorKind::NotADirectory => Some(
+            "a file stands where a directory belongs ('ls -ld' shows it): move it away, or name another path",
+        ),
+        // What the disk refuses of its own accord: no file of ours is a link, a pipe or a device.
+        io::ErrorKind::Other => Some(
+            "a store holds plain files and directories, no links: see with 'ls -ld' what stands there, and put the file back",
+        ),
         _ => None,
     }
 }
@@ -281,6 +288,7 @@ mod tests {
             (24, "ulimit -n"),
             (5, "dmesg"),
             (13, "owner"),
+            (20, "a directory belongs"),
             (21, "a file"),
         ] {
             let error = Error::io("write", "x", io::Error::from_raw_os_error(errno));

@@ -129,9 +129,8 @@ impl Uuid {
     pub fn random() -> Result<Self> {
         loop {
             let mut bytes = [0; 16];
-            getrandom::fill(&mut bytes).map_err(|e| {
-                Error::io("read", "random bytes", std::io::Error::other(e.to_string()))
-            })?;
+            getrandom::fill(&mut bytes)
+                .map_err(|e| Error::new(Kind::Io, format!("cannot read random bytes: {e}")))?;
             let id = Uuid(bytes);
             if id != Uuid::ZERO && !id.to_string().starts_with('-') {
                 return Ok(id);

@@ -8,9 +8,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use common::history::{Event, check};
-use common::rig::{Ledger, Worker, log_of, open, tp, view};
+use common::rig::{Ledger, PATIENCE, Worker, log_of, open, tp, view};
 use common::sim_disk::{SimDisk, first_choices, seeded};
 use common::tally::Tally;
+use mq::client::Admin;
 use mq::disk::Disk;
 use mq::error::{Kind, Result};
 use mq::store::{PAGE_FILE, topics};
@@ -81,6 +82,10 @@ fn aftermath(sim: &SimDisk, ledger: &mut Ledger) -> Result<()> {
             // Who appends has synced what the topic file says; who only looked has not.
             ledger.views.insert(topic.clone(), vec![found.clone()]);
             worker.read(ledger, &tp)?;
+            // Once a writer has been there, nothing is left for a deep look to find, not even what
+            // reads would do without.
+            let looked = Admin::new(&worker.store, PATIENCE).verify(&tp, true)?;
+            assert!(looked.findings.is_empty(), "{tp}: {:#?}", looked.findings);
         }
     }
     Ok(())

@@ -153,6 +153,41 @@ const CASES: [(Kind, i32, Provoke); 21] = [
     }),
 ];
 
+/// More that a person may meet, by the name of its snapshot.
+const MORE: [(&str, i32, Provoke); 5] = [
+    ("Io-group-is-a-file", 1, |shell| {
+        shell.produce(&["t"], b"a\n");
+        fs::write(shell.store().join("groups/g"), "").expect("written");
+        Some(shell.run("mq-consume", &["-e", "-g", "g", "t"], b""))
+    }),
+    ("Io-page-is-a-directory", 1, |shell| {
+        shell.produce(&["t"], b"a\n");
+        let page = shell.logs().join("t-0/partition.state");
+        fs::remove_file(&page).expect("removed");
+        fs::create_dir(page).expect("made");
+        Some(shell.run("mq-consume", &["-e", "t"], b""))
+    }),
+    ("Io-page-is-a-link", 1, |shell| {
+        shell.produce(&["t"], b"a\n");
+        let page = shell.logs().join("t-0/partition.state");
+        let elsewhere = shell.dir().join("elsewhere");
+        fs::rename(&page, &elsewhere).expect("moved");
+        std::os::unix::fs::symlink(elsewhere, page).expect("a link");
+        Some(shell.run("mq-consume", &["-e", "t"], b""))
+    }),
+    ("Io-log-has-two-names", 1, |shell| {
+        shell.produce(&["t"], b"a\n");
+        let log = shell.logs().join("t-0/00000000000000000000.log");
+        fs::hard_link(log, shell.dir().join("copy")).expect("a link");
+        Some(shell.run("mq-produce", &["t"], b"b\n"))
+    }),
+    ("Io-input-below-a-file", 1, |shell| {
+        fs::write(shell.dir().join("file"), "").expect("written");
+        shell.topics(&["create", "t"]);
+        Some(shell.run("mq-produce", &["t", "file/lines"], b""))
+    }),
+];
+
 /// A member of group g that has read and committed.
 fn member(shell: &Shell) -> Option<Running> {
     shell.produce(&["t"], b"first\n");
@@ -182,9 +217,9 @@ fn under(shell: &Shell, script: &str, args: &[&str]) -> Command {
     command
 }
 
-fn snapshot(kind: Kind) -> PathBuf {
+fn snapshot(name: &str) -> PathBuf {
     let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots/errors");
-    dir.join(format!("{kind:?}.txt"))
+    dir.join(format!("{name}.txt"))
 }
 
 /// What differs from run to run, by its name.
@@ -216,21 +251,23 @@ fn each_kind_says_what_where_and_what_to_do() {
     let _tally = Tally::start();
     let bless = std::env::var_os("MQ_BLESS").is_some();
     let mut wrong = Vec::new();
-    for (kind, status, provoke) in CASES {
+    let kinds = CASES.map(|(kind, status, provoke)| (format!("{kind:?}"), status, provoke));
+    let more = MORE.map(|(name, status, provoke)| (name.to_owned(), status, provoke));
+    for (name, status, provoke) in kinds.into_iter().chain(more) {
         Tally::case();
         let shell = Shell::new();
         let Some(done) = provoke(&shell) else {
-            println!("errors: skipped: {kind:?}, which cannot be provoked on this machine");
+            println!("errors: skipped: {name}, which cannot be provoked on this machine");
             continue;
         };
         if done.status != status {
             wrong.push(format!(
-                "{kind:?}: status {}, not {status}: {}",
+                "{name}: status {}, not {status}: {}",
                 done.status, done.err
             ));
         }
         let found = plain(&shell, &done.err);
-        let path = snapshot(kind);
+        let path = snapshot(&name);
         if bless {
             fs::create_dir_all(path.parent().expect("a directory")).expect("made");
             fs::write(&path, &found).expect("written");
@@ -239,7 +276,7 @@ fn each_kind_says_what_where_and_what_to_do() {
         let expected = fs::read_to_string(&path).unwrap_or_default();
         if found != expected {
             wrong.push(format!(
-                "{kind:?}:\n--- expected\n{expected}+++ found\n{found}"
+                "{name}:\n--- expected\n{expected}+++ found\n{found}"
             ));
         }
     }
@@ -256,7 +293,7 @@ fn no_kind_is_forgotten() {
             "{kind:?} is not provoked"
         );
         assert!(
-            snapshot(kind).is_file(),
+            snapshot(&format!("{kind:?}")).is_file(),
             "{kind:?} has no snapshot: MQ_BLESS=1 cargo test --test errors"
         );
     }

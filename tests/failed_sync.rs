@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use common::rig::{Ledger, PATIENCE, Worker, open, tp};
 use common::sim_disk::SimDisk;
 use common::tally::Tally;
 use mq::client::{Admin, open_reader};
-use mq::disk::Disk as _;
+use mq::disk::{Disk as _, Open};
 use mq::error::{Kind, Result};
 use mq::store::{PAGE_FILE, Page, SYNC_FILE};
 use rustix::io::Errno;
@@ -45,7 +46,7 @@ impl Loss {
             }
             Loss::NewerCopy => {
                 let dir = sim.open_dir(Path::new(REPLICA)).expect("the replica");
-                let file = dir.open(PAGE_FILE, mq::disk::Open::Read).expect("a page");
+                let file = dir.open(PAGE_FILE, Open::Read).expect("a page");
                 let sequence = |at: u64| {
                     let mut raw = [0; 8];
                     file.read_at(&mut raw, at + 8).expect("read");
@@ -124,12 +125,34 @@ fn page(worker: &Worker) -> Page {
     reader.page().expect("a page")
 }
 
+/// The indexes of the segments below the one that the durable offset is in.
+fn durable_indexes(sim: &SimDisk, segment: i64) -> BTreeMap<String, Vec<u8>> {
+    let dir = sim.open_dir(Path::new(REPLICA)).expect("the replica");
+    let names = dir.list(".").expect("listed").into_iter().map(|e| e.name);
+    names
+        .filter(|name| name.ends_with("index") && name[..20] < format!("{segment:020}")[..])
+        .map(|name| {
+            let file = dir.open(&name, Open::Read).expect("an index");
+            let mut bytes = vec![0; file.len().expect("a length") as usize];
+            file.read_at(&mut bytes, 0).expect("read");
+            (name, bytes)
+        })
+        .collect()
+}
+
 /// Cuts the power, and checks that all that was acknowledged, read or called durable is there.
 fn power_cut(what: &str, sim: &SimDisk, ledger: &mut Ledger) {
     Tally::case();
     ledger.history.push(Event::PowerCut);
-    let durable = page(&worker(sim, 7).expect("a worker")).durable.offset;
+    let place = page(&worker(sim, 7).expect("a worker")).durable;
+    let (durable, segment) = (place.offset, place.segment);
     let left = sim.if_crashed(&mut |_| 0);
+    // No recovery looks at these again.
+    assert_eq!(
+        durable_indexes(&left, segment),
+        durable_indexes(sim, segment),
+        "{what}: the indexes below the durable offset"
+    );
     let mut last = worker(&left, 4).expect("a worker");
     let end = last
         .read(ledger, &tp("t", 0))
@@ -143,6 +166,10 @@ fn power_cut(what: &str, sim: &SimDisk, ledger: &mut Ledger) {
         .unwrap_or_else(|e| panic!("{what}: after the power cut: {e}"));
     last.read(ledger, &tp("t", 0))
         .unwrap_or_else(|e| panic!("{what}: read after the power cut: {e}"));
+    let looked = Admin::new(&last.store, PATIENCE)
+        .verify(&tp("t", 0), true)
+        .unwrap_or_else(|e| panic!("{what}: verify after the power cut: {e}"));
+    assert!(looked.findings.is_empty(), "{what}: {:#?}", looked.findings);
     let violations = check(&ledger.history);
     assert!(violations.is_empty(), "{what}: {violations:#?}");
 }
@@ -269,7 +296,7 @@ fn the_note_of_a_failed_sync_goes_with_the_repair() {
     let next = sim.process();
     let note = |sim: &SimDisk| {
         let dir = sim.open_dir(Path::new(REPLICA)).expect("the replica");
-        let file = dir.open(SYNC_FILE, mq::disk::Open::Read).expect("a file");
+        let file = dir.open(SYNC_FILE, Open::Read).expect("a file");
         let mut raw = [0; 48];
         file.read_at(&mut raw, 64).expect("read");
         raw

@@ -43,7 +43,17 @@ struct Scenario {
     check: Check,
 }
 
-const SCENARIOS: [Scenario; 11] = [
+const SCENARIOS: [Scenario; 12] = [
+    // All of its calls: the store, the topic and the record are made one after the other.
+    Scenario {
+        name: "the very first record",
+        prepare: nothing,
+        tool: "mq-produce",
+        args: &["-q", "-o", ECHO, "t"],
+        lines: 1,
+        share: 300,
+        check: first_written,
+    },
     Scenario {
         name: "produce into nothing",
         prepare: nothing,
@@ -229,6 +239,32 @@ fn produced(place: &Place, ran: &Ran) -> Result<(), Failure> {
     }
     check_log(place, "t", &[&new_lines(300)], &owed)?;
     works_on(place, "t")
+}
+
+/// Whoever reads first finds a store and a topic, or is told that there is none; then whoever
+/// writes goes on.
+fn first_written(place: &Place, ran: &Ran) -> Result<(), Failure> {
+    let owed = acknowledged(ran)?;
+    OWED.fetch_add(owed.len(), Ordering::Relaxed);
+    let read = place.run("mq-consume", &["-e", "t"])?;
+    let is_missing = read.stderr.contains("no store") || read.stderr.contains("UNKNOWN_TOPIC");
+    hold!(
+        read.code() == Some(0) || (read.code() == Some(1) && is_missing && owed.is_empty()),
+        "{} ended with {}: {}",
+        read.what,
+        read.status,
+        read.stderr
+    );
+    if read.code() == Some(0) {
+        check_log(place, "t", &[&new_lines(1)], &owed)?;
+        let found = partitions(place, "t")?;
+        hold!(found == Some(1), "half a topic: {found:?} partitions");
+    }
+    works_on(place, "t")?;
+    let unborn = fs::read_dir(place.store()).map_err(|e| e.to_string())?;
+    let names: Vec<_> = unborn.flatten().map(|entry| entry.file_name()).collect();
+    hold!(names.len() <= 8, "leftovers in the store: {names:?}");
+    Ok(())
 }
 
 fn produced_after_fill(place: &Place, ran: &Ran) -> Result<(), Failure> {

@@ -36,8 +36,32 @@ fn start_and_stop(shell: &Shell, args: &[&str]) -> Done {
     done
 }
 
-/// That a start is refused with status 1 and these words.
+/// Every path below a directory, with what kind it is and what it holds.
+fn everything(dir: &Path) -> BTreeMap<String, Option<Vec<u8>>> {
+    let mut all = BTreeMap::new();
+    let mut dirs = vec![dir.to_owned()];
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(dir).expect("list") {
+            let path = entry.expect("entry").path();
+            let is_dir = path.symlink_metadata().expect("there").is_dir();
+            let bytes = (!is_dir).then(|| fs::read(&path).unwrap_or_default());
+            all.insert(text(&path), bytes);
+            if is_dir {
+                dirs.push(path);
+            }
+        }
+    }
+    all
+}
+
+/// That a start is refused with this status and these words, and leaves everything as it was.
 fn refused(shell: &Shell, args: &[&str], status: i32, words: &[&str]) {
+    let before = everything(shell.dir());
+    refused_loudly(shell, args, status, words);
+    assert_eq!(everything(shell.dir()), before, "{args:?}");
+}
+
+fn refused_loudly(shell: &Shell, args: &[&str], status: i32, words: &[&str]) {
     Tally::case();
     let argv: Vec<&str> = ["start"].into_iter().chain(args.iter().copied()).collect();
     let done = shell.run("mq-broker", &argv, b"");
@@ -117,6 +141,12 @@ fn every_tool_finds_replicas_elsewhere() {
     start_and_stop(&shell, &["--rack", ""]);
     assert_eq!(status(&shell)[7], "-");
     assert_eq!(shell.consume_text(&["-e", "auto"]), "x\n");
+
+    // What is odd about the store is said once.
+    let everyone = fs::Permissions::from_mode(0o777);
+    fs::set_permissions(shell.store(), everyone).expect("chmod");
+    let done = start_and_stop(&shell, &["--log-dir", &text(&logs)]);
+    assert_eq!(done.err.matches("chmod o-w").count(), 1, "{}", done.err);
 
     shell.topics(&["delete", "t", "--yes"]);
     assert!(!logs.join("t-0").exists() && !logs.join("t-2").exists());
@@ -253,6 +283,104 @@ fn what_cannot_be_its_log_directory_is_refused() {
     fs::remove_dir(shell.dir().join("second")).expect("nothing was put there");
     fs::rename(shell.dir().join("unmounted"), shell.dir().join("second")).expect("mount");
     assert_eq!(shell.consume_text(&["-e", "t"]), "a\n");
+}
+
+#[test]
+fn a_refusal_leaves_no_new_store_behind() {
+    let _tally = Tally::start();
+    let other = Shell::new();
+    start_and_stop(&other, &["--log-dir", "theirs"]);
+    let theirs = text(&other.dir().join("theirs"));
+    let shell = Shell::new();
+    let at = |name: &str| shell.dir().join(name);
+    fs::create_dir(at("foreign")).expect("mkdir");
+    fs::write(at("foreign/thesis.tex"), "x").expect("write");
+    fs::write(at("file"), "x").expect("write");
+    fs::create_dir(at("target")).expect("mkdir");
+    symlink(at("target"), at("link")).expect("link");
+    fs::create_dir(at("frozen")).expect("mkdir");
+    let freeze = |mode| {
+        let mode = fs::Permissions::from_mode(mode);
+        fs::set_permissions(at("frozen"), mode).expect("chmod");
+    };
+    for (place, words) in [
+        ("foreign", &["thesis.tex", "empty directory"][..]),
+        (&theirs, &["another store", "another directory"]),
+        ("file", &["file", "name a directory"]),
+        ("file/below", &["file", "name a directory"]),
+        ("link", &["link", "the directory itself"]),
+        ("store", &["within the store"]),
+        ("store/deeper/still", &["within the store"]),
+    ] {
+        refused(&shell, &["--log-dir", place], 1, words);
+    }
+    freeze(0o500);
+    // Root may write anywhere.
+    if fs::write(at("frozen/probe"), "").is_err() {
+        refused(
+            &shell,
+            &["--log-dir", "frozen/new"],
+            1,
+            &["run as the user"],
+        );
+        refused(&shell, &["--log-dir", "frozen"], 1, &["run as the user"]);
+    }
+    freeze(0o700);
+    // The other way round: the place could be made, the store cannot.
+    let mut command = shell.command("mq-broker", &["start", "--log-dir", "a/b"]);
+    command.env("MQ_STORE", at("file/store"));
+    let before = everything(shell.dir());
+    let done = cli::run(command, b"");
+    assert_eq!(done.status, 1, "{}", done.err);
+    assert_eq!(everything(shell.dir()), before);
+    // Where an empty directory is to become the store, too.
+    fs::create_dir(shell.store()).expect("mkdir");
+    symlink(shell.store(), at("way")).expect("link");
+    for place in ["store/deeper", "way/deeper/still"] {
+        refused(&shell, &["--log-dir", place], 1, &["within the store"]);
+    }
+    start_and_stop(&shell, &["--log-dir", "target"]);
+    // And where there is a store, nothing is made within it.
+    for place in ["store/topics/deeper", "way/topics/deeper/still", "way/new"] {
+        refused(&shell, &["--log-dir", place], 1, &["within the store"]);
+    }
+}
+
+/// On another file system nothing can be renamed from the log directory into the store.
+#[test]
+fn a_lost_page_elsewhere_is_made_anew() {
+    let _tally = Tally::start();
+    let shell = Shell::new();
+    let memory = Path::new("/dev/shm");
+    let elsewhere = if memory.is_dir() {
+        tempfile::tempdir_in(memory)
+    } else {
+        tempfile::tempdir()
+    };
+    let elsewhere = elsewhere.expect("a directory");
+    let logs = elsewhere.path().join("logs");
+    start_and_stop(&shell, &["--log-dir", &text(&logs)]);
+    shell.topics(&["create", "t", "-c", "segment.bytes=1024"]);
+    let mut sent = String::new();
+    for n in 0..9 {
+        let line = format!("{n}{}\n", "x".repeat(300));
+        shell.produce(&["t"], line.as_bytes());
+        sent += &line;
+    }
+    for tool in ["mq-consume", "mq-produce"] {
+        Tally::case();
+        fs::remove_file(logs.join("t-0/partition.state")).expect("removed");
+        if tool == "mq-produce" {
+            shell.produce(&["t"], b"more\n");
+            sent += "more\n";
+        }
+        assert_eq!(shell.consume_text(&["-e", "t"]), sent, "{tool}");
+        assert!(logs.join("t-0/partition.state").exists());
+        let names = fs::read_dir(&logs).expect("list");
+        let names: Vec<_> = names.map(|e| e.expect("entry").file_name()).collect();
+        assert_eq!(names.len(), 2, "{tool}: {names:?}");
+        shell.topics(&["verify", "--deep", "t"]);
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ complete -c mq-produce -l partitioner -d 'How a key finds its partition: murmur2
 complete -c mq-produce -l keyless -d 'Where records without a key go: to each partition in turn, or a batch to each' -r -f -a "round-robin\t'To each in turn'
 sticky\t'A batch to each'"
 complete -c mq-produce -l timestamp -d 'The timestamp of records that have none [default: now]' -r
-complete -c mq-produce -l acks -d 'Acknowledged by: 0 nobody, 1 the leader, all in-sync replicas' -r
+complete -c mq-produce -l acks -d 'Acknowledged by: 0 nobody (the echo comes before the sync), 1 the leader, all in-sync replicas' -r
 complete -c mq-produce -s z -l compression -d 'Compress batches: none, gzip, snappy, lz4, zstd' -r
 complete -c mq-produce -l timeout -d 'How long to try when a lock is taken' -r
 complete -c mq-produce -l batch-size -d 'Hand a batch on at this size' -r

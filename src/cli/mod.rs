@@ -8,6 +8,7 @@ pub mod consume;
 pub mod docs;
 mod env;
 pub mod exit;
+mod failures;
 pub mod groups;
 mod habits;
 pub mod lang;
@@ -24,6 +25,7 @@ use std::process::ExitCode;
 
 pub use env::{Color, Env, local_zone};
 pub use exit::Outcome;
+pub use failures::Failures;
 pub use signals::Signals;
 
 use crate::error::{Error, Kind, Result};

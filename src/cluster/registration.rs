@@ -49,13 +49,15 @@ impl Registration {
     ) -> Result<Self> {
         let dir = store.broker_dir(broker)?;
         let clock = &**store.clock();
+        if let Some(path) = &options.log_dir {
+            // Not even a lock file is made for what is refused anyway.
+            log_dir::check(store, broker, path)?;
+            log_dir::refuse_move(store, broker, path)?;
+        }
         let Some(lock) = LifeLock::take(&dir, layout::BROKER_LOCK, clock)? else {
             return Err(runs_already(store, &*dir, broker));
         };
         let process = Process::current(clock);
-        if let Some(path) = &options.log_dir {
-            log_dir::refuse_move(store, broker, path)?;
-        }
         // A directory is claimed before the lock is taken: its disk may be slow.
         let claimed = options
             .log_dir
@@ -71,19 +73,18 @@ impl Registration {
             )
         })?;
         file.pid = Some(process.pid);
-        let mut warnings = Vec::new();
-        if let Some(claimed) = claimed {
-            if claimed.log_dir != file.log_dir {
-                log_dir::refuse_to_leave(store, &file)?;
-                file.log_dir = claimed.log_dir;
-            }
-            warnings = claimed.warnings;
+        if let Some(claimed) = &claimed
+            && claimed.log_dir() != file.log_dir.as_deref()
+        {
+            log_dir::refuse_to_leave(store, &file)?;
+            file.log_dir = claimed.log_dir().map(str::to_owned);
         }
         if let Some(rack) = &options.rack {
             file.rack = Some(rack.clone()).filter(|rack| !rack.is_empty());
         }
         guard.replace(&path(broker), &json_file::encode(&file))?;
         drop(guard);
+        let warnings = claimed.map(log_dir::Claimed::keep).unwrap_or_default();
         lock.sign(file.incarnation, process)?;
         let heartbeat = Heartbeat::start(lock.file())?;
         Ok(Registration {
@@ -239,4 +240,49 @@ pub fn broker_holder(store: &StoreDir, broker: BrokerId) -> Result<Option<Holder
         format!("broker {broker} is held by a process that has not said who it is"),
     )
     .cure("try again; 'mq-broker locks' names the process"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::disk::{Disk as _, OsDisk};
+
+    #[test]
+    fn a_refusal_after_the_claim_leaves_the_place_as_it_was() {
+        let temp = tempfile::tempdir().expect("tempdir");
+        let disk = Arc::new(OsDisk);
+        let clock = Arc::new(SystemClock::default());
+        let at = temp.path().join("store");
+        let store = StoreDir::open_or_create(disk.clone(), clock, &at).expect("store");
+        let store = Arc::new(store);
+        let there = temp.path().join("there");
+        disk.create_dir_all(&there).expect("mkdir");
+        let busy = FencedLock::acquire_store(&store, "a test", Duration::ZERO).expect("lock");
+        let start = |log_dir: &Path| {
+            let options = BrokerOptions {
+                log_dir: Some(log_dir.to_owned()),
+                rack: None,
+            };
+            Registration::start(&store, 0, &options, Duration::from_millis(50))
+        };
+        for path in [temp.path().join("new/deeper"), there.clone()] {
+            let refused = start(&path).expect_err("the store's lock is held");
+            assert_eq!(refused.kind(), Kind::Busy, "{refused}");
+        }
+        let entries = |path: &Path| {
+            let dir = disk.open_dir(path).expect("open");
+            dir.list(".").expect("list").len()
+        };
+        assert_eq!(entries(&there), 0);
+        assert_eq!(entries(temp.path()), 2);
+        drop(busy);
+        for path in [temp.path().join("new/deeper"), there] {
+            let registered = start(&path).expect("registered");
+            assert_eq!(registered.file().log_dir.as_deref(), path.to_str());
+            assert_eq!(entries(&path), 1);
+        }
+    }
 }

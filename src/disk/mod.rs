@@ -88,6 +88,10 @@ pub enum FileSystem {
 pub trait Disk: Send + Sync + Debug {
     /// Opens an existing directory. The last component may not be a symbolic link.
     fn open_dir(&self, path: &Path) -> io::Result<Arc<dyn Dir>>;
+    /// Opens an existing directory, by way of links too. A disk that has none: as `open_dir`.
+    fn open_dir_through_links(&self, path: &Path) -> io::Result<Arc<dyn Dir>> {
+        self.open_dir(path)
+    }
     /// Makes the directory and those above it (0700), as far as they are missing, and makes the
     /// names of those it made durable.
     fn create_dir_all(&self, path: &Path) -> io::Result<()>;

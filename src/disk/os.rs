@@ -33,6 +33,12 @@ impl Disk for OsDisk {
         }))
     }
 
+    fn open_dir_through_links(&self, path: &Path) -> io::Result<Arc<dyn Dir>> {
+        let path = named(path);
+        let fd = retry_on_intr(|| fs::openat(CWD, &path, DIR_FLAGS, Mode::empty()))?;
+        Ok(Arc::new(OsDir { fd, path }))
+    }
+
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
         let mut missing = Vec::new();
         let mut at = named(path);

@@ -353,6 +353,11 @@ pub(super) fn index_closed(
         other => other?,
     }
     indexes.write(dir, true)?;
+    sync_indexes(dir, base)
+}
+
+/// Makes the indexes of a segment durable.
+pub(super) fn sync_indexes(dir: &dyn Dir, base: Offset) -> Result<()> {
     for kind in [FileKind::Index, FileKind::TimeIndex] {
         let name = SegmentFile::new(base, kind).name();
         let path = join(dir, &name);

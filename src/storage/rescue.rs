@@ -9,7 +9,7 @@ use super::epochs::LeaderEpochs;
 use super::file_name::{FileKind, SegmentFile};
 use super::recovery::{
     RecoverFrom, Recovered, cut, cut_segment, index_closed, io_error, open_log, recover,
-    remove_if_there,
+    remove_if_there, sync_indexes,
 };
 use super::segments::{Segments, damaged, sync_failed};
 use super::tail::Place;
@@ -131,6 +131,14 @@ pub fn copy_from(
     };
     let mut recovered = recover(dir, from, Some(epochs))?;
     recovered.cuts.splice(0..0, cuts);
+    // The caller publishes that all of it is durable, so no group commit comes to these any more.
+    let active = recovered.tail.active;
+    for base in Segments::list(dir)?.from(durable.offset) {
+        if *base < active {
+            sync_indexes(dir, *base)?;
+        }
+    }
+    dir.sync().map_err(|e| sync_failed(dir.path(), e))?;
     Ok(recovered)
 }
 

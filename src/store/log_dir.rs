@@ -5,8 +5,11 @@
 //!    that claim it, the first wins: the file is put in place by a rename that replaces nothing.
 //! 2. The claim is looked at whenever the place is opened: a disk that is not mounted shows an
 //!    empty directory, and that must not be taken for the broker's.
-//! 3. A broker that holds replicas keeps its place. Whoever makes a replica looks at the
+//! 3. A refused claim leaves the place, and the directories above it, as they were.
+//! 4. A broker that holds replicas keeps its place. Whoever makes a replica looks at the
 //!    registration again under the store's fenced lock, where alone it changes.
+
+mod claim;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,15 +18,14 @@ use std::sync::Arc;
 use super::broker_file::BrokerFile;
 use super::layout;
 use super::meta_properties::MetaProperties;
-use super::open::{StoreDir, is_denied, open_warnings, refuse_network};
+use super::open::{StoreDir, is_denied, refuse_network};
 use super::replica::read_small;
 use super::topics;
-use crate::disk::{Dir, EntryKind, Open, join};
+use crate::disk::{Dir, Disk, EntryKind, join};
 use crate::error::{Error, Kind, Result};
-use crate::types::{BrokerId, Uuid};
+use crate::types::BrokerId;
 
-/// Directories above a place that are looked at.
-const ABOVE_MAX: usize = 256;
+pub use claim::{Claimed, TriedPlace, check, claim, try_place};
 
 /// A broker's log directory, open, and where the registration says that it is.
 #[derive(Debug, Clone)]
@@ -50,7 +52,7 @@ impl LogDir {
             }
             Some(path) => {
                 let path = Path::new(path);
-                let dir = open_place(store, path)?;
+                let dir = open_place(&**store.disk(), path)?;
                 match read_claim(&*dir)? {
                     Some(claim) => check_claim(store, broker, &*dir, &claim)?,
                     None => return Err(not_claimed(broker, path)),
@@ -76,97 +78,6 @@ impl LogDir {
     pub fn is_current(&self, store: &StoreDir) -> Result<bool> {
         Ok(store.broker_file(self.broker)?.log_dir == self.place)
     }
-}
-
-/// What a directory was claimed as.
-#[derive(Debug)]
-pub struct Claimed {
-    /// For the registration: none for the broker's own `logs`.
-    pub log_dir: Option<String>,
-    /// What is odd about the directory, but no reason to refuse it.
-    pub warnings: Vec<String>,
-}
-
-/// Claims the directory `path`, which is absolute, for a broker, making it (0700) if it is missing.
-/// The caller holds the broker's life lock, so its registration stands still.
-///
-/// # Errors
-/// [`Kind::BrokerState`] if it belongs to another broker or store, or holds other files;
-/// [`Kind::UnusableStore`] for a network file system, a link, or a place this user may not write;
-/// [`Kind::Usage`] for a path that is not UTF-8.
-pub fn claim(store: &StoreDir, broker: BrokerId, path: &Path) -> Result<Claimed> {
-    let Some(text) = path.to_str().filter(|_| path.is_absolute()) else {
-        let text = format!("{} cannot be registered as a log directory", path.display());
-        return Err(Error::new(Kind::Usage, text).cure("name it by an absolute path in UTF-8"));
-    };
-    refuse_network(&**store.disk(), path)?;
-    store
-        .disk()
-        .create_dir_all(path)
-        .map_err(|e| unusable(path, "make", e))?;
-    let dir = open_place(store, path)?;
-    let warnings = open_warnings(&*dir)?;
-    if is_own_logs(store, broker, &*dir)? {
-        return Ok(Claimed {
-            log_dir: None,
-            warnings,
-        });
-    }
-    refuse_within(store, path, &dir)?;
-    let wanted = MetaProperties {
-        cluster_id: store.cluster_id(),
-        node_id: broker,
-        directory_id: Uuid::random()?,
-    };
-    // The same place by another path is no other place.
-    let registered = match store.broker_file(broker)?.log_dir {
-        Some(place) if is_same(store, &place, &*dir) => place,
-        _ => text.to_owned(),
-    };
-    let claimed = || Claimed {
-        log_dir: Some(registered.clone()),
-        warnings: warnings.clone(),
-    };
-    // Somebody who claims it at the same time is found at the second look.
-    for _ in 0..3 {
-        if let Some(claim) = read_claim(&*dir)? {
-            check_claim(store, broker, &*dir, &claim)?;
-            // Whoever wrote it may have died before he synced its name.
-            dir.sync().map_err(|e| Error::io("sync", path, e))?;
-            return Ok(claimed());
-        }
-        refuse_foreign(&*dir)?;
-        let staged = layout::staged_file(&Uuid::random()?);
-        let error = |op| {
-            let staged = &staged;
-            let dir = &dir;
-            move |e| unusable(&join(&**dir, staged), op, e)
-        };
-        let file = dir.open(&staged, Open::CreateNew).map_err(error("make"))?;
-        file.write_at(wanted.encode().as_bytes(), 0)
-            .map_err(error("write"))?;
-        file.sync_data().map_err(error("sync"))?;
-        let placed = dir.rename_new(&staged, layout::META_PROPERTIES);
-        if placed.is_err() {
-            // What stays is known by its name.
-            let _ = dir.remove(&staged);
-        }
-        match placed {
-            Ok(()) => {
-                remove_staged(&*dir);
-                dir.sync().map_err(|e| Error::io("sync", path, e))?;
-                return Ok(claimed());
-            }
-            Err(e)
-                if matches!(
-                    e.kind(),
-                    io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound
-                ) => {}
-            Err(e) => return Err(unusable(path, "claim", e)),
-        }
-    }
-    let text = format!("{} keeps being claimed by others", path.display());
-    Err(Error::new(Kind::Busy, text).cure("try again"))
 }
 
 /// Refuses to leave a log directory that holds replicas, or that topics count on. Under the
@@ -244,12 +155,9 @@ fn is_replica(entry: &crate::disk::Entry) -> bool {
     entry.kind == EntryKind::Dir && layout::holds_replica(&entry.name)
 }
 
-fn open_place(store: &StoreDir, path: &Path) -> Result<Arc<dyn Dir>> {
-    refuse_network(&**store.disk(), path)?;
-    store
-        .disk()
-        .open_dir(path)
-        .map_err(|e| unusable(path, "open", e))
+fn open_place(disk: &dyn Disk, path: &Path) -> Result<Arc<dyn Dir>> {
+    refuse_network(disk, path)?;
+    disk.open_dir(path).map_err(|e| unusable(path, "open", e))
 }
 
 fn unusable(path: &Path, op: &'static str, e: io::Error) -> Error {
@@ -306,15 +214,17 @@ fn check_claim(
     } else {
         return Ok(());
     };
-    Err(Error::new(
-        Kind::BrokerState,
-        format!(
-            "{} is no log directory of broker {broker}: by its {} it belongs to {whose}",
-            dir.path().display(),
-            layout::META_PROPERTIES
-        ),
-    )
-    .cure("name another directory with --log-dir, one that is empty or new"))
+    Err(taken(dir.path(), broker, &whose))
+}
+
+fn taken(place: &Path, broker: BrokerId, whose: &str) -> Error {
+    let text = format!(
+        "{} is no log directory of broker {broker}: by its {} it belongs to {whose}",
+        place.display(),
+        layout::META_PROPERTIES
+    );
+    Error::new(Kind::BrokerState, text)
+        .cure("name another directory with --log-dir, one that is empty or new")
 }
 
 fn not_claimed(broker: BrokerId, path: &Path) -> Error {
@@ -329,76 +239,10 @@ fn not_claimed(broker: BrokerId, path: &Path) -> Error {
     .cure("mount the disk that the log directory is on, or restore that file from a backup")
 }
 
-/// Other people's files are not to be mixed with ours.
-fn refuse_foreign(dir: &dyn Dir) -> Result<()> {
-    let entries = dir
-        .list(".")
-        .map_err(|e| Error::io("list", dir.path(), e))?;
-    let foreign = entries
-        .iter()
-        .find(|entry| !layout::is_staged_file(&entry.name) && entry.name != layout::LOST_FOUND);
-    match foreign {
-        None => Ok(()),
-        Some(entry) => Err(Error::new(
-            Kind::BrokerState,
-            format!(
-                "{} cannot become a log directory: it has files of its own ('{}'), but no {}",
-                dir.path().display(),
-                entry.name.escape_debug(),
-                layout::META_PROPERTIES
-            ),
-        )
-        .cure("name an empty directory, or one that does not exist yet")),
-    }
-}
-
-fn is_own_logs(store: &StoreDir, broker: BrokerId, dir: &dyn Dir) -> Result<bool> {
-    let own = store.broker_dir(broker)?;
-    let error = |e| Error::io("look at", join(&*own, layout::LOGS_DIR), e);
-    Ok(own.id(layout::LOGS_DIR).map_err(error)? == dir.own_id().map_err(error)?)
-}
-
 fn is_same(store: &StoreDir, place: &str, dir: &dyn Dir) -> bool {
     let there = store.disk().open_dir(Path::new(place));
     match (there.and_then(|there| there.own_id()), dir.own_id()) {
         (Ok(there), Ok(own)) => there == own,
         _ => false,
-    }
-}
-
-/// A directory of the store's own may be empty, and is still not free.
-fn refuse_within(store: &StoreDir, path: &Path, dir: &Arc<dyn Dir>) -> Result<()> {
-    let error = |e| Error::io("look at", path, e);
-    let root = store.root().own_id().map_err(error)?;
-    let (mut above, mut at) = (Arc::clone(dir), path.to_owned());
-    for _ in 0..ABOVE_MAX {
-        let id = above.own_id().map_err(error)?;
-        if id == root {
-            return Err(Error::new(
-                Kind::BrokerState,
-                format!(
-                    "{} is within the store {}",
-                    path.display(),
-                    store.path().display()
-                ),
-            )
-            .cure("name a directory outside of the store"));
-        }
-        at.push("..");
-        match store.disk().open_dir(&at) {
-            Ok(next) if next.own_id().map_err(error)? != id => above = next,
-            // The top, or what this user may not look into and so is not this store.
-            _ => break,
-        }
-    }
-    Ok(())
-}
-
-/// Removes what other claims left that died: the place is taken by now.
-fn remove_staged(dir: &dyn Dir) {
-    for entry in dir.list(".").unwrap_or_default() {
-        if layout::is_staged_file(&entry.name) {
-            let _ = dir.remove(&entry.name);
-        }
     }
 }

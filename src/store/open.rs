@@ -276,10 +276,18 @@ fn unusable_dir(path: &Path, e: io::Error) -> Error {
 }
 
 pub(super) fn refuse_network(disk: &dyn Disk, path: &Path) -> Result<()> {
-    match disk
-        .file_system(path)
-        .map_err(|e| Error::io("look at the file system of", path, e))?
-    {
+    let found = disk.file_system(path).map_err(|e| {
+        let is_file_above = e.kind() == io::ErrorKind::NotADirectory;
+        let error = Error::io("look at the file system of", path, e);
+        if is_file_above {
+            error
+                .with_kind(Kind::UnusableStore)
+                .cure("name a directory, or a place where one can be made")
+        } else {
+            error
+        }
+    });
+    match found? {
         FileSystem::Local => Ok(()),
         FileSystem::Network(kind) => Err(Error::new(
             Kind::UnusableStore,

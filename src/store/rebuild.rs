@@ -11,10 +11,12 @@
 //!    its page (zeros: neither copy sound) before anything is moved into it.
 //! 3. Closed segments are renamed into it, the last one is copied. The last one never leaves the
 //!    old directory, so that whoever finishes another's rebuild knows which to copy.
-//! 4. Everything is synced before the old directory goes into the lock holder's own, by a rename
-//!    that fails if the lock was lost. Where the old one is gone, the new one is whole, and only
-//!    its name is missing.
-//! 5. The new directory is reached by path only, so that a late hand finds nothing there.
+//! 4. Everything is synced before the last segment is removed from the old directory: where that
+//!    holds none, the new one is whole. The rest of it goes next, its ids last. Where the old one
+//!    is gone, only the new one's name is missing.
+//! 5. The new directory is reached by path only, so that a late hand finds nothing there. The old
+//!    one is emptied by way of its descriptor, and its name removed only if it is empty: the new
+//!    one, which a late hand may find at that name, never is.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -108,9 +110,8 @@ impl Lost<'_> {
 
     /// Whether there is something to rebuild from, as far as can be seen without a lock.
     fn is_due(&self) -> Result<bool> {
-        // The old directory is put away within the store: one elsewhere is for its own daemon.
-        if self.broker != EMBEDDED_BROKER || self.store.broker_file(self.broker)?.log_dir.is_some()
-        {
+        // Another broker's is for its own daemon.
+        if self.broker != EMBEDDED_BROKER {
             return Ok(false);
         }
         let found = self.look(&*self.store.logs_dir(self.broker)?)?;
@@ -138,17 +139,16 @@ impl Lost<'_> {
             return Ok(false);
         }
         if found.old {
-            if !self.is_the_one(&*logs)? {
-                return Ok(false);
+            let old = self.open_old(&*logs)?;
+            // The lock was held at least until here, so this is not the new one.
+            guard.step()?;
+            if !found.new_page || holds_log(&*old)? {
+                if !self.is_the_one(&*old)? {
+                    return Ok(false);
+                }
+                self.fill(&guard, &*logs)?;
             }
-            self.fill(&guard, &*logs)?;
-            let path = format!(
-                "{}/{}/{}",
-                layout::broker_dir(self.broker),
-                layout::LOGS_DIR,
-                self.old_name()
-            );
-            guard.rename_in(&path)?;
+            self.remove_old(&guard, &*logs, &*old)?;
         } else if !found.new_page {
             return Ok(false);
         }
@@ -163,22 +163,57 @@ impl Lost<'_> {
         Ok(true)
     }
 
+    fn open_old(&self, logs: &dyn Dir) -> Result<Arc<dyn Dir>> {
+        let name = self.old_name();
+        logs.open_dir(&name)
+            .map_err(|e| Error::io("open", join(logs, &name), e))
+    }
+
     /// Whether the directory says that it is the replica that is meant.
-    fn is_the_one(&self, logs: &dyn Dir) -> Result<bool> {
-        let name = format!("{}/{}", self.old_name(), PartitionMetadata::FILE);
-        let Some(metadata) =
-            read_small(logs, &name)?.and_then(|t| PartitionMetadata::parse(&t).ok())
-        else {
+    fn is_the_one(&self, old: &dyn Dir) -> Result<bool> {
+        let metadata = read_small(old, PartitionMetadata::FILE)?;
+        let Some(metadata) = metadata.and_then(|t| PartitionMetadata::parse(&t).ok()) else {
             return Err(Error::new(
                 Kind::Damaged,
                 format!(
                     "{} has neither a page nor readable ids",
-                    join(logs, &self.old_name()).display()
+                    old.path().display()
                 ),
             )
             .cure("restore the directory from a backup, or delete the topic"));
         };
         Ok(metadata.topic_id == self.topic_id && metadata.replica_uuid == Some(self.uuid))
+    }
+
+    /// Removes the old directory: the new one is whole.
+    fn remove_old(&self, guard: &FencedGuard, logs: &dyn Dir, old: &dyn Dir) -> Result<()> {
+        let rounds: [fn(&str) -> bool; 3] =
+            [is_log, |name| name != PartitionMetadata::FILE, |_| true];
+        for is_due in rounds {
+            guard.step()?;
+            let entries = old
+                .list(".")
+                .map_err(|e| Error::io("list", old.path(), e))?;
+            for entry in entries.iter().filter(|entry| is_due(&entry.name)) {
+                match old.remove(&entry.name) {
+                    Err(e) if e.kind() != ErrorKind::NotFound => {
+                        return Err(Error::io("remove", join(old, &entry.name), e));
+                    }
+                    _ => {}
+                }
+            }
+            old.sync().map_err(|e| sync_failed(old.path(), e))?;
+        }
+        logs.remove_dir(&self.old_name()).map_err(|e| {
+            // Whoever was stopped in it has just made a file there.
+            let is_late = e.kind() == ErrorKind::DirectoryNotEmpty;
+            let error = Error::io("remove", old.path(), e);
+            if is_late {
+                error.with_kind(Kind::Busy).cure("try again")
+            } else {
+                error
+            }
+        })
     }
 
     /// Makes the new directory, as far as it is not there, and moves the log into it.
@@ -302,7 +337,11 @@ pub(super) fn remove_lost(
     };
     let logs = store.logs_dir(broker)?;
     let found = lost.look(&*logs)?;
-    if found.old && !found.old_page && lost.is_the_one(&*logs).unwrap_or(false) {
+    let is_the_one = || {
+        let old = lost.open_old(&*logs);
+        old.and_then(|old| lost.is_the_one(&*old)).unwrap_or(false)
+    };
+    if found.old && !found.old_page && is_the_one() {
         let aside = layout::aside_dir(tp, &Uuid::random()?);
         if logs.rename_new(&lost.old_name(), &aside).is_ok() {
             super::removal::remove_dir(&*logs, &aside);
@@ -310,6 +349,17 @@ pub(super) fn remove_lost(
     }
     super::removal::remove_dir(&*logs, &lost.new_name());
     Ok(())
+}
+
+fn is_log(name: &str) -> bool {
+    SegmentFile::parse(name).is_some_and(|file| file.kind == FileKind::Log)
+}
+
+fn holds_log(dir: &dyn Dir) -> Result<bool> {
+    let entries = dir
+        .list(".")
+        .map_err(|e| Error::io("list", dir.path(), e))?;
+    Ok(entries.iter().any(|entry| is_log(&entry.name)))
 }
 
 /// Makes a file that nobody else has open.

@@ -67,7 +67,11 @@ type Looked = Option<(TopicPartition, Option<Uuid>)>;
 
 fn look(store: &StoreDir, logs: &Arc<dyn Dir>, tp: TopicPartition) -> Result<Looked> {
     let name = layout::replica_dir(&tp);
-    let meta = topics::read_if_there(store, &tp.topic)?.map(|(meta, _)| meta);
+    let meta = match topics::read_if_there(store, &tp.topic) {
+        Ok(found) => found.map(|(meta, _)| meta),
+        // There is one, which may well name it: that topic's damage, and no other's.
+        Err(_) => return Ok(None),
+    };
     let replica = match Replica::open_in(store, &tp, Arc::clone(logs)) {
         Ok(replica) => Some(replica),
         // Its page is lost.

@@ -6,6 +6,132 @@ use serde_json::Value;
 use crate::cli::Shell;
 use crate::tally::Tally;
 
+/// A range that leaves nothing to read is most likely not what was meant.
+#[test]
+fn an_empty_range_is_noted() {
+    let _tally = Tally::start();
+    let shell = Shell::new();
+    shell.topics(&["create", "t", "-p", "2"]);
+    shell.topics(&["create", "none"]);
+    shell.produce(&["t"], b"a\nb\nc\nd\n");
+    for (args, noted) in [
+        (&["-o", "end:-1", "t"][..], true),
+        (&["-e", "-o", "end:-1", "t"], true),
+        (&["-o", "1:1", "t"], true),
+        (&["-o", "@2020-01-01:@2020-01-02", "t"], true),
+        (&["-o", "0=end:-1", "t"], true),
+        (&["-q", "-o", "end:-1", "t"], false),
+        (&["-o", "0=end:-1,1=0:1", "t"], false),
+        (&["-o", "1:2", "t"], false),
+        (&["-e", "-o", "end", "t"], false),
+        (&["-o", "start:end", "none"], false),
+    ] {
+        Tally::case();
+        let done = shell.run("mq-consume", args, b"");
+        assert_eq!(done.status, 0, "{args:?}: {}", done.err);
+        let note =
+            "mq-consume: nothing to read: the range of -o ends where it begins, or before that\n";
+        assert_eq!(done.err, if noted { note } else { "" }, "{args:?}");
+    }
+}
+
+#[test]
+fn patterns_are_refused_where_topics_are_named() {
+    let _tally = Tally::start();
+    let shell = Shell::new();
+    for (args, hint) in [
+        (["describe", "t*"], true),
+        (["verify", "t?"], true),
+        (["describe", "a/b"], false),
+        (["create", "t*"], false),
+    ] {
+        Tally::case();
+        let done = shell.run("mq-topics", &args, b"");
+        assert_eq!(done.status, 2, "{args:?}: {}", done.err);
+        assert_eq!(
+            done.err.contains("list GLOB"),
+            hint,
+            "{args:?}: {}",
+            done.err
+        );
+    }
+}
+
+/// One damaged topic file is told of by whoever looks at all topics, and harms no other topic.
+#[test]
+fn a_bad_topic_file_harms_no_other_topic() {
+    let _tally = Tally::start();
+    let shell = Shell::new();
+    shell.topics(&["create", "bad", "good", "going"]);
+    shell.produce(&["good"], b"a\n");
+    shell.consume(&["-e", "-g", "g", "bad", "good"]);
+    shell.consume(&["-e", "-g", "h", "good"]);
+    std::fs::write(shell.store().join("topics/bad.json"), "{").expect("damaged");
+    let mut broker = None;
+    for with_broker in [false, true] {
+        if with_broker {
+            let started = shell.start("mq-broker", &["start"]);
+            started.says(" ready: ");
+            broker = Some(started);
+        }
+        for args in [
+            &["list"][..],
+            &["list", "--sizes"],
+            &["describe"],
+            &["verify"],
+        ] {
+            Tally::case();
+            let done = shell.run("mq-topics", args, b"");
+            assert_eq!(done.status, 65, "{args:?}: {}", done.err);
+            assert!(
+                done.err.contains("topics/bad.json"),
+                "{args:?}: {}",
+                done.err
+            );
+            assert!(done.text().contains("good"), "{args:?}: {}", done.text());
+        }
+        for (tool, args) in [
+            ("mq-topics", &["list", "go*"][..]),
+            ("mq-topics", &["describe", "good"]),
+            ("mq-topics", &["verify", "--deep", "good"]),
+            ("mq-topics", &["offsets", "good"]),
+            ("mq-topics", &["create", "new", "--like", "good"]),
+            ("mq-topics", &["alter", "new", "--partitions", "2"]),
+            ("mq-topics", &["delete", "new", "--yes"]),
+            ("mq-produce", &["good"]),
+            ("mq-produce", &["made"]),
+            ("mq-consume", &["-e", "good"]),
+            ("mq-consume", &["-e", "go*"]),
+            ("mq-consume", &["-e", "-g", "g", "good"]),
+            ("mq-groups", &["list"]),
+            (
+                "mq-groups",
+                &["reset", "g", "--to", "start", "--topic", "good", "--yes"],
+            ),
+            ("mq-groups", &["commit", "g", "good:0=1"]),
+            ("mq-groups", &["check", "h", "--warn", "10"]),
+            ("mq-broker", &["locks"]),
+        ] {
+            Tally::case();
+            let done = shell.run(tool, args, b"b\n");
+            assert_eq!(done.status, 0, "{tool} {args:?}: {}", done.err);
+            assert!(!done.err.contains("bad"), "{tool} {args:?}: {}", done.err);
+        }
+        Tally::case();
+        let done = shell.run("mq-topics", &["delete", "bad", "made", "--yes"], b"");
+        assert_eq!(done.status, 65, "{}", done.err);
+        let listed = shell.run("mq-topics", &["list"], b"").text();
+        assert!(
+            listed.contains("good") && !listed.contains("made"),
+            "{listed}"
+        );
+    }
+    if let Some(broker) = broker {
+        shell.ok("mq-broker", &["stop"], b"");
+        assert_eq!(broker.end().status, 0);
+    }
+}
+
 fn describe(shell: &Shell) -> (Value, String) {
     let done = shell.run("mq-groups", &["describe", "g", "--format", "json"], b"");
     assert_eq!(done.status, 0, "{}", done.err);

@@ -10,8 +10,9 @@ use super::job::Job;
 use crate::cli::output::{Cell, Column, Listing, OutputOptions};
 use crate::cli::{Env, Outcome};
 use crate::cluster::{self, BrokerOptions, Daemon, Stop, Told};
+use crate::disk::OsDisk;
 use crate::error::{Error, Kind, Result};
-use crate::store::StoreDir;
+use crate::store::{StoreDir, log_dir};
 use crate::types::{BrokerId, EMBEDDED_BROKER};
 
 /// Between two looks whether a broker has ended.
@@ -36,7 +37,16 @@ fn start(id: BrokerId, mut options: BrokerOptions, env: &Env) -> Result<Outcome>
         let absolute = std::path::absolute(&path).map_err(|e| Error::io("find", path, e))?;
         options.log_dir = Some(absolute);
     }
+    let tried = match &options.log_dir {
+        Some(place) if !is_store_there(env)? => {
+            Some(log_dir::try_place(&OsDisk, &env.store_path()?, id, place)?)
+        }
+        _ => None,
+    };
     let store = env.open_or_create_store()?;
+    if let Some(tried) = tried {
+        tried.keep();
+    }
     let path = store.path().display().to_string();
     let daemon = Daemon::start(&store, id, &options)?;
     for warning in daemon.warnings() {
@@ -78,6 +88,12 @@ fn start(id: BrokerId, mut options: BrokerOptions, env: &Env) -> Result<Outcome>
     };
     daemon.run(&stop, &mut ready, &mut tell)?;
     Ok(Outcome::Done)
+}
+
+/// Whether there is a store, usable or not.
+fn is_store_there(env: &Env) -> Result<bool> {
+    let opened = StoreDir::open(Arc::new(OsDisk), env.clock(), &env.store_path()?);
+    Ok(!opened.is_err_and(|e| e.kind() == Kind::NoStore))
 }
 
 const STATUS_COLUMNS: &[Column] = &[

@@ -18,6 +18,14 @@ pub struct Assignments {
     topics: BTreeMap<TopicName, Known>,
     /// Ends that were asked for with `--tail`: from where each partition was read at first.
     pub tail_from: HashMap<TopicPartition, Offset>,
+    read: ReadAtAll,
+}
+
+/// Whether the ranges that were asked for leave anything to read, in partitions that hold records.
+#[derive(Debug, Default)]
+struct ReadAtAll {
+    empty: bool,
+    some: bool,
 }
 
 #[derive(Debug)]
@@ -90,6 +98,9 @@ impl Assignments {
                 },
             );
         }
+        if first && self.read.empty && !self.read.some {
+            env.note("nothing to read: the range of -o ends where it begins, or before that");
+        }
         Ok(())
     }
 
@@ -159,6 +170,14 @@ impl Assignments {
                 None
             }
         };
+        if page.tail.log_start < page.high_watermark {
+            let ends = range.to.is_some() && until.is_some_and(|until| until <= resolved.from);
+            *(if ends {
+                &mut self.read.empty
+            } else {
+                &mut self.read.some
+            }) = true;
+        }
         consumer.assign_reader(reader, resolved.from, until);
         Ok(())
     }

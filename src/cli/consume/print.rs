@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use super::job::Filter;
 use super::marks::{self, Mark, Marks};
 use super::output::{CHUNK_BYTES, Output};
-use crate::cli::lang::{HeaderList, OutputRecord, Renderer};
+use crate::cli::lang::{OutputRecord, Renderer};
 use crate::client::{BatchInfo, Fetched, Generation};
 use crate::error::{Error, Result};
 use crate::record::{Decompressor, Record};
@@ -295,20 +295,8 @@ impl Printer {
         info: BatchInfo,
         record: &Record<'_>,
     ) -> Result<()> {
-        self.renderer.render(
-            &OutputRecord {
-                topic: tp.topic.as_str(),
-                partition: tp.partition,
-                offset: record.offset,
-                timestamp: record.timestamp,
-                timestamp_type: info.timestamp_type,
-                leader_epoch: info.leader_epoch,
-                key: record.key,
-                value: record.value,
-                headers: HeaderList::Stored(record.headers),
-            },
-            &mut self.out,
-        )?;
+        self.renderer
+            .render(&OutputRecord::stored(tp, info, record), &mut self.out)?;
         self.printed += 1;
         Ok(())
     }

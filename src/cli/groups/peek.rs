@@ -4,10 +4,10 @@ use std::io::Write;
 use std::sync::Arc;
 
 use super::job::{Peek, RecordOutput, Skip};
-use super::run::{Failures, PATIENCE};
-use crate::cli::lang::{HeaderList, OutputRecord, TerminalEscaper};
+use super::run::PATIENCE;
+use crate::cli::lang::{OutputRecord, TerminalEscaper};
 use crate::cli::output::{Cell, Column, Listing, OutputOptions};
-use crate::cli::{Env, Outcome};
+use crate::cli::{Env, Failures, Outcome};
 use crate::client::{BatchInfo, for_each_around, open_reader};
 use crate::error::{Error, Kind, Result, shell_word};
 use crate::group::{self, CommitEntry};
@@ -230,20 +230,9 @@ impl<'a> Shown<'a> {
                 self.rows.push(row(record));
                 Ok(())
             }
-            RecordOutput::Rendered(renderer) => renderer.render(
-                &OutputRecord {
-                    topic: tp.topic.as_str(),
-                    partition: tp.partition,
-                    offset: record.offset,
-                    timestamp: record.timestamp,
-                    timestamp_type: info.timestamp_type,
-                    leader_epoch: info.leader_epoch,
-                    key: record.key,
-                    value: record.value,
-                    headers: HeaderList::Stored(record.headers),
-                },
-                &mut self.rendered,
-            ),
+            RecordOutput::Rendered(renderer) => {
+                renderer.render(&OutputRecord::stored(tp, info, record), &mut self.rendered)
+            }
         }
     }
 

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use super::job::{Delete, Job};
 use super::{changes, check, offsets, peek, show, watch};
-use crate::cli::exit::weightier;
 use crate::cli::output::{Column, Listing};
-use crate::cli::{Env, Outcome};
+use crate::cli::{Env, Failures, Outcome};
 use crate::error::{Error, Kind, Result};
 use crate::group;
 
@@ -36,28 +35,6 @@ pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
         Job::Skip(job) => peek::skip(job, env),
         Job::Check(job) => check::check(&job, env),
         Job::Watch(job) => watch::watch(job, env),
-    }
-}
-
-/// What failed among several items: each is told of, and the run goes on.
-#[derive(Debug, Default)]
-pub(super) struct Failures {
-    worst: Option<Kind>,
-}
-
-impl Failures {
-    /// Tells of one.
-    pub fn tell(&mut self, env: &Env, e: &Error) {
-        env.complain(e);
-        self.worst = Some(
-            self.worst
-                .map_or(e.kind(), |kind| weightier(kind, e.kind())),
-        );
-    }
-
-    /// What the run comes to.
-    pub fn outcome(&self) -> Outcome {
-        self.worst.map_or(Outcome::Done, Outcome::Failed)
     }
 }
 

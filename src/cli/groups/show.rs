@@ -3,9 +3,8 @@
 use std::io::Write;
 
 use super::job::{Describe, List};
-use super::run::Failures;
 use crate::cli::output::{Cell, Column, Listing, OutputFormat, json_line};
-use crate::cli::{Env, Outcome};
+use crate::cli::{Env, Failures, Outcome};
 use crate::error::{Error, Kind, Result};
 use crate::group::{self, GroupDescription};
 

@@ -5,9 +5,10 @@ use jiff::tz::TimeZone;
 use crate::cli::lang::envelope::write_envelope;
 use crate::cli::lang::template::{BytesField, BytesOf, Format, LengthField, Piece, Template};
 use crate::cli::lang::text::TextFormat;
+use crate::client::BatchInfo;
 use crate::error::Result;
-use crate::record::{Header, HeaderIter, Headers};
-use crate::types::{LeaderEpoch, Offset, PartitionId, Timestamp, TimestampType};
+use crate::record::{Header, HeaderIter, Headers, Record};
+use crate::types::{LeaderEpoch, Offset, PartitionId, Timestamp, TimestampType, TopicPartition};
 
 /// A record and its place, ready to be written.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +31,23 @@ pub struct OutputRecord<'a> {
     pub value: Option<&'a [u8]>,
     /// The headers, in their order.
     pub headers: HeaderList<'a>,
+}
+
+impl<'a> OutputRecord<'a> {
+    /// A record that was read.
+    pub fn stored(tp: &'a TopicPartition, info: BatchInfo, record: &Record<'a>) -> Self {
+        OutputRecord {
+            topic: tp.topic.as_str(),
+            partition: tp.partition,
+            offset: record.offset,
+            timestamp: record.timestamp,
+            timestamp_type: info.timestamp_type,
+            leader_epoch: info.leader_epoch,
+            key: record.key,
+            value: record.value,
+            headers: HeaderList::Stored(record.headers),
+        }
+    }
 }
 
 /// Headers as they lie in a batch, or in memory.

@@ -5,7 +5,7 @@ use serde::ser::SerializeMap;
 
 use super::cell::{Cell, Column};
 use crate::cli::lang::is_unprintable;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 
 /// Appends `value` as one line. Every character that a terminal might act on is escaped, which
 /// means the same in JSON.
@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 /// [`Kind::Io`](crate::error::Kind::Io) for what JSON cannot hold.
 pub fn json_line(value: &impl Serialize, out: &mut Vec<u8>) -> Result<()> {
     let text = serde_json::to_string(value)
-        .map_err(|e| Error::io("write", "JSON", std::io::Error::other(e)))?;
+        .map_err(|e| Error::new(Kind::Io, format!("cannot write JSON: {e}")))?;
     let mut buf = [0; 4];
     for c in text.chars() {
         if is_unprintable(c) {

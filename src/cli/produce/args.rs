@@ -105,7 +105,8 @@ pub struct Args {
     #[arg(long, value_name = "TIME", help_heading = "Placement")]
     timestamp: Option<String>,
 
-    /// Acknowledged by: 0 nobody, 1 the leader, all in-sync replicas
+    /// Acknowledged by: 0 nobody (the echo comes before the sync), 1 the leader, all in-sync
+    /// replicas
     #[arg(
         long,
         value_name = "ACKS",

@@ -317,7 +317,7 @@ impl Args {
                 output: args.output.try_into()?,
             })),
             Command::Describe(args) => Ok(Job::Describe(Describe {
-                names: topic_names(&args.names)?,
+                names: topics_by_name(&args.names)?,
                 output: args.output.try_into()?,
             })),
             Command::Alter(args) => alter(args).map(Job::Alter),
@@ -422,7 +422,7 @@ fn verify(args: VerifyArgs, can_ask: bool) -> Result<Verify> {
         }
     };
     Ok(Verify {
-        names: topic_names(&args.names)?,
+        names: topics_by_name(&args.names)?,
         deep: args.deep,
         repair,
         output: args.output.try_into()?,
@@ -430,6 +430,18 @@ fn verify(args: VerifyArgs, can_ask: bool) -> Result<Verify> {
 }
 
 /// Names, each once, in the order given.
+/// Topics that are there already, named one by one.
+fn topics_by_name(args: &[String]) -> Result<Vec<TopicName>> {
+    topic_names(args).map_err(|e| {
+        let is_glob = args.iter().any(|name| name.contains(['*', '?', '[', '{']));
+        if is_glob {
+            e.cure("no patterns here: name each topic; 'mq-topics list GLOB' shows which match")
+        } else {
+            e
+        }
+    })
+}
+
 fn topic_names(args: &[String]) -> Result<Vec<TopicName>> {
     args.iter()
         .map(|name| TopicName::new(name.as_str()))

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::job::{Alter, Create, Delete};
-use super::run::{Failures, PATIENCE};
+use super::run::PATIENCE;
 use crate::cli::output::{Cell, Column, Listing, OutputOptions};
-use crate::cli::{Env, Outcome};
+use crate::cli::{Env, Failures, Outcome};
 use crate::client::Admin;
 use crate::error::{Error, Kind, Result};
 use crate::store::{NewTopic, TopicConfigs, topics};

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use super::job::Job;
 use super::{change, dump, show, verify};
-use crate::cli::exit::weightier;
 use crate::cli::{Env, Outcome};
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 
 /// How long a change tries for a lock.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
@@ -25,27 +24,5 @@ pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
         Job::Offsets(job) => show::offsets(job, env),
         Job::Dump(job) => dump::dump(job, env),
         Job::Verify(job) => verify::verify(job, env),
-    }
-}
-
-/// What failed among several items: each is told of, and the run goes on.
-#[derive(Debug, Default)]
-pub(super) struct Failures {
-    worst: Option<Kind>,
-}
-
-impl Failures {
-    /// Tells of one.
-    pub fn tell(&mut self, env: &Env, e: &Error) {
-        env.complain(e);
-        self.worst = Some(
-            self.worst
-                .map_or(e.kind(), |kind| weightier(kind, e.kind())),
-        );
-    }
-
-    /// What the run comes to.
-    pub fn outcome(&self) -> Outcome {
-        self.worst.map_or(Outcome::Done, Outcome::Failed)
     }
 }

@@ -5,9 +5,9 @@ use std::io::Write;
 use serde_json::{Map, Value, json};
 
 use super::job::{Describe, List, Offsets};
-use super::run::{Failures, PATIENCE};
+use super::run::PATIENCE;
 use crate::cli::output::{Cell, Column, Listing, OutputFormat, OutputOptions, json_line};
-use crate::cli::{Env, Outcome};
+use crate::cli::{Env, Failures, Outcome};
 use crate::client::{
     Admin, LogDescription, PartitionDescription, TopicDescription, open_reader, resolve_within,
 };

@@ -3,10 +3,10 @@
 use std::io::{BufWriter, StdoutLock};
 
 use super::job::Verify;
-use super::run::{Failures, PATIENCE};
+use super::run::PATIENCE;
 use crate::cli::consent::Consent;
 use crate::cli::output::{Cell, Column, Listing};
-use crate::cli::{Env, Outcome};
+use crate::cli::{Env, Failures, Outcome};
 use crate::client::{Admin, Verified};
 use crate::error::{Error, Kind, Result};
 use crate::group;

@@ -1,0 +1,27 @@
+//! What failed among several items.
+
+use super::exit::weightier;
+use super::{Env, Outcome};
+use crate::error::{Error, Kind};
+
+/// What failed among several items: each is told of, and the run goes on.
+#[derive(Debug, Default)]
+pub struct Failures {
+    worst: Option<Kind>,
+}
+
+impl Failures {
+    /// Tells of one.
+    pub fn tell(&mut self, env: &Env, e: &Error) {
+        env.complain(e);
+        self.worst = Some(
+            self.worst
+                .map_or(e.kind(), |kind| weightier(kind, e.kind())),
+        );
+    }
+
+    /// What the run comes to.
+    pub fn outcome(&self) -> Outcome {
+        self.worst.map_or(Outcome::Done, Outcome::Failed)
+    }
+}
