@@ -8,14 +8,12 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::cli::Shell;
+use crate::cli::{Shell, status_of};
 
 pub struct Member {
     pub child: Child,
     pub out: PathBuf,
     pub err: PathBuf,
-    /// How its last output may come again: it did not end or give up by itself.
-    pub is_abnormal: bool,
     pub is_paused: bool,
 }
 
@@ -35,7 +33,6 @@ impl Member {
             child,
             out,
             err,
-            is_abnormal: false,
             is_paused: false,
         }
     }
@@ -49,12 +46,12 @@ impl Member {
         kill_process(pid.expect("a pid"), signal).expect("signalled");
     }
 
-    /// Waits for its end; the exit code, or `None` if a signal ended it.
-    pub fn end_within(&mut self, patience: Duration) -> Option<i32> {
+    /// Waits for its end; the exit status, 128 and the signal's number where one ended it.
+    pub fn end_within(&mut self, patience: Duration) -> i32 {
         let until = Instant::now() + patience;
         loop {
             if let Some(status) = self.child.try_wait().expect("wait") {
-                return status.code();
+                return status_of(status);
             }
             assert!(
                 Instant::now() < until,
@@ -73,24 +70,7 @@ impl Member {
     pub fn printed(&self) -> Vec<(i64, i64, String)> {
         let text = std::fs::read_to_string(&self.out).expect("stdout");
         let whole = text.rfind('\n').map_or(0, |at| at + 1);
-        text[..whole]
-            .lines()
-            .map(|line| {
-                let mut fields = line.splitn(3, ' ');
-                let mut number = || {
-                    fields
-                        .next()
-                        .and_then(|f| f.parse().ok())
-                        .expect("a number")
-                };
-                let (partition, offset) = (number(), number());
-                (
-                    partition,
-                    offset,
-                    fields.next().unwrap_or_default().to_owned(),
-                )
-            })
-            .collect()
+        text[..whole].lines().map(record).collect()
     }
 }
 
@@ -99,6 +79,21 @@ impl Drop for Member {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A line of `%p %o %v`.
+pub fn record(line: &str) -> (i64, i64, String) {
+    let mut fields = line.splitn(3, ' ');
+    let mut number = || {
+        let field = fields.next().and_then(|field| field.parse().ok());
+        field.expect("a number")
+    };
+    let (partition, offset) = (number(), number());
+    (
+        partition,
+        offset,
+        fields.next().unwrap_or_default().to_owned(),
+    )
 }
 
 /// How often each record was printed, and by which members.
