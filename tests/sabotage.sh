@@ -219,7 +219,7 @@ sabotage "readers are shown what is not durable" src/store/mend.rs \
     } else {' \
   '        page.tail.end
     } else {' \
-  crash what_a_reader_saw
+  crash what_an_open_reader_saw
 
 sabotage "damage without a page is cut" src/storage/recovery.rs \
   'if from.durable.is_none()
@@ -230,7 +230,7 @@ sabotage "damage without a page is cut" src/storage/recovery.rs \
 
 sabotage "what is below durable is cut" src/storage/recovery.rs \
   'if start.position > len {' 'if start.position > len && len == u64::MAX {' \
-  lib storage
+  damage every_file_cut_at_every_length
 
 sabotage "a cut takes the place of an earlier one" src/storage/recovery.rs \
   'dir.open(name, Open::CreateNew)' 'dir.open(name, Open::Create)' \

@@ -1,8 +1,12 @@
 //! A process dies, others go on with what it left, and only then the power is cut: what they saw
 //! and said lasts.
 
+use std::sync::{Arc, Mutex};
+
+use mq::client::open_reader;
+
 use crate::aftermath::{after_power_cut, aftermath, judge};
-use crate::common::rig::Ledger;
+use crate::common::rig::{Ledger, read_on};
 use crate::common::sim_disk::{SimDisk, seeded};
 use crate::common::tally::Tally;
 use crate::workloads::{
@@ -52,6 +56,47 @@ fn what_a_reader_saw_meanwhile() {
             let read = worker(sim, 7).and_then(|worker| worker.read(ledger, &t0()));
             read.unwrap_or_else(|e| panic!("{}: a reader: {e}", workload.name));
         });
+    }
+}
+
+/// One that was open before looks whenever it likes: between an append and its sync, too.
+#[test]
+fn what_an_open_reader_saw_meanwhile() {
+    let _tally = Tally::start();
+    for workload in [
+        &APPEND,
+        &APPEND_ROLLS,
+        &APPEND_FIVE,
+        &APPEND_NEVER,
+        &NEVER_AND_ROLL,
+    ] {
+        let ops = count_ops(workload);
+        for n in 1..=ops {
+            let saw = Arc::new(Mutex::new(Ledger::default()));
+            let slot = Arc::clone(&saw);
+            let (sim, mut ledger) = run_with(workload, |sim| {
+                let store = worker(&sim.process(), 7).expect("a reader").store;
+                let mut reader = open_reader(&store, &t0()).expect("a reader");
+                sim.before(n, move || {
+                    let mut ledger = slot.lock().expect("one at a time");
+                    read_on(&mut reader, &store, 700, &mut ledger, &t0()).expect("it reads");
+                });
+                sim.stop_at(n);
+            });
+            let at = sim.trace().last().cloned().unwrap_or_default();
+            let saw = saw.lock().expect("one at a time");
+            assert!(!saw.history.events.is_empty(), "nobody looked before {n}");
+            ledger.history.events.extend(saw.history.events.clone());
+            let cut = after_power_cut(&ledger);
+            let what = format!("{}, read and cut before {n} of {ops} ({at})", workload.name);
+            judge(
+                &format!("{what}, all lost"),
+                &sim.if_crashed(&mut |_| 0),
+                &cut,
+            );
+            let left = sim.if_crashed(&mut seeded(n));
+            judge(&format!("{what}, lost by seed"), &left, &cut);
+        }
     }
 }
 

@@ -22,7 +22,7 @@ fn long() -> bool {
 
 /// Runs the workload with the fault planned by `plan`; the disk and the ledger then, and whether
 /// the fault was met.
-fn run_with(workload: &Workload, plan: impl Fn(&SimDisk)) -> (SimDisk, Ledger) {
+fn run_with(workload: &Workload, plan: impl FnOnce(&SimDisk)) -> (SimDisk, Ledger) {
     let (sim, mut ledger) = prepare(workload);
     plan(&sim);
     let _ = (workload.run)(&sim, &mut ledger);
