@@ -322,7 +322,7 @@ sabotage "what a pipe's reader did not take is committed" src/cli/consume/marks.
 
 sabotage "who was taken for dead reads on" src/client/group_session.rs \
   'if is_same(&seen.file) || lock' 'if seen.member != Uuid([0; 16]) || is_same(&seen.file) || lock' \
-  groups members_come
+  groups_session taken_for_dead
 
 sabotage "a reset does not look for members" src/group/change.rs \
   '    if members.is_empty() {' '    if members.len() < usize::MAX {' \
