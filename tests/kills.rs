@@ -462,10 +462,8 @@ fn kill(
     // Threads share the calls differently in each run: it may end before one gets to its Nth.
     hold!(
         ran.signal() == Some(9) || ran.code() == Some(0),
-        "{} ended with {}: {}",
-        ran.what,
-        ran.status,
-        ran.stderr
+        "{}",
+        ran.ending()
     );
     if ran.signal() == Some(9) {
         KILLED.fetch_add(1, Ordering::Relaxed);

@@ -122,10 +122,8 @@ impl Play<'_> {
         let (signal, code) = (ran.signal(), ran.code());
         hold!(
             matches!(signal, Some(9 | 15)) || code == Some(0),
-            "{} ended with {}: {}",
-            ran.what,
-            ran.status,
-            ran.stderr
+            "{}",
+            ran.ending()
         );
         if signal == Some(9) {
             KILLED.fetch_add(1, Ordering::Relaxed);
