@@ -80,7 +80,10 @@ impl<'a> Balance<'a> {
                 }
             }
             Event::Seen(view) => self.seen(view, at, found),
-            Event::Committed(_) | Event::Stored { .. } | Event::Delivered { .. } => {}
+            Event::LeftUnread(_)
+            | Event::Committed(_)
+            | Event::Stored { .. }
+            | Event::Delivered { .. } => {}
         }
     }
 

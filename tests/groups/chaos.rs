@@ -118,8 +118,16 @@ impl Chaos {
             "-f",
             "%p %o %v\\n",
         ];
-        let member = Member::start(&self.shell, n, &args);
+        // The readers of some leave after a few seconds at most.
+        let leaves = (self.next(6) == 0).then(|| 1000 + self.next(40_000) as u64);
+        let member = match leaves {
+            Some(bytes) => Member::start_into_pipe(&self.shell, n, &args, bytes),
+            None => Member::start(&self.shell, n, &args),
+        };
         self.recorder.push(Event::Started(member.pid()));
+        if leaves.is_some() {
+            self.recorder.push(Event::LeftUnread(member.pid()));
+        }
         self.members.push(member);
         self.live.push(n);
     }
@@ -159,6 +167,7 @@ impl Chaos {
     /// One to three disturbances, then a look whether all is well again.
     fn disturb(&mut self) {
         for _ in 0..=self.next(3) {
+            self.bury();
             let paused = self.live.iter().position(|n| self.members[*n].is_paused);
             let at = self.next(self.live.len());
             let n = self.live[at];
@@ -177,9 +186,18 @@ impl Chaos {
             self.recorder.look();
         }
         // A pause is noticed after a session timeout: only now and then it is waited for.
-        let is_paused = self.live.iter().any(|n| self.members[*n].is_paused);
-        if !is_paused || self.next(4) == 0 {
+        let mut live = self.live.iter().copied();
+        let Some(paused) = live.find(|n| self.members[*n].is_paused) else {
             self.settle();
+            return;
+        };
+        if self.next(4) == 0 {
+            self.settle();
+            // It was taken for dead by now.
+            if self.next(2) == 0 && self.live.contains(&paused) {
+                self.signal(paused, Signal::CONT);
+                self.settle();
+            }
         }
     }
 
@@ -247,6 +265,10 @@ impl Chaos {
             first.is_empty(),
             "{} violations: {first:#?}",
             violations.len()
+        );
+        assert!(
+            again > 0 && rejoined > 0,
+            "nobody died or stood still in time"
         );
         let committed = self.group.committed().values().sum::<i64>();
         assert_eq!(committed, produced as i64, "committed of those produced");

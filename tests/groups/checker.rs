@@ -26,6 +26,9 @@ pub fn check(history: &History, rules: &Rules) -> (Vec<Violation>, BTreeMap<Stri
             Event::Killed(process) => {
                 members.killed.insert(*process);
             }
+            Event::LeftUnread(process) => {
+                members.unread.insert(*process);
+            }
             Event::Stopped(process) => {
                 members.stopped.insert(*process);
             }
@@ -95,6 +98,7 @@ struct Members {
     /// Removed before its process was asked to end.
     evicted: BTreeSet<String>,
     paused: BTreeSet<Process>,
+    unread: BTreeSet<Process>,
     ended_badly: BTreeSet<Process>,
 }
 
@@ -180,11 +184,13 @@ impl Members {
         }
     }
 
-    /// The members that this process was and whose last output may come again: they were killed or
-    /// taken for dead.
+    /// The members that this process was and whose last output may come again: they were killed,
+    /// taken for dead, or left with an unread pipe.
     fn lost(&self, process: Process) -> Vec<&String> {
         let ids = self.of_process.get(&process).map_or(&[][..], Vec::as_slice);
-        let died = self.killed.contains(&process) || self.ended_badly.contains(&process);
+        let died = [&self.killed, &self.unread, &self.ended_badly]
+            .iter()
+            .any(|set| set.contains(&process));
         let is_lost = |n: usize| died && n + 1 == ids.len() || self.evicted.contains(&ids[n]);
         (0..ids.len())
             .filter(|n| is_lost(*n))
@@ -343,8 +349,8 @@ impl Records {
     }
 }
 
-/// Whether all but one of those who delivered a record were killed or evicted before they could
-/// commit it.
+/// Whether all but one of those who delivered a record were killed, evicted or left unread before
+/// they could commit it.
 fn is_excused(tp: &Tp, offset: i64, by: &[Process], members: &Members, offsets: &Offsets) -> bool {
     let mut times: BTreeMap<Process, usize> = BTreeMap::new();
     for process in by {

@@ -338,6 +338,30 @@ fn records() {
 }
 
 #[test]
+fn one_left_unread() {
+    let _tally = Tally::start();
+    let unread = |offset| {
+        let mut history = good();
+        insert(3450, Event::LeftUnread(2))(&mut history.entries);
+        insert(7600, delivered(2, 1, 3))(&mut history.entries);
+        insert(7600, delivered(3, 1, offset))(&mut history.entries);
+        history
+    };
+    // c committed up to 4.
+    assert!(matches!(
+        violations(&unread(3))[..],
+        [Violation::Again { .. }]
+    ));
+    let mut history = unread(3);
+    // It did not: d did, who printed it.
+    replace(
+        committed(2, "c", 5, &[(1, 4)]),
+        committed(2, "d", 6, &[(1, 4)]),
+    )(&mut history.entries);
+    assert_eq!(violations(&history), []);
+}
+
+#[test]
 fn commits() {
     let _tally = Tally::start();
     // With the N of the one who holds the lock now, it counts.

@@ -18,6 +18,8 @@ pub type Process = u32;
 pub enum Event {
     /// A process was started that joins.
     Started(Process),
+    /// The reader of its pipe takes no more at some time.
+    LeftUnread(Process),
     /// It was asked to end.
     Stopped(Process),
     /// It was killed.
@@ -97,7 +99,8 @@ pub enum Violation {
     CameBack { member: String },
     /// A record was delivered by nobody.
     Lost { tp: Tp, offset: i64 },
-    /// A record was delivered again, though nobody was killed or evicted before its commit.
+    /// A record was delivered again, though nobody was killed, evicted or left unread before its
+    /// commit.
     Again {
         tp: Tp,
         offset: i64,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::Read as _;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -20,12 +21,26 @@ pub struct Member {
 impl Member {
     /// Starts one; `n` names its files.
     pub fn start(shell: &Shell, n: usize, args: &[&str]) -> Self {
+        let out = File::create(shell.dir().join(format!("out{n}"))).expect("made");
+        Member::start_with(shell, n, args, out.into())
+    }
+
+    /// Starts one into a pipe, whose reader leaves after so many bytes.
+    pub fn start_into_pipe(shell: &Shell, n: usize, args: &[&str], bytes: u64) -> Self {
+        let mut member = Member::start_with(shell, n, args, Stdio::piped());
+        let pipe = member.child.stdout.take().expect("a pipe");
+        let mut out = File::create(&member.out).expect("made");
+        std::thread::spawn(move || std::io::copy(&mut pipe.take(bytes), &mut out));
+        member
+    }
+
+    fn start_with(shell: &Shell, n: usize, args: &[&str], stdout: Stdio) -> Self {
         let out = shell.dir().join(format!("out{n}"));
         let err = shell.dir().join(format!("err{n}"));
         let child = shell
             .command("mq-consume", args)
             .stdin(Stdio::null())
-            .stdout(File::create(&out).expect("made"))
+            .stdout(stdout)
             .stderr(File::create(&err).expect("made"))
             .spawn()
             .expect("started");
