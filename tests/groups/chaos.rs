@@ -10,7 +10,7 @@ use rustix::process::Signal;
 
 use crate::checker::{check, tell};
 use crate::cli::Shell;
-use crate::history::{Event, Rules};
+use crate::history::{Event, Rules, Violation};
 use crate::is_long;
 use crate::member::{Member, record};
 use crate::recorder::Recorder;
@@ -261,10 +261,15 @@ impl Chaos {
             self.recorder.stalled(),
         );
         let first = &violations[..violations.len().min(20)];
+        let late = violations.iter().find_map(|violation| match violation {
+            Violation::TooLate { seen, .. } => Some(self.recorder.history.before(*seen)),
+            _ => None,
+        });
         assert!(
             first.is_empty(),
-            "{} violations: {first:#?}",
-            violations.len()
+            "{} violations: {first:#?}\n{}",
+            violations.len(),
+            late.unwrap_or_default()
         );
         assert!(
             again > 0 && rejoined > 0,

@@ -4,7 +4,7 @@
 //! it saw as it sees it. Of what stands in files only the order is known: a commit stands before
 //! the look after which it was found, and behind the one before that.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,6 +69,26 @@ pub struct History {
 impl History {
     pub fn push(&mut self, at: Duration, event: Event) {
         self.entries.push(Entry { at, event });
+    }
+
+    /// What happened in the seconds before a moment, for messages: what was seen, where it changed.
+    pub fn before(&self, moment: Duration) -> String {
+        let mut last = None;
+        let mut text = String::new();
+        for Entry { at, event } in &self.entries {
+            let told = match event {
+                Event::Seen(view) if last.replace(Arc::clone(view)).as_ref() == Some(view) => {
+                    continue;
+                }
+                Event::Seen(view) => view.to_string(),
+                Event::Committed(_) | Event::Stored { .. } | Event::Delivered { .. } => continue,
+                other => format!("{other:?}"),
+            };
+            if *at <= moment && *at + Duration::from_secs(4) > moment {
+                let _ = writeln!(text, "{:.3} {told}", at.as_secs_f64());
+            }
+        }
+        text
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the group's files say, read as anybody can.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -60,6 +61,28 @@ impl GroupDir {
             last.extend(commit.offsets);
         }
         last
+    }
+}
+
+impl fmt::Display for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "epoch {} of {}:",
+            self.assignment_epoch, self.group_epoch
+        )?;
+        for (id, member) in &self.members {
+            let (owned, target) = (member.owned.len(), member.target.len());
+            write!(
+                f,
+                " {}={} in {}",
+                member.pid,
+                &id[..id.len().min(4)],
+                member.epoch
+            )?;
+            write!(f, " has {owned} of {target};")?;
+        }
+        Ok(())
     }
 }
 
