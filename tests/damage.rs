@@ -264,6 +264,11 @@ fn outcome(
     {
         return Err(format!("write: {:?}: {e}", e.kind()));
     }
+    let is_last = sample.logs().last().is_some_and(|last| last == file);
+    let is_short = bytes.is_none_or(|bytes| bytes.len() < sample.files[file].len());
+    if is_last && is_short && appended.is_ok() {
+        return Err("write: appended behind what is gone".to_owned());
+    }
     let now = sample.now();
     for path in sample.logs() {
         let before = if path == file {

@@ -3,11 +3,12 @@
 
 #[path = "common/cli.rs"]
 mod cli;
+#[path = "common/snapshot.rs"]
+mod snapshot;
 #[path = "common/tally.rs"]
 mod tally;
 
 use std::fs;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -217,11 +218,6 @@ fn under(shell: &Shell, script: &str, args: &[&str]) -> Command {
     command
 }
 
-fn snapshot(name: &str) -> PathBuf {
-    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots/errors");
-    dir.join(format!("{name}.txt"))
-}
-
 /// What differs from run to run, by its name.
 fn plain(shell: &Shell, err: &str) -> String {
     let host = rustix::system::uname()
@@ -249,7 +245,6 @@ fn plain(shell: &Shell, err: &str) -> String {
 #[test]
 fn each_kind_says_what_where_and_what_to_do() {
     let _tally = Tally::start();
-    let bless = std::env::var_os("MQ_BLESS").is_some();
     let mut wrong = Vec::new();
     let kinds = CASES.map(|(kind, status, provoke)| (format!("{kind:?}"), status, provoke));
     let more = MORE.map(|(name, status, provoke)| (name.to_owned(), status, provoke));
@@ -267,18 +262,7 @@ fn each_kind_says_what_where_and_what_to_do() {
             ));
         }
         let found = plain(&shell, &done.err);
-        let path = snapshot(&name);
-        if bless {
-            fs::create_dir_all(path.parent().expect("a directory")).expect("made");
-            fs::write(&path, &found).expect("written");
-            continue;
-        }
-        let expected = fs::read_to_string(&path).unwrap_or_default();
-        if found != expected {
-            wrong.push(format!(
-                "{name}:\n--- expected\n{expected}+++ found\n{found}"
-            ));
-        }
+        wrong.extend(snapshot::differs("errors", &name, &found));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
@@ -293,7 +277,7 @@ fn no_kind_is_forgotten() {
             "{kind:?} is not provoked"
         );
         assert!(
-            snapshot(&format!("{kind:?}")).is_file(),
+            snapshot::path("errors", &format!("{kind:?}")).is_file(),
             "{kind:?} has no snapshot: MQ_BLESS=1 cargo test --test errors"
         );
     }

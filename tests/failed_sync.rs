@@ -8,13 +8,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use common::history::{Event, check};
-use common::rig::{Ledger, PATIENCE, Worker, open, tp};
+use common::rig::{Ledger, PATIENCE, Worker, batch, open, tp};
 use common::sim_disk::SimDisk;
 use common::tally::Tally;
 use mq::client::{Admin, open_reader};
 use mq::disk::{Disk as _, Open};
 use mq::error::{Kind, Result};
-use mq::store::{PAGE_FILE, Page, SYNC_FILE};
+use mq::store::{Committer, PAGE_FILE, Page, PartitionWriter, SYNC_FILE, confirm};
 use rustix::io::Errno;
 
 const REPLICA: &str = "/store/brokers/0/logs/t-0";
@@ -23,6 +23,7 @@ const ROLLS: &[(&str, &str)] = &[("segment.bytes", "1024"), ("index.interval.byt
 const SYNC_FIVE: &[(&str, &str)] = &[("flush.messages", "5"), ("segment.bytes", "1024")];
 /// Its syncs cover whole sectors, which no later write makes dirty again.
 const FIVE_IN_ONE: &[(&str, &str)] = &[("flush.messages", "5")];
+const SYNC_NEVER: &[(&str, &str)] = &[("flush.messages", "never")];
 const MODES: [&[(&str, &str)]; 4] = [SYNC_EACH, ROLLS, SYNC_FIVE, FIVE_IN_ONE];
 
 /// What becomes of the page.
@@ -172,6 +173,43 @@ fn power_cut(what: &str, sim: &SimDisk, ledger: &mut Ledger) {
     assert!(looked.findings.is_empty(), "{what}: {:#?}", looked.findings);
     let violations = check(&ledger.history);
     assert!(violations.is_empty(), "{what}: {violations:#?}");
+}
+
+/// A sync failed between somebody's append and its acknowledgement: none is given.
+#[test]
+fn what_a_failed_sync_may_have_taken_is_not_acknowledged() {
+    let _tally = Tally::start();
+    for pairs in [SYNC_EACH, ROLLS, SYNC_FIVE, FIVE_IN_ONE, SYNC_NEVER] {
+        Tally::case();
+        // Where in a commit the sync is, one without faults tells.
+        let mut at = None;
+        for fails in [false, true] {
+            let (sim, _) = prepare(pairs);
+            let store = worker(&sim, 1).expect("a store").store;
+            let t0 = tp("t", 0);
+            let mut writer = PartitionWriter::open(&store, &t0, PATIENCE).expect("a writer");
+            let mut raw = batch(&["one more".to_owned()], 1);
+            let appended = writer.append(&mut raw).expect("an append");
+            let other = sim.process();
+            let others = worker(&other, 2).expect("a store").store;
+            let mut committer = Committer::open(&others, &t0, PATIENCE).expect("a committer");
+            let before = other.ops();
+            if fails {
+                other.fail_at(at.expect("a commit syncs"), Errno::IO);
+            }
+            let committed = committer.commit(appended.last_offset + 1);
+            assert_eq!(committed.is_err(), fails, "{pairs:?}: {committed:?}");
+            let trace = other.trace();
+            let is_sync = |op: &String| op.starts_with("sync_data") && op.ends_with(".log");
+            let sync = trace.iter().skip(before as usize).position(is_sync);
+            at = sync.map(|n| before + 1 + n as u64);
+            let (replica, topic) = writer.parts();
+            let confirmed = confirm(&store, replica, topic, &appended);
+            let kind = confirmed.map_err(|e| e.kind());
+            let due = if fails { Err(Kind::Unknown) } else { Ok(()) };
+            assert_eq!(kind, due, "{pairs:?}");
+        }
+    }
 }
 
 #[test]

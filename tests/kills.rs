@@ -8,20 +8,20 @@
 #[macro_use]
 #[path = "common/proc.rs"]
 mod proc;
+#[path = "common/kill_sweep.rs"]
+mod kill_sweep;
 #[path = "common/sweep.rs"]
 mod sweep;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use proc::{Failure, Place, Ran, Score, acknowledged, check_log, is_long, seen, works_on};
-use sweep::{CALLS, calls_in, thinned};
+use kill_sweep::{Calls, Share};
+use proc::{Failure, Place, Ran, acknowledged, check_log, seen, works_on};
+use sweep::{CALLS, calls_in, killing};
 
 const ECHO: &str = "%p %o %v\\n";
-const WORKERS: usize = 2;
 
 /// Commands that were really killed, and records that they had acknowledged by then.
 static KILLED: AtomicUsize = AtomicUsize::new(0);
@@ -451,7 +451,7 @@ fn set_up(
 }
 
 /// How often each call occurs: in the thread with the most of them, as strace counts `when`.
-fn count(scenario: &Scenario, place: &Place) -> Result<BTreeMap<&'static str, usize>, Failure> {
+fn count(scenario: &Scenario, place: &Place) -> Result<Calls, Failure> {
     let input = set_up(place, scenario, None)?;
     let trace = format!("trace={}", CALLS.join(","));
     let prefix = ["strace", "-f", "-qq", "-o", "trace", "-e", &trace];
@@ -488,8 +488,7 @@ fn kill(
     place: &Place,
 ) -> Result<(), Failure> {
     let input = set_up(place, scenario, template)?;
-    let trace = format!("trace={call}");
-    let inject = format!("inject={call}:signal=KILL:when={n}");
+    let [trace, inject] = killing(call, n);
     let prefix = [
         "strace", "-f", "-qq", "-o", "trace", "-e", &trace, "-e", &inject,
     ];
@@ -499,10 +498,8 @@ fn kill(
     // Threads share the calls differently in each run: it may end before one gets to its Nth.
     hold!(
         ran.signal() == Some(9) || ran.code() == Some(0),
-        "{} ended with {}: {}",
-        ran.what,
-        ran.status,
-        ran.stderr
+        "{}",
+        ran.ending()
     );
     if ran.signal() == Some(9) {
         KILLED.fetch_add(1, Ordering::Relaxed);
@@ -515,59 +512,21 @@ fn a_killed_command_leaves_a_store_that_goes_on() {
     if !proc::has_strace("kills") {
         return;
     }
-    let times = if is_long() { 10 } else { 1 };
-    let score = Score::default();
-    let mut jobs = Vec::new();
-    let mut counted = Vec::new();
-    for (at, scenario) in SCENARIOS.iter().enumerate() {
-        let place = Place::new("kills");
-        let calls = match count(scenario, &place) {
-            Ok(calls) => calls,
-            Err(failure) => {
-                score.case(scenario.name, |_| Err(format!("counting: {failure}")));
-                continue;
-            }
-        };
-        let chosen = thinned(&calls, scenario.share * times);
-        println!(
-            "{}: {} kills of {} calls {calls:?}",
-            scenario.name,
-            chosen.len(),
-            calls.values().sum::<usize>()
-        );
-        jobs.extend(
-            chosen
-                .into_iter()
-                .map(|(call, n)| (at, counted.len(), call, n)),
-        );
-        counted.push(place);
-    }
-    jobs.reverse();
-    let jobs = Mutex::new(jobs);
-    std::thread::scope(|scope| {
-        for _ in 0..WORKERS {
-            scope.spawn(|| {
-                loop {
-                    let Some((at, from, call, n)) = jobs.lock().expect("jobs").pop() else {
-                        break;
-                    };
-                    let (scenario, place) = (&SCENARIOS[at], &counted[from]);
-                    let template = place.dir().join("template");
-                    let template = template.exists().then_some(template);
-                    score.case(
-                        &format!("{}, killed at {call} {n}", scenario.name),
-                        |place| kill(scenario, template.as_deref(), call, n, place),
-                    );
-                }
-            });
-        }
+    let shares = SCENARIOS.each_ref().map(|scenario| Share {
+        name: scenario.name,
+        kills: scenario.share,
     });
-    for place in counted {
-        place.remove();
-    }
+    kill_sweep::over_all(
+        "kills",
+        &shares,
+        |at, place| count(&SCENARIOS[at], place),
+        |at, template, (call, n), place| {
+            let template = template.exists().then_some(template);
+            kill(&SCENARIOS[at], template, call, n, place)
+        },
+    );
     let (killed, owed) = (KILLED.load(Ordering::Relaxed), OWED.load(Ordering::Relaxed));
     println!("{killed} commands killed, {owed} records acknowledged before");
-    score.close("kills");
     assert!(
         killed > 300 && owed > 1000,
         "too few kills to tell: {killed}, {owed}"

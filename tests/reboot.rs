@@ -131,16 +131,11 @@ fn produce_and_kill(place: &Place, input: &Path, least: usize) -> Result<Ran, Fa
     let args = ["-q", "--batch-size", "1KiB", "-o", ECHO, "t"];
     let producer = place.start(&[], "mq-produce", &args, Some(input))?;
     let begun = Instant::now();
-    while count_lines(&producer) < least && begun.elapsed() < Duration::from_secs(5) {
+    while producer.lines_so_far() < least && begun.elapsed() < Duration::from_secs(5) {
         std::thread::sleep(Duration::from_micros(200));
     }
     producer.signal_group(Signal::KILL);
     producer.end()
-}
-
-fn count_lines(running: &Running) -> usize {
-    let printed = running.printed();
-    printed.iter().filter(|byte| **byte == b'\n').count()
 }
 
 /// A producer is killed, the power goes and leaves a torn tail, the machine comes up again.
@@ -443,7 +438,7 @@ fn shut_down(
         producers.push(place.start(&[], "mq-produce", &args, Some(&input))?);
     }
     let begun = Instant::now();
-    while producers.iter().map(count_lines).min() < Some(least)
+    while producers.iter().map(Running::lines_so_far).min() < Some(least)
         && begun.elapsed() < Duration::from_secs(8)
     {
         std::thread::sleep(Duration::from_millis(1));
@@ -454,10 +449,8 @@ fn shut_down(
         let ran = producer.end()?;
         hold!(
             matches!(ran.code(), Some(code) if code != 0) && !ran.stderr.contains("panicked"),
-            "{} ended with {}: {}",
-            ran.what,
-            ran.status,
-            ran.stderr
+            "{}",
+            ran.ending()
         );
         owed.extend(acknowledged(&ran)?);
     }

@@ -332,6 +332,38 @@ fn a_boot_id_lasts_a_boot() {
 }
 
 #[test]
+fn a_boot_may_begin_with_all_that_is_not_synced() {
+    let sim = SimDisk::new();
+    let file = named(&*root(&sim), "a");
+    file.write_at(b"kept", 0).unwrap();
+    assert!(file.try_lock(LockKind::Exclusive).unwrap());
+    let next = sim.in_next_boot();
+    assert_ne!(next.boot_id().ok(), sim.boot_id().ok());
+    assert!(sim.is_dead() && file.len().is_err());
+    assert_eq!(bytes(&next, "a"), Some(b"kept".to_vec()));
+    let file = root(&next).open("a", Open::Write).unwrap();
+    assert!(file.try_lock(LockKind::Exclusive).unwrap(), "its lock went");
+    assert_eq!(bytes(&next.crash_losing_all(), "a"), Some(Vec::new()));
+}
+
+#[test]
+fn another_process_may_come_between_two_operations() {
+    let sim = SimDisk::new();
+    let file = named(&*root(&sim), "a");
+    let other = sim.process();
+    sim.before(sim.ops() + 2, move || {
+        let file = root(&other).open("a", Open::Write).unwrap();
+        assert_eq!(file.len().unwrap(), 1, "the first is done, the next is not");
+        file.write_at(b"o", 1).unwrap();
+    });
+    for at in 0..3 {
+        file.write_at(b"m", at).unwrap();
+        assert_eq!(file.len().unwrap(), at + 1);
+    }
+    assert_eq!(bytes(&sim, "a"), Some(b"mmm".to_vec()));
+}
+
+#[test]
 fn names_behave_as_on_a_real_disk() {
     let sim = SimDisk::new();
     sim.create_dir_all(Path::new("/s/lock.0/ID")).unwrap();

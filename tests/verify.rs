@@ -147,6 +147,24 @@ fn live(place: &Place, looks: usize) -> Result<(), Failure> {
     outcome
 }
 
+/// Who holds the append lock may have written entries that he has not published yet.
+fn appending(place: &Place) -> Result<(), Failure> {
+    prepare(place)?;
+    for name in INDEXES {
+        append(place, name, &[b'j'; 24])?;
+    }
+    let page = place.store().join(REPLICA).join("partition.state");
+    let page = fs::File::open(&page).map_err(|e| format!("{}: {e}", page.display()))?;
+    rustix::fs::flock(&page, rustix::fs::FlockOperation::LockExclusive)
+        .map_err(|e| e.to_string())?;
+    let found = findings(place, &["--deep"])?;
+    hold!(found.is_empty(), "while it is locked: {found:?}");
+    drop(page);
+    let found = findings(place, &["--deep"])?;
+    hold!(found.len() == INDEXES.len(), "once it is free: {found:?}");
+    Ok(())
+}
+
 /// What was cut off is not part of the log.
 fn cuts(place: &Place) -> Result<(), Failure> {
     prepare(place)?;
@@ -211,6 +229,7 @@ fn what_is_no_damage_is_at_most_a_note() {
     }
     let looks = if proc::is_long() { 300 } else { 20 };
     score.case("live writers", |place| live(place, looks));
+    score.case("a writer in the middle", appending);
     score.case("cuts beside the log", cuts);
     score.case("large by its config", large_by_config);
     score.close("verify");

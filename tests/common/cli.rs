@@ -123,7 +123,7 @@ impl From<Output> for Done {
     }
 }
 
-fn status_of(status: std::process::ExitStatus) -> i32 {
+pub fn status_of(status: std::process::ExitStatus) -> i32 {
     use std::os::unix::process::ExitStatusExt;
     status
         .code()

@@ -46,6 +46,11 @@ impl Ran {
         self.status.signal()
     }
 
+    /// What ended how, and what it said, for messages.
+    pub fn ending(&self) -> String {
+        format!("{} ended with {}: {}", self.what, self.status, self.stderr)
+    }
+
     /// The lines that were printed whole.
     pub fn lines(&self) -> Vec<String> {
         let whole = self
@@ -299,6 +304,26 @@ impl Running {
     /// What it has printed so far.
     pub fn printed(&self) -> Vec<u8> {
         fs::read(&self.stdout).unwrap_or_default()
+    }
+
+    /// How many lines it has printed so far.
+    pub fn lines_so_far(&self) -> usize {
+        let printed = self.printed();
+        printed.iter().filter(|byte| **byte == b'\n').count()
+    }
+
+    /// Waits until it has printed so many lines.
+    pub fn prints(&self, lines: usize) -> Result<(), Failure> {
+        let begun = Instant::now();
+        while self.lines_so_far() < lines {
+            hold!(
+                begun.elapsed() < PATIENCE,
+                "{} of {lines} lines were printed",
+                self.lines_so_far()
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
     }
 
     /// Sends a signal to it and to all that it started.

@@ -11,8 +11,8 @@ use mq::disk::Disk;
 use mq::error::{Error, Kind, Result};
 use mq::record::{BatchBuilder, BatchView, Decompressor};
 use mq::store::{
-    Committer, NewTopic, PartitionWriter, StoreDir, add_partitions, alter_configs, confirm,
-    create_topic, delete_topic, topics,
+    Committer, NewTopic, PartitionReader, PartitionWriter, StoreDir, add_partitions, alter_configs,
+    confirm, create_topic, delete_topic, topics,
 };
 use mq::types::{Compression, TimestampType, TopicName, TopicPartition};
 
@@ -370,6 +370,17 @@ fn read_all(
     ledger: &mut Ledger,
     tp: &TopicPartition,
 ) -> Result<usize> {
+    read_on(&mut open_reader(store, tp)?, store, id, ledger, tp)
+}
+
+/// Reads a partition from its start to its high watermark, by a reader that is open.
+pub fn read_on(
+    reader: &mut PartitionReader,
+    store: &Arc<StoreDir>,
+    id: u32,
+    ledger: &mut Ledger,
+    tp: &TopicPartition,
+) -> Result<usize> {
     let log = log_of(store, tp)?;
     let (meta, _) = topics::read(store, &tp.topic)?;
     let every_message = meta.configs()?.every_message();
@@ -378,7 +389,6 @@ fn read_all(
     } else {
         Promise::Kill
     };
-    let mut reader = open_reader(store, tp)?;
     let page = reader.page()?;
     let (log_start, high_watermark) = (page.tail.log_start, page.high_watermark);
     let bounds = Event::Bounds {

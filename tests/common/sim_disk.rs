@@ -6,7 +6,8 @@
 //! process on what is left of it. The dead keep their handles, and every use of them fails.
 //!
 //! Every call that changes something is an operation, counted from 1, as is every sync. A plan
-//! stops or fails the nth: run once to count, then once for each n.
+//! stops or fails the nth, or lets something happen before it: run once to count, then once for each
+//! n.
 //!
 //! Stricter than a real disk where that finds mistakes: `append` wants a file opened with
 //! `Open::Append`, and `write_at` one that was not.
@@ -15,6 +16,7 @@ mod bytes;
 mod choice;
 mod world;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -45,8 +47,9 @@ impl SimDisk {
 
     fn on(world: Arc<Mutex<World>>) -> SimDisk {
         let id = lock(&world).start_process();
+        let hooks = Arc::default();
         SimDisk {
-            process: Process { world, id },
+            process: Process { world, id, hooks },
         }
     }
 
@@ -88,6 +91,16 @@ impl SimDisk {
     /// A power cut that loses nothing but the boot and its locks.
     pub fn crash_losing_nothing(&self) -> SimDisk {
         self.crash(&mut |n| n - 1)
+    }
+
+    /// Ends all processes and begins the next boot, with everything as it was, what is not synced
+    /// included: all that a boot id can tell.
+    pub fn in_next_boot(&self) -> SimDisk {
+        let mut world = lock(&self.process.world);
+        world.end_all();
+        world.boot += 1;
+        drop(world);
+        self.process()
     }
 
     /// This process dies at its nth operation, which does nothing.
@@ -159,6 +172,11 @@ impl SimDisk {
             .process_mut(self.process.id)
             .faults
             .push(fault);
+    }
+
+    /// Right before the nth operation of this process, something else happens: by another process.
+    pub fn before(&self, n: u64, what: impl FnOnce() + Send + 'static) {
+        lock(&self.process.hooks).insert(n, Box::new(what));
     }
 
     /// How many operations this process began.
@@ -259,10 +277,13 @@ impl Disk for SimDisk {
     }
 }
 
+type Hooks = BTreeMap<u64, Box<dyn FnOnce() + Send>>;
+
 #[derive(Clone)]
 struct Process {
     world: Arc<Mutex<World>>,
     id: u64,
+    hooks: Arc<Mutex<Hooks>>,
 }
 
 impl fmt::Debug for Process {
@@ -306,6 +327,11 @@ impl Process {
 
     /// The world, for an operation that has a way of its own to fail.
     fn begin_partly(&self, what: String) -> io::Result<(MutexGuard<'_, World>, Option<Fault>)> {
+        let next = self.alive()?.process_mut(self.id).trace.len() as u64 + 1;
+        let hook = lock(&self.hooks).remove(&next);
+        if let Some(hook) = hook {
+            hook();
+        }
         let mut world = self.alive()?;
         let process = world.process_mut(self.id);
         process.trace.push(what);
@@ -535,8 +561,8 @@ impl Drop for SimFile {
     }
 }
 
-fn lock(world: &Mutex<World>) -> MutexGuard<'_, World> {
-    world.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn below_root(path: &Path) -> io::Result<String> {

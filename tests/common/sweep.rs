@@ -1,8 +1,7 @@
 //! Which calls a command makes that change the store, and which of them a sweep kills it at.
+#![allow(dead_code, reason = "each binary uses a part")]
 
 use std::collections::BTreeMap;
-
-use super::proc::is_long;
 
 /// The calls that make, change, publish or lock something.
 pub const CALLS: [&str; 10] = [
@@ -49,8 +48,17 @@ pub fn thinned(calls: &BTreeMap<&'static str, usize>, budget: usize) -> Vec<(&'s
         .flat_map(|(call, times)| (1..=*times).map(move |n| (*call, n)))
         .collect();
     if all.len() <= budget {
-        let rounds = if is_long() { budget / all.len() } else { 1 };
+        let is_long = std::env::var_os("MQ_LONG").is_some();
+        let rounds = if is_long { budget / all.len() } else { 1 };
         return all.repeat(rounds);
     }
     (0..budget).map(|i| all[i * all.len() / budget]).collect()
+}
+
+/// What strace is told to kill at the Nth of a call.
+pub fn killing(call: &str, n: usize) -> [String; 2] {
+    [
+        format!("trace={call}"),
+        format!("inject={call}:signal=KILL:when={n}"),
+    ]
 }

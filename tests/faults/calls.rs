@@ -58,10 +58,7 @@ pub fn failed_sync(place: &Place, n: usize, configs: &[&str]) -> Result<(), Fail
             mended(place)?;
         }
         _ => {
-            return Err(format!(
-                "{} ended with {}: {}",
-                ran.what, ran.status, ran.stderr
-            ));
+            return Err(ran.ending());
         }
     }
     check(place, owed, &ran, &new)?;
@@ -85,10 +82,7 @@ pub fn survived(place: &Place, fault: &str, configs: Option<&[&str]>) -> Result<
         }
         Some(1 | 74 | 75) => clear(&ran)?,
         _ => {
-            return Err(format!(
-                "{} ended with {}: {}",
-                ran.what, ran.status, ran.stderr
-            ));
+            return Err(ran.ending());
         }
     }
     let one = place.input("one", &["old 0".to_owned()]);
@@ -119,10 +113,7 @@ pub fn few_descriptors(place: &Place, count: usize) -> Result<(), Failure> {
         Some(127) => {}
         Some(1 | 74) => clear(&ran)?,
         _ => {
-            return Err(format!(
-                "{} ended with {}: {}",
-                ran.what, ran.status, ran.stderr
-            ));
+            return Err(ran.ending());
         }
     }
     check(place, owed, &ran, &new)?;

@@ -34,10 +34,7 @@ pub fn limited(place: &Place, limit: usize, fresh: bool) -> Result<(), Failure> 
         // The page's second copy has no room: what was appended may come to light.
         Some(74) if limit < 4608 => clear(&ran)?,
         _ => {
-            return Err(format!(
-                "{} ended with {}: {}",
-                ran.what, ran.status, ran.stderr
-            ));
+            return Err(ran.ending());
         }
     }
     check(place, owed, &ran, &new)?;

@@ -7,37 +7,18 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::logs::{ECHO, lines};
-use crate::proc::{Failure, PATIENCE, Place, acknowledged, check_log, tool, works_on};
+use crate::proc::{Failure, Place, acknowledged, check_log, tool, works_on};
 use crate::readers::many;
 
 pub fn interrupted_consumer(place: &Place, group: bool) -> Result<(), Failure> {
     let all = many(place)?;
     let args: &[&str] = if group { &["-g", "g", "t"] } else { &["t"] };
     let consumer = place.start(&[], "mq-consume", args, None)?;
-    let begun = Instant::now();
-    while consumer
-        .printed()
-        .iter()
-        .filter(|byte| **byte == b'\n')
-        .count()
-        < all.len()
-    {
-        hold!(
-            begun.elapsed() < PATIENCE,
-            "the consumer does not get to the end"
-        );
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    consumer.prints(all.len())?;
     consumer.signal_group(Signal::INT);
     let begun = Instant::now();
     let ran = consumer.end()?;
-    hold!(
-        ran.signal() == Some(2),
-        "{} ended with {}: {}",
-        ran.what,
-        ran.status,
-        ran.stderr
-    );
+    hold!(ran.signal() == Some(2), "{}", ran.ending());
     hold!(
         begun.elapsed() < Duration::from_secs(3),
         "it took {:?}",
@@ -107,29 +88,10 @@ pub fn interrupted_producer(place: &Place) -> Result<(), Failure> {
     writer
         .write_all(text.as_bytes())
         .map_err(|e| e.to_string())?;
-    let begun = Instant::now();
-    while producer
-        .printed()
-        .iter()
-        .filter(|byte| **byte == b'\n')
-        .count()
-        < all.len()
-    {
-        hold!(
-            begun.elapsed() < PATIENCE,
-            "idle input, but not all is acknowledged"
-        );
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    producer.prints(all.len())?;
     producer.signal_group(Signal::INT);
     let ran = producer.end()?;
-    hold!(
-        ran.signal() == Some(2),
-        "{} ended with {}: {}",
-        ran.what,
-        ran.status,
-        ran.stderr
-    );
+    hold!(ran.signal() == Some(2), "{}", ran.ending());
     let there = check_log(place, "t", &[&all], &acknowledged(&ran)?)?;
     hold!(
         there.len() == all.len(),

@@ -1,35 +1,41 @@
-//! Members are started, stopped, killed and paused at random while producers run: each partition
-//! has one reader, every record comes out, and only what a crash left uncommitted comes twice.
+//! Members are started, stopped, killed and paused at random while producers run; the checker finds
+//! what cannot be in their history.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
+use crate::checker::{check, tell};
 use crate::cli::Shell;
+use crate::history::{Event, Rules, Violation};
 use crate::is_long;
-use crate::member::{Member, deliveries};
+use crate::member::{Member, record};
+use crate::recorder::Recorder;
 use crate::tally::Tally;
-use crate::view::{GroupDir, View};
+use crate::view::GroupDir;
 
 const PARTITIONS: usize = 24;
 const MEMBERS_MAX: usize = 6;
-/// How long a rebalance may take here, where builds and other tests may run beside it.
+const SESSION: Duration = Duration::from_secs(2);
+/// How long anything is waited for; that it took too long is found by the checker.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+const RULES: Rules = Rules {
+    partitions: PARTITIONS,
+    balance: Duration::from_secs(1),
+    pause: Duration::from_secs(SESSION.as_secs() + 3),
+};
 
 struct Chaos {
     shell: Shell,
     group: GroupDir,
+    recorder: Recorder,
     members: Vec<Member>,
     live: Vec<usize>,
     random: u64,
-    /// Who owned a partition in a member epoch.
-    owners: HashMap<((String, i64), i64), String>,
-    /// Which process is behind a member id.
-    pids: HashMap<String, u32>,
-    worst: BTreeMap<&'static str, Duration>,
 }
 
 #[test]
@@ -45,7 +51,7 @@ fn members_come_go_crash_and_hang() {
     for _ in 0..3 {
         chaos.start();
     }
-    chaos.settle("start");
+    chaos.settle();
     let rounds = if is_long() { 2000 } else { 200 };
     for _ in 0..rounds {
         Tally::case();
@@ -64,14 +70,12 @@ impl Chaos {
         let shell = Shell::new();
         let group = GroupDir::of(shell.store(), "g");
         Chaos {
+            recorder: Recorder::of(GroupDir::of(shell.store(), "g")),
             shell,
             group,
             members: Vec::new(),
             live: Vec::new(),
             random: seed,
-            owners: HashMap::new(),
-            pids: HashMap::new(),
-            worst: BTreeMap::new(),
         }
     }
 
@@ -114,194 +118,189 @@ impl Chaos {
             "-f",
             "%p %o %v\\n",
         ];
-        self.members.push(Member::start(&self.shell, n, &args));
+        // The readers of some leave after a few seconds at most.
+        let leaves = (self.next(6) == 0).then(|| 1000 + self.next(40_000) as u64);
+        let member = match leaves {
+            Some(bytes) => Member::start_into_pipe(&self.shell, n, &args, bytes),
+            None => Member::start(&self.shell, n, &args),
+        };
+        self.recorder.push(Event::Started(member.pid()));
+        if leaves.is_some() {
+            self.recorder.push(Event::LeftUnread(member.pid()));
+        }
+        self.members.push(member);
         self.live.push(n);
+    }
+
+    /// Signals one, after a look at what it was before.
+    fn signal(&mut self, n: usize, signal: Signal) {
+        self.recorder.look();
+        let member = &mut self.members[n];
+        let pid = member.pid();
+        self.recorder.push(match signal {
+            Signal::TERM => Event::Stopped(pid),
+            Signal::KILL => Event::Killed(pid),
+            Signal::STOP => Event::Paused(pid),
+            _ => Event::Resumed(pid),
+        });
+        member.is_paused = signal == Signal::STOP;
+        member.signal(signal);
+        if matches!(signal, Signal::TERM | Signal::KILL) {
+            self.live.retain(|live| *live != n);
+            self.ends(n);
+        }
+    }
+
+    /// Waits for the end of one.
+    fn ends(&mut self, n: usize) {
+        let member = &mut self.members[n];
+        let status = member.end_within(PATIENCE);
+        self.recorder.look();
+        let told = member.complaint().lines().map(str::to_owned).collect();
+        self.recorder.push(Event::Ended {
+            process: member.pid(),
+            status,
+            told,
+        });
     }
 
     /// One to three disturbances, then a look whether all is well again.
     fn disturb(&mut self) {
-        let mut kind = "start";
         for _ in 0..=self.next(3) {
+            self.bury();
             let paused = self.live.iter().position(|n| self.members[*n].is_paused);
             let at = self.next(self.live.len());
             let n = self.live[at];
-            let action = self.next(10);
-            kind = match action {
-                0..=2 if self.live.len() < MEMBERS_MAX => {
-                    self.start();
-                    "start"
-                }
+            match self.next(10) {
+                0..=2 if self.live.len() < MEMBERS_MAX => self.start(),
                 3..=4 if self.live.len() > 1 && !self.members[n].is_paused => {
-                    self.members[n].signal(Signal::TERM);
-                    self.members[n].end_within(PATIENCE);
-                    self.live.remove(at);
-                    "stop"
+                    self.signal(n, Signal::TERM);
                 }
-                5..=7 if self.live.len() > 1 => {
-                    self.members[n].is_abnormal = true;
-                    self.members[n].signal(Signal::KILL);
-                    self.members[n].end_within(PATIENCE);
-                    self.live.remove(at);
-                    "kill"
-                }
-                8 if paused.is_none() && self.live.len() > 1 => {
-                    self.members[n].is_abnormal = true;
-                    self.members[n].is_paused = true;
-                    self.members[n].signal(Signal::STOP);
-                    "pause"
-                }
-                9 if paused.is_some() => {
-                    let n = self.live[paused.unwrap_or(0)];
-                    self.members[n].is_paused = false;
-                    self.members[n].signal(Signal::CONT);
-                    "resume"
-                }
+                5..=7 if self.live.len() > 1 => self.signal(n, Signal::KILL),
+                8 if paused.is_none() && self.live.len() > 1 => self.signal(n, Signal::STOP),
+                9 if paused.is_some() => self.signal(self.live[paused.unwrap_or(0)], Signal::CONT),
                 _ => continue,
-            };
+            }
             let pause = self.next(30) as u64;
-            std::thread::sleep(Duration::from_millis(pause));
-            self.look();
+            self.recorder.sleep(Duration::from_millis(pause));
+            self.recorder.look();
         }
         // A pause is noticed after a session timeout: only now and then it is waited for.
-        let is_paused = self.live.iter().any(|n| self.members[*n].is_paused);
-        if is_paused && self.next(4) > 0 {
+        let mut live = self.live.iter().copied();
+        let Some(paused) = live.find(|n| self.members[*n].is_paused) else {
+            self.settle();
             return;
+        };
+        if self.next(4) == 0 {
+            self.settle();
+            // It was taken for dead by now.
+            if self.next(2) == 0 && self.live.contains(&paused) {
+                self.signal(paused, Signal::CONT);
+                self.settle();
+            }
         }
-        self.settle(if is_paused { "pause" } else { kind });
     }
 
-    /// Waits until those who live share all partitions evenly.
-    fn settle(&mut self, kind: &'static str) {
+    /// Waits until those who run share all partitions evenly.
+    fn settle(&mut self) {
         let started = Instant::now();
-        let pids: BTreeSet<u32> = self
-            .live
-            .iter()
-            .filter(|n| !self.members[**n].is_paused)
-            .map(|n| self.members[*n].pid())
-            .collect();
-        if pids.is_empty() {
-            return;
-        }
         loop {
-            let view = self.look();
-            if view
-                .as_ref()
-                .is_some_and(|view| view.is_shared_by(&pids, PARTITIONS))
-            {
-                break;
+            self.bury();
+            let pids: BTreeSet<u32> = self
+                .live
+                .iter()
+                .filter(|n| !self.members[**n].is_paused)
+                .map(|n| self.members[*n].pid())
+                .collect();
+            let view = self.recorder.look();
+            let is_shared = view.is_some_and(|view| view.is_shared_by(&pids, PARTITIONS));
+            if is_shared || pids.is_empty() || started.elapsed() >= PATIENCE {
+                return;
             }
-            if started.elapsed() >= PATIENCE {
-                let mut told = Vec::new();
-                for n in &self.live {
-                    let m = &mut self.members[*n];
-                    told.push((m.pid(), m.is_paused, m.child.try_wait(), m.complaint()));
-                }
-                panic!("not balanced {PATIENCE:?} after a {kind}: {told:#?} {view:?}");
-            }
-            std::thread::sleep(Duration::from_millis(2));
+            self.recorder.sleep(Duration::from_millis(2));
         }
-        let worst = self.worst.entry(kind).or_default();
-        *worst = (*worst).max(started.elapsed());
     }
 
-    /// Holds what `group.json` says now against all that it said before.
-    fn look(&mut self) -> Option<View> {
-        let view = self.group.view()?;
-        let mut owned = BTreeSet::new();
-        for (id, member) in &view.members {
-            self.pids.insert(id.clone(), member.pid);
-            for tp in &member.owned {
-                assert!(owned.insert(tp.clone()), "{tp:?} has two owners: {view:#?}");
-                let before = self
-                    .owners
-                    .entry((tp.clone(), member.epoch))
-                    .or_insert_with(|| id.clone());
-                assert_eq!(
-                    before, id,
-                    "{tp:?} had another owner in epoch {}",
-                    member.epoch
-                );
+    /// Those who ended by themselves are started no more; one runs, always.
+    fn bury(&mut self) {
+        for n in self.live.clone() {
+            if self.members[n].child.try_wait().expect("wait").is_some() {
+                self.live.retain(|live| *live != n);
+                self.ends(n);
             }
         }
-        Some(view)
+        if self.live.is_empty() {
+            self.start();
+        }
     }
 
     fn check(&mut self, produced: usize) {
         for n in self.live.clone() {
             if self.members[n].is_paused {
-                self.members[n].is_paused = false;
-                self.members[n].signal(Signal::CONT);
+                self.signal(n, Signal::CONT);
             }
         }
-        self.settle("resume");
+        self.settle();
         let started = Instant::now();
         while self.group.committed().values().sum::<i64>() < produced as i64 {
-            assert!(
-                started.elapsed() < PATIENCE,
-                "not all is committed: {produced} produced"
-            );
-            std::thread::sleep(Duration::from_millis(20));
+            if started.elapsed() >= PATIENCE {
+                break;
+            }
+            self.recorder.sleep(Duration::from_millis(20));
+            self.recorder.look();
         }
         for n in self.live.clone() {
-            self.members[n].signal(Signal::TERM);
-            self.members[n].end_within(PATIENCE);
+            self.signal(n, Signal::TERM);
         }
-        let committed = self.group.committed();
-        assert_eq!(committed.values().sum::<i64>(), produced as i64);
-        let seen = deliveries(&self.members);
-        for ((topic, partition), end) in &committed {
-            for offset in 0..*end {
-                assert!(
-                    seen.contains_key(&(*partition, offset)),
-                    "{topic}:{partition} {offset} is lost"
-                );
-            }
-        }
-        // The last commit of each member for each partition: a process that was taken for dead
-        // and joined again was two members.
-        let mut last: HashMap<(String, i64), i64> = HashMap::new();
-        for commit in self.group.commits() {
-            for ((_, partition), offset) in commit.offsets {
-                last.insert((commit.member.clone(), partition), offset);
-            }
-        }
-        let mut owned: BTreeMap<(u32, i64), BTreeSet<&String>> = BTreeMap::new();
-        for (((_, partition), _), id) in &self.owners {
-            if let Some(pid) = self.pids.get(id) {
-                owned.entry((*pid, *partition)).or_default().insert(id);
-            }
-        }
-        let mut again = 0;
-        for ((partition, offset), by) in &seen {
-            if by.len() == 1 {
-                continue;
-            }
-            again += by.len() - 1;
-            let excused = by.iter().filter(|n| {
-                let member = &self.members[**n];
-                let as_members = owned.get(&(member.pid(), *partition));
-                member.is_abnormal
-                    && as_members.into_iter().flatten().any(|id| {
-                        let commit = last.get(&((*id).clone(), *partition)).copied();
-                        commit.unwrap_or(0) <= *offset
-                    })
-            });
-            assert!(
-                excused.count() >= by.len() - 1,
-                "{partition}:{offset} was printed by {by:?}, though it was committed, or they ended well"
-            );
-        }
-        let complaints: Vec<String> = self
-            .members
-            .iter()
-            .map(Member::complaint)
-            .filter(|text| text.lines().any(|line| !line.contains("joining again")))
-            .collect();
-        assert!(complaints.is_empty(), "{complaints:#?}");
+        self.record_output();
+        let (violations, worst) = check(&self.recorder.history, &RULES);
+        let (again, rejoined) = tell(&self.recorder.history);
         println!(
-            "chaos: {} members, {produced} records, {again} came again after crashes; worst times to balance: {:?}",
+            "chaos: {} processes, {rejoined} joined again, {produced} records, {again} came again; worst times to balance: {worst:?} ({:?} stalled)",
             self.members.len(),
-            self.worst
+            self.recorder.stalled(),
         );
+        let first = &violations[..violations.len().min(20)];
+        let late = violations.iter().find_map(|violation| match violation {
+            Violation::TooLate { seen, .. } => Some(self.recorder.history.before(*seen)),
+            _ => None,
+        });
+        assert!(
+            first.is_empty(),
+            "{} violations: {first:#?}\n{}",
+            violations.len(),
+            late.unwrap_or_default()
+        );
+        assert!(
+            again > 0 && rejoined > 0,
+            "nobody died or stood still in time"
+        );
+        let committed = self.group.committed().values().sum::<i64>();
+        assert_eq!(committed, produced as i64, "committed of those produced");
+    }
+
+    /// Enters what came out of the members, and what is in the log.
+    fn record_output(&mut self) {
+        let args = ["t", "-e", "-f", "%p %o %v\\n"];
+        let stored = self.shell.ok("mq-consume", &args, b"");
+        let stored = String::from_utf8(stored).expect("text");
+        for (partition, offset, payload) in stored.lines().map(record) {
+            let tp = ("t".to_owned(), partition);
+            self.recorder.push(Event::Stored {
+                tp,
+                offset,
+                payload,
+            });
+        }
+        for member in &self.members {
+            for (partition, offset, payload) in member.printed() {
+                self.recorder.push(Event::Delivered {
+                    process: member.pid(),
+                    tp: ("t".to_owned(), partition),
+                    offset,
+                    payload,
+                });
+            }
+        }
     }
 }

@@ -139,7 +139,7 @@ fn starting_at_the_end_skips_nothing_for_a_successor() {
         3,
         &["-g", "g", "t", "-o", "end", "-e", "-f", "%p %o %v\\n"],
     );
-    assert_eq!(last.end_within(PATIENCE), Some(0), "{}", last.complaint());
+    assert_eq!(last.end_within(PATIENCE), 0, "{}", last.complaint());
     members.push(last);
     let seen: Vec<_> = members.iter().flat_map(Member::printed).collect();
     assert!(seen.iter().all(|(_, _, value)| value == "new"));

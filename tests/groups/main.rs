@@ -8,11 +8,16 @@ mod cli;
 #[path = "../common/tally.rs"]
 mod tally;
 
+mod balance;
 mod chaos;
+mod checker;
+mod doctored;
+mod history;
 mod job;
 mod join;
 mod member;
 mod pipe;
+mod recorder;
 mod statics;
 mod view;
 

@@ -2,32 +2,45 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::Read as _;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::cli::Shell;
+use crate::cli::{Shell, status_of};
 
 pub struct Member {
     pub child: Child,
     pub out: PathBuf,
     pub err: PathBuf,
-    /// How its last output may come again: it did not end or give up by itself.
-    pub is_abnormal: bool,
     pub is_paused: bool,
 }
 
 impl Member {
     /// Starts one; `n` names its files.
     pub fn start(shell: &Shell, n: usize, args: &[&str]) -> Self {
+        let out = File::create(shell.dir().join(format!("out{n}"))).expect("made");
+        Member::start_with(shell, n, args, out.into())
+    }
+
+    /// Starts one into a pipe, whose reader leaves after so many bytes.
+    pub fn start_into_pipe(shell: &Shell, n: usize, args: &[&str], bytes: u64) -> Self {
+        let mut member = Member::start_with(shell, n, args, Stdio::piped());
+        let pipe = member.child.stdout.take().expect("a pipe");
+        let mut out = File::create(&member.out).expect("made");
+        std::thread::spawn(move || std::io::copy(&mut pipe.take(bytes), &mut out));
+        member
+    }
+
+    fn start_with(shell: &Shell, n: usize, args: &[&str], stdout: Stdio) -> Self {
         let out = shell.dir().join(format!("out{n}"));
         let err = shell.dir().join(format!("err{n}"));
         let child = shell
             .command("mq-consume", args)
             .stdin(Stdio::null())
-            .stdout(File::create(&out).expect("made"))
+            .stdout(stdout)
             .stderr(File::create(&err).expect("made"))
             .spawn()
             .expect("started");
@@ -35,7 +48,6 @@ impl Member {
             child,
             out,
             err,
-            is_abnormal: false,
             is_paused: false,
         }
     }
@@ -49,12 +61,12 @@ impl Member {
         kill_process(pid.expect("a pid"), signal).expect("signalled");
     }
 
-    /// Waits for its end; the exit code, or `None` if a signal ended it.
-    pub fn end_within(&mut self, patience: Duration) -> Option<i32> {
+    /// Waits for its end; the exit status, 128 and the signal's number where one ended it.
+    pub fn end_within(&mut self, patience: Duration) -> i32 {
         let until = Instant::now() + patience;
         loop {
             if let Some(status) = self.child.try_wait().expect("wait") {
-                return status.code();
+                return status_of(status);
             }
             assert!(
                 Instant::now() < until,
@@ -73,24 +85,7 @@ impl Member {
     pub fn printed(&self) -> Vec<(i64, i64, String)> {
         let text = std::fs::read_to_string(&self.out).expect("stdout");
         let whole = text.rfind('\n').map_or(0, |at| at + 1);
-        text[..whole]
-            .lines()
-            .map(|line| {
-                let mut fields = line.splitn(3, ' ');
-                let mut number = || {
-                    fields
-                        .next()
-                        .and_then(|f| f.parse().ok())
-                        .expect("a number")
-                };
-                let (partition, offset) = (number(), number());
-                (
-                    partition,
-                    offset,
-                    fields.next().unwrap_or_default().to_owned(),
-                )
-            })
-            .collect()
+        text[..whole].lines().map(record).collect()
     }
 }
 
@@ -99,6 +94,21 @@ impl Drop for Member {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A line of `%p %o %v`.
+pub fn record(line: &str) -> (i64, i64, String) {
+    let mut fields = line.splitn(3, ' ');
+    let mut number = || {
+        let field = fields.next().and_then(|field| field.parse().ok());
+        field.expect("a number")
+    };
+    let (partition, offset) = (number(), number());
+    (
+        partition,
+        offset,
+        fields.next().unwrap_or_default().to_owned(),
+    )
 }
 
 /// How often each record was printed, and by which members.

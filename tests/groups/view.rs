@@ -1,6 +1,7 @@
 //! What the group's files say, read as anybody can.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -9,14 +10,14 @@ use serde_json::Value;
 pub type Tp = (String, i64);
 
 /// `group.json`, as of one look.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct View {
     pub group_epoch: i64,
     pub assignment_epoch: i64,
     pub members: BTreeMap<String, Member>,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Member {
     pub epoch: i64,
     pub pid: u32,
@@ -25,9 +26,13 @@ pub struct Member {
 }
 
 /// A line of `offsets.log` that commits.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Commit {
+    /// That of the group's lock.
+    pub n: u64,
     pub member: String,
+    /// The member's.
+    pub epoch: i64,
     pub offsets: BTreeMap<Tp, i64>,
 }
 
@@ -38,10 +43,74 @@ impl GroupDir {
         GroupDir(store.join("groups").join(group))
     }
 
+    pub fn path(&self, file: &str) -> PathBuf {
+        self.0.join(file)
+    }
+
     /// `None` before it is there.
     pub fn view(&self) -> Option<View> {
-        let text = std::fs::read_to_string(self.0.join("group.json")).ok()?;
-        let file: Value = serde_json::from_str(&text).expect("group.json is whole at any time");
+        let text = std::fs::read_to_string(self.path("group.json")).ok()?;
+        Some(View::of(&text))
+    }
+
+    /// The last committed offset of each partition.
+    pub fn committed(&self) -> BTreeMap<Tp, i64> {
+        let text = std::fs::read_to_string(self.path("offsets.log")).expect("offsets.log");
+        let mut last = BTreeMap::new();
+        for commit in text.lines().filter_map(Commit::of) {
+            last.extend(commit.offsets);
+        }
+        last
+    }
+}
+
+impl fmt::Display for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "epoch {} of {}:",
+            self.assignment_epoch, self.group_epoch
+        )?;
+        for (id, member) in &self.members {
+            let (owned, target) = (member.owned.len(), member.target.len());
+            write!(
+                f,
+                " {}={} in {}",
+                member.pid,
+                &id[..id.len().min(4)],
+                member.epoch
+            )?;
+            write!(f, " has {owned} of {target};")?;
+        }
+        Ok(())
+    }
+}
+
+impl Commit {
+    /// A line, whole; `None` if it does not commit.
+    pub fn of(line: &str) -> Option<Commit> {
+        let fields: Vec<&str> = line.split(' ').collect();
+        if fields.get(2) != Some(&"commit") {
+            return None;
+        }
+        let entries = &fields[5..fields.len() - 1];
+        let offsets = entries.chunks(5).map(|entry| {
+            let tp = (entry[0].to_owned(), entry[2].parse().expect("a partition"));
+            (tp, entry[3].parse().expect("an offset"))
+        });
+        Some(Commit {
+            n: fields[0].parse().expect("N"),
+            member: fields[3].to_owned(),
+            epoch: fields[4].parse().expect("an epoch"),
+            offsets: offsets.collect(),
+        })
+    }
+}
+
+impl View {
+    /// What the text of a `group.json` says.
+    pub fn of(text: &str) -> View {
+        let file: Value = serde_json::from_str(text).expect("group.json is whole at any time");
         let number = |value: &Value| value.as_i64().expect("a number");
         let members = file["members"].as_array().expect("members");
         let members = members.iter().map(|member| {
@@ -58,45 +127,13 @@ impl GroupDir {
             };
             (id, read)
         });
-        Some(View {
+        View {
             group_epoch: number(&file["group_epoch"]),
             assignment_epoch: number(&file["assignment_epoch"]),
             members: members.collect(),
-        })
-    }
-
-    pub fn commits(&self) -> Vec<Commit> {
-        let text = std::fs::read_to_string(self.0.join("offsets.log")).expect("offsets.log");
-        let mut commits = Vec::new();
-        for line in text.lines().filter(|line| !line.is_empty()) {
-            let fields: Vec<&str> = line.split(' ').collect();
-            if fields.get(2) != Some(&"commit") {
-                continue;
-            }
-            let entries = &fields[5..fields.len() - 1];
-            let offsets = entries.chunks(5).map(|entry| {
-                let tp = (entry[0].to_owned(), entry[2].parse().expect("a partition"));
-                (tp, entry[3].parse().expect("an offset"))
-            });
-            commits.push(Commit {
-                member: fields[3].to_owned(),
-                offsets: offsets.collect(),
-            });
         }
-        commits
     }
 
-    /// The last committed offset of each partition.
-    pub fn committed(&self) -> BTreeMap<Tp, i64> {
-        let mut last = BTreeMap::new();
-        for commit in self.commits() {
-            last.extend(commit.offsets);
-        }
-        last
-    }
-}
-
-impl View {
     pub fn is_stable(&self) -> bool {
         self.group_epoch == self.assignment_epoch
             && self
