@@ -5,6 +5,7 @@
 //!              group.json   epoch, settings, members (group_file)
 //!              members/ID   locked by the member for life, heartbeats (member_file)
 //!              offsets.log  committed offsets, one line a commit (offsets_line, offsets_log)
+//!              offsets.INODE.sync   one sync of it for all that wait (offsets_sync)
 //! ```
 //!
 //! 1. A lock proves that a member lives; its authority is its epoch in `group.json`, looked at
@@ -32,6 +33,7 @@ mod membership;
 mod offsets_line;
 mod offsets_log;
 mod offsets_state;
+mod offsets_sync;
 mod state;
 mod subscription;
 mod undo;
