@@ -37,6 +37,10 @@ use crate::store::{StoreDir, layout};
 /// How long the holder of the lock may show nothing new before it counts as stopped.
 pub const STILL: Duration = Duration::from_secs(2);
 
+/// Tries for this lock in the time of one for the group's: only those who have been through that
+/// one wait here, and each moment between two syncs is one in which all of them wait for nothing.
+const TRIES: u32 = 5;
+
 const NOTE_BYTES: usize = 48;
 const NOTE_AT: u64 = 0;
 const MAGIC: u32 = u32::from_le_bytes(*b"mqos");
@@ -90,7 +94,7 @@ impl OffsetsSync {
 
     /// Waits until the log is durable up to `end` at least, and syncs it if nobody else does.
     /// `log` is the descriptor that the line before `end` was appended through; `retry` the time
-    /// between two tries for the lock.
+    /// between two tries for the group's lock.
     ///
     /// # Errors
     /// Those of the sync, which are final.
@@ -127,7 +131,7 @@ impl OffsetsSync {
             if now.saturating_sub(since) >= STILL {
                 return Ok(Turn::HolderStands);
             }
-            clock.sleep(retry);
+            clock.sleep(retry / TRIES);
         }
     }
 
