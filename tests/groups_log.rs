@@ -285,6 +285,65 @@ fn errors_tell_the_truth() {
 }
 
 #[test]
+fn a_config_is_old_or_new_and_stays_once_it_is_set() {
+    const NAME: &str = "offsets.retention.minutes";
+    let alter = |sim: &SimDisk, minutes: &str| {
+        let set = [(NAME.to_owned(), minutes.to_owned())].into();
+        group::alter_configs(&open(sim)?, GROUP, &set, &[], PATIENCE)
+    };
+    let seen = |sim: &SimDisk| {
+        let mut configs = group::configs(&open(sim).unwrap(), GROUP).unwrap();
+        configs.remove(NAME).unwrap_or_default()
+    };
+    let prepared = || {
+        let (sim, id) = store();
+        two_commits(&sim, id);
+        alter(&sim, "60").unwrap();
+        (sim.clone(), sim.process(), id)
+    };
+    let (_, runner, _) = prepared();
+    alter(&runner, "70").unwrap();
+    let ops = runner.ops();
+    assert_eq!(seen(&runner.if_crashed(&mut |_| 0)), "70");
+    alter(&runner, "70").unwrap();
+    assert!(
+        !runner.trace()[ops as usize..]
+            .iter()
+            .any(|op| op.ends_with(" to group.json")),
+        "what is set already is not written"
+    );
+    for n in 1..=ops {
+        for fault in [None, Some(Errno::IO)] {
+            let (sim, runner, id) = prepared();
+            match fault {
+                None => runner.stop_at(n),
+                Some(errno) => runner.fail_at(n, errno),
+            }
+            let outcome = alter(&runner, "70");
+            let mut found = vec![seen(&sim.process())];
+            found.extend((0..6).map(|seed| seen(&sim.if_crashed(&mut seeded(seed)))));
+            found.push(seen(&sim.if_crashed(&mut |_| 0)));
+            let right = |minutes: &String| match &outcome {
+                Ok(_) => minutes == "70",
+                Err(e) if fault.is_some() && e.kind() != Kind::Unknown => minutes == "60",
+                Err(_) => minutes == "60" || minutes == "70",
+            };
+            assert!(
+                found.iter().all(right),
+                "{fault:?} at {n}: {outcome:?}, {found:?}"
+            );
+            // Members keep it.
+            let mut member = join(&sim).unwrap();
+            let kept = seen(&sim.process());
+            member.commit(entries(id, &[(0, 9)])).unwrap();
+            member.leave(Vec::new()).unwrap();
+            assert_eq!(seen(&sim.process()), kept);
+        }
+    }
+    println!("{} cases", 2 * ops);
+}
+
+#[test]
 fn a_commit_after_a_failed_sync_saves_all_that_is_shown() {
     let (sim, id) = store_of(100);
     let mut member = join(&sim).unwrap();

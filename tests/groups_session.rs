@@ -87,7 +87,7 @@ fn assigned(session: &GroupSession) -> BTreeSet<Generation> {
                 }
                 Order::Revoke(generation, tp) => {
                     generations.remove(&tp);
-                    session.stopped(generation);
+                    session.stopped(&[generation]);
                 }
                 Order::Failed(e) => panic!("{e}"),
                 _ => {}

@@ -212,6 +212,22 @@ sabotage "a boot id counts for nothing" src/store/mend.rs \
             return self.recover(Some(page));' \
   reboot a_reboot
 
+sabotage "a sync of offsets leaves no note" src/group/offsets_sync.rs \
+  'if self.write(durable, len).is_err() {' 'if self.write(durable, 0).is_err() {' \
+  groups_sync a_
+
+sabotage "a note left by a sync of offsets is not looked at" src/group/offsets_sync.rs \
+  'if found.is_some_and(|note| note.at_work > 0) {' 'if found.is_some_and(|note| note.at_work == u64::MAX) {' \
+  groups_sync a_
+
+sabotage "a sync of offsets vouches for lines behind it" src/group/offsets_sync.rs \
+  'let _ = self.write(len, 0);' 'let _ = self.write(log.len()?, 0);' \
+  groups_sync those_who_commit_at_once
+
+sabotage "notes of other logs stay" src/group/held.rs \
+  'self.remove_sync_notes(&own_note)?;' '' \
+  groups_sync what_is_left
+
 # --- bounds
 
 sabotage "readers are shown what is not durable" src/store/mend.rs \

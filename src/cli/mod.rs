@@ -3,6 +3,7 @@
 
 pub mod broker;
 pub mod common;
+mod configs;
 pub mod consent;
 pub mod consume;
 pub mod docs;

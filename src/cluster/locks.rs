@@ -18,7 +18,7 @@ pub enum LockKindName {
     Metadata,
     /// Appends to one partition.
     Append,
-    /// The group commit of one partition.
+    /// The group commit of one partition, or of one group's offsets.
     Sync,
     /// Changes of one group.
     Group,
@@ -111,6 +111,11 @@ pub fn held_locks(store: &StoreDir) -> Result<Vec<LockRow>> {
             continue;
         };
         add_fenced(&*dir, LockKindName::Group, &group, &mut add)?;
+        for name in names(&*dir, ".", EntryKind::File)? {
+            if layout::parse_offsets_sync(&name).is_some() {
+                add(LockKindName::Sync, &group, &*dir, &name)?;
+            }
+        }
         for name in names(&*dir, layout::MEMBERS_DIR, EntryKind::File)? {
             let Some(member) = layout::parse_member_file(&name) else {
                 continue;

@@ -36,6 +36,9 @@ pub struct GroupSummary {
     pub members: usize,
     /// How many partitions it has committed offsets of.
     pub partitions: usize,
+    /// What is wrong with its `group.json`.
+    #[serde(skip)]
+    pub note: Option<String>,
 }
 
 /// A group, as of one look.
@@ -53,6 +56,9 @@ pub struct GroupDescription {
     pub members: Vec<MemberDescription>,
     /// The partitions with a committed offset, and those that a member reads.
     pub offsets: Vec<OffsetDescription>,
+    /// The configs that were set explicitly.
+    #[serde(skip)]
+    pub configs: BTreeMap<String, String>,
     /// What is wrong with its files, a line each.
     #[serde(skip)]
     pub notes: Vec<String>,
@@ -103,18 +109,22 @@ struct Look {
     log: OffsetsLog,
     members: Vec<Member>,
     state: &'static str,
+    /// What is wrong with the log.
     notes: Vec<String>,
+    /// What is wrong with `group.json`.
+    damage: Option<String>,
 }
 
 fn look_at(store: &Arc<StoreDir>, group: &str) -> Result<Look> {
     let dir = directory::open(store, group)?;
     let mut log = OffsetsLog::open_to_read(&dir)?;
     log.refresh()?;
-    let mut notes = log.notes();
+    let notes = log.notes();
+    let mut damage = None;
     let mut file = match GroupFile::read(&dir, store.boot_id()) {
         Ok(file) => file,
         Err(e) if e.kind() == Kind::Damaged => {
-            notes.push(e.to_string());
+            damage = Some(e.to_string());
             GroupFile::new(store.boot_id(), log.state().epoch_max())
         }
         Err(e) => return Err(e),
@@ -147,6 +157,7 @@ fn look_at(store: &Arc<StoreDir>, group: &str) -> Result<Look> {
         members,
         state,
         notes,
+        damage,
     })
 }
 
@@ -160,6 +171,7 @@ pub fn summarize(store: &Arc<StoreDir>, group: &str) -> Result<GroupSummary> {
         log,
         members,
         state,
+        damage,
         ..
     } = look_at(store, group)?;
     Ok(GroupSummary {
@@ -169,6 +181,7 @@ pub fn summarize(store: &Arc<StoreDir>, group: &str) -> Result<GroupSummary> {
         assignor: file.assignor,
         members: members.len(),
         partitions: log.state().offsets().count(),
+        note: damage,
     })
 }
 
@@ -184,7 +197,9 @@ pub fn describe(store: &Arc<StoreDir>, group: &str) -> Result<GroupDescription> 
         members,
         state,
         mut notes,
+        damage,
     } = look_at(store, group)?;
+    notes.extend(damage);
     let members: Vec<_> = members.iter().map(MemberDescription::from).collect();
     let mut rows: BTreeMap<(TopicName, PartitionId), Option<Uuid>> = BTreeMap::new();
     for (topic, partition, ..) in log.state().offsets() {
@@ -210,6 +225,7 @@ pub fn describe(store: &Arc<StoreDir>, group: &str) -> Result<GroupDescription> 
     }
     Ok(GroupDescription {
         group: group.to_owned(),
+        configs: super::configs::explicit(&file),
         state,
         group_epoch: file.group_epoch,
         assignor: file.assignor,

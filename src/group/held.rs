@@ -8,6 +8,7 @@ use super::member_file;
 use super::offsets_line::{Entry, Line, LineKind};
 use super::offsets_log::OffsetsLog;
 use super::offsets_state::OffsetsState;
+use super::offsets_sync::{OffsetsSync, Synced};
 use super::{directory, expiry};
 use crate::disk::{Dir, File, Open, join};
 use crate::error::{Error, Kind, Result};
@@ -24,6 +25,8 @@ pub struct Group {
     lock: FencedLock,
     patience: Duration,
     log: OffsetsLog,
+    /// The open log's; opened when it is first needed.
+    sync: Option<OffsetsSync>,
     /// Whether the names of the open log, and above it, are known to be durable.
     names_synced: bool,
     /// After a sync that failed, nothing that the log's pages say is known to be on disk.
@@ -70,6 +73,7 @@ impl Group {
             patience,
             log: OffsetsLog::open(&dir)?,
             dir,
+            sync: None,
             names_synced: false,
             sync_failed: false,
             notes: Vec::new(),
@@ -110,11 +114,18 @@ impl Group {
     /// [`Kind::Io`].
     pub fn refresh(&mut self) -> Result<()> {
         if !self.log.is_current()? {
-            self.log = OffsetsLog::open(&self.dir)?;
-            self.names_synced = false;
-            self.sync_failed = false;
+            self.reopen()?;
         }
         self.log.refresh()
+    }
+
+    /// Opens the log that is in place now.
+    fn reopen(&mut self) -> Result<()> {
+        self.log = OffsetsLog::open(&self.dir)?;
+        self.sync = None;
+        self.names_synced = false;
+        self.sync_failed = false;
+        Ok(())
     }
 
     /// Takes the lock and reads the log to its end.
@@ -124,9 +135,7 @@ impl Group {
     pub fn hold(&mut self, purpose: &str) -> Result<Held<'_>> {
         let mut guard = self.lock.acquire(purpose, self.patience)?;
         if !self.log.is_current()? {
-            self.log = OffsetsLog::open(&self.dir)?;
-            self.names_synced = false;
-            self.sync_failed = false;
+            self.reopen()?;
         }
         self.log.refresh()?;
         let last = self.log.state().last_n().unwrap_or(0);
@@ -320,8 +329,10 @@ impl Held<'_> {
     pub fn finish(self) -> Result<()> {
         let Held { group, guard } = self;
         let n = guard.n();
+        // Nobody appends meanwhile. Where it cannot be told, no other's sync is enough.
+        let end = group.log.file().len().unwrap_or(u64::MAX);
         drop(guard);
-        let outcome = group.make_durable();
+        let outcome = group.make_durable(end);
         if outcome.is_err() {
             group.sync_failed = true;
         }
@@ -353,11 +364,29 @@ impl Held<'_> {
             self.group.log.compacted(n, now_ms)?
         };
         let Some(bytes) = bytes else { return Ok(()) };
-        self.guard.replace(layout::OFFSETS_LOG, &bytes)?;
-        self.group.log = OffsetsLog::open(&self.group.dir)?;
-        self.group.names_synced = false;
-        self.group.sync_failed = false;
+        // In this order: rule 4 of `offsets_sync`.
+        let staged = self.group.lock.stage(&bytes)?;
+        let own_note = layout::offsets_sync(self.group.log.id().inode);
+        self.remove_sync_notes(&own_note)?;
+        self.guard.publish(staged, layout::OFFSETS_LOG)?;
+        // Left where it fails, or where nobody synced: the next to write the log anew removes it.
+        let _ = self.guard.rename_in(&own_note);
+        self.group.reopen()?;
         self.group.log.refresh()
+    }
+
+    /// Removes the sync notes of logs that were.
+    fn remove_sync_notes(&self, except: &str) -> Result<()> {
+        let dir = &self.group.dir;
+        let entries = dir
+            .list(".")
+            .map_err(|e| Error::io("list", dir.path(), e))?;
+        for entry in entries {
+            if layout::parse_offsets_sync(&entry.name).is_some() && entry.name != except {
+                self.guard.rename_in(&entry.name)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -374,18 +403,39 @@ impl Group {
         Ok(expiry::is_live_due(self.state(), kept, now_ms))
     }
 
-    fn make_durable(&mut self) -> Result<()> {
+    /// Makes the log durable up to `end`, bytes, at least.
+    fn make_durable(&mut self, end: u64) -> Result<()> {
+        self.sync_names()?;
+        if self.sync.is_none() {
+            self.sync = OffsetsSync::open(&self.store, &*self.dir, self.log.id()).ok();
+        }
+        let log = self.log.file();
+        let synced = match &self.sync {
+            Some(sync) => sync.cover(&**log, end, self.lock.retry()),
+            None => log.sync_data().map(|()| Synced::Durable),
+        };
+        match synced.map_err(|e| Error::io("sync", join(&*self.dir, layout::OFFSETS_LOG), e))? {
+            Synced::Durable => Ok(()),
+            Synced::Unknown => self.write_anew(),
+        }
+    }
+
+    /// Has all that was appended written into a new file, by this process or another.
+    fn write_anew(&mut self) -> Result<()> {
+        self.sync_failed = true;
+        drop(self.hold("write the offsets anew")?);
+        // Who put the new file in place may have died before its name was durable.
+        self.sync_names()
+    }
+
+    fn sync_names(&mut self) -> Result<()> {
         if !self.names_synced {
             let groups = self.store.groups_dir()?;
             for dir in [&self.dir, &groups] {
                 dir.sync().map_err(|e| Error::io("sync", dir.path(), e))?;
             }
+            self.names_synced = true;
         }
-        self.log
-            .file()
-            .sync_data()
-            .map_err(|e| Error::io("sync", join(&*self.dir, layout::OFFSETS_LOG), e))?;
-        self.names_synced = true;
         Ok(())
     }
 }

@@ -5,6 +5,7 @@
 //!              group.json   epoch, settings, members (group_file)
 //!              members/ID   locked by the member for life, heartbeats (member_file)
 //!              offsets.log  committed offsets, one line a commit (offsets_line, offsets_log)
+//!              offsets.INODE.sync   one sync of it for all that wait (offsets_sync)
 //! ```
 //!
 //! 1. A lock proves that a member lives; its authority is its epoch in `group.json`, looked at
@@ -18,6 +19,7 @@
 
 mod assignor;
 mod change;
+mod configs;
 mod describe;
 mod directory;
 mod expiry;
@@ -32,6 +34,7 @@ mod membership;
 mod offsets_line;
 mod offsets_log;
 mod offsets_state;
+mod offsets_sync;
 mod standing;
 mod state;
 mod subscription;
@@ -39,6 +42,7 @@ mod undo;
 
 pub use assignor::{Assignment, Assignor, Subscriber, assign};
 pub use change::{CommitEntry, OffsetChange, Scope, commit, delete, delete_offsets, reset};
+pub use configs::{alter_configs, check_config_name, check_config_value, configs};
 pub use describe::{
     GroupDescription, GroupSummary, MemberDescription, OffsetDescription, committed_offsets,
     describe, summarize,

@@ -97,6 +97,11 @@ impl OffsetsLog {
         &self.file
     }
 
+    /// Its id.
+    pub fn id(&self) -> FileId {
+        self.id
+    }
+
     /// Whether the path still names the open file.
     pub fn is_current(&self) -> Result<bool> {
         match self.dir.id(layout::OFFSETS_LOG) {

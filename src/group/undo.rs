@@ -90,7 +90,8 @@ fn step(group: &str, state: &OffsetsState) -> Result<(Undo, Vec<Entry>)> {
 }
 
 /// Gives the group `to` the offsets of `from`, and none where that has none. `to` is made if it is
-/// missing. With `dry_run` nothing is changed, but all is checked.
+/// missing. With `dry_run` nothing is changed, but all is checked. What comes of each partition that
+/// either has an offset of, also where that is what it was.
 ///
 /// # Errors
 /// [`Kind::UnknownGroup`] if `from` is missing or has no offset; [`Kind::NonEmptyGroup`] while
@@ -112,17 +113,29 @@ pub fn clone_offsets(
     }
     if dry_run {
         let before = look_empty(store, to)?;
-        return Ok(differences(&before, &before.difference(&source)));
+        return Ok(clone_plan(&before, &source));
     }
     let mut opened = Group::open_or_create(store, to, patience)?;
     let held = hold_empty(&mut opened, "clone offsets")?;
     let entries = held.state().difference(&source);
-    let done = differences(held.state(), &entries);
+    let done = clone_plan(held.state(), &source);
     let epoch = held.state().epoch_max();
     if !entries.is_empty() {
         held.write(LineKind::Reset, None, epoch, entries)?;
     }
     Ok(done)
+}
+
+fn clone_plan(before: &OffsetsState, source: &OffsetsState) -> Vec<OffsetChange> {
+    let mut plan = differences(before, &before.difference(source));
+    let all: Vec<Entry> = source.entries().collect();
+    for kept in differences(before, &all) {
+        if !plan.iter().any(|change| change.tp == kept.tp) {
+            plan.push(kept);
+        }
+    }
+    plan.sort_unstable_by(|a, b| a.tp.cmp(&b.tp));
+    plan
 }
 
 /// The offsets of topics that are still there.

@@ -126,6 +126,11 @@ impl FencedLock {
         self.retry = RETRY_OF_GROUP + RETRY_OF_MEMBER.saturating_mul(waiters.min(1000));
     }
 
+    /// The time between two tries.
+    pub fn retry(&self) -> Duration {
+        self.retry
+    }
+
     /// The lock of a store that is not whole yet.
     pub fn of_unfinished_store(dir: Arc<dyn Dir>, clock: Arc<dyn Clock>) -> Self {
         FencedLock {

@@ -5,7 +5,7 @@
 //! STORE/store.json  lock.N/N  controller.lock  controller.json
 //!       topics/NAME.json  deleted/ID.json
 //!       brokers/ID/broker.json  broker.lock  logs/meta.properties  logs/TOPIC-N/
-//!       groups/GROUP/lock.N/N  group.json  members/ID  offsets.log
+//!       groups/GROUP/lock.N/N  group.json  members/ID  offsets.log  offsets.INODE.sync
 //! ```
 //!
 //! Paths are relative to the store, names of a group's files to the group's directory. A parser
@@ -57,6 +57,8 @@ const JSON_SUFFIX: &str = ".json";
 const DELETE_SUFFIX: &str = "-delete";
 const FUTURE_SUFFIX: &str = "-future";
 const STRAY_SUFFIX: &str = "-stray";
+const OFFSETS_PREFIX: &str = "offsets.";
+const SYNC_SUFFIX: &str = ".sync";
 const LOCK_PREFIX: &str = "lock.";
 const STAGED_PREFIX: &str = "staged.";
 const BURIED_PREFIX: &str = "deleted.";
@@ -206,6 +208,20 @@ pub fn parse_member_file(name: &str) -> Option<Uuid> {
     name.parse::<Uuid>()
         .ok()
         .filter(|id| id.to_string() == name)
+}
+
+/// `offsets.INODE.sync`, in a group's directory: lock and note of who syncs the `offsets.log` that
+/// has that inode.
+pub fn offsets_sync(inode: u64) -> String {
+    format!("{OFFSETS_PREFIX}{inode}{SYNC_SUFFIX}")
+}
+
+/// The inode in a name that [`offsets_sync`] makes.
+pub fn parse_offsets_sync(name: &str) -> Option<u64> {
+    canonical(
+        name.strip_prefix(OFFSETS_PREFIX)?
+            .strip_suffix(SYNC_SUFFIX)?,
+    )
 }
 
 /// `lock.N`: the directory of a fenced lock.
@@ -361,6 +377,15 @@ mod tests {
             "lock.18446744073709551616",
         ] {
             assert_eq!(parse_lock_dir(bad), None, "{bad}");
+        }
+        assert_eq!(parse_offsets_sync(&offsets_sync(u64::MAX)), Some(u64::MAX));
+        for bad in [
+            "offsets.log",
+            "offsets.sync",
+            "offsets.01.sync",
+            "offsets..sync",
+        ] {
+            assert_eq!(parse_offsets_sync(bad), None, "{bad}");
         }
         assert_eq!(parse_broker_dir("12"), Some(12));
         assert_eq!(parse_broker_dir("-1"), None);

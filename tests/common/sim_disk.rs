@@ -21,6 +21,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 pub use choice::{every_choice, first_choices, seeded};
 use mq::disk::{Dir, Disk, Entry, File, FileId, FileSystem, LockKind, Open, Watcher, join};
@@ -209,6 +210,11 @@ impl SimDisk {
     /// What `free_bytes` answers from now on.
     pub fn set_free_bytes(&self, bytes: u64) {
         lock(&self.process.world).free_bytes = bytes;
+    }
+
+    /// How long each `sync_data` takes from now on. What is written meanwhile it does not save.
+    pub fn set_sync_time(&self, time: Duration) {
+        lock(&self.process.world).sync_time = time;
     }
 
     /// Changes bytes behind everyone's back, durably and uncounted (bit rot).
@@ -529,18 +535,17 @@ impl File for SimFile {
         let (mut world, fault) = self
             .process
             .begin_partly(format!("sync_data {}", self.path))?;
-        match fault {
-            None => {
-                world.file(self.inode)?.sync();
-                Ok(())
-            }
-            Some(fault) => {
-                if fault.errno.is_some() {
-                    world.file(self.inode)?.fail_sync();
-                }
-                Err(error_of(&fault))
-            }
+        match &fault {
+            None => world.file(self.inode)?.sync(),
+            Some(fault) if fault.errno.is_some() => world.file(self.inode)?.fail_sync(),
+            Some(_) => {}
         }
+        let time = world.sync_time;
+        drop(world);
+        if !time.is_zero() {
+            std::thread::sleep(time);
+        }
+        fault.map_or(Ok(()), |fault| Err(error_of(&fault)))
     }
 
     fn try_lock(&self, kind: LockKind) -> io::Result<bool> {

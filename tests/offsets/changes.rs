@@ -1,10 +1,8 @@
 //! Offsets that are moved, taken back and done again.
 
 use std::fs;
-use std::time::{Duration, Instant};
 
-use crate::cli::{PATIENCE, Running, Shell};
-use crate::shop::{BEFORE, export, export_if_there, groups, shop};
+use crate::shop::{BEFORE, export, export_if_there, groups, member, shop};
 use crate::tally::Tally;
 
 #[test]
@@ -180,20 +178,6 @@ fn nothing_moves_while_members_live() {
         groups(&shell, args);
     }
     assert_eq!(export(&shell, "copy"), before);
-}
-
-fn member(shell: &Shell, group: &str) -> Running {
-    let member = shell.start(
-        "mq-consume",
-        &["-g", group, "--commit-interval", "50ms", "t"],
-    );
-    member.says("t0-9");
-    let until = Instant::now() + PATIENCE;
-    while !export(shell, group).contains("t,0,10\nt,1,10") {
-        assert!(Instant::now() < until, "nothing is committed");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    member
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod sweep;
 mod tally;
 
 mod changes;
+mod configs;
 mod kills;
 mod looks;
 mod shop;

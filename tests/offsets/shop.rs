@@ -1,6 +1,8 @@
 //! What the tests begin with.
 
-use crate::cli::Shell;
+use std::time::{Duration, Instant};
+
+use crate::cli::{PATIENCE, Running, Shell};
 
 /// Two topics of two partitions, ten records in each, and group g at 3, 4 and 5.
 pub fn shop() -> Shell {
@@ -38,3 +40,18 @@ pub fn export_if_there(shell: &Shell, group: &str) -> String {
 }
 
 pub const BEFORE: &str = "t,0,3\nt,1,4\nu,0,5\n";
+
+/// A member at work that has read all of the topic t, and committed it.
+pub fn member(shell: &Shell, group: &str) -> Running {
+    let member = shell.start(
+        "mq-consume",
+        &["-g", group, "--commit-interval", "50ms", "t"],
+    );
+    member.says("t0-9");
+    let until = Instant::now() + PATIENCE;
+    while !export(shell, group).contains("t,0,10\nt,1,10") {
+        assert!(Instant::now() < until, "nothing is committed");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    member
+}

@@ -1,5 +1,7 @@
 //! What is said when something is not as it should be.
 
+use std::os::unix::fs::MetadataExt as _;
+
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -207,6 +209,33 @@ fn the_lag_of_a_group_beyond_the_end_is_unknown() {
         (&Value::from(1), "")
     );
     assert_eq!(shell.consume_text(&["-e", "-g", "g", "t"]), "d\n");
+}
+
+#[test]
+fn whoever_syncs_a_groups_offsets_is_shown() {
+    let _tally = Tally::start();
+    Tally::case();
+    let shell = Shell::new();
+    shell.produce(&["t"], b"a\n");
+    shell.ok("mq-groups", &["commit", "g", "t:0=1"], b"");
+    let inode = std::fs::metadata(shell.store().join("groups/g/offsets.log"))
+        .expect("a log")
+        .ino();
+    let lock = format!("groups/g/offsets.{inode}.sync");
+    let file = std::fs::File::open(shell.store().join(&lock)).expect("made by the commit");
+    let locks = || {
+        let out = shell.ok("mq-broker", &["locks", "--format", "json"], b"");
+        String::from_utf8(out).expect("text")
+    };
+    assert_eq!(locks(), "");
+    rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive).expect("locked");
+    let row: Value = serde_json::from_str(locks().trim_end()).expect("one row");
+    assert_eq!((&row["lock"], &row["of"]), (&"sync".into(), &"g".into()));
+    assert_eq!(
+        row["pids"],
+        serde_json::json!([std::process::id()]),
+        "{row}"
+    );
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 
+use super::args_alter::AlterArgs;
 use super::args_changes::{CloneArgs, DeleteOffsetsArgs, HistoryArgs, UndoArgs};
 use super::args_look::{CheckArgs, PeekArgs, SkipArgs, WatchArgs};
 use super::args_reset::ResetArgs;
@@ -45,6 +46,7 @@ Examples:
 enum Command {
     List(ListArgs),
     Describe(DescribeArgs),
+    Alter(AlterArgs),
     Reset(ResetArgs),
     Undo(UndoArgs),
     Commit(CommitArgs),
@@ -207,6 +209,7 @@ impl Args {
                     output: args.output.try_into()?,
                 })
             }
+            Command::Alter(args) => args.job()?,
             Command::Reset(args) => args.job(now, can_ask)?,
             Command::Delete(args) => {
                 let patterns: Vec<NamePattern> = args

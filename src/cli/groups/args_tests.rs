@@ -78,6 +78,16 @@ fn what_else_is_asked_for() {
     assert!(matches!(good("reset g --from-file x.csv --yes"), Job::Reset(r) if r.to == file));
     let other = Move::Group("h".to_owned());
     assert!(matches!(good("reset g --to-group h --dry-run"), Job::Reset(r) if r.to == other));
+    let Job::Alter(alter) = good("alter g -c offsets.retention.minutes=5 --dry-run --format tsv")
+    else {
+        panic!("alter")
+    };
+    assert_eq!(alter.set["offsets.retention.minutes"], "5");
+    assert!(alter.dry_run && alter.unset.is_empty());
+    let Job::Alter(alter) = good("alter g --unset offsets.retention.minutes") else {
+        panic!("alter")
+    };
+    assert_eq!(alter.unset, ["offsets.retention.minutes"]);
     assert!(matches!(good("undo g --yes"), Job::Undo(u) if u.consent == Consent::Given));
     assert!(matches!(good("clone g h"), Job::Clone(c) if c.consent.is_none()));
     assert!(matches!(good("clone g h --yes"), Job::Clone(c) if c.consent == Some(Consent::Given)));
@@ -133,6 +143,18 @@ fn what_is_refused_says_what_is_allowed() {
         ("commit g a=5", "TOPIC:P"),
         ("commit g a:0=-5", "TOPIC:P=N"),
         ("commit g a:0=5 a:0=6", "one offset"),
+        ("alter g", "required arguments were not provided"),
+        ("alter g -c offsets.retention.minutes", "gives no value"),
+        ("alter g -c offset.retention.minutes=5", "did you mean"),
+        ("alter g --unset segment.ms", "known here: offsets."),
+        (
+            "alter g -c offsets.retention.minutes=5 --unset offsets.retention.minutes",
+            "both set and unset",
+        ),
+        (
+            "alter g -c offsets.retention.minutes=5 -c offsets.retention.minutes=6",
+            "set twice",
+        ),
         ("delete-offsets g --topic a", "--yes"),
         ("delete-offsets g --yes", "--topic"),
         ("undo g", "--yes"),

@@ -71,7 +71,7 @@ pub fn clone(job: Clone, env: &mut Env) -> Result<Outcome> {
     }
     let moved = changes
         .iter()
-        .filter(|change| change.from.is_some())
+        .filter(|change| change.from.is_some() && change.from != change.to)
         .count();
     if moved > 0 {
         // Nothing could be asked before the store was looked at: whether it need be was not known.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::args_alter::Alter;
 use crate::cli::consent::Consent;
 use crate::cli::lang::Renderer;
 use crate::cli::output::OutputOptions;
@@ -18,6 +19,8 @@ pub enum Job {
     List(List),
     /// `describe`
     Describe(Describe),
+    /// `alter`
+    Alter(Alter),
     /// `reset`
     Reset(Reset),
     /// `reset --export`

@@ -1,6 +1,8 @@
 //! `mq-groups`: consumer groups listed, watched, described, moved, deleted.
 
+mod alter;
 mod args;
+mod args_alter;
 mod args_changes;
 mod args_look;
 mod args_reset;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::job::{Delete, Job};
-use super::{changes, check, offsets, peek, show, watch};
+use super::{alter, changes, check, offsets, peek, show, watch};
 use crate::cli::output::{Column, Listing};
 use crate::cli::{Env, Failures, Outcome};
 use crate::error::{Error, Kind, Result};
@@ -23,6 +23,7 @@ pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
     match job {
         Job::List(job) => show::list(job, env),
         Job::Describe(job) => show::describe(job, env),
+        Job::Alter(job) => alter::alter(job, env),
         Job::Reset(job) => offsets::reset(job, env),
         Job::Export(job) => offsets::export(&job, env),
         Job::Delete(job) => delete(job, env),

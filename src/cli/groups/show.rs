@@ -1,6 +1,7 @@
 //! `mq-groups list` and `describe`.
 
-use std::io::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 
 use super::job::{Describe, List};
 use crate::cli::output::{Cell, Column, Listing, OutputFormat, json_line};
@@ -48,14 +49,19 @@ pub fn list(job: List, env: &mut Env) -> Result<Outcome> {
     let mut rows = Listing::stdout(env, &GROUPS, job.output);
     for name in group::list(&store)? {
         match group::summarize(&store, &name) {
-            Ok(seen) => rows.row(vec![
-                seen.group.into(),
-                seen.state.into(),
-                seen.group_epoch.into(),
-                seen.assignor.into(),
-                (seen.members as u64).into(),
-                (seen.partitions as u64).into(),
-            ])?,
+            Ok(seen) => {
+                if let Some(note) = &seen.note {
+                    env.warn(note);
+                }
+                rows.row(vec![
+                    seen.group.into(),
+                    seen.state.into(),
+                    seen.group_epoch.into(),
+                    seen.assignor.into(),
+                    (seen.members as u64).into(),
+                    (seen.partitions as u64).into(),
+                ])?;
+            }
             // Deleted since it was listed.
             Err(e) if e.kind() == Kind::UnknownGroup => {}
             Err(e) => failures.tell(env, &e),
@@ -101,6 +107,9 @@ pub fn describe(job: Describe, env: &mut Env) -> Result<Outcome> {
         print(&out)?;
         return Ok(failures.outcome());
     }
+    if job.output.format == OutputFormat::Table {
+        print(configs(&seen).as_bytes())?;
+    }
     let mut rows = Listing::stdout(
         env,
         if job.members {
@@ -121,6 +130,18 @@ pub fn describe(job: Describe, env: &mut Env) -> Result<Outcome> {
     }
     rows.finish()?;
     Ok(failures.outcome())
+}
+
+/// What was set explicitly, as `mq-topics describe` shows it.
+fn configs(groups: &[GroupDescription]) -> String {
+    let mut head = String::new();
+    for group in groups.iter().filter(|group| !group.configs.is_empty()) {
+        let _ = writeln!(head, "group {}", group.group.escape_debug());
+        for (name, value) in &group.configs {
+            let _ = writeln!(head, "  {name}={value}");
+        }
+    }
+    head
 }
 
 fn members(group: &GroupDescription) -> Vec<Vec<Cell>> {

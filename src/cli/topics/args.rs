@@ -1,10 +1,10 @@
 //! The command line of `mq-topics`.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::job::{Alter, Create, Delete, Describe, Dump, DumpWhat, Job, List, Offsets, Verify};
 use crate::cli::common::{Common, usage};
+use crate::cli::configs::{config_pairs, unset_keys};
 use crate::cli::consent::ConsentArgs;
 use crate::cli::lang::{Now, parse_point, parse_topic_with_partition};
 use crate::cli::output::OutputArgs;
@@ -280,6 +280,9 @@ struct RepairConsentArgs {
     yes: bool,
 }
 
+/// A config as people write it.
+const CONFIG_EXAMPLE: &str = "segment.bytes=104857600";
+
 /// `--dry-run` of what needs no consent.
 #[derive(Debug, clap::Args)]
 struct PlanArgs {
@@ -334,7 +337,7 @@ impl Args {
 }
 
 fn create(args: CreateArgs) -> Result<Create> {
-    let configs = config_pairs(&args.configs)?;
+    let configs = config_pairs(&args.configs, TopicConfigs::check_name, CONFIG_EXAMPLE)?;
     if args.like.is_none() {
         TopicConfigs::from_explicit(configs.clone())?;
     }
@@ -354,20 +357,11 @@ fn create(args: CreateArgs) -> Result<Create> {
 }
 
 fn alter(args: AlterArgs) -> Result<Alter> {
-    let set = config_pairs(&args.configs)?;
-    for key in &args.unset {
-        TopicConfigs::check_name(key)?;
-        if set.contains_key(key) {
-            return Err(usage(
-                format!("{key} is both set and unset"),
-                "say either -c or --unset for one config",
-            ));
-        }
-    }
+    let set = config_pairs(&args.configs, TopicConfigs::check_name, CONFIG_EXAMPLE)?;
     Ok(Alter {
         name: TopicName::new(args.name)?,
+        unset: unset_keys(args.unset, &set, TopicConfigs::check_name)?,
         set,
-        unset: once(args.unset),
         partitions: args
             .partitions
             .as_deref()
@@ -457,24 +451,6 @@ fn once<T: PartialEq>(items: Vec<T>) -> Vec<T> {
         }
     }
     kept
-}
-
-/// `KEY=VALUE` of known keys, each once.
-fn config_pairs(args: &[String]) -> Result<BTreeMap<String, String>> {
-    let mut pairs = BTreeMap::new();
-    for arg in args {
-        let Some((key, value)) = arg.split_once('=') else {
-            return Err(usage(
-                format!("'{}' gives no value to a config", arg.escape_debug()),
-                "write -c KEY=VALUE, such as -c segment.bytes=104857600",
-            ));
-        };
-        TopicConfigs::check_name(key)?;
-        if pairs.insert(key.to_owned(), value.to_owned()).is_some() {
-            return Err(usage(format!("{key} is set twice"), "set each config once"));
-        }
-    }
-    Ok(pairs)
 }
 
 fn partition_count(text: &str) -> Result<PartitionId> {

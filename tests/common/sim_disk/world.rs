@@ -11,6 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::time::Duration;
 
 use mq::disk::{Entry, EntryKind};
 use rustix::io::Errno;
@@ -45,6 +46,7 @@ pub struct ProcessState {
 pub struct World {
     pub boot: u64,
     pub free_bytes: u64,
+    pub sync_time: Duration,
     inodes: BTreeMap<u64, Inode>,
     locks: BTreeMap<u64, Lock>,
     processes: BTreeMap<u64, ProcessState>,
@@ -89,6 +91,7 @@ impl World {
         World {
             boot: 1,
             free_bytes: 1 << 40,
+            sync_time: Duration::ZERO,
             inodes: BTreeMap::from([(ROOT, Inode::Dir(DirState::default()))]),
             locks: BTreeMap::new(),
             processes: BTreeMap::new(),
@@ -445,6 +448,7 @@ impl World {
         World {
             boot: self.boot + 1,
             free_bytes: self.free_bytes,
+            sync_time: Duration::ZERO,
             inodes,
             locks: BTreeMap::new(),
             processes: BTreeMap::new(),

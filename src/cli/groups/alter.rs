@@ -1,0 +1,48 @@
+//! `mq-groups alter`.
+
+use super::args_alter::Alter;
+use super::run::PATIENCE;
+use crate::cli::output::{Column, Listing};
+use crate::cli::{Env, Outcome};
+use crate::error::Result;
+use crate::group;
+
+/// What a plan says.
+const PLAN: [Column; 3] = [
+    Column::text("group"),
+    Column::text("change"),
+    Column::text("detail"),
+];
+
+/// Changes a group's configs.
+pub fn alter(job: Alter, env: &mut Env) -> Result<Outcome> {
+    for (config, value) in &job.set {
+        group::check_config_value(config, value)?;
+    }
+    let store = env.open_store()?;
+    if job.dry_run {
+        let before = group::configs(&store, &job.group)?;
+        let mut rows = Listing::stdout(env, &PLAN, job.output);
+        let mut plan = |change: &str, detail: String| {
+            rows.row(vec![
+                job.group.as_str().into(),
+                change.into(),
+                detail.into(),
+            ])
+        };
+        for (config, value) in &job.set {
+            if before.get(config) != Some(value) {
+                plan("set", format!("{config}={value}"))?;
+            }
+        }
+        for config in job.unset.iter().filter(|name| before.contains_key(*name)) {
+            plan("unset", config.clone())?;
+        }
+        rows.finish()?;
+        return Ok(Outcome::Done);
+    }
+    for note in group::alter_configs(&store, &job.group, &job.set, &job.unset, PATIENCE)? {
+        env.warn(&note);
+    }
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,78 @@
+//! The command line of `mq-groups alter`.
+
+use std::collections::BTreeMap;
+
+use super::job::Job;
+use crate::cli::configs::{config_pairs, unset_keys};
+use crate::cli::output::{OutputArgs, OutputOptions};
+use crate::error::Result;
+use crate::group::check_config_name;
+use crate::store::layout;
+
+/// Change a group's configs
+///
+/// There is one: offsets.retention.minutes, how long what is committed is kept after the group was
+/// used last (7 days by default). While members live nothing expires, and it can be changed.
+#[derive(Debug, clap::Args)]
+#[command(after_help = ALTER_EXAMPLES)]
+#[command(group = clap::ArgGroup::new("change").required(true).multiple(true))]
+pub struct AlterArgs {
+    /// The group
+    #[arg(value_name = "GROUP")]
+    group: String,
+    /// Set a config (repeatable)
+    #[arg(
+        short,
+        long = "config",
+        value_name = "KEY=VALUE",
+        help_heading = "Group",
+        group = "change"
+    )]
+    configs: Vec<String>,
+    /// Take a config back to its default (repeatable)
+    #[arg(long, value_name = "KEY", help_heading = "Group", group = "change")]
+    unset: Vec<String>,
+    /// Print the plan, change nothing
+    #[arg(long, help_heading = "Changes")]
+    dry_run: bool,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+const ALTER_EXAMPLES: &str = "\
+Examples:
+  mq-groups alter billing -c offsets.retention.minutes=43200     a month
+  mq-groups alter billing --unset offsets.retention.minutes
+  mq-groups alter scratch -c offsets.retention.minutes=60 && mq-groups describe scratch
+  mq-groups alter billing -c offsets.retention.minutes=60 --dry-run";
+
+/// `mq-groups alter`. At least one of the two is there.
+#[derive(Debug)]
+pub struct Alter {
+    /// The group, by exact name.
+    pub group: String,
+    /// Configs that are set.
+    pub set: BTreeMap<String, String>,
+    /// Configs that go back to their defaults.
+    pub unset: Vec<String>,
+    /// Only the plan is printed.
+    pub dry_run: bool,
+    /// How rows are printed.
+    pub output: OutputOptions,
+}
+
+impl AlterArgs {
+    /// What is asked for.
+    pub fn job(self) -> Result<Job> {
+        layout::group_dir(&self.group)?;
+        let example = "offsets.retention.minutes=43200";
+        let set = config_pairs(&self.configs, check_config_name, example)?;
+        Ok(Job::Alter(Alter {
+            group: self.group,
+            unset: unset_keys(self.unset, &set, check_config_name)?,
+            set,
+            dry_run: self.dry_run,
+            output: self.output.try_into()?,
+        }))
+    }
+}

@@ -1,0 +1,113 @@
+//! The configs of a group: what an administrator sets in `group.json`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::group_file::GroupFile;
+use super::held::Group;
+use super::{describe, directory};
+use crate::error::{Error, Kind, Result, near_names};
+use crate::store::StoreDir;
+
+/// How long after the newest line offsets are kept, minutes; Kafka's name.
+const RETENTION: &str = "offsets.retention.minutes";
+/// All that are known.
+const KNOWN: [&str; 1] = [RETENTION];
+/// Kafka's most.
+const RETENTION_MAX: u32 = i32::MAX as u32;
+
+/// Whether a config of that name is known.
+///
+/// # Errors
+/// [`Kind::InvalidConfig`] with near names.
+pub fn check_config_name(name: &str) -> Result<()> {
+    if KNOWN.contains(&name) {
+        return Ok(());
+    }
+    let near = near_names(name, KNOWN);
+    let cure = if near.is_empty() {
+        format!("known here: {}", KNOWN.join(", "))
+    } else {
+        format!("did you mean {}?", near.join(" or "))
+    };
+    let name = name.escape_debug();
+    let text = format!("'{name}' is not a config of a group");
+    Err(Error::new(Kind::InvalidConfig, text).cure(cure))
+}
+
+/// Whether a config takes a value.
+///
+/// # Errors
+/// [`Kind::InvalidConfig`], saying what it takes.
+pub fn check_config_value(name: &str, value: &str) -> Result<()> {
+    check_config_name(name)?;
+    retention_minutes(value).map(drop)
+}
+
+fn retention_minutes(value: &str) -> Result<u32> {
+    value
+        .parse()
+        .ok()
+        .filter(|minutes| (1..=RETENTION_MAX).contains(minutes))
+        .ok_or_else(|| {
+            let text = format!("{RETENTION}={} is not allowed", value.escape_debug());
+            Error::new(Kind::InvalidConfig, text)
+                .cure(format!("{RETENTION} takes 1 to {RETENTION_MAX} minutes"))
+        })
+}
+
+/// The configs of a group that were set explicitly.
+///
+/// # Errors
+/// [`Kind::UnknownGroup`] with near names; [`Kind::Damaged`].
+pub fn configs(store: &Arc<StoreDir>, group: &str) -> Result<BTreeMap<String, String>> {
+    describe::present(store, group)?;
+    let dir = directory::open(store, group)?;
+    Ok(explicit(&GroupFile::read(&dir, store.boot_id())?))
+}
+
+/// What a file sets explicitly.
+pub(super) fn explicit(file: &GroupFile) -> BTreeMap<String, String> {
+    let minutes = file.offsets_retention_minutes;
+    let pair = minutes.map(|minutes| (RETENTION.to_owned(), minutes.to_string()));
+    pair.into_iter().collect()
+}
+
+/// Sets configs of a group and takes others back to their defaults, also while members live. What
+/// is wrong with its files, a line each.
+///
+/// # Errors
+/// [`Kind::InvalidConfig`]; [`Kind::UnknownGroup`] with near names; [`Kind::Busy`];
+/// [`Kind::Damaged`] for a `group.json` that is unreadable while members live; [`Kind::Unknown`] if
+/// it is perhaps done.
+pub fn alter_configs(
+    store: &Arc<StoreDir>,
+    group: &str,
+    set: &BTreeMap<String, String>,
+    unset: &[String],
+    patience: Duration,
+) -> Result<Vec<String>> {
+    for name in set.keys().chain(unset) {
+        check_config_name(name)?;
+    }
+    let wanted = set.get(RETENTION).map(|value| retention_minutes(value));
+    let wanted = wanted.transpose()?;
+    // One that was deleted, or whose offsets have expired, is made anew by nobody but a member.
+    describe::present(store, group)?;
+    let mut opened = Group::open(store, group, patience)?;
+    let mut held = opened.hold("alter the group")?;
+    let mut file = held.group_file()?;
+    if held.state().is_deleted() && held.alive()?.is_empty() {
+        drop(held);
+        return Err(directory::unknown(store, group));
+    }
+    let before = file.offsets_retention_minutes;
+    let is_unset = unset.iter().any(|name| name == RETENTION);
+    file.offsets_retention_minutes = wanted.or(before.filter(|_| !is_unset));
+    if file.offsets_retention_minutes != before {
+        held.put_settings(&file)?;
+    }
+    drop(held);
+    Ok(opened.notes())
+}

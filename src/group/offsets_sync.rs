@@ -1,0 +1,229 @@
+//! One sync of `offsets.log` for all that wait for it.
+//!
+//! `offsets.INODE.sync` belongs to the `offsets.log` of that inode. Whoever syncs that holds its
+//! lock, and writes into it, without syncing it, a note of 48 bytes, little-endian:
+//!
+//! ```text
+//! 0 magic "mqos" u32  | 4 process id u32 | 8 boot id 16 bytes | 24 durable u64 | 32 at work u64
+//! 40 4 zeros u32      | 44 CRC-32 of bytes 0 to 44
+//! ```
+//!
+//! `durable` is the length, bytes, up to which a sync is known to have ended well. `at work` is the
+//! log's length when a sync began of which no good end was noted; 0: there is none.
+//!
+//! 1. Who waits for the lock, or has it, and finds `durable` at the end of its line or beyond, is
+//!    done.
+//! 2. `at work` is noted before a sync. Its success alone takes that away, together with noting
+//!    `durable`.
+//! 3. Who finds `at work` under the lock knows that a sync failed, or that its process died before
+//!    anybody was told. The kernel tells an error once: what a descriptor opened since is told says
+//!    nothing of what was written before. So the log is written anew, under the group's lock, by
+//!    everyone who meets the note, until it is done. So it is where the holder stands still.
+//! 4. No note meets another log of its inode. The log is replaced by a file that was made first; an
+//!    inode in use is given to no second file, so by then nobody can write notes under the new
+//!    file's number. All notes but the current log's are removed next, then the log is replaced,
+//!    and once that is durable the old log's note goes: a failure is not forgotten before.
+//! 5. Who cannot leave a note (a full disk) syncs alone. The descriptor that it appended through
+//!    is told of any error since, so it knows about its own line, and vouches for no other.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::disk::{Dir, File, FileId, LockKind, Open};
+use crate::store::gate::{self, GateGuard};
+use crate::store::{StoreDir, layout};
+
+/// How long the holder of the lock may show nothing new before it counts as stopped.
+pub const STILL: Duration = Duration::from_secs(2);
+
+/// Tries for this lock in the time of one for the group's: only those who have been through that
+/// one wait here, and each moment between two syncs is one in which all of them wait for nothing.
+const TRIES: u32 = 5;
+
+const NOTE_BYTES: usize = 48;
+const NOTE_AT: u64 = 0;
+const MAGIC: u32 = u32::from_le_bytes(*b"mqos");
+
+/// What came of a wait for a sync.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Synced {
+    /// The line is on disk.
+    Durable,
+    /// No sync of this file can tell any more: it has to be written anew.
+    Unknown,
+}
+
+/// The lock and note of one `offsets.log`. Descriptors of its own: who shares them shares the lock.
+#[derive(Debug)]
+pub struct OffsetsSync {
+    store: Arc<StoreDir>,
+    file: Arc<dyn File>,
+}
+
+/// How a wait for the lock ended.
+enum Turn {
+    Ours(Held),
+    Covered,
+    HolderStands,
+}
+
+/// The lock, held.
+struct Held {
+    file: Arc<dyn File>,
+    _gate: GateGuard,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Note {
+    boot_id: [u8; 16],
+    durable: u64,
+    at_work: u64,
+    pid: u32,
+}
+
+impl OffsetsSync {
+    /// For the `offsets.log` in `dir` that is open as `log`.
+    pub fn open(store: &Arc<StoreDir>, dir: &dyn Dir, log: FileId) -> io::Result<Self> {
+        let file = dir.open(&layout::offsets_sync(log.inode), Open::Create)?;
+        Ok(OffsetsSync {
+            store: Arc::clone(store),
+            file,
+        })
+    }
+
+    /// Waits until the log is durable up to `end` at least, and syncs it if nobody else does.
+    /// `log` is the descriptor that the line before `end` was appended through; `retry` the time
+    /// between two tries for the group's lock.
+    ///
+    /// # Errors
+    /// Those of the sync, which are final.
+    pub fn cover(&self, log: &dyn File, end: u64, retry: Duration) -> io::Result<Synced> {
+        match self.turn(log, end, retry) {
+            Ok(Turn::Ours(_held)) => self.sync(log, end),
+            Ok(Turn::Covered) => Ok(Synced::Durable),
+            Ok(Turn::HolderStands) => Ok(Synced::Unknown),
+            Err(_) => alone(log),
+        }
+    }
+
+    fn turn(&self, log: &dyn File, end: u64, retry: Duration) -> io::Result<Turn> {
+        let clock = self.store.clock();
+        let mut since = clock.monotonic();
+        let mut last = None;
+        loop {
+            let gate = gate::enter();
+            if self.file.try_lock(LockKind::Exclusive)? {
+                return Ok(Turn::Ours(Held {
+                    file: Arc::clone(&self.file),
+                    _gate: gate,
+                }));
+            }
+            drop(gate);
+            let seen = self.read(log)?;
+            if seen.is_some_and(|note| note.durable >= end) {
+                return Ok(Turn::Covered);
+            }
+            let now = clock.monotonic();
+            if seen != last {
+                (last, since) = (seen, now);
+            }
+            if now.saturating_sub(since) >= STILL {
+                return Ok(Turn::HolderStands);
+            }
+            clock.sleep(retry / TRIES);
+        }
+    }
+
+    /// With the lock held.
+    fn sync(&self, log: &dyn File, end: u64) -> io::Result<Synced> {
+        let Ok(found) = self.read(log) else {
+            return alone(log);
+        };
+        if found.is_some_and(|note| note.at_work > 0) {
+            return Ok(Synced::Unknown);
+        }
+        let durable = found.map_or(0, |note| note.durable);
+        if durable >= end {
+            return Ok(Synced::Durable);
+        }
+        // What is appended from here on is perhaps synced, perhaps not.
+        let Ok(len) = log.len() else {
+            return alone(log);
+        };
+        if self.write(durable, len).is_err() {
+            return alone(log);
+        }
+        log.sync_data()?;
+        // Where this fails the log is written anew, for nothing.
+        let _ = self.write(len, 0);
+        Ok(Synced::Durable)
+    }
+
+    /// The note, if there is a whole one of this boot. One that knows of more than there is in a
+    /// log that only grows is another's, by way of a copied directory.
+    fn read(&self, log: &dyn File) -> io::Result<Option<Note>> {
+        let mut raw = [0; NOTE_BYTES];
+        if self.file.read_at(&mut raw, NOTE_AT)? < NOTE_BYTES {
+            return Ok(None);
+        }
+        let len = log.len()?;
+        let is_sound = |note: &Note| {
+            note.boot_id == self.store.boot_id() && note.durable.max(note.at_work) <= len
+        };
+        Ok(decode(&raw).filter(is_sound))
+    }
+
+    fn write(&self, durable: u64, at_work: u64) -> io::Result<()> {
+        let note = Note {
+            boot_id: self.store.boot_id(),
+            durable,
+            at_work,
+            pid: std::process::id(),
+        };
+        self.file.write_at(&note.encode(), NOTE_AT)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Closing the file would free it as well; there is nobody to tell of a failure.
+        let _ = self.file.unlock();
+    }
+}
+
+/// Rule 5.
+fn alone(log: &dyn File) -> io::Result<Synced> {
+    log.sync_data().map(|()| Synced::Durable)
+}
+
+impl Note {
+    fn encode(&self) -> Vec<u8> {
+        let mut raw = Vec::with_capacity(NOTE_BYTES);
+        raw.extend_from_slice(&MAGIC.to_le_bytes());
+        raw.extend_from_slice(&self.pid.to_le_bytes());
+        raw.extend_from_slice(&self.boot_id);
+        raw.extend_from_slice(&self.durable.to_le_bytes());
+        raw.extend_from_slice(&self.at_work.to_le_bytes());
+        raw.extend_from_slice(&[0; 4]);
+        raw.extend_from_slice(&crc32fast::hash(&raw).to_le_bytes());
+        raw
+    }
+}
+
+fn decode(raw: &[u8; NOTE_BYTES]) -> Option<Note> {
+    fn field<const N: usize>(raw: &[u8], at: usize) -> Option<[u8; N]> {
+        raw.get(at..at + N)?.try_into().ok()
+    }
+    let is_sound = u32::from_le_bytes(field(raw, 0)?) == MAGIC
+        && u32::from_le_bytes(field(raw, 44)?) == crc32fast::hash(raw.get(..44)?);
+    is_sound.then_some(Note {
+        pid: u32::from_le_bytes(field(raw, 4)?),
+        boot_id: field(raw, 8)?,
+        durable: u64::from_le_bytes(field(raw, 24)?),
+        at_work: u64::from_le_bytes(field(raw, 32)?),
+    })
+}
+
+#[cfg(test)]
+mod tests;
