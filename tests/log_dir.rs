@@ -14,15 +14,17 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use cli::{Done, Shell};
+use cli::{Done, PATIENCE, Running, Shell};
 use mq::clock::SystemClock;
 use mq::cluster::{BrokerOptions, Daemon};
 use mq::disk::OsDisk;
 use mq::store::{NewTopic, Replica, StoreDir, create_topic};
 use mq::types::{TopicName, TopicPartition};
+use rustix::process::{Pid, Signal, kill_process};
 use tally::Tally;
 
 /// Starts a broker, waits until it is ready, and stops it.
@@ -379,6 +381,74 @@ fn a_lost_page_elsewhere_is_made_anew() {
         let names = fs::read_dir(&logs).expect("list");
         let names: Vec<_> = names.map(|e| e.expect("entry").file_name()).collect();
         assert_eq!(names.len(), 2, "{tool}: {names:?}");
+        shell.topics(&["verify", "--deep", "t"]);
+    }
+}
+
+/// A process is stopped in the middle of a rebuild; another breaks its lock, rebuilds and appends;
+/// then the first one wakes.
+#[test]
+fn a_late_hand_in_a_rebuild_spoils_nothing() {
+    let _tally = Tally::start();
+    if Command::new("strace").arg("-V").output().is_err() {
+        assert!(std::env::var_os("CI").is_none(), "CI needs strace");
+        println!("log_dir: skipped: late hands, for there is no strace");
+        return;
+    }
+    // While the new directory is filled, while segments move, and while the old one is removed.
+    for (call, n) in [
+        ("pwrite64", 5),
+        ("renameat", 5),
+        ("unlinkat", 9),
+        ("unlinkat", 12),
+    ] {
+        Tally::case();
+        let what = format!("stopped at {call} {n}");
+        let shell = Shell::new();
+        start_and_stop(&shell, &["--log-dir", "logs"]);
+        shell.topics(&["create", "t", "-c", "segment.bytes=1024"]);
+        for n in 0..6 {
+            let line = format!("{n}{}\n", "x".repeat(300));
+            shell.produce(&["t"], line.as_bytes());
+        }
+        fs::remove_file(shell.dir().join("logs/t-0/partition.state")).expect("removed");
+        let trace = shell.dir().join("trace");
+        let inner = shell.command("mq-produce", &["t"]);
+        let mut command = Command::new("strace");
+        command
+            .args(["-f", "-qq", "-o"])
+            .arg(&trace)
+            .args(["-e", &format!("trace={call}")])
+            .args(["-e", &format!("inject={call}:signal=STOP:when={n}")])
+            .arg(inner.get_program())
+            .args(inner.get_args())
+            .env("MQ_STORE", shell.store())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut late = Running::of(command.spawn().expect("spawn"));
+        late.feed(b"late\n");
+        late.close_stdin();
+        let until = Instant::now() + PATIENCE;
+        let pid = loop {
+            let text = fs::read_to_string(&trace).unwrap_or_default();
+            if text.contains("stopped by SIGSTOP") {
+                break text.split(' ').next().and_then(|pid| pid.parse().ok());
+            }
+            assert!(Instant::now() < until, "{what}: {text}");
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        shell.produce(&["t"], b"quick\n");
+        let pid = pid.and_then(Pid::from_raw).expect("a process");
+        kill_process(pid, Signal::CONT).expect("continued");
+        let done = late.end();
+        assert_eq!(done.status, 75, "{what}: {}", done.err);
+        let read = shell.consume_text(&["-e", "t"]);
+        let firsts: String = read
+            .lines()
+            .filter_map(|line| line.chars().next())
+            .collect();
+        assert_eq!(firsts, "012345q", "{what}");
         shell.topics(&["verify", "--deep", "t"]);
     }
 }

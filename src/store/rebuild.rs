@@ -121,6 +121,12 @@ impl Lost<'_> {
     /// Rebuilds it; `false` if the topic file does not name it any more, or it is another's.
     fn rebuild(&self) -> Result<bool> {
         let guard = FencedLock::acquire_store(self.store, "rebuild a replica", PATIENCE)?;
+        // Whoever took the lock over has moved away what a late hand misses.
+        self.rebuild_under(&guard)
+            .map_err(|e| guard.unless_fenced(e))
+    }
+
+    fn rebuild_under(&self, guard: &FencedGuard) -> Result<bool> {
         let logs = self.store.logs_dir(self.broker)?;
         let found = self.look(&*logs)?;
         if found.old_page {
@@ -146,9 +152,9 @@ impl Lost<'_> {
                 if !self.is_the_one(&*old)? {
                     return Ok(false);
                 }
-                self.fill(&guard, &*logs)?;
+                self.fill(guard, &*logs)?;
             }
-            self.remove_old(&guard, &*logs, &*old)?;
+            self.remove_old(guard, &*logs, &*old)?;
         } else if !found.new_page {
             return Ok(false);
         }

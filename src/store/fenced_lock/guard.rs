@@ -205,7 +205,7 @@ impl FencedGuard {
     }
 
     /// The error, or [`Kind::Fenced`] if the lock was taken over, which explains it.
-    pub(super) fn unless_fenced(&self, error: Error) -> Error {
+    pub(in crate::store) fn unless_fenced(&self, error: Error) -> Error {
         self.late(error)
     }
 
