@@ -261,15 +261,21 @@ impl Chaos {
             self.recorder.stalled(),
         );
         let first = &violations[..violations.len().min(20)];
+        let history = &self.recorder.history;
         let late = violations.iter().find_map(|violation| match violation {
-            Violation::TooLate { seen, .. } => Some(self.recorder.history.before(*seen)),
+            Violation::TooLate { seen, .. } => Some(history.before(*seen)),
+            _ => None,
+        });
+        let again_by = violations.iter().find_map(|violation| match violation {
+            Violation::Again { tp, offset, by } => Some(history.of(by, tp, *offset)),
             _ => None,
         });
         assert!(
             first.is_empty(),
-            "{} violations: {first:#?}\n{}",
+            "{} violations: {first:#?}\n{}{}",
             violations.len(),
-            late.unwrap_or_default()
+            late.unwrap_or_default(),
+            again_by.unwrap_or_default()
         );
         assert!(
             again > 0 && rejoined > 0,
