@@ -10,7 +10,7 @@ use crate::view::View;
 pub struct Balance<'a> {
     rules: &'a Rules,
     running: BTreeSet<Process>,
-    paused: BTreeMap<Process, Duration>,
+    paused: BTreeMap<Process, Pause>,
     /// Those who were resumed since and were not seen in the group yet.
     away: BTreeSet<Process>,
     /// Since the last balance: what was done last, and when it is to be balanced.
@@ -18,6 +18,13 @@ pub struct Balance<'a> {
     last_at: Duration,
     /// The longest time from the last disturbance to balance, of each kind.
     pub worst: BTreeMap<String, Duration>,
+}
+
+#[derive(Clone, Copy)]
+struct Pause {
+    since: Duration,
+    /// It was seen in the group since.
+    was_member: bool,
 }
 
 struct Pending {
@@ -48,7 +55,7 @@ impl<'a> Balance<'a> {
             Event::Started(process) => {
                 if self.running.is_empty() {
                     // Nobody watched those who stand still.
-                    self.paused.values_mut().for_each(|since| *since = at);
+                    self.paused.values_mut().for_each(|pause| pause.since = at);
                 }
                 self.running.insert(*process);
                 self.disturb("start", at);
@@ -64,7 +71,11 @@ impl<'a> Balance<'a> {
             Event::Paused(process) => {
                 self.running.remove(process);
                 self.away.remove(process);
-                self.paused.insert(*process, at);
+                let pause = Pause {
+                    since: at,
+                    was_member: false,
+                };
+                self.paused.insert(*process, pause);
                 self.disturb("pause", at);
             }
             Event::Resumed(process) => {
@@ -116,17 +127,20 @@ impl<'a> Balance<'a> {
     fn seen(&mut self, view: &View, at: Duration, found: &mut Vec<Violation>) {
         let here: BTreeSet<Process> = view.members.values().map(|member| member.pid).collect();
         self.away.retain(|process| !here.contains(process));
-        // Who was removed while it stands still keeps nobody waiting any more.
-        let evicted: Vec<Process> = self
-            .paused
-            .keys()
-            .filter(|process| !here.contains(process))
-            .copied()
-            .collect();
+        // Who was removed while it stands still keeps nobody waiting any more. Who never came in may
+        // hold the group's lock.
+        let mut evicted = Vec::new();
+        for (process, pause) in &mut self.paused {
+            if here.contains(process) {
+                pause.was_member = true;
+            } else if pause.was_member {
+                evicted.push(*process);
+            }
+        }
         if view.is_shared_by(&self.running, self.rules.partitions) {
             if let Some(pending) = self.pending.take() {
-                let (kind, since) = match self.paused.values().max() {
-                    Some(since) => ("pause", *since),
+                let (kind, since) = match self.last_pause() {
+                    Some(since) => ("pause", since),
                     None => (pending.kind, pending.since),
                 };
                 let worst = self.worst.entry(kind.to_owned()).or_default();
@@ -140,12 +154,17 @@ impl<'a> Balance<'a> {
         }
     }
 
+    fn last_pause(&self) -> Option<Duration> {
+        self.paused.values().map(|pause| pause.since).max()
+    }
+
     fn late(&mut self, at: Duration, is_end: bool, found: &mut Vec<Violation>) {
+        let last_pause = self.last_pause();
         let Some(pending) = self.pending.as_mut().filter(|_| !self.running.is_empty()) else {
             return;
         };
         // Nobody can go on with what one who stands still owns.
-        let of_paused = self.paused.values().max().map(|at| *at + self.rules.pause);
+        let of_paused = last_pause.map(|since| since + self.rules.pause);
         let due = pending.due.max(of_paused.unwrap_or_default());
         if pending.is_told || (at <= due && !is_end) {
             return;

@@ -10,7 +10,7 @@ use rustix::process::Signal;
 
 use crate::checker::{check, tell};
 use crate::cli::Shell;
-use crate::history::{Event, Rules, Violation};
+use crate::history::{Event, Process, Rules, Violation};
 use crate::is_long;
 use crate::member::{Member, record};
 use crate::recorder::Recorder;
@@ -124,9 +124,9 @@ impl Chaos {
             Some(bytes) => Member::start_into_pipe(&self.shell, n, &args, bytes),
             None => Member::start(&self.shell, n, &args),
         };
-        self.recorder.push(Event::Started(member.pid()));
+        self.recorder.started(n as Process, member.pid());
         if leaves.is_some() {
-            self.recorder.push(Event::LeftUnread(member.pid()));
+            self.recorder.push(Event::LeftUnread(n as Process));
         }
         self.members.push(member);
         self.live.push(n);
@@ -136,12 +136,12 @@ impl Chaos {
     fn signal(&mut self, n: usize, signal: Signal) {
         self.recorder.look();
         let member = &mut self.members[n];
-        let pid = member.pid();
+        let process = n as Process;
         self.recorder.push(match signal {
-            Signal::TERM => Event::Stopped(pid),
-            Signal::KILL => Event::Killed(pid),
-            Signal::STOP => Event::Paused(pid),
-            _ => Event::Resumed(pid),
+            Signal::TERM => Event::Stopped(process),
+            Signal::KILL => Event::Killed(process),
+            Signal::STOP => Event::Paused(process),
+            _ => Event::Resumed(process),
         });
         member.is_paused = signal == Signal::STOP;
         member.signal(signal);
@@ -158,7 +158,7 @@ impl Chaos {
         self.recorder.look();
         let told = member.complaint().lines().map(str::to_owned).collect();
         self.recorder.push(Event::Ended {
-            process: member.pid(),
+            process: n as Process,
             status,
             told,
         });
@@ -206,15 +206,15 @@ impl Chaos {
         let started = Instant::now();
         loop {
             self.bury();
-            let pids: BTreeSet<u32> = self
+            let running: BTreeSet<Process> = self
                 .live
                 .iter()
                 .filter(|n| !self.members[**n].is_paused)
-                .map(|n| self.members[*n].pid())
+                .map(|n| *n as Process)
                 .collect();
             let view = self.recorder.look();
-            let is_shared = view.is_some_and(|view| view.is_shared_by(&pids, PARTITIONS));
-            if is_shared || pids.is_empty() || started.elapsed() >= PATIENCE {
+            let is_shared = view.is_some_and(|view| view.is_shared_by(&running, PARTITIONS));
+            if is_shared || running.is_empty() || started.elapsed() >= PATIENCE {
                 return;
             }
             self.recorder.sleep(Duration::from_millis(2));
@@ -261,15 +261,21 @@ impl Chaos {
             self.recorder.stalled(),
         );
         let first = &violations[..violations.len().min(20)];
+        let history = &self.recorder.history;
         let late = violations.iter().find_map(|violation| match violation {
-            Violation::TooLate { seen, .. } => Some(self.recorder.history.before(*seen)),
+            Violation::TooLate { seen, .. } => Some(history.before(*seen)),
+            _ => None,
+        });
+        let again_by = violations.iter().find_map(|violation| match violation {
+            Violation::Again { tp, offset, by } => Some(history.of(by, tp, *offset)),
             _ => None,
         });
         assert!(
             first.is_empty(),
-            "{} violations: {first:#?}\n{}",
+            "{} violations: {first:#?}\n{}{}",
             violations.len(),
-            late.unwrap_or_default()
+            late.unwrap_or_default(),
+            again_by.unwrap_or_default()
         );
         assert!(
             again > 0 && rejoined > 0,
@@ -292,10 +298,10 @@ impl Chaos {
                 payload,
             });
         }
-        for member in &self.members {
+        for (n, member) in self.members.iter().enumerate() {
             for (partition, offset, payload) in member.printed() {
                 self.recorder.push(Event::Delivered {
-                    process: member.pid(),
+                    process: n as Process,
                     tp: ("t".to_owned(), partition),
                     offset,
                     payload,

@@ -512,3 +512,32 @@ fn one_who_stands_still_alone() {
         "{found:?}"
     );
 }
+
+#[test]
+fn one_who_stands_still_before_it_is_in() {
+    let _tally = Tally::start();
+    let history = |last: u64| {
+        let mut history = History::default();
+        let alone = seen(1, &[("a", 1, &[0, 1])]);
+        for (at, event) in [
+            (0, Event::Started(1)),
+            (100, alone.clone()),
+            (200, Event::Started(2)),
+            // It may have the group's lock.
+            (250, Event::Paused(2)),
+            (300, alone.clone()),
+            (400, Event::Started(3)),
+            (last, alone),
+            (5300, seen(2, &[("a", 1, &[0]), ("c", 3, &[1])])),
+        ] {
+            history.push(ms(at), event);
+        }
+        history
+    };
+    assert_eq!(violations(&history(5250)), []);
+    let found = violations(&history(5251));
+    assert!(
+        matches!(found[..], [Violation::TooLate { .. }]),
+        "{found:?}"
+    );
+}

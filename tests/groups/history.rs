@@ -71,6 +71,50 @@ impl History {
         self.entries.push(Entry { at, event });
     }
 
+    /// Everything about these processes and a partition near an offset, for messages.
+    pub fn of(&self, processes: &[Process], tp: &Tp, offset: i64) -> String {
+        let mut text = String::new();
+        let mut last = String::new();
+        for Entry { at, event } in &self.entries {
+            let told = match event {
+                Event::Started(process)
+                | Event::LeftUnread(process)
+                | Event::Stopped(process)
+                | Event::Killed(process)
+                | Event::Paused(process)
+                | Event::Resumed(process)
+                | Event::Ended { process, .. }
+                    if processes.contains(process) =>
+                {
+                    format!("{event:?}")
+                }
+                Event::Seen(view) => {
+                    let mut told = String::new();
+                    for (id, member) in &view.members {
+                        let owns = member.owned.contains(tp);
+                        if owns || processes.contains(&member.pid) {
+                            let _ = write!(told, "{}={id} owns: {owns}; ", member.pid);
+                        }
+                    }
+                    if told == last {
+                        continue;
+                    }
+                    last.clone_from(&told);
+                    told
+                }
+                Event::Committed(commit) => match commit.offsets.get(tp) {
+                    Some(to) if (to - offset).abs() < 5000 => {
+                        format!("{to} committed by {} in {}", commit.member, commit.epoch)
+                    }
+                    _ => continue,
+                },
+                _ => continue,
+            };
+            let _ = writeln!(text, "{:.3} {told}", at.as_secs_f64());
+        }
+        text
+    }
+
     /// What happened in the seconds before a moment, for messages: what was seen, where it changed.
     pub fn before(&self, moment: Duration) -> String {
         let mut last = None;

@@ -1,12 +1,13 @@
 //! Writes the history of a group down while it happens.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::history::{Event, History};
+use crate::history::{Event, History, Process};
 use crate::view::{Commit, GroupDir, View};
 
 /// How much later than asked a sleep ends at most on a machine that is not overloaded.
@@ -19,6 +20,9 @@ pub struct Recorder {
     stalled: Duration,
     text: String,
     view: Option<Arc<View>>,
+    /// Whose pid it is now: pids are used again.
+    pids: HashMap<u32, Process>,
+    processes: HashMap<String, Process>,
     log: Option<File>,
     /// What was read of a line that is not whole yet.
     rest: Vec<u8>,
@@ -33,6 +37,8 @@ impl Recorder {
             stalled: Duration::ZERO,
             text: String::new(),
             view: None,
+            pids: HashMap::new(),
+            processes: HashMap::new(),
             log: None,
             rest: Vec::new(),
             history: History::default(),
@@ -55,16 +61,29 @@ impl Recorder {
         self.stalled += begun.elapsed().saturating_sub(time + PUNCTUAL);
     }
 
+    /// A process was started, and has that pid.
+    pub fn started(&mut self, process: Process, pid: u32) {
+        self.pids.insert(pid, process);
+        self.push(Event::Started(process));
+    }
+
     pub fn push(&mut self, event: Event) {
         let at = self.now();
         self.history.push(at, event);
     }
 
-    /// Looks at the group: what is found committed now was perhaps committed before.
+    /// Looks at the group, with processes for pids: what is found committed now was perhaps
+    /// committed before.
     pub fn look(&mut self) -> Option<Arc<View>> {
         let text = std::fs::read_to_string(self.group.path("group.json")).ok()?;
         if text != self.text || self.view.is_none() {
-            self.view = Some(Arc::new(View::of(&text)));
+            let mut view = View::of(&text);
+            for (id, member) in &mut view.members {
+                let pids = &self.pids;
+                let process = self.processes.entry(id.clone());
+                member.pid = *process.or_insert_with(|| pids[&member.pid]);
+            }
+            self.view = Some(Arc::new(view));
             self.text = text;
         }
         self.read_log();

@@ -20,6 +20,7 @@ pub struct View {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Member {
     pub epoch: i64,
+    /// Its process, as the file says; a recorder counts them instead.
     pub pid: u32,
     pub owned: BTreeSet<Tp>,
     pub target: BTreeSet<Tp>,
