@@ -12,7 +12,7 @@ use common::groups::{GROUP, GROUP_DIR, PATIENCE, entries, join, open, store_of, 
 use common::sim_disk::SimDisk;
 use mq::disk::{Dir, Disk, LockKind, Open};
 use mq::error::Kind;
-use mq::group::{self, CommitEntry, Membership};
+use mq::group::{self, CommitEntry, Line, LineKind, Membership};
 use mq::types::{TopicPartition, Uuid};
 use rustix::io::Errno;
 
@@ -242,6 +242,47 @@ fn a_stopped_holder_delays_a_commit_once() {
     // He wakes: nothing of his is anybody's.
     held.unlock().unwrap();
     assert_eq!(at(&sim.crash_losing_all(), id, *own), Some(4));
+}
+
+#[test]
+fn a_log_written_anew_meanwhile_has_what_waits() {
+    let (sim, id) = store_of(MEMBERS as i32);
+    let mut members = members(&sim);
+    let (_, mut other, other_own) = members.pop().unwrap();
+    let (_, mut waiting, own) = members.pop().unwrap();
+    waiting.commit(entries(id, &[(own, 1)])).unwrap();
+    let stopped = sim.process();
+    let held = dir(&stopped).open(&notes(&sim).1, Open::Write).unwrap();
+    assert!(held.try_lock(LockKind::Exclusive).unwrap());
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(|| waiting.commit(entries(id, &[(own, 2)])));
+        while at(&sim, id, own) != Some(2) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let line = Line {
+            n: 0,
+            time_ms: 1,
+            kind: LineKind::Commit,
+            member: None,
+            epoch: 1,
+            entries: entries(id, &[(other_own, 3)]),
+        };
+        let log = dir(&sim).open("offsets.log", Open::Append).unwrap();
+        log.append(&line.encode().repeat(20_000)).unwrap();
+        other.commit(entries(id, &[(other_own, 4)])).unwrap();
+        assert_ne!(dir(&sim).id("offsets.log").unwrap(), log.id().unwrap());
+        assert!(!waits.is_finished(), "its file's lock is held");
+        let left = sim.if_crashed(&mut |_| 0);
+        assert_eq!(at(&left, id, other_own), Some(4));
+        let renamed = dir(&sim).id("offsets.log").unwrap();
+        waits.join().unwrap().unwrap();
+        assert_eq!(
+            dir(&sim).id("offsets.log").unwrap(),
+            renamed,
+            "once is enough"
+        );
+    });
+    assert_eq!(at(&sim.crash_losing_all(), id, own), Some(2));
 }
 
 #[test]

@@ -142,6 +142,10 @@ fn count(scenario: &Scenario, place: &Place) -> Result<Calls, Failure> {
         scenario.name != "compaction" || trace.contains("\"offsets.log\""),
         "the log was not written anew"
     );
+    hold!(
+        scenario.name != "commit" || trace.contains("\"mqos"),
+        "no sync of the log was noted"
+    );
     let calls = calls_in(&trace);
     hold!(
         calls.contains_key("flock"),
