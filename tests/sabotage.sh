@@ -268,7 +268,7 @@ sabotage "an evictor does not probe again" src/group/membership.rs \
   'if state.members.contains_key(id) && (member_file::probe(&*dir, *id)? == *sign || state.group_epoch >= 0) {' \
   lib hangs
 
-sabotage "a commit does not look at the owner" src/group/membership.rs \
+sabotage "a commit does not look at the owner" src/group/membership/commits.rs \
   'me.owned.contains(&tp) && topic' \
   '(me.owned.contains(&tp) || me.epoch >= 0) && topic' \
   lib hand_over
@@ -313,11 +313,8 @@ sabotage "a commit does not look whether its lock is still there" src/group/held
                 Kind::Fenced,' \
   groups_takeover taken_over
 
-sabotage "a commit is not synced" src/group/held.rs \
-  '        self.log
-            .file()
-            .sync_data()
-            .map_err(|e| Error::io("sync", join(&*self.dir, layout::OFFSETS_LOG), e))?;' '' \
+sabotage "a commit is not synced" src/group/offsets_sync.rs \
+  '        log.sync_data()?;' '' \
   groups_log stopped_in_a_commit
 
 sabotage "the name of offsets.log is not synced" src/group/held.rs \
