@@ -191,12 +191,24 @@ sabotage "the epoch of a batch is not held against the checkpoint" src/storage/w
   damage every_flipped_bit_of_a_segment
 
 sabotage "no seal where shown records are gone" src/store/mend.rs \
-  '        next.sealed |= lost_page || (!same_boot && !self.judge.every_message);' '' \
+  '        next.sealed |= lost_page || shown_unsynced;' '' \
   crash stop_in_append_never
 
 sabotage "no seal after a reboot" src/store/mend.rs \
-  'lost_page || (!same_boot && !self.judge.every_message);' 'lost_page;' \
+  'lost_page || shown_unsynced;' 'lost_page;' \
   crash what_a_reader_saw
+
+sabotage "an epoch that may have been used is used again" src/store/mend.rs \
+  'next.leader_epoch = next.leader_epoch.max(self.judge.leader_epoch);' '' \
+  crash successor_in_alter
+
+sabotage "a checkpoint that was renamed is taken for synced" src/store/mend.rs \
+  'let synced = dir.sync().map_err(|e| storage::sync_failed(dir.path(), e));
+            return' \
+  'let synced = Ok(());
+            let _ = dir;
+            return' \
+  crash successor_in_rebuild
 
 sabotage "an acknowledgement does not look at the page" src/store/writer.rs \
   '    if let Some(why) = page.offline {

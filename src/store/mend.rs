@@ -283,6 +283,12 @@ impl Mender<'_> {
             Some(page) => page,
             None => self.page_from_nothing()?,
         };
+        let shown_unsynced = !same_boot && !self.judge.every_message;
+        if shown_unsynced {
+            // The page of a promotion may be lost whose author died before its sync: what others
+            // showed in that epoch too. Only one above the topic file's was never used.
+            next.leader_epoch = next.leader_epoch.max(self.judge.leader_epoch);
+        }
         let mut recovered = self.or_offline(&mut next, recovered)?;
         begin_epoch(&mut recovered, next.leader_epoch);
         *self.epochs = recovered.epochs.clone();
@@ -310,7 +316,7 @@ impl Mender<'_> {
             }
         }
         // Without an fsync for each message, more than is left may have been shown before the cut.
-        next.sealed |= lost_page || (!same_boot && !self.judge.every_message);
+        next.sealed |= lost_page || shown_unsynced;
         // A new generation voids the note, so whoever gives one copies what the note is about, in
         // every mode; and so does who finds that another had begun to.
         let unvouched = self.judge.every_message || sync_unknown || next.intent == Intent::Rescue;
@@ -408,7 +414,10 @@ impl Mender<'_> {
     fn write_epochs(&self, page: &mut Page, epochs: &LeaderEpochs) -> Result<()> {
         let replica = self.held.replica();
         if replica.epochs()?.as_ref() == Some(epochs) {
-            return Ok(());
+            // Whoever renamed it into its place may have died before he synced that.
+            let dir = replica.dir();
+            let synced = dir.sync().map_err(|e| storage::sync_failed(dir.path(), e));
+            return self.or_offline(page, synced);
         }
         let written = replica.replace_small(LeaderEpochs::FILE, epochs.to_text().as_bytes());
         self.or_offline(page, written)

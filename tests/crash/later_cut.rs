@@ -10,8 +10,8 @@ use crate::common::rig::{Ledger, read_on};
 use crate::common::sim_disk::{SimDisk, seeded};
 use crate::common::tally::Tally;
 use crate::workloads::{
-    ADD_PARTITIONS, APPEND, APPEND_FIVE, APPEND_NEVER, APPEND_ROLLS, CREATE, DELETE,
-    NEVER_AND_ROLL, RESCUE, Workload, t0, worker,
+    ADD_PARTITIONS, ALTER, APPEND, APPEND_FIVE, APPEND_NEVER, APPEND_ROLLS, CREATE, DELETE,
+    NEVER_AND_ROLL, REBUILD, RESCUE, Workload, t0, worker,
 };
 use crate::{count_ops, run_with};
 
@@ -125,9 +125,11 @@ successors! {
     successor_in_append_five: APPEND_FIVE,
     successor_in_append_never: APPEND_NEVER,
     successor_in_never_and_roll: NEVER_AND_ROLL,
+    successor_in_alter: ALTER,
     successor_in_add_partitions: ADD_PARTITIONS,
     successor_in_delete: DELETE,
     successor_in_rescue: RESCUE,
+    successor_in_rebuild: REBUILD,
 }
 
 /// Another boot id alone says nothing about the disk: what is found is synced before it is shown.
