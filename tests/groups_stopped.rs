@@ -140,10 +140,11 @@ fn look(member: &mut Membership) -> Result<()> {
 struct Seen {
     group_epoch: i32,
     owners: BTreeMap<(TopicPartition, i32), Uuid>,
+    committed: BTreeMap<TopicPartition, i64>,
 }
 
 impl Seen {
-    fn look(&mut self, member: &mut Membership, place: &str) {
+    fn look(&mut self, member: &mut Membership, topic_id: Uuid, place: &str) {
         look(member).unwrap_or_else(|e| panic!("{place}: {e}"));
         let state = member.state();
         assert!(
@@ -163,27 +164,41 @@ impl Seen {
                 assert_eq!(before, id, "{place}: two owners of {tp} in epoch {epoch}");
             }
         }
+        member.refresh_offsets().unwrap();
+        for partition in 0..3 {
+            let now = member
+                .committed(&tp(partition), topic_id)
+                .map_or(0, |c| c.offset);
+            let before = self.committed.insert(tp(partition), now).unwrap_or(0);
+            assert!(now >= before, "{place}: {before} was committed, now {now}");
+        }
     }
 
     /// Everybody does what there is to do, until nothing is.
-    fn come_to_rest(&mut self, members: &mut [Membership], evicts: bool, place: &str) {
+    fn come_to_rest(
+        &mut self,
+        members: &mut [Membership],
+        topic_id: Uuid,
+        evicts: bool,
+        place: &str,
+    ) {
         for _ in 0..4 {
             for member in members.iter_mut() {
-                self.look(member, place);
+                self.look(member, topic_id, place);
                 if evicts {
                     let suspects = member.suspects().unwrap();
                     again(|| member.evict(&suspects)).unwrap_or_else(|e| panic!("{place}: {e}"));
-                    self.look(member, place);
+                    self.look(member, topic_id, place);
                 }
                 if member.me().is_some() {
                     again(|| member.assign()).unwrap_or_else(|e| panic!("{place}: {e}"));
-                    self.look(member, place);
+                    self.look(member, topic_id, place);
                     let surplus = surplus(member);
                     if !surplus.is_empty() {
                         again(|| member.release(surplus.clone(), Vec::new()))
                             .unwrap_or_else(|e| panic!("{place}: {e}"));
                     }
-                    self.look(member, place);
+                    self.look(member, topic_id, place);
                 }
             }
         }
@@ -214,7 +229,7 @@ fn stopped_at(scene: &Scene, n: u64) -> bool {
         process.kill();
     }
     // What the actor knows is old: it reads the group under the lock.
-    seen.look(&mut others[0], &place);
+    seen.look(&mut others[0], id, &place);
     let before = actor_sim.calls();
     actor_sim.freeze_at(before + n);
     let thread = std::thread::spawn({
@@ -229,7 +244,13 @@ fn stopped_at(scene: &Scene, n: u64) -> bool {
     }
     let was_frozen = actor_sim.is_frozen();
     others.push(join(&sim.process()).unwrap_or_else(|e| panic!("{place}: {e}")));
-    seen.come_to_rest(&mut others, false, &place);
+    seen.come_to_rest(&mut others, id, false, &place);
+    // They read on from where the actor's commit is, or would have been.
+    for other in &mut others {
+        let on = entries(id, &[(0, 20), (1, 20), (2, 20)]);
+        again(|| other.commit(on.clone())).unwrap_or_else(|e| panic!("{place}: {e}"));
+        seen.look(other, id, &place);
+    }
     actor_sim.thaw();
     let (outcome, actor) = thread.join().unwrap();
     if let Err(e) = outcome {
@@ -237,10 +258,17 @@ fn stopped_at(scene: &Scene, n: u64) -> bool {
         assert!(told, "{place}: {e}");
     }
     others.extend(actor);
-    seen.come_to_rest(&mut others, true, &place);
+    seen.come_to_rest(&mut others, id, true, &place);
+    // The actor commits what it had read, where it owns that again.
+    for other in &mut others {
+        let old = entries(id, &[(0, 9), (1, 9), (2, 9)]);
+        if other.me().is_some() {
+            again(|| other.commit(old.clone())).unwrap_or_else(|e| panic!("{place}: {e}"));
+        }
+    }
     let mut all = BTreeSet::new();
     for member in &mut others {
-        seen.look(member, &place);
+        seen.look(member, id, &place);
         assert_eq!(member.state().name(), "Stable", "{place}");
         if let Some(me) = member.me() {
             all.extend(me.owned.iter().cloned());

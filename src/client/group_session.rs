@@ -189,6 +189,8 @@ struct Told {
     ended: Option<End>,
     interrupted: bool,
     commit: Option<Ticket>,
+    /// The one assignment that the caller is at work on; of others it reads nothing meanwhile.
+    works_on: Option<Generation>,
 }
 
 /// A commit that is waited for.
@@ -312,6 +314,12 @@ impl GroupSession {
     /// Those assignments are read no more, and all that was read of them was handed out.
     pub fn stopped(&self, generations: &[Generation]) {
         self.tell(|told| told.stopped.extend_from_slice(generations));
+    }
+
+    /// From now on only that assignment is worked on: others can be given up without a word. `None`:
+    /// no more; who calls so looks at the orders before it reads any.
+    pub fn works_on(&self, generation: Option<Generation>) {
+        lock(&self.shared.told).works_on = generation;
     }
 
     /// Everything there is was handed out: a good moment to commit.

@@ -267,6 +267,46 @@ fn a_partition_that_moves_waits_for_the_command() {
 }
 
 #[test]
+fn partitions_move_while_a_command_works_on_another() {
+    let _tally = Tally::start();
+    let shell = Shell::new();
+    shell.topics(&["create", "t", "-p", "4"]);
+    for partition in ["0", "1", "2", "3"] {
+        shell.produce(&["t", "-p", partition], b"x\ny\n");
+    }
+    // One takes its time, the other fails and is tried again and again.
+    for command in [
+        "echo $MQ_PARTITION >> begun; sleep 6",
+        "echo $MQ_PARTITION >> begun; false",
+    ] {
+        Tally::case();
+        let group = if command.ends_with("false") { "f" } else { "s" };
+        let _ = std::fs::remove_file(shell.dir().join("begun"));
+        let slow = ["-g", group, "t", "--exec", command, "--retries", "20"];
+        let mut slow = shell.start("mq-consume", &slow);
+        let started = Instant::now();
+        while !shell.dir().join("begun").exists() {
+            assert!(started.elapsed() < Duration::from_secs(30));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let done = format!("echo $MQ_PARTITION >> done-{group}");
+        let mut quick = shell.start("mq-consume", &["-g", group, "t", "--exec", &done]);
+        let file = shell.dir().join(format!("done-{group}"));
+        let lines = || std::fs::read_to_string(&file).unwrap_or_default();
+        let started = Instant::now();
+        while lines().lines().count() < 4 {
+            let waited = started.elapsed();
+            assert!(waited < Duration::from_secs(4), "{command}: {}", lines());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        quick.signal(Signal::TERM);
+        slow.signal(Signal::KILL);
+        quick.end_within(Duration::from_secs(30));
+        slow.end_within(Duration::from_secs(30));
+    }
+}
+
+#[test]
 fn a_group_that_breaks_under_a_command_ends_it_with_a_word() {
     let _tally = Tally::start();
     Tally::case();

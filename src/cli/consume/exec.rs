@@ -210,9 +210,13 @@ impl Turn<'_> {
             return Ok(None);
         }
         batch.input = Arc::new(self.printer.take_rendered());
+        // Whatever the command takes its time for, the other partitions may move.
+        self.session.works_on(Some(self.generation));
         let ran = self
             .exec
-            .run(&batch, self.tp, self.generation, self.session, self.env)?;
+            .run(&batch, self.tp, self.generation, self.session, self.env);
+        self.session.works_on(None);
+        let ran = ran?;
         if ran == Ran::Left {
             self.printer.uncount(batch.count);
             return Ok(Some(Handled::Stopped(Stop::Paused(batch.first))));

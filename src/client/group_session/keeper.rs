@@ -32,6 +32,8 @@ const QUICK_LOOK: Duration = Duration::from_millis(2);
 /// what each member adds: all of them may wait at once.
 const BUSY_TICK: Duration = Duration::from_millis(2);
 const BUSY_TICK_OF_MEMBER: Duration = Duration::from_micros(300);
+/// What is to be given up and was not by then may take as long as a command does.
+const TAKES_LONG: Duration = Duration::from_secs(2);
 /// Between two looks at the topics: what no watch reported is seen then.
 const TOPICS_LOOK: Duration = Duration::from_secs(5);
 /// The same without a watch.
@@ -286,8 +288,11 @@ impl Keeper {
         if let Some(at) = self.probe_at() {
             timeout = timeout.min(at.saturating_sub(now));
         }
-        if self.ended.is_some() || self.held.values().any(|holding| holding.stopping.is_some()) {
+        let last_stop = self.held.values().filter_map(|held| held.stopping).max();
+        if self.ended.is_some() || last_stop.is_some_and(|at| now - at < TAKES_LONG) {
             timeout = timeout.min(QUICK_LOOK);
+        } else if last_stop.is_some() {
+            timeout = timeout.min(PIPE_LOOK);
         }
         if self
             .ends

@@ -140,7 +140,14 @@ fn append_commit(
         .filter(|entry| {
             let tp = TopicPartition::new(entry.topic.clone(), entry.partition);
             let topic = state.topics.get(&entry.topic);
-            me.owned.contains(&tp) && topic.is_some_and(|topic| topic.topic_id == entry.topic_id)
+            let committed = held
+                .state()
+                .committed(&entry.topic, entry.topic_id, entry.partition);
+            // A member that stood still in the middle of a release may be behind another.
+            let is_on = committed.is_none_or(|committed| committed.offset <= entry.offset);
+            let is_own = me.owned.contains(&tp)
+                && topic.is_some_and(|topic| topic.topic_id == entry.topic_id);
+            is_own && is_on
         })
         .collect();
     if owned.is_empty() {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::{Holding, Keeper, QUICK_LOOK, removed};
+use super::{Holding, Keeper, QUICK_LOOK, lock, removed};
 use crate::client::group_session::starts;
 use crate::client::group_session::{CommitWhen, Order};
 use crate::client::open_reader;
@@ -15,6 +15,8 @@ use crate::types::{LeaderEpoch, Offset, TopicName, TopicPartition, Uuid};
 
 /// What each next member waits longer for another to commit where a topic is started.
 const START_WAIT: Duration = Duration::from_millis(100);
+/// So long partitions that can be given up wait for the others that are to be.
+const TOGETHER: Duration = Duration::from_millis(20);
 
 impl Keeper {
     /// Gives up what is another's target by now.
@@ -35,26 +37,28 @@ impl Keeper {
             .filter(|tp| !self.held.contains_key(tp))
             .cloned()
             .collect();
-        let mut is_waiting = false;
+        for (tp, holding) in &mut self.held {
+            let moves = !me.target.contains(tp) && !gone.contains(tp);
+            if moves && holding.stopping.is_none() {
+                holding.stopping = Some(now);
+                self.shared
+                    .order(Order::Revoke(holding.generation, tp.clone()));
+            }
+        }
+        // Asked after they were ordered: the caller looks at the orders before it reads another.
+        let works_on = lock(&self.shared.told).works_on;
+        let mut waits_since = None;
         let mut ready = Vec::new();
         let mut moving = BTreeSet::new();
-        for (tp, holding) in &mut self.held {
+        for (tp, holding) in &self.held {
             // What the caller was told to stop is given up, also if it is to stay by now: it is
             // taken over anew.
             let stays = me.target.contains(tp);
-            if gone.contains(tp) || (stays && holding.stopping.is_none()) {
+            let Some(since) = holding.stopping.filter(|_| !gone.contains(tp)) else {
                 continue;
-            }
-            let since = match holding.stopping {
-                Some(since) => since,
-                None => {
-                    holding.stopping = Some(now);
-                    self.shared
-                        .order(Order::Revoke(holding.generation, tp.clone()));
-                    now
-                }
             };
-            let is_stopped = holding.is_stopped || self.ended.is_some();
+            let is_idle = works_on.is_some_and(|generation| generation != holding.generation);
+            let is_stopped = holding.is_stopped || is_idle || self.ended.is_some();
             let is_out = is_stopped && self.delivery.is_settled(holding.generation);
             let is_late = self
                 .options
@@ -66,14 +70,16 @@ impl Keeper {
                     moving.insert(tp.clone());
                 }
             } else {
-                is_waiting = true;
+                waits_since = Some(waits_since.map_or(since, |other: Duration| other.min(since)));
             }
         }
         for tp in gone {
             // Its topic is no more: what is committed of it counts for nobody.
             self.drop_holding(&tp, true);
         }
-        if is_waiting || (ready.is_empty() && unread.is_empty()) {
+        // All in one hold, unless some take their time.
+        let waits = waits_since.is_some_and(|since| now - since < TOGETHER);
+        if waits || (ready.is_empty() && unread.is_empty()) {
             return Ok(());
         }
         self.take_deliveries();
@@ -217,11 +223,16 @@ impl Keeper {
         }
         let mut begun = Vec::with_capacity(opened.len());
         for (tp, topic_id, reader) in opened {
-            if let Some(place) = self.stayed.remove(tp) {
+            let committed = self.member.committed(tp, *topic_id);
+            // Where this member stood still in the middle of a release, another may have owned it
+            // meanwhile, and read on.
+            if let Some(place) = self.stayed.remove(tp)
+                && committed.as_ref().is_none_or(|c| c.offset <= place.0)
+            {
                 begun.push(place);
                 continue;
             }
-            let place = match (self.member.committed(tp, *topic_id), starts.get(tp)) {
+            let place = match (committed, starts.get(tp)) {
                 (Some(committed), _) => {
                     let from = match standing(reader, &reader.page()?, &committed)? {
                         Standing::Within => committed.offset,
