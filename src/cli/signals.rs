@@ -4,16 +4,21 @@ use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGXFSZ};
 
 use crate::store::gate;
 
+/// A write that takes so long after a signal asked to stop is one that nobody reads.
+const STUCK: Duration = Duration::from_millis(200);
+
 /// What has been asked by signals.
 #[derive(Debug)]
 pub struct Signals {
     which: Arc<AtomicUsize>,
+    writes: Writes,
     wake: Option<UnixStream>,
     wake_by: Option<Arc<UnixStream>>,
 }
@@ -26,6 +31,33 @@ impl StopFlag {
     /// Whether it is raised.
     pub fn is_raised(&self) -> bool {
         self.0.load(Ordering::Relaxed) != 0
+    }
+}
+
+/// Writes that may block for as long as a reader likes: a signal does not wait for them.
+#[derive(Debug, Clone, Default)]
+pub struct Writes(Arc<AtomicU64>);
+
+impl Writes {
+    /// Makes such a write.
+    pub fn make<T>(&self, write: impl FnOnce() -> T) -> T {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        let outcome = write();
+        self.0.fetch_add(1, Ordering::Relaxed);
+        outcome
+    }
+
+    /// Ends this process by that signal, should a write get stuck from now on.
+    fn die_if_stuck(&self, signal: i32) {
+        let mut last = None;
+        loop {
+            let now = self.0.load(Ordering::Relaxed);
+            if now % 2 == 1 && last == Some(now) {
+                Signals::die(signal);
+            }
+            last = Some(now);
+            std::thread::park_timeout(STUCK);
+        }
     }
 }
 
@@ -54,11 +86,15 @@ impl Signals {
         }
         // A file that would grow past a limit is an error of that write, not the process's end.
         signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
-        if !ignored.has(SIGTSTP) {
-            put_off_stops()?;
+        let writes = Writes::default();
+        let watched = [SIGTSTP, SIGINT, SIGTERM, SIGHUP];
+        let watched: Vec<i32> = watched.into_iter().filter(|s| !ignored.has(*s)).collect();
+        if !watched.is_empty() {
+            watch(&watched, writes.clone())?;
         }
         Ok(Signals {
             which,
+            writes,
             wake: Some(wake),
             wake_by: Some(Arc::new(wake_by)),
         })
@@ -80,6 +116,11 @@ impl Signals {
     /// Raised once a signal asked to stop.
     pub fn stop_flag(&self) -> StopFlag {
         StopFlag(Arc::clone(&self.which))
+    }
+
+    /// For writes that a signal does not wait for.
+    pub fn writes(&self) -> Writes {
+        self.writes.clone()
     }
 
     /// Makes [`Signals::wake_fd`] readable, from any thread.
@@ -133,16 +174,21 @@ fn parse_ignored(status: &str) -> SignalSet {
     SignalSet(u64::from_str_radix(digits.trim(), 16).unwrap_or(0))
 }
 
-/// A process that is stopped keeps its locks, and everyone else waits for it.
-fn put_off_stops() -> io::Result<()> {
-    let mut stops = signal_hook::iterator::Signals::new([SIGTSTP])?;
+/// Does on a thread of its own what a handler cannot. A process that is stopped keeps its locks, and
+/// everyone else waits for it; one that is blocked in a write does not see that it is to end.
+fn watch(watched: &[i32], writes: Writes) -> io::Result<()> {
+    let mut signals = signal_hook::iterator::Signals::new(watched)?;
     std::thread::Builder::new()
         .name("stop".to_owned())
         .spawn(move || {
-            for _ in &mut stops {
-                gate::while_unlocked(|| {
-                    let _ = signal_hook::low_level::raise(signal_hook::consts::signal::SIGSTOP);
-                });
+            for signal in &mut signals {
+                if signal == SIGTSTP {
+                    gate::while_unlocked(|| {
+                        let _ = signal_hook::low_level::raise(signal_hook::consts::signal::SIGSTOP);
+                    });
+                } else {
+                    writes.die_if_stuck(signal);
+                }
             }
         })?;
     Ok(())

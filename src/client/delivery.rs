@@ -32,6 +32,9 @@ pub(super) enum Outcome {
     Acknowledged,
 }
 
+/// So many segments may a partition have from this producer that no sync has covered: a sync takes
+/// its time for each, and whoever finds one at work for long takes its process for stopped.
+const ROLLS_AHEAD_MAX: u32 = 4;
 /// A builder that held a larger batch than this is not kept.
 const KEEP_BYTES_MAX: usize = 1 << 20;
 
@@ -68,12 +71,15 @@ struct SyncQueue {
 struct SyncState {
     waiting: BTreeMap<PartitionId, Waiting>,
     order: VecDeque<PartitionId>,
+    /// Segments that were begun and are not known to be synced.
+    rolls: BTreeMap<PartitionId, u32>,
     closed: bool,
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
     end: i64,
+    rolls: u32,
     appended: Vec<(Appended, u64)>,
 }
 
@@ -175,11 +181,24 @@ impl Shared {
         drop(failure);
         self.failed.store(true, Ordering::Relaxed);
         self.received.notify_all();
+        // Under the lock: whoever waits there looks at the failure before he sleeps.
+        drop(lock(&self.syncs.state));
+        self.syncs.changed.notify_all();
     }
 
     fn acknowledge(&self, receipts: impl IntoIterator<Item = Receipt>) {
         lock(&self.receipts).extend(receipts);
         self.received.notify_all();
+    }
+
+    /// Waits until the syncs of a partition keep up with its segments.
+    fn wait_for_rolls(&self, partition: PartitionId) {
+        let state = lock(&self.syncs.state);
+        let is_behind = |state: &mut SyncState| {
+            let ahead = state.rolls.get(&partition).copied().unwrap_or(0);
+            ahead >= ROLLS_AHEAD_MAX && !self.failed.load(Ordering::Relaxed)
+        };
+        drop(self.syncs.changed.wait_while(state, is_behind));
     }
 
     /// Whether records are acknowledged without waiting for a sync.
@@ -213,6 +232,7 @@ fn append_all(
             continue;
         }
         let partition = job.partition;
+        shared.wait_for_rolls(partition);
         match append_one(shared, &mut writers, compression, &mut job) {
             Ok((appended, sync_due)) => {
                 let _ = give_back.send(job.builder);
@@ -304,12 +324,16 @@ fn hand_to_sync(
     count: u64,
 ) -> Result<()> {
     let mut state = lock(&shared.syncs.state);
+    if appended.rolled {
+        *state.rolls.entry(partition).or_default() += 1;
+    }
     let waiting = enter(&mut state, partition, appended.last_offset + 1);
+    waiting.rolls += u32::from(appended.rolled);
     if !shared.acked_when_appended() {
         waiting.appended.push((appended, count));
     }
     drop(state);
-    shared.syncs.changed.notify_one();
+    shared.syncs.changed.notify_all();
     start_syncer(shared, syncer)
 }
 
@@ -348,7 +372,16 @@ fn sync_all(shared: &Arc<Shared>) {
         if shared.failed.load(Ordering::Relaxed) && waiting.appended.is_empty() {
             continue;
         }
-        if let Err(e) = sync_one(shared, &mut committers, partition, &waiting) {
+        let outcome = sync_one(shared, &mut committers, partition, &waiting);
+        if waiting.rolls > 0 {
+            let mut state = lock(&queue.state);
+            if let Some(rolls) = state.rolls.get_mut(&partition) {
+                *rolls = rolls.saturating_sub(waiting.rolls);
+            }
+            drop(state);
+            queue.changed.notify_all();
+        }
+        if let Err(e) = outcome {
             // What is appended and not confirmed may come to light yet, whatever went wrong.
             let doubtful = matches!(
                 e.kind(),
@@ -375,11 +408,10 @@ fn sync_all(shared: &Arc<Shared>) {
             let state = lock(&queue.state);
             let closed = state.closed;
             if !closed {
-                drop(
-                    queue
-                        .changed
-                        .wait_timeout_while(state, pause, |state| !state.closed),
-                );
+                let may_wait = |state: &mut SyncState| {
+                    !state.closed && state.rolls.values().all(|rolls| *rolls < ROLLS_AHEAD_MAX)
+                };
+                drop(queue.changed.wait_timeout_while(state, pause, may_wait));
             }
         }
     }

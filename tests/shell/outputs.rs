@@ -1,6 +1,9 @@
 //! Outputs that are full, that nobody reads, or that somebody stops reading.
 
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
 
 use crate::cli::{Done, Shell, run};
 use crate::tally::Tally;
@@ -113,5 +116,35 @@ fn without_stderr_the_status_speaks() {
     ] {
         Tally::case();
         assert_eq!(bash(&shell, line).status, status, "{line}");
+    }
+}
+
+#[test]
+fn a_signal_waits_for_no_reader() {
+    let _tally = Tally::start();
+    let shell = filled();
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        Tally::case();
+        // The pipe is full long before all is written, and stays so.
+        let started = Instant::now();
+        let mut command = shell.command("mq-consume", &["t"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("started");
+        std::thread::sleep(Duration::from_millis(300));
+        let pid = i32::try_from(child.id())
+            .ok()
+            .and_then(rustix::process::Pid::from_raw);
+        rustix::process::kill_process(pid.expect("a pid"), signal).expect("sent");
+        loop {
+            if let Some(status) = child.try_wait().expect("waited for") {
+                assert_eq!(crate::cli::status_of(status), 128 + signal.as_raw());
+                break;
+            }
+            assert!(
+                started.elapsed() < crate::cli::PATIENCE,
+                "it waits for its reader"
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 }

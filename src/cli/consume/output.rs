@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
 use crate::cli::lang::TerminalEscaper;
-use crate::cli::signals::StopFlag;
+use crate::cli::signals::{StopFlag, Writes};
 use crate::error::{Error, Result};
 
 /// Buffers under way to the writing thread.
@@ -32,6 +32,7 @@ pub struct Output {
     written: Arc<AtomicU64>,
     /// Writes to a pipe go in pages, until this is raised.
     in_pages: Option<StopFlag>,
+    writes: Writes,
     escaped: Vec<u8>,
 }
 
@@ -43,8 +44,9 @@ struct Writer {
 }
 
 impl Output {
-    /// Standard output; `escape`: control characters are made visible.
-    pub fn new(escape: bool) -> Self {
+    /// Standard output; `escape`: control characters are made visible. A signal does not wait for
+    /// `writes`.
+    pub fn new(escape: bool, writes: Writes) -> Self {
         Output {
             escaper: escape.then(TerminalEscaper::new),
             writer: None,
@@ -52,6 +54,7 @@ impl Output {
             closed: false,
             written: Arc::default(),
             in_pages: None,
+            writes,
             escaped: Vec::new(),
         }
     }
@@ -59,7 +62,8 @@ impl Output {
     /// The same, for a run that must know how much was taken; it gives up once `stop` is raised,
     /// as the reader of a full pipe is not waited for.
     pub fn counted(escape: bool, stop: StopFlag) -> Self {
-        let mut output = Output::new(escape);
+        // What was taken is to be committed: it ends by itself.
+        let mut output = Output::new(escape, Writes::default());
         output.in_pages = unread().map(|_| stop);
         output
     }
@@ -89,7 +93,7 @@ impl Output {
             return self.write_now(out);
         }
         if self.writer.is_none() {
-            self.writer = Some(start()?);
+            self.writer = Some(start(self.writes.clone())?);
         }
         while self.under_way >= QUEUE {
             self.take_back(out)?;
@@ -144,7 +148,7 @@ impl Output {
         };
         let outcome = match &self.in_pages {
             Some(stop) => write_in_pages(bytes, ends, counter, stop),
-            None => write_all(bytes, counter),
+            None => self.writes.make(|| write_all(bytes, counter)),
         };
         if outcome.is_ok() && self.escaper.is_some() {
             self.written.fetch_add(out.len() as u64, Ordering::Release);
@@ -210,14 +214,14 @@ impl Drop for Output {
     }
 }
 
-fn start() -> Result<Writer> {
+fn start(writes: Writes) -> Result<Writer> {
     let (chunks, incoming) = sync_channel::<Vec<u8>>(QUEUE);
     let (give_back, back) = channel();
     let thread = std::thread::Builder::new()
         .name("write".to_owned())
         .spawn(move || {
             for chunk in incoming {
-                let outcome = write_all(&chunk, &AtomicU64::new(0));
+                let outcome = writes.make(|| write_all(&chunk, &AtomicU64::new(0)));
                 if give_back.send((chunk, outcome)).is_err() {
                     return;
                 }

@@ -44,7 +44,7 @@ pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
         store,
         consumer,
         printer,
-        output: Output::new(escape),
+        output: Output::new(escape, env.signals().writes()),
         assignments,
         buf: Vec::new(),
         fetch_bytes: FIRST_FETCH_BYTES,
