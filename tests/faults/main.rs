@@ -13,6 +13,7 @@ mod holders;
 mod logs;
 mod readers;
 mod signals;
+mod syncs;
 
 use std::sync::Mutex;
 
@@ -23,6 +24,7 @@ use holders::stopped_holder;
 use proc::Score;
 use readers::{reader_gone, tee_gone};
 use signals::{interrupted_consumer, interrupted_producer, interrupted_twice};
+use syncs::slow_syncs;
 
 #[test]
 fn faults_of_the_machine_lose_nothing() {
@@ -59,6 +61,7 @@ fn faults_of_the_machine_lose_nothing() {
     cases.add("an interrupted producer", interrupted_producer);
     let strace = proc::has_strace("faults that strace injects");
     if strace {
+        cases.add("slow syncs hold a producer back", slow_syncs);
         for n in 1..=8 {
             cases.add(format!("fdatasync {n} fails"), move |p| {
                 failed_sync(p, n, &[])
