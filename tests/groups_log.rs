@@ -37,7 +37,7 @@ fn reset(sim: &SimDisk, _: Uuid) -> Result<()> {
         tp: tp(p),
         offset: 0,
     });
-    group::reset(&open(sim)?, GROUP, &plan, false, PATIENCE).map(drop)
+    group::reset(&open(sim)?, GROUP, &plan, false, PATIENCE, &mut Vec::new()).map(drop)
 }
 
 /// Lines that fill the log until it is written anew by whoever comes next.
@@ -98,7 +98,7 @@ const CASES: [Case; 7] = [
         old: [Some(7), Some(6), None],
         new: [None, None, None],
         prepare: two_commits,
-        run: |sim, _| group::delete(&open(sim)?, GROUP, false, PATIENCE),
+        run: |sim, _| group::delete(&open(sim)?, GROUP, false, PATIENCE, &mut Vec::new()),
         seeds: 6,
     },
     Case {
@@ -116,12 +116,12 @@ const CASES: [Case; 7] = [
         new: [Some(7), Some(6), None],
         prepare: |sim, id| {
             two_commits(sim, id);
-            group::delete(&open(sim).unwrap(), GROUP, false, PATIENCE).unwrap();
+            group::delete(&open(sim).unwrap(), GROUP, false, PATIENCE, &mut Vec::new()).unwrap();
         },
         run: |sim, _| {
             let store = open(sim)?;
             let planned = group::plan_undo(&store, GROUP)?;
-            group::undo(&store, GROUP, &planned, PATIENCE).map(drop)
+            group::undo(&store, GROUP, &planned, PATIENCE, &mut Vec::new()).map(drop)
         },
         seeds: 6,
     },
@@ -135,7 +135,8 @@ const CASES: [Case; 7] = [
                 topic: tp(1).topic,
                 partition: Some(1),
             };
-            group::delete_offsets(&open(sim)?, GROUP, &scope, false, PATIENCE).map(drop)
+            group::delete_offsets(&open(sim)?, GROUP, &scope, false, PATIENCE, &mut Vec::new())
+                .map(drop)
         },
         seeds: 6,
     },

@@ -211,7 +211,15 @@ fn a_death_within_a_sync_is_no_success() {
     let before = dir(&sim).id("offsets.log").unwrap();
     let tp = TopicPartition::new(topic(), next_own);
     let plan = [CommitEntry { tp, offset: 0 }];
-    group::reset(&open(&sim).unwrap(), GROUP, &plan, false, PATIENCE).unwrap();
+    group::reset(
+        &open(&sim).unwrap(),
+        GROUP,
+        &plan,
+        false,
+        PATIENCE,
+        &mut Vec::new(),
+    )
+    .unwrap();
     assert_eq!(dir(&sim).id("offsets.log").unwrap(), before);
     assert_eq!(at(&sim.crash_losing_all(), id, next_own), Some(0));
 }

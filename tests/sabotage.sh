@@ -237,7 +237,7 @@ sabotage "a sync of offsets vouches for lines behind it" src/group/offsets_sync.
   groups_sync those_who_commit_at_once
 
 sabotage "notes of other logs stay" src/group/held.rs \
-  'self.remove_sync_notes(&own_note)?;' '' \
+  'offsets_sync::remove_notes(&self.guard, Some(&own_note))?;' 'let _ = offsets_sync::remove_notes;' \
   groups_sync what_is_left
 
 # --- bounds

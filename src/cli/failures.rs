@@ -20,6 +20,13 @@ impl Failures {
         );
     }
 
+    /// Warns of damage that hides part of what was asked for.
+    pub fn warn(&mut self, env: &Env, damage: &str) {
+        env.warn(damage);
+        let kind = Kind::Damaged;
+        self.worst = Some(self.worst.map_or(kind, |worst| weightier(worst, kind)));
+    }
+
     /// What the run comes to.
     pub fn outcome(&self) -> Outcome {
         self.worst.map_or(Outcome::Done, Outcome::Failed)

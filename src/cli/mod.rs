@@ -19,6 +19,7 @@ pub mod produce;
 mod progress;
 mod report;
 mod signals;
+mod stdout_pipe;
 pub mod topics;
 
 use std::ffi::OsString;

@@ -54,7 +54,7 @@ pub fn usage(tool: &str, error: &clap::Error, words: &[OsString]) {
     }
     let stderr = std::io::stderr();
     let told = if error.kind() == ErrorKind::InvalidUtf8 {
-        not_text(words)
+        not_text(tool, words)
     } else {
         error.render().to_string()
     };
@@ -65,7 +65,13 @@ pub fn usage(tool: &str, error: &clap::Error, words: &[OsString]) {
 }
 
 /// clap does not say which one it refused.
-fn not_text(words: &[OsString]) -> String {
+fn not_text(tool: &str, words: &[OsString]) -> String {
+    let tip = if tool == "mq-groups" || names_group(words) {
+        "names of groups and topics are UTF-8"
+    } else {
+        "file names and the values of -k, -H, --key and --null-marker are bytes as given; in -D, -K \
+         and -f write \\xNN"
+    };
     let words: Vec<String> = words
         .iter()
         .skip(1)
@@ -80,10 +86,21 @@ fn not_text(words: &[OsString]) -> String {
         [one] => format!("{one} is not UTF-8"),
         several => format!("one of {} has to be UTF-8 and is not", several.join(", ")),
     };
-    format!(
-        "{what}\n  tip: file names and the values of -k, -H, --key and --null-marker are bytes as \
-         given; in -D, -K and -f write \\xNN\n"
-    )
+    format!("{what}\n  tip: {tip}\n")
+}
+
+/// Whether what was refused is a group's name: the value of -g or --group.
+fn names_group(words: &[OsString]) -> bool {
+    let refused = |word: &OsString| word.to_str().is_none();
+    let joined = words.iter().filter(|word| refused(word)).any(|word| {
+        let bytes = word.as_encoded_bytes();
+        bytes.starts_with(b"-g") || bytes.starts_with(b"--group=")
+    });
+    let apart = words.windows(2).any(|pair| match pair {
+        [option, value] => (option == "-g" || option == "--group") && refused(value),
+        _ => false,
+    });
+    joined || apart
 }
 
 fn unknown_option(error: &clap::Error) -> Option<&str> {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::describe::{ready_reader, topic_id_of};
-use super::directory;
 use super::group_file::Member;
 use super::held::{Group, Held};
 use super::offsets_line::{Entry, LineKind};
 use super::offsets_state::OffsetsState;
+use super::{directory, lost_log};
 use crate::error::{Error, Kind, Result};
 use crate::store::StoreDir;
 use crate::types::{Offset, PartitionId, TopicName, TopicPartition, Uuid};
@@ -35,7 +35,8 @@ pub struct OffsetChange {
 }
 
 /// Moves committed offsets. The group is made if it is missing, as in Kafka. With `dry_run`
-/// nothing is changed, but all is checked.
+/// nothing is changed, but all is checked. `notes` gets what is wrong with the group's files, a line
+/// each; so in all that follow.
 ///
 /// # Errors
 /// [`Kind::OffsetOutOfRange`] outside log start to high watermark; [`Kind::NonEmptyGroup`] while
@@ -46,6 +47,7 @@ pub fn reset(
     plan: &[CommitEntry],
     dry_run: bool,
     patience: Duration,
+    notes: &mut Vec<String>,
 ) -> Result<Vec<OffsetChange>> {
     let mut entries = Vec::with_capacity(plan.len());
     for wanted in plan {
@@ -61,7 +63,7 @@ pub fn reset(
         }));
     }
     let mut group = Group::open_or_create(store, group, patience)?;
-    let held = hold_empty(&mut group, "reset offsets")?;
+    let held = hold_empty(&mut group, "reset offsets", notes)?;
     let done = changes(plan, &entries, |tp, id| {
         held.state().committed(&tp.topic, id, tp.partition)
     });
@@ -81,16 +83,35 @@ pub fn commit(
     group: &str,
     plan: &[CommitEntry],
     patience: Duration,
+    notes: &mut Vec<String>,
 ) -> Result<Vec<OffsetChange>> {
-    reset(store, group, plan, false, patience)
+    reset(store, group, plan, false, patience, notes)
 }
 
-/// Deletes a group: its offsets are gone. With `dry_run` nothing is changed, but all is checked.
+/// Deletes a group, also one whose `offsets.log` is missing: its offsets are gone. With `dry_run`
+/// nothing is changed, but all is checked.
 ///
 /// # Errors
 /// [`Kind::UnknownGroup`] with near names; [`Kind::NonEmptyGroup`] while members live;
 /// [`Kind::Unknown`] if it is perhaps done.
-pub fn delete(store: &Arc<StoreDir>, group: &str, dry_run: bool, patience: Duration) -> Result<()> {
+pub fn delete(
+    store: &Arc<StoreDir>,
+    group: &str,
+    dry_run: bool,
+    patience: Duration,
+    notes: &mut Vec<String>,
+) -> Result<()> {
+    let dir = directory::open(store, group)?;
+    if lost_log::is_lost(&*dir)? {
+        let is_done = if dry_run {
+            lost_log::refuse_living(store, group, &dir).map(|()| true)
+        } else {
+            lost_log::delete(store, group, &dir, patience)
+        };
+        if is_done? {
+            return Ok(());
+        }
+    }
     if dry_run {
         let (state, members) = super::describe::look(store, group)?;
         refuse_members(group, &members)?;
@@ -100,7 +121,7 @@ pub fn delete(store: &Arc<StoreDir>, group: &str, dry_run: bool, patience: Durat
         };
     }
     let mut opened = Group::open(store, group, patience)?;
-    let held = hold_empty(&mut opened, "delete the group")?;
+    let held = hold_empty(&mut opened, "delete the group", notes)?;
     if held.state().is_deleted() {
         drop(held);
         return Err(directory::unknown(store, group));
@@ -146,13 +167,14 @@ pub fn delete_offsets(
     scope: &Scope,
     dry_run: bool,
     patience: Duration,
+    notes: &mut Vec<String>,
 ) -> Result<Vec<OffsetChange>> {
     if dry_run {
         let state = super::describe::look_empty(store, group)?;
         return doomed(group, &state, scope).map(|doomed| differences(&state, &doomed));
     }
     let mut opened = Group::open(store, group, patience)?;
-    let held = hold_empty(&mut opened, "delete offsets")?;
+    let held = hold_empty(&mut opened, "delete offsets", notes)?;
     let doomed = doomed(group, held.state(), scope)?;
     let done = differences(held.state(), &doomed);
     let epoch = held.state().epoch_max();
@@ -191,11 +213,18 @@ pub(super) fn differences(before: &OffsetsState, entries: &[Entry]) -> Vec<Offse
     entries.iter().map(one).collect()
 }
 
-/// Takes the lock of a group in which nobody lives.
-pub(super) fn hold_empty<'a>(group: &'a mut Group, purpose: &str) -> Result<Held<'a>> {
+/// Takes the lock of a group in which nobody lives. `notes` gets what is wrong with its files, also
+/// where the change is refused later.
+pub(super) fn hold_empty<'a>(
+    group: &'a mut Group,
+    purpose: &str,
+    notes: &mut Vec<String>,
+) -> Result<Held<'a>> {
     let name = group.name().to_owned();
     let mut held = group.hold(purpose)?;
-    refuse_members(&name, &held.alive()?)?;
+    let alive = held.alive()?;
+    notes.extend(held.notes());
+    refuse_members(&name, &alive)?;
     Ok(held)
 }
 

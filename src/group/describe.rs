@@ -27,18 +27,21 @@ pub struct GroupSummary {
     /// Its name.
     pub group: String,
     /// As [`GroupDescription::state`].
-    pub state: &'static str,
+    pub state: Option<&'static str>,
     /// Raised by each change of the members.
-    pub group_epoch: i32,
+    pub group_epoch: Option<i32>,
     /// How partitions are shared out.
-    pub assignor: String,
+    pub assignor: Option<String>,
     /// How many are alive in it.
-    pub members: usize,
+    pub members: Option<usize>,
     /// How many partitions it has committed offsets of.
     pub partitions: usize,
-    /// What is wrong with its `group.json`.
+    /// What is wrong with its `offsets.log`, a line each.
     #[serde(skip)]
-    pub note: Option<String>,
+    pub notes: Vec<String>,
+    /// What is wrong with its `group.json`: then what only that tells is `None`.
+    #[serde(skip)]
+    pub damage: Option<String>,
 }
 
 /// A group, as of one look.
@@ -47,21 +50,24 @@ pub struct GroupDescription {
     /// Its name.
     pub group: String,
     /// `Empty`, `Assigning`, `Reconciling` or `Stable`: Kafka's spellings.
-    pub state: &'static str,
+    pub state: Option<&'static str>,
     /// Raised by each change of the members.
-    pub group_epoch: i32,
+    pub group_epoch: Option<i32>,
     /// How partitions are shared out.
-    pub assignor: String,
+    pub assignor: Option<String>,
     /// Who is alive in it.
-    pub members: Vec<MemberDescription>,
+    pub members: Option<Vec<MemberDescription>>,
     /// The partitions with a committed offset, and those that a member reads.
     pub offsets: Vec<OffsetDescription>,
     /// The configs that were set explicitly.
     #[serde(skip)]
     pub configs: BTreeMap<String, String>,
-    /// What is wrong with its files, a line each.
+    /// What is wrong with its `offsets.log`, and with what was committed, a line each.
     #[serde(skip)]
     pub notes: Vec<String>,
+    /// What is wrong with its `group.json`: then what only that tells is `None`.
+    #[serde(skip)]
+    pub damage: Option<String>,
 }
 
 /// A member, as of one look.
@@ -143,7 +149,8 @@ fn look_at(store: &Arc<StoreDir>, group: &str) -> Result<Look> {
     if !is_alive {
         members.clear();
         let kept = file.retention_minutes();
-        if log.state().is_deleted() {
+        let is_unused = log.state().is_unused() && damage.is_none() && file.sets_nothing();
+        if log.state().is_deleted() || is_unused {
             return Err(directory::unknown(store, group));
         }
         if expiry::is_overdue(log.state(), kept, store.clock().now_ms()) {
@@ -171,17 +178,19 @@ pub fn summarize(store: &Arc<StoreDir>, group: &str) -> Result<GroupSummary> {
         log,
         members,
         state,
+        notes,
         damage,
-        ..
     } = look_at(store, group)?;
+    let known = damage.is_none();
     Ok(GroupSummary {
         group: group.to_owned(),
-        state,
-        group_epoch: file.group_epoch,
-        assignor: file.assignor,
-        members: members.len(),
+        state: known.then_some(state),
+        group_epoch: known.then_some(file.group_epoch),
+        assignor: known.then_some(file.assignor),
+        members: known.then_some(members.len()),
         partitions: log.state().offsets().count(),
-        note: damage,
+        notes,
+        damage,
     })
 }
 
@@ -199,7 +208,7 @@ pub fn describe(store: &Arc<StoreDir>, group: &str) -> Result<GroupDescription> 
         mut notes,
         damage,
     } = look_at(store, group)?;
-    notes.extend(damage);
+    let known = damage.is_none();
     let members: Vec<_> = members.iter().map(MemberDescription::from).collect();
     let mut rows: BTreeMap<(TopicName, PartitionId), Option<Uuid>> = BTreeMap::new();
     for (topic, partition, ..) in log.state().offsets() {
@@ -226,20 +235,22 @@ pub fn describe(store: &Arc<StoreDir>, group: &str) -> Result<GroupDescription> 
     Ok(GroupDescription {
         group: group.to_owned(),
         configs: super::configs::explicit(&file),
-        state,
-        group_epoch: file.group_epoch,
-        assignor: file.assignor,
-        members,
+        state: known.then_some(state),
+        group_epoch: known.then_some(file.group_epoch),
+        assignor: known.then_some(file.assignor),
+        members: known.then_some(members),
         offsets,
         notes,
+        damage,
     })
 }
 
 fn expired(group: &str, minutes: u32) -> Error {
+    let unit = if minutes == 1 { "minute" } else { "minutes" };
     Error::new(
         Kind::UnknownGroup,
         format!(
-            "GROUP_ID_NOT_FOUND: the offsets of group '{}' have expired: no member came for {minutes} minutes",
+            "GROUP_ID_NOT_FOUND: the offsets of group '{}' have expired: no member came for {minutes} {unit}",
             group.escape_debug()
         ),
     )

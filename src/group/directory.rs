@@ -54,7 +54,8 @@ pub fn unknown(store: &StoreDir, group: &str) -> Error {
     .cure(cure)
 }
 
-/// The names of all groups, sorted; deleted and expired ones are left out.
+/// The names of all groups, sorted; deleted and expired ones are left out, and those in which nothing
+/// was ever committed and nobody lives: a member that failed to begin leaves one.
 pub fn list(store: &StoreDir) -> Result<Vec<String>> {
     let mut names = list_all(store)?;
     // One that is damaged is there all the same; describing it tells what is wrong.
@@ -85,13 +86,15 @@ pub fn list_all(store: &StoreDir) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Whether the group is neither deleted nor expired, or has a member.
+/// Whether the group is neither deleted, expired nor unused, or has a member.
 fn is_there(store: &StoreDir, dir: &Arc<dyn Dir>) -> Result<bool> {
     let mut log = OffsetsLog::open_to_read(dir)?;
     log.refresh()?;
     let kept = expiry::retention_minutes(store, dir)?;
-    let gone =
-        log.state().is_deleted() || expiry::is_overdue(log.state(), kept, store.clock().now_ms());
+    let state = log.state();
+    let gone = state.is_deleted()
+        || expiry::is_overdue(state, kept, store.clock().now_ms())
+        || state.is_unused() && GroupFile::read(dir, store.boot_id())?.sets_nothing();
     Ok(!gone || !alive(store, dir)?.is_empty())
 }
 

@@ -144,6 +144,11 @@ impl GroupFile {
         }
     }
 
+    /// Whether no config was set.
+    pub fn sets_nothing(&self) -> bool {
+        self.offsets_retention_minutes.is_none()
+    }
+
     /// How long after the newest line offsets are kept, minutes: at least 1.
     pub fn retention_minutes(&self) -> u32 {
         self.offsets_retention_minutes

@@ -9,10 +9,11 @@ use super::offsets_line::{Entry, Line, LineKind};
 use super::offsets_log::OffsetsLog;
 use super::offsets_state::OffsetsState;
 use super::offsets_sync::{OffsetsSync, Synced};
-use super::{directory, expiry};
+use super::{directory, expiry, offsets_sync};
 use crate::disk::{Dir, File, Open, join};
 use crate::error::{Error, Kind, Result};
 use crate::store::fenced_lock::{FencedGuard, FencedLock};
+use crate::store::process::Process;
 use crate::store::{StoreDir, layout};
 use crate::types::{Timestamp, Uuid};
 
@@ -170,6 +171,11 @@ impl Held<'_> {
         &self.group.name
     }
 
+    /// As [`Group::notes`].
+    pub fn notes(&self) -> Vec<String> {
+        self.group.notes()
+    }
+
     /// The lock's guard.
     pub fn guard(&self) -> &FencedGuard {
         &self.guard
@@ -194,8 +200,13 @@ impl Held<'_> {
             Err(e) if e.kind() == Kind::Damaged => e,
             Err(e) => return Err(e),
         };
-        if let Some(id) = member_file::entered_and_alive(&*self.group.dir)? {
-            return Err(error.cure(format!("end member {id}, then try again: it is made anew")));
+        let here = Process::current(&**self.group.store.clock());
+        let alive = member_file::entered_and_alive(&*self.group.dir, here)?;
+        if !alive.is_empty() {
+            return Err(error.cure(format!(
+                "end its members, then try again: it is made anew; alive: {}",
+                alive.join(", ")
+            )));
         }
         let file = GroupFile::new(boot_id, self.state().epoch_max());
         self.guard.replace(layout::GROUP_FILE, &file.encode())?;
@@ -367,26 +378,12 @@ impl Held<'_> {
         // In this order: rule 4 of `offsets_sync`.
         let staged = self.group.lock.stage(&bytes)?;
         let own_note = layout::offsets_sync(self.group.log.id().inode);
-        self.remove_sync_notes(&own_note)?;
+        offsets_sync::remove_notes(&self.guard, Some(&own_note))?;
         self.guard.publish(staged, layout::OFFSETS_LOG)?;
         // Left where it fails, or where nobody synced: the next to write the log anew removes it.
         let _ = self.guard.rename_in(&own_note);
         self.group.reopen()?;
         self.group.log.refresh()
-    }
-
-    /// Removes the sync notes of logs that were.
-    fn remove_sync_notes(&self, except: &str) -> Result<()> {
-        let dir = &self.group.dir;
-        let entries = dir
-            .list(".")
-            .map_err(|e| Error::io("list", dir.path(), e))?;
-        for entry in entries {
-            if layout::parse_offsets_sync(&entry.name).is_some() && entry.name != except {
-                self.guard.rename_in(&entry.name)?;
-            }
-        }
-        Ok(())
     }
 }
 

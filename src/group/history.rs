@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::directory;
+use super::group_file::GroupFile;
 use super::offsets_line::{Entry, Line, LineKind};
 use super::offsets_log::OffsetsLog;
 use crate::error::{Kind, Result};
@@ -59,23 +60,31 @@ fn single(line: Line) -> Vec<Line> {
     line.entries.iter().map(one).collect()
 }
 
-/// The bad lines of all groups' `offsets.log`, a note each: file and byte.
+/// What is wrong with the files of all groups, a note each: the bad lines of `offsets.log`, file and
+/// byte, and a `group.json` that cannot be read.
 ///
 /// # Errors
-/// [`Kind::Io`]. A log that is missing is a note, too.
-pub fn bad_lines(store: &Arc<StoreDir>) -> Result<Vec<String>> {
+/// [`Kind::Io`]. A file that is missing is a note, too.
+pub fn findings(store: &Arc<StoreDir>) -> Result<Vec<String>> {
     let mut notes = Vec::new();
     for name in directory::list_all(store)? {
-        let looked = store.group_dir(&name).and_then(|dir| {
-            let mut log = OffsetsLog::open_to_read(&dir)?;
+        let dir = match store.group_dir(&name) {
+            Err(e) if e.kind() == Kind::UnknownGroup => continue,
+            other => other?,
+        };
+        let log = OffsetsLog::open_to_read(&dir).and_then(|mut log| {
             log.refresh()?;
             Ok(log.notes())
         });
-        match looked {
-            Ok(found) => notes.extend(found),
-            Err(e) if e.kind() == Kind::UnknownGroup => {}
-            Err(e) if e.kind() == Kind::Damaged => notes.push(e.to_string()),
-            Err(e) => return Err(e),
+        let file = GroupFile::read(&dir, store.boot_id()).map(|_| Vec::new());
+        for looked in [log, file] {
+            match looked {
+                Ok(found) => notes.extend(found),
+                Err(e) if matches!(e.kind(), Kind::Damaged | Kind::UnusableStore) => {
+                    notes.push(e.to_string());
+                }
+                Err(e) => return Err(e),
+            }
         }
     }
     Ok(notes)

@@ -21,6 +21,8 @@ const COUNTER_LEN: usize = 20;
 const STATE_AT: usize = COUNTER_LEN + 1;
 const JOINING: &str = "joining";
 const ENTERED: &str = "entered";
+/// More than a line has: a host's name is 64 bytes at most.
+const LINE_BYTES_MAX: usize = 512;
 
 /// A probe holds the lock for moments only: so long a starter tries again.
 const PROBED: Duration = Duration::from_secs(1);
@@ -174,22 +176,39 @@ pub fn probe(dir: &dyn Dir, id: Uuid) -> Result<Sign> {
     Ok(Sign::Alive(counter))
 }
 
-/// The living member, if any, whose file says that it is entered in `group.json`.
-pub fn entered_and_alive(dir: &dyn Dir) -> Result<Option<Uuid>> {
+/// The processes of the living members whose files say that they are entered in `group.json`, as
+/// they are named to somebody on the host of `here`.
+pub fn entered_and_alive(dir: &dyn Dir, here: &Process) -> Result<Vec<String>> {
+    let mut alive = Vec::new();
     for id in list(dir)? {
         let name = layout::member_file(&id);
         let Ok(file) = dir.open(&name, Open::Read) else {
             continue;
         };
-        let mut state = [0; ENTERED.len()];
+        let mut line = [0; LINE_BYTES_MAX];
         let read = file
-            .read_at(&mut state, STATE_AT as u64)
+            .read_at(&mut line, 0)
             .map_err(|e| Error::io("read", join(dir, &name), e))?;
-        if read == state.len() && state == *ENTERED.as_bytes() && is_alive(dir, id)? {
-            return Ok(Some(id));
+        let line = line.get(STATE_AT..read).unwrap_or_default();
+        if line.starts_with(ENTERED.as_bytes()) && is_alive(dir, id)? {
+            alive.push(process_in(line, here));
         }
     }
-    Ok(None)
+    Ok(alive)
+}
+
+/// The process in `STATE PID HOST`, as it is named to somebody on the host of `here`.
+fn process_in(line: &[u8], here: &Process) -> String {
+    let text = String::from_utf8_lossy(line);
+    let line = text.lines().next().unwrap_or_default();
+    let mut words = line.splitn(3, ' ').skip(1);
+    let pid = words.next().unwrap_or("?");
+    match words.next() {
+        Some(host) if host != here.host.escape_debug().to_string() => {
+            format!("process {pid} on {host}")
+        }
+        _ => format!("process {pid}"),
+    }
 }
 
 /// Removes the files of dead members that are not among the `entered`.

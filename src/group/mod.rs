@@ -28,6 +28,7 @@ mod fixture;
 mod group_file;
 mod held;
 mod history;
+mod lost_log;
 mod machine;
 mod member_file;
 mod membership;
@@ -47,10 +48,10 @@ pub use describe::{
     GroupDescription, GroupSummary, MemberDescription, OffsetDescription, committed_offsets,
     describe, summarize,
 };
-pub use directory::{list, unknown};
+pub use directory::{list, list_all, unknown};
 pub use expiry::RETENTION_MINUTES_DEFAULT;
 pub use group_file::TopicPartitions;
-pub use history::{bad_lines, history};
+pub use history::{findings, history};
 pub use machine::{Effect, Event, Refusal, step};
 pub use member_file::Heart;
 pub use membership::{JoinOptions, Membership, Suspect, owned_by};

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::offsets_line::{LINE_BYTES_MAX, Line};
 use super::offsets_state::OffsetsState;
 use crate::disk::{Dir, File, FileId, Open, join};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, shell_word};
 use crate::store::layout;
 use crate::types::Timestamp;
 
@@ -65,7 +65,7 @@ impl OffsetsLog {
                 .map_err(|e| match e.kind() {
                     std::io::ErrorKind::NotFound => {
                         Error::new(Kind::Damaged, format!("{} is missing", place().display()))
-                            .cure("restore it from a backup")
+                            .cure(cure_of_loss(&**dir))
                     }
                     std::io::ErrorKind::PermissionDenied
                     | std::io::ErrorKind::ReadOnlyFilesystem => Error::io("open", place(), e)
@@ -271,6 +271,14 @@ impl OffsetsLog {
 }
 
 /// The line at the beginning of these bytes, and how many of them are its own.
+/// The group's name is that of its directory.
+fn cure_of_loss(dir: &dyn Dir) -> String {
+    let name = dir.path().file_name().and_then(|name| name.to_str());
+    let group = name.and_then(layout::parse_group_dir);
+    let group = group.map_or_else(|| "GROUP".to_owned(), |group| shell_word(&group));
+    format!("restore it from a backup, or give up what was committed: 'mq-groups delete {group}'")
+}
+
 fn sound_line(bytes: &[u8]) -> (Option<Line>, usize) {
     let feed = usize::from(bytes.first() == Some(&b'\n'));
     let text = bytes.get(feed..).unwrap_or_default();

@@ -245,6 +245,11 @@ impl OffsetsState {
         self.epoch_max
     }
 
+    /// Whether nothing was ever committed, by members or by hand.
+    pub fn is_unused(&self) -> bool {
+        self.now.slots.is_empty() && self.change.is_none()
+    }
+
     /// Whether the group was deleted and not used since.
     pub fn is_deleted(&self) -> bool {
         self.now.deleted

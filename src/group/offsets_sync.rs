@@ -31,6 +31,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::disk::{Dir, File, FileId, LockKind, Open};
+use crate::error::{Error, Result};
+use crate::store::fenced_lock::FencedGuard;
 use crate::store::gate::{self, GateGuard};
 use crate::store::{StoreDir, layout};
 
@@ -52,6 +54,21 @@ pub enum Synced {
     Durable,
     /// No sync of this file can tell any more: it has to be written anew.
     Unknown,
+}
+
+/// Removes the notes of logs that were, all but one.
+pub fn remove_notes(guard: &FencedGuard, except: Option<&str>) -> Result<()> {
+    let dir = guard.dir();
+    let entries = dir
+        .list(".")
+        .map_err(|e| Error::io("list", dir.path(), e))?;
+    for entry in entries {
+        let is_note = layout::parse_offsets_sync(&entry.name).is_some();
+        if is_note && except != Some(entry.name.as_str()) {
+            guard.rename_in(&entry.name)?;
+        }
+    }
+    Ok(())
 }
 
 /// The lock and note of one `offsets.log`. Descriptors of its own: who shares them shares the lock.

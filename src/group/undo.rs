@@ -58,9 +58,10 @@ pub fn undo(
     group: &str,
     planned: &Undo,
     patience: Duration,
+    notes: &mut Vec<String>,
 ) -> Result<Undo> {
     let mut opened = Group::open(store, group, patience)?;
-    let held = hold_empty(&mut opened, "undo a change")?;
+    let held = hold_empty(&mut opened, "undo a change", notes)?;
     let (undo, entries) = step(group, held.state())?;
     if (undo.kind, undo.time_ms) != (planned.kind, planned.time_ms) {
         return Err(changed_meanwhile(group));
@@ -102,6 +103,7 @@ pub fn clone_offsets(
     to: &str,
     dry_run: bool,
     patience: Duration,
+    notes: &mut Vec<String>,
 ) -> Result<Vec<OffsetChange>> {
     let source = living(store, super::describe::present(store, from)?)?;
     if source.entries().next().is_none() {
@@ -116,7 +118,7 @@ pub fn clone_offsets(
         return Ok(clone_plan(&before, &source));
     }
     let mut opened = Group::open_or_create(store, to, patience)?;
-    let held = hold_empty(&mut opened, "clone offsets")?;
+    let held = hold_empty(&mut opened, "clone offsets", notes)?;
     let entries = held.state().difference(&source);
     let done = clone_plan(held.state(), &source);
     let epoch = held.state().epoch_max();

@@ -4,8 +4,8 @@ use crate::cli::Shell;
 use crate::tally::Tally;
 use crate::view::GroupDir;
 
-/// Runs a script with the tools on its path; what is committed in group `g` afterwards.
-fn committed_after(shell: &Shell, script: &str) -> i64 {
+/// Runs a script with the tools on its path.
+fn run(shell: &Shell, script: &str) {
     let bin = std::path::Path::new(env!("CARGO_BIN_EXE_mq-consume"))
         .parent()
         .expect("a place");
@@ -22,6 +22,11 @@ fn committed_after(shell: &Shell, script: &str) -> i64 {
         .status()
         .expect("bash");
     assert!(status.success(), "{script}");
+}
+
+/// The same; what is committed in group `g` afterwards.
+fn committed_after(shell: &Shell, script: &str) -> i64 {
+    run(shell, script);
     GroupDir::of(shell.store(), "g").committed().values().sum()
 }
 
@@ -45,6 +50,23 @@ fn what_the_reader_did_not_take_is_not_committed() {
         shell.produce(&["t"], lines.as_bytes());
         let committed = committed_after(&shell, script);
         assert!((least..=most).contains(&committed), "{script}: {committed}");
+    }
+}
+
+#[test]
+fn a_reader_that_is_gone_ends_who_waits_for_records() {
+    let _tally = Tally::start();
+    for script in [
+        "mq-consume t | head -1 > some",
+        "mq-consume -g g t | head -1 > some",
+        "mq-consume --wait other | true",
+        "mq-consume 't*' | head -1 > some",
+    ] {
+        Tally::case();
+        let shell = Shell::new();
+        shell.produce(&["t"], b"one\n");
+        let script = format!("timeout 30 bash -c \"{script}\"");
+        run(&shell, &script);
     }
 }
 

@@ -12,6 +12,7 @@ mod tally;
 
 mod changes;
 mod configs;
+mod damaged;
 mod kills;
 mod looks;
 mod shop;

@@ -1,7 +1,8 @@
 //! A watch, on a terminal and elsewhere.
 
+use std::io::Read;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
@@ -31,6 +32,28 @@ fn watch_prints_a_block_for_each_change() {
         "no block without a change: {}",
         done.text()
     );
+}
+
+#[test]
+fn watch_ends_with_its_reader_although_nothing_changes() {
+    let _tally = Tally::start();
+    Tally::case();
+    let shell = shop();
+    let mut command = shell.command("mq-groups", &["watch", "--format", "tsv"]);
+    let mut watch = command.spawn().expect("watch");
+    let mut first = [0; 1];
+    let mut out = watch.stdout.take().expect("a pipe");
+    out.read_exact(&mut first).expect("a block");
+    drop(out);
+    let until = Instant::now() + PATIENCE;
+    let status = loop {
+        if let Some(status) = watch.try_wait().expect("wait") {
+            break status;
+        }
+        assert!(Instant::now() < until, "it goes on");
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert!(status.success(), "{status}");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! How refusals read.
 
+use std::os::unix::ffi::OsStrExt;
+
 use crate::cli::{Done, Shell};
 use crate::shop::{BEFORE, export, groups, shop};
 use crate::snapshot;
@@ -8,7 +10,7 @@ use crate::tally::Tally;
 type Provoke = fn(&Shell) -> Done;
 
 /// How refusals read.
-const WORDING: [(&str, i32, Provoke); 12] = [
+const WORDING: [(&str, i32, Provoke); 15] = [
     ("undo-nothing", 1, |shell| {
         shell.ok("mq-consume", &["-g", "m", "-e", "t"], b"");
         shell.run("mq-groups", &["undo", "m", "--yes"], b"")
@@ -57,6 +59,21 @@ const WORDING: [(&str, i32, Provoke); 12] = [
     }),
     ("peek-nothing", 1, |shell| {
         shell.run("mq-groups", &["peek", "g", "--topic", "u:1"], b"")
+    }),
+    ("reset-to-group-none", 1, |shell| {
+        groups(shell, &["commit", "z", "t:0=1"]);
+        let args = ["reset", "g", "--to-group", "z", "--topic", "u", "--yes"];
+        shell.run("mq-groups", &args, b"")
+    }),
+    ("check-no-lag", 3, |shell| {
+        let mut done = shell.run("mq-groups", &["check", "--warn", "x"], b"");
+        done.err = done.text();
+        done
+    }),
+    ("name-not-utf-8", 2, |shell| {
+        let mut command = shell.command("mq-consume", &["-g"]);
+        command.arg(std::ffi::OsStr::from_bytes(b"a\xff")).arg("t");
+        command.output().expect("run").into()
     }),
 ];
 

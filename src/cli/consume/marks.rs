@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::output::{reader_is_gone, unread};
+use crate::cli::stdout_pipe::{reader_is_gone, unread};
 use crate::client::{Delivered, Delivery, Generation};
 use crate::types::{LeaderEpoch, Offset};
 
@@ -122,7 +122,7 @@ impl Delivery for Marks {
     }
 
     fn is_closed(&self) -> bool {
-        unread().is_some() && reader_is_gone()
+        reader_is_gone()
     }
 }
 

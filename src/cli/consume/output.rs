@@ -12,6 +12,7 @@ use std::thread::JoinHandle;
 
 use crate::cli::lang::TerminalEscaper;
 use crate::cli::signals::{StopFlag, Writes};
+pub use crate::cli::stdout_pipe::unread;
 use crate::error::{Error, Result};
 
 /// Buffers under way to the writing thread.
@@ -308,35 +309,6 @@ fn wait_writable() -> io::Result<bool> {
 pub fn is_file() -> bool {
     rustix::fs::fstat(io::stdout())
         .is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file())
-}
-
-/// Bytes in the pipe on standard output that its reader has not taken; `None` if it is no pipe.
-/// Linux answers this on the write end, even after the reader is gone.
-pub fn unread() -> Option<u64> {
-    let stdout = io::stdout();
-    let stat = rustix::fs::fstat(&stdout).ok()?;
-    if !rustix::fs::FileType::from_raw_mode(stat.st_mode).is_fifo() {
-        return None;
-    }
-    rustix::io::ioctl_fionread(&stdout).ok()
-}
-
-/// Whether the reader of the pipe on standard output is gone.
-pub fn reader_is_gone() -> bool {
-    let stdout = io::stdout();
-    let mut fds = [rustix::event::PollFd::from_borrowed_fd(
-        stdout.as_fd(),
-        rustix::event::PollFlags::empty(),
-    )];
-    let zero = rustix::event::Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    rustix::event::poll(&mut fds, Some(&zero)).is_ok()
-        && fds.iter().any(|fd| {
-            fd.revents()
-                .intersects(rustix::event::PollFlags::ERR | rustix::event::PollFlags::HUP)
-        })
 }
 
 #[cfg(test)]

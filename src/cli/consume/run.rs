@@ -8,7 +8,7 @@ use super::assign::Assignments;
 use super::job::{Job, Topics};
 use super::output::Output;
 use super::print::{Printer, Stop};
-use crate::cli::{Env, Outcome};
+use crate::cli::{Env, Outcome, stdout_pipe};
 use crate::client::{BatchInfo, Consumer, open_reader};
 use crate::error::{Error, Kind, Result};
 use crate::record::{BatchBuilder, Decompressor};
@@ -63,7 +63,7 @@ fn open_store(job: &Job, env: &mut Env) -> Result<Option<Arc<StoreDir>>> {
     loop {
         match env.open_store() {
             Err(e) if e.kind() == Kind::NoStore && job.wait => {
-                if env.stopping() {
+                if env.stopping() || stdout_pipe::reader_is_gone() {
                     return Ok(None);
                 }
                 env.sleep(WAIT_FOR_TOPIC);
@@ -146,7 +146,8 @@ impl Run<'_> {
     /// Everything that is there was printed: write it out, and end or wait. `true`: the end.
     fn caught_up(&mut self) -> Result<bool> {
         self.printer.flush(&mut self.output)?;
-        if self.output.is_closed() {
+        // Asked before each wait, which a tick ends: where nothing comes, no write tells it.
+        if self.output.is_closed() || stdout_pipe::reader_is_gone() {
             return Ok(true);
         }
         self.pass_time_bounds();

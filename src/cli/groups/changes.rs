@@ -2,7 +2,7 @@
 
 use super::job::{Clone, DeleteOffsets, History, Undo};
 use super::offsets::{count, print};
-use super::run::PATIENCE;
+use super::run::{PATIENCE, warned};
 use crate::cli::output::{Column, Listing};
 use crate::cli::{Env, Outcome};
 use crate::error::Result;
@@ -35,7 +35,9 @@ pub fn undo(job: Undo, env: &mut Env) -> Result<Outcome> {
         count(planned.changes.len()),
     );
     if job.consent.proceed(env, &question)? {
-        group::undo(&store, &job.group, &planned, PATIENCE)?;
+        warned(env, |notes| {
+            group::undo(&store, &job.group, &planned, PATIENCE, notes)
+        })?;
     }
     Ok(Outcome::Done)
 }
@@ -45,7 +47,14 @@ pub fn delete_offsets(job: DeleteOffsets, env: &mut Env) -> Result<Outcome> {
     let store = env.open_store()?;
     // Where the group is not there, that is what is wrong.
     group::summarize(&store, &job.group)?;
-    let changes = group::delete_offsets(&store, &job.group, &job.scope, true, PATIENCE)?;
+    let changes = group::delete_offsets(
+        &store,
+        &job.group,
+        &job.scope,
+        true,
+        PATIENCE,
+        &mut Vec::new(),
+    )?;
     if job.consent.is_dry_run() {
         print(&job.group, &changes, job.output, env)?;
         return Ok(Outcome::Done);
@@ -56,7 +65,9 @@ pub fn delete_offsets(job: DeleteOffsets, env: &mut Env) -> Result<Outcome> {
         job.group.escape_debug()
     );
     if job.consent.proceed(env, &question)? {
-        group::delete_offsets(&store, &job.group, &job.scope, false, PATIENCE)?;
+        warned(env, |notes| {
+            group::delete_offsets(&store, &job.group, &job.scope, false, PATIENCE, notes)
+        })?;
     }
     Ok(Outcome::Done)
 }
@@ -64,7 +75,8 @@ pub fn delete_offsets(job: DeleteOffsets, env: &mut Env) -> Result<Outcome> {
 /// Gives one group's offsets to another.
 pub fn clone(job: Clone, env: &mut Env) -> Result<Outcome> {
     let store = env.open_store()?;
-    let changes = group::clone_offsets(&store, &job.from, &job.to, true, PATIENCE)?;
+    let changes =
+        group::clone_offsets(&store, &job.from, &job.to, true, PATIENCE, &mut Vec::new())?;
     if job.consent.is_some_and(|consent| consent.is_dry_run()) {
         print(&job.to, &changes, job.output, env)?;
         return Ok(Outcome::Done);
@@ -87,7 +99,9 @@ pub fn clone(job: Clone, env: &mut Env) -> Result<Outcome> {
             return Ok(Outcome::Done);
         }
     }
-    group::clone_offsets(&store, &job.from, &job.to, false, PATIENCE)?;
+    warned(env, |notes| {
+        group::clone_offsets(&store, &job.from, &job.to, false, PATIENCE, notes)
+    })?;
     Ok(Outcome::Done)
 }
 

@@ -89,10 +89,13 @@ pub fn check(job: &Check, env: &Env) -> Result<Outcome> {
 /// Standard output's.
 pub fn tell_unknown(e: &Error) -> Result<Outcome> {
     let status = Status::Unknown;
+    let cure = e
+        .cure_text()
+        .map_or_else(String::new, |cure| format!("; {cure}"));
     print(&format!(
         "GROUPS {} - {}\n",
         status.word(),
-        plain(&e.to_string())
+        plain(&format!("{e}{cure}"))
     ))?;
     Ok(Outcome::Check(status))
 }
@@ -105,7 +108,12 @@ fn look(job: &Check, env: &Env) -> Result<Vec<Finding>> {
         job.groups.clone()
     };
     let one = |group: String| match group::describe(&store, &group) {
-        Ok(seen) => judge(job, seen),
+        Ok(seen) => {
+            for note in &seen.notes {
+                env.warn(note);
+            }
+            judge(job, seen)
+        }
         Err(e) => Finding {
             text: e.to_string(),
             group,
@@ -117,6 +125,14 @@ fn look(job: &Check, env: &Env) -> Result<Vec<Finding>> {
 }
 
 fn judge(job: &Check, seen: GroupDescription) -> Finding {
+    let (Some(state), Some(members)) = (seen.state, &seen.members) else {
+        return Finding {
+            status: Status::Unknown,
+            text: seen.damage.unwrap_or_default(),
+            group: seen.group,
+            lag: None,
+        };
+    };
     let beyond = seen
         .offsets
         .iter()
@@ -152,8 +168,8 @@ fn judge(job: &Check, seen: GroupDescription) -> Finding {
     };
     let mut text = format!(
         "{}, {} members, lag {} records, {} s",
-        seen.state,
-        seen.members.len(),
+        state,
+        members.len(),
         lag.records,
         lag.seconds
     );

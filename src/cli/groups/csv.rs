@@ -18,13 +18,19 @@ const ROW_BYTES_MAX: u64 = 4096;
 /// [`Kind::InvalidRecord`], naming the line; [`Kind::Io`].
 pub fn read(path: &Path) -> Result<Vec<CommitEntry>> {
     if path == Path::new("-") {
-        return parse(&mut std::io::stdin().lock(), "standard input");
+        return parse(&mut std::io::stdin().lock(), &place(path));
     }
     let file = std::fs::File::open(path).map_err(|e| Error::io("open", path, e))?;
-    parse(
-        &mut std::io::BufReader::new(file),
-        &path.display().to_string(),
-    )
+    parse(&mut std::io::BufReader::new(file), &place(path))
+}
+
+/// What is read, as messages name it.
+pub fn place(path: &Path) -> String {
+    if path == Path::new("-") {
+        "standard input".to_owned()
+    } else {
+        path.display().to_string()
+    }
 }
 
 fn parse(input: &mut dyn BufRead, place: &str) -> Result<Vec<CommitEntry>> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::csv;
 use super::job::{Commit, Export, Move, Reset};
-use super::run::PATIENCE;
+use super::run::{PATIENCE, warned};
 use crate::cli::output::{Column, Listing, OutputOptions};
 use crate::cli::{Env, Outcome};
 use crate::client::{open_reader, resolve_within};
@@ -33,18 +33,13 @@ pub fn reset(job: Reset, env: &mut Env) -> Result<Outcome> {
     let store = env.open_store()?;
     let plan = match (&job.to, given) {
         (_, Some(rows)) => scoped(rows, job.topic.as_ref()),
-        (Move::Group(other), None) => scoped(offsets_of(&store, other)?, job.topic.as_ref()),
+        (Move::Group(other), None) => scoped(offsets_of(&store, other, env)?, job.topic.as_ref()),
         (to, None) => plan(&store, &job, to)?,
     };
     if plan.is_empty() {
-        let name = job.group.escape_debug();
-        return Err(Error::new(
-            Kind::UnknownTopic,
-            format!("group '{name}' has no committed offset that could be moved"),
-        )
-        .cure("name a place with --to, and a topic with --topic"));
+        return Err(nothing_to_move(&job));
     }
-    let changes = group::reset(&store, &job.group, &plan, true, PATIENCE)?;
+    let changes = group::reset(&store, &job.group, &plan, true, PATIENCE, &mut Vec::new())?;
     if job.consent.is_dry_run() {
         print(&job.group, &changes, job.output, env)?;
         return Ok(Outcome::Done);
@@ -55,9 +50,39 @@ pub fn reset(job: Reset, env: &mut Env) -> Result<Outcome> {
         job.group.escape_debug()
     );
     if job.consent.proceed(env, &question)? {
-        group::reset(&store, &job.group, &plan, false, PATIENCE)?;
+        warned(env, |notes| {
+            group::reset(&store, &job.group, &plan, false, PATIENCE, notes)
+        })?;
     }
     Ok(Outcome::Done)
+}
+
+fn nothing_to_move(job: &Reset) -> Error {
+    let of = job
+        .topic
+        .as_ref()
+        .map_or_else(String::new, |scope| format!(" of {scope}"));
+    let (what, cure) = match &job.to {
+        Move::Group(other) => (
+            format!(
+                "group '{}' has no committed offset{of}",
+                other.escape_debug()
+            ),
+            "'mq-groups describe' shows what it has",
+        ),
+        Move::File(path) => (
+            format!("{} has no row{of}", csv::place(path)),
+            "'mq-groups reset --export' prints such rows",
+        ),
+        Move::To(_) | Move::By(_) => (
+            format!(
+                "group '{}' has no committed offset that could be moved",
+                job.group.escape_debug()
+            ),
+            "name a place with --to, and a topic with --topic",
+        ),
+    };
+    Error::new(Kind::UnknownTopic, what).cure(cure)
 }
 
 fn plan(store: &Arc<StoreDir>, job: &Reset, to: &Move) -> Result<Vec<CommitEntry>> {
@@ -79,9 +104,12 @@ fn scoped(rows: Vec<CommitEntry>, scope: Option<&Scope>) -> Vec<CommitEntry> {
 }
 
 /// What a group has committed, of topics that are still there.
-fn offsets_of(store: &Arc<StoreDir>, group: &str) -> Result<Vec<CommitEntry>> {
+fn offsets_of(store: &Arc<StoreDir>, group: &str, env: &Env) -> Result<Vec<CommitEntry>> {
     // Where the group is not there, that is what is wrong.
-    group::summarize(store, group)?;
+    let seen = group::summarize(store, group)?;
+    for note in seen.notes.iter().chain(&seen.damage) {
+        env.warn(note);
+    }
     let state = group::committed_offsets(store, group)?;
     let mut rows = Vec::new();
     for (topic, partition, topic_id, offset) in state.offsets() {
@@ -98,7 +126,7 @@ fn offsets_of(store: &Arc<StoreDir>, group: &str) -> Result<Vec<CommitEntry>> {
 pub fn export(job: &Export, env: &mut Env) -> Result<Outcome> {
     let store = env.open_store()?;
     let mut out = Vec::new();
-    for row in scoped(offsets_of(&store, &job.group)?, job.topic.as_ref()) {
+    for row in scoped(offsets_of(&store, &job.group, env)?, job.topic.as_ref()) {
         csv::write(&row.tp.topic, row.tp.partition, row.offset, &mut out);
     }
     let mut stdout = std::io::stdout().lock();
@@ -124,10 +152,12 @@ pub fn commit(job: Commit, env: &mut Env) -> Result<Outcome> {
         .map(|(tp, offset)| CommitEntry { tp, offset })
         .collect();
     if job.dry_run {
-        let changes = group::reset(&store, &job.group, &plan, true, PATIENCE)?;
+        let changes = group::reset(&store, &job.group, &plan, true, PATIENCE, &mut Vec::new())?;
         print(&job.group, &changes, job.output, env)?;
     } else {
-        group::commit(&store, &job.group, &plan, PATIENCE)?;
+        warned(env, |notes| {
+            group::commit(&store, &job.group, &plan, PATIENCE, notes)
+        })?;
     }
     Ok(Outcome::Done)
 }

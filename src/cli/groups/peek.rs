@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use super::job::{Peek, RecordOutput, Skip};
-use super::run::PATIENCE;
+use super::run::{PATIENCE, warned};
 use crate::cli::lang::{OutputRecord, TerminalEscaper};
 use crate::cli::output::{Cell, Column, Listing, OutputOptions};
 use crate::cli::{Env, Failures, Outcome};
@@ -41,6 +41,9 @@ const SKIP: [Column; 8] = [
 pub fn peek(job: Peek, env: &mut Env) -> Result<Outcome> {
     let store = env.open_store()?;
     let seen = group::describe(&store, &job.group)?;
+    for note in seen.notes.iter().chain(&seen.damage) {
+        env.warn(note);
+    }
     let mut failures = Failures::default();
     let mut shown = Shown::new(&job.records, &PEEK);
     let mut any = false;
@@ -98,7 +101,7 @@ pub fn skip(job: Skip, env: &mut Env) -> Result<Outcome> {
     let tp = &job.tp;
     let committed = committed(&store, &job.group, tp)?;
     // Whoever has members is told of before anything is shown.
-    group::reset(&store, &job.group, &[], true, PATIENCE)?;
+    group::reset(&store, &job.group, &[], true, PATIENCE, &mut Vec::new())?;
     let mut reader = open_reader(&store, tp)?;
     let mut shown = Shown::new(&job.records, &SKIP);
     let mut next = None;
@@ -150,7 +153,9 @@ pub fn skip(job: Skip, env: &mut Env) -> Result<Outcome> {
         job.group.escape_debug()
     );
     if job.consent.proceed(env, &question)? {
-        group::reset(&store, &job.group, &plan, false, PATIENCE)?;
+        warned(env, |notes| {
+            group::reset(&store, &job.group, &plan, false, PATIENCE, notes)
+        })?;
     }
     Ok(Outcome::Done)
 }

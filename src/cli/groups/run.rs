@@ -39,6 +39,19 @@ pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
     }
 }
 
+/// Makes a change, and warns of what is wrong with the group's files, whatever comes of it.
+pub(super) fn warned<T>(
+    env: &Env,
+    change: impl FnOnce(&mut Vec<String>) -> Result<T>,
+) -> Result<T> {
+    let mut notes = Vec::new();
+    let outcome = change(&mut notes);
+    for note in notes {
+        env.warn(&note);
+    }
+    outcome
+}
+
 fn delete(job: Delete, env: &mut Env) -> Result<Outcome> {
     let store = env.open_store()?;
     let there = group::list(&store)?;
@@ -69,7 +82,7 @@ fn delete(job: Delete, env: &mut Env) -> Result<Outcome> {
     // Whoever has members is told of before anybody is asked.
     let mut free = Vec::with_capacity(doomed.len());
     for name in doomed {
-        match group::delete(&store, name, true, PATIENCE) {
+        match group::delete(&store, name, true, PATIENCE, &mut Vec::new()) {
             Err(e) if e.kind() == Kind::UnknownGroup && job.if_exists => {}
             Err(e) => failures.tell(env, &e),
             Ok(()) => free.push(name),
@@ -99,7 +112,10 @@ fn delete(job: Delete, env: &mut Env) -> Result<Outcome> {
         return Ok(failures.outcome());
     }
     for name in free {
-        match group::delete(&store, name, false, PATIENCE) {
+        let deleted = warned(env, |notes| {
+            group::delete(&store, name, false, PATIENCE, notes)
+        });
+        match deleted {
             Err(e) if e.kind() == Kind::UnknownGroup && job.if_exists => {}
             Err(e) => failures.tell(env, &e),
             Ok(()) => {}

@@ -50,15 +50,15 @@ pub fn list(job: List, env: &mut Env) -> Result<Outcome> {
     for name in group::list(&store)? {
         match group::summarize(&store, &name) {
             Ok(seen) => {
-                if let Some(note) = &seen.note {
-                    env.warn(note);
+                if let Some(damage) = &seen.damage {
+                    failures.warn(env, damage);
                 }
                 rows.row(vec![
                     seen.group.into(),
                     seen.state.into(),
                     seen.group_epoch.into(),
                     seen.assignor.into(),
-                    (seen.members as u64).into(),
+                    seen.members.map(|members| members as u64).into(),
                     (seen.partitions as u64).into(),
                 ])?;
             }
@@ -87,6 +87,9 @@ pub fn describe(job: Describe, env: &mut Env) -> Result<Outcome> {
             Ok(mut group) => {
                 for note in &group.notes {
                     env.warn(note);
+                }
+                if let Some(damage) = &group.damage {
+                    failures.warn(env, damage);
                 }
                 if job.only_lagging {
                     group
@@ -162,7 +165,7 @@ fn members(group: &GroupDescription) -> Vec<Vec<Cell>> {
             Cell::list(owned),
         ]
     };
-    group.members.iter().map(row).collect()
+    group.members.iter().flatten().map(row).collect()
 }
 
 /// A row for each partition.
@@ -171,6 +174,7 @@ pub(super) fn offsets(group: &GroupDescription) -> Vec<Vec<Cell>> {
         let member = group
             .members
             .iter()
+            .flatten()
             .find(|member| Some(member.member_id) == row.member_id);
         vec![
             group.group.clone().into(),

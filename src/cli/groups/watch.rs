@@ -12,7 +12,7 @@ use super::job::Watch;
 use super::screen::{Screen, Wish};
 use super::show::{OFFSETS, offsets};
 use crate::cli::output::{Cell, Column, Listing, OutputFormat, OutputOptions};
-use crate::cli::{Env, Outcome};
+use crate::cli::{Env, Outcome, stdout_pipe};
 use crate::disk::{Wake, Watcher, new_watcher};
 use crate::error::{Error, Kind, Result};
 use crate::group::{self, GroupDescription};
@@ -20,7 +20,9 @@ use crate::store::{StoreDir, layout};
 
 /// Between two looks at what no watch tells of.
 const PERIOD: Duration = Duration::from_secs(1);
-/// Between two questions whether a watch has told of something.
+/// Between two looks whether a pipe's reader is gone.
+const READER: Duration = Duration::from_millis(500);
+/// Between two questions for a key, and whether a watch has told of something.
 const STEP: Duration = Duration::from_millis(100);
 
 const DRAWN: [Column; 10] = [
@@ -62,8 +64,10 @@ pub fn watch(job: Watch, env: &mut Env) -> Result<Outcome> {
         }
         let started = env.monotonic();
         while !env.stopping() && env.monotonic().saturating_sub(started) < PERIOD {
-            let fresh = news.within(STEP, env)?;
-            if fresh {
+            if stdout_pipe::reader_is_gone() {
+                return Ok(Outcome::Done);
+            }
+            if news.within(READER, env)? {
                 break;
             }
         }
@@ -104,7 +108,11 @@ fn show(seen: &[GroupDescription], job: &Watch, env: &Env) -> Result<()> {
     let (columns, rows) = Screen::size();
     let bytes = drawn(seen, job.output, columns, env)?;
     let text = String::from_utf8_lossy(&bytes);
-    let members: usize = seen.iter().map(|group| group.members.len()).sum();
+    let members: usize = seen
+        .iter()
+        .flat_map(|group| &group.members)
+        .map(Vec::len)
+        .sum();
     let title = format!(
         "{}  groups {}  members {members}  q quits",
         clock(env),
@@ -187,11 +195,11 @@ fn drawn(
     let mut rows = Listing::memory(env, &DRAWN, output, Some(width));
     for group in seen {
         let begin = || -> Vec<Cell> { vec![group.group.clone().into(), group.state.into()] };
-        if group.offsets.is_empty() && !group.members.is_empty() {
+        if group.offsets.is_empty() && group.members.as_ref().is_none_or(|all| !all.is_empty()) {
             rows.row([begin(), vec![Cell::Null; DRAWN.len() - 2]].concat())?;
         }
         for row in &group.offsets {
-            let members = &mut group.members.iter();
+            let members = &mut group.members.iter().flatten();
             let member = members.find(|member| Some(member.member_id) == row.member_id);
             let rest: Vec<Cell> = vec![
                 row.topic.clone().into(),
@@ -241,7 +249,7 @@ impl News {
     }
 
     fn watch_new(&mut self) {
-        for name in group::list(&self.store).unwrap_or_default() {
+        for name in group::list_all(&self.store).unwrap_or_default() {
             if self.known.contains(&name) {
                 continue;
             }

@@ -32,9 +32,9 @@ pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
     let admin = Admin::new(&store, PATIENCE);
     let all = job.names.is_empty();
     if all {
-        // A line that is not whole is what a killed process leaves, and counts for nothing: worth
-        // a look, but no damage to data.
-        for note in group::bad_lines(&store)? {
+        // A line that is not whole is what a killed process leaves, and counts for nothing; group.json
+        // is made anew: worth a look, but no damage to data.
+        for note in group::findings(&store)? {
             env.warn(&note);
         }
     }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::group::fixture::{place, produce};
+use crate::group::fixture::{LONG, place, produce};
 use crate::group::offsets_line::{Line, LineKind};
 use crate::group::{describe, history, list};
 use crate::store::layout;
@@ -75,12 +75,18 @@ fn offsets_expire_where_nobody_lives_and_only_there() {
     assert_eq!(list(&place.store).expect("list"), ["g"], "a member lives");
     assert!(describe(&place.store, "g").is_ok());
     drop(member);
-    let member = place.join("h").expect("join");
+    let mut member = place.join("h").expect("join");
+    member.commit(vec![place.entry(0, 1)]).expect("commit");
     drop(member);
     assert_eq!(list(&place.store).expect("list"), ["h"]);
     let e = describe(&place.store, "g").expect_err("expired");
     assert_eq!(e.kind(), Kind::UnknownGroup);
     assert!(e.to_string().contains("10080 minutes"), "{e}");
+    let set = [("offsets.retention.minutes".to_owned(), "1".to_owned())].into();
+    crate::group::alter_configs(&place.store, "h", &set, &[], LONG).expect("altered");
+    age(&place, "h", 2 * MINUTE_MS);
+    let e = describe(&place.store, "h").expect_err("expired");
+    assert!(e.to_string().ends_with("for 1 minute"), "{e}");
     assert_eq!(place.committed("g", 0), None);
     // The next to join begins anew.
     let mut member = place.join("g").expect("join");

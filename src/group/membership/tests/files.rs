@@ -135,7 +135,8 @@ fn any_name_is_a_group_and_a_deleted_one_comes_back_empty() {
     for name in names {
         let mut member = place.join(name).expect(name);
         member.commit(vec![place.entry(0, 3)]).expect(name);
-        let error = delete(&place.store, name, false, LONG).expect_err("a member lives");
+        let error =
+            delete(&place.store, name, false, LONG, &mut Vec::new()).expect_err("a member lives");
         assert_eq!(error.kind(), Kind::NonEmptyGroup);
         assert!(
             error.to_string().contains(&member.id().to_string()),
@@ -147,11 +148,11 @@ fn any_name_is_a_group_and_a_deleted_one_comes_back_empty() {
     let mut sorted = names.map(str::to_owned);
     sorted.sort_unstable();
     assert_eq!(listed(), sorted);
-    delete(&place.store, "group", true, LONG).expect("dry");
+    delete(&place.store, "group", true, LONG, &mut Vec::new()).expect("dry");
     assert_eq!(place.committed("group", 0), Some(3));
-    delete(&place.store, "group", false, LONG).expect("delete");
+    delete(&place.store, "group", false, LONG, &mut Vec::new()).expect("delete");
     assert_eq!(place.committed("group", 0), None);
-    let error = delete(&place.store, "group", false, LONG).expect_err("gone");
+    let error = delete(&place.store, "group", false, LONG, &mut Vec::new()).expect_err("gone");
     assert_eq!(error.kind(), Kind::UnknownGroup);
     let error = describe::describe(&place.store, "groop").expect_err("unknown");
     assert!(error.to_string().contains("GROUP_ID_NOT_FOUND"), "{error}");
@@ -172,10 +173,10 @@ fn a_reset_stands_between_two_members() {
         tp: tp(0),
         offset: 0,
     }];
-    let error = reset(&place.store, "g", &plan, false, LONG).expect_err("lives");
+    let error = reset(&place.store, "g", &plan, false, LONG, &mut Vec::new()).expect_err("lives");
     assert_eq!(error.kind(), Kind::NonEmptyGroup);
     member.leave(Vec::new()).expect("leave");
-    reset(&place.store, "g", &plan, false, LONG).expect("reset");
+    reset(&place.store, "g", &plan, false, LONG, &mut Vec::new()).expect("reset");
     let next = place.join("g").expect("join");
     assert_eq!(at(&next, &place, 0), Some(0));
     let offsets = committed_offsets(&place.store, "g").expect("offsets");
