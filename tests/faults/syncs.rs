@@ -24,7 +24,7 @@ pub fn slow_syncs(place: &Place) -> Result<(), Failure> {
     place.run("mq-topics", &config)?.expect(0)?;
     let told = |e: mq::error::Error| e.to_string();
     let clock = Arc::new(SystemClock::default());
-    let store = StoreDir::open(Arc::new(OsDisk), clock, &place.store()).map_err(told)?;
+    let store = StoreDir::open(Arc::new(OsDisk), clock, place.store()).map_err(told)?;
     let tp = TopicPartition::new(TopicName::new("slow").map_err(told)?, 0);
     let reader = open_reader(&Arc::new(store), &tp).map_err(told)?;
     let delayed = "inject=fdatasync:delay_enter=20000";
