@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use super::broker_file::BrokerFile;
 use super::log_dir::LogDir;
 use super::store_file::{StoreFile, no_store, not_a_store};
+use super::topic_handle::OpenTopics;
 use super::{json_file, layout};
 use crate::clock::Clock;
 use crate::disk::{Dir, Disk, FileSystem, Open, join};
@@ -31,6 +32,7 @@ pub struct StoreDir {
     boot_id: [u8; 16],
     warnings: Vec<String>,
     cuts: Mutex<Vec<(TopicPartition, Cut)>>,
+    open_topics: OpenTopics,
 }
 
 /// Most cuts that are remembered until somebody asks.
@@ -61,6 +63,7 @@ impl StoreDir {
             boot_id,
             warnings,
             cuts: Mutex::new(Vec::new()),
+            open_topics: OpenTopics::default(),
         })
     }
 
@@ -156,6 +159,11 @@ impl StoreDir {
     /// The store's own id, as Kafka's cluster id.
     pub fn cluster_id(&self) -> Uuid {
         self.cluster_id
+    }
+
+    /// The topics that this process has open.
+    pub(super) fn open_topics(&self) -> &OpenTopics {
+        &self.open_topics
     }
 
     /// The directory of the topic files.

@@ -1,17 +1,38 @@
 //! A topic as a process has it open: its metadata, and the file that was read, kept open so that
 //! one look-up tells whether it is still the current one.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
 use super::configs::TopicConfigs;
 use super::open::StoreDir;
 use super::topics::{self, PartitionMeta, TopicFile, TopicMeta};
 use crate::error::{Error, Kind, Result};
 use crate::types::{EMBEDDED_BROKER, PartitionId, TopicName, Uuid};
 
-/// An open topic.
+/// An open topic. Whoever opens it while the file is the same shares what was read, and the
+/// descriptor: a topic may have thousands of partitions, each opened by itself.
+#[derive(Debug, Clone)]
+pub struct TopicHandle(Arc<OpenTopic>);
+
 #[derive(Debug)]
-pub struct TopicHandle {
+struct OpenTopic {
     meta: TopicMeta,
     file: TopicFile,
+}
+
+/// Names of topics that nobody has open any more are forgotten when so many more came.
+const FORGET_EVERY: usize = 256;
+
+/// The topics that are open in this process.
+#[derive(Debug, Default)]
+pub struct OpenTopics(Mutex<HashMap<TopicName, Weak<OpenTopic>>>);
+
+impl OpenTopics {
+    fn lock(&self) -> MutexGuard<'_, HashMap<TopicName, Weak<OpenTopic>>> {
+        // What a panic left behind is whole, and a hint at most.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl TopicHandle {
@@ -20,23 +41,34 @@ impl TopicHandle {
     /// # Errors
     /// [`Kind::UnknownTopic`] with near names, [`Kind::Damaged`], [`Kind::Io`].
     pub fn open(store: &StoreDir, name: &TopicName) -> Result<Self> {
+        let mut open = store.open_topics().lock();
+        if let Some(known) = open.get(name).and_then(Weak::upgrade)
+            && known.file.is_current()?
+        {
+            return Ok(TopicHandle(known));
+        }
         let (meta, file) = topics::read(store, name)?;
-        Ok(TopicHandle { meta, file })
+        let topic = Arc::new(OpenTopic { meta, file });
+        if open.len() % FORGET_EVERY == FORGET_EVERY - 1 {
+            open.retain(|_, topic| topic.strong_count() > 0);
+        }
+        open.insert(name.clone(), Arc::downgrade(&topic));
+        Ok(TopicHandle(topic))
     }
 
     /// What the file said.
     pub fn meta(&self) -> &TopicMeta {
-        &self.meta
+        &self.0.meta
     }
 
     /// Whether the path still names the file that was read: one look-up.
     pub fn is_current(&self) -> Result<bool> {
-        self.file.is_current()
+        self.0.file.is_current()
     }
 
     /// Its configs.
     pub fn configs(&self) -> Result<TopicConfigs> {
-        self.meta.configs()
+        self.0.meta.configs()
     }
 
     /// A partition.
@@ -46,14 +78,14 @@ impl TopicHandle {
     pub fn partition(&self, partition: PartitionId) -> Result<&PartitionMeta> {
         usize::try_from(partition)
             .ok()
-            .and_then(|at| self.meta.partitions.get(at))
+            .and_then(|at| self.0.meta.partitions.get(at))
             .ok_or_else(|| {
-                let count = self.meta.partitions.len();
+                let count = self.0.meta.partitions.len();
                 Error::new(
                     Kind::UnknownTopic,
                     format!(
                         "UNKNOWN_TOPIC_OR_PARTITION: {} has no partition {partition}",
-                        self.meta.name
+                        self.0.meta.name
                     ),
                 )
                 .cure(match count {
@@ -76,7 +108,7 @@ impl TopicHandle {
             Kind::Fenced,
             format!(
                 "NOT_LEADER_OR_FOLLOWER: broker {} leads {}:{partition}",
-                found.leader, self.meta.name
+                found.leader, self.0.meta.name
             ),
         )
         .cure("try again; 'mq-topics describe' shows who leads"))
@@ -95,7 +127,7 @@ impl TopicHandle {
                     Kind::Damaged,
                     format!(
                         "the leader of {}:{partition} is not among its replicas",
-                        self.meta.name
+                        self.0.meta.name
                     ),
                 )
             })
