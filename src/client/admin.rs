@@ -1,6 +1,7 @@
 //! Topics: made, listed, described, changed, verified, repaired, deleted.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -145,6 +146,14 @@ impl Admin {
     /// Deletes a topic and its data.
     pub fn delete_topic(&self, name: &TopicName) -> Result<()> {
         store::delete_topic(&self.store, name, self.patience)
+    }
+
+    /// Deletes a topic whose file is damaged, and keeps that file and the data.
+    ///
+    /// # Errors
+    /// As [`store::set_topic_aside`].
+    pub fn set_topic_aside(&self, name: &TopicName) -> Result<PathBuf> {
+        store::set_topic_aside(&self.store, name, self.patience)
     }
 
     /// The names of all topics, sorted.

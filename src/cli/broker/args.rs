@@ -68,6 +68,8 @@ Examples:
   mq-broker start --quiet 2>>broker.log &";
 
 /// Show brokers: registered, running, where
+///
+/// Exit status: 0 if a broker runs, 1 if none does.
 #[derive(Debug, clap::Args)]
 #[command(after_help = STATUS_EXAMPLES)]
 struct StatusArgs {

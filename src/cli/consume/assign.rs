@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::job::{Job, Topics};
 use super::print::Printer;
 use crate::cli::Env;
+use crate::cli::lang::shown;
 use crate::client::point::{Point, PointRange, Selection};
 use crate::client::{Consumer, Until, open_reader, resolve_range};
 use crate::error::{Error, Kind, Result};
@@ -246,7 +247,7 @@ pub fn none_matches(topics: &Topics) -> Error {
         Kind::UnknownTopic,
         format!(
             "UNKNOWN_TOPIC_OR_PARTITION: no topic matches '{}'",
-            patterns.escape_debug()
+            shown(&patterns)
         ),
     )
     .cure("'mq-topics list' shows what there is; --wait waits for one")
