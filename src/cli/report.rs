@@ -102,8 +102,16 @@ fn usage_text(tool: &str, told: &str, advice: Option<&str>, terminal: bool) -> S
     let mut text = format!("{tool}: ");
     let advised = advice.map(|advice| format!("  tip: {advice}"));
     let has_tip = told.lines().any(is_tip);
+    // Then the usage names that other option, too.
+    let mut misled = advice.is_some() && told.contains("  tip: a similar argument exists");
     let (mut first, mut due) = (true, advised.as_deref());
-    for line in told.lines() {
+    let mut lines = told.lines();
+    while let Some(line) = lines.next() {
+        if misled && line.starts_with("Usage: ") {
+            misled = false;
+            lines.next();
+            continue;
+        }
         let line = match &advised {
             Some(_) if is_tip(line) => match due.take() {
                 Some(advised) => advised,
@@ -163,10 +171,10 @@ mod tests {
             usage_text("mq-x", told, Some("name it"), true),
             "mq-x: no\n\n  tip: name it\n"
         );
-        let told = "error: no\n\n  tip: a similar argument exists: '--y'\n  tip: to pass '--x' as a value, use '-- --x'\n";
+        let told = "error: no\n\n  tip: a similar argument exists: '--y'\n  tip: to pass '--x' as a value, use '-- --x'\n\nUsage: mq-x --y\n\n";
         assert_eq!(
             usage_text("mq-x", told, Some("name it"), true),
-            "mq-x: no\n\n  tip: name it\n"
+            "mq-x: no\n\n  tip: name it\n\n"
         );
         assert_eq!(
             usage_text("mq-x", "error: no\n\nUsage: mq-x\n", Some("name it"), true),

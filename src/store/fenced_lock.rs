@@ -26,7 +26,6 @@ mod pulse;
 mod staged;
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -428,13 +427,7 @@ pub(super) fn remove_tree(
 
 pub(super) fn io_error(dir: &dyn Dir, op: &'static str, name: &str, e: io::Error) -> Error {
     if is_denied(&e) {
-        // The lock is a group's, or the store's: either way the store is what may not be written.
-        let path = dir.path();
-        let groups = path
-            .parent()
-            .filter(|parent| parent.ends_with(layout::GROUPS_DIR));
-        let store = groups.and_then(Path::parent).unwrap_or(path);
-        return denied(store, "written", e);
+        return denied(dir.path(), "written", e);
     }
     Error::io(op, join(dir, name), e)
 }

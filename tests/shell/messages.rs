@@ -401,3 +401,52 @@ fn mistakes_are_met_with_what_to_do() {
         assert_eq!(String::from_utf8(plan).expect("text"), expected);
     }
 }
+
+/// Options of later versions get no tip that means something else, and refused text is quoted as
+/// it was given.
+#[test]
+fn what_is_refused_is_told_plainly() {
+    let _tally = Tally::start();
+    let shell = Shell::new();
+    for (tool, args, said, unsaid) in [
+        (
+            "mq-consume",
+            &["--merge", "t"][..],
+            "in this version",
+            "--regex",
+        ),
+        (
+            "mq-consume",
+            &["--replica", "1", "t"],
+            "in this version",
+            "--grep",
+        ),
+        (
+            "mq-broker",
+            &["start", "--listen", "x"],
+            "in this version",
+            "--store",
+        ),
+        ("mq-produce", &["--follow", "f", "t"], "tail -F", "--color"),
+        (
+            "mq-topics",
+            &["create", "-r", "1", "t"],
+            "one replica",
+            "-- -r",
+        ),
+        ("mq-consume", &["-f", "%q\\n", "t"], "'%q\\n'", "\\\\"),
+        (
+            "mq-consume",
+            &["-f", "\\x41\\x4", "t"],
+            "unknown escape",
+            "not a format",
+        ),
+    ] {
+        Tally::case();
+        let done = shell.run(tool, args, b"");
+        assert_eq!(done.status, 2, "{args:?}: {}", done.err);
+        let head = done.err.split("the escapes are").next().unwrap_or_default();
+        assert!(head.contains(said), "{args:?}: {}", done.err);
+        assert!(!head.contains(unsaid), "{args:?}: {}", done.err);
+    }
+}

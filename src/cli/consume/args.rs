@@ -202,7 +202,8 @@ impl Tool for Args {
 
     fn run(self, env: &mut Env) -> Result<Outcome> {
         let now = env.now();
-        super::run::run(self.job(&now)?, env)
+        let outcome = super::run::run(self.job(&now)?, env)?;
+        Ok(env.with_failures(outcome))
     }
 }
 
