@@ -270,7 +270,12 @@ fn a_damaged_topic_file_can_be_got_rid_of() {
 
     Tally::case();
     let done = shell.run("mq-consume", &["-e", "a", "b"], b"");
-    assert_eq!((done.status, done.text()), (65, String::new()), "{}", done.err);
+    assert_eq!(
+        (done.status, done.text()),
+        (65, String::new()),
+        "{}",
+        done.err
+    );
 
     Tally::case();
     let done = shell.run("mq-topics", &["delete", "b", "--yes"], b"");
