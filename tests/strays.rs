@@ -243,3 +243,62 @@ fn a_dead_creators_directories_go() {
     assert!(shell.logs().join("used-0").exists());
     Tally::case();
 }
+
+/// A damaged topic file takes nothing with it: the other topics are read, and the topic can be
+/// deleted, its file and its data kept.
+#[test]
+fn a_damaged_topic_file_can_be_got_rid_of() {
+    let _tally = Tally::start();
+    let shell = Shell::new();
+    for topic in ["a", "b", "c"] {
+        shell.produce(&[topic], topic.as_bytes());
+    }
+    let path = shell.store().join("topics/b.json");
+    let mut bytes = fs::read(&path).expect("read");
+    bytes[10] ^= 1;
+    fs::write(&path, &bytes).expect("written");
+
+    Tally::case();
+    let done = shell.run("mq-consume", &["-e", "*"], b"");
+    assert_eq!(
+        (done.status, done.text()),
+        (65, "a\nc\n".into()),
+        "{}",
+        done.err
+    );
+    assert!(done.err.contains("b.json is damaged"), "{}", done.err);
+
+    Tally::case();
+    let done = shell.run("mq-consume", &["-e", "a", "b"], b"");
+    assert_eq!(
+        (done.status, done.text()),
+        (65, String::new()),
+        "{}",
+        done.err
+    );
+
+    Tally::case();
+    let done = shell.run("mq-topics", &["delete", "b", "--yes"], b"");
+    assert_eq!(done.status, 0, "{}", done.err);
+    let kept: Vec<_> = names(&shell.store().join("topics"))
+        .into_iter()
+        .filter(|name| name.ends_with(".damaged"))
+        .collect();
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    assert!(done.err.contains(&kept[0]), "{}", done.err);
+    assert!(!path.exists());
+    let aside = fs::read(shell.store().join("topics").join(&kept[0])).expect("read");
+    assert_eq!(aside, bytes);
+    let done = shell.run("mq-topics", &["verify"], b"");
+    assert_eq!(done.status, 0, "{}", done.err);
+    assert!(
+        done.err.contains("b-0: no topic file names"),
+        "{}",
+        done.err
+    );
+
+    Tally::case();
+    shell.topics(&["create", "b"]);
+    let log = stray_of(&shell, "b-0").join("00000000000000000000.log");
+    assert!(fs::metadata(log).expect("a log").len() > 0);
+}

@@ -219,6 +219,120 @@ fn large_by_config(place: &Place) -> Result<(), Failure> {
     Ok(())
 }
 
+fn overwrite(place: &Place, name: &str, bytes: &[u8]) -> Result<(), Failure> {
+    let path = place.store().join(REPLICA).join(name);
+    fs::write(&path, bytes).map_err(|e| format!("{}: {e}", path.display()))
+}
+
+fn repair(place: &Place) -> Result<(), Failure> {
+    let args = ["verify", "--repair", "truncate", "--yes", "t"];
+    place.run("mq-topics", &args)?.expect(0).map(drop)
+}
+
+fn count(place: &Place) -> Result<usize, Failure> {
+    let ran = place.run("mq-consume", &["-e", "t"])?.expect(0)?;
+    Ok(ran.lines().len())
+}
+
+/// Ids that are not those of the topic are written anew.
+fn ids(place: &Place, change: impl FnOnce(&mut Vec<u8>)) -> Result<(), Failure> {
+    prepare(place)?;
+    let path = place.store().join(REPLICA).join("partition.metadata");
+    let before = fs::read(&path).map_err(|e| e.to_string())?;
+    let mut bytes = before.clone();
+    change(&mut bytes);
+    overwrite(place, "partition.metadata", &bytes)?;
+    place.run("mq-topics", &["verify", "t"])?.expect(65)?;
+    let args = ["verify", "--repair", "truncate", "--dry-run", "t"];
+    let ran = place.run("mq-topics", &args)?.expect(0)?;
+    hold!(
+        ran.stderr
+            .contains("keeps all records, up to offset 100; partition.metadata is made anew"),
+        "{}",
+        ran.stderr
+    );
+    repair(place)?;
+    hold!(findings(place, &["--deep", "t"])?.is_empty(), "findings");
+    let after = fs::read(&path).map_err(|e| e.to_string())?;
+    hold!(before == after, "other ids than before");
+    produce(place, 10)?;
+    hold!(count(place)? == 110, "records are gone");
+    Ok(())
+}
+
+/// A checkpoint that says something else than the log is named, and made anew without a cut.
+fn checkpoint(place: &Place, text: &str) -> Result<(), Failure> {
+    prepare(place)?;
+    overwrite(place, "leader-epoch-checkpoint", text.as_bytes())?;
+    let ran = place.run("mq-consume", &["-e", "t"])?.expect(65)?;
+    hold!(
+        ran.stderr
+            .contains("leader-epoch-checkpoint does not fit the log"),
+        "{}",
+        ran.stderr
+    );
+    let args = ["verify", "--repair", "truncate", "--dry-run", "t"];
+    let ran = place.run("mq-topics", &args)?.expect(0)?;
+    hold!(
+        ran.lines().join("\n").contains("it does not fit the log")
+            && !ran.lines().join("\n").contains(".log"),
+        "{}",
+        ran.lines().join("\n")
+    );
+    hold!(
+        ran.stderr
+            .contains("keeps all records, up to offset 100; leader-epoch-checkpoint is made anew"),
+        "{}",
+        ran.stderr
+    );
+    repair(place)?;
+    hold!(findings(place, &["--deep", "t"])?.is_empty(), "findings");
+    hold!(count(place)? == 100, "records are gone");
+    // A writer that comes first puts it in order before it acknowledges anything.
+    overwrite(place, "leader-epoch-checkpoint", text.as_bytes())?;
+    produce(place, 10)?;
+    hold!(count(place)? == 110, "records are gone");
+    findings(place, &["--deep", "t"]).map(drop)
+}
+
+/// Nothing is said to need no repair that could not be looked at.
+fn not_looked_at(place: &Place) -> Result<(), Failure> {
+    prepare(place)?;
+    let args = ["verify", "--repair", "truncate", "--yes", "nosuch"];
+    let ran = place.run("mq-topics", &args)?.expect(1)?;
+    hold!(!ran.stderr.contains("needs a repair"), "{}", ran.stderr);
+    let replica = place.store().join(REPLICA);
+    fs::remove_dir_all(replica).map_err(|e| e.to_string())?;
+    let ran = place.run("mq-topics", &["verify", "t"])?.expect(65)?;
+    hold!(
+        ran.stderr.contains("comes back from a backup") && !ran.stderr.contains("page"),
+        "{}",
+        ran.stderr
+    );
+    Ok(())
+}
+
+#[test]
+fn what_is_damaged_is_named_and_repaired_as_the_plan_says() {
+    let score = Score::default();
+    score.case("a byte of the ids", |place| {
+        ids(place, |bytes| bytes[20] = b'#')
+    });
+    score.case("other ids", |place| {
+        ids(place, |bytes| {
+            bytes[24] = if bytes[24] == b'A' { b'B' } else { b'A' };
+        })
+    });
+    score.case("no ids", |place| ids(place, Vec::clear));
+    for text in ["0\n1\n0 1\n", "0\n1\n1 0\n", "0\n2\n0 0\n1 40\n"] {
+        score.case(&format!("checkpoint {text:?}"), |place| {
+            checkpoint(place, text)
+        });
+    }
+    score.case("what could not be looked at", not_looked_at);
+    score.close("verify, damaged");
+}
+
 #[test]
 fn what_is_no_damage_is_at_most_a_note() {
     let score = Score::default();

@@ -10,6 +10,8 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use rustix::event::{PollFd, PollFlags, poll};
 
+use super::Outcome;
+use super::exit::weightier;
 use super::lang::Now;
 use super::progress::Progress;
 use super::signals::Signals;
@@ -33,6 +35,7 @@ pub struct Env {
     opened: OnceLock<Arc<StoreDir>>,
     stdout_is_terminal: bool,
     stderr_is_terminal: bool,
+    worst: Option<Kind>,
 }
 
 /// When output is coloured.
@@ -76,12 +79,25 @@ impl Env {
             opened: OnceLock::new(),
             stdout_is_terminal,
             stderr_is_terminal,
+            worst: None,
         }
     }
 
     /// Tells of one failure among several; the run goes on.
     pub fn complain(&self, e: &Error) {
         self.progress.suspend(|| super::report::error(self.tool, e));
+    }
+
+    /// Tells of a failure without which the run goes on, and remembers it for its outcome.
+    pub fn fail(&mut self, e: &Error) {
+        self.complain(e);
+        let worst = self.worst.map(|worst| weightier(worst, e.kind()));
+        self.worst = Some(worst.unwrap_or_else(|| e.kind()));
+    }
+
+    /// What a run comes to that ended so, by what failed on the way.
+    pub fn with_failures(&self, outcome: Outcome) -> Outcome {
+        self.worst.map_or(outcome, Outcome::Failed)
     }
 
     /// Where the store is: `--store`, `$MQ_STORE`, `$XDG_DATA_HOME/mq`, `~/.local/share/mq`.

@@ -1,4 +1,5 @@
-//! Options that hands know from kcat, rpk and Kafka's scripts, and what stands for them here.
+//! Options that hands know from kcat, rpk and Kafka's scripts, or that a later version will have,
+//! and what stands for them here.
 
 /// Options, and what to do instead.
 const HABITS: &[(&[&str], &str)] = &[
@@ -26,8 +27,27 @@ const HABITS: &[(&[&str], &str)] = &[
         "each task has a tool: mq-consume, mq-produce, 'mq-topics describe'",
     ),
     (
-        &["--replication-factor", "--replicas"],
+        &["-r", "--replication-factor", "--replicas", "--assign"],
         "this version keeps one replica of each partition",
+    ),
+    (
+        &["--follow", "--resume"],
+        "this version does not follow files: tail -F FILE | mq-produce TOPIC",
+    ),
+    (
+        &[
+            "--transaction",
+            "--isolation",
+            "--merge",
+            "--segment",
+            "--latest-per-key",
+            "--replica",
+            "--rack",
+            "--listen",
+            "--under-replicated",
+            "--offline",
+        ],
+        "there is no such option here in this version",
     ),
 ];
 
@@ -48,6 +68,8 @@ mod tests {
         let told = advice("--topic").expect("advice");
         assert!(told.contains("without an option"), "{told}");
         assert!(advice("-b").is_some_and(|told| told.contains("--store")));
+        assert!(advice("-r").is_some_and(|told| told.contains("one replica")));
+        assert!(advice("--merge").is_some_and(|told| told.contains("this version")));
         assert_eq!(advice("--no-such-option"), None);
     }
 }

@@ -112,20 +112,45 @@ fn unknown_option(error: &clap::Error) -> Option<&str> {
     }
 }
 
-/// `advice` stands in for clap's tip, which a name that begins with a dash would not help.
+/// `advice` stands in for clap's tips: a name that looks alike means something else, and one that
+/// begins with a dash would not help.
 fn usage_text(tool: &str, told: &str, advice: Option<&str>, terminal: bool) -> String {
     let told = told.strip_prefix("error: ").unwrap_or(told);
     let mut text = format!("{tool}: ");
-    for line in told.lines() {
-        let is_tip = line.starts_with("  tip: to pass ");
-        let line = match advice {
-            Some(advice) if is_tip => &format!("  tip: {advice}"),
+    let advised = advice.map(|advice| format!("  tip: {advice}"));
+    let has_tip = told.lines().any(is_tip);
+    // Then the usage names that other option, too.
+    let mut misled = advice.is_some() && told.contains("  tip: a similar argument exists");
+    let (mut first, mut due) = (true, advised.as_deref());
+    let mut lines = told.lines();
+    while let Some(line) = lines.next() {
+        if misled && line.starts_with("Usage: ") {
+            misled = false;
+            lines.next();
+            continue;
+        }
+        let line = match &advised {
+            Some(_) if is_tip(line) => match due.take() {
+                Some(advised) => advised,
+                None => continue,
+            },
             _ => line,
         };
         text.push_str(&plain(line, terminal));
         text.push('\n');
+        if first
+            && !has_tip
+            && let Some(advised) = due.take()
+        {
+            text.push_str(&format!("\n{}\n", plain(advised, terminal)));
+        }
+        first = false;
     }
     text
+}
+
+fn is_tip(line: &str) -> bool {
+    line.starts_with("  tip: ")
 }
 
 /// Text without line breaks, and on a terminal without control characters.
@@ -162,6 +187,15 @@ mod tests {
         assert_eq!(
             usage_text("mq-x", told, Some("name it"), true),
             "mq-x: no\n\n  tip: name it\n"
+        );
+        let told = "error: no\n\n  tip: a similar argument exists: '--y'\n  tip: to pass '--x' as a value, use '-- --x'\n\nUsage: mq-x --y\n\n";
+        assert_eq!(
+            usage_text("mq-x", told, Some("name it"), true),
+            "mq-x: no\n\n  tip: name it\n\n"
+        );
+        assert_eq!(
+            usage_text("mq-x", "error: no\n\nUsage: mq-x\n", Some("name it"), true),
+            "mq-x: no\n\n  tip: name it\n\nUsage: mq-x\n"
         );
     }
 }

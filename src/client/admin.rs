@@ -1,6 +1,7 @@
 //! Topics: made, listed, described, changed, verified, repaired, deleted.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -84,6 +85,8 @@ pub struct Verified {
     pub sound_end: Offset,
     /// Where it ends now, as far as that is known.
     pub log_end: Offset,
+    /// The small files that a repair makes anew.
+    pub renewed: Vec<&'static str>,
 }
 
 impl Verified {
@@ -143,6 +146,14 @@ impl Admin {
     /// Deletes a topic and its data.
     pub fn delete_topic(&self, name: &TopicName) -> Result<()> {
         store::delete_topic(&self.store, name, self.patience)
+    }
+
+    /// Deletes a topic whose file is damaged, and keeps that file and the data.
+    ///
+    /// # Errors
+    /// As [`store::set_topic_aside`].
+    pub fn set_topic_aside(&self, name: &TopicName) -> Result<PathBuf> {
+        store::set_topic_aside(&self.store, name, self.patience)
     }
 
     /// The names of all topics, sorted.
@@ -210,15 +221,28 @@ impl Admin {
                 return e;
             }
             // The topic file names it and it is not there: no try again mends that.
-            e.with_kind(Kind::Damaged).cure(
-                "the next read or write makes a lost page anew from the log; \
-                 a lost directory comes back from a backup only",
-            )
+            let e = e.with_kind(Kind::Damaged);
+            let name = store::layout::replica_dir(tp);
+            match self
+                .store
+                .logs_dir(partition.leader)
+                .map(|logs| logs.id(&name))
+            {
+                Ok(Err(missing)) if missing.kind() == std::io::ErrorKind::NotFound => {
+                    e.cure(format!(
+                        "its records are lost unless that directory comes back from a backup; \
+                         without one, 'mq-topics delete {}' and create it anew",
+                        tp.topic
+                    ))
+                }
+                _ => e.cure("the next read or write makes a lost page anew from the log"),
+            }
         })?;
         let dir = &**replica.dir();
         // A log that is repaired while it is looked at is looked at again.
         for _ in 0..100 {
             let mut findings = Vec::new();
+            let mut renewed = Vec::new();
             let page = replica.read_page()?;
             let finding = |file: &str, what: &str| Finding {
                 file: crate::disk::join(dir, file),
@@ -244,21 +268,40 @@ impl Admin {
             if ids.is_none_or(|ids| {
                 ids.topic_id != topic.meta().topic_id || ids.replica_uuid != Some(uuid)
             }) {
-                findings.push(finding(
-                    storage::PartitionMetadata::FILE,
-                    "it does not name this topic and replica",
-                ));
+                let name = storage::PartitionMetadata::FILE;
+                findings.push(finding(name, "it does not name this topic and replica"));
+                renewed.push(name);
             }
-            let epochs = replica.epochs()?;
+            let mut epochs = replica.epochs()?;
             if epochs.is_none() {
                 findings.push(finding(LeaderEpochs::FILE, "it is missing or damaged"));
+                renewed.push(LeaderEpochs::FILE);
             }
             let segments = Segments::list(dir)?;
             let first = segments.bases().first().copied().unwrap_or(0);
             let tail =
                 page.map_or_else(|| unknown_tail(&segments, dir, first), |page| Ok(page.tail))?;
             let records = deep.then_some(decompressed_len_max);
-            let covered = storage::verify(dir, &tail, epochs.as_ref(), records, &mut findings)?;
+            let mut of_log = Vec::new();
+            let mut covered = storage::verify(dir, &tail, epochs.as_ref(), records, &mut of_log)?;
+            if epochs.is_some() && of_log.iter().any(|finding| finding.data) {
+                // By the epochs that a repair goes by.
+                let newest = partition
+                    .leader_epoch
+                    .max(page.map_or(0, |page| page.leader_epoch));
+                let better = storage::epochs_that_fit(dir, &segments, epochs.clone(), newest)?;
+                if epochs.as_ref() != Some(&better) {
+                    findings.push(finding(
+                        LeaderEpochs::FILE,
+                        "it does not fit the log: the batches carry other leader epochs",
+                    ));
+                    renewed.push(LeaderEpochs::FILE);
+                    of_log.clear();
+                    let better = epochs.insert(better);
+                    covered = storage::verify(dir, &tail, Some(better), records, &mut of_log)?;
+                }
+            }
+            findings.append(&mut of_log);
             let start = storage::Place {
                 offset: first,
                 segment: first,
@@ -289,6 +332,7 @@ impl Admin {
                     },
                     sound_end,
                     log_end: tail.end,
+                    renewed,
                 });
             }
         }

@@ -16,6 +16,7 @@ use super::tail::Place;
 use super::walk::{Break, WalkFrom, walk};
 use crate::disk::{Dir, Open, join};
 use crate::error::{Error, Result};
+use crate::record::BatchHeader;
 use crate::types::Offset;
 
 /// Copies the log from `durable` on, syncs the copies and puts them in place: the first as a
@@ -145,7 +146,19 @@ pub fn copy_from(
 /// The epochs that the batches carry, up to the first break.
 pub fn epochs_of_batches(dir: &dyn Dir, segments: &Segments) -> Result<LeaderEpochs> {
     let mut epochs = LeaderEpochs::default();
-    let mut epoch = 0;
+    walk_log(dir, segments, &mut |header| {
+        epochs.begin(header.leader_epoch, header.base_offset);
+    })?;
+    Ok(epochs)
+}
+
+/// Walks the whole log up to the first break, whatever the epoch checkpoint says; the offset there.
+pub(super) fn walk_log(
+    dir: &dyn Dir,
+    segments: &Segments,
+    on_header: &mut dyn FnMut(&BatchHeader),
+) -> Result<Offset> {
+    let (mut epoch, mut end) = (0, 0);
     for base in segments.bases().iter().copied() {
         let file = open_log(dir, base, Open::Read)?;
         let len = file.len().map_err(|e| io_error(dir, "look at", base, e))?;
@@ -156,16 +169,17 @@ pub fn epochs_of_batches(dir: &dyn Dir, segments: &Segments) -> Result<LeaderEpo
         };
         let next = segments.after(base);
         let walked = walk(&*file, from, len, next, None, &mut |_, header, _| {
-            epochs.begin(header.leader_epoch, header.base_offset);
+            on_header(header);
             Ok(())
         })
         .map_err(|e| io_error(dir, "read", base, e))?;
+        end = walked.offset;
         if walked.stopped.is_some() || next.is_some_and(|next| next != walked.offset) {
             break;
         }
         epoch = walked.epoch;
     }
-    Ok(epochs)
+    Ok(end)
 }
 
 /// The last place up to which the log is sound: `until`, or the first break before it.

@@ -32,7 +32,7 @@ use std::time::Duration;
 use super::gate;
 use super::graveyard;
 use super::layout;
-use super::open::StoreDir;
+use super::open::{StoreDir, denied, is_denied};
 use super::process::Process;
 use crate::clock::Clock;
 use crate::disk::{Dir, EntryKind, File, LockKind, Open, join};
@@ -426,18 +426,10 @@ pub(super) fn remove_tree(
 }
 
 pub(super) fn io_error(dir: &dyn Dir, op: &'static str, name: &str, e: io::Error) -> Error {
-    let denied = matches!(
-        e.kind(),
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
-    );
-    let error = Error::io(op, join(dir, name), e);
-    if denied {
-        error
-            .with_kind(Kind::UnusableStore)
-            .cure("run as the user who owns the store")
-    } else {
-        error
+    if is_denied(&e) {
+        return denied(dir.path(), "written", e);
     }
+    Error::io(op, join(dir, name), e)
 }
 
 /// A holder's line: [`LINE_LEN`] bytes.

@@ -74,6 +74,15 @@ pub fn parse_topic_file(name: &str) -> Option<TopicName> {
     TopicName::new(name.strip_suffix(JSON_SUFFIX)?).ok()
 }
 
+/// `NAME.HEX.damaged`: where a topic file is kept that nobody can read, in the topics' directory; a
+/// name too long for it is cut.
+pub fn damaged_topic_file(topic: &TopicName, unique: &Uuid) -> String {
+    let suffix = format!(".{}.damaged", unique.hex());
+    let keep = NAME_BYTES_MAX.saturating_sub(suffix.len());
+    let topic: String = topic.as_str().chars().take(keep).collect();
+    format!("{topic}{suffix}")
+}
+
 /// `HEX.json`: the file of a deleted topic with this topic id.
 pub fn deleted_file(topic_id: &Uuid) -> String {
     format!("{}{JSON_SUFFIX}", topic_id.hex())

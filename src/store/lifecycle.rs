@@ -10,21 +10,26 @@
 //! 4. A replica directory is moved aside only under its own append lock, if its ids are those to
 //!    be removed and no topic file read under that lock names it.
 //! 5. It is removed only if the graveyard knows its topic, or it was never used. Any other is a
-//!    stray, kept under another name where its own is needed.
+//!    stray, kept under another name where its own is needed. So are all of a topic whose file is
+//!    damaged: that is set aside, and proves nothing.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::configs::TopicConfigs;
 use super::fenced_lock::FencedLock;
 use super::graveyard;
+use super::json_file;
+use super::layout;
 use super::log_dir::LogDir;
 use super::new_replica::{Made, discard, make_replicas, partition_metas, settle};
 use super::open::StoreDir;
 use super::removal::remove_replica;
 use super::topic_handle::TopicHandle;
 use super::topics::{self, TopicMeta};
+use crate::disk::join;
 use crate::error::{Error, Kind, Result};
 use crate::types::{EMBEDDED_BROKER, PARTITIONS_MAX, PartitionId, TopicName, TopicPartition, Uuid};
 
@@ -242,6 +247,39 @@ pub fn delete_topic(store: &Arc<StoreDir>, name: &TopicName, patience: Duration)
     // Where somebody has the lock, the next deletion or the daemon sees to it.
     let _ = graveyard::settle(store, SETTLE_PATIENCE);
     Ok(())
+}
+
+/// Deletes a topic whose file is damaged: that is copied to another name, then removed. It may be
+/// all that says which replicas were the topic's, so these stay, as strays. Returns where the file
+/// is kept.
+///
+/// # Errors
+/// [`Kind::UnknownTopic`]; [`Kind::Busy`], also if the file can be read by now; what kept the file
+/// from being copied.
+pub fn set_topic_aside(
+    store: &Arc<StoreDir>,
+    name: &TopicName,
+    patience: Duration,
+) -> Result<PathBuf> {
+    let guard = FencedLock::acquire_store(store, "set a damaged topic file aside", patience)?;
+    match topics::read(store, name) {
+        Err(e) if e.kind() == Kind::Damaged => {}
+        Err(e) => return Err(e),
+        Ok(_) => {
+            return Err(
+                Error::new(Kind::Busy, format!("the file of topic {name} was replaced"))
+                    .cure("try again"),
+            );
+        }
+    }
+    let path = topics::path_in_store(name);
+    let (bytes, _) = json_file::read_bytes(&**store.root(), &path)?;
+    let kept = layout::damaged_topic_file(name, &Uuid::random()?);
+    let to = format!("{}/{kept}", layout::TOPICS_DIR);
+    // The copy is durable first: a crash leaves the one or both.
+    guard.replace(&to, &bytes)?;
+    guard.remove(&path)?;
+    Ok(join(&**store.root(), &to))
 }
 
 fn check_partitions(partitions: PartitionId) -> Result<()> {

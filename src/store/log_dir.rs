@@ -165,6 +165,7 @@ fn unusable(path: &Path, op: &'static str, e: io::Error) -> Error {
     let kind = e.kind();
     let error = Error::io(op, path, e);
     match kind {
+        io::ErrorKind::ReadOnlyFilesystem => error.with_kind(Kind::UnusableStore),
         _ if denied => error
             .with_kind(Kind::UnusableStore)
             .cure("run as the user who owns the log directory"),

@@ -9,13 +9,16 @@
 //!    that somebody was told of, so a recovery copies it (`storage::copy_from`).
 //! 4. If anything that was shown may be gone, the log is sealed until a new leader epoch begins:
 //!    no (epoch, offset) is used twice.
+//! 5. An epoch checkpoint that is lost, or that the log proves wrong, is made from the batches. That
+//!    is looked for at a process's first use, and in every recovery that has a page.
 
 use super::page::{Intent, Offline, Page};
 use super::replica::{Held, offline_error};
 use crate::disk::Open;
 use crate::error::{Error, Kind, Result};
 use crate::storage::{
-    self, Appender, Cut, FileKind, LeaderEpochs, RecoverFrom, SegmentFile, Segments, Tail, WalkFrom,
+    self, Appender, Cut, FileKind, LeaderEpochs, PartitionMetadata, RecoverFrom, SegmentFile,
+    Segments, Tail, WalkFrom,
 };
 use crate::types::{LeaderEpoch, Offset, Uuid};
 
@@ -94,7 +97,10 @@ impl Mender<'_> {
             return self.recover(Some(page));
         }
         if first {
-            return if len == tail.log_bytes && self.sound_since_durable(&page)? {
+            let sound = len == tail.log_bytes
+                && self.sound_since_durable(&page)?
+                && self.epochs_instead(&page, tail.end, self.epochs)?.is_none();
+            return if sound {
                 Ok(page)
             } else {
                 self.recover(Some(page))
@@ -272,7 +278,17 @@ impl Mender<'_> {
         let replica = self.held.replica();
         self.appender.forget();
         let same_boot = page.is_some_and(|page| page.boot_id == self.judge.boot_id);
-        let checkpoint = replica.epochs()?;
+        let mut checkpoint = replica.epochs()?;
+        if let (Some(page), Some(found)) = (&page, &checkpoint) {
+            let known = if same_boot {
+                page.tail.end
+            } else {
+                page.durable.offset
+            };
+            if let Some(carried) = self.epochs_instead(page, known, found)? {
+                checkpoint = Some(carried);
+            }
+        }
         let from = RecoverFrom {
             log_start: page.map(|page| page.tail.log_start),
             durable: page.map(|page| page.durable),
@@ -474,7 +490,8 @@ impl Mender<'_> {
             segment: first,
             position: 0,
         };
-        *self.epochs = self.epochs_that_fit(&segments, start)?;
+        let newest = self.newest_epoch(&page);
+        *self.epochs = storage::epochs_that_fit(dir, &segments, replica.epochs()?, newest)?;
         page.intent = Intent::Rescue;
         page.generation += 1;
         self.held.publish(&mut page)?;
@@ -490,6 +507,7 @@ impl Mender<'_> {
             self.judge.index_interval_bytes,
         );
         let recovered = self.or_offline(&mut page, recovered)?;
+        self.renew_metadata(&mut page)?;
         page.offline = None;
         // What was shown may be gone: the next append begins a new epoch.
         page.sealed = true;
@@ -500,29 +518,41 @@ impl Mender<'_> {
 }
 
 impl Mender<'_> {
-    /// The epoch checkpoint, or the epochs that the batches carry where more of the log is sound
-    /// by those: neither the one nor the other is covered by a checksum.
-    fn epochs_that_fit(&self, segments: &Segments, start: storage::Place) -> Result<LeaderEpochs> {
+    /// The largest epoch that was ever begun: the topic file's is raised first.
+    fn newest_epoch(&self, page: &Page) -> LeaderEpoch {
+        self.judge.leader_epoch.max(page.leader_epoch)
+    }
+
+    /// The epochs that stand in for a checkpoint that says something else than the log up to
+    /// `until`: those that the batches carry. `None` if it fits, or if it may be the log that is damaged.
+    fn epochs_instead(
+        &self,
+        page: &Page,
+        until: Offset,
+        checkpoint: &LeaderEpochs,
+    ) -> Result<Option<LeaderEpochs>> {
+        let dir = &**self.held.replica().dir();
+        let segments = Segments::list(dir)?;
+        let known = storage::KnownEpochs {
+            current: page.leader_epoch,
+            newest: self.newest_epoch(page),
+        };
+        storage::epochs_instead(dir, &segments, &page.tail, until, checkpoint, known)
+    }
+
+    /// Writes `partition.metadata` anew where it does not name this topic and replica, as the page
+    /// and the topic file do.
+    fn renew_metadata(&self, page: &mut Page) -> Result<()> {
         let replica = self.held.replica();
-        let dir = &**replica.dir();
-        let everything = storage::Place {
-            offset: Offset::MAX,
-            segment: Offset::MAX,
-            position: u64::MAX,
+        let due = PartitionMetadata {
+            topic_id: self.judge.topic_id,
+            replica_uuid: Some(self.judge.replica_uuid),
         };
-        let carried = storage::epochs_of_batches(dir, segments)?;
-        let Some(checkpoint) = replica.epochs()? else {
-            return Ok(carried);
-        };
-        let reach = |epochs: &LeaderEpochs| {
-            storage::last_sound_place(dir, segments, start, everything, Some(epochs))
-                .map(|place| place.offset)
-        };
-        Ok(if reach(&carried)? > reach(&checkpoint)? {
-            carried
-        } else {
-            checkpoint
-        })
+        if replica.metadata()? == Some(due) {
+            return Ok(());
+        }
+        let written = replica.replace_small(PartitionMetadata::FILE, due.to_text().as_bytes());
+        self.or_offline(page, written)
     }
 }
 

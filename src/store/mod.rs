@@ -37,6 +37,7 @@ pub use committer::Committer;
 pub use configs::TopicConfigs;
 pub use lifecycle::{
     NewTopic, add_partitions, alter_configs, create_topic, delete_topic, open_or_create,
+    set_topic_aside,
 };
 pub use log_dir::LogDir;
 pub use open::StoreDir;

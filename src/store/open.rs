@@ -312,13 +312,18 @@ pub(super) fn is_denied(e: &io::Error) -> bool {
     )
 }
 
-fn denied(path: &Path, what: &str, e: io::Error) -> Error {
+/// `what`: opened, written or the like.
+pub(super) fn denied(path: &Path, what: &'static str, e: io::Error) -> Error {
+    let path = path.display();
+    if e.kind() == io::ErrorKind::ReadOnlyFilesystem {
+        // Whoever runs it.
+        let text = format!("the store {path} may not be {what}: its disk is mounted read-only");
+        return Error::new(Kind::UnusableStore, text)
+            .cure("mount that disk for writing, or name another store with --store");
+    }
     Error::new(
         Kind::UnusableStore,
-        format!(
-            "the store {} may not be {what} by this user: {e}",
-            path.display()
-        ),
+        format!("the store {path} may not be {what} by this user"),
     )
     .cure("run as the user who owns it, or name another with --store")
 }

@@ -157,10 +157,14 @@ impl PartitionReader {
                 }
                 continue;
             }
-            if outcome.is_err() {
+            return outcome.map_err(|e| {
                 self.cursor = None;
-            }
-            return outcome;
+                if e.kind() == Kind::Damaged && self.is_checkpoint_wrong(&before).unwrap_or(false) {
+                    self.wrong_checkpoint("does not fit the log, which is sound")
+                } else {
+                    e
+                }
+            });
         }
         Err(Error::new(
             Kind::Busy,
@@ -405,22 +409,36 @@ impl PartitionReader {
     fn load_epochs(&mut self, page: &Page) -> Result<()> {
         let key = (page.generation, page.leader_epoch);
         if self.epochs_generation != Some(key) {
-            self.epochs = self.replica.epochs()?.ok_or_else(|| {
-                Error::new(
-                    Kind::Damaged,
-                    format!(
-                        "{} is damaged",
-                        join(&**self.replica.dir(), LeaderEpochs::FILE).display()
-                    ),
-                )
-                .cure(format!(
-                    "'mq-topics verify --repair truncate {}' makes it anew",
-                    self.replica.tp().topic
-                ))
-            })?;
+            self.epochs = self
+                .replica
+                .epochs()?
+                .ok_or_else(|| self.wrong_checkpoint("is damaged"))?;
             self.epochs_generation = Some(key);
         }
         Ok(())
+    }
+
+    fn wrong_checkpoint(&self, how: &str) -> Error {
+        let path = join(&**self.replica.dir(), LeaderEpochs::FILE);
+        Error::new(Kind::Damaged, format!("{} {how}", path.display())).cure(format!(
+            "'mq-topics verify --repair truncate {}' makes it anew",
+            self.replica.tp().topic
+        ))
+    }
+
+    /// Whether the log is sound up to its end, and only the epoch checkpoint says otherwise. Reads
+    /// the whole log, so it is asked only where damage was found.
+    fn is_checkpoint_wrong(&self, page: &Page) -> Result<bool> {
+        let dir = &**self.replica.dir();
+        let segments = Segments::list(dir)?;
+        let partition = self.topic.led_here(self.replica.tp().partition)?;
+        let known = storage::KnownEpochs {
+            current: page.leader_epoch,
+            newest: page.leader_epoch.max(partition.leader_epoch),
+        };
+        let (tail, end) = (&page.tail, page.tail.end);
+        let carried = storage::epochs_instead(dir, &segments, tail, end, &self.epochs, known)?;
+        Ok(carried.is_some())
     }
 }
 

@@ -167,7 +167,12 @@ pub fn read_if_there(store: &StoreDir, name: &TopicName) -> Result<Option<(Topic
         Err(e) => return Err(e),
     };
     let place = join(&**dir, &path);
-    let meta = TopicMeta::decode(&bytes, name, &place)?;
+    let meta = TopicMeta::decode(&bytes, name, &place).map_err(|e| {
+        e.cure(format!(
+            "restore it from a backup, or 'mq-topics delete {name}': that sets the file aside and \
+             keeps the data"
+        ))
+    })?;
     let id = file.id().map_err(|e| Error::io("look at", &place, e))?;
     Ok(Some((
         meta,

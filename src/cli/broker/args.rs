@@ -67,7 +67,7 @@ Examples:
   mq-broker start | { read -r ready; echo \"$ready\"; cat; } &
   mq-broker start --quiet 2>>broker.log &";
 
-/// Show brokers: registered, running, where
+/// Show brokers: registered, running, where; exit status 1 if none runs
 #[derive(Debug, clap::Args)]
 #[command(after_help = STATUS_EXAMPLES)]
 struct StatusArgs {

@@ -8,7 +8,7 @@ use super::job::{ExecJob, Filter, GroupJob, Job, Topics};
 use crate::cli::common::{Common, bytes_as_given, usage};
 use crate::cli::lang::{
     Delimiter, Format, Framing, FramingOptions, Now, Renderer, Template, parse_count,
-    parse_duration, parse_partitions, parse_selection,
+    parse_duration, parse_partitions, parse_selection, shown,
 };
 use crate::cli::pattern::{NamePattern, bad_regex};
 use crate::cli::{Env, Outcome, Tool};
@@ -202,7 +202,8 @@ impl Tool for Args {
 
     fn run(self, env: &mut Env) -> Result<Outcome> {
         let now = env.now();
-        super::run::run(self.job(&now)?, env)
+        let outcome = super::run::run(self.job(&now)?, env)?;
+        Ok(env.with_failures(outcome))
     }
 }
 
@@ -363,7 +364,7 @@ impl Args {
 fn parse_assignor(text: &str) -> Result<Assignor> {
     Assignor::parse(text).ok_or_else(|| {
         usage(
-            format!("'{}' is no assignor", text.escape_debug()),
+            format!("'{}' is no assignor", shown(text)),
             "use uniform (sticky is another name of it) or range",
         )
     })

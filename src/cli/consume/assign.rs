@@ -1,11 +1,12 @@
 //! Which partitions are read, from where to where; and what comes later.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::job::{Job, Topics};
 use super::print::Printer;
 use crate::cli::Env;
+use crate::cli::lang::shown;
 use crate::client::point::{Point, PointRange, Selection};
 use crate::client::{Consumer, Until, open_reader, resolve_range};
 use crate::error::{Error, Kind, Result};
@@ -19,6 +20,8 @@ pub struct Assignments {
     /// Ends that were asked for with `--tail`: from where each partition was read at first.
     pub tail_from: HashMap<TopicPartition, Offset>,
     read: ReadAtAll,
+    /// Topics that a pattern matches and whose file is damaged: each is told of once.
+    damaged: HashSet<TopicName>,
 }
 
 /// Whether the ranges that were asked for leave anything to read, in partitions that hold records.
@@ -74,6 +77,13 @@ impl Assignments {
             let topic = match TopicHandle::open(store, &name) {
                 // Deleted since it was listed. Whatever else fails must not look like no records.
                 Err(e) if e.kind() == Kind::UnknownTopic => continue,
+                // Nobody named it, and the others can be read.
+                Err(e) if e.kind() == Kind::Damaged && !is_named(&job.topics, &name) => {
+                    if self.damaged.insert(name) {
+                        env.fail(&e);
+                    }
+                    continue;
+                }
                 other => other?,
             };
             let known = self.topics.get(&name);
@@ -239,6 +249,16 @@ fn wanted(store: &Arc<StoreDir>, job: &Job, first: bool) -> Result<Vec<TopicName
     }
 }
 
+/// Whether a topic was asked for by its name, and not just by a pattern.
+fn is_named(topics: &Topics, name: &TopicName) -> bool {
+    match topics {
+        Topics::Names(names) => names.contains(name),
+        Topics::Matching(patterns) => patterns
+            .iter()
+            .any(|pattern| pattern.is_name() && pattern.text() == name.as_str()),
+    }
+}
+
 /// No topic is there that matches a pattern.
 pub fn none_matches(topics: &Topics) -> Error {
     let patterns = topics.subscription().topics.join("' or '");
@@ -246,7 +266,7 @@ pub fn none_matches(topics: &Topics) -> Error {
         Kind::UnknownTopic,
         format!(
             "UNKNOWN_TOPIC_OR_PARTITION: no topic matches '{}'",
-            patterns.escape_debug()
+            shown(&patterns)
         ),
     )
     .cure("'mq-topics list' shows what there is; --wait waits for one")

@@ -21,6 +21,7 @@ use super::job::{ExecJob, Topics};
 use super::marks::Marks;
 use super::print::{Printer, Stop};
 use crate::cli::Env;
+use crate::cli::lang::shown;
 use crate::client::{BatchInfo, Fetched, Generation, GroupSession};
 use crate::error::{Error, Kind, Result};
 use crate::record::{Decompressor, Record};
@@ -321,7 +322,7 @@ impl Exec {
             Kind::Io,
             format!(
                 "the command '{}' failed with {} at {offsets} of {tp}",
-                self.job.command.escape_debug(),
+                shown(&self.job.command),
                 status_words(status)
             ),
         )

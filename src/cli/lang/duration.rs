@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::cli::lang::escape::shown;
 use crate::cli::lang::usage;
 use crate::error::Result;
 
@@ -22,12 +23,7 @@ const CURE: &str = "use a number with a unit, such as 250ms, 1s, 5m, 2h, 7d or 1
 /// # Errors
 /// [`Kind::Usage`](crate::error::Kind::Usage) for anything else, also a number without a unit.
 pub fn parse_duration(text: &str) -> Result<Duration> {
-    let refuse = |why: &str| {
-        usage(
-            format!("'{}' is not a duration: {why}", text.escape_debug()),
-            CURE,
-        )
-    };
+    let refuse = |why: &str| usage(format!("'{}' is not a duration: {why}", shown(text)), CURE);
     if text.is_empty() {
         return Err(refuse("it is empty"));
     }

@@ -3,8 +3,12 @@
 use std::cell::Cell;
 use std::fmt;
 
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, Visitor};
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess,
+    Visitor,
+};
 
+use crate::cli::lang::escape::shown;
 use crate::cli::lang::input::{InputHeader, InputRecord};
 use crate::cli::lang::json::{JsonBytes, Text, invalid, push_bytes, push_string};
 use crate::cli::lang::number::push_decimal;
@@ -109,7 +113,7 @@ impl<'de> Visitor<'de> for Envelope<'_> {
             let Some(at) = FIELDS.iter().position(|field| *field == name) else {
                 return Err(A::Error::custom(format_args!(
                     "unknown field '{}'; known are {}",
-                    name.escape_debug(),
+                    shown(&name),
                     FIELDS.join(", ")
                 )));
             };
@@ -132,8 +136,7 @@ impl<'de> Visitor<'de> for Envelope<'_> {
                 }
                 "value" => record.value = map.next_value::<JsonBytes<'de>>()?.0,
                 _ => {
-                    let headers: Vec<HeaderPair<'de>> = map.next_value()?;
-                    record.headers = headers.into_iter().map(|pair| pair.0).collect();
+                    record.headers = map.next_value::<HeaderPairs<'de>>()?.0;
                 }
             }
             self.field.set("");
@@ -146,16 +149,71 @@ impl<'de> Visitor<'de> for Envelope<'_> {
     }
 }
 
+/// What headers look like, for messages.
+const HEADERS: &str = "a list of pairs, [[\"name\",\"value\"], ...]";
+
+/// `[["k","v"],...]`.
+struct HeaderPairs<'a>(Vec<InputHeader<'a>>);
+
+impl<'de> Deserialize<'de> for HeaderPairs<'de> {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> std::result::Result<Self, D::Error> {
+        struct Pairs;
+        impl<'de> Visitor<'de> for Pairs {
+            type Value = HeaderPairs<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(HEADERS)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(
+                self,
+                mut seq: A,
+            ) -> std::result::Result<Self::Value, A::Error> {
+                let mut headers = Vec::new();
+                while let Some(HeaderPair(header)) = seq.next_element()? {
+                    headers.push(header);
+                }
+                Ok(HeaderPairs(headers))
+            }
+        }
+        d.deserialize_seq(Pairs)
+    }
+}
+
 /// `["k","v"]`; the value may be null.
 struct HeaderPair<'a>(InputHeader<'a>);
 
 impl<'de> Deserialize<'de> for HeaderPair<'de> {
     fn deserialize<D: Deserializer<'de>>(d: D) -> std::result::Result<Self, D::Error> {
-        let (key, value) = <(JsonBytes<'de>, JsonBytes<'de>)>::deserialize(d)?;
-        match key.0 {
-            Some(key) => Ok(HeaderPair((key, value.0))),
-            None => Err(D::Error::custom("a header's name cannot be null")),
+        struct Pair;
+        impl<'de> Visitor<'de> for Pair {
+            type Value = HeaderPair<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(HEADERS)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(
+                self,
+                mut seq: A,
+            ) -> std::result::Result<Self::Value, A::Error> {
+                let parts = |count: &str| {
+                    A::Error::custom(format_args!("a header of {count}, expected {HEADERS}"))
+                };
+                let Some(JsonBytes(key)) = seq.next_element()? else {
+                    return Err(parts("no parts"));
+                };
+                let Some(JsonBytes(value)) = seq.next_element()? else {
+                    return Err(parts("one part"));
+                };
+                if seq.next_element::<IgnoredAny>()?.is_some() {
+                    return Err(parts("more than two parts"));
+                }
+                key.map(|key| HeaderPair((key, value)))
+                    .ok_or_else(|| A::Error::custom("a header's name cannot be null"))
+            }
         }
+        d.deserialize_seq(Pair)
     }
 }
 
@@ -240,11 +298,21 @@ mod tests {
             ("{\"value\":\"a\",\"timestamp\":1.5}", "timestamp: "),
             ("{\"value\":\"a\",\"timestamp\":null}", "timestamp: "),
             ("{\"value\":\"a\",\"offset\":\"x\"}", "offset: "),
-            ("{\"value\":\"a\",\"headers\":{}}", "headers: "),
-            ("{\"value\":\"a\",\"headers\":[[\"k\"]]}", "headers: "),
+            (
+                "{\"value\":\"a\",\"headers\":{}}",
+                "[[\"name\",\"value\"], ...]",
+            ),
+            (
+                "{\"value\":\"a\",\"headers\":[\"k\"]}",
+                "[[\"name\",\"value\"], ...]",
+            ),
+            (
+                "{\"value\":\"a\",\"headers\":[[\"k\"]]}",
+                "a header of one part",
+            ),
             (
                 "{\"value\":\"a\",\"headers\":[[\"k\",\"v\",1]]}",
-                "headers: ",
+                "a header of more than two parts",
             ),
             (
                 "{\"value\":\"a\",\"headers\":[[null,\"v\"]]}",

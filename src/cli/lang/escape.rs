@@ -17,11 +17,23 @@ pub fn unescape(text: &str) -> Result<Vec<u8>> {
         .map_err(|at| bad_escape(text, at))
 }
 
+/// An argument as it was given, but for what cannot be printed: what of it a message quotes.
+pub fn shown(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\\' | '\'' | '"' => shown.push(c),
+            _ => shown.extend(c.escape_debug()),
+        }
+    }
+    shown
+}
+
 /// A refused escape that begins at byte `at` of an argument.
 pub(super) fn bad_escape(text: &str, at: usize) -> Error {
-    let shown: String = text.get(at..).unwrap_or_default().chars().take(2).collect();
+    let escape: String = text.get(at..).unwrap_or_default().chars().take(2).collect();
     usage(
-        format!("'{}' has an unknown escape {shown}", text.escape_debug()),
+        format!("'{}' has an unknown escape {escape}", shown(text)),
         ALLOWED,
     )
 }
@@ -178,6 +190,13 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn a_refused_text_is_shown_as_given() {
+        assert_eq!(shown("%k\\t'\"\u{1b}é\n"), "%k\\t'\"\\u{1b}é\\n");
+        let told = unescape("\\x41\\x4").expect_err("cut short").to_string();
+        assert_eq!(told, "'\\x41\\x4' has an unknown escape \\x");
     }
 
     #[test]

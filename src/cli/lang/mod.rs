@@ -33,7 +33,7 @@ pub use delimiter::Delimiter;
 pub use duration::parse_duration;
 pub use envelope::{read_envelope, write_envelope};
 pub(in crate::cli) use escape::is_unprintable;
-pub use escape::{tsv_field, unescape};
+pub use escape::{shown, tsv_field, unescape};
 pub use framing::{Framing, FramingOptions};
 pub use input::{
     InputFormat, InputHeader, InputOptions, InputRecord, MissingKey, RecordParser, Step,

@@ -1,5 +1,6 @@
 //! The one grammar for offsets: points, ranges, and a range for each partition.
 
+use crate::cli::lang::escape::shown;
 use crate::cli::lang::partitions::{parse_partition, plain_number};
 use crate::cli::lang::time::{Now, parse_time};
 use crate::cli::lang::usage;
@@ -15,7 +16,7 @@ const RANGES: &str = "a range is A:B, A: or :B, of points: start, end, stored, N
 /// # Errors
 /// [`Kind::Usage`](crate::error::Kind::Usage), with all that is allowed.
 pub fn parse_point(text: &str, now: &Now) -> Result<Point> {
-    let refuse = || usage(format!("'{}' is not a point", text.escape_debug()), POINTS);
+    let refuse = || usage(format!("'{}' is not a point", shown(text)), POINTS);
     let number = |digits: &str| plain_number(digits).ok_or_else(refuse);
     Ok(match text {
         "start" => Point::Start,
@@ -40,10 +41,7 @@ pub fn parse_range(text: &str, now: &Now) -> Result<PointRange> {
         None => (text, ""),
     };
     if from.is_empty() && to.is_empty() {
-        return Err(usage(
-            format!("'{}' is not a range", text.escape_debug()),
-            RANGES,
-        ));
+        return Err(usage(format!("'{}' is not a range", shown(text)), RANGES));
     }
     let point = |part: &str| match part {
         "" => Ok(None),
@@ -51,7 +49,7 @@ pub fn parse_range(text: &str, now: &Now) -> Result<PointRange> {
             if part == text {
                 e
             } else {
-                e.at(format!("in '{}'", text.escape_debug()))
+                e.at(format!("in '{}'", shown(text)))
             }
         }),
     };
@@ -66,7 +64,7 @@ pub fn parse_range(text: &str, now: &Now) -> Result<PointRange> {
     };
     if backwards {
         return Err(usage(
-            format!("'{}' ends before it begins", text.escape_debug()),
+            format!("'{}' ends before it begins", shown(text)),
             "say A:B with the earlier one first; B is not included",
         ));
     }
@@ -86,11 +84,7 @@ pub fn parse_selection(text: &str, now: &Now) -> Result<Selection> {
     for part in text.split(',') {
         let Some((partition, range)) = part.split_once('=') else {
             return Err(usage(
-                format!(
-                    "'{}' names no partition in '{}'",
-                    part.escape_debug(),
-                    text.escape_debug()
-                ),
+                format!("'{}' names no partition in '{}'", shown(part), shown(text)),
                 "give each range its partition: 0=10:20,3=-5:",
             ));
         };
@@ -103,7 +97,7 @@ pub fn parse_selection(text: &str, now: &Now) -> Result<Selection> {
             format!(
                 "partition {} is named twice in '{}'",
                 pair[0].0,
-                text.escape_debug()
+                shown(text)
             ),
             "give each partition one range: 0=10:20,3=-5:",
         ));

@@ -1,5 +1,6 @@
 //! Partitions as arguments: `0,2-5`, `TOPIC:P`, `TOPIC:P=N`.
 
+use crate::cli::lang::escape::shown;
 use crate::cli::lang::usage;
 use crate::error::Result;
 use crate::types::{Offset, PARTITIONS_MAX, PartitionId, TopicName, TopicPartition};
@@ -14,7 +15,7 @@ pub fn parse_partition(text: &str) -> Result<PartitionId> {
         .filter(|n| *n < PARTITIONS_MAX)
         .ok_or_else(|| {
             usage(
-                format!("'{}' is not a partition", text.escape_debug()),
+                format!("'{}' is not a partition", shown(text)),
                 format!(
                     "partitions are whole numbers from 0 to {}",
                     PARTITIONS_MAX - 1
@@ -34,7 +35,7 @@ pub fn parse_partitions(text: &str) -> Result<Vec<PartitionId>> {
         let both = parse_partition(first).and_then(|first| Ok((first, parse_partition(last)?)));
         let (first, last) = both.map_err(|e| {
             usage(
-                format!("'{}' is not a list of partitions: {e}", text.escape_debug()),
+                format!("'{}' is not a list of partitions: {e}", shown(text)),
                 "use numbers and ranges with commas, such as 0,2-5",
             )
         })?;
@@ -42,7 +43,7 @@ pub fn parse_partitions(text: &str) -> Result<Vec<PartitionId>> {
             return Err(usage(
                 format!(
                     "'{}' is not a list of partitions: {part} runs backwards",
-                    text.escape_debug()
+                    shown(text)
                 ),
                 format!("write {last}-{first}"),
             ));
@@ -63,7 +64,7 @@ pub fn parse_partitions(text: &str) -> Result<Vec<PartitionId>> {
 pub fn parse_topic_partition(text: &str) -> Result<TopicPartition> {
     let Some((topic, partition)) = text.split_once(':') else {
         return Err(usage(
-            format!("'{}' names no partition", text.escape_debug()),
+            format!("'{}' names no partition", shown(text)),
             "write TOPIC:P, such as orders:0",
         ));
     };
@@ -92,17 +93,10 @@ pub fn parse_topic_with_partition(text: &str) -> Result<(TopicName, Option<Parti
 pub fn parse_partition_offset(text: &str) -> Result<(TopicPartition, Offset)> {
     let cure = "write TOPIC:P=N, such as orders:0=42";
     let Some((place, offset)) = text.split_once('=') else {
-        return Err(usage(
-            format!("'{}' gives no offset", text.escape_debug()),
-            cure,
-        ));
+        return Err(usage(format!("'{}' gives no offset", shown(text)), cure));
     };
-    let offset = plain_number(offset).ok_or_else(|| {
-        usage(
-            format!("'{}' is not an offset", offset.escape_debug()),
-            cure,
-        )
-    })?;
+    let offset = plain_number(offset)
+        .ok_or_else(|| usage(format!("'{}' is not an offset", shown(offset)), cure))?;
     Ok((parse_topic_partition(place)?, offset))
 }
 

@@ -1,5 +1,6 @@
 //! Sizes in bytes, with the suffixes that GNU tools know.
 
+use crate::cli::lang::escape::shown;
 use crate::cli::lang::usage;
 use crate::error::Result;
 
@@ -32,7 +33,7 @@ const SUFFIXES: [(&str, u64); 18] = [
 pub fn parse_size(text: &str) -> Result<u64> {
     let refuse = |why: &str| {
         usage(
-            format!("'{}' is not a size: {why}", text.escape_debug()),
+            format!("'{}' is not a size: {why}", shown(text)),
             "use bytes, or a suffix: k or KiB (1024), kB (1000), m or MiB, MB, g or GiB, GB",
         )
     };

@@ -3,6 +3,7 @@
 use jiff::fmt::strtime::BrokenDownTime;
 use jiff::tz::{Offset as ZoneOffset, TimeZone};
 
+use crate::cli::lang::escape::shown;
 use crate::cli::lang::number::{NumberFormat, push_decimal};
 use crate::cli::lang::time::{Now, parse_time};
 use crate::cli::lang::usage;
@@ -45,7 +46,7 @@ impl TimeFormat {
                         .write(0, &TimeZone::UTC, &mut Vec::new())
                         .map_err(|e| {
                             usage(
-                                format!("strftime[{}]: {e}", format.escape_debug()),
+                                format!("strftime[{}]: {e}", shown(format)),
                                 "use strftime's conversions, such as %Y-%m-%dT%H:%M:%S%z",
                             )
                         })?;

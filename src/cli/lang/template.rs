@@ -1,7 +1,7 @@
 //! The format language: `-f` compiled into pieces, for output and input alike.
 
 use crate::cli::lang::delimiter::Delimiter;
-use crate::cli::lang::escape::{bad_escape, escape_at};
+use crate::cli::lang::escape::{bad_escape, escape_at, shown, unescape};
 use crate::cli::lang::number::{NUMBER_FORMATS, NumberFormat};
 use crate::cli::lang::stamp::TimeFormat;
 use crate::cli::lang::text::{TEXT_FORMATS, TextFormat};
@@ -33,10 +33,13 @@ impl Format {
                 &Delimiter::newline(),
                 None,
             ))),
-            _ if !text.contains('%') => Err(usage(
-                format!("'{}' is not a format", text.escape_debug()),
-                "use value, json, or a template with fields such as '%k\\t%v\\n'",
-            )),
+            _ if !text.contains('%') => {
+                unescape(text)?;
+                Err(usage(
+                    format!("'{}' is not a format", shown(text)),
+                    "use value, json, or a template with fields such as '%k\\t%v\\n'",
+                ))
+            }
             _ => Template::compile(text).map(Format::Template),
         }
     }
@@ -359,19 +362,13 @@ impl<'t> Compiler<'t> {
 
     fn refuse(&self, what: &str, cure: &str) -> Error {
         usage(
-            format!(
-                "the template '{}' cannot be used: {what}",
-                self.text.escape_debug()
-            ),
+            format!("the template '{}' cannot be used: {what}", shown(self.text)),
             cure,
         )
     }
 
     fn refuse_modifier(&self, name: &str, allowed: &str) -> Error {
-        let what = format!(
-            "{{{}}} is not a modifier of that field",
-            name.escape_debug()
-        );
+        let what = format!("{{{}}} is not a modifier of that field", shown(name));
         self.refuse(
             &what,
             &format!("use one of {allowed}; write %{{ for a brace after a field"),

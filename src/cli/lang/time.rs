@@ -4,6 +4,7 @@ use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::{Offset as ZoneOffset, TimeZone};
 
 use crate::cli::lang::duration::parse_duration;
+use crate::cli::lang::escape::shown;
 use crate::cli::lang::usage;
 use crate::error::Result;
 use crate::types::Timestamp;
@@ -28,14 +29,10 @@ const CURE: &str = "use 2026-01-31T10:00:00Z (local without a zone), a date, HH:
 /// # Errors
 /// [`Kind::Usage`](crate::error::Kind::Usage), with all that is allowed.
 pub fn parse_time(text: &str, now: &Now) -> Result<Timestamp> {
-    let refuse = || usage(format!("'{}' is not a time", text.escape_debug()), CURE);
+    let refuse = || usage(format!("'{}' is not a time", shown(text)), CURE);
     if let Some(ago) = text.strip_prefix('-') {
-        let ago = parse_duration(ago).map_err(|e| {
-            usage(
-                format!("'{}' is not a time: {e}", text.escape_debug()),
-                CURE,
-            )
-        })?;
+        let ago = parse_duration(ago)
+            .map_err(|e| usage(format!("'{}' is not a time: {e}", shown(text)), CURE))?;
         return now
             .now_ms
             .checked_sub(ago.as_millis() as i64)

@@ -8,7 +8,7 @@ use super::job::{AutoCreate, Echo, Job, Source};
 use crate::cli::common::{Common, bytes_as_given, usage};
 use crate::cli::lang::{
     Delimiter, Format, Framing, FramingOptions, InputFormat, InputOptions, MissingKey, Now,
-    Renderer, parse_count, parse_duration, parse_size, parse_time,
+    Renderer, parse_count, parse_duration, parse_size, parse_time, shown,
 };
 use crate::cli::{Env, Outcome, Tool};
 use crate::client::{Keyless, ProducerOptions};
@@ -365,7 +365,7 @@ impl Args {
 fn split_header(header: OsString) -> Result<(Vec<u8>, Vec<u8>)> {
     let refuse = |what: &str| {
         usage(
-            format!("'{}' {what}", header.to_string_lossy().escape_debug()),
+            format!("'{}' {what}", shown(&header.to_string_lossy())),
             "say -H NAME=VALUE; the name is UTF-8, the value may be empty",
         )
     };

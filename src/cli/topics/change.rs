@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::job::{Alter, Create, Delete};
 use super::run::PATIENCE;
+use crate::cli::lang::shown;
 use crate::cli::output::{Cell, Column, Listing, OutputOptions};
 use crate::cli::{Env, Failures, Outcome};
 use crate::client::Admin;
@@ -184,7 +185,7 @@ pub fn delete(job: Delete, env: &mut Env) -> Result<Outcome> {
         );
         if doomed.len() == before && !job.if_exists {
             let e = if pattern.is_glob() {
-                let what = pattern.text().escape_debug();
+                let what = shown(pattern.text());
                 Error::new(
                     Kind::UnknownTopic,
                     format!("UNKNOWN_TOPIC_OR_PARTITION: no topic matches '{what}'"),
@@ -200,11 +201,12 @@ pub fn delete(job: Delete, env: &mut Env) -> Result<Outcome> {
     doomed.dedup();
     if job.consent.is_dry_run() {
         let plan = doomed.iter().map(|name| {
-            [
-                name.to_string(),
-                "delete".to_owned(),
-                "all its data".to_owned(),
-            ]
+            let detail = if is_damaged(&admin, name) {
+                "its topic file is damaged: that is set aside, and the data is kept"
+            } else {
+                "all its data"
+            };
+            [name.to_string(), "delete".to_owned(), detail.to_owned()]
         });
         print_plan(plan.collect(), job.output, env)?;
         return Ok(failures.outcome());
@@ -227,9 +229,27 @@ pub fn delete(job: Delete, env: &mut Env) -> Result<Outcome> {
     for name in doomed {
         match admin.delete_topic(&name) {
             Err(e) if e.kind() == Kind::UnknownTopic && job.if_exists => {}
+            Err(e) if e.kind() == Kind::Damaged && is_damaged(&admin, &name) => {
+                match admin.set_topic_aside(&name) {
+                    Ok(kept) => env.warn(&format!(
+                        "topic {name} is deleted, but its topic file is damaged and nothing shows \
+                         which data was its: the file is kept as {}, the data where it is \
+                         ('mq-topics verify' names it)",
+                        kept.display()
+                    )),
+                    Err(e) => failures.tell(env, &e),
+                }
+            }
             Err(e) => failures.tell(env, &e),
             Ok(()) => {}
         }
     }
     Ok(failures.outcome())
+}
+
+/// Whether the topic's own file cannot be read.
+fn is_damaged(admin: &Admin, name: &TopicName) -> bool {
+    admin
+        .metadata(name)
+        .is_err_and(|e| e.kind() == Kind::Damaged)
 }

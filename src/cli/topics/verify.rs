@@ -181,13 +181,16 @@ fn repair(
     env: &mut Env,
 ) -> Result<()> {
     if damaged.is_empty() {
-        env.note("nothing needs a repair");
+        // Of what could not be looked at, nobody knows.
+        if matches!(failures.outcome(), Outcome::Done) {
+            env.note("nothing needs a repair");
+        }
         return Ok(());
     }
     let mut plan = String::new();
     for verified in damaged {
         let lost = verified.log_end - verified.sound_end;
-        let what = if lost > 0 {
+        let mut what = if lost > 0 {
             format!(
                 "ends at offset {} instead of {}: {lost} offsets are cut, their bytes kept beside the log",
                 verified.sound_end, verified.log_end
@@ -195,6 +198,9 @@ fn repair(
         } else {
             format!("keeps all records, up to offset {}", verified.log_end)
         };
+        for file in &verified.renewed {
+            what.push_str(&format!("; {file} is made anew"));
+        }
         plan.push_str(&format!("{} {what}\n", verified.tp));
     }
     for line in plan.lines() {

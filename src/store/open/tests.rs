@@ -346,3 +346,17 @@ fn makers_that_live_keep_what_they_make() {
     drop(alive);
     assert!(dir.list(".").expect("list").is_empty());
 }
+
+#[test]
+fn a_read_only_disk_is_nobodys_right_to_give() {
+    for (errno, cure) in [(30, "mount that disk"), (13, "run as the user")] {
+        let e = denied(
+            Path::new("/s"),
+            "written",
+            io::Error::from_raw_os_error(errno),
+        );
+        assert_eq!(e.kind(), Kind::UnusableStore);
+        assert!(e.to_string().starts_with("the store /s may not be written"));
+        assert!(e.cure_text().is_some_and(|told| told.starts_with(cure)));
+    }
+}
