@@ -90,8 +90,10 @@ fn next_sync(process: &SimDisk, member: &mut Membership, id: Uuid, partition: i3
     let mut at = 0;
     // The first may do more: once is no measure.
     for _ in 0..2 {
+        let tp = TopicPartition::new(topic(), partition);
+        let now = member.committed(&tp, id).map_or(0, |now| now.offset);
         let before = process.ops();
-        member.commit(entries(id, &[(partition, 0)])).unwrap();
+        member.commit(entries(id, &[(partition, now)])).unwrap();
         let ops = process.trace().split_off(before as usize);
         let is_sync = |op: &String| op.starts_with("sync_data") && op.ends_with("/offsets.log");
         at = ops.iter().position(is_sync).unwrap() as u64;
