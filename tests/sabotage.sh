@@ -271,8 +271,8 @@ sabotage "no limit on what records decompress to" src/record/compression.rs \
 # --- groups
 
 sabotage "a partition is given up before its reader stopped" src/client/group_session/keeper/handover.rs \
-  'let is_stopped = holding.is_stopped || self.ended.is_some();' \
-  'let is_stopped = holding.is_stopped || self.ended.is_some() || holding.generation > 0;' \
+  'let is_stopped = holding.is_stopped || is_idle || self.ended.is_some();' \
+  'let is_stopped = holding.is_stopped || is_idle || self.ended.is_some() || holding.generation > 0;' \
   groups members_come
 
 sabotage "an evictor does not probe again" src/group/membership.rs \
@@ -281,9 +281,27 @@ sabotage "an evictor does not probe again" src/group/membership.rs \
   lib hangs
 
 sabotage "a commit does not look at the owner" src/group/membership/commits.rs \
-  'me.owned.contains(&tp) && topic' \
-  '(me.owned.contains(&tp) || me.epoch >= 0) && topic' \
+  'let is_own = me.owned.contains(&tp)' \
+  'let is_own = (me.owned.contains(&tp) || me.epoch >= 0)' \
   lib hand_over
+
+sabotage "a commit may go back" src/group/membership/commits.rs \
+  'committed.is_none_or(|committed| committed.offset <= entry.offset)' \
+  'committed.is_none_or(|committed| committed.offset <= i64::MAX - entry.offset)' \
+  groups_stopped writes_nothing_old
+
+sabotage "a file that is opened later is taken for the one that was put" src/group/held.rs \
+  '        self.guard.step()?;
+        Ok(open)' '        Ok(open)' \
+  groups_stopped writes_nothing_old
+
+sabotage "partitions wait for the command that works on another" src/cli/consume/exec.rs \
+  'self.session.works_on(Some(self.generation));' '' \
+  exec partitions_move
+
+sabotage "a producer does not wait for its syncs" src/client/delivery.rs \
+  'const ROLLS_AHEAD_MAX: u32 = 4;' 'const ROLLS_AHEAD_MAX: u32 = 40_000;' \
+  faults faults_of_the_machine
 
 sabotage "a commit does not read the group anew" src/group/membership.rs \
   'if self.others_are_old || !is_current(&*dir, &*self.seen)? {' \
