@@ -225,8 +225,12 @@ impl Keeper {
 
     /// How often to look, without a watch.
     fn blind_period(&self, of_members: Duration) -> Duration {
-        let members = u32::try_from(self.member.state().members.len()).unwrap_or(u32::MAX);
-        BLIND + of_members.saturating_mul(members.min(200).pow(2))
+        let state = self.member.state();
+        let members = u32::try_from(state.members.len()).unwrap_or(u32::MAX);
+        let period = BLIND + of_members.saturating_mul(members.min(200).pow(2));
+        // While the group settles everybody waits for everybody.
+        let settles = state.group_epoch > state.assignment_epoch || self.member.reconciling() > 0;
+        if settles { period / 4 } else { period }
     }
 
     /// Waits for changes. Without a watch anything may have changed once the time for a look came.
