@@ -215,7 +215,7 @@ impl Admin {
     pub fn verify(&self, tp: &TopicPartition, deep: bool) -> Result<Verified> {
         let topic = TopicHandle::open(&self.store, &tp.topic)?;
         let decompressed_len_max = topic.configs()?.decompressed_len_max();
-        let partition = topic.led_here(tp.partition)?;
+        let partition = topic.partition(tp.partition)?;
         let replica = Replica::open(&self.store, tp, partition.leader).map_err(|e| {
             if e.kind() != Kind::Fenced {
                 return e;

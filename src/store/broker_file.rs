@@ -20,6 +20,9 @@ pub struct BrokerFile {
     pub log_dir: Option<String>,
     /// The address it serves Kafka's protocol on.
     pub listener: Option<String>,
+    /// Asked to lead nothing, until it is started anew.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drained: bool,
 }
 
 impl BrokerFile {
@@ -32,6 +35,7 @@ impl BrokerFile {
             rack: None,
             log_dir: None,
             listener: None,
+            drained: false,
         }
     }
 }

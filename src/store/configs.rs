@@ -28,6 +28,13 @@ pub struct TopicConfigs {
     pub flush_messages: u64,
     /// Time before a sync is due, ms; [`TopicConfigs::NEVER`]: none.
     pub flush_ms: u64,
+    /// How many in-sync replicas an acknowledged record is on at least.
+    pub min_insync_replicas: usize,
+    /// Whether a replica that is not in sync may become the leader where no other can.
+    pub unclean_leader_election: bool,
+    /// How long a follower may be behind before it leaves the in-sync set, ms. A broker's config in
+    /// Kafka, with the same name and default.
+    pub replica_lag_time_max_ms: u64,
 }
 
 /// One config as it is described: name, value as text, and whether the topic says so.
@@ -48,7 +55,7 @@ struct Known {
     allowed: &'static str,
 }
 
-const KNOWN: [Known; 9] = [
+const KNOWN: [Known; 12] = [
     Known {
         name: "compression.type",
         default: "producer",
@@ -80,6 +87,16 @@ const KNOWN: [Known; 9] = [
         allowed: "CreateTime or LogAppendTime",
     },
     Known {
+        name: "min.insync.replicas",
+        default: "1",
+        allowed: "1 to 32767 replicas",
+    },
+    Known {
+        name: "replica.lag.time.max.ms",
+        default: "30000",
+        allowed: "100 or more ms",
+    },
+    Known {
         name: "segment.bytes",
         default: "1073741824",
         allowed: "1024 to 2147483647 bytes",
@@ -94,10 +111,15 @@ const KNOWN: [Known; 9] = [
         default: "604800000",
         allowed: "1 or more ms",
     },
+    Known {
+        name: "unclean.leader.election.enable",
+        default: "false",
+        allowed: "true or false",
+    },
 ];
 
 /// Configs that Kafka has for topics and this version has not: a person who types one is told so.
-const KAFKAS: [&str; 24] = [
+const KAFKAS: [&str; 22] = [
     "cleanup.policy",
     "compression.gzip.level",
     "compression.lz4.level",
@@ -114,13 +136,11 @@ const KAFKAS: [&str; 24] = [
     "message.timestamp.before.max.ms",
     "min.cleanable.dirty.ratio",
     "min.compaction.lag.ms",
-    "min.insync.replicas",
     "preallocate",
     "remote.storage.enable",
     "retention.bytes",
     "retention.ms",
     "segment.jitter.ms",
-    "unclean.leader.election.enable",
     "message.format.version",
 ];
 
@@ -171,7 +191,12 @@ impl TopicConfigs {
             "LogAppendTime" => TimestampType::LogAppendTime,
             other => return Err(refused(known, other)),
         };
+        let (known, unclean) = text("unclean.leader.election.enable")?;
+        let unclean = unclean.parse().map_err(|_| refused(known, &unclean))?;
         let configs = TopicConfigs {
+            min_insync_replicas: number("min.insync.replicas", 1, i16::MAX as u64)? as usize,
+            unclean_leader_election: unclean,
+            replica_lag_time_max_ms: number("replica.lag.time.max.ms", 100, i64::MAX as u64)?,
             segment_bytes: number("segment.bytes", 1024, INT_MAX)?,
             segment_ms: number("segment.ms", 1, i64::MAX as u64)? as i64,
             segment_index_bytes: number("segment.index.bytes", 24, INT_MAX)?,
@@ -267,6 +292,9 @@ impl Default for TopicConfigs {
             compression: None,
             flush_messages: 1,
             flush_ms: Self::NEVER,
+            min_insync_replicas: 1,
+            unclean_leader_election: false,
+            replica_lag_time_max_ms: 30_000,
         }
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! STORE/store.json  lock.N/N  controller.lock  controller.json
-//!       topics/NAME.json  deleted/ID.json
+//!       topics/NAME.json  deleted/ID.json  reports/TOPIC-N
 //!       brokers/ID/broker.json  broker.lock  logs/meta.properties  logs/TOPIC-N/
 //!       groups/GROUP/lock.N/N  group.json  members/ID  offsets.log  offsets.INODE.sync
 //! ```
@@ -28,6 +28,8 @@ pub const DELETED_DIR: &str = "deleted";
 pub const BROKERS_DIR: &str = "brokers";
 /// The directory of the groups' directories.
 pub const GROUPS_DIR: &str = "groups";
+/// The directory of reports to the controller: an empty file for each partition.
+pub const REPORTS_DIR: &str = "reports";
 /// Held for life by the controller's daemon.
 pub const CONTROLLER_LOCK: &str = "controller.lock";
 /// The controller's broker id, epoch and heartbeat.

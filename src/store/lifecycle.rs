@@ -70,6 +70,7 @@ pub fn create_topic(
             version: 1,
             explicit: new.configs.clone(),
             partitions: partition_metas(&made, 0),
+            retired: Vec::new(),
         };
         finish(store, logs, &new.name, 0, made, || {
             let guard = FencedLock::acquire_store(store, "create a topic", patience)?;

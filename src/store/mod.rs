@@ -25,6 +25,7 @@ mod reader;
 mod rebuild;
 mod removal;
 mod replica;
+pub mod reports;
 pub mod store_file;
 mod strays;
 mod topic_handle;

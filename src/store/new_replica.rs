@@ -68,6 +68,7 @@ fn partition_meta(partition: PartitionId, made: &Made) -> PartitionMeta {
         leader_epoch: 0,
         replicas: vec![made.meta],
         isr: vec![made.meta.broker],
+        reassignment: None,
     }
 }
 

@@ -431,7 +431,7 @@ impl PartitionReader {
     fn is_checkpoint_wrong(&self, page: &Page) -> Result<bool> {
         let dir = &**self.replica.dir();
         let segments = Segments::list(dir)?;
-        let partition = self.topic.led_here(self.replica.tp().partition)?;
+        let partition = self.topic.partition(self.replica.tp().partition)?;
         let known = storage::KnownEpochs {
             current: page.leader_epoch,
             newest: page.leader_epoch.max(partition.leader_epoch),

@@ -49,7 +49,7 @@ pub(super) fn open_replica(
     topic: &TopicHandle,
     tp: &TopicPartition,
 ) -> Result<Replica> {
-    let leader = topic.led_here(tp.partition)?.leader;
+    let leader = topic.partition(tp.partition)?.leader;
     match Replica::open(store, tp, leader) {
         Err(e) if e.kind() == Kind::Fenced => {
             let uuid = topic.replica_uuid(tp.partition)?;

@@ -8,7 +8,7 @@ use super::configs::TopicConfigs;
 use super::open::StoreDir;
 use super::topics::{self, PartitionMeta, TopicFile, TopicMeta};
 use crate::error::{Error, Kind, Result};
-use crate::types::{EMBEDDED_BROKER, PartitionId, TopicName, Uuid};
+use crate::types::{PartitionId, TopicName, Uuid};
 
 /// An open topic. Whoever opens it while the file is the same shares what was read, and the
 /// descriptor: a topic may have thousands of partitions, each opened by itself.
@@ -95,41 +95,17 @@ impl TopicHandle {
             })
     }
 
-    /// A partition that the embedded broker leads.
-    ///
-    /// # Errors
-    /// [`Kind::Fenced`] if another broker leads it.
-    pub fn led_here(&self, partition: PartitionId) -> Result<&PartitionMeta> {
-        let found = self.partition(partition)?;
-        if found.leader == EMBEDDED_BROKER {
-            return Ok(found);
-        }
-        Err(Error::new(
-            Kind::Fenced,
-            format!(
-                "NOT_LEADER_OR_FOLLOWER: broker {} leads {}:{partition}",
-                found.leader, self.0.meta.name
-            ),
-        )
-        .cure("try again; 'mq-topics describe' shows who leads"))
-    }
-
     /// The id of the replica directory of the partition's leader.
     pub fn replica_uuid(&self, partition: PartitionId) -> Result<Uuid> {
         let found = self.partition(partition)?;
-        found
-            .replicas
-            .iter()
-            .find(|r| r.broker == found.leader)
-            .map(|r| r.uuid)
-            .ok_or_else(|| {
-                Error::new(
-                    Kind::Damaged,
-                    format!(
-                        "the leader of {}:{partition} is not among its replicas",
-                        self.0.meta.name
-                    ),
-                )
-            })
+        found.uuid_of(found.leader).ok_or_else(|| {
+            Error::new(
+                Kind::Damaged,
+                format!(
+                    "the leader of {}:{partition} is not among its replicas",
+                    self.0.meta.name
+                ),
+            )
+        })
     }
 }

@@ -28,6 +28,8 @@ pub struct TopicMeta {
     pub explicit: BTreeMap<String, String>,
     /// The partitions, from 0.
     pub partitions: Vec<PartitionMeta>,
+    /// Replica directories that were the topic's and may be removed.
+    pub retired: Vec<Retired>,
 }
 
 /// One partition.
@@ -42,8 +44,57 @@ pub struct PartitionMeta {
     pub leader_epoch: LeaderEpoch,
     /// Who holds a replica, the preferred leader first.
     pub replicas: Vec<ReplicaMeta>,
-    /// Who of them is in sync.
+    /// Who of them is in sync. Never empty: the leader is always in it.
     pub isr: Vec<BrokerId>,
+    /// A reassignment under way. Meanwhile `replicas` are the old ones and the new ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reassignment: Option<Reassignment>,
+}
+
+/// Where a partition's replicas are going.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reassignment {
+    /// Who holds a replica in the end, the preferred leader first.
+    pub target: Vec<BrokerId>,
+    /// Who held one before, in that order: a cancellation goes back to it.
+    pub before: Vec<BrokerId>,
+    /// Most bytes a second that each new replica copies; none: as fast as it can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub throttle: Option<u64>,
+}
+
+/// A replica directory that is the topic's no more: the proof that it may be removed. The entry
+/// goes once the directory is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retired {
+    /// Of which partition.
+    pub partition: PartitionId,
+    /// In whose log directory.
+    pub broker: BrokerId,
+    /// The replica directory's id.
+    pub uuid: Uuid,
+}
+
+impl PartitionMeta {
+    /// The id of a broker's replica directory.
+    pub fn uuid_of(&self, broker: BrokerId) -> Option<Uuid> {
+        let mut replicas = self.replicas.iter();
+        replicas.find(|r| r.broker == broker).map(|r| r.uuid)
+    }
+
+    /// Whether a broker holds a replica that is in sync.
+    pub fn is_in_sync(&self, broker: BrokerId) -> bool {
+        self.isr.contains(&broker)
+    }
+
+    /// Who leads it where everybody can: the first replica, of those that stay.
+    pub fn preferred_leader(&self) -> BrokerId {
+        let target = self.reassignment.as_ref().map(|r| r.target.first());
+        let first = self.replicas.first().map(|r| r.broker);
+        target.flatten().copied().or(first).unwrap_or(self.leader)
+    }
 }
 
 /// A replica: broker and directory.
@@ -64,6 +115,8 @@ struct Raw {
     version: u64,
     configs: BTreeMap<String, String>,
     partitions: Vec<PartitionMeta>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    retired: Vec<Retired>,
 }
 
 /// A topic file that was read and is kept open, so that it can be told from its successor.
@@ -101,6 +154,7 @@ impl TopicMeta {
             version: self.version,
             configs: self.explicit.clone(),
             partitions: self.partitions.clone(),
+            retired: self.retired.clone(),
         })
     }
 
@@ -136,12 +190,21 @@ impl TopicMeta {
         if !raw.partitions.iter().all(led) {
             return Err(damaged("a leader is not among its replicas"));
         }
+        let in_sync = |p: &PartitionMeta| {
+            p.isr.contains(&p.leader) && p.isr.iter().all(|id| p.uuid_of(*id).is_some())
+        };
+        if !raw.partitions.iter().all(in_sync) {
+            return Err(damaged(
+                "its in-sync set lacks the leader, or names a stranger",
+            ));
+        }
         Ok(TopicMeta {
             name: name.clone(),
             topic_id: raw.topic_id,
             version: raw.version,
             explicit: raw.configs,
             partitions: raw.partitions,
+            retired: raw.retired,
         })
     }
 }
@@ -222,6 +285,36 @@ pub fn unknown(store: &StoreDir, name: &TopicName) -> Error {
 /// Puts a topic file in place: a new one, or the next version.
 pub fn replace(guard: &FencedGuard, meta: &TopicMeta) -> Result<()> {
     guard.replace(&path_in_store(&meta.name), &meta.encode())
+}
+
+/// Changes topics together, each by one replacement: `change` is given every topic of `names` that
+/// is there, and says whether it changed it. The version is raised here. Returns what was changed.
+///
+/// # Errors
+/// Of the change; [`Kind::Damaged`] for a topic file that is; those of
+/// [`FencedGuard::replace_all`].
+pub fn update_all(
+    store: &StoreDir,
+    guard: &FencedGuard,
+    names: &[TopicName],
+    mut change: impl FnMut(&mut TopicMeta) -> Result<bool>,
+) -> Result<Vec<TopicMeta>> {
+    let mut changed = Vec::new();
+    for name in names {
+        let Some((mut meta, _)) = read_if_there(store, name)? else {
+            continue;
+        };
+        if change(&mut meta)? {
+            meta.version += 1;
+            changed.push(meta);
+        }
+    }
+    let files: Vec<_> = changed
+        .iter()
+        .map(|meta| (path_in_store(&meta.name), meta.encode()))
+        .collect();
+    guard.replace_all(&files)?;
+    Ok(changed)
 }
 
 pub(super) fn path_in_store(name: &TopicName) -> String {

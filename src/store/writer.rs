@@ -218,7 +218,7 @@ impl PartitionWriter {
             )
             .cure("start again to use the new one"));
         }
-        topic.led_here(self.tp.partition)?;
+        topic.partition(self.tp.partition)?;
         if !self.replica.in_place()? {
             self.replica = open_replica(&self.store, &topic, &self.tp)?;
             self.appender = Appender::new(Arc::clone(self.replica.dir()));
@@ -256,7 +256,7 @@ impl PartitionWriter {
         if !self.topic.is_current()? {
             self.refresh()?;
         }
-        Ok(self.topic.led_here(self.tp.partition)?.leader_epoch)
+        Ok(self.topic.partition(self.tp.partition)?.leader_epoch)
     }
 
     /// Makes the names of the replica and of the topic file durable, once a version: whoever acts

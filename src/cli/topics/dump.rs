@@ -77,7 +77,7 @@ pub fn dump(job: Job, env: &mut Env) -> Result<Outcome> {
             };
             for partition in partitions {
                 let tp = TopicPartition::new(name.clone(), partition);
-                let replica = Replica::open(&store, &tp, topic.led_here(partition)?.leader)?;
+                let replica = Replica::open(&store, &tp, topic.partition(partition)?.leader)?;
                 let dir = &**replica.dir();
                 let page = replica.read_page()?;
                 for base in Segments::list(dir)?.bases() {

@@ -12,6 +12,9 @@ use crate::error::{Error, Kind, Result};
 use crate::store::gate::GateGuard;
 use crate::store::{graveyard, layout};
 
+/// Files that are synced at the same time.
+const SYNC_THREADS: usize = 8;
+
 /// The fenced lock, held. Dropping it lets go.
 ///
 /// Paths are relative to the directory that the lock stands in. Each change is a step: it raises
@@ -82,6 +85,44 @@ impl FencedGuard {
         let name = self.write_own(bytes, true)?;
         self.put(&name, to)?;
         self.sync_parent(to)
+    }
+
+    /// As [`FencedGuard::replace`] of each, all of them in one directory: their syncs share what the
+    /// file system shares, and the directory is synced once. A death leaves some replaced, each
+    /// whole.
+    ///
+    /// # Errors
+    /// As [`FencedGuard::replace`].
+    pub fn replace_all(&self, files: &[(String, Vec<u8>)]) -> Result<()> {
+        let Some((first, _)) = files.first() else {
+            return Ok(());
+        };
+        let write = |part: &[(String, Vec<u8>)]| -> Result<Vec<String>> {
+            part.iter()
+                .map(|(_, bytes)| self.write_own(bytes, true))
+                .collect()
+        };
+        let share = files.len().div_ceil(SYNC_THREADS);
+        let written = std::thread::scope(|scope| -> Result<Vec<String>> {
+            let mut parts = files.chunks(share);
+            let own = parts.next().unwrap_or_default();
+            let others: Vec<_> = parts.map(|part| scope.spawn(move || write(part))).collect();
+            let mut names = write(own)?;
+            for other in others {
+                let joined = other.join().unwrap_or_else(|_| {
+                    Err(Error::new(
+                        Kind::Io,
+                        "a thread that wrote files ended unexpectedly",
+                    ))
+                });
+                names.extend(joined?);
+            }
+            Ok(names)
+        })?;
+        for (name, (to, _)) in written.iter().zip(files) {
+            self.put(name, to)?;
+        }
+        self.sync_parent(first)
     }
 
     /// Puts a file in the place of `to` if nothing is there, `false` if something is. Its bytes are
