@@ -1,18 +1,21 @@
 //! Delivery behind a producer: one thread appends, another syncs and confirms.
 
-use std::collections::BTreeMap;
-use std::collections::VecDeque;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::producer::outcome;
-use super::producer_options::{ProducerOptions, Receipt};
+use super::producer_options::{Acks, ProducerOptions, Receipt};
+use super::replicated::{self, Appending, Replicated};
 use crate::error::{Error, Kind, Result};
 use crate::record::BatchBuilder;
-use crate::store::{Appended, Committer, PartitionWriter, StoreDir, TopicConfigs, confirm};
+use crate::store::{
+    Appended, Committer, PartitionWriter, StoreDir, TopicConfigs, TopicHandle, confirm,
+};
 use crate::types::{Compression, PartitionId, TimestampType, TopicName, TopicPartition};
 
 /// A batch to be appended.
@@ -35,6 +38,8 @@ pub(super) enum Outcome {
 /// So many segments may a partition have from this producer that no sync has covered: a sync takes
 /// its time for each, and whoever finds one at work for long takes its process for stopped.
 const ROLLS_AHEAD_MAX: u32 = 4;
+/// Between two looks whether leadership moved under what is under way.
+const MOVED_INTERVAL: Duration = Duration::from_millis(1);
 /// A builder that held a larger batch than this is not kept.
 const KEEP_BYTES_MAX: usize = 1 << 20;
 
@@ -58,6 +63,9 @@ struct Shared {
     received: Condvar,
     ended: AtomicBool,
     syncs: SyncQueue,
+    acks: Acks,
+    /// What is under way to partitions with several replicas.
+    replicated: Arc<Replicated>,
 }
 
 /// What waits for the sync thread.
@@ -98,7 +106,11 @@ impl Delivery {
         jobs: Receiver<Job>,
         give_back: Sender<BatchBuilder>,
     ) -> Result<Self> {
+        let (acks, timeout) = (options.acks, options.timeout);
+        let replicated = Replicated::new(Arc::clone(&store), topic.clone(), acks, timeout);
         let shared = Arc::new(Shared {
+            acks,
+            replicated: Arc::new(replicated),
             store,
             topic,
             configs,
@@ -224,31 +236,45 @@ fn append_all(
     jobs: Receiver<Job>,
     give_back: Sender<BatchBuilder>,
 ) {
+    let mut threads = Threads::default();
     let mut writers: BTreeMap<PartitionId, PartitionWriter> = BTreeMap::new();
-    let mut syncer = None;
-    for mut job in jobs {
+    let has_failed = || shared.failed.load(Ordering::Relaxed);
+    let mut appending = Appending::new(Arc::clone(&shared.replicated));
+    loop {
+        let job = if threads.waiter.is_some() && !shared.replicated.is_idle() {
+            // Leadership may move under what is under way.
+            resolve_moved(shared, &mut appending, &mut writers);
+            match jobs.recv_timeout(MOVED_INTERVAL) {
+                Ok(job) => job,
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        } else {
+            match jobs.recv() {
+                Ok(job) => job,
+                Err(_) => break,
+            }
+        };
         // After a failure the rest is taken and dropped, so that the sender does not block.
-        if shared.failed.load(Ordering::Relaxed) {
+        if has_failed() {
             continue;
         }
-        let partition = job.partition;
-        shared.wait_for_rolls(partition);
-        match append_one(shared, &mut writers, compression, &mut job) {
-            Ok((appended, sync_due)) => {
-                let _ = give_back.send(job.builder);
-                if shared.acked_when_appended() {
-                    shared.acknowledge([receipt(partition, &appended, job.count)]);
-                }
-                if sync_due
-                    && let Err(e) =
-                        hand_to_sync(shared, &mut syncer, partition, appended, job.count)
-                {
-                    shared.fail(e);
-                }
-            }
-            Err(e) => shared.fail(e),
+        let mut work = Appender {
+            shared,
+            compression,
+            appending: &mut appending,
+            threads: &mut threads,
+            give_back: &give_back,
+        };
+        if let Err(e) = work.append(&mut writers, job) {
+            shared.fail(e);
         }
     }
+    while !shared.replicated.is_idle() {
+        resolve_moved(shared, &mut appending, &mut writers);
+        shared.store.clock().sleep(MOVED_INTERVAL);
+    }
+    shared.replicated.close();
     if shared.configs.flush_messages != TopicConfigs::NEVER
         || shared.configs.flush_ms != TopicConfigs::NEVER
     {
@@ -261,7 +287,7 @@ fn append_all(
                 let mut state = lock(&shared.syncs.state);
                 enter(&mut state, *partition, page.tail.end);
                 drop(state);
-                if let Err(e) = start_syncer(shared, &mut syncer) {
+                if let Err(e) = threads.start_syncer(shared) {
                     shared.fail(e);
                 }
             }
@@ -269,28 +295,133 @@ fn append_all(
     }
     lock(&shared.syncs.state).closed = true;
     shared.syncs.changed.notify_all();
-    if syncer.is_some_and(|thread| thread.join().is_err()) {
+    let panicked = [threads.syncer, threads.waiter]
+        .into_iter()
+        .flatten()
+        .any(|thread| thread.join().is_err());
+    if panicked {
         shared.fail(
-            Error::new(Kind::Unknown, "the sync thread ended unexpectedly")
+            Error::new(Kind::Unknown, "a thread that syncs ended unexpectedly")
                 .cure("see what is stored with mq-consume before sending anything again"),
         );
     }
 }
 
+/// Asks anew for what is under way where leadership moved.
+fn resolve_moved(
+    shared: &Shared,
+    appending: &mut Appending,
+    writers: &mut BTreeMap<PartitionId, PartitionWriter>,
+) {
+    for partition in shared.replicated.moved() {
+        let Some(writer) = writers.get_mut(&partition) else {
+            continue;
+        };
+        if let Err(e) = appending.resolve(writer, &|| false) {
+            shared.replicated.give_up(partition);
+            shared.fail(e.with_kind(Kind::Unknown));
+        }
+    }
+}
+
+/// The threads that wait, started when there is something to wait for.
+#[derive(Debug, Default)]
+struct Threads {
+    syncer: Option<JoinHandle<()>>,
+    waiter: Option<JoinHandle<()>>,
+}
+
+impl Threads {
+    fn start_syncer(&mut self, shared: &Arc<Shared>) -> Result<()> {
+        if self.syncer.is_none() {
+            let for_thread = Arc::clone(shared);
+            self.syncer = Some(spawn("sync", move || sync_all(&for_thread))?);
+        }
+        Ok(())
+    }
+
+    fn start_waiter(&mut self, shared: &Arc<Shared>) -> Result<()> {
+        if self.waiter.is_none() {
+            let for_thread = Arc::clone(shared);
+            self.waiter = Some(spawn("acks", move || {
+                let acknowledge = |receipts| for_thread.acknowledge(receipts);
+                let fail = |e| for_thread.fail(e);
+                let (replicated, configs) = (&for_thread.replicated, &for_thread.configs);
+                replicated::wait_all(replicated, configs, &acknowledge, &fail);
+            })?);
+        }
+        Ok(())
+    }
+}
+
+/// What one batch's append needs.
+struct Appender<'a> {
+    shared: &'a Arc<Shared>,
+    compression: Compression,
+    appending: &'a mut Appending,
+    threads: &'a mut Threads,
+    give_back: &'a Sender<BatchBuilder>,
+}
+
+impl Appender<'_> {
+    fn append(
+        &mut self,
+        writers: &mut BTreeMap<PartitionId, PartitionWriter>,
+        mut job: Job,
+    ) -> Result<()> {
+        let (shared, partition) = (self.shared, job.partition);
+        let writer = match writers.entry(partition) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(open_writer(shared, partition)?),
+        };
+        let batch = job
+            .builder
+            .finish(self.compression, TimestampType::CreateTime)?;
+        let replicas = writer.topic().partition(partition)?.replicas.len();
+        if replicas > 1 && shared.acks != Acks::None {
+            self.threads.start_waiter(shared)?;
+            let has_failed = || shared.failed.load(Ordering::Relaxed);
+            let appended = self
+                .appending
+                .append(writer, batch, job.count, &has_failed)?;
+            let _ = self.give_back.send(job.builder);
+            // Syncs that are due but not waited for. Where each is, the waiting thread does it.
+            if !shared.configs.every_message() && is_sync_due(shared, &appended) {
+                hand_to_sync(shared, self.threads, partition, appended, None)?;
+            }
+            return Ok(());
+        }
+        shared.wait_for_rolls(partition);
+        let (appended, sync_due) = append_one(shared, writer, batch, &mut job)?;
+        let _ = self.give_back.send(job.builder);
+        if shared.acked_when_appended() {
+            shared.acknowledge([receipt(partition, &appended, job.count)]);
+        }
+        if sync_due {
+            let count = (!shared.acked_when_appended()).then_some(job.count);
+            hand_to_sync(shared, self.threads, partition, appended, count)?;
+        }
+        Ok(())
+    }
+}
+
+fn open_writer(shared: &Shared, partition: PartitionId) -> Result<PartitionWriter> {
+    let tp = TopicPartition::new(shared.topic.clone(), partition);
+    let topic = TopicHandle::open(&shared.store, &tp.topic)?;
+    let patience = if topic.partition(partition)?.replicas.len() > 1 {
+        replicated::lock_patience(shared.patience)
+    } else {
+        shared.patience
+    };
+    PartitionWriter::open(&shared.store, &tp, patience)
+}
+
 fn append_one(
     shared: &Arc<Shared>,
-    writers: &mut BTreeMap<PartitionId, PartitionWriter>,
-    compression: Compression,
+    writer: &mut PartitionWriter,
+    mut batch: Vec<u8>,
     job: &mut Job,
 ) -> Result<(Appended, bool)> {
-    let writer = match writers.entry(job.partition) {
-        std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
-        std::collections::btree_map::Entry::Vacant(entry) => {
-            let tp = TopicPartition::new(shared.topic.clone(), job.partition);
-            entry.insert(PartitionWriter::open(&shared.store, &tp, shared.patience)?)
-        }
-    };
-    let mut batch = job.builder.finish(compression, TimestampType::CreateTime)?;
     let appended = writer.append(&mut batch)?;
     if batch.len() <= KEEP_BYTES_MAX {
         job.builder.recycle(batch);
@@ -298,13 +429,15 @@ fn append_one(
     if shared.acked_when_appended() && shared.outcome == Outcome::Acknowledged {
         writer.confirm(&appended)?;
     }
+    let sync_due = shared.configs.every_message() || is_sync_due(shared, &appended);
+    Ok((appended, sync_due))
+}
+
+/// Whether a sync is due that nobody waits for.
+fn is_sync_due(shared: &Shared, appended: &Appended) -> bool {
     let configs = &shared.configs;
     let unsynced = (appended.last_offset + 1 - appended.durable) as u64;
-    let sync_due = configs.every_message()
-        || appended.rolled
-        || unsynced >= configs.flush_messages
-        || configs.flush_ms != TopicConfigs::NEVER;
-    Ok((appended, sync_due))
+    appended.rolled || unsynced >= configs.flush_messages || configs.flush_ms != TopicConfigs::NEVER
 }
 
 fn enter(state: &mut SyncState, partition: PartitionId, end: i64) -> &mut Waiting {
@@ -316,12 +449,14 @@ fn enter(state: &mut SyncState, partition: PartitionId, end: i64) -> &mut Waitin
     waiting
 }
 
+/// Hands a batch to the sync thread; with the number of its records where they are to be
+/// acknowledged then.
 fn hand_to_sync(
     shared: &Arc<Shared>,
-    syncer: &mut Option<JoinHandle<()>>,
+    threads: &mut Threads,
     partition: PartitionId,
     appended: Appended,
-    count: u64,
+    count: Option<u64>,
 ) -> Result<()> {
     let mut state = lock(&shared.syncs.state);
     if appended.rolled {
@@ -329,21 +464,12 @@ fn hand_to_sync(
     }
     let waiting = enter(&mut state, partition, appended.last_offset + 1);
     waiting.rolls += u32::from(appended.rolled);
-    if !shared.acked_when_appended() {
-        waiting.appended.push((appended, count));
-    }
+    waiting
+        .appended
+        .extend(count.map(|count| (appended, count)));
     drop(state);
     shared.syncs.changed.notify_all();
-    start_syncer(shared, syncer)
-}
-
-/// Starts the sync thread, unless it runs: without anything to sync there is none.
-fn start_syncer(shared: &Arc<Shared>, syncer: &mut Option<JoinHandle<()>>) -> Result<()> {
-    if syncer.is_none() {
-        let for_thread = Arc::clone(shared);
-        *syncer = Some(spawn("sync", move || sync_all(&for_thread))?);
-    }
-    Ok(())
+    threads.start_syncer(shared)
 }
 
 /// The sync thread: one group commit for all that wait on a partition, then the next partition.
@@ -423,14 +549,25 @@ fn sync_one(
     partition: PartitionId,
     waiting: &Waiting,
 ) -> Result<()> {
+    if committers
+        .get_mut(&partition)
+        .is_some_and(|committer| !committer.is_the_leaders().unwrap_or(false))
+    {
+        committers.remove(&partition);
+    }
     let committer = match committers.entry(partition) {
-        std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
-        std::collections::btree_map::Entry::Vacant(entry) => {
+        Entry::Occupied(entry) => entry.into_mut(),
+        Entry::Vacant(entry) => {
             let tp = TopicPartition::new(shared.topic.clone(), partition);
             entry.insert(Committer::open(&shared.store, &tp, shared.patience)?)
         }
     };
     if let Err(e) = committer.commit(waiting.end) {
+        if waiting.appended.is_empty() && committer.is_replicated()? {
+            // Nobody waits for it, and the other replicas have what this one may have lost.
+            committers.remove(&partition);
+            return Ok(());
+        }
         return Err(perhaps_stored(e, waiting, partition));
     }
     for (appended, count) in &waiting.appended {

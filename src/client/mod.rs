@@ -8,6 +8,7 @@ mod group_session;
 pub mod point;
 mod producer;
 mod producer_options;
+mod replicated;
 mod resolve;
 
 pub use crate::store::{NewTopic, StoreDir as Store, TopicConfigs};

@@ -1,5 +1,8 @@
 //! The caretaker of one broker's partitions: carries out what [`super::care`] decides.
 //!
+//! It recovers and promotes what the broker leads, and syncs that and what the broker follows, where
+//! the topic's configs leave it to the broker. What it follows is copied by [`super::fetcher`].
+//!
 //! Idle it costs nothing: a clean log's page is watched, and a page that changed is watched no
 //! more until its log is clean again, so that a busy producer does not wake it at each append.
 
@@ -9,18 +12,21 @@ use std::time::Duration;
 
 use super::care::{Care, Effect, Look, Policy, step};
 use super::daemon::Told;
+use super::fetcher::Followed;
 use crate::disk::{Wake, WatchId, Watcher};
 use crate::error::{Error, Kind, Result};
 use crate::store::topics::{self, TopicFile, TopicMeta};
-use crate::store::{Committer, PAGE_FILE, PartitionWriter, Replica, StoreDir};
-use crate::types::{BrokerId, TopicName, TopicPartition, Uuid};
+use crate::store::{
+    Committer, PAGE_FILE, Page, PartitionWriter, Replica, Role, Seal, StoreDir, Watermark, reports,
+};
+use crate::types::{BrokerId, LeaderEpoch, TopicName, TopicPartition, Uuid};
 
 /// How long a lock is waited for: a holder that is stopped must not keep the others waiting.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// Logs that are synced or recovered at the same time.
 const THREADS: usize = 4;
 
-/// Cares for the partitions that a broker leads.
+/// Cares for the partitions of a broker.
 #[derive(Debug)]
 pub struct Caretaker {
     store: Arc<StoreDir>,
@@ -28,6 +34,9 @@ pub struct Caretaker {
     watcher: Box<dyn Watcher>,
     topics_watch: Option<WatchId>,
     topics: HashMap<TopicName, Topic>,
+    followed: Followed,
+    /// Topics whose files changed, for the fetchers.
+    changed: Vec<TopicName>,
     /// The last error of each topic or partition: told once.
     told: HashMap<String, String>,
 }
@@ -42,6 +51,10 @@ struct Topic {
 struct Partition {
     tp: TopicPartition,
     uuid: Uuid,
+    /// The epoch in which this broker leads it; none: it follows.
+    leads: Option<LeaderEpoch>,
+    /// Whether there are other replicas.
+    replicated: bool,
     policy: Policy,
     care: Care,
     /// To be looked at though nothing is due.
@@ -51,6 +64,14 @@ struct Partition {
     watch: Option<WatchId>,
 }
 
+/// A replica that the broker holds, by a topic file.
+struct HeldHere {
+    tp: TopicPartition,
+    uuid: Uuid,
+    leads: Option<LeaderEpoch>,
+    replicated: bool,
+}
+
 #[derive(Debug, Clone, Copy)]
 enum Job {
     Commit(i64),
@@ -58,7 +79,7 @@ enum Job {
 }
 
 impl Caretaker {
-    /// Of what `broker` leads.
+    /// Of what `broker` holds.
     pub fn new(store: &Arc<StoreDir>, broker: BrokerId, watcher: Box<dyn Watcher>) -> Self {
         Caretaker {
             store: Arc::clone(store),
@@ -66,6 +87,8 @@ impl Caretaker {
             watcher,
             topics_watch: None,
             topics: HashMap::new(),
+            followed: Followed::new(),
+            changed: Vec::new(),
             told: HashMap::new(),
         }
     }
@@ -132,6 +155,8 @@ impl Caretaker {
             return;
         };
         self.told.remove(name.as_str());
+        self.followed.retain(|tp, _| tp.topic != *name);
+        self.changed.push(name.clone());
         for partition in topic.partitions {
             self.told.remove(&partition.tp.to_string());
             if let Some(watch) = partition.watch {
@@ -159,36 +184,51 @@ impl Caretaker {
             .map(|partition| (partition.uuid, partition))
             .collect();
         let partitions = self
-            .led_here(&meta)
-            .map(|(tp, uuid)| match before.remove(&uuid) {
+            .held_here(&meta)
+            .filter(|held| held.leads.is_some() || policy != Policy::Never)
+            .map(|held| match before.remove(&held.uuid) {
                 Some(known) => Partition {
+                    leads: held.leads,
+                    replicated: held.replicated,
                     policy,
                     care: Care::Clean,
                     fresh: true,
                     ..known
                 },
-                None => Partition::new(tp, uuid, policy),
+                None => Partition::new(held, policy),
             })
             .collect();
         for watch in before.into_values().filter_map(|partition| partition.watch) {
             self.watcher.remove(watch);
         }
+        self.followed.retain(|tp, _| tp.topic != *name);
+        let followed = self.held_here(&meta).filter(|held| held.leads.is_none());
+        let followed: Vec<_> = followed.map(|held| (held.tp, held.uuid)).collect();
+        self.followed.extend(followed);
+        self.changed.push(name.clone());
         self.topics.insert(name.clone(), Topic { file, partitions });
         Ok(())
     }
 
-    fn led_here(&self, meta: &TopicMeta) -> impl Iterator<Item = (TopicPartition, Uuid)> {
+    /// What the broker follows, and the topics whose files changed, if any did since this was last
+    /// asked.
+    pub fn followed(&mut self) -> Option<(&Followed, Vec<TopicName>)> {
+        if self.changed.is_empty() {
+            return None;
+        }
+        Some((&self.followed, std::mem::take(&mut self.changed)))
+    }
+
+    fn held_here(&self, meta: &TopicMeta) -> impl Iterator<Item = HeldHere> {
         let broker = self.broker;
-        meta.partitions
-            .iter()
-            .filter(move |p| p.leader == broker)
-            .filter_map(move |p| {
-                let replica = p.replicas.iter().find(|r| r.broker == broker)?;
-                Some((
-                    TopicPartition::new(meta.name.clone(), p.partition),
-                    replica.uuid,
-                ))
+        meta.partitions.iter().filter_map(move |p| {
+            Some(HeldHere {
+                tp: TopicPartition::new(meta.name.clone(), p.partition),
+                uuid: p.uuid_of(broker)?,
+                leads: (p.leader == broker).then_some(p.leader_epoch),
+                replicated: p.replicas.len() > 1,
             })
+        })
     }
 
     /// Does what is due, and what `wake` makes due.
@@ -229,10 +269,10 @@ impl Caretaker {
             match partition.attend(store, self.broker, watcher, now) {
                 Ok(Some(job)) => jobs.push((partition, job, Ok(()))),
                 Ok(None) => {}
-                Err(e) => failed.push(partition.fail(watcher, e, now)),
+                Err(e) => failed.push(partition.fail(store, watcher, e, now)),
             }
         }
-        do_all(store, &mut jobs);
+        do_all(store, self.broker, &mut jobs);
         let now = self.store.clock().monotonic();
         let mut done = Vec::new();
         for (partition, _, outcome) in jobs {
@@ -241,7 +281,7 @@ impl Caretaker {
                     partition.fresh = true;
                     done.push(partition.tp.to_string());
                 }
-                Err(e) => failed.push(partition.fail(watcher, e, now)),
+                Err(e) => failed.push(partition.fail(store, watcher, e, now)),
             }
         }
         for (tp, cut) in store.take_cuts() {
@@ -273,7 +313,7 @@ impl Caretaker {
                 jobs.push((partition, Job::Commit(end), Ok(())));
             }
         }
-        do_all(store, &mut jobs);
+        do_all(store, self.broker, &mut jobs);
         for (tp, cut) in store.take_cuts() {
             tell(Told::Note(format!("{tp}: {cut}")));
         }
@@ -301,10 +341,12 @@ impl Caretaker {
 }
 
 impl Partition {
-    fn new(tp: TopicPartition, uuid: Uuid, policy: Policy) -> Self {
+    fn new(held: HeldHere, policy: Policy) -> Self {
         Partition {
-            tp,
-            uuid,
+            tp: held.tp,
+            uuid: held.uuid,
+            leads: held.leads,
+            replicated: held.replicated,
             policy,
             care: Care::Clean,
             fresh: true,
@@ -321,11 +363,23 @@ impl Partition {
         };
         let page = replica.read_page()?;
         self.replica = Some(replica);
+        let fit = |page: &Page| match self.leads {
+            Some(epoch) => {
+                page.role == Role::Leader
+                    && page.leader_epoch >= epoch
+                    && page.seal != Some(Seal::Recovered)
+            }
+            None => page.role == Role::Follower,
+        };
         Ok(match page {
-            Some(page) if page.boot_id == store.boot_id() && page.offline.is_none() => Look::Log {
-                durable: page.durable.offset,
-                end: page.tail.end,
-            },
+            Some(page)
+                if page.boot_id == store.boot_id() && page.offline.is_none() && fit(&page) =>
+            {
+                Look::Log {
+                    durable: page.durable.offset,
+                    end: page.tail.end,
+                }
+            }
             // What is offline says so when it is to be made ready.
             _ => Look::Unfit,
         })
@@ -367,19 +421,25 @@ impl Partition {
         }
     }
 
-    fn perform(&mut self, store: &Arc<StoreDir>, job: Job) -> Result<()> {
+    fn perform(&mut self, store: &Arc<StoreDir>, broker: BrokerId, job: Job) -> Result<()> {
         match job {
             Job::Commit(end) => {
-                let mut committer = match self.committer.take() {
-                    Some(committer) => committer,
-                    None => Committer::open(store, &self.tp, PATIENCE)?,
+                let mut committer = match (self.committer.take(), self.leads) {
+                    (Some(committer), _) => committer,
+                    (None, Some(_)) => Committer::open(store, &self.tp, PATIENCE)?,
+                    (None, None) => Committer::open_at(store, &self.tp, broker, PATIENCE)?,
                 };
                 committer.commit(end)?;
+                if self.replicated && self.leads.is_some() {
+                    Watermark::open(store, &self.tp)?.raise(PATIENCE)?;
+                }
                 if matches!(self.policy, Policy::Every(_)) {
                     self.committer = Some(committer);
                 }
                 Ok(())
             }
+            // A follower's is for its fetcher.
+            Job::Recover if self.leads.is_none() => Ok(()),
             Job::Recover => {
                 // Recovery may put another directory in its place.
                 self.replica = None;
@@ -391,7 +451,17 @@ impl Partition {
     }
 
     /// Leaves it alone for a while, and opens everything anew then.
-    fn fail(&mut self, watcher: &mut dyn Watcher, error: Error, now: Duration) -> (String, Error) {
+    fn fail(
+        &mut self,
+        store: &StoreDir,
+        watcher: &mut dyn Watcher,
+        error: Error,
+        now: Duration,
+    ) -> (String, Error) {
+        if self.replicated && self.leads.is_some() {
+            // A hint: another replica may be able to lead.
+            let _ = reports::report(store, &self.tp);
+        }
         self.unwatch(watcher);
         self.replica = None;
         self.committer = None;
@@ -403,10 +473,10 @@ impl Partition {
 type Work<'p> = (&'p mut Partition, Job, Result<()>);
 
 /// Does the jobs, a few at a time: most of each is waiting for the disk.
-fn do_all(store: &Arc<StoreDir>, jobs: &mut [Work<'_>]) {
+fn do_all(store: &Arc<StoreDir>, broker: BrokerId, jobs: &mut [Work<'_>]) {
     let work = |jobs: &mut [Work<'_>]| {
         for (partition, job, outcome) in jobs {
-            *outcome = partition.perform(store, *job);
+            *outcome = partition.perform(store, broker, *job);
         }
     };
     if jobs.len() < 2 {

@@ -9,16 +9,20 @@ mod controller;
 mod controller_file;
 mod daemon;
 mod election;
+mod fetcher;
 mod heartbeat;
+mod lane;
 mod leftovers;
 mod life_lock;
 mod locks;
+mod moves;
 mod registration;
 
 pub use controller_file::ControllerFile;
 pub use daemon::{Daemon, Ready, Stop, Told};
 pub use life_lock::Holder;
 pub use locks::{LockKindName, LockRow, held_locks};
+pub use moves::{Move, move_leaders};
 pub use registration::{
     BrokerOptions, BrokerStatus, ControllerStatus, broker_holder, broker_status,
 };

@@ -139,6 +139,28 @@ impl Appender {
         Ok(self.index_batch(tail, header, index_interval_bytes))
     }
 
+    /// Writes batches that are stamped already, back to back, in one write. Each header with its
+    /// batch's bytes, in order.
+    ///
+    /// # Errors
+    /// As [`Appender::append`].
+    pub fn append_run(
+        &mut self,
+        tail: &Tail,
+        bytes: &[u8],
+        headers: &[BatchHeader],
+        index_interval_bytes: u64,
+    ) -> Result<Tail> {
+        let path = self.log_path(tail.active);
+        let active = self.active(tail.active)?;
+        if let Err(e) = active.log.write_at(bytes, tail.log_bytes) {
+            let _ = active.log.set_len(tail.log_bytes);
+            return Err(Error::io("append to", path, e));
+        }
+        let count = |tail, header| self.index_batch(&tail, header, index_interval_bytes);
+        Ok(headers.iter().fold(*tail, count))
+    }
+
     /// Counts a batch that is already in the file at the end, with its index entries.
     pub fn index_batch(
         &mut self,

@@ -8,6 +8,7 @@
 //! beside it are disposable: delete them, and the same answers come, slower.
 
 mod appender;
+mod divergence;
 mod epoch_fit;
 mod epochs;
 mod file_name;
@@ -25,6 +26,7 @@ mod verify;
 mod walk;
 
 pub use appender::{Appender, RollLimits};
+pub use divergence::divergence;
 pub use epoch_fit::{KnownEpochs, epochs_instead, epochs_that_fit};
 pub use epochs::LeaderEpochs;
 pub use file_name::{FileKind, SegmentFile};

@@ -14,29 +14,31 @@ use std::time::Duration;
 use super::commit_note::{CommitNote, SYNC_FILE};
 use super::configs::TopicConfigs;
 use super::gate;
-use super::mend::{Judge, Mender, raise_high_watermark};
+use super::judge::Judge;
+use super::mend::Mender;
+use super::names::sync_names;
 use super::open::StoreDir;
 use super::page::{Offline, Page};
 use super::rebuild::open_replica;
 use super::replica::{RETRY, Replica, offline_error};
 use super::topic_handle::TopicHandle;
-use super::writer::judge;
 use crate::disk::{File, LockKind, Open, join};
 use crate::error::{Error, Kind, Result};
 use crate::storage::{Appender, Cut, FileKind, SegmentFile, Segments};
-use crate::types::{Offset, TopicPartition};
+use crate::types::{BrokerId, Offset, TopicPartition};
 
 /// How long the holder of `sync.lock` may take before its sync counts as lost.
 const SYNC_PATIENCE: Duration = Duration::from_secs(5);
 /// How old the synced copy of the page may get while commits go on.
 const PAGE_SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Syncs one replica. Has descriptors of its own: it works beside a writer, as another process.
+/// Syncs one replica, a leader's or a follower's. Has descriptors of its own: it works beside a writer, as another process.
 #[derive(Debug)]
 pub struct Committer {
     store: Arc<StoreDir>,
     topic: TopicHandle,
     configs: TopicConfigs,
+    broker: BrokerId,
     replica: Replica,
     sync: Arc<dyn File>,
     patience: Duration,
@@ -49,7 +51,30 @@ impl Committer {
     /// For the partition's leader replica.
     pub fn open(store: &Arc<StoreDir>, tp: &TopicPartition, patience: Duration) -> Result<Self> {
         let topic = TopicHandle::open(store, &tp.topic)?;
+        let leader = topic.partition(tp.partition)?.leader;
         let replica = open_replica(store, &topic, tp)?;
+        Committer::of_replica(store, topic, leader, replica, patience)
+    }
+
+    /// For the replica that a broker holds.
+    pub fn open_at(
+        store: &Arc<StoreDir>,
+        tp: &TopicPartition,
+        broker: BrokerId,
+        patience: Duration,
+    ) -> Result<Self> {
+        let topic = TopicHandle::open(store, &tp.topic)?;
+        let replica = Replica::open(store, tp, broker)?;
+        Committer::of_replica(store, topic, broker, replica, patience)
+    }
+
+    fn of_replica(
+        store: &Arc<StoreDir>,
+        topic: TopicHandle,
+        broker: BrokerId,
+        replica: Replica,
+        patience: Duration,
+    ) -> Result<Self> {
         let sync = replica
             .dir()
             .open(SYNC_FILE, Open::Create)
@@ -59,6 +84,7 @@ impl Committer {
             page_synced: store.clock().monotonic(),
             store: Arc::clone(store),
             topic,
+            broker,
             replica,
             sync,
             patience,
@@ -70,6 +96,19 @@ impl Committer {
     /// The replica.
     pub fn replica(&self) -> &Replica {
         &self.replica
+    }
+
+    /// Whether the replica is the leader's, by the topic file as it is now.
+    pub fn is_the_leaders(&mut self) -> Result<bool> {
+        self.judge()?;
+        let partition = self.topic.partition(self.replica.tp().partition)?;
+        Ok(partition.leader == self.broker && self.replica.in_place()?)
+    }
+
+    /// Whether the partition has other replicas.
+    pub fn is_replicated(&self) -> Result<bool> {
+        let partition = self.topic.partition(self.replica.tp().partition)?;
+        Ok(partition.replicas.len() > 1)
     }
 
     /// Checks that an append may be acknowledged: [`super::writer::confirm`].
@@ -248,7 +287,11 @@ impl Committer {
 
     /// Publishes that everything up to `synced`'s end is durable; the durable offset then.
     fn publish(&mut self, synced: &Page) -> Result<Offset> {
-        let every_message = self.judge()?.every_message;
+        let judge = self.judge()?;
+        if judge.alone && judge.replicated {
+            // It may have become that a moment ago.
+            sync_names(&self.store, &self.replica, judge.version, self.patience)?;
+        }
         let held = self.replica.lock(self.patience)?;
         let Some(mut page) = held.page()? else {
             return Err(Error::new(Kind::Fenced, "the page is unreadable"));
@@ -263,7 +306,7 @@ impl Committer {
             page.durable = synced.tail.place();
         }
         page.unsynced_names = page.unsynced_names.saturating_sub(synced.unsynced_names);
-        raise_high_watermark(&mut page, every_message);
+        judge.raise_high_watermark(&mut page);
         held.publish(&mut page)?;
         drop(held);
         let now = self.store.clock().monotonic();
@@ -283,7 +326,8 @@ impl Committer {
             self.topic = TopicHandle::open(&self.store, &self.replica.tp().topic)?;
             self.configs = self.topic.configs()?;
         }
-        judge(&self.store, &self.topic, self.replica.tp(), &self.configs)
+        let tp = self.replica.tp();
+        Judge::of(&self.store, &self.topic, tp, &self.configs, self.broker)
     }
 
     /// A sync's outcome is unknown: everything above the durable offset is copied.

@@ -12,7 +12,8 @@
 //! 5. An epoch checkpoint that is lost, or that the log proves wrong, is made from the batches. That
 //!    is looked for at a process's first use, and in every recovery that has a page.
 
-use super::page::{Intent, Offline, Page};
+use super::judge::Judge;
+use super::page::{Intent, JOINING_MAX, Offline, Page, Role, Seal};
 use super::replica::{Held, offline_error};
 use crate::disk::Open;
 use crate::error::{Error, Kind, Result};
@@ -20,24 +21,7 @@ use crate::storage::{
     self, Appender, Cut, FileKind, LeaderEpochs, PartitionMetadata, RecoverFrom, SegmentFile,
     Segments, Tail, WalkFrom,
 };
-use crate::types::{LeaderEpoch, Offset, Uuid};
-
-/// What must be known to judge a page.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Judge {
-    /// This boot.
-    pub boot_id: [u8; 16],
-    /// The topic's id, by the topic file.
-    pub topic_id: Uuid,
-    /// The replica's id, by the topic file.
-    pub replica_uuid: Uuid,
-    /// The partition's leader epoch, by the topic file.
-    pub leader_epoch: LeaderEpoch,
-    /// Whether every message is synced before it is acknowledged and shown.
-    pub every_message: bool,
-    /// `index.interval.bytes`.
-    pub index_interval_bytes: u64,
-}
+use crate::types::{LeaderEpoch, Offset};
 
 /// A replica under mending.
 pub(super) struct Mender<'a> {
@@ -70,13 +54,16 @@ impl Mender<'_> {
         if let Some(why) = offline {
             return Err(offline_error(self.held.replica(), why));
         }
+        if let Intent::Truncate(to) = page.intent {
+            return self.finish_truncation(page, to);
+        }
         if page.boot_id != self.judge.boot_id {
             return self.recover(Some(page));
         }
         if self.appender.enter(page.generation, page.leader_epoch) {
             // Files or epochs may be others than those that were read before.
             match self.held.replica().epochs()? {
-                Some(epochs) if epochs.last() >= Some(page.leader_epoch) => *self.epochs = epochs,
+                Some(epochs) if epochs.last() >= Some(page.begun_epoch()) => *self.epochs = epochs,
                 _ => return self.recover(Some(page)),
             }
         }
@@ -84,7 +71,7 @@ impl Mender<'_> {
             Intent::None => {}
             _ if first => return self.recover(Some(page)),
             Intent::Roll(next) => return self.finish_roll(page, next),
-            Intent::Rescue => return self.rescue(page),
+            Intent::Rescue | Intent::Truncate(_) => return self.rescue(page),
         }
         let tail = &page.tail;
         let Ok(len) = self.appender.file_len(tail) else {
@@ -112,7 +99,7 @@ impl Mender<'_> {
         Ok(page)
     }
 
-    fn check_ids(&self, page: &Page) -> Result<()> {
+    pub(super) fn check_ids(&self, page: &Page) -> Result<()> {
         if page.topic_id == self.judge.topic_id && page.replica_uuid == self.judge.replica_uuid {
             return Ok(());
         }
@@ -201,7 +188,7 @@ impl Mender<'_> {
 
     /// Publishes with the high watermark that follows from the log.
     fn publish_shown(&self, page: &mut Page) -> Result<()> {
-        raise_high_watermark(page, self.judge.every_message);
+        self.judge.raise_high_watermark(page);
         self.held.publish(page)
     }
 
@@ -300,13 +287,13 @@ impl Mender<'_> {
             None => self.page_from_nothing()?,
         };
         let shown_unsynced = !same_boot && !self.judge.every_message;
-        if shown_unsynced {
+        if shown_unsynced && self.judge.role == Role::Leader {
             // The page of a promotion may be lost whose author died before its sync: what others
             // showed in that epoch too. Only one above the topic file's was never used.
             next.leader_epoch = next.leader_epoch.max(self.judge.leader_epoch);
         }
         let mut recovered = self.or_offline(&mut next, recovered)?;
-        begin_epoch(&mut recovered, next.leader_epoch);
+        self.begin_epoch(&mut recovered, &next);
         *self.epochs = recovered.epochs.clone();
         let lost_page = page.is_none();
         let (at_work, failed) = replica.sync_notes()?;
@@ -332,7 +319,10 @@ impl Mender<'_> {
             }
         }
         // Without an fsync for each message, more than is left may have been shown before the cut.
-        next.sealed |= lost_page || shown_unsynced;
+        // Another replica may have more than is left here, of the same epoch.
+        if lost_page || shown_unsynced || (!same_boot && self.judge.replicated) {
+            next.seal = Some(Seal::Recovered);
+        }
         // A new generation voids the note, so whoever gives one copies what the note is about, in
         // every mode; and so does who finds that another had begun to.
         let unvouched = self.judge.every_message || sync_unknown || next.intent == Intent::Rescue;
@@ -378,7 +368,22 @@ impl Mender<'_> {
         // The lost page may have been of any epoch up to the topic file's: only one above that was
         // never used.
         page.leader_epoch = self.judge.leader_epoch;
+        page.role = self.judge.role;
+        if page.role == Role::Follower {
+            // It has not been held against the leader of any epoch yet.
+            page.leader_epoch = 0;
+        }
         Ok(page)
+    }
+
+    /// The page's epoch begins where the log ends if no batch of it is left: what is appended next
+    /// must have its place in the checkpoint. A follower's begins with its first batch.
+    fn begin_epoch(&self, recovered: &mut storage::Recovered, page: &Page) {
+        if page.role == Role::Leader {
+            recovered
+                .epochs
+                .begin(page.leader_epoch, recovered.tail.end);
+        }
     }
 
     /// Publishes a recovered log. `synced`: all of it is on disk.
@@ -388,9 +393,14 @@ impl Mender<'_> {
         mut recovered: storage::Recovered,
         synced: bool,
     ) -> Result<Page> {
-        begin_epoch(&mut recovered, page.leader_epoch);
+        self.begin_epoch(&mut recovered, &page);
         self.write_epochs(&mut page, &recovered.epochs)?;
-        let shown = page.high_watermark;
+        // Followers copy up to the log end.
+        let shown = if self.judge.replicated {
+            page.tail.end
+        } else {
+            page.high_watermark
+        };
         page.boot_id = self.judge.boot_id;
         page.generation += 1;
         page.intent = Intent::None;
@@ -403,20 +413,20 @@ impl Mender<'_> {
             page.unsynced_names += 1;
         }
         if page.tail.end < shown {
-            page.sealed = true;
-            page.high_watermark = page.tail.end;
-            page.last_stable_offset = page.tail.end;
+            page.seal = Some(Seal::Recovered);
+            page.high_watermark = page.high_watermark.min(page.tail.end);
+            page.last_stable_offset = page.high_watermark;
         }
         *self.epochs = recovered.epochs;
         self.cuts.extend(recovered.cuts);
         self.appender.enter(page.generation, page.leader_epoch);
-        raise_high_watermark(&mut page, self.judge.every_message);
+        self.judge.raise_high_watermark(&mut page);
         self.held.publish_synced(&mut page)?;
         Ok(page)
     }
 
     /// Damage and failed syncs take the replica offline, for everyone to see.
-    fn or_offline<T>(&self, page: &mut Page, outcome: Result<T>) -> Result<T> {
+    pub(super) fn or_offline<T>(&self, page: &mut Page, outcome: Result<T>) -> Result<T> {
         let why = match &outcome {
             Err(e) if e.kind() == Kind::Damaged => Offline::Damaged,
             Err(e) if e.kind() == Kind::Offline => Offline::SyncFailed,
@@ -427,7 +437,7 @@ impl Mender<'_> {
     }
 
     /// Replaces the epoch checkpoint, unless it says that already.
-    fn write_epochs(&self, page: &mut Page, epochs: &LeaderEpochs) -> Result<()> {
+    pub(super) fn write_epochs(&self, page: &mut Page, epochs: &LeaderEpochs) -> Result<()> {
         let replica = self.held.replica();
         if replica.epochs()?.as_ref() == Some(epochs) {
             // Whoever renamed it into its place may have died before he synced that.
@@ -439,7 +449,7 @@ impl Mender<'_> {
         self.or_offline(page, written)
     }
 
-    fn sync_from(&self, segment: Offset) -> Result<()> {
+    pub(super) fn sync_from(&self, segment: Offset) -> Result<()> {
         let dir = &**self.held.replica().dir();
         for base in Segments::list(dir)?.from(segment).iter().copied() {
             for kind in [FileKind::Log, FileKind::Index, FileKind::TimeIndex] {
@@ -461,7 +471,10 @@ impl Mender<'_> {
         self.epochs.begin(epoch, page.tail.end);
         self.write_epochs(&mut page, &self.epochs.clone())?;
         page.leader_epoch = epoch;
-        page.sealed = false;
+        page.role = Role::Leader;
+        page.seal = None;
+        page.joining = [None; JOINING_MAX];
+        self.judge.raise_high_watermark(&mut page);
         self.appender.enter(page.generation, epoch);
         self.held.publish_synced(&mut page)?;
         Ok(page)
@@ -510,7 +523,7 @@ impl Mender<'_> {
         self.renew_metadata(&mut page)?;
         page.offline = None;
         // What was shown may be gone: the next append begins a new epoch.
-        page.sealed = true;
+        page.seal = Some(Seal::Recovered);
         let page = self.settle(page, recovered, true)?;
         self.held.clear_failed()?;
         Ok(page)
@@ -534,7 +547,7 @@ impl Mender<'_> {
         let dir = &**self.held.replica().dir();
         let segments = Segments::list(dir)?;
         let known = storage::KnownEpochs {
-            current: page.leader_epoch,
+            current: page.begun_epoch(),
             newest: self.newest_epoch(page),
         };
         storage::epochs_instead(dir, &segments, &page.tail, until, checkpoint, known)
@@ -554,22 +567,4 @@ impl Mender<'_> {
         let written = replica.replace_small(PartitionMetadata::FILE, due.to_text().as_bytes());
         self.or_offline(page, written)
     }
-}
-
-/// The page's epoch begins where the log ends if no batch of it is left: what is appended next
-/// must have its place in the checkpoint.
-fn begin_epoch(recovered: &mut storage::Recovered, epoch: LeaderEpoch) {
-    recovered.epochs.begin(epoch, recovered.tail.end);
-}
-
-/// With one replica the high watermark is the acknowledged end: what is durable where every
-/// message is synced, else the log end.
-pub(super) fn raise_high_watermark(page: &mut Page, every_message: bool) {
-    let acked = if every_message {
-        page.durable.offset
-    } else {
-        page.tail.end
-    };
-    page.high_watermark = page.high_watermark.max(acked);
-    page.last_stable_offset = page.high_watermark;
 }

@@ -10,7 +10,7 @@ use super::layout;
 use super::lifecycle::{NewTopic, exists};
 use super::log_dir::LogDir;
 use super::open::StoreDir;
-use super::page::{Offline, PAGE_FILE, Page};
+use super::page::{Offline, PAGE_FILE, Page, Role};
 use super::removal::{move_aside, move_stray, named, remove_dir};
 use super::replica::{RETRY, Replica};
 use super::strays::{is_garbage, read_ids};
@@ -29,6 +29,37 @@ pub(super) struct Made {
     page_file: Arc<dyn crate::disk::File>,
     page: Page,
     meta: ReplicaMeta,
+}
+
+impl Made {
+    /// The replica directory's id.
+    pub(super) fn uuid(&self) -> Uuid {
+        self.meta.uuid
+    }
+
+    /// Lets the directory go, noting that its name is synced.
+    pub(super) fn settle(mut self, version: u64) -> Result<()> {
+        self.page.synced_version = version;
+        let written = self.page.write(&*self.page_file);
+        written.map_err(|e| Error::io("write", join(&*self.dir, PAGE_FILE), e))?;
+        let _ = self.page_file.unlock();
+        Ok(())
+    }
+}
+
+/// Makes an empty replica directory beside its place, locked; its name there.
+pub(super) fn make_beside(
+    store: &StoreDir,
+    log_dir: &LogDir,
+    tp: &TopicPartition,
+    topic_id: Uuid,
+    role: Role,
+) -> Result<(String, Made)> {
+    let aside = layout::aside_dir(tp, &Uuid::random()?);
+    let made = fill_replica(store, log_dir, &aside, topic_id, role).inspect_err(|_| {
+        remove_dir(&**log_dir.dir(), &aside);
+    })?;
+    Ok((aside, made))
 }
 
 /// Makes the replicas of the partitions from `first` on, or none.
@@ -81,10 +112,7 @@ fn make_replica(
     patience: Duration,
 ) -> Result<Made> {
     let logs = log_dir.dir();
-    let aside = layout::aside_dir(tp, &Uuid::random()?);
-    let made = fill_replica(store, log_dir, &aside, topic_id).inspect_err(|_| {
-        remove_dir(&**logs, &aside);
-    })?;
+    let (aside, made) = make_beside(store, log_dir, tp, topic_id, Role::Leader)?;
     let name = layout::replica_dir(tp);
     let started = store.clock().monotonic();
     loop {
@@ -116,7 +144,13 @@ fn make_replica(
     }
 }
 
-fn fill_replica(store: &StoreDir, log_dir: &LogDir, aside: &str, topic_id: Uuid) -> Result<Made> {
+fn fill_replica(
+    store: &StoreDir,
+    log_dir: &LogDir,
+    aside: &str,
+    topic_id: Uuid,
+    role: Role,
+) -> Result<Made> {
     let logs = &**log_dir.dir();
     let error = |op| move |e| Error::io(op, join(logs, aside), e);
     logs.create_dir(aside).map_err(error("make"))?;
@@ -170,6 +204,7 @@ fn fill_replica(store: &StoreDir, log_dir: &LogDir, aside: &str, topic_id: Uuid)
         store.clock().sleep(RETRY);
     }
     let mut page = Page::new(store.boot_id(), topic_id, meta.uuid, 0);
+    page.role = role;
     page.write_first(&*page_file)
         .map_err(error("write the page of"))?;
     page_file.sync_data().map_err(error("sync the page of"))?;
@@ -256,13 +291,8 @@ fn clear_leftover(
 
 /// Lets the replica directories of a finished creation go, noting that their names are synced.
 pub(super) fn settle(made: Vec<Made>, version: u64) -> Result<()> {
-    for mut replica in made {
-        replica.page.synced_version = version;
-        let written = replica.page.write(&*replica.page_file);
-        written.map_err(|e| Error::io("write", join(&*replica.dir, PAGE_FILE), e))?;
-        let _ = replica.page_file.unlock();
-    }
-    Ok(())
+    made.into_iter()
+        .try_for_each(|replica| replica.settle(version))
 }
 
 /// Removes the replica directories of a creation that failed, locks still held.

@@ -13,10 +13,10 @@
 //!   16 boot id      16 bytes | 160 time index bytes     u64 | 264 high watermark          i64
 //!   32 topic id     16 bytes | 168 log end              i64 | 272 last stable offset      i64
 //!   48 replica uuid 16 bytes | 176 last batch position  u64 | 280 metadata version synced u64
-//!   64 generation   u64      | 184 last batch base      i64 | 288 zeros
+//!   64 generation   u64      | 184 last batch base      i64 | 288 joining: 8 of 24 bytes, each
 //!   72 leader epoch i32      | 192 last batch crc       u32 | 508 CRC-32 of bytes 0 to 508 u32
-//!   76 role         u8       | 196 last batch epoch     i32 |
-//!   77 intent       u8       | 200 unindexed bytes      u64 |
+//!   76 role         u8       | 196 last batch epoch     i32 |     a replica's id, 16 bytes, and
+//!   77 intent       u8       | 200 unindexed bytes      u64 |     a version u64; zeros: none
 //!   78 offline      u8       | 208 max timestamp        i64 |
 //!   79 sealed       u8       | 216 its offset           i64 |
 //!   80 intent's offset i64   | 224 time indexed up to   i64 |
@@ -66,7 +66,33 @@ pub enum Intent {
     Roll(Offset),
     /// Copy everything from the durable offset on.
     Rescue,
+    /// Take away everything from this offset on. The page says already how the log ends then.
+    Truncate(Offset),
 }
+
+/// Why nothing is appended until a new leader epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seal {
+    /// A recovery, after which an offset of this epoch could be used twice.
+    Recovered,
+    /// Leadership is about to move: the log stays as it is until then.
+    Moving,
+}
+
+/// A replica that is about to join the in-sync set: the high watermark waits for it already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Joining {
+    /// The replica directory's id.
+    pub replica: Uuid,
+    /// The topic file's version that it read. Once another is there, this one counts no more.
+    pub version: u64,
+}
+
+/// Most replicas that join at the same time.
+pub const JOINING_MAX: usize = 8;
+/// Where they stand in a copy, and how far apart.
+const JOINING_AT: usize = 288;
+const JOINING_BYTES: usize = 24;
 
 /// Why a replica is offline, for every process, until repaired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,7 +127,7 @@ pub struct Page {
     /// Whether it is offline.
     pub offline: Option<Offline>,
     /// No append until a new leader epoch.
-    pub sealed: bool,
+    pub seal: Option<Seal>,
     /// The committed log.
     pub tail: Tail,
     /// Everything below is on disk.
@@ -114,6 +140,8 @@ pub struct Page {
     pub last_stable_offset: Offset,
     /// The topic file's version up to which its name and the replica's are known to be synced.
     pub synced_version: u64,
+    /// Who is about to join the in-sync set (a leader's page only).
+    pub joining: [Option<Joining>; JOINING_MAX],
 }
 
 impl Page {
@@ -130,13 +158,70 @@ impl Page {
             role: Role::Leader,
             intent: Intent::None,
             offline: None,
-            sealed: false,
+            seal: None,
             tail,
             durable: tail.place(),
             unsynced_names: 0,
             high_watermark: start,
             last_stable_offset: start,
             synced_version: 0,
+            joining: [None; JOINING_MAX],
+        }
+    }
+
+    /// The end of what counts as stored here: what is durable where every message is synced, else
+    /// the log end.
+    pub fn acked(&self, every_message: bool) -> Offset {
+        if every_message {
+            self.durable.offset
+        } else {
+            self.tail.end
+        }
+    }
+
+    /// The largest epoch that the replica's checkpoint has begun: a leader's own, a follower's as
+    /// of its last batch.
+    pub fn begun_epoch(&self) -> LeaderEpoch {
+        match self.role {
+            Role::Leader => self.leader_epoch,
+            Role::Follower => self.tail.epoch,
+        }
+    }
+
+    /// Whether the page tells about that replica's log in that epoch and boot: such a page counts
+    /// for the high watermark.
+    pub fn counts(&self, boot_id: [u8; 16], replica: Uuid, epoch: LeaderEpoch) -> bool {
+        self.boot_id == boot_id
+            && self.replica_uuid == replica
+            && self.leader_epoch == epoch
+            && self.offline.is_none()
+            && self.seal != Some(Seal::Recovered)
+            && !matches!(self.intent, Intent::Truncate(_) | Intent::Rescue)
+    }
+
+    /// Who is about to join, as of that version of the topic file.
+    pub fn joining_at(&self, version: u64) -> impl Iterator<Item = Uuid> {
+        let joining = self.joining.into_iter().flatten();
+        joining
+            .filter(move |joining| joining.version == version)
+            .map(|joining| joining.replica)
+    }
+
+    /// Enters one that is about to join; entries of other versions go. `false` if there is no room.
+    pub(super) fn enter_joining(&mut self, joining: Joining) -> bool {
+        for slot in &mut self.joining {
+            if slot.is_some_and(|other| {
+                other.version != joining.version || other.replica == joining.replica
+            }) {
+                *slot = None;
+            }
+        }
+        match self.joining.iter_mut().find(|slot| slot.is_none()) {
+            Some(slot) => {
+                *slot = Some(joining);
+                true
+            }
+            None => false,
         }
     }
 
@@ -233,6 +318,12 @@ impl Page {
             Intent::None => (0, 0),
             Intent::Roll(next) => (1, next),
             Intent::Rescue => (2, 0),
+            Intent::Truncate(to) => (3, to),
+        };
+        let seal = match self.seal {
+            None => 0,
+            Some(Seal::Recovered) => 1,
+            Some(Seal::Moving) => 2,
         };
         let offline = match self.offline {
             None => 0,
@@ -253,7 +344,7 @@ impl Page {
         put(48, &self.replica_uuid.0);
         put(64, &self.generation.to_le_bytes());
         put(72, &self.leader_epoch.to_le_bytes());
-        put(76, &[role, intent, offline, u8::from(self.sealed)]);
+        put(76, &[role, intent, offline, seal]);
         put(80, &intent_offset.to_le_bytes());
         put(88, &tail.first_timestamp.to_le_bytes());
         put(128, &tail.log_start.to_le_bytes());
@@ -277,6 +368,11 @@ impl Page {
         put(264, &self.high_watermark.to_le_bytes());
         put(272, &self.last_stable_offset.to_le_bytes());
         put(280, &self.synced_version.to_le_bytes());
+        for (n, joining) in self.joining.iter().flatten().enumerate() {
+            let at = JOINING_AT + n * JOINING_BYTES;
+            put(at, &joining.replica.0);
+            put(at + 16, &joining.version.to_le_bytes());
+        }
         let crc = crc32fast::hash(&raw[..CRC_AT]);
         raw[CRC_AT..].copy_from_slice(&crc.to_le_bytes());
         raw
@@ -293,7 +389,7 @@ impl Page {
         let i64_at = |at| field(raw, at).map(i64::from_le_bytes);
         let u64_at = |at| field(raw, at).map(u64::from_le_bytes);
         let flags = u16::from_le_bytes(field(raw, 6)?);
-        let [role, intent, offline, sealed] = field(raw, 76)?;
+        let [role, intent, offline, seal] = field(raw, 76)?;
         let tail = Tail {
             log_start: i64_at(128)?,
             active: i64_at(136)?,
@@ -333,6 +429,7 @@ impl Page {
                 0 => Intent::None,
                 1 => Intent::Roll(i64_at(80)?),
                 2 => Intent::Rescue,
+                3 => Intent::Truncate(i64_at(80)?),
                 _ => return None,
             },
             offline: match offline {
@@ -342,7 +439,12 @@ impl Page {
                 3 => Some(Offline::Removed),
                 _ => return None,
             },
-            sealed: sealed != 0,
+            seal: match seal {
+                0 => None,
+                1 => Some(Seal::Recovered),
+                2 => Some(Seal::Moving),
+                _ => return None,
+            },
             tail,
             durable: Place {
                 offset: i64_at(232)?,
@@ -353,8 +455,22 @@ impl Page {
             high_watermark: i64_at(264)?,
             last_stable_offset: i64_at(272)?,
             synced_version: u64_at(280)?,
+            joining: decode_joining(raw)?,
         })
     }
+}
+
+fn decode_joining(raw: &[u8]) -> Option<[Option<Joining>; JOINING_MAX]> {
+    let mut all = [None; JOINING_MAX];
+    for (n, slot) in all.iter_mut().enumerate() {
+        let at = JOINING_AT + n * JOINING_BYTES;
+        let joining = Joining {
+            replica: Uuid(field(raw, at)?),
+            version: u64::from_le_bytes(field(raw, at + 16)?),
+        };
+        *slot = Some(joining).filter(|joining| joining.replica != Uuid::ZERO);
+    }
+    Some(all)
 }
 
 /// Where the checksum stands: the last four bytes of a copy.
@@ -378,8 +494,31 @@ mod tests {
             crc: 5,
         });
         page.tail.log_bytes = 1234;
-        page.sealed = true;
+        page.seal = Some(Seal::Moving);
+        page.joining[0] = Some(Joining {
+            replica: Uuid([9; 16]),
+            version: 7,
+        });
         page
+    }
+
+    #[test]
+    fn who_joins_counts_as_long_as_the_version_stands() {
+        let mut page = Page::new([7; 16], Uuid([1; 16]), Uuid([2; 16]), 0);
+        let joining = |n: u8, version| Joining {
+            replica: Uuid([n; 16]),
+            version,
+        };
+        for n in 1..=8 {
+            assert!(page.enter_joining(joining(n, 3)));
+        }
+        assert!(!page.enter_joining(joining(9, 3)));
+        assert!(page.enter_joining(joining(8, 3)));
+        assert_eq!(page.joining_at(3).count(), 8);
+        assert_eq!(page.joining_at(4).count(), 0);
+        assert!(page.enter_joining(joining(9, 4)));
+        assert_eq!(page.joining_at(4).collect::<Vec<_>>(), [Uuid([9; 16])]);
+        assert_eq!(page.joining_at(3).count(), 0);
     }
 
     #[test]

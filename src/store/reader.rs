@@ -18,7 +18,7 @@ use crate::disk::{File, Open, join};
 use crate::error::{Error, Kind, Result};
 use crate::record::{BATCH_HEADER_LEN, BatchHeader, BatchView};
 use crate::storage::{self, FileKind, LeaderEpochs, SegmentFile, Segments, damaged};
-use crate::types::{LeaderEpoch, Offset, Timestamp, TopicPartition};
+use crate::types::{BrokerId, LeaderEpoch, Offset, Timestamp, TopicPartition};
 
 /// Where the next read begins.
 #[derive(Debug)]
@@ -35,6 +35,7 @@ struct Cursor {
 /// Reads one partition.
 #[derive(Debug)]
 pub struct PartitionReader {
+    broker: BrokerId,
     replica: Replica,
     boot_id: [u8; 16],
     every_message: bool,
@@ -60,9 +61,42 @@ impl PartitionReader {
     /// Opens the partition's leader replica for reading.
     pub fn open(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<Self> {
         let topic = TopicHandle::open(store, &tp.topic)?;
+        let leader = topic.partition(tp.partition)?.leader;
+        let replica = open_replica(store, &topic, tp)?;
+        PartitionReader::of_replica(store, topic, leader, replica)
+    }
+
+    /// Opens the replica that a broker holds.
+    ///
+    /// # Errors
+    /// [`Kind::BrokerState`] if it holds none; as [`PartitionReader::open`].
+    pub fn open_at(store: &Arc<StoreDir>, tp: &TopicPartition, broker: BrokerId) -> Result<Self> {
+        let topic = TopicHandle::open(store, &tp.topic)?;
+        let partition = topic.partition(tp.partition)?;
+        if partition.uuid_of(broker).is_none() {
+            let all: Vec<_> = partition
+                .replicas
+                .iter()
+                .map(|r| r.broker.to_string())
+                .collect();
+            let text = format!("broker {broker} holds no replica of {tp}");
+            return Err(Error::new(Kind::BrokerState, text)
+                .cure(format!("its replicas are on {}", all.join(", "))));
+        }
+        let replica = Replica::open(store, tp, broker)?;
+        PartitionReader::of_replica(store, topic, broker, replica)
+    }
+
+    fn of_replica(
+        store: &Arc<StoreDir>,
+        topic: TopicHandle,
+        broker: BrokerId,
+        replica: Replica,
+    ) -> Result<Self> {
         let configs = topic.configs()?;
         Ok(PartitionReader {
-            replica: open_replica(store, &topic, tp)?,
+            broker,
+            replica,
             boot_id: store.boot_id(),
             every_message: configs.every_message(),
             store: Arc::clone(store),
@@ -74,6 +108,16 @@ impl PartitionReader {
             epochs: LeaderEpochs::default(),
             epochs_generation: None,
         })
+    }
+
+    /// Whose replica is read.
+    pub fn broker(&self) -> BrokerId {
+        self.broker
+    }
+
+    /// The topic, as of the last look.
+    pub fn topic(&self) -> &TopicHandle {
+        &self.topic
     }
 
     /// The replica that is read.
@@ -136,12 +180,34 @@ impl PartitionReader {
     /// # Errors
     /// [`Kind::OffsetOutOfRange`] below the log start; [`Kind::Damaged`], naming file and position.
     pub fn read(&mut self, from: Offset, bytes_max: usize, buf: &mut Vec<u8>) -> Result<usize> {
+        self.read_below(|page| page.high_watermark, from, bytes_max, buf)
+            .map(|_| buf.len())
+    }
+
+    /// As [`PartitionReader::read`], up to the log end: for a replica that copies this one. With
+    /// the page that was read after the bytes, by which the copier judges whether they count.
+    pub(super) fn read_to_end(
+        &mut self,
+        from: Offset,
+        bytes_max: usize,
+        buf: &mut Vec<u8>,
+    ) -> Result<Page> {
+        self.read_below(|page| page.tail.end, from, bytes_max, buf)
+    }
+
+    fn read_below(
+        &mut self,
+        bound: impl Fn(&Page) -> Offset,
+        from: Offset,
+        bytes_max: usize,
+        buf: &mut Vec<u8>,
+    ) -> Result<Page> {
         for _ in 0..TRIES {
             let before = self.page()?;
-            let bound = before.high_watermark;
+            let bound = bound(&before);
             if from >= bound {
                 buf.clear();
-                return Ok(0);
+                return Ok(before);
             }
             if from < before.tail.log_start {
                 return Err(below_start(&self.replica, from, before.tail.log_start));
@@ -149,7 +215,8 @@ impl PartitionReader {
             let outcome = self.read_once(&before, from, bound, bytes_max, buf);
             let after = self.replica.read_page()?;
             let same = after.is_some_and(|after| after.generation == before.generation);
-            let moving = after.is_some_and(|after| after.intent == Intent::Rescue);
+            let moving = after
+                .is_some_and(|after| matches!(after.intent, Intent::Rescue | Intent::Truncate(_)));
             if !same || (moving && outcome.is_err()) {
                 self.cursor = None;
                 if moving {
@@ -157,7 +224,8 @@ impl PartitionReader {
                 }
                 continue;
             }
-            return outcome.map_err(|e| {
+            let page = after.unwrap_or(before);
+            return outcome.map(|_| page).map_err(|e| {
                 self.cursor = None;
                 if e.kind() == Kind::Damaged && self.is_checkpoint_wrong(&before).unwrap_or(false) {
                     self.wrong_checkpoint("does not fit the log, which is sound")
@@ -433,7 +501,7 @@ impl PartitionReader {
         let segments = Segments::list(dir)?;
         let partition = self.topic.partition(self.replica.tp().partition)?;
         let known = storage::KnownEpochs {
-            current: page.leader_epoch,
+            current: page.begun_epoch(),
             newest: page.leader_epoch.max(partition.leader_epoch),
         };
         let (tail, end) = (&page.tail, page.tail.end);

@@ -10,17 +10,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::configs::TopicConfigs;
+use super::judge::Judge;
 use super::leadership;
-use super::mend::{Judge, Mender, raise_high_watermark};
+use super::mend::Mender;
+use super::names::sync_names;
 use super::open::StoreDir;
-use super::page::{Intent, Offline, Page};
+use super::page::{Intent, Page, Seal};
 use super::rebuild::open_replica;
 use super::replica::{Held, Replica, offline_error};
 use super::topic_handle::TopicHandle;
 use crate::error::{Error, Kind, Result};
 use crate::record::{self, BatchHeader};
 use crate::storage::{self, Appender, Cut, LeaderEpochs, RollLimits};
-use crate::types::{LeaderEpoch, Offset, TimestampType, TopicPartition};
+use crate::types::{BrokerId, LeaderEpoch, Offset, TimestampType, TopicPartition};
 
 /// Where an append landed, and what it takes to find it again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,17 +53,25 @@ pub struct PartitionWriter {
     patience: Duration,
     topic: TopicHandle,
     configs: TopicConfigs,
+    leader: BrokerId,
     replica: Replica,
     appender: Appender,
     epochs: LeaderEpochs,
     known: Option<u64>,
     first: bool,
     synced_version: u64,
+    /// The sealed log that is waited for: its epoch and generation, and since when.
+    sealed: Option<((LeaderEpoch, u64), Duration)>,
     cuts: Vec<Cut>,
 }
 
 /// How often an append starts over when the metadata moves under it.
 const TRIES: u32 = 100;
+/// Before it does.
+const PAUSE: Duration = Duration::from_micros(200);
+const MOVING_PAUSE: Duration = Duration::from_millis(2);
+/// How long a move of leadership may take before whoever waits for it undoes it.
+const MOVING_PATIENCE: Duration = Duration::from_secs(2);
 
 impl PartitionWriter {
     /// Opens a partition for appends; `patience` bounds each wait for a lock.
@@ -78,6 +88,7 @@ impl PartitionWriter {
             tp: tp.clone(),
             patience,
             appender: Appender::new(Arc::clone(replica.dir())),
+            leader: topic.partition(tp.partition)?.leader,
             topic,
             configs,
             replica,
@@ -85,6 +96,7 @@ impl PartitionWriter {
             known: None,
             first: true,
             synced_version: 0,
+            sealed: None,
             cuts: Vec::new(),
         })
     }
@@ -125,19 +137,33 @@ impl PartitionWriter {
     /// [`Kind::MessageTooLarge`], [`Kind::DiskFull`], [`Kind::Busy`], [`Kind::Offline`],
     /// [`Kind::Damaged`], [`Kind::UnknownTopic`]: of this batch nothing is stored.
     pub fn append(&mut self, batch: &mut [u8]) -> Result<Appended> {
+        self.append_in(batch, None)
+    }
+
+    /// As [`PartitionWriter::append`], but only in that leader epoch, if one is given.
+    ///
+    /// # Errors
+    /// [`Kind::Fenced`] also if the topic file names another epoch.
+    pub fn append_in(&mut self, batch: &mut [u8], only: Option<LeaderEpoch>) -> Result<Appended> {
         self.check_size(batch.len())?;
         let mut tries = 0;
         loop {
-            let appended = self.try_append(batch);
+            if only.is_some_and(|only| self.led_epoch().is_ok_and(|epoch| epoch != only)) {
+                return Err(fenced(&self.tp));
+            }
+            let appended = self.try_append(batch, only);
             self.store.add_cuts(&self.tp, &mut self.cuts);
             match appended {
                 // The metadata moved on: look at it again, a bounded number of times.
-                Err(e) if e.kind() == Kind::Fenced && tries < TRIES => {
-                    tries += 1;
-                    self.store.clock().sleep(Duration::from_micros(200));
-                    self.refresh()?;
+                Err(e) if e.kind() == Kind::Fenced => {
+                    if !self.try_again(&mut tries)? {
+                        return Err(e);
+                    }
                 }
-                other => return other,
+                other => {
+                    self.sealed = None;
+                    return other;
+                }
             }
         }
     }
@@ -150,12 +176,15 @@ impl PartitionWriter {
             let ready = self.try_ready();
             self.store.add_cuts(&self.tp, &mut self.cuts);
             match ready {
-                Err(e) if e.kind() == Kind::Fenced && tries < TRIES => {
-                    tries += 1;
-                    self.store.clock().sleep(Duration::from_micros(200));
-                    self.refresh()?;
+                Err(e) if e.kind() == Kind::Fenced => {
+                    if !self.try_again(&mut tries)? {
+                        return Err(e);
+                    }
                 }
-                other => return other,
+                other => {
+                    self.sealed = None;
+                    return other;
+                }
             }
         }
     }
@@ -166,7 +195,7 @@ impl PartitionWriter {
         let held = self.replica.lock(self.patience)?;
         let ready = ready(
             &held,
-            judge(&self.store, &self.topic, &self.tp, &self.configs)?,
+            Judge::of_leader(&self.store, &self.topic, &self.tp, &self.configs)?,
             &mut self.appender,
             &mut self.epochs,
             &mut self.cuts,
@@ -180,7 +209,7 @@ impl PartitionWriter {
                 Ok(page)
             }
             Ready::Sealed(page) => {
-                leadership::raise_epoch(&self.store, &self.tp, page.leader_epoch, self.patience)?;
+                self.unseal(&page)?;
                 Err(fenced(&self.tp))
             }
         }
@@ -193,7 +222,7 @@ impl PartitionWriter {
         let page = held.page()?;
         let mut mender = Mender {
             held: &held,
-            judge: judge(&self.store, &self.topic, &self.tp, &self.configs)?,
+            judge: Judge::of_leader(&self.store, &self.topic, &self.tp, &self.configs)?,
             appender: &mut self.appender,
             epochs: &mut self.epochs,
             cuts: &mut self.cuts,
@@ -209,25 +238,37 @@ impl PartitionWriter {
         let id = self.topic.meta().topic_id;
         let topic = TopicHandle::open(&self.store, &self.tp.topic)?;
         if topic.meta().topic_id != id {
-            return Err(Error::new(
-                Kind::UnknownTopic,
-                format!(
-                    "UNKNOWN_TOPIC_OR_PARTITION: {} was deleted, and made anew",
-                    self.tp.topic
-                ),
-            )
-            .cure("start again to use the new one"));
+            return Err(made_anew(&self.tp));
         }
-        topic.partition(self.tp.partition)?;
-        if !self.replica.in_place()? {
+        let leader = topic.partition(self.tp.partition)?.leader;
+        if leader != self.leader || !self.replica.in_place()? {
             self.replica = open_replica(&self.store, &topic, &self.tp)?;
             self.appender = Appender::new(Arc::clone(self.replica.dir()));
+            self.leader = leader;
             self.first = true;
             self.known = None;
         }
         self.epochs = self.replica.epochs()?.unwrap_or_default();
         self.configs = topic.configs()?;
         self.topic = topic;
+        Ok(())
+    }
+
+    /// Looks whether the topic file changed, and takes up what it says.
+    pub fn look(&mut self) -> Result<()> {
+        self.led_epoch().map(drop)
+    }
+
+    /// Opens the leader's replica anew, whatever it was before.
+    ///
+    /// # Errors
+    /// As [`PartitionWriter::open`].
+    pub fn reopen(&mut self) -> Result<()> {
+        let again = PartitionWriter::open(&self.store, &self.tp, self.patience)?;
+        if again.topic.meta().topic_id != self.topic.meta().topic_id {
+            return Err(made_anew(&self.tp));
+        }
+        *self = again;
         Ok(())
     }
 
@@ -259,48 +300,57 @@ impl PartitionWriter {
         Ok(self.topic.partition(self.tp.partition)?.leader_epoch)
     }
 
-    /// Makes the names of the replica and of the topic file durable, once a version: whoever acts
-    /// on a version does it himself, since nobody can see whether its writer got as far.
+    /// Makes the names of the replica and of the topic file durable, once a version.
     fn sync_names(&mut self) -> Result<()> {
         let version = self.topic.meta().version;
-        if self.synced_version >= version {
-            return Ok(());
+        if self.synced_version < version {
+            sync_names(&self.store, &self.replica, version, self.patience)?;
+            self.synced_version = version;
         }
-        let known = self
-            .replica
-            .read_page()?
-            .map_or(0, |page| page.synced_version);
-        if known < version {
-            let logs = self.replica.logs();
-            let synced = logs
-                .sync()
-                .map_err(|e| storage::sync_failed(logs.path(), e))
-                .and_then(|()| {
-                    self.store
-                        .sync_topics()
-                        .map_err(|e| e.with_kind(Kind::Offline))
-                });
-            if let Err(e) = synced {
-                // A failed sync is never tried again, by nobody.
-                let held = self.replica.lock(self.patience)?;
-                if let Some(mut page) = held.page()? {
-                    held.take_offline(&mut page, Offline::SyncFailed)?;
-                }
-                return Err(e);
-            }
-        }
-        self.synced_version = version;
         Ok(())
     }
 
-    fn try_append(&mut self, batch: &mut [u8]) -> Result<Appended> {
+    /// A log that is sealed is waited for, or begins a new epoch: at once after a recovery; where
+    /// leadership was about to move, once that took too long.
+    fn unseal(&mut self, page: &Page) -> Result<()> {
+        let now = self.store.clock().monotonic();
+        let of = (page.leader_epoch, page.generation);
+        let (known, since) = *self.sealed.get_or_insert((of, now));
+        if known != of {
+            self.sealed = Some((of, now));
+        }
+        if page.seal == Some(Seal::Recovered) || now.saturating_sub(since) >= MOVING_PATIENCE {
+            leadership::raise_epoch(&self.store, &self.tp, page.leader_epoch, self.patience)?;
+            self.sealed = None;
+        }
+        Ok(())
+    }
+
+    /// Whether to look at the metadata again after a try that was fenced off.
+    fn try_again(&mut self, tries: &mut u32) -> Result<bool> {
+        *tries += 1;
+        // Where leadership is about to move, its end is near.
+        let moving = self.sealed.is_some();
+        if *tries > TRIES && !moving {
+            return Ok(false);
+        }
+        let pause = if *tries > TRIES { MOVING_PAUSE } else { PAUSE };
+        self.store.clock().sleep(pause);
+        self.refresh()?;
+        Ok(true)
+    }
+
+    fn try_append(&mut self, batch: &mut [u8], only: Option<LeaderEpoch>) -> Result<Appended> {
         let epoch = self.led_epoch()?;
+        if only.is_some_and(|only| only != epoch) {
+            return Err(fenced(&self.tp));
+        }
         self.sync_names()?;
         let held = self.replica.lock(self.patience)?;
         if !self.topic.is_current()? {
             return Err(fenced(&self.tp));
         }
-        let judge = judge(&self.store, &self.topic, &self.tp, &self.configs)?;
+        let judge = Judge::of_leader(&self.store, &self.topic, &self.tp, &self.configs)?;
         let ready = ready(
             &held,
             judge,
@@ -314,7 +364,7 @@ impl PartitionWriter {
             Ready::Page(page) => page,
             Ready::Sealed(page) => {
                 drop(held);
-                leadership::raise_epoch(&self.store, &self.tp, page.leader_epoch, self.patience)?;
+                self.unseal(&page)?;
                 return Err(fenced(&self.tp));
             }
         };
@@ -357,7 +407,7 @@ impl PartitionWriter {
             .appender
             .append(&tail, batch, &header, limits.index_interval_bytes)?;
         page.intent = Intent::None;
-        raise_high_watermark(&mut page, judge.every_message);
+        judge.raise_high_watermark(&mut page);
         if let Err(e) = held.publish(&mut page) {
             // The next writer would take it in, though this one says that nothing was stored.
             return Err(match self.appender.take_back(&tail) {
@@ -382,29 +432,20 @@ impl PartitionWriter {
     }
 }
 
+fn made_anew(tp: &TopicPartition) -> Error {
+    let text = format!(
+        "UNKNOWN_TOPIC_OR_PARTITION: {} was deleted, and made anew",
+        tp.topic
+    );
+    Error::new(Kind::UnknownTopic, text).cure("start again to use the new one")
+}
+
 fn fenced(tp: &TopicPartition) -> Error {
     Error::new(
         Kind::Fenced,
         format!("FENCED_LEADER_EPOCH: the leadership of {tp} keeps moving"),
     )
     .cure("try again")
-}
-
-/// What to judge a replica's page by.
-pub(super) fn judge(
-    store: &StoreDir,
-    topic: &TopicHandle,
-    tp: &TopicPartition,
-    configs: &TopicConfigs,
-) -> Result<Judge> {
-    Ok(Judge {
-        boot_id: store.boot_id(),
-        topic_id: topic.meta().topic_id,
-        replica_uuid: topic.replica_uuid(tp.partition)?,
-        leader_epoch: topic.partition(tp.partition)?.leader_epoch,
-        every_message: configs.every_message(),
-        index_interval_bytes: configs.index_interval_bytes,
-    })
 }
 
 /// A replica in order, or one that waits for a new leader epoch.
@@ -438,7 +479,7 @@ pub(super) fn ready(
     } else if page.leader_epoch > epoch {
         return Err(fenced(held.replica().tp()));
     }
-    Ok(if page.sealed {
+    Ok(if page.seal.is_some() {
         Ready::Sealed(page)
     } else {
         Ready::Page(page)
@@ -461,14 +502,7 @@ pub fn confirm(
         let id = topic.meta().topic_id;
         let again = TopicHandle::open(store, &tp.topic)?;
         if again.meta().topic_id != id {
-            return Err(Error::new(
-                Kind::UnknownTopic,
-                format!(
-                    "UNKNOWN_TOPIC_OR_PARTITION: {} was deleted, and made anew",
-                    tp.topic
-                ),
-            )
-            .cure("start again to use the new one"));
+            return Err(made_anew(tp));
         }
         *topic = again;
     }

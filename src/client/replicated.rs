@@ -1,0 +1,596 @@
+//! Delivery to partitions with several replicas: what is appended is kept until it is acknowledged,
+//! since leadership may move meanwhile.
+//!
+//! 1. A batch is known by the (leader epoch, last offset) names it was appended under. Whether it
+//!    is there is asked of a new leader, after its promotion, for each name; only if none is, it is
+//!    appended again. So a failover loses and doubles nothing.
+//! 2. Batches of a partition are appended again in their order, and before anything new: an append
+//!    beside others under way goes only to the epoch in which those were asked for.
+//! 3. An acknowledgement means what the acks ask for: all: the high watermark passed the batch, in
+//!    the topic file's epoch. 1: the leader of that epoch has it, durable where the topic says so.
+//! 4. Memory is bounded by the bytes under way.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::producer_options::{Acks, Receipt};
+use crate::cluster::Liveness;
+use crate::error::{Error, Kind, Result};
+use crate::store::{
+    Appended, Committer, PartitionWriter, Shown, StoreDir, TopicConfigs, Watermark, reports,
+};
+use crate::types::{LeaderEpoch, Offset, PartitionId, TopicName, TopicPartition};
+
+/// Most bytes of batches under way.
+const UNDER_WAY_BYTES_MAX: usize = 16 << 20;
+/// Between two looks at a high watermark, at first and once it takes longer.
+const LOOK_INTERVAL: Duration = Duration::from_micros(50);
+const LOOK_INTERVAL_LATER: Duration = Duration::from_micros(500);
+const LOOKS_AT_FIRST: u32 = 40;
+/// Between two tries to append where the leader cannot be used.
+const TRY_INTERVAL: Duration = Duration::from_millis(5);
+/// How often leadership may move within one append.
+const RESOLVES: u32 = 16;
+/// How long a lock is waited for before the partition is reported.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a lock is waited for to raise a high watermark: others raise it, too.
+const RAISE_PATIENCE: Duration = Duration::from_millis(100);
+
+/// What is under way, between the thread that appends and the one that waits.
+#[derive(Debug)]
+pub(super) struct Replicated {
+    store: Arc<StoreDir>,
+    topic: TopicName,
+    acks: Acks,
+    timeout: Duration,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    lanes: BTreeMap<PartitionId, Lane>,
+    bytes: usize,
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Lane {
+    /// The epoch of which it is known that all that is under way is in it.
+    epoch: LeaderEpoch,
+    under_way: VecDeque<UnderWay>,
+    /// Another epoch has begun: the appending thread has to ask for what is under way.
+    moved: bool,
+}
+
+/// A batch that is appended and not acknowledged.
+#[derive(Debug)]
+struct UnderWay {
+    batch: Vec<u8>,
+    count: u64,
+    /// Every name that it was appended under, the last one first.
+    names: Vec<(LeaderEpoch, Offset)>,
+    appended: Appended,
+    since: Duration,
+}
+
+impl Replicated {
+    pub fn new(store: Arc<StoreDir>, topic: TopicName, acks: Acks, timeout: Duration) -> Self {
+        Replicated {
+            store,
+            topic,
+            acks,
+            timeout,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Lists that are whole whatever panicked elsewhere.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> Duration {
+        self.store.clock().monotonic()
+    }
+
+    fn tp(&self, partition: PartitionId) -> TopicPartition {
+        TopicPartition::new(self.topic.clone(), partition)
+    }
+
+    /// Whether anything is under way.
+    pub fn is_idle(&self) -> bool {
+        self.lock()
+            .lanes
+            .values()
+            .all(|lane| lane.under_way.is_empty())
+    }
+
+    /// Nothing more comes: the waiting thread ends once nothing is under way.
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits for room.
+    fn wait_for_room(&self, failed: &dyn Fn() -> bool) {
+        let state = self.lock();
+        let is_full = |state: &mut State| state.bytes >= UNDER_WAY_BYTES_MAX && !failed();
+        let patience = Duration::from_millis(5);
+        // Short: an epoch that moved has to be asked for by the thread that waits here.
+        drop(self.changed.wait_timeout_while(state, patience, is_full));
+    }
+
+    fn is_full(&self) -> bool {
+        self.lock().bytes >= UNDER_WAY_BYTES_MAX
+    }
+
+    /// The partitions whose leadership moved under what is under way.
+    pub fn moved(&self) -> Vec<PartitionId> {
+        let state = self.lock();
+        let moved = state.lanes.iter().filter(|(_, lane)| lane.moved);
+        moved.map(|(partition, _)| *partition).collect()
+    }
+
+    /// The epoch of what is under way, if anything is.
+    fn epoch_under_way(&self, partition: PartitionId) -> Option<LeaderEpoch> {
+        let state = self.lock();
+        let lane = state.lanes.get(&partition);
+        lane.filter(|lane| !lane.under_way.is_empty())
+            .map(|lane| lane.epoch)
+    }
+
+    /// Forgets what is under way of a partition; how many batches that was.
+    pub fn give_up(&self, partition: PartitionId) -> usize {
+        let mut state = self.lock();
+        let Some(lane) = state.lanes.remove(&partition) else {
+            return 0;
+        };
+        let bytes: usize = lane.under_way.iter().map(|one| one.batch.len()).sum();
+        state.bytes = state.bytes.saturating_sub(bytes);
+        drop(state);
+        self.changed.notify_all();
+        lane.under_way.len()
+    }
+}
+
+/// The appending thread's part.
+#[derive(Debug)]
+pub(super) struct Appending {
+    shared: Arc<Replicated>,
+    liveness: Liveness,
+}
+
+impl Appending {
+    pub fn new(shared: Arc<Replicated>) -> Self {
+        Appending {
+            liveness: Liveness::new(&shared.store),
+            shared,
+        }
+    }
+
+    /// Appends a finished batch, behind all that is under way of the partition.
+    ///
+    /// # Errors
+    /// What a try until the timeout ended with: of this batch nothing is stored.
+    pub fn append(
+        &mut self,
+        writer: &mut PartitionWriter,
+        mut batch: Vec<u8>,
+        count: u64,
+        failed: &dyn Fn() -> bool,
+    ) -> Result<Appended> {
+        let partition = writer.tp().partition;
+        while self.shared.is_full() && !failed() {
+            self.shared.wait_for_room(failed);
+            if self.shared.moved().contains(&partition) {
+                self.resolve(writer, failed)?;
+            }
+        }
+        let started = self.shared.now();
+        let appended = loop {
+            match self.try_append(writer, &mut batch, failed) {
+                Ok(appended) => break appended,
+                Err(e) => self.again(writer, e, started, failed)?,
+            }
+        };
+        let mut state = self.shared.lock();
+        state.bytes += batch.len();
+        let lane = state.lanes.entry(partition).or_insert_with(|| Lane {
+            epoch: appended.leader_epoch,
+            under_way: VecDeque::new(),
+            moved: false,
+        });
+        if lane.under_way.is_empty() {
+            lane.epoch = appended.leader_epoch;
+            lane.moved = false;
+        }
+        lane.under_way.push_back(UnderWay {
+            batch,
+            count,
+            names: vec![(appended.leader_epoch, appended.last_offset)],
+            appended,
+            since: self.shared.now(),
+        });
+        drop(state);
+        self.shared.changed.notify_all();
+        Ok(appended)
+    }
+
+    fn try_append(
+        &mut self,
+        writer: &mut PartitionWriter,
+        batch: &mut [u8],
+        failed: &dyn Fn() -> bool,
+    ) -> Result<Appended> {
+        self.check_replicas(writer)?;
+        let mut tries = 0;
+        loop {
+            let only = self.shared.epoch_under_way(writer.tp().partition);
+            match writer.append_in(batch, only) {
+                Err(e) if e.kind() == Kind::Fenced && only.is_some() && tries < RESOLVES => {
+                    tries += 1;
+                    self.resolve(writer, failed)?;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// NOT_ENOUGH_REPLICAS, before anything is appended.
+    fn check_replicas(&mut self, writer: &mut PartitionWriter) -> Result<()> {
+        if self.shared.acks != Acks::All {
+            return Ok(());
+        }
+        writer.look()?;
+        let least = writer.configs().min_insync_replicas;
+        let partition = writer.topic().partition(writer.tp().partition)?;
+        if partition.isr.len() == 1 && least == 1 {
+            return Ok(());
+        }
+        let mut dead = Vec::new();
+        for broker in &partition.isr {
+            if *broker != partition.leader && !self.liveness.is_alive(*broker) {
+                dead.push(broker.to_string());
+            }
+        }
+        let live = partition.isr.len() - dead.len();
+        if live >= least && (dead.is_empty() || self.liveness.controller_lives()) {
+            return Ok(());
+        }
+        let (tp, all) = (writer.tp(), partition.isr.len());
+        let text = if live < least {
+            format!(
+                "NOT_ENOUGH_REPLICAS: {tp} has {live} live replicas in sync, \
+                 min.insync.replicas={least} asks for more"
+            )
+        } else {
+            format!(
+                "NOT_ENOUGH_REPLICAS: of the {all} replicas of {tp} that are in sync, those on \
+                 broker {} are not running, and no controller lives to take them out",
+                dead.join(", ")
+            )
+        };
+        let start = partition
+            .replicas
+            .iter()
+            .map(|replica| replica.broker)
+            .filter(|broker| !partition.isr.contains(broker) || dead.contains(&broker.to_string()))
+            .map(|broker| format!("'mq-broker start --id {broker}'"))
+            .collect::<Vec<_>>()
+            .join(", ");
+        let cure = if start.is_empty() {
+            format!(
+                "lower min.insync.replicas with 'mq-topics alter {}', or use --acks 1",
+                tp.topic
+            )
+        } else {
+            format!("start what is missing ({start}), or use --acks 1")
+        };
+        Err(Error::new(Kind::Busy, text).cure(cure))
+    }
+
+    /// After a failed try: whether to try again, having waited a little.
+    fn again(
+        &mut self,
+        writer: &mut PartitionWriter,
+        error: Error,
+        started: Duration,
+        failed: &dyn Fn() -> bool,
+    ) -> Result<()> {
+        let passing = matches!(
+            error.kind(),
+            Kind::Fenced | Kind::Busy | Kind::Offline | Kind::DiskFull | Kind::Damaged | Kind::Io
+        );
+        let late = self.shared.now().saturating_sub(started) >= self.shared.timeout;
+        if !passing || late || failed() || !self.anyone_lives(writer)? {
+            return Err(error);
+        }
+        // A hint: the controller finds out by itself, more slowly.
+        let _ = reports::report(&self.shared.store, writer.tp());
+        self.shared.store.clock().sleep(TRY_INTERVAL);
+        match writer.reopen() {
+            Err(e) if e.kind() == Kind::UnknownTopic => Err(e),
+            // Its directory may be gone, or about to be another's.
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether any daemon lives that holds a replica: leadership may move.
+    fn anyone_lives(&mut self, writer: &PartitionWriter) -> Result<bool> {
+        let partition = writer.topic().partition(writer.tp().partition)?;
+        for replica in &partition.replicas {
+            if self.liveness.is_alive(replica.broker) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Asks the leader of the present epoch for all that is under way of a partition, and appends
+    /// again what is not there.
+    ///
+    /// # Errors
+    /// [`Kind::Unknown`] where nobody can tell any more; else as [`Appending::append`].
+    pub fn resolve(
+        &mut self,
+        writer: &mut PartitionWriter,
+        failed: &dyn Fn() -> bool,
+    ) -> Result<()> {
+        let started = self.shared.now();
+        loop {
+            match self.try_resolve(writer) {
+                Ok(()) => return Ok(()),
+                Err(e) => self.again(writer, e, started, failed)?,
+            }
+        }
+    }
+
+    fn try_resolve(&mut self, writer: &mut PartitionWriter) -> Result<()> {
+        let partition = writer.tp().partition;
+        let page = writer.make_ready()?;
+        let epochs = writer.replica().epochs()?.unwrap_or_default();
+        let epoch = page.leader_epoch;
+        // Nobody else changes the lane's order; what is acknowledged meanwhile leaves at its front.
+        let mut state = self.shared.lock();
+        let Some(lane) = state.lanes.get_mut(&partition) else {
+            return Ok(());
+        };
+        if lane.epoch == epoch {
+            lane.moved = false;
+            return Ok(());
+        }
+        // Until it is over, nothing of it is acknowledged.
+        lane.moved = true;
+        for one in &mut lane.under_way {
+            let is_there = |(began, offset): &(LeaderEpoch, Offset)| {
+                epochs
+                    .end_of(*began, page.tail.end)
+                    .is_some_and(|end| end > *offset)
+            };
+            if let Some(found) = one.names.iter().find(|name| is_there(name)) {
+                one.appended.leader_epoch = found.0;
+                one.appended.base_offset += found.1 - one.appended.last_offset;
+                one.appended.last_offset = found.1;
+                continue;
+            }
+            let below = |(_, offset): &(LeaderEpoch, Offset)| *offset < page.tail.log_start;
+            if one.names.iter().any(below) {
+                return Err(unknown(writer.tp(), "the log begins after them by now"));
+            }
+            one.appended = writer.append_in(&mut one.batch, Some(epoch))?;
+            let name = (one.appended.leader_epoch, one.appended.last_offset);
+            one.names.insert(0, name);
+        }
+        lane.epoch = epoch;
+        lane.moved = false;
+        Ok(())
+    }
+}
+
+/// The waiting thread: makes durable what has to be, looks at the high watermarks, and gives the
+/// receipts.
+pub(super) fn wait_all(
+    shared: &Arc<Replicated>,
+    configs: &TopicConfigs,
+    acknowledge: &dyn Fn(Vec<Receipt>),
+    fail: &dyn Fn(Error),
+) {
+    let mut waits: BTreeMap<PartitionId, Wait> = BTreeMap::new();
+    let mut looks = 0_u32;
+    loop {
+        let partitions: Vec<PartitionId> = {
+            let mut state = shared.lock();
+            loop {
+                let busy = state.lanes.iter().filter(|(_, l)| !l.under_way.is_empty());
+                let busy: Vec<_> = busy.map(|(partition, _)| *partition).collect();
+                if !busy.is_empty() {
+                    break busy;
+                }
+                if state.closed {
+                    return;
+                }
+                looks = 0;
+                state = shared
+                    .changed
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
+            }
+        };
+        let mut moved_on = false;
+        for partition in partitions {
+            let wait = waits.entry(partition).or_default();
+            let looked = wait.look(shared, configs, partition);
+            let receipts = shared.take_acked(partition, looked.as_ref().ok().copied().flatten());
+            moved_on |= !receipts.is_empty();
+            acknowledge(receipts);
+            if let Err(e) = &looked {
+                wait.leader = None;
+                if e.kind() == Kind::UnknownTopic {
+                    if shared.give_up(partition) > 0 {
+                        fail(unknown(&shared.tp(partition), "the topic was deleted"));
+                    }
+                    continue;
+                }
+                let _ = reports::report(&shared.store, &shared.tp(partition));
+            }
+            if shared.is_late(partition) && shared.give_up(partition) > 0 {
+                let why = match looked {
+                    Err(e) => e.to_string(),
+                    Ok(_) => "not all replicas in sync had them in time".to_owned(),
+                };
+                fail(unknown(&shared.tp(partition), &why));
+            }
+        }
+        looks = if moved_on { 0 } else { looks.saturating_add(1) };
+        let pause = if looks < LOOKS_AT_FIRST {
+            LOOK_INTERVAL
+        } else {
+            LOOK_INTERVAL_LATER
+        };
+        shared.store.clock().sleep(pause);
+    }
+}
+
+/// What the waiting thread has open of a partition.
+#[derive(Debug, Default)]
+struct Wait {
+    leader: Option<(Watermark, Option<Committer>)>,
+    /// A sync failed at this leader in this epoch: the controller moves leadership.
+    failed_in: Option<LeaderEpoch>,
+}
+
+impl Wait {
+    fn look(
+        &mut self,
+        shared: &Replicated,
+        configs: &TopicConfigs,
+        partition: PartitionId,
+    ) -> Result<Option<Shown>> {
+        let tp = shared.tp(partition);
+        let (watermark, committer) = match &mut self.leader {
+            Some(leader) => leader,
+            none => none.insert((Watermark::open(&shared.store, &tp)?, None)),
+        };
+        let mut shown = watermark.look()?;
+        let Some(target) = shared.target(partition, shown.leader_epoch) else {
+            shared.note_moved(partition, &shown);
+            return Ok(None);
+        };
+        if !shown.promoted {
+            return Ok(None);
+        }
+        if configs.every_message()
+            && shown.acked < target
+            && self.failed_in != Some(shown.leader_epoch)
+        {
+            let opened = match committer.take() {
+                Some(opened) if opened.replica().in_place()? => opened,
+                _ => Committer::open(&shared.store, &tp, RAISE_PATIENCE * 20)?,
+            };
+            let opened = committer.insert(opened);
+            if let Err(e) = opened.commit(target) {
+                *committer = None;
+                if matches!(e.kind(), Kind::Unknown | Kind::Offline) {
+                    self.failed_in = Some(shown.leader_epoch);
+                }
+                return Err(e);
+            }
+            shown = watermark.look()?;
+        }
+        if shared.acks == Acks::All && shown.high_watermark < target {
+            match watermark.raise(RAISE_PATIENCE) {
+                Ok(raised) => shown = raised,
+                // Its followers raise it, too.
+                Err(e) if e.kind() == Kind::Busy => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(Some(shown))
+    }
+}
+
+impl Replicated {
+    /// The end of what is under way in that epoch; `None` if the lane is of another.
+    fn target(&self, partition: PartitionId, epoch: LeaderEpoch) -> Option<Offset> {
+        let state = self.lock();
+        let lane = state.lanes.get(&partition)?;
+        if lane.epoch != epoch || lane.moved {
+            return None;
+        }
+        lane.under_way
+            .back()
+            .map(|one| one.appended.last_offset + 1)
+    }
+
+    fn note_moved(&self, partition: PartitionId, shown: &Shown) {
+        if let Some(lane) = self.lock().lanes.get_mut(&partition)
+            && lane.epoch != shown.leader_epoch
+        {
+            lane.moved = true;
+        }
+    }
+
+    /// Takes what is acknowledged out of what is under way.
+    fn take_acked(&self, partition: PartitionId, shown: Option<Shown>) -> Vec<Receipt> {
+        let Some(shown) = shown.filter(|shown| shown.promoted) else {
+            return Vec::new();
+        };
+        let mut state = self.lock();
+        let Some(lane) = state.lanes.get_mut(&partition) else {
+            return Vec::new();
+        };
+        if lane.epoch != shown.leader_epoch || lane.moved {
+            return Vec::new();
+        }
+        let end = match self.acks {
+            Acks::All => shown.high_watermark,
+            Acks::Leader | Acks::None => shown.acked,
+        };
+        let (mut receipts, mut bytes) = (Vec::new(), 0);
+        while let Some(one) = lane
+            .under_way
+            .pop_front_if(|one| one.appended.last_offset < end)
+        {
+            bytes += one.batch.len();
+            receipts.push(Receipt {
+                partition,
+                base_offset: one.appended.base_offset,
+                count: one.count,
+                leader_epoch: one.appended.leader_epoch,
+                append_time: one.appended.append_time,
+            });
+        }
+        state.bytes = state.bytes.saturating_sub(bytes);
+        drop(state);
+        if !receipts.is_empty() {
+            self.changed.notify_all();
+        }
+        receipts
+    }
+
+    fn is_late(&self, partition: PartitionId) -> bool {
+        let now = self.now();
+        let state = self.lock();
+        let oldest = state
+            .lanes
+            .get(&partition)
+            .and_then(|lane| lane.under_way.front());
+        oldest.is_some_and(|one| now.saturating_sub(one.since) >= self.timeout)
+    }
+}
+
+fn unknown(tp: &TopicPartition, why: &str) -> Error {
+    Error::new(
+        Kind::Unknown,
+        format!("records for {tp} are perhaps stored: {why}"),
+    )
+    .cure("read them back before sending them again")
+}
+
+/// How long an append lock is waited for, of a partition with several replicas.
+pub(super) fn lock_patience(timeout: Duration) -> Duration {
+    timeout.min(LOCK_PATIENCE)
+}

@@ -1,0 +1,343 @@
+//! The threads that copy what a broker follows.
+//!
+//! 1. Each partition belongs to one thread. A turn is bounded, so a busy partition does not keep
+//!    the others of its thread waiting.
+//! 2. Idle, a thread sleeps until a leader's page changes, or the topics do.
+//! 3. What the lanes of a thread want of the topic files is written together, one replacement a
+//!    topic.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::{Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::daemon::Told;
+use super::lane::{Lane, Turn, Wish};
+use crate::disk::{Wake, WatchId, Watcher, new_watcher};
+use crate::error::{Error, Kind, Result};
+use crate::store::StoreDir;
+use crate::store::fenced_lock::FencedLock;
+use crate::store::topics::{self, PartitionMeta, TopicMeta};
+use crate::types::{BrokerId, TopicName, TopicPartition, Uuid};
+
+/// Threads of one broker.
+const THREADS: usize = 4;
+/// The longest sleep.
+const REST: Duration = Duration::from_secs(3600);
+/// How long the store's lock is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What a broker follows: partition and replica id.
+pub(super) type Followed = BTreeMap<TopicPartition, Uuid>;
+
+enum Order {
+    /// Follow just these; those of the topics named may have changed otherwise.
+    Follow(Followed, Vec<TopicName>),
+    Stop,
+}
+
+/// The threads of one broker.
+#[derive(Debug)]
+pub struct Fetchers {
+    threads: Vec<Thread>,
+    told: Receiver<Told>,
+}
+
+#[derive(Debug)]
+struct Thread {
+    orders: Sender<Order>,
+    bell: UnixStream,
+    handle: Option<JoinHandle<()>>,
+}
+
+impl Fetchers {
+    /// For a broker; idle until [`Fetchers::follow`].
+    ///
+    /// # Errors
+    /// [`Kind::Io`] if the system gives no thread or pipe.
+    pub fn start(store: &Arc<StoreDir>, broker: BrokerId) -> Result<Self> {
+        let (tell, told) = channel();
+        let start = |_| -> Result<Thread> {
+            let (orders, incoming) = channel();
+            let error = |e| Error::io("make a pipe for", "fetchers", e);
+            let (ring, bell) = UnixStream::pair().map_err(error)?;
+            ring.set_nonblocking(true).map_err(error)?;
+            let work = Work {
+                store: Arc::clone(store),
+                broker,
+                orders: incoming,
+                ring,
+                tell: tell.clone(),
+                watcher: new_watcher(&**store.disk()),
+                logs_watch: None,
+                lanes: Vec::new(),
+                by_watch: HashMap::new(),
+            };
+            let handle = std::thread::Builder::new()
+                .name("mq-fetch".to_owned())
+                .spawn(move || work.run())
+                .map_err(|e| Error::io("start a thread for", "fetchers", e))?;
+            Ok(Thread {
+                orders,
+                bell,
+                handle: Some(handle),
+            })
+        };
+        let threads = (0..THREADS).map(start).collect::<Result<_>>()?;
+        Ok(Fetchers { threads, told })
+    }
+
+    /// Follows just these from now on; `changed` are topics whose files were replaced.
+    pub fn follow(&mut self, all: &Followed, changed: &[TopicName]) {
+        let count = self.threads.len();
+        let mut shares = vec![Followed::new(); count];
+        for (tp, uuid) in all {
+            if let Some(share) = shares.get_mut(share_of(tp, count)) {
+                share.insert(tp.clone(), *uuid);
+            }
+        }
+        for (thread, share) in self.threads.iter_mut().zip(shares) {
+            thread.order(Order::Follow(share, changed.to_vec()));
+        }
+    }
+
+    /// What is to be told since this was last asked.
+    pub fn told(&self) -> impl Iterator<Item = Told> {
+        self.told.try_iter()
+    }
+}
+
+impl Drop for Fetchers {
+    fn drop(&mut self) {
+        for thread in &mut self.threads {
+            thread.order(Order::Stop);
+        }
+        for thread in &mut self.threads {
+            if let Some(handle) = thread.handle.take() {
+                // It cannot have panicked; if it did, it follows no more either.
+                let _ = handle.join();
+            }
+        }
+    }
+}
+
+impl Thread {
+    fn order(&mut self, order: Order) {
+        // A thread that is gone needs no orders.
+        let _ = self.orders.send(order);
+        let _ = self.bell.write(&[1]);
+    }
+}
+
+/// Partitions of a topic are spread, whatever the topic.
+fn share_of(tp: &TopicPartition, count: usize) -> usize {
+    let of_name = tp.topic.as_str().bytes().fold(0_usize, |sum, byte| {
+        sum.wrapping_mul(31).wrapping_add(usize::from(byte))
+    });
+    of_name.wrapping_add(tp.partition as usize) % count.max(1)
+}
+
+/// One thread's.
+struct Work {
+    store: Arc<StoreDir>,
+    broker: BrokerId,
+    orders: Receiver<Order>,
+    /// Readable once there are orders.
+    ring: UnixStream,
+    tell: Sender<Told>,
+    watcher: Box<dyn Watcher>,
+    /// The broker's log directory: a replica that vanishes shows there.
+    logs_watch: Option<WatchId>,
+    lanes: Vec<Lane>,
+    by_watch: HashMap<WatchId, usize>,
+}
+
+impl Work {
+    fn run(mut self) {
+        loop {
+            let now = self.store.clock().monotonic();
+            let due = self.lanes.iter().filter_map(|lane| lane.due).min();
+            let rest = if self.lanes.iter().any(|lane| lane.fresh) {
+                Duration::ZERO
+            } else {
+                due.map_or(REST, |due| due.saturating_sub(now))
+            };
+            let wake = match self.watcher.wait(rest, Some(self.ring.as_fd())) {
+                Ok(wake) => wake,
+                // Whatever keeps it from waiting, it looks.
+                Err(_) => Wake::Anything,
+            };
+            if !self.take_orders() {
+                return;
+            }
+            self.mark(&wake);
+            self.turns();
+        }
+    }
+
+    /// Whether to go on.
+    fn take_orders(&mut self) -> bool {
+        // What rings after this has its order there to be taken, or rings again.
+        while self.ring.read(&mut [0; 64]).is_ok_and(|rung| rung > 0) {}
+        loop {
+            match self.orders.try_recv() {
+                Ok(Order::Follow(share, changed)) => self.follow(share, &changed),
+                Ok(Order::Stop) | Err(TryRecvError::Disconnected) => return false,
+                Err(TryRecvError::Empty) => return true,
+            }
+        }
+    }
+
+    fn follow(&mut self, mut share: Followed, changed: &[TopicName]) {
+        let watcher = &mut *self.watcher;
+        self.lanes.retain_mut(|lane| {
+            let stays = share.get(&lane.tp) == Some(&lane.uuid);
+            if stays {
+                share.remove(&lane.tp);
+                lane.fresh |= changed.contains(lane.topic());
+            } else {
+                lane.end(watcher);
+            }
+            stays
+        });
+        let new = share.into_iter().map(|(tp, uuid)| Lane::new(tp, uuid));
+        self.lanes.extend(new);
+        if self.logs_watch.is_none()
+            && !self.lanes.is_empty()
+            && let Ok(logs) = self.store.logs_dir(self.broker)
+        {
+            // Without it a replica that vanished is found at the next fetch.
+            self.logs_watch = self.watcher.add_dir(&*logs, ".").ok();
+        }
+        self.index();
+    }
+
+    fn index(&mut self) {
+        let watches = self.lanes.iter().enumerate();
+        self.by_watch = watches
+            .filter_map(|(at, lane)| Some((lane.watch()?, at)))
+            .collect();
+    }
+
+    fn mark(&mut self, wake: &Wake) {
+        let now = self.store.clock().monotonic();
+        let mut all = *wake == Wake::Anything;
+        if let Wake::Changed(ids) = wake {
+            for id in ids {
+                all |= self.logs_watch == Some(*id);
+                let at = self.by_watch.get(id).copied();
+                if let Some(lane) = at.and_then(|at| self.lanes.get_mut(at)) {
+                    lane.fresh = true;
+                }
+            }
+        }
+        for lane in &mut self.lanes {
+            lane.fresh |= all || lane.due.is_some_and(|due| due <= now);
+        }
+    }
+
+    fn turns(&mut self) {
+        let mut wishes: BTreeMap<TopicName, Vec<(usize, Wish)>> = BTreeMap::new();
+        let mut watched = false;
+        for (at, lane) in self.lanes.iter_mut().enumerate() {
+            if !lane.fresh {
+                continue;
+            }
+            let before = lane.watch();
+            let sender = &self.tell;
+            let wish = lane.turn(&mut Turn {
+                store: &self.store,
+                broker: self.broker,
+                watcher: &mut *self.watcher,
+                tell: &mut |told| {
+                    // Nobody listens any more: the daemon is about to end.
+                    let _ = sender.send(told);
+                },
+            });
+            watched |= lane.watch() != before;
+            if let Some(wish) = wish {
+                wishes
+                    .entry(lane.topic().clone())
+                    .or_default()
+                    .push((at, wish));
+            }
+        }
+        if watched {
+            self.index();
+        }
+        for (tp, cut) in self.store.take_cuts() {
+            let _ = self.tell.send(Told::Note(format!("{tp}: {cut}")));
+        }
+        if !wishes.is_empty() {
+            self.fulfil(&wishes);
+        }
+    }
+
+    /// Writes what the lanes want of their topic files.
+    fn fulfil(&mut self, wishes: &BTreeMap<TopicName, Vec<(usize, Wish)>>) {
+        let (broker, lanes) = (self.broker, &self.lanes);
+        let names: Vec<TopicName> = wishes.keys().cloned().collect();
+        let written = FencedLock::acquire_store(&self.store, "change in-sync sets", PATIENCE)
+            .and_then(|guard| {
+                topics::update_all(&self.store, &guard, &names, |meta| {
+                    let of_topic = wishes.get(&meta.name).map_or(&[][..], Vec::as_slice);
+                    let mut changed = false;
+                    for (at, wish) in of_topic {
+                        if let Some(lane) = lanes.get(*at) {
+                            changed |= fulfil_one(meta, lane, broker, wish);
+                        }
+                    }
+                    Ok(changed)
+                })
+            });
+        if let Err(e) = &written
+            && !matches!(e.kind(), Kind::Busy | Kind::Fenced)
+        {
+            let _ = self
+                .tell
+                .send(Told::Problem(Error::new(e.kind(), e.to_string())));
+        }
+        // Those that came too late look again.
+        let now = self.store.clock().monotonic();
+        for (at, _) in wishes.values().flatten() {
+            if let Some(lane) = self.lanes.get_mut(*at) {
+                lane.later(now);
+            }
+        }
+    }
+}
+
+/// Changes the topic file as a lane wants it, where it still says what the lane went by.
+fn fulfil_one(meta: &mut TopicMeta, lane: &Lane, broker: BrokerId, wish: &Wish) -> bool {
+    let version = meta.version;
+    let partition = usize::try_from(lane.tp.partition)
+        .ok()
+        .and_then(|at| meta.partitions.get_mut(at))
+        .filter(|p| p.uuid_of(broker) == Some(lane.uuid) && p.leader != broker);
+    let Some(partition) = partition else {
+        return false;
+    };
+    match wish {
+        Wish::Join(as_of) if *as_of == version && !partition.is_in_sync(broker) => {
+            partition.isr.push(broker);
+            sort_as_replicas(partition);
+            true
+        }
+        Wish::Leave if partition.is_in_sync(broker) => {
+            partition.isr.retain(|id| *id != broker);
+            true
+        }
+        _ => false,
+    }
+}
+
+fn sort_as_replicas(partition: &mut PartitionMeta) {
+    let order: Vec<BrokerId> = partition.replicas.iter().map(|r| r.broker).collect();
+    partition
+        .isr
+        .sort_by_key(|id| order.iter().position(|broker| broker == id));
+}

@@ -1,0 +1,267 @@
+//! One partition that a fetcher follows: when it is looked at next, and what its failures mean.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::daemon::Told;
+use crate::disk::{WatchId, Watcher};
+use crate::error::{Error, Kind, Result};
+use crate::store::{Followed, Follower, PAGE_FILE, StoreDir, replace_replica};
+use crate::types::{BrokerId, TopicName, TopicPartition, Uuid};
+
+/// Bytes of one fetch, and of one turn of a partition before the next has its turn.
+const FETCH_BYTES: usize = 1 << 20;
+const TURN_BYTES: usize = 8 << 20;
+/// How long a lock is waited for: others wait meanwhile.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// How long this replica's own append lock may be in another's hands before it is made anew.
+const STUCK: Duration = Duration::from_secs(2);
+/// Between two looks at a leader that is not there yet.
+const WAIT_MIN: Duration = Duration::from_millis(2);
+const WAIT_MAX: Duration = Duration::from_millis(500);
+/// Between two looks at a leader that cannot be watched.
+const UNWATCHED: Duration = Duration::from_millis(20);
+/// After a failure.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How long the store's lock is waited for.
+const STORE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// One partition that is followed.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub tp: TopicPartition,
+    pub uuid: Uuid,
+    follower: Option<Follower>,
+    watch: Option<(u64, WatchId)>,
+    /// To be looked at.
+    pub fresh: bool,
+    /// To be looked at then, though nothing changed.
+    pub due: Option<Duration>,
+    wait: Duration,
+    busy_since: Option<Duration>,
+    told: Option<String>,
+}
+
+/// A wish to change the topic file, done for all lanes of a fetcher together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// Be listed as in sync, if the topic file still has that version.
+    Join(u64),
+    /// Be listed no more.
+    Leave,
+}
+
+/// What a turn needs.
+pub(super) struct Turn<'a> {
+    pub store: &'a Arc<StoreDir>,
+    pub broker: BrokerId,
+    pub watcher: &'a mut dyn Watcher,
+    pub tell: &'a mut dyn FnMut(Told),
+}
+
+impl Lane {
+    pub fn new(tp: TopicPartition, uuid: Uuid) -> Self {
+        Lane {
+            tp,
+            uuid,
+            follower: None,
+            watch: None,
+            fresh: true,
+            due: None,
+            wait: WAIT_MIN,
+            busy_since: None,
+            told: None,
+        }
+    }
+
+    pub fn topic(&self) -> &TopicName {
+        &self.tp.topic
+    }
+
+    pub fn watch(&self) -> Option<WatchId> {
+        self.watch.map(|(_, id)| id)
+    }
+
+    /// Ends its watch.
+    pub fn end(&mut self, watcher: &mut dyn Watcher) {
+        if let Some((_, id)) = self.watch.take() {
+            watcher.remove(id);
+        }
+    }
+
+    /// Looks again a little later.
+    pub fn later(&mut self, now: Duration) {
+        self.due = Some(now + self.wait);
+        self.wait = (self.wait * 2).min(WAIT_MAX);
+    }
+
+    /// Its turn; what it wants of the topic file.
+    pub fn turn(&mut self, turn: &mut Turn<'_>) -> Option<Wish> {
+        self.fresh = false;
+        self.due = None;
+        let turned = self.try_turn(turn);
+        let now = turn.store.clock().monotonic();
+        match turned {
+            Ok(wish) => {
+                if let Some(e) = self.follower.as_mut().and_then(Follower::take_leader_error) {
+                    self.problem(e, turn.tell);
+                    self.later(now);
+                }
+                wish
+            }
+            Err(e) => self.failed(e, now, turn),
+        }
+    }
+
+    fn try_turn(&mut self, turn: &mut Turn<'_>) -> Result<Option<Wish>> {
+        let mut copied = 0;
+        loop {
+            let (store, tp, broker) = (turn.store, &self.tp, turn.broker);
+            let follower = match &mut self.follower {
+                Some(follower) => follower,
+                none => none.insert(Follower::open(store, tp, broker, PATIENCE)?),
+            };
+            let followed = follower.step(FETCH_BYTES)?;
+            let now = turn.store.clock().monotonic();
+            self.busy_since = None;
+            match followed {
+                Followed::Copied(bytes) => {
+                    self.wait = WAIT_MIN;
+                    copied += bytes;
+                    if let Some(pause) = self.throttled(turn.broker, bytes) {
+                        self.due = Some(now + pause);
+                        return Ok(None);
+                    }
+                    if copied >= TURN_BYTES {
+                        self.fresh = true;
+                        return Ok(None);
+                    }
+                }
+                Followed::CaughtUp => {
+                    if self.watch_leader(turn.watcher) {
+                        // It may have changed before it was watched.
+                        continue;
+                    }
+                    self.told = None;
+                    let Some(follower) = &mut self.follower else {
+                        return Ok(None);
+                    };
+                    if !follower.is_settled() {
+                        self.later(now);
+                        return Ok(None);
+                    }
+                    if follower.is_in_sync() {
+                        self.wait = WAIT_MIN;
+                        if self.watch.is_none() {
+                            self.due = Some(now + UNWATCHED);
+                        }
+                        return Ok(None);
+                    }
+                    let entered = follower.enter_joining()?;
+                    if entered.is_none() {
+                        self.later(now);
+                    }
+                    return Ok(entered.map(Wish::Join));
+                }
+                Followed::Waits => {
+                    self.later(now);
+                    return Ok(None);
+                }
+                Followed::NoFollower => return Ok(None),
+            }
+        }
+    }
+
+    /// Watches the page of the leader; whether it was not watched yet. Without a watch, time alone
+    /// wakes.
+    fn watch_leader(&mut self, watcher: &mut dyn Watcher) -> bool {
+        let Some(follower) = &self.follower else {
+            return false;
+        };
+        let (serial, Some(leader)) = (follower.leader_serial(), follower.leader()) else {
+            return false;
+        };
+        if self.watch.is_some_and(|(of, _)| of == serial) {
+            return false;
+        }
+        let added = watcher.add_file(&**leader.dir(), PAGE_FILE);
+        self.end(watcher);
+        match added {
+            Ok(id) => {
+                self.watch = Some((serial, id));
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// How long to wait after so many bytes, where a reassignment is throttled.
+    fn throttled(&self, broker: BrokerId, bytes: usize) -> Option<Duration> {
+        let topic = self.follower.as_ref()?.topic();
+        let partition = topic.partition(self.tp.partition).ok()?;
+        let reassignment = partition.reassignment.as_ref()?;
+        let rate = reassignment.throttle.filter(|rate| *rate > 0)?;
+        let is_new = !reassignment.before.contains(&broker) && !partition.is_in_sync(broker);
+        is_new.then(|| Duration::from_secs_f64(bytes as f64 / rate as f64))
+    }
+
+    fn failed(&mut self, error: Error, now: Duration, turn: &mut Turn<'_>) -> Option<Wish> {
+        let mut anew = false;
+        let mut wish = None;
+        match error.kind() {
+            // The topic is gone, or somebody has a lock for a moment.
+            Kind::UnknownTopic => {}
+            Kind::Busy => {
+                let since = *self.busy_since.get_or_insert(now);
+                anew = now.saturating_sub(since) >= STUCK;
+                self.later(now);
+            }
+            Kind::DiskFull => {
+                wish = Some(Wish::Leave);
+                self.due = Some(now + PAUSE);
+                self.problem(error, turn.tell);
+            }
+            Kind::Fenced | Kind::Offline | Kind::Damaged => {
+                anew = true;
+                self.problem(error, turn.tell);
+            }
+            _ => {
+                self.due = Some(now + PAUSE);
+                self.problem(error, turn.tell);
+            }
+        }
+        if anew {
+            self.follower = None;
+            self.busy_since = None;
+            let replaced =
+                replace_replica(turn.store, &self.tp, turn.broker, self.uuid, STORE_PATIENCE);
+            match replaced {
+                Ok(()) => (turn.tell)(Told::Note(format!(
+                    "{}: made the replica anew; it fills from the leader",
+                    self.tp
+                ))),
+                // It leads, or is another by now: the topic file tells.
+                Err(e) if matches!(e.kind(), Kind::Fenced | Kind::UnknownTopic) => {
+                    self.due = Some(now + WAIT_MAX);
+                }
+                Err(e) => {
+                    self.due = Some(now + PAUSE);
+                    self.problem(e, turn.tell);
+                }
+            }
+        }
+        wish
+    }
+
+    /// Tells an error, once.
+    fn problem(&mut self, error: Error, tell: &mut dyn FnMut(Told)) {
+        if matches!(error.kind(), Kind::UnknownTopic | Kind::Fenced | Kind::Busy) {
+            return;
+        }
+        let text = error.to_string();
+        if self.told.as_ref() != Some(&text) {
+            self.told = Some(text);
+            tell(Told::Problem(error.at(&self.tp)));
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! A follower's replica made anew: its directory is gone, damaged, offline, or its append lock is
+//! in the hands of a process that stands still. The new one is empty and has another id; what it
+//! holds comes from the leader.
+//!
+//! 1. Done by the broker's own daemon only, and only while no topic file has the replica in sync:
+//!    if one has, the broker leaves the in-sync set first.
+//! 2. The new directory is whole before the old one goes aside, and the topic file names it last.
+//!    Whoever dies between leaves a directory that no topic file names, and starts over.
+//! 3. This is the one case in which a directory is moved aside without its append lock. A process
+//!    that holds it wakes in a directory that no one reads.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::fenced_lock::FencedLock;
+use super::layout;
+use super::log_dir::LogDir;
+use super::new_replica::make_beside;
+use super::open::StoreDir;
+use super::page::{Offline, Role};
+use super::removal::remove_dir;
+use super::replica::Replica;
+use super::strays::{is_garbage, read_ids};
+use super::topics::{self, ReplicaMeta, TopicMeta};
+use crate::disk::join;
+use crate::error::{Error, Kind, Result};
+use crate::types::{BrokerId, TopicPartition, Uuid};
+
+/// Makes the replica that `broker` holds of `tp` anew, if the topic file still lists it as `uuid`
+/// and another broker leads.
+///
+/// # Errors
+/// [`Kind::Fenced`] if it does not, or this broker leads; [`Kind::Busy`], [`Kind::DiskFull`],
+/// [`Kind::Io`].
+pub fn replace_replica(
+    store: &Arc<StoreDir>,
+    tp: &TopicPartition,
+    broker: BrokerId,
+    uuid: Uuid,
+    patience: Duration,
+) -> Result<()> {
+    let topic_id = leave(store, tp, broker, uuid, patience)?;
+    let log_dir = LogDir::open(store, broker)?;
+    let logs = log_dir.dir();
+    let (new, made) = make_beside(store, &log_dir, tp, topic_id, Role::Follower)?;
+    let name = layout::replica_dir(tp);
+    let (aside, kept) = match is_worthless(store, tp, &log_dir, uuid) {
+        Ok(true) => (layout::aside_dir(tp, &Uuid::random()?), false),
+        Ok(false) => (layout::stray_dir(tp, &Uuid::random()?), true),
+        Err(e) => {
+            remove_dir(&**logs, &new);
+            return Err(e);
+        }
+    };
+    let placed = mark_removed(store, tp, broker)
+        .and_then(|()| match logs.rename_new(&name, &aside) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::io("move aside", join(&**logs, &name), e))
+            }
+            _ => Ok(()),
+        })
+        .and_then(|()| {
+            logs.rename_new(&new, &name)
+                .map_err(|e| Error::io("put in place", join(&**logs, &name), e))
+        })
+        .and_then(|()| {
+            logs.sync()
+                .map_err(|e| crate::storage::sync_failed(logs.path(), e))
+        });
+    if let Err(e) = placed {
+        remove_dir(&**logs, &new);
+        return Err(e);
+    }
+    let meta = ReplicaMeta {
+        broker,
+        uuid: made.uuid(),
+    };
+    let version = list(store, tp, uuid, meta, patience)?;
+    made.settle(version)?;
+    if !kept {
+        remove_dir(&**logs, &aside);
+    }
+    Ok(())
+}
+
+/// Takes the broker out of the in-sync set; the topic's id.
+fn leave(
+    store: &Arc<StoreDir>,
+    tp: &TopicPartition,
+    broker: BrokerId,
+    uuid: Uuid,
+    patience: Duration,
+) -> Result<Uuid> {
+    let check = |meta: &TopicMeta| -> Result<bool> {
+        let partition = usize::try_from(tp.partition)
+            .ok()
+            .and_then(|at| meta.partitions.get(at))
+            .filter(|p| p.uuid_of(broker) == Some(uuid) && p.leader != broker)
+            .ok_or_else(|| not_mine(tp, broker))?;
+        Ok(partition.is_in_sync(broker))
+    };
+    let (meta, _) = topics::read(store, &tp.topic)?;
+    if check(&meta)? {
+        let guard = FencedLock::acquire_store(store, "leave the in-sync set", patience)?;
+        let names = [tp.topic.clone()];
+        topics::update_all(store, &guard, &names, |meta| {
+            let in_sync = check(meta)?;
+            for partition in &mut meta.partitions {
+                if partition.partition == tp.partition {
+                    partition.isr.retain(|id| *id != broker);
+                }
+            }
+            Ok(in_sync)
+        })?;
+    }
+    Ok(meta.topic_id)
+}
+
+/// Whether what stands in the replica's place is that replica, or was never used.
+fn is_worthless(
+    store: &Arc<StoreDir>,
+    tp: &TopicPartition,
+    log_dir: &LogDir,
+    uuid: Uuid,
+) -> Result<bool> {
+    let (logs, name) = (&**log_dir.dir(), layout::replica_dir(tp));
+    let page = match Replica::open(store, tp, log_dir.broker()) {
+        Ok(replica) => replica.read_page()?,
+        Err(e) if e.kind() == Kind::Fenced => None,
+        Err(e) => return Err(e),
+    };
+    let ids = match &page {
+        Some(page) => Some((page.topic_id, page.replica_uuid)),
+        None => read_ids(logs, &name)?.and_then(|ids| Some((ids.topic_id, ids.replica_uuid?))),
+    };
+    match ids {
+        Some((_, found)) if found == uuid => Ok(true),
+        Some((id, found)) => is_garbage(store, logs, &name, page.as_ref(), id, found),
+        // Nothing there, or nothing that says whose it is.
+        None => Ok(logs.id(&name).is_err()),
+    }
+}
+
+/// Readers and writers of the old directory notice, where its lock can be had.
+fn mark_removed(store: &Arc<StoreDir>, tp: &TopicPartition, broker: BrokerId) -> Result<()> {
+    let Ok(replica) = Replica::open(store, tp, broker) else {
+        return Ok(());
+    };
+    match replica.lock(Duration::ZERO) {
+        Ok(held) => match held.page()? {
+            Some(mut page) => held.take_offline(&mut page, Offline::Removed),
+            None => Ok(()),
+        },
+        // A holder that stands still: it wakes in a directory that no one reads.
+        Err(_) => Ok(()),
+    }
+}
+
+/// Puts the new replica into the topic file; its version then.
+fn list(
+    store: &Arc<StoreDir>,
+    tp: &TopicPartition,
+    old: Uuid,
+    new: ReplicaMeta,
+    patience: Duration,
+) -> Result<u64> {
+    let guard = FencedLock::acquire_store(store, "make a replica anew", patience)?;
+    let names = [tp.topic.clone()];
+    let changed = topics::update_all(store, &guard, &names, |meta| {
+        let partition = usize::try_from(tp.partition)
+            .ok()
+            .and_then(|at| meta.partitions.get_mut(at))
+            .filter(|p| !p.is_in_sync(new.broker))
+            .ok_or_else(|| not_mine(tp, new.broker))?;
+        let listed = partition
+            .replicas
+            .iter_mut()
+            .find(|replica| replica.broker == new.broker && replica.uuid == old)
+            .ok_or_else(|| not_mine(tp, new.broker))?;
+        listed.uuid = new.uuid;
+        Ok(true)
+    })?;
+    changed
+        .first()
+        .map(|meta| meta.version)
+        .ok_or_else(|| not_mine(tp, new.broker))
+}
+
+fn not_mine(tp: &TopicPartition, broker: BrokerId) -> Error {
+    Error::new(
+        Kind::Fenced,
+        format!("the replica of {tp} on broker {broker} is another by now, or leads"),
+    )
+    .cure("look at it again with 'mq-topics describe'")
+}

@@ -1,0 +1,89 @@
+//! Sealing a leader's log for a move of leadership: nothing is appended any more, so the next
+//! leader can reach the end. Only a new leader epoch lifts the seal.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::open::StoreDir;
+use super::page::{Intent, Page, Role, Seal};
+use super::replica::Replica;
+use super::writer::PartitionWriter;
+use crate::error::{Error, Kind, Result};
+use crate::types::{BrokerId, LeaderEpoch, Offset, TopicPartition, Uuid};
+
+/// A leader's log that is sealed.
+#[derive(Debug)]
+pub struct Sealed {
+    leader: Replica,
+    uuid: Uuid,
+    epoch: LeaderEpoch,
+    end: Offset,
+}
+
+impl Sealed {
+    /// Seals the log of the partition's leader, which is `leader` with that replica in that epoch.
+    ///
+    /// # Errors
+    /// [`Kind::Fenced`] if it is not, [`Kind::Busy`] (somebody keeps its append lock),
+    /// [`Kind::Offline`], [`Kind::Io`].
+    pub fn seal(
+        store: &Arc<StoreDir>,
+        tp: &TopicPartition,
+        (leader, uuid): (BrokerId, Uuid),
+        epoch: LeaderEpoch,
+        patience: Duration,
+    ) -> Result<Self> {
+        let in_order = |page: &Page| {
+            page.boot_id == store.boot_id()
+                && page.role == Role::Leader
+                && page.leader_epoch == epoch
+                && page.intent == Intent::None
+                && page.offline.is_none()
+                && page.seal != Some(Seal::Recovered)
+        };
+        let mut replica = Replica::open(store, tp, leader)?;
+        if !replica.read_page()?.is_some_and(|page| in_order(&page)) {
+            PartitionWriter::open(store, tp, patience)?.make_ready()?;
+            replica = Replica::open(store, tp, leader)?;
+        }
+        let held = replica.lock(patience)?;
+        let page = held.page()?;
+        let Some(mut page) = page.filter(|page| page.replica_uuid == uuid && in_order(page)) else {
+            return Err(moved_on(tp));
+        };
+        let end = page.tail.end;
+        page.seal = Some(Seal::Moving);
+        held.publish(&mut page)?;
+        drop(held);
+        Ok(Sealed {
+            leader: replica,
+            uuid,
+            epoch,
+            end,
+        })
+    }
+
+    /// Where the log ends.
+    pub fn end(&self) -> Offset {
+        self.end
+    }
+
+    /// Whether it still is as it was sealed.
+    pub fn holds(&self) -> Result<bool> {
+        let page = self.leader.read_page()?;
+        Ok(page.is_some_and(|page| {
+            page.replica_uuid == self.uuid
+                && page.leader_epoch == self.epoch
+                && page.tail.end == self.end
+                && page.seal == Some(Seal::Moving)
+        }))
+    }
+}
+
+fn moved_on(tp: &TopicPartition) -> Error {
+    Error::new(
+        Kind::Fenced,
+        format!("FENCED_LEADER_EPOCH: the leadership of {tp} moved on"),
+    )
+    .cure("look at it again with 'mq-topics describe'")
+}

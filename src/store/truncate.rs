@@ -1,0 +1,95 @@
+//! Taking the end of a replica's log away: a follower has what its leader has not.
+//!
+//! 1. The page says first how the log ends then, with an intent and a new generation, synced: a
+//!    durable offset is never lowered in the cache only.
+//! 2. Then segments go, the last one first, the rest is shortened, and indexes and epoch checkpoint
+//!    are mended. All of it is synced before the intent goes.
+//! 3. Whoever finds the intent finishes it, in another boot, too.
+
+use super::mend::Mender;
+use super::page::{Intent, Page, Seal};
+use crate::disk::Open;
+use crate::error::{Error, Result};
+use crate::storage::{self, FileKind, Place, RecoverFrom, SegmentFile, Segments, Tail};
+use crate::types::Offset;
+
+impl Mender<'_> {
+    /// Takes the log away from `to` on, which lies between two batches (else from the batch that
+    /// holds it).
+    pub(super) fn truncate(&mut self, mut page: Page, to: Offset) -> Result<Page> {
+        let to = to.max(page.tail.log_start);
+        if to >= page.tail.end {
+            return Ok(page);
+        }
+        let dir = &**self.held.replica().dir();
+        let segments = Segments::list(dir)?;
+        let at = storage::locate(dir, &segments, &page.tail, to)?;
+        let place = Place {
+            offset: at.offset,
+            segment: at.segment,
+            position: at.position,
+        };
+        page.intent = Intent::Truncate(place.offset);
+        page.generation += 1;
+        page.tail = Tail {
+            log_start: page.tail.log_start,
+            log_bytes: place.position,
+            end: place.offset,
+            ..Tail::empty(place.segment)
+        };
+        if page.durable.offset > place.offset {
+            page.durable = place;
+        }
+        page.high_watermark = page.high_watermark.min(place.offset);
+        page.last_stable_offset = page.high_watermark;
+        self.held.publish_synced(&mut page)?;
+        self.finish_truncation(page, place.offset)
+    }
+
+    pub(super) fn finish_truncation(&mut self, mut page: Page, to: Offset) -> Result<Page> {
+        let replica = self.held.replica();
+        let dir = &**replica.dir();
+        self.appender.forget();
+        let active = page.tail.active;
+        let segments = Segments::list(dir)?;
+        for base in segments.from(active + 1).iter().rev() {
+            self.appender.remove_segment(*base)?;
+        }
+        let name = SegmentFile::new(active, FileKind::Log).name();
+        let error = |op| {
+            let path = dir.path().join(&name);
+            move |e| Error::io(op, path, e)
+        };
+        let log = dir.open(&name, Open::Write).map_err(error("open"))?;
+        if log.len().map_err(error("look at"))? > page.tail.log_bytes {
+            log.set_len(page.tail.log_bytes).map_err(error("cut"))?;
+        }
+        let from = RecoverFrom {
+            log_start: Some(page.tail.log_start),
+            durable: Some(page.durable),
+            index_interval_bytes: self.judge.index_interval_bytes,
+        };
+        let checkpoint = replica.epochs()?;
+        let recovered = storage::recover(dir, from, checkpoint.as_ref());
+        let mut recovered = self.or_offline(&mut page, recovered)?;
+        // What begins where the log ends now is not this log's any more.
+        recovered.epochs.cut(recovered.tail.end.min(to).max(1));
+        let synced = self.sync_from(page.durable.segment);
+        self.or_offline(&mut page, synced)?;
+        self.write_epochs(&mut page, &recovered.epochs)?;
+        if page.boot_id != self.judge.boot_id {
+            page.boot_id = self.judge.boot_id;
+            page.seal = Some(Seal::Recovered);
+        }
+        page.tail = recovered.tail;
+        page.durable = page.tail.place();
+        page.unsynced_names = 0;
+        page.intent = Intent::None;
+        page.generation += 1;
+        *self.epochs = recovered.epochs;
+        self.cuts.extend(recovered.cuts);
+        self.held.publish_synced(&mut page)?;
+        self.appender.enter(page.generation, page.leader_epoch);
+        Ok(page)
+    }
+}
