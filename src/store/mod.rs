@@ -22,6 +22,7 @@ mod open;
 mod page;
 pub mod process;
 mod reader;
+mod reassign;
 mod rebuild;
 mod removal;
 mod replica;
@@ -37,13 +38,15 @@ pub use commit_note::SYNC_FILE;
 pub use committer::Committer;
 pub use configs::TopicConfigs;
 pub use lifecycle::{
-    NewTopic, add_partitions, alter_configs, create_topic, delete_topic, open_or_create,
-    set_topic_aside,
+    NewTopic, add_partitions, alter_configs, check_assignment, check_partitions, create_topic,
+    delete_topic, set_topic_aside,
 };
 pub use log_dir::LogDir;
+pub use new_replica::{MadeReplica, discard, make_replica, settle, unknown_broker};
 pub use open::StoreDir;
 pub use page::{Offline, PAGE_FILE, Page};
 pub use reader::PartitionReader;
+pub use reassign::{Change, cancel_reassignment, start_reassignment};
 pub use removal::remove_replica;
 pub use replica::Replica;
 pub use strays::{Stray, strays};
