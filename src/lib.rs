@@ -22,8 +22,7 @@
 //!
 //! let topic = TopicName::new("greetings")?;
 //! let admin = Admin::new(&store, Duration::from_secs(5));
-//! let new = NewTopic { name: topic.clone(), partitions: 1, configs: Default::default() };
-//! admin.create_topic(&new)?;
+//! admin.create_topic(&NewTopic::new(topic.clone(), 1))?;
 //!
 //! let mut producer = Producer::open(&store, &topic, ProducerOptions::default())?;
 //! producer.send_value(1_700_000_000_000, b"hello")?;

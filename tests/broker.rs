@@ -76,11 +76,7 @@ impl Store {
         let name = TopicName::new(name).expect("name");
         create_topic(
             &self.open(),
-            &NewTopic {
-                name,
-                partitions: 1,
-                configs,
-            },
+            &NewTopic::embedded(name, 1).with_configs(configs),
             PATIENCE,
         )
         .expect("create");

@@ -48,11 +48,7 @@ impl Sample {
         let path = at.path().join("store");
         let store = open_os(&path).expect("a store");
         let name = TopicName::new("t").expect("a name");
-        let new = NewTopic {
-            name: name.clone(),
-            partitions: 1,
-            configs: configs(pairs),
-        };
+        let new = NewTopic::embedded(name.clone(), 1).with_configs(configs(pairs));
         create_topic(&store, &new, PATIENCE).expect("a topic");
         let mut rows = Vec::new();
         for (n, time) in TIMES.iter().enumerate() {

@@ -49,11 +49,7 @@ fn session(path: &Path) -> GroupSession {
     let store = StoreDir::open_or_create(Arc::new(OsDisk), clock, path).unwrap();
     let store = Arc::new(store);
     let topic = TopicName::new("t").unwrap();
-    let new = NewTopic {
-        name: topic.clone(),
-        partitions: 2,
-        configs: configs(&[]),
-    };
+    let new = NewTopic::embedded(topic.clone(), 2);
     create_topic(&store, &new, PATIENCE).unwrap();
     let options = GroupOptions {
         group: "g".to_owned(),

@@ -466,11 +466,7 @@ fn a_topic_is_never_made_in_a_place_that_was_left() {
             let path = at.join("store");
             Arc::new(StoreDir::open_or_create(Arc::new(OsDisk), clock, &path).expect("store"))
         };
-        let new = NewTopic {
-            name: TopicName::new("t").expect("name"),
-            partitions: 3,
-            configs: BTreeMap::new(),
-        };
+        let new = NewTopic::embedded(TopicName::new("t").expect("name"), 3);
         let (store, other) = (open(), open());
         let options = BrokerOptions {
             log_dir: Some(at.join("logs")),

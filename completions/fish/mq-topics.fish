@@ -41,8 +41,10 @@ complete -c mq-topics -n "__fish_mq_topics_needs_command" -f -a "dump" -d 'Show 
 complete -c mq-topics -n "__fish_mq_topics_needs_command" -f -a "verify" -d 'Check topics for damage, and repair them'
 complete -c mq-topics -n "__fish_mq_topics_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand create" -s p -l partitions -d 'How many partitions [default: as --like, else 1]' -r
+complete -c mq-topics -n "__fish_mq_topics_using_subcommand create" -s r -l replication-factor -d 'How many replicas of each, placed over the brokers that run [default: as --like, else 1]' -r
+complete -c mq-topics -n "__fish_mq_topics_using_subcommand create" -l assign -d 'The brokers of each partition, the preferred leader first: 0:1,1:2 is two partitions' -r
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand create" -s c -l config -d 'Set a config (repeatable), such as segment.bytes=104857600' -r
-complete -c mq-topics -n "__fish_mq_topics_using_subcommand create" -l like -d 'Take partitions and configs of this topic, where they are not given' -r
+complete -c mq-topics -n "__fish_mq_topics_using_subcommand create" -l like -d 'Take partitions, replicas and configs of this topic, where they are not given' -r
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand create" -l format -d 'How to print' -r -f -a "table\t'Aligned columns for people; may change'
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
@@ -73,6 +75,8 @@ complete -c mq-topics -n "__fish_mq_topics_using_subcommand describe" -l store -
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand describe" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
+complete -c mq-topics -n "__fish_mq_topics_using_subcommand describe" -l under-replicated -d 'Only partitions with a replica that is not in sync'
+complete -c mq-topics -n "__fish_mq_topics_using_subcommand describe" -l offline -d 'Only partitions that nobody can use (with --under-replicated: what either selects)'
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand describe" -l header -d 'Begin tsv with a line of column names'
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand describe" -s q -l quiet -d 'No notes and no progress on stderr'
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand describe" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -6,14 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::consumer::open_reader;
+use super::followers::{FollowerDescription, followers};
 use crate::disk::EntryKind;
 use crate::error::{Error, Kind, Result};
 use crate::storage::{self, Covered, Finding, LeaderEpochs, Segments};
 use crate::store::configs::DescribedConfig;
 use crate::store::topics::{self, TopicMeta};
-use crate::store::{
-    self, NewTopic, Page, PartitionReader, PartitionWriter, Replica, StoreDir, TopicHandle,
-};
+use crate::store::{self, Page, PartitionReader, PartitionWriter, Replica, StoreDir, TopicHandle};
 use crate::types::{
     BrokerId, EMBEDDED_BROKER, LeaderEpoch, Offset, PartitionId, TopicName, TopicPartition, Uuid,
 };
@@ -55,6 +54,22 @@ pub struct PartitionDescription {
     pub log: Option<LogDescription>,
     /// Why it is offline, if it is.
     pub offline: Option<store::Offline>,
+    /// Who leads it where everybody can.
+    pub preferred_leader: BrokerId,
+    /// How far the followers are, in the order of the replicas.
+    pub followers: Vec<FollowerDescription>,
+}
+
+impl PartitionDescription {
+    /// Whether nobody can use it: its leader is offline, or its log cannot be read.
+    pub fn is_offline(&self) -> bool {
+        self.offline.is_some() || self.log.is_none()
+    }
+
+    /// Whether a replica is not in sync.
+    pub fn is_under_replicated(&self) -> bool {
+        self.isr.len() < self.replicas.len()
+    }
 }
 
 /// What a log holds.
@@ -110,12 +125,9 @@ impl Admin {
         &self.store
     }
 
-    /// Makes a topic.
-    ///
-    /// # Errors
-    /// [`Kind::TopicExists`], [`Kind::InvalidConfig`], [`Kind::Usage`].
-    pub fn create_topic(&self, new: &NewTopic) -> Result<TopicMeta> {
-        store::create_topic(&self.store, new, self.patience)
+    /// How long each wait for a lock may be.
+    pub(super) fn patience(&self) -> Duration {
+        self.patience
     }
 
     /// Topics whose names differ from `name` only in `.` and `_`: they share metric names in
@@ -136,11 +148,6 @@ impl Admin {
         unset: &[String],
     ) -> Result<TopicMeta> {
         store::alter_configs(&self.store, name, set, unset, self.patience)
-    }
-
-    /// Gives a topic more partitions: so many in all.
-    pub fn add_partitions(&self, name: &TopicName, partitions: PartitionId) -> Result<TopicMeta> {
-        store::add_partitions(&self.store, name, partitions, self.patience)
     }
 
     /// Deletes a topic and its data.
@@ -181,6 +188,7 @@ impl Admin {
                 Ok((page, log_description(&reader, &page)?))
             });
             let (page, log) = looked.map_or((None, None), |(page, log)| (Some(page), Some(log)));
+            let end = log.map(|log| log.log_end_offset);
             PartitionDescription {
                 partition: partition.partition,
                 leader: partition.leader,
@@ -193,6 +201,8 @@ impl Admin {
                 isr: partition.isr.clone(),
                 log,
                 offline: page.and_then(|page| page.offline),
+                preferred_leader: partition.preferred_leader(),
+                followers: followers(&self.store, &meta, partition, end),
             }
         });
         let partitions = partitions.collect();

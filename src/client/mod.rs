@@ -3,7 +3,9 @@
 mod admin;
 mod around;
 mod consumer;
+mod creation;
 mod delivery;
+mod followers;
 mod group_session;
 pub mod point;
 mod producer;
@@ -11,10 +13,12 @@ mod producer_options;
 mod replicated;
 mod resolve;
 
-pub use crate::store::{NewTopic, StoreDir as Store, TopicConfigs};
+pub use crate::store::{StoreDir as Store, TopicConfigs};
 pub use admin::{Admin, LogDescription, PartitionDescription, TopicDescription, Verified};
 pub use around::for_each_around;
 pub use consumer::{BatchInfo, Consumer, Fetched, open_reader};
+pub use creation::{NewReplicas, NewTopic, check_factor_alone};
+pub use followers::FollowerDescription;
 pub use group_session::{
     CommitWhen, Delivered, Delivery, End, Generation, GroupOptions, GroupSession, Order,
 };

@@ -104,7 +104,7 @@ impl Leftovers {
 
     fn sweep_replica(&self, logs: &dyn Dir, tp: &TopicPartition) -> Result<bool> {
         let named = topics::read_if_there(&self.store, &tp.topic)?
-            .is_some_and(|(meta, _)| (tp.partition as usize) < meta.partitions.len());
+            .is_some_and(|(meta, _)| meta.has_replica(tp.partition, self.broker));
         if named {
             return Ok(false);
         }

@@ -3,6 +3,7 @@
 //! Invariant: nothing here is needed to produce or consume. A daemon that dies leaves nothing that
 //! the next one, or no one, could not go on from.
 
+mod candidates;
 mod care;
 mod caretaker;
 mod controller;
@@ -16,8 +17,10 @@ mod leftovers;
 mod life_lock;
 mod locks;
 mod moves;
+pub mod placement;
 mod registration;
 
+pub use candidates::{broker_ids, candidates, is_live};
 pub use controller_file::ControllerFile;
 pub use daemon::{Daemon, Ready, Stop, Told};
 pub use life_lock::Holder;

@@ -1,6 +1,5 @@
 //! A store with a topic, and members of groups that read it, for this module's tests.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -51,11 +50,7 @@ pub fn place() -> Place {
 
 /// Makes a topic; its id.
 pub fn create(store: &Arc<StoreDir>, name: &str, partitions: PartitionId) -> Uuid {
-    let new = NewTopic {
-        name: named(name),
-        partitions,
-        configs: BTreeMap::default(),
-    };
+    let new = NewTopic::embedded(named(name), partitions);
     create_topic(store, &new, LONG).expect("topic").topic_id
 }
 

@@ -245,6 +245,28 @@ impl TopicConfigs {
         Self::from_explicit(alone).map(|_| ())
     }
 
+    /// Refuses `min.insync.replicas` above the number of replicas: acks=all would take nothing.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidConfig`].
+    pub fn check_replicas(&self, replication_factor: usize) -> Result<()> {
+        let least = self.min_insync_replicas;
+        if least <= replication_factor {
+            return Ok(());
+        }
+        let of = match replication_factor {
+            1 => "a partition has 1 replica".to_owned(),
+            n => format!("a partition has {n} replicas"),
+        };
+        Err(Error::new(
+            Kind::InvalidConfig,
+            format!("INVALID_CONFIG: min.insync.replicas={least}, but {of}: nothing could be written with acks=all"),
+        )
+        .cure(format!(
+            "use 1 to {replication_factor}, or give the topic more replicas"
+        )))
+    }
+
     /// What was set explicitly.
     pub fn explicit(&self) -> &BTreeMap<String, String> {
         &self.explicit

@@ -16,7 +16,7 @@ use super::json_file;
 use super::layout;
 use super::open::StoreDir;
 use super::replica::read_small;
-use super::topics::{self, TopicMeta};
+use super::topics::{self, PartitionMeta, TopicMeta};
 use crate::disk::{Dir, join};
 use crate::error::{Error, Kind, Result};
 use crate::storage::PartitionMetadata;
@@ -95,8 +95,13 @@ pub(super) fn is_deleted(store: &StoreDir, topic_id: Uuid, replica: Uuid) -> Res
     let Some(meta) = read(store, topic_id)? else {
         return Ok(false);
     };
-    let mut replicas = meta.partitions.iter().flat_map(|p| &p.replicas);
-    Ok(replicas.any(|r| r.uuid == replica) && !is_back(store, &meta)?)
+    let replicas = meta.partitions.iter().flat_map(|p| &p.replicas);
+    let retired = meta.retired.iter().map(|gone| gone.uuid);
+    let known = replicas
+        .map(|r| r.uuid)
+        .chain(retired)
+        .any(|uuid| uuid == replica);
+    Ok(known && !is_back(store, &meta)?)
 }
 
 /// Removes the proofs that are of no more use: of topics with no replica directory left, and of
@@ -162,14 +167,17 @@ fn is_back(store: &StoreDir, meta: &TopicMeta) -> Result<bool> {
 }
 
 fn is_all_gone(store: &StoreDir, meta: &TopicMeta) -> bool {
-    meta.partitions.iter().all(|partition| {
-        let tp = TopicPartition::new(meta.name.clone(), partition.partition);
-        let is_gone = |broker, uuid| is_replica_gone(store, &tp, broker, meta.topic_id, uuid);
-        partition
-            .replicas
-            .iter()
-            .all(|replica| is_gone(replica.broker, replica.uuid).unwrap_or(false))
-    })
+    let is_gone = |partition, broker, uuid| {
+        let tp = TopicPartition::new(meta.name.clone(), partition);
+        is_replica_gone(store, &tp, broker, meta.topic_id, uuid).unwrap_or(false)
+    };
+    let replicas = |p: &PartitionMeta| {
+        let mut replicas = p.replicas.iter();
+        replicas.all(|replica| is_gone(p.partition, replica.broker, replica.uuid))
+    };
+    let mut retired = meta.retired.iter();
+    meta.partitions.iter().all(replicas)
+        && retired.all(|gone| is_gone(gone.partition, gone.broker, gone.uuid))
 }
 
 fn is_replica_gone(

@@ -2,8 +2,10 @@
 //!
 //! 1. A creator makes each replica directory under a name aside, locks its page, renames it into
 //!    place, and keeps that lock until the topic file is in place: nobody takes it for a leftover.
-//! 2. Only then, partition by partition in ascending order, comes the fenced lock and the topic
-//!    file. The names are synced before the file is renamed.
+//!    It goes in ascending order, by topic, partition and broker, so that two creators never wait
+//!    for each other.
+//! 2. Only then comes the fenced lock and the topic file. The names are synced before the file is
+//!    renamed.
 //! 3. The rename of the topic file into the holder's directory is the moment of deletion; from
 //!    there it goes on to the graveyard. Then, with no fenced lock held, pages are marked and
 //!    directories moved aside.
@@ -13,7 +15,7 @@
 //!    stray, kept under another name where its own is needed. So are all of a topic whose file is
 //!    damaged: that is set aside, and proves nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,24 +26,48 @@ use super::graveyard;
 use super::json_file;
 use super::layout;
 use super::log_dir::LogDir;
-use super::new_replica::{Made, discard, make_replicas, partition_metas, settle};
+use super::new_replica::{
+    LogDirs, MOVES_MAX, MadeReplica, discard, keeps_moving, make_replicas, partition_metas, plans,
+    settle,
+};
 use super::open::StoreDir;
 use super::removal::remove_replica;
-use super::topic_handle::TopicHandle;
 use super::topics::{self, TopicMeta};
 use crate::disk::join;
 use crate::error::{Error, Kind, Result};
-use crate::types::{EMBEDDED_BROKER, PARTITIONS_MAX, PartitionId, TopicName, TopicPartition, Uuid};
+use crate::types::{
+    BrokerId, EMBEDDED_BROKER, PARTITIONS_MAX, PartitionId, TopicName, TopicPartition, Uuid,
+};
 
-/// How a topic is to be made.
+/// A topic to be made, and where.
 #[derive(Debug, Clone)]
 pub struct NewTopic {
     /// Its name.
     pub name: TopicName,
-    /// How many partitions, from 1.
-    pub partitions: PartitionId,
+    /// The brokers of each partition, the preferred leader first.
+    pub assignment: Vec<Vec<BrokerId>>,
     /// Configs set explicitly.
     pub configs: BTreeMap<String, String>,
+}
+
+impl NewTopic {
+    /// A topic of so many partitions, each with the embedded broker's replica alone: that needs no
+    /// daemon.
+    pub fn embedded(name: TopicName, partitions: PartitionId) -> Self {
+        let partitions = usize::try_from(partitions).unwrap_or(0);
+        NewTopic {
+            name,
+            assignment: vec![vec![EMBEDDED_BROKER]; partitions],
+            configs: BTreeMap::new(),
+        }
+    }
+
+    /// The same topic with configs set explicitly.
+    #[must_use]
+    pub fn with_configs(mut self, configs: BTreeMap<String, String>) -> Self {
+        self.configs = configs;
+        self
+    }
 }
 
 /// How long the lock is waited for to forget what was deleted.
@@ -50,34 +76,38 @@ const SETTLE_PATIENCE: Duration = Duration::from_millis(500);
 /// Makes a topic.
 ///
 /// # Errors
-/// [`Kind::TopicExists`], [`Kind::InvalidConfig`], [`Kind::Usage`] (partitions), [`Kind::Busy`].
+/// [`Kind::TopicExists`], [`Kind::InvalidConfig`], [`Kind::Usage`] (the assignment's shape),
+/// [`Kind::BrokerState`] (its brokers), [`Kind::Busy`].
 pub fn create_topic(
     store: &Arc<StoreDir>,
     new: &NewTopic,
     patience: Duration,
 ) -> Result<TopicMeta> {
-    TopicConfigs::from_explicit(new.configs.clone())?;
-    check_partitions(new.partitions)?;
-    at_current_place(store, |logs| {
+    let configs = TopicConfigs::from_explicit(new.configs.clone())?;
+    check_partitions(new.assignment.len())?;
+    check_assignment(&new.assignment)?;
+    configs.check_replicas(new.assignment.iter().map(Vec::len).min().unwrap_or(0))?;
+    at_current_place(store, &new.assignment, |logs| {
         if topics::read_if_there(store, &new.name)?.is_some() {
             return Err(exists(&new.name));
         }
         let topic_id = Uuid::random()?;
-        let made = make_replicas(store, logs, new, 0, topic_id, patience)?;
+        let plans = plans(&new.name, topic_id, 0, &new.assignment);
+        let made = make_replicas(store, logs, plans, patience)?;
         let meta = TopicMeta {
             name: new.name.clone(),
             topic_id,
             version: 1,
             explicit: new.configs.clone(),
-            partitions: partition_metas(&made, 0),
+            partitions: partition_metas(&made, 0, &new.assignment),
             retired: Vec::new(),
         };
-        finish(store, logs, &new.name, 0, made, || {
+        finish(store, logs, made, || {
             let guard = FencedLock::acquire_store(store, "create a topic", patience)?;
             if topics::read_if_there(store, &new.name)?.is_some() {
                 return Err(exists(&new.name));
             }
-            if !logs.is_current(store)? {
+            if !logs.are_current(store)? {
                 return Ok(None);
             }
             topics::replace(&guard, &meta)?;
@@ -86,44 +116,40 @@ pub fn create_topic(
     })
 }
 
-/// Gives a topic more partitions: `partitions` in all.
+/// Gives a topic that has `first` partitions more: those of the assignment.
 ///
 /// # Errors
-/// [`Kind::Usage`] if that is not more than there are.
+/// As [`create_topic`]; [`Kind::Busy`] also if it has not so many by now.
 pub fn add_partitions(
     store: &Arc<StoreDir>,
     name: &TopicName,
-    partitions: PartitionId,
+    first: PartitionId,
+    assignment: &[Vec<BrokerId>],
     patience: Duration,
 ) -> Result<TopicMeta> {
-    check_partitions(partitions)?;
-    at_current_place(store, |logs| {
+    check_partitions(usize::try_from(first).unwrap_or(0) + assignment.len())?;
+    check_assignment(assignment)?;
+    let changed = || {
+        Error::new(Kind::Busy, format!("topic {name} was changed meanwhile"))
+            .cure("look at it with 'mq-topics describe', then try again")
+    };
+    at_current_place(store, assignment, |logs| {
         let (before, _) = topics::read(store, name)?;
-        let first = before.partitions.len() as PartitionId;
-        if partitions <= first {
-            return Err(Error::new(
-                Kind::Usage,
-                format!("topic {name} has {first} partitions already; their number can only grow"),
-            )
-            .cure("say a larger number with --partitions"));
+        let factor = assignment.iter().map(Vec::len).min();
+        before.configs()?.check_replicas(factor.unwrap_or(0))?;
+        if before.partitions.len() as PartitionId != first {
+            return Err(changed());
         }
-        let new = NewTopic {
-            name: name.clone(),
-            partitions,
-            configs: BTreeMap::new(),
-        };
-        let made = make_replicas(store, logs, &new, first, before.topic_id, patience)?;
-        let more = partition_metas(&made, first);
-        finish(store, logs, name, first, made, || {
+        let plans = plans(name, before.topic_id, first, assignment);
+        let made = make_replicas(store, logs, plans, patience)?;
+        let more = partition_metas(&made, first, assignment);
+        finish(store, logs, made, || {
             let guard = FencedLock::acquire_store(store, "add partitions", patience)?;
             let (mut meta, _) = topics::read(store, name)?;
             if meta.topic_id != before.topic_id || meta.partitions.len() as PartitionId != first {
-                return Err(
-                    Error::new(Kind::Busy, format!("topic {name} was changed meanwhile"))
-                        .cure("look at it with 'mq-topics describe', then try again"),
-                );
+                return Err(changed());
             }
-            if !logs.is_current(store)? {
+            if !logs.are_current(store)? {
                 return Ok(None);
             }
             meta.partitions.extend(more);
@@ -134,42 +160,37 @@ pub fn add_partitions(
     })
 }
 
-/// Makes replicas where they are placed, again if that place moved before the topic file was made:
-/// nobody would look for them in the old one.
+/// Makes replicas where they are placed, again if such a place moved before the topic file was
+/// made: nobody would look for them in the old one.
 fn at_current_place(
     store: &Arc<StoreDir>,
-    mut make: impl FnMut(&LogDir) -> Result<Option<TopicMeta>>,
+    assignment: &[Vec<BrokerId>],
+    mut make: impl FnMut(&LogDirs) -> Result<Option<TopicMeta>>,
 ) -> Result<TopicMeta> {
-    for _ in 0..16 {
-        // The embedded default: it is there without any daemon.
-        let logs = LogDir::open(store, EMBEDDED_BROKER)?;
+    for _ in 0..MOVES_MAX {
+        let logs = LogDirs::open(store, assignment.iter().flatten().copied())?;
         if let Some(meta) = make(&logs)? {
             return Ok(meta);
         }
     }
-    let text = format!("the log directory of broker {EMBEDDED_BROKER} keeps moving");
-    Err(Error::new(Kind::Busy, text).cure("try again"))
+    Err(keeps_moving())
 }
 
 /// Puts the topic file in place, which is up to `publish`, and lets the replicas go; or removes
 /// them.
 fn finish(
     store: &Arc<StoreDir>,
-    logs: &LogDir,
-    name: &TopicName,
-    first: PartitionId,
-    made: Vec<Made>,
+    logs: &LogDirs,
+    made: Vec<MadeReplica>,
     publish: impl FnOnce() -> Result<Option<TopicMeta>>,
 ) -> Result<Option<TopicMeta>> {
-    let dir = logs.dir();
-    let synced = dir.sync().map_err(|e| Error::io("sync", dir.path(), e));
-    match synced.and_then(|()| publish()) {
+    match logs.sync().and_then(|()| publish()) {
         Ok(Some(meta)) => {
             settle(made, meta.version)?;
             Ok(Some(meta))
         }
         other => {
-            discard(store, logs, name, first, made);
+            discard(store, made);
             other
         }
     }
@@ -201,6 +222,9 @@ pub fn alter_configs(
         explicit.remove(name);
     }
     let after = TopicConfigs::from_explicit(explicit.clone())?;
+    if after.min_insync_replicas > before.min_insync_replicas {
+        meta.check_min_insync(&after)?;
+    }
     let mode_changes = before.flush_messages != after.flush_messages;
     meta.explicit = explicit;
     meta.version += 1;
@@ -232,17 +256,20 @@ pub fn delete_topic(store: &Arc<StoreDir>, name: &TopicName, patience: Duration)
     let (meta, _) = topics::read(store, name)?;
     graveyard::bury(&guard, &meta)?;
     drop(guard);
+    let mut reachable = BTreeMap::new();
     for partition in &meta.partitions {
         let tp = TopicPartition::new(name.clone(), partition.partition);
-        for replica in &partition.replicas {
-            remove_replica(
-                store,
-                &tp,
-                replica.broker,
-                meta.topic_id,
-                replica.uuid,
-                patience,
-            )?;
+        let retired = meta.retired.iter();
+        let retired = retired.filter(|gone| gone.partition == tp.partition);
+        let replicas = partition.replicas.iter().map(|r| (r.broker, r.uuid));
+        for (broker, uuid) in replicas.chain(retired.map(|gone| (gone.broker, gone.uuid))) {
+            // A disk that is gone keeps nobody waiting: once it is back, its broker sweeps it.
+            let is_there = reachable
+                .entry(broker)
+                .or_insert_with(|| LogDir::open(store, broker).is_ok());
+            if *is_there {
+                remove_replica(store, &tp, broker, meta.topic_id, uuid, patience)?;
+            }
         }
     }
     // Where somebody has the lock, the next deletion or the daemon sees to it.
@@ -283,8 +310,12 @@ pub fn set_topic_aside(
     Ok(join(&**store.root(), &to))
 }
 
-fn check_partitions(partitions: PartitionId) -> Result<()> {
-    if (1..=PARTITIONS_MAX).contains(&partitions) {
+/// Refuses a number of partitions that a topic cannot have.
+///
+/// # Errors
+/// [`Kind::Usage`].
+pub fn check_partitions(partitions: usize) -> Result<()> {
+    if (1..=PARTITIONS_MAX as usize).contains(&partitions) {
         return Ok(());
     }
     Err(Error::new(
@@ -294,33 +325,44 @@ fn check_partitions(partitions: PartitionId) -> Result<()> {
     .cure(format!("use 1 to {PARTITIONS_MAX}")))
 }
 
+/// Refuses an assignment whose shape is wrong; its brokers are another matter.
+///
+/// # Errors
+/// [`Kind::Usage`] (INVALID_REPLICA_ASSIGNMENT).
+pub fn check_assignment(assignment: &[Vec<BrokerId>]) -> Result<()> {
+    let factor = assignment.first().map_or(0, Vec::len);
+    for (partition, brokers) in assignment.iter().enumerate() {
+        let why = if brokers.is_empty() {
+            "no broker".to_owned()
+        } else if let Some(twice) = repeated(brokers) {
+            format!("broker {twice} twice")
+        } else if brokers.len() != factor {
+            let (here, first) = (brokers.len(), factor);
+            format!("{here} brokers where partition 0 of it has {first}")
+        } else {
+            continue;
+        };
+        return Err(Error::new(
+            Kind::Usage,
+            format!("INVALID_REPLICA_ASSIGNMENT: partition {partition} of it has {why}"),
+        )
+        .cure("give each partition as many brokers as the others, each of them once"));
+    }
+    Ok(())
+}
+
+pub(super) fn repeated(brokers: &[BrokerId]) -> Option<BrokerId> {
+    let mut seen = BTreeSet::new();
+    brokers
+        .iter()
+        .find(|broker| !seen.insert(**broker))
+        .copied()
+}
+
 pub(super) fn exists(name: &TopicName) -> Error {
     Error::new(
         Kind::TopicExists,
         format!("TOPIC_ALREADY_EXISTS: there is a topic '{name}' already"),
     )
     .cure("--if-not-exists takes that for done; 'mq-topics describe' shows it")
-}
-
-/// A topic that is opened, or made first if it is missing.
-pub fn open_or_create(
-    store: &Arc<StoreDir>,
-    new: &NewTopic,
-    patience: Duration,
-) -> Result<(TopicHandle, bool)> {
-    for _ in 0..100 {
-        if topics::read_if_there(store, &new.name)?.is_some() {
-            return Ok((TopicHandle::open(store, &new.name)?, false));
-        }
-        match create_topic(store, new, patience) {
-            Ok(_) => return Ok((TopicHandle::open(store, &new.name)?, true)),
-            Err(e) if e.kind() == Kind::TopicExists => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Err(Error::new(
-        Kind::Busy,
-        format!("topic {} keeps coming and going", new.name),
-    )
-    .cure("others change it all the time: try again"))
 }

@@ -25,6 +25,7 @@ mod open;
 mod page;
 pub mod process;
 mod reader;
+mod reassign;
 mod rebuild;
 mod removal;
 mod replace;
@@ -46,13 +47,15 @@ pub use configs::TopicConfigs;
 pub use follower::{Followed, Follower};
 pub use leadership::raise_epoch;
 pub use lifecycle::{
-    NewTopic, add_partitions, alter_configs, create_topic, delete_topic, open_or_create,
-    set_topic_aside,
+    NewTopic, add_partitions, alter_configs, check_assignment, check_partitions, create_topic,
+    delete_topic, set_topic_aside,
 };
 pub use log_dir::LogDir;
+pub use new_replica::{MadeReplica, discard, make_replica, settle, unknown_broker};
 pub use open::StoreDir;
 pub use page::{Intent, Offline, PAGE_FILE, Page, Role, Seal};
 pub use reader::PartitionReader;
+pub use reassign::{Change, cancel_reassignment, start_reassignment};
 pub use removal::remove_replica;
 pub use replace::replace_replica;
 pub use replica::Replica;

@@ -1,13 +1,15 @@
 //! Replica directories in the making: each is made under a name aside, its page locked, and renamed
 //! into place; the lock is kept until the topic file names it.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::commit_note::SYNC_FILE;
 use super::graveyard;
 use super::layout;
-use super::lifecycle::{NewTopic, exists};
+use super::lifecycle::exists;
 use super::log_dir::LogDir;
 use super::open::StoreDir;
 use super::page::{Offline, PAGE_FILE, Page, Role};
@@ -15,29 +17,110 @@ use super::removal::{move_aside, move_stray, named, remove_dir};
 use super::replica::{RETRY, Replica};
 use super::strays::{is_garbage, read_ids};
 use super::topics::{self, PartitionMeta, ReplicaMeta};
-use crate::disk::{Dir, LockKind, Open, join};
+use crate::disk::{Dir, File, LockKind, Open, join};
 use crate::error::{Error, Kind, Result};
 use crate::storage::{FileKind, LeaderEpochs, PartitionMetadata, SegmentFile};
-use crate::types::{PartitionId, TopicName, TopicPartition, Uuid};
+use crate::types::{BrokerId, PartitionId, TopicName, TopicPartition, Uuid};
 
 /// How long a new page's lock may be in the hands of a probe.
 const PROBED: Duration = Duration::from_secs(1);
 
-/// A replica directory that was made and is locked until its topic file is in place.
-pub(super) struct Made {
+/// How often replicas are made again because a log directory moved meanwhile.
+pub(super) const MOVES_MAX: usize = 16;
+
+pub(super) fn keeps_moving() -> Error {
+    Error::new(Kind::Busy, "the log directory of a broker keeps moving").cure("try again")
+}
+
+/// The log directories that replicas are made in, open, by broker.
+#[derive(Debug)]
+pub(super) struct LogDirs(BTreeMap<BrokerId, LogDir>);
+
+impl LogDirs {
+    /// Opens those of some brokers.
+    ///
+    /// # Errors
+    /// [`Kind::BrokerState`] for a broker that is not known; as [`LogDir::open`].
+    pub(super) fn open(
+        store: &StoreDir,
+        brokers: impl IntoIterator<Item = BrokerId>,
+    ) -> Result<Self> {
+        let mut dirs = BTreeMap::new();
+        for broker in brokers {
+            if let Entry::Vacant(place) = dirs.entry(broker) {
+                place.insert(LogDir::open(store, broker).map_err(|e| unknown(broker, e))?);
+            }
+        }
+        Ok(LogDirs(dirs))
+    }
+
+    fn of(&self, broker: BrokerId) -> Result<&LogDir> {
+        let text = || format!("the log directory of broker {broker} is not open");
+        let found = self.0.get(&broker);
+        found.ok_or_else(|| Error::new(Kind::BrokerState, text()))
+    }
+
+    /// Makes the names in them durable.
+    pub(super) fn sync(&self) -> Result<()> {
+        for logs in self.0.values() {
+            let dir = logs.dir();
+            dir.sync().map_err(|e| Error::io("sync", dir.path(), e))?;
+        }
+        Ok(())
+    }
+
+    /// Whether the registrations still name all of them. Certain for as long as the store's fenced
+    /// lock is held.
+    pub(super) fn are_current(&self, store: &StoreDir) -> Result<bool> {
+        for logs in self.0.values() {
+            if !logs.is_current(store)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// A broker without a directory is one that nobody knows.
+fn unknown(broker: BrokerId, e: Error) -> Error {
+    if e.kind() == Kind::BrokerState && super::json_file::is_missing(&e) {
+        unknown_broker(broker)
+    } else {
+        e
+    }
+}
+
+/// INVALID_REPLICA_ASSIGNMENT: a broker that nobody knows.
+pub fn unknown_broker(broker: BrokerId) -> Error {
+    let text = format!("INVALID_REPLICA_ASSIGNMENT: there is no broker {broker} in this store");
+    Error::new(Kind::BrokerState, text)
+        .cure(format!("start it once: mq-broker start --id {broker}"))
+}
+
+/// A replica directory that was made: in place, and locked until it is settled or discarded, or
+/// this is dropped.
+#[derive(Debug)]
+pub struct MadeReplica {
+    tp: TopicPartition,
+    logs: Arc<dyn Dir>,
     dir: Arc<dyn Dir>,
-    page_file: Arc<dyn crate::disk::File>,
+    page_file: Arc<dyn File>,
     page: Page,
     meta: ReplicaMeta,
 }
 
-impl Made {
-    /// The replica directory's id.
-    pub(super) fn uuid(&self) -> Uuid {
-        self.meta.uuid
+impl MadeReplica {
+    /// Of which partition.
+    pub fn tp(&self) -> &TopicPartition {
+        &self.tp
     }
 
-    /// Lets the directory go, noting that its name is synced.
+    /// What the topic file is to say of it.
+    pub fn meta(&self) -> ReplicaMeta {
+        self.meta
+    }
+
+    /// Lets the directory go, once a topic file of that version names it: its name is synced.
     pub(super) fn settle(mut self, version: u64) -> Result<()> {
         self.page.synced_version = version;
         let written = self.page.write(&*self.page_file);
@@ -51,33 +134,66 @@ impl Made {
 pub(super) fn make_beside(
     store: &StoreDir,
     log_dir: &LogDir,
-    tp: &TopicPartition,
-    topic_id: Uuid,
-    role: Role,
-) -> Result<(String, Made)> {
-    let aside = layout::aside_dir(tp, &Uuid::random()?);
-    let made = fill_replica(store, log_dir, &aside, topic_id, role).inspect_err(|_| {
+    plan: &Plan,
+) -> Result<(String, MadeReplica)> {
+    let aside = layout::aside_dir(&plan.tp, &Uuid::random()?);
+    let made = fill_replica(store, log_dir, &aside, plan).inspect_err(|_| {
         remove_dir(&**log_dir.dir(), &aside);
     })?;
     Ok((aside, made))
 }
 
-/// Makes the replicas of the partitions from `first` on, or none.
+/// A replica to be made.
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
+    pub tp: TopicPartition,
+    pub topic_id: Uuid,
+    pub broker: BrokerId,
+    pub role: Role,
+}
+
+/// What an assignment asks for, from partition `first` on.
+pub(super) fn plans(
+    topic: &TopicName,
+    topic_id: Uuid,
+    first: PartitionId,
+    assignment: &[Vec<BrokerId>],
+) -> Vec<Plan> {
+    let plan = |partition, at, broker| Plan {
+        tp: TopicPartition::new(topic.clone(), partition),
+        topic_id,
+        broker,
+        role: if at == 0 {
+            Role::Leader
+        } else {
+            Role::Follower
+        },
+    };
+    (first..)
+        .zip(assignment)
+        .flat_map(|(partition, brokers)| {
+            (brokers.iter().enumerate()).map(move |(at, broker)| plan(partition, at, *broker))
+        })
+        .collect()
+}
+
+/// Makes replicas, all or none, in ascending order: by topic, partition and broker.
 pub(super) fn make_replicas(
     store: &Arc<StoreDir>,
-    logs: &LogDir,
-    new: &NewTopic,
-    first: PartitionId,
-    topic_id: Uuid,
+    logs: &LogDirs,
+    mut plans: Vec<Plan>,
     patience: Duration,
-) -> Result<Vec<Made>> {
-    let mut made = Vec::new();
-    for partition in first..new.partitions {
-        let tp = TopicPartition::new(new.name.clone(), partition);
-        match make_replica(store, logs, &tp, topic_id, patience) {
+) -> Result<Vec<MadeReplica>> {
+    plans.sort_by(|a, b| (&a.tp, a.broker).cmp(&(&b.tp, b.broker)));
+    let mut made = Vec::with_capacity(plans.len());
+    for plan in &plans {
+        let one = logs
+            .of(plan.broker)
+            .and_then(|logs| make_in(store, logs, plan, patience));
+        match one {
             Ok(replica) => made.push(replica),
             Err(e) => {
-                discard(store, logs, &new.name, first, made);
+                discard(store, made);
                 return Err(e);
             }
         }
@@ -85,34 +201,67 @@ pub(super) fn make_replicas(
     Ok(made)
 }
 
-pub(super) fn partition_metas(made: &[Made], first: PartitionId) -> Vec<PartitionMeta> {
-    made.iter()
-        .zip(first..)
-        .map(|(made, n)| partition_meta(n, made))
+/// The partitions of an assignment, from `first` on, once their replicas are made.
+pub(super) fn partition_metas(
+    made: &[MadeReplica],
+    first: PartitionId,
+    assignment: &[Vec<BrokerId>],
+) -> Vec<PartitionMeta> {
+    let replica = |partition, broker: &BrokerId| {
+        let mut made = made.iter();
+        made.find(|made| made.tp.partition == partition && made.meta.broker == *broker)
+            .map(|made| made.meta)
+    };
+    (first..)
+        .zip(assignment)
+        .filter_map(|(partition, brokers)| {
+            Some(PartitionMeta {
+                partition,
+                leader: *brokers.first()?,
+                leader_epoch: 0,
+                replicas: brokers
+                    .iter()
+                    .map(|broker| replica(partition, broker))
+                    .collect::<Option<_>>()?,
+                isr: brokers.clone(),
+                reassignment: None,
+            })
+        })
         .collect()
 }
 
-fn partition_meta(partition: PartitionId, made: &Made) -> PartitionMeta {
-    PartitionMeta {
-        partition,
-        leader: made.meta.broker,
-        leader_epoch: 0,
-        replicas: vec![made.meta],
-        isr: vec![made.meta.broker],
-        reassignment: None,
-    }
-}
-
-/// Makes an empty replica directory, locked and in place.
-fn make_replica(
+/// Makes an empty replica directory of a partition that there is: a follower's, in place and
+/// locked until it is settled or discarded. Whoever makes many goes in ascending order, and puts
+/// the topic file in place only while the broker's log directory is still the registered one.
+///
+/// # Errors
+/// [`Kind::BrokerState`] for an unknown broker; [`Kind::TopicExists`] if the topic is another by
+/// now, or the broker holds a replica already; [`Kind::Busy`].
+pub fn make_replica(
     store: &Arc<StoreDir>,
-    log_dir: &LogDir,
     tp: &TopicPartition,
+    broker: BrokerId,
     topic_id: Uuid,
     patience: Duration,
-) -> Result<Made> {
+) -> Result<MadeReplica> {
+    let plan = Plan {
+        tp: tp.clone(),
+        topic_id,
+        broker,
+        role: Role::Follower,
+    };
+    make_in(store, &LogDir::open(store, broker)?, &plan, patience)
+}
+
+fn make_in(
+    store: &Arc<StoreDir>,
+    log_dir: &LogDir,
+    plan: &Plan,
+    patience: Duration,
+) -> Result<MadeReplica> {
+    let tp = &plan.tp;
     let logs = log_dir.dir();
-    let (aside, made) = make_beside(store, log_dir, tp, topic_id, Role::Leader)?;
+    let (aside, made) = make_beside(store, log_dir, plan)?;
     let name = layout::replica_dir(tp);
     let started = store.clock().monotonic();
     loop {
@@ -127,7 +276,7 @@ fn make_replica(
         // Somebody's directory stands there: one that is being made (its lock is kept until the
         // topic file is in place), or a leftover.
         let cleared = graveyard::gather(store, patience)
-            .and_then(|()| clear_leftover(store, logs, tp, topic_id, patience));
+            .and_then(|()| clear_leftover(store, logs, plan, patience));
         let late = store.clock().monotonic() - started >= patience;
         if let Err(e) = cleared {
             remove_dir(&**logs, &aside);
@@ -148,9 +297,8 @@ fn fill_replica(
     store: &StoreDir,
     log_dir: &LogDir,
     aside: &str,
-    topic_id: Uuid,
-    role: Role,
-) -> Result<Made> {
+    plan: &Plan,
+) -> Result<MadeReplica> {
     let logs = &**log_dir.dir();
     let error = |op| move |e| Error::io(op, join(logs, aside), e);
     logs.create_dir(aside).map_err(error("make"))?;
@@ -162,7 +310,7 @@ fn fill_replica(
     let mut epochs = LeaderEpochs::default();
     epochs.begin(0, 0);
     let ids = PartitionMetadata {
-        topic_id,
+        topic_id: plan.topic_id,
         replica_uuid: Some(meta.uuid),
     };
     for (name, text) in [
@@ -203,13 +351,15 @@ fn fill_replica(
         }
         store.clock().sleep(RETRY);
     }
-    let mut page = Page::new(store.boot_id(), topic_id, meta.uuid, 0);
-    page.role = role;
+    let mut page = Page::new(store.boot_id(), plan.topic_id, meta.uuid, 0);
+    page.role = plan.role;
     page.write_first(&*page_file)
         .map_err(error("write the page of"))?;
     page_file.sync_data().map_err(error("sync the page of"))?;
     dir.sync().map_err(error("sync"))?;
-    Ok(Made {
+    Ok(MadeReplica {
+        tp: plan.tp.clone(),
+        logs: Arc::clone(log_dir.dir()),
         dir,
         page_file,
         page,
@@ -224,17 +374,16 @@ fn fill_replica(
 fn clear_leftover(
     store: &Arc<StoreDir>,
     logs: &Arc<dyn Dir>,
-    tp: &TopicPartition,
-    topic_id: Uuid,
+    plan: &Plan,
     patience: Duration,
 ) -> Result<()> {
+    let tp = &plan.tp;
     let replica = match Replica::open_in(store, tp, Arc::clone(logs)) {
         Ok(replica) => replica,
         Err(e) if e.kind() == Kind::Fenced => {
-            // A directory without a page: nobody's, if no topic file names the partition.
-            let taken = topics::read_if_there(store, &tp.topic)?
-                .is_some_and(|(meta, _)| (tp.partition as usize) < meta.partitions.len());
-            if taken {
+            // A directory without a page: nobody's, if no topic file has a replica there.
+            let meta = topics::read_if_there(store, &tp.topic)?.map(|(meta, _)| meta);
+            if meta.is_some_and(|meta| meta.has_replica(tp.partition, plan.broker)) {
                 return Err(exists(&tp.topic));
             }
             let ids = read_ids(&**logs, &layout::replica_dir(tp))?
@@ -261,7 +410,7 @@ fn clear_leftover(
         Err(e) => return Err(e),
     };
     if let Some((meta, _)) = topics::read_if_there(store, &tp.topic)?
-        && (meta.topic_id != topic_id || (tp.partition as usize) < meta.partitions.len())
+        && (meta.topic_id != plan.topic_id || meta.has_replica(tp.partition, plan.broker))
     {
         return Err(exists(&tp.topic));
     }
@@ -289,28 +438,25 @@ fn clear_leftover(
     }
 }
 
-/// Lets the replica directories of a finished creation go, noting that their names are synced.
-pub(super) fn settle(made: Vec<Made>, version: u64) -> Result<()> {
+/// Lets replica directories go, once a topic file of that version names them: their names are
+/// synced.
+///
+/// # Errors
+/// [`Kind::Io`].
+pub fn settle(made: Vec<MadeReplica>, version: u64) -> Result<()> {
     made.into_iter()
         .try_for_each(|replica| replica.settle(version))
 }
 
-/// Removes the replica directories of a creation that failed, locks still held.
-pub(super) fn discard(
-    store: &Arc<StoreDir>,
-    logs: &LogDir,
-    name: &TopicName,
-    first: PartitionId,
-    made: Vec<Made>,
-) {
-    for (replica, partition) in made.into_iter().zip(first..) {
-        let tp = TopicPartition::new(name.clone(), partition);
+/// Removes replica directories that no topic file is to name, locks still held.
+pub fn discard(store: &StoreDir, made: Vec<MadeReplica>) {
+    for replica in made {
         // The topic file may be in place though its sync failed: then the directory is not ours.
-        if named(store, &tp, replica.meta.uuid).unwrap_or(true) {
+        if named(store, &replica.tp, replica.meta.uuid).unwrap_or(true) {
             continue;
         }
         // What cannot be removed is a leftover that the next creator moves aside.
-        let _ = move_aside(&**logs.dir(), &tp);
+        let _ = move_aside(&*replica.logs, &replica.tp);
         drop(replica);
     }
 }

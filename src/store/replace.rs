@@ -15,7 +15,7 @@ use std::time::Duration;
 use super::fenced_lock::FencedLock;
 use super::layout;
 use super::log_dir::LogDir;
-use super::new_replica::make_beside;
+use super::new_replica::{Plan, make_beside};
 use super::open::StoreDir;
 use super::page::{Offline, Role};
 use super::removal::remove_dir;
@@ -42,7 +42,13 @@ pub fn replace_replica(
     let topic_id = leave(store, tp, broker, uuid, patience)?;
     let log_dir = LogDir::open(store, broker)?;
     let logs = log_dir.dir();
-    let (new, made) = make_beside(store, &log_dir, tp, topic_id, Role::Follower)?;
+    let plan = Plan {
+        tp: tp.clone(),
+        topic_id,
+        broker,
+        role: Role::Follower,
+    };
+    let (new, made) = make_beside(store, &log_dir, &plan)?;
     let name = layout::replica_dir(tp);
     let (aside, kept) = match is_worthless(store, tp, &log_dir, uuid) {
         Ok(true) => (layout::aside_dir(tp, &Uuid::random()?), false),
@@ -71,10 +77,7 @@ pub fn replace_replica(
         remove_dir(&**logs, &new);
         return Err(e);
     }
-    let meta = ReplicaMeta {
-        broker,
-        uuid: made.uuid(),
-    };
+    let meta = made.meta();
     let version = list(store, tp, uuid, meta, patience)?;
     made.settle(version)?;
     if !kept {

@@ -43,7 +43,7 @@ pub fn strays(store: &StoreDir, broker: BrokerId) -> Result<Vec<Stray>> {
             let ids = read_ids(&*logs, name)?;
             Ok(Some((tp, ids.map(|ids| ids.topic_id))))
         } else if let Some(tp) = layout::parse_replica_dir(name) {
-            look(store, &logs, tp)
+            look(store, &logs, broker, tp)
         } else {
             continue;
         };
@@ -65,7 +65,12 @@ pub fn strays(store: &StoreDir, broker: BrokerId) -> Result<Vec<Stray>> {
 
 type Looked = Option<(TopicPartition, Option<Uuid>)>;
 
-fn look(store: &StoreDir, logs: &Arc<dyn Dir>, tp: TopicPartition) -> Result<Looked> {
+fn look(
+    store: &StoreDir,
+    logs: &Arc<dyn Dir>,
+    broker: BrokerId,
+    tp: TopicPartition,
+) -> Result<Looked> {
     let name = layout::replica_dir(&tp);
     let meta = match topics::read_if_there(store, &tp.topic) {
         Ok(found) => found.map(|(meta, _)| meta),
@@ -89,7 +94,7 @@ fn look(store: &StoreDir, logs: &Arc<dyn Dir>, tp: TopicPartition) -> Result<Loo
     };
     let Some((topic_id, uuid)) = ids else {
         // In a place that a topic needs, it is that topic's damage.
-        let needed = meta.is_some_and(|meta| (tp.partition as usize) < meta.partitions.len());
+        let needed = meta.is_some_and(|meta| meta.has_replica(tp.partition, broker));
         return Ok((!needed).then_some((tp, None)));
     };
     let named = meta.is_some_and(|meta| {
@@ -106,8 +111,8 @@ fn look(store: &StoreDir, logs: &Arc<dyn Dir>, tp: TopicPartition) -> Result<Loo
     Ok(Some((tp, Some(topic_id))))
 }
 
-/// Whether a replica directory that no topic file names may be removed: its topic was deleted, or
-/// its creator died before it was ever used.
+/// Whether a replica directory that no topic file names may be removed: its topic was deleted or
+/// has retired it, or its creator died before it was ever used.
 pub(super) fn is_garbage(
     store: &StoreDir,
     logs: &dyn Dir,
@@ -116,7 +121,7 @@ pub(super) fn is_garbage(
     topic_id: Uuid,
     uuid: Uuid,
 ) -> Result<bool> {
-    if graveyard::is_deleted(store, topic_id, uuid)? {
+    if graveyard::is_deleted(store, topic_id, uuid)? || is_retired(store, name, uuid)? {
         return Ok(true);
     }
     // Whoever finishes a creation, and whoever writes first, notes a version of the topic file.
@@ -142,6 +147,15 @@ pub(super) fn is_garbage(
         }
     }
     Ok(true)
+}
+
+/// Whether the topic whose replica's name that is has given the replica up.
+fn is_retired(store: &StoreDir, name: &str, uuid: Uuid) -> Result<bool> {
+    let Some(tp) = layout::parse_replica_dir(name) else {
+        return Ok(false);
+    };
+    let found = topics::read_if_there(store, &tp.topic)?;
+    Ok(found.is_some_and(|(meta, _)| meta.retired.iter().any(|gone| gone.uuid == uuid)))
 }
 
 pub(super) fn read_ids(logs: &dyn Dir, name: &str) -> Result<Option<PartitionMetadata>> {

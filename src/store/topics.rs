@@ -84,6 +84,12 @@ impl PartitionMeta {
         replicas.find(|r| r.broker == broker).map(|r| r.uuid)
     }
 
+    /// How many replicas it has, or is to have once a reassignment is done.
+    pub fn replication_factor(&self) -> usize {
+        let target = self.reassignment.as_ref().map(|r| r.target.len());
+        target.unwrap_or(self.replicas.len())
+    }
+
     /// Whether a broker holds a replica that is in sync.
     pub fn is_in_sync(&self, broker: BrokerId) -> bool {
         self.isr.contains(&broker)
@@ -144,6 +150,25 @@ impl TopicMeta {
     /// The configs, defaults filled in.
     pub fn configs(&self) -> Result<TopicConfigs> {
         TopicConfigs::from_explicit(self.explicit.clone())
+    }
+
+    /// Whether a broker holds a replica of a partition.
+    pub fn has_replica(&self, partition: PartitionId, broker: BrokerId) -> bool {
+        let found = self.partitions.iter().find(|p| p.partition == partition);
+        found.is_some_and(|p| p.uuid_of(broker).is_some())
+    }
+
+    /// Refuses `min.insync.replicas` above what a partition has, or is to have: it would take no
+    /// record with acks=all.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidConfig`].
+    pub fn check_min_insync(&self, configs: &TopicConfigs) -> Result<()> {
+        let factors = self
+            .partitions
+            .iter()
+            .map(PartitionMeta::replication_factor);
+        configs.check_replicas(factors.min().unwrap_or(0))
     }
 
     /// The file's bytes.

@@ -40,11 +40,7 @@ pub fn store_of(partitions: i32) -> (SimDisk, Uuid) {
     let sim = SimDisk::new();
     let (disk, clock) = (Arc::new(sim.clone()), Arc::new(SystemClock::default()));
     let store = Arc::new(StoreDir::open_or_create(disk, clock, Path::new("/s")).unwrap());
-    let new = NewTopic {
-        name: topic(),
-        partitions,
-        configs: std::collections::BTreeMap::default(),
-    };
+    let new = NewTopic::embedded(topic(), partitions);
     let topic_id = create_topic(&store, &new, PATIENCE).unwrap().topic_id;
     (sim, topic_id)
 }

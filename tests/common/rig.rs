@@ -159,11 +159,8 @@ impl Worker {
         partitions: i32,
         pairs: &[(&str, &str)],
     ) -> Result<()> {
-        let new = NewTopic {
-            name: TopicName::new(topic).expect("a name"),
-            partitions,
-            configs: configs(pairs),
-        };
+        let new = NewTopic::embedded(TopicName::new(topic).expect("a name"), partitions)
+            .with_configs(configs(pairs));
         let made: View = Some((partitions as usize, new.configs.clone()));
         self.change(
             ledger,
@@ -192,7 +189,9 @@ impl Worker {
         let name = TopicName::new(topic).expect("a name");
         let after = |view: &View| view.clone().map(|(_, explicit)| (n as usize, explicit));
         self.change(ledger, topic, "add partitions", after, || {
-            add_partitions(&self.store, &name, n, PATIENCE)
+            let first = topics::read(&self.store, &name)?.0.partitions.len();
+            let more = vec![vec![0]; n as usize - first];
+            add_partitions(&self.store, &name, first as i32, &more, PATIENCE)
         })
     }
 

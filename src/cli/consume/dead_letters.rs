@@ -1,13 +1,12 @@
 //! Where batches go that no try could handle.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::client::{Producer, ProducerOptions, ProducerRecord};
+use crate::client::{Admin, NewTopic, Producer, ProducerOptions, ProducerRecord};
 use crate::error::Result;
 use crate::record::{BatchBuilder, BatchView, Decompressor, Header, Record, stamp};
-use crate::store::{NewTopic, StoreDir};
+use crate::store::StoreDir;
 use crate::types::{Compression, Offset, TimestampType, TopicName, TopicPartition};
 
 /// How long sending may wait for locks.
@@ -71,12 +70,8 @@ impl DeadLetters {
     /// # Errors
     /// As [`Producer::close`].
     pub fn send(&mut self, origin: &Origin<'_>) -> Result<()> {
-        let new = NewTopic {
-            name: self.topic.clone(),
-            partitions: 1,
-            configs: BTreeMap::default(),
-        };
-        crate::store::open_or_create(&self.store, &new, PATIENCE)?;
+        let admin = Admin::new(&self.store, PATIENCE);
+        admin.open_or_create(&NewTopic::new(self.topic.clone(), 1))?;
         let mut kept = std::mem::take(&mut self.kept);
         let offsets = std::mem::take(&mut self.offsets);
         let mut bytes = kept.finish(Compression::None, TimestampType::CreateTime)?;

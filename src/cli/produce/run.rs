@@ -11,10 +11,10 @@ use super::input::{Input, Ready};
 use super::job::{AutoCreate, Echo, Job};
 use crate::cli::lang::{InputFormat, InputRecord, RecordParser, Step};
 use crate::cli::{Env, Outcome};
-use crate::client::{Producer, ProducerRecord};
+use crate::client::{Admin, NewTopic, Producer, ProducerRecord};
 use crate::error::{Error, Kind, Result};
 use crate::record::Header;
-use crate::store::{NewTopic, StoreDir, open_or_create, topics};
+use crate::store::{StoreDir, topics};
 use crate::types::{Compression, Timestamp};
 
 /// Bytes of input read at a time.
@@ -69,12 +69,8 @@ fn prepare_topic(store: &Arc<StoreDir>, job: &Job, env: &mut Env) -> Result<()> 
     }
     let known = topics::list(store)?;
     let near = crate::error::near_names(job.topic.as_str(), known.iter().map(|t| t.as_str()));
-    let new = NewTopic {
-        name: job.topic.clone(),
-        partitions,
-        configs: std::collections::BTreeMap::new(),
-    };
-    let (_, made) = open_or_create(store, &new, job.delivery.timeout)?;
+    let admin = Admin::new(store, job.delivery.timeout);
+    let (_, made) = admin.open_or_create(&NewTopic::new(job.topic.clone(), partitions))?;
     if made {
         let count = if partitions == 1 {
             "1 partition".to_owned()

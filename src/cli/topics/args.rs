@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::job::{Alter, Create, Delete, Describe, Dump, DumpWhat, Job, List, Offsets, Verify};
+use super::args_create::{CreateArgs, create};
+use super::job::{Alter, Delete, Describe, Dump, DumpWhat, Job, List, Offsets, Only, Verify};
 use crate::cli::common::{Common, usage};
 use crate::cli::configs::{config_pairs, unset_keys};
 use crate::cli::consent::ConsentArgs;
@@ -51,45 +52,6 @@ enum Command {
     Verify(VerifyArgs),
 }
 
-/// Make topics
-///
-/// A topic that is there already is a failure, and the others are made nevertheless.
-#[derive(Debug, clap::Args)]
-#[command(after_help = CREATE_EXAMPLES)]
-struct CreateArgs {
-    /// The topics: 1 to 249 characters of A-Z a-z 0-9 . _ -
-    #[arg(value_name = "NAME", required = true)]
-    names: Vec<String>,
-    /// How many partitions [default: as --like, else 1]
-    #[arg(short, long, value_name = "N", help_heading = "Topic")]
-    partitions: Option<String>,
-    /// Set a config (repeatable), such as segment.bytes=104857600
-    #[arg(
-        short,
-        long = "config",
-        value_name = "KEY=VALUE",
-        help_heading = "Topic"
-    )]
-    configs: Vec<String>,
-    /// Take partitions and configs of this topic, where they are not given
-    #[arg(long, value_name = "TOPIC", help_heading = "Topic")]
-    like: Option<String>,
-    /// A topic that is there already is no failure
-    #[arg(long, help_heading = "Topic")]
-    if_not_exists: bool,
-    #[command(flatten)]
-    plan: PlanArgs,
-    #[command(flatten)]
-    output: OutputArgs,
-}
-
-const CREATE_EXAMPLES: &str = "\
-Examples:
-  mq-topics create orders
-  mq-topics create orders payments -p 6
-  mq-topics create logs -c flush.messages=never -c segment.ms=3600000
-  mq-topics create copy --like orders --if-not-exists";
-
 /// List topics
 #[derive(Debug, clap::Args)]
 #[command(after_help = LIST_EXAMPLES)]
@@ -118,6 +80,12 @@ struct DescribeArgs {
     /// The topics [default: all]
     #[arg(value_name = "NAME")]
     names: Vec<String>,
+    /// Only partitions with a replica that is not in sync
+    #[arg(long, help_heading = "Topic")]
+    under_replicated: bool,
+    /// Only partitions that nobody can use (with --under-replicated: what either selects)
+    #[arg(long, help_heading = "Topic")]
+    offline: bool,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -127,7 +95,8 @@ Examples:
   mq-topics describe
   mq-topics describe orders payments
   mq-topics describe orders --format tsv --header    a row for each partition
-  mq-topics describe orders --format json | jq .configs";
+  mq-topics describe orders --format json | jq .configs
+  mq-topics describe --under-replicated --format tsv";
 
 /// Change a topic's configs, or give it more partitions
 ///
@@ -281,14 +250,14 @@ struct RepairConsentArgs {
 }
 
 /// A config as people write it.
-const CONFIG_EXAMPLE: &str = "segment.bytes=104857600";
+pub(super) const CONFIG_EXAMPLE: &str = "segment.bytes=104857600";
 
 /// `--dry-run` of what needs no consent.
 #[derive(Debug, clap::Args)]
-struct PlanArgs {
+pub(super) struct PlanArgs {
     /// Print the plan, change nothing
     #[arg(long, help_heading = "Changes")]
-    dry_run: bool,
+    pub dry_run: bool,
 }
 
 impl Tool for Args {
@@ -321,6 +290,10 @@ impl Args {
             })),
             Command::Describe(args) => Ok(Job::Describe(Describe {
                 names: topics_by_name(&args.names)?,
+                only: Only {
+                    under_replicated: args.under_replicated,
+                    offline: args.offline,
+                },
                 output: args.output.try_into()?,
             })),
             Command::Alter(args) => alter(args).map(Job::Alter),
@@ -334,26 +307,6 @@ impl Args {
             Command::Verify(args) => verify(args, can_ask).map(Job::Verify),
         }
     }
-}
-
-fn create(args: CreateArgs) -> Result<Create> {
-    let configs = config_pairs(&args.configs, TopicConfigs::check_name, CONFIG_EXAMPLE)?;
-    if args.like.is_none() {
-        TopicConfigs::from_explicit(configs.clone())?;
-    }
-    Ok(Create {
-        names: topic_names(&args.names)?,
-        partitions: args
-            .partitions
-            .as_deref()
-            .map(partition_count)
-            .transpose()?,
-        configs,
-        like: args.like.map(TopicName::new).transpose()?,
-        if_not_exists: args.if_not_exists,
-        dry_run: args.plan.dry_run,
-        output: args.output.try_into()?,
-    })
 }
 
 fn alter(args: AlterArgs) -> Result<Alter> {
@@ -436,7 +389,7 @@ fn topics_by_name(args: &[String]) -> Result<Vec<TopicName>> {
     })
 }
 
-fn topic_names(args: &[String]) -> Result<Vec<TopicName>> {
+pub(super) fn topic_names(args: &[String]) -> Result<Vec<TopicName>> {
     args.iter()
         .map(|name| TopicName::new(name.as_str()))
         .collect::<Result<Vec<_>>>()
@@ -453,7 +406,7 @@ fn once<T: PartialEq>(items: Vec<T>) -> Vec<T> {
     kept
 }
 
-fn partition_count(text: &str) -> Result<PartitionId> {
+pub(super) fn partition_count(text: &str) -> Result<PartitionId> {
     text.parse()
         .ok()
         .filter(|n| (1..=PARTITIONS_MAX).contains(n))

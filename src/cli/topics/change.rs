@@ -7,10 +7,11 @@ use super::run::PATIENCE;
 use crate::cli::lang::shown;
 use crate::cli::output::{Cell, Column, Listing, OutputOptions};
 use crate::cli::{Env, Failures, Outcome};
-use crate::client::Admin;
+use crate::client::{Admin, NewReplicas, NewTopic, check_factor_alone};
 use crate::error::{Error, Kind, Result};
-use crate::store::{NewTopic, TopicConfigs, topics};
-use crate::types::TopicName;
+use crate::store::topics::{PartitionMeta, TopicMeta};
+use crate::store::{TopicConfigs, topics, unknown_broker};
+use crate::types::{BrokerId, EMBEDDED_BROKER, TopicName};
 
 /// What a plan says.
 const PLAN: [Column; 3] = [
@@ -50,15 +51,26 @@ pub fn create(job: Create, env: &mut Env) -> Result<Outcome> {
         Some(env.open_or_create_store()?)
     };
     let admin = store.as_ref().map(|store| Admin::new(store, PATIENCE));
-    let (mut configs, mut partitions) = (BTreeMap::new(), 1);
+    let (mut configs, mut partitions, mut factor) = (BTreeMap::new(), 1, 1);
     if let (Some(like), Some(admin)) = (&job.like, &admin) {
         let meta = admin.metadata(like)?;
-        configs = meta.explicit;
         partitions = meta.partitions.len() as i32;
+        let factors = meta
+            .partitions
+            .iter()
+            .map(PartitionMeta::replication_factor);
+        factor = factors.max().unwrap_or(1);
+        configs = meta.explicit;
     }
     configs.extend(job.configs);
-    let partitions = job.partitions.unwrap_or(partitions);
-    TopicConfigs::from_explicit(configs.clone())?;
+    let replicas = match job.assignment {
+        Some(assignment) => NewReplicas::Assigned(assignment),
+        None => NewReplicas::Placed {
+            partitions: job.partitions.unwrap_or(partitions),
+            replication_factor: job.replication_factor.unwrap_or(factor),
+        },
+    };
+    TopicConfigs::from_explicit(configs.clone())?.check_replicas(factor_of(&replicas))?;
     let (mut failures, mut plan) = (Failures::default(), Vec::new());
     for name in job.names {
         if let Some(admin) = &admin {
@@ -70,16 +82,19 @@ pub fn create(job: Create, env: &mut Env) -> Result<Outcome> {
         }
         let new = NewTopic {
             name: name.clone(),
-            partitions,
+            replicas: replicas.clone(),
             configs: configs.clone(),
         };
         let made = match &admin {
-            Some(admin) if !job.dry_run => admin.create_topic(&new).map(|_| ()),
+            Some(admin) if !job.dry_run => admin.create_topic(&new).map(|made| {
+                warn_of_shared_devices(admin, &made, env);
+            }),
             Some(admin) if admin.list()?.contains(&name) => Err(Error::new(
                 Kind::TopicExists,
                 format!("TOPIC_ALREADY_EXISTS: there is a topic '{name}' already"),
             )),
-            _ => Ok(()),
+            Some(admin) => admin.assignment(&replicas).map(|_| ()),
+            None => check_without_brokers(&replicas),
         };
         match made {
             Err(e) if e.kind() == Kind::TopicExists && job.if_not_exists => {
@@ -87,7 +102,7 @@ pub fn create(job: Create, env: &mut Env) -> Result<Outcome> {
             }
             Err(e) => failures.tell(env, &e),
             Ok(()) if job.dry_run => {
-                let mut detail = partitions_text(partitions);
+                let mut detail = replicas_text(&replicas);
                 for (config, value) in &configs {
                     detail.push_str(&format!(" {config}={value}"));
                 }
@@ -102,6 +117,56 @@ pub fn create(job: Create, env: &mut Env) -> Result<Outcome> {
     Ok(failures.outcome())
 }
 
+fn factor_of(replicas: &NewReplicas) -> usize {
+    match replicas {
+        NewReplicas::Placed {
+            replication_factor, ..
+        } => *replication_factor,
+        NewReplicas::Assigned(assignment) => assignment.first().map_or(0, Vec::len),
+    }
+}
+
+fn replicas_text(replicas: &NewReplicas) -> String {
+    let (partitions, assigned) = match replicas {
+        NewReplicas::Placed { partitions, .. } => (*partitions, None),
+        NewReplicas::Assigned(assignment) => (assignment.len() as i32, Some(assignment)),
+    };
+    let mut text = partitions_text(partitions);
+    if let Some(assignment) = assigned {
+        let brokers = |of: &Vec<BrokerId>| of.iter().map(i32::to_string).collect::<Vec<_>>();
+        let each: Vec<String> = assignment.iter().map(|of| brokers(of).join(":")).collect();
+        text.push_str(&format!(" on {}", each.join(",")));
+    } else if factor_of(replicas) > 1 {
+        text.push_str(&format!(" of {} replicas", factor_of(replicas)));
+    }
+    text
+}
+
+/// A store that is not there yet will have the embedded broker alone.
+fn check_without_brokers(replicas: &NewReplicas) -> Result<()> {
+    if let NewReplicas::Assigned(assignment) = replicas
+        && let Some(id) = assignment
+            .iter()
+            .flatten()
+            .find(|id| **id != EMBEDDED_BROKER)
+    {
+        return Err(unknown_broker(*id));
+    }
+    check_factor_alone(factor_of(replicas))
+}
+
+fn warn_of_shared_devices(admin: &Admin, topic: &TopicMeta, env: &Env) {
+    for brokers in admin.sharing_devices(topic) {
+        let ids: Vec<String> = brokers.iter().map(i32::to_string).collect();
+        env.warn(&format!(
+            "brokers {} keep replicas of {} on one device: if it fails, they all do ('mq-broker \
+             start --id N --log-dir DIR' gives a new broker another)",
+            ids.join(", "),
+            topic.name
+        ));
+    }
+}
+
 /// Changes a topic.
 pub fn alter(job: Alter, env: &mut Env) -> Result<Outcome> {
     let name = job.name;
@@ -113,7 +178,10 @@ pub fn alter(job: Alter, env: &mut Env) -> Result<Outcome> {
     let mut explicit = meta.explicit.clone();
     explicit.extend(job.set.clone());
     explicit.retain(|name, _| !job.unset.contains(name));
-    TopicConfigs::from_explicit(explicit.clone())?;
+    let configs = TopicConfigs::from_explicit(explicit.clone())?;
+    if job.set.contains_key("min.insync.replicas") {
+        meta.check_min_insync(&configs)?;
+    }
     let have = meta.partitions.len() as i32;
     if job.partitions.is_some_and(|partitions| partitions <= have) {
         return Err(Error::new(
@@ -144,6 +212,7 @@ pub fn alter(job: Alter, env: &mut Env) -> Result<Outcome> {
             plan.push([name.to_string(), "unset".to_owned(), config.clone()]);
         }
         if let Some(partitions) = job.partitions {
+            admin.more_partitions(&meta, partitions)?;
             let last = partitions - 1;
             let detail = if last == have {
                 last.to_string()
@@ -159,7 +228,8 @@ pub fn alter(job: Alter, env: &mut Env) -> Result<Outcome> {
         admin.alter_configs(&name, &job.set, &job.unset)?;
     }
     if let Some(partitions) = job.partitions {
-        admin.add_partitions(&name, partitions)?;
+        let meta = admin.add_partitions(&name, partitions)?;
+        warn_of_shared_devices(&admin, &meta, env);
         env.note(&format!(
             "{name} has {} now: a key's partition follows from their number, so keys may move",
             partitions_text(partitions)

@@ -7,7 +7,7 @@ use crate::cli::consent::Consent;
 use crate::cli::output::OutputOptions;
 use crate::cli::pattern::NamePattern;
 use crate::client::point::Point;
-use crate::types::{PartitionId, TopicName};
+use crate::types::{BrokerId, PartitionId, TopicName};
 
 /// One run of `mq-topics`.
 #[derive(Debug)]
@@ -37,6 +37,10 @@ pub struct Create {
     pub names: Vec<TopicName>,
     /// How many partitions; `None`: as `like`, else 1.
     pub partitions: Option<PartitionId>,
+    /// How many replicas of each; `None`: as `like`, else 1.
+    pub replication_factor: Option<usize>,
+    /// The brokers of each partition, the preferred leader first; the two above agree with it.
+    pub assignment: Option<Vec<Vec<BrokerId>>>,
     /// Configs that are set. Without `like` they are checked together; with it only their names.
     pub configs: BTreeMap<String, String>,
     /// Partitions and configs are taken from this topic, where they are not given.
@@ -65,8 +69,19 @@ pub struct List {
 pub struct Describe {
     /// The topics, each once; none: all.
     pub names: Vec<TopicName>,
+    /// Which partitions.
+    pub only: Only,
     /// How rows are printed.
     pub output: OutputOptions,
+}
+
+/// Which partitions `mq-topics describe` shows: all if neither is set, else what either selects.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Only {
+    /// Those with a replica that is not in sync.
+    pub under_replicated: bool,
+    /// Those that nobody can use.
+    pub offline: bool,
 }
 
 /// `mq-topics alter`. At least one of the three is there.

@@ -1,6 +1,7 @@
 //! `mq-topics`: topics made, listed, described, changed, verified, deleted.
 
 mod args;
+mod args_create;
 mod change;
 mod dump;
 mod job;

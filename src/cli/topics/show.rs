@@ -4,12 +4,13 @@ use std::io::Write;
 
 use serde_json::{Map, Value, json};
 
-use super::job::{Describe, List, Offsets};
+use super::job::{Describe, List, Offsets, Only};
 use super::run::PATIENCE;
 use crate::cli::output::{Cell, Column, Listing, OutputFormat, OutputOptions, json_line};
 use crate::cli::{Env, Failures, Outcome};
 use crate::client::{
-    Admin, LogDescription, PartitionDescription, TopicDescription, open_reader, resolve_within,
+    Admin, FollowerDescription, LogDescription, PartitionDescription, TopicDescription,
+    open_reader, resolve_within,
 };
 use crate::error::{Error, Kind, Result};
 use crate::store::TopicHandle;
@@ -27,7 +28,7 @@ const LIST_SIZES: [Column; 5] = [
     Column::number("records"),
     Column::size("size_bytes"),
 ];
-const PARTITIONS: [Column; 10] = [
+const PARTITIONS: [Column; 12] = [
     Column::text("topic"),
     Column::number("partition"),
     Column::number("leader"),
@@ -38,6 +39,8 @@ const PARTITIONS: [Column; 10] = [
     Column::number("high_watermark"),
     Column::number("log_end_offset"),
     Column::size("size_bytes"),
+    Column::number("preferred_leader"),
+    Column::text("offline"),
 ];
 const OFFSETS: [Column; 3] = [
     Column::text("topic"),
@@ -141,6 +144,18 @@ pub fn describe(job: Describe, env: &mut Env) -> Result<Outcome> {
             Ok(topic) => described.push(topic),
         }
     }
+    let Only {
+        under_replicated,
+        offline,
+    } = job.only;
+    if under_replicated || offline {
+        for topic in &mut described {
+            topic.partitions.retain(|p| {
+                (under_replicated && p.is_under_replicated()) || (offline && p.is_offline())
+            });
+        }
+        described.retain(|topic| !topic.partitions.is_empty());
+    }
     match job.output.format {
         OutputFormat::Json => {
             let mut out = Vec::new();
@@ -199,6 +214,8 @@ fn partitions(topics: &[TopicDescription], output: OutputOptions, env: &Env) -> 
                 p.log.map(|log| log.high_watermark).into(),
                 p.log.map(|log| log.log_end_offset).into(),
                 p.log.map(|log| log.size_bytes).into(),
+                p.preferred_leader.into(),
+                p.is_offline().into(),
             ])?;
         }
     }
@@ -236,6 +253,18 @@ fn partition_json(p: &PartitionDescription) -> Value {
         "high_watermark": p.log.map(|log| log.high_watermark),
         "log_end_offset": p.log.map(|log| log.log_end_offset),
         "size_bytes": p.log.map(|log| log.size_bytes),
+        "preferred_leader": p.preferred_leader,
+        "offline": p.is_offline(),
+        "followers": p.followers.iter().map(follower_json).collect::<Vec<_>>(),
+    })
+}
+
+fn follower_json(follower: &FollowerDescription) -> Value {
+    json!({
+        "replica": follower.broker,
+        "log_end_offset": follower.log_end_offset,
+        "lag": follower.lag,
+        "in_sync": follower.in_sync,
     })
 }
 

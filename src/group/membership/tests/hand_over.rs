@@ -150,7 +150,8 @@ fn patterns_find_topics_that_come_go_and_grow() {
         member.update_topics().expect("no news");
         assert_eq!(member.state(), &before);
 
-        crate::store::add_partitions(&place.store, &named("log.a"), 3, LONG).expect("alter");
+        let more = [vec![0], vec![0]];
+        crate::store::add_partitions(&place.store, &named("log.a"), 1, &more, LONG).expect("alter");
         let id = create(&place.store, "log.b", 2);
         member.update_topics().expect("update");
         assert_eq!(owned(&member).len(), 5, "{pattern}");

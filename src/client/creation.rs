@@ -1,0 +1,219 @@
+//! Topics are made, and get partitions: where their replicas go.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::admin::Admin;
+use crate::cluster::placement::{self, Wanted, place, place_of};
+use crate::cluster::{broker_ids, candidates};
+use crate::error::{Error, Kind, Result};
+use crate::store::topics::{self, PartitionMeta, TopicMeta};
+use crate::store::{self, LogDir, TopicHandle};
+use crate::types::{BrokerId, PartitionId, TopicName, Uuid};
+
+/// How a topic is to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewTopic {
+    /// Its name.
+    pub name: TopicName,
+    /// How many partitions and replicas, or which.
+    pub replicas: NewReplicas,
+    /// Configs set explicitly.
+    pub configs: BTreeMap<String, String>,
+}
+
+/// Which replicas a topic is to have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NewReplicas {
+    /// Placed over the live brokers and their racks.
+    Placed {
+        /// How many partitions, from 1.
+        partitions: PartitionId,
+        /// How many replicas each, from 1. One needs no daemon.
+        replication_factor: usize,
+    },
+    /// The brokers of each partition, the preferred leader first.
+    Assigned(Vec<Vec<BrokerId>>),
+}
+
+impl NewTopic {
+    /// A topic of so many partitions with one replica each.
+    pub fn new(name: TopicName, partitions: PartitionId) -> Self {
+        NewTopic {
+            name,
+            replicas: NewReplicas::Placed {
+                partitions,
+                replication_factor: 1,
+            },
+            configs: BTreeMap::new(),
+        }
+    }
+}
+
+impl Admin {
+    /// Makes a topic.
+    ///
+    /// # Errors
+    /// [`Kind::TopicExists`], [`Kind::InvalidConfig`], [`Kind::Usage`]; [`Kind::BrokerState`] for
+    /// more replicas than live brokers, and for unknown ones.
+    pub fn create_topic(&self, new: &NewTopic) -> Result<TopicMeta> {
+        let new = store::NewTopic {
+            name: new.name.clone(),
+            assignment: self.assignment(&new.replicas)?,
+            configs: new.configs.clone(),
+        };
+        store::create_topic(self.store(), &new, self.patience())
+    }
+
+    /// The brokers that a topic's partitions would be placed on now, the preferred leader first.
+    ///
+    /// # Errors
+    /// As [`Admin::create_topic`].
+    pub fn assignment(&self, replicas: &NewReplicas) -> Result<Vec<Vec<BrokerId>>> {
+        match replicas {
+            NewReplicas::Placed {
+                partitions,
+                replication_factor,
+            } => {
+                store::check_partitions(usize::try_from(*partitions).unwrap_or(0))?;
+                let brokers = candidates(self.store())?;
+                let wanted = Wanted {
+                    first: 0,
+                    partitions: *partitions,
+                    replication_factor: *replication_factor,
+                    start: if brokers.len() > 1 { any_start()? } else { 0 },
+                };
+                place(&brokers, wanted)
+            }
+            NewReplicas::Assigned(assignment) => {
+                store::check_assignment(assignment)?;
+                let known = broker_ids(self.store())?;
+                let unknown = assignment.iter().flatten().find(|id| !known.contains(id));
+                match unknown {
+                    Some(id) => Err(store::unknown_broker(*id)),
+                    None => Ok(assignment.clone()),
+                }
+            }
+        }
+    }
+
+    /// A topic that is opened, or made first if it is missing; whether it was made.
+    ///
+    /// # Errors
+    /// As [`Admin::create_topic`].
+    pub fn open_or_create(&self, new: &NewTopic) -> Result<(TopicHandle, bool)> {
+        for _ in 0..100 {
+            if topics::read_if_there(self.store(), &new.name)?.is_some() {
+                return Ok((TopicHandle::open(self.store(), &new.name)?, false));
+            }
+            match self.create_topic(new) {
+                Ok(_) => return Ok((TopicHandle::open(self.store(), &new.name)?, true)),
+                Err(e) if e.kind() == Kind::TopicExists => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Err(Error::new(
+            Kind::Busy,
+            format!("topic {} keeps coming and going", new.name),
+        )
+        .cure("others change it all the time: try again"))
+    }
+
+    /// Gives a topic more partitions: so many in all, with as many replicas as those that have the
+    /// most.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`] if that is not more than there are; [`Kind::BrokerState`] for more replicas
+    /// than live brokers.
+    pub fn add_partitions(&self, name: &TopicName, partitions: PartitionId) -> Result<TopicMeta> {
+        let meta = self.metadata(name)?;
+        let first = meta.partitions.len() as PartitionId;
+        let assignment = self.more_partitions(&meta, partitions)?;
+        store::add_partitions(self.store(), name, first, &assignment, self.patience())
+    }
+
+    /// Where [`Admin::add_partitions`] would put them now.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn more_partitions(
+        &self,
+        meta: &TopicMeta,
+        partitions: PartitionId,
+    ) -> Result<Vec<Vec<BrokerId>>> {
+        let first = meta.partitions.len() as PartitionId;
+        store::check_partitions(usize::try_from(partitions).unwrap_or(0))?;
+        if partitions <= first {
+            return Err(Error::new(
+                Kind::Usage,
+                format!(
+                    "topic {} has {first} partitions already; their number can only grow",
+                    meta.name
+                ),
+            )
+            .cure("say a larger number with --partitions"));
+        }
+        let brokers = candidates(self.store())?;
+        let factors = meta
+            .partitions
+            .iter()
+            .map(PartitionMeta::replication_factor);
+        let leader = meta.partitions.first().map(PartitionMeta::preferred_leader);
+        let wanted = Wanted {
+            first,
+            partitions: partitions - first,
+            replication_factor: factors.max().unwrap_or(1),
+            start: leader.map_or(0, |leader| place_of(&brokers, leader)),
+        };
+        place(&brokers, wanted)
+    }
+
+    /// Brokers that share a device and hold replicas of one partition: the loss of that device
+    /// loses them together. By device, sorted; a broker whose log directory cannot be looked at is
+    /// left out.
+    pub fn sharing_devices(&self, meta: &TopicMeta) -> Vec<Vec<BrokerId>> {
+        let mut devices = BTreeMap::new();
+        for partition in meta.partitions.iter().filter(|p| p.replicas.len() > 1) {
+            for replica in &partition.replicas {
+                devices
+                    .entry(replica.broker)
+                    .or_insert_with(|| self.device(replica.broker));
+            }
+        }
+        let mut sharing: BTreeMap<u64, BTreeSet<BrokerId>> = BTreeMap::new();
+        for partition in &meta.partitions {
+            let mut here: BTreeMap<u64, Vec<BrokerId>> = BTreeMap::new();
+            for replica in &partition.replicas {
+                if let Some(Some(device)) = devices.get(&replica.broker) {
+                    here.entry(*device).or_default().push(replica.broker);
+                }
+            }
+            for (device, brokers) in here.into_iter().filter(|(_, brokers)| brokers.len() > 1) {
+                sharing.entry(device).or_default().extend(brokers);
+            }
+        }
+        sharing
+            .into_values()
+            .map(|brokers| brokers.into_iter().collect())
+            .collect()
+    }
+
+    fn device(&self, broker: BrokerId) -> Option<u64> {
+        let logs = LogDir::open(self.store(), broker).ok()?;
+        logs.dir().own_id().ok().map(|id| id.device)
+    }
+}
+
+/// Refuses a replication factor that no broker could carry where there is no store yet.
+///
+/// # Errors
+/// As [`placement::check_factor`].
+pub fn check_factor_alone(replication_factor: usize) -> Result<()> {
+    placement::check_factor(1, replication_factor)
+}
+
+/// Where the round begins for a new topic: by chance, so that topics of one partition do not all
+/// end up with one broker.
+fn any_start() -> Result<usize> {
+    let [a, b, ..] = Uuid::random()?.0;
+    Ok(usize::from(u16::from_le_bytes([a, b])))
+}
