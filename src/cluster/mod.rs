@@ -5,6 +5,7 @@
 
 mod care;
 mod caretaker;
+mod control_loop;
 mod controller;
 mod controller_file;
 mod daemon;
@@ -12,13 +13,18 @@ mod election;
 mod heartbeat;
 mod leftovers;
 mod life_lock;
+mod liveness;
 mod locks;
+mod membership;
+mod new_broker;
 mod registration;
 
 pub use controller_file::ControllerFile;
 pub use daemon::{Daemon, Ready, Stop, Told};
 pub use life_lock::Holder;
+pub use liveness::Liveness;
 pub use locks::{LockKindName, LockRow, held_locks};
+pub use membership::{Member, Membership, Settle};
 pub use registration::{
-    BrokerOptions, BrokerStatus, ControllerStatus, broker_holder, broker_status,
+    BrokerOptions, BrokerStatus, ControllerStatus, broker_holder, broker_status, set_drained,
 };
