@@ -18,6 +18,7 @@ mod locks;
 mod membership;
 mod new_broker;
 mod registration;
+mod status;
 
 pub use controller_file::ControllerFile;
 pub use daemon::{Daemon, Ready, Stop, Told};
@@ -25,6 +26,7 @@ pub use life_lock::Holder;
 pub use liveness::Liveness;
 pub use locks::{LockKindName, LockRow, held_locks};
 pub use membership::{Member, Membership, Settle};
-pub use registration::{
-    BrokerOptions, BrokerStatus, ControllerStatus, broker_holder, broker_status, set_drained,
+pub use registration::{BrokerOptions, set_drained};
+pub use status::{
+    BrokerStatus, ControllerStatus, Share, broker_holder, broker_status, led_by, shares,
 };

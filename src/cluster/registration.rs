@@ -4,16 +4,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::controller_file::ControllerFile;
 use super::heartbeat::Heartbeat;
-use super::life_lock::{Holder, LifeLock, Probe};
+use super::life_lock::{LifeLock, Probe};
 use super::new_broker;
 use crate::disk::{Dir, join};
 use crate::error::{Error, Kind, Result};
 use crate::store::broker_file::BrokerFile;
 use crate::store::fenced_lock::FencedLock;
 use crate::store::process::Process;
-use crate::store::{StoreDir, json_file, layout, log_dir, strays};
+use crate::store::{StoreDir, json_file, layout, log_dir};
 use crate::types::BrokerId;
 
 /// What a daemon is started with. What is not said stays as it was registered.
@@ -261,89 +260,6 @@ fn runs_already(store: &StoreDir, dir: &dyn Dir, broker: BrokerId) -> Error {
     .cure(format!(
         "'mq-broker status' shows it, 'mq-broker stop {broker}' ends it"
     ))
-}
-
-/// A broker as anyone sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BrokerStatus {
-    /// Its number.
-    pub broker_id: BrokerId,
-    /// How often a daemon was started for it.
-    pub incarnation: u64,
-    /// The daemon that holds its lock now.
-    pub running: Option<Holder>,
-    /// Its part as the controller, if it is the one and runs.
-    pub controller: Option<ControllerStatus>,
-    /// Where it stands, if it was told.
-    pub rack: Option<String>,
-    /// Where its replicas are.
-    pub log_dir: PathBuf,
-    /// Replica directories there that no topic counts on and nobody deleted; `None` where they
-    /// cannot be looked at.
-    pub strays: Option<usize>,
-}
-
-/// A live controller.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ControllerStatus {
-    /// Its epoch.
-    pub epoch: u64,
-    /// When it was elected, ms since the epoch.
-    pub since_ms: i64,
-}
-
-/// Looks at a broker. Takes no lock.
-///
-/// # Errors
-/// [`Kind::BrokerState`] if there is no such broker; [`Kind::Damaged`], [`Kind::Io`].
-pub fn broker_status(store: &StoreDir, broker: BrokerId) -> Result<BrokerStatus> {
-    let running = broker_holder(store, broker)?;
-    let file = store.broker_file(broker)?;
-    let controller = ControllerFile::read(store)?.filter(|c| {
-        let ours = running
-            .as_ref()
-            .is_some_and(|h| h.incarnation == c.incarnation);
-        c.broker_id == broker && c.pid.is_some() && ours
-    });
-    Ok(BrokerStatus {
-        broker_id: broker,
-        incarnation: file.incarnation,
-        running,
-        controller: controller.map(|c| ControllerStatus {
-            epoch: c.epoch,
-            since_ms: c.since_ms,
-        }),
-        log_dir: log_dir::registered_path(store, &file),
-        rack: file.rack,
-        strays: strays(store, broker).ok().map(|strays| strays.len()),
-    })
-}
-
-/// The daemon that holds the broker's lock now, as the system names it where it does.
-///
-/// # Errors
-/// [`Kind::Busy`] while the line of one that just started is not there yet, or is another's.
-pub fn broker_holder(store: &StoreDir, broker: BrokerId) -> Result<Option<Holder>> {
-    let dir = store.broker_dir(broker)?;
-    let probe = || LifeLock::probe(&**store.disk(), &*dir, layout::BROKER_LOCK);
-    // Between taking the lock and leaving the line lies a hold of the fenced lock.
-    for _ in 0..100 {
-        match probe()? {
-            Probe::Free => return Ok(None),
-            Probe::Held {
-                holder: Some(holder),
-                pids,
-            } if pids.is_empty() || pids.contains(&holder.pid) => {
-                return Ok(Some(holder));
-            }
-            Probe::Held { .. } => store.clock().sleep(Duration::from_millis(20)),
-        }
-    }
-    Err(Error::new(
-        Kind::Busy,
-        format!("broker {broker} is held by a process that has not said who it is"),
-    )
-    .cure("try again; 'mq-broker locks' names the process"))
 }
 
 #[cfg(test)]

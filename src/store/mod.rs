@@ -44,7 +44,7 @@ pub use log_dir::LogDir;
 pub use open::StoreDir;
 pub use page::{Offline, PAGE_FILE, Page};
 pub use reader::PartitionReader;
-pub use removal::remove_replica;
+pub use removal::{is_replica_there, remove_replica};
 pub use replica::Replica;
 pub use strays::{Stray, strays};
 pub use topic_handle::TopicHandle;
