@@ -13,9 +13,7 @@ use crate::storage::{self, Covered, Finding, LeaderEpochs, Segments};
 use crate::store::configs::DescribedConfig;
 use crate::store::topics::{self, TopicMeta};
 use crate::store::{self, Page, PartitionReader, PartitionWriter, Replica, StoreDir, TopicHandle};
-use crate::types::{
-    BrokerId, EMBEDDED_BROKER, LeaderEpoch, Offset, PartitionId, TopicName, TopicPartition, Uuid,
-};
+use crate::types::{BrokerId, LeaderEpoch, Offset, PartitionId, TopicName, TopicPartition, Uuid};
 
 /// Administers the topics of a store.
 #[derive(Debug, Clone)]
@@ -215,9 +213,26 @@ impl Admin {
     }
 
     /// Replica directories that no topic counts on and nobody deleted: their topic file may have
-    /// been lost.
+    /// been lost. Of all brokers but those whose log directory is not there now.
+    ///
+    /// # Errors
+    /// If no broker's can be looked at.
     pub fn strays(&self) -> Result<Vec<store::Stray>> {
-        store::strays(&self.store, EMBEDDED_BROKER)
+        let mut found = Vec::new();
+        let (mut looked, mut failed) = (false, None);
+        for broker in self.store.brokers()? {
+            match store::strays(&self.store, broker) {
+                Ok(strays) => {
+                    looked = true;
+                    found.extend(strays);
+                }
+                Err(e) => failed = failed.or(Some(e)),
+            }
+        }
+        match failed {
+            Some(e) if !looked => Err(e),
+            _ => Ok(found),
+        }
     }
 
     /// Looks a partition over: how its files fit together, and with `deep` every checksum, record

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::caretaker::Caretaker;
+use super::control_loop::ControlLoop;
 use super::controller::Me;
-use super::election::{Change, Election};
+use super::election::Election;
 use super::leftovers::Leftovers;
 use super::registration::{BrokerOptions, Registration};
 use crate::disk::{Wake, new_watcher};
@@ -64,11 +65,10 @@ impl fmt::Debug for Stop<'_> {
 pub struct Daemon {
     store: Arc<StoreDir>,
     registration: Registration,
-    election: Election,
+    me: Me,
     caretaker: Caretaker,
     leftovers: Leftovers,
     sweep_due: Duration,
-    role_error: Option<String>,
     sweep_errors: Vec<String>,
 }
 
@@ -87,13 +87,17 @@ impl Daemon {
         Ok(Daemon {
             store: Arc::clone(store),
             registration,
-            election: Election::new(store, me, PATIENCE),
+            me,
             caretaker: Caretaker::new(store, broker, new_watcher(&**store.disk())),
             leftovers: Leftovers::new(store, broker),
             sweep_due: Duration::ZERO,
-            role_error: None,
             sweep_errors: Vec::new(),
         })
+    }
+
+    /// What a person may want to know of its start.
+    pub fn notes(&self) -> &[String] {
+        self.registration.notes()
     }
 
     /// What is odd about its log directory, but no reason to refuse it.
@@ -112,14 +116,17 @@ impl Daemon {
         ready: &mut dyn FnMut(Ready) -> Result<()>,
         tell: &mut dyn FnMut(Told),
     ) -> Result<()> {
-        self.roles(tell);
+        let election = Election::new(&self.store, self.me, PATIENCE);
+        let control = ControlLoop::start(&self.store, self.me.broker_id, election)?;
+        let role = control.first_role();
+        control.tell(tell);
         self.caretaker.refresh(tell)?;
         // After a reboot this recovers every log, a power cut's losses included.
         self.caretaker.tend(&Wake::Anything, tell);
         self.sweep(tell);
         ready(Ready {
-            broker_id: self.registration.file().broker_id,
-            controller_epoch: self.election.epoch(),
+            broker_id: self.me.broker_id,
+            controller_epoch: role,
         })?;
         let mut tick = self.now() + TICK;
         while !(stop.asked)() {
@@ -135,43 +142,20 @@ impl Daemon {
             if self.now() >= tick {
                 tick = self.now() + TICK;
                 self.registration.check()?;
-                self.roles(tell);
+                control.check()?;
             }
+            control.tell(tell);
             if self.now() >= self.sweep_due {
                 self.sweep(tell);
             }
         }
         self.caretaker.finish(tell);
-        self.election.stop()?;
+        control.stop(tell)?;
         self.registration.end(PATIENCE)
     }
 
     fn now(&self) -> Duration {
         self.store.clock().monotonic()
-    }
-
-    /// Sees to the controller's role. A daemon that cannot is still a caretaker.
-    fn roles(&mut self, tell: &mut dyn FnMut(Told)) {
-        match self.election.tick() {
-            Ok(changes) => {
-                self.role_error = None;
-                for change in changes {
-                    tell(Told::Note(match change {
-                        Change::Elected(epoch) => format!("elected controller in epoch {epoch}"),
-                        Change::Superseded(by) => {
-                            format!("no longer the controller: epoch {by} has begun")
-                        }
-                    }));
-                }
-            }
-            Err(e) => {
-                let text = e.to_string();
-                if self.role_error.as_ref() != Some(&text) {
-                    self.role_error = Some(text);
-                    tell(Told::Problem(e.at("the controller's role")));
-                }
-            }
-        }
     }
 
     fn sweep(&mut self, tell: &mut dyn FnMut(Told)) {

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use super::controller::{Effect, Event, Me, Named, Role, View, step};
 use super::controller_file::ControllerFile;
-use super::life_lock::{LifeLock, Probe};
+use super::life_lock::{LifeLock, LifeWatch, Sight};
 use crate::error::{Kind, Result};
 use crate::store::fenced_lock::{FencedGuard, FencedLock};
 use crate::store::process::Process;
 use crate::store::{StoreDir, layout};
+use crate::types::BrokerId;
 
 /// A change of this daemon's part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +28,11 @@ pub struct Election {
     me: Me,
     role: Role,
     lock: Option<LifeLock>,
+    /// The lock as others hold it. It is looked at before it is tried for: a try closes a file that
+    /// may be written, and that wakes all who wait for the lock.
+    others: LifeWatch,
+    /// The life of the broker that is named.
+    named: Option<(BrokerId, LifeWatch)>,
     patience: Duration,
 }
 
@@ -38,6 +44,8 @@ impl Election {
             me,
             role: Role::Standby(None),
             lock: None,
+            others: LifeWatch::new(Arc::clone(store.root()), layout::CONTROLLER_LOCK),
+            named: None,
             patience,
         }
     }
@@ -48,6 +56,11 @@ impl Election {
             Role::Active(epoch) => Some(epoch),
             Role::Standby(_) | Role::Stopped => None,
         }
+    }
+
+    /// Whether the lock waits for somebody to take it. It costs a call of the system.
+    pub fn is_lock_free(&mut self) -> Result<bool> {
+        Ok(self.lock.is_none() && !self.others.is_held()?)
     }
 
     /// Looks, and does what is due.
@@ -71,8 +84,10 @@ impl Election {
             for effect in effects {
                 next = match effect {
                     Effect::TakeLock => {
-                        let root = self.store.root();
-                        self.lock = LifeLock::try_take(root, layout::CONTROLLER_LOCK)?;
+                        if !self.others.is_held()? {
+                            let root = self.store.root();
+                            self.lock = LifeLock::try_take(root, layout::CONTROLLER_LOCK)?;
+                        }
                         match &self.lock {
                             Some(lock) => {
                                 let process = Process::current(&**self.store.clock());
@@ -138,24 +153,25 @@ impl Election {
     }
 
     /// The beats of a daemon, if its very incarnation holds its broker's lock.
-    fn beats(&self, who: Me) -> Result<Option<u64>> {
+    fn beats(&mut self, who: Me) -> Result<Option<u64>> {
         if who == self.me {
-            // Its own beats tell it nothing, and asking for a lock's holders is slow.
+            // Its own beats tell it nothing.
             return Ok(Some(0));
         }
-        let dir = match self.store.broker_dir(who.broker_id) {
-            Ok(dir) => dir,
-            Err(e) if e.kind() == Kind::BrokerState => return Ok(None),
-            Err(e) => return Err(e),
-        };
-        Ok(
-            match LifeLock::probe(&**self.store.disk(), &*dir, layout::BROKER_LOCK)? {
-                Probe::Held {
-                    holder: Some(h), ..
-                } if h.incarnation == who.incarnation => Some(h.counter),
-                Probe::Held { .. } | Probe::Free => None,
+        let mut watch = match self.named.take() {
+            Some((broker, watch)) if broker == who.broker_id && watch.is_open() => watch,
+            _ => match self.store.broker_dir(who.broker_id) {
+                Ok(dir) => LifeWatch::new(dir, layout::BROKER_LOCK),
+                Err(e) if e.kind() == Kind::BrokerState => return Ok(None),
+                Err(e) => return Err(e),
             },
-        )
+        };
+        let sight = watch.look()?;
+        self.named = Some((who.broker_id, watch));
+        Ok(match sight {
+            Sight::Held(Some(h)) if h.incarnation == who.incarnation => Some(h.counter),
+            Sight::Held(_) | Sight::Free => None,
+        })
     }
 
     fn claim(&self, over: Option<u64>) -> Result<Event> {

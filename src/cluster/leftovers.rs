@@ -8,19 +8,25 @@
 //! 3. One without a sound page may be one that is being filled. It goes once it was seen for a
 //!    minute, and is renamed first: a creator who wakes up then finds no directory to put in place.
 //!    One that no deletion or dead creator accounts for is a stray, and stays.
-//! 4. A directory whose page and ids are both unreadable is left where it is.
+//! 4. A replica that its topic moved off goes by the entry in the topic file that says so, and the
+//!    entry goes once there is no such directory.
+//! 5. A directory whose page and ids are both unreadable is left where it is.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::disk::{Dir, EntryKind, LockKind, Open, join};
 use crate::error::{Error, Kind, Result};
+use crate::store::fenced_lock::FencedLock;
 use crate::store::graveyard;
+use crate::store::topics::TopicMeta;
 use crate::store::unborn::{self, Suspects};
-use crate::store::{PAGE_FILE, Page, Replica, StoreDir, layout, remove_replica, topics};
-use crate::types::{BrokerId, TopicPartition, Uuid};
+use crate::store::{
+    PAGE_FILE, Page, Replica, StoreDir, is_replica_there, layout, remove_replica, topics,
+};
+use crate::types::{BrokerId, TopicName, TopicPartition, Uuid};
 
 /// How long a directory without a sound page is left to whoever may be filling it: Kafka's
 /// `file.delete.delay.ms`.
@@ -36,8 +42,8 @@ pub struct Leftovers {
     broker: BrokerId,
     /// Directories without a sound page, held open, and since when they are known.
     unfinished: HashMap<String, (Arc<dyn Dir>, Duration)>,
-    /// The same for stores and groups in the making.
-    unborn: [Suspects; 2],
+    /// The same for stores, groups and brokers in the making.
+    unborn: [Suspects; 3],
 }
 
 impl Leftovers {
@@ -60,6 +66,7 @@ impl Leftovers {
             .list(".")
             .map_err(|e| Error::io("list", logs.path(), e))?;
         let (mut gone, mut errors) = (Vec::new(), Vec::new());
+        let mut metas = HashMap::new();
         self.unfinished
             .retain(|name, _| entries.iter().any(|entry| entry.name == *name));
         for entry in entries
@@ -70,7 +77,7 @@ impl Leftovers {
             let removed = if layout::is_aside_dir(&name) {
                 self.sweep_aside(&*logs, &name)
             } else if let Some(tp) = layout::parse_replica_dir(&name) {
-                self.sweep_replica(&*logs, &tp)
+                self.sweep_replica(&*logs, &tp, &mut metas)
             } else {
                 Ok(false)
             };
@@ -86,6 +93,7 @@ impl Leftovers {
             Err(e) if e.kind() != Kind::Busy => errors.push(e),
             _ => {}
         }
+        self.sweep_retired(&*logs, &mut metas, &mut gone, &mut errors)?;
         self.sweep_unborn(&mut gone, &mut errors);
         Ok((gone, errors))
     }
@@ -93,7 +101,11 @@ impl Leftovers {
     /// Stores and groups whose makers died (`store::unborn`).
     fn sweep_unborn(&mut self, gone: &mut Vec<String>, errors: &mut Vec<Error>) {
         let now = self.store.clock().monotonic();
-        let places = [Ok(Arc::clone(self.store.root())), self.store.groups_dir()];
+        let places = [
+            Ok(Arc::clone(self.store.root())),
+            self.store.groups_dir(),
+            self.store.brokers_dir(),
+        ];
         for (place, suspects) in places.into_iter().zip(&mut self.unborn) {
             match place.and_then(|place| unborn::remove_dead(&*place, suspects, now)) {
                 Ok(names) => gone.extend(names),
@@ -102,9 +114,86 @@ impl Leftovers {
         }
     }
 
-    fn sweep_replica(&self, logs: &dyn Dir, tp: &TopicPartition) -> Result<bool> {
-        let named = topics::read_if_there(&self.store, &tp.topic)?
-            .is_some_and(|(meta, _)| meta.has_replica(tp.partition, self.broker));
+    /// Replicas that topics moved off.
+    fn sweep_retired(
+        &self,
+        logs: &dyn Dir,
+        metas: &mut Metas,
+        gone: &mut Vec<String>,
+        errors: &mut Vec<Error>,
+    ) -> Result<()> {
+        let mut names = Vec::new();
+        let mut done = HashSet::new();
+        for name in topics::list(&self.store)? {
+            // Of a topic file that cannot be read others tell.
+            let Ok(Some(meta)) = self.meta(metas, &name) else {
+                continue;
+            };
+            let retired = meta.retired.iter().filter(|r| r.broker == self.broker);
+            for entry in retired.filter(|r| meta.is_retired(r.partition, r.uuid)) {
+                let tp = TopicPartition::new(name.clone(), entry.partition);
+                let removed = is_replica_there(logs, &tp, entry.uuid).and_then(|there| {
+                    if there {
+                        let (id, now) = (meta.topic_id, Duration::ZERO);
+                        remove_replica(&self.store, &tp, self.broker, id, entry.uuid, now)?;
+                    }
+                    Ok(there && !is_replica_there(logs, &tp, entry.uuid)?)
+                });
+                match removed {
+                    Ok(true) => gone.push(layout::replica_dir(&tp)),
+                    Ok(false) => {}
+                    Err(e) if matches!(e.kind(), Kind::Busy | Kind::Fenced) => continue,
+                    Err(e) => {
+                        errors.push(e);
+                        continue;
+                    }
+                }
+                if !is_replica_there(logs, &tp, entry.uuid)? {
+                    done.insert(entry.uuid);
+                    names.push(name.clone());
+                }
+            }
+        }
+        if done.is_empty() {
+            return Ok(());
+        }
+        names.dedup();
+        let forget = || {
+            let purpose = "forget retired replicas";
+            let guard = FencedLock::acquire_store(&self.store, purpose, SETTLE_PATIENCE)?;
+            topics::update_all(&self.store, &guard, &names, |meta| {
+                let before = meta.retired.len();
+                meta.retired.retain(|entry| !done.contains(&entry.uuid));
+                Ok(meta.retired.len() != before)
+            })
+        };
+        match forget() {
+            // The next pass sees to it.
+            Err(e) if matches!(e.kind(), Kind::Busy | Kind::Fenced) => {}
+            Err(e) => errors.push(e),
+            Ok(_) => {}
+        }
+        Ok(())
+    }
+
+    /// What a topic file says, read once a pass: a hint, looked at again under the lock.
+    fn meta<'m>(&self, metas: &'m mut Metas, name: &TopicName) -> Result<Option<&'m TopicMeta>> {
+        if !metas.contains_key(name) {
+            let read = topics::read_if_there(&self.store, name)?;
+            metas.insert(name.clone(), read.map(|(meta, _)| meta));
+        }
+        Ok(metas.get(name).and_then(Option::as_ref))
+    }
+
+    fn sweep_replica(
+        &self,
+        logs: &dyn Dir,
+        tp: &TopicPartition,
+        metas: &mut Metas,
+    ) -> Result<bool> {
+        let named = self
+            .meta(metas, &tp.topic)?
+            .is_some_and(|meta| meta.has_replica(tp.partition, self.broker));
         if named {
             return Ok(false);
         }
@@ -206,6 +295,8 @@ impl Leftovers {
         Ok(false)
     }
 }
+
+type Metas = HashMap<TopicName, Option<TopicMeta>>;
 
 /// The partition in the name of a directory that is aside.
 fn aside_of(name: &str) -> Option<TopicPartition> {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::disk::{Dir, Disk, File, LockKind, Open, join};
+use crate::disk::{Dir, Disk, File, FileId, LockKind, Open, join};
 use crate::error::{Error, Result};
 use crate::store::process::Process;
 
@@ -109,6 +109,23 @@ impl LifeLock {
             .map_err(|e| Error::io("write", join(&*self.dir, self.name), e))
     }
 
+    /// Takes away the line of whoever held it before.
+    pub fn blank(&self) -> Result<()> {
+        let mut line = [b' '; LINE_LEN];
+        if let Some(last) = line.last_mut() {
+            *last = b'\n';
+        }
+        self.file
+            .write_at(&line, 0)
+            .map_err(|e| Error::io("write", join(&*self.dir, self.name), e))
+    }
+
+    /// The same lock, after its directory was renamed.
+    #[must_use]
+    pub fn moved_to(self, dir: Arc<dyn Dir>) -> Self {
+        LifeLock { dir, ..self }
+    }
+
     /// The file, for a heartbeat.
     pub fn file(&self) -> Arc<dyn File> {
         Arc::clone(&self.file)
@@ -137,6 +154,95 @@ impl LifeLock {
             holder: decode(line.get(..read).unwrap_or_default()),
             pids,
         })
+    }
+}
+
+/// What a look at a life lock showed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sight {
+    /// Nobody holds it.
+    Free,
+    /// Held; by whom, if its line can be read.
+    Held(Option<Holder>),
+}
+
+/// A life lock that is looked at again and again: the file stays open, and the system is not asked
+/// for processes. A look at one that is held is a try and a read.
+#[derive(Debug)]
+pub struct LifeWatch {
+    dir: Arc<dyn Dir>,
+    name: &'static str,
+    file: Option<(Arc<dyn File>, FileId)>,
+}
+
+impl LifeWatch {
+    /// Of the lock `name` in `dir`, which may not be there yet.
+    pub fn new(dir: Arc<dyn Dir>, name: &'static str) -> Self {
+        LifeWatch {
+            dir,
+            name,
+            file: None,
+        }
+    }
+
+    /// Whether somebody holds it. Who has it free for a moment keeps nobody from taking it for
+    /// longer than that.
+    pub fn is_held(&mut self) -> Result<bool> {
+        let error = |op| {
+            let place = join(&*self.dir, self.name);
+            move |e| Error::io(op, place, e)
+        };
+        loop {
+            let known = self.file.take();
+            let was_known = known.is_some();
+            let (file, id) = match known {
+                Some(known) => known,
+                None => match self.dir.open(self.name, Open::Read) {
+                    Ok(file) => {
+                        let id = file.id().map_err(error("look at"))?;
+                        (file, id)
+                    }
+                    Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+                    Err(e) => return Err(error("open")(e)),
+                },
+            };
+            if !file.try_lock(LockKind::Shared).map_err(error("probe"))? {
+                self.file = Some((file, id));
+                return Ok(true);
+            }
+            file.unlock().map_err(error("probe"))?;
+            match self.dir.id(self.name) {
+                Ok(there) if there == id => {
+                    self.file = Some((file, id));
+                    return Ok(false);
+                }
+                // A file that was replaced is not the lock any more.
+                Ok(_) if was_known => {}
+                Ok(_) => return Ok(false),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+                Err(e) => return Err(error("look at")(e)),
+            }
+        }
+    }
+
+    /// Whether there is such a file, by the last look.
+    pub fn is_open(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// Whether somebody holds it, and who by his line.
+    pub fn look(&mut self) -> Result<Sight> {
+        if !self.is_held()? {
+            return Ok(Sight::Free);
+        }
+        let mut line = [0; LINE_LEN];
+        let read = match &self.file {
+            Some((file, _)) => file
+                .read_at(&mut line, 0)
+                .map_err(|e| Error::io("read", join(&*self.dir, self.name), e))?,
+            None => 0,
+        };
+        Ok(Sight::Held(decode(line.get(..read).unwrap_or_default())))
     }
 }
 
@@ -221,6 +327,35 @@ mod tests {
                 .expect("take")
                 .is_some()
         );
+    }
+
+    #[test]
+    fn a_watch_follows_the_lock_through_lives_and_replacements() {
+        let at = tempfile::tempdir().expect("tempdir");
+        let dir = OsDisk.open_dir(at.path()).expect("open");
+        let mut watch = LifeWatch::new(Arc::clone(&dir), "x.lock");
+        assert_eq!(watch.look().expect("look"), Sight::Free);
+        let process = Process {
+            pid: 17,
+            host: "h".into(),
+            started_ms: 5,
+        };
+        for incarnation in 1..4 {
+            let lock = LifeLock::try_take(&dir, "x.lock").expect("take");
+            let lock = lock.expect("free: a look lets go at once");
+            lock.blank().expect("blank");
+            assert_eq!(watch.look().expect("look"), Sight::Held(None));
+            lock.sign(incarnation, &process).expect("sign");
+            let Sight::Held(Some(holder)) = watch.look().expect("look") else {
+                panic!("held")
+            };
+            assert_eq!(holder.incarnation, incarnation);
+            drop(lock);
+            assert_eq!(watch.look().expect("look"), Sight::Free);
+            // The next one is another file.
+            dir.rename("x.lock", "y.lock").expect("rename");
+        }
+        assert_eq!(watch.look().expect("look"), Sight::Free);
     }
 
     #[test]

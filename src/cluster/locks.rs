@@ -77,13 +77,15 @@ pub fn held_locks(store: &StoreDir) -> Result<Vec<LockRow>> {
             continue;
         };
         let of = broker.to_string();
-        add(
-            LockKindName::Broker,
-            &of,
-            &*store.broker_dir(broker)?,
-            layout::BROKER_LOCK,
-        )?;
-        let logs = store.logs_dir(broker)?;
+        // Removed meanwhile: nobody holds it.
+        let Ok(dir) = store.broker_dir(broker) else {
+            continue;
+        };
+        add(LockKindName::Broker, &of, &*dir, layout::BROKER_LOCK)?;
+        // A log directory that is gone must not hide who holds the others' locks.
+        let Ok(logs) = store.logs_dir(broker) else {
+            continue;
+        };
         for name in names(&*logs, ".", EntryKind::Dir)? {
             let Some(tp) = layout::parse_replica_dir(&name) else {
                 continue;

@@ -6,6 +6,7 @@
 mod candidates;
 mod care;
 mod caretaker;
+mod control_loop;
 mod controller;
 mod controller_file;
 mod daemon;
@@ -15,17 +16,24 @@ mod heartbeat;
 mod lane;
 mod leftovers;
 mod life_lock;
+mod liveness;
 mod locks;
+mod membership;
 mod moves;
+mod new_broker;
 pub mod placement;
 mod registration;
+mod status;
 
 pub use candidates::{broker_ids, candidates, is_live};
 pub use controller_file::ControllerFile;
 pub use daemon::{Daemon, Ready, Stop, Told};
 pub use life_lock::Holder;
+pub use liveness::Liveness;
 pub use locks::{LockKindName, LockRow, held_locks};
+pub use membership::{Member, Membership, Settle};
 pub use moves::{Move, move_leaders};
-pub use registration::{
-    BrokerOptions, BrokerStatus, ControllerStatus, broker_holder, broker_status,
+pub use registration::{BrokerOptions, set_drained};
+pub use status::{
+    BrokerStatus, ControllerStatus, Share, broker_holder, broker_status, led_by, shares,
 };

@@ -1,18 +1,18 @@
 //! A broker's registration: its life lock, then its file under the store's fenced lock.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::controller_file::ControllerFile;
 use super::heartbeat::Heartbeat;
-use super::life_lock::{Holder, LifeLock, Probe};
+use super::life_lock::{LifeLock, Probe};
+use super::new_broker;
 use crate::disk::{Dir, join};
 use crate::error::{Error, Kind, Result};
 use crate::store::broker_file::BrokerFile;
 use crate::store::fenced_lock::FencedLock;
 use crate::store::process::Process;
-use crate::store::{StoreDir, json_file, layout, log_dir, strays};
+use crate::store::{StoreDir, json_file, layout, log_dir};
 use crate::types::BrokerId;
 
 /// What a daemon is started with. What is not said stays as it was registered.
@@ -30,13 +30,15 @@ pub struct Registration {
     store: Arc<StoreDir>,
     file: BrokerFile,
     warnings: Vec<String>,
+    notes: Vec<String>,
     /// Before the lock: its last beat comes while the lock is still held.
     _heartbeat: Heartbeat,
     lock: LifeLock,
 }
 
 impl Registration {
-    /// Takes the broker's lock for life, registers a new incarnation, and begins to beat.
+    /// Takes the broker's lock for life, registers a new incarnation, and begins to beat. A broker
+    /// that is not there yet is made.
     ///
     /// # Errors
     /// [`Kind::BrokerState`] naming the daemon that runs already, or saying why the log directory
@@ -47,23 +49,48 @@ impl Registration {
         options: &BrokerOptions,
         patience: Duration,
     ) -> Result<Self> {
+        if !store.has_broker(broker)?
+            && let Some(first) = new_broker::start(store, broker, options, patience)?
+        {
+            return Registration::of(store, first);
+        }
+        Registration::start_again(store, broker, options, patience)
+    }
+
+    fn start_again(
+        store: &Arc<StoreDir>,
+        broker: BrokerId,
+        options: &BrokerOptions,
+        patience: Duration,
+    ) -> Result<Self> {
         let dir = store.broker_dir(broker)?;
         let clock = &**store.clock();
-        if let Some(path) = &options.log_dir {
+        let registered = store.broker_file(broker)?.log_dir.map(PathBuf::from);
+        let place = options.log_dir.as_ref().or(registered.as_ref());
+        if let Some(path) = place {
             // Not even a lock file is made for what is refused anyway.
+            if registered.as_ref() == Some(path) {
+                log_dir::refuse_gone(store, broker, path)?;
+            }
             log_dir::check(store, broker, path)?;
             log_dir::refuse_move(store, broker, path)?;
+        } else {
+            log_dir::refuse_gone(store, broker, &store.path().join(own_logs(broker)))?;
         }
         let Some(lock) = LifeLock::take(&dir, layout::BROKER_LOCK, clock)? else {
             return Err(runs_already(store, &*dir, broker));
         };
         let process = Process::current(clock);
         // A directory is claimed before the lock is taken: its disk may be slow.
-        let claimed = options
-            .log_dir
-            .as_ref()
+        let claimed = place
             .map(|path| log_dir::claim(store, broker, path))
             .transpose()?;
+        let is_new = match &claimed {
+            Some(claimed) => {
+                claimed.is_new() && claimed.log_dir().map(Path::new) == registered.as_deref()
+            }
+            None => log_dir::claim_own(store, broker)?,
+        };
         let guard = FencedLock::acquire_store(store, "register a broker", patience)?;
         let mut file: BrokerFile = json_file::read(&*dir, layout::BROKER_FILE)?.0;
         file.incarnation = file.incarnation.checked_add(1).ok_or_else(|| {
@@ -80,20 +107,53 @@ impl Registration {
             file.log_dir = claimed.log_dir().map(str::to_owned);
         }
         if let Some(rack) = &options.rack {
-            file.rack = Some(rack.clone()).filter(|rack| !rack.is_empty());
+            file.rack = rack_of(rack);
         }
+        let mut notes = Vec::new();
+        if std::mem::take(&mut file.drained) {
+            notes.push(format!(
+                "broker {broker} is drained no more: it may lead again"
+            ));
+        }
+        if is_new {
+            notes.push(format!(
+                "{} was empty and is claimed as new: what was there is filled from the other \
+                 replicas",
+                log_dir::registered_path(store, &file).display()
+            ));
+        }
+        // The line of the one before must not pass for this one's.
+        lock.blank()?;
         guard.replace(&path(broker), &json_file::encode(&file))?;
         drop(guard);
         let warnings = claimed.map(log_dir::Claimed::keep).unwrap_or_default();
         lock.sign(file.incarnation, process)?;
-        let heartbeat = Heartbeat::start(lock.file())?;
+        Registration::of(
+            store,
+            First {
+                file,
+                lock,
+                warnings,
+                notes,
+            },
+        )
+    }
+
+    fn of(store: &Arc<StoreDir>, first: First) -> Result<Self> {
+        let heartbeat = Heartbeat::start(first.lock.file())?;
         Ok(Registration {
             store: Arc::clone(store),
-            file,
-            warnings,
+            file: first.file,
+            warnings: first.warnings,
+            notes: first.notes,
             _heartbeat: heartbeat,
-            lock,
+            lock: first.lock,
         })
+    }
+
+    /// What a person may want to know of the start.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// What is registered.
@@ -127,9 +187,52 @@ impl Registration {
     /// Marks the broker as stopped and lets it go.
     pub fn end(mut self, patience: Duration) -> Result<()> {
         let guard = FencedLock::acquire_store(&self.store, "leave as a broker", patience)?;
+        // Others change it, too.
+        self.file = self.store.broker_file(self.file.broker_id)?;
         self.file.pid = None;
         guard.replace(&path(self.file.broker_id), &json_file::encode(&self.file))
     }
+}
+
+/// A broker that was just registered.
+#[derive(Debug)]
+pub(super) struct First {
+    pub file: BrokerFile,
+    pub lock: LifeLock,
+    pub warnings: Vec<String>,
+    pub notes: Vec<String>,
+}
+
+/// A rack as it is registered.
+pub(super) fn rack_of(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+fn own_logs(broker: BrokerId) -> String {
+    format!("{}/{}", layout::broker_dir(broker), layout::LOGS_DIR)
+}
+
+/// Marks a running broker as one that is to lead nothing, or takes that back; whether that changed
+/// anything.
+///
+/// # Errors
+/// [`Kind::BrokerState`] if there is no such broker; [`Kind::Busy`].
+pub fn set_drained(
+    store: &StoreDir,
+    broker: BrokerId,
+    drained: bool,
+    patience: Duration,
+) -> Result<bool> {
+    let guard = FencedLock::acquire_store(store, "drain a broker", patience)?;
+    let file = store.broker_file(broker)?;
+    if file.drained == drained {
+        return Ok(false);
+    }
+    guard.replace(
+        &path(broker),
+        &json_file::encode(&BrokerFile { drained, ..file }),
+    )?;
+    Ok(true)
 }
 
 fn path(broker: BrokerId) -> String {
@@ -159,93 +262,8 @@ fn runs_already(store: &StoreDir, dir: &dyn Dir, broker: BrokerId) -> Error {
     ))
 }
 
-/// A broker as anyone sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BrokerStatus {
-    /// Its number.
-    pub broker_id: BrokerId,
-    /// How often a daemon was started for it.
-    pub incarnation: u64,
-    /// The daemon that holds its lock now.
-    pub running: Option<Holder>,
-    /// Its part as the controller, if it is the one and runs.
-    pub controller: Option<ControllerStatus>,
-    /// Where it stands, if it was told.
-    pub rack: Option<String>,
-    /// Where its replicas are.
-    pub log_dir: PathBuf,
-    /// Replica directories there that no topic counts on and nobody deleted; `None` where they
-    /// cannot be looked at.
-    pub strays: Option<usize>,
-}
-
-/// A live controller.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ControllerStatus {
-    /// Its epoch.
-    pub epoch: u64,
-    /// When it was elected, ms since the epoch.
-    pub since_ms: i64,
-}
-
-/// Looks at a broker. Takes no lock.
-///
-/// # Errors
-/// [`Kind::BrokerState`] if there is no such broker; [`Kind::Damaged`], [`Kind::Io`].
-pub fn broker_status(store: &StoreDir, broker: BrokerId) -> Result<BrokerStatus> {
-    let running = broker_holder(store, broker)?;
-    let file = store.broker_file(broker)?;
-    let controller = ControllerFile::read(store)?.filter(|c| {
-        let ours = running
-            .as_ref()
-            .is_some_and(|h| h.incarnation == c.incarnation);
-        c.broker_id == broker && c.pid.is_some() && ours
-    });
-    Ok(BrokerStatus {
-        broker_id: broker,
-        incarnation: file.incarnation,
-        running,
-        controller: controller.map(|c| ControllerStatus {
-            epoch: c.epoch,
-            since_ms: c.since_ms,
-        }),
-        log_dir: log_dir::registered_path(store, &file),
-        rack: file.rack,
-        strays: strays(store, broker).ok().map(|strays| strays.len()),
-    })
-}
-
-/// The daemon that holds the broker's lock now, as the system names it where it does.
-///
-/// # Errors
-/// [`Kind::Busy`] while the line of one that just started is not there yet, or is another's.
-pub fn broker_holder(store: &StoreDir, broker: BrokerId) -> Result<Option<Holder>> {
-    let dir = store.broker_dir(broker)?;
-    let probe = || LifeLock::probe(&**store.disk(), &*dir, layout::BROKER_LOCK);
-    // Between taking the lock and leaving the line lies a hold of the fenced lock.
-    for _ in 0..100 {
-        match probe()? {
-            Probe::Free => return Ok(None),
-            Probe::Held {
-                holder: Some(holder),
-                pids,
-            } if pids.is_empty() || pids.contains(&holder.pid) => {
-                return Ok(Some(holder));
-            }
-            Probe::Held { .. } => store.clock().sleep(Duration::from_millis(20)),
-        }
-    }
-    Err(Error::new(
-        Kind::Busy,
-        format!("broker {broker} is held by a process that has not said who it is"),
-    )
-    .cure("try again; 'mq-broker locks' names the process"))
-}
-
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
     use crate::clock::SystemClock;
     use crate::disk::{Disk as _, OsDisk};

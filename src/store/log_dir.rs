@@ -25,7 +25,9 @@ use crate::disk::{Dir, Disk, EntryKind, join};
 use crate::error::{Error, Kind, Result};
 use crate::types::BrokerId;
 
-pub use claim::{Claimed, TriedPlace, check, claim, try_place};
+pub use claim::{
+    Claimed, TriedPlace, check, claim, claim_empty, claim_own, refuse_gone, try_place,
+};
 
 /// A broker's log directory, open, and where the registration says that it is.
 #[derive(Debug, Clone)]
@@ -237,7 +239,11 @@ fn not_claimed(broker: BrokerId, path: &Path) -> Error {
             layout::META_PROPERTIES
         ),
     )
-    .cure("mount the disk that the log directory is on, or restore that file from a backup")
+    .cure(format!(
+        "mount the disk that the log directory is on, or restore that file from a backup; if what \
+         was there is lost for good and the directory is empty, 'mq-broker start --id {broker}' \
+         claims it as new"
+    ))
 }
 
 fn is_same(store: &StoreDir, place: &str, dir: &dyn Dir) -> bool {

@@ -15,7 +15,7 @@ use super::store_file::{StoreFile, no_store, not_a_store};
 use super::topic_handle::OpenTopics;
 use super::{json_file, layout};
 use crate::clock::Clock;
-use crate::disk::{Dir, Disk, FileSystem, Open, join};
+use crate::disk::{Dir, Disk, EntryKind, FileSystem, Open, join};
 use crate::error::{Error, Kind, Result};
 use crate::storage::Cut;
 use crate::types::{BrokerId, TopicPartition, Uuid};
@@ -201,6 +201,42 @@ impl StoreDir {
                 error
             }
         })
+    }
+
+    /// The directory of the brokers' directories.
+    pub fn brokers_dir(&self) -> Result<Arc<dyn Dir>> {
+        self.sub_dir(layout::BROKERS_DIR)
+    }
+
+    /// The brokers that are registered, in order.
+    ///
+    /// # Errors
+    /// [`Kind::Io`].
+    pub fn brokers(&self) -> Result<Vec<BrokerId>> {
+        let entries = self
+            .root
+            .list(layout::BROKERS_DIR)
+            .map_err(|e| Error::io("list", join(&*self.root, layout::BROKERS_DIR), e))?;
+        let mut ids: Vec<BrokerId> = entries
+            .iter()
+            .filter(|entry| entry.kind == EntryKind::Dir)
+            .filter_map(|entry| layout::parse_broker_dir(&entry.name))
+            .collect();
+        ids.sort_unstable();
+        Ok(ids)
+    }
+
+    /// Whether there is such a broker.
+    ///
+    /// # Errors
+    /// [`Kind::Io`].
+    pub fn has_broker(&self, broker: BrokerId) -> Result<bool> {
+        let name = layout::broker_dir(broker);
+        match self.root.id(&name) {
+            Ok(_) => Ok(true),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(Error::io("look at", join(&*self.root, &name), e)),
+        }
     }
 
     /// A broker's registration.

@@ -32,7 +32,7 @@ use super::topic_handle::TopicHandle;
 use crate::disk::{Dir, File, Open, join};
 use crate::error::{Error, Kind, Result};
 use crate::storage::{FileKind, LeaderEpochs, PartitionMetadata, SegmentFile, sync_failed};
-use crate::types::{BrokerId, EMBEDDED_BROKER, TopicPartition, Uuid};
+use crate::types::{BrokerId, TopicPartition, Uuid};
 
 /// How long the store's lock is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -110,10 +110,6 @@ impl Lost<'_> {
 
     /// Whether there is something to rebuild from, as far as can be seen without a lock.
     fn is_due(&self) -> Result<bool> {
-        // Another broker's is for its own daemon.
-        if self.broker != EMBEDDED_BROKER {
-            return Ok(false);
-        }
         let found = self.look(&*self.store.logs_dir(self.broker)?)?;
         Ok(found.old_page || found.old || found.new_page)
     }

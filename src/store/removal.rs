@@ -2,8 +2,9 @@
 //!
 //! Invariant: one is moved aside only under its own append lock, after the path check, if its ids
 //! are those to be removed and no topic file read under that lock names it; and it is removed only
-//! if its topic was deleted or it was never used.
+//! if its topic was deleted or moved off it, or it was never used.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,14 +13,14 @@ use super::layout;
 use super::open::StoreDir;
 use super::page::Offline;
 use super::replica::{Held, Replica};
-use super::strays::is_garbage;
+use super::strays::{is_garbage, is_retired, read_ids};
 use super::topics;
 use crate::disk::{Dir, join};
 use crate::error::{Error, Kind, Result};
 use crate::types::{BrokerId, TopicPartition, Uuid};
 
 /// Moves a replica directory aside and removes it, if it is the one meant, no topic file names it,
-/// and it is known to be deleted or never used. A directory that is gone, or another's by now, is
+/// and it is known to be deleted, retired or never used. A directory that is gone, or another's by now, is
 /// left alone.
 pub fn remove_replica(
     store: &Arc<StoreDir>,
@@ -32,7 +33,9 @@ pub fn remove_replica(
     let replica = match Replica::open(store, tp, broker) {
         Ok(replica) => replica,
         Err(e) if e.kind() == Kind::Fenced => {
-            if !graveyard::is_deleted(store, topic_id, uuid)? {
+            if !graveyard::is_deleted(store, topic_id, uuid)?
+                && !is_retired(store, tp, topic_id, uuid)?
+            {
                 return Ok(());
             }
             return super::rebuild::remove_lost(store, tp, broker, topic_id, uuid);
@@ -57,6 +60,25 @@ pub fn remove_replica(
         held.take_offline(&mut page, Offline::Removed)?;
     }
     move_aside(logs, tp)
+}
+
+/// Whether a replica directory is in its place, or on its way there. One that does not say which
+/// it is may be the one.
+pub fn is_replica_there(logs: &dyn Dir, tp: &TopicPartition, uuid: Uuid) -> Result<bool> {
+    let is_there = |name: &str| match logs.id(name) {
+        Ok(_) => Ok(true),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(Error::io("look at", join(logs, name), e)),
+    };
+    let name = layout::replica_dir(tp);
+    if is_there(&layout::future_dir(tp, &uuid))? {
+        return Ok(true);
+    }
+    if !is_there(&name)? {
+        return Ok(false);
+    }
+    let there = read_ids(logs, &name)?.and_then(|ids| ids.replica_uuid);
+    Ok(there.is_none_or(|there| there == uuid))
 }
 
 fn is_replica(replica: &Replica, held: &Held<'_>, topic_id: Uuid, uuid: Uuid) -> Result<bool> {

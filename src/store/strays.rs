@@ -112,7 +112,7 @@ fn look(
 }
 
 /// Whether a replica directory that no topic file names may be removed: its topic was deleted or
-/// has retired it, or its creator died before it was ever used.
+/// moved off it, or its creator died before it was ever used.
 pub(super) fn is_garbage(
     store: &StoreDir,
     logs: &dyn Dir,
@@ -121,7 +121,12 @@ pub(super) fn is_garbage(
     topic_id: Uuid,
     uuid: Uuid,
 ) -> Result<bool> {
-    if graveyard::is_deleted(store, topic_id, uuid)? || is_retired(store, name, uuid)? {
+    if graveyard::is_deleted(store, topic_id, uuid)?
+        || layout::parse_replica_dir(name)
+            .map(|tp| is_retired(store, &tp, topic_id, uuid))
+            .transpose()?
+            .unwrap_or(false)
+    {
         return Ok(true);
     }
     // Whoever finishes a creation, and whoever writes first, notes a version of the topic file.
@@ -149,13 +154,16 @@ pub(super) fn is_garbage(
     Ok(true)
 }
 
-/// Whether the topic whose replica's name that is has given the replica up.
-fn is_retired(store: &StoreDir, name: &str, uuid: Uuid) -> Result<bool> {
-    let Some(tp) = layout::parse_replica_dir(name) else {
-        return Ok(false);
-    };
+/// Whether the topic file says that the replica is the topic's no more.
+pub(super) fn is_retired(
+    store: &StoreDir,
+    tp: &TopicPartition,
+    topic_id: Uuid,
+    uuid: Uuid,
+) -> Result<bool> {
     let found = topics::read_if_there(store, &tp.topic)?;
-    Ok(found.is_some_and(|(meta, _)| meta.retired.iter().any(|gone| gone.uuid == uuid)))
+    Ok(found
+        .is_some_and(|(meta, _)| meta.topic_id == topic_id && meta.is_retired(tp.partition, uuid)))
 }
 
 pub(super) fn read_ids(logs: &dyn Dir, name: &str) -> Result<Option<PartitionMetadata>> {

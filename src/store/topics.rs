@@ -171,6 +171,18 @@ impl TopicMeta {
         configs.check_replicas(factors.min().unwrap_or(0))
     }
 
+    /// Whether that replica directory is the topic's no more, and may be removed.
+    pub fn is_retired(&self, partition: PartitionId, uuid: Uuid) -> bool {
+        let mut retired = self.retired.iter();
+        retired.any(|r| r.partition == partition && r.uuid == uuid) && !self.names(uuid)
+    }
+
+    /// Whether that replica directory is one of the topic's.
+    pub fn names(&self, uuid: Uuid) -> bool {
+        let mut replicas = self.partitions.iter().flat_map(|p| &p.replicas);
+        replicas.any(|r| r.uuid == uuid)
+    }
+
     /// The file's bytes.
     pub fn encode(&self) -> Vec<u8> {
         json_file::encode(&Raw {

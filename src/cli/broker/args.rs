@@ -15,7 +15,7 @@ use crate::types::{BrokerId, EMBEDDED_BROKER};
 /// Run a broker, and see who holds what
 ///
 /// No broker has to run: the other tools work on the store by themselves. A broker cares for one
-/// directory of replicas while it runs.
+/// directory of replicas while it runs; one of those that run is the controller.
 #[derive(Debug, clap::Parser)]
 #[command(name = "mq-broker", version, after_help = EXAMPLES, max_term_width = 100)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
@@ -30,14 +30,18 @@ const EXAMPLES: &str = "\
 Examples:
   mq-broker start                    in the foreground
   mq-broker status --format json
+  mq-broker start --id 1 --log-dir /mnt/disk2/mq
+  mq-broker list
   mq-broker locks                    who holds which lock
-  mq-broker stop";
+  mq-broker stop 1";
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Start(StartArgs),
     Status(StatusArgs),
+    List(ListArgs),
     Stop(StopArgs),
+    Drain(DrainArgs),
     Locks(LocksArgs),
 }
 
@@ -47,7 +51,7 @@ enum Command {
 #[derive(Debug, clap::Args)]
 #[command(after_help = START_EXAMPLES)]
 struct StartArgs {
-    /// The broker's id, from 0
+    /// The broker's id, from 0; one that is not there yet is made
     #[arg(long, value_name = "N", help_heading = "Broker", default_value_t = EMBEDDED_BROKER.to_string())]
     id: String,
     /// Keep the replicas in this directory, which may be on another disk, and is registered: it
@@ -63,6 +67,7 @@ const START_EXAMPLES: &str = "\
 Examples:
   mq-broker start
   mq-broker start --log-dir /mnt/disk2/mq --rack cellar
+  mq-broker start --id 1 --log-dir /mnt/disk3/mq --rack attic
   mq-broker start --store /srv/mq
   mq-broker start | { read -r ready; echo \"$ready\"; cat; } &
   mq-broker start --quiet 2>>broker.log &";
@@ -81,6 +86,50 @@ Examples:
   mq-broker status --store /srv/mq
   mq-broker status --format tsv --header
   mq-broker status --format json | jq .";
+
+/// List the brokers: state, place, and how much of the topics each has
+#[derive(Debug, clap::Args)]
+#[command(after_help = LIST_EXAMPLES)]
+struct ListArgs {
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+const LIST_EXAMPLES: &str = "\
+Examples:
+  mq-broker list
+  mq-broker list --format tsv --header
+  mq-broker list --format json | jq -r 'select(.state == \"running\").id'";
+
+/// Have a running broker lead nothing, until it is started anew
+///
+/// The controller moves what it leads to other replicas that are in sync. What has none stays, and
+/// is named. The broker goes on as a follower.
+#[derive(Debug, clap::Args)]
+#[command(after_help = DRAIN_EXAMPLES)]
+struct DrainArgs {
+    /// The broker
+    #[arg(value_name = "ID", allow_hyphen_values = true)]
+    id: String,
+    /// Let it lead again
+    #[arg(long, help_heading = "Broker")]
+    undo: bool,
+    /// How long to wait until it leads nothing
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "30s",
+        help_heading = "Broker"
+    )]
+    timeout: String,
+}
+
+const DRAIN_EXAMPLES: &str = "\
+Examples:
+  mq-broker drain 1
+  mq-broker drain 1 --timeout 2m && mq-broker stop 1
+  mq-broker drain 1 --undo
+  mq-broker drain 1 --store /srv/mq";
 
 /// Stop a running broker, and wait until it has ended
 #[derive(Debug, clap::Args)]
@@ -102,6 +151,7 @@ struct StopArgs {
 const STOP_EXAMPLES: &str = "\
 Examples:
   mq-broker stop
+  mq-broker stop 1
   mq-broker stop --timeout 1m
   mq-broker stop --store /srv/mq
   mq-broker stop && mq-broker start";
@@ -145,6 +195,12 @@ impl Args {
                 },
             },
             Command::Status(args) => Job::Status(args.output.try_into()?),
+            Command::List(args) => Job::List(args.output.try_into()?),
+            Command::Drain(args) => Job::Drain {
+                id: broker_id(&args.id)?,
+                undo: args.undo,
+                timeout: timeout(&args.timeout)?,
+            },
             Command::Stop(args) => Job::Stop {
                 id: args.id.as_deref().map(broker_id).transpose()?,
                 timeout: timeout(&args.timeout)?,
@@ -156,19 +212,12 @@ impl Args {
 
 fn broker_id(text: &str) -> Result<BrokerId> {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    let id: BrokerId = text.parse().ok().filter(|_| digits).ok_or_else(|| {
+    text.parse().ok().filter(|_| digits).ok_or_else(|| {
         usage(
             format!("'{}' is not a broker's id", text.escape_debug()),
-            "ids are whole numbers from 0",
+            format!("ids are whole numbers from 0 to {}", BrokerId::MAX),
         )
-    })?;
-    if id != EMBEDDED_BROKER {
-        return Err(usage(
-            format!("there is no broker {id}: this version keeps one broker to a store"),
-            format!("leave the id out, or say {EMBEDDED_BROKER}"),
-        ));
-    }
-    Ok(id)
+    })
 }
 
 fn log_dir(path: PathBuf) -> Result<PathBuf> {

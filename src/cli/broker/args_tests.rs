@@ -39,7 +39,24 @@ fn what_is_asked_for() {
         job(&["stop", "0"]),
         Ok(Job::Stop { id: Some(0), .. })
     ));
+    assert!(matches!(
+        job(&["stop", "2147483647"]),
+        Ok(Job::Stop {
+            id: Some(BrokerId::MAX),
+            ..
+        })
+    ));
+    assert_eq!(started(&["start", "--id", "3"]).0, 3);
+    assert!(matches!(
+        job(&["drain", "3", "--timeout", "1s"]),
+        Ok(Job::Drain { id: 3, undo: false, timeout }) if timeout == Duration::from_secs(1)
+    ));
+    assert!(matches!(
+        job(&["drain", "3", "--undo"]),
+        Ok(Job::Drain { undo: true, .. })
+    ));
     assert!(matches!(job(&["status"]), Ok(Job::Status(_))));
+    assert!(matches!(job(&["list"]), Ok(Job::List(_))));
     assert!(matches!(
         job(&["locks", "--format", "json"]),
         Ok(Job::Locks(_))
@@ -51,7 +68,11 @@ fn what_is_refused_says_why() {
     for line in [
         &[][..],
         &["start", "--id", "-1"],
-        &["start", "--id", "3"],
+        &["start", "--id", "2147483648"],
+        &["start", "--id", "+3"],
+        &["drain"],
+        &["drain", "-1"],
+        &["drain", "1", "--timeout", "5"],
         &["start", "--listen", "x"],
         &["start", "--rack", "a\nb"],
         &["start", "--rack", &"r".repeat(256)],

@@ -18,7 +18,18 @@ pub enum Job {
     },
     /// `status`
     Status(OutputOptions),
-    /// `stop`: that broker, else the only one there is.
+    /// `list`
+    List(OutputOptions),
+    /// `drain`
+    Drain {
+        /// Which.
+        id: BrokerId,
+        /// Take it back.
+        undo: bool,
+        /// How long to wait until it leads nothing.
+        timeout: Duration,
+    },
+    /// `stop`: that broker, else the only one that runs.
     Stop {
         /// Which.
         id: Option<BrokerId>,

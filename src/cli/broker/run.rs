@@ -7,13 +7,14 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::job::Job;
+use super::{drain, list};
 use crate::cli::output::{Cell, Column, Listing, OutputOptions};
 use crate::cli::{Env, Outcome};
 use crate::cluster::{self, BrokerOptions, Daemon, Stop, Told};
 use crate::disk::OsDisk;
 use crate::error::{Error, Kind, Result};
 use crate::store::{StoreDir, log_dir};
-use crate::types::{BrokerId, EMBEDDED_BROKER};
+use crate::types::BrokerId;
 
 /// Between two looks whether a broker has ended.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
@@ -26,7 +27,9 @@ pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
     match job {
         Job::Start { id, options } => start(id, options, env),
         Job::Status(output) => status(output, env),
-        Job::Stop { id, timeout } => stop(id.unwrap_or(EMBEDDED_BROKER), timeout, env),
+        Job::List(output) => list::list(output, env),
+        Job::Drain { id, undo, timeout } => drain::drain(id, undo, timeout, env),
+        Job::Stop { id, timeout } => stop(id, timeout, env),
         Job::Locks(output) => locks(output, env),
     }
 }
@@ -51,6 +54,9 @@ fn start(id: BrokerId, mut options: BrokerOptions, env: &Env) -> Result<Outcome>
     let daemon = Daemon::start(&store, id, &options)?;
     for warning in daemon.warnings() {
         env.warn(warning);
+    }
+    for note in daemon.notes() {
+        env.note(note);
     }
     let asked = || env.stopping();
     let stop = Stop {
@@ -111,37 +117,60 @@ const STATUS_COLUMNS: &[Column] = &[
 
 fn status(output: OutputOptions, env: &Env) -> Result<Outcome> {
     let store = env.open_store()?;
-    let status = cluster::broker_status(&store, EMBEDDED_BROKER)?;
-    let running = status.running.as_ref();
+    let mut runs = false;
     let mut listing = Listing::stdout(env, STATUS_COLUMNS, output);
-    listing.row(vec![
-        status.broker_id.into(),
-        if running.is_some() {
-            "running"
-        } else {
-            "stopped"
-        }
-        .into(),
-        running.map(|holder| holder.pid).into(),
-        status.incarnation.into(),
-        status.controller.is_some().into(),
-        status.controller.map(|controller| controller.epoch).into(),
-        running.map(|holder| holder.started_ms).into(),
-        status.rack.into(),
-        status.log_dir.display().to_string().into(),
-        status.strays.map(|count| count as u64).into(),
-    ])?;
+    for id in store.brokers()? {
+        let status = cluster::broker_status(&store, id)?;
+        let running = status.running.as_ref();
+        runs |= running.is_some();
+        listing.row(vec![
+            status.broker_id.into(),
+            list::state(&status).into(),
+            running.map(|holder| holder.pid).into(),
+            status.incarnation.into(),
+            status.controller.is_some().into(),
+            status.controller.map(|controller| controller.epoch).into(),
+            running.map(|holder| holder.started_ms).into(),
+            status.rack.into(),
+            status.log_dir.display().to_string().into(),
+            status.strays.map(|count| count as u64).into(),
+        ])?;
+    }
     listing.finish()?;
-    // As with a service manager's `status`: 1 if it does not run.
-    Ok(if running.is_some() {
+    // As with a service manager's `status`: 1 if none runs.
+    Ok(if runs {
         Outcome::Done
     } else {
         Outcome::Partial
     })
 }
 
-fn stop(id: BrokerId, timeout: Duration, env: &Env) -> Result<Outcome> {
+/// The only broker that runs.
+fn only_one(store: &Arc<StoreDir>) -> Result<BrokerId> {
+    let mut running = Vec::new();
+    for id in store.brokers()? {
+        if cluster::broker_holder(store, id)?.is_some() {
+            running.push(id);
+        }
+    }
+    match running[..] {
+        [id] => Ok(id),
+        [] => Err(Error::new(Kind::BrokerState, "no broker is running")
+            .cure("'mq-broker status' shows which there are")),
+        _ => {
+            let names: Vec<_> = running.iter().map(BrokerId::to_string).collect();
+            let text = format!("several brokers are running: {}", names.join(", "));
+            Err(Error::new(Kind::BrokerState, text).cure("say which: mq-broker stop ID"))
+        }
+    }
+}
+
+fn stop(id: Option<BrokerId>, timeout: Duration, env: &Env) -> Result<Outcome> {
     let store = env.open_store()?;
+    let id = match id {
+        Some(id) => known(&store, id)?,
+        None => only_one(&store)?,
+    };
     let Some(holder) = cluster::broker_holder(&store, id)? else {
         return Err(
             Error::new(Kind::BrokerState, format!("broker {id} is not running"))
@@ -186,6 +215,21 @@ fn stop(id: BrokerId, timeout: Duration, env: &Env) -> Result<Outcome> {
     }
     env.note(&format!("broker {id} (process {}) has ended", holder.pid));
     Ok(Outcome::Done)
+}
+
+/// That there is such a broker.
+pub(super) fn known(store: &StoreDir, id: BrokerId) -> Result<BrokerId> {
+    let there = store.brokers()?;
+    if there.contains(&id) {
+        return Ok(id);
+    }
+    let names: Vec<_> = there.iter().map(BrokerId::to_string).collect();
+    Err(
+        Error::new(Kind::BrokerState, format!("there is no broker {id}")).cure(format!(
+            "there is {}; 'mq-broker start --id {id}' makes it",
+            names.join(", ")
+        )),
+    )
 }
 
 /// Whether that incarnation has not ended: a service manager may have started the next by now.

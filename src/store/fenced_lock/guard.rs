@@ -160,6 +160,22 @@ impl FencedGuard {
         self.sync_parent(to)
     }
 
+    /// Puts a directory that was made and synced elsewhere in the place of `to`, where nothing is,
+    /// and syncs the directory of `to`.
+    ///
+    /// # Errors
+    /// As [`FencedGuard::replace`]; [`Kind::Io`] if something is there.
+    pub fn publish_dir(&self, from: &str, to: &str) -> Result<()> {
+        // By way of the own directory, as a staged file.
+        let name = self.own_name()?;
+        self.rename(from, &name)?;
+        self.step()?;
+        self.dir
+            .rename_new(&name, to)
+            .map_err(|e| self.late(io_error(&*self.dir, "rename", &name, e)))?;
+        self.sync_parent(to)
+    }
+
     /// Removes the file `path`, or the flat directory, and syncs the directory it was in.
     ///
     /// # Errors

@@ -39,6 +39,11 @@ impl Claimed<'_> {
         self.log_dir.as_deref()
     }
 
+    /// Whether the claim is a new one: nothing of the broker's was there.
+    pub fn is_new(&self) -> bool {
+        self.written.is_some()
+    }
+
     /// Keeps it: it is registered. What is odd about the directory, but no reason to refuse it.
     pub fn keep(mut self) -> Vec<String> {
         self.written = None;
@@ -55,6 +60,11 @@ impl Drop for Claimed<'_> {
         // The registration may be in place though its sync failed. Whoever cannot tell leaves all.
         let registered = self.store.broker_file(self.broker).map(|file| file.log_dir);
         let ours = read_claim(&*dir).is_ok_and(|claim| claim.as_ref() == Some(&written));
+        let registered = match registered {
+            // A broker that did not come to be.
+            Err(e) if e.kind() == Kind::BrokerState => Ok(None),
+            other => other,
+        };
         match registered {
             Ok(registered) if registered != self.log_dir && ours => {
                 let _ = dir.remove(layout::META_PROPERTIES);
@@ -72,12 +82,14 @@ impl Drop for Claimed<'_> {
 pub fn check(store: &StoreDir, broker: BrokerId, path: &Path) -> Result<()> {
     refuse_network(&**store.disk(), path)?;
     let Some(dir) = open_if_there(&**store.disk(), path)? else {
-        return refuse_within(&**store.disk(), store.root(), path);
+        refuse_within(&**store.disk(), store.root(), path)?;
+        return refuse_others(store, broker, path);
     };
     if is_own_logs(store, broker, &*dir)? {
         return Ok(());
     }
     refuse_within(&**store.disk(), store.root(), path)?;
+    refuse_others(store, broker, path)?;
     match read_claim(&*dir)? {
         Some(claim) => check_claim(store, broker, &*dir, &claim),
         None => refuse_foreign(&*dir),
@@ -163,7 +175,7 @@ pub fn claim<'a>(store: &'a StoreDir, broker: BrokerId, path: &Path) -> Result<C
         directory_id: Uuid::random()?,
     };
     // The same place by another path is no other place.
-    claimed.log_dir = Some(match store.broker_file(broker)?.log_dir {
+    claimed.log_dir = Some(match registered(store, broker)? {
         Some(place) if is_same(store, &place, &*dir) => place,
         _ => text.to_owned(),
     });
@@ -189,6 +201,72 @@ pub fn claim<'a>(store: &'a StoreDir, broker: BrokerId, path: &Path) -> Result<C
     }
     let text = format!("{} keeps being claimed by others", path.display());
     Err(Error::new(Kind::Busy, text).cure("try again"))
+}
+
+/// Claims the broker's own `logs` if it is empty and unclaimed; whether it did.
+///
+/// # Errors
+/// [`Kind::BrokerState`] if it is gone; [`Kind::UnusableStore`], [`Kind::Io`].
+pub fn claim_own(store: &StoreDir, broker: BrokerId) -> Result<bool> {
+    let above = store.broker_dir(broker)?;
+    let path = join(&*above, layout::LOGS_DIR);
+    let dir = match above.open_dir(layout::LOGS_DIR) {
+        Ok(dir) => dir,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(gone(broker, &path)),
+        Err(e) => return Err(unusable(&path, "open", e)),
+    };
+    if refuse_foreign(&*dir).is_err() {
+        return Ok(false);
+    }
+    claim_empty(store, broker, &*dir)
+}
+
+/// Claims a directory that is empty, or being claimed by another for the same broker; whether this
+/// one did.
+///
+/// # Errors
+/// [`Kind::UnusableStore`], [`Kind::Io`].
+pub fn claim_empty(store: &StoreDir, broker: BrokerId, dir: &dyn Dir) -> Result<bool> {
+    let wanted = MetaProperties {
+        cluster_id: store.cluster_id(),
+        node_id: broker,
+        directory_id: Uuid::random()?,
+    };
+    let placed = put_claim(dir, &wanted)?;
+    dir.sync().map_err(|e| Error::io("sync", dir.path(), e))?;
+    Ok(placed)
+}
+
+/// Refuses to start on a registered log directory that is not there: its disk may not be mounted.
+///
+/// # Errors
+/// [`Kind::BrokerState`].
+pub fn refuse_gone(store: &StoreDir, broker: BrokerId, path: &Path) -> Result<()> {
+    match open_if_there(&**store.disk(), path)? {
+        Some(_) => Ok(()),
+        None => Err(gone(broker, path)),
+    }
+}
+
+fn gone(broker: BrokerId, path: &Path) -> Error {
+    let path = path.display();
+    Error::new(
+        Kind::BrokerState,
+        format!("the log directory of broker {broker}, {path}, is gone"),
+    )
+    .cure(format!(
+        "mount the disk that it is on; if what was there is lost for good, 'mkdir -p {path}': an \
+         empty one is claimed as new, and filled from the other replicas"
+    ))
+}
+
+/// What is registered as the broker's log directory, where there is such a broker.
+fn registered(store: &StoreDir, broker: BrokerId) -> Result<Option<String>> {
+    match store.broker_file(broker) {
+        Ok(file) => Ok(file.log_dir),
+        Err(e) if e.kind() == Kind::BrokerState => Ok(None),
+        Err(e) => Err(e),
+    }
 }
 
 /// Puts a claim in place; `false` if somebody else was quicker.
@@ -308,9 +386,17 @@ fn refuse_foreign(dir: &dyn Dir) -> Result<()> {
 }
 
 fn is_own_logs(store: &StoreDir, broker: BrokerId, dir: &dyn Dir) -> Result<bool> {
-    let own = store.broker_dir(broker)?;
+    let own = match store.broker_dir(broker) {
+        Ok(own) => own,
+        Err(e) if e.kind() == Kind::BrokerState => return Ok(false),
+        Err(e) => return Err(e),
+    };
     let error = |e| Error::io("look at", join(&*own, layout::LOGS_DIR), e);
-    Ok(own.id(layout::LOGS_DIR).map_err(error)? == dir.own_id().map_err(error)?)
+    match own.id(layout::LOGS_DIR) {
+        Ok(id) => Ok(id == dir.own_id().map_err(error)?),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(error(e)),
+    }
 }
 
 /// Refuses what stands within the store whose directory is `root`, or would once it is made: a
@@ -327,10 +413,23 @@ fn refuse_within(disk: &dyn Disk, root: &Arc<dyn Dir>, path: &Path) -> Result<()
             Err(e) => return Err(unusable(&at, "open", e)),
         }
     };
+    let mut is_place = at == path;
     for _ in 0..ABOVE_MAX {
         let id = above.own_id().map_err(error)?;
         if id == root_id {
             return Err(within(path, root.path()));
+        }
+        if !std::mem::take(&mut is_place)
+            && let Ok(Some(claim)) = read_claim(&*above)
+        {
+            let text = format!(
+                "{} is within a log directory of broker {} (cluster id {})",
+                path.display(),
+                claim.node_id,
+                claim.cluster_id
+            );
+            return Err(Error::new(Kind::BrokerState, text)
+                .cure("name a directory outside of it: each broker has its own"));
         }
         at.push("..");
         match disk.open_dir(&at) {
@@ -338,6 +437,30 @@ fn refuse_within(disk: &dyn Disk, root: &Arc<dyn Dir>, path: &Path) -> Result<()
             // The top, or what this user may not look into and so is not this store.
             _ => break,
         }
+    }
+    Ok(())
+}
+
+/// Refuses what is, is within, or has in it, the registered place of another broker: also of one
+/// whose disk is not there now.
+fn refuse_others(store: &StoreDir, broker: BrokerId, path: &Path) -> Result<()> {
+    for other in store.brokers()?.into_iter().filter(|id| *id != broker) {
+        let Some(place) = registered(store, other)? else {
+            continue;
+        };
+        let theirs = Path::new(&place);
+        let what = if path == theirs {
+            format!("is the log directory of broker {other}")
+        } else if path.starts_with(theirs) {
+            format!("is within {place}, the log directory of broker {other}")
+        } else if theirs.starts_with(path) {
+            format!("has {place} in it, the log directory of broker {other}")
+        } else {
+            continue;
+        };
+        let text = format!("{} {what}", path.display());
+        return Err(Error::new(Kind::BrokerState, text)
+            .cure("name another directory with --log-dir: each broker has its own"));
     }
     Ok(())
 }

@@ -1,0 +1,50 @@
+//! `mq-broker list`.
+
+use crate::cli::output::{Column, Listing, OutputOptions};
+use crate::cli::{Env, Outcome};
+use crate::cluster::{self, BrokerStatus};
+use crate::error::Result;
+
+const COLUMNS: &[Column] = &[
+    Column::number("id"),
+    Column::text("state"),
+    Column::number("incarnation"),
+    Column::number("pid"),
+    Column::text("rack"),
+    Column::text("log_dir"),
+    Column::text("controller"),
+    Column::number("leaders"),
+    Column::number("replicas"),
+];
+
+/// The word for what a broker does.
+pub(super) fn state(status: &BrokerStatus) -> &'static str {
+    match (&status.running, status.drained) {
+        (Some(_), false) => "running",
+        (Some(_), true) => "drained",
+        (None, _) => "stopped",
+    }
+}
+
+pub(super) fn list(output: OutputOptions, env: &Env) -> Result<Outcome> {
+    let store = env.open_store()?;
+    let shares = cluster::shares(&store)?;
+    let mut listing = Listing::stdout(env, COLUMNS, output);
+    for id in store.brokers()? {
+        let status = cluster::broker_status(&store, id)?;
+        let share = shares.get(&id).copied().unwrap_or_default();
+        listing.row(vec![
+            id.into(),
+            state(&status).into(),
+            status.incarnation.into(),
+            status.running.map(|holder| holder.pid).into(),
+            status.rack.into(),
+            status.log_dir.display().to_string().into(),
+            status.controller.is_some().into(),
+            share.leaders.into(),
+            share.replicas.into(),
+        ])?;
+    }
+    listing.finish()?;
+    Ok(Outcome::Done)
+}
