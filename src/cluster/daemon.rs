@@ -10,7 +10,9 @@ use super::caretaker::Caretaker;
 use super::control_loop::ControlLoop;
 use super::controller::Me;
 use super::election::Election;
+use super::fetcher::Fetchers;
 use super::leftovers::Leftovers;
+use super::moves::{move_leaders, moves_away};
 use super::registration::{BrokerOptions, Registration};
 use crate::disk::{Wake, new_watcher};
 use crate::error::{Error, Result};
@@ -25,6 +27,9 @@ const TICK: Duration = Duration::from_millis(500);
 /// or deletes one is given time to end.
 const SWEEP: Duration = Duration::from_secs(5);
 const SWEEP_AFTER_CHANGE: Duration = Duration::from_secs(2);
+
+/// How long moving leadership away may take at the end.
+const HAND_OVER: Duration = Duration::from_secs(2);
 
 /// Something a person may want to know.
 #[derive(Debug)]
@@ -120,7 +125,8 @@ impl Daemon {
         let control = ControlLoop::start(&self.store, self.me.broker_id, election)?;
         let role = control.first_role();
         control.tell(tell);
-        self.caretaker.refresh(tell)?;
+        let mut fetchers = Fetchers::start(&self.store, self.me.broker_id)?;
+        self.refresh(&mut fetchers, tell)?;
         // After a reboot this recovers every log, a power cut's losses included.
         self.caretaker.tend(&Wake::Anything, tell);
         self.sweep(tell);
@@ -135,7 +141,7 @@ impl Daemon {
                 .caretaker
                 .wait(next.saturating_sub(self.now()), stop.wake)?;
             if self.caretaker.is_about_topics(&wake) {
-                self.caretaker.refresh(tell)?;
+                self.refresh(&mut fetchers, tell)?;
                 self.sweep_due = self.now() + SWEEP_AFTER_CHANGE;
             }
             self.caretaker.tend(&wake, tell);
@@ -145,13 +151,40 @@ impl Daemon {
                 control.check()?;
             }
             control.tell(tell);
+            fetchers.told().for_each(&mut *tell);
             if self.now() >= self.sweep_due {
                 self.sweep(tell);
             }
         }
+        self.hand_over(tell);
+        drop(fetchers);
         self.caretaker.finish(tell);
         control.stop(tell)?;
         self.registration.end(PATIENCE)
+    }
+
+    /// Takes up what topics there are now.
+    fn refresh(&mut self, fetchers: &mut Fetchers, tell: &mut dyn FnMut(Told)) -> Result<()> {
+        self.caretaker.refresh(tell)?;
+        if let Some((followed, changed)) = self.caretaker.followed() {
+            fetchers.follow(followed, &changed);
+        }
+        Ok(())
+    }
+
+    /// Before its end: moves what it leads to who can lead it.
+    fn hand_over(&self, tell: &mut dyn FnMut(Told)) {
+        let moves = match moves_away(&self.store, self.me.broker_id) {
+            Ok(moves) if moves.is_empty() => return,
+            Ok(moves) => moves,
+            Err(e) => return tell(Told::Problem(e.at("leadership"))),
+        };
+        let outcomes = move_leaders(&self.store, &moves, &|_| Ok(true), HAND_OVER);
+        let moved = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+        tell(Told::Note(format!(
+            "moved the leadership of {moved} of {} partitions",
+            moves.len()
+        )));
     }
 
     fn now(&self) -> Duration {

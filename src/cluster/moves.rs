@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::liveness::Liveness;
 use crate::error::{Error, Kind, Result};
 use crate::store::fenced_lock::{FencedGuard, FencedLock};
 use crate::store::topics::{self, PartitionMeta, TopicMeta};
@@ -284,4 +285,36 @@ fn late(wanted: &Move) -> Error {
         ),
     )
     .cure("'mq-topics describe' shows how far it is; see that its daemon runs")
+}
+
+/// The moves that leave a broker with nothing to lead, where others that live are in sync.
+///
+/// # Errors
+/// [`Kind::Io`] if the topics cannot be listed.
+pub fn moves_away(store: &Arc<StoreDir>, broker: BrokerId) -> Result<Vec<Move>> {
+    let liveness = Liveness::new(store);
+    let mut moves = Vec::new();
+    for name in topics::list(store)? {
+        // Of one that cannot be read others tell.
+        let Ok(Some((meta, _))) = topics::read_if_there(store, &name) else {
+            continue;
+        };
+        for partition in meta.partitions.iter().filter(|p| p.leader == broker) {
+            let others = partition.replicas.iter().map(|replica| replica.broker);
+            let to = others
+                .filter(|id| *id != broker && partition.is_in_sync(*id))
+                .find(|id| liveness.is_alive(*id));
+            if let Some(to) = to {
+                moves.push(Move {
+                    tp: TopicPartition::new(name.clone(), partition.partition),
+                    topic_id: meta.topic_id,
+                    from: broker,
+                    epoch: partition.leader_epoch,
+                    to,
+                    drop_from_isr: Vec::new(),
+                });
+            }
+        }
+    }
+    Ok(moves)
 }
