@@ -12,16 +12,31 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::control::{Changed, Controller, Raise, Standing};
+use super::controller::Me;
 use super::daemon::Told;
 use super::election::{Change, Election};
 use super::membership::{Member, Membership, Settle};
+use super::moves::Planned;
 use crate::disk::{Wake, WatchId, Watcher, new_watcher};
 use crate::error::{Error, Kind, Result};
-use crate::store::StoreDir;
+use crate::store::{StoreDir, Watermark, reports};
 use crate::types::BrokerId;
 
 /// Between two looks at the roles though nothing woke it.
 const TICK: Duration = Duration::from_millis(500);
+
+/// How long the store's lock is waited for, and append locks.
+const PATIENCE: Duration = Duration::from_secs(5);
+const RAISE_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Raises a high watermark, for the controller.
+fn raise() -> Raise {
+    Arc::new(|store, tp| {
+        let raised = Watermark::open(store, tp)?.raise(RAISE_PATIENCE);
+        raised.map(drop)
+    })
+}
 
 /// The running thread.
 #[derive(Debug)]
@@ -38,14 +53,17 @@ impl ControlLoop {
     ///
     /// # Errors
     /// [`Kind::Io`] if the system gives no pipe, no watch or no thread.
-    pub fn start(store: &Arc<StoreDir>, me: BrokerId, election: Election) -> Result<Self> {
+    pub fn start(store: &Arc<StoreDir>, me: Me, election: Election) -> Result<Self> {
         let (stopped, stop) = std::io::pipe().map_err(|e| Error::io("make", "a pipe", e))?;
         let (tell, told) = mpsc::channel();
         let mut control = Control {
             store: Arc::clone(store),
             me,
             election,
-            members: Membership::new(store, Some(me)),
+            controller: Controller::new(store, Arc::new(Planned), raise(), PATIENCE),
+            brokers: BTreeMap::new(),
+            office_watches: None,
+            members: Membership::new(store, Some(me.broker_id)),
             lived: None,
             watcher: new_watcher(&**store.disk()),
             root_watch: None,
@@ -130,8 +148,13 @@ fn ended() -> Error {
 /// What the thread works with.
 struct Control {
     store: Arc<StoreDir>,
-    me: BrokerId,
+    me: Me,
     election: Election,
+    controller: Controller,
+    /// All brokers, as of the last look.
+    brokers: BTreeMap<BrokerId, Standing>,
+    /// Of the topics and the reports, while in office.
+    office_watches: Option<[WatchId; 2]>,
     members: Membership,
     /// The incarnations that lived at the last look; none while another is the controller.
     lived: Option<BTreeMap<BrokerId, u64>>,
@@ -148,7 +171,8 @@ impl Control {
         let mut tick = self.now() + TICK;
         while !is_closed(stopped) {
             let now = self.now();
-            let next = self.settle.due(now).map_or(tick, |due| due.min(tick));
+            let due = [self.settle.due(now), self.controller.due()];
+            let next = due.into_iter().flatten().fold(tick, Duration::min);
             let timeout = next.saturating_sub(now);
             let wake = match self.watcher.wait(timeout, Some(stopped.as_fd())) {
                 Ok(wake) => wake,
@@ -169,7 +193,9 @@ impl Control {
             } else if self.settle.due(self.now()).is_some() {
                 self.glance();
             }
+            self.govern(&wake);
         }
+        self.controller.resign();
         self.election.stop()
     }
 
@@ -207,16 +233,65 @@ impl Control {
             Ok(changes) => {
                 self.trouble("the controller's role", Ok(()));
                 for change in changes {
-                    self.note(match change {
-                        Change::Elected(epoch) => format!("elected controller in epoch {epoch}"),
+                    let note = match change {
+                        Change::Elected(epoch) => {
+                            self.controller.take_office(epoch, self.me);
+                            format!("elected controller in epoch {epoch}")
+                        }
                         Change::Superseded(by) => {
+                            self.controller.resign();
                             format!("no longer the controller: epoch {by} has begun")
                         }
-                    });
+                    };
+                    self.note(note);
                 }
             }
             Err(e) => self.trouble("the controller's role", Err(e)),
         }
+    }
+
+    /// The controller's turn, if this daemon is it.
+    fn govern(&mut self, wake: &Wake) {
+        if self.election.epoch().is_none() {
+            for watch in self.office_watches.take().into_iter().flatten() {
+                self.watcher.remove(watch);
+            }
+            return;
+        }
+        let governed = self.watch_office().and_then(|fresh| {
+            let is_of = |at: usize| match (wake, &self.office_watches) {
+                (Wake::Anything, _) => true,
+                (Wake::Changed(ids), Some(watches)) => {
+                    watches.get(at).is_some_and(|watch| ids.contains(watch))
+                }
+                _ => false,
+            };
+            let changed = Changed {
+                topics: fresh || is_of(0),
+                reports: fresh || is_of(1),
+            };
+            let tell = &self.tell;
+            self.controller.turn(&self.brokers, changed, &mut |told| {
+                // Nobody listens once the daemon ends.
+                let _ = tell.send(told);
+            })
+        });
+        self.trouble("the controller's work", governed);
+    }
+
+    /// Watches what the controller has to know; whether it was not watched before.
+    fn watch_office(&mut self) -> Result<bool> {
+        if self.office_watches.is_some() {
+            return Ok(false);
+        }
+        let mut watch = |dir: &Arc<dyn crate::disk::Dir>| {
+            let added = self.watcher.add_dir(&**dir, ".");
+            added.map_err(|e| Error::io("watch", dir.path(), e))
+        };
+        let topics = watch(self.store.topics_dir()?)?;
+        let reports = watch(&reports::open(&self.store)?)?;
+        self.office_watches = Some([topics, reports]);
+        Ok(true)
     }
 
     /// The controller watches who lives.
@@ -224,7 +299,7 @@ impl Control {
         if self.election.epoch().is_none() {
             if self.lived.take().is_some() {
                 self.members.unwatch(&mut *self.watcher);
-                self.members = Membership::new(&self.store, Some(self.me));
+                self.members = Membership::new(&self.store, Some(self.me.broker_id));
             }
             return;
         }
@@ -246,6 +321,16 @@ impl Control {
     }
 
     fn compare(&mut self, members: &BTreeMap<BrokerId, Member>) {
+        self.brokers = members
+            .iter()
+            .map(|(id, member)| {
+                let standing = Standing {
+                    alive: member.alive,
+                    drained: member.drained,
+                };
+                (*id, standing)
+            })
+            .collect();
         let live = members.iter().filter(|(_, member)| member.alive);
         let live: BTreeMap<_, _> = live.map(|(id, m)| (*id, m.incarnation)).collect();
         let before = self.lived.replace(live.clone());

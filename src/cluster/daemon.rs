@@ -122,7 +122,7 @@ impl Daemon {
         tell: &mut dyn FnMut(Told),
     ) -> Result<()> {
         let election = Election::new(&self.store, self.me, PATIENCE);
-        let control = ControlLoop::start(&self.store, self.me.broker_id, election)?;
+        let control = ControlLoop::start(&self.store, self.me, election)?;
         let role = control.first_role();
         control.tell(tell);
         let mut fetchers = Fetchers::start(&self.store, self.me.broker_id)?;

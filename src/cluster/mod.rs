@@ -6,6 +6,7 @@
 mod candidates;
 mod care;
 mod caretaker;
+mod control;
 mod control_loop;
 mod controller;
 mod controller_file;
@@ -26,13 +27,15 @@ mod registration;
 mod status;
 
 pub use candidates::{broker_ids, candidates, is_live};
+pub use control::{Changed, Controller, Raise, Standing};
+pub use controller::Me;
 pub use controller_file::ControllerFile;
 pub use daemon::{Daemon, Ready, Stop, Told};
 pub use life_lock::Holder;
 pub use liveness::Liveness;
 pub use locks::{LockKindName, LockRow, held_locks};
 pub use membership::{Member, Membership, Settle};
-pub use moves::{Move, move_leaders};
+pub use moves::{Authority, Move, Mover, Planned, move_leaders, moves_away};
 pub use registration::{BrokerOptions, set_drained};
 pub use status::{
     BrokerStatus, ControllerStatus, Share, broker_holder, broker_status, led_by, shares,

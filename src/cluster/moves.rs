@@ -36,6 +36,39 @@ pub struct Move {
     pub drop_from_isr: Vec<BrokerId>,
 }
 
+/// Whether whoever moves still may: asked in the hold of the store's lock in which topic files are
+/// replaced.
+pub type Authority<'a> = &'a (dyn Fn(&FencedGuard) -> Result<bool> + Sync);
+
+/// Carries out planned moves.
+pub trait Mover: Send + Sync {
+    /// Moves all of them, together, and waits for it: one outcome each, in order. What was not
+    /// moved within `deadline` has failed.
+    fn move_leaders(
+        &self,
+        store: &Arc<StoreDir>,
+        moves: &[Move],
+        authority: Authority<'_>,
+        deadline: Duration,
+    ) -> Vec<Result<()>>;
+}
+
+/// The mover of a controller.
+#[derive(Debug, Clone, Copy)]
+pub struct Planned;
+
+impl Mover for Planned {
+    fn move_leaders(
+        &self,
+        store: &Arc<StoreDir>,
+        moves: &[Move],
+        authority: Authority<'_>,
+        deadline: Duration,
+    ) -> Vec<Result<()>> {
+        move_leaders(store, moves, authority, deadline)
+    }
+}
+
 /// How long the leader's append lock, and the store's lock, are waited for.
 const PATIENCE: Duration = Duration::from_millis(500);
 const STORE_PATIENCE: Duration = Duration::from_secs(10);
@@ -73,7 +106,7 @@ impl Under<'_> {
 pub fn move_leaders(
     store: &Arc<StoreDir>,
     moves: &[Move],
-    authority: &dyn Fn(&FencedGuard) -> Result<bool>,
+    authority: Authority<'_>,
     patience: Duration,
 ) -> Vec<Result<()>> {
     let mut topics: BTreeMap<&TopicName, Result<(TopicMeta, TopicConfigs)>> = BTreeMap::new();
@@ -196,11 +229,7 @@ fn wait(
 }
 
 /// Writes the topic files, in one hold.
-fn write(
-    store: &Arc<StoreDir>,
-    under: &mut [Result<Under<'_>>],
-    authority: &dyn Fn(&FencedGuard) -> Result<bool>,
-) {
+fn write(store: &Arc<StoreDir>, under: &mut [Result<Under<'_>>], authority: Authority<'_>) {
     let mut names: Vec<TopicName> = under
         .iter()
         .flatten()

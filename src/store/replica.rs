@@ -45,12 +45,11 @@ impl Replica {
         Replica::open_in(store, tp, store.logs_dir(broker)?)
     }
 
-    /// Opens the replica of `tp` in a log directory.
-    pub(super) fn open_in(
-        store: &StoreDir,
-        tp: &TopicPartition,
-        logs: Arc<dyn Dir>,
-    ) -> Result<Self> {
+    /// Opens the replica of `tp` in a log directory that is open.
+    ///
+    /// # Errors
+    /// As [`Replica::open`].
+    pub fn open_in(store: &StoreDir, tp: &TopicPartition, logs: Arc<dyn Dir>) -> Result<Self> {
         let name = layout::replica_dir(tp);
         let dir = logs
             .open_dir(&name)
@@ -175,6 +174,33 @@ impl Replica {
             }
             self.clock.sleep(RETRY);
         }
+    }
+
+    /// Bytes that may still be written where it stands.
+    ///
+    /// # Errors
+    /// [`Kind::Io`].
+    pub fn free_bytes(&self) -> Result<u64> {
+        let free = self.dir.free_bytes();
+        free.map_err(|e| Error::io("look at the space of", self.dir.path(), e))
+    }
+
+    /// Whether nobody has the append lock: takes it, and lets go at once.
+    ///
+    /// # Errors
+    /// [`Kind::Io`].
+    pub fn is_free(&self) -> Result<bool> {
+        let _gate = gate::enter();
+        let free = self
+            .page
+            .try_lock(LockKind::Exclusive)
+            .map_err(|e| self.page_error("lock", e))?;
+        if free {
+            self.page
+                .unlock()
+                .map_err(|e| self.page_error("unlock", e))?;
+        }
+        Ok(free)
     }
 
     fn busy(&self, patience: Duration) -> Error {

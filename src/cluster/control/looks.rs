@@ -1,0 +1,123 @@
+//! How replicas look, from outside their brokers.
+
+use std::collections::HashMap;
+use std::io::ErrorKind;
+use std::sync::Arc;
+
+use super::state::{Lock, Look, LookAt, Looked, PageLook};
+use crate::disk::Dir;
+use crate::error::{Error, Kind, Result};
+use crate::store::{Replica, Seal, StoreDir};
+use crate::types::{BrokerId, TopicPartition};
+
+/// What an unreadable disk answers (`EIO`).
+const EIO: i32 = 5;
+
+/// A disk with less room than this is full: a batch may take as much.
+const FREE_BYTES_MIN: u64 = 1 << 20;
+
+/// Looks at many replicas: each broker's log directory is opened once.
+pub struct Looker<'a> {
+    store: &'a StoreDir,
+    logs: HashMap<BrokerId, Result<Arc<dyn Dir>, Look>>,
+    /// The first failure that says nothing of the replica.
+    pub trouble: Option<Error>,
+}
+
+impl<'a> Looker<'a> {
+    /// For one round of looks.
+    pub fn new(store: &'a StoreDir) -> Self {
+        Looker {
+            store,
+            logs: HashMap::new(),
+            trouble: None,
+        }
+    }
+
+    /// Looks. `synced_only`: an acknowledgement counts on what is on disk only.
+    pub fn look(&mut self, at: LookAt, synced_only: bool) -> Looked {
+        let mut lock = Lock::Untried;
+        let mut replicas = Vec::with_capacity(at.brokers.len());
+        for broker in at.brokers {
+            let probe = at.probe && broker == at.leader;
+            let seen = self.look_at(&at.tp, broker, probe, synced_only);
+            let (look, tried) = seen.unwrap_or_else(|e| (self.failed(e), Lock::Untried));
+            if probe {
+                lock = tried;
+            }
+            replicas.push((broker, look));
+        }
+        Looked {
+            job: at.job,
+            tp: at.tp,
+            replicas,
+            lock,
+        }
+    }
+
+    fn look_at(
+        &mut self,
+        tp: &TopicPartition,
+        broker: BrokerId,
+        probe: bool,
+        synced_only: bool,
+    ) -> Result<(Look, Lock)> {
+        if !self.logs.contains_key(&broker) {
+            let logs = self.store.logs_dir(broker).map_err(|e| self.failed(e));
+            self.logs.insert(broker, logs);
+        }
+        let logs = match self.logs.get(&broker) {
+            Some(Ok(logs)) => Arc::clone(logs),
+            Some(Err(look)) => return Ok((look.clone(), Lock::Untried)),
+            None => return Ok((Look::Failed, Lock::Untried)),
+        };
+        let replica = Replica::open_in(self.store, tp, logs)?;
+        // The lock first: a page that did not change since it was held is the holder's.
+        let lock = match probe {
+            false => Lock::Untried,
+            true if replica.is_free()? => Lock::Free,
+            true => Lock::Held,
+        };
+        let Some(page) = replica.read_page()? else {
+            return Ok((Look::Unreadable, lock));
+        };
+        if replica.offline(&page)?.is_some() {
+            return Ok((Look::Offline, lock));
+        }
+        let this_boot = page.boot_id == self.store.boot_id();
+        let end = if this_boot {
+            page.tail.end
+        } else {
+            page.durable.offset
+        };
+        let page = PageLook {
+            uuid: page.replica_uuid,
+            sequence: page.sequence,
+            this_boot,
+            epoch: page.leader_epoch,
+            sealed: page.seal == Some(Seal::Recovered),
+            moving: page.seal == Some(Seal::Moving),
+            full: probe && replica.free_bytes()? < FREE_BYTES_MIN,
+            acked: if synced_only {
+                page.durable.offset
+            } else {
+                end
+            },
+            last_epoch: page.tail.epoch,
+            end,
+        };
+        Ok((Look::Page(page), lock))
+    }
+
+    fn failed(&mut self, error: Error) -> Look {
+        let io = error.io_source();
+        match (error.kind(), io.map(std::io::Error::kind)) {
+            (Kind::Fenced | Kind::BrokerState, _) | (_, Some(ErrorKind::NotFound)) => Look::Gone,
+            _ if io.and_then(std::io::Error::raw_os_error) == Some(EIO) => Look::Offline,
+            _ => {
+                self.trouble.get_or_insert(error);
+                Look::Failed
+            }
+        }
+    }
+}

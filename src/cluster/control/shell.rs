@@ -1,0 +1,560 @@
+//! The controller: carries out what [`super::step`] decides.
+//!
+//! Whoever runs it watches `topics/` and `reports/` ([`crate::store::reports::open`]) and knows the
+//! brokers; it calls [`Controller::turn`] when one of them changed, and when [`Controller::due`]
+//! says. A turn looks at replicas and replaces topic files; planned moves, and the high watermarks
+//! after each change, have threads of their own.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::changes::apply;
+use super::looks::Looker;
+use super::state::{
+    Change, ChangeKind, Effects, Ended, Event, Job, LookAt, PlannedMove, Rules, Standing, State,
+};
+use super::step::step;
+use crate::cluster::controller::Me;
+use crate::cluster::controller_file::ControllerFile;
+use crate::cluster::daemon::Told;
+use crate::cluster::moves::{Move, Mover};
+use crate::error::{Error, Kind, Result};
+use crate::store::fenced_lock::{FencedGuard, FencedLock};
+use crate::store::topics::{self, TopicFile};
+use crate::store::{StoreDir, reports};
+use crate::types::{BrokerId, TopicName, TopicPartition};
+
+/// How long a planned move may take.
+const MOVE_DEADLINE: Duration = Duration::from_secs(2);
+/// Between two looks at threads that work.
+const POLL: Duration = Duration::from_millis(5);
+/// Most elections that are told one by one.
+const TOLD_MAX: usize = 8;
+
+/// Raises the high watermark of a partition as far as its topic file and its in-sync replicas let
+/// it, after one of them changed.
+pub type Raise = Arc<dyn Fn(&Arc<StoreDir>, &TopicPartition) -> Result<()> + Send + Sync>;
+
+/// What changed since the last turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Changed {
+    /// Topic files came, went or were replaced, perhaps.
+    pub topics: bool,
+    /// Reports were made, perhaps.
+    pub reports: bool,
+}
+
+/// One daemon's controller. It does nothing until it takes office.
+pub struct Controller {
+    store: Arc<StoreDir>,
+    mover: Arc<dyn Mover>,
+    raise: Raise,
+    patience: Duration,
+    office: Option<Office>,
+}
+
+impl fmt::Debug for Controller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Controller")
+            .field("office", &self.office.as_ref().map(|o| o.warrant.epoch))
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a controller may act by. Its threads have it too.
+#[derive(Debug)]
+struct Warrant {
+    me: Me,
+    epoch: u64,
+    given_up: AtomicBool,
+}
+
+impl Warrant {
+    /// Whether `controller.json` still names this daemon in this epoch.
+    fn holds(&self, store: &StoreDir) -> Result<bool> {
+        let named = ControllerFile::read(store)?.is_some_and(|file| {
+            file.epoch == self.epoch
+                && file.broker_id == self.me.broker_id
+                && file.incarnation == self.me.incarnation
+                && file.pid.is_some()
+        });
+        Ok(named && !self.given_up.load(Ordering::SeqCst))
+    }
+}
+
+#[derive(Debug)]
+struct Office {
+    warrant: Arc<Warrant>,
+    state: State,
+    topics: HashMap<TopicName, Topic>,
+    /// Nothing was read yet.
+    fresh: bool,
+    moving: Vec<Moving>,
+    raising: Vec<JoinHandle<Vec<Error>>>,
+    /// The last error of each topic, or of what else failed: told once.
+    told: HashMap<String, String>,
+}
+
+#[derive(Debug)]
+struct Topic {
+    file: TopicFile,
+    /// An acknowledgement counts on what is on disk only.
+    synced_only: bool,
+}
+
+#[derive(Debug)]
+struct Moving {
+    jobs: Vec<(Job, TopicPartition)>,
+    thread: JoinHandle<Vec<Result<()>>>,
+}
+
+type Tell<'a> = &'a mut dyn FnMut(Told);
+
+impl Controller {
+    /// Of a store. `patience`: how long the fenced lock is waited for.
+    pub fn new(
+        store: &Arc<StoreDir>,
+        mover: Arc<dyn Mover>,
+        raise: Raise,
+        patience: Duration,
+    ) -> Self {
+        Controller {
+            store: Arc::clone(store),
+            mover,
+            raise,
+            patience,
+            office: None,
+        }
+    }
+
+    /// Begins anew, as the controller of that epoch.
+    pub fn take_office(&mut self, epoch: u64, me: Me) {
+        self.resign();
+        self.office = Some(Office {
+            warrant: Arc::new(Warrant {
+                me,
+                epoch,
+                given_up: AtomicBool::new(false),
+            }),
+            state: State::default(),
+            topics: HashMap::new(),
+            fresh: true,
+            moving: Vec::new(),
+            raising: Vec::new(),
+            told: HashMap::new(),
+        });
+    }
+
+    /// Decides nothing any more. Moves under way fail; waits for none.
+    pub fn resign(&mut self) {
+        if let Some(office) = self.office.take() {
+            office.warrant.given_up.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// When the next turn is due though nothing changed; `None` out of office.
+    pub fn due(&self) -> Option<Duration> {
+        let office = self.office.as_ref()?;
+        if office.fresh {
+            return Some(Duration::ZERO);
+        }
+        let threads = !office.moving.is_empty() || !office.raising.is_empty();
+        let poll = threads.then(|| self.store.clock().monotonic() + POLL);
+        [poll, office.state.due()].into_iter().flatten().min()
+    }
+
+    /// Takes up what changed and does what is called for. `brokers` are all that are registered;
+    /// in the first turn it has to be settled who of them is alive.
+    ///
+    /// # Errors
+    /// What keeps it from looking at topics or reports; the next turn goes on. Troubles of one
+    /// topic are told.
+    pub fn turn(
+        &mut self,
+        brokers: &std::collections::BTreeMap<BrokerId, Standing>,
+        changed: Changed,
+        tell: Tell<'_>,
+    ) -> Result<()> {
+        let Some(office) = &mut self.office else {
+            return Ok(());
+        };
+        let (store, now) = (&self.store, self.store.clock().monotonic());
+        let mut todo = Effects::default();
+        office.happen(Event::Brokers(brokers.clone()), now, &mut todo);
+        let ended = office.ended_moves(tell);
+        if office.fresh || changed.topics || !ended.is_empty() {
+            office.refresh(store, &mut todo, tell)?;
+        }
+        office.happen(Event::Ended(ended), now, &mut todo);
+        if office.fresh || changed.reports {
+            let reported = reports::take(store)?;
+            office.happen(Event::Reported(reported), now, &mut todo);
+        }
+        office.fresh = false;
+        office.happen(Event::Tick, now, &mut todo);
+        let holds = self.carry_out(todo, tell)?;
+        if !holds {
+            self.resign();
+        }
+        Ok(())
+    }
+
+    /// Does everything, and what follows from it. Looks come first, then moves: both are quick, and
+    /// what a dead leader waits for. `false` once this daemon is the controller no more.
+    fn carry_out(&mut self, mut todo: Effects, tell: Tell<'_>) -> Result<bool> {
+        let Some(office) = &mut self.office else {
+            return Ok(false);
+        };
+        let store = &self.store;
+        loop {
+            for text in todo.told.drain(..) {
+                tell(Told::Note(text));
+            }
+            if !todo.looks.is_empty() {
+                let looks = std::mem::take(&mut todo.looks);
+                office.look(store, looks, &mut todo, tell);
+            } else if !todo.moves.is_empty() {
+                let moves = std::mem::take(&mut todo.moves);
+                let failed = office.start_moves(store, &self.mover, &self.raise, moves, tell);
+                let now = store.clock().monotonic();
+                office.happen(Event::Ended(failed), now, &mut todo);
+            } else if !todo.changes.is_empty() {
+                let changes = std::mem::take(&mut todo.changes);
+                let (holds, ended) =
+                    office.change(store, &self.raise, changes, self.patience, tell);
+                if !holds {
+                    return Ok(false);
+                }
+                office.refresh(store, &mut todo, tell)?;
+                let now = store.clock().monotonic();
+                office.happen(Event::Ended(ended), now, &mut todo);
+            } else {
+                return Ok(true);
+            }
+        }
+    }
+}
+
+impl Office {
+    fn happen(&mut self, event: Event, now: Duration, todo: &mut Effects) {
+        let state = std::mem::take(&mut self.state);
+        let (state, effects) = step(state, event, now);
+        self.state = state;
+        todo.looks.extend(effects.looks);
+        todo.moves.extend(effects.moves);
+        todo.changes.extend(effects.changes);
+        todo.told.extend(effects.told);
+    }
+
+    /// Takes up the topics that changed.
+    fn refresh(&mut self, store: &StoreDir, todo: &mut Effects, tell: Tell<'_>) -> Result<()> {
+        let now = store.clock().monotonic();
+        let names = topics::list(store)?;
+        let there: HashSet<_> = names.iter().collect();
+        let known = self.topics.keys();
+        let gone: Vec<_> = known.filter(|n| !there.contains(n)).cloned().collect();
+        for name in gone {
+            self.forget(name, now, todo);
+        }
+        for name in names {
+            match self.refresh_topic(store, &name, todo) {
+                Ok(()) => {
+                    self.told.remove(name.as_str());
+                }
+                Err(e) => {
+                    self.problem(name.as_str().to_owned(), e, tell);
+                    self.forget(name, now, todo);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self, name: TopicName, now: Duration, todo: &mut Effects) {
+        self.topics.remove(&name);
+        self.happen(Event::TopicGone(name), now, todo);
+    }
+
+    fn refresh_topic(
+        &mut self,
+        store: &StoreDir,
+        name: &TopicName,
+        todo: &mut Effects,
+    ) -> Result<()> {
+        if let Some(topic) = self.topics.get(name)
+            && topic.file.is_current()?
+        {
+            return Ok(());
+        }
+        let now = store.clock().monotonic();
+        let Some((meta, file)) = topics::read_if_there(store, name)? else {
+            self.forget(name.clone(), now, todo);
+            return Ok(());
+        };
+        let configs = meta.configs()?;
+        let rules = Rules {
+            unclean: configs.unclean_leader_election,
+            lag_max: Duration::from_millis(configs.replica_lag_time_max_ms),
+        };
+        let synced_only = configs.flush_messages == 1;
+        self.topics
+            .insert(name.clone(), Topic { file, synced_only });
+        self.happen(Event::Topic(meta, rules), now, todo);
+        Ok(())
+    }
+
+    fn look(&mut self, store: &StoreDir, looks: Vec<LookAt>, todo: &mut Effects, tell: Tell<'_>) {
+        let mut looker = Looker::new(store);
+        let looked = looks
+            .into_iter()
+            .map(|at| {
+                let topic = self.topics.get(&at.tp.topic);
+                let synced_only = topic.is_none_or(|topic| topic.synced_only);
+                looker.look(at, synced_only)
+            })
+            .collect();
+        let place = "the controller's look at replicas".to_owned();
+        match looker.trouble {
+            Some(e) => self.problem(place, e, tell),
+            None => drop(self.told.remove(&place)),
+        }
+        let now = store.clock().monotonic();
+        self.happen(Event::Looked(looked), now, todo);
+    }
+
+    /// Begins moves, in a thread. What could not begin has failed.
+    fn start_moves(
+        &mut self,
+        store: &Arc<StoreDir>,
+        mover: &Arc<dyn Mover>,
+        raise: &Raise,
+        moves: Vec<PlannedMove>,
+        tell: Tell<'_>,
+    ) -> Vec<Ended> {
+        let (jobs, moves): (Vec<_>, Vec<Move>) = moves
+            .into_iter()
+            .map(|planned| ((planned.job, planned.what.tp.clone()), planned.what))
+            .unzip();
+        let (store, mover, raise) = (Arc::clone(store), Arc::clone(mover), Arc::clone(raise));
+        let warrant = Arc::clone(&self.warrant);
+        let work = move || {
+            let authority = |_held: &FencedGuard| warrant.holds(&store);
+            let outcomes = mover.move_leaders(&store, &moves, &authority, MOVE_DEADLINE);
+            let moved = moves.iter().zip(&outcomes);
+            let moved = moved.filter(|(_, outcome)| outcome.is_ok());
+            let tps: Vec<_> = moved.map(|(what, _)| what.tp.clone()).collect();
+            // A hint lost costs time only: the next who syncs or fetches raises it.
+            let _ = spawn("raise", move || raise_all(&store, &raise, &tps));
+            outcomes
+        };
+        match spawn("move", work) {
+            Ok(thread) => {
+                self.moving.push(Moving { jobs, thread });
+                Vec::new()
+            }
+            Err(e) => {
+                self.problem("planned moves".to_owned(), e, tell);
+                not_done(jobs)
+            }
+        }
+    }
+
+    /// The ends of moves whose thread ended.
+    fn ended_moves(&mut self, tell: Tell<'_>) -> Vec<Ended> {
+        for thread in self.raising.extract_if(.., |thread| thread.is_finished()) {
+            let errors = thread.join().unwrap_or_else(|_| vec![panicked()]);
+            if let Some(e) = errors.into_iter().next() {
+                tell(Told::Problem(e.at("a high watermark")));
+            }
+        }
+        let finished: Vec<_> = self
+            .moving
+            .extract_if(.., |moving| moving.thread.is_finished())
+            .collect();
+        let mut ended = Vec::new();
+        for Moving { jobs, thread } in finished {
+            let mut outcomes = thread.join().unwrap_or_default().into_iter();
+            let mut moved = 0;
+            let mut failed = Vec::new();
+            for (job, tp) in jobs {
+                let outcome = outcomes.next().unwrap_or_else(|| Err(panicked()));
+                let done = outcome.is_ok();
+                match outcome {
+                    Ok(()) => moved += 1,
+                    // Something else came first: no trouble.
+                    Err(e) if matches!(e.kind(), Kind::Fenced | Kind::UnknownTopic) => {}
+                    Err(e) => failed.push(e.at(&tp)),
+                }
+                ended.push(Ended { job, tp, done });
+            }
+            if moved > 0 {
+                tell(Told::Note(format!(
+                    "moved {} to another broker",
+                    leaders(moved)
+                )));
+            }
+            let count = failed.len();
+            if let Some(first) = failed.into_iter().next() {
+                let place = format!("{} could not be moved as planned", leaders(count));
+                tell(Told::Problem(first.at(place)));
+            }
+        }
+        ended
+    }
+
+    /// Changes topic files, in one hold. `false` if this daemon is the controller no more.
+    fn change(
+        &mut self,
+        store: &Arc<StoreDir>,
+        raise: &Raise,
+        changes: Vec<Change>,
+        patience: Duration,
+        tell: Tell<'_>,
+    ) -> (bool, Vec<Ended>) {
+        let place = "changes of leaders and in-sync sets".to_owned();
+        let outcome = change_all(store, &self.warrant, &changes, patience);
+        let made = match outcome {
+            Ok(Some(made)) => {
+                self.told.remove(&place);
+                made
+            }
+            Ok(None) => return (false, Vec::new()),
+            Err(e) => {
+                self.problem(place, e, tell);
+                HashSet::new()
+            }
+        };
+        tell_elections(changes.iter().filter(|c| made.contains(&c.job)), tell);
+        let tps: Vec<_> = changes
+            .iter()
+            .filter(|change| made.contains(&change.job))
+            .map(|change| change.tp.clone())
+            .collect();
+        if !tps.is_empty() {
+            let (store, raise) = (Arc::clone(store), Arc::clone(raise));
+            match spawn("raise", move || raise_all(&store, &raise, &tps)) {
+                Ok(thread) => self.raising.push(thread),
+                Err(e) => self.problem("high watermarks".to_owned(), e, tell),
+            }
+        }
+        let ended = changes.into_iter().map(|change| Ended {
+            done: made.contains(&change.job),
+            job: change.job,
+            tp: change.tp,
+        });
+        (true, ended.collect())
+    }
+
+    /// Tells an error, once.
+    fn problem(&mut self, of: String, error: Error, tell: Tell<'_>) {
+        let text = error.to_string();
+        if self.told.get(&of) != Some(&text) {
+            self.told.insert(of.clone(), text);
+            tell(Told::Problem(error.at(of)));
+        }
+    }
+}
+
+/// Makes the changes that are still called for; their jobs. `None` without authority.
+fn change_all(
+    store: &StoreDir,
+    warrant: &Warrant,
+    changes: &[Change],
+    patience: Duration,
+) -> Result<Option<HashSet<Job>>> {
+    let mut by_topic: HashMap<&TopicName, Vec<&Change>> = HashMap::new();
+    for change in changes {
+        by_topic.entry(&change.tp.topic).or_default().push(change);
+    }
+    let mut names: Vec<TopicName> = by_topic.keys().map(|name| (*name).clone()).collect();
+    names.sort_unstable();
+    let purpose = "change leaders and in-sync sets";
+    let guard = FencedLock::acquire_store(store, purpose, patience)?;
+    if !warrant.holds(store)? {
+        return Ok(None);
+    }
+    let mut made = HashSet::new();
+    topics::update_all(store, &guard, &names, |meta| {
+        let before = made.len();
+        for change in by_topic.get(&meta.name).into_iter().flatten() {
+            if apply(meta, change) {
+                made.insert(change.job);
+            }
+        }
+        Ok(made.len() > before)
+    })?;
+    Ok(Some(made))
+}
+
+fn tell_elections<'a>(made: impl Iterator<Item = &'a Change>, tell: Tell<'_>) {
+    let mut count = 0;
+    for change in made {
+        let ChangeKind::Elect(election) = &change.kind else {
+            continue;
+        };
+        count += 1;
+        if count <= TOLD_MAX {
+            let unclean = if election.unclean {
+                ", which was not in sync: records may be lost"
+            } else {
+                ""
+            };
+            tell(Told::Note(format!(
+                "{}: broker {} leads in epoch {}, after broker {} ({}){unclean}",
+                change.tp,
+                election.to,
+                change.epoch.saturating_add(1),
+                change.leader,
+                election.why
+            )));
+        }
+    }
+    if count > TOLD_MAX {
+        tell(Told::Note(format!(
+            "so do others, {} in all",
+            leaders(count)
+        )));
+    }
+}
+
+fn raise_all(store: &Arc<StoreDir>, raise: &Raise, tps: &[TopicPartition]) -> Vec<Error> {
+    let raised = tps.iter().map(|tp| raise(store, tp).map_err(|e| e.at(tp)));
+    raised
+        .filter_map(Result::err)
+        .filter(|e| !matches!(e.kind(), Kind::Fenced | Kind::UnknownTopic))
+        .collect()
+}
+
+fn spawn<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(work)
+        .map_err(|e| {
+            Error::new(Kind::Io, format!("cannot start a thread: {e}"))
+                .cure("allow more processes ('ulimit -u')")
+        })
+}
+
+fn panicked() -> Error {
+    Error::new(Kind::Io, "a thread of the controller ended unexpectedly")
+}
+
+fn not_done(jobs: Vec<(Job, TopicPartition)>) -> Vec<Ended> {
+    let done = false;
+    let ended = jobs.into_iter().map(|(job, tp)| Ended { job, tp, done });
+    ended.collect()
+}
+
+fn leaders(count: usize) -> String {
+    match count {
+        1 => "1 leader".to_owned(),
+        n => format!("{n} leaders"),
+    }
+}

@@ -1,0 +1,398 @@
+//! What the controller knows, what happens, and what it wants done.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::cluster::moves::Move;
+use crate::store::topics::{PartitionMeta, Reassignment, TopicMeta};
+use crate::types::{BrokerId, LeaderEpoch, Offset, TopicName, TopicPartition, Uuid};
+
+/// A broker, as the controller sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Whether its daemon runs and does not hang.
+    pub alive: bool,
+    /// Whether it was asked to lead nothing.
+    pub drained: bool,
+}
+
+/// Something that was asked for, until its end is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Job(pub u64);
+
+/// What happened.
+#[derive(Debug)]
+pub enum Event {
+    /// All brokers there are.
+    Brokers(BTreeMap<BrokerId, Standing>),
+    /// A topic file was read.
+    Topic(TopicMeta, Rules),
+    /// A topic is gone.
+    TopicGone(TopicName),
+    /// Replicas were looked at: the answer to each [`LookAt`].
+    Looked(Vec<Looked>),
+    /// Somebody could not use the leaders of these.
+    Reported(Vec<TopicPartition>),
+    /// Moves and changes ended.
+    Ended(Vec<Ended>),
+    /// Time passed.
+    Tick,
+}
+
+/// Those of a topic's configs that decide something here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// `unclean.leader.election.enable`
+    pub unclean: bool,
+    /// `replica.lag.time.max.ms`
+    pub lag_max: Duration,
+}
+
+/// What one partition's replicas looked like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Looked {
+    /// Who asked.
+    pub job: Job,
+    /// The partition.
+    pub tp: TopicPartition,
+    /// What was seen of each broker that was to be looked at.
+    pub replicas: Vec<(BrokerId, Look)>,
+    /// The leader's append lock, if that was to be tried.
+    pub lock: Lock,
+}
+
+/// A replica's directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Look {
+    /// It is not there, or its log directory is not.
+    Gone,
+    /// It is offline.
+    Offline,
+    /// It has a page that neither copy of is sound: whoever uses it next recovers it.
+    Unreadable,
+    /// It could not be looked at, which may be the looker's trouble.
+    Failed,
+    /// Its page.
+    Page(PageLook),
+}
+
+/// What counts of a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageLook {
+    /// The replica directory's id.
+    pub uuid: Uuid,
+    /// The page's number: it rises with each change.
+    pub sequence: u64,
+    /// Whether it is this boot's: else nobody recovered the log since.
+    pub this_boot: bool,
+    /// The epoch that it is in.
+    pub epoch: LeaderEpoch,
+    /// Whether nothing is appended until the next epoch, after a recovery.
+    pub sealed: bool,
+    /// Whether it is sealed for a move, of whoever's.
+    pub moving: bool,
+    /// Whether its disk is full; looked at only where somebody reported it.
+    pub full: bool,
+    /// Up to where an acknowledgement may count on it.
+    pub acked: Offset,
+    /// The epoch of its last batch.
+    pub last_epoch: LeaderEpoch,
+    /// Its log's end; of another boot's page, what is certainly there.
+    pub end: Offset,
+}
+
+/// An append lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lock {
+    /// Not tried.
+    Untried,
+    /// Nobody had it.
+    Free,
+    /// Somebody had it.
+    Held,
+}
+
+/// A move or change ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// Which one.
+    pub job: Job,
+    /// Of which partition.
+    pub tp: TopicPartition,
+    /// Whether it was done.
+    pub done: bool,
+}
+
+/// What to do. The order of the parts says nothing.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Effects {
+    /// Look, and come back with [`Event::Looked`].
+    pub looks: Vec<LookAt>,
+    /// Move, together and without waiting for it; come back with [`Event::Ended`].
+    pub moves: Vec<PlannedMove>,
+    /// Change topic files, all in one hold of the fenced lock; come back with [`Event::Ended`].
+    pub changes: Vec<Change>,
+    /// Tell people.
+    pub told: Vec<String>,
+}
+
+/// Look at replicas of a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LookAt {
+    /// Goes into the answer.
+    pub job: Job,
+    /// The partition.
+    pub tp: TopicPartition,
+    /// Its leader, who is among `brokers`.
+    pub leader: BrokerId,
+    /// Whose replicas.
+    pub brokers: Vec<BrokerId>,
+    /// Whether to try the leader's append lock.
+    pub probe: bool,
+}
+
+/// A planned move.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedMove {
+    /// Goes into the answer.
+    pub job: Job,
+    /// What to move.
+    pub what: Move,
+}
+
+/// A change of one partition in its topic file. It is made only if topic id, leader and epoch are
+/// still these.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Goes into the answer.
+    pub job: Job,
+    /// The partition.
+    pub tp: TopicPartition,
+    /// The topic's id.
+    pub topic_id: Uuid,
+    /// Who leads it.
+    pub leader: BrokerId,
+    /// In which epoch.
+    pub epoch: LeaderEpoch,
+    /// What changes.
+    pub kind: ChangeKind,
+}
+
+/// What changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ChangeKind {
+    /// These replica directories leave the in-sync set.
+    TakeOut(Vec<(BrokerId, Uuid)>),
+    /// The reassignment, if it is still this one, is finished.
+    Finish(Reassignment),
+    /// The fence: the next epoch, led by this one.
+    Elect(Election),
+}
+
+/// A new epoch that waits for no append lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Election {
+    /// Who leads it: perhaps who led before.
+    pub to: BrokerId,
+    /// By which directory.
+    pub uuid: Uuid,
+    /// Who leaves the in-sync set with it.
+    pub drop_from_isr: Vec<BrokerId>,
+    /// Whether the new leader need not be in sync, and is the in-sync set then.
+    pub unclean: bool,
+    /// Why, for people.
+    pub why: &'static str,
+}
+
+/// All that the controller knows.
+#[derive(Debug, Default)]
+pub struct State {
+    pub(super) brokers: Brokers,
+    pub(super) topics: BTreeMap<TopicName, Topic>,
+    pub(super) jobs: u64,
+    /// Moves to preferred leaders that are under way.
+    pub(super) balancing: BTreeSet<Job>,
+}
+
+impl State {
+    /// When something is to be done though nothing happened.
+    pub fn due(&self) -> Option<Duration> {
+        let topics = self.topics.values();
+        let partitions = topics.flat_map(|topic| &topic.partitions);
+        partitions.filter_map(Partition::due).min()
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Brokers(pub(super) BTreeMap<BrokerId, Broker>);
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Broker {
+    pub(super) standing: Standing,
+    /// Unchanged since.
+    pub(super) since: Duration,
+}
+
+impl Brokers {
+    pub(super) fn is_alive(&self, broker: BrokerId) -> bool {
+        self.0.get(&broker).is_some_and(|b| b.standing.alive)
+    }
+
+    pub(super) fn is_drained(&self, broker: BrokerId) -> bool {
+        self.0.get(&broker).is_some_and(|b| b.standing.drained)
+    }
+
+    /// May be given a leadership that nothing forces.
+    pub(super) fn may_lead(&self, broker: BrokerId) -> bool {
+        self.is_alive(broker) && !self.is_drained(broker)
+    }
+
+    pub(super) fn since(&self, broker: BrokerId) -> Duration {
+        self.0.get(&broker).map_or(Duration::MAX, |b| b.since)
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Topic {
+    pub(super) name: TopicName,
+    pub(super) topic_id: Uuid,
+    pub(super) rules: Rules,
+    pub(super) partitions: Vec<Partition>,
+}
+
+#[derive(Debug)]
+pub(super) struct Partition {
+    pub(super) meta: PartitionMeta,
+    /// What is under way. Nothing else is begun meanwhile.
+    pub(super) work: Option<Work>,
+    /// Who is to be looked at.
+    pub(super) ask: Ask,
+    /// With the leader's append lock.
+    pub(super) probe: bool,
+    /// An append lock that was found held.
+    pub(super) watch: Option<Watch>,
+    /// To be looked at again then.
+    pub(super) again: Option<Duration>,
+    /// Followers are to be looked at then.
+    pub(super) lag_due: Option<Duration>,
+    /// Something that nothing forces may be begun then.
+    pub(super) wish_due: Option<Duration>,
+    /// Leader, replicas and in-sync set unchanged since.
+    pub(super) since: Duration,
+    /// Whom the leadership could not be moved to, in this epoch.
+    pub(super) tried: Vec<BrokerId>,
+    /// Pause after failures of what nothing forces.
+    pub(super) rest: Rest,
+    /// Failures of changes in a row.
+    pub(super) failures: u32,
+    pub(super) lag: Lag,
+    /// The leader's directory cannot be used, and no other can lead. Told once.
+    pub(super) stranded: bool,
+    /// Since when its page is seen sealed for a move that is not this controller's.
+    pub(super) moving_since: Option<Duration>,
+}
+
+impl Partition {
+    pub(super) fn new(meta: PartitionMeta, now: Duration) -> Self {
+        Partition {
+            meta,
+            work: None,
+            ask: Ask::Leader,
+            probe: false,
+            watch: None,
+            again: None,
+            lag_due: None,
+            wish_due: None,
+            since: now,
+            tried: Vec::new(),
+            rest: Rest::default(),
+            failures: 0,
+            lag: Lag::default(),
+            stranded: false,
+            moving_since: None,
+        }
+    }
+
+    /// Whether there is anything to decide: one replica has nobody to give the leadership to.
+    pub(super) fn is_replicated(&self) -> bool {
+        self.meta.replicas.len() > 1 || self.meta.reassignment.is_some()
+    }
+
+    /// Whether a change failed just now: nothing is begun before the pause is over.
+    pub(super) fn pauses(&self) -> bool {
+        self.failures > 0 && self.again.is_some()
+    }
+
+    fn due(&self) -> Option<Duration> {
+        if self.work.is_some() {
+            return None;
+        }
+        if self.pauses() {
+            return self.again;
+        }
+        [self.again, self.lag_due, self.wish_due]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// The replicas, in the order in which they are preferred as leaders.
+    pub(super) fn in_order(&self) -> impl Iterator<Item = BrokerId> + '_ {
+        let target = self.meta.reassignment.as_ref().map(|r| r.target.as_slice());
+        let target = target.unwrap_or_default();
+        let others = self.meta.replicas.iter().map(|r| r.broker);
+        let others = others.filter(|broker| !target.contains(broker));
+        let held = |broker: &BrokerId| self.meta.uuid_of(*broker).is_some();
+        target.iter().copied().filter(held).chain(others)
+    }
+}
+
+/// Who is to be looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Ask {
+    No,
+    Leader,
+    /// All that may have to lead.
+    All,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Work {
+    pub(super) job: Job,
+    pub(super) kind: WorkKind,
+    /// The leader epoch in which it began.
+    pub(super) epoch: LeaderEpoch,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WorkKind {
+    Look(Ask),
+    /// The leadership is moved to that broker, as it must be.
+    Failover(BrokerId),
+    /// The same, as it had better be.
+    Voluntary,
+    Change,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Watch {
+    pub(super) sequence: Option<u64>,
+    pub(super) since: Duration,
+    pub(super) looked: Duration,
+}
+
+/// The pause doubles with each failure.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Rest {
+    pub(super) until: Duration,
+    pub(super) length: Duration,
+}
+
+/// Which followers keep up.
+#[derive(Debug, Default)]
+pub(super) struct Lag {
+    /// The last look at all: when, and the leader's log end.
+    pub(super) last: Option<(Duration, Offset)>,
+    /// When each was known to have all that the leader had.
+    pub(super) caught_up: Vec<(BrokerId, Duration)>,
+}
