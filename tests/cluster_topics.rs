@@ -22,8 +22,8 @@ use mq::error::Kind;
 use mq::store::broker_file::BrokerFile;
 use mq::store::topics::{PartitionMeta, TopicMeta};
 use mq::store::{
-    NewTopic, Page, Replica, StoreDir, cancel_reassignment, create_topic, json_file, log_dir,
-    start_reassignment, topics,
+    NewTopic, Page, Replica, StoreDir, cancel_reassignment, create_topic, discard, json_file,
+    log_dir, make_replica, start_reassignment, topics,
 };
 use mq::types::{BrokerId, TopicName, TopicPartition};
 use serde_json::{Value, json};
@@ -748,6 +748,45 @@ fn a_reassignment_is_begun_and_taken_back() {
     // Deleted meanwhile, it leaves nothing, retired directories included.
     cluster.shell.topics(&["delete", "t", "--yes"]);
     assert!(cluster.directories(&[0, 1, 2, 3]).is_empty());
+}
+
+#[test]
+fn what_a_dead_maker_left_is_taken_away_and_what_a_living_one_holds_is_not() {
+    let _tally = Tally::start();
+    let cluster = Cluster::new();
+    cluster.register(1, |_| {});
+    let topic_id = cluster.make("t", &[&[1], &[1]]).topic_id;
+    cluster.shell.produce(&["t"], b"a\nb\n");
+    let make = |partition| {
+        let tp = tp("t", partition);
+        make_replica(&cluster.store, &tp, 0, topic_id, PATIENCE).expect("made")
+    };
+    // Its lock goes as with its process.
+    drop(make(0));
+    let held = make(1);
+    assert_eq!(cluster.directories(&[0]), ["0/t-0", "0/t-1"]);
+    let sweep = || {
+        let broker = cluster.shell.start("mq-broker", &["start"]);
+        broker.says(" ready: ");
+        cluster.shell.ok("mq-broker", &["stop"], b"");
+        assert_eq!(broker.end().status, 0);
+    };
+    sweep();
+    assert_eq!(cluster.directories(&[0]), ["0/t-1"]);
+    assert_eq!(cluster.directories(&[1]), ["1/t-0", "1/t-1"]);
+    discard(&cluster.store, vec![held]);
+    assert!(cluster.directories(&[0]).is_empty());
+    // Or the next maker takes its place.
+    drop(make(0));
+    let changes = [(tp("t", 0), vec![0])];
+    start_reassignment(&cluster.store, &changes, None, PATIENCE).expect("begun");
+    assert_eq!(cluster.directories(&[0]), ["0/t-0"]);
+    // What a topic file names is nobody's leftover, though its partition is led elsewhere.
+    sweep();
+    assert_eq!(cluster.directories(&[0]), ["0/t-0"]);
+    let e = make_replica(&cluster.store, &tp("t", 0), 0, topic_id, PATIENCE).expect_err("named");
+    assert_eq!(e.kind(), Kind::TopicExists, "{e}");
+    assert_eq!(cluster.shell.consume_text(&["t", "-e"]).lines().count(), 2);
 }
 
 #[test]
