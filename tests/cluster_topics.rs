@@ -736,6 +736,10 @@ fn a_reassignment_is_begun_and_taken_back() {
     assert_eq!(cluster.directories(&[2]), ["2/t-0"]);
     assert_ne!(cluster.meta("t").partitions[0].uuid_of(2), new);
 
+    start(&[(1, &[1, 3])]).expect("begun");
+    cancel(1).expect("taken back");
+    assert_eq!(cluster.directories(&[3]), ["3/t-1"]);
+
     // The leader came with the reassignment.
     let mut meta = cluster.meta("t");
     (meta.partitions[0].leader, meta.partitions[0].isr) = (2, vec![2, 0]);
