@@ -185,15 +185,15 @@ fn what_is_not_due_is_refused() {
         (
             2,
             &[
-                "--replication-factor",
-                "--assign",
-                "--under-replicated",
-                "--offline",
                 "trim",
                 "stats",
+                "export",
+                "import",
+                "compact",
+                "quarantine",
+                "reindex",
             ],
         ),
-        (2, &["export", "import", "compact", "quarantine", "reindex"]),
         (
             4,
             &[

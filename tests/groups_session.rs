@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::rig::{PATIENCE, configs, tp};
+use common::rig::{PATIENCE, tp};
 use common::tally::Tally;
 use mq::client::point::PointRange;
 use mq::client::{

@@ -120,6 +120,17 @@ sabotage "a creator does not sync its replica" src/store/new_replica.rs \
   '    dir.sync().map_err(error("sync"))?;' '' \
   crash stop_in_create
 
+sabotage "creators lock a partition's replicas in the order of the assignment" \
+  src/store/new_replica.rs \
+  '    plans.sort_by(|a, b| (&a.tp, a.broker).cmp(&(&b.tp, b.broker)));' \
+  '    plans.sort_by(|a, b| a.tp.cmp(&b.tp));' \
+  cluster_topics creators_of_one_topic
+
+sabotage "a deletion forgets what the topic had retired" src/store/lifecycle.rs \
+  'retired.map(|gone| (gone.broker, gone.uuid))' \
+  'retired.take(0).map(|gone| (gone.broker, gone.uuid))' \
+  cluster_topics a_reassignment_is_begun
+
 sabotage "who uses a topic first does not sync its name" src/store/writer.rs \
   'if known < version {' 'if known < version && version > u64::MAX - 1 {' \
   crash successor_in_add_partitions

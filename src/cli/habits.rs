@@ -27,8 +27,23 @@ const HABITS: &[(&[&str], &str)] = &[
         "each task has a tool: mq-consume, mq-produce, 'mq-topics describe'",
     ),
     (
-        &["-r", "--replication-factor", "--replicas", "--assign"],
-        "this version keeps one replica of each partition",
+        &[
+            "-r",
+            "--replication-factor",
+            "--replicas",
+            "--replica-assignment",
+            "--assign",
+        ],
+        "replicas are said where a topic is made: mq-topics create -r N, or --assign 0:1,1:2",
+    ),
+    (
+        &[
+            "--under-replicated",
+            "--under-replicated-partitions",
+            "--offline",
+            "--unavailable-partitions",
+        ],
+        "'mq-topics describe' has --under-replicated and --offline",
     ),
     (
         &["--follow", "--resume"],
@@ -44,8 +59,6 @@ const HABITS: &[(&[&str], &str)] = &[
             "--replica",
             "--rack",
             "--listen",
-            "--under-replicated",
-            "--offline",
         ],
         "there is no such option here in this version",
     ),
@@ -68,7 +81,7 @@ mod tests {
         let told = advice("--topic").expect("advice");
         assert!(told.contains("without an option"), "{told}");
         assert!(advice("-b").is_some_and(|told| told.contains("--store")));
-        assert!(advice("-r").is_some_and(|told| told.contains("one replica")));
+        assert!(advice("--replicas").is_some_and(|told| told.contains("create -r N")));
         assert!(advice("--merge").is_some_and(|told| told.contains("this version")));
         assert_eq!(advice("--no-such-option"), None);
     }

@@ -4,7 +4,7 @@ use super::life_lock::{LifeLock, Probe};
 use super::placement::Candidate;
 use crate::disk::{EntryKind, join};
 use crate::error::{Error, Result};
-use crate::store::{StoreDir, layout};
+use crate::store::{StoreDir, json_file, layout};
 use crate::types::{BrokerId, EMBEDDED_BROKER};
 
 /// The brokers of a store, by number: those that have a directory.
@@ -36,7 +36,11 @@ pub fn candidates(store: &StoreDir) -> Result<Vec<Candidate>> {
     if ids != [EMBEDDED_BROKER] {
         for id in ids {
             if is_live(store, id)? {
-                let file = store.broker_file(id)?;
+                let file = match store.broker_file(id) {
+                    // It is registering for the first time.
+                    Err(e) if json_file::is_missing(&e) => continue,
+                    file => file?,
+                };
                 found.push(Candidate {
                     id,
                     rack: file.rack,

@@ -337,8 +337,7 @@ pub fn check_assignment(assignment: &[Vec<BrokerId>]) -> Result<()> {
         } else if let Some(twice) = repeated(brokers) {
             format!("broker {twice} twice")
         } else if brokers.len() != factor {
-            let (here, first) = (brokers.len(), factor);
-            format!("{here} brokers where partition 0 of it has {first}")
+            format!("{}, and partition 0 has {factor}", replicas(brokers.len()))
         } else {
             continue;
         };
@@ -349,6 +348,13 @@ pub fn check_assignment(assignment: &[Vec<BrokerId>]) -> Result<()> {
         .cure("give each partition as many brokers as the others, each of them once"));
     }
     Ok(())
+}
+
+fn replicas(count: usize) -> String {
+    match count {
+        1 => "1 replica".to_owned(),
+        n => format!("{n} replicas"),
+    }
 }
 
 pub(super) fn repeated(brokers: &[BrokerId]) -> Option<BrokerId> {

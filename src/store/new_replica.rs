@@ -207,11 +207,11 @@ pub(super) fn partition_metas(
     first: PartitionId,
     assignment: &[Vec<BrokerId>],
 ) -> Vec<PartitionMeta> {
-    let replica = |partition, broker: &BrokerId| {
-        let mut made = made.iter();
-        made.find(|made| made.tp.partition == partition && made.meta.broker == *broker)
-            .map(|made| made.meta)
-    };
+    let made: BTreeMap<(PartitionId, BrokerId), ReplicaMeta> = made
+        .iter()
+        .map(|made| ((made.tp.partition, made.meta.broker), made.meta))
+        .collect();
+    let replica = |partition, broker: &BrokerId| made.get(&(partition, *broker)).copied();
     (first..)
         .zip(assignment)
         .filter_map(|(partition, brokers)| {

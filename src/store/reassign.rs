@@ -21,7 +21,7 @@ use super::open::StoreDir;
 use super::page::Role;
 use super::topics::{self, PartitionMeta, Reassignment, ReplicaMeta, Retired, TopicMeta};
 use crate::error::{Error, Kind, Result};
-use crate::types::{BrokerId, TopicName, TopicPartition};
+use crate::types::{BrokerId, PartitionId, TopicName, TopicPartition};
 
 /// A partition, and who is to hold its replicas: the preferred leader first.
 pub type Change = (TopicPartition, Vec<BrokerId>);
@@ -199,6 +199,11 @@ fn enter(
     throttle: Option<u64>,
 ) -> Result<bool> {
     let name = meta.name.clone();
+    let mut new: BTreeMap<(PartitionId, BrokerId), ReplicaMeta> = made
+        .iter()
+        .filter(|made| made.tp().topic == name)
+        .map(|made| ((made.tp().partition, made.meta().broker), made.meta()))
+        .collect();
     let mut changed = false;
     for (tp, target) in targets.iter().filter(|(tp, _)| tp.topic == name) {
         let partition = partition_of(meta, tp)?;
@@ -209,18 +214,13 @@ fn enter(
         if before == *target {
             continue;
         }
-        let new = |broker: &BrokerId| {
-            let mut made = made.iter();
-            made.find(|made| made.tp() == *tp && made.meta().broker == *broker)
-                .map(MadeReplica::meta)
-        };
         let old = |broker: &BrokerId| {
             let mut replicas = partition.replicas.iter();
             replicas.find(|replica| replica.broker == *broker).copied()
         };
         let mut replicas: Vec<ReplicaMeta> = target
             .iter()
-            .map(|broker| old(broker).or_else(|| new(broker)))
+            .map(|broker| old(broker).or_else(|| new.remove(&(tp.partition, *broker))))
             .collect::<Option<_>>()
             // One of them was given up since it was looked at.
             .ok_or_else(changed_meanwhile)?;
@@ -234,11 +234,8 @@ fn enter(
         });
         changed = true;
     }
-    if made.iter().any(|made| {
-        made.tp().topic == name
-            && !(meta.partitions.iter().flat_map(|p| &p.replicas))
-                .any(|replica| *replica == made.meta())
-    }) {
+    // Somebody else gave a broker a replica since it was looked at.
+    if !new.is_empty() {
         return Err(changed_meanwhile());
     }
     Ok(changed)

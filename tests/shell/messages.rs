@@ -373,8 +373,8 @@ fn mistakes_are_met_with_what_to_do() {
         (
             "mq-topics",
             &["create", "t", "--replication-factor", "3"],
-            2,
-            "one replica of each",
+            1,
+            "INVALID_REPLICATION_FACTOR: 3 replicas need as many live brokers, and there is 1",
         ),
     ] {
         Tally::case();
@@ -433,9 +433,9 @@ fn what_is_refused_is_told_plainly() {
         ("mq-produce", &["--follow", "f", "t"], "tail -F", "--color"),
         (
             "mq-topics",
-            &["create", "-r", "1", "t"],
-            "one replica",
-            "-- -r",
+            &["create", "--replicas", "1", "t"],
+            "create -r N",
+            "-- --replicas",
         ),
         ("mq-consume", &["-f", "%q\\n", "t"], "'%q\\n'", "\\\\"),
         (

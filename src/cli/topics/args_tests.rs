@@ -53,6 +53,10 @@ fn create() {
         create.configs.get("segment.ms").map(String::as_str),
         Some("5")
     );
+    let Job::Create(create) = good("create a --assign 2:0,0:1 -p 2 -r 2") else {
+        panic!("create")
+    };
+    assert_eq!(create.assignment, Some(vec![vec![2, 0], vec![0, 1]]));
     // What the other topic says may complete it: checked when that is known.
     assert!(matches!(good("create b --like a -c flush.ms=5"), Job::Create(c) if c.like.is_some()));
 }
