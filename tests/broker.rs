@@ -242,12 +242,13 @@ fn after_kill_9_the_next_one_starts() {
 }
 
 #[test]
-fn other_brokers_are_refused_before_the_store_is_touched() {
+fn what_is_no_id_is_refused_before_the_store_is_touched() {
     let store = Store::new();
     for args in [
-        &["start", "--id", "1"][..],
+        &["start", "--id", "-1"][..],
         &["start", "--id", "x"],
-        &["stop", "3"],
+        &["stop", "x"],
+        &["drain", "2147483648"],
     ] {
         let output = store.run(args);
         assert_eq!(output.status.code(), Some(2), "{args:?}");

@@ -197,8 +197,7 @@ fn what_is_not_due_is_refused() {
         (
             4,
             &[
-                "--listen", "list", "reassign", "elect", "health", "drain", "perf", "metrics",
-                "top",
+                "--listen", "reassign", "elect", "health", "perf", "metrics", "top",
             ],
         ),
     ];

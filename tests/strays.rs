@@ -302,3 +302,55 @@ fn a_damaged_topic_file_can_be_got_rid_of() {
     let log = stray_of(&shell, "b-0").join("00000000000000000000.log");
     assert!(fs::metadata(log).expect("a log").len() > 0);
 }
+
+#[test]
+fn what_a_topic_moved_off_goes_and_the_entry_with_it() {
+    let _tally = Tally::start();
+    let shell = Shell::new();
+    shell.topics(&["create", "t", "-p", "2"]);
+    shell.produce(&["t", "-p", "0"], b"a\n");
+    let store = open(&shell);
+    let name = TopicName::new("t").expect("name");
+    // As if partition 0 had moved off this broker, and another replica, too, that is gone already.
+    let old = {
+        let purpose = "a test";
+        let guard = FencedLock::acquire_store(&store, purpose, Duration::from_secs(5));
+        let guard = guard.expect("lock");
+        let (mut meta, _) = topics::read(&store, &name).expect("topic");
+        let old = meta.partitions[0].replicas[0];
+        meta.partitions[0].replicas[0].uuid = Uuid::random().expect("uuid");
+        let retired = |uuid, broker| topics::Retired {
+            partition: 0,
+            broker,
+            uuid,
+        };
+        meta.retired = vec![
+            retired(old.uuid, 0),
+            retired(Uuid::random().expect("uuid"), 0),
+            // Another broker's is not this one's to settle.
+            retired(Uuid::random().expect("uuid"), 5),
+            // One that the topic still names never goes.
+            retired(meta.partitions[1].replicas[0].uuid, 0),
+        ];
+        meta.version += 1;
+        topics::replace(&guard, &meta).expect("replaced");
+        old
+    };
+    assert!(shell.logs().join("t-0").exists());
+    assert_eq!(count(&shell), "0", "it is no stray");
+    let broker = shell.start("mq-broker", &["start", "--quiet"]);
+    broker.says(" ready: ");
+    let until = Instant::now() + Duration::from_secs(60);
+    let left = loop {
+        let (meta, _) = topics::read(&store, &name).expect("topic");
+        if meta.retired.len() == 2 {
+            break meta;
+        }
+        assert!(Instant::now() < until, "{:?}", meta.retired);
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    Tally::case();
+    assert!(left.retired.iter().all(|entry| entry.uuid != old.uuid));
+    assert_eq!(left.retired[0].broker, 5);
+    assert_eq!(names(&shell.logs()), ["meta.properties", "t-1"]);
+}

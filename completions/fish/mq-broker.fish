@@ -33,10 +33,12 @@ complete -c mq-broker -n "__fish_mq_broker_needs_command" -s h -l help -d 'Print
 complete -c mq-broker -n "__fish_mq_broker_needs_command" -s V -l version -d 'Print version'
 complete -c mq-broker -n "__fish_mq_broker_needs_command" -f -a "start" -d 'Run a broker in the foreground'
 complete -c mq-broker -n "__fish_mq_broker_needs_command" -f -a "status" -d 'Show brokers: registered, running, where; exit status 1 if none runs'
+complete -c mq-broker -n "__fish_mq_broker_needs_command" -f -a "list" -d 'List the brokers: state, place, and how much of the topics each has'
 complete -c mq-broker -n "__fish_mq_broker_needs_command" -f -a "stop" -d 'Stop a running broker, and wait until it has ended'
+complete -c mq-broker -n "__fish_mq_broker_needs_command" -f -a "drain" -d 'Have a running broker lead nothing, until it is started anew'
 complete -c mq-broker -n "__fish_mq_broker_needs_command" -f -a "locks" -d 'Show who holds which lock of the store'
 complete -c mq-broker -n "__fish_mq_broker_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c mq-broker -n "__fish_mq_broker_using_subcommand start" -l id -d 'The broker\'s id, from 0' -r
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand start" -l id -d 'The broker\'s id, from 0; one that is not there yet is made' -r
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand start" -l log-dir -d 'Keep the replicas in this directory, which may be on another disk, and is registered: it need not be said again' -r -F
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand start" -l rack -d 'Where the broker stands, for the placement of replicas; registered too. \'\' takes it back' -r
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand start" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
@@ -55,6 +57,16 @@ never\t'Never'"
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand status" -l header -d 'Begin tsv with a line of column names'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand status" -s q -l quiet -d 'No notes and no progress on stderr'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand list" -l format -d 'How to print' -r -f -a "table\t'Aligned columns for people; may change'
+json\t'One object a line; frozen'
+tsv\t'Tab-separated; frozen'"
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand list" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand list" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand list" -l header -d 'Begin tsv with a line of column names'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand list" -s q -l quiet -d 'No notes and no progress on stderr'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand stop" -l timeout -d 'How long to wait for its end' -r
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand stop" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand stop" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
@@ -62,6 +74,14 @@ always\t'Always'
 never\t'Never'"
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand stop" -s q -l quiet -d 'No notes and no progress on stderr'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand stop" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand drain" -l timeout -d 'How long to wait until it leads nothing' -r
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand drain" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand drain" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand drain" -l undo -d 'Let it lead again'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand drain" -s q -l quiet -d 'No notes and no progress on stderr'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand drain" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand locks" -l format -d 'How to print' -r -f -a "table\t'Aligned columns for people; may change'
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
@@ -72,8 +92,10 @@ never\t'Never'"
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand locks" -l header -d 'Begin tsv with a line of column names'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand locks" -s q -l quiet -d 'No notes and no progress on stderr'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand locks" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status stop locks help" -f -a "start" -d 'Run a broker in the foreground'
-complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status stop locks help" -f -a "status" -d 'Show brokers: registered, running, where; exit status 1 if none runs'
-complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status stop locks help" -f -a "stop" -d 'Stop a running broker, and wait until it has ended'
-complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status stop locks help" -f -a "locks" -d 'Show who holds which lock of the store'
-complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status stop locks help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain locks help" -f -a "start" -d 'Run a broker in the foreground'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain locks help" -f -a "status" -d 'Show brokers: registered, running, where; exit status 1 if none runs'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain locks help" -f -a "list" -d 'List the brokers: state, place, and how much of the topics each has'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain locks help" -f -a "stop" -d 'Stop a running broker, and wait until it has ended'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain locks help" -f -a "drain" -d 'Have a running broker lead nothing, until it is started anew'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain locks help" -f -a "locks" -d 'Show who holds which lock of the store'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain locks help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -190,7 +190,8 @@ impl Control {
             if self.now() >= tick {
                 tick = self.now() + TICK;
                 self.tick();
-            } else if self.settle.due(self.now()).is_some() {
+            } else if wake == Wake::Anything || self.settle.due(self.now()).is_some() {
+                // A watcher that cannot tell is back in a moment: nothing to settle.
                 self.glance();
             }
             self.govern(&wake);
@@ -208,8 +209,9 @@ impl Control {
             (Wake::Changed(ids), Some(watch)) => ids.contains(&watch),
             _ => false,
         };
-        let is_of_members = self.lived.is_some() && self.members.is_about(wake);
-        is_of_root || is_of_members || *wake == Wake::Anything
+        let is_known = matches!(wake, Wake::Changed(_));
+        let is_of_members = is_known && self.lived.is_some() && self.members.is_about(wake);
+        is_of_root || is_of_members
     }
 
     /// Looks at all there is to look at.

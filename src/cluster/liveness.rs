@@ -2,6 +2,7 @@
 //! system. A broker that hangs counts as alive here; the controller knows better.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::life_lock::LifeWatch;
@@ -30,14 +31,14 @@ impl Liveness {
     /// Whether a daemon holds the broker's lock. One that cannot be asked for does not live.
     pub fn is_alive(&self, broker: BrokerId) -> bool {
         let mut brokers = self.brokers.lock().unwrap_or_else(PoisonError::into_inner);
-        if !brokers.contains_key(&broker) {
-            let Ok(dir) = self.store.broker_dir(broker) else {
-                return false;
-            };
-            brokers.insert(broker, LifeWatch::new(dir, layout::BROKER_LOCK));
-        }
-        let Some(watch) = brokers.get_mut(&broker) else {
-            return false;
+        let watch = match brokers.entry(broker) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let Ok(dir) = self.store.broker_dir(broker) else {
+                    return false;
+                };
+                new.insert(LifeWatch::new(dir, layout::BROKER_LOCK))
+            }
         };
         let held = watch.is_held().unwrap_or(false);
         if !watch.is_open() {

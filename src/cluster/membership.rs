@@ -313,27 +313,38 @@ impl Broker {
     }
 }
 
-/// After a wake: look again until then, since the event of a death precedes the freed lock.
+/// After a wake: looks again for a while, since the event of a death precedes the freed lock.
 #[derive(Debug, Default)]
 pub struct Settle {
-    until: Option<Duration>,
+    woken: Option<Duration>,
 }
 
 impl Settle {
-    /// Between two looks.
+    /// Between two looks at first: the lock is free within microseconds, if the dead one gets a
+    /// core.
     const STEP: Duration = Duration::from_millis(1);
-    /// From the event of a death to the freed lock it is microseconds, if the dead one gets a core.
-    const FOR: Duration = Duration::from_millis(20);
+    const AT_FIRST: Duration = Duration::from_millis(20);
+    /// Between two looks after that, and until when: on a busy machine the dead wait, too.
+    const LATER_STEP: Duration = Duration::from_millis(5);
+    const FOR: Duration = Duration::from_millis(200);
 
     /// A wake came.
     pub fn wake(&mut self, now: Duration) {
-        self.until = Some(now + Self::FOR);
+        self.woken = Some(now);
     }
 
     /// When to look again, if at all.
     pub fn due(&mut self, now: Duration) -> Option<Duration> {
-        self.until = self.until.filter(|until| now < *until);
-        self.until.map(|_| now + Self::STEP)
+        let passed = |woken| now.saturating_sub(woken);
+        self.woken = self.woken.filter(|woken| passed(*woken) < Self::FOR);
+        self.woken.map(|woken| {
+            let at_first = passed(woken) < Self::AT_FIRST;
+            now + if at_first {
+                Self::STEP
+            } else {
+                Self::LATER_STEP
+            }
+        })
     }
 }
 

@@ -75,9 +75,12 @@ fn a_wake_is_settled_for_a_while() {
     assert_eq!(settle.due(ms(0)), None);
     settle.wake(ms(100));
     assert_eq!(settle.due(ms(100)), Some(ms(101)));
-    assert!(settle.due(ms(119)).is_some());
-    assert_eq!(settle.due(ms(120)), None);
-    assert_eq!(settle.due(ms(110)), None);
+    assert_eq!(settle.due(ms(119)), Some(ms(120)));
+    assert_eq!(settle.due(ms(120)), Some(ms(125)));
+    settle.wake(ms(130));
+    assert_eq!(settle.due(ms(149)), Some(ms(150)));
+    assert_eq!(settle.due(ms(330)), None);
+    assert_eq!(settle.due(ms(331)), None);
 }
 
 #[test]

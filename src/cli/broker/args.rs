@@ -98,6 +98,7 @@ struct ListArgs {
 const LIST_EXAMPLES: &str = "\
 Examples:
   mq-broker list
+  mq-broker list --store /srv/mq
   mq-broker list --format tsv --header
   mq-broker list --format json | jq -r 'select(.state == \"running\").id'";
 

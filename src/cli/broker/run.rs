@@ -145,10 +145,14 @@ fn status(output: OutputOptions, env: &Env) -> Result<Outcome> {
     })
 }
 
-/// The only broker that runs.
+/// The only broker that there is, or that runs.
 fn only_one(store: &Arc<StoreDir>) -> Result<BrokerId> {
+    let there = store.brokers()?;
+    if let [id] = there[..] {
+        return Ok(id);
+    }
     let mut running = Vec::new();
-    for id in store.brokers()? {
+    for id in there {
         if cluster::broker_holder(store, id)?.is_some() {
             running.push(id);
         }
