@@ -180,6 +180,8 @@ impl Context<'_> {
             p.lag_due = Some(next_lag_look(self.rules, self.now));
         }
         p.wish_due = match self.wish(p) {
+            // Other things come first.
+            _ if p.stranded || p.watch.is_some() => None,
             Some((Wish::Balance, _)) if !self.may_balance() => None,
             Some((_, when)) => Some(when),
             None => None,
