@@ -257,3 +257,31 @@ fn a_sealed_leader_that_lost_records_gives_way_and_is_in_sync_no_more() {
     let fence = election(&effects);
     assert_eq!((fence.to, fence.drop_from_isr.as_slice()), (2, &[1][..]));
 }
+
+#[test]
+fn a_move_that_failed_is_undone_though_the_broker_is_back() {
+    let mut bench = Bench::quiet(partition(&[1, 2], 1, &[1, 2]));
+    let effects = bench.broker(1, DOWN);
+    let (job, _) = one_move(&effects);
+    assert_eq!(bench.broker(1, UP), Effects::default());
+    let sealed = PageLook {
+        sealed: true,
+        ..page(1, 10)
+    };
+    bench.looks.insert(1, Look::Page(sealed));
+    let effects = bench.fail(job);
+    let fence = election(&effects);
+    assert_eq!((fence.to, fence.drop_from_isr.len()), (1, 0));
+}
+
+#[test]
+fn a_lock_that_is_kept_is_no_reason_for_an_unclean_election() {
+    let mut bench = Bench::quiet(partition(&[1, 2], 1, &[1]));
+    bench.rules.unclean = true;
+    assert_eq!(bench.see_topic(), Effects::default());
+    bench.lock = Lock::Held;
+    assert_eq!(bench.report(), Effects::default());
+    let effects = bench.pass(secs(10));
+    assert_eq!(effects.told.len(), 1, "{effects:?}");
+    assert!(effects.changes.is_empty() && effects.moves.is_empty());
+}

@@ -51,6 +51,16 @@ impl Replica {
 
 type At = (usize, usize);
 
+fn all() -> Vec<At> {
+    let partitions = |topic| (0..PARTITIONS).map(move |p| (topic, p));
+    (0..TOPICS.len()).flat_map(partitions).collect()
+}
+
+fn at_of(tp: &TopicPartition) -> At {
+    let topic = TOPICS.iter().position(|(n, _)| *n == tp.topic.as_str());
+    (topic.unwrap(), tp.partition as usize)
+}
+
 struct World {
     chance: Chance,
     now: Duration,
@@ -102,7 +112,7 @@ impl World {
             calm: false,
             acts: 0,
         };
-        for at in world.all() {
+        for at in all() {
             for replica in world.meta(at).replicas.clone() {
                 let fresh = Replica {
                     epoch: 4,
@@ -115,11 +125,6 @@ impl World {
         world
     }
 
-    fn all(&self) -> Vec<At> {
-        let partitions = |topic| (0..PARTITIONS).map(move |p| (topic, p));
-        (0..TOPICS.len()).flat_map(partitions).collect()
-    }
-
     fn meta(&self, at: At) -> &PartitionMeta {
         &self.topics[at.0].partitions[at.1]
     }
@@ -130,11 +135,6 @@ impl World {
 
     fn tp(&self, at: At) -> TopicPartition {
         TopicPartition::new(self.topics[at.0].name.clone(), at.1 as i32)
-    }
-
-    fn at(&self, tp: &TopicPartition) -> At {
-        let topic = TOPICS.iter().position(|(n, _)| *n == tp.topic.as_str());
-        (topic.unwrap(), tp.partition as usize)
     }
 
     fn replica(&mut self, at: At, broker: BrokerId) -> &mut Replica {
@@ -204,7 +204,7 @@ impl World {
     }
 
     fn look(&mut self, ask: LookAt) -> Looked {
-        let at = self.at(&ask.tp);
+        let at = at_of(&ask.tp);
         assert_eq!(ask.leader, self.meta(at).leader);
         let looks = ask.brokers.iter().map(|b| {
             let replica = &self.replicas[&(at, *b)];
@@ -239,7 +239,7 @@ impl World {
     }
 
     fn begin_move(&mut self, planned: PlannedMove) {
-        let at = self.at(&planned.what.tp);
+        let at = at_of(&planned.what.tp);
         let (from, to) = (planned.what.from, planned.what.to);
         assert!(self.meta(at).is_in_sync(to) && self.alive(to) && to != from);
         assert!(!self.replicas[&(at, to)].offline);
@@ -257,7 +257,7 @@ impl World {
         let due = self.moves.extract_if(.., |(due, _)| *due <= now).collect();
         let due: Vec<(Duration, PlannedMove)> = due;
         for (_, PlannedMove { job, what }) in due {
-            let at = self.at(&what.tp);
+            let at = at_of(&what.tp);
             let fails = !self.calm && self.chance.one_in(3);
             let meta = self.meta(at);
             let done = !fails
@@ -286,7 +286,7 @@ impl World {
     }
 
     fn change(&mut self, change: &Change) -> bool {
-        let at = self.at(&change.tp);
+        let at = at_of(&change.tp);
         let before = self.meta(at).clone();
         if let ChangeKind::Elect(election) = &change.kind {
             let old = self.replicas[&(at, before.leader)];
@@ -331,7 +331,7 @@ impl World {
 
     /// Clients and followers do their part.
     fn work(&mut self) {
-        for at in self.all() {
+        for at in all() {
             let meta = self.meta(at).clone();
             let epoch = meta.leader_epoch;
             if !self.usable(at) {
@@ -464,8 +464,7 @@ fn live_through(seed: u64) {
         world.work();
     }
     world.calm = true;
-    let could: Vec<_> = world.all();
-    let could: Vec<_> = could
+    let could: Vec<_> = all()
         .into_iter()
         .filter(|at| {
             let stand_ins = world.stand_ins(*at);
@@ -476,7 +475,7 @@ fn live_through(seed: u64) {
     world.acts = 0;
     let mut acts_at_half = 0;
     for round in 0..120 {
-        for at in world.all() {
+        for at in all() {
             if !world.usable(at) {
                 world.happen(Event::Reported(vec![world.tp(at)]));
             }
@@ -497,7 +496,7 @@ fn live_through(seed: u64) {
     }
     assert_eq!(world.acts, acts_at_half, "{seed}: it goes on and on");
     assert!(world.acts < 120, "{seed}: {}", world.acts);
-    for at in world.all() {
+    for at in all() {
         let meta = world.meta(at);
         let fine = |b: BrokerId| world.alive(b) && world.replicas[&(at, b)].serves();
         if !world.usable(at) {
