@@ -13,6 +13,7 @@ use crate::types::BrokerId;
 
 /// How long one holder keeps an append lock before the leadership goes without it.
 const STUCK: Duration = Duration::from_secs(2);
+const STUCK_LOCK: &str = "its append lock was kept for 2 s";
 /// Between two looks at a lock that is held.
 const WATCHING: Duration = Duration::from_millis(50);
 /// A watcher with a longer gap between two looks slept himself, and starts anew.
@@ -69,19 +70,17 @@ pub(super) fn judge(cx: &mut Context<'_>, p: &mut Partition, looked: &Looked, fu
     }
     let laggards = note_lag(cx, p, &sight);
     let leader = p.meta.leader;
-    let why = match sight.useless(p, leader) {
-        Some(why) => Some(why),
-        None => match watch(cx, p, &sight) {
-            Watched::Free => None,
-            Watched::Stuck => Some("its append lock was kept for 2 s"),
-            Watched::Held => {
-                p.again = Some(cx.now + WATCHING);
-                return cx.schedule(p);
-            }
-        },
-    };
-    if let Some(why) = why {
-        return replace_leader(cx, p, &sight, why);
+    if let Some(why) = sight.useless(p, leader) {
+        return replace_leader(cx, p, &sight, why, cx.rules.unclean);
+    }
+    match watch(cx, p, &sight) {
+        Watched::Free => {}
+        // Nothing is lost, and the next one's lock may be kept as well: never an unclean election.
+        Watched::Stuck => return replace_leader(cx, p, &sight, STUCK_LOCK, false),
+        Watched::Held => {
+            p.again = Some(cx.now + WATCHING);
+            return cx.schedule(p);
+        }
     }
     p.stranded = false;
     if matches!(sight.of(leader), Some(Look::Failed) | None) {
@@ -134,7 +133,13 @@ pub(super) fn judge(cx: &mut Context<'_>, p: &mut Partition, looked: &Looked, fu
 }
 
 /// The leader's directory is of no use: the fence.
-fn replace_leader(cx: &mut Context<'_>, p: &mut Partition, sight: &Sight<'_>, why: &'static str) {
+fn replace_leader(
+    cx: &mut Context<'_>,
+    p: &mut Partition,
+    sight: &Sight<'_>,
+    why: &'static str,
+    unclean: bool,
+) {
     if !sight.full {
         return cx.look(p, Ask::All);
     }
@@ -143,17 +148,22 @@ fn replace_leader(cx: &mut Context<'_>, p: &mut Partition, sight: &Sight<'_>, wh
     if let Some(to) = best(cx, p, sight, Among::InSync) {
         return elect(cx, p, to, drop, false, why);
     }
-    if cx.rules.unclean
-        && let Some(to) = best(cx, p, sight, Among::All)
-    {
+    if unclean && let Some(to) = best(cx, p, sight, Among::All) {
         return elect(cx, p, to, drop, true, why);
     }
     if !p.stranded {
         p.stranded = true;
+        let others = p.meta.isr.iter().filter(|b| **b != leader);
+        let others: Vec<_> = others.map(BrokerId::to_string).collect();
+        let cure = match others.as_slice() {
+            [] if why == STUCK_LOCK => "continue or kill the process that has it".to_owned(),
+            [] => "'mq-topics verify' looks at it".to_owned(),
+            others => format!("start broker {}", others.join(" or ")),
+        };
         cx.out.told.push(format!(
-            "{} cannot be used on its leader, broker {leader}: {why}; no other in-sync replica is \
-             live: start a broker of {:?}",
-            cx.topic, p.meta.isr
+            "{} cannot be used on its leader, broker {leader} ({why}), and no other in-sync \
+             replica is live: {cure}",
+            cx.topic
         ));
     }
     p.watch = None;

@@ -35,10 +35,10 @@ impl<'a> Looker<'a> {
     }
 
     /// Looks. `synced_only`: an acknowledgement counts on what is on disk only.
-    pub fn look(&mut self, at: LookAt, synced_only: bool) -> Looked {
+    pub fn look(&mut self, at: &LookAt, synced_only: bool) -> Looked {
         let mut lock = Lock::Untried;
         let mut replicas = Vec::with_capacity(at.brokers.len());
-        for broker in at.brokers {
+        for broker in at.brokers.iter().copied() {
             let probe = at.probe && broker == at.leader;
             let seen = self.look_at(&at.tp, broker, probe, synced_only);
             let (look, tried) = seen.unwrap_or_else(|e| (self.failed(e), Lock::Untried));
@@ -49,7 +49,7 @@ impl<'a> Looker<'a> {
         }
         Looked {
             job: at.job,
-            tp: at.tp,
+            tp: at.tp.clone(),
             replicas,
             lock,
         }

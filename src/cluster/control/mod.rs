@@ -23,6 +23,7 @@
 //!    in-sync set: its members are the ones to wait for.
 
 mod changes;
+mod hold;
 mod judge;
 mod looks;
 mod shell;

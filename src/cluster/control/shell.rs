@@ -8,22 +8,20 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::changes::apply;
+use super::hold::{Warrant, change_all, leaders, tell_elections};
 use super::looks::Looker;
 use super::state::{
-    Change, ChangeKind, Effects, Ended, Event, Job, LookAt, PlannedMove, Rules, Standing, State,
+    Change, Effects, Ended, Event, Job, Look, LookAt, PlannedMove, Rules, Standing, State,
 };
 use super::step::step;
 use crate::cluster::controller::Me;
-use crate::cluster::controller_file::ControllerFile;
 use crate::cluster::daemon::Told;
 use crate::cluster::moves::{Move, Mover};
 use crate::error::{Error, Kind, Result};
-use crate::store::fenced_lock::{FencedGuard, FencedLock};
+use crate::store::fenced_lock::FencedGuard;
 use crate::store::topics::{self, TopicFile};
 use crate::store::{StoreDir, reports};
 use crate::types::{BrokerId, TopicName, TopicPartition};
@@ -32,8 +30,10 @@ use crate::types::{BrokerId, TopicName, TopicPartition};
 const MOVE_DEADLINE: Duration = Duration::from_secs(2);
 /// Between two looks at threads that work.
 const POLL: Duration = Duration::from_millis(5);
-/// Most elections that are told one by one.
-const TOLD_MAX: usize = 8;
+/// After topics or reports could not be read.
+const READ_AGAIN: Duration = Duration::from_secs(1);
+/// A directory that is being replaced is missing for a moment.
+const REPLACING: Duration = Duration::from_millis(10);
 
 /// Raises the high watermark of a partition as far as its topic file and its in-sync replicas let
 /// it, after one of them changed.
@@ -60,29 +60,8 @@ pub struct Controller {
 impl fmt::Debug for Controller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Controller")
-            .field("office", &self.office.as_ref().map(|o| o.warrant.epoch))
+            .field("office", &self.office.as_ref().map(|o| o.warrant.epoch()))
             .finish_non_exhaustive()
-    }
-}
-
-/// What a controller may act by. Its threads have it too.
-#[derive(Debug)]
-struct Warrant {
-    me: Me,
-    epoch: u64,
-    given_up: AtomicBool,
-}
-
-impl Warrant {
-    /// Whether `controller.json` still names this daemon in this epoch.
-    fn holds(&self, store: &StoreDir) -> Result<bool> {
-        let named = ControllerFile::read(store)?.is_some_and(|file| {
-            file.epoch == self.epoch
-                && file.broker_id == self.me.broker_id
-                && file.incarnation == self.me.incarnation
-                && file.pid.is_some()
-        });
-        Ok(named && !self.given_up.load(Ordering::SeqCst))
     }
 }
 
@@ -91,8 +70,8 @@ struct Office {
     warrant: Arc<Warrant>,
     state: State,
     topics: HashMap<TopicName, Topic>,
-    /// Nothing was read yet.
-    fresh: bool,
+    /// When topics and reports are to be read whatever changed: at first, and after a failure.
+    unread: Option<Duration>,
     moving: Vec<Moving>,
     raising: Vec<JoinHandle<Vec<Error>>>,
     /// The last error of each topic, or of what else failed: told once.
@@ -135,14 +114,10 @@ impl Controller {
     pub fn take_office(&mut self, epoch: u64, me: Me) {
         self.resign();
         self.office = Some(Office {
-            warrant: Arc::new(Warrant {
-                me,
-                epoch,
-                given_up: AtomicBool::new(false),
-            }),
+            warrant: Arc::new(Warrant::new(epoch, me)),
             state: State::default(),
             topics: HashMap::new(),
-            fresh: true,
+            unread: Some(Duration::ZERO),
             moving: Vec::new(),
             raising: Vec::new(),
             told: HashMap::new(),
@@ -152,19 +127,19 @@ impl Controller {
     /// Decides nothing any more. Moves under way fail; waits for none.
     pub fn resign(&mut self) {
         if let Some(office) = self.office.take() {
-            office.warrant.given_up.store(true, Ordering::SeqCst);
+            office.warrant.give_up();
         }
     }
 
     /// When the next turn is due though nothing changed; `None` out of office.
     pub fn due(&self) -> Option<Duration> {
         let office = self.office.as_ref()?;
-        if office.fresh {
-            return Some(Duration::ZERO);
-        }
         let threads = !office.moving.is_empty() || !office.raising.is_empty();
         let poll = threads.then(|| self.store.clock().monotonic() + POLL);
-        [poll, office.state.due()].into_iter().flatten().min()
+        [poll, office.unread, office.state.due()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Takes up what changed and does what is called for. `brokers` are all that are registered;
@@ -186,29 +161,38 @@ impl Controller {
         let mut todo = Effects::default();
         office.happen(Event::Brokers(brokers.clone()), now, &mut todo);
         let ended = office.ended_moves(tell);
-        if office.fresh || changed.topics || !ended.is_empty() {
-            office.refresh(store, &mut todo, tell)?;
+        let unread = office.unread.take_if(|due| *due <= now).is_some();
+        let mut failed = None;
+        if unread || changed.topics || !ended.is_empty() {
+            failed = office.refresh(store, &mut todo, tell).err();
         }
         office.happen(Event::Ended(ended), now, &mut todo);
-        if office.fresh || changed.reports {
-            let reported = reports::take(store)?;
-            office.happen(Event::Reported(reported), now, &mut todo);
+        if unread || changed.reports {
+            match reports::take(store) {
+                Ok(reported) => office.happen(Event::Reported(reported), now, &mut todo),
+                Err(e) => failed = failed.or(Some(e)),
+            }
         }
-        office.fresh = false;
         office.happen(Event::Tick, now, &mut todo);
-        let holds = self.carry_out(todo, tell)?;
-        if !holds {
-            self.resign();
+        // Whatever failed, what was decided is done: its end is waited for.
+        failed = self.carry_out(todo, tell).or(failed);
+        match failed {
+            Some(e) => {
+                if let Some(office) = &mut self.office {
+                    office.unread = Some(now + READ_AGAIN);
+                }
+                Err(e)
+            }
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Does everything, and what follows from it. Looks come first, then moves: both are quick, and
-    /// what a dead leader waits for. `false` once this daemon is the controller no more.
-    fn carry_out(&mut self, mut todo: Effects, tell: Tell<'_>) -> Result<bool> {
-        let Some(office) = &mut self.office else {
-            return Ok(false);
-        };
+    /// what a dead leader waits for. Resigns once this daemon is the controller no more. Returns
+    /// what kept it from reading topics.
+    fn carry_out(&mut self, mut todo: Effects, tell: Tell<'_>) -> Option<Error> {
+        let mut failed = None;
+        let office = self.office.as_mut()?;
         let store = &self.store;
         loop {
             for text in todo.told.drain(..) {
@@ -219,21 +203,22 @@ impl Controller {
                 office.look(store, looks, &mut todo, tell);
             } else if !todo.moves.is_empty() {
                 let moves = std::mem::take(&mut todo.moves);
-                let failed = office.start_moves(store, &self.mover, &self.raise, moves, tell);
+                let ended = office.start_moves(store, &self.mover, &self.raise, moves, tell);
                 let now = store.clock().monotonic();
-                office.happen(Event::Ended(failed), now, &mut todo);
+                office.happen(Event::Ended(ended), now, &mut todo);
             } else if !todo.changes.is_empty() {
                 let changes = std::mem::take(&mut todo.changes);
                 let (holds, ended) =
                     office.change(store, &self.raise, changes, self.patience, tell);
                 if !holds {
-                    return Ok(false);
+                    self.resign();
+                    return failed;
                 }
-                office.refresh(store, &mut todo, tell)?;
+                failed = office.refresh(store, &mut todo, tell).err().or(failed);
                 let now = store.clock().monotonic();
                 office.happen(Event::Ended(ended), now, &mut todo);
             } else {
-                return Ok(true);
+                return failed;
             }
         }
     }
@@ -309,14 +294,25 @@ impl Office {
 
     fn look(&mut self, store: &StoreDir, looks: Vec<LookAt>, todo: &mut Effects, tell: Tell<'_>) {
         let mut looker = Looker::new(store);
-        let looked = looks
-            .into_iter()
-            .map(|at| {
-                let topic = self.topics.get(&at.tp.topic);
-                let synced_only = topic.is_none_or(|topic| topic.synced_only);
-                looker.look(at, synced_only)
-            })
-            .collect();
+        let mut looked = Vec::with_capacity(looks.len());
+        let mut gone = Vec::new();
+        for at in looks {
+            let seen = looker.look(&at, self.synced_only(&at));
+            if seen.replicas.iter().any(|(_, look)| *look == Look::Gone) {
+                gone.push((looked.len(), at));
+            }
+            looked.push(seen);
+        }
+        if !gone.is_empty() {
+            store.clock().sleep(REPLACING);
+            looker = Looker::new(store);
+            for (index, at) in gone {
+                let seen = looker.look(&at, self.synced_only(&at));
+                if let Some(first) = looked.get_mut(index) {
+                    *first = seen;
+                }
+            }
+        }
         let place = "the controller's look at replicas".to_owned();
         match looker.trouble {
             Some(e) => self.problem(place, e, tell),
@@ -324,6 +320,11 @@ impl Office {
         }
         let now = store.clock().monotonic();
         self.happen(Event::Looked(looked), now, todo);
+    }
+
+    fn synced_only(&self, at: &LookAt) -> bool {
+        let topic = self.topics.get(&at.tp.topic);
+        topic.is_none_or(|topic| topic.synced_only)
     }
 
     /// Begins moves, in a thread. What could not begin has failed.
@@ -459,68 +460,6 @@ impl Office {
     }
 }
 
-/// Makes the changes that are still called for; their jobs. `None` without authority.
-fn change_all(
-    store: &StoreDir,
-    warrant: &Warrant,
-    changes: &[Change],
-    patience: Duration,
-) -> Result<Option<HashSet<Job>>> {
-    let mut by_topic: HashMap<&TopicName, Vec<&Change>> = HashMap::new();
-    for change in changes {
-        by_topic.entry(&change.tp.topic).or_default().push(change);
-    }
-    let mut names: Vec<TopicName> = by_topic.keys().map(|name| (*name).clone()).collect();
-    names.sort_unstable();
-    let purpose = "change leaders and in-sync sets";
-    let guard = FencedLock::acquire_store(store, purpose, patience)?;
-    if !warrant.holds(store)? {
-        return Ok(None);
-    }
-    let mut made = HashSet::new();
-    topics::update_all(store, &guard, &names, |meta| {
-        let before = made.len();
-        for change in by_topic.get(&meta.name).into_iter().flatten() {
-            if apply(meta, change) {
-                made.insert(change.job);
-            }
-        }
-        Ok(made.len() > before)
-    })?;
-    Ok(Some(made))
-}
-
-fn tell_elections<'a>(made: impl Iterator<Item = &'a Change>, tell: Tell<'_>) {
-    let mut count = 0;
-    for change in made {
-        let ChangeKind::Elect(election) = &change.kind else {
-            continue;
-        };
-        count += 1;
-        if count <= TOLD_MAX {
-            let unclean = if election.unclean {
-                ", which was not in sync: records may be lost"
-            } else {
-                ""
-            };
-            tell(Told::Note(format!(
-                "{}: broker {} leads in epoch {}, after broker {} ({}){unclean}",
-                change.tp,
-                election.to,
-                change.epoch.saturating_add(1),
-                change.leader,
-                election.why
-            )));
-        }
-    }
-    if count > TOLD_MAX {
-        tell(Told::Note(format!(
-            "so do others, {} in all",
-            leaders(count)
-        )));
-    }
-}
-
 fn raise_all(store: &Arc<StoreDir>, raise: &Raise, tps: &[TopicPartition]) -> Vec<Error> {
     let raised = tps.iter().map(|tp| raise(store, tp).map_err(|e| e.at(tp)));
     raised
@@ -550,11 +489,4 @@ fn not_done(jobs: Vec<(Job, TopicPartition)>) -> Vec<Ended> {
     let done = false;
     let ended = jobs.into_iter().map(|(job, tp)| Ended { job, tp, done });
     ended.collect()
-}
-
-fn leaders(count: usize) -> String {
-    match count {
-        1 => "1 leader".to_owned(),
-        n => format!("{n} leaders"),
-    }
 }

@@ -180,6 +180,8 @@ impl Context<'_> {
             p.lag_due = Some(next_lag_look(self.rules, self.now));
         }
         p.wish_due = match self.wish(p) {
+            // Other things come first.
+            _ if p.stranded || p.watch.is_some() => None,
             Some((Wish::Balance, _)) if !self.may_balance() => None,
             Some((_, when)) => Some(when),
             None => None,
@@ -411,16 +413,17 @@ fn all_ended(state: &mut State, ended: &[Ended], now: Duration, out: &mut Effect
 
 fn after(cx: &mut Context<'_>, p: &mut Partition, work: Work, done: bool) {
     let moved_on = work.epoch != p.meta.leader_epoch;
+    // A move that failed may have left the page sealed.
     match work.kind {
         _ if done => p.failures = 0,
         WorkKind::Failover(to) => {
             if !moved_on {
                 p.tried.push(to);
             }
+            p.ask = Ask::All;
         }
         WorkKind::Voluntary => {
             fail_wish(p, cx.now);
-            // It may have left the page sealed.
             p.ask = Ask::All;
         }
         // It came too late: something else was changed.

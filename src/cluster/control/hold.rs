@@ -1,0 +1,130 @@
+//! What a controller changes in one hold of the metadata lock, and by what right.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::changes::apply;
+use super::state::{Change, ChangeKind, Job};
+use crate::cluster::controller::Me;
+use crate::cluster::controller_file::ControllerFile;
+use crate::cluster::daemon::Told;
+use crate::error::Result;
+use crate::store::fenced_lock::FencedLock;
+use crate::store::{StoreDir, topics};
+use crate::types::TopicName;
+
+/// Most elections that are told one by one.
+const TOLD_MAX: usize = 8;
+
+/// What a controller may act by. Its threads have it too.
+#[derive(Debug)]
+pub struct Warrant {
+    me: Me,
+    epoch: u64,
+    given_up: AtomicBool,
+}
+
+impl Warrant {
+    /// Of the daemon `me`, elected in that epoch.
+    pub fn new(epoch: u64, me: Me) -> Self {
+        Warrant {
+            me,
+            epoch,
+            given_up: AtomicBool::new(false),
+        }
+    }
+
+    /// The epoch.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// It holds no more, whatever the file says.
+    pub fn give_up(&self) {
+        self.given_up.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether `controller.json` still names this daemon in this epoch. Asked in each hold of the
+    /// metadata lock.
+    pub fn holds(&self, store: &StoreDir) -> Result<bool> {
+        let named = ControllerFile::read(store)?.is_some_and(|file| {
+            file.epoch == self.epoch
+                && file.broker_id == self.me.broker_id
+                && file.incarnation == self.me.incarnation
+                && file.pid.is_some()
+        });
+        Ok(named && !self.given_up.load(Ordering::SeqCst))
+    }
+}
+
+/// Makes the changes that are still called for; their jobs. `None` without authority.
+pub fn change_all(
+    store: &StoreDir,
+    warrant: &Warrant,
+    changes: &[Change],
+    patience: Duration,
+) -> Result<Option<HashSet<Job>>> {
+    let mut by_topic: HashMap<&TopicName, Vec<&Change>> = HashMap::new();
+    for change in changes {
+        by_topic.entry(&change.tp.topic).or_default().push(change);
+    }
+    let mut names: Vec<TopicName> = by_topic.keys().map(|name| (*name).clone()).collect();
+    names.sort_unstable();
+    let purpose = "change leaders and in-sync sets";
+    let guard = FencedLock::acquire_store(store, purpose, patience)?;
+    if !warrant.holds(store)? {
+        return Ok(None);
+    }
+    let mut made = HashSet::new();
+    topics::update_all(store, &guard, &names, |meta| {
+        let before = made.len();
+        for change in by_topic.get(&meta.name).into_iter().flatten() {
+            if apply(meta, change) {
+                made.insert(change.job);
+            }
+        }
+        Ok(made.len() > before)
+    })?;
+    Ok(Some(made))
+}
+
+/// Tells who was elected, and why.
+pub fn tell_elections<'a>(made: impl Iterator<Item = &'a Change>, tell: &mut dyn FnMut(Told)) {
+    let mut count = 0;
+    for change in made {
+        let ChangeKind::Elect(election) = &change.kind else {
+            continue;
+        };
+        count += 1;
+        if count <= TOLD_MAX {
+            let unclean = if election.unclean {
+                ", which was not in sync: records may be lost"
+            } else {
+                ""
+            };
+            tell(Told::Note(format!(
+                "{}: broker {} leads in epoch {}, after broker {} ({}){unclean}",
+                change.tp,
+                election.to,
+                change.epoch.saturating_add(1),
+                change.leader,
+                election.why
+            )));
+        }
+    }
+    if count > TOLD_MAX {
+        tell(Told::Note(format!(
+            "so do others, {} in all",
+            leaders(count)
+        )));
+    }
+}
+
+/// So many leaders, in words.
+pub fn leaders(count: usize) -> String {
+    match count {
+        1 => "1 leader".to_owned(),
+        n => format!("{n} leaders"),
+    }
+}

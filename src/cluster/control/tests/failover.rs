@@ -1,0 +1,287 @@
+//! Leaders that cannot go on.
+
+use super::*;
+
+#[test]
+fn a_dead_leader_gives_way_to_the_first_that_can() {
+    for (replicas, isr, gone, drained, to) in [
+        (vec![1, 2, 3], vec![1, 2, 3], vec![], vec![], Some(2)),
+        (vec![2, 1, 3], vec![1, 3, 2], vec![], vec![], Some(2)),
+        (vec![1, 2, 3], vec![1, 3], vec![], vec![], Some(3)),
+        (vec![1, 2, 3], vec![1, 2, 3], vec![2], vec![], Some(3)),
+        (vec![1, 2, 3], vec![1, 2, 3], vec![], vec![2], Some(3)),
+        (vec![1, 2], vec![1, 2], vec![], vec![2], Some(2)),
+        (vec![1, 2, 3], vec![1], vec![], vec![], None),
+    ] {
+        let mut bench = Bench::new(partition(&replicas, 1, &isr));
+        bench.brokers.insert(1, DOWN);
+        for broker in drained {
+            bench.brokers.insert(broker, DRAINED);
+        }
+        for broker in gone {
+            bench.looks.insert(broker, Look::Gone);
+        }
+        bench.see_brokers();
+        let effects = bench.see_topic();
+        let case = format!("{replicas:?} {isr:?}: {effects:?}");
+        match to {
+            Some(to) => {
+                let (_, what) = one_move(&effects);
+                assert_eq!((what.from, what.epoch, what.to), (1, 4, to), "{case}");
+                assert!(what.drop_from_isr.contains(&1), "{case}");
+            }
+            None => {
+                assert_eq!(effects, Effects::default(), "{case}");
+                assert_eq!(bench.pass(secs(3600)), Effects::default());
+            }
+        }
+    }
+}
+
+#[test]
+fn who_has_no_live_stand_in_serves_on_until_one_is_back() {
+    let mut bench = Bench::quiet(partition(&[1, 2], 1, &[1, 2]));
+    let effects = bench.broker(2, DOWN);
+    assert_eq!(taken_out(&effects), [2]);
+    let change = effects.changes[0].clone();
+    assert_eq!(bench.make(&change), Effects::default());
+    assert_eq!(bench.broker(1, DOWN), Effects::default());
+    assert_eq!(bench.broker(2, UP), Effects::default());
+    bench.topic.partitions[0].isr.push(2);
+    assert_eq!(one_move(&bench.see_topic()).1.to, 2);
+}
+
+#[test]
+fn both_dead_leaves_the_leader_alone_in_sync() {
+    let mut bench = Bench::quiet(partition(&[1, 2], 1, &[1, 2]));
+    bench.brokers.insert(1, DOWN);
+    let effects = bench.broker(2, DOWN);
+    assert_eq!(taken_out(&effects), [2]);
+    let change = effects.changes[0].clone();
+    assert_eq!(bench.make(&change), Effects::default());
+    assert_eq!(bench.topic.partitions[0].isr, [1]);
+}
+
+#[test]
+fn moves_that_fail_end_in_the_bare_fence() {
+    let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1, 2, 3]));
+    bench.looks.insert(3, Look::Page(page(3, 11)));
+    let effects = bench.broker(1, DOWN);
+    let (job, what) = one_move(&effects);
+    assert_eq!(what.to, 2);
+    let effects = bench.fail(job);
+    let (job, what) = one_move(&effects);
+    assert_eq!(what.to, 3);
+    let effects = bench.fail(job);
+    let fence = election(&effects);
+    assert_eq!((fence.to, fence.unclean), (3, false));
+    let change = effects.changes[0].clone();
+    assert_eq!(bench.make(&change), Effects::default());
+    let now = &bench.topic.partitions[0];
+    assert_eq!((now.leader, now.leader_epoch), (3, 5));
+    assert_eq!(now.isr, [2, 3]);
+}
+
+#[test]
+fn a_change_that_fails_is_tried_again_after_a_pause_that_grows() {
+    let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1, 2, 3]));
+    let mut effects = bench.broker(3, DOWN);
+    for pause in [1, 2, 4, 8] {
+        assert_eq!(taken_out(&effects), [3]);
+        let job = effects.changes[0].job;
+        assert_eq!(bench.fail(job), Effects::default());
+        let failed = bench.now;
+        effects = bench.pass(secs(60));
+        assert_eq!(bench.now - failed, secs(pause));
+    }
+}
+
+#[test]
+fn the_fence_takes_who_has_most() {
+    let with = |broker, last_epoch, end| {
+        Look::Page(PageLook {
+            last_epoch,
+            ..page(broker, end)
+        })
+    };
+    for why in [
+        Look::Offline,
+        Look::Gone,
+        Look::Page(page(9, 10)), // another directory in its place
+    ] {
+        for (second, third, to) in [
+            (with(2, 4, 10), with(3, 4, 10), 2),
+            (with(2, 4, 10), with(3, 4, 11), 3),
+            (with(2, 3, 99), with(3, 4, 10), 3),
+            (with(2, 4, 10), Look::Offline, 2),
+            (Look::Unreadable, with(3, 0, 0), 3),
+            (Look::Failed, with(3, 0, 0), 3),
+        ] {
+            // Broker 4 has most, but is not in sync.
+            let mut bench = Bench::quiet(partition(&[1, 2, 3, 4], 1, &[1, 2, 3]));
+            bench.looks.insert(1, why.clone());
+            bench.looks.insert(2, second.clone());
+            bench.looks.insert(3, third);
+            bench.looks.insert(4, with(4, 4, 99));
+            let effects = bench.report();
+            let fence = election(&effects);
+            assert_eq!((fence.to, fence.unclean), (to, false), "{why:?} {second:?}");
+            assert!(fence.drop_from_isr.contains(&1));
+        }
+    }
+}
+
+#[test]
+fn nobody_out_of_sync_is_elected_unless_the_topic_allows_it() {
+    let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1]));
+    bench.looks.insert(1, Look::Offline);
+    bench.looks.insert(3, Look::Page(page(3, 11)));
+    let effects = bench.report();
+    assert_eq!(effects.told.len(), 1, "{effects:?}");
+    assert!(effects.moves.is_empty() && effects.changes.is_empty());
+    assert_eq!(bench.report(), Effects::default());
+    assert_eq!(bench.pass(secs(600)), Effects::default());
+    bench.rules.unclean = true;
+    let effects = bench.see_topic();
+    let fence = election(&effects);
+    assert_eq!((fence.to, fence.unclean), (3, true));
+    let change = effects.changes[0].clone();
+    bench.make(&change);
+    assert_eq!(bench.topic.partitions[0].isr, [3]);
+}
+
+#[test]
+fn a_directory_that_serves_is_never_left_for_one_out_of_sync() {
+    let mut bench = Bench::new(partition(&[1, 2], 1, &[1]));
+    bench.rules.unclean = true;
+    bench.brokers.insert(1, DOWN);
+    bench.see_brokers();
+    assert_eq!(bench.see_topic(), Effects::default());
+}
+
+#[test]
+fn where_nobody_can_lead_those_in_sync_are_waited_for() {
+    let mut bench = Bench::quiet(partition(&[1, 2], 1, &[1, 2]));
+    bench.looks.insert(1, Look::Offline);
+    bench.looks.insert(2, Look::Failed);
+    assert_eq!(bench.report().told.len(), 1);
+    assert_eq!(bench.broker(2, DOWN), Effects::default());
+    bench.looks.insert(2, Look::Page(page(2, 10)));
+    assert_eq!(bench.pass(secs(600)), Effects::default());
+    assert_eq!(election(&bench.broker(2, UP)).to, 2);
+}
+
+#[test]
+fn an_append_lock_is_watched_for_two_seconds() {
+    for (alive, moves) in [(UP, false), (DOWN, false), (UP, true), (DOWN, true)] {
+        let mut bench = Bench::quiet(partition(&[1, 2], 1, &[1, 2]));
+        bench.lock = Lock::Held;
+        let mut effects = bench.broker(1, alive);
+        assert_eq!(effects, Effects::default());
+        if alive == UP {
+            assert_eq!(bench.report(), Effects::default());
+        }
+        let begun = bench.now;
+        if moves {
+            assert_eq!(bench.pass(Duration::from_millis(1900)), Effects::default());
+            let on = PageLook {
+                sequence: 8,
+                ..page(1, 10)
+            };
+            bench.looks.insert(1, Look::Page(on));
+            effects = bench.pass(secs(10));
+            if alive == UP {
+                assert_eq!(effects, Effects::default());
+            } else {
+                assert_eq!(one_move(&effects).1.to, 2);
+            }
+        } else {
+            effects = bench.pass(secs(10));
+            let fence = election(&effects);
+            assert_eq!((fence.to, fence.drop_from_isr[0]), (2, 1));
+            assert_eq!(bench.now - begun, secs(2));
+        }
+    }
+}
+
+#[test]
+fn who_slept_watches_a_lock_anew() {
+    let mut bench = Bench::quiet(partition(&[1, 2], 1, &[1, 2]));
+    bench.lock = Lock::Held;
+    assert_eq!(bench.report(), Effects::default());
+    bench.now += secs(5);
+    assert_eq!(bench.feed(Event::Tick), Effects::default());
+    assert_eq!(bench.pass(Duration::from_millis(1990)), Effects::default());
+    assert_eq!(election(&bench.pass(secs(1))).to, 2);
+}
+
+#[test]
+fn a_seal_without_a_move_is_lifted_by_a_new_epoch() {
+    let sealed = PageLook {
+        sealed: true,
+        ..page(1, 10)
+    };
+    // What the next controller finds, and what a report leads to.
+    for reported in [false, true] {
+        let mut bench = Bench::new(partition(&[1, 2], 1, &[1, 2]));
+        let mut effects = Effects::default();
+        if reported {
+            effects = bench.see_topic();
+        }
+        assert_eq!(effects, Effects::default());
+        bench.looks.insert(1, Look::Page(sealed));
+        effects = if reported {
+            bench.report()
+        } else {
+            bench.see_topic()
+        };
+        let fence = election(&effects);
+        assert_eq!((fence.to, fence.drop_from_isr.len()), (1, 0));
+        let change = effects.changes[0].clone();
+        // The page is sealed until somebody promotes it; that is no reason for another epoch.
+        assert_eq!(bench.make(&change), Effects::default());
+        assert_eq!(bench.report(), Effects::default());
+        assert_eq!(bench.pass(secs(600)), Effects::default());
+    }
+}
+
+#[test]
+fn a_sealed_leader_that_lost_records_gives_way_and_is_in_sync_no_more() {
+    let mut bench = Bench::quiet(partition(&[1, 2], 1, &[1, 2]));
+    let sealed = PageLook {
+        sealed: true,
+        ..page(1, 9)
+    };
+    bench.looks.insert(1, Look::Page(sealed));
+    let effects = bench.report();
+    let fence = election(&effects);
+    assert_eq!((fence.to, fence.drop_from_isr.as_slice()), (2, &[1][..]));
+}
+
+#[test]
+fn a_move_that_failed_is_undone_though_the_broker_is_back() {
+    let mut bench = Bench::quiet(partition(&[1, 2], 1, &[1, 2]));
+    let effects = bench.broker(1, DOWN);
+    let (job, _) = one_move(&effects);
+    assert_eq!(bench.broker(1, UP), Effects::default());
+    let sealed = PageLook {
+        sealed: true,
+        ..page(1, 10)
+    };
+    bench.looks.insert(1, Look::Page(sealed));
+    let effects = bench.fail(job);
+    let fence = election(&effects);
+    assert_eq!((fence.to, fence.drop_from_isr.len()), (1, 0));
+}
+
+#[test]
+fn a_lock_that_is_kept_is_no_reason_for_an_unclean_election() {
+    let mut bench = Bench::quiet(partition(&[1, 2], 1, &[1]));
+    bench.rules.unclean = true;
+    assert_eq!(bench.see_topic(), Effects::default());
+    bench.lock = Lock::Held;
+    assert_eq!(bench.report(), Effects::default());
+    let effects = bench.pass(secs(10));
+    assert_eq!(effects.told.len(), 1, "{effects:?}");
+    assert!(effects.changes.is_empty() && effects.moves.is_empty());
+}

@@ -1,0 +1,290 @@
+//! The controller on a store with three brokers.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use super::super::shell::{Changed, Controller, Raise};
+use super::*;
+use crate::clock::SystemClock;
+use crate::cluster::controller::Me;
+use crate::cluster::controller_file::ControllerFile;
+use crate::cluster::daemon::Told;
+use crate::cluster::moves::{Authority, Mover};
+use crate::disk::OsDisk;
+use crate::error::{Error, Kind, Result};
+use crate::store::broker_file::BrokerFile;
+use crate::store::fenced_lock::FencedLock;
+use crate::store::{NewTopic, StoreDir, create_topic, json_file, reports, topics};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+const ME: Me = Me {
+    broker_id: 0,
+    incarnation: 1,
+};
+const NOTHING: Changed = Changed {
+    topics: false,
+    reports: false,
+};
+
+/// Moves by the topic file alone.
+#[derive(Default)]
+struct Moved {
+    batches: AtomicUsize,
+}
+
+impl Mover for Moved {
+    fn move_leaders(
+        &self,
+        store: &Arc<StoreDir>,
+        moves: &[Move],
+        authority: Authority<'_>,
+        _deadline: Duration,
+    ) -> Vec<Result<()>> {
+        self.batches.fetch_add(1, Ordering::SeqCst);
+        let move_all = || {
+            let guard = FencedLock::acquire_store(store, "move", PATIENCE)?;
+            if !authority(&guard)? {
+                return Err(Error::new(Kind::Fenced, "no longer the controller"));
+            }
+            let mut names: Vec<_> = moves.iter().map(|m| m.tp.topic.clone()).collect();
+            names.dedup();
+            topics::update_all(store, &guard, &names, |meta| {
+                for what in moves.iter().filter(|m| m.tp.topic == meta.name) {
+                    let p = &mut meta.partitions[what.tp.partition as usize];
+                    assert_eq!((p.leader, p.leader_epoch), (what.from, what.epoch));
+                    p.leader = what.to;
+                    p.leader_epoch += 1;
+                    p.isr.retain(|b| !what.drop_from_isr.contains(b));
+                }
+                Ok(true)
+            })
+        };
+        match move_all() {
+            Ok(_) => moves.iter().map(|_| Ok(())).collect(),
+            Err(e) => moves
+                .iter()
+                .map(|_| Err(Error::new(e.kind(), e.to_string())))
+                .collect(),
+        }
+    }
+}
+
+struct Cluster {
+    _at: tempfile::TempDir,
+    store: Arc<StoreDir>,
+    controller: Controller,
+    moved: Arc<Moved>,
+    raised: Arc<Mutex<Vec<TopicPartition>>>,
+    brokers: BTreeMap<BrokerId, Standing>,
+    told: Vec<String>,
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+impl Cluster {
+    /// Brokers 0 to 2, each with a replica of each partition; led in turn.
+    fn new(partitions: i32) -> Self {
+        let at = tempfile::tempdir().unwrap();
+        let path = at.path().join("store");
+        let clock = Arc::new(SystemClock::default());
+        let store = StoreDir::open_or_create(Arc::new(OsDisk), clock, &path).unwrap();
+        let store = Arc::new(store);
+        let name = TopicName::new("t").unwrap();
+        let configs = BTreeMap::new();
+        let new = NewTopic {
+            name: name.clone(),
+            partitions,
+            configs,
+        };
+        create_topic(&store, &new, PATIENCE).unwrap();
+        for broker in 1..=2 {
+            let dir = path.join(format!("brokers/{broker}"));
+            copy(&path.join("brokers/0/logs"), &dir.join("logs"));
+            let file = json_file::encode(&BrokerFile::new(broker));
+            std::fs::File::create(dir.join("broker.json"))
+                .and_then(|mut f| std::io::Write::write_all(&mut f, &file))
+                .unwrap();
+        }
+        let guard = FencedLock::acquire_store(&store, "test", PATIENCE).unwrap();
+        topics::update_all(&store, &guard, &[name], |meta| {
+            for p in &mut meta.partitions {
+                let uuid = p.replicas[0].uuid;
+                let order = (0..3).map(|n| (p.partition + n) % 3);
+                p.replicas = order.map(|broker| ReplicaMeta { broker, uuid }).collect();
+                p.isr = p.replicas.iter().map(|r| r.broker).collect();
+                p.leader = p.isr[0];
+            }
+            Ok(true)
+        })
+        .unwrap();
+        drop(guard);
+        let moved = Arc::new(Moved::default());
+        let raised = Arc::new(Mutex::new(Vec::new()));
+        let raise: Raise = {
+            let raised = Arc::clone(&raised);
+            Arc::new(move |_, tp| {
+                raised.lock().unwrap().push(tp.clone());
+                Ok(())
+            })
+        };
+        let mover: Arc<dyn Mover> = moved.clone();
+        let mut controller = Controller::new(&store, mover, raise, PATIENCE);
+        let cluster = |controller| Cluster {
+            _at: at,
+            store: Arc::clone(&store),
+            controller,
+            moved,
+            raised,
+            brokers: (0..3).map(|b| (b, UP)).collect(),
+            told: Vec::new(),
+        };
+        assert_eq!(controller.due(), None);
+        controller.take_office(1, ME);
+        let cluster = cluster(controller);
+        cluster.name_controller(1);
+        cluster
+    }
+
+    fn name_controller(&self, epoch: u64) {
+        let guard = FencedLock::acquire_store(&self.store, "test", PATIENCE).unwrap();
+        let file = ControllerFile {
+            epoch,
+            broker_id: ME.broker_id,
+            incarnation: ME.incarnation,
+            pid: Some(1),
+            since_ms: 0,
+        };
+        file.write(&guard).unwrap();
+    }
+
+    fn turn(&mut self, changed: Changed) {
+        let told = &mut self.told;
+        self.controller
+            .turn(&self.brokers, changed, &mut |t| match t {
+                Told::Note(text) => told.push(text),
+                Told::Problem(e) => told.push(e.to_string()),
+            })
+            .unwrap();
+    }
+
+    /// Turns until nothing is under way.
+    fn settle(&mut self) {
+        let clock = Arc::clone(self.store.clock());
+        let until = clock.monotonic() + Duration::from_secs(20);
+        while self
+            .controller
+            .due()
+            .is_some_and(|due| due < clock.monotonic() + Duration::from_millis(20))
+        {
+            assert!(clock.monotonic() < until);
+            clock.sleep(Duration::from_millis(1));
+            self.turn(NOTHING);
+        }
+    }
+
+    fn meta(&self) -> TopicMeta {
+        let name = TopicName::new("t").unwrap();
+        topics::read(&self.store, &name).unwrap().0
+    }
+}
+
+#[test]
+fn a_dead_broker_loses_its_leaderships_and_leaves_every_in_sync_set() {
+    let mut cluster = Cluster::new(9);
+    cluster.turn(NOTHING);
+    let before = cluster.meta();
+    cluster.settle();
+    assert_eq!(cluster.meta(), before);
+    cluster.brokers.insert(1, DOWN);
+    cluster.turn(NOTHING);
+    cluster.settle();
+    let after = cluster.meta();
+    for (was, is) in before.partitions.iter().zip(&after.partitions) {
+        assert!(!is.isr.contains(&1), "{is:?}");
+        let led = was.leader == 1;
+        assert_eq!(is.leader_epoch, was.leader_epoch + i32::from(led));
+        assert_eq!(is.leader, if led { 2 } else { was.leader });
+    }
+    // One batch of moves, and one change of all the others.
+    assert_eq!(cluster.moved.batches.load(Ordering::SeqCst), 1);
+    assert_eq!(after.version, before.version + 2);
+    let until = cluster.store.clock().monotonic() + PATIENCE;
+    while cluster.raised.lock().unwrap().len() < 9 {
+        assert!(cluster.store.clock().monotonic() < until);
+        cluster.store.clock().sleep(Duration::from_millis(1));
+    }
+    assert_eq!(cluster.told, ["moved 3 leaders to another broker"]);
+}
+
+#[test]
+fn a_report_of_a_lost_directory_ends_in_a_fence() {
+    let mut cluster = Cluster::new(3);
+    cluster.turn(NOTHING);
+    let lost = cluster.store.path().join("brokers/1/logs/t-1");
+    std::fs::remove_dir_all(lost).unwrap();
+    let tp = TopicPartition::new(TopicName::new("t").unwrap(), 1);
+    reports::report(&cluster.store, &tp).unwrap();
+    cluster.turn(Changed {
+        topics: false,
+        reports: true,
+    });
+    let meta = cluster.meta();
+    let p = &meta.partitions[1];
+    assert_eq!((p.leader, p.leader_epoch), (2, 1));
+    assert_eq!(p.isr, [2, 0]);
+    assert_eq!(
+        cluster.told,
+        ["t:1: broker 2 leads in epoch 1, after broker 1 (its directory is gone)"]
+    );
+    assert_eq!(reports::take(&cluster.store).unwrap(), []);
+}
+
+#[test]
+fn a_lock_that_is_kept_is_taken_for_stuck_after_two_seconds() {
+    let mut cluster = Cluster::new(3);
+    cluster.turn(NOTHING);
+    let tp = TopicPartition::new(TopicName::new("t").unwrap(), 1);
+    let replica = crate::store::Replica::open(&cluster.store, &tp, 1).unwrap();
+    let held = replica.lock(Duration::ZERO).unwrap();
+    let begun = cluster.store.clock().monotonic();
+    reports::report(&cluster.store, &tp).unwrap();
+    cluster.turn(Changed {
+        topics: false,
+        reports: true,
+    });
+    while cluster.meta().partitions[1].leader == 1 {
+        let now = cluster.store.clock().monotonic();
+        assert!(now - begun < PATIENCE);
+        let due = cluster.controller.due().unwrap();
+        cluster.store.clock().sleep(due.saturating_sub(now));
+        cluster.turn(NOTHING);
+    }
+    assert!(cluster.store.clock().monotonic() - begun >= Duration::from_secs(2));
+    drop(held);
+    assert_eq!(cluster.meta().partitions[1].isr, [2, 0]);
+}
+
+#[test]
+fn another_epoch_ends_its_office() {
+    let mut cluster = Cluster::new(3);
+    cluster.turn(NOTHING);
+    let before = cluster.meta();
+    cluster.name_controller(2);
+    cluster.brokers.insert(1, DOWN);
+    cluster.turn(NOTHING);
+    cluster.settle();
+    assert_eq!(cluster.controller.due(), None);
+    assert_eq!(cluster.meta(), before);
+}

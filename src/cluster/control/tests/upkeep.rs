@@ -1,0 +1,248 @@
+//! Followers, and leaders that could be elsewhere.
+
+use super::*;
+
+#[test]
+fn a_healthy_leader_is_looked_at_and_left_alone() {
+    let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1, 2, 3]));
+    let before = bench.looked;
+    assert_eq!(bench.report(), Effects::default());
+    assert_eq!(bench.looked, before + 1);
+    assert_eq!(bench.pass(secs(150)), Effects::default());
+    assert_eq!(bench.looked, before + 1 + 10 * 3);
+}
+
+#[test]
+fn one_replica_alone_is_nobodys_business() {
+    let mut bench = Bench::quiet(partition(&[1], 1, &[1]));
+    assert_eq!(bench.broker(1, DOWN), Effects::default());
+    assert_eq!(bench.report(), Effects::default());
+    assert_eq!((bench.looked, bench.state.due()), (0, None));
+}
+
+#[test]
+fn followers_that_are_dead_or_of_no_use_leave() {
+    let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1, 2, 3]));
+    assert_eq!(taken_out(&bench.broker(3, DOWN)), [3]);
+    for of_no_use in [Look::Gone, Look::Offline, Look::Page(page(9, 10))] {
+        let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1, 2, 3]));
+        bench.looks.insert(2, of_no_use);
+        assert_eq!(taken_out(&bench.pass(secs(15))), [2]);
+    }
+}
+
+#[test]
+fn a_follower_that_is_behind_too_long_leaves() {
+    let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1, 2, 3]));
+    let begun = bench.now;
+    let mut out = None;
+    for at in 1..=100 {
+        // Broker 2 is always a second behind; broker 3 stands still.
+        let end = 10 + at * 10;
+        bench.looks.insert(1, Look::Page(page(1, end)));
+        bench.looks.insert(2, Look::Page(page(2, end - 10)));
+        let effects = bench.pass(secs(1));
+        if effects != Effects::default() {
+            assert_eq!(taken_out(&effects), [3]);
+            out = Some(bench.now - begun);
+            break;
+        }
+    }
+    let out = out.expect("out");
+    assert!((secs(30)..=secs(60)).contains(&out), "{out:?}");
+}
+
+#[test]
+fn nobody_is_behind_a_leader_that_is_not_ready() {
+    let mut bench = Bench::quiet(partition(&[1, 2], 1, &[1, 2]));
+    let not_ready = PageLook {
+        epoch: 3,
+        ..page(1, 20)
+    };
+    bench.looks.insert(1, Look::Page(not_ready));
+    assert_eq!(bench.pass(secs(300)), Effects::default());
+}
+
+#[test]
+fn a_drained_leader_gives_way() {
+    let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1, 2, 3]));
+    let effects = bench.broker(1, DRAINED);
+    let (job, what) = one_move(&effects);
+    assert_eq!((what.to, what.drop_from_isr.len()), (2, 0));
+    let what = what.clone();
+    assert_eq!(bench.carry(job, &what), Effects::default());
+    // And is not led back to.
+    assert_eq!(bench.pass(secs(100)), Effects::default());
+    // Where all are drained, everything stays.
+    let mut bench = Bench::quiet(partition(&[1, 2], 1, &[1, 2]));
+    bench.brokers.insert(2, DRAINED);
+    assert_eq!(bench.broker(1, DRAINED), Effects::default());
+}
+
+#[test]
+fn the_preferred_leader_leads_again_once_all_is_stable() {
+    let mut bench = Bench::quiet(partition(&[1, 2], 2, &[2, 1]));
+    let begun = bench.now;
+    let effects = bench.pass(secs(10));
+    assert_eq!(one_move(&effects).1.to, 1);
+    assert_eq!(bench.now - begun, secs(5));
+    for (isr, first, reassigned) in [
+        (vec![2], UP, false),
+        (vec![2, 1], DRAINED, false),
+        (vec![2, 1], UP, true),
+    ] {
+        let mut p = partition(&[1, 2], 2, &isr);
+        p.reassignment = reassigned.then(|| Reassignment {
+            target: vec![1, 2, 3],
+            before: vec![1, 2],
+            throttle: None,
+        });
+        let mut bench = Bench::quiet(p);
+        bench.broker(1, first);
+        assert_eq!(bench.pass(secs(600)), Effects::default());
+    }
+}
+
+#[test]
+fn a_move_back_that_fails_is_undone_and_not_repeated_soon() {
+    let mut bench = Bench::quiet(partition(&[1, 2], 2, &[2, 1]));
+    let (job, _) = one_move(&bench.pass(secs(5)));
+    let sealed = PageLook {
+        sealed: true,
+        ..page(2, 10)
+    };
+    bench.looks.insert(2, Look::Page(sealed));
+    let effects = bench.fail(job);
+    assert_eq!(election(&effects).to, 2);
+    let change = effects.changes[0].clone();
+    assert_eq!(bench.make(&change), Effects::default());
+    bench.looks.insert(
+        2,
+        Look::Page(PageLook {
+            epoch: 5,
+            ..page(2, 10)
+        }),
+    );
+    let follows = PageLook {
+        epoch: 5,
+        ..page(1, 10)
+    };
+    bench.looks.insert(1, Look::Page(follows));
+    let mut pauses = Vec::new();
+    let mut last = bench.now;
+    for _ in 0..8 {
+        let effects = bench.pass(secs(3600));
+        pauses.push((bench.now - last).as_secs());
+        last = bench.now;
+        let (job, _) = one_move(&effects);
+        assert_eq!(bench.fail(job), Effects::default());
+    }
+    assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 600, 600]);
+}
+
+#[test]
+fn leaders_are_moved_back_a_few_at_a_time() {
+    let mut bench = Bench::with(vec![partition(&[1, 2], 2, &[2, 1]); 200]);
+    assert_eq!(bench.see_topic(), Effects::default());
+    let mut effects = bench.pass(secs(5));
+    let mut left = 200;
+    while left > 0 {
+        assert_eq!(effects.moves.len(), left.min(64));
+        left -= effects.moves.len();
+        for planned in &effects.moves {
+            let p = &mut bench.topic.partitions[planned.what.tp.partition as usize];
+            (p.leader, p.leader_epoch) = (1, 5);
+        }
+        assert_eq!(bench.see_topic(), Effects::default());
+        let ended = effects.moves.iter().map(|planned| Ended {
+            job: planned.job,
+            tp: planned.what.tp.clone(),
+            done: true,
+        });
+        effects = bench.feed(Event::Ended(ended.collect()));
+    }
+    assert_eq!(effects, Effects::default());
+    assert!(bench.looked < 200 * 5, "{}", bench.looked);
+}
+
+#[test]
+fn a_reassignment_ends_once_every_target_is_in_sync() {
+    let mut p = partition(&[1, 2, 3, 4], 1, &[1, 2, 3]);
+    p.reassignment = Some(Reassignment {
+        target: vec![3, 4],
+        before: vec![1, 2],
+        throttle: None,
+    });
+    let mut bench = Bench::quiet(p);
+    assert_eq!(bench.pass(secs(100)), Effects::default());
+    bench.topic.partitions[0].isr.push(4);
+    let effects = bench.see_topic();
+    let (job, what) = one_move(&effects);
+    assert_eq!(what.to, 3);
+    let what = what.clone();
+    let effects = bench.carry(job, &what);
+    let change = one_change(&effects).clone();
+    assert!(matches!(change.kind, ChangeKind::Finish(_)));
+    assert_eq!(bench.make(&change), Effects::default());
+    let now = &bench.topic.partitions[0];
+    let replicas: Vec<_> = now.replicas.iter().map(|r| r.broker).collect();
+    assert_eq!((replicas, now.isr.clone()), (vec![3, 4], vec![3, 4]));
+    assert_eq!(now.reassignment, None);
+    let retired: Vec<_> = bench
+        .topic
+        .retired
+        .iter()
+        .map(|r| (r.broker, r.uuid))
+        .collect();
+    assert_eq!(retired, [(1, uuid(1)), (2, uuid(2))]);
+}
+
+#[test]
+fn a_late_change_changes_nothing() {
+    let elect = |epoch, leader, to| Change {
+        job: Job(1),
+        tp: TopicPartition::new(TopicName::new("t").unwrap(), 0),
+        topic_id: Uuid([9; 16]),
+        leader,
+        epoch,
+        kind: ChangeKind::Elect(Election {
+            to,
+            uuid: uuid(to),
+            drop_from_isr: vec![1],
+            unclean: false,
+            why: "",
+        }),
+    };
+    let meta = Bench::new(partition(&[1, 2, 3], 1, &[1, 2])).topic;
+    let mut late = vec![
+        elect(3, 1, 2),
+        elect(5, 1, 2),
+        elect(4, 2, 2),
+        elect(4, 1, 3), // not in sync
+    ];
+    let mut other_topic = elect(4, 1, 2);
+    other_topic.topic_id = Uuid([8; 16]);
+    late.push(other_topic);
+    let mut other_directory = elect(4, 1, 2);
+    other_directory.kind = ChangeKind::Elect(Election {
+        to: 2,
+        uuid: uuid(7),
+        drop_from_isr: vec![],
+        unclean: true,
+        why: "",
+    });
+    late.push(other_directory);
+    for out in [vec![(1, uuid(1))], vec![(2, uuid(7))], vec![(3, uuid(3))]] {
+        let mut change = elect(4, 1, 2);
+        change.kind = ChangeKind::TakeOut(out);
+        late.push(change);
+    }
+    for change in late {
+        let mut now = meta.clone();
+        assert!(!apply(&mut now, &change), "{change:?}");
+        assert_eq!(now, meta, "{change:?}");
+    }
+    let mut now = meta.clone();
+    assert!(apply(&mut now, &elect(4, 1, 2)));
+    assert_eq!(now.partitions[0].isr, [2]);
+}
