@@ -168,12 +168,10 @@ impl Bench {
     fn pass(&mut self, time: Duration) -> Effects {
         let until = self.now + time;
         let mut all = Effects::default();
+        let mut turns = 0;
         while let Some(due) = self.state.due().filter(|due| *due <= until) {
-            assert!(
-                due > self.now || all == Effects::default(),
-                "due again at once at {:?}",
-                self.now
-            );
+            turns += 1;
+            assert!(turns < 1000, "due again and again at {:?}", self.now);
             self.now = self.now.max(due);
             let more = self.feed(Event::Tick);
             all.moves.extend(more.moves);
