@@ -89,7 +89,7 @@ pub(super) fn judge(cx: &mut Context<'_>, p: &mut Partition, looked: &Looked, fu
     let page = sight
         .page(p, leader)
         .filter(|page| page.epoch == p.meta.leader_epoch);
-    let full = page.is_some_and(|page| page.full);
+    let disk_full = page.is_some_and(|page| page.full);
     let moving = page.is_some_and(|page| page.moving);
     let since = *p.moving_since.get_or_insert(cx.now);
     p.moving_since = moving.then_some(since);
@@ -103,7 +103,7 @@ pub(super) fn judge(cx: &mut Context<'_>, p: &mut Partition, looked: &Looked, fu
             leaving.push(*broker);
         }
     }
-    if !cx.brokers.is_alive(leader) || full {
+    if !cx.brokers.is_alive(leader) || disk_full {
         return fail_over(cx, p, &sight, sealed, leaving);
     }
     if sealed {

@@ -102,12 +102,7 @@ impl Cluster {
         let store = StoreDir::open_or_create(Arc::new(OsDisk), clock, &path).unwrap();
         let store = Arc::new(store);
         let name = TopicName::new("t").unwrap();
-        let configs = BTreeMap::new();
-        let new = NewTopic {
-            name: name.clone(),
-            partitions,
-            configs,
-        };
+        let new = NewTopic::embedded(name.clone(), partitions);
         create_topic(&store, &new, PATIENCE).unwrap();
         for broker in 1..=2 {
             let dir = path.join(format!("brokers/{broker}"));

@@ -217,6 +217,8 @@ impl World {
                     this_boot: true,
                     epoch: replica.epoch,
                     sealed: replica.sealed,
+                    moving: false,
+                    full: false,
                     acked: replica.end,
                     last_epoch: replica.last_epoch,
                     end: replica.end,
