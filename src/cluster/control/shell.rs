@@ -28,8 +28,9 @@ use crate::types::{BrokerId, TopicName, TopicPartition};
 
 /// How long a planned move may take.
 const MOVE_DEADLINE: Duration = Duration::from_secs(2);
-/// Between two looks at threads that work.
-const POLL: Duration = Duration::from_millis(5);
+/// Between two looks at the threads that move leaders, and at others.
+const POLL_MOVES: Duration = Duration::from_millis(5);
+const POLL_OTHERS: Duration = Duration::from_millis(200);
 /// After topics or reports could not be read.
 const READ_AGAIN: Duration = Duration::from_secs(1);
 /// A directory that is being replaced is missing for a moment.
@@ -134,8 +135,12 @@ impl Controller {
     /// When the next turn is due though nothing changed; `None` out of office.
     pub fn due(&self) -> Option<Duration> {
         let office = self.office.as_ref()?;
-        let threads = !office.moving.is_empty() || !office.raising.is_empty();
-        let poll = threads.then(|| self.store.clock().monotonic() + POLL);
+        let poll = match (office.moving.is_empty(), office.raising.is_empty()) {
+            (false, _) => Some(POLL_MOVES),
+            (true, false) => Some(POLL_OTHERS),
+            (true, true) => None,
+        };
+        let poll = poll.map(|pause| self.store.clock().monotonic() + pause);
         [poll, office.unread, office.state.due()]
             .into_iter()
             .flatten()
@@ -349,10 +354,10 @@ impl Office {
             let moved = moved.filter(|(_, outcome)| outcome.is_ok());
             let tps: Vec<_> = moved.map(|(what, _)| what.tp.clone()).collect();
             // A hint lost costs time only: the next who syncs or fetches raises it.
-            let _ = spawn("raise", move || raise_all(&store, &raise, &tps));
+            let _ = spawn("mq-raise", move || raise_all(&store, &raise, &tps));
             outcomes
         };
-        match spawn("move", work) {
+        match spawn("mq-move", work) {
             Ok(thread) => {
                 self.moving.push(Moving { jobs, thread });
                 Vec::new()
@@ -437,7 +442,7 @@ impl Office {
             .collect();
         if !tps.is_empty() {
             let (store, raise) = (Arc::clone(store), Arc::clone(raise));
-            match spawn("raise", move || raise_all(&store, &raise, &tps)) {
+            match spawn("mq-raise", move || raise_all(&store, &raise, &tps)) {
                 Ok(thread) => self.raising.push(thread),
                 Err(e) => self.problem("high watermarks".to_owned(), e, tell),
             }

@@ -215,6 +215,8 @@ fn a_dead_broker_loses_its_leaderships_and_leaves_every_in_sync_set() {
     // One batch of moves, and one change of all the others.
     assert_eq!(cluster.moved.batches.load(Ordering::SeqCst), 1);
     assert_eq!(after.version, before.version + 2);
+    fn runs_in_a_thread<T: Send>(_: &T) {}
+    runs_in_a_thread(&cluster.controller);
     let until = cluster.store.clock().monotonic() + PATIENCE;
     while cluster.raised.lock().unwrap().len() < 9 {
         assert!(cluster.store.clock().monotonic() < until);
