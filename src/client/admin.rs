@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::consumer::open_reader;
+use super::consumer::open_now;
 use super::followers::{FollowerDescription, followers};
 use crate::disk::EntryKind;
 use crate::error::{Error, Kind, Result};
@@ -181,7 +181,7 @@ impl Admin {
         let configs = meta.configs()?.describe();
         let partitions = meta.partitions.iter().map(|partition| {
             let tp = TopicPartition::new(name.clone(), partition.partition);
-            let looked = open_reader(&self.store, &tp).and_then(|reader| {
+            let looked = open_now(&self.store, &tp).and_then(|reader| {
                 let page = reader.page()?;
                 Ok((page, log_description(&reader, &page)?))
             });

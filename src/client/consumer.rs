@@ -11,12 +11,16 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::cluster::Liveness;
 use crate::disk::{Wake, WatchId, Watcher, new_watcher};
 use crate::error::{Error, Kind, Result};
 use crate::record::{BatchView, Corrupt, Decompressor, Record};
 use crate::store::{Committer, PAGE_FILE, PartitionReader, PartitionWriter, StoreDir};
 use crate::types::{Compression, LeaderEpoch, Offset, TimestampType, TopicPartition};
 
+/// How long a new leader may take to hear from the other replicas.
+const END_PATIENCE: Duration = Duration::from_secs(10);
+const END_LOOK_INTERVAL: Duration = Duration::from_millis(2);
 /// How long opening a partition may wait for locks when it must be put in order first.
 const MEND_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -29,6 +33,8 @@ pub struct Consumer {
     watcher: Option<Box<dyn Watcher>>,
     watched: HashMap<WatchId, TopicPartition>,
     dirs: Vec<WatchId>,
+    /// Topic files may have changed: leadership may have moved.
+    stale: bool,
 }
 
 /// One partition that is read.
@@ -124,6 +130,7 @@ impl Consumer {
             watcher: None,
             watched: HashMap::new(),
             dirs: Vec::new(),
+            stale: false,
         }
     }
 
@@ -200,6 +207,9 @@ impl Consumer {
     /// # Errors
     /// [`Kind::Damaged`], [`Kind::OffsetOutOfRange`], [`Kind::UnknownTopic`] (deleted meanwhile).
     pub fn fetch(&mut self, bytes_max: usize, buf: &mut Vec<u8>) -> Result<Option<Fetched>> {
+        if std::mem::take(&mut self.stale) {
+            self.follow_leaderships()?;
+        }
         for _ in 0..self.lanes.len() {
             if self.next >= self.lanes.len() {
                 self.next = 0;
@@ -213,13 +223,22 @@ impl Consumer {
             }
             let from = lane.position;
             let read = match lane.reader.read(from, bytes_max, buf) {
-                Err(e) if e.kind() == Kind::Io && deleted(lane) => {
-                    return Err(crate::error::Error::new(
-                        Kind::UnknownTopic,
-                        format!("UNKNOWN_TOPIC_OR_PARTITION: {} was deleted", lane.tp),
-                    ).cure("'mq-topics list' shows what there is; start again for a new topic of that name"));
-                }
-                other => other?,
+                // Another replica may be the one to read by now, or will be in a moment.
+                Err(e) => match lane.reader.follow_leadership() {
+                    Ok(true) => {
+                        rewatch(&mut self.watcher, &mut self.watched, lane);
+                        lane.reader.read(from, bytes_max, buf)?
+                    }
+                    Err(gone) if gone.kind() == Kind::UnknownTopic => return Err(gone),
+                    _ if e.kind() == Kind::Io && deleted(lane) => {
+                        return Err(crate::error::Error::new(
+                            Kind::UnknownTopic,
+                            format!("UNKNOWN_TOPIC_OR_PARTITION: {} was deleted", lane.tp),
+                        ).cure("'mq-topics list' shows what there is; start again for a new topic of that name"));
+                    }
+                    _ => return Err(e),
+                },
+                Ok(read) => read,
             };
             if read == 0 {
                 continue;
@@ -242,6 +261,21 @@ impl Consumer {
             }));
         }
         Ok(None)
+    }
+
+    /// Reads from who leads now. A new leader's high watermark may be below what was read: it is
+    /// waited for.
+    fn follow_leaderships(&mut self) -> Result<()> {
+        for lane in &mut self.lanes {
+            match lane.reader.follow_leadership() {
+                Ok(true) => rewatch(&mut self.watcher, &mut self.watched, lane),
+                Ok(false) => {}
+                // Its directory may be another in a moment; what is there can be read meanwhile.
+                Err(e) if matches!(e.kind(), Kind::Fenced | Kind::Io) => self.stale = true,
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
     }
 
     /// Goes back to (or on to) an offset of an assigned partition.
@@ -273,14 +307,17 @@ impl Consumer {
                 self.dirs.push(id);
             }
             self.watcher = Some(watcher);
+            self.stale = true;
             return Ok(Wake::Anything);
         }
         let Some(watcher) = &mut self.watcher else {
             return Ok(Wake::Anything);
         };
-        watcher
+        let woken = watcher
             .wait(patience, wake)
-            .map_err(|e| crate::error::Error::io("wait for changes in", self.store.path(), e))
+            .map_err(|e| crate::error::Error::io("wait for changes in", self.store.path(), e))?;
+        self.stale |= self.topics_changed(&woken);
+        Ok(woken)
     }
 
     /// Whether `wake` says that topics came, went or changed.
@@ -299,6 +336,46 @@ impl Consumer {
 /// # Errors
 /// [`Kind::UnknownTopic`], [`Kind::Damaged`], [`Kind::Io`].
 pub fn open_reader(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<PartitionReader> {
+    let mut reader = open_now(store, tp)?;
+    if reader.knows_end()? {
+        return Ok(reader);
+    }
+    // Leadership has just moved: until the others are there, nobody knows where the records end.
+    let liveness = Liveness::new(store);
+    let started = store.clock().monotonic();
+    loop {
+        let partition = reader.topic().partition(tp.partition)?;
+        let others = partition.isr.iter().filter(|id| **id != partition.leader);
+        let anyone =
+            others.into_iter().any(|id| liveness.is_alive(*id)) || liveness.controller_lives();
+        if !anyone {
+            // Nobody comes: what is shown is what there is.
+            return Ok(reader);
+        }
+        if store.clock().monotonic().saturating_sub(started) >= END_PATIENCE {
+            return Err(Error::new(
+                Kind::Busy,
+                format!(
+                    "OFFSET_NOT_AVAILABLE: the leader of {tp} has not heard from its replicas in \
+                     sync since leadership moved"
+                ),
+            )
+            .cure("try again; 'mq-broker health' shows what is amiss"));
+        }
+        store.clock().sleep(END_LOOK_INTERVAL);
+        reader.follow_leadership()?;
+        if reader.knows_end()? {
+            return Ok(reader);
+        }
+    }
+}
+
+/// As [`open_reader`], but does not wait where leadership has just moved: the high watermark may be
+/// below one that was shown before.
+///
+/// # Errors
+/// As [`open_reader`].
+pub fn open_now(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<PartitionReader> {
     let reader = PartitionReader::open(store, tp)?;
     if !reader.in_order()? {
         match mend(store, tp) {
@@ -334,6 +411,20 @@ fn watch(
         watched.insert(id, lane.tp.clone());
         lane.watch = Some(id);
     }
+}
+
+/// Watches the page of the replica that is read now.
+fn rewatch(
+    watcher: &mut Option<Box<dyn Watcher>>,
+    watched: &mut HashMap<WatchId, TopicPartition>,
+    lane: &mut Lane,
+) {
+    let Some(watcher) = watcher else { return };
+    if let Some(id) = lane.watch.take() {
+        watcher.remove(id);
+        watched.remove(&id);
+    }
+    watch(&mut **watcher, watched, lane);
 }
 
 fn deleted(lane: &Lane) -> bool {

@@ -16,7 +16,7 @@ mod resolve;
 pub use crate::store::{StoreDir as Store, TopicConfigs};
 pub use admin::{Admin, LogDescription, PartitionDescription, TopicDescription, Verified};
 pub use around::for_each_around;
-pub use consumer::{BatchInfo, Consumer, Fetched, open_reader};
+pub use consumer::{BatchInfo, Consumer, Fetched, open_now, open_reader};
 pub use creation::{NewReplicas, NewTopic, check_factor_alone};
 pub use followers::FollowerDescription;
 pub use group_session::{

@@ -25,6 +25,7 @@ mod open;
 mod page;
 pub mod process;
 mod reader;
+mod reader_state;
 mod reassign;
 mod rebuild;
 mod removal;

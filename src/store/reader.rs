@@ -36,6 +36,8 @@ struct Cursor {
 #[derive(Debug)]
 pub struct PartitionReader {
     broker: BrokerId,
+    /// Whether this broker's replica was asked for, whoever leads.
+    pinned: bool,
     replica: Replica,
     boot_id: [u8; 16],
     every_message: bool,
@@ -63,7 +65,7 @@ impl PartitionReader {
         let topic = TopicHandle::open(store, &tp.topic)?;
         let leader = topic.partition(tp.partition)?.leader;
         let replica = open_replica(store, &topic, tp)?;
-        PartitionReader::of_replica(store, topic, leader, replica)
+        PartitionReader::of_replica(store, topic, (leader, false), replica)
     }
 
     /// Opens the replica that a broker holds.
@@ -84,18 +86,19 @@ impl PartitionReader {
                 .cure(format!("its replicas are on {}", all.join(", "))));
         }
         let replica = Replica::open(store, tp, broker)?;
-        PartitionReader::of_replica(store, topic, broker, replica)
+        PartitionReader::of_replica(store, topic, (broker, true), replica)
     }
 
     fn of_replica(
         store: &Arc<StoreDir>,
         topic: TopicHandle,
-        broker: BrokerId,
+        (broker, pinned): (BrokerId, bool),
         replica: Replica,
     ) -> Result<Self> {
         let configs = topic.configs()?;
         Ok(PartitionReader {
             broker,
+            pinned,
             replica,
             boot_id: store.boot_id(),
             every_message: configs.every_message(),
@@ -136,6 +139,39 @@ impl PartitionReader {
             self.topic = topic;
         }
         self.decompressed_len_max
+    }
+
+    pub(super) fn store(&self) -> &Arc<StoreDir> {
+        &self.store
+    }
+
+    pub(super) fn boot_id(&self) -> [u8; 16] {
+        self.boot_id
+    }
+
+    pub(super) fn every_message(&self) -> bool {
+        self.every_message
+    }
+
+    pub(super) fn is_pinned(&self) -> bool {
+        self.pinned
+    }
+
+    pub(super) fn take_topic(&mut self, topic: TopicHandle) -> Result<()> {
+        let configs = topic.configs()?;
+        self.every_message = configs.every_message();
+        self.decompressed_len_max = configs.decompressed_len_max();
+        self.topic = topic;
+        Ok(())
+    }
+
+    /// Reads another replica from now on.
+    pub(super) fn take_replica(&mut self, broker: BrokerId, replica: Replica) {
+        self.broker = broker;
+        self.replica = replica;
+        self.cursor = None;
+        self.listed_generation = None;
+        self.epochs_generation = None;
     }
 
     /// The published page.
@@ -534,22 +570,4 @@ fn below_start(replica: &Replica, offset: Offset, start: Offset) -> Error {
         ),
     )
     .cure("read from 'start'")
-}
-
-impl PartitionReader {
-    /// Whether the page is of this boot and everything it knows of is shown, and durable where the
-    /// topic says so: if not, a writer, a commit or a change of configs that died left something
-    /// to be finished. A lost epoch checkpoint is made anew by the same
-    /// means, and what a damaged copy of the page knew is found in the log.
-    pub fn in_order(&self) -> Result<bool> {
-        if self.replica.epochs()?.is_none() {
-            return Ok(false);
-        }
-        Ok(self.replica.read_whole_page()?.is_some_and(|page| {
-            page.boot_id == self.boot_id
-                && page.offline.is_none()
-                && page.high_watermark == page.tail.end
-                && (!self.every_message || page.durable.offset == page.tail.end)
-        }))
-    }
 }
