@@ -486,9 +486,13 @@ impl Wait {
             && shown.acked < target
             && self.failed_in != Some(shown.leader_epoch)
         {
-            let opened = match committer.take() {
-                Some(opened) if opened.replica().in_place()? => opened,
-                _ => Committer::open(&shared.store, &tp, RAISE_PATIENCE * 20)?,
+            let before = match committer.take() {
+                Some(mut opened) => opened.is_the_leaders()?.then_some(opened),
+                None => None,
+            };
+            let opened = match before {
+                Some(opened) => opened,
+                None => Committer::open(&shared.store, &tp, RAISE_PATIENCE * 20)?,
             };
             let opened = committer.insert(opened);
             if let Err(e) = opened.commit(target) {
