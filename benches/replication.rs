@@ -1,0 +1,217 @@
+//! What replication costs: the wait for all replicas in sync, the rate of a producer beside that of
+//! one replica, an idle cluster, and a broker that catches up.
+
+#[path = "common/cluster.rs"]
+mod cluster;
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use cluster::{BROKERS, Cluster, tool};
+use mq::client::{Acks, Producer, ProducerOptions, ProducerRecord};
+use mq::types::TopicName;
+
+/// Bytes that are produced for a rate, and that a broker has missed.
+const RATE_BYTES: usize = 256 << 20;
+const MISSED_BYTES: usize = 1 << 30;
+/// How often each is done, in turns.
+const TURNS: usize = 5;
+const RECORDS: usize = 2_000;
+const IDLE: Duration = Duration::from_secs(20);
+/// `sysconf(_SC_CLK_TCK)`, which is 100 on every Linux.
+const TICKS: f64 = 100.0;
+
+fn main() -> ExitCode {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut fine = true;
+    {
+        let mut cluster = Cluster::start(&dir.path().join("store"), &BROKERS);
+        fine &= latency(&cluster);
+        let file = dir.path().join("input");
+        write_lines(&file, RATE_BYTES);
+        for (config, limit) in [("never", 3.0), ("1", f64::INFINITY)] {
+            fine &= rate(&cluster, &file, config, limit);
+        }
+        fine &= catch_up(&mut cluster, dir.path());
+    }
+    let five = Cluster::start(&dir.path().join("five"), &[1, 2, 3, 4, 5]);
+    fine &= idle(&five);
+    if fine {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn latency(cluster: &Cluster) -> bool {
+    cluster.create("latency", &["-c", "flush.messages=never"]);
+    let name = TopicName::new("latency").expect("a name");
+    cluster.wait_in_sync(&name);
+    let options = ProducerOptions {
+        acks: Acks::All,
+        ..ProducerOptions::default()
+    };
+    let mut producer = Producer::open(&cluster.store, &name, options).expect("a producer");
+    let mut figures = Vec::new();
+    for _ in 0..RECORDS {
+        let record = ProducerRecord {
+            value: Some(b"a record of some length, as they are"),
+            ..ProducerRecord::default()
+        };
+        let sent = Instant::now();
+        producer.send(&record).expect("sent");
+        producer.flush().expect("flushed");
+        while producer.receipts(Duration::from_millis(100)).is_empty() {}
+        figures.push(sent.elapsed());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    producer.close(|_| {}).expect("all acknowledged");
+    figures.sort_unstable();
+    let at = |share: usize| figures[(figures.len() - 1) * share / 100].as_secs_f64() * 1e3;
+    let (p50, p99) = (at(50), at(99));
+    verdict(
+        "acks=all, three replicas, flush.messages=never",
+        &format!("p50 {p50:.2} ms, p99 {p99:.2} ms"),
+        "1 ms at p50",
+        p50 <= 1.0,
+    )
+}
+
+/// The rate of a producer to one replica over that to three, in turns.
+fn rate(cluster: &Cluster, file: &Path, flush: &str, limit: f64) -> bool {
+    let config = format!("flush.messages={flush}");
+    let mut ratios = Vec::new();
+    for turn in 0..TURNS {
+        let [one, three] = [1, 3].map(|replicas| {
+            let topic = format!("rate-{flush}-{replicas}-{turn}");
+            let least = if replicas == 1 { "1" } else { "2" };
+            let created = tool(env!("CARGO_BIN_EXE_mq-topics"), &cluster.path)
+                .args(["create", "-q", &topic, "-r", &replicas.to_string()])
+                .args(["-c", &config, "-c", &format!("min.insync.replicas={least}")])
+                .stderr(Stdio::null())
+                .status();
+            assert!(created.expect("run").success());
+            cluster.wait_in_sync(&TopicName::new(&topic).expect("a name"));
+            let started = Instant::now();
+            let produced = tool(env!("CARGO_BIN_EXE_mq-produce"), &cluster.path)
+                .args(["-q", &topic])
+                .arg(file)
+                .status();
+            assert!(produced.expect("run").success());
+            let took = started.elapsed();
+            let deleted = tool(env!("CARGO_BIN_EXE_mq-topics"), &cluster.path)
+                .args(["delete", "-q", "--yes", &topic])
+                .status();
+            assert!(deleted.expect("run").success());
+            took.as_secs_f64()
+        });
+        ratios.push(three / one);
+    }
+    ratios.sort_unstable_by(f64::total_cmp);
+    let median = ratios[ratios.len() / 2];
+    verdict(
+        &format!("produce to three replicas / to one, {config}"),
+        &format!("{median:.2}x"),
+        &if limit.is_finite() {
+            format!("{limit}x")
+        } else {
+            "none".to_owned()
+        },
+        median <= limit,
+    )
+}
+
+/// A broker that missed a gigabyte, beside `cat` and `sync` of as much.
+fn catch_up(cluster: &mut Cluster, dir: &Path) -> bool {
+    let file = dir.join("missed");
+    write_lines(&file, MISSED_BYTES);
+    let copied = Instant::now();
+    let status = Command::new("sh")
+        .args(["-c", "cat \"$1\" > \"$1.copy\" && sync \"$1.copy\"", "sh"])
+        .arg(&file)
+        .status();
+    assert!(status.expect("run").success());
+    let cat = copied.elapsed();
+    cluster.create("missed", &["-c", "flush.messages=never"]);
+    let name = TopicName::new("missed").expect("a name");
+    cluster.wait_in_sync(&name);
+    let leader = cluster.meta(&name).partitions[0].leader;
+    let away = BROKERS.into_iter().find(|id| *id != leader).expect("one");
+    cluster.kill(away);
+    let produced = tool(env!("CARGO_BIN_EXE_mq-produce"), &cluster.path)
+        .args(["-q", "missed"])
+        .arg(&file)
+        .status();
+    assert!(produced.expect("run").success());
+    let synced = Command::new("sync").status();
+    assert!(synced.expect("run").success());
+    let started = Instant::now();
+    cluster.start_broker(away);
+    cluster.wait_in_sync(&name);
+    let ratio = started.elapsed().as_secs_f64() / cat.as_secs_f64();
+    verdict(
+        "a broker that missed 1 GiB is in sync / cat and sync of as much",
+        &format!("{ratio:.2}x"),
+        "2x",
+        ratio <= 2.0,
+    )
+}
+
+/// Five brokers with a thousand partitions of three replicas, of which nobody wants anything.
+fn idle(cluster: &Cluster) -> bool {
+    for topic in 0..10 {
+        let topic = format!("idle-{topic}");
+        cluster.create(&topic, &["-p", "100"]);
+    }
+    // What the creation is followed by comes to rest.
+    std::thread::sleep(Duration::from_secs(8));
+    let before = cpu_ticks(cluster);
+    std::thread::sleep(IDLE);
+    let used = (cpu_ticks(cluster) - before) as f64 / TICKS / IDLE.as_secs_f64() * 100.0;
+    verdict(
+        "five idle brokers, 1,000 partitions of three replicas",
+        &format!("{used:.1} % of a core"),
+        "5 %",
+        used <= 5.0,
+    )
+}
+
+fn cpu_ticks(cluster: &Cluster) -> u64 {
+    let of = |pid: u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
+        let fields = stat.rsplit(')').next().expect("fields").split_whitespace();
+        let times = fields
+            .skip(11)
+            .take(2)
+            .map(|t| t.parse::<u64>().expect("ticks"));
+        times.sum::<u64>()
+    };
+    cluster
+        .daemons
+        .iter()
+        .map(|(_, child)| of(child.id()))
+        .sum()
+}
+
+fn write_lines(path: &Path, bytes: usize) {
+    let line = format!(
+        "{}\n",
+        "a line of a log, as long as such lines are, or so ".repeat(2)
+    );
+    let mut out = std::io::BufWriter::new(File::create(path).expect("create"));
+    for _ in 0..bytes / line.len() {
+        out.write_all(line.as_bytes()).expect("write");
+    }
+    out.flush().expect("write");
+}
+
+fn verdict(name: &str, figure: &str, limit: &str, ok: bool) -> bool {
+    println!(
+        "{name}\t{figure}\tlimit {limit}\t{}",
+        if ok { "ok" } else { "FAIL" }
+    );
+    ok
+}

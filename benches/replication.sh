@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# What replication costs: the wait for all replicas in sync, the rate of a producer, an idle cluster,
+# a broker that catches up. Prints a line a figure: name, figure, limit, ok or FAIL. Exit 1 if any
+# failed. Needs about 6 GiB where TMPDIR is.
+#
+#   benches/replication.sh
+set -euo pipefail
+cd "$(dirname "$0")/.."
+exec cargo bench --quiet --bench replication
