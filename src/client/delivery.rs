@@ -1,5 +1,7 @@
 //! Delivery behind a producer: one thread appends, another syncs and confirms.
 
+mod append;
+
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,15 +10,15 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use append::Appender;
+
 use super::producer::outcome;
 use super::producer_options::{Acks, ProducerOptions, Receipt};
 use super::replicated::{self, Appending, Replicated};
 use crate::error::{Error, Kind, Result};
 use crate::record::BatchBuilder;
-use crate::store::{
-    Appended, Committer, PartitionWriter, StoreDir, TopicConfigs, TopicHandle, confirm,
-};
-use crate::types::{Compression, PartitionId, TimestampType, TopicName, TopicPartition};
+use crate::store::{Appended, Committer, PartitionWriter, StoreDir, TopicConfigs, confirm};
+use crate::types::{Compression, PartitionId, TopicName, TopicPartition};
 
 /// A batch to be appended.
 #[derive(Debug)]
@@ -352,85 +354,6 @@ impl Threads {
         }
         Ok(())
     }
-}
-
-/// What one batch's append needs.
-struct Appender<'a> {
-    shared: &'a Arc<Shared>,
-    compression: Compression,
-    appending: &'a mut Appending,
-    threads: &'a mut Threads,
-    give_back: &'a Sender<BatchBuilder>,
-}
-
-impl Appender<'_> {
-    fn append(
-        &mut self,
-        writers: &mut BTreeMap<PartitionId, PartitionWriter>,
-        mut job: Job,
-    ) -> Result<()> {
-        let (shared, partition) = (self.shared, job.partition);
-        let writer = match writers.entry(partition) {
-            Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => entry.insert(open_writer(shared, partition)?),
-        };
-        let batch = job
-            .builder
-            .finish(self.compression, TimestampType::CreateTime)?;
-        let replicas = writer.topic().partition(partition)?.replicas.len();
-        if replicas > 1 && shared.acks != Acks::None {
-            self.threads.start_waiter(shared)?;
-            let has_failed = || shared.failed.load(Ordering::Relaxed);
-            let appended = self
-                .appending
-                .append(writer, batch, job.count, &has_failed)?;
-            let _ = self.give_back.send(job.builder);
-            // Syncs that are due but not waited for. Where each is, the waiting thread does it.
-            if !shared.configs.every_message() && is_sync_due(shared, &appended) {
-                hand_to_sync(shared, self.threads, partition, appended, None)?;
-            }
-            return Ok(());
-        }
-        shared.wait_for_rolls(partition);
-        let (appended, sync_due) = append_one(shared, writer, batch, &mut job)?;
-        let _ = self.give_back.send(job.builder);
-        if shared.acked_when_appended() {
-            shared.acknowledge([receipt(partition, &appended, job.count)]);
-        }
-        if sync_due {
-            let count = (!shared.acked_when_appended()).then_some(job.count);
-            hand_to_sync(shared, self.threads, partition, appended, count)?;
-        }
-        Ok(())
-    }
-}
-
-fn open_writer(shared: &Shared, partition: PartitionId) -> Result<PartitionWriter> {
-    let tp = TopicPartition::new(shared.topic.clone(), partition);
-    let topic = TopicHandle::open(&shared.store, &tp.topic)?;
-    let patience = if topic.partition(partition)?.replicas.len() > 1 {
-        replicated::lock_patience(shared.patience)
-    } else {
-        shared.patience
-    };
-    PartitionWriter::open(&shared.store, &tp, patience)
-}
-
-fn append_one(
-    shared: &Arc<Shared>,
-    writer: &mut PartitionWriter,
-    mut batch: Vec<u8>,
-    job: &mut Job,
-) -> Result<(Appended, bool)> {
-    let appended = writer.append(&mut batch)?;
-    if batch.len() <= KEEP_BYTES_MAX {
-        job.builder.recycle(batch);
-    }
-    if shared.acked_when_appended() && shared.outcome == Outcome::Acknowledged {
-        writer.confirm(&appended)?;
-    }
-    let sync_due = shared.configs.every_message() || is_sync_due(shared, &appended);
-    Ok((appended, sync_due))
 }
 
 /// Whether a sync is due that nobody waits for.

@@ -20,7 +20,7 @@ use super::names::sync_names;
 use super::open::StoreDir;
 use super::page::{Offline, Page};
 use super::rebuild::open_replica;
-use super::replica::{RETRY, Replica, offline_error};
+use super::replica::{Held, RETRY, Replica, offline_error};
 use super::topic_handle::TopicHandle;
 use crate::disk::{File, LockKind, Open, join};
 use crate::error::{Error, Kind, Result};
@@ -29,6 +29,8 @@ use crate::types::{BrokerId, Offset, TopicPartition};
 
 /// How long the holder of `sync.lock` may take before its sync counts as lost.
 const SYNC_PATIENCE: Duration = Duration::from_secs(5);
+/// How often the topic file may change while the lock is taken.
+const TRIES: u32 = 100;
 /// How old the synced copy of the page may get while commits go on.
 const PAGE_SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -287,12 +289,8 @@ impl Committer {
 
     /// Publishes that everything up to `synced`'s end is durable; the durable offset then.
     fn publish(&mut self, synced: &Page) -> Result<Offset> {
-        let judge = self.judge()?;
-        if judge.alone && judge.replicated {
-            // It may have become that a moment ago.
-            sync_names(&self.store, &self.replica, judge.version, self.patience)?;
-        }
-        let held = self.replica.lock(self.patience)?;
+        let replica = self.reopened()?;
+        let (judge, held) = self.judge_and_lock(&replica)?;
         let Some(mut page) = held.page()? else {
             return Err(Error::new(Kind::Fenced, "the page is unreadable"));
         };
@@ -330,6 +328,32 @@ impl Committer {
         Judge::of(&self.store, &self.topic, tp, &self.configs, self.broker)
     }
 
+    /// A handle of its own, whose lock does not keep `self` borrowed.
+    fn reopened(&self) -> Result<Replica> {
+        Replica::open_as(&self.replica)
+    }
+
+    /// The append lock, and what to judge the page by while it is held: the topic file may change
+    /// at any time before, and with it who decides what is acknowledged.
+    fn judge_and_lock<'r>(&mut self, replica: &'r Replica) -> Result<(Judge, Held<'r>)> {
+        for _ in 0..TRIES {
+            let judge = self.judge()?;
+            if judge.alone && judge.replicated {
+                // It may have become that a moment ago.
+                sync_names(&self.store, replica, judge.version, self.patience)?;
+            }
+            let held = replica.lock(self.patience)?;
+            if self.topic.is_current()? {
+                return Ok((judge, held));
+            }
+        }
+        let text = format!(
+            "the file of topic {} keeps being replaced",
+            replica.tp().topic
+        );
+        Err(Error::new(Kind::Busy, text).cure("others change it all the time: try again"))
+    }
+
     /// A sync's outcome is unknown: everything above the durable offset is copied.
     fn rescue(&mut self) -> Result<Offset> {
         let rescued = self.try_rescue();
@@ -338,8 +362,8 @@ impl Committer {
     }
 
     fn try_rescue(&mut self) -> Result<Offset> {
-        let judge = self.judge()?;
-        let held = self.replica.lock(self.patience)?;
+        let replica = self.reopened()?;
+        let (judge, held) = self.judge_and_lock(&replica)?;
         let mut appender = Appender::new(Arc::clone(self.replica.dir()));
         let mut epochs = self.replica.epochs()?.unwrap_or_default();
         let mut mender = Mender {

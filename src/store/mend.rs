@@ -293,7 +293,7 @@ impl Mender<'_> {
             next.leader_epoch = next.leader_epoch.max(self.judge.leader_epoch);
         }
         let mut recovered = self.or_offline(&mut next, recovered)?;
-        self.begin_epoch(&mut recovered, &next);
+        begin_epoch(&mut recovered, &next);
         *self.epochs = recovered.epochs.clone();
         let lost_page = page.is_none();
         let (at_work, failed) = replica.sync_notes()?;
@@ -376,16 +376,6 @@ impl Mender<'_> {
         Ok(page)
     }
 
-    /// The page's epoch begins where the log ends if no batch of it is left: what is appended next
-    /// must have its place in the checkpoint. A follower's begins with its first batch.
-    fn begin_epoch(&self, recovered: &mut storage::Recovered, page: &Page) {
-        if page.role == Role::Leader {
-            recovered
-                .epochs
-                .begin(page.leader_epoch, recovered.tail.end);
-        }
-    }
-
     /// Publishes a recovered log. `synced`: all of it is on disk.
     fn settle(
         &mut self,
@@ -393,7 +383,7 @@ impl Mender<'_> {
         mut recovered: storage::Recovered,
         synced: bool,
     ) -> Result<Page> {
-        self.begin_epoch(&mut recovered, &page);
+        begin_epoch(&mut recovered, &page);
         self.write_epochs(&mut page, &recovered.epochs)?;
         // Followers copy up to the log end.
         let shown = if self.judge.replicated {
@@ -566,5 +556,15 @@ impl Mender<'_> {
         }
         let written = replica.replace_small(PartitionMetadata::FILE, due.to_text().as_bytes());
         self.or_offline(page, written)
+    }
+}
+
+/// The page's epoch begins where the log ends if no batch of it is left: what is appended next must
+/// have its place in the checkpoint. A follower's begins with its first batch.
+fn begin_epoch(recovered: &mut storage::Recovered, page: &Page) {
+    if page.role == Role::Leader {
+        recovered
+            .epochs
+            .begin(page.leader_epoch, recovered.tail.end);
     }
 }

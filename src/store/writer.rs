@@ -193,6 +193,9 @@ impl PartitionWriter {
         let epoch = self.led_epoch()?;
         self.sync_names()?;
         let held = self.replica.lock(self.patience)?;
+        if !self.topic.is_current()? {
+            return Err(fenced(&self.tp));
+        }
         let ready = ready(
             &held,
             Judge::of_leader(&self.store, &self.topic, &self.tp, &self.configs)?,

@@ -1,0 +1,214 @@
+//! The thread that waits for acknowledgements.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use super::{Replicated, UnderWay, unknown};
+use crate::client::producer_options::{Acks, Receipt};
+use crate::error::{Error, Kind, Result};
+use crate::store::{Committer, Shown, TopicConfigs, Watermark, reports};
+use crate::types::{LeaderEpoch, Offset, PartitionId};
+
+/// Between two looks at a high watermark, at first and once it takes longer.
+const LOOK_INTERVAL: Duration = Duration::from_micros(50);
+const LOOK_INTERVAL_LATER: Duration = Duration::from_micros(500);
+const LOOKS_AT_FIRST: u32 = 40;
+/// How long a lock is waited for to raise a high watermark: others raise it, too.
+const RAISE_PATIENCE: Duration = Duration::from_millis(100);
+
+/// The waiting thread: makes durable what has to be, looks at the high watermarks, and gives the
+/// receipts.
+pub(in crate::client) fn wait_all(
+    shared: &Arc<Replicated>,
+    configs: &TopicConfigs,
+    acknowledge: &dyn Fn(Vec<Receipt>),
+    fail: &dyn Fn(Error),
+) {
+    let mut waits: BTreeMap<PartitionId, Wait> = BTreeMap::new();
+    let mut looks = 0_u32;
+    loop {
+        let partitions: Vec<PartitionId> = {
+            let mut state = shared.lock();
+            loop {
+                let busy = state.lanes.iter().filter(|(_, l)| !l.under_way.is_empty());
+                let busy: Vec<_> = busy.map(|(partition, _)| *partition).collect();
+                if !busy.is_empty() {
+                    break busy;
+                }
+                if state.closed {
+                    return;
+                }
+                looks = 0;
+                state = shared
+                    .changed
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
+            }
+        };
+        let mut moved_on = false;
+        for partition in partitions {
+            let wait = waits.entry(partition).or_default();
+            let looked = wait.look(shared, configs, partition);
+            let receipts = shared.take_acked(partition, looked.as_ref().ok().copied().flatten());
+            moved_on |= !receipts.is_empty();
+            acknowledge(receipts);
+            if let Err(e) = &looked {
+                wait.leader = None;
+                if e.kind() == Kind::UnknownTopic {
+                    if shared.give_up(partition) > 0 {
+                        fail(unknown(&shared.tp(partition), "the topic was deleted"));
+                    }
+                    continue;
+                }
+                let _ = reports::report(&shared.store, &shared.tp(partition));
+            }
+            if shared.is_late(partition) && shared.give_up(partition) > 0 {
+                let why = match looked {
+                    Err(e) => e.to_string(),
+                    Ok(_) => "not all replicas in sync had them in time".to_owned(),
+                };
+                fail(unknown(&shared.tp(partition), &why));
+            }
+        }
+        looks = if moved_on { 0 } else { looks.saturating_add(1) };
+        let pause = if looks < LOOKS_AT_FIRST {
+            LOOK_INTERVAL
+        } else {
+            LOOK_INTERVAL_LATER
+        };
+        shared.store.clock().sleep(pause);
+    }
+}
+
+/// What the waiting thread has open of a partition.
+#[derive(Debug, Default)]
+struct Wait {
+    leader: Option<(Watermark, Option<Committer>)>,
+    /// A sync failed at this leader in this epoch: the controller moves leadership.
+    failed_in: Option<LeaderEpoch>,
+}
+
+impl Wait {
+    fn look(
+        &mut self,
+        shared: &Replicated,
+        configs: &TopicConfigs,
+        partition: PartitionId,
+    ) -> Result<Option<Shown>> {
+        let tp = shared.tp(partition);
+        let (watermark, committer) = match &mut self.leader {
+            Some(leader) => leader,
+            none => none.insert((Watermark::open(&shared.store, &tp)?, None)),
+        };
+        let mut shown = watermark.look()?;
+        let Some(target) = shared.target(partition, shown.leader_epoch) else {
+            shared.note_moved(partition, &shown);
+            return Ok(None);
+        };
+        if !shown.promoted {
+            return Ok(None);
+        }
+        if configs.every_message()
+            && shown.acked < target
+            && self.failed_in != Some(shown.leader_epoch)
+        {
+            let before = match committer.take() {
+                Some(mut opened) => opened.is_the_leaders()?.then_some(opened),
+                None => None,
+            };
+            let opened = match before {
+                Some(opened) => opened,
+                None => Committer::open(&shared.store, &tp, RAISE_PATIENCE * 20)?,
+            };
+            let opened = committer.insert(opened);
+            if let Err(e) = opened.commit(target) {
+                *committer = None;
+                if matches!(e.kind(), Kind::Unknown | Kind::Offline) {
+                    self.failed_in = Some(shown.leader_epoch);
+                }
+                return Err(e);
+            }
+            shown = watermark.look()?;
+        }
+        if shared.acks == Acks::All && shown.high_watermark < target {
+            match watermark.raise(RAISE_PATIENCE) {
+                Ok(raised) => shown = raised,
+                // Its followers raise it, too.
+                Err(e) if e.kind() == Kind::Busy => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(Some(shown))
+    }
+}
+
+impl Replicated {
+    /// The end of what is under way in that epoch; `None` if the lane is of another.
+    fn target(&self, partition: PartitionId, epoch: LeaderEpoch) -> Option<Offset> {
+        let state = self.lock();
+        let lane = state.lanes.get(&partition)?;
+        if lane.epoch != epoch || lane.moved {
+            return None;
+        }
+        lane.under_way
+            .back()
+            .map(|one| one.appended.last_offset + 1)
+    }
+
+    fn note_moved(&self, partition: PartitionId, shown: &Shown) {
+        if let Some(lane) = self.lock().lanes.get_mut(&partition)
+            && lane.epoch != shown.leader_epoch
+        {
+            lane.moved = true;
+        }
+    }
+
+    /// Takes what is acknowledged out of what is under way.
+    fn take_acked(&self, partition: PartitionId, shown: Option<Shown>) -> Vec<Receipt> {
+        let Some(shown) = shown.filter(|shown| shown.promoted) else {
+            return Vec::new();
+        };
+        let mut state = self.lock();
+        let Some(lane) = state.lanes.get_mut(&partition) else {
+            return Vec::new();
+        };
+        if lane.epoch != shown.leader_epoch || lane.moved {
+            return Vec::new();
+        }
+        let end = match self.acks {
+            Acks::All => shown.high_watermark,
+            Acks::Leader | Acks::None => shown.acked,
+        };
+        let (mut receipts, mut bytes) = (Vec::new(), 0);
+        let is_acked = |one: &UnderWay| one.appended.last_offset < end;
+        while lane.under_way.front().is_some_and(is_acked)
+            && let Some(one) = lane.under_way.pop_front()
+        {
+            bytes += one.batch.len();
+            receipts.push(Receipt {
+                partition,
+                base_offset: one.appended.base_offset,
+                count: one.count,
+                leader_epoch: one.appended.leader_epoch,
+                append_time: one.appended.append_time,
+            });
+        }
+        state.bytes = state.bytes.saturating_sub(bytes);
+        drop(state);
+        if !receipts.is_empty() {
+            self.changed.notify_all();
+        }
+        receipts
+    }
+
+    fn is_late(&self, partition: PartitionId) -> bool {
+        let now = self.now();
+        let state = self.lock();
+        let oldest = state
+            .lanes
+            .get(&partition)
+            .and_then(|lane| lane.under_way.front());
+        oldest.is_some_and(|one| now.saturating_sub(one.since) >= self.timeout)
+    }
+}
