@@ -166,7 +166,7 @@ fn batches_of_many_records_and_compressed_in_many_segments() {
         Compression::Gzip,
     ];
     for_all("batches", |cluster, _| {
-        let mut batches = |count: usize, cluster: &mut Cluster| {
+        let batches = |count: usize, cluster: &mut Cluster| {
             let all: Vec<_> = (0..count)
                 .map(|n| (1 + n % 7, 20 + n % 90, kinds[n % 5]))
                 .collect();

@@ -2,11 +2,10 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use mq::clock::Clock;
 use mq::disk::{Disk, Open};
-use mq::error::{Error, Result};
+use mq::error::{Error, Kind, Result};
 use mq::record::{BatchBuilder, BatchHeader};
 use mq::store::broker_file::BrokerFile;
 use mq::store::fenced_lock::FencedLock;
@@ -199,11 +198,13 @@ impl Cluster {
             if followed == Followed::CaughtUp && follower.is_settled() {
                 return Ok(());
             }
-            assert_ne!(followed, Followed::NoFollower);
+            if followed == Followed::NoFollower {
+                return Err(Error::new(Kind::Fenced, "it leads"));
+            }
         }
         let error = follower.take_leader_error().map(|e| e.to_string());
         Err(Error::new(
-            mq::error::Kind::Busy,
+            Kind::Busy,
             format!("it never gets there: {error:?}"),
         ))
     }
@@ -222,7 +223,8 @@ impl Cluster {
                 Ok(due)
             })?;
         }
-        Ok(self.partition().is_in_sync(broker))
+        let (meta, _) = topics::read(&self.store, &name())?;
+        Ok(meta.partitions[0].is_in_sync(broker))
     }
 
     /// All follow to the end and are in sync; what is left to be raised is.
@@ -355,7 +357,41 @@ impl Cluster {
         log
     }
 
-    pub fn pause(&self) {
-        self.store.clock().sleep(Duration::from_millis(1));
+    /// That nothing shown contradicts anything shown elsewhere, and that all that the leader of the
+    /// present epoch shows is in every replica in sync. Where every election was clean.
+    pub fn check_shown(&self, what: &str) {
+        let shown: Vec<(Page, Vec<Lies>)> = (0..3)
+            .map(|broker| {
+                let page = self.page(broker);
+                (page, self.below(broker, page.high_watermark))
+            })
+            .collect();
+        for (a, (page, one)) in shown.iter().enumerate() {
+            let end = one.last().map_or(0, |lies| lies.last + 1);
+            assert_eq!(
+                end, page.high_watermark,
+                "{what}: broker {a} shows what it has not"
+            );
+            for (b, (_, other)) in shown.iter().enumerate() {
+                let fits = one.starts_with(other) || other.starts_with(one);
+                assert!(fits, "{what}: brokers {a} and {b} show different records");
+            }
+        }
+        let partition = self.partition();
+        let (page, records) = &shown[partition.leader as usize];
+        if page.role == Role::Leader && page.leader_epoch == partition.leader_epoch {
+            for broker in partition.isr {
+                assert!(
+                    self.log(broker).starts_with(records),
+                    "{what}: broker {broker} is in sync and lacks what the leader shows"
+                );
+            }
+        }
+    }
+
+    /// All that any replica shows.
+    pub fn shown(&self) -> Vec<Lies> {
+        let all = (0..3).map(|broker| self.below(broker, self.page(broker).high_watermark));
+        all.max_by_key(Vec::len).unwrap_or_default()
     }
 }
