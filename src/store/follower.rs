@@ -473,7 +473,9 @@ impl Follower {
                 begin_segment(&held, mender.appender, &mut page)?;
             }
             for header in &headers {
-                if mender.epochs.last() < Some(header.leader_epoch) {
+                if mender.epochs.at(header.base_offset) != Some(header.leader_epoch) {
+                    // What begins at the log's end holds nothing, and may be newer than this.
+                    mender.epochs.cut(header.base_offset);
                     mender.epochs.begin(header.leader_epoch, header.base_offset);
                     let epochs = mender.epochs.clone();
                     mender.write_epochs(&mut page, &epochs)?;

@@ -341,6 +341,14 @@ impl PartitionReader {
                     self.listed_generation = Some(page.generation);
                     cursor.next_segment = self.listed.after(cursor.segment);
                 }
+                let next = SegmentFile::new(cursor.offset, FileKind::Log).name();
+                if cursor.next_segment.is_none()
+                    && cursor.offset != cursor.segment
+                    && self.replica.dir().id(&next).is_ok()
+                {
+                    // It was read to its end while it was the active one.
+                    cursor.next_segment = Some(cursor.offset);
+                }
             }
             if cursor.next_segment == Some(cursor.offset) {
                 let next = cursor.offset;

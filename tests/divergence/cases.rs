@@ -1,0 +1,266 @@
+//! Logs that part, one way each.
+
+use mq::disk::Open;
+use mq::store::{Follower, Role};
+use mq::types::Compression;
+
+use crate::common::rig::PATIENCE;
+use crate::common::tally::Tally;
+use crate::rig::{Cluster, tp};
+
+const EACH: &[(&str, &str)] = &[("min.insync.replicas", "2")];
+const EACH_ROLLS: &[(&str, &str)] = &[("segment.bytes", "1024"), ("index.interval.bytes", "100")];
+const NEVER: &[(&str, &str)] = &[("flush.messages", "never")];
+const NEVER_ROLLS: &[(&str, &str)] = &[
+    ("flush.messages", "never"),
+    ("segment.bytes", "1024"),
+    ("index.interval.bytes", "0"),
+];
+const ALL: [&[(&str, &str)]; 4] = [EACH, EACH_ROLLS, NEVER, NEVER_ROLLS];
+
+/// Each with every kind of topic.
+fn for_all(what: &str, case: impl Fn(&mut Cluster, &str)) {
+    for pairs in ALL {
+        Tally::case();
+        let mut cluster = Cluster::new(pairs);
+        let what = format!("{what} {pairs:?}");
+        case(&mut cluster, &what);
+        cluster.settle().unwrap_or_else(|e| panic!("{what}: {e}"));
+        cluster.check_identical(&what);
+        // And it goes on.
+        cluster.produce(3);
+        cluster.settle().unwrap_or_else(|e| panic!("{what}: {e}"));
+        cluster.check_identical(&what);
+    }
+}
+
+/// Some records that all have.
+fn begin(cluster: &mut Cluster) {
+    cluster.produce(5);
+    cluster.settle().expect("settled");
+}
+
+#[test]
+fn followers_copy_their_leader() {
+    let _tally = Tally::start();
+    for_all("copied", |cluster, what| {
+        cluster.produce(10);
+        cluster.settle().expect("settled");
+        cluster.check_identical(what);
+    });
+}
+
+#[test]
+fn a_leader_that_returns_is_cut_by_epoch() {
+    let _tally = Tally::start();
+    for_all("a leader returned", |cluster, what| {
+        begin(cluster);
+        let kept = cluster.log(0);
+        cluster.produce(4);
+        cluster.elect(1, &[1, 2]);
+        cluster.produce(2);
+        cluster.follow(2);
+        cluster.follow(0);
+        assert_eq!(cluster.page(0).role, Role::Follower);
+        assert!(cluster.log(0).starts_with(&kept), "{what}");
+        assert_eq!(cluster.log(0), cluster.log(1), "{what}");
+    });
+}
+
+#[test]
+fn a_leader_that_returns_after_two_elections() {
+    let _tally = Tally::start();
+    for_all("two elections", |cluster, _| {
+        begin(cluster);
+        cluster.produce(4);
+        cluster.elect(1, &[1, 2]);
+        cluster.produce(1);
+        cluster.follow(2);
+        // Only broker 1 has these.
+        cluster.produce(3);
+        cluster.elect(2, &[2]);
+        cluster.produce(6);
+    });
+}
+
+#[test]
+fn elections_without_a_record() {
+    let _tally = Tally::start();
+    for_all("no records", |cluster, _| {
+        begin(cluster);
+        cluster.elect(1, &[1, 2]);
+        cluster.follow(0);
+        cluster.elect(0, &[0, 1, 2]);
+        cluster.follow(1);
+        cluster.follow(2);
+        cluster.elect(2, &[1, 2]);
+    });
+}
+
+#[test]
+fn an_unclean_leader_has_less() {
+    let _tally = Tally::start();
+    for_all("unclean", |cluster, _| {
+        begin(cluster);
+        cluster.change(|partition| partition.isr = vec![0, 1]);
+        cluster.produce(6);
+        cluster.follow(1);
+        cluster.elect(2, &[2]);
+        cluster.produce(2);
+    });
+}
+
+#[test]
+fn an_unclean_leader_of_an_older_epoch() {
+    let _tally = Tally::start();
+    for_all("unclean, older", |cluster, _| {
+        begin(cluster);
+        cluster.elect(1, &[1]);
+        cluster.produce(3);
+        // Begins an epoch and writes nothing.
+        cluster.elect(2, &[2]);
+        let mut follower = cluster.follower(1);
+        cluster.catch_up(&mut follower).expect("caught up");
+        cluster.produce(0);
+        cluster.elect(0, &[0]);
+        cluster.produce(4);
+    });
+}
+
+/// Its checkpoint has an epoch without records, beyond one that the next leader has records of.
+#[test]
+fn an_epoch_that_holds_nothing_gives_way_to_an_older_one() {
+    let _tally = Tally::start();
+    for_all("an empty epoch", |cluster, what| {
+        begin(cluster);
+        cluster.elect(1, &[1]);
+        cluster.produce(3);
+        cluster.elect(2, &[2]);
+        cluster.produce(0);
+        cluster.elect(1, &[1]);
+        cluster.produce(2);
+        cluster.follow(2);
+        cluster.check_readable(2, what);
+    });
+}
+
+#[test]
+fn all_of_a_log_goes() {
+    let _tally = Tally::start();
+    for_all("all", |cluster, _| {
+        cluster.change(|partition| partition.isr = vec![0]);
+        cluster.produce(12);
+        cluster.elect(1, &[1]);
+        cluster.produce(0);
+    });
+}
+
+#[test]
+fn batches_of_many_records_and_compressed_in_many_segments() {
+    let _tally = Tally::start();
+    let kinds = [
+        Compression::None,
+        Compression::Zstd,
+        Compression::Lz4,
+        Compression::Snappy,
+        Compression::Gzip,
+    ];
+    for_all("batches", |cluster, _| {
+        let batches = |count: usize, cluster: &mut Cluster| {
+            let all: Vec<_> = (0..count)
+                .map(|n| (1 + n % 7, 20 + n % 90, kinds[n % 5]))
+                .collect();
+            cluster.try_produce(&all).expect("appended");
+        };
+        batches(10, cluster);
+        cluster.settle().expect("settled");
+        batches(40, cluster);
+        cluster.elect(2, &[2, 1]);
+        batches(9, cluster);
+    });
+}
+
+#[test]
+fn the_next_boot_begins_with_the_followers_page() {
+    let _tally = Tally::start();
+    for_all("another boot", |cluster, what| {
+        begin(cluster);
+        cluster.produce(4);
+        cluster.elect(1, &[1, 2]);
+        cluster.produce(2);
+        cluster.follow(2);
+        let shown = cluster.below(1, cluster.page(1).high_watermark);
+        let next = cluster.next(cluster.sim.in_next_boot());
+        *cluster = next;
+        cluster.settle().unwrap_or_else(|e| panic!("{what}: {e}"));
+        assert!(cluster.log(0).starts_with(&shown), "{what}");
+    });
+}
+
+/// What becomes of a follower's checkpoint.
+fn checkpoint(cluster: &Cluster, text: Option<&[u8]>) {
+    let dir = cluster.replica(0).dir().clone();
+    let _ = dir.remove("leader-epoch-checkpoint");
+    if let Some(text) = text {
+        let file = dir
+            .open("leader-epoch-checkpoint", Open::CreateNew)
+            .expect("made");
+        file.write_at(text, 0).expect("written");
+    }
+}
+
+#[test]
+fn a_followers_epoch_checkpoint_is_lost_or_damaged() {
+    let _tally = Tally::start();
+    let texts: [Option<&[u8]>; 5] = [
+        None,
+        Some(b""),
+        Some(b"0\n1\n0 0"),
+        Some(b"0\n0\n"),
+        Some(b"0\n1\n0 0\n"),
+    ];
+    for text in texts {
+        for_all(&format!("checkpoint {text:?}"), |cluster, what| {
+            begin(cluster);
+            cluster.elect(1, &[0, 1, 2]);
+            cluster.produce(3);
+            let mut follower = cluster.follow(0);
+            // While it follows, in this process and in the next.
+            checkpoint(cluster, text);
+            cluster.produce(2);
+            cluster
+                .catch_up(&mut follower)
+                .unwrap_or_else(|e| panic!("{what}: {e}"));
+            checkpoint(cluster, text);
+            cluster.produce(2);
+            let mut next = Follower::open(&cluster.store, &tp(), 0, PATIENCE).expect("opened");
+            cluster
+                .catch_up(&mut next)
+                .unwrap_or_else(|e| panic!("{what}: {e}"));
+            // And as it returns with more than its leader.
+            cluster.elect(0, &[0]);
+            cluster.produce(4);
+            cluster.elect(1, &[1]);
+            checkpoint(cluster, text);
+            cluster.produce(1);
+        });
+    }
+}
+
+#[test]
+fn a_follower_has_more_than_its_leader_in_the_same_epoch() {
+    let _tally = Tally::start();
+    for_all("more", |cluster, what| {
+        begin(cluster);
+        cluster.produce(6);
+        cluster.follow(1);
+        // Broker 2 has less, and leads.
+        assert!(
+            cluster.page(2).tail.end < cluster.page(1).tail.end,
+            "{what}"
+        );
+        cluster.elect(2, &[2]);
+        cluster.follow(1);
+        assert_eq!(cluster.log(1), cluster.log(2), "{what}");
+    });
+}
