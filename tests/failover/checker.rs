@@ -233,7 +233,10 @@ impl<'a> Checker<'a> {
         }
         self.high_watermarks.insert(key, (page.sequence, shown));
         if shown < before {
-            let why = format!("{tp:?} on {}: {shown} after {before}: {page:?}", page.broker);
+            let why = format!(
+                "{tp:?} on {}: {shown} after {before}: {page:?}",
+                page.broker
+            );
             self.say(Rule::Sunk, why);
         }
         let by_epoch = self.committed.entry(tp).or_default();

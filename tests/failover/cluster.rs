@@ -60,10 +60,15 @@ pub struct Broker {
 
 impl Broker {
     pub fn start(&mut self, places: &Places, journal: &Journal) {
-        let (_, logs) = places.logs.iter().find(|(id, _)| *id == self.id).expect("a broker");
+        let (_, logs) = places
+            .logs
+            .iter()
+            .find(|(id, _)| *id == self.id)
+            .expect("a broker");
         let mut child = command("mq-broker", places)
-            .args(["start", "--id", &self.id.to_string(), "--log-dir"])
+            .args(["start", "--log-dir"])
             .arg(logs)
+            .arg(format!("--id={}", self.id))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -110,7 +115,16 @@ impl Producer {
         let out = dir.join(format!("produced-{number}"));
         let err = dir.join(format!("producer-{number}.err"));
         let mut child = command("mq-produce", places)
-            .args([topic, "-q", "--acks", "all", "--timeout", "30s", "-o", "%p %o %v\\n"])
+            .args([
+                topic,
+                "-q",
+                "--acks",
+                "all",
+                "--timeout",
+                "30s",
+                "-o",
+                "%p %o %v\\n",
+            ])
             .stdin(Stdio::piped())
             .stdout(File::create(&out).expect("out"))
             .stderr(File::create(&err).expect("err"))
@@ -161,7 +175,10 @@ impl Producer {
         let said = fs::read_to_string(&self.err).unwrap_or_default();
         let printed = fs::read_to_string(&self.out).expect("text");
         let before = history.len();
-        for line in printed.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
+        for line in printed
+            .split_inclusive('\n')
+            .filter(|line| line.ends_with('\n'))
+        {
             let mut words = line.trim_end().splitn(3, ' ');
             let mut word = || words.next().expect("three words");
             history.push(Event::Acknowledged {
@@ -172,9 +189,16 @@ impl Producer {
             });
         }
         let told = history.len() - before;
-        let what = format!("producer {} with {told} of {sent} acknowledged", self.number);
+        let what = format!(
+            "producer {} with {told} of {sent} acknowledged",
+            self.number
+        );
         // One that ends well was told of all its records.
-        let status = if status == 0 && told != sent { -1 } else { status };
+        let status = if status == 0 && told != sent {
+            -1
+        } else {
+            status
+        };
         history.push(Event::Ended { what, status, said });
         told
     }
@@ -189,11 +213,12 @@ pub struct Reader {
 }
 
 impl Reader {
-    pub fn start(number: usize, places: &Places, dir: &Path) -> Reader {
+    pub fn start(number: usize, args: &[&str], places: &Places, dir: &Path) -> Reader {
         let out = dir.join(format!("read-{number}"));
         let err = dir.join(format!("reader-{number}.err"));
         let child = command("mq-consume", places)
             .args(&places.topics)
+            .args(args)
             .args(["-f", "%t %p %o %v\\n"])
             .stdout(File::create(&out).expect("out"))
             .stderr(File::create(&err).expect("err"))
@@ -227,7 +252,10 @@ impl Reader {
         };
         history.push(Event::Ended { what, status, said });
         let printed = fs::read_to_string(&self.out).expect("text");
-        for line in printed.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
+        for line in printed
+            .split_inclusive('\n')
+            .filter(|line| line.ends_with('\n'))
+        {
             let mut words = line.trim_end().splitn(4, ' ');
             let mut word = || words.next().expect("four words");
             history.push(Event::Read {

@@ -57,6 +57,43 @@ fn nothing_is_lost() {
     });
 }
 
+/// Leaving and coming back are one change each.
+#[test]
+fn a_returning_broker_joins_once() {
+    let _tally = Tally::start();
+    let dir = tempfile::tempdir().expect("a directory");
+    let places = Places::new(dir.path(), &["quick"]);
+    let journal = Journal::new(&dir.path().join("journal"));
+    let mut stage = Stage::new(&places, &journal, dir.path(), 1);
+    let is_isr = |size: usize| {
+        let begun = Instant::now();
+        while places.all().iter().any(|led| led.isr.len() != size) {
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "never: an in-sync set of {size}"
+            );
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        places.topic("quick").expect("a topic").0
+    };
+    let follower = |led: &history::Led| {
+        let found = BROKERS.iter().position(|id| *id != led.leader);
+        found.expect("a follower")
+    };
+    for _ in 0..5 {
+        Tally::case();
+        let before = is_isr(3);
+        let at = follower(&places.all()[0]);
+        stage.brokers[at].kill();
+        is_isr(2);
+        stage.brokers[at].start(&places, &journal);
+        is_isr(3);
+        // What else its return may bring about has happened by then.
+        std::thread::sleep(Duration::from_millis(700));
+        assert_eq!(is_isr(3), before + 2, "{:?}", dir.keep());
+    }
+}
+
 fn seed() -> u64 {
     let given = std::env::var("MQ_SEED").ok();
     given.map_or(0x5eed, |text| text.parse().expect("MQ_SEED is a number"))
@@ -103,14 +140,7 @@ fn run(plan: &Plan) {
         .tempdir_in(parent)
         .expect("a directory")
         .keep();
-    let places = Places {
-        store: dir.join("store"),
-        logs: BROKERS
-            .iter()
-            .map(|id| (*id, dir.join(format!("disk-{id}/logs"))))
-            .collect(),
-        topics: vec!["quick".to_owned(), "safe".to_owned()],
-    };
+    let places = Places::new(&dir, &["quick", "safe"]);
     let mounts = if plan.fills {
         let Some(mounts) = Mounts::new(&places) else {
             println!("{}: skipped: may not mount", plan.name);
@@ -118,16 +148,17 @@ fn run(plan: &Plan) {
         };
         Some(mounts)
     } else {
-        for (_, logs) in &places.logs {
-            std::fs::create_dir_all(logs.parent().expect("a parent")).expect("mkdir");
-        }
         None
     };
     let long = std::env::var_os("MQ_LONG").is_some_and(|value| value == "1");
     let faults = if long { plan.faults * 10 } else { plan.faults };
-    println!("{}: MQ_SEED={seed}, {faults} faults, in {}", plan.name, dir.display());
+    println!(
+        "{}: MQ_SEED={seed}, {faults} faults, in {}",
+        plan.name,
+        dir.display()
+    );
     let journal = Journal::new(&dir.join("journal"));
-    let mut stage = Stage::new(&places, &journal, &dir);
+    let mut stage = Stage::new(&places, &journal, &dir, PARTITIONS);
     let mut history = stage.play(Dice(seed), faults, plan.fills);
     let broken = stage.close(&mut history);
     drop(stage);
@@ -159,7 +190,8 @@ struct Stage<'a> {
 }
 
 impl<'a> Stage<'a> {
-    fn new(places: &'a Places, journal: &'a Journal, dir: &'a Path) -> Self {
+    /// Starts the brokers and makes the topics.
+    fn new(places: &'a Places, journal: &'a Journal, dir: &'a Path, partitions: i64) -> Self {
         let mut brokers: Vec<Broker> = BROKERS
             .iter()
             .map(|id| Broker {
@@ -180,18 +212,19 @@ impl<'a> Stage<'a> {
             watch: None,
             broken: None,
         };
-        for (topic, flush) in [("quick", "never"), ("safe", "1")] {
-            stage.create(topic, flush);
+        for topic in &places.topics {
+            let flush = if topic == "quick" { "never" } else { "1" };
+            stage.create(topic, flush, partitions);
         }
         stage.watch = Some(Watch::start(places.clone(), journal.clone()));
         stage
     }
 
-    fn create(&self, topic: &str, flush: &str) {
+    fn create(&self, topic: &str, flush: &str, partitions: i64) {
         let begun = Instant::now();
         loop {
             let mut create = command("mq-topics", self.places)
-                .args(["create", topic, "-r", "3", "-p", &PARTITIONS.to_string()])
+                .args(["create", topic, "-r", "3", "-p", &partitions.to_string()])
                 .args(["-c", "min.insync.replicas=2", "-c", "segment.bytes=65536"])
                 .args(["-c", &format!("flush.messages={flush}")])
                 .stderr(Stdio::null())
@@ -214,7 +247,11 @@ impl<'a> Stage<'a> {
             let producer = Producer::start(number, topic, self.places, self.dir);
             self.producers.push(producer);
         }
-        self.readers.push(Reader::start(0, self.places, self.dir));
+        for args in [&[][..], &["-g", "group"]] {
+            let number = self.readers.len();
+            let reader = Reader::start(number, args, self.places, self.dir);
+            self.readers.push(reader);
+        }
         std::thread::sleep(Duration::from_millis(500));
         let mut nemesis = Nemesis {
             dice,
@@ -231,7 +268,9 @@ impl<'a> Stage<'a> {
                 break;
             }
             if fault == faults / 2 {
-                self.readers.push(Reader::start(1, self.places, self.dir));
+                // One that comes late reads what leaders wrote that lead no more.
+                self.readers
+                    .push(Reader::start(2, &[], self.places, self.dir));
             }
             if let Some(one) = nemesis.producers.iter().position(Producer::has_ended) {
                 self.broken = Some(format!("producer {one} has ended"));
@@ -274,7 +313,8 @@ impl<'a> Stage<'a> {
         for producer in self.producers.drain(..) {
             told += producer.end(history);
         }
-        self.journal.say(&format!("{told} records are acknowledged"));
+        self.journal
+            .say(&format!("{told} records are acknowledged"));
         println!("    {told} records are acknowledged");
         let tps: Vec<Tp> = self.places.all().into_iter().map(|led| led.tp).collect();
         // Followers hear of the last high watermark a little later.
@@ -291,7 +331,8 @@ impl<'a> Stage<'a> {
         while !tps.iter().all(equal) && begun.elapsed() < PATIENCE {
             std::thread::sleep(Duration::from_millis(5));
         }
-        self.journal.say(&format!("equal after {:?}", begun.elapsed()));
+        self.journal
+            .say(&format!("equal after {:?}", begun.elapsed()));
         let mut ends = Vec::new();
         for tp in &tps {
             let copies: Vec<_> = BROKERS

@@ -1,4 +1,5 @@
-//! What goes wrong, at random: one broker at a time, but without a rest between.
+//! What goes wrong, at random: mostly one broker at a time, but without a rest between; now and then
+//! several.
 
 use std::fs;
 use std::io::Write as _;
@@ -50,7 +51,7 @@ impl Nemesis<'_> {
     pub fn strike(&mut self) -> Result<(), String> {
         let at = usize::try_from(self.dice.below(3)).expect("small");
         let id = BROKERS[at];
-        let kinds = if self.fills { 14 } else { 11 };
+        let kinds = if self.fills { 16 } else { 13 };
         match self.dice.below(kinds) {
             0..=2 => {
                 let rest = self.dice.between(0, 1500);
@@ -81,11 +82,59 @@ impl Nemesis<'_> {
                     let _ = kill_process(pid, Signal::CONT);
                 }
             }
+            11 => self.kill_several(),
+            12 => self.pause_two(at),
             _ => self.fill(at)?,
         }
-        let rest = self.dice.between(0, 600);
-        std::thread::sleep(rest);
+        if self.dice.below(3) > 0 {
+            std::thread::sleep(self.dice.between(0, 600));
+        }
         Ok(())
+    }
+
+    /// Kills two or all three, one soon after the other, and starts them in some order.
+    fn kill_several(&mut self) {
+        let mut order = [0, 1, 2];
+        for n in [2, 1] {
+            order.swap(
+                n,
+                usize::try_from(self.dice.below(n as u64 + 1)).expect("small"),
+            );
+        }
+        let count = 2 + usize::try_from(self.dice.below(2)).expect("small");
+        for at in &order[..count] {
+            self.say(&format!("kill {}, one of {count}", BROKERS[*at]));
+            self.brokers[*at].kill();
+            std::thread::sleep(self.dice.between(0, 100));
+        }
+        let turn = usize::try_from(self.dice.below(2)).expect("small");
+        order[..count].rotate_left(turn);
+        for at in &order[..count] {
+            std::thread::sleep(self.dice.between(0, 800));
+            self.say(&format!("start {}", BROKERS[*at]));
+            self.brokers[*at].start(self.places, self.journal);
+        }
+    }
+
+    /// Pauses two for times that overlap.
+    fn pause_two(&mut self, at: usize) {
+        let other = (at + 1) % 3;
+        let (first, second) = (self.dice.between(100, 3000), self.dice.between(100, 3000));
+        let (one, two) = (BROKERS[at], BROKERS[other]);
+        self.say(&format!(
+            "pause {one} and {two}, for {first:?} and {second:?}"
+        ));
+        self.brokers[at].signal(Signal::STOP);
+        self.brokers[other].signal(Signal::STOP);
+        std::thread::sleep(first.min(second));
+        let (early, late) = if first < second {
+            (at, other)
+        } else {
+            (other, at)
+        };
+        self.brokers[early].signal(Signal::CONT);
+        std::thread::sleep(first.max(second) - first.min(second));
+        self.brokers[late].signal(Signal::CONT);
     }
 
     fn say(&self, text: &str) {
@@ -110,7 +159,9 @@ impl Nemesis<'_> {
         let mut child = self.brokers[at].child.take();
         let status = child.as_mut().map(|child| wait(child, STOP_PATIENCE));
         if status != Some(0) {
-            return Err(format!("broker {id} ended with {status:?} when it was stopped"));
+            return Err(format!(
+                "broker {id} ended with {status:?} when it was stopped"
+            ));
         }
         self.say(&format!("stopped {id}"));
         std::thread::sleep(rest);
@@ -133,7 +184,11 @@ impl Nemesis<'_> {
             }
             let dir = self.places.replica(broker, &led.tp);
             let how = self.dice.below(2);
-            let role = if led.leader == broker { "leader" } else { "follower" };
+            let role = if led.leader == broker {
+                "leader"
+            } else {
+                "follower"
+            };
             self.say(&format!("delete {} ({role}), way {how}", dir.display()));
             let doomed = if how == 0 {
                 dir.clone()

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::cluster::BROKERS;
 use crate::history::{Event, History, Led, Page, Tp};
 use crate::journal::Journal;
 
@@ -24,6 +25,20 @@ pub struct Places {
 }
 
 impl Places {
+    /// In a directory, each broker's on a disk of its own.
+    pub fn new(dir: &Path, topics: &[&str]) -> Places {
+        let logs = |id| (id, dir.join(format!("disk-{id}/logs")));
+        let places = Places {
+            store: dir.join("store"),
+            logs: BROKERS.into_iter().map(logs).collect(),
+            topics: topics.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        for (_, logs) in &places.logs {
+            fs::create_dir_all(logs.parent().expect("a disk")).expect("mkdir");
+        }
+        places
+    }
+
     /// Where a broker holds a partition.
     pub fn replica(&self, broker: i64, tp: &Tp) -> PathBuf {
         let logs = self.logs.iter().find(|(id, _)| *id == broker);
@@ -47,7 +62,9 @@ impl Places {
     pub fn page(&self, broker: i64, tp: &Tp) -> Option<Page> {
         let raw = fs::read(self.replica(broker, tp).join("partition.state")).ok()?;
         let copies = [raw.get(..512)?, raw.get(4096..4608)?];
-        let pages = copies.into_iter().filter_map(|raw| parse_page(raw, broker, tp));
+        let pages = copies
+            .into_iter()
+            .filter_map(|raw| parse_page(raw, broker, tp));
         pages.max_by_key(|page| page.sequence)
     }
 }
@@ -55,7 +72,8 @@ impl Places {
 fn parse_topic(text: &[u8]) -> Option<(u64, Vec<Led>)> {
     let json: Value = serde_json::from_slice(text).ok()?;
     let name = json["name"].as_str()?;
-    let ids = |list: &Value| -> Option<Vec<i64>> { list.as_array()?.iter().map(Value::as_i64).collect() };
+    let ids =
+        |list: &Value| -> Option<Vec<i64>> { list.as_array()?.iter().map(Value::as_i64).collect() };
     let led = |p: &Value| -> Option<Led> {
         let replica = |r: &Value| Some((r["broker"].as_i64()?, r["uuid"].as_str()?.to_owned()));
         Some(Led {
@@ -63,11 +81,18 @@ fn parse_topic(text: &[u8]) -> Option<(u64, Vec<Led>)> {
             leader: p["leader"].as_i64()?,
             epoch: p["leader_epoch"].as_i64()?,
             isr: ids(&p["isr"])?,
-            replicas: p["replicas"].as_array()?.iter().map(replica).collect::<Option<_>>()?,
+            replicas: p["replicas"]
+                .as_array()?
+                .iter()
+                .map(replica)
+                .collect::<Option<_>>()?,
         })
     };
     let partitions = json["partitions"].as_array()?.iter().map(led);
-    Some((json["version"].as_u64()?, partitions.collect::<Option<_>>()?))
+    Some((
+        json["version"].as_u64()?,
+        partitions.collect::<Option<_>>()?,
+    ))
 }
 
 fn parse_page(raw: &[u8], broker: i64, tp: &Tp) -> Option<Page> {
@@ -80,7 +105,11 @@ fn parse_page(raw: &[u8], broker: i64, tp: &Tp) -> Option<Page> {
     Some(Page {
         tp: tp.clone(),
         broker,
-        uuid: raw.get(48..64)?.iter().map(|b| format!("{b:02x}")).collect(),
+        uuid: raw
+            .get(48..64)?
+            .iter()
+            .map(|b| format!("{b:02x}"))
+            .collect(),
         sequence: long(8)?,
         epoch: i64::from(int(72)? as i32),
         leads: *raw.get(76)? == 0,
@@ -151,11 +180,16 @@ impl Eyes {
                     led.leader,
                     led.epoch,
                     led.isr,
-                    ids.iter().map(|(_, id)| id.get(..4).unwrap_or(id)).collect::<Vec<_>>()
+                    ids.iter()
+                        .map(|(_, id)| id.get(..4).unwrap_or(id))
+                        .collect::<Vec<_>>()
                 ));
             }
             self.topics.insert(name, text);
-            self.history.push(Event::Topic { version, partitions });
+            self.history.push(Event::Topic {
+                version,
+                partitions,
+            });
         }
         for led in self.places.all() {
             for (broker, _) in &led.replicas {
