@@ -272,6 +272,11 @@ impl Control {
                 topics: fresh || is_of(0),
                 reports: fresh || is_of(1),
             };
+            if changed.topics {
+                // Who joined an in-sync set lives, though he may have been dead a moment ago: what
+                // is decided by the new file is decided by a new look.
+                self.look_at_members();
+            }
             let tell = &self.tell;
             self.controller.turn(&self.brokers, changed, &mut |told| {
                 // Nobody listens once the daemon ends.

@@ -101,12 +101,15 @@ impl LifeLock {
         }
     }
 
-    /// Leaves the holder's line.
+    /// Leaves the holder's line, by a descriptor of its own: its close wakes who watches for lives.
     pub fn sign(&self, incarnation: u64, process: &Process) -> Result<()> {
+        let error = |op| move |e| Error::io(op, join(&*self.dir, self.name), e);
+        let file = self
+            .dir
+            .open(self.name, Open::Write)
+            .map_err(error("open"))?;
         let line = encode(0, incarnation, process);
-        self.file
-            .write_at(&line, 0)
-            .map_err(|e| Error::io("write", join(&*self.dir, self.name), e))
+        file.write_at(&line, 0).map_err(error("write"))
     }
 
     /// Takes away the line of whoever held it before.
