@@ -4,13 +4,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::job::Job;
-use crate::cli::common::{Common, usage};
+use crate::cli::common::{Common, broker_id, usage};
 use crate::cli::lang::parse_duration;
 use crate::cli::output::OutputArgs;
 use crate::cli::{Env, Outcome, Tool};
 use crate::cluster::BrokerOptions;
 use crate::error::Result;
-use crate::types::{BrokerId, EMBEDDED_BROKER};
+use crate::types::EMBEDDED_BROKER;
 
 /// Run a broker, and see who holds what
 ///
@@ -209,16 +209,6 @@ impl Args {
             Command::Locks(args) => Job::Locks(args.output.try_into()?),
         })
     }
-}
-
-fn broker_id(text: &str) -> Result<BrokerId> {
-    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    text.parse().ok().filter(|_| digits).ok_or_else(|| {
-        usage(
-            format!("'{}' is not a broker's id", text.escape_debug()),
-            format!("ids are whole numbers from 0 to {}", BrokerId::MAX),
-        )
-    })
 }
 
 fn log_dir(path: PathBuf) -> Result<PathBuf> {

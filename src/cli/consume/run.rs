@@ -9,7 +9,7 @@ use super::job::{Job, Topics};
 use super::output::Output;
 use super::print::{Printer, Stop};
 use crate::cli::{Env, Outcome, stdout_pipe};
-use crate::client::{BatchInfo, Consumer, open_reader};
+use crate::client::{BatchInfo, Consumer};
 use crate::error::{Error, Kind, Result};
 use crate::record::{BatchBuilder, Decompressor};
 use crate::store::StoreDir;
@@ -37,7 +37,7 @@ pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
     }
     let escape = env.stdout_is_terminal() && !job.raw;
     let mut printer = Printer::new(job.renderer.clone(), job.filter.clone(), job.count);
-    let mut consumer = Consumer::new(&store);
+    let mut consumer = Consumer::reading_from(&store, job.read_from.clone());
     let mut assignments = Assignments::default();
     assignments.refresh(&store, &job, &mut consumer, &mut printer, env, true)?;
     let mut run = Run {
@@ -249,9 +249,9 @@ impl Run<'_> {
             .map(|(tp, from)| (tp.clone(), *from))
             .collect();
         for (tp, from) in starts {
-            let reader = open_reader(&self.store, &tp)?;
+            let mut consumer = Consumer::reading_from(&self.store, self.job.read_from.clone());
+            let reader = consumer.open_reader(&tp)?;
             let end = reader.page()?.high_watermark;
-            let mut consumer = Consumer::new(&self.store);
             consumer.assign_reader(reader, from, Some(end));
             while let Some(fetched) = consumer.fetch(FETCH_BYTES, &mut self.buf)? {
                 fetched.for_each(&mut decompressor, |info, record| {
