@@ -1,5 +1,6 @@
 //! `mq-consume` at work: fetch, render, write out, wait.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use super::job::{Job, Topics};
 use super::output::Output;
 use super::print::{Printer, Stop};
 use crate::cli::{Env, Outcome, stdout_pipe};
-use crate::client::{BatchInfo, Consumer};
+use crate::client::{BatchInfo, Consumer, ReadFrom};
 use crate::error::{Error, Kind, Result};
 use crate::record::{BatchBuilder, Decompressor};
 use crate::store::StoreDir;
@@ -32,6 +33,7 @@ pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
     let Some(store) = open_store(&job, env)? else {
         return Ok(Outcome::Done);
     };
+    warn_of_unknown_rack(&store, &job, env)?;
     if let Some(group) = job.group.clone() {
         return super::group_run::run(&store, job, group, env);
     }
@@ -71,6 +73,28 @@ fn open_store(job: &Job, env: &mut Env) -> Result<Option<Arc<StoreDir>>> {
             other => return other.map(Some),
         }
     }
+}
+
+/// A rack that no broker is on is read from leaders throughout: perhaps a slip of the pen.
+fn warn_of_unknown_rack(store: &StoreDir, job: &Job, env: &Env) -> Result<()> {
+    let ReadFrom::Rack(rack) = &job.read_from else {
+        return Ok(());
+    };
+    let mut racks = BTreeSet::new();
+    for id in store.brokers()? {
+        racks.extend(store.broker_file(id).ok().and_then(|file| file.rack));
+    }
+    if !racks.contains(rack) {
+        let known = match racks.into_iter().collect::<Vec<_>>().join(", ") {
+            none if none.is_empty() => "no broker has a rack".to_owned(),
+            racks => format!("there is {racks}"),
+        };
+        let rack = rack.escape_debug();
+        env.warn(&format!(
+            "no broker is on rack '{rack}': reading from leaders ({known})"
+        ));
+    }
+    Ok(())
 }
 
 struct Run<'e> {
