@@ -173,14 +173,7 @@ fn what_is_not_due_is_refused() {
         (0, &["--follow", "--resume", "--transaction"][..]),
         (
             1,
-            &[
-                "--replica",
-                "--rack",
-                "--segment",
-                "--merge",
-                "--isolation",
-                "--latest-per-key",
-            ],
+            &["--segment", "--merge", "--isolation", "--latest-per-key"],
         ),
         (
             2,
@@ -194,12 +187,7 @@ fn what_is_not_due_is_refused() {
                 "reindex",
             ],
         ),
-        (
-            4,
-            &[
-                "--listen", "reassign", "elect", "health", "perf", "metrics", "top",
-            ],
-        ),
+        (4, &["--listen", "perf", "metrics", "top"]),
     ];
     let commands = docs::commands();
     for (tool, names) in later {

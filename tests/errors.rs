@@ -105,6 +105,9 @@ const CASES: [(Kind, i32, Provoke); 21] = [
         let body = body
             .replace("\"leader\": 0", "\"leader\": 7")
             .replace("\"broker\": 0", "\"broker\": 7");
+        // Who leads is in sync.
+        let isr = Regex::new(r#""isr": \[\s*0\s*\]"#).expect("a pattern");
+        let body = isr.replace(&body, "\"isr\": [7]");
         let crc = crc32fast::hash(body.as_bytes());
         fs::write(&path, format!("{body}\n  \"crc32\": \"{crc:08x}\"\n}}\n")).expect("written");
         Some(shell.run("mq-produce", &["t"], b"b\n"))

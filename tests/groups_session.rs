@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use common::rig::{PATIENCE, tp};
 use common::tally::Tally;
+use mq::client::ReadFrom;
 use mq::client::point::PointRange;
 use mq::client::{
     CommitWhen, Delivered, Delivery, End, Generation, GroupOptions, GroupSession, Order,
@@ -52,6 +53,7 @@ fn session(path: &Path) -> GroupSession {
     let new = NewTopic::embedded(topic.clone(), 2);
     create_topic(&store, &new, PATIENCE).unwrap();
     let options = GroupOptions {
+        read_from: ReadFrom::Leader,
         group: "g".to_owned(),
         subscription: Subscription::to_names([topic]),
         assignor: None,

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::env::Color;
 pub use super::lang::usage;
 use crate::error::Result;
+use crate::types::BrokerId;
 
 /// Options that every tool has.
 #[derive(Debug, Clone, clap::Args)]
@@ -46,6 +47,20 @@ pub fn bytes_as_given(option: &str, value: OsString) -> Result<Vec<u8>> {
         usage(
             format!("the value of {option} is not Unicode"),
             "read it from a file or from standard input",
+        )
+    })
+}
+
+/// Parses a broker's id.
+///
+/// # Errors
+/// [`crate::error::Kind::Usage`] for what no broker can have as its id.
+pub fn broker_id(text: &str) -> Result<BrokerId> {
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    text.parse().ok().filter(|_| digits).ok_or_else(|| {
+        usage(
+            format!("'{}' is not a broker's id", text.escape_debug()),
+            format!("ids are whole numbers from 0 to {}", BrokerId::MAX),
         )
     })
 }

@@ -46,6 +46,21 @@ const HABITS: &[(&[&str], &str)] = &[
         "'mq-topics describe' has --under-replicated and --offline",
     ),
     (
+        &["--replica", "--rack"],
+        "'mq-consume' reads from --replica ID or --rack RACK; 'mq-broker start --rack' says where a \
+         broker stands",
+    ),
+    (
+        &[
+            "--execute",
+            "--verify",
+            "--reassignment-json-file",
+            "--election-type",
+            "--all-topic-partitions",
+        ],
+        "'mq-broker reassign T:P=1,2,3' and 'mq-broker elect preferred' do that here",
+    ),
+    (
         &["--follow", "--resume"],
         "this version does not follow files: tail -F FILE | mq-produce TOPIC",
     ),
@@ -56,8 +71,6 @@ const HABITS: &[(&[&str], &str)] = &[
             "--merge",
             "--segment",
             "--latest-per-key",
-            "--replica",
-            "--rack",
             "--listen",
         ],
         "there is no such option here in this version",

@@ -11,6 +11,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::read_from::{Chooser, ReadFrom};
 use crate::cluster::Liveness;
 use crate::disk::{Wake, WatchId, Watcher, new_watcher};
 use crate::error::{Error, Kind, Result};
@@ -28,6 +29,7 @@ const MEND_PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Consumer {
     store: Arc<StoreDir>,
+    chooser: Chooser,
     lanes: Vec<Lane>,
     next: usize,
     watcher: Option<Box<dyn Watcher>>,
@@ -121,10 +123,16 @@ impl Fetched {
 }
 
 impl Consumer {
-    /// A consumer with nothing assigned yet.
+    /// A consumer with nothing assigned yet. It reads from leaders.
     pub fn new(store: &Arc<StoreDir>) -> Self {
+        Consumer::reading_from(store, ReadFrom::Leader)
+    }
+
+    /// A consumer with nothing assigned yet, which reads these replicas.
+    pub fn reading_from(store: &Arc<StoreDir>, read_from: ReadFrom) -> Self {
         Consumer {
             store: Arc::clone(store),
+            chooser: Chooser::new(store, read_from),
             lanes: Vec::new(),
             next: 0,
             watcher: None,
@@ -145,9 +153,17 @@ impl Consumer {
         from: Offset,
         until: Option<Offset>,
     ) -> Result<()> {
-        let reader = open_reader(&self.store, tp)?;
+        let reader = self.open_reader(tp)?;
         self.assign_reader(reader, from, until);
         Ok(())
+    }
+
+    /// Opens a partition at the replica that this consumer reads.
+    ///
+    /// # Errors
+    /// As [`open_reader`]; [`Kind::BrokerState`] if the broker to be read from holds no replica.
+    pub fn open_reader(&self, tp: &TopicPartition) -> Result<PartitionReader> {
+        self.chooser.open(tp)
     }
 
     /// Assigns a partition whose reader is open already.
@@ -224,7 +240,7 @@ impl Consumer {
             let from = lane.position;
             let read = match lane.reader.read(from, bytes_max, buf) {
                 // Another replica may be the one to read by now, or will be in a moment.
-                Err(e) => match lane.reader.follow_leadership() {
+                Err(e) => match self.chooser.follow(&mut lane.reader) {
                     Ok(true) => {
                         rewatch(&mut self.watcher, &mut self.watched, lane);
                         lane.reader.read(from, bytes_max, buf)?
@@ -267,7 +283,7 @@ impl Consumer {
     /// waited for.
     fn follow_leaderships(&mut self) -> Result<()> {
         for lane in &mut self.lanes {
-            match lane.reader.follow_leadership() {
+            match self.chooser.follow(&mut lane.reader) {
                 Ok(true) => rewatch(&mut self.watcher, &mut self.watched, lane),
                 Ok(false) => {}
                 // Its directory may be another in a moment; what is there can be read meanwhile.

@@ -29,6 +29,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::client::ReadFrom;
 use crate::client::point::PointRange;
 use crate::disk::{Dir, File};
 use crate::error::{Error, Result};
@@ -68,6 +69,9 @@ pub struct GroupOptions {
     pub range: PointRange,
     /// Whether to end at the ends that there are now.
     pub to_end: bool,
+    /// Which replicas are read. The [`super::Consumer`] that the readers are assigned to follows
+    /// the same.
+    pub read_from: ReadFrom,
     /// Whether a member that is done (`to_end`, or the end of `range`) commits at once and waits for
     /// the others; else it waits for nobody.
     pub commits_when_done: bool,

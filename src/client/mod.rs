@@ -10,6 +10,8 @@ mod group_session;
 pub mod point;
 mod producer;
 mod producer_options;
+mod read_from;
+mod reassignment;
 mod replicated;
 mod resolve;
 
@@ -24,4 +26,6 @@ pub use group_session::{
 };
 pub use producer::{Failure, Producer};
 pub use producer_options::{Acks, Keyless, ProducerOptions, ProducerRecord, Receipt};
+pub use read_from::{Chooser, ReadFrom};
+pub use reassignment::{PlannedReassignment, ReassignmentDescription, Scope};
 pub use resolve::{ResolvedRange, Until, resolve_range, resolve_within};

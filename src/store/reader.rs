@@ -153,7 +153,8 @@ impl PartitionReader {
         self.every_message
     }
 
-    pub(super) fn is_pinned(&self) -> bool {
+    /// Whether this broker's replica was asked for, whoever leads.
+    pub fn is_pinned(&self) -> bool {
         self.pinned
     }
 

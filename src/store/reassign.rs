@@ -275,7 +275,8 @@ fn go_back(tp: &TopicPartition, partition: &mut PartitionMeta) -> Result<Vec<Ret
     Ok(gone)
 }
 
-fn under_way(tp: &TopicPartition) -> Error {
+/// REASSIGNMENT_IN_PROGRESS.
+pub fn under_way(tp: &TopicPartition) -> Error {
     let text = format!("REASSIGNMENT_IN_PROGRESS: {tp} is being reassigned already");
     Error::new(Kind::BrokerState, text).cure("wait for its end, or cancel it first")
 }

@@ -3,14 +3,15 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::args_cluster::{ElectArgs, HealthArgs, ReassignArgs};
 use super::job::Job;
-use crate::cli::common::{Common, usage};
+use crate::cli::common::{Common, broker_id, usage};
 use crate::cli::lang::parse_duration;
 use crate::cli::output::OutputArgs;
 use crate::cli::{Env, Outcome, Tool};
 use crate::cluster::BrokerOptions;
 use crate::error::Result;
-use crate::types::{BrokerId, EMBEDDED_BROKER};
+use crate::types::EMBEDDED_BROKER;
 
 /// Run a broker, and see who holds what
 ///
@@ -32,6 +33,8 @@ Examples:
   mq-broker status --format json
   mq-broker start --id 1 --log-dir /mnt/disk2/mq
   mq-broker list
+  mq-broker health --wait            until all replicas are in sync
+  mq-broker reassign orders:0=2,3    move a partition's replicas
   mq-broker locks                    who holds which lock
   mq-broker stop 1";
 
@@ -42,6 +45,9 @@ enum Command {
     List(ListArgs),
     Stop(StopArgs),
     Drain(DrainArgs),
+    Health(HealthArgs),
+    Elect(ElectArgs),
+    Reassign(ReassignArgs),
     Locks(LocksArgs),
 }
 
@@ -180,13 +186,14 @@ impl Tool for Args {
     }
 
     fn run(self, env: &mut Env) -> Result<Outcome> {
-        super::run::run(self.job()?, env)
+        let job = self.job(env.stdin_is_terminal())?;
+        super::run::run(job, env)
     }
 }
 
 impl Args {
     /// What is asked for, typed; everything that can be checked without the store is.
-    fn job(self) -> Result<Job> {
+    fn job(self, can_ask: bool) -> Result<Job> {
         Ok(match self.command {
             Command::Start(args) => Job::Start {
                 id: broker_id(&args.id)?,
@@ -206,19 +213,12 @@ impl Args {
                 id: args.id.as_deref().map(broker_id).transpose()?,
                 timeout: timeout(&args.timeout)?,
             },
+            Command::Health(args) => args.job()?,
+            Command::Elect(args) => args.job(can_ask)?,
+            Command::Reassign(args) => args.job()?,
             Command::Locks(args) => Job::Locks(args.output.try_into()?),
         })
     }
-}
-
-fn broker_id(text: &str) -> Result<BrokerId> {
-    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    text.parse().ok().filter(|_| digits).ok_or_else(|| {
-        usage(
-            format!("'{}' is not a broker's id", text.escape_debug()),
-            format!("ids are whole numbers from 0 to {}", BrokerId::MAX),
-        )
-    })
 }
 
 fn log_dir(path: PathBuf) -> Result<PathBuf> {

@@ -8,7 +8,7 @@ fn job(line: &[&str]) -> Result<Job> {
             .map(Into::into),
     );
     match args {
-        Ok(args) => args.job(),
+        Ok(args) => args.job(false),
         Err(e) => Err(usage(e.render().to_string(), "")),
     }
 }

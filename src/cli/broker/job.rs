@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use crate::cli::consent::Consent;
 use crate::cli::output::OutputOptions;
+use crate::client::Scope;
 use crate::cluster::BrokerOptions;
-use crate::types::BrokerId;
+use crate::types::{BrokerId, TopicPartition};
 
 /// One run of `mq-broker`.
 #[derive(Debug)]
@@ -38,4 +40,83 @@ pub enum Job {
     },
     /// `locks`
     Locks(OutputOptions),
+    /// `reassign`
+    Reassign(Reassign),
+    /// `elect`
+    Elect(Elect),
+    /// `health`
+    Health(HealthJob),
+}
+
+/// `reassign`
+#[derive(Debug)]
+pub enum Reassign {
+    /// Lists what is under way.
+    List {
+        /// How long its end is waited for first.
+        wait: Option<Duration>,
+        /// How it is printed.
+        output: OutputOptions,
+    },
+    /// Begins.
+    Begin {
+        /// Who is to hold what.
+        wanted: Vec<(Scope, Vec<BrokerId>)>,
+        /// Most bytes a second.
+        throttle: Option<u64>,
+        /// How long its end is waited for.
+        wait: Option<Duration>,
+        /// Only print the plan.
+        dry_run: bool,
+        /// How it is printed.
+        output: OutputOptions,
+    },
+    /// Takes back.
+    Cancel {
+        /// What.
+        scopes: Vec<Scope>,
+        /// Only print the plan.
+        dry_run: bool,
+        /// How it is printed.
+        output: OutputOptions,
+    },
+}
+
+/// `elect`
+#[derive(Debug)]
+pub struct Elect {
+    /// Whom.
+    pub what: ElectWhat,
+    /// How the results are printed.
+    pub output: OutputOptions,
+}
+
+/// Whom to elect.
+#[derive(Debug)]
+pub enum ElectWhat {
+    /// Preferred leaders.
+    Preferred {
+        /// Of these; none: of all partitions.
+        scopes: Vec<Scope>,
+        /// Only print the plan.
+        dry_run: bool,
+    },
+    /// Whoever there is, though not in sync.
+    Unclean {
+        /// Of these.
+        partitions: Vec<TopicPartition>,
+        /// This broker.
+        to: Option<BrokerId>,
+        /// Whether records may be lost.
+        consent: Consent,
+    },
+}
+
+/// `health`
+#[derive(Debug)]
+pub struct HealthJob {
+    /// How long to wait until all is as it should be.
+    pub wait: Option<Duration>,
+    /// How the reasons are printed.
+    pub output: OutputOptions,
 }

@@ -1,9 +1,13 @@
 //! `mq-broker`: the daemon that cares for a directory of replicas, and a look at what runs.
 
 mod args;
+mod args_cluster;
 mod drain;
+mod elect;
+mod health;
 mod job;
 mod list;
+mod reassign;
 mod run;
 
 pub use args::Args;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::job::Job;
-use super::{drain, list};
+use super::{drain, elect, health, list, reassign};
 use crate::cli::output::{Cell, Column, Listing, OutputOptions};
 use crate::cli::{Env, Outcome};
 use crate::cluster::{self, BrokerOptions, Daemon, Stop, Told};
@@ -31,6 +31,9 @@ pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
         Job::Drain { id, undo, timeout } => drain::drain(id, undo, timeout, env),
         Job::Stop { id, timeout } => stop(id, timeout, env),
         Job::Locks(output) => locks(output, env),
+        Job::Reassign(job) => reassign::reassign(job, env),
+        Job::Elect(job) => elect::elect(job, env),
+        Job::Health(job) => health::health(job, env),
     }
 }
 

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use super::exec::{check_command, is_source};
 use super::job::{ExecJob, Filter, GroupJob, Job, Topics};
-use crate::cli::common::{Common, bytes_as_given, usage};
+use crate::cli::common::{Common, broker_id, bytes_as_given, usage};
 use crate::cli::lang::{
     Delimiter, Format, Framing, FramingOptions, Now, Renderer, Template, parse_count,
     parse_duration, parse_partitions, parse_selection, shown,
 };
 use crate::cli::pattern::{NamePattern, bad_regex};
 use crate::cli::{Env, Outcome, Tool};
-use crate::client::CommitWhen;
 use crate::client::point::Selection;
+use crate::client::{CommitWhen, ReadFrom};
 use crate::error::Result;
 use crate::group::Assignor;
 use crate::types::TopicName;
@@ -55,6 +55,22 @@ pub struct Args {
     /// First the last N records of all partitions, by time
     #[arg(long, value_name = "N", value_parser = parse_count::<u64>, help_heading = "Selection", conflicts_with_all = ["offset", "group"])]
     tail: Option<u64>,
+    /// Read the replica that this broker holds, up to its own high watermark
+    #[arg(
+        long,
+        value_name = "ID",
+        help_heading = "Replicas",
+        allow_hyphen_values = true
+    )]
+    replica: Option<String>,
+    /// Read replicas on this rack that are in sync, and leaders where there is none
+    #[arg(
+        long,
+        value_name = "RACK",
+        help_heading = "Replicas",
+        conflicts_with = "replica"
+    )]
+    rack: Option<String>,
     /// Stop when nothing came for so long
     #[arg(long, value_name = "TIME", help_heading = "Selection")]
     idle_timeout: Option<String>,
@@ -191,6 +207,7 @@ Examples:
   mq-consume -g billing orders | ./bill              go on where the group left off
   mq-consume -g jobs jobs --exec 'sh ./work.sh' --retries 3 --dead-letter failed
                                                      a work queue: start as many as you like
+  mq-consume --rack cellar logs                      from replicas that are near
   mq-consume -e -0 paths | xargs -0 ls -l";
 
 impl Tool for Args {
@@ -336,6 +353,7 @@ impl Args {
                 .map(parse_partitions)
                 .transpose()?,
             selection,
+            read_from: read_from(self.replica.as_deref(), self.rack)?,
             to_end: self.end,
             count: self.count,
             tail: self.tail,
@@ -358,6 +376,17 @@ impl Args {
             fail_if_empty: self.fail_if_empty,
             group,
         })
+    }
+}
+
+fn read_from(replica: Option<&str>, rack: Option<String>) -> Result<ReadFrom> {
+    match (replica, rack) {
+        (Some(replica), _) => broker_id(replica).map(ReadFrom::Replica),
+        (None, Some(rack)) if rack.is_empty() => {
+            Err(usage("--rack is empty", "name a rack: 'mq-broker list'"))
+        }
+        (None, Some(rack)) => Ok(ReadFrom::Rack(rack)),
+        (None, None) => Ok(ReadFrom::Leader),
     }
 }
 

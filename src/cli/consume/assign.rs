@@ -8,7 +8,7 @@ use super::print::Printer;
 use crate::cli::Env;
 use crate::cli::lang::shown;
 use crate::client::point::{Point, PointRange, Selection};
-use crate::client::{Consumer, Until, open_reader, resolve_range};
+use crate::client::{Consumer, Until, resolve_range};
 use crate::error::{Error, Kind, Result};
 use crate::store::{StoreDir, TopicHandle, topics};
 use crate::types::{Offset, PartitionId, TopicName, TopicPartition, Uuid};
@@ -95,7 +95,7 @@ impl Assignments {
             let count = topic.meta().partitions.len();
             for partition in have..count {
                 let tp = TopicPartition::new(name.clone(), partition as PartitionId);
-                self.assign(store, job, &tp, consumer, printer, env, first)?;
+                self.assign(job, &tp, consumer, printer, env, first)?;
             }
             if first {
                 check_partitions(job, &topic)?;
@@ -114,13 +114,8 @@ impl Assignments {
         Ok(())
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the parts of one run, each borrowed apart"
-    )]
     fn assign(
         &mut self,
-        store: &Arc<StoreDir>,
         job: &Job,
         tp: &TopicPartition,
         consumer: &mut Consumer,
@@ -152,7 +147,7 @@ impl Assignments {
         {
             default = Point::Minus(i64::try_from(tail).unwrap_or(i64::MAX));
         }
-        let reader = open_reader(store, tp)?;
+        let reader = consumer.open_reader(tp)?;
         let page = reader.page()?;
         let resolved = resolve_range(
             &reader,

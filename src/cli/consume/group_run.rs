@@ -63,6 +63,7 @@ pub fn run(store: &Arc<StoreDir>, job: Job, group: GroupJob, env: &mut Env) -> R
             _ => PointRange::default(),
         },
         to_end: job.to_end,
+        read_from: job.read_from.clone(),
         commits_when_done: match group.commit {
             CommitWhen::AfterWrite => true,
             // Whether the exit status will be 0 is known only then.
@@ -76,7 +77,7 @@ pub fn run(store: &Arc<StoreDir>, job: Job, group: GroupJob, env: &mut Env) -> R
     let delivery: Arc<dyn Delivery> = Arc::clone(&marks) as Arc<dyn Delivery>;
     let session = GroupSession::start(store, options, delivery, Box::new(env.signals().waker()))?;
     let mut run = GroupRun {
-        consumer: Consumer::new(store),
+        consumer: Consumer::reading_from(store, job.read_from.clone()),
         printer: Printer::new(job.renderer.clone(), job.filter.clone(), job.count),
         output,
         marks,

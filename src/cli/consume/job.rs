@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::cli::lang::Renderer;
 use crate::cli::pattern::NamePattern;
-use crate::client::CommitWhen;
 use crate::client::point::Selection;
+use crate::client::{CommitWhen, ReadFrom};
 use crate::group::{Assignor, Naming, Subscription};
 use crate::record::Record;
 use crate::types::{PartitionId, TopicName};
@@ -120,6 +120,8 @@ pub struct Job {
     pub partitions: Option<Vec<PartitionId>>,
     /// From where to where; `None`: from the start, on and on.
     pub selection: Option<Selection>,
+    /// Which replicas are read.
+    pub read_from: ReadFrom,
     /// Whether to stop at the end.
     pub to_end: bool,
     /// Most records printed.

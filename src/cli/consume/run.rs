@@ -1,5 +1,6 @@
 //! `mq-consume` at work: fetch, render, write out, wait.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use super::job::{Job, Topics};
 use super::output::Output;
 use super::print::{Printer, Stop};
 use crate::cli::{Env, Outcome, stdout_pipe};
-use crate::client::{BatchInfo, Consumer, open_reader};
+use crate::client::{BatchInfo, Consumer, ReadFrom};
 use crate::error::{Error, Kind, Result};
 use crate::record::{BatchBuilder, Decompressor};
 use crate::store::StoreDir;
@@ -32,12 +33,13 @@ pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
     let Some(store) = open_store(&job, env)? else {
         return Ok(Outcome::Done);
     };
+    warn_of_unknown_rack(&store, &job, env)?;
     if let Some(group) = job.group.clone() {
         return super::group_run::run(&store, job, group, env);
     }
     let escape = env.stdout_is_terminal() && !job.raw;
     let mut printer = Printer::new(job.renderer.clone(), job.filter.clone(), job.count);
-    let mut consumer = Consumer::new(&store);
+    let mut consumer = Consumer::reading_from(&store, job.read_from.clone());
     let mut assignments = Assignments::default();
     assignments.refresh(&store, &job, &mut consumer, &mut printer, env, true)?;
     let mut run = Run {
@@ -71,6 +73,28 @@ fn open_store(job: &Job, env: &mut Env) -> Result<Option<Arc<StoreDir>>> {
             other => return other.map(Some),
         }
     }
+}
+
+/// A rack that no broker is on is read from leaders throughout: perhaps a slip of the pen.
+fn warn_of_unknown_rack(store: &StoreDir, job: &Job, env: &Env) -> Result<()> {
+    let ReadFrom::Rack(rack) = &job.read_from else {
+        return Ok(());
+    };
+    let mut racks = BTreeSet::new();
+    for id in store.brokers()? {
+        racks.extend(store.broker_file(id).ok().and_then(|file| file.rack));
+    }
+    if !racks.contains(rack) {
+        let known = match racks.into_iter().collect::<Vec<_>>().join(", ") {
+            none if none.is_empty() => "no broker has a rack".to_owned(),
+            racks => format!("there is {racks}"),
+        };
+        let rack = rack.escape_debug();
+        env.warn(&format!(
+            "no broker is on rack '{rack}': reading from leaders ({known})"
+        ));
+    }
+    Ok(())
 }
 
 struct Run<'e> {
@@ -249,9 +273,9 @@ impl Run<'_> {
             .map(|(tp, from)| (tp.clone(), *from))
             .collect();
         for (tp, from) in starts {
-            let reader = open_reader(&self.store, &tp)?;
+            let mut consumer = Consumer::reading_from(&self.store, self.job.read_from.clone());
+            let reader = consumer.open_reader(&tp)?;
             let end = reader.page()?.high_watermark;
-            let mut consumer = Consumer::new(&self.store);
             consumer.assign_reader(reader, from, Some(end));
             while let Some(fetched) = consumer.fetch(FETCH_BYTES, &mut self.buf)? {
                 fetched.for_each(&mut decompressor, |info, record| {

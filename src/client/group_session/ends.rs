@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::GroupOptions;
-use crate::client::open_reader;
 use crate::client::point::{Point, PointRange};
+use crate::client::read_from::Chooser;
 use crate::client::resolve::{Until, resolve_range};
 use crate::error::Result;
 use crate::group::{self, OffsetsState};
@@ -28,7 +28,11 @@ impl Ends {
     ///
     /// # Errors
     /// What reading a partition may meet.
-    pub fn fix(store: &Arc<StoreDir>, options: &GroupOptions) -> Result<Option<Self>> {
+    pub fn fix(
+        store: &Arc<StoreDir>,
+        chooser: &Chooser,
+        options: &GroupOptions,
+    ) -> Result<Option<Self>> {
         if !options.to_end && options.range.to.is_none() {
             return Ok(None);
         }
@@ -39,13 +43,14 @@ impl Ends {
             ids: BTreeMap::new(),
             times: HashMap::new(),
         };
+        let now_ms = store.clock().now_ms();
         let there = topics::list(store)?;
         for name in there.into_iter().filter(|name| matcher.matches(name)) {
             let topic = TopicHandle::open(store, &name)?;
             let mut of_topic = Vec::with_capacity(topic.meta().partitions.len());
             for partition in 0..topic.meta().partitions.len() {
                 let tp = TopicPartition::new(name.clone(), partition as PartitionId);
-                let end = match end_of(store, options, &offsets, &topic, &tp)? {
+                let end = match end_of(chooser, options, &offsets, (&topic, &tp), now_ms)? {
                     Until::Offset(offset) => offset,
                     Until::Never => Offset::MAX,
                     Until::Time(time) => {
@@ -97,7 +102,7 @@ impl Ends {
     /// Times that the clock has passed by now become offsets.
     pub fn pass_times(
         &mut self,
-        store: &Arc<StoreDir>,
+        chooser: &Chooser,
         now_ms: Timestamp,
     ) -> Result<Vec<(TopicPartition, Offset)>> {
         let passed: Vec<(TopicPartition, Timestamp)> = self
@@ -108,7 +113,7 @@ impl Ends {
             .collect();
         let mut found = Vec::with_capacity(passed.len());
         for (tp, time) in passed {
-            let reader = open_reader(store, &tp)?;
+            let reader = chooser.open(&tp)?;
             let page = reader.page()?;
             let range = PointRange {
                 from: Some(Point::Start),
@@ -125,13 +130,13 @@ impl Ends {
 }
 
 fn end_of(
-    store: &Arc<StoreDir>,
+    chooser: &Chooser,
     options: &GroupOptions,
     offsets: &OffsetsState,
-    topic: &TopicHandle,
-    tp: &TopicPartition,
+    (topic, tp): (&TopicHandle, &TopicPartition),
+    now_ms: Timestamp,
 ) -> Result<Until> {
-    let reader = open_reader(store, tp)?;
+    let reader = chooser.open(tp)?;
     let page = reader.page()?;
     if options.range.to.is_none() {
         return Ok(Until::Offset(page.high_watermark));
@@ -143,7 +148,6 @@ fn end_of(
         range.from = Some(Point::At(committed.offset.min(page.high_watermark)));
     }
     let stored = committed.map(|committed| committed.offset);
-    let now_ms = store.clock().now_ms();
     Ok(resolve_range(
         &reader,
         &page,

@@ -16,6 +16,7 @@ use super::watching::{Changed, Watching};
 use super::{
     CommitWhen, Delivery, End, Generation, GroupOptions, Order, Seen, Shared, Ticket, lock,
 };
+use crate::client::read_from::Chooser;
 use crate::disk::WatchId;
 use crate::error::{Error, Kind, Result};
 use crate::group::{JoinOptions, Membership};
@@ -52,6 +53,7 @@ const BLIND_PROBE_OF_MEMBERS: Duration = Duration::from_micros(250);
 pub(super) struct Keeper {
     store: Arc<StoreDir>,
     options: GroupOptions,
+    chooser: Chooser,
     delivery: Arc<dyn Delivery>,
     shared: Arc<Shared>,
     watching: Watching,
@@ -116,7 +118,8 @@ impl Keeper {
         shared: Arc<Shared>,
         poked: UnixStream,
     ) -> Result<Self> {
-        let ends = Ends::fix(store, &options)?;
+        let chooser = Chooser::new(store, options.read_from.clone());
+        let ends = Ends::fix(store, &chooser, &options)?;
         let member = enter(store, &options, ends.as_ref())?;
         for note in member.notes() {
             shared.order(Order::Warn(note));
@@ -127,6 +130,7 @@ impl Keeper {
         Ok(Keeper {
             store: Arc::clone(store),
             options,
+            chooser,
             delivery,
             shared,
             watching,

@@ -1,14 +1,12 @@
 //! Where a group begins a partition: where it left off; else, in a topic that it never read, where
 //! it was told to; else at the log start.
 
-use std::sync::Arc;
-
-use crate::client::open_reader;
 use crate::client::point::Point;
+use crate::client::read_from::Chooser;
 use crate::client::resolve::resolve_within;
 use crate::error::{Error, Kind, Result, shell_word};
 use crate::group::Entry;
-use crate::store::{PartitionReader, StoreDir};
+use crate::store::PartitionReader;
 use crate::types::{LeaderEpoch, Offset, PartitionId, TopicName, TopicPartition, Uuid};
 
 /// A partition's start where nothing is committed for it. `known`: the group has read the topic
@@ -39,7 +37,7 @@ pub fn fresh_start(
 /// The starts of all partitions of a topic that the group never read: committed together, so that
 /// whoever gets another of them later does not take the topic for one that was read before.
 pub fn fresh_starts(
-    store: &Arc<StoreDir>,
+    chooser: &Chooser,
     topic: &TopicName,
     topic_id: Uuid,
     partitions: PartitionId,
@@ -47,7 +45,7 @@ pub fn fresh_starts(
 ) -> Result<Vec<Entry>> {
     (0..partitions)
         .map(|partition| {
-            let reader = open_reader(store, &TopicPartition::new(topic.clone(), partition))?;
+            let reader = chooser.open(&TopicPartition::new(topic.clone(), partition))?;
             fresh_start(&reader, topic_id, from, false)
         })
         .collect()

@@ -33,5 +33,8 @@ mod step;
 #[cfg(test)]
 mod tests;
 
+pub(super) use changes::apply;
+pub(super) use looks::Looker;
 pub use shell::{Changed, Controller, Raise};
 pub use state::Standing;
+pub(super) use state::{Change, ChangeKind, Election, Job, Look, LookAt, Looked, PageLook};

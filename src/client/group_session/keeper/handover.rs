@@ -9,7 +9,7 @@ use crate::client::group_session::{CommitWhen, Order};
 use crate::client::open_reader;
 use crate::client::point::Point;
 use crate::error::{Kind, Result};
-use crate::group::{Entry, Standing, standing};
+use crate::group::{Committed, Entry, Standing, standing};
 use crate::store::PartitionReader;
 use crate::types::{LeaderEpoch, Offset, TopicName, TopicPartition, Uuid};
 
@@ -146,7 +146,7 @@ impl Keeper {
         }
         let mut opened = Vec::with_capacity(fresh.len());
         for (tp, topic_id) in fresh {
-            match open_reader(&self.store, &tp) {
+            match self.chooser.open(&tp) {
                 Ok(reader) => opened.push((tp, topic_id, reader)),
                 // Deleted: seen with the next look at the topics.
                 Err(e) if e.kind() == Kind::UnknownTopic => self.topics_at = None,
@@ -234,7 +234,7 @@ impl Keeper {
             }
             let place = match (committed, starts.get(tp)) {
                 (Some(committed), _) => {
-                    let from = match standing(reader, &reader.page()?, &committed)? {
+                    let from = match self.standing(reader, &committed)? {
                         Standing::Within => committed.offset,
                         Standing::Beyond(end) => {
                             let group = &self.options.group;
@@ -262,6 +262,16 @@ impl Keeper {
         Ok(begun)
     }
 
+    /// Where a committed offset stands. What a replica does not have yet, others may.
+    fn standing(&self, reader: &PartitionReader, committed: &Committed) -> Result<Standing> {
+        let stands = standing(reader, &reader.page()?, committed)?;
+        if reader.is_pinned() && matches!(stands, Standing::Beyond(_)) {
+            let leader = open_reader(&self.store, reader.replica().tp())?;
+            return standing(&leader, &leader.page()?, committed);
+        }
+        Ok(stands)
+    }
+
     /// Starts for these, and for all partitions of topics that the group has never read.
     pub(super) fn starts_of(
         &mut self,
@@ -280,7 +290,7 @@ impl Keeper {
                     continue;
                 };
                 let (id, count) = (seen.topic_id, seen.partitions);
-                entries.extend(starts::fresh_starts(&self.store, topic, id, count, from)?);
+                entries.extend(starts::fresh_starts(&self.chooser, topic, id, count, from)?);
                 continue;
             }
             let known = self.member.offsets().knows_topic(topic);

@@ -25,7 +25,7 @@ impl Keeper {
         if let Some(ends) = &mut self.ends
             && !ends.times.is_empty()
         {
-            for (tp, end) in ends.pass_times(&self.store, now_ms)? {
+            for (tp, end) in ends.pass_times(&self.chooser, now_ms)? {
                 if let Some(holding) = self.held.get_mut(&tp) {
                     holding.until = Some(end);
                     let generation = holding.generation;

@@ -1,0 +1,308 @@
+//! The command lines of `mq-broker reassign`, `elect` and `health`.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::job::{Elect, ElectWhat, HealthJob, Job, Reassign};
+use crate::cli::common::{broker_id, usage};
+use crate::cli::consent::ConsentArgs;
+use crate::cli::lang::{
+    parse_duration, parse_size, parse_topic_partition, parse_topic_with_partition, shown,
+};
+use crate::cli::output::OutputArgs;
+use crate::client::Scope;
+use crate::error::Result;
+use crate::types::BrokerId;
+
+/// How long `--wait` waits, if nobody says.
+const WAIT: Duration = Duration::from_secs(60);
+
+/// Give partitions other replicas, or list what is under way
+///
+/// New replicas are made and copy the leader; once all are in sync the controller takes the old ones
+/// away. Without partitions it lists what is under way: from which brokers to which, and how many
+/// records each new replica lacks.
+#[derive(Debug, clap::Args)]
+#[command(after_help = REASSIGN_EXAMPLES)]
+pub(super) struct ReassignArgs {
+    /// Partitions and their brokers, the preferred leader first: T:P=1,2,3, or T=1,2,3 for all of T
+    #[arg(value_name = "T[:P]=BROKERS")]
+    partitions: Vec<String>,
+    /// Most bytes a second that each new replica copies, such as 10MB [default: no limit]
+    #[arg(
+        long,
+        value_name = "RATE",
+        help_heading = "Reassignment",
+        requires = "partitions"
+    )]
+    throttle: Option<String>,
+    /// Take the reassignment of these back: the replicas of before stay
+    #[arg(long, value_name = "T[:P]", num_args = 1.., help_heading = "Reassignment", conflicts_with_all = ["partitions", "wait"])]
+    cancel: Vec<String>,
+    /// Wait until it is done; without partitions, until nothing is under way
+    #[arg(long, help_heading = "Reassignment", conflicts_with = "dry_run")]
+    wait: bool,
+    /// How long to wait [default: 60s]
+    #[arg(
+        long,
+        value_name = "DURATION",
+        help_heading = "Reassignment",
+        requires = "wait"
+    )]
+    timeout: Option<String>,
+    /// Print the plan, change nothing
+    #[arg(long, help_heading = "Changes")]
+    dry_run: bool,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+const REASSIGN_EXAMPLES: &str = "\
+Examples:
+  mq-broker reassign orders:0=1,2,3
+  mq-broker reassign orders=2,3 --throttle 10MB --wait --timeout 1h
+  mq-broker reassign orders:0=4,5 orders:1=5,4 --dry-run
+  mq-broker reassign                          what is under way
+  mq-broker reassign --format json | jq -c '[.topic, .partition, .lag]'
+  mq-broker reassign --cancel orders";
+
+impl ReassignArgs {
+    /// What is asked for.
+    pub(super) fn job(self) -> Result<Job> {
+        let output = self.output.try_into()?;
+        let wait = wait(self.wait, self.timeout.as_deref())?;
+        let dry_run = self.dry_run;
+        if !self.cancel.is_empty() {
+            return Ok(Job::Reassign(Reassign::Cancel {
+                scopes: scopes(&self.cancel)?,
+                dry_run,
+                output,
+            }));
+        }
+        if self.partitions.is_empty() {
+            if dry_run {
+                return Err(usage(
+                    "--dry-run has nothing to plan",
+                    "name partitions and their brokers: T:P=1,2,3",
+                ));
+            }
+            return Ok(Job::Reassign(Reassign::List { wait, output }));
+        }
+        let wanted = self.partitions.iter().map(|text| wanted(text));
+        let wanted = wanted.collect::<Result<Vec<_>>>()?;
+        check_scopes(wanted.iter().map(|(scope, _)| scope))?;
+        let throttle = self.throttle.as_deref().map(rate).transpose()?;
+        Ok(Job::Reassign(Reassign::Begin {
+            wanted,
+            throttle,
+            wait,
+            dry_run,
+            output,
+        }))
+    }
+}
+
+/// Have partitions led by others
+///
+/// preferred gives partitions to their preferred leaders, the first of their replicas, where those
+/// run and are in sync; nothing is lost by it. unclean is for a partition whose leader cannot be
+/// used while nobody else in sync runs: it elects a replica that runs, the one with most of the log.
+/// What that one lacks is lost for good.
+#[derive(Debug, clap::Args)]
+#[command(after_help = ELECT_EXAMPLES)]
+pub(super) struct ElectArgs {
+    /// What kind of election
+    #[arg(value_name = "KIND")]
+    kind: Kind,
+    /// Topics or partitions [default for preferred: all]; unclean needs partitions
+    #[arg(value_name = "T[:P]")]
+    partitions: Vec<String>,
+    /// Elect this broker's replica (unclean) [default: that with most of the log]
+    #[arg(
+        long,
+        value_name = "ID",
+        help_heading = "Election",
+        allow_hyphen_values = true
+    )]
+    to: Option<String>,
+    #[command(flatten)]
+    consent: ConsentArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Kind {
+    /// The first of the replicas, by a planned move
+    Preferred,
+    /// One that is not in sync: records may be lost
+    Unclean,
+}
+
+const ELECT_EXAMPLES: &str = "\
+Examples:
+  mq-broker elect preferred
+  mq-broker elect preferred orders payments:3
+  mq-broker elect unclean orders:0 --dry-run
+  mq-broker elect unclean orders:0 --yes
+  mq-broker elect unclean orders:0 --to 3";
+
+impl ElectArgs {
+    /// What is asked for.
+    pub(super) fn job(self, can_ask: bool) -> Result<Job> {
+        let output = self.output.try_into()?;
+        let what = match self.kind {
+            Kind::Preferred => {
+                if self.to.is_some() {
+                    return Err(usage(
+                        "--to is for unclean elections",
+                        "'mq-broker reassign T:P=BROKERS' says who is preferred: the first",
+                    ));
+                }
+                let consent = self.consent.settle(true, "an election")?;
+                ElectWhat::Preferred {
+                    scopes: scopes(&self.partitions)?,
+                    dry_run: consent.is_dry_run(),
+                }
+            }
+            Kind::Unclean => {
+                if self.partitions.is_empty() {
+                    return Err(usage(
+                        "an unclean election needs partitions",
+                        "name them: 'mq-topics describe --offline' shows which need one",
+                    ));
+                }
+                let all = self.partitions.iter().map(|text| {
+                    let tp = parse_topic_partition(text)?;
+                    Ok((tp.topic, Some(tp.partition)))
+                });
+                let scopes = all.collect::<Result<Vec<Scope>>>()?;
+                check_scopes(scopes.iter())?;
+                ElectWhat::Unclean {
+                    partitions: self
+                        .partitions
+                        .iter()
+                        .map(|text| parse_topic_partition(text))
+                        .collect::<Result<_>>()?,
+                    to: self.to.as_deref().map(broker_id).transpose()?,
+                    consent: self.consent.settle(can_ask, "an unclean election")?,
+                }
+            }
+        };
+        Ok(Job::Elect(Elect { what, output }))
+    }
+}
+
+/// Say whether all is as it should be: exit status 1 if not, and why
+///
+/// A line for each reason: no controller, brokers with replicas that do not run or hang, partitions
+/// that are offline, under-replicated, or have fewer in sync than min.insync.replicas. A store with
+/// single replicas needs no daemon to be healthy.
+#[derive(Debug, clap::Args)]
+#[command(after_help = HEALTH_EXAMPLES)]
+pub(super) struct HealthArgs {
+    /// Wait until all is as it should be
+    #[arg(long, help_heading = "Health")]
+    wait: bool,
+    /// How long to wait [default: 60s]
+    #[arg(
+        long,
+        value_name = "DURATION",
+        help_heading = "Health",
+        requires = "wait"
+    )]
+    timeout: Option<String>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+const HEALTH_EXAMPLES: &str = "\
+Examples:
+  mq-broker health
+  mq-broker health --wait --timeout 5m && echo all in sync
+  mq-broker health --quiet || mail -s 'mq needs a look' ops
+  mq-broker health --format json | jq -r .reason | sort | uniq -c";
+
+impl HealthArgs {
+    /// What is asked for.
+    pub(super) fn job(self) -> Result<Job> {
+        Ok(Job::Health(HealthJob {
+            wait: wait(self.wait, self.timeout.as_deref())?,
+            output: self.output.try_into()?,
+        }))
+    }
+}
+
+fn wait(wait: bool, timeout: Option<&str>) -> Result<Option<Duration>> {
+    let timeout = match timeout {
+        Some(timeout) => parse_duration(timeout).map_err(|e| e.at("--timeout"))?,
+        None => WAIT,
+    };
+    Ok(wait.then_some(timeout))
+}
+
+fn rate(text: &str) -> Result<u64> {
+    match parse_size(text).map_err(|e| e.at("--throttle"))? {
+        0 => Err(usage(
+            "--throttle 0 copies nothing",
+            "use bytes a second, such as 10MB, or leave it out",
+        )),
+        rate => Ok(rate),
+    }
+}
+
+/// `T:P=1,2,3` or `T=1,2,3`.
+fn wanted(text: &str) -> Result<(Scope, Vec<BrokerId>)> {
+    let Some((place, brokers)) = text.split_once('=') else {
+        return Err(usage(
+            format!("'{}' says no brokers", shown(text)),
+            "say which hold the replicas then, the preferred leader first: T:P=1,2,3",
+        ));
+    };
+    let brokers = brokers.split(',').map(broker_id);
+    let brokers = brokers.collect::<Result<Vec<_>>>().map_err(|e| {
+        let text = format!("INVALID_REPLICA_ASSIGNMENT: '{}': {e}", shown(text));
+        usage(text, "name brokers with commas, such as T:P=1,2,3")
+    })?;
+    let mut seen = BTreeSet::new();
+    if let Some(twice) = brokers.iter().find(|id| !seen.insert(**id)) {
+        return Err(usage(
+            format!(
+                "INVALID_REPLICA_ASSIGNMENT: '{}' has broker {twice} twice",
+                shown(text)
+            ),
+            "name each broker once: one broker holds one replica",
+        ));
+    }
+    Ok((parse_topic_with_partition(place)?, brokers))
+}
+
+fn scopes(texts: &[String]) -> Result<Vec<Scope>> {
+    let scopes = texts.iter().map(|text| parse_topic_with_partition(text));
+    let scopes = scopes.collect::<Result<Vec<Scope>>>()?;
+    check_scopes(scopes.iter())?;
+    Ok(scopes)
+}
+
+/// That nothing is named twice, once by its topic and once by itself.
+fn check_scopes<'a>(scopes: impl Iterator<Item = &'a Scope>) -> Result<()> {
+    let mut seen: Vec<&Scope> = Vec::new();
+    for scope in scopes {
+        let (topic, partition) = scope;
+        let same = |(other, p): &&&Scope| {
+            other == topic && (p.is_none() || partition.is_none() || p == partition)
+        };
+        if seen.iter().any(|one| same(&one)) {
+            let what = match partition {
+                Some(partition) => format!("{topic}:{partition}"),
+                None => topic.to_string(),
+            };
+            return Err(usage(
+                format!("{what} is named twice"),
+                "name each partition once, or its topic",
+            ));
+        }
+        seen.push(scope);
+    }
+    Ok(())
+}

@@ -1,0 +1,180 @@
+//! `mq-broker elect`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::job::{Elect, ElectWhat};
+use crate::cli::consent::Consent;
+use crate::cli::output::{Cell, Column, Listing, OutputOptions};
+use crate::cli::{Env, Failures, Outcome};
+use crate::client::Scope;
+use crate::cluster::{self, Liveness, Move, UncleanElection};
+use crate::error::{Kind, Result};
+use crate::store::{StoreDir, TopicHandle, topics};
+use crate::types::{BrokerId, Offset, PartitionId, TopicPartition};
+
+/// How long the store's lock is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a planned move may take.
+const MOVE: Duration = Duration::from_secs(5);
+
+const COLUMNS: &[Column] = &[
+    Column::text("topic"),
+    Column::number("partition"),
+    Column::number("from"),
+    Column::number("to"),
+    Column::number("log_end_offset"),
+    Column::text("result"),
+];
+
+const PLANNED: &str = "planned";
+const ELECTED: &str = "elected";
+const FAILED: &str = "failed";
+
+pub(super) fn elect(job: Elect, env: &Env) -> Result<Outcome> {
+    let store = env.open_store()?;
+    match job.what {
+        ElectWhat::Preferred { scopes, dry_run } => {
+            preferred(&store, &scopes, dry_run, job.output, env)
+        }
+        ElectWhat::Unclean {
+            partitions,
+            to,
+            consent,
+        } => unclean(&store, &partitions, to, consent, job.output, env),
+    }
+}
+
+/// One row: from whom to whom, where that one's log ends if that matters, and what came of it.
+fn row(
+    tp: &TopicPartition,
+    (from, to): (BrokerId, BrokerId),
+    end: Option<Offset>,
+    result: &str,
+) -> Vec<Cell> {
+    vec![
+        tp.topic.as_str().into(),
+        tp.partition.into(),
+        from.into(),
+        to.into(),
+        end.into(),
+        result.into(),
+    ]
+}
+
+fn preferred(
+    store: &Arc<StoreDir>,
+    scopes: &[Scope],
+    dry_run: bool,
+    output: OutputOptions,
+    env: &Env,
+) -> Result<Outcome> {
+    let mut failures = Failures::default();
+    let mut moves: Vec<Move> = Vec::new();
+    let liveness = Liveness::new(store);
+    let mut take = |topic: &TopicHandle, only: Option<PartitionId>, failures: &mut Failures| {
+        for p in &topic.meta().partitions {
+            if only.is_some_and(|only| only != p.partition) {
+                continue;
+            }
+            match cluster::move_to_preferred(store, &liveness, topic.meta(), p) {
+                Ok(wanted) => moves.extend(wanted),
+                Err(e) => failures.tell(env, &e),
+            }
+        }
+    };
+    if scopes.is_empty() {
+        for name in topics::list(store)? {
+            match TopicHandle::open(store, &name) {
+                // Deleted since it was listed.
+                Err(e) if e.kind() == Kind::UnknownTopic => {}
+                Err(e) => failures.tell(env, &e),
+                Ok(topic) => take(&topic, None, &mut failures),
+            }
+        }
+    }
+    for (name, only) in scopes {
+        let opened = TopicHandle::open(store, name).and_then(|topic| {
+            if let Some(only) = only {
+                topic.partition(*only)?;
+            }
+            Ok(topic)
+        });
+        match opened {
+            Ok(topic) => take(&topic, *only, &mut failures),
+            Err(e) => failures.tell(env, &e),
+        }
+    }
+    if moves.is_empty() && failures.outcome() == Outcome::Done {
+        env.note("nothing to do: the preferred leaders lead");
+    }
+    let mut rows = Listing::stdout(env, COLUMNS, output);
+    let outcomes: Vec<Result<&str>> = if dry_run {
+        moves.iter().map(|_| Ok(PLANNED)).collect()
+    } else {
+        let outcomes = cluster::move_leaders(store, &moves, &|_| Ok(true), MOVE);
+        outcomes.into_iter().map(|o| o.map(|()| ELECTED)).collect()
+    };
+    for (wanted, outcome) in moves.iter().zip(outcomes) {
+        let result = outcome.unwrap_or_else(|e| {
+            failures.tell(env, &e);
+            FAILED
+        });
+        rows.row(row(&wanted.tp, (wanted.from, wanted.to), None, result))?;
+    }
+    rows.finish()?;
+    Ok(failures.outcome())
+}
+
+fn unclean(
+    store: &Arc<StoreDir>,
+    partitions: &[TopicPartition],
+    to: Option<BrokerId>,
+    consent: Consent,
+    output: OutputOptions,
+    env: &Env,
+) -> Result<Outcome> {
+    let mut failures = Failures::default();
+    let mut plan: Vec<UncleanElection> = Vec::new();
+    for tp in partitions {
+        match cluster::plan_unclean(store, tp, to) {
+            Ok(election) => plan.push(election),
+            Err(e) => failures.tell(env, &e),
+        }
+    }
+    let go_on = match plan.as_slice() {
+        [] => return Ok(failures.outcome()),
+        [one] => consent.proceed(
+            env,
+            &format!(
+                "let broker {} lead {} from offset {} on? What it lacks is lost",
+                one.to, one.tp, one.log_end_offset
+            ),
+        )?,
+        more => consent.proceed(
+            env,
+            &format!(
+                "hold {} unclean elections? What the elected replicas lack is lost",
+                more.len()
+            ),
+        )?,
+    };
+    let mut rows = Listing::stdout(env, COLUMNS, output);
+    for one in &plan {
+        let result = if go_on {
+            match cluster::elect_unclean(store, one, PATIENCE) {
+                Ok(()) => ELECTED,
+                Err(e) => {
+                    failures.tell(env, &e);
+                    FAILED
+                }
+            }
+        } else {
+            PLANNED
+        };
+        let end = Some(one.log_end_offset);
+        rows.row(row(&one.tp, (one.from, one.to), end, result))?;
+    }
+    rows.finish()?;
+    Ok(failures.outcome())
+}

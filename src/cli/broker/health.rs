@@ -1,0 +1,80 @@
+//! `mq-broker health`.
+
+use std::time::Duration;
+
+use super::job::HealthJob;
+use crate::cli::output::{Column, Listing, OutputOptions};
+use crate::cli::{Env, Outcome};
+use crate::cluster::{self, Health};
+use crate::error::{Error, Kind, Result};
+use crate::types::TopicPartition;
+
+/// Between two looks.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+/// Partitions that a note names.
+const NAMED_MAX: usize = 5;
+
+const COLUMNS: &[Column] = &[
+    Column::text("reason"),
+    Column::number("broker"),
+    Column::text("topic"),
+    Column::number("partition"),
+    Column::text("text"),
+];
+
+pub(super) fn health(job: HealthJob, env: &Env) -> Result<Outcome> {
+    let store = env.open_store()?;
+    let started = env.monotonic();
+    loop {
+        let health = cluster::health(&store)?;
+        let late = |timeout| env.monotonic().saturating_sub(started) >= timeout;
+        if health.amiss.is_empty() || job.wait.is_none_or(late) {
+            return tell(&health, job.output, env);
+        }
+        if env.stopping() {
+            let text = "stopped while something was amiss";
+            return Err(Error::new(Kind::Interrupted, text)
+                .cure("'mq-broker health' without --wait says what"));
+        }
+        env.sleep(LOOK_INTERVAL);
+    }
+}
+
+fn tell(health: &Health, output: OutputOptions, env: &Env) -> Result<Outcome> {
+    let mut rows = Listing::stdout(env, COLUMNS, output);
+    for amiss in &health.amiss {
+        let partition = amiss.partition.as_ref();
+        rows.row(vec![
+            amiss.trouble.as_str().into(),
+            amiss.broker.into(),
+            partition.map(|tp| tp.topic.as_str()).into(),
+            partition.map(|tp| tp.partition).into(),
+            amiss.text.as_str().into(),
+        ])?;
+    }
+    rows.finish()?;
+    note(
+        &health.not_preferred,
+        "not led by the preferred leader",
+        env,
+    );
+    note(&health.reassigning, "being reassigned", env);
+    Ok(if health.amiss.is_empty() {
+        env.note("healthy");
+        Outcome::Done
+    } else {
+        Outcome::Partial
+    })
+}
+
+fn note(partitions: &[TopicPartition], what: &str, env: &Env) {
+    if partitions.is_empty() {
+        return;
+    }
+    let named = partitions.iter().take(NAMED_MAX);
+    let mut names: Vec<_> = named.map(TopicPartition::to_string).collect();
+    if let Some(more) = partitions.len().checked_sub(NAMED_MAX).filter(|n| *n > 0) {
+        names.push(format!("and {more} more"));
+    }
+    env.note(&format!("{what}: {}", names.join(", ")));
+}

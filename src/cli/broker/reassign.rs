@@ -1,0 +1,198 @@
+//! `mq-broker reassign`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::job::Reassign;
+use crate::cli::output::{Cell, Column, Listing, OutputOptions};
+use crate::cli::{Env, Outcome};
+use crate::client::{Admin, PlannedReassignment, ReassignmentDescription, Scope};
+use crate::cluster::Liveness;
+use crate::error::{Error, Kind, Result};
+use crate::store::StoreDir;
+use crate::types::{BrokerId, TopicPartition};
+
+/// How long each lock is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two looks at what is under way.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+/// Partitions that an error names.
+const NAMED_MAX: usize = 10;
+
+const UNDER_WAY: &[Column] = &[
+    Column::text("topic"),
+    Column::number("partition"),
+    Column::text("from"),
+    Column::text("to"),
+    Column::text("adding"),
+    Column::text("lag"),
+    Column::size("throttle"),
+];
+
+const PLAN: &[Column] = &[
+    Column::text("topic"),
+    Column::number("partition"),
+    Column::text("from"),
+    Column::text("to"),
+];
+
+pub(super) fn reassign(job: Reassign, env: &Env) -> Result<Outcome> {
+    let store = env.open_store()?;
+    let admin = Admin::new(&store, PATIENCE);
+    match job {
+        Reassign::List { wait, output } => {
+            if let Some(timeout) = wait {
+                wait_for_end(&admin, None, timeout, env)?;
+            }
+            list(&admin, output, env)
+        }
+        Reassign::Begin {
+            wanted,
+            throttle,
+            wait,
+            dry_run,
+            output,
+        } => {
+            let plan = admin.plan_reassignment(&wanted)?;
+            if dry_run {
+                return print_plan(&plan, output, env);
+            }
+            if plan.is_empty() {
+                env.note("nothing to change: the replicas are there already");
+                return Ok(Outcome::Done);
+            }
+            admin.reassign(&plan, throttle)?;
+            begun(&store, plan.len(), env);
+            if let Some(timeout) = wait {
+                let all: Vec<_> = plan.into_iter().map(|planned| planned.tp).collect();
+                wait_for_end(&admin, Some(&all), timeout, env)?;
+            }
+            Ok(Outcome::Done)
+        }
+        Reassign::Cancel {
+            scopes,
+            dry_run,
+            output,
+        } => cancel(&admin, &scopes, dry_run, output, env),
+    }
+}
+
+fn begun(store: &Arc<StoreDir>, count: usize, env: &Env) {
+    let what = partitions(count);
+    env.note(&if Liveness::new(store).controller_lives() {
+        format!("reassigning {what}; 'mq-broker reassign' shows how far it is")
+    } else {
+        format!(
+            "reassigning {what}: no controller lives that could finish it, so it waits until a \
+             broker is started"
+        )
+    });
+}
+
+fn partitions(count: usize) -> String {
+    match count {
+        1 => "1 partition".to_owned(),
+        count => format!("{count} partitions"),
+    }
+}
+
+fn list(admin: &Admin, output: OutputOptions, env: &Env) -> Result<Outcome> {
+    let mut rows = Listing::stdout(env, UNDER_WAY, output);
+    for one in admin.reassignments()? {
+        rows.row(row(one))?;
+    }
+    rows.finish()?;
+    Ok(Outcome::Done)
+}
+
+fn row(one: ReassignmentDescription) -> Vec<Cell> {
+    vec![
+        one.tp.topic.as_str().into(),
+        one.tp.partition.into(),
+        Cell::list(one.from),
+        Cell::list(one.to),
+        Cell::list(one.adding.iter().map(|follower| follower.broker)),
+        Cell::list(one.adding.iter().map(|follower| follower.lag)),
+        one.throttle.into(),
+    ]
+}
+
+fn print_plan(plan: &[PlannedReassignment], output: OutputOptions, env: &Env) -> Result<Outcome> {
+    let mut rows = Listing::stdout(env, PLAN, output);
+    for planned in plan {
+        rows.row(plan_row(&planned.tp, &planned.from, &planned.to))?;
+    }
+    rows.finish()?;
+    Ok(Outcome::Done)
+}
+
+fn plan_row(tp: &TopicPartition, from: &[BrokerId], to: &[BrokerId]) -> Vec<Cell> {
+    vec![
+        tp.topic.as_str().into(),
+        tp.partition.into(),
+        Cell::list(from.iter().copied()),
+        Cell::list(to.iter().copied()),
+    ]
+}
+
+fn cancel(
+    admin: &Admin,
+    scopes: &[Scope],
+    dry_run: bool,
+    output: OutputOptions,
+    env: &Env,
+) -> Result<Outcome> {
+    if dry_run {
+        let all = admin.reassigning(scopes)?;
+        let mut rows = Listing::stdout(env, PLAN, output);
+        for one in admin.reassignments()? {
+            if all.contains(&one.tp) {
+                rows.row(plan_row(&one.tp, &one.to, &one.from))?;
+            }
+        }
+        rows.finish()?;
+        return Ok(Outcome::Done);
+    }
+    let cancelled = admin.cancel_reassignments(scopes)?;
+    let what = partitions(cancelled.len());
+    env.note(&format!("the reassignment of {what} is taken back"));
+    Ok(Outcome::Done)
+}
+
+/// Waits until none of these is under way; `None`: none at all.
+fn wait_for_end(
+    admin: &Admin,
+    only: Option<&[TopicPartition]>,
+    timeout: Duration,
+    env: &Env,
+) -> Result<()> {
+    let started = env.monotonic();
+    loop {
+        let mut left = admin.reassignments()?;
+        left.retain(|one| only.is_none_or(|only| only.contains(&one.tp)));
+        if left.is_empty() {
+            return Ok(());
+        }
+        let stopped = env.stopping();
+        let late = env.monotonic().saturating_sub(started) >= timeout;
+        if stopped || late {
+            let mut names: Vec<_> = left
+                .iter()
+                .take(NAMED_MAX)
+                .map(|o| o.tp.to_string())
+                .collect();
+            if let Some(more) = left.len().checked_sub(NAMED_MAX).filter(|more| *more > 0) {
+                names.push(format!("and {more} more"));
+            }
+            let text = format!("still being reassigned: {}", names.join(", "));
+            let kind = if stopped {
+                Kind::Interrupted
+            } else {
+                Kind::Busy
+            };
+            return Err(Error::new(kind, text)
+                .cure("it goes on; 'mq-broker reassign' shows how far it is, --cancel ends it"));
+        }
+        env.sleep(LOOK_INTERVAL);
+    }
+}

@@ -1,0 +1,126 @@
+//! Which replica of a partition is read.
+//!
+//! 1. Whichever it is, nothing beyond its own high watermark is given out.
+//! 2. Who reads near a rack reads an in-sync replica of a live broker there, the leader's first;
+//!    where there is none, the leader's. It is chosen anew when leadership or the in-sync set
+//!    changes.
+
+use std::sync::Arc;
+
+use super::consumer::{open_now, open_reader};
+use crate::cluster::Liveness;
+use crate::error::Result;
+use crate::store::{PartitionReader, StoreDir, TopicHandle};
+use crate::types::{BrokerId, TopicPartition};
+
+/// Which replica is read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum ReadFrom {
+    /// The leader's.
+    #[default]
+    Leader,
+    /// That broker's, whoever leads.
+    Replica(BrokerId),
+    /// One on that rack, else the leader's.
+    Rack(String),
+}
+
+/// Chooses replicas, and knows who lives.
+#[derive(Debug)]
+pub struct Chooser {
+    store: Arc<StoreDir>,
+    read_from: ReadFrom,
+    liveness: Liveness,
+}
+
+impl Chooser {
+    /// Of a store.
+    pub fn new(store: &Arc<StoreDir>, read_from: ReadFrom) -> Self {
+        Chooser {
+            store: Arc::clone(store),
+            read_from,
+            liveness: Liveness::new(store),
+        }
+    }
+
+    /// Opens the replica to be read. Of the leader as [`open_reader`].
+    ///
+    /// # Errors
+    /// As [`PartitionReader::open_at`].
+    pub fn open(&self, tp: &TopicPartition) -> Result<PartitionReader> {
+        match self.replica(tp)? {
+            None => open_reader(&self.store, tp),
+            Some(broker) => open_replica(&self.store, tp, broker),
+        }
+    }
+
+    /// Looks whether another replica is to be read by now; whether it changed.
+    ///
+    /// # Errors
+    /// As [`PartitionReader::follow_leadership`].
+    pub fn follow(&self, reader: &mut PartitionReader) -> Result<bool> {
+        let ReadFrom::Rack(_) = self.read_from else {
+            return reader.follow_leadership();
+        };
+        let in_place = reader.replica().in_place()?;
+        if reader.topic().is_current()? && in_place {
+            return Ok(false);
+        }
+        let tp = reader.replica().tp().clone();
+        let topic_id = reader.topic().meta().topic_id;
+        let next = match self.replica(&tp) {
+            // Its directory is gone, and nobody has taken note of that yet.
+            Ok(Some(broker)) if !in_place && reader.is_pinned() && broker == reader.broker() => {
+                open_now(&self.store, &tp)?
+            }
+            Ok(Some(broker)) if broker != reader.broker() || !reader.is_pinned() => {
+                PartitionReader::open_at(&self.store, &tp, broker)?
+            }
+            Ok(None) if reader.is_pinned() => open_now(&self.store, &tp)?,
+            // The topic may be gone: that it tells.
+            Ok(_) | Err(_) => return reader.follow_leadership(),
+        };
+        if next.topic().meta().topic_id != topic_id {
+            return reader.follow_leadership();
+        }
+        *reader = next;
+        Ok(true)
+    }
+
+    /// The broker whose replica is read; `None`: the leader's, whoever that is.
+    fn replica(&self, tp: &TopicPartition) -> Result<Option<BrokerId>> {
+        let rack = match &self.read_from {
+            ReadFrom::Leader => return Ok(None),
+            ReadFrom::Replica(broker) => return Ok(Some(*broker)),
+            ReadFrom::Rack(rack) => rack,
+        };
+        let topic = TopicHandle::open(&self.store, &tp.topic)?;
+        let partition = topic.partition(tp.partition)?;
+        let near = |broker: BrokerId| {
+            let file = self.store.broker_file(broker);
+            file.is_ok_and(|file| file.rack.as_ref() == Some(rack))
+        };
+        if near(partition.leader) {
+            return Ok(None);
+        }
+        let replicas = partition.replicas.iter().map(|replica| replica.broker);
+        let mut in_sync =
+            replicas.filter(|id| *id != partition.leader && partition.is_in_sync(*id));
+        Ok(in_sync.find(|id| self.liveness.is_alive(*id) && near(*id)))
+    }
+}
+
+/// Opens the replica that a broker holds. The leader's is put in order first; a follower's is its
+/// own daemon's to care for.
+fn open_replica(
+    store: &Arc<StoreDir>,
+    tp: &TopicPartition,
+    broker: BrokerId,
+) -> Result<PartitionReader> {
+    let reader = PartitionReader::open_at(store, tp, broker)?;
+    if reader.topic().partition(tp.partition)?.leader != broker {
+        return Ok(reader);
+    }
+    open_reader(store, tp)?;
+    PartitionReader::open_at(store, tp, broker)
+}

@@ -1,0 +1,195 @@
+//! Partitions that get other replicas: begun, taken back, and how far they are.
+
+use std::collections::BTreeMap;
+
+use super::admin::Admin;
+use super::followers::{FollowerDescription, followers};
+use crate::cluster::Liveness;
+use crate::error::{Error, Kind, Result};
+use crate::store::topics::TopicMeta;
+use crate::store::{self, Replica};
+use crate::types::{BrokerId, Offset, PartitionId, TopicName, TopicPartition};
+
+/// A topic, or one partition of it.
+pub type Scope = (TopicName, Option<PartitionId>);
+
+/// A reassignment that is planned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedReassignment {
+    /// The partition.
+    pub tp: TopicPartition,
+    /// Who holds its replicas.
+    pub from: Vec<BrokerId>,
+    /// Who is to hold them, the preferred leader first.
+    pub to: Vec<BrokerId>,
+}
+
+/// A reassignment under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReassignmentDescription {
+    /// The partition.
+    pub tp: TopicPartition,
+    /// Who held its replicas before.
+    pub from: Vec<BrokerId>,
+    /// Who is to hold them, the preferred leader first.
+    pub to: Vec<BrokerId>,
+    /// How far the new ones are.
+    pub adding: Vec<FollowerDescription>,
+    /// Most bytes a second that each of them copies; `None`: as fast as it can.
+    pub throttle: Option<u64>,
+}
+
+impl Admin {
+    /// What is to change, so that the partitions have these replicas: a topic stands for all of its
+    /// partitions. What is as it should be already is left out.
+    ///
+    /// # Errors
+    /// [`Kind::UnknownTopic`]; [`Kind::InvalidConfig`] for fewer than `min.insync.replicas`;
+    /// [`Kind::BrokerState`] for an unknown broker, for one that does not run and holds no replica
+    /// yet, and for a partition that is being reassigned.
+    pub fn plan_reassignment(
+        &self,
+        wanted: &[(Scope, Vec<BrokerId>)],
+    ) -> Result<Vec<PlannedReassignment>> {
+        let liveness = Liveness::new(self.store());
+        let known = self.store().brokers()?;
+        let mut plan = Vec::new();
+        for ((topic, only), to) in wanted {
+            let meta = self.metadata(topic)?;
+            check_partition(&meta, *only)?;
+            meta.configs()?.check_replicas(to.len())?;
+            for partition in &meta.partitions {
+                if only.is_some_and(|only| only != partition.partition) {
+                    continue;
+                }
+                let tp = TopicPartition::new(topic.clone(), partition.partition);
+                if partition.reassignment.is_some() {
+                    return Err(store::under_way(&tp));
+                }
+                let new = to.iter().filter(|id| partition.uuid_of(**id).is_none());
+                for id in new {
+                    if known.binary_search(id).is_err() {
+                        return Err(store::unknown_broker(*id));
+                    }
+                    if !liveness.is_alive(*id) {
+                        return Err(does_not_run(&tp, *id));
+                    }
+                }
+                let from: Vec<_> = partition.replicas.iter().map(|r| r.broker).collect();
+                if from != *to {
+                    let to = to.clone();
+                    plan.push(PlannedReassignment { tp, from, to });
+                }
+            }
+        }
+        Ok(plan)
+    }
+
+    /// Begins reassignments, all or none; the controller finishes them. `throttle`: most bytes a
+    /// second that each new replica copies.
+    ///
+    /// # Errors
+    /// As [`store::start_reassignment`].
+    pub fn reassign(&self, plan: &[PlannedReassignment], throttle: Option<u64>) -> Result<()> {
+        let changes: Vec<_> = plan
+            .iter()
+            .map(|planned| (planned.tp.clone(), planned.to.clone()))
+            .collect();
+        store::start_reassignment(self.store(), &changes, throttle, self.patience()).map(drop)
+    }
+
+    /// Takes reassignments back, all or none; which.
+    ///
+    /// # Errors
+    /// As [`store::cancel_reassignment`].
+    pub fn cancel_reassignments(&self, scopes: &[Scope]) -> Result<Vec<TopicPartition>> {
+        let cancelled = self.reassigning(scopes)?;
+        store::cancel_reassignment(self.store(), &cancelled, self.patience())?;
+        Ok(cancelled)
+    }
+
+    /// The partitions of these that are being reassigned. One that is named is taken at its word.
+    ///
+    /// # Errors
+    /// [`Kind::UnknownTopic`]; [`Kind::BrokerState`] for a topic of which none is.
+    pub fn reassigning(&self, scopes: &[Scope]) -> Result<Vec<TopicPartition>> {
+        let mut found: BTreeMap<TopicPartition, ()> = BTreeMap::new();
+        for (topic, only) in scopes {
+            let meta = self.metadata(topic)?;
+            check_partition(&meta, *only)?;
+            let under_way = meta.partitions.iter().filter(|p| p.reassignment.is_some());
+            let all: Vec<_> = match only {
+                Some(only) => vec![*only],
+                None => under_way.map(|p| p.partition).collect(),
+            };
+            if all.is_empty() {
+                let text = format!("NO_REASSIGNMENT_IN_PROGRESS: {topic} is not being reassigned");
+                return Err(Error::new(Kind::BrokerState, text)
+                    .cure("'mq-broker reassign' lists what is under way"));
+            }
+            found.extend(
+                all.into_iter()
+                    .map(|p| (TopicPartition::new(topic.clone(), p), ())),
+            );
+        }
+        Ok(found.into_keys().collect())
+    }
+
+    /// All reassignments under way. A topic whose file is damaged has none.
+    ///
+    /// # Errors
+    /// [`Kind::Io`] if the topics cannot be listed.
+    pub fn reassignments(&self) -> Result<Vec<ReassignmentDescription>> {
+        let mut all = Vec::new();
+        for name in self.list()? {
+            let Ok(meta) = self.metadata(&name) else {
+                continue;
+            };
+            for partition in &meta.partitions {
+                let Some(under_way) = &partition.reassignment else {
+                    continue;
+                };
+                let tp = TopicPartition::new(name.clone(), partition.partition);
+                let end = self.log_end(&tp, partition.leader);
+                let mut adding = followers(self.store(), &meta, partition, end);
+                adding.retain(|follower| !under_way.before.contains(&follower.broker));
+                all.push(ReassignmentDescription {
+                    tp,
+                    from: under_way.before.clone(),
+                    to: under_way.target.clone(),
+                    adding,
+                    throttle: under_way.throttle,
+                });
+            }
+        }
+        Ok(all)
+    }
+
+    fn log_end(&self, tp: &TopicPartition, leader: BrokerId) -> Option<Offset> {
+        let replica = Replica::open(self.store(), tp, leader).ok()?;
+        let page = replica.read_page().ok().flatten()?;
+        Some(page.tail.end)
+    }
+}
+
+fn check_partition(meta: &TopicMeta, only: Option<PartitionId>) -> Result<()> {
+    let count = meta.partitions.len();
+    let there = |p: PartitionId| usize::try_from(p).is_ok_and(|p| p < count);
+    match only {
+        Some(p) if !there(p) => {
+            let tp = TopicPartition::new(meta.name.clone(), p);
+            let text = format!("UNKNOWN_TOPIC_OR_PARTITION: there is no partition {tp}");
+            Err(Error::new(Kind::UnknownTopic, text)
+                .cure(format!("the topic has {count}, from 0 on")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn does_not_run(tp: &TopicPartition, id: BrokerId) -> Error {
+    let text = format!(
+        "INVALID_REPLICA_ASSIGNMENT: broker {id} does not run, and holds no replica of {tp} that \
+         could wait for it"
+    );
+    Error::new(Kind::BrokerState, text).cure(format!("start it first: mq-broker start --id {id}"))
+}

@@ -1,0 +1,301 @@
+//! Whether a store is as it should be, and what is amiss. Changes nothing and repairs nothing.
+//!
+//! 1. A store with no daemon and with single replicas only needs no daemon.
+//! 2. A broker hangs if its beats stand still through 2 s of this watcher's own watching. So a look
+//!    at brokers that run takes until each has beaten once, half a second at most.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::control::{Job, Look, LookAt, Looker};
+use super::controller::{BREAK_IN_WATCHING, STILL};
+use super::controller_file::ControllerFile;
+use super::life_lock::{LifeLock, Probe};
+use crate::error::{Error, Kind, Result};
+use crate::store::topics::{self, PartitionMeta, TopicMeta};
+use crate::store::{StoreDir, layout};
+use crate::types::{BrokerId, TopicPartition};
+
+/// Between two looks at beats.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+
+/// What kind of thing is amiss.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// No controller lives.
+    NoController,
+    /// A broker with replicas does not run.
+    BrokerStopped,
+    /// A broker hangs.
+    BrokerHangs,
+    /// A broker's registration cannot be read.
+    BrokerUnreadable,
+    /// A topic's file cannot be read.
+    TopicUnreadable,
+    /// The leader of a partition cannot be used.
+    Offline,
+    /// Fewer are in sync than acks=all needs.
+    UnderMinIsr,
+    /// A replica is not in sync.
+    UnderReplicated,
+}
+
+impl Trouble {
+    /// Its name. Frozen.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Trouble::NoController => "no-controller",
+            Trouble::BrokerStopped => "broker-stopped",
+            Trouble::BrokerHangs => "broker-hangs",
+            Trouble::BrokerUnreadable => "broker-unreadable",
+            Trouble::TopicUnreadable => "topic-unreadable",
+            Trouble::Offline => "offline",
+            Trouble::UnderMinIsr => "under-min-isr",
+            Trouble::UnderReplicated => "under-replicated",
+        }
+    }
+}
+
+/// One thing that is amiss.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Amiss {
+    /// Of what kind.
+    pub trouble: Trouble,
+    /// The broker, where it is about one.
+    pub broker: Option<BrokerId>,
+    /// The partition, where it is about one.
+    pub partition: Option<TopicPartition>,
+    /// In words.
+    pub text: String,
+}
+
+/// What one look found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Why the store is not healthy; none: it is.
+    pub amiss: Vec<Amiss>,
+    /// Partitions led by another than their preferred leader.
+    pub not_preferred: Vec<TopicPartition>,
+    /// Partitions that are being reassigned.
+    pub reassigning: Vec<TopicPartition>,
+}
+
+/// Looks at controller, brokers and partitions.
+///
+/// # Errors
+/// If brokers or topics cannot be listed.
+pub fn health(store: &Arc<StoreDir>) -> Result<Health> {
+    let mut health = Health::default();
+    let mut metas = Vec::new();
+    for name in topics::list(store)? {
+        match topics::read_if_there(store, &name) {
+            Ok(Some((meta, _))) => metas.push(meta),
+            Ok(None) => {}
+            Err(e) => health.add(Trouble::TopicUnreadable, None, None, told(&e)),
+        }
+    }
+    brokers(store, &metas, &mut health)?;
+    let mut looker = Looker::new(store);
+    for meta in &metas {
+        topic(meta, &mut looker, &mut health);
+    }
+    Ok(health)
+}
+
+impl Health {
+    fn add(
+        &mut self,
+        trouble: Trouble,
+        broker: Option<BrokerId>,
+        partition: Option<&TopicPartition>,
+        text: String,
+    ) {
+        self.amiss.push(Amiss {
+            trouble,
+            broker,
+            partition: partition.cloned(),
+            text,
+        });
+    }
+}
+
+/// What a daemon's lock shows: its incarnation and its beats, once they are written.
+type Beats = Option<(u64, u64)>;
+
+fn brokers(store: &Arc<StoreDir>, metas: &[TopicMeta], health: &mut Health) -> Result<()> {
+    let mut live: BTreeMap<BrokerId, Beats> = BTreeMap::new();
+    let known = store.brokers()?;
+    for id in &known {
+        if let Some(beats) = beats(store, *id)? {
+            live.insert(*id, beats);
+        }
+    }
+    let partitions = || metas.iter().flat_map(|meta| &meta.partitions);
+    let replicated = || partitions().filter(|p| p.replicas.len() > 1);
+    if live.is_empty() && replicated().next().is_none() {
+        return Ok(());
+    }
+    let hung = hung(store, &live)?;
+    let controller = ControllerFile::read(store).ok().flatten().filter(|file| {
+        let incarnation = live.get(&file.broker_id).copied().flatten();
+        let runs = incarnation.is_some_and(|(incarnation, _)| incarnation == file.incarnation);
+        file.pid.is_some() && runs && !hung.contains(&file.broker_id)
+    });
+    if controller.is_none() {
+        let text = "no controller lives: nobody replaces a leader that dies; 'mq-broker start' \
+                    starts one";
+        health.add(Trouble::NoController, None, None, text.to_owned());
+    }
+    let holds = |p: &PartitionMeta, id| p.uuid_of(id).is_some();
+    for id in known {
+        let held = partitions().filter(|p| holds(p, id)).count();
+        if hung.contains(&id) {
+            let text = format!("broker {id} hangs: its heartbeat stands still");
+            health.add(Trouble::BrokerHangs, Some(id), None, text);
+        }
+        if live.contains_key(&id) || held == 0 {
+            continue;
+        }
+        let has_run = match store.broker_file(id) {
+            Ok(file) => file.incarnation > 0,
+            Err(e) => {
+                health.add(Trouble::BrokerUnreadable, Some(id), None, told(&e));
+                continue;
+            }
+        };
+        // Broker 0 serves single replicas without ever having had a daemon.
+        if has_run || replicated().any(|p| holds(p, id)) {
+            let replicas = if held == 1 { "replica" } else { "replicas" };
+            let text = format!("broker {id} does not run, and has {held} {replicas}");
+            health.add(Trouble::BrokerStopped, Some(id), None, text);
+        }
+    }
+    Ok(())
+}
+
+/// What a broker's lock shows; `None` if nobody holds it.
+fn beats(store: &StoreDir, id: BrokerId) -> Result<Option<Beats>> {
+    let dir = match store.broker_dir(id) {
+        // Gone since it was listed.
+        Err(e) if e.kind() == Kind::BrokerState => return Ok(None),
+        dir => dir?,
+    };
+    Ok(
+        match LifeLock::probe(&**store.disk(), &*dir, layout::BROKER_LOCK)? {
+            Probe::Free => None,
+            Probe::Held { holder, .. } => Some(holder.map(|h| (h.incarnation, h.counter))),
+        },
+    )
+}
+
+/// Who of those that run does not beat.
+fn hung(store: &StoreDir, live: &BTreeMap<BrokerId, Beats>) -> Result<BTreeSet<BrokerId>> {
+    let clock = store.clock();
+    let mut still: BTreeMap<BrokerId, Beats> = live.clone();
+    let (mut since, mut looked) = (clock.monotonic(), clock.monotonic());
+    loop {
+        let mut beaten = Vec::new();
+        for (id, before) in &still {
+            if beats(store, *id)? != Some(*before) {
+                beaten.push(*id);
+            }
+        }
+        for id in beaten {
+            still.remove(&id);
+        }
+        let now = clock.monotonic();
+        if now.saturating_sub(looked) > BREAK_IN_WATCHING {
+            // Whoever watches slept himself.
+            since = now;
+        }
+        looked = now;
+        if still.is_empty() || now.saturating_sub(since) >= STILL {
+            return Ok(still.into_keys().collect());
+        }
+        clock.sleep(LOOK_INTERVAL);
+    }
+}
+
+fn topic(meta: &TopicMeta, looker: &mut Looker<'_>, health: &mut Health) {
+    let configs = match meta.configs() {
+        Ok(configs) => configs,
+        Err(e) => {
+            let text = told(&e.at(&meta.name));
+            return health.add(Trouble::TopicUnreadable, None, None, text);
+        }
+    };
+    for p in &meta.partitions {
+        let tp = &TopicPartition::new(meta.name.clone(), p.partition);
+        if let Some(why) = of_no_use(p, tp, looker, configs.every_message()) {
+            let text = format!("{tp} is offline: {why}");
+            health.add(Trouble::Offline, Some(p.leader), Some(tp), text);
+        }
+        let least = configs.min_insync_replicas;
+        if p.isr.len() < least {
+            let text = format!(
+                "{tp} has {} in sync of the {least} that acks=all needs",
+                p.isr.len()
+            );
+            health.add(Trouble::UnderMinIsr, None, Some(tp), text);
+        }
+        // Those that a reassignment adds are on their way.
+        let before = p.reassignment.as_ref().map(|r| r.before.as_slice());
+        let due = |id: &BrokerId| before.is_none_or(|before| before.contains(id));
+        let ids = p.replicas.iter().map(|r| r.broker);
+        let missing: Vec<_> = ids
+            .filter(|id| due(id) && !p.is_in_sync(*id))
+            .map(|id| id.to_string())
+            .collect();
+        if !missing.is_empty() {
+            let text = format!(
+                "{tp} is under-replicated: not in sync: {}",
+                missing.join(", ")
+            );
+            health.add(Trouble::UnderReplicated, None, Some(tp), text);
+        }
+        if p.leader != p.preferred_leader() {
+            health.not_preferred.push(tp.clone());
+        }
+        if p.reassignment.is_some() {
+            health.reassigning.push(tp.clone());
+        }
+    }
+}
+
+/// Why the leader's replica cannot be used, if it cannot.
+fn of_no_use(
+    p: &PartitionMeta,
+    tp: &TopicPartition,
+    looker: &mut Looker<'_>,
+    every_message: bool,
+) -> Option<String> {
+    let at = LookAt {
+        job: Job(0),
+        tp: tp.clone(),
+        leader: p.leader,
+        brokers: vec![p.leader],
+        probe: false,
+    };
+    let looked = looker.look(&at, every_message);
+    let leader = p.leader;
+    let why = match looked.replicas.first().map(|(_, look)| look) {
+        Some(Look::Page(page)) if Some(page.uuid) == p.uuid_of(leader) => return None,
+        Some(Look::Page(_)) => "another directory stands in its place",
+        Some(Look::Gone) => "its directory is gone",
+        Some(Look::Offline) => "it failed, or is damaged; 'mq-topics verify' says why",
+        Some(Look::Unreadable) => "its page is damaged; the next read or write recovers it",
+        Some(Look::Failed) | None => match looker.trouble.take() {
+            Some(e) => return Some(format!("its leader, broker {leader}: {}", told(&e))),
+            None => "it cannot be looked at",
+        },
+    };
+    Some(format!("its leader, broker {leader}: {why}"))
+}
+
+fn told(e: &Error) -> String {
+    match e.cure_text() {
+        Some(cure) => format!("{e} ({cure})"),
+        None => e.to_string(),
+    }
+}
