@@ -108,7 +108,11 @@ mod tests {
                     begun[follower].cut(found.max(1));
                     let more = random(3).min((of_leader.len() - found as usize) as u64) as usize;
                     for epoch in of_leader.iter().skip(found as usize).take(more) {
-                        begun[follower].begin(*epoch, logs[follower].len() as Offset);
+                        let at = logs[follower].len() as Offset;
+                        if begun[follower].at(at) != Some(*epoch) {
+                            begun[follower].cut(at);
+                            begun[follower].begin(*epoch, at);
+                        }
                         logs[follower].push(*epoch);
                     }
                 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::types::BrokerId;
 
 fn job(line: &[&str]) -> Result<Job> {
     let args = crate::cli::parse::<Args>(
