@@ -8,11 +8,11 @@ use std::time::Duration;
 use super::consumer::open_now;
 use super::followers::{FollowerDescription, followers};
 use crate::disk::EntryKind;
-use crate::error::{Error, Kind, Result};
-use crate::storage::{self, Covered, Finding, LeaderEpochs, Segments};
+use crate::error::{Error, Result};
+use crate::storage;
 use crate::store::configs::DescribedConfig;
 use crate::store::topics::{self, TopicMeta};
-use crate::store::{self, Page, PartitionReader, PartitionWriter, Replica, StoreDir, TopicHandle};
+use crate::store::{self, Page, PartitionReader, PartitionWriter, StoreDir};
 use crate::types::{BrokerId, LeaderEpoch, Offset, PartitionId, TopicName, TopicPartition, Uuid};
 
 /// Administers the topics of a store.
@@ -81,32 +81,6 @@ pub struct LogDescription {
     pub log_end_offset: Offset,
     /// Bytes of all its files.
     pub size_bytes: u64,
-}
-
-/// What a look at one partition found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verified {
-    /// The partition.
-    pub tp: TopicPartition,
-    /// What is wrong.
-    pub findings: Vec<Finding>,
-    /// How much was looked at.
-    pub covered: Covered,
-    /// Why it is offline, if it is.
-    pub offline: Option<store::Offline>,
-    /// Where a repair would end the log.
-    pub sound_end: Offset,
-    /// Where it ends now, as far as that is known.
-    pub log_end: Offset,
-    /// The small files that a repair makes anew.
-    pub renewed: Vec<&'static str>,
-}
-
-impl Verified {
-    /// Whether records or the page are touched, or the partition is offline.
-    pub fn is_damaged(&self) -> bool {
-        self.offline.is_some() || self.findings.iter().any(|finding| finding.data)
-    }
 }
 
 impl Admin {
@@ -235,177 +209,12 @@ impl Admin {
         }
     }
 
-    /// Looks a partition over: how its files fit together, and with `deep` every checksum, record
-    /// and index entry. Changes nothing.
-    pub fn verify(&self, tp: &TopicPartition, deep: bool) -> Result<Verified> {
-        let topic = TopicHandle::open(&self.store, &tp.topic)?;
-        let decompressed_len_max = topic.configs()?.decompressed_len_max();
-        let partition = topic.partition(tp.partition)?;
-        let replica = Replica::open(&self.store, tp, partition.leader).map_err(|e| {
-            if e.kind() != Kind::Fenced {
-                return e;
-            }
-            // The topic file names it and it is not there: no try again mends that.
-            let e = e.with_kind(Kind::Damaged);
-            let name = store::layout::replica_dir(tp);
-            match self
-                .store
-                .logs_dir(partition.leader)
-                .map(|logs| logs.id(&name))
-            {
-                Ok(Err(missing)) if missing.kind() == std::io::ErrorKind::NotFound => {
-                    e.cure(format!(
-                        "its records are lost unless that directory comes back from a backup; \
-                         without one, 'mq-topics delete {}' and create it anew",
-                        tp.topic
-                    ))
-                }
-                _ => e.cure("the next read or write makes a lost page anew from the log"),
-            }
-        })?;
-        let dir = &**replica.dir();
-        // A log that is repaired while it is looked at is looked at again.
-        for _ in 0..100 {
-            let mut findings = Vec::new();
-            let mut renewed = Vec::new();
-            let page = replica.read_page()?;
-            let finding = |file: &str, what: &str| Finding {
-                file: crate::disk::join(dir, file),
-                position: 0,
-                what: what.to_owned(),
-                data: true,
-            };
-            for (copy, sound) in replica.page_copies()?.into_iter().enumerate() {
-                if !sound {
-                    let what = if page.is_some() {
-                        "this copy of the page is damaged (the other one is used)"
-                    } else {
-                        "this copy of the page is damaged, and so is the other one"
-                    };
-                    let mut bad = finding(store::PAGE_FILE, what);
-                    bad.position = copy as u64 * 4096;
-                    bad.data = page.is_none();
-                    findings.push(bad);
-                }
-            }
-            let uuid = topic.replica_uuid(tp.partition)?;
-            let ids = replica.metadata()?;
-            if ids.is_none_or(|ids| {
-                ids.topic_id != topic.meta().topic_id || ids.replica_uuid != Some(uuid)
-            }) {
-                let name = storage::PartitionMetadata::FILE;
-                findings.push(finding(name, "it does not name this topic and replica"));
-                renewed.push(name);
-            }
-            let mut epochs = replica.epochs()?;
-            if epochs.is_none() {
-                findings.push(finding(LeaderEpochs::FILE, "it is missing or damaged"));
-                renewed.push(LeaderEpochs::FILE);
-            }
-            let segments = Segments::list(dir)?;
-            let first = segments.bases().first().copied().unwrap_or(0);
-            let tail =
-                page.map_or_else(|| unknown_tail(&segments, dir, first), |page| Ok(page.tail))?;
-            let records = deep.then_some(decompressed_len_max);
-            let mut of_log = Vec::new();
-            let mut covered = storage::verify(dir, &tail, epochs.as_ref(), records, &mut of_log)?;
-            if epochs.is_some() && of_log.iter().any(|finding| finding.data) {
-                // By the epochs that a repair goes by.
-                let newest = partition
-                    .leader_epoch
-                    .max(page.map_or(0, |page| page.leader_epoch));
-                let better = storage::epochs_that_fit(dir, &segments, epochs.clone(), newest)?;
-                if epochs.as_ref() != Some(&better) {
-                    findings.push(finding(
-                        LeaderEpochs::FILE,
-                        "it does not fit the log: the batches carry other leader epochs",
-                    ));
-                    renewed.push(LeaderEpochs::FILE);
-                    of_log.clear();
-                    let better = epochs.insert(better);
-                    covered = storage::verify(dir, &tail, Some(better), records, &mut of_log)?;
-                }
-            }
-            findings.append(&mut of_log);
-            let start = storage::Place {
-                offset: first,
-                segment: first,
-                position: 0,
-            };
-            let until = tail.place();
-            let sound_end = if findings.iter().any(|finding| finding.data) {
-                storage::last_sound_place(dir, &segments, start, until, epochs.as_ref())?.offset
-            } else {
-                tail.end
-            };
-            let again = replica.read_page()?;
-            let moved = match (&page, &again) {
-                (Some(before), Some(after)) => before.generation != after.generation,
-                _ => page.is_some() != again.is_some(),
-            };
-            if !moved {
-                if deep {
-                    behind_indexes(&replica, &mut findings)?;
-                }
-                return Ok(Verified {
-                    tp: tp.clone(),
-                    findings,
-                    covered,
-                    offline: match &page {
-                        Some(page) => replica.offline(page)?,
-                        None => None,
-                    },
-                    sound_end,
-                    log_end: tail.end,
-                    renewed,
-                });
-            }
-        }
-        Err(
-            Error::new(Kind::Busy, format!("the log of {tp} keeps being repaired"))
-                .cure("others change it all the time: try again"),
-        )
-    }
-
     /// Ends the log at the first damage, sets what is behind it aside, copies what no sync vouches
     /// for, and lifts an offline mark. The caller asked for consent; [`StoreDir::take_cuts`] has
     /// what was cut.
     pub fn repair(&self, tp: &TopicPartition) -> Result<Page> {
         PartitionWriter::open(&self.store, tp, self.patience)?.repair()
     }
-}
-
-/// How long a look behind the indexes waits for the append lock. Where a writer keeps it for
-/// longer, nobody can tell its unpublished entries from junk, and nothing is said.
-const LOOK_PATIENCE: Duration = Duration::from_millis(20);
-
-fn behind_indexes(replica: &Replica, findings: &mut Vec<Finding>) -> Result<()> {
-    let Ok(held) = replica.lock(LOOK_PATIENCE) else {
-        return Ok(());
-    };
-    match held.page()? {
-        Some(page) => storage::behind_indexes(&**replica.dir(), &page.tail, findings),
-        None => Ok(()),
-    }
-}
-
-fn unknown_tail(
-    segments: &Segments,
-    dir: &dyn crate::disk::Dir,
-    first: Offset,
-) -> Result<storage::Tail> {
-    let mut tail = storage::Tail::empty(first);
-    if let Some(last) = segments.bases().last().copied() {
-        let name = storage::SegmentFile::new(last, storage::FileKind::Log).name();
-        let len = dir
-            .open(&name, crate::disk::Open::Read)
-            .and_then(|file| file.len())
-            .map_err(|e| Error::io("look at", crate::disk::join(dir, &name), e))?;
-        tail.active = last;
-        tail.log_bytes = len;
-        tail.end = last;
-    }
-    Ok(tail)
 }
 
 fn log_description(reader: &PartitionReader, page: &Page) -> Result<LogDescription> {

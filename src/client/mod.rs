@@ -14,9 +14,10 @@ mod read_from;
 mod reassignment;
 mod replicated;
 mod resolve;
+mod verify;
 
 pub use crate::store::{StoreDir as Store, TopicConfigs};
-pub use admin::{Admin, LogDescription, PartitionDescription, TopicDescription, Verified};
+pub use admin::{Admin, LogDescription, PartitionDescription, TopicDescription};
 pub use around::for_each_around;
 pub use consumer::{BatchInfo, Consumer, Fetched, open_now, open_reader};
 pub use creation::{NewReplicas, NewTopic, check_factor_alone};
@@ -29,3 +30,4 @@ pub use producer_options::{Acks, Keyless, ProducerOptions, ProducerRecord, Recei
 pub use read_from::{Chooser, ReadFrom};
 pub use reassignment::{PlannedReassignment, ReassignmentDescription, Scope};
 pub use resolve::{ResolvedRange, Until, resolve_range, resolve_within};
+pub use verify::Verified;

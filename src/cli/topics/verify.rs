@@ -13,7 +13,7 @@ use crate::group;
 use crate::store::Stray;
 use crate::types::TopicPartition;
 
-const COLUMNS: [Column; 10] = [
+const COLUMNS: [Column; 11] = [
     Column::text("topic"),
     Column::number("partition"),
     Column::text("state"),
@@ -24,6 +24,7 @@ const COLUMNS: [Column; 10] = [
     Column::text("file"),
     Column::number("position"),
     Column::text("finding"),
+    Column::number("replica"),
 ];
 
 /// Verifies, and repairs if asked.
@@ -59,12 +60,15 @@ pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
         for partition in &meta.partitions {
             let tp = TopicPartition::new(name.clone(), partition.partition);
             // A repair needs to know every damage.
-            match admin.verify(&tp, job.deep || job.repair.is_some()) {
-                Ok(verified) => {
-                    enter(&mut rows, &verified)?;
-                    looked.push(verified);
+            let deep = job.deep || job.repair.is_some();
+            for replica in &partition.replicas {
+                match admin.verify_replica(&tp, replica.broker, deep) {
+                    Ok(verified) => {
+                        enter(&mut rows, &verified)?;
+                        looked.push(verified);
+                    }
+                    Err(e) => failures.tell(env, &e),
                 }
-                Err(e) => failures.tell(env, &e),
             }
         }
     }
@@ -90,7 +94,7 @@ pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
     if let Some(first) = damaged.first() {
         let names = damaged
             .iter()
-            .map(|v| v.tp.to_string())
+            .map(|v| name_of(v))
             .collect::<Vec<_>>()
             .join(", ");
         let data = damaged
@@ -129,6 +133,7 @@ fn enter(rows: &mut Listing<BufWriter<StdoutLock<'static>>>, verified: &Verified
             file,
             position,
             what,
+            verified.broker.into(),
         ]
     };
     if verified.findings.is_empty() {
@@ -143,6 +148,15 @@ fn enter(rows: &mut Listing<BufWriter<StdoutLock<'static>>>, verified: &Verified
         ))?;
     }
     Ok(())
+}
+
+/// A follower's replica is named with its broker.
+fn name_of(verified: &Verified) -> String {
+    if verified.follows {
+        format!("{} on broker {}", verified.tp, verified.broker)
+    } else {
+        verified.tp.to_string()
+    }
 }
 
 const STRAY: &str = "no topic file names this replica, and nothing shows that it was deleted";
@@ -170,6 +184,7 @@ fn enter_stray(rows: &mut Listing<BufWriter<StdoutLock<'static>>>, stray: &Stray
         stray.path.display().to_string().into(),
         Cell::Null,
         STRAY.into(),
+        Cell::Null,
     ])
 }
 
@@ -189,6 +204,13 @@ fn repair(
     }
     let mut plan = String::new();
     for verified in damaged {
+        if verified.follows {
+            plan.push_str(&format!(
+                "{} is made anew, and fills from the leader once its broker runs\n",
+                name_of(verified)
+            ));
+            continue;
+        }
         let lost = verified.log_end - verified.sound_end;
         let mut what = if lost > 0 {
             format!(
@@ -208,13 +230,20 @@ fn repair(
     }
     let names = damaged
         .iter()
-        .map(|verified| verified.tp.to_string())
+        .map(|verified| name_of(verified))
         .collect::<Vec<_>>()
         .join(", ");
     if !consent.proceed(env, &format!("repair {names} so?"))? {
         return Ok(());
     }
     for verified in damaged {
+        if verified.follows {
+            match admin.replace_follower(&verified.tp, verified.broker) {
+                Ok(()) => env.note(&format!("{} is made anew", name_of(verified))),
+                Err(e) => failures.tell(env, &e),
+            }
+            continue;
+        }
         match admin.repair(&verified.tp) {
             Ok(page) => env.note(&format!(
                 "{} is repaired, and ends at offset {}",

@@ -1,0 +1,235 @@
+//! Replicas looked over, and repaired.
+
+use std::time::Duration;
+
+use super::admin::Admin;
+use crate::error::{Error, Kind, Result};
+use crate::storage::{self, Covered, Finding, LeaderEpochs, Segments};
+use crate::store::{self, Replica, TopicHandle};
+use crate::types::{BrokerId, Offset, TopicPartition};
+
+/// What a look at one replica found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// The partition.
+    pub tp: TopicPartition,
+    /// Whose replica.
+    pub broker: BrokerId,
+    /// Whether another broker leads: then a repair makes the replica anew.
+    pub follows: bool,
+    /// What is wrong.
+    pub findings: Vec<Finding>,
+    /// How much was looked at.
+    pub covered: Covered,
+    /// Why it is offline, if it is.
+    pub offline: Option<store::Offline>,
+    /// Where a repair would end the log.
+    pub sound_end: Offset,
+    /// Where it ends now, as far as that is known.
+    pub log_end: Offset,
+    /// The small files that a repair makes anew.
+    pub renewed: Vec<&'static str>,
+}
+
+impl Verified {
+    /// Whether records or the page are touched, or the partition is offline.
+    pub fn is_damaged(&self) -> bool {
+        self.offline.is_some() || self.findings.iter().any(|finding| finding.data)
+    }
+}
+
+impl Admin {
+    /// Looks the leader's replica of a partition over: how its files fit together, and with `deep`
+    /// every checksum, record and index entry. Changes nothing.
+    pub fn verify(&self, tp: &TopicPartition, deep: bool) -> Result<Verified> {
+        let topic = TopicHandle::open(self.store(), &tp.topic)?;
+        self.verify_replica(tp, topic.partition(tp.partition)?.leader, deep)
+    }
+
+    /// As [`Admin::verify`], of the replica that a broker holds.
+    pub fn verify_replica(
+        &self,
+        tp: &TopicPartition,
+        broker: BrokerId,
+        deep: bool,
+    ) -> Result<Verified> {
+        let topic = TopicHandle::open(self.store(), &tp.topic)?;
+        let decompressed_len_max = topic.configs()?.decompressed_len_max();
+        let partition = topic.partition(tp.partition)?;
+        let follows = partition.leader != broker;
+        let replica = Replica::open(self.store(), tp, broker).map_err(|e| {
+            if e.kind() != Kind::Fenced {
+                return e;
+            }
+            // The topic file names it and it is not there: no try again mends that.
+            let e = e.with_kind(Kind::Damaged);
+            let name = store::layout::replica_dir(tp);
+            if follows {
+                return e.cure(format!(
+                    "'mq-broker start --id {broker}' makes it anew, from the leader"
+                ));
+            }
+            match self.store().logs_dir(broker).map(|logs| logs.id(&name)) {
+                Ok(Err(missing)) if missing.kind() == std::io::ErrorKind::NotFound => {
+                    e.cure(format!(
+                        "its records are lost unless that directory comes back from a backup; \
+                         without one, 'mq-topics delete {}' and create it anew",
+                        tp.topic
+                    ))
+                }
+                _ => e.cure("the next read or write makes a lost page anew from the log"),
+            }
+        })?;
+        let dir = &**replica.dir();
+        // A log that is repaired while it is looked at is looked at again.
+        for _ in 0..100 {
+            let mut findings = Vec::new();
+            let mut renewed = Vec::new();
+            let page = replica.read_page()?;
+            let finding = |file: &str, what: &str| Finding {
+                file: crate::disk::join(dir, file),
+                position: 0,
+                what: what.to_owned(),
+                data: true,
+            };
+            for (copy, sound) in replica.page_copies()?.into_iter().enumerate() {
+                if !sound {
+                    let what = if page.is_some() {
+                        "this copy of the page is damaged (the other one is used)"
+                    } else {
+                        "this copy of the page is damaged, and so is the other one"
+                    };
+                    let mut bad = finding(store::PAGE_FILE, what);
+                    bad.position = copy as u64 * 4096;
+                    bad.data = page.is_none();
+                    findings.push(bad);
+                }
+            }
+            let uuid = partition.uuid_of(broker);
+            let ids = replica.metadata()?;
+            if ids
+                .is_none_or(|ids| ids.topic_id != topic.meta().topic_id || ids.replica_uuid != uuid)
+            {
+                let name = storage::PartitionMetadata::FILE;
+                findings.push(finding(name, "it does not name this topic and replica"));
+                renewed.push(name);
+            }
+            let mut epochs = replica.epochs()?;
+            if epochs.is_none() {
+                findings.push(finding(LeaderEpochs::FILE, "it is missing or damaged"));
+                renewed.push(LeaderEpochs::FILE);
+            }
+            let segments = Segments::list(dir)?;
+            let first = segments.bases().first().copied().unwrap_or(0);
+            let tail =
+                page.map_or_else(|| unknown_tail(&segments, dir, first), |page| Ok(page.tail))?;
+            let records = deep.then_some(decompressed_len_max);
+            let mut of_log = Vec::new();
+            let mut covered = storage::verify(dir, &tail, epochs.as_ref(), records, &mut of_log)?;
+            if epochs.is_some() && of_log.iter().any(|finding| finding.data) {
+                // By the epochs that a repair goes by.
+                let newest = partition
+                    .leader_epoch
+                    .max(page.map_or(0, |page| page.leader_epoch));
+                let better = storage::epochs_that_fit(dir, &segments, epochs.clone(), newest)?;
+                if epochs.as_ref() != Some(&better) {
+                    findings.push(finding(
+                        LeaderEpochs::FILE,
+                        "it does not fit the log: the batches carry other leader epochs",
+                    ));
+                    renewed.push(LeaderEpochs::FILE);
+                    of_log.clear();
+                    let better = epochs.insert(better);
+                    covered = storage::verify(dir, &tail, Some(better), records, &mut of_log)?;
+                }
+            }
+            findings.append(&mut of_log);
+            let start = storage::Place {
+                offset: first,
+                segment: first,
+                position: 0,
+            };
+            let until = tail.place();
+            let sound_end = if findings.iter().any(|finding| finding.data) {
+                storage::last_sound_place(dir, &segments, start, until, epochs.as_ref())?.offset
+            } else {
+                tail.end
+            };
+            let again = replica.read_page()?;
+            let moved = match (&page, &again) {
+                (Some(before), Some(after)) => before.generation != after.generation,
+                _ => page.is_some() != again.is_some(),
+            };
+            if !moved {
+                if deep {
+                    behind_indexes(&replica, &mut findings)?;
+                }
+                return Ok(Verified {
+                    tp: tp.clone(),
+                    broker,
+                    follows,
+                    findings,
+                    covered,
+                    offline: match &page {
+                        Some(page) => replica.offline(page)?,
+                        None => None,
+                    },
+                    sound_end,
+                    log_end: tail.end,
+                    renewed,
+                });
+            }
+        }
+        Err(
+            Error::new(Kind::Busy, format!("the log of {tp} keeps being repaired"))
+                .cure("others change it all the time: try again"),
+        )
+    }
+
+    /// Makes a follower's replica anew: empty, to be filled from the leader.
+    ///
+    /// # Errors
+    /// As [`store::replace_replica`].
+    pub fn replace_follower(&self, tp: &TopicPartition, broker: BrokerId) -> Result<()> {
+        let topic = TopicHandle::open(self.store(), &tp.topic)?;
+        let uuid = topic.partition(tp.partition)?.uuid_of(broker);
+        let Some(uuid) = uuid else {
+            let text = format!("broker {broker} holds no replica of {tp} any more");
+            return Err(Error::new(Kind::Fenced, text).cure("try again"));
+        };
+        store::replace_replica(self.store(), tp, broker, uuid, self.patience())
+    }
+}
+
+/// How long a look behind the indexes waits for the append lock. Where a writer keeps it for
+/// longer, nobody can tell its unpublished entries from junk, and nothing is said.
+const LOOK_PATIENCE: Duration = Duration::from_millis(20);
+
+fn behind_indexes(replica: &Replica, findings: &mut Vec<Finding>) -> Result<()> {
+    let Ok(held) = replica.lock(LOOK_PATIENCE) else {
+        return Ok(());
+    };
+    match held.page()? {
+        Some(page) => storage::behind_indexes(&**replica.dir(), &page.tail, findings),
+        None => Ok(()),
+    }
+}
+
+fn unknown_tail(
+    segments: &Segments,
+    dir: &dyn crate::disk::Dir,
+    first: Offset,
+) -> Result<storage::Tail> {
+    let mut tail = storage::Tail::empty(first);
+    if let Some(last) = segments.bases().last().copied() {
+        let name = storage::SegmentFile::new(last, storage::FileKind::Log).name();
+        let len = dir
+            .open(&name, crate::disk::Open::Read)
+            .and_then(|file| file.len())
+            .map_err(|e| Error::io("look at", crate::disk::join(dir, &name), e))?;
+        tail.active = last;
+        tail.log_bytes = len;
+        tail.end = last;
+    }
+    Ok(tail)
+}
