@@ -31,6 +31,8 @@ use crate::types::{BrokerId, Offset, TopicPartition};
 const SYNC_PATIENCE: Duration = Duration::from_secs(5);
 /// How old the synced copy of the page may get while commits go on.
 const PAGE_SYNC_INTERVAL: Duration = Duration::from_secs(1);
+/// How often a look at the topic file starts over when that moves under it.
+const TRIES: u32 = 16;
 
 /// Syncs one replica, a leader's or a follower's. Has descriptors of its own: it works beside a writer, as another process.
 #[derive(Debug)]
@@ -288,11 +290,9 @@ impl Committer {
     /// Publishes that everything up to `synced`'s end is durable; the durable offset then.
     fn publish(&mut self, synced: &Page) -> Result<Offset> {
         let judge = self.judge()?;
-        if judge.alone && judge.replicated {
-            // It may have become that a moment ago.
-            sync_names(&self.store, &self.replica, judge.version, self.patience)?;
-        }
+        self.sync_names(&judge)?;
         let held = self.replica.lock(self.patience)?;
+        let is_current = self.topic.is_current()?;
         let Some(mut page) = held.page()? else {
             return Err(Error::new(Kind::Fenced, "the page is unreadable"));
         };
@@ -306,9 +306,14 @@ impl Committer {
             page.durable = synced.tail.place();
         }
         page.unsynced_names = page.unsynced_names.saturating_sub(synced.unsynced_names);
-        judge.raise_high_watermark(&mut page);
+        if is_current {
+            judge.raise_high_watermark(&mut page);
+        }
         held.publish(&mut page)?;
         drop(held);
+        if !is_current {
+            self.raise()?;
+        }
         let now = self.store.clock().monotonic();
         let rolled = synced.durable.segment != synced.tail.active;
         if rolled || now - self.page_synced >= PAGE_SYNC_INTERVAL {
@@ -319,6 +324,37 @@ impl Committer {
                 .map_err(|e| self.sync_failed(&page, self.replica.page_error("sync", e)))?;
         }
         Ok(page.durable.offset)
+    }
+
+    /// Shows what is acknowledged, where the topic file moved within the commit: by what it says of
+    /// this replica now.
+    fn raise(&mut self) -> Result<()> {
+        for _ in 0..TRIES {
+            let judge = self.judge()?;
+            self.sync_names(&judge)?;
+            let held = self.replica.lock(self.patience)?;
+            if !self.topic.is_current()? {
+                continue;
+            }
+            let Some(mut page) = held.page()?.filter(|page| page.offline.is_none()) else {
+                return Ok(());
+            };
+            let shown = page.high_watermark;
+            judge.raise_high_watermark(&mut page);
+            if page.high_watermark > shown {
+                held.publish(&mut page)?;
+            }
+            return Ok(());
+        }
+        Ok(())
+    }
+
+    /// A replica that decides alone may have become that a moment ago.
+    fn sync_names(&self, judge: &Judge) -> Result<()> {
+        if judge.alone && judge.replicated {
+            sync_names(&self.store, &self.replica, judge.version, self.patience)?;
+        }
+        Ok(())
     }
 
     fn judge(&mut self) -> Result<Judge> {
@@ -338,8 +374,21 @@ impl Committer {
     }
 
     fn try_rescue(&mut self) -> Result<Offset> {
-        let judge = self.judge()?;
-        let held = self.replica.lock(self.patience)?;
+        let mut tries = 0;
+        let (judge, held) = loop {
+            let judge = self.judge()?;
+            self.sync_names(&judge)?;
+            let held = self.replica.lock(self.patience)?;
+            // What it says of the others decides what is shown.
+            if self.topic.is_current()? {
+                break (judge, held);
+            }
+            tries += 1;
+            if tries >= TRIES {
+                let text = format!("the metadata of {} keeps moving", self.replica.tp());
+                return Err(Error::new(Kind::Busy, text).cure("try again"));
+            }
+        };
         let mut appender = Appender::new(Arc::clone(self.replica.dir()));
         let mut epochs = self.replica.epochs()?.unwrap_or_default();
         let mut mender = Mender {
