@@ -227,6 +227,10 @@ impl Follower {
         let Some(shown) = self.at_leader(shown)? else {
             return Ok(());
         };
+        if !shown.promoted || self.matched != Some(shown.leader_epoch) {
+            // Another epoch's leader may show what this log has otherwise.
+            return Ok(());
+        }
         self.raised = true;
         self.take_watermark(shown.high_watermark)
     }

@@ -82,6 +82,9 @@ impl Mender<'_> {
             page.seal = Some(Seal::Recovered);
         }
         page.tail = recovered.tail;
+        // A power cut may have taken more than was to go.
+        page.high_watermark = page.high_watermark.min(page.tail.end);
+        page.last_stable_offset = page.high_watermark;
         page.durable = page.tail.place();
         page.unsynced_names = 0;
         page.intent = Intent::None;

@@ -221,7 +221,11 @@ impl PartitionWriter {
     /// Puts whatever is left of a damaged or offline replica in order: see `Mender::repair`.
     /// The caller asked for consent.
     pub fn repair(&mut self) -> Result<Page> {
+        self.look()?;
         let held = self.replica.lock(self.patience)?;
+        if !self.topic.is_current()? {
+            return Err(fenced(&self.tp));
+        }
         let page = held.page()?;
         let mut mender = Mender {
             held: &held,

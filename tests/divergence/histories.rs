@@ -153,7 +153,7 @@ fn history(seed: u64, unclean: bool) {
 #[test]
 fn histories_of_clean_elections() {
     let _tally = Tally::start();
-    let count = if long() { 50_000 } else { 1_500 };
+    let count = if long() { 50_000 } else { 600 };
     for seed in 0..count {
         history(seed, false);
     }
@@ -162,7 +162,7 @@ fn histories_of_clean_elections() {
 #[test]
 fn histories_with_unclean_elections() {
     let _tally = Tally::start();
-    let count = if long() { 50_000 } else { 1_500 };
+    let count = if long() { 50_000 } else { 600 };
     for seed in 0..count {
         history(1_000_000 + seed, true);
     }

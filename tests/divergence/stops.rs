@@ -9,7 +9,7 @@ use crate::common::rig::PATIENCE;
 use crate::common::sim_disk::seeded;
 use crate::common::tally::Tally;
 use crate::long;
-use crate::rig::{Cluster, tp};
+use crate::rig::{Cluster, Lies, tp};
 
 const EACH_ROLLS: &[(&str, &str)] = &[
     ("segment.bytes", "1024"),
@@ -123,7 +123,7 @@ fn check_durable(cluster: &Cluster, what: &str) {
 }
 
 /// The next processes make it identical, and lose nothing that was shown.
-fn recovers(what: &str, cluster: &Cluster, shown: &[crate::rig::Lies]) {
+fn recovers(what: &str, cluster: &Cluster, shown: &[Lies]) {
     Tally::case();
     cluster.settle().unwrap_or_else(|e| panic!("{what}: {e}"));
     cluster.check_identical(what);
@@ -165,7 +165,10 @@ fn stop_everywhere(scene: &Scene, twice: bool) {
         assert!(first.sim.is_dead(), "{what}: it did not stop");
         drop(first);
         let second = cluster.next(cluster.sim.process());
-        let shown = second.shown();
+        let mut shown = second.shown();
+        let leaders = second.log(second.leader());
+        // What an unclean election took is gone.
+        shown.truncate(common_prefix(&shown, &leaders));
         if twice {
             stop_again(&what, &second, &shown);
             continue;
@@ -186,8 +189,12 @@ fn stop_everywhere(scene: &Scene, twice: bool) {
     }
 }
 
+fn common_prefix(one: &[Lies], other: &[Lies]) -> usize {
+    one.iter().zip(other).take_while(|(a, b)| a == b).count()
+}
+
 /// The successor dies as well, within what it has to finish.
-fn stop_again(what: &str, second: &Cluster, shown: &[crate::rig::Lies]) {
+fn stop_again(what: &str, second: &Cluster, shown: &[Lies]) {
     let kept = if second.every_message() { shown } else { &[] };
     let stride = if long() { 1 } else { 5 };
     for m in (1..).step_by(stride) {
