@@ -82,7 +82,7 @@ impl Nemesis<'_> {
                     let _ = kill_process(pid, Signal::CONT);
                 }
             }
-            11 => self.kill_several(),
+            11 => self.kill_two(at),
             12 => self.pause_two(at),
             _ => self.fill(at)?,
         }
@@ -92,27 +92,22 @@ impl Nemesis<'_> {
         Ok(())
     }
 
-    /// Kills two or all three, one soon after the other, and starts them in some order.
-    fn kill_several(&mut self) {
-        let mut order = [0, 1, 2];
-        for n in [2, 1] {
-            order.swap(
-                n,
-                usize::try_from(self.dice.below(n as u64 + 1)).expect("small"),
-            );
-        }
-        let count = 2 + usize::try_from(self.dice.below(2)).expect("small");
-        for at in &order[..count] {
-            self.say(&format!("kill {}, one of {count}", BROKERS[*at]));
-            self.brokers[*at].kill();
+    /// Kills two, one soon after the other, and starts them again. The third goes on: without any
+    /// daemon a producer would not wait.
+    fn kill_two(&mut self, at: usize) {
+        let mut both = [at, (at + 1) % 3];
+        for at in both {
+            self.say(&format!("kill {}, one of two", BROKERS[at]));
+            self.brokers[at].kill();
             std::thread::sleep(self.dice.between(0, 100));
         }
-        let turn = usize::try_from(self.dice.below(2)).expect("small");
-        order[..count].rotate_left(turn);
-        for at in &order[..count] {
+        if self.dice.below(2) == 0 {
+            both.reverse();
+        }
+        for at in both {
             std::thread::sleep(self.dice.between(0, 800));
-            self.say(&format!("start {}", BROKERS[*at]));
-            self.brokers[*at].start(self.places, self.journal);
+            self.say(&format!("start {}", BROKERS[at]));
+            self.brokers[at].start(self.places, self.journal);
         }
     }
 
