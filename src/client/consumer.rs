@@ -16,12 +16,16 @@ use crate::cluster::Liveness;
 use crate::disk::{Wake, WatchId, Watcher, new_watcher};
 use crate::error::{Error, Kind, Result};
 use crate::record::{BatchView, Corrupt, Decompressor, Record};
-use crate::store::{Committer, PAGE_FILE, PartitionReader, PartitionWriter, StoreDir};
+use crate::store::{Committer, PAGE_FILE, PartitionReader, PartitionWriter, StoreDir, reports};
 use crate::types::{Compression, LeaderEpoch, Offset, TimestampType, TopicPartition};
 
 /// How long a new leader may take to hear from the other replicas.
 const END_PATIENCE: Duration = Duration::from_secs(10);
 const END_LOOK_INTERVAL: Duration = Duration::from_millis(2);
+/// How long a leader may take to come back, or another to come, where one cannot be read.
+const FAILED_PATIENCE: Duration = Duration::from_secs(10);
+/// Between two looks meanwhile.
+const FAILED_LOOK: Duration = Duration::from_millis(20);
 /// How long opening a partition may wait for locks when it must be put in order first.
 const MEND_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -47,6 +51,28 @@ struct Lane {
     position: Offset,
     until: Option<Offset>,
     watch: Option<WatchId>,
+    /// Since when it cannot be read.
+    failed_since: Option<Duration>,
+}
+
+impl Lane {
+    /// Whether to wait, after an error, until another replica leads: this one's directory is being
+    /// removed, perhaps. Not for ever: what is damaged on all of them is told.
+    fn waits_for_another(&mut self, store: &Arc<StoreDir>, error: &Error) -> bool {
+        let passes = matches!(
+            error.kind(),
+            Kind::Io | Kind::Damaged | Kind::Offline | Kind::Fenced
+        );
+        let partition = self.reader.topic().partition(self.tp.partition);
+        if !passes || partition.is_ok_and(|partition| partition.replicas.len() < 2) {
+            return false;
+        }
+        let now = store.clock().monotonic();
+        let since = *self.failed_since.get_or_insert(now);
+        // A hint: without it the controller finds out more slowly.
+        let _ = reports::report(store, &self.tp);
+        now.saturating_sub(since) < FAILED_PATIENCE
+    }
 }
 
 /// Whole batches of one partition, checked; some records at the edges may lie outside
@@ -175,6 +201,7 @@ impl Consumer {
             position: from,
             until,
             watch: None,
+            failed_since: None,
         };
         if let Some(watcher) = &mut self.watcher {
             watch(&mut **watcher, &mut self.watched, &mut lane);
@@ -243,19 +270,29 @@ impl Consumer {
                 Err(e) => match self.chooser.follow(&mut lane.reader) {
                     Ok(true) => {
                         rewatch(&mut self.watcher, &mut self.watched, lane);
-                        lane.reader.read(from, bytes_max, buf)?
+                        lane.reader.read(from, bytes_max, buf)
                     }
                     Err(gone) if gone.kind() == Kind::UnknownTopic => return Err(gone),
-                    _ if e.kind() == Kind::Io && deleted(lane) => {
-                        return Err(crate::error::Error::new(
-                            Kind::UnknownTopic,
-                            format!("UNKNOWN_TOPIC_OR_PARTITION: {} was deleted", lane.tp),
-                        ).cure("'mq-topics list' shows what there is; start again for a new topic of that name"));
-                    }
-                    _ => return Err(e),
+                    _ => Err(e),
                 },
-                Ok(read) => read,
+                read => read,
             };
+            let read = match read {
+                Ok(read) => read,
+                Err(e) if lane.waits_for_another(&self.store, &e) => {
+                    self.stale = true;
+                    continue;
+                }
+                Err(e) if e.kind() == Kind::Io && deleted(lane) => {
+                    let text = format!("UNKNOWN_TOPIC_OR_PARTITION: {} was deleted", lane.tp);
+                    return Err(Error::new(Kind::UnknownTopic, text).cure(
+                        "'mq-topics list' shows what there is; start again for a new topic of \
+                         that name",
+                    ));
+                }
+                Err(e) => return Err(e),
+            };
+            lane.failed_since = None;
             if read == 0 {
                 continue;
             }
@@ -294,6 +331,17 @@ impl Consumer {
         Ok(())
     }
 
+    /// When to fetch again though nothing changed: something cannot be read just now.
+    pub fn retry_in(&self) -> Option<Duration> {
+        let failed = self.lanes.iter().any(|lane| lane.failed_since.is_some());
+        failed.then_some(FAILED_LOOK)
+    }
+
+    /// Looks before the next fetch who leads now: for who does not [`Consumer::wait`].
+    pub fn look_for_leaders(&mut self) {
+        self.stale = true;
+    }
+
     /// Goes back to (or on to) an offset of an assigned partition.
     pub fn seek(&mut self, tp: &TopicPartition, to: Offset) {
         if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.tp == *tp) {
@@ -326,6 +374,7 @@ impl Consumer {
             self.stale = true;
             return Ok(Wake::Anything);
         }
+        let patience = self.retry_in().map_or(patience, |look| patience.min(look));
         let Some(watcher) = &mut self.watcher else {
             return Ok(Wake::Anything);
         };

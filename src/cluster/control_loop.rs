@@ -74,6 +74,8 @@ impl ControlLoop {
         let root = store.root();
         let watch = control.watcher.add_closes(&**root, ".");
         control.root_watch = Some(watch.map_err(|e| Error::io("watch", root.path(), e))?);
+        // Who died just before the watch may still have held his lock.
+        control.settle.wake(control.now());
         control.tick();
         let first_role = control.election.epoch();
         let thread = std::thread::Builder::new()
@@ -237,6 +239,8 @@ impl Control {
                 for change in changes {
                     let note = match change {
                         Change::Elected(epoch) => {
+                            // As at the start, with those who are watched from now on.
+                            self.settle.wake(self.now());
                             self.controller.take_office(epoch, self.me);
                             format!("elected controller in epoch {epoch}")
                         }

@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, kill_process};
@@ -51,7 +52,7 @@ impl Nemesis<'_> {
     pub fn strike(&mut self) -> Result<(), String> {
         let at = usize::try_from(self.dice.below(3)).expect("small");
         let id = BROKERS[at];
-        let kinds = if self.fills { 16 } else { 13 };
+        let kinds = if self.fills { 18 } else { 15 };
         match self.dice.below(kinds) {
             0..=2 => {
                 let rest = self.dice.between(0, 1500);
@@ -74,16 +75,14 @@ impl Nemesis<'_> {
                 let one = one.expect("small");
                 let rest = self.dice.between(100, 4000);
                 self.say(&format!("pause producer {one} for {rest:?}"));
-                if let Some(pid) = self.producers[one].pid
-                    && !self.producers[one].has_ended()
-                {
-                    let _ = kill_process(pid, Signal::STOP);
-                    std::thread::sleep(rest);
-                    let _ = kill_process(pid, Signal::CONT);
-                }
+                self.signal(None, one, Signal::STOP);
+                std::thread::sleep(rest);
+                self.signal(None, one, Signal::CONT);
             }
-            11 => self.kill_several(),
+            11 => self.kill_two(at),
             12 => self.pause_two(at),
+            13 => self.interrupt(at, Some((at + 1) % 3)),
+            14 => self.interrupt(at, None),
             _ => self.fill(at)?,
         }
         if self.dice.below(3) > 0 {
@@ -92,27 +91,56 @@ impl Nemesis<'_> {
         Ok(())
     }
 
-    /// Kills two or all three, one soon after the other, and starts them in some order.
-    fn kill_several(&mut self) {
-        let mut order = [0, 1, 2];
-        for n in [2, 1] {
-            order.swap(
-                n,
-                usize::try_from(self.dice.below(n as u64 + 1)).expect("small"),
-            );
-        }
-        let count = 2 + usize::try_from(self.dice.below(2)).expect("small");
-        for at in &order[..count] {
-            self.say(&format!("kill {}, one of {count}", BROKERS[*at]));
-            self.brokers[*at].kill();
+    /// Kills two, one soon after the other, and starts them again. The third goes on: without any
+    /// daemon a producer would not wait.
+    fn kill_two(&mut self, at: usize) {
+        let mut both = [at, (at + 1) % 3];
+        for at in both {
+            self.say(&format!("kill {}, one of two", BROKERS[at]));
+            self.brokers[at].kill();
             std::thread::sleep(self.dice.between(0, 100));
         }
-        let turn = usize::try_from(self.dice.below(2)).expect("small");
-        order[..count].rotate_left(turn);
-        for at in &order[..count] {
+        if self.dice.below(2) == 0 {
+            both.reverse();
+        }
+        for at in both {
             std::thread::sleep(self.dice.between(0, 800));
-            self.say(&format!("start {}", BROKERS[*at]));
-            self.brokers[*at].start(self.places, self.journal);
+            self.say(&format!("start {}", BROKERS[at]));
+            self.brokers[at].start(self.places, self.journal);
+        }
+    }
+
+    /// Kills one, and pauses who may be at work on its succession: another broker, or a producer.
+    fn interrupt(&mut self, at: usize, other: Option<usize>) {
+        let wait = Duration::from_micros(self.dice.below(40_000));
+        let (rest, pause) = (self.dice.between(0, 1000), self.dice.between(100, 3500));
+        let one = usize::try_from(self.dice.below(self.producers.len() as u64)).expect("small");
+        let who = match other {
+            Some(other) => format!("broker {}", BROKERS[other]),
+            None => format!("producer {one}"),
+        };
+        self.say(&format!(
+            "kill {} for {rest:?}, {wait:?} later pause {who} for {pause:?}",
+            BROKERS[at]
+        ));
+        self.brokers[at].kill();
+        std::thread::sleep(wait);
+        self.signal(other, one, Signal::STOP);
+        std::thread::sleep(rest);
+        self.brokers[at].start(self.places, self.journal);
+        std::thread::sleep(pause.saturating_sub(rest));
+        self.signal(other, one, Signal::CONT);
+    }
+
+    /// Signals a broker, or else a producer.
+    fn signal(&self, broker: Option<usize>, producer: usize, signal: Signal) {
+        match (broker, self.producers[producer].pid) {
+            (Some(at), _) => self.brokers[at].signal(signal),
+            (None, Some(pid)) if !self.producers[producer].has_ended() => {
+                // One that has just ended is found out later.
+                let _ = kill_process(pid, signal);
+            }
+            _ => {}
         }
     }
 
@@ -145,16 +173,24 @@ impl Nemesis<'_> {
         let id = BROKERS[at];
         let rest = self.dice.between(0, 500);
         self.say(&format!("stop {id} for {rest:?}"));
-        let mut stop = command("mq-broker", self.places)
-            .args(["stop", &id.to_string()])
-            .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::piped())
-            .spawn()
-            .map_err(|e| e.to_string())?;
-        self.journal.listen("mq-broker stop", stop.stderr.take());
-        let status = wait(&mut stop, STOP_PATIENCE);
-        if status != 0 {
-            return Err(format!("'mq-broker stop {id}' ended with {status}"));
+        let begun = Instant::now();
+        loop {
+            let mut stop = command("mq-broker", self.places)
+                .args(["stop", &id.to_string()])
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped())
+                .spawn()
+                .map_err(|e| e.to_string())?;
+            self.journal.listen("mq-broker stop", stop.stderr.take());
+            let status = wait(&mut stop, STOP_PATIENCE);
+            if status == 0 {
+                break;
+            }
+            // It may have been started just now, and not be running yet.
+            if begun.elapsed() > STOP_PATIENCE {
+                return Err(format!("'mq-broker stop {id}' ended with {status}"));
+            }
+            std::thread::sleep(Duration::from_millis(10));
         }
         let mut child = self.brokers[at].child.take();
         let status = child.as_mut().map(|child| wait(child, STOP_PATIENCE));

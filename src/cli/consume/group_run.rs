@@ -160,6 +160,9 @@ impl GroupRun<'_> {
             if self.finished || self.job.count == Some(0) {
                 return Ok(());
             }
+            if self.session.topics_changed() {
+                self.consumer.look_for_leaders();
+            }
             let fetched = match self.consumer.fetch(FETCH_BYTES, &mut self.buf) {
                 Err(e) if e.kind() == Kind::UnknownTopic => {
                     self.deleted(e)?;
@@ -310,7 +313,8 @@ impl GroupRun<'_> {
             self.noted_end = true;
             self.env.note("at the end; waiting for more (Ctrl-C ends)");
         }
-        if let Some(tick) = self.session.busy_tick() {
+        let ticks = [self.session.busy_tick(), self.consumer.retry_in()];
+        for tick in ticks.into_iter().flatten() {
             patience = patience.min(tick);
         }
         self.env.wait_woken(patience);

@@ -29,6 +29,8 @@ const JOINS: u32 = 5;
 const PIPE_LOOK: Duration = Duration::from_millis(50);
 /// The same while something waits for it.
 const QUICK_LOOK: Duration = Duration::from_millis(2);
+/// Between two tries to watch a page: its directory may be another in a moment.
+const UNWATCHED_LOOK: Duration = Duration::from_millis(100);
 /// How often the caller looks for records by itself, while the keeper waits for the group's lock; and
 /// what each member adds: all of them may wait at once.
 const BUSY_TICK: Duration = Duration::from_millis(2);
@@ -169,7 +171,11 @@ impl Keeper {
             });
             match outcome {
                 Ok(Some(next)) => {
-                    if next.pages {
+                    if next.topics || self.has_unwatched() {
+                        self.follow_leaders(next.topics);
+                        self.shared.topics_changed.store(true, Ordering::Release);
+                        (self.shared.wake_caller)();
+                    } else if next.pages {
                         (self.shared.wake_caller)();
                     }
                     changed = next;
@@ -285,6 +291,9 @@ impl Keeper {
         if self.watching.is_blind {
             let due = self.blind_at + self.blind_period(BLIND_OF_MEMBERS);
             timeout = timeout.min(due.saturating_sub(now));
+        }
+        if self.has_unwatched() {
+            timeout = timeout.min(UNWATCHED_LOOK);
         }
         if let Some(wait) = self.joins_settle_in() {
             timeout = timeout.min(wait);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::disk::{Dir, PollWatcher, Wake, WatchId, Watcher};
 use crate::error::{Error, Result};
-use crate::store::{PAGE_FILE, PartitionReader, StoreDir, layout};
+use crate::store::{PAGE_FILE, Replica, StoreDir, layout};
 
 /// Without the kernel's word: the longest wait. The keeper asks for shorter ones.
 const BLIND_PERIOD: Duration = Duration::from_secs(1);
@@ -81,10 +81,8 @@ impl Watching {
 
     /// Watches the page of a partition; `None` where that cannot be had, which the caller's own
     /// looks make up for.
-    pub fn add_page(&mut self, reader: &PartitionReader) -> Option<WatchId> {
-        self.watcher
-            .add_file(&**reader.replica().dir(), PAGE_FILE)
-            .ok()
+    pub fn add_page(&mut self, replica: &Replica) -> Option<WatchId> {
+        self.watcher.add_file(&**replica.dir(), PAGE_FILE).ok()
     }
 
     /// Ends the watch of a page.
