@@ -294,6 +294,17 @@ impl Consumer {
         Ok(())
     }
 
+    /// Has the next [`Consumer::fetch`] look whether leadership moved: for who waits by other means
+    /// than [`Consumer::wait`].
+    pub fn look_again(&mut self) {
+        self.stale = true;
+    }
+
+    /// Whether a leadership moved that could not be followed yet: another try is due.
+    pub fn is_unsettled(&self) -> bool {
+        self.stale
+    }
+
     /// Goes back to (or on to) an offset of an assigned partition.
     pub fn seek(&mut self, tp: &TopicPartition, to: Offset) {
         if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.tp == *tp) {

@@ -108,6 +108,8 @@ pub enum Order {
     Limit(Generation, TopicPartition, Offset),
     /// Stop reading that assignment, then say [`GroupSession::stopped`].
     Revoke(Generation, TopicPartition),
+    /// Leadership may have moved: [`super::Consumer::look_again`].
+    Follow,
     /// Good to know.
     Note(String),
     /// To be looked at.

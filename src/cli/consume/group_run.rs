@@ -260,6 +260,7 @@ impl GroupRun<'_> {
                     }
                     stopped.push(generation);
                 }
+                Order::Follow => self.consumer.look_again(),
                 Order::Note(text) => self.env.note(&text),
                 Order::Warn(text) => self.env.warn(&text),
                 Order::Finished => self.finished = true,
@@ -309,6 +310,9 @@ impl GroupRun<'_> {
         if !self.noted_end && self.env.stdout_is_terminal() && is_reading {
             self.noted_end = true;
             self.env.note("at the end; waiting for more (Ctrl-C ends)");
+        }
+        if self.consumer.is_unsettled() {
+            patience = patience.min(PIPE_TICK);
         }
         if let Some(tick) = self.session.busy_tick() {
             patience = patience.min(tick);

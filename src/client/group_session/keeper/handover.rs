@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::following::source_of;
 use super::{Holding, Keeper, QUICK_LOOK, lock, removed};
 use crate::client::group_session::starts;
 use crate::client::group_session::{CommitWhen, Order};
@@ -173,6 +174,7 @@ impl Keeper {
                 leader_epoch,
                 committed,
                 until,
+                source: source_of(&reader),
                 page,
                 stopping: None,
                 is_stopped: false,
