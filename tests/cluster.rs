@@ -8,6 +8,8 @@
 mod cli;
 #[path = "common/tally.rs"]
 mod tally;
+#[path = "cluster/tools.rs"]
+mod tools;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -108,6 +108,8 @@ pub enum Order {
     Limit(Generation, TopicPartition, Offset),
     /// Stop reading that assignment, then say [`GroupSession::stopped`].
     Revoke(Generation, TopicPartition),
+    /// Leadership may have moved: [`super::Consumer::look_again`].
+    Follow,
     /// Good to know.
     Note(String),
     /// To be looked at.
@@ -165,8 +167,6 @@ pub struct GroupSession {
 struct Shared {
     orders: Mutex<VecDeque<Order>>,
     has_orders: AtomicBool,
-    /// Topics changed since the caller last asked: others may lead.
-    topics_changed: AtomicBool,
     /// How often the caller is to look, microseconds, while the keeper waits for a lock or the disk
     /// and sees nothing; 0: it waits for neither.
     busy_tick_us: AtomicU32,
@@ -234,7 +234,6 @@ impl GroupSession {
         let shared = Arc::new(Shared {
             orders: Mutex::default(),
             has_orders: AtomicBool::new(false),
-            topics_changed: AtomicBool::new(false),
             busy_tick_us: AtomicU32::new(0),
             told: Mutex::default(),
             replied: Condvar::new(),
@@ -302,11 +301,6 @@ impl GroupSession {
     /// Whether there are orders: cheap enough to be asked at each record.
     pub fn has_orders(&self) -> bool {
         self.shared.has_orders.load(Ordering::Acquire)
-    }
-
-    /// Whether topics changed since this was last asked: leadership may have moved.
-    pub fn topics_changed(&self) -> bool {
-        self.shared.topics_changed.swap(false, Ordering::AcqRel)
     }
 
     /// How often to look for new records while the keeper waits for a lock or the disk and cannot

@@ -11,7 +11,7 @@ use super::consumer::{open_now, open_reader};
 use crate::cluster::Liveness;
 use crate::error::Result;
 use crate::store::{PartitionReader, StoreDir, TopicHandle};
-use crate::types::{BrokerId, TopicPartition};
+use crate::types::{BrokerId, PartitionId, TopicPartition};
 
 /// Which replica is read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -87,15 +87,34 @@ impl Chooser {
         Ok(true)
     }
 
+    /// The broker whose replica is to be read, by what a topic file says.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::UnknownTopic`] for a partition that is not there.
+    pub fn broker(&self, topic: &TopicHandle, partition: PartitionId) -> Result<BrokerId> {
+        let leader = topic.partition(partition)?.leader;
+        Ok(self.choose(topic, partition)?.unwrap_or(leader))
+    }
+
     /// The broker whose replica is read; `None`: the leader's, whoever that is.
     fn replica(&self, tp: &TopicPartition) -> Result<Option<BrokerId>> {
+        match &self.read_from {
+            ReadFrom::Leader => Ok(None),
+            ReadFrom::Replica(broker) => Ok(Some(*broker)),
+            ReadFrom::Rack(_) => {
+                let topic = TopicHandle::open(&self.store, &tp.topic)?;
+                self.choose(&topic, tp.partition)
+            }
+        }
+    }
+
+    fn choose(&self, topic: &TopicHandle, partition: PartitionId) -> Result<Option<BrokerId>> {
         let rack = match &self.read_from {
             ReadFrom::Leader => return Ok(None),
             ReadFrom::Replica(broker) => return Ok(Some(*broker)),
             ReadFrom::Rack(rack) => rack,
         };
-        let topic = TopicHandle::open(&self.store, &tp.topic)?;
-        let partition = topic.partition(tp.partition)?;
+        let partition = topic.partition(partition)?;
         let near = |broker: BrokerId| {
             let file = self.store.broker_file(broker);
             file.is_ok_and(|file| file.rack.as_ref() == Some(rack))

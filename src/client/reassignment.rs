@@ -108,22 +108,25 @@ impl Admin {
         Ok(cancelled)
     }
 
-    /// The partitions of these that are being reassigned. One that is named is taken at its word.
+    /// The partitions of these that are being reassigned.
     ///
     /// # Errors
-    /// [`Kind::UnknownTopic`]; [`Kind::BrokerState`] for a topic of which none is.
+    /// [`Kind::UnknownTopic`]; [`Kind::BrokerState`] for a partition that is not, and for a topic of
+    /// which none is.
     pub fn reassigning(&self, scopes: &[Scope]) -> Result<Vec<TopicPartition>> {
         let mut found: BTreeMap<TopicPartition, ()> = BTreeMap::new();
         for (topic, only) in scopes {
             let meta = self.metadata(topic)?;
             check_partition(&meta, *only)?;
             let under_way = meta.partitions.iter().filter(|p| p.reassignment.is_some());
-            let all: Vec<_> = match only {
-                Some(only) => vec![*only],
-                None => under_way.map(|p| p.partition).collect(),
-            };
+            let mut all: Vec<_> = under_way.map(|p| p.partition).collect();
+            all.retain(|p| only.is_none_or(|only| only == *p));
             if all.is_empty() {
-                let text = format!("NO_REASSIGNMENT_IN_PROGRESS: {topic} is not being reassigned");
+                let what = match only {
+                    Some(only) => format!("{topic}:{only}"),
+                    None => topic.to_string(),
+                };
+                let text = format!("NO_REASSIGNMENT_IN_PROGRESS: {what} is not being reassigned");
                 return Err(Error::new(Kind::BrokerState, text)
                     .cure("'mq-broker reassign' lists what is under way"));
             }

@@ -87,6 +87,8 @@ pub struct Health {
 /// If brokers or topics cannot be listed.
 pub fn health(store: &Arc<StoreDir>) -> Result<Health> {
     let mut health = Health::default();
+    // First, for it takes its time: what it says is then as old as the rest.
+    let hung = hung(store, &live(store)?)?;
     let mut metas = Vec::new();
     for name in topics::list(store)? {
         match topics::read_if_there(store, &name) {
@@ -95,7 +97,7 @@ pub fn health(store: &Arc<StoreDir>) -> Result<Health> {
             Err(e) => health.add(Trouble::TopicUnreadable, None, None, told(&e)),
         }
     }
-    brokers(store, &metas, &mut health)?;
+    brokers(store, &metas, &hung, &mut health)?;
     let mut looker = Looker::new(store);
     for meta in &metas {
         topic(meta, &mut looker, &mut health);
@@ -123,24 +125,34 @@ impl Health {
 /// What a daemon's lock shows: its incarnation and its beats, once they are written.
 type Beats = Option<(u64, u64)>;
 
-fn brokers(store: &Arc<StoreDir>, metas: &[TopicMeta], health: &mut Health) -> Result<()> {
-    let mut live: BTreeMap<BrokerId, Beats> = BTreeMap::new();
-    let known = store.brokers()?;
-    for id in &known {
-        if let Some(beats) = beats(store, *id)? {
-            live.insert(*id, beats);
+/// Who runs.
+fn live(store: &StoreDir) -> Result<BTreeMap<BrokerId, Beats>> {
+    let mut live = BTreeMap::new();
+    for id in store.brokers()? {
+        if let Some(beats) = beats(store, id)? {
+            live.insert(id, beats);
         }
     }
+    Ok(live)
+}
+
+fn brokers(
+    store: &Arc<StoreDir>,
+    metas: &[TopicMeta],
+    hung: &BTreeSet<BrokerId>,
+    health: &mut Health,
+) -> Result<()> {
+    let live = live(store)?;
+    let hangs = |id| live.contains_key(&id) && hung.contains(&id);
     let partitions = || metas.iter().flat_map(|meta| &meta.partitions);
     let replicated = || partitions().filter(|p| p.replicas.len() > 1);
     if live.is_empty() && replicated().next().is_none() {
         return Ok(());
     }
-    let hung = hung(store, &live)?;
     let controller = ControllerFile::read(store).ok().flatten().filter(|file| {
         let incarnation = live.get(&file.broker_id).copied().flatten();
         let runs = incarnation.is_some_and(|(incarnation, _)| incarnation == file.incarnation);
-        file.pid.is_some() && runs && !hung.contains(&file.broker_id)
+        file.pid.is_some() && runs && !hangs(file.broker_id)
     });
     if controller.is_none() {
         let text = "no controller lives: nobody replaces a leader that dies; 'mq-broker start' \
@@ -148,9 +160,9 @@ fn brokers(store: &Arc<StoreDir>, metas: &[TopicMeta], health: &mut Health) -> R
         health.add(Trouble::NoController, None, None, text.to_owned());
     }
     let holds = |p: &PartitionMeta, id| p.uuid_of(id).is_some();
-    for id in known {
+    for id in store.brokers()? {
         let held = partitions().filter(|p| holds(p, id)).count();
-        if hung.contains(&id) {
+        if hangs(id) {
             let text = format!("broker {id} hangs: its heartbeat stands still");
             health.add(Trouble::BrokerHangs, Some(id), None, text);
         }

@@ -37,6 +37,8 @@ pub(super) struct Lane {
     pub fresh: bool,
     /// To be looked at then, though nothing changed.
     pub due: Option<Duration>,
+    /// Nothing is copied until then: what was copied is as much as its limit allows.
+    paused_until: Option<Duration>,
     wait: Duration,
     busy_since: Option<Duration>,
     told: Option<String>,
@@ -68,6 +70,7 @@ impl Lane {
             watch: None,
             fresh: true,
             due: None,
+            paused_until: None,
             wait: WAIT_MIN,
             busy_since: None,
             told: None,
@@ -99,6 +102,13 @@ impl Lane {
     pub fn turn(&mut self, turn: &mut Turn<'_>) -> Option<Wish> {
         self.fresh = false;
         self.due = None;
+        let paused = self.paused_until.take();
+        if let Some(until) = paused.filter(|until| *until > turn.store.clock().monotonic()) {
+            // Whatever woke it: its limit holds.
+            self.paused_until = Some(until);
+            self.due = Some(until);
+            return None;
+        }
         let turned = self.try_turn(turn);
         let now = turn.store.clock().monotonic();
         match turned {
@@ -121,15 +131,22 @@ impl Lane {
                 Some(follower) => follower,
                 none => none.insert(Follower::open(store, tp, broker, PATIENCE)?),
             };
-            let followed = follower.step(FETCH_BYTES)?;
+            let rate = throttle(follower, tp, broker);
+            // Not much more than a second's worth at a time.
+            let bytes_max = rate.map_or(FETCH_BYTES, |rate| {
+                usize::try_from(rate).map_or(FETCH_BYTES, |rate| rate.min(FETCH_BYTES))
+            });
+            let followed = follower.step(bytes_max)?;
             let now = turn.store.clock().monotonic();
             self.busy_since = None;
             match followed {
                 Followed::Copied(bytes) => {
                     self.wait = WAIT_MIN;
                     copied += bytes;
-                    if let Some(pause) = self.throttled(turn.broker, bytes) {
-                        self.due = Some(now + pause);
+                    if let Some(rate) = rate {
+                        let pause = Duration::from_secs_f64(bytes as f64 / rate as f64);
+                        self.paused_until = Some(now + pause);
+                        self.due = self.paused_until;
                         return Ok(None);
                     }
                     if copied >= TURN_BYTES {
@@ -195,16 +212,6 @@ impl Lane {
         }
     }
 
-    /// How long to wait after so many bytes, where a reassignment is throttled.
-    fn throttled(&self, broker: BrokerId, bytes: usize) -> Option<Duration> {
-        let topic = self.follower.as_ref()?.topic();
-        let partition = topic.partition(self.tp.partition).ok()?;
-        let reassignment = partition.reassignment.as_ref()?;
-        let rate = reassignment.throttle.filter(|rate| *rate > 0)?;
-        let is_new = !reassignment.before.contains(&broker) && !partition.is_in_sync(broker);
-        is_new.then(|| Duration::from_secs_f64(bytes as f64 / rate as f64))
-    }
-
     fn failed(&mut self, error: Error, now: Duration, turn: &mut Turn<'_>) -> Option<Wish> {
         let mut anew = false;
         let mut wish = None;
@@ -264,4 +271,12 @@ impl Lane {
             tell(Told::Problem(error.at(&self.tp)));
         }
     }
+}
+
+/// Most bytes a second that a new replica copies, where its reassignment says so.
+fn throttle(follower: &Follower, tp: &TopicPartition, broker: BrokerId) -> Option<u64> {
+    let partition = follower.topic().partition(tp.partition).ok()?;
+    let reassignment = partition.reassignment.as_ref()?;
+    let is_new = !reassignment.before.contains(&broker) && !partition.is_in_sync(broker);
+    reassignment.throttle.filter(|rate| is_new && *rate > 0)
 }

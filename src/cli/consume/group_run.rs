@@ -160,9 +160,6 @@ impl GroupRun<'_> {
             if self.finished || self.job.count == Some(0) {
                 return Ok(());
             }
-            if self.session.topics_changed() {
-                self.consumer.look_for_leaders();
-            }
             let fetched = match self.consumer.fetch(FETCH_BYTES, &mut self.buf) {
                 Err(e) if e.kind() == Kind::UnknownTopic => {
                     self.deleted(e)?;
@@ -263,6 +260,7 @@ impl GroupRun<'_> {
                     }
                     stopped.push(generation);
                 }
+                Order::Follow => self.consumer.look_for_leaders(),
                 Order::Note(text) => self.env.note(&text),
                 Order::Warn(text) => self.env.warn(&text),
                 Order::Finished => self.finished = true,

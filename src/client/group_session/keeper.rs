@@ -1,6 +1,7 @@
 //! The keeper: what a member does besides reading, one turn after the other.
 
 mod duties;
+mod following;
 mod handover;
 mod progress;
 
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use self::following::Source;
 use super::ends::Ends;
 use super::heartbeat::Heartbeat;
 use super::watching::{Changed, Watching};
@@ -20,7 +22,7 @@ use crate::client::read_from::Chooser;
 use crate::disk::WatchId;
 use crate::error::{Error, Kind, Result};
 use crate::group::{JoinOptions, Membership};
-use crate::store::{StoreDir, topics};
+use crate::store::{StoreDir, TopicHandle, topics};
 use crate::types::{LeaderEpoch, Offset, TopicName, TopicPartition, Uuid};
 
 /// Tries to join, where each is interrupted.
@@ -68,6 +70,10 @@ pub(super) struct Keeper {
     /// Partitions that were to move and stay after all: where to read on, what is committed, and
     /// the epoch before.
     stayed: BTreeMap<TopicPartition, (Offset, Offset, LeaderEpoch)>,
+    /// The topics that are held, as leadership was last followed.
+    topics: BTreeMap<TopicName, TopicHandle>,
+    /// A leadership could not be followed yet.
+    unfollowed: bool,
     last_generation: Generation,
     joins: Option<Joins>,
     /// When the members' files were seen closed, and which of the [`PROBES`] is next.
@@ -96,6 +102,8 @@ struct Holding {
     leader_epoch: LeaderEpoch,
     committed: Offset,
     until: Option<Offset>,
+    /// The replica whose page is watched.
+    source: Source,
     page: Option<WatchId>,
     /// Since when it is to be given up.
     stopping: Option<Duration>,
@@ -142,6 +150,8 @@ impl Keeper {
             held: BTreeMap::new(),
             known: BTreeMap::new(),
             stayed: BTreeMap::new(),
+            topics: BTreeMap::new(),
+            unfollowed: false,
             last_generation: 0,
             joins: None,
             // Members that died unwatched are found by one look soon.
@@ -171,11 +181,7 @@ impl Keeper {
             });
             match outcome {
                 Ok(Some(next)) => {
-                    if next.topics || self.has_unwatched() {
-                        self.follow_leaders(next.topics);
-                        self.shared.topics_changed.store(true, Ordering::Release);
-                        (self.shared.wake_caller)();
-                    } else if next.pages {
+                    if next.pages {
                         (self.shared.wake_caller)();
                     }
                     changed = next;
@@ -199,6 +205,7 @@ impl Keeper {
         self.settle_joins()?;
         self.look_at_topics(changed.topics)?;
         self.look_for_deleted()?;
+        self.follow_leaderships(changed.topics);
         self.look_at_others(changed.members)?;
         self.take_deliveries();
         self.give_up()?;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::following::source_of;
 use super::{Holding, Keeper, QUICK_LOOK, lock, removed};
 use crate::client::group_session::starts;
 use crate::client::group_session::{CommitWhen, Order};
@@ -10,7 +11,7 @@ use crate::client::open_reader;
 use crate::client::point::Point;
 use crate::error::{Kind, Result};
 use crate::group::{Committed, Entry, Standing, standing};
-use crate::store::{PartitionReader, Replica, TopicHandle};
+use crate::store::PartitionReader;
 use crate::types::{LeaderEpoch, Offset, TopicName, TopicPartition, Uuid};
 
 /// What each next member waits longer for another to commit where a topic is started.
@@ -120,34 +121,6 @@ impl Keeper {
         }
     }
 
-    /// Watches the pages of who leads now: of all that are held, or only where there is no watch.
-    /// The caller's readers follow by themselves.
-    pub(super) fn follow_leaders(&mut self, all: bool) {
-        if self.watching.is_blind {
-            return;
-        }
-        let mut topic: Option<TopicHandle> = None;
-        for (tp, holding) in &mut self.held {
-            if !all && holding.page.is_some() {
-                continue;
-            }
-            if topic.as_ref().is_none_or(|t| t.meta().name != tp.topic) {
-                topic = TopicHandle::open(&self.store, &tp.topic).ok();
-            }
-            let leader = topic.as_ref().and_then(|t| t.partition(tp.partition).ok());
-            let replica = leader.and_then(|p| Replica::open(&self.store, tp, p.leader).ok());
-            let page = replica.and_then(|replica| self.watching.add_page(&replica));
-            if let Some(before) = std::mem::replace(&mut holding.page, page) {
-                self.watching.remove_page(before);
-            }
-        }
-    }
-
-    /// Whether the kernel tells, but not of all pages.
-    pub(super) fn has_unwatched(&self) -> bool {
-        !self.watching.is_blind && self.held.values().any(|holding| holding.page.is_none())
-    }
-
     /// Hands what is owned newly to the caller.
     pub(super) fn take_over(&mut self) -> Result<()> {
         let Some(me) = self.member.me() else {
@@ -201,6 +174,7 @@ impl Keeper {
                 leader_epoch,
                 committed,
                 until,
+                source: source_of(&reader),
                 page,
                 stopping: None,
                 is_stopped: false,
