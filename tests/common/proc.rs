@@ -83,6 +83,7 @@ pub fn tool(name: &str) -> &'static str {
         "mq-consume" => env!("CARGO_BIN_EXE_mq-consume"),
         "mq-topics" => env!("CARGO_BIN_EXE_mq-topics"),
         "mq-groups" => env!("CARGO_BIN_EXE_mq-groups"),
+        "mq-broker" => env!("CARGO_BIN_EXE_mq-broker"),
         other => panic!("no tool {other}"),
     }
 }
@@ -230,6 +231,13 @@ impl Place {
         self.spawn(command, what.collect::<Vec<_>>().join(" "), input)
     }
 
+    /// Starts strace, or what else is not one of the tools.
+    pub fn trace(&self, argv: &[&str]) -> Result<Running, Failure> {
+        let mut command = Command::new(argv[0]);
+        command.args(&argv[1..]);
+        self.spawn(command, argv.join(" "), None)
+    }
+
     fn spawn(
         &self,
         mut command: Command,
@@ -304,6 +312,11 @@ impl Running {
     /// What it has printed so far.
     pub fn printed(&self) -> Vec<u8> {
         fs::read(&self.stdout).unwrap_or_default()
+    }
+
+    /// What it has said so far on its standard error.
+    pub fn said(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.stderr).unwrap_or_default()).into_owned()
     }
 
     /// How many lines it has printed so far.

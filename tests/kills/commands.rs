@@ -5,21 +5,13 @@
 //! them, thinned evenly to a budget of kills (`MQ_LONG=1`: ten times as many, in rounds, since threads meet
 //! differently each time).
 
-#[macro_use]
-#[path = "common/proc.rs"]
-mod proc;
-#[path = "common/kill_sweep.rs"]
-mod kill_sweep;
-#[path = "common/sweep.rs"]
-mod sweep;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use kill_sweep::{Calls, Share};
-use proc::{Failure, Place, Ran, acknowledged, check_log, seen, works_on};
-use sweep::{CALLS, calls_in, killing};
+use crate::kill_sweep::{self, Calls, Share};
+use crate::proc::{self, Failure, Place, Ran, acknowledged, check_log, seen, works_on};
+use crate::sweep::{CALLS, calls_in, killing};
 
 const ECHO: &str = "%p %o %v\\n";
 
@@ -512,6 +504,7 @@ fn a_killed_command_leaves_a_store_that_goes_on() {
     if !proc::has_strace("kills") {
         return;
     }
+    let _alone = crate::alone();
     let shares = SCENARIOS.each_ref().map(|scenario| Share {
         name: scenario.name,
         kills: scenario.share,
