@@ -83,6 +83,7 @@ pub fn tool(name: &str) -> &'static str {
         "mq-consume" => env!("CARGO_BIN_EXE_mq-consume"),
         "mq-topics" => env!("CARGO_BIN_EXE_mq-topics"),
         "mq-groups" => env!("CARGO_BIN_EXE_mq-groups"),
+        "mq-broker" => env!("CARGO_BIN_EXE_mq-broker"),
         other => panic!("no tool {other}"),
     }
 }
@@ -230,7 +231,8 @@ impl Place {
         self.spawn(command, what.collect::<Vec<_>>().join(" "), input)
     }
 
-    fn spawn(
+    /// Starts a command in the case's directory.
+    pub fn spawn(
         &self,
         mut command: Command,
         what: String,
@@ -324,6 +326,16 @@ impl Running {
             std::thread::sleep(Duration::from_millis(5));
         }
         Ok(())
+    }
+
+    /// What it printed up to now.
+    pub fn said(&self) -> String {
+        fs::read_to_string(&self.stdout).unwrap_or_default()
+    }
+
+    /// What it told on stderr up to now.
+    pub fn complained(&self) -> String {
+        fs::read_to_string(&self.stderr).unwrap_or_default()
     }
 
     /// Sends a signal to it and to all that it started.
