@@ -56,7 +56,7 @@ fn eventually(what: &str, mut holds: impl FnMut() -> Result<bool, Failure>) -> R
 
 /// Three brokers on a store of their own, used by one case after the other.
 struct Cluster {
-    place: Place,
+    place: Arc<Place>,
     brokers: BTreeMap<BrokerId, Running>,
     store: Arc<StoreDir>,
     topics: usize,
@@ -64,7 +64,7 @@ struct Cluster {
 
 impl Cluster {
     fn start() -> Result<Self, Failure> {
-        let place = Place::new("fencing");
+        let place = Arc::new(Place::new("fencing"));
         let mut brokers = BTreeMap::new();
         for id in 0..3 {
             brokers.insert(id, start_broker(&place, id)?);
@@ -176,10 +176,6 @@ impl Cluster {
                 "acknowledged {record:?} is not in {there:?}"
             );
         }
-        for id in 0..3 {
-            let at = read(&["-J", "-e", "--replica", &id.to_string(), topic])?;
-            hold!(at == there, "broker {id} has {at:?}, the leader {there:?}");
-        }
         let bytes: BTreeSet<Vec<u8>> = (0..3).map(|id| log_bytes(&self.place, id, topic)).collect();
         hold!(bytes.len() == 1, "the replicas' bytes differ");
         self.place
@@ -187,12 +183,13 @@ impl Cluster {
             .expect(0)?;
         Ok(())
     }
+}
 
-    fn end(mut self) {
+impl Drop for Cluster {
+    fn drop(&mut self) {
         for id in 0..3 {
             self.kill(id);
         }
-        self.place.remove();
     }
 }
 
@@ -210,7 +207,9 @@ fn start_broker(place: &Place, id: BrokerId) -> Result<Running, Failure> {
 }
 
 fn lines(topic: &str, what: &str, count: usize) -> Vec<String> {
-    (0..count).map(|n| format!("{topic} {what} {n}")).collect()
+    (0..count)
+        .map(|n| format!("{topic} {what} {n} {:.<900}", ""))
+        .collect()
 }
 
 /// Who is to stand still, and where.
@@ -267,7 +266,15 @@ fn producer(cluster: &mut Cluster, stop: Stop, acks: &str) -> Result<String, Fai
         .chain(args.iter().map(String::as_str))
         .collect();
     // Each record is a batch.
-    let tool = ["--acks", acks, "-o", "%p %o %v\n", "--batch-size", "1", &topic];
+    let tool = [
+        "--acks",
+        acks,
+        "-o",
+        "%p %o %v\n",
+        "--batch-size",
+        "1KiB",
+        &topic,
+    ];
     let mut victim = cluster
         .place
         .start(&prefix, "mq-produce", &tool, Some(&input))?;
@@ -282,7 +289,13 @@ fn producer(cluster: &mut Cluster, stop: Stop, acks: &str) -> Result<String, Fai
         acked.extend(cluster.produce(&topic, "meanwhile", 2)?);
         due.extend(lines(&topic, "meanwhile", 2));
     }
-    victim.signal_group(Signal::CONT);
+    // Each of its threads stops at its own nth call.
+    eventually("the producer ends", || {
+        victim.signal_group(Signal::CONT);
+        std::thread::sleep(Duration::from_millis(20));
+        let ended = victim.child.try_wait().map_err(|e| e.to_string())?;
+        Ok(ended.is_some())
+    })?;
     let echo = victim.end()?.expect(0)?;
     let echoed = acknowledged(&echo)?;
     hold!(echoed.len() == 3, "not all acknowledged: {echoed:?}");
@@ -378,9 +391,9 @@ fn controller(cluster: &mut Cluster, stop: Stop) -> Result<String, Failure> {
     let new = cluster.moved_from(&topic, &old)?;
     acked.extend(cluster.produce(&topic, "meanwhile", 2)?);
     let (now, version) = (controller_epoch(cluster)?, new.leader_epoch);
+    detach(strace);
     wakes(cluster, id);
     std::thread::sleep(Duration::from_millis(200));
-    detach(strace);
     let after = cluster.partition(&topic)?;
     hold!(
         controller_epoch(cluster)? == now,
@@ -420,9 +433,9 @@ fn follower(cluster: &mut Cluster, stop: Stop) -> Result<String, Failure> {
         })?;
     }
     acked.extend(cluster.produce(&topic, "meanwhile", 2)?);
-    wakes(cluster, id);
-    std::thread::sleep(Duration::from_millis(100));
+    // Without strace: else each of its threads stops at its own nth call.
     detach(strace);
+    wakes(cluster, id);
     cluster.restart()?;
     let mut due = lines(&topic, "before", 2);
     due.extend(lines(&topic, "copied", 2));
@@ -483,7 +496,7 @@ fn who_stood_still_is_fenced() {
         println!("{}: {} stops of {calls:?}", scene.name, chosen.len());
         jobs.extend(chosen.into_iter().map(|call| (at, call)));
     }
-    cluster.end();
+    end(cluster);
     let jobs = Mutex::new(jobs);
     std::thread::scope(|scope| {
         for _ in 0..WORKERS {
@@ -491,6 +504,15 @@ fn who_stood_still_is_fenced() {
         }
     });
     score.close("fencing");
+}
+
+/// Ends the brokers, and takes the store away.
+fn end(cluster: Cluster) {
+    let place = Arc::clone(&cluster.place);
+    drop(cluster);
+    if let Ok(place) = Arc::try_unwrap(place) {
+        place.remove();
+    }
 }
 
 fn work(jobs: &Mutex<Vec<(usize, (&'static str, usize))>>, score: &Score) {
@@ -524,6 +546,6 @@ fn work(jobs: &Mutex<Vec<(usize, (&'static str, usize))>>, score: &Score) {
         );
     }
     if let Some(cluster) = cluster {
-        cluster.end();
+        end(cluster);
     }
 }
