@@ -5,6 +5,7 @@ mod around;
 mod consumer;
 mod creation;
 mod delivery;
+mod enough_replicas;
 mod followers;
 mod group_session;
 pub mod point;

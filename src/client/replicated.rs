@@ -16,11 +16,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::enough_replicas::check_replicas;
 use super::producer_options::Acks;
 use crate::cluster::Liveness;
 use crate::error::{Error, Kind, Result};
-use crate::store::{Appended, PartitionWriter, StoreDir, reports};
-use crate::types::{LeaderEpoch, Offset, PartitionId, TopicName, TopicPartition};
+use crate::storage::LeaderEpochs;
+use crate::store::{Appended, Page, PartitionWriter, StoreDir, reports};
+use crate::types::{LeaderEpoch, Offset, PartitionId, TopicName, TopicPartition, Uuid};
 
 /// Most bytes of batches under way.
 const UNDER_WAY_BYTES_MAX: usize = 16 << 20;
@@ -56,6 +58,8 @@ struct Lane {
     /// The epoch of which it is known that all that is under way is in it.
     epoch: LeaderEpoch,
     under_way: VecDeque<UnderWay>,
+    /// The topic it was appended to: another may have its name by now.
+    topic_id: Uuid,
     /// Another epoch has begun: the appending thread has to ask for what is under way.
     moved: bool,
 }
@@ -191,6 +195,7 @@ impl Appending {
         let lane = state.lanes.entry(partition).or_insert_with(|| Lane {
             epoch: appended.leader_epoch,
             under_way: VecDeque::new(),
+            topic_id: writer.topic().meta().topic_id,
             moved: false,
         });
         if lane.under_way.is_empty() {
@@ -237,7 +242,9 @@ impl Appending {
         batch: &mut [u8],
         failed: &dyn Fn() -> bool,
     ) -> Result<Appended> {
-        self.check_replicas(writer)?;
+        if self.shared.acks == Acks::All {
+            check_replicas(writer, &self.liveness)?;
+        }
         let mut tries = 0;
         loop {
             let only = self.shared.epoch_under_way(writer.tp().partition);
@@ -249,59 +256,6 @@ impl Appending {
                 other => return other,
             }
         }
-    }
-
-    /// NOT_ENOUGH_REPLICAS, before anything is appended.
-    fn check_replicas(&mut self, writer: &mut PartitionWriter) -> Result<()> {
-        if self.shared.acks != Acks::All {
-            return Ok(());
-        }
-        writer.look()?;
-        let least = writer.configs().min_insync_replicas;
-        let partition = writer.topic().partition(writer.tp().partition)?;
-        if partition.isr.len() == 1 && least == 1 {
-            return Ok(());
-        }
-        let mut dead = Vec::new();
-        for broker in &partition.isr {
-            if *broker != partition.leader && !self.liveness.is_alive(*broker) {
-                dead.push(broker.to_string());
-            }
-        }
-        let live = partition.isr.len() - dead.len();
-        if live >= least && (dead.is_empty() || self.liveness.controller_lives()) {
-            return Ok(());
-        }
-        let (tp, all) = (writer.tp(), partition.isr.len());
-        let text = if live < least {
-            format!(
-                "NOT_ENOUGH_REPLICAS: {tp} has {live} live replicas in sync, \
-                 min.insync.replicas={least} asks for more"
-            )
-        } else {
-            format!(
-                "NOT_ENOUGH_REPLICAS: of the {all} replicas of {tp} that are in sync, those on \
-                 broker {} are not running, and no controller lives to take them out",
-                dead.join(", ")
-            )
-        };
-        let start = partition
-            .replicas
-            .iter()
-            .map(|replica| replica.broker)
-            .filter(|broker| !partition.isr.contains(broker) || dead.contains(&broker.to_string()))
-            .map(|broker| format!("'mq-broker start --id {broker}'"))
-            .collect::<Vec<_>>()
-            .join(", ");
-        let cure = if start.is_empty() {
-            format!(
-                "lower min.insync.replicas with 'mq-topics alter {}', or use --acks 1",
-                tp.topic
-            )
-        } else {
-            format!("start what is missing ({start}), or use --acks 1")
-        };
-        Err(Error::new(Kind::Busy, text).cure(cure))
     }
 
     /// After a failed try: whether to try again, having waited a little.
@@ -362,8 +316,7 @@ impl Appending {
 
     fn try_resolve(&mut self, writer: &mut PartitionWriter) -> Result<()> {
         let partition = writer.tp().partition;
-        let page = writer.make_ready()?;
-        let epochs = writer.replica().epochs()?.unwrap_or_default();
+        let (page, epochs) = ask(writer)?;
         let epoch = page.leader_epoch;
         // Nobody else changes the lane's order; what is acknowledged meanwhile leaves at its front.
         let mut state = self.shared.lock();
@@ -400,6 +353,22 @@ impl Appending {
         lane.moved = false;
         Ok(())
     }
+}
+
+/// The leader's page and epochs, both of one state of its log.
+fn ask(writer: &mut PartitionWriter) -> Result<(Page, LeaderEpochs)> {
+    for _ in 0..RESOLVES {
+        let page = writer.make_ready()?;
+        let epochs = writer.replica().epochs()?.unwrap_or_default();
+        let same =
+            |now: Page| now.generation == page.generation && now.leader_epoch == page.leader_epoch;
+        // It may follow another leader by now, which has it cut.
+        if writer.replica().read_page()?.is_some_and(same) {
+            return Ok((page, epochs));
+        }
+    }
+    let text = format!("the leadership of {} keeps moving", writer.tp());
+    Err(Error::new(Kind::Fenced, text))
 }
 
 fn unknown(tp: &TopicPartition, why: &str) -> Error {

@@ -14,19 +14,19 @@ use std::time::Duration;
 
 use super::committer::Committer;
 use super::configs::TopicConfigs;
+use super::copied::{begin_segment, follow_watermark, next_run};
 use super::judge::Judge;
 use super::mend::Mender;
 use super::names::sync_names;
 use super::open::StoreDir;
-use super::page::{Intent, JOINING_MAX, Page, Role};
+use super::page::{Intent, JOINING_MAX, Page, Role, Seal};
 use super::reader::PartitionReader;
-use super::replica::{Held, Replica};
+use super::replica::Replica;
 use super::reports;
 use super::topic_handle::TopicHandle;
 use super::watermark::Watermark;
 use super::writer::PartitionWriter;
 use crate::error::{Error, Kind, Result};
-use crate::record::BatchHeader;
 use crate::storage::{Appender, Cut, LeaderEpochs, RollLimits, divergence};
 use crate::types::{BrokerId, LeaderEpoch, Offset, TopicPartition};
 
@@ -322,12 +322,16 @@ impl Follower {
         }
     }
 
-    /// Whether a page is that of the leader of that epoch.
+    /// Whether a page is that of the leader of that epoch. One that lost records in a recovery has
+    /// to begin another first: this log may be what is left of them.
     fn leads(&self, page: &Page, epoch: LeaderEpoch) -> bool {
         page.role == Role::Leader
             && page.leader_epoch == epoch
             && page.boot_id == self.store.boot_id()
             && page.offline.is_none()
+            && page.seal != Some(Seal::Recovered)
+            && page.topic_id == self.topic.meta().topic_id
+            && self.topic.replica_uuid(self.tp.partition).ok() == Some(page.replica_uuid)
     }
 
     /// Holds the log against the leader's of that epoch: takes away what the leader has not, and
@@ -552,53 +556,4 @@ impl Follower {
         self.raised = false;
         Ok(())
     }
-}
-
-fn follow_watermark(page: &mut Page, leaders: Offset, judge: &Judge) {
-    let due = leaders.min(page.acked(judge.every_message));
-    page.high_watermark = page.high_watermark.max(due);
-    page.last_stable_offset = page.high_watermark;
-}
-
-/// The batches that go into one segment in one write: how many bytes, their headers, and whether a
-/// new segment begins with them.
-fn next_run(
-    page: &Page,
-    bytes: &[u8],
-    limits: &RollLimits,
-) -> Result<(usize, Vec<BatchHeader>, bool)> {
-    let (mut used, mut headers, mut roll) = (0, Vec::new(), false);
-    let mut tail = page.tail;
-    while let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty()) {
-        let header = BatchHeader::parse(rest).map_err(Error::from)?;
-        let len = header.total_len();
-        let must_roll = Appender::must_roll(
-            &tail,
-            len as u64,
-            header.max_timestamp,
-            header.last_offset(),
-            limits,
-        );
-        if must_roll {
-            if !headers.is_empty() {
-                break;
-            }
-            roll = true;
-            tail = tail.rolled();
-        }
-        (tail, _, _) = tail.with_batch(&header, limits.index_interval_bytes);
-        used += len;
-        headers.push(header);
-    }
-    Ok((used, headers, roll))
-}
-
-/// Begins a segment at the log's end, as an append of the leader does.
-fn begin_segment(held: &Held<'_>, appender: &mut Appender, page: &mut Page) -> Result<()> {
-    page.intent = Intent::Roll(page.tail.end);
-    held.publish(page)?;
-    let closed = appender.close_indexes(&page.tail)?;
-    page.tail = appender.begin_segment(&closed)?;
-    page.unsynced_names += 3;
-    Ok(())
 }

@@ -7,6 +7,7 @@ pub mod broker_file;
 mod commit_note;
 mod committer;
 pub mod configs;
+mod copied;
 pub mod fenced_lock;
 mod follower;
 pub mod gate;

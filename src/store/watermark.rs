@@ -17,11 +17,11 @@ use std::time::Duration;
 use super::configs::TopicConfigs;
 use super::names::sync_names;
 use super::open::StoreDir;
-use super::page::{Joining, Page, Role, Seal};
+use super::page::{Intent, Joining, Page, Role, Seal};
 use super::replica::{Held, Replica};
 use super::topic_handle::TopicHandle;
 use super::topics::PartitionMeta;
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::types::{BrokerId, LeaderEpoch, Offset, TopicPartition, Uuid};
 
 /// How often a raise starts over when the metadata moves under it.
@@ -185,7 +185,12 @@ impl Watermark {
     /// Reads the topic file again if it changed, and opens the leader anew if that is another.
     fn refresh(&mut self) -> Result<()> {
         if !self.topic.is_current()? {
-            self.topic = TopicHandle::open(&self.store, &self.tp.topic)?;
+            let topic = TopicHandle::open(&self.store, &self.tp.topic)?;
+            if topic.meta().topic_id != self.topic.meta().topic_id {
+                let text = format!("{} was deleted, and made anew", self.tp.topic);
+                return Err(Error::new(Kind::UnknownTopic, text));
+            }
+            self.topic = topic;
             self.configs = self.topic.configs()?;
             // A peer's directory may be another by now.
             self.peers.clear();
@@ -204,6 +209,9 @@ impl Watermark {
             && page.boot_id == self.store.boot_id()
             && page.offline.is_none()
             && page.seal != Some(Seal::Recovered)
+            && !matches!(page.intent, Intent::Truncate(_) | Intent::Rescue)
+            && page.topic_id == self.topic.meta().topic_id
+            && self.topic.replica_uuid(self.tp.partition).ok() == Some(page.replica_uuid)
     }
 
     /// The leader's page, if it leads in the topic file's epoch.

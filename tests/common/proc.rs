@@ -238,7 +238,8 @@ impl Place {
         self.spawn(command, argv.join(" "), None)
     }
 
-    fn spawn(
+    /// Starts a command in the case's directory.
+    pub fn spawn(
         &self,
         mut command: Command,
         what: String,
@@ -337,6 +338,16 @@ impl Running {
             std::thread::sleep(Duration::from_millis(5));
         }
         Ok(())
+    }
+
+    /// What it printed up to now.
+    pub fn said(&self) -> String {
+        fs::read_to_string(&self.stdout).unwrap_or_default()
+    }
+
+    /// What it told on stderr up to now.
+    pub fn complained(&self) -> String {
+        fs::read_to_string(&self.stderr).unwrap_or_default()
     }
 
     /// Sends a signal to it and to all that it started.

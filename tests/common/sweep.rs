@@ -20,6 +20,11 @@ pub const CALLS: [&str; 10] = [
 /// How often each call occurs in what strace wrote: in the thread with the most of them, as strace
 /// counts `when`.
 pub fn calls_in(trace: &str) -> BTreeMap<&'static str, usize> {
+    count_of(&CALLS, trace)
+}
+
+/// The same, of other calls.
+pub fn count_of(calls: &[&'static str], trace: &str) -> BTreeMap<&'static str, usize> {
     let mut by_thread: BTreeMap<(&str, &'static str), usize> = BTreeMap::new();
     for line in trace.lines() {
         let Some((thread, rest)) = line.split_once(' ') else {
@@ -28,7 +33,7 @@ pub fn calls_in(trace: &str) -> BTreeMap<&'static str, usize> {
         let Some((name, _)) = rest.trim_start().split_once('(') else {
             continue;
         };
-        if let Some(call) = CALLS.iter().find(|call| **call == name) {
+        if let Some(call) = calls.iter().find(|call| **call == name) {
             *by_thread.entry((thread, call)).or_default() += 1;
         }
     }

@@ -8,12 +8,14 @@ use super::{Replicated, UnderWay, unknown};
 use crate::client::producer_options::{Acks, Receipt};
 use crate::error::{Error, Kind, Result};
 use crate::store::{Committer, Shown, TopicConfigs, Watermark, reports};
-use crate::types::{LeaderEpoch, Offset, PartitionId};
+use crate::types::{LeaderEpoch, Offset, PartitionId, Uuid};
 
 /// Between two looks at a high watermark, at first and once it takes longer.
 const LOOK_INTERVAL: Duration = Duration::from_micros(50);
 const LOOK_INTERVAL_LATER: Duration = Duration::from_micros(500);
+const LOOK_INTERVAL_AT_LAST: Duration = Duration::from_millis(2);
 const LOOKS_AT_FIRST: u32 = 40;
+const LOOKS_LATER: u32 = 140;
 /// How long a lock is waited for to raise a high watermark: others raise it, too.
 const RAISE_PATIENCE: Duration = Duration::from_millis(100);
 
@@ -72,10 +74,10 @@ pub(in crate::client) fn wait_all(
             }
         }
         looks = if moved_on { 0 } else { looks.saturating_add(1) };
-        let pause = if looks < LOOKS_AT_FIRST {
-            LOOK_INTERVAL
-        } else {
-            LOOK_INTERVAL_LATER
+        let pause = match looks {
+            ..LOOKS_AT_FIRST => LOOK_INTERVAL,
+            ..LOOKS_LATER => LOOK_INTERVAL_LATER,
+            _ => LOOK_INTERVAL_AT_LAST,
         };
         shared.store.clock().sleep(pause);
     }
@@ -102,6 +104,13 @@ impl Wait {
             none => none.insert((Watermark::open(&shared.store, &tp)?, None)),
         };
         let mut shown = watermark.look()?;
+        let topic_id = watermark.topic().meta().topic_id;
+        if shared.topic_id(partition).is_some_and(|id| id != topic_id) {
+            return Err(Error::new(
+                Kind::UnknownTopic,
+                "another topic has that name",
+            ));
+        }
         let Some(target) = shared.target(partition, shown.leader_epoch) else {
             shared.note_moved(partition, &shown);
             return Ok(None);
@@ -144,6 +153,10 @@ impl Wait {
 }
 
 impl Replicated {
+    fn topic_id(&self, partition: PartitionId) -> Option<Uuid> {
+        self.lock().lanes.get(&partition).map(|lane| lane.topic_id)
+    }
+
     /// The end of what is under way in that epoch; `None` if the lane is of another.
     fn target(&self, partition: PartitionId, epoch: LeaderEpoch) -> Option<Offset> {
         let state = self.lock();
