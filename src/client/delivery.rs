@@ -8,14 +8,13 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::opening;
 use super::producer::outcome;
 use super::producer_options::{Acks, ProducerOptions, Receipt};
 use super::replicated::{self, Appending, Replicated};
 use crate::error::{Error, Kind, Result};
 use crate::record::BatchBuilder;
-use crate::store::{
-    Appended, Committer, PartitionWriter, StoreDir, TopicConfigs, TopicHandle, confirm,
-};
+use crate::store::{Appended, Committer, PartitionWriter, StoreDir, TopicConfigs, confirm};
 use crate::types::{Compression, PartitionId, TimestampType, TopicName, TopicPartition};
 
 /// A batch to be appended.
@@ -407,13 +406,8 @@ impl Appender<'_> {
 
 fn open_writer(shared: &Shared, partition: PartitionId) -> Result<PartitionWriter> {
     let tp = TopicPartition::new(shared.topic.clone(), partition);
-    let topic = TopicHandle::open(&shared.store, &tp.topic)?;
-    let patience = if topic.partition(partition)?.replicas.len() > 1 {
-        replicated::lock_patience(shared.patience)
-    } else {
-        shared.patience
-    };
-    PartitionWriter::open(&shared.store, &tp, patience)
+    let has_failed = || shared.failed.load(Ordering::Relaxed);
+    opening::open_writer(&shared.store, &tp, shared.patience, &has_failed)
 }
 
 fn append_one(

@@ -7,6 +7,7 @@ mod creation;
 mod delivery;
 mod followers;
 mod group_session;
+mod opening;
 pub mod point;
 mod producer;
 mod producer_options;
