@@ -11,6 +11,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::opening;
 use super::read_from::{Chooser, ReadFrom};
 use crate::cluster::Liveness;
 use crate::disk::{Wake, WatchId, Watcher, new_watcher};
@@ -428,7 +429,11 @@ pub fn open_reader(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<Partiti
             .cure("try again; 'mq-broker health' shows what is amiss"));
         }
         store.clock().sleep(END_LOOK_INTERVAL);
-        reader.follow_leadership()?;
+        match reader.follow_leadership() {
+            // Its directory may be another in a moment.
+            Err(e) if e.kind() == Kind::Fenced => continue,
+            followed => followed?,
+        };
         if reader.knows_end()? {
             return Ok(reader);
         }
@@ -441,18 +446,23 @@ pub fn open_reader(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<Partiti
 /// # Errors
 /// As [`open_reader`].
 pub fn open_now(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<PartitionReader> {
-    let reader = PartitionReader::open(store, tp)?;
+    let reader = opening::open_reader(store, tp)?;
     if !reader.in_order()? {
         match mend(store, tp) {
             // Who may only read sees what is durable; a lock that stays taken is a live writer's.
             Err(e)
                 if matches!(
                     e.kind(),
-                    Kind::Io | Kind::UnusableStore | Kind::Busy | Kind::Offline | Kind::DiskFull
+                    Kind::Io
+                        | Kind::UnusableStore
+                        | Kind::Busy
+                        | Kind::Offline
+                        | Kind::DiskFull
+                        | Kind::Fenced
                 ) => {}
             other => other?,
         }
-        return PartitionReader::open(store, tp);
+        return opening::open_reader(store, tp);
     }
     Ok(reader)
 }

@@ -8,6 +8,7 @@ mod delivery;
 mod enough_replicas;
 mod followers;
 mod group_session;
+mod opening;
 pub mod point;
 mod producer;
 mod producer_options;

@@ -1,16 +1,21 @@
-//! New leader epochs of partitions that have one replica: no daemon is needed for them.
+//! New leader epochs of the leader there is: no daemon is needed for them.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::fenced_lock::FencedLock;
+use super::in_sync;
 use super::open::StoreDir;
 use super::topics;
-use crate::error::Result;
-use crate::types::{LeaderEpoch, TopicPartition};
+use crate::error::{Error, Kind, Result};
+use crate::types::{BrokerId, LeaderEpoch, TopicPartition};
 
 /// Raises the partition's leader epoch in the topic file, if that still names `from`. Whoever
 /// appends next promotes the replica. Not to be called while an append lock is held.
+///
+/// # Errors
+/// [`Kind::Busy`] where another replica in sync has more: in a new epoch of this leader it would
+/// lose that. Another is to lead.
 pub fn raise_epoch(
     store: &Arc<StoreDir>,
     tp: &TopicPartition,
@@ -24,6 +29,9 @@ pub fn raise_epoch(
         .and_then(|at| meta.partitions.get_mut(at))
     {
         Some(partition) if partition.leader_epoch == from => {
+            if let Some(ahead) = in_sync::ahead(store, tp, partition) {
+                return Err(behind(tp, partition.leader, ahead));
+            }
             partition.leader_epoch += 1;
             true
         }
@@ -34,4 +42,15 @@ pub fn raise_epoch(
         topics::replace(&guard, &meta)?;
     }
     Ok(())
+}
+
+fn behind(tp: &TopicPartition, leader: BrokerId, ahead: BrokerId) -> Error {
+    Error::new(
+        Kind::Busy,
+        format!(
+            "the leader of {tp}, broker {leader}, lost records that broker {ahead} has in sync: \
+             that one is to lead"
+        ),
+    )
+    .cure(format!("start it: 'mq-broker start --id {ahead}'"))
 }

@@ -12,6 +12,7 @@ pub mod fenced_lock;
 mod follower;
 pub mod gate;
 pub mod graveyard;
+mod in_sync;
 pub mod json_file;
 mod judge;
 pub mod layout;

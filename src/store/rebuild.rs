@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use super::commit_note::SYNC_FILE;
 use super::fenced_lock::{FencedGuard, FencedLock};
+use super::in_sync;
 use super::layout;
 use super::open::StoreDir;
 use super::page::{PAGE_FILE, PAGE_FILE_BYTES};
@@ -39,7 +40,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes of one read while a segment is copied.
 const COPY_BYTES: usize = 1 << 20;
 
-/// Opens the partition's leader replica, rebuilding it first if its page file is gone.
+/// Opens the partition's leader replica, rebuilding it first if its page file is gone. Not where
+/// another replica in sync has records: the directory is being removed, perhaps, and what is left
+/// of the log is not all of it. That one is to lead.
 ///
 /// # Errors
 /// As [`Replica::open`]; [`Kind::Busy`], [`Kind::UnusableStore`] where it must be rebuilt and this
@@ -60,6 +63,10 @@ pub(super) fn open_replica(
                 topic_id: topic.meta().topic_id,
                 uuid,
             };
+            let partition = topic.partition(tp.partition)?;
+            if in_sync::holder(store, tp, partition).is_some() {
+                return Err(e);
+            }
             if lost.is_due()? && lost.rebuild()? {
                 Replica::open(store, tp, leader)
             } else {

@@ -20,6 +20,8 @@ mod nemesis;
 mod tally;
 mod watch;
 
+use std::collections::HashMap;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -92,6 +94,74 @@ fn a_returning_broker_joins_once() {
         std::thread::sleep(Duration::from_millis(700));
         assert_eq!(is_isr(3), before + 2, "{:?}", dir.keep());
     }
+}
+
+/// What a leader lost of its files, the others have: it takes nothing away from them.
+#[test]
+fn a_leader_that_lost_files_gives_way() {
+    let _tally = Tally::start();
+    let dir = tempfile::tempdir().expect("a directory");
+    let places = Places::new(dir.path(), &["quick", "safe"]);
+    let journal = Journal::new(&dir.path().join("journal"));
+    let _stage = Stage::new(&places, &journal, dir.path(), 1);
+    let mut sent: HashMap<&str, Vec<String>> = HashMap::new();
+    let is_log = |name: &str| name.ends_with(".log");
+    let lost: [&dyn Fn(&str) -> bool; 3] = [
+        &|name| name == "partition.state",
+        &|name| is_log(name) && !name.starts_with(&"0".repeat(20)),
+        &|name| name == "partition.state" || is_log(name),
+    ];
+    for round in 0..6 {
+        Tally::case();
+        for topic in &places.topics {
+            let all = sent.entry(topic.as_str()).or_default();
+            let more = (0..300).map(|n| format!("{round}-{n}-{}", "x".repeat(400)));
+            all.extend(more);
+            let input = all[all.len() - 300..].join("\n") + "\n";
+            produce(&places, topic, &input);
+            let led = places.topic(topic).expect("a topic").1.remove(0);
+            let replica = places.replica(led.leader, &led.tp);
+            for entry in std::fs::read_dir(&replica).expect("list") {
+                let path = entry.expect("entry").path();
+                if lost[round % 3](&path.file_name().expect("a name").to_string_lossy()) {
+                    std::fs::remove_file(path).expect("remove");
+                }
+            }
+            let last = format!("{round}-last");
+            produce(&places, topic, &format!("{last}\n"));
+            all.push(last);
+            let read = command("mq-consume", &places)
+                .args([topic, "-e"])
+                .output()
+                .expect("read");
+            let read = String::from_utf8(read.stdout).expect("text");
+            assert!(
+                read.lines().eq(all.iter()),
+                "{topic}, round {round}: {} lines of {}, {:?}",
+                read.lines().count(),
+                all.len(),
+                dir.keep()
+            );
+            let begun = Instant::now();
+            while places.all().iter().any(|led| led.isr.len() < BROKERS.len()) {
+                assert!(begun.elapsed() < PATIENCE, "{topic}: not in sync again");
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+    }
+}
+
+/// Writes lines to a topic, acknowledged by all in sync.
+fn produce(places: &Places, topic: &str, input: &str) {
+    let mut child = command("mq-produce", places)
+        .args([topic, "--batch-size", "4KiB"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("spawn");
+    let mut stdin = child.stdin.take().expect("stdin");
+    stdin.write_all(input.as_bytes()).expect("fed");
+    drop(stdin);
+    assert_eq!(wait(&mut child, PATIENCE), 0, "a producer of {topic}");
 }
 
 fn seed() -> u64 {

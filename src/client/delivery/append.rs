@@ -9,11 +9,12 @@ use std::sync::mpsc::Sender;
 use super::{
     Confirm, Job, KEEP_BYTES_MAX, Outcome, Shared, Threads, hand_to_sync, is_sync_due, receipt,
 };
+use crate::client::opening;
 use crate::client::producer_options::Acks;
-use crate::client::replicated::{self, Appending};
+use crate::client::replicated::Appending;
 use crate::error::Result;
 use crate::record::BatchBuilder;
-use crate::store::{Appended, PartitionWriter, TopicHandle};
+use crate::store::{Appended, PartitionWriter};
 use crate::types::{Compression, PartitionId, TimestampType, TopicPartition};
 
 /// What one batch's append needs.
@@ -78,13 +79,8 @@ impl Appender<'_> {
 
 fn open_writer(shared: &Shared, partition: PartitionId) -> Result<PartitionWriter> {
     let tp = TopicPartition::new(shared.topic.clone(), partition);
-    let topic = TopicHandle::open(&shared.store, &tp.topic)?;
-    let patience = if topic.partition(partition)?.replicas.len() > 1 {
-        replicated::lock_patience(shared.patience)
-    } else {
-        shared.patience
-    };
-    PartitionWriter::open(&shared.store, &tp, patience)
+    let has_failed = || shared.failed.load(Ordering::Relaxed);
+    opening::open_writer(&shared.store, &tp, shared.patience, &has_failed)
 }
 
 fn append_one(

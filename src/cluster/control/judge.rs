@@ -82,7 +82,6 @@ pub(super) fn judge(cx: &mut Context<'_>, p: &mut Partition, looked: &Looked, fu
             return cx.schedule(p);
         }
     }
-    p.stranded = false;
     if matches!(sight.of(leader), Some(Look::Failed) | None) {
         p.again = Some(cx.now + FAILED_LOOK);
     }
@@ -95,6 +94,7 @@ pub(super) fn judge(cx: &mut Context<'_>, p: &mut Partition, looked: &Looked, fu
     p.moving_since = moving.then_some(since);
     let late = moving && cx.now.saturating_sub(since) >= STUCK;
     let sealed = late || page.is_some_and(|page| page.sealed);
+    p.stranded &= sealed;
     let mut leaving = cx.dead_followers(p);
     for broker in p.meta.isr.iter().filter(|b| **b != leader) {
         if !leaving.contains(broker)
@@ -223,7 +223,21 @@ fn unseal(cx: &mut Context<'_>, p: &mut Partition, sight: &Sight<'_>, mut leavin
     }
     let leader = p.meta.leader;
     let has = |b: BrokerId| sight.page(p, b).map(|page| (page.last_epoch, page.end));
-    let to = match best(cx, p, sight, Among::InSync) {
+    let chosen = best(cx, p, sight, Among::InSync);
+    let least = chosen.and_then(has).max(has(leader));
+    let mut away = p.meta.isr.iter().filter(|b| !cx.brokers.is_alive(**b));
+    if let Some(away) = away.find(|b| **b != leader && has(**b) > least) {
+        // It would lose what it has in sync.
+        if !std::mem::replace(&mut p.stranded, true) {
+            cx.out.told.push(format!(
+                "{} lost records on its leader, broker {leader}, that only broker {away} has in \
+                 sync: start that one",
+                cx.topic
+            ));
+        }
+        return cx.schedule(p);
+    }
+    let to = match chosen {
         Some(other) if has(other) > has(leader) => {
             // It lacks what others have in sync.
             leaving.push(leader);

@@ -259,6 +259,26 @@ fn a_sealed_leader_that_lost_records_gives_way_and_is_in_sync_no_more() {
 }
 
 #[test]
+fn who_alone_has_what_a_sealed_leader_lost_is_waited_for() {
+    let mut bench = Bench::quiet(partition(&[1, 2], 1, &[1, 2]));
+    let sealed = PageLook {
+        sealed: true,
+        ..page(1, 9)
+    };
+    bench.looks.insert(1, Look::Page(sealed));
+    // It dies, and stays in sync: its leaving could not be written.
+    let effects = bench.broker(2, DOWN);
+    bench.fail(effects.changes[0].job);
+    let effects = bench.broker(1, DOWN);
+    assert_eq!(effects.told.len(), 1, "{effects:?}");
+    assert!(effects.changes.is_empty() && effects.moves.is_empty());
+    let effects = bench.broker(2, UP);
+    assert!(effects.told.is_empty());
+    let (_, planned) = one_move(&effects);
+    assert_eq!(planned.to, 2);
+}
+
+#[test]
 fn a_move_that_failed_is_undone_though_the_broker_is_back() {
     let mut bench = Bench::quiet(partition(&[1, 2], 1, &[1, 2]));
     let effects = bench.broker(1, DOWN);

@@ -1,0 +1,79 @@
+//! Opening a partition's leader where another is to lead in a moment: its directory may be gone, or
+//! half removed, and its topic file not say so yet.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::replicated;
+use crate::cluster::Liveness;
+use crate::error::{Error, Kind, Result};
+use crate::store::{PartitionReader, PartitionWriter, StoreDir, TopicHandle, reports};
+use crate::types::TopicPartition;
+
+/// Between two tries.
+const TRY_INTERVAL: Duration = Duration::from_millis(5);
+/// How long a reader tries.
+const READER_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Opens a partition for appends; tries for up to `timeout`, until `failed`.
+///
+/// # Errors
+/// As [`PartitionWriter::open`].
+pub(super) fn open_writer(
+    store: &Arc<StoreDir>,
+    tp: &TopicPartition,
+    timeout: Duration,
+    failed: &dyn Fn() -> bool,
+) -> Result<PartitionWriter> {
+    retry(store, tp, timeout, failed, || {
+        let topic = TopicHandle::open(store, &tp.topic)?;
+        let patience = if topic.partition(tp.partition)?.replicas.len() > 1 {
+            replicated::lock_patience(timeout)
+        } else {
+            timeout
+        };
+        PartitionWriter::open(store, tp, patience)
+    })
+}
+
+/// Opens a partition for reading.
+///
+/// # Errors
+/// As [`PartitionReader::open`].
+pub(super) fn open_reader(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<PartitionReader> {
+    let never = || false;
+    retry(store, tp, READER_PATIENCE, &never, || {
+        PartitionReader::open(store, tp)
+    })
+}
+
+fn retry<T>(
+    store: &Arc<StoreDir>,
+    tp: &TopicPartition,
+    timeout: Duration,
+    failed: &dyn Fn() -> bool,
+    mut open: impl FnMut() -> Result<T>,
+) -> Result<T> {
+    let started = store.clock().monotonic();
+    loop {
+        let e = match open() {
+            Err(e) if e.kind() == Kind::Fenced => e,
+            opened => return opened,
+        };
+        let waited = store.clock().monotonic().saturating_sub(started);
+        if waited >= timeout || failed() || !another_may_lead(store, tp)? {
+            return Err(e);
+        }
+        // A hint: without it the controller finds out more slowly.
+        let _: Result<(), Error> = reports::report(store, tp);
+        store.clock().sleep(TRY_INTERVAL);
+    }
+}
+
+/// Whether a daemon lives that holds a replica.
+fn another_may_lead(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<bool> {
+    let topic = TopicHandle::open(store, &tp.topic)?;
+    let replicas = &topic.partition(tp.partition)?.replicas;
+    let liveness = Liveness::new(store);
+    Ok(replicas.len() > 1 && replicas.iter().any(|r| liveness.is_alive(r.broker)))
+}
