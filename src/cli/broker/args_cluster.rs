@@ -73,6 +73,12 @@ impl ReassignArgs {
         let wait = wait(self.wait, self.timeout.as_deref())?;
         let dry_run = self.dry_run;
         if self.cancel {
+            if let Some(text) = self.partitions.iter().find(|text| text.contains('=')) {
+                return Err(usage(
+                    format!("'{}' names brokers, and --cancel needs none", shown(text)),
+                    "name partitions or topics: it goes back to the replicas of before",
+                ));
+            }
             return Ok(Job::Reassign(Reassign::Cancel {
                 scopes: scopes(&self.partitions)?,
                 dry_run,
