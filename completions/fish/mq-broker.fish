@@ -36,6 +36,9 @@ complete -c mq-broker -n "__fish_mq_broker_needs_command" -f -a "status" -d 'Sho
 complete -c mq-broker -n "__fish_mq_broker_needs_command" -f -a "list" -d 'List the brokers: state, place, and how much of the topics each has'
 complete -c mq-broker -n "__fish_mq_broker_needs_command" -f -a "stop" -d 'Stop a running broker, and wait until it has ended'
 complete -c mq-broker -n "__fish_mq_broker_needs_command" -f -a "drain" -d 'Have a running broker lead nothing, until it is started anew'
+complete -c mq-broker -n "__fish_mq_broker_needs_command" -f -a "health" -d 'Say whether all is as it should be: exit status 1 if not, and why'
+complete -c mq-broker -n "__fish_mq_broker_needs_command" -f -a "elect" -d 'Have partitions led by others'
+complete -c mq-broker -n "__fish_mq_broker_needs_command" -f -a "reassign" -d 'Give partitions other replicas, or list what is under way'
 complete -c mq-broker -n "__fish_mq_broker_needs_command" -f -a "locks" -d 'Show who holds which lock of the store'
 complete -c mq-broker -n "__fish_mq_broker_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand start" -l id -d 'The broker\'s id, from 0; one that is not there yet is made' -r
@@ -82,6 +85,46 @@ never\t'Never'"
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand drain" -l undo -d 'Let it lead again'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand drain" -s q -l quiet -d 'No notes and no progress on stderr'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand drain" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand health" -l timeout -d 'How long to wait [default: 60s]' -r
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand health" -l format -d 'How to print' -r -f -a "table\t'Aligned columns for people; may change'
+json\t'One object a line; frozen'
+tsv\t'Tab-separated; frozen'"
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand health" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand health" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand health" -l wait -d 'Wait until all is as it should be'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand health" -l header -d 'Begin tsv with a line of column names'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand health" -s q -l quiet -d 'No notes and no progress on stderr'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand health" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand elect" -l to -d 'Elect this broker\'s replica (unclean) [default: that with most of the log]' -r
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand elect" -l format -d 'How to print' -r -f -a "table\t'Aligned columns for people; may change'
+json\t'One object a line; frozen'
+tsv\t'Tab-separated; frozen'"
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand elect" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand elect" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand elect" -l dry-run -d 'Print the plan, change nothing'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand elect" -s y -l yes -d 'Do not ask'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand elect" -l header -d 'Begin tsv with a line of column names'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand elect" -s q -l quiet -d 'No notes and no progress on stderr'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand elect" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand reassign" -l throttle -d 'Most bytes a second that each new replica copies, such as 10MB [default: no limit]' -r
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand reassign" -l timeout -d 'How long to wait [default: 60s]' -r
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand reassign" -l format -d 'How to print' -r -f -a "table\t'Aligned columns for people; may change'
+json\t'One object a line; frozen'
+tsv\t'Tab-separated; frozen'"
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand reassign" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand reassign" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand reassign" -l cancel -d 'Take the reassignment of these partitions or topics back: the replicas of before stay'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand reassign" -l wait -d 'Wait until it is done; without partitions, until nothing is under way'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand reassign" -l dry-run -d 'Print the plan, change nothing'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand reassign" -l header -d 'Begin tsv with a line of column names'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand reassign" -s q -l quiet -d 'No notes and no progress on stderr'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand reassign" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand locks" -l format -d 'How to print' -r -f -a "table\t'Aligned columns for people; may change'
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
@@ -92,10 +135,13 @@ never\t'Never'"
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand locks" -l header -d 'Begin tsv with a line of column names'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand locks" -s q -l quiet -d 'No notes and no progress on stderr'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand locks" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain locks help" -f -a "start" -d 'Run a broker in the foreground'
-complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain locks help" -f -a "status" -d 'Show brokers: registered, running, where; exit status 1 if none runs'
-complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain locks help" -f -a "list" -d 'List the brokers: state, place, and how much of the topics each has'
-complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain locks help" -f -a "stop" -d 'Stop a running broker, and wait until it has ended'
-complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain locks help" -f -a "drain" -d 'Have a running broker lead nothing, until it is started anew'
-complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain locks help" -f -a "locks" -d 'Show who holds which lock of the store'
-complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain locks help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain health elect reassign locks help" -f -a "start" -d 'Run a broker in the foreground'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain health elect reassign locks help" -f -a "status" -d 'Show brokers: registered, running, where; exit status 1 if none runs'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain health elect reassign locks help" -f -a "list" -d 'List the brokers: state, place, and how much of the topics each has'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain health elect reassign locks help" -f -a "stop" -d 'Stop a running broker, and wait until it has ended'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain health elect reassign locks help" -f -a "drain" -d 'Have a running broker lead nothing, until it is started anew'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain health elect reassign locks help" -f -a "health" -d 'Say whether all is as it should be: exit status 1 if not, and why'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain health elect reassign locks help" -f -a "elect" -d 'Have partitions led by others'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain health elect reassign locks help" -f -a "reassign" -d 'Give partitions other replicas, or list what is under way'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain health elect reassign locks help" -f -a "locks" -d 'Show who holds which lock of the store'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain health elect reassign locks help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -1,6 +1,6 @@
 //! Partitions that get other replicas: begun, taken back, and how far they are.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use super::admin::Admin;
 use super::followers::{FollowerDescription, followers};
@@ -114,7 +114,7 @@ impl Admin {
     /// [`Kind::UnknownTopic`]; [`Kind::BrokerState`] for a partition that is not, and for a topic of
     /// which none is.
     pub fn reassigning(&self, scopes: &[Scope]) -> Result<Vec<TopicPartition>> {
-        let mut found: BTreeMap<TopicPartition, ()> = BTreeMap::new();
+        let mut found = BTreeSet::new();
         for (topic, only) in scopes {
             let meta = self.metadata(topic)?;
             check_partition(&meta, *only)?;
@@ -132,10 +132,10 @@ impl Admin {
             }
             found.extend(
                 all.into_iter()
-                    .map(|p| (TopicPartition::new(topic.clone(), p), ())),
+                    .map(|p| TopicPartition::new(topic.clone(), p)),
             );
         }
-        Ok(found.into_keys().collect())
+        Ok(found.into_iter().collect())
     }
 
     /// All reassignments under way. A topic whose file is damaged has none.

@@ -159,6 +159,8 @@ fn reassignments() {
         (&["--cancel", "t:0", "t"], 2, &["named twice"]),
         (&["--dry-run"], 2, &["nothing to plan"]),
         (&["--throttle", "1MB"], 2, &["BROKERS"]),
+        (&["--cancel"], 2, &["BROKERS"]),
+        (&["--cancel", "t:0=1,2"], 2, &["t:0=1,2"]),
     ] {
         let args = [&["reassign"], args].concat();
         refused(shell, &args, status, words);

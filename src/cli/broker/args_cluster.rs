@@ -26,7 +26,7 @@ const WAIT: Duration = Duration::from_secs(60);
 #[command(after_help = REASSIGN_EXAMPLES)]
 pub(super) struct ReassignArgs {
     /// Partitions and their brokers, the preferred leader first: T:P=1,2,3, or T=1,2,3 for all of T
-    #[arg(value_name = "T[:P]=BROKERS")]
+    #[arg(value_name = "T[:P][=BROKERS]")]
     partitions: Vec<String>,
     /// Most bytes a second that each new replica copies, such as 10MB [default: no limit]
     #[arg(
@@ -36,9 +36,9 @@ pub(super) struct ReassignArgs {
         requires = "partitions"
     )]
     throttle: Option<String>,
-    /// Take the reassignment of these back: the replicas of before stay
-    #[arg(long, value_name = "T[:P]", num_args = 1.., help_heading = "Reassignment", conflicts_with_all = ["partitions", "wait"])]
-    cancel: Vec<String>,
+    /// Take the reassignment of these partitions or topics back: the replicas of before stay
+    #[arg(long, help_heading = "Reassignment", requires = "partitions", conflicts_with_all = ["throttle", "wait"])]
+    cancel: bool,
     /// Wait until it is done; without partitions, until nothing is under way
     #[arg(long, help_heading = "Reassignment", conflicts_with = "dry_run")]
     wait: bool,
@@ -72,9 +72,15 @@ impl ReassignArgs {
         let output = self.output.try_into()?;
         let wait = wait(self.wait, self.timeout.as_deref())?;
         let dry_run = self.dry_run;
-        if !self.cancel.is_empty() {
+        if self.cancel {
+            if let Some(text) = self.partitions.iter().find(|text| text.contains('=')) {
+                return Err(usage(
+                    format!("'{}' names brokers, and --cancel needs none", shown(text)),
+                    "name partitions or topics: it goes back to the replicas of before",
+                ));
+            }
             return Ok(Job::Reassign(Reassign::Cancel {
-                scopes: scopes(&self.cancel)?,
+                scopes: scopes(&self.partitions)?,
                 dry_run,
                 output,
             }));

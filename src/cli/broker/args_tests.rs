@@ -1,5 +1,7 @@
 use super::*;
-use crate::types::BrokerId;
+use crate::cli::broker::job::{Elect, ElectWhat, HealthJob, Reassign};
+use crate::cli::consent::Consent;
+use crate::types::{BrokerId, TopicName, TopicPartition};
 
 fn job(line: &[&str]) -> Result<Job> {
     let args = crate::cli::parse::<Args>(
@@ -80,6 +82,95 @@ fn what_is_refused_says_why() {
         &["start", "--log-dir", ""],
         &["stop", "x"],
         &["status", "--header"],
+    ] {
+        assert!(job(line).is_err(), "{line:?}");
+    }
+}
+
+#[test]
+fn clusters() {
+    let t = TopicName::new("t").expect("a name");
+    let begun = |line: &[&str]| match job(line).expect("a job") {
+        Job::Reassign(Reassign::Begin {
+            wanted,
+            throttle,
+            wait,
+            dry_run,
+            ..
+        }) => (wanted, throttle, wait, dry_run),
+        other => panic!("{other:?}"),
+    };
+    let wanted = vec![
+        ((t.clone(), Some(0)), vec![3, 1]),
+        ((t.clone(), Some(2)), vec![0]),
+    ];
+    let minute = Some(Duration::from_secs(60));
+    for (line, rest) in [
+        (&[][..], (None, None, false)),
+        (
+            &["--throttle", "10MB", "--wait"],
+            (Some(10_000_000), minute, false),
+        ),
+        (
+            &["--wait", "--timeout", "1h"],
+            (None, Some(Duration::from_secs(3600)), false),
+        ),
+        (&["--dry-run"], (None, None, true)),
+    ] {
+        let line = [&["reassign", "t:0=3,1", "t:2=0"], line].concat();
+        let (throttle, wait, dry_run) = rest;
+        assert_eq!(begun(&line), (wanted.clone(), throttle, wait, dry_run));
+    }
+    assert_eq!(
+        begun(&["reassign", "t=1,2"]).0,
+        [((t.clone(), None), vec![1, 2])]
+    );
+    assert!(matches!(
+        job(&["reassign", "--wait"]),
+        Ok(Job::Reassign(Reassign::List { wait, .. })) if wait == minute
+    ));
+    assert!(matches!(
+        job(&["reassign", "--cancel", "t:1", "u", "--dry-run"]),
+        Ok(Job::Reassign(Reassign::Cancel { scopes, dry_run: true, .. })) if scopes.len() == 2
+    ));
+    assert!(matches!(
+        job(&["elect", "preferred"]),
+        Ok(Job::Elect(Elect { what: ElectWhat::Preferred { scopes, dry_run: false }, .. }))
+            if scopes.is_empty()
+    ));
+    assert!(matches!(
+        job(&["elect", "unclean", "t:1", "--to", "3", "--yes"]),
+        Ok(Job::Elect(Elect {
+            what: ElectWhat::Unclean { partitions, to: Some(3), consent: Consent::Given },
+            ..
+        })) if partitions == [TopicPartition::new(t.clone(), 1)]
+    ));
+    assert!(matches!(
+        job(&["health", "--wait", "--timeout", "1s"]),
+        Ok(Job::Health(HealthJob { wait: Some(wait), .. })) if wait == Duration::from_secs(1)
+    ));
+    for line in [
+        &["reassign", "t:0"][..],
+        &["reassign", "t:0="],
+        &["reassign", "t:0=1,1"],
+        &["reassign", "t:0=1,-1"],
+        &["reassign", "t:0=1", "t=2"],
+        &["reassign", "t:0=1", "t:0=2"],
+        &["reassign", "t:0=1", "--throttle", "0"],
+        &["reassign", "t:0=1", "--timeout", "1s"],
+        &["reassign", "t:0=1", "--wait", "--dry-run"],
+        &["reassign", "--dry-run"],
+        &["reassign", "--cancel"],
+        &["reassign", "--cancel", "t:0=1"],
+        &["reassign", "--cancel", "t", "--wait"],
+        &["elect"],
+        &["elect", "both"],
+        &["elect", "unclean", "t:0"],
+        &["elect", "unclean", "--yes"],
+        &["elect", "unclean", "t", "--yes"],
+        &["elect", "unclean", "t:0", "t:0", "--yes"],
+        &["elect", "preferred", "--to", "1"],
+        &["health", "--timeout", "1s"],
     ] {
         assert!(job(line).is_err(), "{line:?}");
     }
