@@ -16,6 +16,7 @@ use super::state::{
 use super::step::step;
 use crate::cluster::moves::Move;
 use crate::store::topics::{PartitionMeta, Reassignment, ReplicaMeta, TopicMeta};
+use crate::store::{JOINING_MAX, Joining};
 use crate::types::{BrokerId, TopicName, TopicPartition, Uuid};
 
 fn uuid(broker: BrokerId) -> Uuid {
@@ -46,6 +47,7 @@ fn page(broker: BrokerId, end: i64) -> PageLook {
         sealed: false,
         moving: false,
         full: false,
+        joining: [None; JOINING_MAX],
         acked: end,
         last_epoch: 4,
         end,
@@ -197,6 +199,7 @@ impl Bench {
     /// The change is made, and its end told; what comes of that.
     fn make(&mut self, change: &Change) -> Effects {
         assert!(apply(&mut self.topic, change), "{change:?}");
+        self.topic.version += 1;
         assert_eq!(self.see_topic(), Effects::default());
         self.end(change.job, true)
     }
