@@ -329,6 +329,7 @@ impl Control {
                 let standing = Standing {
                     alive: member.alive,
                     drained: member.drained,
+                    incarnation: member.incarnation,
                 };
                 (*id, standing)
             })

@@ -225,7 +225,7 @@ fn fail_over(
 /// not: its broker died over it, or it takes its time.
 fn waits_in_vain(cx: &Context<'_>, p: &mut Partition, sight: &Sight<'_>) -> bool {
     let page = sight.page(p, p.meta.leader);
-    let entries = page.iter().flat_map(|page| page.joining.iter().flatten());
+    let entries = page.iter().flat_map(|page| page.joining.iter());
     let uuids: Vec<_> = entries
         .filter(|entry| entry.version >= cx.version)
         .map(|entry| entry.replica)

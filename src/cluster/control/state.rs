@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::cluster::moves::Move;
+use crate::store::Joining;
 use crate::store::topics::{PartitionMeta, Reassignment, TopicMeta};
-use crate::store::{JOINING_MAX, Joining};
 use crate::types::{BrokerId, LeaderEpoch, Offset, TopicName, TopicPartition, Uuid};
 
 /// A broker, as the controller sees it.
@@ -15,6 +15,8 @@ pub struct Standing {
     pub alive: bool,
     /// Whether it was asked to lead nothing.
     pub drained: bool,
+    /// How often its daemon was started: one that came and went between two looks is told by it.
+    pub incarnation: u64,
 }
 
 /// Something that was asked for, until its end is told.
@@ -78,7 +80,7 @@ pub enum Look {
 }
 
 /// What counts of a page.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageLook {
     /// The replica directory's id.
     pub uuid: Uuid,
@@ -95,7 +97,7 @@ pub struct PageLook {
     /// Whether its disk is full; looked at only where somebody reported it.
     pub full: bool,
     /// Who is about to join the in-sync set: waited for already.
-    pub joining: [Option<Joining>; JOINING_MAX],
+    pub joining: Vec<Joining>,
     /// Up to where an acknowledgement may count on it.
     pub acked: Offset,
     /// The epoch of its last batch.

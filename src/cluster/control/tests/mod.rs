@@ -15,8 +15,8 @@ use super::state::{
 };
 use super::step::step;
 use crate::cluster::moves::Move;
+use crate::store::Joining;
 use crate::store::topics::{PartitionMeta, Reassignment, ReplicaMeta, TopicMeta};
-use crate::store::{JOINING_MAX, Joining};
 use crate::types::{BrokerId, TopicName, TopicPartition, Uuid};
 
 fn uuid(broker: BrokerId) -> Uuid {
@@ -47,7 +47,7 @@ fn page(broker: BrokerId, end: i64) -> PageLook {
         sealed: false,
         moving: false,
         full: false,
-        joining: [None; JOINING_MAX],
+        joining: Vec::new(),
         acked: end,
         last_epoch: 4,
         end,
@@ -69,14 +69,17 @@ struct Bench {
 const UP: Standing = Standing {
     alive: true,
     drained: false,
+    incarnation: 1,
 };
 const DOWN: Standing = Standing {
     alive: false,
     drained: false,
+    incarnation: 1,
 };
 const DRAINED: Standing = Standing {
     alive: true,
     drained: true,
+    incarnation: 1,
 };
 
 impl Bench {

@@ -283,11 +283,10 @@ fn a_drained_leader_that_nobody_can_follow_is_not_looked_at_in_a_loop() {
 #[test]
 fn who_is_about_to_join_is_not_waited_for_for_ever() {
     let about_to_join = |version| {
-        let mut joining = [None; JOINING_MAX];
-        joining[0] = Some(Joining {
+        let joining = vec![Joining {
             replica: uuid(3),
             version,
-        });
+        }];
         Look::Page(PageLook {
             joining,
             ..page(1, 10)
@@ -303,6 +302,16 @@ fn who_is_about_to_join_is_not_waited_for_for_ever() {
     let change = renewal(&bench.broker(3, DOWN));
     assert_eq!(bench.make(&change), Effects::default());
     assert_eq!(bench.report(), Effects::default());
+
+    // It came and died between two looks.
+    let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1, 2]));
+    assert_eq!(bench.broker(3, DOWN), Effects::default());
+    bench.looks.insert(1, about_to_join(bench.topic.version));
+    let died_again = Standing {
+        incarnation: 2,
+        ..DOWN
+    };
+    renewal(&bench.broker(3, died_again));
 
     // It lives, and takes its time.
     let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1, 2]));
