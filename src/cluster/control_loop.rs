@@ -338,6 +338,7 @@ impl Control {
                 let standing = Standing {
                     alive: member.alive,
                     drained: member.drained,
+                    incarnation: member.incarnation,
                 };
                 (*id, standing)
             })

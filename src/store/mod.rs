@@ -56,7 +56,7 @@ pub use lifecycle::{
 pub use log_dir::LogDir;
 pub use new_replica::{MadeReplica, discard, make_replica, settle, unknown_broker};
 pub use open::StoreDir;
-pub use page::{Intent, Offline, PAGE_FILE, Page, Role, Seal};
+pub use page::{Intent, Joining, Offline, PAGE_FILE, Page, Role, Seal};
 pub use reader::PartitionReader;
 pub use reassign::{Change, cancel_reassignment, start_reassignment, under_way};
 pub use removal::{is_replica_there, remove_replica};

@@ -9,6 +9,7 @@
 //! 4. A replica joins the in-sync set in three steps: it reads the topic file; under the leader's
 //!    lock it enters the leader's page with that version, if it has all that is acknowledged; it
 //!    writes the topic file, if that still has this version. Whoever can be elected is waited for.
+//!    If it died over it, the controller raises the version.
 
 use std::collections::HashMap;
 use std::sync::Arc;

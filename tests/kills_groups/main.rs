@@ -2,7 +2,7 @@
 //! beside it or come later: what it had not finished the others go on with, and every record comes
 //! out.
 //!
-//! As in `kills.rs`, a counting run finds the calls, and the sweep is thinned evenly to a budget of
+//! As in `kills`, a counting run finds the calls, and the sweep is thinned evenly to a budget of
 //! kills (`MQ_LONG=1`: ten times as many).
 
 #[macro_use]

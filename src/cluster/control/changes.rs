@@ -19,6 +19,7 @@ pub fn apply(meta: &mut TopicMeta, change: &Change) -> bool {
     }
     match &change.kind {
         ChangeKind::TakeOut(out) => take_out(partition, out),
+        ChangeKind::Renew => true,
         ChangeKind::Finish(reassignment) => match finish(partition, reassignment) {
             Some(retired) => {
                 meta.retired.extend(retired);

@@ -117,6 +117,9 @@ pub(super) fn judge(cx: &mut Context<'_>, p: &mut Partition, looked: &Looked, fu
     if !leaving.is_empty() {
         return take_out(cx, p, &leaving);
     }
+    if waits_in_vain(cx, p, &sight) {
+        return cx.change(p, ChangeKind::Renew);
+    }
     if let Some((wish, when)) = cx.wish(p)
         && when <= cx.now
         && (wish != Wish::Balance || cx.may_balance())
@@ -211,8 +214,38 @@ fn fail_over(
     if !leaving.is_empty() {
         return take_out(cx, p, &leaving);
     }
+    if waits_in_vain(cx, p, sight) {
+        return cx.change(p, ChangeKind::Renew);
+    }
     // The directory keeps serving.
     cx.schedule(p);
+}
+
+/// Whether the high watermark waits for a replica that was about to join the in-sync set and does
+/// not: its broker died over it, or it takes its time.
+fn waits_in_vain(cx: &Context<'_>, p: &mut Partition, sight: &Sight<'_>) -> bool {
+    let page = sight.page(p, p.meta.leader);
+    let entries = page.iter().flat_map(|page| page.joining.iter());
+    let uuids: Vec<_> = entries
+        .filter(|entry| entry.version >= cx.version)
+        .map(|entry| entry.replica)
+        .collect();
+    let replicas = p.meta.replicas.iter();
+    let joining: Vec<_> = replicas
+        .filter(|r| uuids.contains(&r.uuid) && !p.meta.is_in_sync(r.broker))
+        .map(|r| r.broker)
+        .collect();
+    if joining.is_empty() {
+        p.joining_since = None;
+        return false;
+    }
+    let since = *p.joining_since.get_or_insert(cx.now);
+    let vain = cx.now.saturating_sub(since) >= STUCK
+        || joining.iter().any(|broker| !cx.brokers.is_alive(*broker));
+    if !vain {
+        p.again = Some(p.again.map_or(since + STUCK, |at| at.min(since + STUCK)));
+    }
+    vain
 }
 
 /// A sealed page that no move of ours will follow: a new epoch, of whoever has most. That is the

@@ -98,6 +98,7 @@ impl<'a> Looker<'a> {
             sealed: page.seal == Some(Seal::Recovered),
             moving: page.seal == Some(Seal::Moving),
             full: probe && replica.free_bytes()? < FREE_BYTES_MIN,
+            joining: page.joining.into_iter().flatten().collect(),
             acked: if synced_only {
                 page.durable.offset
             } else {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::cluster::moves::Move;
+use crate::store::Joining;
 use crate::store::topics::{PartitionMeta, Reassignment, TopicMeta};
 use crate::types::{BrokerId, LeaderEpoch, Offset, TopicName, TopicPartition, Uuid};
 
@@ -14,6 +15,8 @@ pub struct Standing {
     pub alive: bool,
     /// Whether it was asked to lead nothing.
     pub drained: bool,
+    /// How often its daemon was started: one that came and went between two looks is told by it.
+    pub incarnation: u64,
 }
 
 /// Something that was asked for, until its end is told.
@@ -77,7 +80,7 @@ pub enum Look {
 }
 
 /// What counts of a page.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageLook {
     /// The replica directory's id.
     pub uuid: Uuid,
@@ -93,6 +96,8 @@ pub struct PageLook {
     pub moving: bool,
     /// Whether its disk is full; looked at only where somebody reported it.
     pub full: bool,
+    /// Who is about to join the in-sync set: waited for already.
+    pub joining: Vec<Joining>,
     /// Up to where an acknowledgement may count on it.
     pub acked: Offset,
     /// The epoch of its last batch.
@@ -183,6 +188,8 @@ pub struct Change {
 pub enum ChangeKind {
     /// These replica directories leave the in-sync set.
     TakeOut(Vec<(BrokerId, Uuid)>),
+    /// Only the file's version: who was about to join as of an older one is waited for no more.
+    Renew,
     /// The reassignment, if it is still this one, is finished.
     Finish(Reassignment),
     /// The fence: the next epoch, led by this one.
@@ -256,6 +263,7 @@ impl Brokers {
 pub(super) struct Topic {
     pub(super) name: TopicName,
     pub(super) topic_id: Uuid,
+    pub(super) version: u64,
     pub(super) rules: Rules,
     pub(super) partitions: Vec<Partition>,
 }
@@ -290,6 +298,8 @@ pub(super) struct Partition {
     pub(super) stranded: bool,
     /// Since when its page is seen sealed for a move that is not this controller's.
     pub(super) moving_since: Option<Duration>,
+    /// Since when somebody is seen about to join.
+    pub(super) joining_since: Option<Duration>,
 }
 
 impl Partition {
@@ -310,6 +320,7 @@ impl Partition {
             lag: Lag::default(),
             stranded: false,
             moving_since: None,
+            joining_since: None,
         }
     }
 

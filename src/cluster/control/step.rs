@@ -58,6 +58,8 @@ pub(super) struct Context<'a> {
     pub(super) brokers: &'a Brokers,
     pub(super) topic: &'a TopicPartition,
     pub(super) topic_id: crate::types::Uuid,
+    /// Of the topic file.
+    pub(super) version: u64,
     pub(super) rules: Rules,
     pub(super) now: Duration,
     jobs: &'a mut u64,
@@ -302,6 +304,12 @@ fn brokers_seen(
             // A daemon that was away is given the whole time again.
             p.lag.caught_up.retain(|(b, _)| !changed.contains(b));
             look_again_if_stranded(p);
+            // Whoever died may have been about to join.
+            let outside = |b: &BrokerId| p.meta.uuid_of(*b).is_some() && !p.meta.is_in_sync(*b);
+            let mut outside = changed.iter().filter(|b| outside(b));
+            if outside.any(|b| !cx.brokers.is_alive(*b)) {
+                p.ask = p.ask.max(Ask::Leader);
+            }
             decide(cx, p);
         }
     });
@@ -320,6 +328,7 @@ fn topic_seen(state: &mut State, meta: TopicMeta, rules: Rules, now: Duration, o
     let topic = state.topics.entry(name.clone()).or_insert_with(|| Topic {
         name,
         topic_id,
+        version: meta.version,
         rules,
         partitions: Vec::new(),
     });
@@ -330,6 +339,7 @@ fn topic_seen(state: &mut State, meta: TopicMeta, rules: Rules, now: Duration, o
     topic.partitions.truncate(count);
     let other_rules = topic.rules != rules;
     topic.rules = rules;
+    topic.version = meta.version;
     let mut changed = BTreeSet::new();
     for (at, next) in meta.partitions.into_iter().enumerate() {
         match topic.partitions.get_mut(at) {
@@ -475,6 +485,7 @@ fn with_partition(
             brokers,
             topic: tp,
             topic_id: topic.topic_id,
+            version: topic.version,
             rules: topic.rules,
             now,
             jobs,
@@ -505,6 +516,7 @@ fn each_partition(
                 brokers,
                 topic: &tp,
                 topic_id: topic.topic_id,
+                version: topic.version,
                 rules: topic.rules,
                 now,
                 jobs,

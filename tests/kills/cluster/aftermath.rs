@@ -36,8 +36,8 @@ pub fn goes_on(
         Ok(Some(trouble)) => format!("{trouble}\n{e}"),
         _ => e,
     })?;
-    let sent: &[&[String]] = &[&play.sent];
-    check_log(play.place, "t", sent, &play.owed)?;
+    let sent: Vec<&[String]> = play.sent.iter().map(Vec::as_slice).collect();
+    check_log(play.place, "t", &sent, &play.owed)?;
     works_on(play.place, "t")
 }
 

@@ -13,15 +13,15 @@ use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::kill_sweep::{self, Calls, Share};
-use crate::proc::{self, Failure, Place};
+use crate::proc::{self, Failure, Place, works_on};
 use crate::sweep::{CALLS, calls_in, killing};
 use play::Play;
 
 /// Daemons and commands that were killed at the call meant.
 static KILLED: AtomicUsize = AtomicUsize::new(0);
 
-/// A wait for a lock is made of many tries.
-const TRIES_MAX: usize = 20;
+/// Of calls that are made again and again, such as tries for a lock.
+const TIMES_MAX: usize = 40;
 
 struct Scenario {
     name: &'static str,
@@ -29,7 +29,7 @@ struct Scenario {
     run: fn(&mut Play<'_>) -> Result<(), Failure>,
     /// What must hold once all live again, apart from what must always.
     after: fn(&mut Play<'_>) -> Result<(), Failure>,
-    /// How many kills of 66.
+    /// How many kills of 98.
     share: usize,
 }
 
@@ -57,7 +57,7 @@ const SCENARIOS: [Scenario; 11] = [
             play.command(WIDE)?;
             play.produce(60)
         },
-        share: 8,
+        share: 12,
     },
     Scenario {
         name: "the election after a death",
@@ -67,11 +67,10 @@ const SCENARIOS: [Scenario; 11] = [
             play.until("3 out of sync", |play| play.in_sync("t", &[1, 2]))?;
             play.meet(2)?;
             play.kill(1)?;
-            play.pour()?;
             play.until("2 leads all", |play| play.all_led_by("t", 2))
         },
         after: |_| Ok(()),
-        share: 7,
+        share: 9,
     },
     Scenario {
         name: "a creation",
@@ -81,18 +80,28 @@ const SCENARIOS: [Scenario; 11] = [
             play.until("its end", |_| Ok(false))
         },
         after: aftermath::made,
-        share: 8,
+        share: 12,
     },
     Scenario {
         name: "a creation beside the controller",
         run: |play| {
             play.cluster(WIDE)?;
             play.meet(1)?;
-            play.command(MADE)?;
-            play.until("it noticed", |play| play.whole("u"))
+            // Without the third there is no place for three.
+            let done = play.place.run("mq-topics", MADE)?;
+            let is_late = done.stderr.contains("INVALID_REPLICATION_FACTOR");
+            hold!(
+                done.code() == Some(0) || (done.code() == Some(1) && is_late),
+                "{}",
+                done.ending()
+            );
+            if is_late {
+                return Ok(());
+            }
+            works_on(play.place, "u")
         },
         after: aftermath::made,
-        share: 4,
+        share: 5,
     },
     Scenario {
         name: "a broker's loss",
@@ -104,7 +113,7 @@ const SCENARIOS: [Scenario; 11] = [
             play.until("2 out of sync", |play| play.in_sync("t", &[1, 3]))
         },
         after: |_| Ok(()),
-        share: 6,
+        share: 9,
     },
     Scenario {
         name: "a follower's return",
@@ -118,7 +127,7 @@ const SCENARIOS: [Scenario; 11] = [
             play.until("3 in sync", |play| play.in_sync("t", &[1, 2, 3]))
         },
         after: |_| Ok(()),
-        share: 8,
+        share: 12,
     },
     Scenario {
         name: "a reassignment, by its controller",
@@ -130,7 +139,7 @@ const SCENARIOS: [Scenario; 11] = [
             play.until("moved", |play| play.moved("t", &[3, 1]))
         },
         after: |play| aftermath::ends(play, "moved", |play| play.moved("t", &[3, 1])),
-        share: 6,
+        share: 9,
     },
     Scenario {
         name: "a reassignment, by the new replica",
@@ -142,7 +151,7 @@ const SCENARIOS: [Scenario; 11] = [
             play.until("moved", |play| play.moved("t", &[2, 3]))
         },
         after: |play| aftermath::ends(play, "moved", |play| play.moved("t", &[2, 3])),
-        share: 6,
+        share: 9,
     },
     Scenario {
         name: "the controller's stop",
@@ -154,7 +163,7 @@ const SCENARIOS: [Scenario; 11] = [
             play.until("its end", |_| Ok(false))
         },
         after: |_| Ok(()),
-        share: 5,
+        share: 8,
     },
     Scenario {
         name: "a leader's stop",
@@ -166,7 +175,7 @@ const SCENARIOS: [Scenario; 11] = [
             play.until("its end", |_| Ok(false))
         },
         after: |_| Ok(()),
-        share: 5,
+        share: 8,
     },
     Scenario {
         name: "a promotion",
@@ -180,7 +189,7 @@ const SCENARIOS: [Scenario; 11] = [
             })
         },
         after: |_| Ok(()),
-        share: 3,
+        share: 5,
     },
 ];
 
@@ -196,8 +205,8 @@ fn count(scenario: &Scenario, place: &Place) -> Result<Calls, Failure> {
         calls.contains_key("flock"),
         "the counting run saw {calls:?}"
     );
-    if let Some(tries) = calls.get_mut("flock") {
-        *tries = TRIES_MAX.min(*tries);
+    for times in calls.values_mut() {
+        *times = TIMES_MAX.min(*times);
     }
     Ok(calls)
 }
@@ -231,5 +240,5 @@ fn a_killed_daemon_leaves_a_cluster_that_goes_on() {
     );
     let killed = KILLED.load(Ordering::Relaxed);
     println!("{killed} killed at the call meant");
-    assert!(killed > 33, "too few kills to tell: {killed}");
+    assert!(killed > 50, "too few kills to tell: {killed}");
 }

@@ -63,7 +63,8 @@ pub struct Play<'a> {
     victim: Victim,
     tracer: Option<Running>,
     producer: Option<Running>,
-    pub sent: Vec<String>,
+    /// Of each producer.
+    pub sent: Vec<Vec<String>>,
     pub owed: Vec<Seen>,
     /// The highest epoch seen of each partition.
     epochs: BTreeMap<(TopicName, i32), i32>,
@@ -227,12 +228,13 @@ impl<'a> Play<'a> {
     }
 
     fn lines(&mut self, count: usize) -> std::path::PathBuf {
-        let from = self.sent.len();
+        let from: usize = self.sent.iter().map(Vec::len).sum();
         let lines: Vec<String> = (from..from + count)
             .map(|n| format!("record {n} of a cluster that loses somebody"))
             .collect();
-        self.sent.extend(lines.iter().cloned());
-        self.place.input("lines", &lines)
+        let input = self.place.input(&format!("from-{from}"), &lines);
+        self.sent.push(lines);
+        input
     }
 
     /// Records come while the rest happens.

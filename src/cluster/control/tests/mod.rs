@@ -15,6 +15,7 @@ use super::state::{
 };
 use super::step::step;
 use crate::cluster::moves::Move;
+use crate::store::Joining;
 use crate::store::topics::{PartitionMeta, Reassignment, ReplicaMeta, TopicMeta};
 use crate::types::{BrokerId, TopicName, TopicPartition, Uuid};
 
@@ -46,6 +47,7 @@ fn page(broker: BrokerId, end: i64) -> PageLook {
         sealed: false,
         moving: false,
         full: false,
+        joining: Vec::new(),
         acked: end,
         last_epoch: 4,
         end,
@@ -67,14 +69,17 @@ struct Bench {
 const UP: Standing = Standing {
     alive: true,
     drained: false,
+    incarnation: 1,
 };
 const DOWN: Standing = Standing {
     alive: false,
     drained: false,
+    incarnation: 1,
 };
 const DRAINED: Standing = Standing {
     alive: true,
     drained: true,
+    incarnation: 1,
 };
 
 impl Bench {
@@ -197,6 +202,7 @@ impl Bench {
     /// The change is made, and its end told; what comes of that.
     fn make(&mut self, change: &Change) -> Effects {
         assert!(apply(&mut self.topic, change), "{change:?}");
+        self.topic.version += 1;
         assert_eq!(self.see_topic(), Effects::default());
         self.end(change.job, true)
     }

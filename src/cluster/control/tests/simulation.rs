@@ -219,6 +219,7 @@ impl World {
                     sealed: replica.sealed,
                     moving: false,
                     full: false,
+                    joining: Vec::new(),
                     acked: replica.end,
                     last_epoch: replica.last_epoch,
                     end: replica.end,

@@ -279,3 +279,52 @@ fn a_drained_leader_that_nobody_can_follow_is_not_looked_at_in_a_loop() {
     assert_eq!(bench.broker(1, DRAINED).told.len(), 1);
     assert_eq!(bench.pass(secs(600)), Effects::default());
 }
+
+#[test]
+fn who_is_about_to_join_is_not_waited_for_for_ever() {
+    let about_to_join = |version| {
+        let joining = vec![Joining {
+            replica: uuid(3),
+            version,
+        }];
+        Look::Page(PageLook {
+            joining,
+            ..page(1, 10)
+        })
+    };
+    let renewal = |effects: &Effects| match effects.changes.as_slice() {
+        [change] if change.kind == ChangeKind::Renew => change.clone(),
+        other => panic!("{other:?}"),
+    };
+    // Its broker dies over it.
+    let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1, 2]));
+    bench.looks.insert(1, about_to_join(bench.topic.version));
+    let change = renewal(&bench.broker(3, DOWN));
+    assert_eq!(bench.make(&change), Effects::default());
+    assert_eq!(bench.report(), Effects::default());
+
+    // It came and died between two looks.
+    let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1, 2]));
+    assert_eq!(bench.broker(3, DOWN), Effects::default());
+    bench.looks.insert(1, about_to_join(bench.topic.version));
+    let died_again = Standing {
+        incarnation: 2,
+        ..DOWN
+    };
+    renewal(&bench.broker(3, died_again));
+
+    // It lives, and takes its time.
+    let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1, 2]));
+    bench.looks.insert(1, about_to_join(bench.topic.version));
+    assert_eq!(bench.report(), Effects::default());
+    assert_eq!(bench.pass(Duration::from_millis(1900)), Effects::default());
+    let change = renewal(&bench.pass(Duration::from_millis(200)));
+    assert_eq!(bench.make(&change), Effects::default());
+
+    // What was entered for another version counts for nothing.
+    let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1, 2]));
+    bench
+        .looks
+        .insert(1, about_to_join(bench.topic.version - 1));
+    assert_eq!(bench.broker(3, DOWN), Effects::default());
+}
