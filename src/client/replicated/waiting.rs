@@ -76,7 +76,7 @@ pub(in crate::client) fn wait_all(
         looks = if moved_on { 0 } else { looks.saturating_add(1) };
         let pause = match looks {
             ..LOOKS_AT_FIRST => LOOK_INTERVAL,
-            ..LOOKS_LATER => LOOK_INTERVAL_LATER,
+            LOOKS_AT_FIRST..LOOKS_LATER => LOOK_INTERVAL_LATER,
             _ => LOOK_INTERVAL_AT_LAST,
         };
         shared.store.clock().sleep(pause);
