@@ -88,6 +88,8 @@ fn a_returning_broker_joins_once() {
         let at = follower(&places.all()[0]);
         stage.brokers[at].kill();
         is_isr(2);
+        // For a moment after a death the controller looks again and again.
+        std::thread::sleep(Duration::from_millis(300));
         stage.brokers[at].start(&places, &journal);
         is_isr(3);
         // What else its return may bring about has happened by then.
