@@ -432,6 +432,10 @@ impl Follower {
             return Ok(Followed::Waits);
         }
         if self.buf.is_empty() {
+            if page.high_watermark < page.acked(self.configs.every_message()) {
+                // The leader's own sync may have come last.
+                self.raised = false;
+            }
             self.take_watermark(page.high_watermark)?;
             return Ok(Followed::CaughtUp);
         }

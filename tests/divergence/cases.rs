@@ -1,8 +1,9 @@
 //! Logs that part, one way each.
 
 use mq::disk::Open;
-use mq::store::{Follower, Role};
-use mq::types::Compression;
+use mq::record::BatchBuilder;
+use mq::store::{Committer, Follower, PartitionWriter, Role};
+use mq::types::{Compression, TimestampType};
 
 use crate::common::rig::PATIENCE;
 use crate::common::tally::Tally;
@@ -47,6 +48,32 @@ fn followers_copy_their_leader() {
         cluster.produce(10);
         cluster.settle().expect("settled");
         cluster.check_identical(what);
+    });
+}
+
+#[test]
+fn all_is_shown_when_the_leader_syncs_last() {
+    let _tally = Tally::start();
+    for_all("synced last", |cluster, what| {
+        begin(cluster);
+        let mut followers = [cluster.follow(1), cluster.follow(2)];
+        let mut writer = PartitionWriter::open(&cluster.store, &tp(), PATIENCE).expect("opened");
+        let mut builder = BatchBuilder::new();
+        builder.append_value(1, b"late").expect("fits");
+        let mut batch = builder
+            .finish(Compression::None, TimestampType::CreateTime)
+            .expect("a batch");
+        writer.append(&mut batch).expect("appended");
+        for follower in &mut followers {
+            cluster.catch_up(follower).expect("caught up");
+        }
+        let committer = Committer::open(&cluster.store, &tp(), PATIENCE);
+        committer.expect("opened").commit(6).expect("committed");
+        // Each looks once, as the change of the leader's page has it do.
+        for follower in &mut followers {
+            follower.step(1 << 20).expect("looked");
+        }
+        assert_eq!(cluster.page(0).high_watermark, 6, "{what}");
     });
 }
 
