@@ -219,7 +219,7 @@ fn kill(scenario: &Scenario, call: &str, n: usize, place: &Place) -> Result<(), 
         KILLED.fetch_add(1, Ordering::Relaxed);
     }
     // In turns, the others go on before it comes back.
-    aftermath::goes_on(&mut play, n % 2 == 0, scenario.after)
+    aftermath::goes_on(&mut play, n.is_multiple_of(2), scenario.after)
 }
 
 #[test]

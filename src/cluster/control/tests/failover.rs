@@ -229,7 +229,7 @@ fn a_seal_without_a_move_is_lifted_by_a_new_epoch() {
             effects = bench.see_topic();
         }
         assert_eq!(effects, Effects::default());
-        bench.looks.insert(1, Look::Page(sealed));
+        bench.looks.insert(1, Look::Page(sealed.clone()));
         effects = if reported {
             bench.report()
         } else {
