@@ -363,7 +363,7 @@ const ACTS: [Act; 6] = [
 
 fn move_everywhere(act: &Act, pairs: &'static [(&'static str, &'static str)]) {
     for (number, (meanwhile, other)) in (0..).zip(MEANWHILE) {
-        let stride = if long() { 1 } else { 23 };
+        let stride = if long() { 1 } else { 61 };
         for n in (1 + number..).step_by(stride) {
             Tally::case();
             let mut cluster = Cluster::new(pairs);
