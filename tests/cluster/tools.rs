@@ -95,9 +95,10 @@ impl Brokers {
             .map(|line| {
                 let reason = line["reason"].as_str().expect("a reason").to_owned();
                 let partition = format!("{}:{}", line["topic"], line["partition"]);
-                let about = match reason.starts_with("broker") {
-                    true => line["broker"].clone(),
-                    false => json!(partition.replace('"', "")),
+                let about = if reason.starts_with("broker") {
+                    line["broker"].clone()
+                } else {
+                    json!(partition.replace('"', ""))
                 };
                 (reason, about)
             })
@@ -566,7 +567,9 @@ fn readers_choose_their_replica() {
     };
     let mut n = 110;
     for round in 0..2 {
-        followers.iter().for_each(|follower| heard(follower, n));
+        for follower in followers.iter() {
+            heard(follower, n);
+        }
         let victim = if round == 0 { 3 } else { 1 };
         brokers
             .running
@@ -576,11 +579,15 @@ fn readers_choose_their_replica() {
         let shell = &brokers.shell;
         shell.produce(&["t"], numbers(n..n + 50).as_bytes());
         n += 50;
-        followers.iter().for_each(|follower| heard(follower, n));
+        for follower in followers.iter() {
+            heard(follower, n);
+        }
         brokers.start(victim);
         brokers.healthy();
         brokers.shell.produce(&["t"], numbers(n..n + 50).as_bytes());
         n += 50;
     }
-    followers.iter().for_each(|follower| heard(follower, n));
+    for follower in followers.iter() {
+        heard(follower, n);
+    }
 }
