@@ -201,7 +201,7 @@ fn log_bytes(place: &Place, id: BrokerId, topic: &str) -> Vec<u8> {
 fn start_broker(place: &Place, id: BrokerId) -> Result<Running, Failure> {
     let broker = place.start(&[], "mq-broker", &["start", "--id", &id.to_string()], None)?;
     eventually("a broker that is ready", || {
-        Ok(broker.said().contains(" ready: "))
+        Ok(String::from_utf8_lossy(&broker.printed()).contains(" ready: "))
     })?;
     Ok(broker)
 }
@@ -324,7 +324,7 @@ fn attach(cluster: &Cluster, id: BrokerId, stop: Stop, trace: &Path) -> Result<R
         .place
         .spawn(command, format!("strace {}", args.join(" ")), None)?;
     eventually("strace has attached", || {
-        Ok(strace.complained().contains("attached"))
+        Ok(strace.said().contains("attached"))
     })?;
     Ok(strace)
 }

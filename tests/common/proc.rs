@@ -340,16 +340,6 @@ impl Running {
         Ok(())
     }
 
-    /// What it printed up to now.
-    pub fn said(&self) -> String {
-        fs::read_to_string(&self.stdout).unwrap_or_default()
-    }
-
-    /// What it told on stderr up to now.
-    pub fn complained(&self) -> String {
-        fs::read_to_string(&self.stderr).unwrap_or_default()
-    }
-
     /// Sends a signal to it and to all that it started.
     pub fn signal_group(&self, signal: rustix::process::Signal) {
         let group = i32::try_from(self.child.id())
