@@ -567,7 +567,7 @@ fn readers_choose_their_replica() {
     };
     let mut n = 110;
     for round in 0..2 {
-        for follower in followers.iter() {
+        for follower in &followers {
             heard(follower, n);
         }
         let victim = if round == 0 { 3 } else { 1 };
@@ -579,7 +579,7 @@ fn readers_choose_their_replica() {
         let shell = &brokers.shell;
         shell.produce(&["t"], numbers(n..n + 50).as_bytes());
         n += 50;
-        for follower in followers.iter() {
+        for follower in &followers {
             heard(follower, n);
         }
         brokers.start(victim);
@@ -587,7 +587,7 @@ fn readers_choose_their_replica() {
         brokers.shell.produce(&["t"], numbers(n..n + 50).as_bytes());
         n += 50;
     }
-    for follower in followers.iter() {
+    for follower in &followers {
         heard(follower, n);
     }
 }

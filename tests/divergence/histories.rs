@@ -34,7 +34,7 @@ impl World {
         let leader = partition.leader;
         match choose(12) {
             0..=3 => {
-                let batches: Vec<_> = (0..1 + choose(4))
+                let batches: Vec<_> = (0..=choose(4))
                     .map(|_| {
                         let kind = [Compression::None, Compression::Lz4][choose(2)];
                         (1 + choose(3), 20 + choose(200), kind)
@@ -79,7 +79,7 @@ impl World {
                     .filter(|id| *id == leader || choose(2) > 0)
                     .collect();
                 self.cluster
-                    .change(|partition| partition.isr = stays.clone());
+                    .change(|partition| partition.isr.clone_from(&stays));
                 format!("{stays:?} stay in sync")
             }
             10 => {
