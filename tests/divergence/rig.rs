@@ -227,8 +227,39 @@ impl Cluster {
         Ok(meta.partitions[0].is_in_sync(broker))
     }
 
-    /// All follow to the end and are in sync; what is left to be raised is.
+    /// Who in sync has more than the leader, after a power cut: a controller lets that one lead.
+    fn ahead(&self) -> Option<BrokerId> {
+        let partition = self.partition();
+        let extent = |broker: BrokerId| {
+            let page = self.page(broker);
+            let this_boot = page.boot_id == self.store.boot_id();
+            let sure = if this_boot {
+                page.tail.end
+            } else {
+                page.durable.offset
+            };
+            (page.tail.epoch, sure)
+        };
+        let most = partition.isr.iter().map(|id| (extent(*id), *id)).max()?;
+        (most.0 > extent(partition.leader)).then_some(most.1)
+    }
+
+    /// All follow to the end and are in sync; what is left to be raised is. A leader that lost what
+    /// another has in sync gives way.
     pub fn settle(&self) -> Result<()> {
+        for _ in 0..3 {
+            match self.settle_once() {
+                Err(e) if e.kind() == Kind::Busy => match self.ahead() {
+                    Some(ahead) => self.elect(ahead, &self.partition().isr),
+                    None => return Err(e),
+                },
+                settled => return settled,
+            }
+        }
+        self.settle_once()
+    }
+
+    fn settle_once(&self) -> Result<()> {
         for _ in 0..3 {
             for broker in self.followers() {
                 let mut follower = Follower::open(&self.store, &tp(), broker, PATIENCE)?;
