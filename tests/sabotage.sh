@@ -382,5 +382,52 @@ sabotage "a reset does not look for members" src/group/change.rs \
   '    if members.is_empty() {' '    if members.len() < usize::MAX {' \
   offsets nothing_moves
 
+# --- replicas
+
+sabotage "a follower is not cut" src/store/follower.rs \
+  'if to < own.tail.end {' 'if to < 0 {' \
+  divergence a_leader_that_returns
+
+sabotage "a page of another epoch counts" src/store/page.rs \
+  '&& self.leader_epoch == epoch
+            && self.offline' '&& (self.leader_epoch == epoch || epoch >= 0)
+            && self.offline' \
+  divergence histories
+
+sabotage "the high watermark does not wait for who joins" src/store/watermark.rs \
+  'joining.contains(&replica.uuid)' '(joining.contains(&replica.uuid) && replica.broker < 0)' \
+  divergence leadership_moves
+
+sabotage "a batch is sent again unasked" src/client/replicated.rs \
+  '.is_some_and(|end| end > *offset)' '.is_some_and(|end| end > *offset && *offset < 0)' \
+  fencing who_stood_still
+
+sabotage "a new leader is taken to have every batch" src/client/replicated.rs \
+  '.is_some_and(|end| end > *offset)' '.is_none_or(|end| end > *offset || *offset >= 0)' \
+  fencing who_stood_still
+
+sabotage "a truncation does not sync its page first" src/store/truncate.rs \
+  '        self.held.publish_synced(&mut page)?;
+        self.finish_truncation' '        self.held.publish(&mut page)?;
+        self.finish_truncation' \
+  divergence whoever_follows_dies
+
+sabotage "a follower does not sync what it copies" src/store/follower.rs \
+  '        committer.commit(page.tail.end)?;' '        let _ = committer;' \
+  divergence followers_copy
+
+sabotage "who is not in sync is elected" src/cluster/control/judge.rs \
+  'among == Among::All || p.meta.is_in_sync(*b)' 'among == Among::All || p.meta.leader >= 0' \
+  lib control::tests
+
+sabotage "a controller that was superseded changes what it likes" src/cluster/control/hold.rs \
+  'file.epoch == self.epoch' 'file.epoch >= self.epoch' \
+  lib control::tests
+
+sabotage "a leader that lost records begins a new epoch" src/store/leadership.rs \
+  'if let Some(ahead) = in_sync::ahead(store, tp, partition) {' \
+  'if let Some(ahead) = in_sync::ahead(store, tp, partition).filter(|id| *id < 0) {' \
+  lib store::
+
 echo "sabotage: $((caught + missed + errors)) cases, $caught caught, $missed missed, $errors errors"
 ((missed == 0 && errors == 0))

@@ -252,6 +252,8 @@ impl Lane {
                     self.due = Some(now + WAIT_MAX);
                 }
                 Err(e) => {
+                    // Nobody is to wait for it.
+                    wish = Some(Wish::Leave);
                     self.due = Some(now + PAUSE);
                     self.problem(e, turn.tell);
                 }

@@ -2,8 +2,9 @@
 //! in the hands of a process that stands still. The new one is empty and has another id; what it
 //! holds comes from the leader.
 //!
-//! 1. Done by the broker's own daemon only, and only while no topic file has the replica in sync:
-//!    if one has, the broker leaves the in-sync set first.
+//! 1. Done by the broker's own daemon, or by a repair, and only while no topic file has the replica
+//!    in sync: if one has, the broker leaves the in-sync set first, in the same hold of the store's
+//!    lock, so that nobody elects it meanwhile.
 //! 2. The new directory is whole before the old one goes aside, and the topic file names it last.
 //!    Whoever dies between leaves a directory that no topic file names, and starts over.
 //! 3. This is the one case in which a directory is moved aside without its append lock. A process
@@ -39,84 +40,94 @@ pub fn replace_replica(
     uuid: Uuid,
     patience: Duration,
 ) -> Result<()> {
-    let topic_id = leave(store, tp, broker, uuid, patience)?;
+    let (meta, _) = topics::read(store, &tp.topic)?;
+    mine(&meta, tp, broker, uuid)?;
     let log_dir = LogDir::open(store, broker)?;
-    let logs = log_dir.dir();
     let plan = Plan {
         tp: tp.clone(),
-        topic_id,
+        topic_id: meta.topic_id,
         broker,
         role: Role::Follower,
     };
     let (new, made) = make_beside(store, &log_dir, &plan)?;
-    let name = layout::replica_dir(tp);
-    let (aside, kept) = match is_worthless(store, tp, &log_dir, uuid) {
-        Ok(true) => (layout::aside_dir(tp, &Uuid::random()?), false),
-        Ok(false) => (layout::stray_dir(tp, &Uuid::random()?), true),
-        Err(e) => {
-            remove_dir(&**logs, &new);
-            return Err(e);
-        }
-    };
-    let placed = mark_removed(store, tp, broker)
-        .and_then(|()| match logs.rename_new(&name, &aside) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                Err(Error::io("move aside", join(&**logs, &name), e))
-            }
-            _ => Ok(()),
-        })
-        .and_then(|()| {
-            logs.rename_new(&new, &name)
-                .map_err(|e| Error::io("put in place", join(&**logs, &name), e))
-        })
-        .and_then(|()| {
-            logs.sync()
-                .map_err(|e| crate::storage::sync_failed(logs.path(), e))
-        });
-    if let Err(e) = placed {
-        remove_dir(&**logs, &new);
-        return Err(e);
-    }
-    let meta = made.meta();
-    let version = list(store, tp, uuid, meta, patience)?;
+    let placed = place(store, tp, &log_dir, (uuid, &new, made.meta()), patience);
+    let (version, aside) = placed.inspect_err(|_| {
+        // Still beside its place, or a directory that was never used.
+        remove_dir(&**log_dir.dir(), &new);
+    })?;
     made.settle(version)?;
-    if !kept {
-        remove_dir(&**logs, &aside);
+    if let Some(aside) = aside {
+        remove_dir(&**log_dir.dir(), &aside);
     }
     Ok(())
 }
 
-/// Takes the broker out of the in-sync set; the topic's id.
-fn leave(
+/// In one hold of the store's lock, so that nobody elects the broker meanwhile: it leaves the in-sync
+/// set, the old directory goes aside, the new one comes into its place and into the topic file. The
+/// topic file's version then, and the old directory's name where it is worth nothing.
+fn place(
     store: &Arc<StoreDir>,
     tp: &TopicPartition,
-    broker: BrokerId,
-    uuid: Uuid,
+    log_dir: &LogDir,
+    (old, new, meta): (Uuid, &str, ReplicaMeta),
     patience: Duration,
-) -> Result<Uuid> {
-    let check = |meta: &TopicMeta| -> Result<bool> {
-        let partition = usize::try_from(tp.partition)
-            .ok()
-            .and_then(|at| meta.partitions.get(at))
-            .filter(|p| p.uuid_of(broker) == Some(uuid) && p.leader != broker)
-            .ok_or_else(|| not_mine(tp, broker))?;
-        Ok(partition.is_in_sync(broker))
-    };
-    let (meta, _) = topics::read(store, &tp.topic)?;
-    if check(&meta)? {
-        let guard = FencedLock::acquire_store(store, "leave the in-sync set", patience)?;
-        let names = [tp.topic.clone()];
-        topics::update_all(store, &guard, &names, |meta| {
-            let in_sync = check(meta)?;
-            for partition in &mut meta.partitions {
-                if partition.partition == tp.partition {
-                    partition.isr.retain(|id| *id != broker);
-                }
+) -> Result<(u64, Option<String>)> {
+    let (logs, name) = (&**log_dir.dir(), layout::replica_dir(tp));
+    let guard = FencedLock::acquire_store(store, "make a replica anew", patience)?;
+    let names = [tp.topic.clone()];
+    let broker = meta.broker;
+    topics::update_all(store, &guard, &names, |meta| {
+        let in_sync = mine(meta, tp, broker, old)?;
+        for partition in &mut meta.partitions {
+            if partition.partition == tp.partition {
+                partition.isr.retain(|id| *id != broker);
             }
-            Ok(in_sync)
-        })?;
+        }
+        Ok(in_sync)
+    })?;
+    let worthless = is_worthless(store, tp, log_dir, old)?;
+    let aside = if worthless {
+        layout::aside_dir(tp, &Uuid::random()?)
+    } else {
+        layout::stray_dir(tp, &Uuid::random()?)
+    };
+    mark_removed(store, tp, broker)?;
+    guard.step()?;
+    match logs.rename_new(&name, &aside) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            return Err(Error::io("move aside", join(logs, &name), e));
+        }
+        _ => {}
     }
-    Ok(meta.topic_id)
+    logs.rename_new(new, &name)
+        .map_err(|e| Error::io("put in place", join(logs, &name), e))?;
+    logs.sync()
+        .map_err(|e| crate::storage::sync_failed(logs.path(), e))?;
+    let changed = topics::update_all(store, &guard, &names, |topic| {
+        mine(topic, tp, broker, old)?;
+        for replica in topic.partitions.iter_mut().flat_map(|p| &mut p.replicas) {
+            if replica.uuid == old {
+                replica.uuid = meta.uuid;
+            }
+        }
+        Ok(true)
+    })?;
+    let version = changed.first().map(|meta| meta.version);
+    let version = version.ok_or_else(|| not_mine(tp, broker))?;
+    Ok((version, worthless.then_some(aside)))
+}
+
+/// Whether the replica is in sync.
+///
+/// # Errors
+/// [`Kind::Fenced`] if the topic file does not list it, or the broker leads.
+fn mine(meta: &TopicMeta, tp: &TopicPartition, broker: BrokerId, uuid: Uuid) -> Result<bool> {
+    let partition = usize::try_from(tp.partition)
+        .ok()
+        .and_then(|at| meta.partitions.get(at))
+        .filter(|p| p.uuid_of(broker) == Some(uuid) && p.leader != broker)
+        .ok_or_else(|| not_mine(tp, broker))?;
+    Ok(partition.is_in_sync(broker))
 }
 
 /// Whether what stands in the replica's place is that replica, or was never used.
@@ -157,36 +168,6 @@ fn mark_removed(store: &Arc<StoreDir>, tp: &TopicPartition, broker: BrokerId) ->
         // A holder that stands still: it wakes in a directory that no one reads.
         Err(_) => Ok(()),
     }
-}
-
-/// Puts the new replica into the topic file; its version then.
-fn list(
-    store: &Arc<StoreDir>,
-    tp: &TopicPartition,
-    old: Uuid,
-    new: ReplicaMeta,
-    patience: Duration,
-) -> Result<u64> {
-    let guard = FencedLock::acquire_store(store, "make a replica anew", patience)?;
-    let names = [tp.topic.clone()];
-    let changed = topics::update_all(store, &guard, &names, |meta| {
-        let partition = usize::try_from(tp.partition)
-            .ok()
-            .and_then(|at| meta.partitions.get_mut(at))
-            .filter(|p| !p.is_in_sync(new.broker))
-            .ok_or_else(|| not_mine(tp, new.broker))?;
-        let listed = partition
-            .replicas
-            .iter_mut()
-            .find(|replica| replica.broker == new.broker && replica.uuid == old)
-            .ok_or_else(|| not_mine(tp, new.broker))?;
-        listed.uuid = new.uuid;
-        Ok(true)
-    })?;
-    changed
-        .first()
-        .map(|meta| meta.version)
-        .ok_or_else(|| not_mine(tp, new.broker))
 }
 
 fn not_mine(tp: &TopicPartition, broker: BrokerId) -> Error {
