@@ -427,7 +427,7 @@ sabotage "a controller that was superseded changes what it likes" src/cluster/co
 sabotage "a leader that lost records begins a new epoch" src/store/leadership.rs \
   'if let Some(ahead) = in_sync::ahead(store, tp, partition) {' \
   'if let Some(ahead) = in_sync::ahead(store, tp, partition).filter(|id| *id < 0) {' \
-  lib store::
+  failover a_leader_that_lost_files
 
 echo "sabotage: $((caught + missed + errors)) cases, $caught caught, $missed missed, $errors errors"
 ((missed == 0 && errors == 0))

@@ -148,7 +148,7 @@ impl Admin {
     /// A topic with its configs, partitions and what their logs hold.
     ///
     /// # Errors
-    /// [`Kind::UnknownTopic`], [`Kind::Damaged`] (the topic file); a partition that cannot be read
+    /// [`crate::error::Kind::UnknownTopic`], `Damaged` (the topic file); a partition that cannot be read
     /// has no log in what comes back.
     pub fn describe(&self, name: &TopicName) -> Result<TopicDescription> {
         let meta = self.metadata(name)?;

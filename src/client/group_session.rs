@@ -108,7 +108,7 @@ pub enum Order {
     Limit(Generation, TopicPartition, Offset),
     /// Stop reading that assignment, then say [`GroupSession::stopped`].
     Revoke(Generation, TopicPartition),
-    /// Leadership may have moved: [`super::Consumer::look_again`].
+    /// Leadership may have moved: [`super::Consumer::look_for_leaders`].
     Follow,
     /// Good to know.
     Note(String),
