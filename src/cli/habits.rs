@@ -34,7 +34,8 @@ const HABITS: &[(&[&str], &str)] = &[
             "--replica-assignment",
             "--assign",
         ],
-        "replicas are said where a topic is made: mq-topics create -r N, or --assign 0:1,1:2",
+        "replicas are said where a topic is made, mq-topics create -r N or --assign 0:1,1:2, and moved \
+         with 'mq-broker reassign TOPIC=1,2,3'",
     ),
     (
         &[

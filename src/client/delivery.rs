@@ -108,10 +108,9 @@ impl Delivery {
         jobs: Receiver<Job>,
         give_back: Sender<BatchBuilder>,
     ) -> Result<Self> {
-        let (acks, timeout) = (options.acks, options.timeout);
-        let replicated = Replicated::new(Arc::clone(&store), topic.clone(), acks, timeout);
+        let replicated = Replicated::new(Arc::clone(&store), topic.clone(), options);
         let shared = Arc::new(Shared {
-            acks,
+            acks: options.acks,
             replicated: Arc::new(replicated),
             store,
             topic,

@@ -45,11 +45,13 @@ pub(super) fn check_replicas(writer: &mut PartitionWriter, liveness: &Liveness) 
         .join(", ");
     let cure = if start.is_empty() {
         format!(
-            "lower min.insync.replicas with 'mq-topics alter {}', or use --acks 1",
+            "lower min.insync.replicas with 'mq-topics alter {}', or use --acks 1: readers see it once enough have it",
             tp.topic
         )
     } else {
-        format!("start what is missing ({start}), or use --acks 1")
+        format!(
+            "start what is missing ({start}), or use --acks 1: readers see it once enough have it"
+        )
     };
     Err(Error::new(Kind::Busy, text).cure(cure))
 }

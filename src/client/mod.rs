@@ -28,7 +28,7 @@ pub use group_session::{
     CommitWhen, Delivered, Delivery, End, Generation, GroupOptions, GroupSession, Order,
 };
 pub use producer::{Failure, Producer};
-pub use producer_options::{Acks, Keyless, ProducerOptions, ProducerRecord, Receipt};
+pub use producer_options::{Acks, Keyless, Onlooker, ProducerOptions, ProducerRecord, Receipt};
 pub use read_from::{Chooser, ReadFrom};
 pub use reassignment::{PlannedReassignment, ReassignmentDescription, Scope};
 pub use resolve::{ResolvedRange, Until, resolve_range, resolve_within};

@@ -1,6 +1,8 @@
 //! How a producer delivers.
 
+use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Kind};
@@ -48,6 +50,15 @@ pub enum Keyless {
     Sticky,
 }
 
+/// Who looks on while a delivery has to wait for replicas.
+pub trait Onlooker: Send + Sync + fmt::Debug {
+    /// Whether to give up: what is not appended is not any more, what is has a moment left to be
+    /// acknowledged.
+    fn gives_up(&self) -> bool;
+    /// Told why, once for each wait that takes longer than a second.
+    fn waits(&self, why: &Error);
+}
+
 /// How a [`super::Producer`] delivers.
 #[derive(Debug, Clone)]
 pub struct ProducerOptions {
@@ -59,12 +70,14 @@ pub struct ProducerOptions {
     pub batch_bytes: usize,
     /// How long a record may wait for company while the input is idle.
     pub linger: Duration,
-    /// How long to try for a lock before giving up.
+    /// How long to try: for a lock, for a leader, for enough replicas in sync.
     pub timeout: Duration,
     /// Where a key goes.
     pub partitioner: Partitioner,
     /// Where records without a key go.
     pub keyless: Keyless,
+    /// Who looks on, if anyone does.
+    pub onlooker: Option<Arc<dyn Onlooker>>,
 }
 
 impl Default for ProducerOptions {
@@ -77,6 +90,7 @@ impl Default for ProducerOptions {
             timeout: Duration::from_secs(30),
             partitioner: Partitioner::Murmur2,
             keyless: Keyless::RoundRobin,
+            onlooker: None,
         }
     }
 }

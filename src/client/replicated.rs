@@ -17,7 +17,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::enough_replicas::check_replicas;
-use super::producer_options::Acks;
+use super::producer_options::{Acks, Onlooker, ProducerOptions};
 use crate::cluster::Liveness;
 use crate::error::{Error, Kind, Result};
 use crate::storage::LeaderEpochs;
@@ -28,6 +28,8 @@ use crate::types::{LeaderEpoch, Offset, PartitionId, TopicName, TopicPartition, 
 const UNDER_WAY_BYTES_MAX: usize = 16 << 20;
 /// Between two tries to append where the leader cannot be used.
 const TRY_INTERVAL: Duration = Duration::from_millis(5);
+/// A wait that takes longer is told of.
+const TELL_AFTER: Duration = Duration::from_secs(1);
 /// How often leadership may move within one append.
 const RESOLVES: u32 = 16;
 /// How long a lock is waited for before the partition is reported.
@@ -42,6 +44,7 @@ pub(super) struct Replicated {
     topic: TopicName,
     acks: Acks,
     timeout: Duration,
+    onlooker: Option<Arc<dyn Onlooker>>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -76,12 +79,13 @@ struct UnderWay {
 }
 
 impl Replicated {
-    pub fn new(store: Arc<StoreDir>, topic: TopicName, acks: Acks, timeout: Duration) -> Self {
+    pub fn new(store: Arc<StoreDir>, topic: TopicName, options: &ProducerOptions) -> Self {
         Replicated {
             store,
             topic,
-            acks,
-            timeout,
+            acks: options.acks,
+            timeout: options.timeout,
+            onlooker: options.onlooker.clone(),
             state: Mutex::default(),
             changed: Condvar::new(),
         }
@@ -98,6 +102,10 @@ impl Replicated {
 
     fn tp(&self, partition: PartitionId) -> TopicPartition {
         TopicPartition::new(self.topic.clone(), partition)
+    }
+
+    fn gives_up(&self) -> bool {
+        self.onlooker.as_ref().is_some_and(|o| o.gives_up())
     }
 
     /// Whether anything is under way.
@@ -160,6 +168,8 @@ impl Replicated {
 #[derive(Debug)]
 pub(super) struct Appending {
     shared: Arc<Replicated>,
+    /// The wait that was told of, by when it began.
+    told: Option<Duration>,
     liveness: Liveness,
 }
 
@@ -167,6 +177,7 @@ impl Appending {
     pub fn new(shared: Arc<Replicated>) -> Self {
         Appending {
             liveness: Liveness::new(&shared.store),
+            told: None,
             shared,
         }
     }
@@ -270,9 +281,17 @@ impl Appending {
             error.kind(),
             Kind::Fenced | Kind::Busy | Kind::Offline | Kind::DiskFull | Kind::Damaged | Kind::Io
         );
-        let late = self.shared.now().saturating_sub(started) >= self.shared.timeout;
+        let waited = self.shared.now().saturating_sub(started);
+        let late = waited >= self.shared.timeout || self.shared.gives_up();
         if !passing || late || failed() || !self.anyone_lives(writer)? {
             return Err(error);
+        }
+        if waited >= TELL_AFTER
+            && self.told != Some(started)
+            && let Some(onlooker) = &self.shared.onlooker
+        {
+            self.told = Some(started);
+            onlooker.waits(&error);
         }
         // A hint: the controller finds out by itself, more slowly.
         let _ = reports::report(&self.shared.store, writer.tp());

@@ -179,7 +179,9 @@ fn brokers(
         // Broker 0 serves single replicas without ever having had a daemon.
         if has_run || replicated().any(|p| holds(p, id)) {
             let replicas = if held == 1 { "replica" } else { "replicas" };
-            let text = format!("broker {id} does not run, and has {held} {replicas}");
+            let text = format!(
+                "broker {id} does not run, and has {held} {replicas} ('mq-broker start --id {id}')"
+            );
             health.add(Trouble::BrokerStopped, Some(id), None, text);
         }
     }

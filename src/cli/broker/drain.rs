@@ -57,7 +57,8 @@ pub(super) fn drain(id: BrokerId, undo: bool, timeout: Duration, env: &Env) -> R
                 timeout.as_millis()
             );
             let cure = format!(
-                "what has no other replica in sync cannot move ('mq-topics describe'); {}",
+                "what has no other replica in sync, on a broker that runs and is not drained, cannot move \
+                 ('mq-topics describe'); {}",
                 undo_cure(id)
             );
             return Err(Error::new(Kind::Busy, text).cure(cure));

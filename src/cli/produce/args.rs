@@ -123,7 +123,7 @@ pub struct Args {
         default_value = "none"
     )]
     compression: String,
-    /// How long to try when a lock is taken
+    /// How long to try: for a lock, a leader, enough replicas in sync
     #[arg(
         long,
         value_name = "TIME",
@@ -288,6 +288,7 @@ impl Args {
                 KeylessArg::RoundRobin => Keyless::RoundRobin,
                 KeylessArg::Sticky => Keyless::Sticky,
             },
+            onlooker: None,
         };
         let echo = match &self.echo {
             _ if self.tee => Echo::Tee,

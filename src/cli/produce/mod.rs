@@ -4,6 +4,7 @@ mod args;
 mod echo;
 mod input;
 mod job;
+mod onlooker;
 mod run;
 
 pub use args::Args;

@@ -9,9 +9,10 @@ use std::time::Duration;
 use super::echo::Echoes;
 use super::input::{Input, Ready};
 use super::job::{AutoCreate, Echo, Job};
+use super::onlooker::Waits;
 use crate::cli::lang::{InputFormat, InputRecord, RecordParser, Step};
 use crate::cli::{Env, Outcome};
-use crate::client::{Admin, NewTopic, Producer, ProducerRecord};
+use crate::client::{Admin, NewTopic, Producer, ProducerOptions, ProducerRecord};
 use crate::error::{Error, Kind, Result};
 use crate::record::Header;
 use crate::store::{StoreDir, topics};
@@ -31,10 +32,16 @@ const ECHO_PATIENCE: Duration = Duration::from_millis(2);
 pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
     let store = env.open_or_create_store()?;
     prepare_topic(&store, &job, env)?;
-    let producer = Producer::open(&store, &job.topic, job.delivery.clone())?;
+    let waits = Arc::new(Waits::new(env.signals().stop_flag()));
+    let options = ProducerOptions {
+        onlooker: Some(waits.clone()),
+        ..job.delivery.clone()
+    };
+    let producer = Producer::open(&store, &job.topic, options)?;
     let mut run = Run {
         echoes: Echoes::new(Echo::Nothing, job.topic.clone()),
         producer,
+        waits,
         lines: Lines::default(),
         line: 1,
         skipped: None,
@@ -91,6 +98,7 @@ struct Run<'e> {
     env: &'e mut Env,
     job: Job,
     producer: Producer,
+    waits: Arc<Waits>,
     echoes: Echoes,
     lines: Lines,
     /// Where the next record begins in the current source; counted from 1.
@@ -446,6 +454,9 @@ impl Run<'_> {
     fn take_receipts(&mut self, patience: Duration) -> Result<()> {
         let receipts = self.producer.receipts(patience);
         self.env.tell_cuts();
+        if let Some(why) = self.waits.take() {
+            self.env.note(&why);
+        }
         self.echoes.acknowledged(&receipts)?;
         self.lines.forget(self.producer.acknowledged());
         if self.producer.has_failed() {
@@ -467,6 +478,7 @@ impl Run<'_> {
         let Run {
             env,
             producer,
+            waits,
             mut echoes,
             lines,
             line,
@@ -476,6 +488,9 @@ impl Run<'_> {
         let sent = producer.sent();
         let mut echoed = Ok(());
         let closed = producer.close(|receipts| {
+            if let Some(why) = waits.take() {
+                env.note(&why);
+            }
             let outcome = echoes.acknowledged(receipts);
             if echoed.is_ok() {
                 echoed = outcome;

@@ -16,6 +16,8 @@ const LOOK_INTERVAL_LATER: Duration = Duration::from_micros(500);
 const LOOK_INTERVAL_AT_LAST: Duration = Duration::from_millis(2);
 const LOOKS_AT_FIRST: u32 = 40;
 const LOOKS_LATER: u32 = 140;
+/// What is left to what is appended once somebody gives up.
+const LAST_MOMENT: Duration = Duration::from_secs(2);
 /// How long a lock is waited for to raise a high watermark: others raise it, too.
 const RAISE_PATIENCE: Duration = Duration::from_millis(100);
 
@@ -222,6 +224,11 @@ impl Replicated {
             .lanes
             .get(&partition)
             .and_then(|lane| lane.under_way.front());
-        oldest.is_some_and(|one| now.saturating_sub(one.since) >= self.timeout)
+        let timeout = if self.gives_up() {
+            self.timeout.min(LAST_MOMENT)
+        } else {
+            self.timeout
+        };
+        oldest.is_some_and(|one| now.saturating_sub(one.since) >= timeout)
     }
 }

@@ -97,6 +97,8 @@ impl FencedGuard {
         let Some((first, _)) = files.first() else {
             return Ok(());
         };
+        // The directory is made before threads share it.
+        self.own_name()?;
         let write = |part: &[(String, Vec<u8>)]| -> Result<Vec<String>> {
             part.iter()
                 .map(|(_, bytes)| self.write_own(bytes, true))
