@@ -13,7 +13,7 @@ sticky\t'A batch to each'"
 complete -c mq-produce -l timestamp -d 'The timestamp of records that have none [default: now]' -r
 complete -c mq-produce -l acks -d 'Acknowledged by: 0 nobody (the echo comes before the sync), 1 the leader, all in-sync replicas' -r
 complete -c mq-produce -s z -l compression -d 'Compress batches: none, gzip, snappy, lz4, zstd' -r
-complete -c mq-produce -l timeout -d 'How long to try when a lock is taken' -r
+complete -c mq-produce -l timeout -d 'How long to try: for a lock, a leader, enough replicas in sync' -r
 complete -c mq-produce -l batch-size -d 'Hand a batch on at this size' -r
 complete -c mq-produce -l linger -d 'How long a record may wait for company while the input is idle' -r
 complete -c mq-produce -l create-partitions -d 'How many partitions a missing topic is made with' -r
