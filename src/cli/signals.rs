@@ -90,7 +90,7 @@ impl Signals {
         let watched = [SIGTSTP, SIGINT, SIGTERM, SIGHUP];
         let watched: Vec<i32> = watched.into_iter().filter(|s| !ignored.has(*s)).collect();
         if !watched.is_empty() {
-            watch(&watched, writes.clone())?;
+            watch(&watched, writes.clone(), Arc::clone(&which))?;
         }
         Ok(Signals {
             which,
@@ -176,11 +176,16 @@ fn parse_ignored(status: &str) -> SignalSet {
 
 /// Does on a thread of its own what a handler cannot. A process that is stopped keeps its locks, and
 /// everyone else waits for it; one that is blocked in a write does not see that it is to end.
-fn watch(watched: &[i32], writes: Writes) -> io::Result<()> {
+fn watch(watched: &[i32], writes: Writes, which: Arc<AtomicUsize>) -> io::Result<()> {
     let mut signals = signal_hook::iterator::Signals::new(watched)?;
     std::thread::Builder::new()
         .name("stop".to_owned())
         .spawn(move || {
+            // One that came before this looked.
+            let early = which.load(Ordering::Relaxed);
+            if early != 0 {
+                writes.die_if_stuck(early as i32);
+            }
             for signal in &mut signals {
                 if signal == SIGTSTP {
                     gate::while_unlocked(|| {

@@ -73,12 +73,18 @@ impl PartitionReader {
         if current && self.replica().in_place()? {
             return Ok(false);
         }
-        let topic = TopicHandle::open(self.store(), &tp.topic)?;
-        if topic.meta().topic_id != self.topic().meta().topic_id {
-            let text = format!("UNKNOWN_TOPIC_OR_PARTITION: {} was deleted", tp.topic);
-            return Err(Error::new(Kind::UnknownTopic, text).cure(
+        let deleted = || {
+            let text = format!("UNKNOWN_TOPIC_OR_PARTITION: {tp} was deleted");
+            Error::new(Kind::UnknownTopic, text).cure(
                 "'mq-topics list' shows what there is; start again for a new topic of that name",
-            ));
+            )
+        };
+        let topic = TopicHandle::open(self.store(), &tp.topic).map_err(|e| match e.kind() {
+            Kind::UnknownTopic => deleted(),
+            _ => e,
+        })?;
+        if topic.meta().topic_id != self.topic().meta().topic_id {
+            return Err(deleted());
         }
         let partition = topic.partition(tp.partition)?;
         let broker = if self.is_pinned() {

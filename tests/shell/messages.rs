@@ -420,7 +420,7 @@ fn what_is_refused_is_told_plainly() {
         ),
         (
             "mq-consume",
-            &["--replica", "1", "t"],
+            &["--segment", "x", "t"],
             "in this version",
             "--grep",
         ),
