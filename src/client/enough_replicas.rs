@@ -24,8 +24,9 @@ pub(super) fn check_replicas(writer: &mut PartitionWriter, liveness: &Liveness) 
     }
     let (tp, all) = (writer.tp(), partition.isr.len());
     let text = if live < least {
+        let replicas = if live == 1 { "replica" } else { "replicas" };
         format!(
-            "NOT_ENOUGH_REPLICAS: {tp} has {live} live replicas in sync, \
+            "NOT_ENOUGH_REPLICAS: {tp} has {live} live {replicas} in sync, \
              min.insync.replicas={least} asks for more"
         )
     } else {
