@@ -40,7 +40,8 @@ impl<'a> Looker<'a> {
         let mut replicas = Vec::with_capacity(at.brokers.len());
         for broker in at.brokers.iter().copied() {
             let probe = at.probe && broker == at.leader;
-            let seen = self.look_at(&at.tp, broker, probe, synced_only);
+            let leads = broker == at.leader;
+            let seen = self.look_at(&at.tp, broker, (leads, probe), synced_only);
             let (look, tried) = seen.unwrap_or_else(|e| (self.failed(e), Lock::Untried));
             if probe {
                 lock = tried;
@@ -59,7 +60,7 @@ impl<'a> Looker<'a> {
         &mut self,
         tp: &TopicPartition,
         broker: BrokerId,
-        probe: bool,
+        (leads, probe): (bool, bool),
         synced_only: bool,
     ) -> Result<(Look, Lock)> {
         if !self.logs.contains_key(&broker) {
@@ -97,7 +98,7 @@ impl<'a> Looker<'a> {
             epoch: page.leader_epoch,
             sealed: page.seal == Some(Seal::Recovered),
             moving: page.seal == Some(Seal::Moving),
-            full: probe && replica.free_bytes()? < FREE_BYTES_MIN,
+            full: leads && replica.free_bytes()? < FREE_BYTES_MIN,
             joining: page.joining.into_iter().flatten().collect(),
             acked: if synced_only {
                 page.durable.offset

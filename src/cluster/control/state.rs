@@ -94,7 +94,7 @@ pub struct PageLook {
     pub sealed: bool,
     /// Whether it is sealed for a move, of whoever's.
     pub moving: bool,
-    /// Whether its disk is full; looked at only where somebody reported it.
+    /// Whether its disk is full; looked at only of a leader.
     pub full: bool,
     /// Who is about to join the in-sync set: waited for already.
     pub joining: Vec<Joining>,
