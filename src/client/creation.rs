@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::admin::Admin;
+use crate::cluster::candidates;
 use crate::cluster::placement::{self, Wanted, place, place_of};
-use crate::cluster::{broker_ids, candidates};
 use crate::error::{Error, Kind, Result};
 use crate::store::topics::{self, PartitionMeta, TopicMeta};
 use crate::store::{self, LogDir, TopicHandle};
@@ -86,7 +86,7 @@ impl Admin {
             }
             NewReplicas::Assigned(assignment) => {
                 store::check_assignment(assignment)?;
-                let known = broker_ids(self.store())?;
+                let known = self.store().brokers()?;
                 let unknown = assignment.iter().flatten().find(|id| !known.contains(id));
                 match unknown {
                     Some(id) => Err(store::unknown_broker(*id)),

@@ -2,28 +2,9 @@
 
 use super::life_lock::{LifeLock, Probe};
 use super::placement::Candidate;
-use crate::disk::{EntryKind, join};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::store::{StoreDir, json_file, layout};
 use crate::types::{BrokerId, EMBEDDED_BROKER};
-
-/// The brokers of a store, by number: those that have a directory.
-///
-/// # Errors
-/// [`crate::error::Kind::Io`].
-pub fn broker_ids(store: &StoreDir) -> Result<Vec<BrokerId>> {
-    let root = &**store.root();
-    let entries = root
-        .list(layout::BROKERS_DIR)
-        .map_err(|e| Error::io("list", join(root, layout::BROKERS_DIR), e))?;
-    let mut ids: Vec<BrokerId> = entries
-        .iter()
-        .filter(|entry| entry.kind == EntryKind::Dir)
-        .filter_map(|entry| layout::parse_broker_dir(&entry.name))
-        .collect();
-    ids.sort_unstable();
-    Ok(ids)
-}
 
 /// The live brokers, by number. Where none lives it is the embedded one, which serves without a
 /// daemon too; a store that knows no other is not looked at any further.
@@ -31,7 +12,7 @@ pub fn broker_ids(store: &StoreDir) -> Result<Vec<BrokerId>> {
 /// # Errors
 /// [`crate::error::Kind::Damaged`] for a registration that is; [`crate::error::Kind::Io`].
 pub fn candidates(store: &StoreDir) -> Result<Vec<Candidate>> {
-    let ids = broker_ids(store)?;
+    let ids = store.brokers()?;
     let mut found = Vec::new();
     if ids != [EMBEDDED_BROKER] {
         for id in ids {

@@ -28,7 +28,7 @@ pub mod placement;
 mod registration;
 mod status;
 
-pub use candidates::{broker_ids, candidates, is_live};
+pub use candidates::{candidates, is_live};
 pub use control::{Changed, Controller, Raise, Standing};
 pub use controller::Me;
 pub use controller_file::ControllerFile;
