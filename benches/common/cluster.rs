@@ -20,6 +20,7 @@ pub struct Cluster {
     pub path: PathBuf,
     pub store: Arc<StoreDir>,
     pub daemons: Vec<(BrokerId, Child)>,
+    killed: Vec<Child>,
 }
 
 impl Cluster {
@@ -30,6 +31,7 @@ impl Cluster {
             path: path.to_owned(),
             store: Arc::new(store),
             daemons: Vec::new(),
+            killed: Vec::new(),
         };
         for broker in brokers {
             cluster.start_broker(*broker);
@@ -38,6 +40,9 @@ impl Cluster {
     }
 
     pub fn start_broker(&mut self, broker: BrokerId) {
+        for mut child in self.killed.drain(..) {
+            child.wait().expect("wait");
+        }
         let mut child = tool(env!("CARGO_BIN_EXE_mq-broker"), &self.path)
             .args(["start", "-q", "--id", &broker.to_string()])
             .stdout(Stdio::piped())
@@ -55,7 +60,8 @@ impl Cluster {
         let (_, mut child) = self.daemons.remove(at.expect("it runs"));
         let killed = Instant::now();
         child.kill().expect("kill");
-        child.wait().expect("wait");
+        // Reaped later: until it is, the system takes down what it had open, beside us.
+        self.killed.push(child);
         killed
     }
 

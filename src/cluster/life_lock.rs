@@ -81,10 +81,12 @@ impl LifeLock {
         if !file.try_lock(LockKind::Exclusive).map_err(error("lock"))? {
             return Ok(None);
         }
+        // Others wait for the lock of one that was killed.
+        let early = file.closed_early().map_err(error("open"))?;
         let lock = LifeLock {
             dir: Arc::clone(dir),
             name,
-            file,
+            file: early.unwrap_or(file),
         };
         // A file that was replaced between is not the lock.
         Ok(if lock.in_place()? { Some(lock) } else { None })

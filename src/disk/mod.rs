@@ -170,6 +170,12 @@ pub trait File: Send + Sync + Debug {
     fn try_lock(&self, kind: LockKind) -> io::Result<bool>;
     /// Gives the lock back.
     fn unlock(&self) -> io::Result<()>;
+    /// The same open file, lock and all, by a descriptor that the system closes early when the
+    /// process is killed: sooner than watchers, which take their time. `None` where there is no
+    /// such descriptor.
+    fn closed_early(&self) -> io::Result<Option<Arc<dyn File>>> {
+        Ok(None)
+    }
 }
 
 /// Names a watch within its [`Watcher`].

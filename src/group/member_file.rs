@@ -92,9 +92,11 @@ impl MemberFile {
             file.write_at(text.as_bytes(), 0)
                 .map_err(|e| error("write", e))?;
             let path = join(dir, &name);
+            // Others wait for the lock of one that was killed.
+            let early = file.closed_early().map_err(|e| error("open", e))?;
             return Ok(MemberFile {
                 id,
-                file,
+                file: early.unwrap_or(file),
                 path,
                 counter: Arc::new(AtomicU64::new(0)),
             });

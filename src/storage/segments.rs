@@ -51,6 +51,13 @@ impl Segments {
             .get(self.bases.partition_point(|b| *b < base)..)
             .unwrap_or_default()
     }
+
+    /// The bases below `base`.
+    pub fn below(&self, base: Offset) -> &[Offset] {
+        self.bases
+            .get(..self.bases.partition_point(|b| *b < base))
+            .unwrap_or_default()
+    }
 }
 
 /// A sync that failed: what it covered may be lost, and the kernel tells it once. Of kind

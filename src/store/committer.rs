@@ -41,7 +41,8 @@ pub struct Committer {
     topic: TopicHandle,
     configs: TopicConfigs,
     broker: BrokerId,
-    replica: Replica,
+    /// Shared with whoever holds its lock, so that the lock does not keep `self` borrowed.
+    replica: Arc<Replica>,
     sync: Arc<dyn File>,
     patience: Duration,
     segment: Option<(u64, Offset, Arc<dyn File>)>,
@@ -87,7 +88,7 @@ impl Committer {
             store: Arc::clone(store),
             topic,
             broker,
-            replica,
+            replica: Arc::new(replica),
             sync,
             patience,
             segment: None,
@@ -289,7 +290,7 @@ impl Committer {
 
     /// Publishes that everything up to `synced`'s end is durable; the durable offset then.
     fn publish(&mut self, synced: &Page) -> Result<Offset> {
-        let replica = self.reopened()?;
+        let replica = Arc::clone(&self.replica);
         let (judge, held) = self.judge_and_lock(&replica)?;
         let Some(mut page) = held.page()? else {
             return Err(Error::new(Kind::Fenced, "the page is unreadable"));
@@ -328,11 +329,6 @@ impl Committer {
         Judge::of(&self.store, &self.topic, tp, &self.configs, self.broker)
     }
 
-    /// A handle of its own, whose lock does not keep `self` borrowed.
-    fn reopened(&self) -> Result<Replica> {
-        Replica::open_as(&self.replica)
-    }
-
     /// The append lock, and what to judge the page by while it is held: the topic file may change
     /// at any time before, and with it who decides what is acknowledged.
     fn judge_and_lock<'r>(&mut self, replica: &'r Replica) -> Result<(Judge, Held<'r>)> {
@@ -362,7 +358,7 @@ impl Committer {
     }
 
     fn try_rescue(&mut self) -> Result<Offset> {
-        let replica = self.reopened()?;
+        let replica = Arc::clone(&self.replica);
         let (judge, held) = self.judge_and_lock(&replica)?;
         let mut appender = Appender::new(Arc::clone(self.replica.dir()));
         let mut epochs = self.replica.epochs()?.unwrap_or_default();

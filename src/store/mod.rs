@@ -13,6 +13,7 @@ mod follower;
 pub mod gate;
 pub mod graveyard;
 mod in_sync;
+mod inherited;
 pub mod json_file;
 mod judge;
 pub mod layout;

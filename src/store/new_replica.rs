@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use super::commit_note::SYNC_FILE;
 use super::graveyard;
+use super::inherited::Inherited;
 use super::layout;
 use super::lifecycle::exists;
 use super::log_dir::LogDir;
 use super::open::StoreDir;
 use super::page::{Offline, PAGE_FILE, Page, Role};
 use super::removal::{move_aside, move_stray, named, remove_dir};
-use super::replica::{RETRY, Replica};
+use super::replica::{RETRY, Replica, replace_small};
 use super::strays::{is_garbage, read_ids};
 use super::topics::{self, PartitionMeta, ReplicaMeta};
 use crate::disk::{Dir, File, LockKind, Open, join};
@@ -118,6 +119,37 @@ impl MadeReplica {
     /// What the topic file is to say of it.
     pub fn meta(&self) -> ReplicaMeta {
         self.meta
+    }
+
+    /// Removes the empty segment that it was made with: others come into the directory.
+    pub(super) fn remove_first_segment(&self) -> Result<()> {
+        for kind in [FileKind::Log, FileKind::Index, FileKind::TimeIndex] {
+            let name = SegmentFile::new(0, kind).name();
+            let removed = self.dir.remove(&name);
+            removed.map_err(|e| Error::io("remove", join(&*self.dir, &name), e))?;
+        }
+        Ok(())
+    }
+
+    /// Makes it begin with segments that were moved into it. All is synced.
+    pub(super) fn begin_with(&mut self, inherited: &Inherited) -> Result<()> {
+        let (dir, tail) = (&*self.dir, inherited.tail);
+        for kind in [FileKind::Log, FileKind::Index, FileKind::TimeIndex] {
+            let name = SegmentFile::new(tail.active, kind).name();
+            let made = dir.open(&name, Open::CreateNew);
+            made.map_err(|e| Error::io("make", join(dir, &name), e))?;
+        }
+        let epochs = inherited.epochs.to_text();
+        replace_small(dir, LeaderEpochs::FILE, epochs.as_bytes())?;
+        dir.sync().map_err(|e| Error::io("sync", dir.path(), e))?;
+        self.page.tail = tail;
+        self.page.durable = tail.place();
+        self.page.high_watermark = tail.log_start;
+        self.page.last_stable_offset = tail.log_start;
+        let error = |op| move |e| Error::io(op, join(dir, PAGE_FILE), e);
+        let file = &*self.page_file;
+        self.page.write(file).map_err(error("write"))?;
+        file.sync_data().map_err(error("sync"))
     }
 
     /// Lets the directory go, once a topic file of that version names it: its name is synced.

@@ -1,6 +1,6 @@
 //! A follower's replica made anew: its directory is gone, damaged, offline, or its append lock is
-//! in the hands of a process that stands still. The new one is empty and has another id; what it
-//! holds comes from the leader.
+//! in the hands of a process that stands still. The new one has another id. It takes what is safe
+//! to take of the old one's log ([`super::inherited`]), or nothing; the rest comes from the leader.
 //!
 //! 1. Done by the broker's own daemon, or by a repair, and only while no topic file has the replica
 //!    in sync: if one has, the broker leaves the in-sync set first, in the same hold of the store's
@@ -8,21 +8,23 @@
 //! 2. The new directory is whole before the old one goes aside, and the topic file names it last.
 //!    Whoever dies between leaves a directory that no topic file names, and starts over.
 //! 3. This is the one case in which a directory is moved aside without its append lock. A process
-//!    that holds it wakes in a directory that no one reads.
+//!    that holds it wakes in a directory that no one reads. One that is gone, damaged or offline
+//!    has nothing that its lock could guard.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::fenced_lock::FencedLock;
+use super::inherited::take_over;
 use super::layout;
 use super::log_dir::LogDir;
-use super::new_replica::{Plan, make_beside};
+use super::new_replica::{MadeReplica, Plan, make_beside};
 use super::open::StoreDir;
 use super::page::{Offline, Role};
 use super::removal::remove_dir;
 use super::replica::Replica;
 use super::strays::{is_garbage, read_ids};
-use super::topics::{self, ReplicaMeta, TopicMeta};
+use super::topics::{self, TopicMeta};
 use crate::disk::join;
 use crate::error::{Error, Kind, Result};
 use crate::types::{BrokerId, TopicPartition, Uuid};
@@ -49,8 +51,8 @@ pub fn replace_replica(
         broker,
         role: Role::Follower,
     };
-    let (new, made) = make_beside(store, &log_dir, &plan)?;
-    let placed = place(store, tp, &log_dir, (uuid, &new, made.meta()), patience);
+    let (new, mut made) = make_beside(store, &log_dir, &plan)?;
+    let placed = place(store, tp, &log_dir, (uuid, &new, &mut made), patience);
     let (version, aside) = placed.inspect_err(|_| {
         // Still beside its place, or a directory that was never used.
         remove_dir(&**log_dir.dir(), &new);
@@ -69,12 +71,13 @@ fn place(
     store: &Arc<StoreDir>,
     tp: &TopicPartition,
     log_dir: &LogDir,
-    (old, new, meta): (Uuid, &str, ReplicaMeta),
+    (old, new, made): (Uuid, &str, &mut MadeReplica),
     patience: Duration,
 ) -> Result<(u64, Option<String>)> {
     let (logs, name) = (&**log_dir.dir(), layout::replica_dir(tp));
     let guard = FencedLock::acquire_store(store, "make a replica anew", patience)?;
     let names = [tp.topic.clone()];
+    let meta = made.meta();
     let broker = meta.broker;
     topics::update_all(store, &guard, &names, |meta| {
         let in_sync = mine(meta, tp, broker, old)?;
@@ -91,13 +94,16 @@ fn place(
     } else {
         layout::stray_dir(tp, &Uuid::random()?)
     };
-    mark_removed(store, tp, broker)?;
+    let kept = mark_removed(store, tp, broker)?;
     guard.step()?;
     match logs.rename_new(&name, &aside) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
             return Err(Error::io("move aside", join(logs, &name), e));
         }
         _ => {}
+    }
+    if let Some(kept) = kept.filter(|_| worthless) {
+        take_over(logs, (&kept, &aside), (made, new))?;
     }
     logs.rename_new(new, &name)
         .map_err(|e| Error::io("put in place", join(logs, &name), e))?;
@@ -155,19 +161,27 @@ fn is_worthless(
     }
 }
 
-/// Readers and writers of the old directory notice, where its lock can be had.
-fn mark_removed(store: &Arc<StoreDir>, tp: &TopicPartition, broker: BrokerId) -> Result<()> {
+/// Readers and writers of the old directory notice, where its lock can be had. Where it cannot, the
+/// old replica.
+fn mark_removed(
+    store: &Arc<StoreDir>,
+    tp: &TopicPartition,
+    broker: BrokerId,
+) -> Result<Option<Replica>> {
     let Ok(replica) = Replica::open(store, tp, broker) else {
-        return Ok(());
+        return Ok(None);
     };
-    match replica.lock(Duration::ZERO) {
-        Ok(held) => match held.page()? {
-            Some(mut page) => held.take_offline(&mut page, Offline::Removed),
-            None => Ok(()),
-        },
+    let kept = match replica.lock(Duration::ZERO) {
+        Ok(held) => {
+            if let Some(mut page) = held.page()? {
+                held.take_offline(&mut page, Offline::Removed)?;
+            }
+            false
+        }
         // A holder that stands still: it wakes in a directory that no one reads.
-        Err(_) => Ok(()),
-    }
+        Err(e) => e.kind() == Kind::Busy,
+    };
+    Ok(kept.then_some(replica))
 }
 
 fn not_mine(tp: &TopicPartition, broker: BrokerId) -> Error {

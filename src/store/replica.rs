@@ -87,30 +87,6 @@ impl Replica {
         })
     }
 
-    /// Another handle on the same directory, with a descriptor of its own.
-    ///
-    /// # Errors
-    /// As [`Replica::open`].
-    pub(super) fn open_as(other: &Replica) -> Result<Self> {
-        let page = other.dir.open(PAGE_FILE, Open::Write);
-        let page = page.map_err(|e| missing(&*other.dir, PAGE_FILE, e))?;
-        let page_id = page
-            .id()
-            .map_err(|e| Error::io("look at", join(&*other.dir, PAGE_FILE), e))?;
-        Ok(Replica {
-            tp: other.tp.clone(),
-            logs: Arc::clone(&other.logs),
-            dir: Arc::clone(&other.dir),
-            page,
-            name: other.name.clone(),
-            dir_id: other.dir_id,
-            page_id,
-            boot_id: other.boot_id,
-            clock: Arc::clone(&other.clock),
-            disk: Arc::clone(&other.disk),
-        })
-    }
-
     /// Which partition it is of.
     pub fn tp(&self) -> &TopicPartition {
         &self.tp
@@ -198,15 +174,6 @@ impl Replica {
             }
             self.clock.sleep(RETRY);
         }
-    }
-
-    /// Bytes that may still be written where it stands.
-    ///
-    /// # Errors
-    /// [`Kind::Io`].
-    pub fn free_bytes(&self) -> Result<u64> {
-        let free = self.dir.free_bytes();
-        free.map_err(|e| Error::io("look at the space of", self.dir.path(), e))
     }
 
     /// Whether nobody has the append lock: takes it, and lets go at once.

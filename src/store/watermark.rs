@@ -35,7 +35,8 @@ pub struct Watermark {
     tp: TopicPartition,
     topic: TopicHandle,
     configs: TopicConfigs,
-    leader: Replica,
+    /// Shared with whoever holds its lock, so that the lock does not keep `self` borrowed.
+    leader: Arc<Replica>,
     leader_id: BrokerId,
     peers: HashMap<BrokerId, Replica>,
     synced_version: u64,
@@ -67,7 +68,7 @@ impl Watermark {
             store: Arc::clone(store),
             tp: tp.clone(),
             configs: topic.configs()?,
-            leader: Replica::open(store, tp, leader_id)?,
+            leader: Arc::new(Replica::open(store, tp, leader_id)?),
             leader_id,
             topic,
             peers: HashMap::new(),
@@ -155,7 +156,7 @@ impl Watermark {
             return Ok(None);
         }
         sync_names(&self.store, &self.leader, version, patience)?;
-        let leader = self.reopen_leader()?;
+        let leader = Arc::clone(&self.leader);
         let held = leader.lock(patience)?;
         if !self.topic.is_current()? {
             return Ok(None);
@@ -172,11 +173,6 @@ impl Watermark {
         }
         held.publish(&mut page)?;
         Ok(Some(version))
-    }
-
-    /// A handle of its own: the lock that it takes must not keep `self` borrowed.
-    fn reopen_leader(&self) -> Result<Replica> {
-        Replica::open(&self.store, &self.tp, self.leader_id)
     }
 
     fn partition(&self) -> Result<&PartitionMeta> {
@@ -198,7 +194,7 @@ impl Watermark {
         }
         let leader = self.partition()?.leader;
         if leader != self.leader_id || !self.leader.in_place()? {
-            self.leader = Replica::open(&self.store, &self.tp, leader)?;
+            self.leader = Arc::new(Replica::open(&self.store, &self.tp, leader)?);
             self.leader_id = leader;
         }
         Ok(())
@@ -226,7 +222,7 @@ impl Watermark {
 
     /// Under the lock; `None` if the metadata moved.
     fn try_raise(&mut self, patience: Duration) -> Result<Option<Offset>> {
-        let leader = self.reopen_leader()?;
+        let leader = Arc::clone(&self.leader);
         let held = match leader.lock(patience) {
             Err(e) if e.kind() == Kind::Fenced => return Ok(None),
             held => held?,

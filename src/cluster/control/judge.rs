@@ -9,7 +9,7 @@ use super::state::{
 };
 use super::step::{Context, Wish, fail_wish, lag_interval, take_out};
 use crate::cluster::moves::Move;
-use crate::types::BrokerId;
+use crate::types::{BrokerId, LeaderEpoch, Offset};
 
 /// How long one holder keeps an append lock before the leadership goes without it.
 const STUCK: Duration = Duration::from_secs(2);
@@ -40,6 +40,17 @@ impl Sight<'_> {
             Some(Look::Page(page)) if p.meta.uuid_of(broker) == Some(page.uuid) => Some(page),
             _ => None,
         }
+    }
+
+    /// How much of the log it has: the epoch of its last batch, and its end.
+    fn extent(&self, p: &Partition, broker: BrokerId) -> Option<(LeaderEpoch, Offset)> {
+        let page = self.page(p, broker)?;
+        Some((page.last_epoch, page.end))
+    }
+
+    /// Whether its disk has room for what a leader is sent.
+    fn has_room(&self, p: &Partition, broker: BrokerId) -> bool {
+        self.page(p, broker).is_some_and(|page| !page.full)
     }
 
     /// Why a directory is of no use, if that is certain.
@@ -95,9 +106,23 @@ pub(super) fn judge(cx: &mut Context<'_>, p: &mut Partition, looked: &Looked, fu
     let late = moving && cx.now.saturating_sub(since) >= STUCK;
     let sealed = late || page.is_some_and(|page| page.sealed);
     p.stranded &= sealed;
-    let mut leaving = cx.dead_followers(p);
+    p.leader_stands = !sealed && page.is_some_and(|page| page.this_boot);
+    // What a leader that nobody recovered yet has lost, one that is dead may have in sync.
+    let unknown = match sight.of(leader) {
+        Some(Look::Unreadable) => true,
+        Some(Look::Page(page)) => !page.this_boot,
+        _ => false,
+    };
+    let mut leaving = match unknown {
+        true => Vec::new(),
+        false => cx.dead_followers(p),
+    };
+    if unknown && cx.brokers.is_alive(leader) {
+        p.again = Some(cx.now + FAILED_LOOK);
+    }
     for broker in p.meta.isr.iter().filter(|b| **b != leader) {
-        if !leaving.contains(broker)
+        if !unknown
+            && !leaving.contains(broker)
             && (laggards.contains(broker) || sight.useless(p, *broker).is_some())
         {
             leaving.push(*broker);
@@ -185,6 +210,9 @@ fn fail_over(
     if !sight.full {
         return cx.look(p, Ask::All);
     }
+    if sealed && waits_for_dead(cx, p, sight) {
+        return cx.schedule(p);
+    }
     let fit = |b: &BrokerId| {
         *b != leader
             && p.meta.is_in_sync(*b)
@@ -192,8 +220,11 @@ fn fail_over(
             && !leaving.contains(b)
             && cx.brokers.is_alive(*b)
             && sight.page(p, *b).is_some()
+            // From a full disk to another nothing is won.
+            && (sight.has_room(p, *b) || !cx.brokers.is_alive(leader))
     };
-    let candidates: Vec<_> = p.in_order().filter(fit).collect();
+    let mut candidates: Vec<_> = p.in_order().filter(fit).collect();
+    candidates.sort_by_key(|b| !sight.has_room(p, *b));
     let undrained = candidates.iter().find(|b| cx.brokers.may_lead(**b));
     let drop = || {
         let mut drop = leaving.clone();
@@ -254,24 +285,13 @@ fn unseal(cx: &mut Context<'_>, p: &mut Partition, sight: &Sight<'_>, mut leavin
     if !sight.full {
         return cx.look(p, Ask::All);
     }
-    let leader = p.meta.leader;
-    let has = |b: BrokerId| sight.page(p, b).map(|page| (page.last_epoch, page.end));
-    let chosen = best(cx, p, sight, Among::InSync);
-    let least = chosen.and_then(has).max(has(leader));
-    let mut away = p.meta.isr.iter().filter(|b| !cx.brokers.is_alive(**b));
-    if let Some(away) = away.find(|b| **b != leader && has(**b) > least) {
-        // It would lose what it has in sync.
-        if !std::mem::replace(&mut p.stranded, true) {
-            cx.out.told.push(format!(
-                "{} lost records on its leader, broker {leader}, that only broker {away} has in \
-                 sync: start that one",
-                cx.topic
-            ));
-        }
+    if waits_for_dead(cx, p, sight) {
         return cx.schedule(p);
     }
+    let leader = p.meta.leader;
+    let chosen = best(cx, p, sight, Among::InSync);
     let to = match chosen {
-        Some(other) if has(other) > has(leader) => {
+        Some(other) if sight.extent(p, other) > sight.extent(p, leader) => {
             // It lacks what others have in sync.
             leaving.push(leader);
             other
@@ -280,6 +300,28 @@ fn unseal(cx: &mut Context<'_>, p: &mut Partition, sight: &Sight<'_>, mut leavin
     };
     leaving.retain(|b| *b != to);
     elect(cx, p, to, leaving, false, "its page was left sealed");
+}
+
+/// Whether only a dead one in sync has what a sealed leader lost: in an epoch of anyone else it would
+/// lose that, too. Told once.
+fn waits_for_dead(cx: &mut Context<'_>, p: &mut Partition, sight: &Sight<'_>) -> bool {
+    let leader = p.meta.leader;
+    let chosen = best(cx, p, sight, Among::InSync);
+    let most = chosen
+        .and_then(|b| sight.extent(p, b))
+        .max(sight.extent(p, leader));
+    let mut dead = cx.dead_followers(p).into_iter();
+    let Some(dead) = dead.find(|b| sight.extent(p, *b) > most) else {
+        return false;
+    };
+    if !std::mem::replace(&mut p.stranded, true) {
+        cx.out.told.push(format!(
+            "{} lost records on its leader, broker {leader}, that only broker {dead} has in \
+             sync: start that one",
+            cx.topic
+        ));
+    }
+    true
 }
 
 /// Who can be elected instead of the leader: live, the right directory, most of the log.
@@ -291,7 +333,14 @@ fn best(cx: &Context<'_>, p: &Partition, sight: &Sight<'_>, among: Among) -> Opt
         .filter_map(|(at, b)| {
             let page = sight.page(p, b)?;
             let undrained = !cx.brokers.is_drained(b);
-            Some(((page.last_epoch, page.end, undrained, Reverse(at)), b))
+            let key = (
+                page.last_epoch,
+                page.end,
+                !page.full,
+                undrained,
+                Reverse(at),
+            );
+            Some((key, b))
         })
         .max_by_key(|(key, _)| *key)
         .map(|(_, broker)| broker)
@@ -303,7 +352,7 @@ fn wished(cx: &Context<'_>, p: &Partition, sight: &Sight<'_>, wish: Wish) -> Opt
         *b != p.meta.leader
             && p.meta.is_in_sync(*b)
             && cx.brokers.is_alive(*b)
-            && sight.page(p, *b).is_some()
+            && sight.has_room(p, *b)
     };
     match wish {
         Wish::Reassign => {

@@ -19,7 +19,8 @@ const FREE_BYTES_MIN: u64 = 1 << 20;
 /// Looks at many replicas: each broker's log directory is opened once.
 pub struct Looker<'a> {
     store: &'a StoreDir,
-    logs: HashMap<BrokerId, Result<Arc<dyn Dir>, Look>>,
+    /// Each broker's log directory, and whether its disk is full.
+    logs: HashMap<BrokerId, Result<(Arc<dyn Dir>, bool), Look>>,
     /// The first failure that says nothing of the replica.
     pub trouble: Option<Error>,
 }
@@ -40,8 +41,7 @@ impl<'a> Looker<'a> {
         let mut replicas = Vec::with_capacity(at.brokers.len());
         for broker in at.brokers.iter().copied() {
             let probe = at.probe && broker == at.leader;
-            let leads = broker == at.leader;
-            let seen = self.look_at(&at.tp, broker, (leads, probe), synced_only);
+            let seen = self.look_at(&at.tp, broker, probe, synced_only);
             let (look, tried) = seen.unwrap_or_else(|e| (self.failed(e), Lock::Untried));
             if probe {
                 lock = tried;
@@ -60,15 +60,16 @@ impl<'a> Looker<'a> {
         &mut self,
         tp: &TopicPartition,
         broker: BrokerId,
-        (leads, probe): (bool, bool),
+        probe: bool,
         synced_only: bool,
     ) -> Result<(Look, Lock)> {
         if !self.logs.contains_key(&broker) {
-            let logs = self.store.logs_dir(broker).map_err(|e| self.failed(e));
+            let opened = open_logs(self.store, broker);
+            let logs = opened.map_err(|e| self.failed(e));
             self.logs.insert(broker, logs);
         }
-        let logs = match self.logs.get(&broker) {
-            Some(Ok(logs)) => Arc::clone(logs),
+        let (logs, full) = match self.logs.get(&broker) {
+            Some(Ok((logs, full))) => (Arc::clone(logs), *full),
             Some(Err(look)) => return Ok((look.clone(), Lock::Untried)),
             None => return Ok((Look::Failed, Lock::Untried)),
         };
@@ -98,7 +99,7 @@ impl<'a> Looker<'a> {
             epoch: page.leader_epoch,
             sealed: page.seal == Some(Seal::Recovered),
             moving: page.seal == Some(Seal::Moving),
-            full: leads && replica.free_bytes()? < FREE_BYTES_MIN,
+            full,
             joining: page.joining.into_iter().flatten().collect(),
             acked: if synced_only {
                 page.durable.offset
@@ -122,4 +123,11 @@ impl<'a> Looker<'a> {
             }
         }
     }
+}
+
+fn open_logs(store: &StoreDir, broker: BrokerId) -> Result<(Arc<dyn Dir>, bool)> {
+    let logs = store.logs_dir(broker)?;
+    let free = logs.free_bytes();
+    let free = free.map_err(|e| Error::io("look at the space of", logs.path(), e))?;
+    Ok((logs, free < FREE_BYTES_MIN))
 }

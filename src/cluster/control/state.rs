@@ -94,7 +94,7 @@ pub struct PageLook {
     pub sealed: bool,
     /// Whether it is sealed for a move, of whoever's.
     pub moving: bool,
-    /// Whether its disk is full; looked at only of a leader.
+    /// Whether its disk is full.
     pub full: bool,
     /// Who is about to join the in-sync set: waited for already.
     pub joining: Vec<Joining>,
@@ -296,6 +296,8 @@ pub(super) struct Partition {
     pub(super) lag: Lag,
     /// The leader's directory cannot be used, and no other can lead. Told once.
     pub(super) stranded: bool,
+    /// The leader was seen with all that it had, in this epoch.
+    pub(super) leader_stands: bool,
     /// Since when its page is seen sealed for a move that is not this controller's.
     pub(super) moving_since: Option<Duration>,
     /// Since when somebody is seen about to join.
@@ -319,6 +321,7 @@ impl Partition {
             failures: 0,
             lag: Lag::default(),
             stranded: false,
+            leader_stands: false,
             moving_since: None,
             joining_since: None,
         }

@@ -220,7 +220,11 @@ pub(super) fn decide(cx: &mut Context<'_>, p: &mut Partition) {
     if !p.stranded {
         let dead = cx.dead_followers(p);
         if !dead.is_empty() {
-            return take_out(cx, p, &dead);
+            // One of them may have what the leader lost.
+            return match p.leader_stands {
+                true => take_out(cx, p, &dead),
+                false => cx.look(p, Ask::All),
+            };
         }
         if let Some(reassignment) = finishable(&p.meta) {
             return cx.change(p, ChangeKind::Finish(reassignment));
@@ -369,6 +373,7 @@ fn update(p: &mut Partition, next: PartitionMeta, now: Duration) {
     if (before.leader, before.leader_epoch) != (next.leader, next.leader_epoch) {
         p.watch = None;
         p.stranded = false;
+        p.leader_stands = false;
         p.failures = 0;
         p.lag = Lag::default();
     }

@@ -305,3 +305,100 @@ fn a_lock_that_is_kept_is_no_reason_for_an_unclean_election() {
     assert_eq!(effects.told.len(), 1, "{effects:?}");
     assert!(effects.changes.is_empty() && effects.moves.is_empty());
 }
+
+#[test]
+fn nobody_dead_leaves_before_the_leader_is_known_to_have_lost_nothing() {
+    // After a power cut: the daemon of 3 is not back, and 1 has not looked at its log yet.
+    let mut bench = Bench::new(partition(&[1, 2, 3], 1, &[1, 2, 3]));
+    for broker in 1..=3 {
+        let of_before = PageLook {
+            this_boot: false,
+            ..page(broker, 5)
+        };
+        bench.looks.insert(broker, Look::Page(of_before));
+    }
+    assert_eq!(bench.broker(3, DOWN), Effects::default());
+    assert_eq!(bench.see_topic(), Effects::default());
+    assert_eq!(bench.pass(secs(3)), Effects::default());
+    // It lost what 2 lost as well: 3 is waited for.
+    let sealed = PageLook {
+        sealed: true,
+        ..page(1, 4)
+    };
+    bench.looks.insert(1, Look::Page(sealed.clone()));
+    bench.looks.insert(2, Look::Page(page(2, 4)));
+    let effects = bench.pass(secs(3));
+    assert_eq!(effects.told.len(), 1, "{effects:?}");
+    assert!(effects.changes.is_empty() && effects.moves.is_empty());
+    assert_eq!(bench.pass(secs(60)), Effects::default());
+    // So it is if the leader's daemon ends now.
+    let effects = bench.broker(1, DOWN);
+    assert!(effects.changes.is_empty() && effects.moves.is_empty());
+    bench.broker(1, UP);
+    bench.looks.insert(3, Look::Page(page(3, 5)));
+    let effects = bench.broker(3, UP);
+    let fence = election(&effects);
+    assert_eq!((fence.to, fence.drop_from_isr.as_slice()), (3, &[1][..]));
+}
+
+#[test]
+fn the_dead_leave_a_leader_that_lost_nothing() {
+    let mut bench = Bench::new(partition(&[1, 2, 3], 1, &[1, 2, 3]));
+    let of_before = PageLook {
+        this_boot: false,
+        ..page(1, 5)
+    };
+    bench.looks.insert(1, Look::Page(of_before));
+    bench.broker(3, DOWN);
+    assert_eq!(bench.see_topic(), Effects::default());
+    bench.looks.insert(1, Look::Page(page(1, 5)));
+    assert_eq!(taken_out(&bench.pass(secs(3))), [3]);
+}
+
+#[test]
+fn a_full_disk_gives_way_to_one_with_room() {
+    let full = |broker| {
+        let full = true;
+        let end = 10;
+        Look::Page(PageLook {
+            full,
+            ..page(broker, end)
+        })
+    };
+    let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1, 2, 3]));
+    bench.looks.insert(1, full(1));
+    bench.looks.insert(2, full(2));
+    let effects = bench.report();
+    let (job, planned) = one_move(&effects);
+    assert_eq!(
+        (planned.to, planned.drop_from_isr.as_slice()),
+        (3, &[1][..])
+    );
+    let planned = planned.clone();
+    bench.carry(job, &planned);
+    // As long as it is full, the preferred leader does not lead again.
+    bench.topic.partitions[0].isr.push(1);
+    bench.see_topic();
+    assert_eq!(bench.pass(secs(20)), Effects::default());
+    bench.looks.insert(1, Look::Page(page(1, 10)));
+    let effects = bench.pass(secs(60));
+    let (_, back) = one_move(&effects);
+    assert_eq!(back.to, 1);
+}
+
+#[test]
+fn where_all_disks_are_full_the_leader_stays() {
+    let mut bench = Bench::quiet(partition(&[1, 2], 1, &[1, 2]));
+    for broker in 1..=2 {
+        let full = true;
+        let page = page(broker, 10);
+        bench
+            .looks
+            .insert(broker, Look::Page(PageLook { full, ..page }));
+    }
+    assert_eq!(bench.report(), Effects::default());
+    // Better a full one than none that is watched over.
+    let effects = bench.broker(1, DOWN);
+    let (_, planned) = one_move(&effects);
+    assert_eq!(planned.to, 2);
+}
