@@ -103,6 +103,9 @@ fn place(
         _ => {}
     }
     if let Some(kept) = kept.filter(|_| worthless) {
+        // After a power cut it must not stand in its place again without what is taken now.
+        logs.sync()
+            .map_err(|e| crate::storage::sync_failed(logs.path(), e))?;
         take_over(logs, (&kept, &aside), (made, new))?;
     }
     logs.rename_new(new, &name)

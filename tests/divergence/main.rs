@@ -6,6 +6,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod anew;
 mod cases;
 mod histories;
 mod rig;
