@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use super::opening;
 use super::read_from::{Chooser, ReadFrom};
+use super::rebooted::recover_followers;
 use crate::cluster::Liveness;
 use crate::disk::{Wake, WatchId, Watcher, new_watcher};
 use crate::error::{Error, Kind, Result};
@@ -403,6 +404,7 @@ impl Consumer {
 /// [`Kind::UnknownTopic`], [`Kind::Damaged`], [`Kind::Io`].
 pub fn open_reader(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<PartitionReader> {
     let mut reader = open_now(store, tp)?;
+    recover_followers(store, &reader)?;
     if reader.knows_end()? {
         return Ok(reader);
     }

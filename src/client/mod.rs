@@ -14,6 +14,7 @@ mod producer;
 mod producer_options;
 mod read_from;
 mod reassignment;
+mod rebooted;
 mod replicated;
 mod resolve;
 mod verify;

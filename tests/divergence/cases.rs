@@ -1,5 +1,6 @@
 //! Logs that part, one way each.
 
+use mq::client::open_reader;
 use mq::disk::Open;
 use mq::record::BatchBuilder;
 use mq::store::{Committer, Follower, PartitionWriter, Role};
@@ -290,4 +291,32 @@ fn a_follower_has_more_than_its_leader_in_the_same_epoch() {
         cluster.follow(1);
         assert_eq!(cluster.log(1), cluster.log(2), "{what}");
     });
+}
+
+#[test]
+fn after_a_reboot_whoever_reads_brings_the_high_watermark_back() {
+    let _tally = Tally::start();
+    for pairs in [EACH, EACH_ROLLS, NEVER_ROLLS] {
+        Tally::case();
+        let what = format!("{pairs:?}");
+        let mut cluster = Cluster::new(pairs);
+        begin(&mut cluster);
+        if pairs == NEVER_ROLLS {
+            // Whatever is on no disk is gone with the power.
+            for broker in 0..3 {
+                let end = cluster.page(broker).tail.end;
+                let committer = Committer::open_at(&cluster.store, &tp(), broker, PATIENCE);
+                committer.expect("opened").commit(end).expect("synced");
+            }
+        }
+        let before = cluster.page(0).high_watermark;
+        let left = cluster.next(cluster.sim.if_crashed(&mut |_| 0));
+        let behind = left.page(0).high_watermark;
+        assert!(behind < before, "{what}: {behind} was on the disk");
+        // No daemon runs.
+        let reader = open_reader(&left.store, &tp()).unwrap_or_else(|e| panic!("{what}: {e}"));
+        let page = reader.page().expect("a page");
+        assert_eq!(page.high_watermark, before, "{what}");
+        left.check_identical(&what);
+    }
 }
