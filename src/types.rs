@@ -106,6 +106,16 @@ impl TopicPartition {
     pub fn new(topic: TopicName, partition: PartitionId) -> Self {
         TopicPartition { topic, partition }
     }
+
+    /// The first `max` of them, and how many more there are: for messages.
+    pub fn first_of(partitions: &[TopicPartition], max: usize) -> String {
+        let named = partitions.iter().take(max);
+        let mut names: Vec<_> = named.map(TopicPartition::to_string).collect();
+        if let Some(more) = partitions.len().checked_sub(max).filter(|more| *more > 0) {
+            names.push(format!("and {more} more"));
+        }
+        names.join(", ")
+    }
 }
 
 impl fmt::Display for TopicPartition {

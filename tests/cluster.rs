@@ -265,6 +265,9 @@ fn what_cannot_be_a_brokers_place_is_refused() {
     let _tally = Tally::start();
     let shell = Shell::new();
     let one = start(&shell, &["--id", "1", "--log-dir", "disk/one"]);
+    // The controller makes its directory for reports once it is in office.
+    let reports = shell.dir().join("store/reports");
+    eventually("a controller at work", || reports.is_dir());
     let start_at =
         |id: &'static str, place: &'static str| ["start", "--id", id, "--log-dir", place];
     refused(

@@ -246,7 +246,7 @@ fn what_cannot_be_made_is_refused_in_one_line_and_changes_nothing() {
         (
             "create t -r 3",
             1,
-            "INVALID_REPLICATION_FACTOR: 3 replicas need as many live brokers, and there are 2",
+            "INVALID_REPLICATION_FACTOR: 3 replicas need as many live brokers, and 2 can take one now",
         ),
         ("create t -r 3 --dry-run", 1, "INVALID_REPLICATION_FACTOR"),
         ("create t -r 0", 2, "INVALID_REPLICATION_FACTOR: '0'"),

@@ -196,9 +196,7 @@ impl Daemon {
         let errors = match self.leftovers.sweep() {
             Ok((gone, errors)) => {
                 for name in gone {
-                    tell(Told::Note(format!(
-                        "removed {name}, left by a dead process"
-                    )));
+                    tell(Told::Note(format!("removed {name}, which nothing uses")));
                 }
                 errors
             }

@@ -29,6 +29,8 @@ pub enum Trouble {
     BrokerStopped,
     /// A broker hangs.
     BrokerHangs,
+    /// A broker's log directory cannot be used.
+    LogDirUnusable,
     /// A broker's registration cannot be read.
     BrokerUnreadable,
     /// A topic's file cannot be read.
@@ -48,6 +50,7 @@ impl Trouble {
             Trouble::NoController => "no-controller",
             Trouble::BrokerStopped => "broker-stopped",
             Trouble::BrokerHangs => "broker-hangs",
+            Trouble::LogDirUnusable => "broker-log-dir",
             Trouble::BrokerUnreadable => "broker-unreadable",
             Trouble::TopicUnreadable => "topic-unreadable",
             Trouble::Offline => "offline",
@@ -166,7 +169,13 @@ fn brokers(
             let text = format!("broker {id} hangs: its heartbeat stands still");
             health.add(Trouble::BrokerHangs, Some(id), None, text);
         }
-        if live.contains_key(&id) || held == 0 {
+        if held == 0 {
+            continue;
+        }
+        if live.contains_key(&id) {
+            if let Err(e) = store.logs_dir(id) {
+                health.add(Trouble::LogDirUnusable, Some(id), None, told(&e));
+            }
             continue;
         }
         let has_run = match store.broker_file(id) {

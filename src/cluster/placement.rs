@@ -81,15 +81,11 @@ pub fn check_factor(live: usize, replication_factor: usize) -> Result<()> {
     if (1..=live).contains(&replication_factor) {
         return Ok(());
     }
-    let there = match live {
-        1 => "there is 1".to_owned(),
-        n => format!("there are {n}"),
-    };
     Err(Error::new(
         Kind::BrokerState,
         format!(
             "INVALID_REPLICATION_FACTOR: {replication_factor} replicas need as many live brokers, \
-             and {there}"
+             and {live} can take one now"
         ),
     )
     .cure("start more with 'mq-broker start --id N', or ask for fewer replicas"))

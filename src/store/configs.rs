@@ -263,7 +263,7 @@ impl TopicConfigs {
             format!("INVALID_CONFIG: min.insync.replicas={least}, but {of}: nothing could be written with acks=all"),
         )
         .cure(format!(
-            "use 1 to {replication_factor}, or give the topic more replicas"
+            "use {replication_factor} or less, or give the topic more replicas"
         )))
     }
 

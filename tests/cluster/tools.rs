@@ -408,6 +408,14 @@ fn health_names_each_reason() {
     brokers.healthy();
     assert_eq!(brokers.amiss(), []);
 
+    let replica = brokers.replica("t", 0, 3);
+    let (logs, away) = (replica.parent().expect("logs"), brokers.shell.dir().join("away"));
+    fs::rename(logs, &away).expect("moved");
+    let unusable = reason("broker-log-dir", json!(3));
+    assert!(brokers.amiss().contains(&unusable));
+    fs::rename(&away, logs).expect("back");
+    brokers.healthy();
+
     brokers.kill(3);
     brokers.kill(2);
     brokers.until("t", 0, "isr", json!([1]));

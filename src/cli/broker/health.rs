@@ -55,7 +55,7 @@ fn tell(health: &Health, output: OutputOptions, env: &Env) -> Result<Outcome> {
     rows.finish()?;
     note(
         &health.not_preferred,
-        "not led by the preferred leader",
+        "not led by the preferred leader ('mq-broker elect preferred' changes that)",
         env,
     );
     note(&health.reassigning, "being reassigned", env);
@@ -71,10 +71,6 @@ fn note(partitions: &[TopicPartition], what: &str, env: &Env) {
     if partitions.is_empty() {
         return;
     }
-    let named = partitions.iter().take(NAMED_MAX);
-    let mut names: Vec<_> = named.map(TopicPartition::to_string).collect();
-    if let Some(more) = partitions.len().checked_sub(NAMED_MAX).filter(|n| *n > 0) {
-        names.push(format!("and {more} more"));
-    }
-    env.note(&format!("{what}: {}", names.join(", ")));
+    let names = TopicPartition::first_of(partitions, NAMED_MAX);
+    env.note(&format!("{what}: {names}"));
 }

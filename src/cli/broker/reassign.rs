@@ -26,7 +26,7 @@ const UNDER_WAY: &[Column] = &[
     Column::text("to"),
     Column::text("adding"),
     Column::text("lag"),
-    Column::size("throttle"),
+    Column::rate("throttle"),
 ];
 
 const PLAN: &[Column] = &[
@@ -176,15 +176,9 @@ fn wait_for_end(
         let stopped = env.stopping();
         let late = env.monotonic().saturating_sub(started) >= timeout;
         if stopped || late {
-            let mut names: Vec<_> = left
-                .iter()
-                .take(NAMED_MAX)
-                .map(|o| o.tp.to_string())
-                .collect();
-            if let Some(more) = left.len().checked_sub(NAMED_MAX).filter(|more| *more > 0) {
-                names.push(format!("and {more} more"));
-            }
-            let text = format!("still being reassigned: {}", names.join(", "));
+            let left: Vec<_> = left.into_iter().map(|one| one.tp).collect();
+            let names = TopicPartition::first_of(&left, NAMED_MAX);
+            let text = format!("still being reassigned: {names}");
             let kind = if stopped {
                 Kind::Interrupted
             } else {

@@ -18,6 +18,8 @@ pub enum Show {
     Number,
     /// Bytes, in binary units.
     Size,
+    /// Bytes a second, in binary units.
+    Rate,
     /// Epoch milliseconds, as a local time.
     Time,
     /// Milliseconds, in the largest units that fit.
@@ -40,6 +42,12 @@ impl Column {
     /// A column of sizes in bytes.
     pub const fn size(name: &'static str) -> Self {
         let show = Show::Size;
+        Column { name, show }
+    }
+
+    /// A column of rates in bytes a second.
+    pub const fn rate(name: &'static str) -> Self {
+        let show = Show::Rate;
         Column { name, show }
     }
 

@@ -143,6 +143,7 @@ fn shown(cell: &Cell, show: Show, zone: &TimeZone) -> String {
     match (cell, show) {
         (Cell::Null, _) => "-".to_owned(),
         (Cell::Number(bytes), Show::Size) => size(*bytes),
+        (Cell::Number(bytes), Show::Rate) => format!("{}/s", size(*bytes)),
         (Cell::Number(ms), Show::Time) => time(*ms, zone),
         (Cell::Number(ms), Show::Duration) => duration(*ms),
         _ => {

@@ -15,7 +15,7 @@ use crate::store::{StoreDir, topics};
 use crate::types::TopicName;
 
 /// Most elections that are told one by one.
-const TOLD_MAX: usize = 8;
+pub const TOLD_MAX: usize = 8;
 
 /// What a controller may act by. Its threads have it too.
 #[derive(Debug)]

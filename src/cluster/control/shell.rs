@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::hold::{Warrant, change_all, leaders, tell_elections};
+use super::hold::{TOLD_MAX, Warrant, change_all, leaders, tell_elections};
 use super::looks::Looker;
 use super::state::{
     Change, Effects, Ended, Event, Job, Look, LookAt, PlannedMove, Rules, Standing, State,
@@ -384,23 +384,24 @@ impl Office {
         let mut ended = Vec::new();
         for Moving { jobs, thread } in finished {
             let mut outcomes = thread.join().unwrap_or_default().into_iter();
-            let mut moved = 0;
+            let mut moved = Vec::new();
             let mut failed = Vec::new();
             for (job, tp) in jobs {
                 let outcome = outcomes.next().unwrap_or_else(|| Err(panicked()));
                 let done = outcome.is_ok();
                 match outcome {
-                    Ok(()) => moved += 1,
+                    Ok(()) => moved.push(tp.clone()),
                     // Something else came first: no trouble.
                     Err(e) if matches!(e.kind(), Kind::Fenced | Kind::UnknownTopic) => {}
                     Err(e) => failed.push(e.at(&tp)),
                 }
                 ended.push(Ended { job, tp, done });
             }
-            if moved > 0 {
+            if !moved.is_empty() {
                 tell(Told::Note(format!(
-                    "moved {} to another broker",
-                    leaders(moved)
+                    "moved {} to another broker: {}",
+                    leaders(moved.len()),
+                    TopicPartition::first_of(&moved, TOLD_MAX)
                 )));
             }
             let count = failed.len();
