@@ -16,6 +16,9 @@ const EVERYTHING: Place = Place {
     position: u64::MAX,
 };
 
+/// Entries that are looked at by [`latest_epochs_fit`].
+const LATEST: usize = 4;
+
 /// What is known of a partition's epochs besides the checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KnownEpochs {
@@ -36,11 +39,8 @@ pub fn epochs_instead(
     checkpoint: &LeaderEpochs,
     known: KnownEpochs,
 ) -> Result<Option<LeaderEpochs>> {
-    let first = segments.bases().first().copied().unwrap_or(until);
-    let impossible = (first < until && checkpoint.at(first).is_none())
-        || checkpoint.at(tail.end) < Some(known.current)
-        || checkpoint.last() > Some(known.newest);
-    if !impossible && fits(dir, segments, tail, until, checkpoint) {
+    let impossible = is_impossible(segments, tail, until, checkpoint, known);
+    if !impossible && fits(dir, segments, tail, until, checkpoint, usize::MAX) {
         return Ok(None);
     }
     let (mut carried, mut against) = (LeaderEpochs::default(), 0);
@@ -53,18 +53,48 @@ pub fn epochs_instead(
     Ok((wrong && sound).then_some(carried))
 }
 
-/// Whether nothing in the log below `until` contradicts the checkpoint. Epochs only rise along a
-/// log, so the batches on both sides of each entry tell for all between them. What cannot be read
-/// contradicts nothing: that is for a reader of the log to say.
+/// Whether the checkpoint's first and latest entries are right: what a process's first use of a
+/// partition looks at, which must not take longer with each leader there ever was. An older one
+/// that is wrong is found by whoever reads the batches beside it.
+pub fn latest_epochs_fit(
+    dir: &dyn Dir,
+    segments: &Segments,
+    tail: &Tail,
+    checkpoint: &LeaderEpochs,
+    known: KnownEpochs,
+) -> bool {
+    !is_impossible(segments, tail, tail.end, checkpoint, known)
+        && fits(dir, segments, tail, tail.end, checkpoint, LATEST)
+}
+
+fn is_impossible(
+    segments: &Segments,
+    tail: &Tail,
+    until: Offset,
+    checkpoint: &LeaderEpochs,
+    known: KnownEpochs,
+) -> bool {
+    let first = segments.bases().first().copied().unwrap_or(until);
+    (first < until && checkpoint.at(first).is_none())
+        || checkpoint.at(tail.end) < Some(known.current)
+        || checkpoint.last() > Some(known.newest)
+}
+
+/// Whether nothing in the log below `until` contradicts the `latest` entries of the checkpoint, or
+/// what it says of the log's first batch. Epochs only rise along a log, so the batches on both sides
+/// of each entry tell for all between them. What cannot be read contradicts nothing: that is for a
+/// reader of the log to say.
 fn fits(
     dir: &dyn Dir,
     segments: &Segments,
     tail: &Tail,
     until: Offset,
     epochs: &LeaderEpochs,
+    latest: usize,
 ) -> bool {
     let first = segments.bases().first().copied().unwrap_or(until);
-    let starts = epochs.entries().iter().map(|(_, start)| *start);
+    let latest = epochs.entries().iter().rev().take(latest);
+    let starts = latest.map(|(_, start)| *start);
     let mut looked_at: Vec<Offset> = starts
         .flat_map(|start| [start.saturating_sub(1), start])
         .chain([first, until.saturating_sub(1)])

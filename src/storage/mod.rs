@@ -27,7 +27,7 @@ mod walk;
 
 pub use appender::{Appender, RollLimits};
 pub use divergence::divergence;
-pub use epoch_fit::{KnownEpochs, epochs_instead, epochs_that_fit};
+pub use epoch_fit::{KnownEpochs, epochs_instead, epochs_that_fit, latest_epochs_fit};
 pub use epochs::LeaderEpochs;
 pub use file_name::{FileKind, SegmentFile};
 pub use lookup::{Located, first_not_older, header_at, locate};

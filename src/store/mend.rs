@@ -86,7 +86,7 @@ impl Mender<'_> {
         if first {
             let sound = len == tail.log_bytes
                 && self.sound_since_durable(&page)?
-                && self.epochs_instead(&page, tail.end, self.epochs)?.is_none();
+                && self.epochs_are_right(&page)?;
             return if sound {
                 Ok(page)
             } else {
@@ -528,6 +528,21 @@ impl Mender<'_> {
 
     /// The epochs that stand in for a checkpoint that says something else than the log up to
     /// `until`: those that the batches carry. `None` if it fits, or if it may be the log that is damaged.
+    fn epochs_are_right(&self, page: &Page) -> Result<bool> {
+        let dir = &**self.held.replica().dir();
+        let (segments, tail) = (Segments::list(dir)?, &page.tail);
+        let known = self.known_epochs(page);
+        let fit = storage::latest_epochs_fit(dir, &segments, tail, self.epochs, known);
+        Ok(fit || self.epochs_instead(page, tail.end, self.epochs)?.is_none())
+    }
+
+    fn known_epochs(&self, page: &Page) -> storage::KnownEpochs {
+        storage::KnownEpochs {
+            current: page.begun_epoch(),
+            newest: self.newest_epoch(page),
+        }
+    }
+
     fn epochs_instead(
         &self,
         page: &Page,
@@ -536,10 +551,7 @@ impl Mender<'_> {
     ) -> Result<Option<LeaderEpochs>> {
         let dir = &**self.held.replica().dir();
         let segments = Segments::list(dir)?;
-        let known = storage::KnownEpochs {
-            current: page.begun_epoch(),
-            newest: self.newest_epoch(page),
-        };
+        let known = self.known_epochs(page);
         storage::epochs_instead(dir, &segments, &page.tail, until, checkpoint, known)
     }
 

@@ -409,7 +409,10 @@ fn health_names_each_reason() {
     assert_eq!(brokers.amiss(), []);
 
     let replica = brokers.replica("t", 0, 3);
-    let (logs, away) = (replica.parent().expect("logs"), brokers.shell.dir().join("away"));
+    let (logs, away) = (
+        replica.parent().expect("logs"),
+        brokers.shell.dir().join("away"),
+    );
     fs::rename(logs, &away).expect("moved");
     let unusable = reason("broker-log-dir", json!(3));
     assert!(brokers.amiss().contains(&unusable));

@@ -14,7 +14,9 @@ use crate::types::{BrokerId, LeaderEpoch, Offset};
 /// How long one holder keeps an append lock before the leadership goes without it.
 const STUCK: Duration = Duration::from_secs(2);
 const STUCK_LOCK: &str = "its append lock was kept for 2 s";
-/// Between two looks at a lock that is held.
+/// Between two looks at a lock that is held: soon again at first, since who is at work has it for
+/// some microseconds, and the failover waits for this.
+const WATCHING_FIRST: Duration = Duration::from_millis(1);
 const WATCHING: Duration = Duration::from_millis(50);
 /// A watcher with a longer gap between two looks slept himself, and starts anew.
 const BREAK_IN_WATCHING: Duration = Duration::from_millis(500);
@@ -89,7 +91,9 @@ pub(super) fn judge(cx: &mut Context<'_>, p: &mut Partition, looked: &Looked, fu
         // Nothing is lost, and the next one's lock may be kept as well: never an unclean election.
         Watched::Stuck => return replace_leader(cx, p, &sight, STUCK_LOCK, false),
         Watched::Held => {
-            p.again = Some(cx.now + WATCHING);
+            let since = p.watch.map_or(cx.now, |watch| watch.since);
+            let watched = cx.now.saturating_sub(since);
+            p.again = Some(cx.now + watched.clamp(WATCHING_FIRST, WATCHING));
             return cx.schedule(p);
         }
     }

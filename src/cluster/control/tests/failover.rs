@@ -199,7 +199,11 @@ fn an_append_lock_is_watched_for_two_seconds() {
             effects = bench.pass(secs(10));
             let fence = election(&effects);
             assert_eq!((fence.to, fence.drop_from_isr[0]), (2, 1));
-            assert_eq!(bench.now - begun, secs(2));
+            let after = bench.now - begun;
+            assert!(
+                after >= secs(2) && after < Duration::from_millis(2060),
+                "{after:?}"
+            );
         }
     }
 }
