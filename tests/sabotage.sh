@@ -429,5 +429,23 @@ sabotage "a leader that lost records begins a new epoch" src/store/leadership.rs
   'if let Some(ahead) = in_sync::ahead(store, tp, partition).filter(|id| *id < 0) {' \
   failover a_leader_that_lost_files
 
+sabotage "segments are taken over before the old directory is surely aside" src/store/replace.rs \
+  '        logs.sync()
+            .map_err(|e| crate::storage::sync_failed(logs.path(), e))?;
+        take_over' '        take_over' \
+  divergence whoever_makes_it_anew_dies
+
+sabotage "after a reboot nobody recovers the followers" src/client/consumer.rs \
+  '    recover_followers(store, &reader)?;' '    let _ = recover_followers;' \
+  divergence after_a_reboot
+
+sabotage "the dead leave before anyone looked at the leader" src/cluster/control/step.rs \
+  'match p.leader_stands {' 'match p.leader_stands || p.work.is_none() {' \
+  lib control::tests
+
+sabotage "leadership moves to a full disk" src/cluster/control/judge.rs \
+  '(sight.has_room(p, *b) || !cx.brokers.is_alive(leader))' '(sight.has_room(p, *b) || p.work.is_none())' \
+  lib control::tests
+
 echo "sabotage: $((caught + missed + errors)) cases, $caught caught, $missed missed, $errors errors"
 ((missed == 0 && errors == 0))
