@@ -5,9 +5,10 @@
 
 mod create;
 
+use std::collections::HashMap;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use super::broker_file::BrokerFile;
 use super::log_dir::LogDir;
@@ -33,6 +34,7 @@ pub struct StoreDir {
     warnings: Vec<String>,
     cuts: Mutex<Vec<(TopicPartition, Cut)>>,
     open_topics: OpenTopics,
+    open_logs: Mutex<HashMap<BrokerId, Weak<dyn Dir>>>,
 }
 
 /// Most cuts that are remembered until somebody asks.
@@ -64,6 +66,7 @@ impl StoreDir {
             warnings,
             cuts: Mutex::new(Vec::new()),
             open_topics: OpenTopics::default(),
+            open_logs: Mutex::default(),
         })
     }
 
@@ -250,7 +253,20 @@ impl StoreDir {
     /// # Errors
     /// As [`LogDir::open`].
     pub fn logs_dir(&self, broker: BrokerId) -> Result<Arc<dyn Dir>> {
-        Ok(Arc::clone(LogDir::open(self, broker)?.dir()))
+        let found = Arc::clone(LogDir::open(self, broker)?.dir());
+        // Thousands of replicas that are open share one descriptor.
+        let mut open = self
+            .open_logs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let known = open.get(&broker).and_then(Weak::upgrade);
+        if let Some(known) = known.filter(|known| known.path() == found.path())
+            && known.own_id().ok() == found.own_id().ok()
+        {
+            return Ok(known);
+        }
+        open.insert(broker, Arc::downgrade(&found));
+        Ok(found)
     }
 
     /// The directory of the groups' directories.
