@@ -110,14 +110,14 @@ fn what_the_leader_has_not_goes() {
 fn whoever_makes_it_anew_dies() {
     let _tally = Tally::start();
     for parts in [false, true] {
-        let prepare = || match parts {
-            true => parted(),
-            false => {
-                let mut cluster = Cluster::new(ROLLS);
-                cluster.produce(40);
-                cluster.settle().expect("settled");
-                cluster
+        let prepare = || {
+            if parts {
+                return parted();
             }
+            let mut cluster = Cluster::new(ROLLS);
+            cluster.produce(40);
+            cluster.settle().expect("settled");
+            cluster
         };
         let broker = if parts { 0 } else { 2 };
         let mut done = false;

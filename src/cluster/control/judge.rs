@@ -117,9 +117,10 @@ pub(super) fn judge(cx: &mut Context<'_>, p: &mut Partition, looked: &Looked, fu
         Some(Look::Page(page)) => !page.this_boot,
         _ => false,
     };
-    let mut leaving = match unknown {
-        true => Vec::new(),
-        false => cx.dead_followers(p),
+    let mut leaving = if unknown {
+        Vec::new()
+    } else {
+        cx.dead_followers(p)
     };
     if unknown && cx.brokers.is_alive(leader) {
         p.again = Some(cx.now + FAILED_LOOK);

@@ -221,10 +221,12 @@ pub(super) fn decide(cx: &mut Context<'_>, p: &mut Partition) {
         let dead = cx.dead_followers(p);
         if !dead.is_empty() {
             // One of them may have what the leader lost.
-            return match p.leader_stands {
-                true => take_out(cx, p, &dead),
-                false => cx.look(p, Ask::All),
-            };
+            if p.leader_stands {
+                take_out(cx, p, &dead);
+            } else {
+                cx.look(p, Ask::All);
+            }
+            return;
         }
         if let Some(reassignment) = finishable(&p.meta) {
             return cx.change(p, ChangeKind::Finish(reassignment));
