@@ -10,8 +10,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 members=${1:-100} partitions=${2:-1000} seconds=${3:-10}
 cargo build --quiet --release --bins
-bin=${CARGO_TARGET_DIR:-target}/release
-PATH=$PWD/$bin:$PATH
+bin=$(cd "${CARGO_TARGET_DIR:-target}/release" && pwd)
+PATH=$bin:$PATH
 dir=$(mktemp -d "${TMPDIR:-/tmp}/mq-scale.XXXXXX")
 pids=()
 trap 'kill -9 "${pids[@]}" 2> /dev/null || true; wait 2> /dev/null || true; rm -rf "$dir"' EXIT

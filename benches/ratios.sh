@@ -10,8 +10,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 mb=${1:-500} rounds=${2:-7}
 cargo build --quiet --release --bins
-bin=${CARGO_TARGET_DIR:-target}/release
-PATH=$PWD/$bin:$PATH
+bin=$(cd "${CARGO_TARGET_DIR:-target}/release" && pwd)
+PATH=$bin:$PATH
 dir=$(mktemp -d "${TMPDIR:-/tmp}/mq-ratios.XXXXXX")
 trap 'rm -rf "$dir"' EXIT
 export MQ_STORE=$dir/store
