@@ -396,7 +396,7 @@ sabotage "a page of another epoch counts" src/store/page.rs \
 
 sabotage "the high watermark does not wait for who joins" src/store/watermark.rs \
   'joining.contains(&replica.uuid)' '(joining.contains(&replica.uuid) && replica.broker < 0)' \
-  divergence leadership_moves
+  divergence what_comes_while_a_follower_joins
 
 sabotage "a batch is sent again unasked" src/client/replicated.rs \
   '.is_some_and(|end| end > *offset)' '.is_some_and(|end| end > *offset && *offset < 0)' \

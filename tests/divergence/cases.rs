@@ -294,6 +294,48 @@ fn a_follower_has_more_than_its_leader_in_the_same_epoch() {
 }
 
 #[test]
+fn what_comes_while_a_follower_joins_is_shown_once_it_has_that_too() {
+    let _tally = Tally::start();
+    for_all("joining", |cluster, what| {
+        begin(cluster);
+        cluster.change(|partition| partition.isr = vec![0, 1]);
+        cluster.produce(3);
+        cluster.follow(1);
+        let mut joins = cluster.follow(2);
+        let before = cluster.page(0).high_watermark;
+        let entered = cluster.page(0).tail.end;
+        assert_eq!(before, entered, "{what}: all is shown");
+        let version = joins.enter_joining().expect("entered");
+        assert_eq!(version, Some(cluster.meta().version), "{what}");
+        cluster.produce(2);
+        cluster.follow(1);
+        // It may be listed any moment, and lead the next.
+        assert_eq!(cluster.page(0).high_watermark, before, "{what}");
+        cluster.change(|partition| partition.isr = vec![0, 1, 2]);
+        cluster.elect(2, &[1, 2]);
+        cluster.check_shown(what);
+    });
+}
+
+#[test]
+fn a_follower_that_does_not_join_is_not_waited_for() {
+    let _tally = Tally::start();
+    for_all("not joining", |cluster, what| {
+        begin(cluster);
+        cluster.change(|partition| partition.isr = vec![0, 1]);
+        cluster.follow(1);
+        let mut joins = cluster.follow(2);
+        joins.enter_joining().expect("entered").expect("a version");
+        cluster.produce(2);
+        // Another version than the one it may be listed at.
+        cluster.change(|_| {});
+        cluster.follow(1);
+        let page = cluster.page(0);
+        assert_eq!(page.high_watermark, page.tail.end, "{what}");
+    });
+}
+
+#[test]
 fn after_a_reboot_whoever_reads_brings_the_high_watermark_back() {
     let _tally = Tally::start();
     for pairs in [EACH, EACH_ROLLS, NEVER_ROLLS] {
