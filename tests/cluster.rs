@@ -6,6 +6,10 @@
 
 #[path = "common/cli.rs"]
 mod cli;
+#[path = "cluster/full_disk.rs"]
+mod full_disk;
+#[path = "common/mounts.rs"]
+mod mounts;
 #[path = "common/tally.rs"]
 mod tally;
 #[path = "cluster/tools.rs"]

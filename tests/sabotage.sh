@@ -440,7 +440,7 @@ sabotage "after a reboot nobody recovers the followers" src/client/consumer.rs \
   divergence after_a_reboot
 
 sabotage "the dead leave before anyone looked at the leader" src/cluster/control/step.rs \
-  'match p.leader_stands {' 'match p.leader_stands || p.work.is_none() {' \
+  'if p.leader_stands {' 'if p.leader_stands || p.work.is_none() {' \
   lib control::tests
 
 sabotage "leadership moves to a full disk" src/cluster/control/judge.rs \

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::control::{Job, Look, LookAt, Looker};
+use super::control::{Job, Look, LookAt, Looker, open_logs};
 use super::controller::{BREAK_IN_WATCHING, STILL};
 use super::controller_file::ControllerFile;
 use super::life_lock::{LifeLock, Probe};
@@ -31,6 +31,8 @@ pub enum Trouble {
     BrokerHangs,
     /// A broker's log directory cannot be used.
     LogDirUnusable,
+    /// A broker's disk is full.
+    DiskFull,
     /// A broker's registration cannot be read.
     BrokerUnreadable,
     /// A topic's file cannot be read.
@@ -51,6 +53,7 @@ impl Trouble {
             Trouble::BrokerStopped => "broker-stopped",
             Trouble::BrokerHangs => "broker-hangs",
             Trouble::LogDirUnusable => "broker-log-dir",
+            Trouble::DiskFull => "broker-disk-full",
             Trouble::BrokerUnreadable => "broker-unreadable",
             Trouble::TopicUnreadable => "topic-unreadable",
             Trouble::Offline => "offline",
@@ -173,8 +176,17 @@ fn brokers(
             continue;
         }
         if live.contains_key(&id) {
-            if let Err(e) = store.logs_dir(id) {
-                health.add(Trouble::LogDirUnusable, Some(id), None, told(&e));
+            match open_logs(store, id) {
+                Ok((logs, true)) => {
+                    let text = format!(
+                        "the disk of broker {id} is full: it leads nothing where others have \
+                         room, and copies nothing (make room in {})",
+                        logs.path().display()
+                    );
+                    health.add(Trouble::DiskFull, Some(id), None, text);
+                }
+                Ok(_) => {}
+                Err(e) => health.add(Trouble::LogDirUnusable, Some(id), None, told(&e)),
             }
             continue;
         }

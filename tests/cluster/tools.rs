@@ -17,13 +17,13 @@ use super::tally::Tally;
 use super::{eventually, refused, start, stop};
 
 /// Brokers that run, each on a rack of its own: `rack-1`, `rack-2` and so on.
-struct Brokers {
-    shell: Shell,
+pub(super) struct Brokers {
+    pub shell: Shell,
     running: BTreeMap<i32, Running>,
 }
 
 impl Brokers {
-    fn of(n: i32) -> Self {
+    pub fn of(n: i32) -> Self {
         let shell = Shell::new();
         let mut brokers = Brokers {
             shell,
@@ -33,9 +33,14 @@ impl Brokers {
         brokers
     }
 
-    fn start(&mut self, id: i32) {
+    pub fn start(&mut self, id: i32) {
+        self.start_with(id, &[]);
+    }
+
+    pub fn start_with(&mut self, id: i32, more: &[&str]) {
         let (name, rack) = (id.to_string(), format!("rack-{id}"));
-        let running = start(&self.shell, &["--id", &name, "--rack", &rack]);
+        let args = [&["--id", &name, "--rack", &rack], more].concat();
+        let running = start(&self.shell, &args);
         self.running.insert(id, running);
     }
 
@@ -50,21 +55,21 @@ impl Brokers {
         stop(&self.shell, &id.to_string(), running);
     }
 
-    fn healthy(&self) {
+    pub fn healthy(&self) {
         let args = ["health", "--wait", "--timeout", "60s"];
         let done = self.shell.run("mq-broker", &args, b"");
         assert_eq!(done.status, 0, "{}{}", done.text(), done.err);
     }
 
     /// A partition as `mq-topics describe` shows it.
-    fn partition(&self, topic: &str, partition: usize) -> Value {
+    pub fn partition(&self, topic: &str, partition: usize) -> Value {
         let args = ["describe", "--format", "json", topic];
         let out = self.shell.ok("mq-topics", &args, b"");
         let topic: Value = serde_json::from_slice(&out).expect("JSON");
         topic["partitions"][partition].clone()
     }
 
-    fn until(&self, topic: &str, partition: usize, field: &str, value: Value) {
+    pub fn until(&self, topic: &str, partition: usize, field: &str, value: Value) {
         eventually(&format!("{topic}:{partition} {field} {value}"), || {
             self.partition(topic, partition)[field] == value
         });
@@ -88,7 +93,7 @@ impl Brokers {
     }
 
     /// The kinds of what is amiss, with what each is about.
-    fn amiss(&self) -> Vec<(String, Value)> {
+    pub fn amiss(&self) -> Vec<(String, Value)> {
         let (status, out, err) = self.tool(&["health", "--format", "json"]);
         let found: Vec<_> = lines(&out)
             .iter()

@@ -15,6 +15,8 @@ mod cluster;
 mod doctored;
 mod history;
 mod journal;
+#[path = "../common/mounts.rs"]
+mod mounts;
 mod nemesis;
 #[path = "../common/tally.rs"]
 mod tally;
@@ -22,13 +24,14 @@ mod watch;
 
 use std::collections::HashMap;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use cluster::{BROKERS, Broker, Producer, Reader, command, copy, wait};
 use history::{Event, History, Tp};
 use journal::Journal;
+use mounts::Mounts;
 use nemesis::{Dice, Nemesis};
 use tally::Tally;
 use watch::{Places, Watch};
@@ -171,38 +174,6 @@ fn seed() -> u64 {
     given.map_or(0x5eed, |text| text.parse().expect("MQ_SEED is a number"))
 }
 
-/// File systems that are mounted for a run.
-struct Mounts(Vec<PathBuf>);
-
-impl Mounts {
-    /// `None` where this may not be done.
-    fn new(places: &Places) -> Option<Mounts> {
-        let mut mounts = Mounts(Vec::new());
-        for (_, logs) in &places.logs {
-            let at = logs.parent()?.to_owned();
-            std::fs::create_dir_all(&at).ok()?;
-            let mut mount = Command::new("mount");
-            mount
-                .args(["-t", "tmpfs", "-o", "size=96m", "tmpfs"])
-                .arg(&at)
-                .stderr(Stdio::null());
-            if !mount.status().is_ok_and(|status| status.success()) {
-                return None;
-            }
-            mounts.0.push(at);
-        }
-        Some(mounts)
-    }
-}
-
-impl Drop for Mounts {
-    fn drop(&mut self) {
-        for at in &self.0 {
-            let _ = Command::new("umount").arg("-l").arg(at).status();
-        }
-    }
-}
-
 fn run(plan: &Plan) {
     let seed = seed();
     let shm = Path::new("/dev/shm");
@@ -214,7 +185,8 @@ fn run(plan: &Plan) {
         .keep();
     let places = Places::new(&dir, &["quick", "safe"]);
     let mounts = if plan.fills {
-        let Some(mounts) = Mounts::new(&places) else {
+        let disks = places.logs.iter().filter_map(|(_, logs)| logs.parent());
+        let Some(mounts) = Mounts::new(disks, 96) else {
             println!("{}: skipped: may not mount", plan.name);
             return;
         };

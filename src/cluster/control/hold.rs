@@ -1,6 +1,6 @@
 //! What a controller changes in one hold of the metadata lock, and by what right.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -9,10 +9,11 @@ use super::state::{Change, ChangeKind, Job};
 use crate::cluster::controller::Me;
 use crate::cluster::controller_file::ControllerFile;
 use crate::cluster::daemon::Told;
+use crate::cluster::moves::Move;
 use crate::error::Result;
 use crate::store::fenced_lock::FencedLock;
 use crate::store::{StoreDir, topics};
-use crate::types::TopicName;
+use crate::types::{TopicName, TopicPartition};
 
 /// Most elections that are told one by one.
 pub const TOLD_MAX: usize = 8;
@@ -117,6 +118,21 @@ pub fn tell_elections<'a>(made: impl Iterator<Item = &'a Change>, tell: &mut dyn
         tell(Told::Note(format!(
             "so do others, {} in all",
             leaders(count)
+        )));
+    }
+}
+
+/// Tells of planned moves that were made, those of one reason from and to the same broker together.
+pub fn tell_moves(moved: Vec<(Move, &'static str)>, tell: &mut dyn FnMut(Told)) {
+    let mut alike: BTreeMap<_, Vec<TopicPartition>> = BTreeMap::new();
+    for (what, why) in moved {
+        let tps = alike.entry((what.from, what.to, why)).or_default();
+        tps.push(what.tp);
+    }
+    for ((from, to, why), tps) in alike {
+        tell(Told::Note(format!(
+            "broker {to} leads {} instead of broker {from}, {why}",
+            TopicPartition::first_of(&tps, TOLD_MAX)
         )));
     }
 }

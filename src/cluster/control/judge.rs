@@ -401,6 +401,13 @@ fn move_to(
     wish: Option<Wish>,
     drop_from_isr: Vec<BrokerId>,
 ) {
+    let why = match wish {
+        Some(Wish::Reassign) => "by a reassignment",
+        Some(Wish::Drain) => "which is drained",
+        Some(Wish::Balance) => "as preferred",
+        None if cx.brokers.is_alive(p.meta.leader) => "whose disk is full",
+        None => "which is not alive",
+    };
     let job = cx.begin(p, kind);
     if wish == Some(Wish::Balance) {
         cx.balances(Some(job));
@@ -415,6 +422,7 @@ fn move_to(
             to,
             drop_from_isr,
         },
+        why,
     });
 }
 

@@ -125,7 +125,11 @@ impl<'a> Looker<'a> {
     }
 }
 
-fn open_logs(store: &StoreDir, broker: BrokerId) -> Result<(Arc<dyn Dir>, bool)> {
+/// A broker's log directory, and whether its disk is full.
+///
+/// # Errors
+/// As [`StoreDir::logs_dir`]; [`Kind::Io`].
+pub fn open_logs(store: &StoreDir, broker: BrokerId) -> Result<(Arc<dyn Dir>, bool)> {
     let logs = store.logs_dir(broker)?;
     let free = logs.free_bytes();
     let free = free.map_err(|e| Error::io("look at the space of", logs.path(), e))?;

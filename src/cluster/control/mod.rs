@@ -34,7 +34,7 @@ mod step;
 mod tests;
 
 pub(super) use changes::apply;
-pub(super) use looks::Looker;
+pub(super) use looks::{Looker, open_logs};
 pub use shell::{Changed, Controller, Raise};
 pub use state::Standing;
 pub(super) use state::{Change, ChangeKind, Election, Job, Look, LookAt, Looked, PageLook};

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::hold::{TOLD_MAX, Warrant, change_all, leaders, tell_elections};
+use super::hold::{Warrant, change_all, leaders, tell_elections, tell_moves};
 use super::looks::Looker;
 use super::state::{
     Change, Effects, Ended, Event, Job, Look, LookAt, PlannedMove, Rules, Standing, State,
@@ -88,7 +88,7 @@ struct Topic {
 
 #[derive(Debug)]
 struct Moving {
-    jobs: Vec<(Job, TopicPartition)>,
+    planned: Vec<PlannedMove>,
     thread: JoinHandle<Vec<Result<()>>>,
 }
 
@@ -338,13 +338,10 @@ impl Office {
         store: &Arc<StoreDir>,
         mover: &Arc<dyn Mover>,
         raise: &Raise,
-        moves: Vec<PlannedMove>,
+        planned: Vec<PlannedMove>,
         tell: Tell<'_>,
     ) -> Vec<Ended> {
-        let (jobs, moves): (Vec<_>, Vec<Move>) = moves
-            .into_iter()
-            .map(|planned| ((planned.job, planned.what.tp.clone()), planned.what))
-            .unzip();
+        let moves: Vec<Move> = planned.iter().map(|p| p.what.clone()).collect();
         let (store, mover, raise) = (Arc::clone(store), Arc::clone(mover), Arc::clone(raise));
         let warrant = Arc::clone(&self.warrant);
         let work = move || {
@@ -359,12 +356,12 @@ impl Office {
         };
         match spawn("mq-move", work) {
             Ok(thread) => {
-                self.moving.push(Moving { jobs, thread });
+                self.moving.push(Moving { planned, thread });
                 Vec::new()
             }
             Err(e) => {
                 self.problem("planned moves".to_owned(), e, tell);
-                not_done(jobs)
+                not_done(planned.into_iter().map(|p| (p.job, p.what.tp)))
             }
         }
     }
@@ -382,28 +379,22 @@ impl Office {
             .extract_if(.., |moving| moving.thread.is_finished())
             .collect();
         let mut ended = Vec::new();
-        for Moving { jobs, thread } in finished {
+        for Moving { planned, thread } in finished {
             let mut outcomes = thread.join().unwrap_or_default().into_iter();
             let mut moved = Vec::new();
             let mut failed = Vec::new();
-            for (job, tp) in jobs {
+            for PlannedMove { job, what, why } in planned {
                 let outcome = outcomes.next().unwrap_or_else(|| Err(panicked()));
-                let done = outcome.is_ok();
+                let (done, tp) = (outcome.is_ok(), what.tp.clone());
                 match outcome {
-                    Ok(()) => moved.push(tp.clone()),
+                    Ok(()) => moved.push((what, why)),
                     // Something else came first: no trouble.
                     Err(e) if matches!(e.kind(), Kind::Fenced | Kind::UnknownTopic) => {}
                     Err(e) => failed.push(e.at(&tp)),
                 }
                 ended.push(Ended { job, tp, done });
             }
-            if !moved.is_empty() {
-                tell(Told::Note(format!(
-                    "moved {} to another broker: {}",
-                    leaders(moved.len()),
-                    TopicPartition::first_of(&moved, TOLD_MAX)
-                )));
-            }
+            tell_moves(moved, tell);
             let count = failed.len();
             if let Some(first) = failed.into_iter().next() {
                 let place = format!("{} could not be moved as planned", leaders(count));
@@ -491,8 +482,8 @@ fn panicked() -> Error {
     Error::new(Kind::Io, "a thread of the controller ended unexpectedly")
 }
 
-fn not_done(jobs: Vec<(Job, TopicPartition)>) -> Vec<Ended> {
+fn not_done(jobs: impl Iterator<Item = (Job, TopicPartition)>) -> Vec<Ended> {
     let done = false;
-    let ended = jobs.into_iter().map(|(job, tp)| Ended { job, tp, done });
+    let ended = jobs.map(|(job, tp)| Ended { job, tp, done });
     ended.collect()
 }

@@ -163,6 +163,8 @@ pub struct PlannedMove {
     pub job: Job,
     /// What to move.
     pub what: Move,
+    /// Why, in words that follow the name of the broker that led.
+    pub why: &'static str,
 }
 
 /// A change of one partition in its topic file. It is made only if topic id, leader and epoch are

@@ -224,7 +224,7 @@ fn a_dead_broker_loses_its_leaderships_and_leaves_every_in_sync_set() {
     }
     assert_eq!(
         cluster.told,
-        ["moved 3 leaders to another broker: t:1, t:4, t:7"]
+        ["broker 2 leads t:1, t:4, t:7 instead of broker 1, which is not alive"]
     );
 }
 

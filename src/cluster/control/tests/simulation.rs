@@ -259,7 +259,7 @@ impl World {
         let now = self.now;
         let due = self.moves.extract_if(.., |(due, _)| *due <= now).collect();
         let due: Vec<(Duration, PlannedMove)> = due;
-        for (_, PlannedMove { job, what }) in due {
+        for (_, PlannedMove { job, what, .. }) in due {
             let at = at_of(&what.tp);
             let fails = !self.calm && self.chance.one_in(3);
             let meta = self.meta(at);

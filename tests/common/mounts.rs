@@ -1,0 +1,37 @@
+//! Small file systems, mounted for a test.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Unmounts what it mounted when it is dropped.
+pub struct Mounts(Vec<PathBuf>);
+
+impl Mounts {
+    /// One at each place, which is made, with room for `megabytes`. `None` where this may not be
+    /// done.
+    pub fn new<'a>(places: impl Iterator<Item = &'a Path>, megabytes: u32) -> Option<Mounts> {
+        let mut mounts = Mounts(Vec::new());
+        for at in places {
+            std::fs::create_dir_all(at).ok()?;
+            let size = format!("size={megabytes}m");
+            let mut mount = Command::new("mount");
+            mount
+                .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
+                .arg(at)
+                .stderr(Stdio::null());
+            if !mount.status().is_ok_and(|status| status.success()) {
+                return None;
+            }
+            mounts.0.push(at.to_owned());
+        }
+        Some(mounts)
+    }
+}
+
+impl Drop for Mounts {
+    fn drop(&mut self) {
+        for at in &self.0 {
+            let _ = Command::new("umount").arg("-l").arg(at).status();
+        }
+    }
+}
