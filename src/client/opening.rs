@@ -70,10 +70,9 @@ fn retry<T>(
     }
 }
 
-/// Whether a daemon lives that holds a replica.
+/// Whether it is worth trying again.
 fn another_may_lead(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<bool> {
     let topic = TopicHandle::open(store, &tp.topic)?;
-    let replicas = &topic.partition(tp.partition)?.replicas;
-    let liveness = Liveness::new(store);
-    Ok(replicas.len() > 1 && replicas.iter().any(|r| liveness.is_alive(r.broker)))
+    let partition = topic.partition(tp.partition)?;
+    Ok(partition.replicas.len() > 1 && Liveness::new(store).any_alive(partition))
 }

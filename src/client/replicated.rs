@@ -283,7 +283,8 @@ impl Appending {
         );
         let waited = self.shared.now().saturating_sub(started);
         let late = waited >= self.shared.timeout || self.shared.gives_up();
-        if !passing || late || failed() || !self.anyone_lives(writer)? {
+        let partition = writer.topic().partition(writer.tp().partition)?;
+        if !passing || late || failed() || !self.liveness.any_alive(partition) {
             return Err(error);
         }
         if waited >= TELL_AFTER
@@ -301,17 +302,6 @@ impl Appending {
             // Its directory may be gone, or about to be another's.
             _ => Ok(()),
         }
-    }
-
-    /// Whether any daemon lives that holds a replica: leadership may move.
-    fn anyone_lives(&mut self, writer: &PartitionWriter) -> Result<bool> {
-        let partition = writer.topic().partition(writer.tp().partition)?;
-        for replica in &partition.replicas {
-            if self.liveness.is_alive(replica.broker) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 
     /// Asks the leader of the present epoch for all that is under way of a partition, and appends

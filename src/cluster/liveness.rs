@@ -6,6 +6,7 @@ use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::life_lock::LifeWatch;
+use crate::store::topics::PartitionMeta;
 use crate::store::{StoreDir, layout};
 use crate::types::BrokerId;
 
@@ -46,6 +47,12 @@ impl Liveness {
             brokers.remove(&broker);
         }
         held
+    }
+
+    /// Whether a daemon lives that holds a replica: another may lead the partition in a moment.
+    pub fn any_alive(&self, partition: &PartitionMeta) -> bool {
+        let mut replicas = partition.replicas.iter();
+        replicas.any(|replica| self.is_alive(replica.broker))
     }
 
     /// Whether a daemon holds the controller's lock.

@@ -201,9 +201,9 @@ impl ElectArgs {
 
 /// Say whether all is as it should be: exit status 1 if not, and why
 ///
-/// A line for each reason: no controller, brokers with replicas that do not run or hang, partitions
-/// that are offline, under-replicated, or have fewer in sync than min.insync.replicas. A store with
-/// single replicas needs no daemon to be healthy.
+/// A line for each reason: no controller, brokers with replicas that do not run, hang, or whose disk
+/// is full or gone, partitions that are offline, under-replicated, or have fewer in sync than
+/// min.insync.replicas. A store with single replicas needs no daemon to be healthy.
 #[derive(Debug, clap::Args)]
 #[command(after_help = HEALTH_EXAMPLES)]
 pub(super) struct HealthArgs {
