@@ -427,7 +427,7 @@ sabotage "a controller that was superseded changes what it likes" src/cluster/co
 sabotage "a leader that lost records begins a new epoch" src/store/leadership.rs \
   'if let Some(ahead) = in_sync::ahead(store, tp, partition) {' \
   'if let Some(ahead) = in_sync::ahead(store, tp, partition).filter(|id| *id < 0) {' \
-  failover a_leader_that_lost_files
+  divergence a_leader_that_lost_records
 
 sabotage "segments are taken over before the old directory is surely aside" src/store/replace.rs \
   '        logs.sync()

@@ -336,6 +336,39 @@ fn a_follower_that_does_not_join_is_not_waited_for() {
 }
 
 #[test]
+fn a_leader_that_lost_records_which_others_have_begins_no_epoch() {
+    let _tally = Tally::start();
+    for_all("lost", |cluster, what| {
+        begin(cluster);
+        let (before, epoch) = (cluster.log(0), cluster.partition().leader_epoch);
+        let dir = cluster.replica(0).dir().clone();
+        // Nor can the page tell that there was more.
+        let page = dir.open("partition.state", Open::Write).expect("opened");
+        let len = page.len().expect("a length") as usize;
+        page.write_at(&vec![0xa5; len], 0).expect("damaged");
+        let log = dir.list(".").expect("listed").into_iter();
+        let log = log
+            .map(|e| e.name)
+            .filter(|name| name.ends_with(".log"))
+            .max();
+        let log = dir
+            .open(&log.expect("a segment"), Open::Write)
+            .expect("opened");
+        log.set_len(log.len().expect("a length") / 2).expect("cut");
+        let next = cluster.next(cluster.sim.process());
+        let mut writer = PartitionWriter::open(&next.store, &tp(), PATIENCE).expect("opened");
+        let refused = writer.make_ready().expect_err("others have more");
+        assert!(refused.to_string().contains("in sync"), "{what}: {refused}");
+        assert_eq!(next.partition().leader_epoch, epoch, "{what}");
+        next.elect(1, &[1, 2]);
+        next.follow(2);
+        next.follow(0);
+        assert!(next.log(0) == before, "{what}");
+        *cluster = next;
+    });
+}
+
+#[test]
 fn after_a_reboot_whoever_reads_brings_the_high_watermark_back() {
     let _tally = Tally::start();
     for pairs in [EACH, EACH_ROLLS, NEVER_ROLLS] {
