@@ -18,7 +18,8 @@ use mq::types::TopicName;
 const RATE_BYTES: usize = 256 << 20;
 const MISSED_BYTES: usize = 1 << 30;
 /// How often each is done, in turns.
-const TURNS: usize = 5;
+const TURNS: usize = 7;
+const CATCH_UPS: usize = 3;
 const RECORDS: usize = 2_000;
 const IDLE: Duration = Duration::from_secs(20);
 /// `sysconf(_SC_CLK_TCK)`, which is 100 on every Linux.
@@ -102,10 +103,7 @@ fn rate(cluster: &Cluster, file: &Path, flush: &str, limit: f64) -> bool {
                 .status();
             assert!(produced.expect("run").success());
             let took = started.elapsed();
-            let deleted = tool(env!("CARGO_BIN_EXE_mq-topics"), &cluster.path)
-                .args(["delete", "-q", "--yes", &topic])
-                .status();
-            assert!(deleted.expect("run").success());
+            delete(cluster, &topic);
             took.as_secs_f64()
         });
         ratios.push(three / one);
@@ -124,26 +122,44 @@ fn rate(cluster: &Cluster, file: &Path, flush: &str, limit: f64) -> bool {
     )
 }
 
-/// A broker that missed a gigabyte, beside `cat` and `sync` of as much.
+/// A broker that missed a gigabyte, beside `cat` and `sync` of as much, in turns.
 fn catch_up(cluster: &mut Cluster, dir: &Path) -> bool {
     let file = dir.join("missed");
     write_lines(&file, MISSED_BYTES);
-    let copied = Instant::now();
-    let status = Command::new("sh")
-        .args(["-c", "cat \"$1\" > \"$1.copy\" && sync \"$1.copy\"", "sh"])
-        .arg(&file)
-        .status();
-    assert!(status.expect("run").success());
-    let cat = copied.elapsed();
-    cluster.create("missed", &["-c", "flush.messages=never"]);
-    let name = TopicName::new("missed").expect("a name");
+    let mut ratios: Vec<f64> = (0..CATCH_UPS)
+        .map(|turn| {
+            let copied = Instant::now();
+            let status = Command::new("sh")
+                .args(["-c", "cat \"$1\" > \"$1.copy\" && sync \"$1.copy\"", "sh"])
+                .arg(&file)
+                .status();
+            assert!(status.expect("run").success());
+            let cat = copied.elapsed();
+            std::fs::remove_file(file.with_extension("copy")).expect("the copy");
+            miss(cluster, &file, &format!("missed-{turn}")).as_secs_f64() / cat.as_secs_f64()
+        })
+        .collect();
+    ratios.sort_unstable_by(f64::total_cmp);
+    let median = ratios[ratios.len() / 2];
+    verdict(
+        "a broker that missed 1 GiB is in sync / cat and sync of as much",
+        &format!("{median:.2}x"),
+        "2x",
+        median <= 2.0,
+    )
+}
+
+/// How long it takes a follower that missed a file to be in sync, from its start on.
+fn miss(cluster: &mut Cluster, file: &Path, topic: &str) -> Duration {
+    cluster.create(topic, &["-c", "flush.messages=never"]);
+    let name = TopicName::new(topic).expect("a name");
     cluster.wait_in_sync(&name);
     let leader = cluster.meta(&name).partitions[0].leader;
     let away = BROKERS.into_iter().find(|id| *id != leader).expect("one");
     cluster.kill(away);
     let produced = tool(env!("CARGO_BIN_EXE_mq-produce"), &cluster.path)
-        .args(["-q", "missed"])
-        .arg(&file)
+        .args(["-q", topic])
+        .arg(file)
         .status();
     assert!(produced.expect("run").success());
     let synced = Command::new("sync").status();
@@ -151,13 +167,16 @@ fn catch_up(cluster: &mut Cluster, dir: &Path) -> bool {
     let started = Instant::now();
     cluster.start_broker(away);
     cluster.wait_in_sync(&name);
-    let ratio = started.elapsed().as_secs_f64() / cat.as_secs_f64();
-    verdict(
-        "a broker that missed 1 GiB is in sync / cat and sync of as much",
-        &format!("{ratio:.2}x"),
-        "2x",
-        ratio <= 2.0,
-    )
+    let took = started.elapsed();
+    delete(cluster, topic);
+    took
+}
+
+fn delete(cluster: &Cluster, topic: &str) {
+    let deleted = tool(env!("CARGO_BIN_EXE_mq-topics"), &cluster.path)
+        .args(["delete", "-q", "--yes", topic])
+        .status();
+    assert!(deleted.expect("run").success());
 }
 
 /// Five brokers with a thousand partitions of three replicas, of which nobody wants anything.
