@@ -57,6 +57,9 @@ impl Admin {
         for ((topic, only), to) in wanted {
             let meta = self.metadata(topic)?;
             check_partition(&meta, *only)?;
+            if let Some(id) = to.iter().find(|id| known.binary_search(id).is_err()) {
+                return Err(store::unknown_broker(*id));
+            }
             meta.configs()?.check_replicas(to.len())?;
             for partition in &meta.partitions {
                 if only.is_some_and(|only| only != partition.partition) {
@@ -68,9 +71,6 @@ impl Admin {
                 }
                 let new = to.iter().filter(|id| partition.uuid_of(**id).is_none());
                 for id in new {
-                    if known.binary_search(id).is_err() {
-                        return Err(store::unknown_broker(*id));
-                    }
                     if !liveness.is_alive(*id) {
                         return Err(does_not_run(&tp, *id));
                     }

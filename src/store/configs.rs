@@ -263,7 +263,7 @@ impl TopicConfigs {
             format!("INVALID_CONFIG: min.insync.replicas={least}, but {of}: nothing could be written with acks=all"),
         )
         .cure(format!(
-            "use {replication_factor} or less, or give the topic more replicas"
+            "set it to {replication_factor} or less, or use more replicas"
         )))
     }
 

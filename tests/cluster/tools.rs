@@ -146,6 +146,7 @@ fn reassignments() {
     brokers.healthy();
     for (args, status, words) in [
         (&["t:0=1,7"][..], 1, &["no broker 7"][..]),
+        (&["t:0=7"], 1, &["no broker 7"]),
         (&["t:0=1,0"], 1, &["broker 0 does not run", "start --id 0"]),
         (&["t:0=1,1"], 2, &["broker 1 twice"]),
         (&["t:0=1,2", "t=2,3"], 2, &["named twice"]),

@@ -233,7 +233,7 @@ pub(super) fn known(store: &StoreDir, id: BrokerId) -> Result<BrokerId> {
     let names: Vec<_> = there.iter().map(BrokerId::to_string).collect();
     Err(
         Error::new(Kind::BrokerState, format!("there is no broker {id}")).cure(format!(
-            "there is {}; 'mq-broker start --id {id}' makes it",
+            "known brokers: {}; 'mq-broker start --id {id}' makes this one",
             names.join(", ")
         )),
     )

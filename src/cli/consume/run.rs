@@ -87,7 +87,7 @@ fn warn_of_unknown_rack(store: &StoreDir, job: &Job, env: &Env) -> Result<()> {
     if !racks.contains(rack) {
         let known = match racks.into_iter().collect::<Vec<_>>().join(", ") {
             none if none.is_empty() => "no broker has a rack".to_owned(),
-            racks => format!("there is {racks}"),
+            racks => format!("known racks: {racks}"),
         };
         let rack = rack.escape_debug();
         env.warn(&format!(
