@@ -424,14 +424,14 @@ impl Follower {
             .leader_reader()
             .and_then(|leader| leader.read_to_end(from, bytes_max, &mut buf));
         self.buf = buf;
-        let Some(page) = self.at_leader(fetched)? else {
+        let Some((page, len)) = self.at_leader(fetched)? else {
             return Ok(Followed::Waits);
         };
         if !self.leads(&page, epoch) {
             self.matched = None;
             return Ok(Followed::Waits);
         }
-        if self.buf.is_empty() {
+        if len == 0 {
             if page.high_watermark < page.acked(self.configs.every_message()) {
                 // The leader's own sync may have come last.
                 self.raised = false;

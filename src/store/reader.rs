@@ -217,18 +217,20 @@ impl PartitionReader {
     /// # Errors
     /// [`Kind::OffsetOutOfRange`] below the log start; [`Kind::Damaged`], naming file and position.
     pub fn read(&mut self, from: Offset, bytes_max: usize, buf: &mut Vec<u8>) -> Result<usize> {
-        self.read_below(|page| page.high_watermark, from, bytes_max, buf)
-            .map(|_| buf.len())
+        let (_, len) = self.read_below(|page| page.high_watermark, from, bytes_max, buf)?;
+        buf.truncate(len);
+        Ok(len)
     }
 
     /// As [`PartitionReader::read`], up to the log end: for a replica that copies this one. With
-    /// the page that was read after the bytes, by which the copier judges whether they count.
+    /// the page that was read after the bytes, by which the copier judges whether they count. Where
+    /// there are none, `buf` stays as it is: a copier comes soon again, and would zero it anew.
     pub(super) fn read_to_end(
         &mut self,
         from: Offset,
         bytes_max: usize,
         buf: &mut Vec<u8>,
-    ) -> Result<Page> {
+    ) -> Result<(Page, usize)> {
         self.read_below(|page| page.tail.end, from, bytes_max, buf)
     }
 
@@ -238,13 +240,12 @@ impl PartitionReader {
         from: Offset,
         bytes_max: usize,
         buf: &mut Vec<u8>,
-    ) -> Result<Page> {
+    ) -> Result<(Page, usize)> {
         for _ in 0..TRIES {
             let before = self.page()?;
             let bound = bound(&before);
             if from >= bound {
-                buf.clear();
-                return Ok(before);
+                return Ok((before, 0));
             }
             if from < before.tail.log_start {
                 return Err(below_start(&self.replica, from, before.tail.log_start));
@@ -262,7 +263,7 @@ impl PartitionReader {
                 continue;
             }
             let page = after.unwrap_or(before);
-            return outcome.map(|_| page).map_err(|e| {
+            return outcome.map(|len| (page, len)).map_err(|e| {
                 self.cursor = None;
                 if e.kind() == Kind::Damaged && self.is_checkpoint_wrong(&before).unwrap_or(false) {
                     self.wrong_checkpoint("does not fit the log, which is sound")
