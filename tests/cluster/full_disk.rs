@@ -59,7 +59,9 @@ fn a_full_disk_gives_the_leadership_to_one_with_room_until_it_has_room_again() {
     produce(b"5\n");
 
     // Nowhere is room: nobody is worse off than before.
-    disks.iter().for_each(|disk| fill(disk));
+    for disk in &disks {
+        fill(disk);
+    }
     let args = ["-q", "--timeout", "1s", "t"];
     let done = brokers.shell.run("mq-produce", &args, large.as_bytes());
     assert_eq!(done.status, 1, "{}", done.err);
