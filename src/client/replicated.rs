@@ -26,6 +26,9 @@ use crate::types::{LeaderEpoch, Offset, PartitionId, TopicName, TopicPartition, 
 
 /// Most bytes of batches under way.
 const UNDER_WAY_BYTES_MAX: usize = 16 << 20;
+/// Most buffers that are kept for later batches, and the largest batch that they held.
+const SPARE_MAX: usize = 4;
+const SPARE_BYTES_MAX: usize = 1 << 20;
 /// Between two tries to append where the leader cannot be used.
 const TRY_INTERVAL: Duration = Duration::from_millis(5);
 /// A wait that takes longer is told of.
@@ -53,6 +56,8 @@ pub(super) struct Replicated {
 struct State {
     lanes: BTreeMap<PartitionId, Lane>,
     bytes: usize,
+    /// Buffers of batches that are acknowledged, for later ones.
+    spare: Vec<Vec<u8>>,
     closed: bool,
 }
 
@@ -148,6 +153,11 @@ impl Replicated {
         let lane = state.lanes.get(&partition);
         lane.filter(|lane| !lane.under_way.is_empty())
             .map(|lane| lane.epoch)
+    }
+
+    /// A buffer that once held a batch.
+    pub fn take_spare(&self) -> Option<Vec<u8>> {
+        self.lock().spare.pop()
     }
 
     /// Forgets what is under way of a partition; how many batches that was.

@@ -44,9 +44,15 @@ impl Appender<'_> {
         if replicas > 1 && shared.acks != Acks::None {
             self.threads.start_waiter(shared)?;
             let has_failed = || shared.failed.load(Ordering::Relaxed);
+            let len = batch.len();
             let appended = self
                 .appending
                 .append(writer, batch, job.count, &has_failed)?;
+            // The batch stays until it is acknowledged; the next one may be as long.
+            let spare = shared.replicated.take_spare();
+            let buffer = spare
+                .unwrap_or_else(|| Vec::with_capacity(len.min(KEEP_BYTES_MAX).next_power_of_two()));
+            job.builder.recycle(buffer);
             let _ = self.give_back.send(job.builder);
             // Syncs that are due but not waited for. Where each is, the waiting thread does it.
             if !shared.configs.every_message() && is_sync_due(shared, &appended) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use super::{Replicated, UnderWay, unknown};
+use super::{Replicated, SPARE_BYTES_MAX, SPARE_MAX, UnderWay, unknown};
 use crate::client::producer_options::{Acks, Receipt};
 use crate::error::{Error, Kind, Result};
 use crate::store::{Committer, Shown, TopicConfigs, Watermark, reports};
@@ -184,7 +184,8 @@ impl Replicated {
         let Some(shown) = shown.filter(|shown| shown.promoted) else {
             return Vec::new();
         };
-        let mut state = self.lock();
+        let mut guard = self.lock();
+        let state = &mut *guard;
         let Some(lane) = state.lanes.get_mut(&partition) else {
             return Vec::new();
         };
@@ -195,7 +196,7 @@ impl Replicated {
             Acks::All => shown.high_watermark,
             Acks::Leader | Acks::None => shown.acked,
         };
-        let (mut receipts, mut bytes) = (Vec::new(), 0);
+        let (mut receipts, mut bytes, mut freed) = (Vec::new(), 0, Vec::new());
         let is_acked = |one: &UnderWay| one.appended.last_offset < end;
         while lane.under_way.front().is_some_and(is_acked)
             && let Some(one) = lane.under_way.pop_front()
@@ -208,9 +209,17 @@ impl Replicated {
                 leader_epoch: one.appended.leader_epoch,
                 append_time: one.appended.append_time,
             });
+            freed.push(one.batch);
         }
         state.bytes = state.bytes.saturating_sub(bytes);
-        drop(state);
+        while state.spare.len() < SPARE_MAX
+            && let Some(buffer) = freed.pop()
+        {
+            if buffer.len() <= SPARE_BYTES_MAX {
+                state.spare.push(buffer);
+            }
+        }
+        drop(guard);
         if !receipts.is_empty() {
             self.changed.notify_all();
         }
