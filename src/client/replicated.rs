@@ -25,7 +25,7 @@ use crate::store::{Appended, Page, PartitionWriter, StoreDir, reports};
 use crate::types::{LeaderEpoch, Offset, PartitionId, TopicName, TopicPartition, Uuid};
 
 /// Most bytes of batches under way.
-const UNDER_WAY_BYTES_MAX: usize = 16 << 20;
+const UNDER_WAY_BYTES_MAX: usize = 8 << 20;
 /// Most buffers that are kept for later batches, and the largest batch that they held.
 const SPARE_MAX: usize = 4;
 const SPARE_BYTES_MAX: usize = 1 << 20;
