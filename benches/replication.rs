@@ -1,5 +1,5 @@
 //! What replication costs: the wait for all replicas in sync, the rate of a producer beside that of
-//! one replica, an idle cluster, and a broker that catches up.
+//! one replica, its memory, a broker that catches up, and an idle cluster.
 
 #[path = "common/cluster.rs"]
 mod cluster;
@@ -36,6 +36,7 @@ fn main() -> ExitCode {
         for (config, limit) in [("never", 3.0), ("1", f64::INFINITY)] {
             fine &= rate(&cluster, &file, config, limit);
         }
+        fine &= memory(&cluster, &file, dir.path());
         fine &= catch_up(&mut cluster, dir.path());
     }
     let five = Cluster::start(&dir.path().join("five"), &[1, 2, 3, 4, 5]);
@@ -120,6 +121,33 @@ fn rate(cluster: &Cluster, file: &Path, flush: &str, limit: f64) -> bool {
         },
         median <= limit,
     )
+}
+
+/// The most memory of a producer to many partitions, whose batches wait for their replicas.
+fn memory(cluster: &Cluster, file: &Path, dir: &Path) -> bool {
+    const TIME: &str = "/usr/bin/time";
+    let name = "peak memory of produce to 100 partitions of three replicas";
+    if !Path::new(TIME).exists() {
+        println!("{name}\tskipped: no {TIME}");
+        return true;
+    }
+    let config = ["-p", "100", "-c", "flush.messages=never"];
+    cluster.create("memory", &config);
+    cluster.wait_in_sync(&TopicName::new("memory").expect("a name"));
+    let peak = dir.join("peak");
+    let produced = Command::new(TIME)
+        .args(["-f", "%M", "-o"])
+        .arg(&peak)
+        .arg(env!("CARGO_BIN_EXE_mq-produce"))
+        .args(["-q", "memory", "--store"])
+        .arg(&cluster.path)
+        .stdin(File::open(file).expect("the input"))
+        .status();
+    assert!(produced.expect("run").success());
+    delete(cluster, "memory");
+    let kib = std::fs::read_to_string(peak).expect("a figure");
+    let mib = kib.trim().parse::<f64>().expect("a number") / 1024.0;
+    verdict(name, &format!("{mib:.1} MiB"), "32 MiB", mib <= 32.0)
 }
 
 /// A broker that missed a gigabyte, beside `cat` and `sync` of as much, in turns.
