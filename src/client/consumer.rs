@@ -18,7 +18,9 @@ use crate::cluster::Liveness;
 use crate::disk::{Wake, WatchId, Watcher, new_watcher};
 use crate::error::{Error, Kind, Result};
 use crate::record::{BatchView, Corrupt, Decompressor, Record};
-use crate::store::{Committer, PAGE_FILE, PartitionReader, PartitionWriter, StoreDir, reports};
+use crate::store::{
+    Committer, PAGE_FILE, PartitionReader, PartitionWriter, StoreDir, reports, topics,
+};
 use crate::types::{Compression, LeaderEpoch, Offset, TimestampType, TopicPartition};
 
 /// How long a new leader may take to hear from the other replicas.
@@ -234,10 +236,15 @@ impl Consumer {
             .all(|lane| lane.until.is_some_and(|until| lane.position >= until))
     }
 
-    /// Whether an assigned partition's directory is still the one its topic names.
-    pub fn is_in_place(&self, tp: &TopicPartition) -> bool {
-        let lane = self.lanes.iter().find(|lane| lane.tp == *tp);
-        lane.is_some_and(|lane| !deleted(lane))
+    /// Whether an assigned partition's topic was deleted: the topic file says so, before any
+    /// directory goes.
+    pub fn is_deleted(&self, tp: &TopicPartition) -> bool {
+        let Some(lane) = self.lanes.iter().find(|lane| lane.tp == *tp) else {
+            return false;
+        };
+        let id = lane.reader.topic().meta().topic_id;
+        let there = topics::read_if_there(&self.store, &tp.topic);
+        there.is_ok_and(|found| found.is_none_or(|(meta, _)| meta.topic_id != id))
     }
 
     /// Whether nothing is assigned.

@@ -226,3 +226,24 @@ fn a_topic_that_is_deleted_ends_those_who_named_it() {
         }
     }
 }
+
+/// A deletion takes the topic file first, and the directories a little later.
+#[test]
+fn a_topic_whose_file_is_gone_before_its_directory_is_deleted() {
+    let _tally = Tally::start();
+    for args in [&["a*"][..], &["-g", "g", "a*"]] {
+        Tally::case();
+        let shell = Shell::new();
+        shell.produce(&["a"], b"x\n");
+        shell.produce(&["ab"], b"y\n");
+        let reader = shell.start("mq-consume", args);
+        reader.says("x");
+        reader.says("y");
+        std::fs::remove_file(shell.store().join("topics/a.json")).expect("removed");
+        shell.produce(&["ab"], b"z\n");
+        reader.says("z");
+        reader.signal(Signal::TERM);
+        let done = reader.end();
+        assert!(done.err.contains("was deleted"), "{args:?}: {}", done.err);
+    }
+}

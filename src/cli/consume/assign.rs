@@ -11,7 +11,7 @@ use crate::client::point::{Point, PointRange, Selection};
 use crate::client::{Consumer, Until, resolve_range};
 use crate::error::{Error, Kind, Result};
 use crate::store::{StoreDir, TopicHandle, topics};
-use crate::types::{Offset, PartitionId, TopicName, TopicPartition, Uuid};
+use crate::types::{Offset, PartitionId, TopicName, TopicPartition};
 
 /// The topics that are read, and how many of their partitions are assigned.
 #[derive(Debug, Default)]
@@ -41,13 +41,6 @@ impl Assignments {
     /// Whether no topic is read yet.
     pub fn is_empty(&self) -> bool {
         self.topics.is_empty()
-    }
-
-    /// A topic's id.
-    pub fn topic_id(&self, name: &TopicName) -> Option<Uuid> {
-        self.topics
-            .get(name)
-            .map(|known| known.topic.meta().topic_id)
     }
 
     /// Forgets a topic that was deleted.

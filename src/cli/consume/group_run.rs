@@ -328,7 +328,7 @@ impl GroupRun<'_> {
             .consumer
             .positions()
             .map(|(tp, _)| tp.clone())
-            .filter(|tp| !self.consumer.is_in_place(tp))
+            .filter(|tp| self.consumer.is_deleted(tp))
             .collect();
         if gone.is_empty() {
             return Err(e);

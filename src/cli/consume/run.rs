@@ -244,11 +244,7 @@ impl Run<'_> {
             .consumer
             .positions()
             .map(|(tp, _)| tp.clone())
-            .filter(|tp| {
-                crate::store::topics::read_if_there(&self.store, &tp.topic).is_ok_and(|found| {
-                    found.map(|(meta, _)| meta.topic_id) != self.assignments.topic_id(&tp.topic)
-                })
-            })
+            .filter(|tp| self.consumer.is_deleted(tp))
             .collect();
         if matches!(self.job.topics, Topics::Names(_)) || gone.is_empty() {
             return Err(e);
