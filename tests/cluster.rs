@@ -10,6 +10,10 @@ mod cli;
 mod full_disk;
 #[path = "common/mounts.rs"]
 mod mounts;
+#[path = "cluster/outages.rs"]
+mod outages;
+#[path = "cluster/places.rs"]
+mod places;
 #[path = "common/tally.rs"]
 mod tally;
 #[path = "cluster/tools.rs"]
@@ -274,6 +278,13 @@ fn what_cannot_be_a_brokers_place_is_refused() {
     eventually("a controller at work", || reports.is_dir());
     let start_at =
         |id: &'static str, place: &'static str| ["start", "--id", id, "--log-dir", place];
+    // That place is another's.
+    refused(
+        &shell,
+        &start_at("0", "disk/one"),
+        1,
+        &["disk/one", "broker 1", "--log-dir"],
+    );
     refused(
         &shell,
         &start_at("2", "disk/one"),
@@ -369,6 +380,59 @@ fn what_cannot_be_a_brokers_place_is_refused() {
     assert!(claim("store/brokers/0/logs").contains("node.id=0\n"));
 }
 
+/// What a daemon told since it was started, without the times.
+fn told(broker: &Running, words: &str) {
+    let found = broker.err.until(PATIENCE, |err| {
+        memchr::memmem::find(err, words.as_bytes()).is_some()
+    });
+    let err = broker.err.bytes();
+    let err = String::from_utf8_lossy(&err);
+    assert!(found, "{words}: {err}");
+    // `mq-broker: 2026-01-31 23:59:59 what happened`
+    let line = err
+        .lines()
+        .find(|line| line.contains(words))
+        .expect("a line");
+    let time = line.strip_prefix("mq-broker: ").expect("a name").as_bytes();
+    let is_digit = |at: usize| time.get(at).is_some_and(u8::is_ascii_digit);
+    assert!(
+        is_digit(0) && is_digit(18) && time[4] == b'-' && time[16] == b':',
+        "{line}"
+    );
+    Tally::case();
+}
+
+#[test]
+fn a_daemon_tells_what_is_asked_of_the_cluster() {
+    let _tally = Tally::start();
+    let shell = Shell::new();
+    let one = start(&shell, &["--id", "1"]);
+    let two = start(&shell, &["--id", "2"]);
+    shell.topics(&["create", "t", "--assign", "1:2"]);
+    let healthy = || drop(shell.ok("mq-broker", &["health", "--wait"], b""));
+    healthy();
+    shell.ok("mq-broker", &["drain", "1"], b"");
+    told(&one, "broker 1 is drained");
+    told(
+        &one,
+        "broker 2 leads t:0 instead of broker 1, which is drained",
+    );
+    shell.ok("mq-broker", &["drain", "1", "--undo"], b"");
+    told(&one, "broker 1 is drained no more");
+    shell.ok("mq-broker", &["elect", "preferred"], b"");
+    shell.ok("mq-broker", &["reassign", "t:0=2", "--wait"], b"");
+    told(&one, "being reassigned: t:0");
+    let led = list(&shell)[2]["leaders"] == json!(1);
+    assert!(led, "{:?}", list(&shell));
+    shell.ok("mq-broker", &["reassign", "t:0=2,1", "--wait"], b"");
+    healthy();
+    let two = stop(&shell, "2", two);
+    let words = "broker 1 leads t:0 instead of broker 2, which ends";
+    assert!(two.err.contains(words), "{}", two.err);
+    told(&one, "broker 1 was given t:0, which broker 2 led");
+    stop(&shell, "1", one);
+}
+
 #[test]
 fn draining() {
     let _tally = Tally::start();
@@ -390,14 +454,24 @@ fn draining() {
         done.err
     );
     assert!(who(&shell, "state", &json!("drained")).is_empty());
-    // What has no other replica stays.
+    // What has no other replica stays, and is not waited for.
     Tally::case();
-    let done = shell.run("mq-broker", &["drain", "0", "--timeout", "200ms"], b"");
-    assert_eq!(done.status, 75, "{}", done.err);
-    for word in ["still leads t:0", "drain 0 --undo"] {
+    let done = shell.run("mq-broker", &["drain", "0", "--timeout", "1h"], b"");
+    assert_eq!(done.status, 1, "{}", done.err);
+    for word in ["still leads t:0", "drain 0 --undo", "reassign"] {
         assert!(done.err.contains(word), "{}", done.err);
     }
     assert_eq!(who(&shell, "state", &json!("drained")), [0]);
+    // Somebody has to be able to lead.
+    refused(
+        &shell,
+        &["drain", "1"],
+        1,
+        &[
+            "no other broker runs that is not drained",
+            "drain ID --undo",
+        ],
+    );
     stop(&shell, "0", zero);
     assert_eq!(who(&shell, "state", &json!("stopped")), [0]);
     // A start takes it back.

@@ -40,6 +40,7 @@ complete -c mq-broker -n "__fish_mq_broker_needs_command" -f -a "health" -d 'Say
 complete -c mq-broker -n "__fish_mq_broker_needs_command" -f -a "elect" -d 'Have partitions led by others'
 complete -c mq-broker -n "__fish_mq_broker_needs_command" -f -a "reassign" -d 'Give partitions other replicas, or list what is under way'
 complete -c mq-broker -n "__fish_mq_broker_needs_command" -f -a "locks" -d 'Show who holds which lock of the store'
+complete -c mq-broker -n "__fish_mq_broker_needs_command" -f -a "unregister" -d 'Take a stopped broker that has no replicas out of the store'
 complete -c mq-broker -n "__fish_mq_broker_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand start" -l id -d 'The broker\'s id, from 0; one that is not there yet is made' -r
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand start" -l log-dir -d 'Keep the replicas in this directory, which may be on another disk, and is registered: it need not be said again' -r -F
@@ -110,7 +111,7 @@ complete -c mq-broker -n "__fish_mq_broker_using_subcommand elect" -s y -l yes -
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand elect" -l header -d 'Begin tsv with a line of column names'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand elect" -s q -l quiet -d 'No notes and no progress on stderr'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand elect" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c mq-broker -n "__fish_mq_broker_using_subcommand reassign" -l throttle -d 'Most bytes a second that each new replica copies, such as 10MB [default: no limit]' -r
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand reassign" -l throttle -d 'Most bytes a second that each new replica copies, such as 10MB: on average, for batches are copied whole [default: no limit]' -r
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand reassign" -l timeout -d 'How long to wait [default: 60s]' -r
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand reassign" -l format -d 'How to print' -r -f -a "table\t'Aligned columns for people; may change'
 json\t'One object a line; frozen'
@@ -135,13 +136,20 @@ never\t'Never'"
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand locks" -l header -d 'Begin tsv with a line of column names'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand locks" -s q -l quiet -d 'No notes and no progress on stderr'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand locks" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain health elect reassign locks help" -f -a "start" -d 'Run a broker in the foreground'
-complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain health elect reassign locks help" -f -a "status" -d 'Show brokers: registered, running, where; exit status 1 if none runs'
-complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain health elect reassign locks help" -f -a "list" -d 'List the brokers: state, place, and how much of the topics each has'
-complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain health elect reassign locks help" -f -a "stop" -d 'Stop a running broker, and wait until it has ended'
-complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain health elect reassign locks help" -f -a "drain" -d 'Have a running broker lead nothing, until it is started anew'
-complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain health elect reassign locks help" -f -a "health" -d 'Say whether all is as it should be: exit status 1 if not, and why'
-complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain health elect reassign locks help" -f -a "elect" -d 'Have partitions led by others'
-complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain health elect reassign locks help" -f -a "reassign" -d 'Give partitions other replicas, or list what is under way'
-complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain health elect reassign locks help" -f -a "locks" -d 'Show who holds which lock of the store'
-complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain health elect reassign locks help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand unregister" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand unregister" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand unregister" -s q -l quiet -d 'No notes and no progress on stderr'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand unregister" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain health elect reassign locks unregister help" -f -a "start" -d 'Run a broker in the foreground'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain health elect reassign locks unregister help" -f -a "status" -d 'Show brokers: registered, running, where; exit status 1 if none runs'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain health elect reassign locks unregister help" -f -a "list" -d 'List the brokers: state, place, and how much of the topics each has'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain health elect reassign locks unregister help" -f -a "stop" -d 'Stop a running broker, and wait until it has ended'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain health elect reassign locks unregister help" -f -a "drain" -d 'Have a running broker lead nothing, until it is started anew'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain health elect reassign locks unregister help" -f -a "health" -d 'Say whether all is as it should be: exit status 1 if not, and why'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain health elect reassign locks unregister help" -f -a "elect" -d 'Have partitions led by others'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain health elect reassign locks unregister help" -f -a "reassign" -d 'Give partitions other replicas, or list what is under way'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain health elect reassign locks unregister help" -f -a "locks" -d 'Show who holds which lock of the store'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain health elect reassign locks unregister help" -f -a "unregister" -d 'Take a stopped broker that has no replicas out of the store'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain health elect reassign locks unregister help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

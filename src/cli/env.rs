@@ -139,6 +139,16 @@ impl Env {
         self.with_store(|disk, clock, path| StoreDir::open_or_create(disk, clock, path))
     }
 
+    /// Whether there is a store, usable or not.
+    ///
+    /// # Errors
+    /// As [`Env::store_path`].
+    pub fn is_store_there(&self) -> Result<bool> {
+        let clock = Arc::clone(&self.clock);
+        let opened = StoreDir::open(Arc::new(OsDisk), clock, &self.store_path()?);
+        Ok(!opened.is_err_and(|e| e.kind() == Kind::NoStore))
+    }
+
     fn with_store(
         &self,
         open: impl FnOnce(Arc<OsDisk>, Arc<SystemClock>, &Path) -> Result<StoreDir>,

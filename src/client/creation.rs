@@ -8,7 +8,7 @@ use crate::cluster::placement::{self, Wanted, place, place_of};
 use crate::error::{Error, Kind, Result};
 use crate::store::topics::{self, PartitionMeta, TopicMeta};
 use crate::store::{self, LogDir, TopicHandle};
-use crate::types::{BrokerId, PartitionId, TopicName, Uuid};
+use crate::types::{BrokerId, EMBEDDED_BROKER, PartitionId, TopicName, Uuid};
 
 /// How a topic is to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -208,7 +208,7 @@ impl Admin {
 /// # Errors
 /// As [`placement::check_factor`].
 pub fn check_factor_alone(replication_factor: usize) -> Result<()> {
-    placement::check_factor(1, replication_factor)
+    placement::check_factor(&[EMBEDDED_BROKER], replication_factor)
 }
 
 /// Where the round begins for a new topic: by chance, so that topics of one partition do not all

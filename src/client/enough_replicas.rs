@@ -22,8 +22,20 @@ pub(super) fn check_replicas(writer: &mut PartitionWriter, liveness: &Liveness) 
     if live >= least && (dead.is_empty() || liveness.controller_lives()) {
         return Ok(());
     }
-    let (tp, all) = (writer.tp(), partition.isr.len());
-    let text = if live < least {
+    let tp = writer.tp();
+    let down: Vec<_> = partition
+        .replicas
+        .iter()
+        .map(|replica| replica.broker)
+        .filter(|broker| !liveness.is_alive(*broker))
+        .collect();
+    let none_runs = down.len() == partition.replicas.len();
+    let text = if none_runs {
+        format!(
+            "NOT_ENOUGH_REPLICAS: no broker runs that has a replica of {tp}, and \
+             min.insync.replicas={least} asks for more than the leader's log"
+        )
+    } else if live < least {
         let replicas = if live == 1 { "replica" } else { "replicas" };
         format!(
             "NOT_ENOUGH_REPLICAS: {tp} has {live} live {replicas} in sync, \
@@ -31,27 +43,25 @@ pub(super) fn check_replicas(writer: &mut PartitionWriter, liveness: &Liveness) 
         )
     } else {
         format!(
-            "NOT_ENOUGH_REPLICAS: of the {all} replicas of {tp} that are in sync, those on \
+            "NOT_ENOUGH_REPLICAS: of the {} replicas of {tp} that are in sync, those on \
              broker {} are not running, and no controller lives to take them out",
+            partition.isr.len(),
             dead.join(", ")
         )
     };
-    let start = partition
-        .replicas
+    let later = "use --acks 1: readers see it once enough have it";
+    let starts: Vec<_> = down
         .iter()
-        .map(|replica| replica.broker)
-        .filter(|broker| !partition.isr.contains(broker) || dead.contains(&broker.to_string()))
         .map(|broker| format!("'mq-broker start --id {broker}'"))
-        .collect::<Vec<_>>()
-        .join(", ");
-    let cure = if start.is_empty() {
-        format!(
-            "lower min.insync.replicas with 'mq-topics alter {}', or use --acks 1: readers see it once enough have it",
-            tp.topic
-        )
+        .collect();
+    let cure = if !starts.is_empty() {
+        format!("start what is missing ({}), or {later}", starts.join(", "))
+    } else if partition.isr.len() < partition.replicas.len() {
+        format!("wait until the others are in sync ('mq-broker health --wait'), or {later}")
     } else {
         format!(
-            "start what is missing ({start}), or use --acks 1: readers see it once enough have it"
+            "lower min.insync.replicas with 'mq-topics alter {}', or {later}",
+            tp.topic
         )
     };
     Err(Error::new(Kind::Busy, text).cure(cure))

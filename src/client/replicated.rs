@@ -181,12 +181,19 @@ pub(super) struct Appending {
     /// The wait that was told of, by when it began.
     told: Option<Duration>,
     liveness: Liveness,
+    /// A daemon with a replica lived once: one that is down now may be back within the timeout.
+    /// Where none ever did, nothing is to be waited for.
+    met_daemon: bool,
+    /// Whether that was looked at.
+    looked: bool,
 }
 
 impl Appending {
     pub fn new(shared: Arc<Replicated>) -> Self {
         Appending {
             liveness: Liveness::new(&shared.store),
+            met_daemon: false,
+            looked: false,
             told: None,
             shared,
         }
@@ -263,6 +270,11 @@ impl Appending {
         batch: &mut [u8],
         failed: &dyn Fn() -> bool,
     ) -> Result<Appended> {
+        if !self.looked {
+            let partition = writer.topic().partition(writer.tp().partition)?;
+            self.met_daemon = self.liveness.any_alive(partition);
+            self.looked = true;
+        }
         if self.shared.acks == Acks::All {
             check_replicas(writer, &self.liveness)?;
         }
@@ -294,7 +306,8 @@ impl Appending {
         let waited = self.shared.now().saturating_sub(started);
         let late = waited >= self.shared.timeout || self.shared.gives_up();
         let partition = writer.topic().partition(writer.tp().partition)?;
-        if !passing || late || failed() || !self.liveness.any_alive(partition) {
+        self.met_daemon = self.met_daemon || self.liveness.any_alive(partition);
+        if !passing || late || failed() || !self.met_daemon {
             return Err(error);
         }
         if waited >= TELL_AFTER

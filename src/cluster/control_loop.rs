@@ -4,7 +4,7 @@
 //! It looks at each tick, and at once when a life lock's file is closed: a process that dies closes
 //! what it had open, so that a death wakes who waits for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{PipeReader, PipeWriter};
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -65,6 +65,7 @@ impl ControlLoop {
             office_watches: None,
             members: Membership::new(store, Some(me.broker_id)),
             lived: None,
+            drained: BTreeSet::new(),
             watcher: new_watcher(&**store.disk()),
             root_watch: None,
             settle: Settle::default(),
@@ -160,6 +161,8 @@ struct Control {
     members: Membership,
     /// The incarnations that lived at the last look; none while another is the controller.
     lived: Option<BTreeMap<BrokerId, u64>>,
+    /// Those that lived and were drained.
+    drained: BTreeSet<BrokerId>,
     watcher: Box<dyn Watcher>,
     root_watch: Option<WatchId>,
     settle: Settle,
@@ -345,6 +348,17 @@ impl Control {
             .collect();
         let live = members.iter().filter(|(_, member)| member.alive);
         let live: BTreeMap<_, _> = live.map(|(id, m)| (*id, m.incarnation)).collect();
+        let drained = members.iter().filter(|(_, m)| m.alive && m.drained);
+        let drained: BTreeSet<_> = drained.map(|(id, _)| *id).collect();
+        let were = std::mem::replace(&mut self.drained, drained.clone());
+        if self.lived.is_some() {
+            for id in drained.difference(&were) {
+                self.note(format!("broker {id} is drained"));
+            }
+            for id in were.difference(&drained).filter(|id| live.contains_key(id)) {
+                self.note(format!("broker {id} is drained no more"));
+            }
+        }
         let before = self.lived.replace(live.clone());
         for note in changes(&before.unwrap_or_else(|| live.clone()), &live) {
             self.note(note);

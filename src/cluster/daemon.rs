@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::caretaker::Caretaker;
+use super::control::{TOLD_MAX, tell_moves};
 use super::control_loop::ControlLoop;
 use super::controller::Me;
 use super::election::Election;
@@ -17,7 +18,7 @@ use super::registration::{BrokerOptions, Registration};
 use crate::disk::{Wake, new_watcher};
 use crate::error::{Error, Result};
 use crate::store::StoreDir;
-use crate::types::BrokerId;
+use crate::types::{BrokerId, TopicPartition};
 
 /// How long the fenced lock is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -180,11 +181,22 @@ impl Daemon {
             Err(e) => return tell(Told::Problem(e.at("leadership"))),
         };
         let outcomes = move_leaders(&self.store, &moves, &|_| Ok(true), HAND_OVER);
-        let moved = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
-        tell(Told::Note(format!(
-            "moved the leadership of {moved} of {} partitions",
-            moves.len()
-        )));
+        let mut moved = Vec::new();
+        let mut stay = Vec::new();
+        for (what, outcome) in moves.into_iter().zip(outcomes) {
+            match outcome {
+                Ok(()) => moved.push((what, "which ends")),
+                Err(_) => stay.push(what.tp),
+            }
+        }
+        tell_moves(moved, tell);
+        if !stay.is_empty() {
+            // The controller sees to them once this daemon is gone.
+            let names = TopicPartition::first_of(&stay, TOLD_MAX);
+            tell(Told::Note(format!(
+                "could not give away the leadership of {names}"
+            )));
+        }
     }
 
     fn now(&self) -> Duration {

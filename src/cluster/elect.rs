@@ -95,6 +95,9 @@ pub fn plan_unclean(
 ) -> Result<UncleanElection> {
     let topic = TopicHandle::open(store, &tp.topic)?;
     let partition = topic.partition(tp.partition)?;
+    if to.is_some_and(|to| partition.uuid_of(to).is_none()) {
+        return Err(nobody(tp, partition, to));
+    }
     let every_message = topic.configs()?.every_message();
     let liveness = Liveness::new(store);
     let mut looker = Looker::new(store);
@@ -122,7 +125,8 @@ pub fn plan_unclean(
             }));
         }
         if sight.page(*broker).is_some() || matches!(sight.of(*broker), Some(Look::Unreadable)) {
-            return Err(not_needed(tp, *broker, leads));
+            let runs = !leads || liveness.is_alive(*broker);
+            return Err(not_needed(tp, *broker, leads, runs));
         }
     }
     let fit = |broker: &BrokerId| *broker != partition.leader && liveness.is_alive(*broker);
@@ -207,11 +211,19 @@ impl Sight<'_> {
     }
 }
 
-fn not_needed(tp: &TopicPartition, broker: BrokerId, leads: bool) -> Error {
+fn not_needed(tp: &TopicPartition, broker: BrokerId, leads: bool, runs: bool) -> Error {
     let (text, cure) = if leads {
         (
             format!("ELECTION_NOT_NEEDED: the leader of {tp}, broker {broker}, can be used"),
-            format!("start its daemon, if it does not run: mq-broker start --id {broker}"),
+            if runs {
+                format!(
+                    "'mq-broker elect preferred {}' and 'mq-broker drain {broker}' move leaders \
+                     without loss",
+                    tp.topic
+                )
+            } else {
+                format!("its directory serves without its daemon; 'mq-broker start --id {broker}'")
+            },
         )
     } else {
         (

@@ -1,6 +1,7 @@
 //! Whether a store is as it should be, and what is amiss. Changes nothing and repairs nothing.
 //!
-//! 1. A store with no daemon and with single replicas only needs no daemon.
+//! 1. A store with no daemon and with single replicas only needs no daemon; nor does a single
+//!    replica where other daemons run: its directory serves.
 //! 2. A broker hangs if its beats stand still through 2 s of this watcher's own watching. So a look
 //!    at brokers that run takes until each has beaten once, half a second at most.
 
@@ -14,7 +15,7 @@ use super::controller_file::ControllerFile;
 use super::life_lock::{LifeLock, Probe};
 use crate::error::{Error, Kind, Result};
 use crate::store::topics::{self, PartitionMeta, TopicMeta};
-use crate::store::{StoreDir, layout};
+use crate::store::{StoreDir, layout, log_dir};
 use crate::types::{BrokerId, TopicPartition};
 
 /// Between two looks at beats.
@@ -25,7 +26,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 pub enum Trouble {
     /// No controller lives.
     NoController,
-    /// A broker with replicas does not run.
+    /// A broker that is to keep copies of what others have does not run.
     BrokerStopped,
     /// A broker hangs.
     BrokerHangs,
@@ -81,8 +82,12 @@ pub struct Amiss {
 pub struct Health {
     /// Why the store is not healthy; none: it is.
     pub amiss: Vec<Amiss>,
-    /// Partitions led by another than their preferred leader.
+    /// Partitions led by another than their preferred leader, which could lead them now.
     pub not_preferred: Vec<TopicPartition>,
+    /// Those whose preferred leader cannot lead yet.
+    pub awaiting_preferred: Vec<TopicPartition>,
+    /// Whether every broker that runs is drained: leaders stay where they are.
+    pub all_drained: bool,
     /// Partitions that are being reassigned.
     pub reassigning: Vec<TopicPartition>,
 }
@@ -105,9 +110,11 @@ pub fn health(store: &Arc<StoreDir>) -> Result<Health> {
     }
     brokers(store, &metas, &hung, &mut health)?;
     let mut looker = Looker::new(store);
+    let willing = willing(store, &hung)?;
     for meta in &metas {
-        topic(meta, &mut looker, &mut health);
+        topic(meta, &mut looker, &willing, &mut health);
     }
+    health.all_drained = willing.is_empty() && !live(store)?.is_empty();
     Ok(health)
 }
 
@@ -130,6 +137,16 @@ impl Health {
 
 /// What a daemon's lock shows: its incarnation and its beats, once they are written.
 type Beats = Option<(u64, u64)>;
+
+/// Who runs, beats, and may lead.
+fn willing(store: &StoreDir, hung: &BTreeSet<BrokerId>) -> Result<BTreeSet<BrokerId>> {
+    let mut willing: BTreeSet<_> = live(store)?.into_keys().collect();
+    willing.retain(|id| {
+        // One whose registration cannot be read is told of elsewhere.
+        !hung.contains(id) && store.broker_file(*id).is_ok_and(|file| !file.drained)
+    });
+    Ok(willing)
+}
 
 /// Who runs.
 fn live(store: &StoreDir) -> Result<BTreeMap<BrokerId, Beats>> {
@@ -160,13 +177,24 @@ fn brokers(
         let runs = incarnation.is_some_and(|(incarnation, _)| incarnation == file.incarnation);
         file.pid.is_some() && runs && !hangs(file.broker_id)
     });
-    if controller.is_none() {
-        let text = "no controller lives: nobody replaces a leader that dies; 'mq-broker start' \
-                    starts one";
-        health.add(Trouble::NoController, None, None, text.to_owned());
-    }
     let holds = |p: &PartitionMeta, id| p.uuid_of(id).is_some();
-    for id in store.brokers()? {
+    let known = store.brokers()?;
+    if controller.is_none() {
+        let stopped = |id: &&BrokerId| !live.contains_key(*id);
+        let of_use = |id: &&BrokerId| stopped(id) && replicated().any(|p| holds(p, **id));
+        let starts = known.iter().find(of_use).or(known.iter().find(stopped));
+        let cure = match starts {
+            // Its role is taken as soon as it is found free, or its holder hung.
+            _ if live.keys().any(|id| !hung.contains(id)) => {
+                " (a broker that runs is to take the role in a moment)".to_owned()
+            }
+            Some(id) => format!(" ('mq-broker start --id {id}')"),
+            None => String::new(),
+        };
+        let text = format!("no controller lives: nobody replaces a leader that dies{cure}");
+        health.add(Trouble::NoController, None, None, text);
+    }
+    for id in known {
         let held = partitions().filter(|p| holds(p, id)).count();
         if hangs(id) {
             let text = format!("broker {id} hangs: its heartbeat stands still");
@@ -190,23 +218,31 @@ fn brokers(
             }
             continue;
         }
-        let has_run = match store.broker_file(id) {
-            Ok(file) => file.incarnation > 0,
-            Err(e) => {
-                health.add(Trouble::BrokerUnreadable, Some(id), None, told(&e));
-                continue;
-            }
-        };
-        // Broker 0 serves single replicas without ever having had a daemon.
-        if has_run || replicated().any(|p| holds(p, id)) {
-            let replicas = if held == 1 { "replica" } else { "replicas" };
-            let text = format!(
-                "broker {id} does not run, and has {held} {replicas} ('mq-broker start --id {id}')"
+        if let Err(e) = store.broker_file(id) {
+            health.add(Trouble::BrokerUnreadable, Some(id), None, told(&e));
+            continue;
+        }
+        let copies = replicated().filter(|p| holds(p, id)).count();
+        if copies > 0 {
+            health.add(
+                Trouble::BrokerStopped,
+                Some(id),
+                None,
+                stopped(store, id, held),
             );
-            health.add(Trouble::BrokerStopped, Some(id), None, text);
         }
     }
     Ok(())
+}
+
+/// That a broker does not run, and what a start of it would meet.
+fn stopped(store: &StoreDir, id: BrokerId, held: usize) -> String {
+    let replicas = if held == 1 { "replica" } else { "replicas" };
+    let text = format!("broker {id} does not run, and has {held} {replicas}");
+    match log_dir::refuse_unusable(store, id) {
+        Ok(()) => format!("{text} ('mq-broker start --id {id}')"),
+        Err(e) => format!("{text}: {}", told(&e)),
+    }
 }
 
 /// What a broker's lock shows; `None` if nobody holds it.
@@ -252,7 +288,12 @@ fn hung(store: &StoreDir, live: &BTreeMap<BrokerId, Beats>) -> Result<BTreeSet<B
     }
 }
 
-fn topic(meta: &TopicMeta, looker: &mut Looker<'_>, health: &mut Health) {
+fn topic(
+    meta: &TopicMeta,
+    looker: &mut Looker<'_>,
+    willing: &BTreeSet<BrokerId>,
+    health: &mut Health,
+) {
     let configs = match meta.configs() {
         Ok(configs) => configs,
         Err(e) => {
@@ -289,8 +330,15 @@ fn topic(meta: &TopicMeta, looker: &mut Looker<'_>, health: &mut Health) {
             );
             health.add(Trouble::UnderReplicated, None, Some(tp), text);
         }
-        if p.leader != p.preferred_leader() {
-            health.not_preferred.push(tp.clone());
+        let preferred = p.preferred_leader();
+        if p.leader != preferred {
+            let can_lead = p.is_in_sync(preferred) && willing.contains(&preferred);
+            let all = if can_lead {
+                &mut health.not_preferred
+            } else {
+                &mut health.awaiting_preferred
+            };
+            all.push(tp.clone());
         }
         if p.reassignment.is_some() {
             health.reassigning.push(tp.clone());

@@ -27,6 +27,7 @@ mod new_broker;
 pub mod placement;
 mod registration;
 mod status;
+mod unregister;
 
 pub use candidates::{candidates, is_live};
 pub use control::{Changed, Controller, Raise, Standing};
@@ -44,3 +45,4 @@ pub use registration::{BrokerOptions, set_drained};
 pub use status::{
     BrokerStatus, ControllerStatus, Share, broker_holder, broker_status, led_by, shares,
 };
+pub use unregister::unregister;

@@ -46,7 +46,8 @@ pub struct Wanted {
 /// # Errors
 /// [`Kind::BrokerState`] (INVALID_REPLICATION_FACTOR) for more replicas than brokers, or none.
 pub fn place(candidates: &[Candidate], wanted: Wanted) -> Result<Vec<Vec<BrokerId>>> {
-    check_factor(candidates.len(), wanted.replication_factor)?;
+    let ids: Vec<_> = candidates.iter().map(|candidate| candidate.id).collect();
+    check_factor(&ids, wanted.replication_factor)?;
     let (willing, drained) = rings(candidates);
     let (ring, rest) = if willing.is_empty() {
         (drained, Vec::new())
@@ -73,19 +74,26 @@ pub fn place_of(candidates: &[Candidate], leader: BrokerId) -> usize {
     places.position(|broker| broker.id == leader).unwrap_or(0)
 }
 
-/// Refuses a replication factor that so many live brokers cannot carry.
+/// Refuses a replication factor that these brokers, which may get replicas, cannot carry.
 ///
 /// # Errors
 /// [`Kind::BrokerState`].
-pub fn check_factor(live: usize, replication_factor: usize) -> Result<()> {
-    if (1..=live).contains(&replication_factor) {
+pub fn check_factor(able: &[BrokerId], replication_factor: usize) -> Result<()> {
+    if (1..=able.len()).contains(&replication_factor) {
         return Ok(());
     }
+    let able = match able {
+        [one] => format!("only broker {one} can take one now"),
+        _ => {
+            let names: Vec<_> = able.iter().map(BrokerId::to_string).collect();
+            format!("{} can take one now: {}", able.len(), names.join(", "))
+        }
+    };
     Err(Error::new(
         Kind::BrokerState,
         format!(
             "INVALID_REPLICATION_FACTOR: {replication_factor} replicas need as many live brokers, \
-             and {live} can take one now"
+             and {able}"
         ),
     )
     .cure("start more with 'mq-broker start --id N', or ask for fewer replicas"))

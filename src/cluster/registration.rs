@@ -100,16 +100,25 @@ impl Registration {
             )
         })?;
         file.pid = Some(process.pid);
-        if let Some(claimed) = &claimed
+        let mut notes = Vec::new();
+        if let (Some(claimed), Some(place)) = (&claimed, place)
             && claimed.log_dir() != file.log_dir.as_deref()
         {
-            log_dir::refuse_to_leave(store, &file)?;
+            let before = log_dir::registered_path(store, &file);
+            if claimed.is_new() || !log_dir::is_moved(store, &file, place)? {
+                log_dir::refuse_to_leave(store, &file)?;
+            } else {
+                notes.push(format!(
+                    "the log directory of broker {broker} is {} now, no longer {}",
+                    place.display(),
+                    before.display()
+                ));
+            }
             file.log_dir = claimed.log_dir().map(str::to_owned);
         }
         if let Some(rack) = &options.rack {
             file.rack = rack_of(rack);
         }
-        let mut notes = Vec::new();
         if std::mem::take(&mut file.drained) {
             notes.push(format!(
                 "broker {broker} is drained no more: it may lead again"

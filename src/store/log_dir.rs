@@ -6,8 +6,9 @@
 //! 2. The claim is looked at whenever the place is opened: a disk that is not mounted shows an
 //!    empty directory, and that must not be taken for the broker's.
 //! 3. A refused claim leaves the place, and the directories above it, as they were.
-//! 4. A broker that holds replicas keeps its place. Whoever makes a replica looks at the
-//!    registration again under the store's fenced lock, where alone it changes.
+//! 4. A broker that holds replicas keeps its place, unless that was moved: the new one has the
+//!    broker's claim, and the registered one has none any more. Whoever makes a replica looks at
+//!    the registration again under the store's fenced lock, where alone it changes.
 
 mod claim;
 
@@ -26,7 +27,7 @@ use crate::error::{Error, Kind, Result};
 use crate::types::BrokerId;
 
 pub use claim::{
-    Claimed, TriedPlace, check, claim, claim_empty, claim_own, refuse_gone, try_place,
+    Claimed, TriedPlace, check, claim, claim_empty, claim_own, refuse_gone, try_place, unclaim,
 };
 
 /// A broker's log directory, open, and where the registration says that it is.
@@ -121,7 +122,39 @@ pub fn refuse_to_leave(store: &StoreDir, file: &BrokerFile) -> Result<()> {
             place.display()
         ),
     )
-    .cure("leave --log-dir out; a new place is for a broker without replicas"))
+    .cure(format!(
+        "leave --log-dir out; a new place is for a broker without replicas, or for all that is in \
+         {}: move it while the broker is stopped",
+        place.display()
+    )))
+}
+
+/// Whether a directory is the broker's log directory, moved: it has the broker's claim, and the
+/// registered place is gone, or has no claim any more.
+///
+/// # Errors
+/// [`Kind::Damaged`] for a claim that cannot be read; [`Kind::Io`].
+pub fn is_moved(store: &StoreDir, file: &BrokerFile, path: &Path) -> Result<bool> {
+    let claim_at = |path: &Path| match store.disk().open_dir(path) {
+        Ok(dir) => read_claim(&*dir),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Error::io("open", path, e)),
+    };
+    let is_ours = |claim: &MetaProperties| {
+        claim.cluster_id == store.cluster_id() && claim.node_id == file.broker_id
+    };
+    let claimed = claim_at(path)?.as_ref().is_some_and(is_ours);
+    Ok(claimed && claim_at(&registered_path(store, file))?.is_none())
+}
+
+/// Refuses a registered place that cannot be used now.
+///
+/// # Errors
+/// As [`refuse_gone`] and [`LogDir::open`].
+pub fn refuse_unusable(store: &StoreDir, broker: BrokerId) -> Result<()> {
+    let file = store.broker_file(broker)?;
+    refuse_gone(store, broker, &registered_path(store, &file))?;
+    LogDir::open(store, broker).map(drop)
 }
 
 /// Refuses what [`refuse_to_leave`] would, before anything is made at `path`. Whoever goes on asks
@@ -136,7 +169,7 @@ pub fn refuse_move(store: &StoreDir, broker: BrokerId, path: &Path) -> Result<()
         let there = store.disk().open_dir(path).ok()?;
         Some(is_same(store, registered.to_str()?, &*there))
     };
-    if registered == path || same_place() == Some(true) {
+    if registered == path || same_place() == Some(true) || is_moved(store, &file, path)? {
         return Ok(());
     }
     refuse_to_leave(store, &file)

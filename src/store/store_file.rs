@@ -78,7 +78,8 @@ pub(super) fn no_store(path: &Path) -> Error {
         format!("there is no store at {}", path.display()),
     )
     .cure(
-        "name another with --store or MQ_STORE; the first mq-produce or mq-topics create makes one",
+        "name another with --store or MQ_STORE; the first mq-produce, mq-topics create or mq-broker \
+         start makes one",
     )
 }
 

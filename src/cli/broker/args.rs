@@ -49,6 +49,7 @@ enum Command {
     Elect(ElectArgs),
     Reassign(ReassignArgs),
     Locks(LocksArgs),
+    Unregister(UnregisterArgs),
 }
 
 /// Run a broker in the foreground
@@ -94,6 +95,9 @@ Examples:
   mq-broker status --format json | jq .";
 
 /// List the brokers: state, place, and how much of the topics each has
+///
+/// The state is running, drained (runs, and is to lead nothing) or stopped. One whose process
+/// hangs is running here: 'mq-broker health' tells it, which takes up to two seconds.
 #[derive(Debug, clap::Args)]
 #[command(after_help = LIST_EXAMPLES)]
 struct ListArgs {
@@ -178,6 +182,25 @@ Examples:
   mq-broker locks --format tsv --header
   mq-broker locks --format json | jq -r '.pids[]'";
 
+/// Take a stopped broker that has no replicas out of the store
+///
+/// For one that a mistyped number made, or that will not come back. Its log directory stays, where
+/// that is elsewhere.
+#[derive(Debug, clap::Args)]
+#[command(after_help = UNREGISTER_EXAMPLES)]
+struct UnregisterArgs {
+    /// The broker
+    #[arg(value_name = "ID", allow_hyphen_values = true)]
+    id: String,
+}
+
+const UNREGISTER_EXAMPLES: &str = "\
+Examples:
+  mq-broker unregister 77
+  mq-broker unregister 3 --store /srv/mq
+  mq-broker reassign orders=1,2 --wait && mq-broker stop 3
+  mq-broker stop 3 && mq-broker unregister 3";
+
 impl Tool for Args {
     const NAME: &'static str = "mq-broker";
 
@@ -217,6 +240,7 @@ impl Args {
             Command::Elect(args) => args.job(can_ask)?,
             Command::Reassign(args) => args.job()?,
             Command::Locks(args) => Job::Locks(args.output.try_into()?),
+            Command::Unregister(args) => Job::Unregister(broker_id(&args.id)?),
         })
     }
 }

@@ -28,7 +28,8 @@ pub(super) struct ReassignArgs {
     /// Partitions and their brokers, the preferred leader first: T:P=1,2,3, or T=1,2,3 for all of T
     #[arg(value_name = "T[:P][=BROKERS]")]
     partitions: Vec<String>,
-    /// Most bytes a second that each new replica copies, such as 10MB [default: no limit]
+    /// Most bytes a second that each new replica copies, such as 10MB: on average, for batches are
+    /// copied whole [default: no limit]
     #[arg(
         long,
         value_name = "RATE",

@@ -1,17 +1,22 @@
 //! `mq-broker drain`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::run::known;
+use crate::cli::lang::show_duration;
 use crate::cli::{Env, Outcome};
 use crate::cluster::{self, Liveness};
 use crate::error::{Error, Kind, Result};
+use crate::store::{StoreDir, TopicHandle};
 use crate::types::{BrokerId, TopicPartition};
 
 /// How long the store's lock is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two looks at what the broker still leads.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+/// Between two looks whether anybody could lead it: that opens the topics.
+const SUCCESSOR_INTERVAL: Duration = Duration::from_secs(1);
 /// Partitions that an error names.
 const NAMED_MAX: usize = 10;
 
@@ -38,8 +43,16 @@ pub(super) fn drain(id: BrokerId, undo: bool, timeout: Duration, env: &Env) -> R
         return Err(Error::new(Kind::BrokerState, text)
             .cure("try again in a second; 'mq-broker list' shows who is the controller"));
     }
+    if !others_may_lead(&store, &liveness, id)? {
+        let text =
+            format!("no other broker runs that is not drained: nobody could lead in place of {id}");
+        return Err(Error::new(Kind::BrokerState, text).cure(
+            "start another, or take a drain back ('mq-broker list' shows which, 'mq-broker drain ID --undo')",
+        ));
+    }
     cluster::set_drained(&store, id, true, PATIENCE)?;
     let started = env.monotonic();
+    let mut look_again = started;
     loop {
         let led = cluster::led_by(&store, id)?;
         if led.is_empty() {
@@ -50,11 +63,27 @@ pub(super) fn drain(id: BrokerId, undo: bool, timeout: Duration, env: &Env) -> R
             let text = format!("broker {id} still leads {}", names(&led));
             return Err(Error::new(Kind::Interrupted, text).cure(undo_cure(id)));
         }
+        let now = env.monotonic();
+        let stays = if now >= look_again {
+            look_again = now + SUCCESSOR_INTERVAL;
+            without_successor(&store, &liveness, id, &led)?
+        } else {
+            Vec::new()
+        };
+        if stays.len() == led.len() {
+            let text = format!(
+                "broker {id} still leads {}: no other broker that runs and is not drained has a \
+                 replica",
+                names(&stays)
+            );
+            let cure = format!("'mq-broker reassign' gives it others; {}", undo_cure(id));
+            return Err(Error::new(Kind::BrokerState, text).cure(cure));
+        }
         if env.monotonic().saturating_sub(started) >= timeout {
             let text = format!(
-                "broker {id} still leads {} after {} ms",
+                "broker {id} still leads {} after {}",
                 names(&led),
-                timeout.as_millis()
+                show_duration(timeout)
             );
             let cure = format!(
                 "what has no other replica in sync, on a broker that runs and is not drained, cannot move \
@@ -65,6 +94,46 @@ pub(super) fn drain(id: BrokerId, undo: bool, timeout: Duration, env: &Env) -> R
         }
         env.sleep(LOOK_INTERVAL);
     }
+}
+
+/// Whether a broker runs that may lead and is not this one.
+fn others_may_lead(store: &Arc<StoreDir>, liveness: &Liveness, id: BrokerId) -> Result<bool> {
+    let mut others = store.brokers()?;
+    others.retain(|other| *other != id);
+    Ok(others
+        .into_iter()
+        .any(|other| may_lead(store, liveness, other)))
+}
+
+fn may_lead(store: &StoreDir, liveness: &Liveness, broker: BrokerId) -> bool {
+    // One whose registration cannot be read leads nothing new.
+    liveness.is_alive(broker) && store.broker_file(broker).is_ok_and(|file| !file.drained)
+}
+
+/// What of it nobody else could lead, however long one waits.
+fn without_successor(
+    store: &Arc<StoreDir>,
+    liveness: &Liveness,
+    id: BrokerId,
+    led: &[TopicPartition],
+) -> Result<Vec<TopicPartition>> {
+    let mut stays = Vec::new();
+    for tp in led {
+        let topic = match TopicHandle::open(store, &tp.topic) {
+            // Deleted meanwhile.
+            Err(e) if e.kind() == Kind::UnknownTopic => continue,
+            topic => topic?,
+        };
+        let mut others = topic
+            .partition(tp.partition)?
+            .replicas
+            .iter()
+            .filter(|r| r.broker != id);
+        if !others.any(|replica| may_lead(store, liveness, replica.broker)) {
+            stays.push(tp.clone());
+        }
+    }
+    Ok(stays)
 }
 
 fn undo_cure(id: BrokerId) -> String {

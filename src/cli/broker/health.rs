@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::job::HealthJob;
+use crate::cli::lang::show_duration;
 use crate::cli::output::{Column, Listing, OutputOptions};
 use crate::cli::{Env, Outcome};
 use crate::cluster::{self, Health};
@@ -29,7 +30,16 @@ pub(super) fn health(job: HealthJob, env: &Env) -> Result<Outcome> {
         let health = cluster::health(&store)?;
         let late = |timeout| env.monotonic().saturating_sub(started) >= timeout;
         if health.amiss.is_empty() || job.wait.is_none_or(late) {
-            return tell(&health, job.output, env);
+            let outcome = tell(&health, job.output, env)?;
+            if let Some(timeout) = job.wait
+                && !health.amiss.is_empty()
+            {
+                let waited = show_duration(timeout);
+                env.note(&format!(
+                    "still so after {waited}; wait longer with --timeout"
+                ));
+            }
+            return Ok(outcome);
         }
         if env.stopping() {
             let text = "stopped while something was amiss";
@@ -58,6 +68,16 @@ fn tell(health: &Health, output: OutputOptions, env: &Env) -> Result<Outcome> {
         "not led by the preferred leader ('mq-broker elect preferred' changes that)",
         env,
     );
+    note(
+        &health.awaiting_preferred,
+        "not led by the preferred leader, which does not run, is drained or not in sync yet",
+        env,
+    );
+    if health.all_drained {
+        env.note(
+            "every broker that runs is drained: leaders stay where they are ('mq-broker drain ID --undo')",
+        );
+    }
     note(&health.reassigning, "being reassigned", env);
     Ok(if health.amiss.is_empty() {
         env.note("healthy");

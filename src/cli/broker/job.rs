@@ -40,6 +40,8 @@ pub enum Job {
     },
     /// `locks`
     Locks(OutputOptions),
+    /// `unregister`
+    Unregister(BrokerId),
     /// `reassign`
     Reassign(Reassign),
     /// `elect`

@@ -8,14 +8,17 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::job::Job;
 use super::{drain, elect, health, list, reassign};
-use crate::cli::output::{Cell, Column, Listing, OutputOptions};
-use crate::cli::{Env, Outcome};
+use crate::cli::lang::show_duration;
+use crate::cli::output::{Cell, Column, Listing, OutputOptions, local_time};
+use crate::cli::{Env, Outcome, local_zone};
 use crate::cluster::{self, BrokerOptions, Daemon, Stop, Told};
 use crate::disk::OsDisk;
 use crate::error::{Error, Kind, Result};
 use crate::store::{StoreDir, log_dir};
 use crate::types::BrokerId;
 
+/// How long the store's lock is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two looks whether a broker has ended.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -31,6 +34,7 @@ pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
         Job::Drain { id, undo, timeout } => drain::drain(id, undo, timeout, env),
         Job::Stop { id, timeout } => stop(id, timeout, env),
         Job::Locks(output) => locks(output, env),
+        Job::Unregister(id) => unregister(id, env),
         Job::Reassign(job) => reassign::reassign(job, env),
         Job::Elect(job) => elect::elect(job, env),
         Job::Health(job) => health::health(job, env),
@@ -44,7 +48,7 @@ fn start(id: BrokerId, mut options: BrokerOptions, env: &Env) -> Result<Outcome>
         options.log_dir = Some(absolute);
     }
     let tried = match &options.log_dir {
-        Some(place) if !is_store_there(env)? => {
+        Some(place) if !env.is_store_there()? => {
             Some(log_dir::try_place(&OsDisk, &env.store_path()?, id, place)?)
         }
         _ => None,
@@ -85,24 +89,22 @@ fn start(id: BrokerId, mut options: BrokerOptions, env: &Env) -> Result<Outcome>
             written => written.map_err(|e| Error::io("write to", "standard output", e)),
         }
     };
-    let mut tell = |told| match told {
-        Told::Note(text) => env.note(&text),
-        Told::Problem(error) => {
-            let cure = error
-                .cure_text()
-                .map(|cure| format!(" ({cure})"))
-                .unwrap_or_default();
-            env.warn(&format!("{error}{cure}"));
+    let zone = local_zone();
+    let mut tell = |told| {
+        let time = local_time(env.now_ms(), &zone);
+        match told {
+            Told::Note(text) => env.note(&format!("{time} {text}")),
+            Told::Problem(error) => {
+                let cure = error
+                    .cure_text()
+                    .map(|cure| format!(" ({cure})"))
+                    .unwrap_or_default();
+                env.say(&format!("{time} warning: {error}{cure}"));
+            }
         }
     };
     daemon.run(&stop, &mut ready, &mut tell)?;
     Ok(Outcome::Done)
-}
-
-/// Whether there is a store, usable or not.
-fn is_store_there(env: &Env) -> Result<bool> {
-    let opened = StoreDir::open(Arc::new(OsDisk), env.clock(), &env.store_path()?);
-    Ok(!opened.is_err_and(|e| e.kind() == Kind::NoStore))
 }
 
 const STATUS_COLUMNS: &[Column] = &[
@@ -211,9 +213,9 @@ fn stop(id: Option<BrokerId>, timeout: Duration, env: &Env) -> Result<Outcome> {
             return Err(Error::new(
                 Kind::Busy,
                 format!(
-                    "broker {id} (process {}) was told to stop, and still runs after {} ms",
+                    "broker {id} (process {}) was told to stop, and still runs after {}",
                     holder.pid,
-                    timeout.as_millis()
+                    show_duration(timeout)
                 ),
             )
             .cure("wait longer with --timeout; if it hangs, kill -9 loses nothing acknowledged"));
@@ -221,6 +223,17 @@ fn stop(id: Option<BrokerId>, timeout: Duration, env: &Env) -> Result<Outcome> {
         env.sleep(LOOK_INTERVAL);
     }
     env.note(&format!("broker {id} (process {}) has ended", holder.pid));
+    Ok(Outcome::Done)
+}
+
+fn unregister(id: BrokerId, env: &Env) -> Result<Outcome> {
+    let store = env.open_store()?;
+    known(&store, id)?;
+    let left = cluster::unregister(&store, id, PATIENCE)?;
+    env.note(&match left {
+        Some(place) => format!("broker {id} is no more; {} stays", place.display()),
+        None => format!("broker {id} is no more"),
+    });
     Ok(Outcome::Done)
 }
 
@@ -233,7 +246,7 @@ pub(super) fn known(store: &StoreDir, id: BrokerId) -> Result<BrokerId> {
     let names: Vec<_> = there.iter().map(BrokerId::to_string).collect();
     Err(
         Error::new(Kind::BrokerState, format!("there is no broker {id}")).cure(format!(
-            "known brokers: {}; 'mq-broker start --id {id}' makes this one",
+            "'mq-broker list' shows those that there are: {}",
             names.join(", ")
         )),
     )

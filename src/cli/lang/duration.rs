@@ -60,10 +60,43 @@ pub fn parse_duration(text: &str) -> Result<Duration> {
     Ok(Duration::from_millis(total))
 }
 
+/// A duration as [`parse_duration`] reads it, to the millisecond.
+pub fn show_duration(duration: Duration) -> String {
+    let mut ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    if ms == 0 {
+        return "0ms".to_owned();
+    }
+    let mut shown = String::new();
+    for (unit, unit_ms) in [UNITS[0], UNITS[1], UNITS[3], UNITS[4], UNITS[2]] {
+        let count = ms / unit_ms;
+        ms %= unit_ms;
+        if count > 0 {
+            shown.push_str(&format!("{count}{unit}"));
+        }
+    }
+    shown
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::error::Kind;
+
+    #[test]
+    fn what_is_shown_is_read_as_the_same() {
+        for (ms, text) in [
+            (0, "0ms"),
+            (250, "250ms"),
+            (30_000, "30s"),
+            (90_000, "1m30s"),
+            (93_784_005, "1d2h3m4s5ms"),
+            (i64::MAX as u64, "106751991167d7h12m55s807ms"),
+        ] {
+            let duration = Duration::from_millis(ms);
+            assert_eq!(show_duration(duration), text);
+            assert_eq!(parse_duration(text).expect(text), duration);
+        }
+    }
 
     #[test]
     fn durations() {

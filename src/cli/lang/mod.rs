@@ -30,7 +30,7 @@ mod time;
 
 pub use count::parse_count;
 pub use delimiter::Delimiter;
-pub use duration::parse_duration;
+pub use duration::{parse_duration, show_duration};
 pub use envelope::{read_envelope, write_envelope};
 pub(in crate::cli) use escape::is_unprintable;
 pub use escape::{shown, tsv_field, unescape};

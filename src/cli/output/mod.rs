@@ -16,3 +16,4 @@ pub use cell::{Cell, Column, Show};
 pub use format::{OutputArgs, OutputFormat, OutputOptions};
 pub use json::json_line;
 pub use listing::Listing;
+pub use table::time as local_time;

@@ -143,7 +143,9 @@ fn shown(cell: &Cell, show: Show, zone: &TimeZone) -> String {
     match (cell, show) {
         (Cell::Null, _) => "-".to_owned(),
         (Cell::Number(bytes), Show::Size) => size(*bytes),
-        (Cell::Number(bytes), Show::Rate) => format!("{}/s", size(*bytes)),
+        (Cell::Number(bytes), Show::Rate) => {
+            format!("{}/s", decimal(*bytes).unwrap_or_else(|| size(*bytes)))
+        }
         (Cell::Number(ms), Show::Time) => time(*ms, zone),
         (Cell::Number(ms), Show::Duration) => duration(*ms),
         _ => {
@@ -188,8 +190,18 @@ fn size(bytes: i64) -> String {
     }
 }
 
+/// `100 kB`, `10 MB`: what is a whole number of those, as it was said, and not of the others.
+fn decimal(bytes: i64) -> Option<String> {
+    if bytes <= 0 || bytes % 1024 == 0 {
+        return None;
+    }
+    let units = [("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1000)];
+    let (unit, of) = units.into_iter().find(|(_, of)| bytes % of == 0)?;
+    Some(format!("{} {unit}", bytes / of))
+}
+
 /// A local time to the second; -1 is none.
-fn time(ms: i64, zone: &TimeZone) -> String {
+pub fn time(ms: i64, zone: &TimeZone) -> String {
     if ms < 0 {
         return "-".to_owned();
     }

@@ -11,7 +11,7 @@ use crate::client::{Admin, NewReplicas, NewTopic, check_factor_alone};
 use crate::error::{Error, Kind, Result};
 use crate::store::topics::{PartitionMeta, TopicMeta};
 use crate::store::{TopicConfigs, topics, unknown_broker};
-use crate::types::{BrokerId, EMBEDDED_BROKER, TopicName};
+use crate::types::{BrokerId, EMBEDDED_BROKER, PartitionId, TopicName};
 
 /// What a plan says.
 const PLAN: [Column; 3] = [
@@ -42,6 +42,10 @@ fn partitions_text(partitions: i32) -> String {
 
 /// Makes topics.
 pub fn create(job: Create, env: &mut Env) -> Result<Outcome> {
+    if !job.dry_run && job.like.is_none() && needs_other_brokers(&job) && !env.is_store_there()? {
+        // A refusal makes no store.
+        check_without_brokers(&wanted_replicas(&job, 1, 1))?;
+    }
     let store = if job.dry_run || job.like.is_some() {
         match env.open_store() {
             Err(e) if e.kind() == Kind::NoStore && job.like.is_none() => None,
@@ -62,14 +66,8 @@ pub fn create(job: Create, env: &mut Env) -> Result<Outcome> {
         factor = factors.max().unwrap_or(1);
         configs = meta.explicit;
     }
+    let replicas = wanted_replicas(&job, partitions, factor);
     configs.extend(job.configs);
-    let replicas = match job.assignment {
-        Some(assignment) => NewReplicas::Assigned(assignment),
-        None => NewReplicas::Placed {
-            partitions: job.partitions.unwrap_or(partitions),
-            replication_factor: job.replication_factor.unwrap_or(factor),
-        },
-    };
     TopicConfigs::from_explicit(configs.clone())?.check_replicas(factor_of(&replicas))?;
     let (mut failures, mut plan) = (Failures::default(), Vec::new());
     for name in job.names {
@@ -140,6 +138,22 @@ fn replicas_text(replicas: &NewReplicas) -> String {
         text.push_str(&format!(" of {} replicas", factor_of(replicas)));
     }
     text
+}
+
+/// What is asked for; what is not said is as given.
+fn wanted_replicas(job: &Create, partitions: PartitionId, factor: usize) -> NewReplicas {
+    match &job.assignment {
+        Some(assignment) => NewReplicas::Assigned(assignment.clone()),
+        None => NewReplicas::Placed {
+            partitions: job.partitions.unwrap_or(partitions),
+            replication_factor: job.replication_factor.unwrap_or(factor),
+        },
+    }
+}
+
+/// Whether a store without daemons would refuse it.
+fn needs_other_brokers(job: &Create) -> bool {
+    check_without_brokers(&wanted_replicas(job, 1, 1)).is_err()
 }
 
 /// A store that is not there yet will have the embedded broker alone.

@@ -1,5 +1,6 @@
 //! `mq-topics verify`, and its repairs.
 
+use std::collections::BTreeMap;
 use std::io::{BufWriter, StdoutLock};
 
 use super::job::Verify;
@@ -10,8 +11,8 @@ use crate::cli::{Env, Failures, Outcome};
 use crate::client::{Admin, Verified};
 use crate::error::{Error, Kind, Result};
 use crate::group;
-use crate::store::Stray;
-use crate::types::TopicPartition;
+use crate::store::{Stray, log_dir};
+use crate::types::{BrokerId, TopicPartition};
 
 const COLUMNS: [Column; 11] = [
     Column::text("topic"),
@@ -48,6 +49,8 @@ pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
         .collect();
     let mut failures = Failures::default();
     let mut looked = Vec::new();
+    // Brokers whose log directory cannot be used, and how many replicas that is.
+    let mut unusable: BTreeMap<BrokerId, (Error, usize)> = BTreeMap::new();
     let mut rows = Listing::stdout(env, &COLUMNS, job.output);
     for name in &names {
         let meta = match admin.metadata(name) {
@@ -62,12 +65,22 @@ pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
             // A repair needs to know every damage.
             let deep = job.deep || job.repair.is_some();
             for replica in &partition.replicas {
-                match admin.verify_replica(&tp, replica.broker, deep) {
+                let broker = replica.broker;
+                if let Some((_, count)) = unusable.get_mut(&broker) {
+                    *count += 1;
+                    continue;
+                }
+                match admin.verify_replica(&tp, broker, deep) {
                     Ok(verified) => {
                         enter(&mut rows, &verified)?;
                         looked.push(verified);
                     }
-                    Err(e) => failures.tell(env, &e),
+                    Err(e) => match log_dir::refuse_unusable(&store, broker) {
+                        Err(of_all) => {
+                            unusable.insert(broker, (of_all, 1));
+                        }
+                        Ok(()) => failures.tell(env, &e.at(format!("{tp} on broker {broker}"))),
+                    },
                 }
             }
         }
@@ -76,6 +89,11 @@ pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
         enter_stray(&mut rows, stray)?;
     }
     rows.finish()?;
+    for (broker, (e, count)) in unusable {
+        let replicas = if count == 1 { "replica" } else { "replicas" };
+        let place = format!("broker {broker}: {count} {replicas} could not be looked at");
+        failures.tell(env, &e.at(place));
+    }
     for stray in &strays {
         env.warn(&format!(
             "{}: {STRAY}; {}",

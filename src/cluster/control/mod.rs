@@ -26,6 +26,7 @@ mod changes;
 mod hold;
 mod judge;
 mod looks;
+mod news;
 mod shell;
 mod state;
 mod step;
@@ -34,6 +35,7 @@ mod step;
 mod tests;
 
 pub(super) use changes::apply;
+pub(super) use hold::{TOLD_MAX, tell_moves};
 pub(super) use looks::{Looker, open_logs};
 pub use shell::{Changed, Controller, Raise};
 pub use state::Standing;

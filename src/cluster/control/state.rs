@@ -275,6 +275,8 @@ pub(super) struct Partition {
     pub(super) meta: PartitionMeta,
     /// What is under way. Nothing else is begun meanwhile.
     pub(super) work: Option<Work>,
+    /// The epoch that the last move or change from here began, if it was made.
+    pub(super) begun_epoch: Option<LeaderEpoch>,
     /// Who is to be looked at.
     pub(super) ask: Ask,
     /// With the leader's append lock.
@@ -311,6 +313,7 @@ impl Partition {
         Partition {
             meta,
             work: None,
+            begun_epoch: None,
             ask: Ask::Leader,
             probe: false,
             watch: None,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::judge::judge;
+use super::news::News;
 use super::state::{
     Ask, Broker, Brokers, Change, ChangeKind, Effects, Ended, Event, Job, Lag, LookAt, Looked,
     Partition, Rest, Rules, Standing, State, Topic, Work, WorkKind,
@@ -83,6 +84,9 @@ impl Context<'_> {
     pub(super) fn begin(&mut self, p: &mut Partition, kind: WorkKind) -> Job {
         *self.jobs += 1;
         let job = Job(*self.jobs);
+        if !matches!(kind, WorkKind::Look(_)) {
+            p.begun_epoch = Some(p.meta.leader_epoch.saturating_add(1));
+        }
         p.work = Some(Work {
             job,
             kind,
@@ -347,10 +351,17 @@ fn topic_seen(state: &mut State, meta: TopicMeta, rules: Rules, now: Duration, o
     topic.rules = rules;
     topic.version = meta.version;
     let mut changed = BTreeSet::new();
+    let mut news = News::default();
     for (at, next) in meta.partitions.into_iter().enumerate() {
         match topic.partitions.get_mut(at) {
-            None => topic.partitions.push(Partition::new(next, now)),
-            Some(p) if p.meta != next => update(p, next, now),
+            None => {
+                news.first(&topic.name, &next);
+                topic.partitions.push(Partition::new(next, now));
+            }
+            Some(p) if p.meta != next => {
+                news.changed(&topic.name, p, &next);
+                update(p, next, now);
+            }
             Some(p) if other_rules => {
                 p.ask = Ask::All;
                 p.lag_due = None;
@@ -359,6 +370,7 @@ fn topic_seen(state: &mut State, meta: TopicMeta, rules: Rules, now: Duration, o
         }
         changed.insert(at as PartitionId);
     }
+    out.told.extend(news.told());
     let name = topic.name.clone();
     each_of_topic(state, &name, now, out, |cx, p| {
         if changed.contains(&p.meta.partition) {

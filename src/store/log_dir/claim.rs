@@ -255,9 +255,31 @@ fn gone(broker: BrokerId, path: &Path) -> Error {
         format!("the log directory of broker {broker}, {path}, is gone"),
     )
     .cure(format!(
-        "mount the disk that it is on; if what was there is lost for good, 'mkdir -p {path}': an \
-         empty one is claimed as new, and filled from the other replicas"
+        "mount the disk that it is on; if it was moved, 'mq-broker start --id {broker} --log-dir' \
+         with where it is now; if what was there is lost for good, 'mkdir -p {path}': an empty one \
+         is claimed as new, and filled from the other replicas"
     ))
+}
+
+/// Takes the claim of a broker that is no more off a directory, where it stands alone: another
+/// broker may claim it then. What cannot be used is left.
+///
+/// # Errors
+/// [`Kind::Io`] if it cannot be removed.
+pub fn unclaim(store: &StoreDir, broker: BrokerId, path: &Path) -> Result<()> {
+    let Ok(dir) = store.disk().open_dir(path) else {
+        return Ok(());
+    };
+    let ours = read_claim(&*dir)
+        .ok()
+        .flatten()
+        .is_some_and(|claim| check_claim(store, broker, &*dir, &claim).is_ok());
+    if !ours {
+        return Ok(());
+    }
+    dir.remove(layout::META_PROPERTIES)
+        .and_then(|()| dir.sync())
+        .map_err(|e| Error::io("remove", join(&*dir, layout::META_PROPERTIES), e))
 }
 
 /// What is registered as the broker's log directory, where there is such a broker.

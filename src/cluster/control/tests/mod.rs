@@ -64,6 +64,8 @@ struct Bench {
     looks: BTreeMap<BrokerId, Look>,
     lock: Lock,
     looked: usize,
+    /// What was told of what others did.
+    news: Vec<String>,
 }
 
 const UP: Standing = Standing {
@@ -111,6 +113,7 @@ impl Bench {
             looks: (1..=4).map(|b| (b, Look::Page(page(b, 10)))).collect(),
             lock: Lock::Free,
             looked: 0,
+            news: Vec::new(),
         };
         let nothing = bench.see_brokers();
         assert_eq!(nothing, Effects::default());
@@ -156,7 +159,10 @@ impl Bench {
     }
 
     fn see_topic(&mut self) -> Effects {
-        self.feed(Event::Topic(self.topic.clone(), self.rules))
+        let mut effects = self.feed(Event::Topic(self.topic.clone(), self.rules));
+        let is_news = |text: &mut String| text.contains("reassign") || text.contains("was given");
+        self.news.extend(effects.told.extract_if(.., is_news));
+        effects
     }
 
     fn broker(&mut self, broker: BrokerId, standing: Standing) -> Effects {

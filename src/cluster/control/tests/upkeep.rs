@@ -328,3 +328,49 @@ fn who_is_about_to_join_is_not_waited_for_for_ever() {
         .insert(1, about_to_join(bench.topic.version - 1));
     assert_eq!(bench.broker(3, DOWN), Effects::default());
 }
+
+#[test]
+fn what_others_did_is_told() {
+    let mut bench = Bench::quiet(partition(&[1, 2], 1, &[1, 2]));
+    assert_eq!(bench.news, [""; 0]);
+    let to = |target: &[BrokerId]| {
+        Some(Reassignment {
+            target: target.to_vec(),
+            before: vec![1, 2],
+            throttle: None,
+        })
+    };
+    // Begun, and taken back.
+    bench.topic.partitions[0].reassignment = to(&[3, 2]);
+    bench.see_topic();
+    bench.see_topic();
+    assert_eq!(std::mem::take(&mut bench.news), ["being reassigned: t:0"]);
+    bench.topic.partitions[0].reassignment = None;
+    bench.see_topic();
+    let told = std::mem::take(&mut bench.news);
+    assert_eq!(told, ["reassignment taken back: t:0"]);
+    // Begun and ended.
+    bench.topic.partitions[0].reassignment = to(&[1]);
+    bench.see_topic();
+    bench.topic.partitions[0] = partition(&[1], 1, &[1]);
+    bench.see_topic();
+    let told = std::mem::take(&mut bench.news);
+    assert_eq!(told, ["being reassigned: t:0", "reassigned: t:0"]);
+    // Led by another, and not by this controller's doing.
+    let mut bench = Bench::quiet(partition(&[1, 2], 1, &[1, 2]));
+    let led_by_two = PartitionMeta {
+        leader_epoch: 5,
+        ..partition(&[1, 2], 2, &[1, 2])
+    };
+    bench.topic.partitions[0] = led_by_two;
+    bench.see_topic();
+    assert_eq!(bench.news, ["broker 2 was given t:0, which broker 1 led"]);
+    // Its own is told of where it is done.
+    let mut bench = Bench::quiet(partition(&[1, 2], 1, &[1, 2]));
+    let effects = bench.broker(1, DOWN);
+    let (job, what) = one_move(&effects);
+    let (job, what) = (job, what.clone());
+    bench.carry(job, &what);
+    assert_eq!(bench.topic.partitions[0].leader, 2);
+    assert_eq!(bench.news, [""; 0]);
+}

@@ -1,0 +1,103 @@
+//! Taking a broker out of the store: one that a mistyped number made, or that will not come back.
+//!
+//! 1. Its life lock is held meanwhile, so it does not run and cannot be started.
+//! 2. No topic counts on it, and its log directory, where that can be looked at, holds no replica:
+//!    nothing but the registration is lost.
+//! 3. The registration goes by one rename under the store's fenced lock. What is left of the claim
+//!    on a log directory elsewhere goes after it.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::life_lock::LifeLock;
+use crate::error::{Error, Kind, Result};
+use crate::store::fenced_lock::FencedLock;
+use crate::store::topics::{self, PartitionMeta};
+use crate::store::{StoreDir, layout, log_dir};
+use crate::types::{BrokerId, EMBEDDED_BROKER, TopicPartition};
+
+/// Partitions that an error names.
+const NAMED_MAX: usize = 5;
+
+/// Removes a broker's registration; its log directory, where that is elsewhere and stays.
+///
+/// # Errors
+/// [`Kind::BrokerState`] if there is no such broker, it runs, it is the embedded one, or a topic or
+/// its log directory still counts on it; [`Kind::Damaged`] for a topic file that may name it;
+/// [`Kind::Busy`].
+pub fn unregister(
+    store: &Arc<StoreDir>,
+    broker: BrokerId,
+    patience: Duration,
+) -> Result<Option<PathBuf>> {
+    let refuse = |text: String, cure: String| {
+        let text = format!("broker {broker} {text}");
+        Err(Error::new(Kind::BrokerState, text).cure(cure))
+    };
+    if broker == EMBEDDED_BROKER {
+        return refuse(
+            "belongs to the store: it serves single replicas without a daemon".to_owned(),
+            "leave it: it costs nothing".to_owned(),
+        );
+    }
+    let dir = store.broker_dir(broker)?;
+    let Some(_lock) = LifeLock::try_take(&dir, layout::BROKER_LOCK)? else {
+        return refuse(
+            "runs".to_owned(),
+            format!("'mq-broker stop {broker}' ends it"),
+        );
+    };
+    // What is refused anyway changes nothing, not even the lock's file.
+    refuse_needed(store, broker)?;
+    let guard = FencedLock::acquire_store(store, "unregister a broker", patience)?;
+    let place = refuse_needed(store, broker)?;
+    let file = store.broker_file(broker)?;
+    let elsewhere = file.log_dir.is_some();
+    guard.remove(&layout::broker_dir(broker))?;
+    drop(guard);
+    if !elsewhere {
+        return Ok(None);
+    }
+    log_dir::unclaim(store, broker, &place)?;
+    let left = match store.disk().open_dir(&place) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+        _ => Some(place),
+    };
+    Ok(left)
+}
+
+/// Refuses a broker that topics or its log directory count on; where that directory is.
+fn refuse_needed(store: &StoreDir, broker: BrokerId) -> Result<PathBuf> {
+    let counted = counted_on(store, broker)?;
+    if !counted.is_empty() {
+        let names = TopicPartition::first_of(&counted, NAMED_MAX);
+        let text = format!("broker {broker} has replicas of {names}");
+        return Err(Error::new(Kind::BrokerState, text)
+            .cure("'mq-broker reassign TOPIC=BROKERS' gives them to others"));
+    }
+    let file = store.broker_file(broker)?;
+    // No topic counts on it: what is found here is the rest.
+    log_dir::refuse_to_leave(store, &file).map_err(|e| match e.kind() {
+        Kind::BrokerState => e.cure(format!(
+            "'mq-broker start --id {broker}' removes what was deleted or given to others, and \
+             'mq-topics verify' names what no topic counts on: move that elsewhere"
+        )),
+        _ => e,
+    })?;
+    Ok(log_dir::registered_path(store, &file))
+}
+
+/// The partitions that have a replica there.
+fn counted_on(store: &StoreDir, broker: BrokerId) -> Result<Vec<TopicPartition>> {
+    let mut found = Vec::new();
+    for name in topics::list(store)? {
+        if let Some((meta, _)) = topics::read_if_there(store, &name)? {
+            let holds = |p: &&PartitionMeta| p.uuid_of(broker).is_some();
+            let partitions = meta.partitions.iter().filter(holds);
+            found.extend(partitions.map(|p| TopicPartition::new(name.clone(), p.partition)));
+        }
+    }
+    Ok(found)
+}
