@@ -398,6 +398,16 @@ sabotage "the high watermark does not wait for who joins" src/store/watermark.rs
   'joining.contains(&replica.uuid)' '(joining.contains(&replica.uuid) && replica.broker < 0)' \
   divergence what_comes_while_a_follower_joins
 
+sabotage "a producer at work gives up at once where all brokers are down" src/client/replicated.rs \
+  'self.met_daemon = self.met_daemon || self.liveness.any_alive(partition);' \
+  'self.met_daemon = self.liveness.any_alive(partition);' \
+  cluster outages
+
+sabotage "a copy of a log directory is taken for the moved one" src/store/log_dir.rs \
+  'Ok(claimed && claim_at(&registered_path(store, file))?.is_none())' \
+  'Ok(claimed)' \
+  cluster moved
+
 sabotage "a batch is sent again unasked" src/client/replicated.rs \
   '.is_some_and(|end| end > *offset)' '.is_some_and(|end| end > *offset && *offset < 0)' \
   fencing who_stood_still

@@ -1,22 +1,25 @@
 //! Which brokers may get replicas now.
 
-use super::life_lock::{LifeLock, Probe};
+use std::sync::Arc;
+
+use super::liveness::Liveness;
 use super::placement::Candidate;
 use crate::error::Result;
-use crate::store::{StoreDir, json_file, layout};
-use crate::types::{BrokerId, EMBEDDED_BROKER};
+use crate::store::{StoreDir, json_file};
+use crate::types::EMBEDDED_BROKER;
 
 /// The live brokers, by number. Where none lives it is the embedded one, which serves without a
 /// daemon too; a store that knows no other is not looked at any further.
 ///
 /// # Errors
 /// [`crate::error::Kind::Damaged`] for a registration that is; [`crate::error::Kind::Io`].
-pub fn candidates(store: &StoreDir) -> Result<Vec<Candidate>> {
+pub fn candidates(store: &Arc<StoreDir>) -> Result<Vec<Candidate>> {
     let ids = store.brokers()?;
     let mut found = Vec::new();
     if ids != [EMBEDDED_BROKER] {
+        let liveness = Liveness::new(store);
         for id in ids {
-            if is_live(store, id)? {
+            if liveness.is_alive(id) {
                 let file = match store.broker_file(id) {
                     // It is registering for the first time.
                     Err(e) if json_file::is_missing(&e) => continue,
@@ -38,14 +41,4 @@ pub fn candidates(store: &StoreDir) -> Result<Vec<Candidate>> {
         });
     }
     Ok(found)
-}
-
-/// Whether a broker's daemon lives.
-///
-/// # Errors
-/// [`crate::error::Kind::Io`].
-pub fn is_live(store: &StoreDir, broker: BrokerId) -> Result<bool> {
-    let dir = store.broker_dir(broker)?;
-    let probe = LifeLock::probe(&**store.disk(), &*dir, layout::BROKER_LOCK)?;
-    Ok(probe != Probe::Free)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::daemon::Told;
 use crate::disk::{WatchId, Watcher};
 use crate::error::{Error, Kind, Result};
-use crate::store::{Followed, Follower, PAGE_FILE, StoreDir, replace_replica};
+use crate::store::{Followed, Follower, PAGE_FILE, STUCK, StoreDir, replace_replica};
 use crate::types::{BrokerId, TopicName, TopicPartition, Uuid};
 
 /// Bytes of one fetch, and of one turn of a partition before the next has its turn.
@@ -14,8 +14,6 @@ const FETCH_BYTES: usize = 1 << 20;
 const TURN_BYTES: usize = 8 << 20;
 /// How long a lock is waited for: others wait meanwhile.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// How long this replica's own append lock may be in another's hands before it is made anew.
-const STUCK: Duration = Duration::from_secs(2);
 /// Between two looks at a leader that is not there yet.
 const WAIT_MIN: Duration = Duration::from_millis(2);
 const WAIT_MAX: Duration = Duration::from_millis(500);

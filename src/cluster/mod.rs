@@ -29,7 +29,7 @@ mod registration;
 mod status;
 mod unregister;
 
-pub use candidates::{candidates, is_live};
+pub use candidates::candidates;
 pub use control::{Changed, Controller, Raise, Standing};
 pub use controller::Me;
 pub use controller_file::ControllerFile;

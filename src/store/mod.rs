@@ -63,7 +63,7 @@ pub use reassign::{Change, cancel_reassignment, start_reassignment, under_way};
 pub use removal::{is_replica_there, remove_replica};
 pub use replace::replace_replica;
 pub use replica::Replica;
-pub use seal::Sealed;
+pub use seal::{STUCK, Sealed};
 pub use strays::{Stray, strays};
 pub use topic_handle::TopicHandle;
 pub use watermark::{Shown, Watermark};

@@ -11,6 +11,10 @@ use super::writer::PartitionWriter;
 use crate::error::{Error, Kind, Result};
 use crate::types::{BrokerId, LeaderEpoch, Offset, TopicPartition, Uuid};
 
+/// How long one holder may keep an append lock, or a log stay sealed for a move, before the
+/// leadership, or a follower, goes on without it.
+pub const STUCK: Duration = Duration::from_secs(2);
+
 /// A leader's log that is sealed.
 #[derive(Debug)]
 pub struct Sealed {

@@ -18,6 +18,7 @@ use super::open::StoreDir;
 use super::page::{Intent, Page, Seal};
 use super::rebuild::open_replica;
 use super::replica::{Held, Replica, offline_error};
+use super::seal::STUCK;
 use super::topic_handle::TopicHandle;
 use crate::error::{Error, Kind, Result};
 use crate::record::{self, BatchHeader};
@@ -70,8 +71,6 @@ const TRIES: u32 = 100;
 /// Before it does.
 const PAUSE: Duration = Duration::from_micros(200);
 const MOVING_PAUSE: Duration = Duration::from_millis(2);
-/// How long a move of leadership may take before whoever waits for it undoes it.
-const MOVING_PATIENCE: Duration = Duration::from_secs(2);
 
 impl PartitionWriter {
     /// Opens a partition for appends; `patience` bounds each wait for a lock.
@@ -326,7 +325,7 @@ impl PartitionWriter {
         if known != of {
             self.sealed = Some((of, now));
         }
-        if page.seal == Some(Seal::Recovered) || now.saturating_sub(since) >= MOVING_PATIENCE {
+        if page.seal == Some(Seal::Recovered) || now.saturating_sub(since) >= STUCK {
             leadership::raise_epoch(&self.store, &self.tp, page.leader_epoch, self.patience)?;
             self.sealed = None;
         }

@@ -52,7 +52,7 @@ impl Nemesis<'_> {
     pub fn strike(&mut self) -> Result<(), String> {
         let at = usize::try_from(self.dice.below(3)).expect("small");
         let id = BROKERS[at];
-        let kinds = if self.fills { 18 } else { 15 };
+        let kinds = if self.fills { 19 } else { 16 };
         match self.dice.below(kinds) {
             0..=2 => {
                 let rest = self.dice.between(0, 1500);
@@ -83,6 +83,7 @@ impl Nemesis<'_> {
             12 => self.pause_two(at),
             13 => self.interrupt(at, Some((at + 1) % 3)),
             14 => self.interrupt(at, None),
+            15 => self.kill_all(at),
             _ => self.fill(at)?,
         }
         if self.dice.below(3) > 0 {
@@ -91,8 +92,25 @@ impl Nemesis<'_> {
         Ok(())
     }
 
-    /// Kills two, one soon after the other, and starts them again. The third goes on: without any
-    /// daemon a producer would not wait.
+    /// Kills all, and starts them again in another order: a producer at work waits for them.
+    fn kill_all(&mut self, first: usize) {
+        let mut all = [first, (first + 1) % 3, (first + 2) % 3];
+        for at in all {
+            self.say(&format!("kill {}, one of all", BROKERS[at]));
+            self.brokers[at].kill();
+            std::thread::sleep(self.dice.between(0, 60));
+        }
+        std::thread::sleep(self.dice.between(0, 1500));
+        let turn = usize::try_from(self.dice.below(3)).expect("small");
+        all.rotate_left(turn);
+        for at in all {
+            std::thread::sleep(self.dice.between(0, 500));
+            self.say(&format!("start {}", BROKERS[at]));
+            self.brokers[at].start(self.places, self.journal);
+        }
+    }
+
+    /// Kills two, one soon after the other, and starts them again.
     fn kill_two(&mut self, at: usize) {
         let mut both = [at, (at + 1) % 3];
         for at in both {

@@ -9,10 +9,9 @@ use super::state::{
 };
 use super::step::{Context, Wish, fail_wish, lag_interval, take_out};
 use crate::cluster::moves::Move;
+use crate::store::STUCK;
 use crate::types::{BrokerId, LeaderEpoch, Offset};
 
-/// How long one holder keeps an append lock before the leadership goes without it.
-const STUCK: Duration = Duration::from_secs(2);
 const STUCK_LOCK: &str = "its append lock was kept for 2 s";
 /// Between two looks at a lock that is held: soon again at first, since who is at work has it for
 /// some microseconds, and the failover waits for this.
