@@ -374,7 +374,7 @@ fn mistakes_are_met_with_what_to_do() {
             "mq-topics",
             &["create", "t", "--replication-factor", "3"],
             1,
-            "INVALID_REPLICATION_FACTOR: 3 replicas need as many live brokers, and 1 can take one now",
+            "INVALID_REPLICATION_FACTOR: 3 replicas need as many live brokers, and only broker 0 can take one now",
         ),
     ] {
         Tally::case();
