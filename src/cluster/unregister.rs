@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::leftovers::Leftovers;
 use super::life_lock::LifeLock;
 use crate::error::{Error, Kind, Result};
 use crate::store::fenced_lock::FencedLock;
@@ -50,6 +51,10 @@ pub fn unregister(
         );
     };
     // What is refused anyway changes nothing, not even the lock's file.
+    refuse_counted_on(store, broker)?;
+    // What was deleted or given to others since its daemon last looked. What this cannot remove is
+    // found below.
+    let _ = Leftovers::new(store, broker).sweep();
     refuse_needed(store, broker)?;
     let guard = FencedLock::acquire_store(store, "unregister a broker", patience)?;
     let place = refuse_needed(store, broker)?;
@@ -70,27 +75,21 @@ pub fn unregister(
 
 /// Refuses a broker that topics or its log directory count on; where that directory is.
 fn refuse_needed(store: &StoreDir, broker: BrokerId) -> Result<PathBuf> {
-    let counted = counted_on(store, broker)?;
-    if !counted.is_empty() {
-        let names = TopicPartition::first_of(&counted, NAMED_MAX);
-        let text = format!("broker {broker} has replicas of {names}");
-        return Err(Error::new(Kind::BrokerState, text)
-            .cure("'mq-broker reassign TOPIC=BROKERS' gives them to others"));
-    }
+    refuse_counted_on(store, broker)?;
     let file = store.broker_file(broker)?;
     // No topic counts on it: what is found here is the rest.
     log_dir::refuse_to_leave(store, &file).map_err(|e| match e.kind() {
         Kind::BrokerState => e.cure(format!(
-            "'mq-broker start --id {broker}' removes what was deleted or given to others, and \
-             'mq-topics verify' names what no topic counts on: move that elsewhere"
+            "'mq-topics verify' names what no topic counts on: move that elsewhere; what was \
+             deleted or given to others while it was written to goes within a minute"
         )),
         _ => e,
     })?;
     Ok(log_dir::registered_path(store, &file))
 }
 
-/// The partitions that have a replica there.
-fn counted_on(store: &StoreDir, broker: BrokerId) -> Result<Vec<TopicPartition>> {
+/// Refuses a broker that topics count on.
+fn refuse_counted_on(store: &StoreDir, broker: BrokerId) -> Result<()> {
     let mut found = Vec::new();
     for name in topics::list(store)? {
         if let Some((meta, _)) = topics::read_if_there(store, &name)? {
@@ -99,5 +98,11 @@ fn counted_on(store: &StoreDir, broker: BrokerId) -> Result<Vec<TopicPartition>>
             found.extend(partitions.map(|p| TopicPartition::new(name.clone(), p.partition)));
         }
     }
-    Ok(found)
+    if found.is_empty() {
+        return Ok(());
+    }
+    let names = TopicPartition::first_of(&found, NAMED_MAX);
+    let text = format!("broker {broker} has replicas of {names}");
+    Err(Error::new(Kind::BrokerState, text)
+        .cure("'mq-broker reassign TOPIC=BROKERS' gives them to others"))
 }

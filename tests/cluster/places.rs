@@ -28,14 +28,21 @@ fn a_broker_that_nothing_counts_on_can_be_unregistered() {
     let words = ["has replicas of t:0", "reassign"];
     refused(&shell, &["unregister", "77"], 1, &words);
     shell.topics(&["delete", "t", "--yes"]);
-    // What was deleted is still there: its own daemon removes it.
+    // What was given to others or deleted goes with it.
     let wrong = start(&shell, &["--id", "77"]);
-    let logs = shell.dir().join("typo");
-    super::eventually("the replica is swept", || !logs.join("t-0").exists());
-    super::eventually("the rest is swept", || {
-        fs::read_dir(&logs).expect("list").count() == 1
-    });
+    shell.topics(&["create", "u", "--assign", "77"]);
+    shell.produce(&["u"], b"kept\n");
+    shell.ok("mq-broker", &["reassign", "u=0", "--wait"], b"");
     stop(&shell, "77", wrong);
+    let logs = shell.dir().join("typo");
+    // Nor is what nobody knows taken for that.
+    let stray = logs.join("v-0");
+    fs::create_dir(&stray).expect("mkdir");
+    let done = shell.run("mq-broker", &["unregister", "77"], b"");
+    assert_eq!(done.status, 1, "{}", done.err);
+    let words = done.err.contains("v-0 among them") && done.err.contains("mq-topics verify");
+    assert!(words, "{}", done.err);
+    fs::remove_dir(&stray).expect("removed");
     let done = shell.run("mq-broker", &["unregister", "77"], b"");
     assert_eq!(done.status, 0, "{}", done.err);
     assert!(
@@ -46,6 +53,7 @@ fn a_broker_that_nothing_counts_on_can_be_unregistered() {
     Tally::case();
     assert_eq!(list(&shell).len(), 1);
     assert_eq!(fs::read_dir(&logs).expect("list").count(), 0);
+    assert_eq!(shell.consume_text(&["-e", "u"]), "kept\n");
     refused(&shell, &["unregister", "77"], 1, &["no broker 77"]);
     // Its place, and its number, are anybody's.
     let place = text(&logs);
