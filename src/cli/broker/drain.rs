@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::run::known;
+use super::known::known;
 use crate::cli::lang::show_duration;
 use crate::cli::{Env, Outcome};
 use crate::cluster::{self, Liveness};

@@ -6,6 +6,7 @@ mod drain;
 mod elect;
 mod health;
 mod job;
+mod known;
 mod list;
 mod reassign;
 mod run;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::job::Job;
+use super::known::{known, only_one};
 use super::{drain, elect, health, list, reassign};
 use crate::cli::lang::show_duration;
 use crate::cli::output::{Cell, Column, Listing, OutputOptions, local_time};
@@ -150,30 +151,6 @@ fn status(output: OutputOptions, env: &Env) -> Result<Outcome> {
     })
 }
 
-/// The only broker that there is, or that runs.
-fn only_one(store: &Arc<StoreDir>) -> Result<BrokerId> {
-    let there = store.brokers()?;
-    if let [id] = there[..] {
-        return Ok(id);
-    }
-    let mut running = Vec::new();
-    for id in there {
-        if cluster::broker_holder(store, id)?.is_some() {
-            running.push(id);
-        }
-    }
-    match running[..] {
-        [id] => Ok(id),
-        [] => Err(Error::new(Kind::BrokerState, "no broker is running")
-            .cure("'mq-broker status' shows which there are")),
-        _ => {
-            let names: Vec<_> = running.iter().map(BrokerId::to_string).collect();
-            let text = format!("several brokers are running: {}", names.join(", "));
-            Err(Error::new(Kind::BrokerState, text).cure("say which: mq-broker stop ID"))
-        }
-    }
-}
-
 fn stop(id: Option<BrokerId>, timeout: Duration, env: &Env) -> Result<Outcome> {
     let store = env.open_store()?;
     let id = match id {
@@ -235,21 +212,6 @@ fn unregister(id: BrokerId, env: &Env) -> Result<Outcome> {
         None => format!("broker {id} is no more"),
     });
     Ok(Outcome::Done)
-}
-
-/// That there is such a broker.
-pub(super) fn known(store: &StoreDir, id: BrokerId) -> Result<BrokerId> {
-    let there = store.brokers()?;
-    if there.contains(&id) {
-        return Ok(id);
-    }
-    let names: Vec<_> = there.iter().map(BrokerId::to_string).collect();
-    Err(
-        Error::new(Kind::BrokerState, format!("there is no broker {id}")).cure(format!(
-            "'mq-broker list' shows those that there are: {}",
-            names.join(", ")
-        )),
-    )
 }
 
 /// Whether that incarnation has not ended: a service manager may have started the next by now.

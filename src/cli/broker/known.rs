@@ -1,0 +1,53 @@
+//! Which broker is meant.
+
+use std::sync::Arc;
+
+use crate::cluster;
+use crate::error::{Error, Kind, Result};
+use crate::store::StoreDir;
+use crate::types::BrokerId;
+
+/// The only broker that there is, or that runs.
+///
+/// # Errors
+/// [`Kind::BrokerState`] where there are several, or none runs.
+pub(super) fn only_one(store: &Arc<StoreDir>) -> Result<BrokerId> {
+    let there = store.brokers()?;
+    if let [id] = there[..] {
+        return Ok(id);
+    }
+    let mut running = Vec::new();
+    for id in there {
+        if cluster::broker_holder(store, id)?.is_some() {
+            running.push(id);
+        }
+    }
+    match running[..] {
+        [id] => Ok(id),
+        [] => Err(Error::new(Kind::BrokerState, "no broker is running")
+            .cure("'mq-broker status' shows which there are")),
+        _ => {
+            let names: Vec<_> = running.iter().map(BrokerId::to_string).collect();
+            let text = format!("several brokers are running: {}", names.join(", "));
+            Err(Error::new(Kind::BrokerState, text).cure("say which: mq-broker stop ID"))
+        }
+    }
+}
+
+/// That there is such a broker.
+///
+/// # Errors
+/// [`Kind::BrokerState`], naming those that there are.
+pub(super) fn known(store: &StoreDir, id: BrokerId) -> Result<BrokerId> {
+    let there = store.brokers()?;
+    if there.contains(&id) {
+        return Ok(id);
+    }
+    let names: Vec<_> = there.iter().map(BrokerId::to_string).collect();
+    Err(
+        Error::new(Kind::BrokerState, format!("there is no broker {id}")).cure(format!(
+            "'mq-broker list' shows those that there are: {}",
+            names.join(", ")
+        )),
+    )
+}
