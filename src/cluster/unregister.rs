@@ -79,10 +79,10 @@ fn refuse_needed(store: &StoreDir, broker: BrokerId) -> Result<PathBuf> {
     let file = store.broker_file(broker)?;
     // No topic counts on it: what is found here is the rest.
     log_dir::refuse_to_leave(store, &file).map_err(|e| match e.kind() {
-        Kind::BrokerState => e.cure(format!(
-            "'mq-topics verify' names what no topic counts on: move that elsewhere; what was \
-             deleted or given to others while it was written to goes within a minute"
-        )),
+        Kind::BrokerState => e.cure(
+            "'mq-topics verify' names what no topic counts on: move that elsewhere; the rest is \
+             being removed, and gone in a minute: try again then",
+        ),
         _ => e,
     })?;
     Ok(log_dir::registered_path(store, &file))
