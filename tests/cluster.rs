@@ -472,6 +472,17 @@ fn draining() {
             "drain ID --undo",
         ],
     );
+    let all_drained = || {
+        Tally::case();
+        let done = shell.run("mq-broker", &["health"], b"");
+        assert_eq!(done.status, 0, "{}", done.err);
+        done.err.contains("every broker that runs is drained")
+    };
+    assert!(!all_drained());
+    stop(&shell, "1", one);
+    assert!(all_drained());
+    let one = start(&shell, &["--id", "1"]);
+    assert!(!all_drained());
     stop(&shell, "0", zero);
     assert_eq!(who(&shell, "state", &json!("stopped")), [0]);
     // A start takes it back.

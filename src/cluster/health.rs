@@ -114,7 +114,9 @@ pub fn health(store: &Arc<StoreDir>) -> Result<Health> {
     for meta in &metas {
         topic(meta, &mut looker, &willing, &mut health);
     }
-    health.all_drained = willing.is_empty() && !live(store)?.is_empty();
+    let running = live(store)?;
+    let is_drained = |id: &BrokerId| store.broker_file(*id).is_ok_and(|file| file.drained);
+    health.all_drained = !running.is_empty() && running.keys().all(is_drained);
     Ok(health)
 }
 
