@@ -110,13 +110,20 @@ pub fn health(store: &Arc<StoreDir>) -> Result<Health> {
     }
     brokers(store, &metas, &hung, &mut health)?;
     let mut looker = Looker::new(store);
-    let willing = willing(store, &hung)?;
+    let (mut willing, mut drained) = (BTreeSet::new(), BTreeSet::new());
+    for id in live(store)?.into_keys() {
+        // One whose registration cannot be read is told of elsewhere.
+        match store.broker_file(id) {
+            Ok(file) if file.drained => drop(drained.insert(id)),
+            Ok(_) => drop(willing.insert(id)),
+            Err(_) => {}
+        }
+    }
+    health.all_drained = willing.is_empty() && !drained.is_empty();
+    willing.retain(|id| !hung.contains(id));
     for meta in &metas {
         topic(meta, &mut looker, &willing, &mut health);
     }
-    let running = live(store)?;
-    let is_drained = |id: &BrokerId| store.broker_file(*id).is_ok_and(|file| file.drained);
-    health.all_drained = !running.is_empty() && running.keys().all(is_drained);
     Ok(health)
 }
 
@@ -139,16 +146,6 @@ impl Health {
 
 /// What a daemon's lock shows: its incarnation and its beats, once they are written.
 type Beats = Option<(u64, u64)>;
-
-/// Who runs, beats, and may lead.
-fn willing(store: &StoreDir, hung: &BTreeSet<BrokerId>) -> Result<BTreeSet<BrokerId>> {
-    let mut willing: BTreeSet<_> = live(store)?.into_keys().collect();
-    willing.retain(|id| {
-        // One whose registration cannot be read is told of elsewhere.
-        !hung.contains(id) && store.broker_file(*id).is_ok_and(|file| !file.drained)
-    });
-    Ok(willing)
-}
 
 /// Who runs.
 fn live(store: &StoreDir) -> Result<BTreeMap<BrokerId, Beats>> {

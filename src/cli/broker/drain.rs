@@ -60,7 +60,10 @@ pub(super) fn drain(id: BrokerId, undo: bool, timeout: Duration, env: &Env) -> R
             return Ok(Outcome::Done);
         }
         if env.stopping() {
-            let text = format!("broker {id} still leads {}", names(&led));
+            let text = format!(
+                "broker {id} still leads {}",
+                TopicPartition::first_of(&led, NAMED_MAX)
+            );
             return Err(Error::new(Kind::Interrupted, text).cure(undo_cure(id)));
         }
         let now = env.monotonic();
@@ -74,7 +77,7 @@ pub(super) fn drain(id: BrokerId, undo: bool, timeout: Duration, env: &Env) -> R
             let text = format!(
                 "broker {id} still leads {}: no other broker that runs and is not drained has a \
                  replica",
-                names(&stays)
+                TopicPartition::first_of(&stays, NAMED_MAX)
             );
             let cure = format!("'mq-broker reassign' gives it others; {}", undo_cure(id));
             return Err(Error::new(Kind::BrokerState, text).cure(cure));
@@ -82,7 +85,7 @@ pub(super) fn drain(id: BrokerId, undo: bool, timeout: Duration, env: &Env) -> R
         if env.monotonic().saturating_sub(started) >= timeout {
             let text = format!(
                 "broker {id} still leads {} after {}",
-                names(&led),
+                TopicPartition::first_of(&led, NAMED_MAX),
                 show_duration(timeout)
             );
             let cure = format!(
@@ -138,16 +141,4 @@ fn without_successor(
 
 fn undo_cure(id: BrokerId) -> String {
     format!("it stays drained: 'mq-broker drain {id} --undo' takes that back")
-}
-
-fn names(led: &[TopicPartition]) -> String {
-    let mut names: Vec<_> = led
-        .iter()
-        .take(NAMED_MAX)
-        .map(TopicPartition::to_string)
-        .collect();
-    if let Some(more) = led.len().checked_sub(NAMED_MAX).filter(|more| *more > 0) {
-        names.push(format!("and {more} more"));
-    }
-    names.join(", ")
 }

@@ -42,9 +42,13 @@ fn partitions_text(partitions: i32) -> String {
 
 /// Makes topics.
 pub fn create(job: Create, env: &mut Env) -> Result<Outcome> {
-    if !job.dry_run && job.like.is_none() && needs_other_brokers(&job) && !env.is_store_there()? {
+    if !job.dry_run
+        && job.like.is_none()
+        && let Err(e) = check_without_brokers(&wanted_replicas(&job, 1, 1))
+        && !env.is_store_there()?
+    {
         // A refusal makes no store.
-        check_without_brokers(&wanted_replicas(&job, 1, 1))?;
+        return Err(e);
     }
     let store = if job.dry_run || job.like.is_some() {
         match env.open_store() {
@@ -149,11 +153,6 @@ fn wanted_replicas(job: &Create, partitions: PartitionId, factor: usize) -> NewR
             replication_factor: job.replication_factor.unwrap_or(factor),
         },
     }
-}
-
-/// Whether a store without daemons would refuse it.
-fn needs_other_brokers(job: &Create) -> bool {
-    check_without_brokers(&wanted_replicas(job, 1, 1)).is_err()
 }
 
 /// A store that is not there yet will have the embedded broker alone.

@@ -275,7 +275,7 @@ pub(super) struct Partition {
     pub(super) meta: PartitionMeta,
     /// What is under way. Nothing else is begun meanwhile.
     pub(super) work: Option<Work>,
-    /// The epoch that the last move or change from here began, if it was made.
+    /// The epoch that the last move or election from here began, if it was made.
     pub(super) begun_epoch: Option<LeaderEpoch>,
     /// Who is to be looked at.
     pub(super) ask: Ask,

@@ -84,7 +84,7 @@ impl Context<'_> {
     pub(super) fn begin(&mut self, p: &mut Partition, kind: WorkKind) -> Job {
         *self.jobs += 1;
         let job = Job(*self.jobs);
-        if !matches!(kind, WorkKind::Look(_)) {
+        if matches!(kind, WorkKind::Failover(_) | WorkKind::Voluntary) {
             p.begun_epoch = Some(p.meta.leader_epoch.saturating_add(1));
         }
         p.work = Some(Work {
@@ -123,6 +123,9 @@ impl Context<'_> {
 
     pub(super) fn change(&mut self, p: &mut Partition, kind: ChangeKind) {
         let job = self.begin(p, WorkKind::Change);
+        if matches!(kind, ChangeKind::Elect(_)) {
+            p.begun_epoch = Some(p.meta.leader_epoch.saturating_add(1));
+        }
         self.out.changes.push(Change {
             job,
             tp: self.topic.clone(),

@@ -365,6 +365,18 @@ fn what_others_did_is_told() {
     bench.topic.partitions[0] = led_by_two;
     bench.see_topic();
     assert_eq!(bench.news, ["broker 2 was given t:0, which broker 1 led"]);
+    // So it is after a change of its own that moved no leader.
+    let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1, 2, 3]));
+    let effects = bench.broker(3, DOWN);
+    assert_eq!(taken_out(&effects), [3]);
+    let change = effects.changes[0].clone();
+    bench.make(&change);
+    bench.topic.partitions[0] = PartitionMeta {
+        leader_epoch: 5,
+        ..partition(&[1, 2, 3], 2, &[1, 2])
+    };
+    bench.see_topic();
+    assert_eq!(bench.news, ["broker 2 was given t:0, which broker 1 led"]);
     // Its own is told of where it is done.
     let mut bench = Bench::quiet(partition(&[1, 2], 1, &[1, 2]));
     let effects = bench.broker(1, DOWN);
