@@ -1,0 +1,1 @@
+//! Acknowledged, shown, durable: receipts, and configs that change under open programs.

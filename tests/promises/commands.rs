@@ -1,0 +1,1 @@
+//! Commands that members run, dead letters, and batches.

@@ -1,0 +1,1 @@
+//! Daemons: replicas made again, removals, memory.

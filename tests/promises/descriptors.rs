@@ -1,0 +1,1 @@
+//! Daemons and tools with few descriptors.

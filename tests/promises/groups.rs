@@ -1,0 +1,1 @@
+//! Groups: backlogs, starts, ends, and what they report.

@@ -1,0 +1,1 @@
+//! Leaderships: no acknowledged record goes with a planned or a forced change of leader.

@@ -1,0 +1,17 @@
+//! Promises that once did not hold, each as the history that broke it: what is acknowledged, shown
+//! and durable; configs that change under open programs; slow disks; killed rolls; leaderships;
+//! daemons with few descriptors; groups and commands; the library; thousands of partitions.
+
+#[path = "../common/cli.rs"]
+mod cli;
+
+mod acks;
+mod commands;
+mod daemons;
+mod descriptors;
+mod groups;
+mod leaderships;
+mod library;
+mod readers;
+mod scale;
+mod slow_disk;

@@ -1,0 +1,1 @@
+//! Readers beside killed rolls, lost mounts, new epochs and damage.

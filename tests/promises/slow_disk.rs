@@ -1,0 +1,1 @@
+//! A slow disk is not a stopped process.
