@@ -305,6 +305,8 @@ impl Consumer {
             if read == 0 {
                 continue;
             }
+            // A reader that is always busy never waits, so it would not hear of a change otherwise.
+            self.stale |= !lane.reader.topic().is_current().unwrap_or(false);
             let (end, compressed) = end_of(buf, from);
             let until = lane.until.map_or(end, |until| until.min(end));
             lane.position = until;

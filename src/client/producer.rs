@@ -91,7 +91,7 @@ impl Producer {
         let delivery = Delivery::start(
             Arc::clone(store),
             topic.meta().name.clone(),
-            topic.configs()?,
+            topic.configs().clone(),
             &options,
             limits.compression,
             incoming,
@@ -487,7 +487,7 @@ impl Producer {
 }
 
 fn limits(topic: &TopicHandle, options: &ProducerOptions) -> Result<Limits> {
-    let configs = topic.configs()?;
+    let configs = topic.configs().clone();
     let message_bytes = configs.max_message_bytes.min(configs.segment_bytes) as usize;
     let share = BUILDING_BYTES_MAX / topic.meta().partitions.len().max(1);
     Ok(Limits {

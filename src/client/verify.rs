@@ -54,7 +54,7 @@ impl Admin {
         deep: bool,
     ) -> Result<Verified> {
         let topic = TopicHandle::open(self.store(), &tp.topic)?;
-        let decompressed_len_max = topic.configs()?.decompressed_len_max();
+        let decompressed_len_max = topic.configs().decompressed_len_max();
         let partition = topic.partition(tp.partition)?;
         let follows = partition.leader != broker;
         let replica = Replica::open(self.store(), tp, broker).map_err(|e| {

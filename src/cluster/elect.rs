@@ -98,7 +98,7 @@ pub fn plan_unclean(
     if to.is_some_and(|to| partition.uuid_of(to).is_none()) {
         return Err(nobody(tp, partition, to));
     }
-    let every_message = topic.configs()?.every_message();
+    let every_message = topic.configs().every_message();
     let liveness = Liveness::new(store);
     let mut looker = Looker::new(store);
     let looked = looker.look(

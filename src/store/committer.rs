@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::commit_note::{CommitNote, SYNC_FILE};
-use super::configs::TopicConfigs;
 use super::gate;
 use super::judge::Judge;
 use super::mend::Mender;
@@ -39,7 +38,6 @@ const PAGE_SYNC_INTERVAL: Duration = Duration::from_secs(1);
 pub struct Committer {
     store: Arc<StoreDir>,
     topic: TopicHandle,
-    configs: TopicConfigs,
     broker: BrokerId,
     /// Shared with whoever holds its lock, so that the lock does not keep `self` borrowed.
     replica: Arc<Replica>,
@@ -83,7 +81,6 @@ impl Committer {
             .open(SYNC_FILE, Open::Create)
             .map_err(|e| Error::io("open", join(&**replica.dir(), SYNC_FILE), e))?;
         Ok(Committer {
-            configs: topic.configs()?,
             page_synced: store.clock().monotonic(),
             store: Arc::clone(store),
             topic,
@@ -115,8 +112,8 @@ impl Committer {
     }
 
     /// Checks that an append may be acknowledged: [`super::writer::confirm`].
-    pub fn confirm(&mut self, appended: &super::writer::Appended) -> Result<()> {
-        super::writer::confirm(&self.store, &self.replica, &mut self.topic, appended)
+    pub fn confirm(&self, appended: &super::writer::Appended) -> Result<()> {
+        super::writer::confirm(&self.store, &self.replica, &self.topic, appended)
     }
 
     /// Makes the log durable up to `target` at least; the durable offset.
@@ -323,10 +320,9 @@ impl Committer {
     fn judge(&mut self) -> Result<Judge> {
         if !self.topic.is_current()? {
             self.topic = TopicHandle::open(&self.store, &self.replica.tp().topic)?;
-            self.configs = self.topic.configs()?;
         }
         let tp = self.replica.tp();
-        Judge::of(&self.store, &self.topic, tp, &self.configs, self.broker)
+        Judge::of(&self.store, &self.topic, tp, self.broker)
     }
 
     /// The append lock, and what to judge the page by while it is held: the topic file may change

@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::committer::Committer;
-use super::configs::TopicConfigs;
 use super::copied::{begin_segment, follow_watermark, next_run};
 use super::judge::Judge;
 use super::mend::Mender;
@@ -51,7 +50,6 @@ pub struct Follower {
     broker: BrokerId,
     patience: Duration,
     topic: TopicHandle,
-    configs: TopicConfigs,
     replica: Replica,
     appender: Appender,
     epochs: LeaderEpochs,
@@ -98,7 +96,6 @@ impl Follower {
             tp: tp.clone(),
             broker,
             patience,
-            configs: topic.configs()?,
             topic,
             appender: Appender::new(Arc::clone(replica.dir())),
             epochs: replica.epochs()?.unwrap_or_default(),
@@ -195,7 +192,7 @@ impl Follower {
                 self.raised = false;
                 self.sync_if_due()?;
             }
-            Followed::CaughtUp if self.configs.every_message() => self.sync_if_due()?,
+            Followed::CaughtUp if self.topic.configs().every_message() => self.sync_if_due()?,
             _ => {}
         }
         if !self.raised {
@@ -285,7 +282,6 @@ impl Follower {
                 format!("{} was deleted, and made anew", self.tp.topic),
             ));
         }
-        self.configs = topic.configs()?;
         let leader = topic.partition(self.tp.partition)?.leader;
         if self.leader.as_ref().is_some_and(|l| l.broker() != leader) {
             self.leader = None;
@@ -295,13 +291,7 @@ impl Follower {
     }
 
     fn judge(&self) -> Result<Judge> {
-        Judge::of(
-            &self.store,
-            &self.topic,
-            &self.tp,
-            &self.configs,
-            self.broker,
-        )
+        Judge::of(&self.store, &self.topic, &self.tp, self.broker)
     }
 
     fn leader_reader(&mut self) -> Result<&mut PartitionReader> {
@@ -432,7 +422,7 @@ impl Follower {
             return Ok(Followed::Waits);
         }
         if len == 0 {
-            if page.high_watermark < page.acked(self.configs.every_message()) {
+            if page.high_watermark < page.acked(self.topic.configs().every_message()) {
                 // The leader's own sync may have come last.
                 self.raised = false;
             }
@@ -452,10 +442,10 @@ impl Follower {
     ) -> Result<Followed> {
         let judge = self.judge()?;
         let limits = RollLimits {
-            segment_bytes: self.configs.segment_bytes,
-            segment_ms: self.configs.segment_ms,
-            index_bytes: self.configs.segment_index_bytes,
-            index_interval_bytes: self.configs.index_interval_bytes,
+            segment_bytes: self.topic.configs().segment_bytes,
+            segment_ms: self.topic.configs().segment_ms,
+            index_bytes: self.topic.configs().segment_index_bytes,
+            index_interval_bytes: self.topic.configs().index_interval_bytes,
         };
         let held = self.replica.lock(self.patience)?;
         if !self.topic.is_current()? {
@@ -544,7 +534,9 @@ impl Follower {
         let unsynced = (page.tail.end - page.durable.offset).max(0) as u64;
         let rolled = page.durable.segment != page.tail.active;
         let due = unsynced > 0
-            && (self.configs.every_message() || unsynced >= self.configs.flush_messages || rolled);
+            && (self.topic.configs().every_message()
+                || unsynced >= self.topic.configs().flush_messages
+                || rolled);
         if !due {
             return Ok(());
         }

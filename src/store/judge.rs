@@ -1,6 +1,5 @@
 //! What a replica's page is held against: this boot, and what the topic file says of it.
 
-use super::configs::TopicConfigs;
 use super::open::StoreDir;
 use super::page::{Page, Role};
 use super::topic_handle::TopicHandle;
@@ -49,14 +48,9 @@ impl Judge {
 
 impl Judge {
     /// For the partition's leader.
-    pub fn of_leader(
-        store: &StoreDir,
-        topic: &TopicHandle,
-        tp: &TopicPartition,
-        configs: &TopicConfigs,
-    ) -> Result<Self> {
+    pub fn of_leader(store: &StoreDir, topic: &TopicHandle, tp: &TopicPartition) -> Result<Self> {
         let leader = topic.partition(tp.partition)?.leader;
-        Judge::of(store, topic, tp, configs, leader)
+        Judge::of(store, topic, tp, leader)
     }
 
     /// For a broker's replica.
@@ -67,7 +61,6 @@ impl Judge {
         store: &StoreDir,
         topic: &TopicHandle,
         tp: &TopicPartition,
-        configs: &TopicConfigs,
         broker: BrokerId,
     ) -> Result<Self> {
         let partition = topic.partition(tp.partition)?;
@@ -79,6 +72,7 @@ impl Judge {
             .cure(format!("'mq-topics describe {}' shows who does", tp.topic))
         })?;
         let leads = partition.leader == broker;
+        let configs = topic.configs();
         Ok(Judge {
             boot_id: store.boot_id(),
             topic_id: topic.meta().topic_id,

@@ -40,10 +40,8 @@ pub struct PartitionReader {
     pinned: bool,
     replica: Replica,
     boot_id: [u8; 16],
-    every_message: bool,
     store: Arc<StoreDir>,
     topic: TopicHandle,
-    decompressed_len_max: usize,
     cursor: Option<Cursor>,
     listed: Segments,
     listed_generation: Option<u64>,
@@ -95,16 +93,13 @@ impl PartitionReader {
         (broker, pinned): (BrokerId, bool),
         replica: Replica,
     ) -> Result<Self> {
-        let configs = topic.configs()?;
         Ok(PartitionReader {
             broker,
             pinned,
             replica,
             boot_id: store.boot_id(),
-            every_message: configs.every_message(),
             store: Arc::clone(store),
             topic,
-            decompressed_len_max: configs.decompressed_len_max(),
             cursor: None,
             listed: Segments::default(),
             listed_generation: None,
@@ -130,15 +125,16 @@ impl PartitionReader {
 
     /// Most bytes that a batch may decompress to: what the topic says now, or what it said last
     /// if it cannot be read. One look-up as long as nobody changes the topic.
-    pub fn decompressed_len_max(&mut self) -> usize {
+    ///
+    /// The newer topic file is not taken up here: it may name another replica, which only
+    /// [`PartitionReader::follow_leadership`] opens, together with the file.
+    pub fn decompressed_len_max(&self) -> usize {
         if !self.topic.is_current().unwrap_or(true)
             && let Ok(topic) = TopicHandle::open(&self.store, &self.replica.tp().topic)
-            && let Ok(configs) = topic.configs()
         {
-            self.decompressed_len_max = configs.decompressed_len_max();
-            self.topic = topic;
+            return topic.configs().decompressed_len_max();
         }
-        self.decompressed_len_max
+        self.topic.configs().decompressed_len_max()
     }
 
     pub(super) fn store(&self) -> &Arc<StoreDir> {
@@ -150,7 +146,7 @@ impl PartitionReader {
     }
 
     pub(super) fn every_message(&self) -> bool {
-        self.every_message
+        self.topic.configs().every_message()
     }
 
     /// Whether this broker's replica was asked for, whoever leads.
@@ -158,16 +154,14 @@ impl PartitionReader {
         self.pinned
     }
 
-    pub(super) fn take_topic(&mut self, topic: TopicHandle) -> Result<()> {
-        let configs = topic.configs()?;
-        self.every_message = configs.every_message();
-        self.decompressed_len_max = configs.decompressed_len_max();
+    /// Takes up a topic file under which the same replica is read on.
+    pub(super) fn take_topic(&mut self, topic: TopicHandle) {
         self.topic = topic;
-        Ok(())
     }
 
-    /// Reads another replica from now on.
-    pub(super) fn take_replica(&mut self, broker: BrokerId, replica: Replica) {
+    /// Reads another replica from now on: the one that this topic file names.
+    pub(super) fn take_replica(&mut self, topic: TopicHandle, broker: BrokerId, replica: Replica) {
+        self.topic = topic;
         self.broker = broker;
         self.replica = replica;
         self.cursor = None;
@@ -297,7 +291,7 @@ impl PartitionReader {
                     from,
                     page.high_watermark,
                     timestamp,
-                    self.decompressed_len_max,
+                    self.topic.configs().decompressed_len_max(),
                 )
             });
             let after = self.replica.read_page()?;

@@ -34,7 +34,7 @@ impl PartitionReader {
     /// Whether records are shown once other replicas have them.
     fn waits_for_others(&self) -> Result<bool> {
         let partition = self.topic().partition(self.replica().tp().partition)?;
-        let alone = partition.isr.len() == 1 && self.topic().configs()?.min_insync_replicas <= 1;
+        let alone = partition.isr.len() == 1 && self.topic().configs().min_insync_replicas <= 1;
         Ok(partition.replicas.len() > 1 && !alone)
     }
 
@@ -98,7 +98,7 @@ impl PartitionReader {
             return Err(Error::new(Kind::BrokerState, text).cure(cure));
         }
         if broker == self.broker() && self.replica().in_place()? {
-            self.take_topic(topic)?;
+            self.take_topic(topic);
             return Ok(false);
         }
         let replica = if self.is_pinned() {
@@ -106,8 +106,7 @@ impl PartitionReader {
         } else {
             open_replica(self.store(), &topic, &tp)?
         };
-        self.take_topic(topic)?;
-        self.take_replica(broker, replica);
+        self.take_replica(topic, broker, replica);
         Ok(true)
     }
 }

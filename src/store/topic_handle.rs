@@ -1,5 +1,8 @@
-//! A topic as a process has it open: its metadata, and the file that was read, kept open so that
-//! one look-up tells whether it is still the current one.
+//! A topic as a process has it open: its metadata and configs, and the file that they were read from,
+//! kept open so that one look-up tells whether it is still the current one.
+//!
+//! Configs are read from the handle at each use, never kept beside it: a handle that is replaced takes
+//! its configs with it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -18,6 +21,7 @@ pub struct TopicHandle(Arc<OpenTopic>);
 #[derive(Debug)]
 struct OpenTopic {
     meta: TopicMeta,
+    configs: TopicConfigs,
     file: TopicFile,
 }
 
@@ -39,7 +43,8 @@ impl TopicHandle {
     /// Reads the topic file.
     ///
     /// # Errors
-    /// [`Kind::UnknownTopic`] with near names, [`Kind::Damaged`], [`Kind::Io`].
+    /// [`Kind::UnknownTopic`] with near names, [`Kind::InvalidConfig`] (written by a newer version),
+    /// [`Kind::Damaged`], [`Kind::Io`].
     pub fn open(store: &StoreDir, name: &TopicName) -> Result<Self> {
         let mut open = store.open_topics().lock();
         if let Some(known) = open.get(name).and_then(Weak::upgrade)
@@ -48,7 +53,12 @@ impl TopicHandle {
             return Ok(TopicHandle(known));
         }
         let (meta, file) = topics::read(store, name)?;
-        let topic = Arc::new(OpenTopic { meta, file });
+        let configs = meta.configs()?;
+        let topic = Arc::new(OpenTopic {
+            meta,
+            configs,
+            file,
+        });
         if open.len() % FORGET_EVERY == FORGET_EVERY - 1 {
             open.retain(|_, topic| topic.strong_count() > 0);
         }
@@ -66,9 +76,9 @@ impl TopicHandle {
         self.0.file.is_current()
     }
 
-    /// Its configs.
-    pub fn configs(&self) -> Result<TopicConfigs> {
-        self.0.meta.configs()
+    /// Its configs, as the file that was read has them.
+    pub fn configs(&self) -> &TopicConfigs {
+        &self.0.configs
     }
 
     /// A partition.

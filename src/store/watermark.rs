@@ -15,7 +15,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::configs::TopicConfigs;
 use super::names::sync_names;
 use super::open::StoreDir;
 use super::page::{Intent, Joining, Page, Role, Seal};
@@ -34,7 +33,6 @@ pub struct Watermark {
     store: Arc<StoreDir>,
     tp: TopicPartition,
     topic: TopicHandle,
-    configs: TopicConfigs,
     /// Shared with whoever holds its lock, so that the lock does not keep `self` borrowed.
     leader: Arc<Replica>,
     leader_id: BrokerId,
@@ -67,7 +65,6 @@ impl Watermark {
         Ok(Watermark {
             store: Arc::clone(store),
             tp: tp.clone(),
-            configs: topic.configs()?,
             leader: Arc::new(Replica::open(store, tp, leader_id)?),
             leader_id,
             topic,
@@ -121,7 +118,7 @@ impl Watermark {
         let page = self.leader.read_page()?;
         Ok(Shown {
             high_watermark: page.map_or(0, |page| page.high_watermark),
-            acked: page.map_or(0, |page| page.acked(self.configs.every_message())),
+            acked: page.map_or(0, |page| page.acked(self.topic.configs().every_message())),
             leader_epoch: epoch,
             promoted: page.is_some_and(|page| self.leads(&page, epoch)),
         })
@@ -188,7 +185,6 @@ impl Watermark {
                 return Err(Error::new(Kind::UnknownTopic, text));
             }
             self.topic = topic;
-            self.configs = self.topic.configs()?;
             // A peer's directory may be another by now.
             self.peers.clear();
         }
@@ -251,9 +247,9 @@ impl Watermark {
 
     /// What it may be raised to, by the leader's page and the others'.
     fn due(&mut self, page: &Page) -> Result<Offset> {
-        let every_message = self.configs.every_message();
+        let every_message = self.topic.configs().every_message();
         let partition = self.partition()?;
-        if partition.isr.len() < self.configs.min_insync_replicas {
+        if partition.isr.len() < self.topic.configs().min_insync_replicas {
             return Ok(page.high_watermark);
         }
         let epoch = partition.leader_epoch;
@@ -302,7 +298,7 @@ impl Watermark {
                 return Ok(None);
             };
             if page.counts(self.store.boot_id(), uuid, epoch) {
-                return Ok(Some(page.acked(self.configs.every_message())));
+                return Ok(Some(page.acked(self.topic.configs().every_message())));
             }
             if page.replica_uuid == uuid {
                 return Ok(None);

@@ -53,7 +53,6 @@ pub struct PartitionWriter {
     tp: TopicPartition,
     patience: Duration,
     topic: TopicHandle,
-    configs: TopicConfigs,
     leader: BrokerId,
     replica: Replica,
     appender: Appender,
@@ -81,7 +80,6 @@ impl PartitionWriter {
         let topic = TopicHandle::open(store, &tp.topic)?;
         let replica = open_replica(store, &topic, tp)?;
         let epochs = replica.epochs()?.unwrap_or_default();
-        let configs = topic.configs()?;
         Ok(PartitionWriter {
             store: Arc::clone(store),
             tp: tp.clone(),
@@ -89,7 +87,6 @@ impl PartitionWriter {
             appender: Appender::new(Arc::clone(replica.dir())),
             leader: topic.partition(tp.partition)?.leader,
             topic,
-            configs,
             replica,
             epochs,
             known: None,
@@ -100,9 +97,9 @@ impl PartitionWriter {
         })
     }
 
-    /// The topic's configs, as of the last append.
+    /// The topic's configs, as of the last look at the topic file.
     pub fn configs(&self) -> &TopicConfigs {
-        &self.configs
+        self.topic.configs()
     }
 
     /// The partition.
@@ -116,8 +113,8 @@ impl PartitionWriter {
     }
 
     /// Replica and topic, for a confirmation.
-    pub fn parts(&mut self) -> (&Replica, &mut TopicHandle) {
-        (&self.replica, &mut self.topic)
+    pub fn parts(&self) -> (&Replica, &TopicHandle) {
+        (&self.replica, &self.topic)
     }
 
     /// The replica written to.
@@ -144,7 +141,6 @@ impl PartitionWriter {
     /// # Errors
     /// [`Kind::Fenced`] also if the topic file names another epoch.
     pub fn append_in(&mut self, batch: &mut [u8], only: Option<LeaderEpoch>) -> Result<Appended> {
-        self.check_size(batch.len())?;
         let mut tries = 0;
         loop {
             if only.is_some_and(|only| self.led_epoch().is_ok_and(|epoch| epoch != only)) {
@@ -197,7 +193,7 @@ impl PartitionWriter {
         }
         let ready = ready(
             &held,
-            Judge::of_leader(&self.store, &self.topic, &self.tp, &self.configs)?,
+            Judge::of_leader(&self.store, &self.topic, &self.tp)?,
             &mut self.appender,
             &mut self.epochs,
             &mut self.cuts,
@@ -228,7 +224,7 @@ impl PartitionWriter {
         let page = held.page()?;
         let mut mender = Mender {
             held: &held,
-            judge: Judge::of_leader(&self.store, &self.topic, &self.tp, &self.configs)?,
+            judge: Judge::of_leader(&self.store, &self.topic, &self.tp)?,
             appender: &mut self.appender,
             epochs: &mut self.epochs,
             cuts: &mut self.cuts,
@@ -255,7 +251,6 @@ impl PartitionWriter {
             self.known = None;
         }
         self.epochs = self.replica.epochs()?.unwrap_or_default();
-        self.configs = topic.configs()?;
         self.topic = topic;
         Ok(())
     }
@@ -279,12 +274,10 @@ impl PartitionWriter {
     }
 
     fn check_size(&self, bytes: usize) -> Result<()> {
-        let most = self
-            .configs
-            .max_message_bytes
-            .min(self.configs.segment_bytes);
+        let configs = self.topic.configs();
+        let most = configs.max_message_bytes.min(configs.segment_bytes);
         if bytes as u64 > most {
-            let which = if most == self.configs.max_message_bytes {
+            let which = if most == configs.max_message_bytes {
                 "max.message.bytes"
             } else {
                 "segment.bytes"
@@ -351,12 +344,13 @@ impl PartitionWriter {
         if only.is_some_and(|only| only != epoch) {
             return Err(fenced(&self.tp));
         }
+        self.check_size(batch.len())?;
         self.sync_names()?;
         let held = self.replica.lock(self.patience)?;
         if !self.topic.is_current()? {
             return Err(fenced(&self.tp));
         }
-        let judge = Judge::of_leader(&self.store, &self.topic, &self.tp, &self.configs)?;
+        let judge = Judge::of_leader(&self.store, &self.topic, &self.tp)?;
         let ready = ready(
             &held,
             judge,
@@ -376,7 +370,8 @@ impl PartitionWriter {
         };
         self.first = false;
         page.synced_version = page.synced_version.max(self.synced_version);
-        let append_time = (self.configs.timestamp_type == TimestampType::LogAppendTime)
+        let configs = self.topic.configs();
+        let append_time = (configs.timestamp_type == TimestampType::LogAppendTime)
             .then(|| self.store.clock().now_ms());
         if let Some(now) = append_time {
             record::stamp_append_time(batch, now);
@@ -389,10 +384,10 @@ impl PartitionWriter {
             )
         })?;
         let limits = RollLimits {
-            segment_bytes: self.configs.segment_bytes,
-            segment_ms: self.configs.segment_ms,
-            index_bytes: self.configs.segment_index_bytes,
-            index_interval_bytes: self.configs.index_interval_bytes,
+            segment_bytes: configs.segment_bytes,
+            segment_ms: configs.segment_ms,
+            index_bytes: configs.segment_index_bytes,
+            index_interval_bytes: configs.index_interval_bytes,
         };
         let rolled = Appender::must_roll(
             &page.tail,
@@ -495,22 +490,23 @@ pub(super) fn ready(
 /// Whether an append may be acknowledged: its page and its topic are still in place, and the log
 /// still has it where it was.
 ///
+/// Only looks: a newer topic file is taken up by [`PartitionWriter::refresh`], together with the
+/// replica that it names.
+///
 /// # Errors
 /// [`Kind::Unknown`] if that cannot be said; [`Kind::UnknownTopic`] if the topic is gone.
 pub fn confirm(
     store: &Arc<StoreDir>,
     replica: &Replica,
-    topic: &mut TopicHandle,
+    topic: &TopicHandle,
     appended: &Appended,
 ) -> Result<()> {
     let tp = replica.tp();
     if !topic.is_current()? {
-        let id = topic.meta().topic_id;
-        let again = TopicHandle::open(store, &tp.topic)?;
-        if again.meta().topic_id != id {
+        let now = TopicHandle::open(store, &tp.topic)?;
+        if now.meta().topic_id != topic.meta().topic_id {
             return Err(made_anew(tp));
         }
-        *topic = again;
     }
     let unknown = |why: &str| {
         Error::new(
