@@ -10,7 +10,7 @@
 //! 2. Its holder changes files only by renames out of, and removes them only by renames into, a
 //!    directory `lock.N/ID/` of his own, always reached by that path.
 //! 3. His line in the lock file holds a counter, raised at each step and, once he has held the
-//!    lock for 100 ms, by the pulse's thread: a slow disk is not a stopped process.
+//!    lock for 100 ms, by a [`super::heartbeat`]: a slow disk is not a stopped process.
 //! 4. Who sees that line stand still for 2 s of his own unbroken watching renames `lock.N` to
 //!    `lock.N+1` and competes for `lock.N+1/N+1`. The old holder's paths are gone.
 //! 5. Who takes the lock first removes every other `ID/` and lock file in `lock.N` (what proves a
@@ -22,7 +22,6 @@
 //! and a line break. Only its standing still means anything; the rest is for people.
 
 mod guard;
-mod pulse;
 mod staged;
 
 use std::io;
@@ -31,6 +30,7 @@ use std::time::Duration;
 
 use super::gate;
 use super::graveyard;
+use super::heartbeat::{COUNTER_LEN, STOPPED_AFTER, Stillness};
 use super::layout;
 use super::open::{StoreDir, denied, is_denied};
 use super::process::Process;
@@ -42,16 +42,11 @@ use crate::types::Uuid;
 pub use guard::FencedGuard;
 pub use staged::Staged;
 
-/// How long a holder's line stands still before his lock may be broken.
-pub const STILL: Duration = Duration::from_secs(2);
-
 /// Between two tries. It does not grow: that starves whoever waits longest.
 const RETRY: Duration = Duration::from_micros(50);
 /// The same for a group's lock, and what each of its members adds.
 const RETRY_OF_GROUP: Duration = Duration::from_micros(300);
 const RETRY_OF_MEMBER: Duration = Duration::from_micros(50);
-/// A watcher with a longer gap than this between two looks was stopped himself: he starts anew.
-const BREAK_IN_WATCHING: Duration = Duration::from_millis(500);
 /// How long a `lock.N` may be missing from listings, which a rename can hide it from.
 const HIDDEN: Duration = Duration::from_millis(200);
 /// Directories below an `ID/` that are removed with it: what is moved there is flat.
@@ -59,7 +54,6 @@ const DEPTH_MAX: usize = 4;
 
 /// Length of the line in a lock file, bytes.
 pub(super) const LINE_LEN: usize = 256;
-const COUNTER_LEN: usize = 20;
 
 /// Makes the lock of a directory that is being made whole under another name: `lock.0/0`, synced,
 /// and held by its maker; `None` if somebody took the maker for dead. The caller syncs the
@@ -102,9 +96,7 @@ pub struct FencedLock {
 struct Watched {
     n: u64,
     file: Arc<dyn File>,
-    line: Vec<u8>,
-    since: Duration,
-    looked: Duration,
+    line: Stillness<Vec<u8>>,
 }
 
 impl FencedLock {
@@ -179,14 +171,8 @@ impl FencedLock {
             if watched.is_none() {
                 match self.find()? {
                     Some((n, file)) => {
-                        let line = read_line(&*file);
-                        watched = Some(Watched {
-                            n,
-                            file,
-                            line,
-                            since: now,
-                            looked: now,
-                        });
+                        let line = Stillness::begin(read_line(&*file), now);
+                        watched = Some(Watched { n, file, line });
                         hidden_since = None;
                     }
                     None if now.saturating_sub(*hidden_since.get_or_insert(now)) >= HIDDEN => {
@@ -242,13 +228,8 @@ impl FencedLock {
         if !self.names(&layout::lock_file(seen.n), &*seen.file)? {
             return Ok(None);
         }
-        let line = read_line(&*seen.file);
-        let slept = now.saturating_sub(seen.looked) > BREAK_IN_WATCHING;
-        if line != seen.line || slept {
-            (seen.line, seen.since) = (line, now);
-        }
-        seen.looked = now;
-        if now.saturating_sub(seen.since) < STILL {
+        let still = seen.line.look(read_line(&*seen.file), now);
+        if still < STOPPED_AFTER {
             return Ok(Some(seen));
         }
         let next = seen.n.checked_add(1).ok_or_else(|| self.no_lock())?;

@@ -12,6 +12,7 @@ pub mod fenced_lock;
 mod follower;
 pub mod gate;
 pub mod graveyard;
+pub mod heartbeat;
 mod in_sync;
 mod inherited;
 pub mod json_file;

@@ -24,6 +24,9 @@
 //! ```
 //!
 //! All little-endian: the file never leaves its machine.
+//!
+//! At byte 2048 stands the heartbeat of whoever holds the append lock long (`super::heartbeat`).
+//! Its place has its room on the disk from the start, in the block of the first copy.
 
 use std::time::Duration;
 
@@ -43,6 +46,9 @@ const COPY_STRIDE: u64 = 4096;
 pub const PAGE_FILE_BYTES: u64 = 2 * COPY_STRIDE;
 /// How long a reader tries again when a copy is bad before it believes the other one.
 const TORN_PATIENCE: Duration = Duration::from_millis(10);
+
+/// Where the heartbeat of the append lock's holder stands.
+pub(super) const BEAT_AT: u64 = 2048;
 
 const MAGIC: u32 = u32::from_le_bytes(*b"mqps");
 const LAYOUT: u16 = 1;

@@ -4,14 +4,15 @@
 //! Each handle has descriptors of its own, so two threads with a handle each exclude each other
 //! as two processes do. Everything is reached by name within the directory that was opened.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::commit_note::{CommitNote, SYNC_FILE};
 use super::gate;
+use super::heartbeat::{self, Heartbeat};
 use super::layout;
 use super::open::StoreDir;
-use super::page::{Offline, PAGE_FILE, Page};
+use super::page::{BEAT_AT, Offline, PAGE_FILE, Page};
 use crate::clock::Clock;
 use crate::disk::{Dir, File, FileId, LockKind, Open, join};
 use crate::error::{Error, Kind, Result};
@@ -157,6 +158,7 @@ impl Replica {
             if locked {
                 let held = Held {
                     replica: self,
+                    beat: OnceLock::new(),
                     _gate: gate,
                 };
                 if !self.in_place()? {
@@ -174,6 +176,12 @@ impl Replica {
             }
             self.clock.sleep(RETRY);
         }
+    }
+
+    /// The counter of whoever holds the append lock long: it stands still where the holder is
+    /// stopped, and where the lock is held for a moment only.
+    pub fn beat(&self) -> u64 {
+        heartbeat::read(&*self.page, BEAT_AT)
     }
 
     /// Whether nobody has the append lock: takes it, and lets go at once.
@@ -329,6 +337,7 @@ fn missing(dir: &dyn Dir, name: &str, e: std::io::Error) -> Error {
 #[derive(Debug)]
 pub struct Held<'a> {
     replica: &'a Replica,
+    beat: OnceLock<Heartbeat>,
     _gate: gate::GateGuard,
 }
 
@@ -336,6 +345,15 @@ impl Held<'_> {
     /// The replica it is the lock of.
     pub(super) fn replica(&self) -> &Replica {
         self.replica
+    }
+
+    /// Says that the lock is held through something long from here on (a walk, a copy, a sync):
+    /// then this process beats, so that nobody takes it for a stopped one. An append has no need
+    /// to.
+    pub(super) fn beats(&self) {
+        let page = &self.replica.page;
+        self.beat
+            .get_or_init(|| Heartbeat::start(Arc::clone(page), BEAT_AT));
     }
 
     /// The page, read under the lock.
@@ -351,6 +369,7 @@ impl Held<'_> {
 
     /// Publishes and makes the page durable.
     pub(super) fn publish_synced(&self, page: &mut Page) -> Result<()> {
+        self.beats();
         self.publish(page)?;
         self.replica.page_file().sync_data().map_err(|e| {
             if page.offline.is_none() {
@@ -400,6 +419,7 @@ impl Held<'_> {
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
+        drop(self.beat.take());
         // Closing the file would free it as well; there is nobody to tell of a failure.
         let _ = self.replica.page_file().unlock();
     }

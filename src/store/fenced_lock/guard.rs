@@ -4,12 +4,12 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use super::pulse::Beat;
 use super::staged::Staged;
-use super::{DEPTH_MAX, io_error, names, remove_tree};
+use super::{DEPTH_MAX, io_error, names, read_line, remove_tree};
 use crate::disk::{Dir, EntryKind, File, Open, join};
 use crate::error::{Error, Kind, Result};
 use crate::store::gate::GateGuard;
+use crate::store::heartbeat::Heartbeat;
 use crate::store::{graveyard, layout};
 
 /// Files that are synced at the same time.
@@ -23,7 +23,7 @@ const SYNC_THREADS: usize = 8;
 #[derive(Debug)]
 pub struct FencedGuard {
     dir: Arc<dyn Dir>,
-    beat: Arc<Beat>,
+    beat: Heartbeat,
     n: u64,
     id: String,
     has_own_dir: AtomicBool,
@@ -41,7 +41,8 @@ impl FencedGuard {
     ) -> Self {
         FencedGuard {
             dir,
-            beat: Beat::start(file),
+            // Its line was just written with this.
+            beat: Heartbeat::start_from(file, 0, 1),
             n,
             id,
             has_own_dir: AtomicBool::new(false),
@@ -226,17 +227,22 @@ impl FencedGuard {
         let (from, to) = (layout::lock_dir(self.n), layout::lock_dir(next));
         // The new lock file is locked before anyone can find it under its path.
         let unborn = format!("{from}/{next}");
-        let beat = self.beat.move_to(|line| {
+        let line = read_line(&*self.beat.file());
+        let take = || -> io::Result<Arc<dyn File>> {
             let file = self.dir.open(&unborn, Open::Create)?;
             if !file.try_lock(crate::disk::LockKind::Exclusive)? {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
-            file.write_at(line, 0)?;
+            file.write_at(&line, 0)?;
             self.dir.rename_new(&from, &to)?;
             Ok(file)
-        });
+        };
+        let file = take().map_err(|e| self.late(io_error(&*self.dir, "rename", &from, e)))?;
         let old = self.n;
-        self.beat = beat.map_err(|e| self.late(io_error(&*self.dir, "rename", &from, e)))?;
+        let former = std::mem::replace(&mut self.beat, Heartbeat::start(file, 0));
+        former.end();
+        // If it fails the lock goes with the file's last handle.
+        let _ = former.file().unlock();
         self.n = next;
         // Left where it fails: the next to take the lock removes it.
         let _ = self.dir.remove(&format!("{to}/{old}"));
@@ -346,5 +352,7 @@ impl Drop for FencedGuard {
             }
         }
         self.beat.end();
+        // If it fails the lock goes with the file's last handle.
+        let _ = self.beat.file().unlock();
     }
 }

@@ -111,8 +111,8 @@ fn a_slow_holder_is_waited_for_and_named() {
     let guard = place.lock.acquire("long work", LONG).expect("acquire");
     let error = place
         .lock
-        .acquire("impatient", STILL + Duration::from_millis(700))
-        .expect_err("the pulse keeps it");
+        .acquire("impatient", STOPPED_AFTER + Duration::from_millis(700))
+        .expect_err("the heartbeat keeps it");
     assert_eq!(error.kind(), Kind::Busy);
     let text = error.to_string();
     let pid = std::process::id().to_string();
@@ -178,7 +178,7 @@ fn a_lock_file_held_by_hand_is_broken_too() {
         .expect("write");
     let started = std::time::Instant::now();
     assert_eq!(place.lock.acquire("taker", LONG).expect("broken").n(), 1);
-    assert!(started.elapsed() >= STILL, "not a moment before");
+    assert!(started.elapsed() >= STOPPED_AFTER, "not a moment before");
 }
 
 #[test]

@@ -1,0 +1,330 @@
+//! Heartbeats of locks that are held long: a slow disk is not a stopped process.
+//!
+//! 1. The holder of a lock has a counter at a fixed place of the lock's file, in 20 digits. While
+//!    a [`Heartbeat`] lives, a thread of its own raises that counter every 100 ms, from the time on
+//!    that the lock was held for about 100 ms. A hold that is shorter costs no thread and no write.
+//! 2. Each lock has its thread: a beat is itself a write, and a file system that keeps it waiting
+//!    keeps no other lock's beat waiting.
+//! 3. Who waits for the lock watches the counter ([`Stillness`]). Only its standing still means
+//!    anything, by unbroken watching on one monotonic clock: a watcher that slept starts over.
+//! 4. A beat proves that the process runs. It does not prove progress.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError, Weak};
+use std::time::Duration;
+
+use crate::disk::File;
+
+/// How long the counter of a lock stands still before its holder counts as stopped.
+pub const STOPPED_AFTER: Duration = Duration::from_secs(2);
+/// A watcher with a longer gap than this between two looks was stopped itself: it starts over.
+pub const BREAK_IN_WATCHING: Duration = Duration::from_millis(500);
+
+/// Length of a counter in a file, bytes.
+pub const COUNTER_LEN: usize = 20;
+
+/// Between two beats. A lock that was held at one look of the thread beats from the next on.
+const INTERVAL: Duration = Duration::from_millis(100);
+/// Looks without a lock held before the thread sleeps until it is woken: short holds in a row do
+/// not wake it each time.
+const IDLE_LOOKS: u32 = 20;
+
+/// Beats for a lock until it ends or is dropped, which must come before the lock is let go: no beat
+/// falls on the counter of the next holder.
+#[derive(Debug)]
+pub struct Heartbeat(Arc<Beat>);
+
+#[derive(Debug)]
+struct Beat {
+    state: Mutex<State>,
+    ended: Condvar,
+    /// Whether the lock was held at an earlier look.
+    seen: AtomicBool,
+}
+
+#[derive(Debug)]
+struct State {
+    file: Arc<dyn File>,
+    at: u64,
+    /// Not known before the first beat, if it was not given.
+    counter: Option<u64>,
+    held: bool,
+    /// As if the process were stopped.
+    stopped: bool,
+}
+
+/// The thread that sees which locks are held long: one for the process, started with the first
+/// lock, asleep while none is held.
+#[derive(Debug)]
+struct Lookout {
+    held: Vec<Weak<Beat>>,
+    asleep: bool,
+}
+
+static LOOKOUT: Mutex<Lookout> = Mutex::new(Lookout {
+    held: Vec::new(),
+    asleep: false,
+});
+static CHANGED: Condvar = Condvar::new();
+static THREAD: Once = Once::new();
+
+impl Heartbeat {
+    /// Begins for a lock that is held, whose counter stands at that byte of the file.
+    pub fn start(file: Arc<dyn File>, at: u64) -> Self {
+        Heartbeat::begin(file, at, None)
+    }
+
+    /// As [`Heartbeat::start`], where the counter was just written with that value.
+    pub fn start_from(file: Arc<dyn File>, at: u64, counter: u64) -> Self {
+        Heartbeat::begin(file, at, Some(counter))
+    }
+
+    fn begin(file: Arc<dyn File>, at: u64, counter: Option<u64>) -> Self {
+        let state = Mutex::new(State {
+            file,
+            at,
+            counter,
+            held: true,
+            stopped: false,
+        });
+        let beat = Arc::new(Beat {
+            state,
+            ended: Condvar::new(),
+            seen: AtomicBool::new(false),
+        });
+        THREAD.call_once(|| {
+            // Without the thread a holder at work for 2 s may count as stopped, which is safe.
+            let _ = spawn("mq-lock-lookout", look_out);
+        });
+        let mut lookout = lock(&LOOKOUT);
+        lookout.held.push(Arc::downgrade(&beat));
+        if lookout.asleep {
+            lookout.asleep = false;
+            CHANGED.notify_one();
+        }
+        drop(lookout);
+        Heartbeat(beat)
+    }
+
+    /// Raises the counter now.
+    ///
+    /// # Errors
+    /// Of the file.
+    pub fn raise(&self) -> io::Result<()> {
+        lock(&self.0.state).raise()
+    }
+
+    /// The file that the counter stands in.
+    pub fn file(&self) -> Arc<dyn File> {
+        Arc::clone(&lock(&self.0.state).file)
+    }
+
+    /// Beats no more. One that is being written is waited for.
+    pub fn end(&self) {
+        lock(&self.0.state).held = false;
+        self.0.ended.notify_all();
+        let own = Arc::as_ptr(&self.0);
+        lock(&LOOKOUT).held.retain(|beat| beat.as_ptr() != own);
+    }
+
+    /// As if this process were stopped: the thread raises the counter no more.
+    #[cfg(test)]
+    pub fn stand_still(&self) {
+        lock(&self.0.state).stopped = true;
+    }
+}
+
+impl Drop for Heartbeat {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl State {
+    fn raise(&mut self) -> io::Result<()> {
+        let counter = match self.counter {
+            Some(counter) => counter,
+            None => read(&*self.file, self.at),
+        };
+        let next = counter.wrapping_add(1);
+        self.counter = Some(next);
+        let digits = format!("{next:0width$}", width = COUNTER_LEN);
+        self.file.write_at(digits.as_bytes(), self.at)
+    }
+}
+
+/// The counter that stands at that byte of the file. An unreadable one is as good as none: it
+/// stands still.
+pub fn read(file: &dyn File, at: u64) -> u64 {
+    let mut digits = [0; COUNTER_LEN];
+    let read = file.read_at(&mut digits, at).unwrap_or(0);
+    let digits = digits.get(..read).unwrap_or_default();
+    let text = std::str::from_utf8(digits).unwrap_or_default();
+    text.parse().unwrap_or(0)
+}
+
+/// How long something stood still, by the watcher's own unbroken watching.
+#[derive(Debug, Clone, Copy)]
+pub struct Stillness<T> {
+    seen: T,
+    since: Duration,
+    looked: Duration,
+}
+
+impl<T: PartialEq> Stillness<T> {
+    /// The first look.
+    pub fn begin(seen: T, now: Duration) -> Self {
+        Stillness {
+            seen,
+            since: now,
+            looked: now,
+        }
+    }
+
+    /// One more look: how long it stands still by now. Nothing if it changed, or if this watcher
+    /// slept.
+    pub fn look(&mut self, seen: T, now: Duration) -> Duration {
+        let slept = now.saturating_sub(self.looked) > BREAK_IN_WATCHING;
+        if slept || seen != self.seen {
+            (self.seen, self.since) = (seen, now);
+        }
+        self.looked = now;
+        now.saturating_sub(self.since)
+    }
+
+    /// What was seen last.
+    pub fn seen(&self) -> &T {
+        &self.seen
+    }
+
+    /// How long it had stood still at the last look.
+    pub fn length(&self) -> Duration {
+        self.looked.saturating_sub(self.since)
+    }
+}
+
+/// Finds the locks that are held since the look before, and lets each beat.
+fn look_out() {
+    let mut idle_looks = 0;
+    let mut lookout = lock(&LOOKOUT);
+    loop {
+        if lookout.held.is_empty() && idle_looks >= IDLE_LOOKS {
+            lookout.asleep = true;
+            while lookout.asleep {
+                lookout = CHANGED
+                    .wait(lookout)
+                    .unwrap_or_else(PoisonError::into_inner);
+            }
+            idle_looks = 0;
+        }
+        lookout = CHANGED
+            .wait_timeout(lookout, INTERVAL)
+            .unwrap_or_else(PoisonError::into_inner)
+            .0;
+        idle_looks = if lookout.held.is_empty() {
+            idle_looks + 1
+        } else {
+            0
+        };
+        let mut long = Vec::new();
+        lookout.held.retain(|beat| {
+            let Some(beat) = beat.upgrade() else {
+                return false;
+            };
+            let is_long = beat.seen.swap(true, Ordering::Relaxed);
+            if is_long {
+                long.push(beat);
+            }
+            // It has a thread then, which needs no more looks.
+            !is_long
+        });
+        drop(lookout);
+        for beat in long {
+            let again = Arc::downgrade(&beat);
+            if spawn("mq-lock-beat", move || beat.beat_on()).is_err() {
+                // No thread is to be had now: perhaps at the next look.
+                lock(&LOOKOUT).held.push(again);
+            }
+        }
+        lookout = lock(&LOOKOUT);
+    }
+}
+
+impl Beat {
+    /// Beats until the lock is let go.
+    fn beat_on(&self) {
+        let mut state = lock(&self.state);
+        while state.held {
+            if !state.stopped {
+                // The holder meets the same error at its next step.
+                let _ = state.raise();
+            }
+            state = self
+                .ended
+                .wait_timeout(state, INTERVAL)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let thread = std::thread::Builder::new().name(name.to_owned());
+    thread.spawn(run).map(drop)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Clock, SystemClock};
+    use crate::disk::{Disk, Open, OsDisk};
+
+    fn file() -> (tempfile::TempDir, Arc<dyn File>) {
+        let at = tempfile::tempdir().expect("tempdir");
+        let dir = OsDisk.open_dir(at.path()).expect("open");
+        let file = dir.open("x.lock", Open::Create).expect("create");
+        (at, file)
+    }
+
+    #[test]
+    fn a_long_hold_beats_and_a_short_one_writes_nothing() {
+        let (_at, file) = file();
+        let clock = SystemClock::default();
+        drop(Heartbeat::start(Arc::clone(&file), 64));
+        assert_eq!(file.len().expect("len"), 0, "a short hold");
+        let beat = Heartbeat::start(Arc::clone(&file), 64);
+        let mut still = Stillness::begin(read(&*file, 64), clock.monotonic());
+        let mut longest = Duration::ZERO;
+        for _ in 0..100 {
+            clock.sleep(Duration::from_millis(10));
+            longest = longest.max(still.look(read(&*file, 64), clock.monotonic()));
+        }
+        assert!(*still.seen() >= 3, "it beat: {still:?}");
+        assert!(longest < Duration::from_millis(700), "{longest:?}");
+        drop(beat);
+        let last = read(&*file, 64);
+        clock.sleep(INTERVAL * 3);
+        assert_eq!(read(&*file, 64), last, "none after the end");
+        // The next holder goes on where the last one stopped.
+        let next = Heartbeat::start(Arc::clone(&file), 64);
+        next.raise().expect("raise");
+        assert_eq!(read(&*file, 64), last + 1);
+    }
+
+    #[test]
+    fn a_watcher_that_slept_starts_over() {
+        let ms = Duration::from_millis;
+        let mut still = Stillness::begin(7, ms(0));
+        assert_eq!(still.look(7, ms(400)), ms(400));
+        assert_eq!(still.look(7, ms(800)), ms(800));
+        assert_eq!(still.look(8, ms(1200)), ms(0), "it changed");
+        assert_eq!(still.look(8, ms(1600)), ms(400));
+        assert_eq!(still.look(8, ms(2200)), ms(0), "the watcher slept");
+        assert_eq!(still.length(), ms(0));
+    }
+}
