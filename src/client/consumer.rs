@@ -102,6 +102,8 @@ pub struct BatchInfo {
     pub leader_epoch: LeaderEpoch,
     /// What its timestamp means.
     pub timestamp_type: TimestampType,
+    /// The codec that it is stored with.
+    pub compression: Compression,
 }
 
 impl Fetched {
@@ -125,6 +127,7 @@ impl Fetched {
                 let info = BatchInfo {
                     leader_epoch: header.leader_epoch,
                     timestamp_type: header.timestamp_type(),
+                    compression: header.compression(),
                 };
                 let inside = header.base_offset >= self.from && header.last_offset() < self.until;
                 for record in view.records(decompressor).map_err(at)? {

@@ -1,1 +1,179 @@
 //! Commands that members run, dead letters, and batches.
+
+use std::fmt::Write as _;
+
+use crate::cli::{Done, Shell};
+use serde_json::Value;
+
+/// A topic `t` of one partition with so many numbered lines.
+fn shell_with(lines: usize) -> Shell {
+    let shell = Shell::new();
+    let input = (0..lines).fold(String::new(), |mut text, n| {
+        let _ = writeln!(text, "{n}");
+        text
+    });
+    shell.produce(&["t"], input.as_bytes());
+    shell
+}
+
+fn exec(shell: &Shell, command: &str, more: &[&str]) -> Done {
+    let args = [&["-g", "g", "t", "-e", "--exec", command][..], more].concat();
+    shell.run("mq-consume", &args, b"")
+}
+
+/// Runs a script in which `mq-consume` is the tool; bash, for its `PIPESTATUS`.
+fn bash(shell: &Shell, script: &str) -> Done {
+    let mut command = std::process::Command::new("bash");
+    let tool = shell.command("mq-consume", &[]);
+    let exe = std::path::Path::new(tool.get_program());
+    let path = std::env::var("PATH").unwrap_or_default();
+    let tools = exe.parent().expect("a directory").display();
+    command
+        .args(["-c", script])
+        .current_dir(shell.dir())
+        .env("MQ_STORE", shell.store())
+        .env("PATH", format!("{tools}:{path}"))
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
+    crate::cli::run(command, b"")
+}
+
+fn committed(shell: &Shell, group: &str) -> i64 {
+    let json = shell.ok("mq-groups", &["describe", group, "--format", "json"], b"");
+    let group: Value = serde_json::from_slice(&json).expect("JSON");
+    group["offsets"][0]["committed_offset"]
+        .as_i64()
+        .expect("an offset")
+}
+
+#[test]
+fn a_reader_that_went_away_is_no_fault_of_the_records() {
+    for letters in ["", "--dead-letter dlq", "--dead-letter dlq --retries 3"] {
+        let shell = shell_with(100);
+        let script =
+            format!("mq-consume -g g t -e --exec cat {letters} | head -3; echo ${{PIPESTATUS[0]}}");
+        let done = bash(&shell, &script);
+        assert_eq!(done.text(), "0\n1\n2\n0\n", "{letters}: {}", done.err);
+        // What was in the pipe when its reader went is lost to it, as with cat.
+        let at = committed(&shell, "g");
+        assert!((3..100).contains(&at), "{letters}: {at}");
+        let dead = shell.run("mq-consume", &["-e", "dlq"], b"");
+        assert_eq!(dead.text(), "", "{letters}");
+    }
+}
+
+#[test]
+fn a_command_that_prints_nothing_needs_no_reader() {
+    let shell = shell_with(5);
+    let done = bash(
+        &shell,
+        "mq-consume -g g t -e --exec 'cat >> done' | true; echo ${PIPESTATUS[0]}; cat done",
+    );
+    assert_eq!(done.text(), "0\n0\n1\n2\n3\n4\n", "{}", done.err);
+    assert_eq!(committed(&shell, "g"), 5);
+}
+
+#[test]
+fn a_key_that_does_not_fit_the_environment_is_left_out_with_a_word() {
+    let shell = Shell::new();
+    for len in [131_064, 131_065, 200_000] {
+        let key = "k".repeat(len);
+        let record = format!("{{\"key\":\"{key}\",\"value\":\"v\"}}\n");
+        shell.produce(&["t", "-J"], record.as_bytes());
+    }
+    let done = exec(&shell, "printf '%s\\n' ${#MQ_KEY}", &[]);
+    assert_eq!(
+        (done.status, done.text().as_str()),
+        (0, "131064\n0\n0\n"),
+        "{}",
+        done.err
+    );
+    assert_eq!(done.err.matches("MQ_KEY").count(), 1, "{}", done.err);
+    // Everything together is too long, though each string is not.
+    let many: Vec<String> = (0..14).map(|_| "x".repeat(131_000)).collect();
+    let mut command = shell.command(
+        "mq-consume",
+        &["-g", "h", "t", "-e", "--exec", "echo ${#MQ_KEY}"],
+    );
+    for (at, filler) in many.iter().enumerate() {
+        command.env(format!("FILLER_{at}"), filler);
+    }
+    // 14 times 128 KiB are let in, and 16 are not.
+    command.env("FILLER_LAST", "x".repeat(130_000));
+    let done = crate::cli::run(command, b"");
+    assert_eq!(
+        (done.status, done.text().as_str()),
+        (0, "0\n0\n0\n"),
+        "{}",
+        done.err
+    );
+}
+
+#[test]
+fn a_command_finds_the_store_that_an_option_named() {
+    let shell = shell_with(1);
+    let mut command = shell.command(
+        "mq-consume",
+        &[
+            "--store",
+            "store",
+            "-g",
+            "g",
+            "t",
+            "-e",
+            "--exec",
+            "cd / && echo $MQ_STORE",
+        ],
+    );
+    command.env_remove("MQ_STORE");
+    let done = crate::cli::run(command, b"");
+    let store = format!("{}\n", shell.store().display());
+    assert_eq!((done.status, done.text()), (0, store), "{}", done.err);
+}
+
+#[test]
+fn dead_letters_hold_what_their_source_holds() {
+    let shell = Shell::new();
+    shell.topics(&["create", "t", "-c", "max.message.bytes=2000000"]);
+    // As large as it may be, and one that is so compressed.
+    shell.produce(&["t"], &[&vec![b'v'; 1_999_900][..], b"\n"].concat());
+    shell.produce(
+        &["t", "-z", "zstd"],
+        &[&vec![b'w'; 3_000_000][..], b"\n"].concat(),
+    );
+    let done = exec(&shell, "false", &["--dead-letter", "dead"]);
+    assert_eq!(
+        (done.status, committed(&shell, "g")),
+        (0, 2),
+        "{}",
+        done.err
+    );
+    let dead = shell.consume_text(&["-e", "-f", "%S\\n", "dead"]);
+    assert_eq!(dead, "1999900\n3000000\n");
+}
+
+#[test]
+fn a_dead_letter_that_cannot_be_stored_is_named_with_a_cure() {
+    let shell = Shell::new();
+    shell.topics(&["create", "dead", "-c", "max.message.bytes=1000"]);
+    shell.produce(&["t"], b"small\n");
+    shell.produce(&["t"], &[&vec![b'v'; 5000][..], b"\n"].concat());
+    let done = exec(&shell, "false", &["--dead-letter", "dead"]);
+    assert_ne!(done.status, 0);
+    let (error, cure) = (&done.err, "mq-topics alter dead -c max.message.bytes=");
+    assert!(error.contains("offset 1 of t:0"), "{error}");
+    assert_eq!(committed(&shell, "g"), 1);
+    let at = error.find(cure).expect(error) + cure.len();
+    let bytes: String = error[at..]
+        .chars()
+        .take_while(char::is_ascii_digit)
+        .collect();
+    shell.topics(&["alter", "dead", "-c", &format!("max.message.bytes={bytes}")]);
+    let done = exec(&shell, "false", &["--dead-letter", "dead"]);
+    assert_eq!(
+        (done.status, committed(&shell, "g")),
+        (0, 2),
+        "{}",
+        done.err
+    );
+}

@@ -8,10 +8,12 @@
 //!    letters; without these the run fails. Statuses 126 and 127 say that the command itself is
 //!    wrong, and our own stop says nothing about the batch: neither is tried again.
 
-use std::io::Write as _;
+use std::ffi::OsStr;
+use std::io::{self, Write as _};
 use std::ops::ControlFlow;
-use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +24,7 @@ use super::marks::Marks;
 use super::print::{Printer, Stop};
 use crate::cli::Env;
 use crate::cli::lang::shown;
+use crate::cli::stdout_pipe;
 use crate::client::{BatchInfo, Fetched, Generation, GroupSession};
 use crate::error::{Error, Kind, Result};
 use crate::record::{Decompressor, Record};
@@ -34,6 +37,9 @@ const BATCH_BYTES_MAX: usize = 4 << 20;
 const PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// The longest key that goes into the environment: Linux takes no string over 128 KiB there, and
+/// this one begins with `MQ_KEY=` and ends with a NUL.
+const KEY_LEN_MAX: usize = (128 << 10) - "MQ_KEY=".len() - 1;
 /// Exit statuses of a shell that could not run the command.
 const NOT_RUN: [i32; 2] = [126, 127];
 
@@ -43,6 +49,9 @@ pub struct Exec {
     job: ExecJob,
     dead_letters: Option<DeadLetters>,
     decompressor: Decompressor,
+    /// For the command's environment: `--store` is no part of ours.
+    store: PathBuf,
+    told_of_key: bool,
 }
 
 /// What became of a fetch.
@@ -62,6 +71,8 @@ enum Ran {
     Done,
     /// It was given up without a verdict: a signal, or the partition moves.
     Left,
+    /// The same: it failed after the reader of its output, which is ours, went away.
+    Unread,
 }
 
 /// The records that the command is to handle next.
@@ -94,6 +105,8 @@ impl Exec {
             job,
             dead_letters,
             decompressor: Decompressor::default(),
+            store: store.path().to_owned(),
+            told_of_key: false,
         })
     }
 
@@ -180,7 +193,7 @@ impl Turn<'_> {
             self.batch.last = record.offset;
             self.batch.count += 1;
             if let Some(dead_letters) = &mut self.exec.dead_letters {
-                dead_letters.keep(record)?;
+                dead_letters.keep(record, info.compression)?;
             }
         } else if is_between {
             self.marks
@@ -218,9 +231,13 @@ impl Turn<'_> {
             .run(&batch, self.tp, self.generation, self.session, self.env);
         self.session.works_on(None);
         let ran = ran?;
-        if ran == Ran::Left {
+        if ran != Ran::Done {
             self.printer.uncount(batch.count);
-            return Ok(Some(Handled::Stopped(Stop::Paused(batch.first))));
+            let stop = match ran {
+                Ran::Unread => Stop::Closed,
+                _ => Stop::Paused(batch.first),
+            };
+            return Ok(Some(Handled::Stopped(stop)));
         }
         self.marks
             .deliver(self.generation, self.next, self.leader_epoch);
@@ -244,13 +261,18 @@ impl Exec {
         let mut pause = PAUSE;
         let mut attempts = 0;
         loop {
-            let status = self.spawn(batch, tp)?;
+            let status = self.spawn(batch, tp, env)?;
             attempts += 1;
             if status.success() {
                 if let Some(dead_letters) = &mut self.dead_letters {
                     dead_letters.forget();
                 }
                 return Ok(Ran::Done);
+            }
+            // Nothing that it could print would be read: no fault of the records.
+            if stdout_pipe::reader_is_gone() {
+                self.forget();
+                return Ok(Ran::Unread);
             }
             if status.code().is_some_and(|code| NOT_RUN.contains(&code)) {
                 return Err(self.failed(batch, tp, status).cure(
@@ -328,25 +350,21 @@ impl Exec {
         )
     }
 
-    fn spawn(&self, batch: &Batch, tp: &TopicPartition) -> Result<ExitStatus> {
-        let mut command = Command::new("sh");
-        command
-            .arg("-c")
-            .arg(&self.job.command)
-            .stdin(Stdio::piped())
-            .env("MQ_TOPIC", tp.topic.as_str())
-            .env("MQ_PARTITION", tp.partition.to_string())
-            .env("MQ_OFFSET", batch.first.to_string())
-            .env("MQ_OFFSET_LAST", batch.last.to_string())
-            .env("MQ_COUNT", batch.count.to_string())
-            .env_remove("MQ_KEY");
-        // The environment cannot hold a NUL: such a key is only on standard input.
-        if self.job.batch == 1
-            && let Some(key) = batch.key.as_ref().filter(|key| !key.contains(&0))
-        {
-            command.env("MQ_KEY", std::ffi::OsString::from_vec(key.clone()));
+    fn spawn(&mut self, batch: &Batch, tp: &TopicPartition, env: &Env) -> Result<ExitStatus> {
+        let key = batch.key.as_deref().filter(|_| self.job.batch == 1);
+        let fits = key.filter(|key| key.len() <= KEY_LEN_MAX && !key.contains(&0));
+        if fits != key {
+            self.tell_of_key(batch, tp, env);
         }
-        let mut child = command.spawn().map_err(|e| Error::io("run", "sh", e))?;
+        let mut child = match self.command(batch, tp, fits).spawn() {
+            // All strings together have a bound as well, and others set most of them.
+            Err(e) if e.kind() == io::ErrorKind::ArgumentListTooLong && fits.is_some() => {
+                self.tell_of_key(batch, tp, env);
+                self.command(batch, tp, None).spawn()
+            }
+            spawned => spawned,
+        }
+        .map_err(|e| Error::io("run", "sh", e))?;
         if let Some(mut stdin) = child.stdin.take() {
             let input = Arc::clone(&batch.input);
             // It is judged by its exit status, whether it reads or not. The thread is not waited
@@ -357,6 +375,36 @@ impl Exec {
                 .map_err(|e| Error::io("start", "the thread that feeds the command", e))?;
         }
         child.wait().map_err(|e| Error::io("wait for", "sh", e))
+    }
+
+    fn command(&self, batch: &Batch, tp: &TopicPartition, key: Option<&[u8]>) -> Command {
+        let mut command = Command::new("sh");
+        command
+            .arg("-c")
+            .arg(&self.job.command)
+            .stdin(Stdio::piped())
+            .env("MQ_STORE", &self.store)
+            .env("MQ_TOPIC", tp.topic.as_str())
+            .env("MQ_PARTITION", tp.partition.to_string())
+            .env("MQ_OFFSET", batch.first.to_string())
+            .env("MQ_OFFSET_LAST", batch.last.to_string())
+            .env("MQ_COUNT", batch.count.to_string())
+            .env_remove("MQ_KEY");
+        if let Some(key) = key {
+            command.env("MQ_KEY", OsStr::from_bytes(key));
+        }
+        command
+    }
+
+    /// Once: such keys seldom come alone.
+    fn tell_of_key(&mut self, batch: &Batch, tp: &TopicPartition, env: &Env) {
+        if !std::mem::replace(&mut self.told_of_key, true) {
+            env.note(&format!(
+                "the key at offset {} of {tp} does not fit into the environment: the command runs \
+                 without MQ_KEY wherever a key has a NUL or is too long",
+                batch.first
+            ));
+        }
     }
 }
 

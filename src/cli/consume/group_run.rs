@@ -218,7 +218,8 @@ impl GroupRun<'_> {
             self.buf = fetched.bytes;
             self.env.progress(0, self.printer.seen());
             match stop {
-                None | Some(Stop::Counted(..) | Stop::Closed) => {}
+                None | Some(Stop::Counted(..)) => {}
+                Some(Stop::Closed) => return Ok(()),
                 Some(Stop::Paused(offset)) => self.consumer.seek(&tp, offset),
                 Some(Stop::Time(tp, offset)) => {
                     self.printer.time_bounds.remove(&tp);
