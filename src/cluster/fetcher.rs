@@ -4,7 +4,9 @@
 //!    the others of its thread waiting.
 //! 2. Idle, a thread sleeps until a leader's page changes, or the topics do.
 //! 3. What the lanes of a thread want of the topic files is written together, one replacement a
-//!    topic.
+//!    topic. Replicas that are lost together are made anew together.
+//! 4. A replica's directory or page that vanishes while nothing is copied shows in no fetch: each
+//!    is looked for now and then, and at once when something changed in the log directory.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{Read, Write};
@@ -15,13 +17,14 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::control::TOLD_MAX;
 use super::daemon::Told;
 use super::lane::{Lane, Turn, Wish};
-use crate::disk::{Wake, WatchId, Watcher, new_watcher};
+use crate::disk::{Wake, WatchId, Watcher, descriptors_max, new_watcher};
 use crate::error::{Error, Kind, Result};
-use crate::store::StoreDir;
 use crate::store::fenced_lock::FencedLock;
 use crate::store::topics::{self, PartitionMeta, TopicMeta};
+use crate::store::{StoreDir, replace_replicas};
 use crate::types::{BrokerId, TopicName, TopicPartition, Uuid};
 
 /// Threads of one broker.
@@ -30,6 +33,11 @@ const THREADS: usize = 4;
 const REST: Duration = Duration::from_secs(3600);
 /// How long the store's lock is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Between two looks for replicas that vanished; after a change in the log directory, which seldom
+/// comes alone; and how many of their time the looks may take.
+const PATROL: Duration = Duration::from_secs(2);
+const PATROL_SOON: Duration = Duration::from_millis(50);
+const PATROL_SHARE: u32 = 50;
 
 /// What a broker follows: partition and replica id.
 pub(super) type Followed = BTreeMap<TopicPartition, Uuid>;
@@ -74,6 +82,7 @@ impl Fetchers {
                 tell: tell.clone(),
                 watcher: new_watcher(&**store.disk()),
                 logs_watch: None,
+                patrol_due: Duration::ZERO,
                 lanes: Vec::new(),
                 by_watch: HashMap::new(),
             };
@@ -152,6 +161,7 @@ struct Work {
     watcher: Box<dyn Watcher>,
     /// The broker's log directory: a replica that vanishes shows there.
     logs_watch: Option<WatchId>,
+    patrol_due: Duration,
     lanes: Vec<Lane>,
     by_watch: HashMap<WatchId, usize>,
 }
@@ -160,7 +170,9 @@ impl Work {
     fn run(mut self) {
         loop {
             let now = self.store.clock().monotonic();
-            let due = self.lanes.iter().filter_map(|lane| lane.due).min();
+            let patrol = (!self.lanes.is_empty()).then_some(self.patrol_due);
+            let due = self.lanes.iter().filter_map(|lane| lane.due);
+            let due = due.chain(patrol).min();
             let rest = if self.lanes.iter().any(|lane| lane.fresh) {
                 Duration::ZERO
             } else {
@@ -225,10 +237,12 @@ impl Work {
 
     fn mark(&mut self, wake: &Wake) {
         let now = self.store.clock().monotonic();
-        let mut all = *wake == Wake::Anything;
+        let all = *wake == Wake::Anything;
         if let Wake::Changed(ids) = wake {
             for id in ids {
-                all |= self.logs_watch == Some(*id);
+                if self.logs_watch == Some(*id) {
+                    self.patrol_due = self.patrol_due.min(now + PATROL_SOON);
+                }
                 let at = self.by_watch.get(id).copied();
                 if let Some(lane) = at.and_then(|at| self.lanes.get_mut(at)) {
                     lane.fresh = true;
@@ -237,6 +251,12 @@ impl Work {
         }
         for lane in &mut self.lanes {
             lane.fresh |= all || lane.due.is_some_and(|due| due <= now);
+        }
+        if self.patrol_due <= now {
+            self.lanes.iter_mut().for_each(Lane::patrol);
+            let end = self.store.clock().monotonic();
+            let took = end.saturating_sub(now);
+            self.patrol_due = end + PATROL.max(took * PATROL_SHARE);
         }
     }
 
@@ -273,7 +293,54 @@ impl Work {
             let _ = self.tell.send(Told::Note(format!("{tp}: {cut}")));
         }
         if !wishes.is_empty() {
+            self.make_anew(&mut wishes);
             self.fulfil(&wishes);
+        }
+    }
+
+    /// Makes replicas anew, together, as far as descriptors go.
+    fn make_anew(&mut self, wishes: &mut BTreeMap<TopicName, Vec<(usize, Wish)>>) {
+        let lanes = &self.lanes;
+        let mut lost = Vec::new();
+        for (at, _) in wishes
+            .values_mut()
+            .flat_map(|of_topic| of_topic.extract_if(.., |(_, wish)| *wish == Wish::Anew))
+        {
+            if let Some(lane) = lanes.get(at) {
+                lost.push((at, (lane.tp.clone(), lane.uuid)));
+            }
+        }
+        let mut anew = Vec::new();
+        for lost in lost.chunks(anew_max()) {
+            let replicas: Vec<_> = lost.iter().map(|(_, replica)| replica.clone()).collect();
+            let made = replace_replicas(&self.store, self.broker, &replicas, PATIENCE);
+            let outcomes = match made {
+                Ok(outcomes) => outcomes,
+                Err(e) => lost.iter().map(|_| Err(again(&e))).collect(),
+            };
+            let now = self.store.clock().monotonic();
+            for ((at, (tp, _)), outcome) in lost.iter().zip(outcomes) {
+                let Some(lane) = self.lanes.get_mut(*at) else {
+                    continue;
+                };
+                let sender = &self.tell;
+                let (made, wish) = lane.made_anew(outcome, now, &mut |told| {
+                    let _ = sender.send(told);
+                });
+                if made {
+                    anew.push(tp.clone());
+                }
+                if let Some(wish) = wish {
+                    wishes
+                        .entry(tp.topic.clone())
+                        .or_default()
+                        .push((*at, wish));
+                }
+            }
+        }
+        wishes.retain(|_, of_topic| !of_topic.is_empty());
+        if !anew.is_empty() {
+            let _ = self.tell.send(Told::Note(told_anew(&anew)));
         }
     }
 
@@ -308,6 +375,29 @@ impl Work {
                 lane.later(now);
             }
         }
+    }
+}
+
+/// The same error, for each that it befell.
+fn again(e: &Error) -> Error {
+    let copy = Error::new(e.kind(), e.to_string());
+    match e.cure_text() {
+        Some(cure) => copy.cure(cure),
+        None => copy,
+    }
+}
+
+/// How many replicas are made anew together: each takes two descriptors meanwhile, and other threads
+/// are at it, too.
+fn anew_max() -> usize {
+    (descriptors_max() / 32).clamp(8, 1024)
+}
+
+fn told_anew(anew: &[TopicPartition]) -> String {
+    let names = TopicPartition::first_of(anew, TOLD_MAX);
+    match anew.len() {
+        1 => format!("{names}: made the replica anew; it fills from the leader"),
+        _ => format!("{names}: made the replicas anew; they fill from the leaders"),
     }
 }
 

@@ -44,6 +44,8 @@ pub enum Trouble {
     UnderMinIsr,
     /// A replica is not in sync.
     UnderReplicated,
+    /// A follower's replica directory, or its page, is gone.
+    ReplicaGone,
 }
 
 impl Trouble {
@@ -60,6 +62,7 @@ impl Trouble {
             Trouble::Offline => "offline",
             Trouble::UnderMinIsr => "under-min-isr",
             Trouble::UnderReplicated => "under-replicated",
+            Trouble::ReplicaGone => "replica-gone",
         }
     }
 }
@@ -328,6 +331,16 @@ fn topic(
                 missing.join(", ")
             );
             health.add(Trouble::UnderReplicated, None, Some(tp), text);
+        }
+        let holders = p.replicas.iter().map(|r| r.broker);
+        for id in holders.filter(|id| *id != p.leader) {
+            if looker.is_gone(tp, id) {
+                let text = format!(
+                    "{tp}: the directory or page of its replica on broker {id} is gone; \
+                     that broker's daemon makes it anew"
+                );
+                health.add(Trouble::ReplicaGone, Some(id), Some(tp), text);
+            }
         }
         let preferred = p.preferred_leader();
         if p.leader != preferred {

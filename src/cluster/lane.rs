@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::daemon::Told;
 use crate::disk::{WatchId, Watcher};
 use crate::error::{Error, Kind, Result};
-use crate::store::{Followed, Follower, PAGE_FILE, STUCK, StoreDir, replace_replica};
+use crate::store::{Followed, Follower, PAGE_FILE, STUCK, StoreDir};
 use crate::types::{BrokerId, TopicName, TopicPartition, Uuid};
 
 /// Bytes of one fetch, and of one turn of a partition before the next has its turn.
@@ -21,9 +21,6 @@ const WAIT_MAX: Duration = Duration::from_millis(500);
 const UNWATCHED: Duration = Duration::from_millis(20);
 /// After a failure.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How long the store's lock is waited for.
-const STORE_PATIENCE: Duration = Duration::from_secs(5);
-
 /// One partition that is followed.
 #[derive(Debug)]
 pub(super) struct Lane {
@@ -42,13 +39,15 @@ pub(super) struct Lane {
     told: Option<String>,
 }
 
-/// A wish to change the topic file, done for all lanes of a fetcher together.
+/// A wish that changes the topic file, done for all lanes of a fetcher together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Wish {
     /// Be listed as in sync, if the topic file still has that version.
     Join(u64),
     /// Be listed no more.
     Leave,
+    /// Be made anew.
+    Anew,
 }
 
 /// What a turn needs.
@@ -211,14 +210,15 @@ impl Lane {
     }
 
     fn failed(&mut self, error: Error, now: Duration, turn: &mut Turn<'_>) -> Option<Wish> {
-        let mut anew = false;
         let mut wish = None;
         match error.kind() {
             // The topic is gone, or somebody has a lock for a moment.
             Kind::UnknownTopic => {}
             Kind::Busy => {
                 let since = *self.busy_since.get_or_insert(now);
-                anew = now.saturating_sub(since) >= STUCK;
+                if now.saturating_sub(since) >= STUCK {
+                    wish = Some(Wish::Anew);
+                }
                 self.later(now);
             }
             Kind::DiskFull => {
@@ -227,7 +227,7 @@ impl Lane {
                 self.problem(error, turn.tell);
             }
             Kind::Fenced | Kind::Offline | Kind::Damaged => {
-                anew = true;
+                wish = Some(Wish::Anew);
                 self.problem(error, turn.tell);
             }
             _ => {
@@ -235,29 +235,41 @@ impl Lane {
                 self.problem(error, turn.tell);
             }
         }
-        if anew {
+        if wish == Some(Wish::Anew) {
             self.follower = None;
             self.busy_since = None;
-            let replaced =
-                replace_replica(turn.store, &self.tp, turn.broker, self.uuid, STORE_PATIENCE);
-            match replaced {
-                Ok(()) => (turn.tell)(Told::Note(format!(
-                    "{}: made the replica anew; it fills from the leader",
-                    self.tp
-                ))),
-                // It leads, or is another by now: the topic file tells.
-                Err(e) if matches!(e.kind(), Kind::Fenced | Kind::UnknownTopic) => {
-                    self.due = Some(now + WAIT_MAX);
-                }
-                Err(e) => {
-                    // Nobody is to wait for it.
-                    wish = Some(Wish::Leave);
-                    self.due = Some(now + PAUSE);
-                    self.problem(e, turn.tell);
-                }
-            }
         }
         wish
+    }
+
+    /// What became of the wish to be made anew: whether it was. If it was not, what it wishes then.
+    pub fn made_anew(
+        &mut self,
+        outcome: Result<()>,
+        now: Duration,
+        tell: &mut dyn FnMut(Told),
+    ) -> (bool, Option<Wish>) {
+        match outcome {
+            Ok(()) => (true, None),
+            // It leads, or is another by now: the topic file tells.
+            Err(e) if matches!(e.kind(), Kind::Fenced | Kind::UnknownTopic) => {
+                self.due = Some(now + WAIT_MAX);
+                (false, None)
+            }
+            Err(e) => {
+                self.due = Some(now + PAUSE);
+                self.problem(e, tell);
+                // Nobody is to wait for it.
+                (false, Some(Wish::Leave))
+            }
+        }
+    }
+
+    /// Has its turn if its directory or page is not in its place any more.
+    pub fn patrol(&mut self) {
+        // What cannot be looked at now is looked at the next time.
+        let in_place = |follower: &Follower| follower.replica().in_place().unwrap_or(true);
+        self.fresh |= !self.follower.as_ref().is_none_or(in_place);
     }
 
     /// Tells an error, once.

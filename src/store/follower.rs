@@ -172,6 +172,11 @@ impl Follower {
                     Err(e)
                 }
             }
+            // Idle it takes no lock, which would tell.
+            Ok(Followed::CaughtUp | Followed::Waits) if !self.replica.in_place()? => {
+                let text = format!("the directory of {} is gone, or was replaced", self.tp);
+                Err(Error::new(Kind::Fenced, text))
+            }
             other => other,
         }
     }

@@ -62,7 +62,7 @@ pub use page::{Intent, Joining, Offline, PAGE_FILE, Page, Role, Seal};
 pub use reader::PartitionReader;
 pub use reassign::{Change, cancel_reassignment, start_reassignment, under_way};
 pub use removal::{is_replica_there, remove_replica};
-pub use replace::replace_replica;
+pub use replace::{replace_replica, replace_replicas};
 pub use replica::Replica;
 pub use seal::{STUCK, Sealed};
 pub use strays::{Stray, strays};

@@ -11,6 +11,7 @@
 //!    that holds it wakes in a directory that no one reads. One that is gone, damaged or offline
 //!    has nothing that its lock could guard.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,10 +25,11 @@ use super::page::{Offline, Role};
 use super::removal::remove_dir;
 use super::replica::Replica;
 use super::strays::{is_garbage, read_ids};
-use super::topics::{self, TopicMeta};
+use super::topic_handle::TopicHandle;
+use super::topics::{self, PartitionMeta, TopicMeta};
 use crate::disk::join;
 use crate::error::{Error, Kind, Result};
-use crate::types::{BrokerId, TopicPartition, Uuid};
+use crate::types::{BrokerId, TopicName, TopicPartition, Uuid};
 
 /// Makes the replica that `broker` holds of `tp` anew, if the topic file still lists it as `uuid`
 /// and another broker leads.
@@ -42,88 +44,225 @@ pub fn replace_replica(
     uuid: Uuid,
     patience: Duration,
 ) -> Result<()> {
-    let (meta, _) = topics::read(store, &tp.topic)?;
-    mine(&meta, tp, broker, uuid)?;
-    let log_dir = LogDir::open(store, broker)?;
-    let plan = Plan {
-        tp: tp.clone(),
-        topic_id: meta.topic_id,
-        broker,
-        role: Role::Follower,
-    };
-    let (new, mut made) = make_beside(store, &log_dir, &plan)?;
-    let placed = place(store, tp, &log_dir, (uuid, &new, &mut made), patience);
-    let (version, aside) = placed.inspect_err(|_| {
-        // Still beside its place, or a directory that was never used.
-        remove_dir(&**log_dir.dir(), &new);
-    })?;
-    made.settle(version)?;
-    if let Some(aside) = aside {
-        remove_dir(&**log_dir.dir(), &aside);
-    }
-    Ok(())
+    let mut done = replace_replicas(store, broker, &[(tp.clone(), uuid)], patience)?;
+    done.pop().unwrap_or_else(|| Err(not_mine(tp, broker)))
 }
 
-/// In one hold of the store's lock, so that nobody elects the broker meanwhile: it leaves the in-sync
-/// set, the old directory goes aside, the new one comes into its place and into the topic file. The
-/// topic file's version then, and the old directory's name where it is worth nothing.
-fn place(
+/// The same of many, in one hold of the store's lock: what becomes of each. A topic file is
+/// replaced once for all of them, and once more before that if any of them was in sync.
+///
+/// # Errors
+/// What none of them could be made anew for.
+pub fn replace_replicas(
     store: &Arc<StoreDir>,
-    tp: &TopicPartition,
-    log_dir: &LogDir,
-    (old, new, made): (Uuid, &str, &mut MadeReplica),
+    broker: BrokerId,
+    lost: &[(TopicPartition, Uuid)],
     patience: Duration,
-) -> Result<(u64, Option<String>)> {
-    let (logs, name) = (&**log_dir.dir(), layout::replica_dir(tp));
-    let guard = FencedLock::acquire_store(store, "make a replica anew", patience)?;
-    let names = [tp.topic.clone()];
-    let meta = made.meta();
-    let broker = meta.broker;
-    topics::update_all(store, &guard, &names, |meta| {
-        let in_sync = mine(meta, tp, broker, old)?;
-        for partition in &mut meta.partitions {
-            if partition.partition == tp.partition {
-                partition.isr.retain(|id| *id != broker);
-            }
-        }
-        Ok(in_sync)
-    })?;
-    let worthless = is_worthless(store, tp, log_dir, old)?;
-    let aside = if worthless {
-        layout::aside_dir(tp, &Uuid::random()?)
-    } else {
-        layout::stray_dir(tp, &Uuid::random()?)
+) -> Result<Vec<Result<()>>> {
+    let log_dir = LogDir::open(store, broker)?;
+    let mut batch = Batch {
+        log_dir: &log_dir,
+        making: Vec::with_capacity(lost.len()),
+        failed: BTreeMap::new(),
     };
-    let kept = mark_removed(store, tp, broker)?;
-    guard.step()?;
-    match logs.rename_new(&name, &aside) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            return Err(Error::io("move aside", join(logs, &name), e));
+    for (at, (tp, old)) in lost.iter().enumerate() {
+        match make_one(store, &log_dir, tp, *old) {
+            Ok((new, made)) => batch.making.push(Making {
+                at,
+                old: *old,
+                new,
+                made,
+                aside: String::new(),
+                worthless: false,
+                kept: None,
+            }),
+            Err(e) => drop(batch.failed.insert(at, e)),
         }
-        _ => {}
     }
-    if let Some(kept) = kept.filter(|_| worthless) {
-        // After a power cut it must not stand in its place again without what is taken now.
+    if !batch.making.is_empty()
+        && let Err(e) = batch.place(store, patience)
+    {
+        // Still beside their places, or directories that were never used.
+        for one in &batch.making {
+            remove_dir(&**log_dir.dir(), &one.new);
+        }
+        return Err(e);
+    }
+    let mut failed = batch.failed;
+    let outcome = |at| failed.remove(&at).map_or(Ok(()), Err);
+    Ok((0..lost.len()).map(outcome).collect())
+}
+
+fn make_one(
+    store: &StoreDir,
+    log_dir: &LogDir,
+    tp: &TopicPartition,
+    old: Uuid,
+) -> Result<(String, MadeReplica)> {
+    let topic = TopicHandle::open(store, &tp.topic)?;
+    mine(topic.meta(), tp, log_dir.broker(), old)?;
+    let plan = Plan {
+        tp: tp.clone(),
+        topic_id: topic.meta().topic_id,
+        broker: log_dir.broker(),
+        role: Role::Follower,
+    };
+    make_beside(store, log_dir, &plan)
+}
+
+/// Replicas that are made anew together.
+struct Batch<'a> {
+    log_dir: &'a LogDir,
+    making: Vec<Making>,
+    /// What failed alone, by its place in the order.
+    failed: BTreeMap<usize, Error>,
+}
+
+struct Making {
+    /// Its place in the order.
+    at: usize,
+    /// The id of the one that goes.
+    old: Uuid,
+    /// The name of the new directory beside its place.
+    new: String,
+    made: MadeReplica,
+    /// The old directory's name once it is aside, and whether it is worth nothing there.
+    aside: String,
+    worthless: bool,
+    /// The old replica, where somebody keeps its lock.
+    kept: Option<Replica>,
+}
+
+impl Making {
+    fn tp(&self) -> &TopicPartition {
+        self.made.tp()
+    }
+}
+
+impl Batch<'_> {
+    /// In one hold of the store's lock, so that nobody elects the broker meanwhile: it leaves the
+    /// in-sync sets, the old directories go aside, the new ones come into their places and into the
+    /// topic files.
+    fn place(&mut self, store: &Arc<StoreDir>, patience: Duration) -> Result<()> {
+        let (log_dir, broker) = (self.log_dir, self.log_dir.broker());
+        let logs = &**log_dir.dir();
+        let topics: BTreeSet<_> = self.making.iter().map(|one| &one.tp().topic).collect();
+        let names: Vec<TopicName> = topics.into_iter().cloned().collect();
+        let guard = FencedLock::acquire_store(store, "make replicas anew", patience)?;
+        topics::update_all(store, &guard, &names, |meta| {
+            let mut changed = false;
+            self.each_of(Some(&meta.name.clone()), |one| {
+                let in_sync = mine(meta, one.tp(), broker, one.old)?;
+                if let Some(partition) = partition_mut(meta, one.tp()).filter(|_| in_sync) {
+                    partition.isr.retain(|id| *id != broker);
+                    changed = true;
+                }
+                Ok(())
+            });
+            Ok(changed)
+        })?;
+        self.each_of(None, |one| {
+            guard.step()?;
+            one.move_old_aside(store, log_dir)
+        });
+        if self.making.iter().any(|one| one.kept.is_some()) {
+            // After a power cut it must not stand in its place again without what is taken now.
+            logs.sync()
+                .map_err(|e| crate::storage::sync_failed(logs.path(), e))?;
+        }
+        self.each_of(None, |one| {
+            guard.step()?;
+            if let Some(kept) = one.kept.take() {
+                take_over(logs, (&kept, &one.aside), (&mut one.made, &one.new))?;
+            }
+            let name = layout::replica_dir(one.tp());
+            logs.rename_new(&one.new, &name)
+                .map_err(|e| Error::io("put in place", join(logs, &name), e))
+        });
         logs.sync()
             .map_err(|e| crate::storage::sync_failed(logs.path(), e))?;
-        take_over(logs, (&kept, &aside), (made, new))?;
-    }
-    logs.rename_new(new, &name)
-        .map_err(|e| Error::io("put in place", join(logs, &name), e))?;
-    logs.sync()
-        .map_err(|e| crate::storage::sync_failed(logs.path(), e))?;
-    let changed = topics::update_all(store, &guard, &names, |topic| {
-        mine(topic, tp, broker, old)?;
-        for replica in topic.partitions.iter_mut().flat_map(|p| &mut p.replicas) {
-            if replica.uuid == old {
-                replica.uuid = meta.uuid;
+        let changed = topics::update_all(store, &guard, &names, |meta| {
+            let mut changed = false;
+            self.each_of(Some(&meta.name.clone()), |one| {
+                mine(meta, one.tp(), broker, one.old)?;
+                let replicas = partition_mut(meta, one.tp()).map(|p| &mut p.replicas);
+                for replica in replicas.into_iter().flatten() {
+                    if replica.uuid == one.old {
+                        replica.uuid = one.made.meta().uuid;
+                        changed = true;
+                    }
+                }
+                Ok(())
+            });
+            Ok(changed)
+        })?;
+        drop(guard);
+        for one in self.making.drain(..) {
+            let version = changed
+                .iter()
+                .find(|meta| meta.name == one.tp().topic)
+                .map(|meta| meta.version);
+            let settled = version
+                .ok_or_else(|| not_mine(one.tp(), broker))
+                .and_then(|version| one.made.settle(version));
+            if let Err(e) = settled {
+                self.failed.insert(one.at, e);
+            } else if one.worthless {
+                remove_dir(logs, &one.aside);
             }
         }
-        Ok(true)
-    })?;
-    let version = changed.first().map(|meta| meta.version);
-    let version = version.ok_or_else(|| not_mine(tp, broker))?;
-    Ok((version, worthless.then_some(aside)))
+        Ok(())
+    }
+
+    /// Does something with each, or with those of one topic. One that fails is left out from there
+    /// on.
+    fn each_of(
+        &mut self,
+        topic: Option<&TopicName>,
+        mut work: impl FnMut(&mut Making) -> Result<()>,
+    ) {
+        let (logs, failed) = (&**self.log_dir.dir(), &mut self.failed);
+        self.making.retain_mut(|one| {
+            if topic.is_some_and(|topic| one.tp().topic != *topic) {
+                return true;
+            }
+            let Err(e) = work(one) else {
+                return true;
+            };
+            remove_dir(logs, &one.new);
+            failed.insert(one.at, e);
+            false
+        });
+    }
+}
+
+impl Making {
+    fn move_old_aside(&mut self, store: &Arc<StoreDir>, log_dir: &LogDir) -> Result<()> {
+        let (logs, tp) = (&**log_dir.dir(), self.made.tp());
+        let name = layout::replica_dir(tp);
+        self.worthless = is_worthless(store, tp, log_dir, self.old)?;
+        self.aside = if self.worthless {
+            layout::aside_dir(tp, &Uuid::random()?)
+        } else {
+            layout::stray_dir(tp, &Uuid::random()?)
+        };
+        let kept = mark_removed(store, tp, log_dir.broker())?;
+        self.kept = kept.filter(|_| self.worthless);
+        match logs.rename_new(&name, &self.aside) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::io("move aside", join(logs, &name), e))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn partition_mut<'m>(
+    meta: &'m mut TopicMeta,
+    tp: &TopicPartition,
+) -> Option<&'m mut PartitionMeta> {
+    let at = usize::try_from(tp.partition).ok()?;
+    meta.partitions.get_mut(at)
 }
 
 /// Whether the replica is in sync.

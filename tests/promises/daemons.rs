@@ -1,1 +1,127 @@
 //! Daemons: replicas made again, removals, memory.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::cli::{PATIENCE, Running, Shell};
+
+/// Starts brokers and waits until they are ready.
+pub fn brokers(shell: &Shell, ids: &[u32]) -> Vec<Running> {
+    let start = |id: &u32| {
+        let id = id.to_string();
+        shell.start("mq-broker", &["start", "--id", &id])
+    };
+    let running: Vec<_> = ids.iter().map(start).collect();
+    for broker in &running {
+        broker.says(" ready: ");
+    }
+    running
+}
+
+pub fn healthy(shell: &Shell) {
+    shell.ok("mq-broker", &["health", "--wait", "--timeout", "60s"], b"");
+}
+
+pub fn topic_file(shell: &Shell, topic: &str) -> Value {
+    let path = shell.store().join(format!("topics/{topic}.json"));
+    serde_json::from_slice(&fs::read(path).expect("a topic file")).expect("JSON")
+}
+
+pub fn eventually(patience: Duration, what: &str, mut holds: impl FnMut() -> bool) {
+    let until = Instant::now() + patience;
+    while !holds() {
+        assert!(Instant::now() < until, "not within {patience:?}: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn said(broker: &Running, word: &str) -> usize {
+    let all = [broker.out.bytes(), broker.err.bytes()].concat();
+    String::from_utf8_lossy(&all).matches(word).count()
+}
+
+fn assignment(brokers: &str, partitions: usize) -> String {
+    vec![brokers; partitions].join(",")
+}
+
+#[test]
+fn what_a_follower_lost_on_an_idle_partition_is_made_anew() {
+    let shell = Shell::new();
+    let running = brokers(&shell, &[1, 2]);
+    shell.topics(&["create", "t", "--assign", "1:2,1:2,1:2"]);
+    healthy(&shell);
+    shell.produce(&["t"], b"a\nb\nc\n");
+    let is_full = || {
+        let partitions = topic_file(&shell, "t")["partitions"].clone();
+        let mut isr = partitions.as_array().expect("partitions").iter();
+        isr.all(|p| p["isr"].as_array().is_some_and(|isr| isr.len() == 2))
+    };
+    eventually(PATIENCE, "in sync", is_full);
+    let logs = shell.store().join("brokers/2/logs");
+    let before = topic_file(&shell, "t");
+    for (at, lost) in ["t-0/partition.state", "t-1"].iter().enumerate() {
+        let path = logs.join(lost);
+        let removed = if path.is_dir() {
+            fs::remove_dir_all(&path)
+        } else {
+            fs::remove_file(&path)
+        };
+        removed.expect("removed");
+        let uuid = |topic: &Value| topic["partitions"][at]["replicas"][1].clone();
+        eventually(Duration::from_secs(5), "made anew", || {
+            uuid(&topic_file(&shell, "t")) != uuid(&before) && is_full() && path.exists()
+        });
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(said(&running[1], "made the replica anew"), 2);
+    healthy(&shell);
+}
+
+#[test]
+fn health_names_at_once_a_replica_that_is_gone() {
+    let shell = Shell::new();
+    let mut running = brokers(&shell, &[1, 2]);
+    shell.topics(&["create", "t", "--assign", "1:2"]);
+    shell.produce(&["t"], b"a\n");
+    healthy(&shell);
+    // Its daemon, standing still, mends nothing meanwhile.
+    running[1].signal(rustix::process::Signal::STOP);
+    fs::remove_dir_all(shell.store().join("brokers/2/logs/t-0")).expect("removed");
+    let done = shell.run("mq-broker", &["health"], b"");
+    let text = done.text() + &done.err;
+    assert!(text.contains("replica on broker 2 is gone"), "{text}");
+    running[1].signal(rustix::process::Signal::CONT);
+    running.clear();
+}
+
+#[test]
+fn replicas_lost_together_are_made_anew_together() {
+    let count = 200;
+    let shell = Shell::new();
+    let _running = brokers(&shell, &[1, 2]);
+    shell.topics(&["create", "t", "--assign", &assignment("1:2", count)]);
+    healthy(&shell);
+    let version = |topic: &Value| topic["version"].as_u64().expect("a version");
+    let before = topic_file(&shell, "t");
+    let logs = shell.store().join("brokers/2/logs");
+    for at in 0..count {
+        fs::remove_dir_all(logs.join(format!("t-{at}"))).expect("removed");
+    }
+    let started = Instant::now();
+    eventually(Duration::from_secs(15), "all made anew, in sync", || {
+        let now = topic_file(&shell, "t");
+        (0..count).all(|at| {
+            let p = &now["partitions"][at];
+            p["isr"].as_array().is_some_and(|isr| isr.len() == 2)
+                && p["replicas"][1] != before["partitions"][at]["replicas"][1]
+        })
+    });
+    let versions = version(&topic_file(&shell, "t")) - version(&before);
+    println!(
+        "{count} made anew in {:?}, {versions} versions",
+        started.elapsed()
+    );
+    assert!(versions <= 40, "{versions} versions of the topic file");
+}

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::state::{Lock, Look, LookAt, Looked, PageLook};
 use crate::disk::Dir;
 use crate::error::{Error, Kind, Result};
-use crate::store::{Replica, Seal, StoreDir};
+use crate::store::{PAGE_FILE, Replica, Seal, StoreDir, layout};
 use crate::types::{BrokerId, TopicPartition};
 
 /// What an unreadable disk answers (`EIO`).
@@ -63,15 +63,9 @@ impl<'a> Looker<'a> {
         probe: bool,
         synced_only: bool,
     ) -> Result<(Look, Lock)> {
-        if !self.logs.contains_key(&broker) {
-            let opened = open_logs(self.store, broker);
-            let logs = opened.map_err(|e| self.failed(e));
-            self.logs.insert(broker, logs);
-        }
-        let (logs, full) = match self.logs.get(&broker) {
-            Some(Ok((logs, full))) => (Arc::clone(logs), *full),
-            Some(Err(look)) => return Ok((look.clone(), Lock::Untried)),
-            None => return Ok((Look::Failed, Lock::Untried)),
+        let (logs, full) = match self.logs(broker) {
+            Ok(found) => found,
+            Err(look) => return Ok((look, Lock::Untried)),
         };
         let replica = Replica::open_in(self.store, tp, logs)?;
         // The lock first: a page that did not change since it was held is the holder's.
@@ -110,6 +104,26 @@ impl<'a> Looker<'a> {
             end,
         };
         Ok((Look::Page(page), lock))
+    }
+
+    /// Whether a replica's directory or page is certainly not there, though its log directory is:
+    /// one look-up.
+    pub fn is_gone(&mut self, tp: &TopicPartition, broker: BrokerId) -> bool {
+        let Ok((logs, _)) = self.logs(broker) else {
+            return false;
+        };
+        let page = format!("{}/{PAGE_FILE}", layout::replica_dir(tp));
+        logs.id(&page)
+            .is_err_and(|e| e.kind() == ErrorKind::NotFound)
+    }
+
+    fn logs(&mut self, broker: BrokerId) -> Result<(Arc<dyn Dir>, bool), Look> {
+        if !self.logs.contains_key(&broker) {
+            let opened = open_logs(self.store, broker);
+            let logs = opened.map_err(|e| self.failed(e));
+            self.logs.insert(broker, logs);
+        }
+        self.logs.get(&broker).cloned().unwrap_or(Err(Look::Failed))
     }
 
     fn failed(&mut self, error: Error) -> Look {
