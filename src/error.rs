@@ -87,6 +87,23 @@ impl Kind {
     ];
 }
 
+impl Kind {
+    /// Whether one replica failed, as things stand: another replica, or a later try, may do without
+    /// what failed. Whoever waits for a leader, or cannot tell what became of an append, asks this.
+    pub fn is_of_one_replica(self) -> bool {
+        matches!(
+            self,
+            Kind::Io | Kind::DiskFull | Kind::Offline | Kind::Busy | Kind::Fenced | Kind::Damaged
+        )
+    }
+
+    /// Whether a replica's durable records can still be read, though it could not be put in order:
+    /// the failure is that of the attempt.
+    pub fn leaves_durable_readable(self) -> bool {
+        self.is_of_one_replica() || matches!(self, Kind::Unknown | Kind::UnusableStore)
+    }
+}
+
 /// One failure: kind, message (what and where), and the cure where one is known.
 #[derive(Debug)]
 pub struct Error(Box<Inner>);

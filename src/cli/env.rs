@@ -170,6 +170,9 @@ impl Env {
         for (tp, cut) in store.take_cuts() {
             self.warn(&format!("{tp}: {cut}"));
         }
+        for note in store.take_notes() {
+            self.warn(&note);
+        }
     }
 
     /// Whether the store was looked for: from then on nothing is a usage error any more.

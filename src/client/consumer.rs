@@ -18,9 +18,7 @@ use crate::cluster::Liveness;
 use crate::disk::{Wake, WatchId, Watcher, new_watcher};
 use crate::error::{Error, Kind, Result};
 use crate::record::{BatchView, Corrupt, Decompressor, Record};
-use crate::store::{
-    Committer, PAGE_FILE, PartitionReader, PartitionWriter, StoreDir, reports, topics,
-};
+use crate::store::{PAGE_FILE, PartitionReader, StoreDir, reports, topics};
 use crate::types::{Compression, LeaderEpoch, Offset, TimestampType, TopicPartition};
 
 /// How long a new leader may take to hear from the other replicas.
@@ -63,10 +61,7 @@ impl Lane {
     /// Whether to wait, after an error, until another replica leads: this one's directory is being
     /// removed, perhaps. Not for ever: what is damaged on all of them is told.
     fn waits_for_another(&mut self, store: &Arc<StoreDir>, error: &Error) -> bool {
-        let passes = matches!(
-            error.kind(),
-            Kind::Io | Kind::Damaged | Kind::Offline | Kind::Fenced
-        );
+        let passes = error.kind().is_of_one_replica();
         let partition = self.reader.topic().partition(self.tp.partition);
         if !passes || partition.is_ok_and(|partition| partition.replicas.len() < 2) {
             return false;
@@ -460,34 +455,8 @@ pub fn open_reader(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<Partiti
 /// # Errors
 /// As [`open_reader`].
 pub fn open_now(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<PartitionReader> {
-    let reader = opening::open_reader(store, tp)?;
-    if !reader.in_order()? {
-        match mend(store, tp) {
-            // Who may only read sees what is durable; a lock that stays taken is a live writer's.
-            Err(e)
-                if matches!(
-                    e.kind(),
-                    Kind::Io
-                        | Kind::UnusableStore
-                        | Kind::Busy
-                        | Kind::Offline
-                        | Kind::DiskFull
-                        | Kind::Fenced
-                ) => {}
-            other => other?,
-        }
-        return opening::open_reader(store, tp);
-    }
-    Ok(reader)
-}
-
-fn mend(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<()> {
-    let mut writer = PartitionWriter::open(store, tp, MEND_PATIENCE)?;
-    let page = writer.make_ready()?;
-    if writer.configs().every_message() && page.durable.offset < page.tail.end {
-        Committer::open(store, tp, MEND_PATIENCE)?.commit(page.tail.end)?;
-    }
-    Ok(())
+    opening::open_reader(store, tp)?
+        .in_good_order(MEND_PATIENCE, || opening::open_reader(store, tp))
 }
 
 fn watch(

@@ -431,15 +431,7 @@ fn sync_all(shared: &Arc<Shared>) {
         }
         if let Err(e) = outcome {
             // What is appended and not confirmed may come to light yet, whatever went wrong.
-            let doubtful = matches!(
-                e.kind(),
-                Kind::Io
-                    | Kind::DiskFull
-                    | Kind::Offline
-                    | Kind::Busy
-                    | Kind::Fenced
-                    | Kind::Damaged
-            );
+            let doubtful = e.kind().is_of_one_replica();
             shared.fail(if doubtful && !waiting.appended.is_empty() {
                 e.with_kind(Kind::Unknown)
             } else {

@@ -299,10 +299,7 @@ impl Appending {
         started: Duration,
         failed: &dyn Fn() -> bool,
     ) -> Result<()> {
-        let passing = matches!(
-            error.kind(),
-            Kind::Fenced | Kind::Busy | Kind::Offline | Kind::DiskFull | Kind::Damaged | Kind::Io
-        );
+        let passing = error.kind().is_of_one_replica();
         let waited = self.shared.now().saturating_sub(started);
         let late = waited >= self.shared.timeout || self.shared.gives_up();
         let partition = writer.topic().partition(writer.tp().partition)?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::admin::Admin;
 use crate::error::{Error, Kind, Result};
 use crate::storage::{self, Covered, Finding, LeaderEpochs, Segments};
-use crate::store::{self, Replica, TopicHandle};
+use crate::store::{self, PartitionReader, Replica, TopicHandle};
 use crate::types::{BrokerId, Offset, TopicPartition};
 
 /// What a look at one replica found.
@@ -80,6 +80,9 @@ impl Admin {
                 _ => e.cure("the next read or write makes a lost page anew from the log"),
             }
         })?;
+        if !follows && let Ok(reader) = PartitionReader::open_at(self.store(), tp, broker) {
+            reader.take_in_unshown(self.patience())?;
+        }
         let dir = &**replica.dir();
         // A log that is repaired while it is looked at is looked at again.
         for _ in 0..100 {
@@ -120,6 +123,11 @@ impl Admin {
                 renewed.push(LeaderEpochs::FILE);
             }
             let segments = Segments::list(dir)?;
+            // Files beyond the active segment are what a killed roll left: no part of the log.
+            let segments = match &page {
+                Some(page) => segments.up_to(page.tail.active),
+                None => segments,
+            };
             let first = segments.bases().first().copied().unwrap_or(0);
             let tail =
                 page.map_or_else(|| unknown_tail(&segments, dir, first), |page| Ok(page.tail))?;

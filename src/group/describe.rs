@@ -13,7 +13,7 @@ use super::standing::{Standing, standing};
 use super::{directory, expiry};
 use crate::error::{Error, Kind, Result, shell_word};
 use crate::record::{BatchView, Decompressor};
-use crate::store::{PartitionReader, PartitionWriter, StoreDir, TopicHandle, topics};
+use crate::store::{PartitionReader, StoreDir, TopicHandle, topics};
 use crate::types::{Offset, PartitionId, Timestamp, TopicName, TopicPartition, Uuid};
 
 /// How long putting a partition in order may wait for its lock.
@@ -318,13 +318,8 @@ pub(super) fn topic_id_of(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<
 
 /// A reader of a partition, put in order first where a writer died and this user may.
 pub(super) fn ready_reader(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<PartitionReader> {
-    let reader = PartitionReader::open(store, tp)?;
-    if reader.in_order()? {
-        return Ok(reader);
-    }
-    // Without it the durable offset is the end, which stays true.
-    let _ = PartitionWriter::open(store, tp, MEND_PATIENCE).and_then(|mut w| w.make_ready());
-    PartitionReader::open(store, tp)
+    let open = || PartitionReader::open(store, tp);
+    open()?.in_good_order(MEND_PATIENCE, open)
 }
 
 /// One row; `None` for a topic that is gone, and was made anew perhaps: it has no offset here.

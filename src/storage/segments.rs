@@ -52,6 +52,14 @@ impl Segments {
             .unwrap_or_default()
     }
 
+    /// Those that begin at or below `base`.
+    #[must_use]
+    pub fn up_to(mut self, base: Offset) -> Self {
+        self.bases
+            .truncate(self.bases.partition_point(|b| *b <= base));
+        self
+    }
+
     /// The bases below `base`.
     pub fn below(&self, base: Offset) -> &[Offset] {
         self.bases

@@ -482,10 +482,10 @@ impl Follower {
             for header in &headers {
                 if mender.epochs.at(header.base_offset) != Some(header.leader_epoch) {
                     // What begins at the log's end holds nothing, and may be newer than this.
-                    mender.epochs.cut(header.base_offset);
-                    mender.epochs.begin(header.leader_epoch, header.base_offset);
-                    let epochs = mender.epochs.clone();
-                    mender.write_epochs(&mut page, &epochs)?;
+                    mender.change_epochs(&mut page, |epochs| {
+                        epochs.cut(header.base_offset);
+                        epochs.begin(header.leader_epoch, header.base_offset);
+                    })?;
                 }
             }
             let (bytes, after) = rest.split_at_checked(run).unwrap_or((rest, &[]));

@@ -434,6 +434,19 @@ impl Mender<'_> {
         outcome
     }
 
+    /// Changes the epochs: first the checkpoint, and what is kept of it only once that is written.
+    pub(super) fn change_epochs(
+        &mut self,
+        page: &mut Page,
+        change: impl FnOnce(&mut LeaderEpochs),
+    ) -> Result<()> {
+        let mut epochs = self.epochs.clone();
+        change(&mut epochs);
+        self.write_epochs(page, &epochs)?;
+        *self.epochs = epochs;
+        Ok(())
+    }
+
     /// Replaces the epoch checkpoint, unless it says that already.
     pub(super) fn write_epochs(&self, page: &mut Page, epochs: &LeaderEpochs) -> Result<()> {
         let replica = self.held.replica();
@@ -467,8 +480,10 @@ impl Mender<'_> {
     /// Begins a leader epoch at the log's end, and lifts a seal.
     pub fn promote(&mut self, mut page: Page, epoch: LeaderEpoch) -> Result<Page> {
         self.held.beats();
-        self.epochs.begin(epoch, page.tail.end);
-        self.write_epochs(&mut page, &self.epochs.clone())?;
+        let end = page.tail.end;
+        self.change_epochs(&mut page, |epochs| {
+            epochs.begin(epoch, end);
+        })?;
         page.leader_epoch = epoch;
         page.role = Role::Leader;
         page.seal = None;

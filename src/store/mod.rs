@@ -21,6 +21,7 @@ pub mod layout;
 mod leadership;
 mod lifecycle;
 pub mod log_dir;
+mod log_snapshot;
 mod mend;
 mod meta_properties;
 mod names;
@@ -29,6 +30,7 @@ mod open;
 mod page;
 pub mod process;
 mod reader;
+mod reader_scan;
 mod reader_state;
 mod reassign;
 mod rebuild;
@@ -56,6 +58,7 @@ pub use lifecycle::{
     delete_topic, set_topic_aside,
 };
 pub use log_dir::LogDir;
+pub use log_snapshot::LogSnapshot;
 pub use new_replica::{MadeReplica, discard, make_replica, settle, unknown_broker};
 pub use open::StoreDir;
 pub use page::{Intent, Joining, Offline, PAGE_FILE, Page, Role, Seal};

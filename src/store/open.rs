@@ -33,6 +33,7 @@ pub struct StoreDir {
     boot_id: [u8; 16],
     warnings: Vec<String>,
     cuts: Mutex<Vec<(TopicPartition, Cut)>>,
+    notes: Mutex<Vec<String>>,
     open_topics: OpenTopics,
     open_logs: Mutex<HashMap<BrokerId, Weak<dyn Dir>>>,
 }
@@ -65,6 +66,7 @@ impl StoreDir {
             boot_id,
             warnings,
             cuts: Mutex::new(Vec::new()),
+            notes: Mutex::new(Vec::new()),
             open_topics: OpenTopics::default(),
             open_logs: Mutex::default(),
         })
@@ -122,6 +124,19 @@ impl StoreDir {
     /// somebody should be told.
     pub fn take_cuts(&self) -> Vec<(TopicPartition, Cut)> {
         std::mem::take(&mut *self.cuts.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What else a user of this store should know, told once: what cannot be shown, and why.
+    pub fn take_notes(&self) -> Vec<String> {
+        std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Remembers a note until somebody asks.
+    pub(super) fn add_note(&self, note: String) {
+        let mut all = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() < CUTS_MAX && !all.contains(&note) {
+            all.push(note);
+        }
     }
 
     /// Remembers cuts until somebody asks.

@@ -34,7 +34,7 @@ use crate::clock::Clock;
 use crate::disk::File;
 use crate::error::Result;
 use crate::storage::{LastBatch, Place, Tail};
-use crate::types::{LeaderEpoch, Offset, Uuid};
+use crate::types::{LeaderEpoch, Offset, Timestamp, Uuid};
 
 /// The file's name.
 pub const PAGE_FILE: &str = "partition.state";
@@ -183,6 +183,25 @@ impl Page {
         } else {
             self.tail.end
         }
+    }
+
+    /// What the page tells in a boot. Of a page of another boot only the durable part is true: the
+    /// log may end right there.
+    #[must_use]
+    pub fn as_of_boot(mut self, boot_id: [u8; 16]) -> Self {
+        if self.boot_id != boot_id {
+            let durable = self.durable;
+            self.high_watermark = durable.offset;
+            self.last_stable_offset = durable.offset;
+            self.tail.end = durable.offset;
+            self.tail.active = durable.segment;
+            self.tail.log_bytes = durable.position;
+            // What is not known is not relied on: each index entry is held against its batch.
+            self.tail.index_bytes = u64::MAX;
+            self.tail.time_index_bytes = u64::MAX;
+            self.tail.max_timestamp = Timestamp::MAX;
+        }
+        self
     }
 
     /// The largest epoch that the replica's checkpoint has begun: a leader's own, a follower's as

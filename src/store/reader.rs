@@ -9,27 +9,28 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::log_snapshot::LogSnapshot;
 use super::open::StoreDir;
 use super::page::{Intent, Offline, Page};
+use super::reader_scan;
 use super::rebuild::open_replica;
 use super::replica::{Replica, offline_error};
 use super::topic_handle::TopicHandle;
 use crate::disk::{File, Open, join};
 use crate::error::{Error, Kind, Result};
-use crate::record::{BATCH_HEADER_LEN, BatchHeader, BatchView};
-use crate::storage::{self, FileKind, LeaderEpochs, SegmentFile, Segments, damaged};
+use crate::storage::{self, FileKind, LeaderEpochs, SegmentFile, damaged};
 use crate::types::{BrokerId, LeaderEpoch, Offset, Timestamp, TopicPartition};
 
 /// Where the next read begins.
 #[derive(Debug)]
-struct Cursor {
-    generation: u64,
-    segment: Offset,
-    next_segment: Option<Offset>,
-    position: u64,
-    offset: Offset,
-    epoch: LeaderEpoch,
-    file: Arc<dyn File>,
+pub(super) struct Cursor {
+    pub generation: u64,
+    pub segment: Offset,
+    pub next_segment: Option<Offset>,
+    pub position: u64,
+    pub offset: Offset,
+    pub epoch: LeaderEpoch,
+    pub file: Arc<dyn File>,
 }
 
 /// Reads one partition.
@@ -43,10 +44,8 @@ pub struct PartitionReader {
     store: Arc<StoreDir>,
     topic: TopicHandle,
     cursor: Option<Cursor>,
-    listed: Segments,
-    listed_generation: Option<u64>,
-    epochs: LeaderEpochs,
-    epochs_generation: Option<(u64, LeaderEpoch)>,
+    /// The last look at the log. It may lack what came since, so nothing is called damaged by it.
+    snapshot: Option<LogSnapshot>,
 }
 
 /// A read of at most so many bytes asks after each batch whether a segment begins there, and does
@@ -101,10 +100,7 @@ impl PartitionReader {
             store: Arc::clone(store),
             topic,
             cursor: None,
-            listed: Segments::default(),
-            listed_generation: None,
-            epochs: LeaderEpochs::default(),
-            epochs_generation: None,
+            snapshot: None,
         })
     }
 
@@ -164,9 +160,13 @@ impl PartitionReader {
         self.topic = topic;
         self.broker = broker;
         self.replica = replica;
+        self.forget();
+    }
+
+    /// Drops all that was learned of the log's files.
+    fn forget(&mut self) {
         self.cursor = None;
-        self.listed_generation = None;
-        self.epochs_generation = None;
+        self.snapshot = None;
     }
 
     /// The published page.
@@ -177,23 +177,14 @@ impl PartitionReader {
     /// # Errors
     /// [`Kind::UnknownTopic`] if the topic was deleted, [`Kind::Damaged`] if the page is unreadable.
     pub fn page(&self) -> Result<Page> {
-        let mut page = self.replica.read_page()?.ok_or_else(|| {
-            Error::new(
-                Kind::Damaged,
-                format!(
-                    "both copies of the page in {} are damaged",
-                    self.replica.dir().path().display()
-                ),
-            )
-            .cure("any write to the partition, or 'mq-topics verify', recovers it from the log")
-        })?;
+        let page = self
+            .replica
+            .read_page()?
+            .ok_or_else(|| unreadable(&self.replica))?;
         if page.offline == Some(Offline::Removed) {
             return Err(offline_error(&self.replica, Offline::Removed));
         }
-        if page.boot_id != self.boot_id {
-            only_durable(&mut page);
-        }
-        Ok(page)
+        Ok(page.as_of_boot(self.boot_id))
     }
 
     /// Whether the page is of this boot: if not, a recovery is due.
@@ -235,6 +226,7 @@ impl PartitionReader {
         bytes_max: usize,
         buf: &mut Vec<u8>,
     ) -> Result<(Page, usize)> {
+        let mut fresh = false;
         for _ in 0..TRIES {
             let before = self.page()?;
             let bound = bound(&before);
@@ -250,20 +242,32 @@ impl PartitionReader {
             let moving = after
                 .is_some_and(|after| matches!(after.intent, Intent::Rescue | Intent::Truncate(_)));
             if !same || (moving && outcome.is_err()) {
-                self.cursor = None;
+                self.forget();
                 if moving {
                     self.replica.clock().sleep(MOVING_PAUSE);
                 }
                 continue;
             }
             let page = after.unwrap_or(before);
-            return outcome.map(|len| (page, len)).map_err(|e| {
-                self.cursor = None;
-                if e.kind() == Kind::Damaged && self.is_checkpoint_wrong(&before).unwrap_or(false) {
-                    self.wrong_checkpoint("does not fit the log, which is sound")
-                } else {
-                    e
-                }
+            let error = match outcome {
+                // Only the cursor moved, to the segment that `from` lies in.
+                Ok(0) => continue,
+                Ok(len) => return Ok((page, len)),
+                Err(e) => e,
+            };
+            self.forget();
+            if error.kind() != Kind::Damaged {
+                return Err(error);
+            }
+            if !fresh {
+                // It was judged by what an earlier call had seen: once more, by a new look.
+                fresh = true;
+                continue;
+            }
+            return Err(if self.is_checkpoint_wrong(&before).unwrap_or(false) {
+                self.wrong_checkpoint("does not fit the log, which is sound")
+            } else {
+                error
             });
         }
         Err(Error::new(
@@ -280,20 +284,16 @@ impl PartitionReader {
     /// high watermark.
     pub fn first_not_older(&self, from: Offset, timestamp: Timestamp) -> Result<Option<Offset>> {
         for _ in 0..TRIES {
-            let page = self.page()?;
-            let dir = &**self.replica.dir();
-            let found = Segments::list(dir).and_then(|segments| {
-                let from = from.max(page.tail.log_start);
-                storage::first_not_older(
-                    dir,
-                    &segments,
-                    &page.tail,
-                    from,
-                    page.high_watermark,
-                    timestamp,
-                    self.topic.configs().decompressed_len_max(),
-                )
-            });
+            let LogSnapshot { page, segments, .. } = self.look()?;
+            let found = storage::first_not_older(
+                &**self.replica.dir(),
+                &segments,
+                &page.tail,
+                from.max(page.tail.log_start),
+                page.high_watermark,
+                timestamp,
+                self.topic.configs().decompressed_len_max(),
+            );
             let after = self.replica.read_page()?;
             if after.is_some_and(|after| after.generation == page.generation) {
                 return found;
@@ -314,7 +314,7 @@ impl PartitionReader {
         bytes_max: usize,
         buf: &mut Vec<u8>,
     ) -> Result<usize> {
-        self.load_epochs(page)?;
+        self.cover(page)?;
         let usable = self
             .cursor
             .as_ref()
@@ -323,149 +323,54 @@ impl PartitionReader {
             self.cursor = Some(self.seek(page, from)?);
         }
         loop {
-            let Some(cursor) = &mut self.cursor else {
+            self.find_next_segment(page, bytes_max)?;
+            let Some(cursor) = &self.cursor else {
                 return Ok(0);
             };
-            if cursor.next_segment.is_none() && cursor.segment != page.tail.active {
-                // Within a generation segments only come at the end, so a listing stays true.
-                if self.listed_generation != Some(page.generation) {
-                    self.listed = Segments::default();
-                }
-                cursor.next_segment = self.listed.after(cursor.segment);
-                if cursor.next_segment.is_none() && bytes_max > PROBED_BYTES_MAX {
-                    self.listed = Segments::list(&**self.replica.dir())?;
-                    self.listed_generation = Some(page.generation);
-                    cursor.next_segment = self.listed.after(cursor.segment);
-                }
-                let next = SegmentFile::new(cursor.offset, FileKind::Log).name();
-                if cursor.next_segment.is_none()
-                    && cursor.offset != cursor.segment
-                    && self.replica.dir().id(&next).is_ok()
-                {
-                    // It was read to its end while it was the active one.
-                    cursor.next_segment = Some(cursor.offset);
-                }
+            if cursor.next_segment != Some(cursor.offset) {
+                break;
             }
-            if cursor.next_segment == Some(cursor.offset) {
-                let next = cursor.offset;
-                let epoch = cursor.epoch;
-                self.cursor = Some(self.open_segment(page, next, epoch)?);
-                continue;
-            }
-            break;
+            let (next, epoch) = (cursor.offset, cursor.epoch);
+            self.cursor = Some(self.open_segment(page, next, epoch)?);
         }
-        self.fill(page, from, bound, bytes_max, buf)
-    }
-
-    /// Reads at the cursor and checks what was read, batch by batch.
-    fn fill(
-        &mut self,
-        page: &Page,
-        from: Offset,
-        bound: Offset,
-        bytes_max: usize,
-        buf: &mut Vec<u8>,
-    ) -> Result<usize> {
-        let dir = Arc::clone(self.replica.dir());
-        let Some(cursor) = &mut self.cursor else {
+        let active = (cursor_segment(self.cursor.as_ref()) == Some(page.tail.active))
+            .then_some(page.tail.log_bytes);
+        let (Some(cursor), Some(snapshot)) = (&mut self.cursor, &self.snapshot) else {
             return Ok(0);
         };
-        let segment = cursor.segment;
-        let name = SegmentFile::new(segment, FileKind::Log).name();
-        let error = |e| Error::io("read", join(&*dir, &name), e);
-        let end = if segment == page.tail.active {
-            page.tail.log_bytes
-        } else {
-            cursor.file.len().map_err(error)?
+        let dir = &**self.replica.dir();
+        let epochs = snapshot.epochs.as_ref();
+        reader_scan::fill(dir, cursor, epochs, active, (from, bound), bytes_max, buf)
+    }
+
+    /// Where the segment under the cursor ends, unless it is the active one.
+    fn find_next_segment(&mut self, page: &Page, bytes_max: usize) -> Result<()> {
+        let known = |this: &Self, base| {
+            let snapshot = this.snapshot.as_ref();
+            snapshot.and_then(|snapshot| snapshot.segment_after(base, page.generation))
         };
-        let room = usize::try_from(end.saturating_sub(cursor.position)).unwrap_or(usize::MAX);
-        let mut want = bytes_max.max(BATCH_HEADER_LEN).min(room);
-        loop {
-            buf.resize(want, 0);
-            let read = cursor.file.read_at(buf, cursor.position).map_err(error)?;
-            buf.truncate(read);
-            if read < want {
-                return Err(damaged(
-                    &*dir,
-                    segment,
-                    cursor.position + read as u64,
-                    "the file ends early",
-                ));
-            }
-            let (mut used, mut kept_from) = (0, 0);
-            let (mut offset, mut epoch) = (cursor.offset, cursor.epoch);
-            let probed = cursor.next_segment.is_none() && segment != page.tail.active;
-            while offset < bound && cursor.next_segment != Some(offset) {
-                let rest = buf.get(used..).unwrap_or_default();
-                if rest.len() < BATCH_HEADER_LEN {
-                    break;
-                }
-                let at = cursor.position + used as u64;
-                let header =
-                    BatchHeader::parse(rest).map_err(|c| damaged(&*dir, segment, at, c))?;
-                if let Some(why) = storage::out_of_place(&header, offset, epoch, Some(&self.epochs))
-                {
-                    return Err(damaged(&*dir, segment, at, why));
-                }
-                let total = header.total_len();
-                let Some(batch) = rest.get(..total) else {
-                    if at + total as u64 > end {
-                        return Err(damaged(
-                            &*dir,
-                            segment,
-                            at,
-                            format!("a batch of {total} bytes, of which {} are there", end - at),
-                        ));
-                    }
-                    if used == kept_from {
-                        want = total + (used - kept_from);
-                    }
-                    break;
-                };
-                BatchView::parse(batch)
-                    .and_then(|view| view.check_crc())
-                    .map_err(|c| damaged(&*dir, segment, at, c))?;
-                used += total;
-                offset = header.last_offset() + 1;
-                epoch = header.leader_epoch;
-                if offset <= from {
-                    kept_from = used;
-                }
-                if probed
-                    && dir
-                        .id(&SegmentFile::new(offset, FileKind::Log).name())
-                        .is_ok()
-                {
-                    cursor.next_segment = Some(offset);
-                }
-            }
-            if used == kept_from && offset < bound && cursor.next_segment != Some(offset) {
-                // Not even one batch fits: read as much as that one needs, from its start.
-                cursor.position += used as u64;
-                cursor.offset = offset;
-                cursor.epoch = epoch;
-                if want <= buf.len() && used == 0 {
-                    return Err(damaged(
-                        &*dir,
-                        segment,
-                        cursor.position,
-                        "the segment ends before its published end",
-                    ));
-                }
-                want = want.max(bytes_max.max(BATCH_HEADER_LEN)).min(
-                    usize::try_from(end.saturating_sub(cursor.position)).unwrap_or(usize::MAX),
-                );
-                continue;
-            }
-            cursor.position += used as u64;
-            cursor.offset = offset;
-            cursor.epoch = epoch;
-            buf.truncate(used);
-            if kept_from > 0 {
-                buf.drain(..kept_from);
-            }
-            return Ok(buf.len());
+        let Some((base, offset)) = self
+            .cursor
+            .as_ref()
+            .filter(|c| c.next_segment.is_none() && c.segment != page.tail.active)
+            .map(|c| (c.segment, c.offset))
+        else {
+            return Ok(());
+        };
+        let mut next = known(self, base);
+        if next.is_none() && bytes_max > PROBED_BYTES_MAX {
+            self.snapshot = Some(self.look()?);
+            next = known(self, base);
         }
+        let name = SegmentFile::new(offset, FileKind::Log).name();
+        if next.is_none() && offset != base && self.replica.dir().id(&name).is_ok() {
+            // It was read to its end while it was the active one.
+            next = Some(offset);
+        }
+        if let Some(cursor) = &mut self.cursor {
+            cursor.next_segment = next;
+        }
+        Ok(())
     }
 
     /// The cursor at the batch that holds `from`.
@@ -475,7 +380,8 @@ impl PartitionReader {
         if let Ok(cursor) = self.open_segment(page, from, 0) {
             return Ok(cursor);
         }
-        let segments = Segments::list(dir)?;
+        // A listing of its own: the one that is kept may lack the segment.
+        let segments = self.look()?.segments;
         let at = storage::locate(dir, &segments, &page.tail, from).map_err(|e| {
             // The page says that the log has it.
             match e.kind() {
@@ -513,17 +419,22 @@ impl PartitionReader {
         })
     }
 
-    /// The epoch checkpoint, read again when the generation or the epoch moved.
-    fn load_epochs(&mut self, page: &Page) -> Result<()> {
-        let key = (page.generation, page.leader_epoch);
-        if self.epochs_generation != Some(key) {
-            self.epochs = self
-                .replica
-                .epochs()?
-                .ok_or_else(|| self.wrong_checkpoint("is damaged"))?;
-            self.epochs_generation = Some(key);
+    /// Makes sure of a snapshot of the page's generation whose epoch checkpoint can be read.
+    fn cover(&mut self, page: &Page) -> Result<()> {
+        let kept = self.snapshot.as_ref();
+        if kept.is_none_or(|snapshot| snapshot.page.generation != page.generation) {
+            self.snapshot = Some(self.look()?);
         }
-        Ok(())
+        let readable = self.snapshot.as_ref().is_some_and(|s| s.epochs.is_some());
+        if readable {
+            Ok(())
+        } else {
+            Err(self.wrong_checkpoint("is damaged"))
+        }
+    }
+
+    fn look(&self) -> Result<LogSnapshot> {
+        LogSnapshot::take(&self.replica)?.ok_or_else(|| unreadable(&self.replica))
     }
 
     fn wrong_checkpoint(&self, how: &str) -> Error {
@@ -538,30 +449,32 @@ impl PartitionReader {
     /// the whole log, so it is asked only where damage was found.
     fn is_checkpoint_wrong(&self, page: &Page) -> Result<bool> {
         let dir = &**self.replica.dir();
-        let segments = Segments::list(dir)?;
+        let LogSnapshot {
+            segments, epochs, ..
+        } = self.look()?;
+        let epochs = epochs.unwrap_or_default();
         let partition = self.topic.partition(self.replica.tp().partition)?;
         let known = storage::KnownEpochs {
             current: page.begun_epoch(),
             newest: page.leader_epoch.max(partition.leader_epoch),
         };
         let (tail, end) = (&page.tail, page.tail.end);
-        let carried = storage::epochs_instead(dir, &segments, tail, end, &self.epochs, known)?;
+        let carried = storage::epochs_instead(dir, &segments, tail, end, &epochs, known)?;
         Ok(carried.is_some())
     }
 }
 
-/// Of a page of another boot only the durable part is true: the log may end right there.
-fn only_durable(page: &mut Page) {
-    let durable = page.durable;
-    page.high_watermark = durable.offset;
-    page.last_stable_offset = durable.offset;
-    page.tail.end = durable.offset;
-    page.tail.active = durable.segment;
-    page.tail.log_bytes = durable.position;
-    // What is not known is not relied on: each index entry is held against its batch.
-    page.tail.index_bytes = u64::MAX;
-    page.tail.time_index_bytes = u64::MAX;
-    page.tail.max_timestamp = Timestamp::MAX;
+fn cursor_segment(cursor: Option<&Cursor>) -> Option<Offset> {
+    cursor.map(|cursor| cursor.segment)
+}
+
+fn unreadable(replica: &Replica) -> Error {
+    let path = replica.dir().path().display();
+    Error::new(
+        Kind::Damaged,
+        format!("both copies of the page in {path} are damaged"),
+    )
+    .cure("any write to the partition, or 'mq-topics verify', recovers it from the log")
 }
 
 /// OFFSET_OUT_OF_RANGE for an offset that is gone.

@@ -1,13 +1,102 @@
 //! Whether what is read is in order, and whether it is still what is to be read.
 
+use std::cmp::Ordering;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::committer::Committer;
+use super::open::StoreDir;
 use super::page::{Intent, Page, Role};
 use super::reader::PartitionReader;
 use super::rebuild::open_replica;
 use super::replica::Replica;
 use super::topic_handle::TopicHandle;
+use super::writer::PartitionWriter;
+use crate::disk::{Open, join};
 use crate::error::{Error, Kind, Result};
+use crate::storage::{FileKind, SegmentFile, Segments};
+use crate::types::TopicPartition;
 
 impl PartitionReader {
+    /// This reader, if its replica is in order; else the replica is put in order, where this user
+    /// may write, and `open` opens it again: unsynced records of a killed producer become readable by
+    /// that. Where it cannot be put in order, what is durable is read, and a page that is older than
+    /// its log is told ([`StoreDir::take_notes`]).
+    ///
+    /// # Errors
+    /// Those that do not [leave what is durable readable](Kind::leaves_durable_readable); as `open`.
+    pub fn in_good_order(
+        self,
+        patience: Duration,
+        open: impl FnOnce() -> Result<PartitionReader>,
+    ) -> Result<PartitionReader> {
+        if self.in_order()? {
+            return Ok(self);
+        }
+        let store = Arc::clone(self.store());
+        let tp = self.replica().tp();
+        match put_in_order(&store, tp, patience) {
+            Err(e) if e.kind().leaves_durable_readable() => {
+                if matches!(self.end_of_files(), Ok(Ordering::Greater)) {
+                    store.add_note(older_page(tp, &e));
+                }
+            }
+            other => other?,
+        }
+        open()
+    }
+
+    /// Takes in what lies beyond the published end, where the page is older than its log: for a look
+    /// at a replica whose files are judged as they are otherwise. As [`PartitionReader::in_good_order`],
+    /// but does nothing where the log is shorter than its page says, which is damage.
+    ///
+    /// # Errors
+    /// [`Kind::Io`] if the files cannot be looked at.
+    pub fn take_in_unshown(&self, patience: Duration) -> Result<()> {
+        if self.end_of_files()? == Ordering::Greater {
+            let store = self.store();
+            let tp = self.replica().tp();
+            if let Err(e) = put_in_order(store, tp, patience) {
+                store.add_note(older_page(tp, &e));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the log ends where its page says. A page may be older than its log in the same boot,
+    /// too: after a mount was lost, or a copy restored.
+    fn page_fits(&self) -> Result<bool> {
+        Ok(self.end_of_files()? == Ordering::Equal)
+    }
+
+    /// Where the log's files end, compared with where the page says that the log ends.
+    fn end_of_files(&self) -> Result<Ordering> {
+        let replica = self.replica();
+        let Some(page) = replica.read_page()? else {
+            return Ok(Ordering::Less);
+        };
+        let dir = &**replica.dir();
+        let name = SegmentFile::new(page.tail.active, FileKind::Log).name();
+        let len = match dir.open(&name, Open::Read) {
+            Ok(file) => Some(
+                file.len()
+                    .map_err(|e| Error::io("look at", join(dir, &name), e))?,
+            ),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+            Err(e) => return Err(Error::io("open", join(dir, &name), e)),
+        };
+        let last = Segments::list(dir)?.bases().last().copied();
+        let ends = last
+            .cmp(&Some(page.tail.active))
+            .then(len.cmp(&Some(page.tail.log_bytes)));
+        let after = replica.read_page()?;
+        if after.is_some_and(|after| after.sequence != page.sequence) {
+            // The process that published meanwhile has looked at the same, under the lock.
+            return Ok(Ordering::Equal);
+        }
+        Ok(ends)
+    }
+
     /// Whether the page is of this boot and everything it knows of is shown, and durable where the
     /// topic says so: if not, a writer, a commit or a change of configs that died left something
     /// to be finished. A lost epoch checkpoint is made anew by the same
@@ -22,6 +111,9 @@ impl PartitionReader {
             return Ok(false);
         };
         if page.boot_id != self.boot_id() || page.offline.is_some() {
+            return Ok(false);
+        }
+        if !self.page_fits()? {
             return Ok(false);
         }
         if self.waits_for_others()? {
@@ -109,4 +201,22 @@ impl PartitionReader {
         self.take_replica(topic, broker, replica);
         Ok(true)
     }
+}
+
+/// Does what a first append would do, and makes durable what the topic wants durable.
+fn put_in_order(store: &Arc<StoreDir>, tp: &TopicPartition, patience: Duration) -> Result<()> {
+    let mut writer = PartitionWriter::open(store, tp, patience)?;
+    let page = writer.make_ready()?;
+    if writer.configs().every_message() && page.durable.offset < page.tail.end {
+        Committer::open(store, tp, patience)?.commit(page.tail.end)?;
+    }
+    Ok(())
+}
+
+/// The note for records that a page does not show, and that cannot be taken in by this process.
+fn older_page(tp: &TopicPartition, e: &Error) -> String {
+    format!(
+        "{tp}: the page is older than the log, so the last records are not shown: the next process \
+         that may write to the partition takes them in ({e})"
+    )
 }

@@ -103,6 +103,11 @@ impl Replica {
         &self.logs
     }
 
+    /// This boot.
+    pub(super) fn boot_id(&self) -> [u8; 16] {
+        self.boot_id
+    }
+
     pub(super) fn clock(&self) -> &dyn Clock {
         &*self.clock
     }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::configs::TopicConfigs;
 use super::judge::Judge;
 use super::leadership;
+use super::log_snapshot::LogSnapshot;
 use super::mend::Mender;
 use super::names::sync_names;
 use super::open::StoreDir;
@@ -533,7 +534,8 @@ pub fn confirm(
         return Ok(());
     }
     let dir = &**replica.dir();
-    let segments = storage::Segments::list(dir)?;
+    let LogSnapshot { page, segments, .. } =
+        LogSnapshot::take(replica)?.ok_or_else(|| unknown("its page is unreadable"))?;
     let found = storage::locate(dir, &segments, &page.tail, appended.base_offset)
         .and_then(|at| storage::header_at(dir, at.segment, at.position))?;
     match found {
