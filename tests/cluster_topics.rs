@@ -38,6 +38,13 @@ struct Cluster {
     live: BTreeMap<BrokerId, Arc<dyn File>>,
 }
 
+/// Files of a store are replaced whole, never written in place.
+fn replace(path: &Path, bytes: &[u8]) {
+    let new = path.with_extension("new");
+    fs::write(&new, bytes).expect("written");
+    fs::rename(&new, path).expect("in place");
+}
+
 impl Cluster {
     /// Broker 0 without a daemon.
     fn new() -> Self {
@@ -73,7 +80,7 @@ impl Cluster {
         let mut file = BrokerFile::new(id);
         change(&mut file);
         let path = self.broker_path(id).join("broker.json");
-        fs::write(path, json_file::encode(&file)).expect("registration");
+        replace(&path, &json_file::encode(&file));
     }
 
     fn start(&mut self, id: BrokerId, change: impl FnOnce(&mut BrokerFile)) {
@@ -85,7 +92,7 @@ impl Cluster {
     }
 
     fn meta(&self, topic: &str) -> TopicMeta {
-        topics::read(&self.store, &name(topic)).expect("topic").0
+        topics::read_to_change(&self.store, &name(topic)).expect("topic")
     }
 
     fn replica(&self, topic: &str, partition: i32, broker: BrokerId) -> Replica {
@@ -607,11 +614,11 @@ fn describe_tells_of_followers_and_of_what_needs_a_look() {
     fs::rename(cluster.logs(1).join("kept"), cluster.logs(1).join("t-0")).expect("back");
 
     // Out of sync, behind, and without a leader's log.
-    let (mut meta, _) = topics::read(&cluster.store, &name("t")).expect("topic");
+    let mut meta = topics::read_to_change(&cluster.store, &name("t")).expect("topic");
     meta.partitions[0].isr = vec![0];
     let path = cluster.shell.store().join("topics/t.json");
     meta.version += 1;
-    fs::write(path, meta.encode()).expect("out of sync");
+    replace(&path, &meta.encode());
     fs::rename(cluster.logs(2).join("t-2"), cluster.logs(2).join("gone")).expect("lose");
     cluster
         .shell
@@ -744,7 +751,7 @@ fn a_reassignment_is_begun_and_taken_back() {
     let mut meta = cluster.meta("t");
     (meta.partitions[0].leader, meta.partitions[0].isr) = (2, vec![2, 0]);
     meta.version += 1;
-    fs::write(cluster.shell.store().join("topics/t.json"), meta.encode()).expect("moved");
+    replace(&cluster.shell.store().join("topics/t.json"), &meta.encode());
     let e = cancel(0).expect_err("its leader would go");
     assert_eq!(e.kind(), Kind::BrokerState);
     assert_eq!(cluster.meta("t"), meta);

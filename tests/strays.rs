@@ -316,7 +316,7 @@ fn what_a_topic_moved_off_goes_and_the_entry_with_it() {
         let purpose = "a test";
         let guard = FencedLock::acquire_store(&store, purpose, Duration::from_secs(5));
         let guard = guard.expect("lock");
-        let (mut meta, _) = topics::read(&store, &name).expect("topic");
+        let mut meta = topics::read_to_change(&store, &name).expect("topic");
         let old = meta.partitions[0].replicas[0];
         meta.partitions[0].replicas[0].uuid = Uuid::random().expect("uuid");
         let retired = |uuid, broker| topics::Retired {

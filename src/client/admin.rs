@@ -141,7 +141,7 @@ impl Admin {
     }
 
     /// A topic's metadata alone: no partition is looked at.
-    pub fn metadata(&self, name: &TopicName) -> Result<TopicMeta> {
+    pub fn metadata(&self, name: &TopicName) -> Result<Arc<TopicMeta>> {
         topics::read(&self.store, name).map(|(meta, _)| meta)
     }
 

@@ -163,7 +163,7 @@ fn live(store: &StoreDir) -> Result<BTreeMap<BrokerId, Beats>> {
 
 fn brokers(
     store: &Arc<StoreDir>,
-    metas: &[TopicMeta],
+    metas: &[Arc<TopicMeta>],
     hung: &BTreeSet<BrokerId>,
     health: &mut Health,
 ) -> Result<()> {

@@ -21,10 +21,10 @@ use crate::disk::{Dir, EntryKind, LockKind, Open, join};
 use crate::error::{Error, Kind, Result};
 use crate::store::fenced_lock::FencedLock;
 use crate::store::graveyard;
-use crate::store::topics::TopicMeta;
 use crate::store::unborn::{self, Suspects};
 use crate::store::{
-    PAGE_FILE, Page, Replica, StoreDir, is_replica_there, layout, remove_replica, topics,
+    KnownTopic, PAGE_FILE, Page, Replica, StoreDir, is_replica_there, layout, remove_replica,
+    topics,
 };
 use crate::types::{BrokerId, TopicName, TopicPartition, Uuid};
 
@@ -126,11 +126,12 @@ impl Leftovers {
         let mut done = HashSet::new();
         for name in topics::list(&self.store)? {
             // Of a topic file that cannot be read others tell.
-            let Ok(Some(meta)) = self.meta(metas, &name) else {
+            let Ok(Some(topic)) = self.topic(metas, &name) else {
                 continue;
             };
+            let meta = topic.meta();
             let retired = meta.retired.iter().filter(|r| r.broker == self.broker);
-            for entry in retired.filter(|r| meta.is_retired(r.partition, r.uuid)) {
+            for entry in retired.filter(|r| topic.is_retired(r.partition, r.uuid)) {
                 let tp = TopicPartition::new(name.clone(), entry.partition);
                 let removed = is_replica_there(logs, &tp, entry.uuid).and_then(|there| {
                     if there {
@@ -177,10 +178,10 @@ impl Leftovers {
     }
 
     /// What a topic file says, read once a pass: a hint, looked at again under the lock.
-    fn meta<'m>(&self, metas: &'m mut Metas, name: &TopicName) -> Result<Option<&'m TopicMeta>> {
+    fn topic<'m>(&self, metas: &'m mut Metas, name: &TopicName) -> Result<Option<&'m KnownTopic>> {
         if !metas.contains_key(name) {
-            let read = topics::read_if_there(&self.store, name)?;
-            metas.insert(name.clone(), read.map(|(meta, _)| meta));
+            let read = KnownTopic::open(&self.store, name)?;
+            metas.insert(name.clone(), read);
         }
         Ok(metas.get(name).and_then(Option::as_ref))
     }
@@ -192,8 +193,8 @@ impl Leftovers {
         metas: &mut Metas,
     ) -> Result<bool> {
         let named = self
-            .meta(metas, &tp.topic)?
-            .is_some_and(|meta| meta.has_replica(tp.partition, self.broker));
+            .topic(metas, &tp.topic)?
+            .is_some_and(|topic| topic.meta().has_replica(tp.partition, self.broker));
         if named {
             return Ok(false);
         }
@@ -282,13 +283,8 @@ impl Leftovers {
     /// Whether any topic file names that replica directory.
     fn is_named(&self, uuid: Uuid) -> Result<bool> {
         for name in topics::list(&self.store)? {
-            if let Some((meta, _)) = topics::read_if_there(&self.store, &name)?
-                && meta
-                    .partitions
-                    .iter()
-                    .flat_map(|p| &p.replicas)
-                    .any(|r| r.uuid == uuid)
-            {
+            let topic = KnownTopic::open(&self.store, &name)?;
+            if topic.is_some_and(|topic| topic.names(uuid)) {
                 return Ok(true);
             }
         }
@@ -296,7 +292,7 @@ impl Leftovers {
     }
 }
 
-type Metas = HashMap<TopicName, Option<TopicMeta>>;
+type Metas = HashMap<TopicName, Option<KnownTopic>>;
 
 /// The partition in the name of a directory that is aside.
 fn aside_of(name: &str) -> Option<TopicPartition> {

@@ -8,7 +8,7 @@
 //! 4. A seal of a move that came to nothing is undone by a new epoch of the same leader: by the
 //!    mover, or, where that died, by whoever meets it for too long.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -109,7 +109,7 @@ pub fn move_leaders(
     authority: Authority<'_>,
     patience: Duration,
 ) -> Vec<Result<()>> {
-    let mut topics: BTreeMap<&TopicName, Result<(TopicMeta, TopicConfigs)>> = BTreeMap::new();
+    let mut topics: BTreeMap<&TopicName, Result<(Arc<TopicMeta>, TopicConfigs)>> = BTreeMap::new();
     let mut under: Vec<Result<Under<'_>>> = moves
         .iter()
         .map(|wanted| {
@@ -133,18 +133,18 @@ pub fn move_leaders(
             }
         }
     }
-    let mut sealed: Vec<(TopicPartition, LeaderEpoch)> = Vec::new();
-    for one in under.iter().flatten() {
-        sealed.push((one.wanted.tp.clone(), one.wanted.epoch));
-    }
+    let sealed: BTreeSet<TopicPartition> = under
+        .iter()
+        .flatten()
+        .map(|one| one.wanted.tp.clone())
+        .collect();
     wait(store, &mut under, deadline, |one| {
         one.sealed.as_ref().map_or(Offset::MAX, Sealed::end)
     });
     write(store, &mut under, authority);
     let outcomes: Vec<Result<()>> = under.into_iter().map(|one| one.map(drop)).collect();
     for (outcome, wanted) in outcomes.iter().zip(moves) {
-        let was_sealed = sealed.iter().any(|(tp, _)| *tp == wanted.tp);
-        if outcome.is_err() && was_sealed {
+        if outcome.is_err() && sealed.contains(&wanted.tp) {
             // Whoever meets the seal undoes it as well.
             let _ = raise_epoch(store, &wanted.tp, wanted.epoch, STORE_PATIENCE);
         }
@@ -152,7 +152,7 @@ pub fn move_leaders(
     outcomes
 }
 
-fn read_topic(store: &StoreDir, name: &TopicName) -> Result<(TopicMeta, TopicConfigs)> {
+fn read_topic(store: &StoreDir, name: &TopicName) -> Result<(Arc<TopicMeta>, TopicConfigs)> {
     let (meta, _) = topics::read(store, name)?;
     let configs = meta.configs()?;
     Ok((meta, configs))
@@ -230,16 +230,17 @@ fn wait(
 
 /// Writes the topic files, in one hold.
 fn write(store: &Arc<StoreDir>, under: &mut [Result<Under<'_>>], authority: Authority<'_>) {
-    let mut names: Vec<TopicName> = under
-        .iter()
-        .flatten()
-        .map(|one| one.wanted.tp.topic.clone())
-        .collect();
-    names.sort_unstable();
-    names.dedup();
-    if names.is_empty() {
+    let mut by_topic: BTreeMap<TopicName, Vec<usize>> = BTreeMap::new();
+    for (at, slot) in under.iter().enumerate() {
+        if let Ok(one) = slot {
+            let topic = one.wanted.tp.topic.clone();
+            by_topic.entry(topic).or_default().push(at);
+        }
+    }
+    if by_topic.is_empty() {
         return;
     }
+    let names: Vec<TopicName> = by_topic.keys().cloned().collect();
     let written =
         FencedLock::acquire_store(store, "move leaders", STORE_PATIENCE).and_then(|guard| {
             if !authority(&guard)? {
@@ -247,11 +248,11 @@ fn write(store: &Arc<StoreDir>, under: &mut [Result<Under<'_>>], authority: Auth
             }
             topics::update_all(store, &guard, &names, |meta| {
                 let mut changed = false;
-                for slot in under.iter_mut() {
-                    let Ok(one) = slot else { continue };
-                    if one.wanted.tp.topic != meta.name {
+                for at in by_topic.get(&meta.name).into_iter().flatten() {
+                    let Some(slot) = under.get_mut(*at) else {
                         continue;
-                    }
+                    };
+                    let Ok(one) = slot else { continue };
                     match apply(store, meta, one) {
                         Ok(true) => changed = true,
                         Ok(false) => *slot = Err(moved_on(one.wanted)),

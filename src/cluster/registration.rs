@@ -133,7 +133,7 @@ impl Registration {
         }
         // The line of the one before must not pass for this one's.
         lock.blank()?;
-        guard.replace(&path(broker), &json_file::encode(&file))?;
+        guard.replace(&layout::broker_file(broker), &json_file::encode(&file))?;
         drop(guard);
         let warnings = claimed.map(log_dir::Claimed::keep).unwrap_or_default();
         lock.sign(file.incarnation, process)?;
@@ -199,7 +199,10 @@ impl Registration {
         // Others change it, too.
         self.file = self.store.broker_file(self.file.broker_id)?;
         self.file.pid = None;
-        guard.replace(&path(self.file.broker_id), &json_file::encode(&self.file))
+        guard.replace(
+            &layout::broker_file(self.file.broker_id),
+            &json_file::encode(&self.file),
+        )
     }
 }
 
@@ -238,14 +241,10 @@ pub fn set_drained(
         return Ok(false);
     }
     guard.replace(
-        &path(broker),
+        &layout::broker_file(broker),
         &json_file::encode(&BrokerFile { drained, ..file }),
     )?;
     Ok(true)
-}
-
-fn path(broker: BrokerId) -> String {
-    format!("{}/{}", layout::broker_dir(broker), layout::BROKER_FILE)
 }
 
 fn runs_already(store: &StoreDir, dir: &dyn Dir, broker: BrokerId) -> Error {

@@ -110,6 +110,11 @@ pub fn broker_dir(broker: BrokerId) -> String {
     format!("{BROKERS_DIR}/{broker}")
 }
 
+/// `brokers/ID/broker.json`.
+pub fn broker_file(broker: BrokerId) -> String {
+    format!("{}/{BROKER_FILE}", broker_dir(broker))
+}
+
 /// The broker whose directory has this name below `brokers`.
 pub fn parse_broker_dir(name: &str) -> Option<BrokerId> {
     canonical::<BrokerId>(name).filter(|id| *id >= 0)

@@ -23,11 +23,8 @@ pub fn raise_epoch(
     patience: Duration,
 ) -> Result<()> {
     let guard = FencedLock::acquire_store(store, "raise a leader epoch", patience)?;
-    let (mut meta, _) = topics::read(store, &tp.topic)?;
-    let raised = match usize::try_from(tp.partition)
-        .ok()
-        .and_then(|at| meta.partitions.get_mut(at))
-    {
+    let mut meta = topics::read_to_change(store, &tp.topic)?;
+    let raised = match meta.partition_mut(tp.partition) {
         Some(partition) if partition.leader_epoch == from => {
             if let Some(ahead) = in_sync::ahead(store, tp, partition) {
                 return Err(behind(tp, partition.leader, ahead));

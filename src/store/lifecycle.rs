@@ -145,7 +145,7 @@ pub fn add_partitions(
         let more = partition_metas(&made, first, assignment);
         finish(store, logs, made, || {
             let guard = FencedLock::acquire_store(store, "add partitions", patience)?;
-            let (mut meta, _) = topics::read(store, name)?;
+            let mut meta = topics::read_to_change(store, name)?;
             if meta.topic_id != before.topic_id || meta.partitions.len() as PartitionId != first {
                 return Err(changed());
             }
@@ -209,7 +209,7 @@ pub fn alter_configs(
     patience: Duration,
 ) -> Result<TopicMeta> {
     let guard = FencedLock::acquire_store(store, "alter a topic", patience)?;
-    let (mut meta, _) = topics::read(store, name)?;
+    let mut meta = topics::read_to_change(store, name)?;
     let before = meta.configs()?;
     let mut explicit = meta.explicit.clone();
     explicit.extend(

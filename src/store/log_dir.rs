@@ -17,12 +17,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::broker_file::BrokerFile;
+use super::kept::{self, KeptFile};
 use super::layout;
 use super::meta_properties::MetaProperties;
 use super::open::{StoreDir, is_denied, refuse_network};
 use super::replica::read_small;
 use super::topics;
-use crate::disk::{Dir, Disk, EntryKind, join};
+use crate::disk::{Dir, Disk, EntryKind, FileId, Open, join};
 use crate::error::{Error, Kind, Result};
 use crate::types::BrokerId;
 
@@ -36,6 +37,9 @@ pub struct LogDir {
     broker: BrokerId,
     place: Option<String>,
     dir: Arc<dyn Dir>,
+    id: FileId,
+    /// Of a place elsewhere.
+    claim: Option<KeptFile>,
 }
 
 impl LogDir {
@@ -46,24 +50,58 @@ impl LogDir {
     /// [`Kind::UnusableStore`] for a network file system or a link; [`Kind::Io`].
     pub fn open(store: &StoreDir, broker: BrokerId) -> Result<Self> {
         let place = store.broker_file(broker)?.log_dir;
-        let dir = match &place {
+        if let Some(known) = store.open_logs().get(&broker)
+            && known.place == place
+            && known.is_there(store)?
+        {
+            return Ok(known);
+        }
+        let (dir, claim) = match &place {
             None => {
                 let above = store.broker_dir(broker)?;
-                above
-                    .open_dir(layout::LOGS_DIR)
-                    .map_err(|e| Error::io("open", join(&*above, layout::LOGS_DIR), e))?
+                let dir = above.open_dir(layout::LOGS_DIR);
+                let error = |e| Error::io("open", join(&*above, layout::LOGS_DIR), e);
+                (dir.map_err(error)?, None)
             }
             Some(path) => {
                 let path = Path::new(path);
                 let dir = open_place(&**store.disk(), path)?;
+                let claim = claim_file(&dir)?;
                 match read_claim(&*dir)? {
                     Some(claim) => check_claim(store, broker, &*dir, &claim)?,
                     None => return Err(not_claimed(broker, path)),
                 }
-                dir
+                (dir, claim)
             }
         };
-        Ok(LogDir { broker, place, dir })
+        let id = dir
+            .own_id()
+            .map_err(|e| Error::io("look at", dir.path(), e))?;
+        let opened = LogDir {
+            broker,
+            place,
+            dir,
+            id,
+            claim,
+        };
+        // The claim that was read is the one that is kept.
+        if opened.is_there(store)? {
+            store.open_logs().put(&broker, &opened);
+        }
+        Ok(opened)
+    }
+
+    /// Whether its path still names it, with the claim that was read.
+    fn is_there(&self, store: &StoreDir) -> Result<bool> {
+        let Some(place) = &self.place else {
+            let broker = layout::broker_dir(self.broker);
+            let name = format!("{broker}/{}", layout::LOGS_DIR);
+            return kept::names(&**store.root(), &name, self.id);
+        };
+        let Some(claim) = &self.claim else {
+            return Ok(false);
+        };
+        Ok(is_at(store, place, self.id) && claim.is_current()?)
     }
 
     /// The directory.
@@ -279,10 +317,24 @@ fn not_claimed(broker: BrokerId, path: &Path) -> Error {
     ))
 }
 
-fn is_same(store: &StoreDir, place: &str, dir: &dyn Dir) -> bool {
-    let there = store.disk().open_dir(Path::new(place));
-    match (there.and_then(|there| there.own_id()), dir.own_id()) {
-        (Ok(there), Ok(own)) => there == own,
-        _ => false,
+/// The file of a claim, if there is one.
+fn claim_file(dir: &Arc<dyn Dir>) -> Result<Option<KeptFile>> {
+    let name = layout::META_PROPERTIES;
+    match dir.open(name, Open::Read) {
+        Ok(file) => KeptFile::new(dir, name.to_owned(), file).map(Some),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Error::io("open", join(&**dir, name), e)),
     }
+}
+
+fn is_same(store: &StoreDir, place: &str, dir: &dyn Dir) -> bool {
+    dir.own_id().is_ok_and(|own| is_at(store, place, own))
+}
+
+/// Whether that directory, which is kept open, is at that place.
+fn is_at(store: &StoreDir, place: &str, id: FileId) -> bool {
+    let there = store.disk().open_dir(Path::new(place));
+    there
+        .and_then(|there| there.own_id())
+        .is_ok_and(|there| there == id)
 }

@@ -17,6 +17,8 @@ mod in_sync;
 mod inherited;
 pub mod json_file;
 mod judge;
+mod kept;
+mod known_topic;
 pub mod layout;
 mod leadership;
 mod lifecycle;
@@ -52,6 +54,7 @@ pub use commit_note::SYNC_FILE;
 pub use committer::Committer;
 pub use configs::TopicConfigs;
 pub use follower::{Followed, Follower};
+pub use known_topic::KnownTopic;
 pub use leadership::raise_epoch;
 pub use lifecycle::{
     NewTopic, add_partitions, alter_configs, check_assignment, check_partitions, create_topic,

@@ -5,15 +5,15 @@
 
 mod create;
 
-use std::collections::HashMap;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::broker_file::BrokerFile;
+use super::kept::{KeptFile, Recent};
+use super::known_topic::OpenTopics;
 use super::log_dir::LogDir;
 use super::store_file::{StoreFile, no_store, not_a_store};
-use super::topic_handle::OpenTopics;
 use super::{json_file, layout};
 use crate::clock::Clock;
 use crate::disk::{Dir, Disk, EntryKind, FileSystem, Open, join};
@@ -35,8 +35,19 @@ pub struct StoreDir {
     cuts: Mutex<Vec<(TopicPartition, Cut)>>,
     notes: Mutex<Vec<String>>,
     open_topics: OpenTopics,
-    open_logs: Mutex<HashMap<BrokerId, Weak<dyn Dir>>>,
+    registrations: Recent<BrokerId, Arc<Registration>, BROKERS_KEPT>,
+    open_logs: Recent<BrokerId, LogDir, BROKERS_KEPT>,
 }
+
+/// A broker's registration, and the file that it was read from.
+#[derive(Debug, Clone)]
+struct Registration {
+    content: BrokerFile,
+    file: KeptFile,
+}
+
+/// Brokers whose registration and log directory stay open: thousands of replicas share them.
+pub(super) const BROKERS_KEPT: usize = 64;
 
 /// Most cuts that are remembered until somebody asks.
 const CUTS_MAX: usize = 10_000;
@@ -68,7 +79,8 @@ impl StoreDir {
             cuts: Mutex::new(Vec::new()),
             notes: Mutex::new(Vec::new()),
             open_topics: OpenTopics::default(),
-            open_logs: Mutex::default(),
+            registrations: Recent::default(),
+            open_logs: Recent::default(),
         })
     }
 
@@ -257,10 +269,28 @@ impl StoreDir {
         }
     }
 
-    /// A broker's registration.
+    /// A broker's registration, read unless what was read before is current.
+    ///
+    /// # Errors
+    /// [`Kind::BrokerState`] if there is no such broker; [`Kind::Damaged`], [`Kind::Io`].
     pub fn broker_file(&self, broker: BrokerId) -> Result<BrokerFile> {
-        let dir = self.broker_dir(broker)?;
-        json_file::read(&*dir, layout::BROKER_FILE).map(|(file, _)| file)
+        if let Some(known) = self.registrations.get(&broker)
+            && known.file.is_current()?
+        {
+            return Ok(known.content.clone());
+        }
+        let name = layout::broker_file(broker);
+        let (content, file) = match json_file::read::<BrokerFile>(&*self.root, &name) {
+            Err(e) if json_file::is_missing(&e) => {
+                self.broker_dir(broker)?;
+                return Err(e);
+            }
+            read => read?,
+        };
+        let file = KeptFile::new(&self.root, name, file)?;
+        let known = Registration { content, file };
+        self.registrations.put(&broker, &Arc::new(known.clone()));
+        Ok(known.content)
     }
 
     /// The directory of a broker's replicas, wherever its registration says that it is.
@@ -268,20 +298,12 @@ impl StoreDir {
     /// # Errors
     /// As [`LogDir::open`].
     pub fn logs_dir(&self, broker: BrokerId) -> Result<Arc<dyn Dir>> {
-        let found = Arc::clone(LogDir::open(self, broker)?.dir());
-        // Thousands of replicas that are open share one descriptor.
-        let mut open = self
-            .open_logs
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let known = open.get(&broker).and_then(Weak::upgrade);
-        if let Some(known) = known.filter(|known| known.path() == found.path())
-            && known.own_id().ok() == found.own_id().ok()
-        {
-            return Ok(known);
-        }
-        open.insert(broker, Arc::downgrade(&found));
-        Ok(found)
+        LogDir::open(self, broker).map(|logs| Arc::clone(logs.dir()))
+    }
+
+    /// The log directories that this process has open.
+    pub(super) fn open_logs(&self) -> &Recent<BrokerId, LogDir, BROKERS_KEPT> {
+        &self.open_logs
     }
 
     /// The directory of the groups' directories.

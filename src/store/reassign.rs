@@ -19,6 +19,7 @@ use super::new_replica::{
 };
 use super::open::StoreDir;
 use super::page::Role;
+use super::topic_handle::TopicHandle;
 use super::topics::{self, PartitionMeta, Reassignment, ReplicaMeta, Retired, TopicMeta};
 use crate::error::{Error, Kind, Result};
 use crate::types::{BrokerId, PartitionId, TopicName, TopicPartition};
@@ -106,14 +107,13 @@ fn names<'a>(partitions: impl Iterator<Item = &'a TopicPartition>) -> Vec<TopicN
 
 fn partition_of<'a>(meta: &'a mut TopicMeta, tp: &TopicPartition) -> Result<&'a mut PartitionMeta> {
     let count = meta.partitions.len();
-    let found = meta
-        .partitions
-        .iter_mut()
-        .find(|p| p.partition == tp.partition);
-    found.ok_or_else(|| {
-        let text = format!("UNKNOWN_TOPIC_OR_PARTITION: there is no partition {tp}");
-        Error::new(Kind::UnknownTopic, text).cure(format!("the topic has {count}, from 0 on"))
-    })
+    let found = meta.partition_mut(tp.partition);
+    found.ok_or_else(|| no_partition(tp, count))
+}
+
+fn no_partition(tp: &TopicPartition, count: usize) -> Error {
+    let text = format!("UNKNOWN_TOPIC_OR_PARTITION: there is no partition {tp}");
+    Error::new(Kind::UnknownTopic, text).cure(format!("the topic has {count}, from 0 on"))
 }
 
 /// One try; `None` if a log directory moved meanwhile.
@@ -126,16 +126,18 @@ fn try_start(
     let names = names(targets.keys().copied());
     let mut before = BTreeMap::new();
     for name in &names {
-        before.insert(name, topics::read(store, name)?.0);
+        before.insert(name, TopicHandle::open(store, name)?);
     }
     let mut plans = Vec::new();
     for (tp, target) in targets {
-        let Some(meta) = before.get_mut(&tp.topic) else {
+        let Some(topic) = before.get(&tp.topic) else {
             continue;
         };
-        meta.configs()?.check_replicas(target.len())?;
+        topic.configs().check_replicas(target.len())?;
+        let meta = topic.meta();
         let topic_id = meta.topic_id;
-        let partition = partition_of(meta, tp)?;
+        let partition = meta.partition(tp.partition);
+        let partition = partition.ok_or_else(|| no_partition(tp, meta.partitions.len()))?;
         if partition.reassignment.is_some() {
             return Err(under_way(tp));
         }
@@ -166,7 +168,7 @@ fn try_start(
         }
         let changed = topics::update_all(store, &guard, &names, |meta| {
             let known = before.get(&meta.name);
-            if known.is_none_or(|known| known.topic_id != meta.topic_id) {
+            if known.is_none_or(|known| known.meta().topic_id != meta.topic_id) {
                 return Err(changed_meanwhile());
             }
             enter(meta, targets, &made, throttle)

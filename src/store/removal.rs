@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::graveyard;
+use super::known_topic::KnownTopic;
 use super::layout;
 use super::open::StoreDir;
 use super::page::Offline;
 use super::replica::{Held, Replica};
 use super::strays::{is_garbage, is_retired, read_ids};
-use super::topics;
 use crate::disk::{Dir, join};
 use crate::error::{Error, Kind, Result};
 use crate::types::{BrokerId, TopicPartition, Uuid};
@@ -92,14 +92,8 @@ fn is_replica(replica: &Replica, held: &Held<'_>, topic_id: Uuid, uuid: Uuid) ->
 
 /// Whether the topic file names that replica directory.
 pub(super) fn named(store: &StoreDir, tp: &TopicPartition, uuid: Uuid) -> Result<bool> {
-    let Some((meta, _)) = topics::read_if_there(store, &tp.topic)? else {
-        return Ok(false);
-    };
-    Ok(meta
-        .partitions
-        .iter()
-        .flat_map(|p| &p.replicas)
-        .any(|r| r.uuid == uuid))
+    let found = KnownTopic::open(store, &tp.topic)?;
+    Ok(found.is_some_and(|topic| topic.names(uuid)))
 }
 
 /// Renames the directory of `tp` aside and removes it. Under its append lock.

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::graveyard;
+use super::known_topic::KnownTopic;
 use super::layout;
 use super::open::StoreDir;
 use super::page::Page;
 use super::replica::{Replica, read_small};
-use super::topics;
 use crate::disk::{Dir, EntryKind, LockKind, Open, join};
 use crate::error::{Error, Kind, Result};
 use crate::storage::{FileKind, PartitionMetadata, SegmentFile};
@@ -72,8 +72,8 @@ fn look(
     tp: TopicPartition,
 ) -> Result<Looked> {
     let name = layout::replica_dir(&tp);
-    let meta = match topics::read_if_there(store, &tp.topic) {
-        Ok(found) => found.map(|(meta, _)| meta),
+    let topic = match KnownTopic::open(store, &tp.topic) {
+        Ok(found) => found,
         // There is one, which may well name it: that topic's damage, and no other's.
         Err(_) => return Ok(None),
     };
@@ -94,13 +94,10 @@ fn look(
     };
     let Some((topic_id, uuid)) = ids else {
         // In a place that a topic needs, it is that topic's damage.
-        let needed = meta.is_some_and(|meta| meta.has_replica(tp.partition, broker));
+        let needed = topic.is_some_and(|topic| topic.meta().has_replica(tp.partition, broker));
         return Ok((!needed).then_some((tp, None)));
     };
-    let named = meta.is_some_and(|meta| {
-        let mut replicas = meta.partitions.iter().flat_map(|p| &p.replicas);
-        replicas.any(|replica| replica.uuid == uuid)
-    });
+    let named = topic.is_some_and(|topic| topic.names(uuid));
     if named || is_garbage(store, &**logs, &name, page.as_ref(), topic_id, uuid)? {
         return Ok(None);
     }
@@ -161,9 +158,10 @@ pub(super) fn is_retired(
     topic_id: Uuid,
     uuid: Uuid,
 ) -> Result<bool> {
-    let found = topics::read_if_there(store, &tp.topic)?;
-    Ok(found
-        .is_some_and(|(meta, _)| meta.topic_id == topic_id && meta.is_retired(tp.partition, uuid)))
+    let found = KnownTopic::open(store, &tp.topic)?;
+    Ok(found.is_some_and(|topic| {
+        topic.meta().topic_id == topic_id && topic.is_retired(tp.partition, uuid)
+    }))
 }
 
 pub(super) fn read_ids(logs: &dyn Dir, name: &str) -> Result<Option<PartitionMetadata>> {

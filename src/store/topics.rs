@@ -9,9 +9,11 @@ use serde::{Deserialize, Serialize};
 use super::configs::TopicConfigs;
 use super::fenced_lock::FencedGuard;
 use super::json_file;
+use super::kept::KeptFile;
+use super::known_topic::KnownTopic;
 use super::layout;
 use super::open::StoreDir;
-use crate::disk::{Dir, EntryKind, File, FileId, join};
+use crate::disk::{EntryKind, join};
 use crate::error::{Error, Kind, Result, near_names};
 use crate::types::{BrokerId, LeaderEpoch, PARTITIONS_MAX, PartitionId, TopicName, Uuid};
 
@@ -125,36 +127,27 @@ struct Raw {
     retired: Vec<Retired>,
 }
 
-/// A topic file that was read and is kept open, so that it can be told from its successor.
-#[derive(Debug)]
-pub struct TopicFile {
-    dir: Arc<dyn Dir>,
-    name: String,
-    /// Kept open: the number of an inode that is gone is given out again.
-    _file: Arc<dyn File>,
-    id: FileId,
-}
-
-impl TopicFile {
-    /// Whether the path still names this file: one look-up.
-    pub fn is_current(&self) -> Result<bool> {
-        match self.dir.id(&self.name) {
-            Ok(id) => Ok(id == self.id),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
-            Err(e) => Err(Error::io("look at", join(&*self.dir, &self.name), e)),
-        }
-    }
-}
-
 impl TopicMeta {
     /// The configs, defaults filled in.
     pub fn configs(&self) -> Result<TopicConfigs> {
         TopicConfigs::from_explicit(self.explicit.clone())
     }
 
+    /// A partition: they are numbered from 0.
+    pub fn partition(&self, partition: PartitionId) -> Option<&PartitionMeta> {
+        let at = usize::try_from(partition).ok()?;
+        self.partitions.get(at)
+    }
+
+    /// As [`TopicMeta::partition`], to be changed.
+    pub fn partition_mut(&mut self, partition: PartitionId) -> Option<&mut PartitionMeta> {
+        let at = usize::try_from(partition).ok()?;
+        self.partitions.get_mut(at)
+    }
+
     /// Whether a broker holds a replica of a partition.
     pub fn has_replica(&self, partition: PartitionId, broker: BrokerId) -> bool {
-        let found = self.partitions.iter().find(|p| p.partition == partition);
+        let found = self.partition(partition);
         found.is_some_and(|p| p.uuid_of(broker).is_some())
     }
 
@@ -169,18 +162,6 @@ impl TopicMeta {
             .iter()
             .map(PartitionMeta::replication_factor);
         configs.check_replicas(factors.min().unwrap_or(0))
-    }
-
-    /// Whether that replica directory is the topic's no more, and may be removed.
-    pub fn is_retired(&self, partition: PartitionId, uuid: Uuid) -> bool {
-        let mut retired = self.retired.iter();
-        retired.any(|r| r.partition == partition && r.uuid == uuid) && !self.names(uuid)
-    }
-
-    /// Whether that replica directory is one of the topic's.
-    pub fn names(&self, uuid: Uuid) -> bool {
-        let mut replicas = self.partitions.iter().flat_map(|p| &p.replicas);
-        replicas.any(|r| r.uuid == uuid)
     }
 
     /// The file's bytes.
@@ -246,19 +227,40 @@ impl TopicMeta {
     }
 }
 
-/// Reads a topic.
+/// A topic file that was read and is kept open, so that it can be told from its successor.
+pub type TopicFile = KeptFile;
+
+/// Reads a topic, unless what was read last is current: whoever goes through its partitions reads
+/// it once.
 ///
 /// # Errors
 /// [`Kind::UnknownTopic`] with near names, [`Kind::Damaged`].
-pub fn read(store: &StoreDir, name: &TopicName) -> Result<(TopicMeta, TopicFile)> {
+pub fn read(store: &StoreDir, name: &TopicName) -> Result<(Arc<TopicMeta>, TopicFile)> {
     match read_if_there(store, name)? {
         Some(found) => Ok(found),
         None => Err(unknown(store, name)),
     }
 }
 
-/// Reads a topic; `None` if there is none of that name.
-pub fn read_if_there(store: &StoreDir, name: &TopicName) -> Result<Option<(TopicMeta, TopicFile)>> {
+/// As [`read`]; `None` if there is none of that name.
+pub fn read_if_there(
+    store: &StoreDir,
+    name: &TopicName,
+) -> Result<Option<(Arc<TopicMeta>, TopicFile)>> {
+    let known = KnownTopic::open(store, name)?;
+    Ok(known.map(|topic| (Arc::clone(topic.meta()), topic.file().clone())))
+}
+
+/// A copy of what [`read`] reads, to be changed and written anew.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_to_change(store: &StoreDir, name: &TopicName) -> Result<TopicMeta> {
+    read(store, name).map(|(meta, _)| Arc::unwrap_or_clone(meta))
+}
+
+/// Reads the file; `None` if there is none.
+pub(super) fn load(store: &StoreDir, name: &TopicName) -> Result<Option<(TopicMeta, TopicFile)>> {
     let dir = store.topics_dir()?;
     let path = layout::topic_file(name);
     let (bytes, file) = match json_file::read_bytes(&**dir, &path) {
@@ -273,16 +275,7 @@ pub fn read_if_there(store: &StoreDir, name: &TopicName) -> Result<Option<(Topic
              keeps the data"
         ))
     })?;
-    let id = file.id().map_err(|e| Error::io("look at", &place, e))?;
-    Ok(Some((
-        meta,
-        TopicFile {
-            dir: Arc::clone(dir),
-            name: path,
-            _file: file,
-            id,
-        },
-    )))
+    Ok(Some((meta, KeptFile::new(dir, path, file)?)))
 }
 
 /// The names of all topics, sorted.
@@ -338,9 +331,10 @@ pub fn update_all(
 ) -> Result<Vec<TopicMeta>> {
     let mut changed = Vec::new();
     for name in names {
-        let Some((mut meta, _)) = read_if_there(store, name)? else {
+        let Some((meta, _)) = read_if_there(store, name)? else {
             continue;
         };
+        let mut meta = Arc::unwrap_or_clone(meta);
         if change(&mut meta)? {
             meta.version += 1;
             changed.push(meta);

@@ -360,7 +360,7 @@ pub fn log_of(store: &StoreDir, tp: &TopicPartition) -> Result<Log> {
 /// A topic's outward state.
 pub fn view(store: &StoreDir, topic: &str) -> Result<View> {
     let found = topics::read_if_there(store, &TopicName::new(topic).expect("a name"))?;
-    Ok(found.map(|(meta, _)| (meta.partitions.len(), meta.explicit)))
+    Ok(found.map(|(meta, _)| (meta.partitions.len(), meta.explicit.clone())))
 }
 
 fn read_all(

@@ -99,7 +99,7 @@ impl Cluster {
     }
 
     pub fn meta(&self) -> TopicMeta {
-        topics::read(&self.store, &name()).expect("a topic").0
+        topics::read_to_change(&self.store, &name()).expect("a topic")
     }
 
     pub fn partition(&self) -> PartitionMeta {

@@ -1,1 +1,143 @@
 //! Commands over topics of thousands of partitions take linear time.
+//!
+//! Counted, not timed: how often a command opens the topic file and the broker's registration, and
+//! how many system calls it makes for a topic of twice as many partitions.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::cli::Shell;
+
+/// Partitions of the smaller topic.
+const FEW: usize = 40;
+/// A command over twice as many partitions makes at most so many times the system calls.
+const GROWTH_MAX: f64 = 2.2;
+/// Topic file and registration may be opened so often, whatever the number of partitions.
+const OPENS_MAX: usize = 12;
+
+/// What a command does.
+struct Count {
+    calls: usize,
+    topic_file: usize,
+    registration: usize,
+}
+
+fn count(shell: &Shell, tool: &str, args: &[&str]) -> Count {
+    let plain = shell.command(tool, args);
+    let trace = shell.dir().join("trace");
+    let mut traced = Command::new("strace");
+    traced
+        .args(["-f", "-qq", "-s", "256", "-o"])
+        .arg(&trace)
+        .arg(plain.get_program())
+        .args(plain.get_args())
+        .current_dir(shell.dir())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    for (name, value) in plain.get_envs() {
+        match value {
+            Some(value) => traced.env(name, value),
+            None => traced.env_remove(name),
+        };
+    }
+    let done = crate::cli::run(traced, b"");
+    assert!(
+        matches!(done.status, 0 | 1),
+        "{tool} {args:?}: {} {}",
+        done.status,
+        done.err
+    );
+    let trace = std::fs::read_to_string(&trace).expect("a trace");
+    let opens = |name: &str| {
+        let opened = |line: &&str| {
+            line.contains("openat") && line.contains(name) && !line.contains(" = -1 ")
+        };
+        trace.lines().filter(opened).count()
+    };
+    Count {
+        calls: trace.lines().count(),
+        topic_file: opens("\"big.json\""),
+        registration: opens("broker.json\""),
+    }
+}
+
+fn has_strace() -> bool {
+    let found = Command::new("strace").arg("-V").output();
+    let found = found.is_ok_and(|done| done.status.success());
+    if !found {
+        println!("skipped: there is no strace");
+    }
+    found
+}
+
+/// A topic with records in each partition, and a group that read it.
+fn store_with(partitions: usize) -> Shell {
+    let memory = Path::new("/dev/shm");
+    let shell = if memory.is_dir() {
+        Shell::on(memory)
+    } else {
+        Shell::new()
+    };
+    let count = partitions.to_string();
+    shell.topics(&["create", "big", "-p", &count, "-c", "flush.messages=never"]);
+    let lines: String = (0..partitions).map(|n| format!("{n}\n")).collect();
+    shell.produce(&["--batch-size", "1KiB", "big"], lines.as_bytes());
+    shell.consume(&["-e", "-g", "g", "big"]);
+    shell
+}
+
+/// Every command over a topic or a group, in an order in which each finds what it needs.
+const COMMANDS: [&str; 26] = [
+    "mq-topics describe big",
+    "mq-topics describe big --format json",
+    "mq-topics list",
+    "mq-topics list --sizes",
+    "mq-topics offsets big",
+    "mq-topics offsets big --at @-10m",
+    "mq-topics verify big",
+    "mq-topics dump big",
+    "mq-consume -e big",
+    "mq-consume -e --tail 3 big",
+    "mq-consume -e -g h big",
+    "mq-groups describe g",
+    "mq-groups check g --warn 10 --critical 100",
+    "mq-groups reset g --to start --yes --topic big",
+    "mq-groups undo g --yes",
+    "mq-groups clone g i",
+    "mq-groups list",
+    "mq-groups peek g",
+    "mq-topics alter big -c flush.messages=1",
+    "mq-broker health",
+    "mq-broker status",
+    "mq-broker list",
+    "mq-groups delete-offsets g --topic big --yes",
+    "mq-groups delete g --yes",
+    "mq-topics delete big --yes",
+    "mq-topics list big",
+];
+
+#[test]
+fn no_command_reads_a_topic_file_for_each_partition() {
+    if !has_strace() {
+        return;
+    }
+    let (few, many) = (store_with(FEW), store_with(2 * FEW));
+    let mut bad = BTreeMap::new();
+    for command in COMMANDS {
+        let mut words = command.split(' ');
+        let tool = words.next().expect("a tool");
+        let args: Vec<&str> = words.collect();
+        let (few, many) = (count(&few, tool, &args), count(&many, tool, &args));
+        let growth = many.calls as f64 / few.calls as f64;
+        if many.topic_file > OPENS_MAX || many.registration > OPENS_MAX || growth > GROWTH_MAX {
+            let told = format!(
+                "opened the topic file {} times, the registration {} times; {} system calls, {} \
+                 for half as many partitions",
+                many.topic_file, many.registration, many.calls, few.calls
+            );
+            bad.insert(command, told);
+        }
+    }
+    assert!(bad.is_empty(), "{bad:#?}");
+}

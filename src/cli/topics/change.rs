@@ -68,7 +68,7 @@ pub fn create(job: Create, env: &mut Env) -> Result<Outcome> {
             .iter()
             .map(PartitionMeta::replication_factor);
         factor = factors.max().unwrap_or(1);
-        configs = meta.explicit;
+        configs = meta.explicit.clone();
     }
     let replicas = wanted_replicas(&job, partitions, factor);
     configs.extend(job.configs);

@@ -293,7 +293,7 @@ impl Office {
         let synced_only = configs.flush_messages == 1;
         self.topics
             .insert(name.clone(), Topic { file, synced_only });
-        self.happen(Event::Topic(meta, rules), now, todo);
+        self.happen(Event::Topic(Arc::unwrap_or_clone(meta), rules), now, todo);
         Ok(())
     }
 

@@ -191,7 +191,7 @@ impl Cluster {
 
     fn meta(&self) -> TopicMeta {
         let name = TopicName::new("t").unwrap();
-        topics::read(&self.store, &name).unwrap().0
+        topics::read_to_change(&self.store, &name).unwrap()
     }
 }
 

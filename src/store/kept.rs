@@ -1,0 +1,102 @@
+//! What was read of files that are replaced whole, kept for as long as they are current.
+//!
+//! Invariant: what is kept counts only if its path still names the inode that was read, and that is
+//! looked up at each use. The file stays open meanwhile: no other gets its inode's number.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::disk::{Dir, File, FileId, join};
+use crate::error::{Error, Result};
+
+/// A file that was read and is kept open, so that it can be told from its successor.
+#[derive(Debug, Clone)]
+pub struct KeptFile {
+    dir: Arc<dyn Dir>,
+    name: String,
+    /// Kept open: the number of an inode that is gone is given out again.
+    _file: Arc<dyn File>,
+    id: FileId,
+}
+
+impl KeptFile {
+    /// Of the file that was opened as `name` in `dir`.
+    pub(super) fn new(dir: &Arc<dyn Dir>, name: String, file: Arc<dyn File>) -> Result<Self> {
+        let id = file
+            .id()
+            .map_err(|e| Error::io("look at", join(&**dir, &name), e))?;
+        Ok(KeptFile {
+            dir: Arc::clone(dir),
+            name,
+            _file: file,
+            id,
+        })
+    }
+
+    /// Whether the path still names this file: one look-up.
+    pub fn is_current(&self) -> Result<bool> {
+        names(&*self.dir, &self.name, self.id)
+    }
+}
+
+/// Whether a name leads to that file or directory, which is kept open.
+pub(super) fn names(dir: &dyn Dir, name: &str, id: FileId) -> Result<bool> {
+    match dir.id(name) {
+        Ok(found) => Ok(found == id),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(Error::io("look at", join(dir, name), e)),
+    }
+}
+
+/// The values that were used last, by key, and no more than `N`.
+#[derive(Debug)]
+pub(super) struct Recent<K, V, const N: usize>(Mutex<VecDeque<(K, V)>>);
+
+impl<K, V, const N: usize> Default for Recent<K, V, N> {
+    fn default() -> Self {
+        Recent(Mutex::default())
+    }
+}
+
+impl<K: Clone + Eq, V: Clone, const N: usize> Recent<K, V, N> {
+    /// The value kept for a key. Whether it still counts is the caller's to look up, with no lock
+    /// held.
+    pub(super) fn get(&self, key: &K) -> Option<V> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = kept.iter().position(|(known, _)| known == key)?;
+        if at > 0 {
+            let found = kept.remove(at)?;
+            kept.push_front(found);
+        }
+        kept.front().map(|(_, value)| value.clone())
+    }
+
+    /// Keeps a value; the one that was not used for longest goes.
+    pub(super) fn put(&self, key: &K, value: &V) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|(known, _)| known != key);
+        kept.push_front((key.clone(), value.clone()));
+        kept.truncate(N);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_one_that_was_not_used_for_longest_goes() {
+        let recent: Recent<u8, &str, 2> = Recent::default();
+        recent.put(&1, &"one");
+        recent.put(&2, &"two");
+        assert_eq!(recent.get(&1), Some("one"));
+        recent.put(&3, &"three");
+        assert_eq!(recent.get(&2), None);
+        recent.put(&1, &"uno");
+        assert_eq!(
+            (recent.get(&1), recent.get(&3)),
+            (Some("uno"), Some("three"))
+        );
+    }
+}
