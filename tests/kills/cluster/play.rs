@@ -391,7 +391,7 @@ impl<'a> Play<'a> {
                     "{name}: epoch {before:?} was there, now {partition:?}"
                 );
             }
-            all.push(meta);
+            all.push(std::sync::Arc::unwrap_or_clone(meta));
         }
         Ok(all)
     }
