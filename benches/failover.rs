@@ -103,7 +103,7 @@ fn send(producer: &mut Producer) -> Vec<mq::client::Receipt> {
         ..ProducerRecord::default()
     };
     producer.send(&record).expect("sent");
-    producer.flush().expect("flushed");
+    producer.hand_on().expect("handed on");
     producer.receipts(Duration::from_millis(1))
 }
 

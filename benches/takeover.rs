@@ -113,7 +113,7 @@ fn produce(store: &Path, stop: &Arc<AtomicBool>) -> JoinHandle<()> {
             for _ in 0..PARTITIONS {
                 producer.send_value(1, b"x").expect("sent");
             }
-            producer.flush().expect("flushed");
+            producer.hand_on().expect("handed on");
             producer.receipts(Duration::ZERO);
             next += EVERY;
             std::thread::sleep(next.saturating_duration_since(Instant::now()));

@@ -182,6 +182,25 @@ impl Error {
     }
 }
 
+impl Clone for Error {
+    /// The same failure, told to another: the operating system's error by its number, or by its words
+    /// where it has none.
+    fn clone(&self) -> Self {
+        let source = self.0.source.as_ref().map(|source| {
+            source.raw_os_error().map_or_else(
+                || io::Error::new(source.kind(), source.to_string()),
+                io::Error::from_raw_os_error,
+            )
+        });
+        Error(Box::new(Inner {
+            kind: self.0.kind,
+            message: self.0.message.clone(),
+            cure: self.0.cure.clone(),
+            source,
+        }))
+    }
+}
+
 impl fmt::Display for Error {
     /// What and where; the cure is apart ([`Error::cure_text`]).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,10 +1,10 @@
 //! Delivery behind a producer: one thread appends, another syncs and confirms.
 
 mod append;
+mod split;
 
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -12,29 +12,19 @@ use std::time::Duration;
 
 use append::Appender;
 
-use super::producer::outcome;
-use super::producer_options::{Acks, ProducerOptions, Receipt};
+use super::ledger::{Ledger, Ticket};
+use super::producer_options::{Acks, ProducerOptions};
 use super::replicated::{self, Appending, Replicated};
 use crate::error::{Error, Kind, Result};
 use crate::record::BatchBuilder;
-use crate::store::{Appended, Committer, PartitionWriter, StoreDir, TopicConfigs, confirm};
+use crate::store::{Appended, Committer, PartitionWriter, StoreDir, TopicConfigs};
 use crate::types::{Compression, PartitionId, TopicName, TopicPartition};
 
 /// A batch to be appended.
 #[derive(Debug)]
 pub(super) struct Job {
-    pub partition: PartitionId,
     pub builder: BatchBuilder,
-    pub count: u64,
-}
-
-/// When a receipt is given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
-    /// As soon as the append returned.
-    Appended,
-    /// When it is acknowledged.
-    Acknowledged,
+    pub ticket: Ticket,
 }
 
 /// So many segments may a partition have from this producer that no sync has covered: a sync takes
@@ -45,10 +35,10 @@ const MOVED_INTERVAL: Duration = Duration::from_millis(1);
 /// A builder that held a larger batch than this is not kept.
 const KEEP_BYTES_MAX: usize = 1 << 20;
 
-/// The threads and what they share.
+/// The threads.
 #[derive(Debug)]
 pub(super) struct Delivery {
-    shared: Arc<Shared>,
+    ledger: Arc<Ledger>,
     appender: Option<JoinHandle<()>>,
 }
 
@@ -56,16 +46,12 @@ pub(super) struct Delivery {
 struct Shared {
     store: Arc<StoreDir>,
     topic: TopicName,
-    configs: TopicConfigs,
-    outcome: Outcome,
     patience: Duration,
-    failed: AtomicBool,
-    failure: Mutex<Option<Error>>,
-    receipts: Mutex<Vec<Receipt>>,
-    received: Condvar,
-    ended: AtomicBool,
+    ledger: Arc<Ledger>,
     syncs: SyncQueue,
     acks: Acks,
+    /// Where the topic leaves it to the producer.
+    compression: Compression,
     /// What is under way to partitions with several replicas.
     replicated: Arc<Replicated>,
 }
@@ -90,7 +76,7 @@ struct SyncState {
 struct Waiting {
     end: i64,
     rolls: u32,
-    appended: Vec<(Appended, u64)>,
+    appended: Vec<(Ticket, Appended)>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -102,58 +88,30 @@ impl Delivery {
     pub fn start(
         store: Arc<StoreDir>,
         topic: TopicName,
-        configs: TopicConfigs,
         options: &ProducerOptions,
-        compression: Compression,
+        ledger: Arc<Ledger>,
         jobs: Receiver<Job>,
         give_back: Sender<BatchBuilder>,
     ) -> Result<Self> {
         let replicated = Replicated::new(Arc::clone(&store), topic.clone(), options);
         let shared = Arc::new(Shared {
             acks: options.acks,
+            compression: options.compression,
             replicated: Arc::new(replicated),
             store,
             topic,
-            configs,
-            outcome: outcome(options),
             patience: options.timeout,
-            failed: AtomicBool::new(false),
-            failure: Mutex::new(None),
-            receipts: Mutex::new(Vec::new()),
-            received: Condvar::new(),
-            ended: AtomicBool::new(false),
+            ledger: Arc::clone(&ledger),
             syncs: SyncQueue::default(),
         });
-        let for_thread = Arc::clone(&shared);
         let appender = spawn("append", move || {
-            append_all(&for_thread, compression, jobs, give_back);
-            for_thread.ended.store(true, Ordering::Release);
-            for_thread.received.notify_all();
+            append_all(&shared, jobs, give_back);
+            shared.ledger.end();
         })?;
         Ok(Delivery {
-            shared,
+            ledger,
             appender: Some(appender),
         })
-    }
-
-    pub fn failed(&self) -> bool {
-        self.shared.failed.load(Ordering::Relaxed)
-    }
-
-    pub fn ended(&self) -> bool {
-        self.shared.ended.load(Ordering::Acquire)
-    }
-
-    pub fn receipts(&self, patience: Duration) -> Vec<Receipt> {
-        let mut receipts = lock(&self.shared.receipts);
-        if receipts.is_empty() && !patience.is_zero() && !self.ended() && !self.failed() {
-            receipts = self
-                .shared
-                .received
-                .wait_timeout(receipts, patience)
-                .map_or_else(|e| e.into_inner().0, |(receipts, _)| receipts);
-        }
-        std::mem::take(&mut *receipts)
     }
 
     /// Waits for the threads; the failure, if there was one.
@@ -162,8 +120,7 @@ impl Delivery {
             .appender
             .take()
             .is_some_and(|thread| thread.join().is_err());
-        let failure = lock(&self.shared.failure).take();
-        failure.or_else(|| {
+        self.ledger.failure().or_else(|| {
             panicked.then(|| {
                 Error::new(Kind::Unknown, "the delivery thread ended unexpectedly")
                     .cure("see what is stored with mq-consume before sending anything again")
@@ -182,26 +139,15 @@ fn spawn(name: &str, f: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>
 }
 
 impl Shared {
-    /// The first failure counts, but for one that leaves an outcome unknown: that must be said.
-    fn fail(&self, error: Error) {
-        let mut failure = lock(&self.failure);
-        let known = failure
-            .as_ref()
-            .is_none_or(|first| first.kind() != Kind::Unknown);
-        if failure.is_none() || (known && error.kind() == Kind::Unknown) {
-            *failure = Some(error);
-        }
-        drop(failure);
-        self.failed.store(true, Ordering::Relaxed);
-        self.received.notify_all();
-        // Under the lock: whoever waits there looks at the failure before he sleeps.
-        drop(lock(&self.syncs.state));
-        self.syncs.changed.notify_all();
+    fn has_failed(&self) -> bool {
+        self.ledger.has_failed()
     }
 
-    fn acknowledge(&self, receipts: impl IntoIterator<Item = Receipt>) {
-        lock(&self.receipts).extend(receipts);
-        self.received.notify_all();
+    fn fail(&self, error: Error) {
+        self.ledger.fail(error);
+        // Under the lock: whoever waits there looks at the failure before it sleeps.
+        drop(lock(&self.syncs.state));
+        self.syncs.changed.notify_all();
     }
 
     /// Waits until the syncs of a partition keep up with its segments.
@@ -209,37 +155,16 @@ impl Shared {
         let state = lock(&self.syncs.state);
         let is_behind = |state: &mut SyncState| {
             let ahead = state.rolls.get(&partition).copied().unwrap_or(0);
-            ahead >= ROLLS_AHEAD_MAX && !self.failed.load(Ordering::Relaxed)
+            ahead >= ROLLS_AHEAD_MAX && !self.has_failed()
         };
         drop(self.syncs.changed.wait_while(state, is_behind));
-    }
-
-    /// Whether records are acknowledged without waiting for a sync.
-    fn acked_when_appended(&self) -> bool {
-        self.outcome == Outcome::Appended || !self.configs.every_message()
-    }
-}
-
-fn receipt(partition: PartitionId, appended: &Appended, count: u64) -> Receipt {
-    Receipt {
-        partition,
-        base_offset: appended.base_offset,
-        count,
-        leader_epoch: appended.leader_epoch,
-        append_time: appended.append_time,
     }
 }
 
 /// The appending thread.
-fn append_all(
-    shared: &Arc<Shared>,
-    compression: Compression,
-    jobs: Receiver<Job>,
-    give_back: Sender<BatchBuilder>,
-) {
+fn append_all(shared: &Arc<Shared>, jobs: Receiver<Job>, give_back: Sender<BatchBuilder>) {
     let mut threads = Threads::default();
     let mut writers: BTreeMap<PartitionId, PartitionWriter> = BTreeMap::new();
-    let has_failed = || shared.failed.load(Ordering::Relaxed);
     let mut appending = Appending::new(Arc::clone(&shared.replicated));
     loop {
         let job = if threads.waiter.is_some() && !shared.replicated.is_idle() {
@@ -257,12 +182,11 @@ fn append_all(
             }
         };
         // After a failure the rest is taken and dropped, so that the sender does not block.
-        if has_failed() {
+        if shared.has_failed() {
             continue;
         }
         let mut work = Appender {
             shared,
-            compression,
             appending: &mut appending,
             threads: &mut threads,
             give_back: &give_back,
@@ -276,21 +200,24 @@ fn append_all(
         shared.store.clock().sleep(MOVED_INTERVAL);
     }
     shared.replicated.close();
-    if shared.configs.flush_messages != TopicConfigs::NEVER
-        || shared.configs.flush_ms != TopicConfigs::NEVER
-    {
-        for (partition, writer) in &writers {
-            // At exit everything this process appended is on disk.
-            if let Ok(Some(page)) = writer.replica().read_page()
-                && page.durable.offset < page.tail.end
-                && !shared.failed.load(Ordering::Relaxed)
-            {
-                let mut state = lock(&shared.syncs.state);
-                enter(&mut state, *partition, page.tail.end);
-                drop(state);
-                if let Err(e) = threads.start_syncer(shared) {
-                    shared.fail(e);
-                }
+    for (partition, writer) in &mut writers {
+        // A topic that is gone has nothing to be synced.
+        let _ = writer.look();
+        let configs = writer.configs();
+        if configs.flush_messages == TopicConfigs::NEVER && configs.flush_ms == TopicConfigs::NEVER
+        {
+            continue;
+        }
+        // At exit everything this process appended is on disk.
+        if let Ok(Some(page)) = writer.replica().read_page()
+            && page.durable.offset < page.tail.end
+            && !shared.has_failed()
+        {
+            let mut state = lock(&shared.syncs.state);
+            enter(&mut state, *partition, page.tail.end);
+            drop(state);
+            if let Err(e) = threads.start_syncer(shared) {
+                shared.fail(e);
             }
         }
     }
@@ -345,10 +272,8 @@ impl Threads {
         if self.waiter.is_none() {
             let for_thread = Arc::clone(shared);
             self.waiter = Some(spawn("acks", move || {
-                let acknowledge = |receipts| for_thread.acknowledge(receipts);
                 let fail = |e| for_thread.fail(e);
-                let (replicated, configs) = (&for_thread.replicated, &for_thread.configs);
-                replicated::wait_all(replicated, configs, &acknowledge, &fail);
+                replicated::wait_all(&for_thread.replicated, &for_thread.ledger, &fail);
             })?);
         }
         Ok(())
@@ -356,8 +281,7 @@ impl Threads {
 }
 
 /// Whether a sync is due that nobody waits for.
-fn is_sync_due(shared: &Shared, appended: &Appended) -> bool {
-    let configs = &shared.configs;
+fn is_sync_due(configs: &TopicConfigs, appended: &Appended) -> bool {
     let unsynced = (appended.last_offset + 1 - appended.durable) as u64;
     appended.rolled || unsynced >= configs.flush_messages || configs.flush_ms != TopicConfigs::NEVER
 }
@@ -371,14 +295,13 @@ fn enter(state: &mut SyncState, partition: PartitionId, end: i64) -> &mut Waitin
     waiting
 }
 
-/// Hands a batch to the sync thread; with the number of its records where they are to be
-/// acknowledged then.
+/// Hands a batch to the sync thread; with its ticket where it is to be acknowledged then.
 fn hand_to_sync(
     shared: &Arc<Shared>,
     threads: &mut Threads,
-    partition: PartitionId,
     appended: Appended,
-    count: Option<u64>,
+    partition: PartitionId,
+    ticket: Option<Ticket>,
 ) -> Result<()> {
     let mut state = lock(&shared.syncs.state);
     if appended.rolled {
@@ -388,7 +311,7 @@ fn hand_to_sync(
     waiting.rolls += u32::from(appended.rolled);
     waiting
         .appended
-        .extend(count.map(|count| (appended, count)));
+        .extend(ticket.map(|ticket| (ticket, appended)));
     drop(state);
     shared.syncs.changed.notify_all();
     threads.start_syncer(shared)
@@ -398,9 +321,10 @@ fn hand_to_sync(
 fn sync_all(shared: &Arc<Shared>) {
     let queue = &shared.syncs;
     let mut committers: BTreeMap<PartitionId, Committer> = BTreeMap::new();
+    let mut failed = BTreeSet::new();
     loop {
         let mut state = lock(&queue.state);
-        let (partition, waiting) = loop {
+        let (partition, mut waiting) = loop {
             let next = state.order.pop_front();
             if let Some(partition) = next
                 && let Some(waiting) = state.waiting.remove(&partition)
@@ -417,10 +341,10 @@ fn sync_all(shared: &Arc<Shared>) {
         };
         let closed = state.closed;
         drop(state);
-        if shared.failed.load(Ordering::Relaxed) && waiting.appended.is_empty() {
+        if failed.contains(&partition) || (shared.has_failed() && waiting.appended.is_empty()) {
             continue;
         }
-        let outcome = sync_one(shared, &mut committers, partition, &waiting);
+        let outcome = sync_one(shared, &mut committers, partition, &mut waiting);
         if waiting.rolls > 0 {
             let mut state = lock(&queue.state);
             if let Some(rolls) = state.rolls.get_mut(&partition) {
@@ -429,22 +353,16 @@ fn sync_all(shared: &Arc<Shared>) {
             drop(state);
             queue.changed.notify_all();
         }
-        if let Err(e) = outcome {
-            // What is appended and not confirmed may come to light yet, whatever went wrong.
-            let doubtful = e.kind().is_of_one_replica();
-            shared.fail(if doubtful && !waiting.appended.is_empty() {
-                e.with_kind(Kind::Unknown)
-            } else {
-                e
-            });
-            continue;
-        }
-        if !closed
-            && !shared.configs.every_message()
-            && shared.configs.flush_ms != TopicConfigs::NEVER
-        {
+        let pause = match outcome {
+            Ok(pause) => pause,
+            Err(e) => {
+                failed.insert(partition);
+                shared.fail(e);
+                continue;
+            }
+        };
+        if !closed && let Some(pause) = pause {
             // What comes within the interval shares the next sync.
-            let pause = Duration::from_millis(shared.configs.flush_ms);
             let state = lock(&queue.state);
             let closed = state.closed;
             if !closed {
@@ -457,12 +375,21 @@ fn sync_all(shared: &Arc<Shared>) {
     }
 }
 
+/// Syncs a partition, and acknowledges what waits for that; how long the next sync may wait for more.
 fn sync_one(
     shared: &Arc<Shared>,
     committers: &mut BTreeMap<PartitionId, Committer>,
     partition: PartitionId,
-    waiting: &Waiting,
-) -> Result<()> {
+    waiting: &mut Waiting,
+) -> Result<Option<Duration>> {
+    let is_waited_for = !waiting.appended.is_empty();
+    let doubt = |e: Error| {
+        if is_waited_for {
+            perhaps_stored(e, partition)
+        } else {
+            e
+        }
+    };
     if committers
         .get_mut(&partition)
         .is_some_and(|committer| !committer.is_the_leaders().unwrap_or(false))
@@ -473,44 +400,33 @@ fn sync_one(
         Entry::Occupied(entry) => entry.into_mut(),
         Entry::Vacant(entry) => {
             let tp = TopicPartition::new(shared.topic.clone(), partition);
-            entry.insert(Committer::open(&shared.store, &tp, shared.patience)?)
+            let opened = Committer::open(&shared.store, &tp, shared.patience);
+            entry.insert(opened.map_err(doubt)?)
         }
     };
     if let Err(e) = committer.commit(waiting.end) {
-        if waiting.appended.is_empty() && committer.is_replicated()? {
+        if !is_waited_for && committer.is_replicated()? {
             // Nobody waits for it, and the other replicas have what this one may have lost.
             committers.remove(&partition);
-            return Ok(());
+            return Ok(None);
         }
-        return Err(perhaps_stored(e, waiting, partition));
+        return Err(doubt(e));
     }
-    for (appended, count) in &waiting.appended {
-        committer.confirm(appended)?;
-        shared.acknowledge([receipt(partition, appended, *count)]);
+    for (ticket, appended) in waiting.appended.drain(..) {
+        committer.confirm(&appended).map_err(doubt)?;
+        shared.ledger.acknowledge([(ticket, appended)]);
     }
-    Ok(())
+    let configs = committer.configs();
+    let waits = !configs.every_message() && configs.flush_ms != TopicConfigs::NEVER;
+    Ok(waits.then(|| Duration::from_millis(configs.flush_ms)))
 }
 
 /// What failed came after the append was published: nothing of it may be said to be not stored.
-fn perhaps_stored(e: Error, waiting: &Waiting, partition: PartitionId) -> Error {
-    let tells = matches!(e.kind(), Kind::Unknown | Kind::UnknownTopic);
-    if waiting.appended.is_empty() || tells {
+fn perhaps_stored(e: Error, partition: PartitionId) -> Error {
+    if matches!(e.kind(), Kind::Unknown | Kind::UnknownTopic) {
         return e;
     }
     e.with_kind(Kind::Unknown).at(format!(
         "records of partition {partition} are perhaps stored"
     ))
-}
-
-/// Confirms an append outside of a group commit.
-trait Confirm {
-    fn confirm(&mut self, appended: &Appended) -> Result<()>;
-}
-
-impl Confirm for PartitionWriter {
-    fn confirm(&mut self, appended: &Appended) -> Result<()> {
-        let store = Arc::clone(self.store());
-        let (replica, topic) = self.parts();
-        confirm(&store, replica, topic, appended)
-    }
 }

@@ -8,6 +8,7 @@ mod delivery;
 mod enough_replicas;
 mod followers;
 mod group_session;
+mod ledger;
 mod opening;
 pub mod point;
 mod producer;
@@ -29,7 +30,9 @@ pub use group_session::{
     CommitWhen, Delivered, Delivery, End, Generation, GroupOptions, GroupSession, Order,
 };
 pub use producer::{Failure, Producer};
-pub use producer_options::{Acks, Keyless, Onlooker, ProducerOptions, ProducerRecord, Receipt};
+pub use producer_options::{
+    Acks, Keyless, Onlooker, ProducerOptions, ProducerRecord, Receipt, Sent,
+};
 pub use read_from::{Chooser, ReadFrom};
 pub use reassignment::{PlannedReassignment, ReassignmentDescription, Scope};
 pub use resolve::{ResolvedRange, Until, resolve_range, resolve_within};

@@ -5,15 +5,17 @@
 //! 2. A receipt is given only for what is acknowledged, in the order of each partition.
 //! 3. The first failure ends the producer: what follows it is not stored, and
 //!    [`Failure::first_unacknowledged`] says where to go on.
-//! 4. Memory is bounded by the batches under way, not by what is sent.
+//! 4. Memory, and what is sent and not acknowledged, are bounded by the options, not by what is sent.
+//! 5. What an altered topic says holds from the next look at the topic file on. The delivery looks at
+//!    each append, and the sender learns from it.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, channel, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::time::Duration;
 
-use super::delivery::{Delivery, Job, Outcome};
-use super::producer_options::{Acks, Keyless, ProducerOptions, ProducerRecord, Receipt};
+use super::delivery::{Delivery, Job};
+use super::ledger::{Batch, Ledger};
+use super::producer_options::{Keyless, ProducerOptions, ProducerRecord, Receipt, Sent};
 use crate::error::{Error, Kind, Result};
 use crate::record::{BatchBuilder, DECOMPRESSED_LEN_MAX, RECORD_OVERHEAD_MAX, partition_for_key};
 use crate::store::{StoreDir, TopicHandle};
@@ -39,7 +41,7 @@ pub struct Producer {
     next_keyless: usize,
     building_bytes: usize,
     sequence: u64,
-    acked: u64,
+    ledger: Arc<Ledger>,
     jobs: Option<SyncSender<Job>>,
     spare: Receiver<BatchBuilder>,
     delivery: Delivery,
@@ -53,13 +55,26 @@ struct Limits {
     compression: Compression,
 }
 
-/// One partition's batch in the making, and what is under way of it.
+/// One partition's batch in the making.
 #[derive(Debug, Default)]
 struct Slot {
     builder: Option<BatchBuilder>,
-    first_sequence: u64,
+    /// The number of its first record among all that were sent.
+    first_sent: u64,
+    /// The same among those of the partition.
+    first: u64,
     begun: Duration,
-    under_way: VecDeque<(u64, u64)>,
+}
+
+impl Slot {
+    /// The number of the record that was added last.
+    fn sent(&self, partition: usize) -> Sent {
+        let count = self.builder.as_ref().map_or(0, BatchBuilder::count) as u64;
+        Sent {
+            partition: partition as PartitionId,
+            sequence: (self.first + count).saturating_sub(1),
+        }
+    }
 }
 
 /// Why and where a producer ended.
@@ -87,13 +102,13 @@ impl Producer {
         let topic = TopicHandle::open(store, topic)?;
         let (jobs, incoming) = sync_channel(QUEUE);
         let (give_back, spare) = channel();
-        let limits = limits(&topic, &options)?;
+        let limits = limits(&topic, &options);
+        let ledger = Arc::new(Ledger::new(options.unacknowledged_bytes_max));
         let delivery = Delivery::start(
             Arc::clone(store),
             topic.meta().name.clone(),
-            topic.configs().clone(),
             &options,
-            limits.compression,
+            Arc::clone(&ledger),
             incoming,
             give_back,
         )?;
@@ -108,7 +123,7 @@ impl Producer {
             next_keyless: (random % partitions.max(1) as u64) as usize,
             building_bytes: 0,
             sequence: 0,
-            acked: 0,
+            ledger,
             jobs: Some(jobs),
             spare,
             delivery,
@@ -128,24 +143,29 @@ impl Producer {
         self.limits.message_bytes
     }
 
+    /// The codec that batches are stored with, as far as is known.
+    pub fn compression(&self) -> Compression {
+        self.limits.compression
+    }
+
     /// How many records were taken by [`Producer::send`].
     pub fn sent(&self) -> u64 {
         self.sequence
     }
 
-    /// How many records the receipts given out so far acknowledge.
+    /// How many records are acknowledged.
     pub fn acknowledged(&self) -> u64 {
-        self.acked
+        self.ledger.acknowledged()
     }
 
     /// Takes a record. It is stored once its batch is full, or with [`Producer::flush`]. Returns
-    /// the partition it goes to.
+    /// where it goes, and the number by which its receipt names it.
     ///
     /// # Errors
     /// [`Kind::MessageTooLarge`] and [`Kind::UnknownTopic`] (no such partition): nothing of this
     /// record is stored, and others may follow. All others: the producer has failed, see
     /// [`Producer::close`].
-    pub fn send(&mut self, record: &ProducerRecord<'_>) -> Result<PartitionId> {
+    pub fn send(&mut self, record: &ProducerRecord<'_>) -> Result<Sent> {
         let timestamp = record
             .timestamp
             .unwrap_or_else(|| self.store.clock().now_ms());
@@ -166,6 +186,10 @@ impl Producer {
                 .iter()
                 .map(|h| h.key.len() + h.value.map_or(0, <[u8]>::len) + 10)
                 .sum::<usize>();
+        if bytes > self.limits.batch_bytes {
+            // It may be the reason for which the topic was altered.
+            self.look_for_partitions()?;
+        }
         self.make_room(at, bytes)?;
         let mut builder = self.builder(at)?;
         let before = builder.len_bytes();
@@ -192,17 +216,28 @@ impl Producer {
         self.give_back(at, builder);
         added?;
         self.sequence += 1;
+        let sent = self.sent_to(at);
         if full {
             self.dispatch(at)?;
         } else if self.building_bytes > BUILDING_BYTES_MAX {
-            self.flush()?;
+            self.hand_on()?;
         }
-        Ok(at as PartitionId)
+        Ok(sent)
+    }
+
+    fn sent_to(&self, at: usize) -> Sent {
+        self.slots.get(at).map_or(
+            Sent {
+                partition: at as PartitionId,
+                sequence: 0,
+            },
+            |slot| slot.sent(at),
+        )
     }
 
     /// [`Producer::send`] for a value without key and headers: the way of most records.
     #[inline]
-    pub fn send_value(&mut self, timestamp: Timestamp, value: &[u8]) -> Result<PartitionId> {
+    pub fn send_value(&mut self, timestamp: Timestamp, value: &[u8]) -> Result<Sent> {
         let at = self.keyless();
         let batch_bytes = self.limits.batch_bytes;
         let sequence = self.sequence;
@@ -215,10 +250,11 @@ impl Producer {
                 builder.append_value(timestamp, value)?;
                 self.building_bytes += builder.len_bytes() - before;
                 self.sequence = sequence + 1;
+                let sent = slot.sent(at);
                 if self.building_bytes > BUILDING_BYTES_MAX {
-                    self.flush()?;
+                    self.hand_on()?;
                 }
-                return Ok(at as PartitionId);
+                return Ok(sent);
             }
         }
         self.send(&ProducerRecord {
@@ -229,8 +265,21 @@ impl Producer {
         })
     }
 
-    /// Hands on all batches in the making.
+    /// Hands on all batches in the making, and waits until everything that was sent is acknowledged.
+    ///
+    /// # Errors
+    /// What the producer failed with.
     pub fn flush(&mut self) -> Result<()> {
+        self.hand_on()?;
+        let settled = self.ledger.wait_for_all();
+        settled.map_err(|e| e.at("the producer has failed"))
+    }
+
+    /// Hands on all batches in the making, and waits for none of them.
+    ///
+    /// # Errors
+    /// As [`Producer::flush`].
+    pub fn hand_on(&mut self) -> Result<()> {
         for at in 0..self.slots.len() {
             self.dispatch(at)?;
         }
@@ -260,24 +309,27 @@ impl Producer {
         Ok(wait)
     }
 
-    /// What was acknowledged since this was last asked; waits up to `patience` if nothing was.
+    /// What was acknowledged since this was last asked; waits up to `patience` if nothing was. Some
+    /// 65,000 receipts wait to be taken; beyond that the oldest are dropped, though
+    /// [`Producer::acknowledged`] counts them.
     pub fn receipts(&mut self, patience: Duration) -> Vec<Receipt> {
-        let receipts = self.delivery.receipts(patience);
-        for receipt in &receipts {
-            self.acked += receipt.count;
-            let slot = usize::try_from(receipt.partition)
-                .ok()
-                .and_then(|at| self.slots.get_mut(at));
-            if let Some(slot) = slot {
-                slot.under_way.pop_front();
-            }
-        }
-        receipts
+        self.ledger.receipts(patience)
+    }
+
+    /// The number (from 0, in the order of sending) of the first record that is not acknowledged;
+    /// [`Producer::sent`] if all are.
+    pub fn first_unacknowledged(&self) -> u64 {
+        let building = self.slots.iter().filter_map(|slot| {
+            let building = slot.builder.as_ref().is_some_and(|b| !b.is_empty());
+            building.then_some(slot.first_sent)
+        });
+        let under_way = self.ledger.first_unacknowledged();
+        building.chain(under_way).min().unwrap_or(self.sequence)
     }
 
     /// Whether a failure has ended the delivery: nothing more will be stored.
     pub fn has_failed(&self) -> bool {
-        self.delivery.failed()
+        self.ledger.has_failed()
     }
 
     /// Hands on everything, waits until all of it is acknowledged (and synced, where the topic's
@@ -287,36 +339,35 @@ impl Producer {
     /// # Errors
     /// What went wrong first, with what is acknowledged and what is not.
     pub fn close(mut self, mut on_receipts: impl FnMut(&[Receipt])) -> Result<u64, Box<Failure>> {
-        let flushed = self.flush();
+        let flushed = self.hand_on();
         drop(self.jobs.take());
         loop {
-            let ended = self.delivery.ended();
+            let ended = self.ledger.has_ended();
             let receipts = self.receipts(Duration::from_millis(if ended { 0 } else { 20 }));
             on_receipts(&receipts);
             if ended && receipts.is_empty() {
                 break;
             }
         }
-        let failure = self.delivery.join().or(flushed.err());
-        match failure {
-            None => Ok(self.acked),
-            Some(error) => Err(Box::new(Failure {
-                error,
-                acknowledged: self.acked,
-                first_unacknowledged: self.first_unacknowledged(),
-            })),
+        let acknowledged = self.acknowledged();
+        match self.delivery.join().or(flushed.err()) {
+            None => Ok(acknowledged),
+            Some(error) => {
+                let first = self.first_unacknowledged();
+                Err(Box::new(Failure {
+                    error,
+                    acknowledged,
+                    first_unacknowledged: (first < self.sequence).then_some(first),
+                }))
+            }
         }
     }
 
-    fn first_unacknowledged(&self) -> Option<u64> {
-        self.slots
-            .iter()
-            .filter_map(|slot| {
-                let building = slot.builder.as_ref().is_some_and(|b| !b.is_empty());
-                let under_way = slot.under_way.front().map(|(first, _)| *first);
-                under_way.or(building.then_some(slot.first_sequence))
-            })
-            .min()
+    /// What ended the delivery, as it is told to who goes on sending.
+    fn failure(&self) -> Error {
+        let gone = || Error::new(Kind::Unknown, "the delivery ended unexpectedly");
+        let cause = self.ledger.failure().unwrap_or_else(gone);
+        cause.at("the producer has failed")
     }
 
     fn explicit(&mut self, partition: PartitionId) -> Result<usize> {
@@ -348,15 +399,21 @@ impl Producer {
         }
     }
 
-    /// Hands on the partition's batch if a record of `bytes` does not fit it any more.
+    /// Hands on the partition's batch if a record of `bytes` does not fit it any more. A batch that
+    /// begins obeys what the delivery has seen of the topic.
     fn make_room(&mut self, at: usize, bytes: usize) -> Result<()> {
         let room = self.limits.batch_bytes;
-        let over = self
-            .slots
-            .get(at)
-            .and_then(|slot| slot.builder.as_ref())
-            .is_some_and(|b| !b.is_empty() && b.len_bytes() + bytes > room);
-        if over { self.dispatch(at) } else { Ok(()) }
+        let built = self.slots.get(at).and_then(|slot| slot.builder.as_ref());
+        match built.map_or(0, |b| if b.is_empty() { 0 } else { b.len_bytes() }) {
+            0 if self.knows_newer_topic() => self.look_for_partitions(),
+            0 => Ok(()),
+            built if built + bytes > room => self.dispatch(at),
+            _ => Ok(()),
+        }
+    }
+
+    fn knows_newer_topic(&self) -> bool {
+        self.ledger.topic_version() > self.topic.meta().version
     }
 
     fn builder(&mut self, at: usize) -> Result<BatchBuilder> {
@@ -368,12 +425,12 @@ impl Producer {
         if builder.is_empty()
             && let Some(slot) = self.slots.get_mut(at)
         {
-            slot.first_sequence = self.sequence;
+            slot.first_sent = self.sequence;
             slot.begun = self.store.clock().monotonic();
         }
-        if self.delivery.failed() {
+        if self.ledger.has_failed() {
             self.give_back(at, builder);
-            return Err(Error::new(Kind::Interrupted, "the producer has failed"));
+            return Err(self.failure());
         }
         Ok(builder)
     }
@@ -433,33 +490,38 @@ impl Producer {
         let Some(builder) = slot.builder.take_if(|builder| !builder.is_empty()) else {
             return Ok(());
         };
-        let count = builder.count() as u64;
-        self.building_bytes = self.building_bytes.saturating_sub(builder.len_bytes());
-        slot.under_way.push_back((slot.first_sequence, count));
-        let mut job = Job {
+        let (count, bytes) = (builder.count() as u64, builder.len_bytes());
+        let batch = Batch {
             partition: at as PartitionId,
-            builder,
+            first_sent: slot.first_sent,
             count,
+            bytes,
         };
+        // To wait here, or below, is where the caller feels the disk's pace.
+        let Some(ticket) = self.ledger.enter(batch) else {
+            slot.builder = Some(builder);
+            return Err(self.failure());
+        };
+        slot.first += count;
+        self.building_bytes = self.building_bytes.saturating_sub(bytes);
         if self.options.keyless == Keyless::Sticky && self.next_keyless == at {
             self.advance();
         }
-        if let Some(jobs) = &self.jobs {
-            // A send that has to wait is where the caller feels the disk's pace.
-            job = match jobs.try_send(job) {
-                Ok(()) => return self.refresh_now_and_then(),
-                Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => job,
-            };
-            if jobs.send(job).is_ok() {
-                return self.refresh_now_and_then();
-            }
+        let job = Job { builder, ticket };
+        let sent = self
+            .jobs
+            .as_ref()
+            .is_some_and(|jobs| jobs.send(job).is_ok());
+        if sent {
+            self.refresh_now_and_then()
+        } else {
+            Err(self.failure())
         }
-        Err(Error::new(Kind::Interrupted, "the producer has failed"))
     }
 
     fn refresh_now_and_then(&mut self) -> Result<()> {
         let now = self.store.clock().monotonic();
-        if now - self.checked < METADATA_INTERVAL {
+        if !self.knows_newer_topic() && now - self.checked < METADATA_INTERVAL {
             return Ok(());
         }
         self.checked = now;
@@ -479,32 +541,23 @@ impl Producer {
             let partitions = topic.meta().partitions.len();
             self.slots
                 .resize_with(partitions.max(self.slots.len()), Slot::default);
-            self.limits = limits(&topic, &self.options)?;
+            self.limits = limits(&topic, &self.options);
             self.topic = topic;
         }
         Ok(())
     }
 }
 
-fn limits(topic: &TopicHandle, options: &ProducerOptions) -> Result<Limits> {
-    let configs = topic.configs().clone();
+fn limits(topic: &TopicHandle, options: &ProducerOptions) -> Limits {
+    let configs = topic.configs();
     let message_bytes = configs.max_message_bytes.min(configs.segment_bytes) as usize;
     let share = BUILDING_BYTES_MAX / topic.meta().partitions.len().max(1);
-    Ok(Limits {
+    Limits {
         batch_bytes: options
             .batch_bytes
             .min(share.max(BATCH_BYTES_MIN))
             .min(message_bytes),
         message_bytes,
         compression: configs.compression.unwrap_or(options.compression),
-    })
-}
-
-/// Whether the delivery of these options waits for the disk.
-pub(super) fn outcome(options: &ProducerOptions) -> Outcome {
-    if options.acks == Acks::None {
-        Outcome::Appended
-    } else {
-        Outcome::Acknowledged
     }
 }

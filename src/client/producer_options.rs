@@ -72,6 +72,9 @@ pub struct ProducerOptions {
     pub linger: Duration,
     /// How long to try: for a lock, for a leader, for enough replicas in sync.
     pub timeout: Duration,
+    /// Most bytes that are handed on and not acknowledged: beyond them, sending waits. One batch is
+    /// always let through.
+    pub unacknowledged_bytes_max: usize,
     /// Where a key goes.
     pub partitioner: Partitioner,
     /// Where records without a key go.
@@ -88,6 +91,7 @@ impl Default for ProducerOptions {
             batch_bytes: 1 << 20,
             linger: Duration::ZERO,
             timeout: Duration::from_secs(30),
+            unacknowledged_bytes_max: 32 << 20,
             partitioner: Partitioner::Murmur2,
             keyless: Keyless::RoundRobin,
             onlooker: None,
@@ -110,12 +114,26 @@ pub struct ProducerRecord<'a> {
     pub headers: &'a [Header<'a>],
 }
 
-/// Records of one batch that were acknowledged: `count` records of `partition`, in the order in
-/// which they were sent to it, from `base_offset` on.
+/// Which record it is, of those that a producer sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sent {
+    /// The partition that it goes to.
+    pub partition: PartitionId,
+    /// Its number among the records that the producer sent to that partition, from 0.
+    pub sequence: u64,
+}
+
+/// Records that were acknowledged: `count` records of `partition`, in the order in which they were
+/// sent to it, from number `sequence` and offset `base_offset` on. The receipts of a partition come
+/// without a gap: after a failure there are no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Receipt {
     /// The partition.
     pub partition: PartitionId,
+    /// The number of the first among the records that were sent to the partition, from 0: as
+    /// [`Sent::sequence`].
+    pub sequence: u64,
     /// Offset of the first.
     pub base_offset: Offset,
     /// How many.

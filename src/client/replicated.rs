@@ -17,6 +17,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::enough_replicas::check_replicas;
+use super::ledger::Ticket;
 use super::producer_options::{Acks, Onlooker, ProducerOptions};
 use crate::cluster::Liveness;
 use crate::error::{Error, Kind, Result};
@@ -76,7 +77,7 @@ struct Lane {
 #[derive(Debug)]
 struct UnderWay {
     batch: Vec<u8>,
-    count: u64,
+    ticket: Ticket,
     /// Every name that it was appended under, the last one first.
     names: Vec<(LeaderEpoch, Offset)>,
     appended: Appended,
@@ -199,17 +200,15 @@ impl Appending {
         }
     }
 
-    /// Appends a finished batch, behind all that is under way of the partition.
+    /// Waits until a batch has room beside all that is under way.
     ///
     /// # Errors
-    /// What a try until the timeout ended with: of this batch nothing is stored.
-    pub fn append(
+    /// As [`Appending::resolve`].
+    pub fn wait_for_room(
         &mut self,
         writer: &mut PartitionWriter,
-        mut batch: Vec<u8>,
-        count: u64,
         failed: &dyn Fn() -> bool,
-    ) -> Result<Appended> {
+    ) -> Result<()> {
         let partition = writer.tp().partition;
         while self.shared.is_full() && !failed() {
             self.shared.wait_for_room(failed);
@@ -217,7 +216,19 @@ impl Appending {
                 self.resolve(writer, failed)?;
             }
         }
-        let appended = self.append_only(writer, &mut batch, failed)?;
+        Ok(())
+    }
+
+    /// Keeps a batch that was appended, behind all that is under way of the partition, until it is
+    /// acknowledged.
+    pub fn keep(
+        &mut self,
+        writer: &PartitionWriter,
+        batch: Vec<u8>,
+        ticket: Ticket,
+        appended: Appended,
+    ) {
+        let partition = writer.tp().partition;
         let mut state = self.shared.lock();
         state.bytes += batch.len();
         let lane = state.lanes.entry(partition).or_insert_with(|| Lane {
@@ -232,21 +243,20 @@ impl Appending {
         }
         lane.under_way.push_back(UnderWay {
             batch,
-            count,
+            ticket,
             names: vec![(appended.leader_epoch, appended.last_offset)],
             appended,
             since: self.shared.now(),
         });
         drop(state);
         self.shared.changed.notify_all();
-        Ok(appended)
     }
 
-    /// Appends a finished batch that nobody waits for, trying until the timeout.
+    /// Appends a finished batch, trying until the timeout.
     ///
     /// # Errors
-    /// As [`Appending::append`].
-    pub fn append_only(
+    /// What the last try ended with: of this batch nothing is stored.
+    pub fn append(
         &mut self,
         writer: &mut PartitionWriter,
         batch: &mut [u8],

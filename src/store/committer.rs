@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::commit_note::{CommitNote, SYNC_FILE};
+use super::configs::TopicConfigs;
 use super::gate;
 use super::judge::Judge;
 use super::mend::Mender;
@@ -96,6 +97,11 @@ impl Committer {
     /// The replica.
     pub fn replica(&self) -> &Replica {
         &self.replica
+    }
+
+    /// The topic's configs, as of the last look at the topic file.
+    pub fn configs(&self) -> &TopicConfigs {
+        self.topic.configs()
     }
 
     /// Whether the replica is the leader's, by the topic file as it is now.

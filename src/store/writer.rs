@@ -118,6 +118,14 @@ impl PartitionWriter {
         (&self.replica, &self.topic)
     }
 
+    /// Checks that an append may be acknowledged: [`confirm`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn confirm(&self, appended: &Appended) -> Result<()> {
+        confirm(&self.store, &self.replica, &self.topic, appended)
+    }
+
     /// The replica written to.
     pub fn replica(&self) -> &Replica {
         &self.replica

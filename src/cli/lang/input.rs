@@ -139,6 +139,11 @@ impl RecordParser {
         Ok(RecordParser { reader, options })
     }
 
+    /// Most bytes of input that one record may take, from now on.
+    pub fn allow(&mut self, record_bytes_max: usize) {
+        self.options.record_bytes_max = record_bytes_max;
+    }
+
     /// Begins another input.
     pub fn restart(&mut self) {
         match &mut self.reader {

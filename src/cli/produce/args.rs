@@ -288,7 +288,7 @@ impl Args {
                 KeylessArg::RoundRobin => Keyless::RoundRobin,
                 KeylessArg::Sticky => Keyless::Sticky,
             },
-            onlooker: None,
+            ..ProducerOptions::default()
         };
         let echo = match &self.echo {
             _ if self.tee => Echo::Tee,

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use super::job::Echo;
 use crate::cli::lang::{HeaderList, OutputRecord};
-use crate::client::Receipt;
+use crate::client::{Receipt, Sent};
 use crate::error::{Error, Result};
 use crate::record::Header;
 use crate::types::{PartitionId, Timestamp, TimestampType, TopicName};
@@ -27,7 +27,7 @@ pub struct Echoes {
 
 #[derive(Debug)]
 struct Waiting {
-    partition: PartitionId,
+    sent: Sent,
     bytes: usize,
     what: What,
 }
@@ -79,7 +79,7 @@ impl Echoes {
     /// Enters a record that was sent: its input bytes, and what it is.
     pub fn sent(
         &mut self,
-        partition: PartitionId,
+        sent: Sent,
         input: &[u8],
         key: Option<&[u8]>,
         value: Option<&[u8]>,
@@ -104,11 +104,7 @@ impl Echoes {
         };
         let bytes = input.len() + 64;
         self.waiting_bytes += bytes;
-        self.waiting.push_back(Waiting {
-            partition,
-            bytes,
-            what,
-        });
+        self.waiting.push_back(Waiting { sent, bytes, what });
     }
 
     /// Takes acknowledgements, and writes out what they allow.
@@ -124,22 +120,20 @@ impl Echoes {
                 .push_back(*receipt);
         }
         while let Some(front) = self.waiting.front() {
-            let Some(acked) = self.acked.get_mut(&front.partition) else {
+            let Some(acked) = self.acked.get_mut(&front.sent.partition) else {
                 break;
             };
-            let Some(receipt) = acked.front_mut() else {
-                break;
-            };
-            let (offset, epoch, append_time) = (
-                receipt.base_offset,
-                receipt.leader_epoch,
-                receipt.append_time,
-            );
-            receipt.base_offset += 1;
-            receipt.count -= 1;
-            if receipt.count == 0 {
+            let sequence = front.sent.sequence;
+            let is_before = |receipt: &Receipt| receipt.sequence + receipt.count <= sequence;
+            while acked.front().is_some_and(is_before) {
                 acked.pop_front();
             }
+            // The receipt that names this record, or none yet.
+            let Some(receipt) = acked.front().filter(|r| r.sequence <= sequence) else {
+                break;
+            };
+            let offset = receipt.base_offset + (sequence - receipt.sequence) as i64;
+            let (epoch, append_time) = (receipt.leader_epoch, receipt.append_time);
             let Some(front) = self.waiting.pop_front() else {
                 break;
             };
@@ -164,7 +158,7 @@ impl Echoes {
                         renderer.render(
                             &OutputRecord {
                                 topic: self.topic.as_str(),
-                                partition: front.partition,
+                                partition: front.sent.partition,
                                 offset,
                                 timestamp: append_time.unwrap_or(record.timestamp),
                                 timestamp_type,

@@ -126,9 +126,13 @@ impl Lines {
         }
     }
 
-    /// Forgets what lies before an acknowledged number.
-    fn forget(&mut self, acked: u64) {
-        while self.runs.get(1).is_some_and(|(first, ..)| *first <= acked) {
+    /// Forgets what lies before the first number that is not acknowledged.
+    fn forget(&mut self, unacked: u64) {
+        while self
+            .runs
+            .get(1)
+            .is_some_and(|(first, ..)| *first <= unacked)
+        {
             self.runs.pop_front();
         }
     }
@@ -196,7 +200,6 @@ impl Run<'_> {
             InputFormat::Lines(delimiter) => delimiter.bytes().first().copied().unwrap_or(b'\n'),
             _ => b'\n',
         };
-        let most = self.producer.message_bytes_max();
         let mut buf = vec![0; READ_BYTES];
         let (mut filled, mut line) = (0, 1);
         loop {
@@ -205,7 +208,9 @@ impl Run<'_> {
                 return Ok(());
             }
             if filled == buf.len() {
-                // One record fills all of it.
+                // One record fills all of it. The topic may allow more by now.
+                self.producer.look_for_partitions()?;
+                let most = self.producer.message_bytes_max();
                 if buf.len() > most {
                     return Err(self.too_long(most));
                 }
@@ -272,13 +277,7 @@ impl Run<'_> {
     /// Records of any form.
     fn feed_parsed(&mut self, input: &mut Input) -> Result<()> {
         let mut options = self.job.input.clone();
-        let most = self.producer.message_bytes_max();
-        options.record_bytes_max = match options.format {
-            InputFormat::Json => most.saturating_mul(6).saturating_add(65_536),
-            // A record over the topic's limit may fit once it is compressed.
-            _ if self.job.delivery.compression != Compression::None => most.max(64 << 20),
-            _ => most.saturating_add(65_536),
-        };
+        options.record_bytes_max = self.input_bytes_max();
         let mut parser = RecordParser::new(options)?;
         let mut buf: Vec<u8> = Vec::with_capacity(READ_BYTES);
         let (mut start, mut eof) = (0, false);
@@ -346,8 +345,21 @@ impl Run<'_> {
                     eof = read == 0;
                     self.env.progress(read as u64, self.producer.sent());
                     self.take_receipts(Duration::ZERO)?;
+                    self.producer.look_for_partitions()?;
+                    parser.allow(self.input_bytes_max());
                 }
             }
+        }
+    }
+
+    /// Most bytes of input that a record may take, by what its topic allows now.
+    fn input_bytes_max(&self) -> usize {
+        let most = self.producer.message_bytes_max();
+        match self.job.input.format {
+            InputFormat::Json => most.saturating_mul(6).saturating_add(65_536),
+            // A record over the topic's limit may fit once it is compressed.
+            _ if self.producer.compression() != Compression::None => most.max(64 << 20),
+            _ => most.saturating_add(65_536),
         }
     }
 
@@ -458,7 +470,7 @@ impl Run<'_> {
             self.env.note(&why);
         }
         self.echoes.acknowledged(&receipts)?;
-        self.lines.forget(self.producer.acknowledged());
+        self.lines.forget(self.producer.first_unacknowledged());
         if self.producer.has_failed() {
             return Err(Error::new(Kind::Interrupted, "the producer has failed"));
         }
@@ -466,7 +478,7 @@ impl Run<'_> {
     }
 
     fn drain_echoes(&mut self) -> Result<()> {
-        self.producer.flush()?;
+        self.producer.hand_on()?;
         while self.echoes.is_full() {
             self.take_receipts(Duration::from_millis(20))?;
         }

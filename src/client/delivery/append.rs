@@ -3,24 +3,22 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
 
-use super::{
-    Confirm, Job, KEEP_BYTES_MAX, Outcome, Shared, Threads, hand_to_sync, is_sync_due, receipt,
-};
+use super::split::halves;
+use super::{Job, KEEP_BYTES_MAX, Shared, Threads, hand_to_sync, is_sync_due, perhaps_stored};
+use crate::client::ledger::Ticket;
 use crate::client::opening;
 use crate::client::producer_options::Acks;
 use crate::client::replicated::Appending;
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::record::BatchBuilder;
-use crate::store::{Appended, PartitionWriter};
+use crate::store::PartitionWriter;
 use crate::types::{Compression, PartitionId, TimestampType, TopicPartition};
 
 /// What one batch's append needs.
 pub(super) struct Appender<'a> {
     pub shared: &'a Arc<Shared>,
-    pub compression: Compression,
     pub appending: &'a mut Appending,
     pub threads: &'a mut Threads,
     pub give_back: &'a Sender<BatchBuilder>,
@@ -32,76 +30,109 @@ impl Appender<'_> {
         writers: &mut BTreeMap<PartitionId, PartitionWriter>,
         mut job: Job,
     ) -> Result<()> {
-        let (shared, partition) = (self.shared, job.partition);
+        let (shared, partition) = (self.shared, job.ticket.partition());
         let writer = match writers.entry(partition) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => entry.insert(open_writer(shared, partition)?),
         };
+        // The codec is the topic's as it is now. Whatever goes wrong, the append tells.
+        let _ = writer.look();
+        shared.ledger.saw_topic(writer.topic().meta().version);
         let batch = job
             .builder
-            .finish(self.compression, TimestampType::CreateTime)?;
-        let replicas = writer.topic().partition(partition)?.replicas.len();
-        if replicas > 1 && shared.acks != Acks::None {
+            .finish(self.compression(writer), TimestampType::CreateTime)?;
+        self.deliver(writer, batch, job.ticket, &mut job.builder)?;
+        let _ = self.give_back.send(job.builder);
+        Ok(())
+    }
+
+    fn compression(&self, writer: &PartitionWriter) -> Compression {
+        let configs = writer.configs();
+        configs.compression.unwrap_or(self.shared.compression)
+    }
+
+    /// Appends a batch, and sees to its acknowledgement. Its buffer goes to `builder`, or another.
+    fn deliver(
+        &mut self,
+        writer: &mut PartitionWriter,
+        mut batch: Vec<u8>,
+        mut ticket: Ticket,
+        builder: &mut BatchBuilder,
+    ) -> Result<()> {
+        let shared = self.shared;
+        let partition = ticket.partition();
+        let has_failed = || shared.has_failed();
+        let replicated = writer.topic().partition(partition)?.replicas.len() > 1;
+        let waits_for_replicas = replicated && shared.acks != Acks::None;
+        if waits_for_replicas {
             self.threads.start_waiter(shared)?;
-            let has_failed = || shared.failed.load(Ordering::Relaxed);
+            self.appending.wait_for_room(writer, &has_failed)?;
+        } else {
+            shared.wait_for_rolls(partition);
+        }
+        let appended = if replicated {
+            self.appending.append(writer, &mut batch, &has_failed)
+        } else {
+            writer.append(&mut batch)
+        };
+        let appended = match appended {
+            // The topic allows less than when the batch was begun.
+            Err(e) if e.kind() == Kind::MessageTooLarge && ticket.count() > 1 => {
+                let compression = self.compression(writer);
+                let [(head, count), (tail, _)] = halves(&batch, compression)?;
+                let rest = ticket.split_off(count);
+                self.deliver(writer, head, ticket, builder)?;
+                return self.deliver(writer, tail, rest, builder);
+            }
+            appended => appended?,
+        };
+        if waits_for_replicas {
             let len = batch.len();
-            let appended = self
-                .appending
-                .append(writer, batch, job.count, &has_failed)?;
+            self.appending.keep(writer, batch, ticket, appended);
             // The batch stays until it is acknowledged; the next one may be as long.
             let spare = shared.replicated.take_spare();
             let buffer = spare
                 .unwrap_or_else(|| Vec::with_capacity(len.min(KEEP_BYTES_MAX).next_power_of_two()));
-            job.builder.recycle(buffer);
-            let _ = self.give_back.send(job.builder);
+            builder.recycle(buffer);
             // Syncs that are due but not waited for. Where each is, the waiting thread does it.
-            if !shared.configs.every_message() && is_sync_due(shared, &appended) {
-                hand_to_sync(shared, self.threads, partition, appended, None)?;
+            let configs = writer.configs();
+            if !configs.every_message() && is_sync_due(configs, &appended) {
+                hand_to_sync(shared, self.threads, appended, partition, None)?;
             }
             return Ok(());
         }
-        shared.wait_for_rolls(partition);
-        let (appended, sync_due) = if replicas > 1 {
-            let mut batch = batch;
-            let has_failed = || shared.failed.load(Ordering::Relaxed);
-            let appended = self
-                .appending
-                .append_only(writer, &mut batch, &has_failed)?;
-            (appended, is_sync_due(shared, &appended))
-        } else {
-            append_one(shared, writer, batch, &mut job)?
-        };
-        let _ = self.give_back.send(job.builder);
-        if shared.acked_when_appended() {
-            shared.acknowledge([receipt(partition, &appended, job.count)]);
+        if batch.len() <= KEEP_BYTES_MAX {
+            builder.recycle(batch);
         }
-        if sync_due {
-            let count = (!shared.acked_when_appended()).then_some(job.count);
-            hand_to_sync(shared, self.threads, partition, appended, count)?;
+        let waits_for_sync = if shared.acks == Acks::None {
+            false
+        } else {
+            waits_for_sync(writer)
+        };
+        if waits_for_sync {
+            return hand_to_sync(shared, self.threads, appended, partition, Some(ticket));
+        }
+        if shared.acks != Acks::None {
+            let confirmed = writer.confirm(&appended);
+            confirmed.map_err(|e| perhaps_stored(e, partition))?;
+        }
+        shared.ledger.acknowledge([(ticket, appended)]);
+        let configs = writer.configs();
+        if configs.every_message() || is_sync_due(configs, &appended) {
+            hand_to_sync(shared, self.threads, appended, partition, None)?;
         }
         Ok(())
     }
 }
 
-fn open_writer(shared: &Shared, partition: PartitionId) -> Result<PartitionWriter> {
-    let tp = TopicPartition::new(shared.topic.clone(), partition);
-    let has_failed = || shared.failed.load(Ordering::Relaxed);
-    opening::open_writer(&shared.store, &tp, shared.patience, &has_failed)
+/// Whether an append is acknowledged after a sync only: by the topic file as it is now, which may
+/// have changed since the append. Where it cannot be looked at, the sync tells what is wrong.
+fn waits_for_sync(writer: &mut PartitionWriter) -> bool {
+    writer.configs().every_message() || writer.look().is_err() || writer.configs().every_message()
 }
 
-fn append_one(
-    shared: &Arc<Shared>,
-    writer: &mut PartitionWriter,
-    mut batch: Vec<u8>,
-    job: &mut Job,
-) -> Result<(Appended, bool)> {
-    let appended = writer.append(&mut batch)?;
-    if batch.len() <= KEEP_BYTES_MAX {
-        job.builder.recycle(batch);
-    }
-    if shared.acked_when_appended() && shared.outcome == Outcome::Acknowledged {
-        writer.confirm(&appended)?;
-    }
-    let sync_due = shared.configs.every_message() || is_sync_due(shared, &appended);
-    Ok((appended, sync_due))
+fn open_writer(shared: &Shared, partition: PartitionId) -> Result<PartitionWriter> {
+    let tp = TopicPartition::new(shared.topic.clone(), partition);
+    let has_failed = || shared.has_failed();
+    opening::open_writer(&shared.store, &tp, shared.patience, &has_failed)
 }

@@ -5,9 +5,10 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::{Replicated, SPARE_BYTES_MAX, SPARE_MAX, UnderWay, unknown};
-use crate::client::producer_options::{Acks, Receipt};
+use crate::client::ledger::{Ledger, Ticket};
+use crate::client::producer_options::Acks;
 use crate::error::{Error, Kind, Result};
-use crate::store::{Committer, Shown, TopicConfigs, Watermark, reports};
+use crate::store::{Appended, Committer, Shown, Watermark, reports};
 use crate::types::{LeaderEpoch, Offset, PartitionId, Uuid};
 
 /// Between two looks at a high watermark, at first and once it takes longer.
@@ -21,14 +22,8 @@ const LAST_MOMENT: Duration = Duration::from_secs(2);
 /// How long a lock is waited for to raise a high watermark: others raise it, too.
 const RAISE_PATIENCE: Duration = Duration::from_millis(100);
 
-/// The waiting thread: makes durable what has to be, looks at the high watermarks, and gives the
-/// receipts.
-pub(in crate::client) fn wait_all(
-    shared: &Arc<Replicated>,
-    configs: &TopicConfigs,
-    acknowledge: &dyn Fn(Vec<Receipt>),
-    fail: &dyn Fn(Error),
-) {
+/// The waiting thread: makes durable what has to be, looks at the high watermarks, and acknowledges.
+pub(in crate::client) fn wait_all(shared: &Arc<Replicated>, ledger: &Ledger, fail: &dyn Fn(Error)) {
     let mut waits: BTreeMap<PartitionId, Wait> = BTreeMap::new();
     let mut looks = 0_u32;
     loop {
@@ -53,10 +48,12 @@ pub(in crate::client) fn wait_all(
         let mut moved_on = false;
         for partition in partitions {
             let wait = waits.entry(partition).or_default();
-            let looked = wait.look(shared, configs, partition);
-            let receipts = shared.take_acked(partition, looked.as_ref().ok().copied().flatten());
-            moved_on |= !receipts.is_empty();
-            acknowledge(receipts);
+            let looked = wait.look(shared, partition);
+            let acked = shared.take_acked(partition, looked.as_ref().ok().copied().flatten());
+            if !acked.is_empty() {
+                moved_on = true;
+                ledger.acknowledge(acked);
+            }
             if let Err(e) = &looked {
                 wait.leader = None;
                 if e.kind() == Kind::UnknownTopic {
@@ -94,12 +91,7 @@ struct Wait {
 }
 
 impl Wait {
-    fn look(
-        &mut self,
-        shared: &Replicated,
-        configs: &TopicConfigs,
-        partition: PartitionId,
-    ) -> Result<Option<Shown>> {
+    fn look(&mut self, shared: &Replicated, partition: PartitionId) -> Result<Option<Shown>> {
         let tp = shared.tp(partition);
         let (watermark, committer) = match &mut self.leader {
             Some(leader) => leader,
@@ -120,7 +112,7 @@ impl Wait {
         if !shown.promoted {
             return Ok(None);
         }
-        if configs.every_message()
+        if watermark.topic().configs().every_message()
             && shown.acked < target
             && self.failed_in != Some(shown.leader_epoch)
         {
@@ -180,7 +172,7 @@ impl Replicated {
     }
 
     /// Takes what is acknowledged out of what is under way.
-    fn take_acked(&self, partition: PartitionId, shown: Option<Shown>) -> Vec<Receipt> {
+    fn take_acked(&self, partition: PartitionId, shown: Option<Shown>) -> Vec<(Ticket, Appended)> {
         let Some(shown) = shown.filter(|shown| shown.promoted) else {
             return Vec::new();
         };
@@ -196,19 +188,13 @@ impl Replicated {
             Acks::All => shown.high_watermark,
             Acks::Leader | Acks::None => shown.acked,
         };
-        let (mut receipts, mut bytes, mut freed) = (Vec::new(), 0, Vec::new());
+        let (mut acked, mut bytes, mut freed) = (Vec::new(), 0, Vec::new());
         let is_acked = |one: &UnderWay| one.appended.last_offset < end;
         while lane.under_way.front().is_some_and(is_acked)
             && let Some(one) = lane.under_way.pop_front()
         {
             bytes += one.batch.len();
-            receipts.push(Receipt {
-                partition,
-                base_offset: one.appended.base_offset,
-                count: one.count,
-                leader_epoch: one.appended.leader_epoch,
-                append_time: one.appended.append_time,
-            });
+            acked.push((one.ticket, one.appended));
             freed.push(one.batch);
         }
         state.bytes = state.bytes.saturating_sub(bytes);
@@ -220,10 +206,10 @@ impl Replicated {
             }
         }
         drop(guard);
-        if !receipts.is_empty() {
+        if !acked.is_empty() {
             self.changed.notify_all();
         }
-        receipts
+        acked
     }
 
     fn is_late(&self, partition: PartitionId) -> bool {
