@@ -181,6 +181,7 @@ fn append_all(shared: &Arc<Shared>, jobs: Receiver<Job>, give_back: Sender<Batch
                 Err(_) => break,
             }
         };
+        shared.ledger.begun();
         // After a failure the rest is taken and dropped, so that the sender does not block.
         if shared.has_failed() {
             continue;

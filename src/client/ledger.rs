@@ -9,7 +9,7 @@
 //!    taken.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -72,6 +72,8 @@ pub(super) struct Ledger {
     changed: Condvar,
     bytes_max: usize,
     failed: AtomicBool,
+    /// Batches that the delivery has not begun with.
+    queued: AtomicUsize,
     /// The newest version of the topic file that the delivery has seen.
     topic_version: AtomicU64,
 }
@@ -114,6 +116,7 @@ impl Ledger {
             changed: Condvar::new(),
             bytes_max,
             failed: AtomicBool::new(false),
+            queued: AtomicUsize::new(0),
             topic_version: AtomicU64::new(0),
         }
     }
@@ -148,11 +151,26 @@ impl Ledger {
             end: account.entered,
             bytes: batch.bytes,
         });
+        self.queued.fetch_add(1, Ordering::Relaxed);
         Some(Ticket {
             partition: batch.partition,
             first,
             count: batch.count,
         })
+    }
+
+    /// Whether a batch would be entered at once, and nothing waits before it.
+    pub fn is_idle_for(&self, bytes: usize) -> bool {
+        if self.queued.load(Ordering::Relaxed) > 0 {
+            return false;
+        }
+        let state = self.lock();
+        state.bytes == 0 || state.bytes + bytes <= self.bytes_max
+    }
+
+    /// The delivery has begun with a batch.
+    pub fn begun(&self) {
+        self.queued.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// What the delivery last saw of the topic file.
@@ -375,6 +393,9 @@ mod tests {
     fn bytes_under_way_are_bounded() {
         let ledger = Ledger::new(150);
         let ticket = ledger.enter(batch(0, 0, 1)).expect("the first has room");
+        assert!(!ledger.is_idle_for(40));
+        ledger.begun();
+        assert!(ledger.is_idle_for(40) && !ledger.is_idle_for(100));
         std::thread::scope(|scope| {
             let entered = scope.spawn(|| ledger.enter(batch(0, 1, 1)).is_some());
             std::thread::sleep(Duration::from_millis(20));

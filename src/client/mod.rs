@@ -18,6 +18,7 @@ mod reassignment;
 mod rebooted;
 mod replicated;
 mod resolve;
+mod untimed_producer;
 mod verify;
 
 pub use crate::store::{StoreDir as Store, TopicConfigs};
@@ -29,11 +30,12 @@ pub use followers::FollowerDescription;
 pub use group_session::{
     CommitWhen, Delivered, Delivery, End, Generation, GroupOptions, GroupSession, Order,
 };
-pub use producer::{Failure, Producer};
+pub use producer::Producer;
 pub use producer_options::{
     Acks, Keyless, Onlooker, ProducerOptions, ProducerRecord, Receipt, Sent,
 };
 pub use read_from::{Chooser, ReadFrom};
 pub use reassignment::{PlannedReassignment, ReassignmentDescription, Scope};
 pub use resolve::{ResolvedRange, Until, resolve_range, resolve_within};
+pub use untimed_producer::{Failure, UntimedProducer};
 pub use verify::Verified;

@@ -1,156 +1,121 @@
-//! The producer: builds batches on the caller's thread, appends them on a second, and waits for
-//! their durability on others, so that batch n+1 is built while batch n is being synced.
-//!
-//! 1. Records of one partition are stored in the order in which they were sent.
-//! 2. A receipt is given only for what is acknowledged, in the order of each partition.
-//! 3. The first failure ends the producer: what follows it is not stored, and
-//!    [`Failure::first_unacknowledged`] says where to go on.
-//! 4. Memory, and what is sent and not acknowledged, are bounded by the options, not by what is sent.
-//! 5. What an altered topic says holds from the next look at the topic file on. The delivery looks at
-//!    each append, and the sender learns from it.
+//! The producer: a thread hands on what has lingered, so that [`Producer::send`] alone stores a record
+//! in time.
 
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::delivery::{Delivery, Job};
-use super::ledger::{Batch, Ledger};
-use super::producer_options::{Keyless, ProducerOptions, ProducerRecord, Receipt, Sent};
-use crate::error::{Error, Kind, Result};
-use crate::record::{BatchBuilder, DECOMPRESSED_LEN_MAX, RECORD_OVERHEAD_MAX, partition_for_key};
-use crate::store::{StoreDir, TopicHandle};
-use crate::types::{Compression, PartitionId, Timestamp, TopicName, Uuid};
+use super::ledger::Ledger;
+use super::producer_options::{ProducerOptions, ProducerRecord, Receipt, Sent};
+use super::untimed_producer::{Failure, UntimedProducer};
+use crate::error::{Error, Result};
+use crate::store::StoreDir;
+use crate::types::{Timestamp, TopicName};
 
-/// Batches under way between the caller and the appending thread.
-const QUEUE: usize = 4;
-/// Most bytes held in batches that are being built, over all partitions.
-const BUILDING_BYTES_MAX: usize = 8 << 20;
-/// Least size of a batch, however many partitions share the memory.
-const BATCH_BYTES_MIN: usize = 16 * 1024;
-/// How often the topic file is looked at for new partitions.
-const METADATA_INTERVAL: Duration = Duration::from_millis(500);
+/// Between two looks of the timer, at least.
+const LOOK_INTERVAL: Duration = Duration::from_millis(1);
 
-/// Sends records to one topic.
+/// Sends records to one topic. A record is handed on once its batch is full, or
+/// [`ProducerOptions::linger`] after the batch was begun; which records are acknowledged, the receipts
+/// tell.
+///
+/// Dropped, it hands on what was sent, and waits as [`Producer::close`] does; what went wrong nobody
+/// hears.
+#[must_use = "close it to learn whether everything is stored"]
 #[derive(Debug)]
 pub struct Producer {
-    store: Arc<StoreDir>,
-    topic: TopicHandle,
-    options: ProducerOptions,
-    limits: Limits,
-    slots: Vec<Slot>,
-    next_keyless: usize,
-    building_bytes: usize,
-    sequence: u64,
+    timed: Arc<Timed>,
     ledger: Arc<Ledger>,
-    jobs: Option<SyncSender<Job>>,
-    spare: Receiver<BatchBuilder>,
-    delivery: Delivery,
-    checked: Duration,
+    timer: Option<JoinHandle<()>>,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Limits {
-    batch_bytes: usize,
-    message_bytes: usize,
-    compression: Compression,
+/// What the caller and the timer share.
+#[derive(Debug)]
+struct Timed {
+    producer: Mutex<UntimedProducer>,
+    /// The timer waits for the first record of a batch.
+    sleeps: AtomicBool,
+    closed: AtomicBool,
 }
 
-/// One partition's batch in the making.
-#[derive(Debug, Default)]
-struct Slot {
-    builder: Option<BatchBuilder>,
-    /// The number of its first record among all that were sent.
-    first_sent: u64,
-    /// The same among those of the partition.
-    first: u64,
-    begun: Duration,
-}
+impl Timed {
+    fn lock(&self) -> MutexGuard<'_, UntimedProducer> {
+        // A panic elsewhere leaves whole batches: a record that was not added was not sent.
+        self.producer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 
-impl Slot {
-    /// The number of the record that was added last.
-    fn sent(&self, partition: usize) -> Sent {
-        let count = self.builder.as_ref().map_or(0, BatchBuilder::count) as u64;
-        Sent {
-            partition: partition as PartitionId,
-            sequence: (self.first + count).saturating_sub(1),
+    /// The timer's thread. It only tries the lock: a caller that has it is at work, and is not to be
+    /// slowed down.
+    fn keep_time(&self) {
+        while !self.closed.load(Ordering::Acquire) {
+            let wait = match self.producer.try_lock() {
+                Err(_) => Some(LOOK_INTERVAL),
+                Ok(mut producer) => {
+                    let wait = match producer.hand_on_in_time(LOOK_INTERVAL) {
+                        // The caller's next call tells.
+                        Err(_) if producer.has_failed() => None,
+                        Err(_) => Some(LOOK_INTERVAL),
+                        Ok(wait) => wait,
+                    };
+                    // Under the lock: the next record finds it so.
+                    self.sleeps.store(wait.is_none(), Ordering::Relaxed);
+                    wait
+                }
+            };
+            match wait {
+                Some(wait) => std::thread::park_timeout(wait),
+                None => std::thread::park(),
+            }
         }
     }
-}
-
-/// Why and where a producer ended.
-#[derive(Debug)]
-pub struct Failure {
-    /// What went wrong.
-    pub error: Error,
-    /// How many records are acknowledged.
-    pub acknowledged: u64,
-    /// The number (from 0, in the order of sending) of the first record that is not; `None` if
-    /// all are.
-    pub first_unacknowledged: Option<u64>,
 }
 
 impl Producer {
     /// Opens a topic for sending.
     ///
     /// # Errors
-    /// [`Kind::UnknownTopic`] with near names, [`Kind::Io`].
+    /// As [`UntimedProducer::open`].
     pub fn open(
         store: &Arc<StoreDir>,
         topic: &TopicName,
         options: ProducerOptions,
     ) -> Result<Self> {
-        let topic = TopicHandle::open(store, topic)?;
-        let (jobs, incoming) = sync_channel(QUEUE);
-        let (give_back, spare) = channel();
-        let limits = limits(&topic, &options);
-        let ledger = Arc::new(Ledger::new(options.unacknowledged_bytes_max));
-        let delivery = Delivery::start(
-            Arc::clone(store),
-            topic.meta().name.clone(),
-            &options,
-            Arc::clone(&ledger),
-            incoming,
-            give_back,
-        )?;
-        let partitions = topic.meta().partitions.len();
-        let random = u64::from_le_bytes(Uuid::random()?.0[..8].try_into().unwrap_or_default());
+        let producer = UntimedProducer::open(store, topic, options)?;
+        let ledger = Arc::clone(producer.ledger());
+        let timed = Arc::new(Timed {
+            producer: Mutex::new(producer),
+            sleeps: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+        });
+        let for_thread = Arc::clone(&timed);
+        let timer = std::thread::Builder::new()
+            .name("linger".to_owned())
+            .spawn(move || for_thread.keep_time())
+            .map_err(|e| {
+                Error::io("start a thread for", "linger", e)
+                    .cure("raise the limit on threads (ulimit -u)")
+            })?;
         Ok(Producer {
-            store: Arc::clone(store),
-            limits,
-            slots: std::iter::repeat_with(Slot::default)
-                .take(partitions)
-                .collect(),
-            next_keyless: (random % partitions.max(1) as u64) as usize,
-            building_bytes: 0,
-            sequence: 0,
+            timed,
             ledger,
-            jobs: Some(jobs),
-            spare,
-            delivery,
-            checked: store.clock().monotonic(),
-            topic,
-            options,
+            timer: Some(timer),
         })
     }
 
     /// How many partitions the topic has, as far as is known.
     pub fn partitions(&self) -> usize {
-        self.slots.len()
+        self.timed.lock().partitions()
     }
 
-    /// Most bytes of a batch as stored.
+    /// Most bytes of a batch as stored, as far as is known.
     pub fn message_bytes_max(&self) -> usize {
-        self.limits.message_bytes
-    }
-
-    /// The codec that batches are stored with, as far as is known.
-    pub fn compression(&self) -> Compression {
-        self.limits.compression
+        self.timed.lock().message_bytes_max()
     }
 
     /// How many records were taken by [`Producer::send`].
     pub fn sent(&self) -> u64 {
-        self.sequence
+        self.timed.lock().sent()
     }
 
     /// How many records are acknowledged.
@@ -158,111 +123,47 @@ impl Producer {
         self.ledger.acknowledged()
     }
 
-    /// Takes a record. It is stored once its batch is full, or with [`Producer::flush`]. Returns
-    /// where it goes, and the number by which its receipt names it.
+    /// The number (from 0, in the order of sending) of the first record that is not acknowledged;
+    /// [`Producer::sent`] if all are.
+    pub fn first_unacknowledged(&self) -> u64 {
+        self.timed.lock().first_unacknowledged()
+    }
+
+    /// Takes a record. Returns where it goes, and the number by which its receipt names it.
     ///
     /// # Errors
-    /// [`Kind::MessageTooLarge`] and [`Kind::UnknownTopic`] (no such partition): nothing of this
-    /// record is stored, and others may follow. All others: the producer has failed, see
+    /// [`crate::error::Kind::MessageTooLarge`] and [`crate::error::Kind::UnknownTopic`] (no such
+    /// partition), as long as the producer [has not failed](Producer::has_failed): nothing of this
+    /// record is stored, and others may follow. All others: what the producer failed with, see
     /// [`Producer::close`].
     pub fn send(&mut self, record: &ProducerRecord<'_>) -> Result<Sent> {
-        let timestamp = record
-            .timestamp
-            .unwrap_or_else(|| self.store.clock().now_ms());
-        let at = match (record.partition, record.key) {
-            (Some(partition), _) => self.explicit(partition)?,
-            (None, Some(key)) => {
-                let count = self.slots.len() as PartitionId;
-                partition_for_key(self.options.partitioner, key, count) as usize
-            }
-            (None, None) => self.keyless(),
-        };
-        let plain = record.key.is_none() && record.headers.is_empty();
-        let bytes = RECORD_OVERHEAD_MAX
-            + record.key.map_or(0, <[u8]>::len)
-            + record.value.map_or(0, <[u8]>::len)
-            + record
-                .headers
-                .iter()
-                .map(|h| h.key.len() + h.value.map_or(0, <[u8]>::len) + 10)
-                .sum::<usize>();
-        if bytes > self.limits.batch_bytes {
-            // It may be the reason for which the topic was altered.
-            self.look_for_partitions()?;
-        }
-        self.make_room(at, bytes)?;
-        let mut builder = self.builder(at)?;
-        let before = builder.len_bytes();
-        if before + bytes > self.limits.message_bytes {
-            // Only a record alone comes here: weigh it exactly.
-            let headers = record.headers.iter().copied();
-            let exact = builder.size_with(timestamp, record.key, record.value, headers);
-            if let Err(e) = self.weigh(&mut builder, exact, record, timestamp) {
-                self.give_back(at, builder);
-                return Err(e);
-            }
-        }
-        let added = match (plain, record.value) {
-            (true, Some(value)) => builder.append_value(timestamp, value),
-            _ => builder.append(
-                timestamp,
-                record.key,
-                record.value,
-                record.headers.iter().copied(),
-            ),
-        };
-        self.building_bytes += builder.len_bytes() - before;
-        let full = builder.len_bytes() >= self.limits.batch_bytes;
-        self.give_back(at, builder);
-        added?;
-        self.sequence += 1;
-        let sent = self.sent_to(at);
-        if full {
-            self.dispatch(at)?;
-        } else if self.building_bytes > BUILDING_BYTES_MAX {
-            self.hand_on()?;
-        }
-        Ok(sent)
+        let mut producer = self.timed.lock();
+        let sent = producer.send(record);
+        self.wake_timer();
+        sent
     }
 
-    fn sent_to(&self, at: usize) -> Sent {
-        self.slots.get(at).map_or(
-            Sent {
-                partition: at as PartitionId,
-                sequence: 0,
-            },
-            |slot| slot.sent(at),
-        )
-    }
-
-    /// [`Producer::send`] for a value without key and headers: the way of most records.
+    /// [`Producer::send`] for a value without key and headers.
+    ///
+    /// # Errors
+    /// As [`Producer::send`].
     #[inline]
     pub fn send_value(&mut self, timestamp: Timestamp, value: &[u8]) -> Result<Sent> {
-        let at = self.keyless();
-        let batch_bytes = self.limits.batch_bytes;
-        let sequence = self.sequence;
-        if let Some(slot) = self.slots.get_mut(at)
-            && let Some(builder) = &mut slot.builder
-            && !builder.is_empty()
+        let mut producer = self.timed.lock();
+        let sent = producer.send_value(timestamp, value);
+        self.wake_timer();
+        sent
+    }
+
+    /// With the lock held.
+    #[inline]
+    fn wake_timer(&self) {
+        if self.timed.sleeps.load(Ordering::Relaxed)
+            && let Some(timer) = &self.timer
         {
-            let before = builder.len_bytes();
-            if before + value.len() + RECORD_OVERHEAD_MAX <= batch_bytes {
-                builder.append_value(timestamp, value)?;
-                self.building_bytes += builder.len_bytes() - before;
-                self.sequence = sequence + 1;
-                let sent = slot.sent(at);
-                if self.building_bytes > BUILDING_BYTES_MAX {
-                    self.hand_on()?;
-                }
-                return Ok(sent);
-            }
+            self.timed.sleeps.store(false, Ordering::Relaxed);
+            timer.thread().unpark();
         }
-        self.send(&ProducerRecord {
-            partition: Some(at as PartitionId),
-            timestamp: Some(timestamp),
-            value: Some(value),
-            ..ProducerRecord::default()
-        })
     }
 
     /// Hands on all batches in the making, and waits until everything that was sent is acknowledged.
@@ -270,9 +171,7 @@ impl Producer {
     /// # Errors
     /// What the producer failed with.
     pub fn flush(&mut self) -> Result<()> {
-        self.hand_on()?;
-        let settled = self.ledger.wait_for_all();
-        settled.map_err(|e| e.at("the producer has failed"))
+        self.timed.lock().flush()
     }
 
     /// Hands on all batches in the making, and waits for none of them.
@@ -280,33 +179,7 @@ impl Producer {
     /// # Errors
     /// As [`Producer::flush`].
     pub fn hand_on(&mut self) -> Result<()> {
-        for at in 0..self.slots.len() {
-            self.dispatch(at)?;
-        }
-        Ok(())
-    }
-
-    /// Tells that no further record is at hand: hands on what has lingered long enough. Returns
-    /// how long the rest may still wait, `None` if nothing is left.
-    pub fn idle(&mut self) -> Result<Option<Duration>> {
-        let now = self.store.clock().monotonic();
-        let mut wait = None;
-        for at in 0..self.slots.len() {
-            let Some(slot) = self.slots.get(at) else {
-                continue;
-            };
-            if slot.builder.as_ref().is_none_or(BatchBuilder::is_empty) {
-                continue;
-            }
-            let age = now.saturating_sub(slot.begun);
-            if age >= self.options.linger {
-                self.dispatch(at)?;
-            } else {
-                let left = self.options.linger - age;
-                wait = Some(wait.map_or(left, |wait: Duration| wait.min(left)));
-            }
-        }
-        Ok(wait)
+        self.timed.lock().hand_on()
     }
 
     /// What was acknowledged since this was last asked; waits up to `patience` if nothing was. Some
@@ -316,20 +189,17 @@ impl Producer {
         self.ledger.receipts(patience)
     }
 
-    /// The number (from 0, in the order of sending) of the first record that is not acknowledged;
-    /// [`Producer::sent`] if all are.
-    pub fn first_unacknowledged(&self) -> u64 {
-        let building = self.slots.iter().filter_map(|slot| {
-            let building = slot.builder.as_ref().is_some_and(|b| !b.is_empty());
-            building.then_some(slot.first_sent)
-        });
-        let under_way = self.ledger.first_unacknowledged();
-        building.chain(under_way).min().unwrap_or(self.sequence)
-    }
-
     /// Whether a failure has ended the delivery: nothing more will be stored.
     pub fn has_failed(&self) -> bool {
         self.ledger.has_failed()
+    }
+
+    /// Looks at the topic file again: what it says holds for all that is sent from now on.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::UnknownTopic`] if the topic is gone.
+    pub fn look_for_partitions(&mut self) -> Result<()> {
+        self.timed.lock().look_for_partitions()
     }
 
     /// Hands on everything, waits until all of it is acknowledged (and synced, where the topic's
@@ -338,226 +208,23 @@ impl Producer {
     ///
     /// # Errors
     /// What went wrong first, with what is acknowledged and what is not.
-    pub fn close(mut self, mut on_receipts: impl FnMut(&[Receipt])) -> Result<u64, Box<Failure>> {
-        let flushed = self.hand_on();
-        drop(self.jobs.take());
-        loop {
-            let ended = self.ledger.has_ended();
-            let receipts = self.receipts(Duration::from_millis(if ended { 0 } else { 20 }));
-            on_receipts(&receipts);
-            if ended && receipts.is_empty() {
-                break;
-            }
-        }
-        let acknowledged = self.acknowledged();
-        match self.delivery.join().or(flushed.err()) {
-            None => Ok(acknowledged),
-            Some(error) => {
-                let first = self.first_unacknowledged();
-                Err(Box::new(Failure {
-                    error,
-                    acknowledged,
-                    first_unacknowledged: (first < self.sequence).then_some(first),
-                }))
-            }
-        }
+    pub fn close(mut self, on_receipts: impl FnMut(&[Receipt])) -> Result<u64, Box<Failure>> {
+        self.stop_timer();
+        self.timed.lock().finish(on_receipts)
     }
 
-    /// What ended the delivery, as it is told to who goes on sending.
-    fn failure(&self) -> Error {
-        let gone = || Error::new(Kind::Unknown, "the delivery ended unexpectedly");
-        let cause = self.ledger.failure().unwrap_or_else(gone);
-        cause.at("the producer has failed")
-    }
-
-    fn explicit(&mut self, partition: PartitionId) -> Result<usize> {
-        let at = usize::try_from(partition).unwrap_or(usize::MAX);
-        if at >= self.slots.len() {
-            self.look_for_partitions()?;
-            if at >= self.slots.len() {
-                return Err(self.topic.partition(partition).err().unwrap_or_else(|| {
-                    Error::new(Kind::UnknownTopic, format!("no partition {partition}"))
-                }));
-            }
+    fn stop_timer(&mut self) {
+        self.timed.closed.store(true, Ordering::Release);
+        if let Some(timer) = self.timer.take() {
+            timer.thread().unpark();
+            // A panic of its is no loss: all that was sent is handed on at the end.
+            let _ = timer.join();
         }
-        Ok(at)
-    }
-
-    #[inline]
-    fn keyless(&mut self) -> usize {
-        let at = self.next_keyless;
-        if self.options.keyless == Keyless::RoundRobin {
-            self.advance();
-        }
-        at
-    }
-
-    fn advance(&mut self) {
-        self.next_keyless += 1;
-        if self.next_keyless >= self.slots.len() {
-            self.next_keyless = 0;
-        }
-    }
-
-    /// Hands on the partition's batch if a record of `bytes` does not fit it any more. A batch that
-    /// begins obeys what the delivery has seen of the topic.
-    fn make_room(&mut self, at: usize, bytes: usize) -> Result<()> {
-        let room = self.limits.batch_bytes;
-        let built = self.slots.get(at).and_then(|slot| slot.builder.as_ref());
-        match built.map_or(0, |b| if b.is_empty() { 0 } else { b.len_bytes() }) {
-            0 if self.knows_newer_topic() => self.look_for_partitions(),
-            0 => Ok(()),
-            built if built + bytes > room => self.dispatch(at),
-            _ => Ok(()),
-        }
-    }
-
-    fn knows_newer_topic(&self) -> bool {
-        self.ledger.topic_version() > self.topic.meta().version
-    }
-
-    fn builder(&mut self, at: usize) -> Result<BatchBuilder> {
-        let taken = self.slots.get_mut(at).and_then(|slot| slot.builder.take());
-        let builder = match taken {
-            Some(builder) => builder,
-            None => self.spare.try_recv().unwrap_or_default(),
-        };
-        if builder.is_empty()
-            && let Some(slot) = self.slots.get_mut(at)
-        {
-            slot.first_sent = self.sequence;
-            slot.begun = self.store.clock().monotonic();
-        }
-        if self.ledger.has_failed() {
-            self.give_back(at, builder);
-            return Err(self.failure());
-        }
-        Ok(builder)
-    }
-
-    fn give_back(&mut self, at: usize, builder: BatchBuilder) {
-        if let Some(slot) = self.slots.get_mut(at) {
-            slot.builder = Some(builder);
-        }
-    }
-
-    /// Whether a record that is large for its batch fits the topic's limit, compressed if asked.
-    fn weigh(
-        &self,
-        builder: &mut BatchBuilder,
-        exact: usize,
-        record: &ProducerRecord<'_>,
-        timestamp: Timestamp,
-    ) -> Result<()> {
-        let most = self.limits.message_bytes;
-        let mut stored = exact;
-        let bomb = exact > DECOMPRESSED_LEN_MAX.max(most);
-        if exact > most && self.limits.compression != Compression::None && !bomb {
-            let mut alone = BatchBuilder::new();
-            alone.append(
-                timestamp,
-                record.key,
-                record.value,
-                record.headers.iter().copied(),
-            )?;
-            let batch = alone.finish(
-                self.limits.compression,
-                crate::types::TimestampType::CreateTime,
-            )?;
-            stored = batch.len();
-            builder.recycle(batch);
-        }
-        if stored > most || bomb {
-            return Err(Error::new(
-                Kind::MessageTooLarge,
-                format!(
-                    "MESSAGE_TOO_LARGE: a record that takes {stored} bytes as a batch, where topic {} allows {most}",
-                    self.topic.meta().name
-                ),
-            )
-            .cure(format!(
-                "raise the limit with 'mq-topics alter {} -c max.message.bytes={stored}', or compress with -z",
-                self.topic.meta().name
-            )));
-        }
-        Ok(())
-    }
-
-    fn dispatch(&mut self, at: usize) -> Result<()> {
-        let Some(slot) = self.slots.get_mut(at) else {
-            return Ok(());
-        };
-        let Some(builder) = slot.builder.take_if(|builder| !builder.is_empty()) else {
-            return Ok(());
-        };
-        let (count, bytes) = (builder.count() as u64, builder.len_bytes());
-        let batch = Batch {
-            partition: at as PartitionId,
-            first_sent: slot.first_sent,
-            count,
-            bytes,
-        };
-        // To wait here, or below, is where the caller feels the disk's pace.
-        let Some(ticket) = self.ledger.enter(batch) else {
-            slot.builder = Some(builder);
-            return Err(self.failure());
-        };
-        slot.first += count;
-        self.building_bytes = self.building_bytes.saturating_sub(bytes);
-        if self.options.keyless == Keyless::Sticky && self.next_keyless == at {
-            self.advance();
-        }
-        let job = Job { builder, ticket };
-        let sent = self
-            .jobs
-            .as_ref()
-            .is_some_and(|jobs| jobs.send(job).is_ok());
-        if sent {
-            self.refresh_now_and_then()
-        } else {
-            Err(self.failure())
-        }
-    }
-
-    fn refresh_now_and_then(&mut self) -> Result<()> {
-        let now = self.store.clock().monotonic();
-        if !self.knows_newer_topic() && now - self.checked < METADATA_INTERVAL {
-            return Ok(());
-        }
-        self.checked = now;
-        self.look_for_partitions()
-    }
-
-    /// Looks at the topic file again: partitions that came are used from now on.
-    ///
-    /// # Errors
-    /// [`Kind::UnknownTopic`] if the topic is gone.
-    pub fn look_for_partitions(&mut self) -> Result<()> {
-        if self.topic.is_current()? {
-            return Ok(());
-        }
-        let topic = TopicHandle::open(&self.store, &self.topic.meta().name)?;
-        if topic.meta().topic_id == self.topic.meta().topic_id {
-            let partitions = topic.meta().partitions.len();
-            self.slots
-                .resize_with(partitions.max(self.slots.len()), Slot::default);
-            self.limits = limits(&topic, &self.options);
-            self.topic = topic;
-        }
-        Ok(())
     }
 }
 
-fn limits(topic: &TopicHandle, options: &ProducerOptions) -> Limits {
-    let configs = topic.configs();
-    let message_bytes = configs.max_message_bytes.min(configs.segment_bytes) as usize;
-    let share = BUILDING_BYTES_MAX / topic.meta().partitions.len().max(1);
-    Limits {
-        batch_bytes: options
-            .batch_bytes
-            .min(share.max(BATCH_BYTES_MIN))
-            .min(message_bytes),
-        message_bytes,
-        compression: configs.compression.unwrap_or(options.compression),
+impl Drop for Producer {
+    fn drop(&mut self) {
+        self.stop_timer();
     }
 }

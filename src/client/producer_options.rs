@@ -68,7 +68,8 @@ pub struct ProducerOptions {
     pub compression: Compression,
     /// A batch is handed on when it is this large, bytes; it may hold one larger record.
     pub batch_bytes: usize,
-    /// How long a record may wait for company while the input is idle.
+    /// How long a record may wait for company: once no more come, or the delivery has nothing else to
+    /// do.
     pub linger: Duration,
     /// How long to try: for a lock, for a leader, for enough replicas in sync.
     pub timeout: Duration,

@@ -1,1 +1,208 @@
 //! The library as a program embeds it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use mq::client::{Admin, NewTopic, Producer, ProducerOptions, ProducerRecord, Store};
+use mq::error::Kind;
+use mq::types::{TopicName, TopicPartition};
+
+struct Place {
+    dir: tempfile::TempDir,
+    store: Arc<Store>,
+    admin: Admin,
+    topic: TopicName,
+}
+
+impl Place {
+    /// A store with a topic.
+    fn with(partitions: i32) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = open(&dir.path().join("store"));
+        let admin = Admin::new(&store, Duration::from_secs(10));
+        let place = Place {
+            topic: TopicName::new("t").expect("a name"),
+            dir,
+            store,
+            admin,
+        };
+        place.create(partitions);
+        place
+    }
+
+    fn create(&self, partitions: i32) {
+        let new = NewTopic::new(self.topic.clone(), partitions);
+        self.admin.create_topic(&new).expect("created");
+    }
+
+    fn tp(&self, partition: i32) -> TopicPartition {
+        TopicPartition::new(self.topic.clone(), partition)
+    }
+
+    fn producer(&self, options: ProducerOptions) -> Producer {
+        Producer::open(&self.store, &self.topic, options).expect("opened")
+    }
+
+    fn fill(&self, records: u64) {
+        let mut producer = self.producer(ProducerOptions::default());
+        for _ in 0..records {
+            producer.send_value(1, b"x").expect("sent");
+        }
+        producer.close(|_| ()).expect("closed");
+    }
+
+    fn stored(&self) -> i64 {
+        let described = self.admin.describe(&self.topic).expect("described");
+        let logs = described.partitions.iter().filter_map(|p| p.log.as_ref());
+        logs.map(|log| log.log_end_offset).sum()
+    }
+}
+
+fn open(path: &Path) -> Arc<Store> {
+    let clock = Arc::new(mq::clock::SystemClock::default());
+    let disk = Arc::new(mq::disk::OsDisk);
+    Arc::new(Store::open_or_create(disk, clock, path).expect("a store"))
+}
+
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let until = Instant::now() + Duration::from_secs(10);
+    while !is_so() {
+        assert!(Instant::now() < until, "not {what}");
+        sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn a_record_that_was_sent_is_stored_in_time() {
+    let place = Place::with(4);
+    let mut producer = place.producer(ProducerOptions::default());
+    for round in 1..=3_u64 {
+        for _ in 0..250 {
+            producer.send_value(1, b"x").expect("sent");
+        }
+        wait_until("acknowledged", || producer.acknowledged() == round * 250);
+        assert_eq!(producer.first_unacknowledged(), round * 250);
+        // The timer sleeps meanwhile.
+        sleep(Duration::from_millis(20));
+    }
+    assert_eq!(place.stored(), 750);
+}
+
+#[test]
+fn a_record_lingers_as_long_as_it_was_told_to() {
+    let place = Place::with(1);
+    let mut producer = place.producer(ProducerOptions {
+        linger: Duration::from_millis(300),
+        ..ProducerOptions::default()
+    });
+    let sent = Instant::now();
+    producer.send_value(1, b"x").expect("sent");
+    sleep(Duration::from_millis(50));
+    producer.send_value(1, b"y").expect("sent");
+    let receipts = producer.receipts(Duration::from_secs(10));
+    assert!(sent.elapsed() >= Duration::from_millis(300));
+    assert_eq!(receipts.first().map(|receipt| receipt.count), Some(2));
+}
+
+#[test]
+fn a_dropped_producer_stores_what_was_sent() {
+    let place = Place::with(1);
+    let mut producer = place.producer(ProducerOptions {
+        linger: Duration::from_secs(3600),
+        ..ProducerOptions::default()
+    });
+    for _ in 0..1000 {
+        producer.send_value(1, b"x").expect("sent");
+    }
+    drop(producer);
+    assert_eq!(place.stored(), 1000);
+}
+
+#[test]
+fn a_flush_waits_until_all_is_acknowledged() {
+    let place = Place::with(3);
+    let mut producer = place.producer(ProducerOptions::default());
+    for round in 1..=20_u64 {
+        for _ in 0..10 {
+            producer.send_value(1, b"x").expect("sent");
+        }
+        producer.flush().expect("flushed");
+        assert_eq!(producer.acknowledged(), round * 10);
+    }
+}
+
+#[test]
+fn what_is_not_acknowledged_is_bounded() {
+    let place = Place::with(1);
+    let most = 256 << 10;
+    let mut producer = place.producer(ProducerOptions {
+        batch_bytes: 64 << 10,
+        unacknowledged_bytes_max: most,
+        ..ProducerOptions::default()
+    });
+    let value = vec![b'x'; 1000];
+    for _ in 0..5_000 {
+        producer.send_value(1, &value).expect("sent");
+        let unacknowledged = producer.sent() - producer.acknowledged();
+        // With the batch that is being built.
+        assert!(unacknowledged * 1000 <= (most + (128 << 10)) as u64);
+    }
+    assert_eq!(producer.close(|_| ()).expect("closed"), 5_000);
+    assert_eq!(
+        ProducerOptions::default().unacknowledged_bytes_max,
+        32 << 20
+    );
+}
+
+#[test]
+fn a_receipt_names_the_records_by_what_send_returned() {
+    let place = Place::with(3);
+    let mut producer = place.producer(ProducerOptions::default());
+    let mut sent = Vec::new();
+    for at in 0..300_i64 {
+        let value = at.to_string();
+        let record = ProducerRecord {
+            value: Some(value.as_bytes()),
+            key: (at % 3 == 0).then_some(b"key".as_slice()),
+            ..ProducerRecord::default()
+        };
+        sent.push(producer.send(&record).expect("sent"));
+        if at % 70 == 0 {
+            producer.hand_on().expect("handed on");
+        }
+    }
+    producer.flush().expect("flushed");
+    let receipts = producer.receipts(Duration::ZERO);
+    for sent in sent {
+        let names = receipts.iter().filter(|receipt| {
+            let numbers = receipt.sequence..receipt.sequence + receipt.count;
+            receipt.partition == sent.partition && numbers.contains(&sent.sequence)
+        });
+        let offsets: Vec<_> = names
+            .map(|receipt| receipt.base_offset + (sent.sequence - receipt.sequence) as i64)
+            .collect();
+        // Nobody else writes: the n-th record is at offset n.
+        assert_eq!(offsets, [sent.sequence as i64]);
+    }
+}
+
+#[test]
+fn sending_tells_the_cause_of_a_failure() {
+    let place = Place::with(1);
+    let mut producer = place.producer(ProducerOptions::default());
+    producer.send_value(1, b"x").expect("sent");
+    producer.flush().expect("flushed");
+    place.admin.delete_topic(&place.topic).expect("deleted");
+    let mut told = None;
+    wait_until("failed", || {
+        let sent = producer.send_value(1, b"x").and_then(|_| producer.flush());
+        told = sent.err();
+        told.is_some() && producer.has_failed()
+    });
+    let told = producer.send_value(1, b"x").and_then(|_| producer.flush());
+    let told = told.expect_err("it has failed");
+    assert_eq!(told.kind(), Kind::UnknownTopic, "{told}");
+    assert!(told.to_string().contains("UNKNOWN_TOPIC"), "{told}");
+}

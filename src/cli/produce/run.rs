@@ -12,7 +12,7 @@ use super::job::{AutoCreate, Echo, Job};
 use super::onlooker::Waits;
 use crate::cli::lang::{InputFormat, InputRecord, RecordParser, Step};
 use crate::cli::{Env, Outcome};
-use crate::client::{Admin, NewTopic, Producer, ProducerOptions, ProducerRecord};
+use crate::client::{Admin, NewTopic, ProducerOptions, ProducerRecord, UntimedProducer};
 use crate::error::{Error, Kind, Result};
 use crate::record::Header;
 use crate::store::{StoreDir, topics};
@@ -37,7 +37,7 @@ pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
         onlooker: Some(waits.clone()),
         ..job.delivery.clone()
     };
-    let producer = Producer::open(&store, &job.topic, options)?;
+    let producer = UntimedProducer::open(&store, &job.topic, options)?;
     let mut run = Run {
         echoes: Echoes::new(Echo::Nothing, job.topic.clone()),
         producer,
@@ -97,7 +97,7 @@ fn prepare_topic(store: &Arc<StoreDir>, job: &Job, env: &mut Env) -> Result<()> 
 struct Run<'e> {
     env: &'e mut Env,
     job: Job,
-    producer: Producer,
+    producer: UntimedProducer,
     waits: Arc<Waits>,
     echoes: Echoes,
     lines: Lines,
