@@ -309,6 +309,9 @@ fn what_a_topic_moved_off_goes_and_the_entry_with_it() {
     let shell = Shell::new();
     shell.topics(&["create", "t", "-p", "2"]);
     shell.produce(&["t", "-p", "0"], b"a\n");
+    let other = shell.start("mq-broker", &["start", "--id", "5"]);
+    other.says(" ready: ");
+    drop(other);
     let store = open(&shell);
     let name = TopicName::new("t").expect("name");
     // As if partition 0 had moved off this broker, and another replica, too, that is gone already.
@@ -329,6 +332,8 @@ fn what_a_topic_moved_off_goes_and_the_entry_with_it() {
             retired(Uuid::random().expect("uuid"), 0),
             // Another broker's is not this one's to settle.
             retired(Uuid::random().expect("uuid"), 5),
+            // One that is not registered has none.
+            retired(Uuid::random().expect("uuid"), 6),
             // One that the topic still names never goes.
             retired(meta.partitions[1].replicas[0].uuid, 0),
         ];

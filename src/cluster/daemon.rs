@@ -12,9 +12,9 @@ use super::control_loop::ControlLoop;
 use super::controller::Me;
 use super::election::Election;
 use super::fetcher::Fetchers;
-use super::leftovers::Leftovers;
 use super::moves::{move_leaders, moves_away};
 use super::registration::{BrokerOptions, Registration};
+use super::sweeper::Sweeper;
 use crate::disk::{Wake, new_watcher};
 use crate::error::{Error, Result};
 use crate::store::StoreDir;
@@ -24,11 +24,6 @@ use crate::types::{BrokerId, TopicPartition};
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two looks at the roles: at most two wake-ups a second.
 const TICK: Duration = Duration::from_millis(500);
-/// Between two looks for leftovers, and the least time after a change of the topics: whoever makes
-/// or deletes one is given time to end.
-const SWEEP: Duration = Duration::from_secs(5);
-const SWEEP_AFTER_CHANGE: Duration = Duration::from_secs(2);
-
 /// How long moving leadership away may take at the end.
 const HAND_OVER: Duration = Duration::from_secs(2);
 
@@ -73,9 +68,6 @@ pub struct Daemon {
     registration: Registration,
     me: Me,
     caretaker: Caretaker,
-    leftovers: Leftovers,
-    sweep_due: Duration,
-    sweep_errors: Vec<String>,
 }
 
 impl Daemon {
@@ -95,9 +87,6 @@ impl Daemon {
             registration,
             me,
             caretaker: Caretaker::new(store, broker, new_watcher(&**store.disk())),
-            leftovers: Leftovers::new(store, broker),
-            sweep_due: Duration::ZERO,
-            sweep_errors: Vec::new(),
         })
     }
 
@@ -130,7 +119,7 @@ impl Daemon {
         self.refresh(&mut fetchers, tell)?;
         // After a reboot this recovers every log, a power cut's losses included.
         self.caretaker.tend(&Wake::Anything, tell);
-        self.sweep(tell);
+        let mut sweeper = Sweeper::start(&self.store, self.me.broker_id)?;
         ready(Ready {
             broker_id: self.me.broker_id,
             controller_epoch: role,
@@ -143,7 +132,7 @@ impl Daemon {
                 .wait(next.saturating_sub(self.now()), stop.wake)?;
             if self.caretaker.is_about_topics(&wake) {
                 self.refresh(&mut fetchers, tell)?;
-                self.sweep_due = self.now() + SWEEP_AFTER_CHANGE;
+                sweeper.topics_changed();
             }
             self.caretaker.tend(&wake, tell);
             if self.now() >= tick {
@@ -153,10 +142,9 @@ impl Daemon {
             }
             control.tell(tell);
             fetchers.told().for_each(&mut *tell);
-            if self.now() >= self.sweep_due {
-                self.sweep(tell);
-            }
+            sweeper.told().for_each(&mut *tell);
         }
+        sweeper.end();
         self.hand_over(tell);
         drop(fetchers);
         self.caretaker.finish(tell);
@@ -201,25 +189,5 @@ impl Daemon {
 
     fn now(&self) -> Duration {
         self.store.clock().monotonic()
-    }
-
-    fn sweep(&mut self, tell: &mut dyn FnMut(Told)) {
-        self.sweep_due = self.now() + SWEEP;
-        let errors = match self.leftovers.sweep() {
-            Ok((gone, errors)) => {
-                for name in gone {
-                    tell(Told::Note(format!("removed {name}, which nothing uses")));
-                }
-                errors
-            }
-            Err(e) => vec![e],
-        };
-        let texts: Vec<_> = errors.iter().map(Error::to_string).collect();
-        for error in errors {
-            if !self.sweep_errors.contains(&error.to_string()) {
-                tell(Told::Problem(error.at("leftovers")));
-            }
-        }
-        self.sweep_errors = texts;
     }
 }

@@ -1,6 +1,6 @@
 //! What dead creators and deleters left in a log directory, found and removed.
 //!
-//! 1. A replica directory in its place goes by the rule of deletion (`store::remove_replica`): only
+//! 1. A replica directory in its place goes by the rule of deletion (`store::Remover`): only
 //!    under its own append lock, and if no topic file read under that lock names it. A creator
 //!    keeps that lock until the topic file is in place.
 //! 2. A directory moved aside, or not yet in place, goes if its page is sound, its lock is free
@@ -11,20 +11,22 @@
 //! 4. A replica that its topic moved off goes by the entry in the topic file that says so, and the
 //!    entry goes once there is no such directory.
 //! 5. A directory whose page and ids are both unreadable is left where it is.
+//! 6. What was looked at and stays is looked at again once the topics or the names in the log
+//!    directory changed, and not before.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::disk::{Dir, EntryKind, LockKind, Open, join};
+use crate::disk::{Dir, Entry, EntryKind, LockKind, Open, join};
 use crate::error::{Error, Kind, Result};
 use crate::store::fenced_lock::FencedLock;
 use crate::store::graveyard;
 use crate::store::unborn::{self, Suspects};
 use crate::store::{
-    KnownTopic, PAGE_FILE, Page, Replica, StoreDir, is_replica_there, layout, remove_replica,
-    topics,
+    KnownTopic, PAGE_FILE, Page, Remover, Replica, StoreDir, is_replica_there, layout, topics,
 };
 use crate::types::{BrokerId, TopicName, TopicPartition, Uuid};
 
@@ -44,6 +46,19 @@ pub struct Leftovers {
     unfinished: HashMap<String, (Arc<dyn Dir>, Duration)>,
     /// The same for stores, groups and brokers in the making.
     unborn: [Suspects; 3],
+    /// The names in the log directory when nothing was left to be done there.
+    settled: Option<u64>,
+}
+
+/// What a sweep did.
+#[derive(Debug, Default)]
+pub struct Swept {
+    /// The names of what went.
+    pub gone: Vec<String>,
+    /// What stood in the way.
+    pub errors: Vec<Error>,
+    /// Something is to be looked at again, though nothing changes.
+    again: bool,
 }
 
 impl Leftovers {
@@ -54,48 +69,81 @@ impl Leftovers {
             broker,
             unfinished: HashMap::new(),
             unborn: Default::default(),
+            settled: None,
         }
     }
 
-    /// Removes what may go; the names of what went, and what stood in the way.
-    pub fn sweep(&mut self) -> Result<(Vec<String>, Vec<Error>)> {
-        // Where somebody has the lock, the next pass sees to it.
-        let _ = graveyard::gather(&self.store, SETTLE_PATIENCE);
+    /// Removes what may go, for as long as `go_on` says. Topics and replica directories are looked at
+    /// only if `topics_changed`, or names came or went, or something was left to be done.
+    ///
+    /// # Errors
+    /// What keeps it from looking.
+    pub fn sweep(&mut self, topics_changed: bool, go_on: &dyn Fn() -> bool) -> Result<Swept> {
+        let mut swept = Swept {
+            // Where somebody has the lock, the next pass sees to it.
+            again: graveyard::gather(&self.store, SETTLE_PATIENCE).is_err(),
+            ..Swept::default()
+        };
         let logs = self.store.logs_dir(self.broker)?;
         let entries = logs
             .list(".")
             .map_err(|e| Error::io("list", logs.path(), e))?;
-        let (mut gone, mut errors) = (Vec::new(), Vec::new());
+        let names = hash_of(&entries);
+        if topics_changed || self.settled != Some(names) {
+            self.settled = None;
+            self.sweep_logs(&*logs, &entries, &mut swept, go_on)?;
+            let done = swept.gone.is_empty() && swept.errors.is_empty() && !swept.again;
+            self.settled = (done && go_on()).then_some(names);
+        }
+        match graveyard::settle(&self.store, SETTLE_PATIENCE) {
+            Err(e) if e.kind() != Kind::Busy => swept.errors.push(e),
+            _ => {}
+        }
+        self.sweep_unborn(&mut swept.gone, &mut swept.errors);
+        Ok(swept)
+    }
+
+    fn sweep_logs(
+        &mut self,
+        logs: &dyn Dir,
+        entries: &[Entry],
+        swept: &mut Swept,
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<()> {
         let mut metas = HashMap::new();
-        self.unfinished
-            .retain(|name, _| entries.iter().any(|entry| entry.name == *name));
+        let mut remover = Remover::new(&self.store, self.broker);
+        let names: HashSet<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
+        self.unfinished.retain(|name, _| names.contains(&**name));
         for entry in entries
-            .into_iter()
+            .iter()
             .filter(|entry| entry.kind == EntryKind::Dir)
+            .take_while(|_| go_on())
         {
-            let name = entry.name;
-            let removed = if layout::is_aside_dir(&name) {
-                self.sweep_aside(&*logs, &name)
-            } else if let Some(tp) = layout::parse_replica_dir(&name) {
-                self.sweep_replica(&*logs, &tp, &mut metas)
+            let name = &entry.name;
+            let removed = if layout::is_aside_dir(name) {
+                let removed = self.sweep_aside(logs, name);
+                swept.again |= matches!(removed, Ok(false));
+                removed
+            } else if let Some(tp) = layout::parse_replica_dir(name) {
+                self.sweep_replica(logs, &tp, &mut metas, &mut remover)
             } else {
                 Ok(false)
             };
             match removed {
-                Ok(true) => gone.push(name),
+                Ok(true) => swept.gone.push(name.clone()),
                 Ok(false) => {}
                 // Another remover was quicker, or a creator has it.
-                Err(e) if matches!(e.kind(), Kind::Busy | Kind::Fenced) || is_gone(&e) => {}
-                Err(e) => errors.push(e),
+                Err(e) if matches!(e.kind(), Kind::Busy | Kind::Fenced) || is_gone(&e) => {
+                    swept.again = true;
+                }
+                Err(e) => swept.errors.push(e),
             }
         }
-        match graveyard::settle(&self.store, SETTLE_PATIENCE) {
-            Err(e) if e.kind() != Kind::Busy => errors.push(e),
-            _ => {}
+        self.sweep_retired(logs, &mut metas, &mut remover, swept, go_on)?;
+        if let Err(e) = remover.finish() {
+            swept.errors.push(e);
         }
-        self.sweep_retired(&*logs, &mut metas, &mut gone, &mut errors)?;
-        self.sweep_unborn(&mut gone, &mut errors);
-        Ok((gone, errors))
+        Ok(())
     }
 
     /// Stores and groups whose makers died (`store::unborn`).
@@ -114,42 +162,62 @@ impl Leftovers {
         }
     }
 
-    /// Replicas that topics moved off.
+    /// Replicas that topics moved off, and the entries of those on brokers that are no more.
     fn sweep_retired(
         &self,
         logs: &dyn Dir,
         metas: &mut Metas,
-        gone: &mut Vec<String>,
-        errors: &mut Vec<Error>,
+        remover: &mut Remover,
+        swept: &mut Swept,
+        go_on: &dyn Fn() -> bool,
     ) -> Result<()> {
         let mut names = Vec::new();
         let mut done = HashSet::new();
+        let mut known = HashMap::new();
         for name in topics::list(&self.store)? {
             // Of a topic file that cannot be read others tell.
             let Ok(Some(topic)) = self.topic(metas, &name) else {
                 continue;
             };
             let meta = topic.meta();
-            let retired = meta.retired.iter().filter(|r| r.broker == self.broker);
-            for entry in retired.filter(|r| topic.is_retired(r.partition, r.uuid)) {
+            for entry in meta.retired.iter().take_while(|_| go_on()) {
+                if entry.broker != self.broker {
+                    let is_known = match known.get(&entry.broker) {
+                        Some(is_known) => *is_known,
+                        None => self.store.has_broker(entry.broker)?,
+                    };
+                    known.insert(entry.broker, is_known);
+                    if !is_known {
+                        done.insert(entry.uuid);
+                        names.push(name.clone());
+                    }
+                    continue;
+                }
+                if !topic.is_retired(entry.partition, entry.uuid) {
+                    continue;
+                }
                 let tp = TopicPartition::new(name.clone(), entry.partition);
                 let removed = is_replica_there(logs, &tp, entry.uuid).and_then(|there| {
                     if there {
-                        let (id, now) = (meta.topic_id, Duration::ZERO);
-                        remove_replica(&self.store, &tp, self.broker, id, entry.uuid, now)?;
+                        remover.remove(&tp, meta.topic_id, entry.uuid, Duration::ZERO)?;
                     }
                     Ok(there && !is_replica_there(logs, &tp, entry.uuid)?)
                 });
                 match removed {
-                    Ok(true) => gone.push(layout::replica_dir(&tp)),
+                    Ok(true) => swept.gone.push(layout::replica_dir(&tp)),
                     Ok(false) => {}
-                    Err(e) if matches!(e.kind(), Kind::Busy | Kind::Fenced) => continue,
+                    Err(e) if matches!(e.kind(), Kind::Busy | Kind::Fenced) => {
+                        swept.again = true;
+                        continue;
+                    }
                     Err(e) => {
-                        errors.push(e);
+                        swept.errors.push(e);
                         continue;
                     }
                 }
-                if !is_replica_there(logs, &tp, entry.uuid)? {
+                if is_replica_there(logs, &tp, entry.uuid)? {
+                    swept.again = true;
+                } else {
                     done.insert(entry.uuid);
                     names.push(name.clone());
                 }
@@ -158,6 +226,8 @@ impl Leftovers {
         if done.is_empty() {
             return Ok(());
         }
+        // What is forgotten is gone for good.
+        remover.finish()?;
         names.dedup();
         let forget = || {
             let purpose = "forget retired replicas";
@@ -170,8 +240,8 @@ impl Leftovers {
         };
         match forget() {
             // The next pass sees to it.
-            Err(e) if matches!(e.kind(), Kind::Busy | Kind::Fenced) => {}
-            Err(e) => errors.push(e),
+            Err(e) if matches!(e.kind(), Kind::Busy | Kind::Fenced) => swept.again = true,
+            Err(e) => swept.errors.push(e),
             Ok(_) => {}
         }
         Ok(())
@@ -191,6 +261,7 @@ impl Leftovers {
         logs: &dyn Dir,
         tp: &TopicPartition,
         metas: &mut Metas,
+        remover: &mut Remover,
     ) -> Result<bool> {
         let named = self
             .topic(metas, &tp.topic)?
@@ -213,7 +284,7 @@ impl Leftovers {
             .own_id()
             .map_err(|e| look_error(logs, tp, e))?;
         drop(replica);
-        remove_replica(&self.store, tp, self.broker, topic_id, uuid, Duration::ZERO)?;
+        remover.remove(tp, topic_id, uuid, Duration::ZERO)?;
         // It leaves alone what is not the one meant.
         match logs.id(&layout::replica_dir(tp)) {
             Ok(id) => Ok(id != own),
@@ -290,6 +361,17 @@ impl Leftovers {
         }
         Ok(false)
     }
+}
+
+/// The names of entries, in whatever order, as a number.
+fn hash_of(entries: &[Entry]) -> u64 {
+    let hash = |name: &str| {
+        let mut hasher = DefaultHasher::new();
+        name.hash(&mut hasher);
+        hasher.finish()
+    };
+    let hashes = entries.iter().map(|entry| hash(&entry.name));
+    hashes.fold(0, u64::wrapping_add)
 }
 
 type Metas = HashMap<TopicName, Option<KnownTopic>>;

@@ -27,6 +27,7 @@ mod new_broker;
 pub mod placement;
 mod registration;
 mod status;
+mod sweeper;
 mod unregister;
 
 pub use candidates::candidates;

@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::leftovers::Leftovers;
 use super::life_lock::LifeLock;
 use crate::error::{Error, Kind, Result};
-use crate::store::fenced_lock::FencedLock;
+use crate::store::fenced_lock::{FencedGuard, FencedLock};
 use crate::store::topics::{self, PartitionMeta};
 use crate::store::{StoreDir, layout, log_dir};
 use crate::types::{BrokerId, EMBEDDED_BROKER, TopicPartition};
@@ -54,12 +54,13 @@ pub fn unregister(
     refuse_counted_on(store, broker)?;
     // What was deleted or given to others since its daemon last looked. What this cannot remove is
     // found below.
-    let _ = Leftovers::new(store, broker).sweep();
+    let _ = Leftovers::new(store, broker).sweep(true, &|| true);
     refuse_needed(store, broker)?;
     let guard = FencedLock::acquire_store(store, "unregister a broker", patience)?;
     let place = refuse_needed(store, broker)?;
     let file = store.broker_file(broker)?;
     let elsewhere = file.log_dir.is_some();
+    forget_retired(store, &guard, broker)?;
     guard.remove(&layout::broker_dir(broker))?;
     drop(guard);
     if !elsewhere {
@@ -71,6 +72,16 @@ pub fn unregister(
         _ => Some(place),
     };
     Ok(left)
+}
+
+/// What topics moved off it nobody will look for any more.
+fn forget_retired(store: &StoreDir, guard: &FencedGuard, broker: BrokerId) -> Result<()> {
+    topics::update_all(store, guard, &topics::list(store)?, |meta| {
+        let before = meta.retired.len();
+        meta.retired.retain(|entry| entry.broker != broker);
+        Ok(meta.retired.len() != before)
+    })
+    .map(drop)
 }
 
 /// Refuses a broker that topics or its log directory count on; where that directory is.

@@ -8,11 +8,15 @@
 //! 3. A file here counts for nothing while a topic file of the same topic id is there: a power cut,
 //!    or a backup, may have brought that back.
 
+use std::collections::HashSet;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::fenced_lock::{FencedGuard, FencedLock};
 use super::json_file;
+use super::kept::{KeptFile, Recent};
+use super::known_topic::KnownTopic;
 use super::layout;
 use super::open::StoreDir;
 use super::replica::read_small;
@@ -21,6 +25,21 @@ use crate::disk::{Dir, join};
 use crate::error::{Error, Kind, Result};
 use crate::storage::PartitionMetadata;
 use crate::types::{BrokerId, TopicPartition, Uuid};
+
+/// The proofs that were read last: a removal asks for the same one thousands of times.
+pub(super) type Graves = Recent<Uuid, Arc<Grave>, GRAVES_MAX>;
+
+/// Proofs that are kept.
+const GRAVES_MAX: usize = 4;
+
+/// A proof that was read. What it says never changes; it counts while its path names it.
+#[derive(Debug)]
+pub(super) struct Grave {
+    meta: TopicMeta,
+    /// All replica directories that it names, retired ones too.
+    uuids: HashSet<Uuid>,
+    file: KeptFile,
+}
 
 /// Takes a topic file away and keeps it as the proof.
 ///
@@ -92,16 +111,10 @@ pub fn gather(store: &StoreDir, patience: Duration) -> Result<()> {
 
 /// Whether that replica was deleted with its topic.
 pub(super) fn is_deleted(store: &StoreDir, topic_id: Uuid, replica: Uuid) -> Result<bool> {
-    let Some(meta) = read(store, topic_id)? else {
+    let Some(grave) = read(store, topic_id)? else {
         return Ok(false);
     };
-    let replicas = meta.partitions.iter().flat_map(|p| &p.replicas);
-    let retired = meta.retired.iter().map(|gone| gone.uuid);
-    let known = replicas
-        .map(|r| r.uuid)
-        .chain(retired)
-        .any(|uuid| uuid == replica);
-    Ok(known && !is_back(store, &meta)?)
+    Ok(grave.uuids.contains(&replica) && !is_back(store, &grave.meta)?)
 }
 
 /// Removes the proofs that are of no more use: of topics with no replica directory left, and of
@@ -112,8 +125,8 @@ pub(super) fn is_deleted(store: &StoreDir, topic_id: Uuid, replica: Uuid) -> Res
 pub fn settle(store: &StoreDir, patience: Duration) -> Result<()> {
     let mut useless = Vec::new();
     for topic_id in list(store)? {
-        if let Some(meta) = read(store, topic_id)?
-            && (is_back(store, &meta)? || is_all_gone(store, &meta))
+        if let Some(grave) = read(store, topic_id)?
+            && (is_back(store, &grave.meta)? || is_all_gone(store, &grave.meta))
         {
             useless.push(topic_id);
         }
@@ -146,20 +159,36 @@ fn list(store: &StoreDir) -> Result<Vec<Uuid>> {
 }
 
 /// The topic file of a deleted topic. One that is damaged proves nothing.
-fn read(store: &StoreDir, topic_id: Uuid) -> Result<Option<TopicMeta>> {
+fn read(store: &StoreDir, topic_id: Uuid) -> Result<Option<Arc<Grave>>> {
     let (root, path) = (&**store.root(), path_of(&topic_id));
-    match json_file::read_bytes(root, &path) {
-        Ok((bytes, _)) => Ok(TopicMeta::decode_buried(&bytes, &join(root, &path))
-            .ok()
-            .filter(|meta| meta.topic_id == topic_id)),
-        Err(e) if json_file::is_missing(&e) => Ok(None),
-        Err(e) => Err(e),
+    if let Some(known) = store.graves().get(&topic_id)
+        && known.file.is_current()?
+    {
+        return Ok(Some(known));
     }
+    let (bytes, file) = match json_file::read_bytes(root, &path) {
+        Ok(read) => read,
+        Err(e) if json_file::is_missing(&e) => return Ok(None),
+        Err(e) => return Err(e),
+    };
+    let meta = TopicMeta::decode_buried(&bytes, &join(root, &path)).ok();
+    let Some(meta) = meta.filter(|meta| meta.topic_id == topic_id) else {
+        return Ok(None);
+    };
+    let replicas = meta.partitions.iter().flat_map(|p| &p.replicas);
+    let retired = meta.retired.iter().map(|gone| gone.uuid);
+    let grave = Arc::new(Grave {
+        uuids: replicas.map(|r| r.uuid).chain(retired).collect(),
+        meta,
+        file: KeptFile::new(store.root(), path, file)?,
+    });
+    store.graves().put(&topic_id, &grave);
+    Ok(Some(grave))
 }
 
 fn is_back(store: &StoreDir, meta: &TopicMeta) -> Result<bool> {
-    match topics::read_if_there(store, &meta.name) {
-        Ok(found) => Ok(found.is_some_and(|(found, _)| found.topic_id == meta.topic_id)),
+    match KnownTopic::open(store, &meta.name) {
+        Ok(found) => Ok(found.is_some_and(|found| found.meta().topic_id == meta.topic_id)),
         // It cannot be told apart from this one's.
         Err(e) if e.kind() == Kind::Damaged => Ok(true),
         Err(e) => Err(e),
@@ -187,6 +216,10 @@ fn is_replica_gone(
     topic_id: Uuid,
     uuid: Uuid,
 ) -> Result<bool> {
+    if !store.has_broker(broker)? {
+        // Unregistered, for which its log directory had to be empty or lost.
+        return Ok(true);
+    }
     let logs = store.logs_dir(broker)?;
     let is_there = |name: &str| match logs.id(name) {
         Ok(_) => Ok(true),

@@ -31,7 +31,7 @@ use super::new_replica::{
     settle,
 };
 use super::open::StoreDir;
-use super::removal::remove_replica;
+use super::removal::Remover;
 use super::topics::{self, TopicMeta};
 use crate::disk::join;
 use crate::error::{Error, Kind, Result};
@@ -264,13 +264,17 @@ pub fn delete_topic(store: &Arc<StoreDir>, name: &TopicName, patience: Duration)
         let replicas = partition.replicas.iter().map(|r| (r.broker, r.uuid));
         for (broker, uuid) in replicas.chain(retired.map(|gone| (gone.broker, gone.uuid))) {
             // A disk that is gone keeps nobody waiting: once it is back, its broker sweeps it.
-            let is_there = reachable
-                .entry(broker)
-                .or_insert_with(|| LogDir::open(store, broker).is_ok());
-            if *is_there {
-                remove_replica(store, &tp, broker, meta.topic_id, uuid, patience)?;
+            let remover = reachable.entry(broker).or_insert_with(|| {
+                let opened = LogDir::open(store, broker);
+                opened.is_ok().then(|| Remover::new(store, broker))
+            });
+            if let Some(remover) = remover {
+                remover.remove(&tp, meta.topic_id, uuid, patience)?;
             }
         }
+    }
+    for remover in reachable.values_mut().flatten() {
+        remover.finish()?;
     }
     // Where somebody has the lock, the next deletion or the daemon sees to it.
     let _ = graveyard::settle(store, SETTLE_PATIENCE);

@@ -67,7 +67,7 @@ pub use open::StoreDir;
 pub use page::{Intent, Joining, Offline, PAGE_FILE, Page, Role, Seal};
 pub use reader::PartitionReader;
 pub use reassign::{Change, cancel_reassignment, start_reassignment, under_way};
-pub use removal::{is_replica_there, remove_replica};
+pub use removal::{Remover, is_replica_there};
 pub use replace::{replace_replica, replace_replicas};
 pub use replica::Replica;
 pub use seal::{STUCK, Sealed};

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::broker_file::BrokerFile;
+use super::graveyard::Graves;
 use super::kept::{KeptFile, Recent};
 use super::known_topic::OpenTopics;
 use super::log_dir::LogDir;
@@ -35,6 +36,7 @@ pub struct StoreDir {
     cuts: Mutex<Vec<(TopicPartition, Cut)>>,
     notes: Mutex<Vec<String>>,
     open_topics: OpenTopics,
+    graves: Graves,
     registrations: Recent<BrokerId, Arc<Registration>, BROKERS_KEPT>,
     open_logs: Recent<BrokerId, LogDir, BROKERS_KEPT>,
 }
@@ -79,6 +81,7 @@ impl StoreDir {
             cuts: Mutex::new(Vec::new()),
             notes: Mutex::new(Vec::new()),
             open_topics: OpenTopics::default(),
+            graves: Graves::default(),
             registrations: Recent::default(),
             open_logs: Recent::default(),
         })
@@ -194,6 +197,11 @@ impl StoreDir {
     /// The topics that this process has open.
     pub(super) fn open_topics(&self) -> &OpenTopics {
         &self.open_topics
+    }
+
+    /// The deleted topics that this process has read.
+    pub(super) fn graves(&self) -> &Graves {
+        &self.graves
     }
 
     /// The directory of the topic files.

@@ -19,47 +19,112 @@ use crate::disk::{Dir, join};
 use crate::error::{Error, Kind, Result};
 use crate::types::{BrokerId, TopicPartition, Uuid};
 
-/// Moves a replica directory aside and removes it, if it is the one meant, no topic file names it,
-/// and it is known to be deleted, retired or never used. A directory that is gone, or another's by now, is
-/// left alone.
-pub fn remove_replica(
-    store: &Arc<StoreDir>,
-    tp: &TopicPartition,
+/// Removes replica directories of one broker, many for one sync of their names. What was moved aside
+/// is removed at the latest when this is dropped.
+#[derive(Debug)]
+pub struct Remover {
+    store: Arc<StoreDir>,
     broker: BrokerId,
-    topic_id: Uuid,
-    uuid: Uuid,
-    patience: Duration,
-) -> Result<()> {
-    let replica = match Replica::open(store, tp, broker) {
-        Ok(replica) => replica,
-        Err(e) if e.kind() == Kind::Fenced => {
-            if !graveyard::is_deleted(store, topic_id, uuid)?
-                && !is_retired(store, tp, topic_id, uuid)?
-            {
-                return Ok(());
-            }
-            return super::rebuild::remove_lost(store, tp, broker, topic_id, uuid);
+    /// Where they stand, and the names of those that are aside and not yet removed.
+    aside: Option<(Arc<dyn Dir>, Vec<String>)>,
+}
+
+/// So many are aside before their names are synced and they go.
+const ASIDE_MAX: usize = 64;
+
+impl Remover {
+    /// Of that broker's.
+    pub fn new(store: &Arc<StoreDir>, broker: BrokerId) -> Self {
+        Remover {
+            store: Arc::clone(store),
+            broker,
+            aside: None,
         }
-        Err(e) => return Err(e),
-    };
-    let held = match replica.lock(patience) {
-        Ok(held) => held,
-        Err(e) if e.kind() == Kind::Fenced => return Ok(()),
-        Err(e) => return Err(e),
-    };
-    if !is_replica(&replica, &held, topic_id, uuid)? || named(store, tp, uuid)? {
-        return Ok(());
     }
-    let page = held.page()?;
-    let (logs, name) = (&**replica.logs(), layout::replica_dir(tp));
-    if !is_garbage(store, logs, &name, page.as_ref(), topic_id, uuid)? {
-        return Ok(());
+
+    /// Moves a replica directory aside, to be removed, if it is the one meant, no topic file names
+    /// it, and it is known to be deleted, retired or never used. A directory that is gone, or
+    /// another's by now, is left alone.
+    ///
+    /// # Errors
+    /// [`Kind::Busy`], [`Kind::Io`].
+    pub fn remove(
+        &mut self,
+        tp: &TopicPartition,
+        topic_id: Uuid,
+        uuid: Uuid,
+        patience: Duration,
+    ) -> Result<()> {
+        let (store, broker) = (&self.store, self.broker);
+        let replica = match Replica::open(store, tp, broker) {
+            Ok(replica) => replica,
+            Err(e) if e.kind() == Kind::Fenced => {
+                if !graveyard::is_deleted(store, topic_id, uuid)?
+                    && !is_retired(store, tp, topic_id, uuid)?
+                {
+                    return Ok(());
+                }
+                return super::rebuild::remove_lost(store, tp, broker, topic_id, uuid);
+            }
+            Err(e) => return Err(e),
+        };
+        let held = match replica.lock(patience) {
+            Ok(held) => held,
+            Err(e) if e.kind() == Kind::Fenced => return Ok(()),
+            Err(e) => return Err(e),
+        };
+        if !is_replica(&replica, &held, topic_id, uuid)? || named(store, tp, uuid)? {
+            return Ok(());
+        }
+        let page = held.page()?;
+        let (logs, name) = (replica.logs(), layout::replica_dir(tp));
+        if !is_garbage(store, &**logs, &name, page.as_ref(), topic_id, uuid)? {
+            return Ok(());
+        }
+        if let Some(mut page) = page {
+            // Readers and writers of the old directory notice.
+            held.take_offline(&mut page, Offline::Removed)?;
+        }
+        let aside = layout::aside_dir(tp, &Uuid::random()?);
+        logs.rename_new(&name, &aside)
+            .map_err(|e| Error::io("move aside", join(&**logs, &name), e))?;
+        let logs = Arc::clone(logs);
+        drop(held);
+        if let Some((before, _)) = &self.aside
+            && !Arc::ptr_eq(before, &logs)
+        {
+            // The log directory moved.
+            self.finish()?;
+        }
+        let (_, names) = self.aside.get_or_insert_with(|| (logs, Vec::new()));
+        names.push(aside);
+        if names.len() >= ASIDE_MAX {
+            self.finish()?;
+        }
+        Ok(())
     }
-    if let Some(mut page) = page {
-        // Readers and writers of the old directory notice.
-        held.take_offline(&mut page, Offline::Removed)?;
+
+    /// Makes it durable that they are aside, then removes them.
+    ///
+    /// # Errors
+    /// [`Kind::Io`]: then they are left to the next sweep.
+    pub fn finish(&mut self) -> Result<()> {
+        let Some((logs, names)) = self.aside.take() else {
+            return Ok(());
+        };
+        logs.sync().map_err(|e| Error::io("sync", logs.path(), e))?;
+        for name in names {
+            remove_dir(&*logs, &name);
+        }
+        Ok(())
     }
-    move_aside(logs, tp)
+}
+
+impl Drop for Remover {
+    fn drop(&mut self) {
+        // What stays is worthless, and the next one to look removes it.
+        let _ = self.finish();
+    }
 }
 
 /// Whether a replica directory is in its place, or on its way there. One that does not say which

@@ -395,6 +395,10 @@ impl Held<'_> {
         if why == Offline::SyncFailed {
             self.note_failed(page);
         }
+        if why == Offline::Removed {
+            // For processes that have it open: after a power cut there is none.
+            return self.publish(page);
+        }
         self.publish_synced(page)
     }
 

@@ -125,3 +125,113 @@ fn replicas_lost_together_are_made_anew_together() {
     );
     assert!(versions <= 40, "{versions} versions of the topic file");
 }
+
+/// In memory, where there is such a place: what is counted is not the disk's.
+pub fn quick_shell() -> Shell {
+    let memory = std::path::Path::new("/dev/shm");
+    if memory.is_dir() {
+        Shell::on(memory)
+    } else {
+        Shell::new()
+    }
+}
+
+/// Makes a topic of many partitions on broker 1 and lets its deletion die at once.
+fn delete_by_halves(shell: &Shell, partitions: usize) -> usize {
+    let logs = shell.store().join("brokers/1/logs");
+    shell.topics(&["create", "gone", "--assign", &assignment("1", partitions)]);
+    let mut deletion = shell.start("mq-topics", &["delete", "--yes", "gone"]);
+    let file = shell.store().join("topics/gone.json");
+    eventually(PATIENCE, "the deletion begins", || !file.exists());
+    deletion.child.kill().expect("killed");
+    drop(deletion);
+    left(&logs)
+}
+
+fn left(logs: &std::path::Path) -> usize {
+    let names = fs::read_dir(logs).expect("list").flatten();
+    names
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with("gone-"))
+        .count()
+}
+
+#[test]
+fn what_a_dead_deletion_left_is_swept_while_the_daemon_goes_on() {
+    let partitions = 600;
+    let shell = quick_shell();
+    let mut running = brokers(&shell, &[1, 2]);
+    assert!(delete_by_halves(&shell, partitions) > partitions / 2);
+    let logs = shell.store().join("brokers/1/logs");
+    let many = left(&logs);
+    eventually(PATIENCE, "the sweep begins", || left(&logs) < many);
+    let started = Instant::now();
+    shell.topics(&["create", "t", "--assign", "2:1"]);
+    shell.produce(&["t"], b"a\n");
+    println!(
+        "a new topic's first record after {:?}, {} directories left",
+        started.elapsed(),
+        left(&logs)
+    );
+    assert!(started.elapsed() < Duration::from_secs(3));
+    eventually(Duration::from_secs(20), "all removed", || left(&logs) == 0);
+    println!("{many} removed in {:?}", started.elapsed());
+    eventually(PATIENCE, "the proof goes", || {
+        fs::read_dir(shell.store().join("deleted"))
+            .expect("list")
+            .count()
+            == 0
+    });
+    eventually(PATIENCE, "told", || said(&running[0], "removed ") == 1);
+    running.clear();
+}
+
+#[test]
+fn a_stop_does_not_wait_for_a_sweep() {
+    let partitions = 600;
+    let shell = quick_shell();
+    let mut running = brokers(&shell, &[1]);
+    assert!(delete_by_halves(&shell, partitions) > partitions / 2);
+    let logs = shell.store().join("brokers/1/logs");
+    let many = left(&logs);
+    eventually(PATIENCE, "the sweep begins", || left(&logs) < many);
+    let started = Instant::now();
+    running[0].signal(rustix::process::Signal::TERM);
+    let done = running[0].end_within(PATIENCE);
+    assert_eq!(done.status, 0, "{}", done.err);
+    println!("ended after {:?}, {} left", started.elapsed(), left(&logs));
+    assert!(started.elapsed() < Duration::from_secs(1));
+}
+
+#[test]
+fn a_broker_that_was_unregistered_leaves_no_entries() {
+    let shell = Shell::new();
+    let mut running = brokers(&shell, &[1, 3]);
+    let place = shell.dir().join("elsewhere");
+    let place = place.to_str().expect("UTF-8").to_owned();
+    let second = shell.start("mq-broker", &["start", "--id", "2", "--log-dir", &place]);
+    second.says(" ready: ");
+    shell.topics(&["create", "t", "--assign", "1:2"]);
+    shell.topics(&["create", "u", "--assign", "1:2"]);
+    shell.produce(&["t"], b"a\n");
+    shell.ok("mq-broker", &["stop", "2"], b"");
+    drop(second);
+    fs::remove_dir_all(&place).expect("a disk that is lost");
+    for topic in ["t=1,3", "u=1,3"] {
+        let reassign = ["reassign", topic, "--wait", "--timeout", "20s"];
+        shell.ok("mq-broker", &reassign, b"");
+    }
+    let retired = |topic: &str| topic_file(&shell, topic)["retired"].clone();
+    let count = |topic| retired(topic).as_array().map_or(0, Vec::len);
+    assert_eq!(count("t"), 1);
+    shell.topics(&["delete", "--yes", "u"]);
+    shell.ok("mq-broker", &["unregister", "2"], b"");
+    assert_eq!(count("t"), 0, "{}", retired("t"));
+    // Nor does the proof of a deletion wait for it.
+    eventually(Duration::from_secs(15), "no proof is kept", || {
+        fs::read_dir(shell.store().join("deleted"))
+            .expect("list")
+            .count()
+            == 0
+    });
+    running.clear();
+}
