@@ -6,13 +6,15 @@
 
 use std::sync::Arc;
 
+use super::epochs::LeaderEpochs;
 use super::file_name::{FileKind, SegmentFile};
 use super::offset_index::OffsetIndexEntry;
 use super::recovery::remove_if_there;
 use super::tail::Tail;
 use super::time_index::TimeIndexEntry;
+use super::walk::{WalkFrom, walk};
 use crate::disk::{Dir, File, Open, join};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::record::BatchHeader;
 use crate::types::{LeaderEpoch, Offset, Timestamp};
 
@@ -225,10 +227,23 @@ impl Appender {
         Ok(closed)
     }
 
-    /// Makes the files of the segment that begins at the log's end; leftovers there are emptied.
-    /// The caller made sure that no sound batch is among them.
+    /// Makes the files of the segment that begins at the log's end; leftovers there are emptied, but
+    /// never a log that begins with a sound batch of that place.
+    ///
+    /// # Errors
+    /// [`Kind::Fenced`] if there is such a log: the page is older than it, and a recovery takes it in.
     pub fn begin_segment(&mut self, tail: &Tail) -> Result<Tail> {
         let next = tail.rolled();
+        if begins_with_a_batch(&*self.dir, next.active, None)? {
+            let path = self.log_path(next.active);
+            let text = format!(
+                "{} holds records that the page does not know",
+                path.display()
+            );
+            return Err(
+                Error::new(Kind::Fenced, text).cure("try again: the log is looked at first")
+            );
+        }
         for kind in [FileKind::Log, FileKind::Index, FileKind::TimeIndex] {
             make_empty(&*self.dir, SegmentFile::new(next.active, kind))?;
         }
@@ -282,6 +297,35 @@ fn open_active(dir: &dyn Dir, base: Offset) -> Result<Active> {
         index: open(FileKind::Index, Open::Create)?,
         time_index: open(FileKind::TimeIndex, Open::Create)?,
     })
+}
+
+/// Whether a segment stands at `base` that begins with a sound batch, by these epochs if they are given.
+///
+/// # Errors
+/// [`Kind::Io`].
+pub fn begins_with_a_batch(
+    dir: &dyn Dir,
+    base: Offset,
+    epochs: Option<&LeaderEpochs>,
+) -> Result<bool> {
+    let name = SegmentFile::new(base, FileKind::Log).name();
+    let file = match dir.open(&name, Open::Read) {
+        Ok(file) => file,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(e) => return Err(Error::io("open", join(dir, &name), e)),
+    };
+    let error = |e| Error::io("read", join(dir, &name), e);
+    let from = WalkFrom {
+        position: 0,
+        offset: base,
+        epoch: 0,
+    };
+    let len = file.len().map_err(error)?;
+    let walked = walk(&*file, from, len, Some(base + 1), epochs, &mut |_, _, _| {
+        Ok(())
+    })
+    .map_err(error)?;
+    Ok(walked.offset > base)
 }
 
 /// Makes a file empty, whether or not it is there.

@@ -25,7 +25,7 @@ mod time_index;
 mod verify;
 mod walk;
 
-pub use appender::{Appender, RollLimits};
+pub use appender::{Appender, RollLimits, begins_with_a_batch};
 pub use divergence::divergence;
 pub use epoch_fit::{KnownEpochs, epochs_instead, epochs_that_fit, latest_epochs_fit};
 pub use epochs::LeaderEpochs;

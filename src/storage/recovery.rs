@@ -40,8 +40,6 @@ pub struct Recovered {
     pub tail: Tail,
     /// Its epochs.
     pub epochs: LeaderEpochs,
-    /// What was cut.
-    pub cuts: Vec<Cut>,
 }
 
 /// Bytes that are no longer part of the log.
@@ -109,7 +107,8 @@ pub fn adopt(
 
 /// Walks the log from what is known durable to its end, cuts what is broken above that, and writes
 /// the indexes anew. `epochs` is the epoch checkpoint, `None` if that is unreadable: it is then
-/// made from the batches.
+/// made from the batches. What is cut is added to `cuts` as it is cut, so that it can be told
+/// though the recovery fails after it.
 ///
 /// # Errors
 /// [`Kind::Damaged`], naming file and position, where cutting would lose what may be durable.
@@ -117,6 +116,7 @@ pub fn recover(
     dir: &dyn Dir,
     from: RecoverFrom,
     epochs: Option<&LeaderEpochs>,
+    cuts: &mut Vec<Cut>,
 ) -> Result<Recovered> {
     let segments = Segments::list(dir)?;
     let Some(first) = segments.bases().first().copied() else {
@@ -160,7 +160,6 @@ pub fn recover(
             )?;
         }
     }
-    let mut cuts = Vec::new();
     let known = epochs.unwrap_or(&seen.epochs);
     let epoch = known.at(start.segment.saturating_sub(1)).unwrap_or(0);
     let mut tail = Tail {
@@ -257,7 +256,7 @@ pub fn recover(
     let mut epochs = epochs.cloned().unwrap_or(seen.epochs);
     // An epoch that begins just at the end is a leader that has not written yet: it stays.
     epochs.cut(tail.end + 1);
-    Ok(Recovered { tail, epochs, cuts })
+    Ok(Recovered { tail, epochs })
 }
 
 /// The epochs that batches carry.

@@ -8,7 +8,7 @@ use super::appender::make_empty;
 use super::epochs::LeaderEpochs;
 use super::file_name::{FileKind, SegmentFile};
 use super::recovery::{
-    RecoverFrom, Recovered, cut, cut_segment, index_closed, io_error, open_log, recover,
+    Cut, RecoverFrom, Recovered, cut, cut_segment, index_closed, io_error, open_log, recover,
     remove_if_there, sync_indexes,
 };
 use super::segments::{Segments, damaged, sync_failed};
@@ -23,13 +23,14 @@ use crate::types::Offset;
 /// segment that begins at the durable offset. Sound batches in sequence are kept; a break ends the
 /// log, and what lies behind it is set aside. The caller has published an intent and a new
 /// generation before, and publishes durable = end after. Whoever finishes another's rescue calls
-/// this anew from the same place.
+/// this anew from the same place. What is cut is added to `cuts`, as in [`recover`].
 pub fn copy_from(
     dir: &dyn Dir,
     log_start: Offset,
     durable: Place,
     epochs: &LeaderEpochs,
     index_interval_bytes: u64,
+    cuts: &mut Vec<Cut>,
 ) -> Result<Recovered> {
     let mut sources = Vec::new();
     let segments = Segments::list(dir)?;
@@ -41,7 +42,6 @@ pub fn copy_from(
         sources.extend_from_slice(segments.from(durable.offset));
     }
     let mut made = Vec::new();
-    let mut cuts = Vec::new();
     let mut sources = sources.into_iter().peekable();
     while let Some(base) = sources.next() {
         let file = open_log(dir, base, Open::Write)?;
@@ -130,8 +130,7 @@ pub fn copy_from(
         }),
         index_interval_bytes,
     };
-    let mut recovered = recover(dir, from, Some(epochs))?;
-    recovered.cuts.splice(0..0, cuts);
+    let recovered = recover(dir, from, Some(epochs), cuts)?;
     // The caller publishes that all of it is durable, so no group commit comes to these any more.
     let active = recovered.tail.active;
     for base in Segments::list(dir)?.from(durable.offset) {

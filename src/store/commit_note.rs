@@ -13,6 +13,7 @@
 //!
 //! Neither is synced: another boot reads what the disk has, and no sync of an earlier one counts.
 
+use super::page::Page;
 use crate::disk::File;
 use crate::types::Offset;
 
@@ -67,6 +68,11 @@ impl CommitNote {
         file.write_at(&[0; NOTE_BYTES], FAILED_AT)
     }
 
+    /// Whether its sync was begun on what the page does not call durable.
+    fn covers_beyond(&self, page: &Page) -> bool {
+        self.generation == page.generation && self.end > page.durable.offset
+    }
+
     fn encode(&self) -> Vec<u8> {
         let mut raw = Vec::with_capacity(NOTE_BYTES);
         raw.extend_from_slice(&MAGIC.to_le_bytes());
@@ -77,6 +83,52 @@ impl CommitNote {
         raw.extend_from_slice(&self.pid.to_le_bytes());
         raw.extend_from_slice(&crc32fast::hash(&raw).to_le_bytes());
         raw
+    }
+}
+
+/// What the file says of syncs in this boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SyncNotes {
+    /// Of a commit at work, or of one whose process died within it.
+    pub work: Option<CommitNote>,
+    /// Of a sync that failed.
+    pub failed: Option<CommitNote>,
+    /// The file is gone, and its notes with it.
+    pub lost: bool,
+}
+
+impl SyncNotes {
+    /// Reads both; those of another boot do not count.
+    ///
+    /// # Errors
+    /// Of the file.
+    pub fn read(file: &dyn File, boot_id: [u8; 16]) -> std::io::Result<Self> {
+        let of_this_boot = |note: &CommitNote| note.boot_id == boot_id;
+        Ok(SyncNotes {
+            work: CommitNote::read(file)?.filter(of_this_boot),
+            failed: CommitNote::read_failed(file)?.filter(of_this_boot),
+            lost: false,
+        })
+    }
+
+    /// What counts beside a page that is of this boot, or of another: whose notes are gone anyway.
+    #[must_use]
+    pub fn of_page(mut self, of_this_boot: bool) -> Self {
+        self.lost &= of_this_boot;
+        self
+    }
+
+    /// Whether there may have been a sync beyond the durable offset whose end nobody saw. Without a
+    /// page any note may be of one. To be asked under the sync lock, or where the log is about to
+    /// get another generation, which voids the note.
+    pub fn unfinished(&self, page: Option<&Page>) -> bool {
+        match page {
+            None => self.work.is_some(),
+            Some(page) => {
+                self.work.is_some_and(|note| note.covers_beyond(page))
+                    || (self.lost && page.tail.end > page.durable.offset)
+            }
+        }
     }
 }
 

@@ -11,24 +11,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::commit_note::{CommitNote, SYNC_FILE};
+use super::commit_note::{CommitNote, SYNC_FILE, SyncNotes};
 use super::configs::TopicConfigs;
-use super::gate;
 use super::judge::Judge;
 use super::mend::Mender;
 use super::names::sync_names;
 use super::open::StoreDir;
-use super::page::{Offline, Page};
+use super::page::{Intent, Offline, Page};
 use super::rebuild::open_replica;
 use super::replica::{Held, RETRY, Replica, offline_error};
+use super::sync_lock::{Lost, SyncHeld, SyncLock};
 use super::topic_handle::TopicHandle;
-use crate::disk::{File, LockKind, Open, join};
+use crate::disk::{File, Open, join};
 use crate::error::{Error, Kind, Result};
 use crate::storage::{Appender, Cut, FileKind, SegmentFile, Segments};
 use crate::types::{BrokerId, Offset, TopicPartition};
 
-/// How long the holder of `sync.lock` may take before its sync counts as lost.
-const SYNC_PATIENCE: Duration = Duration::from_secs(5);
+/// How often a commit begins anew where the log moves within it.
+const COMMITS: u32 = 10;
 /// How often the topic file may change while the lock is taken.
 const TRIES: u32 = 100;
 /// How old the synced copy of the page may get while commits go on.
@@ -42,7 +42,7 @@ pub struct Committer {
     broker: BrokerId,
     /// Shared with whoever holds its lock, so that the lock does not keep `self` borrowed.
     replica: Arc<Replica>,
-    sync: Arc<dyn File>,
+    sync: SyncLock,
     patience: Duration,
     segment: Option<(u64, Offset, Arc<dyn File>)>,
     page_synced: Duration,
@@ -77,10 +77,7 @@ impl Committer {
         replica: Replica,
         patience: Duration,
     ) -> Result<Self> {
-        let sync = replica
-            .dir()
-            .open(SYNC_FILE, Open::Create)
-            .map_err(|e| Error::io("open", join(&**replica.dir(), SYNC_FILE), e))?;
+        let sync = SyncLock::open(&replica)?;
         Ok(Committer {
             page_synced: store.clock().monotonic(),
             store: Arc::clone(store),
@@ -125,28 +122,53 @@ impl Committer {
     /// Makes the log durable up to `target` at least; the durable offset.
     ///
     /// # Errors
-    /// [`Kind::Offline`] after a failed sync, [`Kind::Busy`], [`Kind::Io`].
+    /// [`Kind::Offline`] after a failed sync, [`Kind::Busy`], [`Kind::Io`]; [`Kind::Unknown`] if the
+    /// log was repaired meanwhile and ends below `target`.
     pub fn commit(&mut self, target: Offset) -> Result<Offset> {
-        let Some(_held) = self.take_sync_lock(target)? else {
-            return self.page().map(|page| page.durable.offset);
-        };
+        for _ in 0..COMMITS {
+            let durable = match self.take_sync_lock(target)? {
+                Some(held) => self.commit_held(&held, target)?,
+                None => self.page()?.durable.offset,
+            };
+            if durable >= target {
+                return Ok(durable);
+            }
+            if self.page()?.tail.end < target {
+                break;
+            }
+            // The log moved within the commit, or its lock was replaced: what was synced is perhaps
+            // not what stands there now.
+        }
+        let tp = self.replica.tp();
+        let text = format!(
+            "offsets up to {target} of {tp} are perhaps stored: the log was repaired within their sync"
+        );
+        Err(Error::new(Kind::Unknown, text).cure("read them back before sending them again"))
+    }
+
+    /// One group commit, with the sync lock held; the durable offset. It may be below `target` if
+    /// the log moved meanwhile.
+    fn commit_held(&mut self, held: &SyncHeld, target: Offset) -> Result<Offset> {
         let page = self.page()?;
-        if page.boot_id != self.store.boot_id() {
-            // Nobody recovered it yet: its end may be one that the log does not reach.
+        let unfinished = matches!(page.intent, Intent::Rescue | Intent::Truncate(_));
+        if page.boot_id != self.store.boot_id() || unfinished {
+            // Nobody recovered it yet: its end may be one that the log does not reach. Or the process
+            // that copied or cut it died: that is finished first.
             return self.rescue();
         }
         if page.durable.offset >= target {
             return Ok(page.durable.offset);
         }
-        let (found, failed) = self.replica.sync_notes()?;
-        if failed.is_some_and(|note| note.generation > page.generation) {
+        let notes = SyncNotes::read(held.file(), self.store.boot_id())
+            .map_err(|e| self.sync_error("read", e))?;
+        if notes
+            .failed
+            .is_some_and(|note| note.generation > page.generation)
+        {
             // The page that said so is lost.
             return Err(offline_error(&self.replica, Offline::SyncFailed));
         }
-        let left = found.is_some_and(|note| {
-            note.generation == page.generation && note.end > page.durable.offset
-        });
-        if left {
+        if notes.unfinished(Some(&page)) {
             return self.rescue();
         }
         let note = CommitNote {
@@ -155,70 +177,71 @@ impl Committer {
             end: page.tail.end,
             pid: std::process::id(),
         };
-        note.write(&*self.sync)
+        note.write(held.file())
             .map_err(|e| self.sync_error("write", e))?;
+        let clear =
+            |this: &Self| CommitNote::clear(held.file()).map_err(|e| this.sync_error("write", e));
         let files = match self.open_files(&page) {
             Ok(files) => files,
             Err(e) => {
                 // No sync was begun: nothing is unknown.
-                CommitNote::clear(&*self.sync).map_err(|e| self.sync_error("write", e))?;
+                clear(self)?;
                 return Err(e);
             }
         };
-        if let Err(e) = self.sync_files(&page, &files) {
+        if let Err(e) = self.sync_files(&page, &files, held) {
             return Err(self.sync_failed(&page, e));
         }
-        let durable = self.publish(&page)?;
-        CommitNote::clear(&*self.sync).map_err(|e| self.sync_error("write", e))?;
-        if durable < target {
-            self.commit_again(target)
-        } else {
-            Ok(durable)
+        if !self.sync.in_place()? {
+            // Another process may hold the lock of the new file, and has copied or will.
+            return Ok(self.page()?.durable.offset);
         }
-    }
-
-    /// After a rescue by another process the range was copied and synced by that one; or the
-    /// generation moved within this commit.
-    fn commit_again(&self, target: Offset) -> Result<Offset> {
-        let page = self.page()?;
-        if page.durable.offset >= target {
-            return Ok(page.durable.offset);
-        }
-        Err(Error::new(
-            Kind::Unknown,
-            format!("offsets up to {target} of {} are perhaps stored: the log was repaired within their sync", self.replica.tp()),
-        )
-        .cure("read them back before sending them again"))
+        // The sync's end is known, whether or not it can be published: no note is left to copy for.
+        let published = self.publish(&page);
+        clear(self)?;
+        published
     }
 
     /// The sync lock, or `None` when somebody else's commit covered `target` meanwhile (or a
     /// rescue did).
     fn take_sync_lock(&mut self, target: Offset) -> Result<Option<SyncHeld>> {
-        let started = self.store.clock().monotonic();
+        let clock = Arc::clone(self.store.clock());
         let mut tries = 0_u32;
+        let mut watch = None;
         loop {
-            let gate = gate::enter();
-            let locked = self
-                .sync
-                .try_lock(LockKind::Exclusive)
-                .map_err(|e| self.sync_error("lock", e))?;
-            if locked {
-                return Ok(Some(SyncHeld {
-                    file: Arc::clone(&self.sync),
-                    _gate: gate,
-                }));
+            if let Some(held) = self.sync.try_take(&self.replica)? {
+                return Ok(Some(held));
             }
-            drop(gate);
             tries += 1;
-            if tries.is_multiple_of(8) && self.page()?.durable.offset >= target {
-                return Ok(None);
+            if tries.is_multiple_of(8) {
+                if self.page()?.durable.offset >= target {
+                    return Ok(None);
+                }
+                let watch = watch.get_or_insert_with(|| self.sync.watch(&*clock));
+                if let Some(lost) = self.sync.look(watch, &*clock) {
+                    if lost == Lost::Hung {
+                        self.note_hung();
+                    }
+                    self.rescue()?;
+                    return Ok(None);
+                }
             }
-            if self.store.clock().monotonic() - started >= SYNC_PATIENCE {
-                self.rescue()?;
-                return Ok(None);
-            }
-            self.store.clock().sleep(RETRY);
+            clock.sleep(RETRY);
         }
+    }
+
+    fn note_hung(&self) {
+        let tp = self.replica.tp();
+        let holder = match self.replica.sync_notes() {
+            Ok(SyncNotes {
+                work: Some(note), ..
+            }) => format!("process {}", note.pid),
+            _ => "another process".to_owned(),
+        };
+        self.store.add_note(format!(
+            "{tp}: a sync by {holder} has taken 30 s without an end, so what it covers is copied; \
+             look at the disk"
+        ));
     }
 
     fn page(&self) -> Result<Page> {
@@ -279,11 +302,19 @@ impl Committer {
         Ok(files)
     }
 
-    fn sync_files(&self, page: &Page, files: &[(String, Arc<dyn File>)]) -> Result<()> {
+    fn sync_files(
+        &self,
+        page: &Page,
+        files: &[(String, Arc<dyn File>)],
+        held: &SyncHeld,
+    ) -> Result<()> {
         let dir = self.replica.dir();
         for (name, file) in files {
             file.sync_data()
                 .map_err(|e| Error::io("sync", join(&**dir, name), e))?;
+            if files.len() > 1 {
+                held.progressed();
+            }
         }
         if page.unsynced_names > 0 {
             dir.sync().map_err(|e| Error::io("sync", dir.path(), e))?;
@@ -413,18 +444,5 @@ impl Committer {
 
     fn sync_error(&self, op: &'static str, e: std::io::Error) -> Error {
         Error::io(op, join(&**self.replica.dir(), SYNC_FILE), e)
-    }
-}
-
-/// `sync.lock`, held.
-struct SyncHeld {
-    file: Arc<dyn File>,
-    _gate: gate::GateGuard,
-}
-
-impl Drop for SyncHeld {
-    fn drop(&mut self) {
-        // Closing the file would free it as well; there is nobody to tell of a failure.
-        let _ = self.file.unlock();
     }
 }

@@ -477,7 +477,10 @@ impl Follower {
         while !rest.is_empty() {
             let (run, headers, roll) = next_run(&page, rest, &limits)?;
             if roll {
-                begin_segment(&held, mender.appender, &mut page)?;
+                begin_segment(&held, mender.appender, &mut page).inspect_err(|e| {
+                    // The page may be older than the log: the next step looks as a first use does.
+                    self.first |= e.kind() == Kind::Fenced;
+                })?;
             }
             for header in &headers {
                 if mender.epochs.at(header.base_offset) != Some(header.leader_epoch) {

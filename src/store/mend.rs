@@ -13,7 +13,8 @@
 //!    is looked for at a process's first use, and in every recovery that has a page.
 
 use super::judge::Judge;
-use super::page::{Intent, JOINING_MAX, Offline, Page, Role, Seal};
+use super::page::{Intent, JOINING_MAX, Offline, Page, Role, Seal, UnseenSync};
+use super::recovery_decision::{self, Found, PageFound, SyncFound, Then};
 use super::replica::{Held, offline_error};
 use crate::disk::Open;
 use crate::error::{Error, Kind, Result};
@@ -201,7 +202,8 @@ impl Mender<'_> {
     /// other leftover is worthless.
     fn finish_roll(&mut self, mut page: Page, next: Offset) -> Result<Page> {
         self.held.beats();
-        if next == page.tail.end && self.holds_a_batch(next)? {
+        let dir = &**self.held.replica().dir();
+        if next == page.tail.end && storage::begins_with_a_batch(dir, next, Some(self.epochs))? {
             let rolled = page.tail.rolled();
             page.tail = storage::adopt(
                 self.appender,
@@ -220,40 +222,12 @@ impl Mender<'_> {
         Ok(page)
     }
 
-    /// Whether a segment stands at `base` that begins with a sound batch.
-    pub fn holds_a_batch(&self, base: Offset) -> Result<bool> {
-        let dir = &**self.held.replica().dir();
-        let name = SegmentFile::new(base, FileKind::Log).name();
-        let file = match dir.open(&name, Open::Read) {
-            Ok(file) => file,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
-            Err(e) => return Err(Error::io("open", dir.path().join(&name), e)),
-        };
-        let error = |e| Error::io("read", dir.path().join(&name), e);
-        let len = file.len().map_err(error)?;
-        let from = WalkFrom {
-            position: 0,
-            offset: base,
-            epoch: 0,
-        };
-        let walked = storage::walk(
-            &*file,
-            from,
-            len,
-            Some(base + 1),
-            Some(self.epochs),
-            &mut |_, _, _| Ok(()),
-        )
-        .map_err(error)?;
-        Ok(walked.offset > base)
-    }
-
     /// Copies everything above the durable offset: no fsync vouches for it.
     pub fn rescue(&mut self, mut page: Page) -> Result<Page> {
         self.held.beats();
         let replica = self.held.replica();
         page.intent = Intent::Rescue;
-        page.generation += 1;
+        page.begin_generation(UnseenSync::Copied);
         self.held.publish(&mut page)?;
         self.appender.forget();
         let recovered = storage::copy_from(
@@ -262,6 +236,7 @@ impl Mender<'_> {
             page.durable,
             self.epochs,
             self.judge.index_interval_bytes,
+            self.cuts,
         );
         let recovered = self.or_offline(&mut page, recovered)?;
         self.settle(page, recovered, true)
@@ -289,7 +264,7 @@ impl Mender<'_> {
             durable: page.map(|page| page.durable),
             index_interval_bytes: self.judge.index_interval_bytes,
         };
-        let recovered = storage::recover(&**replica.dir(), from, checkpoint.as_ref());
+        let recovered = storage::recover(&**replica.dir(), from, checkpoint.as_ref(), self.cuts);
         let mut next = match page {
             Some(page) => page,
             None => self.page_from_nothing()?,
@@ -303,15 +278,25 @@ impl Mender<'_> {
         let mut recovered = self.or_offline(&mut next, recovered)?;
         begin_epoch(&mut recovered, &next);
         *self.epochs = recovered.epochs.clone();
-        let lost_page = page.is_none();
-        let (at_work, failed) = replica.sync_notes()?;
-        let sync_unknown = at_work.is_some_and(|note| {
-            page.is_none_or(|page| {
-                note.generation == page.generation && note.end > page.durable.offset
-            })
+        let notes = replica.sync_notes()?;
+        let decision = recovery_decision::decide(Found {
+            page: match &page {
+                None => PageFound::Lost,
+                Some(_) if same_boot => PageFound::OfThisBoot,
+                Some(_) => PageFound::OfAnotherBoot,
+            },
+            sync: if page.is_none() && notes.failed.is_some() {
+                SyncFound::Failed
+            } else if notes.of_page(same_boot).unfinished(page.as_ref()) {
+                SyncFound::Unseen
+            } else {
+                SyncFound::Clear
+            },
+            every_message: self.judge.every_message,
+            replicated: self.judge.replicated,
+            copy_begun: next.intent == Intent::Rescue,
         });
-        if lost_page && (sync_unknown || failed.is_some()) {
-            // How far the log was durable before that sync, nobody knows.
+        if decision.durable_unknown {
             let segments = Segments::list(&**replica.dir())?;
             let first = segments.bases().first().copied().unwrap_or_default();
             next.tail = recovered.tail;
@@ -320,34 +305,30 @@ impl Mender<'_> {
                 segment: first,
                 position: 0,
             };
-            if failed.is_some() {
-                // The lost page had the mark. Only a repair copies what the sync covered.
-                self.held.take_offline(&mut next, Offline::SyncFailed)?;
-                return Err(offline_error(replica, Offline::SyncFailed));
-            }
         }
-        // Without an fsync for each message, more than is left may have been shown before the cut.
-        // Another replica may have more than is left here, of the same epoch.
-        if lost_page || shown_unsynced || (!same_boot && self.judge.replicated) {
+        if decision.seal {
             next.seal = Some(Seal::Recovered);
         }
-        // A new generation voids the note, so whoever gives one copies what the note is about, in
-        // every mode; and so does who finds that another had begun to.
-        let unvouched = self.judge.every_message || sync_unknown || next.intent == Intent::Rescue;
-        if (same_boot || sync_unknown) && unvouched && recovered.tail.end > next.durable.offset {
-            self.cuts.extend(recovered.cuts);
-            return self.rescue(next);
+        match decision.then {
+            Then::Offline => {
+                self.held.take_offline(&mut next, Offline::SyncFailed)?;
+                Err(offline_error(replica, Offline::SyncFailed))
+            }
+            Then::Copy if recovered.tail.end > next.durable.offset => self.rescue(next),
+            Then::Keep => self.settle(next, recovered, false),
+            // Nothing is there to copy.
+            Then::Copy if same_boot => self.settle(next, recovered, false),
+            Then::Copy | Then::Sync => {
+                // What was found is made durable before anyone is shown it.
+                let synced = self.sync_from(if page.is_some() {
+                    next.durable.segment
+                } else {
+                    0
+                });
+                self.or_offline(&mut next, synced)?;
+                self.settle(next, recovered, true)
+            }
         }
-        if !same_boot {
-            // What was found is made durable before anyone is shown it.
-            let synced = self.sync_from(if page.is_some() {
-                next.durable.segment
-            } else {
-                0
-            });
-            self.or_offline(&mut next, synced)?;
-        }
-        self.settle(next, recovered, !same_boot)
     }
 
     /// The page of a replica of which only the log is known. Its generation is one that no page
@@ -400,7 +381,8 @@ impl Mender<'_> {
             page.high_watermark
         };
         page.boot_id = self.judge.boot_id;
-        page.generation += 1;
+        // A note that is left was looked at by the recovery, or is copied by now.
+        page.begin_generation(UnseenSync::Copied);
         page.intent = Intent::None;
         page.tail = recovered.tail;
         if synced {
@@ -416,7 +398,6 @@ impl Mender<'_> {
             page.last_stable_offset = page.high_watermark;
         }
         *self.epochs = recovered.epochs;
-        self.cuts.extend(recovered.cuts);
         self.appender.enter(page.generation, page.leader_epoch);
         self.judge.raise_high_watermark(&mut page);
         self.held.publish_synced(&mut page)?;
@@ -521,7 +502,7 @@ impl Mender<'_> {
         let newest = self.newest_epoch(&page);
         *self.epochs = storage::epochs_that_fit(dir, &segments, replica.epochs()?, newest)?;
         page.intent = Intent::Rescue;
-        page.generation += 1;
+        page.begin_generation(UnseenSync::Copied);
         self.held.publish(&mut page)?;
         let durable =
             storage::last_sound_place(dir, &segments, start, page.durable, Some(&*self.epochs))?;
@@ -533,6 +514,7 @@ impl Mender<'_> {
             durable,
             self.epochs,
             self.judge.index_interval_bytes,
+            self.cuts,
         );
         let recovered = self.or_offline(&mut page, recovered)?;
         self.renew_metadata(&mut page)?;

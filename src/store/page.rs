@@ -111,6 +111,17 @@ pub enum Offline {
     Removed,
 }
 
+/// What becomes of what a sync covered whose end nobody saw, where a new generation voids its note.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum UnseenSync {
+    /// There is none: the notes were looked at in this hold of the lock.
+    None,
+    /// All beyond the durable offset is copied under the new generation, or was just copied.
+    Copied,
+    /// The replica is offline: its repair copies.
+    Offline,
+}
+
 /// One published state of a replica.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Page {
@@ -173,6 +184,13 @@ impl Page {
             synced_version: 0,
             joining: [None; JOINING_MAX],
         }
+    }
+
+    /// Begins a new generation, the only way to: everyone drops cached files and positions, and the
+    /// note of a sync whose end nobody saw counts no more. So the caller says what becomes of what
+    /// such a sync covered.
+    pub(super) fn begin_generation(&mut self, _: UnseenSync) {
+        self.generation += 1;
     }
 
     /// The end of what counts as stored here: what is durable where every message is synced, else

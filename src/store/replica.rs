@@ -7,12 +7,12 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use super::commit_note::{CommitNote, SYNC_FILE};
+use super::commit_note::{CommitNote, SYNC_FILE, SyncNotes};
 use super::gate;
 use super::heartbeat::{self, Heartbeat};
 use super::layout;
 use super::open::StoreDir;
-use super::page::{BEAT_AT, Offline, PAGE_FILE, Page};
+use super::page::{BEAT_AT, Offline, PAGE_FILE, Page, UnseenSync};
 use crate::clock::Clock;
 use crate::disk::{Dir, File, FileId, LockKind, Open, join};
 use crate::error::{Error, Kind, Result};
@@ -252,19 +252,21 @@ impl Replica {
         replace_small(&*self.dir, name, bytes)
     }
 
-    /// The notes in `sync.lock`: of a commit at work, and of a sync that failed. Those of another
-    /// boot do not count.
-    pub(super) fn sync_notes(&self) -> Result<(Option<CommitNote>, Option<CommitNote>)> {
-        let file = match self.dir.open(SYNC_FILE, Open::Read) {
-            Ok(file) => file,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok((None, None)),
-            Err(e) => return Err(self.sync_error("open", e)),
-        };
-        let (work, failed) = CommitNote::read(&*file)
-            .and_then(|work| Ok((work, CommitNote::read_failed(&*file)?)))
-            .map_err(|e| self.sync_error("read", e))?;
-        let of_this_boot = |note: &CommitNote| note.boot_id == self.boot_id;
-        Ok((work.filter(of_this_boot), failed.filter(of_this_boot)))
+    /// The notes in `sync.lock`.
+    ///
+    /// # Errors
+    /// [`Kind::Io`].
+    pub(super) fn sync_notes(&self) -> Result<SyncNotes> {
+        match self.dir.open(SYNC_FILE, Open::Read) {
+            Ok(file) => {
+                SyncNotes::read(&*file, self.boot_id).map_err(|e| self.sync_error("read", e))
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(SyncNotes {
+                lost: true,
+                ..SyncNotes::default()
+            }),
+            Err(e) => Err(self.sync_error("open", e)),
+        }
     }
 
     /// Why the replica is offline, by its page and by the note of a failed sync: where the page's
@@ -273,7 +275,7 @@ impl Replica {
         if page.offline.is_some() {
             return Ok(page.offline);
         }
-        let (_, failed) = self.sync_notes()?;
+        let failed = self.sync_notes()?.failed;
         let lost = failed.is_some_and(|note| note.generation > page.generation);
         Ok(lost.then_some(Offline::SyncFailed))
     }
@@ -380,7 +382,7 @@ impl Held<'_> {
             if page.offline.is_none() {
                 // In the cache at least, everyone sees it; there is nobody to tell of a failure.
                 page.offline = Some(Offline::SyncFailed);
-                page.generation += 1;
+                page.begin_generation(UnseenSync::Offline);
                 self.note_failed(page);
                 let _ = self.publish(page);
             }
@@ -391,7 +393,7 @@ impl Held<'_> {
     /// Takes the replica offline for every process.
     pub(super) fn take_offline(&self, page: &mut Page, why: Offline) -> Result<()> {
         page.offline = Some(why);
-        page.generation += 1;
+        page.begin_generation(UnseenSync::Offline);
         if why == Offline::SyncFailed {
             self.note_failed(page);
         }

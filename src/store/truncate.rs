@@ -7,7 +7,7 @@
 //! 3. Whoever finds the intent finishes it, in another boot, too.
 
 use super::mend::Mender;
-use super::page::{Intent, Page, Seal};
+use super::page::{Intent, Page, Seal, UnseenSync};
 use crate::disk::Open;
 use crate::error::{Error, Result};
 use crate::storage::{self, FileKind, Place, RecoverFrom, SegmentFile, Segments, Tail};
@@ -22,6 +22,13 @@ impl Mender<'_> {
         if to >= page.tail.end {
             return Ok(page);
         }
+        if self.held.replica().sync_notes()?.unfinished(Some(&page)) {
+            // Its note is void with the next generation, and nobody would know of that sync.
+            page = self.rescue(page)?;
+            if to >= page.tail.end {
+                return Ok(page);
+            }
+        }
         let dir = &**self.held.replica().dir();
         let segments = Segments::list(dir)?;
         let at = storage::locate(dir, &segments, &page.tail, to)?;
@@ -31,7 +38,7 @@ impl Mender<'_> {
             position: at.position,
         };
         page.intent = Intent::Truncate(place.offset);
-        page.generation += 1;
+        page.begin_generation(UnseenSync::None);
         page.tail = Tail {
             log_start: page.tail.log_start,
             log_bytes: place.position,
@@ -72,7 +79,7 @@ impl Mender<'_> {
             index_interval_bytes: self.judge.index_interval_bytes,
         };
         let checkpoint = replica.epochs()?;
-        let recovered = storage::recover(dir, from, checkpoint.as_ref());
+        let recovered = storage::recover(dir, from, checkpoint.as_ref(), self.cuts);
         let mut recovered = self.or_offline(&mut page, recovered)?;
         // What begins where the log ends now is not this log's any more.
         recovered.epochs.cut(recovered.tail.end.min(to).max(1));
@@ -90,9 +97,9 @@ impl Mender<'_> {
         page.durable = page.tail.place();
         page.unsynced_names = 0;
         page.intent = Intent::None;
-        page.generation += 1;
+        // A commit does nothing while the intent stands, so no note came since.
+        page.begin_generation(UnseenSync::None);
         *self.epochs = recovered.epochs;
-        self.cuts.extend(recovered.cuts);
         self.held.publish_synced(&mut page)?;
         self.appender.enter(page.generation, page.leader_epoch);
         Ok(page)

@@ -410,7 +410,14 @@ impl PartitionWriter {
             page.intent = Intent::Roll(tail.end);
             held.publish(&mut page)?;
             tail = self.appender.close_indexes(&tail)?;
-            tail = self.appender.begin_segment(&tail)?;
+            tail = match self.appender.begin_segment(&tail) {
+                Err(e) if e.kind() == Kind::Fenced => {
+                    // The page is older than the log: the next try looks as a first use does.
+                    self.first = true;
+                    return Err(e);
+                }
+                begun => begun?,
+            };
             page.unsynced_names += 3;
         }
         page.tail = self

@@ -14,4 +14,5 @@ mod leaderships;
 mod library;
 mod readers;
 mod scale;
+mod scripts;
 mod slow_disk;

@@ -1,1 +1,160 @@
 //! A slow disk is not a stopped process.
+
+use crate::cli::Shell;
+use crate::scripts::{bash, bash_ok, can, page};
+
+#[test]
+fn syncs_of_seconds_by_several_producers_are_waited_for() {
+    if !can("slow syncs", &["strace"], false) {
+        return;
+    }
+    // Each sync takes 2.5 s and 7 s are waited for one's turn: no holder stands still.
+    for (producers, rounds, delay_us) in [("A B C D", 3, 2_500_000), ("A B", 1, 6_000_000)] {
+        let shell = Shell::new();
+        let out = bash_ok(
+            &shell,
+            &format!(
+                r#"
+mq-topics create -q s
+for p in {producers}; do
+  (for i in $(seq {rounds}); do echo $p$i; sleep 1; done) |
+    strace -f -qq -o trace.$p -e trace=fdatasync,fsync -e inject=fdatasync,fsync:delay_exit={delay_us} \
+      mq-produce -o '%v\n' s > acks.$p & pids="$pids $!"
+done
+for pid in $pids; do wait $pid || exit 1; done
+cat acks.* | sort | tr -d '\n'; mq-consume -e s | sort | tr -d '\n'
+"#
+            ),
+        );
+        let wanted: String = producers
+            .split(' ')
+            .flat_map(|p| (1..=rounds).map(move |n| format!("{p}{n}")))
+            .collect();
+        assert_eq!(out, format!("{wanted}{wanted}"));
+        let replica = shell.logs().join("s-0");
+        assert_eq!(page(&replica).generation, 1, "nothing was copied");
+    }
+}
+
+#[test]
+fn a_disk_that_is_slow_below_the_file_system_is_waited_for() {
+    if !can("slow disk", &["mkfs.ext4", "losetup"], true) {
+        return;
+    }
+    // 1,500 bytes a second: a sync takes 4 s and more, the journal's writes included.
+    let shell = Shell::new();
+    let done = bash(
+        &shell,
+        r#"
+limit=/sys/fs/cgroup/blkio/blkio.throttle.write_bps_device
+[ -w $limit ] || exit 42
+truncate -s 32M disk.img && mkfs.ext4 -q disk.img && mkdir -p mnt
+mount -o loop disk.img mnt 2> /dev/null || exit 42
+device=$(losetup -j disk.img | cut -d : -f 1)
+number=$(printf '%d:%d' 0x$(stat -c %t $device) 0x$(stat -c %T $device))
+trap 'echo "$number 0" > $limit; umount -l mnt' EXIT
+export MQ_STORE=$PWD/mnt/store
+mq-topics create -q s && sync -f mnt
+echo "$number 1500" > $limit || exit 42
+for p in A B C; do
+  (echo ${p}1; sleep 0.5; echo ${p}2) | mq-produce -o '%v\n' s > acks.$p & pids="$pids $!"
+done
+for pid in $pids; do wait $pid || exit 1; done
+echo "$number 0" > $limit
+cat acks.* | sort | tr '\n' ' '; mq-consume -e s | sort | tr '\n' ' '
+od -A n -t u8 -j 64 -N 8 mnt/store/brokers/0/logs/s-0/partition.state
+"#,
+    );
+    if done.status == 42 {
+        println!("slow disk: skipped: no disk can be slowed down here");
+        return;
+    }
+    let out = done.text();
+    let words: Vec<_> = out.split_whitespace().collect();
+    let wanted = ["A1", "A2", "B1", "B2", "C1", "C2"];
+    assert_eq!(
+        words,
+        [&wanted[..], &wanted, &["1"]].concat(),
+        "{}",
+        done.err
+    );
+}
+
+#[test]
+fn a_process_that_dies_while_it_copies_costs_a_healthy_producer_nothing() {
+    if !can("dead copier", &["strace"], false) {
+        return;
+    }
+    let shell = Shell::new();
+    let out = bash_ok(
+        &shell,
+        r#"
+mq-topics create -q s; dir=$MQ_STORE/brokers/0/logs/s-0
+(echo A1; sleep 3) | strace -f -qq -o trace -e trace=fdatasync -e inject=fdatasync:delay_enter=2500000:when=1 \
+  mq-produce -o 'acked %o\n' s & healthy=$!
+until [ "$(od -A n -t d8 -j 168 -N 8 $dir/partition.state)" -gt 0 ] || [ "$(od -A n -t d8 -j 4264 -N 8 $dir/partition.state)" -gt 0 ]; do sleep 0.02; done
+sleep 0.2
+echo K | strace -f -qq -o trace2 -P $dir/partition.state -e trace=pwrite64 -e inject=pwrite64:error=EIO:signal=KILL:when=1 mq-produce s 2> /dev/null
+echo B | strace -f -qq -o trace3 -e trace=renameat,renameat2 -e inject=renameat,renameat2:signal=KILL:when=1 mq-produce s 2> /dev/null
+wait $healthy || exit 1
+mq-consume -e -f '%o %v\n' s
+"#,
+    );
+    assert!(out.starts_with("acked 0\n0 A1\n1 K\n"), "{out}");
+    assert_eq!(page(&shell.logs().join("s-0")).intent, 0);
+}
+
+#[test]
+fn a_sync_lock_that_is_removed_takes_no_note_with_it() {
+    if !can("sync.lock", &["strace"], false) {
+        return;
+    }
+    // The second sync fails, and its process dies before it can say so.
+    for remove in ["", "rm $dir/sync.lock"] {
+        let shell = Shell::new();
+        bash_ok(
+            &shell,
+            &format!(
+                r#"
+mq-topics create -q s; dir=$MQ_STORE/brokers/0/logs/s-0
+(echo a1; sleep 0.8; echo a2; sleep 1) | strace -f -qq -o trace -e trace=fdatasync \
+  -e inject=fdatasync:error=EIO:signal=KILL:when=2 mq-produce -o '%o\n' s > acks 2> /dev/null & pid=$!
+until [ -s acks ]; do sleep 0.02; done
+{remove}
+wait $pid; [ $? = 137 ] || exit 9
+echo c | mq-produce -o '%v\n' s
+"#
+            ),
+        );
+        let now = page(&shell.logs().join("s-0"));
+        assert!(
+            now.generation > 1,
+            "{remove}: what the failed sync covered was not copied"
+        );
+        assert_eq!((now.end, now.durable), (3, 3), "{remove}");
+    }
+}
+
+#[test]
+fn a_sync_lock_that_is_replaced_has_one_holder_that_counts() {
+    if !can("sync.lock", &["strace"], false) {
+        return;
+    }
+    // While a sync is under way the lock is removed. Who makes it again copies, and the first one
+    // learns that by the generation, and is acknowledged.
+    let shell = Shell::new();
+    let out = bash_ok(
+        &shell,
+        r#"
+echo a | mq-produce -q s; dir=$MQ_STORE/brokers/0/logs/s-0
+(echo A1; sleep 2.5) | strace -f -qq -o trace -e trace=fdatasync -e inject=fdatasync:delay_enter=2000000:when=1 \
+  mq-produce -o 'A %o\n' s > acks & pid=$!
+sleep 0.8; rm $dir/sync.lock
+echo B1 | mq-produce -o 'B %o\n' s
+wait $pid || exit 1
+cat acks; mq-consume -e s | tr '\n' ' '
+"#,
+    );
+    assert_eq!(out, "B 2\nA 1\na A1 B1 ");
+    assert!(page(&shell.logs().join("s-0")).generation > 1);
+}

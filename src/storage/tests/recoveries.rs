@@ -58,12 +58,14 @@ proptest! {
         // Zeros where zeros were are no damage.
         len += original.iter().skip(len as usize).take(zeros as usize).take_while(|b| **b == 0).count() as u64;
         let wanted = whole(&sample, len);
-        let recovered = recover(&*sample.dir, from(Some(sample.places[0])), Some(&sample.epochs)).expect("recovered");
+        let mut cuts = Vec::new();
+        let recovered = recover(&*sample.dir, from(Some(sample.places[0])), Some(&sample.epochs), &mut cuts).expect("recovered");
         prop_assert_eq!(recovered.tail.place(), wanted);
         prop_assert_eq!(log.len().expect("len"), wanted.position);
         // Again: nothing more to do.
-        let again = recover(&*sample.dir, from(Some(wanted)), Some(&recovered.epochs)).expect("again");
-        prop_assert_eq!((again.tail, again.cuts), (recovered.tail, vec![]));
+        cuts.clear();
+        let again = recover(&*sample.dir, from(Some(wanted)), Some(&recovered.epochs), &mut cuts).expect("again");
+        prop_assert_eq!((again.tail, cuts), (recovered.tail, vec![]));
     }
 
     #[test]
@@ -85,14 +87,16 @@ proptest! {
         prop_assert_eq!(sound.expect("walked"), Place { offset: first, segment, position });
         let carried = epochs_of_batches(&*sample.dir, &sample.segments()).expect("walked");
         prop_assert!(carried.entries().iter().all(|(_, start)| *start < first || first == 0));
-        let nothing_known = recover(&*sample.dir, RecoverFrom { log_start: None, ..from(None) }, Some(&sample.epochs));
+        let mut cuts = Vec::new();
+        let nothing_known = recover(&*sample.dir, RecoverFrom { log_start: None, ..from(None) }, Some(&sample.epochs), &mut cuts);
         if last + 1 < sample.tail.end {
             prop_assert_eq!(nothing_known.expect_err("a sound batch behind it").kind(), Kind::Damaged);
-            let recovered = recover(&*sample.dir, from(Some(durable)), Some(&sample.epochs));
+            cuts.clear();
+            let recovered = recover(&*sample.dir, from(Some(durable)), Some(&sample.epochs), &mut cuts);
             if durable.offset <= first {
                 let recovered = recovered.expect("cut");
                 prop_assert_eq!(recovered.tail.end, first);
-                prop_assert!(!recovered.cuts.is_empty());
+                prop_assert!(!cuts.is_empty());
             }
         } else {
             prop_assert_eq!(nothing_known.expect("a torn end").tail.end, first);
@@ -114,7 +118,8 @@ proptest! {
         let mut appender = Appender::new(Arc::clone(&sample.dir));
         let log = active_log(&sample);
         log.set_len(published).expect("cut");
-        let before = recover(&*sample.dir, from(Some(sample.places[0])), Some(&sample.epochs)).expect("recovered").tail;
+        let mut cuts = Vec::new();
+        let before = recover(&*sample.dir, from(Some(sample.places[0])), Some(&sample.epochs), &mut cuts).expect("recovered").tail;
         let rebuilt = Sample::new(&plans);
         let bytes = rebuilt.bytes(rebuilt.tail.active, FileKind::Log);
         log.write_at(&bytes, 0).expect("as a dead writer left it");
@@ -129,9 +134,10 @@ proptest! {
         let sample = Sample::new(&plans);
         let durable = *durable.get(&sample.places);
         for _ in 0..2 {
-            let recovered = copy_from(&*sample.dir, 0, durable, &sample.epochs, INTERVAL).expect("copied");
+            let mut cuts = Vec::new();
+            let recovered = copy_from(&*sample.dir, 0, durable, &sample.epochs, INTERVAL, &mut cuts).expect("copied");
             prop_assert_eq!(recovered.tail.end, sample.tail.end);
-            prop_assert_eq!(recovered.cuts, vec![]);
+            prop_assert_eq!(&cuts, &vec![]);
             let segments = sample.segments();
             prop_assert!(segments.bases().contains(&durable.offset));
             for (_, _, first, last) in &sample.batches {
@@ -204,10 +210,16 @@ fn what_was_cut_before_is_kept_when_the_same_offset_is_cut_again() {
     let mut kept = Vec::new();
     for junk in [&b"first"[..], b"second, longer", b"3"] {
         log.write_at(junk, end.position).expect("junk");
-        let recovered =
-            recover(&*sample.dir, from(Some(end)), Some(&sample.epochs)).expect("recovered");
+        let mut cuts = Vec::new();
+        let recovered = recover(
+            &*sample.dir,
+            from(Some(end)),
+            Some(&sample.epochs),
+            &mut cuts,
+        )
+        .expect("recovered");
         assert_eq!(recovered.tail.place(), end);
-        let path = recovered.cuts[0].kept.clone().expect("kept");
+        let path = cuts[0].kept.clone().expect("kept");
         kept.push((path, junk));
     }
     let names: Vec<_> = kept
@@ -240,8 +252,14 @@ fn a_segment_is_set_aside_beside_what_was_cut_at_its_base_before() {
     log.write_at(&[0x55; 8], sample.batches[1].1 + 20)
         .expect("spoilt");
     let durable = sample.places[1];
-    let recovered =
-        recover(&*sample.dir, from(Some(durable)), Some(&sample.epochs)).expect("recovered");
+    let mut cuts = Vec::new();
+    let recovered = recover(
+        &*sample.dir,
+        from(Some(durable)),
+        Some(&sample.epochs),
+        &mut cuts,
+    )
+    .expect("recovered");
     assert_eq!(recovered.tail.place(), durable);
     assert_eq!(sample.bytes(4, FileKind::Cut(1)), b"earlier");
     assert_eq!(sample.bytes(4, FileKind::Cut(2)), second);
