@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::opening;
+use super::position::Position;
 use super::read_from::{Chooser, ReadFrom};
 use super::rebooted::recover_followers;
 use crate::cluster::Liveness;
@@ -58,6 +59,13 @@ struct Lane {
 }
 
 impl Lane {
+    fn place(&self) -> Position {
+        Position {
+            offset: self.position,
+            topic_id: Some(self.reader.topic().meta().topic_id),
+        }
+    }
+
     /// Whether to wait, after an error, until another replica leads: this one's directory is being
     /// removed, perhaps. Not for ever: what is damaged on all of them is told.
     fn waits_for_another(&mut self, store: &Arc<StoreDir>, error: &Error) -> bool {
@@ -171,18 +179,21 @@ impl Consumer {
     }
 
     /// Assigns a partition: reads from `from` (included) up to `until` (not included; `None`: on
-    /// and on).
+    /// and on). One that is assigned already is read from there on, once.
     ///
     /// # Errors
-    /// [`Kind::UnknownTopic`], [`Kind::Damaged`], [`Kind::Io`].
+    /// [`Kind::UnknownTopic`], also if `from` is a [`Position`] in another topic of that name;
+    /// [`Kind::Damaged`], [`Kind::Io`].
     pub fn assign(
         &mut self,
         tp: &TopicPartition,
-        from: Offset,
+        from: impl Into<Position>,
         until: Option<Offset>,
     ) -> Result<()> {
         let reader = self.open_reader(tp)?;
-        self.assign_reader(reader, from, until);
+        let from = from.into();
+        from.check(reader.topic())?;
+        self.assign_reader(reader, from.offset, until);
         Ok(())
     }
 
@@ -194,9 +205,10 @@ impl Consumer {
         self.chooser.open(tp)
     }
 
-    /// Assigns a partition whose reader is open already.
+    /// Assigns a partition whose reader is open already, in the place of what it was assigned as before.
     pub fn assign_reader(&mut self, reader: PartitionReader, from: Offset, until: Option<Offset>) {
         let tp = reader.replica().tp().clone();
+        self.unassign(&tp);
         let mut lane = Lane {
             tp,
             reader,
@@ -222,9 +234,10 @@ impl Consumer {
         Some(lane.position)
     }
 
-    /// The partitions with the offset that is read next from each.
-    pub fn positions(&self) -> impl Iterator<Item = (&TopicPartition, Offset)> {
-        self.lanes.iter().map(|lane| (&lane.tp, lane.position))
+    /// The partitions with the place that is read next in each. Who keeps one can go on there later,
+    /// and is told if the topic is another by then.
+    pub fn positions(&self) -> impl Iterator<Item = (&TopicPartition, Position)> {
+        self.lanes.iter().map(|lane| (&lane.tp, lane.place()))
     }
 
     /// Whether every assigned partition was read up to its end.
@@ -351,11 +364,20 @@ impl Consumer {
         self.stale = true;
     }
 
-    /// Goes back to (or on to) an offset of an assigned partition.
-    pub fn seek(&mut self, tp: &TopicPartition, to: Offset) {
-        if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.tp == *tp) {
-            lane.position = to;
-        }
+    /// Goes back to (or on to) a place in an assigned partition.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`] if it is not assigned; [`Kind::UnknownTopic`] for a [`Position`] in another topic
+    /// of that name.
+    pub fn seek(&mut self, tp: &TopicPartition, to: impl Into<Position>) -> Result<()> {
+        let Some(lane) = self.lanes.iter_mut().find(|lane| lane.tp == *tp) else {
+            let text = format!("{tp} is not assigned to this consumer");
+            return Err(Error::new(Kind::Usage, text).cure("assign it first"));
+        };
+        let to = to.into();
+        to.check(lane.reader.topic())?;
+        lane.position = to.offset;
+        Ok(())
     }
 
     /// Ends the reading of an assigned partition at an offset.

@@ -11,6 +11,7 @@ mod group_session;
 mod ledger;
 mod opening;
 pub mod point;
+mod position;
 mod producer;
 mod producer_options;
 mod read_from;
@@ -30,6 +31,7 @@ pub use followers::FollowerDescription;
 pub use group_session::{
     CommitWhen, Delivered, Delivery, End, Generation, GroupOptions, GroupSession, Order,
 };
+pub use position::Position;
 pub use producer::Producer;
 pub use producer_options::{
     Acks, Keyless, Onlooker, ProducerOptions, ProducerRecord, Receipt, Sent,

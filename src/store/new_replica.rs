@@ -104,7 +104,9 @@ pub fn unknown_broker(broker: BrokerId) -> Error {
 pub struct MadeReplica {
     tp: TopicPartition,
     logs: Arc<dyn Dir>,
-    dir: Arc<dyn Dir>,
+    /// Its name in there, as of when it was filled. It is not kept open: of thousands that are made
+    /// together, only the locked pages are.
+    name: String,
     page_file: Arc<dyn File>,
     page: Page,
     meta: ReplicaMeta,
@@ -121,19 +123,26 @@ impl MadeReplica {
         self.meta
     }
 
+    fn open_dir(&self) -> Result<Arc<dyn Dir>> {
+        let opened = self.logs.open_dir(&self.name);
+        opened.map_err(|e| Error::io("open", join(&*self.logs, &self.name), e))
+    }
+
     /// Removes the empty segment that it was made with: others come into the directory.
     pub(super) fn remove_first_segment(&self) -> Result<()> {
+        let dir = self.open_dir()?;
         for kind in [FileKind::Log, FileKind::Index, FileKind::TimeIndex] {
             let name = SegmentFile::new(0, kind).name();
-            let removed = self.dir.remove(&name);
-            removed.map_err(|e| Error::io("remove", join(&*self.dir, &name), e))?;
+            let removed = dir.remove(&name);
+            removed.map_err(|e| Error::io("remove", join(&*dir, &name), e))?;
         }
         Ok(())
     }
 
     /// Makes it begin with segments that were moved into it. All is synced.
     pub(super) fn begin_with(&mut self, inherited: &Inherited) -> Result<()> {
-        let (dir, tail) = (&*self.dir, inherited.tail);
+        let opened = self.open_dir()?;
+        let (dir, tail) = (&*opened, inherited.tail);
         for kind in [FileKind::Log, FileKind::Index, FileKind::TimeIndex] {
             let name = SegmentFile::new(tail.active, kind).name();
             let made = dir.open(&name, Open::CreateNew);
@@ -156,7 +165,8 @@ impl MadeReplica {
     pub(super) fn settle(mut self, version: u64) -> Result<()> {
         self.page.synced_version = version;
         let written = self.page.write(&*self.page_file);
-        written.map_err(|e| Error::io("write", join(&*self.dir, PAGE_FILE), e))?;
+        let page = format!("{}/{PAGE_FILE}", layout::replica_dir(&self.tp));
+        written.map_err(|e| Error::io("write", join(&*self.logs, &page), e))?;
         let _ = self.page_file.unlock();
         Ok(())
     }
@@ -392,7 +402,7 @@ fn fill_replica(
     Ok(MadeReplica {
         tp: plan.tp.clone(),
         logs: Arc::clone(log_dir.dir()),
-        dir,
+        name: aside.to_owned(),
         page_file,
         page,
         meta,

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::log_snapshot::LogSnapshot;
 use super::open::StoreDir;
-use super::page::{Intent, Offline, Page};
+use super::page::{Intent, Offline, Page, Role};
 use super::reader_scan;
 use super::rebuild::open_replica;
 use super::replica::{Replica, offline_error};
@@ -200,11 +200,23 @@ impl PartitionReader {
     /// Returns the number of bytes; 0: nothing there yet.
     ///
     /// # Errors
-    /// [`Kind::OffsetOutOfRange`] below the log start; [`Kind::Damaged`], naming file and position.
+    /// [`Kind::OffsetOutOfRange`] below the log start, and beyond the log end of a leader;
+    /// [`Kind::Damaged`], naming file and position.
     pub fn read(&mut self, from: Offset, bytes_max: usize, buf: &mut Vec<u8>) -> Result<usize> {
-        let (_, len) = self.read_below(|page| page.high_watermark, from, bytes_max, buf)?;
+        let (page, len) = self.read_below(|page| page.high_watermark, from, bytes_max, buf)?;
         buf.truncate(len);
+        if from > page.tail.end && self.has_whole_log(&page) {
+            return Err(beyond_end(&self.replica, from, page.tail.end));
+        }
         Ok(len)
+    }
+
+    /// Whether nothing comes to light below the page's end but what is appended: a follower, or a log
+    /// that is being put in order, may be behind what was read elsewhere.
+    fn has_whole_log(&self, page: &Page) -> bool {
+        page.role == Role::Leader
+            && page.boot_id == self.boot_id
+            && !matches!(page.intent, Intent::Rescue | Intent::Truncate(_))
     }
 
     /// As [`PartitionReader::read`], up to the log end: for a replica that copies this one. With
@@ -475,6 +487,18 @@ fn unreadable(replica: &Replica) -> Error {
         format!("both copies of the page in {path} are damaged"),
     )
     .cure("any write to the partition, or 'mq-topics verify', recovers it from the log")
+}
+
+/// OFFSET_OUT_OF_RANGE for an offset that the log has never had, or has no more.
+fn beyond_end(replica: &Replica, offset: Offset, end: Offset) -> Error {
+    Error::new(
+        Kind::OffsetOutOfRange,
+        format!(
+            "OFFSET_OUT_OF_RANGE: {} ends at offset {end}, {offset} lies beyond",
+            replica.tp()
+        ),
+    )
+    .cure("the topic was made anew, or records were lost: choose where to go on")
 }
 
 /// OFFSET_OUT_OF_RANGE for an offset that is gone.

@@ -1,16 +1,20 @@
 //! The library as a program embeds it.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use mq::client::{Admin, NewTopic, Producer, ProducerOptions, ProducerRecord, Store};
+use mq::client::{Admin, Consumer, NewTopic, Producer, ProducerOptions, ProducerRecord, Store};
 use mq::error::Kind;
+use mq::record::Decompressor;
 use mq::types::{TopicName, TopicPartition};
 
+use crate::cli::Shell;
+
 struct Place {
-    dir: tempfile::TempDir,
+    _dir: tempfile::TempDir,
     store: Arc<Store>,
     admin: Admin,
     topic: TopicName,
@@ -24,7 +28,7 @@ impl Place {
         let admin = Admin::new(&store, Duration::from_secs(10));
         let place = Place {
             topic: TopicName::new("t").expect("a name"),
-            dir,
+            _dir: dir,
             store,
             admin,
         };
@@ -205,4 +209,86 @@ fn sending_tells_the_cause_of_a_failure() {
     let told = told.expect_err("it has failed");
     assert_eq!(told.kind(), Kind::UnknownTopic, "{told}");
     assert!(told.to_string().contains("UNKNOWN_TOPIC"), "{told}");
+}
+
+/// How many records a consumer gets at once, and the offset of the first.
+fn drain(consumer: &mut Consumer) -> mq::error::Result<(u64, i64)> {
+    let (mut count, mut first) = (0, -1);
+    while let Some(fetched) = consumer.fetch(1 << 20, &mut Vec::new())? {
+        fetched.for_each(&mut Decompressor::default(), |_, record| {
+            if count == 0 {
+                first = record.offset;
+            }
+            count += 1;
+            ControlFlow::<()>::Continue(())
+        })?;
+    }
+    Ok((count, first))
+}
+
+#[test]
+fn a_kept_place_is_not_one_in_a_topic_that_was_made_anew() {
+    let place = Place::with(1);
+    place.fill(100);
+    let mut consumer = Consumer::new(&place.store);
+    consumer.assign(&place.tp(0), 0, None).expect("assigned");
+    assert_eq!(drain(&mut consumer).expect("read"), (100, 0));
+    let kept = consumer.positions().next().expect("assigned").1;
+    assert_eq!(kept.offset, 100);
+    // It goes on there.
+    let mut again = Consumer::new(&place.store);
+    again.assign(&place.tp(0), kept, None).expect("assigned");
+    place.fill(1);
+    assert_eq!(drain(&mut again).expect("read"), (1, 100));
+    drop((consumer, again));
+
+    place.admin.delete_topic(&place.topic).expect("deleted");
+    place.create(1);
+    place.fill(50);
+    let mut consumer = Consumer::new(&place.store);
+    let told = consumer.assign(&place.tp(0), kept, None);
+    assert_eq!(told.expect_err("another topic").kind(), Kind::UnknownTopic);
+    consumer.assign(&place.tp(0), 0, None).expect("assigned");
+    let told = consumer.seek(&place.tp(0), kept);
+    assert_eq!(told.expect_err("another topic").kind(), Kind::UnknownTopic);
+    // A plain offset says only how far the log has to go.
+    consumer.seek(&place.tp(0), 100).expect("sought");
+    for _ in 0..2 {
+        let told = drain(&mut consumer).expect_err("beyond the end");
+        assert_eq!(told.kind(), Kind::OffsetOutOfRange, "{told}");
+        assert!(told.cure_text().is_some());
+    }
+    consumer.seek(&place.tp(0), 50).expect("sought");
+    assert_eq!(drain(&mut consumer).expect("the end"), (0, -1));
+}
+
+#[test]
+fn a_partition_that_is_assigned_twice_is_read_once() {
+    let place = Place::with(2);
+    place.fill(20);
+    let mut consumer = Consumer::new(&place.store);
+    for from in [0, 0, 5] {
+        consumer.assign(&place.tp(0), from, None).expect("assigned");
+    }
+    assert_eq!(drain(&mut consumer).expect("read"), (5, 5));
+    let told = consumer.seek(&place.tp(1), 0).expect_err("not assigned");
+    assert_eq!(told.kind(), Kind::Usage, "{told}");
+}
+
+#[test]
+fn making_a_topic_takes_one_descriptor_a_partition() {
+    let shell = Shell::new();
+    let create = shell.command("mq-topics", &["create", "wide", "-p", "170"]);
+    let mut limited = std::process::Command::new("sh");
+    limited
+        .arg("-c")
+        .arg("ulimit -n 200 && exec \"$0\" \"$@\"")
+        .arg(create.get_program())
+        .args(create.get_args())
+        .env("MQ_STORE", shell.store())
+        .current_dir(shell.dir())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
+    let done = crate::cli::run(limited, b"");
+    assert_eq!(done.status, 0, "{}", done.err);
 }

@@ -179,7 +179,7 @@ impl GroupRun<'_> {
             // Before each batch: that what is read is still this member's.
             self.session.confirm(self.generations.keys());
             if self.session.has_orders() {
-                self.consumer.seek(&fetched.tp, fetched.from);
+                self.consumer.seek(&fetched.tp, fetched.from)?;
                 self.buf = fetched.bytes;
                 continue;
             }
@@ -207,7 +207,7 @@ impl GroupRun<'_> {
                         Handled::All => None,
                         Handled::Stopped(stop) => Some(stop),
                         Handled::Fenced(next) => {
-                            self.consumer.seek(&fetched.tp, next);
+                            self.consumer.seek(&fetched.tp, next)?;
                             self.wait_for_orders();
                             continue;
                         }
@@ -220,11 +220,11 @@ impl GroupRun<'_> {
             match stop {
                 None | Some(Stop::Counted(..)) => {}
                 Some(Stop::Closed) => return Ok(()),
-                Some(Stop::Paused(offset)) => self.consumer.seek(&tp, offset),
+                Some(Stop::Paused(offset)) => self.consumer.seek(&tp, offset)?,
                 Some(Stop::Time(tp, offset)) => {
                     self.printer.time_bounds.remove(&tp);
                     self.consumer.limit(&tp, offset);
-                    self.consumer.seek(&tp, offset);
+                    self.consumer.seek(&tp, offset)?;
                 }
             }
         }

@@ -231,7 +231,7 @@ impl Run<'_> {
                 .consumer
                 .positions()
                 .find(|(at, _)| **at == tp)
-                .map(|(_, p)| p);
+                .map(|(_, at)| at.offset);
             if let Some(position) = position {
                 self.consumer.limit(&tp, position);
             }
@@ -282,7 +282,7 @@ impl Run<'_> {
                 })?;
                 self.buf = fetched.bytes;
             }
-            self.consumer.seek(&tp, end.max(from));
+            self.consumer.seek(&tp, end.max(from))?;
         }
         for (tp, info, batch) in kept.sorted() {
             let view = crate::record::BatchView::parse(&batch)?;
