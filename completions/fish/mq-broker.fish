@@ -71,7 +71,7 @@ never\t'Never'"
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand list" -l header -d 'Begin tsv with a line of column names'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand list" -s q -l quiet -d 'No notes and no progress on stderr'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c mq-broker -n "__fish_mq_broker_using_subcommand stop" -l timeout -d 'How long to wait for its end' -r
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand stop" -l timeout -d 'How long to wait while its end comes no nearer' -r
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand stop" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand stop" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'

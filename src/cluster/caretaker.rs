@@ -23,6 +23,8 @@ use crate::types::{BrokerId, LeaderEpoch, TopicName, TopicPartition, Uuid};
 
 /// How long a lock is waited for: a holder that is stopped must not keep the others waiting.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// What an unreadable disk answers (`EIO`).
+const EIO: i32 = 5;
 /// Logs that are synced or recovered at the same time.
 const THREADS: usize = 4;
 
@@ -458,7 +460,7 @@ impl Partition {
         error: Error,
         now: Duration,
     ) -> (String, Error) {
-        if self.replicated && self.leads.is_some() {
+        if self.replicated && self.leads.is_some() && concerns_the_replica(&error) {
             // A hint: another replica may be able to lead.
             let _ = reports::report(store, &self.tp);
         }
@@ -467,6 +469,16 @@ impl Partition {
         self.committer = None;
         self.care = Care::failed(now);
         (self.tp.to_string(), error)
+    }
+}
+
+/// Whether an error may mean that another replica had better lead: not one of this process, which
+/// lacks descriptors or memory, say.
+fn concerns_the_replica(error: &Error) -> bool {
+    let of_its_disk = |e: &std::io::Error| e.raw_os_error() == Some(EIO);
+    match error.kind() {
+        Kind::Offline | Kind::Damaged | Kind::DiskFull | Kind::Fenced | Kind::Busy => true,
+        _ => error.io_source().is_some_and(of_its_disk),
     }
 }
 

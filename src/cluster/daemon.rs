@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::caretaker::Caretaker;
-use super::control::{TOLD_MAX, tell_moves};
+use super::control::{TOLD_MAX, leaders, tell_moves};
 use super::control_loop::ControlLoop;
 use super::controller::Me;
 use super::election::Election;
 use super::fetcher::Fetchers;
-use super::moves::{move_leaders, moves_away};
+use super::moves::{Move, Progress, Terms, Witness, move_leaders, moves_away};
 use super::registration::{BrokerOptions, Registration};
 use super::sweeper::Sweeper;
 use crate::disk::{Wake, new_watcher};
@@ -24,8 +24,11 @@ use crate::types::{BrokerId, TopicPartition};
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two looks at the roles: at most two wake-ups a second.
 const TICK: Duration = Duration::from_millis(500);
-/// How long moving leadership away may take at the end.
-const HAND_OVER: Duration = Duration::from_secs(2);
+/// How long moving leadership away may come no further at the end. Then the directory leads on.
+const HAND_OVER: Duration = Duration::from_secs(30);
+/// Between two words on how far that is, and between two looks at the partitions meanwhile.
+const HAND_OVER_TOLD: Duration = Duration::from_secs(5);
+const HAND_OVER_TENDED: Duration = Duration::from_millis(200);
 
 /// Something a person may want to know.
 #[derive(Debug)]
@@ -161,33 +164,88 @@ impl Daemon {
         Ok(())
     }
 
-    /// Before its end: moves what it leads to who can lead it.
-    fn hand_over(&self, tell: &mut dyn FnMut(Told)) {
+    /// Before its end: moves what it leads to who can lead it, as long as that comes nearer. What
+    /// cannot be moved its directory goes on to lead.
+    fn hand_over(&mut self, tell: &mut dyn FnMut(Told)) {
         let moves = match moves_away(&self.store, self.me.broker_id) {
             Ok(moves) if moves.is_empty() => return,
             Ok(moves) => moves,
             Err(e) => return tell(Told::Problem(e.at("leadership"))),
         };
-        let outcomes = move_leaders(&self.store, &moves, &|_| Ok(true), HAND_OVER);
-        let mut moved = Vec::new();
-        let mut stay = Vec::new();
-        for (what, outcome) in moves.into_iter().zip(outcomes) {
-            match outcome {
-                Ok(()) => moved.push((what, "which ends")),
-                Err(_) => stay.push(what.tp),
-            }
-        }
-        tell_moves(moved, tell);
-        if !stay.is_empty() {
-            // The controller sees to them once this daemon is gone.
-            let names = TopicPartition::first_of(&stay, TOLD_MAX);
+        let now = self.now();
+        let terms = Terms {
+            authority: &|_| Ok(true),
+            goes_on: &|| true,
+            stalled_after: HAND_OVER,
+        };
+        let mut seen = HandOver {
+            moves: &moves,
+            caretaker: &mut self.caretaker,
+            store: &self.store,
+            tell,
+            stay: Vec::new(),
+            moved: Vec::new(),
+            told: now,
+            tended: now,
+        };
+        move_leaders(&self.store, &moves, terms, &mut seen);
+        seen.tell_moved();
+        if !seen.stay.is_empty() {
+            let names = TopicPartition::first_of(&seen.stay, TOLD_MAX);
             tell(Told::Note(format!(
-                "could not give away the leadership of {names}"
+                "could not give away the leadership of {names}: this broker's directory leads on"
             )));
         }
     }
 
     fn now(&self) -> Duration {
         self.store.clock().monotonic()
+    }
+}
+
+/// Sees the daemon's leaderships move at its end, and cares for its partitions meanwhile.
+struct HandOver<'a> {
+    moves: &'a [Move],
+    caretaker: &'a mut Caretaker,
+    store: &'a Arc<StoreDir>,
+    tell: &'a mut dyn FnMut(Told),
+    moved: Vec<(Move, &'static str)>,
+    stay: Vec<TopicPartition>,
+    told: Duration,
+    tended: Duration,
+}
+
+impl HandOver<'_> {
+    fn tell_moved(&mut self) {
+        tell_moves(std::mem::take(&mut self.moved), self.tell);
+    }
+}
+
+impl Witness for HandOver<'_> {
+    fn ended(&mut self, index: usize, outcome: Result<()>) {
+        let Some(what) = self.moves.get(index) else {
+            return;
+        };
+        match outcome {
+            Ok(()) => self.moved.push((what.clone(), "which ends")),
+            Err(_) => self.stay.push(what.tp.clone()),
+        }
+    }
+
+    fn progress(&mut self, progress: Progress) {
+        let now = self.store.clock().monotonic();
+        if now.saturating_sub(self.tended) >= HAND_OVER_TENDED {
+            self.tended = now;
+            self.caretaker.tend(&Wake::Nothing, self.tell);
+        }
+        if now.saturating_sub(self.told) >= HAND_OVER_TOLD {
+            self.told = now;
+            self.tell_moved();
+            (self.tell)(Told::Note(format!(
+                "hands over: {} to go, {} records to be copied",
+                leaders(progress.partitions),
+                progress.records
+            )));
+        }
     }
 }

@@ -18,7 +18,7 @@ use super::moves::Move;
 use crate::error::{Error, Kind, Result};
 use crate::store::fenced_lock::FencedLock;
 use crate::store::topics::{self, PartitionMeta, TopicMeta};
-use crate::store::{StoreDir, TopicHandle};
+use crate::store::{InSync, StoreDir, TopicHandle};
 use crate::types::{BrokerId, LeaderEpoch, Offset, TopicPartition};
 
 /// The move that gives a partition to its preferred leader; `None` if that leads it already.
@@ -178,7 +178,7 @@ pub fn elect_unclean(
     let guard = FencedLock::acquire_store(store, "elect a leader", patience)?;
     let names = std::slice::from_ref(&tp.topic);
     let changed = topics::update_all(store, &guard, names, |meta| {
-        Ok(apply(meta, &election.change))
+        Ok(apply(&InSync::new(store), meta, &election.change))
     })?;
     if changed.is_empty() {
         let text = format!("the leadership of {tp} moved on meanwhile");

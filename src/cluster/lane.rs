@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::daemon::Told;
 use crate::disk::{WatchId, Watcher};
 use crate::error::{Error, Kind, Result};
-use crate::store::{Followed, Follower, PAGE_FILE, STUCK, StoreDir};
+use crate::store::heartbeat::{STOPPED_AFTER, Stillness};
+use crate::store::{Followed, Follower, PAGE_FILE, StoreDir};
 use crate::types::{BrokerId, TopicName, TopicPartition, Uuid};
 
 /// Bytes of one fetch, and of one turn of a partition before the next has its turn.
@@ -19,8 +20,11 @@ const WAIT_MIN: Duration = Duration::from_millis(2);
 const WAIT_MAX: Duration = Duration::from_millis(500);
 /// Between two looks at a leader that cannot be watched.
 const UNWATCHED: Duration = Duration::from_millis(20);
+/// Before a lock that another process has is tried again: its holder is watched without a break.
+const BUSY_PAUSE: Duration = Duration::from_millis(100);
 /// After a failure.
 const PAUSE: Duration = Duration::from_secs(1);
+
 /// One partition that is followed.
 #[derive(Debug)]
 pub(super) struct Lane {
@@ -35,7 +39,9 @@ pub(super) struct Lane {
     /// Nothing is copied until then: what was copied is as much as its limit allows.
     paused_until: Option<Duration>,
     wait: Duration,
-    busy_since: Option<Duration>,
+    /// The append lock of its replica, which another process has: the page's sequence number and the
+    /// holder's heartbeat.
+    kept: Option<Stillness<(Option<u64>, u64)>>,
     told: Option<String>,
 }
 
@@ -69,7 +75,7 @@ impl Lane {
             due: None,
             paused_until: None,
             wait: WAIT_MIN,
-            busy_since: None,
+            kept: None,
             told: None,
         }
     }
@@ -135,7 +141,7 @@ impl Lane {
             });
             let followed = follower.step(bytes_max)?;
             let now = turn.store.clock().monotonic();
-            self.busy_since = None;
+            self.kept = None;
             match followed {
                 Followed::Copied(bytes) => {
                     self.wait = WAIT_MIN;
@@ -215,11 +221,10 @@ impl Lane {
             // The topic is gone, or somebody has a lock for a moment.
             Kind::UnknownTopic => {}
             Kind::Busy => {
-                let since = *self.busy_since.get_or_insert(now);
-                if now.saturating_sub(since) >= STUCK {
+                if self.is_kept_by_one_that_stands_still(now) {
                     wish = Some(Wish::Anew);
                 }
-                self.later(now);
+                self.due = Some(now + BUSY_PAUSE);
             }
             Kind::DiskFull => {
                 wish = Some(Wish::Leave);
@@ -237,7 +242,7 @@ impl Lane {
         }
         if wish == Some(Wish::Anew) {
             self.follower = None;
-            self.busy_since = None;
+            self.kept = None;
         }
         wish
     }
@@ -270,6 +275,19 @@ impl Lane {
         // What cannot be looked at now is looked at the next time.
         let in_place = |follower: &Follower| follower.replica().in_place().unwrap_or(true);
         self.fresh |= !self.follower.as_ref().is_none_or(in_place);
+    }
+
+    /// Whether one holder has the append lock of this replica without a beat for too long. One that
+    /// beats is at work: the replica is left to it.
+    fn is_kept_by_one_that_stands_still(&mut self, now: Duration) -> bool {
+        let Some(follower) = &self.follower else {
+            return false;
+        };
+        let replica = follower.replica();
+        let sequence = replica.read_page().ok().flatten().map(|page| page.sequence);
+        let seen = (sequence, replica.beat());
+        let kept = self.kept.get_or_insert_with(|| Stillness::begin(seen, now));
+        kept.look(seen, now) >= STOPPED_AFTER
     }
 
     /// Tells an error, once.

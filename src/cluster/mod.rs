@@ -3,6 +3,7 @@
 //! Invariant: nothing here is needed to produce or consume. A daemon that dies leaves nothing that
 //! the next one, or no one, could not go on from.
 
+mod approach;
 mod candidates;
 mod care;
 mod caretaker;
@@ -41,7 +42,10 @@ pub use life_lock::Holder;
 pub use liveness::Liveness;
 pub use locks::{LockKindName, LockRow, held_locks};
 pub use membership::{Member, Membership, Settle};
-pub use moves::{Authority, Move, Mover, Planned, move_leaders, moves_away};
+pub use moves::{
+    Authority, Move, Mover, Planned, Progress, STALLED_AFTER, Terms, Witness, move_leaders,
+    moves_away, to_hand_over,
+};
 pub use registration::{BrokerOptions, set_drained};
 pub use status::{
     BrokerStatus, ControllerStatus, Share, broker_holder, broker_status, led_by, shares,

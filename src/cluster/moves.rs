@@ -1,22 +1,29 @@
 //! Planned moves of leadership: nothing is lost by them, not even what only the leader has.
 //!
-//! 1. The target has first to reach what the leader has now, so that the seal is short.
+//! 1. The target has first to come milliseconds from the leader's end, so that the seal is short.
+//!    That is waited for as long as the smallest gap so far shrinks: a target that copies as fast as
+//!    producers write comes no nearer.
 //! 2. The leader's log is sealed, and the target reaches its end.
 //! 3. In one hold of the store's lock: if the topic file still names the sealed leader and epoch,
 //!    and the target's acknowledged end, in that epoch and replica, is the sealed end, the topic
 //!    file names the target, with the next epoch.
 //! 4. A seal of a move that came to nothing is undone by a new epoch of the same leader: by the
 //!    mover, or, where that died, by whoever meets it for too long.
+//! 5. Moves that began together are written together, but none waits for one that takes long.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::approach::{Approach, Distance, Verdict};
 use super::liveness::Liveness;
 use crate::error::{Error, Kind, Result};
 use crate::store::fenced_lock::{FencedGuard, FencedLock};
 use crate::store::topics::{self, PartitionMeta, TopicMeta};
-use crate::store::{Replica, Sealed, StoreDir, TopicConfigs, raise_epoch};
+use crate::store::{
+    Claim, InSync, Page, PartitionWriter, Replica, Role, Sealed, StoreDir, TopicConfigs,
+    begin_epoch, raise_epochs,
+};
 use crate::types::{BrokerId, LeaderEpoch, Offset, TopicName, TopicPartition, Uuid};
 
 /// One move.
@@ -40,17 +47,57 @@ pub struct Move {
 /// replaced.
 pub type Authority<'a> = &'a (dyn Fn(&FencedGuard) -> Result<bool> + Sync);
 
+/// How long a target may come no nearer before its move has failed.
+pub const STALLED_AFTER: Duration = Duration::from_secs(2);
+
+/// By what right, and how patiently, leaders are moved.
+#[derive(Clone, Copy)]
+pub struct Terms<'a> {
+    /// Asked before topic files are replaced.
+    pub authority: Authority<'a>,
+    /// Whether the moves are still called for: asked again and again. Once not, those that are
+    /// under way fail.
+    pub goes_on: &'a (dyn Fn() -> bool + Sync),
+    /// How long a target may come no nearer to its goal.
+    pub stalled_after: Duration,
+}
+
+/// How far moves are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Partitions that are not moved yet.
+    pub partitions: usize,
+    /// Records that their targets lack.
+    pub records: u64,
+}
+
+/// Is told of moves while they are under way.
+pub trait Witness {
+    /// The move at that place in the list ended: told once of each.
+    fn ended(&mut self, index: usize, outcome: Result<()>);
+    /// The others go on. Told many times a second.
+    fn progress(&mut self, _progress: Progress) {}
+}
+
+/// One outcome each, in order.
+impl Witness for Vec<Option<Result<()>>> {
+    fn ended(&mut self, index: usize, outcome: Result<()>) {
+        if let Some(slot) = self.get_mut(index) {
+            *slot = Some(outcome);
+        }
+    }
+}
+
 /// Carries out planned moves.
 pub trait Mover: Send + Sync {
-    /// Moves all of them, together, and waits for it: one outcome each, in order. What was not
-    /// moved within `deadline` has failed.
+    /// Moves all of them and waits for that. Each end is told to the witness as it comes.
     fn move_leaders(
         &self,
         store: &Arc<StoreDir>,
         moves: &[Move],
-        authority: Authority<'_>,
-        deadline: Duration,
-    ) -> Vec<Result<()>>;
+        terms: Terms<'_>,
+        witness: &mut dyn Witness,
+    );
 }
 
 /// The mover of a controller.
@@ -62,94 +109,178 @@ impl Mover for Planned {
         &self,
         store: &Arc<StoreDir>,
         moves: &[Move],
-        authority: Authority<'_>,
-        deadline: Duration,
-    ) -> Vec<Result<()>> {
-        move_leaders(store, moves, authority, deadline)
+        terms: Terms<'_>,
+        witness: &mut dyn Witness,
+    ) {
+        move_leaders(store, moves, terms, witness);
     }
 }
 
-/// How long the leader's append lock, and the store's lock, are waited for.
+/// How long the leader's append lock is waited for to put its log in order, to seal it (it is tried
+/// again), and how long the store's lock is.
 const PATIENCE: Duration = Duration::from_millis(500);
+const SEAL_PATIENCE: Duration = Duration::from_millis(20);
 const STORE_PATIENCE: Duration = Duration::from_secs(10);
-/// Between two looks at the targets.
+/// Between two looks at the targets, at first and once it takes longer.
 const LOOK_INTERVAL: Duration = Duration::from_micros(500);
+const LOOK_INTERVAL_LATER: Duration = Duration::from_millis(20);
+/// How long a target that is at its goal waits for others, to be written with them.
+const GATHERED: Duration = Duration::from_millis(20);
 
 /// A move under way.
 struct Under<'m> {
+    index: usize,
     wanted: &'m Move,
     every_message: bool,
     from_uuid: Uuid,
     to_uuid: Uuid,
     target: Replica,
     leader: Replica,
-    /// What the target must reach before the seal.
-    first_goal: Offset,
+    approach: Approach,
     sealed: Option<Sealed>,
+    /// Since when the target has the sealed end.
+    reached: Option<Duration>,
+    /// How it ended.
+    outcome: Option<Result<()>>,
 }
 
 impl Under<'_> {
-    fn target_reached(&self, store: &StoreDir, goal: Offset) -> Result<bool> {
+    /// How far the target is from an end; `None` if its page says nothing of this epoch yet.
+    fn distance(&self, store: &StoreDir, end: Offset) -> Result<Option<Distance>> {
         let page = self.target.read_page()?;
         if page.is_some_and(|page| page.offline.is_some()) {
             return Err(late(self.wanted).cure("its replica is offline"));
         }
-        Ok(page.is_some_and(|page| {
-            page.counts(store.boot_id(), self.to_uuid, self.wanted.epoch)
-                && page.acked(self.every_message) >= goal
+        let counts = |page: &Page| page.counts(store.boot_id(), self.to_uuid, self.wanted.epoch);
+        Ok(page.filter(counts).map(|page| Distance {
+            acked: page.acked(self.every_message),
+            end: page.tail.end,
+            goal: end,
         }))
+    }
+
+    /// The leader's log end; `None` while its page says nothing.
+    fn leaders_end(&self, store: &StoreDir) -> Result<Option<Offset>> {
+        let Some(page) = self.leader.read_page()? else {
+            return Ok(None);
+        };
+        let leads = page.replica_uuid == self.from_uuid
+            && page.role == Role::Leader
+            && page.leader_epoch <= self.wanted.epoch;
+        if !leads {
+            return Err(moved_on(self.wanted));
+        }
+        Ok((page.boot_id == store.boot_id()).then_some(page.tail.end))
+    }
+
+    /// A look at the target; seals the log once that is near.
+    fn step(&mut self, store: &Arc<StoreDir>, terms: Terms<'_>) -> Result<()> {
+        if self.reached.is_some() {
+            return Ok(());
+        }
+        if !(terms.goes_on)() {
+            return Err(moved_on(self.wanted));
+        }
+        let end = match &self.sealed {
+            Some(sealed) => Some(sealed.end()),
+            None => self.leaders_end(store)?,
+        };
+        let distance = match end {
+            Some(end) => self.distance(store, end)?,
+            None => None,
+        };
+        let now = store.clock().monotonic();
+        let stalled_after = match &self.sealed {
+            // Producers wait.
+            Some(_) => terms.stalled_after.min(STALLED_AFTER),
+            None => terms.stalled_after,
+        };
+        match self.approach.look(distance, now, stalled_after) {
+            Verdict::Far => Ok(()),
+            Verdict::There if self.sealed.is_some() => {
+                self.reached = Some(now);
+                Ok(())
+            }
+            Verdict::There | Verdict::Near if self.sealed.is_none() => self.seal(store, terms),
+            Verdict::There | Verdict::Near => Ok(()),
+            Verdict::Stalled => Err(late(self.wanted)),
+        }
+    }
+
+    fn seal(&mut self, store: &Arc<StoreDir>, terms: Terms<'_>) -> Result<()> {
+        let leader = (self.wanted.from, self.from_uuid);
+        let (tp, epoch) = (&self.wanted.tp, self.wanted.epoch);
+        let now = store.clock().monotonic();
+        match Sealed::seal(store, tp, leader, epoch, SEAL_PATIENCE) {
+            Ok(sealed) => {
+                self.approach = Approach::begin(now);
+                self.sealed = Some(sealed);
+                Ok(())
+            }
+            // Somebody appends, or puts the log in order: next time.
+            Err(e) if e.kind() == Kind::Busy => {
+                if self.approach.is_stalled(now, terms.stalled_after) {
+                    return Err(e);
+                }
+                Ok(())
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    fn is_at_goal(&self) -> bool {
+        self.reached.is_some() && self.outcome.is_none()
     }
 }
 
-/// Moves leaderships, each for itself; waits for the targets up to `patience`. `authority` is asked
-/// in the hold that writes the topic files.
+/// Moves leaderships, each for itself. Each end is told as it comes.
 pub fn move_leaders(
     store: &Arc<StoreDir>,
     moves: &[Move],
-    authority: Authority<'_>,
-    patience: Duration,
-) -> Vec<Result<()>> {
-    let mut topics: BTreeMap<&TopicName, Result<(Arc<TopicMeta>, TopicConfigs)>> = BTreeMap::new();
-    let mut under: Vec<Result<Under<'_>>> = moves
-        .iter()
-        .map(|wanted| {
-            let read = topics
-                .entry(&wanted.tp.topic)
-                .or_insert_with(|| read_topic(store, &wanted.tp.topic));
-            match read {
-                Ok((meta, configs)) => begin(store, wanted, meta, configs),
-                Err(e) => Err(Error::new(e.kind(), e.to_string())),
-            }
-        })
-        .collect();
-    let deadline = store.clock().monotonic() + patience;
-    wait(store, &mut under, deadline, |one| one.first_goal);
-    for slot in &mut under {
-        if let Ok(one) = slot {
-            let leader = (one.wanted.from, one.from_uuid);
-            match Sealed::seal(store, &one.wanted.tp, leader, one.wanted.epoch, PATIENCE) {
-                Ok(sealed) => one.sealed = Some(sealed),
-                Err(e) => *slot = Err(e),
-            }
+    terms: Terms<'_>,
+    witness: &mut dyn Witness,
+) {
+    let mut topics: Vec<(&TopicName, Result<(Arc<TopicMeta>, TopicConfigs)>)> = Vec::new();
+    let mut under: Vec<Under<'_>> = Vec::new();
+    for (index, wanted) in moves.iter().enumerate() {
+        let name = &wanted.tp.topic;
+        if topics.last().is_none_or(|(last, _)| *last != name) {
+            topics.push((name, read_topic(store, name)));
+        }
+        let begun = match topics.last() {
+            Some((_, Ok((meta, configs)))) => begin(store, (index, wanted), meta, configs),
+            Some((_, Err(e))) => Err(Error::new(e.kind(), e.to_string())),
+            None => continue,
+        };
+        match begun {
+            Ok(one) => under.push(one),
+            Err(e) => witness.ended(index, Err(e)),
         }
     }
-    let sealed: BTreeSet<TopicPartition> = under
-        .iter()
-        .flatten()
-        .map(|one| one.wanted.tp.clone())
-        .collect();
-    wait(store, &mut under, deadline, |one| {
-        one.sealed.as_ref().map_or(Offset::MAX, Sealed::end)
-    });
-    write(store, &mut under, authority);
-    let outcomes: Vec<Result<()>> = under.into_iter().map(|one| one.map(drop)).collect();
-    for (outcome, wanted) in outcomes.iter().zip(moves) {
-        if outcome.is_err() && sealed.contains(&wanted.tp) {
-            // Whoever meets the seal undoes it as well.
-            let _ = raise_epoch(store, &wanted.tp, wanted.epoch, STORE_PATIENCE);
+    let started = store.clock().monotonic();
+    while !under.is_empty() {
+        for one in &mut under {
+            if let Err(e) = one.step(store, terms) {
+                one.outcome = Some(Err(e));
+            }
         }
+        write_those_at_goal(store, &mut under, terms.authority);
+        undo_seals(store, &under);
+        for one in under.extract_if(.., |one| one.outcome.is_some()) {
+            witness.ended(one.index, one.outcome.unwrap_or(Ok(())));
+        }
+        if under.is_empty() {
+            return;
+        }
+        let records = under.iter().map(|one| one.approach.records()).sum();
+        witness.progress(Progress {
+            partitions: under.len(),
+            records,
+        });
+        let taken = store.clock().monotonic().saturating_sub(started);
+        let pause = (taken / 50).clamp(LOOK_INTERVAL, LOOK_INTERVAL_LATER);
+        store.clock().sleep(pause);
     }
-    outcomes
 }
 
 fn read_topic(store: &StoreDir, name: &TopicName) -> Result<(Arc<TopicMeta>, TopicConfigs)> {
@@ -160,7 +291,7 @@ fn read_topic(store: &StoreDir, name: &TopicName) -> Result<(Arc<TopicMeta>, Top
 
 fn begin<'m>(
     store: &Arc<StoreDir>,
-    wanted: &'m Move,
+    (index, wanted): (usize, &'m Move),
     meta: &TopicMeta,
     configs: &TopicConfigs,
 ) -> Result<Under<'m>> {
@@ -173,17 +304,29 @@ fn begin<'m>(
     let (Some(from_uuid), Some(to_uuid)) = uuids else {
         return Err(moved_on(wanted));
     };
-    let leader = Replica::open(store, &wanted.tp, wanted.from)?;
-    let end = leader.read_page()?.map_or(0, |page| page.tail.end);
+    let mut leader = Replica::open(store, &wanted.tp, wanted.from)?;
+    let in_order = |page: Page| {
+        page.boot_id == store.boot_id()
+            && page.role == Role::Leader
+            && page.leader_epoch == wanted.epoch
+    };
+    if !leader.read_page()?.is_some_and(in_order) {
+        // Before any log is sealed: this may take long.
+        PartitionWriter::open(store, &wanted.tp, PATIENCE)?.make_ready()?;
+        leader = Replica::open(store, &wanted.tp, wanted.from)?;
+    }
     Ok(Under {
+        index,
         wanted,
         every_message: configs.every_message(),
         from_uuid,
         to_uuid,
         target: Replica::open(store, &wanted.tp, wanted.to)?,
         leader,
-        first_goal: end,
+        approach: Approach::begin(store.clock().monotonic()),
         sealed: None,
+        reached: None,
+        outcome: None,
     })
 }
 
@@ -196,49 +339,25 @@ fn still_is(meta: &TopicMeta, partition: &PartitionMeta, wanted: &Move) -> bool 
         && partition.is_in_sync(wanted.to)
 }
 
-/// Waits until each target has reached its goal; those that do not in time have failed.
-fn wait(
-    store: &StoreDir,
-    under: &mut [Result<Under<'_>>],
-    deadline: Duration,
-    goal: impl Fn(&Under<'_>) -> Offset,
-) {
-    let mut open: Vec<_> = under.iter_mut().filter(|one| one.is_ok()).collect();
-    loop {
-        let late_now = store.clock().monotonic() >= deadline;
-        open.retain_mut(|slot| {
-            let Ok(one) = &**slot else { return false };
-            match one.target_reached(store, goal(one)) {
-                Ok(true) => false,
-                Ok(false) if late_now => {
-                    **slot = Err(late(one.wanted));
-                    false
-                }
-                Ok(false) => true,
-                Err(e) => {
-                    **slot = Err(e);
-                    false
-                }
-            }
-        });
-        if open.is_empty() {
-            return;
-        }
-        store.clock().sleep(LOOK_INTERVAL);
-    }
-}
-
-/// Writes the topic files, in one hold.
-fn write(store: &Arc<StoreDir>, under: &mut [Result<Under<'_>>], authority: Authority<'_>) {
-    let mut by_topic: BTreeMap<TopicName, Vec<usize>> = BTreeMap::new();
-    for (at, slot) in under.iter().enumerate() {
-        if let Ok(one) = slot {
-            let topic = one.wanted.tp.topic.clone();
-            by_topic.entry(topic).or_default().push(at);
-        }
-    }
-    if by_topic.is_empty() {
+/// Writes the topic files of all whose targets are at their goals, in one hold, once no other is
+/// about to be.
+fn write_those_at_goal(store: &Arc<StoreDir>, under: &mut [Under<'_>], authority: Authority<'_>) {
+    let now = store.clock().monotonic();
+    let at_goal = || under.iter().filter(|one| one.is_at_goal());
+    let waited = at_goal()
+        .filter_map(|one| one.reached)
+        .map(|since| now.saturating_sub(since))
+        .max();
+    let Some(waited) = waited else { return };
+    let sealed = |one: &Under<'_>| one.sealed.is_some() && one.reached.is_none();
+    let others_come = under.iter().any(|one| one.outcome.is_none() && sealed(one));
+    if others_come && waited < GATHERED {
         return;
+    }
+    let mut by_topic: BTreeMap<TopicName, Vec<usize>> = BTreeMap::new();
+    for (at, one) in under.iter().enumerate().filter(|(_, one)| one.is_at_goal()) {
+        let topic = one.wanted.tp.topic.clone();
+        by_topic.entry(topic).or_default().push(at);
     }
     let names: Vec<TopicName> = by_topic.keys().cloned().collect();
     let written =
@@ -246,56 +365,70 @@ fn write(store: &Arc<StoreDir>, under: &mut [Result<Under<'_>>], authority: Auth
             if !authority(&guard)? {
                 return Err(Error::new(Kind::Fenced, "another controller is at work"));
             }
+            let extents = InSync::new(store);
             topics::update_all(store, &guard, &names, |meta| {
                 let mut changed = false;
                 for at in by_topic.get(&meta.name).into_iter().flatten() {
-                    let Some(slot) = under.get_mut(*at) else {
-                        continue;
-                    };
-                    let Ok(one) = slot else { continue };
-                    match apply(store, meta, one) {
-                        Ok(true) => changed = true,
-                        Ok(false) => *slot = Err(moved_on(one.wanted)),
-                        Err(e) => *slot = Err(e),
+                    if let Some(one) = under.get_mut(*at) {
+                        let applied = apply(store, &extents, meta, one);
+                        changed |= applied.is_ok();
+                        one.outcome = Some(applied);
                     }
                 }
                 Ok(changed)
             })
         });
-    if let Err(e) = written {
-        for slot in under.iter_mut().filter(|slot| slot.is_ok()) {
-            *slot = Err(Error::new(e.kind(), e.to_string()));
+    // Those of a topic that is gone have no outcome yet.
+    let failed = written.err();
+    for one in under.iter_mut().filter(|one| one.reached.is_some()) {
+        match (&failed, &one.outcome) {
+            (Some(e), None | Some(Ok(()))) => {
+                one.outcome = Some(Err(Error::new(e.kind(), e.to_string())));
+            }
+            (None, None) => one.outcome = Some(Err(moved_on(one.wanted))),
+            _ => {}
         }
     }
 }
 
-fn apply(store: &StoreDir, meta: &mut TopicMeta, one: &Under<'_>) -> Result<bool> {
+fn apply(
+    store: &StoreDir,
+    extents: &InSync<'_>,
+    meta: &mut TopicMeta,
+    one: &Under<'_>,
+) -> Result<()> {
     let wanted = one.wanted;
-    let (id, at) = (meta.topic_id, usize::try_from(wanted.tp.partition));
-    let current = at.ok().and_then(|at| meta.partitions.get(at));
-    if id != wanted.topic_id || !current.is_some_and(|now| still_is(meta, now, wanted)) {
-        return Ok(false);
-    }
-    let Some(sealed) = &one.sealed else {
-        return Ok(false);
-    };
-    let named = current.and_then(|partition| partition.uuid_of(wanted.to)) == Some(one.to_uuid);
+    let moved_on = || moved_on(wanted);
+    let at = usize::try_from(wanted.tp.partition).map_err(|_| moved_on())?;
+    let current = meta.partitions.get(at).ok_or_else(moved_on)?;
+    let named = current.uuid_of(wanted.to) == Some(one.to_uuid);
+    let sealed = one.sealed.as_ref().ok_or_else(moved_on)?;
+    let reached = one.distance(store, sealed.end())?;
     let stands = named
+        && still_is(meta, current, wanted)
         && sealed.holds()?
         && one.leader.in_place()?
         && one.target.in_place()?
-        && one.target_reached(store, sealed.end())?;
-    let partition = usize::try_from(wanted.tp.partition)
-        .ok()
-        .and_then(|at| meta.partitions.get_mut(at));
-    let Some(partition) = partition.filter(|_| stands) else {
-        return Ok(false);
-    };
-    partition.leader = wanted.to;
-    partition.leader_epoch += 1;
+        && reached.is_some_and(|distance| distance.is_none());
+    let partition = meta.partitions.get_mut(at).filter(|_| stands);
+    let partition = partition.ok_or_else(moved_on)?;
+    begin_epoch(extents, &wanted.tp, partition, wanted.to, Claim::Clean)?;
     let stays = |broker: &BrokerId| *broker == wanted.to || !wanted.drop_from_isr.contains(broker);
     partition.isr.retain(stays);
-    Ok(true)
+    Ok(())
+}
+
+/// Undoes the seals of moves that failed, all in one hold of the store's lock.
+fn undo_seals(store: &Arc<StoreDir>, under: &[Under<'_>]) {
+    let failed = |one: &&Under<'_>| matches!(one.outcome, Some(Err(_))) && one.sealed.is_some();
+    let failed = under.iter().filter(failed);
+    let sealed: Vec<_> = failed
+        .map(|one| (one.wanted.tp.clone(), one.wanted.epoch))
+        .collect();
+    if !sealed.is_empty() {
+        // Whoever meets the seal undoes it as well.
+        let _ = raise_epochs(store, &sealed, STORE_PATIENCE);
+    }
 }
 
 fn moved_on(wanted: &Move) -> Error {
@@ -310,7 +443,7 @@ fn late(wanted: &Move) -> Error {
     Error::new(
         Kind::Busy,
         format!(
-            "broker {} did not reach the end of {} in time to lead it",
+            "broker {} came no nearer to the end of {}, which it is to lead",
             wanted.to, wanted.tp
         ),
     )
@@ -347,4 +480,22 @@ pub fn moves_away(store: &Arc<StoreDir>, broker: BrokerId) -> Result<Vec<Move>> 
         }
     }
     Ok(moves)
+}
+
+/// What a broker that ends has still to hand over to others that live: partitions, and the records
+/// that those lack. What cannot be looked at counts for nothing.
+pub fn to_hand_over(store: &Arc<StoreDir>, broker: BrokerId) -> Progress {
+    let end = |tp: &TopicPartition, broker: BrokerId| -> Option<Offset> {
+        let page = Replica::open(store, tp, broker).ok()?.read_page().ok()??;
+        Some(page.tail.end)
+    };
+    let moves = moves_away(store, broker).unwrap_or_default();
+    let lacks = moves.iter().filter_map(|one| {
+        let (has, goal) = (end(&one.tp, one.to)?, end(&one.tp, one.from)?);
+        Some(goal.saturating_sub(has).max(0).unsigned_abs())
+    });
+    Progress {
+        records: lacks.sum(),
+        partitions: moves.len(),
+    }
 }

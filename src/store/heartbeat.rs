@@ -4,13 +4,13 @@
 //!    a [`Heartbeat`] lives, a thread of its own raises that counter every 100 ms, from the time on
 //!    that the lock was held for about 100 ms. A hold that is shorter costs no thread and no write.
 //! 2. Each lock has its thread: a beat is itself a write, and a file system that keeps it waiting
-//!    keeps no other lock's beat waiting.
+//!    keeps no other lock's beat waiting. Beyond [`THREADS_MAX`] of them one thread serves the rest.
 //! 3. Who waits for the lock watches the counter ([`Stillness`]). Only its standing still means
 //!    anything, by unbroken watching on one monotonic clock: a watcher that slept starts over.
 //! 4. A beat proves that the process runs. It does not prove progress.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError, Weak};
 use std::time::Duration;
 
@@ -30,6 +30,9 @@ const INTERVAL: Duration = Duration::from_millis(100);
 /// not wake it each time.
 const IDLE_LOOKS: u32 = 20;
 
+/// Most threads that beat for one lock each.
+const THREADS_MAX: usize = 16;
+
 /// Beats for a lock until it ends or is dropped, which must come before the lock is let go: no beat
 /// falls on the counter of the next holder.
 #[derive(Debug)]
@@ -41,6 +44,8 @@ struct Beat {
     ended: Condvar,
     /// Whether the lock was held at an earlier look.
     seen: AtomicBool,
+    /// Whether a thread of its own beats for it.
+    has_thread: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -68,6 +73,8 @@ static LOOKOUT: Mutex<Lookout> = Mutex::new(Lookout {
 });
 static CHANGED: Condvar = Condvar::new();
 static THREAD: Once = Once::new();
+/// Threads that beat for one lock each.
+static THREADS: AtomicUsize = AtomicUsize::new(0);
 
 impl Heartbeat {
     /// Begins for a lock that is held, whose counter stands at that byte of the file.
@@ -92,6 +99,7 @@ impl Heartbeat {
             state,
             ended: Condvar::new(),
             seen: AtomicBool::new(false),
+            has_thread: AtomicBool::new(false),
         });
         THREAD.call_once(|| {
             // Without the thread a holder at work for 2 s may count as stopped, which is safe.
@@ -142,6 +150,13 @@ impl Drop for Heartbeat {
 }
 
 impl State {
+    fn beat(&mut self) {
+        if self.held && !self.stopped {
+            // The holder meets the same error at its next step.
+            let _ = self.raise();
+        }
+    }
+
     fn raise(&mut self) -> io::Result<()> {
         let counter = match self.counter {
             Some(counter) => counter,
@@ -227,24 +242,17 @@ fn look_out() {
         } else {
             0
         };
-        let mut long = Vec::new();
-        lookout.held.retain(|beat| {
-            let Some(beat) = beat.upgrade() else {
-                return false;
-            };
-            let is_long = beat.seen.swap(true, Ordering::Relaxed);
-            if is_long {
-                long.push(beat);
-            }
-            // It has a thread then, which needs no more looks.
-            !is_long
+        let held = lookout.held.iter().filter_map(Weak::upgrade);
+        let long = held.filter(|beat| {
+            let was_seen = beat.seen.swap(true, Ordering::Relaxed);
+            was_seen && !beat.has_thread.load(Ordering::Relaxed)
         });
+        let long: Vec<_> = long.collect();
+        // A write may be slow: nobody takes or lets go of another lock behind it.
         drop(lookout);
         for beat in long {
-            let again = Arc::downgrade(&beat);
-            if spawn("mq-lock-beat", move || beat.beat_on()).is_err() {
-                // No thread is to be had now: perhaps at the next look.
-                lock(&LOOKOUT).held.push(again);
+            if !beat.begin_thread() {
+                lock(&beat.state).beat();
             }
         }
         lookout = lock(&LOOKOUT);
@@ -252,14 +260,29 @@ fn look_out() {
 }
 
 impl Beat {
-    /// Beats until the lock is let go.
+    /// Begins a thread that beats until the lock is let go; `false` if none is to be had now.
+    fn begin_thread(self: &Arc<Self>) -> bool {
+        if THREADS.fetch_add(1, Ordering::Relaxed) >= THREADS_MAX {
+            THREADS.fetch_sub(1, Ordering::Relaxed);
+            return false;
+        }
+        self.has_thread.store(true, Ordering::Relaxed);
+        let beat = Arc::clone(self);
+        let spawned = spawn("mq-lock-beat", move || {
+            beat.beat_on();
+            THREADS.fetch_sub(1, Ordering::Relaxed);
+        });
+        if spawned.is_err() {
+            self.has_thread.store(false, Ordering::Relaxed);
+            THREADS.fetch_sub(1, Ordering::Relaxed);
+        }
+        spawned.is_ok()
+    }
+
     fn beat_on(&self) {
         let mut state = lock(&self.state);
         while state.held {
-            if !state.stopped {
-                // The holder meets the same error at its next step.
-                let _ = state.raise();
-            }
+            state.beat();
             state = self
                 .ended
                 .wait_timeout(state, INTERVAL)

@@ -23,8 +23,10 @@ use std::time::Duration;
 use super::configs::TopicConfigs;
 use super::fenced_lock::FencedLock;
 use super::graveyard;
+use super::in_sync::InSync;
 use super::json_file;
 use super::layout;
+use super::leadership::{Claim, begin_epoch};
 use super::log_dir::LogDir;
 use super::new_replica::{
     LogDirs, MOVES_MAX, MadeReplica, discard, keeps_moving, make_replicas, partition_metas, plans,
@@ -229,8 +231,12 @@ pub fn alter_configs(
     meta.explicit = explicit;
     meta.version += 1;
     if mode_changes {
+        // Refused before anything is changed where a leader lacks what another has in sync.
+        let extents = InSync::new(store);
         for partition in &mut meta.partitions {
-            partition.leader_epoch += 1;
+            let tp = TopicPartition::new(name.clone(), partition.partition);
+            let leader = partition.leader;
+            begin_epoch(&extents, &tp, partition, leader, Claim::Clean)?;
         }
     }
     topics::replace(&guard, &meta)?;

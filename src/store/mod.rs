@@ -56,8 +56,9 @@ pub use commit_note::SYNC_FILE;
 pub use committer::Committer;
 pub use configs::TopicConfigs;
 pub use follower::{Followed, Follower};
+pub use in_sync::{Extents, InSync};
 pub use known_topic::KnownTopic;
-pub use leadership::raise_epoch;
+pub use leadership::{Claim, begin_epoch, raise_epoch, raise_epochs};
 pub use lifecycle::{
     NewTopic, add_partitions, alter_configs, check_assignment, check_partitions, create_topic,
     delete_topic, set_topic_aside,
@@ -72,7 +73,7 @@ pub use reassign::{Change, cancel_reassignment, start_reassignment, under_way};
 pub use removal::{Remover, is_replica_there};
 pub use replace::{replace_replica, replace_replicas};
 pub use replica::Replica;
-pub use seal::{STUCK, Sealed};
+pub use seal::{LEFT_AFTER, Sealed};
 pub use strays::{Stray, strays};
 pub use topic_handle::TopicHandle;
 pub use watermark::{Shown, Watermark};

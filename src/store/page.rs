@@ -25,8 +25,9 @@
 //!
 //! All little-endian: the file never leaves its machine.
 //!
-//! At byte 2048 stands the heartbeat of whoever holds the append lock long (`super::heartbeat`).
-//! Its place has its room on the disk from the start, in the block of the first copy.
+//! At byte 2048 stands the heartbeat of whoever holds the append lock long (`super::heartbeat`), at
+//! byte 2560 that of whoever sealed the log for a move. Their places have their room on the disk from
+//! the start, in the block of the first copy.
 
 use std::time::Duration;
 
@@ -49,6 +50,8 @@ const TORN_PATIENCE: Duration = Duration::from_millis(10);
 
 /// Where the heartbeat of the append lock's holder stands.
 pub(super) const BEAT_AT: u64 = 2048;
+/// Where the heartbeat of a mover stands that sealed the log.
+pub(super) const MOVER_BEAT_AT: u64 = 2560;
 
 const MAGIC: u32 = u32::from_le_bytes(*b"mqps");
 const LAYOUT: u16 = 1;

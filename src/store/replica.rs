@@ -12,7 +12,7 @@ use super::gate;
 use super::heartbeat::{self, Heartbeat};
 use super::layout;
 use super::open::StoreDir;
-use super::page::{BEAT_AT, Offline, PAGE_FILE, Page, UnseenSync};
+use super::page::{BEAT_AT, MOVER_BEAT_AT, Offline, PAGE_FILE, Page, UnseenSync};
 use crate::clock::Clock;
 use crate::disk::{Dir, File, FileId, LockKind, Open, join};
 use crate::error::{Error, Kind, Result};
@@ -187,6 +187,16 @@ impl Replica {
     /// stopped, and where the lock is held for a moment only.
     pub fn beat(&self) -> u64 {
         heartbeat::read(&*self.page, BEAT_AT)
+    }
+
+    /// The counter of whoever sealed the log for a move.
+    pub fn mover_beat(&self) -> u64 {
+        heartbeat::read(&*self.page, MOVER_BEAT_AT)
+    }
+
+    /// Beats for a seal.
+    pub(super) fn beat_as_mover(&self) -> Heartbeat {
+        Heartbeat::start(Arc::clone(&self.page), MOVER_BEAT_AT)
     }
 
     /// Whether nobody has the append lock: takes it, and lets go at once.

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::heartbeat::Heartbeat;
 use super::open::StoreDir;
 use super::page::{Intent, Page, Role, Seal};
 use super::replica::Replica;
@@ -11,17 +12,19 @@ use super::writer::PartitionWriter;
 use crate::error::{Error, Kind, Result};
 use crate::types::{BrokerId, LeaderEpoch, Offset, TopicPartition, Uuid};
 
-/// How long one holder may keep an append lock, or a log stay sealed for a move, before the
-/// leadership, or a follower, goes on without it.
-pub const STUCK: Duration = Duration::from_secs(2);
+/// How long a log stays sealed for a move by a mover that does not beat, before the seal counts as
+/// left behind.
+pub const LEFT_AFTER: Duration = Duration::from_secs(2);
 
-/// A leader's log that is sealed.
+/// A leader's log that is sealed. While this lives its mover beats in the page's file: whoever meets
+/// the seal waits for a move that goes on, and undoes the seal of one that died or is stopped.
 #[derive(Debug)]
 pub struct Sealed {
     leader: Replica,
     uuid: Uuid,
     epoch: LeaderEpoch,
     end: Offset,
+    _beat: Heartbeat,
 }
 
 impl Sealed {
@@ -60,6 +63,7 @@ impl Sealed {
         held.publish(&mut page)?;
         drop(held);
         Ok(Sealed {
+            _beat: replica.beat_as_mover(),
             leader: replica,
             uuid,
             epoch,

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::configs::TopicConfigs;
+use super::heartbeat::Stillness;
 use super::judge::Judge;
 use super::leadership;
 use super::log_snapshot::LogSnapshot;
@@ -19,7 +20,7 @@ use super::open::StoreDir;
 use super::page::{Intent, Page, Seal};
 use super::rebuild::open_replica;
 use super::replica::{Held, Replica, offline_error};
-use super::seal::STUCK;
+use super::seal::LEFT_AFTER;
 use super::topic_handle::TopicHandle;
 use crate::error::{Error, Kind, Result};
 use crate::record::{self, BatchHeader};
@@ -61,9 +62,16 @@ pub struct PartitionWriter {
     known: Option<u64>,
     first: bool,
     synced_version: u64,
-    /// The sealed log that is waited for: its epoch and generation, and since when.
-    sealed: Option<((LeaderEpoch, u64), Duration)>,
+    /// The sealed log that is waited for: its epoch and generation, and its mover's beat.
+    sealed: Option<Stillness<(LeaderEpoch, u64, u64)>>,
     cuts: Vec<Cut>,
+}
+
+/// How often an append started over: as its log was sealed, and as the metadata had moved on.
+#[derive(Debug, Default)]
+struct Tries {
+    sealed: u32,
+    moved_on: u32,
 }
 
 /// How often an append starts over when the metadata moves under it.
@@ -150,7 +158,7 @@ impl PartitionWriter {
     /// # Errors
     /// [`Kind::Fenced`] also if the topic file names another epoch.
     pub fn append_in(&mut self, batch: &mut [u8], only: Option<LeaderEpoch>) -> Result<Appended> {
-        let mut tries = 0;
+        let mut tries = Tries::default();
         loop {
             if only.is_some_and(|only| self.led_epoch().is_ok_and(|epoch| epoch != only)) {
                 return Err(fenced(&self.tp));
@@ -175,7 +183,7 @@ impl PartitionWriter {
     /// Brings the replica into order (recovery, promotion) without an append, as the first
     /// append would.
     pub fn make_ready(&mut self) -> Result<Page> {
-        let mut tries = 0;
+        let mut tries = Tries::default();
         loop {
             let ready = self.try_ready();
             self.store.add_cuts(&self.tp, &mut self.cuts);
@@ -319,15 +327,19 @@ impl PartitionWriter {
     }
 
     /// A log that is sealed is waited for, or begins a new epoch: at once after a recovery; where
-    /// leadership was about to move, once that took too long.
+    /// leadership was about to move, once its mover beats no more.
     fn unseal(&mut self, page: &Page) -> Result<()> {
         let now = self.store.clock().monotonic();
-        let of = (page.leader_epoch, page.generation);
-        let (known, since) = *self.sealed.get_or_insert((of, now));
-        if known != of {
-            self.sealed = Some((of, now));
-        }
-        if page.seal == Some(Seal::Recovered) || now.saturating_sub(since) >= STUCK {
+        let seen = (
+            page.leader_epoch,
+            page.generation,
+            self.replica.mover_beat(),
+        );
+        let watched = self
+            .sealed
+            .get_or_insert_with(|| Stillness::begin(seen, now));
+        let is_left = watched.look(seen, now) >= LEFT_AFTER;
+        if page.seal == Some(Seal::Recovered) || is_left {
             leadership::raise_epoch(&self.store, &self.tp, page.leader_epoch, self.patience)?;
             self.sealed = None;
         }
@@ -335,14 +347,22 @@ impl PartitionWriter {
     }
 
     /// Whether to look at the metadata again after a try that was fenced off.
-    fn try_again(&mut self, tries: &mut u32) -> Result<bool> {
-        *tries += 1;
-        // Where leadership is about to move, its end is near.
-        let moving = self.sealed.is_some();
-        if *tries > TRIES && !moving {
+    fn try_again(&mut self, tries: &mut Tries) -> Result<bool> {
+        // Where leadership is about to move, its end is near: that wait is bounded elsewhere.
+        let count = if self.sealed.is_some() {
+            &mut tries.sealed
+        } else {
+            &mut tries.moved_on
+        };
+        *count += 1;
+        if tries.moved_on > TRIES {
             return Ok(false);
         }
-        let pause = if *tries > TRIES { MOVING_PAUSE } else { PAUSE };
+        let pause = if tries.sealed > TRIES {
+            MOVING_PAUSE
+        } else {
+            PAUSE
+        };
         self.store.clock().sleep(pause);
         self.refresh()?;
         Ok(true)

@@ -1,1 +1,332 @@
 //! Leaderships: no acknowledged record goes with a planned or a forced change of leader.
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mq::clock::SystemClock;
+use mq::disk::OsDisk;
+use mq::error::Kind;
+use mq::record::BatchBuilder;
+use mq::store::broker_file::BrokerFile;
+use mq::store::fenced_lock::FencedLock;
+use mq::store::topics::{self, ReplicaMeta};
+use mq::store::{
+    Claim, InSync, NewTopic, PartitionWriter, Sealed, StoreDir, alter_configs, begin_epoch,
+    create_topic, json_file, raise_epoch, raise_epochs,
+};
+use mq::types::{Compression, Offset, TimestampType, TopicName, TopicPartition};
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::cli::{PATIENCE, Running, Shell};
+use crate::daemons::{brokers, eventually, healthy, topic_file};
+
+fn has_strace() -> bool {
+    let found = Command::new("strace").arg("-V").output();
+    let found = found.is_ok_and(|done| done.status.success());
+    if !found {
+        println!("skipped: there is no strace");
+    }
+    found
+}
+
+/// Starts a tool whose system calls are slowed as `inject` says, those on `path` only if one is
+/// given.
+fn slowed(shell: &Shell, inject: &str, path: Option<&str>, tool: &str, args: &[&str]) -> Running {
+    let plain = shell.command(tool, args);
+    let mut traced = Command::new("strace");
+    traced.args(["-f", "-qq", "-o", "/dev/null"]);
+    let call = inject.split(':').next().expect("a call");
+    traced.args(["-e", &format!("trace={call}")]);
+    traced.args(["-e", &format!("inject={inject}")]);
+    if let Some(path) = path {
+        traced.args(["-P", path]);
+    }
+    traced.arg(plain.get_program()).args(plain.get_args());
+    for (name, value) in plain.get_envs() {
+        match value {
+            Some(value) => traced.env(name, value),
+            None => traced.env_remove(name),
+        };
+    }
+    traced.current_dir(shell.dir());
+    let piped = traced.stdin(Stdio::piped()).stdout(Stdio::piped());
+    Running::of(piped.stderr(Stdio::piped()).spawn().expect("spawn"))
+}
+
+fn leader(topic: &Value) -> (i64, i64) {
+    let partition = &topic["partitions"][0];
+    let number = |field: &str| partition[field].as_i64().expect("a number");
+    (number("leader"), number("leader_epoch"))
+}
+
+fn lines(count: usize) -> Vec<u8> {
+    let line =
+        |n: usize| format!("{n} a log-like line of about seventy bytes, as in the README of it\n");
+    (0..count).flat_map(|n| line(n).into_bytes()).collect()
+}
+
+/// Brokers 1 (leader), 2 (follower, whose writes take long) and 3, the controller; a burst with
+/// acks=1 that the follower takes some seconds to copy.
+fn a_burst_with_a_slow_follower(count: usize) -> (Shell, Running, [Running; 2]) {
+    let shell = Shell::new();
+    let third = brokers(&shell, &[3]).remove(0);
+    let inject = "pwrite64:delay_enter=60000";
+    let second = slowed(&shell, inject, None, "mq-broker", &["start", "--id", "2"]);
+    second.says(" ready: ");
+    let first = brokers(&shell, &[1]).remove(0);
+    shell.topics(&[
+        "create",
+        "t",
+        "--assign",
+        "1:2",
+        "-c",
+        "flush.messages=never",
+    ]);
+    healthy(&shell);
+    shell.produce(&["t", "--acks", "1"], &lines(count));
+    (shell, first, [second, third])
+}
+
+const BURST: usize = 300_000;
+
+fn all_are_there(shell: &Shell, count: usize) {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let found = shell.consume(&["-e", "t"]);
+        let found = found.iter().filter(|byte| **byte == b'\n').count();
+        if found == count {
+            return;
+        }
+        assert!(Instant::now() < until, "{found} of {count}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn an_orderly_stop_waits_for_a_slow_follower_and_loses_nothing() {
+    if !has_strace() {
+        return;
+    }
+    let (shell, first, _others) = a_burst_with_a_slow_follower(BURST);
+    let started = Instant::now();
+    let stopped = shell.run("mq-broker", &["stop", "1"], b"");
+    assert_eq!(stopped.status, 0, "{}", stopped.err);
+    let took = started.elapsed();
+    assert!(took > Duration::from_secs(2), "too fast to tell: {took:?}");
+    let first = first.end();
+    assert_eq!(leader(&topic_file(&shell, "t")), (2, 1), "{}", first.err);
+    all_are_there(&shell, BURST);
+}
+
+#[test]
+fn a_dead_brokers_directory_leads_until_a_slow_follower_has_all() {
+    if !has_strace() {
+        return;
+    }
+    let (shell, first, _others) = a_burst_with_a_slow_follower(BURST);
+    first.signal(Signal::KILL);
+    let started = Instant::now();
+    eventually(PATIENCE, "moved", || {
+        leader(&topic_file(&shell, "t")).0 == 2
+    });
+    let took = started.elapsed();
+    assert!(took > Duration::from_secs(2), "too fast to tell: {took:?}");
+    // Nobody was fenced, nor any seal undone, on the way.
+    assert_eq!(leader(&topic_file(&shell, "t")), (2, 1));
+    all_are_there(&shell, BURST);
+}
+
+#[test]
+fn a_follower_that_stands_still_keeps_no_leader_from_serving() {
+    let shell = Shell::new();
+    let mut running = brokers(&shell, &[3, 2, 1]);
+    shell.topics(&["create", "t", "--assign", "1:2"]);
+    healthy(&shell);
+    running[1].signal(Signal::STOP);
+    shell.produce(&["t", "--acks", "1"], &lines(100));
+    running[2].signal(Signal::KILL);
+    // The move to it stalls, and is given up; or it counts as dead before.
+    std::thread::sleep(Duration::from_secs(5));
+    shell.produce(&["t", "--acks", "1"], &lines(100));
+    assert_eq!(leader(&topic_file(&shell, "t")).0, 1);
+    running[1].signal(Signal::CONT);
+    all_are_there(&shell, 200);
+    running.clear();
+}
+
+#[test]
+fn an_honest_recovery_that_takes_long_is_not_fenced() {
+    if !has_strace() {
+        return;
+    }
+    let shell = Shell::new();
+    let _running = brokers(&shell, &[2, 1]);
+    shell.topics(&["create", "t", "--assign", "1:2"]);
+    healthy(&shell);
+    shell.produce(&["t"], &lines(100));
+    let dir = shell.store().join("brokers/1/logs/t-0");
+    // As a writer leaves it that dies in its write.
+    let log = dir.join("00000000000000000000.log");
+    let log = OpenOptions::new().append(true).open(log);
+    log.and_then(|mut log| log.write_all(&[7; 50]))
+        .expect("appended");
+    // Each sync of the page, which ends a recovery under the append lock, takes 4 s.
+    let page = dir.join("partition.state");
+    let page = page.to_str().expect("UTF-8");
+    let inject = "fdatasync:delay_enter=4000000:when=1";
+    let mut slow = slowed(&shell, inject, Some(page), "mq-produce", &["t"]);
+    slow.feed(b"one more\n");
+    slow.close_stdin();
+    std::thread::sleep(Duration::from_millis(500));
+    let reported = shell.store().join("reports/t-0");
+    fs::write(reported, b"").expect("reported");
+    let done = slow.end();
+    assert_eq!(done.status, 0, "{}", done.err);
+    assert_eq!(leader(&topic_file(&shell, "t")), (1, 0));
+    all_are_there(&shell, 101);
+}
+
+const LIBRARY_PATIENCE: Duration = Duration::from_secs(10);
+
+fn open_store(shell: &Shell) -> Arc<StoreDir> {
+    let clock = Arc::new(SystemClock::default());
+    let store = StoreDir::open_or_create(Arc::new(OsDisk), clock, shell.store());
+    Arc::new(store.expect("a store"))
+}
+
+fn topic(partitions: i32) -> (Shell, Arc<StoreDir>, TopicName) {
+    let shell = Shell::new();
+    let store = open_store(&shell);
+    let name = TopicName::new("t").expect("a name");
+    let new = NewTopic::embedded(name.clone(), partitions);
+    create_topic(&store, &new, LIBRARY_PATIENCE).expect("a topic");
+    (shell, store, name)
+}
+
+fn append(store: &Arc<StoreDir>, tp: &TopicPartition, count: usize) -> Offset {
+    let mut writer = PartitionWriter::open(store, tp, LIBRARY_PATIENCE).expect("a writer");
+    let mut last = 0;
+    for _ in 0..count {
+        let mut builder = BatchBuilder::new();
+        builder.append_value(1, b"value").expect("fits");
+        let batch = builder.finish(Compression::None, TimestampType::CreateTime);
+        let appended = writer.append(&mut batch.expect("a batch"));
+        last = appended.expect("appended").last_offset;
+    }
+    last
+}
+
+fn epoch(store: &Arc<StoreDir>, name: &TopicName) -> (u64, Vec<i32>) {
+    let (meta, _) = topics::read(store, name).expect("a topic");
+    let epochs = meta.partitions.iter().map(|p| p.leader_epoch);
+    (meta.version, epochs.collect())
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a directory");
+    for entry in fs::read_dir(from).expect("a directory") {
+        let entry = entry.expect("an entry");
+        fs::copy(entry.path(), to.join(entry.file_name())).expect("copied");
+    }
+}
+
+#[test]
+fn no_epoch_begins_while_one_in_sync_has_more_whoever_asks() {
+    let (shell, store, name) = topic(1);
+    let tp = TopicPartition::new(name.clone(), 0);
+    let leaders = shell.logs().join("t-0");
+    let before = shell.dir().join("before");
+    append(&store, &tp, 5);
+    copy(&leaders, &before);
+    append(&store, &tp, 5);
+    // Broker 1 has all, and is dead; the leader lost the last five.
+    let broker = shell.store().join("brokers/1");
+    copy(&leaders, &broker.join("logs/t-0"));
+    fs::write(
+        broker.join("broker.json"),
+        json_file::encode(&BrokerFile::new(1)),
+    )
+    .expect("written");
+    copy(&before, &leaders);
+    let guard = FencedLock::acquire_store(&store, "test", LIBRARY_PATIENCE).expect("the lock");
+    topics::update_all(&store, &guard, std::slice::from_ref(&name), |meta| {
+        let p = &mut meta.partitions[0];
+        let replica = ReplicaMeta {
+            broker: 1,
+            ..p.replicas[0]
+        };
+        p.replicas.push(replica);
+        p.isr.push(1);
+        Ok(true)
+    })
+    .expect("changed");
+    drop(guard);
+    let store = open_store(&shell);
+    let set = BTreeMap::from([("flush.messages".to_owned(), "1000".to_owned())]);
+    let altered = alter_configs(&store, &name, &set, &[], LIBRARY_PATIENCE);
+    let refused = altered.expect_err("it would lose five records");
+    assert_eq!(refused.kind(), Kind::Busy);
+    let cure = refused.cure_text().expect("a cure");
+    assert!(cure.contains("mq-broker start --id 1"), "{cure}");
+    let raised = raise_epoch(&store, &tp, 0, LIBRARY_PATIENCE);
+    assert_eq!(raised.expect_err("the same").kind(), Kind::Busy);
+    assert_eq!(epoch(&store, &name).1, [0]);
+    // The tool says so, too.
+    let done = shell.run(
+        "mq-topics",
+        &["alter", "t", "-c", "flush.messages=1000"],
+        b"",
+    );
+    assert_ne!(done.status, 0);
+    assert!(done.err.contains("broker 1 has in sync"), "{}", done.err);
+    // The one that has all may lead.
+    let (meta, _) = topics::read(&store, &name).expect("a topic");
+    let mut partition = meta.partitions[0].clone();
+    let extents = InSync::new(&store);
+    let begun = begin_epoch(&extents, &tp, &mut partition, 1, Claim::Clean);
+    begun.expect("it lacks nothing");
+    assert_eq!((partition.leader, partition.leader_epoch), (1, 1));
+}
+
+#[test]
+fn epochs_that_are_raised_together_are_one_version_of_the_topic_file() {
+    let (_shell, store, name) = topic(50);
+    let (version, _) = epoch(&store, &name);
+    let wanted: Vec<_> = (0..50)
+        .map(|partition| (TopicPartition::new(name.clone(), partition), 0))
+        .collect();
+    raise_epochs(&store, &wanted, LIBRARY_PATIENCE).expect("raised");
+    assert_eq!(epoch(&store, &name), (version + 1, vec![1; 50]));
+    // Those that moved on meanwhile are left alone.
+    raise_epochs(&store, &wanted, LIBRARY_PATIENCE).expect("nothing to do");
+    assert_eq!(epoch(&store, &name), (version + 1, vec![1; 50]));
+}
+
+#[test]
+fn a_writer_leaves_a_seal_to_a_mover_that_lives_and_undoes_one_that_was_left() {
+    let (_shell, store, name) = topic(1);
+    let tp = TopicPartition::new(name.clone(), 0);
+    append(&store, &tp, 5);
+    let (meta, _) = topics::read(&store, &name).expect("a topic");
+    let leader = (0, meta.partitions[0].replicas[0].uuid);
+    let sealed = Sealed::seal(&store, &tp, leader, 0, LIBRARY_PATIENCE).expect("sealed");
+    let writer = {
+        let (store, tp) = (Arc::clone(&store), tp.clone());
+        std::thread::spawn(move || append(&store, &tp, 1))
+    };
+    std::thread::sleep(Duration::from_millis(2800));
+    assert!(sealed.holds().expect("a look"), "the writer cut a move");
+    assert_eq!(epoch(&store, &name).1, [0]);
+    // As one that died.
+    let left = Instant::now();
+    drop(sealed);
+    assert_eq!(writer.join().expect("appended"), 5);
+    assert!(left.elapsed() < Duration::from_secs(4));
+    assert_eq!(epoch(&store, &name).1, [1]);
+}

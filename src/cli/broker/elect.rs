@@ -8,15 +8,15 @@ use crate::cli::consent::Consent;
 use crate::cli::output::{Cell, Column, Listing, OutputOptions};
 use crate::cli::{Env, Failures, Outcome};
 use crate::client::Scope;
-use crate::cluster::{self, Liveness, Move, UncleanElection};
+use crate::cluster::{self, Liveness, Move, Terms, UncleanElection};
 use crate::error::{Kind, Result};
 use crate::store::{StoreDir, TopicHandle, topics};
 use crate::types::{BrokerId, Offset, PartitionId, TopicPartition};
 
 /// How long the store's lock is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long a planned move may take.
-const MOVE: Duration = Duration::from_secs(5);
+/// How long a planned move may come no nearer to its end.
+const STALLED_AFTER: Duration = Duration::from_secs(5);
 
 const COLUMNS: &[Column] = &[
     Column::text("topic"),
@@ -112,8 +112,15 @@ fn preferred(
     let outcomes: Vec<Result<&str>> = if dry_run {
         moves.iter().map(|_| Ok(PLANNED)).collect()
     } else {
-        let outcomes = cluster::move_leaders(store, &moves, &|_| Ok(true), MOVE);
-        outcomes.into_iter().map(|o| o.map(|()| ELECTED)).collect()
+        let mut outcomes: Vec<_> = moves.iter().map(|_| None).collect();
+        let terms = Terms {
+            authority: &|_| Ok(true),
+            goes_on: &|| !env.stopping(),
+            stalled_after: STALLED_AFTER,
+        };
+        cluster::move_leaders(store, &moves, terms, &mut outcomes);
+        let outcomes = outcomes.into_iter().flatten();
+        outcomes.map(|o| o.map(|()| ELECTED)).collect()
     };
     for (wanted, outcome) in moves.iter().zip(outcomes) {
         let result = outcome.unwrap_or_else(|e| {

@@ -10,5 +10,6 @@ mod known;
 mod list;
 mod reassign;
 mod run;
+mod stop;
 
 pub use args::Args;

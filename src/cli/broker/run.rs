@@ -1,27 +1,21 @@
 //! `mq-broker` at work.
 
 use std::io::Write;
-use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
-
 use super::job::Job;
-use super::known::{known, only_one};
-use super::{drain, elect, health, list, reassign};
-use crate::cli::lang::show_duration;
+use super::known::known;
+use super::{drain, elect, health, list, reassign, stop};
 use crate::cli::output::{Cell, Column, Listing, OutputOptions, local_time};
 use crate::cli::{Env, Outcome, local_zone};
 use crate::cluster::{self, BrokerOptions, Daemon, Stop, Told};
 use crate::disk::OsDisk;
-use crate::error::{Error, Kind, Result};
-use crate::store::{StoreDir, log_dir};
+use crate::error::{Error, Result};
+use crate::store::log_dir;
 use crate::types::BrokerId;
 
 /// How long the store's lock is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Between two looks whether a broker has ended.
-const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Runs the job.
 ///
@@ -33,7 +27,7 @@ pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
         Job::Status(output) => status(output, env),
         Job::List(output) => list::list(output, env),
         Job::Drain { id, undo, timeout } => drain::drain(id, undo, timeout, env),
-        Job::Stop { id, timeout } => stop(id, timeout, env),
+        Job::Stop { id, timeout } => stop::stop(id, timeout, env),
         Job::Locks(output) => locks(output, env),
         Job::Unregister(id) => unregister(id, env),
         Job::Reassign(job) => reassign::reassign(job, env),
@@ -151,58 +145,6 @@ fn status(output: OutputOptions, env: &Env) -> Result<Outcome> {
     })
 }
 
-fn stop(id: Option<BrokerId>, timeout: Duration, env: &Env) -> Result<Outcome> {
-    let store = env.open_store()?;
-    let id = match id {
-        Some(id) => known(&store, id)?,
-        None => only_one(&store)?,
-    };
-    let Some(holder) = cluster::broker_holder(&store, id)? else {
-        return Err(
-            Error::new(Kind::BrokerState, format!("broker {id} is not running"))
-                .cure("'mq-broker status' shows what is"),
-        );
-    };
-    let pid = i32::try_from(holder.pid)
-        .ok()
-        .and_then(Pid::from_raw)
-        .ok_or_else(|| {
-            Error::new(Kind::Damaged, format!("{} is no process id", holder.pid))
-                .cure("look with 'mq-broker locks'; end that process by hand")
-        })?;
-    kill_process(pid, Signal::TERM).map_err(|e| {
-        Error::io(
-            "signal",
-            format!("process {} of broker {id}", holder.pid),
-            e.into(),
-        )
-    })?;
-    let started = env.monotonic();
-    while still_runs(&store, id, holder.incarnation)? {
-        if env.stopping() {
-            return Err(Error::new(
-                Kind::Interrupted,
-                format!("broker {id} was told to stop, and still runs"),
-            )
-            .cure("'mq-broker status' shows when it has ended"));
-        }
-        if env.monotonic().saturating_sub(started) >= timeout {
-            return Err(Error::new(
-                Kind::Busy,
-                format!(
-                    "broker {id} (process {}) was told to stop, and still runs after {}",
-                    holder.pid,
-                    show_duration(timeout)
-                ),
-            )
-            .cure("wait longer with --timeout; if it hangs, kill -9 loses nothing acknowledged"));
-        }
-        env.sleep(LOOK_INTERVAL);
-    }
-    env.note(&format!("broker {id} (process {}) has ended", holder.pid));
-    Ok(Outcome::Done)
-}
-
 fn unregister(id: BrokerId, env: &Env) -> Result<Outcome> {
     let store = env.open_store()?;
     known(&store, id)?;
@@ -212,16 +154,6 @@ fn unregister(id: BrokerId, env: &Env) -> Result<Outcome> {
         None => format!("broker {id} is no more"),
     });
     Ok(Outcome::Done)
-}
-
-/// Whether that incarnation has not ended: a service manager may have started the next by now.
-fn still_runs(store: &Arc<StoreDir>, id: BrokerId, incarnation: u64) -> Result<bool> {
-    match cluster::broker_holder(store, id) {
-        Ok(holder) => Ok(holder.is_some_and(|holder| holder.incarnation == incarnation)),
-        // The next one is just starting.
-        Err(e) if e.kind() == Kind::Busy => Ok(false),
-        Err(e) => Err(e),
-    }
 }
 
 const LOCK_COLUMNS: &[Column] = &[

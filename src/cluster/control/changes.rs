@@ -2,11 +2,12 @@
 
 use super::state::{Change, ChangeKind, Election};
 use crate::store::topics::{PartitionMeta, Reassignment, Retired, TopicMeta};
-use crate::types::{BrokerId, Uuid};
+use crate::store::{Claim, Extents, begin_epoch};
+use crate::types::{BrokerId, TopicPartition, Uuid};
 
 /// Makes the change, in a hold of the fenced lock in which `meta` was read. `false`: something
 /// changed since it was decided, or nothing is left to change; `meta` is as it was.
-pub fn apply(meta: &mut TopicMeta, change: &Change) -> bool {
+pub fn apply(extents: &dyn Extents, meta: &mut TopicMeta, change: &Change) -> bool {
     if meta.topic_id != change.topic_id {
         return false;
     }
@@ -27,7 +28,7 @@ pub fn apply(meta: &mut TopicMeta, change: &Change) -> bool {
             }
             None => false,
         },
-        ChangeKind::Elect(election) => elect(partition, election),
+        ChangeKind::Elect(election) => elect(extents, &change.tp, partition, election),
     }
 }
 
@@ -76,24 +77,25 @@ fn finish(partition: &mut PartitionMeta, asked: &Reassignment) -> Option<Vec<Ret
     Some(go.into_iter().map(retired).collect())
 }
 
-fn elect(partition: &mut PartitionMeta, election: &Election) -> bool {
+fn elect(
+    extents: &dyn Extents,
+    tp: &TopicPartition,
+    partition: &mut PartitionMeta,
+    election: &Election,
+) -> bool {
     let to = election.to;
-    if partition.uuid_of(to) != Some(election.uuid)
-        || !(election.unclean || partition.is_in_sync(to))
-    {
+    if partition.uuid_of(to) != Some(election.uuid) {
         return false;
     }
-    let Some(epoch) = partition.leader_epoch.checked_add(1) else {
-        return false;
-    };
-    if partition.is_in_sync(to) {
-        partition
-            .isr
-            .retain(|b| *b == to || !election.drop_from_isr.contains(b));
+    let claim = if election.unclean {
+        Claim::Unclean
     } else {
-        partition.isr = vec![to];
+        Claim::Clean
+    };
+    if begin_epoch(extents, tp, partition, to, claim).is_err() {
+        return false;
     }
-    partition.leader = to;
-    partition.leader_epoch = epoch;
+    let stays = |b: &BrokerId| *b == to || !election.drop_from_isr.contains(b);
+    partition.isr.retain(stays);
     true
 }

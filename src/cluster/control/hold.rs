@@ -12,7 +12,7 @@ use crate::cluster::daemon::Told;
 use crate::cluster::moves::Move;
 use crate::error::Result;
 use crate::store::fenced_lock::FencedLock;
-use crate::store::{StoreDir, topics};
+use crate::store::{InSync, StoreDir, topics};
 use crate::types::{TopicName, TopicPartition};
 
 /// Most elections that are told one by one.
@@ -46,6 +46,11 @@ impl Warrant {
         self.given_up.store(true, Ordering::SeqCst);
     }
 
+    /// Whether it was given up.
+    pub fn is_given_up(&self) -> bool {
+        self.given_up.load(Ordering::SeqCst)
+    }
+
     /// Whether `controller.json` still names this daemon in this epoch. Asked in each hold of the
     /// metadata lock.
     pub fn holds(&self, store: &StoreDir) -> Result<bool> {
@@ -55,7 +60,7 @@ impl Warrant {
                 && file.incarnation == self.me.incarnation
                 && file.pid.is_some()
         });
-        Ok(named && !self.given_up.load(Ordering::SeqCst))
+        Ok(named && !self.is_given_up())
     }
 }
 
@@ -77,11 +82,12 @@ pub fn change_all(
     if !warrant.holds(store)? {
         return Ok(None);
     }
+    let extents = InSync::new(store);
     let mut made = HashSet::new();
     topics::update_all(store, &guard, &names, |meta| {
         let before = made.len();
         for change in by_topic.get(&meta.name).into_iter().flatten() {
-            if apply(meta, change) {
+            if apply(&extents, meta, change) {
                 made.insert(change.job);
             }
         }

@@ -72,7 +72,7 @@ impl<'a> Looker<'a> {
         let lock = match probe {
             false => Lock::Untried,
             true if replica.is_free()? => Lock::Free,
-            true => Lock::Held,
+            true => Lock::Held(replica.beat()),
         };
         let Some(page) = replica.read_page()? else {
             return Ok((Look::Unreadable, lock));
@@ -92,7 +92,7 @@ impl<'a> Looker<'a> {
             this_boot,
             epoch: page.leader_epoch,
             sealed: page.seal == Some(Seal::Recovered),
-            moving: page.seal == Some(Seal::Moving),
+            moving: (page.seal == Some(Seal::Moving)).then(|| replica.mover_beat()),
             full,
             joining: page.joining.into_iter().flatten().collect(),
             acked: if synced_only {

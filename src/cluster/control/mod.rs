@@ -6,8 +6,8 @@
 //!
 //! 1. A leader whose broker is not alive gives way by a planned move as long as its directory
 //!    serves: nothing that it has is lost. The bare fence, a new epoch that waits for nobody, is for
-//!    a directory that is offline or gone, for an append lock that one holder kept for 2 s, and for
-//!    when no planned move succeeds.
+//!    a directory that is offline or gone, and for an append lock whose holder has not beaten for
+//!    2 s. A move that is late is no reason for it: the directory serves on.
 //! 2. Only who is in sync is elected, unless the topic allows otherwise and nobody in sync can.
 //! 3. Who leads is in sync. The in-sync set is never empty.
 //! 4. A look precedes each move and each fence, so a report is a hint only.
@@ -22,12 +22,14 @@
 //! 9. Where the leader's directory cannot be used and nobody else can lead, nobody leaves the
 //!    in-sync set: its members are the ones to wait for.
 
+mod causes;
 mod changes;
 mod hold;
 mod judge;
 mod looks;
 mod news;
 mod shell;
+mod sight;
 mod state;
 mod step;
 
@@ -35,7 +37,7 @@ mod step;
 mod tests;
 
 pub(super) use changes::apply;
-pub(super) use hold::{TOLD_MAX, tell_moves};
+pub(super) use hold::{TOLD_MAX, leaders, tell_moves};
 pub(super) use looks::{Looker, open_logs};
 pub use shell::{Changed, Controller, Raise};
 pub use state::Standing;

@@ -8,6 +8,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -19,17 +20,18 @@ use super::state::{
 use super::step::step;
 use crate::cluster::controller::Me;
 use crate::cluster::daemon::Told;
-use crate::cluster::moves::{Move, Mover};
+use crate::cluster::moves::{Move, Mover, STALLED_AFTER, Terms, Witness};
 use crate::error::{Error, Kind, Result};
 use crate::store::fenced_lock::FencedGuard;
 use crate::store::topics::{self, TopicFile};
 use crate::store::{StoreDir, reports};
 use crate::types::{BrokerId, TopicName, TopicPartition};
 
-/// How long a planned move may take.
-const MOVE_DEADLINE: Duration = Duration::from_secs(2);
-/// Between two looks at the threads that move leaders, and at others.
+/// Between two looks at the threads that move leaders, at first and once that takes longer, and at
+/// others.
 const POLL_MOVES: Duration = Duration::from_millis(5);
+const POLL_LONG_MOVES: Duration = Duration::from_millis(100);
+const LONG_MOVE: Duration = Duration::from_secs(2);
 const POLL_OTHERS: Duration = Duration::from_millis(200);
 /// After topics or reports could not be read.
 const READ_AGAIN: Duration = Duration::from_secs(1);
@@ -86,10 +88,23 @@ struct Topic {
     synced_only: bool,
 }
 
+/// Moves that were begun together.
 #[derive(Debug)]
 struct Moving {
-    planned: Vec<PlannedMove>,
-    thread: JoinHandle<Vec<Result<()>>>,
+    /// Those that did not end yet.
+    planned: Vec<Option<PlannedMove>>,
+    since: Duration,
+    ends: Receiver<(usize, Result<()>)>,
+}
+
+/// Tells the controller's thread of ends.
+struct Ends(Sender<(usize, Result<()>)>);
+
+impl Witness for Ends {
+    fn ended(&mut self, index: usize, outcome: Result<()>) {
+        // A controller that resigned does not ask.
+        let _ = self.0.send((index, outcome));
+    }
 }
 
 type Tell<'a> = &'a mut dyn FnMut(Told);
@@ -135,12 +150,15 @@ impl Controller {
     /// When the next turn is due though nothing changed; `None` out of office.
     pub fn due(&self) -> Option<Duration> {
         let office = self.office.as_ref()?;
-        let poll = match (office.moving.is_empty(), office.raising.is_empty()) {
-            (false, _) => Some(POLL_MOVES),
-            (true, false) => Some(POLL_OTHERS),
-            (true, true) => None,
+        let now = self.store.clock().monotonic();
+        let newest = office.moving.iter().map(|moving| moving.since).max();
+        let poll = match (newest, office.raising.is_empty()) {
+            (Some(since), _) if now.saturating_sub(since) < LONG_MOVE => Some(POLL_MOVES),
+            (Some(_), _) => Some(POLL_LONG_MOVES),
+            (None, false) => Some(POLL_OTHERS),
+            (None, true) => None,
         };
-        let poll = poll.map(|pause| self.store.clock().monotonic() + pause);
+        let poll = poll.map(|pause| now + pause);
         [poll, office.unread, office.state.due()]
             .into_iter()
             .flatten()
@@ -165,7 +183,7 @@ impl Controller {
         let (store, now) = (&self.store, self.store.clock().monotonic());
         let mut todo = Effects::default();
         office.happen(Event::Brokers(brokers.clone()), now, &mut todo);
-        let ended = office.ended_moves(tell);
+        let ended = office.ended_moves(store, &self.raise, tell);
         let unread = office.unread.take_if(|due| *due <= now).is_some();
         let mut failed = None;
         if unread || changed.topics || !ended.is_empty() {
@@ -208,7 +226,7 @@ impl Controller {
                 office.look(store, looks, &mut todo, tell);
             } else if !todo.moves.is_empty() {
                 let moves = std::mem::take(&mut todo.moves);
-                let ended = office.start_moves(store, &self.mover, &self.raise, moves, tell);
+                let ended = office.start_moves(store, &self.mover, moves, tell);
                 let now = store.clock().monotonic();
                 office.happen(Event::Ended(ended), now, &mut todo);
             } else if !todo.changes.is_empty() {
@@ -337,26 +355,29 @@ impl Office {
         &mut self,
         store: &Arc<StoreDir>,
         mover: &Arc<dyn Mover>,
-        raise: &Raise,
         planned: Vec<PlannedMove>,
         tell: Tell<'_>,
     ) -> Vec<Ended> {
         let moves: Vec<Move> = planned.iter().map(|p| p.what.clone()).collect();
-        let (store, mover, raise) = (Arc::clone(store), Arc::clone(mover), Arc::clone(raise));
+        let since = store.clock().monotonic();
+        let (store, mover) = (Arc::clone(store), Arc::clone(mover));
         let warrant = Arc::clone(&self.warrant);
+        let (ends, ended) = mpsc::channel();
         let work = move || {
-            let authority = |_held: &FencedGuard| warrant.holds(&store);
-            let outcomes = mover.move_leaders(&store, &moves, &authority, MOVE_DEADLINE);
-            let moved = moves.iter().zip(&outcomes);
-            let moved = moved.filter(|(_, outcome)| outcome.is_ok());
-            let tps: Vec<_> = moved.map(|(what, _)| what.tp.clone()).collect();
-            // A hint lost costs time only: the next who syncs or fetches raises it.
-            let _ = spawn("mq-raise", move || raise_all(&store, &raise, &tps));
-            outcomes
+            let terms = Terms {
+                authority: &|_held: &FencedGuard| warrant.holds(&store),
+                goes_on: &|| !warrant.is_given_up(),
+                stalled_after: STALLED_AFTER,
+            };
+            mover.move_leaders(&store, &moves, terms, &mut Ends(ends));
         };
         match spawn("mq-move", work) {
-            Ok(thread) => {
-                self.moving.push(Moving { planned, thread });
+            Ok(_) => {
+                self.moving.push(Moving {
+                    planned: planned.into_iter().map(Some).collect(),
+                    since,
+                    ends: ended,
+                });
                 Vec::new()
             }
             Err(e) => {
@@ -366,42 +387,61 @@ impl Office {
         }
     }
 
-    /// The ends of moves whose thread ended.
-    fn ended_moves(&mut self, tell: Tell<'_>) -> Vec<Ended> {
+    /// The ends of moves.
+    fn ended_moves(&mut self, store: &Arc<StoreDir>, raise: &Raise, tell: Tell<'_>) -> Vec<Ended> {
         for thread in self.raising.extract_if(.., |thread| thread.is_finished()) {
             let errors = thread.join().unwrap_or_else(|_| vec![panicked()]);
             if let Some(e) = errors.into_iter().next() {
                 tell(Told::Problem(e.at("a high watermark")));
             }
         }
-        let finished: Vec<_> = self
-            .moving
-            .extract_if(.., |moving| moving.thread.is_finished())
-            .collect();
+        let mut outcomes = Vec::new();
+        for moving in &mut self.moving {
+            moving.take_ends(&mut outcomes);
+        }
+        self.moving
+            .retain(|moving| moving.planned.iter().any(Option::is_some));
         let mut ended = Vec::new();
-        for Moving { planned, thread } in finished {
-            let mut outcomes = thread.join().unwrap_or_default().into_iter();
-            let mut moved = Vec::new();
-            let mut failed = Vec::new();
-            for PlannedMove { job, what, why } in planned {
-                let outcome = outcomes.next().unwrap_or_else(|| Err(panicked()));
-                let (done, tp) = (outcome.is_ok(), what.tp.clone());
-                match outcome {
-                    Ok(()) => moved.push((what, why)),
-                    // Something else came first: no trouble.
-                    Err(e) if matches!(e.kind(), Kind::Fenced | Kind::UnknownTopic) => {}
-                    Err(e) => failed.push(e.at(&tp)),
-                }
-                ended.push(Ended { job, tp, done });
+        let mut moved = Vec::new();
+        let mut failed = Vec::new();
+        for (PlannedMove { job, what, why }, outcome) in outcomes {
+            let (done, tp) = (outcome.is_ok(), what.tp.clone());
+            match outcome {
+                Ok(()) => moved.push((what, why)),
+                // Something else came first: no trouble.
+                Err(e) if matches!(e.kind(), Kind::Fenced | Kind::UnknownTopic) => {}
+                Err(e) => failed.push(e.at(&tp)),
             }
-            tell_moves(moved, tell);
-            let count = failed.len();
-            if let Some(first) = failed.into_iter().next() {
-                let place = format!("{} could not be moved as planned", leaders(count));
-                tell(Told::Problem(first.at(place)));
-            }
+            ended.push(Ended { job, tp, done });
+        }
+        let tps: Vec<_> = moved.iter().map(|(what, _)| what.tp.clone()).collect();
+        self.raise_in_thread(store, raise, tps, tell);
+        tell_moves(moved, tell);
+        let count = failed.len();
+        if let Some(first) = failed.into_iter().next() {
+            let place = format!("{} could not be moved as planned", leaders(count));
+            tell(Told::Problem(first.at(place)));
         }
         ended
+    }
+
+    /// Raises high watermarks after a change. One lost costs time only: the next who syncs or
+    /// fetches raises it.
+    fn raise_in_thread(
+        &mut self,
+        store: &Arc<StoreDir>,
+        raise: &Raise,
+        tps: Vec<TopicPartition>,
+        tell: Tell<'_>,
+    ) {
+        if tps.is_empty() {
+            return;
+        }
+        let (store, raise) = (Arc::clone(store), Arc::clone(raise));
+        match spawn("mq-raise", move || raise_all(&store, &raise, &tps)) {
+            Ok(thread) => self.raising.push(thread),
+            Err(e) => self.problem("high watermarks".to_owned(), e, tell),
+        }
     }
 
     /// Changes topic files, in one hold. `false` if this daemon is the controller no more.
@@ -432,13 +472,7 @@ impl Office {
             .filter(|change| made.contains(&change.job))
             .map(|change| change.tp.clone())
             .collect();
-        if !tps.is_empty() {
-            let (store, raise) = (Arc::clone(store), Arc::clone(raise));
-            match spawn("mq-raise", move || raise_all(&store, &raise, &tps)) {
-                Ok(thread) => self.raising.push(thread),
-                Err(e) => self.problem("high watermarks".to_owned(), e, tell),
-            }
-        }
+        self.raise_in_thread(store, raise, tps, tell);
         let ended = changes.into_iter().map(|change| Ended {
             done: made.contains(&change.job),
             job: change.job,
@@ -453,6 +487,26 @@ impl Office {
         if self.told.get(&of) != Some(&text) {
             self.told.insert(of.clone(), text);
             tell(Told::Problem(error.at(of)));
+        }
+    }
+}
+
+impl Moving {
+    /// Takes the ends that were told. Those of a thread that is no more have failed.
+    fn take_ends(&mut self, outcomes: &mut Vec<(PlannedMove, Result<()>)>) {
+        loop {
+            match self.ends.try_recv() {
+                Ok((index, outcome)) => {
+                    let planned = self.planned.get_mut(index).and_then(Option::take);
+                    outcomes.extend(planned.map(|planned| (planned, outcome)));
+                }
+                Err(TryRecvError::Empty) => return,
+                Err(TryRecvError::Disconnected) => {
+                    let left = self.planned.iter_mut().filter_map(Option::take);
+                    outcomes.extend(left.map(|planned| (planned, Err(panicked()))));
+                    return;
+                }
+            }
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::cluster::moves::Move;
 use crate::store::Joining;
+use crate::store::heartbeat::Stillness;
 use crate::store::topics::{PartitionMeta, Reassignment, TopicMeta};
 use crate::types::{BrokerId, LeaderEpoch, Offset, TopicName, TopicPartition, Uuid};
 
@@ -92,8 +93,8 @@ pub struct PageLook {
     pub epoch: LeaderEpoch,
     /// Whether nothing is appended until the next epoch, after a recovery.
     pub sealed: bool,
-    /// Whether it is sealed for a move, of whoever's.
-    pub moving: bool,
+    /// The heartbeat of its mover, if it is sealed for a move, of whoever's.
+    pub moving: Option<u64>,
     /// Whether its disk is full.
     pub full: bool,
     /// Who is about to join the in-sync set: waited for already.
@@ -113,8 +114,8 @@ pub enum Lock {
     Untried,
     /// Nobody had it.
     Free,
-    /// Somebody had it.
-    Held,
+    /// Somebody had it, whose heartbeat stood there.
+    Held(u64),
 }
 
 /// A move or change ended.
@@ -291,8 +292,10 @@ pub(super) struct Partition {
     pub(super) wish_due: Option<Duration>,
     /// Leader, replicas and in-sync set unchanged since.
     pub(super) since: Duration,
-    /// Whom the leadership could not be moved to, in this epoch.
+    /// Whom the leadership could not be moved to, from this leader.
     pub(super) tried: Vec<BrokerId>,
+    /// Pause after all of them failed: the leader's directory serves on.
+    pub(super) failover_due: Option<Duration>,
     /// Pause after failures of what nothing forces.
     pub(super) rest: Rest,
     /// Failures of changes in a row.
@@ -302,8 +305,8 @@ pub(super) struct Partition {
     pub(super) stranded: bool,
     /// The leader was seen with all that it had, in this epoch.
     pub(super) leader_stands: bool,
-    /// Since when its page is seen sealed for a move that is not this controller's.
-    pub(super) moving_since: Option<Duration>,
+    /// The heartbeat of a mover that is not this controller, while its page is seen sealed for that.
+    pub(super) others_move: Option<Stillness<u64>>,
     /// Since when somebody is seen about to join.
     pub(super) joining_since: Option<Duration>,
 }
@@ -322,12 +325,13 @@ impl Partition {
             wish_due: None,
             since: now,
             tried: Vec::new(),
+            failover_due: None,
             rest: Rest::default(),
             failures: 0,
             lag: Lag::default(),
             stranded: false,
             leader_stands: false,
-            moving_since: None,
+            others_move: None,
             joining_since: None,
         }
     }
@@ -379,7 +383,8 @@ pub(super) enum Ask {
 pub(super) struct Work {
     pub(super) job: Job,
     pub(super) kind: WorkKind,
-    /// The leader epoch in which it began.
+    /// The leader, and its epoch, as of when it began.
+    pub(super) leader: BrokerId,
     pub(super) epoch: LeaderEpoch,
 }
 
@@ -393,11 +398,11 @@ pub(super) enum WorkKind {
     Change,
 }
 
+/// An append lock that is held: the page's sequence number and the holder's heartbeat.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Watch {
-    pub(super) sequence: Option<u64>,
     pub(super) since: Duration,
-    pub(super) looked: Duration,
+    pub(super) seen: Stillness<(Option<u64>, u64)>,
 }
 
 /// The pause doubles with each failure.

@@ -21,7 +21,7 @@ const REST_FIRST: Duration = Duration::from_secs(10);
 const REST_MAX: Duration = Duration::from_secs(600);
 /// After a change failed; doubled each time.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
-const RETRY_MAX: Duration = Duration::from_secs(64);
+const RETRY_MAX: Duration = Duration::from_secs(8);
 /// Least time between two looks at followers.
 const LAG_LOOK_MIN: Duration = Duration::from_secs(1);
 
@@ -90,6 +90,7 @@ impl Context<'_> {
         p.work = Some(Work {
             job,
             kind,
+            leader: p.meta.leader,
             epoch: p.meta.leader_epoch,
         });
         job
@@ -227,8 +228,9 @@ pub(super) fn decide(cx: &mut Context<'_>, p: &mut Partition) {
     if !p.stranded {
         let dead = cx.dead_followers(p);
         if !dead.is_empty() {
-            // One of them may have what the leader lost.
-            if p.leader_stands {
+            // One of them may have what the leader lost, and a leader that was reported may be of no
+            // use.
+            if p.leader_stands && !p.probe {
                 take_out(cx, p, &dead);
             } else {
                 cx.look(p, Ask::All);
@@ -313,6 +315,7 @@ fn brokers_seen(
     each_partition(state, now, out, |cx, p| {
         if p.meta.replicas.iter().any(|r| changed.contains(&r.broker)) {
             p.tried.clear();
+            p.failover_due = None;
             p.rest = Rest::default();
             // A daemon that was away is given the whole time again.
             p.lag.caught_up.retain(|(b, _)| !changed.contains(b));
@@ -386,7 +389,10 @@ fn update(p: &mut Partition, next: PartitionMeta, now: Duration) {
     let before = std::mem::replace(&mut p.meta, next);
     let next = &p.meta;
     p.since = now;
-    p.tried.clear();
+    if before.leader != next.leader {
+        p.tried.clear();
+        p.failover_due = None;
+    }
     if (before.leader, before.leader_epoch) != (next.leader, next.leader_epoch) {
         p.watch = None;
         p.stranded = false;
@@ -399,6 +405,8 @@ fn update(p: &mut Partition, next: PartitionMeta, now: Duration) {
         || before.reassignment != next.reassignment
     {
         p.rest = Rest::default();
+        p.tried.clear();
+        p.failover_due = None;
         p.lag.caught_up.retain(|(b, _)| before.isr.contains(b));
         look_again_if_stranded(p);
     }
@@ -449,7 +457,8 @@ fn after(cx: &mut Context<'_>, p: &mut Partition, work: Work, done: bool) {
     match work.kind {
         _ if done => p.failures = 0,
         WorkKind::Failover(to) => {
-            if !moved_on {
+            // The undoing of its seal is a new epoch of the same leader.
+            if work.leader == p.meta.leader {
                 p.tried.push(to);
             }
             p.ask = Ask::All;
@@ -464,7 +473,10 @@ fn after(cx: &mut Context<'_>, p: &mut Partition, work: Work, done: bool) {
             let pause = RETRY_FIRST * 2u32.pow(p.failures.min(6));
             p.failures += 1;
             p.again = Some(cx.now + pause.min(RETRY_MAX));
-            return;
+            if !p.probe {
+                return;
+            }
+            // Somebody reported the leader meanwhile.
         }
     }
     decide(cx, p);

@@ -63,30 +63,83 @@ fn both_dead_leaves_the_leader_alone_in_sync() {
 }
 
 #[test]
-fn moves_that_fail_end_in_the_bare_fence() {
-    let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1, 2, 3]));
-    bench.looks.insert(3, Look::Page(page(3, 11)));
-    let effects = bench.broker(1, DOWN);
-    let (job, what) = one_move(&effects);
-    assert_eq!(what.to, 2);
-    let effects = bench.fail(job);
-    let (job, what) = one_move(&effects);
-    assert_eq!(what.to, 3);
-    let effects = bench.fail(job);
-    let fence = election(&effects);
-    assert_eq!((fence.to, fence.unclean), (3, false));
-    let change = effects.changes[0].clone();
-    assert_eq!(bench.make(&change), Effects::default());
-    let now = &bench.topic.partitions[0];
-    assert_eq!((now.leader, now.leader_epoch), (3, 5));
-    assert_eq!(now.isr, [2, 3]);
+fn moves_that_fail_leave_the_leader_to_its_directory_and_are_tried_again() {
+    // Whatever makes the leader give way, as long as its directory is sound and its lock is free.
+    for full in [false, true] {
+        let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1, 2, 3]));
+        bench.looks.insert(3, Look::Page(page(3, 11)));
+        let mut effects = if full {
+            let page = page(1, 10);
+            bench.looks.insert(1, Look::Page(PageLook { full, ..page }));
+            bench.report()
+        } else {
+            bench.broker(1, DOWN)
+        };
+        for round in 0..3 {
+            for to in [2, 3] {
+                let (job, what) = one_move(&effects);
+                assert_eq!((what.from, what.to), (1, to), "{round}");
+                // Its seal is undone by a new epoch of the same leader.
+                bench.topic.partitions[0].leader_epoch += 1;
+                let epoch = bench.topic.partitions[0].leader_epoch;
+                for (broker, look) in &mut bench.looks {
+                    if let Look::Page(page) = look {
+                        page.epoch = epoch;
+                        page.full = full && *broker == 1;
+                    }
+                }
+                assert_eq!(bench.see_topic(), Effects::default());
+                effects = bench.fail(job);
+            }
+            assert_eq!(effects, Effects::default(), "{round}");
+            let failed = bench.now;
+            effects = bench.pass(secs(60));
+            assert_eq!(bench.now - failed, secs(10), "{round}");
+        }
+        // A stand-in that is back is tried at once.
+        let (job, _) = one_move(&effects);
+        let (job, _) = one_move(&bench.fail(job));
+        assert_eq!(bench.fail(job), Effects::default());
+        bench.broker(3, DOWN);
+        let effects = bench.broker(3, UP);
+        assert!(effects.changes.is_empty(), "{effects:?}");
+    }
+}
+
+#[test]
+fn only_a_dead_one_that_has_more_can_follow_a_leader_that_is_gone() {
+    for (unclean, why) in [
+        (false, Look::Gone),
+        (false, Look::Offline),
+        (true, Look::Gone),
+    ] {
+        let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1, 2, 3]));
+        bench.rules.unclean = unclean;
+        bench.see_topic();
+        bench.looks.insert(3, Look::Page(page(3, 12)));
+        // It dies, and stays in sync: its leaving could not be written.
+        let effects = bench.broker(3, DOWN);
+        bench.fail(effects.changes[0].job);
+        bench.looks.insert(1, why);
+        let effects = bench.report();
+        if unclean {
+            let fence = election(&effects);
+            assert_eq!((fence.to, fence.unclean), (2, true));
+            continue;
+        }
+        assert_eq!(effects.told.len(), 1, "{effects:?}");
+        assert!(effects.told[0].contains("start broker 3"), "{effects:?}");
+        assert!(effects.changes.is_empty() && effects.moves.is_empty());
+        let fence = bench.broker(3, UP);
+        assert_eq!(election(&fence).to, 3);
+    }
 }
 
 #[test]
 fn a_change_that_fails_is_tried_again_after_a_pause_that_grows() {
     let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1, 2, 3]));
     let mut effects = bench.broker(3, DOWN);
-    for pause in [1, 2, 4, 8] {
+    for pause in [1, 2, 4, 8, 8] {
         assert_eq!(taken_out(&effects), [3]);
         let job = effects.changes[0].job;
         assert_eq!(bench.fail(job), Effects::default());
@@ -94,6 +147,11 @@ fn a_change_that_fails_is_tried_again_after_a_pause_that_grows() {
         effects = bench.pass(secs(60));
         assert_eq!(bench.now - failed, secs(pause));
     }
+    // A report that came while the change was under way is looked at once it failed.
+    bench.looks.insert(1, Look::Gone);
+    assert_eq!(bench.report(), Effects::default());
+    let fence = bench.fail(effects.changes[0].job);
+    assert_eq!(election(&fence).to, 2);
 }
 
 #[test]
@@ -175,7 +233,7 @@ fn where_nobody_can_lead_those_in_sync_are_waited_for() {
 fn an_append_lock_is_watched_for_two_seconds() {
     for (alive, moves) in [(UP, false), (DOWN, false), (UP, true), (DOWN, true)] {
         let mut bench = Bench::quiet(partition(&[1, 2], 1, &[1, 2]));
-        bench.lock = Lock::Held;
+        bench.lock = Lock::Held(5);
         let mut effects = bench.broker(1, alive);
         assert_eq!(effects, Effects::default());
         if alive == UP {
@@ -209,9 +267,47 @@ fn an_append_lock_is_watched_for_two_seconds() {
 }
 
 #[test]
+fn a_holder_that_beats_is_left_to_its_work_however_long_it_takes() {
+    for alive in [UP, DOWN] {
+        let mut bench = Bench::quiet(partition(&[1, 2], 1, &[1, 2]));
+        bench.lock = Lock::Held(1);
+        assert_eq!(bench.broker(1, alive), Effects::default());
+        assert_eq!(bench.report(), Effects::default());
+        for beat in 2..30 {
+            assert_eq!(bench.pass(Duration::from_millis(1900)), Effects::default());
+            bench.lock = Lock::Held(beat);
+        }
+        // It stops, and is stopped 2 s later.
+        assert_eq!(bench.pass(Duration::from_millis(1990)), Effects::default());
+        let fence = bench.pass(secs(1));
+        assert_eq!(election(&fence).to, 2);
+    }
+}
+
+#[test]
+fn a_seal_whose_mover_beats_is_left_to_it() {
+    let moving = |beat| {
+        Look::Page(PageLook {
+            moving: Some(beat),
+            ..page(1, 10)
+        })
+    };
+    let mut bench = Bench::quiet(partition(&[1, 2], 1, &[1, 2]));
+    bench.looks.insert(1, moving(1));
+    assert_eq!(bench.report(), Effects::default());
+    for beat in 2..30 {
+        assert_eq!(bench.pass(Duration::from_millis(1900)), Effects::default());
+        bench.looks.insert(1, moving(beat));
+    }
+    assert_eq!(bench.pass(Duration::from_millis(1990)), Effects::default());
+    let undone = bench.pass(secs(1));
+    assert_eq!(election(&undone).to, 1);
+}
+
+#[test]
 fn who_slept_watches_a_lock_anew() {
     let mut bench = Bench::quiet(partition(&[1, 2], 1, &[1, 2]));
-    bench.lock = Lock::Held;
+    bench.lock = Lock::Held(0);
     assert_eq!(bench.report(), Effects::default());
     bench.now += secs(5);
     assert_eq!(bench.feed(Event::Tick), Effects::default());
@@ -303,7 +399,7 @@ fn a_lock_that_is_kept_is_no_reason_for_an_unclean_election() {
     let mut bench = Bench::quiet(partition(&[1, 2], 1, &[1]));
     bench.rules.unclean = true;
     assert_eq!(bench.see_topic(), Effects::default());
-    bench.lock = Lock::Held;
+    bench.lock = Lock::Held(0);
     assert_eq!(bench.report(), Effects::default());
     let effects = bench.pass(secs(10));
     assert_eq!(effects.told.len(), 1, "{effects:?}");

@@ -15,8 +15,8 @@ use super::state::{
 };
 use super::step::step;
 use crate::cluster::moves::Move;
-use crate::store::Joining;
 use crate::store::topics::{PartitionMeta, Reassignment, ReplicaMeta, TopicMeta};
+use crate::store::{Extents, Joining};
 use crate::types::{BrokerId, TopicName, TopicPartition, Uuid};
 
 fn uuid(broker: BrokerId) -> Uuid {
@@ -45,12 +45,21 @@ fn page(broker: BrokerId, end: i64) -> PageLook {
         this_boot: true,
         epoch: 4,
         sealed: false,
-        moving: false,
+        moving: None,
         full: false,
         joining: Vec::new(),
         acked: end,
         last_epoch: 4,
         end,
+    }
+}
+
+/// Nobody has more than another.
+struct Nobody;
+
+impl Extents for Nobody {
+    fn ahead_of(&self, _: &TopicPartition, _: &PartitionMeta, _: BrokerId) -> Option<BrokerId> {
+        None
     }
 }
 
@@ -207,7 +216,7 @@ impl Bench {
 
     /// The change is made, and its end told; what comes of that.
     fn make(&mut self, change: &Change) -> Effects {
-        assert!(apply(&mut self.topic, change), "{change:?}");
+        assert!(apply(&Nobody, &mut self.topic, change), "{change:?}");
         self.topic.version += 1;
         assert_eq!(self.see_topic(), Effects::default());
         self.end(change.job, true)

@@ -10,7 +10,7 @@ use crate::clock::SystemClock;
 use crate::cluster::controller::Me;
 use crate::cluster::controller_file::ControllerFile;
 use crate::cluster::daemon::Told;
-use crate::cluster::moves::{Authority, Mover};
+use crate::cluster::moves::{Mover, Terms, Witness};
 use crate::disk::OsDisk;
 use crate::error::{Error, Kind, Result};
 use crate::store::broker_file::BrokerFile;
@@ -38,13 +38,13 @@ impl Mover for Moved {
         &self,
         store: &Arc<StoreDir>,
         moves: &[Move],
-        authority: Authority<'_>,
-        _deadline: Duration,
-    ) -> Vec<Result<()>> {
+        terms: Terms<'_>,
+        witness: &mut dyn Witness,
+    ) {
         self.batches.fetch_add(1, Ordering::SeqCst);
         let move_all = || {
             let guard = FencedLock::acquire_store(store, "move", PATIENCE)?;
-            if !authority(&guard)? {
+            if !(terms.authority)(&guard)? {
                 return Err(Error::new(Kind::Fenced, "no longer the controller"));
             }
             let mut names: Vec<_> = moves.iter().map(|m| m.tp.topic.clone()).collect();
@@ -60,12 +60,10 @@ impl Mover for Moved {
                 Ok(true)
             })
         };
-        match move_all() {
-            Ok(_) => moves.iter().map(|_| Ok(())).collect(),
-            Err(e) => moves
-                .iter()
-                .map(|_| Err(Error::new(e.kind(), e.to_string())))
-                .collect(),
+        let outcome: Result<_> = move_all();
+        for index in 0..moves.len() {
+            let one = outcome.as_ref().map(|_| ());
+            witness.ended(index, one.map_err(|e| Error::new(e.kind(), e.to_string())));
         }
     }
 }

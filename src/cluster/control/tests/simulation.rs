@@ -1,7 +1,7 @@
 //! A world of brokers that die and come back, of directories that fail, moves that fail and
 //! controllers that change; and what must hold in it, whatever happens.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use super::super::state::{LookAt, PlannedMove};
 use super::*;
@@ -51,6 +51,17 @@ impl Replica {
 
 type At = (usize, usize);
 
+struct Replicas<'a>(&'a HashMap<(At, BrokerId), Replica>);
+
+impl Extents for Replicas<'_> {
+    fn ahead_of(&self, tp: &TopicPartition, p: &PartitionMeta, to: BrokerId) -> Option<BrokerId> {
+        let of = |b: &BrokerId| self.0.get(&(at_of(tp), *b)).filter(|r| !r.offline);
+        let extent = |b: &BrokerId| of(b).map(|r| (r.last_epoch, r.end));
+        let mut others = p.isr.iter().filter(|b| **b != to && **b != p.leader);
+        others.find(|b| extent(b) > extent(&to)).copied()
+    }
+}
+
 fn all() -> Vec<At> {
     let partitions = |topic| (0..PARTITIONS).map(move |p| (topic, p));
     (0..TOPICS.len()).flat_map(partitions).collect()
@@ -71,7 +82,6 @@ struct World {
     committed: HashMap<At, i64>,
     /// Moves under way: by when they end.
     moves: Vec<(Duration, PlannedMove)>,
-    failed_moves: BTreeSet<(At, i32)>,
     /// Nothing fails any more.
     calm: bool,
     /// Changes and moves begun.
@@ -108,7 +118,6 @@ impl World {
             replicas: HashMap::new(),
             committed: HashMap::new(),
             moves: Vec::new(),
-            failed_moves: BTreeSet::new(),
             calm: false,
             acts: 0,
         };
@@ -217,7 +226,7 @@ impl World {
                     this_boot: true,
                     epoch: replica.epoch,
                     sealed: replica.sealed,
-                    moving: false,
+                    moving: None,
                     full: false,
                     joining: Vec::new(),
                     acked: replica.end,
@@ -230,7 +239,7 @@ impl World {
         let replicas = looks.collect();
         let lock = match (ask.probe, self.replicas[&(at, ask.leader)].stuck) {
             (false, _) => Lock::Untried,
-            (true, true) => Lock::Held,
+            (true, true) => Lock::Held(0),
             (true, false) => Lock::Free,
         };
         Looked {
@@ -279,8 +288,6 @@ impl World {
                 meta.leader_epoch += 1;
                 meta.isr.retain(|b| !what.drop_from_isr.contains(b));
                 self.check(at, &before, false);
-            } else {
-                self.failed_moves.insert((at, what.epoch));
             }
             self.see(at.0);
             let tp = what.tp;
@@ -293,15 +300,14 @@ impl World {
         let before = self.meta(at).clone();
         if let ChangeKind::Elect(election) = &change.kind {
             let old = self.replicas[&(at, before.leader)];
-            let forced = !old.serves()
-                || (old.sealed && old.epoch == before.leader_epoch)
-                || self.failed_moves.contains(&(at, before.leader_epoch));
+            let forced = !old.serves() || (old.sealed && old.epoch == before.leader_epoch);
             assert!(forced, "a fence that nothing called for: {change:?}");
             if election.unclean {
                 assert!(self.stand_ins(at).is_empty(), "{change:?}");
             }
         }
-        let done = apply(&mut self.topics[at.0], change);
+        let extents = Replicas(&self.replicas);
+        let done = apply(&extents, &mut self.topics[at.0], change);
         if done {
             let unclean = matches!(&change.kind, ChangeKind::Elect(election) if election.unclean);
             self.check(at, &before, unclean);
@@ -489,7 +495,9 @@ fn live_through(seed: u64) {
             for at in &could {
                 let meta = world.meta(*at);
                 assert!(world.usable(*at), "{seed}: {meta:?} after 40 s");
-                let live = world.alive(meta.leader) || world.stand_ins(*at).is_empty();
+                let stand_ins = world.stand_ins(*at);
+                let mut fit = stand_ins.iter().map(|b| world.replicas[&(*at, *b)]);
+                let live = world.alive(meta.leader) || !fit.any(|replica| replica.serves());
                 assert!(live, "{seed}: {meta:?} after 40 s");
             }
         }

@@ -242,11 +242,11 @@ fn a_late_change_changes_nothing() {
     }
     for change in late {
         let mut now = meta.clone();
-        assert!(!apply(&mut now, &change), "{change:?}");
+        assert!(!apply(&Nobody, &mut now, &change), "{change:?}");
         assert_eq!(now, meta, "{change:?}");
     }
     let mut now = meta.clone();
-    assert!(apply(&mut now, &elect(4, 1, 2)));
+    assert!(apply(&Nobody, &mut now, &elect(4, 1, 2)));
     assert_eq!(now.partitions[0].isr, [2]);
 }
 

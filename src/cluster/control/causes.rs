@@ -1,0 +1,316 @@
+//! What makes a leadership go to another, each cause for itself: the leader's directory is of no use,
+//! its append lock is kept, its broker is dead, its disk is full, its page was left sealed. The first
+//! two force it ([`force`], the fence); all others move it as planned, or leave it where it is.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use super::judge::waits_in_vain;
+use super::sight::Sight;
+use super::state::{Ask, ChangeKind, Election, Partition, PlannedMove, WorkKind};
+use super::step::{Context, Wish, take_out};
+use crate::cluster::moves::Move;
+use crate::types::BrokerId;
+
+/// Before a failover that no stand-in could be moved to is tried again.
+const FAILOVER_AGAIN: Duration = Duration::from_secs(10);
+
+/// What forces a leadership away without a planned move. Nothing else does: a leader whose directory
+/// is sound and whose lock is free is never fenced, however late a move is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Forced {
+    /// The leader's directory is of no use, and why.
+    DirectoryUseless(&'static str),
+    /// Its append lock is kept by a holder that does not beat.
+    LockKept,
+}
+
+impl Forced {
+    fn why(self) -> &'static str {
+        match self {
+            Forced::DirectoryUseless(why) => why,
+            Forced::LockKept => "its append lock was kept for 2 s by a process that stands still",
+        }
+    }
+}
+
+/// Whom an election may take.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Among {
+    InSync,
+    All,
+}
+
+/// The leader's directory is gone, offline or another's: what it has cannot be had.
+pub(super) fn directory_useless(
+    cx: &mut Context<'_>,
+    p: &mut Partition,
+    sight: &Sight<'_>,
+    why: &'static str,
+) {
+    force(cx, p, sight, Forced::DirectoryUseless(why));
+}
+
+/// A process that stands still has the leader's append lock: nobody can append, nor seal the log.
+pub(super) fn lock_kept(cx: &mut Context<'_>, p: &mut Partition, sight: &Sight<'_>) {
+    force(cx, p, sight, Forced::LockKept);
+}
+
+/// The leader's broker is dead, but its directory is fine: what it has is moved, all of it.
+pub(super) fn broker_dead(
+    cx: &mut Context<'_>,
+    p: &mut Partition,
+    sight: &Sight<'_>,
+    sealed: bool,
+    leaving: Vec<BrokerId>,
+) {
+    fail_over(cx, p, sight, sealed, leaving, |_| true);
+}
+
+/// The leader's disk is full, its directory is fine. From a full disk to another nothing is won.
+pub(super) fn leader_disk_full(
+    cx: &mut Context<'_>,
+    p: &mut Partition,
+    sight: &Sight<'_>,
+    sealed: bool,
+    leaving: Vec<BrokerId>,
+) {
+    fail_over(cx, p, sight, sealed, leaving, |has_room| has_room);
+}
+
+/// The fence, the one way in which a leadership is taken away without a planned move: for whoever
+/// that lives has most.
+fn force(cx: &mut Context<'_>, p: &mut Partition, sight: &Sight<'_>, forced: Forced) {
+    if !sight.full {
+        return cx.look(p, Ask::All);
+    }
+    let (leader, why) = (p.meta.leader, forced.why());
+    // Nothing is lost where a lock is kept, and the next one's may be kept as well: never unclean.
+    let unclean = cx.rules.unclean && forced != Forced::LockKept;
+    let drop = [vec![leader], cx.dead_followers(p)].concat();
+    let chosen = best(cx, p, sight, Among::InSync);
+    let extent = chosen.and_then(|to| sight.extent(p, to));
+    let mut dead = cx.dead_followers(p).into_iter();
+    let dead = dead.find(|b| sight.extent(p, *b) > extent);
+    match (chosen, dead) {
+        (Some(to), None) => return elect(cx, p, to, drop, false, why),
+        // It lacks what the dead one has, and may.
+        (Some(to), Some(_)) if unclean => return elect(cx, p, to, drop, true, why),
+        (None, _) if unclean => {
+            if let Some(to) = best(cx, p, sight, Among::All) {
+                return elect(cx, p, to, drop, true, why);
+            }
+        }
+        _ => {}
+    }
+    if !p.stranded {
+        p.stranded = true;
+        let others = p.meta.isr.iter().filter(|b| **b != leader);
+        let others: Vec<_> = match dead.filter(|_| chosen.is_some()) {
+            Some(dead) => vec![dead.to_string()],
+            None => others.map(BrokerId::to_string).collect(),
+        };
+        let cure = match others.as_slice() {
+            [] if forced == Forced::LockKept => {
+                "continue or kill the process that has it".to_owned()
+            }
+            [] => "'mq-topics verify' looks at it".to_owned(),
+            others => format!("start broker {}", others.join(" or ")),
+        };
+        let who = if chosen.is_some() {
+            "has all that is in sync"
+        } else {
+            "is live"
+        };
+        cx.out.told.push(format!(
+            "{} cannot be used on its leader, broker {leader} ({why}), and no other in-sync \
+             replica {who}: {cure}",
+            cx.topic
+        ));
+    }
+    p.watch = None;
+    cx.schedule(p);
+}
+
+/// A leader that had better not lead, whose directory is fine: planned moves, to one stand-in after
+/// the other. Where none succeeds the directory serves on, and they are tried again later.
+fn fail_over(
+    cx: &mut Context<'_>,
+    p: &mut Partition,
+    sight: &Sight<'_>,
+    sealed: bool,
+    leaving: Vec<BrokerId>,
+    fits: impl Fn(bool) -> bool,
+) {
+    let leader = p.meta.leader;
+    if !sight.full {
+        return cx.look(p, Ask::All);
+    }
+    if sealed && waits_for_dead(cx, p, sight) {
+        return cx.schedule(p);
+    }
+    let rests = p.failover_due.is_some_and(|due| due > cx.now);
+    let fit = |b: &BrokerId| {
+        *b != leader
+            && !rests
+            && p.meta.is_in_sync(*b)
+            && !p.tried.contains(b)
+            && !leaving.contains(b)
+            && cx.brokers.is_alive(*b)
+            && sight.page(p, *b).is_some()
+            && fits(sight.has_room(p, *b))
+    };
+    let mut candidates: Vec<_> = p.in_order().filter(fit).collect();
+    candidates.sort_by_key(|b| !sight.has_room(p, *b));
+    let undrained = candidates.iter().find(|b| cx.brokers.may_lead(**b));
+    if let Some(to) = undrained.or(candidates.first()).copied() {
+        let mut drop = leaving.clone();
+        drop.push(leader);
+        return move_to(cx, p, to, WorkKind::Failover(to), None, drop);
+    }
+    if !p.tried.is_empty() {
+        p.tried.clear();
+        p.failover_due = Some(cx.now + FAILOVER_AGAIN);
+    }
+    if sealed {
+        return unseal(cx, p, sight, leaving);
+    }
+    if !leaving.is_empty() {
+        return take_out(cx, p, &leaving);
+    }
+    if waits_in_vain(cx, p, sight) {
+        return cx.change(p, ChangeKind::Renew);
+    }
+    // The directory keeps serving.
+    if let Some(due) = p.failover_due.filter(|due| *due > cx.now) {
+        p.again = Some(p.again.map_or(due, |at| at.min(due)));
+    }
+    cx.schedule(p);
+}
+
+/// A sealed page that no move of ours will follow: a new epoch, of whoever has most. That is the
+/// leader itself, unless it lost what others have.
+pub(super) fn unseal(
+    cx: &mut Context<'_>,
+    p: &mut Partition,
+    sight: &Sight<'_>,
+    mut leaving: Vec<BrokerId>,
+) {
+    if !sight.full {
+        return cx.look(p, Ask::All);
+    }
+    if waits_for_dead(cx, p, sight) {
+        return cx.schedule(p);
+    }
+    let leader = p.meta.leader;
+    let chosen = best(cx, p, sight, Among::InSync);
+    let to = match chosen {
+        Some(other) if sight.extent(p, other) > sight.extent(p, leader) => {
+            // It lacks what others have in sync.
+            leaving.push(leader);
+            other
+        }
+        _ => leader,
+    };
+    leaving.retain(|b| *b != to);
+    elect(cx, p, to, leaving, false, "its page was left sealed");
+}
+
+/// Whether only a dead one in sync has what a sealed leader lost: in an epoch of anyone else it would
+/// lose that, too. Told once.
+fn waits_for_dead(cx: &mut Context<'_>, p: &mut Partition, sight: &Sight<'_>) -> bool {
+    let leader = p.meta.leader;
+    let chosen = best(cx, p, sight, Among::InSync);
+    let most = chosen
+        .and_then(|b| sight.extent(p, b))
+        .max(sight.extent(p, leader));
+    let mut dead = cx.dead_followers(p).into_iter();
+    let Some(dead) = dead.find(|b| sight.extent(p, *b) > most) else {
+        return false;
+    };
+    if !std::mem::replace(&mut p.stranded, true) {
+        cx.out.told.push(format!(
+            "{} lost records on its leader, broker {leader}, that only broker {dead} has in \
+             sync: start that one",
+            cx.topic
+        ));
+    }
+    true
+}
+
+/// Who can be elected instead of the leader: live, the right directory, most of the log.
+fn best(cx: &Context<'_>, p: &Partition, sight: &Sight<'_>, among: Among) -> Option<BrokerId> {
+    p.in_order()
+        .enumerate()
+        .filter(|(_, b)| *b != p.meta.leader && cx.brokers.is_alive(*b))
+        .filter(|(_, b)| among == Among::All || p.meta.is_in_sync(*b))
+        .filter_map(|(at, b)| {
+            let page = sight.page(p, b)?;
+            let undrained = !cx.brokers.is_drained(b);
+            let key = (
+                page.last_epoch,
+                page.end,
+                !page.full,
+                undrained,
+                Reverse(at),
+            );
+            Some((key, b))
+        })
+        .max_by_key(|(key, _)| *key)
+        .map(|(_, broker)| broker)
+}
+
+fn elect(
+    cx: &mut Context<'_>,
+    p: &mut Partition,
+    to: BrokerId,
+    mut drop_from_isr: Vec<BrokerId>,
+    unclean: bool,
+    why: &'static str,
+) {
+    let Some(uuid) = p.meta.uuid_of(to) else {
+        return cx.schedule(p);
+    };
+    drop_from_isr.retain(|b| *b != to);
+    let election = Election {
+        to,
+        uuid,
+        drop_from_isr,
+        unclean,
+        why,
+    };
+    cx.change(p, ChangeKind::Elect(election));
+}
+
+pub(super) fn move_to(
+    cx: &mut Context<'_>,
+    p: &mut Partition,
+    to: BrokerId,
+    kind: WorkKind,
+    wish: Option<Wish>,
+    drop_from_isr: Vec<BrokerId>,
+) {
+    let why = match wish {
+        Some(Wish::Reassign) => "by a reassignment",
+        Some(Wish::Drain) => "which is drained",
+        Some(Wish::Balance) => "as preferred",
+        None if cx.brokers.is_alive(p.meta.leader) => "whose disk is full",
+        None => "which is not alive",
+    };
+    let job = cx.begin(p, kind);
+    if wish == Some(Wish::Balance) {
+        cx.balances(Some(job));
+    }
+    cx.out.moves.push(PlannedMove {
+        job,
+        what: Move {
+            tp: cx.topic.clone(),
+            topic_id: cx.topic_id,
+            from: p.meta.leader,
+            epoch: p.meta.leader_epoch,
+            to,
+            drop_from_isr,
+        },
+        why,
+    });
+}
