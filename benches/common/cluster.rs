@@ -83,7 +83,7 @@ impl Cluster {
     }
 
     pub fn meta(&self, topic: &TopicName) -> TopicMeta {
-        topics::read(&self.store, topic).expect("a topic").0
+        topics::read_to_change(&self.store, topic).expect("a topic")
     }
 
     pub fn controller(&self) -> ControllerFile {
