@@ -139,6 +139,12 @@ impl Env {
         self.with_store(|disk, clock, path| StoreDir::open_or_create(disk, clock, path))
     }
 
+    /// Lets a signal end a change that makes many files, which are removed then.
+    pub fn end_changes_by_signal(&self, store: &StoreDir) {
+        let stop = self.signals.stop_flag();
+        store.stopped_by(move || stop.is_raised());
+    }
+
     /// Whether there is a store, usable or not.
     ///
     /// # Errors

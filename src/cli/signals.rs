@@ -1,4 +1,7 @@
 //! Signals: the first asks to stop, the second ends at once; Ctrl-Z waits until no lock is held.
+//!
+//! A job that has nothing of its own to bring to an end is ended by the first signal, wherever its
+//! loops are, as soon as no lock is held ([`Signals::end_by_first`]).
 
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -13,11 +16,14 @@ use crate::store::gate;
 
 /// A write that takes so long after a signal asked to stop is one that nobody reads.
 const STUCK: Duration = Duration::from_millis(200);
+/// How long a job that the first signal ends may take to see it and say so.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// What has been asked by signals.
 #[derive(Debug)]
 pub struct Signals {
     which: Arc<AtomicUsize>,
+    end_by_first: Arc<AtomicBool>,
     writes: Writes,
     wake: Option<UnixStream>,
     wake_by: Option<Arc<UnixStream>>,
@@ -87,13 +93,16 @@ impl Signals {
         // A file that would grow past a limit is an error of that write, not the process's end.
         signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
         let writes = Writes::default();
+        let end_by_first = Arc::new(AtomicBool::new(false));
         let watched = [SIGTSTP, SIGINT, SIGTERM, SIGHUP];
         let watched: Vec<i32> = watched.into_iter().filter(|s| !ignored.has(*s)).collect();
         if !watched.is_empty() {
-            watch(&watched, writes.clone(), Arc::clone(&which))?;
+            let (which, end_by_first) = (Arc::clone(&which), Arc::clone(&end_by_first));
+            watch(&watched, writes.clone(), which, end_by_first)?;
         }
         Ok(Signals {
             which,
+            end_by_first,
             writes,
             wake: Some(wake),
             wake_by: Some(Arc::new(wake_by)),
@@ -105,6 +114,16 @@ impl Signals {
         match self.which.load(Ordering::Relaxed) {
             0 => None,
             signal => Some(signal as i32),
+        }
+    }
+
+    /// From now on the first signal ends this process, once no lock is held: what it was about to
+    /// do, anyone may find half done, and a killed process leaves the same.
+    pub fn end_by_first(&self) {
+        self.end_by_first.store(true, Ordering::SeqCst);
+        if let Some(signal) = self.stopping() {
+            // The thread that watches has passed it by, perhaps.
+            gate::while_unlocked(|| Signals::die(signal));
         }
     }
 
@@ -176,7 +195,19 @@ fn parse_ignored(status: &str) -> SignalSet {
 
 /// Does on a thread of its own what a handler cannot. A process that is stopped keeps its locks, and
 /// everyone else waits for it; one that is blocked in a write does not see that it is to end.
-fn watch(watched: &[i32], writes: Writes, which: Arc<AtomicUsize>) -> io::Result<()> {
+fn watch(
+    watched: &[i32],
+    writes: Writes,
+    which: Arc<AtomicUsize>,
+    end_by_first: Arc<AtomicBool>,
+) -> io::Result<()> {
+    let end = move |signal| {
+        if end_by_first.load(Ordering::SeqCst) {
+            std::thread::sleep(LAST_WORDS);
+            gate::while_unlocked(|| Signals::die(signal));
+        }
+        writes.die_if_stuck(signal);
+    };
     let mut signals = signal_hook::iterator::Signals::new(watched)?;
     std::thread::Builder::new()
         .name("stop".to_owned())
@@ -184,7 +215,7 @@ fn watch(watched: &[i32], writes: Writes, which: Arc<AtomicUsize>) -> io::Result
             // One that came before this looked.
             let early = which.load(Ordering::Relaxed);
             if early != 0 {
-                writes.die_if_stuck(early as i32);
+                end(early as i32);
             }
             for signal in &mut signals {
                 if signal == SIGTSTP {
@@ -192,7 +223,7 @@ fn watch(watched: &[i32], writes: Writes, which: Arc<AtomicUsize>) -> io::Result
                         let _ = signal_hook::low_level::raise(signal_hook::consts::signal::SIGSTOP);
                     });
                 } else {
-                    writes.die_if_stuck(signal);
+                    end(signal);
                 }
             }
         })?;

@@ -170,9 +170,9 @@ impl Dir for OsDir {
     }
 
     fn list(&self, name: &str) -> io::Result<Vec<Entry>> {
-        let fd = self.open_below(name, DIR_FLAGS)?;
+        let mut dir = fs::Dir::new(self.open_below(name, DIR_FLAGS)?)?;
         let mut entries = Vec::new();
-        for entry in fs::Dir::read_from(&fd)? {
+        while let Some(entry) = dir.read() {
             let entry = entry?;
             let Ok(name) = entry.file_name().to_str() else {
                 continue;
@@ -182,7 +182,7 @@ impl Dir for OsDir {
             }
             let kind = match entry.file_type() {
                 // Some file systems do not tell in the listing.
-                FileType::Unknown => match fs::statat(&fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+                FileType::Unknown => match fs::statat(dir.fd()?, name, AtFlags::SYMLINK_NOFOLLOW) {
                     Ok(stat) => FileType::from_raw_mode(stat.st_mode),
                     Err(Errno::NOENT) => continue,
                     Err(error) => return Err(error.into()),

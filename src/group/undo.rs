@@ -4,6 +4,7 @@
 //! there is none. Nothing is checked against the logs, since that state was one before: a member
 //! says so if its log has moved on meanwhile.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use super::offsets_line::{Entry, LineKind};
 use super::offsets_state::OffsetsState;
 use crate::error::{Error, Kind, Result};
 use crate::store::{StoreDir, topics};
-use crate::types::Timestamp;
+use crate::types::{Timestamp, TopicPartition};
 
 /// A change that is taken back, or would be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,12 +131,10 @@ pub fn clone_offsets(
 
 fn clone_plan(before: &OffsetsState, source: &OffsetsState) -> Vec<OffsetChange> {
     let mut plan = differences(before, &before.difference(source));
+    let changed: HashSet<TopicPartition> = plan.iter().map(|change| change.tp.clone()).collect();
     let all: Vec<Entry> = source.entries().collect();
-    for kept in differences(before, &all) {
-        if !plan.iter().any(|change| change.tp == kept.tp) {
-            plan.push(kept);
-        }
-    }
+    let kept = differences(before, &all).into_iter();
+    plan.extend(kept.filter(|kept| !changed.contains(&kept.tp)));
     plan.sort_unstable_by(|a, b| a.tp.cmp(&b.tp));
     plan
 }

@@ -243,6 +243,7 @@ pub fn alter_configs(
     drop(guard);
     if mode_changes {
         for partition in &meta.partitions {
+            store.go_on()?;
             let tp = TopicPartition::new(name.clone(), partition.partition);
             let page = super::writer::PartitionWriter::open(store, &tp, patience)?.make_ready()?;
             if after.every_message() && page.durable.offset < page.tail.end {
@@ -263,20 +264,21 @@ pub fn delete_topic(store: &Arc<StoreDir>, name: &TopicName, patience: Duration)
     graveyard::bury(&guard, &meta)?;
     drop(guard);
     let mut reachable = BTreeMap::new();
-    for partition in &meta.partitions {
-        let tp = TopicPartition::new(name.clone(), partition.partition);
-        let retired = meta.retired.iter();
-        let retired = retired.filter(|gone| gone.partition == tp.partition);
-        let replicas = partition.replicas.iter().map(|r| (r.broker, r.uuid));
-        for (broker, uuid) in replicas.chain(retired.map(|gone| (gone.broker, gone.uuid))) {
-            // A disk that is gone keeps nobody waiting: once it is back, its broker sweeps it.
-            let remover = reachable.entry(broker).or_insert_with(|| {
-                let opened = LogDir::open(store, broker);
-                opened.is_ok().then(|| Remover::new(store, broker))
-            });
-            if let Some(remover) = remover {
-                remover.remove(&tp, meta.topic_id, uuid, patience)?;
-            }
+    let replicas = meta.partitions.iter().flat_map(|partition| {
+        let replicas = partition.replicas.iter();
+        replicas.map(|replica| (partition.partition, replica.broker, replica.uuid))
+    });
+    let retired = meta.retired.iter();
+    let retired = retired.map(|gone| (gone.partition, gone.broker, gone.uuid));
+    for (partition, broker, uuid) in replicas.chain(retired) {
+        let tp = TopicPartition::new(name.clone(), partition);
+        // A disk that is gone keeps nobody waiting: once it is back, its broker sweeps it.
+        let remover = reachable.entry(broker).or_insert_with(|| {
+            let opened = LogDir::open(store, broker);
+            opened.is_ok().then(|| Remover::new(store, broker))
+        });
+        if let Some(remover) = remover {
+            remover.remove(&tp, meta.topic_id, uuid, patience)?;
         }
     }
     for remover in reachable.values_mut().flatten() {

@@ -229,8 +229,9 @@ pub(super) fn make_replicas(
     plans.sort_by(|a, b| (&a.tp, a.broker).cmp(&(&b.tp, b.broker)));
     let mut made = Vec::with_capacity(plans.len());
     for plan in &plans {
-        let one = logs
-            .of(plan.broker)
+        let one = store
+            .go_on()
+            .and_then(|()| logs.of(plan.broker))
             .and_then(|logs| make_in(store, logs, plan, patience));
         match one {
             Ok(replica) => made.push(replica),

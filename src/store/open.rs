@@ -33,12 +33,22 @@ pub struct StoreDir {
     cluster_id: Uuid,
     boot_id: [u8; 16],
     warnings: Vec<String>,
+    stop: OnceLock<StopAsked>,
     cuts: Mutex<Vec<(TopicPartition, Cut)>>,
     notes: Mutex<Vec<String>>,
     open_topics: OpenTopics,
     graves: Graves,
     registrations: Recent<BrokerId, Arc<Registration>, BROKERS_KEPT>,
     open_logs: Recent<BrokerId, LogDir, BROKERS_KEPT>,
+}
+
+/// Tells whether long changes are to end early.
+struct StopAsked(Box<dyn Fn() -> bool + Send + Sync>);
+
+impl std::fmt::Debug for StopAsked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("StopAsked")
+    }
 }
 
 /// A broker's registration, and the file that it was read from.
@@ -78,6 +88,7 @@ impl StoreDir {
             cluster_id,
             boot_id,
             warnings,
+            stop: OnceLock::new(),
             cuts: Mutex::new(Vec::new()),
             notes: Mutex::new(Vec::new()),
             open_topics: OpenTopics::default(),
@@ -128,6 +139,26 @@ impl StoreDir {
             // Anything else is for whoever takes the lock.
             _ => Ok(()),
         }
+    }
+
+    /// Has `asked` looked at between the steps of changes that make many replicas: once it says so,
+    /// what was made is removed, and they end with [`Kind::Interrupted`]. The first one counts.
+    pub fn stopped_by(&self, asked: impl Fn() -> bool + Send + Sync + 'static) {
+        let _ = self.stop.set(StopAsked(Box::new(asked)));
+    }
+
+    /// Whether a change goes on.
+    ///
+    /// # Errors
+    /// [`Kind::Interrupted`].
+    pub(super) fn go_on(&self) -> Result<()> {
+        if self.stop.get().is_some_and(|stop| (stop.0)()) {
+            return Err(Error::new(
+                Kind::Interrupted,
+                "stopped by a signal before it was done",
+            ));
+        }
+        Ok(())
     }
 
     /// What is odd about the store, but no reason to refuse it.

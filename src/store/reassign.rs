@@ -65,10 +65,13 @@ pub fn cancel_reassignment(
     for name in &names {
         topics::read(store, name)?;
     }
+    let mut by_topic: BTreeMap<&TopicName, Vec<&TopicPartition>> = BTreeMap::new();
+    for tp in partitions {
+        by_topic.entry(&tp.topic).or_default().push(tp);
+    }
     topics::update_all(store, &guard, &names, |meta| {
-        let name = meta.name.clone();
         let mut changed = false;
-        for tp in partitions.iter().filter(|tp| tp.topic == name) {
+        for tp in by_topic.remove(&meta.name).unwrap_or_default() {
             let retired = go_back(tp, partition_of(meta, tp)?)?;
             meta.retired.extend(retired);
             changed = true;
@@ -158,6 +161,12 @@ fn try_start(
             e
         }
     })?;
+    let mut by_topic: BTreeMap<TopicName, Vec<MadeReplica>> = BTreeMap::new();
+    for replica in made {
+        let topic = replica.tp().topic.clone();
+        by_topic.entry(topic).or_default().push(replica);
+    }
+    let mut made = by_topic;
     let published = logs.sync().and_then(|()| {
         let guard = FencedLock::acquire_store(store, "reassign partitions", patience)?;
         if !logs.are_current(store)? {
@@ -171,23 +180,20 @@ fn try_start(
             if known.is_none_or(|known| known.meta().topic_id != meta.topic_id) {
                 return Err(changed_meanwhile());
             }
-            enter(meta, targets, &made, throttle)
+            let made = made.get(&meta.name).map_or(&[][..], Vec::as_slice);
+            enter(meta, targets, made, throttle)
         });
         changed.map(Some)
     });
     match published {
         Ok(Some(changed)) => {
-            let mut made = made;
             for meta in &changed {
-                let own = |replica: &MadeReplica| replica.tp().topic == meta.name;
-                let (of_topic, rest) = made.into_iter().partition(own);
-                settle(of_topic, meta.version)?;
-                made = rest;
+                settle(made.remove(&meta.name).unwrap_or_default(), meta.version)?;
             }
             Ok(Some(changed))
         }
         other => {
-            discard(store, made);
+            discard(store, made.into_values().flatten().collect());
             other
         }
     }
@@ -203,11 +209,12 @@ fn enter(
     let name = meta.name.clone();
     let mut new: BTreeMap<(PartitionId, BrokerId), ReplicaMeta> = made
         .iter()
-        .filter(|made| made.tp().topic == name)
         .map(|made| ((made.tp().partition, made.meta().broker), made.meta()))
         .collect();
     let mut changed = false;
-    for (tp, target) in targets.iter().filter(|(tp, _)| tp.topic == name) {
+    let first = TopicPartition::new(name.clone(), 0);
+    let own = targets.range::<TopicPartition, _>(&first..);
+    for (tp, target) in own.take_while(|(tp, _)| tp.topic == name) {
         let partition = partition_of(meta, tp)?;
         if partition.reassignment.is_some() {
             return Err(under_way(tp));

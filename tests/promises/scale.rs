@@ -6,8 +6,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-use crate::cli::Shell;
+use rustix::process::{Pid, Signal};
+
+use crate::cli::{Running, Shell};
 
 /// Partitions of the smaller topic.
 const FEW: usize = 40;
@@ -140,4 +143,104 @@ fn no_command_reads_a_topic_file_for_each_partition() {
         }
     }
     assert!(bad.is_empty(), "{bad:#?}");
+}
+
+/// How long a command that is asked to end may go on, and what a busy machine adds.
+const END_MAX: Duration = Duration::from_millis(200);
+const BUSY: Duration = Duration::from_millis(400);
+
+/// Commands that take their time: each look at a file takes a while.
+const LONG: [&str; 15] = [
+    "mq-topics describe big",
+    "mq-topics list --sizes",
+    "mq-topics offsets big",
+    "mq-topics verify big",
+    "mq-topics dump big",
+    "mq-topics create new -p 80",
+    "mq-topics alter big --partitions 200",
+    "mq-topics alter big -c flush.messages=1",
+    "mq-groups describe g",
+    "mq-groups check g --warn 10",
+    "mq-groups peek g",
+    "mq-groups reset g --to start --yes --topic big",
+    "mq-broker health",
+    "mq-broker status",
+    "mq-topics delete big --yes",
+];
+
+/// The process that strace runs.
+fn child_of(pid: u32) -> Pid {
+    let children = format!("/proc/{pid}/task/{pid}/children");
+    let until = Instant::now() + crate::cli::PATIENCE;
+    loop {
+        let found = std::fs::read_to_string(&children).unwrap_or_default();
+        let child = found.split_whitespace().next();
+        if let Some(child) = child.and_then(|child| child.parse().ok()) {
+            return Pid::from_raw(child).expect("a pid");
+        }
+        assert!(Instant::now() < until, "strace runs nothing");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn a_signal_ends_a_command_between_partitions() {
+    if !has_strace() {
+        return;
+    }
+    let shell = store_with(100);
+    let mut bad = BTreeMap::new();
+    for command in LONG {
+        let mut words = command.split(' ');
+        let tool = words.next().expect("a tool");
+        let args: Vec<&str> = words.collect();
+        let plain = shell.command(tool, &args);
+        let mut slowed = Command::new("strace");
+        let slow = "inject=openat2:delay_enter=5000";
+        slowed
+            .args([
+                "-f",
+                "-qq",
+                "-o",
+                "/dev/null",
+                "-e",
+                "trace=openat2",
+                "-e",
+                slow,
+            ])
+            .arg(plain.get_program())
+            .args(plain.get_args())
+            .current_dir(shell.dir())
+            .env("MQ_STORE", shell.store())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut running = Running::of(slowed.spawn().expect("strace"));
+        std::thread::sleep(Duration::from_millis(250));
+        let child = child_of(running.child.id());
+        let asked = Instant::now();
+        if rustix::process::kill_process(child, Signal::TERM).is_err() {
+            bad.insert(command, "ended before it was asked to".to_owned());
+        }
+        let done = running.end_within(crate::cli::PATIENCE);
+        let took = asked.elapsed();
+        // strace ends as what it ran.
+        // Replicas that were made for nothing are removed first.
+        let removes = args.contains(&"-p") || args.contains(&"--partitions");
+        let undone = if removes { 4 * BUSY } else { Duration::ZERO };
+        if done.status != 128 + 15 || took > END_MAX + BUSY + undone {
+            bad.insert(command, format!("{}, {took:?}: {}", done.status, done.err));
+        }
+    }
+    assert!(bad.is_empty(), "{bad:#?}");
+    // What was being made is gone.
+    let left = std::fs::read_dir(shell.logs()).expect("logs");
+    let left = left.filter(|entry| {
+        let name = entry.as_ref().expect("entry").file_name();
+        !name.to_string_lossy().starts_with("big-")
+    });
+    let left: Vec<_> = left
+        .map(|entry| entry.expect("entry").file_name())
+        .collect();
+    assert!(left.len() <= 1, "{left:?}");
 }

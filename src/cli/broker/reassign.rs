@@ -1,5 +1,6 @@
 //! `mq-broker reassign`.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +39,7 @@ const PLAN: &[Column] = &[
 
 pub(super) fn reassign(job: Reassign, env: &Env) -> Result<Outcome> {
     let store = env.open_store()?;
+    env.end_changes_by_signal(&store);
     let admin = Admin::new(&store, PATIENCE);
     match job {
         Reassign::List { wait, output } => {
@@ -64,7 +66,7 @@ pub(super) fn reassign(job: Reassign, env: &Env) -> Result<Outcome> {
             admin.reassign(&plan, throttle)?;
             begun(&store, plan.len(), env);
             if let Some(timeout) = wait {
-                let all: Vec<_> = plan.into_iter().map(|planned| planned.tp).collect();
+                let all: BTreeSet<_> = plan.into_iter().map(|planned| planned.tp).collect();
                 wait_for_end(&admin, Some(&all), timeout, env)?;
             }
             Ok(Outcome::Done)
@@ -143,7 +145,7 @@ fn cancel(
     env: &Env,
 ) -> Result<Outcome> {
     if dry_run {
-        let all = admin.reassigning(scopes)?;
+        let all: BTreeSet<_> = admin.reassigning(scopes)?.into_iter().collect();
         let mut rows = Listing::stdout(env, PLAN, output);
         for one in admin.reassignments()? {
             if all.contains(&one.tp) {
@@ -162,7 +164,7 @@ fn cancel(
 /// Waits until none of these is under way; `None`: none at all.
 fn wait_for_end(
     admin: &Admin,
-    only: Option<&[TopicPartition]>,
+    only: Option<&BTreeSet<TopicPartition>>,
     timeout: Duration,
     env: &Env,
 ) -> Result<()> {

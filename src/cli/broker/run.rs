@@ -22,6 +22,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// # Errors
 /// What ended it.
 pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
+    if matches!(
+        job,
+        Job::Status(_) | Job::List(_) | Job::Locks(_) | Job::Health(_)
+    ) {
+        env.signals().end_by_first();
+    }
     match job {
         Job::Start { id, options } => start(id, options, env),
         Job::Status(output) => status(output, env),

@@ -20,6 +20,10 @@ const PLAN: [Column; 2] = [Column::text("group"), Column::text("change")];
 /// # Errors
 /// What ended it.
 pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
+    // The screen is to be put back.
+    if !matches!(job, Job::Watch(_)) {
+        env.signals().end_by_first();
+    }
     match job {
         Job::List(job) => show::list(job, env),
         Job::Describe(job) => show::describe(job, env),

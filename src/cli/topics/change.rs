@@ -58,6 +58,9 @@ pub fn create(job: Create, env: &mut Env) -> Result<Outcome> {
     } else {
         Some(env.open_or_create_store()?)
     };
+    if let Some(store) = &store {
+        env.end_changes_by_signal(store);
+    }
     let admin = store.as_ref().map(|store| Admin::new(store, PATIENCE));
     let (mut configs, mut partitions, mut factor) = (BTreeMap::new(), 1, 1);
     if let (Some(like), Some(admin)) = (&job.like, &admin) {
@@ -99,6 +102,7 @@ pub fn create(job: Create, env: &mut Env) -> Result<Outcome> {
             None => check_without_brokers(&replicas),
         };
         match made {
+            Err(e) if e.kind() == Kind::Interrupted => return Err(e),
             Err(e) if e.kind() == Kind::TopicExists && job.if_not_exists => {
                 env.note(&format!("topic {name} is there already"));
             }
@@ -186,7 +190,9 @@ pub fn alter(job: Alter, env: &mut Env) -> Result<Outcome> {
     for (config, value) in &job.set {
         TopicConfigs::check_value(config, value)?;
     }
-    let admin = Admin::new(&env.open_store()?, PATIENCE);
+    let store = env.open_store()?;
+    env.end_changes_by_signal(&store);
+    let admin = Admin::new(&store, PATIENCE);
     let meta = admin.metadata(&name)?;
     let mut explicit = meta.explicit.clone();
     explicit.extend(job.set.clone());
