@@ -37,7 +37,7 @@ use crate::group::{self, Assignor, Subscription};
 use crate::store::{PartitionReader, StoreDir, layout};
 use crate::types::{LeaderEpoch, Offset, Timestamp, TopicPartition, Uuid};
 
-/// When a group's offsets are committed.
+/// When a group's offsets are committed, besides by [`GroupSession::commit`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CommitWhen {
     /// After what was written out, now and then.
@@ -153,10 +153,12 @@ pub struct End {
     pub exits_0: bool,
 }
 
-/// A member at work.
+/// A member at work. Dropped, it leaves the group, and commits nothing.
+#[must_use = "dropped, it leaves the group"]
 #[derive(Debug)]
 pub struct GroupSession {
     store: Arc<StoreDir>,
+    when: CommitWhen,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<Result<()>>>,
     /// `group.json` as the caller last looked at it, open.
@@ -194,17 +196,14 @@ struct Told {
     idle: bool,
     ended: Option<End>,
     interrupted: bool,
-    commit: Option<Ticket>,
+    commits: Vec<Arc<Ticket>>,
     /// The one assignment that the caller is at work on; of others it reads nothing meanwhile.
     works_on: Option<Generation>,
 }
 
-/// A commit that is waited for.
-#[derive(Debug)]
-enum Ticket {
-    Wanted,
-    Done(Result<()>),
-}
+/// A commit that is waited for, and its outcome: each call has its own.
+#[derive(Debug, Default)]
+struct Ticket(Mutex<Option<Result<()>>>);
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -241,6 +240,7 @@ impl GroupSession {
             poke,
             seen: Mutex::default(),
         });
+        let when = options.commit;
         let keeper = keeper::Keeper::join(store, options, delivery, Arc::clone(&shared), poked)?;
         let thread = std::thread::Builder::new()
             .name("group".to_owned())
@@ -248,6 +248,7 @@ impl GroupSession {
             .map_err(|e| Error::io("start", "the group's thread", e))?;
         Ok(GroupSession {
             store: Arc::clone(store),
+            when,
             shared,
             thread: Some(thread),
             confirmed: Mutex::default(),
@@ -333,18 +334,19 @@ impl GroupSession {
         self.tell(|told| told.idle = true);
     }
 
-    /// Commits what was delivered, and waits until that is done.
+    /// Commits what was delivered, and waits until that is done, whatever [`GroupOptions::commit`] says.
+    /// Any number of threads may call it.
     ///
     /// # Errors
     /// [`crate::error::Kind::Fenced`], [`crate::error::Kind::Unknown`],
     /// [`crate::error::Kind::DiskFull`].
     pub fn commit(&self) -> Result<()> {
-        self.tell(|told| told.commit = Some(Ticket::Wanted));
+        let ticket = Arc::new(Ticket::default());
+        self.tell(|told| told.commits.push(Arc::clone(&ticket)));
         let mut told = lock(&self.shared.told);
         loop {
-            match told.commit.take() {
-                Some(Ticket::Done(outcome)) => return outcome,
-                other => told.commit = other,
+            if let Some(outcome) = lock(&ticket.0).take() {
+                return outcome;
             }
             if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
                 return Err(gone());
@@ -356,6 +358,18 @@ impl GroupSession {
                 .wait_timeout(told, looks)
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
+        }
+    }
+
+    /// Something was handled: commits that, where [`GroupOptions::commit`] is
+    /// [`CommitWhen::AfterWrite`].
+    ///
+    /// # Errors
+    /// As [`GroupSession::commit`].
+    pub fn commit_after_write(&self) -> Result<()> {
+        match self.when {
+            CommitWhen::AfterWrite => self.commit(),
+            CommitWhen::OnExit | CommitWhen::Never => Ok(()),
         }
     }
 
@@ -392,7 +406,39 @@ impl GroupSession {
     }
 }
 
+impl Drop for GroupSession {
+    fn drop(&mut self) {
+        let Some(thread) = self.thread.take() else {
+            return;
+        };
+        self.tell(|told| {
+            told.interrupted = true;
+            told.ended = Some(End {
+                good: false,
+                exits_0: false,
+            });
+        });
+        // What went wrong nobody can be told; the others find this member dead then.
+        let _ = thread.join();
+    }
+}
+
 impl Shared {
+    /// Answers all that wait for a commit.
+    fn answer(&self, commits: Vec<Arc<Ticket>>, outcome: &Result<()>) {
+        // Under the lock: who is about to wait has looked, or will be woken.
+        let told = lock(&self.told);
+        for ticket in commits {
+            *lock(&ticket.0) = Some(outcome.clone());
+        }
+        drop(told);
+        self.replied.notify_all();
+    }
+
+    fn take_commits(&self) -> Vec<Arc<Ticket>> {
+        std::mem::take(&mut lock(&self.told).commits)
+    }
+
     fn seen_is_current(&self) -> bool {
         let seen = lock(&self.seen);
         seen.as_ref().is_none_or(|seen| {

@@ -2,12 +2,17 @@
 
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use mq::client::{Admin, Consumer, NewTopic, Producer, ProducerOptions, ProducerRecord, Store};
+use mq::client::point::PointRange;
+use mq::client::{
+    Admin, CommitWhen, Consumer, Delivered, Delivery, End, Generation, GroupOptions, GroupSession,
+    NewTopic, Order, Producer, ProducerOptions, ProducerRecord, ReadFrom, Store,
+};
 use mq::error::Kind;
+use mq::group::Subscription;
 use mq::record::Decompressor;
 use mq::types::{TopicName, TopicPartition};
 
@@ -291,4 +296,134 @@ fn making_a_topic_takes_one_descriptor_a_partition() {
         .stderr(std::process::Stdio::piped());
     let done = crate::cli::run(limited, b"");
     assert_eq!(done.status, 0, "{}", done.err);
+}
+
+/// What a member handed out.
+#[derive(Debug, Default)]
+struct Output(Mutex<Vec<Delivered>>);
+
+impl Delivery for Output {
+    fn take(&self) -> Vec<Delivered> {
+        std::mem::take(&mut self.0.lock().expect("unpoisoned"))
+    }
+    fn is_settled(&self, _: Generation) -> bool {
+        true
+    }
+    fn is_all_settled(&self) -> bool {
+        true
+    }
+    fn is_closed(&self) -> bool {
+        false
+    }
+}
+
+impl Place {
+    fn join(&self, commit: CommitWhen) -> (GroupSession, Arc<Output>) {
+        let options = GroupOptions {
+            group: "g".to_owned(),
+            subscription: Subscription::to_names([self.topic.clone()]),
+            assignor: None,
+            instance_id: None,
+            session_timeout: Duration::from_secs(3600),
+            commit,
+            interval: Duration::from_secs(3600),
+            range: PointRange::default(),
+            to_end: false,
+            read_from: ReadFrom::Leader,
+            commits_when_done: true,
+            settle: Some(Duration::from_secs(1)),
+            patience: Duration::from_secs(10),
+        };
+        let output = Arc::new(Output::default());
+        let session = GroupSession::start(&self.store, options, output.clone(), Box::new(|| ()));
+        (session.expect("joined"), output)
+    }
+
+    fn committed(&self) -> i64 {
+        let group = mq::group::describe(&self.store, "g").expect("described");
+        let committed = group.offsets.iter().map(|offset| offset.committed_offset);
+        committed.map(|offset| offset.unwrap_or(0)).sum()
+    }
+}
+
+/// The assignments that a member gets, so many.
+fn assigned(session: &GroupSession, count: usize) -> Vec<Generation> {
+    let mut got = Vec::new();
+    wait_until("assigned", || {
+        for order in session.take_orders() {
+            match order {
+                Order::Assign { generation, .. } => got.push(generation),
+                Order::Revoke(generation, _) => session.stopped(&[generation]),
+                Order::Failed(e) => panic!("{e}"),
+                _ => {}
+            }
+        }
+        got.len() >= count
+    });
+    got
+}
+
+#[test]
+fn a_dropped_session_leaves_its_group() {
+    let place = Place::with(3);
+    let (session, _) = place.join(CommitWhen::AfterWrite);
+    assigned(&session, 3);
+    drop(session);
+    let group = mq::group::describe(&place.store, "g").expect("described");
+    assert_eq!(group.members.map(|members| members.len()), Some(0));
+    let (second, _) = place.join(CommitWhen::AfterWrite);
+    assigned(&second, 3);
+}
+
+#[test]
+fn threads_commit_side_by_side() {
+    let place = Place::with(2);
+    place.fill(100);
+    let (session, output) = place.join(CommitWhen::AfterWrite);
+    let generations = assigned(&session, 2);
+    std::thread::scope(|scope| {
+        for generation in generations {
+            let (session, output) = (&session, &output);
+            scope.spawn(move || {
+                for next in 1..=20 {
+                    let delivered = Delivered {
+                        generation,
+                        next,
+                        leader_epoch: 0,
+                    };
+                    output.0.lock().expect("unpoisoned").push(delivered);
+                    session.commit().expect("committed");
+                }
+            });
+        }
+    });
+    assert_eq!(place.committed(), 40);
+}
+
+#[test]
+fn an_explicit_commit_commits_whatever_else_does() {
+    for when in [CommitWhen::OnExit, CommitWhen::Never] {
+        let place = Place::with(1);
+        place.fill(100);
+        let (session, output) = place.join(when);
+        let generation = assigned(&session, 1)[0];
+        let delivered = |next| Delivered {
+            generation,
+            next,
+            leader_epoch: 0,
+        };
+        output.0.lock().expect("unpoisoned").push(delivered(25));
+        session.commit_after_write().expect("not asked for");
+        assert_eq!(place.committed(), 0, "{when:?}");
+        session.commit().expect("committed");
+        assert_eq!(place.committed(), 25, "{when:?}");
+        output.0.lock().expect("unpoisoned").push(delivered(50));
+        let end = End {
+            good: true,
+            exits_0: true,
+        };
+        session.end(end, || false).expect("ended");
+        let due = if when == CommitWhen::OnExit { 50 } else { 25 };
+        assert_eq!(place.committed(), due, "{when:?}");
+    }
 }

@@ -241,7 +241,7 @@ impl Turn<'_> {
         }
         self.marks
             .deliver(self.generation, self.next, self.leader_epoch);
-        match self.session.commit() {
+        match self.session.commit_after_write() {
             Ok(()) => Ok(None),
             Err(e) if e.kind() == Kind::Fenced => Ok(Some(Handled::Fenced(self.next))),
             Err(e) => Err(e),

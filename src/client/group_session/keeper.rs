@@ -15,9 +15,7 @@ use self::following::Source;
 use super::ends::Ends;
 use super::heartbeat::Heartbeat;
 use super::watching::{Changed, Watching};
-use super::{
-    CommitWhen, Delivery, End, Generation, GroupOptions, Order, Seen, Shared, Ticket, lock,
-};
+use super::{CommitWhen, Delivery, End, Generation, GroupOptions, Order, Seen, Shared, lock};
 use crate::client::read_from::Chooser;
 use crate::disk::WatchId;
 use crate::error::{Error, Kind, Result};
@@ -387,11 +385,8 @@ impl Keeper {
         self.shared.order(Order::Failed(e));
         loop {
             // Who waits for a commit, or begins to, is sent to the order.
-            let wanted = matches!(lock(&self.shared.told).commit, Some(Ticket::Wanted));
-            if wanted {
-                lock(&self.shared.told).commit = Some(Ticket::Done(Err(removed())));
-                self.shared.replied.notify_all();
-            }
+            let commits = self.shared.take_commits();
+            self.shared.answer(commits, &Err(removed()));
             self.listen();
             if self.ended.is_some() {
                 break;

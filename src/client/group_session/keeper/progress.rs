@@ -1,6 +1,6 @@
 //! What was delivered, committed, and is done.
 
-use super::{Keeper, Ticket, lock};
+use super::Keeper;
 use crate::client::group_session::ends::Ends;
 use crate::client::group_session::{CommitWhen, End, Order};
 use crate::error::{Kind, Result};
@@ -87,21 +87,17 @@ impl Keeper {
     }
 
     pub(super) fn commit_when_due(&mut self) -> Result<()> {
-        let wanted = matches!(lock(&self.shared.told).commit, Some(Ticket::Wanted));
-        if wanted {
-            let mut outcome = Ok(());
-            if self.options.commit == CommitWhen::AfterWrite {
-                outcome = self.commit_now();
-            }
+        let commits = self.shared.take_commits();
+        if !commits.is_empty() {
+            let mut outcome = self.commit_now();
             if outcome.as_ref().is_err_and(|e| e.kind() == Kind::Fenced) {
-                self.member.refresh()?;
-                if self.member.me().is_some() {
+                // Else the caller is told what the commit met.
+                if self.member.refresh().is_ok() && self.member.me().is_some() {
                     // Only the lock was taken over: commit again.
                     outcome = self.commit_now();
                 }
             }
-            lock(&self.shared.told).commit = Some(Ticket::Done(outcome));
-            self.shared.replied.notify_all();
+            self.shared.answer(commits, &outcome);
         }
         if self.options.commit != CommitWhen::AfterWrite {
             return Ok(());
