@@ -249,6 +249,53 @@ fn only_the_disk_touches_files_and_only_the_command_line_prints() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Copies that once outlived their truth: a pattern, where it may stand, and what to use elsewhere.
+const STALE_COPIES: [(&str, &[&str], &str); 3] = [
+    (
+        "configs: TopicConfigs",
+        &["store/topic_handle.rs"],
+        "ask the topic handle for its configs at each use: a copy stays when the handle is replaced",
+    ),
+    (
+        "page.generation += 1",
+        &["store/page.rs"],
+        "begin a generation with Page::begin_generation, which asks what becomes of an unseen sync",
+    ),
+    (
+        "Segments::list(",
+        &[
+            // Under the append lock, where leftovers of a killed roll are what is looked for.
+            "storage/",
+            "store/mend.rs",
+            "store/truncate.rs",
+            "store/inherited.rs",
+            // It looks for files beyond the page.
+            "store/reader_state.rs",
+            // Up to the page's active segment.
+            "store/log_snapshot.rs",
+            "store/committer.rs",
+            "client/verify.rs",
+            // It lists the files that there are.
+            "cli/topics/dump.rs",
+        ],
+        "take a LogSnapshot: a listing alone takes in what a killed roll left",
+    ),
+];
+
+#[test]
+fn nothing_keeps_a_copy_that_can_be_stale() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        for (pattern, allowed, instead) in STALE_COPIES {
+            let allowed = allowed.iter().any(|place| source.path.starts_with(place));
+            if !allowed && source.code.contains(pattern) {
+                wrong.push(format!("src/{}: {pattern}: {instead}", source.path));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 #[test]
 fn files_are_small() {
     let mut wrong = Vec::new();

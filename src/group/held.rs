@@ -404,7 +404,7 @@ impl Group {
     fn make_durable(&mut self, end: u64) -> Result<()> {
         self.sync_names()?;
         if self.sync.is_none() {
-            self.sync = OffsetsSync::open(&self.store, &*self.dir, self.log.id()).ok();
+            self.sync = OffsetsSync::open(&self.store, &self.dir, self.log.id()).ok();
         }
         let log = self.log.file();
         let synced = match &self.sync {

@@ -6,6 +6,7 @@
 //! ```text
 //! 0 magic "mqos" u32  | 4 process id u32 | 8 boot id 16 bytes | 24 durable u64 | 32 at work u64
 //! 40 4 zeros u32      | 44 CRC-32 of bytes 0 to 44
+//! 64 the holder's counter, 20 digits (`store::heartbeat`)
 //! ```
 //!
 //! `durable` is the length, bytes, up to which a sync is known to have ended well. `at work` is the
@@ -34,10 +35,8 @@ use crate::disk::{Dir, File, FileId, LockKind, Open};
 use crate::error::{Error, Result};
 use crate::store::fenced_lock::FencedGuard;
 use crate::store::gate::{self, GateGuard};
+use crate::store::heartbeat::{self, Heartbeat, STOPPED_AFTER, SyncWatch};
 use crate::store::{StoreDir, layout};
-
-/// How long the holder of the lock may show nothing new before it counts as stopped.
-pub const STILL: Duration = Duration::from_secs(2);
 
 /// Tries for this lock in the time of one for the group's: only those who have been through that
 /// one wait here, and each moment between two syncs is one in which all of them wait for nothing.
@@ -45,6 +44,8 @@ const TRIES: u32 = 5;
 
 const NOTE_BYTES: usize = 48;
 const NOTE_AT: u64 = 0;
+/// Where the holder's counter stands.
+const BEAT_AT: u64 = 64;
 const MAGIC: u32 = u32::from_le_bytes(*b"mqos");
 
 /// What came of a wait for a sync.
@@ -75,19 +76,24 @@ pub fn remove_notes(guard: &FencedGuard, except: Option<&str>) -> Result<()> {
 #[derive(Debug)]
 pub struct OffsetsSync {
     store: Arc<StoreDir>,
+    dir: Arc<dyn Dir>,
+    name: String,
     file: Arc<dyn File>,
+    id: FileId,
 }
 
 /// How a wait for the lock ended.
 enum Turn {
     Ours(Held),
     Covered,
-    HolderStands,
+    /// The holder's sync is lost, or the file was replaced and with it its notes.
+    NobodyTells,
 }
 
 /// The lock, held.
 struct Held {
     file: Arc<dyn File>,
+    heartbeat: Heartbeat,
     _gate: GateGuard,
 }
 
@@ -101,12 +107,22 @@ struct Note {
 
 impl OffsetsSync {
     /// For the `offsets.log` in `dir` that is open as `log`.
-    pub fn open(store: &Arc<StoreDir>, dir: &dyn Dir, log: FileId) -> io::Result<Self> {
-        let file = dir.open(&layout::offsets_sync(log.inode), Open::Create)?;
+    pub fn open(store: &Arc<StoreDir>, dir: &Arc<dyn Dir>, log: FileId) -> io::Result<Self> {
+        let name = layout::offsets_sync(log.inode);
+        let file = dir.open(&name, Open::Create)?;
         Ok(OffsetsSync {
             store: Arc::clone(store),
+            dir: Arc::clone(dir),
+            name,
+            id: file.id()?,
             file,
         })
+    }
+
+    /// Whether the path still names the file that is open: one that was removed and made again would
+    /// have two holders, and the notes in the removed one would protect nothing.
+    fn in_place(&self) -> bool {
+        self.dir.id(&self.name).is_ok_and(|id| id == self.id)
     }
 
     /// Waits until the log is durable up to `end` at least, and syncs it if nobody else does.
@@ -119,34 +135,36 @@ impl OffsetsSync {
         match self.turn(log, end, retry) {
             Ok(Turn::Ours(_held)) => self.sync(log, end),
             Ok(Turn::Covered) => Ok(Synced::Durable),
-            Ok(Turn::HolderStands) => Ok(Synced::Unknown),
+            Ok(Turn::NobodyTells) => Ok(Synced::Unknown),
             Err(_) => alone(log),
         }
     }
 
     fn turn(&self, log: &dyn File, end: u64, retry: Duration) -> io::Result<Turn> {
         let clock = self.store.clock();
-        let mut since = clock.monotonic();
-        let mut last = None;
+        let beat = || heartbeat::read(&*self.file, BEAT_AT);
+        let now = clock.monotonic();
+        let mut watch = SyncWatch::begin(beat(), self.read(log)?, now, STOPPED_AFTER);
         loop {
             let gate = gate::enter();
-            if self.file.try_lock(LockKind::Exclusive)? {
-                return Ok(Turn::Ours(Held {
-                    file: Arc::clone(&self.file),
-                    _gate: gate,
-                }));
+            let locked = self.file.try_lock(LockKind::Exclusive)?;
+            let held = locked.then(|| Held {
+                file: Arc::clone(&self.file),
+                heartbeat: Heartbeat::start(Arc::clone(&self.file), BEAT_AT),
+                _gate: gate,
+            });
+            if !self.in_place() {
+                return Ok(Turn::NobodyTells);
             }
-            drop(gate);
+            if let Some(held) = held {
+                return Ok(Turn::Ours(held));
+            }
             let seen = self.read(log)?;
             if seen.is_some_and(|note| note.durable >= end) {
                 return Ok(Turn::Covered);
             }
-            let now = clock.monotonic();
-            if seen != last {
-                (last, since) = (seen, now);
-            }
-            if now.saturating_sub(since) >= STILL {
-                return Ok(Turn::HolderStands);
+            if watch.look(beat(), seen, clock.monotonic()).is_some() {
+                return Ok(Turn::NobodyTells);
             }
             clock.sleep(retry / TRIES);
         }
@@ -172,6 +190,10 @@ impl OffsetsSync {
             return alone(log);
         }
         log.sync_data()?;
+        if !self.in_place() {
+            // This line is durable, but the note was in a file that nobody else reads.
+            return Ok(Synced::Durable);
+        }
         // Where this fails the log is written anew, for nothing.
         let _ = self.write(len, 0);
         Ok(Synced::Durable)
@@ -204,6 +226,7 @@ impl OffsetsSync {
 
 impl Drop for Held {
     fn drop(&mut self) {
+        self.heartbeat.end();
         // Closing the file would free it as well; there is nobody to tell of a failure.
         let _ = self.file.unlock();
     }

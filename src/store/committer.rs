@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use super::commit_note::{CommitNote, SYNC_FILE, SyncNotes};
 use super::configs::TopicConfigs;
+use super::heartbeat::Lost;
 use super::judge::Judge;
 use super::mend::Mender;
 use super::names::sync_names;
@@ -20,7 +21,7 @@ use super::open::StoreDir;
 use super::page::{Intent, Offline, Page};
 use super::rebuild::open_replica;
 use super::replica::{Held, RETRY, Replica, offline_error};
-use super::sync_lock::{Lost, SyncHeld, SyncLock};
+use super::sync_lock::{SyncHeld, SyncLock};
 use super::topic_handle::TopicHandle;
 use crate::disk::{File, Open, join};
 use crate::error::{Error, Kind, Result};

@@ -219,6 +219,53 @@ impl<T: PartialEq> Stillness<T> {
     }
 }
 
+/// Why the work of a lock's holder counts as lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lost {
+    /// Its process is stopped.
+    Stopped,
+    /// Its process lives, and what it does comes to no end.
+    Hung,
+}
+
+/// How long one sync may take before its holder counts as hung, though it beats.
+pub const SYNC_HUNG_AFTER: Duration = Duration::from_secs(30);
+
+/// What is seen of a lock's holder at its syncs: its counter, and the progress that it makes.
+#[derive(Debug)]
+pub struct SyncWatch<P> {
+    beat: Stillness<u64>,
+    progress: Stillness<P>,
+    stopped_after: Duration,
+}
+
+impl<P: PartialEq> SyncWatch<P> {
+    /// The first look. The holder counts as stopped once its counter stood still for so long.
+    pub fn begin(beat: u64, progress: P, now: Duration, stopped_after: Duration) -> Self {
+        SyncWatch {
+            stopped_after,
+            beat: Stillness::begin(beat, now),
+            progress: Stillness::begin(progress, now),
+        }
+    }
+
+    /// One more look. A holder that makes progress lives, whatever its counter says: it may be the
+    /// next holder, that has not begun to beat.
+    pub fn look(&mut self, beat: u64, progress: P, now: Duration) -> Option<Lost> {
+        if progress != *self.progress.seen() {
+            self.beat = Stillness::begin(beat, now);
+        }
+        let without_progress = self.progress.look(progress, now);
+        if self.beat.look(beat, now) >= self.stopped_after {
+            Some(Lost::Stopped)
+        } else if without_progress >= SYNC_HUNG_AFTER {
+            Some(Lost::Hung)
+        } else {
+            None
+        }
+    }
+}
+
 /// Finds the locks that are held since the look before, and lets each beat.
 fn look_out() {
     let mut idle_looks = 0;
@@ -337,6 +384,28 @@ mod tests {
         let next = Heartbeat::start(Arc::clone(&file), 64);
         next.raise().expect("raise");
         assert_eq!(read(&*file, 64), last + 1);
+    }
+
+    #[test]
+    fn a_sync_is_lost_where_its_holder_stands_or_makes_no_progress() {
+        let ms = Duration::from_millis;
+        let mut watch = SyncWatch::begin(0, 1, ms(0), ms(5000));
+        let mut at = 0;
+        let mut look = |beat: u64, progress: u64| {
+            at += 400;
+            watch.look(beat, progress, ms(at))
+        };
+        assert!((1..=12).all(|_| look(0, 1).is_none()), "up to 4.8 s");
+        assert_eq!(look(0, 1), Some(Lost::Stopped));
+        assert_eq!(look(0, 2), None, "the next holder does not beat yet");
+        let beats = |range: std::ops::Range<u64>| range.map(|beat| (beat, 2));
+        assert!(beats(1..75).all(|(beat, progress)| look(beat, progress).is_none()));
+        assert_eq!(
+            look(75, 2),
+            Some(Lost::Hung),
+            "30 s of beats and nothing else"
+        );
+        assert_eq!(look(76, 3), None);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use super::commit_note::{CommitNote, SYNC_FILE};
 use super::gate;
-use super::heartbeat::{self, COUNTER_LEN, Heartbeat, Stillness};
+use super::heartbeat::{self, COUNTER_LEN, Heartbeat, Lost, SyncWatch};
 use super::page::Page;
 use super::replica::Replica;
 use crate::clock::Clock;
@@ -24,10 +24,9 @@ use crate::disk::{Dir, File, FileId, LockKind, Open, join};
 use crate::error::{Error, Kind, Result};
 use crate::types::Uuid;
 
-/// How long the holder's counter may stand still before its sync counts as lost.
+/// How long the holder's counter may stand still. A holder beats through the syncs of a slow disk,
+/// and what a mistake costs is a copy, so it is given longer than one that only renames.
 const STOPPED_AFTER: Duration = Duration::from_secs(5);
-/// How long one sync may take before it counts as lost, though its process beats.
-const HUNG_AFTER: Duration = Duration::from_secs(30);
 
 const BEAT_AT: u64 = 128;
 const PROGRESS_AT: u64 = 160;
@@ -51,21 +50,8 @@ pub(super) struct SyncHeld {
     _gate: gate::GateGuard,
 }
 
-/// Why a holder's sync counts as lost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lost {
-    /// Its process is stopped.
-    Stopped,
-    /// Its process lives, and its sync does not end.
-    Hung,
-}
-
 /// What is seen of the holder while its lock is waited for.
-#[derive(Debug)]
-pub(super) struct Watch {
-    beat: Stillness<u64>,
-    progress: Stillness<(Option<CommitNote>, u64)>,
-}
+pub(super) type Watch = SyncWatch<(Option<CommitNote>, u64)>;
 
 impl SyncLock {
     /// Opens the replica's; makes it again if it is missing.
@@ -132,29 +118,17 @@ impl SyncLock {
 
     /// Begins to watch the holder.
     pub fn watch(&self, clock: &dyn Clock) -> Watch {
-        let now = clock.monotonic();
-        Watch {
-            beat: Stillness::begin(self.beat(), now),
-            progress: Stillness::begin(self.progress(), now),
-        }
+        SyncWatch::begin(
+            self.beat(),
+            self.progress(),
+            clock.monotonic(),
+            STOPPED_AFTER,
+        )
     }
 
     /// One more look at the holder.
     pub fn look(&self, watch: &mut Watch, clock: &dyn Clock) -> Option<Lost> {
-        let now = clock.monotonic();
-        let progress = self.progress();
-        // Another commit than the one before is another holder.
-        if progress != *watch.progress.seen() {
-            watch.beat = Stillness::begin(self.beat(), now);
-        }
-        let still = watch.progress.look(progress, now);
-        if watch.beat.look(self.beat(), now) >= STOPPED_AFTER {
-            Some(Lost::Stopped)
-        } else if still >= HUNG_AFTER {
-            Some(Lost::Hung)
-        } else {
-            None
-        }
+        watch.look(self.beat(), self.progress(), clock.monotonic())
     }
 
     fn beat(&self) -> u64 {

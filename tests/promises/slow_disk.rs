@@ -158,3 +158,26 @@ cat acks; mq-consume -e s | tr '\n' ' '
     assert_eq!(out, "B 2\nA 1\na A1 B1 ");
     assert!(page(&shell.logs().join("s-0")).generation > 1);
 }
+
+#[test]
+fn slow_syncs_of_offsets_are_waited_for() {
+    if !can("slow offsets", &["strace"], false) {
+        return;
+    }
+    // Three commits, each with a sync of 3 s: no holder stands still, so `offsets.log` stays as it is.
+    let shell = Shell::new();
+    let out = bash_ok(
+        &shell,
+        r#"
+mq-topics create -q s -p 3; seq 100 | mq-produce s; mq-groups commit -q g s:0=1
+log=$MQ_STORE/groups/g/offsets.log; before=$(stat -c %i $log)
+for i in 1 2 3; do
+  strace -f -qq -o trace.$i -e trace=fdatasync -e inject=fdatasync:delay_exit=3000000 mq-groups commit -q g s:$((i-1))=5 & pids="$pids $!"
+done
+for pid in $pids; do wait $pid || exit 1; done
+[ $before = $(stat -c %i $log) ] && echo same
+mq-groups describe g --format tsv | cut -f 4
+"#,
+    );
+    assert_eq!(out, "same\n5\n5\n5\n");
+}
