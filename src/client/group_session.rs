@@ -4,7 +4,7 @@
 //! ```text
 //! caller (reads, renders, writes out)        keeper (this module's thread)
 //!   take_orders()            <- Assign, Limit, Revoke, Finished, Failed
-//!   stopped(), idle()        ->              commits, releases, takes over, watches the others
+//!   stopped(), moves(), idle() ->              commits, releases, takes over, watches the others
 //!   Delivery                 <- asked how far the output was taken
 //! ```
 //!
@@ -194,6 +194,8 @@ struct Seen {
 struct Told {
     stopped: Vec<Generation>,
     idle: bool,
+    /// Whether records are handed out, where that changed.
+    moving: Option<bool>,
     ended: Option<End>,
     interrupted: bool,
     commits: Vec<Arc<Ticket>>,
@@ -329,9 +331,18 @@ impl GroupSession {
         lock(&self.shared.told).works_on = generation;
     }
 
+    /// From now on records are handed out, until [`GroupSession::idle`]: there will be something to
+    /// commit at each interval.
+    pub fn moves(&self) {
+        self.tell(|told| told.moving = Some(true));
+    }
+
     /// Everything there is was handed out: a good moment to commit.
     pub fn idle(&self) {
-        self.tell(|told| told.idle = true);
+        self.tell(|told| {
+            told.idle = true;
+            told.moving = Some(false);
+        });
     }
 
     /// Commits what was delivered, and waits until that is done, whatever [`GroupOptions::commit`] says.

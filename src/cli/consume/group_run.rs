@@ -88,7 +88,7 @@ pub fn run(store: &Arc<StoreDir>, job: Job, group: GroupJob, env: &mut Env) -> R
         finished: false,
         last_record: env.monotonic(),
         last_seen: 0,
-        told_idle: 0,
+        moving: false,
         noted_end: false,
         job,
         env,
@@ -144,7 +144,8 @@ struct GroupRun<'e> {
     finished: bool,
     last_record: Duration,
     last_seen: u64,
-    told_idle: u64,
+    /// Whether the session knows that records are handed out.
+    moving: bool,
     noted_end: bool,
 }
 
@@ -182,6 +183,9 @@ impl GroupRun<'_> {
                 self.consumer.seek(&fetched.tp, fetched.from)?;
                 self.buf = fetched.bytes;
                 continue;
+            }
+            if !std::mem::replace(&mut self.moving, true) {
+                self.session.moves();
             }
             let stop = match &mut self.exec {
                 None => {
@@ -290,8 +294,7 @@ impl GroupRun<'_> {
             return Ok(true);
         }
         let now = self.env.monotonic();
-        if self.printer.seen() != self.told_idle {
-            self.told_idle = self.printer.seen();
+        if std::mem::take(&mut self.moving) {
             self.session.idle();
         }
         if self.printer.seen() != self.last_seen {

@@ -52,10 +52,11 @@ impl Marks {
         }
     }
 
-    /// Enters marks, in the order of the output.
+    /// Enters marks, in the order of the output. Those before them that are settled go: what is
+    /// kept are the marks of one flush, and of what a pipe holds.
     pub fn enter(&self, marks: &mut Vec<Mark>) {
         if !marks.is_empty() {
-            self.lock().waiting.extend(marks.drain(..));
+            self.settled().waiting.extend(marks.drain(..));
         }
     }
 
@@ -126,10 +127,13 @@ impl Delivery for Marks {
     }
 }
 
-/// Adds a mark; one that printed nothing is taken with the one before it.
-pub fn add(marks: &mut Vec<Mark>, mark: Mark) {
+/// Adds a mark; one that printed nothing is taken with the one before it. `each`: how far within
+/// the flush its reader gets will be known, so each record has its own; else one does for all.
+pub fn add(marks: &mut Vec<Mark>, mark: Mark, each: bool) {
     match marks.last_mut() {
-        Some(last) if last.generation == mark.generation && last.end == mark.end => *last = mark,
+        Some(last) if last.generation == mark.generation && (!each || last.end == mark.end) => {
+            *last = mark;
+        }
         _ => marks.push(mark),
     }
 }
@@ -157,9 +161,14 @@ mod tests {
             mark(2, 7, 20),
             mark(1, 3, 30),
         ] {
-            add(&mut entered, one);
+            add(&mut entered, one, true);
         }
         assert_eq!(entered.len(), 3);
+        let mut together = Vec::new();
+        for one in [mark(1, 1, 10), mark(1, 2, 20), mark(2, 7, 30)] {
+            add(&mut together, one, false);
+        }
+        assert_eq!(together, [mark(1, 2, 20), mark(2, 7, 30)]);
         marks.enter(&mut entered);
         assert!(marks.take().is_empty());
         written.store(19, Ordering::Release);

@@ -74,6 +74,11 @@ impl Output {
         self.closed
     }
 
+    /// Whether it is known within a write how far its reader got.
+    pub fn is_in_pages(&self) -> bool {
+        self.in_pages.is_some()
+    }
+
     /// Bytes written so far by [`Output::write_now`].
     pub fn written(&self) -> u64 {
         self.written.load(Ordering::Acquire)

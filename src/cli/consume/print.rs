@@ -155,15 +155,17 @@ impl Printer {
             ControlFlow::Continue(())
         });
         self.decompressor = decompressor;
-        match stopped? {
+        let stop = match stopped? {
             None => {
                 // A gap behind the last record is read as well.
                 self.mark(generation, fetched.until, last_epoch, output);
-                Ok(None)
+                None
             }
-            Some(Ok(stop)) => Ok(Some(stop)),
-            Some(Err(e)) => Err(e),
-        }
+            Some(stop) => Some(stop?),
+        };
+        // Where a filter leaves little, what was passed over is to be committed all the same.
+        self.flush_marked(marks, output)?;
+        Ok(stop)
     }
 
     fn mark(
@@ -180,7 +182,7 @@ impl Printer {
             leader_epoch,
             end,
         };
-        marks::add(&mut self.entered, mark);
+        marks::add(&mut self.entered, mark, output.is_in_pages());
     }
 
     /// Writes out everything that is rendered, its marks entered before.

@@ -82,6 +82,8 @@ pub(super) struct Keeper {
     topics_at: Option<Duration>,
     committed_at: Duration,
     idle: bool,
+    /// The caller hands out records, so that there is something to commit at each interval.
+    moving: bool,
     ended: Option<End>,
     interrupted: bool,
     finished: bool,
@@ -159,6 +161,7 @@ impl Keeper {
             topics_at: Some(now),
             committed_at: now,
             idle: false,
+            moving: false,
             ended: None,
             interrupted: false,
             finished: false,
@@ -234,6 +237,7 @@ impl Keeper {
             }
         }
         self.idle |= std::mem::take(&mut told.idle);
+        self.moving = told.moving.take().unwrap_or(self.moving);
         self.ended = self.ended.or(told.ended.take());
         self.interrupted |= told.interrupted;
     }
@@ -328,7 +332,7 @@ impl Keeper {
             timeout = timeout.min(PIPE_LOOK);
         }
         let uncommitted = self.held.values().any(|h| h.position > h.committed);
-        if self.options.commit == CommitWhen::AfterWrite && uncommitted {
+        if self.options.commit == CommitWhen::AfterWrite && (uncommitted || self.moving) {
             let due = self.committed_at + self.options.interval;
             timeout = timeout.min(due.saturating_sub(now));
         }
