@@ -63,6 +63,7 @@ fn session(path: &Path) -> GroupSession {
         interval: Duration::from_secs(1),
         range: PointRange::default(),
         to_end: false,
+        began: None,
         commits_when_done: false,
         settle: None,
         patience: PATIENCE,

@@ -47,6 +47,7 @@ fn join(sim: &SimDisk) -> Result<Membership> {
         instance_id: None,
         session_timeout: PATIENCE * 100,
         ends: None,
+        began_with: None,
         patience: PATIENCE * 10,
     };
     let clock = Arc::new(FastClock::default());

@@ -95,6 +95,11 @@ impl Env {
         self.worst = Some(worst.unwrap_or_else(|| e.kind()));
     }
 
+    /// Whether anything failed that the run went on without.
+    pub fn has_failed(&self) -> bool {
+        self.worst.is_some()
+    }
+
     /// What a run comes to that ended so, by what failed on the way.
     pub fn with_failures(&self, outcome: Outcome) -> Outcome {
         self.worst.map_or(outcome, Outcome::Failed)

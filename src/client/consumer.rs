@@ -44,6 +44,7 @@ pub struct Consumer {
     dirs: Vec<WatchId>,
     /// Topic files may have changed: leadership may have moved.
     stale: bool,
+    failed_at: Option<TopicPartition>,
 }
 
 /// One partition that is read.
@@ -175,6 +176,7 @@ impl Consumer {
             watched: HashMap::new(),
             dirs: Vec::new(),
             stale: false,
+            failed_at: None,
         }
     }
 
@@ -273,69 +275,115 @@ impl Consumer {
         if std::mem::take(&mut self.stale) {
             self.follow_leaderships()?;
         }
+        self.failed_at = None;
         for _ in 0..self.lanes.len() {
             if self.next >= self.lanes.len() {
                 self.next = 0;
             }
-            let Some(lane) = self.lanes.get_mut(self.next) else {
-                break;
-            };
+            let at = self.next;
             self.next += 1;
-            if lane.until.is_some_and(|until| lane.position >= until) {
-                continue;
-            }
-            let from = lane.position;
-            let read = match lane.reader.read(from, bytes_max, buf) {
-                // Another replica may be the one to read by now, or will be in a moment.
-                Err(e) => match self.chooser.follow(&mut lane.reader) {
-                    Ok(true) => {
-                        rewatch(&mut self.watcher, &mut self.watched, lane);
-                        lane.reader.read(from, bytes_max, buf)
-                    }
-                    Err(gone) if gone.kind() == Kind::UnknownTopic => return Err(gone),
-                    _ => Err(e),
-                },
-                read => read,
-            };
-            let read = match read {
-                Ok(read) => read,
-                Err(e) if lane.waits_for_another(&self.store, &e) => {
-                    self.stale = true;
-                    continue;
+            match self.fetch_lane(at, bytes_max, buf) {
+                Ok(None) => {}
+                Err(e) => {
+                    self.failed_at = self.lanes.get(at).map(|lane| lane.tp.clone());
+                    return Err(e);
                 }
-                Err(e) if e.kind() == Kind::Io && deleted(lane) => {
-                    let text = format!("UNKNOWN_TOPIC_OR_PARTITION: {} was deleted", lane.tp);
-                    return Err(Error::new(Kind::UnknownTopic, text).cure(
-                        "'mq-topics list' shows what there is; start again for a new topic of \
-                         that name",
-                    ));
-                }
-                Err(e) => return Err(e),
-            };
-            lane.failed_since = None;
-            if read == 0 {
-                continue;
+                found => return found,
             }
-            // A reader that is always busy never waits, so it would not hear of a change otherwise.
-            self.stale |= !lane.reader.topic().is_current().unwrap_or(false);
-            let (end, compressed) = end_of(buf, from);
-            let until = lane.until.map_or(end, |until| until.min(end));
-            lane.position = until;
-            let bytes = std::mem::take(buf);
-            let decompressed_len_max = if compressed {
-                lane.reader.decompressed_len_max()
-            } else {
-                0
-            };
-            return Ok(Some(Fetched {
-                tp: lane.tp.clone(),
-                from,
-                until,
-                bytes,
-                decompressed_len_max,
-            }));
         }
         Ok(None)
+    }
+
+    /// As [`Consumer::fetch`], of one partition; whose turn is next stays as it is.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn fetch_of(
+        &mut self,
+        tp: &TopicPartition,
+        bytes_max: usize,
+        buf: &mut Vec<u8>,
+    ) -> Result<Option<Fetched>> {
+        match self.lanes.iter().position(|lane| lane.tp == *tp) {
+            Some(at) => self.fetch_lane(at, bytes_max, buf),
+            None => Ok(None),
+        }
+    }
+
+    /// The partition that the last [`Consumer::fetch`] failed at.
+    pub fn failed_at(&self) -> Option<&TopicPartition> {
+        self.failed_at.as_ref()
+    }
+
+    /// Makes it that partition's turn.
+    pub fn begin_with(&mut self, tp: &TopicPartition) {
+        if let Some(at) = self.lanes.iter().position(|lane| lane.tp == *tp) {
+            self.next = at;
+        }
+    }
+
+    fn fetch_lane(
+        &mut self,
+        at: usize,
+        bytes_max: usize,
+        buf: &mut Vec<u8>,
+    ) -> Result<Option<Fetched>> {
+        let Some(lane) = self.lanes.get_mut(at) else {
+            return Ok(None);
+        };
+        if lane.until.is_some_and(|until| lane.position >= until) {
+            return Ok(None);
+        }
+        let from = lane.position;
+        let read = match lane.reader.read(from, bytes_max, buf) {
+            // Another replica may be the one to read by now, or will be in a moment.
+            Err(e) => match self.chooser.follow(&mut lane.reader) {
+                Ok(true) => {
+                    rewatch(&mut self.watcher, &mut self.watched, lane);
+                    lane.reader.read(from, bytes_max, buf)
+                }
+                Err(gone) if gone.kind() == Kind::UnknownTopic => return Err(gone),
+                _ => Err(e),
+            },
+            read => read,
+        };
+        let read = match read {
+            Ok(read) => read,
+            Err(e) if lane.waits_for_another(&self.store, &e) => {
+                self.stale = true;
+                return Ok(None);
+            }
+            Err(e) if e.kind() == Kind::Io && deleted(lane) => {
+                let text = format!("UNKNOWN_TOPIC_OR_PARTITION: {} was deleted", lane.tp);
+                return Err(Error::new(Kind::UnknownTopic, text).cure(
+                    "'mq-topics list' shows what there is; start again for a new topic of that \
+                     name",
+                ));
+            }
+            Err(e) => return Err(e),
+        };
+        lane.failed_since = None;
+        if read == 0 {
+            return Ok(None);
+        }
+        // A reader that is always busy never waits, so it would not hear of a change otherwise.
+        self.stale |= !lane.reader.topic().is_current().unwrap_or(false);
+        let (end, compressed) = end_of(buf, from);
+        let until = lane.until.map_or(end, |until| until.min(end));
+        lane.position = until;
+        let bytes = std::mem::take(buf);
+        let decompressed_len_max = if compressed {
+            lane.reader.decompressed_len_max()
+        } else {
+            0
+        };
+        Ok(Some(Fetched {
+            tp: lane.tp.clone(),
+            from,
+            until,
+            bytes,
+            decompressed_len_max,
+        }))
     }
 
     /// Reads from who leads now. A new leader's high watermark may be below what was read: it is
@@ -345,8 +393,11 @@ impl Consumer {
             match self.chooser.follow(&mut lane.reader) {
                 Ok(true) => rewatch(&mut self.watcher, &mut self.watched, lane),
                 Ok(false) => {}
-                // Its directory may be another in a moment; what is there can be read meanwhile.
-                Err(e) if matches!(e.kind(), Kind::Fenced | Kind::Io) => self.stale = true,
+                // Its directory may be another in a moment, and a topic file that is damaged be
+                // repaired; what is there can be read meanwhile.
+                Err(e) if matches!(e.kind(), Kind::Fenced | Kind::Io | Kind::Damaged) => {
+                    self.stale = true;
+                }
                 Err(e) => return Err(e),
             }
         }

@@ -29,6 +29,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+pub use self::starts::Began;
 use crate::client::ReadFrom;
 use crate::client::point::PointRange;
 use crate::disk::{Dir, File};
@@ -69,6 +70,9 @@ pub struct GroupOptions {
     pub range: PointRange,
     /// Whether to end at the ends that there are now.
     pub to_end: bool,
+    /// What there was when the command began, for one that waits before it joins; `None`: it begins
+    /// now.
+    pub began: Option<Began>,
     /// Which replicas are read. The [`super::Consumer`] that the readers are assigned to follows
     /// the same.
     pub read_from: ReadFrom,
@@ -114,6 +118,8 @@ pub enum Order {
     Note(String),
     /// To be looked at.
     Warn(String),
+    /// Something cannot be read, a topic or a partition: what else there is goes on.
+    Broken(Error),
     /// Everything this member was to wait for is done: call [`GroupSession::end`].
     Finished,
     /// The membership came to an end: call [`GroupSession::end`].
@@ -193,6 +199,7 @@ struct Seen {
 #[derive(Debug, Default)]
 struct Told {
     stopped: Vec<Generation>,
+    broken: Vec<Generation>,
     idle: bool,
     /// Whether records are handed out, where that changed.
     moving: Option<bool>,
@@ -323,6 +330,11 @@ impl GroupSession {
     /// Those assignments are read no more, and all that was read of them was handed out.
     pub fn stopped(&self, generations: &[Generation]) {
         self.tell(|told| told.stopped.extend_from_slice(generations));
+    }
+
+    /// That assignment cannot be read on: it stays this member's, and counts as done.
+    pub fn broken(&self, generation: Generation) {
+        self.tell(|told| told.broken.push(generation));
     }
 
     /// From now on only that assignment is worked on: others can be given up without a word. `None`:

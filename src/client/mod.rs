@@ -29,7 +29,7 @@ pub use consumer::{BatchInfo, Consumer, Fetched, open_now, open_reader};
 pub use creation::{NewReplicas, NewTopic, check_factor_alone};
 pub use followers::FollowerDescription;
 pub use group_session::{
-    CommitWhen, Delivered, Delivery, End, Generation, GroupOptions, GroupSession, Order,
+    Began, CommitWhen, Delivered, Delivery, End, Generation, GroupOptions, GroupSession, Order,
 };
 pub use position::Position;
 pub use producer::Producer;

@@ -62,6 +62,7 @@ pub fn options() -> JoinOptions {
         instance_id: None,
         session_timeout: LONG,
         ends: None,
+        began_with: None,
         patience: LONG,
     }
 }

@@ -60,6 +60,8 @@ pub struct Topic {
     topic: String,
     topic_id: Uuid,
     partitions: PartitionId,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    came_later: bool,
 }
 
 /// A member of a group.
@@ -126,6 +128,7 @@ impl GroupFile {
             topic: name.to_string(),
             topic_id: topic.topic_id,
             partitions: topic.partitions,
+            came_later: topic.came_later,
         });
         GroupFile {
             version: VERSION,
@@ -233,6 +236,7 @@ impl GroupFile {
             let seen = TopicState {
                 topic_id: topic.topic_id,
                 partitions: topic.partitions,
+                came_later: topic.came_later,
             };
             state.topics.insert(name(&topic.topic)?, seen);
         }

@@ -13,7 +13,7 @@ mod commits;
 mod entry;
 mod errors;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,6 +65,9 @@ pub struct JoinOptions {
     pub session_timeout: Duration,
     /// Where this member ends: each topic's offsets, from partition 0. `None`: it follows.
     pub ends: Option<BTreeMap<TopicName, Vec<Offset>>>,
+    /// The ids of the topics that there were when the command of this member began; `None`: those
+    /// that there are now.
+    pub began_with: Option<BTreeSet<Uuid>>,
     /// Bounds each wait for the group's lock.
     pub patience: Duration,
 }
@@ -85,6 +88,8 @@ pub struct Membership {
     seen: Arc<dyn File>,
     read_at: Duration,
     watched: HashMap<Uuid, Watched>,
+    /// Topics whose files could not be read when they were last looked at.
+    unreadable: Vec<(TopicName, Error)>,
 }
 
 /// What a watcher last saw of another member.
@@ -120,7 +125,7 @@ impl Membership {
         let file = MemberFile::create(&*dir, &**store.clock())?;
         let mut held = group.hold("join the group")?;
         match enter(store, &mut held, &file, options, &matcher) {
-            Ok(state) => {
+            Ok((state, unreadable)) => {
                 let seen = held.open_group_file()?;
                 let reconciling = state.reconciling();
                 if held.state().is_deleted() {
@@ -141,6 +146,7 @@ impl Membership {
                     seen,
                     read_at: store.clock().monotonic(),
                     watched: HashMap::new(),
+                    unreadable,
                 })
             }
             Err(e) => {
@@ -305,15 +311,25 @@ impl Membership {
     /// Tells the group which topics there are now, if it does not know.
     pub fn update_topics(&mut self) -> Result<()> {
         self.refresh_others()?;
-        let (topics, wanted) = see_topics(&self.store, &self.state, None)?;
-        if !is_news(&self.state, &topics, &wanted) {
+        let seen = see_topics(&self.store, &self.state, &BTreeSet::new(), None)?;
+        self.unreadable = seen.unreadable;
+        if !is_news(&self.state, &seen.topics, &seen.wanted) {
             return Ok(());
         }
         let store = Arc::clone(&self.store);
         self.change_or("update topics", |state, _| {
-            let (topics, wanted) = see_topics(&store, state, None)?;
-            Ok(vec![Event::Topics { topics, wanted }])
+            let seen = see_topics(&store, state, &BTreeSet::new(), None)?;
+            Ok(vec![Event::Topics {
+                topics: seen.topics,
+                wanted: seen.wanted,
+            }])
         })
+    }
+
+    /// Topics whose files could not be read when they were last looked at, each with what is wrong.
+    /// One that was known before stays as it was.
+    pub fn take_unreadable(&mut self) -> Vec<(TopicName, Error)> {
+        std::mem::take(&mut self.unreadable)
     }
 
     /// The others that look dead or hung by now, and may be removed.

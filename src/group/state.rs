@@ -29,6 +29,9 @@ pub struct TopicState {
     pub topic_id: Uuid,
     /// How many partitions it has.
     pub partitions: PartitionId,
+    /// It was made while the group had members that wanted it, or after the command of its first
+    /// member began: none of its records is older than the group, so it is read from its start.
+    pub came_later: bool,
 }
 
 /// A group.

@@ -53,6 +53,7 @@ pub fn join(sim: &SimDisk) -> Result<Membership> {
         instance_id: None,
         session_timeout: PATIENCE,
         ends: None,
+        began_with: None,
         patience: PATIENCE,
     };
     Membership::join(&open(sim)?, GROUP, &options)

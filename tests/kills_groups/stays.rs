@@ -52,6 +52,7 @@ fn stays_with(place: &Place, member: &mut Child, dies: bool) -> Result<(), Failu
         instance_id: None,
         session_timeout: PATIENCE,
         ends: None,
+        began_with: None,
         patience: PATIENCE,
     };
     let mut other = Membership::join(&store, "g", &options).map_err(|e| e.to_string())?;

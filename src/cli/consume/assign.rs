@@ -20,7 +20,7 @@ pub struct Assignments {
     /// Ends that were asked for with `--tail`: from where each partition was read at first.
     pub tail_from: HashMap<TopicPartition, Offset>,
     read: ReadAtAll,
-    /// Topics that a pattern matches and whose file is damaged: each is told of once.
+    /// Topics whose file is damaged: each is told of once.
     damaged: HashSet<TopicName>,
 }
 
@@ -43,13 +43,20 @@ impl Assignments {
         self.topics.is_empty()
     }
 
+    /// Whether a topic that was asked for is not there: one by its name, or any for a pattern.
+    pub fn lacks(&self, wanted: &Topics) -> bool {
+        let there =
+            |name: &TopicName| self.topics.contains_key(name) || self.damaged.contains(name);
+        wanted.lack(there) || self.is_empty() && self.damaged.is_empty()
+    }
+
     /// Forgets a topic that was deleted.
     pub fn forget(&mut self, name: &TopicName) {
         self.topics.remove(name);
     }
 
-    /// Assigns what there is now. `first`: the points of the selection hold for it; what comes
-    /// later is read from its start.
+    /// Assigns what there is now. `first`: it was there when the command began, and the points of
+    /// the selection hold for it; what comes later is read from its start.
     pub fn refresh(
         &mut self,
         store: &Arc<StoreDir>,
@@ -70,8 +77,8 @@ impl Assignments {
             let topic = match TopicHandle::open(store, &name) {
                 // Deleted since it was listed. Whatever else fails must not look like no records.
                 Err(e) if e.kind() == Kind::UnknownTopic => continue,
-                // Nobody named it, and the others can be read.
-                Err(e) if e.kind() == Kind::Damaged && !is_named(&job.topics, &name) => {
+                // The others can be read.
+                Err(e) if e.kind() == Kind::Damaged => {
                     if self.damaged.insert(name) {
                         env.fail(&e);
                     }
@@ -90,7 +97,7 @@ impl Assignments {
                 let tp = TopicPartition::new(name.clone(), partition as PartitionId);
                 self.assign(job, &tp, consumer, printer, env, first)?;
             }
-            if first {
+            if first || have == 0 && is_named(&job.topics, &name) {
                 check_partitions(job, &topic)?;
             }
             self.topics.insert(

@@ -63,6 +63,8 @@ pub enum Handled {
     Stopped(Stop),
     /// The group took the partition away; it was handled up to there.
     Fenced(Offset),
+    /// What follows its sound records, which were handled, cannot be decoded.
+    Broken(Error),
 }
 
 /// What became of a batch.
@@ -144,7 +146,9 @@ impl Exec {
             }
         });
         let handled = match stopped {
-            Err(e) => Err(e),
+            Err(e) => turn
+                .run()
+                .map(|handled| handled.unwrap_or(Handled::Broken(e))),
             Ok(Some(handled)) => handled,
             Ok(None) => turn.finish(fetched.until),
         };

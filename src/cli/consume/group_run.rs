@@ -1,7 +1,8 @@
-//! `mq-consume -g` at work: what the group hands over is fetched, rendered and written out, or
-//! given to a command.
+//! Reading for a group: what the group hands over is rendered and written out, or given to a
+//! command.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,15 +11,18 @@ use super::exec::{Exec, Handled};
 use super::job::{GroupJob, Job, Topics};
 use super::marks::Marks;
 use super::output::{Output, unread};
-use super::print::{Printer, Stop};
+use super::print::Stop;
+use super::reading::{Idle, Reading, Source, Took};
+use super::run::nothing;
 use crate::cli::{Env, Outcome};
 use crate::client::point::{PointRange, Selection};
 use crate::client::{
-    CommitWhen, Consumer, Delivery, End, Generation, GroupOptions, GroupSession, Order,
+    Began, CommitWhen, Consumer, Delivery, End, Fetched, Generation, GroupOptions, GroupSession,
+    Order,
 };
-use crate::error::{Error, Kind, Result};
-use crate::store::{StoreDir, topics};
-use crate::types::{TopicName, TopicPartition};
+use crate::error::Result;
+use crate::store::{PartitionReader, StoreDir, topics};
+use crate::types::{Offset, TopicName, TopicPartition};
 
 /// How long a change of the group waits for its lock.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -30,39 +34,61 @@ const TICK: Duration = Duration::from_secs(5);
 const PIPE_TICK: Duration = Duration::from_millis(500);
 /// How long what was handed out may keep a partition that moves.
 const SETTLE: Duration = Duration::from_secs(1);
-/// Between two looks for topics that are waited for.
-const WAIT_FOR_TOPIC: Duration = Duration::from_millis(100);
+/// Between two looks for what the keeper is about to say.
+const LOOK: Duration = Duration::from_millis(100);
 
-/// Runs the job for its group.
+/// Runs the job for its group. `began`: since when nothing came, and whether the store was there
+/// when the command began.
 ///
 /// # Errors
 /// What ended it. A reader that goes away is no error.
-pub fn run(store: &Arc<StoreDir>, job: Job, group: GroupJob, env: &mut Env) -> Result<Outcome> {
+pub fn run(
+    store: &Arc<StoreDir>,
+    job: Job,
+    group: GroupJob,
+    began: (Idle, bool),
+    env: &mut Env,
+) -> Result<Outcome> {
     store.check_writable()?;
+    let (mut idle, was_there) = began;
     let exec = group
         .exec
         .as_ref()
         .map(|exec| Exec::new(store, exec.clone(), &job.topics))
         .transpose()?;
-    if !topics_are_there(store, &job, env)? {
-        return Ok(Outcome::Done);
+    let range = match &job.selection {
+        Some(Selection::All(range)) => *range,
+        _ => PointRange::default(),
+    };
+    let subscription = job.topics.subscription();
+    let began = if was_there {
+        Began::look(
+            store,
+            &group.name,
+            &subscription,
+            range.from,
+            &job.read_from,
+        )?
+    } else {
+        Began::default()
+    };
+    if !topics_are_there(store, &job, &mut idle, env)? {
+        return Ok(nothing(&job, env));
     }
     let stop = env.signals().stop_flag();
     let output = Output::counted(env.stdout_is_terminal() && !job.raw, stop);
     let marks = Arc::new(Marks::new(output.counter()));
     let options = GroupOptions {
         group: group.name.clone(),
-        subscription: job.topics.subscription(),
+        subscription,
         assignor: group.assignor,
         instance_id: group.instance_id.clone(),
         session_timeout: group.session_timeout,
         commit: group.commit,
         interval: group.interval,
-        range: match &job.selection {
-            Some(Selection::All(range)) => *range,
-            _ => PointRange::default(),
-        },
+        range,
         to_end: job.to_end,
+        began: Some(began),
         read_from: job.read_from.clone(),
         commits_when_done: match group.commit {
             CommitWhen::AfterWrite => true,
@@ -76,166 +102,162 @@ pub fn run(store: &Arc<StoreDir>, job: Job, group: GroupJob, env: &mut Env) -> R
     };
     let delivery: Arc<dyn Delivery> = Arc::clone(&marks) as Arc<dyn Delivery>;
     let session = GroupSession::start(store, options, delivery, Box::new(env.signals().waker()))?;
-    let mut run = GroupRun {
-        consumer: Consumer::reading_from(store, job.read_from.clone()),
-        printer: Printer::new(job.renderer.clone(), job.filter.clone(), job.count),
-        output,
+    let consumer = Consumer::reading_from(store, job.read_from.clone());
+    let member = Member {
         marks,
         session,
         exec,
         generations: HashMap::new(),
-        buf: Vec::new(),
-        finished: false,
-        last_record: env.monotonic(),
-        last_seen: 0,
         moving: false,
-        noted_end: false,
-        job,
-        env,
     };
-    let outcome = run.go();
-    run.end(outcome)
+    Reading::new(env, job, consumer, output, idle).run(member)
 }
 
 /// Waits for topics, where that was asked for; whether the run may begin.
-fn topics_are_there(store: &Arc<StoreDir>, job: &Job, env: &Env) -> Result<bool> {
+fn topics_are_there(store: &Arc<StoreDir>, job: &Job, idle: &mut Idle, env: &Env) -> Result<bool> {
+    let matcher = job.topics.subscription().matcher()?;
     loop {
         let there = topics::list(store)?;
-        let names: Vec<TopicName> = match &job.topics {
-            Topics::Names(names) => names.clone(),
-            Topics::Matching(patterns) => patterns
-                .iter()
-                .filter(|pattern| pattern.is_name())
-                .map(|pattern| TopicName::new(pattern.text()))
-                .collect::<Result<_>>()?,
-        };
-        let missing = names.iter().find(|name| !there.contains(name));
-        let subscription = job.topics.subscription();
-        let matcher = subscription.matcher()?;
         let matches_none = !there.iter().any(|name| matcher.matches(name));
-        if missing.is_none() && !(matches_none && job.to_end) {
+        let lacks = job.topics.lack(|name| there.contains(name));
+        if !lacks && !(matches_none && job.to_end) {
             return Ok(true);
         }
         if !job.wait {
-            return Err(match missing {
-                Some(name) => topics::unknown(store, name),
+            return Err(match missing(&job.topics, &there)? {
+                Some(name) => topics::unknown(store, &name),
                 None => none_matches(&job.topics),
             });
         }
-        if env.stopping() {
+        if !idle.wait_for_topic(env) {
             return Ok(false);
         }
-        env.sleep(WAIT_FOR_TOPIC);
     }
 }
 
-struct GroupRun<'e> {
-    env: &'e mut Env,
-    job: Job,
-    consumer: Consumer,
-    printer: Printer,
-    output: Output,
+/// The first topic that was asked for by its name and is not there.
+fn missing(topics: &Topics, there: &[TopicName]) -> Result<Option<TopicName>> {
+    let names: Vec<TopicName> = match topics {
+        Topics::Names(names) => names.clone(),
+        Topics::Matching(patterns) => patterns
+            .iter()
+            .filter(|pattern| pattern.is_name())
+            .map(|pattern| TopicName::new(pattern.text()))
+            .collect::<Result<_>>()?,
+    };
+    Ok(names.into_iter().find(|name| !there.contains(name)))
+}
+
+/// The partitions that the group hands over.
+struct Member {
     marks: Arc<Marks>,
     session: GroupSession,
     exec: Option<Exec>,
     /// The assignments that are read.
     generations: HashMap<TopicPartition, Generation>,
-    buf: Vec<u8>,
-    finished: bool,
-    last_record: Duration,
-    last_seen: u64,
     /// Whether the session knows that records are handed out.
     moving: bool,
-    noted_end: bool,
 }
 
-impl GroupRun<'_> {
-    fn go(&mut self) -> Result<()> {
-        loop {
-            if self.env.stopping() || self.output.is_closed() || self.printer.is_counted() {
-                return Ok(());
+impl Source for Member {
+    fn fetch_bytes(&mut self) -> usize {
+        FETCH_BYTES
+    }
+
+    fn look(&mut self, on: &mut Reading<'_>) -> Result<ControlFlow<()>> {
+        if !self.session.has_orders() {
+            return Ok(ControlFlow::Continue(()));
+        }
+        self.follow_orders(on)
+    }
+
+    fn take(&mut self, on: &mut Reading<'_>, fetched: &Fetched) -> Result<Took> {
+        let Some(generation) = self.generations.get(&fetched.tp).copied() else {
+            return Ok(Took::All);
+        };
+        // Before each batch: that what is read is still this member's.
+        self.session.confirm(self.generations.keys());
+        if self.session.has_orders() {
+            return Ok(Took::Stopped(Stop::Paused(fetched.from)));
+        }
+        if !std::mem::replace(&mut self.moving, true) {
+            self.session.moves();
+        }
+        let Some(exec) = &mut self.exec else {
+            let session = &self.session;
+            return Took::of_print(on.printer.print_marked(
+                fetched,
+                generation,
+                || session.has_orders(),
+                &self.marks,
+                &mut on.output,
+            ));
+        };
+        let handled = exec.handle(
+            fetched,
+            generation,
+            &mut on.printer,
+            &self.marks,
+            &self.session,
+            on.env,
+        )?;
+        Ok(match handled {
+            Handled::All => Took::All,
+            Handled::Stopped(stop) => Took::Stopped(stop),
+            Handled::Broken(e) => Took::Broken(e),
+            Handled::Fenced(next) => {
+                self.wait_for_orders(on.env);
+                Took::Stopped(Stop::Paused(next))
             }
-            if self.session.has_orders() {
-                self.follow_orders()?;
-            }
-            if self.finished || self.job.count == Some(0) {
-                return Ok(());
-            }
-            let fetched = match self.consumer.fetch(FETCH_BYTES, &mut self.buf) {
-                Err(e) if e.kind() == Kind::UnknownTopic => {
-                    self.deleted(e)?;
-                    continue;
-                }
-                other => other?,
-            };
-            let Some(fetched) = fetched else {
-                if self.caught_up()? {
-                    return Ok(());
-                }
-                continue;
-            };
-            let Some(generation) = self.generations.get(&fetched.tp).copied() else {
-                continue;
-            };
-            // Before each batch: that what is read is still this member's.
-            self.session.confirm(self.generations.keys());
-            if self.session.has_orders() {
-                self.consumer.seek(&fetched.tp, fetched.from)?;
-                self.buf = fetched.bytes;
-                continue;
-            }
-            if !std::mem::replace(&mut self.moving, true) {
-                self.session.moves();
-            }
-            let stop = match &mut self.exec {
-                None => {
-                    let session = &self.session;
-                    self.printer.print_marked(
-                        &fetched,
-                        generation,
-                        || session.has_orders(),
-                        &self.marks,
-                        &mut self.output,
-                    )?
-                }
-                Some(exec) => {
-                    let handled = exec.handle(
-                        &fetched,
-                        generation,
-                        &mut self.printer,
-                        &self.marks,
-                        &self.session,
-                        self.env,
-                    )?;
-                    match handled {
-                        Handled::All => None,
-                        Handled::Stopped(stop) => Some(stop),
-                        Handled::Fenced(next) => {
-                            self.consumer.seek(&fetched.tp, next)?;
-                            self.wait_for_orders();
-                            continue;
-                        }
-                    }
-                }
-            };
-            let tp = fetched.tp.clone();
-            self.buf = fetched.bytes;
-            self.env.progress(0, self.printer.seen());
-            match stop {
-                None | Some(Stop::Counted(..)) => {}
-                Some(Stop::Closed) => return Ok(()),
-                Some(Stop::Paused(offset)) => self.consumer.seek(&tp, offset)?,
-                Some(Stop::Time(tp, offset)) => {
-                    self.printer.time_bounds.remove(&tp);
-                    self.consumer.limit(&tp, offset);
-                    self.consumer.seek(&tp, offset)?;
-                }
-            }
+        })
+    }
+
+    fn flush(&mut self, on: &mut Reading<'_>) -> Result<()> {
+        on.printer.flush_marked(&self.marks, &mut on.output)
+    }
+
+    fn is_done(&mut self, _: &mut Reading<'_>) -> bool {
+        if std::mem::take(&mut self.moving) {
+            self.session.idle();
+        }
+        // The session says so, once others are done as well.
+        false
+    }
+
+    fn wait(&mut self, on: &mut Reading<'_>, patience: Duration) -> Result<()> {
+        let tick = if unread().is_some() { PIPE_TICK } else { TICK };
+        let ticks = [self.session.busy_tick(), on.consumer.retry_in()];
+        let tick = ticks.into_iter().flatten().fold(tick, Duration::min);
+        on.env.wait_woken(patience.min(tick));
+        Ok(())
+    }
+
+    fn follows(&self, on: &Reading<'_>) -> bool {
+        !on.consumer.is_empty() && !on.job.to_end
+    }
+
+    fn forget(&mut self, _: &TopicPartition) {}
+
+    fn broken(&mut self, tp: &TopicPartition) {
+        if let Some(generation) = self.generations.get(tp) {
+            self.session.broken(*generation);
         }
     }
 
-    fn follow_orders(&mut self) -> Result<()> {
+    fn end(self, on: &mut Reading<'_>, good: bool, exits_0: bool) -> Result<()> {
+        if good && on.job.count.is_some() {
+            self.marks.count_written();
+        }
+        self.session
+            .end(End { good, exits_0 }, || on.env.stopping())
+    }
+}
+
+impl Member {
+    fn follow_orders(&mut self, on: &mut Reading<'_>) -> Result<ControlFlow<()>> {
         let mut stopped = Vec::new();
+        let mut finished = false;
+        let mut largest = None;
         for order in self.session.take_orders() {
             match order {
                 Order::Assign {
@@ -247,123 +269,64 @@ impl GroupRun<'_> {
                 } => {
                     let tp = reader.replica().tp().clone();
                     if let Some(time) = until_time {
-                        self.printer.time_bounds.insert(tp.clone(), time);
+                        on.printer.time_bounds.insert(tp.clone(), time);
                     }
-                    self.generations.insert(tp, generation);
-                    self.consumer.assign_reader(*reader, from, until);
+                    self.generations.insert(tp.clone(), generation);
+                    if on.job.count.is_some() && on.printer.seen() == 0 {
+                        largest = largest.max(Some((lag_of(&reader, from, until), tp)));
+                    }
+                    on.consumer.assign_reader(*reader, from, until);
                 }
                 Order::Limit(generation, tp, until) => {
-                    if self.generations.get(&tp) == Some(&generation) {
-                        self.consumer.limit(&tp, until);
+                    if self.generations.get(&tp) == Some(&generation) && !on.is_broken(&tp) {
+                        on.consumer.limit(&tp, until);
                     }
                 }
                 Order::Revoke(generation, tp) => {
                     if self.generations.get(&tp) == Some(&generation) {
                         self.generations.remove(&tp);
-                        self.printer.time_bounds.remove(&tp);
-                        self.consumer.unassign(&tp);
+                        on.printer.time_bounds.remove(&tp);
+                        on.consumer.unassign(&tp);
                     }
                     stopped.push(generation);
                 }
-                Order::Follow => self.consumer.look_for_leaders(),
-                Order::Note(text) => self.env.note(&text),
-                Order::Warn(text) => self.env.warn(&text),
-                Order::Finished => self.finished = true,
+                Order::Follow => on.consumer.look_for_leaders(),
+                Order::Note(text) => on.env.note(&text),
+                Order::Warn(text) => on.env.warn(&text),
+                Order::Broken(e) => on.env.fail(&e),
+                Order::Finished => finished = true,
                 Order::Failed(e) => return Err(e),
             }
         }
+        // Runs that are short would else read no other partition than the first, ever.
+        if let Some((_, tp)) = largest {
+            on.consumer.begin_with(&tp);
+        }
         if !stopped.is_empty() {
-            self.printer.flush_marked(&self.marks, &mut self.output)?;
+            self.flush(on)?;
             self.session.stopped(&stopped);
         }
-        Ok(())
+        Ok(if finished {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        })
     }
 
     /// What was read is perhaps another's by now: the keeper is about to say so.
-    fn wait_for_orders(&mut self) {
-        let until = self.env.monotonic() + PATIENCE;
-        while !self.session.has_orders() && !self.env.stopping() && self.env.monotonic() < until {
-            self.env.wait_woken(WAIT_FOR_TOPIC);
+    fn wait_for_orders(&mut self, env: &Env) {
+        let until = env.monotonic() + PATIENCE;
+        while !self.session.has_orders() && !env.stopping() && env.monotonic() < until {
+            env.wait_woken(LOOK);
         }
     }
+}
 
-    /// Everything that is there was handed out: write it out, and end or wait. `true`: the end.
-    fn caught_up(&mut self) -> Result<bool> {
-        self.printer.flush_marked(&self.marks, &mut self.output)?;
-        if self.output.is_closed() {
-            return Ok(true);
-        }
-        let now = self.env.monotonic();
-        if std::mem::take(&mut self.moving) {
-            self.session.idle();
-        }
-        if self.printer.seen() != self.last_seen {
-            self.last_seen = self.printer.seen();
-            self.last_record = now;
-        }
-        let mut patience = if unread().is_some() { PIPE_TICK } else { TICK };
-        if let Some(limit) = self.job.idle_timeout {
-            let left = limit.saturating_sub(now - self.last_record);
-            if left.is_zero() {
-                return Ok(true);
-            }
-            patience = patience.min(left);
-        }
-        self.env.tell_cuts();
-        let is_reading = !self.consumer.is_empty() && !self.job.to_end;
-        if !self.noted_end && self.env.stdout_is_terminal() && is_reading {
-            self.noted_end = true;
-            self.env.note("at the end; waiting for more (Ctrl-C ends)");
-        }
-        let ticks = [self.session.busy_tick(), self.consumer.retry_in()];
-        for tick in ticks.into_iter().flatten() {
-            patience = patience.min(tick);
-        }
-        self.env.wait_woken(patience);
-        Ok(self.exec.is_none() && self.marks.is_closed())
-    }
-
-    /// A topic was deleted: the end, unless it was one of those that match a pattern.
-    fn deleted(&mut self, e: Error) -> Result<()> {
-        if matches!(self.job.topics, Topics::Names(_)) {
-            return Err(e);
-        }
-        let gone: Vec<TopicPartition> = self
-            .consumer
-            .positions()
-            .map(|(tp, _)| tp.clone())
-            .filter(|tp| self.consumer.is_deleted(tp))
-            .collect();
-        if gone.is_empty() {
-            return Err(e);
-        }
-        for tp in gone {
-            self.consumer.unassign(&tp);
-        }
-        self.env.note(&e.to_string());
-        Ok(())
-    }
-
-    fn end(mut self, outcome: Result<()>) -> Result<Outcome> {
-        let flushed = self.printer.flush_marked(&self.marks, &mut self.output);
-        self.env.progress_done();
-        let stopped_by_signal = self.env.stopping();
-        let printed = self.printer.printed();
-        let short = printed == 0 || self.job.count.is_some_and(|count| printed < count);
-        let empty = self.job.fail_if_empty && short && !stopped_by_signal;
-        let good = outcome.is_ok() && flushed.is_ok() && !stopped_by_signal;
-        if good && self.job.count.is_some() {
-            self.marks.count_written();
-        }
-        let end = End {
-            good,
-            exits_0: good && !empty,
-        };
-        let env = &*self.env;
-        let left = self.session.end(end, || env.stopping());
-        outcome?;
-        flushed?;
-        left?;
-        Ok(if empty { Outcome::Empty } else { Outcome::Done })
-    }
+/// How many offsets a partition has for this member.
+fn lag_of(reader: &PartitionReader, from: Offset, until: Option<Offset>) -> Offset {
+    // One that cannot be read is told of when it is.
+    let end = reader.page().map_or(from, |page| page.high_watermark);
+    until
+        .map_or(end, |until| until.min(end))
+        .saturating_sub(from)
 }

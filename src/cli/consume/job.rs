@@ -20,6 +20,18 @@ pub enum Topics {
 }
 
 impl Topics {
+    /// Whether one that is asked for by its name is not among those that are there.
+    pub fn lack(&self, is_there: impl Fn(&TopicName) -> bool) -> bool {
+        match self {
+            Topics::Names(names) => !names.iter().all(is_there),
+            Topics::Matching(patterns) => {
+                let mut names = patterns.iter().filter(|pattern| pattern.is_name());
+                // What cannot be a topic's name is refused where it is looked for.
+                names.any(|name| TopicName::new(name.text()).is_ok_and(|name| !is_there(&name)))
+            }
+        }
+    }
+
     /// As a group's subscription.
     pub fn subscription(&self) -> Subscription {
         match self {

@@ -9,6 +9,7 @@ mod job;
 mod marks;
 mod output;
 mod print;
+mod reading;
 mod run;
 
 pub use args::Args;

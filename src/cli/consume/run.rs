@@ -1,4 +1,4 @@
-//! `mq-consume` at work: fetch, render, write out, wait.
+//! Plain reading: all partitions of the topics, and those that come later.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -8,10 +8,10 @@ use std::time::Duration;
 use super::assign::Assignments;
 use super::job::{Job, Topics};
 use super::output::Output;
-use super::print::{Printer, Stop};
-use crate::cli::{Env, Outcome, stdout_pipe};
-use crate::client::{BatchInfo, Consumer, ReadFrom};
-use crate::error::{Error, Kind, Result};
+use super::reading::{Idle, Reading, Source, Took};
+use crate::cli::{Env, Outcome};
+use crate::client::{BatchInfo, Consumer, Fetched, ReadFrom};
+use crate::error::{Kind, Result};
 use crate::record::{BatchBuilder, Decompressor};
 use crate::store::StoreDir;
 use crate::types::{Offset, TopicPartition};
@@ -22,55 +22,63 @@ const FETCH_BYTES: usize = 1 << 20;
 const FIRST_FETCH_BYTES: usize = 16 * 1024;
 /// How long a wait may be: what no watch reports is seen then.
 const TICK: Duration = Duration::from_millis(500);
-/// Between two looks for a store or topic that is waited for.
-const WAIT_FOR_TOPIC: Duration = Duration::from_millis(100);
 
 /// Runs the job.
 ///
 /// # Errors
 /// What ended it. A reader that goes away is no error.
 pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
-    let Some(store) = open_store(&job, env)? else {
-        return Ok(Outcome::Done);
+    let mut idle = Idle::new(&job, env);
+    let Some((store, was_there)) = open_store(&job, &mut idle, env)? else {
+        return Ok(nothing(&job, env));
     };
     warn_of_unknown_rack(&store, &job, env)?;
     if let Some(group) = job.group.clone() {
-        return super::group_run::run(&store, job, group, env);
+        return super::group_run::run(&store, job, group, (idle, was_there), env);
     }
     let escape = env.stdout_is_terminal() && !job.raw;
-    let mut printer = Printer::new(job.renderer.clone(), job.filter.clone(), job.count);
-    let mut consumer = Consumer::reading_from(&store, job.read_from.clone());
-    let mut assignments = Assignments::default();
-    assignments.refresh(&store, &job, &mut consumer, &mut printer, env, true)?;
-    let mut run = Run {
+    let output = Output::new(escape, env.signals().writes());
+    let consumer = Consumer::reading_from(&store, job.read_from.clone());
+    let mut on = Reading::new(env, job, consumer, output, idle);
+    let mut plain = Plain {
         store,
-        consumer,
-        printer,
-        output: Output::new(escape, env.signals().writes()),
-        assignments,
-        buf: Vec::new(),
+        assignments: Assignments::default(),
         fetch_bytes: FIRST_FETCH_BYTES,
-        last_record: env.monotonic(),
-        last_seen: 0,
-        looked: env.monotonic(),
-        noted_end: false,
-        job,
-        env,
+        looked: on.env.monotonic(),
     };
-    let outcome = run.go();
-    run.end(outcome)
+    plain.refresh(&mut on, was_there)?;
+    if on.job.to_end || on.job.ends() {
+        // Into a pipe: its reader may well print on the same terminal.
+        let into_file = super::output::is_file();
+        on.env.progress_source(None, !into_file);
+    }
+    if on.job.tail.is_some() {
+        plain.print_tail(&mut on)?;
+    }
+    on.run(plain)
 }
 
-fn open_store(job: &Job, env: &mut Env) -> Result<Option<Arc<StoreDir>>> {
+/// What a run comes to that ended before there was anything to read.
+pub fn nothing(job: &Job, env: &Env) -> Outcome {
+    if job.fail_if_empty && !env.stopping() {
+        Outcome::Empty
+    } else {
+        Outcome::Done
+    }
+}
+
+/// The store, and whether it was there at once.
+fn open_store(job: &Job, idle: &mut Idle, env: &mut Env) -> Result<Option<(Arc<StoreDir>, bool)>> {
+    let mut was_there = true;
     loop {
         match env.open_store() {
             Err(e) if e.kind() == Kind::NoStore && job.wait => {
-                if env.stopping() || stdout_pipe::reader_is_gone() {
+                was_there = false;
+                if !idle.wait_for_topic(env) {
                     return Ok(None);
                 }
-                env.sleep(WAIT_FOR_TOPIC);
             }
-            other => return other.map(Some),
+            other => return other.map(|store| Some((store, was_there))),
         }
     }
 }
@@ -97,171 +105,95 @@ fn warn_of_unknown_rack(store: &StoreDir, job: &Job, env: &Env) -> Result<()> {
     Ok(())
 }
 
-struct Run<'e> {
+/// All partitions of the topics that were named.
+struct Plain {
     store: Arc<StoreDir>,
-    env: &'e mut Env,
-    job: Job,
-    consumer: Consumer,
-    printer: Printer,
-    output: Output,
     assignments: Assignments,
-    buf: Vec<u8>,
     fetch_bytes: usize,
-    last_record: Duration,
-    last_seen: u64,
     looked: Duration,
-    noted_end: bool,
 }
 
-impl Run<'_> {
-    fn go(&mut self) -> Result<()> {
-        if self.job.to_end || self.job.ends() {
-            // Into a pipe: its reader may well print on the same terminal.
-            let into_file = super::output::is_file();
-            self.env.progress_source(None, !into_file);
-        }
-        if self.job.tail.is_some() {
-            self.print_tail()?;
-        }
-        if self.printer.is_counted() || self.job.count == Some(0) {
-            return Ok(());
-        }
-        loop {
-            if self.env.stopping() || self.output.is_closed() {
-                return Ok(());
-            }
-            let fetched = match self.consumer.fetch(self.fetch_bytes, &mut self.buf) {
-                Err(e) if e.kind() == Kind::UnknownTopic => {
-                    self.deleted(e)?;
-                    continue;
-                }
-                other => other?,
-            };
-            let Some(fetched) = fetched else {
-                if self.caught_up()? {
-                    return Ok(());
-                }
-                continue;
-            };
-            self.fetch_bytes = FETCH_BYTES;
-            let stop = self.printer.print(&fetched, &mut self.output)?;
-            self.buf = fetched.bytes;
-            self.env
-                .progress(self.buf.len() as u64, self.printer.seen());
-            if self.stopped(stop) {
-                return Ok(());
-            }
-        }
+impl Source for Plain {
+    fn fetch_bytes(&mut self) -> usize {
+        std::mem::replace(&mut self.fetch_bytes, FETCH_BYTES)
     }
 
-    /// Whether a stop ends the run.
-    fn stopped(&mut self, stop: Option<Stop>) -> bool {
-        match stop {
-            None => false,
-            Some(Stop::Time(tp, offset)) => {
-                self.printer.time_bounds.remove(&tp);
-                self.consumer.limit(&tp, offset);
-                false
-            }
-            Some(Stop::Counted(..) | Stop::Paused(_) | Stop::Closed) => true,
-        }
+    fn look(&mut self, _: &mut Reading<'_>) -> Result<ControlFlow<()>> {
+        Ok(ControlFlow::Continue(()))
     }
 
-    /// Everything that is there was printed: write it out, and end or wait. `true`: the end.
-    fn caught_up(&mut self) -> Result<bool> {
-        self.printer.flush(&mut self.output)?;
-        // Asked before each wait, which a tick ends: where nothing comes, no write tells it.
-        if self.output.is_closed() || stdout_pipe::reader_is_gone() {
-            return Ok(true);
-        }
-        self.pass_time_bounds();
-        let waiting_for_topics = self.assignments.is_empty() && self.job.wait;
-        let fixed = matches!(self.job.topics, Topics::Names(_)) || self.job.to_end;
-        if self.consumer.is_done() && !waiting_for_topics && (fixed || self.job.ends()) {
-            return Ok(true);
-        }
-        let now = self.env.monotonic();
-        if self.printer.seen() != self.last_seen {
-            self.last_seen = self.printer.seen();
-            self.last_record = now;
-        }
-        let mut patience = TICK;
-        if let Some(limit) = self.job.idle_timeout {
-            let left = limit.saturating_sub(now - self.last_record);
-            if left.is_zero() {
-                return Ok(true);
-            }
-            patience = patience.min(left);
-        }
-        self.env.tell_cuts();
-        if !self.noted_end && self.env.stdout_is_terminal() && !self.assignments.is_empty() {
-            self.noted_end = true;
-            self.env.note("at the end; waiting for more (Ctrl-C ends)");
-        }
-        let wake = self.consumer.wait(patience, self.env.wake_fd())?;
-        let now = self.env.monotonic();
-        if self.consumer.topics_changed(&wake) || now - self.looked >= TICK {
+    fn take(&mut self, on: &mut Reading<'_>, fetched: &Fetched) -> Result<Took> {
+        Took::of_print(on.printer.print(fetched, &mut on.output))
+    }
+
+    fn flush(&mut self, on: &mut Reading<'_>) -> Result<()> {
+        on.printer.flush(&mut on.output)
+    }
+
+    fn is_done(&mut self, on: &mut Reading<'_>) -> bool {
+        pass_time_bounds(on);
+        let waits = on.job.wait && self.assignments.lacks(&on.job.topics);
+        let fixed = matches!(on.job.topics, Topics::Names(_)) || on.job.to_end;
+        on.consumer.is_done() && !waits && (fixed || on.job.ends())
+    }
+
+    fn wait(&mut self, on: &mut Reading<'_>, patience: Duration) -> Result<()> {
+        let wake = on.consumer.wait(patience.min(TICK), on.env.wake_fd())?;
+        let now = on.env.monotonic();
+        if on.consumer.topics_changed(&wake) || now - self.looked >= TICK {
             self.looked = now;
-            let first = self.assignments.is_empty() && matches!(self.job.topics, Topics::Names(_));
-            self.assignments.refresh(
-                &self.store,
-                &self.job,
-                &mut self.consumer,
-                &mut self.printer,
-                self.env,
-                first && self.job.wait,
-            )?;
+            self.refresh(on, false)?;
         }
-        Ok(false)
-    }
-
-    /// A time bound that the clock has passed ends its partition where it is.
-    fn pass_time_bounds(&mut self) {
-        let now = self.env.now_ms();
-        let passed: Vec<TopicPartition> = self
-            .printer
-            .time_bounds
-            .iter()
-            .filter(|(_, bound)| **bound <= now)
-            .map(|(tp, _)| tp.clone())
-            .collect();
-        for tp in passed {
-            self.printer.time_bounds.remove(&tp);
-            let position = self
-                .consumer
-                .positions()
-                .find(|(at, _)| **at == tp)
-                .map(|(_, at)| at.offset);
-            if let Some(position) = position {
-                self.consumer.limit(&tp, position);
-            }
-        }
-    }
-
-    /// A topic was deleted: the end, unless it was one of those that match a pattern.
-    fn deleted(&mut self, e: Error) -> Result<()> {
-        let gone: Vec<TopicPartition> = self
-            .consumer
-            .positions()
-            .map(|(tp, _)| tp.clone())
-            .filter(|tp| self.consumer.is_deleted(tp))
-            .collect();
-        if matches!(self.job.topics, Topics::Names(_)) || gone.is_empty() {
-            return Err(e);
-        }
-        for tp in gone {
-            self.consumer.unassign(&tp);
-            self.assignments.forget(&tp.topic);
-        }
-        self.env.note(&e.to_string());
         Ok(())
     }
 
+    fn follows(&self, _: &Reading<'_>) -> bool {
+        !self.assignments.is_empty()
+    }
+
+    fn forget(&mut self, tp: &TopicPartition) {
+        self.assignments.forget(&tp.topic);
+    }
+
+    fn broken(&mut self, _: &TopicPartition) {}
+
+    fn end(self, _: &mut Reading<'_>, _: bool, _: bool) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A time bound that the clock has passed ends its partition where it is.
+fn pass_time_bounds(on: &mut Reading<'_>) {
+    let now = on.env.now_ms();
+    let bounds = on.printer.time_bounds.iter();
+    let passed = bounds.filter(|(_, bound)| **bound <= now);
+    let passed: Vec<TopicPartition> = passed.map(|(tp, _)| tp.clone()).collect();
+    for tp in passed {
+        match on.position(&tp) {
+            Some(position) => on.end_at(&tp, position),
+            None => drop(on.printer.time_bounds.remove(&tp)),
+        }
+    }
+}
+
+impl Plain {
+    fn refresh(&mut self, on: &mut Reading<'_>, first: bool) -> Result<()> {
+        self.assignments.refresh(
+            &self.store,
+            &on.job,
+            &mut on.consumer,
+            &mut on.printer,
+            on.env,
+            first,
+        )
+    }
+
     /// The last records of all partitions together, by time.
-    fn print_tail(&mut self) -> Result<()> {
-        let wanted = usize::try_from(self.job.tail.unwrap_or(0)).unwrap_or(usize::MAX);
+    fn print_tail(&mut self, on: &mut Reading<'_>) -> Result<()> {
+        let wanted = usize::try_from(on.job.tail.unwrap_or(0)).unwrap_or(usize::MAX);
         let mut kept = Tail::new(wanted);
         let mut decompressor = Decompressor::default();
+        let mut buf = Vec::new();
         let starts: Vec<(TopicPartition, Offset)> = self
             .assignments
             .tail_from
@@ -269,43 +201,39 @@ impl Run<'_> {
             .map(|(tp, from)| (tp.clone(), *from))
             .collect();
         for (tp, from) in starts {
-            let mut consumer = Consumer::reading_from(&self.store, self.job.read_from.clone());
+            let mut consumer = Consumer::reading_from(&self.store, on.job.read_from.clone());
             let reader = consumer.open_reader(&tp)?;
             let end = reader.page()?.high_watermark;
             consumer.assign_reader(reader, from, Some(end));
-            while let Some(fetched) = consumer.fetch(FETCH_BYTES, &mut self.buf)? {
-                fetched.for_each(&mut decompressor, |info, record| {
-                    if self.printer.wants(&record) {
-                        kept.take(&tp, info, &record);
-                    }
-                    ControlFlow::<()>::Continue(())
-                })?;
-                self.buf = fetched.bytes;
+            let mut read = || -> Result<()> {
+                while let Some(fetched) = consumer.fetch(FETCH_BYTES, &mut buf)? {
+                    fetched.for_each(&mut decompressor, |info, record| {
+                        if on.printer.wants(&record) {
+                            kept.take(&tp, info, &record);
+                        }
+                        ControlFlow::<()>::Continue(())
+                    })?;
+                    buf = fetched.bytes;
+                }
+                Ok(())
+            };
+            let outcome = read();
+            on.consumer.seek(&tp, end.max(from))?;
+            match outcome {
+                Err(e) if e.kind() == Kind::Damaged => on.tell_broken(&tp, &e),
+                outcome => outcome?,
             }
-            self.consumer.seek(&tp, end.max(from))?;
         }
         for (tp, info, batch) in kept.sorted() {
             let view = crate::record::BatchView::parse(&batch)?;
             for record in view.records(&mut decompressor)? {
-                self.printer.render(&tp, info, &record?)?;
+                on.printer.render(&tp, info, &record?)?;
             }
-            if self.printer.is_counted() {
+            if on.printer.is_counted() {
                 break;
             }
         }
-        self.printer.flush(&mut self.output)
-    }
-
-    fn end(mut self, outcome: Result<()>) -> Result<Outcome> {
-        let flushed = self.printer.flush(&mut self.output);
-        self.env.progress_done();
-        let stopped_by_signal = self.env.stopping();
-        let printed = self.printer.printed();
-        let short = printed == 0 || self.job.count.is_some_and(|count| printed < count);
-        let empty = self.job.fail_if_empty && short && !stopped_by_signal;
-        outcome?;
-        flushed?;
-        Ok(if empty { Outcome::Empty } else { Outcome::Done })
+        on.printer.flush(&mut on.output)
     }
 }
 

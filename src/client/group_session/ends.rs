@@ -7,7 +7,7 @@ use super::GroupOptions;
 use crate::client::point::{Point, PointRange};
 use crate::client::read_from::Chooser;
 use crate::client::resolve::{Until, resolve_range};
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::group::{self, OffsetsState};
 use crate::store::{StoreDir, TopicHandle, topics};
 use crate::types::{Offset, PartitionId, Timestamp, TopicName, TopicPartition, Uuid};
@@ -46,17 +46,26 @@ impl Ends {
         let now_ms = store.clock().now_ms();
         let there = topics::list(store)?;
         for name in there.into_iter().filter(|name| matcher.matches(name)) {
-            let topic = TopicHandle::open(store, &name)?;
+            let topic = match TopicHandle::open(store, &name) {
+                // Told by the look at the topics.
+                Err(e) if e.kind() == Kind::Damaged => continue,
+                other => other?,
+            };
             let mut of_topic = Vec::with_capacity(topic.meta().partitions.len());
             for partition in 0..topic.meta().partitions.len() {
                 let tp = TopicPartition::new(name.clone(), partition as PartitionId);
-                let end = match end_of(chooser, options, &offsets, (&topic, &tp), now_ms)? {
-                    Until::Offset(offset) => offset,
-                    Until::Never => Offset::MAX,
-                    Until::Time(time) => {
-                        ends.times.insert(tp, time);
-                        Offset::MAX
-                    }
+                let end = match end_of(chooser, options, &offsets, (&topic, &tp), now_ms) {
+                    // Nothing of it can be read: its owner tells, and nobody waits for it.
+                    Err(e) if e.kind() == Kind::Damaged => 0,
+                    Err(e) => return Err(e),
+                    Ok(until) => match until {
+                        Until::Offset(offset) => offset,
+                        Until::Never => Offset::MAX,
+                        Until::Time(time) => {
+                            ends.times.insert(tp, time);
+                            Offset::MAX
+                        }
+                    },
                 };
                 of_topic.push(end);
             }

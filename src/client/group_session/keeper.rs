@@ -5,7 +5,7 @@ mod following;
 mod handover;
 mod progress;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,7 +15,9 @@ use self::following::Source;
 use super::ends::Ends;
 use super::heartbeat::Heartbeat;
 use super::watching::{Changed, Watching};
-use super::{CommitWhen, Delivery, End, Generation, GroupOptions, Order, Seen, Shared, lock};
+use super::{
+    Began, CommitWhen, Delivery, End, Generation, GroupOptions, Order, Seen, Shared, lock,
+};
 use crate::client::read_from::Chooser;
 use crate::disk::WatchId;
 use crate::error::{Error, Kind, Result};
@@ -37,6 +39,8 @@ const BUSY_TICK: Duration = Duration::from_millis(2);
 const BUSY_TICK_OF_MEMBER: Duration = Duration::from_micros(300);
 /// What is to be given up and was not by then may take as long as a command does.
 const TAKES_LONG: Duration = Duration::from_secs(2);
+/// So long a member that is done waits for others without a word.
+pub(super) const WAITS_LONG: Duration = Duration::from_secs(2);
 /// Between two looks at the topics: what no watch reported is seen then.
 const TOPICS_LOOK: Duration = Duration::from_secs(5);
 /// The same without a watch.
@@ -62,6 +66,11 @@ pub(super) struct Keeper {
     member: Membership,
     heartbeat: Heartbeat,
     ends: Option<Ends>,
+    began: Began,
+    /// Owned partitions that could not be opened: told once, and done.
+    broken: BTreeSet<TopicPartition>,
+    /// Topics whose files could not be read: each is told of once.
+    unreadable: BTreeSet<TopicName>,
     held: BTreeMap<TopicPartition, Holding>,
     /// The topics that were there, and their ids.
     known: BTreeMap<TopicName, Uuid>,
@@ -88,6 +97,8 @@ pub(super) struct Keeper {
     interrupted: bool,
     finished: bool,
     noted_unused: bool,
+    /// Since when this member is done and waits for others; `None` once that is told.
+    waits_for_others: Option<Option<Duration>>,
     /// The group epoch in which the others' ends were looked at.
     ends_epoch: i32,
 }
@@ -108,6 +119,8 @@ struct Holding {
     /// Since when it is to be given up.
     stopping: Option<Duration>,
     is_stopped: bool,
+    /// The caller cannot read it on: it is kept, and counts as done.
+    is_broken: bool,
 }
 
 /// Joins that no target was made for yet.
@@ -123,14 +136,24 @@ impl Keeper {
     /// Joins the group.
     pub(super) fn join(
         store: &Arc<StoreDir>,
-        options: GroupOptions,
+        mut options: GroupOptions,
         delivery: Arc<dyn Delivery>,
         shared: Arc<Shared>,
         poked: UnixStream,
     ) -> Result<Self> {
         let chooser = Chooser::new(store, options.read_from.clone());
         let ends = Ends::fix(store, &chooser, &options)?;
-        let member = enter(store, &options, ends.as_ref())?;
+        let began = match options.began.take() {
+            Some(began) => began,
+            None => Began::look(
+                store,
+                &options.group,
+                &options.subscription,
+                options.range.from,
+                &options.read_from,
+            )?,
+        };
+        let member = enter(store, &options, ends.as_ref(), &began)?;
         for note in member.notes() {
             shared.order(Order::Warn(note));
         }
@@ -147,6 +170,9 @@ impl Keeper {
             member,
             heartbeat,
             ends,
+            began,
+            broken: BTreeSet::new(),
+            unreadable: BTreeSet::new(),
             held: BTreeMap::new(),
             known: BTreeMap::new(),
             stayed: BTreeMap::new(),
@@ -166,6 +192,7 @@ impl Keeper {
             interrupted: false,
             finished: false,
             noted_unused: false,
+            waits_for_others: Some(None),
             ends_epoch: -1,
         })
     }
@@ -173,6 +200,7 @@ impl Keeper {
     /// Works until the caller says that it is the end.
     pub(super) fn run(mut self) -> Result<()> {
         let mut changed = Changed::default();
+        self.tell_unreadable();
         loop {
             let outcome = self.turn(changed).and_then(|done| {
                 if done {
@@ -234,6 +262,11 @@ impl Keeper {
         for generation in told.stopped.drain(..) {
             for holding in self.held.values_mut() {
                 holding.is_stopped |= holding.generation == generation;
+            }
+        }
+        for generation in told.broken.drain(..) {
+            for holding in self.held.values_mut() {
+                holding.is_broken |= holding.generation == generation;
             }
         }
         self.idle |= std::mem::take(&mut told.idle);
@@ -320,6 +353,9 @@ impl Keeper {
         } else if last_stop.is_some() {
             timeout = timeout.min(PIPE_LOOK);
         }
+        if let Some(Some(since)) = self.waits_for_others.filter(|_| self.ended.is_none()) {
+            timeout = timeout.min((since + WAITS_LONG).saturating_sub(now));
+        }
         if self
             .ends
             .as_ref()
@@ -363,7 +399,7 @@ impl Keeper {
             self.options.group.escape_debug()
         )));
         self.heartbeat.stop();
-        self.member = enter(&self.store, &self.options, self.ends.as_ref())?;
+        self.member = enter(&self.store, &self.options, self.ends.as_ref(), &self.began)?;
         self.heartbeat = Heartbeat::start(self.member.heart(), self.options.session_timeout)?;
         self.joins = None;
         Ok(())
@@ -404,7 +440,12 @@ impl Keeper {
 }
 
 /// Joins the group; topics by name must be there.
-fn enter(store: &Arc<StoreDir>, options: &GroupOptions, ends: Option<&Ends>) -> Result<Membership> {
+fn enter(
+    store: &Arc<StoreDir>,
+    options: &GroupOptions,
+    ends: Option<&Ends>,
+    began: &Began,
+) -> Result<Membership> {
     let entered = ends.filter(|_| options.to_end && options.range.to.is_none());
     let join = JoinOptions {
         subscription: options.subscription.clone(),
@@ -412,6 +453,7 @@ fn enter(store: &Arc<StoreDir>, options: &GroupOptions, ends: Option<&Ends>) -> 
         instance_id: options.instance_id.clone(),
         session_timeout: options.session_timeout,
         ends: entered.map(|ends| ends.offsets.clone()),
+        began_with: Some(began.topics()),
         patience: options.patience,
     };
     if options.subscription.is_of_names() {

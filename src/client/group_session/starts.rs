@@ -1,27 +1,117 @@
 //! Where a group begins a partition: where it left off; else, in a topic that it never read, where
 //! it was told to; else at the log start.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::client::ReadFrom;
 use crate::client::point::Point;
 use crate::client::read_from::Chooser;
 use crate::client::resolve::resolve_within;
 use crate::error::{Error, Kind, Result, shell_word};
-use crate::group::Entry;
-use crate::store::PartitionReader;
+use crate::group::{self, Entry, Subscription, TopicState};
+use crate::store::{PartitionReader, StoreDir, TopicHandle, topics};
 use crate::types::{LeaderEpoch, Offset, PartitionId, TopicName, TopicPartition, Uuid};
 
-/// A partition's start where nothing is committed for it. `known`: the group has read the topic
-/// before, so `from` does not count.
-pub fn fresh_start(
-    reader: &PartitionReader,
-    topic_id: Uuid,
-    from: Option<Point>,
-    known: bool,
-) -> Result<Entry> {
+/// What there was to read when a command began. What came later is read from its start, and an end
+/// that was asked for is the end as of then.
+#[derive(Debug, Clone, Default)]
+pub struct Began(BTreeMap<Uuid, Had>);
+
+/// One topic, as it was then.
+#[derive(Debug, Clone)]
+struct Had {
+    partitions: PartitionId,
+    /// Where its partitions begin, if that depends on where they ended.
+    starts: BTreeMap<PartitionId, Entry>,
+}
+
+impl Began {
+    /// Looks around now. `from`: where the group is to begin what it never read.
+    ///
+    /// # Errors
+    /// What reading a partition may meet, save damage: that is told when it is read.
+    pub fn look(
+        store: &Arc<StoreDir>,
+        group: &str,
+        subscription: &Subscription,
+        from: Option<Point>,
+        read_from: &ReadFrom,
+    ) -> Result<Self> {
+        let matcher = subscription.matcher()?;
+        let depends = matches!(from, Some(Point::End | Point::Minus(_)));
+        let offsets = if depends {
+            group::committed_offsets(store, group)?
+        } else {
+            group::OffsetsState::default()
+        };
+        let chooser = Chooser::new(store, read_from.clone());
+        let mut had = BTreeMap::new();
+        let there = topics::list(store)?;
+        for name in there.into_iter().filter(|name| matcher.matches(name)) {
+            let topic = match TopicHandle::open(store, &name) {
+                Ok(topic) => topic,
+                Err(e) if is_passed_over(&e) => continue,
+                Err(e) => return Err(e),
+            };
+            let topic_id = topic.meta().topic_id;
+            let partitions = PartitionId::try_from(topic.meta().partitions.len());
+            let partitions = partitions.unwrap_or(PartitionId::MAX);
+            let mut starts = BTreeMap::new();
+            if depends && !offsets.knows_topic(&name) {
+                for partition in 0..partitions {
+                    let tp = TopicPartition::new(name.clone(), partition);
+                    let started = chooser
+                        .open(&tp)
+                        .and_then(|reader| fresh_start(&reader, topic_id, from));
+                    match started {
+                        Ok(entry) => {
+                            starts.insert(partition, entry);
+                        }
+                        Err(e) if is_passed_over(&e) => {}
+                        Err(e) => return Err(e),
+                    }
+                }
+            }
+            had.insert(topic_id, Had { partitions, starts });
+        }
+        Ok(Began(had))
+    }
+
+    /// The ids of the topics.
+    pub fn topics(&self) -> BTreeSet<Uuid> {
+        self.0.keys().copied().collect()
+    }
+
+    /// Where a partition begins that the group never read, nor its topic before.
+    pub(super) fn start_of(
+        &self,
+        chooser: &Chooser,
+        tp: &TopicPartition,
+        topic: TopicState,
+        from: Option<Point>,
+    ) -> Result<Entry> {
+        let had = self.0.get(&topic.topic_id).filter(|_| !topic.came_later);
+        let had = had.filter(|had| tp.partition < had.partitions);
+        if let Some(start) = had.and_then(|had| had.starts.get(&tp.partition)) {
+            return Ok(start.clone());
+        }
+        let from = had.and(from);
+        fresh_start(&chooser.open(tp)?, topic.topic_id, from)
+    }
+}
+
+/// What is told of when it is read; one that was deleted is not there.
+fn is_passed_over(e: &Error) -> bool {
+    matches!(e.kind(), Kind::Damaged | Kind::UnknownTopic)
+}
+
+/// A partition's start where nothing is committed for it; `None`: the log start.
+pub fn fresh_start(reader: &PartitionReader, topic_id: Uuid, from: Option<Point>) -> Result<Entry> {
     let page = reader.page()?;
-    let offset = if known {
-        page.tail.log_start
-    } else {
-        resolve_within(reader, &page, from.unwrap_or(Point::Start), None)?
+    let offset = match from {
+        None => page.tail.log_start,
+        Some(from) => resolve_within(reader, &page, from, None)?,
     };
     let leader_epoch = epoch_before(reader, offset)?;
     let tp = reader.replica().tp();
@@ -35,19 +125,21 @@ pub fn fresh_start(
 }
 
 /// The starts of all partitions of a topic that the group never read: committed together, so that
-/// whoever gets another of them later does not take the topic for one that was read before.
+/// whoever gets another of them later does not take the topic for one that was read before. One that
+/// is damaged has none: that is told where it is read.
 pub fn fresh_starts(
     chooser: &Chooser,
-    topic: &TopicName,
-    topic_id: Uuid,
-    partitions: PartitionId,
+    began: &Began,
+    name: &TopicName,
+    topic: TopicState,
     from: Option<Point>,
 ) -> Result<Vec<Entry>> {
-    (0..partitions)
-        .map(|partition| {
-            let reader = chooser.open(&TopicPartition::new(topic.clone(), partition))?;
-            fresh_start(&reader, topic_id, from, false)
-        })
+    let starts = (0..topic.partitions).map(|partition| {
+        let tp = TopicPartition::new(name.clone(), partition);
+        began.start_of(chooser, &tp, topic, from)
+    });
+    starts
+        .filter(|start| !start.as_ref().is_err_and(|e| e.kind() == Kind::Damaged))
         .collect()
 }
 

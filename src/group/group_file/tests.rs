@@ -59,9 +59,11 @@ fn member() -> impl Strategy<Value = MemberState> {
 }
 
 fn state() -> impl Strategy<Value = GroupState> {
-    let topic = (any::<[u8; 16]>(), 0..1000_i32).prop_map(|(id, partitions)| TopicState {
+    let topic = (any::<[u8; 16]>(), 0..1000_i32, any::<bool>());
+    let topic = topic.prop_map(|(id, partitions, came_later)| TopicState {
         topic_id: Uuid(id),
         partitions,
+        came_later,
     });
     (
         (
@@ -139,6 +141,7 @@ fn full() -> GroupState {
     let seen = TopicState {
         topic_id: Uuid([3; 16]),
         partitions: 3,
+        came_later: true,
     };
     state.topics.insert(topic.clone(), seen);
     for n in 1..3 {

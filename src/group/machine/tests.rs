@@ -162,6 +162,7 @@ impl Run {
                 let new = TopicState {
                     topic_id,
                     partitions: 0,
+                    came_later: false,
                 };
                 topics.entry(name(*topic)).or_insert(new).partitions += by;
                 self.topics_event(topics)
@@ -175,6 +176,7 @@ impl Run {
                 let new = TopicState {
                     topic_id,
                     partitions: *partitions,
+                    came_later: false,
                 };
                 topics.insert(name(*topic), new);
                 self.topics_event(topics)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::errors::{instance_lives, refused, with_cure};
 use super::{JoinOptions, put};
 use crate::disk::{Dir, File};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::group::group_file::GroupFile;
 use crate::group::held::Held;
 use crate::group::machine::{self, Event};
@@ -28,7 +28,7 @@ pub(super) fn enter(
     file: &MemberFile,
     options: &JoinOptions,
     matcher: &Matcher,
-) -> Result<GroupState> {
+) -> Result<(GroupState, Vec<(TopicName, Error)>)> {
     let dir = Arc::clone(held.guard().dir());
     let written = held.group_file()?;
     let mut state = written.state(&*dir).map_err(with_cure)?;
@@ -53,7 +53,13 @@ pub(super) fn enter(
             (false, _) => {}
         }
     }
-    let (topics, wanted) = see_topics(store, &state, Some(matcher))?;
+    let dead = events.iter().filter_map(|event| match event {
+        Event::Remove { id } => Some(*id),
+        _ => None,
+    });
+    let began_with = options.began_with.as_ref();
+    let seen = see_topics(store, &state, &dead.collect(), Some((matcher, began_with)))?;
+    let (topics, wanted, unreadable) = (seen.topics, seen.wanted, seen.unreadable);
     let own = topics
         .keys()
         .filter(|name| matcher.matches(name))
@@ -92,20 +98,33 @@ pub(super) fn enter(
     }
     put(held, store.boot_id(), &state, &all_effects)?;
     file.mark_entered()?;
-    Ok(state)
+    Ok((state, unreadable))
 }
 
-/// The topics that members (and one more) want, and which of them each wants.
+/// What a look at the topics shows.
+pub(super) struct SeenTopics {
+    /// Those that members want.
+    pub topics: Topics,
+    /// Which of them each wants.
+    pub wanted: Vec<(Uuid, BTreeSet<TopicName>)>,
+    /// Those whose files are damaged. They stay as they were known; else they are not there.
+    pub unreadable: Vec<(TopicName, Error)>,
+}
+
+/// The topics that members want, `dead` ones for the moment too; and one more, with the ids of the
+/// topics that there were when its command began.
 pub(super) fn see_topics(
     store: &Arc<StoreDir>,
     state: &GroupState,
-    one_more: Option<&Matcher>,
-) -> Result<(Topics, Vec<(Uuid, BTreeSet<TopicName>)>)> {
+    dead: &BTreeSet<Uuid>,
+    one_more: Option<(&Matcher, Option<&BTreeSet<Uuid>>)>,
+) -> Result<SeenTopics> {
     let there = topics::list(store)?;
     let mut distinct: Vec<(&Subscription, BTreeSet<TopicName>)> = Vec::new();
     let mut wanted = Vec::with_capacity(state.members.len());
     let mut all: BTreeSet<TopicName> = BTreeSet::new();
-    if let Some(matcher) = one_more {
+    let mut wanted_by_living: BTreeSet<TopicName> = BTreeSet::new();
+    if let Some((matcher, _)) = one_more {
         all.extend(there.iter().filter(|name| matcher.matches(name)).cloned());
     }
     for (id, member) in &state.members {
@@ -127,25 +146,50 @@ pub(super) fn see_topics(
             }
         };
         if let Some((_, names)) = distinct.get(at) {
+            if !dead.contains(id) {
+                wanted_by_living.extend(names.iter().cloned());
+            }
             wanted.push((*id, names.clone()));
         }
     }
+    let lives = state.members.keys().any(|id| !dead.contains(id));
+    let began_with = one_more.and_then(|(_, began_with)| began_with);
     let mut seen = Topics::new();
+    let mut unreadable = Vec::new();
     for name in all {
-        // Deleted since it was listed: it is not there.
-        if let Some((meta, _)) = topics::read_if_there(store, &name)? {
-            let partitions = i32::try_from(meta.partitions.len()).unwrap_or(i32::MAX);
-            let topic = TopicState {
-                topic_id: meta.topic_id,
-                partitions,
-            };
-            seen.insert(name, topic);
-        }
+        let known = state.topics.get(&name).copied();
+        let meta = match topics::read_if_there(store, &name) {
+            Ok(Some((meta, _))) => meta,
+            // Deleted since it was listed: it is not there.
+            Ok(None) => continue,
+            Err(e) if e.kind() == Kind::Damaged => {
+                seen.extend(known.map(|known| (name.clone(), known)));
+                unreadable.push((name, e));
+                continue;
+            }
+            Err(e) => return Err(e),
+        };
+        let known = known.filter(|known| lives && known.topic_id == meta.topic_id);
+        let came_later = match known {
+            Some(known) => known.came_later,
+            None if lives && wanted_by_living.contains(&name) => true,
+            None => began_with.is_some_and(|ids| !ids.contains(&meta.topic_id)),
+        };
+        let topic = TopicState {
+            topic_id: meta.topic_id,
+            partitions: i32::try_from(meta.partitions.len()).unwrap_or(i32::MAX),
+            came_later,
+        };
+        seen.insert(name, topic);
     }
     for (_, names) in &mut wanted {
         names.retain(|name| seen.contains_key(name));
     }
-    Ok((seen, wanted))
+    Ok(SeenTopics {
+        topics: seen,
+        wanted,
+        unreadable,
+    })
 }
 
 pub(super) fn is_news(

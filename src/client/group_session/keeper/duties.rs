@@ -1,5 +1,6 @@
 //! What any member can do for all: make the targets, tell of topics, remove the dead.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{BLIND_PROBE_OF_MEMBERS, Joins, Keeper, TOPICS_LOOK, TOPICS_LOOK_BLIND};
@@ -98,9 +99,22 @@ impl Keeper {
         if is_told || self.topics_due_in(now).is_zero() {
             self.topics_at = Some(now);
             self.member.update_topics()?;
+            self.tell_unreadable();
             self.member.say_alive()?;
         }
         Ok(())
+    }
+
+    /// Tells of topic files that are damaged, each once.
+    pub(super) fn tell_unreadable(&mut self) {
+        let unreadable = self.member.take_unreadable();
+        let names: BTreeSet<TopicName> = unreadable.iter().map(|(name, _)| name.clone()).collect();
+        for (name, e) in unreadable {
+            if !self.unreadable.contains(&name) {
+                self.shared.order(Order::Broken(e));
+            }
+        }
+        self.unreadable = names;
     }
 
     /// When to look at the topics next. What one sees all hear of, so in a large group the first two

@@ -9,7 +9,7 @@ use crate::client::group_session::starts;
 use crate::client::group_session::{CommitWhen, Order};
 use crate::client::open_reader;
 use crate::client::point::Point;
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::group::{Committed, Entry, Standing, standing};
 use crate::store::PartitionReader;
 use crate::types::{LeaderEpoch, Offset, TopicName, TopicPartition, Uuid};
@@ -126,10 +126,11 @@ impl Keeper {
         let Some(me) = self.member.me() else {
             return Err(removed());
         };
+        self.broken.retain(|tp| me.owned.contains(tp));
         let fresh: Vec<(TopicPartition, Uuid)> = me
             .owned
             .intersection(&me.target)
-            .filter(|tp| !self.held.contains_key(tp))
+            .filter(|tp| !self.held.contains_key(tp) && !self.broken.contains(tp))
             .filter_map(|tp| {
                 let topic = self.member.state().topics.get(&tp.topic)?;
                 Some((tp.clone(), topic.topic_id))
@@ -151,13 +152,18 @@ impl Keeper {
                 Ok(reader) => opened.push((tp, topic_id, reader)),
                 // Deleted: seen with the next look at the topics.
                 Err(e) if e.kind() == Kind::UnknownTopic => self.topics_at = None,
-                Err(e) => return Err(e),
+                Err(e) => self.break_off(tp, e)?,
             }
         }
         let begun = self.begin(&opened)?;
-        for ((tp, topic_id, reader), (from, committed, leader_epoch)) in
-            opened.into_iter().zip(begun)
-        {
+        for ((tp, topic_id, reader), place) in opened.into_iter().zip(begun) {
+            let (from, committed, leader_epoch) = match place {
+                Ok(place) => place,
+                Err(e) => {
+                    self.break_off(tp, e)?;
+                    continue;
+                }
+            };
             self.last_generation += 1;
             let generation = self.last_generation;
             let until = self.until_of(&tp, topic_id, from);
@@ -178,6 +184,7 @@ impl Keeper {
                 page,
                 stopping: None,
                 is_stopped: false,
+                is_broken: false,
             };
             self.held.insert(tp, holding);
             self.shared.order(Order::Assign {
@@ -193,12 +200,24 @@ impl Keeper {
         Ok(())
     }
 
+    /// A partition that is damaged is told of and kept, and counts as done.
+    fn break_off(&mut self, tp: TopicPartition, e: Error) -> Result<()> {
+        if e.kind() != Kind::Damaged {
+            return Err(e);
+        }
+        if !self.unreadable.contains(&tp.topic) {
+            self.shared.order(Order::Broken(e));
+        }
+        self.broken.insert(tp);
+        Ok(())
+    }
+
     /// Where each of these begins, what is committed of it, and the epoch before; what nothing is
     /// committed of yet is committed first.
     pub(super) fn begin(
         &mut self,
         opened: &[(TopicPartition, Uuid, PartitionReader)],
-    ) -> Result<Vec<(Offset, Offset, LeaderEpoch)>> {
+    ) -> Result<Vec<Result<(Offset, Offset, LeaderEpoch)>>> {
         let missing: Vec<&(TopicPartition, Uuid, PartitionReader)> = opened
             .iter()
             .filter(|(tp, topic_id, _)| self.member.committed(tp, *topic_id).is_none())
@@ -231,37 +250,44 @@ impl Keeper {
             if let Some(place) = self.stayed.remove(tp)
                 && committed.as_ref().is_none_or(|c| c.offset <= place.0)
             {
-                begun.push(place);
+                begun.push(Ok(place));
                 continue;
             }
-            let place = match (committed, starts.get(tp)) {
-                (Some(committed), _) => {
-                    let from = match self.standing(reader, &committed)? {
-                        Standing::Within => committed.offset,
-                        Standing::Beyond(end) => {
-                            let group = &self.options.group;
-                            return Err(starts::beyond(group, tp, committed.offset, end));
-                        }
-                        Standing::BelowStart(start) => {
-                            self.shared.order(Order::Warn(format!(
-                                "group '{}' left {tp} at offset {}, which is gone: going on from {start}",
-                                self.options.group.escape_debug(),
-                                committed.offset
-                            )));
-                            start
-                        }
-                    };
-                    (from, committed.offset, committed.leader_epoch)
-                }
-                (None, Some(start)) => (start.offset, start.offset, start.leader_epoch),
+            let of_start = |start: &Entry| (start.offset, start.offset, start.leader_epoch);
+            begun.push(match (committed, starts.get(tp)) {
+                (Some(committed), _) => self.resume(reader, &committed),
+                (None, Some(start)) => Ok(of_start(start)),
                 (None, None) => {
-                    let start = starts::fresh_start(reader, *topic_id, None, true)?;
-                    (start.offset, start.offset, start.leader_epoch)
+                    starts::fresh_start(reader, *topic_id, None).map(|start| of_start(&start))
                 }
-            };
-            begun.push(place);
+            });
         }
         Ok(begun)
+    }
+
+    /// Where to go on from what is committed.
+    fn resume(
+        &self,
+        reader: &PartitionReader,
+        committed: &Committed,
+    ) -> Result<(Offset, Offset, LeaderEpoch)> {
+        let tp = reader.replica().tp();
+        let from = match self.standing(reader, committed)? {
+            Standing::Within => committed.offset,
+            Standing::Beyond(end) => {
+                let group = &self.options.group;
+                return Err(starts::beyond(group, tp, committed.offset, end));
+            }
+            Standing::BelowStart(start) => {
+                self.shared.order(Order::Warn(format!(
+                    "group '{}' left {tp} at offset {}, which is gone: going on from {start}",
+                    self.options.group.escape_debug(),
+                    committed.offset
+                )));
+                start
+            }
+        };
+        Ok((from, committed.offset, committed.leader_epoch))
     }
 
     /// Where a committed offset stands. What a replica does not have yet, others may.
@@ -291,13 +317,22 @@ impl Keeper {
                 let Some(seen) = self.member.state().topics.get(topic).copied() else {
                     continue;
                 };
-                let (id, count) = (seen.topic_id, seen.partitions);
-                entries.extend(starts::fresh_starts(&self.chooser, topic, id, count, from)?);
+                let (chooser, began) = (&self.chooser, &self.began);
+                entries.extend(starts::fresh_starts(chooser, began, topic, seen, from)?);
                 continue;
             }
             let known = self.member.offsets().knows_topic(topic);
-            for (_, topic_id, reader) in missing {
-                entries.push(starts::fresh_start(reader, *topic_id, from, known)?);
+            let seen = self.member.state().topics.get(topic).copied();
+            for (tp, topic_id, reader) in missing {
+                let entry = match seen.filter(|_| !known) {
+                    Some(seen) => self.began.start_of(&self.chooser, tp, seen, from),
+                    None => starts::fresh_start(reader, *topic_id, None),
+                };
+                match entry {
+                    // Told where it is begun.
+                    Err(e) if e.kind() == Kind::Damaged => {}
+                    entry => entries.push(entry?),
+                }
             }
         }
         Ok(entries)

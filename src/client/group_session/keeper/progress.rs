@@ -1,6 +1,6 @@
 //! What was delivered, committed, and is done.
 
-use super::Keeper;
+use super::{Holding, Keeper, WAITS_LONG};
 use crate::client::group_session::ends::Ends;
 use crate::client::group_session::{CommitWhen, End, Order};
 use crate::error::{Kind, Result};
@@ -117,9 +117,15 @@ impl Keeper {
         };
         if self.finished || !self.is_done_here(ends) {
             self.watching.watch_offsets(&**self.member.dir(), false);
+            self.waits_for_others = self.waits_for_others.map(|_| None);
             return Ok(());
         }
-        if !self.options.commits_when_done {
+        // Its exit status will not be 0.
+        let is_spoilt = !self.broken.is_empty()
+            || !self.unreadable.is_empty()
+            || self.held.values().any(|holding| holding.is_broken);
+        let commits = self.options.commit == CommitWhen::AfterWrite || !is_spoilt;
+        if !(self.options.commits_when_done && commits) {
             let state = self.member.state();
             let settled = state.group_epoch == state.assignment_epoch
                 && self
@@ -136,36 +142,70 @@ impl Keeper {
         self.commit_now()?;
         self.watching.watch_offsets(&**self.member.dir(), true);
         self.member.refresh_offsets()?;
-        if self.is_done_everywhere() {
-            self.finished = true;
-            self.shared.order(Order::Finished);
+        match self.first_undone() {
+            None => {
+                self.finished = true;
+                self.shared.order(Order::Finished);
+            }
+            Some((tp, end)) => self.tell_of_wait(&tp, end)?,
         }
+        Ok(())
+    }
+
+    /// Says for whom this member waits, once that takes long: one that never commits ends no wait.
+    fn tell_of_wait(&mut self, tp: &TopicPartition, end: Offset) -> Result<()> {
+        let now = self.now();
+        let Some(since) = self.waits_for_others else {
+            return Ok(());
+        };
+        let since = since.unwrap_or(now);
+        if now.saturating_sub(since) < WAITS_LONG {
+            self.waits_for_others = Some(Some(since));
+            return Ok(());
+        }
+        self.waits_for_others = None;
+        self.member.refresh_others()?;
+        let state = self.member.state();
+        let owner = state.owner(tp).and_then(|id| state.members.get(&id));
+        let owner = match owner {
+            Some(member) => format!("process {} on {}", member.pid, member.host),
+            None => "its next owner".to_owned(),
+        };
+        self.shared.order(Order::Note(format!(
+            "all is read here; waiting until {owner} has committed {tp} up to offset {end} (a \
+             member with --commit never does not: end it, or this one)"
+        )));
         Ok(())
     }
 
     pub(super) fn is_done_here(&self, ends: &Ends) -> bool {
         self.held.iter().all(|(tp, holding)| {
             let own = ends.of(tp).filter(|_| ends.is_of(tp, holding.topic_id));
-            holding.position >= own.or(holding.until).unwrap_or(Offset::MAX)
+            holding.is_broken || holding.position >= own.or(holding.until).unwrap_or(Offset::MAX)
         })
     }
 
-    pub(super) fn is_done_everywhere(&self) -> bool {
+    /// A partition that is not committed up to its end, and that end.
+    pub(super) fn first_undone(&self) -> Option<(TopicPartition, Offset)> {
+        let ends = self.ends.as_ref()?;
+        ends.iter().find(|(tp, end)| !self.is_done(tp, *end))
+    }
+
+    fn is_done(&self, tp: &TopicPartition, end: Offset) -> bool {
         let Some(ends) = &self.ends else { return false };
-        ends.iter().all(|(tp, end)| {
-            if end == 0 || self.held.get(&tp).is_some_and(|held| held.position >= end) {
-                return true;
-            }
-            let Some(topic) = self.member.state().topics.get(&tp.topic) else {
-                // Deleted: there is nothing left to wait for.
-                return true;
-            };
-            if !ends.is_of(&tp, topic.topic_id) {
-                return true;
-            }
-            let committed = self.member.committed(&tp, topic.topic_id);
-            committed.is_some_and(|committed| committed.offset >= end)
-        })
+        let is_read = |held: &Holding| held.is_broken || held.position >= end;
+        if end == 0 || self.broken.contains(tp) || self.held.get(tp).is_some_and(is_read) {
+            return true;
+        }
+        let Some(topic) = self.member.state().topics.get(&tp.topic) else {
+            // Deleted: there is nothing left to wait for.
+            return true;
+        };
+        if !ends.is_of(tp, topic.topic_id) {
+            return true;
+        }
+        let committed = self.member.committed(tp, topic.topic_id);
+        committed.is_some_and(|committed| committed.offset >= end)
     }
 
     pub(super) fn commits_at(&self, end: End) -> bool {
