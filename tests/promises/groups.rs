@@ -67,3 +67,290 @@ fn a_backlog_takes_little_memory_and_is_committed_in_time() {
         "{longest:?} ms: {times:?}"
     );
 }
+
+/// How a run reads: plainly, or for a group.
+const WAYS: [&[&str]; 2] = [&[], &["-g", "g"]];
+
+/// Waits until the group has so many members.
+fn has_members(shell: &Shell, group: &str, count: usize) {
+    let file = shell.store().join("groups").join(group).join("group.json");
+    let started = std::time::Instant::now();
+    loop {
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        if text.matches("\"member_id\"").count() == count {
+            return;
+        }
+        assert!(started.elapsed() < Duration::from_secs(30), "{text}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn a_topic_that_comes_later_is_read_from_its_start() {
+    for args in [
+        &["-o", "end", "--wait", "later"][..],
+        &["--tail", "0", "--wait", "later"],
+        &["-o", "end", "l*"],
+        &["-g", "g", "-o", "end", "--wait", "later"],
+        &["-g", "g", "-o", "end", "l*"],
+        &["-g", "g", "-o", "end", "l*", "--commit", "never"],
+    ] {
+        let shell = Shell::new();
+        shell.produce(&["other"], b"x\n");
+        let mut running = shell.start("mq-consume", args);
+        if args.contains(&"l*") && args.contains(&"-g") {
+            has_members(&shell, "g", 1);
+        }
+        std::thread::sleep(Duration::from_millis(300));
+        shell.produce(&["later"], b"a\nb\nc\n");
+        running.says("c\n");
+        running.signal(rustix::process::Signal::TERM);
+        let done = running.end_within(Duration::from_secs(20));
+        assert_eq!(done.text(), "a\nb\nc\n", "{args:?}: {}", done.err);
+    }
+}
+
+#[test]
+fn a_member_that_joins_later_does_not_skip_what_came_before_it() {
+    let shell = Shell::new();
+    shell.topics(&["create", "l0"]);
+    // It commits nothing, so that the second finds topics that nobody has begun.
+    let args = ["-g", "g", "-o", "end", "--commit", "never", "l*"];
+    let first = shell.start("mq-consume", &args);
+    has_members(&shell, "g", 1);
+    for topic in ["l1", "l2", "l3", "l4"] {
+        shell.produce(&[topic], format!("{topic}\n").as_bytes());
+        first.says(&format!("{topic}\n"));
+    }
+    let second = shell.start("mq-consume", &args);
+    second.says("\n");
+}
+
+#[test]
+fn the_end_is_the_end_as_of_the_first_member() {
+    for _ in 0..5 {
+        let shell = Shell::new();
+        shell.produce(&["t"], b"old\n");
+        let running = shell.start("mq-consume", &["-g", "g", "-o", "end", "t"]);
+        has_members(&shell, "g", 1);
+        shell.produce(&["t"], b"new\n");
+        running.says("new\n");
+        assert_eq!(running.out.bytes(), b"new\n");
+    }
+}
+
+#[test]
+fn short_runs_take_turns() {
+    let shell = Shell::new();
+    for topic in ["a", "b", "c"] {
+        shell.produce(&[topic], &numbers(0..120));
+    }
+    let mut taken = std::collections::BTreeMap::new();
+    for _ in 0..12 {
+        let text = shell.consume_text(&["-g", "g", "-c", "10", "-f", "%t\\n", "a", "b", "c"]);
+        for topic in text.lines() {
+            *taken.entry(topic.to_owned()).or_insert(0) += 1;
+        }
+    }
+    let taken: Vec<i32> = taken.into_values().collect();
+    assert_eq!(taken, [40, 40, 40]);
+}
+
+#[test]
+fn waiting_for_a_topic_ends_as_reading_does() {
+    for way in WAYS {
+        let shell = Shell::new();
+        shell.produce(&["a"], b"x\n");
+        let mut command = shell.command("mq-consume", &[way, &["--wait", "nothere"]].concat());
+        let child = command.spawn().expect("spawn");
+        let mut running = crate::cli::Running::of({
+            let mut child = child;
+            // Nobody reads.
+            drop(child.stdout.take());
+            child
+        });
+        let done = running.end_within(Duration::from_secs(10));
+        assert_eq!(done.status, 0, "{way:?}: {}", done.err);
+        let args = [way, &["--wait", "--idle-timeout", "300ms", "nothere"]].concat();
+        let done = shell
+            .start("mq-consume", &args)
+            .end_within(Duration::from_secs(10));
+        assert_eq!(done.status, 0, "{way:?}: {}", done.err);
+        let args = [way, &["--wait", "-e", "a", "nothere"]].concat();
+        let mut running = shell.start("mq-consume", &args);
+        std::thread::sleep(Duration::from_millis(500));
+        assert!(running.child.try_wait().expect("wait").is_none(), "{way:?}");
+        shell.produce(&["nothere"], b"y\n");
+        let done = running.end_within(Duration::from_secs(20));
+        assert_eq!(done.status, 0, "{way:?}: {}", done.err);
+        assert!(done.text().starts_with("x\n"), "{way:?}: {}", done.text());
+    }
+}
+
+#[test]
+fn a_damaged_topic_file_stops_nothing_else() {
+    for way in WAYS {
+        for topics in [&["a", "b"][..], &["?"]] {
+            let shell = Shell::new();
+            shell.produce(&["a"], b"x\n");
+            shell.produce(&["b"], b"y\n");
+            let file = shell.store().join("topics/b.json");
+            let mut text = std::fs::read(&file).expect("read");
+            text[20] ^= 1;
+            std::fs::write(&file, text).expect("written");
+            let args = [way, &["-e"], topics].concat();
+            let done = shell
+                .start("mq-consume", &args)
+                .end_within(Duration::from_secs(20));
+            assert_eq!(
+                (done.status, done.text().as_str()),
+                (65, "x\n"),
+                "{args:?}: {}",
+                done.err
+            );
+            assert_eq!(
+                done.err.matches("b.json").count(),
+                1,
+                "{args:?}: {}",
+                done.err
+            );
+            // Nor does one that becomes damaged while it is read.
+            let mut args = [way, topics].concat();
+            args.extend(["-o", "start"]);
+            let mut running = shell.start("mq-consume", &args);
+            if way.is_empty() {
+                running.says("x\n");
+            } else {
+                has_members(&shell, "g", 1);
+            }
+            shell.produce(&["a"], b"z\n");
+            running.says("z\n");
+            running.signal(rustix::process::Signal::TERM);
+            let done = running.end_within(Duration::from_secs(20));
+            assert_eq!(done.status, 65, "{args:?}: {}", done.err);
+        }
+    }
+}
+
+/// Partitions of 100 records in ten batches each; a byte of the sixth batch of the last but one is
+/// another.
+fn damaged_shell(partitions: u32) -> Shell {
+    let shell = Shell::new();
+    shell.topics(&["create", "t", "-p", "3"]);
+    for batch in 0..10 {
+        for partition in ["0", "1", "2"] {
+            shell.produce(
+                &["t", "-p", partition],
+                &numbers(batch * 10..batch * 10 + 10),
+            );
+        }
+    }
+    let damaged = partitions.saturating_sub(2);
+    let log = shell
+        .logs()
+        .join(format!("t-{damaged}/00000000000000000000.log"));
+    let mut bytes = std::fs::read(&log).expect("read");
+    let at = bytes.len() * 11 / 20;
+    bytes[at] ^= 1;
+    std::fs::write(&log, bytes).expect("written");
+    shell
+}
+
+#[test]
+fn a_damaged_partition_stops_no_other() {
+    for way in WAYS {
+        for end in [&["-e"][..], &["-o", "0:100"]] {
+            let shell = damaged_shell(3);
+            let args = [way, &["-f", "%p\\n", "t"], end].concat();
+            let done = shell
+                .start("mq-consume", &args)
+                .end_within(Duration::from_secs(20));
+            let text = done.text();
+            let of = |partition: &str| text.lines().filter(|line| *line == partition).count();
+            assert_eq!(done.status, 65, "{args:?}: {}", done.err);
+            assert_eq!((of("0"), of("2")), (100, 100), "{args:?}: {}", done.err);
+            assert_eq!(
+                done.err.matches("is damaged at").count(),
+                1,
+                "{args:?}: {}",
+                done.err
+            );
+        }
+        let shell = damaged_shell(3);
+        let args = [way, &["-f", "%p:%v\\n", "t"]].concat();
+        let mut running = shell.start("mq-consume", &args);
+        running.says("2:99\n");
+        shell.produce(&["t", "-p", "2"], b"more\n");
+        running.says("2:more\n");
+        running.signal(rustix::process::Signal::TERM);
+        let done = running.end_within(Duration::from_secs(20));
+        assert_eq!(done.status, 65, "{args:?}: {}", done.err);
+    }
+}
+
+#[test]
+fn a_count_ends_where_nothing_is_left_to_count() {
+    for way in WAYS {
+        let shell = damaged_shell(1);
+        let args = [way, &["-c", "100", "t"]].concat();
+        let done = shell
+            .start("mq-consume", &args)
+            .end_within(Duration::from_secs(20));
+        assert_eq!(done.status, 65, "{args:?}: {}", done.err);
+    }
+}
+
+#[test]
+fn members_outlive_damage_and_keep_its_partition() {
+    let shell = damaged_shell(3);
+    let args = ["-g", "g", "-f", "%p:%v\\n", "t"];
+    let mut members: Vec<_> = (0..3).map(|_| shell.start("mq-consume", &args)).collect();
+    has_members(&shell, "g", 3);
+    std::thread::sleep(Duration::from_secs(1));
+    for (partition, line) in [("0", "0:more"), ("2", "2:more")] {
+        shell.produce(&["t", "-p", partition], b"more\n");
+        let started = std::time::Instant::now();
+        while !members
+            .iter()
+            .any(|m| memchr::memmem::find(&m.out.bytes(), line.as_bytes()).is_some())
+        {
+            assert!(started.elapsed() < Duration::from_secs(20), "{line}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+    for member in &members {
+        member.signal(rustix::process::Signal::TERM);
+    }
+    let ends: Vec<_> = members
+        .iter_mut()
+        .map(|m| m.end_within(Duration::from_secs(20)))
+        .collect();
+    assert!(ends.iter().any(|done| done.status == 65));
+    let json = shell.ok("mq-groups", &["describe", "g", "--format", "json"], b"");
+    let group: serde_json::Value = serde_json::from_slice(&json).expect("JSON");
+    let committed = |at: usize| group["offsets"][at]["committed_offset"].as_i64();
+    assert_eq!((committed(0), committed(2)), (Some(101), Some(101)));
+    assert!(
+        committed(1).is_some_and(|at| at <= 60),
+        "{:?}",
+        committed(1)
+    );
+}
+
+#[test]
+fn who_waits_for_a_member_that_never_commits_says_so() {
+    let shell = Shell::new();
+    shell.topics(&["create", "t", "-p", "2"]);
+    for partition in ["0", "1"] {
+        shell.produce(&["t", "-p", partition], b"x\n");
+    }
+    let _never = shell.start("mq-consume", &["-g", "g", "t", "--commit", "never"]);
+    has_members(&shell, "g", 1);
+    let mut waits = shell.start("mq-consume", &["-g", "g", "t", "-e"]);
+    let said = waits.err.until(Duration::from_secs(20), |bytes| {
+        memchr::memmem::find(bytes, b"--commit never").is_some()
+    });
+    assert!(said, "{}", String::from_utf8_lossy(&waits.err.bytes()));
+    waits.signal(rustix::process::Signal::TERM);
+    waits.end_within(Duration::from_secs(20));
+}
