@@ -471,7 +471,12 @@ impl Shared {
     }
 
     fn order(&self, order: Order) {
-        lock(&self.orders).push_back(order);
+        self.order_all([order]);
+    }
+
+    /// Gives orders that belong together: the caller sees all of them or none.
+    fn order_all(&self, orders: impl IntoIterator<Item = Order>) {
+        lock(&self.orders).extend(orders);
         self.has_orders.store(true, Ordering::Release);
         (self.wake_caller)();
     }

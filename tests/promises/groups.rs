@@ -236,11 +236,11 @@ fn a_damaged_topic_file_stops_nothing_else() {
 /// another.
 fn damaged_shell(partitions: u32) -> Shell {
     let shell = Shell::new();
-    shell.topics(&["create", "t", "-p", "3"]);
+    shell.topics(&["create", "t", "-p", &partitions.to_string()]);
     for batch in 0..10 {
-        for partition in ["0", "1", "2"] {
+        for partition in 0..partitions {
             shell.produce(
-                &["t", "-p", partition],
+                &["t", "-p", &partition.to_string()],
                 &numbers(batch * 10..batch * 10 + 10),
             );
         }

@@ -120,7 +120,7 @@ fn topics_are_there(store: &Arc<StoreDir>, job: &Job, idle: &mut Idle, env: &Env
         let there = topics::list(store)?;
         let matches_none = !there.iter().any(|name| matcher.matches(name));
         let lacks = job.topics.lack(|name| there.contains(name));
-        if !lacks && !(matches_none && job.to_end) {
+        if !(lacks || matches_none && job.to_end) {
             return Ok(true);
         }
         if !job.wait {

@@ -97,8 +97,9 @@ pub(super) struct Keeper {
     interrupted: bool,
     finished: bool,
     noted_unused: bool,
-    /// Since when this member is done and waits for others; `None` once that is told.
-    waits_for_others: Option<Option<Duration>>,
+    /// Since when this member is done and waits for others.
+    waits_since: Option<Duration>,
+    told_of_wait: bool,
     /// The group epoch in which the others' ends were looked at.
     ends_epoch: i32,
 }
@@ -192,7 +193,8 @@ impl Keeper {
             interrupted: false,
             finished: false,
             noted_unused: false,
-            waits_for_others: Some(None),
+            waits_since: None,
+            told_of_wait: false,
             ends_epoch: -1,
         })
     }
@@ -353,7 +355,8 @@ impl Keeper {
         } else if last_stop.is_some() {
             timeout = timeout.min(PIPE_LOOK);
         }
-        if let Some(Some(since)) = self.waits_for_others.filter(|_| self.ended.is_none()) {
+        let tells = !self.told_of_wait && self.ended.is_none();
+        if let Some(since) = self.waits_since.filter(|_| tells) {
             timeout = timeout.min((since + WAITS_LONG).saturating_sub(now));
         }
         if self

@@ -156,6 +156,7 @@ impl Keeper {
             }
         }
         let begun = self.begin(&opened)?;
+        let mut assigned = Vec::with_capacity(opened.len());
         for ((tp, topic_id, reader), place) in opened.into_iter().zip(begun) {
             let (from, committed, leader_epoch) = match place {
                 Ok(place) => place,
@@ -187,7 +188,7 @@ impl Keeper {
                 is_broken: false,
             };
             self.held.insert(tp, holding);
-            self.shared.order(Order::Assign {
+            assigned.push(Order::Assign {
                 generation,
                 reader: Box::new(reader),
                 from,
@@ -195,6 +196,7 @@ impl Keeper {
                 until_time,
             });
         }
+        self.shared.order_all(assigned);
         // What was not taken over now may be another's before it comes back.
         self.stayed.clear();
         Ok(())

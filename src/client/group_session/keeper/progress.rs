@@ -117,7 +117,7 @@ impl Keeper {
         };
         if self.finished || !self.is_done_here(ends) {
             self.watching.watch_offsets(&**self.member.dir(), false);
-            self.waits_for_others = self.waits_for_others.map(|_| None);
+            self.waits_since = None;
             return Ok(());
         }
         // Its exit status will not be 0.
@@ -155,15 +155,11 @@ impl Keeper {
     /// Says for whom this member waits, once that takes long: one that never commits ends no wait.
     fn tell_of_wait(&mut self, tp: &TopicPartition, end: Offset) -> Result<()> {
         let now = self.now();
-        let Some(since) = self.waits_for_others else {
-            return Ok(());
-        };
-        let since = since.unwrap_or(now);
-        if now.saturating_sub(since) < WAITS_LONG {
-            self.waits_for_others = Some(Some(since));
+        let since = *self.waits_since.get_or_insert(now);
+        if self.told_of_wait || now.saturating_sub(since) < WAITS_LONG {
             return Ok(());
         }
-        self.waits_for_others = None;
+        self.told_of_wait = true;
         self.member.refresh_others()?;
         let state = self.member.state();
         let owner = state.owner(tp).and_then(|id| state.members.get(&id));
