@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use super::control::TOLD_MAX;
 use super::daemon::Told;
-use super::lane::{Lane, Turn, Wish};
+use super::lane::{FETCH_BYTES, Lane, Turn, Wish};
 use crate::disk::{Wake, WatchId, Watcher, descriptors_max, new_watcher};
 use crate::error::{Error, Kind, Result};
 use crate::store::fenced_lock::FencedLock;
@@ -83,6 +83,7 @@ impl Fetchers {
                 watcher: new_watcher(&**store.disk()),
                 logs_watch: None,
                 patrol_due: Duration::ZERO,
+                buf: Vec::new(),
                 lanes: Vec::new(),
                 by_watch: HashMap::new(),
             };
@@ -162,6 +163,8 @@ struct Work {
     /// The broker's log directory: a replica that vanishes shows there.
     logs_watch: Option<WatchId>,
     patrol_due: Duration,
+    /// What the lanes fetch into, one after the other.
+    buf: Vec<u8>,
     lanes: Vec<Lane>,
     by_watch: HashMap<WatchId, usize>,
 }
@@ -273,6 +276,7 @@ impl Work {
                 store: &self.store,
                 broker: self.broker,
                 watcher: &mut *self.watcher,
+                buf: &mut self.buf,
                 tell: &mut |told| {
                     // Nobody listens any more: the daemon is about to end.
                     let _ = sender.send(told);
@@ -288,6 +292,10 @@ impl Work {
         }
         if watched {
             self.index();
+        }
+        if self.buf.capacity() > 2 * FETCH_BYTES {
+            // A huge batch came by.
+            self.buf = Vec::new();
         }
         for (tp, cut) in self.store.take_cuts() {
             let _ = self.tell.send(Told::Note(format!("{tp}: {cut}")));

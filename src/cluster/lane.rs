@@ -11,7 +11,7 @@ use crate::store::{Followed, Follower, PAGE_FILE, StoreDir};
 use crate::types::{BrokerId, TopicName, TopicPartition, Uuid};
 
 /// Bytes of one fetch, and of one turn of a partition before the next has its turn.
-const FETCH_BYTES: usize = 1 << 20;
+pub(super) const FETCH_BYTES: usize = 1 << 20;
 const TURN_BYTES: usize = 8 << 20;
 /// How long a lock is waited for: others wait meanwhile.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -61,6 +61,8 @@ pub(super) struct Turn<'a> {
     pub store: &'a Arc<StoreDir>,
     pub broker: BrokerId,
     pub watcher: &'a mut dyn Watcher,
+    /// For what is fetched.
+    pub buf: &'a mut Vec<u8>,
     pub tell: &'a mut dyn FnMut(Told),
 }
 
@@ -139,7 +141,7 @@ impl Lane {
             let bytes_max = rate.map_or(FETCH_BYTES, |rate| {
                 usize::try_from(rate).map_or(FETCH_BYTES, |rate| rate.min(FETCH_BYTES))
             });
-            let followed = follower.step(bytes_max)?;
+            let followed = follower.step_with(bytes_max, turn.buf)?;
             let now = turn.store.clock().monotonic();
             self.kept = None;
             match followed {

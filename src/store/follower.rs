@@ -65,6 +65,7 @@ pub struct Follower {
     raised: bool,
     /// What went wrong at the leader's replica in the last step.
     leader_error: Option<Error>,
+    /// Empty but within a step.
     buf: Vec<u8>,
     cuts: Vec<Cut>,
 }
@@ -158,7 +159,18 @@ impl Follower {
     /// in need of repair; [`Kind::DiskFull`]; [`Kind::UnknownTopic`]; [`Kind::Fenced`]: its
     /// directory is not there any more.
     pub fn step(&mut self, bytes_max: usize) -> Result<Followed> {
+        self.step_with(bytes_max, &mut Vec::new())
+    }
+
+    /// The same with a buffer of the caller's, which many followers may share: what it holds is of
+    /// no account before and after.
+    ///
+    /// # Errors
+    /// As [`Follower::step`].
+    pub fn step_with(&mut self, bytes_max: usize, buf: &mut Vec<u8>) -> Result<Followed> {
+        std::mem::swap(&mut self.buf, buf);
         let stepped = self.try_step(bytes_max);
+        std::mem::swap(&mut self.buf, buf);
         self.store.add_cuts(&self.tp, &mut self.cuts);
         match stepped {
             Err(e) if e.kind() == Kind::Fenced => {

@@ -235,3 +235,32 @@ fn a_broker_that_was_unregistered_leaves_no_entries() {
     });
     running.clear();
 }
+
+/// The most memory that a process ever took, bytes.
+fn peak(running: &Running) -> u64 {
+    let path = format!("/proc/{}/status", running.child.id());
+    let status = fs::read_to_string(path).expect("a status");
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+    let kib = line.and_then(|line| line.split_whitespace().nth(1));
+    kib.and_then(|kib| kib.parse::<u64>().ok()).expect("a number") * 1024
+}
+
+#[test]
+fn a_follower_has_one_buffer_a_thread() {
+    let partitions = 200;
+    let shell = quick_shell();
+    let mut running = brokers(&shell, &[1, 2]);
+    shell.topics(&["create", "t", "--assign", &assignment("1:2", partitions)]);
+    healthy(&shell);
+    shell.ok("mq-broker", &["stop", "2"], b"");
+    // Half a MiB for each, which comes in one fetch.
+    let line = [vec![b'x'; 65_535], vec![b'\n']].concat();
+    shell.produce(&["t", "--acks", "1"], &line.repeat(partitions * 8));
+    running.truncate(1);
+    let second = shell.start("mq-broker", &["start", "--id", "2"]);
+    second.says(" ready: ");
+    healthy(&shell);
+    let peak = peak(&second);
+    println!("{partitions} partitions: at most {} KiB", peak >> 10);
+    assert!(peak < 48 << 20, "{} MiB", peak >> 20);
+}
