@@ -176,6 +176,12 @@ impl Error {
         self.0.cure.as_deref()
     }
 
+    /// Whether this process, or the system, may have no more files open: it says nothing of the file
+    /// that was to be opened.
+    pub fn is_out_of_descriptors(&self) -> bool {
+        self.io_source().is_some_and(is_out_of_descriptors)
+    }
+
     /// The operating system's own error, if there was one.
     pub fn io_source(&self) -> Option<&io::Error> {
         self.0.source.as_ref()
@@ -224,15 +230,19 @@ impl std::error::Error for Error {
     }
 }
 
+/// As [`Error::is_out_of_descriptors`].
+pub(crate) fn is_out_of_descriptors(source: &io::Error) -> bool {
+    [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE]
+        .iter()
+        .any(|errno| source.raw_os_error() == Some(errno.raw_os_error()))
+}
+
 /// What helps against an error of the operating system, whatever was being done.
 fn io_cure(source: &io::Error) -> Option<&'static str> {
-    let too_many_open = [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE]
-        .iter()
-        .any(|errno| source.raw_os_error() == Some(errno.raw_os_error()));
     if source.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) {
         return Some("the disk failed: see what the kernel's log says ('dmesg'), then try again");
     }
-    if too_many_open {
+    if is_out_of_descriptors(source) {
         return Some("allow more open files ('ulimit -n'), or read fewer partitions at once");
     }
     match source.kind() {

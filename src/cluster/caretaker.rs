@@ -25,6 +25,10 @@ use crate::types::{BrokerId, LeaderEpoch, TopicName, TopicPartition, Uuid};
 const PATIENCE: Duration = Duration::from_millis(500);
 /// What an unreadable disk answers (`EIO`).
 const EIO: i32 = 5;
+/// Until topics that could not be read are read again.
+const READ_AGAIN: Duration = Duration::from_secs(1);
+/// Between two looks at everything where nothing can be watched.
+const UNWATCHED: Duration = Duration::from_millis(500);
 /// Logs that are synced or recovered at the same time.
 const THREADS: usize = 4;
 
@@ -35,6 +39,8 @@ pub struct Caretaker {
     broker: BrokerId,
     watcher: Box<dyn Watcher>,
     topics_watch: Option<WatchId>,
+    /// When topics are to be read though none changed: some could not be read.
+    unread: Option<Duration>,
     topics: HashMap<TopicName, Topic>,
     followed: Followed,
     /// Topics whose files changed, for the fetchers.
@@ -88,6 +94,7 @@ impl Caretaker {
             broker,
             watcher,
             topics_watch: None,
+            unread: None,
             topics: HashMap::new(),
             followed: Followed::new(),
             changed: Vec::new(),
@@ -101,22 +108,34 @@ impl Caretaker {
         if partitions().any(|p| p.fresh) {
             return Some(Duration::ZERO);
         }
-        partitions().filter_map(|p| p.care.due()).min()
+        let dues = partitions().filter_map(|p| p.care.due());
+        dues.chain(self.unread).min()
     }
 
-    /// Waits for a change, up to `timeout`.
+    /// Waits for a change, up to `timeout`. Where the system gives no such wait, time alone wakes.
     pub fn wait(
         &mut self,
         timeout: Duration,
         wake: Option<std::os::fd::BorrowedFd<'_>>,
-    ) -> Result<Wake> {
-        self.watcher
-            .wait(timeout, wake)
-            .map_err(|e| Error::io("watch", self.store.path(), e))
+        tell: &mut dyn FnMut(Told),
+    ) -> Wake {
+        match self.watcher.wait(timeout, wake) {
+            Ok(wake) => wake,
+            Err(e) => {
+                let e = Error::io("watch", self.store.path(), e);
+                self.problem("watches".to_owned(), e, tell);
+                self.store.clock().sleep(UNWATCHED);
+                Wake::Anything
+            }
+        }
     }
 
-    /// Whether the wake may mean that topics came, went or changed.
-    pub fn is_about_topics(&self, wake: &Wake) -> bool {
+    /// Whether topics came, went or changed, by the wake, or are to be read once more.
+    pub fn must_refresh(&self, wake: &Wake) -> bool {
+        let now = self.store.clock().monotonic();
+        if self.unread.is_some_and(|due| due <= now) {
+            return true;
+        }
         match (wake, self.topics_watch) {
             (Wake::Anything, _) => true,
             (Wake::Changed(ids), Some(watch)) => ids.contains(&watch),
@@ -124,8 +143,24 @@ impl Caretaker {
         }
     }
 
-    /// Takes up what topics there are now.
-    pub fn refresh(&mut self, tell: &mut dyn FnMut(Told)) -> Result<()> {
+    /// Takes up what topics there are now. What cannot be read stays as it is known, and is read
+    /// again soon.
+    pub fn refresh(&mut self, tell: &mut dyn FnMut(Told)) {
+        self.unread = None;
+        if let Err(e) = self.try_refresh(tell) {
+            self.problem("topics".to_owned(), e, tell);
+            self.read_again();
+        } else {
+            self.told.remove("topics");
+        }
+    }
+
+    fn read_again(&mut self) {
+        let now = self.store.clock().monotonic();
+        self.unread.get_or_insert(now + READ_AGAIN);
+    }
+
+    fn try_refresh(&mut self, tell: &mut dyn FnMut(Told)) -> Result<()> {
         if self.topics_watch.is_none() {
             let dir = Arc::clone(self.store.topics_dir()?);
             let watch = self.watcher.add_dir(&*dir, ".");
@@ -146,7 +181,10 @@ impl Caretaker {
                 Ok(()) => {
                     self.told.remove(name.as_str());
                 }
-                Err(e) => self.problem(name.as_str().to_owned(), e, tell),
+                Err(e) => {
+                    self.problem(name.as_str().to_owned(), e, tell);
+                    self.read_again();
+                }
             }
         }
         Ok(())

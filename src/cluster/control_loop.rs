@@ -267,6 +267,10 @@ impl Control {
             }
             return;
         }
+        if self.lived.is_none() {
+            // Nobody is known yet, which is not that nobody lives.
+            return;
+        }
         let governed = self.watch_office().and_then(|fresh| {
             let is_of = |at: usize| match (wake, &self.office_watches) {
                 (Wake::Anything, _) => true,

@@ -16,7 +16,7 @@ use super::moves::{Move, Progress, Terms, Witness, move_leaders, moves_away};
 use super::registration::{BrokerOptions, Registration};
 use super::sweeper::Sweeper;
 use crate::disk::{Wake, new_watcher};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::store::StoreDir;
 use crate::types::{BrokerId, TopicPartition};
 
@@ -119,7 +119,7 @@ impl Daemon {
         let role = control.first_role();
         control.tell(tell);
         let mut fetchers = Fetchers::start(&self.store, self.me.broker_id)?;
-        self.refresh(&mut fetchers, tell)?;
+        self.refresh(&mut fetchers, tell);
         // After a reboot this recovers every log, a power cut's losses included.
         self.caretaker.tend(&Wake::Anything, tell);
         let mut sweeper = Sweeper::start(&self.store, self.me.broker_id)?;
@@ -130,17 +130,20 @@ impl Daemon {
         let mut tick = self.now() + TICK;
         while !(stop.asked)() {
             let next = self.caretaker.due().map_or(tick, |due| due.min(tick));
-            let wake = self
-                .caretaker
-                .wait(next.saturating_sub(self.now()), stop.wake)?;
-            if self.caretaker.is_about_topics(&wake) {
-                self.refresh(&mut fetchers, tell)?;
+            let timeout = next.saturating_sub(self.now());
+            let wake = self.caretaker.wait(timeout, stop.wake, tell);
+            if self.caretaker.must_refresh(&wake) {
+                self.refresh(&mut fetchers, tell);
                 sweeper.topics_changed();
             }
             self.caretaker.tend(&wake, tell);
             if self.now() >= tick {
                 tick = self.now() + TICK;
-                self.registration.check()?;
+                match self.registration.check() {
+                    // Its lock is held all the same.
+                    Err(e) if e.kind() == Kind::Io => {}
+                    checked => checked?,
+                }
                 control.check()?;
             }
             control.tell(tell);
@@ -156,12 +159,11 @@ impl Daemon {
     }
 
     /// Takes up what topics there are now.
-    fn refresh(&mut self, fetchers: &mut Fetchers, tell: &mut dyn FnMut(Told)) -> Result<()> {
-        self.caretaker.refresh(tell)?;
+    fn refresh(&mut self, fetchers: &mut Fetchers, tell: &mut dyn FnMut(Told)) {
+        self.caretaker.refresh(tell);
         if let Some((followed, changed)) = self.caretaker.followed() {
             fetchers.follow(followed, &changed);
         }
-        Ok(())
     }
 
     /// Before its end: moves what it leads to who can lead it, as long as that comes nearer. What

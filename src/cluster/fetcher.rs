@@ -29,6 +29,8 @@ use crate::types::{BrokerId, TopicName, TopicPartition, Uuid};
 
 /// Threads of one broker.
 const THREADS: usize = 4;
+/// Between two looks at everything where nothing can be waited for.
+const UNWATCHED: Duration = Duration::from_millis(200);
 /// The longest sleep.
 const REST: Duration = Duration::from_secs(3600);
 /// How long the store's lock is waited for.
@@ -83,6 +85,7 @@ impl Fetchers {
                 watcher: new_watcher(&**store.disk()),
                 logs_watch: None,
                 patrol_due: Duration::ZERO,
+                told: None,
                 buf: Vec::new(),
                 lanes: Vec::new(),
                 by_watch: HashMap::new(),
@@ -163,6 +166,8 @@ struct Work {
     /// The broker's log directory: a replica that vanishes shows there.
     logs_watch: Option<WatchId>,
     patrol_due: Duration,
+    /// Why it could not wait: told once.
+    told: Option<String>,
     /// What the lanes fetch into, one after the other.
     buf: Vec<u8>,
     lanes: Vec<Lane>,
@@ -183,8 +188,10 @@ impl Work {
             };
             let wake = match self.watcher.wait(rest, Some(self.ring.as_fd())) {
                 Ok(wake) => wake,
-                // Whatever keeps it from waiting, it looks.
-                Err(_) => Wake::Anything,
+                Err(e) => {
+                    self.cannot_wait(e);
+                    Wake::Anything
+                }
             };
             if !self.take_orders() {
                 return;
@@ -192,6 +199,17 @@ impl Work {
             self.mark(&wake);
             self.turns();
         }
+    }
+
+    /// Without a wait, time alone wakes.
+    fn cannot_wait(&mut self, e: std::io::Error) {
+        let e = Error::io("wait for changes in", self.store.path(), e);
+        let text = e.to_string();
+        if self.told.as_ref() != Some(&text) {
+            self.told = Some(text);
+            let _ = self.tell.send(Told::Problem(e.at("followers")));
+        }
+        self.store.clock().sleep(UNWATCHED);
     }
 
     /// Whether to go on.

@@ -34,6 +34,8 @@ pub enum Trouble {
     LogDirUnusable,
     /// A broker's disk is full.
     DiskFull,
+    /// A broker may have no more files open.
+    OutOfDescriptors,
     /// A broker's registration cannot be read.
     BrokerUnreadable,
     /// A topic's file cannot be read.
@@ -46,6 +48,8 @@ pub enum Trouble {
     UnderReplicated,
     /// A follower's replica directory, or its page, is gone.
     ReplicaGone,
+    /// The leader of a partition that others could lead does not run.
+    LeaderDead,
 }
 
 impl Trouble {
@@ -57,12 +61,14 @@ impl Trouble {
             Trouble::BrokerHangs => "broker-hangs",
             Trouble::LogDirUnusable => "broker-log-dir",
             Trouble::DiskFull => "broker-disk-full",
+            Trouble::OutOfDescriptors => "broker-descriptors",
             Trouble::BrokerUnreadable => "broker-unreadable",
             Trouble::TopicUnreadable => "topic-unreadable",
             Trouble::Offline => "offline",
             Trouble::UnderMinIsr => "under-min-isr",
             Trouble::UnderReplicated => "under-replicated",
             Trouble::ReplicaGone => "replica-gone",
+            Trouble::LeaderDead => "leader-dead",
         }
     }
 }
@@ -123,9 +129,10 @@ pub fn health(store: &Arc<StoreDir>) -> Result<Health> {
         }
     }
     health.all_drained = willing.is_empty() && !drained.is_empty();
+    let lives: BTreeSet<_> = willing.union(&drained).copied().collect();
     willing.retain(|id| !hung.contains(id));
     for meta in &metas {
-        topic(meta, &mut looker, &willing, &mut health);
+        topic(meta, &mut looker, &willing, &lives, &mut health);
     }
     Ok(health)
 }
@@ -202,6 +209,13 @@ fn brokers(
             let text = format!("broker {id} hangs: its heartbeat stands still");
             health.add(Trouble::BrokerHangs, Some(id), None, text);
         }
+        if is_out_of_descriptors(store, id) {
+            let text = format!(
+                "broker {id} may have no more files open: what it could not open it tries again \
+                 (allow it more, 'ulimit -n', and start it again)"
+            );
+            health.add(Trouble::OutOfDescriptors, Some(id), None, text);
+        }
         if held == 0 {
             continue;
         }
@@ -262,6 +276,13 @@ fn beats(store: &StoreDir, id: BrokerId) -> Result<Option<Beats>> {
     )
 }
 
+fn is_out_of_descriptors(store: &StoreDir, id: BrokerId) -> bool {
+    let looked = store
+        .broker_dir(id)
+        .and_then(|dir| LifeLock::probe(&**store.disk(), &*dir, layout::BROKER_LOCK));
+    matches!(looked, Ok(Probe::Held { holder: Some(holder), .. }) if holder.out_of_descriptors)
+}
+
 /// Who of those that run does not beat.
 fn hung(store: &StoreDir, live: &BTreeMap<BrokerId, Beats>) -> Result<BTreeSet<BrokerId>> {
     let clock = store.clock();
@@ -294,6 +315,7 @@ fn topic(
     meta: &TopicMeta,
     looker: &mut Looker<'_>,
     willing: &BTreeSet<BrokerId>,
+    lives: &BTreeSet<BrokerId>,
     health: &mut Health,
 ) {
     let configs = match meta.configs() {
@@ -308,6 +330,14 @@ fn topic(
         if let Some(why) = of_no_use(p, tp, looker, configs.every_message()) {
             let text = format!("{tp} is offline: {why}");
             health.add(Trouble::Offline, Some(p.leader), Some(tp), text);
+        }
+        let others = p.isr.iter().any(|id| *id != p.leader && lives.contains(id));
+        if others && !lives.contains(&p.leader) {
+            let text = format!(
+                "{tp}: its leader, broker {}, does not run, and no other leads yet",
+                p.leader
+            );
+            health.add(Trouble::LeaderDead, Some(p.leader), Some(tp), text);
         }
         let least = configs.min_insync_replicas;
         if p.isr.len() < least {

@@ -6,11 +6,14 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::life_lock;
-use crate::disk::File;
+use crate::disk::{File, descriptors_denied};
 use crate::error::{Error, Result};
 
 /// Between two beats: several fit into the time after which a daemon counts as hung.
 const INTERVAL: Duration = Duration::from_millis(500);
+
+/// For so many beats a line tells that its holder lacked descriptors.
+const MARKED: u32 = 10;
 
 /// Beats until it is dropped.
 #[derive(Debug)]
@@ -29,7 +32,8 @@ impl Heartbeat {
         let thread = std::thread::Builder::new()
             .name("mq-heartbeat".to_owned())
             .spawn(move || {
-                let mut counter = 0;
+                let (mut counter, mut denied) = (0, descriptors_denied());
+                let (mut left, mut marked) = (0, false);
                 while matches!(
                     stopped.recv_timeout(INTERVAL),
                     Err(RecvTimeoutError::Timeout)
@@ -37,6 +41,17 @@ impl Heartbeat {
                     counter += 1;
                     // A beat that cannot be written is one that others miss, as they should.
                     let _ = life_lock::beat(&*file, counter);
+                    let before = std::mem::replace(&mut denied, descriptors_denied());
+                    left = if denied == before {
+                        u32::saturating_sub(left, 1)
+                    } else {
+                        MARKED
+                    };
+                    if marked != (left > 0) {
+                        marked = left > 0;
+                        // It says what is wrong, which others find out all the same.
+                        let _ = life_lock::mark(&*file, marked);
+                    }
                 }
             })
             .map_err(|e| Error::io("start a thread for", "heartbeats", e))?;

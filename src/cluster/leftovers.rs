@@ -26,7 +26,8 @@ use crate::store::fenced_lock::FencedLock;
 use crate::store::graveyard;
 use crate::store::unborn::{self, Suspects};
 use crate::store::{
-    KnownTopic, PAGE_FILE, Page, Remover, Replica, StoreDir, is_replica_there, layout, topics,
+    KnownTopic, PAGE_FILE, Page, Remover, Replica, StoreDir, is_replica_there, layout, remove_flat,
+    topics,
 };
 use crate::types::{BrokerId, TopicName, TopicPartition, Uuid};
 
@@ -311,7 +312,7 @@ impl Leftovers {
                     return Ok(false);
                 }
                 // The lock is held until all is gone.
-                remove(logs, name)?;
+                remove_flat(logs, name)?;
                 drop(file);
                 return Ok(true);
             }
@@ -347,7 +348,7 @@ impl Leftovers {
         logs.rename_new(name, &claimed)
             .map_err(|e| Error::io("move", join(logs, name), e))?;
         self.unfinished.remove(name);
-        remove(logs, &claimed)?;
+        remove_flat(logs, &claimed)?;
         Ok(true)
     }
 
@@ -389,22 +390,4 @@ fn is_gone(error: &Error) -> bool {
     error
         .io_source()
         .is_some_and(|e| e.kind() == io::ErrorKind::NotFound)
-}
-
-/// Removes a flat directory.
-fn remove(logs: &dyn Dir, name: &str) -> Result<()> {
-    let error = |e| Error::io("remove", join(logs, name), e);
-    let gone = |e: io::Error| {
-        if e.kind() == io::ErrorKind::NotFound {
-            Ok(())
-        } else {
-            Err(e)
-        }
-    };
-    for entry in logs.list(name).map_err(error)? {
-        logs.remove(&format!("{name}/{}", entry.name))
-            .or_else(gone)
-            .map_err(error)?;
-    }
-    logs.remove_dir(name).or_else(gone).map_err(error)
 }

@@ -2,7 +2,8 @@
 //! that it still moves.
 //!
 //! Line: `COUNTER INCARNATION PID STARTED_MS HOST`, the counter in 20 digits, padded with spaces to
-//! 255 bytes and a line break. The lock proves life; the counter, once it stands still, a hang.
+//! 254 bytes; then `F` while the holder may open no more files, else a space; and a line break. The
+//! lock proves life; the counter, once it stands still, a hang.
 //! Only the lock is believed: the line of a free lock is a dead one's.
 
 use std::io;
@@ -17,6 +18,8 @@ use crate::store::process::Process;
 /// Length of the line, bytes.
 const LINE_LEN: usize = 256;
 const COUNTER_LEN: usize = 20;
+const MARK_AT: usize = LINE_LEN - 2;
+const FULL: u8 = b'F';
 /// A starter may be refused by somebody's probe, which is short: so long he tries.
 const PROBED: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_millis(5);
@@ -34,6 +37,8 @@ pub struct Holder {
     pub started_ms: i64,
     /// The host it runs on.
     pub host: String,
+    /// It had no descriptor for a file just now.
+    pub out_of_descriptors: bool,
 }
 
 /// What a probe of a life lock found.
@@ -259,6 +264,14 @@ pub fn beat(file: &dyn File, counter: u64) -> io::Result<()> {
     )
 }
 
+/// Writes into a line whether its holder may open no more files.
+pub fn mark(file: &dyn File, out_of_descriptors: bool) -> io::Result<()> {
+    file.write_at(
+        &[if out_of_descriptors { FULL } else { b' ' }],
+        MARK_AT as u64,
+    )
+}
+
 fn encode(counter: u64, incarnation: u64, process: &Process) -> Vec<u8> {
     let mut line = format!(
         "{counter:0width$} {incarnation} {} {} {}",
@@ -268,7 +281,8 @@ fn encode(counter: u64, incarnation: u64, process: &Process) -> Vec<u8> {
         width = COUNTER_LEN
     )
     .into_bytes();
-    line.resize(LINE_LEN - 1, b' ');
+    line.resize(MARK_AT, b' ');
+    line.push(b' ');
     line.push(b'\n');
     line
 }
@@ -277,6 +291,7 @@ fn decode(line: &[u8]) -> Option<Holder> {
     if line.len() != LINE_LEN {
         return None;
     }
+    let (line, mark) = line.split_at_checked(MARK_AT)?;
     let text = std::str::from_utf8(line).ok()?;
     let mut fields = text.trim_end().splitn(5, ' ');
     let holder = Holder {
@@ -285,6 +300,7 @@ fn decode(line: &[u8]) -> Option<Holder> {
         pid: fields.next()?.parse().ok()?,
         started_ms: fields.next()?.parse().ok()?,
         host: fields.next()?.to_owned(),
+        out_of_descriptors: mark.first() == Some(&FULL),
     };
     Some(holder)
 }
@@ -320,8 +336,18 @@ mod tests {
             pid: 17,
             started_ms: 5,
             host: "a b".into(),
+            out_of_descriptors: false,
         };
-        assert_eq!(holder, Some(expected));
+        assert_eq!(holder, Some(expected.clone()));
+        mark(&*lock.file(), true).expect("marked");
+        let Probe::Held { holder, .. } = probe() else {
+            panic!("held")
+        };
+        let full = Holder {
+            out_of_descriptors: true,
+            ..expected
+        };
+        assert_eq!(holder, Some(full));
         assert!(LifeLock::try_take(&dir, "x.lock").expect("take").is_none());
         assert!(lock.in_place().expect("look"));
         dir.rename("x.lock", "y.lock").expect("rename");

@@ -144,7 +144,8 @@ impl Membership {
     /// [`Membership::take_troubles`]. `now` is monotonic.
     ///
     /// # Errors
-    /// [`crate::error::Kind::Io`] if the brokers cannot be listed.
+    /// [`crate::error::Kind::Io`] if the brokers cannot be listed, or this process has no descriptor
+    /// left to look by.
     pub fn look(&mut self, now: Duration) -> Result<BTreeMap<BrokerId, Member>> {
         if self
             .listed
@@ -154,7 +155,11 @@ impl Membership {
         }
         let mut members = BTreeMap::new();
         for (id, broker) in &mut self.brokers {
-            let alive = broker.look(now, self.me == Some(*id));
+            let alive = match broker.look(now, self.me == Some(*id)) {
+                // That says nothing of the broker.
+                Err(e) if e.is_out_of_descriptors() => return Err(e),
+                looked => looked,
+            };
             if let Some((file, ..)) = &broker.file {
                 let member = Member {
                     alive: *alive.as_ref().unwrap_or(&false),
@@ -246,6 +251,7 @@ impl Membership {
                 Ok(broker) => {
                     self.brokers.insert(*id, broker);
                 }
+                Err(e) if e.is_out_of_descriptors() => return Err(e),
                 Err(e) => self.troubles.push(e.at(format!("broker {id}"))),
             }
         }

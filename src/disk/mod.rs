@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use os::{OsDisk, descriptors_max};
+pub use os::{OsDisk, descriptors_denied, descriptors_max};
 pub use watch::{PollWatcher, new_watcher};
 
 /// Device and inode: what a name names. Compare it only with a file that is kept open, since an

@@ -13,6 +13,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, Stat};
 use rustix::io::{Errno, retry_on_intr};
@@ -97,6 +98,22 @@ pub fn descriptors_max() -> usize {
     limit.map_or(usize::MAX, |limit| {
         usize::try_from(limit).unwrap_or(usize::MAX)
     })
+}
+
+static DENIED: AtomicU64 = AtomicU64::new(0);
+
+/// How often this process was denied a descriptor for a file because it, or the system, had too
+/// many open.
+pub fn descriptors_denied() -> u64 {
+    DENIED.load(Ordering::Relaxed)
+}
+
+/// Counts an open that had no descriptor.
+fn counted<T>(opened: Result<T, Errno>) -> Result<T, Errno> {
+    if matches!(opened, Err(Errno::MFILE | Errno::NFILE)) {
+        DENIED.fetch_add(1, Ordering::Relaxed);
+    }
+    opened
 }
 
 const DIR_FLAGS: OFlags = OFlags::RDONLY
@@ -285,7 +302,7 @@ fn open_beneath(dir: BorrowedFd<'_>, name: &str, flags: OFlags) -> Result<OwnedF
             // No such call in this kernel, or a sandbox forbids it, or the kernel could not tell
             // (AGAIN): then by single steps, which say the same of errors that are real.
             Err(Errno::NOSYS | Errno::PERM | Errno::AGAIN) => {}
-            done => return done,
+            done => return counted(done),
         }
     }
     open_by_steps(dir, name, flags)
@@ -310,7 +327,7 @@ fn open_one(dir: BorrowedFd<'_>, name: &str, flags: OFlags) -> Result<OwnedFd, E
         Err(Errno::NOTDIR) if is_link_at(dir, Path::new(name)) => Err(Errno::LOOP),
         // Some systems' word for a link met with O_NOFOLLOW.
         Err(Errno::MLINK) => Err(Errno::LOOP),
-        done => done,
+        done => counted(done),
     }
 }
 
@@ -321,7 +338,7 @@ fn open_last_nofollow(path: &Path) -> io::Result<OwnedFd> {
     match retry_on_intr(|| fs::openat(CWD, &path, flags, Mode::empty())) {
         Err(Errno::NOTDIR) if is_link_at(CWD, &path) => Err(symlink()),
         Err(Errno::LOOP | Errno::MLINK) => Err(symlink()),
-        done => Ok(done?),
+        done => Ok(counted(done)?),
     }
 }
 

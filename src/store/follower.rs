@@ -226,8 +226,10 @@ impl Follower {
             Err(e) => {
                 self.leader = None;
                 self.watermark = None;
-                // A hint: without it the controller finds out more slowly.
-                let _ = reports::report(&self.store, &self.tp);
+                if !e.is_out_of_descriptors() {
+                    // A hint: without it the controller finds out more slowly.
+                    let _ = reports::report(&self.store, &self.tp);
+                }
                 self.leader_error = Some(e);
                 Ok(None)
             }

@@ -70,7 +70,7 @@ pub use open::StoreDir;
 pub use page::{Intent, Joining, Offline, PAGE_FILE, Page, Role, Seal};
 pub use reader::PartitionReader;
 pub use reassign::{Change, cancel_reassignment, start_reassignment, under_way};
-pub use removal::{Remover, is_replica_there};
+pub use removal::{Remover, is_replica_there, remove_flat};
 pub use replace::{replace_replica, replace_replicas};
 pub use replica::Replica;
 pub use seal::{LEFT_AFTER, Sealed};

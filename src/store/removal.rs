@@ -12,7 +12,7 @@ use super::graveyard;
 use super::known_topic::KnownTopic;
 use super::layout;
 use super::open::StoreDir;
-use super::page::Offline;
+use super::page::{Offline, PAGE_FILE};
 use super::replica::{Held, Replica};
 use super::strays::{is_garbage, is_retired, read_ids};
 use crate::disk::{Dir, join};
@@ -175,10 +175,30 @@ pub(super) fn move_aside(logs: &dyn Dir, tp: &TopicPartition) -> Result<()> {
 /// Removes a directory that is aside, as far as that goes: what stays is worthless, and the next
 /// one to look removes it.
 pub(super) fn remove_dir(logs: &dyn Dir, aside: &str) {
-    for entry in logs.list(aside).unwrap_or_default() {
-        let _ = logs.remove(&format!("{aside}/{}", entry.name));
+    let _ = remove_flat(logs, aside);
+}
+
+/// Removes a directory without others in it. Its page goes last: who dies before leaves what the
+/// next one to look knows to be a replica that is aside, and not one that is being filled.
+///
+/// # Errors
+/// [`Kind::Io`].
+pub fn remove_flat(logs: &dyn Dir, name: &str) -> Result<()> {
+    let error = |e| Error::io("remove", join(logs, name), e);
+    let gone = |e: std::io::Error| match e.kind() {
+        ErrorKind::NotFound => Ok(()),
+        _ => Err(e),
+    };
+    let mut entries = match logs.list(name) {
+        Ok(entries) => entries,
+        Err(e) => return gone(e).map_err(error),
+    };
+    entries.sort_by_key(|entry| entry.name == PAGE_FILE);
+    for entry in entries {
+        let removed = logs.remove(&format!("{name}/{}", entry.name));
+        removed.or_else(gone).map_err(error)?;
     }
-    let _ = logs.remove_dir(aside);
+    logs.remove_dir(name).or_else(gone).map_err(error)
 }
 
 /// Renames the directory of `tp` out of the way of another and keeps it: nobody is known to have

@@ -242,7 +242,9 @@ fn peak(running: &Running) -> u64 {
     let status = fs::read_to_string(path).expect("a status");
     let line = status.lines().find(|line| line.starts_with("VmHWM:"));
     let kib = line.and_then(|line| line.split_whitespace().nth(1));
-    kib.and_then(|kib| kib.parse::<u64>().ok()).expect("a number") * 1024
+    kib.and_then(|kib| kib.parse::<u64>().ok())
+        .expect("a number")
+        * 1024
 }
 
 #[test]

@@ -274,8 +274,9 @@ impl Office {
                     self.told.remove(name.as_str());
                 }
                 Err(e) => {
+                    // What is known of it stays: its leaders may die meanwhile.
                     self.problem(name.as_str().to_owned(), e, tell);
-                    self.forget(name, now, todo);
+                    self.unread.get_or_insert(now + READ_AGAIN);
                 }
             }
         }
