@@ -329,6 +329,7 @@ impl Place {
             interval: Duration::from_secs(3600),
             range: PointRange::default(),
             to_end: false,
+            began: None,
             read_from: ReadFrom::Leader,
             commits_when_done: true,
             settle: Some(Duration::from_secs(1)),
