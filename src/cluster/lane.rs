@@ -272,11 +272,11 @@ impl Lane {
         }
     }
 
-    /// Has its turn if its directory or page is not in its place any more.
+    /// Has its turn if its directory, page or epoch checkpoint is not in its place any more.
     pub fn patrol(&mut self) {
         // What cannot be looked at now is looked at the next time.
-        let in_place = |follower: &Follower| follower.replica().in_place().unwrap_or(true);
-        self.fresh |= !self.follower.as_ref().is_none_or(in_place);
+        let is_whole = |follower: &Follower| follower.replica().is_whole().unwrap_or(true);
+        self.fresh |= !self.follower.as_ref().is_none_or(is_whole);
     }
 
     /// Whether one holder has the append lock of this replica without a beat for too long. One that

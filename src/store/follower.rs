@@ -189,6 +189,13 @@ impl Follower {
                 let text = format!("the directory of {} is gone, or was replaced", self.tp);
                 Err(Error::new(Kind::Fenced, text))
             }
+            Ok(Followed::CaughtUp | Followed::Waits) if !self.replica.has_epochs()? => {
+                // The next step looks as a first use does, and makes it from the batches.
+                self.first = true;
+                self.matched = None;
+                self.appender.forget();
+                Ok(Followed::Waits)
+            }
             other => other,
         }
     }
@@ -390,10 +397,11 @@ impl Follower {
         let leads = |this: &Self| -> Result<Option<Page>> {
             Ok(this.leaders_page()?.filter(|page| this.leads(page, epoch)))
         };
-        let page = match leads(self)? {
+        let has_epochs = self.leader_reader()?.replica().has_epochs()?;
+        let page = match leads(self)?.filter(|_| has_epochs) {
             Some(page) => page,
             None => {
-                // Anyone who needs it promotes.
+                // Anyone who needs it promotes, and makes a lost checkpoint from the batches.
                 PartitionWriter::open(&self.store, &self.tp, self.patience)?.make_ready()?;
                 self.leader_reader()?;
                 match leads(self)? {

@@ -441,7 +441,7 @@ impl PartitionReader {
         if readable {
             Ok(())
         } else {
-            Err(self.wrong_checkpoint("is damaged"))
+            Err(self.wrong_checkpoint("is missing or damaged"))
         }
     }
 
@@ -464,7 +464,10 @@ impl PartitionReader {
         let LogSnapshot {
             segments, epochs, ..
         } = self.look()?;
-        let epochs = epochs.unwrap_or_default();
+        let Some(epochs) = epochs else {
+            // It said so already.
+            return Ok(false);
+        };
         let partition = self.topic.partition(self.replica.tp().partition)?;
         let known = storage::KnownEpochs {
             current: page.begun_epoch(),

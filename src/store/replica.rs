@@ -251,6 +251,28 @@ impl Replica {
             .and_then(|text| LeaderEpochs::parse(&text).ok()))
     }
 
+    /// Whether the directory, its page and its epoch checkpoint are where they belong. What is kept of
+    /// them in memory outlives a removal, so a replica that is idle has to look.
+    ///
+    /// # Errors
+    /// [`Kind::Io`].
+    pub fn is_whole(&self) -> Result<bool> {
+        Ok(self.in_place()? && self.has_epochs()?)
+    }
+
+    /// Whether there is an epoch checkpoint.
+    pub(super) fn has_epochs(&self) -> Result<bool> {
+        match self.dir.id(LeaderEpochs::FILE) {
+            Ok(_) => Ok(true),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(Error::io(
+                "look at",
+                join(&*self.dir, LeaderEpochs::FILE),
+                e,
+            )),
+        }
+    }
+
     /// The ids that the directory was made with; `None` if unreadable.
     pub fn metadata(&self) -> Result<Option<PartitionMetadata>> {
         let text = self.read_small(PartitionMetadata::FILE)?;

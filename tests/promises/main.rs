@@ -13,6 +13,7 @@ mod groups;
 mod leaderships;
 mod library;
 mod readers;
+mod removals;
 mod scale;
 mod scripts;
 mod slow_disk;

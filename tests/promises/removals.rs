@@ -1,0 +1,173 @@
+//! Files removed under running processes: what was acknowledged is read, or the loss is told.
+
+use std::collections::BTreeMap;
+
+use crate::cli::Shell;
+use crate::scripts::{TWO_BROKERS, bash};
+
+/// Each file of a replica but its log, and the directory itself.
+const FILES: [&str; 6] = [
+    "partition.state",
+    "sync.lock",
+    "00000000000000000000.index",
+    "00000000000000000000.timeindex",
+    "leader-epoch-checkpoint",
+    "partition.metadata",
+];
+
+/// `OFFSET VALUE` lines: no offset has two values.
+fn by_offset(lines: &str, what: &str) -> BTreeMap<i64, String> {
+    let mut found = BTreeMap::new();
+    for line in lines.lines() {
+        let (offset, value) = line
+            .split_once(' ')
+            .unwrap_or_else(|| panic!("{what}: {line}"));
+        let offset = offset.parse().unwrap_or_else(|_| panic!("{what}: {line}"));
+        let before = found.insert(offset, value.to_owned());
+        assert!(
+            before.is_none_or(|before| before == value),
+            "{what}: {line}"
+        );
+    }
+    found
+}
+
+fn read(shell: &Shell, name: &str) -> String {
+    std::fs::read_to_string(shell.dir().join(name)).unwrap_or_default()
+}
+
+/// What is acknowledged and what was shown, held against what is read afterwards.
+fn check(shell: &Shell, what: &str) {
+    let all = by_offset(&read(shell, "all"), what);
+    for name in ["acks", "shown"] {
+        for (offset, value) in by_offset(&read(shell, name), what) {
+            assert_eq!(
+                all.get(&offset),
+                Some(&value),
+                "{what}: {name}: {offset} {value}"
+            );
+        }
+    }
+    assert!(
+        all.values().any(|value| value == "after"),
+        "{what}: it goes on"
+    );
+}
+
+/// A producer of a record every few ms and a reader at work, a file removed in between.
+const AT_WORK: &str = r#"
+(for i in $(seq 200); do echo v$i; sleep 0.004; done) | mq-produce --timeout 10s -o '%o %v\n' t > acks 2> producer & producer=$!
+mq-consume -f '%o %v\n' t > shown 2> reader & reader=$!
+until [ "$(wc -l < shown)" -gt 30 ]; do sleep 0.02; done
+"#;
+
+#[test]
+fn removed_files_of_a_replica_cost_no_acknowledged_record() {
+    for file in FILES {
+        let shell = Shell::new();
+        let done = bash(
+            &shell,
+            &format!(
+                r#"
+mq-topics create -q t -c segment.bytes=4000
+{AT_WORK}
+rm $MQ_STORE/brokers/0/logs/t-0/{file} || exit 2
+wait $producer; status=$?
+echo after | mq-produce -q t || exit 3
+kill $reader; wait $reader
+mq-consume -e -f '%o %v\n' t > all || exit 4
+mq-topics verify --deep t > verified; echo $? >> verified
+exit $status
+"#
+            ),
+        );
+        // A page that goes leaves an outcome unknown, which is said.
+        assert!(
+            matches!(done.status, 0 | 74),
+            "{file}: {}: {} {}",
+            done.status,
+            done.err,
+            read(&shell, "producer")
+        );
+        check(&shell, file);
+        let verified = read(&shell, "verified");
+        if file == "partition.metadata" {
+            // Nothing makes it again by itself: it is told, and repaired on request.
+            assert!(verified.contains(file), "{verified}");
+            shell.topics(&["verify", "--repair", "truncate", "--yes", "t"]);
+            shell.topics(&["verify", "--deep", "t"]);
+        } else {
+            assert!(verified.ends_with("\n0\n"), "{file}: {verified}");
+        }
+    }
+}
+
+#[test]
+fn a_log_that_is_removed_is_told() {
+    let shell = Shell::new();
+    let done = bash(
+        &shell,
+        r#"
+mq-topics create -q t
+seq 100 | mq-produce t
+rm $MQ_STORE/brokers/0/logs/t-0/00000000000000000000.log
+mq-consume -e t; echo "read $?"
+echo x | mq-produce t; echo "produced $?"
+mq-topics verify t > /dev/null; echo "verified $?"
+"#,
+    );
+    let text = done.text();
+    assert!(text.contains("read 65"), "{text}{}", done.err);
+    assert!(!text.contains("produced 0"), "{text}{}", done.err);
+    assert!(text.contains("verified 65"), "{text}{}", done.err);
+    assert!(
+        done.err.contains("00000000000000000000.log"),
+        "{}",
+        done.err
+    );
+}
+
+#[test]
+fn removed_files_of_either_replica_cost_no_acknowledged_record() {
+    let places = FILES
+        .iter()
+        .map(|file| format!("/{file}"))
+        .chain([String::new()]);
+    for file in places {
+        // The follower's, then the leader's.
+        for broker in [2, 1] {
+            if broker == 1 && file.is_empty() {
+                // The whole directory of the leader: in the tests of failover.
+                continue;
+            }
+            let shell = Shell::new();
+            let what = format!("broker {broker} {file}");
+            let done = bash(
+                &shell,
+                &format!(
+                    r#"{TWO_BROKERS}
+mq-topics create -q t --assign 1:2 -c segment.bytes=4000
+{AT_WORK}
+rm -r $MQ_STORE/brokers/{broker}/logs/t-0{file} || exit 2
+wait $producer; status=$?
+mq-broker health --wait --timeout 20s > health || exit 5
+echo after | mq-produce -q t || exit 3
+kill $reader; wait $reader
+mq-consume -e -f '%o %v\n' t > all || exit 4
+for id in 1 2; do mq-consume --replica $id -e -f '%o %v\n' t | cmp - all || exit 6; done
+exit $status
+"#
+                ),
+            );
+            assert!(
+                matches!(done.status, 0 | 74),
+                "{what}: {}: {}{}{}",
+                done.status,
+                done.text(),
+                done.err,
+                read(&shell, "health")
+            );
+            check(&shell, &what);
+        }
+    }
+}
