@@ -16,7 +16,7 @@ use super::position::Position;
 use super::read_from::{Chooser, ReadFrom};
 use super::rebooted::recover_followers;
 use crate::cluster::Liveness;
-use crate::disk::{Wake, WatchId, Watcher, new_watcher};
+use crate::disk::{PollWatcher, Wake, WatchId, Watcher};
 use crate::error::{Error, Kind, Result};
 use crate::record::{BatchView, Corrupt, Decompressor, Record};
 use crate::store::{PAGE_FILE, PartitionReader, StoreDir, reports, topics};
@@ -443,7 +443,8 @@ impl Consumer {
     /// first call only sets up the watches, and returns at once.
     pub fn wait(&mut self, patience: Duration, wake: Option<BorrowedFd<'_>>) -> Result<Wake> {
         if self.watcher.is_none() {
-            let mut watcher = new_watcher(&**self.store.disk());
+            let watcher = self.store.watcher();
+            let mut watcher = watcher.unwrap_or_else(|_| Box::new(PollWatcher::default()));
             for lane in &mut self.lanes {
                 watch(&mut *watcher, &mut self.watched, lane);
             }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use os::{OsDisk, descriptors_denied, descriptors_max};
-pub use watch::{PollWatcher, new_watcher};
+pub use watch::{PollWatcher, SharedWatcher, new_watcher};
 
 /// Device and inode: what a name names. Compare it only with a file that is kept open, since an
 /// inode's number is given out again.
@@ -213,6 +213,14 @@ pub trait Watcher: Send + Debug {
         timeout: Duration,
         wake: Option<std::os::fd::BorrowedFd<'_>>,
     ) -> io::Result<Wake>;
+    /// A descriptor that is readable when there is something to be told, if there is such a one.
+    fn readable(&self) -> Option<std::sync::Arc<std::os::fd::OwnedFd>> {
+        None
+    }
+    /// Whether something that is watched goes unseen: then time alone wakes.
+    fn is_blind(&self) -> bool {
+        false
+    }
 }
 
 /// `dir`'s path with `name` below it, for messages.

@@ -14,6 +14,9 @@ use super::{Dir, Disk, Wake, WatchId, Watcher};
 
 #[cfg(target_os = "linux")]
 mod inotify;
+mod shared;
+
+pub use shared::SharedWatcher;
 
 /// The best watcher that `disk` can give: one that polls if it has no other.
 pub fn new_watcher(disk: &dyn Disk) -> Box<dyn Watcher> {

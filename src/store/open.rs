@@ -17,7 +17,7 @@ use super::log_dir::LogDir;
 use super::store_file::{StoreFile, no_store, not_a_store};
 use super::{json_file, layout};
 use crate::clock::Clock;
-use crate::disk::{Dir, Disk, EntryKind, FileSystem, Open, join};
+use crate::disk::{Dir, Disk, EntryKind, FileSystem, Open, SharedWatcher, Watcher, join};
 use crate::error::{Error, Kind, Result};
 use crate::storage::Cut;
 use crate::types::{BrokerId, TopicPartition, Uuid};
@@ -36,6 +36,7 @@ pub struct StoreDir {
     stop: OnceLock<StopAsked>,
     cuts: Mutex<Vec<(TopicPartition, Cut)>>,
     notes: Mutex<Vec<String>>,
+    watching: SharedWatcher,
     open_topics: OpenTopics,
     graves: Graves,
     registrations: Recent<BrokerId, Arc<Registration>, BROKERS_KEPT>,
@@ -91,6 +92,7 @@ impl StoreDir {
             stop: OnceLock::new(),
             cuts: Mutex::new(Vec::new()),
             notes: Mutex::new(Vec::new()),
+            watching: SharedWatcher::default(),
             open_topics: OpenTopics::default(),
             graves: Graves::default(),
             registrations: Recent::default(),
@@ -203,6 +205,14 @@ impl StoreDir {
     /// Where the store was opened.
     pub fn path(&self) -> &Path {
         self.root.path()
+    }
+
+    /// A watcher for changes in it: all of this process share one of the kernel's.
+    ///
+    /// # Errors
+    /// Where there is none: then poll.
+    pub fn watcher(&self) -> io::Result<Box<dyn Watcher>> {
+        self.watching.part(&*self.disk)
     }
 
     /// The disk it is on.

@@ -428,3 +428,42 @@ fn an_explicit_commit_commits_whatever_else_does() {
         assert_eq!(place.committed(), due, "{when:?}");
     }
 }
+
+#[test]
+fn consumers_of_a_store_share_one_watcher() {
+    let place = Place::with(1);
+    let mut consumers: Vec<_> = (0..150)
+        .map(|_| {
+            let mut consumer = Consumer::new(&place.store);
+            consumer.assign(&place.tp(0), 0, None).expect("assigned");
+            consumer.wait(Duration::ZERO, None).expect("set up");
+            assert_eq!(drain(&mut consumer).expect("read"), (0, -1));
+            consumer
+        })
+        .collect();
+    std::thread::scope(|scope| {
+        let waiting: Vec<_> = consumers
+            .iter_mut()
+            .map(|consumer| {
+                scope.spawn(|| {
+                    let (mut waits, mut read) = (0, 0);
+                    while read < 3 {
+                        consumer.wait(Duration::from_secs(20), None).expect("woken");
+                        waits += 1;
+                        read += drain(consumer).expect("read").0;
+                    }
+                    waits
+                })
+            })
+            .collect();
+        for _ in 0..3 {
+            sleep(Duration::from_millis(200));
+            place.fill(1);
+        }
+        for one in waiting {
+            let waits = one.join().expect("no panic");
+            // One that polls looks fifty times a second.
+            assert!(waits < 25, "{waits}");
+        }
+    });
+}

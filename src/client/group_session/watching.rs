@@ -55,7 +55,7 @@ pub struct Watching {
 impl Watching {
     /// Watches a group and the store's topics. `poked` ends a wait when it is readable.
     pub fn new(store: &Arc<StoreDir>, group: &dyn Dir, poked: UnixStream) -> Result<Self> {
-        let (watcher, is_blind): (Box<dyn Watcher>, bool) = match store.disk().watcher() {
+        let (watcher, is_blind): (Box<dyn Watcher>, bool) = match store.watcher() {
             Ok(watcher) => (watcher, false),
             Err(_) => (Box::new(PollWatcher::new(BLIND_PERIOD)), true),
         };

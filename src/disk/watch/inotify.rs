@@ -8,6 +8,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
@@ -49,7 +50,7 @@ const BUFFER_BYTES: usize = 8_192;
 
 #[derive(Debug)]
 pub(super) struct InotifyWatcher {
-    fd: OwnedFd,
+    fd: Arc<OwnedFd>,
     last_id: WatchId,
     ids: HashMap<i32, Vec<WatchId>>,
     descriptors: HashMap<WatchId, i32>,
@@ -61,7 +62,7 @@ impl InotifyWatcher {
     pub(super) fn new() -> io::Result<InotifyWatcher> {
         let fd = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
         Ok(InotifyWatcher {
-            fd,
+            fd: Arc::new(fd),
             last_id: 0,
             ids: HashMap::new(),
             descriptors: HashMap::new(),
@@ -69,8 +70,9 @@ impl InotifyWatcher {
         })
     }
 
+    /// Watches what is asked for beside what is watched already: the kernel has one watch for an inode.
     fn add(&mut self, path: &Path, want: FileId, flags: WatchFlags) -> io::Result<WatchId> {
-        let wd = match inotify::add_watch(&self.fd, path, flags) {
+        let wd = match inotify::add_watch(&self.fd, path, flags | WatchFlags::MASK_ADD) {
             Ok(wd) => Some(wd),
             // All that this user may watch is watched.
             Err(Errno::NOSPC | Errno::NOMEM) => None,
@@ -96,7 +98,7 @@ impl InotifyWatcher {
     /// Takes all events that are there.
     fn drain(&mut self) -> io::Result<Wake> {
         let mut buffer = [MaybeUninit::uninit(); BUFFER_BYTES];
-        let mut reader = Reader::new(&self.fd, &mut buffer);
+        let mut reader = Reader::new(&*self.fd, &mut buffer);
         let mut changed: Vec<WatchId> = Vec::new();
         let mut seen_last = None;
         let mut anything = false;
@@ -162,6 +164,14 @@ impl Watcher for InotifyWatcher {
             // Fails only if the kernel has ended it by itself.
             let _ = inotify::remove_watch(&self.fd, wd);
         }
+    }
+
+    fn readable(&self) -> Option<Arc<OwnedFd>> {
+        Some(Arc::clone(&self.fd))
+    }
+
+    fn is_blind(&self) -> bool {
+        !self.unseen.is_empty()
     }
 
     fn wait(&mut self, timeout: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Wake> {

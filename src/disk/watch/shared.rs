@@ -1,0 +1,389 @@
+//! One watcher of the kernel's for all that wait in a process: the kernel gives a user few of them.
+//!
+//! Each has watches of its own. Of those that wait, one sleeps on the kernel's descriptor; it gives what
+//! it reads there to whom it belongs. The others sleep on a descriptor each, made when it is first
+//! needed, which is rung when there is something for them, or when nobody else sleeps on the kernel's.
+//! A process in which one waits at a time has no descriptor more, and no hop.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::super::{Dir, Disk, Wake, WatchId, Watcher};
+use super::{POLL_PERIOD, Ready, wait_for};
+
+/// A watcher that many share. Each has a part of it ([`SharedWatcher::part`]).
+#[derive(Debug, Clone, Default)]
+pub struct SharedWatcher(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// As long as anyone has a part of it.
+    kernel: Option<Kernel>,
+    parts: HashMap<u64, Part>,
+    owners: HashMap<WatchId, u64>,
+    last_part: u64,
+    /// Who sleeps on the kernel's descriptor.
+    sleeper: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Kernel {
+    watcher: Box<dyn Watcher>,
+    readable: Arc<OwnedFd>,
+}
+
+#[derive(Debug, Default)]
+struct Part {
+    changed: Vec<WatchId>,
+    anything: bool,
+    /// What it sleeps on.
+    bell: Option<Arc<OwnedFd>>,
+    sleeps: bool,
+}
+
+impl SharedWatcher {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic elsewhere leaves a list of hints, at worst too many.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A part of the watcher, or a watcher of its own where that of the disk cannot be shared.
+    ///
+    /// # Errors
+    /// As [`Disk::watcher`].
+    pub fn part(&self, disk: &dyn Disk) -> io::Result<Box<dyn Watcher>> {
+        let mut state = self.lock();
+        if state.kernel.is_none() {
+            let watcher = disk.watcher()?;
+            let Some(readable) = watcher.readable() else {
+                return Ok(watcher);
+            };
+            state.kernel = Some(Kernel { watcher, readable });
+        }
+        state.last_part += 1;
+        let id = state.last_part;
+        state.parts.insert(id, Part::default());
+        drop(state);
+        let shared = self.clone();
+        Ok(Box::new(OwnPart { shared, id }))
+    }
+}
+
+impl State {
+    /// What there is for a part; it takes that.
+    fn take(&mut self, id: u64) -> Option<Wake> {
+        let part = self.parts.get_mut(&id)?;
+        let mut changed = std::mem::take(&mut part.changed);
+        if std::mem::take(&mut part.anything) {
+            return Some(Wake::Anything);
+        }
+        changed.sort_unstable();
+        changed.dedup();
+        (!changed.is_empty()).then_some(Wake::Changed(changed))
+    }
+
+    /// Reads what the kernel tells, and gives it to whom it belongs.
+    fn share_out(&mut self) -> io::Result<()> {
+        let Some(kernel) = &mut self.kernel else {
+            return Ok(());
+        };
+        match kernel.watcher.wait(Duration::ZERO, None)? {
+            Wake::Nothing => {}
+            Wake::Anything => self
+                .parts
+                .values_mut()
+                .for_each(|part| part.anything = true),
+            Wake::Changed(ids) => {
+                for id in ids {
+                    let owner = self.owners.get(&id);
+                    if let Some(part) = owner.and_then(|owner| self.parts.get_mut(owner)) {
+                        part.changed.push(id);
+                    }
+                }
+            }
+        }
+        for part in self.parts.values() {
+            if part.sleeps && (part.anything || !part.changed.is_empty()) {
+                part.ring();
+            }
+        }
+        Ok(())
+    }
+
+    /// Sees to it that somebody sleeps on the kernel's descriptor, if anybody sleeps.
+    fn appoint(&self) {
+        if self.sleeper.is_none()
+            && let Some(part) = self.parts.values().find(|part| part.sleeps)
+        {
+            part.ring();
+        }
+    }
+
+    fn is_blind(&self) -> bool {
+        let kernel = self.kernel.as_ref();
+        kernel.is_none_or(|kernel| kernel.watcher.is_blind())
+    }
+}
+
+impl Part {
+    fn ring(&self) {
+        if let Some(bell) = &self.bell {
+            // One that is rung already stays so.
+            let _ = rustix::io::write(bell, &1_u64.to_ne_bytes());
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn new_bell() -> io::Result<OwnedFd> {
+    use rustix::event::{EventfdFlags, eventfd};
+    Ok(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn new_bell() -> io::Result<OwnedFd> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// What one of them has.
+#[derive(Debug)]
+struct OwnPart {
+    shared: SharedWatcher,
+    id: u64,
+}
+
+impl OwnPart {
+    fn add(
+        &mut self,
+        add: impl FnOnce(&mut dyn Watcher) -> io::Result<WatchId>,
+    ) -> io::Result<WatchId> {
+        let mut state = self.shared.lock();
+        let Some(kernel) = &mut state.kernel else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        let id = add(&mut *kernel.watcher)?;
+        state.owners.insert(id, self.id);
+        Ok(id)
+    }
+
+    /// Sleeps on the kernel's descriptor for all.
+    fn watch(
+        &self,
+        readable: &OwnedFd,
+        timeout: Duration,
+        wake: Option<BorrowedFd<'_>>,
+    ) -> io::Result<Ready> {
+        let ready = wait_for(Some(readable.as_fd()), wake, timeout);
+        let mut state = self.shared.lock();
+        state.sleeper = None;
+        match ready {
+            Ok(Ready::Watched) => state.share_out().map(|()| Ready::Watched),
+            other => other,
+        }
+    }
+
+    /// Sleeps until the bell rings.
+    fn sleep(
+        &self,
+        bell: &OwnedFd,
+        timeout: Duration,
+        wake: Option<BorrowedFd<'_>>,
+    ) -> io::Result<Ready> {
+        let ready = wait_for(Some(bell.as_fd()), wake, timeout);
+        let mut state = self.shared.lock();
+        if let Some(part) = state.parts.get_mut(&self.id) {
+            part.sleeps = false;
+        }
+        // Rung by now or not: who rings next does so after this.
+        let _ = rustix::io::read(bell, &mut [0; 8]);
+        ready
+    }
+
+    fn wait_once(&self, timeout: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Ready> {
+        let mut state = self.shared.lock();
+        let readable = state.kernel.as_ref().map(|k| Arc::clone(&k.readable));
+        match readable {
+            Some(readable) if state.sleeper.is_none() => {
+                state.sleeper = Some(self.id);
+                drop(state);
+                self.watch(&readable, timeout, wake)
+            }
+            _ => {
+                let Some(part) = state.parts.get_mut(&self.id) else {
+                    return Ok(Ready::Late);
+                };
+                if part.bell.is_none() {
+                    part.bell = new_bell().ok().map(Arc::new);
+                }
+                let Some(bell) = part.bell.clone() else {
+                    // No descriptor is left: look again and again.
+                    drop(state);
+                    return wait_for(None, wake, timeout.min(POLL_PERIOD));
+                };
+                part.sleeps = true;
+                drop(state);
+                self.sleep(&bell, timeout, wake)
+            }
+        }
+    }
+}
+
+impl Watcher for OwnPart {
+    fn add_file(&mut self, dir: &dyn Dir, name: &str) -> io::Result<WatchId> {
+        self.add(|watcher| watcher.add_file(dir, name))
+    }
+
+    fn add_dir(&mut self, dir: &dyn Dir, name: &str) -> io::Result<WatchId> {
+        self.add(|watcher| watcher.add_dir(dir, name))
+    }
+
+    fn add_closes(&mut self, dir: &dyn Dir, name: &str) -> io::Result<WatchId> {
+        self.add(|watcher| watcher.add_closes(dir, name))
+    }
+
+    fn remove(&mut self, id: WatchId) {
+        let mut state = self.shared.lock();
+        if state.owners.get(&id) != Some(&self.id) {
+            return;
+        }
+        state.owners.remove(&id);
+        if let Some(kernel) = &mut state.kernel {
+            kernel.watcher.remove(id);
+        }
+    }
+
+    fn wait(&mut self, timeout: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Wake> {
+        // What came while this one did not sleep.
+        let mut state = self.shared.lock();
+        if let Some(told) = state.take(self.id) {
+            return Ok(told);
+        }
+        let is_blind = state.is_blind();
+        drop(state);
+        let timeout = if is_blind {
+            timeout.min(POLL_PERIOD)
+        } else {
+            timeout
+        };
+        let started = Instant::now();
+        loop {
+            let left = timeout.saturating_sub(started.elapsed());
+            let ready = self.wait_once(left, wake);
+            let mut state = self.shared.lock();
+            let told = state.take(self.id);
+            if told.is_none() && matches!(ready, Ok(Ready::Watched)) && !left.is_zero() {
+                // It was another's, or nobody sleeps on the kernel's descriptor.
+                continue;
+            }
+            state.appoint();
+            drop(state);
+            let unseen = ready? != Ready::Wake && is_blind;
+            let nothing = if unseen {
+                Wake::Anything
+            } else {
+                Wake::Nothing
+            };
+            return Ok(told.unwrap_or(nothing));
+        }
+    }
+}
+
+impl Drop for OwnPart {
+    fn drop(&mut self) {
+        let mut guard = self.shared.lock();
+        let state = &mut *guard;
+        state.parts.remove(&self.id);
+        if let Some(kernel) = &mut state.kernel {
+            let own = self.id;
+            state.owners.retain(|id, owner| {
+                if *owner == own {
+                    kernel.watcher.remove(*id);
+                }
+                *owner != own
+            });
+        }
+        if state.parts.is_empty() {
+            state.kernel = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::{Open, OsDisk};
+    use std::sync::mpsc::channel;
+
+    const LONG: Duration = Duration::from_secs(30);
+
+    fn descriptors() -> usize {
+        let fds = std::fs::read_dir("/proc/self/fd").expect("a directory");
+        let links = fds.filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok());
+        links
+            .filter(|link| link.to_string_lossy().contains("inotify"))
+            .count()
+    }
+
+    #[test]
+    fn many_that_wait_share_one_watcher_and_hear_what_is_theirs() {
+        let temp = tempfile::tempdir().expect("a directory");
+        let dir = OsDisk.open_dir(temp.path()).expect("opened");
+        let shared = SharedWatcher::default();
+        let before = descriptors();
+        let names: Vec<String> = (0..40).map(|n| format!("f{n}")).collect();
+        let (tell, told) = channel();
+        let waiters: Vec<_> = names
+            .iter()
+            .enumerate()
+            .map(|(at, name)| {
+                let file = dir.open(name, Open::Create).expect("a file");
+                let mut part = shared.part(&OsDisk).expect("a part");
+                let id = part.add_file(&*dir, name).expect("watched");
+                let tell = tell.clone();
+                let thread = std::thread::spawn(move || {
+                    for _ in 0..20 {
+                        let told = part.wait(LONG, None).expect("waited");
+                        assert_eq!(told, Wake::Changed(vec![id]));
+                        tell.send(at).expect("heard");
+                    }
+                });
+                (file, thread)
+            })
+            .collect();
+        // Other tests of this process have some of their own, at most a few.
+        assert!(descriptors() < before + 20);
+        for round in 0..20_u64 {
+            // In another order each time: who sleeps for all is another, too.
+            for at in 0..waiters.len() {
+                let at = (at * 7 + round as usize) % waiters.len();
+                waiters[at].0.write_at(b"x", round).expect("written");
+                assert_eq!(told.recv_timeout(LONG).expect("told"), at);
+            }
+        }
+        for (_, thread) in waiters {
+            thread.join().expect("no panic");
+        }
+        assert!(shared.lock().kernel.is_none());
+    }
+
+    #[test]
+    fn a_part_hears_what_came_while_it_did_not_wait() {
+        let temp = tempfile::tempdir().expect("a directory");
+        let dir = OsDisk.open_dir(temp.path()).expect("opened");
+        let file = dir.open("f", Open::Create).expect("a file");
+        let shared = SharedWatcher::default();
+        let mut busy = shared.part(&OsDisk).expect("a part");
+        let id = busy.add_file(&*dir, "f").expect("watched");
+        let mut other = shared.part(&OsDisk).expect("another");
+        file.write_at(b"x", 0).expect("written");
+        let short = Duration::from_millis(20);
+        assert_eq!(other.wait(short, None).expect("waited"), Wake::Nothing);
+        let told = busy.wait(LONG, None).expect("waited");
+        assert_eq!(told, Wake::Changed(vec![id]));
+        drop(busy);
+        assert_eq!(shared.lock().owners.len(), 0);
+    }
+}
