@@ -19,6 +19,7 @@ mod reassignment;
 mod rebooted;
 mod replicated;
 mod resolve;
+mod target;
 mod untimed_producer;
 mod verify;
 

@@ -16,19 +16,14 @@ use std::time::Duration;
 use super::delivery::{Delivery, Job};
 use super::ledger::{Batch, Ledger};
 use super::producer_options::{Keyless, ProducerOptions, ProducerRecord, Receipt, Sent};
+use super::target::{BUILDING_BYTES_MAX, Target};
 use crate::error::{Error, Kind, Result};
-use crate::record::{
-    BATCH_HEADER_LEN, BatchBuilder, DECOMPRESSED_LEN_MAX, RECORD_OVERHEAD_MAX, partition_for_key,
-};
+use crate::record::{BATCH_HEADER_LEN, BatchBuilder, RECORD_OVERHEAD_MAX, partition_for_key};
 use crate::store::{StoreDir, TopicHandle};
 use crate::types::{Compression, PartitionId, Timestamp, TopicName, Uuid};
 
 /// Batches under way between the caller and the appending thread.
 const QUEUE: usize = 4;
-/// Most bytes held in batches that are being built, over all partitions.
-const BUILDING_BYTES_MAX: usize = 8 << 20;
-/// Least size of a batch, however many partitions share the memory.
-const BATCH_BYTES_MIN: usize = 16 * 1024;
 /// How often the topic file is looked at for new partitions.
 const METADATA_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -41,9 +36,8 @@ const METADATA_INTERVAL: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct UntimedProducer {
     store: Arc<StoreDir>,
-    topic: TopicHandle,
+    target: Target,
     options: ProducerOptions,
-    limits: Limits,
     slots: Vec<Slot>,
     next_keyless: usize,
     building_bytes: usize,
@@ -53,13 +47,6 @@ pub struct UntimedProducer {
     spare: Receiver<BatchBuilder>,
     delivery: Delivery,
     checked: Duration,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Limits {
-    batch_bytes: usize,
-    message_bytes: usize,
-    compression: Compression,
 }
 
 /// One partition's batch in the making.
@@ -109,7 +96,6 @@ impl UntimedProducer {
         let topic = TopicHandle::open(store, topic)?;
         let (jobs, incoming) = sync_channel(QUEUE);
         let (give_back, spare) = channel();
-        let limits = limits(&topic, &options);
         let ledger = Arc::new(Ledger::new(options.unacknowledged_bytes_max));
         let delivery = Delivery::start(
             Arc::clone(store),
@@ -123,7 +109,6 @@ impl UntimedProducer {
         let random = u64::from_le_bytes(Uuid::random()?.0[..8].try_into().unwrap_or_default());
         Ok(UntimedProducer {
             store: Arc::clone(store),
-            limits,
             slots: std::iter::repeat_with(Slot::default)
                 .take(partitions)
                 .collect(),
@@ -135,7 +120,7 @@ impl UntimedProducer {
             spare,
             delivery,
             checked: store.clock().monotonic(),
-            topic,
+            target: Target::new(topic, &options),
             options,
         })
     }
@@ -147,12 +132,12 @@ impl UntimedProducer {
 
     /// Most bytes of a batch as stored.
     pub fn message_bytes_max(&self) -> usize {
-        self.limits.message_bytes
+        self.target.message_bytes
     }
 
     /// The codec that batches are stored with, as far as is known.
     pub fn compression(&self) -> Compression {
-        self.limits.compression
+        self.target.compression
     }
 
     /// How many records were taken by [`UntimedProducer::send`].
@@ -193,18 +178,18 @@ impl UntimedProducer {
                 .iter()
                 .map(|h| h.key.len() + h.value.map_or(0, <[u8]>::len) + 10)
                 .sum::<usize>();
-        if bytes > self.limits.batch_bytes {
+        if bytes > self.target.batch_bytes {
             // It may be the reason for which the topic was altered.
             self.look_for_partitions()?;
         }
         self.make_room(at, bytes)?;
         let mut builder = self.builder(at)?;
         let before = builder.len_bytes();
-        if before + bytes > self.limits.message_bytes {
+        if before + bytes > self.target.message_bytes {
             // Only a record alone comes here: weigh it exactly.
             let headers = record.headers.iter().copied();
             let exact = builder.size_with(timestamp, record.key, record.value, headers);
-            if let Err(e) = self.weigh(&mut builder, exact, record, timestamp) {
+            if let Err(e) = self.target.weigh(&mut builder, exact, record, timestamp) {
                 self.give_back(at, builder);
                 return Err(e);
             }
@@ -219,7 +204,7 @@ impl UntimedProducer {
             ),
         };
         self.building_bytes += builder.len_bytes() - before;
-        let full = builder.len_bytes() >= self.limits.batch_bytes;
+        let full = builder.len_bytes() >= self.target.batch_bytes;
         self.give_back(at, builder);
         added?;
         self.sequence += 1;
@@ -246,7 +231,7 @@ impl UntimedProducer {
     #[inline]
     pub fn send_value(&mut self, timestamp: Timestamp, value: &[u8]) -> Result<Sent> {
         let at = self.keyless();
-        let batch_bytes = self.limits.batch_bytes;
+        let batch_bytes = self.target.batch_bytes;
         let sequence = self.sequence;
         if let Some(slot) = self.slots.get_mut(at)
             && let Some(builder) = &mut slot.builder
@@ -405,9 +390,14 @@ impl UntimedProducer {
         if at >= self.slots.len() {
             self.look_for_partitions()?;
             if at >= self.slots.len() {
-                return Err(self.topic.partition(partition).err().unwrap_or_else(|| {
-                    Error::new(Kind::UnknownTopic, format!("no partition {partition}"))
-                }));
+                return Err(self
+                    .target
+                    .topic()
+                    .partition(partition)
+                    .err()
+                    .unwrap_or_else(|| {
+                        Error::new(Kind::UnknownTopic, format!("no partition {partition}"))
+                    }));
             }
         }
         Ok(at)
@@ -432,7 +422,7 @@ impl UntimedProducer {
     /// Hands on the partition's batch if a record of `bytes` does not fit it any more. A batch that
     /// begins obeys what the delivery has seen of the topic.
     fn make_room(&mut self, at: usize, bytes: usize) -> Result<()> {
-        let room = self.limits.batch_bytes;
+        let room = self.target.batch_bytes;
         let built = self.slots.get(at).and_then(|slot| slot.builder.as_ref());
         match built.map_or(0, |b| if b.is_empty() { 0 } else { b.len_bytes() }) {
             0 if self.knows_newer_topic() => self.look_for_partitions(),
@@ -443,7 +433,7 @@ impl UntimedProducer {
     }
 
     fn knows_newer_topic(&self) -> bool {
-        self.ledger.topic_version() > self.topic.meta().version
+        self.ledger.topic_version() > self.target.topic().meta().version
     }
 
     fn builder(&mut self, at: usize) -> Result<BatchBuilder> {
@@ -469,48 +459,6 @@ impl UntimedProducer {
         if let Some(slot) = self.slots.get_mut(at) {
             slot.builder = Some(builder);
         }
-    }
-
-    /// Whether a record that is large for its batch fits the topic's limit, compressed if asked.
-    fn weigh(
-        &self,
-        builder: &mut BatchBuilder,
-        exact: usize,
-        record: &ProducerRecord<'_>,
-        timestamp: Timestamp,
-    ) -> Result<()> {
-        let most = self.limits.message_bytes;
-        let mut stored = exact;
-        let bomb = exact > DECOMPRESSED_LEN_MAX.max(most);
-        if exact > most && self.limits.compression != Compression::None && !bomb {
-            let mut alone = BatchBuilder::new();
-            alone.append(
-                timestamp,
-                record.key,
-                record.value,
-                record.headers.iter().copied(),
-            )?;
-            let batch = alone.finish(
-                self.limits.compression,
-                crate::types::TimestampType::CreateTime,
-            )?;
-            stored = batch.len();
-            builder.recycle(batch);
-        }
-        if stored > most || bomb {
-            return Err(Error::new(
-                Kind::MessageTooLarge,
-                format!(
-                    "MESSAGE_TOO_LARGE: a record that takes {stored} bytes as a batch, where topic {} allows {most}",
-                    self.topic.meta().name
-                ),
-            )
-            .cure(format!(
-                "raise the limit with 'mq-topics alter {} -c max.message.bytes={stored}', or compress with -z",
-                self.topic.meta().name
-            )));
-        }
-        Ok(())
     }
 
     fn dispatch(&mut self, at: usize) -> Result<()> {
@@ -563,16 +511,15 @@ impl UntimedProducer {
     /// # Errors
     /// [`Kind::UnknownTopic`] if the topic is gone.
     pub fn look_for_partitions(&mut self) -> Result<()> {
-        if self.topic.is_current()? {
+        if self.target.topic().is_current()? {
             return Ok(());
         }
-        let topic = TopicHandle::open(&self.store, &self.topic.meta().name)?;
-        if topic.meta().topic_id == self.topic.meta().topic_id {
+        let topic = TopicHandle::open(&self.store, &self.target.topic().meta().name)?;
+        if topic.meta().topic_id == self.target.topic().meta().topic_id {
             let partitions = topic.meta().partitions.len();
             self.slots
                 .resize_with(partitions.max(self.slots.len()), Slot::default);
-            self.limits = limits(&topic, &self.options);
-            self.topic = topic;
+            self.target = Target::new(topic, &self.options);
         }
         Ok(())
     }
@@ -584,19 +531,5 @@ impl Drop for UntimedProducer {
             // There is nobody to tell.
             let _ = self.finish(|_| ());
         }
-    }
-}
-
-fn limits(topic: &TopicHandle, options: &ProducerOptions) -> Limits {
-    let configs = topic.configs();
-    let message_bytes = configs.max_message_bytes.min(configs.segment_bytes) as usize;
-    let share = BUILDING_BYTES_MAX / topic.meta().partitions.len().max(1);
-    Limits {
-        batch_bytes: options
-            .batch_bytes
-            .min(share.max(BATCH_BYTES_MIN))
-            .min(message_bytes),
-        message_bytes,
-        compression: configs.compression.unwrap_or(options.compression),
     }
 }
