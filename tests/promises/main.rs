@@ -7,6 +7,7 @@ mod cli;
 
 mod acks;
 mod commands;
+mod configs;
 mod daemons;
 mod descriptors;
 mod groups;
