@@ -46,10 +46,6 @@ impl Mender<'_> {
         let Some(page) = page else {
             return self.recover(None);
         };
-        if first {
-            // The log is walked.
-            self.held.beats();
-        }
         self.check_ids(&page)?;
         let offline = if first {
             self.held.replica().offline(&page)?
@@ -181,7 +177,6 @@ impl Mender<'_> {
 
     /// Takes in what a dead writer of this boot left in the active segment.
     fn adopt(&mut self, mut page: Page) -> Result<Page> {
-        self.held.beats();
         page.tail = storage::adopt(
             self.appender,
             &page.tail,
@@ -201,7 +196,6 @@ impl Mender<'_> {
     /// A roll was begun and not published: a segment that holds a sound batch is taken in, any
     /// other leftover is worthless.
     fn finish_roll(&mut self, mut page: Page, next: Offset) -> Result<Page> {
-        self.held.beats();
         let dir = &**self.held.replica().dir();
         if next == page.tail.end && storage::begins_with_a_batch(dir, next, Some(self.epochs))? {
             let rolled = page.tail.rolled();
@@ -224,7 +218,6 @@ impl Mender<'_> {
 
     /// Copies everything above the durable offset: no fsync vouches for it.
     pub fn rescue(&mut self, mut page: Page) -> Result<Page> {
-        self.held.beats();
         let replica = self.held.replica();
         page.intent = Intent::Rescue;
         page.begin_generation(UnseenSync::Copied);
@@ -244,7 +237,6 @@ impl Mender<'_> {
 
     /// Walks the log and publishes what it holds. Without a page nothing is known but the log.
     fn recover(&mut self, page: Option<Page>) -> Result<Page> {
-        self.held.beats();
         let replica = self.held.replica();
         self.appender.forget();
         let same_boot = page.is_some_and(|page| page.boot_id == self.judge.boot_id);
@@ -460,7 +452,6 @@ impl Mender<'_> {
 
     /// Begins a leader epoch at the log's end, and lifts a seal.
     pub fn promote(&mut self, mut page: Page, epoch: LeaderEpoch) -> Result<Page> {
-        self.held.beats();
         let end = page.tail.end;
         self.change_epochs(&mut page, |epochs| {
             epochs.begin(epoch, end);
@@ -479,7 +470,6 @@ impl Mender<'_> {
     /// first break above `keep_from`, what is behind it is set aside, the rest is copied, and the
     /// offline mark goes. Cuts nothing that is sound and in sequence.
     pub fn repair(&mut self, page: Option<Page>) -> Result<Page> {
-        self.held.beats();
         let replica = self.held.replica();
         self.appender.forget();
         let mut page = match page {

@@ -4,7 +4,7 @@
 //! Each handle has descriptors of its own, so two threads with a handle each exclude each other
 //! as two processes do. Everything is reached by name within the directory that was opened.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::commit_note::{CommitNote, SYNC_FILE, SyncNotes};
@@ -163,7 +163,7 @@ impl Replica {
             if locked {
                 let held = Held {
                     replica: self,
-                    beat: OnceLock::new(),
+                    beat: Heartbeat::start(Arc::clone(&self.page), BEAT_AT),
                     _gate: gate,
                 };
                 if !self.in_place()? {
@@ -376,7 +376,8 @@ fn missing(dir: &dyn Dir, name: &str, e: std::io::Error) -> Error {
 #[derive(Debug)]
 pub struct Held<'a> {
     replica: &'a Replica,
-    beat: OnceLock<Heartbeat>,
+    /// Every hold beats once it is long, an append too: its writes wait where the disk is slow.
+    beat: Heartbeat,
     _gate: gate::GateGuard,
 }
 
@@ -384,15 +385,6 @@ impl Held<'_> {
     /// The replica it is the lock of.
     pub(super) fn replica(&self) -> &Replica {
         self.replica
-    }
-
-    /// Says that the lock is held through something long from here on (a walk, a copy, a sync):
-    /// then this process beats, so that nobody takes it for a stopped one. An append has no need
-    /// to.
-    pub(super) fn beats(&self) {
-        let page = &self.replica.page;
-        self.beat
-            .get_or_init(|| Heartbeat::start(Arc::clone(page), BEAT_AT));
     }
 
     /// The page, read under the lock.
@@ -408,7 +400,6 @@ impl Held<'_> {
 
     /// Publishes and makes the page durable.
     pub(super) fn publish_synced(&self, page: &mut Page) -> Result<()> {
-        self.beats();
         self.publish(page)?;
         self.replica.page_file().sync_data().map_err(|e| {
             if page.offline.is_none() {
@@ -462,7 +453,7 @@ impl Held<'_> {
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        drop(self.beat.take());
+        self.beat.end();
         // Closing the file would free it as well; there is nobody to tell of a failure.
         let _ = self.replica.page_file().unlock();
     }

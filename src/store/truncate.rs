@@ -17,7 +17,6 @@ impl Mender<'_> {
     /// Takes the log away from `to` on, which lies between two batches (else from the batch that
     /// holds it).
     pub(super) fn truncate(&mut self, mut page: Page, to: Offset) -> Result<Page> {
-        self.held.beats();
         let to = to.max(page.tail.log_start);
         if to >= page.tail.end {
             return Ok(page);
@@ -55,7 +54,6 @@ impl Mender<'_> {
     }
 
     pub(super) fn finish_truncation(&mut self, mut page: Page, to: Offset) -> Result<Page> {
-        self.held.beats();
         let replica = self.held.replica();
         let dir = &**replica.dir();
         self.appender.forget();

@@ -1,7 +1,7 @@
 //! A slow disk is not a stopped process.
 
 use crate::cli::Shell;
-use crate::scripts::{bash, bash_ok, can, page};
+use crate::scripts::{TWO_BROKERS, bash, bash_ok, can, page};
 
 #[test]
 fn syncs_of_seconds_by_several_producers_are_waited_for() {
@@ -180,4 +180,31 @@ mq-groups describe g --format tsv | cut -f 4
 "#,
     );
     assert_eq!(out, "same\n5\n5\n5\n");
+}
+
+#[test]
+fn an_append_whose_write_takes_long_is_not_fenced() {
+    if !can("slow append", &["strace"], false) {
+        return;
+    }
+    // The disk keeps a write waiting for 5 s, with the append lock held; others wait, and report it.
+    let shell = Shell::new();
+    let out = bash_ok(
+        &shell,
+        &format!(
+            r#"{TWO_BROKERS}
+mq-topics create -q t --assign 1:2; echo first | mq-produce t
+mq-broker health --wait --timeout 10s -q
+(echo s1; sleep 0.7; echo s2) | strace -f -qq -o trace -P $MQ_STORE/brokers/1/logs/t-0/00000000000000000000.log -e trace=pwrite64 \
+  -e inject=pwrite64:delay_enter=5000000:when=2 mq-produce --acks 1 t & slow=$!
+sleep 1.5
+echo other | mq-produce t || exit 1
+wait $slow || exit 2
+grep -c pwrite64 trace
+mq-topics describe t --format json | tr -d ' \n' | grep -o '"leader_epoch":[0-9]*'
+mq-consume -e t
+"#
+        ),
+    );
+    assert_eq!(out, "2\n\"leader_epoch\":0\nfirst\ns1\ns2\nother\n");
 }
