@@ -387,6 +387,12 @@ impl Held<'_> {
         self.replica
     }
 
+    /// As if this process were stopped.
+    #[cfg(test)]
+    pub fn stand_still(&self) {
+        self.beat.stand_still();
+    }
+
     /// The page, read under the lock.
     pub fn page(&self) -> Result<Option<Page>> {
         self.replica.read_page()

@@ -256,6 +256,7 @@ fn a_lock_that_is_kept_is_taken_for_stuck_after_two_seconds() {
     let tp = TopicPartition::new(TopicName::new("t").unwrap(), 1);
     let replica = crate::store::Replica::open(&cluster.store, &tp, 1).unwrap();
     let held = replica.lock(Duration::ZERO).unwrap();
+    held.stand_still();
     let begun = cluster.store.clock().monotonic();
     reports::report(&cluster.store, &tp).unwrap();
     cluster.turn(Changed {
