@@ -8,6 +8,7 @@ mod cli;
 mod acks;
 mod commands;
 mod configs;
+mod daemon_faults;
 mod daemons;
 mod descriptors;
 mod groups;
