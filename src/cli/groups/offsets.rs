@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::csv;
 use super::job::{Commit, Export, Move, Reset};
 use super::run::{PATIENCE, warned};
+use crate::cli::consent::Consent;
 use crate::cli::output::{Column, Listing, OutputOptions};
 use crate::cli::{Env, Outcome};
 use crate::client::{open_reader, resolve_within};
@@ -39,10 +40,13 @@ pub fn reset(job: Reset, env: &mut Env) -> Result<Outcome> {
     if plan.is_empty() {
         return Err(nothing_to_move(&job));
     }
-    let changes = group::reset(&store, &job.group, &plan, true, PATIENCE, &mut Vec::new())?;
-    if job.consent.is_dry_run() {
-        print(&job.group, &changes, job.output, env)?;
-        return Ok(Outcome::Done);
+    if job.consent != Consent::Given {
+        // What is refused is told before anybody is asked.
+        let changes = group::reset(&store, &job.group, &plan, true, PATIENCE, &mut Vec::new())?;
+        if job.consent.is_dry_run() {
+            print(&job.group, &changes, job.output, env)?;
+            return Ok(Outcome::Done);
+        }
     }
     let question = format!(
         "move {} of group '{}'?",
