@@ -4,33 +4,42 @@
 //!    watermark.
 //! 2. With several partitions each has its turn: a busy one does not starve the rest.
 //! 3. A wait cannot miss a publication: the watch stands before the page is read.
+//! 4. No more partitions are open than a third of this process's descriptors allow. The others are
+//!    closed, and opened again when it is their turn and something may be there.
+
+mod fetched;
+mod lane;
 
 use std::collections::HashMap;
-use std::ops::ControlFlow;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
+
+use fetched::end_of;
+use lane::{Lane, deleted};
 
 use super::opening;
 use super::position::Position;
 use super::read_from::{Chooser, ReadFrom};
 use super::rebooted::recover_followers;
 use crate::cluster::Liveness;
-use crate::disk::{PollWatcher, Wake, WatchId, Watcher};
+use crate::disk::{PollWatcher, Wake, WatchId, Watcher, descriptors_max};
 use crate::error::{Error, Kind, Result};
-use crate::record::{BatchView, Corrupt, Decompressor, Record};
-use crate::store::{PAGE_FILE, PartitionReader, StoreDir, reports, topics};
-use crate::types::{Compression, LeaderEpoch, Offset, TimestampType, TopicPartition};
+use crate::store::{PAGE_FILE, PartitionReader, StoreDir, topics};
+use crate::types::{Offset, TopicPartition};
+
+pub use fetched::{BatchInfo, Fetched};
 
 /// How long a new leader may take to hear from the other replicas.
 const END_PATIENCE: Duration = Duration::from_secs(10);
 const END_LOOK_INTERVAL: Duration = Duration::from_millis(2);
-/// How long a leader may take to come back, or another to come, where one cannot be read.
-const FAILED_PATIENCE: Duration = Duration::from_secs(10);
-/// Between two looks meanwhile.
+/// Between two looks while a partition cannot be read.
 const FAILED_LOOK: Duration = Duration::from_millis(20);
 /// How long opening a partition may wait for locks when it must be put in order first.
 const MEND_PATIENCE: Duration = Duration::from_secs(1);
+
+/// What a partition that is open takes: directory, page, segment, and an index while it is sought in.
+const LANE_DESCRIPTORS: usize = 4;
 
 /// Reads partitions.
 #[derive(Debug)]
@@ -38,125 +47,19 @@ pub struct Consumer {
     store: Arc<StoreDir>,
     chooser: Chooser,
     lanes: Vec<Lane>,
+    /// Where in `lanes` each partition is.
+    places: HashMap<TopicPartition, usize>,
     next: usize,
+    /// How many lanes are open, how many may be, and where one to be closed is looked for next.
+    open: usize,
+    open_max: usize,
+    hand: usize,
     watcher: Option<Box<dyn Watcher>>,
     watched: HashMap<WatchId, TopicPartition>,
     dirs: Vec<WatchId>,
     /// Topic files may have changed: leadership may have moved.
     stale: bool,
     failed_at: Option<TopicPartition>,
-}
-
-/// One partition that is read.
-#[derive(Debug)]
-struct Lane {
-    tp: TopicPartition,
-    reader: PartitionReader,
-    position: Offset,
-    until: Option<Offset>,
-    watch: Option<WatchId>,
-    /// Since when it cannot be read.
-    failed_since: Option<Duration>,
-}
-
-impl Lane {
-    fn place(&self) -> Position {
-        Position {
-            offset: self.position,
-            topic_id: Some(self.reader.topic().meta().topic_id),
-        }
-    }
-
-    /// Whether to wait, after an error, until another replica leads: this one's directory is being
-    /// removed, perhaps. Not for ever: what is damaged on all of them is told.
-    fn waits_for_another(&mut self, store: &Arc<StoreDir>, error: &Error) -> bool {
-        let passes = error.kind().is_of_one_replica();
-        let partition = self.reader.topic().partition(self.tp.partition);
-        if !passes || partition.is_ok_and(|partition| partition.replicas.len() < 2) {
-            return false;
-        }
-        let now = store.clock().monotonic();
-        let since = *self.failed_since.get_or_insert(now);
-        // A hint: without it the controller finds out more slowly.
-        let _ = reports::report(store, &self.tp);
-        now.saturating_sub(since) < FAILED_PATIENCE
-    }
-}
-
-/// Whole batches of one partition, checked; some records at the edges may lie outside
-/// `from..until`, and are skipped by [`Fetched::for_each`].
-#[derive(Debug)]
-pub struct Fetched {
-    /// The partition.
-    pub tp: TopicPartition,
-    /// The first offset that was asked for.
-    pub from: Offset,
-    /// Offsets from here on were not asked for.
-    pub until: Offset,
-    /// The batches.
-    pub bytes: Vec<u8>,
-    /// Most bytes that each of them may decompress to, by their topic's config.
-    pub decompressed_len_max: usize,
-}
-
-/// What a record's batch says about it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BatchInfo {
-    /// The epoch it was appended in.
-    pub leader_epoch: LeaderEpoch,
-    /// What its timestamp means.
-    pub timestamp_type: TimestampType,
-    /// The codec that it is stored with.
-    pub compression: Compression,
-}
-
-impl Fetched {
-    /// Gives each record to `f`, in order, until that breaks. Control batches are passed over. The
-    /// decompressor is allowed what the topic allows.
-    ///
-    /// # Errors
-    /// [`Kind::Damaged`] for records that do not decode, though their checksum holds.
-    pub fn for_each<B>(
-        &self,
-        decompressor: &mut Decompressor,
-        mut f: impl FnMut(BatchInfo, Record<'_>) -> ControlFlow<B>,
-    ) -> Result<Option<B>> {
-        decompressor.allow(self.decompressed_len_max);
-        let mut rest = self.bytes.as_slice();
-        while !rest.is_empty() {
-            let view = BatchView::parse(rest).map_err(|e| self.damaged(e, "a batch"))?;
-            let header = *view.header();
-            let at = |e| self.damaged(e, &format!("the batch at offset {}", header.base_offset));
-            if !header.is_control() {
-                let info = BatchInfo {
-                    leader_epoch: header.leader_epoch,
-                    timestamp_type: header.timestamp_type(),
-                    compression: header.compression(),
-                };
-                let inside = header.base_offset >= self.from && header.last_offset() < self.until;
-                for record in view.records(decompressor).map_err(at)? {
-                    let record = record.map_err(at)?;
-                    if !inside && (record.offset < self.from || record.offset >= self.until) {
-                        continue;
-                    }
-                    if let ControlFlow::Break(stop) = f(info, record) {
-                        return Ok(Some(stop));
-                    }
-                }
-            }
-            rest = rest.get(header.total_len()..).unwrap_or_default();
-        }
-        Ok(None)
-    }
-
-    fn damaged(&self, corrupt: Corrupt, which: &str) -> Error {
-        let topic = &self.tp.topic;
-        Error::from(corrupt)
-            .at(format!("{which} of {}", self.tp))
-            .cure(format!(
-                "'mq-topics verify {topic} --deep' names the file and the position"
-            ))
-    }
 }
 
 impl Consumer {
@@ -171,7 +74,11 @@ impl Consumer {
             store: Arc::clone(store),
             chooser: Chooser::new(store, read_from),
             lanes: Vec::new(),
+            places: HashMap::new(),
             next: 0,
+            open: 0,
+            open_max: (descriptors_max() / 3 / LANE_DESCRIPTORS).max(1),
+            hand: 0,
             watcher: None,
             watched: HashMap::new(),
             dirs: Vec::new(),
@@ -209,31 +116,47 @@ impl Consumer {
 
     /// Assigns a partition whose reader is open already, in the place of what it was assigned as before.
     pub fn assign_reader(&mut self, reader: PartitionReader, from: Offset, until: Option<Offset>) {
-        let tp = reader.replica().tp().clone();
-        self.unassign(&tp);
-        let mut lane = Lane {
-            tp,
-            reader,
-            position: from,
-            until,
-            watch: None,
-            failed_since: None,
-        };
+        let mut lane = Lane::new(reader, from, until);
+        self.unassign(&lane.tp);
         if let Some(watcher) = &mut self.watcher {
             watch(&mut **watcher, &mut self.watched, &mut lane);
         }
+        if self.open < self.open_max && !lane.is_done() {
+            self.open += 1;
+        } else {
+            lane.close(false);
+        }
+        self.places.insert(lane.tp.clone(), self.lanes.len());
         self.lanes.push(lane);
     }
 
     /// Takes a partition away; where it was read up to.
     pub fn unassign(&mut self, tp: &TopicPartition) -> Option<Offset> {
-        let at = self.lanes.iter().position(|lane| lane.tp == *tp)?;
+        let at = self.places.remove(tp)?;
         let lane = self.lanes.swap_remove(at);
+        if let Some(moved) = self.lanes.get(at) {
+            self.places.insert(moved.tp.clone(), at);
+        }
+        self.open -= usize::from(lane.is_open());
         if let (Some(watcher), Some(id)) = (&mut self.watcher, lane.watch) {
             watcher.remove(id);
             self.watched.remove(&id);
         }
         Some(lane.position)
+    }
+
+    fn lane(&self, tp: &TopicPartition) -> Option<&Lane> {
+        self.places.get(tp).and_then(|at| self.lanes.get(*at))
+    }
+
+    fn lane_mut(&mut self, tp: &TopicPartition) -> Option<&mut Lane> {
+        let at = self.places.get(tp)?;
+        self.lanes.get_mut(*at)
+    }
+
+    /// Where an assigned partition is read next.
+    pub fn position(&self, tp: &TopicPartition) -> Option<Offset> {
+        self.lane(tp).map(|lane| lane.position)
     }
 
     /// The partitions with the place that is read next in each. Who keeps one can go on there later,
@@ -244,18 +167,16 @@ impl Consumer {
 
     /// Whether every assigned partition was read up to its end.
     pub fn is_done(&self) -> bool {
-        self.lanes
-            .iter()
-            .all(|lane| lane.until.is_some_and(|until| lane.position >= until))
+        self.lanes.iter().all(Lane::is_done)
     }
 
     /// Whether an assigned partition's topic was deleted: the topic file says so, before any
     /// directory goes.
     pub fn is_deleted(&self, tp: &TopicPartition) -> bool {
-        let Some(lane) = self.lanes.iter().find(|lane| lane.tp == *tp) else {
+        let Some(lane) = self.lane(tp) else {
             return false;
         };
-        let id = lane.reader.topic().meta().topic_id;
+        let id = lane.topic().meta().topic_id;
         let there = topics::read_if_there(&self.store, &tp.topic);
         there.is_ok_and(|found| found.is_none_or(|(meta, _)| meta.topic_id != id))
     }
@@ -304,7 +225,7 @@ impl Consumer {
         bytes_max: usize,
         buf: &mut Vec<u8>,
     ) -> Result<Option<Fetched>> {
-        match self.lanes.iter().position(|lane| lane.tp == *tp) {
+        match self.places.get(tp).copied() {
             Some(at) => self.fetch_lane(at, bytes_max, buf),
             None => Ok(None),
         }
@@ -317,8 +238,8 @@ impl Consumer {
 
     /// Makes it that partition's turn.
     pub fn begin_with(&mut self, tp: &TopicPartition) {
-        if let Some(at) = self.lanes.iter().position(|lane| lane.tp == *tp) {
-            self.next = at;
+        if let Some(at) = self.places.get(tp) {
+            self.next = *at;
         }
     }
 
@@ -328,24 +249,32 @@ impl Consumer {
         bytes_max: usize,
         buf: &mut Vec<u8>,
     ) -> Result<Option<Fetched>> {
+        if !self.is_to_be_read(at) {
+            return Ok(None);
+        }
+        let opened = self.open_lane(at);
         let Some(lane) = self.lanes.get_mut(at) else {
             return Ok(None);
         };
-        if lane.until.is_some_and(|until| lane.position >= until) {
-            return Ok(None);
-        }
         let from = lane.position;
-        let read = match lane.reader.read(from, bytes_max, buf) {
-            // Another replica may be the one to read by now, or will be in a moment.
-            Err(e) => match self.chooser.follow(&mut lane.reader) {
-                Ok(true) => {
-                    rewatch(&mut self.watcher, &mut self.watched, lane);
-                    lane.reader.read(from, bytes_max, buf)
-                }
-                Err(gone) if gone.kind() == Kind::UnknownTopic => return Err(gone),
-                _ => Err(e),
+        let read = match (opened, lane.reader()) {
+            (Err(e), _) => Err(e),
+            (Ok(()), None) => return Ok(None),
+            (Ok(()), Some(reader)) => match reader.read(from, bytes_max, buf) {
+                // Another replica may be the one to read by now, or will be in a moment.
+                Err(e) => match self.chooser.follow(reader) {
+                    Ok(true) => {
+                        rewatch(&mut self.watcher, &mut self.watched, lane);
+                        match lane.reader() {
+                            Some(reader) => reader.read(from, bytes_max, buf),
+                            None => Ok(0),
+                        }
+                    }
+                    Err(gone) if gone.kind() == Kind::UnknownTopic => return Err(gone),
+                    _ => Err(e),
+                },
+                read => read,
             },
-            read => read,
         };
         let read = match read {
             Ok(read) => read,
@@ -353,44 +282,88 @@ impl Consumer {
                 self.stale = true;
                 return Ok(None);
             }
-            Err(e) if e.kind() == Kind::Io && deleted(lane) => {
-                let text = format!("UNKNOWN_TOPIC_OR_PARTITION: {} was deleted", lane.tp);
-                return Err(Error::new(Kind::UnknownTopic, text).cure(
-                    "'mq-topics list' shows what there is; start again for a new topic of that \
-                     name",
-                ));
-            }
+            Err(e) if e.kind() == Kind::Io && lane.is_replaced() => return Err(deleted(&lane.tp)),
             Err(e) => return Err(e),
         };
         lane.failed_since = None;
         if read == 0 {
+            if self.lanes.len() > self.open_max {
+                self.close_lane(at, true);
+            }
             return Ok(None);
         }
         // A reader that is always busy never waits, so it would not hear of a change otherwise.
-        self.stale |= !lane.reader.topic().is_current().unwrap_or(false);
+        self.stale |= !lane.topic().is_current().unwrap_or(false);
         let (end, compressed) = end_of(buf, from);
         let until = lane.until.map_or(end, |until| until.min(end));
         lane.position = until;
         let bytes = std::mem::take(buf);
-        let decompressed_len_max = if compressed {
-            lane.reader.decompressed_len_max()
-        } else {
-            0
+        let decompressed_len_max = match lane.reader() {
+            Some(reader) if compressed => reader.decompressed_len_max(),
+            _ => 0,
         };
-        Ok(Some(Fetched {
+        let fetched = Fetched {
             tp: lane.tp.clone(),
             from,
             until,
             bytes,
             decompressed_len_max,
-        }))
+        };
+        if lane.is_done() {
+            self.close_lane(at, false);
+        }
+        Ok(Some(fetched))
+    }
+
+    fn is_to_be_read(&mut self, at: usize) -> bool {
+        let Some(lane) = self.lanes.get(at) else {
+            return false;
+        };
+        if lane.is_done() {
+            self.close_lane(at, false);
+            return false;
+        }
+        !lane.is_quiet()
+    }
+
+    fn close_lane(&mut self, at: usize, empty: bool) {
+        if let Some(lane) = self.lanes.get_mut(at) {
+            self.open -= usize::from(lane.close(empty));
+        }
+    }
+
+    fn open_lane(&mut self, at: usize) -> Result<()> {
+        if self.lanes.get(at).is_none_or(Lane::is_open) {
+            return Ok(());
+        }
+        // Whoever was open for longest goes: the hand goes round, and stops at the next.
+        for _ in 0..self.lanes.len() {
+            if self.open < self.open_max {
+                break;
+            }
+            self.hand = (self.hand + 1) % self.lanes.len();
+            self.close_lane(self.hand, false);
+        }
+        if let Some(lane) = self.lanes.get_mut(at) {
+            lane.open(&self.chooser)?;
+            self.open += 1;
+            // It may be another replica than before.
+            rewatch(&mut self.watcher, &mut self.watched, lane);
+        }
+        Ok(())
     }
 
     /// Reads from who leads now. A new leader's high watermark may be below what was read: it is
     /// waited for.
     fn follow_leaderships(&mut self) -> Result<()> {
         for lane in &mut self.lanes {
-            match self.chooser.follow(&mut lane.reader) {
+            let Some(reader) = lane.reader() else {
+                if !lane.topic().is_current().unwrap_or(false) {
+                    lane.stir();
+                }
+                continue;
+            };
+            match self.chooser.follow(reader) {
                 Ok(true) => rewatch(&mut self.watcher, &mut self.watched, lane),
                 Ok(false) => {}
                 // Its directory may be another in a moment, and a topic file that is damaged be
@@ -421,20 +394,22 @@ impl Consumer {
     /// [`Kind::Usage`] if it is not assigned; [`Kind::UnknownTopic`] for a [`Position`] in another topic
     /// of that name.
     pub fn seek(&mut self, tp: &TopicPartition, to: impl Into<Position>) -> Result<()> {
-        let Some(lane) = self.lanes.iter_mut().find(|lane| lane.tp == *tp) else {
+        let Some(lane) = self.lane_mut(tp) else {
             let text = format!("{tp} is not assigned to this consumer");
             return Err(Error::new(Kind::Usage, text).cure("assign it first"));
         };
         let to = to.into();
-        to.check(lane.reader.topic())?;
+        to.check(lane.topic())?;
         lane.position = to.offset;
+        lane.stir();
         Ok(())
     }
 
     /// Ends the reading of an assigned partition at an offset.
     pub fn limit(&mut self, tp: &TopicPartition, until: Offset) {
-        if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.tp == *tp) {
+        if let Some(lane) = self.lane_mut(tp) {
             lane.until = Some(until);
+            lane.stir();
         }
     }
 
@@ -465,6 +440,18 @@ impl Consumer {
             .wait(patience, wake)
             .map_err(|e| crate::error::Error::io("wait for changes in", self.store.path(), e))?;
         self.stale |= self.topics_changed(&woken);
+        match &woken {
+            Wake::Nothing => {}
+            Wake::Anything => self.lanes.iter_mut().for_each(Lane::stir),
+            Wake::Changed(ids) => {
+                for tp in ids.iter().filter_map(|id| self.watched.get(id)) {
+                    let at = self.places.get(tp);
+                    if let Some(lane) = at.and_then(|at| self.lanes.get_mut(*at)) {
+                        lane.stir();
+                    }
+                }
+            }
+        }
         Ok(woken)
     }
 
@@ -538,8 +525,9 @@ fn watch(
     watched: &mut HashMap<WatchId, TopicPartition>,
     lane: &mut Lane,
 ) {
+    let Some(reader) = lane.reader() else { return };
     // A watch that cannot be had is made up for by the wait's timeout.
-    if let Ok(id) = watcher.add_file(&**lane.reader.replica().dir(), PAGE_FILE) {
+    if let Ok(id) = watcher.add_file(&**reader.replica().dir(), PAGE_FILE) {
         watched.insert(id, lane.tp.clone());
         lane.watch = Some(id);
     }
@@ -557,19 +545,4 @@ fn rewatch(
         watched.remove(&id);
     }
     watch(&mut **watcher, watched, lane);
-}
-
-fn deleted(lane: &Lane) -> bool {
-    !lane.reader.replica().in_place().unwrap_or(true)
-}
-
-/// The offset after the last batch in `bytes`, and whether one of them is compressed.
-fn end_of(bytes: &[u8], from: Offset) -> (Offset, bool) {
-    let (mut rest, mut end, mut compressed) = (bytes, from, false);
-    while let Ok(header) = crate::record::BatchHeader::parse(rest) {
-        end = header.last_offset() + 1;
-        compressed |= header.compression() != Compression::None;
-        rest = rest.get(header.total_len()..).unwrap_or_default();
-    }
-    (end, compressed)
 }

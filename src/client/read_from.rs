@@ -54,6 +54,17 @@ impl Chooser {
         }
     }
 
+    /// Opens anew the replica to be read, of a partition that was in order before.
+    ///
+    /// # Errors
+    /// As [`PartitionReader::open_at`].
+    pub fn reopen(&self, tp: &TopicPartition) -> Result<PartitionReader> {
+        match self.replica(tp)? {
+            None => PartitionReader::open(&self.store, tp),
+            Some(broker) => PartitionReader::open_at(&self.store, tp, broker),
+        }
+    }
+
     /// Looks whether another replica is to be read by now; whether it changed.
     ///
     /// # Errors

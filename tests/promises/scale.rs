@@ -244,3 +244,87 @@ fn a_signal_ends_a_command_between_partitions() {
         .collect();
     assert!(left.len() <= 1, "{left:?}");
 }
+
+/// A tool that may have so many descriptors.
+fn with_descriptors(shell: &Shell, limit: usize, tool: &str, args: &[&str]) -> Command {
+    let plain = shell.command(tool, args);
+    let mut limited = Command::new("sh");
+    limited
+        .args(["-c", &format!("ulimit -n {limit} && exec \"$@\""), "sh"])
+        .arg(plain.get_program())
+        .args(plain.get_args())
+        .current_dir(shell.dir())
+        .env("MQ_STORE", shell.store())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    limited
+}
+
+#[test]
+fn more_partitions_are_read_than_there_are_descriptors() {
+    const PARTITIONS: usize = 100;
+    const DESCRIPTORS: usize = 96;
+    let shell = Shell::new();
+    let count = PARTITIONS.to_string();
+    shell.topics(&["create", "big", "-p", &count, "-c", "flush.messages=never"]);
+    let lines = |round: usize| -> String {
+        let numbers = (0..PARTITIONS).map(|n| format!("{round}-{n}\n"));
+        numbers.collect()
+    };
+    let sorted = |text: &[u8]| {
+        let text = String::from_utf8_lossy(text).into_owned();
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort_unstable();
+        lines
+    };
+    let mut all = Vec::new();
+    let mut produce = |round: usize| {
+        let more = lines(round);
+        shell.produce(&["big"], more.as_bytes());
+        all.extend(sorted(more.as_bytes()));
+        all.sort_unstable();
+        all.clone()
+    };
+    let expected = produce(0);
+    let args: [&[&str]; 3] = [
+        &["-e", "big"],
+        &["-e", "-g", "g", "big"],
+        &["-e", "--tail", "1000", "big"],
+    ];
+    for args in args {
+        let command = with_descriptors(&shell, DESCRIPTORS, "mq-consume", args);
+        let done = crate::cli::run(command, b"");
+        assert_eq!(
+            (done.status, sorted(&done.out)),
+            (0, expected.clone()),
+            "{args:?}: {}",
+            done.err
+        );
+    }
+    // Two that follow: what comes while all but some are closed comes, too.
+    let follow = |args: &[&str]| {
+        let mut command = with_descriptors(&shell, DESCRIPTORS, "mq-consume", args);
+        Running::of(command.spawn().expect("spawn"))
+    };
+    let plain = follow(&["big"]);
+    let member = follow(&["-g", "h", "-o", "start", "big"]);
+    let mut expected = expected;
+    for round in 1..4 {
+        for running in [&plain, &member] {
+            let came = running.out.until(crate::cli::PATIENCE, |bytes| {
+                memchr::memchr_iter(b'\n', bytes).count() >= expected.len()
+            });
+            let err = String::from_utf8_lossy(&running.err.bytes()).into_owned();
+            assert!(came, "round {round}: {err}");
+            assert_eq!(sorted(&running.out.bytes()), expected, "{err}");
+        }
+        expected = produce(round);
+    }
+    for mut running in [plain, member] {
+        running.signal(Signal::TERM);
+        let asked = Instant::now();
+        running.end_within(crate::cli::PATIENCE);
+        assert!(asked.elapsed() < Duration::from_secs(2));
+    }
+}

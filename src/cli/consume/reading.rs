@@ -225,8 +225,7 @@ impl<'e> Reading<'e> {
 
     /// Where a partition is read next.
     pub fn position(&self, tp: &TopicPartition) -> Option<Offset> {
-        let mut positions = self.consumer.positions();
-        positions.find(|(at, _)| *at == tp).map(|(_, at)| at.offset)
+        self.consumer.position(tp)
     }
 
     fn failed(&mut self, source: &mut impl Source, e: Error) -> Result<()> {

@@ -81,6 +81,8 @@ pub(super) struct Keeper {
     topics: BTreeMap<TopicName, TopicHandle>,
     /// A leadership could not be followed yet.
     unfollowed: bool,
+    /// More is owned than could be handed over at once.
+    untaken: bool,
     last_generation: Generation,
     joins: Option<Joins>,
     /// When the members' files were seen closed, and which of the [`PROBES`] is next.
@@ -179,6 +181,7 @@ impl Keeper {
             stayed: BTreeMap::new(),
             topics: BTreeMap::new(),
             unfollowed: false,
+            untaken: false,
             last_generation: 0,
             joins: None,
             // Members that died unwatched are found by one look soon.
@@ -261,14 +264,12 @@ impl Keeper {
     /// Takes what the caller told.
     fn listen(&mut self) {
         let mut told = lock(&self.shared.told);
-        for generation in told.stopped.drain(..) {
+        let stopped: BTreeSet<Generation> = told.stopped.drain(..).collect();
+        let broken: BTreeSet<Generation> = told.broken.drain(..).collect();
+        if !stopped.is_empty() || !broken.is_empty() {
             for holding in self.held.values_mut() {
-                holding.is_stopped |= holding.generation == generation;
-            }
-        }
-        for generation in told.broken.drain(..) {
-            for holding in self.held.values_mut() {
-                holding.is_broken |= holding.generation == generation;
+                holding.is_stopped |= stopped.contains(&holding.generation);
+                holding.is_broken |= broken.contains(&holding.generation);
             }
         }
         self.idle |= std::mem::take(&mut told.idle);
@@ -338,6 +339,9 @@ impl Keeper {
         }
         if self.has_unwatched() {
             timeout = timeout.min(UNWATCHED_LOOK);
+        }
+        if self.untaken {
+            timeout = timeout.min(QUICK_LOOK);
         }
         if let Some(wait) = self.joins_settle_in() {
             timeout = timeout.min(wait);

@@ -7,7 +7,7 @@ use super::Keeper;
 use crate::client::group_session::Order;
 use crate::error::Result;
 use crate::store::{PartitionReader, TopicHandle};
-use crate::types::{BrokerId, TopicName, Uuid};
+use crate::types::{BrokerId, TopicName, TopicPartition, Uuid};
 
 /// A replica: whose, and which directory.
 pub(super) type Source = (BrokerId, Option<Uuid>);
@@ -62,7 +62,9 @@ impl Keeper {
 
     fn rewatch(&mut self, topic: &TopicHandle) -> Result<()> {
         let name = &topic.meta().name;
-        for (tp, holding) in self.held.iter_mut().filter(|(tp, _)| tp.topic == *name) {
+        let first = TopicPartition::new(name.clone(), 0);
+        let held = self.held.range_mut(&first..);
+        for (tp, holding) in held.take_while(|(tp, _)| tp.topic == *name) {
             let broker = self.chooser.broker(topic, tp.partition)?;
             let uuid = topic.partition(tp.partition)?.uuid_of(broker);
             let watched = holding.page.is_some() || self.watching.is_blind;

@@ -1,6 +1,7 @@
 //! Giving partitions up, and taking them over: with where they begin.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::following::source_of;
@@ -9,6 +10,7 @@ use crate::client::group_session::starts;
 use crate::client::group_session::{CommitWhen, Order};
 use crate::client::open_reader;
 use crate::client::point::Point;
+use crate::disk::descriptors_max;
 use crate::error::{Error, Kind, Result};
 use crate::group::{Committed, Entry, Standing, standing};
 use crate::store::PartitionReader;
@@ -18,6 +20,9 @@ use crate::types::{LeaderEpoch, Offset, TopicName, TopicPartition, Uuid};
 const START_WAIT: Duration = Duration::from_millis(100);
 /// So long partitions that can be given up wait for the others that are to be.
 const TOGETHER: Duration = Duration::from_millis(20);
+/// Of so many descriptors one partition is handed over at once, of two each: the caller has such a
+/// hand-over, too, while the next is prepared.
+const OPEN_SHARE: usize = 8;
 
 impl Keeper {
     /// Gives up what is another's target by now.
@@ -127,7 +132,7 @@ impl Keeper {
             return Err(removed());
         };
         self.broken.retain(|tp| me.owned.contains(tp));
-        let fresh: Vec<(TopicPartition, Uuid)> = me
+        let mut fresh: Vec<(TopicPartition, Uuid)> = me
             .owned
             .intersection(&me.target)
             .filter(|tp| !self.held.contains_key(tp) && !self.broken.contains(tp))
@@ -136,6 +141,16 @@ impl Keeper {
                 Some((tp.clone(), topic.topic_id))
             })
             .collect();
+        // Each is open until the caller takes it, which keeps no more open than it may: of more than
+        // that the next are handed over once these are taken.
+        let open_max = (descriptors_max() / OPEN_SHARE).max(1);
+        self.untaken = fresh.len() > open_max;
+        if self.untaken {
+            if self.shared.has_orders.load(Ordering::Acquire) {
+                return Ok(());
+            }
+            fresh.truncate(open_max);
+        }
         if fresh.is_empty() {
             // What is not taken over now may be another's before it comes back.
             self.stayed.clear();

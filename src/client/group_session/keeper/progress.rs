@@ -1,20 +1,30 @@
 //! What was delivered, committed, and is done.
 
+use std::collections::HashMap;
+
 use super::{Holding, Keeper, WAITS_LONG};
 use crate::client::group_session::ends::Ends;
-use crate::client::group_session::{CommitWhen, End, Order};
+use crate::client::group_session::{CommitWhen, End, Generation, Order};
 use crate::error::{Kind, Result};
 use crate::group::Entry;
-use crate::types::{Offset, TopicPartition};
+use crate::types::{LeaderEpoch, Offset, TopicPartition};
 
 impl Keeper {
     pub(super) fn take_deliveries(&mut self) {
+        let mut furthest: HashMap<Generation, (Offset, LeaderEpoch)> = HashMap::new();
         for delivered in self.delivery.take() {
-            for holding in self.held.values_mut() {
-                if holding.generation == delivered.generation && delivered.next > holding.position {
-                    holding.position = delivered.next;
-                    holding.leader_epoch = delivered.leader_epoch;
-                }
+            let place = (delivered.next, delivered.leader_epoch);
+            let known = furthest.entry(delivered.generation).or_insert(place);
+            *known = place.max(*known);
+        }
+        if furthest.is_empty() {
+            return;
+        }
+        for holding in self.held.values_mut() {
+            if let Some((next, leader_epoch)) = furthest.get(&holding.generation)
+                && *next > holding.position
+            {
+                (holding.position, holding.leader_epoch) = (*next, *leader_epoch);
             }
         }
     }
@@ -115,7 +125,7 @@ impl Keeper {
         let Some(ends) = &self.ends else {
             return Ok(());
         };
-        if self.finished || !self.is_done_here(ends) {
+        if self.finished || self.untaken || !self.is_done_here(ends) {
             self.watching.watch_offsets(&**self.member.dir(), false);
             self.waits_since = None;
             return Ok(());

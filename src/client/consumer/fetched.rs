@@ -1,0 +1,94 @@
+//! What was read of one partition at once.
+
+use std::ops::ControlFlow;
+
+use crate::error::{Error, Result};
+use crate::record::{BatchView, Corrupt, Decompressor, Record};
+use crate::types::{Compression, LeaderEpoch, Offset, TimestampType, TopicPartition};
+
+/// Whole batches of one partition, checked; some records at the edges may lie outside
+/// `from..until`, and are skipped by [`Fetched::for_each`].
+#[derive(Debug)]
+pub struct Fetched {
+    /// The partition.
+    pub tp: TopicPartition,
+    /// The first offset that was asked for.
+    pub from: Offset,
+    /// Offsets from here on were not asked for.
+    pub until: Offset,
+    /// The batches.
+    pub bytes: Vec<u8>,
+    /// Most bytes that each of them may decompress to, by their topic's config.
+    pub decompressed_len_max: usize,
+}
+
+/// What a record's batch says about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchInfo {
+    /// The epoch it was appended in.
+    pub leader_epoch: LeaderEpoch,
+    /// What its timestamp means.
+    pub timestamp_type: TimestampType,
+    /// The codec that it is stored with.
+    pub compression: Compression,
+}
+
+impl Fetched {
+    /// Gives each record to `f`, in order, until that breaks. Control batches are passed over. The
+    /// decompressor is allowed what the topic allows.
+    ///
+    /// # Errors
+    /// [`Damaged`](crate::error::Kind::Damaged) for records that do not decode, though their checksum holds.
+    pub fn for_each<B>(
+        &self,
+        decompressor: &mut Decompressor,
+        mut f: impl FnMut(BatchInfo, Record<'_>) -> ControlFlow<B>,
+    ) -> Result<Option<B>> {
+        decompressor.allow(self.decompressed_len_max);
+        let mut rest = self.bytes.as_slice();
+        while !rest.is_empty() {
+            let view = BatchView::parse(rest).map_err(|e| self.damaged(e, "a batch"))?;
+            let header = *view.header();
+            let at = |e| self.damaged(e, &format!("the batch at offset {}", header.base_offset));
+            if !header.is_control() {
+                let info = BatchInfo {
+                    leader_epoch: header.leader_epoch,
+                    timestamp_type: header.timestamp_type(),
+                    compression: header.compression(),
+                };
+                let inside = header.base_offset >= self.from && header.last_offset() < self.until;
+                for record in view.records(decompressor).map_err(at)? {
+                    let record = record.map_err(at)?;
+                    if !inside && (record.offset < self.from || record.offset >= self.until) {
+                        continue;
+                    }
+                    if let ControlFlow::Break(stop) = f(info, record) {
+                        return Ok(Some(stop));
+                    }
+                }
+            }
+            rest = rest.get(header.total_len()..).unwrap_or_default();
+        }
+        Ok(None)
+    }
+
+    fn damaged(&self, corrupt: Corrupt, which: &str) -> Error {
+        let topic = &self.tp.topic;
+        Error::from(corrupt)
+            .at(format!("{which} of {}", self.tp))
+            .cure(format!(
+                "'mq-topics verify {topic} --deep' names the file and the position"
+            ))
+    }
+}
+
+/// The offset after the last batch in `bytes`, and whether one of them is compressed.
+pub(super) fn end_of(bytes: &[u8], from: Offset) -> (Offset, bool) {
+    let (mut rest, mut end, mut compressed) = (bytes, from, false);
+    while let Ok(header) = crate::record::BatchHeader::parse(rest) {
+        end = header.last_offset() + 1;
+        compressed |= header.compression() != Compression::None;
+        rest = rest.get(header.total_len()..).unwrap_or_default();
+    }
+    (end, compressed)
+}
