@@ -117,11 +117,11 @@ impl Signals {
         }
     }
 
-    /// From now on the first signal ends this process, once no lock is held: what it was about to
-    /// do, anyone may find half done, and a killed process leaves the same.
-    pub fn end_by_first(&self) {
-        self.end_by_first.store(true, Ordering::SeqCst);
-        if let Some(signal) = self.stopping() {
+    /// From now on the first signal ends this process, or does no more, once no lock is held: what
+    /// it was about to do, anyone may find half done, and a killed process leaves the same.
+    pub fn end_by_first(&self, ends: bool) {
+        self.end_by_first.store(ends, Ordering::SeqCst);
+        if let Some(signal) = self.stopping().filter(|_| ends) {
             // The thread that watches has passed it by, perhaps.
             gate::while_unlocked(|| Signals::die(signal));
         }
@@ -204,7 +204,11 @@ fn watch(
     let end = move |signal| {
         if end_by_first.load(Ordering::SeqCst) {
             std::thread::sleep(LAST_WORDS);
-            gate::while_unlocked(|| Signals::die(signal));
+            gate::while_unlocked(|| {
+                if end_by_first.load(Ordering::SeqCst) {
+                    Signals::die(signal);
+                }
+            });
         }
         writes.die_if_stuck(signal);
     };

@@ -150,7 +150,7 @@ const END_MAX: Duration = Duration::from_millis(200);
 const BUSY: Duration = Duration::from_millis(400);
 
 /// Commands that take their time: each look at a file takes a while.
-const LONG: [&str; 15] = [
+const LONG: [&str; 18] = [
     "mq-topics describe big",
     "mq-topics list --sizes",
     "mq-topics offsets big",
@@ -165,6 +165,9 @@ const LONG: [&str; 15] = [
     "mq-groups reset g --to start --yes --topic big",
     "mq-broker health",
     "mq-broker status",
+    "mq-consume -e big",
+    "mq-consume -e --tail 3 big",
+    "mq-consume -g j b*",
     "mq-topics delete big --yes",
 ];
 

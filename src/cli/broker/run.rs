@@ -26,7 +26,7 @@ pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
         job,
         Job::Status(_) | Job::List(_) | Job::Locks(_) | Job::Health(_)
     ) {
-        env.signals().end_by_first();
+        env.signals().end_by_first(true);
     }
     match job {
         Job::Start { id, options } => start(id, options, env),

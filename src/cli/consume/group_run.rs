@@ -102,6 +102,7 @@ pub fn run(
     };
     let delivery: Arc<dyn Delivery> = Arc::clone(&marks) as Arc<dyn Delivery>;
     let session = GroupSession::start(store, options, delivery, Box::new(env.signals().waker()))?;
+    env.signals().end_by_first(false);
     let consumer = Consumer::reading_from(store, job.read_from.clone());
     let member = Member {
         marks,

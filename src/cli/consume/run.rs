@@ -33,6 +33,8 @@ pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
         return Ok(nothing(&job, env));
     };
     warn_of_unknown_rack(&store, &job, env)?;
+    // Until anything is printed there is nothing to bring to an end.
+    env.signals().end_by_first(true);
     if let Some(group) = job.group.clone() {
         return super::group_run::run(&store, job, group, (idle, was_there), env);
     }
@@ -47,6 +49,7 @@ pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
         looked: on.env.monotonic(),
     };
     plain.refresh(&mut on, was_there)?;
+    on.env.signals().end_by_first(false);
     if on.job.to_end || on.job.ends() {
         // Into a pipe: its reader may well print on the same terminal.
         let into_file = super::output::is_file();
@@ -201,6 +204,9 @@ impl Plain {
             .map(|(tp, from)| (tp.clone(), *from))
             .collect();
         for (tp, from) in starts {
+            if on.env.stopping() {
+                return Ok(());
+            }
             let mut consumer = Consumer::reading_from(&self.store, on.job.read_from.clone());
             let reader = consumer.open_reader(&tp)?;
             let end = reader.page()?.high_watermark;

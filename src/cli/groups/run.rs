@@ -22,7 +22,7 @@ const PLAN: [Column; 2] = [Column::text("group"), Column::text("change")];
 pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
     // The screen is to be put back.
     if !matches!(job, Job::Watch(_)) {
-        env.signals().end_by_first();
+        env.signals().end_by_first(true);
     }
     match job {
         Job::List(job) => show::list(job, env),

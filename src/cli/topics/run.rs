@@ -22,7 +22,7 @@ pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
         _ => false,
     };
     if !makes_replicas {
-        env.signals().end_by_first();
+        env.signals().end_by_first(true);
     }
     match job {
         Job::Create(job) => change::create(job, env),
