@@ -103,3 +103,82 @@ impl Mender<'_> {
         Ok(page)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::disk::OsDisk;
+    use crate::record::BatchBuilder;
+    use crate::store::commit_note::{CommitNote, SYNC_FILE};
+    use crate::store::{self, NewTopic, PartitionWriter, StoreDir};
+    use crate::types::{Compression, TimestampType, TopicName, TopicPartition};
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    /// A partition with three records, of which none is durable, and the inode of its log.
+    fn three_records() -> (tempfile::TempDir, Arc<StoreDir>, PartitionWriter) {
+        let at = tempfile::tempdir().expect("a place");
+        let clock = Arc::new(SystemClock::default());
+        let path = at.path().join("store");
+        let store = StoreDir::open_or_create(Arc::new(OsDisk), clock, &path).expect("store");
+        let store = Arc::new(store);
+        let name = TopicName::new("t").expect("a name");
+        let configs = BTreeMap::from([("flush.messages".to_owned(), "never".to_owned())]);
+        let topic = NewTopic::embedded(name.clone(), 1).with_configs(configs);
+        store::create_topic(&store, &topic, PATIENCE).expect("topic");
+        let tp = TopicPartition::new(name, 0);
+        let mut writer = PartitionWriter::open(&store, &tp, PATIENCE).expect("open");
+        for _ in 0..3 {
+            let mut builder = BatchBuilder::new();
+            builder.append_value(1, b"v").expect("append");
+            let mut batch = builder
+                .finish(Compression::None, TimestampType::CreateTime)
+                .expect("finish");
+            writer.append(&mut batch).expect("append");
+        }
+        (at, store, writer)
+    }
+
+    #[test]
+    fn a_truncation_copies_what_a_sync_covered_whose_end_nobody_saw() {
+        for is_unseen in [false, true] {
+            let (_at, store, writer) = three_records();
+            let replica = writer.replica();
+            let page = replica.read_page().expect("read").expect("a page");
+            assert_eq!((page.tail.end, page.durable.offset), (3, 0));
+            let log = SegmentFile::new(0, FileKind::Log).name();
+            // Kept open: an inode's number is given out again.
+            let before = replica.dir().open(&log, Open::Read).expect("open");
+            if is_unseen {
+                let note = CommitNote {
+                    boot_id: store.boot_id(),
+                    generation: page.generation,
+                    end: 2,
+                    pid: 1,
+                };
+                let file = replica.dir().open(SYNC_FILE, Open::Write).expect("open");
+                note.write(&*file).expect("write");
+            }
+            let held = replica.lock(PATIENCE).expect("lock");
+            let judge = super::super::judge::Judge::of_leader(&store, writer.topic(), writer.tp());
+            let mut appender = storage::Appender::new(Arc::clone(replica.dir()));
+            let mut epochs = replica.epochs().expect("read").expect("epochs");
+            let mut mender = Mender {
+                held: &held,
+                judge: judge.expect("judge"),
+                appender: &mut appender,
+                epochs: &mut epochs,
+                cuts: &mut Vec::new(),
+            };
+            let after = mender.truncate(page, 2).expect("truncated");
+            assert_eq!((after.tail.end, after.durable.offset), (2, 2));
+            let is_copied = replica.dir().id(&log).expect("id") != before.id().expect("id");
+            assert_eq!(is_copied, is_unseen);
+        }
+    }
+}

@@ -264,3 +264,45 @@ fn a_segment_is_set_aside_beside_what_was_cut_at_its_base_before() {
     assert_eq!(sample.bytes(4, FileKind::Cut(1)), b"earlier");
     assert_eq!(sample.bytes(4, FileKind::Cut(2)), second);
 }
+
+#[test]
+fn a_roll_never_empties_a_log_that_holds_records() {
+    let sample = two_segments();
+    // A page that is older than the log: it ends before the second segment.
+    let older = Tail {
+        active: 0,
+        end: 4,
+        ..sample.tail
+    };
+    let second = sample.bytes(4, FileKind::Log);
+    let mut appender = Appender::new(Arc::clone(&sample.dir));
+    let refused = appender
+        .begin_segment(&older)
+        .expect_err("it holds records");
+    assert_eq!(refused.kind(), crate::error::Kind::Fenced);
+    assert_eq!(sample.bytes(4, FileKind::Log), second);
+    // What holds none is a leftover, and is emptied.
+    let log = sample
+        .dir
+        .open(&SegmentFile::new(4, FileKind::Log).name(), Open::Write)
+        .expect("open");
+    log.write_at(&[0x55; 8], 20).expect("spoilt");
+    appender.begin_segment(&older).expect("begun");
+    assert!(log.is_empty().expect("len"));
+}
+
+#[test]
+fn what_was_cut_is_told_though_the_recovery_fails() {
+    let sample = two_segments();
+    let log = active_log(&sample);
+    log.write_at(b"junk", sample.tail.log_bytes).expect("junk");
+    let mut cuts = Vec::new();
+    let known = RecoverFrom {
+        // A log that ends before its start is damaged: that is seen after the cut.
+        log_start: Some(sample.tail.end + 1),
+        ..from(Some(sample.places[1]))
+    };
+    recover(&*sample.dir, known, Some(&sample.epochs), &mut cuts).expect_err("damaged");
+    assert_eq!(cuts.len(), 1);
+    assert_eq!(cuts[0].bytes, 4);
+}
