@@ -4,6 +4,7 @@
 #
 #   tests/sabotage.sh [NAME...]    all of them, or those named (any part of the name will do)
 #   tests/sabotage.sh --list       their names
+#   tests/sabotage.sh --check      whether each applies to exactly one place of the source, no more
 #
 # Works on a copy of the tree, in SABOTAGE_DIR (default: a directory beside target/). Prints
 # `caught` or `MISSED` for each and a closing count; ends with 1 if any is missed, does not apply
@@ -42,6 +43,15 @@ prepare() {
 # sabotage NAME FILE OLD NEW TEST FILTER: TEST is a test binary, or "lib".
 sabotage() {
   local name=$1 file=$2 old=$3 new=$4 test=$5 filter=$6
+  if [[ $check ]]; then
+    local places
+    places=$(OLD=$old perl -0777 -ne 'my $n = () = /\Q$ENV{OLD}\E/g; print $n' "$root/$file") || places=none
+    if [[ $places != 1 ]]; then
+      echo "ERROR   $name: the patch of $file applies in ${places:-0} places, not 1"
+      errors=$((errors + 1))
+    fi
+    return 0
+  fi
   is_wanted "$name" || return 0
   local path=$work/tree/$file log="$work/logs/${name//[^a-z0-9]/-}.log"
   cp -p "$root/$file" "$path"
@@ -82,11 +92,15 @@ sabotage() {
   cp "$root/$file" "$path"
 }
 
+check=
+if [[ ${1-} == --check ]]; then
+  check=yes
+fi
 if [[ ${1-} == --list ]]; then
   sed -n 's/^sabotage "\([^"]*\)".*/\1/p' "$0"
   exit
 fi
-prepare
+[[ $check ]] || prepare
 
 # --- syncs
 
@@ -131,8 +145,8 @@ sabotage "a deletion forgets what the topic had retired" src/store/lifecycle.rs 
   'retired.take(0).map(|gone| (gone.broker, gone.uuid))' \
   cluster_topics a_reassignment_is_begun
 
-sabotage "who uses a topic first does not sync its name" src/store/writer.rs \
-  'if known < version {' 'if known < version && version > u64::MAX - 1 {' \
+sabotage "who uses a topic first does not sync its name" src/store/names.rs \
+  'if known >= version {' 'if known >= version || version < u64::MAX {' \
   crash successor_in_add_partitions
 
 sabotage "a failed sync is forgotten" src/store/committer.rs \
@@ -144,13 +158,13 @@ sabotage "a failed sync leaves no note" src/store/replica.rs \
   failed_sync a_failed_sync
 
 sabotage "a commit leaves no note" src/store/committer.rs \
-  '        note.write(&*self.sync)
+  '        note.write(held.file())
             .map_err(|e| self.sync_error("write", e))?;' '        let _ = note;' \
   failed_sync a_sync_whose_end_nobody_saw
 
-sabotage "a rescue that died is not done again" src/store/mend.rs \
-  'sync_unknown || next.intent == Intent::Rescue;' 'sync_unknown;' \
-  failed_sync a_rescue_that_died
+sabotage "a rescue that died is not done again" src/store/recovery_decision.rs \
+  'open_sync || found.copy_begun;' 'open_sync;' \
+  lib recovery_decision
 
 # --- locks
 
@@ -161,7 +175,7 @@ sabotage "no append lock" src/store/replica.rs \
             if locked || self.clock.monotonic() > started {' \
   crowd in_memory
 
-sabotage "verify looks behind an index without the lock" src/client/admin.rs \
+sabotage "verify looks behind an index without the lock" src/client/verify.rs \
   '    let Ok(held) = replica.lock(LOOK_PATIENCE) else {
         return Ok(());
     };
@@ -201,12 +215,12 @@ sabotage "the epoch of a batch is not held against the checkpoint" src/storage/w
   'if due != Some(header.leader_epoch) && header.leader_epoch < 0 {' \
   damage every_flipped_bit_of_a_segment
 
-sabotage "no seal where shown records are gone" src/store/mend.rs \
-  '        next.sealed |= lost_page || shown_unsynced;' '' \
+sabotage "no seal where shown records are gone" src/store/recovery_decision.rs \
+  'let seal = lost || (!same_boot && (!found.every_message || found.replicated));' 'let seal = false;' \
   crash stop_in_append_never
 
-sabotage "no seal after a reboot" src/store/mend.rs \
-  'lost_page || shown_unsynced;' 'lost_page;' \
+sabotage "no seal after a reboot" src/store/recovery_decision.rs \
+  'let seal = lost || (!same_boot && (!found.every_message || found.replicated));' 'let seal = lost;' \
   crash what_a_reader_saw
 
 sabotage "an epoch that may have been used is used again" src/store/mend.rs \
@@ -253,11 +267,11 @@ sabotage "notes of other logs stay" src/group/held.rs \
 
 # --- bounds
 
-sabotage "readers are shown what is not durable" src/store/mend.rs \
-  '        page.durable.offset
-    } else {' \
-  '        page.tail.end
-    } else {' \
+sabotage "readers are shown what is not durable" src/store/page.rs \
+  '            self.durable.offset
+        } else {' \
+  '            self.tail.end
+        } else {' \
   crash what_an_open_reader_saw
 
 sabotage "damage without a page is cut" src/storage/recovery.rs \
@@ -456,6 +470,61 @@ sabotage "the dead leave before anyone looked at the leader" src/cluster/control
 sabotage "leadership moves to a full disk" src/cluster/control/judge.rs \
   '(sight.has_room(p, *b) || !cx.brokers.is_alive(leader))' '(sight.has_room(p, *b) || p.work.is_none())' \
   lib control::tests
+
+sabotage "a listing takes in what a killed roll left" src/store/log_snapshot.rs \
+  'segments: segments.up_to(page.tail.active),' 'segments,' \
+  promises a_killed_roll
+
+sabotage "damage is told by an old look" src/store/reader.rs \
+  'if !fresh {' 'if !fresh && bytes_max == 0 {' \
+  promises a_reader_of_a_follower
+
+sabotage "a reader does not hold the page against its files" src/store/reader_state.rs \
+  'if !self.page_fits()? {' 'if !self.page_fits()? && page.tail.end < 0 {' \
+  promises records_of_a_lost_mount
+
+sabotage "what is sound before damage is kept back" src/store/reader_scan.rs \
+  'if scanned.used > scanned.before || at_end {' \
+  'if (scanned.used > scanned.before && scanned.damage.is_none()) || at_end {' \
+  promises sound_records_before
+
+sabotage "epochs are in memory before their checkpoint" src/store/mend.rs \
+  '        self.write_epochs(page, &epochs)?;
+        *self.epochs = epochs;
+        Ok(())' \
+  '        *self.epochs = epochs.clone();
+        self.write_epochs(page, &epochs)' \
+  promises a_follower_has_no_epoch
+
+sabotage "who waits for a sync does not see its holder beat" src/store/heartbeat.rs \
+  'self.beat.look(beat, now) >= self.stopped_after' 'self.beat.look(0, now) >= self.stopped_after' \
+  promises syncs_of_seconds
+
+sabotage "a removed sync.lock takes its note with it" src/store/sync_lock.rs \
+  '    let made = note
+        .write(&*file)
+        .and_then(|()| dir.rename_new(&temporary, SYNC_FILE));' \
+  '    let _ = note;
+    let made = dir.rename_new(&temporary, SYNC_FILE);' \
+  promises a_sync_lock_that_is_removed
+
+sabotage "a sync is published though its lock was replaced" src/store/committer.rs \
+  'if !self.sync.in_place()? {' 'if !self.sync.in_place()? && target < 0 {' \
+  promises a_sync_lock_that_is_replaced
+
+sabotage "a truncation forgets a sync whose end nobody saw" src/store/truncate.rs \
+  'if self.held.replica().sync_notes()?.unfinished(Some(&page)) {' 'if page.tail.end < 0 {' \
+  lib truncate::tests
+
+sabotage "a roll empties a log that holds records" src/storage/appender.rs \
+  'if begins_with_a_batch(&*self.dir, next.active, None)? {' \
+  'if begins_with_a_batch(&*self.dir, next.active, None)? && next.active < 0 {' \
+  lib a_roll_never_empties
+
+sabotage "an append does not beat" src/store/replica.rs \
+  'beat: Heartbeat::start(Arc::clone(&self.page), BEAT_AT),' \
+  'beat: Heartbeat::start(Arc::clone(&self.page), BEAT_AT + 1024),' \
+  promises an_append_whose_write
 
 echo "sabotage: $((caught + missed + errors)) cases, $caught caught, $missed missed, $errors errors"
 ((missed == 0 && errors == 0))
