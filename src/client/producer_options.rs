@@ -68,8 +68,8 @@ pub struct ProducerOptions {
     pub compression: Compression,
     /// A batch is handed on when it is this large, bytes; it may hold one larger record.
     pub batch_bytes: usize,
-    /// How long a record may wait for company: once no more come, or the delivery has nothing else to
-    /// do.
+    /// How long a record may wait for company; while the delivery is busy it waits in any case. An
+    /// [`super::UntimedProducer`] asks only when its caller says that the input pauses.
     pub linger: Duration,
     /// How long to try: for a lock, for a leader, for enough replicas in sync.
     pub timeout: Duration,
