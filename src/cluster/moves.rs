@@ -164,13 +164,19 @@ impl Under<'_> {
         let Some(page) = self.leader.read_page()? else {
             return Ok(None);
         };
-        let leads = page.replica_uuid == self.from_uuid
-            && page.role == Role::Leader
-            && page.leader_epoch <= self.wanted.epoch;
-        if !leads {
-            return Err(moved_on(self.wanted));
+        if page.leads(store.boot_id(), self.from_uuid, self.wanted.epoch) {
+            return Ok(Some(page.tail.end));
         }
-        Ok((page.boot_id == store.boot_id()).then_some(page.tail.end))
+        // It may be put in order just now.
+        let may_lead = page.replica_uuid == self.from_uuid
+            && page.role == Role::Leader
+            && page.leader_epoch <= self.wanted.epoch
+            && page.offline.is_none();
+        if may_lead {
+            Ok(None)
+        } else {
+            Err(moved_on(self.wanted))
+        }
     }
 
     /// A look at the target; seals the log once that is near.
@@ -305,11 +311,7 @@ fn begin<'m>(
         return Err(moved_on(wanted));
     };
     let mut leader = Replica::open(store, &wanted.tp, wanted.from)?;
-    let in_order = |page: Page| {
-        page.boot_id == store.boot_id()
-            && page.role == Role::Leader
-            && page.leader_epoch == wanted.epoch
-    };
+    let in_order = |page: Page| page.leads(store.boot_id(), from_uuid, wanted.epoch);
     if !leader.read_page()?.is_some_and(in_order) {
         // Before any log is sealed: this may take long.
         PartitionWriter::open(store, &wanted.tp, PATIENCE)?.make_ready()?;

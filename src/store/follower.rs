@@ -18,7 +18,7 @@ use super::judge::Judge;
 use super::mend::Mender;
 use super::names::sync_names;
 use super::open::StoreDir;
-use super::page::{Intent, JOINING_MAX, Page, Role, Seal};
+use super::page::{Intent, JOINING_MAX, Page, Role};
 use super::reader::PartitionReader;
 use super::replica::Replica;
 use super::reports;
@@ -338,16 +338,10 @@ impl Follower {
         }
     }
 
-    /// Whether a page is that of the leader of that epoch. One that lost records in a recovery has
-    /// to begin another first: this log may be what is left of them.
+    /// Whether a page is that of the leader of that epoch, by the topic file.
     fn leads(&self, page: &Page, epoch: LeaderEpoch) -> bool {
-        page.role == Role::Leader
-            && page.leader_epoch == epoch
-            && page.boot_id == self.store.boot_id()
-            && page.offline.is_none()
-            && page.seal != Some(Seal::Recovered)
-            && page.topic_id == self.topic.meta().topic_id
-            && self.topic.replica_uuid(self.tp.partition).ok() == Some(page.replica_uuid)
+        let replica = self.topic.replica_uuid(self.tp.partition);
+        replica.is_ok_and(|replica| page.leads(self.store.boot_id(), replica, epoch))
     }
 
     /// Holds the log against the leader's of that epoch: takes away what the leader has not, and

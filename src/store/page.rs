@@ -245,6 +245,13 @@ impl Page {
             && !matches!(self.intent, Intent::Truncate(_) | Intent::Rescue)
     }
 
+    /// Whether it is the page of the leader of that epoch, by that replica and in that boot: the one
+    /// answer to who serves. A leader that lost records in a recovery has to begin another epoch
+    /// first: others may have what is left of them.
+    pub fn leads(&self, boot_id: [u8; 16], replica: Uuid, epoch: LeaderEpoch) -> bool {
+        self.role == Role::Leader && self.counts(boot_id, replica, epoch)
+    }
+
     /// Who is about to join, as of that version of the topic file.
     pub fn joining_at(&self, version: u64) -> impl Iterator<Item = Uuid> {
         let joining = self.joining.into_iter().flatten();

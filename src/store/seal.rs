@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::heartbeat::Heartbeat;
 use super::open::StoreDir;
-use super::page::{Intent, Page, Role, Seal};
+use super::page::{Intent, Page, Seal};
 use super::replica::Replica;
 use super::writer::PartitionWriter;
 use crate::error::{Error, Kind, Result};
@@ -40,14 +40,8 @@ impl Sealed {
         epoch: LeaderEpoch,
         patience: Duration,
     ) -> Result<Self> {
-        let in_order = |page: &Page| {
-            page.boot_id == store.boot_id()
-                && page.role == Role::Leader
-                && page.leader_epoch == epoch
-                && page.intent == Intent::None
-                && page.offline.is_none()
-                && page.seal != Some(Seal::Recovered)
-        };
+        let in_order =
+            |page: &Page| page.leads(store.boot_id(), uuid, epoch) && page.intent == Intent::None;
         let mut replica = Replica::open(store, tp, leader)?;
         if !replica.read_page()?.is_some_and(|page| in_order(&page)) {
             PartitionWriter::open(store, tp, patience)?.make_ready()?;
@@ -55,7 +49,7 @@ impl Sealed {
         }
         let held = replica.lock(patience)?;
         let page = held.page()?;
-        let Some(mut page) = page.filter(|page| page.replica_uuid == uuid && in_order(page)) else {
+        let Some(mut page) = page.filter(in_order) else {
             return Err(moved_on(tp));
         };
         let end = page.tail.end;

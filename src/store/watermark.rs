@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use super::names::sync_names;
 use super::open::StoreDir;
-use super::page::{Intent, Joining, Page, Role, Seal};
+use super::page::{Joining, Page};
 use super::replica::{Held, Replica};
 use super::topic_handle::TopicHandle;
 use super::topics::PartitionMeta;
@@ -196,15 +196,10 @@ impl Watermark {
         Ok(())
     }
 
+    /// Whether a page is that of the leader of that epoch, by the topic file.
     fn leads(&self, page: &Page, epoch: LeaderEpoch) -> bool {
-        page.role == Role::Leader
-            && page.leader_epoch == epoch
-            && page.boot_id == self.store.boot_id()
-            && page.offline.is_none()
-            && page.seal != Some(Seal::Recovered)
-            && !matches!(page.intent, Intent::Truncate(_) | Intent::Rescue)
-            && page.topic_id == self.topic.meta().topic_id
-            && self.topic.replica_uuid(self.tp.partition).ok() == Some(page.replica_uuid)
+        let replica = self.topic.replica_uuid(self.tp.partition);
+        replica.is_ok_and(|replica| page.leads(self.store.boot_id(), replica, epoch))
     }
 
     /// The leader's page, if it leads in the topic file's epoch.

@@ -9,15 +9,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mq::clock::SystemClock;
-use mq::disk::OsDisk;
+use mq::disk::{Disk, LockKind, Open, OsDisk};
 use mq::error::Kind;
 use mq::record::BatchBuilder;
 use mq::store::broker_file::BrokerFile;
 use mq::store::fenced_lock::FencedLock;
 use mq::store::topics::{self, ReplicaMeta};
 use mq::store::{
-    Claim, InSync, NewTopic, PartitionWriter, Sealed, StoreDir, alter_configs, begin_epoch,
-    create_topic, json_file, raise_epoch, raise_epochs,
+    Claim, InSync, NewTopic, PartitionWriter, Replica, Sealed, StoreDir, alter_configs,
+    begin_epoch, create_topic, json_file, raise_epoch, raise_epochs,
 };
 use mq::types::{Compression, Offset, TimestampType, TopicName, TopicPartition};
 use rustix::process::Signal;
@@ -25,6 +25,7 @@ use serde_json::Value;
 
 use crate::cli::{PATIENCE, Running, Shell};
 use crate::daemons::{brokers, eventually, healthy, topic_file};
+use crate::mounts::Mounts;
 
 fn has_strace() -> bool {
     let found = Command::new("strace").arg("-V").output();
@@ -140,6 +141,58 @@ fn a_dead_brokers_directory_leads_until_a_slow_follower_has_all() {
     // Nobody was fenced, nor any seal undone, on the way.
     assert_eq!(leader(&topic_file(&shell, "t")), (2, 1));
     all_are_there(&shell, BURST);
+}
+
+#[test]
+fn a_leader_whose_disk_is_full_leads_until_a_slow_follower_has_all() {
+    if !has_strace() {
+        return;
+    }
+    let shell = Shell::new();
+    let disk = shell.dir().join("disk");
+    let Some(_mounts) = Mounts::new([disk.as_path()].into_iter(), 16) else {
+        println!("skipped: may not mount");
+        return;
+    };
+    let _third = brokers(&shell, &[3]);
+    let inject = "pwrite64:delay_enter=60000";
+    let second = slowed(&shell, inject, None, "mq-broker", &["start", "--id", "2"]);
+    let logs = disk.join("logs");
+    let logs = logs.to_str().expect("UTF-8");
+    let first = shell.start("mq-broker", &["start", "--id", "1", "--log-dir", logs]);
+    for broker in [&second, &first] {
+        broker.says(" ready: ");
+    }
+    shell.topics(&[
+        "create",
+        "t",
+        "--assign",
+        "1:2",
+        "-c",
+        "flush.messages=never",
+    ]);
+    healthy(&shell);
+    let args = ["t", "--acks", "1", "--timeout", "1s"];
+    let done = shell.run("mq-produce", &args, &lines(BURST));
+    assert_ne!(done.status, 0, "there was room for all");
+    let acked = acknowledged(&done.err);
+    assert!(acked > BURST / 3, "{}", done.err);
+    eventually(PATIENCE, "moved", || {
+        leader(&topic_file(&shell, "t")).0 == 2
+    });
+    let found = shell.consume(&["-e", "t"]);
+    let found = found.iter().filter(|byte| **byte == b'\n').count();
+    assert!(found >= acked, "{found} of {acked}");
+}
+
+/// How many records a producer that failed says are acknowledged.
+fn acknowledged(err: &str) -> usize {
+    let before = err.split(" acknowledged").next().expect("a part");
+    let words: Vec<&str> = before.split_whitespace().rev().collect();
+    let digits = |word: &&&str| word.chars().any(|c| c.is_ascii_digit());
+    let number = words.iter().find(digits).expect("a number");
+    let number: String = number.chars().filter(char::is_ascii_digit).collect();
+    number.parse().expect("a number")
 }
 
 #[test]
@@ -329,4 +382,51 @@ fn a_writer_leaves_a_seal_to_a_mover_that_lives_and_undoes_one_that_was_left() {
     assert_eq!(writer.join().expect("appended"), 5);
     assert!(left.elapsed() < Duration::from_secs(4));
     assert_eq!(epoch(&store, &name).1, [1]);
+}
+
+/// Holds an append lock for a while, as a process at work does: it beats.
+fn hold(shell: &Shell, tp: &TopicPartition, broker: i32, time: Duration) {
+    let store = open_store(shell);
+    let replica = Replica::open(&store, tp, broker).expect("a replica");
+    let _held = replica.lock(LIBRARY_PATIENCE).expect("the lock");
+    std::thread::sleep(time);
+}
+
+/// The same, as one that stands still does.
+fn stand_still_with(shell: &Shell, dir: &str, time: Duration) {
+    let dir = OsDisk.open_dir(&shell.store().join(dir)).expect("a directory");
+    let file = dir.open("partition.state", Open::Write).expect("a page");
+    let until = Instant::now() + PATIENCE;
+    while !file.try_lock(LockKind::Exclusive).expect("a try") {
+        assert!(Instant::now() < until, "somebody keeps it");
+    }
+    std::thread::sleep(time);
+}
+
+#[test]
+fn a_followers_lock_in_the_hands_of_one_that_beats_is_waited_for() {
+    let shell = Shell::new();
+    let running = brokers(&shell, &[1, 2]);
+    shell.topics(&["create", "t", "--assign", "1:2"]);
+    healthy(&shell);
+    shell.produce(&["t"], b"a\n");
+    let tp = TopicPartition::new(TopicName::new("t").expect("a name"), 0);
+    let uuid = || topic_file(&shell, "t")["partitions"][0]["replicas"][1]["uuid"].clone();
+    let before = uuid();
+    std::thread::scope(|scope| {
+        scope.spawn(|| hold(&shell, &tp, 2, Duration::from_secs(4)));
+        std::thread::sleep(Duration::from_millis(100));
+        // It is waited for by those who want all, too.
+        let acked = shell.run("mq-produce", &["t", "--timeout", "30s"], b"b\n");
+        assert_eq!(acked.status, 0, "{}", acked.err);
+    });
+    assert_eq!(uuid(), before, "thrown away");
+    std::thread::scope(|scope| {
+        scope.spawn(|| stand_still_with(&shell, "brokers/2/logs/t-0", Duration::from_secs(6)));
+        std::thread::sleep(Duration::from_millis(100));
+        shell.produce(&["t", "--timeout", "30s"], b"c\n");
+        assert_ne!(uuid(), before, "one that stands still keeps it for ever");
+    });
+    all_are_there(&shell, 3);
+    drop(running);
 }

@@ -4,6 +4,8 @@
 
 #[path = "../common/cli.rs"]
 mod cli;
+#[path = "../common/mounts.rs"]
+mod mounts;
 
 mod acks;
 mod commands;
