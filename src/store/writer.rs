@@ -208,19 +208,31 @@ impl PartitionWriter {
         if !self.topic.is_current()? {
             return Err(fenced(&self.tp));
         }
-        let ready = ready(
+        let judge = Judge::of_leader(&self.store, &self.topic, &self.tp)?;
+        let mut ready = ready(
             &held,
-            Judge::of_leader(&self.store, &self.topic, &self.tp)?,
+            judge,
             &mut self.appender,
             &mut self.epochs,
             &mut self.cuts,
             (self.known, self.first),
             epoch,
-        );
+        )?;
+        if let Ready::Page(page) = &mut ready {
+            let shown = page.high_watermark;
+            judge.raise_high_watermark(page);
+            if page.high_watermark > shown {
+                held.publish(page)?;
+            }
+        }
         drop(held);
-        match ready? {
+        match ready {
             Ready::Page(page) => {
                 self.first = false;
+                if !self.topic.is_current()? {
+                    // Whoever changed it found no promotion yet whose high watermark to raise.
+                    return Err(fenced(&self.tp));
+                }
                 Ok(page)
             }
             Ready::Sealed(page) => {
