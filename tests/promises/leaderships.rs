@@ -151,7 +151,7 @@ fn a_leader_whose_disk_is_full_leads_until_a_slow_follower_has_all() {
     }
     let shell = Shell::new();
     let disk = shell.dir().join("disk");
-    let Some(_mounts) = Mounts::new([disk.as_path()].into_iter(), 16) else {
+    let Some(_mounts) = Mounts::new([disk.as_path()].into_iter(), 10) else {
         println!("skipped: may not mount");
         return;
     };
@@ -402,7 +402,9 @@ fn hold(shell: &Shell, tp: &TopicPartition, broker: i32, time: Duration) {
 
 /// The same, as one that stands still does.
 fn stand_still_with(shell: &Shell, dir: &str, time: Duration) {
-    let dir = OsDisk.open_dir(&shell.store().join(dir)).expect("a directory");
+    let dir = OsDisk
+        .open_dir(&shell.store().join(dir))
+        .expect("a directory");
     let file = dir.open("partition.state", Open::Write).expect("a page");
     let until = Instant::now() + PATIENCE;
     while !file.try_lock(LockKind::Exclusive).expect("a try") {
