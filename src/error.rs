@@ -128,13 +128,18 @@ impl Error {
     }
 
     /// A failed operation of the operating system. Errors that mean a full disk (ENOSPC, EDQUOT,
-    /// EFBIG) become [`Kind::DiskFull`]. What has a cure wherever it happens comes with it.
+    /// EFBIG) become [`Kind::DiskFull`], one of a stale handle (ESTALE) [`Kind::Fenced`]. What has a cure wherever it happens comes with it.
     pub fn io(op: &'static str, path: impl AsRef<Path>, source: io::Error) -> Self {
         let full = matches!(
             source.kind(),
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
         );
-        let kind = if full { Kind::DiskFull } else { Kind::Io };
+        let kind = match full {
+            true => Kind::DiskFull,
+            // What was open was closed meanwhile, and something else stands in its place.
+            false if is_stale(&source) => Kind::Fenced,
+            false => Kind::Io,
+        };
         let message = format!("cannot {op} {}", path.as_ref().display());
         let cure = io_cure(&source).map(str::to_owned);
         Error(Box::new(Inner {
@@ -237,10 +242,18 @@ pub(crate) fn is_out_of_descriptors(source: &io::Error) -> bool {
         .any(|errno| source.raw_os_error() == Some(errno.raw_os_error()))
 }
 
+/// Whether the name that something was opened by leads elsewhere by now.
+pub(crate) fn is_stale(source: &io::Error) -> bool {
+    source.raw_os_error() == Some(rustix::io::Errno::STALE.raw_os_error())
+}
+
 /// What helps against an error of the operating system, whatever was being done.
 fn io_cure(source: &io::Error) -> Option<&'static str> {
     if source.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) {
         return Some("the disk failed: see what the kernel's log says ('dmesg'), then try again");
+    }
+    if is_stale(source) {
+        return Some("it was replaced or removed meanwhile: try again");
     }
     if is_out_of_descriptors(source) {
         return Some("allow more open files ('ulimit -n'), or read fewer partitions at once");

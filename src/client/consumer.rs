@@ -23,7 +23,7 @@ use super::position::Position;
 use super::read_from::{Chooser, ReadFrom};
 use super::rebooted::recover_followers;
 use crate::cluster::Liveness;
-use crate::disk::{PollWatcher, Wake, WatchId, Watcher, descriptors_max};
+use crate::disk::{DescriptorShare, PollWatcher, Wake, WatchId, Watcher, descriptors_max};
 use crate::error::{Error, Kind, Result};
 use crate::store::{PAGE_FILE, PartitionReader, StoreDir, topics};
 use crate::types::{Offset, TopicPartition};
@@ -53,6 +53,7 @@ pub struct Consumer {
     /// How many lanes are open, how many may be, and where one to be closed is looked for next.
     open: usize,
     open_max: usize,
+    _descriptors: DescriptorShare,
     hand: usize,
     watcher: Option<Box<dyn Watcher>>,
     watched: HashMap<WatchId, TopicPartition>,
@@ -70,6 +71,7 @@ impl Consumer {
 
     /// A consumer with nothing assigned yet, which reads these replicas.
     pub fn reading_from(store: &Arc<StoreDir>, read_from: ReadFrom) -> Self {
+        let open_max = (descriptors_max() / 3 / LANE_DESCRIPTORS).max(1);
         Consumer {
             store: Arc::clone(store),
             chooser: Chooser::new(store, read_from),
@@ -77,7 +79,8 @@ impl Consumer {
             places: HashMap::new(),
             next: 0,
             open: 0,
-            open_max: (descriptors_max() / 3 / LANE_DESCRIPTORS).max(1),
+            open_max,
+            _descriptors: DescriptorShare::new(open_max * LANE_DESCRIPTORS),
             hand: 0,
             watcher: None,
             watched: HashMap::new(),

@@ -15,6 +15,7 @@ use append::Appender;
 use super::ledger::{Ledger, Ticket};
 use super::producer_options::{Acks, ProducerOptions};
 use super::replicated::{self, Appending, Replicated};
+use crate::disk::DescriptorShare;
 use crate::error::{Error, Kind, Result};
 use crate::record::BatchBuilder;
 use crate::store::{Appended, Committer, PartitionWriter, StoreDir, TopicConfigs};
@@ -34,6 +35,8 @@ const ROLLS_AHEAD_MAX: u32 = 4;
 const MOVED_INTERVAL: Duration = Duration::from_millis(1);
 /// A builder that held a larger batch than this is not kept.
 const KEEP_BYTES_MAX: usize = 1 << 20;
+/// Descriptors that are kept for a partition: what is not used for long is closed.
+const DESCRIPTORS: usize = 4;
 
 /// The threads.
 #[derive(Debug)]
@@ -166,6 +169,7 @@ fn append_all(shared: &Arc<Shared>, jobs: Receiver<Job>, give_back: Sender<Batch
     let mut threads = Threads::default();
     let mut writers: BTreeMap<PartitionId, PartitionWriter> = BTreeMap::new();
     let mut appending = Appending::new(Arc::clone(&shared.replicated));
+    let mut descriptors = None;
     loop {
         let job = if threads.waiter.is_some() && !shared.replicated.is_idle() {
             // Leadership may move under what is under way.
@@ -192,8 +196,12 @@ fn append_all(shared: &Arc<Shared>, jobs: Receiver<Job>, give_back: Sender<Batch
             threads: &mut threads,
             give_back: &give_back,
         };
+        let known = writers.len();
         if let Err(e) = work.append(&mut writers, job) {
             shared.fail(e);
+        }
+        if writers.len() != known || descriptors.is_none() {
+            descriptors = Some(DescriptorShare::new(writers.len() * DESCRIPTORS));
         }
     }
     while !shared.replicated.is_idle() {

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use os::{OsDisk, descriptors_denied, descriptors_max};
+pub use os::{DescriptorShare, OsDisk, descriptors_denied, descriptors_max};
 pub use watch::{PollWatcher, SharedWatcher, new_watcher};
 
 /// Device and inode: what a name names. Compare it only with a file that is kept open, since an
@@ -119,12 +119,23 @@ pub trait Dir: Send + Sync + Debug {
     }
     /// Opens a directory below.
     fn open_dir(&self, name: &str) -> io::Result<Arc<dyn Dir>>;
+    /// The same, of one that stays in its place: while it is not used its descriptor may be given
+    /// back. A use fails as of a stale handle (`ESTALE`) where the name leads elsewhere by then. One
+    /// that holds a file whose lock is held stays open.
+    fn open_dir_kept(&self, name: &str) -> io::Result<Arc<dyn Dir>> {
+        self.open_dir(name)
+    }
     /// Makes a directory (0700); `AlreadyExists` if there.
     fn create_dir(&self, name: &str) -> io::Result<()>;
     /// Opens a file. What is not a regular file, or has more than one link, is refused, without a
     /// hang. (One without any was replaced or removed between: see whether the name still leads
     /// to it.)
     fn open(&self, name: &str, how: Open) -> io::Result<Arc<dyn File>>;
+    /// The same, of one that stays under its name, as [`Dir::open_dir_kept`]. It stays open while its
+    /// lock is held.
+    fn open_kept(&self, name: &str, how: Open) -> io::Result<Arc<dyn File>> {
+        self.open(name, how)
+    }
     /// The id of what `name` names now, links not followed; `NotFound` if nothing.
     fn id(&self, name: &str) -> io::Result<FileId>;
     /// The entries of the directory `name` (`.` for this one), in no order, without `.` and `..`.

@@ -5,6 +5,7 @@
 //! components has its parent opened first, so that the last step always names one entry.
 
 mod file;
+mod handle;
 mod machine;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,8 @@ use rustix::io::{Errno, retry_on_intr};
 
 use super::{Dir, Disk, Entry, EntryKind, File, FileId, FileSystem, Open, Watcher};
 use file::OsFile;
+pub use handle::DescriptorShare;
+use handle::{Handle, give_back, make_room};
 
 /// The disk of this machine.
 #[derive(Debug, Clone, Copy, Default)]
@@ -29,15 +32,16 @@ impl Disk for OsDisk {
     fn open_dir(&self, path: &Path) -> io::Result<Arc<dyn Dir>> {
         let fd = open_last_nofollow(path)?;
         Ok(Arc::new(OsDir {
-            fd,
+            handle: Handle::open(fd),
             path: path.to_owned(),
         }))
     }
 
     fn open_dir_through_links(&self, path: &Path) -> io::Result<Arc<dyn Dir>> {
         let path = named(path);
-        let fd = retry_on_intr(|| fs::openat(CWD, &path, DIR_FLAGS, Mode::empty()))?;
-        Ok(Arc::new(OsDir { fd, path }))
+        let open = || retry_on_intr(|| fs::openat(CWD, &path, DIR_FLAGS, Mode::empty()));
+        let handle = Handle::open(counted(with_room(open))?);
+        Ok(Arc::new(OsDir { handle, path }))
     }
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
@@ -124,7 +128,7 @@ const DIR_FLAGS: OFlags = OFlags::RDONLY
 /// A held directory descriptor.
 #[derive(Debug)]
 struct OsDir {
-    fd: OwnedFd,
+    handle: Handle,
     path: PathBuf,
 }
 
@@ -134,17 +138,26 @@ impl Dir for OsDir {
     }
 
     fn own_id(&self) -> io::Result<FileId> {
-        Ok(id_of(&fs::fstat(&self.fd)?))
+        Ok(id_of(&fs::fstat(self.handle.get()?)?))
     }
 
     fn mode(&self) -> io::Result<u32> {
-        Ok(Mode::from_raw_mode(fs::fstat(&self.fd)?.st_mode).bits() & 0o777)
+        Ok(Mode::from_raw_mode(fs::fstat(self.handle.get()?)?.st_mode).bits() & 0o777)
     }
 
     fn open_dir(&self, name: &str) -> io::Result<Arc<dyn Dir>> {
         let fd = self.open_below(name, DIR_FLAGS)?;
         Ok(Arc::new(OsDir {
-            fd,
+            handle: Handle::open(fd),
+            path: super::join(self, name),
+        }))
+    }
+
+    fn open_dir_kept(&self, name: &str) -> io::Result<Arc<dyn Dir>> {
+        make_room();
+        let fd = self.open_below(name, DIR_FLAGS)?;
+        Ok(Arc::new(OsDir {
+            handle: Handle::kept(&self.handle, name, DIR_FLAGS, fd),
             path: super::join(self, name),
         }))
     }
@@ -155,30 +168,15 @@ impl Dir for OsDir {
     }
 
     fn open(&self, name: &str, how: Open) -> io::Result<Arc<dyn File>> {
-        check(name)?;
-        // Without O_NONBLOCK the open of a FIFO waits for its other end; regular files ignore it.
-        let flags = OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
-        let flags = flags
-            | match how {
-                Open::Read => OFlags::RDONLY,
-                Open::Write => OFlags::RDWR,
-                Open::Create => OFlags::RDWR | OFlags::CREATE,
-                Open::CreateNew => OFlags::RDWR | OFlags::CREATE | OFlags::EXCL,
-                Open::Append => OFlags::RDWR | OFlags::CREATE | OFlags::APPEND,
-            };
-        let fd = match open_beneath(self.fd.as_fd(), name, flags) {
-            Err(Errno::ISDIR | Errno::NXIO) => return Err(not_regular()),
-            other => other.map_err(refusal)?,
-        };
-        let stat = fs::fstat(&fd)?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Err(not_regular());
-        }
-        // None is allowed: the file was replaced by a rename after it was opened.
-        if stat.st_nlink > 1 {
-            return Err(io::Error::other("a file with more than one link"));
-        }
-        Ok(Arc::new(OsFile::new(fd, id_of(&stat))))
+        let (fd, _, id) = self.open_file(name, how)?;
+        Ok(Arc::new(OsFile::new(Handle::open(fd), id)))
+    }
+
+    fn open_kept(&self, name: &str, how: Open) -> io::Result<Arc<dyn File>> {
+        make_room();
+        let (fd, flags, id) = self.open_file(name, how)?;
+        let handle = Handle::kept(&self.handle, name, flags, fd);
+        Ok(Arc::new(OsFile::new(handle, id)))
     }
 
     fn id(&self, name: &str) -> io::Result<FileId> {
@@ -243,31 +241,60 @@ impl Dir for OsDir {
 
     fn sync(&self) -> io::Result<()> {
         // Not tried again after a signal: any error of fsync is final.
-        Ok(fs::fsync(&self.fd)?)
+        Ok(fs::fsync(self.handle.get()?)?)
     }
 
     fn free_bytes(&self) -> io::Result<u64> {
-        let stat = fs::fstatvfs(&self.fd)?;
+        let stat = fs::fstatvfs(self.handle.get()?)?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 }
 
 impl OsDir {
+    /// An open file, the flags that it was opened with, and its id.
+    fn open_file(&self, name: &str, how: Open) -> io::Result<(OwnedFd, OFlags, FileId)> {
+        check(name)?;
+        // Without O_NONBLOCK the open of a FIFO waits for its other end; regular files ignore it.
+        let flags = OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+        let flags = flags
+            | match how {
+                Open::Read => OFlags::RDONLY,
+                Open::Write => OFlags::RDWR,
+                Open::Create => OFlags::RDWR | OFlags::CREATE,
+                Open::CreateNew => OFlags::RDWR | OFlags::CREATE | OFlags::EXCL,
+                Open::Append => OFlags::RDWR | OFlags::CREATE | OFlags::APPEND,
+            };
+        let fd = match open_beneath(self.handle.get()?.as_fd(), name, flags) {
+            Err(Errno::ISDIR | Errno::NXIO) => return Err(not_regular()),
+            other => other.map_err(refusal)?,
+        };
+        let stat = fs::fstat(&fd)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(not_regular());
+        }
+        // None is allowed: the file was replaced by a rename after it was opened.
+        if stat.st_nlink > 1 {
+            return Err(io::Error::other("a file with more than one link"));
+        }
+        Ok((fd, flags, id_of(&stat)))
+    }
+
     fn open_below(&self, name: &str, flags: OFlags) -> io::Result<OwnedFd> {
         if name != "." {
             check(name)?;
         }
-        open_beneath(self.fd.as_fd(), name, flags).map_err(refusal)
+        open_beneath(self.handle.get()?.as_fd(), name, flags).map_err(refusal)
     }
 
     /// The directory that holds `name`, and its last component.
-    fn parent<'a>(&'a self, name: &'a str) -> io::Result<(Held<'a>, &'a str)> {
+    fn parent<'a>(&self, name: &'a str) -> io::Result<(Arc<std::fs::File>, &'a str)> {
         check(name)?;
         match name.rsplit_once('/') {
-            None => Ok((Held::Borrowed(self.fd.as_fd()), name)),
+            None => Ok((self.handle.get()?, name)),
             Some((above, last)) => {
-                let fd = open_beneath(self.fd.as_fd(), above, PARENT_FLAGS).map_err(refusal)?;
-                Ok((Held::Owned(fd), last))
+                let own = self.handle.get()?;
+                let fd = open_beneath(own.as_fd(), above, PARENT_FLAGS).map_err(refusal)?;
+                Ok((Arc::new(fd.into()), last))
             }
         }
     }
@@ -278,22 +305,23 @@ const PARENT_FLAGS: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags:
 #[cfg(not(target_os = "linux"))]
 const PARENT_FLAGS: OFlags = DIR_FLAGS;
 
-enum Held<'a> {
-    Borrowed(BorrowedFd<'a>),
-    Owned(OwnedFd),
-}
-
-impl AsFd for Held<'_> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Held::Borrowed(fd) => *fd,
-            Held::Owned(fd) => fd.as_fd(),
+/// Opens, once more where the system has no descriptor left and some that were kept could be given
+/// back.
+fn with_room<T>(mut open: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+    loop {
+        match open() {
+            Err(Errno::MFILE | Errno::NFILE) if give_back() => {}
+            done => return done,
         }
     }
 }
 
 /// Opens `name` below `dir` through no symbolic link.
 fn open_beneath(dir: BorrowedFd<'_>, name: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
+    counted(with_room(|| try_open_beneath(dir, name, flags)))
+}
+
+fn try_open_beneath(dir: BorrowedFd<'_>, name: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
     #[cfg(target_os = "linux")]
     {
         use rustix::fs::ResolveFlags;
@@ -302,7 +330,7 @@ fn open_beneath(dir: BorrowedFd<'_>, name: &str, flags: OFlags) -> Result<OwnedF
             // No such call in this kernel, or a sandbox forbids it, or the kernel could not tell
             // (AGAIN): then by single steps, which say the same of errors that are real.
             Err(Errno::NOSYS | Errno::PERM | Errno::AGAIN) => {}
-            done => return counted(done),
+            done => return done,
         }
     }
     open_by_steps(dir, name, flags)
@@ -327,7 +355,7 @@ fn open_one(dir: BorrowedFd<'_>, name: &str, flags: OFlags) -> Result<OwnedFd, E
         Err(Errno::NOTDIR) if is_link_at(dir, Path::new(name)) => Err(Errno::LOOP),
         // Some systems' word for a link met with O_NOFOLLOW.
         Err(Errno::MLINK) => Err(Errno::LOOP),
-        done => counted(done),
+        done => done,
     }
 }
 
@@ -335,7 +363,8 @@ fn open_one(dir: BorrowedFd<'_>, name: &str, flags: OFlags) -> Result<OwnedFd, E
 fn open_last_nofollow(path: &Path) -> io::Result<OwnedFd> {
     let path = named(path);
     let flags = DIR_FLAGS | OFlags::NOFOLLOW;
-    match retry_on_intr(|| fs::openat(CWD, &path, flags, Mode::empty())) {
+    let open = || retry_on_intr(|| fs::openat(CWD, &path, flags, Mode::empty()));
+    match with_room(open) {
         Err(Errno::NOTDIR) if is_link_at(CWD, &path) => Err(symlink()),
         Err(Errno::LOOP | Errno::MLINK) => Err(symlink()),
         done => Ok(counted(done)?),

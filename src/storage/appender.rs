@@ -287,7 +287,7 @@ impl Appender {
 fn open_active(dir: &dyn Dir, base: Offset) -> Result<Active> {
     let open = |kind, how| {
         let name = SegmentFile::new(base, kind).name();
-        dir.open(&name, how)
+        dir.open_kept(&name, how)
             .map_err(|e| Error::io("open", join(dir, &name), e))
     };
     Ok(Active {

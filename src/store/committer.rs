@@ -293,7 +293,7 @@ impl Committer {
             }
             _ => {
                 let file = dir
-                    .open(&name, Open::Write)
+                    .open_kept(&name, Open::Write)
                     .map_err(|e| Error::io("open", join(&*dir, &name), e))?;
                 self.segment = Some((page.generation, page.tail.active, Arc::clone(&file)));
                 file

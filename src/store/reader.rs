@@ -413,7 +413,7 @@ impl PartitionReader {
     fn open_segment(&self, page: &Page, base: Offset, epoch: LeaderEpoch) -> Result<Cursor> {
         let dir = &**self.replica.dir();
         let name = SegmentFile::new(base, FileKind::Log).name();
-        let file = dir.open(&name, Open::Read).map_err(|e| {
+        let file = dir.open_kept(&name, Open::Read).map_err(|e| {
             if e.kind() == std::io::ErrorKind::NotFound {
                 damaged(dir, base, 0, "the segment is missing")
             } else {

@@ -53,15 +53,15 @@ impl Replica {
     pub fn open_in(store: &StoreDir, tp: &TopicPartition, logs: Arc<dyn Dir>) -> Result<Self> {
         let name = layout::replica_dir(tp);
         let dir = logs
-            .open_dir(&name)
+            .open_dir_kept(&name)
             .map_err(|e| missing(&*logs, &name, e))?;
-        let page = dir.open(PAGE_FILE, Open::Write).or_else(|e| {
+        let page = dir.open_kept(PAGE_FILE, Open::Write).or_else(|e| {
             // A store that may only be read is still a store to read.
             if matches!(
                 e.kind(),
                 std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem
             ) {
-                dir.open(PAGE_FILE, Open::Read)
+                dir.open_kept(PAGE_FILE, Open::Read)
             } else {
                 Err(e)
             }

@@ -21,7 +21,7 @@ use super::page::Page;
 use super::replica::Replica;
 use crate::clock::Clock;
 use crate::disk::{Dir, File, FileId, LockKind, Open, join};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, is_stale};
 use crate::types::Uuid;
 
 /// How long the holder's counter may stand still. A holder beats through the syncs of a slow disk,
@@ -62,7 +62,7 @@ impl SyncLock {
         let dir = replica.dir();
         let error = |op| move |e| Error::io(op, join(&**dir, SYNC_FILE), e);
         for _ in 0..TRIES {
-            match dir.open(SYNC_FILE, Open::Write) {
+            match dir.open_kept(SYNC_FILE, Open::Write) {
                 Ok(file) => {
                     let id = file.id().map_err(error("look at"))?;
                     let dir = Arc::clone(dir);
@@ -83,10 +83,14 @@ impl SyncLock {
     pub fn try_take(&mut self, replica: &Replica) -> Result<Option<SyncHeld>> {
         for _ in 0..TRIES {
             let gate = gate::enter();
-            let locked = self
-                .file
-                .try_lock(LockKind::Exclusive)
-                .map_err(|e| self.error("lock", e))?;
+            let locked = match self.file.try_lock(LockKind::Exclusive) {
+                Ok(locked) => locked,
+                Err(e) if is_stale(&e) => {
+                    *self = SyncLock::open(replica)?;
+                    continue;
+                }
+                Err(e) => return Err(self.error("lock", e)),
+            };
             if locked {
                 let held = SyncHeld {
                     heartbeat: Heartbeat::start(Arc::clone(&self.file), BEAT_AT),

@@ -118,3 +118,125 @@ fn a_daemon_without_descriptors_goes_on_and_health_says_so() {
     shell.produce(&["u"], b"a\nb\n");
     running.clear();
 }
+
+/// A tool that may have so many descriptors.
+fn limited(shell: &Shell, descriptors: usize, tool: &str, args: &[&str]) -> Command {
+    let inner = shell.command(tool, args);
+    let mut outer = Command::new("prlimit");
+    outer
+        .arg(format!("--nofile={descriptors}:{descriptors}"))
+        .arg(inner.get_program())
+        .args(inner.get_args())
+        .current_dir(shell.dir())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    for (name, value) in inner.get_envs() {
+        match value {
+            Some(value) => outer.env(name, value),
+            None => outer.env_remove(name),
+        };
+    }
+    outer
+}
+
+fn may_limit() -> bool {
+    let there = Command::new("prlimit").arg("--version").output().is_ok();
+    if !there {
+        println!("skipped: no prlimit here");
+    }
+    there
+}
+
+fn records(count: usize) -> Vec<u8> {
+    (0..count)
+        .flat_map(|at| format!("{at}\n").into_bytes())
+        .collect()
+}
+
+fn open_files(running: &Running) -> usize {
+    let fds = format!("/proc/{}/fd", running.child.id());
+    std::fs::read_dir(fds).expect("a process").count()
+}
+
+#[test]
+fn daemons_with_few_descriptors_copy_and_fail_over() {
+    if !may_limit() {
+        return;
+    }
+    let (partitions, descriptors) = (90, 300);
+    let shell = quick_shell();
+    let mut running: Vec<_> = ["1", "2", "3"]
+        .map(|id| {
+            let args = ["start", "--id", id];
+            let mut command = limited(&shell, descriptors, "mq-broker", &args);
+            let broker = Running::of(command.spawn().expect("spawn"));
+            broker.says(" ready: ");
+            broker
+        })
+        .into();
+    let count = partitions.to_string();
+    shell.topics(&["create", "t", "-p", &count, "-r", "3"]);
+    healthy(&shell);
+    shell.produce(&["t"], &records(10 * partitions));
+    healthy(&shell);
+    for broker in &running {
+        let open = open_files(broker);
+        assert!(open <= descriptors * 3 / 4 + 64, "{open}");
+    }
+    running[0].child.kill().expect("killed");
+    eventually(Duration::from_secs(10), "all leaders have moved", || {
+        let topic = topic_file(&shell, "t");
+        let partitions = topic["partitions"].as_array().expect("partitions");
+        partitions.iter().all(|p| p["leader"] != 1)
+    });
+    shell.produce(&["t"], &records(10 * partitions));
+    let all = shell.consume(&["-e", "t"]);
+    let lines = all.iter().filter(|byte| **byte == b'\n').count();
+    assert_eq!(lines, 20 * partitions);
+    for broker in running.iter_mut().skip(1) {
+        assert!(
+            lines_of_trouble(broker) == 0,
+            "{}",
+            lines_of_trouble(broker)
+        );
+        assert!(broker.child.try_wait().expect("wait").is_none());
+    }
+    running.clear();
+}
+
+fn lines_of_trouble(broker: &Running) -> usize {
+    let all = broker.err.bytes();
+    String::from_utf8_lossy(&all).matches("open files").count()
+}
+
+#[test]
+fn a_producer_holds_four_descriptors_a_partition_and_works_with_fewer() {
+    if !may_limit() {
+        return;
+    }
+    let partitions = 400;
+    let shell = quick_shell();
+    let count = partitions.to_string();
+    shell.topics(&["create", "t", "-p", &count]);
+    let mut producer = shell.start("mq-produce", &["t", "-o", "%o\n"]);
+    let told = |producer: &Running, many: usize| {
+        let heard = producer.out.until(PATIENCE, |out| {
+            out.iter().filter(|byte| **byte == b'\n').count() >= many
+        });
+        assert!(heard, "{many} acknowledged");
+    };
+    producer.feed(&records(2 * partitions));
+    told(&producer, 2 * partitions);
+    let open = open_files(&producer);
+    println!("{open} descriptors for {partitions} partitions");
+    assert!(open <= 4 * partitions + 64, "{open}");
+    producer.close_stdin();
+    assert_eq!(producer.end().status, 0);
+    let few = limited(&shell, 100, "mq-produce", &["t"]);
+    let done = crate::cli::run(few, &records(2 * partitions));
+    assert_eq!(done.status, 0, "{}", done.err);
+    let all = shell.consume(&["-e", "t"]);
+    let lines = all.iter().filter(|byte| **byte == b'\n').count();
+    assert_eq!(lines, 4 * partitions);
+}

@@ -1,0 +1,412 @@
+//! Descriptors: those that stay open, and those that are kept for as long as there is room.
+//!
+//! One cache a process holds what is kept: at most three quarters of the descriptors that the process
+//! may have, so that there are always some for what is opened for a moment, for locks, for whoever
+//! decides. What was not used for longest is closed then, and opened again at its next use, by name
+//! within the directory that it was opened in.
+//!
+//! 1. What is opened again has to be the same inode, made at the same time (its number alone is given
+//!    out again): else the file was replaced or removed, and the use fails as of a stale handle.
+//! 2. A file whose lock is held is never closed, nor is the directory that it is in: a lock goes with
+//!    its descriptor, and its holder wakes in the directory that it knew.
+//! 3. Nothing is closed while an operation runs on it, nor what has no name any more.
+//! 4. Nothing is shared: each handle has a descriptor of its own, so handles exclude each other.
+//! 5. A write that fails later, in the background, is told to the next who syncs the file, by whatever
+//!    descriptor (Linux 4.17 on): nobody has to keep the one that wrote.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
+
+use rustix::fs::{self, OFlags};
+use rustix::io::Errno;
+
+use super::{descriptors_max, id_of, open_beneath};
+use crate::disk::FileId;
+
+/// An open file or directory.
+#[derive(Debug, Clone)]
+pub(super) enum Handle {
+    /// Open until the last clone is dropped.
+    Open(Arc<File>),
+    /// Open while there is room for it.
+    Kept(Arc<Kept>),
+}
+
+/// One that may be closed and opened again.
+#[derive(Debug)]
+pub(super) struct Kept {
+    parent: Handle,
+    name: String,
+    flags: OFlags,
+    state: Mutex<State>,
+    /// Used since the cache last looked.
+    used: AtomicBool,
+    /// Locks that need it open: its own, and those of files in it.
+    pins: AtomicUsize,
+}
+
+#[derive(Debug)]
+enum State {
+    Open(Arc<File>),
+    Closed(Identity),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Identity {
+    id: FileId,
+    /// Seconds and nanoseconds, where the file system tells.
+    born: Option<(i64, u32)>,
+}
+
+impl Handle {
+    pub(super) fn open(fd: OwnedFd) -> Self {
+        Handle::Open(Arc::new(fd.into()))
+    }
+
+    /// Of what was opened as `name` within `parent`.
+    pub(super) fn kept(parent: &Handle, name: &str, flags: OFlags, fd: OwnedFd) -> Self {
+        let kept = Arc::new(Kept {
+            parent: parent.clone(),
+            name: name.to_owned(),
+            flags: flags.difference(OFlags::CREATE.union(OFlags::EXCL)),
+            state: Mutex::new(State::Open(Arc::new(fd.into()))),
+            used: AtomicBool::new(true),
+            pins: AtomicUsize::new(0),
+        });
+        CACHE.enter(&kept);
+        Handle::Kept(kept)
+    }
+
+    /// The open file, for one use.
+    pub(super) fn get(&self) -> io::Result<Arc<File>> {
+        match self {
+            Handle::Open(file) => Ok(Arc::clone(file)),
+            Handle::Kept(kept) => kept.get(),
+        }
+    }
+
+    /// Keeps it open, and the directories above it, until it is unpinned.
+    pub(super) fn pin(&self) {
+        if let Handle::Kept(kept) = self {
+            kept.pins.fetch_add(1, Ordering::Relaxed);
+            kept.parent.pin();
+        }
+    }
+
+    pub(super) fn unpin(&self) {
+        if let Handle::Kept(kept) = self {
+            kept.pins.fetch_sub(1, Ordering::Relaxed);
+            kept.parent.unpin();
+        }
+    }
+}
+
+impl Kept {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn get(self: &Arc<Self>) -> io::Result<Arc<File>> {
+        if !self.used.load(Ordering::Relaxed) {
+            self.used.store(true, Ordering::Relaxed);
+        }
+        let mut state = self.state();
+        let identity = match &*state {
+            State::Open(file) => return Ok(Arc::clone(file)),
+            State::Closed(identity) => *identity,
+        };
+        make_room();
+        let parent = self.parent.get()?;
+        let opened = open_beneath(parent.as_fd(), &self.name, self.flags);
+        let file: Arc<File> = match opened {
+            Ok(fd) => Arc::new(fd.into()),
+            // The name leads elsewhere by now.
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::ISDIR | Errno::LOOP | Errno::NXIO) => {
+                return Err(Errno::STALE.into());
+            }
+            Err(e) => return Err(e.into()),
+        };
+        if identity_of(&file)? != identity {
+            return Err(Errno::STALE.into());
+        }
+        *state = State::Open(Arc::clone(&file));
+        drop(state);
+        CACHE.enter(self);
+        Ok(file)
+    }
+
+    /// Closes it, if nothing needs it open; whether it is to be looked at again.
+    fn close(&self) -> (bool, bool) {
+        let mut state = match self.state.try_lock() {
+            Ok(state) => state,
+            Err(TryLockError::Poisoned(state)) => state.into_inner(),
+            Err(TryLockError::WouldBlock) => return (false, true),
+        };
+        let State::Open(file) = &*state else {
+            return (false, false);
+        };
+        let busy = Arc::strong_count(file) > 1 || self.pins.load(Ordering::Relaxed) > 0;
+        if busy || !has_name(file) {
+            return (false, true);
+        }
+        match identity_of(file) {
+            Ok(identity) => {
+                *state = State::Closed(identity);
+                CACHE.open.fetch_sub(1, Ordering::Relaxed);
+                (true, false)
+            }
+            Err(_) => (false, true),
+        }
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if matches!(state, State::Open(_)) {
+            CACHE.open.fetch_sub(1, Ordering::Relaxed);
+        }
+        for _ in 0..*self.pins.get_mut() {
+            self.parent.unpin();
+        }
+    }
+}
+
+fn has_name(file: &File) -> bool {
+    fs::fstat(file).is_ok_and(|stat| stat.st_nlink > 0)
+}
+
+#[cfg(target_os = "linux")]
+fn identity_of(file: &File) -> io::Result<Identity> {
+    use rustix::fs::{AtFlags, StatxFlags, statx};
+    let id = id_of(&fs::fstat(file)?);
+    let found = statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::BTIME);
+    let born = found
+        .ok()
+        .filter(|found| found.stx_mask & StatxFlags::BTIME.bits() != 0)
+        .map(|found| (found.stx_btime.tv_sec, found.stx_btime.tv_nsec));
+    Ok(Identity { id, born })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn identity_of(file: &File) -> io::Result<Identity> {
+    let id = id_of(&fs::fstat(file)?);
+    Ok(Identity { id, born: None })
+}
+
+/// What is kept open.
+struct Cache {
+    /// How many are open.
+    open: AtomicUsize,
+    /// In the order in which they are looked at.
+    queue: Mutex<VecDeque<Weak<Kept>>>,
+    /// Descriptors that users of this process asked for; none: as many as there may be.
+    shares: AtomicUsize,
+}
+
+static CACHE: Cache = Cache {
+    open: AtomicUsize::new(0),
+    queue: Mutex::new(VecDeque::new()),
+    shares: AtomicUsize::new(0),
+};
+
+/// Few are never worth the trouble.
+const LEAST: usize = 256;
+/// Closed at once where one is to go: a look goes through all.
+const TOGETHER: usize = 16;
+
+impl Cache {
+    fn queue(&self) -> MutexGuard<'_, VecDeque<Weak<Kept>>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(&self, kept: &Arc<Kept>) {
+        let open = self.open.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut queue = self.queue();
+        if queue.len() > 2 * open + LEAST {
+            queue.retain(|kept| kept.strong_count() > 0);
+        }
+        queue.push_back(Arc::downgrade(kept));
+    }
+
+    fn limit(&self) -> usize {
+        let most = descriptors_max() / 4 * 3;
+        match self.shares.load(Ordering::Relaxed) {
+            0 => most,
+            shares => most.min(shares.max(LEAST)),
+        }
+    }
+
+    /// Closes up to so many of those that were not used for longest; how many.
+    fn close(&self, count: usize) -> usize {
+        let mut queue = self.queue();
+        // At the second look nothing was used since the first.
+        let mut looks = queue.len() * 2;
+        let mut closed = 0;
+        let mut dropped = Vec::new();
+        while closed < count && looks > 0 {
+            looks -= 1;
+            let Some(weak) = queue.pop_front() else {
+                break;
+            };
+            let Some(kept) = weak.upgrade() else {
+                continue;
+            };
+            let (done, again) = if kept.used.swap(false, Ordering::Relaxed) {
+                (false, true)
+            } else {
+                kept.close()
+            };
+            closed += usize::from(done);
+            if again {
+                queue.push_back(weak);
+            }
+            // Perhaps the last to have it: not to be dropped under the lock.
+            dropped.push(kept);
+        }
+        drop(queue);
+        drop(dropped);
+        closed
+    }
+}
+
+/// Before one more is opened to be kept.
+pub(super) fn make_room() {
+    let limit = CACHE.limit();
+    let open = CACHE.open.load(Ordering::Relaxed);
+    if open >= limit {
+        CACHE.close(open - limit + TOGETHER);
+    }
+}
+
+/// After the system gave no descriptor: whether some were given back.
+pub(super) fn give_back() -> bool {
+    CACHE.close(TOGETHER) > 0
+}
+
+/// No system gives a process as many.
+const SHARE_MAX: usize = 1 << 24;
+
+/// A claim on the descriptors that are kept in this process. Where there are claims, no more are kept
+/// than they add up to (and some hundred in any case).
+#[derive(Debug)]
+pub struct DescriptorShare(usize);
+
+impl DescriptorShare {
+    /// Of so many.
+    pub fn new(descriptors: usize) -> Self {
+        let descriptors = descriptors.min(SHARE_MAX);
+        CACHE.shares.fetch_add(descriptors, Ordering::Relaxed);
+        DescriptorShare(descriptors)
+    }
+}
+
+impl Drop for DescriptorShare {
+    fn drop(&mut self) {
+        CACHE.shares.fetch_sub(self.0, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::OsDisk;
+    use super::*;
+    use crate::disk::{Disk as _, LockKind, Open};
+
+    /// Closes whatever may be closed.
+    fn close_all() {
+        while CACHE.close(usize::MAX) > 0 {}
+    }
+
+    #[test]
+    fn what_was_closed_is_opened_again_and_is_the_same() {
+        let at = tempfile::tempdir().expect("tempdir");
+        let logs = OsDisk.open_dir(at.path()).expect("open");
+        logs.create_dir("t-0").expect("made");
+        let dir = logs.open_dir_kept("t-0").expect("open");
+        dir.open("log", Open::CreateNew).expect("made");
+        let file = dir.open_kept("log", Open::Write).expect("open");
+        for round in 0..3_u8 {
+            close_all();
+            file.write_at(&[round], u64::from(round)).expect("written");
+            close_all();
+            let mut byte = [9];
+            file.read_at(&mut byte, u64::from(round)).expect("read");
+            assert_eq!(byte, [round]);
+            assert_eq!(dir.list(".").expect("listed").len(), 1);
+        }
+    }
+
+    #[test]
+    fn what_was_replaced_is_stale() {
+        let at = tempfile::tempdir().expect("tempdir");
+        let logs = OsDisk.open_dir(at.path()).expect("open");
+        logs.create_dir("t-0").expect("made");
+        let dir = logs.open_dir_kept("t-0").expect("open");
+        dir.open("log", Open::CreateNew).expect("made");
+        let file = dir.open_kept("log", Open::Read).expect("open");
+        close_all();
+        dir.remove("log").expect("removed");
+        let stale = |e: io::Error| e.raw_os_error() == Some(Errno::STALE.raw_os_error());
+        assert!(stale(file.len().expect_err("gone")));
+        // The number of the inode may be the same.
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        dir.open("log", Open::CreateNew).expect("made");
+        assert!(stale(file.len().expect_err("another")));
+        // What stands under a name that another got is another, too.
+        let file = dir.open_kept("log", Open::Read).expect("open");
+        close_all();
+        logs.rename("t-0", "t-0.aside").expect("aside");
+        logs.create_dir("t-0").expect("made");
+        assert!(stale(file.len().expect_err("another directory")));
+        assert!(stale(dir.own_id().expect_err("another directory")));
+    }
+
+    #[test]
+    fn what_is_locked_stays_open_with_its_directory() {
+        let at = tempfile::tempdir().expect("tempdir");
+        let logs = OsDisk.open_dir(at.path()).expect("open");
+        logs.create_dir("t-0").expect("made");
+        let dir = logs.open_dir_kept("t-0").expect("open");
+        let page = dir.open_kept("page", Open::Create).expect("open");
+        let other = dir.open_kept("page", Open::Write).expect("open");
+        assert!(page.try_lock(LockKind::Exclusive).expect("locked"));
+        close_all();
+        assert!(!other.try_lock(LockKind::Exclusive).expect("tried"));
+        logs.rename("t-0", "t-0.aside").expect("aside");
+        dir.open("log", Open::CreateNew)
+            .expect("in the directory that it knew");
+        page.unlock().expect("unlocked");
+        logs.rename("t-0.aside", "t-0").expect("back");
+        close_all();
+        assert!(other.try_lock(LockKind::Exclusive).expect("free"));
+        drop(other);
+        assert!(page.try_lock(LockKind::Shared).expect("free"));
+    }
+
+    #[test]
+    fn no_more_are_kept_than_there_is_room_for() {
+        let _share = DescriptorShare::new(1);
+        let at = tempfile::tempdir().expect("tempdir");
+        let dir = OsDisk.open_dir(at.path()).expect("open");
+        let files: Vec<_> = (0..LEAST + 200)
+            .map(|at| {
+                dir.open_kept(&format!("f{at}"), Open::Create)
+                    .expect("open")
+            })
+            .collect();
+        // Others test at the same time.
+        let mine = std::fs::read_dir("/proc/self/fd").map_or(0, |fds| {
+            let links = fds
+                .flatten()
+                .filter_map(|fd| std::fs::read_link(fd.path()).ok());
+            links.filter(|link| link.starts_with(at.path())).count()
+        });
+        assert!(mine <= LEAST + 1, "{mine}");
+        assert!(files.iter().all(|file| file.is_empty().expect("read")));
+    }
+}
