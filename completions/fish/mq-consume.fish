@@ -20,7 +20,7 @@ complete -c mq-consume -l assignor -d 'How members share partitions: uniform or 
 complete -c mq-consume -l instance-id -d 'Be a static member: come back under this name to the same partitions, without a rebalance' -r
 complete -c mq-consume -l session-timeout -d 'How long a member may stand still, or a static one be away [default: 45s]' -r
 complete -c mq-consume -l exec -d 'Run a command (sh -c) for each record, on its standard input; exit status 0 commits it' -r
-complete -c mq-consume -l batch -d 'Give it up to so many records of one partition at once [default: 1]' -r
+complete -c mq-consume -l batch -d 'Give it up to so many records of one partition at once, 4 MiB at most [default: 1]' -r
 complete -c mq-consume -l retries -d 'Run it again so often when it fails, after growing pauses [default: 0]' -r
 complete -c mq-consume -l dead-letter -d 'Then send its records to this topic, with what happened in headers, and go on' -r
 complete -c mq-consume -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F

@@ -34,7 +34,7 @@ use crate::client::ReadFrom;
 use crate::client::point::PointRange;
 use crate::disk::{Dir, File};
 use crate::error::{Error, Result};
-use crate::group::{self, Assignor, Subscription};
+use crate::group::{self, Assignor, CommandFile, Subscription};
 use crate::store::{PartitionReader, StoreDir, layout};
 use crate::types::{LeaderEpoch, Offset, Timestamp, TopicPartition, Uuid};
 
@@ -251,6 +251,7 @@ impl GroupSession {
         });
         let when = options.commit;
         let keeper = keeper::Keeper::join(store, options, delivery, Arc::clone(&shared), poked)?;
+        keeper.show_seen();
         let thread = std::thread::Builder::new()
             .name("group".to_owned())
             .spawn(move || keeper.run())
@@ -347,6 +348,25 @@ impl GroupSession {
     /// commit at each interval.
     pub fn moves(&self) {
         self.tell(|told| told.moving = Some(true));
+    }
+
+    /// A file that shows which command this member runs, and that the command holds locked.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::Io`].
+    pub fn command_file(&self) -> Result<CommandFile> {
+        let seen = lock(&self.shared.seen).clone().ok_or_else(gone)?;
+        CommandFile::create(&seen.dir, seen.member)
+    }
+
+    /// The process of a command that another member started for a partition of this one, and that
+    /// still runs: as [`group::running_command`].
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::Io`].
+    pub fn running_command(&self, tp: &TopicPartition) -> Result<Option<Option<u32>>> {
+        let seen = lock(&self.shared.seen).clone().ok_or_else(gone)?;
+        group::running_command(&seen.dir, tp, seen.member)
     }
 
     /// Everything there is was handed out: a good moment to commit.

@@ -23,6 +23,7 @@ mod target;
 mod untimed_producer;
 mod verify;
 
+pub use crate::group::CommandFile;
 pub use crate::store::{StoreDir as Store, TopicConfigs};
 pub use admin::{Admin, LogDescription, PartitionDescription, TopicDescription};
 pub use around::for_each_around;

@@ -187,6 +187,10 @@ pub trait File: Send + Sync + Debug {
     fn closed_early(&self) -> io::Result<Option<Arc<dyn File>>> {
         Ok(None)
     }
+    /// Whether programs that this process starts have the open file as well, lock and all.
+    fn set_inherited(&self, _on: bool) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Names a watch within its [`Watcher`].

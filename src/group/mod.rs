@@ -19,6 +19,7 @@
 
 mod assignor;
 mod change;
+mod command_file;
 mod configs;
 mod describe;
 mod directory;
@@ -43,6 +44,7 @@ mod undo;
 
 pub use assignor::{Assignment, Assignor, Subscriber, assign};
 pub use change::{CommitEntry, OffsetChange, Scope, commit, delete, delete_offsets, reset};
+pub use command_file::{CommandFile, running_command};
 pub use configs::{alter_configs, check_config_name, check_config_value, configs};
 pub use describe::{
     GroupDescription, GroupSummary, MemberDescription, OffsetDescription, committed_offsets,

@@ -48,6 +48,8 @@ pub const GROUP_FILE: &str = "group.json";
 pub const OFFSETS_LOG: &str = "offsets.log";
 /// In a group's directory: a file for each member.
 pub const MEMBERS_DIR: &str = "members";
+/// In a group's directory: which commands its members run.
+pub const COMMANDS_DIR: &str = "commands";
 
 /// What file systems keep at the top of a disk. It is nobody's data.
 pub const LOST_FOUND: &str = "lost+found";
@@ -217,6 +219,11 @@ pub fn parse_group_dir(name: &str) -> Option<String> {
 /// `members/ID`, in a group's directory.
 pub fn member_file(member: &Uuid) -> String {
     format!("{MEMBERS_DIR}/{member}")
+}
+
+/// `commands/ID`, in a group's directory.
+pub fn command_file(member: &Uuid) -> String {
+    format!("{COMMANDS_DIR}/{member}")
 }
 
 /// The member whose file has this name in the members' directory.

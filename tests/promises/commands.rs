@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
+use std::time::{Duration, Instant};
+
 use crate::cli::{Done, Shell};
+use rustix::process::Signal;
 use serde_json::Value;
 
 /// A topic `t` of one partition with so many numbered lines.
@@ -176,4 +179,100 @@ fn a_dead_letter_that_cannot_be_stored_is_named_with_a_cure() {
         "{}",
         done.err
     );
+}
+
+/// Waits until a file of the shell has so many lines.
+fn has_lines(shell: &Shell, name: &str, count: usize) -> String {
+    let started = Instant::now();
+    loop {
+        let text = std::fs::read_to_string(shell.dir().join(name)).unwrap_or_default();
+        if text.lines().count() >= count {
+            return text;
+        }
+        assert!(started.elapsed() < Duration::from_secs(30), "{text}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn the_next_owner_waits_for_the_command_of_a_killed_member() {
+    let shell = shell_with(1);
+    let command = "echo begins >> log; sleep 1; echo ends >> log";
+    let args = ["-g", "g", "t", "--exec", command];
+    let mut first = shell.start("mq-consume", &args);
+    has_lines(&shell, "log", 1);
+    first.signal(Signal::KILL);
+    first.child.wait().expect("dead");
+    let mut second = shell.start("mq-consume", &args);
+    let text = has_lines(&shell, "log", 4);
+    assert_eq!(text, "begins\nends\nbegins\nends\n");
+    second.signal(Signal::TERM);
+    let done = second.end_within(Duration::from_secs(20));
+    assert!(done.err.contains("waiting for process"), "{}", done.err);
+    // Nobody runs one any more.
+    let left = std::fs::read_dir(shell.store().join("groups/g/commands")).expect("listed");
+    assert_eq!(left.count(), 0);
+}
+
+#[test]
+fn a_command_that_never_ends_is_waited_for_one_session_timeout() {
+    let shell = shell_with(1);
+    let command = "echo $$ >> log; test $(wc -l < log) -gt 1 || sleep 20";
+    let args = ["-g", "g", "t", "--session-timeout", "1s", "--exec", command];
+    let mut first = shell.start("mq-consume", &args);
+    let pid = has_lines(&shell, "log", 1);
+    first.signal(Signal::KILL);
+    first.child.wait().expect("dead");
+    let started = Instant::now();
+    let mut second = shell.start("mq-consume", &args);
+    has_lines(&shell, "log", 2);
+    assert!(started.elapsed() >= Duration::from_secs(1));
+    second.signal(Signal::TERM);
+    let done = second.end_within(Duration::from_secs(20));
+    assert!(done.err.contains("going on beside it"), "{}", done.err);
+    let pid = pid
+        .trim()
+        .parse()
+        .ok()
+        .and_then(rustix::process::Pid::from_raw);
+    let _ = rustix::process::kill_process(pid.expect("a pid"), Signal::KILL);
+}
+
+#[test]
+fn what_a_command_leaves_in_the_background_keeps_nobody_waiting() {
+    let shell = shell_with(2);
+    let command = "sleep 15 > /dev/null 2>&1 < /dev/null & echo $! >> pids; echo done >> log";
+    let args = ["-g", "g", "t", "-e", "--exec", command];
+    let started = Instant::now();
+    let done = shell
+        .start("mq-consume", &args)
+        .end_within(Duration::from_secs(20));
+    assert_eq!(done.status, 0, "{}", done.err);
+    shell.produce(&["t"], b"more\n");
+    let done = shell
+        .start("mq-consume", &args)
+        .end_within(Duration::from_secs(20));
+    assert_eq!(done.status, 0, "{}", done.err);
+    assert!(started.elapsed() < Duration::from_secs(10));
+    for pid in has_lines(&shell, "pids", 3).lines() {
+        let pid = pid.parse().ok().and_then(rustix::process::Pid::from_raw);
+        let _ = rustix::process::kill_process(pid.expect("a pid"), Signal::KILL);
+    }
+}
+
+#[test]
+fn a_batch_is_gathered_over_fetches() {
+    let shell = Shell::new();
+    // 30 records of 50 kB: five fetches or more.
+    let line = [&vec![b'v'; 50_000][..], b"\n"].concat();
+    shell.produce(&["t"], &line.repeat(30));
+    let done = exec(&shell, "echo $MQ_COUNT; wc -c", &["--batch", "25"]);
+    assert_eq!(done.text(), "25\n1250025\n5\n250005\n", "{}", done.err);
+    // Never more than 4 MiB, give or take a record.
+    shell.produce(&["t"], &line.repeat(100));
+    let done = exec(&shell, "echo $MQ_COUNT", &["--batch", "1000"]);
+    let counts: Vec<u32> = done.text().lines().filter_map(|n| n.parse().ok()).collect();
+    assert_eq!(counts.iter().sum::<u32>(), 100, "{}", done.err);
+    assert_eq!(counts.len(), 2, "{counts:?}");
+    assert_eq!(committed(&shell, "g"), 130);
 }

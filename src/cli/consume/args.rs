@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use super::exec::{check_command, is_source};
+use super::command::check_command;
+use super::exec::is_source;
 use super::job::{ExecJob, Filter, GroupJob, Job, Topics};
 use crate::cli::common::{Common, broker_id, bytes_as_given, usage};
 use crate::cli::lang::{
@@ -159,7 +160,7 @@ pub struct Args {
         allow_hyphen_values = true
     )]
     exec: Option<String>,
-    /// Give it up to so many records of one partition at once [default: 1]
+    /// Give it up to so many records of one partition at once, 4 MiB at most [default: 1]
     #[arg(long, value_name = "N", help_heading = "Commands", requires = "exec")]
     batch: Option<u64>,
     /// Run it again so often when it fails, after growing pauses [default: 0]

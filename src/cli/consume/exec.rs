@@ -1,45 +1,41 @@
 //! `--exec`: a command handles batches of records.
 //!
-//! 1. A batch is of one partition: up to so many records, what a fetch has of them, on the
-//!    command's standard input in the output format.
+//! 1. A batch is of one partition: up to so many records, gathered from what there is, up to 4 MiB,
+//!    on the command's standard input in the output format.
 //! 2. One command runs at a time. Exit status 0 commits the batch before the next begins; so of a
 //!    run that is killed, one batch runs again and no other.
 //! 3. A command that fails is run again after growing pauses, then the batch goes to the dead
 //!    letters; without these the run fails. Statuses 126 and 127 say that the command itself is
 //!    wrong, and our own stop says nothing about the batch: neither is tried again.
 
-use std::ffi::OsStr;
-use std::io::{self, Write as _};
 use std::ops::ControlFlow;
-use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::PathBuf;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::command::{Batch, Commands};
 use super::dead_letters::{DeadLetters, Origin};
+use super::group_run::FETCH_BYTES;
 use super::job::{ExecJob, Topics};
 use super::marks::Marks;
 use super::print::{Printer, Stop};
 use crate::cli::Env;
 use crate::cli::lang::shown;
 use crate::cli::stdout_pipe;
-use crate::client::{BatchInfo, Fetched, Generation, GroupSession};
+use crate::client::{BatchInfo, Consumer, Fetched, Generation, GroupSession};
 use crate::error::{Error, Kind, Result};
 use crate::record::{Decompressor, Record};
 use crate::store::StoreDir;
 use crate::types::{LeaderEpoch, Offset, TopicPartition};
 
-/// A batch is cut here though it has fewer records: it is held in memory for the next try.
+/// A batch is cut here though it has fewer records: it is held in memory for the next try. Nor is
+/// more than that read to gather one.
 const BATCH_BYTES_MAX: usize = 4 << 20;
 /// The pause before the second try; it doubles with each.
 const PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
-/// The longest key that goes into the environment: Linux takes no string over 128 KiB there, and
-/// this one begins with `MQ_KEY=` and ends with a NUL.
-const KEY_LEN_MAX: usize = (128 << 10) - "MQ_KEY=".len() - 1;
 /// Exit statuses of a shell that could not run the command.
 const NOT_RUN: [i32; 2] = [126, 127];
 
@@ -49,9 +45,23 @@ pub struct Exec {
     job: ExecJob,
     dead_letters: Option<DeadLetters>,
     decompressor: Decompressor,
-    /// For the command's environment: `--store` is no part of ours.
-    store: PathBuf,
-    told_of_key: bool,
+    commands: Commands,
+    buf: Vec<u8>,
+}
+
+/// What a batch is handled with.
+#[derive(Debug)]
+pub struct Tools<'a> {
+    /// Renders its records.
+    pub printer: &'a mut Printer,
+    /// Is told how far it came.
+    pub marks: &'a Marks,
+    /// The group.
+    pub session: &'a GroupSession,
+    /// Has more of the partition.
+    pub consumer: &'a mut Consumer,
+    /// The surroundings.
+    pub env: &'a Env,
 }
 
 /// What became of a fetch.
@@ -77,22 +87,17 @@ enum Ran {
     Unread,
 }
 
-/// The records that the command is to handle next.
-#[derive(Debug, Default)]
-struct Batch {
-    first: Offset,
-    last: Offset,
-    count: u64,
-    key: Option<Vec<u8>>,
-    input: Arc<Vec<u8>>,
-}
-
 impl Exec {
     /// Looks whether the command and the dead-letter topic can do.
     ///
     /// # Errors
     /// [`Kind::Usage`].
-    pub fn new(store: &Arc<StoreDir>, job: ExecJob, sources: &Topics) -> Result<Self> {
+    pub fn new(
+        store: &Arc<StoreDir>,
+        job: ExecJob,
+        sources: &Topics,
+        session_timeout: Duration,
+    ) -> Result<Self> {
         let dead_letters = match &job.dead_letter {
             None => None,
             Some(topic) => {
@@ -103,86 +108,134 @@ impl Exec {
                 Some(DeadLetters::new(store, topic.clone()))
             }
         };
+        let command = job.command.clone();
         Ok(Exec {
             job,
             dead_letters,
             decompressor: Decompressor::default(),
-            store: store.path().to_owned(),
-            told_of_key: false,
+            commands: Commands::new(command, store.path().to_owned(), session_timeout),
+            buf: Vec::new(),
         })
     }
 
-    /// Has a fetch handled, batch by batch.
+    /// Has a fetch handled, batch by batch; more of its partition is read where that completes one.
     ///
     /// # Errors
-    /// A command that failed for good; damage; a commit that failed.
+    /// A command that failed for good; a commit that failed.
     pub fn handle(
         &mut self,
         fetched: &Fetched,
         generation: Generation,
-        printer: &mut Printer,
-        marks: &Marks,
-        session: &GroupSession,
-        env: &Env,
+        tools: Tools<'_>,
     ) -> Result<Handled> {
         let mut decompressor = std::mem::take(&mut self.decompressor);
+        let mut buf = std::mem::take(&mut self.buf);
         let mut turn = Turn {
             exec: self,
             tp: &fetched.tp,
             generation,
-            printer,
-            marks,
-            session,
-            env,
+            tools,
             batch: Batch::default(),
             next: fetched.from,
+            until: fetched.until,
             leader_epoch: -1,
+            runs: 0,
         };
-        let stopped = fetched.for_each(&mut decompressor, |info, record| {
-            match turn.take(info, &record) {
+        let handled = turn.handle(fetched, &mut decompressor, &mut buf);
+        self.decompressor = decompressor;
+        self.buf = buf;
+        handled
+    }
+}
+
+/// One fetch under way, and what is gathered behind it.
+struct Turn<'a> {
+    exec: &'a mut Exec,
+    tp: &'a TopicPartition,
+    generation: Generation,
+    tools: Tools<'a>,
+    batch: Batch,
+    /// The offset after the last record that was looked at.
+    next: Offset,
+    /// The offset after the last that was fetched.
+    until: Offset,
+    leader_epoch: LeaderEpoch,
+    /// How many batches were run.
+    runs: u64,
+}
+
+impl Turn<'_> {
+    fn handle(
+        &mut self,
+        fetched: &Fetched,
+        decompressor: &mut Decompressor,
+        buf: &mut Vec<u8>,
+    ) -> Result<Handled> {
+        let mut handled = self.take_all(fetched, decompressor)?;
+        let (mut gathered, runs) = (fetched.bytes.len(), self.runs);
+        while handled.is_none()
+            && self.batch.count > 0
+            && self.runs == runs
+            && gathered < BATCH_BYTES_MAX
+        {
+            let (consumer, env) = (&mut *self.tools.consumer, self.tools.env);
+            if self.tools.session.has_orders() || env.stopping() {
+                break;
+            }
+            // What fails is met again by the next fetch, after what is sound was handled.
+            let Ok(Some(more)) = consumer.fetch_of(self.tp, FETCH_BYTES, buf) else {
+                break;
+            };
+            gathered += more.bytes.len();
+            self.until = more.until;
+            handled = self.take_all(&more, decompressor)?;
+            *buf = more.bytes;
+        }
+        match handled {
+            Some(handled) => Ok(handled),
+            // What came with the end of that batch begins the next, after the others' turns.
+            None if self.runs > runs && self.batch.count > 0 => Ok(self.put_back()),
+            None => self.finish(),
+        }
+    }
+
+    fn put_back(&mut self) -> Handled {
+        let batch = std::mem::take(&mut self.batch);
+        self.tools.printer.uncount(batch.count);
+        drop(self.tools.printer.take_rendered());
+        self.exec.forget();
+        Handled::Stopped(Stop::Paused(batch.first))
+    }
+
+    /// Takes all records of a fetch; `Some` if it ends before that.
+    fn take_all(
+        &mut self,
+        fetched: &Fetched,
+        decompressor: &mut Decompressor,
+    ) -> Result<Option<Handled>> {
+        let stopped = fetched.for_each(decompressor, |info, record| {
+            match self.take(info, &record) {
                 Ok(None) => ControlFlow::Continue(()),
                 Ok(Some(handled)) => ControlFlow::Break(Ok(handled)),
                 Err(e) => ControlFlow::Break(Err(e)),
             }
         });
-        let handled = match stopped {
-            Err(e) => turn
-                .run()
-                .map(|handled| handled.unwrap_or(Handled::Broken(e))),
-            Ok(Some(handled)) => handled,
-            Ok(None) => turn.finish(fetched.until),
-        };
-        self.decompressor = decompressor;
-        handled
+        match stopped {
+            Err(e) => Ok(Some(self.run()?.unwrap_or(Handled::Broken(e)))),
+            Ok(handled) => handled.transpose(),
+        }
     }
-}
 
-/// One fetch under way.
-struct Turn<'a> {
-    exec: &'a mut Exec,
-    tp: &'a TopicPartition,
-    generation: Generation,
-    printer: &'a mut Printer,
-    marks: &'a Marks,
-    session: &'a GroupSession,
-    env: &'a Env,
-    batch: Batch,
-    /// The offset after the last record that was looked at.
-    next: Offset,
-    leader_epoch: LeaderEpoch,
-}
-
-impl Turn<'_> {
     fn take(&mut self, info: BatchInfo, record: &Record<'_>) -> Result<Option<Handled>> {
         let is_between = self.batch.count == 0;
         if is_between {
             // A process that was stopped may own nothing any more when it wakes.
-            self.session.confirm(std::iter::once(self.tp));
+            self.tools.session.confirm(std::iter::once(self.tp));
         }
-        if is_between && (self.session.has_orders() || self.env.stopping()) {
+        if is_between && (self.tools.session.has_orders() || self.tools.env.stopping()) {
             return Ok(Some(Handled::Stopped(Stop::Paused(record.offset))));
         }
-        let (rendered, stop) = self.printer.take_one(self.tp, info, record)?;
+        let (rendered, stop) = self.tools.printer.take_one(self.tp, info, record)?;
         if let Some(Stop::Time(..)) = stop {
             let handled = self.run()?;
             return Ok(handled.or(stop.map(Handled::Stopped)));
@@ -196,15 +249,18 @@ impl Turn<'_> {
             }
             self.batch.last = record.offset;
             self.batch.count += 1;
+            self.batch.bytes += record.key.map_or(0, <[u8]>::len);
+            self.batch.bytes += record.value.map_or(0, <[u8]>::len);
             if let Some(dead_letters) = &mut self.exec.dead_letters {
                 dead_letters.keep(record, info.compression)?;
             }
         } else if is_between {
-            self.marks
+            self.tools
+                .marks
                 .deliver(self.generation, self.next, self.leader_epoch);
         }
         let is_full = self.batch.count >= self.exec.job.batch
-            || self.printer.rendered_len() >= BATCH_BYTES_MAX
+            || self.tools.printer.rendered_len().max(self.batch.bytes) >= BATCH_BYTES_MAX
             || stop.is_some();
         if is_full && let Some(handled) = self.run()? {
             return Ok(Some(handled));
@@ -212,12 +268,12 @@ impl Turn<'_> {
         Ok(stop.map(Handled::Stopped))
     }
 
-    fn finish(mut self, until: Offset) -> Result<Handled> {
+    fn finish(&mut self) -> Result<Handled> {
         if let Some(handled) = self.run()? {
             return Ok(handled);
         }
-        self.marks
-            .deliver(self.generation, until, self.leader_epoch);
+        let (marks, until) = (self.tools.marks, self.until);
+        marks.deliver(self.generation, until, self.leader_epoch);
         Ok(Handled::All)
     }
 
@@ -227,25 +283,28 @@ impl Turn<'_> {
         if batch.count == 0 {
             return Ok(None);
         }
-        batch.input = Arc::new(self.printer.take_rendered());
+        self.runs += 1;
+        batch.input = Arc::new(self.tools.printer.take_rendered());
         // Whatever the command takes its time for, the other partitions may move.
-        self.session.works_on(Some(self.generation));
+        let (session, env) = (self.tools.session, self.tools.env);
+        session.works_on(Some(self.generation));
         let ran = self
             .exec
-            .run(&batch, self.tp, self.generation, self.session, self.env);
-        self.session.works_on(None);
+            .run(&batch, self.tp, self.generation, session, env);
+        session.works_on(None);
         let ran = ran?;
         if ran != Ran::Done {
-            self.printer.uncount(batch.count);
+            self.tools.printer.uncount(batch.count);
             let stop = match ran {
                 Ran::Unread => Stop::Closed,
                 _ => Stop::Paused(batch.first),
             };
             return Ok(Some(Handled::Stopped(stop)));
         }
-        self.marks
+        self.tools
+            .marks
             .deliver(self.generation, self.next, self.leader_epoch);
-        match self.session.commit_after_write() {
+        match self.tools.session.commit_after_write() {
             Ok(()) => Ok(None),
             Err(e) if e.kind() == Kind::Fenced => Ok(Some(Handled::Fenced(self.next))),
             Err(e) => Err(e),
@@ -262,10 +321,19 @@ impl Exec {
         session: &GroupSession,
         env: &Env,
     ) -> Result<Ran> {
+        let leaves = || env.stopping() || session.is_revoked(generation);
+        if !self
+            .commands
+            .await_former(tp, generation, session, env, leaves)?
+        {
+            self.forget();
+            return Ok(Ran::Left);
+        }
+        let with_key = self.job.batch == 1;
         let mut pause = PAUSE;
         let mut attempts = 0;
         loop {
-            let status = self.spawn(batch, tp, env)?;
+            let status = self.commands.run(batch, tp, with_key, env)?;
             attempts += 1;
             if status.success() {
                 if let Some(dead_letters) = &mut self.dead_letters {
@@ -283,7 +351,6 @@ impl Exec {
                     "the shell could not run it: mend the command, then start again; the group goes on with this batch",
                 ));
             }
-            let leaves = || env.stopping() || session.is_revoked(generation);
             if leaves() {
                 self.forget();
                 return Ok(Ran::Left);
@@ -353,63 +420,6 @@ impl Exec {
             ),
         )
     }
-
-    fn spawn(&mut self, batch: &Batch, tp: &TopicPartition, env: &Env) -> Result<ExitStatus> {
-        let key = batch.key.as_deref().filter(|_| self.job.batch == 1);
-        let fits = key.filter(|key| key.len() <= KEY_LEN_MAX && !key.contains(&0));
-        if fits != key {
-            self.tell_of_key(batch, tp, env);
-        }
-        let mut child = match self.command(batch, tp, fits).spawn() {
-            // All strings together have a bound as well, and others set most of them.
-            Err(e) if e.kind() == io::ErrorKind::ArgumentListTooLong && fits.is_some() => {
-                self.tell_of_key(batch, tp, env);
-                self.command(batch, tp, None).spawn()
-            }
-            spawned => spawned,
-        }
-        .map_err(|e| Error::io("run", "sh", e))?;
-        if let Some(mut stdin) = child.stdin.take() {
-            let input = Arc::clone(&batch.input);
-            // It is judged by its exit status, whether it reads or not. The thread is not waited
-            // for: a child of the command may keep its input open.
-            std::thread::Builder::new()
-                .name("feed".to_owned())
-                .spawn(move || stdin.write_all(&input))
-                .map_err(|e| Error::io("start", "the thread that feeds the command", e))?;
-        }
-        child.wait().map_err(|e| Error::io("wait for", "sh", e))
-    }
-
-    fn command(&self, batch: &Batch, tp: &TopicPartition, key: Option<&[u8]>) -> Command {
-        let mut command = Command::new("sh");
-        command
-            .arg("-c")
-            .arg(&self.job.command)
-            .stdin(Stdio::piped())
-            .env("MQ_STORE", &self.store)
-            .env("MQ_TOPIC", tp.topic.as_str())
-            .env("MQ_PARTITION", tp.partition.to_string())
-            .env("MQ_OFFSET", batch.first.to_string())
-            .env("MQ_OFFSET_LAST", batch.last.to_string())
-            .env("MQ_COUNT", batch.count.to_string())
-            .env_remove("MQ_KEY");
-        if let Some(key) = key {
-            command.env("MQ_KEY", OsStr::from_bytes(key));
-        }
-        command
-    }
-
-    /// Once: such keys seldom come alone.
-    fn tell_of_key(&mut self, batch: &Batch, tp: &TopicPartition, env: &Env) {
-        if !std::mem::replace(&mut self.told_of_key, true) {
-            env.note(&format!(
-                "the key at offset {} of {tp} does not fit into the environment: the command runs \
-                 without MQ_KEY wherever a key has a NUL or is too long",
-                batch.first
-            ));
-        }
-    }
 }
 
 /// A dead letter must not come back as work.
@@ -421,36 +431,6 @@ pub fn is_source(topic: &str) -> Error {
         ),
     )
     .cure("name another topic")
-}
-
-/// Whether a shell finds the command; one that is more than a plain word is left to the shell.
-///
-/// # Errors
-/// [`Kind::Usage`] if it does not.
-pub fn check_command(command: &str) -> Result<()> {
-    let word = command.split_whitespace().next().unwrap_or_default();
-    if word.is_empty() {
-        return Err(Error::new(Kind::Usage, "--exec has no command")
-            .cure("say what handles a record, such as --exec 'jq .'"));
-    }
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._/+-".contains(c);
-    if !word.chars().all(is_plain) {
-        return Ok(());
-    }
-    let found = Command::new("sh")
-        .args(["-c", "command -v -- \"$1\"", "sh", word])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .map_err(|e| Error::io("run", "sh", e))?;
-    if found.success() {
-        return Ok(());
-    }
-    Err(
-        Error::new(Kind::Usage, format!("--exec: there is no command '{word}'"))
-            .cure("look at its spelling, and at PATH"),
-    )
 }
 
 fn status_text(status: ExitStatus) -> String {

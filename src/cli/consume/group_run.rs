@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::assign::none_matches;
-use super::exec::{Exec, Handled};
+use super::exec::{Exec, Handled, Tools};
 use super::job::{GroupJob, Job, Topics};
 use super::marks::Marks;
 use super::output::{Output, unread};
@@ -27,7 +27,7 @@ use crate::types::{Offset, TopicName, TopicPartition};
 /// How long a change of the group waits for its lock.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Bytes fetched at a time.
-const FETCH_BYTES: usize = 256 << 10;
+pub const FETCH_BYTES: usize = 256 << 10;
 /// How long a wait may be: what nobody reported is seen then.
 const TICK: Duration = Duration::from_secs(5);
 /// The same while the output's reader may go away unseen.
@@ -54,7 +54,7 @@ pub fn run(
     let exec = group
         .exec
         .as_ref()
-        .map(|exec| Exec::new(store, exec.clone(), &job.topics))
+        .map(|exec| Exec::new(store, exec.clone(), &job.topics, group.session_timeout))
         .transpose()?;
     let range = match &job.selection {
         Some(Selection::All(range)) => *range,
@@ -194,14 +194,14 @@ impl Source for Member {
                 &mut on.output,
             ));
         };
-        let handled = exec.handle(
-            fetched,
-            generation,
-            &mut on.printer,
-            &self.marks,
-            &self.session,
-            on.env,
-        )?;
+        let tools = Tools {
+            printer: &mut on.printer,
+            marks: &self.marks,
+            session: &self.session,
+            consumer: &mut on.consumer,
+            env: on.env,
+        };
+        let handled = exec.handle(fetched, generation, tools)?;
         Ok(match handled {
             Handled::All => Took::All,
             Handled::Stopped(stop) => Took::Stopped(stop),

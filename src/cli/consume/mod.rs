@@ -2,6 +2,7 @@
 
 mod args;
 mod assign;
+mod command;
 mod dead_letters;
 mod exec;
 mod group_run;

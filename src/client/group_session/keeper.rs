@@ -314,7 +314,7 @@ impl Keeper {
     }
 
     /// Tells the caller which state of the group its orders are of.
-    fn show_seen(&self) {
+    pub(super) fn show_seen(&self) {
         let seen = Seen {
             member: self.member.id(),
             dir: Arc::clone(self.member.dir()),

@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::io::{Errno, retry_on_intr};
+use rustix::io::{Errno, FdFlags, retry_on_intr};
 
 use super::super::{File, FileId, LockKind};
 use super::handle::Handle;
@@ -126,6 +126,15 @@ impl File for OsFile {
             Err(Errno::INVAL | Errno::MFILE) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    fn set_inherited(&self, on: bool) -> io::Result<()> {
+        let flags = if on {
+            FdFlags::empty()
+        } else {
+            FdFlags::CLOEXEC
+        };
+        Ok(rustix::io::fcntl_setfd(&self.file, flags)?)
     }
 
     fn unlock(&self) -> io::Result<()> {

@@ -1,0 +1,228 @@
+//! The commands that handle batches: how they are started, and what they are given.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::io::{self, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cli::Env;
+use crate::client::{CommandFile, Generation, GroupSession};
+use crate::error::{Error, Kind, Result};
+use crate::types::{Offset, TopicPartition};
+
+/// The longest key that goes into the environment: Linux takes no string over 128 KiB there, and
+/// this one begins with `MQ_KEY=` and ends with a NUL.
+const KEY_LEN_MAX: usize = (128 << 10) - "MQ_KEY=".len() - 1;
+/// Between two looks at a command that is waited for.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// The records that the command is to handle next.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// The offset of the first.
+    pub first: Offset,
+    /// And of the last.
+    pub last: Offset,
+    /// How many.
+    pub count: u64,
+    /// Their keys and values, bytes.
+    pub bytes: usize,
+    /// The key of the first.
+    pub key: Option<Vec<u8>>,
+    /// All of them, rendered.
+    pub input: Arc<Vec<u8>>,
+}
+
+/// Starts the command for one batch after the other.
+#[derive(Debug)]
+pub struct Commands {
+    /// For `sh -c`.
+    text: String,
+    /// For the command's environment: `--store` is no part of ours.
+    store: PathBuf,
+    session_timeout: Duration,
+    told_of_key: bool,
+    /// Shows the others which one runs.
+    file: Option<CommandFile>,
+    /// The assignments that have no command of a former owner any more.
+    free: HashMap<TopicPartition, Generation>,
+}
+
+impl Commands {
+    /// For a command, in a store.
+    pub fn new(text: String, store: PathBuf, session_timeout: Duration) -> Self {
+        Commands {
+            text,
+            store,
+            session_timeout,
+            told_of_key: false,
+            file: None,
+            free: HashMap::new(),
+        }
+    }
+
+    /// Waits for a command that the partition's former owner left running when it died: two at once
+    /// would handle the same records. `false` if `leaves` said so before.
+    ///
+    /// # Errors
+    /// [`Kind::Io`].
+    pub fn await_former(
+        &mut self,
+        tp: &TopicPartition,
+        generation: Generation,
+        session: &GroupSession,
+        env: &Env,
+        leaves: impl Fn() -> bool,
+    ) -> Result<bool> {
+        if self.file.is_none() {
+            self.file = Some(session.command_file()?);
+        }
+        if self.free.get(tp) == Some(&generation) {
+            return Ok(true);
+        }
+        let began = env.monotonic();
+        let mut is_told = false;
+        while let Some(pid) = session.running_command(tp)? {
+            let pid = pid.map_or_else(|| "of unknown number".to_owned(), |pid| pid.to_string());
+            if leaves() {
+                return Ok(false);
+            }
+            let waited = env.monotonic().saturating_sub(began);
+            if waited >= self.session_timeout {
+                env.warn(&format!(
+                    "{tp}: process {pid} still runs, the command of a member that died: going on \
+                     beside it after {} s",
+                    waited.as_secs()
+                ));
+                break;
+            }
+            if !is_told {
+                is_told = true;
+                env.note(&format!(
+                    "{tp}: waiting for process {pid}, the command of a member that died, for up \
+                     to {} s",
+                    self.session_timeout.as_secs_f32()
+                ));
+            }
+            env.wait_woken(LOOK.min(self.session_timeout.saturating_sub(waited)));
+        }
+        self.free.insert(tp.clone(), generation);
+        Ok(true)
+    }
+
+    /// Runs the command for a batch, and waits for its end. `with_key`: the batch is one record.
+    ///
+    /// # Errors
+    /// [`Kind::Io`] if it cannot be run.
+    pub fn run(
+        &mut self,
+        batch: &Batch,
+        tp: &TopicPartition,
+        with_key: bool,
+        env: &Env,
+    ) -> Result<ExitStatus> {
+        let key = batch.key.as_deref().filter(|_| with_key);
+        let fits = key.filter(|key| key.len() <= KEY_LEN_MAX && !key.contains(&0));
+        if fits != key {
+            self.tell_of_key(batch, tp, env);
+        }
+        if let Some(file) = &self.file {
+            file.begin(tp)?;
+        }
+        let mut spawned = self.command(batch, tp, fits).spawn();
+        if matches!(&spawned, Err(e) if e.kind() == io::ErrorKind::ArgumentListTooLong)
+            && fits.is_some()
+        {
+            // All strings together have a bound as well, and others set most of them.
+            self.tell_of_key(batch, tp, env);
+            spawned = self.command(batch, tp, None).spawn();
+        }
+        let ended = spawned
+            .map_err(|e| Error::io("run", "sh", e))
+            .and_then(|child| self.attend(child, batch, tp));
+        if let Some(file) = &self.file {
+            file.end()?;
+        }
+        ended
+    }
+
+    fn attend(&self, mut child: Child, batch: &Batch, tp: &TopicPartition) -> Result<ExitStatus> {
+        if let Some(file) = &self.file {
+            file.started(tp, child.id())?;
+        }
+        if let Some(mut stdin) = child.stdin.take() {
+            let input = Arc::clone(&batch.input);
+            // It is judged by its exit status, whether it reads or not. The thread is not waited
+            // for: a child of the command may keep its input open.
+            std::thread::Builder::new()
+                .name("feed".to_owned())
+                .spawn(move || stdin.write_all(&input))
+                .map_err(|e| Error::io("start", "the thread that feeds the command", e))?;
+        }
+        child.wait().map_err(|e| Error::io("wait for", "sh", e))
+    }
+
+    fn command(&self, batch: &Batch, tp: &TopicPartition, key: Option<&[u8]>) -> Command {
+        let mut command = Command::new("sh");
+        command
+            .arg("-c")
+            .arg(&self.text)
+            .stdin(Stdio::piped())
+            .env("MQ_STORE", &self.store)
+            .env("MQ_TOPIC", tp.topic.as_str())
+            .env("MQ_PARTITION", tp.partition.to_string())
+            .env("MQ_OFFSET", batch.first.to_string())
+            .env("MQ_OFFSET_LAST", batch.last.to_string())
+            .env("MQ_COUNT", batch.count.to_string())
+            .env_remove("MQ_KEY");
+        if let Some(key) = key {
+            command.env("MQ_KEY", OsStr::from_bytes(key));
+        }
+        command
+    }
+
+    /// Once: such keys seldom come alone.
+    fn tell_of_key(&mut self, batch: &Batch, tp: &TopicPartition, env: &Env) {
+        if !std::mem::replace(&mut self.told_of_key, true) {
+            env.note(&format!(
+                "the key at offset {} of {tp} does not fit into the environment: the command runs \
+                 without MQ_KEY wherever a key has a NUL or is too long",
+                batch.first
+            ));
+        }
+    }
+}
+
+/// Whether a shell finds the command; one that is more than a plain word is left to the shell.
+///
+/// # Errors
+/// [`Kind::Usage`] if it does not.
+pub fn check_command(command: &str) -> Result<()> {
+    let word = command.split_whitespace().next().unwrap_or_default();
+    if word.is_empty() {
+        return Err(Error::new(Kind::Usage, "--exec has no command")
+            .cure("say what handles a record, such as --exec 'jq .'"));
+    }
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._/+-".contains(c);
+    if !word.chars().all(is_plain) {
+        return Ok(());
+    }
+    let found = Command::new("sh")
+        .args(["-c", "command -v -- \"$1\"", "sh", word])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .map_err(|e| Error::io("run", "sh", e))?;
+    if found.success() {
+        return Ok(());
+    }
+    Err(
+        Error::new(Kind::Usage, format!("--exec: there is no command '{word}'"))
+            .cure("look at its spelling, and at PATH"),
+    )
+}
