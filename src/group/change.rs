@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::describe::{ready_reader, topic_id_of};
-use super::group_file::Member;
+use super::group_file::{GroupFile, Member};
 use super::held::{Group, Held};
 use super::offsets_line::{Entry, LineKind};
 use super::offsets_state::OffsetsState;
-use super::{directory, lost_log};
+use super::{directory, lost_log, member_file};
+use crate::disk::Dir;
 use crate::error::{Error, Kind, Result};
 use crate::store::StoreDir;
 use crate::types::{Offset, PartitionId, TopicName, TopicPartition, Uuid};
@@ -157,10 +158,12 @@ impl std::fmt::Display for Scope {
 }
 
 /// Deletes the offsets of a topic, or of one partition of it: the group is then as one that never
-/// read it. The topic itself may be gone. With `dry_run` nothing is changed, but all is checked.
+/// read it. The topic itself may be gone; members may live, if none reads it [KIP-496]. With
+/// `dry_run` nothing is changed, but all is checked.
 ///
 /// # Errors
-/// [`Kind::UnknownTopic`] if the group has none of them; as [`delete`].
+/// [`Kind::UnknownTopic`] if the group has none of them; [`Kind::NonEmptyGroup`] while a member
+/// reads the topic; [`Kind::Unknown`] if it is perhaps done.
 pub fn delete_offsets(
     store: &Arc<StoreDir>,
     group: &str,
@@ -170,11 +173,17 @@ pub fn delete_offsets(
     notes: &mut Vec<String>,
 ) -> Result<Vec<OffsetChange>> {
     if dry_run {
-        let state = super::describe::look_empty(store, group)?;
+        let dir = directory::open(store, group)?;
+        let file = GroupFile::read(&dir, store.boot_id())?;
+        refuse_readers(group, &*dir, &file, &scope.topic)?;
+        let state = super::describe::committed_offsets(store, group)?;
         return doomed(group, &state, scope).map(|doomed| differences(&state, &doomed));
     }
     let mut opened = Group::open(store, group, patience)?;
-    let held = hold_empty(&mut opened, "delete offsets", notes)?;
+    let mut held = opened.hold("delete offsets")?;
+    let file = held.group_file()?;
+    notes.extend(held.notes());
+    refuse_readers(group, &**held.guard().dir(), &file, &scope.topic)?;
     let doomed = doomed(group, held.state(), scope)?;
     let done = differences(held.state(), &doomed);
     let epoch = held.state().epoch_max();
@@ -226,6 +235,30 @@ pub(super) fn hold_empty<'a>(
     notes.extend(held.notes());
     refuse_members(&name, &alive)?;
     Ok(held)
+}
+
+/// Refuses a change of a topic's offsets while a member lives that reads it, or is about to.
+fn refuse_readers(group: &str, dir: &dyn Dir, file: &GroupFile, topic: &TopicName) -> Result<()> {
+    let state = file.state(dir)?;
+    for (id, member) in &state.members {
+        let reads = member.topics.contains(topic)
+            || member.owned.iter().any(|tp| tp.topic == *topic)
+            || member.subscription.matcher()?.matches(topic);
+        if reads && member_file::is_alive(dir, *id)? {
+            return Err(Error::new(
+                Kind::NonEmptyGroup,
+                format!(
+                    "GROUP_SUBSCRIBED_TO_TOPIC: group '{}' has a live member that reads {topic}: {id} \
+                     (process {} on {})",
+                    group.escape_debug(),
+                    member.pid,
+                    member.host.escape_debug()
+                ),
+            )
+            .cure("end it first: it would commit over the change"));
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn refuse_members(group: &str, members: &[Member]) -> Result<()> {

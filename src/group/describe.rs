@@ -9,9 +9,9 @@ use serde::Serialize;
 use super::group_file::{GroupFile, Member, TopicPartitions};
 use super::offsets_log::OffsetsLog;
 use super::offsets_state::OffsetsState;
-use super::standing::{Standing, standing};
+use super::standing::{Standing, beyond, standing};
 use super::{directory, expiry};
-use crate::error::{Error, Kind, Result, shell_word};
+use crate::error::{Error, Kind, Result};
 use crate::record::{BatchView, Decompressor};
 use crate::store::{PartitionReader, StoreDir, TopicHandle, topics};
 use crate::types::{Offset, PartitionId, Timestamp, TopicName, TopicPartition, Uuid};
@@ -107,6 +107,12 @@ pub struct OffsetDescription {
     pub lag_seconds: Option<i64>,
     /// Who reads it.
     pub member_id: Option<Uuid>,
+    /// The committed offset lies beyond the log, or where this log parted from the one it is of.
+    #[serde(skip)]
+    pub is_beyond: bool,
+    /// What is unread cannot be read.
+    #[serde(skip)]
+    pub is_unreadable: bool,
 }
 
 /// Group, log, living members, state, notes.
@@ -343,6 +349,8 @@ fn describe_offset(
         lag: None,
         lag_seconds: None,
         member_id: None,
+        is_beyond: false,
+        is_unreadable: false,
     };
     // A partition that cannot be read leaves its columns unknown; verify tells why.
     let Ok(mut reader) = ready_reader(store, tp) else {
@@ -360,29 +368,32 @@ fn describe_offset(
     let Ok(stands) = standing(&reader, &page, &committed) else {
         return Ok(Some(row));
     };
-    if let Standing::Beyond(log_end) = stands {
-        notes.push(format!(
-            "group '{}' committed offset {} of {tp}, and the log ends at {log_end}: choose where \
-             to go on with 'mq-groups reset {} --to end --topic {tp}'",
-            group.escape_debug(),
-            committed.offset,
-            shell_word(group)
-        ));
+    if let Standing::Beyond(point) = stands {
+        row.is_beyond = true;
+        let told = beyond(group, tp, committed.offset, point);
+        notes.push(format!("{told}; {}", told.cure_text().unwrap_or_default()));
     } else {
-        let committed = committed.offset;
-        let lag = end.saturating_sub(committed).max(0);
+        let (committed, lag) = unread(committed.offset, start, end);
         row.lag = Some(lag);
         row.lag_seconds = if lag == 0 {
             Some(0)
         } else {
             let now_ms = store.clock().now_ms();
-            first_timestamp(&mut reader, committed.max(start))
+            let first = first_timestamp(&mut reader, committed);
+            row.is_unreadable = first.is_err();
+            first
                 .ok()
                 .flatten()
                 .map(|first| now_ms.saturating_sub(first).max(0) / 1000)
         };
     }
     Ok(Some(row))
+}
+
+/// Where what is unread begins, and how much that is: what is gone below the log start cannot be read.
+fn unread(committed: Offset, start: Offset, end: Offset) -> (Offset, i64) {
+    let from = committed.max(start);
+    (from, end.saturating_sub(from).max(0))
 }
 
 /// The timestamp of the first record at or after `from`.
@@ -417,6 +428,27 @@ impl From<&Member> for MemberDescription {
             pid: member.pid,
             host: member.host.clone(),
             assignment: member.assignment.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unread;
+
+    #[test]
+    fn lag_counts_what_can_be_read() {
+        for (committed, start, end, seen) in [
+            (3, 0, 10, (3, 7)),
+            (3, 5, 10, (5, 5)),
+            (10, 5, 10, (10, 0)),
+            (12, 5, 10, (12, 0)),
+        ] {
+            assert_eq!(
+                unread(committed, start, end),
+                seen,
+                "{committed} {start} {end}"
+            );
         }
     }
 }

@@ -264,6 +264,15 @@ impl Held<'_> {
         if !expiry::is_overdue(self.state(), kept, now_ms) || !self.alive()?.is_empty() {
             return Ok(());
         }
+        let (partitions, topics) = self.state().counts();
+        if partitions > 0 {
+            self.group.notes.push(format!(
+                "the offsets of group '{}' have expired (partitions: {partitions}, topics: {topics}), \
+                 since no member came for {kept} minutes: it starts over ('mq-groups history' shows \
+                 what it had; offsets.retention.minutes says how long they are kept)",
+                self.group.name.escape_debug()
+            ));
+        }
         let line = Line {
             n: self.guard.n(),
             time_ms: now_ms,

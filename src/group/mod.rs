@@ -59,7 +59,7 @@ pub use member_file::Heart;
 pub use membership::{JoinOptions, Membership, Suspect, owned_by};
 pub use offsets_line::{Entry, LINE_BYTES_MAX, Line, LineKind};
 pub use offsets_state::{Committed, OffsetsState};
-pub use standing::{Standing, standing};
+pub use standing::{Standing, beyond, standing};
 pub use state::{GroupState, MemberState, TopicState, Topics};
 pub use subscription::{Matcher, Naming, Subscription};
 pub use undo::{Undo, clone_offsets, plan_undo, undo};

@@ -1,6 +1,6 @@
 //! What the lines of `offsets.log` come to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::offsets_line::{Entry, Line, LineKind};
 use crate::types::{LeaderEpoch, Offset, PartitionId, Timestamp, TopicName, Uuid};
@@ -284,6 +284,12 @@ impl OffsetsState {
             .range(from..)
             .next()
             .is_some_and(|((name, _), _)| name == topic)
+    }
+
+    /// How many partitions have an offset, and of how many topics they are.
+    pub fn counts(&self) -> (usize, usize) {
+        let topics: BTreeSet<&TopicName> = self.offsets().map(|(topic, ..)| topic).collect();
+        (self.offsets().count(), topics.len())
     }
 
     /// Every partition with an offset, and the id of the topic that is meant.

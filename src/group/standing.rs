@@ -1,9 +1,10 @@
 //! Where a committed offset stands in the log that it was committed for.
 
 use super::offsets_state::Committed;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result, shell_word};
+use crate::storage::LeaderEpochs;
 use crate::store::{Page, PartitionReader};
-use crate::types::Offset;
+use crate::types::{LeaderEpoch, Offset, TopicPartition};
 
 /// Where a committed offset stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,8 +13,8 @@ pub enum Standing {
     Within,
     /// What was committed is gone; the log begins there.
     BelowStart(Offset),
-    /// It is beyond the log, or beyond its epoch, which ends there: records were lost, or it is
-    /// another log.
+    /// It is beyond the log, or beyond its epoch: records were lost, or it is another log. What was
+    /// read and what there is now are the same up to there, as far as the epochs tell.
     Beyond(Offset),
 }
 
@@ -33,9 +34,68 @@ pub fn standing(reader: &PartitionReader, page: &Page, committed: &Committed) ->
         return Ok(Standing::Within);
     }
     let epochs = reader.replica().epochs()?.unwrap_or_default();
-    Ok(match epochs.end_of(committed.leader_epoch, end) {
+    let epoch = committed.leader_epoch;
+    Ok(match epochs.end_of(epoch, end) {
         Some(epoch_end) if committed.offset <= epoch_end => Standing::Within,
         Some(epoch_end) => Standing::Beyond(epoch_end.min(end)),
-        None => Standing::Beyond(end),
+        // An epoch that this log never had, as after an unclean election: what is older than it may
+        // be the same.
+        None => {
+            let same = end_of_older(&epochs, epoch, end)
+                .unwrap_or(start)
+                .max(start);
+            Standing::Beyond(same.min(end).min(committed.offset))
+        }
     })
+}
+
+/// Where the largest epoch below `epoch` ends.
+fn end_of_older(epochs: &LeaderEpochs, epoch: LeaderEpoch, log_end: Offset) -> Option<Offset> {
+    let mut older = epochs.entries().iter().rev().filter(|(e, _)| *e < epoch);
+    epochs.end_of(older.next()?.0, log_end)
+}
+
+/// What to say of a committed offset beyond the log, and what to do: the point is named, since what
+/// was written meanwhile would be skipped at the end.
+pub fn beyond(group: &str, tp: &TopicPartition, committed: Offset, point: Offset) -> Error {
+    let group_text = group.escape_debug();
+    Error::new(
+        Kind::OffsetOutOfRange,
+        format!(
+            "OFFSET_OUT_OF_RANGE: group '{group_text}' has committed offset {committed} of {tp}, and \
+             what it read is there only up to offset {point}: records were lost, or it is another log"
+        ),
+    )
+    .cure(format!(
+        "'mq-groups reset {} --to {point} --topic {tp}' goes on where the logs part",
+        shell_word(group)
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logs_part_where_the_last_epoch_they_share_ends() {
+        let mut epochs = LeaderEpochs::default();
+        for (epoch, start) in [(0, 0), (3, 10), (8, 20)] {
+            epochs.begin(epoch, start);
+        }
+        for (epoch, end) in [(0, None), (1, Some(10)), (5, Some(20)), (9, Some(30))] {
+            assert_eq!(end_of_older(&epochs, epoch, 30), end, "{epoch}");
+        }
+    }
+
+    #[test]
+    fn the_cure_names_the_point() {
+        let tp = TopicPartition::new(crate::types::TopicName::new("t").expect("a name"), 2);
+        let e = beyond("my group", &tp, 9, 4);
+        let cure = "'mq-groups reset 'my group' --to 4 --topic t:2'";
+        assert!(
+            e.cure_text().is_some_and(|text| text.contains(cure)),
+            "{:?}",
+            e.cure_text()
+        );
+    }
 }

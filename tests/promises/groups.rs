@@ -354,3 +354,63 @@ fn who_waits_for_a_member_that_never_commits_says_so() {
     waits.signal(rustix::process::Signal::TERM);
     waits.end_within(Duration::from_secs(20));
 }
+
+#[test]
+fn offsets_of_a_topic_that_no_member_reads_can_be_deleted() {
+    let shell = Shell::new();
+    for topic in ["a", "b"] {
+        shell.produce(&[topic], b"x\n");
+        shell.consume(&["-g", "g", "-e", topic]);
+    }
+    let member = shell.start("mq-consume", &["-g", "g", "a"]);
+    has_members(&shell, "g", 1);
+    let refused = shell.run(
+        "mq-groups",
+        &["delete-offsets", "g", "--topic", "a", "--yes"],
+        b"",
+    );
+    assert_ne!(refused.status, 0);
+    assert!(
+        refused.err.contains("GROUP_SUBSCRIBED_TO_TOPIC"),
+        "{}",
+        refused.err
+    );
+    for more in ["--dry-run", "--yes"] {
+        shell.ok(
+            "mq-groups",
+            &["delete-offsets", "g", "--topic", "b", more],
+            b"",
+        );
+    }
+    let json = shell.ok("mq-groups", &["describe", "g", "--format", "json"], b"");
+    let group: serde_json::Value = serde_json::from_slice(&json).expect("JSON");
+    let topics: Vec<_> = group["offsets"]
+        .as_array()
+        .expect("rows")
+        .iter()
+        .map(|row| &row["topic"])
+        .collect();
+    assert_eq!(topics, ["a"]);
+    drop(member);
+}
+
+#[test]
+fn records_without_a_time_are_counted_all_the_same() {
+    let shell = Shell::new();
+    shell.produce(&["t"], b"x\n");
+    shell.consume(&["-g", "g", "-e", "t"]);
+    shell.produce(
+        &["t", "-J"],
+        b"{\"value\":\"y\",\"timestamp\":-1}\n{\"value\":\"z\",\"timestamp\":-1}\n",
+    );
+    for (args, status, says) in [
+        (["--warn", "5"], 0, "lag 2 records"),
+        (["--warn", "1"], 1, "lag 2 records, of unknown age"),
+        (["--critical", "1"], 2, "'g lag time'=U"),
+        (["--warn", "5s"], 3, "not known"),
+    ] {
+        let done = shell.run("mq-groups", &["check", "g", args[0], args[1]], b"");
+        assert_eq!(done.status, status, "{args:?}: {}", done.text());
+        assert!(done.text().contains(says), "{args:?}: {}", done.text());
+    }
+}

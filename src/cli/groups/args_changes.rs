@@ -47,7 +47,7 @@ impl UndoArgs {
 /// Delete a group's offsets of one topic
 ///
 /// The group is then as one that never read it. The topic may be gone already. Refused while
-/// members live.
+/// a member lives that reads it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = DELETE_OFFSETS_EXAMPLES)]
 pub struct DeleteOffsetsArgs {

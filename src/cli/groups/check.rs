@@ -69,7 +69,8 @@ struct Finding {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Lag {
     records: i64,
-    seconds: i64,
+    /// `None`: a record has no time.
+    seconds: Option<i64>,
 }
 
 /// Checks groups.
@@ -133,14 +134,16 @@ fn judge(job: &Check, seen: GroupDescription) -> Finding {
             lag: None,
         };
     };
-    let beyond = seen
-        .offsets
+    let beyond = seen.offsets.iter().find(|row| row.is_beyond);
+    let needs_age = [job.warn, job.critical]
         .iter()
-        .find(|row| row.committed_offset > row.high_watermark && row.high_watermark.is_some());
+        .any(|threshold| matches!(threshold, Some(Threshold::Age(_))));
     let unreadable = seen.offsets.iter().find(|row| {
         // Where nothing is committed, it is not known how far a member has read.
         let is_empty = row.high_watermark.is_some() && row.high_watermark == row.log_start_offset;
-        let is_known = row.lag.is_some() && row.lag_seconds.is_some();
+        // Records without a time can be counted all the same.
+        let has_age = row.lag_seconds.is_some() || !needs_age;
+        let is_known = row.lag.is_some() && !row.is_unreadable && has_age;
         let is_untouched = row.committed_offset.is_none() && is_empty;
         !is_known && !is_untouched
     });
@@ -159,19 +162,20 @@ fn judge(job: &Check, seen: GroupDescription) -> Finding {
         seconds: seen
             .offsets
             .iter()
-            .filter_map(|row| row.lag_seconds)
-            .max()
-            .unwrap_or(0),
+            .filter(|row| row.lag.is_some())
+            .map(|row| row.lag_seconds)
+            .try_fold(0, |oldest, age| Some(oldest.max(age?))),
     };
     let above = |threshold: Option<Threshold>| {
-        threshold.is_some_and(|t| t.is_above(lag.records, lag.seconds))
+        threshold.is_some_and(|t| t.is_above(lag.records, lag.seconds.unwrap_or(0)))
     };
     let mut text = format!(
-        "{}, {} members, lag {} records, {} s",
+        "{}, {} members, lag {} records, {}",
         state,
         members.len(),
         lag.records,
         lag.seconds
+            .map_or_else(|| "of unknown age".to_owned(), |age| format!("{age} s"))
     );
     let status = if let Some(row) = beyond {
         let _ = write!(
@@ -265,11 +269,13 @@ fn performance(job: &Check, finding: &Finding) -> Option<String> {
     };
     let name = label(&finding.group);
     Some(format!(
-        "'{name} lag'={};{};{};0 '{name} lag time'={}s;{};{};0",
+        "'{name} lag'={};{};{};0 '{name} lag time'={};{};{};0",
         lag.records,
         records(job.warn),
         records(job.critical),
-        lag.seconds,
+        // As the guidelines have it for what cannot be told.
+        lag.seconds
+            .map_or_else(|| "U".to_owned(), |age| format!("{age}s")),
         seconds(job.warn),
         seconds(job.critical),
     ))
@@ -310,7 +316,7 @@ mod tests {
             text: "x|y".to_owned(),
             lag: Some(Lag {
                 records,
-                seconds: 7,
+                seconds: Some(7),
             }),
         }
     }

@@ -130,7 +130,7 @@ pub fn skip(job: Skip, env: &mut Env) -> Result<Outcome> {
                 ),
             )
             .cure(format!(
-                "'mq-groups reset {} --to end --topic {tp}' moves it to the end",
+                "'mq-groups reset {} --to {end} --topic {tp}' goes on from there",
                 shell_word(&job.group)
             )));
         }

@@ -8,7 +8,7 @@ use crate::client::ReadFrom;
 use crate::client::point::Point;
 use crate::client::read_from::Chooser;
 use crate::client::resolve::resolve_within;
-use crate::error::{Error, Kind, Result, shell_word};
+use crate::error::{Error, Kind, Result};
 use crate::group::{self, Entry, Subscription, TopicState};
 use crate::store::{PartitionReader, StoreDir, TopicHandle, topics};
 use crate::types::{LeaderEpoch, Offset, PartitionId, TopicName, TopicPartition, Uuid};
@@ -141,19 +141,6 @@ pub fn fresh_starts(
     starts
         .filter(|start| !start.as_ref().is_err_and(|e| e.kind() == Kind::Damaged))
         .collect()
-}
-
-/// What to tell of a committed offset that is beyond the log.
-pub fn beyond(group: &str, tp: &TopicPartition, offset: Offset, end: Offset) -> Error {
-    let group_text = group.escape_debug();
-    Error::new(
-        Kind::OffsetOutOfRange,
-        format!("OFFSET_OUT_OF_RANGE: group '{group_text}' has committed offset {offset} of {tp}, and the log ends at {end}: records were lost, or it is another log"),
-    )
-    .cure(format!(
-        "choose where to go on: 'mq-groups reset {} --to end --topic {tp}'",
-        shell_word(group)
-    ))
 }
 
 /// The epoch of the record before an offset; -1: unknown.

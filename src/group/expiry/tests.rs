@@ -91,6 +91,8 @@ fn offsets_expire_where_nobody_lives_and_only_there() {
     // The next to join begins anew.
     let mut member = place.join("g").expect("join");
     assert!(member.offsets().entries().next().is_none());
+    let notes = member.notes().join("; ");
+    assert!(notes.contains("partitions: 1, topics: 1"), "told: {notes}");
     member.commit(vec![place.entry(1, 0)]).expect("commit");
     drop(member);
     assert_eq!(place.committed("g", 0), None, "it does not come back");

@@ -12,7 +12,7 @@ use crate::client::open_reader;
 use crate::client::point::Point;
 use crate::disk::descriptors_max;
 use crate::error::{Error, Kind, Result};
-use crate::group::{Committed, Entry, Standing, standing};
+use crate::group::{self, Committed, Entry, Standing, standing};
 use crate::store::PartitionReader;
 use crate::types::{LeaderEpoch, Offset, TopicName, TopicPartition, Uuid};
 
@@ -292,8 +292,8 @@ impl Keeper {
         let from = match self.standing(reader, committed)? {
             Standing::Within => committed.offset,
             Standing::Beyond(end) => {
-                let group = &self.options.group;
-                return Err(starts::beyond(group, tp, committed.offset, end));
+                let name = &self.options.group;
+                return Err(group::beyond(name, tp, committed.offset, end));
             }
             Standing::BelowStart(start) => {
                 self.shared.order(Order::Warn(format!(
