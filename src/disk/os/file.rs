@@ -134,7 +134,7 @@ impl File for OsFile {
         } else {
             FdFlags::CLOEXEC
         };
-        Ok(rustix::io::fcntl_setfd(&self.file, flags)?)
+        Ok(rustix::io::fcntl_setfd(self.handle.get()?, flags)?)
     }
 
     fn unlock(&self) -> io::Result<()> {
