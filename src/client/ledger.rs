@@ -63,6 +63,8 @@ pub(super) struct Batch {
     /// How many records it has.
     pub count: u64,
     pub bytes: usize,
+    /// Bytes of all batches in the making, this one among them.
+    pub building: usize,
 }
 
 /// Shared by the thread that sends and those that deliver.
@@ -109,7 +111,7 @@ struct UnderWay {
 }
 
 impl Ledger {
-    /// With so many bytes under way at most, but always one batch.
+    /// With so many bytes sent and not acknowledged at most, but always one batch.
     pub fn new(bytes_max: usize) -> Self {
         Ledger {
             state: Mutex::default(),
@@ -136,7 +138,9 @@ impl Ledger {
     /// has failed.
     pub fn enter(&self, batch: Batch) -> Option<Ticket> {
         let mut state = self.lock();
-        while state.bytes > 0 && state.bytes + batch.bytes > self.bytes_max && !self.has_failed() {
+        let is_full =
+            |state: &State| state.bytes > 0 && state.bytes + batch.building > self.bytes_max;
+        while is_full(&state) && !self.has_failed() {
             state = self.wait(state);
         }
         if self.has_failed() {
@@ -159,13 +163,14 @@ impl Ledger {
         })
     }
 
-    /// Whether a batch would be entered at once, and nothing waits before it.
-    pub fn is_idle_for(&self, bytes: usize) -> bool {
+    /// Whether a batch would be entered at once, of so many bytes in the making, and nothing waits
+    /// before it.
+    pub fn is_idle_for(&self, building: usize) -> bool {
         if self.queued.load(Ordering::Relaxed) > 0 {
             return false;
         }
         let state = self.lock();
-        state.bytes == 0 || state.bytes + bytes <= self.bytes_max
+        state.bytes == 0 || state.bytes + building <= self.bytes_max
     }
 
     /// The delivery has begun with a batch.
@@ -320,6 +325,7 @@ mod tests {
             first_sent,
             count,
             bytes: 100,
+            building: 100,
         }
     }
 

@@ -73,8 +73,7 @@ pub struct ProducerOptions {
     pub linger: Duration,
     /// How long to try: for a lock, for a leader, for enough replicas in sync.
     pub timeout: Duration,
-    /// Most bytes that are handed on and not acknowledged: beyond them, sending waits. One batch is
-    /// always let through.
+    /// Most bytes that are sent and not acknowledged, give or take a batch: beyond them, sending waits.
     pub unacknowledged_bytes_max: usize,
     /// Where a key goes.
     pub partitioner: Partitioner,

@@ -474,6 +474,7 @@ impl UntimedProducer {
             first_sent: slot.first_sent,
             count,
             bytes,
+            building: self.building_bytes,
         };
         // To wait here, or below, is where the caller feels the disk's pace.
         let Some(ticket) = self.ledger.enter(batch) else {
