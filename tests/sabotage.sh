@@ -141,8 +141,8 @@ sabotage "creators lock a partition's replicas in the order of the assignment" \
   cluster_topics creators_of_one_topic
 
 sabotage "a deletion forgets what the topic had retired" src/store/lifecycle.rs \
-  'retired.map(|gone| (gone.broker, gone.uuid))' \
-  'retired.take(0).map(|gone| (gone.broker, gone.uuid))' \
+  'retired.map(|gone| (gone.partition, gone.broker, gone.uuid))' \
+  'retired.take(0).map(|gone| (gone.partition, gone.broker, gone.uuid))' \
   cluster_topics a_reassignment_is_begun
 
 sabotage "who uses a topic first does not sync its name" src/store/names.rs \
@@ -440,7 +440,7 @@ sabotage "a follower does not sync what it copies" src/store/follower.rs \
   '        committer.commit(page.tail.end)?;' '        let _ = committer;' \
   divergence followers_copy
 
-sabotage "who is not in sync is elected" src/cluster/control/judge.rs \
+sabotage "who is not in sync is elected" src/cluster/control/causes.rs \
   'among == Among::All || p.meta.is_in_sync(*b)' 'among == Among::All || p.meta.leader >= 0' \
   lib control::tests
 
@@ -449,14 +449,16 @@ sabotage "a controller that was superseded changes what it likes" src/cluster/co
   lib control::tests
 
 sabotage "a leader that lost records begins a new epoch" src/store/leadership.rs \
-  'if let Some(ahead) = in_sync::ahead(store, tp, partition) {' \
-  'if let Some(ahead) = in_sync::ahead(store, tp, partition).filter(|id| *id < 0) {' \
+  '&& let Some(ahead) = extents.ahead_of(tp, partition, to)' \
+  '&& let Some(ahead) = extents.ahead_of(tp, partition, to).filter(|id| *id < 0)' \
   divergence a_leader_that_lost_records
 
 sabotage "segments are taken over before the old directory is surely aside" src/store/replace.rs \
-  '        logs.sync()
-            .map_err(|e| crate::storage::sync_failed(logs.path(), e))?;
-        take_over' '        take_over' \
+  '            logs.sync()
+                .map_err(|e| crate::storage::sync_failed(logs.path(), e))?;
+        }
+        self.each_of' '        }
+        self.each_of' \
   divergence whoever_makes_it_anew_dies
 
 sabotage "after a reboot nobody recovers the followers" src/client/consumer.rs \
@@ -464,12 +466,34 @@ sabotage "after a reboot nobody recovers the followers" src/client/consumer.rs \
   divergence after_a_reboot
 
 sabotage "the dead leave before anyone looked at the leader" src/cluster/control/step.rs \
-  'if p.leader_stands {' 'if p.leader_stands || p.work.is_none() {' \
+  'if p.leader_stands && !p.probe {' 'if (p.leader_stands || p.work.is_none()) && !p.probe {' \
   lib control::tests
 
-sabotage "leadership moves to a full disk" src/cluster/control/judge.rs \
-  '(sight.has_room(p, *b) || !cx.brokers.is_alive(leader))' '(sight.has_room(p, *b) || p.work.is_none())' \
+sabotage "leadership moves to a full disk" src/cluster/control/causes.rs \
+  'fail_over(cx, p, sight, sealed, leaving, |has_room| has_room);' \
+  'fail_over(cx, p, sight, sealed, leaving, |has_room| has_room || !has_room);' \
   lib control::tests
+
+sabotage "a holder that beats counts as stopped" src/cluster/control/judge.rs \
+  'let seen = (sequence, beat);' 'let seen = (sequence, beat.min(0));' \
+  lib control::tests
+
+sabotage "a leader that is gone waits for no dead one that has more" src/cluster/control/causes.rs \
+  'dead.find(|b| sight.extent(p, *b) > extent);' 'dead.find(|b| sight.extent(p, *b) > extent && *b < 0);' \
+  lib control::tests
+
+sabotage "an epoch begins though a dead one in sync has more" src/store/leadership.rs \
+  'if claim == Claim::Clean' 'if claim == Claim::Clean && epoch < 0' \
+  promises no_epoch_begins
+
+sabotage "a mover does not beat for its seal" src/store/replica.rs \
+  'Heartbeat::start(Arc::clone(&self.page), MOVER_BEAT_AT)' \
+  'Heartbeat::start(Arc::clone(&self.page), MOVER_BEAT_AT + 512)' \
+  promises a_writer_leaves
+
+sabotage "a move has two seconds, however near it comes" src/cluster/approach.rs \
+  '(self.smallest, self.since) = (Some(gap), now);' 'self.smallest = Some(gap);' \
+  lib approach::tests
 
 sabotage "a listing takes in what a killed roll left" src/store/log_snapshot.rs \
   'segments: segments.up_to(page.tail.active),' 'segments,' \
