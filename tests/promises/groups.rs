@@ -269,6 +269,7 @@ fn a_damaged_partition_stops_no_other() {
             let of = |partition: &str| text.lines().filter(|line| *line == partition).count();
             assert_eq!(done.status, 65, "{args:?}: {}", done.err);
             assert_eq!((of("0"), of("2")), (100, 100), "{args:?}: {}", done.err);
+            assert_eq!(of("1"), 50, "what is sound before it: {}", done.err);
             assert_eq!(
                 done.err.matches("is damaged at").count(),
                 1,
@@ -298,6 +299,15 @@ fn a_count_ends_where_nothing_is_left_to_count() {
             .end_within(Duration::from_secs(20));
         assert_eq!(done.status, 65, "{args:?}: {}", done.err);
     }
+}
+
+#[test]
+fn a_command_gets_what_is_sound_before_damage() {
+    let shell = damaged_shell(1);
+    let args = ["-g", "g", "-e", "--batch", "7", "--exec", "cat", "t"];
+    let done = shell.run("mq-consume", &args, b"");
+    assert_eq!(done.status, 65, "{}", done.err);
+    assert_eq!(done.out, numbers(0..50), "{}", done.err);
 }
 
 #[test]
