@@ -67,6 +67,11 @@ rm -rf "$MQ_STORE"
 peak "peak memory of produce, records of 1 MB, 100 partitions, MiB" 32 mq-produce -q --create-partitions 100 t < "$dir/large"
 peak "peak memory of consume, records of 1 MB, MiB" 32 mq-consume -e t
 rm -f "$dir/large" "$dir/copy" "$dir/out"
+rm -rf "$MQ_STORE"
+seq $((mb * 80000)) | mq-produce -q t
+peak "peak memory of a group's member, $((mb * 80 / 1000)) M small records, MiB" 32 mq-consume -g g -e --commit-interval 200ms t
+gap=$(awk '$3 == "commit" { if (last && $2 - last > most) most = $2 - last; last = $2 } END { print most + 0 }' "$MQ_STORE/groups/g/offsets.log")
+verdict "its longest time between two commits, at 200 ms, ms" "$gap" 400
 
 rm -rf "$MQ_STORE"
 each() { local i; for ((i = 0; i < 100; i++)); do took "$@"; done | median; }
