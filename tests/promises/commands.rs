@@ -1,7 +1,7 @@
 //! Commands that members run, dead letters, and batches.
 
 use std::fmt::Write as _;
-
+use std::io::Read as _;
 use std::time::{Duration, Instant};
 
 use crate::cli::{Done, Shell};
@@ -63,6 +63,32 @@ fn a_reader_that_went_away_is_no_fault_of_the_records() {
         let dead = shell.run("mq-consume", &["-e", "dlq"], b"");
         assert_eq!(dead.text(), "", "{letters}");
     }
+}
+
+#[test]
+fn nor_is_the_other_end_of_a_socket() {
+    let shell = shell_with(100);
+    let (mut ours, theirs) = std::os::unix::net::UnixStream::pair().expect("a socket");
+    let args = [
+        "-g",
+        "g",
+        "t",
+        "-e",
+        "--exec",
+        "cat",
+        "--dead-letter",
+        "dlq",
+    ];
+    let mut command = shell.command("mq-consume", &args);
+    command.stdout(std::os::fd::OwnedFd::from(theirs));
+    let child = command.spawn().expect("spawn");
+    drop(command);
+    ours.read_exact(&mut [0; 6]).expect("three lines");
+    drop(ours);
+    let done = crate::cli::Running::of(child).end();
+    assert_eq!(done.status, 0, "{}", done.err);
+    assert!(committed(&shell, "g") < 100);
+    assert_eq!(shell.run("mq-consume", &["-e", "dlq"], b"").text(), "");
 }
 
 #[test]
