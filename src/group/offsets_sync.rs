@@ -35,7 +35,7 @@ use crate::disk::{Dir, File, FileId, LockKind, Open};
 use crate::error::{Error, Result};
 use crate::store::fenced_lock::FencedGuard;
 use crate::store::gate::{self, GateGuard};
-use crate::store::heartbeat::{self, Heartbeat, STOPPED_AFTER, SyncWatch};
+use crate::store::heartbeat::{self, Heartbeat, Lost, STOPPED_AFTER, SyncWatch};
 use crate::store::{StoreDir, layout};
 
 /// Tries for this lock in the time of one for the group's: only those who have been through that
@@ -163,11 +163,26 @@ impl OffsetsSync {
             if seen.is_some_and(|note| note.durable >= end) {
                 return Ok(Turn::Covered);
             }
-            if watch.look(beat(), seen, clock.monotonic()).is_some() {
+            if let Some(lost) = watch.look(beat(), seen, clock.monotonic()) {
+                if lost == Lost::Hung {
+                    self.note_hung(seen);
+                }
                 return Ok(Turn::NobodyTells);
             }
             clock.sleep(retry / TRIES);
         }
+    }
+
+    fn note_hung(&self, seen: Option<Note>) {
+        let holder = seen.map_or_else(
+            || "another process".to_owned(),
+            |note| format!("process {}", note.pid),
+        );
+        self.store.add_note(format!(
+            "{}: a sync of the group's offsets by {holder} has taken 30 s without an end, so they are \
+             written anew; look at the disk",
+            self.dir.path().display()
+        ));
     }
 
     /// With the lock held.

@@ -1,4 +1,4 @@
-//! The two notes in `sync.lock`. Each is 48 bytes, little-endian:
+//! The three notes in `sync.lock`. Each is 48 bytes, little-endian:
 //!
 //! ```text
 //! 0 magic "mqsn" u32 | 4 zeros u32 | 8 boot id 16 bytes | 24 generation u64 | 32 log end i64
@@ -11,7 +11,10 @@
 //! 2. At byte 64, written under the append lock: a sync failed. The page says so, too, but the page
 //!    may be lost, or its newer copy. Only a repair takes this note away.
 //!
-//! Neither is synced: another boot reads what the disk has, and no sync of an earlier one counts.
+//! 3. At byte 256, written under the append lock: a recovery or a truncation syncs what it found. It
+//!    is left behind as the first is, and means the same.
+//!
+//! None is synced: another boot reads what the disk has, and no sync of an earlier one counts.
 
 use super::page::Page;
 use crate::disk::File;
@@ -22,6 +25,7 @@ pub const SYNC_FILE: &str = "sync.lock";
 const NOTE_BYTES: usize = 48;
 const WORK_AT: u64 = 0;
 const FAILED_AT: u64 = 64;
+const RECOVERY_AT: u64 = 256;
 const MAGIC: u32 = u32::from_le_bytes(*b"mqsn");
 
 /// What a group commit covers, or what a sync that failed covered.
@@ -38,6 +42,17 @@ pub struct CommitNote {
 }
 
 impl CommitNote {
+    /// The bytes of a file whose notes are lost: of a sync of everything, whose end nobody saw.
+    pub fn unseen(boot_id: [u8; 16]) -> Vec<u8> {
+        let note = CommitNote {
+            boot_id,
+            generation: 0,
+            end: Offset::MAX,
+            pid: 0,
+        };
+        note.encode()
+    }
+
     /// The note of a commit at work, if there is a whole one.
     pub fn read(file: &dyn File) -> std::io::Result<Option<Self>> {
         read_at(file, WORK_AT)
@@ -51,6 +66,16 @@ impl CommitNote {
     /// Takes the note of a commit at work away.
     pub fn clear(file: &dyn File) -> std::io::Result<()> {
         file.write_at(&[0; NOTE_BYTES], WORK_AT)
+    }
+
+    /// Leaves the note of a recovery's syncs.
+    pub fn write_recovery(&self, file: &dyn File) -> std::io::Result<()> {
+        file.write_at(&self.encode(), RECOVERY_AT)
+    }
+
+    /// Takes the note of a recovery's syncs away: their end is known.
+    pub fn clear_recovery(file: &dyn File) -> std::io::Result<()> {
+        file.write_at(&[0; NOTE_BYTES], RECOVERY_AT)
     }
 
     /// The note of a sync that failed, if there is a whole one.
@@ -91,6 +116,8 @@ impl CommitNote {
 pub struct SyncNotes {
     /// Of a commit at work, or of one whose process died within it.
     pub work: Option<CommitNote>,
+    /// Of a recovery that syncs, or of one whose process died within it.
+    pub recovery: Option<CommitNote>,
     /// Of a sync that failed.
     pub failed: Option<CommitNote>,
     /// The file is gone, and its notes with it.
@@ -106,6 +133,7 @@ impl SyncNotes {
         let of_this_boot = |note: &CommitNote| note.boot_id == boot_id;
         Ok(SyncNotes {
             work: CommitNote::read(file)?.filter(of_this_boot),
+            recovery: read_at(file, RECOVERY_AT)?.filter(of_this_boot),
             failed: CommitNote::read_failed(file)?.filter(of_this_boot),
             lost: false,
         })
@@ -122,10 +150,11 @@ impl SyncNotes {
     /// page any note may be of one. To be asked under the sync lock, or where the log is about to
     /// get another generation, which voids the note.
     pub fn unfinished(&self, page: Option<&Page>) -> bool {
+        let mut notes = [self.work, self.recovery].into_iter().flatten();
         match page {
-            None => self.work.is_some(),
+            None => self.lost || notes.next().is_some(),
             Some(page) => {
-                self.work.is_some_and(|note| note.covers_beyond(page))
+                notes.any(|note| note.covers_beyond(page))
                     || (self.lost && page.tail.end > page.durable.offset)
             }
         }

@@ -18,7 +18,7 @@ use super::judge::Judge;
 use super::mend::Mender;
 use super::names::sync_names;
 use super::open::StoreDir;
-use super::page::{Intent, Offline, Page};
+use super::page::{Offline, Page};
 use super::rebuild::open_replica;
 use super::replica::{Held, RETRY, Replica, offline_error};
 use super::sync_lock::{SyncHeld, SyncLock};
@@ -151,8 +151,7 @@ impl Committer {
     /// the log moved meanwhile.
     fn commit_held(&mut self, held: &SyncHeld, target: Offset) -> Result<Offset> {
         let page = self.page()?;
-        let unfinished = matches!(page.intent, Intent::Rescue | Intent::Truncate(_));
-        if page.boot_id != self.store.boot_id() || unfinished {
+        if page.boot_id != self.store.boot_id() || page.intent.moves_bytes() {
             // Nobody recovered it yet: its end may be one that the log does not reach. Or the process
             // that copied or cut it died: that is finished first.
             return self.rescue();
@@ -182,6 +181,13 @@ impl Committer {
             .map_err(|e| self.sync_error("write", e))?;
         let clear =
             |this: &Self| CommitNote::clear(held.file()).map_err(|e| this.sync_error("write", e));
+        let again = self.page()?;
+        if again.generation != page.generation || again.intent.moves_bytes() {
+            // The process that began the new generation may have looked for notes before this one
+            // was written.
+            clear(self)?;
+            return Ok(again.durable.offset);
+        }
         let files = match self.open_files(&page) {
             Ok(files) => files,
             Err(e) => {
@@ -191,7 +197,7 @@ impl Committer {
             }
         };
         if let Err(e) = self.sync_files(&page, &files, held) {
-            return Err(self.sync_failed(&page, e));
+            return self.sync_failed(&page, e);
         }
         if !self.sync.in_place()? {
             // Another process may hold the lock of the new file, and has copied or will.
@@ -199,8 +205,13 @@ impl Committer {
         }
         // The sync's end is known, whether or not it can be published: no note is left to copy for.
         let published = self.publish(&page);
-        clear(self)?;
-        published
+        let cleared = clear(self);
+        match published {
+            // What is durable makes the note harmless.
+            Ok(durable) if durable >= note.end => Ok(durable),
+            Ok(durable) => cleared.map(|()| durable),
+            Err(e) => Err(e),
+        }
     }
 
     /// The sync lock, or `None` when somebody else's commit covered `target` meanwhile (or a
@@ -347,10 +358,10 @@ impl Committer {
         let rolled = synced.durable.segment != synced.tail.active;
         if rolled || now - self.page_synced >= PAGE_SYNC_INTERVAL {
             self.page_synced = now;
-            self.replica
-                .page_file()
-                .sync_data()
-                .map_err(|e| self.sync_failed(&page, self.replica.page_error("sync", e)))?;
+            self.replica.page_file().sync_data().or_else(|e| {
+                let error = self.replica.page_error("sync", e);
+                self.sync_failed(&page, error).map(drop)
+            })?;
         }
         Ok(page.durable.offset)
     }
@@ -416,12 +427,23 @@ impl Committer {
         Ok(page.durable.offset)
     }
 
-    /// Takes the replica offline: nobody can say what the failed sync left.
-    fn sync_failed(&self, synced: &Page, error: Error) -> Error {
+    /// Takes the replica offline: nobody can say what the failed sync left. Not where another process
+    /// took this sync for lost meanwhile, and copied: the error is about files that are replaced. Then
+    /// the durable offset comes back.
+    fn sync_failed(&self, synced: &Page, error: Error) -> Result<Offset> {
+        let mut copied = None;
         let marked = self
             .replica
             .lock(self.patience)
             .and_then(|held| match held.page()? {
+                Some(page)
+                    if page.generation > synced.generation
+                        && page.boot_id == synced.boot_id
+                        && page.durable.offset >= synced.tail.end =>
+                {
+                    copied = Some(page.durable.offset);
+                    Ok(())
+                }
                 Some(mut page) => held.take_offline(&mut page, Offline::SyncFailed),
                 None => {
                     // Whoever makes the lost page anew finds the note.
@@ -429,6 +451,9 @@ impl Committer {
                     Ok(())
                 }
             });
+        if let Some(durable) = copied {
+            return Ok(durable);
+        }
         let tp = self.replica.tp();
         let cure = format!(
             "check the disk, then 'mq-topics verify --repair truncate {}'",
@@ -440,7 +465,7 @@ impl Committer {
                 "{tp} could not be taken offline ({e}), its last records are perhaps stored"
             ),
         };
-        error.with_kind(Kind::Unknown).at(text).cure(cure)
+        Err(error.with_kind(Kind::Unknown).at(text).cure(cure))
     }
 
     fn sync_error(&self, op: &'static str, e: std::io::Error) -> Error {

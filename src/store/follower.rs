@@ -535,10 +535,16 @@ impl Follower {
             return Ok(());
         }
         let held = self.replica.lock(self.patience)?;
+        if !self.topic.is_current()? {
+            // By another topic file another end may count.
+            return Ok(());
+        }
         let Some(mut page) = held.page()? else {
             return Ok(());
         };
-        let matched = self.matched == Some(page.leader_epoch) && page.role == Role::Follower;
+        let matched = self.matched == Some(page.leader_epoch)
+            && page.role == Role::Follower
+            && page.replica_uuid == judge.replica_uuid;
         if matched && page.seal.is_none() && lags(&page) {
             let in_order = self.known == Some(page.sequence);
             follow_watermark(&mut page, leaders, &judge);

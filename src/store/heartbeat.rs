@@ -234,8 +234,12 @@ pub const SYNC_HUNG_AFTER: Duration = Duration::from_secs(30);
 /// What is seen of a lock's holder at its syncs: its counter, and the progress that it makes.
 #[derive(Debug)]
 pub struct SyncWatch<P> {
-    beat: Stillness<u64>,
-    progress: Stillness<P>,
+    beat: u64,
+    progress: P,
+    /// How long each stood still.
+    without_beat: Duration,
+    without_progress: Duration,
+    looked: Duration,
     stopped_after: Duration,
 }
 
@@ -243,22 +247,35 @@ impl<P: PartialEq> SyncWatch<P> {
     /// The first look. The holder counts as stopped once its counter stood still for so long.
     pub fn begin(beat: u64, progress: P, now: Duration, stopped_after: Duration) -> Self {
         SyncWatch {
+            beat,
+            progress,
+            without_beat: Duration::ZERO,
+            without_progress: Duration::ZERO,
+            looked: now,
             stopped_after,
-            beat: Stillness::begin(beat, now),
-            progress: Stillness::begin(progress, now),
         }
     }
 
     /// One more look. A holder that makes progress lives, whatever its counter says: it may be the
     /// next holder, that has not begun to beat.
     pub fn look(&mut self, beat: u64, progress: P, now: Duration) -> Option<Lost> {
-        if progress != *self.progress.seen() {
-            self.beat = Stillness::begin(beat, now);
+        // A watcher whose own looks take long, or that slept, counts no more than that of a gap. It
+        // does not start over: where each look is slow, it would wait for ever.
+        let watched = now.saturating_sub(self.looked).min(BREAK_IN_WATCHING);
+        self.looked = now;
+        self.without_beat += watched;
+        self.without_progress += watched;
+        if progress != self.progress {
+            self.progress = progress;
+            (self.without_beat, self.without_progress) = (Duration::ZERO, Duration::ZERO);
         }
-        let without_progress = self.progress.look(progress, now);
-        if self.beat.look(beat, now) >= self.stopped_after {
+        if beat != self.beat {
+            self.beat = beat;
+            self.without_beat = Duration::ZERO;
+        }
+        if self.without_beat >= self.stopped_after {
             Some(Lost::Stopped)
-        } else if without_progress >= SYNC_HUNG_AFTER {
+        } else if self.without_progress >= SYNC_HUNG_AFTER {
             Some(Lost::Hung)
         } else {
             None
@@ -406,6 +423,10 @@ mod tests {
             "30 s of beats and nothing else"
         );
         assert_eq!(look(76, 3), None);
+        // Looks that take 3 s each count half a second each.
+        let mut slow = SyncWatch::begin(0, 1, ms(0), ms(5000));
+        assert!((1..=9).all(|n| slow.look(0, 1, ms(n * 3000)).is_none()));
+        assert_eq!(slow.look(0, 1, ms(30_000)), Some(Lost::Stopped));
     }
 
     #[test]

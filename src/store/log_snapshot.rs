@@ -9,6 +9,10 @@
 //!    segments and newer epochs. So it may be kept to read sound batches. **Damage is concluded only
 //!    from a snapshot that was taken after the page that promised the bytes.**
 
+use std::sync::Arc;
+
+use super::moving::wait_until_settled;
+use super::open::StoreDir;
 use super::page::Page;
 use super::replica::Replica;
 use crate::error::{Error, Kind, Result};
@@ -52,8 +56,29 @@ impl LogSnapshot {
                 return looked.map(Some);
             }
         }
-        let text = format!("the log of {} keeps moving", replica.tp());
-        Err(Error::new(Kind::Busy, text).cure("others change it all the time: try again"))
+        Err(keeps_moving(replica))
+    }
+
+    /// Takes one of a log whose bytes are not being moved: waits for that ([`wait_until_settled`]).
+    ///
+    /// # Errors
+    /// As [`LogSnapshot::take`], and of the wait.
+    pub fn take_settled(
+        store: &Arc<StoreDir>,
+        replica: &Replica,
+        leads: bool,
+    ) -> Result<Option<Self>> {
+        for _ in 0..TRIES {
+            let taken = LogSnapshot::take(replica)?;
+            if taken
+                .as_ref()
+                .is_none_or(|taken| !taken.page.intent.moves_bytes())
+            {
+                return Ok(taken);
+            }
+            wait_until_settled(store, replica, leads)?;
+        }
+        Err(keeps_moving(replica))
     }
 
     /// The base of the segment after the one at `base`, as far as this snapshot can say: it knows
@@ -63,4 +88,9 @@ impl LogSnapshot {
             .then(|| self.segments.after(base))
             .flatten()
     }
+}
+
+fn keeps_moving(replica: &Replica) -> Error {
+    let text = format!("the log of {} keeps moving", replica.tp());
+    Error::new(Kind::Busy, text).cure("others change it all the time: try again")
 }

@@ -279,7 +279,10 @@ impl Mender<'_> {
             },
             sync: if page.is_none() && notes.failed.is_some() {
                 SyncFound::Failed
-            } else if notes.of_page(same_boot).unfinished(page.as_ref()) {
+            } else if notes
+                .of_page(same_boot || page.is_none())
+                .unfinished(page.as_ref())
+            {
                 SyncFound::Unseen
             } else {
                 SyncFound::Clear
@@ -311,14 +314,19 @@ impl Mender<'_> {
             // Nothing is there to copy.
             Then::Copy if same_boot => self.settle(next, recovered, false),
             Then::Copy | Then::Sync => {
-                // What was found is made durable before anyone is shown it.
+                // What was found is made durable before anyone is shown it. If this process dies within,
+                // nobody believes a later sync: the error is told once.
+                self.held
+                    .note_recovery(next.generation, recovered.tail.end)?;
                 let synced = self.sync_from(if page.is_some() {
                     next.durable.segment
                 } else {
                     0
                 });
                 self.or_offline(&mut next, synced)?;
-                self.settle(next, recovered, true)
+                let settled = self.settle(next, recovered, true)?;
+                self.held.clear_recovery();
+                Ok(settled)
             }
         }
     }
@@ -364,6 +372,7 @@ impl Mender<'_> {
         mut recovered: storage::Recovered,
         synced: bool,
     ) -> Result<Page> {
+        let before = page;
         begin_epoch(&mut recovered, &page);
         self.write_epochs(&mut page, &recovered.epochs)?;
         // Followers copy up to the log end.
@@ -393,6 +402,19 @@ impl Mender<'_> {
         self.appender.enter(page.generation, page.leader_epoch);
         self.judge.raise_high_watermark(&mut page);
         self.held.publish_synced(&mut page)?;
+        if synced {
+            return Ok(page);
+        }
+        self.copy_if_unseen(&before, page)
+    }
+
+    /// After a new generation was published: copies what a commit is about that left its note before
+    /// it could see that generation. It looks at the page again once its note is written, and gives
+    /// up where the generation is another; so either it sees this one, or its note is seen here.
+    pub(super) fn copy_if_unseen(&mut self, before: &Page, page: Page) -> Result<Page> {
+        if self.held.replica().sync_notes()?.unfinished(Some(before)) {
+            return self.rescue(page);
+        }
         Ok(page)
     }
 

@@ -26,6 +26,7 @@ pub mod log_dir;
 mod log_snapshot;
 mod mend;
 mod meta_properties;
+mod moving;
 mod names;
 mod new_replica;
 mod open;

@@ -180,7 +180,7 @@ impl StoreDir {
     }
 
     /// Remembers a note until somebody asks.
-    pub(super) fn add_note(&self, note: String) {
+    pub fn add_note(&self, note: String) {
         let mut all = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() < CUTS_MAX && !all.contains(&note) {
             all.push(note);

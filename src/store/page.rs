@@ -79,6 +79,13 @@ pub enum Intent {
     Truncate(Offset),
 }
 
+impl Intent {
+    /// Whether published bytes are being moved or taken away.
+    pub fn moves_bytes(self) -> bool {
+        matches!(self, Intent::Rescue | Intent::Truncate(_))
+    }
+}
+
 /// Why nothing is appended until a new leader epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seal {

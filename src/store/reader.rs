@@ -7,9 +7,9 @@
 //! 3. Nothing at or above the high watermark is given out.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::log_snapshot::LogSnapshot;
+use super::moving::wait_until_settled;
 use super::open::StoreDir;
 use super::page::{Intent, Offline, Page, Role};
 use super::reader_scan;
@@ -53,8 +53,6 @@ pub struct PartitionReader {
 const PROBED_BYTES_MAX: usize = 64 * 1024;
 /// How often a read starts over because bytes moved under it.
 const TRIES: u32 = 1000;
-/// Between two tries while bytes are being moved.
-const MOVING_PAUSE: Duration = Duration::from_millis(5);
 
 impl PartitionReader {
     /// Opens the partition's leader replica for reading.
@@ -251,12 +249,11 @@ impl PartitionReader {
             let outcome = self.read_once(&before, from, bound, bytes_max, buf);
             let after = self.replica.read_page()?;
             let same = after.is_some_and(|after| after.generation == before.generation);
-            let moving = after
-                .is_some_and(|after| matches!(after.intent, Intent::Rescue | Intent::Truncate(_)));
+            let moving = after.is_some_and(|after| after.intent.moves_bytes());
             if !same || (moving && outcome.is_err()) {
                 self.forget();
                 if moving {
-                    self.replica.clock().sleep(MOVING_PAUSE);
+                    wait_until_settled(&self.store, &self.replica, self.leads())?;
                 }
                 continue;
             }
@@ -296,7 +293,9 @@ impl PartitionReader {
     /// high watermark.
     pub fn first_not_older(&self, from: Offset, timestamp: Timestamp) -> Result<Option<Offset>> {
         for _ in 0..TRIES {
-            let LogSnapshot { page, segments, .. } = self.look()?;
+            let LogSnapshot { page, segments, .. } =
+                LogSnapshot::take_settled(&self.store, &self.replica, self.leads())?
+                    .ok_or_else(|| unreadable(&self.replica))?;
             let found = storage::first_not_older(
                 &**self.replica.dir(),
                 &segments,
@@ -443,6 +442,12 @@ impl PartitionReader {
         } else {
             Err(self.wrong_checkpoint("is missing or damaged"))
         }
+    }
+
+    /// Whether the replica is its partition's leader, by the topic file that is open.
+    fn leads(&self) -> bool {
+        let partition = self.topic.partition(self.replica.tp().partition);
+        partition.is_ok_and(|partition| partition.leader == self.broker)
     }
 
     fn look(&self) -> Result<LogSnapshot> {

@@ -17,6 +17,9 @@ use crate::error::{Error, Kind, Result};
 use crate::storage::{FileKind, SegmentFile, Segments};
 use crate::types::TopicPartition;
 
+/// How often a look starts over while others publish.
+const LOOKS: u32 = 20;
+
 impl PartitionReader {
     /// This reader, if its replica is in order; else the replica is put in order, where this user
     /// may write, and `open` opens it again: unsynced records of a killed producer become readable by
@@ -71,10 +74,25 @@ impl PartitionReader {
 
     /// Where the log's files end, compared with where the page says that the log ends.
     fn end_of_files(&self) -> Result<Ordering> {
+        for _ in 0..LOOKS {
+            if let Some(ends) = self.try_end_of_files()? {
+                return Ok(ends);
+            }
+        }
+        // Appends that follow each other so fast look at the same themselves, under the lock.
+        Ok(Ordering::Equal)
+    }
+
+    /// `None`: the page changed meanwhile.
+    fn try_end_of_files(&self) -> Result<Option<Ordering>> {
         let replica = self.replica();
         let Some(page) = replica.read_page()? else {
-            return Ok(Ordering::Less);
+            return Ok(Some(Ordering::Less));
         };
+        if page.intent != Intent::None {
+            // Files come and go just now, or whoever began that died: that is another question.
+            return Ok(Some(Ordering::Equal));
+        }
         let dir = &**replica.dir();
         let name = SegmentFile::new(page.tail.active, FileKind::Log).name();
         let len = match dir.open(&name, Open::Read) {
@@ -90,11 +108,8 @@ impl PartitionReader {
             .cmp(&Some(page.tail.active))
             .then(len.cmp(&Some(page.tail.log_bytes)));
         let after = replica.read_page()?;
-        if after.is_some_and(|after| after.sequence != page.sequence) {
-            // The process that published meanwhile has looked at the same, under the lock.
-            return Ok(Ordering::Equal);
-        }
-        Ok(ends)
+        let same = after.is_some_and(|after| after.sequence == page.sequence);
+        Ok(same.then_some(ends))
     }
 
     /// Whether the page is of this boot and everything it knows of is shown, and durable where the
@@ -110,7 +125,8 @@ impl PartitionReader {
         let Some(page) = self.replica().read_whole_page()? else {
             return Ok(false);
         };
-        if page.boot_id != self.boot_id() || page.offline.is_some() {
+        let begun = page.intent != Intent::None;
+        if begun || page.boot_id != self.boot_id() || page.offline.is_some() {
             return Ok(false);
         }
         if !self.page_fits()? {

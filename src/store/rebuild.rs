@@ -22,7 +22,7 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::commit_note::SYNC_FILE;
+use super::commit_note::{CommitNote, SYNC_FILE};
 use super::fenced_lock::{FencedGuard, FencedLock};
 use super::in_sync;
 use super::layout;
@@ -242,7 +242,8 @@ impl Lost<'_> {
             self.write(logs, LeaderEpochs::FILE, &epochs)?;
         }
         // Its notes tell of syncs whose outcome is unknown, or failed.
-        let notes = read_small(logs, &format!("{old}/{SYNC_FILE}"))?.unwrap_or_default();
+        let lost = || CommitNote::unseen(self.store.boot_id());
+        let notes = read_small(logs, &format!("{old}/{SYNC_FILE}"))?.unwrap_or_else(lost);
         self.write(logs, SYNC_FILE, &notes)?;
         let page = format!("{new}/{PAGE_FILE}");
         let file = logs

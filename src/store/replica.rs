@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::disk::{Dir, File, FileId, LockKind, Open, join};
 use crate::error::{Error, Kind, Result};
 use crate::storage::{LeaderEpochs, PartitionMetadata, sync_failed};
-use crate::types::{BrokerId, TopicPartition};
+use crate::types::{BrokerId, Offset, TopicPartition};
 
 /// Between two tries for a lock. It does not grow: that starves whoever waits longest.
 pub(super) const RETRY: Duration = Duration::from_micros(50);
@@ -154,6 +154,7 @@ impl Replica {
     /// [`Kind::Busy`] naming the holder; [`Kind::Fenced`] if the path names another directory now.
     pub fn lock(&self, patience: Duration) -> Result<Held<'_>> {
         let started = self.clock.monotonic();
+        let mut first_beat = None;
         loop {
             let gate = gate::enter();
             let locked = self
@@ -176,8 +177,9 @@ impl Replica {
                 return Ok(held);
             }
             drop(gate);
+            let first_beat = *first_beat.get_or_insert_with(|| self.beat());
             if self.clock.monotonic() - started >= patience {
-                return Err(self.busy(patience));
+                return Err(self.busy(patience, first_beat));
             }
             self.clock.sleep(RETRY);
         }
@@ -217,7 +219,7 @@ impl Replica {
         Ok(free)
     }
 
-    fn busy(&self, patience: Duration) -> Error {
+    fn busy(&self, patience: Duration, first_beat: u64) -> Error {
         let holder = self
             .page
             .id()
@@ -228,6 +230,15 @@ impl Replica {
                 || "another process".to_owned(),
                 |pid| format!("process {pid}"),
             );
+        if self.beat() != first_beat {
+            let text = format!(
+                "REQUEST_TIMED_OUT: {holder} is at work on the log of {}, for {} ms so far: it recovers \
+                 or copies it, or its disk is slow",
+                self.tp,
+                patience.as_millis()
+            );
+            return Error::new(Kind::Busy, text).cure("try again, or wait for longer (--timeout)");
+        }
         Error::new(
             Kind::Busy,
             format!(
@@ -444,6 +455,30 @@ impl Held<'_> {
         };
         if let Ok(file) = self.replica.dir.open(SYNC_FILE, Open::Create) {
             let _ = note.write_failed(&*file);
+        }
+    }
+
+    /// Leaves the note of a recovery's syncs, so that nobody believes a later sync if this process
+    /// dies within one. `end`: the log end that they cover.
+    pub(super) fn note_recovery(&self, generation: u64, end: Offset) -> Result<()> {
+        let note = CommitNote {
+            boot_id: self.replica.boot_id,
+            generation,
+            end,
+            pid: std::process::id(),
+        };
+        self.replica
+            .dir
+            .open(SYNC_FILE, Open::Create)
+            .and_then(|file| note.write_recovery(&*file))
+            .map_err(|e| self.replica.sync_error("write", e))
+    }
+
+    /// Takes the note of a recovery's syncs away. A generation that came since voids it as well, so
+    /// there is nobody to tell of a failure.
+    pub(super) fn clear_recovery(&self) {
+        if let Ok(file) = self.replica.dir.open(SYNC_FILE, Open::Write) {
+            let _ = CommitNote::clear_recovery(&*file);
         }
     }
 

@@ -21,13 +21,6 @@ impl Mender<'_> {
         if to >= page.tail.end {
             return Ok(page);
         }
-        if self.held.replica().sync_notes()?.unfinished(Some(&page)) {
-            // Its note is void with the next generation, and nobody would know of that sync.
-            page = self.rescue(page)?;
-            if to >= page.tail.end {
-                return Ok(page);
-            }
-        }
         let dir = &**self.held.replica().dir();
         let segments = Segments::list(dir)?;
         let at = storage::locate(dir, &segments, &page.tail, to)?;
@@ -36,7 +29,9 @@ impl Mender<'_> {
             segment: at.segment,
             position: at.position,
         };
+        let before = page;
         page.intent = Intent::Truncate(place.offset);
+        // A commit's note is looked for below, once it can see the new generation.
         page.begin_generation(UnseenSync::None);
         page.tail = Tail {
             log_start: page.tail.log_start,
@@ -50,6 +45,12 @@ impl Mender<'_> {
         page.high_watermark = page.high_watermark.min(place.offset);
         page.last_stable_offset = page.high_watermark;
         self.held.publish_synced(&mut page)?;
+        let unseen = self.held.replica().sync_notes()?.unfinished(Some(&before));
+        if unseen {
+            // Void with the new generation, it would be known to nobody. This note lasts until all
+            // that is left is copied.
+            self.held.note_recovery(page.generation, Offset::MAX)?;
+        }
         self.finish_truncation(page, place.offset)
     }
 
@@ -81,6 +82,20 @@ impl Mender<'_> {
         let mut recovered = self.or_offline(&mut page, recovered)?;
         // What begins where the log ends now is not this log's any more.
         recovered.epochs.cut(recovered.tail.end.min(to).max(1));
+        if replica.sync_notes()?.unfinished(Some(&page)) {
+            // Of a commit before, or of another that died within this truncation: no later sync
+            // vouches for what is left, so it is copied.
+            self.write_epochs(&mut page, &recovered.epochs)?;
+            *self.epochs = recovered.epochs;
+            page.tail = recovered.tail;
+            if page.boot_id != self.judge.boot_id {
+                page.seal = Some(Seal::Recovered);
+            }
+            let page = self.rescue(page)?;
+            self.held.clear_recovery();
+            return Ok(page);
+        }
+        self.held.note_recovery(page.generation, page.tail.end)?;
         let synced = self.sync_from(page.durable.segment);
         self.or_offline(&mut page, synced)?;
         self.write_epochs(&mut page, &recovered.epochs)?;
@@ -95,10 +110,11 @@ impl Mender<'_> {
         page.durable = page.tail.place();
         page.unsynced_names = 0;
         page.intent = Intent::None;
-        // A commit does nothing while the intent stands, so no note came since.
+        // A commit does nothing while the intent stands, and looks again after its note.
         page.begin_generation(UnseenSync::None);
         *self.epochs = recovered.epochs;
         self.held.publish_synced(&mut page)?;
+        self.held.clear_recovery();
         self.appender.enter(page.generation, page.leader_epoch);
         Ok(page)
     }

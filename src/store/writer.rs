@@ -550,11 +550,13 @@ pub fn confirm(
     appended: &Appended,
 ) -> Result<()> {
     let tp = replica.tp();
-    if !topic.is_current()? {
-        let now = TopicHandle::open(store, &tp.topic)?;
-        if now.meta().topic_id != topic.meta().topic_id {
-            return Err(made_anew(tp));
-        }
+    let now = if topic.is_current()? {
+        topic.clone()
+    } else {
+        TopicHandle::open(store, &tp.topic)?
+    };
+    if now.meta().topic_id != topic.meta().topic_id {
+        return Err(made_anew(tp));
     }
     let unknown = |why: &str| {
         Error::new(
@@ -577,12 +579,16 @@ pub fn confirm(
         let cure = offline.cure_text().unwrap_or_default().to_owned();
         return Err(unknown(&offline.to_string()).cure(cure));
     }
-    if page.generation == appended.generation {
+    let epoch_stands = now.partition(tp.partition)?.leader_epoch == appended.leader_epoch;
+    if !epoch_stands && now.replica_uuid(tp.partition)? != page.replica_uuid {
+        return Err(unknown("another broker leads the partition now"));
+    }
+    if epoch_stands && page.generation == appended.generation {
         return Ok(());
     }
     let dir = &**replica.dir();
-    let LogSnapshot { page, segments, .. } =
-        LogSnapshot::take(replica)?.ok_or_else(|| unknown("its page is unreadable"))?;
+    let LogSnapshot { page, segments, .. } = LogSnapshot::take_settled(store, replica, true)?
+        .ok_or_else(|| unknown("its page is unreadable"))?;
     let found = storage::locate(dir, &segments, &page.tail, appended.base_offset)
         .and_then(|at| storage::header_at(dir, at.segment, at.position))?;
     match found {

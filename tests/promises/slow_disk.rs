@@ -208,3 +208,105 @@ mq-consume -e t
     );
     assert_eq!(out, "2\n\"leader_epoch\":0\nfirst\ns1\ns2\nother\n");
 }
+
+#[test]
+fn a_recovery_that_died_in_its_sync_is_not_believed() {
+    if !can("recovery's sync", &["strace"], false) {
+        return;
+    }
+    // The page is lost. The process that recovers the log meets an error in its sync, and dies before
+    // it can say so. The kernel tells the next one nothing: it has to copy.
+    let shell = Shell::new();
+    let out = bash_ok(
+        &shell,
+        r#"
+mq-topics create -q s -c flush.messages=never; dir=$MQ_STORE/brokers/0/logs/s-0
+printf 'a\nb\nc\n' | mq-produce s
+exec 8< $dir/00000000000000000000.log
+dd if=/dev/zero of=$dir/partition.state bs=8192 count=1 conv=notrunc 2> /dev/null
+echo d | strace -f -qq -o trace -P $dir/00000000000000000000.log -e trace=fdatasync -e inject=fdatasync:error=EIO:signal=KILL:when=1 mq-produce s 2> /dev/null
+[ $? = 137 ] || exit 9
+echo e | mq-produce s || exit 1
+[ $(stat -Lc %i /proc/self/fd/8) = $(stat -c %i $dir/00000000000000000000.log) ] && echo 'not copied'
+mq-consume -e s | tr '\n' ' '
+"#,
+    );
+    assert_eq!(out, "a b c e ");
+}
+
+#[test]
+fn a_note_that_comes_late_is_seen_by_either_side() {
+    if !can("late note", &["strace"], false) {
+        return;
+    }
+    // A commit has read its page, and its note is on the way, while a recovery begins a generation.
+    let shell = Shell::new();
+    bash_ok(
+        &shell,
+        r#"
+mq-topics create -q s -c flush.messages=never -c flush.ms=500; dir=$MQ_STORE/brokers/0/logs/s-0
+log=$dir/00000000000000000000.log
+echo a0 | mq-produce s
+echo A1 | strace -f -qq -o trace -P $dir/sync.lock -P $log -e trace=pwrite64,fdatasync -e inject=pwrite64:delay_enter=1500000:when=1 \
+  -e inject=fdatasync:error=EIO:signal=KILL:when=1 mq-produce s 2> /dev/null & late=$!
+until [ $(stat -c %s $log) -gt 100 ]; do sleep 0.02; done; sleep 0.4
+echo K | strace -f -qq -o trace2 -P $dir/partition.state -e trace=pwrite64 -e inject=pwrite64:error=EIO:signal=KILL:when=1 mq-produce s 2> /dev/null
+[ $? = 137 ] || exit 9
+echo B | mq-produce s || exit 1
+wait $late; died=$?
+[ "$(mq-consume -e s | sort | tr '\n' ' ')" = 'A1 B K a0 ' ] || exit 2
+# It saw the new generation and made no sync of the old one; or its note was seen, and copied.
+grep -q fdatasync trace && [ $died = 137 ] && [ $(ls $dir | grep -c '[.]log$') = 1 ] && exit 3
+exit 0
+"#,
+    );
+}
+
+#[test]
+fn a_commit_that_is_published_is_no_failure_though_its_note_stays() {
+    if !can("note", &["strace"], false) {
+        return;
+    }
+    let shell = Shell::new();
+    let out = bash_ok(
+        &shell,
+        r#"
+echo a | mq-produce -q s; dir=$MQ_STORE/brokers/0/logs/s-0
+echo b | strace -f -qq -o trace -P $dir/sync.lock -e trace=pwrite64 -e inject=pwrite64:error=EIO:when=2 mq-produce -o '%o\n' s
+grep -c INJECTED trace
+"#,
+    );
+    assert_eq!(out, "1\n1\n");
+}
+
+#[test]
+fn a_reader_waits_for_a_slow_copy_and_says_nothing_wrong() {
+    if !can("slow copy", &["strace"], false) {
+        return;
+    }
+    // A producer dies in its sync. The next one copies, and each sync takes 1.5 s; then it is dead, too.
+    for end in ["", ":signal=KILL:when=2"] {
+        let shell = Shell::new();
+        let out = bash_ok(
+            &shell,
+            &format!(
+                r#"
+mq-topics create -q s -c flush.messages=never -c flush.ms=1000; dir=$MQ_STORE/brokers/0/logs/s-0
+seq 3 | mq-produce s
+for i in 1 2 3 4; do printf 'b%d-%01100d\n' $i 0; done | strace -f -qq -o trace -e trace=fdatasync -e inject=fdatasync:error=EIO:signal=KILL:when=1 mq-produce --batch-size 1KiB s 2> /dev/null
+echo c1 | strace -f -qq -o trace2 -e trace=fdatasync,fsync -e inject=fdatasync,fsync:delay_exit=1500000{end} mq-produce s 2> /dev/null & copier=$!
+until [ $(stat -c %s $dir/00000000000000000000.log) -lt 100 ]; do sleep 0.02; done
+mq-consume -e -o 4 s 2> err | wc -l
+mq-consume -e -o @2026-01-01 s 2>> err | wc -l
+grep 'older than the log' err
+wait $copier; exit 0
+"#
+            ),
+        );
+        let counts: Vec<u32> = out.lines().map(|n| n.parse().expect("a count")).collect();
+        assert!(
+            counts.len() == 2 && counts[1] == counts[0] + 4,
+            "{end}: {out}"
+        );
+    }
+}
