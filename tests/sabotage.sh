@@ -150,7 +150,7 @@ sabotage "who uses a topic first does not sync its name" src/store/names.rs \
   crash successor_in_add_partitions
 
 sabotage "a failed sync is forgotten" src/store/committer.rs \
-  '            return Err(self.sync_failed(&page, e));' '            let _ = e;' \
+  '            return self.sync_failed(&page, e);' '            let _ = e;' \
   crash an_error_at_every_operation
 
 sabotage "a failed sync leaves no note" src/store/replica.rs \
@@ -321,7 +321,7 @@ sabotage "a file that is opened later is taken for the one that was put" src/gro
   groups_stopped writes_nothing_old
 
 sabotage "partitions wait for the command that works on another" src/cli/consume/exec.rs \
-  'self.session.works_on(Some(self.generation));' '' \
+  'session.works_on(Some(self.generation));' '' \
   exec partitions_move
 
 sabotage "a producer does not wait for its syncs" src/client/delivery.rs \
@@ -432,8 +432,8 @@ sabotage "a new leader is taken to have every batch" src/client/replicated.rs \
 
 sabotage "a truncation does not sync its page first" src/store/truncate.rs \
   '        self.held.publish_synced(&mut page)?;
-        self.finish_truncation' '        self.held.publish(&mut page)?;
-        self.finish_truncation' \
+        let unseen' '        self.held.publish(&mut page)?;
+        let unseen' \
   divergence whoever_follows_dies
 
 sabotage "a follower does not sync what it copies" src/store/follower.rs \
@@ -521,7 +521,7 @@ sabotage "epochs are in memory before their checkpoint" src/store/mend.rs \
   promises a_follower_has_no_epoch
 
 sabotage "who waits for a sync does not see its holder beat" src/store/heartbeat.rs \
-  'self.beat.look(beat, now) >= self.stopped_after' 'self.beat.look(0, now) >= self.stopped_after' \
+  'if beat != self.beat {' 'if beat == u64::MAX {' \
   promises syncs_of_seconds
 
 sabotage "a removed sync.lock takes its note with it" src/store/sync_lock.rs \
@@ -537,7 +537,8 @@ sabotage "a sync is published though its lock was replaced" src/store/committer.
   promises a_sync_lock_that_is_replaced
 
 sabotage "a truncation forgets a sync whose end nobody saw" src/store/truncate.rs \
-  'if self.held.replica().sync_notes()?.unfinished(Some(&page)) {' 'if page.tail.end < 0 {' \
+  'let unseen = self.held.replica().sync_notes()?.unfinished(Some(&before));' \
+  'let unseen = before.tail.end < 0;' \
   lib truncate::tests
 
 sabotage "a roll empties a log that holds records" src/storage/appender.rs \
@@ -549,6 +550,11 @@ sabotage "an append does not beat" src/store/replica.rs \
   'beat: Heartbeat::start(Arc::clone(&self.page), BEAT_AT),' \
   'beat: Heartbeat::start(Arc::clone(&self.page), BEAT_AT + 1024),' \
   promises an_append_whose_write
+
+sabotage "a recovery leaves no note of its syncs" src/store/mend.rs \
+  '                self.held
+                    .note_recovery(next.generation, recovered.tail.end)?;' '' \
+  promises a_recovery_that_died_in_its_sync
 
 echo "sabotage: $((caught + missed + errors)) cases, $caught caught, $missed missed, $errors errors"
 ((missed == 0 && errors == 0))
