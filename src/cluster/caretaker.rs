@@ -444,7 +444,11 @@ impl Partition {
                     // Look again: it may have changed before it was watched.
                     continue;
                 }
-                (Effect::Watch, _) => return Ok(None),
+                (Effect::Watch, _) => {
+                    // The watch needs no descriptor.
+                    self.replica = None;
+                    return Ok(None);
+                }
                 _ => self.unwatch(watcher),
             }
             return Ok(match effect {
