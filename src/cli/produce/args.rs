@@ -199,6 +199,8 @@ enum OnError {
 
 /// A batch is gathered in memory: beyond this nothing gets faster.
 const BATCH_BYTES_MAX: usize = 1 << 30;
+/// How far appends may be ahead of their acknowledgements.
+const UNACKNOWLEDGED_BYTES_MAX: usize = 128 << 20;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -288,6 +290,9 @@ impl Args {
                 KeylessArg::RoundRobin => Keyless::RoundRobin,
                 KeylessArg::Sticky => Keyless::Sticky,
             },
+            // More than a library's: longer syncs are fewer, and with one replica nothing of what is not
+            // acknowledged is kept in memory.
+            unacknowledged_bytes_max: UNACKNOWLEDGED_BYTES_MAX,
             ..ProducerOptions::default()
         };
         let echo = match &self.echo {
