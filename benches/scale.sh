@@ -5,8 +5,8 @@
 #
 #   benches/scale.sh [PARTITIONS]      default: 10000, the most that a topic may have
 #
-# Needs a release build (made if missing), a memory file system at /dev/shm, and 'ulimit -Hn' of at
-# least two and a half a partition for the topic to be made.
+# Needs a release build (made if missing), a memory file system at /dev/shm, and 'ulimit -Hn' of
+# 10,000 or more for the topic to be made and filled.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 partitions=${1:-10000}
@@ -33,7 +33,13 @@ store() { # PARTITIONS: a topic with two records a partition, and a group that h
     made=$((made + 4000 < $1 ? made + 4000 : $1))
     mq-topics alter -q big --partitions "$made"
   done
-  seq $(($1 * 2)) | mq-produce -q --batch-size 1KiB big
+  # A producer keeps its partitions open: so many at a time.
+  local from
+  for ((from = 0; from < $1; from += 2000)); do
+    awk -v a="$from" -v b="$((from + 2000 < $1 ? from + 2000 : $1))" \
+      'BEGIN { for (p = a; p < b; p++) for (i = 0; i < 2; i++) print p, i }' |
+      mq-produce -q -f '%p %v\n' --keep-partition big
+  done
   mq-consume -q -e -g g big > /dev/null
 }
 
