@@ -203,7 +203,7 @@ fn watch(
 ) -> io::Result<()> {
     let end = move |signal| {
         if end_by_first.load(Ordering::SeqCst) {
-            std::thread::sleep(LAST_WORDS);
+            std::thread::park_timeout(LAST_WORDS);
             gate::while_unlocked(|| {
                 if end_by_first.load(Ordering::SeqCst) {
                     Signals::die(signal);

@@ -194,7 +194,7 @@ fn checked(
 ) -> Result<Checked, String> {
     let header = BatchHeader::parse(rest).map_err(|corrupt| corrupt.to_string())?;
     if let Some(why) = storage::out_of_place(&header, offset, epoch, epochs) {
-        return Err(why.to_string());
+        return Err(why);
     }
     let total = header.total_len();
     let Some(batch) = rest.get(..total) else {

@@ -72,10 +72,9 @@ fn look(
     tp: TopicPartition,
 ) -> Result<Looked> {
     let name = layout::replica_dir(&tp);
-    let topic = match KnownTopic::open(store, &tp.topic) {
-        Ok(found) => found,
+    let Ok(topic) = KnownTopic::open(store, &tp.topic) else {
         // There is one, which may well name it: that topic's damage, and no other's.
-        Err(_) => return Ok(None),
+        return Ok(None);
     };
     let replica = match Replica::open_in(store, &tp, Arc::clone(logs)) {
         Ok(replica) => Some(replica),
