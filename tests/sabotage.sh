@@ -235,7 +235,7 @@ sabotage "a checkpoint that was renamed is taken for synced" src/store/mend.rs \
             return' \
   crash successor_in_rebuild
 
-sabotage "an acknowledgement does not look at the page" src/store/writer.rs \
+sabotage "an acknowledgement does not look at the page" src/store/confirm.rs \
   '    if let Some(why) = page.offline {
         let offline' \
   '    if let Some(why) = page.offline.filter(|_| page.generation == 0) {

@@ -115,9 +115,9 @@ impl Committer {
         Ok(partition.replicas.len() > 1)
     }
 
-    /// Checks that an append may be acknowledged: [`super::writer::confirm`].
+    /// Checks that an append may be acknowledged: [`super::confirm()`].
     pub fn confirm(&self, appended: &super::writer::Appended) -> Result<()> {
-        super::writer::confirm(&self.store, &self.replica, &self.topic, appended)
+        super::confirm::confirm(&self.store, &self.replica, &self.topic, appended)
     }
 
     /// Makes the log durable up to `target` at least; the durable offset.

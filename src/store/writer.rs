@@ -3,7 +3,7 @@
 //!
 //! 1. Nobody is shown or told what no page shows: the page is written after everything else.
 //! 2. The topic file and the path of the page are looked at under the lock, and again before an
-//!    acknowledgement ([`confirm`]).
+//!    acknowledgement ([`super::confirm()`]).
 //! 3. A write that fails publishes nothing; a whole sound batch is never cut.
 
 use std::sync::Arc;
@@ -13,18 +13,17 @@ use super::configs::TopicConfigs;
 use super::heartbeat::Stillness;
 use super::judge::Judge;
 use super::leadership;
-use super::log_snapshot::LogSnapshot;
 use super::mend::Mender;
 use super::names::sync_names;
 use super::open::StoreDir;
 use super::page::{Intent, Page, Seal};
 use super::rebuild::open_replica;
-use super::replica::{Held, Replica, offline_error};
+use super::replica::{Held, Replica};
 use super::seal::LEFT_AFTER;
 use super::topic_handle::TopicHandle;
 use crate::error::{Error, Kind, Result};
 use crate::record::{self, BatchHeader};
-use crate::storage::{self, Appender, Cut, LeaderEpochs, RollLimits};
+use crate::storage::{Appender, Cut, LeaderEpochs, RollLimits};
 use crate::types::{BrokerId, LeaderEpoch, Offset, TimestampType, TopicPartition};
 
 /// Where an append landed, and what it takes to find it again.
@@ -126,12 +125,12 @@ impl PartitionWriter {
         (&self.replica, &self.topic)
     }
 
-    /// Checks that an append may be acknowledged: [`confirm`].
+    /// Checks that an append may be acknowledged: [`super::confirm()`].
     ///
     /// # Errors
     /// As there.
     pub fn confirm(&self, appended: &Appended) -> Result<()> {
-        confirm(&self.store, &self.replica, &self.topic, appended)
+        super::confirm::confirm(&self.store, &self.replica, &self.topic, appended)
     }
 
     /// The replica written to.
@@ -481,7 +480,7 @@ impl PartitionWriter {
     }
 }
 
-fn made_anew(tp: &TopicPartition) -> Error {
+pub(super) fn made_anew(tp: &TopicPartition) -> Error {
     let text = format!(
         "UNKNOWN_TOPIC_OR_PARTITION: {} was deleted, and made anew",
         tp.topic
@@ -533,74 +532,4 @@ pub(super) fn ready(
     } else {
         Ready::Page(page)
     })
-}
-
-/// Whether an append may be acknowledged: its page and its topic are still in place, and the log
-/// still has it where it was.
-///
-/// Only looks: a newer topic file is taken up by [`PartitionWriter::refresh`], together with the
-/// replica that it names.
-///
-/// # Errors
-/// [`Kind::Unknown`] if that cannot be said; [`Kind::UnknownTopic`] if the topic is gone.
-pub fn confirm(
-    store: &Arc<StoreDir>,
-    replica: &Replica,
-    topic: &TopicHandle,
-    appended: &Appended,
-) -> Result<()> {
-    let tp = replica.tp();
-    let now = if topic.is_current()? {
-        topic.clone()
-    } else {
-        TopicHandle::open(store, &tp.topic)?
-    };
-    if now.meta().topic_id != topic.meta().topic_id {
-        return Err(made_anew(tp));
-    }
-    let unknown = |why: &str| {
-        Error::new(
-            Kind::Unknown,
-            format!(
-                "offsets {} to {} of {tp} are perhaps stored: {why}",
-                appended.base_offset, appended.last_offset
-            ),
-        )
-        .cure("read them back before sending them again")
-    };
-    if !replica.in_place()? {
-        return Err(unknown("its directory was replaced"));
-    }
-    let page = replica
-        .read_page()?
-        .ok_or_else(|| unknown("its page is unreadable"))?;
-    if let Some(why) = page.offline {
-        let offline = offline_error(replica, why);
-        let cure = offline.cure_text().unwrap_or_default().to_owned();
-        return Err(unknown(&offline.to_string()).cure(cure));
-    }
-    let epoch_stands = now.partition(tp.partition)?.leader_epoch == appended.leader_epoch;
-    if !epoch_stands && now.replica_uuid(tp.partition)? != page.replica_uuid {
-        return Err(unknown("another broker leads the partition now"));
-    }
-    if epoch_stands && page.generation == appended.generation {
-        return Ok(());
-    }
-    let dir = &**replica.dir();
-    let LogSnapshot { page, segments, .. } = LogSnapshot::take_settled(store, replica, true)?
-        .ok_or_else(|| unknown("its page is unreadable"))?;
-    let found = storage::locate(dir, &segments, &page.tail, appended.base_offset)
-        .and_then(|at| storage::header_at(dir, at.segment, at.position))?;
-    match found {
-        Some(header)
-            if header.base_offset == appended.base_offset
-                && header.crc == appended.crc
-                && header.leader_epoch == appended.leader_epoch =>
-        {
-            Ok(())
-        }
-        _ => Err(unknown(
-            "the log was repaired meanwhile, and does not have them",
-        )),
-    }
 }

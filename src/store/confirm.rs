@@ -1,0 +1,81 @@
+//! The last look before an acknowledgement.
+
+use std::sync::Arc;
+
+use super::log_snapshot::LogSnapshot;
+use super::open::StoreDir;
+use super::replica::{Replica, offline_error};
+use super::topic_handle::TopicHandle;
+use super::writer::{Appended, made_anew};
+use crate::error::{Error, Kind, Result};
+use crate::storage;
+
+/// Whether an append may be acknowledged: its page and its topic are still in place, and the log
+/// still has it where it was.
+///
+/// Only looks: a newer topic file is taken up by [`super::PartitionWriter::refresh`], together with the
+/// replica that it names.
+///
+/// # Errors
+/// [`Kind::Unknown`] if that cannot be said; [`Kind::UnknownTopic`] if the topic is gone.
+pub fn confirm(
+    store: &Arc<StoreDir>,
+    replica: &Replica,
+    topic: &TopicHandle,
+    appended: &Appended,
+) -> Result<()> {
+    let tp = replica.tp();
+    let now = if topic.is_current()? {
+        topic.clone()
+    } else {
+        TopicHandle::open(store, &tp.topic)?
+    };
+    if now.meta().topic_id != topic.meta().topic_id {
+        return Err(made_anew(tp));
+    }
+    let unknown = |why: &str| {
+        Error::new(
+            Kind::Unknown,
+            format!(
+                "offsets {} to {} of {tp} are perhaps stored: {why}",
+                appended.base_offset, appended.last_offset
+            ),
+        )
+        .cure("read them back before sending them again")
+    };
+    if !replica.in_place()? {
+        return Err(unknown("its directory was replaced"));
+    }
+    let page = replica
+        .read_page()?
+        .ok_or_else(|| unknown("its page is unreadable"))?;
+    if let Some(why) = page.offline {
+        let offline = offline_error(replica, why);
+        let cure = offline.cure_text().unwrap_or_default().to_owned();
+        return Err(unknown(&offline.to_string()).cure(cure));
+    }
+    let epoch_stands = now.partition(tp.partition)?.leader_epoch == appended.leader_epoch;
+    if !epoch_stands && now.replica_uuid(tp.partition)? != page.replica_uuid {
+        return Err(unknown("another broker leads the partition now"));
+    }
+    if epoch_stands && page.generation == appended.generation {
+        return Ok(());
+    }
+    let dir = &**replica.dir();
+    let LogSnapshot { page, segments, .. } = LogSnapshot::take_settled(store, replica, true)?
+        .ok_or_else(|| unknown("its page is unreadable"))?;
+    let found = storage::locate(dir, &segments, &page.tail, appended.base_offset)
+        .and_then(|at| storage::header_at(dir, at.segment, at.position))?;
+    match found {
+        Some(header)
+            if header.base_offset == appended.base_offset
+                && header.crc == appended.crc
+                && header.leader_epoch == appended.leader_epoch =>
+        {
+            Ok(())
+        }
+        _ => Err(unknown(
+            "the log was repaired meanwhile, and does not have them",
+        )),
+    }
+}
