@@ -75,7 +75,7 @@ fn a_topic_file_that_could_not_be_read_once_is_not_forgotten() {
         return;
     };
     shell.topics(&["alter", "t", "-c", "segment.bytes=100000000"]);
-    std::thread::sleep(Duration::from_millis(1000));
+    std::thread::sleep(Duration::from_secs(1));
     tracer.signal(rustix::process::Signal::INT);
     tracer.end_within(PATIENCE);
     std::thread::sleep(Duration::from_millis(1200));
