@@ -594,8 +594,7 @@ impl Mender<'_> {
 /// have its place in the checkpoint. A follower's begins with its first batch.
 fn begin_epoch(recovered: &mut storage::Recovered, page: &Page) {
     if page.role == Role::Leader {
-        recovered
-            .epochs
-            .begin(page.leader_epoch, recovered.tail.end);
+        let end = recovered.tail.end;
+        recovered.epochs.begin(page.leader_epoch, end);
     }
 }
