@@ -26,7 +26,7 @@ PY
 fn altered(create: &str, steps: &str) -> String {
     let shell = Shell::new();
     let script = format!(
-        r#"{TWO_BROKERS}
+        r"{TWO_BROKERS}
 mq-topics create -q t --assign 1:2 {create}
 {AT_WORK}
 line first
@@ -35,7 +35,7 @@ exec 9>&-; wait $producer || {{ cat producer >&2; exit 4; }}
 for i in $(seq 100); do [ $(wc -l < shown) = $sent ] && break; sleep 0.05; done
 kill $reader; wait $reader; cat reader >&2
 [ $(wc -l < shown) = $sent ] || exit 5
-"#
+"
     );
     bash_ok(&shell, &script)
 }
@@ -98,14 +98,14 @@ tail -n 1 shown
 fn min_insync_replicas_reaches_an_open_producer() {
     let out = altered(
         "",
-        r#"
+        r"
 mq-topics alter -q t -c min.insync.replicas=2
 kill -9 $(cat pid2)
 echo waits >&9; sent=$((sent + 1)); sleep 1.5
 wc -l < acks
 mq-broker start --id 2 > b2 2>&1 9>&- &
 acked; wc -l < acks
-"#,
+",
     );
     assert_eq!(out, "1\n2\n");
 }

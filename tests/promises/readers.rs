@@ -16,7 +16,7 @@ fn a_killed_roll_is_no_part_of_what_is_read() {
     let shell = Shell::new();
     let out = bash_ok(
         &shell,
-        r#"
+        r"
 mq-topics create -q r -c segment.bytes=2048 -c flush.messages=never
 big() { head -c $1 /dev/zero | tr '\0' $2; }
 for k in 1 2 3 4; do big 1500 w | mq-produce r; done
@@ -35,7 +35,7 @@ for i in $(seq 50); do [ $(wc -l < read) = 10 ] && break; sleep 0.1; done
 kill -0 $consumer && kill $consumer; wait $consumer
 cat err >&2; wc -l < read
 mq-consume -e r | wc -l
-"#,
+",
     );
     assert_eq!(out, "10\n10\n");
 }
@@ -44,7 +44,7 @@ mq-consume -e r | wc -l
 fn a_reader_of_a_follower_goes_on_into_a_new_epoch() {
     let shell = Shell::new();
     let script = format!(
-        r#"{TWO_BROKERS}
+        r"{TWO_BROKERS}
 mq-topics create -q f --assign 1:2
 seq -f '%0200g' 60000 | mq-produce --batch-size 64KiB f
 mkfifo fifo
@@ -59,7 +59,7 @@ cat <&8 >> read & copier=$!
 for i in $(seq 100); do grep -q last read && break; kill -0 $consumer || break; sleep 0.1; done
 kill $consumer; wait $consumer; echo $?; cat err >&2
 tail -n 1 read
-"#
+"
     );
     assert_eq!(bash_ok(&shell, &script), "143\nlast\n");
 }
@@ -136,7 +136,7 @@ fn a_follower_has_no_epoch_in_memory_that_its_checkpoint_lacks() {
     }
     let shell = Shell::new();
     let script = format!(
-        r#"{TWO_BROKERS}
+        r"{TWO_BROKERS}
 mq-topics create -q f --assign 1:2
 seq 5 | mq-produce f
 mq-topics alter -q f -c flush.messages=2; sleep 1
@@ -150,7 +150,7 @@ for i in $(seq 100); do cmp -s $MQ_STORE/brokers/[12]/logs/f-0/leader-epoch-chec
 cat $MQ_STORE/brokers/2/logs/f-0/leader-epoch-checkpoint
 mq-broker health --wait --timeout 10s -q
 mq-consume -e --replica 2 f
-"#
+"
     );
     let out = bash_ok(&shell, &script);
     assert_eq!(out, "1\n0\n2\n0 0\n1 5\n1\n2\n3\n4\n5\nsix\n");
@@ -164,14 +164,14 @@ fn what_is_durable_is_read_though_the_rest_cannot_be_put_in_order() {
     let shell = Shell::new();
     let done = bash(
         &shell,
-        r#"
+        r"
 printf 'a\nb\n' | mq-produce -q t
 dir=$MQ_STORE/brokers/0/logs/t-0
 # A producer is killed between the publication of its append and the note of its sync.
 echo c | strace -f -qq -o trace -P $dir/sync.lock -e trace=pwrite64 -e inject=pwrite64:error=EIO:signal=KILL:when=1 mq-produce t 2> /dev/null
 [ $? = 137 ] || exit 9
 strace -f -qq -o trace -e trace=fdatasync -e inject=fdatasync:error=EIO:when=1 mq-consume -e t
-"#,
+",
     );
     assert_eq!(
         (done.status, done.text().as_str()),
@@ -219,13 +219,13 @@ fn nothing_is_shown_that_is_not_durable_when_configs_change_within_an_append() {
     let shell = Shell::new();
     bash_ok(
         &shell,
-        r#"
+        r"
 mq-topics create -q w -c flush.messages=never
 (echo a1; sleep 2.5; echo a2; sleep 0.3; echo a3) |
   strace -f -qq -o trace -e trace=flock -e inject=flock:delay_exit=1500000:when=2 mq-produce w & producer=$!
 sleep 0.7; mq-topics alter -q w -c flush.messages=1
 wait $producer
-"#,
+",
     );
     let now = page(&shell.logs().join("w-0"));
     assert_eq!((now.end, now.durable, now.high_watermark), (3, 3, 3));

@@ -68,7 +68,7 @@ fn removed_files_of_a_replica_cost_no_acknowledged_record() {
         let done = bash(
             &shell,
             &format!(
-                r#"
+                r"
 mq-topics create -q t -c segment.bytes=4000
 {AT_WORK}
 rm $MQ_STORE/brokers/0/logs/t-0/{file} || exit 2
@@ -78,7 +78,7 @@ kill $reader; wait $reader
 mq-consume -e -f '%o %v\n' t > all || exit 4
 mq-topics verify --deep t > verified; echo $? >> verified
 exit $status
-"#
+"
             ),
         );
         // A page that goes leaves an outcome unknown, which is said.
@@ -145,7 +145,7 @@ fn removed_files_of_either_replica_cost_no_acknowledged_record() {
             let done = bash(
                 &shell,
                 &format!(
-                    r#"{TWO_BROKERS}
+                    r"{TWO_BROKERS}
 mq-topics create -q t --assign 1:2 -c segment.bytes=4000
 {AT_WORK}
 rm -r $MQ_STORE/brokers/{broker}/logs/t-0{file} || exit 2
@@ -156,7 +156,7 @@ kill $reader; wait $reader
 mq-consume -e -f '%o %v\n' t > all || exit 4
 for id in 1 2; do mq-consume --replica $id -e -f '%o %v\n' t | cmp - all || exit 6; done
 exit $status
-"#
+"
                 ),
             );
             assert!(

@@ -115,7 +115,7 @@ fn a_sync_lock_that_is_removed_takes_no_note_with_it() {
         bash_ok(
             &shell,
             &format!(
-                r#"
+                r"
 mq-topics create -q s; dir=$MQ_STORE/brokers/0/logs/s-0
 (echo a1; sleep 0.8; echo a2; sleep 1) | strace -f -qq -o trace -e trace=fdatasync \
   -e inject=fdatasync:error=EIO:signal=KILL:when=2 mq-produce -o '%o\n' s > acks 2> /dev/null & pid=$!
@@ -123,7 +123,7 @@ until [ -s acks ]; do sleep 0.02; done
 {remove}
 wait $pid; [ $? = 137 ] || exit 9
 echo c | mq-produce -o '%v\n' s
-"#
+"
             ),
         );
         let now = page(&shell.logs().join("s-0"));
@@ -145,7 +145,7 @@ fn a_sync_lock_that_is_replaced_has_one_holder_that_counts() {
     let shell = Shell::new();
     let out = bash_ok(
         &shell,
-        r#"
+        r"
 echo a | mq-produce -q s; dir=$MQ_STORE/brokers/0/logs/s-0
 (echo A1; sleep 2.5) | strace -f -qq -o trace -e trace=fdatasync -e inject=fdatasync:delay_enter=2000000:when=1 \
   mq-produce -o 'A %o\n' s > acks & pid=$!
@@ -153,7 +153,7 @@ sleep 0.8; rm $dir/sync.lock
 echo B1 | mq-produce -o 'B %o\n' s
 wait $pid || exit 1
 cat acks; mq-consume -e s | tr '\n' ' '
-"#,
+",
     );
     assert_eq!(out, "B 2\nA 1\na A1 B1 ");
     assert!(page(&shell.logs().join("s-0")).generation > 1);
@@ -219,7 +219,7 @@ fn a_recovery_that_died_in_its_sync_is_not_believed() {
     let shell = Shell::new();
     let out = bash_ok(
         &shell,
-        r#"
+        r"
 mq-topics create -q s -c flush.messages=never; dir=$MQ_STORE/brokers/0/logs/s-0
 printf 'a\nb\nc\n' | mq-produce s
 exec 8< $dir/00000000000000000000.log
@@ -229,7 +229,7 @@ echo d | strace -f -qq -o trace -P $dir/00000000000000000000.log -e trace=fdatas
 echo e | mq-produce s || exit 1
 [ $(stat -Lc %i /proc/self/fd/8) = $(stat -c %i $dir/00000000000000000000.log) ] && echo 'not copied'
 mq-consume -e s | tr '\n' ' '
-"#,
+",
     );
     assert_eq!(out, "a b c e ");
 }
@@ -270,11 +270,11 @@ fn a_commit_that_is_published_is_no_failure_though_its_note_stays() {
     let shell = Shell::new();
     let out = bash_ok(
         &shell,
-        r#"
+        r"
 echo a | mq-produce -q s; dir=$MQ_STORE/brokers/0/logs/s-0
 echo b | strace -f -qq -o trace -P $dir/sync.lock -e trace=pwrite64 -e inject=pwrite64:error=EIO:when=2 mq-produce -o '%o\n' s
 grep -c INJECTED trace
-"#,
+",
     );
     assert_eq!(out, "1\n1\n");
 }
@@ -290,7 +290,7 @@ fn a_reader_waits_for_a_slow_copy_and_says_nothing_wrong() {
         let out = bash_ok(
             &shell,
             &format!(
-                r#"
+                r"
 mq-topics create -q s -c flush.messages=never -c flush.ms=1000; dir=$MQ_STORE/brokers/0/logs/s-0
 seq 3 | mq-produce s
 for i in 1 2 3 4; do printf 'b%d-%01100d\n' $i 0; done | strace -f -qq -o trace -e trace=fdatasync -e inject=fdatasync:error=EIO:signal=KILL:when=1 mq-produce --batch-size 1KiB s 2> /dev/null
@@ -300,7 +300,7 @@ mq-consume -e -o 4 s 2> err | wc -l
 mq-consume -e -o @2026-01-01 s 2>> err | wc -l
 grep 'older than the log' err
 wait $copier; exit 0
-"#
+"
             ),
         );
         let counts: Vec<u32> = out.lines().map(|n| n.parse().expect("a count")).collect();
