@@ -267,6 +267,7 @@ const STALE_COPIES: [(&str, &[&str], &str); 3] = [
             // Under the append lock, where leftovers of a killed roll are what is looked for.
             "storage/",
             "store/mend.rs",
+            "store/repair.rs",
             "store/truncate.rs",
             "store/inherited.rs",
             // It looks for files beyond the page.

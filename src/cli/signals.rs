@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGXFSZ};
 
-use crate::clock::{Clock, SystemClock};
 use crate::store::gate;
 
 /// A write that takes so long after a signal asked to stop is one that nobody reads.
@@ -204,11 +203,7 @@ fn watch(
 ) -> io::Result<()> {
     let end = move |signal| {
         if end_by_first.load(Ordering::SeqCst) {
-<<<<<<< HEAD
             std::thread::park_timeout(LAST_WORDS);
-=======
-            SystemClock::default().sleep(LAST_WORDS);
->>>>>>> 2790bc4 (Lints)
             gate::while_unlocked(|| {
                 if end_by_first.load(Ordering::SeqCst) {
                     Signals::die(signal);

@@ -19,8 +19,7 @@ use super::replica::{Held, offline_error};
 use crate::disk::Open;
 use crate::error::{Error, Kind, Result};
 use crate::storage::{
-    self, Appender, Cut, FileKind, LeaderEpochs, PartitionMetadata, RecoverFrom, SegmentFile,
-    Segments, Tail, WalkFrom,
+    self, Appender, Cut, FileKind, LeaderEpochs, RecoverFrom, SegmentFile, Segments, Tail, WalkFrom,
 };
 use crate::types::{LeaderEpoch, Offset};
 
@@ -333,7 +332,7 @@ impl Mender<'_> {
 
     /// The page of a replica of which only the log is known. Its generation is one that no page
     /// before it can have had.
-    fn page_from_nothing(&self) -> Result<Page> {
+    pub(super) fn page_from_nothing(&self) -> Result<Page> {
         let replica = self.held.replica();
         if let Some(metadata) = replica.metadata()? {
             let mut probe = Page::new(
@@ -366,7 +365,7 @@ impl Mender<'_> {
     }
 
     /// Publishes a recovered log. `synced`: all of it is on disk.
-    fn settle(
+    pub(super) fn settle(
         &mut self,
         mut page: Page,
         mut recovered: storage::Recovered,
@@ -487,61 +486,11 @@ impl Mender<'_> {
         self.held.publish_synced(&mut page)?;
         Ok(page)
     }
-
-    /// Whatever is wrong with the replica, makes the most of what is there: the log ends at the
-    /// first break above `keep_from`, what is behind it is set aside, the rest is copied, and the
-    /// offline mark goes. Cuts nothing that is sound and in sequence.
-    pub fn repair(&mut self, page: Option<Page>) -> Result<Page> {
-        let replica = self.held.replica();
-        self.appender.forget();
-        let mut page = match page {
-            Some(page) => page,
-            None => self.page_from_nothing()?,
-        };
-        self.check_ids(&page)?;
-        let dir = &**replica.dir();
-        let segments = Segments::list(dir)?;
-        let first = segments
-            .bases()
-            .first()
-            .copied()
-            .unwrap_or(page.tail.log_start);
-        let start = storage::Place {
-            offset: first,
-            segment: first,
-            position: 0,
-        };
-        let newest = self.newest_epoch(&page);
-        *self.epochs = storage::epochs_that_fit(dir, &segments, replica.epochs()?, newest)?;
-        page.intent = Intent::Rescue;
-        page.begin_generation(UnseenSync::Copied);
-        self.held.publish(&mut page)?;
-        let durable =
-            storage::last_sound_place(dir, &segments, start, page.durable, Some(&*self.epochs))?;
-        page.durable = durable;
-        let log_start = page.tail.log_start.max(first).min(durable.offset);
-        let recovered = storage::copy_from(
-            dir,
-            log_start,
-            durable,
-            self.epochs,
-            self.judge.index_interval_bytes,
-            self.cuts,
-        );
-        let recovered = self.or_offline(&mut page, recovered)?;
-        self.renew_metadata(&mut page)?;
-        page.offline = None;
-        // What was shown may be gone: the next append begins a new epoch.
-        page.seal = Some(Seal::Recovered);
-        let page = self.settle(page, recovered, true)?;
-        self.held.clear_failed()?;
-        Ok(page)
-    }
 }
 
 impl Mender<'_> {
     /// The largest epoch that was ever begun: the topic file's is raised first.
-    fn newest_epoch(&self, page: &Page) -> LeaderEpoch {
+    pub(super) fn newest_epoch(&self, page: &Page) -> LeaderEpoch {
         self.judge.leader_epoch.max(page.leader_epoch)
     }
 
@@ -572,21 +521,6 @@ impl Mender<'_> {
         let segments = Segments::list(dir)?;
         let known = self.known_epochs(page);
         storage::epochs_instead(dir, &segments, &page.tail, until, checkpoint, known)
-    }
-
-    /// Writes `partition.metadata` anew where it does not name this topic and replica, as the page
-    /// and the topic file do.
-    fn renew_metadata(&self, page: &mut Page) -> Result<()> {
-        let replica = self.held.replica();
-        let due = PartitionMetadata {
-            topic_id: self.judge.topic_id,
-            replica_uuid: Some(self.judge.replica_uuid),
-        };
-        if replica.metadata()? == Some(due) {
-            return Ok(());
-        }
-        let written = replica.replace_small(PartitionMetadata::FILE, due.to_text().as_bytes());
-        self.or_offline(page, written)
     }
 }
 

@@ -40,6 +40,7 @@ mod reassign;
 mod rebuild;
 mod recovery_decision;
 mod removal;
+mod repair;
 mod replace;
 mod replica;
 pub mod reports;
