@@ -147,12 +147,13 @@ impl Shared {
     }
 
     fn fail(&self, error: Error) {
-        let error = match error.is_out_of_descriptors() {
-            true => error.cure(
+        let error = if error.is_out_of_descriptors() {
+            error.cure(
                 "allow it more open files ('ulimit -n'), or close some that it has open besides: \
                  it keeps four a partition, and works with fewer",
-            ),
-            false => error,
+            )
+        } else {
+            error
         };
         self.ledger.fail(error);
         // Under the lock: whoever waits there looks at the failure before it sleeps.
