@@ -108,8 +108,9 @@ impl Delivery {
             syncs: SyncQueue::default(),
         });
         let appender = spawn("append", move || {
+            let guard = EndGuard(Arc::clone(&shared));
             append_all(&shared, jobs, give_back);
-            shared.ledger.end();
+            guard.0.ledger.end();
         })?;
         Ok(Delivery {
             ledger,
@@ -269,6 +270,21 @@ fn resolve_moved(
     }
 }
 
+/// Fails the delivery if its thread panics: others wait for what it would have told.
+struct EndGuard(Arc<Shared>);
+
+impl Drop for EndGuard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail(
+                Error::new(Kind::Unknown, "a thread of the producer ended unexpectedly")
+                    .cure("see what is stored with mq-consume before sending anything again"),
+            );
+            self.0.ledger.end();
+        }
+    }
+}
+
 /// The threads that wait, started when there is something to wait for.
 #[derive(Debug, Default)]
 struct Threads {
@@ -280,7 +296,10 @@ impl Threads {
     fn start_syncer(&mut self, shared: &Arc<Shared>) -> Result<()> {
         if self.syncer.is_none() {
             let for_thread = Arc::clone(shared);
-            self.syncer = Some(spawn("sync", move || sync_all(&for_thread))?);
+            self.syncer = Some(spawn("sync", move || {
+                let guard = EndGuard(for_thread);
+                sync_all(&guard.0);
+            })?);
         }
         Ok(())
     }
@@ -289,8 +308,10 @@ impl Threads {
         if self.waiter.is_none() {
             let for_thread = Arc::clone(shared);
             self.waiter = Some(spawn("acks", move || {
-                let fail = |e| for_thread.fail(e);
-                replicated::wait_all(&for_thread.replicated, &for_thread.ledger, &fail);
+                let guard = EndGuard(for_thread);
+                let shared = &guard.0;
+                let fail = |e| shared.fail(e);
+                replicated::wait_all(&shared.replicated, &shared.ledger, &fail);
             })?);
         }
         Ok(())

@@ -335,6 +335,7 @@ mod tests {
             last_offset: base_offset + count as i64 - 1,
             leader_epoch: 0,
             crc: 0,
+            replica: crate::types::Uuid([0; 16]),
             generation: 0,
             append_time: None,
             rolled: false,

@@ -56,6 +56,9 @@ pub fn locate(dir: &dyn Dir, segments: &Segments, tail: &Tail, target: Offset) -
 
 /// The first record at or after `from` and before `until` whose timestamp is not older than
 /// `timestamp`: its offset, or `None`. A batch may decompress to `decompressed_len_max` bytes.
+///
+/// # Errors
+/// [`Kind::Damaged`] for a batch that is not sound, and where the log has a gap before `until`.
 pub fn first_not_older(
     dir: &dyn Dir,
     segments: &Segments,
@@ -65,8 +68,11 @@ pub fn first_not_older(
     timestamp: Timestamp,
     decompressed_len_max: usize,
 ) -> Result<Option<Offset>> {
-    let Some(first) = segments.holding(from) else {
+    if from >= until {
         return Ok(None);
+    }
+    let Some(first) = segments.holding(from) else {
+        return Err(damaged(dir, from, 0, "the segment is missing"));
     };
     for base in segments
         .from(first)
@@ -255,6 +261,14 @@ impl<'a> Searched<'a> {
             }
             at.position += header.total_len() as u64;
             at.offset = header.last_offset() + 1;
+        }
+        if at.offset < until {
+            // Passed over in silence, what is missing would be taken for older.
+            let why = format!(
+                "the segment ends at offset {}, where {until} is due",
+                at.offset
+            );
+            return Err(damaged(self.dir, self.base, at.position, why));
         }
         Ok(None)
     }

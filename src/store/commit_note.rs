@@ -16,7 +16,7 @@
 //!
 //! None is synced: another boot reads what the disk has, and no sync of an earlier one counts.
 
-use super::page::Page;
+use super::page::{Intent, Page};
 use crate::disk::File;
 use crate::types::Offset;
 
@@ -95,7 +95,11 @@ impl CommitNote {
 
     /// Whether its sync was begun on what the page does not call durable.
     fn covers_beyond(&self, page: &Page) -> bool {
-        self.generation == page.generation && self.end > page.durable.offset
+        // A truncation that died may not have come so far as to say that there was such a note before
+        // its generation.
+        let before = matches!(page.intent, Intent::Truncate(_))
+            && self.generation.checked_add(1) == Some(page.generation);
+        (before || self.generation == page.generation) && self.end > page.durable.offset
     }
 
     fn encode(&self) -> Vec<u8> {

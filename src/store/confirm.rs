@@ -54,6 +54,9 @@ pub fn confirm(
         let cure = offline.cure_text().unwrap_or_default().to_owned();
         return Err(unknown(&offline.to_string()).cure(cure));
     }
+    if page.replica_uuid != appended.replica {
+        return Err(unknown("another replica stands in its place"));
+    }
     let epoch_stands = now.partition(tp.partition)?.leader_epoch == appended.leader_epoch;
     if !epoch_stands && now.replica_uuid(tp.partition)? != page.replica_uuid {
         return Err(unknown("another broker leads the partition now"));

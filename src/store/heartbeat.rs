@@ -6,7 +6,8 @@
 //! 2. Each lock has its thread: a beat is itself a write, and a file system that keeps it waiting
 //!    keeps no other lock's beat waiting. Beyond [`THREADS_MAX`] of them one thread serves the rest.
 //! 3. Who waits for the lock watches the counter ([`Stillness`]). Only its standing still means
-//!    anything, by unbroken watching on one monotonic clock: a watcher that slept starts over.
+//!    anything, by the watcher's own watching on one monotonic clock: a watcher that slept counts little
+//!    of that time.
 //! 4. A beat proves that the process runs. It does not prove progress.
 
 use std::io;
@@ -18,7 +19,7 @@ use crate::disk::File;
 
 /// How long the counter of a lock stands still before its holder counts as stopped.
 pub const STOPPED_AFTER: Duration = Duration::from_secs(2);
-/// A watcher with a longer gap than this between two looks was stopped itself: it starts over.
+/// Most time that a watcher counts between two looks: if it was stopped itself, it saw nothing.
 pub const BREAK_IN_WATCHING: Duration = Duration::from_millis(500);
 
 /// Length of a counter in a file, bytes.
@@ -179,11 +180,13 @@ pub fn read(file: &dyn File, at: u64) -> u64 {
     text.parse().unwrap_or(0)
 }
 
-/// How long something stood still, by the watcher's own unbroken watching.
+/// How long something stood still, by the watcher's own watching. A gap between two looks counts no more
+/// than [`BREAK_IN_WATCHING`]: a watcher that was stopped has not seen what happened meanwhile, and one
+/// whose looks are slow still gets to an end.
 #[derive(Debug, Clone, Copy)]
 pub struct Stillness<T> {
     seen: T,
-    since: Duration,
+    still: Duration,
     looked: Duration,
 }
 
@@ -192,20 +195,20 @@ impl<T: PartialEq> Stillness<T> {
     pub fn begin(seen: T, now: Duration) -> Self {
         Stillness {
             seen,
-            since: now,
+            still: Duration::ZERO,
             looked: now,
         }
     }
 
-    /// One more look: how long it stands still by now. Nothing if it changed, or if this watcher
-    /// slept.
+    /// One more look: how long it stands still by now. Nothing if it changed.
     pub fn look(&mut self, seen: T, now: Duration) -> Duration {
-        let slept = now.saturating_sub(self.looked) > BREAK_IN_WATCHING;
-        if slept || seen != self.seen {
-            (self.seen, self.since) = (seen, now);
+        if seen == self.seen {
+            self.still += now.saturating_sub(self.looked).min(BREAK_IN_WATCHING);
+        } else {
+            (self.seen, self.still) = (seen, Duration::ZERO);
         }
         self.looked = now;
-        now.saturating_sub(self.since)
+        self.still
     }
 
     /// What was seen last.
@@ -215,7 +218,7 @@ impl<T: PartialEq> Stillness<T> {
 
     /// How long it had stood still at the last look.
     pub fn length(&self) -> Duration {
-        self.looked.saturating_sub(self.since)
+        self.still
     }
 }
 
@@ -234,12 +237,8 @@ pub const SYNC_HUNG_AFTER: Duration = Duration::from_secs(30);
 /// What is seen of a lock's holder at its syncs: its counter, and the progress that it makes.
 #[derive(Debug)]
 pub struct SyncWatch<P> {
-    beat: u64,
-    progress: P,
-    /// How long each stood still.
-    without_beat: Duration,
-    without_progress: Duration,
-    looked: Duration,
+    beat: Stillness<u64>,
+    progress: Stillness<P>,
     stopped_after: Duration,
 }
 
@@ -247,11 +246,8 @@ impl<P: PartialEq> SyncWatch<P> {
     /// The first look. The holder counts as stopped once its counter stood still for so long.
     pub fn begin(beat: u64, progress: P, now: Duration, stopped_after: Duration) -> Self {
         SyncWatch {
-            beat,
-            progress,
-            without_beat: Duration::ZERO,
-            without_progress: Duration::ZERO,
-            looked: now,
+            beat: Stillness::begin(beat, now),
+            progress: Stillness::begin(progress, now),
             stopped_after,
         }
     }
@@ -259,23 +255,13 @@ impl<P: PartialEq> SyncWatch<P> {
     /// One more look. A holder that makes progress lives, whatever its counter says: it may be the
     /// next holder, that has not begun to beat.
     pub fn look(&mut self, beat: u64, progress: P, now: Duration) -> Option<Lost> {
-        // A watcher whose own looks take long, or that slept, counts no more than that of a gap. It
-        // does not start over: where each look is slow, it would wait for ever.
-        let watched = now.saturating_sub(self.looked).min(BREAK_IN_WATCHING);
-        self.looked = now;
-        self.without_beat += watched;
-        self.without_progress += watched;
-        if progress != self.progress {
-            self.progress = progress;
-            (self.without_beat, self.without_progress) = (Duration::ZERO, Duration::ZERO);
+        if progress != *self.progress.seen() {
+            self.beat = Stillness::begin(beat, now);
         }
-        if beat != self.beat {
-            self.beat = beat;
-            self.without_beat = Duration::ZERO;
-        }
-        if self.without_beat >= self.stopped_after {
+        let without_progress = self.progress.look(progress, now);
+        if self.beat.look(beat, now) >= self.stopped_after {
             Some(Lost::Stopped)
-        } else if self.without_progress >= SYNC_HUNG_AFTER {
+        } else if without_progress >= SYNC_HUNG_AFTER {
             Some(Lost::Hung)
         } else {
             None
@@ -430,14 +416,15 @@ mod tests {
     }
 
     #[test]
-    fn a_watcher_that_slept_starts_over() {
+    fn a_watcher_that_slept_counts_little_of_it() {
         let ms = Duration::from_millis;
         let mut still = Stillness::begin(7, ms(0));
         assert_eq!(still.look(7, ms(400)), ms(400));
         assert_eq!(still.look(7, ms(800)), ms(800));
         assert_eq!(still.look(8, ms(1200)), ms(0), "it changed");
         assert_eq!(still.look(8, ms(1600)), ms(400));
-        assert_eq!(still.look(8, ms(2200)), ms(0), "the watcher slept");
+        assert_eq!(still.look(8, ms(60_000)), ms(900), "the watcher slept");
+        assert_eq!(still.look(9, ms(90_000)), ms(0), "it changed meanwhile");
         assert_eq!(still.length(), ms(0));
     }
 }

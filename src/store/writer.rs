@@ -24,7 +24,7 @@ use super::topic_handle::TopicHandle;
 use crate::error::{Error, Kind, Result};
 use crate::record::{self, BatchHeader};
 use crate::storage::{Appender, Cut, LeaderEpochs, RollLimits};
-use crate::types::{BrokerId, LeaderEpoch, Offset, TimestampType, TopicPartition};
+use crate::types::{BrokerId, LeaderEpoch, Offset, TimestampType, TopicPartition, Uuid};
 
 /// Where an append landed, and what it takes to find it again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub struct Appended {
     pub leader_epoch: LeaderEpoch,
     /// Its checksum.
     pub crc: u32,
+    /// The replica that it was appended to: a topic that was made again has others.
+    pub replica: Uuid,
     /// The replica's generation as of the append.
     pub generation: u64,
     /// The timestamp that the log gave it, if the topic says LogAppendTime, ms.
@@ -472,6 +474,7 @@ impl PartitionWriter {
             last_offset: header.last_offset(),
             leader_epoch: page.leader_epoch,
             crc: header.crc,
+            replica: page.replica_uuid,
             generation: page.generation,
             append_time,
             rolled,

@@ -230,3 +230,32 @@ wait $producer
     let now = page(&shell.logs().join("w-0"));
     assert_eq!((now.end, now.durable, now.high_watermark), (3, 3, 3));
 }
+
+#[test]
+fn a_search_by_time_passes_over_no_gap() {
+    let shell = Shell::new();
+    shell.topics(&["create", "-q", "t", "-c", "segment.bytes=2000"]);
+    for n in 0..10 {
+        let lines: String = (0..20)
+            .map(|i| format!("{} of some length\n", n * 20 + i))
+            .collect();
+        shell.produce(&["-q", "t"], lines.as_bytes());
+    }
+    let dir = shell.logs().join("t-0");
+    let mut logs: Vec<_> = fs::read_dir(&dir)
+        .expect("a directory")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|end| end == "log"))
+        .collect();
+    logs.sort();
+    assert!(logs.len() > 3, "{logs:?}");
+    fs::remove_file(&logs[1]).expect("remove");
+    for group in [&[][..], &["-g", "g"]] {
+        let args = [group, &["-e", "-o", "@2020-01-01", "t"]].concat();
+        let done = shell.run("mq-consume", &args, b"");
+        assert_eq!(done.status, 65, "{group:?}: {}", done.err);
+    }
+    // Nothing is as young as that: all of it has to be looked at, the gap too.
+    let done = shell.run("mq-topics", &["offsets", "t", "--at", "@2100-01-01"], b"");
+    assert_eq!(done.status, 65, "{}{}", done.text(), done.err);
+}
