@@ -556,5 +556,9 @@ sabotage "a recovery leaves no note of its syncs" src/store/mend.rs \
                     .note_recovery(next.generation, recovered.tail.end)?;' '' \
   promises a_recovery_that_died_in_its_sync
 
+sabotage "an acknowledgement does not ask for the replica of its append" src/store/confirm.rs \
+  'if page.replica_uuid != appended.replica {' 'if page.replica_uuid != appended.replica && page.tail.end < 0 {' \
+  lib confirm::tests
+
 echo "sabotage: $((caught + missed + errors)) cases, $caught caught, $missed missed, $errors errors"
 ((missed == 0 && errors == 0))

@@ -82,3 +82,58 @@ pub fn confirm(
         )),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::disk::OsDisk;
+    use crate::record::BatchBuilder;
+    use crate::store::{self, Committer, NewTopic, PartitionWriter};
+    use crate::types::{Compression, TimestampType, TopicName, TopicPartition};
+    use std::time::Duration;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    fn append(store: &Arc<StoreDir>, tp: &TopicPartition) -> Appended {
+        let mut writer = PartitionWriter::open(store, tp, PATIENCE).expect("open");
+        let mut builder = BatchBuilder::new();
+        builder.append_value(1, b"v").expect("append");
+        let mut batch = builder
+            .finish(Compression::None, TimestampType::CreateTime)
+            .expect("finish");
+        writer.append(&mut batch).expect("append")
+    }
+
+    #[test]
+    fn an_append_is_not_confirmed_by_a_topic_that_was_made_again() {
+        let at = tempfile::tempdir().expect("a place");
+        let clock = Arc::new(SystemClock::default());
+        let path = at.path().join("store");
+        let store = StoreDir::open_or_create(Arc::new(OsDisk), clock, &path).expect("store");
+        let store = Arc::new(store);
+        let tp = TopicPartition::new(TopicName::new("t").expect("a name"), 0);
+        let create = || {
+            let topic = NewTopic::embedded(tp.topic.clone(), 1);
+            store::create_topic(&store, &topic, PATIENCE).expect("topic");
+        };
+        let confirm = |appended| {
+            let mut committer = Committer::open(&store, &tp, PATIENCE)?;
+            committer.commit(1)?;
+            committer.confirm(appended)
+        };
+        create();
+        let first = append(&store, &tp);
+        confirm(&first).expect("it is there");
+        store::delete_topic(&store, &tp.topic, PATIENCE).expect("deleted");
+        create();
+        let other = append(&store, &tp);
+        assert_eq!(
+            (other.base_offset, other.generation),
+            (first.base_offset, first.generation)
+        );
+        confirm(&other).expect("it is there");
+        let refused = confirm(&first).expect_err("of the topic before");
+        assert_eq!(refused.kind(), Kind::Unknown);
+    }
+}
