@@ -432,8 +432,8 @@ sabotage "a new leader is taken to have every batch" src/client/replicated.rs \
 
 sabotage "a truncation does not sync its page first" src/store/truncate.rs \
   '        self.held.publish_synced(&mut page)?;
-        let unseen' '        self.held.publish(&mut page)?;
-        let unseen' \
+        self.finish_truncation' '        self.held.publish(&mut page)?;
+        self.finish_truncation' \
   divergence whoever_follows_dies
 
 sabotage "a follower does not sync what it copies" src/store/follower.rs \
@@ -536,9 +536,8 @@ sabotage "a sync is published though its lock was replaced" src/store/committer.
   'if !self.sync.in_place()? {' 'if !self.sync.in_place()? && target < 0 {' \
   promises a_sync_lock_that_is_replaced
 
-sabotage "a truncation forgets a sync whose end nobody saw" src/store/truncate.rs \
-  'let unseen = self.held.replica().sync_notes()?.unfinished(Some(&before));' \
-  'let unseen = before.tail.end < 0;' \
+sabotage "a truncation forgets a sync whose end nobody saw" src/store/commit_note.rs \
+  'let before = matches!(page.intent, Intent::Truncate(_))' 'let before = matches!(page.intent, Intent::Roll(_))' \
   lib truncate::tests
 
 sabotage "a roll empties a log that holds records" src/storage/appender.rs \

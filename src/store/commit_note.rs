@@ -95,8 +95,7 @@ impl CommitNote {
 
     /// Whether its sync was begun on what the page does not call durable.
     fn covers_beyond(&self, page: &Page) -> bool {
-        // A truncation that died may not have come so far as to say that there was such a note before
-        // its generation.
+        // A truncation begins a generation, and copies what a note of the one before it covers.
         let before = matches!(page.intent, Intent::Truncate(_))
             && self.generation.checked_add(1) == Some(page.generation);
         (before || self.generation == page.generation) && self.end > page.durable.offset

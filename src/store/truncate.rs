@@ -29,9 +29,9 @@ impl Mender<'_> {
             segment: at.segment,
             position: at.position,
         };
-        let before = page;
         page.intent = Intent::Truncate(place.offset);
-        // A commit's note is looked for below, once it can see the new generation.
+        // A commit's note of the generation before counts until this is finished: it is looked for
+        // then, and a commit looks at the page again once its note is written.
         page.begin_generation(UnseenSync::None);
         page.tail = Tail {
             log_start: page.tail.log_start,
@@ -45,12 +45,6 @@ impl Mender<'_> {
         page.high_watermark = page.high_watermark.min(place.offset);
         page.last_stable_offset = page.high_watermark;
         self.held.publish_synced(&mut page)?;
-        let unseen = self.held.replica().sync_notes()?.unfinished(Some(&before));
-        if unseen {
-            // Void with the new generation, it would be known to nobody. This note lasts until all
-            // that is left is copied.
-            self.held.note_recovery(page.generation, Offset::MAX)?;
-        }
         self.finish_truncation(page, place.offset)
     }
 
