@@ -114,6 +114,7 @@ struct Inner {
     message: String,
     cure: Option<String>,
     source: Option<io::Error>,
+    is_lost_lock: bool,
 }
 
 impl Error {
@@ -124,6 +125,7 @@ impl Error {
             message: message.into(),
             cure: None,
             source: None,
+            is_lost_lock: false,
         }))
     }
 
@@ -147,7 +149,16 @@ impl Error {
             message,
             cure,
             source: Some(source),
+            is_lost_lock: false,
         }))
+    }
+
+    /// A lock that another process took over while this one stood still: [`Kind::Fenced`], and told
+    /// apart from a replica's.
+    pub(crate) fn lost_lock(message: impl Into<String>) -> Self {
+        let mut error = Error::new(Kind::Fenced, message);
+        error.0.is_lost_lock = true;
+        error
     }
 
     /// The same failure with a cure: what the reader can do about it, one line.
@@ -181,6 +192,16 @@ impl Error {
         self.0.cure.as_deref()
     }
 
+    /// Whether only a lock was lost ([`Kind::Fenced`]): the step can be done again.
+    pub fn is_lost_lock(&self) -> bool {
+        self.0.is_lost_lock && self.0.kind == Kind::Fenced
+    }
+
+    /// Whether one partition cannot be read, as things stand: it says nothing of the others.
+    pub fn is_of_one_partition(&self) -> bool {
+        self.0.kind.is_of_one_replica() && !self.is_out_of_descriptors()
+    }
+
     /// Whether this process, or the system, may have no more files open: it says nothing of the file
     /// that was to be opened.
     pub fn is_out_of_descriptors(&self) -> bool {
@@ -208,6 +229,7 @@ impl Clone for Error {
             message: self.0.message.clone(),
             cure: self.0.cure.clone(),
             source,
+            is_lost_lock: self.0.is_lost_lock,
         }))
     }
 }

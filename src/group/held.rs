@@ -363,13 +363,10 @@ impl Held<'_> {
         match group.dir.id(&layout::lock_dir(n)) {
             Ok(_) => Ok(()),
             // This process may have been stopped for so long that its line came too late.
-            Err(_) => Err(Error::new(
-                Kind::Fenced,
-                format!(
-                    "the lock of group '{}' was taken over while its offsets were written",
-                    group.name.escape_debug()
-                ),
-            )
+            Err(_) => Err(Error::lost_lock(format!(
+                "the lock of group '{}' was taken over while its offsets were written",
+                group.name.escape_debug()
+            ))
             .cure("'mq-groups describe' shows whether they count")),
         }
     }

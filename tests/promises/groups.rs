@@ -424,3 +424,54 @@ fn records_without_a_time_are_counted_all_the_same() {
         assert!(done.text().contains(says), "{args:?}: {}", done.text());
     }
 }
+
+/// A topic of three partitions, with three records in each.
+fn three_partitions() -> Shell {
+    let shell = Shell::new();
+    shell.topics(&["create", "-q", "d", "-p", "3"]);
+    for p in ["0", "1", "2"] {
+        shell.produce(&["-p", p, "d"], b"a\nb\nc\n");
+    }
+    shell
+}
+
+#[test]
+fn a_partition_without_its_directory_stops_no_other() {
+    for way in WAYS {
+        let shell = three_partitions();
+        std::fs::rename(shell.logs().join("d-1"), shell.dir().join("away")).expect("moved");
+        let mut running = shell.start("mq-consume", &[way, &["-e", "d"]].concat());
+        let done = running.end_within(Duration::from_secs(10));
+        assert_eq!(done.status, 75, "{way:?}: {}", done.err);
+        assert_eq!(done.text().lines().count(), 6, "{way:?}: {}", done.err);
+        let told = done.err.matches("NOT_LEADER_OR_FOLLOWER").count();
+        assert_eq!(told, 1, "{way:?}: {}", done.err);
+        // Nothing else there is: the failure is the run's.
+        if way.is_empty() {
+            let mut running = shell.start("mq-consume", &["-p", "1", "d"]);
+            assert_eq!(running.end_within(Duration::from_secs(10)).status, 75);
+        }
+    }
+}
+
+#[test]
+fn a_partition_whose_directory_comes_back_is_read() {
+    for way in WAYS {
+        for (args, wanted) in [(&["d"][..], 10), (&["-o", "end", "d"], 1)] {
+            let shell = three_partitions();
+            let (there, away) = (shell.logs().join("d-1"), shell.dir().join("away"));
+            std::fs::rename(&there, &away).expect("moved");
+            let mut running = shell.start("mq-consume", &[way, args].concat());
+            let told = |err: &[u8]| String::from_utf8_lossy(err).contains("NOT_LEADER");
+            assert!(running.err.until(Duration::from_secs(10), told), "{way:?}");
+            std::fs::rename(&away, &there).expect("moved back");
+            std::thread::sleep(Duration::from_millis(1500));
+            shell.produce(&["-p", "1", "d"], b"new\n");
+            running.says("new\n");
+            running.signal(rustix::process::Signal::TERM);
+            let done = running.end_within(Duration::from_secs(10));
+            let lines = done.text().lines().count();
+            assert_eq!(lines, wanted, "{way:?} {args:?}: {}", done.err);
+        }
+    }
+}

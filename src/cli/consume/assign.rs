@@ -22,6 +22,9 @@ pub struct Assignments {
     read: ReadAtAll,
     /// Topics whose file is damaged: each is told of once.
     damaged: HashSet<TopicName>,
+    /// Partitions that cannot be opened, each told of once and tried again; and whether the points
+    /// of the selection hold for it.
+    failing: BTreeMap<TopicPartition, bool>,
 }
 
 /// Whether the ranges that were asked for leave anything to read, in partitions that hold records.
@@ -66,6 +69,14 @@ impl Assignments {
         env: &mut Env,
         first: bool,
     ) -> Result<()> {
+        for (tp, first) in self.failing.clone() {
+            match self.assign(job, &tp, consumer, printer, env, first) {
+                Err(e) if e.is_of_one_partition() => {}
+                Err(e) if e.kind() != Kind::UnknownTopic => return Err(e),
+                Ok(()) | Err(_) => drop(self.failing.remove(&tp)),
+            }
+        }
+        let mut failures = Vec::new();
         for name in wanted(store, job, first)? {
             let current = match self.topics.get(&name) {
                 Some(known) => known.topic.is_current()?,
@@ -95,7 +106,16 @@ impl Assignments {
             let count = topic.meta().partitions.len();
             for partition in have..count {
                 let tp = TopicPartition::new(name.clone(), partition as PartitionId);
-                self.assign(job, &tp, consumer, printer, env, first)?;
+                match self.assign(job, &tp, consumer, printer, env, first) {
+                    // The others can be read.
+                    Err(e) if e.is_of_one_partition() => {
+                        if e.kind() != Kind::Damaged {
+                            self.failing.insert(tp, first);
+                        }
+                        failures.push(e);
+                    }
+                    other => other?,
+                }
             }
             if first || have == 0 && is_named(&job.topics, &name) {
                 check_partitions(job, &topic)?;
@@ -107,6 +127,16 @@ impl Assignments {
                     partitions: count,
                 },
             );
+        }
+        if first
+            && consumer.is_empty()
+            && let Some(e) = failures.pop()
+        {
+            // There are no others.
+            return Err(e);
+        }
+        for e in &failures {
+            env.fail(e);
         }
         if first && self.read.empty && !self.read.some {
             env.note("nothing to read: the range of -o ends where it begins, or before that");

@@ -7,7 +7,7 @@ use super::GroupOptions;
 use crate::client::point::{Point, PointRange};
 use crate::client::read_from::Chooser;
 use crate::client::resolve::{Until, resolve_range};
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::group::{self, OffsetsState};
 use crate::store::{StoreDir, TopicHandle, topics};
 use crate::types::{Offset, PartitionId, Timestamp, TopicName, TopicPartition, Uuid};
@@ -24,7 +24,8 @@ pub struct Ends {
 }
 
 impl Ends {
-    /// The ends of all that the options subscribe to now; `None` if they name none.
+    /// The ends of all that the options subscribe to now; `None` if they name none. `unfixed`: those
+    /// that cannot be read now, which end at once.
     ///
     /// # Errors
     /// What reading a partition may meet.
@@ -32,6 +33,7 @@ impl Ends {
         store: &Arc<StoreDir>,
         chooser: &Chooser,
         options: &GroupOptions,
+        unfixed: &mut Vec<(TopicPartition, Error)>,
     ) -> Result<Option<Self>> {
         if !options.to_end && options.range.to.is_none() {
             return Ok(None);
@@ -57,6 +59,11 @@ impl Ends {
                 let end = match end_of(chooser, options, &offsets, (&topic, &tp), now_ms) {
                     // Nothing of it can be read: its owner tells, and nobody waits for it.
                     Err(e) if e.kind() == Kind::Damaged => 0,
+                    // It may be readable soon, and what there was by now is not known then.
+                    Err(e) if e.is_of_one_partition() => {
+                        unfixed.push((tp, e));
+                        0
+                    }
                     Err(e) => return Err(e),
                     Ok(until) => match until {
                         Until::Offset(offset) => offset,
@@ -122,8 +129,16 @@ impl Ends {
             .collect();
         let mut found = Vec::with_capacity(passed.len());
         for (tp, time) in passed {
-            let reader = chooser.open(&tp)?;
-            let page = reader.page()?;
+            let opened = chooser.open(&tp).and_then(|reader| {
+                let page = reader.page()?;
+                Ok((reader, page))
+            });
+            let (reader, page) = match opened {
+                Ok(opened) => opened,
+                // Its owner tells; the time stays, to be looked at again.
+                Err(e) if e.is_of_one_partition() => continue,
+                Err(e) => return Err(e),
+            };
             let range = PointRange {
                 from: Some(Point::Start),
                 to: Some(Point::Time(time)),

@@ -39,6 +39,13 @@ const BUSY_TICK: Duration = Duration::from_millis(2);
 const BUSY_TICK_OF_MEMBER: Duration = Duration::from_micros(300);
 /// What is to be given up and was not by then may take as long as a command does.
 const TAKES_LONG: Duration = Duration::from_secs(2);
+/// So long an owned partition that cannot be opened is tried again without a word: its leadership
+/// may be moving.
+const GRACE: Duration = Duration::from_millis(500);
+/// Between two tries meanwhile.
+const TRY_SOON: Duration = Duration::from_millis(20);
+/// Between two tries from then on.
+const TRY_AGAIN: Duration = Duration::from_millis(500);
 /// So long a member that is done waits for others without a word.
 pub(super) const WAITS_LONG: Duration = Duration::from_secs(2);
 /// Between two looks at the topics: what no watch reported is seen then.
@@ -69,6 +76,10 @@ pub(super) struct Keeper {
     began: Began,
     /// Owned partitions that could not be opened: told once, and done.
     broken: BTreeSet<TopicPartition>,
+    /// Those whose opening is tried again: they are broken once that has failed for [`GRACE`].
+    failing: BTreeMap<TopicPartition, Failing>,
+    /// Partitions of topics that this member began, which could not be read then, and why.
+    unbegun: BTreeMap<TopicPartition, Error>,
     /// Topics whose files could not be read: each is told of once.
     unreadable: BTreeSet<TopicName>,
     held: BTreeMap<TopicPartition, Holding>,
@@ -126,6 +137,14 @@ struct Holding {
     is_broken: bool,
 }
 
+/// A partition that could not be opened.
+#[derive(Debug, Clone, Copy)]
+struct Failing {
+    since: Duration,
+    /// When it is tried again.
+    again: Duration,
+}
+
 /// Joins that no target was made for yet.
 #[derive(Debug, Clone, Copy)]
 struct Joins {
@@ -145,7 +164,8 @@ impl Keeper {
         poked: UnixStream,
     ) -> Result<Self> {
         let chooser = Chooser::new(store, options.read_from.clone());
-        let ends = Ends::fix(store, &chooser, &options)?;
+        let mut unfixed = Vec::new();
+        let ends = Ends::fix(store, &chooser, &options, &mut unfixed)?;
         let began = match options.began.take() {
             Some(began) => began,
             None => Began::look(
@@ -163,6 +183,8 @@ impl Keeper {
         let watching = Watching::new(store, &**member.dir(), poked)?;
         let heartbeat = Heartbeat::start(member.heart(), options.session_timeout)?;
         let now = store.clock().monotonic();
+        let broken = unfixed.iter().map(|(tp, _)| tp.clone()).collect();
+        shared.order_all(unfixed.into_iter().map(|(_, e)| Order::Broken(e)));
         Ok(Keeper {
             store: Arc::clone(store),
             options,
@@ -174,7 +196,9 @@ impl Keeper {
             heartbeat,
             ends,
             began,
-            broken: BTreeSet::new(),
+            broken,
+            failing: BTreeMap::new(),
+            unbegun: BTreeMap::new(),
             unreadable: BTreeSet::new(),
             held: BTreeMap::new(),
             known: BTreeMap::new(),
@@ -343,6 +367,9 @@ impl Keeper {
         if self.untaken {
             timeout = timeout.min(QUICK_LOOK);
         }
+        if let Some(again) = self.failing.values().map(|failing| failing.again).min() {
+            timeout = timeout.min(again.saturating_sub(now));
+        }
         if let Some(wait) = self.joins_settle_in() {
             timeout = timeout.min(wait);
         }
@@ -389,7 +416,10 @@ impl Keeper {
         }
         self.member.refresh()?;
         if self.member.me().is_some() {
-            // Only a lock was taken over while this process stood still.
+            // Only a lock that was taken over while this process stood still is done with that.
+            if !e.is_lost_lock() {
+                return Err(e);
+            }
             self.store.clock().sleep(QUICK_LOOK);
             return Ok(());
         }

@@ -30,7 +30,7 @@ impl Began {
     /// Looks around now. `from`: where the group is to begin what it never read.
     ///
     /// # Errors
-    /// What reading a partition may meet, save damage: that is told when it is read.
+    /// What is no matter of one topic or partition: that is told when it is read.
     pub fn look(
         store: &Arc<StoreDir>,
         group: &str,
@@ -68,7 +68,8 @@ impl Began {
                         Ok(entry) => {
                             starts.insert(partition, entry);
                         }
-                        Err(e) if is_passed_over(&e) => {}
+                        // One that becomes readable begins where it ends by then.
+                        Err(e) if is_passed_over(&e) || e.is_of_one_partition() => {}
                         Err(e) => return Err(e),
                     }
                 }
@@ -126,21 +127,24 @@ pub fn fresh_start(reader: &PartitionReader, topic_id: Uuid, from: Option<Point>
 
 /// The starts of all partitions of a topic that the group never read: committed together, so that
 /// whoever gets another of them later does not take the topic for one that was read before. One that
-/// is damaged has none: that is told where it is read.
+/// cannot be read has none, but what it met.
 pub fn fresh_starts(
     chooser: &Chooser,
     began: &Began,
     name: &TopicName,
     topic: TopicState,
     from: Option<Point>,
-) -> Result<Vec<Entry>> {
-    let starts = (0..topic.partitions).map(|partition| {
+) -> Result<(Vec<Entry>, Vec<(TopicPartition, Error)>)> {
+    let (mut begun, mut unbegun) = (Vec::new(), Vec::new());
+    for partition in 0..topic.partitions {
         let tp = TopicPartition::new(name.clone(), partition);
-        began.start_of(chooser, &tp, topic, from)
-    });
-    starts
-        .filter(|start| !start.as_ref().is_err_and(|e| e.kind() == Kind::Damaged))
-        .collect()
+        match began.start_of(chooser, &tp, topic, from) {
+            Ok(entry) => begun.push(entry),
+            Err(e) if e.is_of_one_partition() => unbegun.push((tp, e)),
+            Err(e) => return Err(e),
+        }
+    }
+    Ok((begun, unbegun))
 }
 
 /// The epoch of the record before an offset; -1: unknown.

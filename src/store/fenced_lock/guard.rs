@@ -331,13 +331,10 @@ impl FencedGuard {
     }
 
     fn fenced(&self) -> Error {
-        Error::new(
-            Kind::Fenced,
-            format!(
-                "the lock of {} was taken over while this process stood still",
-                self.dir.path().display()
-            ),
-        )
+        Error::lost_lock(format!(
+            "the lock of {} was taken over while this process stood still",
+            self.dir.path().display()
+        ))
         .cure("nothing of this step was done: try again")
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::following::source_of;
-use super::{Holding, Keeper, QUICK_LOOK, lock, removed};
+use super::{Failing, GRACE, Holding, Keeper, QUICK_LOOK, TRY_AGAIN, TRY_SOON, lock, removed};
 use crate::client::group_session::starts;
 use crate::client::group_session::{CommitWhen, Order};
 use crate::client::open_reader;
@@ -131,11 +131,17 @@ impl Keeper {
         let Some(me) = self.member.me() else {
             return Err(removed());
         };
+        let now = self.store.clock().monotonic();
         self.broken.retain(|tp| me.owned.contains(tp));
+        self.failing.retain(|tp, _| me.owned.contains(tp));
         let mut fresh: Vec<(TopicPartition, Uuid)> = me
             .owned
             .intersection(&me.target)
-            .filter(|tp| !self.held.contains_key(tp) && !self.broken.contains(tp))
+            .filter(|tp| !self.held.contains_key(tp))
+            .filter(|tp| match self.failing.get(tp) {
+                Some(failing) => failing.again <= now,
+                None => !self.broken.contains(tp),
+            })
             .filter_map(|tp| {
                 let topic = self.member.state().topics.get(&tp.topic)?;
                 Some((tp.clone(), topic.topic_id))
@@ -180,6 +186,9 @@ impl Keeper {
                     continue;
                 }
             };
+            self.failing.remove(&tp);
+            self.broken.remove(&tp);
+            self.unbegun.remove(&tp);
             self.last_generation += 1;
             let generation = self.last_generation;
             let until = self.until_of(&tp, topic_id, from);
@@ -217,15 +226,31 @@ impl Keeper {
         Ok(())
     }
 
-    /// A partition that is damaged is told of and kept, and counts as done.
+    /// A partition that cannot be read is told of and kept, and counts as done. Unless it is damaged
+    /// it is tried again.
     fn break_off(&mut self, tp: TopicPartition, e: Error) -> Result<()> {
-        if e.kind() != Kind::Damaged {
+        if !e.is_of_one_partition() {
             return Err(e);
         }
-        if !self.unreadable.contains(&tp.topic) {
+        if e.kind() == Kind::Damaged {
+            self.failing.remove(&tp);
+        } else {
+            let now = self.now();
+            let fresh = Failing {
+                since: now,
+                again: now,
+            };
+            let failing = self.failing.entry(tp.clone()).or_insert(fresh);
+            let is_young = now - failing.since < GRACE;
+            failing.again = now + if is_young { TRY_SOON } else { TRY_AGAIN };
+            if is_young {
+                return Ok(());
+            }
+        }
+        let is_known = self.unreadable.contains(&tp.topic);
+        if self.broken.insert(tp) && !is_known {
             self.shared.order(Order::Broken(e));
         }
-        self.broken.insert(tp);
         Ok(())
     }
 
@@ -274,9 +299,12 @@ impl Keeper {
             begun.push(match (committed, starts.get(tp)) {
                 (Some(committed), _) => self.resume(reader, &committed),
                 (None, Some(start)) => Ok(of_start(start)),
-                (None, None) => {
-                    starts::fresh_start(reader, *topic_id, None).map(|start| of_start(&start))
-                }
+                (None, None) => match self.unbegun.get(tp) {
+                    Some(e) => Err(e.clone()),
+                    None => {
+                        starts::fresh_start(reader, *topic_id, None).map(|start| of_start(&start))
+                    }
+                },
             });
         }
         Ok(begun)
@@ -335,19 +363,25 @@ impl Keeper {
                     continue;
                 };
                 let (chooser, began) = (&self.chooser, &self.began);
-                entries.extend(starts::fresh_starts(chooser, began, topic, seen, from)?);
+                let (begun, unbegun) = starts::fresh_starts(chooser, began, topic, seen, from)?;
+                entries.extend(begun);
+                self.unbegun.extend(unbegun);
                 continue;
             }
             let known = self.member.offsets().knows_topic(topic);
             let seen = self.member.state().topics.get(topic).copied();
             for (tp, topic_id, reader) in missing {
-                let entry = match seen.filter(|_| !known) {
+                // What this member could not begin with the rest of its topic begins as that would.
+                let begins = !known || self.unbegun.contains_key(tp);
+                let entry = match seen.filter(|_| begins) {
                     Some(seen) => self.began.start_of(&self.chooser, tp, seen, from),
                     None => starts::fresh_start(reader, *topic_id, None),
                 };
                 match entry {
                     // Told where it is begun.
-                    Err(e) if e.kind() == Kind::Damaged => {}
+                    Err(e) if e.is_of_one_partition() => {
+                        self.unbegun.insert(tp.clone(), e);
+                    }
                     entry => entries.push(entry?),
                 }
             }

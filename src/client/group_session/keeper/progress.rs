@@ -125,7 +125,8 @@ impl Keeper {
         let Some(ends) = &self.ends else {
             return Ok(());
         };
-        if self.finished || self.untaken || !self.is_done_here(ends) {
+        let is_trying = self.failing.keys().any(|tp| !self.broken.contains(tp));
+        if self.finished || self.untaken || is_trying || !self.is_done_here(ends) {
             self.watching.watch_offsets(&**self.member.dir(), false);
             self.waits_since = None;
             return Ok(());
