@@ -277,22 +277,30 @@ impl GroupSession {
 
     /// Looks whether these partitions are still this member's: a process that was stopped may own
     /// nothing any more when it wakes. One look-up where nothing changed; where they are another's
-    /// by now, it waits until the keeper's orders say so.
-    pub fn confirm<'a>(&self, mut partitions: impl Iterator<Item = &'a TopicPartition>) {
+    /// by now, it waits until the keeper's orders say so. `false`: orders came, or it is not known
+    /// whose they are; until it is, nothing of them may be handled.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::Unknown`] if the membership came to an end without a word.
+    #[must_use = "what is not confirmed may be another's"]
+    pub fn confirm<'a>(
+        &self,
+        mut partitions: impl Iterator<Item = &'a TopicPartition>,
+    ) -> Result<bool> {
         let Some(seen) = lock(&self.shared.seen).clone() else {
-            return;
+            return Ok(false);
         };
         let named = seen.dir.id(layout::GROUP_FILE).ok();
         let is_same = |file: &Arc<dyn File>| named.is_some() && named == file.id().ok();
         if is_same(&seen.file) || lock(&self.confirmed).as_ref().is_some_and(is_same) {
-            return;
+            return Ok(true);
         }
         let boot_id = self.store.boot_id();
         if let Ok((owned, file)) = group::owned_by(&seen.dir, boot_id, seen.member)
             && partitions.all(|tp| owned.contains(tp))
         {
             *lock(&self.confirmed) = Some(file);
-            return;
+            return Ok(true);
         }
         let started = self.store.clock().monotonic();
         while !self.has_orders() && !self.shared.seen_is_current() {
@@ -301,12 +309,14 @@ impl GroupSession {
             let looks = Duration::from_millis(5);
             drop(self.shared.replied.wait_timeout(told, looks));
             let waited = self.store.clock().monotonic().saturating_sub(started);
-            let is_over = self.thread.as_ref().is_none_or(JoinHandle::is_finished);
-            if waited > CONFIRM_MAX || is_over {
-                // The keeper is about to tell what is wrong with the group.
-                return;
+            if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
+                return Err(gone());
+            }
+            if waited > CONFIRM_MAX {
+                return Ok(false);
             }
         }
+        Ok(!self.has_orders())
     }
 
     /// Whether there are orders: cheap enough to be asked at each record.

@@ -302,3 +302,28 @@ fn a_batch_is_gathered_over_fetches() {
     assert_eq!(counts.len(), 2, "{counts:?}");
     assert_eq!(committed(&shell, "g"), 130);
 }
+
+#[test]
+fn no_command_starts_after_a_stop_signal() {
+    if !crate::scripts::can("stop while a batch is gathered", &["strace"], false) {
+        return;
+    }
+    let shell = Shell::new();
+    let line = [&vec![b'v'; 50_000][..], b"\n"].concat();
+    shell.produce(&["t"], &line.repeat(30));
+    // Each read of the log takes its time, so that the signal comes while a batch is gathered.
+    let script = r"
+log=$MQ_STORE/brokers/0/logs/t-0/00000000000000000000.log
+strace -D -f -qq -o trace -e trace=pread64 -P $log -e inject=pread64:delay_enter=300ms \
+  mq-consume -g g t --batch 25 --exec 'echo ran >> ran' & consumer=$!
+for i in $(seq 100); do [ $(grep -c pread64 trace 2> /dev/null || true) -ge 3 ] && break; sleep 0.05; done
+kill $consumer; wait $consumer; echo $?
+[ -e ran ] && echo ran
+cat trace >&2
+exit 0
+";
+    let done = crate::scripts::bash(&shell, script);
+    assert!(!done.text().contains("ran"), "{}{}", done.text(), done.err);
+    let reads = done.err.matches("pread64").count();
+    assert!(reads >= 3, "{reads}: {}", done.err);
+}

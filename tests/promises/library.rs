@@ -318,10 +318,10 @@ impl Delivery for Output {
 }
 
 impl Place {
-    fn join(&self, commit: CommitWhen) -> (GroupSession, Arc<Output>) {
-        let options = GroupOptions {
+    fn options(topic: &TopicName, commit: CommitWhen) -> GroupOptions {
+        GroupOptions {
             group: "g".to_owned(),
-            subscription: Subscription::to_names([self.topic.clone()]),
+            subscription: Subscription::to_names([topic.clone()]),
             assignor: None,
             instance_id: None,
             session_timeout: Duration::from_secs(3600),
@@ -334,7 +334,11 @@ impl Place {
             commits_when_done: true,
             settle: Some(Duration::from_secs(1)),
             patience: Duration::from_secs(10),
-        };
+        }
+    }
+
+    fn join(&self, commit: CommitWhen) -> (GroupSession, Arc<Output>) {
+        let options = Self::options(&self.topic, commit);
         let output = Arc::new(Output::default());
         let session = GroupSession::start(&self.store, options, output.clone(), Box::new(|| ()));
         (session.expect("joined"), output)
@@ -465,5 +469,52 @@ fn consumers_of_a_store_share_one_watcher() {
             // One that polls looks fifty times a second.
             assert!(waits < 25, "{waits}");
         }
+    });
+}
+
+/// An output that keeps the session's thread waiting while it is asked how far it was taken.
+#[derive(Debug, Default)]
+struct Stuck(Mutex<()>);
+
+impl Delivery for Stuck {
+    fn take(&self) -> Vec<Delivered> {
+        drop(self.0.lock());
+        Vec::new()
+    }
+    fn is_settled(&self, _: Generation) -> bool {
+        true
+    }
+    fn is_all_settled(&self) -> bool {
+        true
+    }
+    fn is_closed(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn what_nobody_answers_for_is_not_confirmed() {
+    let place = Place::with(1);
+    let output = Arc::new(Stuck::default());
+    let options = Place::options(&place.topic, CommitWhen::AfterWrite);
+    let session = GroupSession::start(&place.store, options, output.clone(), Box::new(|| ()));
+    let session = session.expect("joined");
+    assigned(&session, 1);
+    let tp = place.tp(0);
+    wait_until("confirmed", || {
+        session.confirm([&tp].into_iter()).expect("it lives")
+    });
+    let stuck = output.0.lock().expect("unpoisoned");
+    // Another `group.json`, of which nothing can be told.
+    let file = place.store.path().join("groups/g/group.json");
+    let text = std::fs::read(&file).expect("read");
+    std::fs::write(file.with_extension("new"), b"{").expect("written");
+    std::fs::rename(file.with_extension("new"), &file).expect("replaced");
+    assert!(!session.confirm([&tp].into_iter()).expect("it lives"));
+    std::fs::write(file.with_extension("new"), text).expect("written");
+    std::fs::rename(file.with_extension("new"), &file).expect("replaced");
+    drop(stuck);
+    wait_until("confirmed", || {
+        session.confirm([&tp].into_iter()).expect("it lives")
     });
 }

@@ -180,7 +180,7 @@ impl Turn<'_> {
         {
             let (consumer, env) = (&mut *self.tools.consumer, self.tools.env);
             if self.tools.session.has_orders() || env.stopping() {
-                break;
+                return Ok(self.put_back());
             }
             // What fails is met again by the next fetch, after what is sound was handled.
             let Ok(Some(more)) = consumer.fetch_of(self.tp, FETCH_BYTES, buf) else {
@@ -230,10 +230,11 @@ impl Turn<'_> {
         let is_between = self.batch.count == 0;
         if is_between {
             // A process that was stopped may own nothing any more when it wakes.
-            self.tools.session.confirm(std::iter::once(self.tp));
-        }
-        if is_between && (self.tools.session.has_orders() || self.tools.env.stopping()) {
-            return Ok(Some(Handled::Stopped(Stop::Paused(record.offset))));
+            let (session, env) = (self.tools.session, self.tools.env);
+            let is_confirmed = session.confirm(std::iter::once(self.tp))?;
+            if !is_confirmed || session.has_orders() || env.stopping() {
+                return Ok(Some(Handled::Stopped(Stop::Paused(record.offset))));
+            }
         }
         let (rendered, stop) = self.tools.printer.take_one(self.tp, info, record)?;
         if let Some(Stop::Time(..)) = stop {
@@ -333,6 +334,11 @@ impl Exec {
         let mut pause = PAUSE;
         let mut attempts = 0;
         loop {
+            // Gathering the batch, or the pause before this try, may have taken long.
+            if leaves() || !session.confirm(std::iter::once(tp))? || leaves() {
+                self.forget();
+                return Ok(Ran::Left);
+            }
             let status = self.commands.run(batch, tp, with_key, env)?;
             attempts += 1;
             if status.success() {

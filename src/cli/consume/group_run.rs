@@ -177,8 +177,7 @@ impl Source for Member {
             return Ok(Took::All);
         };
         // Before each batch: that what is read is still this member's.
-        self.session.confirm(self.generations.keys());
-        if self.session.has_orders() {
+        if !self.session.confirm(self.generations.keys())? || self.session.has_orders() {
             return Ok(Took::Stopped(Stop::Paused(fetched.from)));
         }
         if !std::mem::replace(&mut self.moving, true) {
