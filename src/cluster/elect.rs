@@ -147,6 +147,7 @@ pub fn plan_unclean(
         drop_from_isr: Vec::new(),
         unclean: true,
         why: "somebody asked for it",
+        forced: None,
     };
     Ok(UncleanElection {
         tp: tp.clone(),

@@ -408,7 +408,9 @@ fn of_no_use(
         Some(Look::Page(page)) if Some(page.uuid) == p.uuid_of(leader) => return None,
         Some(Look::Page(_)) => "another directory stands in its place",
         Some(Look::Gone) => "its directory is gone",
-        Some(Look::Offline) => "it failed, or is damaged; 'mq-topics verify' says why",
+        Some(Look::Offline | Look::BadDisk) => {
+            "it failed, or is damaged; 'mq-topics verify' says why"
+        }
         Some(Look::Unreadable) => "its page is damaged; the next read or write recovers it",
         Some(Look::Failed) | None => match looker.trouble.take() {
             Some(e) => return Some(format!("its leader, broker {leader}: {}", told(&e))),

@@ -10,38 +10,82 @@ use super::page::Page;
 use super::replica::Replica;
 use super::topics::PartitionMeta;
 use crate::disk::Dir;
+use crate::error::{Error, Result};
 use crate::types::{BrokerId, LeaderEpoch, Offset, TopicPartition};
 
 /// How much of a log there is, for certain: the epoch of its last batch, and its end.
-type Extent = (LeaderEpoch, Offset);
+pub type Extent = (LeaderEpoch, Offset);
 
-fn extent(store: &StoreDir, page: &Page) -> Extent {
-    let this_boot = page.boot_id == store.boot_id();
-    let end = if this_boot {
-        page.tail.end
-    } else {
-        page.durable.offset
-    };
-    (page.tail.epoch, end)
+/// What a replica's page says of how much of the log it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known {
+    /// Of this boot, and nothing was lost in a recovery since it last followed or led.
+    pub whole: bool,
+    /// The epoch that it is in.
+    pub epoch: LeaderEpoch,
+    /// The epoch of its last batch, and its end, for certain.
+    pub extent: Extent,
+}
+
+impl Known {
+    /// By the page of the replica directory that the topic file lists, in the boot `boot_id`.
+    pub fn of(page: &Page, boot_id: [u8; 16]) -> Self {
+        let this_boot = page.boot_id == boot_id;
+        let end = if this_boot {
+            page.tail.end
+        } else {
+            page.durable.offset
+        };
+        Known {
+            whole: page.counts(boot_id, page.replica_uuid, page.leader_epoch),
+            epoch: page.leader_epoch,
+            extent: (page.tail.epoch, end),
+        }
+    }
+
+    /// Whether it certainly has each record that was acknowledged with acks=all up to the leader
+    /// epoch `epoch`, whatever the others in sync have. Whoever is in sync had them all. A power cut
+    /// or a recovery may have taken some; the page says so (`whole`) until the next epoch, which only
+    /// one that lacks nothing leads. A follower has caught up with that leader once its last batch is
+    /// of that epoch, or it has as much as that leader. `leader`: what is known of the leader of the
+    /// epoch; `leads`: this is its page.
+    pub fn has_all(self, leads: bool, leader: Option<Known>, epoch: LeaderEpoch) -> bool {
+        let level = |leader: Known| leader.whole && self.extent >= leader.extent;
+        let began_here = self.epoch == epoch && self.extent.0 == epoch;
+        self.whole && (leads || began_here || leader.is_some_and(level))
+    }
+}
+
+/// Why a broker may not lead the next epoch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ahead {
+    /// This one has more in sync.
+    More(BrokerId),
+    /// The replica of this one cannot be read: it may have what the next leader lost, or, where it
+    /// is the next leader, it may have lost what others have.
+    Unknown(BrokerId, String),
 }
 
 /// Who in sync has more of a partition's log than another, dead ones too.
 pub trait Extents {
-    /// Who in sync has more than `to`, which is to lead the next epoch. The leader that `to` takes
-    /// over from does not count: it is sealed or of no use.
+    /// Who in sync has more than `to`, which is to lead the next epoch, or may have. The leader that
+    /// `to` takes over from does not count: it is sealed or of no use.
     fn ahead_of(
         &self,
         tp: &TopicPartition,
         partition: &PartitionMeta,
         to: BrokerId,
-    ) -> Option<BrokerId>;
+    ) -> Option<Ahead>;
 }
+
+/// A broker whose replica cannot be read, and why.
+type Unread = (BrokerId, String);
 
 /// By the pages of the replicas. Each broker's log directory is opened once.
 #[derive(Debug)]
 pub struct InSync<'s> {
     store: &'s StoreDir,
-    logs: RefCell<HashMap<BrokerId, Option<Arc<dyn Dir>>>>,
+    logs: RefCell<HashMap<BrokerId, Result<Arc<dyn Dir>, String>>>,
 }
 
 impl<'s> InSync<'s> {
@@ -53,33 +97,44 @@ impl<'s> InSync<'s> {
         }
     }
 
-    fn page(&self, tp: &TopicPartition, broker: BrokerId) -> Option<Page> {
+    /// A replica's page, or why it cannot be read: that says nothing of what the replica has.
+    fn page(&self, tp: &TopicPartition, broker: BrokerId) -> Result<Page, String> {
+        let text = |e: Error| e.to_string();
         let mut known = self.logs.borrow_mut();
         let logs = known
             .entry(broker)
-            .or_insert_with(|| self.store.logs_dir(broker).ok());
-        let replica = Replica::open_in(self.store, tp, Arc::clone(logs.as_ref()?)).ok()?;
-        replica.read_page().ok()?
+            .or_insert_with(|| self.store.logs_dir(broker).map_err(text));
+        let replica = Replica::open_in(self.store, tp, Arc::clone(logs.as_ref()?)).map_err(text)?;
+        let page = replica.read_page().map_err(text)?;
+        page.ok_or_else(|| "neither copy of its page is sound".to_owned())
     }
 
-    /// The replica in sync that has most, but for some: none where no page of them can be read or
-    /// none holds a record.
+    fn known(&self, page: &Page) -> Known {
+        Known::of(page, self.store.boot_id())
+    }
+
+    /// The replica in sync that has most, but for some: none where none that can be read holds a
+    /// record. And the first that cannot be read.
     fn most(
         &self,
         tp: &TopicPartition,
         partition: &PartitionMeta,
         but_for: [BrokerId; 2],
-    ) -> Option<(Extent, BrokerId)> {
-        let others = partition.isr.iter().filter(|id| !but_for.contains(id));
-        others
-            .filter_map(|broker| {
-                let page = self.page(tp, *broker)?;
-                let listed = partition.uuid_of(*broker) == Some(page.replica_uuid);
-                let is_sound =
-                    listed && page.offline.is_none() && page.tail.end > page.tail.log_start;
-                is_sound.then(|| (extent(self.store, &page), *broker))
-            })
-            .max()
+    ) -> (Option<(Extent, BrokerId)>, Option<Unread>) {
+        let (mut most, mut unread) = (None, None);
+        for broker in partition.isr.iter().filter(|id| !but_for.contains(id)) {
+            match self.page(tp, *broker) {
+                Ok(page) => {
+                    // One that was replaced, or is offline, has nothing that anyone waits for.
+                    let listed = partition.uuid_of(*broker) == Some(page.replica_uuid);
+                    if listed && page.offline.is_none() && page.tail.end > page.tail.log_start {
+                        most = most.max(Some((self.known(&page).extent, *broker)));
+                    }
+                }
+                Err(why) => unread = unread.or(Some((*broker, why))),
+            }
+        }
+        (most, unread)
     }
 }
 
@@ -89,21 +144,82 @@ impl Extents for InSync<'_> {
         tp: &TopicPartition,
         partition: &PartitionMeta,
         to: BrokerId,
-    ) -> Option<BrokerId> {
-        let (theirs, broker) = self.most(tp, partition, [partition.leader, to])?;
-        let page = self.page(tp, to)?;
-        (theirs > extent(self.store, &page)).then_some(broker)
+    ) -> Option<Ahead> {
+        let leader = partition.leader;
+        let (most, unread) = self.most(tp, partition, [leader, to]);
+        if most.is_none() && unread.is_none() {
+            return None;
+        }
+        let own = match self.page(tp, to) {
+            Ok(page) => self.known(&page),
+            Err(why) => return Some(Ahead::Unknown(to, why)),
+        };
+        if let Some((_, broker)) = most.filter(|(theirs, _)| *theirs > own.extent) {
+            return Some(Ahead::More(broker));
+        }
+        let (broker, why) = unread?;
+        let leaders = || {
+            let page = self.page(tp, leader).ok()?;
+            (partition.uuid_of(leader) == Some(page.replica_uuid)).then(|| self.known(&page))
+        };
+        let has_all = own.has_all(to == leader, None, partition.leader_epoch)
+            || own.has_all(false, leaders(), partition.leader_epoch);
+        (!has_all).then_some(Ahead::Unknown(broker, why))
     }
 }
 
-/// Who in sync has records, where the leader's page is lost and nobody knows what it had.
+/// Who in sync has records, where the leader's page is lost and nobody knows what it had. One that
+/// cannot be read keeps nobody from the rebuild: its outcome is sealed, and the epoch after that
+/// waits for that one.
 pub(super) fn holder(
     store: &StoreDir,
     tp: &TopicPartition,
     partition: &PartitionMeta,
 ) -> Option<BrokerId> {
     let leader = partition.leader;
-    InSync::new(store)
-        .most(tp, partition, [leader, leader])
-        .map(|(_, broker)| broker)
+    let (most, _) = InSync::new(store).most(tp, partition, [leader, leader]);
+    most.map(|(_, broker)| broker)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_one_that_may_have_lost_records_waits_for_what_cannot_be_read() {
+        let known = |whole, epoch, last, end| Known {
+            whole,
+            epoch,
+            extent: (last, end),
+        };
+        let leader = known(true, 5, 5, 10);
+        // What it has, whether it leads epoch 5, what is known of that leader, and the answer.
+        for (own, leads, leader, has_all) in [
+            (known(true, 5, 5, 9), true, None, true),
+            (known(true, 4, 4, 9), true, None, true),
+            (known(false, 5, 5, 9), true, None, false),
+            (known(true, 5, 5, 9), false, None, true),
+            (known(false, 5, 5, 9), false, Some(leader), false),
+            // It follows the leader, but did not reach the start of the epoch yet, perhaps.
+            (known(true, 5, 4, 9), false, None, false),
+            (known(true, 5, 4, 9), false, Some(leader), false),
+            (known(true, 4, 4, 9), false, None, false),
+            // No record came in this epoch.
+            (
+                known(true, 5, 4, 9),
+                false,
+                Some(known(true, 5, 4, 9)),
+                true,
+            ),
+            (
+                known(true, 5, 4, 9),
+                false,
+                Some(known(false, 5, 4, 9)),
+                false,
+            ),
+        ] {
+            let case = format!("{own:?} {leads} {leader:?}");
+            assert_eq!(own.has_all(leads, leader, 5), has_all, "{case}");
+        }
+    }
 }

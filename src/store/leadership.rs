@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::fenced_lock::FencedLock;
-use super::in_sync::{Extents, InSync};
+use super::in_sync::{Ahead, Extents, InSync};
 use super::open::StoreDir;
 use super::topics::{self, PartitionMeta};
 use crate::error::{Error, Kind, Result};
@@ -25,7 +25,8 @@ pub enum Claim {
 ///
 /// # Errors
 /// [`Kind::Busy`] where another replica in sync, dead ones too, has more than `to`: in a new epoch of
-/// this leader it would lose that. [`Kind::Fenced`] where `to` may not lead.
+/// this leader it would lose that. So it is where `to` may have lost records, and another in sync
+/// cannot be read. [`Kind::Fenced`] where `to` may not lead.
 pub fn begin_epoch(
     extents: &dyn Extents,
     tp: &TopicPartition,
@@ -43,7 +44,7 @@ pub fn begin_epoch(
     if claim == Claim::Clean
         && let Some(ahead) = extents.ahead_of(tp, partition, to)
     {
-        return Err(behind(tp, to, ahead));
+        return Err(behind(tp, to, &ahead));
     }
     if !partition.is_in_sync(to) {
         partition.isr = vec![to];
@@ -103,13 +104,24 @@ pub fn raise_epochs(
     failed.map_or(Ok(()), Err)
 }
 
-fn behind(tp: &TopicPartition, leader: BrokerId, ahead: BrokerId) -> Error {
-    Error::new(
-        Kind::Busy,
-        format!(
-            "{tp} begins no new leader epoch: broker {leader}, which would lead it, lacks records \
-             that broker {ahead} has in sync"
+fn behind(tp: &TopicPartition, leader: BrokerId, ahead: &Ahead) -> Error {
+    let (why, cure) = match ahead {
+        Ahead::More(ahead) => (
+            format!(
+                "broker {leader}, which would lead it, lacks records that broker {ahead} has in sync"
+            ),
+            format!("start that one: 'mq-broker start --id {ahead}'"),
         ),
-    )
-    .cure(format!("start that one: 'mq-broker start --id {ahead}'"))
+        Ahead::Unknown(broker, why) => (
+            format!(
+                "broker {leader}, which would lead it, may lack records, and what broker {broker} has \
+                 in sync cannot be read ({why})"
+            ),
+            format!(
+                "mount the disk of broker {broker}, or start it: 'mq-broker start --id {broker}'"
+            ),
+        ),
+    };
+    let text = format!("{tp} begins no new leader epoch: {why}");
+    Error::new(Kind::Busy, text).cure(cure)
 }

@@ -60,7 +60,7 @@ pub use committer::Committer;
 pub use configs::TopicConfigs;
 pub use confirm::confirm;
 pub use follower::{Followed, Follower};
-pub use in_sync::{Extents, InSync};
+pub use in_sync::{Ahead, Extents, InSync, Known};
 pub use known_topic::KnownTopic;
 pub use leadership::{Claim, begin_epoch, raise_epoch, raise_epochs};
 pub use lifecycle::{

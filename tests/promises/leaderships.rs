@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -297,8 +297,9 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-#[test]
-fn no_epoch_begins_while_one_in_sync_has_more_whoever_asks() {
+/// A topic of one partition whose dead broker 1 is in sync and has all ten records; the store, opened
+/// after that, and where the leader's directory stands as it was after the first five.
+fn one_in_sync_has_all() -> (Shell, Arc<StoreDir>, TopicPartition, PathBuf) {
     let (shell, store, name) = topic(1);
     let tp = TopicPartition::new(name.clone(), 0);
     let leaders = shell.logs().join("t-0");
@@ -306,7 +307,6 @@ fn no_epoch_begins_while_one_in_sync_has_more_whoever_asks() {
     append(&store, &tp, 5);
     copy(&leaders, &before);
     append(&store, &tp, 5);
-    // Broker 1 has all, and is dead; the leader lost the last five.
     let broker = shell.store().join("brokers/1");
     copy(&leaders, &broker.join("logs/t-0"));
     fs::write(
@@ -314,7 +314,6 @@ fn no_epoch_begins_while_one_in_sync_has_more_whoever_asks() {
         json_file::encode(&BrokerFile::new(1)),
     )
     .expect("written");
-    copy(&before, &leaders);
     let guard = FencedLock::acquire_store(&store, "test", LIBRARY_PATIENCE).expect("the lock");
     topics::update_all(&store, &guard, std::slice::from_ref(&name), |meta| {
         let p = &mut meta.partitions[0];
@@ -329,6 +328,15 @@ fn no_epoch_begins_while_one_in_sync_has_more_whoever_asks() {
     .expect("changed");
     drop(guard);
     let store = open_store(&shell);
+    (shell, store, tp, before)
+}
+
+#[test]
+fn no_epoch_begins_while_one_in_sync_has_more_whoever_asks() {
+    let (shell, store, tp, before) = one_in_sync_has_all();
+    let name = tp.topic.clone();
+    // The leader lost the last five.
+    copy(&before, &shell.logs().join("t-0"));
     let set = BTreeMap::from([("flush.messages".to_owned(), "1000".to_owned())]);
     let altered = alter_configs(&store, &name, &set, &[], LIBRARY_PATIENCE);
     let refused = altered.expect_err("it would lose five records");
@@ -353,6 +361,46 @@ fn no_epoch_begins_while_one_in_sync_has_more_whoever_asks() {
     let begun = begin_epoch(&extents, &tp, &mut partition, 1, Claim::Clean);
     begun.expect("it lacks nothing");
     assert_eq!((partition.leader, partition.leader_epoch), (1, 1));
+}
+
+#[test]
+fn no_epoch_of_a_leader_that_lost_records_begins_while_one_in_sync_cannot_be_read() {
+    let (shell, store, tp, before) = one_in_sync_has_all();
+    let set = |messages: &str| BTreeMap::from([("flush.messages".to_owned(), messages.to_owned())]);
+    let alter = |messages| alter_configs(&store, &tp.topic, &set(messages), &[], LIBRARY_PATIENCE);
+    // The disk of broker 1 is not mounted. A leader that lost nothing does not care.
+    let logs = shell.store().join("brokers/1/logs");
+    let unmounted = shell.dir().join("unmounted");
+    fs::rename(&logs, &unmounted).expect("moved");
+    alter("1000").expect("the leader has all");
+    assert_eq!(epoch(&store, &tp.topic).1, [1]);
+    // The leader loses the last five, and its page: what it had is not known.
+    let leaders = shell.logs().join("t-0");
+    copy(&before, &leaders);
+    fs::write(leaders.join("partition.state"), [0; 8192]).expect("written");
+    let refused = alter("1").expect_err("neither page can be read");
+    assert_eq!(refused.kind(), Kind::Busy);
+    let opened = PartitionWriter::open(&store, &tp, LIBRARY_PATIENCE);
+    let refused = opened.and_then(|mut writer| writer.make_ready().map(drop));
+    let refused = refused.expect_err("it is sealed");
+    assert_eq!(refused.kind(), Kind::Busy, "{refused}");
+    assert!(
+        refused
+            .to_string()
+            .contains("broker 1 has in sync cannot be read"),
+        "{refused}"
+    );
+    let cure = refused.cure_text().expect("a cure");
+    assert!(cure.contains("mount the disk of broker 1"), "{cure}");
+    assert_eq!(alter("1").expect_err("the same").kind(), Kind::Busy);
+    assert_eq!(epoch(&store, &tp.topic).1, [1]);
+    // What was not mounted has more.
+    fs::rename(&unmounted, &logs).expect("moved");
+    let refused = alter("1").expect_err("it would lose five records");
+    assert!(
+        refused.to_string().contains("lacks records that broker 1"),
+        "{refused}"
+    );
 }
 
 #[test]

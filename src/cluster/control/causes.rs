@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::judge::waits_in_vain;
 use super::sight::Sight;
-use super::state::{Ask, ChangeKind, Election, Partition, PlannedMove, WorkKind};
+use super::state::{Ask, ChangeKind, Election, Forced, Partition, PlannedMove, WorkKind};
 use super::step::{Context, Wish, take_out};
 use crate::cluster::moves::Move;
 use crate::types::BrokerId;
@@ -15,21 +15,13 @@ use crate::types::BrokerId;
 /// Before a failover that no stand-in could be moved to is tried again.
 const FAILOVER_AGAIN: Duration = Duration::from_secs(10);
 
-/// What forces a leadership away without a planned move. Nothing else does: a leader whose directory
-/// is sound and whose lock is free is never fenced, however late a move is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Forced {
-    /// The leader's directory is of no use, and why.
-    DirectoryUseless(&'static str),
-    /// Its append lock is kept by a holder that does not beat.
-    LockKept,
-}
-
 impl Forced {
     fn why(self) -> &'static str {
         match self {
             Forced::DirectoryUseless(why) => why,
-            Forced::LockKept => "its append lock was kept for 2 s by a process that stands still",
+            Forced::LockKept(..) => {
+                "its append lock was kept for 2 s by a process that stands still"
+            }
         }
     }
 }
@@ -52,8 +44,14 @@ pub(super) fn directory_useless(
 }
 
 /// A process that stands still has the leader's append lock: nobody can append, nor seal the log.
-pub(super) fn lock_kept(cx: &mut Context<'_>, p: &mut Partition, sight: &Sight<'_>) {
-    force(cx, p, sight, Forced::LockKept);
+/// `seen`: the page's number, and the heartbeat.
+pub(super) fn lock_kept(
+    cx: &mut Context<'_>,
+    p: &mut Partition,
+    sight: &Sight<'_>,
+    (sequence, beat): (Option<u64>, u64),
+) {
+    force(cx, p, sight, Forced::LockKept(sequence, beat));
 }
 
 /// The leader's broker is dead, but its directory is fine: what it has is moved, all of it.
@@ -85,20 +83,21 @@ fn force(cx: &mut Context<'_>, p: &mut Partition, sight: &Sight<'_>, forced: For
         return cx.look(p, Ask::All);
     }
     let (leader, why) = (p.meta.leader, forced.why());
+    let lock_kept = matches!(forced, Forced::LockKept(..));
     // Nothing is lost where a lock is kept, and the next one's may be kept as well: never unclean.
-    let unclean = cx.rules.unclean && forced != Forced::LockKept;
+    let unclean = cx.rules.unclean && !lock_kept;
     let drop = [vec![leader], cx.dead_followers(p)].concat();
     let chosen = best(cx, p, sight, Among::InSync);
-    let extent = chosen.and_then(|to| sight.extent(p, to));
-    let mut dead = cx.dead_followers(p).into_iter();
-    let dead = dead.find(|b| sight.extent(p, *b) > extent);
+    let dead = chosen.and_then(|to| dead_ahead(cx, p, sight, to));
     match (chosen, dead) {
-        (Some(to), None) => return elect(cx, p, to, drop, false, why),
+        (Some(to), None) => return elect(cx, p, to, drop, false, why, Some(forced)),
         // It lacks what the dead one has, and may.
-        (Some(to), Some(_)) if unclean => return elect(cx, p, to, drop, true, why),
+        (Some(to), Some(_)) if unclean => {
+            return elect(cx, p, to, drop, true, why, Some(forced));
+        }
         (None, _) if unclean => {
             if let Some(to) = best(cx, p, sight, Among::All) {
-                return elect(cx, p, to, drop, true, why);
+                return elect(cx, p, to, drop, true, why, Some(forced));
             }
         }
         _ => {}
@@ -106,21 +105,19 @@ fn force(cx: &mut Context<'_>, p: &mut Partition, sight: &Sight<'_>, forced: For
     if !p.stranded {
         p.stranded = true;
         let others = p.meta.isr.iter().filter(|b| **b != leader);
-        let others: Vec<_> = match dead.filter(|_| chosen.is_some()) {
+        let others: Vec<_> = match dead {
             Some(dead) => vec![dead.to_string()],
             None => others.map(BrokerId::to_string).collect(),
         };
         let cure = match others.as_slice() {
-            [] if forced == Forced::LockKept => {
-                "continue or kill the process that has it".to_owned()
-            }
+            [] if lock_kept => "continue or kill the process that has it".to_owned(),
             [] => "'mq-topics verify' looks at it".to_owned(),
             others => format!("start broker {}", others.join(" or ")),
         };
-        let who = if chosen.is_some() {
-            "has all that is in sync"
-        } else {
-            "is live"
+        let who = match dead {
+            Some(dead) if sight.is_read(dead) => "has all that is in sync",
+            Some(_) => "is known to have all that is in sync",
+            None => "is live",
         };
         cx.out.told.push(format!(
             "{} cannot be used on its leader, broker {leader} ({why}), and no other in-sync \
@@ -213,29 +210,49 @@ pub(super) fn unseal(
         _ => leader,
     };
     leaving.retain(|b| *b != to);
-    elect(cx, p, to, leaving, false, "its page was left sealed");
+    let why = "its page was left sealed";
+    elect(cx, p, to, leaving, false, why, None);
 }
 
-/// Whether only a dead one in sync has what a sealed leader lost: in an epoch of anyone else it would
-/// lose that, too. Told once.
+/// Whether only a dead one in sync has, or may have, what a sealed leader lost: in an epoch of anyone
+/// else it would lose that, too. Told once.
 fn waits_for_dead(cx: &mut Context<'_>, p: &mut Partition, sight: &Sight<'_>) -> bool {
     let leader = p.meta.leader;
     let chosen = best(cx, p, sight, Among::InSync);
     let most = chosen
-        .and_then(|b| sight.extent(p, b))
-        .max(sight.extent(p, leader));
-    let mut dead = cx.dead_followers(p).into_iter();
-    let Some(dead) = dead.find(|b| sight.extent(p, *b) > most) else {
+        .filter(|b| sight.extent(p, *b) > sight.extent(p, leader))
+        .unwrap_or(leader);
+    let Some(dead) = dead_ahead(cx, p, sight, most) else {
         return false;
     };
     if !std::mem::replace(&mut p.stranded, true) {
-        cx.out.told.push(format!(
-            "{} lost records on its leader, broker {leader}, that only broker {dead} has in \
-             sync: start that one",
-            cx.topic
-        ));
+        let text = if sight.is_read(dead) {
+            format!(
+                "{} lost records on its leader, broker {leader}, that only broker {dead} has in \
+                 sync: start that one",
+                cx.topic
+            )
+        } else {
+            format!(
+                "{} may have lost records on its leader, broker {leader}, and what broker {dead} has \
+                 in sync cannot be read: mount its disk, or start that one",
+                cx.topic
+            )
+        };
+        cx.out.told.push(text);
     }
     true
+}
+
+/// A dead one in sync that has more than `to`, or may have.
+fn dead_ahead(
+    cx: &Context<'_>,
+    p: &Partition,
+    sight: &Sight<'_>,
+    to: BrokerId,
+) -> Option<BrokerId> {
+    let mut dead = cx.dead_followers(p).into_iter();
+    dead.find(|b| sight.is_ahead(p, *b, to))
 }
 
 /// Who can be elected instead of the leader: live, the right directory, most of the log.
@@ -267,6 +284,7 @@ fn elect(
     mut drop_from_isr: Vec<BrokerId>,
     unclean: bool,
     why: &'static str,
+    forced: Option<Forced>,
 ) {
     let Some(uuid) = p.meta.uuid_of(to) else {
         return cx.schedule(p);
@@ -278,6 +296,7 @@ fn elect(
         drop_from_isr,
         unclean,
         why,
+        forced,
     };
     cx.change(p, ChangeKind::Elect(election));
 }

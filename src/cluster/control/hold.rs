@@ -5,14 +5,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::changes::apply;
-use super::state::{Change, ChangeKind, Job};
+use super::looks::Looker;
+use super::sight::useless;
+use super::state::{Change, ChangeKind, Forced, Job, Lock, LookAt};
 use crate::cluster::controller::Me;
 use crate::cluster::controller_file::ControllerFile;
 use crate::cluster::daemon::Told;
 use crate::cluster::moves::Move;
 use crate::error::Result;
 use crate::store::fenced_lock::FencedLock;
-use crate::store::{InSync, StoreDir, topics};
+use crate::store::topics::{self, TopicMeta};
+use crate::store::{InSync, StoreDir};
 use crate::types::{TopicName, TopicPartition};
 
 /// Most elections that are told one by one.
@@ -83,17 +86,51 @@ pub fn change_all(
         return Ok(None);
     }
     let extents = InSync::new(store);
+    let mut looker = Looker::new(store);
     let mut made = HashSet::new();
     topics::update_all(store, &guard, &names, |meta| {
         let before = made.len();
         for change in by_topic.get(&meta.name).into_iter().flatten() {
-            if apply(&extents, meta, change) {
+            if is_still_forced(&mut looker, meta, change) && apply(&extents, meta, change) {
                 made.insert(change.job);
             }
         }
         Ok(made.len() > before)
     })?;
     Ok(Some(made))
+}
+
+/// Whether what forced an election is as it was seen: the lock of the store may have been waited for
+/// meanwhile, and a leader whose directory is sound and whose lock is free is never fenced.
+fn is_still_forced(looker: &mut Looker<'_>, meta: &TopicMeta, change: &Change) -> bool {
+    let ChangeKind::Elect(election) = &change.kind else {
+        return true;
+    };
+    let Some(forced) = election.forced else {
+        return true;
+    };
+    let leader = change.leader;
+    let at = LookAt {
+        job: change.job,
+        tp: change.tp.clone(),
+        leader,
+        brokers: vec![leader],
+        probe: matches!(forced, Forced::LockKept(..)),
+    };
+    let looked = looker.look(&at, false);
+    let Some((_, look)) = looked.replicas.first() else {
+        return false;
+    };
+    match forced {
+        Forced::DirectoryUseless(_) => {
+            let index = usize::try_from(change.tp.partition).unwrap_or(usize::MAX);
+            let partition = meta.partitions.get(index);
+            useless(look, partition.and_then(|p| p.uuid_of(leader))).is_some()
+        }
+        Forced::LockKept(sequence, beat) => {
+            looked.lock == Lock::Held(beat) && look.sequence() == sequence
+        }
+    }
 }
 
 /// Tells who was elected, and why.

@@ -32,7 +32,7 @@ pub(super) fn judge(cx: &mut Context<'_>, p: &mut Partition, looked: &Looked, fu
     }
     match watch(cx, p, &sight) {
         Watched::Free => {}
-        Watched::Stopped => return lock_kept(cx, p, &sight),
+        Watched::Stopped(seen) => return lock_kept(cx, p, &sight, seen),
         Watched::Held => {
             let since = p.watch.map_or(cx.now, |watch| watch.since);
             let watched = cx.now.saturating_sub(since);
@@ -173,8 +173,8 @@ enum Watched {
     Free,
     /// Somebody has it, and beats, or was not watched for long enough.
     Held,
-    /// One holder kept it without a beat for too long.
-    Stopped,
+    /// One holder kept it without a beat for too long: the page's number, and the beat.
+    Stopped((Option<u64>, u64)),
 }
 
 fn watch(cx: &Context<'_>, p: &mut Partition, sight: &Sight<'_>) -> Watched {
@@ -186,10 +186,7 @@ fn watch(cx: &Context<'_>, p: &mut Partition, sight: &Sight<'_>) -> Watched {
         }
         Lock::Held(beat) => beat,
     };
-    let sequence = match sight.of(p.meta.leader) {
-        Some(Look::Page(page)) => Some(page.sequence),
-        _ => None,
-    };
+    let sequence = sight.of(p.meta.leader).and_then(Look::sequence);
     if p.watch.is_some_and(|watch| watch.seen.seen().0 != sequence) {
         p.watch = None;
         return Watched::Free;
@@ -200,7 +197,7 @@ fn watch(cx: &Context<'_>, p: &mut Partition, sight: &Sight<'_>) -> Watched {
         seen: Stillness::begin(seen, cx.now),
     });
     if watch.seen.look(seen, cx.now) >= STOPPED_AFTER {
-        Watched::Stopped
+        Watched::Stopped(seen)
     } else {
         Watched::Held
     }

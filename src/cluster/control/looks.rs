@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::state::{Lock, Look, LookAt, Looked, PageLook};
 use crate::disk::Dir;
 use crate::error::{Error, Kind, Result};
-use crate::store::{PAGE_FILE, Replica, Seal, StoreDir, layout};
+use crate::store::{Known, PAGE_FILE, Replica, Seal, StoreDir, layout};
 use crate::types::{BrokerId, TopicPartition};
 
 /// What an unreadable disk answers (`EIO`).
@@ -80,16 +80,13 @@ impl<'a> Looker<'a> {
         if replica.offline(&page)?.is_some() {
             return Ok((Look::Offline, lock));
         }
-        let this_boot = page.boot_id == self.store.boot_id();
-        let end = if this_boot {
-            page.tail.end
-        } else {
-            page.durable.offset
-        };
+        let known = Known::of(&page, self.store.boot_id());
+        let (last_epoch, end) = known.extent;
         let page = PageLook {
             uuid: page.replica_uuid,
             sequence: page.sequence,
-            this_boot,
+            this_boot: page.boot_id == self.store.boot_id(),
+            whole: known.whole,
             epoch: page.leader_epoch,
             sealed: page.seal == Some(Seal::Recovered),
             moving: (page.seal == Some(Seal::Moving)).then(|| replica.mover_beat()),
@@ -100,7 +97,7 @@ impl<'a> Looker<'a> {
             } else {
                 end
             },
-            last_epoch: page.tail.epoch,
+            last_epoch,
             end,
         };
         Ok((Look::Page(page), lock))
@@ -130,7 +127,7 @@ impl<'a> Looker<'a> {
         let io = error.io_source();
         match (error.kind(), io.map(std::io::Error::kind)) {
             (Kind::Fenced | Kind::BrokerState, _) | (_, Some(ErrorKind::NotFound)) => Look::Gone,
-            _ if io.and_then(std::io::Error::raw_os_error) == Some(EIO) => Look::Offline,
+            _ if io.and_then(std::io::Error::raw_os_error) == Some(EIO) => Look::BadDisk,
             _ => {
                 self.trouble.get_or_insert(error);
                 Look::Failed

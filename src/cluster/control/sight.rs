@@ -1,7 +1,7 @@
 //! A look at a partition's replicas, held against what the topic file says of them.
 
 use super::state::{Look, Looked, PageLook, Partition};
-use crate::types::{BrokerId, LeaderEpoch, Offset};
+use crate::types::{BrokerId, LeaderEpoch, Offset, Uuid};
 
 /// A look, and the partition it is of.
 pub(super) struct Sight<'a> {
@@ -35,15 +35,45 @@ impl Sight<'_> {
         self.page(p, broker).is_some_and(|page| !page.full)
     }
 
+    /// Whether a broker in sync may have more than `to`: its page says so, or cannot
+    /// be had where `to` may have lost records. One that is offline or was replaced has nothing.
+    pub fn is_ahead(&self, p: &Partition, broker: BrokerId, to: BrokerId) -> bool {
+        match self.of(broker) {
+            Some(Look::Page(_)) => self.extent(p, broker) > self.extent(p, to),
+            Some(Look::Offline) => false,
+            Some(Look::Gone | Look::BadDisk | Look::Unreadable | Look::Failed) | None => {
+                !self.has_all(p, to)
+            }
+        }
+    }
+
+    /// Whether what it has can be read.
+    pub fn is_read(&self, broker: BrokerId) -> bool {
+        matches!(self.of(broker), Some(Look::Page(_)))
+    }
+
+    fn has_all(&self, p: &Partition, broker: BrokerId) -> bool {
+        let leader = self.page(p, p.meta.leader).map(PageLook::known);
+        let leads = broker == p.meta.leader;
+        let own = self.page(p, broker).map(PageLook::known);
+        own.is_some_and(|own| own.has_all(leads, leader, p.meta.leader_epoch))
+    }
+
     /// Why a directory is of no use, if that is certain.
     pub fn useless(&self, p: &Partition, broker: BrokerId) -> Option<&'static str> {
-        match self.of(broker)? {
-            Look::Gone => Some("its directory is gone"),
-            Look::Offline => Some("its directory is offline"),
-            Look::Page(page) if p.meta.uuid_of(broker) != Some(page.uuid) => {
-                Some("another directory stands in its place")
-            }
-            Look::Page(_) | Look::Unreadable | Look::Failed => None,
+        useless(self.of(broker)?, p.meta.uuid_of(broker))
+    }
+}
+
+/// Why a directory is of no use as the replica `listed`, if that is certain.
+pub(super) fn useless(look: &Look, listed: Option<Uuid>) -> Option<&'static str> {
+    match look {
+        Look::Gone => Some("its directory is gone"),
+        Look::Offline => Some("its directory is offline"),
+        Look::BadDisk => Some("its disk cannot be read"),
+        Look::Page(page) if listed != Some(page.uuid) => {
+            Some("another directory stands in its place")
         }
+        Look::Page(_) | Look::Unreadable | Look::Failed => None,
     }
 }

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::cluster::moves::Move;
-use crate::store::Joining;
 use crate::store::heartbeat::Stillness;
 use crate::store::topics::{PartitionMeta, Reassignment, TopicMeta};
+use crate::store::{Joining, Known};
 use crate::types::{BrokerId, LeaderEpoch, Offset, TopicName, TopicPartition, Uuid};
 
 /// A broker, as the controller sees it.
@@ -72,6 +72,8 @@ pub enum Look {
     Gone,
     /// It is offline.
     Offline,
+    /// Its disk fails: what it has is not known.
+    BadDisk,
     /// It has a page that neither copy of is sound: whoever uses it next recovers it.
     Unreadable,
     /// It could not be looked at, which may be the looker's trouble.
@@ -89,6 +91,8 @@ pub struct PageLook {
     pub sequence: u64,
     /// Whether it is this boot's: else nobody recovered the log since.
     pub this_boot: bool,
+    /// Whether nothing that it had was lost, as [`Known`] has it.
+    pub whole: bool,
     /// The epoch that it is in.
     pub epoch: LeaderEpoch,
     /// Whether nothing is appended until the next epoch, after a recovery.
@@ -105,6 +109,27 @@ pub struct PageLook {
     pub last_epoch: LeaderEpoch,
     /// Its log's end; of another boot's page, what is certainly there.
     pub end: Offset,
+}
+
+impl Look {
+    /// The page's number, if there is a page.
+    pub fn sequence(&self) -> Option<u64> {
+        match self {
+            Look::Page(page) => Some(page.sequence),
+            _ => None,
+        }
+    }
+}
+
+impl PageLook {
+    /// How much of the log it has.
+    pub fn known(&self) -> Known {
+        Known {
+            whole: self.whole,
+            epoch: self.epoch,
+            extent: (self.last_epoch, self.end),
+        }
+    }
 }
 
 /// An append lock.
@@ -212,6 +237,20 @@ pub struct Election {
     pub unclean: bool,
     /// Why, for people.
     pub why: &'static str,
+    /// What was seen of the leader that forces it, if it is the fence: it must be so still in the
+    /// hold of the store's lock in which the election is made.
+    pub forced: Option<Forced>,
+}
+
+/// What forces a leadership away without a planned move. Nothing else does: a leader whose directory
+/// is sound and whose lock is free is never fenced, however late a move is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forced {
+    /// The leader's directory is of no use, and why.
+    DirectoryUseless(&'static str),
+    /// Its append lock is kept by a holder that does not beat: the page's number, if there was a page,
+    /// and the heartbeat.
+    LockKept(Option<u64>, u64),
 }
 
 /// All that the controller knows.

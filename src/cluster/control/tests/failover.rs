@@ -502,3 +502,46 @@ fn where_all_disks_are_full_the_leader_stays() {
     let (_, planned) = one_move(&effects);
     assert_eq!(planned.to, 2);
 }
+
+#[test]
+fn what_a_dead_one_in_sync_has_and_nobody_can_read_is_waited_for_by_one_that_lost_records() {
+    for unread in [Look::Gone, Look::BadDisk, Look::Unreadable, Look::Failed] {
+        for forced in [false, true] {
+            for lost in [false, true] {
+                let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1, 2, 3]));
+                let page = |broker| PageLook {
+                    whole: !lost,
+                    sealed: lost && broker == 1,
+                    ..page(broker, 9)
+                };
+                for broker in [1, 2] {
+                    bench.looks.insert(broker, Look::Page(page(broker)));
+                }
+                if forced {
+                    bench.looks.insert(1, Look::Gone);
+                }
+                bench.looks.insert(3, unread.clone());
+                // Both come in one turn, so that it is not taken out before.
+                bench.brokers.insert(3, DOWN);
+                bench.state.topics.values_mut().for_each(|topic| {
+                    topic.partitions.iter_mut().for_each(|p| p.probe = true);
+                });
+                let effects = bench.see_brokers();
+                let case = format!("{unread:?} {forced} {lost}: {effects:?}");
+                match (lost, forced) {
+                    (true, _) => {
+                        assert_eq!(effects.told.len(), 1, "{case}");
+                        assert!(effects.told[0].contains("broker 3"), "{case}");
+                        assert!(effects.changes.is_empty(), "{case}");
+                        assert!(effects.moves.is_empty(), "{case}");
+                        // With it all is there again.
+                        bench.looks.insert(3, Look::Page(super::page(3, 12)));
+                        assert_eq!(election(&bench.broker(3, UP)).to, 3, "{case}");
+                    }
+                    (false, true) => assert_eq!(election(&effects).to, 2, "{case}"),
+                    (false, false) => assert_eq!(taken_out(&effects), [3], "{case}"),
+                }
+            }
+        }
+    }
+}

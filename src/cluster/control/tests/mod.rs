@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use super::changes::apply;
 use super::state::{
-    Change, ChangeKind, Effects, Election, Ended, Event, Job, Lock, Look, Looked, PageLook, Rules,
-    Standing, State,
+    Change, ChangeKind, Effects, Election, Ended, Event, Forced, Job, Lock, Look, Looked, PageLook,
+    Rules, Standing, State,
 };
 use super::step::step;
 use crate::cluster::moves::Move;
 use crate::store::topics::{PartitionMeta, Reassignment, ReplicaMeta, TopicMeta};
-use crate::store::{Extents, Joining};
+use crate::store::{Ahead, Extents, Joining};
 use crate::types::{BrokerId, TopicName, TopicPartition, Uuid};
 
 fn uuid(broker: BrokerId) -> Uuid {
@@ -43,6 +43,7 @@ fn page(broker: BrokerId, end: i64) -> PageLook {
         uuid: uuid(broker),
         sequence: 7,
         this_boot: true,
+        whole: true,
         epoch: 4,
         sealed: false,
         moving: None,
@@ -58,7 +59,7 @@ fn page(broker: BrokerId, end: i64) -> PageLook {
 struct Nobody;
 
 impl Extents for Nobody {
-    fn ahead_of(&self, _: &TopicPartition, _: &PartitionMeta, _: BrokerId) -> Option<BrokerId> {
+    fn ahead_of(&self, _: &TopicPartition, _: &PartitionMeta, _: BrokerId) -> Option<Ahead> {
         None
     }
 }

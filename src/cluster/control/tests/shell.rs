@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use super::super::hold::{Warrant, change_all};
 use super::super::shell::{Changed, Controller, Raise};
 use super::*;
 use crate::clock::SystemClock;
@@ -286,4 +287,65 @@ fn another_epoch_ends_its_office() {
     cluster.settle();
     assert_eq!(cluster.controller.due(), None);
     assert_eq!(cluster.meta(), before);
+}
+
+/// Changes the first partition of `cluster` as decided, in the hold that comes later.
+fn elect_later(cluster: &Cluster, forced: Forced) -> bool {
+    let meta = cluster.meta();
+    let p = &meta.partitions[1];
+    let change = Change {
+        job: Job(1),
+        tp: TopicPartition::new(meta.name.clone(), 1),
+        topic_id: meta.topic_id,
+        leader: p.leader,
+        epoch: p.leader_epoch,
+        kind: ChangeKind::Elect(Election {
+            to: 2,
+            uuid: p.uuid_of(2).unwrap(),
+            drop_from_isr: vec![p.leader],
+            unclean: false,
+            why: "",
+            forced: Some(forced),
+        }),
+    };
+    let warrant = Warrant::new(1, ME);
+    let made = change_all(&cluster.store, &warrant, &[change], PATIENCE).unwrap();
+    let made = !made.expect("in office").is_empty();
+    assert_eq!(made, cluster.meta().partitions[1].leader == 2);
+    made
+}
+
+#[test]
+fn a_fence_is_dropped_where_its_cause_is_gone_once_the_lock_of_the_store_is_had() {
+    let cluster = Cluster::new(3);
+    // Its directory was away for a moment.
+    let useless = Forced::DirectoryUseless("its directory is gone");
+    assert!(!elect_later(&cluster, useless));
+    // Its lock is free again; or its holder beat; or somebody published a page.
+    let tp = TopicPartition::new(TopicName::new("t").unwrap(), 1);
+    let replica = crate::store::Replica::open(&cluster.store, &tp, 1).unwrap();
+    let sequence = replica.read_page().unwrap().unwrap().sequence;
+    let beat = replica.beat();
+    assert!(!elect_later(
+        &cluster,
+        Forced::LockKept(Some(sequence), beat)
+    ));
+    let held = replica.lock(Duration::ZERO).unwrap();
+    held.stand_still();
+    let beat = replica.beat();
+    for (sequence, beat) in [(sequence + 1, beat), (sequence, beat + 1)] {
+        assert!(!elect_later(
+            &cluster,
+            Forced::LockKept(Some(sequence), beat)
+        ));
+    }
+    // It is as it was.
+    assert!(elect_later(
+        &cluster,
+        Forced::LockKept(Some(sequence), beat)
+    ));
+    drop(held);
+    let cluster = Cluster::new(3);
+    std::fs::remove_dir_all(cluster.store.path().join("brokers/1/logs/t-1")).unwrap();
+    assert!(elect_later(&cluster, useless));
 }

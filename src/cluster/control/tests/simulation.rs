@@ -54,11 +54,12 @@ type At = (usize, usize);
 struct Replicas<'a>(&'a HashMap<(At, BrokerId), Replica>);
 
 impl Extents for Replicas<'_> {
-    fn ahead_of(&self, tp: &TopicPartition, p: &PartitionMeta, to: BrokerId) -> Option<BrokerId> {
+    fn ahead_of(&self, tp: &TopicPartition, p: &PartitionMeta, to: BrokerId) -> Option<Ahead> {
         let of = |b: &BrokerId| self.0.get(&(at_of(tp), *b)).filter(|r| !r.offline);
         let extent = |b: &BrokerId| of(b).map(|r| (r.last_epoch, r.end));
         let mut others = p.isr.iter().filter(|b| **b != to && **b != p.leader);
-        others.find(|b| extent(b) > extent(&to)).copied()
+        let ahead = others.find(|b| extent(b) > extent(&to));
+        ahead.copied().map(Ahead::More)
     }
 }
 
@@ -224,6 +225,7 @@ impl World {
                     uuid: uuid(*b),
                     sequence: replica.sequence,
                     this_boot: true,
+                    whole: !replica.sealed,
                     epoch: replica.epoch,
                     sealed: replica.sealed,
                     moving: None,

@@ -214,6 +214,7 @@ fn a_late_change_changes_nothing() {
             drop_from_isr: vec![1],
             unclean: false,
             why: "",
+            forced: None,
         }),
     };
     let meta = Bench::new(partition(&[1, 2, 3], 1, &[1, 2])).topic;
@@ -233,6 +234,7 @@ fn a_late_change_changes_nothing() {
         drop_from_isr: vec![],
         unclean: true,
         why: "",
+        forced: None,
     });
     late.push(other_directory);
     for out in [vec![(1, uuid(1))], vec![(2, uuid(7))], vec![(3, uuid(3))]] {
