@@ -9,10 +9,12 @@
 //!    file names the target, with the next epoch.
 //! 4. A seal of a move that came to nothing is undone by a new epoch of the same leader: by the
 //!    mover, or, where that died, by whoever meets it for too long.
-//! 5. Moves that began together are written together, but none waits for one that takes long.
+//! 5. Moves that began together are written together, but none waits for one that takes long, nor
+//!    for another's log that has to be put in order first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::time::Duration;
 
 use super::approach::{Approach, Distance, Verdict};
@@ -239,7 +241,11 @@ impl Under<'_> {
     }
 }
 
-/// Moves leaderships, each for itself. Each end is told as it comes.
+/// A move and its place in the list.
+type Listed<'m> = (usize, &'m Move);
+
+/// Moves leaderships, each for itself. Each end is told as it comes. Where the leader's log has to be
+/// put in order first, which may take long, a thread of its own does so meanwhile.
 pub fn move_leaders(
     store: &Arc<StoreDir>,
     moves: &[Move],
@@ -248,6 +254,7 @@ pub fn move_leaders(
 ) {
     let mut topics: Vec<(&TopicName, Result<(Arc<TopicMeta>, TopicConfigs)>)> = Vec::new();
     let mut under: Vec<Under<'_>> = Vec::new();
+    let mut slow: Vec<Listed<'_>> = Vec::new();
     for (index, wanted) in moves.iter().enumerate() {
         let name = &wanted.tp.topic;
         if topics.last().is_none_or(|(last, _)| *last != name) {
@@ -259,12 +266,76 @@ pub fn move_leaders(
             None => continue,
         };
         match begun {
-            Ok(one) => under.push(one),
+            Ok(Some(one)) => under.push(one),
+            Ok(None) => slow.push((index, wanted)),
             Err(e) => witness.ended(index, Err(e)),
         }
     }
+    if slow.is_empty() {
+        return go_through(store, under, None, terms, witness);
+    }
+    let (tell, begun) = channel();
+    let coming = Coming {
+        indices: slow.iter().map(|(index, _)| *index).collect(),
+        begun,
+    };
+    let prepare = move || {
+        for one in slow {
+            // Nobody listens once all have ended.
+            let _ = tell.send((one.0, begin_in_order(store, one, terms)));
+        }
+    };
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("mq-ready".to_owned());
+        match thread.spawn_scoped(scope, prepare.clone()) {
+            Ok(_) => drop(prepare),
+            // Without a thread, one after the other.
+            Err(_) => prepare(),
+        }
+        go_through(store, under, Some(coming), terms, witness);
+    });
+}
+
+/// Moves that begin once their leaders' logs are in order.
+struct Coming<'m> {
+    indices: BTreeSet<usize>,
+    begun: Receiver<(usize, Result<Under<'m>>)>,
+}
+
+impl<'m> Coming<'m> {
+    /// Takes those that have begun; waits for one where there is nothing else to do.
+    fn take(&mut self, under: &mut Vec<Under<'m>>, witness: &mut dyn Witness) {
+        while !self.indices.is_empty() {
+            let next = match self.begun.try_recv() {
+                Err(TryRecvError::Empty) if under.is_empty() => self.begun.recv().ok(),
+                Err(TryRecvError::Empty) => return,
+                next => next.ok(),
+            };
+            let Some((index, begun)) = next else {
+                // The thread panicked, and so will this one when it joins that.
+                return self.indices.clear();
+            };
+            self.indices.remove(&index);
+            match begun {
+                Ok(one) => under.push(one),
+                Err(e) => witness.ended(index, Err(e)),
+            }
+        }
+    }
+}
+
+fn go_through<'m>(
+    store: &Arc<StoreDir>,
+    mut under: Vec<Under<'m>>,
+    mut coming: Option<Coming<'m>>,
+    terms: Terms<'_>,
+    witness: &mut dyn Witness,
+) {
     let started = store.clock().monotonic();
-    while !under.is_empty() {
+    loop {
+        if let Some(coming) = &mut coming {
+            coming.take(&mut under, witness);
+        }
         for one in &mut under {
             if let Err(e) = one.step(store, terms) {
                 one.outcome = Some(Err(e));
@@ -275,14 +346,18 @@ pub fn move_leaders(
         for one in under.extract_if(.., |one| one.outcome.is_some()) {
             witness.ended(one.index, one.outcome.unwrap_or(Ok(())));
         }
-        if under.is_empty() {
+        let waiting = coming.as_ref().map_or(0, |coming| coming.indices.len());
+        if under.is_empty() && waiting == 0 {
             return;
         }
         let records = under.iter().map(|one| one.approach.records()).sum();
         witness.progress(Progress {
-            partitions: under.len(),
+            partitions: under.len() + waiting,
             records,
         });
+        if under.is_empty() {
+            continue;
+        }
         let taken = store.clock().monotonic().saturating_sub(started);
         let pause = (taken / 50).clamp(LOOK_INTERVAL, LOOK_INTERVAL_LATER);
         store.clock().sleep(pause);
@@ -295,12 +370,13 @@ fn read_topic(store: &StoreDir, name: &TopicName) -> Result<(Arc<TopicMeta>, Top
     Ok((meta, configs))
 }
 
+/// Begins a move; `None` where the leader's log is not in order.
 fn begin<'m>(
     store: &Arc<StoreDir>,
-    (index, wanted): (usize, &'m Move),
+    (index, wanted): Listed<'m>,
     meta: &TopicMeta,
     configs: &TopicConfigs,
-) -> Result<Under<'m>> {
+) -> Result<Option<Under<'m>>> {
     let partition = usize::try_from(wanted.tp.partition)
         .ok()
         .and_then(|at| meta.partitions.get(at))
@@ -310,14 +386,12 @@ fn begin<'m>(
     let (Some(from_uuid), Some(to_uuid)) = uuids else {
         return Err(moved_on(wanted));
     };
-    let mut leader = Replica::open(store, &wanted.tp, wanted.from)?;
+    let leader = Replica::open(store, &wanted.tp, wanted.from)?;
     let in_order = |page: Page| page.leads(store.boot_id(), from_uuid, wanted.epoch);
     if !leader.read_page()?.is_some_and(in_order) {
-        // Before any log is sealed: this may take long.
-        PartitionWriter::open(store, &wanted.tp, PATIENCE)?.make_ready()?;
-        leader = Replica::open(store, &wanted.tp, wanted.from)?;
+        return Ok(None);
     }
-    Ok(Under {
+    Ok(Some(Under {
         index,
         wanted,
         every_message: configs.every_message(),
@@ -329,7 +403,22 @@ fn begin<'m>(
         sealed: None,
         reached: None,
         outcome: None,
-    })
+    }))
+}
+
+/// Puts the leader's log in order, before any log is sealed for it, and begins the move.
+fn begin_in_order<'m>(
+    store: &Arc<StoreDir>,
+    listed: Listed<'m>,
+    terms: Terms<'_>,
+) -> Result<Under<'m>> {
+    let (_, wanted) = listed;
+    if !(terms.goes_on)() {
+        return Err(moved_on(wanted));
+    }
+    PartitionWriter::open(store, &wanted.tp, PATIENCE)?.make_ready()?;
+    let (meta, configs) = read_topic(store, &wanted.tp.topic)?;
+    begin(store, listed, &meta, &configs)?.ok_or_else(|| moved_on(wanted))
 }
 
 /// Whether the topic file still says what the move goes by.
@@ -501,3 +590,7 @@ pub fn to_hand_over(store: &Arc<StoreDir>, broker: BrokerId) -> Progress {
         partitions: moves.len(),
     }
 }
+
+#[cfg(test)]
+#[path = "moves_tests.rs"]
+mod tests;
