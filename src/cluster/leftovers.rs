@@ -112,7 +112,7 @@ impl Leftovers {
         go_on: &dyn Fn() -> bool,
     ) -> Result<()> {
         let mut metas = HashMap::new();
-        let mut remover = Remover::new(&self.store, self.broker);
+        let mut remover = Remover::new(&self.store, self.broker, go_on);
         let names: HashSet<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
         self.unfinished.retain(|name, _| names.contains(&**name));
         for entry in entries
@@ -168,7 +168,7 @@ impl Leftovers {
         &self,
         logs: &dyn Dir,
         metas: &mut Metas,
-        remover: &mut Remover,
+        remover: &mut Remover<'_>,
         swept: &mut Swept,
         go_on: &dyn Fn() -> bool,
     ) -> Result<()> {
@@ -229,6 +229,9 @@ impl Leftovers {
         }
         // What is forgotten is gone for good.
         remover.finish()?;
+        if !go_on() {
+            return Ok(());
+        }
         names.dedup();
         let forget = || {
             let purpose = "forget retired replicas";
@@ -262,7 +265,7 @@ impl Leftovers {
         logs: &dyn Dir,
         tp: &TopicPartition,
         metas: &mut Metas,
-        remover: &mut Remover,
+        remover: &mut Remover<'_>,
     ) -> Result<bool> {
         let named = self
             .topic(metas, &tp.topic)?
@@ -390,4 +393,49 @@ fn is_gone(error: &Error) -> bool {
     error
         .io_source()
         .is_some_and(|e| e.kind() == io::ErrorKind::NotFound)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::disk::OsDisk;
+    use crate::store::{NewTopic, create_topic};
+
+    #[test]
+    fn what_is_aside_when_a_sweep_ends_early_is_left_to_the_next() {
+        let at = tempfile::tempdir().unwrap();
+        let path = at.path().join("store");
+        let clock = Arc::new(SystemClock::default());
+        let store = Arc::new(StoreDir::open_or_create(Arc::new(OsDisk), clock, &path).unwrap());
+        let new = NewTopic::embedded(TopicName::new("t").unwrap(), 8);
+        create_topic(&store, &new, Duration::from_secs(1)).unwrap();
+        // As a deletion that died leaves it.
+        let (meta, _) = topics::read(&store, &TopicName::new("t").unwrap()).unwrap();
+        std::fs::create_dir_all(path.join("deleted")).unwrap();
+        let proof = layout::deleted_file(&meta.topic_id);
+        let proof = path.join(layout::DELETED_DIR).join(proof);
+        std::fs::rename(path.join("topics/t.json"), proof).unwrap();
+        let count = || store.logs_dir(0).unwrap().list(".").unwrap();
+        let aside = || {
+            let entries = count();
+            let names = entries.iter().filter(|e| layout::is_aside_dir(&e.name));
+            names.count()
+        };
+        let mut leftovers = Leftovers::new(&store, 0);
+        // It ends once five are aside.
+        let asked = Cell::new(0);
+        let go_on = || {
+            asked.set(asked.get() + 1);
+            aside() < 5 && asked.get() < 100
+        };
+        let swept = leftovers.sweep(true, &go_on).unwrap();
+        assert_eq!(aside(), 5, "none is removed after the end: {swept:?}");
+        leftovers.sweep(false, &|| true).unwrap();
+        let left = count();
+        let dirs = left.iter().filter(|entry| entry.kind == EntryKind::Dir);
+        assert_eq!(dirs.count(), 0, "{left:?}");
+    }
 }

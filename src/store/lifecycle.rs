@@ -275,7 +275,9 @@ pub fn delete_topic(store: &Arc<StoreDir>, name: &TopicName, patience: Duration)
         // A disk that is gone keeps nobody waiting: once it is back, its broker sweeps it.
         let remover = reachable.entry(broker).or_insert_with(|| {
             let opened = LogDir::open(store, broker);
-            opened.is_ok().then(|| Remover::new(store, broker))
+            opened
+                .is_ok()
+                .then(|| Remover::new(store, broker, &|| true))
         });
         if let Some(remover) = remover {
             remover.remove(&tp, meta.topic_id, uuid, patience)?;

@@ -20,11 +20,12 @@ use crate::error::{Error, Kind, Result};
 use crate::types::{BrokerId, TopicPartition, Uuid};
 
 /// Removes replica directories of one broker, many for one sync of their names. What was moved aside
-/// is removed at the latest when this is dropped.
-#[derive(Debug)]
-pub struct Remover {
+/// is removed at the latest when this is dropped; once it is not to go on, what is aside is left to
+/// the next sweep.
+pub struct Remover<'a> {
     store: Arc<StoreDir>,
     broker: BrokerId,
+    go_on: &'a dyn Fn() -> bool,
     /// Where they stand, and the names of those that are aside and not yet removed.
     aside: Option<(Arc<dyn Dir>, Vec<String>)>,
 }
@@ -32,12 +33,22 @@ pub struct Remover {
 /// So many are aside before their names are synced and they go.
 const ASIDE_MAX: usize = 64;
 
-impl Remover {
-    /// Of that broker's.
-    pub fn new(store: &Arc<StoreDir>, broker: BrokerId) -> Self {
+impl std::fmt::Debug for Remover<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Remover")
+            .field("broker", &self.broker)
+            .field("aside", &self.aside)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Remover<'a> {
+    /// Of that broker's, for as long as `go_on` says.
+    pub fn new(store: &Arc<StoreDir>, broker: BrokerId, go_on: &'a dyn Fn() -> bool) -> Self {
         Remover {
             store: Arc::clone(store),
             broker,
+            go_on,
             aside: None,
         }
     }
@@ -112,15 +123,18 @@ impl Remover {
         let Some((logs, names)) = self.aside.take() else {
             return Ok(());
         };
+        if !(self.go_on)() {
+            return Ok(());
+        }
         logs.sync().map_err(|e| Error::io("sync", logs.path(), e))?;
-        for name in names {
-            remove_dir(&*logs, &name);
+        for name in names.iter().take_while(|_| (self.go_on)()) {
+            remove_dir(&*logs, name);
         }
         Ok(())
     }
 }
 
-impl Drop for Remover {
+impl Drop for Remover<'_> {
     fn drop(&mut self) {
         // What stays is worthless, and the next one to look removes it.
         let _ = self.finish();
