@@ -13,6 +13,7 @@ use std::time::Duration;
 use super::care::{Care, Effect, Look, Policy, step};
 use super::daemon::Told;
 use super::fetcher::Followed;
+use super::told_once::ToldOnce;
 use crate::disk::{Wake, WatchId, Watcher};
 use crate::error::{Error, Kind, Result};
 use crate::store::topics::{self, TopicFile, TopicMeta};
@@ -45,8 +46,8 @@ pub struct Caretaker {
     followed: Followed,
     /// Topics whose files changed, for the fetchers.
     changed: Vec<TopicName>,
-    /// The last error of each topic or partition: told once.
-    told: HashMap<String, String>,
+    /// The errors of each topic or partition.
+    told: ToldOnce,
 }
 
 #[derive(Debug)]
@@ -98,7 +99,7 @@ impl Caretaker {
             topics: HashMap::new(),
             followed: Followed::new(),
             changed: Vec::new(),
-            told: HashMap::new(),
+            told: ToldOnce::default(),
         }
     }
 
@@ -151,7 +152,7 @@ impl Caretaker {
             self.problem("topics".to_owned(), e, tell);
             self.read_again();
         } else {
-            self.told.remove("topics");
+            self.told.is_well("topics");
         }
     }
 
@@ -179,7 +180,7 @@ impl Caretaker {
         for name in names {
             match self.refresh_topic(&name) {
                 Ok(()) => {
-                    self.told.remove(name.as_str());
+                    self.told.is_well(name.as_str());
                 }
                 Err(e) => {
                     self.problem(name.as_str().to_owned(), e, tell);
@@ -194,11 +195,11 @@ impl Caretaker {
         let Some(topic) = self.topics.remove(name) else {
             return;
         };
-        self.told.remove(name.as_str());
+        self.told.is_well(name.as_str());
         self.followed.retain(|tp, _| tp.topic != *name);
         self.changed.push(name.clone());
         for partition in topic.partitions {
-            self.told.remove(&partition.tp.to_string());
+            self.told.is_well(&partition.tp.to_string());
             if let Some(watch) = partition.watch {
                 self.watcher.remove(watch);
             }
@@ -328,7 +329,7 @@ impl Caretaker {
             tell(Told::Note(format!("{tp}: {cut}")));
         }
         for tp in done {
-            self.told.remove(&tp);
+            self.told.is_well(&tp);
         }
         for (tp, error) in failed {
             self.problem(tp, error, tell);
@@ -371,11 +372,8 @@ impl Caretaker {
         if matches!(error.kind(), Kind::UnknownTopic | Kind::Fenced) {
             return;
         }
-        let text = error.to_string();
-        if self.told.get(&of) != Some(&text) {
-            let place = of.clone();
-            self.told.insert(of, text);
-            tell(Told::Problem(error.at(place)));
+        if self.told.is_news(&of, &error) {
+            tell(Told::Problem(error.at(of)));
         }
     }
 }

@@ -18,6 +18,7 @@ use super::daemon::Told;
 use super::election::{Change, Election};
 use super::membership::{Member, Membership, Settle};
 use super::moves::Planned;
+use super::told_once::ToldOnce;
 use crate::disk::{Wake, WatchId, Watcher, new_watcher};
 use crate::error::{Error, Kind, Result};
 use crate::store::{StoreDir, Watermark, reports};
@@ -70,7 +71,7 @@ impl ControlLoop {
             root_watch: None,
             settle: Settle::default(),
             tell,
-            told: BTreeMap::new(),
+            told: ToldOnce::default(),
         };
         let root = store.root();
         let watch = control.watcher.add_closes(&**root, ".");
@@ -167,8 +168,8 @@ struct Control {
     root_watch: Option<WatchId>,
     settle: Settle,
     tell: Sender<Told>,
-    /// The last error of each part: told once.
-    told: BTreeMap<String, String>,
+    /// The errors of each part.
+    told: ToldOnce,
 }
 
 impl Control {
@@ -377,12 +378,10 @@ impl Control {
     /// Tells an error of a part, once, until that part does well.
     fn trouble(&mut self, of: &str, done: Result<()>) {
         let Err(error) = done else {
-            self.told.remove(of);
+            self.told.is_well(of);
             return;
         };
-        let text = error.to_string();
-        if self.told.get(of) != Some(&text) {
-            self.told.insert(of.to_owned(), text);
+        if self.told.is_news(of, &error) {
             let _ = self.tell.send(Told::Problem(error.at(of)));
         }
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::daemon::Told;
+use super::told_once::ToldOnce;
 use crate::disk::{WatchId, Watcher};
 use crate::error::{Error, Kind, Result};
 use crate::store::heartbeat::{STOPPED_AFTER, Stillness};
@@ -42,7 +43,7 @@ pub(super) struct Lane {
     /// The append lock of its replica, which another process has: the page's sequence number and the
     /// holder's heartbeat.
     kept: Option<Stillness<(Option<u64>, u64)>>,
-    told: Option<String>,
+    told: ToldOnce,
 }
 
 /// A wish that changes the topic file, done for all lanes of a fetcher together.
@@ -78,7 +79,7 @@ impl Lane {
             paused_until: None,
             wait: WAIT_MIN,
             kept: None,
-            told: None,
+            told: ToldOnce::default(),
         }
     }
 
@@ -164,7 +165,7 @@ impl Lane {
                         // It may have changed before it was watched.
                         continue;
                     }
-                    self.told = None;
+                    self.told = ToldOnce::default();
                     let Some(follower) = &mut self.follower else {
                         return Ok(None);
                     };
@@ -297,10 +298,9 @@ impl Lane {
         if matches!(error.kind(), Kind::UnknownTopic | Kind::Fenced | Kind::Busy) {
             return;
         }
-        let text = error.to_string();
-        if self.told.as_ref() != Some(&text) {
-            self.told = Some(text);
-            tell(Told::Problem(error.at(&self.tp)));
+        let place = self.tp.to_string();
+        if self.told.is_news(&place, &error) {
+            tell(Told::Problem(error.at(place)));
         }
     }
 }

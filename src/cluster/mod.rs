@@ -29,6 +29,7 @@ pub mod placement;
 mod registration;
 mod status;
 mod sweeper;
+mod told_once;
 mod unregister;
 
 pub use candidates::candidates;

@@ -21,6 +21,7 @@ use super::step::step;
 use crate::cluster::controller::Me;
 use crate::cluster::daemon::Told;
 use crate::cluster::moves::{Move, Mover, STALLED_AFTER, Terms, Witness};
+use crate::cluster::told_once::ToldOnce;
 use crate::error::{Error, Kind, Result};
 use crate::store::fenced_lock::FencedGuard;
 use crate::store::topics::{self, TopicFile};
@@ -77,8 +78,8 @@ struct Office {
     unread: Option<Duration>,
     moving: Vec<Moving>,
     raising: Vec<JoinHandle<Vec<Error>>>,
-    /// The last error of each topic, or of what else failed: told once.
-    told: HashMap<String, String>,
+    /// The errors of each topic, and of what else failed.
+    told: ToldOnce,
 }
 
 #[derive(Debug)]
@@ -136,7 +137,7 @@ impl Controller {
             unread: Some(Duration::ZERO),
             moving: Vec::new(),
             raising: Vec::new(),
-            told: HashMap::new(),
+            told: ToldOnce::default(),
         });
     }
 
@@ -271,7 +272,7 @@ impl Office {
         for name in names {
             match self.refresh_topic(store, &name, todo) {
                 Ok(()) => {
-                    self.told.remove(name.as_str());
+                    self.told.is_well(name.as_str());
                 }
                 Err(e) => {
                     // What is known of it stays: its leaders may die meanwhile.
@@ -340,7 +341,7 @@ impl Office {
         let place = "the controller's look at replicas".to_owned();
         match looker.trouble {
             Some(e) => self.problem(place, e, tell),
-            None => drop(self.told.remove(&place)),
+            None => self.told.is_well(&place),
         }
         let now = store.clock().monotonic();
         self.happen(Event::Looked(looked), now, todo);
@@ -458,7 +459,7 @@ impl Office {
         let outcome = change_all(store, &self.warrant, &changes, patience);
         let made = match outcome {
             Ok(Some(made)) => {
-                self.told.remove(&place);
+                self.told.is_well(&place);
                 made
             }
             Ok(None) => return (false, Vec::new()),
@@ -484,9 +485,7 @@ impl Office {
 
     /// Tells an error, once.
     fn problem(&mut self, of: String, error: Error, tell: Tell<'_>) {
-        let text = error.to_string();
-        if self.told.get(&of) != Some(&text) {
-            self.told.insert(of.clone(), text);
+        if self.told.is_news(&of, &error) {
             tell(Told::Problem(error.at(of)));
         }
     }

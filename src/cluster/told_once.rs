@@ -1,0 +1,64 @@
+//! What was told of a place is not told again until that place does well.
+
+use std::collections::HashMap;
+
+use crate::error::Error;
+
+/// The causes that were told, by place.
+#[derive(Debug, Default)]
+pub struct ToldOnce(HashMap<String, Vec<Cause>>);
+
+/// The system's error tells the same of whatever file it came up at. What has none is told from
+/// others by its words.
+#[derive(Debug, PartialEq, Eq)]
+enum Cause {
+    System(i32),
+    Words(String),
+}
+
+/// Causes that are remembered of a place: two that take turns are told once each.
+const CAUSES_MAX: usize = 16;
+
+impl ToldOnce {
+    /// Whether an error is news; it is none from then on.
+    pub fn is_news(&mut self, place: &str, error: &Error) -> bool {
+        let number = error.io_source().and_then(std::io::Error::raw_os_error);
+        let cause = number.map_or_else(|| Cause::Words(error.to_string()), Cause::System);
+        let causes = self.0.entry(place.to_owned()).or_default();
+        if causes.contains(&cause) {
+            return false;
+        }
+        if causes.len() == CAUSES_MAX {
+            causes.remove(0);
+        }
+        causes.push(cause);
+        true
+    }
+
+    /// The place does well.
+    pub fn is_well(&mut self, place: &str) {
+        self.0.remove(place);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+
+    #[test]
+    fn causes_that_take_turns_are_told_once_each() {
+        let mut told = ToldOnce::default();
+        let no_file = || std::io::Error::from_raw_os_error(24);
+        let words = |text| Error::new(Kind::Busy, text);
+        assert!(told.is_news("t", &Error::io("open", "a", no_file())));
+        assert!(told.is_news("t", &words("one")));
+        for _ in 0..3 {
+            assert!(!told.is_news("t", &Error::io("list", "b", no_file())));
+            assert!(!told.is_news("t", &words("one")));
+        }
+        assert!(told.is_news("u", &words("one")));
+        told.is_well("t");
+        assert!(told.is_news("t", &words("one")));
+    }
+}
