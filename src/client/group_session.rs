@@ -290,8 +290,10 @@ impl GroupSession {
         let Some(seen) = lock(&self.shared.seen).clone() else {
             return Ok(false);
         };
-        let named = seen.dir.id(layout::GROUP_FILE).ok();
-        let is_same = |file: &Arc<dyn File>| named.is_some() && named == file.id().ok();
+        let named = seen.dir.identity(layout::GROUP_FILE).ok();
+        let is_same = |file: &Arc<dyn File>| {
+            named.is_some_and(|named| file.is(named).is_ok_and(|is_it| is_it))
+        };
         if is_same(&seen.file) || lock(&self.confirmed).as_ref().is_some_and(is_same) {
             return Ok(true);
         }
@@ -495,8 +497,9 @@ impl Shared {
     fn seen_is_current(&self) -> bool {
         let seen = lock(&self.seen);
         seen.as_ref().is_none_or(|seen| {
-            let named = seen.dir.id(layout::GROUP_FILE).ok();
-            named.is_some() && named == seen.file.id().ok()
+            let named = seen.dir.identity(layout::GROUP_FILE);
+            let is_same = named.and_then(|named| seen.file.is(named));
+            is_same.is_ok_and(|is_it| is_it)
         })
     }
 

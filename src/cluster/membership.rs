@@ -121,7 +121,7 @@ struct Broker {
     dir_id: FileId,
     lock: LifeWatch,
     /// The registration; its file stays open, to be told from its successor.
-    file: Option<(BrokerFile, Arc<dyn File>, FileId)>,
+    file: Option<(BrokerFile, Arc<dyn File>)>,
     watched: Watched,
     watch: Option<WatchId>,
 }
@@ -306,14 +306,16 @@ impl Broker {
     fn registration(&mut self) -> Result<&BrokerFile> {
         let name = layout::BROKER_FILE;
         let error = |e| Error::io("look at", join(&*self.dir, name), e);
-        let there = self.dir.id(name).map_err(error)?;
-        if self.file.as_ref().is_none_or(|(_, _, id)| *id != there) {
-            let (file, open) = json_file::read::<BrokerFile>(&*self.dir, name)?;
-            let id = open.id().map_err(error)?;
-            self.file = Some((file, open, id));
+        let there = self.dir.identity(name).map_err(error)?;
+        let is_known = match &self.file {
+            Some((_, open)) => open.is(there).map_err(error)?,
+            None => false,
+        };
+        if !is_known {
+            self.file = Some(json_file::read::<BrokerFile>(&*self.dir, name)?);
         }
         match &self.file {
-            Some((file, ..)) => Ok(file),
+            Some((file, _)) => Ok(file),
             None => Err(error(std::io::ErrorKind::NotFound.into())),
         }
     }

@@ -84,6 +84,15 @@ pub enum FileSystem {
     Network(&'static str),
 }
 
+/// What tells a file from those that come to its name later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// Given out again once the file is gone.
+    pub id: FileId,
+    /// When it was made, seconds and nanoseconds, where the file system tells.
+    pub born: Option<(i64, u32)>,
+}
+
 /// Where directories are opened.
 pub trait Disk: Send + Sync + Debug {
     /// Opens an existing directory. The last component may not be a symbolic link.
@@ -136,8 +145,18 @@ pub trait Dir: Send + Sync + Debug {
     fn open_kept(&self, name: &str, how: Open) -> io::Result<Arc<dyn File>> {
         self.open(name, how)
     }
+    /// The same, to be read at once, and to be told from its successors later ([`File::is`]): its
+    /// descriptor may be given back, whatever the file system.
+    fn open_to_compare(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        self.open(name, Open::Read)
+    }
     /// The id of what `name` names now, links not followed; `NotFound` if nothing.
     fn id(&self, name: &str) -> io::Result<FileId>;
+    /// The same, with the time at which it was made, where that is known.
+    fn identity(&self, name: &str) -> io::Result<Identity> {
+        let id = self.id(name)?;
+        Ok(Identity { id, born: None })
+    }
     /// The entries of the directory `name` (`.` for this one), in no order, without `.` and `..`.
     fn list(&self, name: &str) -> io::Result<Vec<Entry>>;
     /// Renames, replacing a file (or an empty directory) at `to`.
@@ -158,6 +177,11 @@ pub trait Dir: Send + Sync + Debug {
 pub trait File: Send + Sync + Debug {
     /// Its own id.
     fn id(&self) -> io::Result<FileId>;
+    /// Whether it is the file that was found. One whose descriptor was given back, where the file
+    /// system tells no times, cannot tell, and says no.
+    fn is(&self, found: Identity) -> io::Result<bool> {
+        Ok(found.id == self.id()?)
+    }
     /// Reads until `buf` is full or the file ends; the number of bytes read.
     fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize>;
     /// Writes at a position, all of it unless there is an error, which leaves a part written.

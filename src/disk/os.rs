@@ -19,10 +19,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, Stat};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::{Dir, Disk, Entry, EntryKind, File, FileId, FileSystem, Open, Watcher};
+use super::{Dir, Disk, Entry, EntryKind, File, FileId, FileSystem, Identity, Open, Watcher};
 use file::OsFile;
 pub use handle::DescriptorShare;
-use handle::{Handle, give_back, make_room};
+use handle::{Closing, Handle, give_back, make_room};
 
 /// The disk of this machine.
 #[derive(Debug, Clone, Copy, Default)]
@@ -157,7 +157,7 @@ impl Dir for OsDir {
         make_room();
         let fd = self.open_below(name, DIR_FLAGS)?;
         Ok(Arc::new(OsDir {
-            handle: Handle::kept(&self.handle, name, DIR_FLAGS, fd),
+            handle: Handle::kept(&self.handle, name, DIR_FLAGS, fd, Closing::ToReopen),
             path: super::join(self, name),
         }))
     }
@@ -175,13 +175,25 @@ impl Dir for OsDir {
     fn open_kept(&self, name: &str, how: Open) -> io::Result<Arc<dyn File>> {
         make_room();
         let (fd, flags, id) = self.open_file(name, how)?;
-        let handle = Handle::kept(&self.handle, name, flags, fd);
+        let handle = Handle::kept(&self.handle, name, flags, fd, Closing::ToReopen);
+        Ok(Arc::new(OsFile::new(handle, id)))
+    }
+
+    fn open_to_compare(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        make_room();
+        let (fd, flags, id) = self.open_file(name, Open::Read)?;
+        let handle = Handle::kept(&self.handle, name, flags, fd, Closing::ToCompare);
         Ok(Arc::new(OsFile::new(handle, id)))
     }
 
     fn id(&self, name: &str) -> io::Result<FileId> {
         let (parent, last) = self.parent(name)?;
         Ok(id_of(&fs::statat(parent, last, AtFlags::SYMLINK_NOFOLLOW)?))
+    }
+
+    fn identity(&self, name: &str) -> io::Result<Identity> {
+        let (parent, last) = self.parent(name)?;
+        machine::identity(parent.as_fd(), last)
     }
 
     fn list(&self, name: &str) -> io::Result<Vec<Entry>> {

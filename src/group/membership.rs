@@ -476,8 +476,8 @@ fn put(held: &Held<'_>, boot_id: [u8; 16], state: &GroupState, effects: &[Effect
 
 fn is_current(dir: &dyn Dir, seen: &dyn File) -> Result<bool> {
     let error = |e| Error::io("look at", join(dir, layout::GROUP_FILE), e);
-    match dir.id(layout::GROUP_FILE) {
-        Ok(id) => Ok(id == seen.id().map_err(error)?),
+    match dir.identity(layout::GROUP_FILE) {
+        Ok(found) => seen.is(found).map_err(error),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
         Err(e) => Err(error(e)),
     }

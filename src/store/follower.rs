@@ -25,7 +25,7 @@ use super::reports;
 use super::topic_handle::TopicHandle;
 use super::watermark::Watermark;
 use super::writer::PartitionWriter;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, is_stale};
 use crate::storage::{Appender, Cut, LeaderEpochs, RollLimits, divergence};
 use crate::types::{BrokerId, LeaderEpoch, Offset, TopicPartition};
 
@@ -178,6 +178,11 @@ impl Follower {
                 self.leader = None;
                 self.watermark = None;
                 self.matched = None;
+                if e.io_source().is_some_and(is_stale) {
+                    // What stands in the place of a log file is looked at as at a first use.
+                    self.first = true;
+                    self.appender.forget();
+                }
                 if self.replica.in_place()? {
                     Ok(Followed::Waits)
                 } else {

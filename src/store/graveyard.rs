@@ -180,7 +180,7 @@ fn read(store: &StoreDir, topic_id: Uuid) -> Result<Option<Arc<Grave>>> {
     let grave = Arc::new(Grave {
         uuids: replicas.map(|r| r.uuid).chain(retired).collect(),
         meta,
-        file: KeptFile::new(store.root(), path, file)?,
+        file: KeptFile::new(store.root(), path, file),
     });
     store.graves().put(&topic_id, &grave);
     Ok(Some(grave))

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::disk::{Dir, File, Open, join};
+use crate::disk::{Dir, File, join};
 use crate::error::{Error, Kind, Result};
 
 /// Longest JSON file that is read, bytes.
@@ -59,8 +59,7 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8], place: impl Display) -> Result<
     serde_json::from_slice(&object).map_err(|e| damaged(&place, &e.to_string()))
 }
 
-/// Reads and decodes a file, and keeps it open: what is open can be compared with what the path
-/// names later.
+/// Reads and decodes a file, which can be [compared](File::is) with what the path names later.
 ///
 /// # Errors
 /// [`Kind::Damaged`] as [`decode`]; the bare system's error from the open is kept as the source,
@@ -78,13 +77,14 @@ pub fn object(bytes: &[u8], place: impl Display) -> Result<Vec<u8>> {
     checked(bytes).ok_or_else(|| damaged(&place, "its checksum does not match"))
 }
 
-/// Reads a file whole, up to [`LEN_MAX`], and keeps it open.
+/// Reads a file whole, up to [`LEN_MAX`], which can be [compared](File::is) with what the path
+/// names later.
 ///
 /// # Errors
 /// [`Kind::Damaged`] for a longer one; [`Kind::Io`].
 pub fn read_bytes(dir: &dyn Dir, name: &str) -> Result<(Vec<u8>, Arc<dyn File>)> {
     let file = dir
-        .open(name, Open::Read)
+        .open_to_compare(name)
         .map_err(|e| Error::io("open", join(dir, name), e))?;
     let error = |e| Error::io("read", join(dir, name), e);
     let len = file.len().map_err(error)?;

@@ -1,50 +1,51 @@
 //! What was read of files that are replaced whole, kept for as long as they are current.
 //!
 //! Invariant: what is kept counts only if its path still names the inode that was read, and that is
-//! looked up at each use. The file stays open meanwhile: no other gets its inode's number.
+//! looked up at each use. While the file is open no other gets its inode's number; once its
+//! descriptor was given back, the time at which it was made tells it from one that did.
 
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::disk::{Dir, File, FileId, join};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, is_stale};
 
-/// A file that was read and is kept open, so that it can be told from its successor.
+/// A file that was read and can be told from its successors.
 #[derive(Debug, Clone)]
 pub struct KeptFile {
     dir: Arc<dyn Dir>,
     name: String,
-    /// Kept open: the number of an inode that is gone is given out again.
-    _file: Arc<dyn File>,
-    id: FileId,
+    file: Arc<dyn File>,
 }
 
 impl KeptFile {
-    /// Of the file that was opened as `name` in `dir`.
-    pub(super) fn new(dir: &Arc<dyn Dir>, name: String, file: Arc<dyn File>) -> Result<Self> {
-        let id = file
-            .id()
-            .map_err(|e| Error::io("look at", join(&**dir, &name), e))?;
-        Ok(KeptFile {
-            dir: Arc::clone(dir),
-            name,
-            _file: file,
-            id,
-        })
+    /// Of the file that was opened as `name` in `dir`, [to be compared](Dir::open_to_compare).
+    pub(super) fn new(dir: &Arc<dyn Dir>, name: String, file: Arc<dyn File>) -> Self {
+        let dir = Arc::clone(dir);
+        KeptFile { dir, name, file }
     }
 
     /// Whether the path still names this file: one look-up.
     pub fn is_current(&self) -> Result<bool> {
-        names(&*self.dir, &self.name, self.id)
+        leads_to(&*self.dir, &self.name, &*self.file)
     }
 }
 
-/// Whether a name leads to that file or directory, which is kept open.
+/// Whether a name leads to that file. It does not where the name of the directory itself leads
+/// elsewhere by now.
+pub(super) fn leads_to(dir: &dyn Dir, name: &str, file: &dyn File) -> Result<bool> {
+    match dir.identity(name).and_then(|found| file.is(found)) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound || is_stale(&e) => Ok(false),
+        looked => looked.map_err(|e| Error::io("look at", join(dir, name), e)),
+    }
+}
+
+/// Whether a name leads to that directory, which is kept open.
 pub(super) fn names(dir: &dyn Dir, name: &str, id: FileId) -> Result<bool> {
     match dir.id(name) {
         Ok(found) => Ok(found == id),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) if e.kind() == io::ErrorKind::NotFound || is_stale(&e) => Ok(false),
         Err(e) => Err(Error::io("look at", join(dir, name), e)),
     }
 }

@@ -23,7 +23,7 @@ use super::meta_properties::MetaProperties;
 use super::open::{StoreDir, is_denied, refuse_network};
 use super::replica::read_small;
 use super::topics;
-use crate::disk::{Dir, Disk, EntryKind, FileId, Open, join};
+use crate::disk::{Dir, Disk, EntryKind, FileId, join};
 use crate::error::{Error, Kind, Result};
 use crate::types::BrokerId;
 
@@ -320,8 +320,8 @@ fn not_claimed(broker: BrokerId, path: &Path) -> Error {
 /// The file of a claim, if there is one.
 fn claim_file(dir: &Arc<dyn Dir>) -> Result<Option<KeptFile>> {
     let name = layout::META_PROPERTIES;
-    match dir.open(name, Open::Read) {
-        Ok(file) => KeptFile::new(dir, name.to_owned(), file).map(Some),
+    match dir.open_to_compare(name) {
+        Ok(file) => Ok(Some(KeptFile::new(dir, name.to_owned(), file))),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(Error::io("open", join(&**dir, name), e)),
     }

@@ -336,7 +336,7 @@ impl StoreDir {
             }
             read => read?,
         };
-        let file = KeptFile::new(&self.root, name, file)?;
+        let file = KeptFile::new(&self.root, name, file);
         let known = Registration { content, file };
         self.registrations.put(&broker, &Arc::new(known.clone()));
         Ok(known.content)

@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::commit_note::{CommitNote, SYNC_FILE, SyncNotes};
 use super::gate;
 use super::heartbeat::{self, Heartbeat};
+use super::kept;
 use super::layout;
 use super::open::StoreDir;
 use super::page::{BEAT_AT, MOVER_BEAT_AT, Offline, PAGE_FILE, Page, UnseenSync};
@@ -31,7 +32,6 @@ pub struct Replica {
     page: Arc<dyn File>,
     name: String,
     dir_id: FileId,
-    page_id: FileId,
     boot_id: [u8; 16],
     clock: Arc<dyn Clock>,
     disk: Arc<dyn crate::disk::Disk>,
@@ -67,18 +67,14 @@ impl Replica {
             }
         });
         let page = page.map_err(|e| missing(&*dir, PAGE_FILE, e))?;
-        // What an open file is does not change, so its ids are asked for once.
+        // What an open file is does not change, so its id is asked for once.
         let dir_id = dir
             .own_id()
             .map_err(|e| Error::io("look at", dir.path(), e))?;
-        let page_id = page
-            .id()
-            .map_err(|e| Error::io("look at", join(&*dir, PAGE_FILE), e))?;
         Ok(Replica {
             tp: tp.clone(),
             name,
             dir_id,
-            page_id,
             logs,
             dir,
             page,
@@ -118,13 +114,9 @@ impl Replica {
 
     /// Whether the path still names the page that is open: two look-ups.
     pub fn in_place(&self) -> Result<bool> {
-        let names = |dir: &dyn Dir, name: &str, id: FileId| match dir.id(name) {
-            Ok(found) => Ok(found == id),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
-            Err(e) => Err(Error::io("look at", join(dir, name), e)),
-        };
-        Ok(names(&*self.logs, &self.name, self.dir_id)?
-            && names(&*self.dir, PAGE_FILE, self.page_id)?)
+        // A directory whose descriptor was given back is compared when it is opened again.
+        Ok(kept::names(&*self.logs, &self.name, self.dir_id)?
+            && kept::leads_to(&*self.dir, PAGE_FILE, &*self.page)?)
     }
 
     /// The published page; `None` if neither copy is sound. Takes no lock.

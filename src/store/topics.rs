@@ -227,7 +227,7 @@ impl TopicMeta {
     }
 }
 
-/// A topic file that was read and is kept open, so that it can be told from its successor.
+/// A topic file that was read, so that it can be told from its successors.
 pub type TopicFile = KeptFile;
 
 /// Reads a topic, unless what was read last is current: whoever goes through its partitions reads
@@ -275,7 +275,7 @@ pub(super) fn load(store: &StoreDir, name: &TopicName) -> Result<Option<(TopicMe
              keeps the data"
         ))
     })?;
-    Ok(Some((meta, KeptFile::new(dir, path, file)?)))
+    Ok(Some((meta, KeptFile::new(dir, path, file))))
 }
 
 /// The names of all topics, sorted.

@@ -243,3 +243,37 @@ fn a_producer_holds_four_descriptors_a_partition_and_works_with_fewer() {
     let lines = all.iter().filter(|byte| **byte == b'\n').count();
     assert_eq!(lines, 4 * partitions);
 }
+
+#[test]
+fn daemons_with_fewer_descriptors_than_topics_fail_over() {
+    if !may_limit() {
+        return;
+    }
+    let (topics, descriptors) = (240, 160);
+    let shell = quick_shell();
+    let mut running: Vec<_> = ["1", "2"]
+        .map(|id| {
+            let args = ["start", "--id", id];
+            let mut command = limited(&shell, descriptors, "mq-broker", &args);
+            let broker = Running::of(command.spawn().expect("spawn"));
+            broker.says(" ready: ");
+            broker
+        })
+        .into();
+    let names: Vec<_> = (0..topics).map(|at| format!("t{at}")).collect();
+    let mut args = vec!["create", "--assign", "1:2"];
+    args.extend(names.iter().map(String::as_str));
+    shell.topics(&args);
+    healthy(&shell);
+    for broker in &running {
+        let open = open_files(broker);
+        println!("{open} descriptors for {topics} topics");
+        assert!(open <= descriptors * 3 / 4 + 32, "{open}");
+    }
+    running[0].child.kill().expect("killed");
+    eventually(PATIENCE, "all leaders have moved", || {
+        names.iter().all(|name| leader(&shell, name) == 2)
+    });
+    assert_eq!(lines_of_trouble(&running[1]), 0);
+    running.clear();
+}

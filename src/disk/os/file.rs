@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::io::{Errno, FdFlags, retry_on_intr};
 
-use super::super::{File, FileId, LockKind};
+use super::super::{File, FileId, Identity, LockKind};
 use super::handle::Handle;
 
 #[derive(Debug)]
@@ -45,6 +45,13 @@ impl Drop for OsFile {
 impl File for OsFile {
     fn id(&self) -> io::Result<FileId> {
         Ok(self.id)
+    }
+
+    fn is(&self, found: Identity) -> io::Result<bool> {
+        Ok(match self.handle.closed() {
+            None => found.id == self.id,
+            Some(own) => own.born.is_some() && own == found,
+        })
     }
 
     fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize> {

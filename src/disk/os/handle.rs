@@ -6,7 +6,8 @@
 //! within the directory that it was opened in.
 //!
 //! 1. What is opened again has to be the same inode, made at the same time (its number alone is given
-//!    out again): else the file was replaced or removed, and the use fails as of a stale handle.
+//!    out again): else the file was replaced or removed, and the use fails as of a stale handle. Where
+//!    the file system tells no birth times, only what is never opened again is closed.
 //! 2. A file whose lock is held is never closed, nor is the directory that it is in: a lock goes with
 //!    its descriptor, and its holder wakes in the directory that it knew.
 //! 3. Nothing is closed while an operation runs on it, nor what has no name any more.
@@ -24,8 +25,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use rustix::fs::{self, OFlags};
 use rustix::io::Errno;
 
-use super::{descriptors_max, id_of, open_beneath};
-use crate::disk::FileId;
+use super::{descriptors_max, machine, open_beneath};
+use crate::disk::Identity;
 
 /// An open file or directory.
 #[derive(Debug, Clone)]
@@ -42,6 +43,7 @@ pub(super) struct Kept {
     parent: Handle,
     name: String,
     flags: OFlags,
+    closing: Closing,
     state: Mutex<State>,
     /// Used since the cache last looked.
     used: AtomicBool,
@@ -55,11 +57,15 @@ enum State {
     Closed(Identity),
 }
 
+/// What becomes of one that is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Identity {
-    id: FileId,
-    /// Seconds and nanoseconds, where the file system tells.
-    born: Option<(i64, u32)>,
+pub(super) enum Closing {
+    /// It is opened again: where the file system tells no birth time, it could be another, so it
+    /// stays open.
+    ToReopen,
+    /// It was read, and is to be told from its successors: one without a birth time counts as
+    /// replaced.
+    ToCompare,
 }
 
 impl Handle {
@@ -68,11 +74,18 @@ impl Handle {
     }
 
     /// Of what was opened as `name` within `parent`.
-    pub(super) fn kept(parent: &Handle, name: &str, flags: OFlags, fd: OwnedFd) -> Self {
+    pub(super) fn kept(
+        parent: &Handle,
+        name: &str,
+        flags: OFlags,
+        fd: OwnedFd,
+        closing: Closing,
+    ) -> Self {
         let kept = Arc::new(Kept {
             parent: parent.clone(),
             name: name.to_owned(),
             flags: flags.difference(OFlags::CREATE.union(OFlags::EXCL)),
+            closing,
             state: Mutex::new(State::Open(Arc::new(fd.into()))),
             used: AtomicBool::new(true),
             pins: AtomicUsize::new(0),
@@ -86,6 +99,17 @@ impl Handle {
         match self {
             Handle::Open(file) => Ok(Arc::clone(file)),
             Handle::Kept(kept) => kept.get(),
+        }
+    }
+
+    /// What it was, if it is closed now.
+    pub(super) fn closed(&self) -> Option<Identity> {
+        let Handle::Kept(kept) = self else {
+            return None;
+        };
+        match &*kept.state() {
+            State::Open(_) => None,
+            State::Closed(identity) => Some(*identity),
         }
     }
 
@@ -130,7 +154,8 @@ impl Kept {
             }
             Err(e) => return Err(e.into()),
         };
-        if identity_of(&file)? != identity {
+        let found = identity_of(&file)?;
+        if found != identity || found.born.is_none() {
             return Err(Errno::STALE.into());
         }
         *state = State::Open(Arc::clone(&file));
@@ -154,6 +179,7 @@ impl Kept {
             return (false, true);
         }
         match identity_of(file) {
+            Ok(Identity { born: None, .. }) if self.closing == Closing::ToReopen => (false, false),
             Ok(identity) => {
                 *state = State::Closed(identity);
                 CACHE.open.fetch_sub(1, Ordering::Relaxed);
@@ -180,22 +206,8 @@ fn has_name(file: &File) -> bool {
     fs::fstat(file).is_ok_and(|stat| stat.st_nlink > 0)
 }
 
-#[cfg(target_os = "linux")]
 fn identity_of(file: &File) -> io::Result<Identity> {
-    use rustix::fs::{AtFlags, StatxFlags, statx};
-    let id = id_of(&fs::fstat(file)?);
-    let found = statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::BTIME);
-    let born = found
-        .ok()
-        .filter(|found| found.stx_mask & StatxFlags::BTIME.bits() != 0)
-        .map(|found| (found.stx_btime.tv_sec, found.stx_btime.tv_nsec));
-    Ok(Identity { id, born })
-}
-
-#[cfg(not(target_os = "linux"))]
-fn identity_of(file: &File) -> io::Result<Identity> {
-    let id = id_of(&fs::fstat(file)?);
-    Ok(Identity { id, born: None })
+    machine::identity(file.as_fd(), "")
 }
 
 /// What is kept open.
@@ -364,6 +376,48 @@ mod tests {
         logs.create_dir("t-0").expect("made");
         assert!(stale(file.len().expect_err("another directory")));
         assert!(stale(dir.own_id().expect_err("another directory")));
+    }
+
+    #[test]
+    fn what_was_read_is_told_from_its_successors_though_it_is_closed() {
+        let at = tempfile::tempdir().expect("tempdir");
+        let dir = OsDisk.open_dir(at.path()).expect("open");
+        dir.open("topic", Open::CreateNew).expect("made");
+        let file = dir.open_to_compare("topic").expect("open");
+        let is_current = || {
+            file.is(dir.identity("topic").expect("there"))
+                .expect("told")
+        };
+        for close in [false, true] {
+            if close {
+                close_all();
+            }
+            assert!(is_current());
+        }
+        // The number of the inode may be the same.
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        dir.remove("topic").expect("removed");
+        dir.open("topic", Open::CreateNew).expect("made");
+        assert!(!is_current());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_has_no_birth_time_is_not_opened_again() {
+        // This file system keeps none.
+        let process = format!("/proc/{}", std::process::id());
+        let dir = OsDisk.open_dir(process.as_ref()).expect("open");
+        let is_open = |file: &dyn crate::disk::File| {
+            let id = file.id().expect("known");
+            let found = Identity { id, born: None };
+            file.is(found).expect("told")
+        };
+        let kept = dir.open_kept("limits", Open::Read).expect("open");
+        let read = dir.open_to_compare("limits").expect("open");
+        assert!(is_open(&*kept) && is_open(&*read));
+        close_all();
+        assert!(is_open(&*kept), "closed, it could be another");
+        assert!(!is_open(&*read), "closed, it counts as replaced");
     }
 
     #[test]
