@@ -1,6 +1,7 @@
 //! Leaders that cannot go on.
 
 use super::*;
+use crate::store::heartbeat::{BREAK_IN_WATCHING, STOPPED_AFTER};
 
 #[test]
 fn a_dead_leader_gives_way_to_the_first_that_can() {
@@ -305,13 +306,15 @@ fn a_seal_whose_mover_beats_is_left_to_it() {
 }
 
 #[test]
-fn who_slept_watches_a_lock_anew() {
+fn who_slept_counts_little_of_that_time() {
     let mut bench = Bench::quiet(partition(&[1, 2], 1, &[1, 2]));
     bench.lock = Lock::Held(0);
     assert_eq!(bench.report(), Effects::default());
     bench.now += secs(5);
     assert_eq!(bench.feed(Event::Tick), Effects::default());
-    assert_eq!(bench.pass(Duration::from_millis(1990)), Effects::default());
+    let rest = STOPPED_AFTER - BREAK_IN_WATCHING;
+    let nearly = rest - Duration::from_millis(10);
+    assert_eq!(bench.pass(nearly), Effects::default());
     assert_eq!(election(&bench.pass(secs(1))).to, 2);
 }
 
