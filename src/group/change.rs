@@ -174,8 +174,15 @@ pub fn delete_offsets(
 ) -> Result<Vec<OffsetChange>> {
     if dry_run {
         let dir = directory::open(store, group)?;
-        let file = GroupFile::read(&dir, store.boot_id())?;
-        refuse_readers(group, &*dir, &file, &scope.topic)?;
+        match GroupFile::read(&dir, store.boot_id()) {
+            Ok(file) => refuse_readers(group, &*dir, &file, &scope.topic)?,
+            // Where it is damaged nobody can tell who reads what: any member that lives is one.
+            Err(e) if e.kind() == Kind::Damaged => {
+                let (_, members) = super::describe::look(store, group)?;
+                refuse_members(group, &members)?;
+            }
+            Err(e) => return Err(e),
+        }
         let state = super::describe::committed_offsets(store, group)?;
         return doomed(group, &state, scope).map(|doomed| differences(&state, &doomed));
     }
