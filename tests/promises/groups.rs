@@ -475,3 +475,43 @@ fn a_partition_whose_directory_comes_back_is_read() {
         }
     }
 }
+
+#[test]
+fn a_topic_that_is_waited_for_has_records_before_a_run_ends_at_its_end() {
+    for way in WAYS {
+        let shell = Shell::new();
+        shell.produce(&["other"], b"x\n");
+        let mut running = shell.start("mq-consume", &[way, &["--wait", "-e", "later"]].concat());
+        std::thread::sleep(Duration::from_millis(200));
+        shell.topics(&["create", "-q", "later"]);
+        std::thread::sleep(Duration::from_millis(800));
+        assert!(running.child.try_wait().expect("wait").is_none(), "{way:?}");
+        shell.produce(&["later"], b"a\n");
+        let done = running.end_within(Duration::from_secs(10));
+        assert_eq!((done.status, done.text().as_str()), (0, "a\n"), "{way:?}");
+    }
+}
+
+#[test]
+fn the_end_of_a_topic_that_was_unreadable_is_that_as_of_when_it_is_restored() {
+    for way in WAYS {
+        let shell = Shell::new();
+        shell.produce(&["a"], b"x\n");
+        shell.produce(&["b"], b"old\n");
+        let file = shell.store().join("topics/b.json");
+        let sound = std::fs::read(&file).expect("read");
+        std::fs::write(&file, b"{").expect("damaged");
+        let mut running = shell.start("mq-consume", &[way, &["-o", "end", "?"]].concat());
+        let told = |err: &[u8]| String::from_utf8_lossy(err).contains("b.json");
+        assert!(running.err.until(Duration::from_secs(10), told), "{way:?}");
+        let restored = file.with_extension("restored");
+        std::fs::write(&restored, sound).expect("written");
+        std::fs::rename(&restored, &file).expect("restored");
+        std::thread::sleep(Duration::from_millis(1500));
+        shell.produce(&["b"], b"new\n");
+        running.says("new\n");
+        running.signal(rustix::process::Signal::TERM);
+        let done = running.end_within(Duration::from_secs(10));
+        assert_eq!(done.text(), "new\n", "{way:?}: {}", done.err);
+    }
+}

@@ -1,6 +1,6 @@
 //! Which partitions are read, from where to where; and what comes later.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::job::{Job, Topics};
@@ -8,7 +8,7 @@ use super::print::Printer;
 use crate::cli::Env;
 use crate::cli::lang::shown;
 use crate::client::point::{Point, PointRange, Selection};
-use crate::client::{Consumer, Until, resolve_range};
+use crate::client::{Consumer, Until, open_reader, resolve_range};
 use crate::error::{Error, Kind, Result};
 use crate::store::{StoreDir, TopicHandle, topics};
 use crate::types::{Offset, PartitionId, TopicName, TopicPartition};
@@ -20,8 +20,9 @@ pub struct Assignments {
     /// Ends that were asked for with `--tail`: from where each partition was read at first.
     pub tail_from: HashMap<TopicPartition, Offset>,
     read: ReadAtAll,
-    /// Topics whose file is damaged: each is told of once.
-    damaged: HashSet<TopicName>,
+    /// Topics whose file is damaged, each told of once; and whether the points of the selection hold
+    /// for it, should it become readable.
+    damaged: HashMap<TopicName, bool>,
     /// Partitions that cannot be opened, each told of once and tried again; and whether the points
     /// of the selection hold for it.
     failing: BTreeMap<TopicPartition, bool>,
@@ -49,7 +50,7 @@ impl Assignments {
     /// Whether a topic that was asked for is not there: one by its name, or any for a pattern.
     pub fn lacks(&self, wanted: &Topics) -> bool {
         let there =
-            |name: &TopicName| self.topics.contains_key(name) || self.damaged.contains(name);
+            |name: &TopicName| self.topics.contains_key(name) || self.damaged.contains_key(name);
         wanted.lack(there) || self.is_empty() && self.damaged.is_empty()
     }
 
@@ -77,7 +78,10 @@ impl Assignments {
             }
         }
         let mut failures = Vec::new();
-        for name in wanted(store, job, first)? {
+        let wanted = wanted(store, job, first)?;
+        // One that was deleted and is made anew came later.
+        self.damaged.retain(|name, _| wanted.contains(name));
+        for name in wanted {
             let current = match self.topics.get(&name) {
                 Some(known) => known.topic.is_current()?,
                 None => false,
@@ -90,9 +94,10 @@ impl Assignments {
                 Err(e) if e.kind() == Kind::UnknownTopic => continue,
                 // The others can be read.
                 Err(e) if e.kind() == Kind::Damaged => {
-                    if self.damaged.insert(name) {
+                    self.damaged.entry(name).or_insert_with(|| {
                         env.fail(&e);
-                    }
+                        first
+                    });
                     continue;
                 }
                 other => other?,
@@ -103,6 +108,12 @@ impl Assignments {
                 continue;
             }
             let have = known.map_or(0, |known| known.partitions);
+            let first = first || have == 0 && self.damaged.get(&name) == Some(&true);
+            // What is waited for is its records: its end is fixed once there are some.
+            let is_awaited = job.wait && !first && have == 0 && (job.to_end || job.ends());
+            if is_awaited && is_empty(store, &topic) {
+                continue;
+            }
             let count = topic.meta().partitions.len();
             for partition in have..count {
                 let tp = TopicPartition::new(name.clone(), partition as PartitionId);
@@ -282,6 +293,17 @@ fn is_named(topics: &Topics, name: &TopicName) -> bool {
             .iter()
             .any(|pattern| pattern.is_name() && pattern.text() == name.as_str()),
     }
+}
+
+/// Whether a topic holds no records yet. What a partition that cannot be read meets is told where it
+/// is read.
+pub fn is_empty(store: &Arc<StoreDir>, topic: &TopicHandle) -> bool {
+    let meta = topic.meta();
+    (0..meta.partitions.len()).all(|partition| {
+        let tp = TopicPartition::new(meta.name.clone(), partition as PartitionId);
+        let page = open_reader(store, &tp).and_then(|reader| reader.page());
+        page.is_ok_and(|page| page.high_watermark == 0)
+    })
 }
 
 /// No topic is there that matches a pattern.

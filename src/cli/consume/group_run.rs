@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::assign::none_matches;
+use super::assign::{is_empty, none_matches};
 use super::exec::{Exec, Handled, Tools};
 use super::job::{GroupJob, Job, Topics};
 use super::marks::Marks;
@@ -21,7 +21,7 @@ use crate::client::{
     Order,
 };
 use crate::error::Result;
-use crate::store::{PartitionReader, StoreDir, topics};
+use crate::store::{PartitionReader, StoreDir, TopicHandle, topics};
 use crate::types::{Offset, TopicName, TopicPartition};
 
 /// How long a change of the group waits for its lock.
@@ -72,7 +72,7 @@ pub fn run(
     } else {
         Began::default()
     };
-    if !topics_are_there(store, &job, &mut idle, env)? {
+    if !topics_are_there(store, &job, was_there, &mut idle, env)? {
         return Ok(nothing(&job, env));
     }
     let stop = env.signals().stop_flag();
@@ -115,10 +115,24 @@ pub fn run(
 }
 
 /// Waits for topics, where that was asked for; whether the run may begin.
-fn topics_are_there(store: &Arc<StoreDir>, job: &Job, idle: &mut Idle, env: &Env) -> Result<bool> {
+fn topics_are_there(
+    store: &Arc<StoreDir>,
+    job: &Job,
+    was_there: bool,
+    idle: &mut Idle,
+    env: &Env,
+) -> Result<bool> {
     let matcher = job.topics.subscription().matcher()?;
+    // What comes while it is waited for has to have records, where the run ends at its end.
+    let wants_records = job.wait && (job.to_end || job.ends());
+    let mut had = (!was_there).then(Vec::new);
     loop {
-        let there = topics::list(store)?;
+        let mut there = topics::list(store)?;
+        let had = had.get_or_insert_with(|| there.clone());
+        there.retain(|name| {
+            let is_awaited = wants_records && matcher.matches(name) && !had.contains(name);
+            !is_awaited || TopicHandle::open(store, name).map_or(true, |it| !is_empty(store, &it))
+        });
         let matches_none = !there.iter().any(|name| matcher.matches(name));
         let lacks = job.topics.lack(|name| there.contains(name));
         if !(lacks || matches_none && job.to_end) {

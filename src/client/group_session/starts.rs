@@ -16,7 +16,11 @@ use crate::types::{LeaderEpoch, Offset, PartitionId, TopicName, TopicPartition, 
 /// What there was to read when a command began. What came later is read from its start, and an end
 /// that was asked for is the end as of then.
 #[derive(Debug, Clone, Default)]
-pub struct Began(BTreeMap<Uuid, Had>);
+pub struct Began {
+    had: BTreeMap<Uuid, Had>,
+    /// Topics that were there, and whose files could not be read.
+    unreadable: BTreeSet<TopicName>,
+}
 
 /// One topic, as it was then.
 #[derive(Debug, Clone)]
@@ -47,11 +51,17 @@ impl Began {
         };
         let chooser = Chooser::new(store, read_from.clone());
         let mut had = BTreeMap::new();
+        let mut unreadable = BTreeSet::new();
         let there = topics::list(store)?;
         for name in there.into_iter().filter(|name| matcher.matches(name)) {
             let topic = match TopicHandle::open(store, &name) {
                 Ok(topic) => topic,
-                Err(e) if is_passed_over(&e) => continue,
+                Err(e) if e.kind() == Kind::Damaged => {
+                    unreadable.insert(name);
+                    continue;
+                }
+                // Deleted since it was listed.
+                Err(e) if e.kind() == Kind::UnknownTopic => continue,
                 Err(e) => return Err(e),
             };
             let topic_id = topic.meta().topic_id;
@@ -69,19 +79,24 @@ impl Began {
                             starts.insert(partition, entry);
                         }
                         // One that becomes readable begins where it ends by then.
-                        Err(e) if is_passed_over(&e) || e.is_of_one_partition() => {}
+                        Err(e) if e.kind() == Kind::UnknownTopic || e.is_of_one_partition() => {}
                         Err(e) => return Err(e),
                     }
                 }
             }
             had.insert(topic_id, Had { partitions, starts });
         }
-        Ok(Began(had))
+        Ok(Began { had, unreadable })
     }
 
     /// The ids of the topics.
     pub fn topics(&self) -> BTreeSet<Uuid> {
-        self.0.keys().copied().collect()
+        self.had.keys().copied().collect()
+    }
+
+    /// A topic that could not be read is no more: one of that name comes later.
+    pub(super) fn forget_unreadable(&mut self, name: &TopicName) {
+        self.unreadable.remove(name);
     }
 
     /// Where a partition begins that the group never read, nor its topic before.
@@ -92,7 +107,11 @@ impl Began {
         topic: TopicState,
         from: Option<Point>,
     ) -> Result<Entry> {
-        let had = self.0.get(&topic.topic_id).filter(|_| !topic.came_later);
+        if self.unreadable.contains(&tp.topic) {
+            // It begins as of when it can be read.
+            return fresh_start(&chooser.open(tp)?, topic.topic_id, from);
+        }
+        let had = self.had.get(&topic.topic_id).filter(|_| !topic.came_later);
         let had = had.filter(|had| tp.partition < had.partitions);
         if let Some(start) = had.and_then(|had| had.starts.get(&tp.partition)) {
             return Ok(start.clone());
@@ -100,11 +119,6 @@ impl Began {
         let from = had.and(from);
         fresh_start(&chooser.open(tp)?, topic.topic_id, from)
     }
-}
-
-/// What is told of when it is read; one that was deleted is not there.
-fn is_passed_over(e: &Error) -> bool {
-    matches!(e.kind(), Kind::Damaged | Kind::UnknownTopic)
 }
 
 /// A partition's start where nothing is committed for it; `None`: the log start.

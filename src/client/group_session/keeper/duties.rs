@@ -114,6 +114,12 @@ impl Keeper {
                 self.shared.order(Order::Broken(e));
             }
         }
+        let topics = &self.member.state().topics;
+        for gone in self.unreadable.difference(&names) {
+            if !topics.contains_key(gone) {
+                self.began.forget_unreadable(gone);
+            }
+        }
         self.unreadable = names;
     }
 
