@@ -121,10 +121,10 @@ fn who_was_taken_for_dead_is_told_before_the_next_batch() {
     for n in 0..50 {
         Tally::case();
         let generations = assigned(&session);
-        session.confirm(owned.iter());
+        assert!(session.confirm(owned.iter()).unwrap(), "{n}");
         assert!(!session.has_orders(), "{n}: nothing changed");
         evict_all(&path.join("groups/g"));
-        session.confirm(owned.iter());
+        assert!(!session.confirm(owned.iter()).unwrap(), "{n}");
         assert!(session.has_orders(), "{n}: it would read on");
         let started = Instant::now();
         while !generations.iter().all(|one| session.is_revoked(*one)) {

@@ -6,7 +6,8 @@
 //! 1. A reader of the output that went away, a signal, `-c` and `--idle-timeout` end it, also while
 //!    it waits for a store or a topic.
 //! 2. What is damaged is told at once, and once; the partition counts as read to its end, the others
-//!    go on, and the exit status is 65.
+//!    go on, and the exit status is 65. A partition that cannot be opened is told of alike, and tried
+//!    again.
 //! 3. A topic that was deleted ends it, unless only a pattern named it.
 
 use std::collections::HashSet;
