@@ -361,11 +361,9 @@ sabotage "who takes the lock leaves no mark" src/group/held.rs \
   groups_takeover taken_over
 
 sabotage "a commit does not look whether its lock is still there" src/group/held.rs \
-  '            Err(_) => Err(Error::new(
-                Kind::Fenced,' \
+  '            Err(_) => Err(Error::lost_lock(format!(' \
   '            Err(_) if n < u64::MAX => Ok(()),
-            Err(_) => Err(Error::new(
-                Kind::Fenced,' \
+            Err(_) => Err(Error::lost_lock(format!(' \
   groups_takeover taken_over
 
 sabotage "a commit is not synced" src/group/offsets_sync.rs \
@@ -479,7 +477,7 @@ sabotage "a holder that beats counts as stopped" src/cluster/control/judge.rs \
   lib control::tests
 
 sabotage "a leader that is gone waits for no dead one that has more" src/cluster/control/causes.rs \
-  'dead.find(|b| sight.extent(p, *b) > extent);' 'dead.find(|b| sight.extent(p, *b) > extent && *b < 0);' \
+  'dead.find(|b| sight.is_ahead(p, *b, to))' 'dead.find(|b| sight.is_ahead(p, *b, to) && *b < 0)' \
   lib control::tests
 
 sabotage "an epoch begins though a dead one in sync has more" src/store/leadership.rs \

@@ -4,7 +4,7 @@
 //!    a [`Heartbeat`] lives, a thread of its own raises that counter every 100 ms, from the time on
 //!    that the lock was held for about 100 ms. A hold that is shorter costs no thread and no write.
 //! 2. Each lock has its thread: a beat is itself a write, and a file system that keeps it waiting
-//!    keeps no other lock's beat waiting. Beyond [`THREADS_MAX`] of them one thread serves the rest.
+//!    keeps no other lock's beat waiting. Beyond `THREADS_MAX` of them one thread serves the rest.
 //! 3. Who waits for the lock watches the counter ([`Stillness`]). Only its standing still means
 //!    anything, by the watcher's own watching on one monotonic clock: a watcher that slept counts little
 //!    of that time.

@@ -59,7 +59,7 @@ impl LogSnapshot {
         Err(keeps_moving(replica))
     }
 
-    /// Takes one of a log whose bytes are not being moved: waits for that ([`wait_until_settled`]).
+    /// Takes one of a log whose bytes are not being moved: waits for that.
     ///
     /// # Errors
     /// As [`LogSnapshot::take`], and of the wait.
