@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cli::Shell;
 use mq::clock::SystemClock;
@@ -776,14 +776,20 @@ fn what_a_dead_maker_left_is_taken_away_and_what_a_living_one_holds_is_not() {
     drop(make(0));
     let held = make(1);
     assert_eq!(cluster.directories(&[0]), ["0/t-0", "0/t-1"]);
-    let sweep = || {
+    // A sweep goes on beside all else, and a stop ends it.
+    let sweep = |left: &str| {
         let broker = cluster.shell.start("mq-broker", &["start"]);
         broker.says(" ready: ");
+        std::thread::sleep(Duration::from_millis(300));
+        let until = Instant::now() + PATIENCE;
+        while cluster.directories(&[0]) != [left] && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(20));
+        }
         cluster.shell.ok("mq-broker", &["stop"], b"");
         assert_eq!(broker.end().status, 0);
+        assert_eq!(cluster.directories(&[0]), [left]);
     };
-    sweep();
-    assert_eq!(cluster.directories(&[0]), ["0/t-1"]);
+    sweep("0/t-1");
     assert_eq!(cluster.directories(&[1]), ["1/t-0", "1/t-1"]);
     discard(&cluster.store, vec![held]);
     assert!(cluster.directories(&[0]).is_empty());
@@ -793,8 +799,7 @@ fn what_a_dead_maker_left_is_taken_away_and_what_a_living_one_holds_is_not() {
     start_reassignment(&cluster.store, &changes, None, PATIENCE).expect("begun");
     assert_eq!(cluster.directories(&[0]), ["0/t-0"]);
     // What a topic file names is nobody's leftover, though its partition is led elsewhere.
-    sweep();
-    assert_eq!(cluster.directories(&[0]), ["0/t-0"]);
+    sweep("0/t-0");
     let e = make_replica(&cluster.store, &tp("t", 0), 0, topic_id, PATIENCE).expect_err("named");
     assert_eq!(e.kind(), Kind::TopicExists, "{e}");
     assert_eq!(cluster.shell.consume_text(&["t", "-e"]).lines().count(), 2);
