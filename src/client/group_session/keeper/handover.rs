@@ -169,6 +169,10 @@ impl Keeper {
         }
         let mut opened = Vec::with_capacity(fresh.len());
         for (tp, topic_id) in fresh {
+            if lock(&self.shared.told).ended.is_some() {
+                // Nothing is begun yet: who is asked to end opens no more.
+                return Ok(());
+            }
             match self.chooser.open(&tp) {
                 Ok(reader) => opened.push((tp, topic_id, reader)),
                 // Deleted: seen with the next look at the topics.
