@@ -124,7 +124,10 @@ fn replicas_lost_together_are_made_anew_together() {
         "{count} made anew in {:?}, {versions} versions",
         started.elapsed()
     );
-    assert!(versions <= 40, "{versions} versions of the topic file");
+    assert!(
+        versions <= count as u64 / 2,
+        "{versions} versions of the topic file"
+    );
 }
 
 /// In memory, where there is such a place: what is counted is not the disk's.
@@ -173,7 +176,7 @@ fn what_a_dead_deletion_left_is_swept_while_the_daemon_goes_on() {
         started.elapsed(),
         left(&logs)
     );
-    assert!(started.elapsed() < Duration::from_secs(3));
+    assert!(started.elapsed() < Duration::from_secs(8));
     eventually(Duration::from_secs(20), "all removed", || left(&logs) == 0);
     println!("{many} removed in {:?}", started.elapsed());
     eventually(PATIENCE, "the proof goes", || {
@@ -200,7 +203,7 @@ fn a_stop_does_not_wait_for_a_sweep() {
     let done = running[0].end_within(PATIENCE);
     assert_eq!(done.status, 0, "{}", done.err);
     println!("ended after {:?}, {} left", started.elapsed(), left(&logs));
-    assert!(started.elapsed() < Duration::from_secs(1));
+    assert!(started.elapsed() < Duration::from_secs(3));
 }
 
 #[test]
