@@ -12,7 +12,7 @@
 
 mod waiting;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -55,7 +55,11 @@ pub(super) struct Replicated {
 
 #[derive(Debug, Default)]
 struct State {
+    /// Of the partitions that have anything under way: what is idle has no lane.
     lanes: BTreeMap<PartitionId, Lane>,
+    /// Those of them where another epoch has begun: the appending thread has to ask for what is under
+    /// way, and until it has, nothing of it is acknowledged.
+    moved: BTreeSet<PartitionId>,
     bytes: usize,
     /// Buffers of batches that are acknowledged, for later ones.
     spare: Vec<Vec<u8>>,
@@ -69,8 +73,14 @@ struct Lane {
     under_way: VecDeque<UnderWay>,
     /// The topic it was appended to: another may have its name by now.
     topic_id: Uuid,
-    /// Another epoch has begun: the appending thread has to ask for what is under way.
-    moved: bool,
+}
+
+impl State {
+    /// Ends a lane, whose batches were acknowledged or are given up.
+    fn end(&mut self, partition: PartitionId) -> Option<Lane> {
+        self.moved.remove(&partition);
+        self.lanes.remove(&partition)
+    }
 }
 
 /// A batch that is appended and not acknowledged.
@@ -116,10 +126,7 @@ impl Replicated {
 
     /// Whether anything is under way.
     pub fn is_idle(&self) -> bool {
-        self.lock()
-            .lanes
-            .values()
-            .all(|lane| lane.under_way.is_empty())
+        self.lock().lanes.is_empty()
     }
 
     /// Nothing more comes: the waiting thread ends once nothing is under way.
@@ -143,17 +150,12 @@ impl Replicated {
 
     /// The partitions whose leadership moved under what is under way.
     pub fn moved(&self) -> Vec<PartitionId> {
-        let state = self.lock();
-        let moved = state.lanes.iter().filter(|(_, lane)| lane.moved);
-        moved.map(|(partition, _)| *partition).collect()
+        self.lock().moved.iter().copied().collect()
     }
 
     /// The epoch of what is under way, if anything is.
     fn epoch_under_way(&self, partition: PartitionId) -> Option<LeaderEpoch> {
-        let state = self.lock();
-        let lane = state.lanes.get(&partition);
-        lane.filter(|lane| !lane.under_way.is_empty())
-            .map(|lane| lane.epoch)
+        self.lock().lanes.get(&partition).map(|lane| lane.epoch)
     }
 
     /// A buffer that once held a batch.
@@ -164,7 +166,7 @@ impl Replicated {
     /// Forgets what is under way of a partition; how many batches that was.
     pub fn give_up(&self, partition: PartitionId) -> usize {
         let mut state = self.lock();
-        let Some(lane) = state.lanes.remove(&partition) else {
+        let Some(lane) = state.end(partition) else {
             return 0;
         };
         let bytes: usize = lane.under_way.iter().map(|one| one.batch.len()).sum();
@@ -235,12 +237,7 @@ impl Appending {
             epoch: appended.leader_epoch,
             under_way: VecDeque::new(),
             topic_id: writer.topic().meta().topic_id,
-            moved: false,
         });
-        if lane.under_way.is_empty() {
-            lane.epoch = appended.leader_epoch;
-            lane.moved = false;
-        }
         lane.under_way.push_back(UnderWay {
             batch,
             ticket,
@@ -358,16 +355,17 @@ impl Appending {
         let (page, epochs) = ask(writer)?;
         let epoch = page.leader_epoch;
         // Nobody else changes the lane's order; what is acknowledged meanwhile leaves at its front.
-        let mut state = self.shared.lock();
+        let mut guard = self.shared.lock();
+        let state = &mut *guard;
         let Some(lane) = state.lanes.get_mut(&partition) else {
             return Ok(());
         };
         if lane.epoch == epoch {
-            lane.moved = false;
+            state.moved.remove(&partition);
             return Ok(());
         }
         // Until it is over, nothing of it is acknowledged.
-        lane.moved = true;
+        state.moved.insert(partition);
         for one in &mut lane.under_way {
             let is_there = |(began, offset): &(LeaderEpoch, Offset)| {
                 epochs
@@ -389,7 +387,7 @@ impl Appending {
             one.names.insert(0, name);
         }
         lane.epoch = epoch;
-        lane.moved = false;
+        state.moved.remove(&partition);
         Ok(())
     }
 }

@@ -6,13 +6,14 @@
 //! Idle it costs nothing: a clean log's page is watched, and a page that changed is watched no
 //! more until its log is clean again, so that a busy producer does not wake it at each append.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::care::{Care, Effect, Look, Policy, step};
 use super::daemon::Told;
 use super::fetcher::Followed;
+use super::schedule::{Schedule, When};
 use super::told_once::ToldOnce;
 use crate::disk::{Wake, WatchId, Watcher};
 use crate::error::{Error, Kind, Result};
@@ -43,6 +44,9 @@ pub struct Caretaker {
     /// When topics are to be read though none changed: some could not be read.
     unread: Option<Duration>,
     topics: HashMap<TopicName, Topic>,
+    /// Of all topics, by replica id.
+    partitions: HashMap<Uuid, Partition>,
+    schedule: Schedule<Uuid>,
     followed: Followed,
     /// Topics whose files changed, for the fetchers.
     changed: Vec<TopicName>,
@@ -53,7 +57,8 @@ pub struct Caretaker {
 #[derive(Debug)]
 struct Topic {
     file: TopicFile,
-    partitions: Vec<Partition>,
+    /// The replicas that are cared for.
+    replicas: Vec<Uuid>,
 }
 
 #[derive(Debug)]
@@ -66,8 +71,6 @@ struct Partition {
     replicated: bool,
     policy: Policy,
     care: Care,
-    /// To be looked at though nothing is due.
-    fresh: bool,
     replica: Option<Replica>,
     committer: Option<Committer>,
     watch: Option<WatchId>,
@@ -97,6 +100,8 @@ impl Caretaker {
             topics_watch: None,
             unread: None,
             topics: HashMap::new(),
+            partitions: HashMap::new(),
+            schedule: Schedule::default(),
             followed: Followed::new(),
             changed: Vec::new(),
             told: ToldOnce::default(),
@@ -105,12 +110,7 @@ impl Caretaker {
 
     /// When something is to be done though nothing changed.
     pub fn due(&self) -> Option<Duration> {
-        let partitions = || self.topics.values().flat_map(|topic| &topic.partitions);
-        if partitions().any(|p| p.fresh) {
-            return Some(Duration::ZERO);
-        }
-        let dues = partitions().filter_map(|p| p.care.due());
-        dues.chain(self.unread).min()
+        self.schedule.due().into_iter().chain(self.unread).min()
     }
 
     /// Waits for a change, up to `timeout`. Where the system gives no such wait, time alone wakes.
@@ -198,12 +198,20 @@ impl Caretaker {
         self.told.is_well(name.as_str());
         self.followed.retain(|tp, _| tp.topic != *name);
         self.changed.push(name.clone());
-        for partition in topic.partitions {
-            self.told.is_well(&partition.tp.to_string());
-            if let Some(watch) = partition.watch {
-                self.watcher.remove(watch);
+        for replica in topic.replicas {
+            if let Some(tp) = self.forget_replica(replica) {
+                self.told.is_well(&tp.to_string());
             }
         }
+    }
+
+    fn forget_replica(&mut self, replica: Uuid) -> Option<TopicPartition> {
+        self.schedule.remove(replica);
+        let partition = self.partitions.remove(&replica)?;
+        if let Some(watch) = partition.watch {
+            self.watcher.remove(watch);
+        }
+        Some(partition.tp)
     }
 
     fn refresh_topic(&mut self, name: &TopicName) -> Result<()> {
@@ -217,37 +225,38 @@ impl Caretaker {
             return Ok(());
         };
         let policy = Policy::of(&meta.configs()?);
-        let mut before: HashMap<Uuid, Partition> = self
-            .topics
-            .remove(name)
-            .into_iter()
-            .flat_map(|topic| topic.partitions)
-            .map(|partition| (partition.uuid, partition))
-            .collect();
-        let partitions = self
+        let before = self.topics.remove(name).map(|topic| topic.replicas);
+        let cared_for: Vec<_> = self
             .held_here(&meta)
             .filter(|held| held.leads.is_some() || policy != Policy::Never)
-            .map(|held| match before.remove(&held.uuid) {
+            .collect();
+        let replicas: Vec<Uuid> = cared_for.iter().map(|held| held.uuid).collect();
+        for held in cared_for {
+            let uuid = held.uuid;
+            let partition = match self.partitions.remove(&uuid) {
                 Some(known) => Partition {
                     leads: held.leads,
                     replicated: held.replicated,
                     policy,
                     care: Care::Clean,
-                    fresh: true,
                     ..known
                 },
                 None => Partition::new(held, policy),
-            })
-            .collect();
-        for watch in before.into_values().filter_map(|partition| partition.watch) {
-            self.watcher.remove(watch);
+            };
+            self.schedule.set(uuid, When::Now, partition.watch);
+            self.partitions.insert(uuid, partition);
+        }
+        let stays: HashSet<Uuid> = replicas.iter().copied().collect();
+        let gone = before.unwrap_or_default().into_iter();
+        for uuid in gone.filter(|uuid| !stays.contains(uuid)) {
+            self.forget_replica(uuid);
         }
         self.followed.retain(|tp, _| tp.topic != *name);
         let followed = self.held_here(&meta).filter(|held| held.leads.is_none());
         let followed: Vec<_> = followed.map(|held| (held.tp, held.uuid)).collect();
         self.followed.extend(followed);
         self.changed.push(name.clone());
-        self.topics.insert(name.clone(), Topic { file, partitions });
+        self.topics.insert(name.clone(), Topic { file, replicas });
         Ok(())
     }
 
@@ -274,19 +283,7 @@ impl Caretaker {
 
     /// Does what is due, and what `wake` makes due.
     pub fn tend(&mut self, wake: &Wake, tell: &mut dyn FnMut(Told)) {
-        let now = self.store.clock().monotonic();
-        for partition in self
-            .topics
-            .values_mut()
-            .flat_map(|topic| &mut topic.partitions)
-        {
-            partition.fresh |= partition.care.due().is_some_and(|due| due <= now)
-                || match wake {
-                    Wake::Anything => true,
-                    Wake::Changed(ids) => partition.watch.is_some_and(|id| ids.contains(&id)),
-                    Wake::Nothing => false,
-                };
-        }
+        self.schedule.wake(wake, self.store.clock().monotonic());
         // After its job a log is looked at again; what is appended meanwhile waits for the next
         // round.
         for _ in 0..2 {
@@ -299,31 +296,37 @@ impl Caretaker {
         let (store, watcher) = (&self.store, &mut *self.watcher);
         let mut jobs = Vec::new();
         let mut failed = Vec::new();
-        for partition in self
-            .topics
-            .values_mut()
-            .flat_map(|topic| &mut topic.partitions)
-        {
-            if !std::mem::take(&mut partition.fresh) {
+        for uuid in self.schedule.take() {
+            let Some(mut partition) = self.partitions.remove(&uuid) else {
                 continue;
-            }
+            };
             match partition.attend(store, self.broker, watcher, now) {
                 Ok(Some(job)) => jobs.push((partition, job, Ok(()))),
-                Ok(None) => {}
-                Err(e) => failed.push(partition.fail(store, watcher, e, now)),
+                attended => {
+                    if let Err(e) = attended {
+                        failed.push(partition.fail(store, watcher, e, now));
+                    }
+                    self.schedule.set(uuid, partition.when(), partition.watch);
+                    self.partitions.insert(uuid, partition);
+                }
             }
         }
         do_all(store, self.broker, &mut jobs);
         let now = self.store.clock().monotonic();
         let mut done = Vec::new();
-        for (partition, _, outcome) in jobs {
-            match outcome {
+        for (mut partition, _, outcome) in jobs {
+            let when = match outcome {
                 Ok(()) => {
-                    partition.fresh = true;
                     done.push(partition.tp.to_string());
+                    When::Now
                 }
-                Err(e) => failed.push(partition.fail(store, watcher, e, now)),
-            }
+                Err(e) => {
+                    failed.push(partition.fail(store, watcher, e, now));
+                    partition.when()
+                }
+            };
+            self.schedule.set(partition.uuid, when, partition.watch);
+            self.partitions.insert(partition.uuid, partition);
         }
         for (tp, cut) in store.take_cuts() {
             tell(Told::Note(format!("{tp}: {cut}")));
@@ -337,14 +340,10 @@ impl Caretaker {
     }
 
     /// Syncs what is not durable, whoever will see to it next.
-    pub fn finish(&mut self, tell: &mut dyn FnMut(Told)) {
+    pub fn finish(mut self, tell: &mut dyn FnMut(Told)) {
         let store = &self.store;
         let mut jobs = Vec::new();
-        for partition in self
-            .topics
-            .values_mut()
-            .flat_map(|topic| &mut topic.partitions)
-        {
+        for (_, mut partition) in self.partitions.drain() {
             if partition.policy == Policy::Never {
                 continue;
             }
@@ -387,7 +386,6 @@ impl Partition {
             replicated: held.replicated,
             policy,
             care: Care::Clean,
-            fresh: true,
             replica: None,
             committer: None,
             watch: None,
@@ -457,6 +455,10 @@ impl Partition {
         }
     }
 
+    fn when(&self) -> When {
+        self.care.due().map_or(When::Changed, When::At)
+    }
+
     fn unwatch(&mut self, watcher: &mut dyn Watcher) {
         if let Some(watch) = self.watch.take() {
             watcher.remove(watch);
@@ -522,11 +524,11 @@ fn concerns_the_replica(error: &Error) -> bool {
     }
 }
 
-type Work<'p> = (&'p mut Partition, Job, Result<()>);
+type Work = (Partition, Job, Result<()>);
 
 /// Does the jobs, a few at a time: most of each is waiting for the disk.
-fn do_all(store: &Arc<StoreDir>, broker: BrokerId, jobs: &mut [Work<'_>]) {
-    let work = |jobs: &mut [Work<'_>]| {
+fn do_all(store: &Arc<StoreDir>, broker: BrokerId, jobs: &mut [Work]) {
+    let work = |jobs: &mut [Work]| {
         for (partition, job, outcome) in jobs {
             *outcome = partition.perform(store, broker, *job);
         }

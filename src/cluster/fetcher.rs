@@ -8,7 +8,7 @@
 //! 4. A replica's directory or page that vanishes while nothing is copied shows in no fetch: each
 //!    is looked for now and then, and at once when something changed in the log directory.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -20,6 +20,7 @@ use std::time::Duration;
 use super::control::TOLD_MAX;
 use super::daemon::Told;
 use super::lane::{FETCH_BYTES, Lane, Turn, Wish};
+use super::schedule::Schedule;
 use crate::disk::{Wake, WatchId, Watcher, descriptors_max, new_watcher};
 use crate::error::{Error, Kind, Result};
 use crate::store::fenced_lock::FencedLock;
@@ -88,7 +89,7 @@ impl Fetchers {
                 told: None,
                 buf: Vec::new(),
                 lanes: Vec::new(),
-                by_watch: HashMap::new(),
+                schedule: Schedule::default(),
             };
             let handle = std::thread::Builder::new()
                 .name("mq-fetch".to_owned())
@@ -171,7 +172,8 @@ struct Work {
     /// What the lanes fetch into, one after the other.
     buf: Vec<u8>,
     lanes: Vec<Lane>,
-    by_watch: HashMap<WatchId, usize>,
+    /// By places in `lanes`.
+    schedule: Schedule<usize>,
 }
 
 impl Work {
@@ -179,13 +181,8 @@ impl Work {
         loop {
             let now = self.store.clock().monotonic();
             let patrol = (!self.lanes.is_empty()).then_some(self.patrol_due);
-            let due = self.lanes.iter().filter_map(|lane| lane.due);
-            let due = due.chain(patrol).min();
-            let rest = if self.lanes.iter().any(|lane| lane.fresh) {
-                Duration::ZERO
-            } else {
-                due.map_or(REST, |due| due.saturating_sub(now))
-            };
+            let due = self.schedule.due().into_iter().chain(patrol).min();
+            let rest = due.map_or(REST, |due| due.saturating_sub(now));
             let wake = match self.watcher.wait(rest, Some(self.ring.as_fd())) {
                 Ok(wake) => wake,
                 Err(e) => {
@@ -246,35 +243,26 @@ impl Work {
             // Without it a replica that vanished is found at the next fetch.
             self.logs_watch = self.watcher.add_dir(&*logs, ".").ok();
         }
-        self.index();
-    }
-
-    fn index(&mut self) {
-        let watches = self.lanes.iter().enumerate();
-        self.by_watch = watches
-            .filter_map(|(at, lane)| Some((lane.watch()?, at)))
-            .collect();
+        self.schedule = Schedule::default();
+        for (at, lane) in self.lanes.iter().enumerate() {
+            self.schedule.set(at, lane.when(), lane.watch());
+        }
     }
 
     fn mark(&mut self, wake: &Wake) {
         let now = self.store.clock().monotonic();
-        let all = *wake == Wake::Anything;
-        if let Wake::Changed(ids) = wake {
-            for id in ids {
-                if self.logs_watch == Some(*id) {
-                    self.patrol_due = self.patrol_due.min(now + PATROL_SOON);
-                }
-                let at = self.by_watch.get(id).copied();
-                if let Some(lane) = at.and_then(|at| self.lanes.get_mut(at)) {
-                    lane.fresh = true;
+        if let Wake::Changed(ids) = wake
+            && self.logs_watch.is_some_and(|watch| ids.contains(&watch))
+        {
+            self.patrol_due = self.patrol_due.min(now + PATROL_SOON);
+        }
+        self.schedule.wake(wake, now);
+        if self.patrol_due <= now {
+            for (at, lane) in self.lanes.iter().enumerate() {
+                if !lane.is_whole() {
+                    self.schedule.now(at);
                 }
             }
-        }
-        for lane in &mut self.lanes {
-            lane.fresh |= all || lane.due.is_some_and(|due| due <= now);
-        }
-        if self.patrol_due <= now {
-            self.lanes.iter_mut().for_each(Lane::patrol);
             let end = self.store.clock().monotonic();
             let took = end.saturating_sub(now);
             self.patrol_due = end + PATROL.max(took * PATROL_SHARE);
@@ -283,12 +271,10 @@ impl Work {
 
     fn turns(&mut self) {
         let mut wishes: BTreeMap<TopicName, Vec<(usize, Wish)>> = BTreeMap::new();
-        let mut watched = false;
-        for (at, lane) in self.lanes.iter_mut().enumerate() {
-            if !lane.fresh {
+        for at in self.schedule.take() {
+            let Some(lane) = self.lanes.get_mut(at) else {
                 continue;
-            }
-            let before = lane.watch();
+            };
             let sender = &self.tell;
             let wish = lane.turn(&mut Turn {
                 store: &self.store,
@@ -300,16 +286,13 @@ impl Work {
                     let _ = sender.send(told);
                 },
             });
-            watched |= lane.watch() != before;
+            self.schedule.set(at, lane.when(), lane.watch());
             if let Some(wish) = wish {
                 wishes
                     .entry(lane.topic().clone())
                     .or_default()
                     .push((at, wish));
             }
-        }
-        if watched {
-            self.index();
         }
         if self.buf.capacity() > 2 * FETCH_BYTES {
             // A huge batch came by.
@@ -353,6 +336,7 @@ impl Work {
                 let (made, wish) = lane.made_anew(outcome, now, &mut |told| {
                     let _ = sender.send(told);
                 });
+                self.schedule.set(*at, lane.when(), lane.watch());
                 if made {
                     anew.push(tp.clone());
                 }
@@ -399,6 +383,7 @@ impl Work {
         for (at, _) in wishes.values().flatten() {
             if let Some(lane) = self.lanes.get_mut(*at) {
                 lane.later(now);
+                self.schedule.set(*at, lane.when(), lane.watch());
             }
         }
     }

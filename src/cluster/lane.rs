@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::daemon::Told;
+use super::schedule::When;
 use super::told_once::ToldOnce;
 use crate::disk::{WatchId, Watcher};
 use crate::error::{Error, Kind, Result};
@@ -273,11 +274,20 @@ impl Lane {
         }
     }
 
-    /// Has its turn if its directory, page or epoch checkpoint is not in its place any more.
-    pub fn patrol(&mut self) {
-        // What cannot be looked at now is looked at the next time.
+    /// Whether its directory, page and epoch checkpoint are in their places, as far as can be seen:
+    /// what cannot be looked at now is looked at the next time.
+    pub fn is_whole(&self) -> bool {
         let is_whole = |follower: &Follower| follower.replica().is_whole().unwrap_or(true);
-        self.fresh |= !self.follower.as_ref().is_none_or(is_whole);
+        self.follower.as_ref().is_none_or(is_whole)
+    }
+
+    /// When it is to have its next turn.
+    pub fn when(&self) -> When {
+        if self.fresh {
+            When::Now
+        } else {
+            self.due.map_or(When::Changed, When::At)
+        }
     }
 
     /// Whether one holder has the append lock of this replica without a beat for too long. One that

@@ -27,6 +27,7 @@ mod moves;
 mod new_broker;
 pub mod placement;
 mod registration;
+mod schedule;
 mod status;
 mod sweeper;
 mod told_once;

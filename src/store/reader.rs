@@ -434,7 +434,8 @@ impl PartitionReader {
     fn cover(&mut self, page: &Page) -> Result<()> {
         let kept = self.snapshot.as_ref();
         if kept.is_none_or(|snapshot| snapshot.page.generation != page.generation) {
-            self.snapshot = Some(self.look()?);
+            let taken = LogSnapshot::take_unlisted(&self.replica)?;
+            self.snapshot = Some(taken.ok_or_else(|| unreadable(&self.replica))?);
         }
         let readable = self.snapshot.as_ref().is_some_and(|s| s.epochs.is_some());
         if readable {

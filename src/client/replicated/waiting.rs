@@ -30,10 +30,8 @@ pub(in crate::client) fn wait_all(shared: &Arc<Replicated>, ledger: &Ledger, fai
         let partitions: Vec<PartitionId> = {
             let mut state = shared.lock();
             loop {
-                let busy = state.lanes.iter().filter(|(_, l)| !l.under_way.is_empty());
-                let busy: Vec<_> = busy.map(|(partition, _)| *partition).collect();
-                if !busy.is_empty() {
-                    break busy;
+                if !state.lanes.is_empty() {
+                    break state.lanes.keys().copied().collect();
                 }
                 if state.closed {
                     return;
@@ -155,7 +153,7 @@ impl Replicated {
     fn target(&self, partition: PartitionId, epoch: LeaderEpoch) -> Option<Offset> {
         let state = self.lock();
         let lane = state.lanes.get(&partition)?;
-        if lane.epoch != epoch || lane.moved {
+        if lane.epoch != epoch || state.moved.contains(&partition) {
             return None;
         }
         lane.under_way
@@ -164,10 +162,10 @@ impl Replicated {
     }
 
     fn note_moved(&self, partition: PartitionId, shown: &Shown) {
-        if let Some(lane) = self.lock().lanes.get_mut(&partition)
-            && lane.epoch != shown.leader_epoch
-        {
-            lane.moved = true;
+        let mut state = self.lock();
+        let lane = state.lanes.get(&partition);
+        if lane.is_some_and(|lane| lane.epoch != shown.leader_epoch) {
+            state.moved.insert(partition);
         }
     }
 
@@ -181,7 +179,7 @@ impl Replicated {
         let Some(lane) = state.lanes.get_mut(&partition) else {
             return Vec::new();
         };
-        if lane.epoch != shown.leader_epoch || lane.moved {
+        if lane.epoch != shown.leader_epoch || state.moved.contains(&partition) {
             return Vec::new();
         }
         let end = match self.acks {
@@ -196,6 +194,9 @@ impl Replicated {
             bytes += one.batch.len();
             acked.push((one.ticket, one.appended));
             freed.push(one.batch);
+        }
+        if lane.under_way.is_empty() {
+            state.end(partition);
         }
         state.bytes = state.bytes.saturating_sub(bytes);
         while state.spare.len() < SPARE_MAX
