@@ -103,7 +103,9 @@ impl<K: Copy + Ord + Hash> Schedule<K> {
         match wake {
             Wake::Anything => {
                 let all: Vec<K> = self.entries.keys().copied().collect();
-                all.into_iter().for_each(|key| self.now(key));
+                for key in all {
+                    self.now(key);
+                }
             }
             Wake::Changed(ids) => {
                 for id in ids {

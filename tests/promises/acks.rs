@@ -1,7 +1,6 @@
 //! Acknowledged, shown, durable: receipts, and configs that change under open programs.
 
 use std::collections::BTreeMap;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -12,39 +11,11 @@ use mq::client::{
 use mq::error::Kind;
 use mq::types::{Compression, TopicName, TopicPartition};
 
-use crate::cli::{Running, Shell};
+use crate::cli::Shell;
+use crate::scripts::{can, traced};
 
 fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
-}
-
-fn has_strace(test: &str) -> bool {
-    let found = Command::new("strace")
-        .arg("-V")
-        .stdout(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success());
-    if !found {
-        println!("{test}: skipped: strace is missing");
-    }
-    found
-}
-
-/// `mq-produce` under strace, with its standard input open.
-fn traced(shell: &Shell, strace: &[&str], args: &[&str]) -> Running {
-    let inner = shell.command("mq-produce", args);
-    let mut command = Command::new("strace");
-    command
-        .args(["-f", "-qq", "-o", "trace"])
-        .args(strace)
-        .arg(inner.get_program())
-        .args(inner.get_args())
-        .env("MQ_STORE", shell.store())
-        .current_dir(shell.dir())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    Running::of(command.spawn().expect("strace starts"))
 }
 
 const ECHO: [&str; 2] = ["-o", "%o %v\n"];
@@ -63,7 +34,7 @@ fn assert_true(shell: &Shell, echoed: &str, topic: &str) {
 #[test]
 fn a_batch_that_failed_its_sync_is_not_credited_with_the_next_one() {
     let test = "a_batch_that_failed_its_sync_is_not_credited_with_the_next_one";
-    if !has_strace(test) {
+    if !can(test, &["strace"], false) {
         return;
     }
     let shell = Shell::new();
@@ -71,7 +42,7 @@ fn a_batch_that_failed_its_sync_is_not_credited_with_the_next_one() {
     shell.produce(&["s"], b"zero\n");
     let slow = "inject=fdatasync:delay_enter=1500000:when=1";
     let strace = ["-e", "trace=fdatasync", "-e", slow];
-    let mut producer = traced(&shell, &strace, &[&ECHO[..], &["s"]].concat());
+    let mut producer = traced(&shell, &strace, "mq-produce", &[&ECHO[..], &["s"]].concat());
     producer.feed(b"FIRST\n");
     sleep(ms(700));
     std::fs::remove_file(shell.logs().join("s-0/partition.state")).expect("removed");
@@ -92,7 +63,7 @@ fn a_batch_that_failed_its_sync_is_not_credited_with_the_next_one() {
 #[test]
 fn a_batch_that_another_overwrote_is_not_credited_with_the_next_one() {
     let test = "a_batch_that_another_overwrote_is_not_credited_with_the_next_one";
-    if !has_strace(test) {
+    if !can(test, &["strace"], false) {
         return;
     }
     let shell = Shell::new();
@@ -106,7 +77,7 @@ fn a_batch_that_another_overwrote_is_not_credited_with_the_next_one() {
         "-e",
         "inject=fdatasync:delay_enter=1600000:when=1",
     ];
-    let mut producer = traced(&shell, &strace, &[&ECHO[..], &["s"]].concat());
+    let mut producer = traced(&shell, &strace, "mq-produce", &[&ECHO[..], &["s"]].concat());
     producer.feed(b"FIRST\n");
     sleep(ms(500));
     std::fs::remove_file(shell.logs().join("s-0/partition.state")).expect("removed");
@@ -128,7 +99,7 @@ fn a_batch_that_another_overwrote_is_not_credited_with_the_next_one() {
 #[test]
 fn a_batch_that_was_given_up_is_not_credited_with_the_next_one() {
     let test = "a_batch_that_was_given_up_is_not_credited_with_the_next_one";
-    if !has_strace(test) {
+    if !can(test, &["strace"], false) {
         return;
     }
     let shell = Shell::new();
@@ -152,7 +123,7 @@ fn a_batch_that_was_given_up_is_not_credited_with_the_next_one() {
     let slow = "inject=pwrite64:delay_enter=1500000:when=2";
     let strace = ["-P", &log, "-e", "trace=pwrite64", "-e", slow];
     let args = [&["--timeout", "1s"], &ECHO[..], &["s"]].concat();
-    let mut producer = traced(&shell, &strace, &args);
+    let mut producer = traced(&shell, &strace, "mq-produce", &args);
     producer.feed(b"FIRST\n");
     sleep(ms(600));
     producer.feed(b"SECOND\n");

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,38 +25,18 @@ use serde_json::Value;
 use crate::cli::{PATIENCE, Running, Shell};
 use crate::daemons::{brokers, eventually, healthy, topic_file};
 use crate::mounts::Mounts;
-
-fn has_strace() -> bool {
-    let found = Command::new("strace").arg("-V").output();
-    let found = found.is_ok_and(|done| done.status.success());
-    if !found {
-        println!("skipped: there is no strace");
-    }
-    found
-}
+use crate::scripts::{can, traced};
 
 /// Starts a tool whose system calls are slowed as `inject` says, those on `path` only if one is
 /// given.
 fn slowed(shell: &Shell, inject: &str, path: Option<&str>, tool: &str, args: &[&str]) -> Running {
-    let plain = shell.command(tool, args);
-    let mut traced = Command::new("strace");
-    traced.args(["-f", "-qq", "-o", "/dev/null"]);
     let call = inject.split(':').next().expect("a call");
-    traced.args(["-e", &format!("trace={call}")]);
-    traced.args(["-e", &format!("inject={inject}")]);
+    let (trace, inject) = (format!("trace={call}"), format!("inject={inject}"));
+    let mut strace = vec!["-e", &trace, "-e", &inject];
     if let Some(path) = path {
-        traced.args(["-P", path]);
+        strace.extend(["-P", path]);
     }
-    traced.arg(plain.get_program()).args(plain.get_args());
-    for (name, value) in plain.get_envs() {
-        match value {
-            Some(value) => traced.env(name, value),
-            None => traced.env_remove(name),
-        };
-    }
-    traced.current_dir(shell.dir());
-    let piped = traced.stdin(Stdio::piped()).stdout(Stdio::piped());
-    Running::of(piped.stderr(Stdio::piped()).spawn().expect("spawn"))
+    traced(shell, &strace, tool, args)
 }
 
 fn leader(topic: &Value) -> (i64, i64) {
@@ -112,7 +91,7 @@ fn all_are_there(shell: &Shell, count: usize) {
 
 #[test]
 fn an_orderly_stop_waits_for_a_slow_follower_and_loses_nothing() {
-    if !has_strace() {
+    if !can("leaderships", &["strace"], false) {
         return;
     }
     let (shell, first, _others) = a_burst_with_a_slow_follower(BURST);
@@ -128,7 +107,7 @@ fn an_orderly_stop_waits_for_a_slow_follower_and_loses_nothing() {
 
 #[test]
 fn a_dead_brokers_directory_leads_until_a_slow_follower_has_all() {
-    if !has_strace() {
+    if !can("leaderships", &["strace"], false) {
         return;
     }
     let (shell, first, _others) = a_burst_with_a_slow_follower(BURST);
@@ -146,7 +125,7 @@ fn a_dead_brokers_directory_leads_until_a_slow_follower_has_all() {
 
 #[test]
 fn a_leader_whose_disk_is_full_leads_until_a_slow_follower_has_all() {
-    if !has_strace() {
+    if !can("leaderships", &["strace"], false) {
         return;
     }
     let shell = Shell::new();
@@ -223,7 +202,7 @@ fn a_follower_that_stands_still_keeps_no_leader_from_serving() {
 
 #[test]
 fn an_honest_recovery_that_takes_long_is_not_fenced() {
-    if !has_strace() {
+    if !can("leaderships", &["strace"], false) {
         return;
     }
     let shell = Shell::new();

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal};
 
 use crate::cli::{Running, Shell};
+use crate::scripts::can;
 
 /// Partitions of the smaller topic.
 const FEW: usize = 40;
@@ -67,15 +68,6 @@ fn count(shell: &Shell, tool: &str, args: &[&str]) -> Count {
     }
 }
 
-fn has_strace() -> bool {
-    let found = Command::new("strace").arg("-V").output();
-    let found = found.is_ok_and(|done| done.status.success());
-    if !found {
-        println!("skipped: there is no strace");
-    }
-    found
-}
-
 /// A topic with records in each partition, and a group that read it.
 fn store_with(partitions: usize) -> Shell {
     let memory = Path::new("/dev/shm");
@@ -124,7 +116,7 @@ const COMMANDS: [&str; 26] = [
 
 #[test]
 fn no_command_reads_a_topic_file_for_each_partition() {
-    if !has_strace() {
+    if !can("scale", &["strace"], false) {
         return;
     }
     let (few, many) = (store_with(FEW), store_with(2 * FEW));
@@ -191,7 +183,7 @@ fn child_of(pid: u32) -> Pid {
 
 #[test]
 fn a_signal_ends_a_command_between_partitions() {
-    if !has_strace() {
+    if !can("scale", &["strace"], false) {
         return;
     }
     let shell = store_with(100);

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::cli::{Done, Shell, run};
+use crate::cli::{Done, Running, Shell, run};
 
 /// Runs a script in the shell's directory, with its store.
 pub fn bash(shell: &Shell, script: &str) -> Done {
@@ -28,6 +28,24 @@ pub fn bash_ok(shell: &Shell, script: &str) -> String {
     let done = bash(shell, script);
     assert_eq!(done.status, 0, "{script}\n{}\n{}", done.text(), done.err);
     done.text()
+}
+
+/// Starts a tool under strace, with its standard streams piped. `strace`: what to trace and what to
+/// do with it; the trace is written to `trace` in the shell's directory.
+pub fn traced(shell: &Shell, strace: &[&str], tool: &str, args: &[&str]) -> Running {
+    let plain = shell.command(tool, args);
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-o", "trace"]).args(strace);
+    command.arg(plain.get_program()).args(plain.get_args());
+    for (name, value) in plain.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command.current_dir(shell.dir());
+    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    Running::of(piped.stderr(Stdio::piped()).spawn().expect("strace starts"))
 }
 
 /// Whether these programs are there, and root if that is needed. In CI programs have to be.
