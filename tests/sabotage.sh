@@ -464,7 +464,17 @@ sabotage "after a reboot nobody recovers the followers" src/client/consumer.rs \
   divergence after_a_reboot
 
 sabotage "the dead leave before anyone looked at the leader" src/cluster/control/step.rs \
-  'if p.leader_stands && !p.probe {' 'if (p.leader_stands || p.work.is_none()) && !p.probe {' \
+  'if p.reign.view == View::Stands && !p.is_reported() {' \
+  'if p.reign.view != View::Stranded && !p.is_reported() {' \
+  lib control::tests
+
+sabotage "what was known of a leader outlives its epoch" src/cluster/control/partition.rs \
+  '        self.reign = Reign::new(if same { failover } else { Failover::default() });' \
+  '        self.reign.failover = if same { failover } else { Failover::default() };' \
+  lib control::tests
+
+sabotage "a leader found useless still stands" src/cluster/control/causes.rs \
+  'if p.reign.view == View::Stands {' 'if p.reign.view == View::Stands && p.meta.leader < 0 {' \
   lib control::tests
 
 sabotage "leadership moves to a full disk" src/cluster/control/causes.rs \

@@ -6,8 +6,9 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use super::judge::waits_in_vain;
+use super::partition::{Ask, Partition, View, WorkKind};
 use super::sight::Sight;
-use super::state::{Ask, ChangeKind, Election, Forced, Partition, PlannedMove, WorkKind};
+use super::state::{ChangeKind, Election, Forced, PlannedMove};
 use super::step::{Context, Wish, take_out};
 use crate::cluster::moves::Move;
 use crate::types::BrokerId;
@@ -80,7 +81,11 @@ pub(super) fn leader_disk_full(
 /// that lives has most.
 fn force(cx: &mut Context<'_>, p: &mut Partition, sight: &Sight<'_>, forced: Forced) {
     if !sight.full {
-        return cx.look(p, Ask::All);
+        return cx.look(p, Ask::ALL);
+    }
+    // Seen to stand once, it does not now, whatever comes of this.
+    if p.reign.view == View::Stands {
+        p.reign.view = View::Unknown;
     }
     let (leader, why) = (p.meta.leader, forced.why());
     let lock_kept = matches!(forced, Forced::LockKept(..));
@@ -102,8 +107,7 @@ fn force(cx: &mut Context<'_>, p: &mut Partition, sight: &Sight<'_>, forced: For
         }
         _ => {}
     }
-    if !p.stranded {
-        p.stranded = true;
+    if p.reign.strand() {
         let others = p.meta.isr.iter().filter(|b| **b != leader);
         let others: Vec<_> = match dead {
             Some(dead) => vec![dead.to_string()],
@@ -125,7 +129,6 @@ fn force(cx: &mut Context<'_>, p: &mut Partition, sight: &Sight<'_>, forced: For
             cx.topic
         ));
     }
-    p.watch = None;
     cx.schedule(p);
 }
 
@@ -141,17 +144,15 @@ fn fail_over(
 ) {
     let leader = p.meta.leader;
     if !sight.full {
-        return cx.look(p, Ask::All);
+        return cx.look(p, Ask::ALL);
     }
     if sealed && waits_for_dead(cx, p, sight) {
         return cx.schedule(p);
     }
-    let rests = p.failover_due.is_some_and(|due| due > cx.now);
     let fit = |b: &BrokerId| {
         *b != leader
-            && !rests
             && p.meta.is_in_sync(*b)
-            && !p.tried.contains(b)
+            && p.reign.failover.may_try(*b, cx.now)
             && !leaving.contains(b)
             && cx.brokers.is_alive(*b)
             && sight.page(p, *b).is_some()
@@ -165,10 +166,7 @@ fn fail_over(
         drop.push(leader);
         return move_to(cx, p, to, WorkKind::Failover(to), None, drop);
     }
-    if !p.tried.is_empty() {
-        p.tried.clear();
-        p.failover_due = Some(cx.now + FAILOVER_AGAIN);
-    }
+    p.reign.failover.rest(cx.now + FAILOVER_AGAIN);
     if sealed {
         return unseal(cx, p, sight, leaving);
     }
@@ -179,8 +177,8 @@ fn fail_over(
         return cx.change(p, ChangeKind::Renew);
     }
     // The directory keeps serving.
-    if let Some(due) = p.failover_due.filter(|due| *due > cx.now) {
-        p.again = Some(p.again.map_or(due, |at| at.min(due)));
+    if let Some(due) = p.reign.failover.rests_until(cx.now) {
+        p.due.again_by(due);
     }
     cx.schedule(p);
 }
@@ -194,7 +192,7 @@ pub(super) fn unseal(
     mut leaving: Vec<BrokerId>,
 ) {
     if !sight.full {
-        return cx.look(p, Ask::All);
+        return cx.look(p, Ask::ALL);
     }
     if waits_for_dead(cx, p, sight) {
         return cx.schedule(p);
@@ -225,7 +223,7 @@ fn waits_for_dead(cx: &mut Context<'_>, p: &mut Partition, sight: &Sight<'_>) ->
     let Some(dead) = dead_ahead(cx, p, sight, most) else {
         return false;
     };
-    if !std::mem::replace(&mut p.stranded, true) {
+    if p.reign.strand() {
         let text = if sight.is_read(dead) {
             format!(
                 "{} lost records on its leader, broker {leader}, that only broker {dead} has in \

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::causes::{broker_dead, directory_useless, leader_disk_full, lock_kept, move_to, unseal};
+use super::partition::{Ask, Partition, View, Watch, WorkKind};
 use super::sight::Sight;
-use super::state::{Ask, ChangeKind, Lock, Look, Looked, Partition, Watch, WorkKind};
-use super::step::{Context, Wish, fail_wish, lag_interval, take_out};
+use super::state::{ChangeKind, Lock, Look, Looked};
+use super::step::{Context, Wish, fail_wish, finishable, lag_interval, take_out};
 use crate::store::LEFT_AFTER;
 use crate::store::heartbeat::{STOPPED_AFTER, Stillness};
 use crate::types::BrokerId;
@@ -23,7 +24,7 @@ const FAILED_LOOK: Duration = Duration::from_secs(1);
 pub(super) fn judge(cx: &mut Context<'_>, p: &mut Partition, looked: &Looked, full: bool) {
     let sight = Sight { looked, full };
     if full {
-        p.lag_due = None;
+        p.due.followers = None;
     }
     let laggards = note_lag(cx, p, &sight);
     let leader = p.meta.leader;
@@ -34,14 +35,14 @@ pub(super) fn judge(cx: &mut Context<'_>, p: &mut Partition, looked: &Looked, fu
         Watched::Free => {}
         Watched::Stopped(seen) => return lock_kept(cx, p, &sight, seen),
         Watched::Held => {
-            let since = p.watch.map_or(cx.now, |watch| watch.since);
+            let since = p.reign.watch.map_or(cx.now, |watch| watch.since);
             let watched = cx.now.saturating_sub(since);
-            p.again = Some(cx.now + watched.clamp(WATCHING_FIRST, WATCHING));
+            p.due.again = Some(cx.now + watched.clamp(WATCHING_FIRST, WATCHING));
             return cx.schedule(p);
         }
     }
     if matches!(sight.of(leader), Some(Look::Failed) | None) {
-        p.again = Some(cx.now + FAILED_LOOK);
+        p.due.again = Some(cx.now + FAILED_LOOK);
     }
     let page = sight
         .page(p, leader)
@@ -52,17 +53,21 @@ pub(super) fn judge(cx: &mut Context<'_>, p: &mut Partition, looked: &Looked, fu
     let left = match mover {
         Some(beat) => {
             let begin = || Stillness::begin(beat, cx.now);
-            let seen = p.others_move.get_or_insert_with(begin);
+            let seen = p.reign.others_move.get_or_insert_with(begin);
             seen.look(beat, cx.now) >= LEFT_AFTER
         }
         None => {
-            p.others_move = None;
+            p.reign.others_move = None;
             false
         }
     };
     let sealed = left || page.is_some_and(|page| page.sealed);
-    p.stranded &= sealed;
-    p.leader_stands = !sealed && page.is_some_and(|page| page.this_boot);
+    let stands = !sealed && page.is_some_and(|page| page.this_boot);
+    p.reign.view = match p.reign.view {
+        View::Stranded if sealed => View::Stranded,
+        _ if stands => View::Stands,
+        _ => View::Unknown,
+    };
     // What a leader that nobody recovered yet has lost, one that is dead may have in sync.
     let unknown = match sight.of(leader) {
         Some(Look::Unreadable) => true,
@@ -75,7 +80,7 @@ pub(super) fn judge(cx: &mut Context<'_>, p: &mut Partition, looked: &Looked, fu
         cx.dead_followers(p)
     };
     if unknown && cx.brokers.is_alive(leader) {
-        p.again = Some(cx.now + FAILED_LOOK);
+        p.due.again = Some(cx.now + FAILED_LOOK);
     }
     for broker in p.meta.isr.iter().filter(|b| **b != leader) {
         if !unknown
@@ -96,7 +101,7 @@ pub(super) fn judge(cx: &mut Context<'_>, p: &mut Partition, looked: &Looked, fu
     }
     if moving {
         // Its broker may be about to end, or somebody asked for it.
-        p.again = Some(cx.now + WATCHING);
+        p.due.again = Some(cx.now + WATCHING);
         return cx.schedule(p);
     }
     if !leaving.is_empty() {
@@ -105,12 +110,15 @@ pub(super) fn judge(cx: &mut Context<'_>, p: &mut Partition, looked: &Looked, fu
     if waits_in_vain(cx, p, &sight) {
         return cx.change(p, ChangeKind::Renew);
     }
+    if let Some(reassignment) = finishable(&p.meta) {
+        return cx.change(p, ChangeKind::Finish(reassignment));
+    }
     if let Some((wish, when)) = cx.wish(p)
         && when <= cx.now
         && (wish != Wish::Balance || cx.may_balance())
     {
         if !full {
-            return cx.look(p, Ask::All);
+            return cx.look(p, Ask::ALL);
         }
         match wished(cx, p, &sight, wish) {
             Some(to) => return move_to(cx, p, to, WorkKind::Voluntary, Some(wish), Vec::new()),
@@ -135,15 +143,19 @@ pub(super) fn waits_in_vain(cx: &Context<'_>, p: &mut Partition, sight: &Sight<'
         .map(|r| r.broker)
         .collect();
     if joining.is_empty() {
-        p.joining_since = None;
+        p.reign.joining = None;
         return false;
     }
-    let since = *p.joining_since.get_or_insert(cx.now);
+    // Whoever was about to join as of an older version begins anew.
+    let known = p.reign.joining.filter(|(as_of, _)| *as_of == cx.version);
+    let (_, since) = *p
+        .reign
+        .joining
+        .insert(known.unwrap_or((cx.version, cx.now)));
     let vain = cx.now.saturating_sub(since) >= JOINING_GIVEN
         || joining.iter().any(|broker| !cx.brokers.is_alive(*broker));
     if !vain {
-        let due = since + JOINING_GIVEN;
-        p.again = Some(p.again.map_or(due, |at| at.min(due)));
+        p.due.again_by(since + JOINING_GIVEN);
     }
     vain
 }
@@ -181,18 +193,21 @@ fn watch(cx: &Context<'_>, p: &mut Partition, sight: &Sight<'_>) -> Watched {
     let beat = match sight.looked.lock {
         Lock::Untried => return Watched::Free,
         Lock::Free => {
-            p.watch = None;
+            p.reign.watch = None;
             return Watched::Free;
         }
         Lock::Held(beat) => beat,
     };
     let sequence = sight.of(p.meta.leader).and_then(Look::sequence);
-    if p.watch.is_some_and(|watch| watch.seen.seen().0 != sequence) {
-        p.watch = None;
+    if p.reign
+        .watch
+        .is_some_and(|watch| watch.seen.seen().0 != sequence)
+    {
+        p.reign.watch = None;
         return Watched::Free;
     }
     let seen = (sequence, beat);
-    let watch = p.watch.get_or_insert_with(|| Watch {
+    let watch = p.reign.watch.get_or_insert_with(|| Watch {
         since: cx.now,
         seen: Stillness::begin(seen, cx.now),
     });
@@ -221,22 +236,22 @@ fn note_lag(cx: &Context<'_>, p: &mut Partition, sight: &Sight<'_>) -> Vec<Broke
         .filter(|page| page.this_boot && page.epoch == p.meta.leader_epoch);
     let Some(page) = page else {
         // Nobody can follow a leader that was not made ready.
-        p.lag.last = None;
-        p.lag.caught_up.clear();
+        p.reign.lag.last = None;
+        p.reign.lag.caught_up.clear();
         return Vec::new();
     };
     let interval = lag_interval(cx.rules);
-    let last = p.lag.last;
+    let last = p.reign.lag.last;
     if last.is_none_or(|(at, _)| cx.now.saturating_sub(at) >= interval / 2) {
-        p.lag.last = Some((cx.now, page.end));
+        p.reign.lag.last = Some((cx.now, page.end));
     }
     if last.is_some_and(|(at, _)| cx.now.saturating_sub(at) > interval * 2) {
         // Whoever looked slept.
-        p.lag.caught_up.clear();
+        p.reign.lag.caught_up.clear();
     }
     // Half an interval more, or a follower that is always a little behind could seem to be late.
     let late = cx.rules.lag_max.max(interval) + interval / 2;
-    let before = std::mem::take(&mut p.lag.caught_up);
+    let before = std::mem::take(&mut p.reign.lag.caught_up);
     let mut laggards = Vec::new();
     for broker in followers {
         let known = before.iter().find(|(b, _)| *b == broker);
@@ -256,7 +271,7 @@ fn note_lag(cx: &Context<'_>, p: &mut Partition, sight: &Sight<'_>) -> Vec<Broke
         if cx.now.saturating_sub(at) > late {
             laggards.push(broker);
         }
-        p.lag.caught_up.push((broker, at));
+        p.reign.lag.caught_up.push((broker, at));
     }
     laggards
 }

@@ -11,7 +11,8 @@
 //! 2. Only who is in sync is elected, unless the topic allows otherwise and nobody in sync can.
 //! 3. Who leads is in sync. The in-sync set is never empty.
 //! 4. A look precedes each move and each fence, so a report is a hint only.
-//! 5. One thing at a time is under way for a partition, and its end is always told.
+//! 5. One thing at a time is under way for a partition, and its end is always told. What may follow
+//!    what, and what is known together, stands in [`partition`].
 //! 6. A page that a recovery sealed in the topic file's epoch gets a new epoch at once: nobody can
 //!    append before. So does one that is sealed for a move, after 2 s: brokers that end, and
 //!    people, move leaders, too. One of an older epoch waits for its promotion only.
@@ -28,6 +29,7 @@ mod hold;
 mod judge;
 mod looks;
 mod news;
+mod partition;
 mod shell;
 mod sight;
 mod state;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::hold::TOLD_MAX;
-use super::state::Partition;
+use super::partition::Partition;
 use crate::store::topics::PartitionMeta;
 use crate::types::{BrokerId, TopicName, TopicPartition};
 
@@ -41,7 +41,7 @@ impl News {
             }
             _ => {}
         }
-        if before.leader != next.leader && known.begun_epoch != Some(next.leader_epoch) {
+        if before.leader != next.leader && !known.was_to_begin(next.leader_epoch) {
             let moved = self.moved.entry((before.leader, next.leader)).or_default();
             moved.push(of(topic, next));
         }

@@ -1,6 +1,7 @@
 //! A look at a partition's replicas, held against what the topic file says of them.
 
-use super::state::{Look, Looked, PageLook, Partition};
+use super::partition::Partition;
+use super::state::{Look, Looked, PageLook};
 use crate::types::{BrokerId, LeaderEpoch, Offset, Uuid};
 
 /// A look, and the partition it is of.

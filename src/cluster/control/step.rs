@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::judge::judge;
 use super::news::News;
+use super::partition::{Ask, Partition, View, Work, WorkKind};
 use super::state::{
-    Ask, Broker, Brokers, Change, ChangeKind, Effects, Ended, Event, Job, Lag, LookAt, Looked,
-    Partition, Rest, Rules, Standing, State, Topic, Work, WorkKind,
+    Broker, Brokers, Change, ChangeKind, Effects, Ended, Event, Job, LookAt, Looked, Rules,
+    Standing, State, Topic,
 };
 use crate::store::topics::{PartitionMeta, TopicMeta};
 use crate::types::{BrokerId, PartitionId, TopicPartition};
@@ -38,15 +39,14 @@ pub fn step(mut state: State, event: Event, now: Duration) -> (State, Effects) {
         Event::Reported(tps) => {
             for tp in &tps {
                 with_partition(&mut state, tp, now, &mut out, |cx, p| {
-                    p.ask = p.ask.max(Ask::Leader);
-                    p.probe = true;
+                    p.ask(Ask::REPORTED);
                     decide(cx, p);
                 });
             }
         }
         Event::Ended(ended) => all_ended(&mut state, &ended, now, &mut out),
         Event::Tick => each_partition(&mut state, now, &mut out, |cx, p| {
-            if p.work.is_none() {
+            if p.work().is_none() {
                 tick(cx, p);
             }
         }),
@@ -84,35 +84,24 @@ impl Context<'_> {
     pub(super) fn begin(&mut self, p: &mut Partition, kind: WorkKind) -> Job {
         *self.jobs += 1;
         let job = Job(*self.jobs);
-        if matches!(kind, WorkKind::Failover(_) | WorkKind::Voluntary) {
-            p.begun_epoch = Some(p.meta.leader_epoch.saturating_add(1));
-        }
-        p.work = Some(Work {
-            job,
-            kind,
-            leader: p.meta.leader,
-            epoch: p.meta.leader_epoch,
-        });
+        p.begin(job, kind, self.now);
         job
     }
 
     pub(super) fn look(&mut self, p: &mut Partition, ask: Ask) {
         let leader = p.meta.leader;
-        let ask = ask.max(p.ask);
-        let job = self.begin(p, WorkKind::Look(ask));
+        let ask = ask.with(p.asked.unwrap_or_default());
+        let job = self.begin(p, WorkKind::Look { all: ask.all });
         // Who could be elected uncleanly is looked at too.
         let matters = |broker: &BrokerId| {
             *broker != leader && (p.meta.is_in_sync(*broker) || self.rules.unclean)
         };
         let others: Vec<_> = p.in_order().filter(matters).collect();
         let mut brokers = vec![leader];
-        if ask == Ask::All {
+        if ask.all {
             brokers.extend(others);
         }
-        let probe = p.probe || p.watch.is_some() || !self.brokers.is_alive(leader);
-        p.ask = Ask::No;
-        p.probe = false;
-        p.again = None;
+        let probe = ask.probe || p.reign.watch.is_some() || !self.brokers.is_alive(leader);
         self.out.looks.push(LookAt {
             job,
             tp: self.topic.clone(),
@@ -123,10 +112,11 @@ impl Context<'_> {
     }
 
     pub(super) fn change(&mut self, p: &mut Partition, kind: ChangeKind) {
-        let job = self.begin(p, WorkKind::Change);
-        if matches!(kind, ChangeKind::Elect(_)) {
-            p.begun_epoch = Some(p.meta.leader_epoch.saturating_add(1));
-        }
+        let work = match kind {
+            ChangeKind::Elect(_) => WorkKind::Elect,
+            ChangeKind::TakeOut(_) | ChangeKind::Renew | ChangeKind::Finish(_) => WorkKind::Change,
+        };
+        let job = self.begin(p, work);
         self.out.changes.push(Change {
             job,
             tp: self.topic.clone(),
@@ -186,12 +176,12 @@ impl Context<'_> {
 
     /// Notes when to look again though nothing happens.
     pub(super) fn schedule(&self, p: &mut Partition) {
-        if p.lag_due.is_none() {
-            p.lag_due = Some(next_lag_look(self.rules, self.now));
+        if p.due.followers.is_none() {
+            p.due.followers = Some(next_lag_look(self.rules, self.now));
         }
-        p.wish_due = match self.wish(p) {
+        p.due.wish = match self.wish(p) {
             // Other things come first.
-            _ if p.stranded || p.watch.is_some() => None,
+            _ if p.reign.view == View::Stranded || p.reign.watch.is_some() => None,
             Some((Wish::Balance, _)) if !self.may_balance() => None,
             Some((_, when)) => Some(when),
             None => None,
@@ -211,48 +201,50 @@ fn next_lag_look(rules: Rules, now: Duration) -> Duration {
     Duration::from_millis(u64::try_from(next).unwrap_or(u64::MAX))
 }
 
-/// Begins what is called for by what is known of a partition.
-pub(super) fn decide(cx: &mut Context<'_>, p: &mut Partition) {
-    if p.work.is_some() {
-        return;
+/// Begins what is called for by what is known of a partition, unless something is under way.
+fn decide(cx: &mut Context<'_>, p: &mut Partition) {
+    if p.work().is_none() {
+        begin_next(cx, p);
     }
+}
+
+/// Begins what is called for, where nothing is under way, or what was ended just now.
+fn begin_next(cx: &mut Context<'_>, p: &mut Partition) {
     if !p.is_replicated() {
-        p.ask = Ask::No;
-        (p.again, p.lag_due, p.wish_due) = (None, None, None);
-        return;
+        return p.retire();
     }
     if !cx.brokers.is_alive(p.meta.leader) {
-        return cx.look(p, Ask::All);
+        return cx.look(p, Ask::ALL);
     }
     // Where the leader's directory cannot be used, whoever is in sync may be needed.
-    if !p.stranded {
+    if p.reign.view != View::Stranded {
+        // A leader that was reported may be of no use.
         let dead = cx.dead_followers(p);
         if !dead.is_empty() {
-            // One of them may have what the leader lost, and a leader that was reported may be of no
-            // use.
-            if p.leader_stands && !p.probe {
+            // One of them may have what the leader lost.
+            if p.reign.view == View::Stands && !p.is_reported() {
                 take_out(cx, p, &dead);
             } else {
-                cx.look(p, Ask::All);
+                cx.look(p, Ask::ALL);
             }
             return;
         }
-        if let Some(reassignment) = finishable(&p.meta) {
+        if let Some(reassignment) = finishable(&p.meta).filter(|_| !p.is_reported()) {
             return cx.change(p, ChangeKind::Finish(reassignment));
         }
     }
-    if p.ask != Ask::No {
-        return cx.look(p, p.ask);
+    if let Some(asked) = p.asked {
+        return cx.look(p, asked);
     }
     if let Some((wish, when)) = cx.wish(p)
         && when <= cx.now
     {
         if wish != Wish::Balance {
-            return cx.look(p, Ask::All);
+            return cx.look(p, Ask::ALL);
         }
         if cx.may_balance() {
-            cx.look(p, Ask::All);
-            return cx.balances(p.work.map(|work| work.job));
+            cx.look(p, Ask::ALL);
+            return cx.balances(p.work().map(|work| work.job));
         }
     }
     cx.schedule(p);
@@ -272,17 +264,18 @@ pub(super) fn finishable(meta: &PartitionMeta) -> Option<crate::store::topics::R
 }
 
 fn tick(cx: &mut Context<'_>, p: &mut Partition) {
-    let came = |due: &mut Option<Duration>| due.take_if(|due| *due <= cx.now).is_some();
-    let again = came(&mut p.again);
-    if p.pauses() {
+    let pause = p.pauses_until();
+    if pause.is_some_and(|until| until > cx.now) {
         return;
     }
-    let (lag, wish) = (came(&mut p.lag_due), came(&mut p.wish_due));
+    let came = |due: &mut Option<Duration>| due.take_if(|due| *due <= cx.now).is_some();
+    let again = came(&mut p.due.again) || pause.is_some();
+    let (lag, wish) = (came(&mut p.due.followers), came(&mut p.due.wish));
     if again {
-        p.ask = p.ask.max(Ask::Leader);
+        p.ask(Ask::LEADER);
     }
     if lag {
-        p.ask = Ask::All;
+        p.ask(Ask::ALL);
     }
     if again || lag || wish {
         decide(cx, p);
@@ -314,28 +307,19 @@ fn brokers_seen(
     }
     each_partition(state, now, out, |cx, p| {
         if p.meta.replicas.iter().any(|r| changed.contains(&r.broker)) {
-            p.tried.clear();
-            p.failover_due = None;
-            p.rest = Rest::default();
+            p.try_anew();
             // A daemon that was away is given the whole time again.
-            p.lag.caught_up.retain(|(b, _)| !changed.contains(b));
-            look_again_if_stranded(p);
+            let caught_up = &mut p.reign.lag.caught_up;
+            caught_up.retain(|(b, _)| !changed.contains(b));
             // Whoever died may have been about to join.
             let outside = |b: &BrokerId| p.meta.uuid_of(*b).is_some() && !p.meta.is_in_sync(*b);
             let mut outside = changed.iter().filter(|b| outside(b));
             if outside.any(|b| !cx.brokers.is_alive(*b)) {
-                p.ask = p.ask.max(Ask::Leader);
+                p.ask(Ask::LEADER);
             }
             decide(cx, p);
         }
     });
-}
-
-fn look_again_if_stranded(p: &mut Partition) {
-    if p.stranded {
-        p.ask = Ask::All;
-        p.probe = true;
-    }
 }
 
 fn topic_seen(state: &mut State, meta: TopicMeta, rules: Rules, now: Duration, out: &mut Effects) {
@@ -366,11 +350,11 @@ fn topic_seen(state: &mut State, meta: TopicMeta, rules: Rules, now: Duration, o
             }
             Some(p) if p.meta != next => {
                 news.changed(&topic.name, p, &next);
-                update(p, next, now);
+                p.update(next, now);
             }
             Some(p) if other_rules => {
-                p.ask = Ask::All;
-                p.lag_due = None;
+                p.ask(Ask::ALL);
+                p.due.followers = None;
             }
             Some(_) => continue,
         }
@@ -385,49 +369,21 @@ fn topic_seen(state: &mut State, meta: TopicMeta, rules: Rules, now: Duration, o
     });
 }
 
-fn update(p: &mut Partition, next: PartitionMeta, now: Duration) {
-    let before = std::mem::replace(&mut p.meta, next);
-    let next = &p.meta;
-    p.since = now;
-    if before.leader != next.leader {
-        p.tried.clear();
-        p.failover_due = None;
-    }
-    if (before.leader, before.leader_epoch) != (next.leader, next.leader_epoch) {
-        p.watch = None;
-        p.stranded = false;
-        p.leader_stands = false;
-        p.failures = 0;
-        p.lag = Lag::default();
-    }
-    if before.isr != next.isr
-        || before.replicas != next.replicas
-        || before.reassignment != next.reassignment
-    {
-        p.rest = Rest::default();
-        p.tried.clear();
-        p.failover_due = None;
-        p.lag.caught_up.retain(|(b, _)| before.isr.contains(b));
-        look_again_if_stranded(p);
-    }
-}
-
 fn looked_at(state: &mut State, looked: &[Looked], now: Duration, out: &mut Effects) {
     let mut freed = false;
     for looked in looked {
         freed |= state.balancing.remove(&looked.job);
         with_partition(state, &looked.tp, now, out, |cx, p| {
-            if let Some(work) = p.work
-                && work.job == looked.job
-                && let WorkKind::Look(ask) = work.kind
+            if let Some(work) = p.work_of(looked.job)
+                && let WorkKind::Look { all } = work.kind
             {
-                p.work = None;
                 // What was seen of one leader says nothing of the next.
                 if work.epoch == p.meta.leader_epoch {
-                    judge(cx, p, looked, ask == Ask::All);
+                    judge(cx, p, looked, all);
                 } else {
-                    decide(cx, p);
+                    begin_next(cx, p);
                 }
+                p.settle(work.job);
             }
         });
     }
@@ -441,8 +397,9 @@ fn all_ended(state: &mut State, ended: &[Ended], now: Duration, out: &mut Effect
     for ended in ended {
         freed |= state.balancing.remove(&ended.job);
         with_partition(state, &ended.tp, now, out, |cx, p| {
-            if let Some(work) = p.work.take_if(|work| work.job == ended.job) {
+            if let Some(work) = p.work_of(ended.job) {
                 after(cx, p, work, ended.done);
+                p.settle(work.job);
             }
         });
     }
@@ -453,33 +410,34 @@ fn all_ended(state: &mut State, ended: &[Ended], now: Duration, out: &mut Effect
 
 fn after(cx: &mut Context<'_>, p: &mut Partition, work: Work, done: bool) {
     let moved_on = work.epoch != p.meta.leader_epoch;
-    // A move that failed may have left the page sealed.
     match work.kind {
-        _ if done => p.failures = 0,
+        _ if done => p.succeed(),
+        // A move that failed may have left the page sealed.
         WorkKind::Failover(to) => {
             // The undoing of its seal is a new epoch of the same leader.
             if work.leader == p.meta.leader {
-                p.tried.push(to);
+                p.reign.failover.fail(to);
             }
-            p.ask = Ask::All;
+            p.ask(Ask::ALL);
         }
         WorkKind::Voluntary => {
             fail_wish(p, cx.now);
-            p.ask = Ask::All;
+            p.ask(Ask::ALL);
         }
+        // A look has no end but what was seen.
+        WorkKind::Look { .. } => {}
         // It came too late: something else was changed.
-        WorkKind::Change | WorkKind::Look(_) if moved_on => {}
-        WorkKind::Change | WorkKind::Look(_) => {
-            let pause = RETRY_FIRST * 2u32.pow(p.failures.min(6));
-            p.failures += 1;
-            p.again = Some(cx.now + pause.min(RETRY_MAX));
-            if !p.probe {
+        WorkKind::Elect | WorkKind::Change if moved_on => {}
+        WorkKind::Elect | WorkKind::Change => {
+            let pause = RETRY_FIRST * 2u32.pow(work.failures.min(6));
+            p.pause(cx.now + pause.min(RETRY_MAX));
+            if !p.is_reported() {
                 return;
             }
             // Somebody reported the leader meanwhile.
         }
     }
-    decide(cx, p);
+    begin_next(cx, p);
 }
 
 pub(super) fn fail_wish(p: &mut Partition, now: Duration) {
@@ -490,7 +448,7 @@ pub(super) fn fail_wish(p: &mut Partition, now: Duration) {
 /// Goes on moving leaders back where that waited for others.
 fn balance_more(state: &mut State, now: Duration, out: &mut Effects) {
     each_partition(state, now, out, |cx, p| {
-        let waits = p.work.is_none() && p.again.is_none() && p.wish_due.is_none();
+        let waits = p.is_steady() && p.due.again.is_none() && p.due.wish.is_none();
         if waits && cx.may_balance() && matches!(cx.wish(p), Some((Wish::Balance, _))) {
             decide(cx, p);
         }

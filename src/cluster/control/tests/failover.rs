@@ -1,5 +1,6 @@
 //! Leaders that cannot go on.
 
+use super::super::partition::Ask;
 use super::*;
 use crate::store::heartbeat::{BREAK_IN_WATCHING, STOPPED_AFTER};
 
@@ -527,7 +528,10 @@ fn what_a_dead_one_in_sync_has_and_nobody_can_read_is_waited_for_by_one_that_los
                 // Both come in one turn, so that it is not taken out before.
                 bench.brokers.insert(3, DOWN);
                 bench.state.topics.values_mut().for_each(|topic| {
-                    topic.partitions.iter_mut().for_each(|p| p.probe = true);
+                    topic
+                        .partitions
+                        .iter_mut()
+                        .for_each(|p| p.ask(Ask::REPORTED));
                 });
                 let effects = bench.see_brokers();
                 let case = format!("{unread:?} {forced} {lost}: {effects:?}");

@@ -3,7 +3,9 @@
 mod failover;
 mod shell;
 mod simulation;
+mod stale;
 mod upkeep;
+mod walks;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,6 +20,8 @@ use crate::cluster::moves::Move;
 use crate::store::topics::{PartitionMeta, Reassignment, ReplicaMeta, TopicMeta};
 use crate::store::{Ahead, Extents, Joining};
 use crate::types::{BrokerId, TopicName, TopicPartition, Uuid};
+
+pub(super) use walks::walked;
 
 fn uuid(broker: BrokerId) -> Uuid {
     Uuid([broker as u8 + 1; 16])

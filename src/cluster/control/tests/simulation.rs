@@ -466,7 +466,7 @@ impl World {
 }
 
 /// Trouble, then peace; then all that can lead well is led well, and nothing more happens.
-fn live_through(seed: u64) {
+pub(super) fn live_through(seed: u64) {
     let mut world = World::new(seed);
     for _ in 0..120 {
         world.trouble();
