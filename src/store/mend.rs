@@ -84,9 +84,11 @@ impl Mender<'_> {
             return self.recover(Some(page));
         }
         if first {
+            // One listing for both: nobody else makes or removes segments under the lock.
+            let segments = Segments::list(&**self.held.replica().dir())?;
             let sound = len == tail.log_bytes
-                && self.sound_since_durable(&page)?
-                && self.epochs_are_right(&page)?;
+                && self.sound_since_durable(&page, &segments)?
+                && self.epochs_are_right(&page, &segments)?;
             return if sound {
                 Ok(page)
             } else {
@@ -130,10 +132,8 @@ impl Mender<'_> {
 
     /// A process's first look: no segment that the page does not know, and (where every message is
     /// synced) sound batches from the durable offset to the end.
-    fn sound_since_durable(&self, page: &Page) -> Result<bool> {
-        let replica = self.held.replica();
-        let dir = &**replica.dir();
-        let segments = Segments::list(dir)?;
+    fn sound_since_durable(&self, page: &Page, segments: &Segments) -> Result<bool> {
+        let dir = &**self.held.replica().dir();
         if segments.bases().last() != Some(&page.tail.active) {
             return Ok(false);
         }
@@ -496,11 +496,11 @@ impl Mender<'_> {
 
     /// The epochs that stand in for a checkpoint that says something else than the log up to
     /// `until`: those that the batches carry. `None` if it fits, or if it may be the log that is damaged.
-    fn epochs_are_right(&self, page: &Page) -> Result<bool> {
+    fn epochs_are_right(&self, page: &Page, segments: &Segments) -> Result<bool> {
         let dir = &**self.held.replica().dir();
-        let (segments, tail) = (Segments::list(dir)?, &page.tail);
+        let tail = &page.tail;
         let known = self.known_epochs(page);
-        let fit = storage::latest_epochs_fit(dir, &segments, tail, self.epochs, known);
+        let fit = storage::latest_epochs_fit(dir, segments, tail, self.epochs, known);
         Ok(fit || self.epochs_instead(page, tail.end, self.epochs)?.is_none())
     }
 
