@@ -27,6 +27,8 @@
 //!   only to whom the same leader's leadership could not be moved: the undoing of a seal is an epoch.
 //! - A leader stands, or strands its partition, or neither is known ([`View`]), never two of them. Its
 //!   append lock may be watched in each.
+//! - A wish, which nothing forces, is none while the leader strands its partition or its lock is
+//!   watched: it could not be fulfilled, and would be asked for again at once.
 //! - A failover tries one stand-in after the other, or rests ([`Failover`]).
 
 use std::time::Duration;
@@ -445,6 +447,11 @@ impl Reign {
             failover,
             ends_from_here: false,
         }
+    }
+
+    /// Whether it cannot be used, or may turn out so: nothing is begun then that nothing forces.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.view == View::Stranded || self.watch.is_some()
     }
 
     /// The leader cannot be used, and no other can lead. Whether that is new.

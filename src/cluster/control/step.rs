@@ -147,7 +147,8 @@ impl Context<'_> {
     pub(super) fn wish(&self, p: &Partition) -> Option<(Wish, Duration)> {
         let meta = &p.meta;
         let leader = meta.leader;
-        if !self.brokers.is_alive(leader) {
+        // Other things come first.
+        if !self.brokers.is_alive(leader) || p.reign.is_in_doubt() {
             return None;
         }
         let others = || meta.isr.iter().filter(|b| **b != leader);
@@ -180,8 +181,6 @@ impl Context<'_> {
             p.due.followers = Some(next_lag_look(self.rules, self.now));
         }
         p.due.wish = match self.wish(p) {
-            // Other things come first.
-            _ if p.reign.view == View::Stranded || p.reign.watch.is_some() => None,
             Some((Wish::Balance, _)) if !self.may_balance() => None,
             Some((_, when)) => Some(when),
             None => None,

@@ -144,7 +144,10 @@ impl Bench {
     fn feed(&mut self, event: Event) -> Effects {
         let (state, mut all) = step(std::mem::take(&mut self.state), event, self.now);
         self.state = state;
+        let mut rounds = 0;
         while !all.looks.is_empty() {
+            rounds += 1;
+            assert!(rounds < 100, "looked at again and again: {:?}", all.looks);
             let looks = std::mem::take(&mut all.looks);
             self.looked += looks.iter().map(|at| at.brokers.len()).sum::<usize>();
             let answers = looks.into_iter().map(|at| Looked {

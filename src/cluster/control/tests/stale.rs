@@ -144,3 +144,22 @@ fn failures_count_as_a_row_only_until_nothing_is_left_to_change() {
     let effects = bench.broker(3, DOWN);
     assert_eq!(fails_again(&mut bench, effects, 1), secs(1));
 }
+
+#[test]
+fn a_leader_that_is_of_no_use_is_not_looked_at_in_a_loop_to_move_it_back() {
+    // Both would be moved back; nobody can lead the first.
+    let mut bench = Bench::with(vec![
+        partition(&[1, 2], 2, &[2, 1]),
+        partition(&[3, 4], 4, &[4, 3]),
+    ]);
+    // Not when followers are looked at anyway.
+    bench.now += secs(1);
+    assert_eq!(bench.see_topic(), Effects::default());
+    for broker in [1, 2] {
+        bench.looks.insert(broker, Look::Offline);
+    }
+    assert_eq!(bench.report().told.len(), 1);
+    let effects = bench.pass(secs(5));
+    let (_, what) = one_move(&effects);
+    assert_eq!((what.tp.partition, what.to), (1, 3));
+}
