@@ -271,7 +271,7 @@ const STALE_COPIES: [(&str, &[&str], &str); 3] = [
             "store/truncate.rs",
             "store/inherited.rs",
             // It looks for files beyond the page.
-            "store/reader_state.rs",
+            "store/end_of_files.rs",
             // Up to the page's active segment.
             "store/log_snapshot.rs",
             "store/committer.rs",

@@ -567,5 +567,18 @@ sabotage "an acknowledgement does not ask for the replica of its append" src/sto
   'if page.replica_uuid != appended.replica {' 'if page.replica_uuid != appended.replica && page.tail.end < 0 {' \
   lib confirm::tests
 
+sabotage "a page is believed that does not fit its log" src/store/end_of_files.rs \
+  'if self.is_proven() || unasked || page.offline.is_some() {' \
+  'if self.is_proven() || unasked || page.tail.end >= 0 {' \
+  promises a_leaders_page_that_is_older
+
+sabotage "a log is sealed by a page that does not fit it" src/store/seal.rs \
+  'Some(page) => replica.end_of_files(page)? == Ordering::Equal,' 'Some(page) => page.tail.end >= 0,' \
+  promises a_leaders_page_that_is_older
+
+sabotage "an append does not ask whether its file has a name" src/disk/os/file.rs \
+  'if stat.st_nlink == 0 {' 'if stat.st_nlink == 0 && stat.st_size < 0 {' \
+  promises a_log_that_goes_under
+
 echo "sabotage: $((caught + missed + errors)) cases, $caught caught, $missed missed, $errors errors"
 ((missed == 0 && errors == 0))

@@ -397,7 +397,7 @@ impl Partition {
             Some(replica) => replica,
             None => Replica::open(store, &self.tp, broker)?,
         };
-        let page = replica.read_page()?;
+        let page = replica.proven_page()?;
         self.replica = Some(replica);
         let fit = |page: &Page| match self.leads {
             Some(epoch) => {

@@ -258,7 +258,7 @@ impl Work {
         }
         self.schedule.wake(wake, now);
         if self.patrol_due <= now {
-            for (at, lane) in self.lanes.iter().enumerate() {
+            for (at, lane) in self.lanes.iter_mut().enumerate() {
                 if !lane.is_whole() {
                     self.schedule.now(at);
                 }

@@ -274,11 +274,18 @@ impl Lane {
         }
     }
 
-    /// Whether its directory, page and epoch checkpoint are in their places, as far as can be seen:
-    /// what cannot be looked at now is looked at the next time.
-    pub fn is_whole(&self) -> bool {
-        let is_whole = |follower: &Follower| follower.replica().is_whole().unwrap_or(true);
-        self.follower.as_ref().is_none_or(is_whole)
+    /// Whether its directory, page, epoch checkpoint and log are in their places, as far as can be
+    /// seen: what cannot be looked at now is looked at the next time. If not, its next turn looks at
+    /// them as a first use does.
+    pub fn is_whole(&mut self) -> bool {
+        let Some(follower) = &mut self.follower else {
+            return true;
+        };
+        let whole = follower.replica().is_whole().unwrap_or(true);
+        if !whole {
+            follower.forget_files();
+        }
+        whole
     }
 
     /// When it is to have its next turn.

@@ -388,8 +388,12 @@ fn begin<'m>(
     };
     let leader = Replica::open(store, &wanted.tp, wanted.from)?;
     let in_order = |page: Page| page.leads(store.boot_id(), from_uuid, wanted.epoch);
-    if !leader.read_page()?.is_some_and(in_order) {
+    if !leader.proven_page()?.is_some_and(in_order) {
         return Ok(None);
+    }
+    let target = Replica::open(store, &wanted.tp, wanted.to)?;
+    if target.lacks_its_end()? {
+        return Err(late(wanted).cure("files of its replica's log are gone or cut"));
     }
     Ok(Some(Under {
         index,
@@ -397,7 +401,7 @@ fn begin<'m>(
         every_message: configs.every_message(),
         from_uuid,
         to_uuid,
-        target: Replica::open(store, &wanted.tp, wanted.to)?,
+        target,
         leader,
         approach: Approach::begin(store.clock().monotonic()),
         sealed: None,

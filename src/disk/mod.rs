@@ -152,7 +152,11 @@ pub trait Dir: Send + Sync + Debug {
     }
     /// The id of what `name` names now, links not followed; `NotFound` if nothing.
     fn id(&self, name: &str) -> io::Result<FileId>;
-    /// The same, with the time at which it was made, where that is known.
+    /// The length of the file `name`, bytes; `NotFound` if there is none.
+    fn len_of(&self, name: &str) -> io::Result<u64> {
+        self.open(name, Open::Read)?.len()
+    }
+    /// The same as [`Dir::id`], with the time at which it was made, where that is known.
     fn identity(&self, name: &str) -> io::Result<Identity> {
         let id = self.id(name)?;
         Ok(Identity { id, born: None })
@@ -191,6 +195,11 @@ pub trait File: Send + Sync + Debug {
     fn append(&self, buf: &[u8]) -> io::Result<()>;
     /// Its length, bytes.
     fn len(&self) -> io::Result<u64>;
+    /// Its length, bytes, if a name still leads to it; else as of a stale handle (`ESTALE`): what is
+    /// written to it from now on is lost with it.
+    fn named_len(&self) -> io::Result<u64> {
+        self.len()
+    }
     /// Whether it is empty.
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)

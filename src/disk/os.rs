@@ -191,6 +191,11 @@ impl Dir for OsDir {
         Ok(id_of(&fs::statat(parent, last, AtFlags::SYMLINK_NOFOLLOW)?))
     }
 
+    fn len_of(&self, name: &str) -> io::Result<u64> {
+        let (parent, last) = self.parent(name)?;
+        Ok(fs::statat(parent, last, AtFlags::SYMLINK_NOFOLLOW)?.st_size as u64)
+    }
+
     fn identity(&self, name: &str) -> io::Result<Identity> {
         let (parent, last) = self.parent(name)?;
         machine::identity(parent.as_fd(), last)

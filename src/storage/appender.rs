@@ -109,10 +109,17 @@ impl Appender {
     }
 
     /// The length of the active segment's file, committed or not.
+    ///
+    /// # Errors
+    /// [`Kind::Fenced`] if the file was removed or replaced since it was opened: it is dropped, so that
+    /// the next use opens what stands in its place. [`Kind::Io`].
     pub fn file_len(&mut self, tail: &Tail) -> Result<u64> {
         let path = self.log_path(tail.active);
-        let active = self.active(tail.active)?;
-        active.log.len().map_err(|e| Error::io("look at", path, e))
+        let len = self.active(tail.active)?.log.named_len();
+        if len.is_err() {
+            self.active = None;
+        }
+        len.map_err(|e| Error::io("look at", path, e))
     }
 
     /// The active segment's log file.

@@ -298,7 +298,9 @@ impl Committer {
         let name = SegmentFile::new(page.tail.active, FileKind::Log).name();
         let file = match &self.segment {
             Some((generation, base, file))
-                if *generation == page.generation && *base == page.tail.active =>
+                if *generation == page.generation
+                    && *base == page.tail.active
+                    && file.named_len().is_ok() =>
             {
                 Arc::clone(file)
             }
@@ -310,6 +312,18 @@ impl Committer {
                 file
             }
         };
+        let len = file.named_len();
+        let len = len.map_err(|e| Error::io("look at", join(&*dir, &name), e))?;
+        if len < page.tail.log_bytes && self.page()?.generation == page.generation {
+            // Another file stands in the place of the one that was appended to.
+            let text = format!(
+                "records of {} are perhaps stored: {} ends before them, so it was replaced or cut",
+                self.replica.tp(),
+                join(&*dir, &name).display()
+            );
+            return Err(Error::new(Kind::Unknown, text)
+                .cure("'mq-topics verify' tells what the log has; read the records back"));
+        }
         files.push((name, file));
         Ok(files)
     }

@@ -195,14 +195,19 @@ impl Follower {
                 Err(Error::new(Kind::Fenced, text))
             }
             Ok(Followed::CaughtUp | Followed::Waits) if !self.replica.has_epochs()? => {
-                // The next step looks as a first use does, and makes it from the batches.
-                self.first = true;
-                self.matched = None;
-                self.appender.forget();
+                // The next step makes it from the batches.
+                self.forget_files();
                 Ok(Followed::Waits)
             }
             other => other,
         }
+    }
+
+    /// Has the next step look at the log's files as a first use does.
+    pub fn forget_files(&mut self) {
+        self.first = true;
+        self.matched = None;
+        self.appender.forget();
     }
 
     fn try_step(&mut self, bytes_max: usize) -> Result<Followed> {
@@ -421,7 +426,7 @@ impl Follower {
         let Some(leader) = &self.leader else {
             return Ok(None);
         };
-        leader.replica().read_page()
+        leader.replica().proven_page()
     }
 
     fn fetch(&mut self, epoch: LeaderEpoch, bytes_max: usize) -> Result<Followed> {

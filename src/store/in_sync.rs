@@ -105,7 +105,10 @@ impl<'s> InSync<'s> {
             .entry(broker)
             .or_insert_with(|| self.store.logs_dir(broker).map_err(text));
         let replica = Replica::open_in(self.store, tp, Arc::clone(logs.as_ref()?)).map_err(text)?;
-        let page = replica.read_page().map_err(text)?;
+        if replica.lacks_its_end().map_err(text)? {
+            return Err("its log ends before its page says".to_owned());
+        }
+        let page = replica.proven_page().map_err(text)?;
         page.ok_or_else(|| "neither copy of its page is sound".to_owned())
     }
 

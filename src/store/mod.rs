@@ -9,6 +9,7 @@ mod committer;
 pub mod configs;
 mod confirm;
 mod copied;
+mod end_of_files;
 pub mod fenced_lock;
 mod follower;
 pub mod gate;

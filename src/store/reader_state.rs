@@ -12,9 +12,7 @@ use super::rebuild::open_replica;
 use super::replica::Replica;
 use super::topic_handle::TopicHandle;
 use super::writer::PartitionWriter;
-use crate::disk::{Dir, Open, join};
 use crate::error::{Error, Kind, Result};
-use crate::storage::{FileKind, SegmentFile, Segments, Tail};
 use crate::types::TopicPartition;
 
 /// How often a look starts over while others publish.
@@ -93,28 +91,7 @@ impl PartitionReader {
             // Files come and go just now, or whoever began that died: that is another question.
             return Ok(Some(Ordering::Equal));
         }
-        let dir = &**replica.dir();
-        let name = SegmentFile::new(page.tail.active, FileKind::Log).name();
-        let len = match dir.open(&name, Open::Read) {
-            Ok(file) => Some(
-                file.len()
-                    .map_err(|e| Error::io("look at", join(dir, &name), e))?,
-            ),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
-            Err(e) => return Err(Error::io("open", join(dir, &name), e)),
-        };
-        let ends = match len.cmp(&Some(page.tail.log_bytes)) {
-            Ordering::Greater => Ordering::Greater,
-            // A log that goes on after a whole active segment goes on in a segment that begins where
-            // the page says that the log ends. To ask for that one file is cheaper than to list all.
-            Ordering::Equal if has_segment(dir, &page.tail)? => Ordering::Greater,
-            Ordering::Equal => Ordering::Equal,
-            Ordering::Less => Segments::list(dir)?
-                .bases()
-                .last()
-                .cmp(&Some(&page.tail.active))
-                .then(Ordering::Less),
-        };
+        let ends = replica.end_of_files(&page)?;
         let after = replica.read_page()?;
         let same = after.is_some_and(|after| after.sequence == page.sequence);
         Ok(same.then_some(ends))
@@ -224,19 +201,6 @@ impl PartitionReader {
         };
         self.take_replica(topic, broker, replica);
         Ok(true)
-    }
-}
-
-/// Whether a segment begins at the log's end, other than an active one without records.
-fn has_segment(dir: &dyn Dir, tail: &Tail) -> Result<bool> {
-    if tail.end == tail.active {
-        return Ok(false);
-    }
-    let name = SegmentFile::new(tail.end, FileKind::Log).name();
-    match dir.id(&name) {
-        Ok(_) => Ok(true),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
-        Err(e) => Err(Error::io("look at", join(dir, &name), e)),
     }
 }
 

@@ -5,6 +5,7 @@
 //! as two processes do. Everything is reached by name within the directory that was opened.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::commit_note::{CommitNote, SYNC_FILE, SyncNotes};
@@ -35,6 +36,8 @@ pub struct Replica {
     boot_id: [u8; 16],
     clock: Arc<dyn Clock>,
     disk: Arc<dyn crate::disk::Disk>,
+    /// Whether the page was held against the log's files.
+    proven: AtomicBool,
 }
 
 impl Replica {
@@ -81,7 +84,16 @@ impl Replica {
             boot_id: store.boot_id(),
             clock: Arc::clone(store.clock()),
             disk: Arc::clone(store.disk()),
+            proven: AtomicBool::new(false),
         })
+    }
+
+    pub(super) fn is_proven(&self) -> bool {
+        self.proven.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_proven(&self) {
+        self.proven.store(true, Ordering::Relaxed);
     }
 
     /// Which partition it is of.
@@ -254,15 +266,6 @@ impl Replica {
             .and_then(|text| LeaderEpochs::parse(&text).ok()))
     }
 
-    /// Whether the directory, its page and its epoch checkpoint are where they belong. What is kept of
-    /// them in memory outlives a removal, so a replica that is idle has to look.
-    ///
-    /// # Errors
-    /// [`Kind::Io`].
-    pub fn is_whole(&self) -> Result<bool> {
-        Ok(self.in_place()? && self.has_epochs()?)
-    }
-
     /// Whether there is an epoch checkpoint.
     pub(super) fn has_epochs(&self) -> Result<bool> {
         match self.dir.id(LeaderEpochs::FILE) {
@@ -391,6 +394,7 @@ impl Held<'_> {
     }
 
     /// As if this process were stopped.
+
     #[cfg(test)]
     pub fn stand_still(&self) {
         self.beat.stand_still();

@@ -1,6 +1,7 @@
 //! Sealing a leader's log for a move of leadership: nothing is appended any more, so the next
 //! leader can reach the end. Only a new leader epoch lifts the seal.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,27 +43,37 @@ impl Sealed {
     ) -> Result<Self> {
         let in_order =
             |page: &Page| page.leads(store.boot_id(), uuid, epoch) && page.intent == Intent::None;
-        let mut replica = Replica::open(store, tp, leader)?;
-        if !replica.read_page()?.is_some_and(|page| in_order(&page)) {
+        let mut made_ready = false;
+        loop {
+            let replica = Replica::open(store, tp, leader)?;
+            let held = replica.lock(patience)?;
+            let page = held.page()?.filter(in_order);
+            // This process has not used the log before, so its page is held against its files: what
+            // lies beyond an old page would be cut by the next leader.
+            let fits = match &page {
+                Some(page) => replica.end_of_files(page)? == Ordering::Equal,
+                None => false,
+            };
+            if let Some(mut page) = page.filter(|_| fits) {
+                let end = page.tail.end;
+                page.seal = Some(Seal::Moving);
+                held.publish(&mut page)?;
+                drop(held);
+                return Ok(Sealed {
+                    _beat: replica.beat_as_mover(),
+                    leader: replica,
+                    uuid,
+                    epoch,
+                    end,
+                });
+            }
+            drop(held);
+            if made_ready {
+                return Err(moved_on(tp));
+            }
             PartitionWriter::open(store, tp, patience)?.make_ready()?;
-            replica = Replica::open(store, tp, leader)?;
+            made_ready = true;
         }
-        let held = replica.lock(patience)?;
-        let page = held.page()?;
-        let Some(mut page) = page.filter(in_order) else {
-            return Err(moved_on(tp));
-        };
-        let end = page.tail.end;
-        page.seal = Some(Seal::Moving);
-        held.publish(&mut page)?;
-        drop(held);
-        Ok(Sealed {
-            _beat: replica.beat_as_mover(),
-            leader: replica,
-            uuid,
-            epoch,
-            end,
-        })
     }
 
     /// Where the log ends.

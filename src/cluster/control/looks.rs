@@ -74,10 +74,14 @@ impl<'a> Looker<'a> {
             true if replica.is_free()? => Lock::Free,
             true => Lock::Held(replica.beat()),
         };
-        let Some(page) = replica.read_page()? else {
+        let Some(page) = replica.proven_page()? else {
             return Ok((Look::Unreadable, lock));
         };
         if replica.offline(&page)?.is_some() {
+            return Ok((Look::Offline, lock));
+        }
+        if replica.lacks_its_end()? {
+            // Files of its log are gone. Its next user finds damage, and takes it offline.
             return Ok((Look::Offline, lock));
         }
         let known = Known::of(&page, self.store.boot_id());

@@ -85,6 +85,14 @@ impl File for OsFile {
         Ok(rustix::fs::fstat(self.handle.get()?)?.st_size as u64)
     }
 
+    fn named_len(&self) -> io::Result<u64> {
+        let stat = rustix::fs::fstat(self.handle.get()?)?;
+        if stat.st_nlink == 0 {
+            return Err(rustix::io::Errno::STALE.into());
+        }
+        Ok(stat.st_size as u64)
+    }
+
     fn set_len(&self, len: u64) -> io::Result<()> {
         let file = self.handle.get()?;
         Ok(retry_on_intr(|| rustix::fs::ftruncate(&*file, len))?)

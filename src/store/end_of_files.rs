@@ -1,0 +1,124 @@
+//! Where a replica's files end, held against its page: whether the page is older than its log, and
+//! whether the log lost what the page knows.
+
+use std::cmp::Ordering;
+
+use super::page::{Intent, Page};
+use super::replica::Replica;
+use crate::disk::{Dir, join};
+use crate::error::{Error, Result};
+use crate::storage::{FileKind, SegmentFile, Segments, Tail};
+
+/// The boot of a page that does not fit its log's files.
+const NO_BOOT: [u8; 16] = [0; 16];
+/// How often a look starts over while others publish.
+const LOOKS: u32 = 20;
+
+impl Replica {
+    /// The published page, held against the log's files before this handle believes it for the first
+    /// time. A page of this boot may be older than its log, or younger: a mount was lost, a copy
+    /// restored, a file removed. Such a page comes back as one of another boot: its durable part may be
+    /// true, and whoever needs more has a writer put the log in order first. `None` if neither copy is
+    /// sound.
+    ///
+    /// Whoever decides by a page what is cut, moved or counted reads it by this.
+    ///
+    /// # Errors
+    /// [`Kind::Io`](crate::error::Kind::Io).
+    pub fn proven_page(&self) -> Result<Option<Page>> {
+        for _ in 0..LOOKS {
+            let Some(page) = self.read_page()? else {
+                return Ok(None);
+            };
+            // Where files come and go just now, whoever reads the page waits for that.
+            let unasked = page.boot_id != self.boot_id() || page.intent != Intent::None;
+            if self.is_proven() || unasked || page.offline.is_some() {
+                return Ok(Some(page));
+            }
+            let ends = self.end_of_files(&page)?;
+            if ends == Ordering::Equal {
+                self.set_proven();
+                return Ok(Some(page));
+            }
+            // Who appends has written and not published yet, and looked at the log before that.
+            let appends = ends == Ordering::Greater && !self.is_free()?;
+            let after = self.read_page()?;
+            if after.is_none_or(|after| after.sequence != page.sequence) {
+                continue;
+            }
+            let boot_id = if appends { page.boot_id } else { NO_BOOT };
+            return Ok(Some(Page { boot_id, ..page }));
+        }
+        // Appends follow each other that fast: who makes them has looked.
+        self.read_page()
+    }
+
+    /// Whether the directory, its page, its epoch checkpoint and the end of its log are where they
+    /// belong. What is kept of them in memory outlives a removal, so a replica that is idle has to look.
+    ///
+    /// # Errors
+    /// [`Kind::Io`].
+    pub fn is_whole(&self) -> Result<bool> {
+        Ok(self.in_place()? && self.has_epochs()? && !self.lacks_its_end()?)
+    }
+
+    /// Whether the log's files certainly end before the published page of this boot says.
+    ///
+    /// # Errors
+    /// [`Kind::Io`].
+    pub fn lacks_its_end(&self) -> Result<bool> {
+        let Some(page) = self.read_page()? else {
+            return Ok(false);
+        };
+        // Where files come and go just now, it is another question.
+        if page.boot_id != self.boot_id() || page.intent != Intent::None || page.offline.is_some() {
+            return Ok(false);
+        }
+        if self.end_of_files(&page)? != Ordering::Less {
+            return Ok(false);
+        }
+        // They may have been cut since the page was read.
+        let after = self.read_page()?;
+        Ok(after.is_some_and(|after| after.sequence == page.sequence))
+    }
+
+    /// Where the log's files end now, compared with where `page` says that the log ends. A page may be
+    /// older than its log in the same boot, too: after a mount was lost, or a copy restored.
+    ///
+    /// # Errors
+    /// [`Kind::Io`].
+    pub(super) fn end_of_files(&self, page: &Page) -> Result<Ordering> {
+        let (dir, tail) = (&**self.dir(), &page.tail);
+        let name = SegmentFile::new(tail.active, FileKind::Log).name();
+        let len = match dir.len_of(&name) {
+            Ok(len) => Some(len),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+            Err(e) => return Err(Error::io("look at", join(dir, &name), e)),
+        };
+        Ok(match len.cmp(&Some(tail.log_bytes)) {
+            Ordering::Greater => Ordering::Greater,
+            // A log that goes on after a whole active segment goes on in a segment that begins where
+            // the page says that the log ends. To ask for that one file is cheaper than to list all.
+            Ordering::Equal if has_next_segment(dir, tail)? => Ordering::Greater,
+            Ordering::Equal => Ordering::Equal,
+            Ordering::Less => Segments::list(dir)?
+                .bases()
+                .last()
+                .cmp(&Some(&tail.active))
+                .then(Ordering::Less),
+        })
+    }
+}
+
+/// Whether a segment begins at the log's end, other than an active one without records.
+fn has_next_segment(dir: &dyn Dir, tail: &Tail) -> Result<bool> {
+    if tail.end == tail.active {
+        return Ok(false);
+    }
+    let name = SegmentFile::new(tail.end, FileKind::Log).name();
+    match dir.id(&name) {
+        Ok(_) => Ok(true),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(Error::io("look at", join(dir, &name), e)),
+    }
+}
