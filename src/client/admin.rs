@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::storage;
 use crate::store::configs::DescribedConfig;
 use crate::store::topics::{self, TopicMeta};
-use crate::store::{self, Page, PartitionReader, PartitionWriter, StoreDir};
+use crate::store::{self, Page, PartitionReader, StoreDir};
 use crate::types::{BrokerId, LeaderEpoch, Offset, PartitionId, TopicName, TopicPartition, Uuid};
 
 /// Administers the topics of a store.
@@ -207,13 +207,6 @@ impl Admin {
             Some(e) if !looked => Err(e),
             _ => Ok(found),
         }
-    }
-
-    /// Ends the log at the first damage, sets what is behind it aside, copies what no sync vouches
-    /// for, and lifts an offline mark. The caller asked for consent; [`StoreDir::take_cuts`] has
-    /// what was cut.
-    pub fn repair(&self, tp: &TopicPartition) -> Result<Page> {
-        PartitionWriter::open(&self.store, tp, self.patience)?.repair()
     }
 }
 

@@ -17,6 +17,7 @@ mod producer_options;
 mod read_from;
 mod reassignment;
 mod rebooted;
+mod repair;
 mod replicated;
 mod resolve;
 mod target;
@@ -40,6 +41,7 @@ pub use producer_options::{
 };
 pub use read_from::{Chooser, ReadFrom};
 pub use reassignment::{PlannedReassignment, ReassignmentDescription, Scope};
+pub use repair::refused as repair_refused;
 pub use resolve::{ResolvedRange, Until, resolve_range, resolve_within};
 pub use untimed_producer::{Failure, UntimedProducer};
 pub use verify::Verified;

@@ -1,12 +1,14 @@
-//! Replicas looked over, and repaired.
+//! Replicas looked over.
 
 use std::time::Duration;
 
 use super::admin::Admin;
 use crate::error::{Error, Kind, Result};
-use crate::storage::{self, Covered, Finding, LeaderEpochs, Segments};
+use crate::storage::{
+    self, Covered, FileKind, Finding, LeaderEpochs, Place, SegmentFile, Segments,
+};
 use crate::store::{self, PartitionReader, Replica, TopicHandle};
-use crate::types::{BrokerId, Offset, TopicPartition};
+use crate::types::{BrokerId, LeaderEpoch, Offset, TopicPartition};
 
 /// What a look at one replica found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +19,8 @@ pub struct Verified {
     pub broker: BrokerId,
     /// Whether another broker leads: then a repair makes the replica anew.
     pub follows: bool,
+    /// Whether it is in the in-sync set.
+    pub in_sync: bool,
     /// What is wrong.
     pub findings: Vec<Finding>,
     /// How much was looked at.
@@ -25,8 +29,14 @@ pub struct Verified {
     pub offline: Option<store::Offline>,
     /// Where a repair would end the log.
     pub sound_end: Offset,
+    /// The leader epoch of the last sound record, and where that ends; `None` without one.
+    pub sound: Option<(LeaderEpoch, Offset)>,
     /// Where it ends now, as far as that is known.
     pub log_end: Offset,
+    /// Whether neither copy of the page is sound: where the log ended is not known.
+    pub page_lost: bool,
+    /// Bytes of the log that are there behind `sound_end`, zeros apart.
+    pub bytes_behind: u64,
     /// The small files that a repair makes anew.
     pub renewed: Vec<&'static str>,
 }
@@ -57,6 +67,7 @@ impl Admin {
         let decompressed_len_max = topic.configs().decompressed_len_max();
         let partition = topic.partition(tp.partition)?;
         let follows = partition.leader != broker;
+        let in_sync = partition.is_in_sync(broker);
         let replica = Replica::open(self.store(), tp, broker).map_err(|e| {
             if e.kind() != Kind::Fenced {
                 return e;
@@ -128,7 +139,8 @@ impl Admin {
                 Some(page) => segments.up_to(page.tail.active),
                 None => segments,
             };
-            let first = segments.bases().first().copied().unwrap_or(0);
+            let first = segments.bases().first().copied();
+            let first = first.unwrap_or_else(|| page.map_or(0, |page| page.tail.log_start));
             let tail =
                 page.map_or_else(|| unknown_tail(&segments, dir, first), |page| Ok(page.tail))?;
             let records = deep.then_some(decompressed_len_max);
@@ -158,10 +170,23 @@ impl Admin {
                 position: 0,
             };
             let until = tail.place();
-            let sound_end = if findings.iter().any(|finding| finding.data) {
-                storage::last_sound_place(dir, &segments, start, until, epochs.as_ref())?.offset
+            let sound_place = if findings.iter().any(|finding| finding.data) {
+                storage::last_sound_place(dir, &segments, start, until, epochs.as_ref())?
             } else {
-                tail.end
+                until
+            };
+            let sound_end = sound_place.offset;
+            let sound = match &epochs {
+                _ if sound_end <= first.max(tail.log_start) => None,
+                Some(epochs) => epochs.at(sound_end - 1).map(|epoch| (epoch, sound_end)),
+                None => storage::epochs_that_fit(dir, &segments, None, partition.leader_epoch)?
+                    .at(sound_end - 1)
+                    .map(|epoch| (epoch, sound_end)),
+            };
+            let bytes_behind = if sound_end < tail.end {
+                bytes_behind(dir, &segments, sound_place)?
+            } else {
+                0
             };
             let again = replica.read_page()?;
             let moved = match (&page, &again) {
@@ -176,6 +201,7 @@ impl Admin {
                     tp: tp.clone(),
                     broker,
                     follows,
+                    in_sync,
                     findings,
                     covered,
                     offline: match &page {
@@ -183,7 +209,10 @@ impl Admin {
                         None => None,
                     },
                     sound_end,
-                    log_end: tail.end,
+                    sound,
+                    log_end: tail.end.max(sound_end),
+                    page_lost: page.is_none(),
+                    bytes_behind,
                     renewed,
                 });
             }
@@ -223,6 +252,36 @@ fn behind_indexes(replica: &Replica, findings: &mut Vec<Finding>) -> Result<()> 
     }
 }
 
+/// How many bytes a repair that ends the log there sets aside. A rest that is all zeros is not kept.
+fn bytes_behind(dir: &dyn crate::disk::Dir, segments: &Segments, end: Place) -> Result<u64> {
+    let mut kept = 0;
+    let mut buf = vec![0; 256 * 1024];
+    for base in segments.from(end.segment).iter().copied() {
+        let name = SegmentFile::new(base, FileKind::Log).name();
+        let error = |e| Error::io("read", crate::disk::join(dir, &name), e);
+        let file = match dir.open(&name, crate::disk::Open::Read) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+            opened => opened.map_err(error)?,
+        };
+        let len = file.len().map_err(error)?;
+        let from = if base == end.segment { end.position } else { 0 };
+        let mut at = from;
+        while at < len {
+            let read = file.read_at(&mut buf, at).map_err(error)?;
+            let part = buf.get(..read).unwrap_or_default();
+            if part.iter().any(|byte| *byte != 0) {
+                kept += len - from;
+                break;
+            }
+            if read == 0 {
+                break;
+            }
+            at += read as u64;
+        }
+    }
+    Ok(kept)
+}
+
 fn unknown_tail(
     segments: &Segments,
     dir: &dyn crate::disk::Dir,
@@ -230,7 +289,7 @@ fn unknown_tail(
 ) -> Result<storage::Tail> {
     let mut tail = storage::Tail::empty(first);
     if let Some(last) = segments.bases().last().copied() {
-        let name = storage::SegmentFile::new(last, storage::FileKind::Log).name();
+        let name = SegmentFile::new(last, FileKind::Log).name();
         let len = dir
             .open(&name, crate::disk::Open::Read)
             .and_then(|file| file.len())

@@ -34,7 +34,7 @@ pub use lookup::{Located, first_not_older, header_at, locate};
 pub use metadata::PartitionMetadata;
 pub use offset_index::OffsetIndexEntry;
 pub use recovery::{Cut, RecoverFrom, Recovered, adopt, recover};
-pub use rescue::{copy_from, epochs_of_batches, last_sound_place};
+pub use rescue::{begin_if_lost, copy_from, epochs_of_batches, last_sound_place};
 pub use segments::{Segments, damaged, sync_failed};
 pub use tail::{LastBatch, Place, Tail};
 pub use time_index::TimeIndexEntry;

@@ -142,6 +142,16 @@ pub fn copy_from(
     Ok(recovered)
 }
 
+/// Begins a log of which no segment is left: an empty one, at `log_start`. Whether that was so.
+pub fn begin_if_lost(dir: &dyn Dir, log_start: Offset) -> Result<bool> {
+    let is_lost = Segments::list(dir)?.bases().is_empty();
+    if is_lost {
+        make_empty(dir, SegmentFile::new(log_start, FileKind::Log))?;
+        dir.sync().map_err(|e| sync_failed(dir.path(), e))?;
+    }
+    Ok(is_lost)
+}
+
 /// The epochs that the batches carry, up to the first break.
 pub fn epochs_of_batches(dir: &dyn Dir, segments: &Segments) -> Result<LeaderEpochs> {
     let mut epochs = LeaderEpochs::default();

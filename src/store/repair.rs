@@ -18,6 +18,7 @@ impl Mender<'_> {
         };
         self.check_ids(&page)?;
         let dir = &**replica.dir();
+        storage::begin_if_lost(dir, page.tail.log_start)?;
         let segments = Segments::list(dir)?;
         let first = segments
             .bases()

@@ -1,6 +1,6 @@
 //! Promises that once did not hold, each as the history that broke it: what is acknowledged, shown
 //! and durable; configs that change under open programs; slow disks; killed rolls; leaderships;
-//! daemons with few descriptors; groups and commands; the library; thousands of partitions.
+//! daemons with few descriptors; repairs; groups and commands; the library; thousands of partitions.
 
 #[path = "../common/cli.rs"]
 mod cli;
@@ -18,6 +18,7 @@ mod leaderships;
 mod library;
 mod readers;
 mod removals;
+mod repairs;
 mod scale;
 mod scripts;
 mod slow_disk;

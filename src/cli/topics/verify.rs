@@ -8,7 +8,7 @@ use super::run::PATIENCE;
 use crate::cli::consent::Consent;
 use crate::cli::output::{Cell, Column, Listing};
 use crate::cli::{Env, Failures, Outcome};
-use crate::client::{Admin, Verified};
+use crate::client::{Admin, Verified, repair_refused};
 use crate::error::{Error, Kind, Result};
 use crate::group;
 use crate::store::{Stray, log_dir};
@@ -49,6 +49,7 @@ pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
         .collect();
     let mut failures = Failures::default();
     let mut looked = Vec::new();
+    let mut unseen = Vec::new();
     // Brokers whose log directory cannot be used, and how many replicas that is.
     let mut unusable: BTreeMap<BrokerId, (Error, usize)> = BTreeMap::new();
     let mut rows = Listing::stdout(env, &COLUMNS, job.output);
@@ -68,6 +69,7 @@ pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
                 let broker = replica.broker;
                 if let Some((_, count)) = unusable.get_mut(&broker) {
                     *count += 1;
+                    unseen.push((tp.clone(), broker));
                     continue;
                 }
                 match admin.verify_replica(&tp, broker, deep) {
@@ -75,12 +77,15 @@ pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
                         enter(&mut rows, &verified)?;
                         looked.push(verified);
                     }
-                    Err(e) => match log_dir::refuse_unusable(&store, broker) {
-                        Err(of_all) => {
-                            unusable.insert(broker, (of_all, 1));
+                    Err(e) => {
+                        unseen.push((tp.clone(), broker));
+                        match log_dir::refuse_unusable(&store, broker) {
+                            Err(of_all) => {
+                                unusable.insert(broker, (of_all, 1));
+                            }
+                            Ok(()) => failures.tell(env, &e.at(format!("{tp} on broker {broker}"))),
                         }
-                        Ok(()) => failures.tell(env, &e.at(format!("{tp} on broker {broker}"))),
-                    },
+                    }
                 }
             }
         }
@@ -106,7 +111,13 @@ pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
         .filter(|verified| verified.is_damaged())
         .collect();
     if let Some(consent) = job.repair {
-        repair(consent, &admin, &damaged, &mut failures, env)?;
+        let (may, kept) = split(damaged, &looked.iter().collect::<Vec<_>>());
+        for e in &kept {
+            failures.tell(env, e);
+        }
+        if kept.is_empty() || !may.is_empty() {
+            repair(consent, &admin, (&may, &unseen), &mut failures, env)?;
+        }
         return Ok(failures.outcome());
     }
     if let Some(first) = damaged.first() {
@@ -206,10 +217,50 @@ fn enter_stray(rows: &mut Listing<BufWriter<StdoutLock<'static>>>, stray: &Stray
     ])
 }
 
+/// Those that may be repaired, and why others may not.
+fn split<'a>(damaged: Vec<&'a Verified>, looked: &[&Verified]) -> (Vec<&'a Verified>, Vec<Error>) {
+    let (mut may, mut refused) = (Vec::new(), Vec::new());
+    for verified in damaged {
+        match repair_refused(verified, looked) {
+            Some(e) => refused.push(e),
+            None => may.push(verified),
+        }
+    }
+    (may, refused)
+}
+
+/// What the repair of a leader's replica comes to. `unseen`: replicas that could not be looked at.
+fn plan_of(verified: &Verified, unseen: &[(TopicPartition, BrokerId)]) -> String {
+    let lost = verified.log_end - verified.sound_end;
+    let mut what = if lost > 0 {
+        let rest = match verified.bytes_behind {
+            0 => "nothing is left of their bytes".to_owned(),
+            bytes => format!("what is left of them, {bytes} bytes, is kept beside the log"),
+        };
+        format!(
+            "ends at offset {} instead of {}: {lost} offsets are cut; {rest}",
+            verified.sound_end, verified.log_end
+        )
+    } else {
+        format!("keeps all records, up to offset {}", verified.log_end)
+    };
+    for file in &verified.renewed {
+        what.push_str(&format!("; {file} is made anew"));
+    }
+    if verified.may_lose() {
+        for (_, broker) in unseen.iter().filter(|(tp, _)| *tp == verified.tp) {
+            what.push_str(&format!(
+                "; broker {broker}, whose replica could not be looked at, loses what it has beyond that"
+            ));
+        }
+    }
+    format!("{} {what}\n", verified.tp)
+}
+
 fn repair(
     consent: Consent,
     admin: &Admin,
-    damaged: &[&Verified],
+    (damaged, unseen): (&[&Verified], &[(TopicPartition, BrokerId)]),
     failures: &mut Failures,
     env: &mut Env,
 ) -> Result<()> {
@@ -229,19 +280,7 @@ fn repair(
             ));
             continue;
         }
-        let lost = verified.log_end - verified.sound_end;
-        let mut what = if lost > 0 {
-            format!(
-                "ends at offset {} instead of {}: {lost} offsets are cut, their bytes kept beside the log",
-                verified.sound_end, verified.log_end
-            )
-        } else {
-            format!("keeps all records, up to offset {}", verified.log_end)
-        };
-        for file in &verified.renewed {
-            what.push_str(&format!("; {file} is made anew"));
-        }
-        plan.push_str(&format!("{} {what}\n", verified.tp));
+        plan.push_str(&plan_of(verified, unseen));
     }
     for line in plan.lines() {
         env.say(line);
