@@ -257,6 +257,10 @@ sabotage "a note left by a sync of offsets is not looked at" src/group/offsets_s
   'if found.is_some_and(|note| note.at_work > 0) {' 'if found.is_some_and(|note| note.at_work == u64::MAX) {' \
   groups_sync a_
 
+sabotage "a lost note of a sync of offsets is none" src/group/offsets_sync.rs \
+  'let made = write_note(store, &*file, 0, len)' 'let made = write_note(store, &*file, 0, len.min(0))' \
+  promises a_lost_note
+
 sabotage "a sync of offsets vouches for lines behind it" src/group/offsets_sync.rs \
   'let _ = self.write(len, 0);' 'let _ = self.write(log.len()?, 0);' \
   groups_sync those_who_commit_at_once

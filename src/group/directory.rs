@@ -6,6 +6,7 @@ use super::expiry;
 use super::group_file::GroupFile;
 use super::member_file;
 use super::offsets_log::OffsetsLog;
+use super::offsets_sync;
 use crate::disk::{Dir, EntryKind, Open, join};
 use crate::error::{Error, Kind, Result, near_names};
 use crate::store::unborn::Unborn;
@@ -145,6 +146,9 @@ fn fill(store: &StoreDir, unborn: &Unborn) -> Result<()> {
         file.write_at(&bytes, 0)
             .map_err(|e| error("write", name, e))?;
         file.sync_data().map_err(|e| error("sync", name, e))?;
+        if name == layout::OFFSETS_LOG {
+            offsets_sync::make(&**dir, file.id().map_err(|e| error("look at", name, e))?);
+        }
     }
     dir.open_dir(layout::MEMBERS_DIR)
         .and_then(|members| members.sync())

@@ -385,6 +385,7 @@ impl Held<'_> {
         let staged = self.group.lock.stage(&bytes)?;
         let own_note = layout::offsets_sync(self.group.log.id().inode);
         offsets_sync::remove_notes(&self.guard, Some(&own_note))?;
+        offsets_sync::make(&*self.group.dir, staged.id()?);
         self.guard.publish(staged, layout::OFFSETS_LOG)?;
         // Left where it fails, or where nobody synced: the next to write the log anew removes it.
         let _ = self.guard.rename_in(&own_note);
@@ -410,7 +411,7 @@ impl Group {
     fn make_durable(&mut self, end: u64) -> Result<()> {
         self.sync_names()?;
         if self.sync.is_none() {
-            self.sync = OffsetsSync::open(&self.store, &self.dir, self.log.id()).ok();
+            self.sync = OffsetsSync::open(&self.store, &self.dir, &**self.log.file()).ok();
         }
         let log = self.log.file();
         let synced = match &self.sync {

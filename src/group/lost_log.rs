@@ -53,6 +53,7 @@ pub(super) fn delete(
     // In this order: rule 4 of `offsets_sync`.
     let staged = lock.stage(&line.encode())?;
     offsets_sync::remove_notes(&guard, None)?;
+    offsets_sync::make(&**dir, staged.id()?);
     guard.publish(staged, layout::OFFSETS_LOG)?;
     Ok(true)
 }

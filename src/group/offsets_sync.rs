@@ -26,6 +26,9 @@
 //!    and once that is durable the old log's note goes: a failure is not forgotten before.
 //! 5. Who cannot leave a note (a full disk) syncs alone. The descriptor that it appended through
 //!    is told of any error since, so it knows about its own line, and vouches for no other.
+//! 6. The file is made with its log, before the log is in place. Where it is missing, its notes are
+//!    lost: it is made again with the note of a sync whose end nobody saw, under another name, and
+//!    renamed into place. Rule 3 does the rest.
 
 use std::io;
 use std::sync::Arc;
@@ -37,6 +40,7 @@ use crate::store::fenced_lock::FencedGuard;
 use crate::store::gate::{self, GateGuard};
 use crate::store::heartbeat::{self, Heartbeat, Lost, STOPPED_AFTER, SyncWatch};
 use crate::store::{StoreDir, layout};
+use crate::types::Uuid;
 
 /// Tries for this lock in the time of one for the group's: only those who have been through that
 /// one wait here, and each moment between two syncs is one in which all of them wait for nothing.
@@ -70,6 +74,12 @@ pub fn remove_notes(guard: &FencedGuard, except: Option<&str>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Makes the file of a log that is not in place yet, with no note in it.
+pub fn make(dir: &dyn Dir, log: FileId) {
+    // Where it fails, the next commit writes the log anew once more.
+    let _ = dir.open(&layout::offsets_sync(log.inode), Open::Create);
 }
 
 /// The lock and note of one `offsets.log`. Descriptors of its own: who shares them shares the lock.
@@ -106,10 +116,16 @@ struct Note {
 }
 
 impl OffsetsSync {
-    /// For the `offsets.log` in `dir` that is open as `log`.
-    pub fn open(store: &Arc<StoreDir>, dir: &Arc<dyn Dir>, log: FileId) -> io::Result<Self> {
-        let name = layout::offsets_sync(log.inode);
-        let file = dir.open(&name, Open::Create)?;
+    /// For the `offsets.log` in `dir` that is open as `log`. A missing file is made again: rule 6.
+    pub fn open(store: &Arc<StoreDir>, dir: &Arc<dyn Dir>, log: &dyn File) -> io::Result<Self> {
+        let name = layout::offsets_sync(log.id()?.inode);
+        let file = match dir.open(&name, Open::Write) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                make_again(store, &**dir, &name, log.len()?)?;
+                dir.open(&name, Open::Write)?
+            }
+            opened => opened?,
+        };
         Ok(OffsetsSync {
             store: Arc::clone(store),
             dir: Arc::clone(dir),
@@ -229,13 +245,37 @@ impl OffsetsSync {
     }
 
     fn write(&self, durable: u64, at_work: u64) -> io::Result<()> {
-        let note = Note {
-            boot_id: self.store.boot_id(),
-            durable,
-            at_work,
-            pid: std::process::id(),
-        };
-        self.file.write_at(&note.encode(), NOTE_AT)
+        write_note(&self.store, &*self.file, durable, at_work)
+    }
+}
+
+fn write_note(store: &StoreDir, file: &dyn File, durable: u64, at_work: u64) -> io::Result<()> {
+    let note = Note {
+        boot_id: store.boot_id(),
+        durable,
+        at_work,
+        pid: std::process::id(),
+    };
+    file.write_at(&note.encode(), NOTE_AT)
+}
+
+/// Makes a missing file with the note of a sync of all `len` bytes whose end nobody saw: whether one
+/// was at work, or failed, stood in the file that is lost.
+fn make_again(store: &StoreDir, dir: &dyn Dir, name: &str, len: u64) -> io::Result<()> {
+    let temporary = layout::staged_file(&Uuid::random().map_err(io::Error::other)?);
+    let file = dir.open(&temporary, Open::CreateNew)?;
+    let made = write_note(store, &*file, 0, len).and_then(|()| dir.rename_new(&temporary, name));
+    match made {
+        Err(e) => {
+            // Left where it fails: holders of the group's lock remove such files.
+            let _ = dir.remove(&temporary);
+            if e.kind() == io::ErrorKind::AlreadyExists {
+                Ok(())
+            } else {
+                Err(e)
+            }
+        }
+        Ok(()) => Ok(()),
     }
 }
 

@@ -21,4 +21,5 @@ mod removals;
 mod repairs;
 mod scale;
 mod scripts;
+mod sessions;
 mod slow_disk;

@@ -9,7 +9,8 @@ fn log_of(place: &Place, dir: &Arc<dyn Dir>, len: u64) -> (Arc<dyn File>, Offset
     let log = dir.open(layout::OFFSETS_LOG, Open::Append).expect("log");
     log.append(&vec![b'x'; usize::try_from(len).expect("small")])
         .expect("append");
-    let sync = OffsetsSync::open(&place.store, dir, log.id().expect("id")).expect("open");
+    make(&**dir, log.id().expect("id"));
+    let sync = OffsetsSync::open(&place.store, dir, &*log).expect("open");
     (log, sync)
 }
 
@@ -72,7 +73,7 @@ fn a_note_of_a_sync_whose_end_nobody_saw_stays() {
     let (place, (_temp, dir)) = (place(), group_dir());
     let (log, sync) = log_of(&place, &dir, 100);
     sync.write(60, 100).expect("write");
-    let later = OffsetsSync::open(&place.store, &dir, log.id().expect("id")).expect("open");
+    let later = OffsetsSync::open(&place.store, &dir, &*log).expect("open");
     for sync in [&sync, &later] {
         let covered = sync.cover(&*log, 50, RETRY).expect("no sync");
         assert_eq!(covered, Synced::Unknown, "whatever it is about");
@@ -87,7 +88,7 @@ fn while_another_has_the_lock_its_note_tells() {
     let (log, sync) = log_of(&place, &dir, 100);
     sync.write(60, 100).expect("write");
     assert!(sync.file.try_lock(LockKind::Exclusive).expect("lock"));
-    let other = OffsetsSync::open(&place.store, &dir, log.id().expect("id")).expect("open");
+    let other = OffsetsSync::open(&place.store, &dir, &*log).expect("open");
     let at_once = other.cover(&*log, 60, RETRY).expect("no sync");
     assert_eq!(at_once, Synced::Durable, "an earlier sync was enough");
     std::thread::scope(|scope| {
@@ -127,8 +128,10 @@ fn a_file_that_was_replaced_tells_nothing() {
     let (place, (_temp, dir)) = (place(), group_dir());
     let (log, sync) = log_of(&place, &dir, 100);
     dir.remove(&sync.name).expect("remove");
-    let other = OffsetsSync::open(&place.store, &dir, log.id().expect("id")).expect("open");
+    let other = OffsetsSync::open(&place.store, &dir, &*log).expect("open");
     let covered = |sync: &OffsetsSync| sync.cover(&*log, 100, RETRY).expect("no error");
     assert_eq!(covered(&sync), Synced::Unknown, "its lock excludes nobody");
-    assert_eq!(covered(&other), Synced::Durable);
+    assert_eq!(covered(&other), Synced::Unknown, "nor are its notes known");
+    let note = other.read(&*log).expect("read").expect("whole");
+    assert_eq!((note.durable, note.at_work), (0, 100));
 }

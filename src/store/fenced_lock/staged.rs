@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::{FencedLock, io_error, names};
-use crate::disk::{Dir, File, LockKind, Open};
+use crate::disk::{Dir, File, FileId, LockKind, Open};
 use crate::error::{Error, Kind, Result};
 use crate::store::layout;
 use crate::types::Uuid;
@@ -18,7 +18,7 @@ pub struct Staged {
     dir: Arc<dyn Dir>,
     name: String,
     /// Holds the lock that says that the maker lives.
-    _file: Arc<dyn File>,
+    file: Arc<dyn File>,
     moved: bool,
 }
 
@@ -46,7 +46,7 @@ impl FencedLock {
             let staged = Staged {
                 dir,
                 name,
-                _file: Arc::clone(&file),
+                file: Arc::clone(&file),
                 moved: false,
             };
             let error = |op, e| io_error(&*self.dir, op, staged.name(), e);
@@ -66,6 +66,15 @@ impl Staged {
     /// Its name in the directory that the lock stands in.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Its id, which it keeps where it is put.
+    ///
+    /// # Errors
+    /// [`Kind::Io`].
+    pub fn id(&self) -> Result<FileId> {
+        let id = self.file.id();
+        id.map_err(|e| io_error(&*self.dir, "look at", &self.name, e))
     }
 
     pub(super) fn moved(mut self) {
