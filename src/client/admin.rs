@@ -222,7 +222,9 @@ fn log_description(reader: &PartitionReader, page: &Page) -> Result<LogDescripti
         };
         if matches!(
             file.kind,
-            storage::FileKind::Cut(_) | storage::FileKind::Rescue
+            storage::FileKind::Cut(_)
+                | storage::FileKind::CutInTheMaking
+                | storage::FileKind::Rescue
         ) {
             // Not part of the log.
             continue;

@@ -21,6 +21,8 @@ pub enum FileKind {
     Cut(u32),
     /// A copy being made by a rescue; worthless until renamed.
     Rescue,
+    /// What is to be a [`FileKind::Cut`], being written; worthless until renamed.
+    CutInTheMaking,
 }
 
 impl FileKind {
@@ -32,6 +34,7 @@ impl FileKind {
             FileKind::Cut(1) => ".cut".into(),
             FileKind::Cut(n) => format!(".{n}.cut").into(),
             FileKind::Rescue => ".log.rescue".into(),
+            FileKind::CutInTheMaking => ".cut.tmp".into(),
         }
     }
 }
@@ -75,6 +78,7 @@ impl SegmentFile {
             FileKind::TimeIndex,
             FileKind::Cut(number),
             FileKind::Rescue,
+            FileKind::CutInTheMaking,
         ]
         .into_iter()
         .find(|kind| kind.suffix() == suffix)
@@ -96,6 +100,7 @@ mod tests {
             FileKind::Cut(2),
             FileKind::Cut(u32::MAX),
             FileKind::Rescue,
+            FileKind::CutInTheMaking,
         ] {
             for base in [0, 7, i64::MAX] {
                 let file = SegmentFile::new(base, kind);

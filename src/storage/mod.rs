@@ -22,6 +22,7 @@ mod tail;
 #[cfg(test)]
 mod tests;
 mod time_index;
+mod unfinished;
 mod verify;
 mod walk;
 

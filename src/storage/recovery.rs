@@ -16,6 +16,7 @@ use super::epochs::LeaderEpochs;
 use super::file_name::{FileKind, SegmentFile};
 use super::segments::{Segments, damaged, sync_failed};
 use super::tail::{Place, Tail};
+use super::unfinished::{self, Unfinished};
 use super::walk::{Break, WalkFrom, sound_batch_behind, walk};
 use crate::disk::{Dir, File, Open, join};
 use crate::error::{Error, Kind, Result};
@@ -118,6 +119,7 @@ pub fn recover(
     epochs: Option<&LeaderEpochs>,
     cuts: &mut Vec<Cut>,
 ) -> Result<Recovered> {
+    unfinished::remove_all(dir)?;
     let segments = Segments::list(dir)?;
     let Some(first) = segments.bases().first().copied() else {
         return Err(Error::new(
@@ -475,7 +477,7 @@ fn set_aside(
     end: Offset,
 ) -> Result<Option<PathBuf>> {
     let mut buf = vec![0; 256 * 1024];
-    let (mut copy, mut at): (Option<(Arc<dyn File>, PathBuf)>, u64) = (None, position);
+    let (mut copy, mut at): (Option<(Unfinished<'_>, Arc<dyn File>)>, u64) = (None, position);
     while at < len {
         let want = usize::try_from(len - at)
             .unwrap_or(buf.len())
@@ -486,23 +488,26 @@ fn set_aside(
             .map_err(|e| io_error(dir, "read", base, e))?;
         let part = part.get(..read).unwrap_or_default();
         if copy.is_none() && part.iter().any(|byte| *byte != 0) {
-            copy = Some(under_a_free_name(dir, end, |name| {
-                dir.open(name, Open::CreateNew)
-            })?);
+            let name = SegmentFile::new(end, FileKind::CutInTheMaking);
+            copy = Some(Unfinished::make(dir, name)?);
         }
-        if let Some((copy, path)) = &copy {
+        if let Some((unfinished, copy)) = &copy {
             copy.write_at(part, at - position)
-                .map_err(|e| Error::io("write", path, e))?;
+                .map_err(|e| Error::io("write", unfinished.path(), e))?;
         }
         if read == 0 {
             break;
         }
         at += read as u64;
     }
-    let Some((copy, path)) = copy else {
+    let Some((mut unfinished, copy)) = copy else {
         return Ok(None);
     };
-    copy.sync_data().map_err(|e| sync_failed(&path, e))?;
+    copy.sync_data()
+        .map_err(|e| sync_failed(unfinished.path(), e))?;
+    let path = under_a_free_name(dir, end, |name| {
+        unfinished.rename_with(|unfinished| dir.rename_new(unfinished, name))
+    })?;
     dir.sync().map_err(|e| sync_failed(dir.path(), e))?;
     Ok(Some(path))
 }
@@ -512,7 +517,7 @@ pub(super) fn cut_segment(dir: &dyn Dir, base: Offset, end: Offset) -> Result<Cu
     let log = SegmentFile::new(base, FileKind::Log);
     let file = open_log(dir, base, Open::Read)?;
     let bytes = file.len().map_err(|e| io_error(dir, "look at", base, e))?;
-    let ((), kept) = under_a_free_name(dir, base, |name| dir.rename_new(&log.name(), name))?;
+    let kept = under_a_free_name(dir, base, |name| dir.rename_new(&log.name(), name))?;
     for kind in [FileKind::Index, FileKind::TimeIndex] {
         remove_if_there(dir, SegmentFile::new(base, kind))?;
     }
@@ -526,18 +531,18 @@ pub(super) fn cut_segment(dir: &dyn Dir, base: Offset, end: Offset) -> Result<Cu
     })
 }
 
-/// Makes the next `.cut` file of an offset: nothing that was kept before is overwritten, not even
+/// Renames to the next `.cut` file of an offset: nothing that was kept before is overwritten, not even
 /// by a recovery that is done again.
-fn under_a_free_name<T>(
+fn under_a_free_name(
     dir: &dyn Dir,
     offset: Offset,
-    make: impl Fn(&str) -> std::io::Result<T>,
-) -> Result<(T, PathBuf)> {
+    mut rename: impl FnMut(&str) -> std::io::Result<()>,
+) -> Result<PathBuf> {
     let mut number = 1;
     loop {
         let name = SegmentFile::new(offset, FileKind::Cut(number)).name();
-        match make(&name) {
-            Ok(made) => return Ok((made, join(dir, &name))),
+        match rename(&name) {
+            Ok(()) => return Ok(join(dir, &name)),
             Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists && number < u32::MAX => {
                 number += 1;
             }

@@ -13,6 +13,7 @@ use super::recovery::{
 };
 use super::segments::{Segments, damaged, sync_failed};
 use super::tail::Place;
+use super::unfinished::{self, Unfinished};
 use super::walk::{Break, WalkFrom, walk};
 use crate::disk::{Dir, Open, join};
 use crate::error::{Error, Result};
@@ -32,6 +33,8 @@ pub fn copy_from(
     index_interval_bytes: u64,
     cuts: &mut Vec<Cut>,
 ) -> Result<Recovered> {
+    // Never the file of an earlier try: its sync may have failed, and nobody would know.
+    unfinished::remove_all(dir)?;
     let mut sources = Vec::new();
     let segments = Segments::list(dir)?;
     if segments.bases().contains(&durable.offset) {
@@ -61,10 +64,8 @@ pub fn copy_from(
             ));
         }
         let name = SegmentFile::new(target, FileKind::Rescue);
-        let path = join(dir, &name.name());
-        // Never the file of an earlier try: its sync may have failed, and nobody would know.
-        remove_if_there(dir, name)?;
-        let copy = make_empty(dir, name)?;
+        let (unfinished, copy) = Unfinished::make(dir, name)?;
+        let path = unfinished.path();
         let mut written = 0;
         let from = WalkFrom {
             position,
@@ -80,7 +81,7 @@ pub fn copy_from(
         .map_err(|e| Error::io("copy into", &path, e))?;
         let end = walked.offset;
         copy.sync_data().map_err(|e| sync_failed(&path, e))?;
-        made.push((name, target));
+        made.push((unfinished, target));
         let stopped = walked.stopped.or_else(|| {
             next.filter(|next| *next != end).map(|next| Break {
                 position: walked.position,
@@ -96,9 +97,9 @@ pub fn copy_from(
             }
         }
     }
-    for (name, base) in made {
+    for (mut copy, base) in made {
         let log = SegmentFile::new(base, FileKind::Log);
-        dir.rename(&name.name(), &log.name())
+        copy.rename_with(|name| dir.rename(name, &log.name()))
             .map_err(|e| io_error(dir, "rename", base, e))?;
         for kind in [FileKind::Index, FileKind::TimeIndex] {
             remove_if_there(dir, SegmentFile::new(base, kind))?;

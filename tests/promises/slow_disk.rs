@@ -1,6 +1,7 @@
 //! A slow disk is not a stopped process.
 
 use crate::cli::Shell;
+use crate::mounts::Mounts;
 use crate::scripts::{TWO_BROKERS, bash, bash_ok, can, page};
 
 #[test]
@@ -309,4 +310,38 @@ wait $copier; exit 0
             "{end}: {out}"
         );
     }
+}
+
+#[test]
+fn a_recovery_that_fails_on_a_full_disk_takes_nothing_of_it() {
+    if !can("recovery on a full disk", &["strace"], true) {
+        return;
+    }
+    let shell = Shell::new();
+    let disk = shell.dir().join("disk");
+    let Some(_mounts) = Mounts::new(std::iter::once(disk.as_path()), 8) else {
+        println!("recovery on a full disk: skipped: nothing can be mounted here");
+        return;
+    };
+    let out = bash_ok(
+        &shell,
+        r#"
+export MQ_STORE=$PWD/disk/store; dir=$MQ_STORE/brokers/0/logs/t-0
+mq-topics create -q t; printf 'a\nb\n' | mq-produce -q t
+echo c | strace -f -qq -o trace -e trace=fdatasync -e inject=fdatasync:error=EIO:signal=KILL:when=1 mq-produce t 2> /dev/null
+head -c 2000000 /dev/zero | tr '\0' x >> $dir/00000000000000000000.log
+dd if=/dev/zero of=disk/fill bs=4096 2> /dev/null; truncate -s -1M disk/fill
+for i in 1 2; do
+  mq-consume -e t > shown 2> told; grep -q 'No space' told || echo "try $i: $(cat told)"
+  ls $dir | grep -e cut -e rescue
+done
+rm disk/fill
+# What a killed process left.
+head -c 500000 /dev/zero > $dir/00000000000000000003.cut.tmp
+cp $dir/00000000000000000003.cut.tmp $dir/00000000000000000007.cut.tmp
+mq-consume -e t 2> told; ls $dir | grep -e cut -e rescue
+stat -c %s $dir/00000000000000000003.cut
+"#,
+    );
+    assert_eq!(out, "a\nb\nc\n00000000000000000003.cut\n2000000\n");
 }
