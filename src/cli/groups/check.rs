@@ -141,9 +141,7 @@ fn judge(job: &Check, seen: GroupDescription) -> Finding {
     let unreadable = seen.offsets.iter().find(|row| {
         // Where nothing is committed, it is not known how far a member has read.
         let is_empty = row.high_watermark.is_some() && row.high_watermark == row.log_start_offset;
-        // Records without a time can be counted all the same.
-        let has_age = row.lag_seconds.is_some() || !needs_age;
-        let is_known = row.lag.is_some() && !row.is_unreadable && has_age;
+        let is_known = row.lag.is_some() && !row.is_unreadable;
         let is_untouched = row.committed_offset.is_none() && is_empty;
         !is_known && !is_untouched
     });
@@ -157,18 +155,17 @@ fn judge(job: &Check, seen: GroupDescription) -> Finding {
             lag: None,
         };
     }
+    let lagging = || seen.offsets.iter().filter(|row| row.lag.is_some());
+    // Records without a time can be counted all the same, and others are at least as old.
+    let ageless = lagging().find(|row| row.lag_seconds.is_none());
+    let oldest = lagging().filter_map(|row| row.lag_seconds).max();
+    let oldest = oldest.unwrap_or(0);
     let lag = Lag {
-        records: seen.offsets.iter().filter_map(|row| row.lag).sum(),
-        seconds: seen
-            .offsets
-            .iter()
-            .filter(|row| row.lag.is_some())
-            .map(|row| row.lag_seconds)
-            .try_fold(0, |oldest, age| Some(oldest.max(age?))),
+        records: lagging().filter_map(|row| row.lag).sum(),
+        seconds: ageless.is_none().then_some(oldest),
     };
-    let above = |threshold: Option<Threshold>| {
-        threshold.is_some_and(|t| t.is_above(lag.records, lag.seconds.unwrap_or(0)))
-    };
+    let above =
+        |threshold: Option<Threshold>| threshold.is_some_and(|t| t.is_above(lag.records, oldest));
     let mut text = format!(
         "{}, {} members, lag {} records, {}",
         state,
@@ -188,6 +185,13 @@ fn judge(job: &Check, seen: GroupDescription) -> Finding {
         Status::Critical
     } else if above(job.warn) {
         Status::Warning
+    } else if let Some(row) = ageless.filter(|_| needs_age) {
+        let _ = write!(
+            text,
+            "; the age of the lag of {}:{} is not known",
+            row.topic, row.partition
+        );
+        Status::Unknown
     } else {
         Status::Ok
     };
