@@ -1,7 +1,7 @@
 //! `group.json`: epoch, settings and members of a group.
 //!
 //! Replaced whole under the group's lock. It is synced only when settings change: members die
-//! with the boot, so another boot's file counts for its epoch and settings alone.
+//! with the boot, so those in another boot's file are former ones.
 //!
 //! [`GroupFile`] is what is written, [`GroupState`] what it means.
 
@@ -50,6 +50,9 @@ pub struct GroupFile {
         skip_serializing_if = "Option::is_none"
     )]
     pub offsets_retention_minutes: Option<u32>,
+    /// What the last members wanted, while there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    former: Vec<Subscription>,
     /// Who is in the group.
     pub members: Vec<Member>,
 }
@@ -139,6 +142,7 @@ impl GroupFile {
             topics: topics.collect(),
             reconciling: state.reconciling(),
             offsets_retention_minutes: state.offsets_retention_minutes,
+            former: state.former.clone(),
             members: state
                 .members
                 .iter()
@@ -207,8 +211,12 @@ impl GroupFile {
         let boot_id = hex(boot_id);
         if file.boot_id != boot_id {
             file.boot_id = boot_id;
-            file.members.clear();
-            file.topics.clear();
+            for member in std::mem::take(&mut file.members) {
+                let subscription = member.subscription();
+                if !file.former.contains(&subscription) {
+                    file.former.push(subscription);
+                }
+            }
             file.reconciling = 0;
             file.assignment_epoch = file.group_epoch;
         }
@@ -232,6 +240,7 @@ impl GroupFile {
         let mut state = GroupState::new(self.group_epoch, assignor);
         state.assignment_epoch = self.assignment_epoch;
         state.offsets_retention_minutes = self.offsets_retention_minutes;
+        state.former.clone_from(&self.former);
         for topic in &self.topics {
             let seen = TopicState {
                 topic_id: topic.topic_id,
@@ -270,10 +279,7 @@ impl GroupFile {
             let decoded = MemberState {
                 epoch: member.member_epoch,
                 instance_id: member.instance_id.clone(),
-                subscription: Subscription {
-                    naming: member.naming,
-                    topics: member.topics.clone(),
-                },
+                subscription: member.subscription(),
                 topics: match &member.matching {
                     None => state.topics.keys().cloned().collect(),
                     Some(names) => names.iter().map(name).collect::<Result<_>>()?,
@@ -300,6 +306,13 @@ impl GroupFile {
 }
 
 impl Member {
+    fn subscription(&self) -> Subscription {
+        Subscription {
+            naming: self.naming,
+            topics: self.topics.clone(),
+        }
+    }
+
     fn of_state(id: Uuid, member: &MemberState, state: &GroupState) -> Self {
         let ends = member.ends.as_ref().map(|ends| {
             ends.iter()

@@ -149,6 +149,7 @@ impl Machine {
             self.effects.push(Effect::Granted(id, member.owned.clone()));
             self.effects.push(Effect::Forget(old_id));
         }
+        self.state.former.clear();
         self.state.members.insert(id, member);
         if returns {
             // Nobody's target changes: no rebalance.
@@ -228,6 +229,9 @@ impl Machine {
             self.effects.push(Effect::Freed(id, member.owned));
         }
         self.effects.push(Effect::Forget(id));
+        if self.state.members.is_empty() {
+            self.state.former = vec![member.subscription];
+        }
         // At once: somebody's partitions are unread.
         self.assign();
         Ok(())

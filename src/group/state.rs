@@ -29,8 +29,9 @@ pub struct TopicState {
     pub topic_id: Uuid,
     /// How many partitions it has.
     pub partitions: PartitionId,
-    /// It was made while the group had members that wanted it, or after the command of its first
-    /// member began: none of its records is older than the group, so it is read from its start.
+    /// It was made after the group's members wanted it, be they gone by then, or after the command of
+    /// its first member began: none of its records is older than the group, so it is read from its
+    /// start.
     pub came_later: bool,
 }
 
@@ -47,6 +48,9 @@ pub struct GroupState {
     pub offsets_retention_minutes: Option<u32>,
     /// What there is to read.
     pub topics: Topics,
+    /// What the members wanted that were the last in it; nothing while there are any. `topics` are
+    /// still what they saw, so one that is not among these came after them.
+    pub former: Vec<Subscription>,
     /// Who is in it.
     pub members: BTreeMap<Uuid, MemberState>,
 }
@@ -86,6 +90,7 @@ impl GroupState {
             assignor,
             offsets_retention_minutes: None,
             topics: Topics::new(),
+            former: Vec::new(),
             members: BTreeMap::new(),
         }
     }

@@ -19,9 +19,10 @@ pub enum Naming {
 }
 
 /// A subscription, as it is written in `group.json`.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Subscription {
     /// How `topics` are meant.
+    #[serde(default)]
     pub naming: Naming,
     /// Names or patterns, one or more.
     pub topics: Vec<String>,

@@ -92,6 +92,11 @@ fn state() -> impl Strategy<Value = GroupState> {
                     },
                     offsets_retention_minutes: retention,
                     topics,
+                    former: members
+                        .is_empty()
+                        .then(Subscription::default)
+                        .into_iter()
+                        .collect(),
                     members,
                 }
             },
@@ -123,11 +128,18 @@ proptest! {
     fn every_state_comes_back(state in state()) {
         let (_temp, dir) = dir_with(&GroupFile::of_state(BOOT, &state).encode());
         prop_assert_eq!(read(&dir).expect("ours"), state.clone());
-        // Another boot's members are dead; epoch and settings count.
+        // Another boot's members are dead: what they wanted and saw is known still.
         let other = GroupFile::read(&dir, [8; 16]).expect("ours").state(&*dir).expect("ours");
         let mut empty = GroupState::new(state.group_epoch, state.assignor);
         empty.assignment_epoch = state.group_epoch;
         empty.offsets_retention_minutes = state.offsets_retention_minutes;
+        empty.topics = state.topics;
+        empty.former = state.former;
+        for member in state.members.into_values() {
+            if !empty.former.contains(&member.subscription) {
+                empty.former.push(member.subscription);
+            }
+        }
         prop_assert_eq!(other, empty);
     }
 }

@@ -58,7 +58,14 @@ pub(super) fn enter(
         _ => None,
     });
     let began_with = options.began_with.as_ref();
-    let seen = see_topics(store, &state, &dead.collect(), Some((matcher, began_with)))?;
+    let dead = dead.collect();
+    let is_used = !held.state().is_unused() && !held.state().is_deleted();
+    let joins = Joining {
+        matcher,
+        began_with,
+        is_used,
+    };
+    let seen = see_topics(store, &state, &dead, Some(joins))?;
     let (topics, wanted, unreadable) = (seen.topics, seen.wanted, seen.unreadable);
     let own = topics
         .keys()
@@ -111,21 +118,36 @@ pub(super) struct SeenTopics {
     pub unreadable: Vec<(TopicName, Error)>,
 }
 
-/// The topics that members want, `dead` ones for the moment too; and one more, with the ids of the
-/// topics that there were when its command began.
+/// One more that looks at the topics before it is a member.
+pub(super) struct Joining<'a> {
+    matcher: &'a Matcher,
+    /// The ids of the topics that there were when its command began.
+    began_with: Option<&'a BTreeSet<Uuid>>,
+    /// The group has offsets: it goes on though nobody may live in it.
+    is_used: bool,
+}
+
+/// The topics that members want, `dead` ones for the moment too; and one more.
 pub(super) fn see_topics(
     store: &Arc<StoreDir>,
     state: &GroupState,
     dead: &BTreeSet<Uuid>,
-    one_more: Option<(&Matcher, Option<&BTreeSet<Uuid>>)>,
+    one_more: Option<Joining<'_>>,
 ) -> Result<SeenTopics> {
     let there = topics::list(store)?;
     let mut distinct: Vec<(&Subscription, BTreeSet<TopicName>)> = Vec::new();
     let mut wanted = Vec::with_capacity(state.members.len());
     let mut all: BTreeSet<TopicName> = BTreeSet::new();
-    let mut wanted_by_living: BTreeSet<TopicName> = BTreeSet::new();
-    if let Some((matcher, _)) = one_more {
-        all.extend(there.iter().filter(|name| matcher.matches(name)).cloned());
+    let mut wanted_before: BTreeSet<TopicName> = BTreeSet::new();
+    let matching = |matcher: &Matcher| -> BTreeSet<TopicName> {
+        let matching = there.iter().filter(|name| matcher.matches(name));
+        matching.cloned().collect()
+    };
+    if let Some(joins) = &one_more {
+        all.extend(matching(joins.matcher));
+    }
+    for former in &state.former {
+        wanted_before.extend(matching(&former.matcher()?));
     }
     for (id, member) in &state.members {
         let known = distinct
@@ -134,26 +156,21 @@ pub(super) fn see_topics(
         let at = match known {
             Some(at) => at,
             None => {
-                let matcher = member.subscription.matcher()?;
-                let names: BTreeSet<TopicName> = there
-                    .iter()
-                    .filter(|name| matcher.matches(name))
-                    .cloned()
-                    .collect();
+                let names = matching(&member.subscription.matcher()?);
                 all.extend(names.iter().cloned());
+                wanted_before.extend(names.iter().cloned());
                 distinct.push((&member.subscription, names));
                 distinct.len() - 1
             }
         };
         if let Some((_, names)) = distinct.get(at) {
-            if !dead.contains(id) {
-                wanted_by_living.extend(names.iter().cloned());
-            }
             wanted.push((*id, names.clone()));
         }
     }
-    let lives = state.members.keys().any(|id| !dead.contains(id));
-    let began_with = one_more.and_then(|(_, began_with)| began_with);
+    // Else the group begins with the one that joins.
+    let goes_on = state.members.keys().any(|id| !dead.contains(id))
+        || one_more.as_ref().is_some_and(|joins| joins.is_used);
+    let began_with = one_more.and_then(|joins| joins.began_with);
     let mut seen = Topics::new();
     let mut unreadable = Vec::new();
     for name in all {
@@ -169,10 +186,10 @@ pub(super) fn see_topics(
             }
             Err(e) => return Err(e),
         };
-        let known = known.filter(|known| lives && known.topic_id == meta.topic_id);
+        let known = known.filter(|known| goes_on && known.topic_id == meta.topic_id);
         let came_later = match known {
             Some(known) => known.came_later,
-            None if lives && wanted_by_living.contains(&name) => true,
+            None if goes_on && wanted_before.contains(&name) => true,
             None => began_with.is_some_and(|ids| !ids.contains(&meta.topic_id)),
         };
         let topic = TopicState {

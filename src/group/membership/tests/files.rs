@@ -59,7 +59,11 @@ fn members_of_another_boot_are_dead() {
     assert!(other.members.is_empty());
     assert_eq!(other.group_epoch, member.state().group_epoch);
     let state = other.state(&*dir).expect("means something");
-    assert_eq!((state.name(), state.topics.len()), ("Empty", 0));
+    assert_eq!((state.name(), state.topics.len()), ("Empty", 1));
+    assert_eq!(
+        state.former,
+        [crate::group::fixture::options().subscription]
+    );
 }
 
 #[test]
