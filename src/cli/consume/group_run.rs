@@ -21,6 +21,7 @@ use crate::client::{
     Order,
 };
 use crate::error::Result;
+use crate::group::Naming;
 use crate::store::{PartitionReader, StoreDir, TopicHandle, topics};
 use crate::types::{Offset, TopicName, TopicPartition};
 
@@ -60,7 +61,7 @@ pub fn run(
         Some(Selection::All(range)) => *range,
         _ => PointRange::default(),
     };
-    let subscription = job.topics.subscription();
+    let mut subscription = job.topics.subscription();
     let began = if was_there {
         Began::look(
             store,
@@ -72,8 +73,12 @@ pub fn run(
     } else {
         Began::default()
     };
-    if !topics_are_there(store, &job, was_there, &mut idle, env)? {
-        return Ok(nothing(&job, env));
+    match topics_are_there(store, &job, was_there, &mut idle, env)? {
+        Some(true) => {}
+        // It joins with what is there. A name is a glob that matches itself.
+        Some(false) if subscription.is_of_names() => subscription.naming = Naming::Globs,
+        Some(false) => {}
+        None => return Ok(nothing(&job, env)),
     }
     let stop = env.signals().stop_flag();
     let output = Output::counted(env.stdout_is_terminal() && !job.raw, stop);
@@ -114,14 +119,16 @@ pub fn run(
     Reading::new(env, job, consumer, output, idle).run(member)
 }
 
-/// Waits for topics, where that was asked for; whether the run may begin.
+/// Whether all topics are there that were asked for by their names; `None`: they were waited for,
+/// and the run is over. Only a run that ends at its end, which is fixed when it joins, waits here: what
+/// comes later has no end for it.
 fn topics_are_there(
     store: &Arc<StoreDir>,
     job: &Job,
     was_there: bool,
     idle: &mut Idle,
     env: &Env,
-) -> Result<bool> {
+) -> Result<Option<bool>> {
     let matcher = job.topics.subscription().matcher()?;
     // What comes while it is waited for has to have records, where the run ends at its end.
     let wants_records = job.wait && (job.to_end || job.ends());
@@ -136,7 +143,7 @@ fn topics_are_there(
         let matches_none = !there.iter().any(|name| matcher.matches(name));
         let lacks = job.topics.lack(|name| there.contains(name));
         if !(lacks || matches_none && job.to_end) {
-            return Ok(true);
+            return Ok(Some(true));
         }
         if !job.wait {
             return Err(match missing(&job.topics, &there)? {
@@ -144,8 +151,11 @@ fn topics_are_there(
                 None => none_matches(&job.topics),
             });
         }
+        if !wants_records || job.count == Some(0) {
+            return Ok(Some(false));
+        }
         if !idle.wait_for_topic(env) {
-            return Ok(false);
+            return Ok(None);
         }
     }
 }
