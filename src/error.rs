@@ -46,6 +46,9 @@ pub enum Kind {
     OffsetOutOfRange,
     /// NOT_LEADER_OR_FOLLOWER, or an epoch that moved on: look at the metadata again.
     Fenced,
+    /// A rebalance gave partitions away of which a commit was to say how far they were handled
+    /// (Kafka's CommitFailedException): it names them, and the rest is committed.
+    Rebalanced,
     /// REQUEST_TIMED_OUT or a lock that stayed taken; names the holder. Nothing was stored.
     Busy,
     /// The outcome is unknown: perhaps stored.
@@ -62,7 +65,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, for tables and tests.
-    pub const ALL: [Kind; 21] = [
+    pub const ALL: [Kind; 22] = [
         Kind::Io,
         Kind::DiskFull,
         Kind::Usage,
@@ -78,6 +81,7 @@ impl Kind {
         Kind::Offline,
         Kind::OffsetOutOfRange,
         Kind::Fenced,
+        Kind::Rebalanced,
         Kind::Busy,
         Kind::Unknown,
         Kind::UnknownGroup,

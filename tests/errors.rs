@@ -260,10 +260,16 @@ fn each_kind_says_what_where_and_what_to_do() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// No tool meets these: a member of a library's own, whose commit is refused in part.
+const OF_THE_LIBRARY: [Kind; 1] = [Kind::Rebalanced];
+
 #[test]
 fn no_kind_is_forgotten() {
     let _tally = Tally::start();
     for kind in Kind::ALL {
+        if OF_THE_LIBRARY.contains(&kind) {
+            continue;
+        }
         Tally::case();
         assert!(
             CASES.iter().any(|(case, ..)| *case == kind),

@@ -39,7 +39,7 @@ pub fn status(kind: Kind) -> u8 {
         Kind::Usage | Kind::InvalidTopic | Kind::InvalidConfig => USAGE,
         Kind::Damaged => DAMAGED,
         Kind::Unknown => UNKNOWN,
-        Kind::Busy | Kind::Fenced => TRY_AGAIN,
+        Kind::Busy | Kind::Fenced | Kind::Rebalanced => TRY_AGAIN,
         _ => FAILED,
     }
 }
@@ -84,6 +84,7 @@ mod tests {
             (Kind::Unknown, UNKNOWN),
             (Kind::Busy, TRY_AGAIN),
             (Kind::Fenced, TRY_AGAIN),
+            (Kind::Rebalanced, TRY_AGAIN),
         ];
         for kind in Kind::ALL {
             let due = others

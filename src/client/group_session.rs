@@ -393,7 +393,9 @@ impl GroupSession {
     /// Any number of threads may call it.
     ///
     /// # Errors
-    /// [`crate::error::Kind::Fenced`], [`crate::error::Kind::Unknown`],
+    /// [`crate::error::Kind::Rebalanced`] if partitions are another member's since the last such call
+    /// of which more was delivered than is committed: their new owner begins at what is committed. All
+    /// else is committed. [`crate::error::Kind::Fenced`], [`crate::error::Kind::Unknown`],
     /// [`crate::error::Kind::DiskFull`].
     pub fn commit(&self) -> Result<()> {
         let ticket = Arc::new(Ticket::default());

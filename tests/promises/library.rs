@@ -518,3 +518,48 @@ fn what_nobody_answers_for_is_not_confirmed() {
         session.confirm([&tp].into_iter()).expect("it lives")
     });
 }
+
+#[test]
+fn a_commit_tells_of_partitions_that_were_given_up() {
+    // How far the first delivers before it gives a partition up, and after that.
+    for (before, after) in [(5, None), (0, Some(7))] {
+        let place = Place::with(2);
+        place.fill(100);
+        let (first, output) = place.join(CommitWhen::Never);
+        let own = assigned(&first, 2);
+        let deliver = |next| {
+            let delivered = own.iter().map(|generation| Delivered {
+                generation: *generation,
+                next,
+                leader_epoch: 0,
+            });
+            output.0.lock().expect("unpoisoned").extend(delivered);
+        };
+        deliver(before);
+        let (_second, _) = std::thread::scope(|scope| {
+            let joins = scope.spawn(|| {
+                let (second, output) = place.join(CommitWhen::Never);
+                assigned(&second, 1);
+                (second, output)
+            });
+            wait_until("given up", || {
+                for order in first.take_orders() {
+                    if let Order::Revoke(generation, _) = order {
+                        first.stopped(&[generation]);
+                    }
+                }
+                joins.is_finished()
+            });
+            joins.join().expect("joined")
+        });
+        if let Some(next) = after {
+            first.commit().expect("nothing is delivered");
+            deliver(next);
+        }
+        let told = first.commit().expect_err("one partition is another's");
+        assert_eq!(told.kind(), mq::error::Kind::Rebalanced, "{told}");
+        let due = after.unwrap_or(before);
+        assert_eq!(place.committed(), due, "the rest is committed");
+        first.commit().expect("told once");
+    }
+}

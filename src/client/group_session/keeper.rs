@@ -2,6 +2,7 @@
 
 mod duties;
 mod following;
+mod given_up;
 mod handover;
 mod progress;
 
@@ -12,6 +13,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use self::following::Source;
+use self::given_up::GivenUp;
 use super::ends::Ends;
 use super::heartbeat::Heartbeat;
 use super::watching::{Changed, Watching};
@@ -83,6 +85,7 @@ pub(super) struct Keeper {
     /// Topics whose files could not be read: each is told of once.
     unreadable: BTreeSet<TopicName>,
     held: BTreeMap<TopicPartition, Holding>,
+    given_up: GivenUp,
     /// The topics that were there, and their ids.
     known: BTreeMap<TopicName, Uuid>,
     /// Partitions that were to move and stay after all: where to read on, what is committed, and
@@ -201,6 +204,7 @@ impl Keeper {
             unbegun: BTreeMap::new(),
             unreadable: BTreeSet::new(),
             held: BTreeMap::new(),
+            given_up: GivenUp::default(),
             known: BTreeMap::new(),
             stayed: BTreeMap::new(),
             topics: BTreeMap::new(),
@@ -425,6 +429,7 @@ impl Keeper {
         }
         let held: Vec<TopicPartition> = self.held.keys().cloned().collect();
         for tp in held {
+            self.note_given_up(&tp);
             self.drop_holding(&tp, true);
         }
         self.stayed.clear();

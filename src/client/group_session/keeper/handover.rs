@@ -102,15 +102,29 @@ impl Keeper {
             self.busy(|member| member.release(unread, entries))?;
         }
         for tp in ready {
-            if !moving.contains(&tp)
-                && let Some(holding) = self.held.get(&tp)
-            {
-                let place = (holding.position, holding.committed, holding.leader_epoch);
-                self.stayed.insert(tp.clone(), place);
+            if let Some(holding) = self.held.get_mut(&tp) {
+                if commits {
+                    holding.committed = holding.committed.max(holding.position);
+                }
+                if moving.contains(&tp) {
+                    self.note_given_up(&tp);
+                } else {
+                    let place = (holding.position, holding.committed, holding.leader_epoch);
+                    self.stayed.insert(tp.clone(), place);
+                }
             }
             self.drop_holding(&tp, false);
         }
         Ok(())
+    }
+
+    /// More of it may have been delivered, or be soon, than is committed: the next commit that is
+    /// asked for tells.
+    pub(super) fn note_given_up(&mut self, tp: &TopicPartition) {
+        if let Some(holding) = self.held.get(tp) {
+            self.given_up
+                .add(tp, holding.generation, holding.committed, holding.position);
+        }
     }
 
     pub(super) fn drop_holding(&mut self, tp: &TopicPartition, revoke: bool) {

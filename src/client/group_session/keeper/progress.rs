@@ -20,6 +20,9 @@ impl Keeper {
         if furthest.is_empty() {
             return;
         }
+        for (generation, (next, _)) in &furthest {
+            self.given_up.delivered(*generation, *next);
+        }
         for holding in self.held.values_mut() {
             if let Some((next, leader_epoch)) = furthest.get(&holding.generation)
                 && *next > holding.position
@@ -107,6 +110,7 @@ impl Keeper {
                     outcome = self.commit_now();
                 }
             }
+            let outcome = outcome.and_then(|()| self.given_up.tell(&self.options.group));
             self.shared.answer(commits, &outcome);
         }
         if self.options.commit != CommitWhen::AfterWrite {
