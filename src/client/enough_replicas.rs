@@ -23,7 +23,7 @@ pub(super) fn check_replicas(writer: &mut PartitionWriter, liveness: &Liveness) 
         return Ok(());
     }
     let tp = writer.tp();
-    let down: Vec<_> = partition
+    let mut down: Vec<_> = partition
         .replicas
         .iter()
         .map(|replica| replica.broker)
@@ -50,6 +50,7 @@ pub(super) fn check_replicas(writer: &mut PartitionWriter, liveness: &Liveness) 
         )
     };
     let later = "use --acks 1: readers see it once enough have it";
+    down.sort_unstable();
     let starts: Vec<_> = down
         .iter()
         .map(|broker| format!("'mq-broker start --id {broker}'"))

@@ -30,11 +30,7 @@ impl Corrupt {
 
 impl fmt::Display for Corrupt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "CORRUPT_MESSAGE: {} (byte {} of the batch)",
-            self.reason, self.at
-        )
+        write!(f, "{} (byte {} of the batch)", self.reason, self.at)
     }
 }
 
@@ -42,6 +38,6 @@ impl std::error::Error for Corrupt {}
 
 impl From<Corrupt> for Error {
     fn from(corrupt: Corrupt) -> Self {
-        Error::new(Kind::Damaged, corrupt.to_string())
+        Error::new(Kind::Damaged, format!("CORRUPT_MESSAGE: {corrupt}"))
     }
 }
