@@ -578,7 +578,7 @@ sabotage "a page is believed that does not fit its log" src/store/end_of_files.r
 
 sabotage "a log is sealed by a page that does not fit it" src/store/seal.rs \
   'Some(page) => replica.end_of_files(page)? == Ordering::Equal,' 'Some(page) => page.tail.end >= 0,' \
-  promises a_leaders_page_that_is_older
+  lib a_log_is_sealed_at_its_end
 
 sabotage "an append does not ask whether its file has a name" src/disk/os/file.rs \
   'if stat.st_nlink == 0 {' 'if stat.st_nlink == 0 && stat.st_size < 0 {' \

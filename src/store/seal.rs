@@ -100,3 +100,42 @@ fn moved_on(tp: &TopicPartition) -> Error {
     )
     .cure("look at it again with 'mq-topics describe'")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::disk::OsDisk;
+    use crate::record::BatchBuilder;
+    use crate::store::{NewTopic, PAGE_FILE, create_topic};
+    use crate::types::{Compression, TimestampType, TopicName};
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn a_log_is_sealed_at_its_end_though_its_page_is_older() {
+        let at = tempfile::tempdir().expect("a place");
+        let path = at.path().join("store");
+        let clock = Arc::new(SystemClock::default());
+        let store = StoreDir::open_or_create(Arc::new(OsDisk), clock, &path).expect("store");
+        let store = Arc::new(store);
+        let tp = TopicPartition::new(TopicName::new("t").expect("a name"), 0);
+        let topic = NewTopic::embedded(tp.topic.clone(), 1);
+        create_topic(&store, &topic, PATIENCE).expect("topic");
+        let append = || {
+            let mut writer = PartitionWriter::open(&store, &tp, PATIENCE).expect("open");
+            let mut builder = BatchBuilder::new();
+            builder.append_value(1, b"v").expect("append");
+            let batch = builder.finish(Compression::None, TimestampType::CreateTime);
+            writer.append(&mut batch.expect("finish")).expect("append")
+        };
+        let first = append();
+        let page = path.join("brokers/0/logs/t-0").join(PAGE_FILE);
+        let old = std::fs::read(&page).expect("read");
+        append();
+        std::fs::write(&page, old).expect("restored");
+        let leader = (0, first.replica);
+        let sealed = Sealed::seal(&store, &tp, leader, first.leader_epoch, PATIENCE);
+        assert_eq!(sealed.expect("sealed").end(), 2);
+    }
+}

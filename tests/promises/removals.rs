@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::cli::Shell;
-use crate::scripts::{TWO_BROKERS, bash};
+use crate::scripts::{TWO_BROKERS, bash, page};
 
 /// Each file of a replica but its log, and the directory itself.
 const FILES: [&str; 6] = [
@@ -276,5 +276,8 @@ kill $(jobs -p)
             ),
         );
         assert_eq!(done.text(), "1 2 3 4 5 1 2 3 4 5 ", "{acks}: {}", done.err);
+        // Nor was its own log cut by the old page, and filled again.
+        let replica = shell.store().join("brokers/2/logs/t-0");
+        assert_eq!(page(&replica).generation, 1, "{acks}");
     }
 }
