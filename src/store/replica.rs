@@ -394,7 +394,6 @@ impl Held<'_> {
     }
 
     /// As if this process were stopped.
-
     #[cfg(test)]
     pub fn stand_still(&self) {
         self.beat.stand_still();
