@@ -18,7 +18,7 @@ use super::replicated::{self, Appending, Replicated};
 use crate::disk::DescriptorShare;
 use crate::error::{Error, Kind, Result};
 use crate::record::BatchBuilder;
-use crate::store::{Appended, Committer, PartitionWriter, StoreDir, TopicConfigs};
+use crate::store::{Appended, Committer, PartitionWriter, StoreDir, TopicConfigs, TopicHandle};
 use crate::types::{Compression, PartitionId, TopicName, TopicPartition};
 
 /// A batch to be appended.
@@ -33,8 +33,14 @@ pub(super) struct Job {
 const ROLLS_AHEAD_MAX: u32 = 4;
 /// Between two looks whether leadership moved under what is under way.
 const MOVED_INTERVAL: Duration = Duration::from_millis(1);
+/// How long a topic file may be one that cannot be read: it is being put back, perhaps.
+const TOPIC_PATIENCE: Duration = Duration::from_secs(3);
+/// Between two looks whether it can.
+const TOPIC_INTERVAL: Duration = Duration::from_millis(20);
 /// A builder that held a larger batch than this is not kept.
 const KEEP_BYTES_MAX: usize = 1 << 20;
+/// What reading a file that is not as it should be comes to.
+const UNREADABLE: [Kind; 2] = [Kind::Damaged, Kind::Io];
 /// Descriptors that are kept for a partition: what is not used for long is closed.
 const DESCRIPTORS: usize = 4;
 
@@ -160,6 +166,33 @@ impl Shared {
         // Under the lock: whoever waits there looks at the failure before it sleeps.
         drop(lock(&self.syncs.state));
         self.syncs.changed.notify_all();
+    }
+
+    /// Does what looks at the topic file, and does it again once that can be read. `passing`: errors
+    /// after which nothing is changed.
+    fn with_topic<T>(&self, passing: &[Kind], mut work: impl FnMut() -> Result<T>) -> Result<T> {
+        let started = self.store.clock().monotonic();
+        loop {
+            let e = match work() {
+                Err(e) if passing.contains(&e.kind()) => e,
+                done => return done,
+            };
+            let is_unreadable = || {
+                let topic = TopicHandle::open(&self.store, &self.topic);
+                topic.is_err_and(|e| UNREADABLE.contains(&e.kind()))
+            };
+            // Any other cause is told as it is: damage that was found once is told in other words.
+            if !is_unreadable() {
+                return Err(e);
+            }
+            while is_unreadable() {
+                let waited = self.store.clock().monotonic().saturating_sub(started);
+                if waited >= TOPIC_PATIENCE || self.has_failed() {
+                    return Err(e);
+                }
+                self.store.clock().sleep(TOPIC_INTERVAL);
+            }
+        }
     }
 
     /// Waits until the syncs of a partition keep up with its segments.
@@ -438,8 +471,8 @@ fn sync_one(
         Entry::Occupied(entry) => entry.into_mut(),
         Entry::Vacant(entry) => {
             let tp = TopicPartition::new(shared.topic.clone(), partition);
-            let opened = Committer::open(&shared.store, &tp, shared.patience);
-            entry.insert(opened.map_err(doubt)?)
+            let open = || Committer::open(&shared.store, &tp, shared.patience);
+            entry.insert(shared.with_topic(&UNREADABLE, open).map_err(doubt)?)
         }
     };
     if let Err(e) = committer.commit(waiting.end) {
@@ -451,7 +484,9 @@ fn sync_one(
         return Err(doubt(e));
     }
     for (ticket, appended) in waiting.appended.drain(..) {
-        committer.confirm(&appended).map_err(doubt)?;
+        shared
+            .with_topic(&UNREADABLE, || committer.confirm(&appended))
+            .map_err(doubt)?;
         shared.ledger.acknowledge([(ticket, appended)]);
     }
     let configs = committer.configs();

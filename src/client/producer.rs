@@ -132,10 +132,10 @@ impl Producer {
     /// Takes a record. Returns where it goes, and the number by which its receipt names it.
     ///
     /// # Errors
-    /// [`crate::error::Kind::MessageTooLarge`] and [`crate::error::Kind::UnknownTopic`] (no such
-    /// partition), as long as the producer [has not failed](Producer::has_failed): nothing of this
-    /// record is stored, and others may follow. All others: what the producer failed with, see
-    /// [`Producer::close`].
+    /// As long as the producer [has not failed](Producer::has_failed), nothing of this record is stored,
+    /// and others may follow: [`crate::error::Kind::MessageTooLarge`],
+    /// [`crate::error::Kind::UnknownTopic`] (no such partition). All others: what the producer failed
+    /// with, see [`Producer::close`].
     pub fn send(&mut self, record: &ProducerRecord<'_>) -> Result<Sent> {
         let mut producer = self.timed.lock();
         let sent = producer.send(record);
@@ -194,7 +194,16 @@ impl Producer {
         self.ledger.has_failed()
     }
 
-    /// Looks at the topic file again: what it says holds for all that is sent from now on.
+    /// Whether the topic takes a record of that size, as far as is known. Nothing is sent.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::MessageTooLarge`].
+    pub fn check(&self, record: &ProducerRecord<'_>) -> Result<()> {
+        self.timed.lock().check(record)
+    }
+
+    /// Looks at the topic file again: what it says holds for all that is sent from now on. Where it
+    /// cannot be read, what it said last holds until it can.
     ///
     /// # Errors
     /// [`crate::error::Kind::UnknownTopic`] if the topic is gone.

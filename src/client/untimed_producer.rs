@@ -8,6 +8,9 @@
 //! 4. Memory, and what is sent and not acknowledged, are bounded by the options, not by what is sent.
 //! 5. What an altered topic says holds from the next look at the topic file on. The delivery looks at
 //!    each append, and the sender learns from it.
+//! 6. An error of [`UntimedProducer::send`] says that the record was not taken, or that the producer has
+//!    failed. A topic file that cannot be read is neither: what it said last holds, and the
+//!    delivery tells where that matters.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
@@ -154,9 +157,9 @@ impl UntimedProducer {
     /// where it goes, and the number by which its receipt names it.
     ///
     /// # Errors
-    /// [`Kind::MessageTooLarge`] and [`Kind::UnknownTopic`] (no such partition): nothing of this
-    /// record is stored, and others may follow. All others: the producer has failed, see
-    /// [`UntimedProducer::close`].
+    /// As long as the producer [has not failed](UntimedProducer::has_failed), nothing of this record is
+    /// stored, and others may follow: [`Kind::MessageTooLarge`], [`Kind::UnknownTopic`] (no such
+    /// partition). All others: what it failed with, see [`UntimedProducer::close`].
     pub fn send(&mut self, record: &ProducerRecord<'_>) -> Result<Sent> {
         let timestamp = record
             .timestamp
@@ -491,27 +494,49 @@ impl UntimedProducer {
             .jobs
             .as_ref()
             .is_some_and(|jobs| jobs.send(job).is_ok());
-        if sent {
-            self.refresh_now_and_then()
-        } else {
-            Err(self.failure())
+        if !sent {
+            return Err(self.failure());
         }
+        self.refresh_now_and_then();
+        Ok(())
     }
 
-    fn refresh_now_and_then(&mut self) -> Result<()> {
+    fn refresh_now_and_then(&mut self) {
         let now = self.store.clock().monotonic();
-        if !self.knows_newer_topic() && now - self.checked < METADATA_INTERVAL {
-            return Ok(());
+        if self.knows_newer_topic() || now - self.checked >= METADATA_INTERVAL {
+            self.checked = now;
+            // The batch is handed on: what becomes of it, the delivery tells.
+            let _ = self.look_for_partitions();
         }
-        self.checked = now;
-        self.look_for_partitions()
     }
 
-    /// Looks at the topic file again: partitions that came are used from now on.
+    /// Whether the topic takes a record of that size, as far as is known. Nothing is sent.
+    ///
+    /// # Errors
+    /// [`Kind::MessageTooLarge`].
+    pub fn check(&self, record: &ProducerRecord<'_>) -> Result<()> {
+        let timestamp = record
+            .timestamp
+            .unwrap_or_else(|| self.store.clock().now_ms());
+        let mut alone = BatchBuilder::new();
+        let headers = record.headers.iter().copied();
+        let exact = alone.size_with(timestamp, record.key, record.value, headers);
+        self.target.weigh(&mut alone, exact, record, timestamp)
+    }
+
+    /// Looks at the topic file again: partitions that came are used from now on. Where it cannot be
+    /// read, what it said last holds until it can.
     ///
     /// # Errors
     /// [`Kind::UnknownTopic`] if the topic is gone.
     pub fn look_for_partitions(&mut self) -> Result<()> {
+        match self.look() {
+            Err(e) if e.kind() != Kind::UnknownTopic => Ok(()),
+            looked => looked,
+        }
+    }
+
+    fn look(&mut self) -> Result<()> {
         if self.target.topic().is_current()? {
             return Ok(());
         }

@@ -216,6 +216,72 @@ fn sending_tells_the_cause_of_a_failure() {
     assert!(told.to_string().contains("UNKNOWN_TOPIC"), "{told}");
 }
 
+/// Puts something unreadable in the place of a topic file, and what was there back after a while.
+fn spoil_for(store: &Path, topic: &str, time: Duration) -> std::thread::JoinHandle<()> {
+    let path = store.join(format!("topics/{topic}.json"));
+    let put = {
+        let aside = path.with_extension("aside");
+        move |bytes: &[u8]| {
+            std::fs::write(&aside, bytes).expect("written");
+            std::fs::rename(&aside, &path).expect("renamed");
+        }
+    };
+    let good = std::fs::read(store.join(format!("topics/{topic}.json"))).expect("read");
+    put(b"{}");
+    std::thread::spawn(move || {
+        sleep(time);
+        put(&good);
+    })
+}
+
+#[test]
+fn a_record_that_was_taken_is_no_error_of_sending() {
+    let place = Place::with(1);
+    let mut producer = place.producer(ProducerOptions {
+        batch_bytes: 200,
+        ..ProducerOptions::default()
+    });
+    // Each fills a batch, which is handed on at once.
+    let value = [b'v'; 150];
+    producer.send_value(1, &value).expect("sent");
+    producer.flush().expect("flushed");
+    // The topic file is looked at now and then.
+    sleep(Duration::from_millis(600));
+    let spoiled = spoil_for(
+        place.store.path(),
+        place.topic.as_str(),
+        Duration::from_millis(700),
+    );
+    for _ in 0..3 {
+        producer.send_value(1, &value).expect("taken");
+        sleep(Duration::from_millis(300));
+    }
+    producer.flush().expect("stored");
+    spoiled.join().expect("put back");
+    assert_eq!(producer.close(|_| ()).expect("closed"), 4);
+    assert_eq!(place.stored(), 4);
+}
+
+#[test]
+fn a_producer_outlives_a_topic_file_that_is_unreadable_for_a_moment() {
+    let shell = Shell::new();
+    shell.topics(&["create", "t"]);
+    let mut producer = shell.start("mq-produce", &["t"]);
+    let mut stdin = producer.child.stdin.take().expect("a pipe");
+    let mut line = |text: &[u8]| std::io::Write::write_all(&mut stdin, text).expect("written");
+    line(b"before\n");
+    wait_until("stored", || shell.consume(&["t", "-e"]) == b"before\n");
+    let spoiled = spoil_for(shell.store(), "t", Duration::from_millis(700));
+    sleep(Duration::from_millis(100));
+    line(b"meanwhile\n");
+    spoiled.join().expect("put back");
+    line(b"after\n");
+    drop(stdin);
+    let done = producer.end_within(Duration::from_secs(20));
+    assert_eq!(done.status, 0, "{}", done.err);
+    assert_eq!(shell.consume(&["t", "-e"]), b"before\nmeanwhile\nafter\n");
+}
+
 /// How many records a consumer gets at once, and the offset of the first.
 fn drain(consumer: &mut Consumer) -> mq::error::Result<(u64, i64)> {
     let (mut count, mut first) = (0, -1);

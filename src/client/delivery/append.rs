@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
 use super::split::halves;
-use super::{Job, KEEP_BYTES_MAX, Shared, Threads, hand_to_sync, is_sync_due, perhaps_stored};
+use super::{
+    Job, KEEP_BYTES_MAX, Shared, Threads, UNREADABLE, hand_to_sync, is_sync_due, perhaps_stored,
+};
 use crate::client::ledger::Ticket;
 use crate::client::opening;
 use crate::client::producer_options::Acks;
@@ -33,10 +35,13 @@ impl Appender<'_> {
         let (shared, partition) = (self.shared, job.ticket.partition());
         let writer = match writers.entry(partition) {
             Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => entry.insert(open_writer(shared, partition)?),
+            Entry::Vacant(entry) => {
+                let open = || open_writer(shared, partition);
+                entry.insert(shared.with_topic(&UNREADABLE, open)?)
+            }
         };
         // The codec is the topic's as it is now. Whatever goes wrong, the append tells.
-        let _ = writer.look();
+        let _ = shared.with_topic(&UNREADABLE, || writer.look());
         shared.ledger.saw_topic(writer.topic().meta().version);
         let batch = job
             .builder
@@ -70,11 +75,14 @@ impl Appender<'_> {
         } else {
             shared.wait_for_rolls(partition);
         }
-        let appended = if replicated {
-            self.appending.append(writer, &mut batch, &has_failed)
-        } else {
-            writer.append(&mut batch)
-        };
+        // After an error of the disk something of it may be there: only damage is passing.
+        let appended = shared.with_topic(&[Kind::Damaged], || {
+            if replicated {
+                self.appending.append(writer, &mut batch, &has_failed)
+            } else {
+                writer.append(&mut batch)
+            }
+        });
         let appended = match appended {
             // The topic allows less than when the batch was begun.
             Err(e) if e.kind() == Kind::MessageTooLarge && ticket.count() > 1 => {
@@ -113,7 +121,7 @@ impl Appender<'_> {
             return hand_to_sync(shared, self.threads, appended, partition, Some(ticket));
         }
         if shared.acks != Acks::None {
-            let confirmed = writer.confirm(&appended);
+            let confirmed = shared.with_topic(&UNREADABLE, || writer.confirm(&appended));
             confirmed.map_err(|e| perhaps_stored(e, partition))?;
         }
         shared.ledger.acknowledge([(ticket, appended)]);
