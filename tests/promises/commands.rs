@@ -207,6 +207,51 @@ fn a_dead_letter_that_cannot_be_stored_is_named_with_a_cure() {
     );
 }
 
+#[test]
+fn dead_letters_of_a_batch_are_weighed_before_one_is_stored() {
+    let shell = Shell::new();
+    shell.topics(&["create", "dead", "-c", "max.message.bytes=300"]);
+    shell.produce(&["t"], b"a\nb\n");
+    shell.produce(&["t"], &[&vec![b'v'; 900][..], b"\n"].concat());
+    let letters = ["--dead-letter", "dead", "--batch", "4"];
+    for _ in 0..3 {
+        let done = exec(&shell, "false", &letters);
+        assert_ne!(done.status, 0);
+        assert!(done.err.contains("offset 2 of t:0"), "{}", done.err);
+    }
+    assert_eq!(shell.consume(&["-e", "dead"]), b"");
+    shell.topics(&["alter", "dead", "-c", "max.message.bytes=3000"]);
+    let done = exec(&shell, "false", &letters);
+    assert_eq!(
+        (done.status, committed(&shell, "g")),
+        (0, 3),
+        "{}",
+        done.err
+    );
+    assert_eq!(
+        shell.consume(&["-e", "-f", "%S\\n", "dead"]),
+        b"1\n1\n900\n"
+    );
+}
+
+#[test]
+fn a_dead_letter_keeps_the_codec_of_its_record() {
+    let shell = Shell::new();
+    let large = [&vec![b'v'; 2_000_000][..], b"\n"].concat();
+    shell.produce(&["t"], b"first\n");
+    shell.produce(&["t", "-z", "zstd"], &large);
+    shell.produce(&["t"], b"last\n");
+    let done = exec(&shell, "false", &["--dead-letter", "dead", "--batch", "3"]);
+    assert_eq!(
+        (done.status, committed(&shell, "g")),
+        (0, 3),
+        "{}",
+        done.err
+    );
+    let dead = shell.consume_text(&["-e", "-f", "%S\\n", "dead"]);
+    assert_eq!(dead, "5\n2000000\n4\n");
+}
+
 /// Waits until a file of the shell has so many lines.
 fn has_lines(shell: &Shell, name: &str, count: usize) -> String {
     let started = Instant::now();

@@ -22,8 +22,14 @@ pub struct DeadLetters {
     store: Arc<StoreDir>,
     topic: TopicName,
     kept: BatchBuilder,
-    offsets: Vec<Offset>,
-    compression: Compression,
+    places: Vec<Place>,
+}
+
+/// Where a record was, and how.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    offset: Offset,
+    codec: Compression,
 }
 
 /// Where a batch came from, and why it is dead.
@@ -44,8 +50,7 @@ impl DeadLetters {
             store: Arc::clone(store),
             topic,
             kept: BatchBuilder::new(),
-            offsets: Vec::new(),
-            compression: Compression::None,
+            places: Vec::new(),
         }
     }
 
@@ -60,19 +65,22 @@ impl DeadLetters {
     /// A batch too large to be held.
     pub fn keep(&mut self, record: &Record<'_>, compression: Compression) -> Result<()> {
         self.kept.append_record(record)?;
-        self.offsets.push(record.offset);
-        self.compression = compression;
+        self.places.push(Place {
+            offset: record.offset,
+            codec: compression,
+        });
         Ok(())
     }
 
     /// The batch was handled.
     pub fn forget(&mut self) {
         self.kept.reset();
-        self.offsets.clear();
+        self.places.clear();
     }
 
     /// Sends the batch, and returns when it is acknowledged: key, value, headers and timestamp as
-    /// they were, with its origin in headers behind them.
+    /// they were, with its origin in headers behind them. All are weighed before the first is sent:
+    /// what no try can store would be there once more after each.
     ///
     /// # Errors
     /// As [`Producer::close`], naming the record.
@@ -89,50 +97,68 @@ impl DeadLetters {
         );
         Admin::new(&self.store, PATIENCE).open_or_create(&new)?;
         let mut kept = std::mem::take(&mut self.kept);
-        let offsets = std::mem::take(&mut self.offsets);
+        let places = std::mem::take(&mut self.places);
         let mut bytes = kept.finish(Compression::None, TimestampType::CreateTime)?;
         stamp(&mut bytes, 0, 0);
-        let options = ProducerOptions {
-            // What fitted into the source compressed need not fit otherwise.
-            compression: self.compression,
-            ..ProducerOptions::default()
-        };
-        let mut producer = Producer::open(&self.store, &self.topic, options)?;
-        let partition = origin.tp.partition.to_string();
-        let attempts = origin.attempts.to_string();
         let mut decompressor = Decompressor::default();
         let view = BatchView::parse(&bytes)?;
-        for (record, offset) in view.records(&mut decompressor)?.zip(&offsets) {
-            let record = record?;
-            let at = offset.to_string();
-            let mut headers: Vec<Header<'_>> = record.headers.iter().collect();
-            for (key, value) in [
-                ("mq.error.topic", origin.tp.topic.as_str()),
-                ("mq.error.partition", &partition),
-                ("mq.error.offset", &at),
-                ("mq.error.status", &origin.status),
-                ("mq.error.attempts", &attempts),
-            ] {
-                headers.push(Header {
-                    key: key.as_bytes(),
-                    value: Some(value.as_bytes()),
-                });
-            }
-            let sent = producer.send(&ProducerRecord {
-                partition: None,
-                timestamp: Some(record.timestamp),
-                key: record.key,
-                value: record.value,
-                headers: &headers,
+        let words = Words::of(origin);
+        let mut letters = Vec::with_capacity(places.len());
+        for (record, place) in view.records(&mut decompressor)?.zip(&places) {
+            letters.push(Letter {
+                record: record?,
+                at: place.offset.to_string(),
+                place: *place,
             });
+        }
+        let mut senders = Senders::default();
+        self.weigh(&letters, &words, &mut senders, most)?;
+        let mut former: Option<Place> = None;
+        for letter in &letters {
+            // What comes after it is stored after it.
+            if let Some(former) = former.filter(|it| it.codec != letter.place.codec)
+                && let Err(e) = senders.of(self, former.codec)?.flush()
+            {
+                return Err(self.unsent(e, origin, former.offset, most));
+            }
+            former = Some(letter.place);
+            let headers = letter.headers(&words);
+            let sent = senders
+                .of(self, letter.place.codec)?
+                .send(&letter.as_sent(&headers));
             if let Err(e) = sent {
-                return Err(self.unsent(e, origin, *offset, most.max(len_of(&record))));
+                let room = most.max(letter.len());
+                return Err(self.unsent(e, origin, letter.place.offset, room));
             }
         }
-        let first = offsets.first().copied().unwrap_or_default();
-        match producer.close(|_| ()) {
-            Ok(_) => Ok(()),
-            Err(failure) => Err(self.unsent(failure.error, origin, first, most)),
+        let first = places.first().map_or(0, |place| place.offset);
+        for (_, producer) in senders.0 {
+            let closed = producer.close(|_| ());
+            closed.map_err(|failure| self.unsent(failure.error, origin, first, most))?;
+        }
+        Ok(())
+    }
+
+    /// Whether the topic takes all of them.
+    fn weigh(
+        &self,
+        letters: &[Letter<'_>],
+        words: &Words<'_>,
+        senders: &mut Senders,
+        most: u64,
+    ) -> Result<()> {
+        let (mut unfit, mut room) = (None, most);
+        for letter in letters {
+            let headers = letter.headers(words);
+            let producer = senders.of(self, letter.place.codec)?;
+            if let Err(e) = producer.check(&letter.as_sent(&headers)) {
+                room = room.max(letter.len());
+                unfit.get_or_insert((e, letter.place.offset));
+            }
+        }
+        match unfit {
+            Some((e, offset)) => Err(self.unsent(e, words.origin, offset, room)),
+            None => Ok(()),
         }
     }
 
@@ -155,10 +181,91 @@ impl DeadLetters {
     }
 }
 
-/// About how large a record is as a dead letter.
-fn len_of(record: &Record<'_>) -> u64 {
-    let len = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len) as u64;
-    let headers = record.headers.iter();
-    let headers = headers.map(|h| h.key.len() as u64 + len(h.value) + 16);
-    len(record.key) + len(record.value) + headers.sum::<u64>() + HEADERS_ROOM
+/// A record that is to be sent.
+#[derive(Debug)]
+struct Letter<'a> {
+    record: Record<'a>,
+    place: Place,
+    /// Its offset, in digits.
+    at: String,
+}
+
+/// What the headers say of each letter of a batch.
+#[derive(Debug)]
+struct Words<'a> {
+    origin: &'a Origin<'a>,
+    partition: String,
+    attempts: String,
+}
+
+impl<'a> Words<'a> {
+    fn of(origin: &'a Origin<'a>) -> Self {
+        Words {
+            partition: origin.tp.partition.to_string(),
+            attempts: origin.attempts.to_string(),
+            origin,
+        }
+    }
+}
+
+impl<'a> Letter<'a> {
+    fn headers(&'a self, words: &'a Words<'_>) -> Vec<Header<'a>> {
+        let mut headers: Vec<Header<'a>> = self.record.headers.iter().collect();
+        for (key, value) in [
+            ("mq.error.topic", words.origin.tp.topic.as_str()),
+            ("mq.error.partition", &words.partition),
+            ("mq.error.offset", &self.at),
+            ("mq.error.status", &words.origin.status),
+            ("mq.error.attempts", &words.attempts),
+        ] {
+            headers.push(Header {
+                key: key.as_bytes(),
+                value: Some(value.as_bytes()),
+            });
+        }
+        headers
+    }
+
+    fn as_sent<'h>(&'h self, headers: &'h [Header<'h>]) -> ProducerRecord<'h> {
+        ProducerRecord {
+            partition: None,
+            timestamp: Some(self.record.timestamp),
+            key: self.record.key,
+            value: self.record.value,
+            headers,
+        }
+    }
+
+    /// About how large it is.
+    fn len(&self) -> u64 {
+        let len = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len) as u64;
+        let headers = self.record.headers.iter();
+        let headers = headers.map(|h| h.key.len() as u64 + len(h.value) + 16);
+        len(self.record.key) + len(self.record.value) + headers.sum::<u64>() + HEADERS_ROOM
+    }
+}
+
+/// A producer for each codec that a batch's records had: what fitted into the source compressed
+/// need not fit otherwise.
+#[derive(Debug, Default)]
+struct Senders(Vec<(Compression, Producer)>);
+
+impl Senders {
+    fn of(&mut self, letters: &DeadLetters, codec: Compression) -> Result<&mut Producer> {
+        let at = self.0.iter().position(|(known, _)| *known == codec);
+        let at = at.unwrap_or(self.0.len());
+        if at == self.0.len() {
+            let options = ProducerOptions {
+                compression: codec,
+                ..ProducerOptions::default()
+            };
+            let producer = Producer::open(&letters.store, &letters.topic, options)?;
+            self.0.push((codec, producer));
+        }
+        let gone = || Error::new(Kind::Unknown, "a producer is gone");
+        self.0
+            .get_mut(at)
+            .map(|(_, producer)| producer)
+            .ok_or_else(gone)
+    }
 }
