@@ -157,6 +157,36 @@ fn short_runs_take_turns() {
 }
 
 #[test]
+fn short_runs_take_turns_whatever_ends_them() {
+    let shell = Shell::new();
+    shell.topics(&["create", "t", "-p", "3"]);
+    for partition in ["0", "1", "2"] {
+        shell.produce(&["t", "-p", partition], &numbers(0..40));
+    }
+    let mut begun = Vec::new();
+    for run in 0..3 {
+        let log = format!("log{run}");
+        let command = format!("echo $MQ_PARTITION >> {log}; sleep 0.1");
+        let mut member = shell.start("mq-consume", &["t", "-g", "g", "--exec", &command]);
+        let path = shell.dir().join(log);
+        let started = std::time::Instant::now();
+        let first = loop {
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            if let Some((first, _)) = text.split_once('\n') {
+                break first.to_owned();
+            }
+            assert!(started.elapsed() < Duration::from_secs(30), "no command");
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        begun.push(first);
+        member.signal(rustix::process::Signal::TERM);
+        member.end_within(Duration::from_secs(20));
+    }
+    begun.sort();
+    assert_eq!(begun, ["0", "1", "2"]);
+}
+
+#[test]
 fn waiting_for_a_topic_ends_as_reading_does() {
     for way in WAYS {
         let shell = Shell::new();

@@ -296,8 +296,11 @@ impl Member {
                         on.printer.time_bounds.insert(tp.clone(), time);
                     }
                     self.generations.insert(tp.clone(), generation);
-                    if on.job.count.is_some() && on.printer.seen() == 0 {
-                        largest = largest.max(Some((lag_of(&reader, from, until), tp)));
+                    if on.printer.seen() == 0 {
+                        let lag = lag_of(&reader, from, until);
+                        if largest.as_ref().is_none_or(|(most, _)| lag > *most) {
+                            largest = Some((lag, tp));
+                        }
                     }
                     on.consumer.assign_reader(*reader, from, until);
                 }
@@ -322,7 +325,8 @@ impl Member {
                 Order::Failed(e) => return Err(e),
             }
         }
-        // Runs that are short would else read no other partition than the first, ever.
+        // Runs that are short, whatever ends them, would else read no other partition than the
+        // first, ever.
         if let Some((_, tp)) = largest {
             on.consumer.begin_with(&tp);
         }
