@@ -326,7 +326,7 @@ impl Consumer {
             self.close_lane(at, false);
             return false;
         }
-        !lane.is_quiet()
+        !lane.is_paused && !lane.is_quiet()
     }
 
     fn close_lane(&mut self, at: usize, empty: bool) {
@@ -406,6 +406,18 @@ impl Consumer {
         lane.position = to.offset;
         lane.stir();
         Ok(())
+    }
+
+    /// Passes an assigned partition over from now on, or no longer. It stays where it is.
+    pub fn pause(&mut self, tp: &TopicPartition, is_paused: bool) {
+        if let Some(lane) = self.lane_mut(tp) {
+            lane.is_paused = is_paused;
+        }
+    }
+
+    /// Whether a partition is passed over.
+    pub fn has_paused(&self) -> bool {
+        self.lanes.iter().any(|lane| lane.is_paused)
     }
 
     /// Ends the reading of an assigned partition at an offset.

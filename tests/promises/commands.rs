@@ -310,6 +310,29 @@ fn a_command_that_never_ends_is_waited_for_one_session_timeout() {
 }
 
 #[test]
+fn a_dead_members_command_keeps_its_own_partition_only() {
+    let shell = Shell::new();
+    shell.topics(&["create", "t", "-p", "2"]);
+    // The partition that has most comes first.
+    shell.produce(&["t", "-p", "0"], b"a\nb\nc\n");
+    shell.produce(&["t", "-p", "1"], b"d\ne\n");
+    let command = "echo $MQ_PARTITION >> log; test $(wc -l < log) -gt 1 || sleep 2; echo >> ends";
+    let args = ["-g", "g", "t", "--exec", command];
+    let mut first = shell.start("mq-consume", &args);
+    has_lines(&shell, "log", 1);
+    first.signal(Signal::KILL);
+    first.child.wait().expect("dead");
+    // Nor is the end reached, or given up, before that partition was read.
+    let more = ["-e", "--idle-timeout", "1s"];
+    let mut second = shell.start("mq-consume", &[&args[..], &more].concat());
+    let done = second.end_within(Duration::from_secs(30));
+    assert_eq!(done.status, 0, "{}", done.err);
+    assert_eq!(has_lines(&shell, "log", 6), "0\n1\n1\n0\n0\n0\n");
+    assert!(done.err.contains("waiting for process"), "{}", done.err);
+    assert_eq!(has_lines(&shell, "ends", 6).len(), 6);
+}
+
+#[test]
 fn what_a_command_leaves_in_the_background_keeps_nobody_waiting() {
     let shell = shell_with(2);
     let command = "sleep 15 > /dev/null 2>&1 < /dev/null & echo $! >> pids; echo done >> log";

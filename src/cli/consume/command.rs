@@ -50,6 +50,18 @@ pub struct Commands {
     file: Option<CommandFile>,
     /// The assignments that have no command of a former owner any more.
     free: HashMap<TopicPartition, Generation>,
+    /// Those that have one.
+    taken: HashMap<TopicPartition, Taken>,
+    /// When those are looked at again.
+    next_look: Duration,
+}
+
+/// A partition for which a dead member's command runs.
+#[derive(Debug, Clone, Copy)]
+struct Taken {
+    generation: Generation,
+    /// Since when that is known.
+    since: Duration,
 }
 
 impl Commands {
@@ -62,21 +74,22 @@ impl Commands {
             told_of_key: false,
             file: None,
             free: HashMap::new(),
+            taken: HashMap::new(),
+            next_look: Duration::ZERO,
         }
     }
 
-    /// Waits for a command that the partition's former owner left running when it died: two at once
-    /// would handle the same records. `false` if `leaves` said so before.
+    /// Whether no command runs any more that the partition's former owner left when it died: two at
+    /// once would handle the same records. After one session timeout it counts as free all the same.
     ///
     /// # Errors
     /// [`Kind::Io`].
-    pub fn await_former(
+    pub fn is_free(
         &mut self,
         tp: &TopicPartition,
         generation: Generation,
         session: &GroupSession,
         env: &Env,
-        leaves: impl Fn() -> bool,
     ) -> Result<bool> {
         if self.file.is_none() {
             self.file = Some(session.command_file()?);
@@ -84,34 +97,68 @@ impl Commands {
         if self.free.get(tp) == Some(&generation) {
             return Ok(true);
         }
-        let began = env.monotonic();
-        let mut is_told = false;
-        while let Some(pid) = session.running_command(tp)? {
+        if let Some(pid) = session.running_command(tp)? {
             let pid = pid.map_or_else(|| "of unknown number".to_owned(), |pid| pid.to_string());
-            if leaves() {
-                return Ok(false);
-            }
-            let waited = env.monotonic().saturating_sub(began);
-            if waited >= self.session_timeout {
-                env.warn(&format!(
-                    "{tp}: process {pid} still runs, the command of a member that died: going on \
-                     beside it after {} s",
-                    waited.as_secs()
-                ));
-                break;
-            }
-            if !is_told {
-                is_told = true;
+            let now = env.monotonic();
+            let known = self.taken.get(tp).filter(|it| it.generation == generation);
+            let Some(waited) = known.map(|it| now.saturating_sub(it.since)) else {
+                let since = now;
+                self.taken.insert(tp.clone(), Taken { generation, since });
                 env.note(&format!(
                     "{tp}: waiting for process {pid}, the command of a member that died, for up \
                      to {} s",
                     self.session_timeout.as_secs_f32()
                 ));
+                return Ok(false);
+            };
+            if waited < self.session_timeout {
+                return Ok(false);
             }
-            env.wait_woken(LOOK.min(self.session_timeout.saturating_sub(waited)));
+            env.warn(&format!(
+                "{tp}: process {pid} still runs, the command of a member that died: going on \
+                 beside it after {} s",
+                waited.as_secs()
+            ));
         }
+        self.taken.remove(tp);
         self.free.insert(tp.clone(), generation);
         Ok(true)
+    }
+
+    /// The partitions that have become free since the last look.
+    ///
+    /// # Errors
+    /// [`Kind::Io`].
+    pub fn freed(
+        &mut self,
+        owned: &HashMap<TopicPartition, Generation>,
+        session: &GroupSession,
+        env: &Env,
+    ) -> Result<Vec<TopicPartition>> {
+        let now = env.monotonic();
+        if self.taken.is_empty() || now < self.next_look {
+            return Ok(Vec::new());
+        }
+        self.next_look = now + LOOK;
+        self.taken
+            .retain(|tp, taken| owned.get(tp) == Some(&taken.generation));
+        let taken: Vec<_> = self
+            .taken
+            .iter()
+            .map(|(tp, it)| (tp.clone(), *it))
+            .collect();
+        let mut freed = Vec::new();
+        for (tp, taken) in taken {
+            if self.is_free(&tp, taken.generation, session, env)? {
+                freed.push(tp);
+            }
+        }
+        Ok(freed)
+    }
+
+    /// How long until it is to be looked again what has become free.
+    pub fn looks_again(&self) -> Option<Duration> {
+        (!self.taken.is_empty()).then_some(LOOK)
     }
 
     /// Runs the command for a batch, and waits for its end. `with_key`: the batch is one record.

@@ -6,8 +6,13 @@
 //!    run that is killed, one batch runs again and no other.
 //! 3. A command that fails is run again after growing pauses, then the batch goes to the dead
 //!    letters; without these the run fails. Statuses 126 and 127 say that the command itself is
-//!    wrong, and our own stop says nothing about the batch: neither is tried again.
+//!    wrong, and our own stop says nothing about the batch: neither is tried again. Any other failure
+//!    is the record's, also where the cause lies in the command's surroundings (the disk that it
+//!    writes to is full): a status does not tell them apart.
+//! 4. While a command runs that a member left when it died, its partition is passed over, for one
+//!    session timeout at most, and the others go on.
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
@@ -116,6 +121,28 @@ impl Exec {
             commands: Commands::new(command, store.path().to_owned(), session_timeout),
             buf: Vec::new(),
         })
+    }
+
+    /// Has partitions read on for which no command of a dead member runs any more.
+    ///
+    /// # Errors
+    /// [`Kind::Io`].
+    pub fn look(
+        &mut self,
+        owned: &HashMap<TopicPartition, Generation>,
+        session: &GroupSession,
+        consumer: &mut Consumer,
+        env: &Env,
+    ) -> Result<()> {
+        for tp in self.commands.freed(owned, session, env)? {
+            consumer.pause(&tp, false);
+        }
+        Ok(())
+    }
+
+    /// When that is to be done again, at the latest.
+    pub fn looks_again(&self) -> Option<Duration> {
+        self.commands.looks_again()
     }
 
     /// Has a fetch handled, batch by batch; more of its partition is read where that completes one.
@@ -235,6 +262,11 @@ impl Turn<'_> {
             if !is_confirmed || session.has_orders() || env.stopping() {
                 return Ok(Some(Handled::Stopped(Stop::Paused(record.offset))));
             }
+            let commands = &mut self.exec.commands;
+            if !commands.is_free(self.tp, self.generation, session, env)? {
+                self.tools.consumer.pause(self.tp, true);
+                return Ok(Some(Handled::Stopped(Stop::Paused(record.offset))));
+            }
         }
         let (rendered, stop) = self.tools.printer.take_one(self.tp, info, record)?;
         if let Some(Stop::Time(..)) = stop {
@@ -325,13 +357,6 @@ impl Exec {
         env: &Env,
     ) -> Result<Ran> {
         let leaves = || env.stopping() || session.is_revoked(generation);
-        if !self
-            .commands
-            .await_former(tp, generation, session, env, leaves)?
-        {
-            self.forget();
-            return Ok(Ran::Left);
-        }
         let with_key = self.job.batch == 1;
         let mut pause = PAUSE;
         let mut attempts = 0;

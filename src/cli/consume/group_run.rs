@@ -190,10 +190,13 @@ impl Source for Member {
     }
 
     fn look(&mut self, on: &mut Reading<'_>) -> Result<ControlFlow<()>> {
-        if !self.session.has_orders() {
-            return Ok(ControlFlow::Continue(()));
+        if self.session.has_orders() && self.follow_orders(on)?.is_break() {
+            return Ok(ControlFlow::Break(()));
         }
-        self.follow_orders(on)
+        if let Some(exec) = &mut self.exec {
+            exec.look(&self.generations, &self.session, &mut on.consumer, on.env)?;
+        }
+        Ok(ControlFlow::Continue(()))
     }
 
     fn take(&mut self, on: &mut Reading<'_>, fetched: &Fetched) -> Result<Took> {
@@ -250,7 +253,8 @@ impl Source for Member {
 
     fn wait(&mut self, on: &mut Reading<'_>, patience: Duration) -> Result<()> {
         let tick = if unread().is_some() { PIPE_TICK } else { TICK };
-        let ticks = [self.session.busy_tick(), on.consumer.retry_in()];
+        let looks = self.exec.as_ref().and_then(Exec::looks_again);
+        let ticks = [self.session.busy_tick(), on.consumer.retry_in(), looks];
         let tick = ticks.into_iter().flatten().fold(tick, Duration::min);
         on.env.wait_woken(patience.min(tick));
         Ok(())

@@ -289,12 +289,19 @@ impl<'e> Reading<'e> {
         if is_counting && self.consumer.is_done() {
             return Ok(true);
         }
-        let left = self.idle.left(self.printer.seen(), self.env.monotonic());
+        let is_paused = self.consumer.has_paused();
+        let left = if is_paused {
+            // What is passed over for a moment is there to be read.
+            self.idle.since = self.env.monotonic();
+            None
+        } else {
+            self.idle.left(self.printer.seen(), self.env.monotonic())
+        };
         if left.is_some_and(|left| left.is_zero()) {
             return Ok(true);
         }
         self.env.tell_cuts();
-        if !self.noted_end && self.env.stdout_is_terminal() && source.follows(self) {
+        if !is_paused && !self.noted_end && self.env.stdout_is_terminal() && source.follows(self) {
             self.noted_end = true;
             self.env.note("at the end; waiting for more (Ctrl-C ends)");
         }

@@ -18,6 +18,8 @@ pub(super) struct Lane {
     pub tp: TopicPartition,
     pub position: Offset,
     pub until: Option<Offset>,
+    /// Passed over, until that is taken back.
+    pub is_paused: bool,
     pub watch: Option<WatchId>,
     /// Since when it cannot be read.
     pub failed_since: Option<Duration>,
@@ -40,6 +42,7 @@ impl Lane {
             tp: reader.replica().tp().clone(),
             position: from,
             until,
+            is_paused: false,
             watch: None,
             failed_since: None,
             reading: Reading::Open(Box::new(reader)),
