@@ -3,10 +3,11 @@
 //! 1. Each record has a number within its partition, in the order of sending. A [`Ticket`] names the
 //!    numbers of a batch, goes with it through the delivery, and is the only thing that a receipt
 //!    is made from: a receipt never says what another batch earned.
-//! 2. Receipts of a partition come without a gap. A batch that failed gives its ticket back to nobody,
-//!    so nothing behind it is acknowledged, whatever the disk did with it.
+//! 2. Receipts of a partition are given without a gap. A batch that failed gives its ticket back to
+//!    nobody, so nothing behind it is acknowledged, whatever the disk did with it.
 //! 3. Bytes that are handed on and not acknowledged are bounded, and so are receipts that wait to be
-//!    taken.
+//!    taken: beyond the bound the oldest are dropped, which leaves a gap to a program that does not
+//!    take them.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};

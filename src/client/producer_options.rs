@@ -124,8 +124,9 @@ pub struct Sent {
 }
 
 /// Records that were acknowledged: `count` records of `partition`, in the order in which they were
-/// sent to it, from number `sequence` and offset `base_offset` on. The receipts of a partition come
-/// without a gap: after a failure there are no more.
+/// sent to it, from number `sequence` and offset `base_offset` on. The receipts of a partition come in
+/// order, and after a failure there are no more. They come without a gap to a program that takes them:
+/// some 65,000 wait to be taken, and beyond that the oldest are dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Receipt {

@@ -184,7 +184,8 @@ impl Keeper {
         };
         self.shared.order(Order::Note(format!(
             "all is read here; waiting until {owner} has committed {tp} up to offset {end} (a \
-             member with --commit never does not: end it, or this one)"
+             member with --commit never does not, and one with --commit on-exit only when it ends: \
+             end it, or this one)"
         )));
         Ok(())
     }
