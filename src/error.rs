@@ -186,6 +186,16 @@ impl Error {
         self
     }
 
+    /// The same error once more, for each that it befell; without its source.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let copy = Error::new(self.kind(), self.to_string());
+        match self.cure_text() {
+            Some(cure) => copy.cure(cure),
+            None => copy,
+        }
+    }
+
     /// What a caller may act on.
     pub fn kind(&self) -> Kind {
         self.0.kind

@@ -325,7 +325,7 @@ impl Work {
             let made = replace_replicas(&self.store, self.broker, &replicas, PATIENCE);
             let outcomes = match made {
                 Ok(outcomes) => outcomes,
-                Err(e) => lost.iter().map(|_| Err(again(&e))).collect(),
+                Err(e) => lost.iter().map(|_| Err(e.copy())).collect(),
             };
             let now = self.store.clock().monotonic();
             for ((at, (tp, _)), outcome) in lost.iter().zip(outcomes) {
@@ -360,7 +360,7 @@ impl Work {
         let names: Vec<TopicName> = wishes.keys().cloned().collect();
         let written = FencedLock::acquire_store(&self.store, "change in-sync sets", PATIENCE)
             .and_then(|guard| {
-                topics::update_all(&self.store, &guard, &names, |meta| {
+                topics::update_each(&self.store, &guard, &names, |meta| {
                     let of_topic = wishes.get(&meta.name).map_or(&[][..], Vec::as_slice);
                     let mut changed = false;
                     for (at, wish) in of_topic {
@@ -371,12 +371,11 @@ impl Work {
                     Ok(changed)
                 })
             });
+        // A topic whose file cannot be read is told of by its lanes.
         if let Err(e) = &written
             && !matches!(e.kind(), Kind::Busy | Kind::Fenced)
         {
-            let _ = self
-                .tell
-                .send(Told::Problem(Error::new(e.kind(), e.to_string())));
+            let _ = self.tell.send(Told::Problem(e.copy()));
         }
         // Those that came too late look again.
         let now = self.store.clock().monotonic();
@@ -386,15 +385,6 @@ impl Work {
                 self.schedule.set(*at, lane.when(), lane.watch());
             }
         }
-    }
-}
-
-/// The same error, for each that it befell.
-fn again(e: &Error) -> Error {
-    let copy = Error::new(e.kind(), e.to_string());
-    match e.cure_text() {
-        Some(cure) => copy.cure(cure),
-        None => copy,
     }
 }
 

@@ -236,7 +236,7 @@ impl Leftovers {
         let forget = || {
             let purpose = "forget retired replicas";
             let guard = FencedLock::acquire_store(&self.store, purpose, SETTLE_PATIENCE)?;
-            topics::update_all(&self.store, &guard, &names, |meta| {
+            topics::update_each(&self.store, &guard, &names, |meta| {
                 let before = meta.retired.len();
                 meta.retired.retain(|entry| !done.contains(&entry.uuid));
                 Ok(meta.retired.len() != before)
@@ -246,7 +246,10 @@ impl Leftovers {
             // The next pass sees to it.
             Err(e) if matches!(e.kind(), Kind::Busy | Kind::Fenced) => swept.again = true,
             Err(e) => swept.errors.push(e),
-            Ok(_) => {}
+            Ok(updated) => {
+                let failed = updated.failed.into_iter();
+                swept.errors.extend(failed.map(|(_, e)| e));
+            }
         }
         Ok(())
     }

@@ -262,7 +262,7 @@ pub fn move_leaders(
         }
         let begun = match topics.last() {
             Some((_, Ok((meta, configs)))) => begin(store, (index, wanted), meta, configs),
-            Some((_, Err(e))) => Err(Error::new(e.kind(), e.to_string())),
+            Some((_, Err(e))) => Err(e.copy()),
             None => continue,
         };
         match begun {
@@ -461,7 +461,7 @@ fn write_those_at_goal(store: &Arc<StoreDir>, under: &mut [Under<'_>], authority
                 return Err(Error::new(Kind::Fenced, "another controller is at work"));
             }
             let extents = InSync::new(store);
-            topics::update_all(store, &guard, &names, |meta| {
+            topics::update_each(store, &guard, &names, |meta| {
                 let mut changed = false;
                 for at in by_topic.get(&meta.name).into_iter().flatten() {
                     if let Some(one) = under.get_mut(*at) {
@@ -474,12 +474,13 @@ fn write_those_at_goal(store: &Arc<StoreDir>, under: &mut [Under<'_>], authority
             })
         });
     // Those of a topic that is gone have no outcome yet.
-    let failed = written.err();
     for one in under.iter_mut().filter(|one| one.reached.is_some()) {
-        match (&failed, &one.outcome) {
-            (Some(e), None | Some(Ok(()))) => {
-                one.outcome = Some(Err(Error::new(e.kind(), e.to_string())));
-            }
+        let failure = match &written {
+            Ok(updated) => updated.failure(&one.wanted.tp.topic),
+            Err(e) => Some(e),
+        };
+        match (failure, &one.outcome) {
+            (Some(e), None | Some(Ok(()))) => one.outcome = Some(Err(e.copy())),
             (None, None) => one.outcome = Some(Err(moved_on(one.wanted))),
             _ => {}
         }

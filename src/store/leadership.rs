@@ -86,7 +86,7 @@ pub fn raise_epochs(
     let guard = FencedLock::acquire_store(store, "raise a leader epoch", patience)?;
     let extents = InSync::new(store);
     let mut failed = None;
-    topics::update_all(store, &guard, &names, |meta| {
+    let updated = topics::update_each(store, &guard, &names, |meta| {
         let mut raised = false;
         for (tp, from) in by_topic.get(&meta.name).into_iter().flatten() {
             let partition = meta.partition_mut(tp.partition);
@@ -101,7 +101,8 @@ pub fn raise_epochs(
         }
         Ok(raised)
     })?;
-    failed.map_or(Ok(()), Err)
+    let unread = updated.failed.into_iter().map(|(_, e)| e).next();
+    failed.or(unread).map_or(Ok(()), Err)
 }
 
 fn behind(tp: &TopicPartition, leader: BrokerId, ahead: &Ahead) -> Error {

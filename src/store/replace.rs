@@ -149,7 +149,7 @@ impl Batch<'_> {
         let topics: BTreeSet<_> = self.making.iter().map(|one| &one.tp().topic).collect();
         let names: Vec<TopicName> = topics.into_iter().cloned().collect();
         let guard = FencedLock::acquire_store(store, "make replicas anew", patience)?;
-        topics::update_all(store, &guard, &names, |meta| {
+        let left = topics::update_each(store, &guard, &names, |meta| {
             let mut changed = false;
             self.each_of(Some(&meta.name.clone()), |one| {
                 let in_sync = mine(meta, one.tp(), broker, one.old)?;
@@ -161,6 +161,10 @@ impl Batch<'_> {
             });
             Ok(changed)
         })?;
+        // As long as a topic file cannot be read, nobody knows who is in sync.
+        for (name, e) in &left.failed {
+            self.each_of(Some(name), |_| Err(e.copy()));
+        }
         self.each_of(None, |one| {
             guard.step()?;
             one.move_old_aside(store, log_dir)
@@ -181,7 +185,7 @@ impl Batch<'_> {
         });
         logs.sync()
             .map_err(|e| crate::storage::sync_failed(logs.path(), e))?;
-        let changed = topics::update_all(store, &guard, &names, |meta| {
+        let named = topics::update_each(store, &guard, &names, |meta| {
             let mut changed = false;
             self.each_of(Some(&meta.name.clone()), |one| {
                 mine(meta, one.tp(), broker, one.old)?;
@@ -198,7 +202,8 @@ impl Batch<'_> {
         })?;
         drop(guard);
         for one in self.making.drain(..) {
-            let version = changed
+            let version = named
+                .changed
                 .iter()
                 .find(|meta| meta.name == one.tp().topic)
                 .map(|meta| meta.version);

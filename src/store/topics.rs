@@ -317,12 +317,50 @@ pub fn replace(guard: &FencedGuard, meta: &TopicMeta) -> Result<()> {
     guard.replace(&path_in_store(&meta.name), &meta.encode())
 }
 
-/// Changes topics together, each by one replacement: `change` is given every topic of `names` that
-/// is there, and says whether it changed it. The version is raised here. Returns what was changed.
+/// What became of a change of several topics.
+#[derive(Debug, Default)]
+pub struct Updated {
+    /// Those that were changed, as they are now.
+    pub changed: Vec<TopicMeta>,
+    /// Those whose file is damaged or cannot be read, or whose change failed: they are as they were.
+    pub failed: Vec<(TopicName, Error)>,
+}
+
+impl Updated {
+    /// Why that topic failed, if it did.
+    pub fn failure(&self, name: &TopicName) -> Option<&Error> {
+        let mut failed = self.failed.iter();
+        failed.find(|(of, _)| of == name).map(|(_, error)| error)
+    }
+}
+
+/// Changes topics together, each by one replacement, each for itself: one that is damaged keeps no
+/// other from its change. `change` is given every topic of `names` that is there, and says whether it
+/// changed it. The version is raised here.
 ///
 /// # Errors
-/// Of the change; [`Kind::Damaged`] for a topic file that is; those of
-/// [`FencedGuard::replace_all`].
+/// Those of [`FencedGuard::replace_all`].
+pub fn update_each(
+    store: &StoreDir,
+    guard: &FencedGuard,
+    names: &[TopicName],
+    mut change: impl FnMut(&mut TopicMeta) -> Result<bool>,
+) -> Result<Updated> {
+    let mut updated = Updated::default();
+    for name in names {
+        match changed_one(store, name, &mut change) {
+            Ok(changed) => updated.changed.extend(changed),
+            Err(e) => updated.failed.push((name.clone(), e)),
+        }
+    }
+    replace_all(guard, &updated.changed)?;
+    Ok(updated)
+}
+
+/// As [`update_each`], all or none, for what somebody asked for as a whole. Returns what was changed.
+///
+/// # Errors
+/// Of the first that failed: then nothing is changed. Those of [`FencedGuard::replace_all`].
 pub fn update_all(
     store: &StoreDir,
     guard: &FencedGuard,
@@ -331,21 +369,32 @@ pub fn update_all(
 ) -> Result<Vec<TopicMeta>> {
     let mut changed = Vec::new();
     for name in names {
-        let Some((meta, _)) = read_if_there(store, name)? else {
-            continue;
-        };
-        let mut meta = Arc::unwrap_or_clone(meta);
-        if change(&mut meta)? {
-            meta.version += 1;
-            changed.push(meta);
-        }
+        changed.extend(changed_one(store, name, &mut change)?);
     }
-    let files: Vec<_> = changed
-        .iter()
-        .map(|meta| (path_in_store(&meta.name), meta.encode()))
-        .collect();
-    guard.replace_all(&files)?;
+    replace_all(guard, &changed)?;
     Ok(changed)
+}
+
+/// The topic as `change` wants it, if it is there and anything changes.
+fn changed_one(
+    store: &StoreDir,
+    name: &TopicName,
+    change: &mut impl FnMut(&mut TopicMeta) -> Result<bool>,
+) -> Result<Option<TopicMeta>> {
+    let Some((meta, _)) = read_if_there(store, name)? else {
+        return Ok(None);
+    };
+    let mut meta = Arc::unwrap_or_clone(meta);
+    if !change(&mut meta)? {
+        return Ok(None);
+    }
+    meta.version += 1;
+    Ok(Some(meta))
+}
+
+fn replace_all(guard: &FencedGuard, changed: &[TopicMeta]) -> Result<()> {
+    let file = |meta: &TopicMeta| (path_in_store(&meta.name), meta.encode());
+    guard.replace_all(&changed.iter().map(file).collect::<Vec<_>>())
 }
 
 pub(super) fn path_in_store(name: &TopicName) -> String {

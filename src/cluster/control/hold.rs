@@ -12,7 +12,7 @@ use crate::cluster::controller::Me;
 use crate::cluster::controller_file::ControllerFile;
 use crate::cluster::daemon::Told;
 use crate::cluster::moves::Move;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::store::fenced_lock::FencedLock;
 use crate::store::topics::{self, TopicMeta};
 use crate::store::{InSync, StoreDir};
@@ -67,13 +67,22 @@ impl Warrant {
     }
 }
 
-/// Makes the changes that are still called for; their jobs. `None` without authority.
+/// What became of changes.
+#[derive(Debug, Default)]
+pub struct Made {
+    /// The jobs of those that were made.
+    pub jobs: HashSet<Job>,
+    /// Topics whose file cannot be changed: no change of theirs was made.
+    pub failed: Vec<(TopicName, Error)>,
+}
+
+/// Makes the changes that are still called for, each topic for itself. `None` without authority.
 pub fn change_all(
     store: &StoreDir,
     warrant: &Warrant,
     changes: &[Change],
     patience: Duration,
-) -> Result<Option<HashSet<Job>>> {
+) -> Result<Option<Made>> {
     let mut by_topic: HashMap<&TopicName, Vec<&Change>> = HashMap::new();
     for change in changes {
         by_topic.entry(&change.tp.topic).or_default().push(change);
@@ -88,7 +97,7 @@ pub fn change_all(
     let extents = InSync::new(store);
     let mut looker = Looker::new(store);
     let mut made = HashSet::new();
-    topics::update_all(store, &guard, &names, |meta| {
+    let updated = topics::update_each(store, &guard, &names, |meta| {
         let before = made.len();
         for change in by_topic.get(&meta.name).into_iter().flatten() {
             if is_still_forced(&mut looker, meta, change) && apply(&extents, meta, change) {
@@ -97,7 +106,8 @@ pub fn change_all(
         }
         Ok(made.len() > before)
     })?;
-    Ok(Some(made))
+    let failed = updated.failed;
+    Ok(Some(Made { jobs: made, failed }))
 }
 
 /// Whether what forced an election is as it was seen: the lock of the store may have been waited for

@@ -12,7 +12,7 @@ use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::hold::{Warrant, change_all, leaders, tell_elections, tell_moves};
+use super::hold::{Made, Warrant, change_all, leaders, tell_elections, tell_moves};
 use super::looks::Looker;
 use super::state::{
     Change, Effects, Ended, Event, Job, Look, LookAt, PlannedMove, Rules, Standing, State,
@@ -458,9 +458,12 @@ impl Office {
         let place = "changes of leaders and in-sync sets".to_owned();
         let outcome = change_all(store, &self.warrant, &changes, patience);
         let made = match outcome {
-            Ok(Some(made)) => {
+            Ok(Some(Made { jobs, failed })) => {
                 self.told.is_well(&place);
-                made
+                for (name, e) in failed {
+                    self.problem(name.as_str().to_owned(), e, tell);
+                }
+                jobs
             }
             Ok(None) => return (false, Vec::new()),
             Err(e) => {
