@@ -186,14 +186,21 @@ impl Error {
         self
     }
 
-    /// The same error once more, for each that it befell; without its source.
+    /// The same error once more, for each that it befell.
     #[must_use]
     pub fn copy(&self) -> Self {
-        let copy = Error::new(self.kind(), self.to_string());
-        match self.cure_text() {
-            Some(cure) => copy.cure(cure),
-            None => copy,
-        }
+        let number = self.io_source().and_then(io::Error::raw_os_error);
+        let message = match number {
+            Some(_) => self.0.message.clone(),
+            None => self.to_string(),
+        };
+        Error(Box::new(Inner {
+            kind: self.0.kind,
+            message,
+            cure: self.0.cure.clone(),
+            source: number.map(io::Error::from_raw_os_error),
+            is_lost_lock: self.0.is_lost_lock,
+        }))
     }
 
     /// What a caller may act on.

@@ -9,7 +9,7 @@ use super::told_once::ToldOnce;
 use crate::disk::{WatchId, Watcher};
 use crate::error::{Error, Kind, Result};
 use crate::store::heartbeat::{STOPPED_AFTER, Stillness};
-use crate::store::{Followed, Follower, PAGE_FILE, StoreDir};
+use crate::store::{Followed, Follower, PAGE_FILE, Served, StoreDir};
 use crate::types::{BrokerId, TopicName, TopicPartition, Uuid};
 
 /// Bytes of one fetch, and of one turn of a partition before the next has its turn.
@@ -42,8 +42,8 @@ pub(super) struct Lane {
     paused_until: Option<Duration>,
     wait: Duration,
     /// The append lock of its replica, which another process has: the page's sequence number and the
-    /// holder's heartbeat.
-    kept: Option<Stillness<(Option<u64>, u64)>>,
+    /// holder's sign of life.
+    kept: Option<(Served, Stillness<(Option<u64>, u64)>)>,
     told: ToldOnce,
 }
 
@@ -305,9 +305,10 @@ impl Lane {
         };
         let replica = follower.replica();
         let sequence = replica.read_page().ok().flatten().map(|page| page.sequence);
-        let seen = (sequence, replica.beat());
-        let kept = self.kept.get_or_insert_with(|| Stillness::begin(seen, now));
-        kept.look(seen, now) >= STOPPED_AFTER
+        let begin = || (Served::default(), Stillness::begin((sequence, 0), now));
+        let (served, still) = self.kept.get_or_insert_with(begin);
+        let seen = (sequence, replica.holders_sign(served));
+        still.look(seen, now) >= STOPPED_AFTER
     }
 
     /// Tells an error, once.

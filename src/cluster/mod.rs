@@ -15,6 +15,7 @@ mod daemon;
 mod elect;
 mod election;
 mod fetcher;
+mod hand_over;
 mod health;
 mod heartbeat;
 mod lane;
@@ -27,6 +28,7 @@ mod moves;
 mod new_broker;
 pub mod placement;
 mod registration;
+mod room;
 mod schedule;
 mod status;
 mod sweeper;
@@ -39,6 +41,7 @@ pub use controller::Me;
 pub use controller_file::ControllerFile;
 pub use daemon::{Daemon, Ready, Stop, Told};
 pub use elect::{UncleanElection, elect_unclean, move_to_preferred, plan_unclean};
+pub use hand_over::{moves_away, to_hand_over};
 pub use health::{Amiss, Health, Trouble, health};
 pub use life_lock::Holder;
 pub use liveness::Liveness;
@@ -46,7 +49,6 @@ pub use locks::{LockKindName, LockRow, held_locks};
 pub use membership::{Member, Membership, Settle};
 pub use moves::{
     Authority, Move, Mover, Planned, Progress, STALLED_AFTER, Terms, Witness, move_leaders,
-    moves_away, to_hand_over,
 };
 pub use registration::{BrokerOptions, set_drained};
 pub use status::{

@@ -8,7 +8,9 @@
 //!    and the target's acknowledged end, in that epoch and replica, is the sealed end, the topic
 //!    file names the target, with the next epoch.
 //! 4. A seal of a move that came to nothing is undone by a new epoch of the same leader: by the
-//!    mover, or, where that died, by whoever meets it for too long.
+//!    mover, or, where that died, by whoever meets it for too long. Before the first seal, room for
+//!    the topic files is taken on the store's disk; where they cannot be written all the same, the
+//!    mover lifts the seal on the page.
 //! 5. Moves that began together are written together, but none waits for one that takes long, nor
 //!    for another's log that has to be put in order first.
 
@@ -18,7 +20,7 @@ use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::time::Duration;
 
 use super::approach::{Approach, Distance, Verdict};
-use super::liveness::Liveness;
+use super::room::Room;
 use crate::error::{Error, Kind, Result};
 use crate::store::fenced_lock::{FencedGuard, FencedLock};
 use crate::store::topics::{self, PartitionMeta, TopicMeta};
@@ -182,7 +184,7 @@ impl Under<'_> {
     }
 
     /// A look at the target; seals the log once that is near.
-    fn step(&mut self, store: &Arc<StoreDir>, terms: Terms<'_>) -> Result<()> {
+    fn step(&mut self, store: &Arc<StoreDir>, terms: Terms<'_>, room: &mut Room) -> Result<()> {
         if self.reached.is_some() {
             return Ok(());
         }
@@ -209,7 +211,10 @@ impl Under<'_> {
                 self.reached = Some(now);
                 Ok(())
             }
-            Verdict::There | Verdict::Near if self.sealed.is_none() => self.seal(store, terms),
+            Verdict::There | Verdict::Near if self.sealed.is_none() => {
+                room.take(store)?;
+                self.seal(store, terms)
+            }
             Verdict::There | Verdict::Near => Ok(()),
             Verdict::Stalled => Err(late(self.wanted)),
         }
@@ -271,8 +276,10 @@ pub fn move_leaders(
             Err(e) => witness.ended(index, Err(e)),
         }
     }
+    let metas = topics.iter().filter_map(|(_, read)| read.as_ref().ok());
+    let room = Room::new(metas.map(|(meta, _)| &**meta));
     if slow.is_empty() {
-        return go_through(store, under, None, terms, witness);
+        return go_through(store, (under, room), None, terms, witness);
     }
     let (tell, begun) = channel();
     let coming = Coming {
@@ -292,7 +299,7 @@ pub fn move_leaders(
             // Without a thread, one after the other.
             Err(_) => prepare(),
         }
-        go_through(store, under, Some(coming), terms, witness);
+        go_through(store, (under, room), Some(coming), terms, witness);
     });
 }
 
@@ -326,7 +333,7 @@ impl<'m> Coming<'m> {
 
 fn go_through<'m>(
     store: &Arc<StoreDir>,
-    mut under: Vec<Under<'m>>,
+    (mut under, mut room): (Vec<Under<'m>>, Room),
     mut coming: Option<Coming<'m>>,
     terms: Terms<'_>,
     witness: &mut dyn Witness,
@@ -337,11 +344,11 @@ fn go_through<'m>(
             coming.take(&mut under, witness);
         }
         for one in &mut under {
-            if let Err(e) = one.step(store, terms) {
+            if let Err(e) = one.step(store, terms, &mut room) {
                 one.outcome = Some(Err(e));
             }
         }
-        write_those_at_goal(store, &mut under, terms.authority);
+        write_those_at_goal(store, &mut under, &mut room, terms.authority);
         undo_seals(store, &under);
         for one in under.extract_if(.., |one| one.outcome.is_some()) {
             witness.ended(one.index, one.outcome.unwrap_or(Ok(())));
@@ -436,7 +443,12 @@ fn still_is(meta: &TopicMeta, partition: &PartitionMeta, wanted: &Move) -> bool 
 
 /// Writes the topic files of all whose targets are at their goals, in one hold, once no other is
 /// about to be.
-fn write_those_at_goal(store: &Arc<StoreDir>, under: &mut [Under<'_>], authority: Authority<'_>) {
+fn write_those_at_goal(
+    store: &Arc<StoreDir>,
+    under: &mut [Under<'_>],
+    room: &mut Room,
+    authority: Authority<'_>,
+) {
     let now = store.clock().monotonic();
     let at_goal = || under.iter().filter(|one| one.is_at_goal());
     let waited = at_goal()
@@ -460,6 +472,7 @@ fn write_those_at_goal(store: &Arc<StoreDir>, under: &mut [Under<'_>], authority
             if !authority(&guard)? {
                 return Err(Error::new(Kind::Fenced, "another controller is at work"));
             }
+            room.give_back();
             let extents = InSync::new(store);
             topics::update_each(store, &guard, &names, |meta| {
                 let mut changed = false;
@@ -517,13 +530,28 @@ fn apply(
 /// Undoes the seals of moves that failed, all in one hold of the store's lock.
 fn undo_seals(store: &Arc<StoreDir>, under: &[Under<'_>]) {
     let failed = |one: &&Under<'_>| matches!(one.outcome, Some(Err(_))) && one.sealed.is_some();
-    let failed = under.iter().filter(failed);
-    let sealed: Vec<_> = failed
+    let failed = || under.iter().filter(failed);
+    let sealed: Vec<_> = failed()
         .map(|one| (one.wanted.tp.clone(), one.wanted.epoch))
         .collect();
-    if !sealed.is_empty() {
-        // Whoever meets the seal undoes it as well.
-        let _ = raise_epochs(store, &sealed, STORE_PATIENCE);
+    if sealed.is_empty() {
+        return;
+    }
+    // Else whoever meets the seal undoes it as well.
+    if let Err(e) = raise_epochs(store, &sealed, STORE_PATIENCE)
+        && matches!(e.kind(), Kind::DiskFull | Kind::Io)
+        && let Ok(_guard) = FencedLock::acquire_store(store, "undo seals", STORE_PATIENCE)
+    {
+        // No topic file can be written, so no epoch can begin: nobody is to wait for that.
+        for one in failed() {
+            if let Ok((meta, _)) = topics::read(store, &one.wanted.tp.topic)
+                && let Some(partition) = meta.partition(one.wanted.tp.partition)
+                && still_is(&meta, partition, one.wanted)
+                && let Some(sealed) = &one.sealed
+            {
+                let _ = sealed.undo(PATIENCE);
+            }
+        }
     }
 }
 
@@ -544,56 +572,6 @@ fn late(wanted: &Move) -> Error {
         ),
     )
     .cure("'mq-topics describe' shows how far it is; see that its daemon runs")
-}
-
-/// The moves that leave a broker with nothing to lead, where others that live are in sync.
-///
-/// # Errors
-/// [`Kind::Io`] if the topics cannot be listed.
-pub fn moves_away(store: &Arc<StoreDir>, broker: BrokerId) -> Result<Vec<Move>> {
-    let liveness = Liveness::new(store);
-    let mut moves = Vec::new();
-    for name in topics::list(store)? {
-        // Of one that cannot be read others tell.
-        let Ok(Some((meta, _))) = topics::read_if_there(store, &name) else {
-            continue;
-        };
-        for partition in meta.partitions.iter().filter(|p| p.leader == broker) {
-            let others = partition.replicas.iter().map(|replica| replica.broker);
-            let to = others
-                .filter(|id| *id != broker && partition.is_in_sync(*id))
-                .find(|id| liveness.is_alive(*id));
-            if let Some(to) = to {
-                moves.push(Move {
-                    tp: TopicPartition::new(name.clone(), partition.partition),
-                    topic_id: meta.topic_id,
-                    from: broker,
-                    epoch: partition.leader_epoch,
-                    to,
-                    drop_from_isr: Vec::new(),
-                });
-            }
-        }
-    }
-    Ok(moves)
-}
-
-/// What a broker that ends has still to hand over to others that live: partitions, and the records
-/// that those lack. What cannot be looked at counts for nothing.
-pub fn to_hand_over(store: &Arc<StoreDir>, broker: BrokerId) -> Progress {
-    let end = |tp: &TopicPartition, broker: BrokerId| -> Option<Offset> {
-        let page = Replica::open(store, tp, broker).ok()?.read_page().ok()??;
-        Some(page.tail.end)
-    };
-    let moves = moves_away(store, broker).unwrap_or_default();
-    let lacks = moves.iter().filter_map(|one| {
-        let (has, goal) = (end(&one.tp, one.to)?, end(&one.tp, one.from)?);
-        Some(goal.saturating_sub(has).max(0).unsigned_abs())
-    });
-    Progress {
-        records: lacks.sum(),
-        partitions: moves.len(),
-    }
 }
 
 #[cfg(test)]

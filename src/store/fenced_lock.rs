@@ -11,7 +11,8 @@
 //!    directory `lock.N/ID/` of his own, always reached by that path.
 //! 3. His line in the lock file holds a counter, raised at each step and, once he has held the
 //!    lock for 100 ms, by a [`super::heartbeat`]: a slow disk is not a stopped process.
-//! 4. Who sees that line stand still for 2 s of his own unbroken watching renames `lock.N` to
+//! 4. Who sees that line stand still for 2 s of his own unbroken watching, in which his own writes to
+//!    the lock file are served ([`super::served`]), renames `lock.N` to
 //!    `lock.N+1` and competes for `lock.N+1/N+1`. The old holder's paths are gone.
 //! 5. Who takes the lock first removes every other `ID/` and lock file in `lock.N` (what proves a
 //!    deletion is moved on, see `store::graveyard`), then reads
@@ -34,6 +35,7 @@ use super::heartbeat::{COUNTER_LEN, STOPPED_AFTER, Stillness};
 use super::layout;
 use super::open::{StoreDir, denied, is_denied};
 use super::process::Process;
+use super::served::Served;
 use crate::clock::Clock;
 use crate::disk::{Dir, EntryKind, File, LockKind, Open, join};
 use crate::error::{Error, Kind, Result};
@@ -54,6 +56,10 @@ const DEPTH_MAX: usize = 4;
 
 /// Length of the line in a lock file, bytes.
 pub(super) const LINE_LEN: usize = 256;
+/// Where a waiter writes, to see whether writes are served.
+const SERVED_AT: u64 = 512;
+/// A line that stood still for less asks for no such write: most holders beat, or hold for a moment.
+const QUIET: Duration = Duration::from_millis(400);
 
 /// Makes the lock of a directory that is being made whole under another name: `lock.0/0`, synced,
 /// and held by its maker; `None` if somebody took the maker for dead. The caller syncs the
@@ -96,7 +102,9 @@ pub struct FencedLock {
 struct Watched {
     n: u64,
     file: Arc<dyn File>,
-    line: Stillness<Vec<u8>>,
+    /// And how often a write of the waiter's own was not served.
+    line: Stillness<(Vec<u8>, u64)>,
+    served: Served,
 }
 
 impl FencedLock {
@@ -171,8 +179,14 @@ impl FencedLock {
             if watched.is_none() {
                 match self.find()? {
                     Some((n, file)) => {
-                        let line = Stillness::begin(read_line(&*file), now);
-                        watched = Some(Watched { n, file, line });
+                        let line = Stillness::begin((read_line(&*file), 0), now);
+                        let served = Served::default();
+                        watched = Some(Watched {
+                            n,
+                            file,
+                            line,
+                            served,
+                        });
                         hidden_since = None;
                     }
                     None if now.saturating_sub(*hidden_since.get_or_insert(now)) >= HIDDEN => {
@@ -228,7 +242,11 @@ impl FencedLock {
         if !self.names(&layout::lock_file(seen.n), &*seen.file)? {
             return Ok(None);
         }
-        let still = seen.line.look(read_line(&*seen.file), now);
+        let mut missed = seen.line.seen().1;
+        if seen.line.length() >= QUIET {
+            missed = seen.served.look(&seen.file, SERVED_AT, &self.clock);
+        }
+        let still = seen.line.look((read_line(&*seen.file), missed), now);
         if still < STOPPED_AFTER {
             return Ok(Some(seen));
         }

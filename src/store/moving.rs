@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::heartbeat::{STOPPED_AFTER, Stillness};
 use super::open::StoreDir;
 use super::replica::Replica;
+use super::served::Served;
 use super::writer::PartitionWriter;
 use crate::error::{Error, Kind, Result};
 
@@ -30,7 +31,9 @@ pub(super) fn wait_until_settled(
     leads: bool,
 ) -> Result<()> {
     let clock = replica.clock();
-    let mut still = Stillness::begin(replica.beat(), clock.monotonic());
+    let mut served = Served::default();
+    let sign = replica.holders_sign(&mut served);
+    let mut still = Stillness::begin(sign, clock.monotonic());
     let mut looks = 0_u32;
     loop {
         let page = replica.read_page()?;
@@ -49,7 +52,8 @@ pub(super) fn wait_until_settled(
                 Err(_) => {}
             }
         }
-        if still.look(replica.beat(), clock.monotonic()) >= STOPPED_AFTER {
+        let sign = replica.holders_sign(&mut served);
+        if still.look(sign, clock.monotonic()) >= STOPPED_AFTER {
             let text = format!(
                 "a repair of the log of {} was begun by a process that died or is stopped",
                 replica.tp()

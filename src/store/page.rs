@@ -26,8 +26,8 @@
 //! All little-endian: the file never leaves its machine.
 //!
 //! At byte 2048 stands the heartbeat of whoever holds the append lock long (`super::heartbeat`), at
-//! byte 2560 that of whoever sealed the log for a move. Their places have their room on the disk from
-//! the start, in the block of the first copy.
+//! 2560 that of whoever sealed the log for a move, at 3072 what a watcher of either writes
+//! (`super::served`). Their places have room on the disk from the start, in the first copy's block.
 
 use std::time::Duration;
 
@@ -52,6 +52,8 @@ const TORN_PATIENCE: Duration = Duration::from_millis(10);
 pub(super) const BEAT_AT: u64 = 2048;
 /// Where the heartbeat of a mover stands that sealed the log.
 pub(super) const MOVER_BEAT_AT: u64 = 2560;
+/// Where a watcher of either writes, to see whether writes are served.
+pub(super) const SERVED_AT: u64 = 3072;
 
 const MAGIC: u32 = u32::from_le_bytes(*b"mqps");
 const LAYOUT: u16 = 1;

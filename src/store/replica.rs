@@ -14,7 +14,8 @@ use super::heartbeat::{self, Heartbeat};
 use super::kept;
 use super::layout;
 use super::open::StoreDir;
-use super::page::{BEAT_AT, MOVER_BEAT_AT, Offline, PAGE_FILE, Page, UnseenSync};
+use super::page::{BEAT_AT, MOVER_BEAT_AT, Offline, PAGE_FILE, Page, SERVED_AT, UnseenSync};
+use super::served::Served;
 use crate::clock::Clock;
 use crate::disk::{Dir, File, FileId, LockKind, Open, join};
 use crate::error::{Error, Kind, Result};
@@ -195,9 +196,14 @@ impl Replica {
         heartbeat::read(&*self.page, BEAT_AT)
     }
 
-    /// The counter of whoever sealed the log for a move.
-    pub fn mover_beat(&self) -> u64 {
-        heartbeat::read(&*self.page, MOVER_BEAT_AT)
+    /// What has to stand still before the holder of the append lock counts as stopped.
+    pub fn holders_sign(&self, served: &mut Served) -> u64 {
+        served.sign(&self.page, (BEAT_AT, SERVED_AT), &self.clock)
+    }
+
+    /// What has to stand still before a seal counts as left behind by its mover.
+    pub fn movers_sign(&self, served: &mut Served) -> u64 {
+        served.sign(&self.page, (MOVER_BEAT_AT, SERVED_AT), &self.clock)
     }
 
     /// Beats for a seal.

@@ -1,5 +1,6 @@
 //! Sealing a leader's log for a move of leadership: nothing is appended any more, so the next
-//! leader can reach the end. Only a new leader epoch lifts the seal.
+//! leader can reach the end. A new leader epoch lifts the seal; where none can be written, its mover
+//! does so itself.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -84,12 +85,30 @@ impl Sealed {
     /// Whether it still is as it was sealed.
     pub fn holds(&self) -> Result<bool> {
         let page = self.leader.read_page()?;
-        Ok(page.is_some_and(|page| {
-            page.replica_uuid == self.uuid
-                && page.leader_epoch == self.epoch
-                && page.tail.end == self.end
-                && page.seal == Some(Seal::Moving)
-        }))
+        Ok(page.is_some_and(|page| self.is_of(&page)))
+    }
+
+    /// Lifts the seal in the same epoch, for a move that came to nothing. To be called in a hold of the
+    /// store's lock in which the topic file still names that leader and epoch: no other move goes by
+    /// this seal then. Whoever appends looks at the topic file under the append lock, so a late call
+    /// lets nobody append to a log that another leads by now.
+    ///
+    /// # Errors
+    /// [`Kind::Busy`], [`Kind::Io`].
+    pub fn undo(&self, patience: Duration) -> Result<()> {
+        let held = self.leader.lock(patience)?;
+        let Some(mut page) = held.page()?.filter(|page| self.is_of(page)) else {
+            return Ok(());
+        };
+        page.seal = None;
+        held.publish(&mut page)
+    }
+
+    fn is_of(&self, page: &Page) -> bool {
+        page.replica_uuid == self.uuid
+            && page.leader_epoch == self.epoch
+            && page.tail.end == self.end
+            && page.seal == Some(Seal::Moving)
     }
 }
 

@@ -20,6 +20,7 @@ use super::page::{Intent, Page, Seal};
 use super::rebuild::open_replica;
 use super::replica::{Held, Replica};
 use super::seal::LEFT_AFTER;
+use super::served::Served;
 use super::topic_handle::TopicHandle;
 use crate::error::{Error, Kind, Result};
 use crate::record::{self, BatchHeader};
@@ -65,6 +66,7 @@ pub struct PartitionWriter {
     synced_version: u64,
     /// The sealed log that is waited for: its epoch and generation, and its mover's beat.
     sealed: Option<Stillness<(LeaderEpoch, u64, u64)>>,
+    served: Served,
     cuts: Vec<Cut>,
 }
 
@@ -103,6 +105,7 @@ impl PartitionWriter {
             first: true,
             synced_version: 0,
             sealed: None,
+            served: Served::default(),
             cuts: Vec::new(),
         })
     }
@@ -346,7 +349,7 @@ impl PartitionWriter {
         let seen = (
             page.leader_epoch,
             page.generation,
-            self.replica.mover_beat(),
+            self.replica.movers_sign(&mut self.served),
         );
         let watched = self
             .sealed

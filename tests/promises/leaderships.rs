@@ -419,6 +419,22 @@ fn a_writer_leaves_a_seal_to_a_mover_that_lives_and_undoes_one_that_was_left() {
     assert_eq!(epoch(&store, &name).1, [1]);
 }
 
+#[test]
+fn a_mover_that_can_write_no_epoch_lifts_its_seal_itself() {
+    let (_shell, store, name) = topic(1);
+    let tp = TopicPartition::new(name.clone(), 0);
+    append(&store, &tp, 5);
+    let (meta, _) = topics::read(&store, &name).expect("a topic");
+    let leader = (0, meta.partitions[0].replicas[0].uuid);
+    let sealed = Sealed::seal(&store, &tp, leader, 0, LIBRARY_PATIENCE).expect("sealed");
+    sealed.undo(LIBRARY_PATIENCE).expect("undone");
+    assert!(!sealed.holds().expect("a look"));
+    let began = Instant::now();
+    assert_eq!(append(&store, &tp, 1), 5);
+    assert!(began.elapsed() < Duration::from_secs(1));
+    assert_eq!(epoch(&store, &name).1, [0]);
+}
+
 /// Holds an append lock for a while, as a process at work does: it beats.
 fn hold(shell: &Shell, tp: &TopicPartition, broker: i32, time: Duration) {
     let store = open_store(shell);

@@ -8,6 +8,7 @@ mod cli;
 mod mounts;
 
 mod acks;
+mod apart;
 mod commands;
 mod configs;
 mod daemon_faults;

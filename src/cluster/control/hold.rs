@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::changes::apply;
-use super::looks::Looker;
+use super::looks::{Disks, Looker};
 use super::sight::useless;
 use super::state::{Change, ChangeKind, Forced, Job, Lock, LookAt};
 use crate::cluster::controller::Me;
@@ -80,6 +80,7 @@ pub struct Made {
 pub fn change_all(
     store: &StoreDir,
     warrant: &Warrant,
+    disks: &mut Disks,
     changes: &[Change],
     patience: Duration,
 ) -> Result<Option<Made>> {
@@ -95,7 +96,7 @@ pub fn change_all(
         return Ok(None);
     }
     let extents = InSync::new(store);
-    let mut looker = Looker::new(store);
+    let mut looker = Looker::of_controller(store, disks);
     let mut made = HashSet::new();
     let updated = topics::update_each(store, &guard, &names, |meta| {
         let before = made.len();

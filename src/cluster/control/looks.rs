@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::state::{Lock, Look, LookAt, Looked, PageLook};
 use crate::disk::Dir;
 use crate::error::{Error, Kind, Result};
-use crate::store::{Known, PAGE_FILE, Replica, Seal, StoreDir, layout};
+use crate::store::{Known, PAGE_FILE, Replica, Seal, Served, StoreDir, layout};
 use crate::types::{BrokerId, TopicPartition};
 
 /// What an unreadable disk answers (`EIO`).
@@ -16,9 +17,38 @@ const EIO: i32 = 5;
 /// A disk with less room than this is full: a batch may take as much.
 const FREE_BYTES_MIN: u64 = 1 << 20;
 
+/// How long a log directory that is not there, or is not the broker's, is waited for: its disk may be
+/// mounted late.
+const AWAY_MAX: Duration = Duration::from_secs(30);
+
+/// What the controller knows of the brokers' disks from one round of looks to the next. One look
+/// proves neither that a lock's holder is stopped nor that a disk is lost.
+#[derive(Debug, Default)]
+pub struct Disks {
+    served: HashMap<BrokerId, Served>,
+    /// Log directories that are not there, since when.
+    away: HashMap<BrokerId, Duration>,
+}
+
+impl Disks {
+    /// Whose disks served no write when they were looked at last.
+    pub fn slow(&self) -> impl Iterator<Item = BrokerId> {
+        let slow = self.served.iter().filter(|(_, served)| served.is_slow());
+        slow.map(|(broker, _)| *broker)
+    }
+
+    /// Whether a log directory was away for so long that its disk counts as lost.
+    fn is_lost(&mut self, broker: BrokerId, now: Duration) -> bool {
+        let since = self.away.entry(broker).or_insert(now);
+        now.saturating_sub(*since) >= AWAY_MAX
+    }
+}
+
 /// Looks at many replicas: each broker's log directory is opened once.
 pub struct Looker<'a> {
     store: &'a StoreDir,
+    /// The controller's knowledge; none of whoever looks once.
+    disks: Option<&'a mut Disks>,
     /// Each broker's log directory, and whether its disk is full.
     logs: HashMap<BrokerId, Result<(Arc<dyn Dir>, bool), Look>>,
     /// The first failure that says nothing of the replica.
@@ -30,9 +60,24 @@ impl<'a> Looker<'a> {
     pub fn new(store: &'a StoreDir) -> Self {
         Looker {
             store,
+            disks: None,
             logs: HashMap::new(),
             trouble: None,
         }
+    }
+
+    /// For one round of the controller's looks.
+    pub fn of_controller(store: &'a StoreDir, disks: &'a mut Disks) -> Self {
+        Looker {
+            disks: Some(disks),
+            ..Looker::new(store)
+        }
+    }
+
+    /// Opens each log directory again.
+    pub fn look_anew(&mut self) {
+        self.logs.clear();
+        self.trouble = None;
     }
 
     /// Looks. `synced_only`: an acknowledgement counts on what is on disk only.
@@ -72,7 +117,7 @@ impl<'a> Looker<'a> {
         let lock = match probe {
             false => Lock::Untried,
             true if replica.is_free()? => Lock::Free,
-            true => Lock::Held(replica.beat()),
+            true => Lock::Held(self.served(broker, |served| replica.holders_sign(served))),
         };
         let Some(page) = replica.proven_page()? else {
             return Ok((Look::Unreadable, lock));
@@ -93,7 +138,8 @@ impl<'a> Looker<'a> {
             whole: known.whole,
             epoch: page.leader_epoch,
             sealed: page.seal == Some(Seal::Recovered),
-            moving: (page.seal == Some(Seal::Moving)).then(|| replica.mover_beat()),
+            moving: (page.seal == Some(Seal::Moving))
+                .then(|| self.served(broker, |served| replica.movers_sign(served))),
             full,
             joining: page.joining.into_iter().flatten().collect(),
             acked: if synced_only {
@@ -121,16 +167,41 @@ impl<'a> Looker<'a> {
     fn logs(&mut self, broker: BrokerId) -> Result<(Arc<dyn Dir>, bool), Look> {
         if !self.logs.contains_key(&broker) {
             let opened = open_logs(self.store, broker);
-            let logs = opened.map_err(|e| self.failed(e));
+            let logs = opened.map_err(|e| self.no_logs(broker, e));
+            if let (Ok(_), Some(disks)) = (&logs, &mut self.disks) {
+                disks.away.remove(&broker);
+            }
             self.logs.insert(broker, logs);
         }
         self.logs.get(&broker).cloned().unwrap_or(Err(Look::Failed))
     }
 
+    /// What a log directory means that cannot be opened. Where the registration cannot be read, nothing
+    /// is known of it.
+    fn no_logs(&mut self, broker: BrokerId, error: Error) -> Look {
+        let now = self.store.clock().monotonic();
+        let Some(disks) = &mut self.disks else {
+            return self.failed(error);
+        };
+        let is_registered = self.store.broker_file(broker).is_ok();
+        let is_lost = disks.is_lost(broker, now);
+        if is_registered && is_lost || !is_away(&error) {
+            return self.failed(error);
+        }
+        self.trouble.get_or_insert(error);
+        Look::Failed
+    }
+
+    /// A sign of life. It means nothing to whoever looks once.
+    fn served(&mut self, broker: BrokerId, look: impl FnOnce(&mut Served) -> u64) -> u64 {
+        let served = self.disks.as_mut().map(|disks| &mut disks.served);
+        served.map_or(0, |served| look(served.entry(broker).or_default()))
+    }
+
     fn failed(&mut self, error: Error) -> Look {
         let io = error.io_source();
-        match (error.kind(), io.map(std::io::Error::kind)) {
-            (Kind::Fenced | Kind::BrokerState, _) | (_, Some(ErrorKind::NotFound)) => Look::Gone,
+        match error.kind() {
+            _ if is_away(&error) => Look::Gone,
             _ if io.and_then(std::io::Error::raw_os_error) == Some(EIO) => Look::BadDisk,
             _ => {
                 self.trouble.get_or_insert(error);
@@ -138,6 +209,13 @@ impl<'a> Looker<'a> {
             }
         }
     }
+}
+
+/// Whether something is not there, or is another's.
+fn is_away(error: &Error) -> bool {
+    let not_found = |io: &std::io::Error| io.kind() == ErrorKind::NotFound;
+    matches!(error.kind(), Kind::Fenced | Kind::BrokerState)
+        || error.io_source().is_some_and(not_found)
 }
 
 /// A broker's log directory, and whether its disk is full.

@@ -5,7 +5,7 @@
 //! says. A turn looks at replicas and replaces topic files; planned moves, and the high watermarks
 //! after each change, have threads of their own.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::hold::{Made, Warrant, change_all, leaders, tell_elections, tell_moves};
-use super::looks::Looker;
+use super::looks::{Disks, Looker};
 use super::state::{
     Change, Effects, Ended, Event, Job, Look, LookAt, PlannedMove, Rules, Standing, State,
 };
@@ -73,6 +73,7 @@ impl fmt::Debug for Controller {
 struct Office {
     warrant: Arc<Warrant>,
     state: State,
+    disks: Disks,
     topics: HashMap<TopicName, Topic>,
     /// When topics and reports are to be read whatever changed: at first, and after a failure.
     unread: Option<Duration>,
@@ -133,6 +134,7 @@ impl Controller {
         self.office = Some(Office {
             warrant: Arc::new(Warrant::new(epoch, me)),
             state: State::default(),
+            disks: Disks::default(),
             topics: HashMap::new(),
             unread: Some(Duration::ZERO),
             moving: Vec::new(),
@@ -318,11 +320,16 @@ impl Office {
     }
 
     fn look(&mut self, store: &StoreDir, looks: Vec<LookAt>, todo: &mut Effects, tell: Tell<'_>) {
-        let mut looker = Looker::new(store);
+        let topics = &self.topics;
+        let synced_only = |at: &LookAt| {
+            let topic = topics.get(&at.tp.topic);
+            topic.is_none_or(|topic| topic.synced_only)
+        };
+        let mut looker = Looker::of_controller(store, &mut self.disks);
         let mut looked = Vec::with_capacity(looks.len());
         let mut gone = Vec::new();
         for at in looks {
-            let seen = looker.look(&at, self.synced_only(&at));
+            let seen = looker.look(&at, synced_only(&at));
             if seen.replicas.iter().any(|(_, look)| *look == Look::Gone) {
                 gone.push((looked.len(), at));
             }
@@ -330,9 +337,9 @@ impl Office {
         }
         if !gone.is_empty() {
             store.clock().sleep(REPLACING);
-            looker = Looker::new(store);
+            looker.look_anew();
             for (index, at) in gone {
-                let seen = looker.look(&at, self.synced_only(&at));
+                let seen = looker.look(&at, synced_only(&at));
                 if let Some(first) = looked.get_mut(index) {
                     *first = seen;
                 }
@@ -343,16 +350,30 @@ impl Office {
             Some(e) => self.problem(place, e, tell),
             None => self.told.is_well(&place),
         }
+        self.tell_slow_disks(tell);
         let now = store.clock().monotonic();
         self.happen(Event::Looked(looked), now, todo);
     }
 
-    fn synced_only(&self, at: &LookAt) -> bool {
-        let topic = self.topics.get(&at.tp.topic);
-        topic.is_none_or(|topic| topic.synced_only)
+    /// Tells, once, of disks on which nobody can be seen to beat.
+    fn tell_slow_disks(&mut self, tell: Tell<'_>) {
+        let place = "writes to disks";
+        let slow: Vec<_> = self.disks.slow().collect();
+        if slow.is_empty() {
+            self.told.is_well(place);
+        }
+        for broker in slow {
+            let text = format!(
+                "the disk of broker {broker} serves no writes for now, so nobody who works on it is \
+                 taken for stopped"
+            );
+            let error = Error::new(Kind::Busy, text).cure("look at the disk");
+            self.problem(place.to_owned(), error, tell);
+        }
     }
 
-    /// Begins moves, in a thread. What could not begin has failed.
+    /// Begins moves, those from one broker to another in a thread of their own: where the disk of one
+    /// hangs, the others go on. What could not begin has failed.
     fn start_moves(
         &mut self,
         store: &Arc<StoreDir>,
@@ -360,11 +381,39 @@ impl Office {
         planned: Vec<PlannedMove>,
         tell: Tell<'_>,
     ) -> Vec<Ended> {
+        let mut groups: BTreeMap<(BrokerId, BrokerId), Vec<PlannedMove>> = BTreeMap::new();
+        for one in planned {
+            let way = (one.what.from, one.what.to);
+            groups.entry(way).or_default().push(one);
+        }
+        let mut failed = Vec::new();
+        for planned in groups.into_values() {
+            let (ends, ended) = mpsc::channel();
+            match self.start_group(store, mover, &planned, ends) {
+                Ok(()) => self.moving.push(Moving {
+                    planned: planned.into_iter().map(Some).collect(),
+                    since: store.clock().monotonic(),
+                    ends: ended,
+                }),
+                Err(e) => {
+                    self.problem("planned moves".to_owned(), e, tell);
+                    failed.extend(not_done(planned.into_iter().map(|p| (p.job, p.what.tp))));
+                }
+            }
+        }
+        failed
+    }
+
+    fn start_group(
+        &self,
+        store: &Arc<StoreDir>,
+        mover: &Arc<dyn Mover>,
+        planned: &[PlannedMove],
+        ends: Sender<(usize, Result<()>)>,
+    ) -> Result<()> {
         let moves: Vec<Move> = planned.iter().map(|p| p.what.clone()).collect();
-        let since = store.clock().monotonic();
         let (store, mover) = (Arc::clone(store), Arc::clone(mover));
         let warrant = Arc::clone(&self.warrant);
-        let (ends, ended) = mpsc::channel();
         let work = move || {
             let terms = Terms {
                 authority: &|_held: &FencedGuard| warrant.holds(&store),
@@ -373,20 +422,7 @@ impl Office {
             };
             mover.move_leaders(&store, &moves, terms, &mut Ends(ends));
         };
-        match spawn("mq-move", work) {
-            Ok(_) => {
-                self.moving.push(Moving {
-                    planned: planned.into_iter().map(Some).collect(),
-                    since,
-                    ends: ended,
-                });
-                Vec::new()
-            }
-            Err(e) => {
-                self.problem("planned moves".to_owned(), e, tell);
-                not_done(planned.into_iter().map(|p| (p.job, p.what.tp)))
-            }
-        }
+        spawn("mq-move", work).map(drop)
     }
 
     /// The ends of moves.
@@ -409,22 +445,35 @@ impl Office {
         for (PlannedMove { job, what, why }, outcome) in outcomes {
             let (done, tp) = (outcome.is_ok(), what.tp.clone());
             match outcome {
-                Ok(()) => moved.push((what, why)),
+                Ok(()) => {
+                    self.told.is_well(&failed_from(what.from));
+                    moved.push((what, why));
+                }
                 // Something else came first: no trouble.
                 Err(e) if matches!(e.kind(), Kind::Fenced | Kind::UnknownTopic) => {}
-                Err(e) => failed.push(e.at(&tp)),
+                Err(e) => failed.push((what.from, e.at(&tp))),
             }
             ended.push(Ended { job, tp, done });
         }
         let tps: Vec<_> = moved.iter().map(|(what, _)| what.tp.clone()).collect();
         self.raise_in_thread(store, raise, tps, tell);
         tell_moves(moved, tell);
+        self.tell_failed(failed, tell);
+        ended
+    }
+
+    /// Tells of moves that failed, once for each broker that they were from.
+    fn tell_failed(&mut self, failed: Vec<(BrokerId, Error)>, tell: Tell<'_>) {
         let count = failed.len();
-        if let Some(first) = failed.into_iter().next() {
+        let mut first = None;
+        for (from, e) in failed {
+            let is_news = self.told.is_news(&failed_from(from), &e);
+            first = first.or(is_news.then_some(e));
+        }
+        if let Some(first) = first {
             let place = format!("{} could not be moved as planned", leaders(count));
             tell(Told::Problem(first.at(place)));
         }
-        ended
     }
 
     /// Raises high watermarks after a change. One lost costs time only: the next who syncs or
@@ -456,7 +505,7 @@ impl Office {
         tell: Tell<'_>,
     ) -> (bool, Vec<Ended>) {
         let place = "changes of leaders and in-sync sets".to_owned();
-        let outcome = change_all(store, &self.warrant, &changes, patience);
+        let outcome = change_all(store, &self.warrant, &mut self.disks, &changes, patience);
         let made = match outcome {
             Ok(Some(Made { jobs, failed })) => {
                 self.told.is_well(&place);
@@ -533,6 +582,11 @@ fn spawn<T: Send + 'static>(
             Error::new(Kind::Io, format!("cannot start a thread: {e}"))
                 .cure("allow more processes ('ulimit -u')")
         })
+}
+
+/// The place of moves that failed, in what was told.
+fn failed_from(broker: BrokerId) -> String {
+    format!("moves from broker {broker}")
 }
 
 fn panicked() -> Error {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::super::hold::{Warrant, change_all};
+use super::super::looks::Disks;
 use super::super::shell::{Changed, Controller, Raise};
 use super::*;
 use crate::clock::SystemClock;
@@ -32,6 +33,8 @@ const NOTHING: Changed = Changed {
 #[derive(Default)]
 struct Moved {
     batches: AtomicUsize,
+    /// The disk of broker 1 hangs.
+    hangs: std::sync::atomic::AtomicBool,
 }
 
 impl Mover for Moved {
@@ -43,6 +46,9 @@ impl Mover for Moved {
         witness: &mut dyn Witness,
     ) {
         self.batches.fetch_add(1, Ordering::SeqCst);
+        while moves.iter().any(|m| m.from == 1) && self.hangs.load(Ordering::SeqCst) {
+            std::thread::yield_now();
+        }
         let move_all = || {
             let guard = FencedLock::acquire_store(store, "move", PATIENCE)?;
             if !(terms.authority)(&guard)? {
@@ -228,6 +234,26 @@ fn a_dead_broker_loses_its_leaderships_and_leaves_every_in_sync_set() {
 }
 
 #[test]
+fn a_disk_that_hangs_keeps_the_moves_of_no_other_waiting() {
+    let mut cluster = Cluster::new(3);
+    cluster.turn(NOTHING);
+    cluster.moved.hangs.store(true, Ordering::SeqCst);
+    cluster.brokers.insert(1, DOWN);
+    cluster.brokers.insert(2, DOWN);
+    let clock = Arc::clone(cluster.store.clock());
+    let until = clock.monotonic() + PATIENCE;
+    while cluster.meta().partitions[2].leader != 0 {
+        assert!(clock.monotonic() < until, "all wait for one");
+        cluster.turn(NOTHING);
+        clock.sleep(Duration::from_millis(1));
+    }
+    assert_eq!(cluster.meta().partitions[1].leader, 1);
+    cluster.moved.hangs.store(false, Ordering::SeqCst);
+    cluster.settle();
+    assert_eq!(cluster.meta().partitions[1].leader, 0);
+}
+
+#[test]
 fn a_report_of_a_lost_directory_ends_in_a_fence() {
     let mut cluster = Cluster::new(3);
     cluster.turn(NOTHING);
@@ -248,6 +274,29 @@ fn a_report_of_a_lost_directory_ends_in_a_fence() {
         ["t:1: broker 2 leads in epoch 1, after broker 1 (its directory is gone)"]
     );
     assert_eq!(reports::take(&cluster.store).unwrap(), []);
+}
+
+#[test]
+fn a_log_directory_that_is_away_proves_nothing_of_its_replicas() {
+    for away in ["brokers/1/broker.json", "brokers/1/logs"] {
+        let mut cluster = Cluster::new(3);
+        cluster.turn(NOTHING);
+        let (path, aside) = (
+            cluster.store.path().join(away),
+            cluster.store.path().join("x"),
+        );
+        std::fs::rename(&path, &aside).unwrap();
+        let tp = TopicPartition::new(TopicName::new("t").unwrap(), 1);
+        reports::report(&cluster.store, &tp).unwrap();
+        cluster.turn(Changed {
+            topics: false,
+            reports: true,
+        });
+        let p = &cluster.meta().partitions[1];
+        assert_eq!((p.leader, p.leader_epoch), (1, 0), "{away}");
+        assert_eq!(cluster.told.len(), 1, "{:?}", cluster.told);
+        std::fs::rename(&aside, &path).unwrap();
+    }
 }
 
 #[test]
@@ -309,8 +358,9 @@ fn elect_later(cluster: &Cluster, forced: Forced) -> bool {
         }),
     };
     let warrant = Warrant::new(1, ME);
-    let made = change_all(&cluster.store, &warrant, &[change], PATIENCE).unwrap();
-    let made = !made.expect("in office").is_empty();
+    let mut disks = Disks::default();
+    let made = change_all(&cluster.store, &warrant, &mut disks, &[change], PATIENCE).unwrap();
+    let made = !made.expect("in office").jobs.is_empty();
     assert_eq!(made, cluster.meta().partitions[1].leader == 2);
     made
 }
