@@ -1,6 +1,7 @@
 //! Delivery behind a producer: one thread appends, another syncs and confirms.
 
 mod append;
+mod pace;
 mod split;
 
 use std::collections::btree_map::Entry;
@@ -11,6 +12,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use append::Appender;
+use pace::Pace;
 
 use super::ledger::{Ledger, Ticket};
 use super::producer_options::{Acks, ProducerOptions};
@@ -85,7 +87,25 @@ struct SyncState {
 struct Waiting {
     end: i64,
     rolls: u32,
+    /// Somebody waits for the sync, or the count of `flush.messages` is reached: no `flush.ms` delays it.
+    is_urgent: bool,
     appended: Vec<(Ticket, Appended)>,
+}
+
+impl SyncState {
+    /// Takes the first partition whose sync is due. All are, once no more appends come.
+    fn take_due(&mut self, pace: &Pace, now: Duration) -> Option<(PartitionId, Waiting)> {
+        let (waiting, rolls, closed) = (&self.waiting, &self.rolls, self.closed);
+        let is_due = |partition: &PartitionId| {
+            closed
+                || waiting.get(partition).is_some_and(|w| w.is_urgent)
+                || rolls.get(partition).is_some_and(|n| *n >= ROLLS_AHEAD_MAX)
+                || pace.is_due(*partition, now)
+        };
+        let at = self.order.iter().position(is_due)?;
+        let partition = self.order.remove(at)?;
+        Some((partition, self.waiting.remove(&partition)?))
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -351,10 +371,15 @@ impl Threads {
     }
 }
 
-/// Whether a sync is due that nobody waits for.
+/// Whether a sync is due that nobody waits for, at once or within `flush.ms`.
 fn is_sync_due(configs: &TopicConfigs, appended: &Appended) -> bool {
-    let unsynced = (appended.last_offset + 1 - appended.durable) as u64;
-    appended.rolled || unsynced >= configs.flush_messages || configs.flush_ms != TopicConfigs::NEVER
+    let is_timed = configs.flush_ms != TopicConfigs::NEVER;
+    appended.rolled || is_timed || is_count_reached(configs, appended)
+}
+
+/// Whether as many records are unsynced as `flush.messages` allows.
+fn is_count_reached(configs: &TopicConfigs, appended: &Appended) -> bool {
+    (appended.last_offset + 1 - appended.durable) as u64 >= configs.flush_messages
 }
 
 fn enter(state: &mut SyncState, partition: PartitionId, end: i64) -> &mut Waiting {
@@ -371,21 +396,55 @@ fn hand_to_sync(
     shared: &Arc<Shared>,
     threads: &mut Threads,
     appended: Appended,
-    partition: PartitionId,
+    (partition, configs): (PartitionId, &TopicConfigs),
     ticket: Option<Ticket>,
 ) -> Result<()> {
     let mut state = lock(&shared.syncs.state);
     if appended.rolled {
         *state.rolls.entry(partition).or_default() += 1;
     }
+    let is_new = !state.waiting.contains_key(&partition);
+    let is_urgent = ticket.is_some() || is_count_reached(configs, &appended);
     let waiting = enter(&mut state, partition, appended.last_offset + 1);
     waiting.rolls += u32::from(appended.rolled);
+    waiting.is_urgent |= is_urgent;
     waiting
         .appended
         .extend(ticket.map(|ticket| (ticket, appended)));
     drop(state);
-    shared.syncs.changed.notify_all();
+    if is_new || is_urgent || appended.rolled {
+        shared.syncs.changed.notify_all();
+    }
     threads.start_syncer(shared)
+}
+
+/// The next partition whose sync is due; `None` once there is none left and no more appends come.
+/// What may wait shares its sync with what comes within `flush.ms`, by the topic file as it is now.
+fn next_to_sync(shared: &Shared, pace: &mut Pace) -> Option<(PartitionId, Waiting)> {
+    let queue = &shared.syncs;
+    let mut state = lock(&queue.state);
+    loop {
+        let now = shared.store.clock().monotonic();
+        if let Some(next) = state.take_due(pace, now) {
+            return Some(next);
+        }
+        if state.order.is_empty() {
+            if state.closed {
+                return None;
+            }
+            state = queue
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        } else {
+            let pause = pace.pause(state.order.iter(), now);
+            let waited = queue.changed.wait_timeout(state, pause);
+            drop(waited.unwrap_or_else(PoisonError::into_inner));
+            // Without the queue's lock: the disk may take its time.
+            pace.look(shared.store.clock().monotonic());
+            state = lock(&queue.state);
+        }
+    }
 }
 
 /// The sync thread: one group commit for all that wait on a partition, then the next partition.
@@ -393,25 +452,8 @@ fn sync_all(shared: &Arc<Shared>) {
     let queue = &shared.syncs;
     let mut committers: BTreeMap<PartitionId, Committer> = BTreeMap::new();
     let mut failed = BTreeSet::new();
-    loop {
-        let mut state = lock(&queue.state);
-        let (partition, mut waiting) = loop {
-            let next = state.order.pop_front();
-            if let Some(partition) = next
-                && let Some(waiting) = state.waiting.remove(&partition)
-            {
-                break (partition, waiting);
-            }
-            if state.closed {
-                return;
-            }
-            state = queue
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
-        };
-        let closed = state.closed;
-        drop(state);
+    let mut pace = Pace::new(&shared.store, &shared.topic);
+    while let Some((partition, mut waiting)) = next_to_sync(shared, &mut pace) {
         if failed.contains(&partition) || (shared.has_failed() && waiting.appended.is_empty()) {
             continue;
         }
@@ -424,35 +466,23 @@ fn sync_all(shared: &Arc<Shared>) {
             drop(state);
             queue.changed.notify_all();
         }
-        let pause = match outcome {
-            Ok(pause) => pause,
+        match outcome {
+            Ok(()) => pace.synced(partition, shared.store.clock().monotonic()),
             Err(e) => {
                 failed.insert(partition);
                 shared.fail(e);
-                continue;
-            }
-        };
-        if !closed && let Some(pause) = pause {
-            // What comes within the interval shares the next sync.
-            let state = lock(&queue.state);
-            let closed = state.closed;
-            if !closed {
-                let may_wait = |state: &mut SyncState| {
-                    !state.closed && state.rolls.values().all(|rolls| *rolls < ROLLS_AHEAD_MAX)
-                };
-                drop(queue.changed.wait_timeout_while(state, pause, may_wait));
             }
         }
     }
 }
 
-/// Syncs a partition, and acknowledges what waits for that; how long the next sync may wait for more.
+/// Syncs a partition, and acknowledges what waits for that.
 fn sync_one(
     shared: &Arc<Shared>,
     committers: &mut BTreeMap<PartitionId, Committer>,
     partition: PartitionId,
     waiting: &mut Waiting,
-) -> Result<Option<Duration>> {
+) -> Result<()> {
     let is_waited_for = !waiting.appended.is_empty();
     let doubt = |e: Error| {
         if is_waited_for {
@@ -479,7 +509,7 @@ fn sync_one(
         if !is_waited_for && committer.is_replicated()? {
             // Nobody waits for it, and the other replicas have what this one may have lost.
             committers.remove(&partition);
-            return Ok(None);
+            return Ok(());
         }
         return Err(doubt(e));
     }
@@ -489,9 +519,7 @@ fn sync_one(
             .map_err(doubt)?;
         shared.ledger.acknowledge([(ticket, appended)]);
     }
-    let configs = committer.configs();
-    let waits = !configs.every_message() && configs.flush_ms != TopicConfigs::NEVER;
-    Ok(waits.then(|| Duration::from_millis(configs.flush_ms)))
+    Ok(())
 }
 
 /// What failed came after the append was published: nothing of it may be said to be not stored.

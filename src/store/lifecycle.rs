@@ -72,6 +72,8 @@ impl NewTopic {
     }
 }
 
+/// The configs that say when a log is synced.
+const FLUSH_CONFIGS: [&str; 2] = ["flush.messages", "flush.ms"];
 /// How long the lock is waited for to forget what was deleted.
 const SETTLE_PATIENCE: Duration = Duration::from_millis(500);
 
@@ -199,7 +201,9 @@ fn finish(
 }
 
 /// Changes a topic's configs: `set`, then `unset`. A change of `flush.messages` begins a new
-/// leader epoch, and to 1 it makes the log durable before it returns.
+/// leader epoch. Where `flush.messages` or `flush.ms` is named, changed or not, each log is brought to
+/// that epoch, and made durable where the topic asks for syncs, before this returns: so the same
+/// change once more finishes one that was interrupted.
 ///
 /// # Errors
 /// [`Kind::InvalidConfig`], [`Kind::UnknownTopic`].
@@ -241,12 +245,16 @@ pub fn alter_configs(
     }
     topics::replace(&guard, &meta)?;
     drop(guard);
-    if mode_changes {
+    let names_flush =
+        |name: &&str| set.contains_key(*name) || unset.iter().any(|unset| unset == name);
+    if FLUSH_CONFIGS.iter().any(names_flush) {
+        let syncs =
+            after.flush_messages != TopicConfigs::NEVER || after.flush_ms != TopicConfigs::NEVER;
         for partition in &meta.partitions {
             store.go_on()?;
             let tp = TopicPartition::new(name.clone(), partition.partition);
             let page = super::writer::PartitionWriter::open(store, &tp, patience)?.make_ready()?;
-            if after.every_message() && page.durable.offset < page.tail.end {
+            if syncs && page.durable.offset < page.tail.end {
                 super::committer::Committer::open(store, &tp, patience)?.commit(page.tail.end)?;
             }
         }

@@ -262,7 +262,10 @@ fn an_open_producer_obeys_every_config_that_is_altered() {
                 open.send(b"not durable");
                 open.send(b"not durable");
                 assert!(open.unsynced() > 0);
+                // The change itself leaves nothing that is not durable.
                 open.alter(name, "2");
+                assert_eq!(open.unsynced(), 0);
+                open.send(b"not due");
                 open.send(b"due");
                 wait_until("synced", || open.unsynced() == 0);
             }

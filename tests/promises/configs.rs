@@ -1,8 +1,10 @@
 //! Configs that change while everything runs: each is in force in every open producer, follower, sync
 //! and reader from its next look at the topic file on.
 
-use crate::cli::Shell;
-use crate::scripts::{TWO_BROKERS, bash_ok};
+use std::time::{Duration, Instant};
+
+use crate::cli::{Running, Shell};
+use crate::scripts::{Page, TWO_BROKERS, bash_ok, can, page};
 
 /// An open producer that is fed by hand, and an open reader; `line TEXT` waits for its acknowledgement.
 const AT_WORK: &str = r#"
@@ -59,7 +61,7 @@ ls $leader | grep -c '[.]log$'; ls $follower | grep -c '[.]log$'
 
 #[test]
 fn flush_messages_reaches_open_syncs_on_both_replicas() {
-    if !crate::scripts::can("flush.messages", &["python3"], false) {
+    if !can("flush.messages", &["python3"], false) {
         return;
     }
     let out = altered(
@@ -108,4 +110,145 @@ acked; wc -l < acks
 ",
     );
     assert_eq!(out, "1\n2\n");
+}
+
+/// Feeds a line to an open producer that tells the offsets; waits until it is acknowledged.
+fn feed(producer: &mut Running, offset: usize) {
+    producer.feed(format!("r{offset}\n").as_bytes());
+    producer.says(&format!("<{offset}>"));
+}
+
+/// The page of a partition once it is as wanted, or as it is after 5 s.
+fn page_once(shell: &Shell, replica: &str, wanted: impl Fn(&Page) -> bool) -> Page {
+    let until = Instant::now() + Duration::from_secs(5);
+    loop {
+        let now = page(&shell.logs().join(replica));
+        if wanted(&now) || Instant::now() > until {
+            return now;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn flush_ms_reaches_a_sync_that_waits() {
+    let shell = Shell::new();
+    shell.topics(&[
+        "create",
+        "-q",
+        "t",
+        "-c",
+        "flush.messages=never",
+        "-c",
+        "flush.ms=3600000",
+    ]);
+    let mut producer = shell.start("mq-produce", &["-o", "<%o>", "t"]);
+    feed(&mut producer, 0);
+    page_once(&shell, "t-0", |now| now.durable == 1);
+    // What waits for the next sync when the interval is changed, and what comes then.
+    feed(&mut producer, 1);
+    shell.topics(&["alter", "-q", "t", "-c", "flush.ms=500"]);
+    let now = page(&shell.logs().join("t-0"));
+    assert_eq!(
+        (now.end, now.durable),
+        (2, 2),
+        "alter leaves nothing unsynced"
+    );
+    feed(&mut producer, 2);
+    let now = page_once(&shell, "t-0", |now| now.durable == 3);
+    assert_eq!((now.end, now.durable), (3, 3));
+    shell.topics(&["alter", "-q", "t", "-c", "flush.ms=3600000"]);
+    feed(&mut producer, 3);
+    std::thread::sleep(Duration::from_millis(1500));
+    feed(&mut producer, 4);
+    shell.topics(&[
+        "alter",
+        "-q",
+        "t",
+        "-c",
+        "flush.messages=1",
+        "--unset",
+        "flush.ms",
+    ]);
+    let asked = Instant::now();
+    feed(&mut producer, 5);
+    assert!(
+        asked.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        asked.elapsed()
+    );
+    let now = page(&shell.logs().join("t-0"));
+    assert_eq!((now.end, now.durable, now.high_watermark), (6, 6, 6));
+}
+
+#[test]
+fn a_count_of_flush_messages_waits_for_no_flush_ms() {
+    let shell = Shell::new();
+    shell.topics(&[
+        "create",
+        "-q",
+        "t",
+        "-c",
+        "flush.messages=2",
+        "-c",
+        "flush.ms=3600000",
+    ]);
+    let mut producer = shell.start("mq-produce", &["-o", "<%o>", "t"]);
+    for offset in 0..8 {
+        feed(&mut producer, offset);
+    }
+    let now = page_once(&shell, "t-0", |now| now.end - now.durable < 2);
+    assert!(now.end - now.durable < 2, "{} of {}", now.durable, now.end);
+}
+
+#[test]
+fn flush_ms_counts_for_each_partition() {
+    let shell = Shell::new();
+    let flush = ["-c", "flush.messages=never", "-c", "flush.ms=1500"];
+    shell.topics(&[&["create", "-q", "t", "-p", "6"], &flush[..]].concat());
+    let mut producer = shell.start("mq-produce", &["-K", ":", "-o", "%p\n", "t"]);
+    let lines: String = (0..60).map(|n| format!("{n}:{n}\n")).collect();
+    let mut sent = 0;
+    // The second round waits for the syncs of the first.
+    for _ in 0..2 {
+        producer.feed(lines.as_bytes());
+        sent += 60;
+        let acked = |out: &[u8]| out.iter().filter(|byte| **byte == b'\n').count() == sent;
+        assert!(producer.out.until(crate::cli::PATIENCE, acked));
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let until = Instant::now() + Duration::from_millis(2800);
+    let mut late = Vec::new();
+    for partition in 0..6 {
+        let replica = shell.logs().join(format!("t-{partition}"));
+        while page(&replica).durable < page(&replica).end && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        if page(&replica).durable < page(&replica).end {
+            late.push(partition);
+        }
+    }
+    assert!(late.is_empty(), "{late:?}");
+}
+
+#[test]
+fn the_same_change_once_more_finishes_one_that_was_killed() {
+    if !can("killed alter", &["strace"], false) {
+        return;
+    }
+    let shell = Shell::new();
+    bash_ok(
+        &shell,
+        r"
+mq-topics create -q t -p 2 -c flush.messages=never; seq 6 | mq-produce t
+strace -f -qq -o trace -P $MQ_STORE/brokers/0/logs/t-0/00000000000000000000.log -e trace=fdatasync \
+  -e inject=fdatasync:error=EIO:signal=KILL:when=1 mq-topics alter t -c flush.messages=1
+[ $? = 137 ] || exit 9
+mq-topics alter -q t -c flush.messages=1
+",
+    );
+    for replica in ["t-0", "t-1"] {
+        let now = page(&shell.logs().join(replica));
+        assert_eq!((now.end, now.durable), (3, 3), "{replica}");
+    }
 }

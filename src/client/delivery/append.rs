@@ -105,7 +105,7 @@ impl Appender<'_> {
             // Syncs that are due but not waited for. Where each is, the waiting thread does it.
             let configs = writer.configs();
             if !configs.every_message() && is_sync_due(configs, &appended) {
-                hand_to_sync(shared, self.threads, appended, partition, None)?;
+                hand_to_sync(shared, self.threads, appended, (partition, configs), None)?;
             }
             return Ok(());
         }
@@ -118,7 +118,13 @@ impl Appender<'_> {
             waits_for_sync(writer)
         };
         if waits_for_sync {
-            return hand_to_sync(shared, self.threads, appended, partition, Some(ticket));
+            return hand_to_sync(
+                shared,
+                self.threads,
+                appended,
+                (partition, writer.configs()),
+                Some(ticket),
+            );
         }
         if shared.acks != Acks::None {
             let confirmed = shared.with_topic(&UNREADABLE, || writer.confirm(&appended));
@@ -127,7 +133,7 @@ impl Appender<'_> {
         shared.ledger.acknowledge([(ticket, appended)]);
         let configs = writer.configs();
         if configs.every_message() || is_sync_due(configs, &appended) {
-            hand_to_sync(shared, self.threads, appended, partition, None)?;
+            hand_to_sync(shared, self.threads, appended, (partition, configs), None)?;
         }
         Ok(())
     }

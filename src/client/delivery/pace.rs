@@ -1,0 +1,81 @@
+//! When what nobody waits for is synced: `flush.ms` after its partition's last sync, by the topic file
+//! as it is now.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::store::{StoreDir, TopicConfigs, TopicHandle};
+use crate::types::{PartitionId, TopicName};
+
+/// How often the topic file is looked at while something waits: it may ask for a sync earlier by now.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The last sync of each partition, and how long the next one may wait.
+#[derive(Debug)]
+pub(super) struct Pace {
+    store: Arc<StoreDir>,
+    name: TopicName,
+    topic: Option<TopicHandle>,
+    looked: Duration,
+    synced: BTreeMap<PartitionId, Duration>,
+}
+
+impl Pace {
+    pub fn new(store: &Arc<StoreDir>, name: &TopicName) -> Self {
+        Pace {
+            topic: TopicHandle::open(store, name).ok(),
+            looked: store.clock().monotonic(),
+            store: Arc::clone(store),
+            name: name.clone(),
+            synced: BTreeMap::new(),
+        }
+    }
+
+    /// Looks at the topic file, if that is due.
+    pub fn look(&mut self, now: Duration) {
+        if now.saturating_sub(self.looked) < LOOK_INTERVAL {
+            return;
+        }
+        self.looked = now;
+        let current = |topic: &TopicHandle| topic.is_current().unwrap_or(false);
+        if !self.topic.as_ref().is_some_and(current) {
+            // Where it cannot be read, nothing is delayed: the sync tells what is wrong.
+            self.topic = TopicHandle::open(&self.store, &self.name).ok();
+        }
+    }
+
+    /// A sync of the partition has ended.
+    pub fn synced(&mut self, partition: PartitionId, now: Duration) {
+        self.synced.insert(partition, now);
+    }
+
+    /// Whether the partition's next sync has waited for as long as it may.
+    pub fn is_due(&self, partition: PartitionId, now: Duration) -> bool {
+        self.left(partition, now).is_zero()
+    }
+
+    /// How long nothing is to be done while these partitions wait and none of them is due.
+    pub fn pause<'a>(
+        &self,
+        waiting: impl Iterator<Item = &'a PartitionId>,
+        now: Duration,
+    ) -> Duration {
+        let look = (self.looked + LOOK_INTERVAL).saturating_sub(now);
+        let left = waiting.map(|partition| self.left(*partition, now));
+        left.fold(look, Duration::min)
+    }
+
+    fn left(&self, partition: PartitionId, now: Duration) -> Duration {
+        let configs = self.topic.as_ref().map(TopicHandle::configs);
+        let timed = configs
+            .filter(|configs| !configs.every_message() && configs.flush_ms != TopicConfigs::NEVER);
+        match (timed, self.synced.get(&partition)) {
+            (Some(configs), Some(synced)) => {
+                let due = synced.saturating_add(Duration::from_millis(configs.flush_ms));
+                due.saturating_sub(now)
+            }
+            _ => Duration::ZERO,
+        }
+    }
+}
