@@ -332,6 +332,11 @@ sabotage "a producer does not wait for its syncs" src/client/delivery.rs \
   'const ROLLS_AHEAD_MAX: u32 = 4;' 'const ROLLS_AHEAD_MAX: u32 = 40_000;' \
   faults faults_of_the_machine
 
+sabotage "a count of flush.messages waits for flush.ms" src/client/delivery.rs \
+  'let is_urgent = ticket.is_some() || is_count_reached(configs, &appended);' \
+  'let is_urgent = ticket.is_some();' \
+  promises a_count_of_flush_messages
+
 sabotage "a commit does not read the group anew" src/group/membership.rs \
   'if self.others_are_old || !is_current(&*dir, &*self.seen)? {' \
   'if self.others_are_old {' \
@@ -518,6 +523,11 @@ sabotage "damage is told by an old look" src/store/reader.rs \
 sabotage "a reader does not hold the page against its files" src/store/reader_state.rs \
   'if !self.page_fits()? {' 'if !self.page_fits()? && page.tail.end < 0 {' \
   promises records_of_a_lost_mount
+
+sabotage "a follower's page is not held against its files" src/store/first_use.rs \
+  'matches!(page, Ok(Some(page)) if !is_believed(store, &page))' \
+  'matches!(page, Ok(Some(page)) if !is_believed(store, &page) && tp.partition < 0)' \
+  promises pages_older_than
 
 sabotage "what is sound before damage is kept back" src/store/reader_scan.rs \
   'if scanned.used > scanned.before || at_end {' \

@@ -21,11 +21,10 @@ use lane::{Lane, deleted};
 use super::opening;
 use super::position::Position;
 use super::read_from::{Chooser, ReadFrom};
-use super::rebooted::recover_followers;
 use crate::cluster::Liveness;
 use crate::disk::{DescriptorShare, PollWatcher, Wake, WatchId, Watcher, descriptors_max};
 use crate::error::{Error, Kind, Result};
-use crate::store::{PAGE_FILE, PartitionReader, StoreDir, topics};
+use crate::store::{PAGE_FILE, PartitionReader, StoreDir, first_reader, topics};
 use crate::types::{Offset, TopicPartition};
 
 pub use fetched::{BatchInfo, Fetched};
@@ -35,8 +34,6 @@ const END_PATIENCE: Duration = Duration::from_secs(10);
 const END_LOOK_INTERVAL: Duration = Duration::from_millis(2);
 /// Between two looks while a partition cannot be read.
 const FAILED_LOOK: Duration = Duration::from_millis(20);
-/// How long opening a partition may wait for locks when it must be put in order first.
-const MEND_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What a partition that is open takes: directory, page, segment, and an index while it is sought in.
 const LANE_DESCRIPTORS: usize = 4;
@@ -487,7 +484,6 @@ impl Consumer {
 /// [`Kind::UnknownTopic`], [`Kind::Damaged`], [`Kind::Io`].
 pub fn open_reader(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<PartitionReader> {
     let mut reader = open_now(store, tp)?;
-    recover_followers(store, &reader)?;
     if reader.knows_end()? {
         return Ok(reader);
     }
@@ -531,8 +527,7 @@ pub fn open_reader(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<Partiti
 /// # Errors
 /// As [`open_reader`].
 pub fn open_now(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<PartitionReader> {
-    opening::open_reader(store, tp)?
-        .in_good_order(MEND_PATIENCE, || opening::open_reader(store, tp))
+    first_reader(store, || opening::open_reader(store, tp))
 }
 
 fn watch(

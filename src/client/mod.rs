@@ -16,7 +16,6 @@ mod producer;
 mod producer_options;
 mod read_from;
 mod reassignment;
-mod rebooted;
 mod repair;
 mod replicated;
 mod resolve;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::consumer::{open_now, open_reader};
 use crate::cluster::Liveness;
 use crate::error::Result;
-use crate::store::{PartitionReader, StoreDir, TopicHandle};
+use crate::store::{PartitionReader, StoreDir, TopicHandle, first_follower_reader};
 use crate::types::{BrokerId, PartitionId, TopicPartition};
 
 /// Which replica is read.
@@ -140,16 +140,16 @@ impl Chooser {
     }
 }
 
-/// Opens the replica that a broker holds. The leader's is put in order first; a follower's is its
-/// own daemon's to care for.
+/// Opens the replica that a broker holds. It is put in order first: a follower's by its own daemon, or
+/// here where none runs.
 fn open_replica(
     store: &Arc<StoreDir>,
     tp: &TopicPartition,
     broker: BrokerId,
 ) -> Result<PartitionReader> {
-    let reader = PartitionReader::open_at(store, tp, broker)?;
-    if reader.topic().partition(tp.partition)?.leader != broker {
-        return Ok(reader);
+    let topic = TopicHandle::open(store, &tp.topic)?;
+    if topic.partition(tp.partition)?.leader != broker {
+        return first_follower_reader(store, tp, broker);
     }
     open_reader(store, tp)?;
     PartitionReader::open_at(store, tp, broker)

@@ -91,7 +91,7 @@ impl Admin {
                 _ => e.cure("the next read or write makes a lost page anew from the log"),
             }
         })?;
-        if !follows && let Ok(reader) = PartitionReader::open_at(self.store(), tp, broker) {
+        if let Ok(reader) = PartitionReader::open_at(self.store(), tp, broker) {
             reader.take_in_unshown(self.patience())?;
         }
         let dir = &**replica.dir();

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::liveness::Liveness;
 use super::placement::Candidate;
 use crate::error::Result;
+use crate::store::Liveness;
 use crate::store::{StoreDir, json_file};
 use crate::types::EMBEDDED_BROKER;
 

@@ -13,9 +13,9 @@ use std::time::Duration;
 use super::control::{
     Change, ChangeKind, Election, Job, Look, LookAt, Looked, Looker, PageLook, apply,
 };
-use super::liveness::Liveness;
 use super::moves::Move;
 use crate::error::{Error, Kind, Result};
+use crate::store::Liveness;
 use crate::store::fenced_lock::FencedLock;
 use crate::store::topics::{self, PartitionMeta, TopicMeta};
 use crate::store::{InSync, StoreDir, TopicHandle};

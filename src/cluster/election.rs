@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::controller::{Effect, Event, Me, Named, Role, View, step};
 use super::controller_file::ControllerFile;
-use super::life_lock::{LifeLock, LifeWatch, Sight};
 use crate::error::{Kind, Result};
 use crate::store::fenced_lock::{FencedGuard, FencedLock};
+use crate::store::life_lock::{LifeLock, LifeWatch, Sight};
 use crate::store::process::Process;
 use crate::store::{StoreDir, layout};
 use crate::types::BrokerId;

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::liveness::Liveness;
 use super::moves::{Move, Progress};
 use crate::error::Result;
+use crate::store::Liveness;
 use crate::store::topics;
 use crate::store::{Replica, StoreDir};
 use crate::types::{BrokerId, Offset, TopicPartition};

@@ -5,9 +5,9 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::life_lock;
 use crate::disk::{File, descriptors_denied};
 use crate::error::{Error, Result};
+use crate::store::life_lock;
 
 /// Between two beats: several fit into the time after which a daemon counts as hung.
 const INTERVAL: Duration = Duration::from_millis(500);

@@ -16,10 +16,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::controller::{BREAK_IN_WATCHING, STILL};
-use super::life_lock::{LifeWatch, Sight};
 use crate::disk::{Dir, File, FileId, Wake, WatchId, Watcher, join};
 use crate::error::{Error, Result};
 use crate::store::broker_file::BrokerFile;
+use crate::store::life_lock::{LifeWatch, Sight};
 use crate::store::{StoreDir, json_file, layout, log_dir};
 use crate::types::BrokerId;
 

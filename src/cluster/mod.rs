@@ -20,8 +20,6 @@ mod health;
 mod heartbeat;
 mod lane;
 mod leftovers;
-mod life_lock;
-mod liveness;
 mod locks;
 mod membership;
 mod moves;
@@ -43,8 +41,6 @@ pub use daemon::{Daemon, Ready, Stop, Told};
 pub use elect::{UncleanElection, elect_unclean, move_to_preferred, plan_unclean};
 pub use hand_over::{moves_away, to_hand_over};
 pub use health::{Amiss, Health, Trouble, health};
-pub use life_lock::Holder;
-pub use liveness::Liveness;
 pub use locks::{LockKindName, LockRow, held_locks};
 pub use membership::{Member, Membership, Settle};
 pub use moves::{
@@ -55,3 +51,6 @@ pub use status::{
     BrokerStatus, ControllerStatus, Share, broker_holder, broker_status, led_by, shares,
 };
 pub use unregister::unregister;
+
+pub use crate::store::Liveness;
+pub use crate::store::life_lock::Holder;

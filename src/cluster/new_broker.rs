@@ -10,12 +10,12 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::life_lock::LifeLock;
 use super::registration::{BrokerOptions, First, rack_of};
 use crate::disk::{Dir, Open, join};
 use crate::error::{Error, Kind, Result};
 use crate::store::broker_file::BrokerFile;
 use crate::store::fenced_lock::FencedLock;
+use crate::store::life_lock::LifeLock;
 use crate::store::process::Process;
 use crate::store::unborn::Unborn;
 use crate::store::{StoreDir, json_file, layout, log_dir};

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::heartbeat::Heartbeat;
-use super::life_lock::{LifeLock, Probe};
 use super::new_broker;
 use crate::disk::{Dir, join};
 use crate::error::{Error, Kind, Result};
 use crate::store::broker_file::BrokerFile;
 use crate::store::fenced_lock::FencedLock;
+use crate::store::life_lock::{LifeLock, Probe};
 use crate::store::process::Process;
 use crate::store::{StoreDir, json_file, layout, log_dir};
 use crate::types::BrokerId;

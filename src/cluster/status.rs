@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::controller_file::ControllerFile;
-use super::life_lock::{Holder, LifeLock, Probe};
 use crate::error::{Error, Kind, Result};
+use crate::store::life_lock::{Holder, LifeLock, Probe};
 use crate::store::topics;
 use crate::store::{StoreDir, layout, log_dir, strays};
 use crate::types::{BrokerId, TopicPartition};

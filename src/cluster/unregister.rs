@@ -12,9 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::leftovers::Leftovers;
-use super::life_lock::LifeLock;
 use crate::error::{Error, Kind, Result};
 use crate::store::fenced_lock::{FencedGuard, FencedLock};
+use crate::store::life_lock::LifeLock;
 use crate::store::topics::{self, PartitionMeta};
 use crate::store::{StoreDir, layout, log_dir};
 use crate::types::{BrokerId, EMBEDDED_BROKER, TopicPartition};

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::Serialize;
 
@@ -13,11 +12,9 @@ use super::standing::{Standing, beyond, standing};
 use super::{directory, expiry};
 use crate::error::{Error, Kind, Result};
 use crate::record::{BatchView, Decompressor};
-use crate::store::{PartitionReader, StoreDir, TopicHandle, topics};
+use crate::store::{PartitionReader, StoreDir, TopicHandle, first_reader, topics};
 use crate::types::{Offset, PartitionId, Timestamp, TopicName, TopicPartition, Uuid};
 
-/// How long putting a partition in order may wait for its lock.
-const MEND_PATIENCE: Duration = Duration::from_secs(2);
 /// Bytes read to find the first unread record: at least its batch.
 const READ_BYTES: usize = 4 << 10;
 
@@ -322,10 +319,9 @@ pub(super) fn topic_id_of(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<
     Ok(topic.meta().topic_id)
 }
 
-/// A reader of a partition, put in order first where a writer died and this user may.
+/// A reader of a partition, as every reader opens it first.
 pub(super) fn ready_reader(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<PartitionReader> {
-    let open = || PartitionReader::open(store, tp);
-    open()?.in_good_order(MEND_PATIENCE, open)
+    first_reader(store, || PartitionReader::open(store, tp))
 }
 
 /// One row; `None` for a topic that is gone, and was made anew perhaps: it has no offset here.

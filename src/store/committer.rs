@@ -126,8 +126,20 @@ impl Committer {
     /// [`Kind::Offline`] after a failed sync, [`Kind::Busy`], [`Kind::Io`]; [`Kind::Unknown`] if the
     /// log was repaired meanwhile and ends below `target`.
     pub fn commit(&mut self, target: Offset) -> Result<Offset> {
+        self.commit_by(target, None)
+    }
+
+    /// As [`Committer::commit`], but waits for another's sync no longer than for any lock.
+    ///
+    /// # Errors
+    /// As there; [`Kind::Busy`] where another process is still syncing.
+    pub fn commit_in_turn(&mut self, target: Offset) -> Result<Offset> {
+        self.commit_by(target, Some(self.patience))
+    }
+
+    fn commit_by(&mut self, target: Offset, patience: Option<Duration>) -> Result<Offset> {
         for _ in 0..COMMITS {
-            let durable = match self.take_sync_lock(target)? {
+            let durable = match self.take_sync_lock(target, patience)? {
                 Some(held) => self.commit_held(&held, target)?,
                 None => self.page()?.durable.offset,
             };
@@ -216,8 +228,13 @@ impl Committer {
 
     /// The sync lock, or `None` when somebody else's commit covered `target` meanwhile (or a
     /// rescue did).
-    fn take_sync_lock(&mut self, target: Offset) -> Result<Option<SyncHeld>> {
+    fn take_sync_lock(
+        &mut self,
+        target: Offset,
+        patience: Option<Duration>,
+    ) -> Result<Option<SyncHeld>> {
         let clock = Arc::clone(self.store.clock());
+        let started = clock.monotonic();
         let mut tries = 0_u32;
         let mut watch = None;
         loop {
@@ -236,6 +253,11 @@ impl Committer {
                     }
                     self.rescue()?;
                     return Ok(None);
+                }
+                let waited = clock.monotonic().saturating_sub(started);
+                if patience.is_some_and(|patience| waited >= patience) {
+                    let text = format!("another process is syncing {}", self.replica.tp());
+                    return Err(Error::new(Kind::Busy, text).cure("try again"));
                 }
             }
             clock.sleep(RETRY);

@@ -11,6 +11,7 @@ mod confirm;
 mod copied;
 mod end_of_files;
 pub mod fenced_lock;
+mod first_use;
 mod follower;
 pub mod gate;
 pub mod graveyard;
@@ -23,7 +24,9 @@ mod kept;
 mod known_topic;
 pub mod layout;
 mod leadership;
+pub mod life_lock;
 mod lifecycle;
+mod liveness;
 pub mod log_dir;
 mod log_snapshot;
 mod mend;
@@ -61,6 +64,7 @@ pub use commit_note::SYNC_FILE;
 pub use committer::Committer;
 pub use configs::TopicConfigs;
 pub use confirm::confirm;
+pub use first_use::{first_follower_reader, first_reader};
 pub use follower::{Followed, Follower};
 pub use in_sync::{Ahead, Extents, InSync, Known};
 pub use known_topic::KnownTopic;
@@ -69,6 +73,7 @@ pub use lifecycle::{
     NewTopic, add_partitions, alter_configs, check_assignment, check_partitions, create_topic,
     delete_topic, set_topic_aside,
 };
+pub use liveness::Liveness;
 pub use log_dir::LogDir;
 pub use log_snapshot::LogSnapshot;
 pub use new_replica::{MadeReplica, discard, make_replica, settle, unknown_broker};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::committer::Committer;
+use super::first_use::make_follower_ready;
 use super::open::StoreDir;
 use super::page::{Intent, Page, Role};
 use super::reader::PartitionReader;
@@ -57,7 +58,13 @@ impl PartitionReader {
         if self.end_of_files()? == Ordering::Greater {
             let store = self.store();
             let tp = self.replica().tp();
-            if let Err(e) = put_in_order(store, tp, patience) {
+            let leads = self.topic().partition(tp.partition)?.leader == self.broker();
+            let taken_in = if leads {
+                put_in_order(store, tp, patience)
+            } else {
+                make_follower_ready(store, tp, self.broker(), patience)
+            };
+            if let Err(e) = taken_in {
                 store.add_note(older_page(tp, &e));
             }
         }
@@ -209,7 +216,8 @@ fn put_in_order(store: &Arc<StoreDir>, tp: &TopicPartition, patience: Duration) 
     let mut writer = PartitionWriter::open(store, tp, patience)?;
     let page = writer.make_ready()?;
     if writer.configs().every_message() && page.durable.offset < page.tail.end {
-        Committer::open(store, tp, patience)?.commit(page.tail.end)?;
+        // Another's sync makes durable what it covers, however long that takes: readers need not wait.
+        Committer::open(store, tp, patience)?.commit_in_turn(page.tail.end)?;
     }
     Ok(())
 }

@@ -130,6 +130,43 @@ umount mnt && mount -o loop disk.img mnt || exit 43
 }
 
 #[test]
+fn pages_older_than_their_logs_are_seen_at_each_replica() {
+    // As after a mount that was lost in the same boot, without daemons: the logs have what was
+    // acknowledged, the pages are older. Each time another tool is the first to look.
+    let shell = Shell::new();
+    let script = format!(
+        r#"{TWO_BROKERS}
+dir1=$MQ_STORE/brokers/1/logs/w-0; dir2=$MQ_STORE/brokers/2/logs/w-0
+mq-topics create -q w --assign 1:2; seq 2 | mq-produce w; mq-groups commit -q g w:0=1
+mq-broker health --wait --timeout 10s -q; sleep 0.3
+for id in 1 2; do cp $MQ_STORE/brokers/$id/logs/w-0/partition.state page$id; done
+seq 3 5 | mq-produce w || exit 1
+kill -9 $(cat pid1 pid2); wait
+first() {{
+  for id in $1; do cat page$id > $MQ_STORE/brokers/$id/logs/w-0/partition.state; done
+  shift; echo "$("$@" 2>&1 | tr '\n\t' '  ')"
+}}
+first '1 2' mq-consume -e w
+first '1 2' mq-consume -e --replica 2 w
+first '2' mq-consume -e --replica 2 w
+first '1' mq-consume -e --replica 2 w
+first '1 2' mq-consume -e -o 4 w
+first '1 2' mq-topics offsets w --format tsv
+first '1 2' mq-groups describe g --format tsv | cut -d ' ' -f 3-7
+first '1 2' mq-groups commit g w:0=4
+first '1 2' mq-topics verify -q w
+mq-topics offsets w --format tsv
+"#
+    );
+    let out = bash_ok(&shell, &script);
+    let all = "1 2 3 4 5 \n".repeat(4);
+    let wanted = format!("{all}5 \nw 0 0 5 \n0 1 0 5 4\n");
+    assert!(out.starts_with(&wanted), "{out}");
+    assert!(out.ends_with("w\t0\t0\t5\n"), "{out}");
+    assert!(!out.contains("OUT_OF_RANGE"), "{out}");
+}
+
+#[test]
 fn a_follower_has_no_epoch_in_memory_that_its_checkpoint_lacks() {
     if !can("epoch checkpoint", &["strace"], true) {
         return;

@@ -345,3 +345,23 @@ stat -c %s $dir/00000000000000000003.cut
     );
     assert_eq!(out, "a\nb\nc\n00000000000000000003.cut\n2000000\n");
 }
+
+#[test]
+fn a_reader_waits_for_no_sync_of_a_healthy_producer() {
+    if !can("slow sync", &["strace"], false) {
+        return;
+    }
+    let shell = Shell::new();
+    let out = bash_ok(
+        &shell,
+        r"
+seq 3 | mq-produce -q s; mq-groups commit -q g s:0=1
+echo A | strace -f -qq -o trace -e trace=fdatasync -e inject=fdatasync:delay_exit=4000000 mq-produce -o '%o\n' s > acks & slow=$!
+for i in $(seq 100); do [ -s trace ] && break; sleep 0.05; done
+mq-consume -e s | tr '\n' ' '; mq-groups describe g --format tsv | cut -f 7
+cat acks
+wait $slow && mq-consume -e s | wc -l
+",
+    );
+    assert_eq!(out, "1 2 3 2\n4\n", "shown before it is acknowledged");
+}

@@ -10,10 +10,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::process::Process;
 use crate::clock::Clock;
 use crate::disk::{Dir, Disk, File, FileId, LockKind, Open, join};
 use crate::error::{Error, Result};
-use crate::store::process::Process;
 
 /// Length of the line, bytes.
 const LINE_LEN: usize = 256;

@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::layout;
 use super::life_lock::LifeWatch;
-use crate::store::topics::PartitionMeta;
-use crate::store::{StoreDir, layout};
+use super::open::StoreDir;
+use super::topics::PartitionMeta;
 use crate::types::BrokerId;
 
 /// Asks for lives. What it looks at stays open.
