@@ -311,14 +311,14 @@ impl Membership {
     /// Tells the group which topics there are now, if it does not know.
     pub fn update_topics(&mut self) -> Result<()> {
         self.refresh_others()?;
-        let seen = see_topics(&self.store, &self.state, &BTreeSet::new(), None)?;
+        let seen = see_topics(&self.store, &self.state, None)?;
         self.unreadable = seen.unreadable;
         if !is_news(&self.state, &seen.topics, &seen.wanted) {
             return Ok(());
         }
         let store = Arc::clone(&self.store);
         self.change_or("update topics", |state, _| {
-            let seen = see_topics(&store, state, &BTreeSet::new(), None)?;
+            let seen = see_topics(&store, state, None)?;
             Ok(vec![Event::Topics {
                 topics: seen.topics,
                 wanted: seen.wanted,

@@ -53,19 +53,14 @@ pub(super) fn enter(
             (false, _) => {}
         }
     }
-    let dead = events.iter().filter_map(|event| match event {
-        Event::Remove { id } => Some(*id),
-        _ => None,
-    });
-    let began_with = options.began_with.as_ref();
-    let dead = dead.collect();
-    let is_used = !held.state().is_unused() && !held.state().is_deleted();
+    let lives = state.members.len() > events.len();
+    let is_used = !held.state().is_unused() || !state.members.is_empty();
     let joins = Joining {
         matcher,
-        began_with,
-        is_used,
+        began_with: options.began_with.as_ref(),
+        goes_on: lives || is_used && !held.state().is_deleted(),
     };
-    let seen = see_topics(store, &state, &dead, Some(joins))?;
+    let seen = see_topics(store, &state, Some(joins))?;
     let (topics, wanted, unreadable) = (seen.topics, seen.wanted, seen.unreadable);
     let own = topics
         .keys()
@@ -123,15 +118,15 @@ pub(super) struct Joining<'a> {
     matcher: &'a Matcher,
     /// The ids of the topics that there were when its command began.
     began_with: Option<&'a BTreeSet<Uuid>>,
-    /// The group has offsets: it goes on though nobody may live in it.
-    is_used: bool,
+    /// Somebody lives in the group, or it has offsets, or members that died just now: it does not
+    /// begin with this one.
+    goes_on: bool,
 }
 
-/// The topics that members want, `dead` ones for the moment too; and one more.
+/// The topics that members want, dead ones for the moment too; and one more.
 pub(super) fn see_topics(
     store: &Arc<StoreDir>,
     state: &GroupState,
-    dead: &BTreeSet<Uuid>,
     one_more: Option<Joining<'_>>,
 ) -> Result<SeenTopics> {
     let there = topics::list(store)?;
@@ -167,9 +162,7 @@ pub(super) fn see_topics(
             wanted.push((*id, names.clone()));
         }
     }
-    // Else the group begins with the one that joins.
-    let goes_on = state.members.keys().any(|id| !dead.contains(id))
-        || one_more.as_ref().is_some_and(|joins| joins.is_used);
+    let goes_on = one_more.as_ref().is_none_or(|joins| joins.goes_on);
     let began_with = one_more.and_then(|joins| joins.began_with);
     let mut seen = Topics::new();
     let mut unreadable = Vec::new();
