@@ -16,7 +16,8 @@ const BLOCK: usize = 4096;
 pub(super) struct Room {
     /// What the topic files take, bytes.
     bytes: usize,
-    taken: Option<Staged>,
+    /// Two files, as a holder of the store's lock makes its own directory, too.
+    taken: Option<[Staged; 2]>,
 }
 
 impl Room {
@@ -35,7 +36,10 @@ impl Room {
     pub fn take(&mut self, store: &StoreDir) -> Result<()> {
         if self.taken.is_none() {
             let lock = FencedLock::of_store(Arc::clone(store.root()), Arc::clone(store.clock()));
-            self.taken = Some(lock.stage(&vec![0; self.bytes.max(BLOCK)])?);
+            self.taken = Some([
+                lock.stage(&vec![0; self.bytes.max(BLOCK)])?,
+                lock.stage(b"")?,
+            ]);
         }
         Ok(())
     }
