@@ -96,12 +96,11 @@ pub fn change_all(
         return Ok(None);
     }
     let extents = InSync::new(store);
-    let mut looker = Looker::of_controller(store, disks);
     let mut made = HashSet::new();
     let updated = topics::update_each(store, &guard, &names, |meta| {
         let before = made.len();
         for change in by_topic.get(&meta.name).into_iter().flatten() {
-            if is_still_forced(&mut looker, meta, change) && apply(&extents, meta, change) {
+            if is_still_forced(store, disks, meta, change) && apply(&extents, meta, change) {
                 made.insert(change.job);
             }
         }
@@ -113,7 +112,7 @@ pub fn change_all(
 
 /// Whether what forced an election is as it was seen: the lock of the store may have been waited for
 /// meanwhile, and a leader whose directory is sound and whose lock is free is never fenced.
-fn is_still_forced(looker: &mut Looker<'_>, meta: &TopicMeta, change: &Change) -> bool {
+fn is_still_forced(store: &StoreDir, disks: &mut Disks, meta: &TopicMeta, change: &Change) -> bool {
     let ChangeKind::Elect(election) = &change.kind else {
         return true;
     };
@@ -128,7 +127,8 @@ fn is_still_forced(looker: &mut Looker<'_>, meta: &TopicMeta, change: &Change) -
         brokers: vec![leader],
         probe: matches!(forced, Forced::LockKept(..)),
     };
-    let looked = looker.look(&at, false);
+    let disk = disks.of(leader);
+    let looked = Looker::of_controller(store, &disk).look(&at, false);
     let Some((_, look)) = looked.replicas.first() else {
         return false;
     };

@@ -17,7 +17,7 @@ const WATCHING_FIRST: Duration = Duration::from_millis(1);
 const WATCHING: Duration = Duration::from_millis(50);
 /// How long a replica may be about to join the in-sync set.
 const JOINING_GIVEN: Duration = Duration::from_secs(2);
-/// Before a leader that could not be looked at is tried again.
+/// Before a leader, or who may follow it, is tried again that could not be looked at.
 const FAILED_LOOK: Duration = Duration::from_secs(1);
 
 /// Decides by what was seen.
@@ -43,6 +43,11 @@ pub(super) fn judge(cx: &mut Context<'_>, p: &mut Partition, looked: &Looked, fu
     }
     if matches!(sight.of(leader), Some(Look::Failed) | None) {
         p.due.again = Some(cx.now + FAILED_LOOK);
+    }
+    let failed = |b: &BrokerId| matches!(sight.of(*b), Some(Look::Failed));
+    if !cx.brokers.is_alive(leader) && p.meta.isr.iter().any(failed) {
+        // It may be the only one that can lead.
+        p.due.again_by(cx.now + FAILED_LOOK);
     }
     let page = sight
         .page(p, leader)

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::state::{Lock, Look, LookAt, Looked, PageLook};
@@ -21,34 +21,46 @@ const FREE_BYTES_MIN: u64 = 1 << 20;
 /// mounted late.
 const AWAY_MAX: Duration = Duration::from_secs(30);
 
-/// What the controller knows of the brokers' disks from one round of looks to the next. One look
-/// proves neither that a lock's holder is stopped nor that a disk is lost.
+/// What the controller knows of a broker's disk from one look to the next. One look proves neither
+/// that a lock's holder is stopped nor that a disk is lost.
 #[derive(Debug, Default)]
-pub struct Disks {
-    served: HashMap<BrokerId, Served>,
-    /// Log directories that are not there, since when.
-    away: HashMap<BrokerId, Duration>,
+pub struct Disk {
+    served: Served,
+    /// The log directory is not there, since then.
+    away: Option<Duration>,
 }
 
+/// The disks of all brokers. Whoever looks at one has it for that time.
+#[derive(Debug, Default)]
+pub struct Disks(HashMap<BrokerId, Arc<Mutex<Disk>>>);
+
 impl Disks {
-    /// Whose disks served no write when they were looked at last.
-    pub fn slow(&self) -> impl Iterator<Item = BrokerId> {
-        let slow = self.served.iter().filter(|(_, served)| served.is_slow());
-        slow.map(|(broker, _)| *broker)
+    /// A broker's.
+    pub fn of(&mut self, broker: BrokerId) -> Arc<Mutex<Disk>> {
+        Arc::clone(self.0.entry(broker).or_default())
     }
 
-    /// Whether a log directory was away for so long that its disk counts as lost.
-    fn is_lost(&mut self, broker: BrokerId, now: Duration) -> bool {
-        let since = self.away.entry(broker).or_insert(now);
-        now.saturating_sub(*since) >= AWAY_MAX
+    /// Whose disks served no write when they were looked at last; those apart that are looked at now.
+    pub fn slow(&self) -> impl Iterator<Item = BrokerId> {
+        let slow = |disk: &Mutex<Disk>| disk.try_lock().is_ok_and(|disk| disk.served.is_slow());
+        let slow = self.0.iter().filter(move |(_, disk)| slow(disk));
+        slow.map(|(broker, _)| *broker)
+    }
+}
+
+impl Disk {
+    /// Whether the log directory was away for so long that the disk counts as lost.
+    fn is_lost(&mut self, now: Duration) -> bool {
+        let since = *self.away.get_or_insert(now);
+        now.saturating_sub(since) >= AWAY_MAX
     }
 }
 
 /// Looks at many replicas: each broker's log directory is opened once.
 pub struct Looker<'a> {
     store: &'a StoreDir,
-    /// The controller's knowledge; none of whoever looks once.
-    disks: Option<&'a mut Disks>,
+    /// The controller's knowledge of the one broker that it looks at; none of whoever looks once.
+    disk: Option<&'a Mutex<Disk>>,
     /// Each broker's log directory, and whether its disk is full.
     logs: HashMap<BrokerId, Result<(Arc<dyn Dir>, bool), Look>>,
     /// The first failure that says nothing of the replica.
@@ -60,16 +72,16 @@ impl<'a> Looker<'a> {
     pub fn new(store: &'a StoreDir) -> Self {
         Looker {
             store,
-            disks: None,
+            disk: None,
             logs: HashMap::new(),
             trouble: None,
         }
     }
 
-    /// For one round of the controller's looks.
-    pub fn of_controller(store: &'a StoreDir, disks: &'a mut Disks) -> Self {
+    /// For one round of the controller's looks at one broker.
+    pub fn of_controller(store: &'a StoreDir, disk: &'a Mutex<Disk>) -> Self {
         Looker {
-            disks: Some(disks),
+            disk: Some(disk),
             ..Looker::new(store)
         }
     }
@@ -86,8 +98,7 @@ impl<'a> Looker<'a> {
         let mut replicas = Vec::with_capacity(at.brokers.len());
         for broker in at.brokers.iter().copied() {
             let probe = at.probe && broker == at.leader;
-            let seen = self.look_at(&at.tp, broker, probe, synced_only);
-            let (look, tried) = seen.unwrap_or_else(|e| (self.failed(e), Lock::Untried));
+            let (look, tried) = self.look_once((&at.tp, broker), probe, synced_only);
             if probe {
                 lock = tried;
             }
@@ -99,6 +110,17 @@ impl<'a> Looker<'a> {
             replicas,
             lock,
         }
+    }
+
+    /// Looks at one replica. `probe`: also at its append lock.
+    pub fn look_once(
+        &mut self,
+        (tp, broker): (&TopicPartition, BrokerId),
+        probe: bool,
+        synced_only: bool,
+    ) -> (Look, Lock) {
+        let seen = self.look_at(tp, broker, probe, synced_only);
+        seen.unwrap_or_else(|e| (self.failed(e), Lock::Untried))
     }
 
     fn look_at(
@@ -117,7 +139,7 @@ impl<'a> Looker<'a> {
         let lock = match probe {
             false => Lock::Untried,
             true if replica.is_free()? => Lock::Free,
-            true => Lock::Held(self.served(broker, |served| replica.holders_sign(served))),
+            true => Lock::Held(self.served(|served| replica.holders_sign(served))),
         };
         let Some(page) = replica.proven_page()? else {
             return Ok((Look::Unreadable, lock));
@@ -139,7 +161,7 @@ impl<'a> Looker<'a> {
             epoch: page.leader_epoch,
             sealed: page.seal == Some(Seal::Recovered),
             moving: (page.seal == Some(Seal::Moving))
-                .then(|| self.served(broker, |served| replica.movers_sign(served))),
+                .then(|| self.served(|served| replica.movers_sign(served))),
             full,
             joining: page.joining.into_iter().flatten().collect(),
             acked: if synced_only {
@@ -168,8 +190,8 @@ impl<'a> Looker<'a> {
         if !self.logs.contains_key(&broker) {
             let opened = open_logs(self.store, broker);
             let logs = opened.map_err(|e| self.no_logs(broker, e));
-            if let (Ok(_), Some(disks)) = (&logs, &mut self.disks) {
-                disks.away.remove(&broker);
+            if let (Ok(_), Some(disk)) = (&logs, self.disk) {
+                known(disk).away = None;
             }
             self.logs.insert(broker, logs);
         }
@@ -180,11 +202,11 @@ impl<'a> Looker<'a> {
     /// is known of it.
     fn no_logs(&mut self, broker: BrokerId, error: Error) -> Look {
         let now = self.store.clock().monotonic();
-        let Some(disks) = &mut self.disks else {
+        let Some(disk) = self.disk else {
             return self.failed(error);
         };
         let is_registered = self.store.broker_file(broker).is_ok();
-        let is_lost = disks.is_lost(broker, now);
+        let is_lost = known(disk).is_lost(now);
         if is_registered && is_lost || !is_away(&error) {
             return self.failed(error);
         }
@@ -193,9 +215,8 @@ impl<'a> Looker<'a> {
     }
 
     /// A sign of life. It means nothing to whoever looks once.
-    fn served(&mut self, broker: BrokerId, look: impl FnOnce(&mut Served) -> u64) -> u64 {
-        let served = self.disks.as_mut().map(|disks| &mut disks.served);
-        served.map_or(0, |served| look(served.entry(broker).or_default()))
+    fn served(&mut self, look: impl FnOnce(&mut Served) -> u64) -> u64 {
+        self.disk.map_or(0, |disk| look(&mut known(disk).served))
     }
 
     fn failed(&mut self, error: Error) -> Look {
@@ -209,6 +230,10 @@ impl<'a> Looker<'a> {
             }
         }
     }
+}
+
+fn known(disk: &Mutex<Disk>) -> MutexGuard<'_, Disk> {
+    disk.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether something is not there, or is another's.

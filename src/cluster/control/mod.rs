@@ -27,6 +27,7 @@ mod causes;
 mod changes;
 mod hold;
 mod judge;
+mod lookout;
 mod looks;
 mod news;
 mod partition;

@@ -2,8 +2,8 @@
 //!
 //! Whoever runs it watches `topics/` and `reports/` ([`crate::store::reports::open`]) and knows the
 //! brokers; it calls [`Controller::turn`] when one of them changed, and when [`Controller::due`]
-//! says. A turn looks at replicas and replaces topic files; planned moves, and the high watermarks
-//! after each change, have threads of their own.
+//! says. A turn replaces topic files; looks at replicas, planned moves, and the high watermarks after
+//! each change, have threads of their own.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
@@ -13,9 +13,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::hold::{Made, Warrant, change_all, leaders, tell_elections, tell_moves};
-use super::looks::{Disks, Looker};
+use super::lookout::Lookout;
+use super::looks::Disks;
 use super::state::{
-    Change, Effects, Ended, Event, Job, Look, LookAt, PlannedMove, Rules, Standing, State,
+    Change, Effects, Ended, Event, Job, LookAt, PlannedMove, Rules, Standing, State,
 };
 use super::step::step;
 use crate::cluster::controller::Me;
@@ -36,8 +37,8 @@ const LONG_MOVE: Duration = Duration::from_secs(2);
 const POLL_OTHERS: Duration = Duration::from_millis(200);
 /// After topics or reports could not be read.
 const READ_AGAIN: Duration = Duration::from_secs(1);
-/// A directory that is being replaced is missing for a moment.
-const REPLACING: Duration = Duration::from_millis(10);
+/// Between two looks at what slow disks answered.
+const POLL_LOOKS: Duration = Duration::from_millis(20);
 
 /// Raises the high watermark of a partition as far as its topic file and its in-sync replicas let
 /// it, after one of them changed.
@@ -74,6 +75,7 @@ struct Office {
     warrant: Arc<Warrant>,
     state: State,
     disks: Disks,
+    lookout: Lookout,
     topics: HashMap<TopicName, Topic>,
     /// When topics and reports are to be read whatever changed: at first, and after a failure.
     unread: Option<Duration>,
@@ -135,6 +137,7 @@ impl Controller {
             warrant: Arc::new(Warrant::new(epoch, me)),
             state: State::default(),
             disks: Disks::default(),
+            lookout: Lookout::new(&self.store),
             topics: HashMap::new(),
             unread: Some(Duration::ZERO),
             moving: Vec::new(),
@@ -162,7 +165,8 @@ impl Controller {
             (None, true) => None,
         };
         let poll = poll.map(|pause| now + pause);
-        [poll, office.unread, office.state.due()]
+        let looks = (!office.lookout.is_idle()).then_some(now + POLL_LOOKS);
+        [poll, looks, office.unread, office.state.due()]
             .into_iter()
             .flatten()
             .min()
@@ -199,6 +203,9 @@ impl Controller {
                 Err(e) => failed = failed.or(Some(e)),
             }
         }
+        if !office.lookout.is_idle() {
+            office.looked(store, &mut todo, tell);
+        }
         office.happen(Event::Tick, now, &mut todo);
         // Whatever failed, what was decided is done: its end is waited for.
         failed = self.carry_out(todo, tell).or(failed);
@@ -226,7 +233,8 @@ impl Controller {
             }
             if !todo.looks.is_empty() {
                 let looks = std::mem::take(&mut todo.looks);
-                office.look(store, looks, &mut todo, tell);
+                office.ask(looks);
+                office.looked(store, &mut todo, tell);
             } else if !todo.moves.is_empty() {
                 let moves = std::mem::take(&mut todo.moves);
                 let ended = office.start_moves(store, &self.mover, moves, tell);
@@ -319,40 +327,26 @@ impl Office {
         Ok(())
     }
 
-    fn look(&mut self, store: &StoreDir, looks: Vec<LookAt>, todo: &mut Effects, tell: Tell<'_>) {
-        let topics = &self.topics;
-        let synced_only = |at: &LookAt| {
-            let topic = topics.get(&at.tp.topic);
-            topic.is_none_or(|topic| topic.synced_only)
-        };
-        let mut looker = Looker::of_controller(store, &mut self.disks);
-        let mut looked = Vec::with_capacity(looks.len());
-        let mut gone = Vec::new();
+    fn ask(&mut self, looks: Vec<LookAt>) {
         for at in looks {
-            let seen = looker.look(&at, synced_only(&at));
-            if seen.replicas.iter().any(|(_, look)| *look == Look::Gone) {
-                gone.push((looked.len(), at));
-            }
-            looked.push(seen);
+            let topic = self.topics.get(&at.tp.topic);
+            let synced_only = topic.is_none_or(|topic| topic.synced_only);
+            self.lookout.ask(&mut self.disks, at, synced_only);
         }
-        if !gone.is_empty() {
-            store.clock().sleep(REPLACING);
-            looker.look_anew();
-            for (index, at) in gone {
-                let seen = looker.look(&at, synced_only(&at));
-                if let Some(first) = looked.get_mut(index) {
-                    *first = seen;
-                }
-            }
-        }
+    }
+
+    /// Takes up what was seen by now. A broker that is behind is not waited for.
+    fn looked(&mut self, store: &StoreDir, todo: &mut Effects, tell: Tell<'_>) {
+        let round = self.lookout.round();
         let place = "the controller's look at replicas".to_owned();
-        match looker.trouble {
+        match round.trouble {
             Some(e) => self.problem(place, e, tell),
+            None if round.goes_on => {}
             None => self.told.is_well(&place),
         }
         self.tell_slow_disks(tell);
         let now = store.clock().monotonic();
-        self.happen(Event::Looked(looked), now, todo);
+        self.happen(Event::Looked(round.looked), now, todo);
     }
 
     /// Tells, once, of disks on which nobody can be seen to beat.

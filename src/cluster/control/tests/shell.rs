@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::super::hold::{Warrant, change_all};
+use super::super::lookout::{Lookout, Round};
 use super::super::looks::Disks;
 use super::super::shell::{Changed, Controller, Raise};
+use super::super::state::LookAt;
 use super::*;
 use crate::clock::SystemClock;
 use crate::cluster::controller::Me;
@@ -398,4 +400,65 @@ fn a_fence_is_dropped_where_its_cause_is_gone_once_the_lock_of_the_store_is_had(
     let cluster = Cluster::new(3);
     std::fs::remove_dir_all(cluster.store.path().join("brokers/1/logs/t-1")).unwrap();
     assert!(elect_later(&cluster, useless));
+}
+
+#[test]
+fn a_disk_that_does_not_answer_keeps_no_other_look_waiting() {
+    let cluster = Cluster::new(3);
+    let clock = Arc::clone(cluster.store.clock());
+    let (mut disks, mut lookout) = (Disks::default(), Lookout::new(&cluster.store));
+    let at = |job: u64, partition: i32, leader: BrokerId, probe: bool| LookAt {
+        job: Job(job),
+        tp: TopicPartition::new(TopicName::new("t").unwrap(), partition),
+        leader,
+        brokers: vec![leader, (leader + 1) % 3],
+        probe,
+    };
+    let disk = disks.of(1);
+    let hangs = disk.lock().unwrap();
+    lookout.ask(&mut disks, at(1, 1, 1, true), false);
+    lookout.ask(&mut disks, at(2, 2, 2, true), false);
+    let began = clock.monotonic();
+    let jobs = |round: &Round| round.looked.iter().map(|l| l.job.0).collect::<Vec<_>>();
+    let round = lookout.round();
+    assert_eq!(jobs(&round), [2], "{round:?}");
+    assert!(clock.monotonic() - began < Duration::from_secs(1));
+    // It is behind: nobody waits for it.
+    lookout.ask(&mut disks, at(3, 2, 2, true), false);
+    lookout.ask(&mut disks, at(4, 0, 0, false), false);
+    let again = clock.monotonic();
+    let round = lookout.round();
+    assert_eq!(jobs(&round), [3], "{round:?}");
+    assert!(clock.monotonic() - again < Duration::from_millis(400));
+    // What does not come counts as failed.
+    while clock.monotonic() - began < Duration::from_millis(1100) {
+        clock.sleep(Duration::from_millis(20));
+    }
+    let round = lookout.round();
+    let failed = round.looked.iter().find(|l| l.job == Job(1)).unwrap();
+    assert_eq!(failed.lock, Lock::Untried);
+    let seen: Vec<_> = failed
+        .replicas
+        .iter()
+        .map(|(b, l)| (*b, l.sequence().is_some()))
+        .collect();
+    assert_eq!(seen, [(1, false), (2, true)]);
+    assert!(round.trouble.is_some());
+    // It comes after all, for the next who asks.
+    drop(hangs);
+    lookout.ask(&mut disks, at(5, 1, 1, true), false);
+    let until = clock.monotonic() + PATIENCE;
+    let mut looked = Vec::new();
+    while looked.is_empty() {
+        assert!(clock.monotonic() < until);
+        looked = lookout.round().looked;
+        looked.retain(|l| l.job == Job(5));
+    }
+    assert_eq!(looked[0].lock, Lock::Free);
+    assert!(
+        looked[0]
+            .replicas
+            .iter()
+            .all(|(_, look)| look.sequence().is_some())
+    );
 }
