@@ -171,7 +171,7 @@ pub fn plan_unclean(
 /// # Errors
 /// [`Kind::Fenced`] if the leadership moved on since the plan was made; [`Kind::Busy`].
 pub fn elect_unclean(
-    store: &StoreDir,
+    store: &Arc<StoreDir>,
     election: &UncleanElection,
     patience: Duration,
 ) -> Result<()> {

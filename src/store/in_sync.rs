@@ -2,12 +2,12 @@
 //! epoch with less than another in sync takes it from that one, too.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::open::StoreDir;
 use super::page::Page;
 use super::replica::Replica;
+use super::timed_reads::TimedReads;
 use super::topics::PartitionMeta;
 use crate::disk::Dir;
 use crate::error::{Error, Result};
@@ -81,64 +81,70 @@ pub trait Extents {
 /// A broker whose replica cannot be read, and why.
 type Unread = (BrokerId, String);
 
-/// By the pages of the replicas. Each broker's log directory is opened once.
+/// By the pages of the replicas, within a hold of the store's lock: a disk that does not answer within
+/// a second counts as one that cannot be read.
 #[derive(Debug)]
 pub struct InSync<'s> {
-    store: &'s StoreDir,
-    logs: RefCell<HashMap<BrokerId, Result<Arc<dyn Dir>, String>>>,
+    store: &'s Arc<StoreDir>,
+    reads: RefCell<TimedReads>,
 }
 
 impl<'s> InSync<'s> {
     /// Of a store, for one change.
-    pub fn new(store: &'s StoreDir) -> Self {
+    pub fn new(store: &'s Arc<StoreDir>) -> Self {
         InSync {
             store,
-            logs: RefCell::default(),
+            reads: RefCell::default(),
         }
     }
 
     /// A replica's page, or why it cannot be read: that says nothing of what the replica has.
     fn page(&self, tp: &TopicPartition, broker: BrokerId) -> Result<Page, String> {
-        let text = |e: Error| e.to_string();
-        let mut known = self.logs.borrow_mut();
-        let logs = known
-            .entry(broker)
-            .or_insert_with(|| self.store.logs_dir(broker).map_err(text));
-        let replica = Replica::open_in(self.store, tp, Arc::clone(logs.as_ref()?)).map_err(text)?;
-        if replica.lacks_its_end().map_err(text)? {
-            return Err("its log ends before its page says".to_owned());
-        }
-        let page = replica.proven_page().map_err(text)?;
-        page.ok_or_else(|| "neither copy of its page is sound".to_owned())
+        self.reads.borrow_mut().page(self.store, tp, broker)
     }
 
     fn known(&self, page: &Page) -> Known {
         Known::of(page, self.store.boot_id())
     }
+}
 
-    /// The replica in sync that has most, but for some: none where none that can be read holds a
-    /// record. And the first that cannot be read.
-    fn most(
-        &self,
-        tp: &TopicPartition,
-        partition: &PartitionMeta,
-        but_for: [BrokerId; 2],
-    ) -> (Option<(Extent, BrokerId)>, Option<Unread>) {
-        let (mut most, mut unread) = (None, None);
-        for broker in partition.isr.iter().filter(|id| !but_for.contains(id)) {
-            match self.page(tp, *broker) {
-                Ok(page) => {
-                    // One that was replaced, or is offline, has nothing that anyone waits for.
-                    let listed = partition.uuid_of(*broker) == Some(page.replica_uuid);
-                    if listed && page.offline.is_none() && page.tail.end > page.tail.log_start {
-                        most = most.max(Some((self.known(&page).extent, *broker)));
-                    }
-                }
-                Err(why) => unread = unread.or(Some((*broker, why))),
-            }
-        }
-        (most, unread)
+/// Reads a replica's page, or says why that cannot be.
+pub(super) fn read_page(
+    store: &StoreDir,
+    tp: &TopicPartition,
+    logs: &Arc<dyn Dir>,
+) -> Result<Page, String> {
+    let text = |e: Error| e.to_string();
+    let replica = Replica::open_in(store, tp, Arc::clone(logs)).map_err(text)?;
+    if replica.lacks_its_end().map_err(text)? {
+        return Err("its log ends before its page says".to_owned());
     }
+    let page = replica.proven_page().map_err(text)?;
+    page.ok_or_else(|| "neither copy of its page is sound".to_owned())
+}
+
+/// The replica in sync that has most, but for some: none where none that can be read holds a record.
+/// And the first that cannot be read.
+fn most(
+    boot_id: [u8; 16],
+    partition: &PartitionMeta,
+    but_for: [BrokerId; 2],
+    page: impl Fn(BrokerId) -> Result<Page, String>,
+) -> (Option<(Extent, BrokerId)>, Option<Unread>) {
+    let (mut most, mut unread) = (None, None);
+    for broker in partition.isr.iter().filter(|id| !but_for.contains(id)) {
+        match page(*broker) {
+            Ok(page) => {
+                // One that was replaced, or is offline, has nothing that anyone waits for.
+                let listed = partition.uuid_of(*broker) == Some(page.replica_uuid);
+                if listed && page.offline.is_none() && page.tail.end > page.tail.log_start {
+                    most = most.max(Some((Known::of(&page, boot_id).extent, *broker)));
+                }
+            }
+            Err(why) => unread = unread.or(Some((*broker, why))),
+        }
+    }
+    (most, unread)
 }
 
 impl Extents for InSync<'_> {
@@ -149,7 +155,9 @@ impl Extents for InSync<'_> {
         to: BrokerId,
     ) -> Option<Ahead> {
         let leader = partition.leader;
-        let (most, unread) = self.most(tp, partition, [leader, to]);
+        let boot_id = self.store.boot_id();
+        let page = |broker| self.page(tp, broker);
+        let (most, unread) = most(boot_id, partition, [leader, to], page);
         if most.is_none() && unread.is_none() {
             return None;
         }
@@ -180,7 +188,11 @@ pub(super) fn holder(
     partition: &PartitionMeta,
 ) -> Option<BrokerId> {
     let leader = partition.leader;
-    let (most, _) = InSync::new(store).most(tp, partition, [leader, leader]);
+    let page = |broker| {
+        let logs = store.logs_dir(broker).map_err(|e| e.to_string())?;
+        read_page(store, tp, &logs)
+    };
+    let (most, _) = most(store.boot_id(), partition, [leader, leader], page);
     most.map(|(_, broker)| broker)
 }
 

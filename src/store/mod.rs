@@ -53,6 +53,7 @@ mod served;
 pub mod store_file;
 mod strays;
 mod sync_lock;
+mod timed_reads;
 mod topic_handle;
 pub mod topics;
 mod truncate;

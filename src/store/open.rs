@@ -15,6 +15,7 @@ use super::kept::{KeptFile, Recent};
 use super::known_topic::OpenTopics;
 use super::log_dir::LogDir;
 use super::store_file::{StoreFile, no_store, not_a_store};
+use super::timed_reads::Unanswered;
 use super::{json_file, layout};
 use crate::clock::Clock;
 use crate::disk::{Dir, Disk, EntryKind, FileSystem, Open, SharedWatcher, Watcher, join};
@@ -41,6 +42,7 @@ pub struct StoreDir {
     graves: Graves,
     registrations: Recent<BrokerId, Arc<Registration>, BROKERS_KEPT>,
     open_logs: Recent<BrokerId, LogDir, BROKERS_KEPT>,
+    unanswered: Unanswered,
 }
 
 /// Tells whether long changes are to end early.
@@ -97,6 +99,7 @@ impl StoreDir {
             graves: Graves::default(),
             registrations: Recent::default(),
             open_logs: Recent::default(),
+            unanswered: Unanswered::default(),
         })
     }
 
@@ -348,6 +351,11 @@ impl StoreDir {
     /// As [`LogDir::open`].
     pub fn logs_dir(&self, broker: BrokerId) -> Result<Arc<dyn Dir>> {
         LogDir::open(self, broker).map(|logs| Arc::clone(logs.dir()))
+    }
+
+    /// The brokers whose disks did not answer a read in time, and did not since.
+    pub(super) fn unanswered(&self) -> &Unanswered {
+        &self.unanswered
     }
 
     /// The log directories that this process has open.

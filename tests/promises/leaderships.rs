@@ -483,3 +483,29 @@ fn a_followers_lock_in_the_hands_of_one_that_beats_is_waited_for() {
     all_are_there(&shell, 3);
     drop(running);
 }
+
+#[test]
+fn a_slow_disk_of_one_topic_keeps_no_change_of_another_waiting() {
+    if !can("a slow disk under a change", &["strace"], false) {
+        return;
+    }
+    let shell = Shell::new();
+    let running = brokers(&shell, &[1, 2]);
+    shell.topics(&["create", "t", "--assign", "1:2"]);
+    shell.topics(&["create", "s", "--assign", "1"]);
+    healthy(&shell);
+    shell.produce(&["t"], b"a\n");
+    let page = shell.store().join("brokers/2/logs/t-0/partition.state");
+    let (page, inject) = (page.to_str(), "pread64:delay_enter=8000000");
+    let alter = ["alter", "t", "-c", "flush.messages=1000"];
+    let first = slowed(&shell, inject, page, "mq-topics", &alter);
+    std::thread::sleep(Duration::from_millis(700));
+    let began = Instant::now();
+    shell.topics(&["alter", "s", "-c", "max.message.bytes=2000000"]);
+    assert!(
+        began.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        began.elapsed()
+    );
+    drop((first, running));
+}

@@ -1,6 +1,7 @@
 //! What a controller changes in one hold of the metadata lock, and by what right.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -78,7 +79,7 @@ pub struct Made {
 
 /// Makes the changes that are still called for, each topic for itself. `None` without authority.
 pub fn change_all(
-    store: &StoreDir,
+    store: &Arc<StoreDir>,
     warrant: &Warrant,
     disks: &mut Disks,
     changes: &[Change],

@@ -321,7 +321,8 @@ fn look_on(
     answers: &Sender<Answer>,
 ) {
     while let Ok(first) = requested.recv() {
-        // The log directory is opened once for all that waits.
+        // The log directory is opened once for all that waits, and anew for what comes later.
+        let waiting: Vec<_> = std::iter::once(first).chain(requested.try_iter()).collect();
         let mut looker = Looker::of_controller(store, disk);
         let mut gone = Vec::new();
         let look = |looker: &mut Looker<'_>, request: &Request| {
@@ -336,7 +337,7 @@ fn look_on(
                 trouble: looker.trouble.take(),
             }
         };
-        for request in std::iter::once(first).chain(requested.try_iter()) {
+        for request in waiting {
             let answer = look(&mut looker, &request);
             if answer.look == Look::Gone {
                 gone.push(request);

@@ -153,6 +153,13 @@ impl Controller {
         }
     }
 
+    /// Whether looks are under way that the last turn did not wait for.
+    #[cfg(test)]
+    pub fn is_looking(&self) -> bool {
+        let office = self.office.as_ref();
+        office.is_some_and(|office| !office.lookout.is_idle())
+    }
+
     /// When the next turn is due though nothing changed; `None` out of office.
     pub fn due(&self) -> Option<Duration> {
         let office = self.office.as_ref()?;

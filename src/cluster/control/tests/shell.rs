@@ -171,7 +171,15 @@ impl Cluster {
         file.write(&guard).unwrap();
     }
 
+    /// A turn, with all looks that it takes.
     fn turn(&mut self, changed: Changed) {
+        self.turn_once(changed);
+        while self.controller.is_looking() {
+            self.turn_once(NOTHING);
+        }
+    }
+
+    fn turn_once(&mut self, changed: Changed) {
         let told = &mut self.told;
         self.controller
             .turn(&self.brokers, changed, &mut |t| match t {
