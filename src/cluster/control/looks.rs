@@ -40,11 +40,18 @@ impl Disks {
         Arc::clone(self.0.entry(broker).or_default())
     }
 
-    /// Whose disks served no write when they were looked at last; those apart that are looked at now.
-    pub fn slow(&self) -> impl Iterator<Item = BrokerId> {
+    /// What is to be told of disks that served no write when they were looked at last; of those apart
+    /// that are looked at now.
+    pub fn slow(&self) -> impl Iterator<Item = Error> {
         let slow = |disk: &Mutex<Disk>| disk.try_lock().is_ok_and(|disk| disk.served.is_slow());
         let slow = self.0.iter().filter(move |(_, disk)| slow(disk));
-        slow.map(|(broker, _)| *broker)
+        slow.map(|(broker, _)| {
+            let text = format!(
+                "the disk of broker {broker} serves no writes for now, so nobody who works on it is \
+                 taken for stopped"
+            );
+            Error::new(Kind::Busy, text).cure("look at the disk")
+        })
     }
 }
 

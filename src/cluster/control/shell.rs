@@ -363,12 +363,7 @@ impl Office {
         if slow.is_empty() {
             self.told.is_well(place);
         }
-        for broker in slow {
-            let text = format!(
-                "the disk of broker {broker} serves no writes for now, so nobody who works on it is \
-                 taken for stopped"
-            );
-            let error = Error::new(Kind::Busy, text).cure("look at the disk");
+        for error in slow {
             self.problem(place.to_owned(), error, tell);
         }
     }
