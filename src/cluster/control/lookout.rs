@@ -1,11 +1,13 @@
 //! The controller's looks at replicas: those of each broker on a thread of its own.
 //!
-//! 1. A disk that is slow, or hangs, keeps nobody waiting but who needs it: a round of looks comes
-//!    back after [`ROUND`] at the latest, with what is there. The rest comes in later rounds.
-//! 2. A broker that is behind is not waited for at all until it has caught up.
-//! 3. What does not come for [`GIVEN`] counts as [`Look::Failed`]. It is kept when it comes after all,
+//! 1. A disk that hangs keeps nobody waiting but who needs it: a round of looks waits no longer than
+//!    [`SILENCE`] for a broker that answers nothing. The rest comes in later rounds.
+//! 2. One whose answers come is waited for, up to [`ROUND_MAX`]: what is judged together is changed
+//!    together, and each change of a topic file costs all brokers a look at its partitions.
+//! 3. A broker that is behind is not waited for at all until it has caught up.
+//! 4. What does not come for [`GIVEN`] counts as [`Look::Failed`]. It is kept when it comes after all,
 //!    for the next who asks: else a disk with a second for each read would never be seen.
-//! 4. A look that is under way is not begun twice. So there is one thread for each broker, and at most
+//! 5. A look that is under way is not begun twice. So there is one thread for each broker, and at most
 //!    two looks at each replica wait for it.
 
 use std::collections::btree_map::Entry;
@@ -21,8 +23,9 @@ use crate::error::{Error, Kind, Result};
 use crate::store::StoreDir;
 use crate::types::{BrokerId, TopicPartition};
 
-/// How long a round waits for brokers that are not behind.
-const ROUND: Duration = Duration::from_millis(500);
+/// How long a round waits for a broker that answers nothing, and how long for brokers at all.
+const SILENCE: Duration = Duration::from_millis(500);
+const ROUND_MAX: Duration = Duration::from_secs(2);
 /// How long a broker that answers nothing is waited for, and one that answers slowly.
 const GIVEN: Duration = Duration::from_secs(1);
 const GIVEN_MAX: Duration = Duration::from_secs(5);
@@ -147,23 +150,27 @@ impl Lookout {
     /// Waits for what was asked, and takes what has come.
     pub fn round(&mut self) -> Round {
         let clock = Arc::clone(self.store.clock());
-        let until = clock.monotonic() + ROUND;
+        let until = clock.monotonic() + ROUND_MAX;
         loop {
             while let Ok(answer) = self.answers.try_recv() {
                 self.take(answer);
             }
-            let is_awaited = |lane: &Lane| !lane.is_behind && !lane.under_way.is_empty();
-            let left = until.saturating_sub(clock.monotonic());
-            if !self.lanes.values().any(is_awaited) {
-                break;
-            }
-            if left.is_zero() {
-                for lane in self.lanes.values_mut() {
-                    lane.is_behind = !lane.under_way.is_empty();
+            let now = clock.monotonic();
+            let mut next = None;
+            for lane in self.lanes.values_mut() {
+                let due = until.min(lane.progress + SILENCE);
+                if lane.under_way.is_empty() || lane.is_behind {
+                    continue;
                 }
-                break;
+                lane.is_behind = due <= now;
+                if !lane.is_behind {
+                    next = Some(next.map_or(due, |next: Duration| next.min(due)));
+                }
             }
-            if let Ok(answer) = self.answers.recv_timeout(left) {
+            let Some(next) = next else {
+                break;
+            };
+            if let Ok(answer) = self.answers.recv_timeout(next.saturating_sub(now)) {
                 self.take(answer);
             }
         }
