@@ -92,10 +92,14 @@ done
 healthy
 seq "$n" | mq-produce -q --batch-size 1KiB t
 verdict "$n x 3 under 'ulimit -n $d', descriptors of a daemon" "$(ls "/proc/${pids[3]}/fd" | wc -l)" $((d * 3 / 4 + 200))
+jq -r '.partitions[] | select(.leader == 1) | "\(.partition) x"' "$MQ_STORE/topics/t.json" > "$dir/led"
 kill -9 "${pids[1]}"; a=$EPOCHREALTIME
-until jq -e '[.partitions[] | select(.leader == 1)] | length == 0' "$MQ_STORE/topics/t.json" > /dev/null; do sleep 0.05; done
-verdict "  its leaders have moved after, s" "$(since "$a")" 3
+# Cheaper than jq, which took a third of the machine from what is measured.
+while grep -q '"leader": 1,' "$MQ_STORE/topics/t.json"; do sleep 0.05; done
+verdict "  its $(wc -l < "$dir/led") leaders have moved after, s" "$(since "$a")" 3
+mq-produce -q -f '%p %v\n' --keep-partition --batch-size 1KiB t < "$dir/led"
+verdict "  each of them has taken a record after, s" "$(since "$a")" 6
 seq "$n" | mq-produce -q --batch-size 1KiB t
-verdict "  each has taken a record after, s" "$(since "$a")" 6
+printf '%-62s %10s\n' "  and all $n, one more each, after, s" "$(since "$a")"
 prlimit --nofile=1024:1024 mq-produce -q --acks 1 --batch-size 1KiB t < <(seq "$n")
 exit $bad

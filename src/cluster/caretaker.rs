@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::care::{Care, Effect, Look, Policy, step};
+use super::changed::{Changed, Changes};
 use super::daemon::Told;
 use super::fetcher::Followed;
 use super::schedule::{Schedule, When};
@@ -48,8 +49,8 @@ pub struct Caretaker {
     partitions: HashMap<Uuid, Partition>,
     schedule: Schedule<Uuid>,
     followed: Followed,
-    /// Topics whose files changed, for the fetchers.
-    changed: Vec<TopicName>,
+    /// What changed in topic files, for the fetchers.
+    changed: Changes,
     /// The errors of each topic or partition.
     told: ToldOnce,
 }
@@ -57,6 +58,7 @@ pub struct Caretaker {
 #[derive(Debug)]
 struct Topic {
     file: TopicFile,
+    meta: Arc<TopicMeta>,
     /// The replicas that are cared for.
     replicas: Vec<Uuid>,
 }
@@ -103,7 +105,7 @@ impl Caretaker {
             partitions: HashMap::new(),
             schedule: Schedule::default(),
             followed: Followed::new(),
-            changed: Vec::new(),
+            changed: Changes::new(),
             told: ToldOnce::default(),
         }
     }
@@ -197,7 +199,7 @@ impl Caretaker {
         };
         self.told.is_well(name.as_str());
         self.followed.retain(|tp, _| tp.topic != *name);
-        self.changed.push(name.clone());
+        self.changed.insert(name.clone(), Changed::All);
         for replica in topic.replicas {
             if let Some(tp) = self.forget_replica(replica) {
                 self.told.is_well(&tp.to_string());
@@ -225,7 +227,9 @@ impl Caretaker {
             return Ok(());
         };
         let policy = Policy::of(&meta.configs()?);
-        let before = self.topics.remove(name).map(|topic| topic.replicas);
+        let known = self.topics.remove(name);
+        let changed =
+            Changed::between(known.as_ref().map(|topic| &*topic.meta), &meta, self.broker);
         let cared_for: Vec<_> = self
             .held_here(&meta)
             .filter(|held| held.leads.is_some() || policy != Policy::Never)
@@ -233,6 +237,9 @@ impl Caretaker {
         let replicas: Vec<Uuid> = cared_for.iter().map(|held| held.uuid).collect();
         for held in cared_for {
             let uuid = held.uuid;
+            if self.partitions.contains_key(&uuid) && !changed.concerns(held.tp.partition) {
+                continue;
+            }
             let partition = match self.partitions.remove(&uuid) {
                 Some(known) => Partition {
                     leads: held.leads,
@@ -247,7 +254,10 @@ impl Caretaker {
             self.partitions.insert(uuid, partition);
         }
         let stays: HashSet<Uuid> = replicas.iter().copied().collect();
-        let gone = before.unwrap_or_default().into_iter();
+        let gone = known
+            .map(|topic| topic.replicas)
+            .unwrap_or_default()
+            .into_iter();
         for uuid in gone.filter(|uuid| !stays.contains(uuid)) {
             self.forget_replica(uuid);
         }
@@ -255,14 +265,19 @@ impl Caretaker {
         let followed = self.held_here(&meta).filter(|held| held.leads.is_none());
         let followed: Vec<_> = followed.map(|held| (held.tp, held.uuid)).collect();
         self.followed.extend(followed);
-        self.changed.push(name.clone());
-        self.topics.insert(name.clone(), Topic { file, replicas });
+        self.changed.entry(name.clone()).or_default().add(changed);
+        let topic = Topic {
+            file,
+            meta,
+            replicas,
+        };
+        self.topics.insert(name.clone(), topic);
         Ok(())
     }
 
-    /// What the broker follows, and the topics whose files changed, if any did since this was last
+    /// What the broker follows, and what changed in topic files, if anything did since this was last
     /// asked.
-    pub fn followed(&mut self) -> Option<(&Followed, Vec<TopicName>)> {
+    pub fn followed(&mut self) -> Option<(&Followed, Changes)> {
         if self.changed.is_empty() {
             return None;
         }

@@ -163,7 +163,7 @@ impl Daemon {
     fn refresh(&mut self, fetchers: &mut Fetchers, tell: &mut dyn FnMut(Told)) {
         self.caretaker.refresh(tell);
         if let Some((followed, changed)) = self.caretaker.followed() {
-            fetchers.follow(followed, &changed);
+            fetchers.follow(followed, changed);
         }
     }
 

@@ -17,6 +17,7 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::changed::Changes;
 use super::control::TOLD_MAX;
 use super::daemon::Told;
 use super::lane::{FETCH_BYTES, Lane, Turn, Wish};
@@ -46,8 +47,8 @@ const PATROL_SHARE: u32 = 50;
 pub(super) type Followed = BTreeMap<TopicPartition, Uuid>;
 
 enum Order {
-    /// Follow just these; those of the topics named may have changed otherwise.
-    Follow(Followed, Vec<TopicName>),
+    /// Follow just these; what changed otherwise.
+    Follow(Followed, Arc<Changes>),
     Stop,
 }
 
@@ -105,8 +106,9 @@ impl Fetchers {
         Ok(Fetchers { threads, told })
     }
 
-    /// Follows just these from now on; `changed` are topics whose files were replaced.
-    pub fn follow(&mut self, all: &Followed, changed: &[TopicName]) {
+    /// Follows just these from now on; `changed` is what topic files say otherwise.
+    pub fn follow(&mut self, all: &Followed, changed: Changes) {
+        let changed = Arc::new(changed);
         let count = self.threads.len();
         let mut shares = vec![Followed::new(); count];
         for (tp, uuid) in all {
@@ -115,7 +117,7 @@ impl Fetchers {
             }
         }
         for (thread, share) in self.threads.iter_mut().zip(shares) {
-            thread.order(Order::Follow(share, changed.to_vec()));
+            thread.order(Order::Follow(share, Arc::clone(&changed)));
         }
     }
 
@@ -222,13 +224,14 @@ impl Work {
         }
     }
 
-    fn follow(&mut self, mut share: Followed, changed: &[TopicName]) {
+    fn follow(&mut self, mut share: Followed, changed: &Changes) {
         let watcher = &mut *self.watcher;
         self.lanes.retain_mut(|lane| {
             let stays = share.get(&lane.tp) == Some(&lane.uuid);
             if stays {
                 share.remove(&lane.tp);
-                lane.fresh |= changed.contains(lane.topic());
+                let of_topic = changed.get(lane.topic());
+                lane.fresh |= of_topic.is_some_and(|it| it.concerns(lane.tp.partition));
             } else {
                 lane.end(watcher);
             }

@@ -7,6 +7,7 @@ mod approach;
 mod candidates;
 mod care;
 mod caretaker;
+mod changed;
 mod control;
 mod control_loop;
 mod controller;
