@@ -290,7 +290,7 @@ sabotage "what is below durable is cut" src/storage/recovery.rs \
   damage every_file_cut_at_every_length
 
 sabotage "a cut takes the place of an earlier one" src/storage/recovery.rs \
-  'dir.open(name, Open::CreateNew)' 'dir.open(name, Open::Create)' \
+  'dir.rename_new(unfinished, name)' 'dir.rename(unfinished, name)' \
   lib what_was_cut_before
 
 sabotage "no limit on what records decompress to" src/record/compression.rs \
@@ -468,7 +468,7 @@ sabotage "segments are taken over before the old directory is surely aside" src/
         self.each_of' \
   divergence whoever_makes_it_anew_dies
 
-sabotage "after a reboot nobody recovers the followers" src/client/consumer.rs \
+sabotage "after a reboot nobody recovers the followers" src/store/first_use.rs \
   '    recover_followers(store, &reader)?;' '    let _ = recover_followers;' \
   divergence after_a_reboot
 

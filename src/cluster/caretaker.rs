@@ -343,9 +343,7 @@ impl Caretaker {
             self.schedule.set(partition.uuid, when, partition.watch);
             self.partitions.insert(partition.uuid, partition);
         }
-        for (tp, cut) in store.take_cuts() {
-            tell(Told::Note(format!("{tp}: {cut}")));
-        }
+        tell_notes(store, tell);
         for tp in done {
             self.told.is_well(&tp);
         }
@@ -369,9 +367,7 @@ impl Caretaker {
             }
         }
         do_all(store, self.broker, &mut jobs);
-        for (tp, cut) in store.take_cuts() {
-            tell(Told::Note(format!("{tp}: {cut}")));
-        }
+        tell_notes(store, tell);
         let failed: Vec<_> = jobs
             .into_iter()
             .filter_map(|(partition, _, outcome)| Some((partition.tp.to_string(), outcome.err()?)))
@@ -536,6 +532,16 @@ fn concerns_the_replica(error: &Error) -> bool {
     match error.kind() {
         Kind::Offline | Kind::Damaged | Kind::DiskFull | Kind::Fenced | Kind::Busy => true,
         _ => error.io_source().is_some_and(of_its_disk),
+    }
+}
+
+/// What was cut, and what else this process's use of the logs has to say.
+fn tell_notes(store: &StoreDir, tell: &mut dyn FnMut(Told)) {
+    for (tp, cut) in store.take_cuts() {
+        tell(Told::Note(format!("{tp}: {cut}")));
+    }
+    for note in store.take_notes() {
+        tell(Told::Note(note));
     }
 }
 

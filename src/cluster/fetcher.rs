@@ -304,6 +304,9 @@ impl Work {
         for (tp, cut) in self.store.take_cuts() {
             let _ = self.tell.send(Told::Note(format!("{tp}: {cut}")));
         }
+        for note in self.store.take_notes() {
+            let _ = self.tell.send(Told::Note(note));
+        }
         if !wishes.is_empty() {
             self.make_anew(&mut wishes);
             self.fulfil(&wishes);

@@ -12,7 +12,7 @@ use crate::types::{BrokerId, Offset, TopicPartition};
 /// The moves that leave a broker with nothing to lead, where others that live are in sync.
 ///
 /// # Errors
-/// [`Kind::Io`] if the topics cannot be listed.
+/// [`crate::error::Kind::Io`] if the topics cannot be listed.
 pub fn moves_away(store: &Arc<StoreDir>, broker: BrokerId) -> Result<Vec<Move>> {
     let liveness = Liveness::new(store);
     let mut moves = Vec::new();

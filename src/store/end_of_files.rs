@@ -57,7 +57,7 @@ impl Replica {
     /// belong. What is kept of them in memory outlives a removal, so a replica that is idle has to look.
     ///
     /// # Errors
-    /// [`Kind::Io`].
+    /// [`Kind::Io`](crate::error::Kind::Io).
     pub fn is_whole(&self) -> Result<bool> {
         Ok(self.in_place()? && self.has_epochs()? && !self.lacks_its_end()?)
     }
@@ -65,7 +65,7 @@ impl Replica {
     /// Whether the log's files certainly end before the published page of this boot says.
     ///
     /// # Errors
-    /// [`Kind::Io`].
+    /// [`Kind::Io`](crate::error::Kind::Io).
     pub fn lacks_its_end(&self) -> Result<bool> {
         let Some(page) = self.read_page()? else {
             return Ok(false);
@@ -86,7 +86,7 @@ impl Replica {
     /// older than its log in the same boot, too: after a mount was lost, or a copy restored.
     ///
     /// # Errors
-    /// [`Kind::Io`].
+    /// [`Kind::Io`](crate::error::Kind::Io).
     pub(super) fn end_of_files(&self, page: &Page) -> Result<Ordering> {
         let (dir, tail) = (&**self.dir(), &page.tail);
         let name = SegmentFile::new(tail.active, FileKind::Log).name();

@@ -12,7 +12,7 @@
 //! 3. His line in the lock file holds a counter, raised at each step and, once he has held the
 //!    lock for 100 ms, by a [`super::heartbeat`]: a slow disk is not a stopped process.
 //! 4. Who sees that line stand still for 2 s of his own unbroken watching, in which his own writes to
-//!    the lock file are served ([`super::served`]), renames `lock.N` to
+//!    the lock file are served (`store::served`), renames `lock.N` to
 //!    `lock.N+1` and competes for `lock.N+1/N+1`. The old holder's paths are gone.
 //! 5. Who takes the lock first removes every other `ID/` and lock file in `lock.N` (what proves a
 //!    deletion is moved on, see `store::graveyard`), then reads

@@ -23,6 +23,7 @@ use super::reader::PartitionReader;
 use super::replica::Replica;
 use super::reports;
 use super::topic_handle::TopicHandle;
+use super::truncate::given_up;
 use super::watermark::Watermark;
 use super::writer::PartitionWriter;
 use crate::error::{Error, Kind, Result, is_stale};
@@ -378,7 +379,9 @@ impl Follower {
         let mut own = mender.ready(held.page()?, self.known, self.first)?;
         let to = divergence(mender.epochs, own.tail.end, &theirs, leaders_end);
         if to < own.tail.end {
+            let note = given_up(&self.tp, (to, own.tail.end), epoch);
             own = mender.truncate(own, to)?;
+            self.store.add_note(note);
         }
         own.role = Role::Follower;
         own.leader_epoch = epoch;

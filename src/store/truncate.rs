@@ -11,7 +11,7 @@ use super::page::{Intent, Page, Seal, UnseenSync};
 use crate::disk::Open;
 use crate::error::{Error, Result};
 use crate::storage::{self, FileKind, Place, RecoverFrom, SegmentFile, Segments, Tail};
-use crate::types::Offset;
+use crate::types::{LeaderEpoch, Offset, TopicPartition};
 
 impl Mender<'_> {
     /// Takes the log away from `to` on, which lies between two batches (else from the batch that
@@ -112,6 +112,19 @@ impl Mender<'_> {
         self.appender.enter(page.generation, page.leader_epoch);
         Ok(page)
     }
+}
+
+/// The note for records that a follower gives up.
+pub(super) fn given_up(
+    tp: &TopicPartition,
+    (to, end): (Offset, Offset),
+    epoch: LeaderEpoch,
+) -> String {
+    let records = end - to;
+    format!(
+        "{tp}: the log ends at offset {to} now: {records} records after that are given up, as the leader \
+         of epoch {epoch} does not have them"
+    )
 }
 
 #[cfg(test)]

@@ -89,6 +89,9 @@ fn a_leader_that_returns_is_cut_by_epoch() {
         cluster.produce(2);
         cluster.follow(2);
         cluster.follow(0);
+        let notes = cluster.store.take_notes();
+        let told = |note: &String| note.contains("4 records after that are given up");
+        assert!(notes.iter().any(told), "{what}: {notes:?}");
         assert_eq!(cluster.page(0).role, Role::Follower);
         assert!(cluster.log(0).starts_with(&kept), "{what}");
         assert_eq!(cluster.log(0), cluster.log(1), "{what}");

@@ -296,3 +296,20 @@ fn a_search_by_time_passes_over_no_gap() {
     let done = shell.run("mq-topics", &["offsets", "t", "--at", "@2100-01-01"], b"");
     assert_eq!(done.status, 65, "{}{}", done.text(), done.err);
 }
+
+#[test]
+fn damage_of_a_replicated_log_is_told_at_once() {
+    let shell = Shell::new();
+    let script = format!(
+        r"{TWO_BROKERS}
+mq-topics create -q t --assign 1:2
+seq 100 | mq-produce t
+mq-broker health --wait --timeout 20s > /dev/null || exit 5
+printf X | dd of=$MQ_STORE/brokers/1/logs/t-0/00000000000000000000.log bs=1 seek=70 conv=notrunc status=none
+timeout 5 mq-consume -e t
+"
+    );
+    let done = bash(&shell, &script);
+    assert_eq!(done.status, 65, "{}", done.err);
+    assert!(done.err.contains("CORRUPT_MESSAGE"), "{}", done.err);
+}

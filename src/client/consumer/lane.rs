@@ -141,7 +141,12 @@ impl Lane {
         let since = *self.failed_since.get_or_insert(now);
         // A hint: without it the controller finds out more slowly.
         let _ = reports::report(store, &self.tp);
-        now.saturating_sub(since) < FAILED_PATIENCE
+        // A log whose files are all there is damaged within: no leader moves for that.
+        let is_within = error.kind() == Kind::Damaged
+            && self
+                .reader()
+                .is_some_and(|reader| reader.replica().is_whole().unwrap_or(false));
+        !is_within && now.saturating_sub(since) < FAILED_PATIENCE
     }
 }
 
