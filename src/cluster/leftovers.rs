@@ -1,10 +1,10 @@
 //! What dead creators and deleters left in a log directory, found and removed.
 //!
 //! 1. A replica directory in its place goes by the rule of deletion (`store::Remover`): only
-//!    under its own append lock, and if no topic file read under that lock names it. A creator
-//!    keeps that lock until the topic file is in place.
-//! 2. A directory moved aside, or not yet in place, goes if its page is sound, its lock is free
-//!    and no topic file names it: a living creator has the lock from before the page is sound.
+//!    under its own append lock, if no topic file read under that lock names it, and its maker is
+//!    not at work (`store::maker`).
+//! 2. A directory moved aside, or not yet in place, goes if its page is sound, its lock is free,
+//!    its maker is not at work and no topic file names it.
 //! 3. One without a sound page may be one that is being filled. It goes once it was seen for a
 //!    minute, and is renamed first: a creator who wakes up then finds no directory to put in place.
 //!    One that no deletion or dead creator accounts for is a stray, and stays.
@@ -24,6 +24,7 @@ use crate::disk::{Dir, Entry, EntryKind, LockKind, Open, join};
 use crate::error::{Error, Kind, Result};
 use crate::store::fenced_lock::FencedLock;
 use crate::store::graveyard;
+use crate::store::maker;
 use crate::store::unborn::{self, Suspects};
 use crate::store::{
     KnownTopic, PAGE_FILE, Page, Remover, Replica, StoreDir, is_replica_there, layout, remove_flat,
@@ -99,6 +100,9 @@ impl Leftovers {
         match graveyard::settle(&self.store, SETTLE_PATIENCE) {
             Err(e) if e.kind() != Kind::Busy => swept.errors.push(e),
             _ => {}
+        }
+        if let Err(e) = maker::remove_dead(&self.store) {
+            swept.errors.push(e);
         }
         self.sweep_unborn(&mut swept.gone, &mut swept.errors);
         Ok(swept)
@@ -314,7 +318,7 @@ impl Leftovers {
             }
             let read = Page::read(&*file, &**self.store.clock());
             if let Some(page) = read.map_err(error("read the page of"))? {
-                if self.is_named(page.replica_uuid)? {
+                if self.is_being_made(&page)? || self.is_named(page.replica_uuid)? {
                     return Ok(false);
                 }
                 // The lock is held until all is gone.
@@ -322,7 +326,7 @@ impl Leftovers {
                 drop(file);
                 return Ok(true);
             }
-            // Not sound: its creator may be about to lock it.
+            // Not sound: its maker may be about to fill it.
             file.unlock().map_err(error("unlock"))?;
         }
         self.sweep_unfinished(logs, name, dir)
@@ -356,6 +360,11 @@ impl Leftovers {
         self.unfinished.remove(name);
         remove_flat(logs, &claimed)?;
         Ok(true)
+    }
+
+    fn is_being_made(&self, page: &Page) -> Result<bool> {
+        let maker = page.maker;
+        maker.map_or(Ok(false), |maker| maker::is_alive(&self.store, maker))
     }
 
     /// Whether any topic file names that replica directory.

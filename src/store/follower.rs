@@ -14,11 +14,12 @@ use std::time::Duration;
 
 use super::committer::Committer;
 use super::copied::{begin_segment, follow_watermark, next_run};
+use super::joining::JoiningSet;
 use super::judge::Judge;
 use super::mend::Mender;
 use super::names::sync_names;
 use super::open::StoreDir;
-use super::page::{Intent, JOINING_MAX, Page, Role};
+use super::page::{Intent, Page, Role};
 use super::reader::PartitionReader;
 use super::replica::Replica;
 use super::reports;
@@ -386,7 +387,7 @@ impl Follower {
         own.role = Role::Follower;
         own.leader_epoch = epoch;
         own.seal = None;
-        own.joining = [None; JOINING_MAX];
+        own.joining = JoiningSet::default();
         own.synced_version = own.synced_version.max(version);
         held.publish_synced(&mut own)?;
         self.appender.enter(own.generation, epoch);

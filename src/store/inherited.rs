@@ -13,6 +13,7 @@
 use std::io::ErrorKind;
 
 use super::new_replica::MadeReplica;
+use super::open::StoreDir;
 use super::page::{Intent, Page};
 use super::replica::Replica;
 use crate::disk::{Dir, join};
@@ -36,6 +37,7 @@ pub(super) struct Inherited {
 /// [`Kind::Busy`] if whoever has the old one's lock woke meanwhile; [`Kind::Io`]. The new directory
 /// is worth nothing then.
 pub(super) fn take_over(
+    store: &StoreDir,
     logs: &dyn Dir,
     (old, from): (&Replica, &str),
     (made, to): (&mut MadeReplica, &str),
@@ -70,7 +72,7 @@ pub(super) fn take_over(
         let text = format!("whoever had the lock of {} goes on", old.tp());
         return Err(Error::new(Kind::Busy, text).cure("try again"));
     }
-    made.begin_with(&inherited)
+    made.begin_with(&**store.clock(), &inherited)
 }
 
 /// The segments that can be taken, ascending, and the log that they make.

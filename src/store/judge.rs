@@ -37,7 +37,7 @@ impl Judge {
     /// Of several replicas it is the least, which `super::watermark` finds out.
     pub fn raise_high_watermark(&self, page: &mut Page) {
         let leads = self.role == Role::Leader && page.leader_epoch == self.leader_epoch;
-        let decides = self.alone && leads && page.joining_at(self.version).next().is_none();
+        let decides = self.alone && leads && page.joining.at(self.version).next().is_none();
         if decides || !self.replicated {
             let acked = page.acked(self.every_message);
             page.high_watermark = page.high_watermark.max(acked);

@@ -5,6 +5,7 @@
 //! STORE/store.json  lock.N/N  controller.lock  controller.json
 //!       topics/NAME.json  deleted/ID.json  reports/TOPIC-N
 //!       brokers/ID/broker.json  broker.lock  logs/meta.properties  logs/TOPIC-N/
+//!       makers/HEX
 //!       groups/GROUP/lock.N/N  group.json  members/ID  offsets.log  offsets.INODE.sync
 //! ```
 //!
@@ -28,6 +29,8 @@ pub const DELETED_DIR: &str = "deleted";
 pub const BROKERS_DIR: &str = "brokers";
 /// The directory of the groups' directories.
 pub const GROUPS_DIR: &str = "groups";
+/// The directory of the locks of processes that make replicas.
+pub const MAKERS_DIR: &str = "makers";
 /// The directory of reports to the controller: an empty file for each partition.
 pub const REPORTS_DIR: &str = "reports";
 /// Held for life by the controller's daemon.
@@ -95,6 +98,16 @@ pub fn deleted_file(topic_id: &Uuid) -> String {
 /// The topic id in a name that [`deleted_file`] makes.
 pub fn parse_deleted_file(name: &str) -> Option<Uuid> {
     parse_hex_id(name.strip_suffix(JSON_SUFFIX)?)
+}
+
+/// `makers/HEX`: locked by a process that makes replicas.
+pub fn maker_file(maker: &Uuid) -> String {
+    format!("{MAKERS_DIR}/{}", maker.hex())
+}
+
+/// The maker whose file has this name below `makers`.
+pub fn parse_maker_file(name: &str) -> Option<Uuid> {
+    parse_hex_id(name)
 }
 
 /// `deleted.HEX`: the same file while it is in a lock holder's directory.

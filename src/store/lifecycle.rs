@@ -1,8 +1,8 @@
 //! Topics come and go.
 //!
-//! 1. A creator makes each replica directory under a name aside, locks its page, renames it into
-//!    place, and keeps that lock until the topic file is in place: nobody takes it for a leftover.
-//!    It goes in ascending order, by topic, partition and broker, so that two creators never wait
+//! 1. A creator makes each replica directory under a name aside and renames it into place. Its page
+//!    names the creator, which counts as alive (`store::maker`) until the topic file is in place:
+//!    nobody takes it for a leftover. It goes in ascending order, by topic, partition and broker, so that two creators never wait
 //!    for each other.
 //! 2. Only then comes the fenced lock and the topic file. The names are synced before the file is
 //!    renamed.
@@ -190,7 +190,7 @@ fn finish(
 ) -> Result<Option<TopicMeta>> {
     match logs.sync().and_then(|()| publish()) {
         Ok(Some(meta)) => {
-            settle(made, meta.version)?;
+            settle(store, made, meta.version)?;
             Ok(Some(meta))
         }
         other => {

@@ -12,8 +12,9 @@
 //! 5. An epoch checkpoint that is lost, or that the log proves wrong, is made from the batches. That
 //!    is looked for at a process's first use, and in every recovery that has a page.
 
+use super::joining::JoiningSet;
 use super::judge::Judge;
-use super::page::{Intent, JOINING_MAX, Offline, Page, Role, Seal, UnseenSync};
+use super::page::{Intent, Offline, Page, Role, Seal, UnseenSync};
 use super::recovery_decision::{self, Found, PageFound, SyncFound, Then};
 use super::replica::{Held, offline_error};
 use crate::disk::Open;
@@ -480,7 +481,7 @@ impl Mender<'_> {
         page.leader_epoch = epoch;
         page.role = Role::Leader;
         page.seal = None;
-        page.joining = [None; JOINING_MAX];
+        page.joining = JoiningSet::default();
         self.judge.raise_high_watermark(&mut page);
         self.appender.enter(page.generation, epoch);
         self.held.publish_synced(&mut page)?;

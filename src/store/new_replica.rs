@@ -1,8 +1,9 @@
-//! Replica directories in the making: each is made under a name aside, its page locked, and renamed
-//! into place; the lock is kept until the topic file names it.
+//! Replica directories in the making: each is made under a name aside, and renamed into place. Its page
+//! names its maker, which counts as alive until the topic file names the replica (`store::maker`).
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,12 +13,14 @@ use super::inherited::Inherited;
 use super::layout;
 use super::lifecycle::exists;
 use super::log_dir::LogDir;
+use super::maker::{self, Maker};
 use super::open::StoreDir;
 use super::page::{Offline, PAGE_FILE, Page, Role};
-use super::removal::{move_aside, move_stray, named, remove_dir};
+use super::removal::{move_aside, move_stray, remove_dir};
 use super::replica::{RETRY, Replica, replace_small};
-use super::strays::{is_garbage, read_ids};
+use super::strays::{Standing, named, read_ids, standing};
 use super::topics::{self, PartitionMeta, ReplicaMeta};
+use crate::clock::Clock;
 use crate::disk::{Dir, File, LockKind, Open, join};
 use crate::error::{Error, Kind, Result};
 use crate::storage::{FileKind, LeaderEpochs, PartitionMetadata, SegmentFile};
@@ -25,6 +28,8 @@ use crate::types::{BrokerId, PartitionId, TopicName, TopicPartition, Uuid};
 
 /// How long a new page's lock may be in the hands of a probe.
 const PROBED: Duration = Duration::from_secs(1);
+/// How often one who needs the place looks whether its maker is at work.
+const MAKER_RETRY: Duration = Duration::from_millis(1);
 
 /// How often replicas are made again because a log directory moved meanwhile.
 pub(super) const MOVES_MAX: usize = 16;
@@ -98,18 +103,18 @@ pub fn unknown_broker(broker: BrokerId) -> Error {
         .cure(format!("start it once: mq-broker start --id {broker}"))
 }
 
-/// A replica directory that was made: in place, and locked until it is settled or discarded, or
-/// this is dropped.
+/// A replica directory that was made: in place, and nobody's leftover until it is settled or
+/// discarded, or this is dropped. Nothing of it is kept open: thousands are made together.
 #[derive(Debug)]
 pub struct MadeReplica {
     tp: TopicPartition,
     logs: Arc<dyn Dir>,
-    /// Its name in there, as of when it was filled. It is not kept open: of thousands that are made
-    /// together, only the locked pages are.
+    /// Its name in there, as of when it was filled.
     name: String,
-    page_file: Arc<dyn File>,
     page: Page,
     meta: ReplicaMeta,
+    /// Of this and of those that are made with it.
+    _maker: Arc<Maker>,
 }
 
 impl MadeReplica {
@@ -139,8 +144,36 @@ impl MadeReplica {
         Ok(())
     }
 
+    /// Its page in that directory, locked, and what it says. `None` if another has the lock, or the
+    /// directory is another's by now.
+    fn lock_page(
+        &self,
+        clock: &dyn Clock,
+        dir: &str,
+        patience: Duration,
+    ) -> Result<Option<(Arc<dyn File>, Page)>> {
+        let path = format!("{dir}/{PAGE_FILE}");
+        let error =
+            |op| move |e| Error::io(op, join(&*self.logs, &format!("{dir}/{PAGE_FILE}")), e);
+        let file = match self.logs.open(&path, Open::Write) {
+            Ok(file) => file,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(error("open")(e)),
+        };
+        let started = clock.monotonic();
+        while !file.try_lock(LockKind::Exclusive).map_err(error("lock"))? {
+            if clock.monotonic().saturating_sub(started) >= patience {
+                return Ok(None);
+            }
+            clock.sleep(RETRY);
+        }
+        let page = Page::read(&*file, clock).map_err(error("read"))?;
+        let own = page.filter(|page| page.replica_uuid == self.meta.uuid);
+        Ok(own.map(|page| (file, page)))
+    }
+
     /// Makes it begin with segments that were moved into it. All is synced.
-    pub(super) fn begin_with(&mut self, inherited: &Inherited) -> Result<()> {
+    pub(super) fn begin_with(&mut self, clock: &dyn Clock, inherited: &Inherited) -> Result<()> {
         let opened = self.open_dir()?;
         let (dir, tail) = (&*opened, inherited.tail);
         for kind in [FileKind::Log, FileKind::Index, FileKind::TimeIndex] {
@@ -156,30 +189,39 @@ impl MadeReplica {
         self.page.high_watermark = tail.log_start;
         self.page.last_stable_offset = tail.log_start;
         let error = |op| move |e| Error::io(op, join(dir, PAGE_FILE), e);
-        let file = &*self.page_file;
-        self.page.write(file).map_err(error("write"))?;
+        let Some((file, _)) = self.lock_page(clock, &self.name, PROBED)? else {
+            let text = format!("{} was taken from its maker", dir.path().display());
+            return Err(Error::new(Kind::Busy, text).cure("try again"));
+        };
+        self.page.write(&*file).map_err(error("write"))?;
         file.sync_data().map_err(error("sync"))
     }
 
     /// Lets the directory go, once a topic file of that version names it: its name is synced.
-    pub(super) fn settle(mut self, version: u64) -> Result<()> {
-        self.page.synced_version = version;
-        let written = self.page.write(&*self.page_file);
-        let page = format!("{}/{PAGE_FILE}", layout::replica_dir(&self.tp));
-        written.map_err(|e| Error::io("write", join(&*self.logs, &page), e))?;
-        let _ = self.page_file.unlock();
-        Ok(())
+    pub(super) fn settle(&self, clock: &dyn Clock, version: u64) -> Result<()> {
+        let name = layout::replica_dir(&self.tp);
+        // Where a writer has it by now, the writer syncs the names itself.
+        let locked = self.lock_page(clock, &name, Duration::ZERO)?;
+        let Some((file, mut page)) = locked else {
+            return Ok(());
+        };
+        page.synced_version = page.synced_version.max(version);
+        page.maker = None;
+        let written = page.write(&*file);
+        let path = format!("{name}/{PAGE_FILE}");
+        written.map_err(|e| Error::io("write", join(&*self.logs, &path), e))
     }
 }
 
-/// Makes an empty replica directory beside its place, locked; its name there.
+/// Makes an empty replica directory beside its place; its name there.
 pub(super) fn make_beside(
     store: &StoreDir,
     log_dir: &LogDir,
+    maker: &Arc<Maker>,
     plan: &Plan,
 ) -> Result<(String, MadeReplica)> {
     let aside = layout::aside_dir(&plan.tp, &Uuid::random()?);
-    let made = fill_replica(store, log_dir, &aside, plan).inspect_err(|_| {
+    let made = fill_replica(store, log_dir, maker, (&aside, plan)).inspect_err(|_| {
         remove_dir(&**log_dir.dir(), &aside);
     })?;
     Ok((aside, made))
@@ -227,12 +269,13 @@ pub(super) fn make_replicas(
     patience: Duration,
 ) -> Result<Vec<MadeReplica>> {
     plans.sort_by(|a, b| (&a.tp, a.broker).cmp(&(&b.tp, b.broker)));
+    let maker = Arc::new(Maker::begin(store)?);
     let mut made = Vec::with_capacity(plans.len());
     for plan in &plans {
         let one = store
             .go_on()
             .and_then(|()| logs.of(plan.broker))
-            .and_then(|logs| make_in(store, logs, plan, patience));
+            .and_then(|logs| make_in(store, logs, (&maker, plan), patience));
         match one {
             Ok(replica) => made.push(replica),
             Err(e) => {
@@ -273,8 +316,8 @@ pub(super) fn partition_metas(
         .collect()
 }
 
-/// Makes an empty replica directory of a partition that there is: a follower's, in place and
-/// locked until it is settled or discarded. Whoever makes many goes in ascending order, and puts
+/// Makes an empty replica directory of a partition that there is: a follower's, in place, and nobody's
+/// leftover until it is settled or discarded. Whoever makes many goes in ascending order, and puts
 /// the topic file in place only while the broker's log directory is still the registered one.
 ///
 /// # Errors
@@ -293,31 +336,36 @@ pub fn make_replica(
         broker,
         role: Role::Follower,
     };
-    make_in(store, &LogDir::open(store, broker)?, &plan, patience)
+    let maker = Arc::new(Maker::begin(store)?);
+    make_in(
+        store,
+        &LogDir::open(store, broker)?,
+        (&maker, &plan),
+        patience,
+    )
 }
 
 fn make_in(
     store: &Arc<StoreDir>,
     log_dir: &LogDir,
-    plan: &Plan,
+    (maker, plan): (&Arc<Maker>, &Plan),
     patience: Duration,
 ) -> Result<MadeReplica> {
     let tp = &plan.tp;
     let logs = log_dir.dir();
-    let (aside, made) = make_beside(store, log_dir, plan)?;
+    let (aside, made) = make_beside(store, log_dir, maker, plan)?;
     let name = layout::replica_dir(tp);
     let started = store.clock().monotonic();
     loop {
         match logs.rename_new(&aside, &name) {
             Ok(()) => return Ok(made),
-            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
             Err(e) => {
                 remove_dir(&**logs, &aside);
                 return Err(Error::io("put in place", join(&**logs, &name), e));
             }
         }
-        // Somebody's directory stands there: one that is being made (its lock is kept until the
-        // topic file is in place), or a leftover.
+        // Somebody's directory stands there: one that is being made, or a leftover.
         let cleared = graveyard::gather(store, patience)
             .and_then(|()| clear_leftover(store, logs, plan, patience));
         let late = store.clock().monotonic() - started >= patience;
@@ -339,8 +387,8 @@ fn make_in(
 fn fill_replica(
     store: &StoreDir,
     log_dir: &LogDir,
-    aside: &str,
-    plan: &Plan,
+    maker: &Arc<Maker>,
+    (aside, plan): (&str, &Plan),
 ) -> Result<MadeReplica> {
     let logs = &**log_dir.dir();
     let error = |op| move |e| Error::io(op, join(logs, aside), e);
@@ -379,23 +427,10 @@ fn fill_replica(
     let page_file = dir
         .open(PAGE_FILE, Open::CreateNew)
         .map_err(error("make the page of"))?;
-    // Somebody's probe may have it for a moment; a remover has it for good.
-    let started = store.clock().monotonic();
-    while !page_file
-        .try_lock(LockKind::Exclusive)
-        .map_err(error("lock"))?
-    {
-        if store.clock().monotonic().saturating_sub(started) >= PROBED {
-            let text = format!(
-                "another process holds the lock of {}",
-                join(logs, aside).display()
-            );
-            return Err(Error::new(Kind::Busy, text).cure("try again"));
-        }
-        store.clock().sleep(RETRY);
-    }
+    // No lock: nobody else writes to a page that is not sound yet.
     let mut page = Page::new(store.boot_id(), plan.topic_id, meta.uuid, 0);
     page.role = plan.role;
+    page.maker = Some(maker.id());
     page.write_first(&*page_file)
         .map_err(error("write the page of"))?;
     page_file.sync_data().map_err(error("sync the page of"))?;
@@ -404,9 +439,9 @@ fn fill_replica(
         tp: plan.tp.clone(),
         logs: Arc::clone(log_dir.dir()),
         name: aside.to_owned(),
-        page_file,
         page,
         meta,
+        _maker: Arc::clone(maker),
     })
 }
 
@@ -447,34 +482,51 @@ fn clear_leftover(
         }
         Err(e) => return Err(e),
     };
-    let held = match replica.lock(patience) {
-        Ok(held) => held,
-        Err(e) if e.kind() == Kind::Fenced => return Ok(()),
-        Err(e) => return Err(e),
+    let started = store.clock().monotonic();
+    let (held, page) = loop {
+        let held = match replica.lock(patience) {
+            Ok(held) => held,
+            Err(e) if e.kind() == Kind::Fenced => return Ok(()),
+            Err(e) => return Err(e),
+        };
+        let page = held.page()?;
+        // Before the topic file is read: what a maker has put in there before it went is seen.
+        let maker = page.as_ref().and_then(|page| page.maker);
+        let at_work = match maker {
+            Some(maker) => maker::is_alive(store, maker)?.then_some(maker),
+            None => None,
+        };
+        if let Some((meta, _)) = topics::read_if_there(store, &tp.topic)?
+            && (meta.topic_id != plan.topic_id || meta.has_replica(tp.partition, plan.broker))
+        {
+            return Err(exists(&tp.topic));
+        }
+        let Some(maker) = at_work else {
+            break (held, page);
+        };
+        drop(held);
+        if store.clock().monotonic() - started >= patience {
+            return Err(maker::at_work(store, maker, tp));
+        }
+        store.go_on()?;
+        store.clock().sleep(MAKER_RETRY);
     };
-    if let Some((meta, _)) = topics::read_if_there(store, &tp.topic)?
-        && (meta.topic_id != plan.topic_id || meta.has_replica(tp.partition, plan.broker))
-    {
-        return Err(exists(&tp.topic));
-    }
-    let page = held.page()?;
     let ids = match &page {
         Some(page) => Some((page.topic_id, page.replica_uuid)),
         None => replica
             .metadata()?
             .and_then(|ids| Some((ids.topic_id, ids.replica_uuid?))),
     };
-    let garbage = match ids {
-        Some((id, uuid)) => {
-            let name = layout::replica_dir(tp);
-            is_garbage(store, &**logs, &name, page.as_ref(), id, uuid)?
-        }
-        None => false,
-    };
+    let found = ids
+        .map(|ids| standing(store, &**logs, tp, page.as_ref(), ids))
+        .transpose()?;
+    if found == Some(Standing::Named) {
+        return Err(exists(&tp.topic));
+    }
     if let Some(mut page) = page {
         held.take_offline(&mut page, Offline::Removed)?;
     }
-    if garbage {
+    if found == Some(Standing::Worthless) {
         move_aside(&**logs, tp)
     } else {
         move_stray(&**logs, tp)
@@ -486,12 +538,12 @@ fn clear_leftover(
 ///
 /// # Errors
 /// [`Kind::Io`].
-pub fn settle(made: Vec<MadeReplica>, version: u64) -> Result<()> {
+pub fn settle(store: &StoreDir, made: Vec<MadeReplica>, version: u64) -> Result<()> {
     made.into_iter()
-        .try_for_each(|replica| replica.settle(version))
+        .try_for_each(|replica| replica.settle(&**store.clock(), version))
 }
 
-/// Removes replica directories that no topic file is to name, locks still held.
+/// Removes replica directories that no topic file is to name.
 pub fn discard(store: &StoreDir, made: Vec<MadeReplica>) {
     for replica in made {
         // The topic file may be in place though its sync failed: then the directory is not ours.
@@ -499,7 +551,9 @@ pub fn discard(store: &StoreDir, made: Vec<MadeReplica>) {
             continue;
         }
         // What cannot be removed is a leftover that the next creator moves aside.
-        let _ = move_aside(&*replica.logs, &replica.tp);
-        drop(replica);
+        let name = layout::replica_dir(&replica.tp);
+        if let Ok(Some(_locked)) = replica.lock_page(&**store.clock(), &name, PROBED) {
+            let _ = move_aside(&*replica.logs, &replica.tp);
+        }
     }
 }

@@ -20,7 +20,8 @@
 //!   78 offline      u8       | 208 max timestamp        i64 |
 //!   79 sealed       u8       | 216 its offset           i64 |
 //!   80 intent's offset i64   | 224 time indexed up to   i64 |
-//!   88 first timestamp i64   |     (96 to 128: zeros)       |
+//!   88 first timestamp i64   |                              |
+//!   96 maker        16 bytes |     (112 to 128: zeros)      |
 //! ```
 //!
 //! All little-endian: the file never leaves its machine.
@@ -31,6 +32,7 @@
 
 use std::time::Duration;
 
+use super::joining::JoiningSet;
 use crate::clock::Clock;
 use crate::disk::File;
 use crate::error::Result;
@@ -42,6 +44,10 @@ pub const PAGE_FILE: &str = "partition.state";
 /// A copy's size: one sector.
 const COPY_BYTES: usize = 512;
 /// Between the starts of the two copies.
+/// Where the maker's id stands in a copy.
+const MAKER_AT: usize = 96;
+/// Where those that join stand.
+const JOINING_AT: usize = 288;
 const COPY_STRIDE: u64 = 4096;
 /// The file's length.
 pub const PAGE_FILE_BYTES: u64 = 2 * COPY_STRIDE;
@@ -96,21 +102,6 @@ pub enum Seal {
     /// Leadership is about to move: the log stays as it is until then.
     Moving,
 }
-
-/// A replica that is about to join the in-sync set: the high watermark waits for it already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Joining {
-    /// The replica directory's id.
-    pub replica: Uuid,
-    /// The topic file's version that it read. Once another is there, this one counts no more.
-    pub version: u64,
-}
-
-/// Most replicas that join at the same time.
-pub const JOINING_MAX: usize = 8;
-/// Where they stand in a copy, and how far apart.
-const JOINING_AT: usize = 288;
-const JOINING_BYTES: usize = 24;
 
 /// Why a replica is offline, for every process, until repaired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,8 +160,10 @@ pub struct Page {
     pub last_stable_offset: Offset,
     /// The topic file's version up to which its name and the replica's are known to be synced.
     pub synced_version: u64,
+    /// Who makes the replica (`store::maker`), until a topic file names it.
+    pub maker: Option<Uuid>,
     /// Who is about to join the in-sync set (a leader's page only).
-    pub joining: [Option<Joining>; JOINING_MAX],
+    pub joining: JoiningSet,
 }
 
 impl Page {
@@ -194,7 +187,8 @@ impl Page {
             high_watermark: start,
             last_stable_offset: start,
             synced_version: 0,
-            joining: [None; JOINING_MAX],
+            maker: None,
+            joining: JoiningSet::default(),
         }
     }
 
@@ -259,32 +253,6 @@ impl Page {
     /// first: others may have what is left of them.
     pub fn leads(&self, boot_id: [u8; 16], replica: Uuid, epoch: LeaderEpoch) -> bool {
         self.role == Role::Leader && self.counts(boot_id, replica, epoch)
-    }
-
-    /// Who is about to join, as of that version of the topic file.
-    pub fn joining_at(&self, version: u64) -> impl Iterator<Item = Uuid> {
-        let joining = self.joining.into_iter().flatten();
-        joining
-            .filter(move |joining| joining.version == version)
-            .map(|joining| joining.replica)
-    }
-
-    /// Enters one that is about to join; entries of other versions go. `false` if there is no room.
-    pub(super) fn enter_joining(&mut self, joining: Joining) -> bool {
-        for slot in &mut self.joining {
-            if slot.is_some_and(|other| {
-                other.version != joining.version || other.replica == joining.replica
-            }) {
-                *slot = None;
-            }
-        }
-        match self.joining.iter_mut().find(|slot| slot.is_none()) {
-            Some(slot) => {
-                *slot = Some(joining);
-                true
-            }
-            None => false,
-        }
     }
 
     /// Reads the newest sound copy. A bad copy may be one that is being written, and may be the
@@ -409,6 +377,7 @@ impl Page {
         put(76, &[role, intent, offline, seal]);
         put(80, &intent_offset.to_le_bytes());
         put(88, &tail.first_timestamp.to_le_bytes());
+        put(MAKER_AT, &self.maker.unwrap_or(Uuid::ZERO).0);
         put(128, &tail.log_start.to_le_bytes());
         put(136, &tail.active.to_le_bytes());
         put(144, &tail.log_bytes.to_le_bytes());
@@ -430,11 +399,7 @@ impl Page {
         put(264, &self.high_watermark.to_le_bytes());
         put(272, &self.last_stable_offset.to_le_bytes());
         put(280, &self.synced_version.to_le_bytes());
-        for (n, joining) in self.joining.iter().flatten().enumerate() {
-            let at = JOINING_AT + n * JOINING_BYTES;
-            put(at, &joining.replica.0);
-            put(at + 16, &joining.version.to_le_bytes());
-        }
+        put(JOINING_AT, &self.joining.encode());
         let crc = crc32fast::hash(&raw[..CRC_AT]);
         raw[CRC_AT..].copy_from_slice(&crc.to_le_bytes());
         raw
@@ -517,22 +482,10 @@ impl Page {
             high_watermark: i64_at(264)?,
             last_stable_offset: i64_at(272)?,
             synced_version: u64_at(280)?,
-            joining: decode_joining(raw)?,
+            maker: Some(Uuid(field(raw, MAKER_AT)?)).filter(|maker| *maker != Uuid::ZERO),
+            joining: JoiningSet::decode(raw.get(JOINING_AT..)?)?,
         })
     }
-}
-
-fn decode_joining(raw: &[u8]) -> Option<[Option<Joining>; JOINING_MAX]> {
-    let mut all = [None; JOINING_MAX];
-    for (n, slot) in all.iter_mut().enumerate() {
-        let at = JOINING_AT + n * JOINING_BYTES;
-        let joining = Joining {
-            replica: Uuid(field(raw, at)?),
-            version: u64::from_le_bytes(field(raw, at + 16)?),
-        };
-        *slot = Some(joining).filter(|joining| joining.replica != Uuid::ZERO);
-    }
-    Some(all)
 }
 
 /// Where the checksum stands: the last four bytes of a copy.
@@ -544,6 +497,7 @@ fn field<const N: usize>(raw: &[u8], at: usize) -> Option<[u8; N]> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::joining::Joining;
     use super::*;
 
     fn page() -> Page {
@@ -557,30 +511,13 @@ mod tests {
         });
         page.tail.log_bytes = 1234;
         page.seal = Some(Seal::Moving);
-        page.joining[0] = Some(Joining {
+        page.maker = Some(Uuid([6; 16]));
+        let joins = Joining {
             replica: Uuid([9; 16]),
             version: 7,
-        });
-        page
-    }
-
-    #[test]
-    fn who_joins_counts_as_long_as_the_version_stands() {
-        let mut page = Page::new([7; 16], Uuid([1; 16]), Uuid([2; 16]), 0);
-        let joining = |n: u8, version| Joining {
-            replica: Uuid([n; 16]),
-            version,
         };
-        for n in 1..=8 {
-            assert!(page.enter_joining(joining(n, 3)));
-        }
-        assert!(!page.enter_joining(joining(9, 3)));
-        assert!(page.enter_joining(joining(8, 3)));
-        assert_eq!(page.joining_at(3).count(), 8);
-        assert_eq!(page.joining_at(4).count(), 0);
-        assert!(page.enter_joining(joining(9, 4)));
-        assert_eq!(page.joining_at(4).collect::<Vec<_>>(), [Uuid([9; 16])]);
-        assert_eq!(page.joining_at(3).count(), 0);
+        assert!(page.joining.enter(joins));
+        page
     }
 
     #[test]

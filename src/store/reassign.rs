@@ -188,7 +188,8 @@ fn try_start(
     match published {
         Ok(Some(changed)) => {
             for meta in &changed {
-                settle(made.remove(&meta.name).unwrap_or_default(), meta.version)?;
+                let made = made.remove(&meta.name).unwrap_or_default();
+                settle(store, made, meta.version)?;
             }
             Ok(Some(changed))
         }

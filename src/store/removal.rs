@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::graveyard;
-use super::known_topic::KnownTopic;
 use super::layout;
+use super::maker;
 use super::open::StoreDir;
 use super::page::{Offline, PAGE_FILE};
 use super::replica::{Held, Replica};
-use super::strays::{is_garbage, is_retired, read_ids};
+use super::strays::{Standing, is_retired, read_ids, standing};
 use crate::disk::{Dir, join};
 use crate::error::{Error, Kind, Result};
 use crate::types::{BrokerId, TopicPartition, Uuid};
@@ -84,13 +84,15 @@ impl<'a> Remover<'a> {
             Err(e) if e.kind() == Kind::Fenced => return Ok(()),
             Err(e) => return Err(e),
         };
-        if !is_replica(&replica, &held, topic_id, uuid)? || named(store, tp, uuid)? {
+        if !is_replica(&replica, &held, topic_id, uuid)? {
             return Ok(());
         }
         let page = held.page()?;
         let (logs, name) = (replica.logs(), layout::replica_dir(tp));
-        if !is_garbage(store, &**logs, &name, page.as_ref(), topic_id, uuid)? {
-            return Ok(());
+        match standing(store, &**logs, tp, page.as_ref(), (topic_id, uuid))? {
+            Standing::Worthless => {}
+            Standing::Named | Standing::Stray => return Ok(()),
+            Standing::InTheMaking(maker) => return Err(maker::at_work(store, maker, tp)),
         }
         if let Some(mut page) = page {
             // Readers and writers of the old directory notice.
@@ -167,12 +169,6 @@ fn is_replica(replica: &Replica, held: &Held<'_>, topic_id: Uuid, uuid: Uuid) ->
     Ok(replica
         .metadata()?
         .is_some_and(|m| m.topic_id == topic_id && m.replica_uuid == Some(uuid)))
-}
-
-/// Whether the topic file names that replica directory.
-pub(super) fn named(store: &StoreDir, tp: &TopicPartition, uuid: Uuid) -> Result<bool> {
-    let found = KnownTopic::open(store, &tp.topic)?;
-    Ok(found.is_some_and(|topic| topic.names(uuid)))
 }
 
 /// Renames the directory of `tp` aside and removes it. Under its append lock.

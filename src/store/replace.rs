@@ -19,12 +19,13 @@ use super::fenced_lock::FencedLock;
 use super::inherited::take_over;
 use super::layout;
 use super::log_dir::LogDir;
+use super::maker::{self, Maker};
 use super::new_replica::{MadeReplica, Plan, make_beside};
 use super::open::StoreDir;
 use super::page::{Offline, Role};
 use super::removal::remove_dir;
 use super::replica::Replica;
-use super::strays::{is_garbage, read_ids};
+use super::strays::{Standing, read_ids, standing};
 use super::topic_handle::TopicHandle;
 use super::topics::{self, PartitionMeta, TopicMeta};
 use crate::disk::join;
@@ -60,13 +61,14 @@ pub fn replace_replicas(
     patience: Duration,
 ) -> Result<Vec<Result<()>>> {
     let log_dir = LogDir::open(store, broker)?;
+    let maker = Arc::new(Maker::begin(store)?);
     let mut batch = Batch {
         log_dir: &log_dir,
         making: Vec::with_capacity(lost.len()),
         failed: BTreeMap::new(),
     };
     for (at, (tp, old)) in lost.iter().enumerate() {
-        match make_one(store, &log_dir, tp, *old) {
+        match make_one(store, &log_dir, &maker, (tp, *old)) {
             Ok((new, made)) => batch.making.push(Making {
                 at,
                 old: *old,
@@ -96,8 +98,8 @@ pub fn replace_replicas(
 fn make_one(
     store: &StoreDir,
     log_dir: &LogDir,
-    tp: &TopicPartition,
-    old: Uuid,
+    maker: &Arc<Maker>,
+    (tp, old): (&TopicPartition, Uuid),
 ) -> Result<(String, MadeReplica)> {
     let topic = TopicHandle::open(store, &tp.topic)?;
     mine(topic.meta(), tp, log_dir.broker(), old)?;
@@ -107,7 +109,7 @@ fn make_one(
         broker: log_dir.broker(),
         role: Role::Follower,
     };
-    make_beside(store, log_dir, &plan)
+    make_beside(store, log_dir, maker, &plan)
 }
 
 /// Replicas that are made anew together.
@@ -177,7 +179,7 @@ impl Batch<'_> {
         self.each_of(None, |one| {
             guard.step()?;
             if let Some(kept) = one.kept.take() {
-                take_over(logs, (&kept, &one.aside), (&mut one.made, &one.new))?;
+                take_over(store, logs, (&kept, &one.aside), (&mut one.made, &one.new))?;
             }
             let name = layout::replica_dir(one.tp());
             logs.rename_new(&one.new, &name)
@@ -209,7 +211,7 @@ impl Batch<'_> {
                 .map(|meta| meta.version);
             let settled = version
                 .ok_or_else(|| not_mine(one.tp(), broker))
-                .and_then(|version| one.made.settle(version));
+                .and_then(|version| one.made.settle(&**store.clock(), version));
             if let Err(e) = settled {
                 self.failed.insert(one.at, e);
             } else if one.worthless {
@@ -302,7 +304,11 @@ fn is_worthless(
     };
     match ids {
         Some((_, found)) if found == uuid => Ok(true),
-        Some((id, found)) => is_garbage(store, logs, &name, page.as_ref(), id, found),
+        Some(ids) => match standing(store, logs, tp, page.as_ref(), ids)? {
+            Standing::Worthless => Ok(true),
+            Standing::Named | Standing::Stray => Ok(false),
+            Standing::InTheMaking(maker) => Err(maker::at_work(store, maker, tp)),
+        },
         // Nothing there, or nothing that says whose it is.
         None => Ok(logs.id(&name).is_err()),
     }

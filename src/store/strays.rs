@@ -1,17 +1,17 @@
 //! Replica directories that no topic file names, and that nobody is known to have deleted: their
 //! topic file may have been lost. They are kept and reported, never removed.
 
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::graveyard;
 use super::known_topic::KnownTopic;
 use super::layout;
+use super::maker;
 use super::open::StoreDir;
 use super::page::Page;
 use super::replica::{Replica, read_small};
-use crate::disk::{Dir, EntryKind, LockKind, Open, join};
+use crate::disk::{Dir, EntryKind, Open, join};
 use crate::error::{Error, Kind, Result};
 use crate::storage::{FileKind, PartitionMetadata, SegmentFile};
 use crate::types::{BrokerId, TopicPartition, Uuid};
@@ -96,46 +96,57 @@ fn look(
         let needed = topic.is_some_and(|topic| topic.meta().has_replica(tp.partition, broker));
         return Ok((!needed).then_some((tp, None)));
     };
-    let named = topic.is_some_and(|topic| topic.names(uuid));
-    if named || is_garbage(store, &**logs, &name, page.as_ref(), topic_id, uuid)? {
-        return Ok(None);
-    }
-    // Its creator lives and has its lock.
-    if replica.is_some() && is_locked(&**logs, &format!("{name}/{}", super::PAGE_FILE))? {
-        return Ok(None);
-    }
-    Ok(Some((tp, Some(topic_id))))
+    let found = standing(store, &**logs, &tp, page.as_ref(), (topic_id, uuid))?;
+    Ok((found == Standing::Stray).then_some((tp, Some(topic_id))))
 }
 
-/// Whether a replica directory that no topic file names may be removed: its topic was deleted or
-/// moved off it, or its creator died before it was ever used.
-pub(super) fn is_garbage(
+/// What a replica directory in its place is to the topics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// A topic file names it.
+    Named,
+    /// It may be removed: its topic was deleted or moved off it, or its maker died before it was ever
+    /// used.
+    Worthless,
+    /// Its maker is at work: a topic file is about to name it.
+    InTheMaking(Uuid),
+    /// It is kept.
+    Stray,
+}
+
+/// What the replica directory in the place of `tp` is, of these ids (topic, replica). It stays that
+/// under its append lock, but for one in the making.
+pub(super) fn standing(
     store: &StoreDir,
     logs: &dyn Dir,
-    name: &str,
+    tp: &TopicPartition,
     page: Option<&Page>,
-    topic_id: Uuid,
-    uuid: Uuid,
-) -> Result<bool> {
-    if graveyard::is_deleted(store, topic_id, uuid)?
-        || layout::parse_replica_dir(name)
-            .map(|tp| is_retired(store, &tp, topic_id, uuid))
-            .transpose()?
-            .unwrap_or(false)
+    (topic_id, uuid): (Uuid, Uuid),
+) -> Result<Standing> {
+    // Before the topic file is read: a maker that is gone by now has changed it before.
+    if let Some(maker) = page.and_then(|page| page.maker)
+        && maker::is_alive(store, maker)?
     {
-        return Ok(true);
+        return Ok(Standing::InTheMaking(maker));
+    }
+    if named(store, tp, uuid)? {
+        return Ok(Standing::Named);
+    }
+    if graveyard::is_deleted(store, topic_id, uuid)? || is_retired(store, tp, topic_id, uuid)? {
+        return Ok(Standing::Worthless);
     }
     // Whoever finishes a creation, and whoever writes first, notes a version of the topic file.
     let unused = page.is_some_and(|page| {
         page.synced_version == 0 && page.tail.end == 0 && page.tail.log_bytes == 0
     });
     if !unused {
-        return Ok(false);
+        return Ok(Standing::Stray);
     }
     // A record may have been written that no page shows yet.
+    let name = layout::replica_dir(tp);
     let entries = logs
-        .list(name)
-        .map_err(|e| Error::io("list", join(logs, name), e))?;
+        .list(&name)
+        .map_err(|e| Error::io("list", join(logs, &name), e))?;
     for entry in entries {
         let is_log = SegmentFile::parse(&entry.name)
             .is_some_and(|file| !matches!(file.kind, FileKind::Index | FileKind::TimeIndex));
@@ -143,11 +154,17 @@ pub(super) fn is_garbage(
         if is_log {
             let len = logs.open(&path, Open::Read).and_then(|file| file.len());
             if len.map_err(|e| Error::io("look at", join(logs, &path), e))? > 0 {
-                return Ok(false);
+                return Ok(Standing::Stray);
             }
         }
     }
-    Ok(true)
+    Ok(Standing::Worthless)
+}
+
+/// Whether the topic file names that replica directory.
+pub(super) fn named(store: &StoreDir, tp: &TopicPartition, uuid: Uuid) -> Result<bool> {
+    let found = KnownTopic::open(store, &tp.topic)?;
+    Ok(found.is_some_and(|topic| topic.names(uuid)))
 }
 
 /// Whether the topic file says that the replica is the topic's no more.
@@ -166,10 +183,4 @@ pub(super) fn is_retired(
 pub(super) fn read_ids(logs: &dyn Dir, name: &str) -> Result<Option<PartitionMetadata>> {
     let text = read_small(logs, &format!("{name}/{}", PartitionMetadata::FILE))?;
     Ok(text.and_then(|text| PartitionMetadata::parse(&text).ok()))
-}
-
-fn is_locked(dir: &dyn Dir, name: &str) -> Result<bool> {
-    let error = |e: io::Error| Error::io("probe", join(dir, name), e);
-    let file = dir.open(name, Open::Read).map_err(error)?;
-    Ok(!file.try_lock(LockKind::Shared).map_err(error)?)
 }

@@ -15,9 +15,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::joining::Joining;
 use super::names::sync_names;
 use super::open::StoreDir;
-use super::page::{Joining, Page};
+use super::page::Page;
 use super::replica::{Held, Replica};
 use super::topic_handle::TopicHandle;
 use super::topics::PartitionMeta;
@@ -165,7 +166,7 @@ impl Watermark {
             replica: uuid,
             version,
         };
-        if !far_enough(self, &page)? || !page.enter_joining(joining) {
+        if !far_enough(self, &page)? || !page.joining.enter(joining) {
             return Ok(None);
         }
         held.publish(&mut page)?;
@@ -248,7 +249,7 @@ impl Watermark {
             return Ok(page.high_watermark);
         }
         let epoch = partition.leader_epoch;
-        let joining: Vec<Uuid> = page.joining_at(self.topic.meta().version).collect();
+        let joining: Vec<Uuid> = page.joining.at(self.topic.meta().version).collect();
         let others: Vec<_> = partition
             .replicas
             .iter()

@@ -347,21 +347,26 @@ fn a_partition_that_is_assigned_twice_is_read_once() {
 }
 
 #[test]
-fn making_a_topic_takes_one_descriptor_a_partition() {
+fn partitions_are_made_with_few_descriptors() {
     let shell = Shell::new();
-    let create = shell.command("mq-topics", &["create", "wide", "-p", "170"]);
-    let mut limited = std::process::Command::new("sh");
-    limited
-        .arg("-c")
-        .arg("ulimit -n 200 && exec \"$0\" \"$@\"")
-        .arg(create.get_program())
-        .args(create.get_args())
-        .env("MQ_STORE", shell.store())
-        .current_dir(shell.dir())
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped());
-    let done = crate::cli::run(limited, b"");
-    assert_eq!(done.status, 0, "{}", done.err);
+    let limited = |args: &[&str]| {
+        let command = shell.command("mq-topics", args);
+        let mut limited = std::process::Command::new("sh");
+        limited
+            .arg("-c")
+            .arg("ulimit -n 64 && exec \"$0\" \"$@\"")
+            .arg(command.get_program())
+            .args(command.get_args())
+            .env("MQ_STORE", shell.store())
+            .current_dir(shell.dir())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped());
+        let done = crate::cli::run(limited, b"");
+        assert_eq!(done.status, 0, "{args:?}: {}", done.err);
+    };
+    limited(&["create", "wide", "-p", "1100"]);
+    limited(&["alter", "wide", "--partitions", "1300"]);
+    limited(&["delete", "wide", "--yes"]);
 }
 
 /// What a member handed out.

@@ -170,7 +170,7 @@ impl<'a> Looker<'a> {
             moving: (page.seal == Some(Seal::Moving))
                 .then(|| self.served(|served| replica.movers_sign(served))),
             full,
-            joining: page.joining.into_iter().flatten().collect(),
+            joining: page.joining.iter().copied().collect(),
             acked: if synced_only {
                 page.durable.offset
             } else {
