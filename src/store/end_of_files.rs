@@ -14,6 +14,17 @@ const NO_BOOT: [u8; 16] = [0; 16];
 /// How often a look starts over while others publish.
 const LOOKS: u32 = 20;
 
+/// A page, and what was found where its log ends.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PageAndEnd {
+    /// The page.
+    pub page: Page,
+    /// Where the log's files end, compared with where the page says that the log ends.
+    pub ends: Ordering,
+    /// Appends go on just now: what lies beyond is theirs.
+    pub appends: bool,
+}
+
 impl Replica {
     /// The published page, held against the log's files before this handle believes it for the first
     /// time. A page of this boot may be older than its log, or younger: a mount was lost, a copy
@@ -26,31 +37,65 @@ impl Replica {
     /// # Errors
     /// [`Kind::Io`](crate::error::Kind::Io).
     pub fn proven_page(&self) -> Result<Option<Page>> {
+        // What another boot, a repair or a recovery still has to see to is no question of files.
+        let unasked = |page: &Page| {
+            page.boot_id != self.boot_id() || page.offline.is_some() || page.intent != Intent::None
+        };
+        let Some(page) = self.read_page()? else {
+            return Ok(None);
+        };
+        if self.is_proven() || unasked(&page) {
+            return Ok(Some(page));
+        }
+        let Some(found) = self.page_and_end()? else {
+            return Ok(None);
+        };
+        let mut page = found.page;
+        if found.appends || unasked(&page) {
+            return Ok(Some(page));
+        }
+        if found.ends == Ordering::Equal {
+            self.set_proven();
+        } else {
+            page.boot_id = NO_BOOT;
+        }
+        Ok(Some(page))
+    }
+
+    /// A page, and where the log's files ended while it was the published one. Where an intent stands,
+    /// files come and go, or whoever began that died: that is another question, and they count as equal.
+    /// `None` if neither copy of the page is sound.
+    ///
+    /// # Errors
+    /// [`Kind::Io`](crate::error::Kind::Io).
+    pub(super) fn page_and_end(&self) -> Result<Option<PageAndEnd>> {
+        let found = |page, ends, appends| PageAndEnd {
+            page,
+            ends,
+            appends,
+        };
         for _ in 0..LOOKS {
             let Some(page) = self.read_page()? else {
                 return Ok(None);
             };
-            // Where files come and go just now, whoever reads the page waits for that.
-            let unasked = page.boot_id != self.boot_id() || page.intent != Intent::None;
-            if self.is_proven() || unasked || page.offline.is_some() {
-                return Ok(Some(page));
+            if page.intent != Intent::None {
+                return Ok(Some(found(page, Ordering::Equal, false)));
             }
             let ends = self.end_of_files(&page)?;
             if ends == Ordering::Equal {
-                self.set_proven();
-                return Ok(Some(page));
+                return Ok(Some(found(page, ends, false)));
             }
-            // Who appends has written and not published yet, and looked at the log before that.
+            // Who appends has written and not published yet, and looked at the log before that. Asked
+            // before the page is read again: who publishes in between is seen by that.
             let appends = ends == Ordering::Greater && !self.is_free()?;
             let after = self.read_page()?;
-            if after.is_none_or(|after| after.sequence != page.sequence) {
-                continue;
+            if after.is_some_and(|after| after.sequence == page.sequence) {
+                return Ok(Some(found(page, ends, appends)));
             }
-            let boot_id = if appends { page.boot_id } else { NO_BOOT };
-            return Ok(Some(Page { boot_id, ..page }));
         }
         // Appends follow each other that fast: who makes them has looked.
-        self.read_page()
+        let page = self.read_page()?;
+        Ok(page.map(|page| found(page, Ordering::Equal, true)))
     }
 
     /// Whether the directory, its page, its epoch checkpoint and the end of its log are where they

@@ -16,9 +16,6 @@ use super::writer::PartitionWriter;
 use crate::error::{Error, Kind, Result};
 use crate::types::TopicPartition;
 
-/// How often a look starts over while others publish.
-const LOOKS: u32 = 20;
-
 impl PartitionReader {
     /// This reader, if its replica is in order; else the replica is put in order, where this user
     /// may write, and `open` opens it again: unsynced records of a killed producer become readable by
@@ -77,31 +74,11 @@ impl PartitionReader {
         Ok(self.end_of_files()? == Ordering::Equal)
     }
 
-    /// Where the log's files end, compared with where the page says that the log ends.
+    /// Where the log's files end, compared with where the page says that the log ends; without a page,
+    /// nowhere.
     fn end_of_files(&self) -> Result<Ordering> {
-        for _ in 0..LOOKS {
-            if let Some(ends) = self.try_end_of_files()? {
-                return Ok(ends);
-            }
-        }
-        // Appends that follow each other so fast look at the same themselves, under the lock.
-        Ok(Ordering::Equal)
-    }
-
-    /// `None`: the page changed meanwhile.
-    fn try_end_of_files(&self) -> Result<Option<Ordering>> {
-        let replica = self.replica();
-        let Some(page) = replica.read_page()? else {
-            return Ok(Some(Ordering::Less));
-        };
-        if page.intent != Intent::None {
-            // Files come and go just now, or whoever began that died: that is another question.
-            return Ok(Some(Ordering::Equal));
-        }
-        let ends = replica.end_of_files(&page)?;
-        let after = replica.read_page()?;
-        let same = after.is_some_and(|after| after.sequence == page.sequence);
-        Ok(same.then_some(ends))
+        let found = self.replica().page_and_end()?;
+        Ok(found.map_or(Ordering::Less, |found| found.ends))
     }
 
     /// Whether the page is of this boot and everything it knows of is shown, and durable where the
