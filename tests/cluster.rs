@@ -4,20 +4,28 @@
     reason = "the files of a test are not a store's"
 )]
 
+#[path = "cluster/brokers.rs"]
+mod brokers;
 #[path = "common/cli.rs"]
 mod cli;
+#[path = "cluster/elections.rs"]
+mod elections;
 #[path = "cluster/full_disk.rs"]
 mod full_disk;
+#[path = "cluster/health.rs"]
+mod health;
 #[path = "common/mounts.rs"]
 mod mounts;
 #[path = "cluster/outages.rs"]
 mod outages;
 #[path = "cluster/places.rs"]
 mod places;
+#[path = "cluster/readers.rs"]
+mod readers;
+#[path = "cluster/reassignments.rs"]
+mod reassignments;
 #[path = "common/tally.rs"]
 mod tally;
-#[path = "cluster/tools.rs"]
-mod tools;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use super::brokers::Brokers;
 use super::mounts::Mounts;
 use super::tally::Tally;
-use super::tools::Brokers;
 
 const MEGABYTES: u32 = 8;
 

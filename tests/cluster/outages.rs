@@ -1,9 +1,9 @@
 //! All brokers at once.
 
+use super::brokers::Brokers;
 use super::cli::{PATIENCE, Running};
 use super::eventually;
 use super::tally::Tally;
-use super::tools::Brokers;
 
 fn three() -> Brokers {
     let brokers = Brokers::of(3);

@@ -4,9 +4,9 @@ use std::fs;
 
 use serde_json::json;
 
+use super::brokers::Brokers;
 use super::cli::Shell;
 use super::tally::Tally;
-use super::tools::Brokers;
 use super::{list, refused, start, stop, text, who};
 
 #[test]
