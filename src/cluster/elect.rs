@@ -18,6 +18,7 @@ use crate::error::{Error, Kind, Result};
 use crate::store::Liveness;
 use crate::store::fenced_lock::FencedLock;
 use crate::store::topics::{self, PartitionMeta, TopicMeta};
+use crate::store::until_answered;
 use crate::store::{InSync, StoreDir, TopicHandle};
 use crate::types::{BrokerId, LeaderEpoch, Offset, TopicPartition};
 
@@ -176,10 +177,12 @@ pub fn elect_unclean(
     patience: Duration,
 ) -> Result<()> {
     let tp = &election.tp;
-    let guard = FencedLock::acquire_store(store, "elect a leader", patience)?;
     let names = std::slice::from_ref(&tp.topic);
-    let changed = topics::update_all(store, &guard, names, |meta| {
-        Ok(apply(&InSync::new(store), meta, &election.change))
+    let changed = until_answered(store, patience, || {
+        let guard = FencedLock::acquire_store(store, "elect a leader", patience)?;
+        topics::update_all(store, &guard, names, |meta| {
+            Ok(apply(&InSync::new(store), meta, &election.change))
+        })
     })?;
     if changed.is_empty() {
         let text = format!("the leadership of {tp} moved on meanwhile");

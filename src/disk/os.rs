@@ -345,8 +345,9 @@ fn try_open_beneath(dir: BorrowedFd<'_>, name: &str, flags: OFlags) -> Result<Ow
         let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::BENEATH;
         match retry_on_intr(|| fs::openat2(dir, name, flags, mode_for(flags), resolve)) {
             // No such call in this kernel, or a sandbox forbids it, or the kernel could not tell
-            // (AGAIN): then by single steps, which say the same of errors that are real.
-            Err(Errno::NOSYS | Errno::PERM | Errno::AGAIN) => {}
+            // (AGAIN; XDEV: the file was renamed meanwhile): then by single steps, which say the same of
+            // errors that are real.
+            Err(Errno::NOSYS | Errno::PERM | Errno::AGAIN | Errno::XDEV) => {}
             done => return done,
         }
     }

@@ -37,29 +37,34 @@ impl Replica {
     /// # Errors
     /// [`Kind::Io`](crate::error::Kind::Io).
     pub fn proven_page(&self) -> Result<Option<Page>> {
-        // What another boot, a repair or a recovery still has to see to is no question of files.
-        let unasked = |page: &Page| {
-            page.boot_id != self.boot_id() || page.offline.is_some() || page.intent != Intent::None
-        };
-        let Some(page) = self.read_page()? else {
-            return Ok(None);
-        };
-        if self.is_proven() || unasked(&page) {
-            return Ok(Some(page));
+        if self.is_proven() {
+            return self.read_page();
         }
+        Ok(self.look_at_page()?.map(|(page, _)| page))
+    }
+
+    /// As [`Replica::proven_page`], whatever was looked at before; and whether the log ends before its
+    /// page says.
+    ///
+    /// # Errors
+    /// [`Kind::Io`](crate::error::Kind::Io).
+    pub(super) fn look_at_page(&self) -> Result<Option<(Page, bool)>> {
         let Some(found) = self.page_and_end()? else {
             return Ok(None);
         };
         let mut page = found.page;
-        if found.appends || unasked(&page) {
-            return Ok(Some(page));
+        // What another boot, a repair or a recovery still has to see to is no question of files.
+        let unasked =
+            page.boot_id != self.boot_id() || page.offline.is_some() || page.intent != Intent::None;
+        if unasked || found.appends {
+            return Ok(Some((page, false)));
         }
         if found.ends == Ordering::Equal {
             self.set_proven();
         } else {
             page.boot_id = NO_BOOT;
         }
-        Ok(Some(page))
+        Ok(Some((page, found.ends == Ordering::Less)))
     }
 
     /// A page, and where the log's files ended while it was the published one. Where an intent stands,

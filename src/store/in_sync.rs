@@ -115,12 +115,13 @@ pub(super) fn read_page(
     logs: &Arc<dyn Dir>,
 ) -> Result<Page, String> {
     let text = |e: Error| e.to_string();
+    // A call of a slow disk takes long: each file is asked for once.
     let replica = Replica::open_in(store, tp, Arc::clone(logs)).map_err(text)?;
-    if replica.lacks_its_end().map_err(text)? {
-        return Err("its log ends before its page says".to_owned());
+    match replica.look_at_page().map_err(text)? {
+        None => Err("neither copy of its page is sound".to_owned()),
+        Some((_, true)) => Err("its log ends before its page says".to_owned()),
+        Some((page, false)) => Ok(page),
     }
-    let page = replica.proven_page().map_err(text)?;
-    page.ok_or_else(|| "neither copy of its page is sound".to_owned())
 }
 
 /// The replica in sync that has most, but for some: none where none that can be read holds a record.

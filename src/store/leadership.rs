@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::fenced_lock::FencedLock;
 use super::in_sync::{Ahead, Extents, InSync};
 use super::open::StoreDir;
+use super::timed_reads::NO_ANSWER;
 use super::topics::{self, PartitionMeta};
 use crate::error::{Error, Kind, Result};
 use crate::types::{BrokerId, LeaderEpoch, TopicName, TopicPartition};
@@ -118,9 +119,13 @@ fn behind(tp: &TopicPartition, leader: BrokerId, ahead: &Ahead) -> Error {
                 "broker {leader}, which would lead it, may lack records, and what broker {broker} has \
                  in sync cannot be read ({why})"
             ),
-            format!(
-                "mount the disk of broker {broker}, or start it: 'mq-broker start --id {broker}'"
-            ),
+            if why == NO_ANSWER {
+                format!("look at the disk of broker {broker}; if it is slow, try again")
+            } else {
+                format!(
+                    "mount the disk of broker {broker}, or start it: 'mq-broker start --id {broker}'"
+                )
+            },
         ),
     };
     let text = format!("{tp} begins no new leader epoch: {why}");

@@ -29,11 +29,12 @@ use super::layout;
 use super::leadership::{Claim, begin_epoch};
 use super::log_dir::LogDir;
 use super::new_replica::{
-    LogDirs, MOVES_MAX, MadeReplica, discard, keeps_moving, make_replicas, partition_metas, plans,
-    settle,
+    LogDirs, MOVES_MAX, MadeReplica, are_in_place, discard, keeps_moving, make_replicas,
+    partition_metas, plans, settle,
 };
 use super::open::StoreDir;
 use super::removal::Remover;
+use super::timed_reads::until_answered;
 use super::topics::{self, TopicMeta};
 use crate::disk::join;
 use crate::error::{Error, Kind, Result};
@@ -106,12 +107,12 @@ pub fn create_topic(
             partitions: partition_metas(&made, 0, &new.assignment),
             retired: Vec::new(),
         };
-        finish(store, logs, made, || {
+        finish(store, logs, made, |made| {
             let guard = FencedLock::acquire_store(store, "create a topic", patience)?;
             if topics::read_if_there(store, &new.name)?.is_some() {
                 return Err(exists(&new.name));
             }
-            if !logs.are_current(store)? {
+            if !logs.are_current(store)? || !are_in_place(made)? {
                 return Ok(None);
             }
             topics::replace(&guard, &meta)?;
@@ -147,13 +148,13 @@ pub fn add_partitions(
         let plans = plans(name, before.topic_id, first, assignment);
         let made = make_replicas(store, logs, plans, patience)?;
         let more = partition_metas(&made, first, assignment);
-        finish(store, logs, made, || {
+        finish(store, logs, made, |made| {
             let guard = FencedLock::acquire_store(store, "add partitions", patience)?;
             let mut meta = topics::read_to_change(store, name)?;
             if meta.topic_id != before.topic_id || meta.partitions.len() as PartitionId != first {
                 return Err(changed());
             }
-            if !logs.are_current(store)? {
+            if !logs.are_current(store)? || !are_in_place(made)? {
                 return Ok(None);
             }
             meta.partitions.extend(more);
@@ -165,7 +166,7 @@ pub fn add_partitions(
 }
 
 /// Makes replicas where they are placed, again if such a place moved before the topic file was
-/// made: nobody would look for them in the old one.
+/// made (nobody would look for them in the old one), or if they were removed by hand.
 fn at_current_place(
     store: &Arc<StoreDir>,
     assignment: &[Vec<BrokerId>],
@@ -186,9 +187,9 @@ fn finish(
     store: &Arc<StoreDir>,
     logs: &LogDirs,
     made: Vec<MadeReplica>,
-    publish: impl FnOnce() -> Result<Option<TopicMeta>>,
+    publish: impl FnOnce(&[MadeReplica]) -> Result<Option<TopicMeta>>,
 ) -> Result<Option<TopicMeta>> {
-    match logs.sync().and_then(|()| publish()) {
+    match logs.sync().and_then(|()| publish(&made)) {
         Ok(Some(meta)) => {
             settle(store, made, meta.version)?;
             Ok(Some(meta))
@@ -214,6 +215,33 @@ pub fn alter_configs(
     unset: &[String],
     patience: Duration,
 ) -> Result<TopicMeta> {
+    let (meta, after) = until_answered(store, patience, || {
+        change_configs(store, name, (set, unset), patience)
+    })?;
+    let names_flush =
+        |name: &&str| set.contains_key(*name) || unset.iter().any(|unset| unset == name);
+    if FLUSH_CONFIGS.iter().any(names_flush) {
+        let syncs =
+            after.flush_messages != TopicConfigs::NEVER || after.flush_ms != TopicConfigs::NEVER;
+        for partition in &meta.partitions {
+            store.go_on()?;
+            let tp = TopicPartition::new(name.clone(), partition.partition);
+            let page = super::writer::PartitionWriter::open(store, &tp, patience)?.make_ready()?;
+            if syncs && page.durable.offset < page.tail.end {
+                super::committer::Committer::open(store, &tp, patience)?.commit(page.tail.end)?;
+            }
+        }
+    }
+    Ok(meta)
+}
+
+/// Changes them in the topic file; what is in force from now on.
+fn change_configs(
+    store: &Arc<StoreDir>,
+    name: &TopicName,
+    (set, unset): (&BTreeMap<String, String>, &[String]),
+    patience: Duration,
+) -> Result<(TopicMeta, TopicConfigs)> {
     let guard = FencedLock::acquire_store(store, "alter a topic", patience)?;
     let mut meta = topics::read_to_change(store, name)?;
     let before = meta.configs()?;
@@ -244,22 +272,7 @@ pub fn alter_configs(
         }
     }
     topics::replace(&guard, &meta)?;
-    drop(guard);
-    let names_flush =
-        |name: &&str| set.contains_key(*name) || unset.iter().any(|unset| unset == name);
-    if FLUSH_CONFIGS.iter().any(names_flush) {
-        let syncs =
-            after.flush_messages != TopicConfigs::NEVER || after.flush_ms != TopicConfigs::NEVER;
-        for partition in &meta.partitions {
-            store.go_on()?;
-            let tp = TopicPartition::new(name.clone(), partition.partition);
-            let page = super::writer::PartitionWriter::open(store, &tp, patience)?.make_ready()?;
-            if syncs && page.durable.offset < page.tail.end {
-                super::committer::Committer::open(store, &tp, patience)?.commit(page.tail.end)?;
-            }
-        }
-    }
-    Ok(meta)
+    Ok((meta, after))
 }
 
 /// Deletes a topic and its data.

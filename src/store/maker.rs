@@ -27,7 +27,7 @@ pub(super) struct Maker {
     root: Arc<dyn Dir>,
     id: Uuid,
     /// Its lock says that the maker lives.
-    _lock: Arc<dyn File>,
+    lock: Arc<dyn File>,
 }
 
 impl Maker {
@@ -57,13 +57,20 @@ impl Maker {
                 return Ok(Maker {
                     root: Arc::clone(root),
                     id,
-                    _lock: file,
+                    lock: file,
                 });
             }
         }
         let place = join(dir, layout::MAKERS_DIR);
         let text = format!("{}: each new file was removed at once", place.display());
         Err(Error::new(Kind::Busy, text).cure("try again"))
+    }
+
+    /// Whether its file is where others look for it.
+    pub(super) fn is_seen(&self) -> Result<bool> {
+        let path = layout::maker_file(&self.id);
+        let seen = is_there(&*self.root, &path, &*self.lock);
+        seen.map_err(|e| Error::io("look at", join(&*self.root, &path), e))
     }
 
     /// What the pages of its replicas say.
@@ -179,7 +186,8 @@ mod tests {
             told.contains("t:3") && told.contains(&std::process::id().to_string()),
             "{told}"
         );
-        drop(second);
-        assert_eq!(files(), 0);
+        assert!(second.is_seen().unwrap());
+        std::fs::remove_dir_all(path.join(layout::MAKERS_DIR)).unwrap();
+        assert!(!second.is_seen().unwrap());
     }
 }

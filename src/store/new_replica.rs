@@ -11,25 +11,23 @@ use super::commit_note::SYNC_FILE;
 use super::graveyard;
 use super::inherited::Inherited;
 use super::layout;
-use super::lifecycle::exists;
+use super::leftover::clear_leftover;
 use super::log_dir::LogDir;
-use super::maker::{self, Maker};
+use super::maker::Maker;
 use super::open::StoreDir;
-use super::page::{Offline, PAGE_FILE, Page, Role};
-use super::removal::{move_aside, move_stray, remove_dir};
-use super::replica::{RETRY, Replica, replace_small};
-use super::strays::{Standing, named, read_ids, standing};
-use super::topics::{self, PartitionMeta, ReplicaMeta};
+use super::page::{PAGE_FILE, Page, Role};
+use super::removal::{move_aside, remove_dir};
+use super::replica::{RETRY, replace_small};
+use super::strays::named;
+use super::topics::{PartitionMeta, ReplicaMeta};
 use crate::clock::Clock;
-use crate::disk::{Dir, File, LockKind, Open, join};
+use crate::disk::{Dir, File, Identity, LockKind, Open, join};
 use crate::error::{Error, Kind, Result};
 use crate::storage::{FileKind, LeaderEpochs, PartitionMetadata, SegmentFile};
 use crate::types::{BrokerId, PartitionId, TopicName, TopicPartition, Uuid};
 
 /// How long a new page's lock may be in the hands of a probe.
 const PROBED: Duration = Duration::from_secs(1);
-/// How often one who needs the place looks whether its maker is at work.
-const MAKER_RETRY: Duration = Duration::from_millis(1);
 
 /// How often replicas are made again because a log directory moved meanwhile.
 pub(super) const MOVES_MAX: usize = 16;
@@ -113,8 +111,10 @@ pub struct MadeReplica {
     name: String,
     page: Page,
     meta: ReplicaMeta,
+    /// The directory, to be told from others that come to its name.
+    identity: Identity,
     /// Of this and of those that are made with it.
-    _maker: Arc<Maker>,
+    maker: Arc<Maker>,
 }
 
 impl MadeReplica {
@@ -126,6 +126,18 @@ impl MadeReplica {
     /// What the topic file is to say of it.
     pub fn meta(&self) -> ReplicaMeta {
         self.meta
+    }
+
+    /// Whether it stands in its place, and is taken for one in the making. Whoever names it in a topic
+    /// file asks this in the same hold of the store's lock: what is removed by hand meanwhile, nobody
+    /// makes again.
+    pub(super) fn is_in_place(&self) -> Result<bool> {
+        let name = layout::replica_dir(&self.tp);
+        match self.logs.identity(&name) {
+            Ok(found) => Ok(found == self.identity),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(Error::io("look at", join(&*self.logs, &name), e)),
+        }
     }
 
     fn open_dir(&self) -> Result<Arc<dyn Dir>> {
@@ -198,12 +210,23 @@ impl MadeReplica {
     }
 
     /// Lets the directory go, once a topic file of that version names it: its name is synced.
-    pub(super) fn settle(&self, clock: &dyn Clock, version: u64) -> Result<()> {
+    pub(super) fn settle(&self, store: &StoreDir, version: u64) -> Result<()> {
         let name = layout::replica_dir(&self.tp);
+        let clock = &**store.clock();
         // Where a writer has it by now, the writer syncs the names itself.
         let locked = self.lock_page(clock, &name, Duration::ZERO)?;
         let Some((file, mut page)) = locked else {
-            return Ok(());
+            if self.is_in_place()? || !named(store, &self.tp, self.meta.uuid)? {
+                return Ok(());
+            }
+            let text = format!(
+                "{} was removed while it was made",
+                join(&*self.logs, &name).display()
+            );
+            return Err(Error::new(Kind::Io, text).cure(format!(
+                "delete topic {} and create it again",
+                self.tp.topic
+            )));
         };
         page.synced_version = page.synced_version.max(version);
         page.maker = None;
@@ -225,6 +248,19 @@ pub(super) fn make_beside(
         remove_dir(&**log_dir.dir(), &aside);
     })?;
     Ok((aside, made))
+}
+
+/// Whether all of them are in place, and their maker is seen: then a topic file may name them, in the
+/// same hold of the store's lock.
+pub(super) fn are_in_place<'m>(made: impl IntoIterator<Item = &'m MadeReplica>) -> Result<bool> {
+    let mut seen = false;
+    for replica in made {
+        seen = seen || replica.maker.is_seen()?;
+        if !seen || !replica.is_in_place()? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// A replica to be made.
@@ -441,96 +477,9 @@ fn fill_replica(
         name: aside.to_owned(),
         page,
         meta,
-        _maker: Arc::clone(maker),
+        identity: logs.identity(aside).map_err(error("look at"))?,
+        maker: Arc::clone(maker),
     })
-}
-
-/// Moves a leftover out of the way of a new replica.
-///
-/// # Errors
-/// [`Kind::TopicExists`] if a topic file names it.
-fn clear_leftover(
-    store: &Arc<StoreDir>,
-    logs: &Arc<dyn Dir>,
-    plan: &Plan,
-    patience: Duration,
-) -> Result<()> {
-    let tp = &plan.tp;
-    let replica = match Replica::open_in(store, tp, Arc::clone(logs)) {
-        Ok(replica) => replica,
-        Err(e) if e.kind() == Kind::Fenced => {
-            // A directory without a page: nobody's, if no topic file has a replica there.
-            let meta = topics::read_if_there(store, &tp.topic)?.map(|(meta, _)| meta);
-            if meta.is_some_and(|meta| meta.has_replica(tp.partition, plan.broker)) {
-                return Err(exists(&tp.topic));
-            }
-            let ids = read_ids(&**logs, &layout::replica_dir(tp))?
-                .and_then(|ids| Some((ids.topic_id, ids.replica_uuid?)));
-            let garbage = match ids {
-                Some((topic_id, uuid)) => graveyard::is_deleted(store, topic_id, uuid)?,
-                None => false,
-            };
-            let moved = if garbage {
-                move_aside(&**logs, tp)
-            } else {
-                move_stray(&**logs, tp)
-            };
-            return match moved {
-                Err(e) if super::json_file::is_missing(&e) => Ok(()),
-                other => other,
-            };
-        }
-        Err(e) => return Err(e),
-    };
-    let started = store.clock().monotonic();
-    let (held, page) = loop {
-        let held = match replica.lock(patience) {
-            Ok(held) => held,
-            Err(e) if e.kind() == Kind::Fenced => return Ok(()),
-            Err(e) => return Err(e),
-        };
-        let page = held.page()?;
-        // Before the topic file is read: what a maker has put in there before it went is seen.
-        let maker = page.as_ref().and_then(|page| page.maker);
-        let at_work = match maker {
-            Some(maker) => maker::is_alive(store, maker)?.then_some(maker),
-            None => None,
-        };
-        if let Some((meta, _)) = topics::read_if_there(store, &tp.topic)?
-            && (meta.topic_id != plan.topic_id || meta.has_replica(tp.partition, plan.broker))
-        {
-            return Err(exists(&tp.topic));
-        }
-        let Some(maker) = at_work else {
-            break (held, page);
-        };
-        drop(held);
-        if store.clock().monotonic() - started >= patience {
-            return Err(maker::at_work(store, maker, tp));
-        }
-        store.go_on()?;
-        store.clock().sleep(MAKER_RETRY);
-    };
-    let ids = match &page {
-        Some(page) => Some((page.topic_id, page.replica_uuid)),
-        None => replica
-            .metadata()?
-            .and_then(|ids| Some((ids.topic_id, ids.replica_uuid?))),
-    };
-    let found = ids
-        .map(|ids| standing(store, &**logs, tp, page.as_ref(), ids))
-        .transpose()?;
-    if found == Some(Standing::Named) {
-        return Err(exists(&tp.topic));
-    }
-    if let Some(mut page) = page {
-        held.take_offline(&mut page, Offline::Removed)?;
-    }
-    if found == Some(Standing::Worthless) {
-        move_aside(&**logs, tp)
-    } else {
-        move_stray(&**logs, tp)
-    }
 }
 
 /// Lets replica directories go, once a topic file of that version names them: their names are
@@ -540,7 +489,7 @@ fn clear_leftover(
 /// [`Kind::Io`].
 pub fn settle(store: &StoreDir, made: Vec<MadeReplica>, version: u64) -> Result<()> {
     made.into_iter()
-        .try_for_each(|replica| replica.settle(&**store.clock(), version))
+        .try_for_each(|replica| replica.settle(store, version))
 }
 
 /// Removes replica directories that no topic file is to name.

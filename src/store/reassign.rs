@@ -15,7 +15,8 @@ use std::time::Duration;
 use super::fenced_lock::FencedLock;
 use super::lifecycle::repeated;
 use super::new_replica::{
-    LogDirs, MOVES_MAX, MadeReplica, Plan, discard, keeps_moving, make_replicas, settle,
+    LogDirs, MOVES_MAX, MadeReplica, Plan, are_in_place, discard, keeps_moving, make_replicas,
+    settle,
 };
 use super::open::StoreDir;
 use super::page::Role;
@@ -169,7 +170,7 @@ fn try_start(
     let mut made = by_topic;
     let published = logs.sync().and_then(|()| {
         let guard = FencedLock::acquire_store(store, "reassign partitions", patience)?;
-        if !logs.are_current(store)? {
+        if !logs.are_current(store)? || !are_in_place(made.values().flatten())? {
             return Ok(None);
         }
         for name in &names {

@@ -332,11 +332,12 @@ impl Lost<'_> {
 
 /// Removes what a rebuild, or the loss of a page, left of the replica of a deleted topic.
 pub(super) fn remove_lost(
-    store: &StoreDir,
+    store: &Arc<StoreDir>,
     tp: &TopicPartition,
     broker: BrokerId,
     topic_id: Uuid,
     uuid: Uuid,
+    patience: Duration,
 ) -> Result<()> {
     let lost = Lost {
         store,
@@ -346,12 +347,23 @@ pub(super) fn remove_lost(
         uuid,
     };
     let logs = store.logs_dir(broker)?;
+    // Without a page it has no append lock: in a hold of the store's lock, as everyone moves such
+    // directories.
+    let found = lost.look(&*logs)?;
+    let guard = (found.old && !found.old_page)
+        .then(|| FencedLock::acquire_store(store, "remove a directory without a page", patience))
+        .transpose()?;
     let found = lost.look(&*logs)?;
     let is_the_one = || {
         let old = lost.open_old(&*logs);
         old.and_then(|old| lost.is_the_one(&*old)).unwrap_or(false)
     };
-    if found.old && !found.old_page && is_the_one() {
+    if let Some(guard) = &guard
+        && found.old
+        && !found.old_page
+        && is_the_one()
+    {
+        guard.step()?;
         let aside = layout::aside_dir(tp, &Uuid::random()?);
         if logs.rename_new(&lost.old_name(), &aside).is_ok() {
             super::removal::remove_dir(&*logs, &aside);

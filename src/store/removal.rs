@@ -75,7 +75,7 @@ impl<'a> Remover<'a> {
                 {
                     return Ok(());
                 }
-                return super::rebuild::remove_lost(store, tp, broker, topic_id, uuid);
+                return super::rebuild::remove_lost(store, tp, broker, topic_id, uuid, patience);
             }
             Err(e) => return Err(e),
         };

@@ -20,7 +20,7 @@ use super::inherited::take_over;
 use super::layout;
 use super::log_dir::LogDir;
 use super::maker::{self, Maker};
-use super::new_replica::{MadeReplica, Plan, make_beside};
+use super::new_replica::{MadeReplica, Plan, are_in_place, make_beside};
 use super::open::StoreDir;
 use super::page::{Offline, Role};
 use super::removal::remove_dir;
@@ -191,6 +191,9 @@ impl Batch<'_> {
             let mut changed = false;
             self.each_of(Some(&meta.name.clone()), |one| {
                 mine(meta, one.tp(), broker, one.old)?;
+                if !are_in_place([&one.made])? {
+                    return Err(not_mine(one.tp(), broker));
+                }
                 let replicas = partition_mut(meta, one.tp()).map(|p| &mut p.replicas);
                 for replica in replicas.into_iter().flatten() {
                     if replica.uuid == one.old {
@@ -211,7 +214,7 @@ impl Batch<'_> {
                 .map(|meta| meta.version);
             let settled = version
                 .ok_or_else(|| not_mine(one.tp(), broker))
-                .and_then(|version| one.made.settle(&**store.clock(), version));
+                .and_then(|version| one.made.settle(store, version));
             if let Err(e) = settled {
                 self.failed.insert(one.at, e);
             } else if one.worthless {

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::graveyard;
 use super::known_topic::KnownTopic;
@@ -15,6 +16,9 @@ use crate::disk::{Dir, EntryKind, Open, join};
 use crate::error::{Error, Kind, Result};
 use crate::storage::{FileKind, PartitionMetadata, SegmentFile};
 use crate::types::{BrokerId, TopicPartition, Uuid};
+
+/// How long a deletion under way is waited for.
+const ON_THE_WAY: Duration = Duration::from_secs(1);
 
 /// A stray.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,8 +58,10 @@ pub fn strays(store: &StoreDir, broker: BrokerId) -> Result<Vec<Stray>> {
                 path: join(&*logs, name),
             }),
             Ok(None) => {}
-            // Removed or moved meanwhile.
-            Err(e) if e.kind() == Kind::Fenced || super::json_file::is_missing(&e) => {}
+            // Removed or moved meanwhile, or about to be.
+            Err(e)
+                if matches!(e.kind(), Kind::Fenced | Kind::Busy)
+                    || super::json_file::is_missing(&e) => {}
             Err(e) => return Err(e),
         }
     }
@@ -123,6 +129,10 @@ pub(super) fn standing(
     page: Option<&Page>,
     (topic_id, uuid): (Uuid, Uuid),
 ) -> Result<Standing> {
+    // A proof counts whoever lives.
+    if graveyard::is_deleted(store, topic_id, uuid)? {
+        return Ok(Standing::Worthless);
+    }
     // Before the topic file is read: a maker that is gone by now has changed it before.
     if let Some(maker) = page.and_then(|page| page.maker)
         && maker::is_alive(store, maker)?
@@ -132,6 +142,7 @@ pub(super) fn standing(
     if named(store, tp, uuid)? {
         return Ok(Standing::Named);
     }
+    // It may have been deleted since it was looked for.
     if graveyard::is_deleted(store, topic_id, uuid)? || is_retired(store, tp, topic_id, uuid)? {
         return Ok(Standing::Worthless);
     }
@@ -140,7 +151,7 @@ pub(super) fn standing(
         page.synced_version == 0 && page.tail.end == 0 && page.tail.log_bytes == 0
     });
     if !unused {
-        return Ok(Standing::Stray);
+        return stray_or_deleted(store, topic_id, uuid);
     }
     // A record may have been written that no page shows yet.
     let name = layout::replica_dir(tp);
@@ -154,11 +165,22 @@ pub(super) fn standing(
         if is_log {
             let len = logs.open(&path, Open::Read).and_then(|file| file.len());
             if len.map_err(|e| Error::io("look at", join(logs, &path), e))? > 0 {
-                return Ok(Standing::Stray);
+                return stray_or_deleted(store, topic_id, uuid);
             }
         }
     }
     Ok(Standing::Worthless)
+}
+
+/// No topic file names it, and no proof says why: one may be on its way from a deletion that is under
+/// way, or that died.
+fn stray_or_deleted(store: &StoreDir, topic_id: Uuid, uuid: Uuid) -> Result<Standing> {
+    graveyard::gather(store, ON_THE_WAY)?;
+    Ok(if graveyard::is_deleted(store, topic_id, uuid)? {
+        Standing::Worthless
+    } else {
+        Standing::Stray
+    })
 }
 
 /// Whether the topic file names that replica directory.

@@ -5,8 +5,12 @@
 //!    [`WITHIN`] counts as one that cannot be read. So do all others of that broker, in this hold.
 //! 2. As long as such a read is under way, the next hold asks that disk nothing: at most one thread of
 //!    a process waits for a disk, however often a change is tried.
+//! 3. A disk that answered late is slow, not gone: the next hold waits for it as long as it took, and as
+//!    long again, up to [`WITHIN_MAX`]. So a change that a slow disk kept from being made is made at a
+//!    later try ([`until_answered`]). The page that came late says nothing any more: its log may have
+//!    grown.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,22 +18,85 @@ use std::time::Duration;
 use super::in_sync::read_page;
 use super::open::StoreDir;
 use super::page::Page;
+use crate::error::{Error, Kind};
 use crate::types::{BrokerId, TopicPartition};
 
-/// How long a page is waited for.
+/// How long a page is waited for, and how long one of a disk that is known to be slow.
 const WITHIN: Duration = Duration::from_secs(1);
+const WITHIN_MAX: Duration = Duration::from_secs(8);
+/// Between two looks whether a disk has answered.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// A page, or why it cannot be read.
 type Read = Result<Page, String>;
 
-/// The brokers whose disks did not answer yet.
+/// The brokers whose disks did not answer in time.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Unanswered(Arc<Mutex<HashSet<BrokerId>>>);
+pub(super) struct Unanswered(Arc<Mutex<HashMap<BrokerId, Late>>>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Late {
+    /// Its answer is waited for.
+    Still,
+    /// It came after that time.
+    Came(Duration),
+}
 
 impl Unanswered {
-    fn lock(&self) -> MutexGuard<'_, HashSet<BrokerId>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<BrokerId, Late>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn is_waited_for(&self, broker: BrokerId) -> bool {
+        self.lock().get(&broker) == Some(&Late::Still)
+    }
+
+    /// How long that disk is waited for.
+    fn within(&self, broker: BrokerId) -> Duration {
+        match self.lock().get(&broker) {
+            Some(Late::Came(after)) => (*after * 2).clamp(WITHIN, WITHIN_MAX),
+            _ => WITHIN,
+        }
+    }
+}
+
+/// Makes a change, and again where disks kept it from being made that answer late: these are waited for
+/// without the store's lock.
+///
+/// # Errors
+/// Those of the last try.
+pub fn until_answered<T>(
+    store: &StoreDir,
+    patience: Duration,
+    mut make: impl FnMut() -> Result<T, Error>,
+) -> Result<T, Error> {
+    let started = store.clock().monotonic();
+    loop {
+        let made = make();
+        let left = patience.saturating_sub(store.clock().monotonic() - started);
+        if !matches!(&made, Err(e) if e.kind() == Kind::Busy) || !await_answers(store, left) {
+            return made;
+        }
+    }
+}
+
+/// Waits until the disks have answered that kept a change from being made; whether all did. At once
+/// `false` where there is none.
+fn await_answers(store: &StoreDir, patience: Duration) -> bool {
+    let started = store.clock().monotonic();
+    let waits = || {
+        let unanswered = store.unanswered().lock();
+        unanswered.values().any(|late| *late == Late::Still)
+    };
+    let mut waited = false;
+    while waits() {
+        waited = true;
+        if store.go_on().is_err() || store.clock().monotonic() - started >= patience {
+            return false;
+        }
+        store.clock().sleep(LOOK);
+    }
+    waited
 }
 
 /// The reads of one hold.
@@ -50,17 +117,18 @@ impl TimedReads {
     pub fn page(&mut self, store: &Arc<StoreDir>, tp: &TopicPartition, broker: BrokerId) -> Read {
         let readers = &mut self.readers;
         let place = readers.entry(broker).or_insert_with(|| {
-            let is_free = !store.unanswered().lock().contains(&broker);
+            let is_free = !store.unanswered().is_waited_for(broker);
             is_free.then(|| Reader::start(store, broker)).flatten()
         });
         let Some(reader) = place else {
-            return Err(no_answer());
+            return Err(NO_ANSWER.to_owned());
         };
-        let read = reader.read(store, tp, broker);
+        let within = store.unanswered().within(broker);
+        let read = reader.read(store, tp, broker, within);
         if read.is_none() {
             *place = None;
         }
-        read.unwrap_or_else(|| Err(no_answer()))
+        read.unwrap_or_else(|| Err(NO_ANSWER.to_owned()))
     }
 }
 
@@ -72,10 +140,16 @@ impl Reader {
         let work = move || {
             let logs = store.logs_dir(broker).map_err(|e| e.to_string());
             while let Ok(tp) = wants.recv() {
+                let began = store.clock().monotonic();
                 let logs = logs.as_ref().map_err(String::clone);
                 let page = logs.and_then(|logs| read_page(&store, &tp, logs));
+                let took = store.clock().monotonic() - began;
                 let mut unanswered = store.unanswered().lock();
-                unanswered.remove(&broker);
+                if unanswered.get(&broker) == Some(&Late::Still) {
+                    unanswered.insert(broker, Late::Came(took));
+                } else if took < WITHIN / 2 {
+                    unanswered.remove(&broker);
+                }
                 if answer.send(page).is_err() {
                     return;
                 }
@@ -87,9 +161,15 @@ impl Reader {
     }
 
     /// `None` if the disk does not answer.
-    fn read(&self, store: &StoreDir, tp: &TopicPartition, broker: BrokerId) -> Option<Read> {
+    fn read(
+        &self,
+        store: &StoreDir,
+        tp: &TopicPartition,
+        broker: BrokerId,
+        within: Duration,
+    ) -> Option<Read> {
         self.wanted.send(tp.clone()).ok()?;
-        match self.read.recv_timeout(WITHIN) {
+        match self.read.recv_timeout(within) {
             Ok(read) => Some(read),
             Err(RecvTimeoutError::Disconnected) => None,
             Err(RecvTimeoutError::Timeout) => {
@@ -97,7 +177,7 @@ impl Reader {
                 let mut unanswered = store.unanswered().lock();
                 let late = self.read.try_recv().ok();
                 if late.is_none() {
-                    unanswered.insert(broker);
+                    unanswered.insert(broker, Late::Still);
                 }
                 late
             }
@@ -105,9 +185,8 @@ impl Reader {
     }
 }
 
-fn no_answer() -> String {
-    "its disk does not answer".to_owned()
-}
+/// Why such a page cannot be read.
+pub(super) const NO_ANSWER: &str = "its disk does not answer";
 
 #[cfg(test)]
 mod tests {
@@ -129,19 +208,27 @@ mod tests {
         let mut reads = TimedReads::default();
         reads.readers.insert(7, Some(Reader { wanted, read }));
         let began = store.clock().monotonic();
-        assert_eq!(reads.page(&store, &tp, 7), Err(no_answer()));
+        assert_eq!(reads.page(&store, &tp, 7), Err(NO_ANSWER.to_owned()));
         let waited = store.clock().monotonic() - began;
         assert!(waited >= WITHIN && waited < WITHIN * 3, "{waited:?}");
         let began = store.clock().monotonic();
-        assert_eq!(reads.page(&store, &tp, 7), Err(no_answer()));
-        assert_eq!(TimedReads::default().page(&store, &tp, 7), Err(no_answer()));
+        assert_eq!(reads.page(&store, &tp, 7), Err(NO_ANSWER.to_owned()));
+        assert_eq!(
+            TimedReads::default().page(&store, &tp, 7),
+            Err(NO_ANSWER.to_owned())
+        );
         assert!(store.clock().monotonic() - began < WITHIN / 2);
-        // Others are read; and it is, once it answered.
+        assert!(!await_answers(&store, WITHIN / 10), "it does not answer");
+        // Others are read; and it is, once it answered: as long as that took, and as long again.
         let other = TimedReads::default().page(&store, &tp, 8);
-        assert!(other.is_err_and(|why| why != no_answer()));
-        store.unanswered().lock().remove(&7);
+        assert!(other.is_err_and(|why| why != NO_ANSWER));
+        let came = Late::Came(Duration::from_secs(3));
+        store.unanswered().lock().insert(7, came);
         drop(answer);
+        assert_eq!(store.unanswered().within(7), Duration::from_secs(6));
+        assert_eq!(store.unanswered().within(8), WITHIN);
         let again = TimedReads::default().page(&store, &tp, 7);
-        assert!(again.is_err_and(|why| why != no_answer()));
+        assert!(again.is_err_and(|why| why != NO_ANSWER));
+        assert_eq!(store.unanswered().within(7), WITHIN, "it is quick again");
     }
 }

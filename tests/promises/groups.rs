@@ -208,12 +208,38 @@ fn waiting_for_a_topic_ends_as_reading_does() {
         assert_eq!(done.status, 0, "{way:?}: {}", done.err);
         let args = [way, &["--wait", "-e", "a", "nothere"]].concat();
         let mut running = shell.start("mq-consume", &args);
-        std::thread::sleep(Duration::from_millis(500));
+        // What is there is read meanwhile.
+        let read = |bytes: &[u8]| bytes == b"x\n";
+        assert!(running.out.until(Duration::from_secs(20), read), "{way:?}");
+        std::thread::sleep(Duration::from_millis(300));
         assert!(running.child.try_wait().expect("wait").is_none(), "{way:?}");
         shell.produce(&["nothere"], b"y\n");
         let done = running.end_within(Duration::from_secs(20));
         assert_eq!(done.status, 0, "{way:?}: {}", done.err);
-        assert!(done.text().starts_with("x\n"), "{way:?}: {}", done.text());
+        assert_eq!(done.text(), "x\ny\n", "{way:?}");
+        // In that order, and no more than asked for: also where a topic never comes.
+        for (more, text, status) in [
+            (&["--idle-timeout", "300ms"][..], "x\n", 0),
+            (&["-c", "1"], "x\n", 0),
+            (
+                &["-c", "2", "--idle-timeout", "300ms", "--fail-if-empty"],
+                "x\n",
+                4,
+            ),
+        ] {
+            let shell = Shell::new();
+            shell.produce(&["a"], b"x\n");
+            let args = [way, &["--wait", "-e"], more, &["a", "nothere"]].concat();
+            let done = shell
+                .start("mq-consume", &args)
+                .end_within(Duration::from_secs(20));
+            assert_eq!(
+                (&*done.text(), done.status),
+                (text, status),
+                "{args:?}: {}",
+                done.err
+            );
+        }
     }
 }
 

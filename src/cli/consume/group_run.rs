@@ -21,7 +21,7 @@ use crate::client::{
     Order,
 };
 use crate::error::Result;
-use crate::group::Naming;
+use crate::group::{Matcher, Naming, Subscription};
 use crate::store::{PartitionReader, StoreDir, TopicHandle, topics};
 use crate::types::{Offset, TopicName, TopicPartition};
 
@@ -45,18 +45,13 @@ const LOOK: Duration = Duration::from_millis(100);
 /// What ended it. A reader that goes away is no error.
 pub fn run(
     store: &Arc<StoreDir>,
-    job: Job,
+    mut job: Job,
     group: GroupJob,
     began: (Idle, bool),
     env: &mut Env,
 ) -> Result<Outcome> {
     store.check_writable()?;
     let (mut idle, was_there) = began;
-    let exec = group
-        .exec
-        .as_ref()
-        .map(|exec| Exec::new(store, exec.clone(), &job.topics, group.session_timeout))
-        .transpose()?;
     let range = match &job.selection {
         Some(Selection::All(range)) => *range,
         _ => PointRange::default(),
@@ -73,13 +68,92 @@ pub fn run(
     } else {
         Began::default()
     };
-    match topics_are_there(store, &job, was_there, &mut idle, env)? {
-        Some(true) => {}
-        // It joins with what is there. A name is a glob that matches itself.
-        Some(false) if subscription.is_of_names() => subscription.naming = Naming::Globs,
-        Some(false) => {}
-        None => return Ok(nothing(&job, env)),
+    let mut awaited = Awaited::new(&job, was_there)?;
+    let mut printed = 0;
+    loop {
+        match awaited.look(store, &job)? {
+            There::All => break,
+            There::Later => {
+                // It joins with what is there. A name is a glob that matches itself.
+                if subscription.is_of_names() {
+                    subscription.naming = Naming::Globs;
+                }
+                break;
+            }
+            There::Only(names) if awaited.is_read_first(&names, &job, &group) => {
+                let part = Job {
+                    topics: Topics::Names(names),
+                    to_end: true,
+                    fail_if_empty: false,
+                    ..job.clone()
+                };
+                let names = part.topics.subscription();
+                let member = (group.clone(), names, began.clone());
+                let (outcome, so_far, since) = read(store, part, member, (idle, 0), env);
+                let outcome = outcome?;
+                let is_counted = job.count.is_some_and(|count| so_far >= count);
+                if is_counted || env.stopping() || env.has_failed() {
+                    return Ok(outcome);
+                }
+                (printed, idle) = (so_far, since);
+                job.count = job.count.map(|count| count - so_far);
+            }
+            There::Only(_) => {
+                if !idle.wait_for_topic(env) {
+                    let short = printed == 0 || job.count.is_some();
+                    return Ok(if short {
+                        nothing(&job, env)
+                    } else {
+                        Outcome::Done
+                    });
+                }
+            }
+        }
     }
+    let member = (group, subscription, began);
+    read(store, job, member, (idle, printed), env).0
+}
+
+/// Reads as a member of the group, `before` having been since when nothing came, and how many records
+/// were printed; these as they are after it.
+fn read(
+    store: &Arc<StoreDir>,
+    job: Job,
+    (group, subscription, began): (GroupJob, Subscription, Began),
+    before: (Idle, u64),
+    env: &mut Env,
+) -> (Result<Outcome>, u64, Idle) {
+    let (idle, printed) = before;
+    let started = start(store, &job, &group, subscription, began, env);
+    let (member, output) = match started {
+        Ok(started) => started,
+        Err(e) => return (Err(e), printed, idle),
+    };
+    let consumer = Consumer::reading_from(store, job.read_from.clone());
+    let mut reading = Reading::new(env, job, consumer, output, idle).after(printed);
+    let outcome = reading.run(member);
+    let (printed, idle) = reading.into_parts();
+    (outcome, printed, idle)
+}
+
+/// Joins the group.
+fn start(
+    store: &Arc<StoreDir>,
+    job: &Job,
+    group: &GroupJob,
+    subscription: Subscription,
+    began: Began,
+    env: &Env,
+) -> Result<(Member, Output)> {
+    let exec = group
+        .exec
+        .as_ref()
+        .map(|exec| Exec::new(store, exec.clone(), &job.topics, group.session_timeout))
+        .transpose()?;
+    let range = match &job.selection {
+        Some(Selection::All(range)) => *range,
+        _ => PointRange::default(),
+    };
     let stop = env.signals().stop_flag();
     let output = Output::counted(env.stdout_is_terminal() && !job.raw, stop);
     let marks = Arc::new(Marks::new(output.counter()));
@@ -108,7 +182,6 @@ pub fn run(
     let delivery: Arc<dyn Delivery> = Arc::clone(&marks) as Arc<dyn Delivery>;
     let session = GroupSession::start(store, options, delivery, Box::new(env.signals().waker()))?;
     env.signals().end_by_first(false);
-    let consumer = Consumer::reading_from(store, job.read_from.clone());
     let member = Member {
         marks,
         session,
@@ -116,26 +189,58 @@ pub fn run(
         generations: HashMap::new(),
         moving: false,
     };
-    Reading::new(env, job, consumer, output, idle).run(member)
+    Ok((member, output))
 }
 
-/// Whether all topics are there that were asked for by their names; `None`: they were waited for,
-/// and the run is over. Only a run that ends at its end, which is fixed when it joins, waits here: what
-/// comes later has no end for it.
-fn topics_are_there(
-    store: &Arc<StoreDir>,
-    job: &Job,
-    was_there: bool,
-    idle: &mut Idle,
-    env: &Env,
-) -> Result<Option<bool>> {
-    let matcher = job.topics.subscription().matcher()?;
-    // What comes while it is waited for has to have records, where the run ends at its end.
-    let wants_records = job.wait && (job.to_end || job.ends());
-    let mut had = (!was_there).then(Vec::new);
-    loop {
+/// The topics that were asked for and are not there.
+struct Awaited {
+    matcher: Matcher,
+    /// Those that were there when the command began: what comes later has to have records, where the
+    /// run ends at its end.
+    had: Option<Vec<TopicName>>,
+    wants_records: bool,
+    /// What was there when that was read.
+    read: Vec<TopicName>,
+}
+
+/// What there is of the topics that were asked for.
+enum There {
+    /// All of them.
+    All,
+    /// What comes later is read when it comes.
+    Later,
+    /// Those only. What comes later has no end for a run that ends at its end, which is fixed when it
+    /// joins: it waits.
+    Only(Vec<TopicName>),
+}
+
+impl Awaited {
+    fn new(job: &Job, was_there: bool) -> Result<Self> {
+        Ok(Awaited {
+            matcher: job.topics.subscription().matcher()?,
+            had: (!was_there).then(Vec::new),
+            wants_records: job.wait && (job.to_end || job.ends()),
+            read: Vec::new(),
+        })
+    }
+
+    /// Whether what is there is read while others are waited for. A group that commits at the exit joins
+    /// once.
+    fn is_read_first(&mut self, names: &[TopicName], job: &Job, group: &GroupJob) -> bool {
+        let is_due = self.read != names
+            && matches!(job.topics, Topics::Names(_))
+            && group.commit != CommitWhen::OnExit;
+        if is_due {
+            self.read = names.to_vec();
+        }
+        is_due
+    }
+
+    /// Looks what is there.
+    fn look(&mut self, store: &Arc<StoreDir>, job: &Job) -> Result<There> {
         let mut there = topics::list(store)?;
-        let had = had.get_or_insert_with(|| there.clone());
+        let had = self.had.get_or_insert_with(|| there.clone());
+        let (matcher, wants_records) = (&self.matcher, self.wants_records);
         there.retain(|name| {
             let is_awaited = wants_records && matcher.matches(name) && !had.contains(name);
             !is_awaited || TopicHandle::open(store, name).map_or(true, |it| !is_empty(store, &it))
@@ -143,7 +248,7 @@ fn topics_are_there(
         let matches_none = !there.iter().any(|name| matcher.matches(name));
         let lacks = job.topics.lack(|name| there.contains(name));
         if !(lacks || matches_none && job.to_end) {
-            return Ok(Some(true));
+            return Ok(There::All);
         }
         if !job.wait {
             return Err(match missing(&job.topics, &there)? {
@@ -152,11 +257,10 @@ fn topics_are_there(
             });
         }
         if !wants_records || job.count == Some(0) {
-            return Ok(Some(false));
+            return Ok(There::Later);
         }
-        if !idle.wait_for_topic(env) {
-            return Ok(None);
-        }
+        there.retain(|name| matcher.matches(name));
+        Ok(There::Only(there))
     }
 }
 

@@ -122,7 +122,7 @@ pub struct ExecJob {
 }
 
 /// One run of `mq-consume`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Job {
     /// The topics.
     pub topics: Topics,

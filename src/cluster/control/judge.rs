@@ -73,9 +73,10 @@ pub(super) fn judge(cx: &mut Context<'_>, p: &mut Partition, looked: &Looked, fu
         _ if stands => View::Stands,
         _ => View::Unknown,
     };
-    // What a leader that nobody recovered yet has lost, one that is dead may have in sync.
+    // What a leader has lost that nobody recovered yet, or whose disk is away, one that is dead may have
+    // in sync.
     let unknown = match sight.of(leader) {
-        Some(Look::Unreadable) => true,
+        Some(Look::Unreadable | Look::Failed) => true,
         Some(Look::Page(page)) => !page.this_boot,
         _ => false,
     };

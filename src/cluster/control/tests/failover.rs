@@ -232,6 +232,22 @@ fn where_nobody_can_lead_those_in_sync_are_waited_for() {
 }
 
 #[test]
+fn who_ends_while_the_leaders_disk_is_away_stays_in_sync() {
+    let mut bench = Bench::quiet(partition(&[1, 2], 1, &[1, 2]));
+    bench.looks.insert(1, Look::Failed);
+    assert_eq!(bench.report(), Effects::default());
+    assert_eq!(bench.broker(2, DOWN), Effects::default());
+    assert_eq!(bench.pass(secs(20)), Effects::default());
+    // It is not mounted again, and the other is there again: it has all of the log.
+    bench.looks.insert(1, Look::Gone);
+    bench.report();
+    assert_eq!(bench.pass(secs(20)), Effects::default());
+    assert_eq!(bench.topic.partitions[0].isr, [1, 2]);
+    let effects = bench.broker(2, UP);
+    assert_eq!(election(&effects).to, 2, "{effects:?}");
+}
+
+#[test]
 fn an_append_lock_is_watched_for_two_seconds() {
     for (alive, moves) in [(UP, false), (DOWN, false), (UP, true), (DOWN, true)] {
         let mut bench = Bench::quiet(partition(&[1, 2], 1, &[1, 2]));
