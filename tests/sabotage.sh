@@ -582,9 +582,28 @@ sabotage "an acknowledgement does not ask for the replica of its append" src/sto
   lib confirm::tests
 
 sabotage "a page is believed that does not fit its log" src/store/end_of_files.rs \
-  'if self.is_proven() || unasked || page.offline.is_some() {' \
-  'if self.is_proven() || unasked || page.tail.end >= 0 {' \
+  'if unasked || found.appends {' 'if unasked || found.appends || page.tail.end >= 0 {' \
   promises a_leaders_page_that_is_older
+
+sabotage "a topic file names replicas that were removed meanwhile" src/store/new_replica.rs \
+  'Ok(found) => Ok(found == self.identity),' 'Ok(_) => Ok(true),' \
+  lib what_is_removed_while_it_is_made
+
+sabotage "a living maker counts as dead" src/store/maker.rs \
+  'Ok(!free.map_err(' 'Ok(maker == Uuid::ZERO && !free.map_err(' \
+  lib a_living_makers_is_waited_for
+
+sabotage "a proof that is on its way is not waited for" src/store/strays.rs \
+  'graveyard::gather(store, ON_THE_WAY)?;' 'let _ = ON_THE_WAY;' \
+  lib a_proof_on_its_way
+
+sabotage "a slow disk is given no more time than a quick one" src/store/timed_reads.rs \
+  '(*after * 2).clamp(WITHIN, WITHIN_MAX)' '(*after * 2).clamp(WITHIN, WITHIN)' \
+  lib a_disk_that_does_not_answer
+
+sabotage "who ends while the disk of the leader is away is out of sync" src/cluster/control/judge.rs \
+  'Some(Look::Unreadable | Look::Failed) => true,' 'Some(Look::Unreadable) => true,' \
+  lib who_ends_while_the_leaders
 
 sabotage "a log is sealed by a page that does not fit it" src/store/seal.rs \
   'Some(page) => replica.end_of_files(page)? == Ordering::Equal,' 'Some(page) => page.tail.end >= 0,' \
