@@ -28,7 +28,7 @@ complete -c mq-consume -l color -d 'Colour in tables' -r -f -a "auto\t'On a term
 always\t'Always'
 never\t'Never'"
 complete -c mq-consume -s r -l regex -d 'TOPIC is a regular expression that the whole name matches'
-complete -c mq-consume -l wait -d 'Wait for topics that come later, and read what is there meanwhile; they are read from their start'
+complete -c mq-consume -l wait -d 'Wait for topics that come later, and read what is there meanwhile (-g with -e: after the wait)'
 complete -c mq-consume -s e -l end -d 'Stop at the end, as it is now'
 complete -c mq-consume -l invert-match -d 'Those that the filters would leave out'
 complete -c mq-consume -l no-tombstones -d 'No records with a null value'

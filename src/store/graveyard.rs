@@ -88,12 +88,20 @@ pub(super) fn rescue(dir: &dyn Dir, own: &str) -> io::Result<()> {
 /// # Errors
 /// [`Kind::Busy`] naming who has the lock.
 pub fn gather(store: &StoreDir, patience: Duration) -> Result<()> {
+    if !on_the_way(store).is_empty() {
+        FencedLock::acquire_store(store, "look for deleted topics", patience)?;
+    }
+    Ok(())
+}
+
+/// The topics whose proofs are in a holder's directory: their deletion is under way, or its holder died.
+fn on_the_way(store: &StoreDir) -> Vec<Uuid> {
     let root = &**store.root();
     let names = |dir: &str| -> Vec<String> {
         let entries = root.list(dir).unwrap_or_default();
         entries.into_iter().map(|entry| entry.name).collect()
     };
-    let on_the_way = names(".")
+    names(".")
         .into_iter()
         .filter(|name| layout::parse_lock_dir(name).is_some())
         .flat_map(|lock| {
@@ -102,11 +110,13 @@ pub fn gather(store: &StoreDir, patience: Duration) -> Result<()> {
                 .map(move |own| format!("{lock}/{own}"))
         })
         .flat_map(|own| names(&own))
-        .any(|name| layout::parse_buried_file(&name).is_some());
-    if on_the_way {
-        FencedLock::acquire_store(store, "look for deleted topics", patience)?;
-    }
-    Ok(())
+        .filter_map(|name| layout::parse_buried_file(&name))
+        .collect()
+}
+
+/// Whether a deletion of that topic is under way, or died before its proof was in place. Takes no lock.
+pub(super) fn is_on_the_way(store: &StoreDir, topic_id: Uuid) -> bool {
+    on_the_way(store).contains(&topic_id)
 }
 
 /// Whether that replica was deleted with its topic.

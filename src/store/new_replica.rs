@@ -501,7 +501,9 @@ pub fn discard(store: &StoreDir, made: Vec<MadeReplica>) {
         }
         // What cannot be removed is a leftover that the next creator moves aside.
         let name = layout::replica_dir(&replica.tp);
-        if let Ok(Some(_locked)) = replica.lock_page(&**store.clock(), &name, PROBED) {
+        if let Ok(Some(_locked)) = replica.lock_page(&**store.clock(), &name, PROBED)
+            && replica.is_in_place().unwrap_or(false)
+        {
             let _ = move_aside(&*replica.logs, &replica.tp);
         }
     }

@@ -14,7 +14,7 @@ use super::maker;
 use super::open::StoreDir;
 use super::page::{Offline, PAGE_FILE};
 use super::replica::{Held, Replica};
-use super::strays::{Standing, is_retired, read_ids, standing};
+use super::strays::{Standing, certain_standing, is_retired, read_ids};
 use crate::disk::{Dir, join};
 use crate::error::{Error, Kind, Result};
 use crate::types::{BrokerId, TopicPartition, Uuid};
@@ -89,7 +89,7 @@ impl<'a> Remover<'a> {
         }
         let page = held.page()?;
         let (logs, name) = (replica.logs(), layout::replica_dir(tp));
-        match standing(store, &**logs, tp, page.as_ref(), (topic_id, uuid))? {
+        match certain_standing(store, &**logs, tp, page.as_ref(), (topic_id, uuid))? {
             Standing::Worthless => {}
             Standing::Named | Standing::Stray => return Ok(()),
             Standing::InTheMaking(maker) => return Err(maker::at_work(store, maker, tp)),

@@ -25,7 +25,7 @@ use super::open::StoreDir;
 use super::page::{Offline, Role};
 use super::removal::remove_dir;
 use super::replica::Replica;
-use super::strays::{Standing, read_ids, standing};
+use super::strays::{Standing, certain_standing, read_ids};
 use super::topic_handle::TopicHandle;
 use super::topics::{self, PartitionMeta, TopicMeta};
 use crate::disk::join;
@@ -307,7 +307,7 @@ fn is_worthless(
     };
     match ids {
         Some((_, found)) if found == uuid => Ok(true),
-        Some(ids) => match standing(store, logs, tp, page.as_ref(), ids)? {
+        Some(ids) => match certain_standing(store, logs, tp, page.as_ref(), ids)? {
             Standing::Worthless => Ok(true),
             Standing::Named | Standing::Stray => Ok(false),
             Standing::InTheMaking(maker) => Err(maker::at_work(store, maker, tp)),

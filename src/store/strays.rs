@@ -58,10 +58,8 @@ pub fn strays(store: &StoreDir, broker: BrokerId) -> Result<Vec<Stray>> {
                 path: join(&*logs, name),
             }),
             Ok(None) => {}
-            // Removed or moved meanwhile, or about to be.
-            Err(e)
-                if matches!(e.kind(), Kind::Fenced | Kind::Busy)
-                    || super::json_file::is_missing(&e) => {}
+            // Removed or moved meanwhile.
+            Err(e) if e.kind() == Kind::Fenced || super::json_file::is_missing(&e) => {}
             Err(e) => return Err(e),
         }
     }
@@ -103,7 +101,9 @@ fn look(
         return Ok((!needed).then_some((tp, None)));
     };
     let found = standing(store, &**logs, &tp, page.as_ref(), (topic_id, uuid))?;
-    Ok((found == Standing::Stray).then_some((tp, Some(topic_id))))
+    // A deletion that is under way, or died, is none of ours to finish: this takes no lock.
+    let is_stray = found == Standing::Stray && !graveyard::is_on_the_way(store, topic_id);
+    Ok(is_stray.then_some((tp, Some(topic_id))))
 }
 
 /// What a replica directory in its place is to the topics.
@@ -151,7 +151,7 @@ pub(super) fn standing(
         page.synced_version == 0 && page.tail.end == 0 && page.tail.log_bytes == 0
     });
     if !unused {
-        return stray_or_deleted(store, topic_id, uuid);
+        return Ok(Standing::Stray);
     }
     // A record may have been written that no page shows yet.
     let name = layout::replica_dir(tp);
@@ -165,18 +165,28 @@ pub(super) fn standing(
         if is_log {
             let len = logs.open(&path, Open::Read).and_then(|file| file.len());
             if len.map_err(|e| Error::io("look at", join(logs, &path), e))? > 0 {
-                return stray_or_deleted(store, topic_id, uuid);
+                return Ok(Standing::Stray);
             }
         }
     }
     Ok(Standing::Worthless)
 }
 
-/// No topic file names it, and no proof says why: one may be on its way from a deletion that is under
-/// way, or that died.
-fn stray_or_deleted(store: &StoreDir, topic_id: Uuid, uuid: Uuid) -> Result<Standing> {
+/// The same for who is about to move it: where no proof says why no topic file names it, one may be on
+/// its way, from a deletion that is under way or died.
+pub(super) fn certain_standing(
+    store: &StoreDir,
+    logs: &dyn Dir,
+    tp: &TopicPartition,
+    page: Option<&Page>,
+    ids: (Uuid, Uuid),
+) -> Result<Standing> {
+    let found = standing(store, logs, tp, page, ids)?;
+    if found != Standing::Stray {
+        return Ok(found);
+    }
     graveyard::gather(store, ON_THE_WAY)?;
-    Ok(if graveyard::is_deleted(store, topic_id, uuid)? {
+    Ok(if graveyard::is_deleted(store, ids.0, ids.1)? {
         Standing::Worthless
     } else {
         Standing::Stray

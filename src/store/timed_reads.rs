@@ -6,7 +6,7 @@
 //! 2. As long as such a read is under way, the next hold asks that disk nothing: at most one thread of
 //!    a process waits for a disk, however often a change is tried.
 //! 3. A disk that answered late is slow, not gone: the next hold waits for it as long as it took, and as
-//!    long again, up to [`WITHIN_MAX`]. So a change that a slow disk kept from being made is made at a
+//!    long again. All pages of a hold together may take [`WITHIN_MAX`]: others wait for the lock. So a change that a slow disk kept from being made is made at a
 //!    later try ([`until_answered`]). The page that came late says nothing any more: its log may have
 //!    grown.
 
@@ -21,9 +21,11 @@ use super::page::Page;
 use crate::error::{Error, Kind};
 use crate::types::{BrokerId, TopicPartition};
 
-/// How long a page is waited for, and how long one of a disk that is known to be slow.
+/// How long a page is waited for, and how long all that a hold reads of disks that are known to be slow.
 const WITHIN: Duration = Duration::from_secs(1);
 const WITHIN_MAX: Duration = Duration::from_secs(8);
+/// A page of a disk that is not slow comes within that time.
+const SLOW: Duration = Duration::from_millis(100);
 /// Between two looks whether a disk has answered.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -104,6 +106,8 @@ fn await_answers(store: &StoreDir, patience: Duration) -> bool {
 pub(super) struct TimedReads {
     /// Each broker's thread; none where its disk does not answer.
     readers: HashMap<BrokerId, Option<Reader>>,
+    /// How long slow disks were waited for.
+    waited: Duration,
 }
 
 #[derive(Debug)]
@@ -124,7 +128,14 @@ impl TimedReads {
             return Err(NO_ANSWER.to_owned());
         };
         let within = store.unanswered().within(broker);
-        let read = reader.read(store, tp, broker, within);
+        let left = WITHIN_MAX.saturating_sub(self.waited);
+        let began = store.clock().monotonic();
+        let read = reader.read(store, tp, broker, within.min(left.max(LOOK)));
+        let took = store.clock().monotonic() - began;
+        // Thousands of quick ones are no slow disk.
+        if took >= SLOW {
+            self.waited += took;
+        }
         if read.is_none() {
             *place = None;
         }
@@ -138,9 +149,11 @@ impl Reader {
         let (answer, read) = mpsc::channel();
         let store = Arc::clone(store);
         let work = move || {
-            let logs = store.logs_dir(broker).map_err(|e| e.to_string());
+            let mut opened = None;
             while let Ok(tp) = wants.recv() {
                 let began = store.clock().monotonic();
+                let open = || store.logs_dir(broker).map_err(|e| e.to_string());
+                let logs = opened.get_or_insert_with(open);
                 let logs = logs.as_ref().map_err(String::clone);
                 let page = logs.and_then(|logs| read_page(&store, &tp, logs));
                 let took = store.clock().monotonic() - began;

@@ -32,7 +32,7 @@ pub struct Args {
     /// TOPIC is a regular expression that the whole name matches
     #[arg(short = 'r', long, help_heading = "Selection")]
     regex: bool,
-    /// Wait for topics that come later, and read what is there meanwhile; they are read from their start
+    /// Wait for topics that come later, and read what is there meanwhile (-g with -e: after the wait)
     #[arg(long, help_heading = "Selection")]
     wait: bool,
     /// Only these partitions, such as 0,2-5

@@ -14,14 +14,14 @@ use super::output::{Output, unread};
 use super::print::Stop;
 use super::reading::{Idle, Reading, Source, Took};
 use super::run::nothing;
-use crate::cli::{Env, Outcome};
+use crate::cli::{Env, Outcome, stdout_pipe};
 use crate::client::point::{PointRange, Selection};
 use crate::client::{
     Began, CommitWhen, Consumer, Delivery, End, Fetched, Generation, GroupOptions, GroupSession,
     Order,
 };
 use crate::error::Result;
-use crate::group::{Matcher, Naming, Subscription};
+use crate::group::Naming;
 use crate::store::{PartitionReader, StoreDir, TopicHandle, topics};
 use crate::types::{Offset, TopicName, TopicPartition};
 
@@ -52,6 +52,11 @@ pub fn run(
 ) -> Result<Outcome> {
     store.check_writable()?;
     let (mut idle, was_there) = began;
+    let exec = group
+        .exec
+        .as_ref()
+        .map(|exec| Exec::new(store, exec.clone(), &job.topics, group.session_timeout))
+        .transpose()?;
     let range = match &job.selection {
         Some(Selection::All(range)) => *range,
         _ => PointRange::default(),
@@ -68,92 +73,20 @@ pub fn run(
     } else {
         Began::default()
     };
-    let mut awaited = Awaited::new(&job, was_there)?;
-    let mut printed = 0;
-    loop {
-        match awaited.look(store, &job)? {
-            There::All => break,
-            There::Later => {
-                // It joins with what is there. A name is a glob that matches itself.
-                if subscription.is_of_names() {
-                    subscription.naming = Naming::Globs;
-                }
-                break;
-            }
-            There::Only(names) if awaited.is_read_first(&names, &job, &group) => {
-                let part = Job {
-                    topics: Topics::Names(names),
-                    to_end: true,
-                    fail_if_empty: false,
-                    ..job.clone()
-                };
-                let names = part.topics.subscription();
-                let member = (group.clone(), names, began.clone());
-                let (outcome, so_far, since) = read(store, part, member, (idle, 0), env);
-                let outcome = outcome?;
-                let is_counted = job.count.is_some_and(|count| so_far >= count);
-                if is_counted || env.stopping() || env.has_failed() {
-                    return Ok(outcome);
-                }
-                (printed, idle) = (so_far, since);
-                job.count = job.count.map(|count| count - so_far);
-            }
-            There::Only(_) => {
-                if !idle.wait_for_topic(env) {
-                    let short = printed == 0 || job.count.is_some();
-                    return Ok(if short {
-                        nothing(&job, env)
-                    } else {
-                        Outcome::Done
-                    });
-                }
-            }
+    match topics_are_there(store, &job, was_there, &mut idle, env)? {
+        There::All => {}
+        // It joins with what is there. A name is a glob that matches itself.
+        There::Some if subscription.is_of_names() => subscription.naming = Naming::Globs,
+        There::Some => {}
+        // The others are waited for no longer: what is there is read to its end.
+        There::Only(names) => {
+            job.topics = Topics::Names(names);
+            job.to_end = true;
+            subscription = job.topics.subscription();
+            idle = Idle::new(&job, env);
         }
+        There::Over => return Ok(nothing(&job, env)),
     }
-    let member = (group, subscription, began);
-    read(store, job, member, (idle, printed), env).0
-}
-
-/// Reads as a member of the group, `before` having been since when nothing came, and how many records
-/// were printed; these as they are after it.
-fn read(
-    store: &Arc<StoreDir>,
-    job: Job,
-    (group, subscription, began): (GroupJob, Subscription, Began),
-    before: (Idle, u64),
-    env: &mut Env,
-) -> (Result<Outcome>, u64, Idle) {
-    let (idle, printed) = before;
-    let started = start(store, &job, &group, subscription, began, env);
-    let (member, output) = match started {
-        Ok(started) => started,
-        Err(e) => return (Err(e), printed, idle),
-    };
-    let consumer = Consumer::reading_from(store, job.read_from.clone());
-    let mut reading = Reading::new(env, job, consumer, output, idle).after(printed);
-    let outcome = reading.run(member);
-    let (printed, idle) = reading.into_parts();
-    (outcome, printed, idle)
-}
-
-/// Joins the group.
-fn start(
-    store: &Arc<StoreDir>,
-    job: &Job,
-    group: &GroupJob,
-    subscription: Subscription,
-    began: Began,
-    env: &Env,
-) -> Result<(Member, Output)> {
-    let exec = group
-        .exec
-        .as_ref()
-        .map(|exec| Exec::new(store, exec.clone(), &job.topics, group.session_timeout))
-        .transpose()?;
-    let range = match &job.selection {
-        Some(Selection::All(range)) => *range,
-        _ => PointRange::default(),
-    };
     let stop = env.signals().stop_flag();
     let output = Output::counted(env.stdout_is_terminal() && !job.raw, stop);
     let marks = Arc::new(Marks::new(output.counter()));
@@ -182,6 +115,7 @@ fn start(
     let delivery: Arc<dyn Delivery> = Arc::clone(&marks) as Arc<dyn Delivery>;
     let session = GroupSession::start(store, options, delivery, Box::new(env.signals().waker()))?;
     env.signals().end_by_first(false);
+    let consumer = Consumer::reading_from(store, job.read_from.clone());
     let member = Member {
         marks,
         session,
@@ -189,58 +123,37 @@ fn start(
         generations: HashMap::new(),
         moving: false,
     };
-    Ok((member, output))
+    Reading::new(env, job, consumer, output, idle).run(member)
 }
 
-/// The topics that were asked for and are not there.
-struct Awaited {
-    matcher: Matcher,
-    /// Those that were there when the command began: what comes later has to have records, where the
-    /// run ends at its end.
-    had: Option<Vec<TopicName>>,
-    wants_records: bool,
-    /// What was there when that was read.
-    read: Vec<TopicName>,
-}
-
-/// What there is of the topics that were asked for.
+/// What there is of the topics that were asked for by their names.
 enum There {
     /// All of them.
     All,
-    /// What comes later is read when it comes.
-    Later,
-    /// Those only. What comes later has no end for a run that ends at its end, which is fixed when it
-    /// joins: it waits.
+    /// Not all; what comes later is read when it comes.
+    Some,
+    /// Those only: the others were waited for, and the time is up.
     Only(Vec<TopicName>),
+    /// None; or nobody waits any more.
+    Over,
 }
 
-impl Awaited {
-    fn new(job: &Job, was_there: bool) -> Result<Self> {
-        Ok(Awaited {
-            matcher: job.topics.subscription().matcher()?,
-            had: (!was_there).then(Vec::new),
-            wants_records: job.wait && (job.to_end || job.ends()),
-            read: Vec::new(),
-        })
-    }
-
-    /// Whether what is there is read while others are waited for. A group that commits at the exit joins
-    /// once.
-    fn is_read_first(&mut self, names: &[TopicName], job: &Job, group: &GroupJob) -> bool {
-        let is_due = self.read != names
-            && matches!(job.topics, Topics::Names(_))
-            && group.commit != CommitWhen::OnExit;
-        if is_due {
-            self.read = names.to_vec();
-        }
-        is_due
-    }
-
-    /// Looks what is there.
-    fn look(&mut self, store: &Arc<StoreDir>, job: &Job) -> Result<There> {
+/// Waits until all topics are there that were asked for by their names, where the run ends at its end:
+/// that is fixed when it joins, and what comes later has no end for it.
+fn topics_are_there(
+    store: &Arc<StoreDir>,
+    job: &Job,
+    was_there: bool,
+    idle: &mut Idle,
+    env: &Env,
+) -> Result<There> {
+    let matcher = job.topics.subscription().matcher()?;
+    // What comes while it is waited for has to have records, where the run ends at its end.
+    let wants_records = job.wait && (job.to_end || job.ends());
+    let mut had = (!was_there).then(Vec::new);
+    loop {
         let mut there = topics::list(store)?;
-        let had = self.had.get_or_insert_with(|| there.clone());
-        let (matcher, wants_records) = (&self.matcher, self.wants_records);
+        let had = had.get_or_insert_with(|| there.clone());
         there.retain(|name| {
             let is_awaited = wants_records && matcher.matches(name) && !had.contains(name);
             !is_awaited || TopicHandle::open(store, name).map_or(true, |it| !is_empty(store, &it))
@@ -257,10 +170,18 @@ impl Awaited {
             });
         }
         if !wants_records || job.count == Some(0) {
-            return Ok(There::Later);
+            return Ok(There::Some);
         }
-        there.retain(|name| matcher.matches(name));
-        Ok(There::Only(there))
+        if !idle.wait_for_topic(env) {
+            there.retain(|name| matcher.matches(name));
+            let in_vain = there.is_empty() || env.stopping() || stdout_pipe::reader_is_gone();
+            let by_names = matches!(job.topics, Topics::Names(_));
+            return Ok(if in_vain || !by_names {
+                There::Over
+            } else {
+                There::Only(there)
+            });
+        }
     }
 }
 

@@ -122,7 +122,7 @@ pub struct ExecJob {
 }
 
 /// One run of `mq-consume`.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Job {
     /// The topics.
     pub topics: Topics,

@@ -41,7 +41,6 @@ pub struct Reading<'e> {
     idle: Idle,
     buf: Vec<u8>,
     broken: HashSet<TopicPartition>,
-    printed_before: u64,
     noted_end: bool,
 }
 
@@ -162,29 +161,16 @@ impl<'e> Reading<'e> {
             buf: Vec::new(),
             broken: HashSet::new(),
             noted_end: false,
-            printed_before: 0,
         }
-    }
-
-    /// The same, where so many records were printed before.
-    #[must_use]
-    pub fn after(mut self, printed: u64) -> Self {
-        self.printed_before = printed;
-        self
     }
 
     /// Reads to the end.
     ///
     /// # Errors
     /// What ended it. A reader that goes away is no error.
-    pub fn run(&mut self, mut source: impl Source) -> Result<Outcome> {
+    pub fn run(mut self, mut source: impl Source) -> Result<Outcome> {
         let outcome = self.go(&mut source);
         self.end(source, outcome)
-    }
-
-    /// How many records were printed, and since when nothing came.
-    pub fn into_parts(self) -> (u64, Idle) {
-        (self.printed_before + self.printer.printed(), self.idle)
     }
 
     /// Whether it is known that a partition cannot be read.
@@ -323,17 +309,16 @@ impl<'e> Reading<'e> {
         Ok(false)
     }
 
-    fn end(&mut self, mut source: impl Source, outcome: Result<()>) -> Result<Outcome> {
-        let flushed = source.flush(self);
+    fn end(mut self, mut source: impl Source, outcome: Result<()>) -> Result<Outcome> {
+        let flushed = source.flush(&mut self);
         self.env.progress_done();
         let stopped_by_signal = self.env.stopping();
         let printed = self.printer.printed();
-        let short = printed + self.printed_before == 0
-            || self.job.count.is_some_and(|count| printed < count);
+        let short = printed == 0 || self.job.count.is_some_and(|count| printed < count);
         let empty = self.job.fail_if_empty && short && !stopped_by_signal;
         let good = outcome.is_ok() && flushed.is_ok() && !stopped_by_signal;
         let exits_0 = good && !empty && !self.env.has_failed();
-        let ended = source.end(self, good, exits_0);
+        let ended = source.end(&mut self, good, exits_0);
         outcome?;
         flushed?;
         ended?;
