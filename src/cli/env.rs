@@ -15,6 +15,7 @@ use super::exit::weightier;
 use super::lang::Now;
 use super::progress::Progress;
 use super::signals::Signals;
+use super::stdout::{self, Stdout};
 use crate::clock::{Clock, SystemClock};
 use crate::disk::OsDisk;
 use crate::error::{Error, Kind, Result};
@@ -29,6 +30,7 @@ pub struct Env {
     quiet: bool,
     color: bool,
     signals: Signals,
+    stdout: Stdout,
     clock: Arc<SystemClock>,
     progress: Progress,
     looked: AtomicBool,
@@ -59,7 +61,7 @@ impl Env {
         color: Color,
         signals: Signals,
     ) -> Self {
-        let stdout_is_terminal = std::io::stdout().is_terminal();
+        let stdout_is_terminal = stdout::is_terminal();
         let stderr_is_terminal = std::io::stderr().is_terminal();
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let color = match color {
@@ -72,6 +74,7 @@ impl Env {
             store,
             quiet,
             color,
+            stdout: Stdout::new(signals.writes()),
             signals,
             clock: Arc::new(SystemClock::default()),
             progress: Progress::off(),
@@ -184,6 +187,11 @@ impl Env {
         for note in store.take_notes() {
             self.warn(&note);
         }
+    }
+
+    /// Standard output, to print to.
+    pub fn stdout(&self) -> Stdout {
+        self.stdout.clone()
     }
 
     /// Whether the store was looked for: from then on nothing is a usage error any more.

@@ -19,7 +19,7 @@ pub mod produce;
 mod progress;
 mod report;
 mod signals;
-mod stdout_pipe;
+pub mod stdout;
 pub mod topics;
 
 use std::ffi::OsString;

@@ -6,6 +6,7 @@ use std::io::{IsTerminal, Write};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::lang::{TerminalEscaper, tsv_field};
+use super::stdout::{self, Stdout};
 use crate::error::{Error, Result};
 
 /// Tells an error on stderr.
@@ -30,19 +31,26 @@ pub fn error(tool: &str, error: &Error) {
 /// # Errors
 /// Standard output's.
 pub fn help(asked: &clap::Error) -> Result<()> {
-    let ends = asked.render().to_string().ends_with('\n');
-    let rest: &[u8] = if ends { b"" } else { b"\n" };
-    asked
-        .print()
-        .and_then(|()| {
-            if asked.use_stderr() {
-                std::io::stderr().write_all(rest)
-            } else {
-                std::io::stdout().write_all(rest)?;
-                std::io::stdout().flush()
-            }
-        })
-        .map_err(|e| Error::io("write to", "standard output", e))
+    let (rendered, to_stderr) = (asked.render(), asked.use_stderr());
+    let is_terminal = if to_stderr {
+        std::io::stderr().is_terminal()
+    } else {
+        stdout::is_terminal()
+    };
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let mut text = if is_terminal && !plain {
+        rendered.ansi().to_string()
+    } else {
+        rendered.to_string()
+    };
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    if to_stderr {
+        let told = std::io::stderr().write_all(text.as_bytes());
+        return told.map_err(|e| Error::io("write to", "standard error", e));
+    }
+    Stdout::default().print(text.as_bytes())
 }
 
 /// Tells what clap refused, in the same voice.

@@ -120,7 +120,166 @@ fn without_stderr_the_status_speaks() {
 }
 
 #[test]
+fn what_was_found_or_done_is_so_without_a_reader() {
+    let _tally = Tally::start();
+    let shell = filled();
+    shell.ok("mq-topics", &["create", "damaged"], b"");
+    shell.produce(&["damaged"], b"one\n");
+    let log = shell.store().join("brokers/0/logs/damaged-0");
+    let log = log.join("00000000000000000000.log");
+    let mut bytes = std::fs::read(&log).expect("read");
+    *bytes.last_mut().expect("a byte") ^= 1;
+    std::fs::write(&log, bytes).expect("written");
+    for (line, status) in [
+        ("mq-groups check g --warn 1", 1),
+        ("mq-groups check g --critical 1", 2),
+        ("mq-groups check nosuch --warn 1", 3),
+        ("mq-topics verify --deep damaged", 65),
+        ("mq-groups skip g t:0 --yes", 0),
+    ] {
+        Tally::case();
+        // Its reader is gone before it begins.
+        let done = bash(
+            &shell,
+            &format!("{{ sleep 0.3; {line}; echo $? >&2; }} | true"),
+        );
+        let said = done.err.lines().last().unwrap_or_default();
+        assert_eq!(said, status.to_string(), "{line}: {}", done.err);
+    }
+    let committed = shell.ok("mq-groups", &["describe", "g", "--format", "tsv"], b"");
+    let committed = String::from_utf8(committed).expect("text");
+    assert!(committed.contains("\tt\t0\t2\t"), "{committed}");
+}
+
+#[test]
+fn an_echo_that_nobody_reads_ends() {
+    let _tally = Tally::start();
+    let shell = Shell::new();
+    let limits = ["create", "t", "-c", "max.message.bytes=16000000"];
+    shell.ok("mq-topics", &limits, b"");
+    let big = "head -c 8000000 /dev/zero | tr '\\0' x";
+    for (line, statuses) in [
+        (format!("{big} | mq-produce -T t | true"), "0"),
+        (
+            format!("{big} | mq-produce --whole -o '%v\\n' t | true"),
+            "0",
+        ),
+        (
+            format!("yes | head -c 8000000 | mq-produce -T t | true"),
+            "0",
+        ),
+    ] {
+        Tally::case();
+        let done = bash(&shell, &format!("{line}; echo ${{PIPESTATUS[-2]}} >&2"));
+        assert_eq!(
+            done.err.lines().last(),
+            Some(statuses),
+            "{line}: {}",
+            done.err
+        );
+    }
+    let ends = shell.consume_text(&["-e", "-o", "-1", "-f", "%o\\n", "t"]);
+    assert_eq!(ends, "4000001\n");
+}
+
+#[test]
+fn only_what_somebody_took_is_committed() {
+    let _tally = Tally::start();
+    let shell = filled();
+    // Closed, and what stands in for it; what is thrown away on purpose counts as taken.
+    for (line, status, lag) in [
+        ("mq-consume -e -g h t >&-", 1, "-"),
+        ("mq-consume -e -g h t 1<>/dev/null", 1, "-"),
+        ("mq-consume -e -g h t >/dev/null", 0, "0"),
+    ] {
+        Tally::case();
+        let done = bash(&shell, line);
+        assert_eq!(done.status, status, "{line}: {}", done.err);
+        let told = done.err.contains("standard output is closed");
+        assert_eq!(told, status == 1, "{line}: {}", done.err);
+        let seen = bash(&shell, "mq-groups describe h --format tsv | cut -f 6");
+        let seen = seen.text();
+        assert_eq!(seen.trim().is_empty(), lag == "-", "{line}: {seen}");
+    }
+    // How much of it a peer took, a socket does not tell.
+    for (args, status) in [
+        (&["-e", "-g", "s", "t"][..], 2),
+        (&["-e", "-g", "s", "-c", "3", "t"], 0),
+        (&["-e", "-g", "s", "--commit", "on-exit", "t"], 0),
+        (
+            &[
+                "-e",
+                "-g",
+                "s",
+                "--exec",
+                "cat >/dev/null",
+                "--batch",
+                "20000",
+                "t",
+            ],
+            0,
+        ),
+        (&["-e", "t"], 0),
+    ] {
+        Tally::case();
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().expect("a pair");
+        let reader = std::thread::spawn(move || {
+            let mut took = Vec::new();
+            std::io::Read::read_to_end(&mut { ours }, &mut took).expect("read");
+            took.len()
+        });
+        let mut command = shell.command("mq-consume", args);
+        command.stdout(Stdio::from(std::os::fd::OwnedFd::from(theirs)));
+        let done = crate::cli::run(command, b"");
+        assert_eq!(done.status, status, "{args:?}: {}", done.err);
+        let took = reader.join().expect("joined");
+        assert!(
+            status != 2 || took == 0 && done.err.contains("is a socket"),
+            "{}",
+            done.err
+        );
+    }
+}
+
+#[test]
 fn a_signal_waits_for_no_reader() {
+    let _tally = Tally::start();
+    let shell = filled();
+    let many: Vec<String> = (0..400)
+        .map(|n| format!("{}{n}", "x".repeat(200)))
+        .collect();
+    let names: Vec<&str> = many.iter().map(String::as_str).collect();
+    shell.ok("mq-topics", &[&["create"], &names[..]].concat(), b"");
+    let endless = "yes | mq-produce";
+    for (line, signal) in [
+        ("mq-topics list", Signal::TERM),
+        ("mq-topics list --format json", Signal::TERM),
+        ("mq-topics describe", Signal::TERM),
+        (&format!("{endless} -T u"), Signal::TERM),
+        (&format!("{endless} -o '%o\\n' u"), Signal::TERM),
+    ] {
+        Tally::case();
+        // Nobody reads: `sleep` holds the pipe.
+        let name = if signal == Signal::INT { "INT" } else { "TERM" };
+        let (input, tool) = line.rsplit_once("| ").unwrap_or(("true", line));
+        let script = format!(
+            "rm -f out; mkfifo out; sleep 60 <out & holder=$!; {input} > >({{ {tool} <&3 >out & }} 3<&0; \
+             echo $! >pid; wait $!; echo $? >status) & sleep 1; kill -{name} $(cat pid); for n in $(seq 100); do \
+             [ -s status ] && break; sleep 0.1; done; cat status >&2; kill $holder; rm -f status pid"
+        );
+        let done = bash(&shell, &script);
+        let status = (128 + signal.as_raw()).to_string();
+        assert_eq!(
+            done.err.lines().last(),
+            Some(&*status),
+            "{line}: {}",
+            done.err
+        );
+    }
+}
+
+#[test]
+fn a_signal_that_was_not_ignored_waits_for_no_reader() {
     let _tally = Tally::start();
     let shell = filled();
     // Under nohup the tools leave HUP alone, as they should.

@@ -1,6 +1,5 @@
 //! `mq-broker` at work.
 
-use std::io::Write;
 use std::time::Duration;
 
 use super::job::Job;
@@ -71,6 +70,7 @@ fn start(id: BrokerId, mut options: BrokerOptions, env: &Env) -> Result<Outcome>
         asked: &asked,
         wake: env.wake_fd(),
     };
+    let mut stdout = env.stdout();
     let mut ready = |ready: cluster::Ready| {
         let role = match ready.controller_epoch {
             Some(epoch) => format!("controller, epoch {epoch}"),
@@ -80,15 +80,7 @@ fn start(id: BrokerId, mut options: BrokerOptions, env: &Env) -> Result<Outcome>
             "mq-broker {} ready: {role}, store {path}\n",
             ready.broker_id
         );
-        let mut stdout = std::io::stdout().lock();
-        match stdout
-            .write_all(line.as_bytes())
-            .and_then(|()| stdout.flush())
-        {
-            // Whoever started it may not want to know.
-            Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-            written => written.map_err(|e| Error::io("write to", "standard output", e)),
-        }
+        stdout.print(line.as_bytes())
     };
     let zone = local_zone();
     let mut tell = |told| {

@@ -27,7 +27,7 @@ use super::marks::Marks;
 use super::print::{Printer, Stop};
 use crate::cli::Env;
 use crate::cli::lang::shown;
-use crate::cli::stdout_pipe;
+use crate::cli::stdout;
 use crate::client::{BatchInfo, Consumer, Fetched, Generation, GroupSession};
 use crate::error::{Error, Kind, Result};
 use crate::record::{Decompressor, Record};
@@ -375,7 +375,7 @@ impl Exec {
                 return Ok(Ran::Done);
             }
             // Nothing that it could print would be read: no fault of the records.
-            if stdout_pipe::reader_is_gone() {
+            if stdout::reader_is_gone() {
                 self.forget();
                 return Ok(Ran::Unread);
             }

@@ -88,7 +88,7 @@ pub fn run(
         There::Over => return Ok(nothing(&job, env)),
     }
     let stop = env.signals().stop_flag();
-    let output = Output::counted(env.stdout_is_terminal() && !job.raw, stop);
+    let output = Output::counted(stop);
     let marks = Arc::new(Marks::new(output.counter()));
     let options = GroupOptions {
         group: group.name.clone(),

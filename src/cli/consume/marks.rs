@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::cli::stdout_pipe::{reader_is_gone, unread};
+use crate::cli::stdout::{reader_is_gone, unread};
 use crate::client::{Delivered, Delivery, Generation};
 use crate::types::{LeaderEpoch, Offset};
 

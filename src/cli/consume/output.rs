@@ -4,15 +4,14 @@
 //! that it has room: so no write blocks, and what was written is known to the byte at any time.
 
 use std::io;
-use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
-use crate::cli::lang::TerminalEscaper;
 use crate::cli::signals::{StopFlag, Writes};
-pub use crate::cli::stdout_pipe::unread;
+pub use crate::cli::stdout::unread;
+use crate::cli::stdout::{write_all, write_in_pages};
 use crate::error::{Error, Result};
 
 /// Buffers under way to the writing thread.
@@ -20,13 +19,9 @@ const QUEUE: usize = 3;
 /// A buffer is handed on at about this size.
 pub const CHUNK_BYTES: usize = 1024 * 1024;
 
-/// What a pipe that says it has room takes without blocking (PIPE_BUF).
-const PAGE_BYTES: usize = 4096;
-
 /// Standard output.
 #[derive(Debug)]
 pub struct Output {
-    escaper: Option<TerminalEscaper>,
     writer: Option<Writer>,
     under_way: usize,
     closed: bool,
@@ -34,7 +29,6 @@ pub struct Output {
     /// Writes to a pipe go in pages, until this is raised.
     in_pages: Option<StopFlag>,
     writes: Writes,
-    escaped: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -45,26 +39,23 @@ struct Writer {
 }
 
 impl Output {
-    /// Standard output; `escape`: control characters are made visible. A signal does not wait for
-    /// `writes`.
-    pub fn new(escape: bool, writes: Writes) -> Self {
+    /// Standard output. A signal does not wait for `writes`.
+    pub fn new(writes: Writes) -> Self {
         Output {
-            escaper: escape.then(TerminalEscaper::new),
             writer: None,
             under_way: 0,
             closed: false,
             written: Arc::default(),
             in_pages: None,
             writes,
-            escaped: Vec::new(),
         }
     }
 
     /// The same, for a run that must know how much was taken; it gives up once `stop` is raised,
     /// as the reader of a full pipe is not waited for.
-    pub fn counted(escape: bool, stop: StopFlag) -> Self {
+    pub fn counted(stop: StopFlag) -> Self {
         // What was taken is to be committed: it ends by itself.
-        let mut output = Output::new(escape, Writes::default());
+        let mut output = Output::new(Writes::default());
         output.in_pages = unread().map(|_| stop);
         output
     }
@@ -94,9 +85,6 @@ impl Output {
         if self.closed || out.is_empty() {
             out.clear();
             return Ok(());
-        }
-        if self.escaper.is_some() {
-            return self.write_now(out);
         }
         if self.writer.is_none() {
             self.writer = Some(start(self.writes.clone())?);
@@ -137,28 +125,10 @@ impl Output {
             out.clear();
             return Ok(());
         }
-        let bytes = match &mut self.escaper {
-            Some(escaper) => {
-                self.escaped.clear();
-                escaper.escape(out, &mut self.escaped);
-                escaper.finish(&mut self.escaped);
-                &self.escaped
-            }
-            None => &*out,
-        };
-        // Counted in rendered bytes: escaped ones are more, and count only as a whole.
-        let counter = if self.escaper.is_none() {
-            &*self.written
-        } else {
-            &AtomicU64::new(0)
-        };
         let outcome = match &self.in_pages {
-            Some(stop) => write_in_pages(bytes, ends, counter, stop),
-            None => self.writes.make(|| write_all(bytes, counter)),
+            Some(stop) => write_in_pages(out, ends, &self.written, stop),
+            None => self.writes.make(|| write_all(out, &self.written)),
         };
-        if outcome.is_ok() && self.escaper.is_some() {
-            self.written.fetch_add(out.len() as u64, Ordering::Release);
-        }
         out.clear();
         self.judge(outcome)
     }
@@ -239,102 +209,4 @@ fn start(writes: Writes) -> Result<Writer> {
         back,
         thread,
     })
-}
-
-/// Writes past the standard library's line buffer; `gone` counts the bytes that were written.
-fn write_all(mut bytes: &[u8], gone: &AtomicU64) -> io::Result<()> {
-    let stdout = io::stdout();
-    while !bytes.is_empty() {
-        match rustix::io::write(&stdout, bytes) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(n) => {
-                gone.fetch_add(n as u64, Ordering::Release);
-                bytes = bytes.get(n..).unwrap_or_default();
-            }
-            Err(rustix::io::Errno::INTR) => {}
-            Err(rustix::io::Errno::AGAIN) => {
-                wait_writable()?;
-            }
-            Err(e) => return Err(e.into()),
-        }
-    }
-    Ok(())
-}
-
-/// The same into a pipe, without ever blocking in a write; `Interrupted` once `stop` is raised.
-fn write_in_pages(
-    bytes: &[u8],
-    ends: &[usize],
-    gone: &AtomicU64,
-    stop: &StopFlag,
-) -> io::Result<()> {
-    let mut at = 0;
-    while at < bytes.len() {
-        let next = page_end(at, bytes.len(), ends);
-        while !wait_writable()? {
-            if stop.is_raised() {
-                return Err(io::ErrorKind::Interrupted.into());
-            }
-        }
-        write_all(bytes.get(at..next).unwrap_or_default(), gone)?;
-        at = next;
-    }
-    Ok(())
-}
-
-/// Where a page that begins at `at` ends: with the last record that ends in it, if one does.
-fn page_end(at: usize, len: usize, ends: &[usize]) -> usize {
-    let most = len.min(at + PAGE_BYTES);
-    let fit = ends.partition_point(|end| *end <= most);
-    match fit.checked_sub(1).and_then(|last| ends.get(last)) {
-        Some(end) if *end > at => *end,
-        _ => most,
-    }
-}
-
-/// Waits for a while; whether there is room, or an error that the write will tell.
-fn wait_writable() -> io::Result<bool> {
-    let stdout = io::stdout();
-    let mut fds = [rustix::event::PollFd::from_borrowed_fd(
-        stdout.as_fd(),
-        rustix::event::PollFlags::OUT,
-    )];
-    let looks = rustix::event::Timespec {
-        tv_sec: 0,
-        tv_nsec: 200_000_000,
-    };
-    match rustix::event::poll(&mut fds, Some(&looks)) {
-        Ok(ready) => Ok(ready > 0),
-        Err(rustix::io::Errno::INTR) => Ok(false),
-        Err(e) => Err(e.into()),
-    }
-}
-
-/// Whether standard output is a file on a disk.
-pub fn is_file() -> bool {
-    rustix::fs::fstat(io::stdout())
-        .is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pages_end_with_records_where_they_can() {
-        let ends = [10, 4000, 4100, 9000, 9010];
-        let pages = |len| {
-            let mut at = 0;
-            std::iter::from_fn(|| {
-                (at < len).then(|| {
-                    at = page_end(at, len, &ends);
-                    at
-                })
-            })
-            .collect::<Vec<_>>()
-        };
-        assert_eq!(pages(9010), [4000, 4100, 8196, 9010]);
-        assert_eq!(pages(5), [5]);
-        assert_eq!(page_end(0, 9000, &[]), PAGE_BYTES);
-    }
 }

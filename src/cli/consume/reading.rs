@@ -17,7 +17,7 @@ use std::time::Duration;
 use super::job::{Job, Topics};
 use super::output::Output;
 use super::print::{Printer, Stop};
-use crate::cli::{Env, Outcome, stdout_pipe};
+use crate::cli::{Env, Outcome, stdout};
 use crate::client::{Consumer, Fetched};
 use crate::error::{Error, Kind, Result};
 use crate::types::{Offset, TopicPartition};
@@ -140,7 +140,7 @@ impl Idle {
     pub fn wait_for_topic(&mut self, env: &Env) -> bool {
         let left = self.left(self.seen, env.monotonic());
         let is_over = left.is_some_and(|left| left.is_zero());
-        if is_over || env.stopping() || stdout_pipe::reader_is_gone() {
+        if is_over || env.stopping() || stdout::reader_is_gone() {
             return false;
         }
         env.wait_woken(WAIT_FOR_TOPIC.min(left.unwrap_or(WAIT_FOR_TOPIC)));
@@ -151,8 +151,12 @@ impl Idle {
 impl<'e> Reading<'e> {
     /// For a job.
     pub fn new(env: &'e mut Env, job: Job, consumer: Consumer, output: Output, idle: Idle) -> Self {
+        // What a command reads is no terminal.
+        let on_terminal =
+            env.stdout_is_terminal() && job.group.as_ref().is_none_or(|group| group.exec.is_none());
+        let renderer = job.renderer.clone().escaping(on_terminal && !job.raw);
         Reading {
-            printer: Printer::new(job.renderer.clone(), job.filter.clone(), job.count),
+            printer: Printer::new(renderer, job.filter.clone(), job.count),
             env,
             job,
             consumer,
@@ -280,7 +284,7 @@ impl<'e> Reading<'e> {
         // Asked before each wait, which a tick ends: where nothing comes, no write tells it. A
         // command may well print nothing.
         let has_command = self.job.group.as_ref().is_some_and(|g| g.exec.is_some());
-        let is_unread = !has_command && stdout_pipe::reader_is_gone();
+        let is_unread = !has_command && stdout::reader_is_gone();
         if self.output.is_closed() || is_unread || source.is_done(self) {
             return Ok(true);
         }

@@ -9,9 +9,10 @@ use super::assign::Assignments;
 use super::job::{Job, Topics};
 use super::output::Output;
 use super::reading::{Idle, Reading, Source, Took};
-use crate::cli::{Env, Outcome};
-use crate::client::{BatchInfo, Consumer, Fetched, ReadFrom};
-use crate::error::{Kind, Result};
+use crate::cli::lang::usage;
+use crate::cli::{Env, Outcome, stdout};
+use crate::client::{BatchInfo, CommitWhen, Consumer, Fetched, ReadFrom};
+use crate::error::{Error, Kind, Result};
 use crate::record::{BatchBuilder, Decompressor};
 use crate::store::StoreDir;
 use crate::types::{Offset, TopicPartition};
@@ -28,6 +29,7 @@ const TICK: Duration = Duration::from_millis(500);
 /// # Errors
 /// What ended it. A reader that goes away is no error.
 pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
+    check_reader(&job)?;
     let mut idle = Idle::new(&job, env);
     let Some((store, was_there)) = open_store(&job, &mut idle, env)? else {
         return Ok(nothing(&job, env));
@@ -38,8 +40,7 @@ pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
     if let Some(group) = job.group.clone() {
         return super::group_run::run(&store, job, group, (idle, was_there), env);
     }
-    let escape = env.stdout_is_terminal() && !job.raw;
-    let output = Output::new(escape, env.signals().writes());
+    let output = Output::new(env.signals().writes());
     let consumer = Consumer::reading_from(&store, job.read_from.clone());
     let mut on = Reading::new(env, job, consumer, output, idle);
     let mut plain = Plain {
@@ -52,13 +53,38 @@ pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
     on.env.signals().end_by_first(false);
     if on.job.to_end || on.job.ends() {
         // Into a pipe: its reader may well print on the same terminal.
-        let into_file = super::output::is_file();
+        let into_file = stdout::kind() == stdout::Kind::File;
         on.env.progress_source(None, !into_file);
     }
     if on.job.tail.is_some() {
         plain.print_tail(&mut on)?;
     }
     on.run(plain)
+}
+
+/// Refuses to commit what nobody may have got: a group's offsets say what was delivered.
+fn check_reader(job: &Job) -> Result<()> {
+    let Some(group) = job.group.as_ref().filter(|group| group.exec.is_none()) else {
+        return Ok(());
+    };
+    match stdout::kind() {
+        stdout::Kind::Closed => {
+            let text =
+                "standard output is closed: nobody gets the records, so nothing is committed";
+            Err(Error::new(Kind::Io, text).cure(
+                "write them to a file, or to /dev/null where they are not wanted (> /dev/null)",
+            ))
+        }
+        stdout::Kind::Socket if job.count.is_none() && group.commit == CommitWhen::AfterWrite => {
+            Err(usage(
+                "standard output is a socket: how much of it was read is not known, so nothing can be \
+                 committed by that",
+                "commit once, at the end (--commit on-exit), say how many records (-c), or run a command \
+                 for each (--exec)",
+            ))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What a run comes to that ended before there was anything to read.

@@ -4,9 +4,9 @@
 //! is what is still good.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 
 use super::job::{Check, Threshold};
+use crate::cli::stdout::Stdout;
 use crate::cli::{Env, Outcome};
 use crate::error::{Error, Result};
 use crate::group::{self, GroupDescription};
@@ -80,7 +80,8 @@ pub fn check(job: &Check, env: &Env) -> Result<Outcome> {
         Err(e) => return tell_unknown(&e),
     };
     let status = Status::worst(findings.iter().map(|finding| finding.status));
-    print(&text(job, status, &findings))?;
+    env.stdout()
+        .print(text(job, status, &findings).as_bytes())?;
     Ok(Outcome::Check(status))
 }
 
@@ -93,11 +94,12 @@ pub fn tell_unknown(e: &Error) -> Result<Outcome> {
     let cure = e
         .cure_text()
         .map_or_else(String::new, |cure| format!("; {cure}"));
-    print(&format!(
+    let line = format!(
         "GROUPS {} - {}\n",
         status.word(),
         plain(&format!("{e}{cure}"))
-    ))?;
+    );
+    Stdout::default().print(line.as_bytes())?;
     Ok(Outcome::Check(status))
 }
 
@@ -299,13 +301,6 @@ fn plain(text: &str) -> String {
             c => c,
         })
         .collect()
-}
-
-fn print(text: &str) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())
-        .and_then(|()| out.flush())
-        .map_err(|e| Error::io("write", "standard output", e))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::args_alter::Alter;
+use crate::cli::Env;
 use crate::cli::consent::Consent;
 use crate::cli::lang::Renderer;
 use crate::cli::output::OutputOptions;
@@ -184,6 +185,18 @@ pub enum RecordOutput {
     Rows(OutputOptions),
     /// As mq-consume does.
     Rendered(Renderer),
+}
+
+impl RecordOutput {
+    /// The same, safe for a terminal where standard output is one.
+    pub fn for_screen(&self, env: &Env) -> Self {
+        match self {
+            RecordOutput::Rows(output) => RecordOutput::Rows(*output),
+            RecordOutput::Rendered(renderer) => {
+                RecordOutput::Rendered(renderer.clone().escaping(env.stdout_is_terminal()))
+            }
+        }
+    }
 }
 
 /// `mq-groups peek`.

@@ -1,7 +1,6 @@
 //! `mq-groups reset` and `commit`: committed offsets, moved, and printed so that they can be put back.
 
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::sync::Arc;
 
 use super::csv;
@@ -133,11 +132,7 @@ pub fn export(job: &Export, env: &mut Env) -> Result<Outcome> {
     for row in scoped(offsets_of(&store, &job.group, env)?, job.topic.as_ref()) {
         csv::write(&row.tp.topic, row.tp.partition, row.offset, &mut out);
     }
-    let mut stdout = std::io::stdout().lock();
-    stdout
-        .write_all(&out)
-        .and_then(|()| stdout.flush())
-        .map_err(|e| Error::io("write", "standard output", e))?;
+    env.stdout().print(&out)?;
     Ok(Outcome::Done)
 }
 

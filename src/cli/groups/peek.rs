@@ -1,11 +1,10 @@
 //! `mq-groups peek` and `skip`: the records around where a group is.
 
-use std::io::Write;
 use std::sync::Arc;
 
 use super::job::{Peek, RecordOutput, Skip};
 use super::run::{PATIENCE, warned};
-use crate::cli::lang::{OutputRecord, TerminalEscaper};
+use crate::cli::lang::OutputRecord;
 use crate::cli::output::{Cell, Column, Listing, OutputOptions};
 use crate::cli::{Env, Failures, Outcome};
 use crate::client::{BatchInfo, for_each_around, open_reader};
@@ -45,7 +44,8 @@ pub fn peek(job: Peek, env: &mut Env) -> Result<Outcome> {
         env.warn(note);
     }
     let mut failures = Failures::default();
-    let mut shown = Shown::new(&job.records, &PEEK);
+    let records = job.records.for_screen(env);
+    let mut shown = Shown::new(&records, &PEEK);
     let mut any = false;
     for row in &seen.offsets {
         let tp = TopicPartition::new(crate::types::TopicName::new(&*row.topic)?, row.partition);
@@ -103,7 +103,8 @@ pub fn skip(job: Skip, env: &mut Env) -> Result<Outcome> {
     // Whoever has members is told of before anything is shown.
     group::reset(&store, &job.group, &[], true, PATIENCE, &mut Vec::new())?;
     let mut reader = open_reader(&store, tp)?;
-    let mut shown = Shown::new(&job.records, &SKIP);
+    let records = job.records.for_screen(env);
+    let mut shown = Shown::new(&records, &SKIP);
     let mut next = None;
     for_each_around(&mut reader, committed, 0, 1, |info, record| {
         next = Some(record.offset + 1);
@@ -244,20 +245,7 @@ impl<'a> Shown<'a> {
     fn print(self, env: &Env) -> Result<()> {
         match self.records {
             RecordOutput::Rows(output) => rows(env, self.columns, *output, self.rows),
-            RecordOutput::Rendered(_) => {
-                let mut bytes = self.rendered;
-                if env.stdout_is_terminal() {
-                    let mut escaped = Vec::new();
-                    let mut escaper = TerminalEscaper::new();
-                    escaper.escape(&bytes, &mut escaped);
-                    escaper.finish(&mut escaped);
-                    bytes = escaped;
-                }
-                let mut out = std::io::stdout().lock();
-                out.write_all(&bytes)
-                    .and_then(|()| out.flush())
-                    .map_err(|e| Error::io("write", "standard output", e))
-            }
+            RecordOutput::Rendered(_) => env.stdout().print(&self.rendered),
         }
     }
 }

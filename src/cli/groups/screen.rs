@@ -6,7 +6,7 @@
 //!    not come before the first has.
 //! 3. Dropping it puts everything back.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -14,9 +14,10 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, kill_current_process_group};
 use rustix::termios::{
-    LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetwinsize, tcsetattr,
+    LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr,
 };
 
+use crate::cli::stdout::{self, Stdout};
 use crate::error::{Error, Result};
 
 const ENTER: &[u8] = b"\x1b[?1049h\x1b[?25l";
@@ -123,10 +124,8 @@ impl Screen {
 
     /// Columns and rows of the terminal.
     pub fn size() -> (u16, u16) {
-        let known = tcgetwinsize(std::io::stdout())
-            .ok()
-            .filter(|size| size.ws_col > 0 && size.ws_row > 0);
-        known.map_or((80, 24), |size| (size.ws_col, size.ws_row))
+        let known = stdout::size().filter(|(columns, rows)| *columns > 0 && *rows > 0);
+        known.unwrap_or((80, 24))
     }
 
     /// Shows these lines, and nothing else: written in one piece, so that nothing flickers. The
@@ -210,10 +209,7 @@ fn wish(keys: &[u8]) -> Wish {
 }
 
 fn write(bytes: &[u8]) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(bytes)
-        .and_then(|()| out.flush())
-        .map_err(|e| Error::io("write", "standard output", e))
+    Stdout::default().print(bytes)
 }
 
 #[cfg(test)]

@@ -1,12 +1,11 @@
 //! `mq-groups list` and `describe`.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 
 use super::job::{Describe, List};
 use crate::cli::output::{Cell, Column, Listing, OutputFormat, json_line};
 use crate::cli::{Env, Failures, Outcome};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Kind, Result};
 use crate::group::{self, GroupDescription};
 
 const GROUPS: [Column; 6] = [
@@ -107,11 +106,11 @@ pub fn describe(job: Describe, env: &mut Env) -> Result<Outcome> {
         for group in &seen {
             json_line(group, &mut out)?;
         }
-        print(&out)?;
+        env.stdout().print(&out)?;
         return Ok(failures.outcome());
     }
     if job.output.format == OutputFormat::Table {
-        print(configs(&seen).as_bytes())?;
+        env.stdout().print(configs(&seen).as_bytes())?;
     }
     let mut rows = Listing::stdout(
         env,
@@ -191,11 +190,4 @@ pub(super) fn offsets(group: &GroupDescription) -> Vec<Vec<Cell>> {
         ]
     };
     group.offsets.iter().map(row).collect()
-}
-
-fn print(bytes: &[u8]) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(bytes)
-        .and_then(|()| out.flush())
-        .map_err(|e| Error::io("write to", "standard output", e))
 }

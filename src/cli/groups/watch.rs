@@ -4,7 +4,6 @@
 //! Elsewhere a block of rows is printed at first and after each change; that lag grows older is
 //! none.
 
-use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use super::job::Watch;
 use super::screen::{Screen, Wish};
 use super::show::{OFFSETS, offsets};
 use crate::cli::output::{Cell, Column, Listing, OutputFormat, OutputOptions};
-use crate::cli::{Env, Outcome, stdout_pipe};
+use crate::cli::{Env, Outcome, stdout};
 use crate::disk::{Wake, Watcher, new_watcher};
 use crate::error::{Error, Kind, Result};
 use crate::group::{self, GroupDescription};
@@ -59,12 +58,13 @@ pub fn watch(job: Watch, env: &mut Env) -> Result<Outcome> {
         }
         if before.as_ref() != Some(&seen) {
             let between = before.is_some() && job.output.format == OutputFormat::Table;
-            print(&[if between { b"\n" } else { &b""[..] }, &rows].concat())?;
+            env.stdout()
+                .print(&[if between { b"\n" } else { &b""[..] }, &rows].concat())?;
             before = Some(seen);
         }
         let started = env.monotonic();
         while !env.stopping() && env.monotonic().saturating_sub(started) < PERIOD {
-            if stdout_pipe::reader_is_gone() {
+            if stdout::reader_is_gone() {
                 return Ok(Outcome::Done);
             }
             if news.within(READER, env)? {
@@ -217,13 +217,6 @@ fn drawn(
         }
     }
     rows.into_bytes()
-}
-
-fn print(bytes: &[u8]) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(bytes)
-        .and_then(|()| out.flush())
-        .map_err(|e| Error::io("write", "standard output", e))
 }
 
 /// Tells that a group's files changed, as far as the system says.

@@ -4,6 +4,7 @@ use jiff::tz::TimeZone;
 
 use crate::cli::lang::envelope::write_envelope;
 use crate::cli::lang::template::{BytesField, BytesOf, Format, LengthField, Piece, Template};
+use crate::cli::lang::terminal::TerminalEscaper;
 use crate::cli::lang::text::TextFormat;
 use crate::client::BatchInfo;
 use crate::error::Result;
@@ -89,6 +90,8 @@ pub struct Renderer {
     format: Format,
     null_marker: Vec<u8>,
     zone: TimeZone,
+    /// Control characters of fields are made visible.
+    escapes: bool,
 }
 
 /// Whose key and value are meant.
@@ -106,14 +109,25 @@ impl Renderer {
             format,
             null_marker: null_marker.unwrap_or_default().to_vec(),
             zone,
+            escapes: false,
         }
+    }
+
+    /// The same for a terminal, where `escapes` says so: control characters in what a record holds are
+    /// made visible. What the format says besides is the user's own text, and stays.
+    #[must_use]
+    pub fn escaping(mut self, escapes: bool) -> Self {
+        self.escapes = escapes;
+        self
     }
 
     /// The delimiter, if each record is its value as it is (nothing for null) and then the
     /// delimiter: a caller may then write records without asking this renderer.
     pub fn is_value_line(&self) -> Option<&[u8]> {
         match &self.format {
-            Format::Template(template) if self.null_marker.is_empty() => template.value_line(),
+            Format::Template(template) if self.null_marker.is_empty() && !self.escapes => {
+                template.value_line()
+            }
             _ => None,
         }
     }
@@ -132,7 +146,9 @@ impl Renderer {
         }
         match &self.format {
             Format::Json => {
+                let at = out.len();
                 write_envelope(record, out);
+                self.escape_from(at, out);
                 Ok(())
             }
             Format::Template(Template { pieces }) => {
@@ -155,8 +171,12 @@ impl Renderer {
         out: &mut Vec<u8>,
     ) -> Result<()> {
         for piece in pieces {
+            let at = out.len();
             match piece {
-                Piece::Literal(literal) => out.extend_from_slice(literal),
+                Piece::Literal(literal) => {
+                    out.extend_from_slice(literal);
+                    continue;
+                }
                 Piece::Bytes(field) => self.bytes(field, record, scope, out),
                 Piece::Length(length) => write_length(length, record, scope, out)?,
                 Piece::Partition(number) => number.write(i64::from(record.partition), out)?,
@@ -171,10 +191,23 @@ impl Renderer {
                         };
                         self.pieces(body, record, scope, out)?;
                     }
+                    // Each of them has seen to its own.
+                    continue;
                 }
             }
+            self.escape_from(at, out);
         }
         Ok(())
+    }
+
+    /// Makes visible what was written from `at` on.
+    fn escape_from(&self, at: usize, out: &mut Vec<u8>) {
+        if self.escapes {
+            let field = out.split_off(at);
+            let mut escaper = TerminalEscaper::new();
+            escaper.escape(&field, out);
+            escaper.finish(out);
+        }
     }
 
     fn bytes(

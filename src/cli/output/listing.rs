@@ -8,6 +8,7 @@ use super::json::{self, Row};
 use super::table::{self, Look};
 use super::tsv;
 use crate::cli::Env;
+use crate::cli::stdout::{self, Stdout};
 use crate::error::{Error, Result};
 
 /// Rows of a table that are measured together. A longer one is printed piece by piece.
@@ -24,13 +25,12 @@ pub struct Listing<W: Write> {
     buf: Vec<u8>,
 }
 
-impl Listing<std::io::BufWriter<std::io::StdoutLock<'static>>> {
+impl Listing<std::io::BufWriter<Stdout>> {
     /// Rows with these columns, for standard output.
     pub fn stdout(env: &Env, columns: &'static [Column], options: OutputOptions) -> Self {
         let width = if env.stdout_is_terminal() {
-            rustix::termios::tcgetwinsize(std::io::stdout())
-                .ok()
-                .map(|size| size.ws_col)
+            stdout::size()
+                .map(|(columns, _)| columns)
                 .filter(|columns| *columns > 0)
         } else {
             None
@@ -40,7 +40,7 @@ impl Listing<std::io::BufWriter<std::io::StdoutLock<'static>>> {
             color: env.color(),
             zone: crate::cli::local_zone(),
         };
-        let out = std::io::BufWriter::new(std::io::stdout().lock());
+        let out = std::io::BufWriter::new(env.stdout());
         Listing::new(out, columns, options, look)
     }
 }

@@ -1,10 +1,13 @@
 //! The echo: what was sent, written out in the order of the input once it is acknowledged.
 
 use std::collections::{HashMap, VecDeque};
-use std::io::{self, Write};
+use std::io;
+use std::sync::atomic::AtomicU64;
 
 use super::job::Echo;
-use crate::cli::lang::{HeaderList, OutputRecord};
+use crate::cli::lang::{HeaderList, OutputRecord, TerminalEscaper};
+use crate::cli::signals::StopFlag;
+use crate::cli::stdout;
 use crate::client::{Receipt, Sent};
 use crate::error::{Error, Result};
 use crate::record::Header;
@@ -22,7 +25,11 @@ pub struct Echoes {
     waiting_bytes: usize,
     acked: HashMap<PartitionId, VecDeque<Receipt>>,
     out: Vec<u8>,
+    /// Its reader is gone, or does not read on and a signal asked to stop.
     broken: bool,
+    /// Control characters of the input are made visible.
+    escapes: bool,
+    stop: StopFlag,
 }
 
 #[derive(Debug)]
@@ -48,8 +55,13 @@ struct OwnedRecord {
 }
 
 impl Echoes {
-    /// For a run.
-    pub fn new(echo: Echo, topic: TopicName) -> Self {
+    /// For a run, which a reader does not keep once `stop` is raised. `escapes`: standard output is a
+    /// terminal.
+    pub fn new(echo: Echo, topic: TopicName, stop: StopFlag, escapes: bool) -> Self {
+        let echo = match echo {
+            Echo::Template(renderer) => Echo::Template(Box::new(renderer.escaping(escapes))),
+            other => other,
+        };
         Echoes {
             echo,
             topic,
@@ -58,6 +70,8 @@ impl Echoes {
             acked: HashMap::new(),
             out: Vec::new(),
             broken: false,
+            escapes,
+            stop,
         }
     }
 
@@ -111,6 +125,7 @@ impl Echoes {
     pub fn acknowledged(&mut self, receipts: &[Receipt]) -> Result<()> {
         if !self.is_wanted() {
             self.waiting.clear();
+            self.waiting_bytes = 0;
             return Ok(());
         }
         for receipt in receipts {
@@ -139,6 +154,11 @@ impl Echoes {
             };
             self.waiting_bytes -= front.bytes;
             match front.what {
+                What::Bytes(bytes) if self.escapes => {
+                    let mut escaper = TerminalEscaper::new();
+                    escaper.escape(&bytes, &mut self.out);
+                    escaper.finish(&mut self.out);
+                }
                 What::Bytes(bytes) => self.out.extend_from_slice(&bytes),
                 What::Record(record) => {
                     if let Echo::Template(renderer) = &self.echo {
@@ -180,13 +200,17 @@ impl Echoes {
         if self.out.is_empty() {
             return Ok(());
         }
-        let mut stdout = io::stdout().lock();
-        let written = stdout.write_all(&self.out).and_then(|()| stdout.flush());
+        let written = stdout::write_in_pages(&self.out, &[], &AtomicU64::new(0), &self.stop);
         self.out.clear();
         match written {
             Ok(()) => Ok(()),
-            // A reader that went away ends the echo, not the production.
-            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => {
+            // A reader that went away, or does not read, ends the echo, not the production.
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    io::ErrorKind::BrokenPipe | io::ErrorKind::Interrupted
+                ) =>
+            {
                 self.broken = true;
                 Ok(())
             }

@@ -29,7 +29,7 @@ const ECHO_PATIENCE: Duration = Duration::from_millis(2);
 ///
 /// # Errors
 /// What ended it, with how many records are acknowledged and the first line that is not.
-pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
+pub fn run(mut job: Job, env: &mut Env) -> Result<Outcome> {
     let store = env.open_or_create_store()?;
     prepare_topic(&store, &job, env)?;
     let waits = Arc::new(Waits::new(env.signals().stop_flag()));
@@ -38,8 +38,10 @@ pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
         ..job.delivery.clone()
     };
     let producer = UntimedProducer::open(&store, &job.topic, options)?;
+    let stop = env.signals().stop_flag();
+    let echo = std::mem::replace(&mut job.echo, Echo::Nothing);
     let mut run = Run {
-        echoes: Echoes::new(Echo::Nothing, job.topic.clone()),
+        echoes: Echoes::new(echo, job.topic.clone(), stop, env.stdout_is_terminal()),
         producer,
         waits,
         lines: Lines::default(),
@@ -48,8 +50,6 @@ pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
         env,
         job,
     };
-    let echo = std::mem::replace(&mut run.job.echo, Echo::Nothing);
-    run.echoes = Echoes::new(echo, run.job.topic.clone());
     let fed = run.feed();
     run.finish(fed)
 }

@@ -1,10 +1,11 @@
 //! `mq-topics dump`: the batches of a partition, or of a segment file from anywhere.
 
-use std::io::{BufWriter, StdoutLock};
+use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use super::job::{Dump as Job, DumpWhat};
 use crate::cli::output::{Cell, Column, Listing};
+use crate::cli::stdout::Stdout;
 use crate::cli::{Env, Outcome};
 use crate::disk::{Dir, Disk, File, Open, OsDisk, join};
 use crate::error::{Error, Kind, Result};
@@ -38,6 +39,7 @@ const COLUMNS: [Column; 13] = [
 /// Dumps.
 pub fn dump(job: Job, env: &mut Env) -> Result<Outcome> {
     let mut dump = Dump {
+        stdout: env.stdout(),
         rows: Listing::stdout(env, &COLUMNS, job.output),
         broken: None,
     };
@@ -98,7 +100,8 @@ pub fn dump(job: Job, env: &mut Env) -> Result<Outcome> {
 }
 
 struct Dump {
-    rows: Listing<BufWriter<StdoutLock<'static>>>,
+    stdout: Stdout,
+    rows: Listing<BufWriter<Stdout>>,
     broken: Option<Error>,
 }
 
@@ -118,7 +121,8 @@ impl Dump {
         let len = file.len().map_err(|e| Error::io("look at", &path, e))?;
         let end = end.unwrap_or(len).min(len);
         let mut position = 0;
-        while position < end {
+        // Nobody reads what else there is.
+        while position < end && !self.stdout.is_unread() {
             let Some(header) = self.header(&*file, &path, position, end)? else {
                 return Ok(());
             };

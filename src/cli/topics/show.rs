@@ -1,7 +1,5 @@
 //! `mq-topics list`, `describe`, `offsets`.
 
-use std::io::Write;
-
 use serde_json::{Map, Value, json};
 
 use super::job::{Describe, List, Offsets, Only};
@@ -12,7 +10,7 @@ use crate::client::{
     Admin, FollowerDescription, LogDescription, PartitionDescription, TopicDescription,
     open_reader, resolve_within,
 };
-use crate::error::{Error, Kind, Result};
+use crate::error::{Kind, Result};
 use crate::store::TopicHandle;
 use crate::types::{Offset, PartitionId, TopicName, TopicPartition};
 
@@ -162,7 +160,7 @@ pub fn describe(job: Describe, env: &mut Env) -> Result<Outcome> {
             for topic in &described {
                 json_line(&as_json(topic), &mut out)?;
             }
-            print(&out)?;
+            env.stdout().print(&out)?;
         }
         OutputFormat::Tsv => partitions(&described, job.output, env)?,
         OutputFormat::Table => {
@@ -176,7 +174,7 @@ pub fn describe(job: Describe, env: &mut Env) -> Result<Outcome> {
                 for config in topic.configs.iter().filter(|config| config.explicit) {
                     head.push_str(&format!("  {}={}\n", config.name, config.value));
                 }
-                print(head.as_bytes())?;
+                env.stdout().print(head.as_bytes())?;
                 partitions(std::slice::from_ref(topic), job.output, env)?;
             }
         }
@@ -189,14 +187,6 @@ pub fn describe(job: Describe, env: &mut Env) -> Result<Outcome> {
         env.warn("a partition is offline: 'mq-topics verify' says which and why");
     }
     Ok(failures.outcome())
-}
-
-fn print(bytes: &[u8]) -> Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    stdout
-        .write_all(bytes)
-        .and_then(|()| stdout.flush())
-        .map_err(|e| Error::io("write to", "standard output", e))
 }
 
 fn partitions(topics: &[TopicDescription], output: OutputOptions, env: &Env) -> Result<()> {

@@ -1,12 +1,13 @@
 //! `mq-topics verify`, and its repairs.
 
 use std::collections::BTreeMap;
-use std::io::{BufWriter, StdoutLock};
+use std::io::BufWriter;
 
 use super::job::Verify;
 use super::run::PATIENCE;
 use crate::cli::consent::Consent;
 use crate::cli::output::{Cell, Column, Listing};
+use crate::cli::stdout::Stdout;
 use crate::cli::{Env, Failures, Outcome};
 use crate::client::{Admin, Verified, repair_refused};
 use crate::error::{Error, Kind, Result};
@@ -143,7 +144,7 @@ pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
     Ok(failures.outcome())
 }
 
-fn enter(rows: &mut Listing<BufWriter<StdoutLock<'static>>>, verified: &Verified) -> Result<()> {
+fn enter(rows: &mut Listing<BufWriter<Stdout>>, verified: &Verified) -> Result<()> {
     let state = match verified.offline {
         Some(crate::store::Offline::SyncFailed) => "offline: a sync failed",
         Some(_) => "offline",
@@ -201,7 +202,7 @@ fn cure_of(stray: &Stray) -> String {
     )
 }
 
-fn enter_stray(rows: &mut Listing<BufWriter<StdoutLock<'static>>>, stray: &Stray) -> Result<()> {
+fn enter_stray(rows: &mut Listing<BufWriter<Stdout>>, stray: &Stray) -> Result<()> {
     rows.row(vec![
         stray.tp.topic.as_str().into(),
         stray.tp.partition.into(),

@@ -1,0 +1,244 @@
+//! Standard output: the one way that data leaves a tool.
+//!
+//! 1. A signal waits for no reader: a write that stands still after one ends the process by it
+//!    ([`Writes`]), or is given up where the caller still has something to bring to an end.
+//! 2. A reader that goes away has seen enough: what is printed from then on counts as written, and the
+//!    run goes on to its own exit status. Who only prints, and much, looks at [`Stdout::is_unread`].
+//! 3. What was closed is `/dev/null`, open for reading and writing: the standard library puts that in
+//!    its place. Who throws output away opens it for writing only.
+
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{FileType, OFlags};
+use rustix::io::Errno;
+
+use super::signals::{StopFlag, Writes};
+use crate::error::{Error, Result};
+
+/// What a pipe that says it has room takes without blocking (PIPE_BUF).
+const PAGE_BYTES: usize = 4096;
+/// How long room is waited for between two looks at what else happened.
+const LOOK: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 200_000_000,
+};
+const AT_ONCE: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 0,
+};
+
+/// Standard output, for whoever prints.
+#[derive(Debug, Clone, Default)]
+pub struct Stdout {
+    writes: Writes,
+    unread: Arc<AtomicBool>,
+}
+
+impl Stdout {
+    /// For a run whose signals watch over such `writes`.
+    pub fn new(writes: Writes) -> Self {
+        Stdout {
+            writes,
+            unread: Arc::default(),
+        }
+    }
+
+    /// Whether its reader went away.
+    pub fn is_unread(&self) -> bool {
+        self.unread.load(Ordering::Relaxed)
+    }
+
+    /// Writes all of it.
+    ///
+    /// # Errors
+    /// [`Kind::Io`](crate::error::Kind::Io).
+    pub fn print(&mut self, bytes: &[u8]) -> Result<()> {
+        let written = self.write_all(bytes);
+        written.map_err(|e| Error::io("write to", "standard output", e))
+    }
+}
+
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.is_unread() {
+            return Ok(bytes.len());
+        }
+        match self.writes.make(|| write_some(bytes)) {
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => {
+                self.unread.store(true, Ordering::Relaxed);
+                Ok(bytes.len())
+            }
+            written => written,
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What standard output is, as far as it matters who takes what is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Closed when this process began.
+    Closed,
+    /// A pipe: how much its reader took is known.
+    Pipe,
+    /// A socket: how much its peer took is not.
+    Socket,
+    /// A file on a disk.
+    File,
+    /// A terminal, or another device.
+    Device,
+}
+
+/// What standard output is.
+pub fn kind() -> Kind {
+    let stdout = io::stdout();
+    let Ok(stat) = rustix::fs::fstat(&stdout) else {
+        return Kind::Closed;
+    };
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Fifo => Kind::Pipe,
+        FileType::Socket => Kind::Socket,
+        FileType::RegularFile => Kind::File,
+        FileType::CharacterDevice if is_stand_in(&stdout, stat.st_rdev) => Kind::Closed,
+        _ => Kind::Device,
+    }
+}
+
+fn is_stand_in(stdout: &io::Stdout, device: rustix::fs::Dev) -> bool {
+    let is_null = rustix::fs::stat("/dev/null").is_ok_and(|null| null.st_rdev == device);
+    let flags = rustix::fs::fcntl_getfl(stdout);
+    is_null && flags.is_ok_and(|flags| flags & OFlags::RWMODE == OFlags::RDWR)
+}
+
+/// Whether it is a terminal.
+pub fn is_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// Columns and rows, where it is a terminal that knows them.
+pub fn size() -> Option<(u16, u16)> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    Some((size.ws_col, size.ws_row))
+}
+
+/// Bytes in the pipe that its reader has not taken; `None` if it is no pipe. Linux answers this on
+/// the write end, even after the reader is gone.
+pub fn unread() -> Option<u64> {
+    if kind() != Kind::Pipe {
+        return None;
+    }
+    rustix::io::ioctl_fionread(io::stdout()).ok()
+}
+
+/// Whether it is a pipe or a socket whose reader is gone: who writes seldom would learn it late, or
+/// never.
+pub fn reader_is_gone() -> bool {
+    if !matches!(kind(), Kind::Pipe | Kind::Socket) {
+        return false;
+    }
+    let stdout = io::stdout();
+    let mut fds = [PollFd::from_borrowed_fd(stdout.as_fd(), PollFlags::empty())];
+    poll(&mut fds, Some(&AT_ONCE)).is_ok()
+        && fds
+            .iter()
+            .any(|fd| fd.revents().intersects(PollFlags::ERR | PollFlags::HUP))
+}
+
+/// Writes past the standard library's line buffer; `gone` counts the bytes that were written.
+pub fn write_all(mut bytes: &[u8], gone: &AtomicU64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let written = write_some(bytes)?;
+        gone.fetch_add(written as u64, Ordering::Release);
+        bytes = bytes.get(written..).unwrap_or_default();
+    }
+    Ok(())
+}
+
+fn write_some(bytes: &[u8]) -> io::Result<usize> {
+    let stdout = io::stdout();
+    loop {
+        match rustix::io::write(&stdout, bytes) {
+            Ok(0) if !bytes.is_empty() => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => return Ok(written),
+            Err(Errno::INTR) => {}
+            // Whoever shares it made it so.
+            Err(Errno::AGAIN) => {
+                wait_writable()?;
+            }
+            Err(e) => return Err(e.into()),
+        }
+    }
+}
+
+/// The same without ever blocking in a write, in pages; `Interrupted` once `stop` is raised and there
+/// is no room. `ends` are where records end, ascending: pages end with them where they can.
+pub fn write_in_pages(
+    bytes: &[u8],
+    ends: &[usize],
+    gone: &AtomicU64,
+    stop: &StopFlag,
+) -> io::Result<()> {
+    let mut at = 0;
+    while at < bytes.len() {
+        let next = page_end(at, bytes.len(), ends);
+        while !wait_writable()? {
+            if stop.is_raised() {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+        }
+        write_all(bytes.get(at..next).unwrap_or_default(), gone)?;
+        at = next;
+    }
+    Ok(())
+}
+
+/// Where a page that begins at `at` ends: with the last record that ends in it, if one does.
+fn page_end(at: usize, len: usize, ends: &[usize]) -> usize {
+    let most = len.min(at + PAGE_BYTES);
+    let fit = ends.partition_point(|end| *end <= most);
+    match fit.checked_sub(1).and_then(|last| ends.get(last)) {
+        Some(end) if *end > at => *end,
+        _ => most,
+    }
+}
+
+/// Waits for a while; whether there is room, or an error that the write will tell.
+fn wait_writable() -> io::Result<bool> {
+    let stdout = io::stdout();
+    let mut fds = [PollFd::from_borrowed_fd(stdout.as_fd(), PollFlags::OUT)];
+    match poll(&mut fds, Some(&LOOK)) {
+        Ok(ready) => Ok(ready > 0),
+        Err(Errno::INTR) => Ok(false),
+        Err(e) => Err(e.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_end_with_records_where_they_can() {
+        let ends = [10, 4000, 4100, 9000, 9010];
+        let pages = |len| {
+            let mut at = 0;
+            std::iter::from_fn(|| {
+                (at < len).then(|| {
+                    at = page_end(at, len, &ends);
+                    at
+                })
+            })
+            .collect::<Vec<_>>()
+        };
+        assert_eq!(pages(9010), [4000, 4100, 8196, 9010]);
+        assert_eq!(pages(5), [5]);
+        assert_eq!(page_end(0, 9000, &[]), PAGE_BYTES);
+    }
+}
