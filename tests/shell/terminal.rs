@@ -173,21 +173,43 @@ fn data_cannot_act_on_a_terminal_and_a_template_may() {
     let shell = Shell::new();
     let evil = b"red\x1b[31m\xc2\x9b2J\ttab";
     shell.produce(&["-k", "key\x1b", "t"], evil);
+    shell.produce(&["-H", "n=v\x07", "h"], b"x");
+    shell.ok("mq-groups", &["commit", "g", "t:0=0"], b"");
     let shown = r"red\x1b[31m\u{9b}2J";
     for (line, text) in [
         ("mq-consume -e t", format!("{shown}\ttab\n")),
-        ("mq-consume -e -f '%k|%v\\n' t", format!("key\\x1b|{shown}\ttab\n")),
+        (
+            "mq-consume -e -f '%k|%v\\n' t",
+            format!("key\\x1b|{shown}\ttab\n"),
+        ),
         // The user's own text is no data.
-        ("mq-consume -e -f '\\x1b[1m%t\\x1b[0m\\n' t", "\x1b[1mt\x1b[0m\n".to_owned()),
-        ("mq-consume -e -D '\\x1b[0m' -f value t", format!("{shown}\ttab\n")),
-        ("mq-consume -e -f '%h{\\x1b[2m%k=%v}.\\n' h", "\x1b[2mn=v\\x07.\n".to_owned()),
-        ("mq-consume -e --raw t", "red\x1b[31m\u{9b}2J\ttab\n".to_owned()),
-        ("printf 'a\\033[2J\\n' | mq-produce -T u", "a\\x1b[2J\n".to_owned()),
-        ("printf 'a\\033[2J\\n' | mq-produce -o '%v;\\x1b[0m\\n' u", "a\\x1b[2J;\x1b[0m\n".to_owned()),
+        (
+            "mq-consume -e -f '\\x1b[1m%t\\x1b[0m\\n' t",
+            "\x1b[1mt\x1b[0m\n".to_owned(),
+        ),
+        (
+            "mq-consume -e -D '\\x1b[0m' t",
+            format!("{shown}\ttab\x1b[0m"),
+        ),
+        (
+            "mq-consume -e -f '%h{\\x1b[2m%k=%v}.\\n' h",
+            "\x1b[2mn=v\\x07.\n".to_owned(),
+        ),
+        (
+            "mq-consume -e --raw t",
+            "red\x1b[31m\u{9b}2J\ttab\n".to_owned(),
+        ),
+        (
+            "printf 'a\\033[2J\\n' | mq-produce -T u",
+            "a\\x1b[2J\n".to_owned(),
+        ),
+        (
+            "printf 'a\\033[2J\\n' | mq-produce -o '%v;\\x1b[0m\\n' u",
+            "a\\x1b[2J;\x1b[0m\n".to_owned(),
+        ),
         ("mq-groups peek g -f '%v\\n'", format!("{shown}\ttab\n")),
     ] {
         Tally::case();
-        shell.produce(&["-H", "n=v\x07", "h"], b"");
         let Some(seen) = seen(&shell, 200, line) else {
             return;
         };

@@ -4,6 +4,7 @@
 //! Invariant: pure. Nothing here opens a file, knows a store, or reads the environment; now and
 //! the local time zone are passed in.
 
+mod ambiguity;
 mod count;
 mod delimiter;
 mod duration;

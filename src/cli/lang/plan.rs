@@ -1,5 +1,6 @@
 //! A template as a plan for reading: how the end of each field is found.
 
+use crate::cli::lang::ambiguity;
 use crate::cli::lang::delimiter::Delimiter;
 use crate::cli::lang::number::NumberFormat;
 use crate::cli::lang::stamp::TimeFormat;
@@ -79,16 +80,9 @@ pub(super) fn plan(template: &Template) -> Result<Vec<Action>> {
             "use %k, %v, %h{ } or %h[name] in it",
         ));
     }
-    for (name, of) in [("%k", BytesOf::Key), ("%v", BytesOf::Value)] {
-        let fields = |piece: &&Piece| matches!(piece, Piece::Bytes(field) if field.of == of);
-        if pieces.iter().filter(fields).count() > 1 {
-            return Err(usage(
-                format!("the template cannot be used for input: {name} comes twice"),
-                "use each field once",
-            ));
-        }
-    }
-    actions(pieces, true, None)
+    let plan = actions(pieces, true, None)?;
+    ambiguity::check(pieces)?;
+    Ok(plan)
 }
 
 /// `outside` is the literal that ends the header block that `pieces` are the body of.
@@ -178,14 +172,6 @@ fn actions(pieces: &[Piece], top: bool, outside: Option<&Mark>) -> Result<Vec<Ac
                     return Err(usage(
                         "the template cannot be used for input: %h{ } has no %k",
                         "write how a header's name is given, such as %h{%k=%v;}",
-                    ));
-                }
-                if let (Some(until), Some(Piece::Literal(first))) = (&until, body.first())
-                    && first.starts_with(until.delimiter.bytes())
-                {
-                    return Err(usage(
-                        "the template cannot be used for input: %h{ } begins as the literal after it",
-                        "put another literal after it, or the header count %H before it",
                     ));
                 }
                 Action::Headers { body: actions(body, false, until.as_ref())?, until }

@@ -389,6 +389,25 @@ fn templates_without_an_end_are_refused() {
         "%k %k\\n",
         "%v %v\\n",
         "%h{ %k=%v,} %v\\n",
+        // Each comes back changed: a header may begin as what ends them does, or be nothing.
+        "%h{%k{json}:%v{json},}\"%v{escape}\\n",
+        "%h{%k{hex}=%v{hex};}a%v{escape}\\n",
+        "%h{%K %k%V %v}1%v{json}",
+        "%h{%k{escape};%v{escape};};%v{escape}\\n",
+        "%h{%k{escape}}\\n%v{escape}\\n",
+        "%h{a%k{escape}=%v{escape};}ab%v{escape}\\n",
+        "%h{%K{big32}%k%V{big32}%v}\\n",
+        // The end of a field may be part of it.
+        "%V1%v",
+        "%V{hex}a%v",
+        "%d{rfc3339}:%v\\n",
+        "%v{hex}0%k{escape}\\n",
+        "%k{base64}==%v{escape}\\n",
+        "%h{%k{escape}|x%v{escape};}|%v{escape}\\n",
+        // What is said twice.
+        "%d{s} %d %v\\n",
+        "%h[a] %h{%k=%v;}\\n",
+        "%h{%k=%v,%k;}\\n",
         "%d{rfc3339}%v\\n",
         "%h{%k{escape}=%v;}\\\\",
     ] {

@@ -1,12 +1,14 @@
 //! What is written is read.
 
 use std::borrow::Cow;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
 
 use super::{Outcome, format, options, read_in_steps};
 use crate::cli::lang::{Format, HeaderList, InputRecord, OutputRecord, Renderer};
+use crate::cli::lang::{InputFormat, RecordParser};
 use crate::record::Header;
 use crate::types::TimestampType;
 
@@ -58,6 +60,11 @@ fn any_records() -> impl Strategy<Value = Vec<InputRecord<'static>>> {
 }
 
 fn write(renderer: &Renderer, record: &InputRecord<'_>, out: &mut Vec<u8>) {
+    assert!(try_write(renderer, record, out), "rendered");
+}
+
+/// Whether it could be written.
+fn try_write(renderer: &Renderer, record: &InputRecord<'_>, out: &mut Vec<u8>) -> bool {
     let headers: Vec<Header<'_>> = record
         .headers
         .iter()
@@ -77,7 +84,7 @@ fn write(renderer: &Renderer, record: &InputRecord<'_>, out: &mut Vec<u8>) {
         value: record.value.as_deref(),
         headers: HeaderList::Slice(&headers),
     };
-    renderer.render(&record, out).expect("rendered");
+    renderer.render(&record, out).is_ok()
 }
 
 proptest! {
@@ -105,4 +112,102 @@ proptest! {
             prop_assert_eq!(read_in_steps(options(format(text)), &input, step), whole, "{}", text);
         }
     }
+}
+
+/// Literals that meet what fields are written with.
+fn any_literal() -> impl Strategy<Value = String> {
+    let one = prop_oneof![
+        Just("\"".to_owned()),
+        Just("%{".to_owned()),
+        Just("%}".to_owned()),
+        Just("\\n".to_owned()),
+        Just("\\x00".to_owned()),
+        "[ ,:;=na0-9TZN-]".prop_map(String::from),
+    ];
+    proptest::collection::vec(one, 0..3).prop_map(|parts| parts.concat())
+}
+
+/// Fields that are exact for any bytes, whatever stands around them; `letter` is k or v.
+fn any_field(letter: char) -> impl Strategy<Value = String> {
+    let length = letter.to_ascii_uppercase();
+    let measured = move |number: &str, how: &str| format!("%{length}{number}%{letter}{how}");
+    let spaced = move |number: &str, literal: &str, how: &str| {
+        format!("%{length}{number}{literal}%{letter}{how}")
+    };
+    prop_oneof![
+        Just(format!("%{letter}{{escape}}")),
+        Just(format!("%{letter}{{json}}")),
+        "(|\\{hex\\}|\\{base64\\}|\\{escape\\})".prop_map(move |how| measured("{big32}", &how)),
+        (
+            any_literal(),
+            "(|\\{hex\\}|\\{json\\})",
+            "(|\\{hex\\}|\\{little16\\})"
+        )
+            .prop_map(move |(literal, how, number)| spaced(&number, &literal, &how)),
+    ]
+}
+
+/// Key, value and headers in any order, each set exactly, and what must not change besides.
+fn any_template() -> impl Strategy<Value = String> {
+    let literals = proptest::collection::vec(any_literal(), 8);
+    let headers = (any_field('k'), any_field('v'), "(|%H |%H\\{big16\\})");
+    let fields = (
+        any_field('k'),
+        any_field('v'),
+        headers,
+        "(%d %p |%d\\{hex\\},%p\\{big32\\})",
+    );
+    (literals, fields, 0..6_usize).prop_map(|(l, (key, value, header, first), order)| {
+        let (name, of_header, count) = header;
+        let headers = format!("{count}%h{{{}{name}{}{of_header}{}}}", l[0], l[1], l[2]);
+        let parts = [&key, &value, &headers];
+        let orders = [
+            [0, 1, 2],
+            [0, 2, 1],
+            [1, 0, 2],
+            [1, 2, 0],
+            [2, 0, 1],
+            [2, 1, 0],
+        ];
+        let [a, b, c] = orders[order].map(|at| parts[at]);
+        format!("{first}{}{a}{}{b}{}{c}{}", l[3], l[4], l[5], l[6])
+    })
+}
+
+/// How many templates were accepted: refusing all of them would prove nothing.
+static ACCEPTED: AtomicUsize = AtomicUsize::new(0);
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 10_000, max_shrink_iters: 20_000, ..ProptestConfig::default() })]
+
+    fn what_is_accepted_is_exact(template in any_template(), records in any_records(), step in 1_usize..40) {
+        let Ok(Format::Template(compiled)) = Format::parse(&template) else {
+            return Ok(());
+        };
+        let options = options(InputFormat::Template(compiled.clone()));
+        if RecordParser::new(options.clone()).is_err() {
+            return Ok(());
+        }
+        let renderer = Renderer::new(Format::Template(compiled), None, TimeZone::UTC);
+        let mut out = Vec::new();
+        for record in &records {
+            let mut one = Vec::new();
+            // What does not fit into a number is refused when it is written.
+            if !try_write(&renderer, record, &mut one) {
+                return Ok(());
+            }
+            out.extend(one);
+        }
+        ACCEPTED.fetch_add(1, Ordering::Relaxed);
+        let read = read_in_steps(options, &out, step);
+        let want: Vec<Outcome> = records.iter().cloned().map(Ok).collect();
+        prop_assert_eq!(read, want, "{}: {}", template, out.escape_ascii());
+    }
+}
+
+#[test]
+fn templates_that_are_accepted_are_exact() {
+    what_is_accepted_is_exact();
+    let accepted = ACCEPTED.load(Ordering::Relaxed);
+    assert!(accepted > 1_000, "{accepted}");
 }
