@@ -25,7 +25,7 @@ pub(super) struct Target {
 impl Target {
     pub fn new(topic: TopicHandle, options: &ProducerOptions) -> Self {
         let configs = topic.configs();
-        let message_bytes = configs.max_message_bytes.min(configs.segment_bytes) as usize;
+        let message_bytes = configs.batch_bytes_max() as usize;
         let share = BUILDING_BYTES_MAX / topic.meta().partitions.len().max(1);
         Target {
             batch_bytes: options
@@ -74,9 +74,11 @@ impl Target {
                 Kind::MessageTooLarge,
                 format!("MESSAGE_TOO_LARGE: a record that takes {stored} bytes as a batch, where topic {name} allows {most}"),
             )
-            .cure(format!(
-                "raise the limit with 'mq-topics alter {name} -c max.message.bytes={stored}', or compress with -z"
-            )));
+            .cure(if self.compression == Compression::None {
+                format!("{}, or compress with -z", self.topic.configs().raise_for(name, stored))
+            } else {
+                self.topic.configs().raise_for(name, stored)
+            }));
         }
         Ok(())
     }

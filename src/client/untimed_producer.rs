@@ -138,6 +138,12 @@ impl UntimedProducer {
         self.target.message_bytes
     }
 
+    /// How to let the topic take batches of so many bytes.
+    pub fn raise_for(&self, bytes: usize) -> String {
+        let topic = self.target.topic();
+        topic.configs().raise_for(&topic.meta().name, bytes)
+    }
+
     /// The codec that batches are stored with, as far as is known.
     pub fn compression(&self) -> Compression {
         self.target.compression

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::error::{Error, Kind, Result, near_names};
 use crate::record::DECOMPRESSED_LEN_MAX;
+use crate::types::TopicName;
 use crate::types::{Compression, TimestampType};
 
 /// What a topic is configured to, defaults filled in.
@@ -147,6 +148,22 @@ const KAFKAS: [&str; 22] = [
 const INT_MAX: u64 = i32::MAX as u64;
 
 impl TopicConfigs {
+    /// Most bytes of a batch as stored: no segment holds a larger one.
+    pub fn batch_bytes_max(&self) -> u64 {
+        self.max_message_bytes.min(self.segment_bytes)
+    }
+
+    /// How to let the topic take batches of so many bytes, which are too many by now.
+    pub fn raise_for(&self, topic: &TopicName, bytes: usize) -> String {
+        let limits = [
+            ("max.message.bytes", self.max_message_bytes),
+            ("segment.bytes", self.segment_bytes),
+        ];
+        let low = limits.iter().filter(|(_, most)| *most < bytes as u64);
+        let set: String = low.map(|(name, _)| format!(" -c {name}={bytes}")).collect();
+        format!("raise the limit with 'mq-topics alter {topic}{set}'")
+    }
+
     /// No limit: Kafka's `9223372036854775807`, spelled `never` here.
     pub const NEVER: u64 = i64::MAX as u64;
 

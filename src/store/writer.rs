@@ -308,18 +308,14 @@ impl PartitionWriter {
 
     fn check_size(&self, bytes: usize) -> Result<()> {
         let configs = self.topic.configs();
-        let most = configs.max_message_bytes.min(configs.segment_bytes);
+        let most = configs.batch_bytes_max();
         if bytes as u64 > most {
-            let which = if most == configs.max_message_bytes {
-                "max.message.bytes"
-            } else {
-                "segment.bytes"
-            };
-            return Err(Error::new(
-                Kind::MessageTooLarge,
-                format!("MESSAGE_TOO_LARGE: a batch of {bytes} bytes for {}, where {which} allows {most}", self.tp),
-            )
-            .cure(format!("raise it with 'mq-topics alter {} -c {which}={bytes}'", self.tp.topic)));
+            let text = format!(
+                "MESSAGE_TOO_LARGE: a batch of {bytes} bytes for {}, which takes {most}",
+                self.tp
+            );
+            return Err(Error::new(Kind::MessageTooLarge, text)
+                .cure(configs.raise_for(&self.tp.topic, bytes)));
         }
         Ok(())
     }

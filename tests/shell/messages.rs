@@ -454,3 +454,73 @@ fn what_is_refused_is_told_plainly() {
         assert!(!head.contains(unsaid), "{args:?}: {}", done.err);
     }
 }
+
+#[test]
+fn what_is_too_large_says_which_limit_to_raise() {
+    let _tally = Tally::start();
+    let big = vec![b'x'; 3_000_000];
+    let lines = [&big[..], b"\n"].concat();
+    let json = [b"{\"value\":\"", &big[..], b"\"}\n"].concat();
+    let segment = ["segment.bytes=2000", "max.message.bytes=3100000"];
+    for (args, input, configs, twice) in [
+        (&["--whole", "t", "big"][..], &b""[..], &[][..], false),
+        (&["t"], &lines, &[], true),
+        (&["-J", "t"], &json, &[], true),
+        (&["-f", "%v\\n", "t"], &lines, &[], true),
+        (
+            &["-K", "=", "--on-missing-key", "null", "t"],
+            &lines,
+            &[],
+            true,
+        ),
+        (&["t"], &lines, &segment, true),
+    ] {
+        Tally::case();
+        let shell = Shell::new();
+        std::fs::write(shell.dir().join("big"), &big).expect("written");
+        let configs: Vec<&str> = configs.iter().flat_map(|one| ["-c", one]).collect();
+        shell.ok("mq-topics", &[&["create", "t"], &configs[..]].concat(), b"");
+        // The advice holds, taken word for word; where the size is not known yet, more than once.
+        let mut rounds = 0;
+        loop {
+            let done = shell.run("mq-produce", args, input);
+            if done.status == 0 {
+                break;
+            }
+            rounds += 1;
+            assert!(
+                rounds <= if twice { 11 } else { 1 },
+                "{args:?}: {}",
+                done.err
+            );
+            assert_eq!(done.status, 1, "{args:?}: {}", done.err);
+            let (_, advice) = done.err.split_once("'mq-topics ").expect("advice");
+            let (advice, _) = advice.split_once('\'').expect("advice");
+            let words: Vec<&str> = advice.split_whitespace().collect();
+            shell.ok("mq-topics", &words, b"");
+        }
+        assert!(rounds > 0, "{args:?}");
+        assert_eq!(shell.consume(&["-e", "t"]).len(), big.len() + 1);
+    }
+}
+
+#[test]
+fn what_was_stored_compressed_is_copied_as_json() {
+    let _tally = Tally::start();
+    let shell = Shell::new();
+    for topic in ["a", "b"] {
+        shell.ok(
+            "mq-topics",
+            &["create", topic, "-c", "compression.type=zstd"],
+            b"",
+        );
+    }
+    let mut big = vec![b'x'; 20_000_000];
+    big.extend(b"\"\x01\xff");
+    std::fs::write(shell.dir().join("big"), &big).expect("written");
+    shell.ok("mq-produce", &["--whole", "a", "big"], b"");
+    let copy = shell.ok("mq-consume", &["-J", "-e", "a"], b"");
+    shell.produce(&["-J", "b"], &copy);
+    Tally::case();
+    assert!(shell.consume(&["-e", "-f", "%v", "b"]) == big);
+}

@@ -14,6 +14,7 @@ use crate::cli::lang::{InputFormat, InputRecord, RecordParser, Step};
 use crate::cli::{Env, Outcome};
 use crate::client::{Admin, NewTopic, ProducerOptions, ProducerRecord, UntimedProducer};
 use crate::error::{Error, Kind, Result};
+use crate::record::DECOMPRESSED_LEN_MAX;
 use crate::record::Header;
 use crate::store::{StoreDir, topics};
 use crate::types::{Compression, Timestamp};
@@ -46,6 +47,7 @@ pub fn run(mut job: Job, env: &mut Env) -> Result<Outcome> {
         waits,
         lines: Lines::default(),
         line: 1,
+        source_bytes: None,
         skipped: None,
         env,
         job,
@@ -103,6 +105,8 @@ struct Run<'e> {
     lines: Lines,
     /// Where the next record begins in the current source; counted from 1.
     line: u64,
+    /// How long the current source is, if it is a file.
+    source_bytes: Option<usize>,
     skipped: Option<(u64, String)>,
 }
 
@@ -163,8 +167,9 @@ impl Run<'_> {
             })?;
             let data_on_terminal =
                 input.is_terminal() || (self.echoes.is_wanted() && self.env.stdout_is_terminal());
-            self.env
-                .progress_source(input.len_bytes(), data_on_terminal);
+            let len = input.len_bytes();
+            self.source_bytes = len.and_then(|len| usize::try_from(len).ok());
+            self.env.progress_source(len, data_on_terminal);
             if self.is_plain() {
                 self.feed_plain(&mut input)?;
             } else {
@@ -267,11 +272,36 @@ impl Run<'_> {
 
     fn too_long(&self, most: usize) -> Error {
         let topic = &self.job.topic;
-        Error::new(
-            Kind::MessageTooLarge,
-            format!("MESSAGE_TOO_LARGE: a record of more than {most} bytes, what topic {topic} allows for a batch"),
-        )
-        .cure(format!("raise the limit with 'mq-topics alter {topic} -c max.message.bytes=...', or name another delimiter with -D"))
+        let text = format!(
+            "MESSAGE_TOO_LARGE: a record of more than {most} bytes, what topic {topic} allows for a batch"
+        );
+        Error::new(Kind::MessageTooLarge, text).cure(self.raise_or_check(most))
+    }
+
+    /// What to do about a record that is larger than its topic allows, or that is none.
+    fn raise_or_check(&self, most: usize) -> String {
+        // Where nobody knows yet how large it is, a round limit above this one shows how.
+        let round = most.saturating_mul(2).next_power_of_two();
+        let whole = self
+            .source_bytes
+            .filter(|_| matches!(self.job.input.format, InputFormat::Whole));
+        let bytes = whole.map_or(round, |bytes| bytes + 1024);
+        let raise = self.producer.raise_for(bytes.min(i32::MAX as usize));
+        match &self.job.input.format {
+            InputFormat::Whole => format!("the file is one record: {raise}"),
+            InputFormat::Lines(_) => format!("{raise}, or name another delimiter with -D"),
+            InputFormat::Json => format!("{raise}; a record is one line of JSON"),
+            InputFormat::Template(_) => format!("{raise}, or check the template of -f"),
+        }
+    }
+
+    /// A record over what the input may take says what to do about it for this topic.
+    fn with_limit(&self, e: Error) -> Error {
+        if e.kind() != Kind::MessageTooLarge {
+            return e;
+        }
+        let cure = self.raise_or_check(self.producer.message_bytes_max());
+        e.cure(cure)
     }
 
     /// Records of any form.
@@ -286,7 +316,7 @@ impl Run<'_> {
                 return Ok(());
             }
             let rest = buf.get(start..).unwrap_or_default();
-            let step = parser.next(rest, eof)?;
+            let step = parser.next(rest, eof).map_err(|e| self.with_limit(e))?;
             match step {
                 Step::Record { record, consumed } => {
                     let taken = rest.get(..consumed).unwrap_or_default();
@@ -325,7 +355,7 @@ impl Run<'_> {
                     )
                     .count() as u64;
                     start += consumed;
-                    self.bad(error)?;
+                    self.bad(self.with_limit(error))?;
                     self.line += newlines;
                 }
                 Step::End => return Ok(()),
@@ -355,12 +385,18 @@ impl Run<'_> {
     /// Most bytes of input that a record may take, by what its topic allows now.
     fn input_bytes_max(&self) -> usize {
         let most = self.producer.message_bytes_max();
-        match self.job.input.format {
-            InputFormat::Json => most.saturating_mul(6).saturating_add(65_536),
-            // A record over the topic's limit may fit once it is compressed.
-            _ if self.producer.compression() != Compression::None => most.max(64 << 20),
-            _ => most.saturating_add(65_536),
-        }
+        // A record over the topic's limit may fit once it is compressed.
+        let most = if self.producer.compression() == Compression::None {
+            most
+        } else {
+            most.max(DECOMPRESSED_LEN_MAX)
+        };
+        // JSON escapes a byte as six.
+        let bytes = match self.job.input.format {
+            InputFormat::Json => most.saturating_mul(6),
+            _ => most,
+        };
+        bytes.saturating_add(65_536)
     }
 
     fn send(&mut self, record: &InputRecord<'_>, taken: &[u8]) -> Result<()> {
