@@ -5,6 +5,7 @@
 //! the local time zone are passed in.
 
 mod ambiguity;
+mod civil;
 mod count;
 mod delimiter;
 mod duration;

@@ -156,6 +156,12 @@ fn actions(pieces: &[Piece], top: bool, outside: Option<&Mark>) -> Result<Vec<Ac
                 Action::Number { of: NumberOf::HeaderCount(*format), end: number("%H", *format)? }
             }
             Piece::Time(format) => {
+                if !format.can_be_read() {
+                    return Err(usage(
+                        "the template cannot be used for input: its strftime pattern does not say the time",
+                        "use one with a date, such as %Y-%m-%dT%H:%M:%S%z, or %d{ms}",
+                    ));
+                }
                 let end = match format {
                     TimeFormat::Ms(format) => number("%d", *format)?,
                     _ => marked("%d")?,

@@ -3,6 +3,7 @@
 use jiff::fmt::strtime::BrokenDownTime;
 use jiff::tz::{Offset as ZoneOffset, TimeZone};
 
+use crate::cli::lang::civil;
 use crate::cli::lang::escape::shown;
 use crate::cli::lang::number::{NumberFormat, push_decimal};
 use crate::cli::lang::time::{Now, parse_time};
@@ -79,11 +80,11 @@ impl TimeFormat {
             TimeFormat::Ms(number) => number.write(timestamp, out)?,
             TimeFormat::Seconds => push_decimal(timestamp.div_euclid(1000), out),
             TimeFormat::Rfc3339 => {
-                push_rfc3339(moment()?, ZoneOffset::UTC, out).ok_or_else(unfit)?;
+                push_rfc3339(timestamp, ZoneOffset::UTC, out).ok_or_else(unfit)?;
             }
             TimeFormat::Local => {
-                let moment = moment()?;
-                push_rfc3339(moment, zone.to_offset(moment), out).ok_or_else(unfit)?;
+                let offset = civil::offset_at(zone, timestamp);
+                push_rfc3339(timestamp, offset, out).ok_or_else(unfit)?;
             }
             TimeFormat::Strftime(format) => {
                 let local = moment()?.to_zoned_datetime(zone.clone());
@@ -97,6 +98,26 @@ impl TimeFormat {
             }
         }
         Ok(())
+    }
+
+    /// Whether what is written so can be read again, as far as it says anything: a pattern may leave out
+    /// the date, or repeat what it says in words.
+    pub(super) fn can_be_read(&self) -> bool {
+        let zone = TimeZone::UTC;
+        [981_173_106_000_i64, 946_684_799_000, 1_774_785_600_000]
+            .into_iter()
+            .all(|moment| {
+                let now = Now {
+                    now_ms: moment,
+                    zone: zone.clone(),
+                };
+                let (mut text, mut again) = (Vec::new(), Vec::new());
+                let written = self.write(moment, &zone, &mut text);
+                let read = written.ok().and_then(|()| self.read(&text, &now));
+                read.is_some_and(|read| {
+                    self.write(read, &zone, &mut again).is_ok() && text == again
+                })
+            })
     }
 
     /// The timestamp that is written in the whole of `text`; `None` if none is.
@@ -130,11 +151,8 @@ impl TimeFormat {
 }
 
 /// `None` outside the years 0 to 9999, for which RFC 3339 has no spelling.
-fn push_rfc3339(moment: jiff::Timestamp, offset: ZoneOffset, out: &mut Vec<u8>) -> Option<()> {
-    let local = offset.to_datetime(moment);
-    if !(0..=9999).contains(&local.year()) {
-        return None;
-    }
+fn push_rfc3339(moment: Timestamp, offset: ZoneOffset, out: &mut Vec<u8>) -> Option<()> {
+    let local = civil::at(moment, offset)?;
     let fields = [
         (b'-', i32::from(local.month())),
         (b'-', i32::from(local.day())),

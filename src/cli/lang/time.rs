@@ -3,6 +3,7 @@
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::{Offset as ZoneOffset, TimeZone};
 
+use crate::cli::lang::civil;
 use crate::cli::lang::duration::parse_duration;
 use crate::cli::lang::escape::shown;
 use crate::cli::lang::usage;
@@ -61,8 +62,8 @@ fn epoch(text: &str) -> Option<Timestamp> {
 
 impl Now {
     fn today(&self) -> Option<Date> {
-        let now = jiff::Timestamp::from_millisecond(self.now_ms).ok()?;
-        Some(self.zone.to_datetime(now).date())
+        let offset = civil::offset_at(&self.zone, self.now_ms);
+        Some(civil::at(self.now_ms, offset)?.date())
     }
 
     fn first_moment(&self, date: Date) -> Option<Timestamp> {
@@ -70,8 +71,7 @@ impl Now {
     }
 
     fn local(&self, local: DateTime) -> Option<Timestamp> {
-        let moment = self.zone.to_ambiguous_timestamp(local).compatible().ok()?;
-        Some(floor_ms(moment))
+        Some(civil::local(local, &self.zone))
     }
 
     fn clock_or_date(&self, text: &str) -> Option<Timestamp> {
@@ -104,16 +104,8 @@ impl Now {
             return self.local(local);
         }
         let offset = scan.zone()?;
-        scan.0
-            .is_empty()
-            .then(|| offset.to_timestamp(local).ok().map(floor_ms))
-            .flatten()
+        scan.0.is_empty().then(|| civil::moment(local, offset))
     }
-}
-
-/// Whole milliseconds, rounded down also before 1970.
-fn floor_ms(moment: jiff::Timestamp) -> Timestamp {
-    moment.as_nanosecond().div_euclid(1_000_000) as i64
 }
 
 /// What is left to read of a time.
