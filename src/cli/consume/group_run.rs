@@ -14,7 +14,7 @@ use super::output::{Output, unread};
 use super::print::Stop;
 use super::reading::{Idle, Reading, Source, Took};
 use super::run::nothing;
-use crate::cli::{Env, Outcome, stdout_pipe};
+use crate::cli::{Env, Outcome, stdout};
 use crate::client::point::{PointRange, Selection};
 use crate::client::{
     Began, CommitWhen, Consumer, Delivery, End, Fetched, Generation, GroupOptions, GroupSession,
@@ -174,7 +174,7 @@ fn topics_are_there(
         }
         if !idle.wait_for_topic(env) {
             there.retain(|name| matcher.matches(name));
-            let in_vain = there.is_empty() || env.stopping() || stdout_pipe::reader_is_gone();
+            let in_vain = there.is_empty() || env.stopping() || stdout::reader_is_gone();
             let by_names = matches!(job.topics, Topics::Names(_));
             return Ok(if in_vain || !by_names {
                 There::Over
