@@ -165,7 +165,7 @@ fn an_echo_that_nobody_reads_ends() {
             "0",
         ),
         (
-            format!("yes | head -c 8000000 | mq-produce -T t | true"),
+            "yes | head -c 8000000 | mq-produce -T t | true".to_owned(),
             "0",
         ),
     ] {
