@@ -1,7 +1,7 @@
 //! Standard output: the one way that data leaves a tool.
 //!
 //! 1. A signal waits for no reader: a write that stands still after one ends the process by it
-//!    ([`Writes`]), or is given up where the caller still has something to bring to an end.
+//!    (`Writes`), or is given up where the caller still has something to bring to an end.
 //! 2. A reader that goes away has seen enough: what is printed from then on counts as written, and the
 //!    run goes on to its own exit status. Who only prints, and much, looks at [`Stdout::is_unread`].
 //! 3. What was closed is `/dev/null`, open for reading and writing: the standard library puts that in

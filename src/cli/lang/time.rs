@@ -173,6 +173,19 @@ mod tests {
     }
 
     #[test]
+    fn all_years_of_rfc_3339_have_all_their_days() {
+        for (text, ms) in [
+            ("9999-12-31T23:59:59.999Z", 253_402_300_799_999),
+            ("9999-12-31T23:59:59+01:00", 253_402_297_199_000),
+            // Local.
+            ("9999-12-31T23:59:59", 253_402_297_199_000),
+            ("0000-01-01T00:00Z", -62_167_219_200_000),
+        ] {
+            assert_eq!(parse_time(text, &berlin()).expect(text), ms, "{text}");
+        }
+    }
+
+    #[test]
     fn times() {
         for (text, ms) in [
             ("2026-03-29T12:00:00Z", NOON),
