@@ -255,3 +255,46 @@ fn the_overview_names_every_tool_and_page() {
         );
     }
 }
+
+/// What bash offers for the last word of a line.
+fn offered(line: &str) -> Vec<String> {
+    let words: Vec<&str> = line.split(' ').collect();
+    let (tool, last) = (words[0], words.len() - 1);
+    let script = format!(
+        "source completions/bash/{tool}; COMP_WORDS=({}); COMP_CWORD={last}; \
+         _{} {tool} '{}' '{}'; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+        words.join(" "),
+        tool.replace('-', "__"),
+        words[last],
+        words[last - 1],
+    );
+    let done = std::process::Command::new("bash")
+        .args(["--norc", "-c", &script])
+        .current_dir(repository())
+        .output()
+        .expect("bash");
+    assert!(done.status.success(), "{line}: {done:?}");
+    let out = String::from_utf8(done.stdout).expect("text");
+    out.split_whitespace().map(str::to_owned).collect()
+}
+
+#[test]
+fn bash_completes_behind_subcommands() {
+    for (line, wanted) in [
+        ("mq-topics al", "alter"),
+        ("mq-topics create --if", "--if-not-exists"),
+        ("mq-topics verify orders --rep", "--repair"),
+        ("mq-groups delete-off", "delete-offsets"),
+        ("mq-groups delete-offsets g --top", "--topic"),
+        ("mq-groups describe --only", "--only-lagging"),
+        ("mq-broker reassign --wa", "--wait"),
+        ("mq-broker elect preferred --q", "--quiet"),
+        ("mq-produce --key-s", ""),
+        ("mq-consume --idle", "--idle-timeout"),
+    ] {
+        let offered = offered(line);
+        let all: Vec<&str> = offered.iter().map(String::as_str).collect();
+        let wanted: Vec<&str> = Some(wanted).filter(|w| !w.is_empty()).into_iter().collect();
+        assert_eq!(all, wanted, "{line}");
+    }
+}

@@ -61,10 +61,23 @@ pub fn completions() -> BTreeMap<String, Vec<u8>> {
         ] {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut command, &tool, &mut script);
+            if shell == Shell::Bash {
+                script = with_one_name(&tool, script);
+            }
             scripts.insert(path, script);
         }
     }
     scripts
+}
+
+/// clap_complete gives a tool whose name has a dash two names in its script, so that nothing is offered
+/// behind a subcommand. With one for both:
+fn with_one_name(tool: &str, script: Vec<u8>) -> Vec<u8> {
+    let (labels, variables) = (tool.replace('-', "__subcmd__"), tool.replace('-', "__"));
+    match String::from_utf8(script) {
+        Ok(text) => text.replace(&labels, &variables).into_bytes(),
+        Err(e) => e.into_bytes(),
+    }
 }
 
 /// One page. `siblings` are the pages of the same tool.
