@@ -66,7 +66,7 @@ pub fn usage(tool: &str, error: &clap::Error, words: &[OsString]) {
     } else {
         error.render().to_string()
     };
-    let advice = unknown_option(error).and_then(super::habits::advice);
+    let advice = unknown_word(error).and_then(|word| super::habits::advice(tool, word));
     let text = usage_text(tool, &told, advice, stderr.is_terminal());
     // There is nobody to tell that stderr is gone.
     let _ = stderr.lock().write_all(text.as_bytes());
@@ -111,11 +111,15 @@ fn names_group(words: &[OsString]) -> bool {
     joined || apart
 }
 
-fn unknown_option(error: &clap::Error) -> Option<&str> {
-    match error.get(ContextKind::InvalidArg) {
-        Some(ContextValue::String(option)) if error.kind() == ErrorKind::UnknownArgument => {
-            Some(option)
-        }
+/// The option or the command that there is none of.
+fn unknown_word(error: &clap::Error) -> Option<&str> {
+    let of = match error.kind() {
+        ErrorKind::UnknownArgument => ContextKind::InvalidArg,
+        ErrorKind::InvalidSubcommand => ContextKind::InvalidSubcommand,
+        _ => return None,
+    };
+    match error.get(of) {
+        Some(ContextValue::String(word)) => Some(word),
         _ => None,
     }
 }

@@ -36,10 +36,16 @@ pub fn parse_duration(text: &str) -> Result<Duration> {
         if digits == 0 {
             return Err(refuse("a whole number is due"));
         }
-        let Some((unit, unit_ms)) = UNITS.into_iter().find(|(unit, _)| tail.starts_with(unit))
+        // All letters are the unit: of 10min it is not m.
+        let letters = tail.bytes().take_while(u8::is_ascii_alphabetic).count();
+        let Some((unit, unit_ms)) = UNITS
+            .into_iter()
+            .find(|(unit, _)| tail.get(..letters) == Some(*unit))
         else {
             return Err(refuse(if tail.is_empty() {
                 "it has no unit"
+            } else if tail.starts_with(['.', ',']) {
+                "its numbers are whole: 1500ms instead of 1.5s"
             } else {
                 "the units are d, h, m, s and ms"
             }));

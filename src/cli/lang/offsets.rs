@@ -16,7 +16,15 @@ const RANGES: &str = "a range is A:B, A: or :B, of points: start, end, stored, N
 /// # Errors
 /// [`Kind::Usage`](crate::error::Kind::Usage), with all that is allowed.
 pub fn parse_point(text: &str, now: &Now) -> Result<Point> {
-    let refuse = || usage(format!("'{}' is not a point", shown(text)), POINTS);
+    let refuse = || {
+        let cure = match text {
+            "earliest" | "beginning" | "oldest" | "smallest" | "first" => "that is start here",
+            "latest" | "newest" | "largest" | "last" | "now" => "that is end here",
+            "committed" | "resume" => "that is stored here",
+            _ => POINTS,
+        };
+        usage(format!("'{}' is not a point", shown(text)), cure)
+    };
     let number = |digits: &str| plain_number(digits).ok_or_else(refuse);
     Ok(match text {
         "start" => Point::Start,

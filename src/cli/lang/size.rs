@@ -44,7 +44,12 @@ pub fn parse_size(text: &str) -> Result<u64> {
     }
     let lower = suffix.to_ascii_lowercase();
     let Some((_, unit)) = SUFFIXES.into_iter().find(|(name, _)| *name == lower) else {
-        return Err(refuse("its suffix is not known"));
+        let is_fraction = suffix.starts_with(['.', ',']);
+        return Err(refuse(if is_fraction {
+            "its number is whole: 512KiB instead of 0.5MiB"
+        } else {
+            "its suffix is not known"
+        }));
     };
     number
         .parse::<u64>()
