@@ -200,7 +200,13 @@ impl Echoes {
         if self.out.is_empty() {
             return Ok(());
         }
-        let written = stdout::write_in_pages(&self.out, &[], &AtomicU64::new(0), &self.stop);
+        let gone = AtomicU64::new(0);
+        // A file keeps nobody waiting: no page of it is asked for.
+        let written = if stdout::kind() == stdout::Kind::File {
+            stdout::write_all(&self.out, &gone)
+        } else {
+            stdout::write_in_pages(&self.out, &[], &gone, &self.stop)
+        };
         self.out.clear();
         match written {
             Ok(()) => Ok(()),
