@@ -106,7 +106,7 @@ impl State {
             }
         }
         for part in self.parts.values() {
-            if part.sleeps && (part.anything || !part.changed.is_empty()) {
+            if part.sleeps && part.has_something() {
                 part.ring();
             }
         }
@@ -129,6 +129,10 @@ impl State {
 }
 
 impl Part {
+    fn has_something(&self) -> bool {
+        self.anything || !self.changed.is_empty()
+    }
+
     fn ring(&self) {
         if let Some(bell) = &self.bell {
             // One that is rung already stays so.
@@ -202,8 +206,13 @@ impl OwnPart {
         ready
     }
 
+    /// Sleeps, unless there is something for it. That is looked at under the lock under which it says
+    /// that it sleeps: whoever gives it something later rings, and what was given before is seen.
     fn wait_once(&self, timeout: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Ready> {
         let mut state = self.shared.lock();
+        if state.parts.get(&self.id).is_some_and(Part::has_something) {
+            return Ok(Ready::Watched);
+        }
         let readable = state.kernel.as_ref().map(|k| Arc::clone(&k.readable));
         match readable {
             Some(readable) if state.sleeper.is_none() => {
@@ -385,5 +394,33 @@ mod tests {
         assert_eq!(told, Wake::Changed(vec![id]));
         drop(busy);
         assert_eq!(shared.lock().owners.len(), 0);
+    }
+
+    /// Another gives it something after it looked and before it sleeps.
+    #[test]
+    fn a_part_does_not_sleep_over_what_came_after_it_looked() {
+        let temp = tempfile::tempdir().expect("a directory");
+        let dir = OsDisk.open_dir(temp.path()).expect("opened");
+        let file = dir.open("f", Open::Create).expect("a file");
+        let shared = SharedWatcher::default();
+        let mut busy = shared.part(&OsDisk).expect("a part");
+        let id = busy.add_file(&*dir, "f").expect("watched");
+        let busy = OwnPart {
+            shared: shared.clone(),
+            id: shared.lock().owners[&id],
+        };
+        let mut other = shared.part(&OsDisk).expect("another");
+        for sleeper in [None, Some(0)] {
+            file.write_at(b"x", 0).expect("written");
+            let short = Duration::from_millis(20);
+            assert_eq!(other.wait(short, None).expect("waited"), Wake::Nothing);
+            shared.lock().sleeper = sleeper;
+            let started = Instant::now();
+            let ready = busy.wait_once(LONG, None).expect("waited");
+            assert!(matches!(ready, Ready::Watched) && started.elapsed() < LONG);
+            shared.lock().sleeper = None;
+            let told = shared.lock().take(busy.id);
+            assert_eq!(told, Some(Wake::Changed(vec![id])));
+        }
     }
 }
