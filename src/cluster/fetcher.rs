@@ -38,8 +38,10 @@ const REST: Duration = Duration::from_secs(3600);
 /// How long the store's lock is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Between two looks for replicas that vanished; after a change in the log directory, which seldom
-/// comes alone; and how many of their time the looks may take.
+/// comes alone; and the part of the time, as a divisor, that the looks may take. Every second of them
+/// looks at the epoch checkpoints and the logs' ends too, which costs three times as much.
 const PATROL: Duration = Duration::from_secs(2);
+const PATROL_OF_ENDS: Duration = Duration::from_secs(4);
 const PATROL_SOON: Duration = Duration::from_millis(50);
 const PATROL_SHARE: u32 = 50;
 
@@ -87,6 +89,7 @@ impl Fetchers {
                 watcher: new_watcher(&**store.disk()),
                 logs_watch: None,
                 patrol_due: Duration::ZERO,
+                ends_due: Duration::ZERO,
                 told: None,
                 buf: Vec::new(),
                 lanes: Vec::new(),
@@ -169,6 +172,7 @@ struct Work {
     /// The broker's log directory: a replica that vanishes shows there.
     logs_watch: Option<WatchId>,
     patrol_due: Duration,
+    ends_due: Duration,
     /// Why it could not wait: told once.
     told: Option<String>,
     /// What the lanes fetch into, one after the other.
@@ -261,8 +265,13 @@ impl Work {
         }
         self.schedule.wake(wake, now);
         if self.patrol_due <= now {
+            // Not quite its time yet: else the next but one would be late by a whole look.
+            let with_ends = self.ends_due <= now + PATROL / 2;
+            if with_ends {
+                self.ends_due = now + PATROL_OF_ENDS;
+            }
             for (at, lane) in self.lanes.iter_mut().enumerate() {
-                if !lane.is_whole() {
+                if !lane.is_whole(with_ends) {
                     self.schedule.now(at);
                 }
             }

@@ -274,14 +274,20 @@ impl Lane {
         }
     }
 
-    /// Whether its directory, page, epoch checkpoint and log are in their places, as far as can be
-    /// seen: what cannot be looked at now is looked at the next time. If not, its next turn looks at
-    /// them as a first use does.
-    pub fn is_whole(&mut self) -> bool {
+    /// Whether its directory and page are in their places, with `with_ends` also its epoch checkpoint
+    /// and all of its log, as far as can be seen: what cannot be looked at now is looked at the next
+    /// time. If not, its next turn looks at them as a first use does.
+    pub fn is_whole(&mut self, with_ends: bool) -> bool {
         let Some(follower) = &mut self.follower else {
             return true;
         };
-        let whole = follower.replica().is_whole().unwrap_or(true);
+        let replica = follower.replica();
+        let whole = if with_ends {
+            replica.is_whole()
+        } else {
+            replica.in_place()
+        };
+        let whole = whole.unwrap_or(true);
         if !whole {
             follower.forget_files();
         }

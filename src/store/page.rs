@@ -43,11 +43,11 @@ use crate::types::{LeaderEpoch, Offset, Timestamp, Uuid};
 pub const PAGE_FILE: &str = "partition.state";
 /// A copy's size: one sector.
 const COPY_BYTES: usize = 512;
-/// Between the starts of the two copies.
 /// Where the maker's id stands in a copy.
 const MAKER_AT: usize = 96;
 /// Where those that join stand.
 const JOINING_AT: usize = 288;
+/// Between the starts of the two copies.
 const COPY_STRIDE: u64 = 4096;
 /// The file's length.
 pub const PAGE_FILE_BYTES: u64 = 2 * COPY_STRIDE;
