@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # How long each command over a topic of many partitions takes. Prints a line a command: name, seconds
 # (the best of three, where it can be run again), limit, ok or FAIL; then what twice as many
-# partitions cost: of a topic of half as many, and of two topics. A command that takes one topic is run
-# for each of the two. Exit 1 if any failed.
+# partitions cost: of a topic of half as many, and of two topics. Exit 1 if any failed.
 #
 #   benches/scale.sh [PARTITIONS]      default: 10000, the most that a topic may have
 #
@@ -44,18 +43,11 @@ store() { # PARTITIONS: in one topic or two, and a group that has read them
   mq-consume -q -e -g g "${topics[@]}" > /dev/null
 }
 
-# A command over TOPICS, or over EACH of them in turn.
+# A command over TOPICS; --TOPICS stands for an option of each.
 over() {
-  local topic words
-  if [[ $1 == *EACH* ]]; then
-    for topic in "${topics[@]}"; do
-      read -ra words <<< "${1//EACH/$topic}"
-      "${words[@]}"
-    done
-  else
-    read -ra words <<< "${1//TOPICS/${topics[*]}}"
-    "${words[@]}"
-  fi
+  local words line=${1//--TOPICS/${topics[*]/#/--topic }}
+  read -ra words <<< "${line//TOPICS/${topics[*]}}"
+  "${words[@]}"
 }
 
 # In seconds; the status may be 1, where a command says so of what it found.
@@ -72,23 +64,23 @@ again=(
   "mq-topics describe TOPICS --format json"
   "mq-topics list"
   "mq-topics list --sizes"
-  "mq-topics offsets EACH"
-  "mq-topics offsets EACH --at @-10m"
-  "mq-topics dump EACH"
+  "mq-topics offsets TOPICS"
+  "mq-topics offsets TOPICS --at @-10m"
+  "mq-topics dump TOPICS"
   "mq-consume -q -e TOPICS"
   "mq-consume -q -e --tail 3 TOPICS"
   "mq-groups describe g"
   "mq-groups check g --warn 10 --critical 100"
   "mq-groups peek g"
-  "mq-groups reset g --to start --yes --topic EACH"
+  "mq-groups reset g --to start --yes --TOPICS"
   "mq-groups list"
   "mq-broker status"
   "mq-broker list"
   "mq-broker health"
 )
 slow=("mq-topics verify TOPICS")
-once=("mq-consume -q -e -g h TOPICS" "mq-groups delete-offsets g --topic EACH --yes")
-slow_once=("mq-topics alter EACH -c flush.messages=1" "mq-topics delete TOPICS --yes")
+once=("mq-consume -q -e -g h TOPICS" "mq-groups delete-offsets g --yes --TOPICS")
+slow_once=("mq-topics alter TOPICS -c flush.messages=1" "mq-topics delete TOPICS --yes")
 
 double=$((partitions * 2))
 declare -A figures

@@ -124,6 +124,31 @@ impl fmt::Display for TopicPartition {
     }
 }
 
+/// A topic, or one partition of it, written `TOPIC` or `TOPIC:N`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Scope {
+    /// The topic.
+    pub topic: TopicName,
+    /// One partition of it; `None`: all.
+    pub partition: Option<PartitionId>,
+}
+
+impl Scope {
+    /// Whether a partition is meant.
+    pub fn has(&self, topic: &TopicName, partition: PartitionId) -> bool {
+        self.topic == *topic && self.partition.is_none_or(|only| only == partition)
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.partition {
+            Some(partition) => write!(f, "{}:{partition}", self.topic),
+            None => write!(f, "{}", self.topic),
+        }
+    }
+}
+
 /// 128 random bits. Written as Kafka writes ids: base64url without padding (`Uuid.java`).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Uuid(pub [u8; 16]);

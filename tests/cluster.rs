@@ -67,7 +67,7 @@ fn who(shell: &Shell, field: &str, value: &Value) -> Vec<i64> {
     let listed = list(shell);
     let found = listed.iter().filter(|line| line[field] == *value);
     found
-        .map(|line| line["id"].as_i64().expect("an id"))
+        .map(|line| line["broker"].as_i64().expect("an id"))
         .collect()
 }
 
@@ -156,7 +156,7 @@ fn several_brokers_on_one_store() {
     let listed = list(&shell);
     let line = |id: i64, broker: &Running, rack: Value, log_dir: String, here: (bool, i64)| {
         json!({
-            "id": id, "state": "running", "incarnation": 1, "pid": broker.child.id(),
+            "broker": id, "state": "running", "pid": broker.child.id(), "incarnation": 1,
             "rack": rack, "log_dir": log_dir, "controller": here.0,
             "leaders": here.1, "replicas": here.1,
         })

@@ -131,12 +131,19 @@ const CASES: [Case; 7] = [
         new: [Some(7), None, None],
         prepare: two_commits,
         run: |sim, _| {
-            let scope = group::Scope {
+            let scope = mq::types::Scope {
                 topic: tp(1).topic,
                 partition: Some(1),
             };
-            group::delete_offsets(&open(sim)?, GROUP, &scope, false, PATIENCE, &mut Vec::new())
-                .map(drop)
+            group::delete_offsets(
+                &open(sim)?,
+                GROUP,
+                &[scope],
+                false,
+                PATIENCE,
+                &mut Vec::new(),
+            )
+            .map(drop)
         },
         seeds: 6,
     },

@@ -40,7 +40,7 @@ complete -c mq-groups -n "__fish_mq_groups_needs_command" -f -a "commit" -d 'Com
 complete -c mq-groups -n "__fish_mq_groups_needs_command" -f -a "skip" -d 'Move a group over one record'
 complete -c mq-groups -n "__fish_mq_groups_needs_command" -f -a "clone" -d 'Give one group\'s offsets to another'
 complete -c mq-groups -n "__fish_mq_groups_needs_command" -f -a "delete" -d 'Delete groups and what they committed'
-complete -c mq-groups -n "__fish_mq_groups_needs_command" -f -a "delete-offsets" -d 'Delete a group\'s offsets of one topic'
+complete -c mq-groups -n "__fish_mq_groups_needs_command" -f -a "delete-offsets" -d 'Delete a group\'s offsets of topics'
 complete -c mq-groups -n "__fish_mq_groups_needs_command" -f -a "peek" -d 'Show the records around where a group is'
 complete -c mq-groups -n "__fish_mq_groups_needs_command" -f -a "history" -d 'Tell what happened to a group\'s offsets'
 complete -c mq-groups -n "__fish_mq_groups_needs_command" -f -a "watch" -d 'Show how groups get on, again and again'
@@ -85,7 +85,7 @@ complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -l to -d 'To 
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -l by -d 'By so many offsets: on, or back if negative' -r
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -l from-file -d 'To what the file says: rows of TOPIC,PARTITION,OFFSET; - is standard input' -r -F
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -l to-group -d 'To the offsets of another group' -r
-complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -l topic -d 'Only this topic, or one partition of it' -r
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -l topic -d 'Only this topic, partition, or what a quoted glob matches (repeatable)' -r
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -l format -d 'How to print' -r -f -a "table\t'Aligned columns for people; may change'
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
@@ -161,7 +161,7 @@ complete -c mq-groups -n "__fish_mq_groups_using_subcommand delete" -s y -l yes 
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand delete" -l header -d 'Begin tsv with a line of column names'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand delete" -s q -l quiet -d 'No notes and no progress on stderr'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand delete" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c mq-groups -n "__fish_mq_groups_using_subcommand delete-offsets" -l topic -d 'The topic, or one partition of it' -r
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand delete-offsets" -l topic -d 'A topic, a partition, or what a quoted glob matches (repeatable)' -r
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand delete-offsets" -l format -d 'How to print' -r -f -a "table\t'Aligned columns for people; may change'
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
@@ -176,7 +176,7 @@ complete -c mq-groups -n "__fish_mq_groups_using_subcommand delete-offsets" -s q
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand delete-offsets" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand peek" -s B -l before -d 'So many records before, already read' -r
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand peek" -s A -l after -d 'So many records after, the next to be read' -r
-complete -c mq-groups -n "__fish_mq_groups_using_subcommand peek" -l topic -d 'Only this topic, or one partition of it' -r
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand peek" -l topic -d 'Only this topic, partition, or what a quoted glob matches (repeatable)' -r
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand peek" -s f -l template -d 'Print records with a template such as \'%k=%v\\n\' (see mq(7)), or one of the names value and json, instead of rows' -r
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand peek" -l format -d 'How to print' -r -f -a "table\t'Aligned columns for people; may change'
 json\t'One object a line; frozen'
@@ -227,7 +227,7 @@ complete -c mq-groups -n "__fish_mq_groups_using_subcommand help; and not __fish
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand help; and not __fish_seen_subcommand_from list describe alter reset undo commit skip clone delete delete-offsets peek history watch check help" -f -a "skip" -d 'Move a group over one record'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand help; and not __fish_seen_subcommand_from list describe alter reset undo commit skip clone delete delete-offsets peek history watch check help" -f -a "clone" -d 'Give one group\'s offsets to another'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand help; and not __fish_seen_subcommand_from list describe alter reset undo commit skip clone delete delete-offsets peek history watch check help" -f -a "delete" -d 'Delete groups and what they committed'
-complete -c mq-groups -n "__fish_mq_groups_using_subcommand help; and not __fish_seen_subcommand_from list describe alter reset undo commit skip clone delete delete-offsets peek history watch check help" -f -a "delete-offsets" -d 'Delete a group\'s offsets of one topic'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand help; and not __fish_seen_subcommand_from list describe alter reset undo commit skip clone delete delete-offsets peek history watch check help" -f -a "delete-offsets" -d 'Delete a group\'s offsets of topics'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand help; and not __fish_seen_subcommand_from list describe alter reset undo commit skip clone delete delete-offsets peek history watch check help" -f -a "peek" -d 'Show the records around where a group is'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand help; and not __fish_seen_subcommand_from list describe alter reset undo commit skip clone delete delete-offsets peek history watch check help" -f -a "history" -d 'Tell what happened to a group\'s offsets'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand help; and not __fish_seen_subcommand_from list describe alter reset undo commit skip clone delete delete-offsets peek history watch check help" -f -a "watch" -d 'Show how groups get on, again and again'

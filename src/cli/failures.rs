@@ -20,6 +20,13 @@ impl Failures {
         );
     }
 
+    /// Tells of each.
+    pub fn tell_all(&mut self, env: &Env, all: &[Error]) {
+        for e in all {
+            self.tell(env, e);
+        }
+    }
+
     /// Warns of damage that hides part of what was asked for.
     pub fn warn(&mut self, env: &Env, damage: &str) {
         env.warn(damage);

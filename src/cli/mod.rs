@@ -18,6 +18,7 @@ pub mod pattern;
 pub mod produce;
 mod progress;
 mod report;
+mod selection;
 mod signals;
 pub mod stdout;
 pub mod topics;

@@ -39,7 +39,7 @@ pub use producer_options::{
     Acks, Keyless, Onlooker, ProducerOptions, ProducerRecord, Receipt, Sent,
 };
 pub use read_from::{Chooser, ReadFrom};
-pub use reassignment::{PlannedReassignment, ReassignmentDescription, Scope};
+pub use reassignment::{PlannedReassignment, ReassignmentDescription};
 pub use repair::refused as repair_refused;
 pub use resolve::{ResolvedRange, Until, resolve_range, resolve_within};
 pub use untimed_producer::{Failure, UntimedProducer};

@@ -8,10 +8,7 @@ use crate::cluster::Liveness;
 use crate::error::{Error, Kind, Result};
 use crate::store::topics::TopicMeta;
 use crate::store::{self, Replica};
-use crate::types::{BrokerId, Offset, PartitionId, TopicName, TopicPartition};
-
-/// A topic, or one partition of it.
-pub type Scope = (TopicName, Option<PartitionId>);
+use crate::types::{BrokerId, Offset, PartitionId, Scope, TopicPartition};
 
 /// A reassignment that is planned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,18 +51,18 @@ impl Admin {
         let liveness = Liveness::new(self.store());
         let known = self.store().brokers()?;
         let mut plan = Vec::new();
-        for ((topic, only), to) in wanted {
-            let meta = self.metadata(topic)?;
-            check_partition(&meta, *only)?;
+        for (scope, to) in wanted {
+            let meta = self.metadata(&scope.topic)?;
+            check_partition(&meta, scope.partition)?;
             if let Some(id) = to.iter().find(|id| known.binary_search(id).is_err()) {
                 return Err(store::unknown_broker(*id));
             }
             meta.configs()?.check_replicas(to.len())?;
             for partition in &meta.partitions {
-                if only.is_some_and(|only| only != partition.partition) {
+                if !scope.has(&meta.name, partition.partition) {
                     continue;
                 }
-                let tp = TopicPartition::new(topic.clone(), partition.partition);
+                let tp = TopicPartition::new(meta.name.clone(), partition.partition);
                 if partition.reassignment.is_some() {
                     return Err(store::under_way(&tp));
                 }
@@ -115,24 +112,20 @@ impl Admin {
     /// which none is.
     pub fn reassigning(&self, scopes: &[Scope]) -> Result<Vec<TopicPartition>> {
         let mut found = BTreeSet::new();
-        for (topic, only) in scopes {
-            let meta = self.metadata(topic)?;
-            check_partition(&meta, *only)?;
+        for scope in scopes {
+            let meta = self.metadata(&scope.topic)?;
+            check_partition(&meta, scope.partition)?;
             let under_way = meta.partitions.iter().filter(|p| p.reassignment.is_some());
             let mut all: Vec<_> = under_way.map(|p| p.partition).collect();
-            all.retain(|p| only.is_none_or(|only| only == *p));
+            all.retain(|p| scope.has(&meta.name, *p));
             if all.is_empty() {
-                let what = match only {
-                    Some(only) => format!("{topic}:{only}"),
-                    None => topic.to_string(),
-                };
-                let text = format!("NO_REASSIGNMENT_IN_PROGRESS: {what} is not being reassigned");
+                let text = format!("NO_REASSIGNMENT_IN_PROGRESS: {scope} is not being reassigned");
                 return Err(Error::new(Kind::BrokerState, text)
                     .cure("'mq-broker reassign' lists what is under way"));
             }
             found.extend(
                 all.into_iter()
-                    .map(|p| TopicPartition::new(topic.clone(), p)),
+                    .map(|p| TopicPartition::new(meta.name.clone(), p)),
             );
         }
         Ok(found.into_iter().collect())
@@ -176,17 +169,7 @@ impl Admin {
 }
 
 fn check_partition(meta: &TopicMeta, only: Option<PartitionId>) -> Result<()> {
-    let count = meta.partitions.len();
-    let there = |p: PartitionId| usize::try_from(p).is_ok_and(|p| p < count);
-    match only {
-        Some(p) if !there(p) => {
-            let tp = TopicPartition::new(meta.name.clone(), p);
-            let text = format!("UNKNOWN_TOPIC_OR_PARTITION: there is no partition {tp}");
-            Err(Error::new(Kind::UnknownTopic, text)
-                .cure(format!("the topic has {count}, from 0 on")))
-        }
-        _ => Ok(()),
-    }
+    only.map_or(Ok(()), |p| meta.known_partition(p).map(drop))
 }
 
 fn does_not_run(tp: &TopicPartition, id: BrokerId) -> Error {

@@ -13,7 +13,7 @@ use super::{directory, lost_log, member_file};
 use crate::disk::Dir;
 use crate::error::{Error, Kind, Result};
 use crate::store::StoreDir;
-use crate::types::{Offset, PartitionId, TopicName, TopicPartition, Uuid};
+use crate::types::{Offset, Scope, TopicName, TopicPartition, Uuid};
 
 /// Where a partition's offset is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,42 +132,17 @@ pub fn delete(
     Ok(())
 }
 
-/// Which of a group's partitions are meant.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Scope {
-    /// The topic.
-    pub topic: TopicName,
-    /// One partition of it; `None`: all.
-    pub partition: Option<PartitionId>,
-}
-
-impl Scope {
-    /// Whether it is meant.
-    pub fn has(&self, topic: &TopicName, partition: PartitionId) -> bool {
-        self.topic == *topic && self.partition.is_none_or(|only| only == partition)
-    }
-}
-
-impl std::fmt::Display for Scope {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.partition {
-            Some(partition) => write!(f, "{}:{partition}", self.topic),
-            None => write!(f, "{}", self.topic),
-        }
-    }
-}
-
-/// Deletes the offsets of a topic, or of one partition of it: the group is then as one that never
-/// read it. The topic itself may be gone; members may live, if none reads it [KIP-496]. With
-/// `dry_run` nothing is changed, but all is checked.
+/// Deletes the offsets of topics, or of single partitions, all or none: the group is then as one that
+/// never read them. The topics themselves may be gone; members may live, if none reads them
+/// [KIP-496]. With `dry_run` nothing is changed, but all is checked.
 ///
 /// # Errors
-/// [`Kind::UnknownTopic`] if the group has none of them; [`Kind::NonEmptyGroup`] while a member
-/// reads the topic; [`Kind::Unknown`] if it is perhaps done.
+/// [`Kind::UnknownTopic`] if the group has none of one of them; [`Kind::NonEmptyGroup`] while a member
+/// reads one of the topics; [`Kind::Unknown`] if it is perhaps done.
 pub fn delete_offsets(
     store: &Arc<StoreDir>,
     group: &str,
-    scope: &Scope,
+    scopes: &[Scope],
     dry_run: bool,
     patience: Duration,
     notes: &mut Vec<String>,
@@ -175,7 +150,11 @@ pub fn delete_offsets(
     if dry_run {
         let dir = directory::open(store, group)?;
         match GroupFile::read(&dir, store.boot_id()) {
-            Ok(file) => refuse_readers(group, &*dir, &file, &scope.topic)?,
+            Ok(file) => {
+                for scope in scopes {
+                    refuse_readers(group, &*dir, &file, &scope.topic)?;
+                }
+            }
             // Where it is damaged nobody can tell who reads what: any member that lives is one.
             Err(e) if e.kind() == Kind::Damaged => {
                 let (_, members) = super::describe::look(store, group)?;
@@ -184,39 +163,49 @@ pub fn delete_offsets(
             Err(e) => return Err(e),
         }
         let state = super::describe::committed_offsets(store, group)?;
-        return doomed(group, &state, scope).map(|doomed| differences(&state, &doomed));
+        return doomed(group, &state, scopes).map(|doomed| differences(&state, &doomed));
     }
     let mut opened = Group::open(store, group, patience)?;
     let mut held = opened.hold("delete offsets")?;
     let file = held.group_file()?;
     notes.extend(held.notes());
-    refuse_readers(group, &**held.guard().dir(), &file, &scope.topic)?;
-    let doomed = doomed(group, held.state(), scope)?;
+    for scope in scopes {
+        refuse_readers(group, &**held.guard().dir(), &file, &scope.topic)?;
+    }
+    let doomed = doomed(group, held.state(), scopes)?;
     let done = differences(held.state(), &doomed);
     let epoch = held.state().epoch_max();
     held.write(LineKind::Delete, None, epoch, doomed)?;
     Ok(done)
 }
 
-fn doomed(group: &str, state: &OffsetsState, scope: &Scope) -> Result<Vec<Entry>> {
-    let entries: Vec<Entry> = state
-        .entries()
-        .filter(|entry| scope.has(&entry.topic, entry.partition))
-        .map(|entry| Entry {
-            offset: -1,
-            leader_epoch: -1,
-            ..entry
-        })
-        .collect();
-    if !entries.is_empty() {
-        return Ok(entries);
+fn doomed(group: &str, state: &OffsetsState, scopes: &[Scope]) -> Result<Vec<Entry>> {
+    let mut found = vec![false; scopes.len()];
+    let mut entries = Vec::new();
+    for entry in state.entries() {
+        let mut wanted = false;
+        for (scope, found) in scopes.iter().zip(&mut found) {
+            if scope.has(&entry.topic, entry.partition) {
+                *found = true;
+                wanted = true;
+            }
+        }
+        if wanted {
+            entries.push(Entry {
+                offset: -1,
+                leader_epoch: -1,
+                ..entry
+            });
+        }
     }
-    let group = group.escape_debug();
-    Err(Error::new(
-        Kind::UnknownTopic,
-        format!("group '{group}' has no committed offset of {scope}"),
-    )
-    .cure("'mq-groups describe' shows what it has"))
+    match scopes.iter().zip(found).find(|(_, found)| !found) {
+        None => Ok(entries),
+        Some((scope, _)) => {
+            let group = group.escape_debug();
+            let text = format!("group '{group}' has no committed offset of {scope}");
+            Err(Error::new(Kind::UnknownTopic, text).cure("'mq-groups describe' shows what it has"))
+        }
+    }
 }
 
 /// What entries change.

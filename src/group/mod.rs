@@ -43,7 +43,7 @@ mod subscription;
 mod undo;
 
 pub use assignor::{Assignment, Assignor, Subscriber, assign};
-pub use change::{CommitEntry, OffsetChange, Scope, commit, delete, delete_offsets, reset};
+pub use change::{CommitEntry, OffsetChange, commit, delete, delete_offsets, reset};
 pub use command_file::{CommandFile, running_command};
 pub use configs::{alter_configs, check_config_name, check_config_value, configs};
 pub use describe::{

@@ -110,14 +110,8 @@ fn names<'a>(partitions: impl Iterator<Item = &'a TopicPartition>) -> Vec<TopicN
 }
 
 fn partition_of<'a>(meta: &'a mut TopicMeta, tp: &TopicPartition) -> Result<&'a mut PartitionMeta> {
-    let count = meta.partitions.len();
-    let found = meta.partition_mut(tp.partition);
-    found.ok_or_else(|| no_partition(tp, count))
-}
-
-fn no_partition(tp: &TopicPartition, count: usize) -> Error {
-    let text = format!("UNKNOWN_TOPIC_OR_PARTITION: there is no partition {tp}");
-    Error::new(Kind::UnknownTopic, text).cure(format!("the topic has {count}, from 0 on"))
+    let missing = meta.no_partition(tp.partition);
+    meta.partition_mut(tp.partition).ok_or(missing)
 }
 
 /// One try; `None` if a log directory moved meanwhile.
@@ -141,7 +135,7 @@ fn try_start(
         let meta = topic.meta();
         let topic_id = meta.topic_id;
         let partition = meta.partition(tp.partition);
-        let partition = partition.ok_or_else(|| no_partition(tp, meta.partitions.len()))?;
+        let partition = partition.ok_or_else(|| meta.no_partition(tp.partition))?;
         if partition.reassignment.is_some() {
             return Err(under_way(tp));
         }

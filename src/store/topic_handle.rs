@@ -56,20 +56,7 @@ impl TopicHandle {
     /// # Errors
     /// [`Kind::UnknownTopic`], saying how many there are.
     pub fn partition(&self, partition: PartitionId) -> Result<&PartitionMeta> {
-        self.meta().partition(partition).ok_or_else(|| {
-            let count = self.meta().partitions.len();
-            Error::new(
-                Kind::UnknownTopic,
-                format!(
-                    "UNKNOWN_TOPIC_OR_PARTITION: {} has no partition {partition}",
-                    self.meta().name
-                ),
-            )
-            .cure(match count {
-                1 => "it has one partition, 0".to_owned(),
-                n => format!("it has {n} partitions, 0 to {}", n - 1),
-            })
-        })
+        self.meta().known_partition(partition)
     }
 
     /// The id of the replica directory of the partition's leader.

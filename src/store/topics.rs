@@ -139,6 +139,26 @@ impl TopicMeta {
         self.partitions.get(at)
     }
 
+    /// A partition that the topic has.
+    ///
+    /// # Errors
+    /// [`Kind::UnknownTopic`], saying how many there are.
+    pub fn known_partition(&self, partition: PartitionId) -> Result<&PartitionMeta> {
+        let found = self.partition(partition);
+        found.ok_or_else(|| self.no_partition(partition))
+    }
+
+    pub(super) fn no_partition(&self, partition: PartitionId) -> Error {
+        let text = format!(
+            "UNKNOWN_TOPIC_OR_PARTITION: {} has no partition {partition}",
+            self.name
+        );
+        Error::new(Kind::UnknownTopic, text).cure(match self.partitions.len() {
+            1 => "it has one partition, 0".to_owned(),
+            n => format!("it has {n} partitions, 0 to {}", n.saturating_sub(1)),
+        })
+    }
+
     /// As [`TopicMeta::partition`], to be changed.
     pub fn partition_mut(&mut self, partition: PartitionId) -> Option<&mut PartitionMeta> {
         let at = usize::try_from(partition).ok()?;

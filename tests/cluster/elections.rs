@@ -50,7 +50,6 @@ fn preferred_leaders_are_elected() {
     assert!(status == 1 && err.contains("is drained"), "{err}");
     for (args, words) in [
         (&["elect", "preferred", "--to", "1"][..], "unclean"),
-        (&["elect", "preferred", "t", "t:1"], "named twice"),
         (&["elect", "sideways"], "preferred"),
         (&["elect", "unclean", "--yes"], "needs partitions"),
         (&["elect", "unclean", "t:0"], "needs a yes"),

@@ -71,7 +71,7 @@ fn a_reassignment_is_begun_and_taken_back() {
         (&[(1, &[3, 3])], Kind::Usage, "broker 3 twice"),
         (&[(1, &[])], Kind::Usage, "has no broker"),
         (&[(1, &[3]), (1, &[2])], Kind::Usage, "is there twice"),
-        (&[(5, &[3])], Kind::UnknownTopic, "no partition t:5"),
+        (&[(5, &[3])], Kind::UnknownTopic, "t has no partition 5"),
         (
             &[(1, &[3]), (0, &[3])],
             Kind::BrokerState,

@@ -44,7 +44,7 @@ fn describe_tells_of_followers_and_of_what_needs_a_look() {
     cluster.shell.produce(&["sound"], b"a\nb\n");
     let partition = |n: usize| cluster.describe(&["t"])[0]["partitions"][n].clone();
     let first = partition(0);
-    let follower = json!({"replica": 1, "log_end_offset": 0, "lag": 0, "in_sync": true});
+    let follower = json!({"broker": 1, "log_end_offset": 0, "lag": 0, "in_sync": true});
     assert_eq!(first["preferred_leader"], 0);
     assert_eq!(first["offline"], false);
     assert_eq!(first["followers"], json!([follower]));
@@ -59,7 +59,7 @@ fn describe_tells_of_followers_and_of_what_needs_a_look() {
     }
 
     // A follower that is another's counts for nothing, one that is gone neither.
-    let unknown = json!({"replica": 1, "log_end_offset": null, "lag": null, "in_sync": true});
+    let unknown = json!({"broker": 1, "log_end_offset": null, "lag": null, "in_sync": true});
     fs::rename(cluster.logs(1).join("t-0"), cluster.logs(1).join("kept")).expect("lose");
     assert_eq!(partition(0)["followers"], json!([unknown]));
     cluster.make("other", &[&[1]]);
@@ -82,7 +82,7 @@ fn describe_tells_of_followers_and_of_what_needs_a_look() {
     let numbers = |args: &[&str]| -> Vec<(String, i64)> {
         let topics = cluster.describe(args);
         let of = |topic: &Value| {
-            let name = topic["name"].as_str().expect("name").to_owned();
+            let name = topic["topic"].as_str().expect("name").to_owned();
             let all = topic["partitions"].as_array().expect("partitions").clone();
             all.into_iter()
                 .map(move |p| (name.clone(), p["partition"].as_i64().expect("number")))
@@ -93,7 +93,7 @@ fn describe_tells_of_followers_and_of_what_needs_a_look() {
     assert_eq!(numbers(&["--under-replicated"]), [t(0)]);
     assert_eq!(numbers(&["--offline"]), [t(2)]);
     assert_eq!(numbers(&["--offline", "--under-replicated"]), [t(0), t(2)]);
-    let behind = json!({"replica": 1, "log_end_offset": 0, "lag": 2, "in_sync": false});
+    let behind = json!({"broker": 1, "log_end_offset": 0, "lag": 2, "in_sync": false});
     assert_eq!(partition(0)["followers"], json!([behind]));
     let last = partition(2);
     assert_eq!(

@@ -10,5 +10,6 @@ mod delivery;
 mod failures;
 mod messages;
 mod outputs;
+mod selection;
 mod terminal;
 mod words;

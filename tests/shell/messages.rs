@@ -38,24 +38,13 @@ fn an_empty_range_is_noted() {
 }
 
 #[test]
-fn patterns_are_refused_where_topics_are_named() {
+fn a_topic_that_is_made_is_named_in_full() {
     let _tally = Tally::start();
     let shell = Shell::new();
-    for (args, hint) in [
-        (["describe", "t*"], true),
-        (["verify", "t?"], true),
-        (["describe", "a/b"], false),
-        (["create", "t*"], false),
-    ] {
+    for args in [["create", "t*"], ["create", "a/b"], ["describe", "a/b"]] {
         Tally::case();
         let done = shell.run("mq-topics", &args, b"");
         assert_eq!(done.status, 2, "{args:?}: {}", done.err);
-        assert_eq!(
-            done.err.contains("list GLOB"),
-            hint,
-            "{args:?}: {}",
-            done.err
-        );
     }
 }
 

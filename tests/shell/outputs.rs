@@ -9,7 +9,7 @@ use crate::cli::{Done, Shell, run};
 use crate::tally::Tally;
 
 /// A line of bash with the tools on its path.
-fn bash(shell: &Shell, line: &str) -> Done {
+pub fn bash(shell: &Shell, line: &str) -> Done {
     let tool = shell.command("mq-topics", &[]);
     let tools = std::path::Path::new(tool.get_program())
         .parent()

@@ -110,7 +110,7 @@ Examples:
   mq-broker list
   mq-broker list --store /srv/mq
   mq-broker list --format tsv --header
-  mq-broker list --format json | jq -r 'select(.state == \"running\").id'";
+  mq-broker list --format json | jq -r 'select(.state == \"running\").broker'";
 
 /// Have a running broker lead nothing, until it is started anew
 ///

@@ -4,13 +4,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::job::{Elect, ElectWhat, HealthJob, Job, Reassign};
+use super::reassign::meant;
 use crate::cli::common::{broker_id, usage};
 use crate::cli::consent::ConsentArgs;
-use crate::cli::lang::{
-    parse_duration, parse_size, parse_topic_partition, parse_topic_with_partition, shown,
-};
+use crate::cli::lang::{parse_duration, parse_size, parse_topic_partition, shown};
 use crate::cli::output::OutputArgs;
-use crate::client::Scope;
+use crate::cli::selection::Selection;
 use crate::error::Result;
 use crate::types::BrokerId;
 
@@ -65,6 +64,7 @@ Examples:
   mq-broker reassign orders:0=4,5 orders:1=5,4 --dry-run
   mq-broker reassign                          what is under way
   mq-broker reassign --format json | jq -c '[.topic, .partition, .lag]'
+  mq-broker reassign 'app-*=1,2' --dry-run
   mq-broker reassign --cancel orders";
 
 impl ReassignArgs {
@@ -81,7 +81,7 @@ impl ReassignArgs {
                 ));
             }
             return Ok(Job::Reassign(Reassign::Cancel {
-                scopes: scopes(&self.partitions)?,
+                selection: Selection::parse(&self.partitions)?,
                 dry_run,
                 output,
             }));
@@ -97,7 +97,9 @@ impl ReassignArgs {
         }
         let wanted = self.partitions.iter().map(|text| wanted(text));
         let wanted = wanted.collect::<Result<Vec<_>>>()?;
-        check_scopes(wanted.iter().map(|(scope, _)| scope))?;
+        if !wanted.iter().any(|(what, _)| what.has_globs()) {
+            meant(&wanted, || Ok(Vec::new()))?;
+        }
         let throttle = self.throttle.as_deref().map(rate).transpose()?;
         Ok(Job::Reassign(Reassign::Begin {
             wanted,
@@ -149,7 +151,7 @@ enum Kind {
 const ELECT_EXAMPLES: &str = "\
 Examples:
   mq-broker elect preferred
-  mq-broker elect preferred orders payments:3
+  mq-broker elect preferred orders payments:3 'app-*'
   mq-broker elect unclean orders:0 --dry-run
   mq-broker elect unclean orders:0 --yes
   mq-broker elect unclean orders:0 --to 3";
@@ -168,7 +170,7 @@ impl ElectArgs {
                 }
                 let consent = self.consent.settle(true, "an election")?;
                 ElectWhat::Preferred {
-                    scopes: scopes(&self.partitions)?,
+                    selection: Selection::parse(&self.partitions)?,
                     dry_run: consent.is_dry_run(),
                 }
             }
@@ -179,18 +181,18 @@ impl ElectArgs {
                         "name them: 'mq-topics describe --offline' shows which need one",
                     ));
                 }
-                let all = self.partitions.iter().map(|text| {
-                    let tp = parse_topic_partition(text)?;
-                    Ok((tp.topic, Some(tp.partition)))
-                });
-                let scopes = all.collect::<Result<Vec<Scope>>>()?;
-                check_scopes(scopes.iter())?;
+                let all = self.partitions.iter();
+                let all = all.map(|text| parse_topic_partition(text));
+                let partitions = all.collect::<Result<Vec<_>>>()?;
+                let mut seen = BTreeSet::new();
+                if let Some(twice) = partitions.iter().find(|tp| !seen.insert(*tp)) {
+                    return Err(usage(
+                        format!("{twice} is named twice"),
+                        "name each partition once",
+                    ));
+                }
                 ElectWhat::Unclean {
-                    partitions: self
-                        .partitions
-                        .iter()
-                        .map(|text| parse_topic_partition(text))
-                        .collect::<Result<_>>()?,
+                    partitions,
                     to: self.to.as_deref().map(broker_id).transpose()?,
                     consent: self.consent.settle(can_ask, "an unclean election")?,
                 }
@@ -259,7 +261,7 @@ fn rate(text: &str) -> Result<u64> {
 }
 
 /// `T:P=1,2,3` or `T=1,2,3`.
-fn wanted(text: &str) -> Result<(Scope, Vec<BrokerId>)> {
+fn wanted(text: &str) -> Result<(Selection, Vec<BrokerId>)> {
     let Some((place, brokers)) = text.split_once('=') else {
         return Err(usage(
             format!("'{}' says no brokers", shown(text)),
@@ -281,35 +283,5 @@ fn wanted(text: &str) -> Result<(Scope, Vec<BrokerId>)> {
             "name each broker once: one broker holds one replica",
         ));
     }
-    Ok((parse_topic_with_partition(place)?, brokers))
-}
-
-fn scopes(texts: &[String]) -> Result<Vec<Scope>> {
-    let scopes = texts.iter().map(|text| parse_topic_with_partition(text));
-    let scopes = scopes.collect::<Result<Vec<Scope>>>()?;
-    check_scopes(scopes.iter())?;
-    Ok(scopes)
-}
-
-/// That nothing is named twice, once by its topic and once by itself.
-fn check_scopes<'a>(scopes: impl Iterator<Item = &'a Scope>) -> Result<()> {
-    let mut seen: Vec<&Scope> = Vec::new();
-    for scope in scopes {
-        let (topic, partition) = scope;
-        let same = |(other, p): &&&Scope| {
-            other == topic && (p.is_none() || partition.is_none() || p == partition)
-        };
-        if seen.iter().any(|one| same(&one)) {
-            let what = match partition {
-                Some(partition) => format!("{topic}:{partition}"),
-                None => topic.to_string(),
-            };
-            return Err(usage(
-                format!("{what} is named twice"),
-                "name each partition once, or its topic",
-            ));
-        }
-        seen.push(scope);
-    }
-    Ok(())
+    Ok((Selection::parse(&[place])?, brokers))
 }

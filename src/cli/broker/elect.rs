@@ -6,12 +6,12 @@ use std::time::Duration;
 use super::job::{Elect, ElectWhat};
 use crate::cli::consent::Consent;
 use crate::cli::output::{Cell, Column, Listing, OutputOptions};
+use crate::cli::selection::Selection;
 use crate::cli::{Env, Failures, Outcome};
-use crate::client::Scope;
 use crate::cluster::{self, Liveness, Move, Terms, UncleanElection};
 use crate::error::{Kind, Result};
 use crate::store::{StoreDir, TopicHandle, topics};
-use crate::types::{BrokerId, Offset, PartitionId, TopicPartition};
+use crate::types::{BrokerId, Offset, TopicPartition};
 
 /// How long the store's lock is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -34,8 +34,8 @@ const FAILED: &str = "failed";
 pub(super) fn elect(job: Elect, env: &Env) -> Result<Outcome> {
     let store = env.open_store()?;
     match job.what {
-        ElectWhat::Preferred { scopes, dry_run } => {
-            preferred(&store, &scopes, dry_run, job.output, env)
+        ElectWhat::Preferred { selection, dry_run } => {
+            preferred(&store, &selection, dry_run, job.output, env)
         }
         ElectWhat::Unclean {
             partitions,
@@ -64,7 +64,7 @@ fn row(
 
 fn preferred(
     store: &Arc<StoreDir>,
-    scopes: &[Scope],
+    selection: &Selection,
     dry_run: bool,
     output: OutputOptions,
     env: &Env,
@@ -72,37 +72,27 @@ fn preferred(
     let mut failures = Failures::default();
     let mut moves: Vec<Move> = Vec::new();
     let liveness = Liveness::new(store);
-    let mut take = |topic: &TopicHandle, only: Option<PartitionId>, failures: &mut Failures| {
-        for p in &topic.meta().partitions {
-            if only.is_some_and(|only| only != p.partition) {
+    let all = selection.is_empty();
+    let (chosen, unmatched) = selection.resolve_or_all(|| topics::list(store))?;
+    failures.tell_all(env, &unmatched);
+    for chosen in &chosen {
+        let opened = TopicHandle::open(store, &chosen.topic)
+            .and_then(|topic| chosen.partitions_of(topic.meta()).map(|_| topic));
+        let topic = match opened {
+            Ok(topic) => topic,
+            // Deleted since it was listed.
+            Err(e) if e.kind() == Kind::UnknownTopic && all => continue,
+            Err(e) => {
+                failures.tell(env, &e);
                 continue;
             }
+        };
+        let partitions = topic.meta().partitions.iter();
+        for p in partitions.filter(|p| chosen.has(p.partition)) {
             match cluster::move_to_preferred(store, &liveness, topic.meta(), p) {
                 Ok(wanted) => moves.extend(wanted),
                 Err(e) => failures.tell(env, &e),
             }
-        }
-    };
-    if scopes.is_empty() {
-        for name in topics::list(store)? {
-            match TopicHandle::open(store, &name) {
-                // Deleted since it was listed.
-                Err(e) if e.kind() == Kind::UnknownTopic => {}
-                Err(e) => failures.tell(env, &e),
-                Ok(topic) => take(&topic, None, &mut failures),
-            }
-        }
-    }
-    for (name, only) in scopes {
-        let opened = TopicHandle::open(store, name).and_then(|topic| {
-            if let Some(only) = only {
-                topic.partition(*only)?;
-            }
-            Ok(topic)
-        });
-        match opened {
-            Ok(topic) => take(&topic, *only, &mut failures),
-            Err(e) => failures.tell(env, &e),
         }
     }
     if moves.is_empty() && failures.outcome() == Outcome::Done {

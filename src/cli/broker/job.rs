@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::cli::consent::Consent;
 use crate::cli::output::OutputOptions;
-use crate::client::Scope;
+use crate::cli::selection::Selection;
 use crate::cluster::BrokerOptions;
 use crate::types::{BrokerId, TopicPartition};
 
@@ -63,7 +63,7 @@ pub enum Reassign {
     /// Begins.
     Begin {
         /// Who is to hold what.
-        wanted: Vec<(Scope, Vec<BrokerId>)>,
+        wanted: Vec<(Selection, Vec<BrokerId>)>,
         /// Most bytes a second.
         throttle: Option<u64>,
         /// How long its end is waited for.
@@ -76,7 +76,7 @@ pub enum Reassign {
     /// Takes back.
     Cancel {
         /// What.
-        scopes: Vec<Scope>,
+        selection: Selection,
         /// Only print the plan.
         dry_run: bool,
         /// How it is printed.
@@ -98,8 +98,8 @@ pub struct Elect {
 pub enum ElectWhat {
     /// Preferred leaders.
     Preferred {
-        /// Of these; none: of all partitions.
-        scopes: Vec<Scope>,
+        /// Of these; nothing named: of all partitions.
+        selection: Selection,
         /// Only print the plan.
         dry_run: bool,
     },

@@ -5,11 +5,12 @@ use crate::cli::{Env, Outcome};
 use crate::cluster::{self, BrokerStatus};
 use crate::error::Result;
 
+/// What `status` shows too begins both, in the same order.
 const COLUMNS: &[Column] = &[
-    Column::number("id"),
+    Column::number("broker"),
     Column::text("state"),
-    Column::number("incarnation"),
     Column::number("pid"),
+    Column::number("incarnation"),
     Column::text("rack"),
     Column::text("log_dir"),
     Column::text("controller"),
@@ -36,8 +37,8 @@ pub(super) fn list(output: OutputOptions, env: &Env) -> Result<Outcome> {
         listing.row(vec![
             id.into(),
             state(&status).into(),
-            status.incarnation.into(),
             status.running.map(|holder| holder.pid).into(),
+            status.incarnation.into(),
             status.rack.into(),
             status.log_dir.display().to_string().into(),
             status.controller.is_some().into(),

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::job::Reassign;
+use crate::cli::common::usage;
 use crate::cli::output::{Cell, Column, Listing, OutputOptions};
+use crate::cli::selection::{Selection, scopes};
 use crate::cli::{Env, Outcome};
-use crate::client::{Admin, PlannedReassignment, ReassignmentDescription, Scope};
+use crate::client::{Admin, PlannedReassignment, ReassignmentDescription};
 use crate::cluster::Liveness;
 use crate::error::{Error, Kind, Result};
 use crate::store::StoreDir;
-use crate::types::{BrokerId, TopicPartition};
+use crate::types::{BrokerId, Scope, TopicName, TopicPartition};
 
 /// How long each lock is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -55,7 +57,7 @@ pub(super) fn reassign(job: Reassign, env: &Env) -> Result<Outcome> {
             dry_run,
             output,
         } => {
-            let plan = admin.plan_reassignment(&wanted)?;
+            let plan = admin.plan_reassignment(&meant(&wanted, || admin.list())?)?;
             if dry_run {
                 return print_plan(&plan, output, env);
             }
@@ -72,11 +74,35 @@ pub(super) fn reassign(job: Reassign, env: &Env) -> Result<Outcome> {
             Ok(Outcome::Done)
         }
         Reassign::Cancel {
-            scopes,
+            selection,
             dry_run,
             output,
-        } => cancel(&admin, &scopes, dry_run, output, env),
+        } => cancel(&admin, &selection, dry_run, output, env),
     }
+}
+
+/// Partitions and who is to hold them, each partition once.
+pub(super) fn meant(
+    wanted: &[(Selection, Vec<BrokerId>)],
+    there: impl Fn() -> Result<Vec<TopicName>>,
+) -> Result<Vec<(Scope, Vec<BrokerId>)>> {
+    let mut meant: Vec<(Scope, Vec<BrokerId>)> = Vec::new();
+    for (selection, brokers) in wanted {
+        for scope in scopes(&selection.resolve_all(&there)?) {
+            let overlaps = |(other, _): &&(Scope, _)| match (other.partition, scope.partition) {
+                (Some(one), Some(two)) => other.topic == scope.topic && one == two,
+                _ => other.topic == scope.topic,
+            };
+            if meant.iter().any(|one| overlaps(&one)) {
+                return Err(usage(
+                    format!("{scope} is named twice"),
+                    "name each partition once, or its topic",
+                ));
+            }
+            meant.push((scope, brokers.clone()));
+        }
+    }
+    Ok(meant)
 }
 
 fn begun(store: &Arc<StoreDir>, count: usize, env: &Env) {
@@ -139,11 +165,18 @@ fn plan_row(tp: &TopicPartition, from: &[BrokerId], to: &[BrokerId]) -> Vec<Cell
 
 fn cancel(
     admin: &Admin,
-    scopes: &[Scope],
+    selection: &Selection,
     dry_run: bool,
     output: OutputOptions,
     env: &Env,
 ) -> Result<Outcome> {
+    // A glob means what is being reassigned.
+    let under_way = || {
+        let all = admin.reassignments()?.into_iter();
+        let names: BTreeSet<TopicName> = all.map(|one| one.tp.topic).collect();
+        Ok(names.into_iter().collect())
+    };
+    let scopes = &*scopes(&selection.resolve_all(under_way)?);
     if dry_run {
         let all: BTreeSet<_> = admin.reassigning(scopes)?.into_iter().collect();
         let mut rows = Listing::stdout(env, PLAN, output);

@@ -100,16 +100,17 @@ fn start(id: BrokerId, mut options: BrokerOptions, env: &Env) -> Result<Outcome>
     Ok(Outcome::Done)
 }
 
+/// What `list` shows too begins both, in the same order.
 const STATUS_COLUMNS: &[Column] = &[
-    Column::number("broker_id"),
+    Column::number("broker"),
     Column::text("state"),
     Column::number("pid"),
     Column::number("incarnation"),
+    Column::text("rack"),
+    Column::text("log_dir"),
     Column::text("controller"),
     Column::number("controller_epoch"),
     Column::time("since"),
-    Column::text("rack"),
-    Column::text("log_dir"),
     Column::number("strays"),
 ];
 
@@ -126,11 +127,11 @@ fn status(output: OutputOptions, env: &Env) -> Result<Outcome> {
             list::state(&status).into(),
             running.map(|holder| holder.pid).into(),
             status.incarnation.into(),
+            status.rack.into(),
+            status.log_dir.display().to_string().into(),
             status.controller.is_some().into(),
             status.controller.map(|controller| controller.epoch).into(),
             running.map(|holder| holder.started_ms).into(),
-            status.rack.into(),
-            status.log_dir.display().to_string().into(),
             status.strays.map(|count| count as u64).into(),
         ])?;
     }

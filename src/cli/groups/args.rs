@@ -9,12 +9,11 @@ use super::args_reset::ResetArgs;
 use super::job::{Commit, Delete, Describe, Job, List};
 use crate::cli::common::{Common, usage};
 use crate::cli::consent::ConsentArgs;
-use crate::cli::lang::{Now, parse_partition_offset, parse_topic_with_partition};
+use crate::cli::lang::{Now, parse_partition_offset};
 use crate::cli::output::OutputArgs;
 use crate::cli::pattern::NamePattern;
 use crate::cli::{Env, Outcome, Tool};
 use crate::error::{Error, Kind, Result};
-use crate::group::Scope;
 use crate::store::layout;
 
 /// Look at consumer groups, and move or delete what they committed
@@ -238,12 +237,6 @@ impl Args {
             Command::Watch(args) => args.job()?,
         })
     }
-}
-
-/// A topic, or one partition of it.
-pub(super) fn scope(text: &str) -> Result<Scope> {
-    let (topic, partition) = parse_topic_with_partition(text)?;
-    Ok(Scope { topic, partition })
 }
 
 /// Nobody said yes, and nobody can be asked.

@@ -1,10 +1,10 @@
 //! The command lines of `mq-groups undo`, `delete-offsets`, `clone` and `history`.
 
-use super::args::scope;
 use super::job::{Clone, DeleteOffsets, History, Job, Undo};
 use crate::cli::common::usage;
 use crate::cli::consent::ConsentArgs;
 use crate::cli::output::OutputArgs;
+use crate::cli::selection::Selection;
 use crate::error::Result;
 use crate::store::layout;
 
@@ -44,19 +44,24 @@ impl UndoArgs {
     }
 }
 
-/// Delete a group's offsets of one topic
+/// Delete a group's offsets of topics
 ///
-/// The group is then as one that never read it. The topic may be gone already. Refused while
-/// a member lives that reads it.
+/// The group is then as one that never read them. The topics may be gone already. Refused while
+/// a member lives that reads one of them.
 #[derive(Debug, clap::Args)]
 #[command(after_help = DELETE_OFFSETS_EXAMPLES)]
 pub struct DeleteOffsetsArgs {
     /// The group
     #[arg(value_name = "GROUP")]
     group: String,
-    /// The topic, or one partition of it
-    #[arg(long, value_name = "T[:P]", help_heading = "Group", required = true)]
-    topic: String,
+    /// A topic, a partition, or what a quoted glob matches (repeatable)
+    #[arg(
+        long,
+        value_name = "T[:P]|GLOB",
+        help_heading = "Group",
+        required = true
+    )]
+    topic: Vec<String>,
     #[command(flatten)]
     consent: ConsentArgs,
     #[command(flatten)]
@@ -66,7 +71,7 @@ pub struct DeleteOffsetsArgs {
 const DELETE_OFFSETS_EXAMPLES: &str = "\
 Examples:
   mq-groups delete-offsets billing --topic orders
-  mq-groups delete-offsets billing --topic orders:3
+  mq-groups delete-offsets billing --topic orders:3 --topic 'app-*'
   mq-groups delete-offsets billing --topic orders --dry-run
   mq-groups delete-offsets billing --topic orders --yes";
 
@@ -76,7 +81,7 @@ impl DeleteOffsetsArgs {
         layout::group_dir(&self.group)?;
         Ok(Job::DeleteOffsets(DeleteOffsets {
             group: self.group,
-            scope: scope(&self.topic)?,
+            topics: Selection::parse(&self.topic)?,
             consent: self.consent.settle(can_ask, "deleting committed offsets")?,
             output: self.output.try_into()?,
         }))

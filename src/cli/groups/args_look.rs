@@ -1,11 +1,11 @@
 //! The command lines of `mq-groups peek`, `skip`, `check` and `watch`.
 
-use super::args::scope;
 use super::job::{Check, Job, Peek, RecordOutput, Skip, Threshold, Watch};
 use crate::cli::common::usage;
 use crate::cli::consent::ConsentArgs;
 use crate::cli::lang::{Format, Now, Renderer, parse_duration, parse_topic_partition};
 use crate::cli::output::{OutputArgs, OutputFormat, OutputOptions};
+use crate::cli::selection::Selection;
 use crate::error::Result;
 use crate::store::layout;
 
@@ -80,9 +80,9 @@ pub struct PeekArgs {
         help_heading = "Group"
     )]
     after: u64,
-    /// Only this topic, or one partition of it
-    #[arg(long, value_name = "T[:P]", help_heading = "Group")]
-    topic: Option<String>,
+    /// Only this topic, partition, or what a quoted glob matches (repeatable)
+    #[arg(long, value_name = "T[:P]|GLOB", help_heading = "Group")]
+    topic: Vec<String>,
     #[command(flatten)]
     records: RecordArgs,
 }
@@ -102,7 +102,7 @@ impl PeekArgs {
             group: self.group,
             before: self.before,
             after: self.after,
-            scope: self.topic.as_deref().map(scope).transpose()?,
+            topics: Selection::parse(&self.topic)?,
             records: self.records.records(now)?,
         }))
     }

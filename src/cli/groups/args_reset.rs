@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use super::args::scope;
 use super::job::{Export, Job, Move, Reset};
 use crate::cli::common::usage;
 use crate::cli::consent::ConsentArgs;
 use crate::cli::lang::{Now, parse_point};
 use crate::cli::output::OutputArgs;
+use crate::cli::selection::Selection;
 use crate::client::point::Point;
 use crate::error::Result;
 use crate::store::layout;
@@ -57,9 +57,9 @@ pub struct ResetArgs {
     /// Change nothing: print the group's offsets for --from-file
     #[arg(long, help_heading = "Group", group = "where", conflicts_with_all = ["dry_run", "yes", "format", "header"])]
     export: bool,
-    /// Only this topic, or one partition of it
-    #[arg(long, value_name = "T[:P]", help_heading = "Group")]
-    topic: Option<String>,
+    /// Only this topic, partition, or what a quoted glob matches (repeatable)
+    #[arg(long, value_name = "T[:P]|GLOB", help_heading = "Group")]
+    topic: Vec<String>,
     #[command(flatten)]
     consent: ConsentArgs,
     #[command(flatten)]
@@ -70,7 +70,7 @@ const EXAMPLES: &str = "\
 Examples:
   mq-groups reset billing --to start
   mq-groups reset billing --to @2026-01-01T10:00Z --dry-run
-  mq-groups reset billing --to -10 --topic orders:0 --yes
+  mq-groups reset billing --to -10 --topic orders:0 --topic 'app-*' --yes
   mq-groups reset billing --by -100 --yes
   mq-groups reset billing --to-group audit --dry-run
   mq-groups reset billing --export > offsets.csv
@@ -80,10 +80,10 @@ impl ResetArgs {
     /// What is asked for.
     pub fn job(self, now: &Now, can_ask: bool) -> Result<Job> {
         layout::group_dir(&self.group)?;
-        let topic = self.topic.as_deref().map(scope).transpose()?;
+        let topics = Selection::parse(&self.topic)?;
         if self.export {
             let group = self.group;
-            return Ok(Job::Export(Export { group, topic }));
+            return Ok(Job::Export(Export { group, topics }));
         }
         // An answer cannot come from where the rows come from.
         let can_ask = can_ask
@@ -115,7 +115,7 @@ impl ResetArgs {
         Ok(Job::Reset(Reset {
             group: self.group,
             to,
-            topic,
+            topics,
             consent,
             output: self.output.try_into()?,
         }))

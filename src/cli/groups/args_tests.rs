@@ -50,10 +50,7 @@ fn what_is_asked_for() {
     let Job::Reset(reset) = good("reset g --to end --topic a:1 --dry-run") else {
         panic!("reset")
     };
-    assert_eq!(
-        reset.topic.map(|s| (s.topic.to_string(), s.partition)),
-        Some(("a".to_owned(), Some(1)))
-    );
+    assert_eq!(reset.topics.to_string(), "a:1");
     assert_eq!(reset.consent, Consent::DryRun);
     let Job::Delete(delete) = good("delete a* b/c --yes") else {
         panic!("delete")
@@ -73,7 +70,7 @@ fn what_is_asked_for() {
 #[test]
 fn what_else_is_asked_for() {
     use crate::cli::groups::job::{RecordOutput, Threshold};
-    assert!(matches!(good("reset g --export --topic a"), Job::Export(e) if e.topic.is_some()));
+    assert!(matches!(good("reset g --export --topic a"), Job::Export(e) if !e.topics.is_empty()));
     let file = Move::File("x.csv".into());
     assert!(matches!(good("reset g --from-file x.csv --yes"), Job::Reset(r) if r.to == file));
     let other = Move::Group("h".to_owned());

@@ -1,9 +1,10 @@
 //! `mq-groups undo`, `delete-offsets`, `clone` and `history`.
 
 use super::job::{Clone, DeleteOffsets, History, Undo};
-use super::offsets::{count, print};
+use super::offsets::{count, print, topics_of};
 use super::run::{PATIENCE, warned};
 use crate::cli::output::{Column, Listing};
+use crate::cli::selection::scopes;
 use crate::cli::{Env, Outcome};
 use crate::error::Result;
 use crate::group::{self, Line, LineKind};
@@ -47,14 +48,9 @@ pub fn delete_offsets(job: DeleteOffsets, env: &mut Env) -> Result<Outcome> {
     let store = env.open_store()?;
     // Where the group is not there, that is what is wrong.
     group::summarize(&store, &job.group)?;
-    let changes = group::delete_offsets(
-        &store,
-        &job.group,
-        &job.scope,
-        true,
-        PATIENCE,
-        &mut Vec::new(),
-    )?;
+    let scopes = scopes(&job.topics.resolve_all(|| topics_of(&store, &job.group))?);
+    let changes =
+        group::delete_offsets(&store, &job.group, &scopes, true, PATIENCE, &mut Vec::new())?;
     if job.consent.is_dry_run() {
         print(&job.group, &changes, job.output, env)?;
         return Ok(Outcome::Done);
@@ -66,7 +62,7 @@ pub fn delete_offsets(job: DeleteOffsets, env: &mut Env) -> Result<Outcome> {
     );
     if job.consent.proceed(env, &question)? {
         warned(env, |notes| {
-            group::delete_offsets(&store, &job.group, &job.scope, false, PATIENCE, notes)
+            group::delete_offsets(&store, &job.group, &scopes, false, PATIENCE, notes)
         })?;
     }
     Ok(Outcome::Done)

@@ -9,8 +9,8 @@ use crate::cli::consent::Consent;
 use crate::cli::lang::Renderer;
 use crate::cli::output::OutputOptions;
 use crate::cli::pattern::NamePattern;
+use crate::cli::selection::Selection;
 use crate::client::point::Point;
-use crate::group::Scope;
 use crate::types::{Offset, TopicPartition};
 
 /// One run of `mq-groups`.
@@ -88,8 +88,8 @@ pub struct Reset {
     pub group: String,
     /// Where to.
     pub to: Move,
-    /// Only this topic, or one partition of it.
-    pub topic: Option<Scope>,
+    /// Only these; nothing named: all.
+    pub topics: Selection,
     /// Whether it is done.
     pub consent: Consent,
     /// How rows are printed.
@@ -127,8 +127,8 @@ pub struct Commit {
 pub struct Export {
     /// The group, by exact name.
     pub group: String,
-    /// Only this topic, or one partition of it.
-    pub topic: Option<Scope>,
+    /// Only these; nothing named: all.
+    pub topics: Selection,
 }
 
 /// `mq-groups delete-offsets`.
@@ -137,7 +137,7 @@ pub struct DeleteOffsets {
     /// The group, by exact name.
     pub group: String,
     /// Which.
-    pub scope: Scope,
+    pub topics: Selection,
     /// Whether it is done.
     pub consent: Consent,
     /// How rows are printed.
@@ -208,8 +208,8 @@ pub struct Peek {
     pub before: u64,
     /// So many that are not.
     pub after: u64,
-    /// Only this topic, or one partition of it.
-    pub scope: Option<Scope>,
+    /// Only these; nothing named: all.
+    pub topics: Selection,
     /// How records are printed.
     pub records: RecordOutput,
 }

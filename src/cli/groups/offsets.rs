@@ -8,10 +8,11 @@ use super::job::{Commit, Export, Move, Reset};
 use super::run::{PATIENCE, warned};
 use crate::cli::consent::Consent;
 use crate::cli::output::{Column, Listing, OutputOptions};
+use crate::cli::selection::{Chosen, Selection};
 use crate::cli::{Env, Outcome};
 use crate::client::{open_reader, resolve_within};
 use crate::error::{Error, Kind, Result};
-use crate::group::{self, CommitEntry, OffsetChange, OffsetsState, Scope};
+use crate::group::{self, CommitEntry, OffsetChange, OffsetsState};
 use crate::store::{StoreDir, topics};
 use crate::types::{Offset, TopicName, TopicPartition, Uuid};
 
@@ -32,8 +33,8 @@ pub fn reset(job: Reset, env: &mut Env) -> Result<Outcome> {
     };
     let store = env.open_store()?;
     let plan = match (&job.to, given) {
-        (_, Some(rows)) => scoped(rows, job.topic.as_ref()),
-        (Move::Group(other), None) => scoped(offsets_of(&store, other, env)?, job.topic.as_ref()),
+        (_, Some(rows)) => scoped(rows, &job.topics),
+        (Move::Group(other), None) => scoped(offsets_of(&store, other, env)?, &job.topics),
         (to, None) => plan(&store, &job, to)?,
     };
     if plan.is_empty() {
@@ -61,10 +62,7 @@ pub fn reset(job: Reset, env: &mut Env) -> Result<Outcome> {
 }
 
 fn nothing_to_move(job: &Reset) -> Error {
-    let of = job
-        .topic
-        .as_ref()
-        .map_or_else(String::new, |scope| format!(" of {scope}"));
+    let of = of_topics(&job.topics);
     let (what, cure) = match &job.to {
         Move::Group(other) => (
             format!(
@@ -100,10 +98,25 @@ fn plan(store: &Arc<StoreDir>, job: &Reset, to: &Move) -> Result<Vec<CommitEntry
     Ok(plan)
 }
 
-fn scoped(rows: Vec<CommitEntry>, scope: Option<&Scope>) -> Vec<CommitEntry> {
-    let mut rows = rows;
-    rows.retain(|row| scope.is_none_or(|scope| scope.has(&row.tp.topic, row.tp.partition)));
+fn scoped(mut rows: Vec<CommitEntry>, topics: &Selection) -> Vec<CommitEntry> {
+    rows.retain(|row| topics.has_partition(&row.tp));
     rows
+}
+
+/// ` of orders:0, app-*`; nothing where nothing was named.
+pub(super) fn of_topics(topics: &Selection) -> String {
+    if topics.is_empty() {
+        String::new()
+    } else {
+        format!(" of {topics}")
+    }
+}
+
+/// The topics that a group has committed offsets of, there or not.
+pub(super) fn topics_of(store: &Arc<StoreDir>, group: &str) -> Result<Vec<TopicName>> {
+    let state = group::committed_offsets(store, group)?;
+    let names: BTreeSet<TopicName> = state.offsets().map(|(topic, ..)| topic.clone()).collect();
+    Ok(names.into_iter().collect())
 }
 
 /// What a group has committed, of topics that are still there.
@@ -129,7 +142,7 @@ fn offsets_of(store: &Arc<StoreDir>, group: &str, env: &Env) -> Result<Vec<Commi
 pub fn export(job: &Export, env: &mut Env) -> Result<Outcome> {
     let store = env.open_store()?;
     let mut out = Vec::new();
-    for row in scoped(offsets_of(&store, &job.group, env)?, job.topic.as_ref()) {
+    for row in scoped(offsets_of(&store, &job.group, env)?, &job.topics) {
         csv::write(&row.tp.topic, row.tp.partition, row.offset, &mut out);
     }
     env.stdout().print(&out)?;
@@ -168,35 +181,25 @@ fn partitions(
     job: &Reset,
     state: &OffsetsState,
 ) -> Result<Vec<TopicPartition>> {
-    let names: BTreeSet<TopicName> = match &job.topic {
-        Some(Scope {
-            topic,
-            partition: Some(partition),
-        }) => {
-            return Ok(vec![TopicPartition::new(topic.clone(), *partition)]);
-        }
-        Some(scope) => [scope.topic.clone()].into(),
-        None => {
-            // Where the group is not there, that is what is wrong.
-            group::summarize(store, &job.group)?;
-            let mut names = BTreeSet::new();
-            for (topic, _, topic_id, _) in state.offsets() {
-                let found = topics::read_if_there(store, topic)?;
-                if found.is_some_and(|(meta, _)| meta.topic_id == topic_id) {
-                    names.insert(topic.clone());
-                }
+    let chosen = if job.topics.is_empty() {
+        // Where the group is not there, that is what is wrong.
+        group::summarize(store, &job.group)?;
+        let mut names = BTreeSet::new();
+        for (topic, _, topic_id, _) in state.offsets() {
+            let found = topics::read_if_there(store, topic)?;
+            if found.is_some_and(|(meta, _)| meta.topic_id == topic_id) {
+                names.insert(topic.clone());
             }
-            names
         }
+        names.into_iter().map(Chosen::all_of).collect()
+    } else {
+        job.topics.resolve_all(|| topics::list(store))?
     };
     let mut all = Vec::new();
-    for name in names {
-        let (meta, _) = topics::read(store, &name)?;
-        all.extend(
-            meta.partitions
-                .iter()
-                .map(|p| TopicPartition::new(name.clone(), p.partition)),
-        );
+    for chosen in chosen {
+        let (meta, _) = topics::read(store, &chosen.topic)?;
+        let partitions = chosen.partitions_of(&meta)?.into_iter();
+        all.extend(partitions.map(|p| TopicPartition::new(chosen.topic.clone(), p)));
     }
     Ok(all)
 }

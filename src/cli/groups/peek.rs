@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::job::{Peek, RecordOutput, Skip};
+use super::offsets::of_topics;
 use super::run::{PATIENCE, warned};
 use crate::cli::lang::OutputRecord;
 use crate::cli::output::{Cell, Column, Listing, OutputOptions};
@@ -49,10 +50,7 @@ pub fn peek(job: Peek, env: &mut Env) -> Result<Outcome> {
     let mut any = false;
     for row in &seen.offsets {
         let tp = TopicPartition::new(crate::types::TopicName::new(&*row.topic)?, row.partition);
-        let wanted = job
-            .scope
-            .as_ref()
-            .is_none_or(|scope| scope.has(&tp.topic, tp.partition));
+        let wanted = job.topics.has_partition(&tp);
         let Some(committed) = row.committed_offset.filter(|_| wanted) else {
             continue;
         };
@@ -90,7 +88,7 @@ pub fn peek(job: Peek, env: &mut Env) -> Result<Outcome> {
     }
     shown.print(env)?;
     if !any {
-        return Err(nothing_committed(&job.group, job.scope.as_ref()));
+        return Err(nothing_committed(&job.group, &of_topics(&job.topics)));
     }
     Ok(failures.outcome())
 }
@@ -168,11 +166,10 @@ fn committed(store: &Arc<StoreDir>, group: &str, tp: &TopicPartition) -> Result<
     state
         .committed(&tp.topic, topic_id, tp.partition)
         .map(|committed| committed.offset)
-        .ok_or_else(|| nothing_committed(group, Some(&tp)))
+        .ok_or_else(|| nothing_committed(group, &format!(" of {tp}")))
 }
 
-fn nothing_committed(group: &str, what: Option<&impl std::fmt::Display>) -> Error {
-    let of = what.map_or_else(String::new, |what| format!(" of {what}"));
+fn nothing_committed(group: &str, of: &str) -> Error {
     let group = group.escape_debug();
     Error::new(
         Kind::UnknownTopic,

@@ -7,9 +7,9 @@ use super::job::{Alter, Delete, Describe, Dump, DumpWhat, Job, List, Offsets, On
 use crate::cli::common::{Common, usage};
 use crate::cli::configs::{config_pairs, unset_keys};
 use crate::cli::consent::ConsentArgs;
-use crate::cli::lang::{Now, parse_point, parse_topic_with_partition};
+use crate::cli::lang::{Now, parse_point};
 use crate::cli::output::OutputArgs;
-use crate::cli::pattern::NamePattern;
+use crate::cli::selection::Selection;
 use crate::cli::{Env, Outcome, Tool};
 use crate::client::point::Point;
 use crate::error::Result;
@@ -56,9 +56,9 @@ enum Command {
 #[derive(Debug, clap::Args)]
 #[command(after_help = LIST_EXAMPLES)]
 struct ListArgs {
-    /// Only topics whose names match
-    #[arg(value_name = "GLOB")]
-    pattern: Option<String>,
+    /// Only topics that are named, or whose names match (quote a glob)
+    #[arg(value_name = "NAME|GLOB")]
+    patterns: Vec<String>,
     /// With how many records and bytes they hold
     #[arg(long, help_heading = "Topic")]
     sizes: bool,
@@ -69,7 +69,7 @@ struct ListArgs {
 const LIST_EXAMPLES: &str = "\
 Examples:
   mq-topics list
-  mq-topics list 'app-*' --sizes
+  mq-topics list 'app-*' 'web-*' --sizes
   mq-topics list --format tsv | cut -f 1
   mq-topics list --format json | jq -r .topic";
 
@@ -77,9 +77,9 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = DESCRIBE_EXAMPLES)]
 struct DescribeArgs {
-    /// The topics [default: all]
-    #[arg(value_name = "NAME")]
-    names: Vec<String>,
+    /// Topics, partitions of them, or quoted globs [default: all]
+    #[arg(value_name = "T[:P]|GLOB")]
+    topics: Vec<String>,
     /// Only partitions with a replica that is not in sync
     #[arg(long, help_heading = "Topic")]
     under_replicated: bool,
@@ -93,21 +93,21 @@ struct DescribeArgs {
 const DESCRIBE_EXAMPLES: &str = "\
 Examples:
   mq-topics describe
-  mq-topics describe orders payments
+  mq-topics describe orders payments:3 'app-*'
   mq-topics describe orders --format tsv --header    a row for each partition
   mq-topics describe orders --format json | jq .configs
   mq-topics describe --under-replicated --format tsv";
 
-/// Change a topic's configs, or give it more partitions
+/// Change the configs of topics, or give them more partitions
 ///
 /// More partitions change where keys go: records of one key are no longer all in one partition.
 #[derive(Debug, clap::Args)]
 #[command(after_help = ALTER_EXAMPLES)]
 #[command(group = clap::ArgGroup::new("change").required(true).multiple(true))]
 struct AlterArgs {
-    /// The topic
-    #[arg(value_name = "NAME")]
-    name: String,
+    /// Names, or quoted globs
+    #[arg(value_name = "NAME|GLOB", required = true)]
+    topics: Vec<String>,
     /// Set a config (repeatable)
     #[arg(
         short,
@@ -133,6 +133,7 @@ const ALTER_EXAMPLES: &str = "\
 Examples:
   mq-topics alter logs -c flush.messages=1           from now on each record is synced
   mq-topics alter logs --unset segment.ms
+  mq-topics alter 'app-*' -c max.message.bytes=4194304
   mq-topics alter orders --partitions 12
   mq-topics alter logs -c segment.bytes=1048576 --dry-run";
 
@@ -163,9 +164,9 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = OFFSETS_EXAMPLES)]
 struct OffsetsArgs {
-    /// The topic
-    #[arg(value_name = "NAME")]
-    name: String,
+    /// Topics, partitions of them, or quoted globs
+    #[arg(value_name = "T[:P]|GLOB", required = true)]
+    topics: Vec<String>,
     /// A point: start, end, N, +N, -N or @TIME
     #[arg(long, value_name = "POINT", help_heading = "Topic")]
     at: Option<String>,
@@ -177,7 +178,7 @@ const OFFSETS_EXAMPLES: &str = "\
 Examples:
   mq-topics offsets orders
   mq-topics offsets orders --at @yesterday
-  mq-topics offsets orders --at -100
+  mq-topics offsets orders:3 'app-*' --at -100
   mq-topics offsets orders --at @2026-01-01T10:00Z --format tsv";
 
 /// Show the batches of a log, or of a segment file wherever it lies
@@ -185,9 +186,9 @@ Examples:
 #[command(after_help = DUMP_EXAMPLES)]
 #[command(group = clap::ArgGroup::new("what").required(true))]
 struct DumpArgs {
-    /// A topic, or one partition of it
-    #[arg(value_name = "TOPIC[:P]", group = "what")]
-    topic: Option<String>,
+    /// Topics, partitions of them, or quoted globs
+    #[arg(value_name = "T[:P]|GLOB", group = "what")]
+    topics: Vec<String>,
     /// A segment (.log) instead
     #[arg(long, value_name = "FILE", help_heading = "Topic", group = "what")]
     file: Option<PathBuf>,
@@ -209,9 +210,9 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = VERIFY_EXAMPLES)]
 struct VerifyArgs {
-    /// The topics [default: all]
-    #[arg(value_name = "NAME")]
-    names: Vec<String>,
+    /// Topics, partitions of them, or quoted globs [default: all]
+    #[arg(value_name = "T[:P]|GLOB")]
+    topics: Vec<String>,
     /// Read every record and check every checksum
     #[arg(long, help_heading = "Topic")]
     deep: bool,
@@ -228,7 +229,7 @@ struct VerifyArgs {
 const VERIFY_EXAMPLES: &str = "\
 Examples:
   mq-topics verify
-  mq-topics verify orders --deep
+  mq-topics verify orders 'app-*' --deep
   mq-topics verify orders --repair truncate --dry-run
   mq-topics verify orders --repair truncate --yes";
 
@@ -280,16 +281,12 @@ impl Args {
         match self.command {
             Command::Create(args) => create(args).map(Job::Create),
             Command::List(args) => Ok(Job::List(List {
-                pattern: args
-                    .pattern
-                    .as_deref()
-                    .map(NamePattern::parse)
-                    .transpose()?,
+                wanted: Selection::parse_topics(&args.patterns)?,
                 sizes: args.sizes,
                 output: args.output.try_into()?,
             })),
             Command::Describe(args) => Ok(Job::Describe(Describe {
-                names: topics_by_name(&args.names)?,
+                wanted: Selection::parse(&args.topics)?,
                 only: Only {
                     under_replicated: args.under_replicated,
                     offline: args.offline,
@@ -299,7 +296,7 @@ impl Args {
             Command::Alter(args) => alter(args).map(Job::Alter),
             Command::Delete(args) => delete(args, can_ask).map(Job::Delete),
             Command::Offsets(args) => Ok(Job::Offsets(Offsets {
-                name: TopicName::new(args.name)?,
+                wanted: Selection::parse(&args.topics)?,
                 at: args.at.map(|at| point(&at, now)).transpose()?,
                 output: args.output.try_into()?,
             })),
@@ -312,7 +309,7 @@ impl Args {
 fn alter(args: AlterArgs) -> Result<Alter> {
     let set = config_pairs(&args.configs, TopicConfigs::check_name, CONFIG_EXAMPLE)?;
     Ok(Alter {
-        name: TopicName::new(args.name)?,
+        wanted: Selection::parse_topics(&args.topics)?,
         unset: unset_keys(args.unset, &set, TopicConfigs::check_name)?,
         set,
         partitions: args
@@ -326,16 +323,8 @@ fn alter(args: AlterArgs) -> Result<Alter> {
 }
 
 fn delete(args: DeleteArgs, can_ask: bool) -> Result<Delete> {
-    let patterns: Vec<NamePattern> = args
-        .patterns
-        .iter()
-        .map(|text| NamePattern::parse(text))
-        .collect::<Result<_>>()?;
-    for name in patterns.iter().filter(|pattern| !pattern.is_glob()) {
-        TopicName::new(name.text())?;
-    }
     Ok(Delete {
-        patterns,
+        wanted: Selection::parse_topics(&args.patterns)?,
         if_exists: args.if_exists,
         consent: args.consent.settle(can_ask, "deleting topics")?,
         output: args.output.try_into()?,
@@ -343,18 +332,9 @@ fn delete(args: DeleteArgs, can_ask: bool) -> Result<Delete> {
 }
 
 fn dump(args: DumpArgs) -> Result<Dump> {
-    let what = match (args.topic, args.file) {
-        (Some(topic), _) => {
-            let (topic, partition) = parse_topic_with_partition(&topic)?;
-            DumpWhat::Topic(topic, partition)
-        }
-        (None, Some(file)) => DumpWhat::File(file),
-        (None, None) => {
-            return Err(usage(
-                "there is nothing to dump",
-                "name a topic, or --file FILE",
-            ));
-        }
+    let what = match args.file {
+        Some(file) => DumpWhat::File(file),
+        None => DumpWhat::Topics(Selection::parse(&args.topics)?),
     };
     let output = args.output.try_into()?;
     Ok(Dump { what, output })
@@ -369,7 +349,7 @@ fn verify(args: VerifyArgs, can_ask: bool) -> Result<Verify> {
         }
     };
     Ok(Verify {
-        names: topics_by_name(&args.names)?,
+        wanted: Selection::parse(&args.topics)?,
         deep: args.deep,
         repair,
         output: args.output.try_into()?,
@@ -377,18 +357,6 @@ fn verify(args: VerifyArgs, can_ask: bool) -> Result<Verify> {
 }
 
 /// Names, each once, in the order given.
-/// Topics that are there already, named one by one.
-fn topics_by_name(args: &[String]) -> Result<Vec<TopicName>> {
-    topic_names(args).map_err(|e| {
-        let is_glob = args.iter().any(|name| name.contains(['*', '?', '[', '{']));
-        if is_glob {
-            e.cure("no patterns here: name each topic; 'mq-topics list GLOB' shows which match")
-        } else {
-            e
-        }
-    })
-}
-
 pub(super) fn topic_names(args: &[String]) -> Result<Vec<TopicName>> {
     args.iter()
         .map(|name| TopicName::new(name.as_str()))

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use super::job::{Alter, Create, Delete};
 use super::run::PATIENCE;
-use crate::cli::lang::shown;
 use crate::cli::output::{Cell, Column, Listing, OutputOptions};
 use crate::cli::{Env, Failures, Outcome};
 use crate::client::{Admin, NewReplicas, NewTopic, check_factor_alone};
@@ -184,16 +183,35 @@ fn warn_of_shared_devices(admin: &Admin, topic: &TopicMeta, env: &Env) {
     }
 }
 
-/// Changes a topic.
+/// Changes topics: all are checked before any is changed.
 pub fn alter(job: Alter, env: &mut Env) -> Result<Outcome> {
-    let name = job.name;
     for (config, value) in &job.set {
         TopicConfigs::check_value(config, value)?;
     }
     let store = env.open_store()?;
     env.end_changes_by_signal(&store);
     let admin = Admin::new(&store, PATIENCE);
-    let meta = admin.metadata(&name)?;
+    let mut plan = Vec::new();
+    let chosen = job.wanted.resolve_all(|| admin.list())?;
+    for chosen in &chosen {
+        plan.extend(plan_of(&admin, &*admin.metadata(&chosen.topic)?, &job)?);
+    }
+    if job.dry_run {
+        print_plan(plan, job.output, env)?;
+        return Ok(Outcome::Done);
+    }
+    let mut failures = Failures::default();
+    for chosen in &chosen {
+        if let Err(e) = alter_one(&admin, &chosen.topic, &job, env) {
+            failures.tell(env, &e);
+        }
+    }
+    Ok(failures.outcome())
+}
+
+/// What would change, as rows; an error where that would be refused.
+fn plan_of(admin: &Admin, meta: &TopicMeta, job: &Alter) -> Result<Vec<[String; 3]>> {
+    let name = &meta.name;
     let mut explicit = meta.explicit.clone();
     explicit.extend(job.set.clone());
     explicit.retain(|name, _| !job.unset.contains(name));
@@ -203,58 +221,49 @@ pub fn alter(job: Alter, env: &mut Env) -> Result<Outcome> {
     }
     let have = meta.partitions.len() as i32;
     if job.partitions.is_some_and(|partitions| partitions <= have) {
-        return Err(Error::new(
-            Kind::Usage,
-            format!(
-                "topic {name} has {} already; their number can only grow",
-                partitions_text(have)
-            ),
-        )
-        .cure("say a larger number with --partitions"));
+        let text = format!(
+            "topic {name} has {} already; their number can only grow",
+            partitions_text(have)
+        );
+        return Err(Error::new(Kind::Usage, text).cure("say a larger number with --partitions"));
     }
-    if job.dry_run {
-        let mut plan = Vec::new();
-        for (config, value) in &explicit {
-            if meta.explicit.get(config) != Some(value) {
-                plan.push([
-                    name.to_string(),
-                    "set".to_owned(),
-                    format!("{config}={value}"),
-                ]);
-            }
+    let mut plan = Vec::new();
+    for (config, value) in &explicit {
+        if meta.explicit.get(config) != Some(value) {
+            let detail = format!("{config}={value}");
+            plan.push([name.to_string(), "set".to_owned(), detail]);
         }
-        for config in meta
-            .explicit
-            .keys()
-            .filter(|config| !explicit.contains_key(*config))
-        {
-            plan.push([name.to_string(), "unset".to_owned(), config.clone()]);
-        }
-        if let Some(partitions) = job.partitions {
-            admin.more_partitions(&meta, partitions)?;
-            let last = partitions - 1;
-            let detail = if last == have {
-                last.to_string()
-            } else {
-                format!("{have} to {last}")
-            };
-            plan.push([name.to_string(), "add partitions".to_owned(), detail]);
-        }
-        print_plan(plan, job.output, env)?;
-        return Ok(Outcome::Done);
     }
-    if !job.set.is_empty() || !job.unset.is_empty() {
-        admin.alter_configs(&name, &job.set, &job.unset)?;
+    let there = meta.explicit.keys();
+    for config in there.filter(|config| !explicit.contains_key(*config)) {
+        plan.push([name.to_string(), "unset".to_owned(), config.clone()]);
     }
     if let Some(partitions) = job.partitions {
-        let meta = admin.add_partitions(&name, partitions)?;
-        warn_of_shared_devices(&admin, &meta, env);
+        admin.more_partitions(meta, partitions)?;
+        let last = partitions - 1;
+        let detail = if last == have {
+            last.to_string()
+        } else {
+            format!("{have} to {last}")
+        };
+        plan.push([name.to_string(), "add partitions".to_owned(), detail]);
+    }
+    Ok(plan)
+}
+
+fn alter_one(admin: &Admin, name: &TopicName, job: &Alter, env: &Env) -> Result<()> {
+    if !job.set.is_empty() || !job.unset.is_empty() {
+        admin.alter_configs(name, &job.set, &job.unset)?;
+    }
+    if let Some(partitions) = job.partitions {
+        let meta = admin.add_partitions(name, partitions)?;
+        warn_of_shared_devices(admin, &meta, env);
         env.note(&format!(
             "{name} has {} now: a key's partition follows from their number, so keys may move",
             partitions_text(partitions)
         ));
     }
-    Ok(Outcome::Done)
+    Ok(())
 }
 
 /// Deletes topics.
@@ -263,31 +272,19 @@ pub fn delete(job: Delete, env: &mut Env) -> Result<Outcome> {
     let admin = Admin::new(&store, PATIENCE);
     let there = admin.list()?;
     let mut failures = Failures::default();
+    let (chosen, unmatched) = job.wanted.resolve(|| Ok(there.clone()))?;
+    if !job.if_exists {
+        failures.tell_all(env, &unmatched);
+    }
     let mut doomed: Vec<TopicName> = Vec::new();
-    for pattern in &job.patterns {
-        let before = doomed.len();
-        doomed.extend(
-            there
-                .iter()
-                .filter(|topic| pattern.matches(topic.as_str()))
-                .cloned(),
-        );
-        if doomed.len() == before && !job.if_exists {
-            let e = if pattern.is_glob() {
-                let what = shown(pattern.text());
-                Error::new(
-                    Kind::UnknownTopic,
-                    format!("UNKNOWN_TOPIC_OR_PARTITION: no topic matches '{what}'"),
-                )
-                .cure("'mq-topics list' shows what there is")
-            } else {
-                topics::unknown(&store, &TopicName::new(pattern.text())?)
-            };
-            failures.tell(env, &e);
+    for name in chosen.into_iter().map(|chosen| chosen.topic) {
+        if there.contains(&name) {
+            doomed.push(name);
+        } else if !job.if_exists {
+            failures.tell(env, &topics::unknown(&store, &name));
         }
     }
     doomed.sort_unstable();
-    doomed.dedup();
     if job.consent.is_dry_run() {
         let plan = doomed.iter().map(|name| {
             let detail = if is_damaged(&admin, name) {

@@ -2,17 +2,19 @@
 
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::job::{Dump as Job, DumpWhat};
 use crate::cli::output::{Cell, Column, Listing};
+use crate::cli::selection::Chosen;
 use crate::cli::stdout::Stdout;
-use crate::cli::{Env, Outcome};
+use crate::cli::{Env, Failures, Outcome};
 use crate::disk::{Dir, Disk, File, Open, OsDisk, join};
 use crate::error::{Error, Kind, Result};
 use crate::record::{BATCH_HEADER_LEN, BatchHeader, BatchView};
 use crate::storage::{FileKind, SegmentFile, Segments};
-use crate::store::{Replica, TopicHandle};
-use crate::types::{PartitionId, TopicPartition};
+use crate::store::{Replica, StoreDir, TopicHandle, topics};
+use crate::types::TopicPartition;
 
 /// Most bytes of a batch that are read to check it.
 const BATCH_BYTES_MAX: u64 = 256 << 20;
@@ -20,7 +22,8 @@ const BATCH_BYTES_MAX: u64 = 256 << 20;
 /// What can be dumped by its path.
 const SEGMENT_FILES: &str = "name a segment file, such as orders-0/00000000000000000000.log";
 
-const COLUMNS: [Column; 13] = [
+const COLUMNS: [Column; 14] = [
+    Column::text("topic"),
     Column::number("partition"),
     Column::text("file"),
     Column::number("position"),
@@ -43,6 +46,7 @@ pub fn dump(job: Job, env: &mut Env) -> Result<Outcome> {
         rows: Listing::stdout(env, &COLUMNS, job.output),
         broken: None,
     };
+    let mut failures = Failures::default();
     match job.what {
         DumpWhat::File(path) => {
             let parent = match path.parent() {
@@ -65,38 +69,22 @@ pub fn dump(job: Job, env: &mut Env) -> Result<Outcome> {
                     _ => e,
                 })?;
         }
-        DumpWhat::Topic(name, only) => {
+        DumpWhat::Topics(wanted) => {
             let store = env.open_store()?;
-            let topic = TopicHandle::open(&store, &name)?;
-            let partitions: Vec<PartitionId> = match only {
-                Some(partition) => vec![topic.partition(partition)?.partition],
-                None => topic
-                    .meta()
-                    .partitions
-                    .iter()
-                    .map(|p| p.partition)
-                    .collect(),
-            };
-            for partition in partitions {
-                let tp = TopicPartition::new(name.clone(), partition);
-                let replica = Replica::open(&store, &tp, topic.partition(partition)?.leader)?;
-                let dir = &**replica.dir();
-                let page = replica.read_page()?;
-                for base in Segments::list(dir)?.bases() {
-                    let name = SegmentFile::new(*base, FileKind::Log).name();
-                    let end = page
-                        .filter(|page| page.tail.active == *base)
-                        .map(|p| p.tail.log_bytes);
-                    dump.file(dir, &name, end, Some(partition))?;
+            let (chosen, unmatched) = wanted.resolve(|| topics::list(&store))?;
+            failures.tell_all(env, &unmatched);
+            for chosen in &chosen {
+                if let Err(e) = dump.topic(&store, chosen) {
+                    failures.tell(env, &e);
                 }
             }
         }
     }
     dump.rows.finish()?;
-    match dump.broken {
-        None => Ok(Outcome::Done),
-        Some(e) => Err(e),
+    if let Some(e) = dump.broken {
+        failures.tell(env, &e);
     }
+    Ok(failures.outcome())
 }
 
 struct Dump {
@@ -106,13 +94,32 @@ struct Dump {
 }
 
 impl Dump {
+    /// The partitions of one topic that are meant.
+    fn topic(&mut self, store: &Arc<StoreDir>, chosen: &Chosen) -> Result<()> {
+        let topic = TopicHandle::open(store, &chosen.topic)?;
+        for partition in chosen.partitions_of(topic.meta())? {
+            let tp = TopicPartition::new(chosen.topic.clone(), partition);
+            let replica = Replica::open(store, &tp, topic.partition(partition)?.leader)?;
+            let dir = &**replica.dir();
+            let page = replica.read_page()?;
+            for base in Segments::list(dir)?.bases() {
+                let name = SegmentFile::new(*base, FileKind::Log).name();
+                let end = page
+                    .filter(|page| page.tail.active == *base)
+                    .map(|p| p.tail.log_bytes);
+                self.file(dir, &name, end, Some(&tp))?;
+            }
+        }
+        Ok(())
+    }
+
     /// The batches of one file up to `end` bytes, or the file's end.
     fn file(
         &mut self,
         dir: &dyn Dir,
         name: &str,
         end: Option<u64>,
-        partition: Option<PartitionId>,
+        tp: Option<&TopicPartition>,
     ) -> Result<()> {
         let path = join(dir, name);
         let file = dir
@@ -145,7 +152,8 @@ impl Dump {
                 self.broken(&path, position, "the checksum does not match");
             }
             self.rows.row(vec![
-                partition.into(),
+                tp.map(|tp| tp.topic.as_str()).into(),
+                tp.map(|tp| tp.partition).into(),
                 name.into(),
                 position.into(),
                 header.base_offset.into(),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::cli::consent::Consent;
 use crate::cli::output::OutputOptions;
-use crate::cli::pattern::NamePattern;
+use crate::cli::selection::Selection;
 use crate::client::point::Point;
 use crate::types::{BrokerId, PartitionId, TopicName};
 
@@ -56,8 +56,8 @@ pub struct Create {
 /// `mq-topics list`.
 #[derive(Debug)]
 pub struct List {
-    /// Only names that match.
-    pub pattern: Option<NamePattern>,
+    /// Which; nothing named: all.
+    pub wanted: Selection,
     /// With records and bytes.
     pub sizes: bool,
     /// How rows are printed.
@@ -67,9 +67,9 @@ pub struct List {
 /// `mq-topics describe`.
 #[derive(Debug)]
 pub struct Describe {
-    /// The topics, each once; none: all.
-    pub names: Vec<TopicName>,
-    /// Which partitions.
+    /// Which; nothing named: all.
+    pub wanted: Selection,
+    /// Which partitions of those.
     pub only: Only,
     /// How rows are printed.
     pub output: OutputOptions,
@@ -87,8 +87,8 @@ pub struct Only {
 /// `mq-topics alter`. At least one of the three is there.
 #[derive(Debug)]
 pub struct Alter {
-    /// The topic.
-    pub name: TopicName,
+    /// Which, whole.
+    pub wanted: Selection,
     /// Configs that are set; their names are checked.
     pub set: BTreeMap<String, String>,
     /// Configs that go back to their default; none of them is in `set`.
@@ -104,8 +104,8 @@ pub struct Alter {
 /// `mq-topics delete`.
 #[derive(Debug)]
 pub struct Delete {
-    /// Names and globs; names follow Kafka's rule.
-    pub patterns: Vec<NamePattern>,
+    /// Which, whole.
+    pub wanted: Selection,
     /// What is not there is no failure.
     pub if_exists: bool,
     /// Whether it is done.
@@ -117,8 +117,8 @@ pub struct Delete {
 /// `mq-topics offsets`.
 #[derive(Debug)]
 pub struct Offsets {
-    /// The topic.
-    pub name: TopicName,
+    /// Which.
+    pub wanted: Selection,
     /// Where; never `stored`. `None`: log start and high watermark.
     pub at: Option<Point>,
     /// How rows are printed.
@@ -137,8 +137,8 @@ pub struct Dump {
 /// What `mq-topics dump` reads.
 #[derive(Debug)]
 pub enum DumpWhat {
-    /// A topic, or one partition of it.
-    Topic(TopicName, Option<PartitionId>),
+    /// Logs of the store.
+    Topics(Selection),
     /// A segment, wherever it lies.
     File(PathBuf),
 }
@@ -146,8 +146,8 @@ pub enum DumpWhat {
 /// `mq-topics verify`.
 #[derive(Debug)]
 pub struct Verify {
-    /// The topics, each once; none: all.
-    pub names: Vec<TopicName>,
+    /// Which; nothing named: all.
+    pub wanted: Selection,
     /// Every checksum and record, not only the structure.
     pub deep: bool,
     /// `--repair truncate`: whether damaged logs are cut.

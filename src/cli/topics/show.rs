@@ -1,29 +1,34 @@
 //! `mq-topics list`, `describe`, `offsets`.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 
 use super::job::{Describe, List, Offsets, Only};
 use super::run::PATIENCE;
+use crate::cli::lang::shown;
 use crate::cli::output::{Cell, Column, Listing, OutputFormat, OutputOptions, json_line};
+use crate::cli::selection::Chosen;
 use crate::cli::{Env, Failures, Outcome};
+use crate::client::point::Point;
 use crate::client::{
     Admin, FollowerDescription, LogDescription, PartitionDescription, TopicDescription,
     open_reader, resolve_within,
 };
 use crate::error::{Kind, Result};
-use crate::store::TopicHandle;
-use crate::types::{Offset, PartitionId, TopicName, TopicPartition};
+use crate::store::{StoreDir, TopicHandle, topics};
+use crate::types::{Offset, TopicName, TopicPartition};
 
 const LIST: [Column; 3] = [
-    Column::text("name"),
+    Column::text("topic"),
     Column::number("partitions"),
     Column::number("replicas"),
 ];
 const LIST_SIZES: [Column; 5] = [
-    Column::text("name"),
+    Column::text("topic"),
     Column::number("partitions"),
     Column::number("replicas"),
-    Column::number("records"),
+    Column::number("offsets"),
     Column::size("size_bytes"),
 ];
 const PARTITIONS: [Column; 12] = [
@@ -56,21 +61,14 @@ const EDGES: [Column; 4] = [
 pub fn list(job: List, env: &mut Env) -> Result<Outcome> {
     let admin = Admin::new(&env.open_store()?, PATIENCE);
     let names = admin.list()?;
-    let wanted = names
-        .iter()
-        .filter(|n| job.pattern.as_ref().is_none_or(|p| p.matches(n.as_str())));
-    if let Some(pattern) = &job.pattern
-        && !names.iter().any(|name| pattern.matches(name.as_str()))
-    {
-        env.note(&format!(
-            "no topic matches '{}'",
-            pattern.text().escape_debug()
-        ));
+    // A filter that lets nothing through is no failure.
+    for text in job.wanted.unmatched(&names) {
+        env.note(&format!("no topic matches '{}'", shown(text)));
     }
     let mut failures = Failures::default();
     let columns: &'static [Column] = if job.sizes { &LIST_SIZES } else { &LIST };
     let mut rows = Listing::stdout(env, columns, job.output);
-    for name in wanted {
+    for name in names.iter().filter(|name| job.wanted.has(name)) {
         let row = if job.sizes {
             sized_row(&admin, name)
         } else {
@@ -111,7 +109,7 @@ fn sized_row(admin: &Admin, name: &TopicName) -> Result<Vec<Cell>> {
         .max()
         .unwrap_or(0);
     let logs: Option<Vec<LogDescription>> = described.partitions.iter().map(|p| p.log).collect();
-    let records = logs.as_ref().map(|logs| {
+    let offsets = logs.as_ref().map(|logs| {
         logs.iter()
             .map(|log| log.high_watermark - log.log_start_offset)
             .sum::<Offset>()
@@ -123,7 +121,7 @@ fn sized_row(admin: &Admin, name: &TopicName) -> Result<Vec<Cell>> {
         name.as_str().into(),
         (described.partitions.len() as u64).into(),
         (replicas as u64).into(),
-        records.into(),
+        offsets.into(),
         bytes.into(),
     ])
 }
@@ -131,12 +129,13 @@ fn sized_row(admin: &Admin, name: &TopicName) -> Result<Vec<Cell>> {
 /// Shows topics.
 pub fn describe(job: Describe, env: &mut Env) -> Result<Outcome> {
     let admin = Admin::new(&env.open_store()?, PATIENCE);
-    let all = job.names.is_empty();
-    let names = if all { admin.list()? } else { job.names };
+    let all = job.wanted.is_empty();
     let mut failures = Failures::default();
+    let (chosen, unmatched) = job.wanted.resolve_or_all(|| admin.list())?;
+    failures.tell_all(env, &unmatched);
     let mut described = Vec::new();
-    for name in &names {
-        match admin.describe(name) {
+    for chosen in &chosen {
+        match describe_chosen(&admin, chosen) {
             Err(e) if e.kind() == Kind::UnknownTopic && all => {}
             Err(e) => failures.tell(env, &e),
             Ok(topic) => described.push(topic),
@@ -189,6 +188,15 @@ pub fn describe(job: Describe, env: &mut Env) -> Result<Outcome> {
     Ok(failures.outcome())
 }
 
+fn describe_chosen(admin: &Admin, chosen: &Chosen) -> Result<TopicDescription> {
+    let mut topic = admin.describe(&chosen.topic)?;
+    if chosen.partitions.is_some() {
+        let only = chosen.partitions_of(&*admin.metadata(&chosen.topic)?)?;
+        topic.partitions.retain(|p| only.contains(&p.partition));
+    }
+    Ok(topic)
+}
+
 fn partitions(topics: &[TopicDescription], output: OutputOptions, env: &Env) -> Result<()> {
     let mut rows = Listing::stdout(env, &PARTITIONS, output);
     for topic in topics {
@@ -225,7 +233,7 @@ fn as_json(topic: &TopicDescription) -> Value {
         })
         .collect();
     json!({
-        "name": topic.name.as_str(),
+        "topic": topic.name.as_str(),
         "topic_id": topic.topic_id.to_string(),
         "configs": configs,
         "partitions": topic.partitions.iter().map(partition_json).collect::<Vec<_>>(),
@@ -251,7 +259,7 @@ fn partition_json(p: &PartitionDescription) -> Value {
 
 fn follower_json(follower: &FollowerDescription) -> Value {
     json!({
-        "replica": follower.broker,
+        "broker": follower.broker,
         "log_end_offset": follower.log_end_offset,
         "lag": follower.lag,
         "in_sync": follower.in_sync,
@@ -261,26 +269,39 @@ fn follower_json(follower: &FollowerDescription) -> Value {
 /// Shows the offsets of a point, or the edges of the logs.
 pub fn offsets(job: Offsets, env: &mut Env) -> Result<Outcome> {
     let store = env.open_store()?;
-    let topic = TopicHandle::open(&store, &job.name)?;
+    let mut failures = Failures::default();
+    let (chosen, unmatched) = job.wanted.resolve(|| topics::list(&store))?;
+    failures.tell_all(env, &unmatched);
     let columns: &'static [Column] = if job.at.is_some() { &OFFSETS } else { &EDGES };
     let mut rows = Listing::stdout(env, columns, job.output);
-    let mut failures = Failures::default();
-    for partition in 0..topic.meta().partitions.len() {
-        let tp = TopicPartition::new(job.name.clone(), partition as PartitionId);
-        let looked = open_reader(&store, &tp).and_then(|reader| {
-            let page = reader.page()?;
-            let mut row: Vec<Cell> = vec![job.name.as_str().into(), tp.partition.into()];
-            match job.at {
-                Some(point) => row.push(resolve_within(&reader, &page, point, None)?.into()),
-                None => row.extend([page.tail.log_start.into(), page.high_watermark.into()]),
+    for chosen in &chosen {
+        let topic = TopicHandle::open(&store, &chosen.topic);
+        let partitions = match topic.and_then(|topic| chosen.partitions_of(topic.meta())) {
+            Ok(partitions) => partitions,
+            Err(e) => {
+                failures.tell(env, &e);
+                continue;
             }
-            Ok(row)
-        });
-        match looked {
-            Ok(row) => rows.row(row)?,
-            Err(e) => failures.tell(env, &e),
+        };
+        for partition in partitions {
+            let tp = TopicPartition::new(chosen.topic.clone(), partition);
+            match offsets_row(&store, &tp, job.at) {
+                Ok(row) => rows.row(row)?,
+                Err(e) => failures.tell(env, &e),
+            }
         }
     }
     rows.finish()?;
     Ok(failures.outcome())
+}
+
+fn offsets_row(store: &Arc<StoreDir>, tp: &TopicPartition, at: Option<Point>) -> Result<Vec<Cell>> {
+    let reader = open_reader(store, tp)?;
+    let page = reader.page()?;
+    let mut row: Vec<Cell> = vec![tp.topic.as_str().into(), tp.partition.into()];
+    match at {
+        Some(point) => row.push(resolve_within(&reader, &page, point, None)?.into()),
+        None => row.extend([page.tail.log_start.into(), page.high_watermark.into()]),
+    }
+    Ok(row)
 }

@@ -26,14 +26,14 @@ const COLUMNS: [Column; 11] = [
     Column::text("file"),
     Column::number("position"),
     Column::text("finding"),
-    Column::number("replica"),
+    Column::number("broker"),
 ];
 
 /// Verifies, and repairs if asked.
 pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
     let store = env.open_store()?;
     let admin = Admin::new(&store, PATIENCE);
-    let all = job.names.is_empty();
+    let all = job.wanted.is_empty();
     if all {
         // A line that is not whole is what a killed process leaves, and counts for nothing; group.json
         // is made anew: worth a look, but no damage to data.
@@ -41,28 +41,37 @@ pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
             env.warn(&note);
         }
     }
-    let names = if all { admin.list()? } else { job.names };
+    let mut failures = Failures::default();
+    let (chosen, unmatched) = job.wanted.resolve_or_all(|| admin.list())?;
+    failures.tell_all(env, &unmatched);
     // Of a topic that is named, and of all when none is.
+    let is_meant = |tp: &TopicPartition| {
+        let named = chosen.iter().find(|one| one.topic == tp.topic);
+        all || named.is_some_and(|one| one.has(tp.partition))
+    };
     let strays: Vec<Stray> = admin
         .strays()?
         .into_iter()
-        .filter(|stray| all || names.contains(&stray.tp.topic))
+        .filter(|stray| is_meant(&stray.tp))
         .collect();
-    let mut failures = Failures::default();
     let mut looked = Vec::new();
     let mut unseen = Vec::new();
     // Brokers whose log directory cannot be used, and how many replicas that is.
     let mut unusable: BTreeMap<BrokerId, (Error, usize)> = BTreeMap::new();
     let mut rows = Listing::stdout(env, &COLUMNS, job.output);
-    for name in &names {
-        let meta = match admin.metadata(name) {
+    for chosen in &chosen {
+        let name = &chosen.topic;
+        let looked_up = admin
+            .metadata(name)
+            .and_then(|meta| chosen.partitions_of(&meta).map(|_| meta));
+        let meta = match looked_up {
             Ok(meta) => meta,
             Err(e) => {
                 failures.tell(env, &e);
                 continue;
             }
         };
-        for partition in &meta.partitions {
+        for partition in meta.partitions.iter().filter(|p| chosen.has(p.partition)) {
             let tp = TopicPartition::new(name.clone(), partition.partition);
             // A repair needs to know every damage.
             let deep = job.deep || job.repair.is_some();

@@ -1,0 +1,311 @@
+//! Topics and partitions as the tools' arguments name them: `TOPIC`, `TOPIC:P`, and quoted globs of
+//! either.
+
+use super::lang::parse_topic_partition;
+use super::lang::{shown, usage};
+use super::pattern::NamePattern;
+use crate::error::{Error, Kind, Result};
+use crate::store::topics::TopicMeta;
+use crate::types::{PartitionId, Scope, TopicName, TopicPartition};
+
+/// One argument.
+#[derive(Debug, Clone)]
+struct TopicPattern {
+    name: NamePattern,
+    partition: Option<PartitionId>,
+}
+
+/// What the arguments mean once it is known which topics there are.
+#[derive(Debug, Clone, Default)]
+pub struct Selection(Vec<TopicPattern>);
+
+/// A topic that is meant, and which of its partitions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chosen {
+    /// The topic; whether it is there is another question where it was named.
+    pub topic: TopicName,
+    /// In the order given, each once; `None`: all.
+    pub partitions: Option<Vec<PartitionId>>,
+}
+
+impl Chosen {
+    /// All of a topic.
+    pub fn all_of(topic: TopicName) -> Self {
+        Chosen {
+            topic,
+            partitions: None,
+        }
+    }
+
+    /// Whether a partition of the topic is meant.
+    pub fn has(&self, partition: PartitionId) -> bool {
+        let only = self.partitions.as_ref();
+        only.is_none_or(|only| only.contains(&partition))
+    }
+
+    /// The partitions that are meant, in order.
+    ///
+    /// # Errors
+    /// [`Kind::UnknownTopic`] for one that the topic does not have.
+    pub fn partitions_of(&self, meta: &TopicMeta) -> Result<Vec<PartitionId>> {
+        let Some(only) = &self.partitions else {
+            return Ok(meta.partitions.iter().map(|p| p.partition).collect());
+        };
+        let mut only = only.clone();
+        only.sort_unstable();
+        for p in &only {
+            meta.known_partition(*p)?;
+        }
+        Ok(only)
+    }
+
+    fn scopes(&self) -> Vec<Scope> {
+        let scope = |partition| Scope {
+            topic: self.topic.clone(),
+            partition,
+        };
+        match &self.partitions {
+            None => vec![scope(None)],
+            Some(only) => only.iter().map(|p| scope(Some(*p))).collect(),
+        }
+    }
+}
+
+/// What is meant, as the library takes it.
+pub fn scopes(chosen: &[Chosen]) -> Vec<Scope> {
+    chosen.iter().flat_map(Chosen::scopes).collect()
+}
+
+impl Selection {
+    /// Parses arguments that may name partitions.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`], [`Kind::InvalidTopic`] for what cannot be a topic's name.
+    pub fn parse<S: AsRef<str>>(texts: &[S]) -> Result<Self> {
+        let each = texts.iter().map(|text| TopicPattern::parse(text.as_ref()));
+        each.collect::<Result<_>>().map(Selection)
+    }
+
+    /// Parses arguments that name whole topics.
+    ///
+    /// # Errors
+    /// As [`Selection::parse`]; [`Kind::Usage`] for a partition, too.
+    pub fn parse_topics<S: AsRef<str>>(texts: &[S]) -> Result<Self> {
+        let parsed = Self::parse(texts)?;
+        match parsed.0.iter().find(|pattern| pattern.partition.is_some()) {
+            None => Ok(parsed),
+            Some(one) => Err(usage(
+                format!("'{}' names a partition", shown(&one.text())),
+                format!("this is for whole topics: {}", shown(one.name.text())),
+            )),
+        }
+    }
+
+    /// Whether nothing was named.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether what is meant depends on which topics there are.
+    pub fn has_globs(&self) -> bool {
+        self.0.iter().any(|pattern| pattern.name.is_glob())
+    }
+
+    /// What is meant, each once, and what went wrong: a glob that matches nothing. A name counts
+    /// whether it is there or not. `there` is asked only if there is a glob.
+    ///
+    /// # Errors
+    /// What `there` returns.
+    pub fn resolve(
+        &self,
+        there: impl FnOnce() -> Result<Vec<TopicName>>,
+    ) -> Result<(Vec<Chosen>, Vec<Error>)> {
+        let there = if self.has_globs() {
+            there()?
+        } else {
+            Vec::new()
+        };
+        let mut chosen: Vec<Chosen> = Vec::new();
+        let mut wrong = Vec::new();
+        for pattern in &self.0 {
+            if !pattern.name.is_glob() {
+                let topic = TopicName::new(pattern.name.text())?;
+                choose(&mut chosen, topic, pattern.partition);
+                continue;
+            }
+            let mut any = false;
+            for topic in there.iter().filter(|t| pattern.name.matches(t.as_str())) {
+                choose(&mut chosen, topic.clone(), pattern.partition);
+                any = true;
+            }
+            if !any {
+                wrong.push(no_match(pattern.name.text()));
+            }
+        }
+        Ok((chosen, wrong))
+    }
+
+    /// As [`Selection::resolve`]; all topics where nothing was named.
+    ///
+    /// # Errors
+    /// What `there` returns.
+    pub fn resolve_or_all(
+        &self,
+        there: impl FnOnce() -> Result<Vec<TopicName>>,
+    ) -> Result<(Vec<Chosen>, Vec<Error>)> {
+        if !self.is_empty() {
+            return self.resolve(there);
+        }
+        let all = there()?.into_iter().map(Chosen::all_of).collect();
+        Ok((all, Vec::new()))
+    }
+
+    /// Whether a topic is among those that are named or matched; all are where nothing was named.
+    pub fn has(&self, topic: &TopicName) -> bool {
+        let matches = |pattern: &TopicPattern| pattern.name.matches(topic.as_str());
+        self.is_empty() || self.0.iter().any(matches)
+    }
+
+    /// Whether a partition is among what is named or matched; all are where nothing was named.
+    pub fn has_partition(&self, tp: &TopicPartition) -> bool {
+        let matches = |pattern: &TopicPattern| {
+            let only = pattern.partition;
+            pattern.name.matches(tp.topic.as_str()) && only.is_none_or(|only| only == tp.partition)
+        };
+        self.is_empty() || self.0.iter().any(matches)
+    }
+
+    /// The arguments that none of these topics matches.
+    pub fn unmatched<'a>(&'a self, there: &[TopicName]) -> Vec<&'a str> {
+        let any = |pattern: &&TopicPattern| {
+            let matches = |topic: &TopicName| pattern.name.matches(topic.as_str());
+            !there.iter().any(matches)
+        };
+        self.0.iter().filter(any).map(|p| p.name.text()).collect()
+    }
+
+    /// As [`Selection::resolve`], where nothing is done if anything is wrong.
+    ///
+    /// # Errors
+    /// What `there` returns; [`Kind::UnknownTopic`] for a glob that matches nothing.
+    pub fn resolve_all(
+        &self,
+        there: impl FnOnce() -> Result<Vec<TopicName>>,
+    ) -> Result<Vec<Chosen>> {
+        let (chosen, wrong) = self.resolve(there)?;
+        wrong.into_iter().next().map_or(Ok(chosen), Err)
+    }
+}
+
+impl std::fmt::Display for Selection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (at, pattern) in self.0.iter().enumerate() {
+            let comma = if at == 0 { "" } else { ", " };
+            write!(f, "{comma}{}", shown(&pattern.text()))?;
+        }
+        Ok(())
+    }
+}
+
+/// What is wrong with a glob that matches no topic.
+pub fn no_match(glob: &str) -> Error {
+    let text = format!(
+        "UNKNOWN_TOPIC_OR_PARTITION: no topic matches '{}'",
+        shown(glob)
+    );
+    Error::new(Kind::UnknownTopic, text).cure("'mq-topics list' shows what there is")
+}
+
+fn choose(chosen: &mut Vec<Chosen>, topic: TopicName, partition: Option<PartitionId>) {
+    let Some(same) = chosen.iter_mut().find(|one| one.topic == topic) else {
+        let partitions = partition.map(|p| vec![p]);
+        chosen.push(Chosen { topic, partitions });
+        return;
+    };
+    match (&mut same.partitions, partition) {
+        (only, None) => *only = None,
+        (Some(only), Some(p)) if !only.contains(&p) => only.push(p),
+        (_, Some(_)) => {}
+    }
+}
+
+impl TopicPattern {
+    fn parse(text: &str) -> Result<Self> {
+        // A glob may have a colon in it nowhere else: no topic's name has one.
+        let (name, partition) = match text.rsplit_once(':') {
+            None => (text, None),
+            Some((name, number)) => {
+                // The number is looked at as that of a topic that could be.
+                let tp = parse_topic_partition(&format!("t:{number}"));
+                let same = |e: Error| match parse_topic_partition(text) {
+                    Err(own) => own,
+                    Ok(_) => e,
+                };
+                (name, Some(tp.map_err(same)?.partition))
+            }
+        };
+        let name = NamePattern::parse(name)?;
+        if !name.is_glob() {
+            TopicName::new(name.text())?;
+        }
+        Ok(TopicPattern { name, partition })
+    }
+
+    fn text(&self) -> String {
+        match self.partition {
+            None => self.name.text().to_owned(),
+            Some(p) => format!("{}:{p}", self.name.text()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn there() -> Result<Vec<TopicName>> {
+        let names = ["app-a", "app-b", "orders"];
+        names.iter().map(|name| TopicName::new(*name)).collect()
+    }
+
+    fn text(chosen: &[Chosen]) -> String {
+        let all: Vec<_> = scopes(chosen).iter().map(Scope::to_string).collect();
+        all.join(" ")
+    }
+
+    #[test]
+    fn names_partitions_and_globs() {
+        for (args, meant) in [
+            (&["orders"][..], "orders"),
+            (&["orders:3", "orders:1", "orders:3"], "orders:3 orders:1"),
+            (&["orders:3", "app-*:0", "orders"], "orders app-a:0 app-b:0"),
+            (&["app-b", "*"], "app-b app-a orders"),
+            (&["nothere", "{app-a,orders}:1"], "nothere app-a:1 orders:1"),
+        ] {
+            let selection = Selection::parse(args).expect("parsed");
+            let chosen = selection.resolve_all(there).expect("resolved");
+            assert_eq!(text(&chosen), meant, "{args:?}");
+        }
+        let mixed = Selection::parse(&["x*", "orders"]).expect("parsed");
+        let (chosen, wrong) = mixed.resolve(there).expect("resolved");
+        assert_eq!((text(&chosen).as_str(), wrong.len()), ("orders", 1));
+        let e = mixed.resolve_all(there).expect_err("nothing matches x*");
+        assert_eq!(e.kind(), Kind::UnknownTopic);
+        assert!(e.to_string().contains("no topic matches 'x*'"), "{e}");
+        // Who names topics only needs no list.
+        let never = || Err(Error::new(Kind::Io, "asked"));
+        let named = Selection::parse(&["a", "b:1"]).expect("parsed");
+        assert_eq!(text(&named.resolve_all(never).expect("resolved")), "a b:1");
+        assert_eq!(named.to_string(), "a, b:1");
+    }
+
+    #[test]
+    fn what_is_none_is_refused() {
+        for text in ["", "a:", "a:x", "a:-1", "a b", "a*:x", "a[", "a:1:2"] {
+            Selection::parse(&[text]).expect_err(text);
+        }
+        Selection::parse_topics(&["a*"]).expect("a glob");
+        let e = Selection::parse_topics(&["a*:1"]).expect_err("a partition");
+        assert_eq!(e.kind(), Kind::Usage);
+    }
+}
