@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::open::StoreDir;
 use super::page::Page;
@@ -95,6 +96,15 @@ impl<'s> InSync<'s> {
         InSync {
             store,
             reads: RefCell::default(),
+        }
+    }
+
+    /// Of a store, for one change that is made as a whole or not at all: slow disks have `patience` to
+    /// answer.
+    pub fn patient(store: &'s Arc<StoreDir>, patience: Duration) -> Self {
+        InSync {
+            store,
+            reads: RefCell::new(TimedReads::within(patience)),
         }
     }
 

@@ -77,7 +77,7 @@ pub(super) fn clear_leftover(
             .and_then(|ids| Some((ids.topic_id, ids.replica_uuid?))),
     };
     let found = ids
-        .map(|ids| certain_standing(store, &**logs, tp, page.as_ref(), ids))
+        .map(|ids| certain_standing(store, &**logs, (tp, patience), page.as_ref(), ids))
         .transpose()?;
     if found == Some(Standing::Named) {
         return Err(exists(&tp.topic));

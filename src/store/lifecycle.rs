@@ -264,7 +264,7 @@ fn change_configs(
     meta.version += 1;
     if mode_changes {
         // Refused before anything is changed where a leader lacks what another has in sync.
-        let extents = InSync::new(store);
+        let extents = InSync::patient(store, patience);
         for partition in &mut meta.partitions {
             let tp = TopicPartition::new(name.clone(), partition.partition);
             let leader = partition.leader;

@@ -89,7 +89,13 @@ impl<'a> Remover<'a> {
         }
         let page = held.page()?;
         let (logs, name) = (replica.logs(), layout::replica_dir(tp));
-        match certain_standing(store, &**logs, tp, page.as_ref(), (topic_id, uuid))? {
+        match certain_standing(
+            store,
+            &**logs,
+            (tp, patience),
+            page.as_ref(),
+            (topic_id, uuid),
+        )? {
             Standing::Worthless => {}
             Standing::Named | Standing::Stray => return Ok(()),
             Standing::InTheMaking(maker) => return Err(maker::at_work(store, maker, tp)),

@@ -307,7 +307,9 @@ fn is_worthless(
     };
     match ids {
         Some((_, found)) if found == uuid => Ok(true),
-        Some(ids) => match certain_standing(store, logs, tp, page.as_ref(), ids)? {
+        // In a hold of the store's lock: no other's proof is on its way.
+        Some(ids) => match certain_standing(store, logs, (tp, Duration::ZERO), page.as_ref(), ids)?
+        {
             Standing::Worthless => Ok(true),
             Standing::Named | Standing::Stray => Ok(false),
             Standing::InTheMaking(maker) => Err(maker::at_work(store, maker, tp)),

@@ -17,9 +17,6 @@ use crate::error::{Error, Kind, Result};
 use crate::storage::{FileKind, PartitionMetadata, SegmentFile};
 use crate::types::{BrokerId, TopicPartition, Uuid};
 
-/// How long a deletion under way is waited for.
-const ON_THE_WAY: Duration = Duration::from_secs(1);
-
 /// A stray.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stray {
@@ -101,8 +98,13 @@ fn look(
         return Ok((!needed).then_some((tp, None)));
     };
     let found = standing(store, &**logs, &tp, page.as_ref(), (topic_id, uuid))?;
-    // A deletion that is under way, or died, is none of ours to finish: this takes no lock.
-    let is_stray = found == Standing::Stray && !graveyard::is_on_the_way(store, topic_id);
+    // A deletion that is under way, or died, is none of ours to finish: this takes no lock. Its proof
+    // may have come into its place since that was asked, and only goes from there once the directory
+    // is gone.
+    let is_stray = found == Standing::Stray
+        && !graveyard::is_on_the_way(store, topic_id)
+        && !graveyard::is_deleted(store, topic_id, uuid)?
+        && logs.id(&name).is_ok();
     Ok(is_stray.then_some((tp, Some(topic_id))))
 }
 
@@ -173,11 +175,15 @@ pub(super) fn standing(
 }
 
 /// The same for who is about to move it: where no proof says why no topic file names it, one may be on
-/// its way, from a deletion that is under way or died.
+/// its way, from a deletion that is under way or died. That one is waited for, for as long as
+/// `patience`: whoever holds the store's lock already has none to wait for.
+///
+/// # Errors
+/// As [`standing`]; [`Kind::Busy`] where the deletion takes longer.
 pub(super) fn certain_standing(
     store: &StoreDir,
     logs: &dyn Dir,
-    tp: &TopicPartition,
+    (tp, patience): (&TopicPartition, Duration),
     page: Option<&Page>,
     ids: (Uuid, Uuid),
 ) -> Result<Standing> {
@@ -185,7 +191,7 @@ pub(super) fn certain_standing(
     if found != Standing::Stray {
         return Ok(found);
     }
-    graveyard::gather(store, ON_THE_WAY)?;
+    graveyard::gather(store, patience)?;
     Ok(if graveyard::is_deleted(store, ids.0, ids.1)? {
         Standing::Worthless
     } else {

@@ -6,9 +6,11 @@
 //! 2. As long as such a read is under way, the next hold asks that disk nothing: at most one thread of
 //!    a process waits for a disk, however often a change is tried.
 //! 3. A disk that answered late is slow, not gone: the next hold waits for it as long as it took, and as
-//!    long again. All pages of a hold together may take [`WITHIN_MAX`]: others wait for the lock. So a change that a slow disk kept from being made is made at a
-//!    later try ([`until_answered`]). The page that came late says nothing any more: its log may have
-//!    grown.
+//!    long again. So a change that a slow disk kept from being made is made at a later try
+//!    ([`until_answered`]). The page that came late says nothing any more: its log may have grown.
+//! 4. All pages of a hold together have a time, for others wait for the lock: a daemon's change
+//!    [`WITHIN_MAX`], and it is made piece by piece; what somebody asked for as one change, and cannot
+//!    be made in pieces, the patience of whoever asked.
 
 use std::collections::HashMap;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -21,11 +23,13 @@ use super::page::Page;
 use crate::error::{Error, Kind};
 use crate::types::{BrokerId, TopicPartition};
 
-/// How long a page is waited for, and how long all that a hold reads of disks that are known to be slow.
+/// How long a page is waited for, and how long all that a hold of a daemon's reads of slow disks.
 const WITHIN: Duration = Duration::from_secs(1);
 const WITHIN_MAX: Duration = Duration::from_secs(8);
 /// A page of a disk that is not slow comes within that time.
 const SLOW: Duration = Duration::from_millis(100);
+/// What a broker's disk has to answer once the time of a hold is up: it is not the one that took it.
+const WITHIN_MIN: Duration = Duration::from_millis(250);
 /// Between two looks whether a disk has answered.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -102,8 +106,10 @@ fn await_answers(store: &StoreDir, patience: Duration) -> bool {
 }
 
 /// The reads of one hold.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct TimedReads {
+    /// What slow disks have, all together.
+    within: Duration,
     /// Each broker's thread; none where its disk does not answer.
     readers: HashMap<BrokerId, Option<Reader>>,
     /// How long slow disks were waited for.
@@ -116,7 +122,22 @@ struct Reader {
     read: Receiver<Read>,
 }
 
+impl Default for TimedReads {
+    fn default() -> Self {
+        Self::within(WITHIN_MAX)
+    }
+}
+
 impl TimedReads {
+    /// Of a hold in which slow disks have that time.
+    pub fn within(within: Duration) -> Self {
+        TimedReads {
+            within,
+            readers: HashMap::new(),
+            waited: Duration::ZERO,
+        }
+    }
+
     /// The page of a broker's replica.
     pub fn page(&mut self, store: &Arc<StoreDir>, tp: &TopicPartition, broker: BrokerId) -> Read {
         let readers = &mut self.readers;
@@ -128,9 +149,9 @@ impl TimedReads {
             return Err(NO_ANSWER.to_owned());
         };
         let within = store.unanswered().within(broker);
-        let left = WITHIN_MAX.saturating_sub(self.waited);
+        let left = self.within.saturating_sub(self.waited).max(WITHIN_MIN);
         let began = store.clock().monotonic();
-        let read = reader.read(store, tp, broker, within.min(left.max(LOOK)));
+        let read = reader.read(store, tp, broker, within.min(left));
         let took = store.clock().monotonic() - began;
         // Thousands of quick ones are no slow disk.
         if took >= SLOW {

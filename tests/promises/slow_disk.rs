@@ -365,3 +365,27 @@ wait $slow && mq-consume -e s | wc -l
     );
     assert_eq!(out, "1 2 3 2\n4\n", "shown before it is acknowledged");
 }
+
+#[test]
+fn a_change_of_many_partitions_is_made_though_the_pages_of_a_disk_take_seconds() {
+    if !can("slow pages", &["strace"], false) {
+        return;
+    }
+    // Of 12 pages each takes 0.9 s, in one hold of the store's lock: no epoch begins without them.
+    let shell = Shell::new();
+    let out = bash_ok(
+        &shell,
+        &format!(
+            r#"{TWO_BROKERS}
+mq-topics create -q t --assign $(yes 1:2 | head -n 12 | paste -sd ,)
+seq 120 | mq-produce --acks all t
+mq-broker health --wait --timeout 20s > /dev/null || exit 5
+kill -9 $(cat pid1 pid2)
+pages=; for p in $(seq 0 11); do pages="$pages -P $MQ_STORE/brokers/2/logs/t-$p/partition.state"; done
+strace -f -qq -o trace $pages -e trace=pread64 -e inject=pread64:delay_enter=900ms   mq-topics alter t -c flush.messages=7 || exit 6
+mq-topics describe t --format json | jq -r '.configs."flush.messages".value'
+"#
+        ),
+    );
+    assert_eq!(out, "7\n");
+}
