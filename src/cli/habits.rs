@@ -3,7 +3,7 @@
 
 /// What stands for some words in some tools.
 struct Habit {
-    /// The tools that it holds for; none: for all.
+    /// The tools that it holds for, or commands of theirs such as `mq-groups reset`; none: for all.
     tools: &'static [&'static str],
     words: &'static [&'static str],
     advice: &'static str,
@@ -32,11 +32,180 @@ const fn at(
 const CONSUME: &[&str] = &["mq-consume"];
 const PRODUCE: &[&str] = &["mq-produce"];
 const TOPICS: &[&str] = &["mq-topics"];
+const GROUPS: &[&str] = &["mq-groups"];
+const RESET: &[&str] = &["mq-groups reset"];
 const RECORDS: &[&str] = &["mq-consume", "mq-produce"];
 const ADMIN: &[&str] = &["mq-topics", "mq-groups", "mq-broker"];
 
 /// The first that fits counts.
 const HABITS: &[Habit] = &[
+    // What means one thing in one command.
+    at(
+        &["mq-groups describe", "mq-groups list", "mq-groups watch"],
+        &["--topic", "-t"],
+        "all topics of a group are shown: pick rows with --format json | jq, or 'mq-groups peek \
+         GROUP --topic T' for records",
+    ),
+    at(
+        &[
+            "mq-groups",
+            "mq-groups describe",
+            "mq-groups reset",
+            "mq-groups delete",
+        ],
+        &["--group", "-g"],
+        "groups are named without an option: mq-groups describe GROUP",
+    ),
+    at(
+        &["mq-groups"],
+        &["--all-groups", "--offsets"],
+        "mq-groups describe shows the offsets of all groups unless some are named",
+    ),
+    at(
+        RESET,
+        &["--execute", "--force"],
+        "--yes makes the change without a question",
+    ),
+    at(RESET, &["--shift-by"], "--by N moves on by N, --by -N back"),
+    at(
+        RESET,
+        &["--to-earliest", "--to-beginning"],
+        "--to start moves to the start",
+    ),
+    at(
+        RESET,
+        &["--to-latest", "--to-end"],
+        "--to end moves to the end",
+    ),
+    at(
+        RESET,
+        &["--to-datetime"],
+        "--to @TIME moves to a time, such as --to @2026-01-31T10:00",
+    ),
+    at(RESET, &["--to-offset"], "--to N moves to offset N"),
+    at(
+        RESET,
+        &["--by-duration"],
+        "--to @-1h moves to what came in the last hour",
+    ),
+    at(
+        RESET,
+        &["--to-current"],
+        "offsets stay where they are unless a reset moves them",
+    ),
+    at(
+        RESET,
+        &["--all-topics"],
+        "all topics of the group are moved unless --topic names some",
+    ),
+    at(
+        &["mq-groups describe"],
+        &["--watch", "--refresh"],
+        "'mq-groups watch' shows groups live",
+    ),
+    at(
+        &["mq-groups"],
+        &["--state"],
+        "'mq-groups list' shows each group's state",
+    ),
+    at(
+        &["mq-groups check"],
+        &["-w", "-c"],
+        "--warn N and --critical N say what is too much, in records or as a duration",
+    ),
+    at(
+        ADMIN,
+        &["--sort", "--sort-by"],
+        "rows come in the order of their names: --format tsv | sort",
+    ),
+    at(
+        &["mq-topics describe", "mq-topics list"],
+        &["-c", "--config", "--configs"],
+        "'mq-topics describe --format json' shows all configs; 'mq-topics alter -c NAME=VALUE' sets \
+         one",
+    ),
+    at(
+        &["mq-topics alter"],
+        &["--delete-config", "--remove-config"],
+        "--unset NAME takes a config back to its default",
+    ),
+    at(
+        &["mq-topics alter"],
+        &["-p"],
+        "--partitions N is how many there are to be",
+    ),
+    at(
+        &["mq-topics offsets"],
+        &["--time", "--timestamp", "-o", "--offset"],
+        "--at says where: --at end, --at start, --at @TIME",
+    ),
+    at(
+        &["mq-topics dump"],
+        &["--print-data-log", "--deep-iteration", "--files"],
+        "--file FILE dumps a segment; mq-consume -J prints records",
+    ),
+    at(
+        TOPICS,
+        &["--list", "--describe", "--create", "--delete", "--alter"],
+        "commands have no dashes: mq-topics list, describe, create, delete, alter",
+    ),
+    at(
+        GROUPS,
+        &["--list", "--describe", "--delete", "--reset-offsets"],
+        "commands have no dashes: mq-groups list, describe, delete, reset",
+    ),
+    at(
+        CONSUME,
+        &["--header", "-H", "--filter", "-F"],
+        "headers are no filter in this version: mq-consume -J T | jq -c \
+         'select(any(.headers[]; . == [\"NAME\", \"VALUE\"]))'",
+    ),
+    at(
+        CONSUME,
+        &["-i", "--ignore-case"],
+        "(?i) in a pattern ignores case: --grep '(?i)error'",
+    ),
+    at(
+        CONSUME,
+        &["--reverse"],
+        "records come in their order: --tail N | tac turns the last N round",
+    ),
+    at(
+        CONSUME,
+        &["-Q"],
+        "'mq-topics offsets TOPIC --at @TIME' asks for the offset of a time",
+    ),
+    at(
+        RECORDS,
+        &["-Z"],
+        "--null-marker TEXT stands for a null value",
+    ),
+    at(
+        CONSUME,
+        &["-u", "--line-buffered", "--unbuffered"],
+        "records are printed as soon as they are there",
+    ),
+    at(
+        PRODUCE,
+        &["--line-buffered", "--unbuffered"],
+        "a record is stored as soon as the input pauses; --linger waits longer",
+    ),
+    at(
+        RECORDS,
+        &["-s", "--skip-message-on-error", "--isolation-level"],
+        "there is no such option here: -J prints and reads JSON, -f any other format",
+    ),
+    at(CONSUME, &["--exit-on-end"], "-e ends at the end"),
+    at(
+        PRODUCE,
+        &[
+            "-X",
+            "--producer-property",
+            "--request-required-acks",
+            "--compression-codec",
+        ],
+        "options stand for producer properties: --acks, --linger, --batch-size, --compression",
+    ),
     everywhere(
         &["-t", "--topic", "--topics"],
         "topics are named without an option: orders, not -t orders",
@@ -111,7 +280,7 @@ const HABITS: &[Habit] = &[
     at(
         CONSUME,
         &["-v", "--invert"],
-        "--invert-match turns --key and --grep round; notes come unless -q silences them",
+        "--invert-match prints what does not match; -q silences notes",
     ),
     at(
         CONSUME,
@@ -137,7 +306,7 @@ const HABITS: &[Habit] = &[
             "--property",
             "--parse-key",
         ],
-        "-K DELIM parts the key from the value",
+        "-K DELIM separates the key from the value",
     ),
     at(
         RECORDS,
@@ -222,16 +391,16 @@ const HABITS: &[Habit] = &[
         "there is no such option here in this version",
     ),
     // Commands.
-    everywhere(&["rm", "remove", "del"], "that is 'delete' here"),
-    everywhere(&["ls"], "that is 'list' here"),
+    everywhere(&["rm", "remove", "del"], "write 'delete'"),
+    everywhere(&["ls"], "write 'list'"),
     everywhere(
         &["show", "info", "inspect", "get", "desc"],
-        "that is 'describe' here",
+        "write 'describe'",
     ),
     at(
         TOPICS,
         &["add", "new", "make", "mk"],
-        "that is 'create' here; 'alter --partitions N' adds partitions",
+        "write 'create'; 'alter --partitions N' adds partitions",
     ),
     at(
         TOPICS,
@@ -266,13 +435,47 @@ const HABITS: &[Habit] = &[
         ],
         "records cannot be deleted one by one, nor a log be trimmed, in this version",
     ),
-    at(&["mq-groups"], &["seek"], "that is 'reset' here"),
+    at(
+        TOPICS,
+        &["count", "size", "sizes", "du"],
+        "'mq-topics list --sizes' counts",
+    ),
+    at(
+        TOPICS,
+        &["purge", "empty", "clear"],
+        "'mq-topics delete T --yes && mq-topics create T' empties a topic; groups then begin at its start",
+    ),
+    at(
+        TOPICS,
+        &["rename", "mv"],
+        "a topic keeps its name: mq-consume -J -e OLD | mq-produce -J NEW copies one",
+    ),
+    at(
+        TOPICS,
+        &["copy", "cp", "clone"],
+        "mq-topics create NEW --like OLD && mq-consume -J -e OLD | mq-produce -J --keep-partition NEW \
+         copies a topic",
+    ),
+    at(GROUPS, &["seek"], "write 'reset'"),
+    at(
+        GROUPS,
+        &["lag", "offsets", "status"],
+        "'mq-groups describe' shows offsets and lag",
+    ),
+    at(
+        GROUPS,
+        &["state"],
+        "'mq-groups list' shows each group's state",
+    ),
 ];
 
-/// What to do instead of a word in a tool, where it is one of those.
-pub fn advice(tool: &str, word: &str) -> Option<&'static str> {
+/// What to do instead of a word in a tool, and a command of it, where it is one of those.
+pub fn advice(tool: &str, command: Option<&str>, word: &str) -> Option<&'static str> {
+    let whole = command.map(|command| format!("{tool} {command}"));
+    let holds = |of: &&str| *of == tool || whole.as_deref() == Some(of);
     let fits = |habit: &&Habit| {
-        habit.words.contains(&word) && (habit.tools.is_empty() || habit.tools.contains(&tool))
+        habit.words.contains(&word)
+            && (habit.tools.is_empty() || habit.tools.iter().any(|of| holds(&of)))
     };
     HABITS.iter().find(fits).map(|habit| habit.advice)
 }
@@ -295,11 +498,21 @@ mod tests {
             ("mq-topics", "--json", "--format json"),
             ("mq-topics", "rm", "'delete'"),
             ("mq-broker", "ls", "'list'"),
+            ("mq-groups reset", "--execute", "--yes"),
+            ("mq-broker reassign", "--execute", "T:P=1,2,3"),
+            ("mq-groups reset", "--to-earliest", "--to start"),
+            ("mq-groups describe", "--topic", "all topics"),
+            ("mq-topics describe", "--configs", "--format json"),
+            ("mq-topics alter", "--config", "sets a config"),
+            ("mq-topics", "--list", "no dashes"),
+            ("mq-produce", "-X", "--linger"),
         ] {
-            let told = advice(tool, word).expect(word);
-            assert!(told.contains(says), "{tool} {word}: {told}");
+            let mut tool = tool.split(' ');
+            let (name, command) = (tool.next().unwrap_or_default(), tool.next());
+            let told = advice(name, command, word).expect(word);
+            assert!(told.contains(says), "{name} {word}: {told}");
         }
-        assert_eq!(advice("mq-consume", "--no-such-option"), None);
-        assert_eq!(advice("mq-produce", "rm-rf"), None);
+        assert_eq!(advice("mq-consume", None, "--no-such-option"), None);
+        assert_eq!(advice("mq-produce", None, "rm-rf"), None);
     }
 }

@@ -66,7 +66,10 @@ pub fn usage(tool: &str, error: &clap::Error, words: &[OsString]) {
     } else {
         error.render().to_string()
     };
-    let advice = unknown_word(error).and_then(|word| super::habits::advice(tool, word));
+    let unknown = unknown_word(error);
+    let command = command_of(tool, words);
+    let advice = unknown.and_then(|word| super::habits::advice(tool, command.as_deref(), word));
+    let told = without_far_tips(&told, unknown);
     let text = usage_text(tool, &told, advice, stderr.is_terminal());
     // There is nobody to tell that stderr is gone.
     let _ = stderr.lock().write_all(text.as_bytes());
@@ -109,6 +112,46 @@ fn names_group(words: &[OsString]) -> bool {
         _ => false,
     });
     joined || apart
+}
+
+/// The command of a tool that was called, if it has commands.
+fn command_of(tool: &str, words: &[OsString]) -> Option<String> {
+    let all = super::docs::commands();
+    let of_tool = all.iter().find(|command| command.get_name() == tool)?;
+    let words = words.iter().skip(1).filter_map(|word| word.to_str());
+    words
+        .into_iter()
+        .find(|word| of_tool.find_subcommand(word).is_some())
+        .map(str::to_owned)
+}
+
+/// Letters that a mistyped word differs in.
+const NEAR: usize = 2;
+
+/// Without the tips of clap that lead nowhere: a name that is not much alike, and how an option that
+/// does not exist could be a value.
+fn without_far_tips(told: &str, unknown: Option<&str>) -> String {
+    let leads_on = |line: &&str| {
+        if !is_tip(line) {
+            return true;
+        }
+        if line.contains(" as a value, use '-- ") {
+            return false;
+        }
+        let mut suggested = line.split('\'').skip(1).step_by(2);
+        let is_alike = line.contains(" exists: ") || line.contains(" exist: ");
+        let is_near = |word: &str| suggested.any(|s| strsim::osa_distance(word, s) <= NEAR);
+        !is_alike || unknown.is_none_or(is_near)
+    };
+    let mut text = String::new();
+    for line in told.lines().filter(leads_on) {
+        // No two empty lines where a tip was.
+        if !(line.is_empty() && text.ends_with("\n\n")) {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    text
 }
 
 /// The option or the command that there is none of.
@@ -186,6 +229,30 @@ mod tests {
     fn one_line_and_nothing_to_act_on() {
         assert_eq!(plain("a\nb\u{1b}[2J", true), "a b\\x1b[2J");
         assert_eq!(plain("a\nb\u{1b}", false), "a b\u{1b}");
+    }
+
+    #[test]
+    fn tips_that_lead_nowhere_are_left_out() {
+        let told = |tip: &str| format!("error: no\n\n  tip: {tip}\n\nUsage: x\n");
+        for (word, tip, stays) in [
+            ("--retrys", "a similar argument exists: '--retries'", true),
+            ("--reverse", "a similar argument exists: '--retries'", false),
+            ("rename", "a similar subcommand exists: 'create'", false),
+            ("creat", "a similar subcommand exists: 'create'", true),
+            ("--x", "to pass '--x' as a value, use '-- --x'", false),
+        ] {
+            let text = without_far_tips(&told(tip), Some(word));
+            let wanted = if stays {
+                told(tip)
+            } else {
+                "error: no\n\nUsage: x\n".to_owned()
+            };
+            assert_eq!(text, wanted, "{word}");
+        }
+        let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
+        let command = command_of("mq-groups", &words("mq-groups --store reset/ reset g"));
+        assert_eq!(command.as_deref(), Some("reset"));
+        assert_eq!(command_of("mq-consume", &words("mq-consume reset")), None);
     }
 
     #[test]

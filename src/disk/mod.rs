@@ -191,7 +191,7 @@ pub trait File: Send + Sync + Debug {
     /// Writes at a position, all of it unless there is an error, which leaves a part written.
     fn write_at(&self, buf: &[u8], at: u64) -> io::Result<()>;
     /// Writes at the end in one write; for files opened with [`Open::Append`]. A short write is
-    /// an error (`WriteZero`).
+    /// an error, that of a full disk.
     fn append(&self, buf: &[u8]) -> io::Result<()>;
     /// Its length, bytes.
     fn len(&self) -> io::Result<u64>;

@@ -568,3 +568,20 @@ fn the_end_of_a_topic_that_was_unreadable_is_that_as_of_when_it_is_restored() {
         assert_eq!(done.text(), "new\n", "{way:?}: {}", done.err);
     }
 }
+
+#[test]
+fn a_commit_that_fits_in_part_only_is_a_full_disk() {
+    let shell = Shell::new();
+    // The limit of a file's size cuts a line of the log in two, as a disk does that fills up.
+    let out = crate::scripts::bash_ok(
+        &shell,
+        r"
+seq 3 | mq-produce -q t; mq-groups commit -q g t:0=1
+ulimit -f 12
+for n in $(seq 500); do mq-groups commit g t:0=$((n % 3)) 2> told || { echo $?; break; }; done
+grep -c 'No space left on device' told; grep -c 'make room' told
+stat -c %s $MQ_STORE/groups/*/offsets.log
+",
+    );
+    assert_eq!(out, "1\n1\n1\n12288\n");
+}

@@ -10,7 +10,7 @@ const COLUMNS: &[Column] = &[
     Column::number("broker"),
     Column::text("state"),
     Column::number("pid"),
-    Column::number("incarnation"),
+    Column::number("incarnation").short("starts").minor(),
     Column::text("rack"),
     Column::text("log_dir"),
     Column::text("controller"),

@@ -105,13 +105,13 @@ const STATUS_COLUMNS: &[Column] = &[
     Column::number("broker"),
     Column::text("state"),
     Column::number("pid"),
-    Column::number("incarnation"),
+    Column::number("incarnation").short("starts").minor(),
     Column::text("rack"),
     Column::text("log_dir"),
     Column::text("controller"),
-    Column::number("controller_epoch"),
-    Column::time("since"),
-    Column::number("strays"),
+    Column::number("controller_epoch").short("epoch").minor(),
+    Column::time("since").minor(),
+    Column::number("strays").minor(),
 ];
 
 fn status(output: OutputOptions, env: &Env) -> Result<Outcome> {

@@ -20,8 +20,18 @@ pub fn alter(job: Alter, env: &mut Env) -> Result<Outcome> {
         group::check_config_value(config, value)?;
     }
     let store = env.open_store()?;
-    if job.dry_run {
-        let before = group::configs(&store, &job.group)?;
+    let is_printed = job.dry_run || job.output.is_given;
+    let before = if is_printed {
+        group::configs(&store, &job.group)?
+    } else {
+        Default::default()
+    };
+    if !job.dry_run {
+        for note in group::alter_configs(&store, &job.group, &job.set, &job.unset, PATIENCE)? {
+            env.warn(&note);
+        }
+    }
+    if is_printed {
         let mut rows = Listing::stdout(env, &PLAN, job.output);
         let mut plan = |change: &str, detail: String| {
             rows.row(vec![
@@ -39,10 +49,6 @@ pub fn alter(job: Alter, env: &mut Env) -> Result<Outcome> {
             plan("unset", config.clone())?;
         }
         rows.finish()?;
-        return Ok(Outcome::Done);
-    }
-    for note in group::alter_configs(&store, &job.group, &job.set, &job.unset, PATIENCE)? {
-        env.warn(&note);
     }
     Ok(Outcome::Done)
 }

@@ -1,20 +1,21 @@
 //! `mq-groups undo`, `delete-offsets`, `clone` and `history`.
 
 use super::job::{Clone, DeleteOffsets, History, Undo};
-use super::offsets::{count, print, topics_of};
-use super::run::{PATIENCE, warned};
+use super::offsets::{Asked, topics_of};
+use super::run::PATIENCE;
+use crate::cli::consent::Consent;
 use crate::cli::output::{Column, Listing};
 use crate::cli::selection::scopes;
 use crate::cli::{Env, Outcome};
 use crate::error::Result;
-use crate::group::{self, Line, LineKind};
+use crate::group::{self, Line, LineKind, OffsetChange};
 
 const HISTORY: [Column; 6] = [
     Column::time("time"),
     Column::text("kind"),
-    Column::text("member_id"),
+    Column::text("member_id").short("member").minor(),
     Column::text("topic"),
-    Column::number("partition"),
+    Column::number("partition").short("part"),
     Column::number("offset"),
 ];
 
@@ -25,22 +26,21 @@ pub fn undo(job: Undo, env: &mut Env) -> Result<Outcome> {
     if planned.members_since {
         env.note("members have committed since that change: these offsets go back, too");
     }
-    if job.consent.is_dry_run() {
-        print(&job.group, &planned.changes, job.output, env)?;
-        return Ok(Outcome::Done);
-    }
-    let question = format!(
-        "take back the {} of group '{}' ({} go back)?",
-        planned.kind.as_str(),
-        job.group.escape_debug(),
-        count(planned.changes.len()),
-    );
-    if job.consent.proceed(env, &question)? {
-        warned(env, |notes| {
-            group::undo(&store, &job.group, &planned, PATIENCE, notes)
-        })?;
-    }
-    Ok(Outcome::Done)
+    let asked = Asked {
+        group: &job.group,
+        consent: job.consent,
+        output: job.output,
+    };
+    let what = planned.kind.as_str();
+    asked.change(
+        env,
+        || Ok(planned.changes.clone()),
+        |moved| {
+            let group = job.group.escape_debug();
+            format!("take back the {what} of group '{group}' ({moved})?")
+        },
+        |notes| group::undo(&store, &job.group, &planned, PATIENCE, notes).map(|done| done.changes),
+    )
 }
 
 /// Deletes offsets.
@@ -49,56 +49,55 @@ pub fn delete_offsets(job: DeleteOffsets, env: &mut Env) -> Result<Outcome> {
     // Where the group is not there, that is what is wrong.
     group::summarize(&store, &job.group)?;
     let scopes = scopes(&job.topics.resolve_all(|| topics_of(&store, &job.group))?);
-    let changes =
-        group::delete_offsets(&store, &job.group, &scopes, true, PATIENCE, &mut Vec::new())?;
-    if job.consent.is_dry_run() {
-        print(&job.group, &changes, job.output, env)?;
-        return Ok(Outcome::Done);
-    }
-    let question = format!(
-        "delete {} of group '{}'?",
-        count(changes.len()),
-        job.group.escape_debug()
-    );
-    if job.consent.proceed(env, &question)? {
-        warned(env, |notes| {
-            group::delete_offsets(&store, &job.group, &scopes, false, PATIENCE, notes)
-        })?;
-    }
-    Ok(Outcome::Done)
+    let asked = Asked {
+        group: &job.group,
+        consent: job.consent,
+        output: job.output,
+    };
+    let delete = |dry_run, notes: &mut Vec<String>| {
+        group::delete_offsets(&store, &job.group, &scopes, dry_run, PATIENCE, notes)
+    };
+    asked.change(
+        env,
+        || delete(true, &mut Vec::new()),
+        |deleted| format!("delete {deleted} of group '{}'?", job.group.escape_debug()),
+        |notes| delete(false, notes),
+    )
 }
 
 /// Gives one group's offsets to another.
 pub fn clone(job: Clone, env: &mut Env) -> Result<Outcome> {
     let store = env.open_store()?;
-    let changes =
-        group::clone_offsets(&store, &job.from, &job.to, true, PATIENCE, &mut Vec::new())?;
-    if job.consent.is_some_and(|consent| consent.is_dry_run()) {
-        print(&job.to, &changes, job.output, env)?;
-        return Ok(Outcome::Done);
-    }
-    let moved = changes
-        .iter()
-        .filter(|change| change.from.is_some() && change.from != change.to)
-        .count();
-    if moved > 0 {
+    let clone = |dry_run, notes: &mut Vec<String>| {
+        group::clone_offsets(&store, &job.from, &job.to, dry_run, PATIENCE, notes)
+    };
+    let planned = clone(true, &mut Vec::new())?;
+    let replaces = |change: &OffsetChange| change.from.is_some() && change.from != change.to;
+    let consent = match job.consent {
+        Some(consent) if consent.is_dry_run() || planned.iter().any(replaces) => consent,
         // Nothing could be asked before the store was looked at: whether it need be was not known.
-        let Some(consent) = job.consent else {
+        None if planned.iter().any(replaces) => {
             return Err(super::args::unasked("replacing committed offsets"));
-        };
-        let question = format!(
-            "move or delete {} of group '{}'?",
-            count(moved),
-            job.to.escape_debug()
-        );
-        if !consent.proceed(env, &question)? {
-            return Ok(Outcome::Done);
         }
-    }
-    warned(env, |notes| {
-        group::clone_offsets(&store, &job.from, &job.to, false, PATIENCE, notes)
-    })?;
-    Ok(Outcome::Done)
+        // What has no offsets yet loses none.
+        Some(_) | None => Consent::Given,
+    };
+    let asked = Asked {
+        group: &job.to,
+        consent,
+        output: job.output,
+    };
+    asked.change(
+        env,
+        || Ok(planned.clone()),
+        |moved| {
+            format!(
+                "move or delete {moved} of group '{}'?",
+                job.to.escape_debug()
+            )
+        },
+        |notes| clone(false, notes),
+    )
 }
 
 /// Tells what happened to a group's offsets.

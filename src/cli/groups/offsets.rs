@@ -19,9 +19,9 @@ use crate::types::{Offset, TopicName, TopicPartition, Uuid};
 const PLAN: [Column; 5] = [
     Column::text("group"),
     Column::text("topic"),
-    Column::number("partition"),
-    Column::number("committed_offset"),
-    Column::number("new_offset"),
+    Column::number("partition").short("part"),
+    Column::number("committed_offset").short("offset"),
+    Column::number("new_offset").short("new"),
 ];
 
 /// Moves a group's offsets.
@@ -40,25 +40,57 @@ pub fn reset(job: Reset, env: &mut Env) -> Result<Outcome> {
     if plan.is_empty() {
         return Err(nothing_to_move(&job));
     }
-    if job.consent != Consent::Given {
-        // What is refused is told before anybody is asked.
-        let changes = group::reset(&store, &job.group, &plan, true, PATIENCE, &mut Vec::new())?;
-        if job.consent.is_dry_run() {
-            print(&job.group, &changes, job.output, env)?;
-            return Ok(Outcome::Done);
+    let asked = Asked {
+        group: &job.group,
+        consent: job.consent,
+        output: job.output,
+    };
+    asked.change(
+        env,
+        || group::reset(&store, &job.group, &plan, true, PATIENCE, &mut Vec::new()),
+        |moved| format!("move {moved} of group '{}'?", job.group.escape_debug()),
+        |notes| group::reset(&store, &job.group, &plan, false, PATIENCE, notes),
+    )
+}
+
+/// A change of a group's offsets that needs consent.
+pub(super) struct Asked<'a> {
+    /// Whose offsets.
+    pub group: &'a str,
+    /// Whether it is made.
+    pub consent: Consent,
+    /// How it is printed.
+    pub output: OutputOptions,
+}
+
+impl Asked<'_> {
+    /// Makes it. The plan comes first where somebody is asked, or where it is all; what was done comes
+    /// after it where somebody asked for a format.
+    pub fn change(
+        &self,
+        env: &Env,
+        plan: impl FnOnce() -> Result<Vec<OffsetChange>>,
+        question: impl FnOnce(&str) -> String,
+        make: impl FnOnce(&mut Vec<String>) -> Result<Vec<OffsetChange>>,
+    ) -> Result<Outcome> {
+        if self.consent != Consent::Given {
+            // What is refused is told before anybody is asked.
+            let changes = plan()?;
+            print(self.group, &changes, self.output, env)?;
+            let moved = changes.iter().filter(|change| change.from != change.to);
+            if !self
+                .consent
+                .proceed(env, &question(&count(moved.count())))?
+            {
+                return Ok(Outcome::Done);
+            }
         }
+        let done = warned(env, make)?;
+        if self.consent == Consent::Given && self.output.is_given {
+            print(self.group, &done, self.output, env)?;
+        }
+        Ok(Outcome::Done)
     }
-    let question = format!(
-        "move {} of group '{}'?",
-        count(plan.len()),
-        job.group.escape_debug()
-    );
-    if job.consent.proceed(env, &question)? {
-        warned(env, |notes| {
-            group::reset(&store, &job.group, &plan, false, PATIENCE, notes)
-        })?;
-    }
-    Ok(Outcome::Done)
 }
 
 fn nothing_to_move(job: &Reset) -> Error {
@@ -167,9 +199,12 @@ pub fn commit(job: Commit, env: &mut Env) -> Result<Outcome> {
         let changes = group::reset(&store, &job.group, &plan, true, PATIENCE, &mut Vec::new())?;
         print(&job.group, &changes, job.output, env)?;
     } else {
-        warned(env, |notes| {
+        let done = warned(env, |notes| {
             group::commit(&store, &job.group, &plan, PATIENCE, notes)
         })?;
+        if job.output.is_given {
+            print(&job.group, &done, job.output, env)?;
+        }
     }
     Ok(Outcome::Done)
 }
@@ -230,12 +265,7 @@ fn target(
 }
 
 /// Prints a plan.
-pub(super) fn print(
-    group: &str,
-    changes: &[OffsetChange],
-    output: OutputOptions,
-    env: &Env,
-) -> Result<()> {
+fn print(group: &str, changes: &[OffsetChange], output: OutputOptions, env: &Env) -> Result<()> {
     let mut rows = Listing::stdout(env, &PLAN, output);
     for change in changes {
         rows.row(vec![

@@ -18,10 +18,10 @@ use crate::types::{Offset, TopicPartition};
 const PEEK: [Column; 8] = [
     Column::text("group"),
     Column::text("topic"),
-    Column::number("partition"),
+    Column::number("partition").short("part"),
     Column::number("offset"),
     Column::text("place"),
-    Column::time("timestamp"),
+    Column::time("timestamp").minor(),
     Column::text("key"),
     Column::text("value"),
 ];
@@ -29,10 +29,10 @@ const PEEK: [Column; 8] = [
 const SKIP: [Column; 8] = [
     Column::text("group"),
     Column::text("topic"),
-    Column::number("partition"),
-    Column::number("committed_offset"),
-    Column::number("new_offset"),
-    Column::time("timestamp"),
+    Column::number("partition").short("part"),
+    Column::number("committed_offset").short("offset"),
+    Column::number("new_offset").short("new"),
+    Column::time("timestamp").minor(),
     Column::text("key"),
     Column::text("value"),
 ];

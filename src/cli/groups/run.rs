@@ -115,6 +115,7 @@ fn delete(job: Delete, env: &mut Env) -> Result<Outcome> {
     )? {
         return Ok(failures.outcome());
     }
+    let mut rows = Listing::stdout(env, &PLAN, job.output);
     for name in free {
         let deleted = warned(env, |notes| {
             group::delete(&store, name, false, PATIENCE, notes)
@@ -122,8 +123,14 @@ fn delete(job: Delete, env: &mut Env) -> Result<Outcome> {
         match deleted {
             Err(e) if e.kind() == Kind::UnknownGroup && job.if_exists => {}
             Err(e) => failures.tell(env, &e),
+            Ok(()) if job.output.is_given => {
+                rows.row(vec![name.as_str().into(), "delete".into()])?;
+            }
             Ok(()) => {}
         }
+    }
+    if job.output.is_given {
+        rows.finish()?;
     }
     Ok(failures.outcome())
 }

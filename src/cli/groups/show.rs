@@ -11,22 +11,22 @@ use crate::group::{self, GroupDescription};
 const GROUPS: [Column; 6] = [
     Column::text("group"),
     Column::text("state"),
-    Column::number("group_epoch"),
+    Column::number("group_epoch").short("epoch").minor(),
     Column::text("assignor"),
     Column::number("members"),
-    Column::number("partitions"),
+    Column::number("partitions").short("parts"),
 ];
 
 pub(super) const OFFSETS: [Column; 11] = [
     Column::text("group"),
     Column::text("topic"),
-    Column::number("partition"),
-    Column::number("committed_offset"),
-    Column::number("log_start_offset"),
-    Column::number("high_watermark"),
+    Column::number("partition").short("part"),
+    Column::number("committed_offset").short("offset"),
+    Column::number("log_start_offset").short("start").minor(),
+    Column::number("high_watermark").short("end"),
     Column::number("lag"),
-    Column::number("lag_seconds"),
-    Column::text("member_id"),
+    Column::number("lag_seconds").short("lag s"),
+    Column::text("member_id").short("member").minor(),
     Column::text("host"),
     Column::number("pid"),
 ];
@@ -34,8 +34,8 @@ pub(super) const OFFSETS: [Column; 11] = [
 const MEMBERS: [Column; 7] = [
     Column::text("group"),
     Column::text("member_id"),
-    Column::text("instance_id"),
-    Column::number("member_epoch"),
+    Column::text("instance_id").short("instance"),
+    Column::number("member_epoch").short("epoch").minor(),
     Column::text("host"),
     Column::number("pid"),
     Column::text("assignment"),

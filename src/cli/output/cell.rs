@@ -1,12 +1,16 @@
 //! Columns and cells.
 
-/// A column: its name, which is the key in JSON, and how a person reads its numbers.
+/// A column: its name, which is the key in JSON, and how a person reads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Column {
     /// Lower case, words joined by `_`. Frozen once published.
     pub name: &'static str,
     /// How a table shows it. tsv and JSON do not care.
     pub show: Show,
+    /// What heads it in a table that would be too wide otherwise.
+    pub short: Option<&'static str>,
+    /// Left out of a table that would be too wide otherwise.
+    pub is_minor: bool,
 }
 
 /// How a table shows a column.
@@ -27,40 +31,55 @@ pub enum Show {
 }
 
 impl Column {
+    const fn new(name: &'static str, show: Show) -> Self {
+        Column {
+            name,
+            show,
+            short: None,
+            is_minor: false,
+        }
+    }
+
     /// A column of texts.
     pub const fn text(name: &'static str) -> Self {
-        let show = Show::Text;
-        Column { name, show }
+        Self::new(name, Show::Text)
     }
 
     /// A column of numbers.
     pub const fn number(name: &'static str) -> Self {
-        let show = Show::Number;
-        Column { name, show }
+        Self::new(name, Show::Number)
     }
 
     /// A column of sizes in bytes.
     pub const fn size(name: &'static str) -> Self {
-        let show = Show::Size;
-        Column { name, show }
+        Self::new(name, Show::Size)
     }
 
     /// A column of rates in bytes a second.
     pub const fn rate(name: &'static str) -> Self {
-        let show = Show::Rate;
-        Column { name, show }
+        Self::new(name, Show::Rate)
     }
 
     /// A column of times in epoch milliseconds.
     pub const fn time(name: &'static str) -> Self {
-        let show = Show::Time;
-        Column { name, show }
+        Self::new(name, Show::Time)
     }
 
     /// A column of durations in milliseconds.
     pub const fn duration(name: &'static str) -> Self {
-        let show = Show::Duration;
-        Column { name, show }
+        Self::new(name, Show::Duration)
+    }
+
+    /// With a short heading for narrow tables.
+    pub const fn short(mut self, heading: &'static str) -> Self {
+        self.short = Some(heading);
+        self
+    }
+
+    /// One that narrow tables do without.
+    pub const fn minor(mut self) -> Self {
+        self.is_minor = true;
+        self
     }
 }
 

@@ -5,7 +5,7 @@ use crate::error::{Error, Kind, Result};
 /// How rows are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum OutputFormat {
-    /// Aligned columns for people; may change
+    /// Aligned columns for people, as many as fit; may change
     #[default]
     Table,
     /// One object a line; frozen
@@ -17,14 +17,9 @@ pub enum OutputFormat {
 /// The options of what prints rows.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct OutputArgs {
-    /// How to print
-    #[arg(
-        long,
-        value_name = "FORMAT",
-        default_value = "table",
-        help_heading = "Output"
-    )]
-    format: OutputFormat,
+    /// How to print [default: table]
+    #[arg(long, value_name = "FORMAT", help_heading = "Output")]
+    format: Option<OutputFormat>,
     /// Begin tsv with a line of column names
     #[arg(long, help_heading = "Output")]
     header: bool,
@@ -37,14 +32,17 @@ pub struct OutputOptions {
     pub format: OutputFormat,
     /// Whether tsv begins with the names.
     pub header: bool,
+    /// Whether somebody asked for a format: a change prints what it does, then.
+    pub is_given: bool,
 }
 
 impl TryFrom<OutputArgs> for OutputOptions {
     type Error = Error;
 
     fn try_from(args: OutputArgs) -> Result<Self> {
-        if args.header && args.format != OutputFormat::Tsv {
-            let why = match args.format {
+        let format = args.format.unwrap_or_default();
+        if args.header && format != OutputFormat::Tsv {
+            let why = match format {
                 OutputFormat::Json => "each JSON object names its fields",
                 _ => "a table always has its header",
             };
@@ -54,8 +52,9 @@ impl TryFrom<OutputArgs> for OutputOptions {
             );
         }
         Ok(OutputOptions {
-            format: args.format,
+            format,
             header: args.header,
+            is_given: args.format.is_some(),
         })
     }
 }
@@ -66,7 +65,10 @@ mod tests {
 
     #[test]
     fn a_header_is_for_tsv() {
-        let args = |format, header| OutputArgs { format, header };
+        let args = |format, header| OutputArgs {
+            format: Some(format),
+            header,
+        };
         for format in [OutputFormat::Table, OutputFormat::Json] {
             let e = OutputOptions::try_from(args(format, true)).expect_err("refused");
             assert_eq!(e.kind(), Kind::Usage);

@@ -5,6 +5,7 @@ use std::io::Write;
 use super::cell::{Cell, Column};
 use super::format::{OutputFormat, OutputOptions};
 use super::json::{self, Row};
+use super::layout::Layout;
 use super::table::{self, Look};
 use super::tsv;
 use crate::cli::Env;
@@ -22,6 +23,10 @@ pub struct Listing<W: Write> {
     look: Look,
     pending: Vec<Vec<Cell>>,
     begun: bool,
+    /// How the table is laid out, once its first rows are printed.
+    laid: Option<Option<Layout>>,
+    /// Whether what is left out of a table is told below it.
+    tells_rest: bool,
     buf: Vec<u8>,
 }
 
@@ -41,7 +46,9 @@ impl Listing<std::io::BufWriter<Stdout>> {
             zone: crate::cli::local_zone(),
         };
         let out = std::io::BufWriter::new(env.stdout());
-        Listing::new(out, columns, options, look)
+        let mut listing = Listing::new(out, columns, options, look);
+        listing.tells_rest = true;
+        listing
     }
 }
 
@@ -82,6 +89,8 @@ impl<W: Write> Listing<W> {
             look,
             pending: Vec::new(),
             begun: false,
+            laid: None,
+            tells_rest: false,
             buf: Vec::new(),
         }
     }
@@ -132,7 +141,11 @@ impl<W: Write> Listing<W> {
 
     fn end(&mut self) -> Result<()> {
         match self.options.format {
-            OutputFormat::Table if !self.pending.is_empty() => self.table()?,
+            OutputFormat::Table if !self.pending.is_empty() => {
+                self.table()?;
+                self.tell_rest()?;
+            }
+            OutputFormat::Table => self.tell_rest()?,
             OutputFormat::Tsv => {
                 self.tsv_header();
                 self.put()?;
@@ -151,10 +164,19 @@ impl<W: Write> Listing<W> {
 
     fn table(&mut self) -> Result<()> {
         let rows = std::mem::take(&mut self.pending);
-        let text = table::render(self.columns, &rows, !self.begun, &self.look);
-        self.begun = true;
-        self.buf.extend(text.into_bytes());
+        let drawn = table::render(self.columns, &rows, self.laid.as_ref(), &self.look);
+        self.laid = Some(drawn.layout);
+        self.buf.extend(drawn.text.into_bytes());
         self.put()
+    }
+
+    fn tell_rest(&mut self) -> Result<()> {
+        let is_cut = self.laid.iter().flatten().any(|layout| layout.is_cut);
+        if is_cut && self.tells_rest {
+            self.buf.extend(b"(more columns: --format json)\n");
+            self.put()?;
+        }
+        Ok(())
     }
 
     fn put(&mut self) -> Result<()> {
@@ -180,7 +202,11 @@ mod tests {
 
     fn printed(format: OutputFormat, header: bool, rows: &[Vec<Cell>]) -> String {
         let mut out = Vec::new();
-        let options = OutputOptions { format, header };
+        let options = OutputOptions {
+            format,
+            header,
+            is_given: true,
+        };
         let look = Look {
             width: None,
             color: false,

@@ -8,6 +8,7 @@ mod blocks;
 mod cell;
 mod format;
 mod json;
+mod layout;
 mod listing;
 mod table;
 mod tsv;

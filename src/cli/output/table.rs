@@ -1,7 +1,7 @@
 //! Rows as a table for people.
 //!
-//! On a terminal that is too narrow for it headings are broken at their spaces, then long texts;
-//! numbers never are. Where that is not enough, each row is a block of lines instead.
+//! How it fits a terminal says [`super::layout`]. Where it does not, each row is a block of lines
+//! instead.
 
 use comfy_table::{Attribute, CellAlignment, ColumnConstraint, ContentArrangement, Width};
 use jiff::Timestamp;
@@ -9,6 +9,7 @@ use jiff::tz::TimeZone;
 
 use super::blocks;
 use super::cell::{Cell, Column, Show};
+use super::layout::{GAP, Layout, heading, lay_out};
 use crate::cli::lang::is_unprintable;
 
 /// How a table looks where it is shown.
@@ -22,17 +23,25 @@ pub(super) struct Look {
     pub(super) zone: TimeZone,
 }
 
-/// Between two columns.
-const GAP: u16 = 2;
-/// A text is not broken into pieces narrower than this.
-const TEXT_WIDTH_MIN: u16 = 16;
+/// What stands for a value that is not there.
+const NOTHING: &str = "-";
 
-/// The rows, aligned; below the columns' names if `header`.
-pub(super) fn render(columns: &[Column], rows: &[Vec<Cell>], header: bool, look: &Look) -> String {
-    let mut table = comfy_table::Table::new();
-    table.load_style(comfy_table::presets::NOTHING);
-    table.force_no_tty();
-    table.set_content_arrangement(ContentArrangement::Disabled);
+/// A table, and the layout that it has: what comes later looks the same.
+pub(super) struct Drawn {
+    /// Its lines.
+    pub text: String,
+    /// `None`: blocks.
+    pub layout: Option<Layout>,
+}
+
+/// The rows, aligned; below the columns' names unless `laid` says how the rows before these were laid
+/// out.
+pub(super) fn render(
+    columns: &[Column],
+    rows: &[Vec<Cell>],
+    laid: Option<&Option<Layout>>,
+    look: &Look,
+) -> Drawn {
     let rows: Vec<Vec<String>> = rows
         .iter()
         .map(|row| {
@@ -42,19 +51,53 @@ pub(super) fn render(columns: &[Column], rows: &[Vec<Cell>], header: bool, look:
                 .collect()
         })
         .collect();
-    table.add_rows(&rows);
-    let body = table.column_max_content_widths();
-    let headings: Vec<String> = columns.iter().map(heading).collect();
-    let widths = match look
-        .width
-        .map(|width| fit(columns, &headings, &body, width))
-    {
-        Some(Fit::Not) => return blocks::render(&headings, &rows, look.color),
-        Some(Fit::Broken(widths)) => Some(widths),
-        Some(Fit::Whole) | None => None,
+    let layout = match laid {
+        Some(laid) => laid.clone(),
+        None => lay_out(columns, &needed(columns.len(), &rows), look.width),
     };
+    let text = match &layout {
+        None => {
+            let headings: Vec<String> = columns.iter().map(heading).collect();
+            blocks::render(&headings, &rows, look.color)
+        }
+        Some(layout) => aligned(columns, &rows, layout, laid.is_none(), look),
+    };
+    Drawn { text, layout }
+}
+
+/// How wide the cells of each column are; 0: none has a value.
+fn needed(columns: usize, rows: &[Vec<String>]) -> Vec<u16> {
+    let mut table = comfy_table::Table::new();
+    table.add_rows(rows);
+    let mut widths = table.column_max_content_widths();
+    widths.resize(columns, 0);
+    for (at, width) in widths.iter_mut().enumerate() {
+        let is_nothing = |row: &Vec<String>| row.get(at).is_none_or(|cell| cell == NOTHING);
+        if rows.iter().all(is_nothing) {
+            *width = 0;
+        }
+    }
+    widths
+}
+
+fn aligned(
+    columns: &[Column],
+    rows: &[Vec<String>],
+    layout: &Layout,
+    header: bool,
+    look: &Look,
+) -> String {
+    let mut table = comfy_table::Table::new();
+    table.load_style(comfy_table::presets::NOTHING);
+    table.force_no_tty();
+    table.set_content_arrangement(ContentArrangement::Disabled);
+    let of_row = |row: &Vec<String>| -> Vec<String> {
+        let shown = layout.columns.iter();
+        shown.filter_map(|at| row.get(*at).cloned()).collect()
+    };
+    table.add_rows(rows.iter().map(of_row));
     if header {
-        table.set_header(headings.iter().map(|heading| {
+        table.set_header(layout.headings.iter().map(|heading| {
             let cell = comfy_table::Cell::new(heading);
             if look.color {
                 cell.add_attribute(Attribute::Bold)
@@ -66,14 +109,14 @@ pub(super) fn render(columns: &[Column], rows: &[Vec<Cell>], header: bool, look:
             table.enforce_styling();
         }
     }
-    if let Some(width) = look.width.filter(|_| widths.is_some()) {
+    if let Some(width) = look.width.filter(|_| layout.widths.is_some()) {
         table.set_content_arrangement(ContentArrangement::Dynamic);
         table.set_width(width.saturating_add(GAP));
     }
-    for (at, column) in columns.iter().enumerate() {
-        if let Some(in_table) = table.column_mut(at) {
+    for (at, place) in layout.columns.iter().enumerate() {
+        if let (Some(in_table), Some(column)) = (table.column_mut(at), columns.get(*place)) {
             in_table.set_padding((0, GAP));
-            if let Some(width) = widths.as_ref().and_then(|widths| widths.get(at)) {
+            if let Some(width) = layout.widths.as_ref().and_then(|widths| widths.get(at)) {
                 in_table.set_constraint(ColumnConstraint::Absolute(Width::Fixed(width + GAP)));
             }
             if !matches!(column.show, Show::Text | Show::Time) {
@@ -86,62 +129,10 @@ pub(super) fn render(columns: &[Column], rows: &[Vec<Cell>], header: bool, look:
     text
 }
 
-fn heading(column: &Column) -> String {
-    column.name.to_uppercase().replace('_', " ")
-}
-
-/// How a table fits a terminal.
-enum Fit {
-    /// As it is.
-    Whole,
-    /// With columns of these widths.
-    Broken(Vec<u16>),
-    /// Not at all.
-    Not,
-}
-
-/// `body`: the widths that the cells need.
-fn fit(columns: &[Column], headings: &[String], body: &[u16], width: u16) -> Fit {
-    let width_of = |text: &str| u16::try_from(text.len()).unwrap_or(u16::MAX);
-    let gaps = u32::from(GAP) * (columns.len().saturating_sub(1) as u32);
-    let room = u32::from(width).saturating_sub(gaps);
-    let sum = |widths: &[u16]| widths.iter().map(|width| u32::from(*width)).sum::<u32>();
-    let whole: Vec<u16> = headings
-        .iter()
-        .zip(body)
-        .map(|(heading, body)| width_of(heading).max(*body))
-        .collect();
-    if sum(&whole) <= room {
-        return Fit::Whole;
-    }
-    let least = columns.iter().zip(headings).zip(body);
-    let mut widths: Vec<u16> = least
-        .map(|((column, heading), body)| {
-            let word = heading.split(' ').map(width_of).max().unwrap_or(0);
-            match column.show {
-                Show::Text => word.max((*body).min(TEXT_WIDTH_MIN)),
-                _ => word.max(*body),
-            }
-        })
-        .collect();
-    let Some(mut left) = room.checked_sub(sum(&widths)) else {
-        return Fit::Not;
-    };
-    // What is left over goes to texts first, then to headings.
-    for wanted in [body, &whole] {
-        for (width, wanted) in widths.iter_mut().zip(wanted) {
-            let more = u32::from(wanted.saturating_sub(*width)).min(left);
-            *width += more as u16;
-            left -= more;
-        }
-    }
-    Fit::Broken(widths)
-}
-
 /// One cell, safe to be shown.
 fn shown(cell: &Cell, show: Show, zone: &TimeZone) -> String {
     match (cell, show) {
-        (Cell::Null, _) => "-".to_owned(),
+        (Cell::Null | Cell::Bool(false), _) => NOTHING.to_owned(),
         (Cell::Number(bytes), Show::Size) => size(*bytes),
         (Cell::Number(bytes), Show::Rate) => {
             format!("{}/s", decimal(*bytes).unwrap_or_else(|| size(*bytes)))
@@ -151,7 +142,7 @@ fn shown(cell: &Cell, show: Show, zone: &TimeZone) -> String {
         _ => {
             let plain = cell.plain();
             if plain.is_empty() {
-                "-".to_owned()
+                NOTHING.to_owned()
             } else {
                 plain
                     .chars()
@@ -203,7 +194,7 @@ fn decimal(bytes: i64) -> Option<String> {
 /// A local time to the second; -1 is none.
 pub fn time(ms: i64, zone: &TimeZone) -> String {
     if ms < 0 {
-        return "-".to_owned();
+        return NOTHING.to_owned();
     }
     Timestamp::from_millisecond(ms).map_or_else(
         |_| ms.to_string(),
@@ -269,7 +260,7 @@ mod tests {
 
     #[test]
     fn aligned_and_safe() {
-        let text = render(&COLUMNS, &rows(), true, &look(None));
+        let text = render(&COLUMNS, &rows(), None, &look(None)).text;
         assert_eq!(
             text,
             "TOPIC          PARTITIONS  SIZE BYTES  LAST\n\
@@ -280,7 +271,7 @@ mod tests {
 
     #[test]
     fn no_wider_than_the_terminal() {
-        let text = render(&COLUMNS, &rows(), true, &look(Some(40)));
+        let text = render(&COLUMNS, &rows(), None, &look(Some(40))).text;
         assert!(
             text.lines().all(|line| line.chars().count() <= 40),
             "{text}"
@@ -289,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_narrow_terminal_breaks_headings_then_texts_and_no_number() {
-        let text = render(&COLUMNS, &rows(), true, &look(Some(55)));
+        let text = render(&COLUMNS, &rows(), None, &look(Some(55))).text;
         assert_eq!(
             text,
             "TOPIC          PARTITIONS     SIZE  LAST\n\
@@ -299,7 +290,7 @@ mod tests {
         );
         let long = vec![vec!["x".repeat(40).into(), 1.into(), 2.into(), 0.into()]];
         for width in 56..100 {
-            let text = render(&COLUMNS, &long, true, &look(Some(width)));
+            let text = render(&COLUMNS, &long, None, &look(Some(width))).text;
             assert!(
                 text.lines()
                     .all(|line| line.chars().count() <= width.into()),
@@ -313,7 +304,7 @@ mod tests {
 
     #[test]
     fn what_fits_nowhere_is_a_block() {
-        let text = render(&COLUMNS, &rows(), true, &look(Some(30)));
+        let text = render(&COLUMNS, &rows(), None, &look(Some(30))).text;
         assert_eq!(
             text,
             "TOPIC       orders\n\

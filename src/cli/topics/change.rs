@@ -106,17 +106,16 @@ pub fn create(job: Create, env: &mut Env) -> Result<Outcome> {
                 env.note(&format!("topic {name} is there already"));
             }
             Err(e) => failures.tell(env, &e),
-            Ok(()) if job.dry_run => {
+            Ok(()) => {
                 let mut detail = replicas_text(&replicas);
                 for (config, value) in &configs {
                     detail.push_str(&format!(" {config}={value}"));
                 }
                 plan.push([name.to_string(), "create".to_owned(), detail]);
             }
-            Ok(()) => {}
         }
     }
-    if job.dry_run {
+    if job.dry_run || job.output.is_given {
         print_plan(plan, job.output, env)?;
     }
     Ok(failures.outcome())
@@ -191,20 +190,28 @@ pub fn alter(job: Alter, env: &mut Env) -> Result<Outcome> {
     let store = env.open_store()?;
     env.end_changes_by_signal(&store);
     let admin = Admin::new(&store, PATIENCE);
-    let mut plan = Vec::new();
     let chosen = job.wanted.resolve_all(|| admin.list())?;
+    let mut plans = Vec::with_capacity(chosen.len());
     for chosen in &chosen {
-        plan.extend(plan_of(&admin, &*admin.metadata(&chosen.topic)?, &job)?);
-    }
-    if job.dry_run {
-        print_plan(plan, job.output, env)?;
-        return Ok(Outcome::Done);
+        let meta = admin.metadata(&chosen.topic)?;
+        plans.push(plan_of(&admin, &meta, &job)?);
     }
     let mut failures = Failures::default();
-    for chosen in &chosen {
-        if let Err(e) = alter_one(&admin, &chosen.topic, &job, env) {
+    let mut rows = Vec::new();
+    for (chosen, plan) in chosen.iter().zip(plans) {
+        if !job.dry_run
+            && let Err(e) = alter_one(&admin, &chosen.topic, &job, env)
+        {
+            if e.kind() == Kind::Interrupted {
+                return Err(e);
+            }
             failures.tell(env, &e);
+            continue;
         }
+        rows.extend(plan);
+    }
+    if job.dry_run || job.output.is_given {
+        print_plan(rows, job.output, env)?;
     }
     Ok(failures.outcome())
 }
@@ -285,16 +292,16 @@ pub fn delete(job: Delete, env: &mut Env) -> Result<Outcome> {
         }
     }
     doomed.sort_unstable();
+    let row_of = |name: &TopicName| {
+        let detail = if is_damaged(&admin, name) {
+            "its topic file is damaged: that is set aside, and the data is kept"
+        } else {
+            "all its data"
+        };
+        [name.to_string(), "delete".to_owned(), detail.to_owned()]
+    };
     if job.consent.is_dry_run() {
-        let plan = doomed.iter().map(|name| {
-            let detail = if is_damaged(&admin, name) {
-                "its topic file is damaged: that is set aside, and the data is kept"
-            } else {
-                "all its data"
-            };
-            [name.to_string(), "delete".to_owned(), detail.to_owned()]
-        });
-        print_plan(plan.collect(), job.output, env)?;
+        print_plan(doomed.iter().map(row_of).collect(), job.output, env)?;
         return Ok(failures.outcome());
     }
     if doomed.is_empty() {
@@ -312,23 +319,31 @@ pub fn delete(job: Delete, env: &mut Env) -> Result<Outcome> {
     {
         return Ok(failures.outcome());
     }
+    let mut rows = Vec::new();
     for name in doomed {
+        let row = job.output.is_given.then(|| row_of(&name));
         match admin.delete_topic(&name) {
             Err(e) if e.kind() == Kind::UnknownTopic && job.if_exists => {}
             Err(e) if e.kind() == Kind::Damaged && is_damaged(&admin, &name) => {
                 match admin.set_topic_aside(&name) {
-                    Ok(kept) => env.warn(&format!(
-                        "topic {name} is deleted, but its topic file is damaged and nothing shows \
-                         which data was its: the file is kept as {}, the data where it is \
-                         ('mq-topics verify' names it)",
-                        kept.display()
-                    )),
+                    Ok(kept) => {
+                        env.warn(&format!(
+                            "topic {name} is deleted, but its topic file is damaged and nothing \
+                             shows which data was its: the file is kept as {}, the data where it \
+                             is ('mq-topics verify' names it)",
+                            kept.display()
+                        ));
+                        rows.extend(row);
+                    }
                     Err(e) => failures.tell(env, &e),
                 }
             }
             Err(e) => failures.tell(env, &e),
-            Ok(()) => {}
+            Ok(()) => rows.extend(row),
         }
+    }
+    if job.output.is_given {
+        print_plan(rows, job.output, env)?;
     }
     Ok(failures.outcome())
 }

@@ -24,19 +24,19 @@ const SEGMENT_FILES: &str = "name a segment file, such as orders-0/0000000000000
 
 const COLUMNS: [Column; 14] = [
     Column::text("topic"),
-    Column::number("partition"),
-    Column::text("file"),
+    Column::number("partition").short("part"),
+    Column::text("file").minor(),
     Column::number("position"),
-    Column::number("base_offset"),
-    Column::number("last_offset"),
+    Column::number("base_offset").short("base"),
+    Column::number("last_offset").short("last"),
     Column::number("records"),
-    Column::number("leader_epoch"),
-    Column::size("size_bytes"),
-    Column::text("compression"),
-    Column::text("timestamp_type"),
-    Column::time("max_timestamp"),
-    Column::number("producer_id"),
-    Column::text("crc_ok"),
+    Column::number("leader_epoch").short("epoch"),
+    Column::size("size_bytes").short("size"),
+    Column::text("compression").short("codec"),
+    Column::text("timestamp_type").short("type").minor(),
+    Column::time("max_timestamp").short("max time").minor(),
+    Column::number("producer_id").short("producer").minor(),
+    Column::text("crc_ok").short("crc"),
 ];
 
 /// Dumps.
@@ -74,8 +74,10 @@ pub fn dump(job: Job, env: &mut Env) -> Result<Outcome> {
             let (chosen, unmatched) = wanted.resolve(|| topics::list(&store))?;
             failures.tell_all(env, &unmatched);
             for chosen in &chosen {
-                if let Err(e) = dump.topic(&store, chosen) {
-                    failures.tell(env, &e);
+                match dump.topic(&store, chosen) {
+                    Err(e) if e.kind() == Kind::Interrupted => return Err(e),
+                    Err(e) => failures.tell(env, &e),
+                    Ok(()) => {}
                 }
             }
         }

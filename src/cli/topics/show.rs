@@ -29,20 +29,22 @@ const LIST_SIZES: [Column; 5] = [
     Column::number("partitions"),
     Column::number("replicas"),
     Column::number("offsets"),
-    Column::size("size_bytes"),
+    Column::size("size_bytes").short("size"),
 ];
 const PARTITIONS: [Column; 12] = [
-    Column::text("topic"),
-    Column::number("partition"),
+    Column::text("topic").minor(),
+    Column::number("partition").short("part"),
     Column::number("leader"),
-    Column::number("leader_epoch"),
+    Column::number("leader_epoch").short("epoch"),
     Column::text("replicas"),
     Column::text("isr"),
-    Column::number("log_start_offset"),
-    Column::number("high_watermark"),
-    Column::number("log_end_offset"),
-    Column::size("size_bytes"),
-    Column::number("preferred_leader"),
+    Column::number("log_start_offset").short("start"),
+    Column::number("high_watermark").short("end"),
+    Column::number("log_end_offset").short("log end").minor(),
+    Column::size("size_bytes").short("size"),
+    Column::number("preferred_leader")
+        .short("preferred")
+        .minor(),
     Column::text("offline"),
 ];
 const OFFSETS: [Column; 3] = [
@@ -52,9 +54,9 @@ const OFFSETS: [Column; 3] = [
 ];
 const EDGES: [Column; 4] = [
     Column::text("topic"),
-    Column::number("partition"),
-    Column::number("log_start_offset"),
-    Column::number("high_watermark"),
+    Column::number("partition").short("part"),
+    Column::number("log_start_offset").short("start"),
+    Column::number("high_watermark").short("end"),
 ];
 
 /// Lists topics.

@@ -17,12 +17,12 @@ use crate::types::{BrokerId, TopicPartition};
 
 const COLUMNS: [Column; 11] = [
     Column::text("topic"),
-    Column::number("partition"),
+    Column::number("partition").short("part"),
     Column::text("state"),
-    Column::number("segments"),
-    Column::number("batches"),
+    Column::number("segments").short("segs").minor(),
+    Column::number("batches").minor(),
     Column::number("records"),
-    Column::size("size_bytes"),
+    Column::size("size_bytes").short("size"),
     Column::text("file"),
     Column::number("position"),
     Column::text("finding"),

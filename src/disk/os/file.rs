@@ -73,10 +73,11 @@ impl File for OsFile {
     }
 
     fn append(&self, buf: &[u8]) -> io::Result<()> {
-        // Never the rest in a second write: another's bytes could be between.
+        // Never the rest in a second write: another's bytes could be between. A file takes less than
+        // all where its disk, or its limit, is full.
         let file = self.handle.get()?;
         if retry_on_intr(|| rustix::io::write(&*file, buf))? < buf.len() {
-            return Err(io::ErrorKind::WriteZero.into());
+            return Err(rustix::io::Errno::NOSPC.into());
         }
         Ok(())
     }
