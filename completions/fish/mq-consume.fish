@@ -1,7 +1,7 @@
 complete -c mq-consume -s p -l partitions -d 'Only these partitions, such as 0,2-5' -r
 complete -c mq-consume -s o -l offset -d 'From where to where: POINT, A:B, or 0=A:B,3=C. Points: start end N +N -N @TIME stored' -r
 complete -c mq-consume -s c -l count -d 'Stop after so many printed records' -r
-complete -c mq-consume -l tail -d 'First the last N records of all partitions, by time' -r
+complete -c mq-consume -l tail -d 'Begin with the last N records that match (over all partitions, by time)' -r
 complete -c mq-consume -l replica -d 'Read the replica that this broker holds, up to its own high watermark' -r
 complete -c mq-consume -l rack -d 'Read replicas on this rack that are in sync, and leaders where there is none' -r
 complete -c mq-consume -l idle-timeout -d 'Stop when nothing came for so long' -r

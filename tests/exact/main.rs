@@ -12,5 +12,6 @@ mod copies;
 mod followers;
 mod placement;
 mod ranges;
+mod tails;
 
 const CODECS: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];

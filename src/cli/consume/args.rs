@@ -53,7 +53,7 @@ pub struct Args {
     /// Stop after so many printed records
     #[arg(short, long, value_name = "N", value_parser = parse_count::<u64>, help_heading = "Selection")]
     count: Option<u64>,
-    /// First the last N records of all partitions, by time
+    /// Begin with the last N records that match (over all partitions, by time)
     #[arg(long, value_name = "N", value_parser = parse_count::<u64>, help_heading = "Selection", conflicts_with_all = ["offset", "group"])]
     tail: Option<u64>,
     /// Read the replica that this broker holds, up to its own high watermark
@@ -201,6 +201,7 @@ Examples:
   mq-consume logs                                    all of it, then what comes
   mq-consume -e logs | grep ERROR                    what is there, then end
   mq-consume --tail 10 logs                          the last ten, then follow
+  mq-consume --tail 10 -e --grep ERROR logs          the last ten that match, then end
   mq-consume -e -o -100 logs                         the last hundred of each partition
   mq-consume -e -o @09:00:@10:30 logs                between two times today
   mq-consume -e -J orders | jq .value                as JSON

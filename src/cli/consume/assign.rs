@@ -5,20 +5,21 @@ use std::sync::Arc;
 
 use super::job::{Job, Topics};
 use super::print::Printer;
+use super::tail::TailOf;
 use crate::cli::Env;
 use crate::cli::lang::shown;
 use crate::client::point::{Point, PointRange, Selection};
 use crate::client::{Consumer, Until, open_reader, resolve_range};
 use crate::error::{Error, Kind, Result};
 use crate::store::{StoreDir, TopicHandle, topics};
-use crate::types::{Offset, PartitionId, TopicName, TopicPartition};
+use crate::types::{PartitionId, TopicName, TopicPartition};
 
 /// The topics that are read, and how many of their partitions are assigned.
 #[derive(Debug, Default)]
 pub struct Assignments {
     topics: BTreeMap<TopicName, Known>,
-    /// Ends that were asked for with `--tail`: from where each partition was read at first.
-    pub tail_from: HashMap<TopicPartition, Offset>,
+    /// Of which partitions `--tail` wants the last records: those that were there at first, sorted.
+    pub tail_of: Vec<TailOf>,
     read: ReadAtAll,
     /// Topics whose file is damaged, each told of once; and whether the points of the selection hold
     /// for it, should it become readable.
@@ -182,12 +183,8 @@ impl Assignments {
         if !first {
             range.from = Some(Point::Start);
         }
-        let mut default = Point::Start;
-        if let Some(tail) = job.tail
-            && first
-        {
-            default = Point::Minus(i64::try_from(tail).unwrap_or(i64::MAX));
-        }
+        let is_tail = job.tail.is_some() && first;
+        let default = if is_tail { Point::End } else { Point::Start };
         let reader = consumer.open_reader(tp)?;
         let page = reader.page()?;
         let resolved = resolve_range(
@@ -205,8 +202,12 @@ impl Assignments {
                 page.tail.log_start
             ));
         }
-        if job.tail.is_some() && first {
-            self.tail_from.insert(tp.clone(), resolved.from);
+        if is_tail {
+            self.tail_of.push(TailOf {
+                tp: tp.clone(),
+                start: page.tail.log_start,
+                end: resolved.from,
+            });
         }
         let until = match resolved.until {
             Until::Never => None,

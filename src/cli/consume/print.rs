@@ -290,17 +290,36 @@ impl Printer {
         Ok(None)
     }
 
-    /// Renders one record, whatever the filter says.
-    pub fn render(
-        &mut self,
-        tp: &TopicPartition,
-        info: BatchInfo,
-        record: &Record<'_>,
-    ) -> Result<()> {
+    fn render(&mut self, tp: &TopicPartition, info: BatchInfo, record: &Record<'_>) -> Result<()> {
         self.renderer
             .render(&OutputRecord::stored(tp, info, record), &mut self.out)?;
         self.printed += 1;
         Ok(())
+    }
+
+    /// Renders one record elsewhere, whatever the filter says.
+    ///
+    /// # Errors
+    /// A template that does not fit it.
+    pub fn render_into(
+        &self,
+        tp: &TopicPartition,
+        info: BatchInfo,
+        record: &Record<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        self.renderer
+            .render(&OutputRecord::stored(tp, info, record), out)
+    }
+
+    /// So many were looked at elsewhere.
+    pub fn see(&mut self, records: u64) {
+        self.seen += records;
+    }
+
+    /// So many were printed elsewhere.
+    pub fn count_printed(&mut self, records: u64) {
+        self.printed += records;
     }
 
     /// Whether a record passes the filter.
