@@ -246,8 +246,9 @@ impl Args {
                 Format::Template(Template::lines(&delimiter, key.as_ref()))
             }
         };
-        let is_json = matches!(format, Format::Json);
-        let has_marker = self.null_marker.is_some();
+        if self.null_marker.is_some() {
+            check_marker(&format)?;
+        }
         let marker = self
             .null_marker
             .map(|text| bytes_as_given("--null-marker", text))
@@ -278,12 +279,6 @@ impl Args {
             return Err(usage(
                 "-p and -o both name partitions",
                 "name them in one of the two",
-            ));
-        }
-        if has_marker && is_json {
-            return Err(usage(
-                "--null-marker has no use in JSON, where null is null",
-                "leave it out, or print with a template",
             ));
         }
         if self.commit_interval.is_some() && self.commit != CommitArg::AfterWrite {
@@ -378,6 +373,21 @@ impl Args {
             fail_if_empty: self.fail_if_empty,
             group,
         })
+    }
+}
+
+/// Refuses a null marker where a null never prints as it.
+fn check_marker(format: &Format) -> Result<()> {
+    match format {
+        Format::Json => Err(usage(
+            "--null-marker has no use in JSON, where null is null",
+            "leave it out, or print with a template",
+        )),
+        Format::Template(template) if !template.prints_null_marker() => Err(usage(
+            "--null-marker has no use with this template: no null prints as it",
+            "leave it out, or use a field such as %k or %v (without {json}, {escape} or its length)",
+        )),
+        Format::Template(_) => Ok(()),
     }
 }
 

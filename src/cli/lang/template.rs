@@ -126,6 +126,29 @@ impl Template {
         Template { pieces }
     }
 
+    /// Whether it has `%p` in it.
+    pub fn names_partition(&self) -> bool {
+        self.any(&|piece| matches!(piece, Piece::Partition(_)))
+    }
+
+    /// Whether a null can print as the null marker: not where a length says it, nor as JSON or escaped.
+    pub fn prints_null_marker(&self) -> bool {
+        self.any(&|piece| {
+            matches!(piece, Piece::Bytes(field)
+                if field.of != BytesOf::Topic
+                    && !field.measured
+                    && !matches!(field.how, TextFormat::Json | TextFormat::Escape))
+        })
+    }
+
+    /// Whether such a piece is in it, be it for each header.
+    fn any(&self, is_such: &dyn Fn(&Piece) -> bool) -> bool {
+        self.pieces.iter().any(|piece| match piece {
+            Piece::Headers(body) => body.iter().any(is_such),
+            piece => is_such(piece),
+        })
+    }
+
     /// The delimiter, if each record is its value as it is and then the delimiter.
     pub(super) fn value_line(&self) -> Option<&[u8]> {
         match self.pieces.as_slice() {

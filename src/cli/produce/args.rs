@@ -246,7 +246,12 @@ impl Args {
             .key_delimiter
             .map(|delimiter| Delimiter::parse("-K", &delimiter))
             .transpose()?;
-        if self.keep_partition && !matches!(format, InputFormat::Json | InputFormat::Template(_)) {
+        let names_partition = match &format {
+            InputFormat::Json => true,
+            InputFormat::Template(template) => template.names_partition(),
+            InputFormat::Lines(_) | InputFormat::Whole => false,
+        };
+        if self.keep_partition && !names_partition {
             return Err(usage(
                 "--keep-partition needs records that name their partition",
                 "use it with -J, or with a template (-f) that has %p",
