@@ -10,6 +10,7 @@ mod acknowledgements;
 mod bytes;
 mod copies;
 mod followers;
+mod numbers;
 mod placement;
 mod ranges;
 mod tails;

@@ -291,25 +291,26 @@ impl Printer {
     }
 
     fn render(&mut self, tp: &TopicPartition, info: BatchInfo, record: &Record<'_>) -> Result<()> {
-        self.renderer
-            .render(&OutputRecord::stored(tp, info, record), &mut self.out)?;
+        let record = OutputRecord::stored(tp, info, record, self.printed);
+        self.renderer.render(&record, &mut self.out)?;
         self.printed += 1;
         Ok(())
     }
 
-    /// Renders one record elsewhere, whatever the filter says.
+    /// Renders one record elsewhere, whatever the filter says; so many are to be printed `before` it.
     ///
     /// # Errors
     /// A template that does not fit it.
     pub fn render_into(
         &self,
+        before: u64,
         tp: &TopicPartition,
         info: BatchInfo,
         record: &Record<'_>,
         out: &mut Vec<u8>,
     ) -> Result<()> {
-        self.renderer
-            .render(&OutputRecord::stored(tp, info, record), out)
+        let record = OutputRecord::stored(tp, info, record, self.printed + before);
+        self.renderer.render(&record, out)
     }
 
     /// So many were looked at elsewhere.

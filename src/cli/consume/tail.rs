@@ -470,7 +470,10 @@ impl Again<'_> {
                 }
                 wanted = wanted.get(1..).unwrap_or_default();
                 let from = rendered.len();
-                if let Err(e) = on.printer.render_into(&of.tp, info, &record, rendered) {
+                if let Err(e) = on
+                    .printer
+                    .render_into(rank as u64, &of.tp, info, &record, rendered)
+                {
                     return ControlFlow::Break(Err(e));
                 }
                 if let Some(span) = spans.get_mut(rank) {

@@ -10,7 +10,8 @@ use crate::error::{Error, Result};
 
 const FIELDS: &str = "the fields are %t topic, %p partition, %o offset, %d timestamp, %k key, \
                       %v value, %K %V their lengths, %H header count, %h{ %k=%v } each header, \
-                      %h[name] one header; %% %{ %} stand for themselves";
+                      %h[name] one header, %i count of this run, %w log start, %W high watermark; \
+                      %% %{ %} stand for themselves";
 
 /// What `-f` asks for.
 #[derive(Debug, Clone)]
@@ -58,11 +59,33 @@ pub(super) enum Piece {
     Bytes(BytesField),
     Length(LengthField),
     Partition(NumberFormat),
-    Offset(NumberFormat),
+    Told(Told, NumberFormat),
     HeaderCount(NumberFormat),
     Time(TimeFormat),
     /// Each header: within, key and value are the header's.
     Headers(Vec<Piece>),
+}
+
+/// A number that no producer can set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    Offset,
+    /// How many records this run printed before it.
+    Count,
+    LogStart,
+    HighWatermark,
+}
+
+impl Told {
+    /// How a template names it.
+    pub(super) fn field(self) -> &'static str {
+        match self {
+            Told::Offset => "%o",
+            Told::Count => "%i",
+            Told::LogStart => "%w",
+            Told::HighWatermark => "%W",
+        }
+    }
 }
 
 /// A field of bytes.
@@ -129,6 +152,11 @@ impl Template {
     /// Whether it has `%p` in it.
     pub fn names_partition(&self) -> bool {
         self.any(&|piece| matches!(piece, Piece::Partition(_)))
+    }
+
+    /// Whether it has `%w` or `%W` in it.
+    pub fn tells_edges(&self) -> bool {
+        self.any(&|piece| matches!(piece, Piece::Told(Told::LogStart | Told::HighWatermark, _)))
     }
 
     /// Whether a null can print as the null marker: not where a length says it, nor as JSON or escaped.
@@ -267,7 +295,10 @@ impl<'t> Compiler<'t> {
             'K' => self.length(BytesOf::Key)?,
             'V' | 'S' => self.length(BytesOf::Value)?,
             'p' => Piece::Partition(self.number()?),
-            'o' => Piece::Offset(self.number()?),
+            'o' => Piece::Told(Told::Offset, self.number()?),
+            'i' => Piece::Told(Told::Count, self.number()?),
+            'w' => Piece::Told(Told::LogStart, self.number()?),
+            'W' => Piece::Told(Told::HighWatermark, self.number()?),
             'H' => Piece::HeaderCount(self.number()?),
             'd' | 'T' => Piece::Time(self.time()?),
             'h' if in_headers => {

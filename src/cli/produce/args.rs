@@ -305,6 +305,12 @@ impl Args {
             None => Echo::Nothing,
             Some(template) => {
                 let format = Format::parse(template)?;
+                if matches!(&format, Format::Template(template) if template.tells_edges()) {
+                    return Err(usage(
+                        "%w and %W are not known of a record that is sent",
+                        "use them in mq-consume -f; 'mq-topics offsets' shows both",
+                    ));
+                }
                 Echo::Template(Box::new(Renderer::new(format, None, now.zone.clone())))
             }
         };

@@ -174,6 +174,8 @@ fn what_is_refused_says_what_is_allowed() {
         ),
         (&["a", "--create-partitions", "0"], "use 1 to 10000"),
         (&["a", "-T", "-o", "%o"], "cannot be used with"),
+        (&["a", "-o", "%o %W\\n"], "are not known"),
+        (&["a", "-o", "%h{%k %w}\\n"], "are not known"),
         (&["a", "--on-error", "retry"], "possible values"),
         (&["a", "--follow", "x"], "unexpected argument"),
     ] {
