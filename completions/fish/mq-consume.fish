@@ -1,5 +1,5 @@
 complete -c mq-consume -s p -l partitions -d 'Only these partitions, such as 0,2-5' -r
-complete -c mq-consume -s o -l offset -d 'From where to where: POINT, A:B, or 0=A:B,3=C. Points: start end N +N -N @TIME stored' -r
+complete -c mq-consume -s o -l offset -d 'From where to where: POINT, A:B, or 0=A:B,3=C. Points: start end N +N -N @TIME stored; B may be @+5m: so long after the time A' -r
 complete -c mq-consume -s c -l count -d 'Stop after so many printed records' -r
 complete -c mq-consume -l tail -d 'Begin with the last N records that match (over all partitions, by time)' -r
 complete -c mq-consume -l replica -d 'Read the replica that this broker holds, up to its own high watermark' -r

@@ -44,7 +44,8 @@ pub struct Args {
         conflicts_with = "group"
     )]
     partitions: Option<String>,
-    /// From where to where: POINT, A:B, or 0=A:B,3=C. Points: start end N +N -N @TIME stored
+    /// From where to where: POINT, A:B, or 0=A:B,3=C. Points: start end N +N -N @TIME stored; B may
+    /// be @+5m: so long after the time A
     #[arg(short, long, value_name = "RANGE", help_heading = "Selection")]
     offset: Option<String>,
     /// Stop at the end, as it is now
@@ -204,6 +205,7 @@ Examples:
   mq-consume --tail 10 -e --grep ERROR logs          the last ten that match, then end
   mq-consume -e -o -100 logs                         the last hundred of each partition
   mq-consume -e -o @09:00:@10:30 logs                between two times today
+  mq-consume -e -o @09:00:@+5m logs                  five minutes from 09:00 on
   mq-consume -e -J orders | jq .value                as JSON
   mq-consume -f '%p:%o %T %k = %v\\n' orders          with a template
   mq-consume -g billing orders | ./bill              go on where the group left off
