@@ -251,7 +251,7 @@ fn wanted(store: &Arc<StoreDir>, job: &Job, first: bool) -> Result<Vec<TopicName
             if first && !job.wait {
                 for name in names {
                     if !there.contains(name) {
-                        return Err(topics::unknown(store, name));
+                        return Err(missing(store, name));
                     }
                 }
             }
@@ -274,7 +274,7 @@ fn wanted(store: &Arc<StoreDir>, job: &Job, first: bool) -> Result<Vec<TopicName
                 for pattern in patterns.iter().filter(|pattern| pattern.is_name()) {
                     let name = TopicName::new(pattern.text())?;
                     if !matching.contains(&name) {
-                        return Err(topics::unknown(store, &name));
+                        return Err(missing(store, &name));
                     }
                 }
                 if matching.is_empty() && job.to_end {
@@ -307,14 +307,39 @@ pub fn is_empty(store: &Arc<StoreDir>, topic: &TopicHandle) -> bool {
     })
 }
 
+/// A topic that was asked for by its name is not there.
+pub fn missing(store: &StoreDir, name: &TopicName) -> Error {
+    let error = topics::unknown(store, name);
+    let cure = match error.cure_text() {
+        Some(cure) if cure.ends_with('?') => {
+            format!("{cure} --wait waits for one that comes later")
+        }
+        Some(cure) => format!("{cure}; --wait waits for one that comes later"),
+        None => "--wait waits for one that comes later".to_owned(),
+    };
+    error.cure(cure)
+}
+
+/// Says that nothing is printed because no topic matches yet.
+pub fn note_none_matches(topics: &Topics, env: &Env) {
+    env.note(&format!(
+        "no topic matches {} yet; waiting for one (Ctrl-C ends)",
+        patterns(topics)
+    ));
+}
+
+fn patterns(topics: &Topics) -> String {
+    let patterns = topics.subscription().topics.join("' or '");
+    format!("'{}'", shown(&patterns))
+}
+
 /// No topic is there that matches a pattern.
 pub fn none_matches(topics: &Topics) -> Error {
-    let patterns = topics.subscription().topics.join("' or '");
     Error::new(
         Kind::UnknownTopic,
         format!(
-            "UNKNOWN_TOPIC_OR_PARTITION: no topic matches '{}'",
-            shown(&patterns)
+            "UNKNOWN_TOPIC_OR_PARTITION: no topic matches {}",
+            patterns(topics)
         ),
     )
     .cure("'mq-topics list' shows what there is; --wait waits for one")

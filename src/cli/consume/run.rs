@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::assign::Assignments;
+use super::assign::{Assignments, note_none_matches};
 use super::job::{Job, Topics};
 use super::output::Output;
 use super::reading::{Idle, Reading, Source, Took};
@@ -50,6 +50,9 @@ pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
         looked: on.env.monotonic(),
     };
     plain.refresh(&mut on, was_there)?;
+    if on.job.may_wait_for_match() && plain.assignments.is_empty() {
+        note_none_matches(&on.job.topics, on.env);
+    }
     on.env.signals().end_by_first(false);
     if on.job.to_end || on.job.ends() {
         // Into a pipe: its reader may well print on the same terminal.
