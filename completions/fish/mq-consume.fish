@@ -7,7 +7,7 @@ complete -c mq-consume -l rack -d 'Read replicas on this rack that are in sync, 
 complete -c mq-consume -l idle-timeout -d 'Stop when nothing came for so long' -r
 complete -c mq-consume -l key -d 'Only records with this key' -r
 complete -c mq-consume -l grep -d 'Only records whose value matches' -r
-complete -c mq-consume -s f -l format -d 'A template such as \'%k=%v\\n\' (see mq(7)), or one of the names value and json' -r
+complete -c mq-consume -s f -l format -d 'A template such as \'%k=%v\\n\' (fields: --help, mq(7)), or one of the names value and json' -r
 complete -c mq-consume -s D -d 'What ends a record, with escapes \\n \\t \\r \\0 \\\\ \\xNN [default: \\n]' -r
 complete -c mq-consume -s K -d 'Print the key and this before the value' -r
 complete -c mq-consume -l null-marker -d 'What a null key or value prints as [default: nothing]' -r

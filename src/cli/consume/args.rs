@@ -8,7 +8,7 @@ use super::exec::is_source;
 use super::job::{ExecJob, Filter, GroupJob, Job, Topics};
 use crate::cli::common::{Common, broker_id, bytes_as_given, usage};
 use crate::cli::lang::{
-    Delimiter, Format, Framing, FramingOptions, Now, Renderer, Template, parse_count,
+    Delimiter, FIELDS_HELP, Format, Framing, FramingOptions, Now, Renderer, Template, parse_count,
     parse_duration, parse_partitions, parse_selection, shown,
 };
 use crate::cli::pattern::{NamePattern, bad_regex};
@@ -24,7 +24,7 @@ use crate::types::TopicName;
 /// Reads topics from the start and then follows them, until Ctrl-C; -e ends at the end. Prints
 /// each record's value and a newline, unless a format says otherwise.
 #[derive(Debug, clap::Parser)]
-#[command(name = "mq-consume", version, after_help = EXAMPLES, max_term_width = 100)]
+#[command(name = "mq-consume", version, after_help = EXAMPLES, after_long_help = format!("{FIELDS_HELP}\n\n{EXAMPLES}"), max_term_width = 100)]
 pub struct Args {
     /// Topics: names, or quoted globs such as 'logs.*', which take later topics too
     #[arg(value_name = "TOPIC", required = true)]
@@ -90,7 +90,7 @@ pub struct Args {
     #[arg(long, help_heading = "Filters")]
     no_tombstones: bool,
 
-    /// A template such as '%k=%v\n' (see mq(7)), or one of the names value and json
+    /// A template such as '%k=%v\n' (fields: --help, mq(7)), or one of the names value and json
     #[arg(short, long, value_name = "TEMPLATE", help_heading = "Output", conflicts_with_all = ["json", "delimiter", "nul", "key_delimiter"])]
     format: Option<String>,
     /// A JSON object a line, lossless: mq-produce -J reads it back

@@ -13,6 +13,19 @@ const FIELDS: &str = "the fields are %t topic, %p partition, %o offset, %d times
                       %h[name] one header, %i count of this run, %w log start, %W high watermark; \
                       %% %{ %} stand for themselves";
 
+/// The same for `--help`, a line for a few of them.
+pub const FIELDS_HELP: &str = "\
+Fields of -f (more in mq(7)):
+  %t topic   %p partition   %o offset   %d timestamp   %k key   %v value
+  %K %V lengths of the key and value that follow, -1 for null
+  %H number of headers   %h{ %k=%v } each header   %h[NAME] one header
+  %i count of this run, from 0   %w log start   %W high watermark
+  %% %{ %} a percent sign, braces   \\n \\t \\r \\0 \\\\ \\xNN bytes
+  With a modifier: %v{hex|base64|json|escape}
+                   %o{ascii|hex|big8|big16|big32|big64|little8|...|little64}
+                   %d{ms|s|rfc3339|local|strftime[%H:%M]}
+  mq-produce reads by it too, and drops what it cannot set: %t %o %i %w %W";
+
 /// What `-f` asks for.
 #[derive(Debug, Clone)]
 pub enum Format {
@@ -451,6 +464,27 @@ mod tests {
             };
             assert_eq!(template.value_line(), delimiter, "{text}");
         }
+    }
+
+    #[test]
+    fn the_help_names_all_fields() {
+        // Other names, for users of kcat.
+        let others = ['s', 'S', 'T'];
+        for letter in ('a'..='z').chain('A'..='Z').filter(|c| !others.contains(c)) {
+            let known = ["", "{%k}", "[name]"]
+                .iter()
+                .any(|rest| Format::parse(&format!("%{letter}{rest}")).is_ok());
+            for help in [FIELDS, FIELDS_HELP] {
+                let named = help
+                    .match_indices(&format!("%{letter}"))
+                    .any(|(at, field)| {
+                        let next = help[at + field.len()..].chars().next();
+                        next.is_none_or(|next| b" {[\n".contains(&(next as u8)))
+                    });
+                assert_eq!(named, known, "%{letter} in {help}");
+            }
+        }
+        assert!(FIELDS_HELP.lines().all(|line| line.len() <= 80));
     }
 
     #[test]
