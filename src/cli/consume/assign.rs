@@ -205,6 +205,7 @@ impl Assignments {
         if is_tail {
             self.tail_of.push(TailOf {
                 tp: tp.clone(),
+                topic_id: reader.topic().meta().topic_id,
                 start: page.tail.log_start,
                 end: resolved.from,
             });

@@ -16,11 +16,11 @@ use std::time::Duration;
 
 use super::reading::Reading;
 use crate::cli::stdout;
-use crate::client::{Consumer, Fetched};
-use crate::error::{Kind, Result};
+use crate::client::{Consumer, Fetched, Position};
+use crate::error::{Error, Kind, Result};
 use crate::record::Decompressor;
 use crate::store::StoreDir;
-use crate::types::{Offset, Timestamp, TopicPartition};
+use crate::types::{Offset, Timestamp, TopicPartition, Uuid};
 
 /// Bytes fetched at a time while places are looked for.
 const LOOK_BYTES: usize = 1 << 20;
@@ -46,6 +46,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 pub struct TailOf {
     /// The partition.
     pub tp: TopicPartition,
+    /// Its topic.
+    pub topic_id: Uuid,
     /// The log start.
     pub start: Offset,
     /// The high watermark.
@@ -78,7 +80,7 @@ pub fn print(
         if of.start >= of.end {
             continue;
         }
-        let outcome = match assign(&mut consumer, on, of) {
+        let outcome = match assign(&mut consumer, of) {
             Ok(()) => search.backwards(&mut consumer, on),
             Err(e) => Err(e),
         };
@@ -105,16 +107,11 @@ pub fn print(
     again.print(on, &places)
 }
 
-fn assign(consumer: &mut Consumer, on: &Reading<'_>, of: &TailOf) -> Result<()> {
-    // The position says of which topic it is: one that was made anew has other records.
-    let topic_id = on
-        .consumer
-        .positions()
-        .find(|(tp, _)| **tp == of.tp)
-        .and_then(|(_, position)| position.topic_id);
-    let from = crate::client::Position {
+fn assign(consumer: &mut Consumer, of: &TailOf) -> Result<()> {
+    // A topic that was made anew has other records at these offsets.
+    let from = Position {
         offset: of.end,
-        topic_id,
+        topic_id: Some(of.topic_id),
     };
     consumer.assign(&of.tp, from, None)
 }
@@ -305,7 +302,12 @@ fn fetch(
             Err(e) => return Err(e),
         }
         if on.env.monotonic().saturating_sub(started) >= PATIENCE {
-            return Ok(Got::Nothing);
+            let text = format!(
+                "OFFSET_NOT_AVAILABLE: the leader of {tp} shows no records from offset {position} on, \
+                 which it showed when the command began"
+            );
+            return Err(Error::new(Kind::Busy, text)
+                .cure("try again; 'mq-broker health' shows what is amiss"));
         }
         consumer.wait(LOOK_AGAIN, on.env.wake_fd())?;
         consumer.look_for_leaders();
@@ -416,7 +418,7 @@ impl Again<'_> {
         is_alone: bool,
     ) -> Result<Rendered> {
         if self.consumer.position(&of.tp).is_none() {
-            assign(&mut self.consumer, on, of)?;
+            assign(&mut self.consumer, of)?;
         }
         self.consumer.pause(&of.tp, false);
         let outcome = self.render_of(on, of, wanted, is_alone);
