@@ -1,13 +1,13 @@
 complete -c mq-consume -s p -l partitions -d 'Only these partitions, such as 0,2-5' -r
-complete -c mq-consume -s o -l offset -d 'From where to where: POINT, A:B, or 0=A:B,3=C. Points: start end N +N -N @TIME stored' -r
+complete -c mq-consume -s o -l offset -d 'From where to where: POINT, A:B, or 0=A:B,3=C. Points: start end N +N -N @TIME stored; B may be @+5m: so long after the time A' -r
 complete -c mq-consume -s c -l count -d 'Stop after so many printed records' -r
-complete -c mq-consume -l tail -d 'First the last N records of all partitions, by time' -r
+complete -c mq-consume -l tail -d 'Begin with the last N records that match (over all partitions, by time)' -r
 complete -c mq-consume -l replica -d 'Read the replica that this broker holds, up to its own high watermark' -r
 complete -c mq-consume -l rack -d 'Read replicas on this rack that are in sync, and leaders where there is none' -r
 complete -c mq-consume -l idle-timeout -d 'Stop when nothing came for so long' -r
 complete -c mq-consume -l key -d 'Only records with this key' -r
 complete -c mq-consume -l grep -d 'Only records whose value matches' -r
-complete -c mq-consume -s f -l format -d 'A template such as \'%k=%v\\n\' (see mq(7)), or one of the names value and json' -r
+complete -c mq-consume -s f -l format -d 'A template such as \'%k=%v\\n\' (fields: --help, mq(7)), or one of the names value and json' -r
 complete -c mq-consume -s D -d 'What ends a record, with escapes \\n \\t \\r \\0 \\\\ \\xNN [default: \\n]' -r
 complete -c mq-consume -s K -d 'Print the key and this before the value' -r
 complete -c mq-consume -l null-marker -d 'What a null key or value prints as [default: nothing]' -r

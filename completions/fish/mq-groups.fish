@@ -63,7 +63,7 @@ complete -c mq-groups -n "__fish_mq_groups_using_subcommand describe" -l store -
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand describe" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
-complete -c mq-groups -n "__fish_mq_groups_using_subcommand describe" -l members -d 'A row for each member'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand describe" -l members -d 'A row (in JSON: an object) for each member'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand describe" -l only-lagging -d 'Only partitions with records still to be read'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand describe" -l header -d 'Begin tsv with a line of column names'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand describe" -s q -l quiet -d 'No notes and no progress on stderr'

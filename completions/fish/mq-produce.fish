@@ -1,5 +1,5 @@
 complete -c mq-produce -s D -d 'What ends a record, with escapes \\n \\t \\r \\0 \\\\ \\xNN [default: \\n]' -r
-complete -c mq-produce -s f -l format -d 'A template that the input follows, such as \'%k=%v\\n\'' -r
+complete -c mq-produce -s f -l format -d 'A template that the input follows, such as \'%k=%v\\n\' (fields: --help, mq(7))' -r
 complete -c mq-produce -s K -d 'What ends the key that each record begins with' -r
 complete -c mq-produce -l on-missing-key -d 'What to do with a record in which -K finds no key' -r -f -a "fail\t'The run ends'
 null\t'Its key is null'"

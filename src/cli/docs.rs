@@ -101,7 +101,16 @@ fn man_page(man: &Man, command: &Command, siblings: &[String]) -> std::io::Resul
     if command.has_subcommands() {
         section(&|w| man.render_subcommands_section(w))?;
     }
-    text.extend(examples(command).bytes());
+    let help = command
+        .get_after_long_help()
+        .or_else(|| command.get_after_help())
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    let (fields, examples) = help.split_once("Examples:\n").unwrap_or(("", &help));
+    if !fields.is_empty() {
+        text.extend(as_it_stands("FIELDS", fields.trim_end()).bytes());
+    }
+    text.extend(as_it_stands("EXAMPLES", examples).bytes());
     text.extend(see_also(command, siblings).bytes());
     Ok(text)
 }
@@ -109,14 +118,10 @@ fn man_page(man: &Man, command: &Command, siblings: &[String]) -> std::io::Resul
 /// What every part rendered by itself begins with.
 const PREAMBLE: &str = ".ie \\n(.g .ds Aq \\(aq\n.el .ds Aq '\n";
 
-/// The examples of the help, line by line as they stand there.
-fn examples(command: &Command) -> String {
-    let help = command
-        .get_after_help()
-        .map(ToString::to_string)
-        .unwrap_or_default();
-    let mut text = String::from(".SH EXAMPLES\n.nf\n");
-    for line in help.lines().skip_while(|line| *line == "Examples:") {
+/// A part of the help, line by line as it stands there.
+fn as_it_stands(title: &str, part: &str) -> String {
+    let mut text = format!(".SH {title}\n.nf\n");
+    for line in part.lines() {
         let line = line.strip_prefix("  ").unwrap_or(line);
         text.push_str(&roff_literal(line));
         text.push('\n');

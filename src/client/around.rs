@@ -77,6 +77,7 @@ fn each(
             from: at,
             until,
             bytes: std::mem::take(&mut bytes),
+            edges: reader.edges(),
             decompressed_len_max: reader.decompressed_len_max(),
         };
         at = end_of(&fetched.bytes)?;

@@ -24,7 +24,7 @@ use super::read_from::{Chooser, ReadFrom};
 use crate::cluster::Liveness;
 use crate::disk::{DescriptorShare, PollWatcher, Wake, WatchId, Watcher, descriptors_max};
 use crate::error::{Error, Kind, Result};
-use crate::store::{PAGE_FILE, PartitionReader, StoreDir, first_reader, topics};
+use crate::store::{LogEdges, PAGE_FILE, PartitionReader, StoreDir, first_reader, topics};
 use crate::types::{Offset, TopicPartition};
 
 pub use fetched::{BatchInfo, Fetched};
@@ -298,15 +298,19 @@ impl Consumer {
         let until = lane.until.map_or(end, |until| until.min(end));
         lane.position = until;
         let bytes = std::mem::take(buf);
-        let decompressed_len_max = match lane.reader() {
-            Some(reader) if compressed => reader.decompressed_len_max(),
-            _ => 0,
-        };
+        let (mut edges, mut decompressed_len_max) = (LogEdges::default(), 0);
+        if let Some(reader) = lane.reader() {
+            edges = reader.edges();
+            if compressed {
+                decompressed_len_max = reader.decompressed_len_max();
+            }
+        }
         let fetched = Fetched {
             tp: lane.tp.clone(),
             from,
             until,
             bytes,
+            edges,
             decompressed_len_max,
         };
         if lane.is_done() {

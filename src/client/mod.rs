@@ -24,7 +24,7 @@ mod untimed_producer;
 mod verify;
 
 pub use crate::group::CommandFile;
-pub use crate::store::{StoreDir as Store, TopicConfigs};
+pub use crate::store::{LogEdges, StoreDir as Store, TopicConfigs};
 pub use admin::{Admin, LogDescription, PartitionDescription, TopicDescription};
 pub use around::for_each_around;
 pub use consumer::{BatchInfo, Consumer, Fetched, open_now, open_reader};

@@ -84,7 +84,7 @@ pub use log_snapshot::LogSnapshot;
 pub use new_replica::{MadeReplica, discard, make_replica, settle, unknown_broker};
 pub use open::StoreDir;
 pub use page::{Intent, Offline, PAGE_FILE, Page, Role, Seal};
-pub use reader::PartitionReader;
+pub use reader::{LogEdges, PartitionReader};
 pub use reassign::{Change, cancel_reassignment, start_reassignment, under_way};
 pub use removal::{Remover, is_replica_there, remove_flat};
 pub use replace::{replace_replica, replace_replicas};

@@ -33,6 +33,15 @@ pub(super) struct Cursor {
     pub file: Arc<dyn File>,
 }
 
+/// Between which offsets a log can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LogEdges {
+    /// Its first offset.
+    pub log_start: Offset,
+    /// The offset after the last one that is shown.
+    pub high_watermark: Offset,
+}
+
 /// Reads one partition.
 #[derive(Debug)]
 pub struct PartitionReader {
@@ -44,6 +53,7 @@ pub struct PartitionReader {
     store: Arc<StoreDir>,
     topic: TopicHandle,
     cursor: Option<Cursor>,
+    edges: LogEdges,
     /// The last look at the log. It may lack what came since, so nothing is called damaged by it.
     snapshot: Option<LogSnapshot>,
 }
@@ -98,6 +108,7 @@ impl PartitionReader {
             store: Arc::clone(store),
             topic,
             cursor: None,
+            edges: LogEdges::default(),
             snapshot: None,
         })
     }
@@ -203,10 +214,19 @@ impl PartitionReader {
     pub fn read(&mut self, from: Offset, bytes_max: usize, buf: &mut Vec<u8>) -> Result<usize> {
         let (page, len) = self.read_below(|page| page.high_watermark, from, bytes_max, buf)?;
         buf.truncate(len);
+        self.edges = LogEdges {
+            log_start: page.tail.log_start,
+            high_watermark: page.high_watermark,
+        };
         if from > page.tail.end && self.has_whole_log(&page) {
             return Err(beyond_end(&self.replica, from, page.tail.end));
         }
         Ok(len)
+    }
+
+    /// The log's edges as of the last read.
+    pub fn edges(&self) -> LogEdges {
+        self.edges
     }
 
     /// Whether nothing comes to light below the page's end but what is appended: a follower, or a log

@@ -10,7 +10,9 @@ mod acknowledgements;
 mod bytes;
 mod copies;
 mod followers;
+mod numbers;
 mod placement;
 mod ranges;
+mod tails;
 
 const CODECS: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];

@@ -56,7 +56,7 @@ mq-topics alter -q f -c flush.messages=never; sleep 1
 head -c 6000000 <&8 >> read; sleep 0.3
 echo last | mq-produce f
 cat <&8 >> read & copier=$!
-for i in $(seq 100); do grep -q last read && break; kill -0 $consumer || break; sleep 0.1; done
+for i in $(seq 100); do grep -qx last read && break; kill -0 $consumer || break; sleep 0.1; done
 kill $consumer; wait $consumer; echo $?; cat err >&2
 tail -n 1 read
 "
@@ -81,7 +81,7 @@ kill -9 $(cat pid1)
 until mq-topics describe f --format json | grep -q '"leader": *2'; do sleep 0.1; done
 cat <&8 >> read & copier=$!
 echo last | mq-produce f
-for i in $(seq 100); do grep -q last read && break; sleep 0.1; done
+for i in $(seq 100); do grep -qx last read && break; sleep 0.1; done
 kill $consumer; wait $consumer; cat err >&2
 echo "$(tail -n 1 read) $(($(wc -l < read) - $(wc -l < in)))"
 "#

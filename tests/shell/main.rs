@@ -6,6 +6,7 @@ mod cli;
 #[path = "../common/tally.rs"]
 mod tally;
 
+mod combinations;
 mod delivery;
 mod failures;
 mod messages;

@@ -37,6 +37,72 @@ fn an_empty_range_is_noted() {
     }
 }
 
+/// A pattern that nothing matches is most likely mistyped; it may be meant for what comes, too.
+#[test]
+fn a_wait_for_topics_that_match_is_noted_once() {
+    let _tally = Tally::start();
+    let shell = Shell::new();
+    shell.produce(&["other"], b"x\n");
+    for (args, noted) in [
+        (&["nope*"][..], true),
+        (&["-r", "no|nope.*"], true),
+        (&["--wait", "nope*"], true),
+        (&["-e", "--wait", "nope*"], true),
+        (&["-g", "g", "nope*"], true),
+        (&["-g", "g", "-e", "--wait", "nope*"], true),
+        (&["-q", "nope*"], false),
+        (&["-q", "-g", "g", "nope*"], false),
+        (&["--wait", "nope"], false),
+        (&["o*", "nope*"], false),
+    ] {
+        Tally::case();
+        let done = shell.run(
+            "mq-consume",
+            &[args, &["--idle-timeout", "300ms"]].concat(),
+            b"",
+        );
+        assert_eq!(done.status, 0, "{args:?}: {}", done.err);
+        let times = usize::from(noted);
+        assert_eq!(
+            done.err.matches("no topic matches 'no").count(),
+            times,
+            "{args:?}: {}",
+            done.err
+        );
+        assert_eq!(
+            done.err.matches("waiting for one").count(),
+            times,
+            "{args:?}: {}",
+            done.err
+        );
+    }
+    for args in [
+        &["-c", "0", "nope*"][..],
+        &["-o", ":5", "nope*"],
+        &["-e", "nope*"],
+    ] {
+        Tally::case();
+        let done = shell.run("mq-consume", args, b"");
+        assert!(!done.err.contains("waiting"), "{args:?}: {}", done.err);
+    }
+}
+
+#[test]
+fn a_missing_topic_can_be_waited_for() {
+    let shell = Shell::new();
+    shell.produce(&["orders"], b"x\n");
+    for (args, near) in [
+        (&["-e", "ordres"][..], "did you mean orders? --wait waits"),
+        (&["-g", "g", "ordres"], "did you mean orders? --wait waits"),
+        (&["zebra"], "shows what there is; --wait waits"),
+        (&["o*", "zebra"], "shows what there is; --wait waits"),
+    ] {
+        let done = shell.run("mq-consume", args, b"");
+        assert_eq!(done.status, 1, "{args:?}");
+        assert!(done.err.contains(near), "{args:?}: {}", done.err);
+    }
+}
+
 #[test]
 fn a_topic_that_is_made_is_named_in_full() {
     let _tally = Tally::start();

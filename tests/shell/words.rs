@@ -125,3 +125,23 @@ fn a_name_that_begins_with_a_dash_is_refused() {
         assert!(!shell.store().exists(), "{tool} {args:?}");
     }
 }
+
+#[test]
+fn help_names_the_fields_of_templates() {
+    let shell = Shell::new();
+    for tool in ["mq-consume", "mq-produce"] {
+        let help = String::from_utf8(shell.ok(tool, &["--help"], b"")).expect("text");
+        let (_, fields) = help.split_once("Fields of -f").expect(tool);
+        let (fields, examples) = fields.split_once("Examples:").expect(tool);
+        for field in "%t %p %o %d %k %v %K %V %H %h{ %h[ %i %w %W %% %{ %} escape} \\xNN".split(' ')
+        {
+            assert!(fields.contains(field), "{tool} {field}: {fields}");
+        }
+        assert!(examples.contains(tool), "{help}");
+        let short = String::from_utf8(shell.ok(tool, &["-h"], b"")).expect("text");
+        assert!(
+            short.contains("Examples:") && !short.contains("Fields of"),
+            "{short}"
+        );
+    }
+}

@@ -8,7 +8,7 @@ use super::exec::is_source;
 use super::job::{ExecJob, Filter, GroupJob, Job, Topics};
 use crate::cli::common::{Common, broker_id, bytes_as_given, usage};
 use crate::cli::lang::{
-    Delimiter, Format, Framing, FramingOptions, Now, Renderer, Template, parse_count,
+    Delimiter, FIELDS_HELP, Format, Framing, FramingOptions, Now, Renderer, Template, parse_count,
     parse_duration, parse_partitions, parse_selection, shown,
 };
 use crate::cli::pattern::{NamePattern, bad_regex};
@@ -24,7 +24,7 @@ use crate::types::TopicName;
 /// Reads topics from the start and then follows them, until Ctrl-C; -e ends at the end. Prints
 /// each record's value and a newline, unless a format says otherwise.
 #[derive(Debug, clap::Parser)]
-#[command(name = "mq-consume", version, after_help = EXAMPLES, max_term_width = 100)]
+#[command(name = "mq-consume", version, after_help = EXAMPLES, after_long_help = format!("{FIELDS_HELP}\n\n{EXAMPLES}"), max_term_width = 100)]
 pub struct Args {
     /// Topics: names, or quoted globs such as 'logs.*', which take later topics too
     #[arg(value_name = "TOPIC", required = true)]
@@ -44,7 +44,8 @@ pub struct Args {
         conflicts_with = "group"
     )]
     partitions: Option<String>,
-    /// From where to where: POINT, A:B, or 0=A:B,3=C. Points: start end N +N -N @TIME stored
+    /// From where to where: POINT, A:B, or 0=A:B,3=C. Points: start end N +N -N @TIME stored; B may
+    /// be @+5m: so long after the time A
     #[arg(short, long, value_name = "RANGE", help_heading = "Selection")]
     offset: Option<String>,
     /// Stop at the end, as it is now
@@ -53,7 +54,7 @@ pub struct Args {
     /// Stop after so many printed records
     #[arg(short, long, value_name = "N", value_parser = parse_count::<u64>, help_heading = "Selection")]
     count: Option<u64>,
-    /// First the last N records of all partitions, by time
+    /// Begin with the last N records that match (over all partitions, by time)
     #[arg(long, value_name = "N", value_parser = parse_count::<u64>, help_heading = "Selection", conflicts_with_all = ["offset", "group"])]
     tail: Option<u64>,
     /// Read the replica that this broker holds, up to its own high watermark
@@ -89,7 +90,7 @@ pub struct Args {
     #[arg(long, help_heading = "Filters")]
     no_tombstones: bool,
 
-    /// A template such as '%k=%v\n' (see mq(7)), or one of the names value and json
+    /// A template such as '%k=%v\n' (fields: --help, mq(7)), or one of the names value and json
     #[arg(short, long, value_name = "TEMPLATE", help_heading = "Output", conflicts_with_all = ["json", "delimiter", "nul", "key_delimiter"])]
     format: Option<String>,
     /// A JSON object a line, lossless: mq-produce -J reads it back
@@ -201,8 +202,10 @@ Examples:
   mq-consume logs                                    all of it, then what comes
   mq-consume -e logs | grep ERROR                    what is there, then end
   mq-consume --tail 10 logs                          the last ten, then follow
+  mq-consume --tail 10 -e --grep ERROR logs          the last ten that match, then end
   mq-consume -e -o -100 logs                         the last hundred of each partition
   mq-consume -e -o @09:00:@10:30 logs                between two times today
+  mq-consume -e -o @09:00:@+5m logs                  five minutes from 09:00 on
   mq-consume -e -J orders | jq .value                as JSON
   mq-consume -f '%p:%o %T %k = %v\\n' orders          with a template
   mq-consume -g billing orders | ./bill              go on where the group left off
@@ -245,8 +248,9 @@ impl Args {
                 Format::Template(Template::lines(&delimiter, key.as_ref()))
             }
         };
-        let is_json = matches!(format, Format::Json);
-        let has_marker = self.null_marker.is_some();
+        if self.null_marker.is_some() {
+            check_marker(&format)?;
+        }
         let marker = self
             .null_marker
             .map(|text| bytes_as_given("--null-marker", text))
@@ -277,12 +281,6 @@ impl Args {
             return Err(usage(
                 "-p and -o both name partitions",
                 "name them in one of the two",
-            ));
-        }
-        if has_marker && is_json {
-            return Err(usage(
-                "--null-marker has no use in JSON, where null is null",
-                "leave it out, or print with a template",
             ));
         }
         if self.commit_interval.is_some() && self.commit != CommitArg::AfterWrite {
@@ -377,6 +375,21 @@ impl Args {
             fail_if_empty: self.fail_if_empty,
             group,
         })
+    }
+}
+
+/// Refuses a null marker where a null never prints as it.
+fn check_marker(format: &Format) -> Result<()> {
+    match format {
+        Format::Json => Err(usage(
+            "--null-marker has no use in JSON, where null is null",
+            "leave it out, or print with a template",
+        )),
+        Format::Template(template) if !template.prints_null_marker() => Err(usage(
+            "--null-marker has no use with this template: no null prints as it",
+            "leave it out, or use a field such as %k or %v (without {json}, {escape} or its length)",
+        )),
+        Format::Template(_) => Ok(()),
     }
 }
 

@@ -152,6 +152,14 @@ fn what_is_refused_says_what_is_allowed() {
         (&["a", "-K", "\\q"], "escapes are"),
         (&["a", "-J", "--null-marker", "x"], "null is null"),
         (&["a", "-f", "json", "--null-marker", "x"], "null is null"),
+        (
+            &["a", "-f", "%o\\n", "--null-marker", "x"],
+            "no null prints",
+        ),
+        (
+            &["a", "-f", "%k{json} %V{big32}%v", "--null-marker", "x"],
+            "no null prints",
+        ),
         (&["a", "--invert-match"], "--key or --grep"),
         (&["a", "--grep", "("], "regular expression"),
         (&["a", "--latest-per-key"], "unexpected argument"),

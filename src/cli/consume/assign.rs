@@ -5,20 +5,21 @@ use std::sync::Arc;
 
 use super::job::{Job, Topics};
 use super::print::Printer;
+use super::tail::TailOf;
 use crate::cli::Env;
 use crate::cli::lang::shown;
 use crate::client::point::{Point, PointRange, Selection};
 use crate::client::{Consumer, Until, open_reader, resolve_range};
 use crate::error::{Error, Kind, Result};
 use crate::store::{StoreDir, TopicHandle, topics};
-use crate::types::{Offset, PartitionId, TopicName, TopicPartition};
+use crate::types::{PartitionId, TopicName, TopicPartition};
 
 /// The topics that are read, and how many of their partitions are assigned.
 #[derive(Debug, Default)]
 pub struct Assignments {
     topics: BTreeMap<TopicName, Known>,
-    /// Ends that were asked for with `--tail`: from where each partition was read at first.
-    pub tail_from: HashMap<TopicPartition, Offset>,
+    /// Of which partitions `--tail` wants the last records: those that were there at first, sorted.
+    pub tail_of: Vec<TailOf>,
     read: ReadAtAll,
     /// Topics whose file is damaged, each told of once; and whether the points of the selection hold
     /// for it, should it become readable.
@@ -182,12 +183,8 @@ impl Assignments {
         if !first {
             range.from = Some(Point::Start);
         }
-        let mut default = Point::Start;
-        if let Some(tail) = job.tail
-            && first
-        {
-            default = Point::Minus(i64::try_from(tail).unwrap_or(i64::MAX));
-        }
+        let is_tail = job.tail.is_some() && first;
+        let default = if is_tail { Point::End } else { Point::Start };
         let reader = consumer.open_reader(tp)?;
         let page = reader.page()?;
         let resolved = resolve_range(
@@ -205,8 +202,13 @@ impl Assignments {
                 page.tail.log_start
             ));
         }
-        if job.tail.is_some() && first {
-            self.tail_from.insert(tp.clone(), resolved.from);
+        if is_tail {
+            self.tail_of.push(TailOf {
+                tp: tp.clone(),
+                topic_id: reader.topic().meta().topic_id,
+                start: page.tail.log_start,
+                end: resolved.from,
+            });
         }
         let until = match resolved.until {
             Until::Never => None,
@@ -250,7 +252,7 @@ fn wanted(store: &Arc<StoreDir>, job: &Job, first: bool) -> Result<Vec<TopicName
             if first && !job.wait {
                 for name in names {
                     if !there.contains(name) {
-                        return Err(topics::unknown(store, name));
+                        return Err(missing(store, name));
                     }
                 }
             }
@@ -273,7 +275,7 @@ fn wanted(store: &Arc<StoreDir>, job: &Job, first: bool) -> Result<Vec<TopicName
                 for pattern in patterns.iter().filter(|pattern| pattern.is_name()) {
                     let name = TopicName::new(pattern.text())?;
                     if !matching.contains(&name) {
-                        return Err(topics::unknown(store, &name));
+                        return Err(missing(store, &name));
                     }
                 }
                 if matching.is_empty() && job.to_end {
@@ -306,14 +308,39 @@ pub fn is_empty(store: &Arc<StoreDir>, topic: &TopicHandle) -> bool {
     })
 }
 
+/// A topic that was asked for by its name is not there.
+pub fn missing(store: &StoreDir, name: &TopicName) -> Error {
+    let error = topics::unknown(store, name);
+    let cure = match error.cure_text() {
+        Some(cure) if cure.ends_with('?') => {
+            format!("{cure} --wait waits for one that comes later")
+        }
+        Some(cure) => format!("{cure}; --wait waits for one that comes later"),
+        None => "--wait waits for one that comes later".to_owned(),
+    };
+    error.cure(cure)
+}
+
+/// Says that nothing is printed because no topic matches yet.
+pub fn note_none_matches(topics: &Topics, env: &Env) {
+    env.note(&format!(
+        "no topic matches {} yet; waiting for one (Ctrl-C ends)",
+        patterns(topics)
+    ));
+}
+
+fn patterns(topics: &Topics) -> String {
+    let patterns = topics.subscription().topics.join("' or '");
+    format!("'{}'", shown(&patterns))
+}
+
 /// No topic is there that matches a pattern.
 pub fn none_matches(topics: &Topics) -> Error {
-    let patterns = topics.subscription().topics.join("' or '");
     Error::new(
         Kind::UnknownTopic,
         format!(
-            "UNKNOWN_TOPIC_OR_PARTITION: no topic matches '{}'",
-            shown(&patterns)
+            "UNKNOWN_TOPIC_OR_PARTITION: no topic matches {}",
+            patterns(topics)
         ),
     )
     .cure("'mq-topics list' shows what there is; --wait waits for one")

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::assign::{is_empty, none_matches};
+use super::assign::{is_empty, missing, none_matches, note_none_matches};
 use super::exec::{Exec, Handled, Tools};
 use super::job::{GroupJob, Job, Topics};
 use super::marks::Marks;
@@ -151,6 +151,7 @@ fn topics_are_there(
     // What comes while it is waited for has to have records, where the run ends at its end.
     let wants_records = job.wait && (job.to_end || job.ends());
     let mut had = (!was_there).then(Vec::new);
+    let mut noted = false;
     loop {
         let mut there = topics::list(store)?;
         let had = had.get_or_insert_with(|| there.clone());
@@ -160,12 +161,16 @@ fn topics_are_there(
         });
         let matches_none = !there.iter().any(|name| matcher.matches(name));
         let lacks = job.topics.lack(|name| there.contains(name));
+        if matches_none && !noted && job.may_wait_for_match() && (job.wait || !lacks) {
+            note_none_matches(&job.topics, env);
+            noted = true;
+        }
         if !(lacks || matches_none && job.to_end) {
             return Ok(There::All);
         }
         if !job.wait {
-            return Err(match missing(&job.topics, &there)? {
-                Some(name) => topics::unknown(store, &name),
+            return Err(match first_missing(&job.topics, &there)? {
+                Some(name) => missing(store, &name),
                 None => none_matches(&job.topics),
             });
         }
@@ -186,7 +191,7 @@ fn topics_are_there(
 }
 
 /// The first topic that was asked for by its name and is not there.
-fn missing(topics: &Topics, there: &[TopicName]) -> Result<Option<TopicName>> {
+fn first_missing(topics: &Topics, there: &[TopicName]) -> Result<Option<TopicName>> {
     let names: Vec<TopicName> = match topics {
         Topics::Names(names) => names.clone(),
         Topics::Matching(patterns) => patterns

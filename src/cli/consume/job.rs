@@ -155,6 +155,13 @@ pub struct Job {
 }
 
 impl Job {
+    /// Whether it waits for topics that match a pattern, where there are none. Who named a topic and
+    /// waits for it knows.
+    pub fn may_wait_for_match(&self) -> bool {
+        let goes_on = self.wait || !self.to_end && !self.ends();
+        matches!(self.topics, Topics::Matching(_)) && goes_on && self.count != Some(0)
+    }
+
     /// Whether every range that was asked for has an end.
     pub fn ends(&self) -> bool {
         match &self.selection {

@@ -12,5 +12,6 @@ mod output;
 mod print;
 mod reading;
 mod run;
+mod tail;
 
 pub use args::Args;

@@ -290,17 +290,37 @@ impl Printer {
         Ok(None)
     }
 
-    /// Renders one record, whatever the filter says.
-    pub fn render(
-        &mut self,
+    fn render(&mut self, tp: &TopicPartition, info: BatchInfo, record: &Record<'_>) -> Result<()> {
+        let record = OutputRecord::stored(tp, info, record, self.printed);
+        self.renderer.render(&record, &mut self.out)?;
+        self.printed += 1;
+        Ok(())
+    }
+
+    /// Renders one record elsewhere, whatever the filter says; so many are to be printed `before` it.
+    ///
+    /// # Errors
+    /// A template that does not fit it.
+    pub fn render_into(
+        &self,
+        before: u64,
         tp: &TopicPartition,
         info: BatchInfo,
         record: &Record<'_>,
+        out: &mut Vec<u8>,
     ) -> Result<()> {
-        self.renderer
-            .render(&OutputRecord::stored(tp, info, record), &mut self.out)?;
-        self.printed += 1;
-        Ok(())
+        let record = OutputRecord::stored(tp, info, record, self.printed + before);
+        self.renderer.render(&record, out)
+    }
+
+    /// So many were looked at elsewhere.
+    pub fn see(&mut self, records: u64) {
+        self.seen += records;
+    }
+
+    /// So many were printed elsewhere.
+    pub fn count_printed(&mut self, records: u64) {
+        self.printed += records;
     }
 
     /// Whether a record passes the filter.

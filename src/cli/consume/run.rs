@@ -5,17 +5,17 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::assign::Assignments;
+use super::assign::{Assignments, note_none_matches};
 use super::job::{Job, Topics};
 use super::output::Output;
 use super::reading::{Idle, Reading, Source, Took};
+use super::tail;
 use crate::cli::lang::usage;
 use crate::cli::{Env, Outcome, stdout};
-use crate::client::{BatchInfo, CommitWhen, Consumer, Fetched, ReadFrom};
+use crate::client::{CommitWhen, Consumer, Fetched, ReadFrom};
 use crate::error::{Error, Kind, Result};
-use crate::record::{BatchBuilder, Decompressor};
 use crate::store::StoreDir;
-use crate::types::{Offset, TopicPartition};
+use crate::types::TopicPartition;
 
 /// Bytes fetched at a time.
 const FETCH_BYTES: usize = 1 << 20;
@@ -50,14 +50,18 @@ pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
         looked: on.env.monotonic(),
     };
     plain.refresh(&mut on, was_there)?;
+    if on.job.may_wait_for_match() && plain.assignments.is_empty() {
+        note_none_matches(&on.job.topics, on.env);
+    }
     on.env.signals().end_by_first(false);
     if on.job.to_end || on.job.ends() {
         // Into a pipe: its reader may well print on the same terminal.
         let into_file = stdout::kind() == stdout::Kind::File;
         on.env.progress_source(None, !into_file);
     }
-    if on.job.tail.is_some() {
-        plain.print_tail(&mut on)?;
+    if let Some(wanted) = on.job.tail {
+        let of = std::mem::take(&mut plain.assignments.tail_of);
+        tail::print(&plain.store, &mut on, &of, wanted)?;
     }
     on.run(plain)
 }
@@ -215,108 +219,5 @@ impl Plain {
             on.env,
             first,
         )
-    }
-
-    /// The last records of all partitions together, by time.
-    fn print_tail(&mut self, on: &mut Reading<'_>) -> Result<()> {
-        let wanted = usize::try_from(on.job.tail.unwrap_or(0)).unwrap_or(usize::MAX);
-        let mut kept = Tail::new(wanted);
-        let mut decompressor = Decompressor::default();
-        let mut buf = Vec::new();
-        let starts: Vec<(TopicPartition, Offset)> = self
-            .assignments
-            .tail_from
-            .iter()
-            .map(|(tp, from)| (tp.clone(), *from))
-            .collect();
-        for (tp, from) in starts {
-            if on.env.stopping() {
-                return Ok(());
-            }
-            let mut consumer = Consumer::reading_from(&self.store, on.job.read_from.clone());
-            let reader = consumer.open_reader(&tp)?;
-            let end = reader.page()?.high_watermark;
-            consumer.assign_reader(reader, from, Some(end));
-            let mut read = || -> Result<()> {
-                while let Some(fetched) = consumer.fetch(FETCH_BYTES, &mut buf)? {
-                    fetched.for_each(&mut decompressor, |info, record| {
-                        if on.printer.wants(&record) {
-                            kept.take(&tp, info, &record);
-                        }
-                        ControlFlow::<()>::Continue(())
-                    })?;
-                    buf = fetched.bytes;
-                }
-                Ok(())
-            };
-            let outcome = read();
-            on.consumer.seek(&tp, end.max(from))?;
-            match outcome {
-                Err(e) if e.kind() == Kind::Damaged => on.tell_broken(&tp, &e),
-                outcome => outcome?,
-            }
-        }
-        for (tp, info, batch) in kept.sorted() {
-            let view = crate::record::BatchView::parse(&batch)?;
-            for record in view.records(&mut decompressor)? {
-                on.printer.render(&tp, info, &record?)?;
-            }
-            if on.printer.is_counted() {
-                break;
-            }
-        }
-        on.printer.flush(&mut on.output)
-    }
-}
-
-/// The newest records seen, a batch of one each.
-struct Tail {
-    wanted: usize,
-    kept: Vec<(i64, usize, TopicPartition, BatchInfo, Vec<u8>)>,
-    count: usize,
-}
-
-impl Tail {
-    fn new(wanted: usize) -> Self {
-        Tail {
-            wanted,
-            kept: Vec::new(),
-            count: 0,
-        }
-    }
-
-    fn take(&mut self, tp: &TopicPartition, info: BatchInfo, record: &crate::record::Record<'_>) {
-        let mut builder = BatchBuilder::new();
-        if builder.append_record(record).is_err() {
-            return;
-        }
-        let finished = builder.finish(
-            crate::types::Compression::None,
-            crate::types::TimestampType::CreateTime,
-        );
-        let Ok(mut batch) = finished else { return };
-        crate::record::stamp(&mut batch, record.offset, info.leader_epoch);
-        self.kept
-            .push((record.timestamp, self.count, tp.clone(), info, batch));
-        self.count += 1;
-        if self.kept.len() >= self.wanted.saturating_mul(2).max(1024) {
-            self.shorten();
-        }
-    }
-
-    /// Oldest first; among equals those seen first.
-    fn shorten(&mut self) {
-        self.kept
-            .sort_by_key(|(timestamp, count, ..)| (*timestamp, *count));
-        let over = self.kept.len().saturating_sub(self.wanted);
-        self.kept.drain(..over);
-    }
-
-    fn sorted(mut self) -> Vec<(TopicPartition, BatchInfo, Vec<u8>)> {
-        self.shorten();
-        self.kept
-            .into_iter()
-            .map(|(_, _, tp, info, batch)| (tp, info, batch))
-            .collect()
     }
 }

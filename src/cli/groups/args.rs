@@ -81,7 +81,7 @@ struct DescribeArgs {
     /// The groups [default: all]
     #[arg(value_name = "GROUP")]
     groups: Vec<String>,
-    /// A row for each member
+    /// A row (in JSON: an object) for each member
     #[arg(long, help_heading = "Group", conflicts_with = "only_lagging")]
     members: bool,
     /// Only partitions with records still to be read
@@ -96,6 +96,7 @@ Examples:
   mq-groups describe
   mq-groups describe billing
   mq-groups describe billing --members
+  mq-groups describe --members --format json | jq -r .host
   mq-groups describe --only-lagging --format tsv";
 
 /// Delete groups and what they committed

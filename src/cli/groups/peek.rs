@@ -201,6 +201,7 @@ struct Shown<'a> {
     records: &'a RecordOutput,
     columns: &'static [Column],
     rendered: Vec<u8>,
+    count: u64,
     rows: Vec<Vec<Cell>>,
     next: Option<TopicPartition>,
 }
@@ -211,6 +212,7 @@ impl<'a> Shown<'a> {
             records,
             columns,
             rendered: Vec::new(),
+            count: 0,
             rows: Vec::new(),
             next: None,
         }
@@ -234,7 +236,9 @@ impl<'a> Shown<'a> {
                 Ok(())
             }
             RecordOutput::Rendered(renderer) => {
-                renderer.render(&OutputRecord::stored(tp, info, record), &mut self.rendered)
+                let record = OutputRecord::stored(tp, info, record, self.count);
+                self.count += 1;
+                renderer.render(&record, &mut self.rendered)
             }
         }
     }

@@ -41,6 +41,14 @@ const MEMBERS: [Column; 7] = [
     Column::text("assignment"),
 ];
 
+/// A member by itself: what the group's object has of it, and the group.
+#[derive(serde::Serialize)]
+struct MemberOf<'a> {
+    group: &'a str,
+    #[serde(flatten)]
+    member: &'a group::MemberDescription,
+}
+
 /// Lists groups.
 pub fn list(job: List, env: &mut Env) -> Result<Outcome> {
     let store = env.open_store()?;
@@ -104,7 +112,14 @@ pub fn describe(job: Describe, env: &mut Env) -> Result<Outcome> {
     if job.output.format == OutputFormat::Json {
         let mut out = Vec::new();
         for group in &seen {
-            json_line(group, &mut out)?;
+            if job.members {
+                for member in group.members.iter().flatten() {
+                    let group = &group.group;
+                    json_line(&MemberOf { group, member }, &mut out)?;
+                }
+            } else {
+                json_line(group, &mut out)?;
+            }
         }
         env.stdout().print(&out)?;
         return Ok(failures.outcome());

@@ -248,6 +248,8 @@ mod tests {
             key: None,
             value: Some(b"\xff"),
             headers: HeaderList::Slice(&headers),
+            count: 0,
+            edges: crate::client::LogEdges::default(),
         };
         let mut out = Vec::new();
         write_envelope(&record, &mut out);

@@ -47,7 +47,7 @@ pub use partitions::{
 };
 pub use render::{HeaderList, OutputRecord, Renderer};
 pub use size::parse_size;
-pub use template::{Format, Template};
+pub use template::{FIELDS_HELP, Format, Template};
 pub use terminal::TerminalEscaper;
 pub use time::{Now, parse_time};
 

@@ -1,5 +1,6 @@
 //! The one grammar for offsets: points, ranges, and a range for each partition.
 
+use crate::cli::lang::duration::parse_duration;
 use crate::cli::lang::escape::shown;
 use crate::cli::lang::partitions::{parse_partition, plain_number};
 use crate::cli::lang::time::{Now, parse_time};
@@ -9,7 +10,7 @@ use crate::error::Result;
 
 const POINTS: &str = "a point is start, end, stored, N, +N (from start), -N (before end) or @TIME";
 const RANGES: &str = "a range is A:B, A: or :B, of points: start, end, stored, N, +N, -N or @TIME; \
-                      0=10:20,3=-5: gives partitions their own";
+                      0=10:20,3=-5: gives partitions their own; @A:@+5m ends so long after A";
 
 /// Parses `start` `end` `stored` `N` `+N` `-N` `@TIME`.
 ///
@@ -21,6 +22,9 @@ pub fn parse_point(text: &str, now: &Now) -> Result<Point> {
             "earliest" | "beginning" | "oldest" | "smallest" | "first" => "that is start here",
             "latest" | "newest" | "largest" | "last" | "now" => "that is end here",
             "committed" | "resume" => "that is stored here",
+            _ if text.starts_with("@+") => {
+                "@+5m counts from the time at which a range begins: @10:00:@+5m"
+            }
             _ => POINTS,
         };
         usage(format!("'{}' is not a point", shown(text)), cure)
@@ -31,7 +35,7 @@ pub fn parse_point(text: &str, now: &Now) -> Result<Point> {
         "end" => Point::End,
         "stored" => Point::Stored,
         _ => match text.split_at_checked(1) {
-            Some(("@", time)) => Point::Time(parse_time(time, now)?),
+            Some(("@", time)) if !time.starts_with('+') => Point::Time(parse_time(time, now)?),
             Some(("+", digits)) => Point::Plus(number(digits)?),
             Some(("-", digits)) => Point::Minus(number(digits)?),
             _ => Point::At(number(text)?),
@@ -39,7 +43,7 @@ pub fn parse_point(text: &str, now: &Now) -> Result<Point> {
     })
 }
 
-/// Parses `A:B` `:B` `A:` or a point alone, which is `A:`.
+/// Parses `A:B` `:B` `A:` or a point alone, which is `A:`. After a time B may be `@+5m`: so long after.
 ///
 /// # Errors
 /// [`Kind::Usage`](crate::error::Kind::Usage), with all that is allowed.
@@ -61,9 +65,14 @@ pub fn parse_range(text: &str, now: &Now) -> Result<PointRange> {
             }
         }),
     };
+    let from_point = point(from)?;
+    let to = match to.strip_prefix("@+") {
+        Some(after) => Some(relative_end(text, from, from_point, after)?),
+        None => point(to)?,
+    };
     let range = PointRange {
-        from: point(from)?,
-        to: point(to)?,
+        from: from_point,
+        to,
     };
     let backwards = match (range.from, range.to) {
         (Some(Point::At(from)), Some(Point::At(to))) => from > to,
@@ -77,6 +86,30 @@ pub fn parse_range(text: &str, now: &Now) -> Result<PointRange> {
         ));
     }
     Ok(range)
+}
+
+/// The end that lies so long `after` the time that the range begins at.
+fn relative_end(text: &str, from: &str, begins: Option<Point>, after: &str) -> Result<Point> {
+    let Some(Point::Time(begins)) = begins else {
+        let what = match from {
+            "" => "it begins at none".to_owned(),
+            from => format!("'{}' is none", shown(from)),
+        };
+        return Err(usage(
+            format!(
+                "in '{}': '@+{}' counts from the time at which the range begins, and {what}",
+                shown(text),
+                shown(after)
+            ),
+            "begin it with a time, such as @10:00:@+5m; +N counts offsets: 17:+100",
+        ));
+    };
+    let after = parse_duration(after).map_err(|e| e.at(format!("in '{}'", shown(text))))?;
+    let end = begins.checked_add(after.as_millis() as i64);
+    end.map(Point::Time).ok_or_else(|| {
+        let what = format!("'{}' ends later than any time", shown(text));
+        usage(what, "name an earlier end")
+    })
 }
 
 /// Parses a range for all partitions, or ranges for some of them: `0=10:20,3=-5:`.
@@ -184,6 +217,16 @@ mod tests {
             ("5:@10:00", range(At(5), Time(T))),
             ("@10:00:+5", range(Time(T), Plus(5))),
             ("@10:00:-5", range(Time(T), Minus(5))),
+            ("@10:00:@+5m", range(Time(T), Time(T + 300_000))),
+            (
+                "@2026-01-01T10:00:00Z:@+1h30m",
+                range(Time(T), Time(T + 5_400_000)),
+            ),
+            ("@-10m:@+10m", range(Time(T - 600_000), Time(T))),
+            (
+                "@today:@+0s",
+                range(Time(T - 36_000_000), Time(T - 36_000_000)),
+            ),
             ("@1767261600:end", range(Time(T), End)),
             ("@1767261600000", range(Time(T), None)),
             ("@-10m:end", range(Time(T - 600_000), End)),
@@ -225,6 +268,38 @@ mod tests {
             assert_eq!(e.kind(), Kind::Usage, "{text}");
             assert!(e.cure_text().is_some(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_relative_end_needs_a_time_to_count_from() {
+        for (text, says) in [
+            (":@+5m", "it begins at none"),
+            ("5:@+5m", "'5' is none"),
+            ("start:@+5m", "'start' is none"),
+            ("-10:@+1s", "'-10' is none"),
+            ("@+5m", "is not a point"),
+            ("@+5m:@+5m", "is not a point"),
+            ("@+5m:", "is not a point"),
+            ("@10:00:@+5", "it has no unit"),
+            ("@10:00:@+", "it is empty"),
+            ("@10:00:@+-5m", "a whole number"),
+            ("@10:00:@+106751991167d", "ends later"),
+        ] {
+            let e = parse_range(text, &now()).expect_err(text);
+            assert_eq!(e.kind(), Kind::Usage, "{text}");
+            assert!(e.to_string().contains(says), "{text}: {e}");
+            assert!(e.cure_text().is_some(), "{text}");
+        }
+        let alone = parse_point("@+5m", &now()).expect_err("alone");
+        assert!(
+            alone
+                .cure_text()
+                .is_some_and(|cure| cure.contains("@10:00:@+5m"))
+        );
+        assert_eq!(
+            parse_selection("1=@10:00:@+1m", &now()).expect("selection"),
+            Selection::Each(vec![(1, range(Time(T), Time(T + 60_000)))])
+        );
     }
 
     #[test]

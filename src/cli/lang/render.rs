@@ -3,10 +3,10 @@
 use jiff::tz::TimeZone;
 
 use crate::cli::lang::envelope::write_envelope;
-use crate::cli::lang::template::{BytesField, BytesOf, Format, LengthField, Piece, Template};
+use crate::cli::lang::template::{BytesField, BytesOf, Format, LengthField, Piece, Template, Told};
 use crate::cli::lang::terminal::TerminalEscaper;
 use crate::cli::lang::text::TextFormat;
-use crate::client::BatchInfo;
+use crate::client::{BatchInfo, LogEdges};
 use crate::error::Result;
 use crate::record::{Header, HeaderIter, Headers, Record};
 use crate::types::{LeaderEpoch, Offset, PartitionId, Timestamp, TimestampType, TopicPartition};
@@ -32,11 +32,20 @@ pub struct OutputRecord<'a> {
     pub value: Option<&'a [u8]>,
     /// The headers, in their order.
     pub headers: HeaderList<'a>,
+    /// How many records this run printed before it.
+    pub count: u64,
+    /// Its log's edges.
+    pub edges: LogEdges,
 }
 
 impl<'a> OutputRecord<'a> {
-    /// A record that was read.
-    pub fn stored(tp: &'a TopicPartition, info: BatchInfo, record: &Record<'a>) -> Self {
+    /// A record that was read; `count` were printed before it.
+    pub fn stored(
+        tp: &'a TopicPartition,
+        info: BatchInfo,
+        record: &Record<'a>,
+        count: u64,
+    ) -> Self {
         OutputRecord {
             topic: tp.topic.as_str(),
             partition: tp.partition,
@@ -47,6 +56,8 @@ impl<'a> OutputRecord<'a> {
             key: record.key,
             value: record.value,
             headers: HeaderList::Stored(record.headers),
+            count,
+            edges: info.edges,
         }
     }
 }
@@ -180,7 +191,15 @@ impl Renderer {
                 Piece::Bytes(field) => self.bytes(field, record, scope, out),
                 Piece::Length(length) => write_length(length, record, scope, out)?,
                 Piece::Partition(number) => number.write(i64::from(record.partition), out)?,
-                Piece::Offset(number) => number.write(record.offset, out)?,
+                Piece::Told(told, number) => {
+                    let told = match told {
+                        Told::Offset => record.offset,
+                        Told::Count => record.count as i64,
+                        Told::LogStart => record.edges.log_start,
+                        Told::HighWatermark => record.edges.high_watermark,
+                    };
+                    number.write(told, out)?;
+                }
                 Piece::HeaderCount(number) => number.write(record.headers.len() as i64, out)?,
                 Piece::Time(format) => format.write(record.timestamp, &self.zone, out)?,
                 Piece::Headers(body) => {
@@ -299,6 +318,11 @@ mod tests {
             key: Some(b"k,1"),
             value: Some(b"v\x00\n"),
             headers: HeaderList::Slice(&HEADERS),
+            count: 7,
+            edges: LogEdges {
+                log_start: 12,
+                high_watermark: 301,
+            },
         }
     }
 
@@ -326,6 +350,8 @@ mod tests {
             ),
             ("%T %s %S", r"1774785600123 v\x00\n 3"),
             ("%K %V %H", "3 3 3"),
+            ("%i %w %W|%i{hex} %W{big16}", r"7 12 301|7 \x01-"),
+            ("%h{%k%i }", "a7 b7 a7 "),
             ("%%%{%}{x}\\t\\x41", r"%{}{x}\tA"),
             ("%p{hex} %o{big16} %o{little32}", r"3 \x01, ,\x01\x00\x00"),
             (

@@ -10,7 +10,21 @@ use crate::error::{Error, Result};
 
 const FIELDS: &str = "the fields are %t topic, %p partition, %o offset, %d timestamp, %k key, \
                       %v value, %K %V their lengths, %H header count, %h{ %k=%v } each header, \
-                      %h[name] one header; %% %{ %} stand for themselves";
+                      %h[name] one header, %i count of this run, %w log start, %W high watermark; \
+                      %% %{ %} stand for themselves";
+
+/// The same for `--help`, a line for a few of them.
+pub const FIELDS_HELP: &str = "\
+Fields of -f (more in mq(7)):
+  %t topic   %p partition   %o offset   %d timestamp   %k key   %v value
+  %K %V lengths of the key and value that follow, -1 for null
+  %H number of headers   %h{ %k=%v } each header   %h[NAME] one header
+  %i count of this run, from 0   %w log start   %W high watermark
+  %% %{ %} a percent sign, braces   \\n \\t \\r \\0 \\\\ \\xNN bytes
+  With a modifier: %v{hex|base64|json|escape}
+                   %o{ascii|hex|big8|big16|big32|big64|little8|...|little64}
+                   %d{ms|s|rfc3339|local|strftime[%H:%M]}
+  mq-produce reads by it too, and drops what it cannot set: %t %o %i %w %W";
 
 /// What `-f` asks for.
 #[derive(Debug, Clone)]
@@ -58,11 +72,33 @@ pub(super) enum Piece {
     Bytes(BytesField),
     Length(LengthField),
     Partition(NumberFormat),
-    Offset(NumberFormat),
+    Told(Told, NumberFormat),
     HeaderCount(NumberFormat),
     Time(TimeFormat),
     /// Each header: within, key and value are the header's.
     Headers(Vec<Piece>),
+}
+
+/// A number that no producer can set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    Offset,
+    /// How many records this run printed before it.
+    Count,
+    LogStart,
+    HighWatermark,
+}
+
+impl Told {
+    /// How a template names it.
+    pub(super) fn field(self) -> &'static str {
+        match self {
+            Told::Offset => "%o",
+            Told::Count => "%i",
+            Told::LogStart => "%w",
+            Told::HighWatermark => "%W",
+        }
+    }
 }
 
 /// A field of bytes.
@@ -124,6 +160,34 @@ impl Template {
         pieces.push(field(BytesOf::Value));
         pieces.push(Piece::Literal(delimiter.bytes().to_vec()));
         Template { pieces }
+    }
+
+    /// Whether it has `%p` in it.
+    pub fn names_partition(&self) -> bool {
+        self.any(&|piece| matches!(piece, Piece::Partition(_)))
+    }
+
+    /// Whether it has `%w` or `%W` in it.
+    pub fn tells_edges(&self) -> bool {
+        self.any(&|piece| matches!(piece, Piece::Told(Told::LogStart | Told::HighWatermark, _)))
+    }
+
+    /// Whether a null can print as the null marker: not where a length says it, nor as JSON or escaped.
+    pub fn prints_null_marker(&self) -> bool {
+        self.any(&|piece| {
+            matches!(piece, Piece::Bytes(field)
+                if field.of != BytesOf::Topic
+                    && !field.measured
+                    && !matches!(field.how, TextFormat::Json | TextFormat::Escape))
+        })
+    }
+
+    /// Whether such a piece is in it, be it for each header.
+    fn any(&self, is_such: &dyn Fn(&Piece) -> bool) -> bool {
+        self.pieces.iter().any(|piece| match piece {
+            Piece::Headers(body) => body.iter().any(is_such),
+            piece => is_such(piece),
+        })
     }
 
     /// The delimiter, if each record is its value as it is and then the delimiter.
@@ -244,7 +308,10 @@ impl<'t> Compiler<'t> {
             'K' => self.length(BytesOf::Key)?,
             'V' | 'S' => self.length(BytesOf::Value)?,
             'p' => Piece::Partition(self.number()?),
-            'o' => Piece::Offset(self.number()?),
+            'o' => Piece::Told(Told::Offset, self.number()?),
+            'i' => Piece::Told(Told::Count, self.number()?),
+            'w' => Piece::Told(Told::LogStart, self.number()?),
+            'W' => Piece::Told(Told::HighWatermark, self.number()?),
             'H' => Piece::HeaderCount(self.number()?),
             'd' | 'T' => Piece::Time(self.time()?),
             'h' if in_headers => {
@@ -397,6 +464,27 @@ mod tests {
             };
             assert_eq!(template.value_line(), delimiter, "{text}");
         }
+    }
+
+    #[test]
+    fn the_help_names_all_fields() {
+        // Other names, for users of kcat.
+        let others = ['s', 'S', 'T'];
+        for letter in ('a'..='z').chain('A'..='Z').filter(|c| !others.contains(c)) {
+            let known = ["", "{%k}", "[name]"]
+                .iter()
+                .any(|rest| Format::parse(&format!("%{letter}{rest}")).is_ok());
+            for help in [FIELDS, FIELDS_HELP] {
+                let named = help
+                    .match_indices(&format!("%{letter}"))
+                    .any(|(at, field)| {
+                        let next = help[at + field.len()..].chars().next();
+                        next.is_none_or(|next| b" {[\n".contains(&(next as u8)))
+                    });
+                assert_eq!(named, known, "%{letter} in {help}");
+            }
+        }
+        assert!(FIELDS_HELP.lines().all(|line| line.len() <= 80));
     }
 
     #[test]

@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::job::{AutoCreate, Echo, Job, Source};
 use crate::cli::common::{Common, bytes_as_given, usage};
 use crate::cli::lang::{
-    Delimiter, Format, Framing, FramingOptions, InputFormat, InputOptions, MissingKey, Now,
-    Renderer, parse_count, parse_duration, parse_size, parse_time, shown,
+    Delimiter, FIELDS_HELP, Format, Framing, FramingOptions, InputFormat, InputOptions, MissingKey,
+    Now, Renderer, parse_count, parse_duration, parse_size, parse_time, shown,
 };
 use crate::cli::{Env, Outcome, Tool};
 use crate::client::{Keyless, ProducerOptions};
@@ -22,7 +22,7 @@ use crate::types::{Compression, PARTITIONS_MAX, PartitionId, TopicName};
 /// default each line is a record. Ends with 0 only when everything it read is acknowledged, which
 /// by default means: on disk.
 #[derive(Debug, clap::Parser)]
-#[command(name = "mq-produce", version, after_help = EXAMPLES, max_term_width = 100)]
+#[command(name = "mq-produce", version, after_help = EXAMPLES, after_long_help = format!("{FIELDS_HELP}\n\n{EXAMPLES}"), max_term_width = 100)]
 pub struct Args {
     /// The topic; made if there is none yet
     #[arg(value_name = "TOPIC")]
@@ -43,7 +43,7 @@ pub struct Args {
     /// Each line is a record as mq-consume -J prints it; only "value" is required
     #[arg(short = 'J', long, help_heading = "Input", conflicts_with = "format")]
     json: bool,
-    /// A template that the input follows, such as '%k=%v\n'
+    /// A template that the input follows, such as '%k=%v\n' (fields: --help, mq(7))
     #[arg(short, long, value_name = "TEMPLATE", help_heading = "Input")]
     format: Option<String>,
     /// What ends the key that each record begins with
@@ -246,7 +246,12 @@ impl Args {
             .key_delimiter
             .map(|delimiter| Delimiter::parse("-K", &delimiter))
             .transpose()?;
-        if self.keep_partition && !matches!(format, InputFormat::Json | InputFormat::Template(_)) {
+        let names_partition = match &format {
+            InputFormat::Json => true,
+            InputFormat::Template(template) => template.names_partition(),
+            InputFormat::Lines(_) | InputFormat::Whole => false,
+        };
+        if self.keep_partition && !names_partition {
             return Err(usage(
                 "--keep-partition needs records that name their partition",
                 "use it with -J, or with a template (-f) that has %p",
@@ -300,6 +305,12 @@ impl Args {
             None => Echo::Nothing,
             Some(template) => {
                 let format = Format::parse(template)?;
+                if matches!(&format, Format::Template(template) if template.tells_edges()) {
+                    return Err(usage(
+                        "%w and %W are not known of a record that is sent",
+                        "use them in mq-consume -f; 'mq-topics offsets' shows both",
+                    ));
+                }
                 Echo::Template(Box::new(Renderer::new(format, None, now.zone.clone())))
             }
         };

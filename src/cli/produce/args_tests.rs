@@ -92,6 +92,7 @@ fn inputs() {
 fn placement_and_delivery() {
     assert_eq!(good(&["a", "-p", "3"]).partition, Some(3));
     assert!(good(&["a", "-J", "--keep-partition"]).keep_partition);
+    assert!(good(&["a", "-f", "%p %v\\n", "--keep-partition"]).keep_partition);
     assert_eq!(
         good(&["a", "--timestamp", "-1s"]).timestamp,
         Some(1_767_225_599_000)
@@ -156,6 +157,8 @@ fn what_is_refused_says_what_is_allowed() {
             "cannot be used with",
         ),
         (&["a", "--keep-partition"], "-J"),
+        (&["a", "--keep-partition", "-f", "%v\\n"], "has %p"),
+        (&["a", "--keep-partition", "-f", "value"], "has %p"),
         (&["a", "--partitioner", "md5"], "use murmur2 or crc32"),
         (&["a", "--keyless", "x"], "possible values"),
         (&["a", "--timestamp", "soon"], "use 2026"),
@@ -171,6 +174,8 @@ fn what_is_refused_says_what_is_allowed() {
         ),
         (&["a", "--create-partitions", "0"], "use 1 to 10000"),
         (&["a", "-T", "-o", "%o"], "cannot be used with"),
+        (&["a", "-o", "%o %W\\n"], "are not known"),
+        (&["a", "-o", "%h{%k %w}\\n"], "are not known"),
         (&["a", "--on-error", "retry"], "possible values"),
         (&["a", "--follow", "x"], "unexpected argument"),
     ] {

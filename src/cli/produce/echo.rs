@@ -8,7 +8,7 @@ use super::job::Echo;
 use crate::cli::lang::{HeaderList, OutputRecord, TerminalEscaper};
 use crate::cli::signals::StopFlag;
 use crate::cli::stdout;
-use crate::client::{Receipt, Sent};
+use crate::client::{LogEdges, Receipt, Sent};
 use crate::error::{Error, Result};
 use crate::record::Header;
 use crate::types::{PartitionId, Timestamp, TimestampType, TopicName};
@@ -24,6 +24,8 @@ pub struct Echoes {
     waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
     acked: HashMap<PartitionId, VecDeque<Receipt>>,
+    /// How many were rendered.
+    count: u64,
     out: Vec<u8>,
     /// Its reader is gone, or does not read on and a signal asked to stop.
     broken: bool,
@@ -68,6 +70,7 @@ impl Echoes {
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             acked: HashMap::new(),
+            count: 0,
             out: Vec::new(),
             broken: false,
             escapes,
@@ -186,9 +189,13 @@ impl Echoes {
                                 key: record.key.as_deref(),
                                 value: record.value.as_deref(),
                                 headers: HeaderList::Slice(&headers),
+                                count: self.count,
+                                // Refused in an echo.
+                                edges: LogEdges::default(),
                             },
                             &mut self.out,
                         )?;
+                        self.count += 1;
                     }
                 }
             }

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use crate::error::{Error, Result};
 use crate::record::{BatchView, Corrupt, Decompressor, Record};
+use crate::store::LogEdges;
 use crate::types::{Compression, LeaderEpoch, Offset, TimestampType, TopicPartition};
 
 /// Whole batches of one partition, checked; some records at the edges may lie outside
@@ -18,11 +19,13 @@ pub struct Fetched {
     pub until: Offset,
     /// The batches.
     pub bytes: Vec<u8>,
+    /// The log's edges when they were read.
+    pub edges: LogEdges,
     /// Most bytes that each of them may decompress to, by their topic's config.
     pub decompressed_len_max: usize,
 }
 
-/// What a record's batch says about it.
+/// What is known of a record besides itself: what its batch says, and its log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchInfo {
     /// The epoch it was appended in.
@@ -31,6 +34,8 @@ pub struct BatchInfo {
     pub timestamp_type: TimestampType,
     /// The codec that it is stored with.
     pub compression: Compression,
+    /// The log's edges when it was fetched.
+    pub edges: LogEdges,
 }
 
 impl Fetched {
@@ -55,6 +60,7 @@ impl Fetched {
                     leader_epoch: header.leader_epoch,
                     timestamp_type: header.timestamp_type(),
                     compression: header.compression(),
+                    edges: self.edges,
                 };
                 let inside = header.base_offset >= self.from && header.last_offset() < self.until;
                 for record in view.records(decompressor).map_err(at)? {

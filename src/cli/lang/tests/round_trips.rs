@@ -26,7 +26,7 @@ const EXACT: [&str; 14] = [
     "%d %p %k{json}%v{json}%H{big16}%h{%k{json}%v{json}}",
     "%d{ms}%%%p\\0%k{json}%v{json}%h{%{%k{json}%v{json}%}}\\n",
     "%d %p %K{big32}%V{big32}%k{json}%v{escape}%h{ %k{json}: %v{json} }\\n",
-    "%t %o %d %p %S{big32}%k{json}%s{base64}%h{ %K{big32}%k%V{big32}%v{escape}}\\n",
+    "%t %o %i{hex} %w,%W{little64}%d %p %S{big32}%k{json}%s{base64}%h{ %K{big32}%k%V{big32}%v{escape}}\\n",
     "%d %p\\n%h{%k{escape}\\n%v{json}\\n}.\\n%V %v\\n%K %k\\n.\\n",
 ];
 
@@ -83,6 +83,8 @@ fn try_write(renderer: &Renderer, record: &InputRecord<'_>, out: &mut Vec<u8>) -
         key: record.key.as_deref(),
         value: record.value.as_deref(),
         headers: HeaderList::Slice(&headers),
+        count: 3,
+        edges: crate::client::LogEdges::default(),
     };
     renderer.render(&record, out).is_ok()
 }

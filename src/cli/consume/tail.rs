@@ -1,0 +1,503 @@
+//! `--tail N`: the last N records of all partitions together, by time.
+//!
+//! 1. Of each partition the last N count that pass the filters, by offset; of all these the N newest
+//!    are printed, oldest first. Among equal timestamps the one farther from its partition's end comes
+//!    first, then topic and partition decide: the same command twice prints the same.
+//! 2. Partitions are read from their ends backwards, in windows that grow: what lies before the last
+//!    N is not read.
+//! 3. Of each record only its place is kept, 24 bytes; those that are printed are read once more, a
+//!    few MiB at a time. So the memory needed depends on N alone, not on the records' size.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::reading::Reading;
+use crate::cli::stdout;
+use crate::client::{Consumer, Fetched, Position};
+use crate::error::{Error, Kind, Result};
+use crate::record::Decompressor;
+use crate::store::StoreDir;
+use crate::types::{Offset, Timestamp, TopicPartition, Uuid};
+
+/// Bytes fetched at a time while places are looked for.
+const LOOK_BYTES: usize = 1 << 20;
+/// Offsets of a window: of the first one, if N is smaller, and at most, if N is not larger.
+const WINDOW_MIN: Offset = 1024;
+const WINDOW_MAX: Offset = 128 * 1024;
+/// Bytes fetched at a time while records are read again: the fewest, and the most.
+const AGAIN_BYTES: (usize, usize) = (16 * 1024, 256 * 1024);
+/// Rendered bytes that are put in order at once; more for a large N, which has memory anyway.
+const ORDERED_BYTES: usize = 2 << 20;
+const ORDERED_BYTES_MAX: usize = 32 << 20;
+/// Records that are put in order at once.
+const ORDERED_MAX: usize = 64 * 1024;
+const ORDERED_FIRST: usize = 1024;
+/// What is in order is written in pieces of about that size.
+const WRITE_BYTES: usize = 256 * 1024;
+/// How long records may be away that a new leader has to hear of again.
+const PATIENCE: Duration = Duration::from_secs(10);
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// A partition whose last records are wanted, as it was when the command began.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TailOf {
+    /// The partition.
+    pub tp: TopicPartition,
+    /// Its topic.
+    pub topic_id: Uuid,
+    /// The log start.
+    pub start: Offset,
+    /// The high watermark.
+    pub end: Offset,
+}
+
+/// Prints the last `wanted` records of these partitions, sorted by topic and number.
+///
+/// # Errors
+/// What ends the run. Damage is told, and ends the reading of its partition.
+pub fn print(
+    store: &Arc<StoreDir>,
+    on: &mut Reading<'_>,
+    partitions: &[TailOf],
+    wanted: u64,
+) -> Result<()> {
+    if wanted == 0 || on.job.count == Some(0) {
+        return Ok(());
+    }
+    let mut consumer = Consumer::reading_from(store, on.job.read_from.clone());
+    let mut newest = Newest::new(wanted);
+    let mut decompressor = Decompressor::default();
+    for (number, of) in partitions.iter().enumerate() {
+        let mut search = Search {
+            of,
+            number: number as u32,
+            newest: &mut newest,
+            decompressor: &mut decompressor,
+        };
+        if of.start >= of.end {
+            continue;
+        }
+        let outcome = match assign(&mut consumer, of) {
+            Ok(()) => search.backwards(&mut consumer, on),
+            Err(e) => Err(e),
+        };
+        consumer.unassign(&of.tp);
+        match outcome {
+            Ok(ControlFlow::Continue(())) => {}
+            Ok(ControlFlow::Break(())) => return Ok(()),
+            Err(e) if e.kind() == Kind::Damaged => on.tell_broken(&of.tp, &e),
+            Err(e) => return Err(e),
+        }
+    }
+    let mut places = newest.sorted();
+    if let Some(count) = on.job.count {
+        places.truncate(usize::try_from(count).unwrap_or(usize::MAX));
+    }
+    let mut again = Again {
+        partitions,
+        consumer,
+        decompressor,
+        rendered: Vec::new(),
+        spans: Vec::new(),
+        bytes_max: (ORDERED_BYTES + places.len().saturating_mul(2)).min(ORDERED_BYTES_MAX),
+    };
+    again.print(on, &places)
+}
+
+fn assign(consumer: &mut Consumer, of: &TailOf) -> Result<()> {
+    // A topic that was made anew has other records at these offsets.
+    let from = Position {
+        offset: of.end,
+        topic_id: Some(of.topic_id),
+    };
+    consumer.assign(&of.tp, from, None)
+}
+
+/// Where a record is, in the order in which they are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    timestamp: Timestamp,
+    /// Its offset less its partition's end.
+    before_end: Offset,
+    /// Which of the partitions.
+    partition: u32,
+}
+
+/// The newest places of all that were seen.
+struct Newest {
+    wanted: usize,
+    /// The oldest is on top.
+    heap: BinaryHeap<Reverse<Place>>,
+}
+
+impl Newest {
+    fn new(wanted: u64) -> Self {
+        Newest {
+            wanted: usize::try_from(wanted).unwrap_or(usize::MAX),
+            heap: BinaryHeap::new(),
+        }
+    }
+
+    fn offer(&mut self, place: Place) {
+        if self.heap.len() < self.wanted {
+            self.heap.push(Reverse(place));
+        } else if let Some(mut oldest) = self.heap.peek_mut()
+            && oldest.0 < place
+        {
+            oldest.0 = place;
+        }
+    }
+
+    fn sorted(self) -> Vec<Reverse<Place>> {
+        let mut places = self.heap.into_vec();
+        places.sort_unstable_by_key(|place| place.0);
+        places
+    }
+}
+
+/// The search of one partition.
+struct Search<'a> {
+    of: &'a TailOf,
+    number: u32,
+    newest: &'a mut Newest,
+    decompressor: &'a mut Decompressor,
+}
+
+impl Search<'_> {
+    /// Looks from the end backwards until enough is found. `Break`: the run is to end.
+    fn backwards(
+        &mut self,
+        consumer: &mut Consumer,
+        on: &mut Reading<'_>,
+    ) -> Result<ControlFlow<()>> {
+        let all = Offset::try_from(self.newest.wanted).unwrap_or(Offset::MAX);
+        let mut needed = all;
+        let mut least = if on.job.filter.is_open() {
+            0
+        } else {
+            WINDOW_MIN
+        };
+        let mut until = self.of.end;
+        // Places of a window that may hold more than are needed: the last ones.
+        let mut last = VecDeque::new();
+        while needed > 0 && until > self.of.start {
+            // A window of as many offsets as are needed cannot hold too many.
+            let window = needed.max(least.min(WINDOW_MAX));
+            let from = until.saturating_sub(window).max(self.of.start);
+            least = window.saturating_mul(2).max(WINDOW_MIN);
+            let outcome = self.window(consumer, on, (from, until), needed, &mut last);
+            needed -= last.len() as Offset;
+            for place in last.drain(..) {
+                self.newest.offer(place);
+            }
+            match outcome? {
+                Seen::Stopped => return Ok(ControlFlow::Break(())),
+                Seen::Until(found) => needed -= found,
+            }
+            until = from;
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Looks at the records of a window. The last `needed` that pass are in `last`, or, where it
+    /// cannot hold more, in `newest` and counted.
+    fn window(
+        &mut self,
+        consumer: &mut Consumer,
+        on: &mut Reading<'_>,
+        (from, until): (Offset, Offset),
+        needed: Offset,
+        last: &mut VecDeque<Place>,
+    ) -> Result<Seen> {
+        let (tp, end, number) = (&self.of.tp, self.of.end, self.number);
+        let newest = &mut *self.newest;
+        let mut found = 0;
+        consumer.seek(tp, from)?;
+        consumer.limit(tp, until);
+        let mut buf = Vec::new();
+        while let Some(fetched) = match fetch(consumer, on, (tp, until), LOOK_BYTES, &mut buf)? {
+            Got::Stopped => return Ok(Seen::Stopped),
+            Got::Nothing => None,
+            Got::Some(fetched) => Some(fetched),
+        } {
+            let mut seen = 0;
+            fetched.for_each(self.decompressor, |_, record| {
+                seen += 1;
+                if on.printer.wants(&record) {
+                    let place = Place {
+                        timestamp: record.timestamp,
+                        before_end: record.offset - end,
+                        partition: number,
+                    };
+                    if until - from <= needed {
+                        newest.offer(place);
+                        found += 1;
+                    } else {
+                        if last.len() as Offset == needed {
+                            last.pop_front();
+                        }
+                        last.push_back(place);
+                    }
+                }
+                ControlFlow::<()>::Continue(())
+            })?;
+            on.printer.see(seen);
+            buf = fetched.bytes;
+            on.env.progress(buf.len() as u64, on.printer.seen());
+        }
+        Ok(Seen::Until(found))
+    }
+}
+
+/// How a window's search ended.
+enum Seen {
+    /// The run is to end.
+    Stopped,
+    /// All of it was looked at, and so many records counted already.
+    Until(Offset),
+}
+
+/// What a fetch came to.
+enum Got {
+    /// The run is to end.
+    Stopped,
+    /// Nothing more below the limit.
+    Nothing,
+    /// Some batches.
+    Some(Fetched),
+}
+
+/// The next batches of a partition below `until`: the only one that is assigned and not paused. What
+/// a new leader does not show yet is waited for, and what was deleted meanwhile passed over.
+fn fetch(
+    consumer: &mut Consumer,
+    on: &Reading<'_>,
+    (tp, until): (&TopicPartition, Offset),
+    bytes_max: usize,
+    buf: &mut Vec<u8>,
+) -> Result<Got> {
+    let started = on.env.monotonic();
+    loop {
+        if on.env.stopping() || on.output.is_closed() || stdout::reader_is_gone() {
+            return Ok(Got::Stopped);
+        }
+        let position = consumer.position(tp).unwrap_or(until);
+        if position >= until {
+            return Ok(Got::Nothing);
+        }
+        match consumer.fetch(bytes_max, buf) {
+            Ok(Some(fetched)) => return Ok(Got::Some(fetched)),
+            Ok(None) => {}
+            Err(e) if e.kind() == Kind::OffsetOutOfRange => {
+                let start = consumer.open_reader(tp)?.page()?.tail.log_start;
+                if position >= start {
+                    return Err(e);
+                }
+                consumer.seek(tp, start)?;
+                continue;
+            }
+            Err(e) => return Err(e),
+        }
+        if on.env.monotonic().saturating_sub(started) >= PATIENCE {
+            let text = format!(
+                "OFFSET_NOT_AVAILABLE: the leader of {tp} shows no records from offset {position} on, \
+                 which it showed when the command began"
+            );
+            return Err(Error::new(Kind::Busy, text)
+                .cure("try again; 'mq-broker health' shows what is amiss"));
+        }
+        consumer.wait(LOOK_AGAIN, on.env.wake_fd())?;
+        consumer.look_for_leaders();
+    }
+}
+
+/// Reads records again, and prints them in order.
+struct Again<'a> {
+    partitions: &'a [TailOf],
+    consumer: Consumer,
+    decompressor: Decompressor,
+    /// What is rendered of the records that are put in order, as they came.
+    rendered: Vec<u8>,
+    /// Where in it each of them is; nowhere: it is gone.
+    spans: Vec<Option<(usize, usize)>>,
+    bytes_max: usize,
+}
+
+/// What came of rendering some records.
+enum Rendered {
+    /// They are in [`Again::rendered`]; some may be missing.
+    All,
+    /// They take too much memory: fewer at once.
+    TooMany,
+    /// The run is to end.
+    Stopped,
+}
+
+impl Again<'_> {
+    fn print(&mut self, on: &mut Reading<'_>, places: &[Reverse<Place>]) -> Result<()> {
+        let mut rest = places;
+        let mut at_once = ORDERED_FIRST;
+        let mut out = Vec::new();
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(at_once.min(rest.len()));
+            let mut now: Vec<Place> = now.iter().map(|place| place.0).collect();
+            match self.render_all(on, &mut now)? {
+                Rendered::TooMany => {
+                    at_once = (now.len() / 2).max(1);
+                    continue;
+                }
+                Rendered::Stopped => return Ok(()),
+                Rendered::All => rest = later,
+            }
+            for (from, to) in self.spans.iter().flatten() {
+                out.extend_from_slice(self.rendered.get(*from..*to).unwrap_or_default());
+                if out.len() >= WRITE_BYTES {
+                    on.output.write_now(&mut out)?;
+                }
+            }
+            on.printer.count_printed(now.len() as u64);
+            let each = self.rendered.len() / now.len().max(1) + 1;
+            // Half of what there is room for: others may be longer.
+            at_once =
+                (self.bytes_max / 2 / each).clamp(1, at_once.saturating_mul(4).min(ORDERED_MAX));
+        }
+        on.output.write_now(&mut out)
+    }
+
+    /// Renders all of these; those that are gone by now are left out.
+    fn render_all(&mut self, on: &mut Reading<'_>, places: &mut Vec<Place>) -> Result<Rendered> {
+        loop {
+            match self.render(on, places)? {
+                Rendered::All if self.spans.contains(&None) => {
+                    // The others' numbers in this run are lower for that: once more.
+                    let mut spans = self.spans.iter();
+                    places.retain(|_| spans.next().is_some_and(Option::is_some));
+                }
+                other => return Ok(other),
+            }
+        }
+    }
+
+    fn render(&mut self, on: &mut Reading<'_>, places: &[Place]) -> Result<Rendered> {
+        self.rendered.clear();
+        self.spans.clear();
+        self.spans.resize(places.len(), None);
+        let mut order: Vec<u32> = (0..places.len() as u32).collect();
+        let place = |at: &u32| places.get(*at as usize).copied();
+        order.sort_unstable_by_key(|at| place(at).map(|p| (p.partition, p.before_end)));
+        let same =
+            |a: &u32, b: &u32| place(a).map(|p| p.partition) == place(b).map(|p| p.partition);
+        for run in order.chunk_by(same) {
+            let partition = run.first().and_then(place).map_or(0, |p| p.partition);
+            let Some(of) = self.partitions.get(partition as usize) else {
+                continue;
+            };
+            let wanted: Vec<(Offset, usize)> = run
+                .iter()
+                .filter_map(|at| Some((of.end + place(at)?.before_end, *at as usize)))
+                .collect();
+            match self.render_partition(on, of, &wanted, places.len() == 1) {
+                Ok(Rendered::All) => {}
+                // It was sound a moment ago.
+                Err(e) if e.kind() == Kind::Damaged => on.tell_broken(&of.tp, &e),
+                other => return other,
+            }
+        }
+        Ok(Rendered::All)
+    }
+
+    /// Renders records of one partition: their offsets, ascending, and their ranks.
+    fn render_partition(
+        &mut self,
+        on: &mut Reading<'_>,
+        of: &TailOf,
+        wanted: &[(Offset, usize)],
+        is_alone: bool,
+    ) -> Result<Rendered> {
+        if self.consumer.position(&of.tp).is_none() {
+            assign(&mut self.consumer, of)?;
+        }
+        self.consumer.pause(&of.tp, false);
+        let outcome = self.render_of(on, of, wanted, is_alone);
+        self.consumer.pause(&of.tp, true);
+        outcome
+    }
+
+    fn render_of(
+        &mut self,
+        on: &mut Reading<'_>,
+        of: &TailOf,
+        mut wanted: &[(Offset, usize)],
+        is_alone: bool,
+    ) -> Result<Rendered> {
+        let mut buf = Vec::new();
+        // How many offsets the last fetch had: one that is near is read up to, not looked up.
+        let mut near = 0;
+        while let Some((offset, _)) = wanted.first() {
+            let position = self.consumer.position(&of.tp).unwrap_or(of.end);
+            if position > *offset || *offset - position > near {
+                self.consumer.seek(&of.tp, *offset)?;
+            }
+            let bytes_max = (wanted.len() * 256).clamp(AGAIN_BYTES.0, AGAIN_BYTES.1);
+            let fetched = match fetch(
+                &mut self.consumer,
+                on,
+                (&of.tp, of.end),
+                bytes_max,
+                &mut buf,
+            )? {
+                Got::Stopped => return Ok(Rendered::Stopped),
+                Got::Nothing => break,
+                Got::Some(fetched) => fetched,
+            };
+            near = fetched.until - fetched.from;
+            let (rendered, spans) = (&mut self.rendered, &mut self.spans);
+            let bytes_max = self.bytes_max;
+            let stopped = fetched.for_each(&mut self.decompressor, |info, record| {
+                // Those that are gone are passed over.
+                while wanted
+                    .first()
+                    .is_some_and(|(offset, _)| *offset < record.offset)
+                {
+                    wanted = wanted.get(1..).unwrap_or_default();
+                }
+                let Some((offset, rank)) = wanted.first().copied() else {
+                    return ControlFlow::Break(Ok(Rendered::All));
+                };
+                if offset > record.offset {
+                    return ControlFlow::Continue(());
+                }
+                wanted = wanted.get(1..).unwrap_or_default();
+                let from = rendered.len();
+                if let Err(e) = on
+                    .printer
+                    .render_into(rank as u64, &of.tp, info, &record, rendered)
+                {
+                    return ControlFlow::Break(Err(e));
+                }
+                if let Some(span) = spans.get_mut(rank) {
+                    *span = Some((from, rendered.len()));
+                }
+                if rendered.len() > bytes_max && !is_alone {
+                    return ControlFlow::Break(Ok(Rendered::TooMany));
+                }
+                ControlFlow::Continue(())
+            })?;
+            match stopped {
+                None | Some(Ok(Rendered::All)) => {}
+                Some(other) => return other,
+            }
+            while wanted
+                .first()
+                .is_some_and(|(offset, _)| *offset < fetched.until)
+            {
+                wanted = wanted.get(1..).unwrap_or_default();
+            }
+            buf = fetched.bytes;
+        }
+        Ok(Rendered::All)
+    }
+}
