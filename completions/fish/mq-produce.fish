@@ -1,4 +1,6 @@
 complete -c mq-produce -s D -d 'What ends a record, with escapes \\n \\t \\r \\0 \\\\ \\xNN [default: \\n]' -r
+complete -c mq-produce -l begins -d 'A record begins with each line in which REGEX is found, so that a stack trace is one record. An idle input (for --linger, else 1s) ends a record, too' -r
+complete -c mq-produce -l max-lines -d 'Most lines of a record with --begins; the next line begins another one' -r
 complete -c mq-produce -s f -l format -d 'A template that the input follows, such as \'%k=%v\\n\'' -r
 complete -c mq-produce -s K -d 'What ends the key that each record begins with' -r
 complete -c mq-produce -l on-missing-key -d 'What to do with a record in which -K finds no key' -r -f -a "fail\t'The run ends'
@@ -15,7 +17,7 @@ complete -c mq-produce -l acks -d 'Acknowledged by: 0 nobody (the echo comes bef
 complete -c mq-produce -s z -l compression -d 'Compress batches: none, gzip, snappy, lz4, zstd' -r
 complete -c mq-produce -l timeout -d 'How long to try: for a lock, a leader, enough replicas in sync' -r
 complete -c mq-produce -l batch-size -d 'Hand a batch on at this size' -r
-complete -c mq-produce -l linger -d 'How long a record may wait for company while the input is idle' -r
+complete -c mq-produce -l linger -d 'How long a record may wait for company while the input is idle [default: 0ms]' -r
 complete -c mq-produce -l create-partitions -d 'How many partitions a missing topic is made with' -r
 complete -c mq-produce -s o -l echo -d 'Print this for each acknowledged record, such as \'%p %o\\n\'' -r
 complete -c mq-produce -l on-error -d 'What a bad record does: end the run, or be counted (and exit 1)' -r -f -a "fail\t'End the run'

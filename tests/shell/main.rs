@@ -9,6 +9,7 @@ mod tally;
 mod delivery;
 mod failures;
 mod messages;
+mod multi_line;
 mod outputs;
 mod selection;
 mod terminal;

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use crate::cli::lang::delimiter::Delimiter;
 use crate::cli::lang::envelope::read_envelope;
 use crate::cli::lang::lines::{Line, LineReader};
+use crate::cli::lang::multi_line::{MultiLine, MultiLineReader};
 use crate::cli::lang::parse_template::TemplateReader;
 use crate::cli::lang::template::Template;
 use crate::cli::lang::time::Now;
@@ -64,6 +65,8 @@ pub enum Step<'a> {
 pub enum InputFormat {
     /// Records end with the delimiter, the last one also with the input.
     Lines(Delimiter),
+    /// Lines, several a record.
+    MultiLine(MultiLine),
     /// Each input is one record.
     Whole,
     /// A JSON envelope a line.
@@ -114,6 +117,7 @@ pub struct RecordParser {
 #[derive(Debug)]
 enum Reader {
     Lines(LineReader),
+    MultiLine(MultiLineReader),
     Json(LineReader),
     Whole { done: bool },
     Template(TemplateReader),
@@ -127,6 +131,7 @@ impl RecordParser {
     pub fn new(options: InputOptions) -> Result<Self> {
         let reader = match &options.format {
             InputFormat::Lines(delimiter) => Reader::Lines(LineReader::new(delimiter.clone())),
+            InputFormat::MultiLine(how) => Reader::MultiLine(MultiLineReader::new(how.clone())),
             InputFormat::Json => Reader::Json(LineReader::new(Delimiter::newline())),
             InputFormat::Whole => Reader::Whole { done: false },
             InputFormat::Template(template) => {
@@ -148,8 +153,21 @@ impl RecordParser {
     pub fn restart(&mut self) {
         match &mut self.reader {
             Reader::Lines(lines) | Reader::Json(lines) => lines.restart(),
+            Reader::MultiLine(lines) => lines.restart(),
             Reader::Whole { done } => *done = false,
             Reader::Template(template) => template.restart(),
+        }
+    }
+
+    /// Whether a record waits that may be whole: only what comes next would tell.
+    pub fn holds_record(&self) -> bool {
+        matches!(&self.reader, Reader::MultiLine(lines) if lines.holds_record())
+    }
+
+    /// What waits so is a record, since nothing came for a while: the next call gives it.
+    pub fn end_record(&mut self) {
+        if let Reader::MultiLine(lines) = &mut self.reader {
+            lines.end_record();
         }
     }
 
@@ -171,6 +189,10 @@ impl RecordParser {
                 } if self.options.skip_empty => {
                     return Ok(Step::Skip { consumed });
                 }
+                Line::Whole { line, consumed } => (self.options.split_key(line), consumed),
+                other => return Ok(other.into_step()),
+            },
+            Reader::MultiLine(lines) => match lines.next(buf, eof, max) {
                 Line::Whole { line, consumed } => (self.options.split_key(line), consumed),
                 other => return Ok(other.into_step()),
             },
@@ -213,7 +235,7 @@ impl InputOptions {
         let mut record = InputRecord::default();
         let mut value = line;
         if let Some(delimiter) = &self.key_delimiter {
-            match (delimiter.find(line), self.missing_key) {
+            match (delimiter.find(self.first_line(line)), self.missing_key) {
                 (Some(at), _) => {
                     record.key = self.unless_null(Cow::Borrowed(&line[..at]));
                     record.key_given = true;
@@ -232,6 +254,18 @@ impl InputOptions {
         }
         record.value = self.unless_null(Cow::Borrowed(value));
         Ok(record)
+    }
+
+    /// Where the key is looked for: a record of several lines has it in the first.
+    #[inline]
+    fn first_line<'b>(&self, record: &'b [u8]) -> &'b [u8] {
+        let InputFormat::MultiLine(MultiLine { delimiter, .. }) = &self.format else {
+            return record;
+        };
+        let end = delimiter
+            .find(record)
+            .map(|at| at + delimiter.bytes().len());
+        end.and_then(|end| record.get(..end)).unwrap_or(record)
     }
 
     fn envelope<'b>(&self, line: &'b [u8]) -> Result<InputRecord<'b>> {

@@ -15,6 +15,7 @@ mod framing;
 mod input;
 mod json;
 mod lines;
+mod multi_line;
 mod number;
 mod offsets;
 mod parse_template;
@@ -40,6 +41,7 @@ pub use framing::{Framing, FramingOptions};
 pub use input::{
     InputFormat, InputHeader, InputOptions, InputRecord, MissingKey, RecordParser, Step,
 };
+pub use multi_line::MultiLine;
 pub use offsets::{parse_point, parse_range, parse_selection};
 pub use partitions::{
     parse_partition, parse_partition_offset, parse_partitions, parse_topic_partition,

@@ -4,12 +4,15 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use regex::bytes::Regex;
+
 use super::job::{AutoCreate, Echo, Job, Source};
 use crate::cli::common::{Common, bytes_as_given, usage};
 use crate::cli::lang::{
-    Delimiter, Format, Framing, FramingOptions, InputFormat, InputOptions, MissingKey, Now,
-    Renderer, parse_count, parse_duration, parse_size, parse_time, shown,
+    Delimiter, Format, Framing, FramingOptions, InputFormat, InputOptions, MissingKey, MultiLine,
+    Now, Renderer, parse_count, parse_duration, parse_size, parse_time, shown,
 };
+use crate::cli::pattern::bad_regex;
 use crate::cli::{Env, Outcome, Tool};
 use crate::client::{Keyless, ProducerOptions};
 use crate::error::{Error, Kind, Result};
@@ -43,6 +46,13 @@ pub struct Args {
     /// Each line is a record as mq-consume -J prints it; only "value" is required
     #[arg(short = 'J', long, help_heading = "Input", conflicts_with = "format")]
     json: bool,
+    /// A record begins with each line in which REGEX is found, so that a stack trace is one record.
+    /// An idle input (for --linger, else 1s) ends a record, too
+    #[arg(long, value_name = "REGEX", help_heading = "Input", conflicts_with_all = ["whole", "json", "format"])]
+    begins: Option<String>,
+    /// Most lines of a record with --begins; the next line begins another one
+    #[arg(long, value_name = "N", value_parser = parse_count::<u64>, help_heading = "Input", requires = "begins")]
+    max_lines: Option<u64>,
     /// A template that the input follows, such as '%k=%v\n'
     #[arg(short, long, value_name = "TEMPLATE", help_heading = "Input")]
     format: Option<String>,
@@ -139,14 +149,9 @@ pub struct Args {
         default_value = "1MiB"
     )]
     batch_size: String,
-    /// How long a record may wait for company while the input is idle
-    #[arg(
-        long,
-        value_name = "TIME",
-        help_heading = "Delivery",
-        default_value = "0ms"
-    )]
-    linger: String,
+    /// How long a record may wait for company while the input is idle [default: 0ms]
+    #[arg(long, value_name = "TIME", help_heading = "Delivery")]
+    linger: Option<String>,
     /// Fail if the topic is missing
     #[arg(long, help_heading = "Delivery", conflicts_with = "create_partitions")]
     no_create: bool,
@@ -199,6 +204,8 @@ enum OnError {
 
 /// A batch is gathered in memory: beyond this nothing gets faster.
 const BATCH_BYTES_MAX: usize = 1 << 30;
+/// How long the input is idle until the lines at hand are a record, unless --linger says so.
+const RECORD_IDLE: Duration = Duration::from_secs(1);
 /// How far appends may be ahead of their acknowledgements.
 const UNACKNOWLEDGED_BYTES_MAX: usize = 128 << 20;
 
@@ -211,7 +218,8 @@ Examples:
   jq -c '{key:(.id|tostring),value:tojson}' in.json | mq-produce -J orders
   mq-consume -J -e a | mq-produce -J --keep-partition b
   seq 3 | mq-produce -o '%p %o\\n' numbers            where each record went
-  find . -print0 | mq-produce -0 paths";
+  find . -print0 | mq-produce -0 paths
+  mq-produce --begins '^[0-9]{4}-' logs app.log      a stack trace is one record";
 
 impl Tool for Args {
     const NAME: &'static str = "mq-produce";
@@ -240,8 +248,22 @@ impl Args {
             _ if self.whole => InputFormat::Whole,
             Framing::Format(Format::Json) => InputFormat::Json,
             Framing::Format(Format::Template(template)) => InputFormat::Template(template),
-            Framing::Ended(delimiter) => InputFormat::Lines(delimiter),
+            Framing::Ended(delimiter) => match &self.begins {
+                Some(begins) => InputFormat::MultiLine(MultiLine {
+                    delimiter,
+                    begins: Regex::new(begins).map_err(|e| bad_regex("--begins", begins, &e))?,
+                    lines_max: self.max_lines,
+                }),
+                None => InputFormat::Lines(delimiter),
+            },
         };
+        if self.max_lines == Some(0) {
+            return Err(usage(
+                "--max-lines is at least 1",
+                "leave it out where a record may have any number of lines",
+            ));
+        }
+        let linger = self.linger.as_deref().map(parse_duration).transpose()?;
         let key_delimiter = self
             .key_delimiter
             .map(|delimiter| Delimiter::parse("-K", &delimiter))
@@ -283,7 +305,7 @@ impl Args {
             acks: self.acks.parse()?,
             compression,
             batch_bytes,
-            linger: parse_duration(&self.linger)?,
+            linger: linger.unwrap_or_default(),
             timeout: parse_duration(&self.timeout)?.max(Duration::from_millis(1)),
             partitioner,
             keyless: match self.keyless {
@@ -350,6 +372,7 @@ impl Args {
             topic,
             sources,
             input,
+            record_idle: linger.unwrap_or(RECORD_IDLE),
             key: self.key.map(|key| bytes_as_given("-k", key)).transpose()?,
             headers,
             partition: self.partition,

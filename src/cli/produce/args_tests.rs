@@ -60,6 +60,18 @@ fn inputs() {
         good(&["a", "-f", "%k=%v\\n"]).input.format,
         InputFormat::Template(_)
     ));
+    let job = good(&["a", "--begins", "^E", "-0", "--max-lines", "9"]);
+    assert!(matches!(&job.input.format, InputFormat::MultiLine(how)
+        if how.delimiter.bytes() == b"\0" && how.lines_max == Some(9) && how.begins.as_str() == "^E"));
+    assert_eq!(
+        (job.record_idle, job.delivery.linger),
+        (Duration::from_secs(1), Duration::ZERO)
+    );
+    let job = good(&["a", "--begins", "^E", "--linger", "2s"]);
+    assert_eq!(
+        (job.record_idle, job.delivery.linger),
+        (2 * Duration::from_secs(1), job.record_idle)
+    );
     let job = good(&[
         "a",
         "-K",
@@ -145,6 +157,15 @@ fn what_is_refused_says_what_is_allowed() {
         (&["a", "-J", "-f", "%v\\n"], "cannot be used with"),
         (&["a", "-J", "-K", "="], "cannot be used with"),
         (&["a", "--whole", "-0"], "cannot be used with"),
+        (&["a", "--begins", "E", "-J"], "cannot be used with"),
+        (
+            &["a", "--begins", "E", "-f", "%v\\n"],
+            "cannot be used with",
+        ),
+        (&["a", "--begins", "E", "--whole"], "cannot be used with"),
+        (&["a", "--begins", "E("], "--begins 'E(' is no regular"),
+        (&["a", "--max-lines", "2"], "--begins"),
+        (&["a", "--begins", "E", "--max-lines", "0"], "at least 1"),
         (&["a", "-D", ""], "cannot be empty"),
         (&["a", "-f", "x"], "use value, json"),
         (&["a", "-f", "%k%v\\n"], "%k"),

@@ -1,6 +1,7 @@
 //! What `mq-produce` was asked to do, typed.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::cli::lang::{InputOptions, Renderer};
 use crate::client::ProducerOptions;
@@ -54,6 +55,8 @@ pub struct Job {
     pub sources: Vec<Source>,
     /// How records are cut out of them. `record_bytes_max` is set once the topic is known.
     pub input: InputOptions,
+    /// How long the input is idle until the lines at hand are a record, where a record has several.
+    pub record_idle: Duration,
     /// The key of a record that has none.
     pub key: Option<Vec<u8>>,
     /// Headers for every record.

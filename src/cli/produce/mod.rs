@@ -4,7 +4,10 @@ mod args;
 mod echo;
 mod input;
 mod job;
+mod lines;
 mod onlooker;
+mod parsed;
+mod plain;
 mod run;
 
 pub use args::Args;

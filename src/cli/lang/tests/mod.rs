@@ -1,5 +1,6 @@
 //! What is read is cut right, wherever the buffer ends.
 
+mod multi_line;
 mod round_trips;
 
 use std::borrow::Cow;
