@@ -29,6 +29,7 @@ never\t'Never'"
 complete -c mq-produce -s 0 -l null -d 'Records end with NUL, as from find -print0'
 complete -c mq-produce -l whole -d 'Each input is one record'
 complete -c mq-produce -s J -l json -d 'Each line is a record as mq-consume -J prints it; only "value" is required'
+complete -c mq-produce -l each-topic -d 'Each record goes to the topic that it names itself (-J). There is no TOPIC argument then'
 complete -c mq-produce -s Z -l empty-is-null -d 'An empty value is null: a tombstone'
 complete -c mq-produce -l skip-empty -d 'Leave empty records out'
 complete -c mq-produce -l keep-partition -d 'Each record goes to the partition that it names itself (-J, %p)'

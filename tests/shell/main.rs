@@ -7,6 +7,7 @@ mod cli;
 mod tally;
 
 mod delivery;
+mod each_topic;
 mod failures;
 mod messages;
 mod multi_line;

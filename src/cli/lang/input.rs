@@ -30,6 +30,8 @@ pub struct InputRecord<'a> {
     pub timestamp: Option<Timestamp>,
     /// The partition, from 0, if the input gave it.
     pub partition: Option<PartitionId>,
+    /// The topic's name, which may be none, if the input gave it.
+    pub topic: Option<Cow<'a, str>>,
 }
 
 /// What comes next in the input.

@@ -2,15 +2,16 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use regex::bytes::Regex;
 
-use super::job::{AutoCreate, Echo, Job, Source};
+use super::job::{Added, AutoCreate, Echo, Job, Source};
 use crate::cli::common::{Common, bytes_as_given, usage};
 use crate::cli::lang::{
     Delimiter, Format, Framing, FramingOptions, InputFormat, InputOptions, MissingKey, MultiLine,
-    Now, Renderer, parse_count, parse_duration, parse_size, parse_time, shown,
+    Now, Renderer, parse_count, parse_duration, parse_size, parse_time, shown, tsv_field,
 };
 use crate::cli::pattern::bad_regex;
 use crate::cli::{Env, Outcome, Tool};
@@ -28,8 +29,8 @@ use crate::types::{Compression, PARTITIONS_MAX, PartitionId, TopicName};
 #[command(name = "mq-produce", version, after_help = EXAMPLES, max_term_width = 100)]
 pub struct Args {
     /// The topic; made if there is none yet
-    #[arg(value_name = "TOPIC")]
-    topic: String,
+    #[arg(value_name = "TOPIC", required_unless_present = "each_topic")]
+    topic: Option<OsString>,
     /// Files to read, in order; - is standard input [default: -]
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -53,6 +54,9 @@ pub struct Args {
     /// Most lines of a record with --begins; the next line begins another one
     #[arg(long, value_name = "N", value_parser = parse_count::<u64>, help_heading = "Input", requires = "begins")]
     max_lines: Option<u64>,
+    /// Each record goes to the topic that it names itself (-J). There is no TOPIC argument then
+    #[arg(long, help_heading = "Input")]
+    each_topic: bool,
     /// A template that the input follows, such as '%k=%v\n'
     #[arg(short, long, value_name = "TEMPLATE", help_heading = "Input")]
     format: Option<String>,
@@ -217,6 +221,7 @@ Examples:
   echo 'user1=hello' | mq-produce -K = chat          key and value
   jq -c '{key:(.id|tostring),value:tojson}' in.json | mq-produce -J orders
   mq-consume -J -e a | mq-produce -J --keep-partition b
+  mq-consume -J -e a b | mq-produce --store copy -J --each-topic
   seq 3 | mq-produce -o '%p %o\\n' numbers            where each record went
   find . -print0 | mq-produce -0 paths
   mq-produce --begins '^[0-9]{4}-' logs app.log      a stack trace is one record";
@@ -237,7 +242,11 @@ impl Tool for Args {
 impl Args {
     /// What is asked for, typed; everything that can be checked without the store is.
     fn job(self, now: Now) -> Result<Job> {
-        let topic = TopicName::new(self.topic)?;
+        let (topic, first) = if self.each_topic {
+            (None, self.topic.map(PathBuf::from))
+        } else {
+            (self.topic.map(topic_name).transpose()?, None)
+        };
         let framing = FramingOptions {
             format: self.format.as_deref(),
             json: self.json,
@@ -272,6 +281,12 @@ impl Args {
             return Err(usage(
                 "--keep-partition needs records that name their partition",
                 "use it with -J, or with a template (-f) that has %p",
+            ));
+        }
+        if self.each_topic && !matches!(format, InputFormat::Json) {
+            return Err(usage(
+                "--each-topic needs records that name their topic",
+                "use it with -J; without it, name the topic: mq-produce TOPIC",
             ));
         }
         if !(1..=PARTITIONS_MAX).contains(&self.create_partitions) {
@@ -343,7 +358,8 @@ impl Args {
         };
         // A template that cannot be read is refused before the store is touched.
         crate::cli::lang::RecordParser::new(input.clone())?;
-        let sources = if self.files.is_empty() {
+        let files: Vec<PathBuf> = first.into_iter().chain(self.files).collect();
+        let sources = if files.is_empty() {
             vec![Source::Stdin]
         } else {
             let source = |path: PathBuf| {
@@ -353,7 +369,7 @@ impl Args {
                     Source::File(path)
                 }
             };
-            self.files.into_iter().map(source).collect()
+            files.into_iter().map(source).collect()
         };
         for source in &sources {
             if let Source::File(path) = source
@@ -363,6 +379,9 @@ impl Args {
                 let error = Error::io("open", path, e)
                     .at(format!("nothing is acknowledged, line 1 of {first} is not"));
                 return Err(match error.cure_text() {
+                    _ if self.each_topic => error.cure(
+                        "with --each-topic all arguments are files: each record names its topic",
+                    ),
                     Some(_) => error,
                     None => error.cure("name a file that is there"),
                 });
@@ -373,8 +392,10 @@ impl Args {
             sources,
             input,
             record_idle: linger.unwrap_or(RECORD_IDLE),
-            key: self.key.map(|key| bytes_as_given("-k", key)).transpose()?,
-            headers,
+            added: Arc::new(Added {
+                key: self.key.map(|key| bytes_as_given("-k", key)).transpose()?,
+                headers,
+            }),
             partition: self.partition,
             keep_partition: self.keep_partition,
             timestamp,
@@ -388,6 +409,18 @@ impl Args {
             },
         })
     }
+}
+
+fn topic_name(given: OsString) -> Result<TopicName> {
+    let text = given.into_string().map_err(|given| {
+        let mut shown = Vec::new();
+        tsv_field(given.as_encoded_bytes(), &mut shown);
+        usage(
+            format!("'{}' is not UTF-8", String::from_utf8_lossy(&shown)),
+            "names of topics are UTF-8",
+        )
+    })?;
+    TopicName::new(text)
 }
 
 /// The name is text, as in Kafka; the value is whatever was given.

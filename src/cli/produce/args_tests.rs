@@ -28,8 +28,11 @@ fn good(line: &[&str]) -> Job {
 fn by_default_lines_of_standard_input_and_all_acks() {
     let job = good(&["a"]);
     assert_eq!(
-        (job.topic.as_str(), job.sources.as_slice()),
-        ("a", &[Source::Stdin][..])
+        (
+            job.topic.as_ref().map(TopicName::as_str),
+            job.sources.as_slice()
+        ),
+        (Some("a"), &[Source::Stdin][..])
     );
     assert!(matches!(&job.input.format, InputFormat::Lines(d) if d.bytes() == b"\n"));
     assert_eq!(
@@ -43,6 +46,7 @@ fn by_default_lines_of_standard_input_and_all_acks() {
 
 #[test]
 fn inputs() {
+    let here = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
     assert!(matches!(good(&["a", "-0"]).input.format, InputFormat::Lines(d) if d.bytes() == b"\0"));
     assert!(
         matches!(good(&["a", "-D", "--"]).input.format, InputFormat::Lines(d) if d.bytes() == b"--")
@@ -60,6 +64,19 @@ fn inputs() {
         good(&["a", "-f", "%k=%v\\n"]).input.format,
         InputFormat::Template(_)
     ));
+    let job = good(&["-J", "--each-topic", here, "-"]);
+    assert_eq!(job.topic, None);
+    assert_eq!(job.sources, [Source::File(here.into()), Source::Stdin]);
+    assert_eq!(
+        good(&["--each-topic", "-f", "json"]).sources,
+        [Source::Stdin]
+    );
+    let e = super::tests::job(&["--each-topic", "-J", "orders"]).expect_err("no such file");
+    assert!(
+        e.cure_text()
+            .is_some_and(|cure| cure.contains("all arguments are files")),
+        "{e}"
+    );
     let job = good(&["a", "--begins", "^E", "-0", "--max-lines", "9"]);
     assert!(matches!(&job.input.format, InputFormat::MultiLine(how)
         if how.delimiter.bytes() == b"\0" && how.lines_max == Some(9) && how.begins.as_str() == "^E"));
@@ -85,17 +102,16 @@ fn inputs() {
         "-",
     ]);
     assert_eq!(job.input.missing_key, MissingKey::Null);
-    assert_eq!(job.key.as_deref(), Some(&b"x"[..]));
+    assert_eq!(job.added.key.as_deref(), Some(&b"x"[..]));
     assert_eq!(job.input.null_marker.as_deref(), Some(&b"-"[..]));
     let job = good(&["a", "-H", "n=v=w", "-H", "e="]);
     assert_eq!(
-        job.headers,
+        job.added.headers,
         [
             (b"n".to_vec(), b"v=w".to_vec()),
             (b"e".to_vec(), Vec::new())
         ]
     );
-    let here = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
     let job = good(&["a", here, "-"]);
     assert_eq!(job.sources, [Source::File(here.into()), Source::Stdin]);
 }
@@ -166,6 +182,9 @@ fn what_is_refused_says_what_is_allowed() {
         (&["a", "--begins", "E("], "--begins 'E(' is no regular"),
         (&["a", "--max-lines", "2"], "--begins"),
         (&["a", "--begins", "E", "--max-lines", "0"], "at least 1"),
+        (&["--each-topic"], "use it with -J"),
+        (&["--each-topic", "--whole"], "use it with -J"),
+        (&["--each-topic", "-f", "%t %v\\n"], "use it with -J"),
         (&["a", "-D", ""], "cannot be empty"),
         (&["a", "-f", "x"], "use value, json"),
         (&["a", "-f", "%k%v\\n"], "%k"),

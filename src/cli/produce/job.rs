@@ -1,6 +1,7 @@
 //! What `mq-produce` was asked to do, typed.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cli::lang::{InputOptions, Renderer};
@@ -46,21 +47,28 @@ pub enum AutoCreate {
     With(PartitionId),
 }
 
+/// What records are given.
+#[derive(Debug, Default)]
+pub struct Added {
+    /// The key of a record that has none.
+    pub key: Option<Vec<u8>>,
+    /// Headers for every record.
+    pub headers: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
 /// One run of `mq-produce`.
 #[derive(Debug)]
 pub struct Job {
-    /// The topic.
-    pub topic: TopicName,
+    /// The topic; `None`: each record names its own.
+    pub topic: Option<TopicName>,
     /// The inputs, in order.
     pub sources: Vec<Source>,
     /// How records are cut out of them. `record_bytes_max` is set once the topic is known.
     pub input: InputOptions,
     /// How long the input is idle until the lines at hand are a record, where a record has several.
     pub record_idle: Duration,
-    /// The key of a record that has none.
-    pub key: Option<Vec<u8>>,
-    /// Headers for every record.
-    pub headers: Vec<(Vec<u8>, Vec<u8>)>,
+    /// What records are given that do not come with it.
+    pub added: Arc<Added>,
     /// The partition of every record.
     pub partition: Option<PartitionId>,
     /// Whether a record's own partition counts.

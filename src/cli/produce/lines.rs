@@ -2,48 +2,52 @@
 
 use std::collections::VecDeque;
 
-/// Which input line a record came from, by its number. A run of records with a line each takes
-/// one entry.
+/// Where a record begins. They are in the order of the input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The number of the source, from 0.
+    pub source: usize,
+    /// Its line, from 1.
+    pub line: u64,
+}
+
+/// Where the records of one producer came from, by their numbers. A run of records with a line each
+/// takes one entry.
 #[derive(Debug, Default)]
 pub struct Lines {
-    runs: VecDeque<(u64, String, u64, bool)>,
-    /// The current source.
-    pub source: String,
+    runs: VecDeque<(u64, Place)>,
 }
 
 impl Lines {
-    /// The record of that number begins at `line` of the current source.
-    pub fn begins(&mut self, sequence: u64, line: u64) {
-        let expected = self.runs.back().is_some_and(|(first, source, at, _)| {
-            *source == self.source && at + (sequence - first) == line
-        });
+    /// The record of that number begins there.
+    pub fn begins(&mut self, sequence: u64, place: Place) {
+        let expected = self
+            .runs
+            .back()
+            .is_some_and(|run| place_of(run, sequence) == place);
         if !expected {
-            self.runs
-                .push_back((sequence, self.source.clone(), line, true));
+            self.runs.push_back((sequence, place));
         }
     }
 
     /// Forgets what lies before the first number that is not acknowledged.
     pub fn forget(&mut self, unacked: u64) {
-        while self
-            .runs
-            .get(1)
-            .is_some_and(|(first, ..)| *first <= unacked)
-        {
+        while self.runs.get(1).is_some_and(|(first, _)| *first <= unacked) {
             self.runs.pop_front();
         }
     }
 
-    pub fn of(&self, sequence: u64) -> String {
-        self.runs
-            .iter()
-            .rev()
-            .find(|(first, ..)| *first <= sequence)
-            .map_or_else(
-                || format!("record {}", sequence + 1),
-                |(first, source, line, _)| {
-                    format!("line {} of {source}", line + (sequence - first))
-                },
-            )
+    /// Where the record of that number began; none was ever entered: `None`.
+    pub fn of(&self, sequence: u64) -> Option<Place> {
+        let runs = self.runs.iter().rev();
+        let mut before = runs.filter(|(first, _)| *first <= sequence);
+        before.next().map(|run| place_of(run, sequence))
+    }
+}
+
+fn place_of((first, place): &(u64, Place), sequence: u64) -> Place {
+    Place {
+        line: place.line + (sequence - first),
+        ..*place
     }
 }

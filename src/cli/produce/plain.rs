@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use super::input::Input;
+use super::lines::Place;
 use super::run::{Awaited, READ_BYTES, Run};
 use crate::cli::lang::InputFormat;
-use crate::error::{Error, Result};
+use crate::client::ProducerRecord;
+use crate::error::{Error, Kind, Result};
 use crate::types::{Compression, Timestamp};
 
 impl Run<'_> {
@@ -18,8 +20,9 @@ impl Run<'_> {
             && !job.input.empty_is_null
             && job.input.null_marker.is_none()
             && !job.input.skip_empty
-            && job.key.is_none()
-            && job.headers.is_empty()
+            && job.added.key.is_none()
+            && job.added.headers.is_empty()
+            && job.topic.is_some()
             && job.partition.is_none()
             && !job.skip_bad
             && matches!(job.delivery.compression, Compression::None)
@@ -41,8 +44,8 @@ impl Run<'_> {
             }
             if filled == buf.len() {
                 // One record fills all of it. The topic may allow more by now.
-                self.producer.look_for_partitions()?;
-                let most = self.producer.message_bytes_max();
+                self.look_for_partitions()?;
+                let most = self.message_bytes_max();
                 if buf.len() > most {
                     return Err(self.too_long(most));
                 }
@@ -53,29 +56,42 @@ impl Run<'_> {
                 .read(room)
                 .map_err(|e| Error::io("read", input.name(), e))?;
             let now = self.now();
+            let scanned = filled;
+            filled += read;
+            let bytes = buf.get(..filled).unwrap_or_default();
+            let ends = memchr::memchr(delimiter, bytes.get(scanned..).unwrap_or_default());
+            let first = match ends {
+                Some(found) => bytes.get(..scanned + found),
+                None if read == 0 && filled > 0 => Some(bytes),
+                None => None,
+            };
+            if let Some(first) = first {
+                self.begin(now, first, line)?;
+            }
             if read == 0 {
                 if filled > 0 {
-                    self.lines.begins(self.producer.sent(), line);
-                    let rest = buf.get(..filled).unwrap_or_default();
-                    self.send_plain(now, rest, line)?;
+                    self.topics.current()?.producer.send_value(now, bytes)?;
                     self.line = line + 1;
                 }
                 return Ok(());
             }
-            let scanned = filled;
-            filled += read;
-            let bytes = buf.get(..filled).unwrap_or_default();
-            self.lines.begins(self.producer.sent(), line);
             let mut start = 0;
-            for found in memchr::memchr_iter(delimiter, bytes.get(scanned..).unwrap_or_default()) {
-                let end = scanned + found;
-                let value = bytes.get(start..end).unwrap_or_default();
-                self.send_plain(now, value, line)?;
-                start = end + 1;
-                line += 1;
+            if first.is_some() {
+                let producer = &mut self.topics.current()?.producer;
+                let new = bytes.get(scanned..).unwrap_or_default();
+                for found in memchr::memchr_iter(delimiter, new) {
+                    let end = scanned + found;
+                    let value = bytes.get(start..end).unwrap_or_default();
+                    if let Err(e) = producer.send_value(now, value) {
+                        self.line = line;
+                        return Err(e);
+                    }
+                    start = end + 1;
+                    line += 1;
+                }
             }
             self.line = line;
-            self.env.progress(read as u64, self.producer.sent());
+            self.env.progress(read as u64, self.topics.sent());
             buf.copy_within(start..filled, 0);
             filled -= start;
             if buf.len() > READ_BYTES && filled < READ_BYTES {
@@ -86,14 +102,27 @@ impl Run<'_> {
         }
     }
 
-    #[inline]
-    fn send_plain(&mut self, now: Timestamp, value: &[u8], line: u64) -> Result<()> {
-        match self.producer.send_value(now, value) {
-            Ok(_) => Ok(()),
-            Err(e) => {
-                self.line = line;
-                Err(e)
-            }
-        }
+    /// Records follow, the first of which begins at `line`: their topic is there from now on.
+    fn begin(&mut self, now: Timestamp, value: &[u8], line: u64) -> Result<()> {
+        let record = ProducerRecord {
+            timestamp: Some(now),
+            value: Some(value),
+            ..ProducerRecord::default()
+        };
+        self.turn_to(None, &record)?;
+        let source = self.source;
+        let open = self.topics.current()?;
+        open.lines
+            .begins(open.producer.sent(), Place { source, line });
+        Ok(())
+    }
+
+    fn too_long(&self, most: usize) -> Error {
+        let what = match &self.job.topic {
+            Some(topic) => format!("what topic {topic} allows for a batch"),
+            None => "what a topic allows for a batch".to_owned(),
+        };
+        let text = format!("MESSAGE_TOO_LARGE: a record of more than {most} bytes, {what}");
+        Error::new(Kind::MessageTooLarge, text).cure(self.raise_or_check(most))
     }
 }

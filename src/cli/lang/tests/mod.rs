@@ -52,6 +52,7 @@ fn owned(record: InputRecord<'_>) -> InputRecord<'static> {
             .collect(),
         timestamp: record.timestamp,
         partition: record.partition,
+        topic: record.topic.map(|topic| Cow::Owned(topic.into_owned())),
     }
 }
 

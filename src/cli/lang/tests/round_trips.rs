@@ -55,6 +55,7 @@ fn any_records() -> impl Strategy<Value = Vec<InputRecord<'static>>> {
             headers,
             timestamp: Some(timestamp),
             partition: Some(partition),
+            topic: None,
         });
     proptest::collection::vec(record, 0..4)
 }
