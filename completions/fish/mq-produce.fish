@@ -5,8 +5,8 @@ complete -c mq-produce -s f -l format -d 'A template that the input follows, suc
 complete -c mq-produce -s K -d 'What ends the key that each record begins with' -r
 complete -c mq-produce -l on-missing-key -d 'What to do with a record in which -K finds no key' -r -f -a "fail\t'The run ends'
 null\t'Its key is null'"
-complete -c mq-produce -s k -l key -d 'The key of records that have none' -r
-complete -c mq-produce -s H -l header -d 'A header for every record (repeatable)' -r
+complete -c mq-produce -s k -l key -d 'The key of records that have none; in it %{file}, %{name} (without folder) and %{line} say where the record came from' -r
+complete -c mq-produce -s H -l header -d 'A header for every record (repeatable), with the fields of -k; without = its value is null' -r
 complete -c mq-produce -l null-marker -d 'Keys and values that are just this are null' -r
 complete -c mq-produce -s p -l partition -d 'The partition for every record' -r
 complete -c mq-produce -l partitioner -d 'How a key finds its partition: murmur2 as Kafka\'s Java client, crc32 as librdkafka' -r

@@ -11,6 +11,7 @@ mod each_topic;
 mod failures;
 mod messages;
 mod multi_line;
+mod origins;
 mod outputs;
 mod selection;
 mod terminal;

@@ -18,6 +18,7 @@ mod lines;
 mod multi_line;
 mod number;
 mod offsets;
+mod origin;
 mod parse_template;
 mod partitions;
 mod plan;
@@ -43,6 +44,7 @@ pub use input::{
 };
 pub use multi_line::MultiLine;
 pub use offsets::{parse_point, parse_range, parse_selection};
+pub use origin::{Origin, OriginText};
 pub use partitions::{
     parse_partition, parse_partition_offset, parse_partitions, parse_topic_partition,
     parse_topic_with_partition,

@@ -11,7 +11,8 @@ use super::job::{Added, AutoCreate, Echo, Job, Source};
 use crate::cli::common::{Common, bytes_as_given, usage};
 use crate::cli::lang::{
     Delimiter, Format, Framing, FramingOptions, InputFormat, InputOptions, MissingKey, MultiLine,
-    Now, Renderer, parse_count, parse_duration, parse_size, parse_time, shown, tsv_field,
+    Now, OriginText, Renderer, parse_count, parse_duration, parse_size, parse_time, shown,
+    tsv_field,
 };
 use crate::cli::pattern::bad_regex;
 use crate::cli::{Env, Outcome, Tool};
@@ -72,14 +73,15 @@ pub struct Args {
         default_value = "fail"
     )]
     on_missing_key: OnMissingKey,
-    /// The key of records that have none
+    /// The key of records that have none; in it %{file}, %{name} (without folder) and %{line} say
+    /// where the record came from
     #[arg(short, long, value_name = "KEY", help_heading = "Input")]
     key: Option<OsString>,
-    /// A header for every record (repeatable)
+    /// A header for every record (repeatable), with the fields of -k; without = its value is null
     #[arg(
         short = 'H',
         long = "header",
-        value_name = "NAME=VALUE",
+        value_name = "NAME[=VALUE]",
         help_heading = "Input"
     )]
     headers: Vec<OsString>,
@@ -299,10 +301,11 @@ impl Args {
             .timestamp
             .map(|time| parse_time(&time, &now))
             .transpose()?;
+        let key = self.key.map(|key| bytes_as_given("-k", key)).transpose()?;
         let headers = self
             .headers
             .into_iter()
-            .map(split_header)
+            .map(header)
             .collect::<Result<_>>()?;
         let batch_bytes = usize::try_from(parse_size(&self.batch_size)?).unwrap_or(usize::MAX);
         if batch_bytes < 1024 {
@@ -371,6 +374,11 @@ impl Args {
             };
             files.into_iter().map(source).collect()
         };
+        let added = Added {
+            key: key.map(|key| OriginText::parse("-k", &key)).transpose()?,
+            headers,
+        };
+        check_origins(&added, &sources)?;
         for source in &sources {
             if let Source::File(path) = source
                 && let Err(e) = std::fs::metadata(path)
@@ -389,13 +397,10 @@ impl Args {
         }
         Ok(Job {
             topic,
-            sources,
+            sources: sources.into(),
             input,
             record_idle: linger.unwrap_or(RECORD_IDLE),
-            added: Arc::new(Added {
-                key: self.key.map(|key| bytes_as_given("-k", key)).transpose()?,
-                headers,
-            }),
+            added: Arc::new(added),
             partition: self.partition,
             keep_partition: self.keep_partition,
             timestamp,
@@ -423,21 +428,41 @@ fn topic_name(given: OsString) -> Result<TopicName> {
     TopicName::new(text)
 }
 
-/// The name is text, as in Kafka; the value is whatever was given.
-fn split_header(header: OsString) -> Result<(Vec<u8>, Vec<u8>)> {
+/// The name is text, as in Kafka; the value is whatever was given, or null.
+fn header(given: OsString) -> Result<(Vec<u8>, Option<OriginText>)> {
+    let bytes = bytes_as_given("-H", given.clone())?;
+    let equals = memchr::memchr(b'=', &bytes);
+    let (name, value) = bytes.split_at(equals.unwrap_or(bytes.len()));
     let refuse = |what: &str| {
         usage(
-            format!("'{}' {what}", shown(&header.to_string_lossy())),
-            "say -H NAME=VALUE; the name is UTF-8, the value may be empty",
+            format!("'{}' {what}", shown(&given.to_string_lossy())),
+            "say -H NAME=VALUE, or -H NAME for null; the name is UTF-8, the value may be empty",
         )
     };
-    let bytes = bytes_as_given("-H", header.clone())?;
-    let equals = memchr::memchr(b'=', &bytes).ok_or_else(|| refuse("is no header"))?;
-    let (name, value) = (&bytes[..equals], &bytes[equals + 1..]);
+    if bytes.is_empty() {
+        return Err(refuse("is no header"));
+    }
     if std::str::from_utf8(name).is_err() {
         return Err(refuse("has a name that is not UTF-8"));
     }
-    Ok((name.to_vec(), value.to_vec()))
+    let value = value.strip_prefix(b"=");
+    let value = value
+        .map(|value| OriginText::parse("-H", value))
+        .transpose()?;
+    Ok((name.to_vec(), value))
+}
+
+/// Refuses fields that name a file where there is none.
+fn check_origins(added: &Added, sources: &[Source]) -> Result<()> {
+    let texts = added.headers.iter().filter_map(|(_, value)| value.as_ref());
+    let mut texts = texts.chain(&added.key);
+    if texts.any(OriginText::names_file) && sources.iter().all(|one| *one == Source::Stdin) {
+        return Err(usage(
+            "%{file} and %{name} need files: standard input has no name",
+            "name the files behind the topic: mq-produce TOPIC FILE...",
+        ));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -28,10 +28,7 @@ fn good(line: &[&str]) -> Job {
 fn by_default_lines_of_standard_input_and_all_acks() {
     let job = good(&["a"]);
     assert_eq!(
-        (
-            job.topic.as_ref().map(TopicName::as_str),
-            job.sources.as_slice()
-        ),
+        (job.topic.as_ref().map(TopicName::as_str), &*job.sources),
         (Some("a"), &[Source::Stdin][..])
     );
     assert!(matches!(&job.input.format, InputFormat::Lines(d) if d.bytes() == b"\n"));
@@ -66,9 +63,9 @@ fn inputs() {
     ));
     let job = good(&["-J", "--each-topic", here, "-"]);
     assert_eq!(job.topic, None);
-    assert_eq!(job.sources, [Source::File(here.into()), Source::Stdin]);
+    assert_eq!(*job.sources, [Source::File(here.into()), Source::Stdin]);
     assert_eq!(
-        good(&["--each-topic", "-f", "json"]).sources,
+        *good(&["--each-topic", "-f", "json"]).sources,
         [Source::Stdin]
     );
     let e = super::tests::job(&["--each-topic", "-J", "orders"]).expect_err("no such file");
@@ -102,18 +99,20 @@ fn inputs() {
         "-",
     ]);
     assert_eq!(job.input.missing_key, MissingKey::Null);
-    assert_eq!(job.added.key.as_deref(), Some(&b"x"[..]));
+    let text = |text: &str| OriginText::parse("", text.as_bytes()).ok();
+    assert_eq!(job.added.key, text("x"));
     assert_eq!(job.input.null_marker.as_deref(), Some(&b"-"[..]));
-    let job = good(&["a", "-H", "n=v=w", "-H", "e="]);
+    let job = good(&["a", "-H", "n=v=w", "-H", "e=", "-H", "null"]);
     assert_eq!(
         job.added.headers,
         [
-            (b"n".to_vec(), b"v=w".to_vec()),
-            (b"e".to_vec(), Vec::new())
+            (b"n".to_vec(), text("v=w")),
+            (b"e".to_vec(), text("")),
+            (b"null".to_vec(), None),
         ]
     );
     let job = good(&["a", here, "-"]);
-    assert_eq!(job.sources, [Source::File(here.into()), Source::Stdin]);
+    assert_eq!(*job.sources, [Source::File(here.into()), Source::Stdin]);
 }
 
 #[test]
@@ -189,7 +188,10 @@ fn what_is_refused_says_what_is_allowed() {
         (&["a", "-f", "x"], "use value, json"),
         (&["a", "-f", "%k%v\\n"], "%k"),
         (&["a", "--on-missing-key", "null"], "-K"),
-        (&["a", "-H", "x"], "-H NAME=VALUE"),
+        (&["a", "-H", ""], "-H NAME=VALUE"),
+        (&["a", "-H", "x=%{nam}"], "use %{file}, %{name}"),
+        (&["a", "-k", "%{file}"], "standard input has no name"),
+        (&["a", "-H", "x=%{name}", "-"], "standard input has no name"),
         (&["a", "-p", "0", "--keep-partition"], "cannot be used with"),
         (
             &["a", "-p", "0", "--keyless", "sticky"],

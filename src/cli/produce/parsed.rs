@@ -1,12 +1,14 @@
 //! Records of any form, cut out of the input by a parser.
 
 use std::borrow::Cow;
+use std::ffi::OsStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::input::Input;
+use super::job::Source;
 use super::run::{Awaited, READ_BYTES, Run};
-use crate::cli::lang::{InputRecord, RecordParser, Step};
+use crate::cli::lang::{InputRecord, Origin, RecordParser, Step};
 use crate::client::ProducerRecord;
 use crate::error::{Error, Kind, Result};
 use crate::record::Header;
@@ -124,20 +126,28 @@ impl Run<'_> {
                 value: value.as_deref(),
             });
         }
-        for (name, value) in &added.headers {
+        let sources = Arc::clone(&self.job.sources);
+        let origin = Origin {
+            file: sources
+                .get(self.source)
+                .map_or(OsStr::new("-"), Source::as_given),
+            line: self.line,
+        };
+        let values = added
+            .headers
+            .iter()
+            .map(|(_, value)| value.as_ref().map(|v| v.of(origin)));
+        let values: Vec<Option<Cow<'_, [u8]>>> = values.collect();
+        for ((name, _), value) in added.headers.iter().zip(&values) {
             headers.push(Header {
                 key: name,
-                value: Some(value),
+                value: value.as_deref(),
             });
         }
-        let key: Option<Cow<'_, [u8]>> = if record.key_given {
-            record.key.as_deref().map(Cow::Borrowed)
-        } else {
-            record
-                .key
-                .as_deref()
-                .or(added.key.as_deref())
-                .map(Cow::Borrowed)
+        let key: Option<Cow<'_, [u8]>> = match (&record.key, &added.key) {
+            (Some(key), _) => Some(Cow::Borrowed(key)),
+            (None, Some(key)) if !record.key_given => Some(key.of(origin)),
+            (None, _) => None,
         };
         let own = if self.job.keep_partition {
             record.partition

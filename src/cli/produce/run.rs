@@ -98,7 +98,7 @@ pub(super) enum Awaited {
 
 impl Run<'_> {
     fn feed(&mut self) -> Result<()> {
-        let sources = self.job.sources.clone();
+        let sources = Arc::clone(&self.job.sources);
         for (number, source) in sources.iter().enumerate() {
             (self.source, self.line) = (number, 1);
             let mut input = Input::open(source).map_err(|e| match source {
