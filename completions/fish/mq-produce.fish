@@ -1,6 +1,8 @@
 complete -c mq-produce -s D -d 'What ends a record, with escapes \\n \\t \\r \\0 \\\\ \\xNN [default: \\n]' -r
 complete -c mq-produce -l begins -d 'A record begins with each line in which REGEX is found, so that a stack trace is one record. An idle input (for --linger, else 1s) ends a record, too' -r
 complete -c mq-produce -l max-lines -d 'Most lines of a record with --begins; the next line begins another one' -r
+complete -c mq-produce -l input-format -d 'Lines as another tool has them: those of kcat -J; or those of Kafka\'s console tools with headers and key, HEADERS TAB KEY TAB VALUE' -r -f -a "kcat\t'kcat -J: payload, ts, and headers in turn'
+console\t'kafka-console-producer with parse.headers and parse.key'"
 complete -c mq-produce -s f -l format -d 'A template that the input follows, such as \'%k=%v\\n\'' -r
 complete -c mq-produce -s K -d 'What ends the key that each record begins with' -r
 complete -c mq-produce -l on-missing-key -d 'What to do with a record in which -K finds no key' -r -f -a "fail\t'The run ends'
@@ -29,7 +31,7 @@ never\t'Never'"
 complete -c mq-produce -s 0 -l null -d 'Records end with NUL, as from find -print0'
 complete -c mq-produce -l whole -d 'Each input is one record'
 complete -c mq-produce -s J -l json -d 'Each line is a record as mq-consume -J prints it; only "value" is required'
-complete -c mq-produce -l each-topic -d 'Each record goes to the topic that it names itself (-J). There is no TOPIC argument then'
+complete -c mq-produce -l each-topic -d 'Each record goes to the topic that it names itself (-J, or kcat\'s). There is no TOPIC argument then'
 complete -c mq-produce -s Z -l empty-is-null -d 'An empty value is null: a tombstone'
 complete -c mq-produce -l skip-empty -d 'Leave empty records out'
 complete -c mq-produce -l keep-partition -d 'Each record goes to the partition that it names itself (-J, %p)'

@@ -173,8 +173,8 @@ fn a_large_record_goes_where_it_is_allowed() {
     Tally::case();
     let shell = Shell::new();
     shell.topics(&["create", "small"]);
-    shell.topics(&["create", "large", "-c", "max.message.bytes=30000000"]);
-    let large = "x".repeat(20_000_000);
+    shell.topics(&["create", "large", "-c", "max.message.bytes=10000000"]);
+    let large = "x".repeat(8_000_000);
     let line = |topic: &str| format!("{}\n", json!({"topic": topic, "value": large}));
     let args = ["-J", "--each-topic"];
     shell.produce(&args, line("large").as_bytes());

@@ -12,6 +12,7 @@ mod failures;
 mod messages;
 mod multi_line;
 mod origins;
+mod other_tools;
 mod outputs;
 mod selection;
 mod terminal;

@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 
+use crate::cli::lang::console::read_console;
 use crate::cli::lang::delimiter::Delimiter;
 use crate::cli::lang::envelope::read_envelope;
+use crate::cli::lang::kcat::read_kcat;
 use crate::cli::lang::lines::{Line, LineReader};
 use crate::cli::lang::multi_line::{MultiLine, MultiLineReader};
 use crate::cli::lang::parse_template::TemplateReader;
@@ -73,6 +75,10 @@ pub enum InputFormat {
     Whole,
     /// A JSON envelope a line.
     Json,
+    /// kcat's JSON envelope a line.
+    Kcat,
+    /// Headers, key and value a line, as Kafka's console tools have them.
+    Console,
     /// A template.
     Template(Template),
 }
@@ -120,8 +126,11 @@ pub struct RecordParser {
 enum Reader {
     Lines(LineReader),
     MultiLine(MultiLineReader),
-    Json(LineReader),
-    Whole { done: bool },
+    /// A line is a record in the form that the options name.
+    Forms(LineReader),
+    Whole {
+        done: bool,
+    },
     Template(TemplateReader),
 }
 
@@ -134,7 +143,9 @@ impl RecordParser {
         let reader = match &options.format {
             InputFormat::Lines(delimiter) => Reader::Lines(LineReader::new(delimiter.clone())),
             InputFormat::MultiLine(how) => Reader::MultiLine(MultiLineReader::new(how.clone())),
-            InputFormat::Json => Reader::Json(LineReader::new(Delimiter::newline())),
+            InputFormat::Json | InputFormat::Kcat | InputFormat::Console => {
+                Reader::Forms(LineReader::new(Delimiter::newline()))
+            }
             InputFormat::Whole => Reader::Whole { done: false },
             InputFormat::Template(template) => {
                 match template.value_line().and_then(Delimiter::new) {
@@ -154,7 +165,7 @@ impl RecordParser {
     /// Begins another input.
     pub fn restart(&mut self) {
         match &mut self.reader {
-            Reader::Lines(lines) | Reader::Json(lines) => lines.restart(),
+            Reader::Lines(lines) | Reader::Forms(lines) => lines.restart(),
             Reader::MultiLine(lines) => lines.restart(),
             Reader::Whole { done } => *done = false,
             Reader::Template(template) => template.restart(),
@@ -198,14 +209,14 @@ impl RecordParser {
                 Line::Whole { line, consumed } => (self.options.split_key(line), consumed),
                 other => return Ok(other.into_step()),
             },
-            Reader::Json(lines) => match lines.next(buf, eof, max) {
+            Reader::Forms(lines) => match lines.next(buf, eof, max) {
                 Line::Whole {
                     line: b"" | b"\r",
                     consumed,
                 } if self.options.skip_empty => {
                     return Ok(Step::Skip { consumed });
                 }
-                Line::Whole { line, consumed } => (self.options.envelope(line), consumed),
+                Line::Whole { line, consumed } => (self.options.form(line), consumed),
                 other => return Ok(other.into_step()),
             },
             Reader::Whole { done: true } => return Ok(Step::End),
@@ -270,8 +281,12 @@ impl InputOptions {
         end.and_then(|end| record.get(..end)).unwrap_or(record)
     }
 
-    fn envelope<'b>(&self, line: &'b [u8]) -> Result<InputRecord<'b>> {
-        let mut record = read_envelope(line)?;
+    fn form<'b>(&self, line: &'b [u8]) -> Result<InputRecord<'b>> {
+        let mut record = match self.format {
+            InputFormat::Console => return read_console(line, self.null_marker.as_deref()),
+            InputFormat::Kcat => read_kcat(line)?,
+            _ => read_envelope(line)?,
+        };
         record.key = record.key.and_then(|key| self.unless_null(key));
         record.value = record.value.and_then(|value| self.unless_null(value));
         Ok(record)

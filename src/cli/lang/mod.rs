@@ -6,6 +6,7 @@
 
 mod ambiguity;
 mod civil;
+mod console;
 mod count;
 mod delimiter;
 mod duration;
@@ -14,6 +15,7 @@ mod escape;
 mod framing;
 mod input;
 mod json;
+mod kcat;
 mod lines;
 mod multi_line;
 mod number;

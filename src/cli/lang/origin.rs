@@ -93,9 +93,9 @@ impl OriginText {
             [Piece::Bytes(bytes)] => Cow::Borrowed(bytes),
             pieces => {
                 let mut out = Vec::new();
-                pieces
-                    .iter()
-                    .for_each(|piece| piece.write(origin, &mut out));
+                for piece in pieces {
+                    piece.write(origin, &mut out);
+                }
                 Cow::Owned(out)
             }
         }

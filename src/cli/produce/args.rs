@@ -55,7 +55,11 @@ pub struct Args {
     /// Most lines of a record with --begins; the next line begins another one
     #[arg(long, value_name = "N", value_parser = parse_count::<u64>, help_heading = "Input", requires = "begins")]
     max_lines: Option<u64>,
-    /// Each record goes to the topic that it names itself (-J). There is no TOPIC argument then
+    /// Lines as another tool has them: those of kcat -J; or those of Kafka's console tools with
+    /// headers and key, HEADERS TAB KEY TAB VALUE
+    #[arg(long, value_name = "TOOL", help_heading = "Input", conflicts_with_all = ["delimiter", "nul", "whole", "json", "format", "key_delimiter", "begins"])]
+    input_format: Option<OtherTool>,
+    /// Each record goes to the topic that it names itself (-J, or kcat's). There is no TOPIC argument then
     #[arg(long, help_heading = "Input")]
     each_topic: bool,
     /// A template that the input follows, such as '%k=%v\n'
@@ -193,6 +197,14 @@ enum OnMissingKey {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum OtherTool {
+    /// kcat -J: payload, ts, and headers in turn
+    Kcat,
+    /// kafka-console-producer with parse.headers and parse.key
+    Console,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum KeylessArg {
     /// To each in turn
     RoundRobin,
@@ -257,6 +269,8 @@ impl Args {
         };
         let format = match framing.parse()? {
             _ if self.whole => InputFormat::Whole,
+            _ if self.input_format == Some(OtherTool::Kcat) => InputFormat::Kcat,
+            _ if self.input_format == Some(OtherTool::Console) => InputFormat::Console,
             Framing::Format(Format::Json) => InputFormat::Json,
             Framing::Format(Format::Template(template)) => InputFormat::Template(template),
             Framing::Ended(delimiter) => match &self.begins {
@@ -279,13 +293,14 @@ impl Args {
             .key_delimiter
             .map(|delimiter| Delimiter::parse("-K", &delimiter))
             .transpose()?;
-        if self.keep_partition && !matches!(format, InputFormat::Json | InputFormat::Template(_)) {
+        let is_envelope = matches!(format, InputFormat::Json | InputFormat::Kcat);
+        if self.keep_partition && !is_envelope && !matches!(format, InputFormat::Template(_)) {
             return Err(usage(
                 "--keep-partition needs records that name their partition",
                 "use it with -J, or with a template (-f) that has %p",
             ));
         }
-        if self.each_topic && !matches!(format, InputFormat::Json) {
+        if self.each_topic && !is_envelope {
             return Err(usage(
                 "--each-topic needs records that name their topic",
                 "use it with -J; without it, name the topic: mq-produce TOPIC",

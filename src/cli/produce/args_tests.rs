@@ -61,6 +61,10 @@ fn inputs() {
         good(&["a", "-f", "%k=%v\\n"]).input.format,
         InputFormat::Template(_)
     ));
+    let kcat = ["--input-format", "kcat", "--each-topic", "--keep-partition"];
+    assert!(matches!(good(&kcat).input.format, InputFormat::Kcat));
+    let console = good(&["a", "--input-format", "console"]);
+    assert!(matches!(console.input.format, InputFormat::Console));
     let job = good(&["-J", "--each-topic", here, "-"]);
     assert_eq!(job.topic, None);
     assert_eq!(*job.sources, [Source::File(here.into()), Source::Stdin]);
@@ -181,6 +185,30 @@ fn what_is_refused_says_what_is_allowed() {
         (&["a", "--begins", "E("], "--begins 'E(' is no regular"),
         (&["a", "--max-lines", "2"], "--begins"),
         (&["a", "--begins", "E", "--max-lines", "0"], "at least 1"),
+        (
+            &["a", "--input-format", "kcat", "-J"],
+            "cannot be used with",
+        ),
+        (
+            &["a", "--input-format", "console", "-K", ":"],
+            "cannot be used with",
+        ),
+        (
+            &["a", "--input-format", "console", "--begins", "E"],
+            "cannot be used with",
+        ),
+        (
+            &["a", "--input-format", "json"],
+            "possible values: kcat, console",
+        ),
+        (
+            &["a", "--input-format", "console", "--keep-partition"],
+            "-J",
+        ),
+        (
+            &["--input-format", "console", "--each-topic"],
+            "use it with -J",
+        ),
         (&["--each-topic"], "use it with -J"),
         (&["--each-topic", "--whole"], "use it with -J"),
         (&["--each-topic", "-f", "%t %v\\n"], "use it with -J"),

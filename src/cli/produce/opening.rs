@@ -189,7 +189,7 @@ impl Run<'_> {
     fn input_bytes(&self, most: usize) -> usize {
         // JSON escapes a byte as six.
         let bytes = match self.job.input.format {
-            InputFormat::Json => most.saturating_mul(6),
+            InputFormat::Json | InputFormat::Kcat => most.saturating_mul(6),
             _ => most,
         };
         bytes.saturating_add(65_536)
@@ -243,7 +243,10 @@ impl Run<'_> {
                     "{raise}, or check the expression of --begins, or bound records with --max-lines"
                 )
             }
-            InputFormat::Json => format!("{raise}; a record is one line of JSON"),
+            InputFormat::Json | InputFormat::Kcat => {
+                format!("{raise}; a record is one line of JSON")
+            }
+            InputFormat::Console => format!("{raise}; a record is one line"),
             InputFormat::Template(_) => format!("{raise}, or check the template of -f"),
         }
     }

@@ -100,7 +100,12 @@ proptest! {
                 write(&renderer, record, &mut out);
             }
             let read = read_in_steps(options(format(text)), &out, step);
-            let want: Vec<Outcome> = records.iter().cloned().map(Ok).collect();
+            // Only the envelope names its topic on input.
+            let topic = (text == "json").then_some(Cow::Borrowed("a.topic"));
+            let want = records.iter().cloned().map(|record| {
+                Ok(InputRecord { topic: topic.clone(), ..record })
+            });
+            let want: Vec<Outcome> = want.collect();
             prop_assert_eq!(read, want, "{}: {}", text, out.escape_ascii());
         }
     }
