@@ -299,13 +299,19 @@ const HABITS: &[Habit] = &[
         "-J reads and prints records as a JSON object a line",
     ),
     at(
-        RECORDS,
+        PRODUCE,
         &[
-            "--key-separator",
-            "--key-delimiter",
             "--property",
-            "--parse-key",
+            "--reader-property",
+            "--reader-config",
+            "--line-reader",
         ],
+        "--input-format console reads headers, key and value with tabs between; -K DELIM separates the key \
+         from the value",
+    ),
+    at(
+        RECORDS,
+        &["--key-separator", "--key-delimiter", "--parse-key"],
         "-K DELIM separates the key from the value",
     ),
     at(

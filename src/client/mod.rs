@@ -42,5 +42,6 @@ pub use read_from::{Chooser, ReadFrom};
 pub use reassignment::{PlannedReassignment, ReassignmentDescription};
 pub use repair::refused as repair_refused;
 pub use resolve::{ResolvedRange, Until, resolve_range, resolve_within};
+pub use target::{check_for_new_topic, make_with};
 pub use untimed_producer::{Failure, UntimedProducer};
 pub use verify::Verified;

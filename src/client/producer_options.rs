@@ -75,6 +75,8 @@ pub struct ProducerOptions {
     pub timeout: Duration,
     /// Most bytes that are sent and not acknowledged, give or take a batch: beyond them, sending waits.
     pub unacknowledged_bytes_max: usize,
+    /// Most bytes of batches that are being built, over all partitions.
+    pub building_bytes_max: usize,
     /// Where a key goes.
     pub partitioner: Partitioner,
     /// Where records without a key go.
@@ -92,6 +94,7 @@ impl Default for ProducerOptions {
             linger: Duration::ZERO,
             timeout: Duration::from_secs(30),
             unacknowledged_bytes_max: 32 << 20,
+            building_bytes_max: 8 << 20,
             partitioner: Partitioner::Murmur2,
             keyless: Keyless::RoundRobin,
             onlooker: None,

@@ -3,11 +3,9 @@
 use super::producer_options::{ProducerOptions, ProducerRecord};
 use crate::error::{Error, Kind, Result};
 use crate::record::{BatchBuilder, DECOMPRESSED_LEN_MAX};
-use crate::store::TopicHandle;
-use crate::types::{Compression, Timestamp, TimestampType};
+use crate::store::{TopicConfigs, TopicHandle};
+use crate::types::{Compression, Timestamp, TimestampType, TopicName};
 
-/// Most bytes held in batches that are being built, over all partitions.
-pub(super) const BUILDING_BYTES_MAX: usize = 8 << 20;
 /// Least size of a batch, however many partitions share the memory.
 const BATCH_BYTES_MIN: usize = 16 * 1024;
 
@@ -26,7 +24,7 @@ impl Target {
     pub fn new(topic: TopicHandle, options: &ProducerOptions) -> Self {
         let configs = topic.configs();
         let message_bytes = configs.batch_bytes_max() as usize;
-        let share = BUILDING_BYTES_MAX / topic.meta().partitions.len().max(1);
+        let share = options.building_bytes_max / topic.meta().partitions.len().max(1);
         Target {
             batch_bytes: options
                 .batch_bytes
@@ -54,32 +52,84 @@ impl Target {
         record: &ProducerRecord<'_>,
         timestamp: Timestamp,
     ) -> Result<()> {
-        let (most, name) = (self.message_bytes, &self.topic.meta().name);
-        let mut stored = exact;
-        let bomb = exact > DECOMPRESSED_LEN_MAX.max(most);
-        if exact > most && self.compression != Compression::None && !bomb {
-            let mut alone = BatchBuilder::new();
-            alone.append(
-                timestamp,
-                record.key,
-                record.value,
-                record.headers.iter().copied(),
-            )?;
-            let batch = alone.finish(self.compression, TimestampType::CreateTime)?;
-            stored = batch.len();
-            builder.recycle(batch);
-        }
-        if stored > most || bomb {
-            return Err(Error::new(
-                Kind::MessageTooLarge,
-                format!("MESSAGE_TOO_LARGE: a record that takes {stored} bytes as a batch, where topic {name} allows {most}"),
-            )
-            .cure(if self.compression == Compression::None {
-                format!("{}, or compress with -z", self.topic.configs().raise_for(name, stored))
-            } else {
-                self.topic.configs().raise_for(name, stored)
-            }));
-        }
-        Ok(())
+        let (name, compression) = (&self.topic.meta().name, self.compression);
+        weigh(
+            name,
+            self.message_bytes,
+            compression,
+            builder,
+            exact,
+            record,
+            timestamp,
+        )
+        .map_err(|(stored, e)| {
+            let raise = self.topic.configs().raise_for(name, stored);
+            e.cure(match compression {
+                Compression::None => format!("{raise}, or compress with -z"),
+                _ => raise,
+            })
+        })
     }
+}
+
+/// Whether a topic that is made with the default configs takes a record of that size.
+///
+/// # Errors
+/// [`Kind::MessageTooLarge`].
+pub fn check_for_new_topic(
+    name: &TopicName,
+    compression: Compression,
+    record: &ProducerRecord<'_>,
+    timestamp: Timestamp,
+) -> Result<()> {
+    let mut builder = BatchBuilder::new();
+    let headers = record.headers.iter().copied();
+    let exact = builder.size_with(timestamp, record.key, record.value, headers);
+    let most = TopicConfigs::default().batch_bytes_max() as usize;
+    weigh(
+        name,
+        most,
+        compression,
+        &mut builder,
+        exact,
+        record,
+        timestamp,
+    )
+    .map_err(|(stored, e)| e.cure(make_with(name, stored)))
+}
+
+/// How to make a topic that takes batches of so many bytes.
+pub fn make_with(name: &TopicName, bytes: usize) -> String {
+    format!("make the topic first: 'mq-topics create {name} -c max.message.bytes={bytes}'")
+}
+
+/// What a record takes as a batch, with the error, where that is too much.
+fn weigh(
+    name: &TopicName,
+    most: usize,
+    compression: Compression,
+    builder: &mut BatchBuilder,
+    exact: usize,
+    record: &ProducerRecord<'_>,
+    timestamp: Timestamp,
+) -> Result<(), (usize, Error)> {
+    let mut stored = exact;
+    let bomb = exact > DECOMPRESSED_LEN_MAX.max(most);
+    if exact > most && compression != Compression::None && !bomb {
+        let mut alone = BatchBuilder::new();
+        let headers = record.headers.iter().copied();
+        let batch = alone
+            .append(timestamp, record.key, record.value, headers)
+            .and_then(|()| alone.finish(compression, TimestampType::CreateTime))
+            .map_err(|e| (exact, e))?;
+        stored = batch.len();
+        builder.recycle(batch);
+    }
+    if stored > most || bomb {
+        let text = format!(
+            "MESSAGE_TOO_LARGE: a record that takes {stored} bytes as a batch, where topic {name} allows {most}"
+        );
+        return Err((stored, Error::new(Kind::MessageTooLarge, text)));
+    }
+    Ok(())
 }

@@ -19,7 +19,7 @@ use std::time::Duration;
 use super::delivery::{Delivery, Job};
 use super::ledger::{Batch, Ledger};
 use super::producer_options::{Keyless, ProducerOptions, ProducerRecord, Receipt, Sent};
-use super::target::{BUILDING_BYTES_MAX, Target};
+use super::target::Target;
 use crate::error::{Error, Kind, Result};
 use crate::record::{BATCH_HEADER_LEN, BatchBuilder, RECORD_OVERHEAD_MAX, partition_for_key};
 use crate::store::{StoreDir, TopicHandle};
@@ -220,7 +220,7 @@ impl UntimedProducer {
         let sent = self.sent_to(at);
         if full {
             self.dispatch(at)?;
-        } else if self.building_bytes > BUILDING_BYTES_MAX {
+        } else if self.building_bytes > self.options.building_bytes_max {
             self.hand_on()?;
         }
         Ok(sent)
@@ -252,7 +252,7 @@ impl UntimedProducer {
                 self.building_bytes += builder.len_bytes() - before;
                 self.sequence = sequence + 1;
                 let sent = slot.sent(at);
-                if self.building_bytes > BUILDING_BYTES_MAX {
+                if self.building_bytes > self.options.building_bytes_max {
                     self.hand_on()?;
                 }
                 return Ok(sent);

@@ -8,8 +8,12 @@ mod tally;
 
 mod combinations;
 mod delivery;
+mod each_topic;
 mod failures;
 mod messages;
+mod multi_line;
+mod origins;
+mod other_tools;
 mod outputs;
 mod selection;
 mod terminal;

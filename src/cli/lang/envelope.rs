@@ -45,7 +45,7 @@ pub fn write_envelope(record: &OutputRecord<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"]}\n");
 }
 
-/// Reads the envelope that is the whole of `line`. Only `value` is required; `topic`, `offset`,
+/// Reads the envelope that is the whole of `line`. Only `value` is required; `offset`,
 /// `timestamp_type` and `leader_epoch` are checked and dropped.
 ///
 /// # Errors
@@ -123,7 +123,8 @@ impl<'de> Visitor<'de> for Envelope<'_> {
             }
             self.field.set(field);
             match field {
-                "topic" | "timestamp_type" => drop(map.next_value::<Text<'de>>()?),
+                "topic" => record.topic = Some(map.next_value::<Text<'de>>()?.0),
+                "timestamp_type" => drop(map.next_value::<Text<'de>>()?),
                 "offset" => _ = map.next_value::<Offset>()?,
                 "leader_epoch" => _ = map.next_value::<LeaderEpoch>()?,
                 "partition" => {

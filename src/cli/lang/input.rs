@@ -2,9 +2,12 @@
 
 use std::borrow::Cow;
 
+use crate::cli::lang::console::read_console;
 use crate::cli::lang::delimiter::Delimiter;
 use crate::cli::lang::envelope::read_envelope;
+use crate::cli::lang::kcat::read_kcat;
 use crate::cli::lang::lines::{Line, LineReader};
+use crate::cli::lang::multi_line::{MultiLine, MultiLineReader};
 use crate::cli::lang::parse_template::TemplateReader;
 use crate::cli::lang::template::Template;
 use crate::cli::lang::time::Now;
@@ -29,6 +32,8 @@ pub struct InputRecord<'a> {
     pub timestamp: Option<Timestamp>,
     /// The partition, from 0, if the input gave it.
     pub partition: Option<PartitionId>,
+    /// The topic's name, which may be none, if the input gave it.
+    pub topic: Option<Cow<'a, str>>,
 }
 
 /// What comes next in the input.
@@ -64,10 +69,16 @@ pub enum Step<'a> {
 pub enum InputFormat {
     /// Records end with the delimiter, the last one also with the input.
     Lines(Delimiter),
+    /// Lines, several a record.
+    MultiLine(MultiLine),
     /// Each input is one record.
     Whole,
     /// A JSON envelope a line.
     Json,
+    /// kcat's JSON envelope a line.
+    Kcat,
+    /// Headers, key and value a line, as Kafka's console tools have them.
+    Console,
     /// A template.
     Template(Template),
 }
@@ -114,8 +125,12 @@ pub struct RecordParser {
 #[derive(Debug)]
 enum Reader {
     Lines(LineReader),
-    Json(LineReader),
-    Whole { done: bool },
+    MultiLine(MultiLineReader),
+    /// A line is a record in the form that the options name.
+    Forms(LineReader),
+    Whole {
+        done: bool,
+    },
     Template(TemplateReader),
 }
 
@@ -127,7 +142,10 @@ impl RecordParser {
     pub fn new(options: InputOptions) -> Result<Self> {
         let reader = match &options.format {
             InputFormat::Lines(delimiter) => Reader::Lines(LineReader::new(delimiter.clone())),
-            InputFormat::Json => Reader::Json(LineReader::new(Delimiter::newline())),
+            InputFormat::MultiLine(how) => Reader::MultiLine(MultiLineReader::new(how.clone())),
+            InputFormat::Json | InputFormat::Kcat | InputFormat::Console => {
+                Reader::Forms(LineReader::new(Delimiter::newline()))
+            }
             InputFormat::Whole => Reader::Whole { done: false },
             InputFormat::Template(template) => {
                 match template.value_line().and_then(Delimiter::new) {
@@ -147,9 +165,22 @@ impl RecordParser {
     /// Begins another input.
     pub fn restart(&mut self) {
         match &mut self.reader {
-            Reader::Lines(lines) | Reader::Json(lines) => lines.restart(),
+            Reader::Lines(lines) | Reader::Forms(lines) => lines.restart(),
+            Reader::MultiLine(lines) => lines.restart(),
             Reader::Whole { done } => *done = false,
             Reader::Template(template) => template.restart(),
+        }
+    }
+
+    /// Whether a record waits that may be whole: only what comes next would tell.
+    pub fn holds_record(&self) -> bool {
+        matches!(&self.reader, Reader::MultiLine(lines) if lines.holds_record())
+    }
+
+    /// What waits so is a record, since nothing came for a while: the next call gives it.
+    pub fn end_record(&mut self) {
+        if let Reader::MultiLine(lines) = &mut self.reader {
+            lines.end_record();
         }
     }
 
@@ -174,14 +205,18 @@ impl RecordParser {
                 Line::Whole { line, consumed } => (self.options.split_key(line), consumed),
                 other => return Ok(other.into_step()),
             },
-            Reader::Json(lines) => match lines.next(buf, eof, max) {
+            Reader::MultiLine(lines) => match lines.next(buf, eof, max) {
+                Line::Whole { line, consumed } => (self.options.split_key(line), consumed),
+                other => return Ok(other.into_step()),
+            },
+            Reader::Forms(lines) => match lines.next(buf, eof, max) {
                 Line::Whole {
                     line: b"" | b"\r",
                     consumed,
                 } if self.options.skip_empty => {
                     return Ok(Step::Skip { consumed });
                 }
-                Line::Whole { line, consumed } => (self.options.envelope(line), consumed),
+                Line::Whole { line, consumed } => (self.options.form(line), consumed),
                 other => return Ok(other.into_step()),
             },
             Reader::Whole { done: true } => return Ok(Step::End),
@@ -213,7 +248,7 @@ impl InputOptions {
         let mut record = InputRecord::default();
         let mut value = line;
         if let Some(delimiter) = &self.key_delimiter {
-            match (delimiter.find(line), self.missing_key) {
+            match (delimiter.find(self.first_line(line)), self.missing_key) {
                 (Some(at), _) => {
                     record.key = self.unless_null(Cow::Borrowed(&line[..at]));
                     record.key_given = true;
@@ -234,8 +269,24 @@ impl InputOptions {
         Ok(record)
     }
 
-    fn envelope<'b>(&self, line: &'b [u8]) -> Result<InputRecord<'b>> {
-        let mut record = read_envelope(line)?;
+    /// Where the key is looked for: a record of several lines has it in the first.
+    #[inline]
+    fn first_line<'b>(&self, record: &'b [u8]) -> &'b [u8] {
+        let InputFormat::MultiLine(MultiLine { delimiter, .. }) = &self.format else {
+            return record;
+        };
+        let end = delimiter
+            .find(record)
+            .map(|at| at + delimiter.bytes().len());
+        end.and_then(|end| record.get(..end)).unwrap_or(record)
+    }
+
+    fn form<'b>(&self, line: &'b [u8]) -> Result<InputRecord<'b>> {
+        let mut record = match self.format {
+            InputFormat::Console => return read_console(line, self.null_marker.as_deref()),
+            InputFormat::Kcat => read_kcat(line)?,
+            _ => read_envelope(line)?,
+        };
         record.key = record.key.and_then(|key| self.unless_null(key));
         record.value = record.value.and_then(|value| self.unless_null(value));
         Ok(record)

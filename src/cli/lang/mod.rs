@@ -6,6 +6,7 @@
 
 mod ambiguity;
 mod civil;
+mod console;
 mod count;
 mod delimiter;
 mod duration;
@@ -14,9 +15,12 @@ mod escape;
 mod framing;
 mod input;
 mod json;
+mod kcat;
 mod lines;
+mod multi_line;
 mod number;
 mod offsets;
+mod origin;
 mod parse_template;
 mod partitions;
 mod plan;
@@ -40,7 +44,9 @@ pub use framing::{Framing, FramingOptions};
 pub use input::{
     InputFormat, InputHeader, InputOptions, InputRecord, MissingKey, RecordParser, Step,
 };
+pub use multi_line::MultiLine;
 pub use offsets::{parse_point, parse_range, parse_selection};
+pub use origin::{Origin, OriginText};
 pub use partitions::{
     parse_partition, parse_partition_offset, parse_partitions, parse_topic_partition,
     parse_topic_with_partition,

@@ -2,14 +2,19 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::job::{AutoCreate, Echo, Job, Source};
+use regex::bytes::Regex;
+
+use super::job::{Added, AutoCreate, Echo, Job, Source};
 use crate::cli::common::{Common, bytes_as_given, usage};
 use crate::cli::lang::{
     Delimiter, FIELDS_HELP, Format, Framing, FramingOptions, InputFormat, InputOptions, MissingKey,
-    Now, Renderer, parse_count, parse_duration, parse_size, parse_time, shown,
+    MultiLine, Now, OriginText, Renderer, parse_count, parse_duration, parse_size, parse_time,
+    shown, tsv_field,
 };
+use crate::cli::pattern::bad_regex;
 use crate::cli::{Env, Outcome, Tool};
 use crate::client::{Keyless, ProducerOptions};
 use crate::error::{Error, Kind, Result};
@@ -25,8 +30,8 @@ use crate::types::{Compression, PARTITIONS_MAX, PartitionId, TopicName};
 #[command(name = "mq-produce", version, after_help = EXAMPLES, after_long_help = format!("{FIELDS_HELP}\n\n{EXAMPLES}"), max_term_width = 100)]
 pub struct Args {
     /// The topic; made if there is none yet
-    #[arg(value_name = "TOPIC")]
-    topic: String,
+    #[arg(value_name = "TOPIC", required_unless_present = "each_topic")]
+    topic: Option<OsString>,
     /// Files to read, in order; - is standard input [default: -]
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -43,6 +48,20 @@ pub struct Args {
     /// Each line is a record as mq-consume -J prints it; only "value" is required
     #[arg(short = 'J', long, help_heading = "Input", conflicts_with = "format")]
     json: bool,
+    /// A record begins with each line in which REGEX is found, so that a stack trace is one record.
+    /// An idle input (for --linger, else 1s) ends a record, too
+    #[arg(long, value_name = "REGEX", help_heading = "Input", conflicts_with_all = ["whole", "json", "format"])]
+    begins: Option<String>,
+    /// Most lines of a record with --begins; the next line begins another one
+    #[arg(long, value_name = "N", value_parser = parse_count::<u64>, help_heading = "Input", requires = "begins")]
+    max_lines: Option<u64>,
+    /// Lines as another tool has them: those of kcat -J; or those of Kafka's console tools with
+    /// headers and key, HEADERS TAB KEY TAB VALUE
+    #[arg(long, value_name = "TOOL", help_heading = "Input", conflicts_with_all = ["delimiter", "nul", "whole", "json", "format", "key_delimiter", "begins"])]
+    input_format: Option<OtherTool>,
+    /// Each record goes to the topic that it names itself (-J, or kcat's). There is no TOPIC argument then
+    #[arg(long, help_heading = "Input")]
+    each_topic: bool,
     /// A template that the input follows, such as '%k=%v\n' (fields: --help, mq(7))
     #[arg(short, long, value_name = "TEMPLATE", help_heading = "Input")]
     format: Option<String>,
@@ -58,14 +77,15 @@ pub struct Args {
         default_value = "fail"
     )]
     on_missing_key: OnMissingKey,
-    /// The key of records that have none
+    /// The key of records that have none; in it %{file}, %{name} (without folder) and %{line} say
+    /// where the record came from
     #[arg(short, long, value_name = "KEY", help_heading = "Input")]
     key: Option<OsString>,
-    /// A header for every record (repeatable)
+    /// A header for every record (repeatable), with the fields of -k; without = its value is null
     #[arg(
         short = 'H',
         long = "header",
-        value_name = "NAME=VALUE",
+        value_name = "NAME[=VALUE]",
         help_heading = "Input"
     )]
     headers: Vec<OsString>,
@@ -139,14 +159,9 @@ pub struct Args {
         default_value = "1MiB"
     )]
     batch_size: String,
-    /// How long a record may wait for company while the input is idle
-    #[arg(
-        long,
-        value_name = "TIME",
-        help_heading = "Delivery",
-        default_value = "0ms"
-    )]
-    linger: String,
+    /// How long a record may wait for company while the input is idle [default: 0ms]
+    #[arg(long, value_name = "TIME", help_heading = "Delivery")]
+    linger: Option<String>,
     /// Fail if the topic is missing
     #[arg(long, help_heading = "Delivery", conflicts_with = "create_partitions")]
     no_create: bool,
@@ -182,6 +197,14 @@ enum OnMissingKey {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum OtherTool {
+    /// kcat -J: payload, ts, and headers in turn
+    Kcat,
+    /// kafka-console-producer with parse.headers and parse.key
+    Console,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum KeylessArg {
     /// To each in turn
     RoundRobin,
@@ -199,6 +222,8 @@ enum OnError {
 
 /// A batch is gathered in memory: beyond this nothing gets faster.
 const BATCH_BYTES_MAX: usize = 1 << 30;
+/// How long the input is idle until the lines at hand are a record, unless --linger says so.
+const RECORD_IDLE: Duration = Duration::from_secs(1);
 /// How far appends may be ahead of their acknowledgements.
 const UNACKNOWLEDGED_BYTES_MAX: usize = 128 << 20;
 
@@ -210,8 +235,10 @@ Examples:
   echo 'user1=hello' | mq-produce -K = chat          key and value
   jq -c '{key:(.id|tostring),value:tojson}' in.json | mq-produce -J orders
   mq-consume -J -e a | mq-produce -J --keep-partition b
+  mq-consume -J -e a b | mq-produce --store copy -J --each-topic
   seq 3 | mq-produce -o '%p %o\\n' numbers            where each record went
-  find . -print0 | mq-produce -0 paths";
+  find . -print0 | mq-produce -0 paths
+  mq-produce --begins '^[0-9]{4}-' logs app.log      a stack trace is one record";
 
 impl Tool for Args {
     const NAME: &'static str = "mq-produce";
@@ -229,7 +256,11 @@ impl Tool for Args {
 impl Args {
     /// What is asked for, typed; everything that can be checked without the store is.
     fn job(self, now: Now) -> Result<Job> {
-        let topic = TopicName::new(self.topic)?;
+        let (topic, first) = if self.each_topic {
+            (None, self.topic.map(PathBuf::from))
+        } else {
+            (self.topic.map(topic_name).transpose()?, None)
+        };
         let framing = FramingOptions {
             format: self.format.as_deref(),
             json: self.json,
@@ -238,23 +269,45 @@ impl Args {
         };
         let format = match framing.parse()? {
             _ if self.whole => InputFormat::Whole,
+            _ if self.input_format == Some(OtherTool::Kcat) => InputFormat::Kcat,
+            _ if self.input_format == Some(OtherTool::Console) => InputFormat::Console,
             Framing::Format(Format::Json) => InputFormat::Json,
             Framing::Format(Format::Template(template)) => InputFormat::Template(template),
-            Framing::Ended(delimiter) => InputFormat::Lines(delimiter),
+            Framing::Ended(delimiter) => match &self.begins {
+                Some(begins) => InputFormat::MultiLine(MultiLine {
+                    delimiter,
+                    begins: Regex::new(begins).map_err(|e| bad_regex("--begins", begins, &e))?,
+                    lines_max: self.max_lines,
+                }),
+                None => InputFormat::Lines(delimiter),
+            },
         };
+        if self.max_lines == Some(0) {
+            return Err(usage(
+                "--max-lines is at least 1",
+                "leave it out where a record may have any number of lines",
+            ));
+        }
+        let linger = self.linger.as_deref().map(parse_duration).transpose()?;
         let key_delimiter = self
             .key_delimiter
             .map(|delimiter| Delimiter::parse("-K", &delimiter))
             .transpose()?;
+        let is_envelope = matches!(format, InputFormat::Json | InputFormat::Kcat);
         let names_partition = match &format {
-            InputFormat::Json => true,
             InputFormat::Template(template) => template.names_partition(),
-            InputFormat::Lines(_) | InputFormat::Whole => false,
+            _ => is_envelope,
         };
         if self.keep_partition && !names_partition {
             return Err(usage(
                 "--keep-partition needs records that name their partition",
                 "use it with -J, or with a template (-f) that has %p",
+            ));
+        }
+        if self.each_topic && !is_envelope {
+            return Err(usage(
+                "--each-topic needs records that name their topic",
+                "use it with -J; without it, name the topic: mq-produce TOPIC",
             ));
         }
         if !(1..=PARTITIONS_MAX).contains(&self.create_partitions) {
@@ -267,10 +320,11 @@ impl Args {
             .timestamp
             .map(|time| parse_time(&time, &now))
             .transpose()?;
+        let key = self.key.map(|key| bytes_as_given("-k", key)).transpose()?;
         let headers = self
             .headers
             .into_iter()
-            .map(split_header)
+            .map(header)
             .collect::<Result<_>>()?;
         let batch_bytes = usize::try_from(parse_size(&self.batch_size)?).unwrap_or(usize::MAX);
         if batch_bytes < 1024 {
@@ -288,7 +342,7 @@ impl Args {
             acks: self.acks.parse()?,
             compression,
             batch_bytes,
-            linger: parse_duration(&self.linger)?,
+            linger: linger.unwrap_or_default(),
             timeout: parse_duration(&self.timeout)?.max(Duration::from_millis(1)),
             partitioner,
             keyless: match self.keyless {
@@ -332,7 +386,8 @@ impl Args {
         };
         // A template that cannot be read is refused before the store is touched.
         crate::cli::lang::RecordParser::new(input.clone())?;
-        let sources = if self.files.is_empty() {
+        let files: Vec<PathBuf> = first.into_iter().chain(self.files).collect();
+        let sources = if files.is_empty() {
             vec![Source::Stdin]
         } else {
             let source = |path: PathBuf| {
@@ -342,8 +397,13 @@ impl Args {
                     Source::File(path)
                 }
             };
-            self.files.into_iter().map(source).collect()
+            files.into_iter().map(source).collect()
         };
+        let added = Added {
+            key: key.map(|key| OriginText::parse("-k", &key)).transpose()?,
+            headers,
+        };
+        check_origins(&added, &sources)?;
         for source in &sources {
             if let Source::File(path) = source
                 && let Err(e) = std::fs::metadata(path)
@@ -352,6 +412,9 @@ impl Args {
                 let error = Error::io("open", path, e)
                     .at(format!("nothing is acknowledged, line 1 of {first} is not"));
                 return Err(match error.cure_text() {
+                    _ if self.each_topic => error.cure(
+                        "with --each-topic all arguments are files: each record names its topic",
+                    ),
                     Some(_) => error,
                     None => error.cure("name a file that is there"),
                 });
@@ -359,10 +422,10 @@ impl Args {
         }
         Ok(Job {
             topic,
-            sources,
+            sources: sources.into(),
             input,
-            key: self.key.map(|key| bytes_as_given("-k", key)).transpose()?,
-            headers,
+            record_idle: linger.unwrap_or(RECORD_IDLE),
+            added: Arc::new(added),
             partition: self.partition,
             keep_partition: self.keep_partition,
             timestamp,
@@ -378,21 +441,53 @@ impl Args {
     }
 }
 
-/// The name is text, as in Kafka; the value is whatever was given.
-fn split_header(header: OsString) -> Result<(Vec<u8>, Vec<u8>)> {
+fn topic_name(given: OsString) -> Result<TopicName> {
+    let text = given.into_string().map_err(|given| {
+        let mut shown = Vec::new();
+        tsv_field(given.as_encoded_bytes(), &mut shown);
+        usage(
+            format!("'{}' is not UTF-8", String::from_utf8_lossy(&shown)),
+            "names of topics are UTF-8",
+        )
+    })?;
+    TopicName::new(text)
+}
+
+/// The name is text, as in Kafka; the value is whatever was given, or null.
+fn header(given: OsString) -> Result<(Vec<u8>, Option<OriginText>)> {
+    let bytes = bytes_as_given("-H", given.clone())?;
+    let equals = memchr::memchr(b'=', &bytes);
+    let (name, value) = bytes.split_at(equals.unwrap_or(bytes.len()));
     let refuse = |what: &str| {
         usage(
-            format!("'{}' {what}", shown(&header.to_string_lossy())),
-            "say -H NAME=VALUE; the name is UTF-8, the value may be empty",
+            format!("'{}' {what}", shown(&given.to_string_lossy())),
+            "say -H NAME=VALUE, or -H NAME for null; the name is UTF-8, the value may be empty",
         )
     };
-    let bytes = bytes_as_given("-H", header.clone())?;
-    let equals = memchr::memchr(b'=', &bytes).ok_or_else(|| refuse("is no header"))?;
-    let (name, value) = (&bytes[..equals], &bytes[equals + 1..]);
+    if bytes.is_empty() {
+        return Err(refuse("is no header"));
+    }
     if std::str::from_utf8(name).is_err() {
         return Err(refuse("has a name that is not UTF-8"));
     }
-    Ok((name.to_vec(), value.to_vec()))
+    let value = value.strip_prefix(b"=");
+    let value = value
+        .map(|value| OriginText::parse("-H", value))
+        .transpose()?;
+    Ok((name.to_vec(), value))
+}
+
+/// Refuses fields that name a file where there is none.
+fn check_origins(added: &Added, sources: &[Source]) -> Result<()> {
+    let texts = added.headers.iter().filter_map(|(_, value)| value.as_ref());
+    let mut texts = texts.chain(&added.key);
+    if texts.any(OriginText::names_file) && sources.iter().all(|one| *one == Source::Stdin) {
+        return Err(usage(
+            "%{file} and %{name} need files: standard input has no name",
+            "name the files behind the topic: mq-produce TOPIC FILE...",
+        ));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -28,8 +28,8 @@ fn good(line: &[&str]) -> Job {
 fn by_default_lines_of_standard_input_and_all_acks() {
     let job = good(&["a"]);
     assert_eq!(
-        (job.topic.as_str(), job.sources.as_slice()),
-        ("a", &[Source::Stdin][..])
+        (job.topic.as_ref().map(TopicName::as_str), &*job.sources),
+        (Some("a"), &[Source::Stdin][..])
     );
     assert!(matches!(&job.input.format, InputFormat::Lines(d) if d.bytes() == b"\n"));
     assert_eq!(
@@ -43,6 +43,7 @@ fn by_default_lines_of_standard_input_and_all_acks() {
 
 #[test]
 fn inputs() {
+    let here = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
     assert!(matches!(good(&["a", "-0"]).input.format, InputFormat::Lines(d) if d.bytes() == b"\0"));
     assert!(
         matches!(good(&["a", "-D", "--"]).input.format, InputFormat::Lines(d) if d.bytes() == b"--")
@@ -60,6 +61,35 @@ fn inputs() {
         good(&["a", "-f", "%k=%v\\n"]).input.format,
         InputFormat::Template(_)
     ));
+    let kcat = ["--input-format", "kcat", "--each-topic", "--keep-partition"];
+    assert!(matches!(good(&kcat).input.format, InputFormat::Kcat));
+    let console = good(&["a", "--input-format", "console"]);
+    assert!(matches!(console.input.format, InputFormat::Console));
+    let job = good(&["-J", "--each-topic", here, "-"]);
+    assert_eq!(job.topic, None);
+    assert_eq!(*job.sources, [Source::File(here.into()), Source::Stdin]);
+    assert_eq!(
+        *good(&["--each-topic", "-f", "json"]).sources,
+        [Source::Stdin]
+    );
+    let e = super::tests::job(&["--each-topic", "-J", "orders"]).expect_err("no such file");
+    assert!(
+        e.cure_text()
+            .is_some_and(|cure| cure.contains("all arguments are files")),
+        "{e}"
+    );
+    let job = good(&["a", "--begins", "^E", "-0", "--max-lines", "9"]);
+    assert!(matches!(&job.input.format, InputFormat::MultiLine(how)
+        if how.delimiter.bytes() == b"\0" && how.lines_max == Some(9) && how.begins.as_str() == "^E"));
+    assert_eq!(
+        (job.record_idle, job.delivery.linger),
+        (Duration::from_secs(1), Duration::ZERO)
+    );
+    let job = good(&["a", "--begins", "^E", "--linger", "2s"]);
+    assert_eq!(
+        (job.record_idle, job.delivery.linger),
+        (2 * Duration::from_secs(1), job.record_idle)
+    );
     let job = good(&[
         "a",
         "-K",
@@ -73,19 +103,20 @@ fn inputs() {
         "-",
     ]);
     assert_eq!(job.input.missing_key, MissingKey::Null);
-    assert_eq!(job.key.as_deref(), Some(&b"x"[..]));
+    let text = |text: &str| OriginText::parse("", text.as_bytes()).ok();
+    assert_eq!(job.added.key, text("x"));
     assert_eq!(job.input.null_marker.as_deref(), Some(&b"-"[..]));
-    let job = good(&["a", "-H", "n=v=w", "-H", "e="]);
+    let job = good(&["a", "-H", "n=v=w", "-H", "e=", "-H", "null"]);
     assert_eq!(
-        job.headers,
+        job.added.headers,
         [
-            (b"n".to_vec(), b"v=w".to_vec()),
-            (b"e".to_vec(), Vec::new())
+            (b"n".to_vec(), text("v=w")),
+            (b"e".to_vec(), text("")),
+            (b"null".to_vec(), None),
         ]
     );
-    let here = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
     let job = good(&["a", here, "-"]);
-    assert_eq!(job.sources, [Source::File(here.into()), Source::Stdin]);
+    assert_eq!(*job.sources, [Source::File(here.into()), Source::Stdin]);
 }
 
 #[test]
@@ -146,11 +177,50 @@ fn what_is_refused_says_what_is_allowed() {
         (&["a", "-J", "-f", "%v\\n"], "cannot be used with"),
         (&["a", "-J", "-K", "="], "cannot be used with"),
         (&["a", "--whole", "-0"], "cannot be used with"),
+        (&["a", "--begins", "E", "-J"], "cannot be used with"),
+        (
+            &["a", "--begins", "E", "-f", "%v\\n"],
+            "cannot be used with",
+        ),
+        (&["a", "--begins", "E", "--whole"], "cannot be used with"),
+        (&["a", "--begins", "E("], "--begins 'E(' is no regular"),
+        (&["a", "--max-lines", "2"], "--begins"),
+        (&["a", "--begins", "E", "--max-lines", "0"], "at least 1"),
+        (
+            &["a", "--input-format", "kcat", "-J"],
+            "cannot be used with",
+        ),
+        (
+            &["a", "--input-format", "console", "-K", ":"],
+            "cannot be used with",
+        ),
+        (
+            &["a", "--input-format", "console", "--begins", "E"],
+            "cannot be used with",
+        ),
+        (
+            &["a", "--input-format", "json"],
+            "possible values: kcat, console",
+        ),
+        (
+            &["a", "--input-format", "console", "--keep-partition"],
+            "-J",
+        ),
+        (
+            &["--input-format", "console", "--each-topic"],
+            "use it with -J",
+        ),
+        (&["--each-topic"], "use it with -J"),
+        (&["--each-topic", "--whole"], "use it with -J"),
+        (&["--each-topic", "-f", "%t %v\\n"], "use it with -J"),
         (&["a", "-D", ""], "cannot be empty"),
         (&["a", "-f", "x"], "use value, json"),
         (&["a", "-f", "%k%v\\n"], "%k"),
         (&["a", "--on-missing-key", "null"], "-K"),
-        (&["a", "-H", "x"], "-H NAME=VALUE"),
+        (&["a", "-H", ""], "-H NAME=VALUE"),
+        (&["a", "-H", "x=%{nam}"], "use %{file}, %{name}"),
+        (&["a", "-k", "%{file}"], "standard input has no name"),
+        (&["a", "-H", "x=%{name}", "-"], "standard input has no name"),
         (&["a", "-p", "0", "--keep-partition"], "cannot be used with"),
         (
             &["a", "-p", "0", "--keyless", "sticky"],

@@ -2,13 +2,15 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use super::job::Echo;
+use super::topics::OpenTopic;
 use crate::cli::lang::{HeaderList, OutputRecord, TerminalEscaper};
 use crate::cli::signals::StopFlag;
 use crate::cli::stdout;
-use crate::client::{LogEdges, Receipt, Sent};
+use crate::client::{LogEdges, ProducerRecord, Receipt, Sent};
 use crate::error::{Error, Result};
 use crate::record::Header;
 use crate::types::{PartitionId, Timestamp, TimestampType, TopicName};
@@ -20,10 +22,10 @@ pub const WAITING_BYTES_MAX: usize = 4 << 20;
 #[derive(Debug)]
 pub struct Echoes {
     echo: Echo,
-    topic: TopicName,
     waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
-    acked: HashMap<PartitionId, VecDeque<Receipt>>,
+    /// Receipts, by the opening of a topic and the partition; those of a record that is echoed go.
+    acked: HashMap<(u64, PartitionId), VecDeque<Receipt>>,
     /// How many were rendered.
     count: u64,
     out: Vec<u8>,
@@ -36,6 +38,8 @@ pub struct Echoes {
 
 #[derive(Debug)]
 struct Waiting {
+    /// The opening of its topic that it was sent by.
+    opening: u64,
     sent: Sent,
     bytes: usize,
     what: What,
@@ -50,6 +54,7 @@ enum What {
 /// A record that outlives its input.
 #[derive(Debug)]
 struct OwnedRecord {
+    topic: Arc<TopicName>,
     key: Option<Vec<u8>>,
     value: Option<Vec<u8>>,
     headers: Vec<(Vec<u8>, Option<Vec<u8>>)>,
@@ -59,14 +64,13 @@ struct OwnedRecord {
 impl Echoes {
     /// For a run, which a reader does not keep once `stop` is raised. `escapes`: standard output is a
     /// terminal.
-    pub fn new(echo: Echo, topic: TopicName, stop: StopFlag, escapes: bool) -> Self {
+    pub fn new(echo: Echo, stop: StopFlag, escapes: bool) -> Self {
         let echo = match echo {
             Echo::Template(renderer) => Echo::Template(Box::new(renderer.escaping(escapes))),
             other => other,
         };
         Echoes {
             echo,
-            topic,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             acked: HashMap::new(),
@@ -93,14 +97,18 @@ impl Echoes {
         self.waiting_bytes > WAITING_BYTES_MAX
     }
 
-    /// Enters a record that was sent: its input bytes, and what it is.
+    /// The opening of a topic that the record was sent by which is to be echoed next.
+    pub fn next_opening(&self) -> Option<u64> {
+        self.waiting.front().map(|front| front.opening)
+    }
+
+    /// Enters a record that was sent to a topic: its input bytes, and what it is.
     pub fn sent(
         &mut self,
+        to: &OpenTopic,
         sent: Sent,
         input: &[u8],
-        key: Option<&[u8]>,
-        value: Option<&[u8]>,
-        headers: &[Header<'_>],
+        record: &ProducerRecord<'_>,
         timestamp: Timestamp,
     ) {
         if !self.is_wanted() {
@@ -110,9 +118,11 @@ impl Echoes {
             Echo::Nothing => return,
             Echo::Tee => What::Bytes(input.to_vec()),
             Echo::Template(_) => What::Record(Box::new(OwnedRecord {
-                key: key.map(<[u8]>::to_vec),
-                value: value.map(<[u8]>::to_vec),
-                headers: headers
+                topic: Arc::clone(&to.name),
+                key: record.key.map(<[u8]>::to_vec),
+                value: record.value.map(<[u8]>::to_vec),
+                headers: record
+                    .headers
                     .iter()
                     .map(|h| (h.key.to_vec(), h.value.map(<[u8]>::to_vec)))
                     .collect(),
@@ -121,24 +131,31 @@ impl Echoes {
         };
         let bytes = input.len() + 64;
         self.waiting_bytes += bytes;
-        self.waiting.push_back(Waiting { sent, bytes, what });
+        self.waiting.push_back(Waiting {
+            opening: to.opening,
+            sent,
+            bytes,
+            what,
+        });
     }
 
-    /// Takes acknowledgements, and writes out what they allow.
-    pub fn acknowledged(&mut self, receipts: &[Receipt]) -> Result<()> {
+    /// Takes acknowledgements of a topic, and writes out what they allow.
+    pub fn acknowledged(&mut self, opening: u64, receipts: &[Receipt]) -> Result<()> {
         if !self.is_wanted() {
             self.waiting.clear();
+            self.acked.clear();
             self.waiting_bytes = 0;
             return Ok(());
         }
         for receipt in receipts {
             self.acked
-                .entry(receipt.partition)
+                .entry((opening, receipt.partition))
                 .or_default()
                 .push_back(*receipt);
         }
         while let Some(front) = self.waiting.front() {
-            let Some(acked) = self.acked.get_mut(&front.sent.partition) else {
+            let at = (front.opening, front.sent.partition);
+            let Some(acked) = self.acked.get_mut(&at) else {
                 break;
             };
             let sequence = front.sent.sequence;
@@ -147,9 +164,15 @@ impl Echoes {
                 acked.pop_front();
             }
             // The receipt that names this record, or none yet.
-            let Some(receipt) = acked.front().filter(|r| r.sequence <= sequence) else {
+            let Some(receipt) = acked.front().copied().filter(|r| r.sequence <= sequence) else {
                 break;
             };
+            if receipt.sequence + receipt.count == sequence + 1 {
+                acked.pop_front();
+                if acked.is_empty() {
+                    self.acked.remove(&at);
+                }
+            }
             let offset = receipt.base_offset + (sequence - receipt.sequence) as i64;
             let (epoch, append_time) = (receipt.leader_epoch, receipt.append_time);
             let Some(front) = self.waiting.pop_front() else {
@@ -180,7 +203,7 @@ impl Echoes {
                         };
                         renderer.render(
                             &OutputRecord {
-                                topic: self.topic.as_str(),
+                                topic: record.topic.as_str(),
                                 partition: front.sent.partition,
                                 offset,
                                 timestamp: append_time.unwrap_or(record.timestamp),

@@ -1,8 +1,11 @@
 //! What `mq-produce` was asked to do, typed.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::cli::lang::{InputOptions, Renderer};
+use crate::cli::lang::{InputOptions, OriginText, Renderer};
 use crate::client::ProducerOptions;
 use crate::types::{PartitionId, Timestamp, TopicName};
 
@@ -16,6 +19,14 @@ pub enum Source {
 }
 
 impl Source {
+    /// As it was named on the command line.
+    pub fn as_given(&self) -> &OsStr {
+        match self {
+            Source::Stdin => OsStr::new("-"),
+            Source::File(path) => path.as_os_str(),
+        }
+    }
+
     /// As messages name it.
     pub fn name(&self) -> String {
         match self {
@@ -45,19 +56,28 @@ pub enum AutoCreate {
     With(PartitionId),
 }
 
+/// What records are given.
+#[derive(Debug, Default)]
+pub struct Added {
+    /// The key of a record that has none.
+    pub key: Option<OriginText>,
+    /// Headers for every record: name, and value or null.
+    pub headers: Vec<(Vec<u8>, Option<OriginText>)>,
+}
+
 /// One run of `mq-produce`.
 #[derive(Debug)]
 pub struct Job {
-    /// The topic.
-    pub topic: TopicName,
+    /// The topic; `None`: each record names its own.
+    pub topic: Option<TopicName>,
     /// The inputs, in order.
-    pub sources: Vec<Source>,
+    pub sources: Arc<[Source]>,
     /// How records are cut out of them. `record_bytes_max` is set once the topic is known.
     pub input: InputOptions,
-    /// The key of a record that has none.
-    pub key: Option<Vec<u8>>,
-    /// Headers for every record.
-    pub headers: Vec<(Vec<u8>, Vec<u8>)>,
+    /// How long the input is idle until the lines at hand are a record, where a record has several.
+    pub record_idle: Duration,
+    /// What records are given that do not come with it.
+    pub added: Arc<Added>,
     /// The partition of every record.
     pub partition: Option<PartitionId>,
     /// Whether a record's own partition counts.

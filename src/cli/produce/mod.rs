@@ -2,9 +2,15 @@
 
 mod args;
 mod echo;
+mod ending;
 mod input;
 mod job;
+mod lines;
 mod onlooker;
+mod opening;
+mod parsed;
+mod plain;
 mod run;
+mod topics;
 
 pub use args::Args;

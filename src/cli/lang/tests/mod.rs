@@ -1,5 +1,6 @@
 //! What is read is cut right, wherever the buffer ends.
 
+mod multi_line;
 mod round_trips;
 
 use std::borrow::Cow;
@@ -51,6 +52,7 @@ fn owned(record: InputRecord<'_>) -> InputRecord<'static> {
             .collect(),
         timestamp: record.timestamp,
         partition: record.partition,
+        topic: record.topic.map(|topic| Cow::Owned(topic.into_owned())),
     }
 }
 

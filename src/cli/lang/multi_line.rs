@@ -1,0 +1,176 @@
+//! Records of several lines: a line that matches an expression begins one.
+
+use regex::bytes::Regex;
+
+use crate::cli::lang::delimiter::Delimiter;
+use crate::cli::lang::lines::Line;
+
+/// How lines are put together.
+#[derive(Debug, Clone)]
+pub struct MultiLine {
+    /// What ends a line.
+    pub delimiter: Delimiter,
+    /// A line in which this is found begins a record.
+    pub begins: Regex,
+    /// Most lines of a record; the next line begins another one in any case.
+    pub lines_max: Option<u64>,
+}
+
+/// Divides a stream into records of several lines. The end of a record is seen when the next one
+/// begins, so the last lines are held until then, or until [`MultiLineReader::end_record`].
+#[derive(Debug)]
+pub(super) struct MultiLineReader {
+    options: MultiLine,
+    /// Where the first line that was not looked at yet begins, from the record's beginning.
+    at: usize,
+    /// How far the bytes at hand were searched in vain.
+    searched: usize,
+    /// Whole lines of the record so far, dropped ones too.
+    lines: u64,
+    /// The rest of a record that was too long is being dropped.
+    dropping: bool,
+    /// What comes next is the rest of a line whose beginning was dropped.
+    within_line: bool,
+    /// The lines at hand are a record, whatever comes.
+    ended: bool,
+}
+
+impl MultiLineReader {
+    pub(super) fn new(options: MultiLine) -> Self {
+        MultiLineReader {
+            options,
+            at: 0,
+            searched: 0,
+            lines: 0,
+            dropping: false,
+            within_line: false,
+            ended: false,
+        }
+    }
+
+    pub(super) fn restart(&mut self) {
+        *self = Self::new(self.options.clone());
+    }
+
+    /// Whether whole lines wait for what may belong to them.
+    pub(super) fn holds_record(&self) -> bool {
+        self.at > 0 && !self.dropping
+    }
+
+    /// The whole lines at hand are a record.
+    pub(super) fn end_record(&mut self) {
+        self.ended = self.holds_record();
+    }
+
+    /// What is next of the record that `buf` begins with. A line that is too long alone belongs to
+    /// no other record: whether it begins one cannot be told from its beginning.
+    pub(super) fn next<'b>(&mut self, buf: &'b [u8], eof: bool, max: usize) -> Line<'b> {
+        let width = self.options.delimiter.bytes().len();
+        if std::mem::take(&mut self.ended) {
+            return self.record(buf, max);
+        }
+        loop {
+            let from = self.searched.max(self.at).min(buf.len());
+            let rest = buf.get(from..).unwrap_or_default();
+            let Some(found) = self.options.delimiter.find(rest) else {
+                return if eof {
+                    self.last(buf, max)
+                } else {
+                    self.more(buf, buf.len().saturating_sub(width - 1), max)
+                };
+            };
+            let (end, after) = (from + found, from + found + width);
+            if std::mem::take(&mut self.within_line) {
+                self.searched = 0;
+                return Line::Dropped { consumed: after };
+            }
+            let line = buf.get(self.at..end).unwrap_or_default();
+            if self.is_next(line, max) {
+                if self.at > 0 {
+                    return self.record(buf, max);
+                }
+                // What came before is dropped already.
+                (self.lines, self.dropping) = (0, false);
+            }
+            self.lines += 1;
+            (self.at, self.searched) = (after, after);
+            if end > max {
+                return self.too_long(after, max);
+            }
+        }
+    }
+
+    /// Whether this line belongs to no record that began before it.
+    fn is_next(&self, line: &[u8], max: usize) -> bool {
+        if line.len() > max {
+            return !self.dropping && self.lines > 0;
+        }
+        let is_full = self.options.lines_max.is_some_and(|max| self.lines >= max);
+        self.lines > 0 && (is_full || self.options.begins.is_match(line))
+    }
+
+    /// The lines that were looked at, as a record.
+    fn record<'b>(&mut self, buf: &'b [u8], max: usize) -> Line<'b> {
+        let (consumed, width) = (self.at, self.options.delimiter.bytes().len());
+        let record = buf.get(..consumed.saturating_sub(width));
+        self.whole(record.unwrap_or_default(), consumed, max)
+    }
+
+    fn whole<'b>(&mut self, line: &'b [u8], consumed: usize, max: usize) -> Line<'b> {
+        (self.at, self.searched, self.lines) = (0, 0, 0);
+        if std::mem::take(&mut self.dropping) {
+            Line::Dropped { consumed }
+        } else if line.len() > max {
+            Line::TooLong { max, consumed }
+        } else {
+            Line::Whole { line, consumed }
+        }
+    }
+
+    /// At the end of the input; its last line need not be ended.
+    fn last<'b>(&mut self, buf: &'b [u8], max: usize) -> Line<'b> {
+        let rest = buf.get(self.at..).unwrap_or_default();
+        if buf.is_empty() {
+            self.restart();
+            return Line::End;
+        }
+        if std::mem::take(&mut self.within_line) {
+            return self.whole(buf, buf.len(), max);
+        }
+        if self.is_next(rest, max) || rest.is_empty() {
+            if self.at > 0 {
+                return self.record(buf, max);
+            }
+            self.dropping = false;
+        }
+        self.whole(buf, buf.len(), max)
+    }
+
+    /// No further line is whole; the first `searched` bytes hold no delimiter that was not seen.
+    fn more<'b>(&mut self, buf: &'b [u8], searched: usize, max: usize) -> Line<'b> {
+        let searched = searched.max(self.at);
+        let is_long = self.within_line || searched - self.at > max;
+        match (self.at > 0, is_long) {
+            (true, _) if self.dropping => self.too_long(self.at, max),
+            (true, true) => self.record(buf, max),
+            (false, true) => {
+                self.lines += u64::from(!std::mem::replace(&mut self.within_line, true));
+                self.too_long(searched, max)
+            }
+            (_, false) => {
+                self.searched = searched;
+                Line::More
+            }
+        }
+    }
+
+    /// Drops so many bytes, and the rest of the record when it comes.
+    fn too_long<'b>(&mut self, consumed: usize, max: usize) -> Line<'b> {
+        (self.at, self.searched) = (0, 0);
+        match (std::mem::replace(&mut self.dropping, true), consumed) {
+            (false, consumed) => Line::TooLong { max, consumed },
+            (true, 0) => Line::More,
+            (true, consumed) => Line::Dropped { consumed },
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The end of a run: what was sent is waited for, and told of.
+
+use super::lines::Place;
+use super::run::Run;
+use super::topics::OpenTopic;
+use crate::cli::Outcome;
+use crate::cli::exit::weightier;
+use crate::error::{Error, Kind, Result};
+
+/// A topic whose delivery failed.
+#[derive(Debug)]
+pub(super) struct Failed {
+    error: Error,
+    /// Where the first record began that is not acknowledged.
+    first: Option<Place>,
+    /// Its topic, for messages.
+    topic: String,
+}
+
+impl Run<'_> {
+    /// Waits until everything that was sent to a topic is acknowledged, and closes it.
+    ///
+    /// # Errors
+    /// [`Kind::Interrupted`] where that failed, which is told at the end; else the echo's.
+    pub(super) fn close(&mut self, open: OpenTopic) -> Result<()> {
+        let OpenTopic {
+            name,
+            producer,
+            lines,
+            opening,
+            ..
+        } = open;
+        let sent = producer.sent();
+        let mut echoed = Ok(());
+        let closed = producer.close(|receipts| {
+            if let Some(why) = self.waits.take() {
+                self.env.note(&why);
+            }
+            let outcome = self.echoes.acknowledged(opening, receipts);
+            if echoed.is_ok() {
+                echoed = outcome;
+            }
+        });
+        match closed {
+            Ok(acknowledged) => {
+                self.acknowledged += acknowledged;
+                echoed
+            }
+            Err(failure) => {
+                self.acknowledged += failure.acknowledged;
+                self.failures.push(Failed {
+                    error: failure.error,
+                    first: lines.of(failure.first_unacknowledged.unwrap_or(sent)),
+                    topic: self.of_topic(&name),
+                });
+                Err(Error::new(Kind::Interrupted, "the producer has failed"))
+            }
+        }
+    }
+
+    /// A topic is there after a run that had nothing for it, too.
+    fn make_untouched(&mut self, fed: &Result<()>) -> Result<()> {
+        let Some(name) = self.job.topic.clone() else {
+            return Ok(());
+        };
+        let is_done = fed.is_ok() && !self.env.stopping() && self.skipped.is_none();
+        if is_done && self.topics.get().is_none() {
+            self.make(&name)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for everything that was sent, and says what came of it.
+    pub(super) fn finish(mut self, fed: Result<()>) -> Result<Outcome> {
+        let made = self.make_untouched(&fed);
+        // What fails is told by the one that it fails for, when it is closed.
+        let _ = self.topics.hand_on();
+        let mut echoed = Ok(());
+        while let Some(open) = self.topics.take() {
+            match self.close(open) {
+                Err(e) if e.kind() != Kind::Interrupted && echoed.is_ok() => echoed = Err(e),
+                _ => {}
+            }
+        }
+        self.env.progress_done();
+        // What was dropped belongs to a failure: the exit status is not 0, and quiet is no reason.
+        if let Some((count, first)) = &self.skipped {
+            let what = match count {
+                1 => "1 record was".to_owned(),
+                more => format!("{more} records were"),
+            };
+            self.env.say(&format!("{what} skipped; the first: {first}"));
+        }
+        if let Some(e) = self.failure() {
+            return Err(e);
+        }
+        let next = format!("{} is not", self.place(self.here()));
+        let counted =
+            |e: Error, first: &str| e.at(format!("{}, {first}", acknowledged(self.acknowledged)));
+        match (fed.and(made), echoed) {
+            (Err(e), _) if e.kind() != Kind::Interrupted => return Err(counted(e, &next)),
+            (Ok(()), Err(e)) if !self.env.stopping() => {
+                return Err(counted(e, "all that was read; the echo is not complete"));
+            }
+            (_, Err(e)) => return Err(counted(e, &next)),
+            _ => {}
+        }
+        if self.env.stopping() {
+            let told = format!("stopped: {}", acknowledged(self.acknowledged));
+            self.env.say(&told);
+        }
+        if self.skipped.is_some() {
+            return Ok(Outcome::Partial);
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// Of what failed the weightiest, with the first record that is not acknowledged: of several
+    /// topics, later ones may be.
+    fn failure(&mut self) -> Option<Error> {
+        self.failures.sort_by_key(|failed| failed.first);
+        let first = self.failures.first()?;
+        let place = first.first.unwrap_or_else(|| self.here());
+        let at = format!(
+            "{}, {}{} is not",
+            acknowledged(self.acknowledged),
+            self.place(place),
+            first.topic
+        );
+        let kinds = self.failures.iter().map(|failed| failed.error.kind());
+        let worst = kinds.reduce(weightier)?;
+        let told = self
+            .failures
+            .iter()
+            .position(|failed| failed.error.kind() == worst)?;
+        let mut error = self.failures.swap_remove(told).error;
+        if error.kind() == Kind::Busy && self.acknowledged > 0 {
+            // Only a run that stored nothing may be tried again blindly.
+            error = error.with_kind(Kind::Io);
+        }
+        Some(error.at(at))
+    }
+}
+
+fn acknowledged(records: u64) -> String {
+    match records {
+        0 => "nothing is acknowledged".to_owned(),
+        1 => "1 record is acknowledged".to_owned(),
+        more => format!("{more} records are acknowledged"),
+    }
+}

@@ -1,0 +1,289 @@
+//! Topics are opened, and missing ones made: no sooner than a record is there for them, so that a
+//! run that fails at its first record leaves no empty topic.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::job::{AutoCreate, Job};
+use super::run::Run;
+use crate::cli::lang::{InputFormat, shown};
+use crate::client::{
+    Admin, NewTopic, ProducerOptions, ProducerRecord, UntimedProducer, check_for_new_topic,
+    make_with,
+};
+use crate::error::{Error, Kind, Result};
+use crate::record::DECOMPRESSED_LEN_MAX;
+use crate::store::{StoreDir, TopicConfigs, TopicHandle, topics};
+use crate::types::{Compression, PartitionId, TopicName};
+
+/// Where several topics are open, each has this much that is sent and not acknowledged.
+const EACH_UNACKNOWLEDGED_BYTES_MAX: usize = 4 << 20;
+/// And this much in batches that are being built.
+const EACH_BUILDING_BYTES_MAX: usize = 1 << 20;
+/// How often the limits of all topics are looked at, while a record is larger than those known.
+const LIMITS_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Refuses a topic that is missing and is not to be made.
+///
+/// # Errors
+/// [`Kind::UnknownTopic`]; [`Kind::Usage`] where a file's name stands for the topic's.
+pub fn check_missing(store: &StoreDir, job: &Job, name: &TopicName) -> Result<()> {
+    if job.create == AutoCreate::Never {
+        return Err(topics::unknown(store, name));
+    }
+    if job.topic.is_some() && Path::new(name.as_str()).exists() {
+        return Err(Error::new(
+            Kind::Usage,
+            format!("'{name}' is no topic yet, but a file here: is the topic's name missing?"),
+        )
+        .cure(format!(
+            "say 'mq-produce TOPIC {name}', or make the topic first: 'mq-topics create {name}'"
+        )));
+    }
+    Ok(())
+}
+
+impl Run<'_> {
+    /// Makes the topic of a record the current one, and opens or makes it if need be.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidRecord`], [`Kind::UnknownTopic`] and [`Kind::MessageTooLarge`] are the record's;
+    /// all others end the run.
+    pub(super) fn turn_to(
+        &mut self,
+        named: Option<&str>,
+        record: &ProducerRecord<'_>,
+    ) -> Result<()> {
+        let name = match (&self.job.topic, named) {
+            (Some(topic), _) => {
+                if self.topics.get().is_some() {
+                    return Ok(());
+                }
+                topic.clone()
+            }
+            (None, Some(named)) => {
+                if self.topics.turn_to(named) {
+                    return Ok(());
+                }
+                let bad = |e: Error| e.with_kind(Kind::InvalidRecord).at("topic");
+                TopicName::new(named).map_err(bad)?
+            }
+            (None, None) => {
+                return Err(
+                    Error::new(Kind::InvalidRecord, "the record names no topic").cure(
+                        "with --each-topic each record needs a \"topic\"; \
+                         where all are for one topic, name that instead of --each-topic",
+                    ),
+                );
+            }
+        };
+        if topics::read_if_there(&self.store, &name)?.is_none() {
+            check_missing(&self.store, &self.job, &name)?;
+            self.check_new(&name, record)?;
+            self.make(&name)?;
+        }
+        self.open(&name)
+    }
+
+    /// Opens a topic that is there.
+    pub(super) fn open(&mut self, name: &TopicName) -> Result<()> {
+        if let Some(surplus) = self.topics.take_surplus() {
+            self.close(surplus)?;
+        }
+        let each = self.job.topic.is_none();
+        let delivery = self.job.delivery.clone();
+        let options = ProducerOptions {
+            onlooker: Some(self.waits.clone()),
+            unacknowledged_bytes_max: if each {
+                EACH_UNACKNOWLEDGED_BYTES_MAX
+            } else {
+                delivery.unacknowledged_bytes_max
+            },
+            building_bytes_max: if each {
+                EACH_BUILDING_BYTES_MAX
+            } else {
+                delivery.building_bytes_max
+            },
+            ..delivery
+        };
+        let producer = UntimedProducer::open(&self.store, name, options)?;
+        self.topics.enter(Arc::new(name.clone()), producer);
+        Ok(())
+    }
+
+    /// Whether a topic that is made now takes the record that it is made for.
+    fn check_new(&self, name: &TopicName, record: &ProducerRecord<'_>) -> Result<()> {
+        let AutoCreate::With(partitions) = self.job.create else {
+            return Ok(());
+        };
+        if let Some(partition) = record.partition.filter(|one| *one >= partitions) {
+            return Err(Error::new(
+                Kind::UnknownTopic,
+                format!(
+                    "UNKNOWN_TOPIC_OR_PARTITION: {name} would be made with {}, not with partition {partition}",
+                    count_of(partitions)
+                ),
+            )
+            .cure("say how many with --create-partitions N, or make it first with 'mq-topics create'"));
+        }
+        let timestamp = record.timestamp.unwrap_or_else(|| self.clock_now());
+        check_for_new_topic(name, self.job.delivery.compression, record, timestamp)
+    }
+
+    /// Makes a missing topic, and says so.
+    pub(super) fn make(&mut self, name: &TopicName) -> Result<()> {
+        let AutoCreate::With(partitions) = self.job.create else {
+            return Ok(());
+        };
+        let known = topics::list(&self.store)?;
+        let near = crate::error::near_names(name.as_str(), known.iter().map(|t| t.as_str()));
+        let admin = Admin::new(&self.store, self.job.delivery.timeout);
+        let (_, made) = admin.open_or_create(&NewTopic::new(name.clone(), partitions))?;
+        if made {
+            let like = if near.is_empty() {
+                String::new()
+            } else {
+                format!(" (there is also {})", near.join(", "))
+            };
+            let count = count_of(partitions);
+            self.env
+                .note(&format!("made topic {name} with {count}{like}"));
+        }
+        Ok(())
+    }
+
+    /// Most bytes of a batch as stored, by the current topic, else by what a new one would have.
+    pub(super) fn message_bytes_max(&self) -> usize {
+        match self.topics.get() {
+            Some(open) => open.producer.message_bytes_max(),
+            None => TopicConfigs::default().batch_bytes_max() as usize,
+        }
+    }
+
+    /// Most bytes of input that a record may take, by what its topic allows now; `pending` bytes of
+    /// one are there. Where the topic is not known before the record is, by what any topic allows.
+    pub(super) fn input_bytes_max(&mut self, pending: usize) -> usize {
+        let ours = self.job.delivery.compression;
+        let (most, compression) = match (&self.job.topic, self.topics.get()) {
+            (Some(_), Some(open)) => (
+                open.producer.message_bytes_max(),
+                open.producer.compression(),
+            ),
+            (Some(_), None) => (self.message_bytes_max(), ours),
+            (None, _) => {
+                if pending > self.input_bytes(self.each_bytes_max) / 2 {
+                    self.look_at_limits();
+                }
+                (self.each_bytes_max, ours)
+            }
+        };
+        // A record over the topic's limit may fit once it is compressed.
+        self.input_bytes(if compression == Compression::None {
+            most
+        } else {
+            most.max(DECOMPRESSED_LEN_MAX)
+        })
+    }
+
+    fn input_bytes(&self, most: usize) -> usize {
+        // JSON escapes a byte as six.
+        let bytes = match self.job.input.format {
+            InputFormat::Json | InputFormat::Kcat => most.saturating_mul(6),
+            _ => most,
+        };
+        bytes.saturating_add(65_536)
+    }
+
+    /// What the topic allows that allows most.
+    fn look_at_limits(&mut self) {
+        let now = self.env.monotonic();
+        if self
+            .limits_seen
+            .is_some_and(|seen| now - seen < LIMITS_INTERVAL)
+        {
+            return;
+        }
+        self.limits_seen = Some(now);
+        // What cannot be read limits nothing: a record for it is told of when its turn comes.
+        let names = topics::list(&self.store).unwrap_or_default();
+        let open = names
+            .iter()
+            .map(|name| TopicHandle::open(&self.store, name));
+        let limits = open.flatten().map(|topic| {
+            let configs = topic.configs();
+            let most = configs.batch_bytes_max() as usize;
+            match configs.compression {
+                None | Some(Compression::None) => most,
+                Some(_) => most.max(DECOMPRESSED_LEN_MAX),
+            }
+        });
+        self.each_bytes_max = limits.fold(self.each_bytes_max, usize::max);
+    }
+
+    /// What to do about a record that is larger than its topic allows, or that is none.
+    pub(super) fn raise_or_check(&self, most: usize) -> String {
+        // Where nobody knows yet how large it is, a round limit above this one shows how.
+        let round = most.saturating_mul(2).next_power_of_two();
+        let whole = self
+            .source_bytes
+            .filter(|_| matches!(self.job.input.format, InputFormat::Whole));
+        let bytes = whole.map_or(round, |bytes| bytes + 1024);
+        let bytes = bytes.min(i32::MAX as usize);
+        let raise = match (&self.job.topic, self.topics.get()) {
+            (Some(_), Some(open)) => open.producer.raise_for(bytes),
+            (Some(name), None) => make_with(name, bytes),
+            (None, _) => "raise max.message.bytes of its topic".to_owned(),
+        };
+        match &self.job.input.format {
+            InputFormat::Whole => format!("the file is one record: {raise}"),
+            InputFormat::Lines(_) => format!("{raise}, or name another delimiter with -D"),
+            InputFormat::MultiLine(_) => {
+                format!(
+                    "{raise}, or check the expression of --begins, or bound records with --max-lines"
+                )
+            }
+            InputFormat::Json | InputFormat::Kcat => {
+                format!("{raise}; a record is one line of JSON")
+            }
+            InputFormat::Console => format!("{raise}; a record is one line"),
+            InputFormat::Template(_) => format!("{raise}, or check the template of -f"),
+        }
+    }
+
+    /// Looks at the topic files again. With --each-topic, a topic that is gone and of which nothing
+    /// is under way is forgotten: the next record that names it makes it, or is refused.
+    pub(super) fn look_for_partitions(&mut self) -> Result<()> {
+        for open in self.topics.iter_mut() {
+            match open.producer.look_for_partitions() {
+                Err(e) if e.kind() == Kind::UnknownTopic && self.job.topic.is_none() => {}
+                looked => looked?,
+            }
+        }
+        while self.job.topic.is_none() {
+            let gone = self
+                .topics
+                .take_idle(|open| open.producer.look_for_partitions().is_err());
+            let Some(gone) = gone else {
+                break;
+            };
+            self.close(gone)?;
+        }
+        Ok(())
+    }
+
+    /// What a record is called whose topic is to be told.
+    pub(super) fn of_topic(&self, name: &TopicName) -> String {
+        match self.job.topic {
+            Some(_) => String::new(),
+            None => format!(" (topic {})", shown(name.as_str())),
+        }
+    }
+}
+
+fn count_of(partitions: PartitionId) -> String {
+    match partitions {
+        1 => "1 partition".to_owned(),
+        more => format!("{more} partitions"),
+    }
+}

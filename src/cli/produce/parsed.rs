@@ -1,0 +1,183 @@
+//! Records of any form, cut out of the input by a parser.
+
+use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::input::Input;
+use super::job::Source;
+use super::run::{Awaited, READ_BYTES, Run};
+use crate::cli::lang::{InputRecord, Origin, RecordParser, Step};
+use crate::client::ProducerRecord;
+use crate::error::{Error, Kind, Result};
+use crate::record::Header;
+
+impl Run<'_> {
+    /// A record over what the input may take says what to do about it for this topic.
+    fn with_limit(&self, e: Error) -> Error {
+        if e.kind() != Kind::MessageTooLarge {
+            return e;
+        }
+        let cure = self.raise_or_check(self.message_bytes_max());
+        e.cure(cure)
+    }
+
+    /// Records of any form.
+    pub(super) fn feed_parsed(&mut self, input: &mut Input) -> Result<()> {
+        let mut options = self.job.input.clone();
+        options.record_bytes_max = self.input_bytes_max(0);
+        let mut parser = RecordParser::new(options)?;
+        let mut buf: Vec<u8> = Vec::with_capacity(READ_BYTES);
+        let (mut start, mut eof) = (0, false);
+        // A signal came, and what it ended is the last record; an idle input ended one, which has
+        // lingered by that.
+        let (mut stop, mut lingered) = (false, false);
+        loop {
+            if self.env.stopping() && !stop {
+                return Ok(());
+            }
+            let rest = buf.get(start..).unwrap_or_default();
+            let step = parser.next(rest, eof).map_err(|e| self.with_limit(e))?;
+            match step {
+                Step::Record { record, consumed } => {
+                    let taken = rest.get(..consumed).unwrap_or_default();
+                    let outcome = self.send(&record, taken);
+                    let newlines = memchr::memchr_iter(b'\n', taken).count() as u64;
+                    start += consumed;
+                    match outcome {
+                        Err(e)
+                            if matches!(
+                                e.kind(),
+                                Kind::MessageTooLarge | Kind::InvalidRecord | Kind::UnknownTopic
+                            ) && !self.has_failed() =>
+                        {
+                            self.bad(e)?;
+                        }
+                        other => other?,
+                    }
+                    self.line += newlines;
+                    if self.echoes.is_full() {
+                        self.drain_echoes()?;
+                    }
+                }
+                Step::Skip { consumed } => {
+                    self.line += memchr::memchr_iter(
+                        b'\n',
+                        rest.get(..consumed).unwrap_or_default(),
+                    )
+                    .count() as u64;
+                    start += consumed;
+                }
+                Step::Invalid { error, consumed } => {
+                    let newlines = memchr::memchr_iter(
+                        b'\n',
+                        rest.get(..consumed).unwrap_or_default(),
+                    )
+                    .count() as u64;
+                    start += consumed;
+                    self.bad(self.with_limit(error))?;
+                    self.line += newlines;
+                }
+                Step::End => return Ok(()),
+                Step::NeedMore => {
+                    buf.drain(..start);
+                    start = 0;
+                    if std::mem::take(&mut lingered) {
+                        self.topics.hand_on()?;
+                    }
+                    let idle = parser.holds_record().then_some(self.job.record_idle);
+                    match self.ready(input, idle)? {
+                        Awaited::Input => {}
+                        // Lines that were read whole are a record, if nothing comes any more.
+                        Awaited::Stop if !parser.holds_record() => return Ok(()),
+                        awaited => {
+                            parser.end_record();
+                            lingered = true;
+                            stop = awaited == Awaited::Stop;
+                            continue;
+                        }
+                    }
+                    let filled = buf.len();
+                    buf.resize(filled + READ_BYTES.max(filled), 0);
+                    let room = buf.get_mut(filled..).unwrap_or_default();
+                    let read = input
+                        .read(room)
+                        .map_err(|e| Error::io("read", input.name(), e))?;
+                    buf.truncate(filled + read);
+                    eof = read == 0;
+                    self.env.progress(read as u64, self.topics.sent());
+                    self.take_receipts(Duration::ZERO)?;
+                    if self.job.topic.is_some() {
+                        self.look_for_partitions()?;
+                    }
+                    parser.allow(self.input_bytes_max(buf.len()));
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, record: &InputRecord<'_>, taken: &[u8]) -> Result<()> {
+        let added = Arc::clone(&self.job.added);
+        let mut headers: Vec<Header<'_>> = Vec::new();
+        for (key, value) in &record.headers {
+            headers.push(Header {
+                key,
+                value: value.as_deref(),
+            });
+        }
+        let sources = Arc::clone(&self.job.sources);
+        let origin = Origin {
+            file: sources
+                .get(self.source)
+                .map_or(OsStr::new("-"), Source::as_given),
+            line: self.line,
+        };
+        let values = added
+            .headers
+            .iter()
+            .map(|(_, value)| value.as_ref().map(|v| v.of(origin)));
+        let values: Vec<Option<Cow<'_, [u8]>>> = values.collect();
+        for ((name, _), value) in added.headers.iter().zip(&values) {
+            headers.push(Header {
+                key: name,
+                value: value.as_deref(),
+            });
+        }
+        let key: Option<Cow<'_, [u8]>> = match (&record.key, &added.key) {
+            (Some(key), _) => Some(Cow::Borrowed(key)),
+            (None, Some(key)) if !record.key_given => Some(key.of(origin)),
+            (None, _) => None,
+        };
+        let own = if self.job.keep_partition {
+            record.partition
+        } else {
+            None
+        };
+        let timestamp = record
+            .timestamp
+            .or(self.job.timestamp)
+            .unwrap_or_else(|| self.clock_now());
+        let produced = ProducerRecord {
+            partition: self.job.partition.or(own),
+            timestamp: Some(timestamp),
+            key: key.as_deref(),
+            value: record.value.as_deref(),
+            headers: &headers,
+        };
+        self.turn_to(record.topic.as_deref(), &produced)?;
+        let place = self.here();
+        let open = self.topics.current()?;
+        open.lines.begins(open.producer.sent(), place);
+        let sent = open.producer.send(&produced)?;
+        self.echoes.sent(open, sent, taken, &produced, timestamp);
+        Ok(())
+    }
+
+    /// Whether the delivery to the current topic has failed.
+    fn has_failed(&self) -> bool {
+        self.topics
+            .get()
+            .is_some_and(|open| open.producer.has_failed())
+    }
+}
