@@ -51,7 +51,7 @@ always\t'Always'
 never\t'Never'"
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand start" -s q -l quiet -d 'No notes and no progress on stderr'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand start" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c mq-broker -n "__fish_mq_broker_using_subcommand status" -l format -d 'How to print' -r -f -a "table\t'Aligned columns for people; may change'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand status" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand status" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
@@ -61,7 +61,7 @@ never\t'Never'"
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand status" -l header -d 'Begin tsv with a line of column names'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand status" -s q -l quiet -d 'No notes and no progress on stderr'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c mq-broker -n "__fish_mq_broker_using_subcommand list" -l format -d 'How to print' -r -f -a "table\t'Aligned columns for people; may change'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand list" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand list" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
@@ -87,7 +87,7 @@ complete -c mq-broker -n "__fish_mq_broker_using_subcommand drain" -l undo -d 'L
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand drain" -s q -l quiet -d 'No notes and no progress on stderr'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand drain" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand health" -l timeout -d 'How long to wait [default: 60s]' -r
-complete -c mq-broker -n "__fish_mq_broker_using_subcommand health" -l format -d 'How to print' -r -f -a "table\t'Aligned columns for people; may change'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand health" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand health" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
@@ -99,7 +99,7 @@ complete -c mq-broker -n "__fish_mq_broker_using_subcommand health" -l header -d
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand health" -s q -l quiet -d 'No notes and no progress on stderr'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand health" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand elect" -l to -d 'Elect this broker\'s replica (unclean) [default: that with most of the log]' -r
-complete -c mq-broker -n "__fish_mq_broker_using_subcommand elect" -l format -d 'How to print' -r -f -a "table\t'Aligned columns for people; may change'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand elect" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand elect" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
@@ -113,7 +113,7 @@ complete -c mq-broker -n "__fish_mq_broker_using_subcommand elect" -s q -l quiet
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand elect" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand reassign" -l throttle -d 'Most bytes a second that each new replica copies, such as 10MB: on average, for batches are copied whole [default: no limit]' -r
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand reassign" -l timeout -d 'How long to wait [default: 60s]' -r
-complete -c mq-broker -n "__fish_mq_broker_using_subcommand reassign" -l format -d 'How to print' -r -f -a "table\t'Aligned columns for people; may change'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand reassign" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand reassign" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
@@ -126,7 +126,7 @@ complete -c mq-broker -n "__fish_mq_broker_using_subcommand reassign" -l dry-run
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand reassign" -l header -d 'Begin tsv with a line of column names'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand reassign" -s q -l quiet -d 'No notes and no progress on stderr'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand reassign" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c mq-broker -n "__fish_mq_broker_using_subcommand locks" -l format -d 'How to print' -r -f -a "table\t'Aligned columns for people; may change'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand locks" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand locks" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F

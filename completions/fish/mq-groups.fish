@@ -46,7 +46,7 @@ complete -c mq-groups -n "__fish_mq_groups_needs_command" -f -a "history" -d 'Te
 complete -c mq-groups -n "__fish_mq_groups_needs_command" -f -a "watch" -d 'Show how groups get on, again and again'
 complete -c mq-groups -n "__fish_mq_groups_needs_command" -f -a "check" -d 'Check lag, as a plugin of Nagios'
 complete -c mq-groups -n "__fish_mq_groups_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c mq-groups -n "__fish_mq_groups_using_subcommand list" -l format -d 'How to print' -r -f -a "table\t'Aligned columns for people; may change'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand list" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand list" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
@@ -56,7 +56,7 @@ never\t'Never'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand list" -l header -d 'Begin tsv with a line of column names'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand list" -s q -l quiet -d 'No notes and no progress on stderr'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c mq-groups -n "__fish_mq_groups_using_subcommand describe" -l format -d 'How to print' -r -f -a "table\t'Aligned columns for people; may change'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand describe" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand describe" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
@@ -70,7 +70,7 @@ complete -c mq-groups -n "__fish_mq_groups_using_subcommand describe" -s q -l qu
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand describe" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand alter" -s c -l config -d 'Set a config (repeatable)' -r
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand alter" -l unset -d 'Take a config back to its default (repeatable)' -r
-complete -c mq-groups -n "__fish_mq_groups_using_subcommand alter" -l format -d 'How to print' -r -f -a "table\t'Aligned columns for people; may change'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand alter" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand alter" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
@@ -86,7 +86,7 @@ complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -l by -d 'By 
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -l from-file -d 'To what the file says: rows of TOPIC,PARTITION,OFFSET; - is standard input' -r -F
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -l to-group -d 'To the offsets of another group' -r
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -l topic -d 'Only this topic, partition, or what a quoted glob matches (repeatable)' -r
-complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -l format -d 'How to print' -r -f -a "table\t'Aligned columns for people; may change'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
@@ -99,7 +99,7 @@ complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -s y -l yes -
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -l header -d 'Begin tsv with a line of column names'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -s q -l quiet -d 'No notes and no progress on stderr'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c mq-groups -n "__fish_mq_groups_using_subcommand undo" -l format -d 'How to print' -r -f -a "table\t'Aligned columns for people; may change'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand undo" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand undo" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
@@ -111,7 +111,7 @@ complete -c mq-groups -n "__fish_mq_groups_using_subcommand undo" -s y -l yes -d
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand undo" -l header -d 'Begin tsv with a line of column names'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand undo" -s q -l quiet -d 'No notes and no progress on stderr'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand undo" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c mq-groups -n "__fish_mq_groups_using_subcommand commit" -l format -d 'How to print' -r -f -a "table\t'Aligned columns for people; may change'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand commit" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand commit" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
@@ -123,7 +123,7 @@ complete -c mq-groups -n "__fish_mq_groups_using_subcommand commit" -l header -d
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand commit" -s q -l quiet -d 'No notes and no progress on stderr'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand commit" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand skip" -s f -l template -d 'Print records with a template such as \'%k=%v\\n\' (see mq(7)), or one of the names value and json, instead of rows' -r
-complete -c mq-groups -n "__fish_mq_groups_using_subcommand skip" -l format -d 'How to print' -r -f -a "table\t'Aligned columns for people; may change'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand skip" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand skip" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
@@ -136,7 +136,7 @@ complete -c mq-groups -n "__fish_mq_groups_using_subcommand skip" -s J -l json -
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand skip" -l header -d 'Begin tsv with a line of column names'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand skip" -s q -l quiet -d 'No notes and no progress on stderr'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand skip" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c mq-groups -n "__fish_mq_groups_using_subcommand clone" -l format -d 'How to print' -r -f -a "table\t'Aligned columns for people; may change'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand clone" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand clone" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
@@ -148,7 +148,7 @@ complete -c mq-groups -n "__fish_mq_groups_using_subcommand clone" -s y -l yes -
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand clone" -l header -d 'Begin tsv with a line of column names'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand clone" -s q -l quiet -d 'No notes and no progress on stderr'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand clone" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c mq-groups -n "__fish_mq_groups_using_subcommand delete" -l format -d 'How to print' -r -f -a "table\t'Aligned columns for people; may change'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand delete" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand delete" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
@@ -162,7 +162,7 @@ complete -c mq-groups -n "__fish_mq_groups_using_subcommand delete" -l header -d
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand delete" -s q -l quiet -d 'No notes and no progress on stderr'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand delete" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand delete-offsets" -l topic -d 'A topic, a partition, or what a quoted glob matches (repeatable)' -r
-complete -c mq-groups -n "__fish_mq_groups_using_subcommand delete-offsets" -l format -d 'How to print' -r -f -a "table\t'Aligned columns for people; may change'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand delete-offsets" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand delete-offsets" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
@@ -178,7 +178,7 @@ complete -c mq-groups -n "__fish_mq_groups_using_subcommand peek" -s B -l before
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand peek" -s A -l after -d 'So many records after, the next to be read' -r
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand peek" -l topic -d 'Only this topic, partition, or what a quoted glob matches (repeatable)' -r
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand peek" -s f -l template -d 'Print records with a template such as \'%k=%v\\n\' (see mq(7)), or one of the names value and json, instead of rows' -r
-complete -c mq-groups -n "__fish_mq_groups_using_subcommand peek" -l format -d 'How to print' -r -f -a "table\t'Aligned columns for people; may change'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand peek" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand peek" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
@@ -189,7 +189,7 @@ complete -c mq-groups -n "__fish_mq_groups_using_subcommand peek" -s J -l json -
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand peek" -l header -d 'Begin tsv with a line of column names'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand peek" -s q -l quiet -d 'No notes and no progress on stderr'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand peek" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c mq-groups -n "__fish_mq_groups_using_subcommand history" -l format -d 'How to print' -r -f -a "table\t'Aligned columns for people; may change'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand history" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand history" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
@@ -199,7 +199,7 @@ never\t'Never'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand history" -l header -d 'Begin tsv with a line of column names'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand history" -s q -l quiet -d 'No notes and no progress on stderr'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand history" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c mq-groups -n "__fish_mq_groups_using_subcommand watch" -l format -d 'How to print' -r -f -a "table\t'Aligned columns for people; may change'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand watch" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand watch" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F

@@ -3,7 +3,7 @@ complete -c mq-produce -l begins -d 'A record begins with each line in which REG
 complete -c mq-produce -l max-lines -d 'Most lines of a record with --begins; the next line begins another one' -r
 complete -c mq-produce -l input-format -d 'Lines as another tool has them: those of kcat -J; or those of Kafka\'s console tools with headers and key, HEADERS TAB KEY TAB VALUE' -r -f -a "kcat\t'kcat -J: payload, ts, and headers in turn'
 console\t'kafka-console-producer with parse.headers and parse.key'"
-complete -c mq-produce -s f -l format -d 'A template that the input follows, such as \'%k=%v\\n\'' -r
+complete -c mq-produce -s f -l format -d 'A template that the input follows, such as \'%k=%v\\n\' (fields: --help, mq(7))' -r
 complete -c mq-produce -s K -d 'What ends the key that each record begins with' -r
 complete -c mq-produce -l on-missing-key -d 'What to do with a record in which -K finds no key' -r -f -a "fail\t'The run ends'
 null\t'Its key is null'"

@@ -45,7 +45,7 @@ complete -c mq-topics -n "__fish_mq_topics_using_subcommand create" -s r -l repl
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand create" -l assign -d 'The brokers of each partition, the preferred leader first: 0:1,1:2 is two partitions' -r
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand create" -s c -l config -d 'Set a config (repeatable), such as segment.bytes=104857600' -r
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand create" -l like -d 'Take partitions, replicas and configs of this topic, where they are not given' -r
-complete -c mq-topics -n "__fish_mq_topics_using_subcommand create" -l format -d 'How to print' -r -f -a "table\t'Aligned columns for people; may change'
+complete -c mq-topics -n "__fish_mq_topics_using_subcommand create" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand create" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
@@ -57,7 +57,7 @@ complete -c mq-topics -n "__fish_mq_topics_using_subcommand create" -l dry-run -
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand create" -l header -d 'Begin tsv with a line of column names'
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand create" -s q -l quiet -d 'No notes and no progress on stderr'
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand create" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c mq-topics -n "__fish_mq_topics_using_subcommand list" -l format -d 'How to print' -r -f -a "table\t'Aligned columns for people; may change'
+complete -c mq-topics -n "__fish_mq_topics_using_subcommand list" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand list" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
@@ -68,7 +68,7 @@ complete -c mq-topics -n "__fish_mq_topics_using_subcommand list" -l sizes -d 'W
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand list" -l header -d 'Begin tsv with a line of column names'
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand list" -s q -l quiet -d 'No notes and no progress on stderr'
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c mq-topics -n "__fish_mq_topics_using_subcommand describe" -l format -d 'How to print' -r -f -a "table\t'Aligned columns for people; may change'
+complete -c mq-topics -n "__fish_mq_topics_using_subcommand describe" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand describe" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
@@ -83,7 +83,7 @@ complete -c mq-topics -n "__fish_mq_topics_using_subcommand describe" -s h -l he
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand alter" -s c -l config -d 'Set a config (repeatable)' -r
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand alter" -l unset -d 'Take a config back to its default (repeatable)' -r
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand alter" -l partitions -d 'How many partitions in all; they only become more' -r
-complete -c mq-topics -n "__fish_mq_topics_using_subcommand alter" -l format -d 'How to print' -r -f -a "table\t'Aligned columns for people; may change'
+complete -c mq-topics -n "__fish_mq_topics_using_subcommand alter" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand alter" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
@@ -94,7 +94,7 @@ complete -c mq-topics -n "__fish_mq_topics_using_subcommand alter" -l dry-run -d
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand alter" -l header -d 'Begin tsv with a line of column names'
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand alter" -s q -l quiet -d 'No notes and no progress on stderr'
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand alter" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c mq-topics -n "__fish_mq_topics_using_subcommand delete" -l format -d 'How to print' -r -f -a "table\t'Aligned columns for people; may change'
+complete -c mq-topics -n "__fish_mq_topics_using_subcommand delete" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand delete" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
@@ -108,7 +108,7 @@ complete -c mq-topics -n "__fish_mq_topics_using_subcommand delete" -l header -d
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand delete" -s q -l quiet -d 'No notes and no progress on stderr'
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand delete" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand offsets" -l at -d 'A point: start, end, N, +N, -N or @TIME' -r
-complete -c mq-topics -n "__fish_mq_topics_using_subcommand offsets" -l format -d 'How to print' -r -f -a "table\t'Aligned columns for people; may change'
+complete -c mq-topics -n "__fish_mq_topics_using_subcommand offsets" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand offsets" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
@@ -119,7 +119,7 @@ complete -c mq-topics -n "__fish_mq_topics_using_subcommand offsets" -l header -
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand offsets" -s q -l quiet -d 'No notes and no progress on stderr'
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand offsets" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand dump" -l file -d 'A segment (.log) instead' -r -F
-complete -c mq-topics -n "__fish_mq_topics_using_subcommand dump" -l format -d 'How to print' -r -f -a "table\t'Aligned columns for people; may change'
+complete -c mq-topics -n "__fish_mq_topics_using_subcommand dump" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand dump" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
@@ -130,7 +130,7 @@ complete -c mq-topics -n "__fish_mq_topics_using_subcommand dump" -l header -d '
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand dump" -s q -l quiet -d 'No notes and no progress on stderr'
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand dump" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand verify" -l repair -d 'Repair what is damaged: truncate cuts a log before the damage, keeps beside it what it cuts, and lifts the offline mark' -r -f -a "truncate\t'Cut the log before the damage'"
-complete -c mq-topics -n "__fish_mq_topics_using_subcommand verify" -l format -d 'How to print' -r -f -a "table\t'Aligned columns for people; may change'
+complete -c mq-topics -n "__fish_mq_topics_using_subcommand verify" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
 json\t'One object a line; frozen'
 tsv\t'Tab-separated; frozen'"
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand verify" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
