@@ -35,7 +35,7 @@ complete -c mq-broker -n "__fish_mq_broker_needs_command" -f -a "start" -d 'Run 
 complete -c mq-broker -n "__fish_mq_broker_needs_command" -f -a "status" -d 'Show brokers: registered, running, where; exit status 1 if none runs'
 complete -c mq-broker -n "__fish_mq_broker_needs_command" -f -a "list" -d 'List the brokers: state, place, and how much of the topics each has'
 complete -c mq-broker -n "__fish_mq_broker_needs_command" -f -a "stop" -d 'Stop a running broker, and wait until it has ended'
-complete -c mq-broker -n "__fish_mq_broker_needs_command" -f -a "drain" -d 'Have a running broker lead nothing, until it is started anew'
+complete -c mq-broker -n "__fish_mq_broker_needs_command" -f -a "drain" -d 'Move all leaders off a running broker, until it is restarted'
 complete -c mq-broker -n "__fish_mq_broker_needs_command" -f -a "health" -d 'Say whether all is as it should be: exit status 1 if not, and why'
 complete -c mq-broker -n "__fish_mq_broker_needs_command" -f -a "elect" -d 'Have partitions led by others'
 complete -c mq-broker -n "__fish_mq_broker_needs_command" -f -a "reassign" -d 'Give partitions other replicas, or list what is under way'
@@ -52,8 +52,8 @@ never\t'Never'"
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand start" -s q -l quiet -d 'No notes and no progress on stderr'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand start" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand status" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
-json\t'One object a line; frozen'
-tsv\t'Tab-separated; frozen'"
+json\t'One object a line, for scripts'
+tsv\t'Tab-separated, for scripts'"
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand status" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand status" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
@@ -62,8 +62,8 @@ complete -c mq-broker -n "__fish_mq_broker_using_subcommand status" -l header -d
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand status" -s q -l quiet -d 'No notes and no progress on stderr'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand list" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
-json\t'One object a line; frozen'
-tsv\t'Tab-separated; frozen'"
+json\t'One object a line, for scripts'
+tsv\t'Tab-separated, for scripts'"
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand list" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand list" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
@@ -71,7 +71,7 @@ never\t'Never'"
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand list" -l header -d 'Begin tsv with a line of column names'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand list" -s q -l quiet -d 'No notes and no progress on stderr'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c mq-broker -n "__fish_mq_broker_using_subcommand stop" -l timeout -d 'How long to wait while its end comes no nearer' -r
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand stop" -l timeout -d 'How long to wait without progress' -r
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand stop" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand stop" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
@@ -88,8 +88,8 @@ complete -c mq-broker -n "__fish_mq_broker_using_subcommand drain" -s q -l quiet
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand drain" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand health" -l timeout -d 'How long to wait [default: 60s]' -r
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand health" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
-json\t'One object a line; frozen'
-tsv\t'Tab-separated; frozen'"
+json\t'One object a line, for scripts'
+tsv\t'Tab-separated, for scripts'"
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand health" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand health" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
@@ -100,8 +100,8 @@ complete -c mq-broker -n "__fish_mq_broker_using_subcommand health" -s q -l quie
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand health" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand elect" -l to -d 'Elect this broker\'s replica (unclean) [default: that with most of the log]' -r
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand elect" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
-json\t'One object a line; frozen'
-tsv\t'Tab-separated; frozen'"
+json\t'One object a line, for scripts'
+tsv\t'Tab-separated, for scripts'"
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand elect" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand elect" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
@@ -114,21 +114,21 @@ complete -c mq-broker -n "__fish_mq_broker_using_subcommand elect" -s h -l help 
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand reassign" -l throttle -d 'Most bytes a second that each new replica copies, such as 10MB: on average, for batches are copied whole [default: no limit]' -r
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand reassign" -l timeout -d 'How long to wait [default: 60s]' -r
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand reassign" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
-json\t'One object a line; frozen'
-tsv\t'Tab-separated; frozen'"
+json\t'One object a line, for scripts'
+tsv\t'Tab-separated, for scripts'"
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand reassign" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand reassign" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
-complete -c mq-broker -n "__fish_mq_broker_using_subcommand reassign" -l cancel -d 'Take the reassignment of these partitions or topics back: the replicas of before stay'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand reassign" -l cancel -d 'Cancel the reassignment of these partitions or topics, and keep the old replicas'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand reassign" -l wait -d 'Wait until it is done; without partitions, until nothing is under way'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand reassign" -l dry-run -d 'Print the plan, change nothing'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand reassign" -l header -d 'Begin tsv with a line of column names'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand reassign" -s q -l quiet -d 'No notes and no progress on stderr'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand reassign" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand locks" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
-json\t'One object a line; frozen'
-tsv\t'Tab-separated; frozen'"
+json\t'One object a line, for scripts'
+tsv\t'Tab-separated, for scripts'"
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand locks" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand locks" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
@@ -146,7 +146,7 @@ complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain health elect reassign locks unregister help" -f -a "status" -d 'Show brokers: registered, running, where; exit status 1 if none runs'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain health elect reassign locks unregister help" -f -a "list" -d 'List the brokers: state, place, and how much of the topics each has'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain health elect reassign locks unregister help" -f -a "stop" -d 'Stop a running broker, and wait until it has ended'
-complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain health elect reassign locks unregister help" -f -a "drain" -d 'Have a running broker lead nothing, until it is started anew'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain health elect reassign locks unregister help" -f -a "drain" -d 'Move all leaders off a running broker, until it is restarted'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain health elect reassign locks unregister help" -f -a "health" -d 'Say whether all is as it should be: exit status 1 if not, and why'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain health elect reassign locks unregister help" -f -a "elect" -d 'Have partitions led by others'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start status list stop drain health elect reassign locks unregister help" -f -a "reassign" -d 'Give partitions other replicas, or list what is under way'

@@ -43,12 +43,12 @@ complete -c mq-groups -n "__fish_mq_groups_needs_command" -f -a "delete" -d 'Del
 complete -c mq-groups -n "__fish_mq_groups_needs_command" -f -a "delete-offsets" -d 'Delete a group\'s offsets of topics'
 complete -c mq-groups -n "__fish_mq_groups_needs_command" -f -a "peek" -d 'Show the records around where a group is'
 complete -c mq-groups -n "__fish_mq_groups_needs_command" -f -a "history" -d 'Tell what happened to a group\'s offsets'
-complete -c mq-groups -n "__fish_mq_groups_needs_command" -f -a "watch" -d 'Show how groups get on, again and again'
-complete -c mq-groups -n "__fish_mq_groups_needs_command" -f -a "check" -d 'Check lag, as a plugin of Nagios'
+complete -c mq-groups -n "__fish_mq_groups_needs_command" -f -a "watch" -d 'Watch groups\' progress live'
+complete -c mq-groups -n "__fish_mq_groups_needs_command" -f -a "check" -d 'Check lag, with a Nagios plugin\'s output and exit statuses'
 complete -c mq-groups -n "__fish_mq_groups_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand list" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
-json\t'One object a line; frozen'
-tsv\t'Tab-separated; frozen'"
+json\t'One object a line, for scripts'
+tsv\t'Tab-separated, for scripts'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand list" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand list" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
@@ -57,8 +57,8 @@ complete -c mq-groups -n "__fish_mq_groups_using_subcommand list" -l header -d '
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand list" -s q -l quiet -d 'No notes and no progress on stderr'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand describe" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
-json\t'One object a line; frozen'
-tsv\t'Tab-separated; frozen'"
+json\t'One object a line, for scripts'
+tsv\t'Tab-separated, for scripts'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand describe" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand describe" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
@@ -71,8 +71,8 @@ complete -c mq-groups -n "__fish_mq_groups_using_subcommand describe" -s h -l he
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand alter" -s c -l config -d 'Set a config (repeatable)' -r
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand alter" -l unset -d 'Take a config back to its default (repeatable)' -r
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand alter" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
-json\t'One object a line; frozen'
-tsv\t'Tab-separated; frozen'"
+json\t'One object a line, for scripts'
+tsv\t'Tab-separated, for scripts'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand alter" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand alter" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
@@ -87,8 +87,8 @@ complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -l from-file 
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -l to-group -d 'To the offsets of another group' -r
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -l topic -d 'Only this topic, partition, or what a quoted glob matches (repeatable)' -r
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
-json\t'One object a line; frozen'
-tsv\t'Tab-separated; frozen'"
+json\t'One object a line, for scripts'
+tsv\t'Tab-separated, for scripts'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
@@ -100,8 +100,8 @@ complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -l header -d 
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -s q -l quiet -d 'No notes and no progress on stderr'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand undo" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
-json\t'One object a line; frozen'
-tsv\t'Tab-separated; frozen'"
+json\t'One object a line, for scripts'
+tsv\t'Tab-separated, for scripts'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand undo" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand undo" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
@@ -112,8 +112,8 @@ complete -c mq-groups -n "__fish_mq_groups_using_subcommand undo" -l header -d '
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand undo" -s q -l quiet -d 'No notes and no progress on stderr'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand undo" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand commit" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
-json\t'One object a line; frozen'
-tsv\t'Tab-separated; frozen'"
+json\t'One object a line, for scripts'
+tsv\t'Tab-separated, for scripts'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand commit" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand commit" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
@@ -124,8 +124,8 @@ complete -c mq-groups -n "__fish_mq_groups_using_subcommand commit" -s q -l quie
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand commit" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand skip" -s f -l template -d 'Print records with a template such as \'%k=%v\\n\' (see mq(7)), or one of the names value and json, instead of rows' -r
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand skip" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
-json\t'One object a line; frozen'
-tsv\t'Tab-separated; frozen'"
+json\t'One object a line, for scripts'
+tsv\t'Tab-separated, for scripts'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand skip" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand skip" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
@@ -137,8 +137,8 @@ complete -c mq-groups -n "__fish_mq_groups_using_subcommand skip" -l header -d '
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand skip" -s q -l quiet -d 'No notes and no progress on stderr'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand skip" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand clone" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
-json\t'One object a line; frozen'
-tsv\t'Tab-separated; frozen'"
+json\t'One object a line, for scripts'
+tsv\t'Tab-separated, for scripts'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand clone" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand clone" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
@@ -149,8 +149,8 @@ complete -c mq-groups -n "__fish_mq_groups_using_subcommand clone" -l header -d 
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand clone" -s q -l quiet -d 'No notes and no progress on stderr'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand clone" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand delete" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
-json\t'One object a line; frozen'
-tsv\t'Tab-separated; frozen'"
+json\t'One object a line, for scripts'
+tsv\t'Tab-separated, for scripts'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand delete" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand delete" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
@@ -163,8 +163,8 @@ complete -c mq-groups -n "__fish_mq_groups_using_subcommand delete" -s q -l quie
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand delete" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand delete-offsets" -l topic -d 'A topic, a partition, or what a quoted glob matches (repeatable)' -r
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand delete-offsets" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
-json\t'One object a line; frozen'
-tsv\t'Tab-separated; frozen'"
+json\t'One object a line, for scripts'
+tsv\t'Tab-separated, for scripts'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand delete-offsets" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand delete-offsets" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
@@ -179,8 +179,8 @@ complete -c mq-groups -n "__fish_mq_groups_using_subcommand peek" -s A -l after 
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand peek" -l topic -d 'Only this topic, partition, or what a quoted glob matches (repeatable)' -r
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand peek" -s f -l template -d 'Print records with a template such as \'%k=%v\\n\' (see mq(7)), or one of the names value and json, instead of rows' -r
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand peek" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
-json\t'One object a line; frozen'
-tsv\t'Tab-separated; frozen'"
+json\t'One object a line, for scripts'
+tsv\t'Tab-separated, for scripts'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand peek" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand peek" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
@@ -190,8 +190,8 @@ complete -c mq-groups -n "__fish_mq_groups_using_subcommand peek" -l header -d '
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand peek" -s q -l quiet -d 'No notes and no progress on stderr'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand peek" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand history" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
-json\t'One object a line; frozen'
-tsv\t'Tab-separated; frozen'"
+json\t'One object a line, for scripts'
+tsv\t'Tab-separated, for scripts'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand history" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand history" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
@@ -200,8 +200,8 @@ complete -c mq-groups -n "__fish_mq_groups_using_subcommand history" -l header -
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand history" -s q -l quiet -d 'No notes and no progress on stderr'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand history" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand watch" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
-json\t'One object a line; frozen'
-tsv\t'Tab-separated; frozen'"
+json\t'One object a line, for scripts'
+tsv\t'Tab-separated, for scripts'"
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand watch" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand watch" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
@@ -230,6 +230,6 @@ complete -c mq-groups -n "__fish_mq_groups_using_subcommand help; and not __fish
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand help; and not __fish_seen_subcommand_from list describe alter reset undo commit skip clone delete delete-offsets peek history watch check help" -f -a "delete-offsets" -d 'Delete a group\'s offsets of topics'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand help; and not __fish_seen_subcommand_from list describe alter reset undo commit skip clone delete delete-offsets peek history watch check help" -f -a "peek" -d 'Show the records around where a group is'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand help; and not __fish_seen_subcommand_from list describe alter reset undo commit skip clone delete delete-offsets peek history watch check help" -f -a "history" -d 'Tell what happened to a group\'s offsets'
-complete -c mq-groups -n "__fish_mq_groups_using_subcommand help; and not __fish_seen_subcommand_from list describe alter reset undo commit skip clone delete delete-offsets peek history watch check help" -f -a "watch" -d 'Show how groups get on, again and again'
-complete -c mq-groups -n "__fish_mq_groups_using_subcommand help; and not __fish_seen_subcommand_from list describe alter reset undo commit skip clone delete delete-offsets peek history watch check help" -f -a "check" -d 'Check lag, as a plugin of Nagios'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand help; and not __fish_seen_subcommand_from list describe alter reset undo commit skip clone delete delete-offsets peek history watch check help" -f -a "watch" -d 'Watch groups\' progress live'
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand help; and not __fish_seen_subcommand_from list describe alter reset undo commit skip clone delete delete-offsets peek history watch check help" -f -a "check" -d 'Check lag, with a Nagios plugin\'s output and exit statuses'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand help; and not __fish_seen_subcommand_from list describe alter reset undo commit skip clone delete delete-offsets peek history watch check help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -478,10 +478,10 @@ const HABITS: &[Habit] = &[
 /// What to do instead of a word in a tool, and a command of it, where it is one of those.
 pub fn advice(tool: &str, command: Option<&str>, word: &str) -> Option<&'static str> {
     let whole = command.map(|command| format!("{tool} {command}"));
-    let holds = |of: &&str| *of == tool || whole.as_deref() == Some(of);
+    let holds = |of: &str| of == tool || whole.as_deref() == Some(of);
     let fits = |habit: &&Habit| {
         habit.words.contains(&word)
-            && (habit.tools.is_empty() || habit.tools.iter().any(|of| holds(&of)))
+            && (habit.tools.is_empty() || habit.tools.iter().any(|of| holds(of)))
     };
     HABITS.iter().find(fits).map(|habit| habit.advice)
 }

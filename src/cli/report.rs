@@ -131,7 +131,12 @@ const NEAR: usize = 2;
 /// Without the tips of clap that lead nowhere: a name that is not much alike, and how an option that
 /// does not exist could be a value.
 fn without_far_tips(told: &str, unknown: Option<&str>) -> String {
-    let leads_on = |line: &&str| {
+    // Then the usage names that other option, too.
+    let mut misled = false;
+    let mut leads_on = |line: &&str| {
+        if line.starts_with("Usage: ") {
+            return !misled;
+        }
         if !is_tip(line) {
             return true;
         }
@@ -141,10 +146,12 @@ fn without_far_tips(told: &str, unknown: Option<&str>) -> String {
         let mut suggested = line.split('\'').skip(1).step_by(2);
         let is_alike = line.contains(" exists: ") || line.contains(" exist: ");
         let is_near = |word: &str| suggested.any(|s| strsim::osa_distance(word, s) <= NEAR);
-        !is_alike || unknown.is_none_or(is_near)
+        let leads = !is_alike || unknown.is_none_or(is_near);
+        misled |= !leads;
+        leads
     };
     let mut text = String::new();
-    for line in told.lines().filter(leads_on) {
+    for line in told.lines().filter(|line| leads_on(line)) {
         // No two empty lines where a tip was.
         if !(line.is_empty() && text.ends_with("\n\n")) {
             text.push_str(line);
@@ -242,10 +249,10 @@ mod tests {
             ("--x", "to pass '--x' as a value, use '-- --x'", false),
         ] {
             let text = without_far_tips(&told(tip), Some(word));
-            let wanted = if stays {
-                told(tip)
-            } else {
-                "error: no\n\nUsage: x\n".to_owned()
+            let wanted = match (stays, tip.contains("similar")) {
+                (true, _) => told(tip),
+                (false, true) => "error: no\n\n".to_owned(),
+                (false, false) => "error: no\n\nUsage: x\n".to_owned(),
             };
             assert_eq!(text, wanted, "{word}");
         }

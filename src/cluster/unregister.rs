@@ -40,7 +40,7 @@ pub fn unregister(
     if broker == EMBEDDED_BROKER {
         return refuse(
             "belongs to the store: it serves single replicas without a daemon".to_owned(),
-            "leave it: it costs nothing".to_owned(),
+            "it cannot be removed".to_owned(),
         );
     }
     let dir = store.broker_dir(broker)?;

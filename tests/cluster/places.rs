@@ -46,7 +46,7 @@ fn a_broker_that_nothing_counts_on_can_be_unregistered() {
     let done = shell.run("mq-broker", &["unregister", "77"], b"");
     assert_eq!(done.status, 0, "{}", done.err);
     assert!(
-        done.err.contains("broker 77 is no more") && done.err.contains("typo stays"),
+        done.err.contains("broker 77 is unregistered") && done.err.contains("typo stays"),
         "{}",
         done.err
     );

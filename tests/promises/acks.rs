@@ -54,7 +54,8 @@ fn a_batch_that_failed_its_sync_is_not_credited_with_the_next_one() {
     assert_ne!(done.status, 0);
     assert_eq!(done.text(), "");
     assert!(
-        done.err.contains("nothing is acknowledged, line 1"),
+        done.err
+            .contains("nothing is acknowledged; the first that is not is line 1"),
         "{}",
         done.err
     );

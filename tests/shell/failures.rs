@@ -75,17 +75,17 @@ fn a_failed_produce_counts_and_names_the_line() {
         (
             &["-q", "-K", "=", "t"][..],
             "a=1\nb\n",
-            "1 record is acknowledged, line 2 of standard input is not: there is no key",
+            "stopped at line 2 of standard input (1 record is acknowledged): there is no key",
         ),
         (
             &["-q", "t", "f1", "/tmp"],
             "",
-            "2 records are acknowledged, line 1 of /tmp is not: cannot read /tmp",
+            "stopped at line 1 of /tmp (2 records are acknowledged): cannot read /tmp",
         ),
         (
             &["-q", "t", "f1", "/nonexist"],
             "",
-            "nothing is acknowledged, line 1 of f1 is not: cannot open /nonexist",
+            "nothing was stored: cannot open /nonexist",
         ),
         (
             &["-q", "-K", "=", "--on-error", "skip", "t"],
@@ -118,10 +118,10 @@ fn a_failed_echo_names_the_line_too() {
         }
         assert_eq!(done.status, 1, "{}", done.err);
         let stored = shell.consume_text(&["-e", "t"]).lines().count();
-        let count = format!("mq-produce: {stored} records are acknowledged, ");
-        assert!(done.err.starts_with(&count), "{}", done.err);
-        let line = format!("line {} of standard input is not", stored + 1);
-        let named = done.err.contains(&line) || done.err.contains("all that was read");
+        let count = format!("({stored} records are acknowledged");
+        assert!(done.err.contains(&count), "{}", done.err);
+        let line = format!("stopped at line {} of standard input", stored + 1);
+        let named = done.err.contains(&line) || done.err.contains("all that were read");
         assert!(named, "{}", done.err);
     }
 }

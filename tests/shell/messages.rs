@@ -31,8 +31,7 @@ fn an_empty_range_is_noted() {
         Tally::case();
         let done = shell.run("mq-consume", args, b"");
         assert_eq!(done.status, 0, "{args:?}: {}", done.err);
-        let note =
-            "mq-consume: nothing to read: the range of -o ends where it begins, or before that\n";
+        let note = "mq-consume: nothing to read: the range given with -o is empty\n";
         assert_eq!(done.err, if noted { note } else { "" }, "{args:?}");
     }
 }

@@ -227,20 +227,61 @@ fn tables_fit_narrow_terminals() {
     shell.consume(&["-e", "-g", "a-group", long]);
     for (line, whole) in [
         ("mq-topics list --color never", "PARTITIONS"),
-        ("mq-topics describe --color never", "LOG START OFFSET"),
-        ("mq-groups describe --color never", "COMMITTED OFFSET"),
-        ("mq-topics verify --color never", "PARTITION"),
+        ("mq-topics describe --color never", "START"),
+        ("mq-groups describe --color never", "OFFSET"),
+        ("mq-topics verify --color never", "PART"),
     ] {
         Tally::case();
         let Some(text) = seen(&shell, 60, line) else {
             return;
         };
         assert!(text.contains(whole), "{line}: {text}");
+        // Below a table that leaves columns out.
+        let text = text.replace("(more columns: --format json)\n", "");
         // In a block a name stands whole in a line of its own, however long it is.
         let wide = text
             .lines()
             .find(|text| text.len() > 60 && !text.contains(long));
         assert_eq!(wide, None, "{line}: {text}");
+    }
+}
+
+#[test]
+fn a_table_stays_a_table_at_80_columns() {
+    let _tally = Tally::start();
+    let shell = Shell::new();
+    shell.topics(&["create", "orders", "-p", "3"]);
+    let lines: String = (0..3000).map(|n| format!("line {n}\n")).collect();
+    shell.produce(&["orders"], lines.as_bytes());
+    shell.consume(&["-e", "-g", "billing", "orders"]);
+    // What heads it: in full where there is room, short at 80 columns, fewer where these do not fit.
+    for (line, at_80, at_120) in [
+        ("mq-topics describe orders", "PART", "LEADER"),
+        ("mq-topics dump orders:0", "BASE", "FILE"),
+        ("mq-groups describe billing", "OFFSET", "COMMITTED OFFSET"),
+        ("mq-topics verify orders", "PART", "PARTITION"),
+        (
+            "mq-topics offsets orders",
+            "HIGH WATERMARK",
+            "HIGH WATERMARK",
+        ),
+        ("mq-broker status", "STATE", "STATE"),
+    ] {
+        for (columns, heading) in [(80, at_80), (120, at_120)] {
+            Tally::case();
+            let Some(text) = seen(&shell, columns, &format!("{line} --color never")) else {
+                return;
+            };
+            let head = text.lines().find(|line| line.contains(heading));
+            // A heading of a block stands alone in its line.
+            let is_table =
+                head.is_some_and(|head| head.split("  ").filter(|w| !w.is_empty()).count() > 3);
+            assert!(is_table, "{columns}: {line}\n{text}");
+            let wide = text
+                .lines()
+                .find(|line| line.chars().count() > usize::from(columns));
+            assert_eq!(wide, None, "{columns}: {line}\n{text}");
+        }
     }
 }
 

@@ -112,7 +112,7 @@ Examples:
   mq-broker list --format tsv --header
   mq-broker list --format json | jq -r 'select(.state == \"running\").broker'";
 
-/// Have a running broker lead nothing, until it is started anew
+/// Move all leaders off a running broker, until it is restarted
 ///
 /// The controller moves what it leads to other replicas that are in sync. What has none stays, and
 /// is named. The broker goes on as a follower.
@@ -144,15 +144,16 @@ Examples:
 
 /// Stop a running broker, and wait until it has ended
 ///
-/// It gives what it leads to brokers that are in sync, as long as they come nearer to its end. After
-/// 30 s without, its directory leads on, and nothing is lost.
+/// The broker first hands its leaderships to replicas that are in sync. If one of them makes no
+/// progress for 30 s, the broker stops all the same: its directory stays the leader, and nothing is
+/// lost.
 #[derive(Debug, clap::Args)]
 #[command(after_help = STOP_EXAMPLES)]
 struct StopArgs {
     /// The broker [default: the only one that runs]
     #[arg(value_name = "ID", allow_hyphen_values = true)]
     id: Option<String>,
-    /// How long to wait while its end comes no nearer
+    /// How long to wait without progress
     #[arg(
         long,
         value_name = "DURATION",

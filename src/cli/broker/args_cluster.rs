@@ -36,7 +36,7 @@ pub(super) struct ReassignArgs {
         requires = "partitions"
     )]
     throttle: Option<String>,
-    /// Take the reassignment of these partitions or topics back: the replicas of before stay
+    /// Cancel the reassignment of these partitions or topics, and keep the old replicas
     #[arg(long, help_heading = "Reassignment", requires = "partitions", conflicts_with_all = ["throttle", "wait"])]
     cancel: bool,
     /// Wait until it is done; without partitions, until nothing is under way
@@ -77,7 +77,7 @@ impl ReassignArgs {
             if let Some(text) = self.partitions.iter().find(|text| text.contains('=')) {
                 return Err(usage(
                     format!("'{}' names brokers, and --cancel needs none", shown(text)),
-                    "name partitions or topics: it goes back to the replicas of before",
+                    "name partitions or topics: they keep their old replicas",
                 ));
             }
             return Ok(Job::Reassign(Reassign::Cancel {

@@ -149,8 +149,8 @@ fn unregister(id: BrokerId, env: &Env) -> Result<Outcome> {
     known(&store, id)?;
     let left = cluster::unregister(&store, id, PATIENCE)?;
     env.note(&match left {
-        Some(place) => format!("broker {id} is no more; {} stays", place.display()),
-        None => format!("broker {id} is no more"),
+        Some(place) => format!("broker {id} is unregistered; {} stays", place.display()),
+        None => format!("broker {id} is unregistered"),
     });
     Ok(Outcome::Done)
 }

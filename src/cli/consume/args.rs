@@ -19,7 +19,7 @@ use crate::error::Result;
 use crate::group::Assignor;
 use crate::types::TopicName;
 
-/// Print a topic, and what comes
+/// Print a topic's records, then follow new ones
 ///
 /// Reads topics from the start and then follows them, until Ctrl-C; -e ends at the end. Prints
 /// each record's value and a newline, unless a format says otherwise.
@@ -32,7 +32,8 @@ pub struct Args {
     /// TOPIC is a regular expression that the whole name matches
     #[arg(short = 'r', long, help_heading = "Selection")]
     regex: bool,
-    /// Wait for topics that come later, and read what is there meanwhile (-g with -e: after the wait)
+    /// Wait for topics that do not exist yet; topics that exist are read meanwhile (with -g -e, after
+    /// the wait)
     #[arg(long, help_heading = "Selection")]
     wait: bool,
     /// Only these partitions, such as 0,2-5
@@ -51,7 +52,7 @@ pub struct Args {
     /// Stop at the end, as it is now
     #[arg(short = 'e', long, help_heading = "Selection")]
     end: bool,
-    /// Stop after so many printed records
+    /// Stop after N printed records
     #[arg(short, long, value_name = "N", value_parser = parse_count::<u64>, help_heading = "Selection")]
     count: Option<u64>,
     /// Begin with the last N records that match (over all partitions, by time)
@@ -73,7 +74,7 @@ pub struct Args {
         conflicts_with = "replica"
     )]
     rack: Option<String>,
-    /// Stop when nothing came for so long
+    /// Stop when no record has come for TIME
     #[arg(long, value_name = "TIME", help_heading = "Selection")]
     idle_timeout: Option<String>,
 
@@ -83,7 +84,7 @@ pub struct Args {
     /// Only records whose value matches
     #[arg(long, value_name = "REGEX", help_heading = "Filters")]
     grep: Option<String>,
-    /// Those that the filters would leave out
+    /// Print only records that do not match --key and --grep
     #[arg(long, help_heading = "Filters")]
     invert_match: bool,
     /// No records with a null value
@@ -132,11 +133,11 @@ pub struct Args {
         default_value = "after-write"
     )]
     commit: CommitArg,
-    /// How often to commit; also when nothing more is there [default: 1s]
+    /// How often to commit; also as soon as there is nothing left to read [default: 1s]
     #[arg(long, value_name = "TIME", help_heading = "Group", requires = "group")]
     commit_interval: Option<String>,
 
-    /// How members share partitions: uniform or range (sticky is uniform) [default: the group's]
+    /// How members share partitions: uniform (also called sticky) or range [default: the group's]
     #[arg(long, value_name = "NAME", help_heading = "Group", requires = "group")]
     assignor: Option<String>,
     /// Be a static member: come back under this name to the same partitions, without a rebalance
@@ -148,7 +149,8 @@ pub struct Args {
         allow_hyphen_values = true
     )]
     instance_id: Option<String>,
-    /// How long a member may stand still, or a static one be away [default: 45s]
+    /// How long a member may show no sign of life, or a static one be away, before others take its
+    /// partitions [default: 45s]
     #[arg(long, value_name = "TIME", help_heading = "Group", requires = "group")]
     session_timeout: Option<String>,
 
@@ -156,22 +158,22 @@ pub struct Args {
     #[arg(
         long,
         value_name = "CMD",
-        help_heading = "Commands",
+        help_heading = "Work queue",
         requires = "group",
         allow_hyphen_values = true
     )]
     exec: Option<String>,
-    /// Give it up to so many records of one partition at once, 4 MiB at most [default: 1]
-    #[arg(long, value_name = "N", help_heading = "Commands", requires = "exec")]
+    /// Pass up to N records of one partition to each command, 4 MiB at most [default: 1]
+    #[arg(long, value_name = "N", help_heading = "Work queue", requires = "exec")]
     batch: Option<u64>,
-    /// Run it again so often when it fails, after growing pauses [default: 0]
-    #[arg(long, value_name = "N", help_heading = "Commands", requires = "exec")]
+    /// Retry a failed command up to N times, with growing pauses [default: 0]
+    #[arg(long, value_name = "N", help_heading = "Work queue", requires = "exec")]
     retries: Option<u32>,
-    /// Then send its records to this topic, with what happened in headers, and go on
+    /// After the last retry, copy the records to this topic (error details in headers) and continue
     #[arg(
         long,
         value_name = "TOPIC",
-        help_heading = "Commands",
+        help_heading = "Work queue",
         requires = "exec"
     )]
     dead_letter: Option<String>,
@@ -182,9 +184,9 @@ pub struct Args {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum CommitArg {
-    /// Now and then, what was written out
+    /// Periodically, for output already delivered
     AfterWrite,
-    /// At the end, if that is 0
+    /// Once, on exit with status 0
     OnExit,
     /// Not at all
     Never,

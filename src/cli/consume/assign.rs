@@ -151,7 +151,7 @@ impl Assignments {
             env.fail(e);
         }
         if first && self.read.empty && !self.read.some {
-            env.note("nothing to read: the range of -o ends where it begins, or before that");
+            env.note("nothing to read: the range given with -o is empty");
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! `mq-groups alter`.
 
+use std::collections::BTreeMap;
+
 use super::args_alter::Alter;
 use super::run::PATIENCE;
 use crate::cli::output::{Column, Listing};
@@ -24,7 +26,7 @@ pub fn alter(job: Alter, env: &mut Env) -> Result<Outcome> {
     let before = if is_printed {
         group::configs(&store, &job.group)?
     } else {
-        Default::default()
+        BTreeMap::default()
     };
     if !job.dry_run {
         for note in group::alter_configs(&store, &job.group, &job.set, &job.unset, PATIENCE)? {

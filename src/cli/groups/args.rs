@@ -126,8 +126,8 @@ Examples:
 
 /// Commit offsets for a group
 ///
-/// An offset is that of the next record to be read. Never asks: this is for scripts that read
-/// without -g and keep their place themselves.
+/// Commit the offset of the next record to read (last read + 1). Never asks: this is for scripts
+/// that read without -g and keep their place themselves.
 #[derive(Debug, clap::Args)]
 #[command(after_help = COMMIT_EXAMPLES)]
 struct CommitArgs {

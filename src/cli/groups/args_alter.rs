@@ -12,7 +12,7 @@ use crate::store::layout;
 /// Change a group's configs
 ///
 /// There is one: offsets.retention.minutes, how long what is committed is kept after the group was
-/// used last (7 days by default). While members live nothing expires, and it can be changed.
+/// used last (7 days by default). Nothing expires while the group has members.
 #[derive(Debug, clap::Args)]
 #[command(after_help = ALTER_EXAMPLES)]
 #[command(group = clap::ArgGroup::new("change").required(true).multiple(true))]

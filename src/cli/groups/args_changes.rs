@@ -136,9 +136,9 @@ impl CloneArgs {
 
 /// Tell what happened to a group's offsets
 ///
-/// Each change and each commit, oldest first, as far back as the group's offsets.log goes: when it
-/// has grown it is written anew, with the offsets of then and those before the last change by
-/// mq-groups. Kinds: commit (by a member), reset (by mq-groups), undo, delete, delete-offsets,
+/// Each change and each commit, oldest first, as far back as the group's offsets.log goes. A log that
+/// has grown is compacted: it then begins with the offsets as they stood, and with those before the
+/// last change by mq-groups. Kinds: commit (by a member), reset (by mq-groups), undo, delete, delete-offsets,
 /// live (a member came), expire.
 #[derive(Debug, clap::Args)]
 #[command(after_help = HISTORY_EXAMPLES)]

@@ -147,11 +147,11 @@ impl SkipArgs {
     }
 }
 
-/// Check lag, as a plugin of Nagios
+/// Check lag, with a Nagios plugin's output and exit statuses
 ///
 /// A plain number is a lag in records, over all partitions of a group; a duration is the age of
 /// its oldest unread record. More than that warns, or is critical. Exit status: 0 OK, 1 WARNING, 2
-/// CRITICAL, 3 UNKNOWN, which a missing group and a wrong command line are.
+/// CRITICAL, 3 UNKNOWN: also for a missing group or a wrong command line.
 #[derive(Debug, clap::Args)]
 #[command(after_help = CHECK_EXAMPLES)]
 #[command(group = clap::ArgGroup::new("thresholds").required(true).multiple(true))]
@@ -225,7 +225,7 @@ fn threshold(text: &str) -> Result<Threshold> {
     })
 }
 
-/// Show how groups get on, again and again
+/// Watch groups' progress live
 ///
 /// On a terminal a table that is drawn anew once a second and when a group changes, until q or
 /// Ctrl-C. Elsewhere all rows at first and after each change.

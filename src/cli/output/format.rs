@@ -8,9 +8,9 @@ pub enum OutputFormat {
     /// Aligned columns for people, as many as fit; may change
     #[default]
     Table,
-    /// One object a line; frozen
+    /// One object a line, for scripts
     Json,
-    /// Tab-separated; frozen
+    /// Tab-separated, for scripts
     Tsv,
 }
 

@@ -5,8 +5,7 @@ use std::io::Write;
 use super::cell::{Cell, Column};
 use super::format::{OutputFormat, OutputOptions};
 use super::json::{self, Row};
-use super::layout::Layout;
-use super::table::{self, Look};
+use super::table::{self, Look, Shape};
 use super::tsv;
 use crate::cli::Env;
 use crate::cli::stdout::{self, Stdout};
@@ -23,8 +22,8 @@ pub struct Listing<W: Write> {
     look: Look,
     pending: Vec<Vec<Cell>>,
     begun: bool,
-    /// How the table is laid out, once its first rows are printed.
-    laid: Option<Option<Layout>>,
+    /// How rows are drawn, once the first are.
+    shape: Option<Shape>,
     /// Whether what is left out of a table is told below it.
     tells_rest: bool,
     buf: Vec<u8>,
@@ -89,7 +88,7 @@ impl<W: Write> Listing<W> {
             look,
             pending: Vec::new(),
             begun: false,
-            laid: None,
+            shape: None,
             tells_rest: false,
             buf: Vec::new(),
         }
@@ -150,7 +149,7 @@ impl<W: Write> Listing<W> {
                 self.tsv_header();
                 self.put()?;
             }
-            _ => {}
+            OutputFormat::Json => {}
         }
         self.out.flush().map_err(stdout_error)
     }
@@ -164,15 +163,17 @@ impl<W: Write> Listing<W> {
 
     fn table(&mut self) -> Result<()> {
         let rows = std::mem::take(&mut self.pending);
-        let drawn = table::render(self.columns, &rows, self.laid.as_ref(), &self.look);
-        self.laid = Some(drawn.layout);
+        let drawn = table::render(self.columns, &rows, self.shape.as_ref(), &self.look);
+        self.shape = Some(drawn.shape);
         self.buf.extend(drawn.text.into_bytes());
         self.put()
     }
 
     fn tell_rest(&mut self) -> Result<()> {
-        let is_cut = self.laid.iter().flatten().any(|layout| layout.is_cut);
-        if is_cut && self.tells_rest {
+        if let Some(Shape::Table(layout)) = &self.shape
+            && layout.is_cut
+            && self.tells_rest
+        {
             self.buf.extend(b"(more columns: --format json)\n");
             self.put()?;
         }

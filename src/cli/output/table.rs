@@ -26,20 +26,29 @@ pub(super) struct Look {
 /// What stands for a value that is not there.
 const NOTHING: &str = "-";
 
-/// A table, and the layout that it has: what comes later looks the same.
-pub(super) struct Drawn {
-    /// Its lines.
-    pub text: String,
-    /// `None`: blocks.
-    pub layout: Option<Layout>,
+/// What rows are drawn as: what comes later looks the same.
+#[derive(Debug, Clone)]
+pub(super) enum Shape {
+    /// A table.
+    Table(Layout),
+    /// A block of lines for each.
+    Blocks,
 }
 
-/// The rows, aligned; below the columns' names unless `laid` says how the rows before these were laid
-/// out.
+/// Rows, drawn.
+pub(super) struct Drawn {
+    /// The lines.
+    pub text: String,
+    /// As what.
+    pub shape: Shape,
+}
+
+/// The rows, aligned; below the columns' names unless `before` says how the rows before these were
+/// drawn.
 pub(super) fn render(
     columns: &[Column],
     rows: &[Vec<Cell>],
-    laid: Option<&Option<Layout>>,
+    before: Option<&Shape>,
     look: &Look,
 ) -> Drawn {
     let rows: Vec<Vec<String>> = rows
@@ -51,18 +60,19 @@ pub(super) fn render(
                 .collect()
         })
         .collect();
-    let layout = match laid {
-        Some(laid) => laid.clone(),
-        None => lay_out(columns, &needed(columns.len(), &rows), look.width),
+    let shape = match before {
+        Some(before) => before.clone(),
+        None => lay_out(columns, &needed(columns.len(), &rows), look.width)
+            .map_or(Shape::Blocks, Shape::Table),
     };
-    let text = match &layout {
-        None => {
+    let text = match &shape {
+        Shape::Blocks => {
             let headings: Vec<String> = columns.iter().map(heading).collect();
             blocks::render(&headings, &rows, look.color)
         }
-        Some(layout) => aligned(columns, &rows, layout, laid.is_none(), look),
+        Shape::Table(layout) => aligned(columns, &rows, layout, before.is_none(), look),
     };
-    Drawn { text, layout }
+    Drawn { text, shape }
 }
 
 /// How wide the cells of each column are; 0: none has a value.

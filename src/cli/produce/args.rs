@@ -62,7 +62,7 @@ pub struct Args {
     /// Each record goes to the topic that it names itself (-J, or kcat's). There is no TOPIC argument then
     #[arg(long, help_heading = "Input")]
     each_topic: bool,
-    /// A template that the input follows, such as '%k=%v\n' (fields: --help, mq(7))
+    /// How the input is written, as a template such as '%k=%v\n' (fields: --help, mq(7))
     #[arg(short, long, value_name = "TEMPLATE", help_heading = "Input")]
     format: Option<String>,
     /// What ends the key that each record begins with
@@ -95,7 +95,7 @@ pub struct Args {
     /// Keys and values that are just this are null
     #[arg(long, value_name = "TEXT", help_heading = "Input")]
     null_marker: Option<OsString>,
-    /// Leave empty records out
+    /// Skip empty records
     #[arg(long, help_heading = "Input")]
     skip_empty: bool,
 
@@ -113,7 +113,7 @@ pub struct Args {
         default_value = "murmur2"
     )]
     partitioner: String,
-    /// Where records without a key go: to each partition in turn, or a batch to each
+    /// How records without a key are spread over the partitions
     #[arg(
         long,
         value_name = "HOW",
@@ -125,8 +125,8 @@ pub struct Args {
     #[arg(long, value_name = "TIME", help_heading = "Placement")]
     timestamp: Option<String>,
 
-    /// Acknowledged by: 0 nobody (the echo comes before the sync), 1 the leader, all in-sync
-    /// replicas
+    /// Who must acknowledge: 0 = nobody (echoed before the sync), 1 = the leader, all = every
+    /// in-sync replica
     #[arg(
         long,
         value_name = "ACKS",
@@ -151,7 +151,7 @@ pub struct Args {
         default_value = "30s"
     )]
     timeout: String,
-    /// Hand a batch on at this size
+    /// Send a batch when it reaches this size
     #[arg(
         long,
         value_name = "BYTES",
@@ -159,7 +159,7 @@ pub struct Args {
         default_value = "1MiB"
     )]
     batch_size: String,
-    /// How long a record may wait for company while the input is idle [default: 0ms]
+    /// How long a record may wait for more while the input is idle, to be sent in one batch [default: 0ms]
     #[arg(long, value_name = "TIME", help_heading = "Delivery")]
     linger: Option<String>,
     /// Fail if the topic is missing
@@ -206,9 +206,9 @@ enum OtherTool {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum KeylessArg {
-    /// To each in turn
+    /// One record to each in turn
     RoundRobin,
-    /// A batch to each
+    /// One batch to each in turn
     Sticky,
 }
 
@@ -408,9 +408,7 @@ impl Args {
             if let Source::File(path) = source
                 && let Err(e) = std::fs::metadata(path)
             {
-                let first = sources.first().map(Source::name).unwrap_or_default();
-                let error = Error::io("open", path, e)
-                    .at(format!("nothing is acknowledged, line 1 of {first} is not"));
+                let error = Error::io("open", path, e).at("nothing was stored");
                 return Err(match error.cure_text() {
                     _ if self.each_topic => error.cure(
                         "with --each-topic all arguments are files: each record names its topic",

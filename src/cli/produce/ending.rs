@@ -94,15 +94,16 @@ impl Run<'_> {
         if let Some(e) = self.failure() {
             return Err(e);
         }
-        let next = format!("{} is not", self.place(self.here()));
-        let counted =
-            |e: Error, first: &str| e.at(format!("{}, {first}", acknowledged(self.acknowledged)));
+        let count = acknowledged(self.acknowledged);
+        let stopped = format!("stopped at {} ({count})", self.place(self.here()));
         match (fed.and(made), echoed) {
-            (Err(e), _) if e.kind() != Kind::Interrupted => return Err(counted(e, &next)),
+            (Err(e), _) if e.kind() != Kind::Interrupted => return Err(e.at(stopped)),
             (Ok(()), Err(e)) if !self.env.stopping() => {
-                return Err(counted(e, "all that was read; the echo is not complete"));
+                return Err(e.at(format!(
+                    "the echo is not complete ({count}, all that were read)"
+                )));
             }
-            (_, Err(e)) => return Err(counted(e, &next)),
+            (_, Err(e)) => return Err(e.at(stopped)),
             _ => {}
         }
         if self.env.stopping() {
@@ -122,7 +123,7 @@ impl Run<'_> {
         let first = self.failures.first()?;
         let place = first.first.unwrap_or_else(|| self.here());
         let at = format!(
-            "{}, {}{} is not",
+            "{}; the first that is not is {}{}",
             acknowledged(self.acknowledged),
             self.place(place),
             first.topic

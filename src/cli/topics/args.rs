@@ -73,7 +73,9 @@ Examples:
   mq-topics list --format tsv | cut -f 1
   mq-topics list --format json | jq -r .topic";
 
-/// Show topics whole: configs and where they come from, leaders, replicas, offsets, sizes
+/// Show topics: leaders, replicas, offsets, sizes, and the configs that are set
+///
+/// --format json also shows every default, and where each config comes from.
 #[derive(Debug, clap::Args)]
 #[command(after_help = DESCRIBE_EXAMPLES)]
 struct DescribeArgs {
@@ -83,7 +85,7 @@ struct DescribeArgs {
     /// Only partitions with a replica that is not in sync
     #[arg(long, help_heading = "Topic")]
     under_replicated: bool,
-    /// Only partitions that nobody can use (with --under-replicated: what either selects)
+    /// Only offline partitions (with --under-replicated: partitions that are one or the other)
     #[arg(long, help_heading = "Topic")]
     offline: bool,
     #[command(flatten)]
@@ -120,7 +122,7 @@ struct AlterArgs {
     /// Take a config back to its default (repeatable)
     #[arg(long, value_name = "KEY", help_heading = "Topic", group = "change")]
     unset: Vec<String>,
-    /// How many partitions in all; they only become more
+    /// The new number of partitions; it can only grow
     #[arg(long, value_name = "N", help_heading = "Topic", group = "change")]
     partitions: Option<String>,
     #[command(flatten)]

@@ -11,7 +11,7 @@ use crate::types::{BrokerId, TopicName};
 
 /// Make topics
 ///
-/// A topic that is there already is a failure, and the others are made nevertheless.
+/// An existing topic counts as an error; the others are still created.
 #[derive(Debug, clap::Args)]
 #[command(after_help = CREATE_EXAMPLES)]
 pub(super) struct CreateArgs {

@@ -300,7 +300,7 @@ fn repair(
         .map(|verified| name_of(verified))
         .collect::<Vec<_>>()
         .join(", ");
-    if !consent.proceed(env, &format!("repair {names} so?"))? {
+    if !consent.proceed(env, &format!("repair {names} this way?"))? {
         return Ok(());
     }
     for verified in damaged {
