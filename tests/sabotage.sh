@@ -594,7 +594,7 @@ sabotage "a living maker counts as dead" src/store/maker.rs \
   lib a_living_makers_is_waited_for
 
 sabotage "a proof that is on its way is not waited for" src/store/strays.rs \
-  'graveyard::gather(store, ON_THE_WAY)?;' 'let _ = ON_THE_WAY;' \
+  'graveyard::gather(store, patience)?;' 'let _ = patience;' \
   lib a_proof_on_its_way
 
 sabotage "a slow disk is given no more time than a quick one" src/store/timed_reads.rs \
@@ -612,6 +612,22 @@ sabotage "a log is sealed by a page that does not fit it" src/store/seal.rs \
 sabotage "an append does not ask whether its file has a name" src/disk/os/file.rs \
   'if stat.st_nlink == 0 {' 'if stat.st_nlink == 0 && stat.st_size < 0 {' \
   promises a_log_that_goes_under
+
+sabotage "a look misses a proof that came into its place meanwhile" src/store/strays.rs \
+  '&& !graveyard::is_deleted(store, topic_id, uuid)?' '' \
+  looks a_deletion_under_way
+
+sabotage "a part of the watcher sleeps over what it was given" src/disk/watch/shared.rs \
+  'is_some_and(Part::has_something) {' 'is_some_and(|part| part.sleeps) {' \
+  lib a_part_does_not_sleep
+
+sabotage "an alter waits no longer for slow disks than a daemon" src/store/lifecycle.rs \
+  'InSync::patient(store, patience)' 'InSync::new(store)' \
+  promises a_change_of_many
+
+sabotage "a short append is an unknown outcome" src/disk/os/file.rs \
+  'Err(rustix::io::Errno::NOSPC.into())' 'Err(io::ErrorKind::WriteZero.into())' \
+  promises a_commit_that_fits
 
 echo "sabotage: $((caught + missed + errors)) cases, $caught caught, $missed missed, $errors errors"
 ((missed == 0 && errors == 0))
