@@ -244,7 +244,7 @@ fn ids(place: &Place, change: impl FnOnce(&mut Vec<u8>)) -> Result<(), Failure> 
     overwrite(place, "partition.metadata", &bytes)?;
     place.run("mq-topics", &["verify", "t"])?.expect(65)?;
     let args = ["verify", "--repair", "truncate", "--dry-run", "t"];
-    let ran = place.run("mq-topics", &args)?.expect(0)?;
+    let ran = place.run("mq-topics", &args)?.expect(65)?;
     hold!(
         ran.stderr
             .contains("keeps all records, up to offset 100; partition.metadata is made anew"),
@@ -272,7 +272,7 @@ fn checkpoint(place: &Place, text: &str) -> Result<(), Failure> {
         ran.stderr
     );
     let args = ["verify", "--repair", "truncate", "--dry-run", "t"];
-    let ran = place.run("mq-topics", &args)?.expect(0)?;
+    let ran = place.run("mq-topics", &args)?.expect(65)?;
     hold!(
         ran.lines().join("\n").contains("it does not fit the log")
             && !ran.lines().join("\n").contains(".log"),

@@ -75,7 +75,9 @@ impl StoreDir {
     /// file, a directory that is no store, a newer format, a network file system, one that may
     /// not be read; [`Kind::Damaged`]; [`Kind::Io`].
     pub fn open(disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, path: &Path) -> Result<Self> {
-        let root = disk.open_dir(path).map_err(|e| unusable_dir(path, e))?;
+        // The store's own path may be a link; nothing within it may.
+        let root = disk.open_dir_through_links(path);
+        let root = root.map_err(|e| unusable_dir(path, e))?;
         refuse_network(&*disk, path)?;
         let file = find(&root, &clock, path)?;
         let boot_id = disk
@@ -421,10 +423,6 @@ fn unusable_dir(path: &Path, e: io::Error) -> Error {
         )
         .cure("name a directory, or a place where one can be made"),
         io::ErrorKind::PermissionDenied => denied(path, "read", e),
-        // A symbolic link, in the disk's own words.
-        io::ErrorKind::Other => Error::io("open", path, e)
-            .with_kind(Kind::UnusableStore)
-            .cure("name the directory itself"),
         _ => Error::io("open", path, e),
     }
 }

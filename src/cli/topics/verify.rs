@@ -301,6 +301,10 @@ fn repair(
         .collect::<Vec<_>>()
         .join(", ");
     if !consent.proceed(env, &format!("repair {names} this way?"))? {
+        // It is as damaged as before.
+        let text = format!("damaged: {names}");
+        let cure = "without --dry-run the plan is carried out";
+        failures.tell(env, &Error::new(Kind::Damaged, text).cure(cure));
         return Ok(());
     }
     for verified in damaged {

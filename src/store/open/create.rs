@@ -124,7 +124,7 @@ pub(super) fn create(disk: &dyn Disk, clock: &Arc<dyn Clock>, path: &Path) -> Re
         }
     };
     disk.create_dir_all(path).map_err(refused)?;
-    let root = disk.open_dir(path).map_err(refused)?;
+    let root = disk.open_dir_through_links(path).map_err(refused)?;
     // From here on in the directory that is open, whatever its path names.
     if look(&*root)? != Found::Empty {
         return Ok(());

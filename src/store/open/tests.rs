@@ -117,7 +117,20 @@ fn what_cannot_be_a_store_is_refused_and_left_alone() {
     make(&store).expect("made");
     let link = temp.path().join("link");
     symlink(&store, &link).expect("link");
-    unusable(&link, "symbolic link");
+    let through = make(&link).expect("a link to the store itself is followed");
+    assert_eq!(
+        through.cluster_id(),
+        open(&store).expect("opened").cluster_id()
+    );
+    let empty = temp.path().join("empty");
+    std::fs::create_dir(&empty).expect("dir");
+    let to_empty = temp.path().join("to-empty");
+    symlink(&empty, &to_empty).expect("link");
+    make(&to_empty).expect("made where the link leads");
+    assert!(empty.join("store.json").exists());
+    let dangling = temp.path().join("dangling");
+    symlink(temp.path().join("nowhere"), &dangling).expect("link");
+    assert_eq!(open(&dangling).expect_err("no store").kind(), Kind::NoStore);
     let json = store.join(layout::STORE_FILE);
     std::fs::rename(&json, store.join("kept")).expect("rename");
     symlink("kept", &json).expect("link");
