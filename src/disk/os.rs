@@ -38,7 +38,11 @@ impl Disk for OsDisk {
     }
 
     fn open_dir_through_links(&self, path: &Path) -> io::Result<Arc<dyn Dir>> {
-        let path = named(path);
+        let mut path = named(path);
+        if fs::readlink(&path, Vec::new()).is_ok() {
+            // Watches go by path, and follow no link.
+            path = std::fs::canonicalize(&path)?;
+        }
         let open = || retry_on_intr(|| fs::openat(CWD, &path, DIR_FLAGS, Mode::empty()));
         let handle = Handle::open(counted(with_room(open))?);
         Ok(Arc::new(OsDir { handle, path }))

@@ -138,3 +138,20 @@ fn the_end_of_the_input_waits_for_no_linger() {
     assert_eq!(shell.consume_text(&["-e", "t"]), "a\nb\n");
     assert_eq!(batches(&shell), 1);
 }
+
+#[test]
+fn a_link_leads_to_the_store_for_every_tool() {
+    let _tally = Tally::start();
+    Tally::case();
+    let shell = Shell::new();
+    let done = crate::outputs::bash(
+        &shell,
+        r"mkdir real && ln -s real link && export MQ_STORE=$PWD/link || exit 1
+seq 3 | mq-produce -q t && mq-consume -q -e -g g t && mq-topics verify --format tsv | cut -f 3
+mq-broker start --id 1 > ready 2> told & for i in $(seq 200); do grep -q ready: ready && break; sleep 0.05; done
+mq-groups describe g --format tsv | cut -f 4; mq-broker status --format tsv | cut -f 1,2
+mq-broker stop 2> /dev/null; wait; ls real | grep store.json",
+    );
+    let wanted = "1\n2\n3\nok\n3\n0\tstopped\n1\trunning\nstore.json\n";
+    assert_eq!(done.text(), wanted, "{}", done.err);
+}
