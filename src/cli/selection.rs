@@ -1,8 +1,9 @@
 //! Topics and partitions as the tools' arguments name them: `TOPIC`, `TOPIC:P`, and quoted globs of
 //! either.
 
-use super::lang::parse_topic_partition;
-use super::lang::{shown, usage};
+use std::collections::HashMap;
+
+use super::lang::{parse_topic_partition, shown, usage};
 use super::pattern::NamePattern;
 use crate::error::{Error, Kind, Result};
 use crate::store::topics::TopicMeta;
@@ -125,24 +126,24 @@ impl Selection {
         } else {
             Vec::new()
         };
-        let mut chosen: Vec<Chosen> = Vec::new();
+        let mut chosen = Choice::default();
         let mut wrong = Vec::new();
         for pattern in &self.0 {
             if !pattern.name.is_glob() {
                 let topic = TopicName::new(pattern.name.text())?;
-                choose(&mut chosen, topic, pattern.partition);
+                chosen.add(topic, pattern.partition);
                 continue;
             }
             let mut any = false;
             for topic in there.iter().filter(|t| pattern.name.matches(t.as_str())) {
-                choose(&mut chosen, topic.clone(), pattern.partition);
+                chosen.add(topic.clone(), pattern.partition);
                 any = true;
             }
             if !any {
                 wrong.push(no_match(pattern.name.text()));
             }
         }
-        Ok((chosen, wrong))
+        Ok((chosen.all, wrong))
     }
 
     /// As [`Selection::resolve`]; all topics where nothing was named.
@@ -216,16 +217,26 @@ pub fn no_match(glob: &str) -> Error {
     Error::new(Kind::UnknownTopic, text).cure("'mq-topics list' shows what there is")
 }
 
-fn choose(chosen: &mut Vec<Chosen>, topic: TopicName, partition: Option<PartitionId>) {
-    let Some(same) = chosen.iter_mut().find(|one| one.topic == topic) else {
-        let partitions = partition.map(|p| vec![p]);
-        chosen.push(Chosen { topic, partitions });
-        return;
-    };
-    match (&mut same.partitions, partition) {
-        (only, None) => *only = None,
-        (Some(only), Some(p)) if !only.contains(&p) => only.push(p),
-        (_, Some(_)) => {}
+/// What was chosen so far: a glob may match thousands of topics, so each is found by its name.
+#[derive(Default)]
+struct Choice {
+    all: Vec<Chosen>,
+    places: HashMap<TopicName, usize>,
+}
+
+impl Choice {
+    fn add(&mut self, topic: TopicName, partition: Option<PartitionId>) {
+        let place = *self.places.entry(topic.clone()).or_insert(self.all.len());
+        let Some(same) = self.all.get_mut(place) else {
+            let partitions = partition.map(|p| vec![p]);
+            self.all.push(Chosen { topic, partitions });
+            return;
+        };
+        match (&mut same.partitions, partition) {
+            (only, None) => *only = None,
+            (Some(only), Some(p)) if !only.contains(&p) => only.push(p),
+            (_, Some(_)) => {}
+        }
     }
 }
 

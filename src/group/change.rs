@@ -1,6 +1,7 @@
 //! What an administrator changes: offsets moved, groups deleted. One hold of the group's lock, in
 //! which every member is found dead.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -180,14 +181,21 @@ pub fn delete_offsets(
 }
 
 fn doomed(group: &str, state: &OffsetsState, scopes: &[Scope]) -> Result<Vec<Entry>> {
+    let mut by_topic: HashMap<&TopicName, Vec<usize>> = HashMap::new();
+    for (at, scope) in scopes.iter().enumerate() {
+        by_topic.entry(&scope.topic).or_default().push(at);
+    }
     let mut found = vec![false; scopes.len()];
     let mut entries = Vec::new();
     for entry in state.entries() {
         let mut wanted = false;
-        for (scope, found) in scopes.iter().zip(&mut found) {
-            if scope.has(&entry.topic, entry.partition) {
-                *found = true;
+        for at in by_topic.get(&entry.topic).into_iter().flatten() {
+            let has = |scope: &Scope| scope.has(&entry.topic, entry.partition);
+            if scopes.get(*at).is_some_and(has) {
                 wanted = true;
+                if let Some(found) = found.get_mut(*at) {
+                    *found = true;
+                }
             }
         }
         if wanted {

@@ -136,14 +136,7 @@ pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
             .map(|v| name_of(v))
             .collect::<Vec<_>>()
             .join(", ");
-        let data = damaged
-            .iter()
-            .any(|v| v.findings.iter().any(|finding| finding.data));
-        let (kind, what) = if data {
-            (Kind::Damaged, "damaged")
-        } else {
-            (Kind::Offline, "offline")
-        };
+        let (kind, what) = damage(&damaged);
         let e = Error::new(kind, format!("{what}: {names}")).cure(format!(
             "'mq-topics verify --repair truncate {}' shows a plan and asks",
             first.tp.topic
@@ -267,6 +260,16 @@ fn plan_of(verified: &Verified, unseen: &[(TopicPartition, BrokerId)]) -> String
     format!("{} {what}\n", verified.tp)
 }
 
+/// What is wrong with these: data, or only that they are offline.
+fn damage(damaged: &[&Verified]) -> (Kind, &'static str) {
+    let mut findings = damaged.iter().flat_map(|verified| &verified.findings);
+    if findings.any(|finding| finding.data) {
+        (Kind::Damaged, "damaged")
+    } else {
+        (Kind::Offline, "offline")
+    }
+}
+
 fn repair(
     consent: Consent,
     admin: &Admin,
@@ -302,9 +305,12 @@ fn repair(
         .join(", ");
     if !consent.proceed(env, &format!("repair {names} this way?"))? {
         // It is as damaged as before.
-        let text = format!("damaged: {names}");
+        let (kind, what) = damage(damaged);
         let cure = "without --dry-run the plan is carried out";
-        failures.tell(env, &Error::new(Kind::Damaged, text).cure(cure));
+        failures.tell(
+            env,
+            &Error::new(kind, format!("{what}: {names}")).cure(cure),
+        );
         return Ok(());
     }
     for verified in damaged {
