@@ -20,6 +20,8 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// Between two looks at a leader that is not there yet.
 const WAIT_MIN: Duration = Duration::from_millis(2);
 const WAIT_MAX: Duration = Duration::from_millis(500);
+/// Two wishes to be in sync with so much time between them have nothing to do with each other.
+const JOINS_APART: Duration = Duration::from_secs(2);
 /// Between two looks at a leader that cannot be watched.
 const UNWATCHED: Duration = Duration::from_millis(20);
 /// Before a lock that another process has is tried again: its holder is watched without a break.
@@ -41,10 +43,39 @@ pub(super) struct Lane {
     /// Nothing is copied until then: what was copied is as much as its limit allows.
     paused_until: Option<Duration>,
     wait: Duration,
+    joins: Joins,
     /// The append lock of its replica, which another process has: the page's sequence number and the
     /// holder's sign of life.
     kept: Option<(Served, Stillness<(Option<u64>, u64)>)>,
     told: ToldOnce,
+}
+
+/// When this replica may ask again to be in sync. A controller may take it for dead, because its
+/// broker's beat is late, and take it out each time: without a pause, both would write the topic file
+/// all the time.
+#[derive(Debug, Default)]
+struct Joins {
+    last: Option<Duration>,
+    pause: Duration,
+}
+
+impl Joins {
+    fn not_before(&self, now: Duration) -> Option<Duration> {
+        let at = self.last? + self.pause;
+        (at > now).then_some(at)
+    }
+
+    fn asked(&mut self, now: Duration) {
+        let again = self
+            .last
+            .replace(now)
+            .is_some_and(|last| now.saturating_sub(last) < JOINS_APART);
+        self.pause = if again {
+            (self.pause * 2).clamp(WAIT_MIN, WAIT_MAX)
+        } else {
+            Duration::ZERO
+        };
+    }
 }
 
 /// A wish that changes the topic file, done for all lanes of a fetcher together.
@@ -79,6 +110,7 @@ impl Lane {
             due: None,
             paused_until: None,
             wait: WAIT_MIN,
+            joins: Joins::default(),
             kept: None,
             told: ToldOnce::default(),
         }
@@ -181,9 +213,14 @@ impl Lane {
                         }
                         return Ok(None);
                     }
+                    if let Some(at) = self.joins.not_before(now) {
+                        self.due = Some(at);
+                        return Ok(None);
+                    }
                     let entered = follower.enter_joining()?;
-                    if entered.is_none() {
-                        self.later(now);
+                    match entered {
+                        Some(_) => self.joins.asked(now),
+                        None => self.later(now),
                     }
                     return Ok(entered.map(Wish::Join));
                 }

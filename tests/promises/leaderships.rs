@@ -509,3 +509,35 @@ fn a_slow_disk_of_one_topic_keeps_no_change_of_another_waiting() {
     );
     drop((first, running));
 }
+
+/// A controller may hold a follower for dead whose beat is late, and take it out each time. Both
+/// would write the topic file some hundred times a second.
+#[test]
+fn a_follower_that_is_taken_out_again_and_again_asks_less_often() {
+    let shell = Shell::new();
+    let running = brokers(&shell, &[1, 2]);
+    shell.topics(&["create", "t", "--assign", "1:2"]);
+    healthy(&shell);
+    let clock = Arc::new(SystemClock::default());
+    let store = StoreDir::open(Arc::new(OsDisk), clock, shell.store()).expect("a store");
+    let name = TopicName::new("t").expect("a name");
+    let mut taken_out = 0;
+    let until = Instant::now() + Duration::from_secs(2);
+    while Instant::now() < until {
+        let (meta, _) = topics::read(&store, &name).expect("a topic");
+        if meta.partitions[0].isr.contains(&2) {
+            let guard = FencedLock::acquire_store(&store, "test", PATIENCE).expect("the lock");
+            topics::update_all(&store, &guard, std::slice::from_ref(&name), |meta| {
+                meta.partitions[0].isr.retain(|id| *id != 2);
+                Ok(true)
+            })
+            .expect("it is taken out");
+            taken_out += 1;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    // 2 ms, twice as long each time, up to half a second.
+    assert!((2..=16).contains(&taken_out), "{taken_out} times");
+    healthy(&shell);
+    drop(running);
+}

@@ -16,7 +16,7 @@ use crate::types::BrokerId;
 const WATCHING_FIRST: Duration = Duration::from_millis(1);
 const WATCHING: Duration = Duration::from_millis(50);
 /// How long a replica may be about to join the in-sync set.
-const JOINING_GIVEN: Duration = Duration::from_secs(2);
+pub(super) const JOINING_GIVEN: Duration = Duration::from_secs(2);
 /// Before a leader, or who may follow it, is tried again that could not be looked at.
 const FAILED_LOOK: Duration = Duration::from_secs(1);
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::judge::judge;
+use super::judge::{JOINING_GIVEN, judge};
 use super::news::News;
 use super::partition::{Ask, Partition, View, Work, WorkKind};
 use super::state::{
@@ -349,7 +349,18 @@ fn topic_seen(state: &mut State, meta: TopicMeta, rules: Rules, now: Duration, o
             }
             Some(p) if p.meta != next => {
                 news.changed(&topic.name, p, &next);
+                // Its beat is late, it works on, and it is taken out again: it may end in the middle
+                // of its next entry.
+                let joined = |b: &&BrokerId| !p.meta.is_in_sync(**b);
+                let late = next
+                    .isr
+                    .iter()
+                    .filter(joined)
+                    .any(|b| !state.brokers.is_alive(*b));
                 p.update(next, now);
+                if late {
+                    p.due.again_by(now + JOINING_GIVEN);
+                }
             }
             Some(p) if other_rules => {
                 p.ask(Ask::ALL);

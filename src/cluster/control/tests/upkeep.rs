@@ -315,6 +315,18 @@ fn who_is_about_to_join_is_not_waited_for_for_ever() {
     };
     renewal(&bench.broker(3, died_again));
 
+    // It was held for dead, joined, was taken out, and died in its next try.
+    let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1, 2]));
+    assert_eq!(bench.broker(3, DOWN), Effects::default());
+    bench.topic.version += 1;
+    bench.topic.partitions[0].isr.push(3);
+    let effects = bench.see_topic();
+    assert_eq!(taken_out(&effects), [3]);
+    assert_eq!(bench.make(one_change(&effects)), Effects::default());
+    bench.looks.insert(1, about_to_join(bench.topic.version));
+    assert_eq!(bench.pass(Duration::from_millis(1900)), Effects::default());
+    renewal(&bench.pass(Duration::from_millis(200)));
+
     // It lives, and takes its time.
     let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1, 2]));
     bench.looks.insert(1, about_to_join(bench.topic.version));
