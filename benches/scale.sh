@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # How long each command over a topic of many partitions takes. Prints a line a command: name, seconds
-# (the best of three, where it can be run again), limit, ok or FAIL; then what twice as many
-# partitions cost: of a topic of half as many, and of two topics. Exit 1 if any failed.
+# (the best of the rounds), limit, ok or FAIL; then what twice as many partitions cost: of a topic of
+# half as many, and of two topics (the median of the rounds; in each, a command runs over one size
+# right after the other, so that a machine whose speed drifts does not matter). Exit 1 if any failed.
 #
-#   benches/scale.sh [PARTITIONS]      default: 10000, the most that a topic may have
+#   benches/scale.sh [PARTITIONS [ROUNDS]]      default: 10000, the most that a topic may have; 3
 #
 # Needs a release build (made if missing) and a memory file system at /dev/shm.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-partitions=${1:-10000}
+partitions=${1:-10000} rounds=${2:-3}
 cargo build --quiet --release --bins
 bin=$(cd "${CARGO_TARGET_DIR:-target}/release" && pwd)
 PATH=$bin:$PATH
@@ -34,18 +35,22 @@ fill() { # TOPIC PARTITIONS: two records a partition
   done
 }
 
-store() { # PARTITIONS: in one topic or two, and a group that has read them
+at() { # PARTITIONS: from here on in the store of so many, in one topic or two
   export MQ_STORE=$dir/$1
   topics=(big)
   (($1 > partitions)) && topics=(big big2)
-  local topic
-  for topic in "${topics[@]}"; do fill "$topic" $(($1 / ${#topics[@]})); done
-  mq-consume -q -e -g g "${topics[@]}" > /dev/null
+  true
 }
 
-# A command over TOPICS; --TOPICS stands for an option of each.
+make_topics() { # PARTITIONS
+  local topic
+  for topic in "${topics[@]}"; do fill "$topic" $(($1 / ${#topics[@]})); done
+}
+
+# A command over TOPICS; --TOPICS stands for an option of each, ROUND for a number.
 over() {
   local words line=${1//--TOPICS/${topics[*]/#/--topic }}
+  line=${line//ROUND/$round}
   read -ra words <<< "${line//TOPICS/${topics[*]}}"
   "${words[@]}"
 }
@@ -55,11 +60,12 @@ took() {
   local a=$EPOCHREALTIME b
   over "$1" > "$dir/out" 2> "$dir/err" || [ $? = 1 ] || { echo "FAIL: $1" >&2; cat "$dir/err" >&2; }
   b=$EPOCHREALTIME
-  awk -v a="${a/,/.}" -v b="${b/,/.}" 'BEGIN {printf "%.2f\n", b - a}'
+  awk -v a="${a/,/.}" -v b="${b/,/.}" 'BEGIN {printf "%.3f\n", b - a}'
 }
-best() { for _ in 1 2 3; do took "$1"; done | sort -n | head -1; }
+best() { tr ' ' '\n' | sort -n | head -1; }
+median() { sort -n | awk '{v[NR]=$1} END {print (NR % 2) ? v[(NR+1)/2] : (v[NR/2]+v[NR/2+1])/2}'; }
 
-again=(
+quick=(
   "mq-topics describe TOPICS"
   "mq-topics describe TOPICS --format json"
   "mq-topics list"
@@ -77,25 +83,52 @@ again=(
   "mq-broker status"
   "mq-broker list"
   "mq-broker health"
+  "mq-consume -q -e -g round-ROUND TOPICS"
+  "mq-groups delete-offsets round-ROUND --yes --TOPICS"
 )
-slow=("mq-topics verify TOPICS")
-once=("mq-consume -q -e -g h TOPICS" "mq-groups delete-offsets g --yes --TOPICS")
-slow_once=("mq-topics alter TOPICS -c flush.messages=1" "mq-topics delete TOPICS --yes")
+slow=(
+  "mq-topics verify TOPICS"
+  "mq-topics alter TOPICS -c flush.messages=ROUND"
+  "mq-topics delete TOPICS --yes"
+)
 
 double=$((partitions * 2))
-declare -A figures
-for of in "$half" "$partitions" "$double"; do
-  store "$of"
-  for c in "${again[@]}" "${slow[@]}"; do figures[$of $c]=$(best "$c"); done
-  for c in "${once[@]}" "${slow_once[@]}"; do figures[$of $c]=$(took "$c"); done
+sizes=("$half" "$partitions" "$double")
+for of in "${sizes[@]}"; do
+  at "$of"
+  make_topics "$of"
+  mq-consume -q -e -g g "${topics[@]}" > /dev/null
 done
-for c in "${again[@]}" "${once[@]}"; do verdict "$c, $partitions partitions, s" "${figures[$partitions $c]}" 1.5; done
-for c in "${slow[@]}" "${slow_once[@]}"; do verdict "$c, $partitions partitions, s" "${figures[$partitions $c]}" 5; done
-for c in "${again[@]}" "${once[@]}" "${slow[@]}" "${slow_once[@]}"; do
+declare -A figures
+for ((round = 1; round <= rounds; round++)); do
+  for c in "${quick[@]}" "${slow[@]}"; do
+    for of in "${sizes[@]}"; do
+      at "$of"
+      figures[$of $c]+=" $(took "$c")"
+    done
+  done
+  # All of them are gone by now.
+  if ((round < rounds)); then
+    for of in "${sizes[@]}"; do
+      at "$of"
+      make_topics "$of"
+      mq-groups reset -q g --to end --yes "${topics[@]/#/--topic=}" > /dev/null
+    done
+  fi
+done
+in_time() { # COMMAND LIMIT
+  local figure
+  figure=$(best <<< "${figures[$partitions $1]# }")
+  verdict "$1, $partitions partitions, s" "$(awk -v a="$figure" 'BEGIN {printf "%.2f", a}')" "$2"
+}
+for c in "${quick[@]}"; do in_time "$c" 1.5; done
+for c in "${slow[@]}"; do in_time "$c" 5; done
+for c in "${quick[@]}" "${slow[@]}"; do
   for of in "$partitions" "$double"; do
     less=$((of / 2))
-    # Below that, what a process takes at all counts more than the partitions.
-    ratio=$(awk -v a="${figures[$of $c]}" -v b="${figures[$less $c]}" 'BEGIN {print (a < 0.2) ? "1.00" : sprintf("%.2f", a / b)}')
+    # Below 0.2 s, what a process takes at all counts more than the partitions.
+    ratio=$(paste <(tr ' ' '\n' <<< "${figures[$of $c]# }") <(tr ' ' '\n' <<< "${figures[$less $c]# }") |
+      awk '{print ($1 < 0.2) ? 1 : $1 / $2}' | median | awk '{printf "%.2f", $1}')
     verdict "$c, $of / $less partitions" "$ratio" 2.2
   done
 done
