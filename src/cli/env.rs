@@ -163,7 +163,8 @@ impl Env {
         Ok(!opened.is_err_and(|e| e.kind() == Kind::NoStore))
     }
 
-    fn with_store(
+    /// Opens a store at the place that was named.
+    pub(super) fn with_store(
         &self,
         open: impl FnOnce(Arc<OsDisk>, Arc<SystemClock>, &Path) -> Result<StoreDir>,
     ) -> Result<Arc<StoreDir>> {

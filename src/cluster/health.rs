@@ -15,7 +15,7 @@ use super::controller_file::ControllerFile;
 use crate::error::{Error, Kind, Result};
 use crate::store::life_lock::{LifeLock, Probe};
 use crate::store::topics::{self, PartitionMeta, TopicMeta};
-use crate::store::{StoreDir, layout, log_dir};
+use crate::store::{Paths, StoreDir, layout, log_dir, not_shared};
 use crate::types::{BrokerId, TopicPartition};
 
 /// Between two looks at beats.
@@ -50,6 +50,8 @@ pub enum Trouble {
     ReplicaGone,
     /// The leader of a partition that others could lead does not run.
     LeaderDead,
+    /// Things in a store that is a Unix group's are not the group's.
+    NotShared,
 }
 
 impl Trouble {
@@ -69,6 +71,7 @@ impl Trouble {
             Trouble::UnderReplicated => "under-replicated",
             Trouble::ReplicaGone => "replica-gone",
             Trouble::LeaderDead => "leader-dead",
+            Trouble::NotShared => "not-shared",
         }
     }
 }
@@ -117,6 +120,7 @@ pub fn health(store: &Arc<StoreDir>) -> Result<Health> {
             Err(e) => health.add(Trouble::TopicUnreadable, None, None, told(&e)),
         }
     }
+    sharing(store, &mut health)?;
     brokers(store, &metas, &hung, &mut health)?;
     let mut looker = Looker::new(store);
     let (mut willing, mut drained) = (BTreeSet::new(), BTreeSet::new());
@@ -152,6 +156,26 @@ impl Health {
             text,
         });
     }
+}
+
+fn sharing(store: &StoreDir, health: &mut Health) -> Result<()> {
+    let Some(group) = store.unix_group()? else {
+        return Ok(());
+    };
+    let Paths { count, first } = not_shared(store, &group)?;
+    if let Some(path) = first.first() {
+        let others = match count {
+            1 => " is".to_owned(),
+            _ => format!(" and {} more are", count - 1),
+        };
+        let (path, name) = (path.display(), group.name);
+        let text = format!(
+            "{path}{others} not for the Unix group {name}, which the store is of \
+             ('mq-broker init --group {name}', run by the owner or root, gives it to the group)"
+        );
+        health.add(Trouble::NotShared, None, None, text);
+    }
+    Ok(())
 }
 
 /// What a daemon's lock shows: its incarnation and its beats, once they are written.

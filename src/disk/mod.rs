@@ -9,6 +9,7 @@
 //! may be a symbolic link: that is refused with [`io::ErrorKind::Other`] and a text that says so.
 //! All errors are bare [`io::Error`]s; the callers above say what was being done to which path.
 
+mod access;
 mod os;
 mod watch;
 
@@ -18,7 +19,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use os::{DescriptorShare, OsDisk, descriptors_denied, descriptors_max};
+pub use access::{Access, SHARED_DIR, SHARED_FILE};
+pub use os::{DescriptorShare, OsDisk, descriptors_denied, descriptors_max, group_id, group_name};
 pub use watch::{PollWatcher, SharedWatcher, new_watcher};
 
 /// Device and inode: what a name names. Compare it only with a file that is kept open, since an
@@ -38,11 +40,12 @@ pub enum Open {
     Read,
     /// An existing file, for reading and writing.
     Write,
-    /// For reading and writing, made (0600) if missing.
+    /// For reading and writing, made (0600, see [`Access`]) if missing.
     Create,
-    /// For reading and writing, made (0600); [`io::ErrorKind::AlreadyExists`] if there.
+    /// For reading and writing, made (0600, see [`Access`]); [`io::ErrorKind::AlreadyExists`] if
+    /// there.
     CreateNew,
-    /// For reading and appending (O_APPEND), made (0600) if missing.
+    /// For reading and appending (O_APPEND), made (0600, see [`Access`]) if missing.
     Append,
 }
 
@@ -122,9 +125,21 @@ pub trait Dir: Send + Sync + Debug {
     fn path(&self) -> &Path;
     /// This directory's own id.
     fn own_id(&self) -> io::Result<FileId>;
-    /// This directory's permission bits (`rwxrwxrwx`). A disk that keeps none: the owner's alone.
-    fn mode(&self) -> io::Result<u32> {
-        Ok(0o700)
+    /// Whose the file or directory `name` (`.` for this one) is, links not followed. A disk that
+    /// knows no users: the owner's alone.
+    fn access(&self, _name: &str) -> io::Result<Access> {
+        Ok(Access {
+            owner: 0,
+            group: 0,
+            mode: 0o700,
+            is_dir: true,
+        })
+    }
+    /// Gives the file or directory `name` (`.` for this one) to a Unix group: [`SHARED_FILE`],
+    /// [`SHARED_DIR`]. Whether it was not the group's before. `PermissionDenied` to who does not own
+    /// it or is not in the group.
+    fn share(&self, _name: &str, _group: u32) -> io::Result<bool> {
+        Err(io::ErrorKind::Unsupported.into())
     }
     /// Opens a directory below.
     fn open_dir(&self, name: &str) -> io::Result<Arc<dyn Dir>>;
@@ -134,7 +149,7 @@ pub trait Dir: Send + Sync + Debug {
     fn open_dir_kept(&self, name: &str) -> io::Result<Arc<dyn Dir>> {
         self.open_dir(name)
     }
-    /// Makes a directory (0700); `AlreadyExists` if there.
+    /// Makes a directory (0700, see [`Access`]); `AlreadyExists` if there.
     fn create_dir(&self, name: &str) -> io::Result<()>;
     /// Opens a file. What is not a regular file, or has more than one link, is refused, without a
     /// hang. (One without any was replaced or removed between: see whether the name still leads

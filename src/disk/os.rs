@@ -3,10 +3,16 @@
 //! Invariant: no path is resolved twice. A directory is opened once by path; all below it is
 //! reached from that descriptor, and no step goes through a symbolic link. A name of several
 //! components has its parent opened first, so that the last step always names one entry.
+//!
+//! What is made in a directory that is a Unix group's (see [`Access`]) is the group's. The bits that
+//! the umask took are given by fchmod. Between the two calls others of the group are refused, for
+//! good if the process is killed there; so a directory that is given to a group also has a default
+//! ACL, where the file system has such a thing, and the kernel ignores the umask.
 
 mod file;
 mod handle;
 mod machine;
+mod shared;
 #[cfg(test)]
 mod tests;
 
@@ -16,13 +22,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, Stat};
+use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, RawMode, Stat};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::{Dir, Disk, Entry, EntryKind, File, FileId, FileSystem, Identity, Open, Watcher};
+use super::{
+    Access, Dir, Disk, Entry, EntryKind, File, FileId, FileSystem, Identity, Open, SHARED_FILE,
+    Watcher,
+};
 use file::OsFile;
 pub use handle::DescriptorShare;
 use handle::{Closing, Handle, give_back, make_room};
+use shared::{access_of, share, share_made};
+pub use shared::{group_id, group_name};
 
 /// The disk of this machine.
 #[derive(Debug, Clone, Copy, Default)]
@@ -145,8 +156,18 @@ impl Dir for OsDir {
         Ok(id_of(&fs::fstat(self.handle.get()?)?))
     }
 
-    fn mode(&self) -> io::Result<u32> {
-        Ok(Mode::from_raw_mode(fs::fstat(self.handle.get()?)?.st_mode).bits() & 0o777)
+    fn access(&self, name: &str) -> io::Result<Access> {
+        if name == "." {
+            return Ok(access_of(&fs::fstat(self.handle.get()?)?));
+        }
+        let (parent, last) = self.parent(name)?;
+        let found = fs::statat(parent, last, AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok(access_of(&found))
+    }
+
+    fn share(&self, name: &str, group: u32) -> io::Result<bool> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+        share(self.open_below(name, flags)?.as_fd(), group)
     }
 
     fn open_dir(&self, name: &str) -> io::Result<Arc<dyn Dir>> {
@@ -168,7 +189,13 @@ impl Dir for OsDir {
 
     fn create_dir(&self, name: &str) -> io::Result<()> {
         let (parent, last) = self.parent(name)?;
-        Ok(fs::mkdirat(parent, last, Mode::RWXU)?)
+        let above = access_of(&fs::fstat(&parent)?);
+        if !above.is_shared() {
+            return Ok(fs::mkdirat(parent, last, Mode::RWXU)?);
+        }
+        fs::mkdirat(&parent, last, Mode::RWXU | Mode::RWXG)?;
+        let made = open_beneath(parent.as_fd(), last, DIR_FLAGS).map_err(refusal)?;
+        share_made(made.as_fd(), &fs::fstat(&made)?, above.group)
     }
 
     fn open(&self, name: &str, how: Open) -> io::Result<Arc<dyn File>> {
@@ -285,7 +312,22 @@ impl OsDir {
                 Open::CreateNew => OFlags::RDWR | OFlags::CREATE | OFlags::EXCL,
                 Open::Append => OFlags::RDWR | OFlags::CREATE | OFlags::APPEND,
             };
-        let fd = match open_beneath(self.handle.get()?.as_fd(), name, flags) {
+        let own = self.handle.get()?;
+        let shared = if flags.contains(OFlags::CREATE) {
+            Some(self.access_above(name)?).filter(|above| above.is_shared())
+        } else {
+            None
+        };
+        let mode = match (shared, flags.contains(OFlags::CREATE)) {
+            (Some(_), _) => Mode::from_raw_mode(SHARED_FILE as RawMode),
+            (None, true) => Mode::RUSR | Mode::WUSR,
+            // openat2 refuses one where no file can be made.
+            (None, false) => Mode::empty(),
+        };
+        let opened = counted(with_room(|| {
+            try_open_beneath(own.as_fd(), name, flags, mode)
+        }));
+        let fd = match opened {
             Err(Errno::ISDIR | Errno::NXIO) => return Err(not_regular()),
             other => other.map_err(refusal)?,
         };
@@ -297,7 +339,16 @@ impl OsDir {
         if stat.st_nlink > 1 {
             return Err(io::Error::other("a file with more than one link"));
         }
+        if let Some(above) = shared {
+            share_made(fd.as_fd(), &stat, above.group)?;
+        }
         Ok((fd, flags, id_of(&stat)))
+    }
+
+    /// Whose the directory is that `name` is in.
+    fn access_above(&self, name: &str) -> io::Result<Access> {
+        let (above, _) = self.parent(name)?;
+        Ok(access_of(&fs::fstat(above)?))
     }
 
     fn open_below(&self, name: &str, flags: OFlags) -> io::Result<OwnedFd> {
@@ -337,17 +388,25 @@ fn with_room<T>(mut open: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> 
     }
 }
 
-/// Opens `name` below `dir` through no symbolic link.
+/// Opens `name` below `dir` through no symbolic link; makes nothing.
 fn open_beneath(dir: BorrowedFd<'_>, name: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
-    counted(with_room(|| try_open_beneath(dir, name, flags)))
+    counted(with_room(|| {
+        try_open_beneath(dir, name, flags.difference(OFlags::CREATE), Mode::empty())
+    }))
 }
 
-fn try_open_beneath(dir: BorrowedFd<'_>, name: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
+/// Opens `name` below `dir` through no symbolic link. `mode` is that of a file that is made.
+fn try_open_beneath(
+    dir: BorrowedFd<'_>,
+    name: &str,
+    flags: OFlags,
+    mode: Mode,
+) -> Result<OwnedFd, Errno> {
     #[cfg(target_os = "linux")]
     {
         use rustix::fs::ResolveFlags;
         let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::BENEATH;
-        match retry_on_intr(|| fs::openat2(dir, name, flags, mode_for(flags), resolve)) {
+        match retry_on_intr(|| fs::openat2(dir, name, flags, mode, resolve)) {
             // No such call in this kernel, or a sandbox forbids it, or the kernel could not tell
             // (AGAIN; XDEV: the file was renamed meanwhile): then by single steps, which say the same of
             // errors that are real.
@@ -355,24 +414,29 @@ fn try_open_beneath(dir: BorrowedFd<'_>, name: &str, flags: OFlags) -> Result<Ow
             done => return done,
         }
     }
-    open_by_steps(dir, name, flags)
+    open_by_steps(dir, name, flags, mode)
 }
 
-fn open_by_steps(dir: BorrowedFd<'_>, name: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
+fn open_by_steps(
+    dir: BorrowedFd<'_>,
+    name: &str,
+    flags: OFlags,
+    mode: Mode,
+) -> Result<OwnedFd, Errno> {
     let mut held: Option<OwnedFd> = None;
     let mut rest = name;
     while let Some((first, below)) = rest.split_once('/') {
         let at = held.as_ref().map_or(dir, |fd| fd.as_fd());
-        held = Some(open_one(at, first, DIR_FLAGS)?);
+        held = Some(open_one(at, first, DIR_FLAGS, Mode::empty())?);
         rest = below;
     }
     let at = held.as_ref().map_or(dir, |fd| fd.as_fd());
-    open_one(at, rest, flags)
+    open_one(at, rest, flags, mode)
 }
 
-fn open_one(dir: BorrowedFd<'_>, name: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
+fn open_one(dir: BorrowedFd<'_>, name: &str, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
     let flags = flags | OFlags::NOFOLLOW;
-    match retry_on_intr(|| fs::openat(dir, name, flags, mode_for(flags))) {
+    match retry_on_intr(|| fs::openat(dir, name, flags, mode)) {
         // With O_DIRECTORY a link is only "not a directory".
         Err(Errno::NOTDIR) if is_link_at(dir, Path::new(name)) => Err(Errno::LOOP),
         // Some systems' word for a link met with O_NOFOLLOW.
@@ -396,15 +460,6 @@ fn open_last_nofollow(path: &Path) -> io::Result<OwnedFd> {
 fn is_link_at(dir: BorrowedFd<'_>, path: &Path) -> bool {
     fs::statat(dir, path, AtFlags::SYMLINK_NOFOLLOW)
         .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink)
-}
-
-/// The mode of files that are made; openat2 refuses one where none can be.
-fn mode_for(flags: OFlags) -> Mode {
-    if flags.contains(OFlags::CREATE) {
-        Mode::RUSR | Mode::WUSR
-    } else {
-        Mode::empty()
-    }
 }
 
 /// The path without trailing slashes and dots, after which a link at its end would be followed.

@@ -18,7 +18,7 @@ use super::store_file::{StoreFile, no_store, not_a_store};
 use super::timed_reads::Unanswered;
 use super::{json_file, layout};
 use crate::clock::Clock;
-use crate::disk::{Dir, Disk, EntryKind, FileSystem, Open, SharedWatcher, Watcher, join};
+use crate::disk::{Access, Dir, Disk, EntryKind, FileSystem, Open, SharedWatcher, Watcher, join};
 use crate::error::{Error, Kind, Result};
 use crate::storage::Cut;
 use crate::types::{BrokerId, TopicPartition, Uuid};
@@ -469,13 +469,16 @@ pub(super) fn denied(path: &Path, what: &'static str, e: io::Error) -> Error {
         Kind::UnusableStore,
         format!("the store {path} may not be {what} by this user"),
     )
-    .cure("run as the user who owns it, or name another with --store")
+    .cure(
+        "run as the user who owns it, be a member of its Unix group if it has one (mq-broker init \
+         --group), or name another with --store",
+    )
 }
 
 /// What is odd about a directory of ours, but no reason to refuse it.
 pub(super) fn open_warnings(dir: &dyn Dir) -> Result<Vec<String>> {
-    let mode = dir
-        .mode()
+    let Access { mode, .. } = dir
+        .access(".")
         .map_err(|e| Error::io("look at", dir.path(), e))?;
     let mut warnings = Vec::new();
     if mode & OTHERS_WRITE != 0 {

@@ -23,4 +23,5 @@ mod repairs;
 mod scale;
 mod scripts;
 mod sessions;
+mod sharing;
 mod slow_disk;

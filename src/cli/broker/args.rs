@@ -30,6 +30,7 @@ pub struct Args {
 const EXAMPLES: &str = "\
 Examples:
   mq-broker start                    in the foreground
+  mq-broker init --group data        a store that a Unix group shares
   mq-broker status --format json
   mq-broker start --id 1 --log-dir /mnt/disk2/mq
   mq-broker list
@@ -41,6 +42,7 @@ Examples:
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Start(StartArgs),
+    Init(InitArgs),
     Status(StatusArgs),
     List(ListArgs),
     Stop(StopArgs),
@@ -78,6 +80,27 @@ Examples:
   mq-broker start --store /srv/mq
   mq-broker start | { read -r ready; echo \"$ready\"; cat; } &
   mq-broker start --quiet 2>>broker.log &";
+
+/// Make a store, or give one to a Unix group
+///
+/// No store has to be made: the first record makes one that is its owner's alone. With --group, all
+/// members of that group may use it: what is made in it, by any of them and whatever the umask, is
+/// the group's (directories 2770, files 0660). A store that is there already is given to the group,
+/// by its owner or root; what others own in it is named, and stays.
+#[derive(Debug, clap::Args)]
+#[command(after_help = INIT_EXAMPLES)]
+struct InitArgs {
+    /// The Unix group, by name or number
+    #[arg(long, value_name = "NAME", help_heading = "Store")]
+    group: Option<String>,
+}
+
+const INIT_EXAMPLES: &str = "\
+Examples:
+  mq-broker init
+  mq-broker init --group data --store /srv/mq
+  sudo mq-broker init --group data --store /srv/mq   # also mends what mq-broker health names
+  id -nG                                             # who is added to a group logs in again";
 
 /// Show brokers: registered, running, where; exit status 1 if none runs
 #[derive(Debug, clap::Args)]
@@ -229,6 +252,7 @@ impl Args {
                     rack: args.rack.map(rack).transpose()?,
                 },
             },
+            Command::Init(args) => Job::Init(args.group),
             Command::Status(args) => Job::Status(args.output.try_into()?),
             Command::List(args) => Job::List(args.output.try_into()?),
             Command::Drain(args) => Job::Drain {

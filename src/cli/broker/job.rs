@@ -18,6 +18,8 @@ pub enum Job {
         /// What is registered of it; a relative path is still one.
         options: BrokerOptions,
     },
+    /// `init`: for that Unix group, else for its owner.
+    Init(Option<String>),
     /// `status`
     Status(OutputOptions),
     /// `list`

@@ -5,6 +5,7 @@ mod args_cluster;
 mod drain;
 mod elect;
 mod health;
+mod init;
 mod job;
 mod known;
 mod list;

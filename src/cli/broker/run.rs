@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::job::Job;
 use super::known::known;
-use super::{drain, elect, health, list, reassign, stop};
+use super::{drain, elect, health, init, list, reassign, stop};
 use crate::cli::output::{Cell, Column, Listing, OutputOptions, local_time};
 use crate::cli::{Env, Outcome, local_zone};
 use crate::cluster::{self, BrokerOptions, Daemon, Stop, Told};
@@ -29,6 +29,7 @@ pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
     }
     match job {
         Job::Start { id, options } => start(id, options, env),
+        Job::Init(group) => init::init(group, env),
         Job::Status(output) => status(output, env),
         Job::List(output) => list::list(output, env),
         Job::Drain { id, undo, timeout } => drain::drain(id, undo, timeout, env),

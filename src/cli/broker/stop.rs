@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::known::{known, only_one};
@@ -102,12 +103,16 @@ fn signal(id: BrokerId, holder: &Holder) -> Result<()> {
             Error::new(Kind::Damaged, format!("{} is no process id", holder.pid))
                 .cure("look with 'mq-broker locks'; end that process by hand")
         })?;
+    let process = holder.pid;
     kill_process(pid, Signal::TERM).map_err(|e| {
-        Error::io(
-            "signal",
-            format!("process {} of broker {id}", holder.pid),
-            e.into(),
-        )
+        let error = Error::io("signal", format!("process {process} of broker {id}"), e.into());
+        if e == Errno::PERM {
+            return error.cure(format!(
+                "it is another user's ('ps -o user= -p {process}' says whose): stop it as that user, \
+                 or as root"
+            ));
+        }
+        error
     })
 }
 

@@ -16,7 +16,7 @@ use crate::client::{
     open_reader, resolve_within,
 };
 use crate::error::{Kind, Result};
-use crate::store::{StoreDir, TopicHandle, topics};
+use crate::store::{StoreDir, TopicHandle, UnixGroup, topics};
 use crate::types::{Offset, TopicName, TopicPartition};
 
 const LIST: [Column; 3] = [
@@ -130,7 +130,9 @@ fn sized_row(admin: &Admin, name: &TopicName) -> Result<Vec<Cell>> {
 
 /// Shows topics.
 pub fn describe(job: Describe, env: &mut Env) -> Result<Outcome> {
-    let admin = Admin::new(&env.open_store()?, PATIENCE);
+    let store = env.open_store()?;
+    let group = store.unix_group()?;
+    let admin = Admin::new(&store, PATIENCE);
     let all = job.wanted.is_empty();
     let mut failures = Failures::default();
     let (chosen, unmatched) = job.wanted.resolve_or_all(|| admin.list())?;
@@ -159,7 +161,7 @@ pub fn describe(job: Describe, env: &mut Env) -> Result<Outcome> {
         OutputFormat::Json => {
             let mut out = Vec::new();
             for topic in &described {
-                json_line(&as_json(topic), &mut out)?;
+                json_line(&as_json(topic, group.as_ref()), &mut out)?;
             }
             env.stdout().print(&out)?;
         }
@@ -171,7 +173,11 @@ pub fn describe(job: Describe, env: &mut Env) -> Result<Outcome> {
                 } else {
                     "\n".to_owned()
                 };
-                head.push_str(&format!("topic {}  id {}\n", topic.name, topic.topic_id));
+                head.push_str(&format!("topic {}  id {}", topic.name, topic.topic_id));
+                if let Some(group) = &group {
+                    head.push_str(&format!("  Unix group {}", group.name));
+                }
+                head.push('\n');
                 for config in topic.configs.iter().filter(|config| config.explicit) {
                     head.push_str(&format!("  {}={}\n", config.name, config.value));
                 }
@@ -222,7 +228,7 @@ fn partitions(topics: &[TopicDescription], output: OutputOptions, env: &Env) -> 
     rows.finish()
 }
 
-fn as_json(topic: &TopicDescription) -> Value {
+fn as_json(topic: &TopicDescription, group: Option<&UnixGroup>) -> Value {
     let configs: Map<String, Value> = topic
         .configs
         .iter()
@@ -237,6 +243,7 @@ fn as_json(topic: &TopicDescription) -> Value {
     json!({
         "topic": topic.name.as_str(),
         "topic_id": topic.topic_id.to_string(),
+        "unix_group": group.map(|group| &group.name),
         "configs": configs,
         "partitions": topic.partitions.iter().map(partition_json).collect::<Vec<_>>(),
     })

@@ -79,6 +79,29 @@ pub(super) fn rename_new(
     ))
 }
 
+/// Lets what is made in a directory have the rights that its maker asks for, for the owner and the
+/// group, whatever the umask: a default ACL (acl(5)), which is inherited. Where there is no such
+/// thing, the umask counts.
+#[cfg(target_os = "linux")]
+pub(super) fn set_default_acl(dir: BorrowedFd<'_>) {
+    // Version 2, then tag, rights (rwx) and id of the owner, the group and others
+    // (linux/posix_acl_xattr.h), little-endian.
+    const VERSION: u32 = 2;
+    const NO_ID: u32 = u32::MAX;
+    let mut acl = VERSION.to_le_bytes().to_vec();
+    for (tag, rights) in [(0x01_u16, 7_u16), (0x04, 7), (0x20, 0)] {
+        acl.extend(tag.to_le_bytes());
+        acl.extend(rights.to_le_bytes());
+        acl.extend(NO_ID.to_le_bytes());
+    }
+    let flags = rustix::fs::XattrFlags::empty();
+    let _ = rustix::fs::fsetxattr(dir, "system.posix_acl_default", &acl, flags);
+}
+
+/// Other systems have other ACLs.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn set_default_acl(_dir: BorrowedFd<'_>) {}
+
 /// Tells by the number that the kernel gives each kind of file system (statfs(2), linux/magic.h).
 #[cfg(target_os = "linux")]
 pub(super) fn file_system(found: &rustix::fs::StatFs) -> FileSystem {

@@ -5,12 +5,13 @@
 //! removed again, as long as nobody else put anything into it.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::super::layout;
+use super::super::made_dirs::MadeDirs;
 use super::super::meta_properties::MetaProperties;
-use super::super::open::{StoreDir, open_warnings, refuse_network};
+use super::super::open::{StoreDir, is_denied, open_warnings, refuse_network};
 use super::{check_claim, is_same, open_place, read_claim, taken, unusable};
 use crate::disk::{Dir, Disk, Open, join};
 use crate::error::{Error, Kind, Result};
@@ -134,7 +135,7 @@ pub fn try_place<'a>(
         }
         refuse_foreign(&*dir)?;
     }
-    let made = MadeDirs::make(disk, path)?;
+    let made = MadeDirs::make(disk, path).map_err(|e| unusable(path, "make", e))?;
     let dir = open_place(disk, path)?;
     let staged = layout::staged_file(&Uuid::random()?);
     dir.open(&staged, Open::CreateNew)
@@ -156,7 +157,7 @@ pub fn claim<'a>(store: &'a StoreDir, broker: BrokerId, path: &Path) -> Result<C
         return Err(Error::new(Kind::Usage, text).cure("name it by an absolute path in UTF-8"));
     };
     check(store, broker, path)?;
-    let made = MadeDirs::make(&**store.disk(), path)?;
+    let made = MadeDirs::make(&**store.disk(), path).map_err(|e| unusable(path, "make", e))?;
     let dir = open_place(&**store.disk(), path)?;
     let mut claimed = Claimed {
         store,
@@ -169,6 +170,7 @@ pub fn claim<'a>(store: &'a StoreDir, broker: BrokerId, path: &Path) -> Result<C
     if is_own_logs(store, broker, &*dir)? {
         return Ok(claimed);
     }
+    claimed.warnings.extend(share_place(store, &*dir)?);
     let wanted = MetaProperties {
         cluster_id: store.cluster_id(),
         node_id: broker,
@@ -325,56 +327,6 @@ fn put_claim(dir: &dyn Dir, wanted: &MetaProperties) -> Result<bool> {
     }
 }
 
-/// Directories that were made for a place. Those that are empty go when this is dropped and not
-/// kept.
-#[derive(Debug)]
-struct MadeDirs<'a> {
-    disk: &'a dyn Disk,
-    /// The deepest first.
-    paths: Vec<PathBuf>,
-}
-
-impl<'a> MadeDirs<'a> {
-    /// Makes `path` and what is missing above it.
-    fn make(disk: &'a dyn Disk, path: &Path) -> Result<Self> {
-        let is_missing = |at: &&Path| {
-            let opened = disk.open_dir_through_links(at);
-            opened.is_err_and(|e| e.kind() == io::ErrorKind::NotFound)
-        };
-        let paths = path.ancestors().take_while(is_missing);
-        let made = MadeDirs {
-            disk,
-            paths: paths.map(Path::to_owned).collect(),
-        };
-        disk.create_dir_all(path)
-            .map_err(|e| unusable(path, "make", e))?;
-        Ok(made)
-    }
-
-    fn keep(&mut self) {
-        self.paths.clear();
-    }
-}
-
-impl Drop for MadeDirs<'_> {
-    fn drop(&mut self) {
-        for path in &self.paths {
-            let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-                return;
-            };
-            let Some(name) = name.to_str() else { return };
-            let removed = self
-                .disk
-                .open_dir_through_links(parent)
-                .and_then(|parent| parent.remove_dir(name));
-            // Somebody uses it: then he uses those above it, too.
-            if removed.is_err() {
-                return;
-            }
-        }
-    }
-}
-
 /// The directory, or `None` if nothing is there.
 fn open_if_there(disk: &dyn Disk, path: &Path) -> Result<Option<Arc<dyn Dir>>> {
     match disk.open_dir(path) {
@@ -498,5 +450,29 @@ fn remove_staged(dir: &dyn Dir) {
         if layout::is_staged_file(&entry.name) {
             let _ = dir.remove(&entry.name);
         }
+    }
+}
+
+/// Gives a log directory to the store's Unix group, where the store has one. A warning where that is
+/// not this user's to do.
+fn share_place(store: &StoreDir, dir: &dyn Dir) -> Result<Option<String>> {
+    let Some(group) = store.unix_group()? else {
+        return Ok(None);
+    };
+    let access = dir
+        .access(".")
+        .map_err(|e| Error::io("look at", dir.path(), e))?;
+    if access.is_shared() && access.group == group.id {
+        return Ok(None);
+    }
+    match dir.share(".", group.id) {
+        Ok(_) => Ok(None),
+        Err(e) if is_denied(&e) => Ok(Some(format!(
+            "{} cannot be given to the Unix group {}, which the store is of: others of the group \
+             cannot use what is in it",
+            dir.path().display(),
+            group.name
+        ))),
+        Err(e) => Err(unusable(dir.path(), "give", e)),
     }
 }

@@ -1,0 +1,91 @@
+//! Giving files and directories to a Unix group.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use nix::unistd::Group;
+use rustix::fs::{self, FileType, Gid, Mode, RawMode, Stat};
+
+use super::super::{Access, SHARED_DIR, SHARED_FILE};
+use super::{machine, not_regular};
+
+/// The permission bits with set-user-id, set-group-id and sticky.
+const MODE_BITS: u32 = 0o7777;
+
+#[allow(
+    clippy::unnecessary_cast,
+    reason = "the fields have other types on other systems"
+)]
+pub(super) fn access_of(stat: &Stat) -> Access {
+    Access {
+        owner: stat.st_uid as u32,
+        group: stat.st_gid as u32,
+        mode: stat.st_mode as u32 & MODE_BITS,
+        is_dir: super::is_dir(stat),
+    }
+}
+
+/// Gives what is open to the group, whoever's it was; whether it was not the group's.
+pub(super) fn share(fd: BorrowedFd<'_>, group: u32) -> io::Result<bool> {
+    let stat = fs::fstat(fd)?;
+    if !is_ours(&stat) {
+        return Err(not_regular());
+    }
+    let access = access_of(&stat);
+    let changed = give(fd, access, group)?;
+    if access.is_dir {
+        machine::set_default_acl(fd);
+    }
+    Ok(changed)
+}
+
+/// Gives what was made just now, in a directory of the group's, the bits that the umask took. Where
+/// another made it, it is left as it is.
+pub(super) fn share_made(fd: BorrowedFd<'_>, stat: &Stat, group: u32) -> io::Result<()> {
+    let access = access_of(stat);
+    if access.is_shared() && access.group == group {
+        return Ok(());
+    }
+    match give(fd, access, group) {
+        // It is another's, or this process is not in the group: a look at the store's health tells.
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        given => given.map(drop),
+    }
+}
+
+fn is_ours(stat: &Stat) -> bool {
+    let kind = FileType::from_raw_mode(stat.st_mode);
+    matches!(kind, FileType::Directory | FileType::RegularFile)
+}
+
+fn give(fd: BorrowedFd<'_>, access: Access, group: u32) -> io::Result<bool> {
+    let mode = if access.is_dir {
+        SHARED_DIR
+    } else {
+        SHARED_FILE
+    };
+    if access.group == group && access.mode == mode {
+        return Ok(false);
+    }
+    if access.group != group {
+        fs::fchown(fd, None, Some(Gid::from_raw(group)))?;
+    }
+    // After the change of the group, which takes the set-group-id bit.
+    fs::fchmod(fd, Mode::from_raw_mode(mode as RawMode))?;
+    Ok(true)
+}
+
+/// The number of the group of that name; or of that number, if none has such a name. `None` if the
+/// system knows no such group.
+pub fn group_id(name: &str) -> Option<u32> {
+    match Group::from_name(name) {
+        Ok(Some(group)) => Some(group.gid.as_raw()),
+        _ => name.parse().ok(),
+    }
+}
+
+/// The name of a group, if the system knows one.
+pub fn group_name(id: u32) -> Option<String> {
+    let group = Group::from_gid(nix::unistd::Gid::from_raw(id));
+    group.ok().flatten().map(|group| group.name)
+}

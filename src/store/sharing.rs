@@ -1,0 +1,232 @@
+//! A store that is a Unix group's: every member may use it, and what any of them makes in it is the
+//! group's (see [`Access`](crate::disk::Access)).
+//!
+//! Only the mode of the store's directory says so. A store that has things in it already is given to
+//! a group from the top: a directory before what is in it, so that what other processes make
+//! meanwhile is found, or is the group's by itself.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::layout;
+use super::made_dirs::MadeDirs;
+use super::open::{StoreDir, denied, is_denied};
+use crate::clock::Clock;
+use crate::disk::{Dir, Disk, EntryKind, group_name, join};
+use crate::error::{Error, Kind, Result};
+
+/// How many are named by path.
+const NAMED_MAX: usize = 3;
+/// Looks at a store for what was made meanwhile by processes that took it for their owner's alone.
+const PASSES_MAX: usize = 10;
+
+/// A group of this machine's users.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnixGroup {
+    /// Its number.
+    pub id: u32,
+    /// Its name; the number, where the system knows none.
+    pub name: String,
+}
+
+impl UnixGroup {
+    fn of(id: u32) -> Self {
+        let name = group_name(id).unwrap_or_else(|| id.to_string());
+        UnixGroup { id, name }
+    }
+}
+
+/// Files and directories: how many, and the first of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Paths {
+    /// How many.
+    pub count: usize,
+    /// The first of them.
+    pub first: Vec<PathBuf>,
+}
+
+impl Paths {
+    fn add(&mut self, path: PathBuf) {
+        self.count += 1;
+        if self.first.len() < NAMED_MAX {
+            self.first.push(path);
+        }
+    }
+}
+
+/// What came of giving a store to a group.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Given {
+    /// Whether the store was made.
+    pub made: bool,
+    /// Files and directories that were not the group's before.
+    pub changed: usize,
+    /// Those of other owners, which stay as they are.
+    pub refused: Paths,
+}
+
+impl StoreDir {
+    /// The Unix group whose members share the store; `None`: it is its owner's alone.
+    ///
+    /// # Errors
+    /// [`Kind::Io`].
+    pub fn unix_group(&self) -> Result<Option<UnixGroup>> {
+        let access = self
+            .root()
+            .access(".")
+            .map_err(|e| Error::io("look at", self.path(), e))?;
+        let shared = access.is_shared().then_some(access.group);
+        Ok(shared.map(UnixGroup::of))
+    }
+}
+
+/// Opens the store at `path`, made if there is none, and gives it and the log directories of its
+/// brokers to a Unix group: directories 2770, files 0660.
+///
+/// # Errors
+/// As [`StoreDir::open_or_create`]; [`Kind::UnusableStore`] if the store's directory may not be given
+/// to the group by this user.
+pub fn create_shared(
+    disk: Arc<dyn Disk>,
+    clock: Arc<dyn Clock>,
+    path: &Path,
+    group: &UnixGroup,
+) -> Result<(StoreDir, Given)> {
+    let mut given = Given::default();
+    match StoreDir::open(Arc::clone(&disk), Arc::clone(&clock), path) {
+        Err(e) if e.kind() == Kind::NoStore => {
+            given.made = true;
+            let error = |e: io::Error| {
+                if is_denied(&e) {
+                    denied(path, "made", e)
+                } else {
+                    Error::io("make", path, e)
+                }
+            };
+            let mut dirs = MadeDirs::make(&*disk, path).map_err(error)?;
+            let root = disk.open_dir_through_links(path).map_err(error)?;
+            // Before anything is in it.
+            give_root(&*root, group)?;
+            dirs.keep();
+        }
+        opened => {
+            let store = opened?;
+            given.changed += usize::from(give_root(&**store.root(), group)?);
+        }
+    }
+    let store = StoreDir::open_or_create(disk, clock, path)?;
+    for _ in 0..PASSES_MAX {
+        let before = given.changed;
+        given.refused = Paths::default();
+        each(&store, &mut |dir, name| match dir.share(name, group.id) {
+            Ok(changed) => {
+                given.changed += usize::from(changed);
+                Ok(())
+            }
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+                given.refused.add(join(dir, name));
+                Ok(())
+            }
+            Err(e) => Err(e),
+        })?;
+        if given.changed == before {
+            break;
+        }
+    }
+    if given.made {
+        given.changed = 0;
+    }
+    Ok((store, given))
+}
+
+/// What is in a store that is a Unix group's, or in a log directory of it, and is not the group's:
+/// members other than the owner cannot use it.
+///
+/// # Errors
+/// [`Kind::Io`].
+pub fn not_shared(store: &StoreDir, group: &UnixGroup) -> Result<Paths> {
+    let mut found = Paths::default();
+    each(store, &mut |dir, name| {
+        let access = dir.access(name)?;
+        if access.group != group.id || !access.is_shared() {
+            found.add(join(dir, name));
+        }
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+fn give_root(root: &dyn Dir, group: &UnixGroup) -> Result<bool> {
+    root.share(".", group.id).map_err(|e| {
+        let path = root.path().display();
+        let name = &group.name;
+        if is_denied(&e) {
+            let text = format!("{path} cannot be given to the Unix group {name} by this user");
+            return Error::new(Kind::UnusableStore, text).cure(
+                "run as root, or as the user who owns it and is in the group ('id -nG' says)",
+            );
+        }
+        Error::io("give to a group", root.path(), e)
+    })
+}
+
+/// Calls `act` with every directory and file of a store and its log directories, a directory before
+/// what is in it. What goes meanwhile is passed over.
+fn each(store: &StoreDir, act: &mut impl FnMut(&dyn Dir, &str) -> io::Result<()>) -> Result<()> {
+    below(store.root(), act)?;
+    for broker in store.brokers()? {
+        // Those that cannot be used are told of by who needs them.
+        let elsewhere = store
+            .broker_file(broker)
+            .is_ok_and(|file| file.log_dir.is_some());
+        if elsewhere && let Ok(logs) = store.logs_dir(broker) {
+            let done = act(&*logs, ".");
+            pass_gone(done).map_err(|e| Error::io("look at", logs.path(), e))?;
+            below(&logs, act)?;
+        }
+    }
+    Ok(())
+}
+
+fn below(
+    root: &Arc<dyn Dir>,
+    act: &mut impl FnMut(&dyn Dir, &str) -> io::Result<()>,
+) -> Result<()> {
+    // By parent and name: a descriptor for each level, not for each directory.
+    let mut open: Vec<(Arc<dyn Dir>, String)> = vec![(Arc::clone(root), ".".to_owned())];
+    while let Some((parent, name)) = open.pop() {
+        let dir = match name.as_str() {
+            "." => Ok(parent),
+            name => parent.open_dir(name),
+        };
+        let dir = match dir {
+            // Told by what was done with its name.
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => continue,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            dir => dir.map_err(|e| Error::io("open", root.path(), e))?,
+        };
+        let entries = match dir.list(".") {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            entries => entries.map_err(|e| Error::io("list", dir.path(), e))?,
+        };
+        for entry in entries {
+            if entry.kind == EntryKind::Other || entry.name == layout::LOST_FOUND {
+                continue;
+            }
+            pass_gone(act(&*dir, &entry.name))
+                .map_err(|e| Error::io("look at", join(&*dir, &entry.name), e))?;
+            if entry.kind == EntryKind::Dir {
+                open.push((Arc::clone(&dir), entry.name));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn pass_gone(done: io::Result<()>) -> io::Result<()> {
+    match done {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
+}
