@@ -1,6 +1,6 @@
 //! `mq-broker reassign`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::client::{Admin, PlannedReassignment, ReassignmentDescription};
 use crate::cluster::Liveness;
 use crate::error::{Error, Kind, Result};
 use crate::store::StoreDir;
-use crate::types::{BrokerId, Scope, TopicName, TopicPartition};
+use crate::types::{BrokerId, PartitionId, Scope, TopicName, TopicPartition};
 
 /// How long each lock is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -87,18 +87,21 @@ pub(super) fn meant(
     there: impl Fn() -> Result<Vec<TopicName>>,
 ) -> Result<Vec<(Scope, Vec<BrokerId>)>> {
     let mut meant: Vec<(Scope, Vec<BrokerId>)> = Vec::new();
+    let mut named: HashMap<TopicName, HashSet<Option<PartitionId>>> = HashMap::new();
     for (selection, brokers) in wanted {
         for scope in scopes(&selection.resolve_all(&there)?) {
-            let overlaps = |(other, _): &&(Scope, _)| match (other.partition, scope.partition) {
-                (Some(one), Some(two)) => other.topic == scope.topic && one == two,
-                _ => other.topic == scope.topic,
+            let of_topic = named.entry(scope.topic.clone()).or_default();
+            let twice = match scope.partition {
+                Some(_) => of_topic.contains(&None) || of_topic.contains(&scope.partition),
+                None => !of_topic.is_empty(),
             };
-            if meant.iter().any(|one| overlaps(&one)) {
+            if twice {
                 return Err(usage(
                     format!("{scope} is named twice"),
                     "name each partition once, or its topic",
                 ));
             }
+            of_topic.insert(scope.partition);
             meant.push((scope, brokers.clone()));
         }
     }
