@@ -19,6 +19,11 @@
 //!    the state: until then a rename already in the kernel may still land; from or into a removed
 //!    directory it fails. A `lock.K` below his own N was never anybody's, and goes too.
 //!
+//! 6. A holder that lets go in good order empties its `ID/` and leaves it as `lock.N/spare`, which the
+//!    next holder that needs a directory renames to its own name: what makes room on a full disk must
+//!    not need a block first. Nobody else's late rename can know a spare: its last holder has ended
+//!    all of its own.
+//!
 //! Line: `COUNTER ID PID HOST PURPOSE`, the counter in 20 digits, padded with spaces to 255 bytes
 //! and a line break. Only its standing still means anything; the rest is for people.
 
@@ -304,6 +309,9 @@ impl FencedLock {
         for entry in entries.iter().filter(|entry| entry.name != own) {
             let path = format!("{lock_dir}/{}", entry.name);
             graveyard::rescue(&*self.dir, &path).map_err(|e| self.error("rescue", &path, e))?;
+            if entry.name == layout::SPARE_DIR && entry.kind == EntryKind::Dir {
+                continue;
+            }
             remove_tree(&*self.dir, &path, entry.kind, DEPTH_MAX)
                 .map_err(|e| self.error("remove", &path, e))?;
         }
@@ -399,22 +407,9 @@ pub(super) fn remove_tree(
     }
     // A rename into it may land between its emptying and its removal: then once more.
     for _ in 0..8 {
-        let entries = match dir.list(path) {
-            Ok(entries) => entries,
+        match empty_dir(dir, path, depth_max) {
+            Ok(()) => {}
             Err(e) => return gone(e),
-        };
-        for entry in entries {
-            if depth_max == 0 {
-                return Err(io::Error::other(
-                    "directories nested deeper than any of ours",
-                ));
-            }
-            remove_tree(
-                dir,
-                &format!("{path}/{}", entry.name),
-                entry.kind,
-                depth_max - 1,
-            )?;
         }
         match dir.remove_dir(path) {
             Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => {}
@@ -422,6 +417,17 @@ pub(super) fn remove_tree(
         }
     }
     Err(io::ErrorKind::DirectoryNotEmpty.into())
+}
+
+/// Removes what is in a directory.
+fn empty_dir(dir: &dyn Dir, path: &str, depth_max: usize) -> io::Result<()> {
+    for entry in dir.list(path)? {
+        let below = depth_max
+            .checked_sub(1)
+            .ok_or_else(|| io::Error::other("directories nested deeper than any of ours"))?;
+        remove_tree(dir, &format!("{path}/{}", entry.name), entry.kind, below)?;
+    }
+    Ok(())
 }
 
 pub(super) fn io_error(dir: &dyn Dir, op: &'static str, name: &str, e: io::Error) -> Error {

@@ -53,6 +53,8 @@ pub const OFFSETS_LOG: &str = "offsets.log";
 pub const MEMBERS_DIR: &str = "members";
 /// In a group's directory: which commands its members run.
 pub const COMMANDS_DIR: &str = "commands";
+/// In `lock.N/`: an empty directory, for the next holder.
+pub const SPARE_DIR: &str = "spare";
 
 /// What file systems keep at the top of a disk. It is nobody's data.
 pub const LOST_FOUND: &str = "lost+found";

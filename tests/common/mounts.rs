@@ -1,4 +1,5 @@
 //! Small file systems, mounted for a test.
+#![allow(dead_code, reason = "each binary uses a part")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -10,13 +11,17 @@ impl Mounts {
     /// One at each place, which is made, with room for `megabytes`. `None` where this may not be
     /// done.
     pub fn new<'a>(places: impl Iterator<Item = &'a Path>, megabytes: u32) -> Option<Mounts> {
+        Self::with(places, &format!("size={megabytes}m"))
+    }
+
+    /// The same, with these options of tmpfs.
+    pub fn with<'a>(places: impl Iterator<Item = &'a Path>, options: &str) -> Option<Mounts> {
         let mut mounts = Mounts(Vec::new());
         for at in places {
             std::fs::create_dir_all(at).ok()?;
-            let size = format!("size={megabytes}m");
             let mut mount = Command::new("mount");
             mount
-                .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
+                .args(["-t", "tmpfs", "-o", options, "tmpfs"])
                 .arg(at)
                 .stderr(Stdio::null());
             if !mount.status().is_ok_and(|status| status.success()) {

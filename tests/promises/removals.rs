@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::cli::Shell;
+use crate::cli::{Shell, run};
+use crate::mounts::Mounts;
 use crate::scripts::{TWO_BROKERS, bash, page};
 
 /// Each file of a replica but its log, and the directory itself.
@@ -280,4 +281,38 @@ kill $(jobs -p)
         let replica = shell.store().join("brokers/2/logs/t-0");
         assert_eq!(page(&replica).generation, 1, "{acks}");
     }
+}
+
+/// What makes room must not need room: a disk with no block left for a directory, as one without a
+/// free inode has it.
+#[test]
+fn a_topic_is_deleted_from_a_disk_with_nothing_left() {
+    let shell = Shell::new();
+    let disk = shell.dir().join("disk");
+    let options = "size=8m,nr_inodes=300";
+    let Some(_mounts) = Mounts::with(std::iter::once(disk.as_path()), options) else {
+        println!("removals: skipped: no file system may be mounted here");
+        return;
+    };
+    let store = disk.join("store");
+    let tool = |name: &str, args: &[&str], input: &[u8]| {
+        let mut command = shell.command(name, args);
+        command.env("MQ_STORE", &store);
+        run(command, input)
+    };
+    for topic in ["kept", "big"] {
+        let done = tool("mq-produce", &[topic], b"a record\n");
+        assert_eq!(done.status, 0, "{}", done.err);
+    }
+    let made = (0..300).take_while(|n| std::fs::write(disk.join(n.to_string()), "").is_ok());
+    assert!(made.count() > 50, "the inodes were to end");
+    let refused = tool("mq-topics", &["create", "more"], b"");
+    assert_eq!(refused.status, 1, "{}", refused.err);
+    let deleted = tool("mq-topics", &["delete", "big", "--yes"], b"");
+    assert_eq!(deleted.status, 0, "{}", deleted.err);
+    assert!(!store.join("brokers/0/logs/big-0").exists());
+    let made = tool("mq-produce", &["kept"], b"there is room\n");
+    assert_eq!(made.status, 0, "{}", made.err);
+    let read = tool("mq-consume", &["-e", "kept"], b"");
+    assert_eq!(read.text(), "a record\nthere is room\n");
 }

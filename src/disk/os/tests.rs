@@ -73,7 +73,7 @@ fn single_steps_refuse_links_too() {
     symlink("real", temp.path().join("link")).unwrap();
     symlink("file", temp.path().join("real/alias")).unwrap();
     let held = rustix::fs::openat(CWD, temp.path(), DIR_FLAGS, Mode::empty()).unwrap();
-    let open = |name, flags| open_by_steps(held.as_fd(), name, flags);
+    let open = |name, flags| open_by_steps(held.as_fd(), name, flags, Mode::empty());
     open("real/file", OFlags::RDONLY).unwrap();
     open("real", DIR_FLAGS).unwrap();
     open("real", PARENT_FLAGS).unwrap();

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::staged::Staged;
-use super::{DEPTH_MAX, io_error, names, read_line, remove_tree};
-use crate::disk::{Dir, EntryKind, File, Open, join};
+use super::{DEPTH_MAX, empty_dir, io_error, names, read_line};
+use crate::disk::{Dir, File, Open, join};
 use crate::error::{Error, Kind, Result};
 use crate::store::gate::GateGuard;
 use crate::store::heartbeat::Heartbeat;
@@ -292,9 +292,13 @@ impl FencedGuard {
     fn own_name(&self) -> Result<String> {
         let own = self.own_dir();
         if !self.has_own_dir.swap(true, Ordering::Relaxed) {
-            self.dir
-                .create_dir(&own)
-                .map_err(|e| self.late(io_error(&*self.dir, "make", &own, e)))?;
+            // A full disk has no block for a new one, and a deletion, which makes room, needs one.
+            let taken = match self.dir.rename(&self.spare_dir(), &own) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => self.dir.create_dir(&own),
+                // A power cut may have brought back what was in it.
+                taken => taken.and_then(|()| empty_dir(&*self.dir, &own, DEPTH_MAX)),
+            };
+            taken.map_err(|e| self.late(io_error(&*self.dir, "make", &own, e)))?;
         }
         Ok(format!(
             "{own}/{}",
@@ -304,6 +308,21 @@ impl FencedGuard {
 
     fn own_dir(&self) -> String {
         format!("{}/{}", layout::lock_dir(self.n), self.id)
+    }
+
+    fn spare_dir(&self) -> String {
+        format!("{}/{}", layout::lock_dir(self.n), layout::SPARE_DIR)
+    }
+
+    /// Empties the own directory and leaves it to the next holder. What fails is left too: the next
+    /// holder removes it.
+    fn leave_own_dir(&self) {
+        let own = self.own_dir();
+        if graveyard::rescue(&*self.dir, &own).is_ok()
+            && empty_dir(&*self.dir, &own, DEPTH_MAX).is_ok()
+        {
+            let _ = self.dir.rename(&own, &self.spare_dir());
+        }
     }
 
     pub(in crate::store) fn put(&self, name: &str, to: &str) -> Result<()> {
@@ -342,11 +361,7 @@ impl FencedGuard {
 impl Drop for FencedGuard {
     fn drop(&mut self) {
         if self.has_own_dir.load(Ordering::Relaxed) {
-            let own = self.own_dir();
-            // Left where it fails: the next to take the lock removes it.
-            if graveyard::rescue(&*self.dir, &own).is_ok() {
-                let _ = remove_tree(&*self.dir, &own, EntryKind::Dir, DEPTH_MAX);
-            }
+            self.leave_own_dir();
         }
         self.beat.end();
         // If it fails the lock goes with the file's last handle.

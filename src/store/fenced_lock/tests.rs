@@ -2,7 +2,7 @@ use std::path::Path;
 
 use super::*;
 use crate::clock::SystemClock;
-use crate::disk::{Disk, OsDisk};
+use crate::disk::{Disk, Entry, OsDisk};
 
 const LONG: Duration = Duration::from_secs(30);
 
@@ -36,11 +36,16 @@ fn count(guard: &FencedGuard) -> Result<()> {
 }
 
 fn lock_entries(dir: &dyn Dir, n: u64) -> Vec<String> {
-    dir.list(&layout::lock_dir(n))
-        .expect("list")
-        .into_iter()
-        .map(|entry| entry.name)
-        .collect()
+    let entries = dir.list(&layout::lock_dir(n)).expect("list").into_iter();
+    let mut names: Vec<String> = entries.map(|entry| entry.name).collect();
+    names.sort_unstable();
+    names
+}
+
+/// What is in the directory that the last holder left.
+fn spare_entries(dir: &dyn Dir, n: u64) -> Vec<Entry> {
+    let spare = format!("{}/{}", layout::lock_dir(n), layout::SPARE_DIR);
+    dir.list(&spare).expect("list")
 }
 
 #[test]
@@ -59,9 +64,10 @@ fn threads_exclude_each_other() {
     assert_eq!(text(&*place.dir, "count"), "200");
     assert_eq!(
         lock_entries(&*place.dir, 0),
-        ["0"],
+        ["0", "spare"],
         "nothing is left of any holder"
     );
+    assert_eq!(spare_entries(&*place.dir, 0), []);
 }
 
 #[test]
@@ -101,8 +107,35 @@ fn changes_reach_their_place_and_only_there() {
     assert_eq!(busy.kind(), Kind::Busy);
     guard.replace("sub/c", b"three").expect("still the holder");
     drop(guard);
-    assert_eq!(lock_entries(&*place.dir, 41), ["41"]);
+    assert_eq!(lock_entries(&*place.dir, 41), ["41", "spare"]);
     assert_eq!(place.lock.acquire("next", LONG).expect("free").n(), 41);
+}
+
+#[test]
+fn a_holder_works_in_the_directory_that_the_last_one_left() {
+    let place = place();
+    let id = |name: &str| place.dir.id(name).expect("an id");
+    drop({
+        let guard = place.lock.acquire("first", LONG).expect("acquire");
+        guard.replace("a", b"one").expect("replaced");
+        guard
+    });
+    let spare = id("lock.0/spare");
+    let guard = place.lock.acquire("second", LONG).expect("acquire");
+    let name = guard.write_own(b"two", true).expect("written");
+    let (own, _) = name.rsplit_once('/').expect("in a directory");
+    assert_eq!(id(own), spare);
+    // What it leaves behind goes.
+    drop(guard);
+    assert_eq!(id("lock.0/spare"), spare);
+    assert_eq!(spare_entries(&*place.dir, 0), []);
+    // What a power cut left under that name goes with the next holder that needs it.
+    std::fs::write(place.dir.path().join("lock.0/spare/0"), "old").expect("written");
+    let guard = place.lock.acquire("third", LONG).expect("acquire");
+    guard.replace("a", b"three").expect("replaced");
+    drop(guard);
+    assert_eq!(text(&*place.dir, "a"), "three");
+    assert_eq!(spare_entries(&*place.dir, 0), []);
 }
 
 #[test]
@@ -147,9 +180,10 @@ fn a_holder_that_stands_still_is_broken_and_late_is_nothing() {
     assert_eq!(text(&*place.dir, "count"), takers.to_string());
     assert_eq!(
         lock_entries(&*place.dir, 1),
-        ["1"],
+        ["1", "spare"],
         "the old holder's files are gone"
     );
+    assert_eq!(spare_entries(&*place.dir, 1), []);
 
     // What has the directory already, as a rename in the kernel has: nothing to take from it, and
     // nothing can be put into it.
