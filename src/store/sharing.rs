@@ -64,6 +64,8 @@ pub struct Given {
     pub changed: usize,
     /// Those of other owners, which stay as they are.
     pub refused: Paths,
+    /// A directory above the store that lets the group's members not through.
+    pub barred_by: Option<PathBuf>,
 }
 
 impl StoreDir {
@@ -115,6 +117,7 @@ pub fn create_shared(
             given.changed += usize::from(give_root(&**store.root(), group)?);
         }
     }
+    given.barred_by = barrier(&*disk, path, group);
     let store = StoreDir::open_or_create(disk, clock, path)?;
     for _ in 0..PASSES_MAX {
         let before = given.changed;
@@ -155,6 +158,25 @@ pub fn not_shared(store: &StoreDir, group: &UnixGroup) -> Result<Paths> {
         Ok(())
     })?;
     Ok(found)
+}
+
+/// The nearest directory above that neither the group nor everybody may pass.
+fn barrier(disk: &dyn Disk, path: &Path, group: &UnixGroup) -> Option<PathBuf> {
+    let is_barrier = |above: &&Path| {
+        let opened = disk.open_dir_through_links(above);
+        opened.and_then(|dir| dir.access(".")).is_ok_and(|access| {
+            let may = if access.group == group.id {
+                0o010
+            } else {
+                0o001
+            };
+            access.mode & may == 0
+        })
+    };
+    path.ancestors()
+        .skip(1)
+        .find(is_barrier)
+        .map(Path::to_owned)
 }
 
 fn give_root(root: &dyn Dir, group: &UnixGroup) -> Result<bool> {

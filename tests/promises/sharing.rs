@@ -288,6 +288,19 @@ fn a_store_is_given_to_a_group_with_all_that_is_in_it_and_mended_where_it_is_not
     place.ok(ALICE, "022", "mq-broker", &init, "");
     place.ok(BOB, "022", "mq-broker", &["health"], "");
 
+    let home = place.dir.path().join("home");
+    fs::create_dir(&home).expect("mkdir");
+    fs::set_permissions(&home, Permissions::from_mode(0o700)).expect("chmod");
+    std::os::unix::fs::chown(&home, Some(ALICE), Some(ALICE)).expect("chown");
+    let within = home.join("store").display().to_string();
+    let args = ["init", "--group", &group, "--store", &within];
+    let warned = place.by(ALICE, "022", "mq-broker", &args, "");
+    assert_eq!(warned.status, 0, "{}", warned.err);
+    assert!(
+        warned.err.contains("home lets no member of 61100"),
+        "{}",
+        warned.err
+    );
     let unknown = place.by(
         ALICE,
         "022",

@@ -34,6 +34,13 @@ pub(super) fn init(group: Option<String>, env: &mut Env) -> Result<Outcome> {
         Ok(store)
     })?;
     env.note(&told(&store, &group, &given));
+    if let Some(above) = &given.barred_by {
+        env.warn(&format!(
+            "{} lets no member of {} through to the store (chmod o+x it, or make the store elsewhere)",
+            above.display(),
+            group.name
+        ));
+    }
     let Paths { count, first } = &given.refused;
     if *count == 0 {
         return Ok(Outcome::Done);
