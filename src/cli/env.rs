@@ -364,6 +364,17 @@ impl Env {
         self.progress.advance(bytes, records);
     }
 
+    /// Shows how far a wait is, if a person sees it.
+    pub fn progress_text(&mut self, text: &str) {
+        if self.quiet || !self.stderr_is_terminal {
+            return;
+        }
+        if !self.progress.is_on() {
+            self.progress = Progress::text();
+        }
+        self.progress.say(&super::report::plain(text, true));
+    }
+
     /// Takes the progress away.
     pub fn progress_done(&mut self) {
         self.progress.done();

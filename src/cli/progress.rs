@@ -29,6 +29,25 @@ impl Progress {
         Progress { bar: Some(bar) }
     }
 
+    /// A spinner with a text.
+    pub fn text() -> Self {
+        let bar = ProgressBar::new_spinner().with_style(style("{spinner} {wide_msg}"));
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Progress { bar: Some(bar) }
+    }
+
+    /// Whether anything is shown.
+    pub fn is_on(&self) -> bool {
+        self.bar.is_some()
+    }
+
+    /// Shows a text.
+    pub fn say(&self, text: &str) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(text.to_owned());
+        }
+    }
+
     /// So many bytes more, and so many records in all.
     pub fn advance(&self, bytes: u64, records: u64) {
         if let Some(bar) = &self.bar {

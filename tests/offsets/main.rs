@@ -16,6 +16,7 @@ mod damaged;
 mod kills;
 mod looks;
 mod shop;
+mod wait;
 mod watch;
 mod wording;
 

@@ -6,6 +6,7 @@ use super::args_alter::AlterArgs;
 use super::args_changes::{CloneArgs, DeleteOffsetsArgs, HistoryArgs, UndoArgs};
 use super::args_look::{CheckArgs, PeekArgs, SkipArgs, WatchArgs};
 use super::args_reset::ResetArgs;
+use super::args_wait::WaitArgs;
 use super::job::{Commit, Delete, Describe, Job, List};
 use crate::cli::common::{Common, usage};
 use crate::cli::consent::ConsentArgs;
@@ -35,6 +36,7 @@ Examples:
   mq-groups list
   mq-groups describe billing --only-lagging
   mq-groups watch billing
+  mq-groups wait billing --timeout 5m && echo all read
   mq-groups reset billing --to @yesterday --dry-run
   mq-groups reset billing --by -100 --topic orders:0 --yes
   mq-groups undo billing
@@ -56,6 +58,7 @@ enum Command {
     Peek(PeekArgs),
     History(HistoryArgs),
     Watch(WatchArgs),
+    Wait(WaitArgs),
     Check(CheckArgs),
 }
 
@@ -236,6 +239,7 @@ impl Args {
             Command::Skip(args) => args.job(now, can_ask)?,
             Command::Check(args) => args.job()?,
             Command::Watch(args) => args.job()?,
+            Command::Wait(args) => args.job()?,
         })
     }
 }

@@ -100,6 +100,15 @@ fn what_else_is_asked_for() {
     let minute = std::time::Duration::from_secs(60);
     assert_eq!(check.critical, Some(Threshold::Age(minute)));
     assert!(matches!(good("watch"), Job::Watch(w) if w.group.is_none()));
+    let Job::Wait(wait) = good("wait g") else {
+        panic!("wait")
+    };
+    assert_eq!((wait.lag, wait.timeout, wait.topics.len()), (0, None, 0));
+    let Job::Wait(wait) = good("wait g --lag 5 --timeout 1m --topic a:1 --topic b*") else {
+        panic!("wait")
+    };
+    assert_eq!((wait.lag, wait.timeout), (5, Some(minute)));
+    assert_eq!(wait.topics.len(), 2);
 }
 
 #[test]
@@ -176,6 +185,11 @@ fn what_is_refused_says_what_is_allowed() {
         ("check g --warn 5x", "a number of records"),
         ("check g --warn -5", "a number of records"),
         ("watch g h", "unexpected argument"),
+        ("wait", "required arguments were not provided"),
+        ("wait g --lag -1", "for '--lag <N>'"),
+        ("wait g --timeout 5", "it has no unit"),
+        ("wait g --topic a/b", "A-Z a-z 0-9 . _ -"),
+        ("wait g --header", "--header is for tsv only"),
     ] {
         let e = job(line).expect_err(line);
         let told = format!("{e} | {}", e.cure_text().unwrap_or_default());

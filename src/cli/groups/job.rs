@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::args_alter::Alter;
+use super::args_wait::Wait;
 use crate::cli::Env;
 use crate::cli::consent::Consent;
 use crate::cli::lang::Renderer;
@@ -44,6 +45,8 @@ pub enum Job {
     Check(Check),
     /// `watch`
     Watch(Watch),
+    /// `wait`
+    Wait(Wait),
     /// `commit`
     Commit(Commit),
 }

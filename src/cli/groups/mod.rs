@@ -1,4 +1,4 @@
-//! `mq-groups`: consumer groups listed, watched, described, moved, deleted.
+//! `mq-groups`: consumer groups listed, watched, waited for, described, moved, deleted.
 
 mod alter;
 mod args;
@@ -6,15 +6,18 @@ mod args_alter;
 mod args_changes;
 mod args_look;
 mod args_reset;
+mod args_wait;
 mod changes;
 mod check;
 mod csv;
 mod job;
+mod lag_news;
 mod offsets;
 mod peek;
 mod run;
 mod screen;
 mod show;
+mod wait;
 mod watch;
 
 pub use args::Args;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::job::{Delete, Job};
-use super::{alter, changes, check, offsets, peek, show, watch};
+use super::{alter, changes, check, offsets, peek, show, wait, watch};
 use crate::cli::output::{Column, Listing};
 use crate::cli::{Env, Failures, Outcome};
 use crate::error::{Error, Kind, Result};
@@ -40,6 +40,7 @@ pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
         Job::Skip(job) => peek::skip(job, env),
         Job::Check(job) => check::check(&job, env),
         Job::Watch(job) => watch::watch(job, env),
+        Job::Wait(job) => wait::wait(job, env),
     }
 }
 

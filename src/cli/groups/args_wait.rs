@@ -1,0 +1,73 @@
+//! The command line of `mq-groups wait`, and what it asks for.
+
+use std::time::Duration;
+
+use super::job::Job;
+use crate::cli::lang::parse_duration;
+use crate::cli::output::{OutputArgs, OutputOptions};
+use crate::cli::selection::Selection;
+use crate::error::Result;
+use crate::store::layout;
+
+/// Wait until a group has caught up
+///
+/// Ends with status 0 as soon as a look finds a lag of at most --lag, over all partitions that the
+/// group has committed offsets of or that a member reads. Records that come after that look are not
+/// waited for. A partition whose lag is not known is waited for, too, and so are partitions that
+/// move between members. Exit status 75 if --timeout is up first.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct WaitArgs {
+    /// The group
+    #[arg(value_name = "GROUP")]
+    group: String,
+    /// The lag, in records, that is low enough
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Group")]
+    lag: u64,
+    /// Only this topic, partition, or what a quoted glob matches (repeatable)
+    #[arg(long, value_name = "T[:P]|GLOB", help_heading = "Group")]
+    topic: Vec<String>,
+    /// How long to wait [default: no limit]
+    #[arg(long, value_name = "DURATION", help_heading = "Group")]
+    timeout: Option<String>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  mq-groups wait billing && echo all read
+  mq-groups wait billing --timeout 5m || mq-groups describe billing
+  mq-groups wait billing --lag 1000 --topic orders --topic 'app-*'
+  mq-groups wait billing --format json | jq -c '.offsets[] | [.topic, .partition, .lag]'";
+
+/// `mq-groups wait`.
+#[derive(Debug)]
+pub struct Wait {
+    /// The group, by exact name.
+    pub group: String,
+    /// The most that its lag may be in the end.
+    pub lag: u64,
+    /// What counts, one argument each; none: everything.
+    pub topics: Vec<Selection>,
+    /// How long; `None`: without limit.
+    pub timeout: Option<Duration>,
+    /// How the end is printed, if a format was asked for.
+    pub output: OutputOptions,
+}
+
+impl WaitArgs {
+    /// What is asked for.
+    pub fn job(self) -> Result<Job> {
+        layout::group_dir(&self.group)?;
+        let one = |text: &String| Selection::parse(&[text]);
+        let timeout = self.timeout.as_deref().map(parse_duration).transpose();
+        Ok(Job::Wait(Wait {
+            group: self.group,
+            lag: self.lag,
+            topics: self.topic.iter().map(one).collect::<Result<_>>()?,
+            timeout: timeout.map_err(|e| e.at("--timeout"))?,
+            output: self.output.try_into()?,
+        }))
+    }
+}
