@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_mq_broker_global_optspecs
-    string join \n store= q/quiet color= h/help V/version
+    string join \n store= q/quiet color= help-json h/help V/version
 end
 
 function __fish_mq_broker_needs_command
@@ -29,6 +29,7 @@ complete -c mq-broker -n "__fish_mq_broker_needs_command" -l color -d 'Colour in
 always\t'Always'
 never\t'Never'"
 complete -c mq-broker -n "__fish_mq_broker_needs_command" -s q -l quiet -d 'No notes and no progress on stderr'
+complete -c mq-broker -n "__fish_mq_broker_needs_command" -l help-json -d 'Print commands and options as JSON, for programs'
 complete -c mq-broker -n "__fish_mq_broker_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-broker -n "__fish_mq_broker_needs_command" -s V -l version -d 'Print version'
 complete -c mq-broker -n "__fish_mq_broker_needs_command" -f -a "start" -d 'Run a broker in the foreground'
@@ -51,6 +52,7 @@ complete -c mq-broker -n "__fish_mq_broker_using_subcommand start" -l color -d '
 always\t'Always'
 never\t'Never'"
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand start" -s q -l quiet -d 'No notes and no progress on stderr'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand start" -l help-json -d 'Print commands and options as JSON, for programs'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand start" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand init" -l group -d 'The Unix group, by name or number' -r
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand init" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
@@ -58,6 +60,7 @@ complete -c mq-broker -n "__fish_mq_broker_using_subcommand init" -l color -d 'C
 always\t'Always'
 never\t'Never'"
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand init" -s q -l quiet -d 'No notes and no progress on stderr'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand init" -l help-json -d 'Print commands and options as JSON, for programs'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand init" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand status" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
 json\t'One object a line, for scripts'
@@ -68,6 +71,7 @@ always\t'Always'
 never\t'Never'"
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand status" -l header -d 'Begin tsv with a line of column names'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand status" -s q -l quiet -d 'No notes and no progress on stderr'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand status" -l help-json -d 'Print commands and options as JSON, for programs'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand list" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
 json\t'One object a line, for scripts'
@@ -78,6 +82,7 @@ always\t'Always'
 never\t'Never'"
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand list" -l header -d 'Begin tsv with a line of column names'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand list" -s q -l quiet -d 'No notes and no progress on stderr'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand list" -l help-json -d 'Print commands and options as JSON, for programs'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand stop" -l timeout -d 'How long to wait without progress' -r
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand stop" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
@@ -85,6 +90,7 @@ complete -c mq-broker -n "__fish_mq_broker_using_subcommand stop" -l color -d 'C
 always\t'Always'
 never\t'Never'"
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand stop" -s q -l quiet -d 'No notes and no progress on stderr'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand stop" -l help-json -d 'Print commands and options as JSON, for programs'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand stop" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand drain" -l timeout -d 'How long to wait until it leads nothing' -r
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand drain" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
@@ -93,6 +99,7 @@ always\t'Always'
 never\t'Never'"
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand drain" -l undo -d 'Let it lead again'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand drain" -s q -l quiet -d 'No notes and no progress on stderr'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand drain" -l help-json -d 'Print commands and options as JSON, for programs'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand drain" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand health" -l timeout -d 'How long to wait [default: 60s]' -r
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand health" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
@@ -105,6 +112,7 @@ never\t'Never'"
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand health" -l wait -d 'Wait until all is as it should be'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand health" -l header -d 'Begin tsv with a line of column names'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand health" -s q -l quiet -d 'No notes and no progress on stderr'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand health" -l help-json -d 'Print commands and options as JSON, for programs'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand health" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand elect" -l to -d 'Elect this broker\'s replica (unclean) [default: that with most of the log]' -r
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand elect" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
@@ -118,6 +126,7 @@ complete -c mq-broker -n "__fish_mq_broker_using_subcommand elect" -l dry-run -d
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand elect" -s y -l yes -d 'Do not ask'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand elect" -l header -d 'Begin tsv with a line of column names'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand elect" -s q -l quiet -d 'No notes and no progress on stderr'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand elect" -l help-json -d 'Print commands and options as JSON, for programs'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand elect" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand reassign" -l throttle -d 'Most bytes a second that each new replica copies, such as 10MB: on average, for batches are copied whole [default: no limit]' -r
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand reassign" -l timeout -d 'How long to wait [default: 60s]' -r
@@ -133,6 +142,7 @@ complete -c mq-broker -n "__fish_mq_broker_using_subcommand reassign" -l wait -d
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand reassign" -l dry-run -d 'Print the plan, change nothing'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand reassign" -l header -d 'Begin tsv with a line of column names'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand reassign" -s q -l quiet -d 'No notes and no progress on stderr'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand reassign" -l help-json -d 'Print commands and options as JSON, for programs'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand reassign" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand locks" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
 json\t'One object a line, for scripts'
@@ -143,12 +153,14 @@ always\t'Always'
 never\t'Never'"
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand locks" -l header -d 'Begin tsv with a line of column names'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand locks" -s q -l quiet -d 'No notes and no progress on stderr'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand locks" -l help-json -d 'Print commands and options as JSON, for programs'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand locks" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand unregister" -l store -d 'The store\'s directory [default: $MQ_STORE, else $XDG_DATA_HOME/mq, else ~/.local/share/mq]' -r -F
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand unregister" -l color -d 'Colour in tables' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand unregister" -s q -l quiet -d 'No notes and no progress on stderr'
+complete -c mq-broker -n "__fish_mq_broker_using_subcommand unregister" -l help-json -d 'Print commands and options as JSON, for programs'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand unregister" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start init status list stop drain health elect reassign locks unregister help" -f -a "start" -d 'Run a broker in the foreground'
 complete -c mq-broker -n "__fish_mq_broker_using_subcommand help; and not __fish_seen_subcommand_from start init status list stop drain health elect reassign locks unregister help" -f -a "init" -d 'Make a store, or give one to a Unix group'

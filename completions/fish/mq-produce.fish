@@ -38,5 +38,6 @@ complete -c mq-produce -l keep-partition -d 'Each record goes to the partition t
 complete -c mq-produce -l no-create -d 'Fail if the topic is missing'
 complete -c mq-produce -s T -l tee -d 'Write the input out again, each record once it is acknowledged'
 complete -c mq-produce -s q -l quiet -d 'No notes and no progress on stderr'
+complete -c mq-produce -l help-json -d 'Print commands and options as JSON, for programs'
 complete -c mq-produce -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-produce -s V -l version -d 'Print version'

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_mq_topics_global_optspecs
-    string join \n store= q/quiet color= h/help V/version
+    string join \n store= q/quiet color= help-json h/help V/version
 end
 
 function __fish_mq_topics_needs_command
@@ -29,6 +29,7 @@ complete -c mq-topics -n "__fish_mq_topics_needs_command" -l color -d 'Colour in
 always\t'Always'
 never\t'Never'"
 complete -c mq-topics -n "__fish_mq_topics_needs_command" -s q -l quiet -d 'No notes and no progress on stderr'
+complete -c mq-topics -n "__fish_mq_topics_needs_command" -l help-json -d 'Print commands and options as JSON, for programs'
 complete -c mq-topics -n "__fish_mq_topics_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-topics -n "__fish_mq_topics_needs_command" -s V -l version -d 'Print version'
 complete -c mq-topics -n "__fish_mq_topics_needs_command" -f -a "create" -d 'Make topics'
@@ -56,6 +57,7 @@ complete -c mq-topics -n "__fish_mq_topics_using_subcommand create" -l if-not-ex
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand create" -l dry-run -d 'Print the plan, change nothing'
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand create" -l header -d 'Begin tsv with a line of column names'
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand create" -s q -l quiet -d 'No notes and no progress on stderr'
+complete -c mq-topics -n "__fish_mq_topics_using_subcommand create" -l help-json -d 'Print commands and options as JSON, for programs'
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand create" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand list" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
 json\t'One object a line, for scripts'
@@ -67,6 +69,7 @@ never\t'Never'"
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand list" -l sizes -d 'With how many records and bytes they hold'
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand list" -l header -d 'Begin tsv with a line of column names'
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand list" -s q -l quiet -d 'No notes and no progress on stderr'
+complete -c mq-topics -n "__fish_mq_topics_using_subcommand list" -l help-json -d 'Print commands and options as JSON, for programs'
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand describe" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
 json\t'One object a line, for scripts'
@@ -79,6 +82,7 @@ complete -c mq-topics -n "__fish_mq_topics_using_subcommand describe" -l under-r
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand describe" -l offline -d 'Only offline partitions (with --under-replicated: partitions that are one or the other)'
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand describe" -l header -d 'Begin tsv with a line of column names'
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand describe" -s q -l quiet -d 'No notes and no progress on stderr'
+complete -c mq-topics -n "__fish_mq_topics_using_subcommand describe" -l help-json -d 'Print commands and options as JSON, for programs'
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand describe" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand alter" -s c -l config -d 'Set a config (repeatable)' -r
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand alter" -l unset -d 'Take a config back to its default (repeatable)' -r
@@ -93,6 +97,7 @@ never\t'Never'"
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand alter" -l dry-run -d 'Print the plan, change nothing'
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand alter" -l header -d 'Begin tsv with a line of column names'
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand alter" -s q -l quiet -d 'No notes and no progress on stderr'
+complete -c mq-topics -n "__fish_mq_topics_using_subcommand alter" -l help-json -d 'Print commands and options as JSON, for programs'
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand alter" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand delete" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
 json\t'One object a line, for scripts'
@@ -106,6 +111,7 @@ complete -c mq-topics -n "__fish_mq_topics_using_subcommand delete" -l dry-run -
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand delete" -s y -l yes -d 'Do not ask'
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand delete" -l header -d 'Begin tsv with a line of column names'
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand delete" -s q -l quiet -d 'No notes and no progress on stderr'
+complete -c mq-topics -n "__fish_mq_topics_using_subcommand delete" -l help-json -d 'Print commands and options as JSON, for programs'
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand delete" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand offsets" -l at -d 'A point: start, end, N, +N, -N or @TIME' -r
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand offsets" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
@@ -117,6 +123,7 @@ always\t'Always'
 never\t'Never'"
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand offsets" -l header -d 'Begin tsv with a line of column names'
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand offsets" -s q -l quiet -d 'No notes and no progress on stderr'
+complete -c mq-topics -n "__fish_mq_topics_using_subcommand offsets" -l help-json -d 'Print commands and options as JSON, for programs'
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand offsets" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand dump" -l file -d 'A segment (.log) instead' -r -F
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand dump" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
@@ -128,6 +135,7 @@ always\t'Always'
 never\t'Never'"
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand dump" -l header -d 'Begin tsv with a line of column names'
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand dump" -s q -l quiet -d 'No notes and no progress on stderr'
+complete -c mq-topics -n "__fish_mq_topics_using_subcommand dump" -l help-json -d 'Print commands and options as JSON, for programs'
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand dump" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand verify" -l repair -d 'Repair what is damaged: truncate cuts a log before the damage, keeps beside it what it cuts, and lifts the offline mark' -r -f -a "truncate\t'Cut the log before the damage'"
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand verify" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'
@@ -142,6 +150,7 @@ complete -c mq-topics -n "__fish_mq_topics_using_subcommand verify" -l dry-run -
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand verify" -s y -l yes -d 'Do not ask'
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand verify" -l header -d 'Begin tsv with a line of column names'
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand verify" -s q -l quiet -d 'No notes and no progress on stderr'
+complete -c mq-topics -n "__fish_mq_topics_using_subcommand verify" -l help-json -d 'Print commands and options as JSON, for programs'
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand verify" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand help; and not __fish_seen_subcommand_from create list describe alter delete offsets dump verify help" -f -a "create" -d 'Make topics'
 complete -c mq-topics -n "__fish_mq_topics_using_subcommand help; and not __fish_seen_subcommand_from create list describe alter delete offsets dump verify help" -f -a "list" -d 'List topics'

@@ -26,6 +26,10 @@ pub struct Common {
         help_heading = "General"
     )]
     pub color: Color,
+    /// Print commands and options as JSON, for programs
+    // What it stands behind is found before these are parsed: cli::help_json.
+    #[arg(long, global = true, action = clap::ArgAction::Help)]
+    pub help_json: Option<bool>,
 }
 
 /// The bytes of an option's value, whatever they are.

@@ -12,6 +12,7 @@ pub mod exit;
 mod failures;
 pub mod groups;
 mod habits;
+mod help_json;
 pub mod lang;
 pub mod output;
 pub mod pattern;
@@ -30,6 +31,8 @@ pub use env::{Color, Env, local_zone};
 pub use exit::Outcome;
 pub use failures::Failures;
 pub use signals::Signals;
+
+use stdout::Stdout;
 
 use crate::error::{Error, Kind, Result};
 
@@ -55,20 +58,15 @@ pub trait Tool: clap::Parser {
 
 /// The whole of a tool: from the command line to the exit status.
 pub fn main<T: Tool>() -> ExitCode {
-    let args = match parse::<T>(std::env::args_os()) {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    if let Some(json) = help_json::asked(T::command(), &words) {
+        return helped::<T>(json.and_then(|json| Stdout::default().print(&json)));
+    }
+    let args = match parse::<T>(words.iter().cloned()) {
         Ok(args) => args,
         // --help and --version come here too.
-        Err(e) if !e.use_stderr() => {
-            return match report::help(&e) {
-                Err(e) if !is_closed_pipe(&e) => {
-                    report::error(T::NAME, &e);
-                    ExitCode::from(exit::FAILED)
-                }
-                _ => ExitCode::from(exit::DONE),
-            };
-        }
+        Err(e) if !e.use_stderr() => return helped::<T>(report::help(&e)),
         Err(e) => {
-            let words: Vec<OsString> = std::env::args_os().collect();
             report::usage(T::NAME, &e, &words);
             return ExitCode::from(T::usage_status(&words));
         }
@@ -111,6 +109,17 @@ pub fn main<T: Tool>() -> ExitCode {
         Signals::die(signal);
     }
     ExitCode::from(status)
+}
+
+/// The end of a run that printed help; whoever read it may have gone, having seen enough.
+fn helped<T: Tool>(printed: Result<()>) -> ExitCode {
+    match printed {
+        Err(e) if !is_closed_pipe(&e) => {
+            report::error(T::NAME, &e);
+            ExitCode::from(exit::FAILED)
+        }
+        _ => ExitCode::from(exit::DONE),
+    }
 }
 
 /// Parses a command line, the tool's name first.

@@ -75,7 +75,7 @@ pub struct Args {
     )]
     rack: Option<String>,
     /// Stop when no record has come for TIME
-    #[arg(long, value_name = "TIME", help_heading = "Selection")]
+    #[arg(long, value_name = "DURATION", help_heading = "Selection")]
     idle_timeout: Option<String>,
 
     /// Only records with this key
@@ -134,7 +134,12 @@ pub struct Args {
     )]
     commit: CommitArg,
     /// How often to commit; also as soon as there is nothing left to read [default: 1s]
-    #[arg(long, value_name = "TIME", help_heading = "Group", requires = "group")]
+    #[arg(
+        long,
+        value_name = "DURATION",
+        help_heading = "Group",
+        requires = "group"
+    )]
     commit_interval: Option<String>,
 
     /// How members share partitions: uniform (also called sticky) or range [default: the group's]
@@ -151,7 +156,12 @@ pub struct Args {
     instance_id: Option<String>,
     /// How long a member may show no sign of life, or a static one be away, before others take its
     /// partitions [default: 45s]
-    #[arg(long, value_name = "TIME", help_heading = "Group", requires = "group")]
+    #[arg(
+        long,
+        value_name = "DURATION",
+        help_heading = "Group",
+        requires = "group"
+    )]
     session_timeout: Option<String>,
 
     /// Run a command (sh -c) for each record, on its standard input; exit status 0 commits it

@@ -146,7 +146,7 @@ pub struct Args {
     /// How long to try: for a lock, a leader, enough replicas in sync
     #[arg(
         long,
-        value_name = "TIME",
+        value_name = "DURATION",
         help_heading = "Delivery",
         default_value = "30s"
     )]
@@ -160,7 +160,7 @@ pub struct Args {
     )]
     batch_size: String,
     /// How long a record may wait for more while the input is idle, to be sent in one batch [default: 0ms]
-    #[arg(long, value_name = "TIME", help_heading = "Delivery")]
+    #[arg(long, value_name = "DURATION", help_heading = "Delivery")]
     linger: Option<String>,
     /// Fail if the topic is missing
     #[arg(long, help_heading = "Delivery", conflicts_with = "create_partitions")]
