@@ -7,6 +7,7 @@ mod cli;
 mod tally;
 
 mod combinations;
+mod copies;
 mod delivery;
 mod each_topic;
 mod failures;
