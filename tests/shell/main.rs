@@ -11,6 +11,7 @@ mod copies;
 mod delivery;
 mod each_topic;
 mod failures;
+mod json_input;
 mod messages;
 mod multi_line;
 mod origins;
