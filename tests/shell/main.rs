@@ -19,4 +19,5 @@ mod other_tools;
 mod outputs;
 mod selection;
 mod terminal;
+mod times;
 mod words;
