@@ -12,6 +12,7 @@ mod delivery;
 mod each_topic;
 mod failures;
 mod json_input;
+mod lost_logs;
 mod messages;
 mod multi_line;
 mod origins;
