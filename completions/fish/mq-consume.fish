@@ -1,5 +1,5 @@
 complete -c mq-consume -s p -l partitions -d 'Only these partitions, such as 0,2-5' -r
-complete -c mq-consume -s o -l offset -d 'From where to where: POINT, A:B, or 0=A:B,3=C. Points: start end N +N -N @TIME stored; B may be @+5m: so long after the time A' -r
+complete -c mq-consume -s o -l offset -d 'From where to where: POINT, A:B, or 0=A:B,3=C. Points: start end N +N -N @TIME stored; B may be @+5m: so long after the time A. TIME is 10:00, 2026-01-31T10:00, yesterday, -10m (ago) and others (mq(7)): the first record whose timestamp is not older, as in Kafka. With -g, A counts only where the group has committed nothing' -r
 complete -c mq-consume -s c -l count -d 'Stop after N printed records' -r
 complete -c mq-consume -l tail -d 'Begin with the last N records that match (over all partitions, by time)' -r
 complete -c mq-consume -l replica -d 'Read the replica that this broker holds, up to its own high watermark' -r
@@ -11,7 +11,7 @@ complete -c mq-consume -s f -l format -d 'A template such as \'%k=%v\\n\' (field
 complete -c mq-consume -s D -d 'What ends a record, with escapes \\n \\t \\r \\0 \\\\ \\xNN [default: \\n]' -r
 complete -c mq-consume -s K -d 'Print the key and this before the value' -r
 complete -c mq-consume -l null-marker -d 'What a null key or value prints as [default: nothing]' -r
-complete -c mq-consume -s g -l group -d 'Read for a consumer group: go on where it left off, and commit' -r
+complete -c mq-consume -s g -l group -d 'Read for a consumer group: go on where it left off, and commit. Where it has committed nothing it begins at the start, or where -o says' -r
 complete -c mq-consume -l commit -d 'When to commit what was written out' -r -f -a "after-write\t'Periodically, for output already delivered'
 on-exit\t'Once, on exit with status 0'
 never\t'Not at all'"

@@ -87,8 +87,8 @@ complete -c mq-groups -n "__fish_mq_groups_using_subcommand alter" -s q -l quiet
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand alter" -l help-json -d 'Print commands and options as JSON, for programs'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand alter" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -l to -d 'To a point of each partition: start, end, N, +N, -N or @TIME' -r
-complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -l by -d 'By so many offsets: on, or back if negative' -r
-complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -l from-file -d 'To what the file says: rows of TOPIC,PARTITION,OFFSET; - is standard input' -r -F
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -l by -d 'By so many offsets: on, or back if negative; at most to the log\'s end or start, with a warning' -r
+complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -l from-file -d 'To what the file says: rows of TOPIC,PARTITION,OFFSET, with such a header or none; - is standard input' -r -F
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -l to-group -d 'To the offsets of another group' -r
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -l topic -d 'Only this topic, partition, or what a quoted glob matches (repeatable)' -r
 complete -c mq-groups -n "__fish_mq_groups_using_subcommand reset" -l format -d 'How to print [default: table]' -r -f -a "table\t'Aligned columns for people, as many as fit; may change'

@@ -20,7 +20,7 @@ complete -c mq-produce -s z -l compression -d 'Compress batches: none, gzip, sna
 complete -c mq-produce -l timeout -d 'How long to try: for a lock, a leader, enough replicas in sync' -r
 complete -c mq-produce -l batch-size -d 'Send a batch when it reaches this size' -r
 complete -c mq-produce -l linger -d 'How long a record may wait for more while the input is idle, to be sent in one batch [default: 0ms]' -r
-complete -c mq-produce -l create-partitions -d 'How many partitions a missing topic is made with' -r
+complete -c mq-produce -l create-partitions -d 'How many partitions a missing topic is made with [default: 1]' -r
 complete -c mq-produce -s o -l echo -d 'Print this for each acknowledged record, such as \'%p %o\\n\'' -r
 complete -c mq-produce -l on-error -d 'What a bad record does: end the run, or be counted (and exit 1)' -r -f -a "fail\t'End the run'
 skip\t'Count it'"
@@ -34,9 +34,9 @@ complete -c mq-produce -s J -l json -d 'Each line is a record as mq-consume -J p
 complete -c mq-produce -l each-topic -d 'Each record goes to the topic that it names itself (-J, or kcat\'s). There is no TOPIC argument then'
 complete -c mq-produce -s Z -l empty-is-null -d 'An empty value is null: a tombstone'
 complete -c mq-produce -l skip-empty -d 'Skip empty records'
-complete -c mq-produce -l keep-partition -d 'Each record goes to the partition that it names itself (-J, %p)'
+complete -c mq-produce -l keep-partition -d 'Each record goes to the partition that it names itself (-J, %p). For a copy make the topic first: \'mq-topics create NEW --like OLD\''
 complete -c mq-produce -l no-create -d 'Fail if the topic is missing'
-complete -c mq-produce -s T -l tee -d 'Write the input out again, each record once it is acknowledged'
+complete -c mq-produce -s T -l tee -d 'Write the input out again, each record once it is acknowledged. Where its reader ends, a note says so, and production goes on'
 complete -c mq-produce -s q -l quiet -d 'No notes and no progress on stderr'
 complete -c mq-produce -l help-json -d 'Print commands and options as JSON, for programs'
 complete -c mq-produce -s h -l help -d 'Print help (see more with \'--help\')'

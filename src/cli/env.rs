@@ -318,7 +318,7 @@ impl Env {
             tv_sec: patience.as_secs().min(86_400) as _,
             tv_nsec: patience.subsec_nanos() as _,
         };
-        // An interrupted wait is a short one: whoever waits looks again.
+        // An interrupted wait is a short one: the caller looks again.
         let _ = rustix::event::poll(&mut fds, Some(&timeout));
         self.signals.drain();
     }

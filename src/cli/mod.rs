@@ -86,7 +86,7 @@ pub fn main<T: Tool>() -> ExitCode {
     env.tell_cuts();
     let status = match &outcome {
         Ok(outcome) => exit::outcome(*outcome),
-        // Whoever read our output has gone, having seen enough.
+        // The reader of our output has gone, having seen enough.
         Err(e) if is_closed_pipe(e) => exit::DONE,
         Err(e) => {
             report::error(T::NAME, e);
@@ -101,7 +101,7 @@ pub fn main<T: Tool>() -> ExitCode {
         status
     };
     let clean = !checked && (status == exit::DONE || status == exit::EMPTY);
-    // A broker that was told to stop has done what it should; whoever was cut short has not.
+    // A broker that was told to stop has done what it should; a tool that was cut short has not.
     let cut_short = matches!(&outcome, Err(e) if e.kind() == Kind::Interrupted);
     if let Some(signal) = env.signals().stopping()
         && (cut_short || clean && T::NAME != "mq-broker")

@@ -31,7 +31,7 @@ const AT_ONCE: Timespec = Timespec {
     tv_nsec: 0,
 };
 
-/// Standard output, for whoever prints.
+/// Standard output, for code that prints.
 #[derive(Debug, Clone, Default)]
 pub struct Stdout {
     writes: Writes,
@@ -168,7 +168,7 @@ fn write_some(bytes: &[u8]) -> io::Result<usize> {
             Ok(0) if !bytes.is_empty() => return Err(io::ErrorKind::WriteZero.into()),
             Ok(written) => return Ok(written),
             Err(Errno::INTR) => {}
-            // Whoever shares it made it so.
+            // Another process that shares it made it so.
             Err(Errno::AGAIN) => {
                 wait_writable()?;
             }

@@ -18,6 +18,8 @@ use crate::store::topics::{self, PartitionMeta, TopicMeta};
 use crate::store::{Paths, StoreDir, layout, log_dir, not_shared};
 use crate::types::{BrokerId, TopicPartition};
 
+/// Partitions that a cure names.
+const NAMED_MAX: usize = 5;
 /// Between two looks at beats.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -243,6 +245,7 @@ fn brokers(
         if held == 0 {
             continue;
         }
+        let alone = partitions_alone(metas, id);
         if live.contains_key(&id) {
             match open_logs(store, id) {
                 Ok((logs, true)) => {
@@ -254,7 +257,10 @@ fn brokers(
                     health.add(Trouble::DiskFull, Some(id), None, text);
                 }
                 Ok(_) => {}
-                Err(e) => health.add(Trouble::LogDirUnusable, Some(id), None, told(&e)),
+                Err(e) => {
+                    let text = unusable(store, id, e, &alone);
+                    health.add(Trouble::LogDirUnusable, Some(id), None, text);
+                }
             }
             continue;
         }
@@ -268,7 +274,7 @@ fn brokers(
                 Trouble::BrokerStopped,
                 Some(id),
                 None,
-                stopped(store, id, held),
+                stopped(store, id, held, &alone),
             );
         }
     }
@@ -276,13 +282,43 @@ fn brokers(
 }
 
 /// That a broker does not run, and what a start of it would meet.
-fn stopped(store: &StoreDir, id: BrokerId, held: usize) -> String {
+fn stopped(store: &StoreDir, id: BrokerId, held: usize, alone: &[TopicPartition]) -> String {
     let replicas = if held == 1 { "replica" } else { "replicas" };
     let text = format!("broker {id} does not run, and has {held} {replicas}");
     match log_dir::refuse_unusable(store, id) {
         Ok(()) => format!("{text} ('mq-broker start --id {id}')"),
-        Err(e) => format!("{text}: {}", told(&e)),
+        Err(e) => format!("{text}: {}", unusable(store, id, e, alone)),
     }
+}
+
+/// The partitions of which nobody but this broker is in sync.
+fn partitions_alone(metas: &[Arc<TopicMeta>], id: BrokerId) -> Vec<TopicPartition> {
+    let mut alone = Vec::new();
+    for meta in metas {
+        let ours = meta.partitions.iter().filter(|p| p.isr == [id]);
+        alone.extend(ours.map(|p| TopicPartition::new(meta.name.clone(), p.partition)));
+    }
+    alone
+}
+
+/// Why a broker's log directory cannot be used. Where it is gone, an empty one in its place is filled
+/// from other replicas: that is no cure for what only this one has.
+fn unusable(store: &StoreDir, id: BrokerId, e: Error, alone: &[TopicPartition]) -> String {
+    let gone = store.broker_file(id).ok().and_then(|file| {
+        let path = log_dir::registered_path(store, &file);
+        log_dir::refuse_gone(store, id, &path).err()
+    });
+    let Some(gone) = gone else {
+        return told(&e);
+    };
+    if alone.is_empty() {
+        return told(&gone);
+    }
+    let names = TopicPartition::first_of(alone, NAMED_MAX);
+    told(&gone.cure(format!(
+        "bring it back: nobody else is in sync for {names}; without it, 'mq-broker elect unclean T:P' \
+         has another replica lead, where there is one, and what that lacks is lost"
+    )))
 }
 
 /// What a broker's lock shows; `None` if nobody holds it.
@@ -324,7 +360,7 @@ fn hung(store: &StoreDir, live: &BTreeMap<BrokerId, Beats>) -> Result<BTreeSet<B
         }
         let now = clock.monotonic();
         if now.saturating_sub(looked) > BREAK_IN_WATCHING {
-            // Whoever watches slept himself.
+            // This watcher slept itself.
             since = now;
         }
         looked = now;
@@ -352,7 +388,8 @@ fn topic(
     for p in &meta.partitions {
         let tp = &TopicPartition::new(meta.name.clone(), p.partition);
         if let Some(why) = of_no_use(p, tp, looker, configs.every_message()) {
-            let text = format!("{tp} is offline: {why}");
+            let cure = if_alone(p, tp, &why);
+            let text = format!("{tp} is offline: {}{cure}", why.text);
             health.add(Trouble::Offline, Some(p.leader), Some(tp), text);
         }
         let others = p.isr.iter().any(|id| *id != p.leader && lives.contains(id));
@@ -412,13 +449,38 @@ fn topic(
     }
 }
 
+/// Why a leader's replica is of no use.
+struct Unfit {
+    /// Its directory is gone.
+    is_gone: bool,
+    text: String,
+}
+
+/// What is left to do where the leader's directory is gone and nobody else may lead.
+fn if_alone(p: &PartitionMeta, tp: &TopicPartition, why: &Unfit) -> String {
+    if !why.is_gone || p.isr != [p.leader] {
+        return String::new();
+    }
+    if p.replicas.len() > 1 {
+        return format!(
+            " (nobody else is in sync: bring it back; or 'mq-broker elect unclean {tp}' has another \
+             replica lead, and what that lacks is lost)"
+        );
+    }
+    let topic = &tp.topic;
+    format!(
+        " (it is the only replica: its records are lost unless it comes back from a backup; without one, \
+         'mq-topics delete {topic}' and create it anew)"
+    )
+}
+
 /// Why the leader's replica cannot be used, if it cannot.
 fn of_no_use(
     p: &PartitionMeta,
     tp: &TopicPartition,
     looker: &mut Looker<'_>,
     every_message: bool,
-) -> Option<String> {
+) -> Option<Unfit> {
     let at = LookAt {
         job: Job(0),
         tp: tp.clone(),
@@ -428,7 +490,9 @@ fn of_no_use(
     };
     let looked = looker.look(&at, every_message);
     let leader = p.leader;
-    let why = match looked.replicas.first().map(|(_, look)| look) {
+    let look = looked.replicas.first().map(|(_, look)| look);
+    let is_gone = matches!(look, Some(Look::Gone));
+    let why = match look {
         Some(Look::Page(page)) if Some(page.uuid) == p.uuid_of(leader) => return None,
         Some(Look::Page(_)) => "another directory stands in its place",
         Some(Look::Gone) => "its directory is gone",
@@ -437,11 +501,14 @@ fn of_no_use(
         }
         Some(Look::Unreadable) => "its page is damaged; the next read or write recovers it",
         Some(Look::Failed) | None => match looker.trouble.take() {
-            Some(e) => return Some(format!("its leader, broker {leader}: {}", told(&e))),
+            Some(e) => &told(&e),
             None => "it cannot be looked at",
         },
     };
-    Some(format!("its leader, broker {leader}: {why}"))
+    Some(Unfit {
+        is_gone,
+        text: format!("its leader, broker {leader}: {why}"),
+    })
 }
 
 fn told(e: &Error) -> String {

@@ -4,7 +4,8 @@
 //!
 //! 1. A deletion renames the topic file into the lock holder's directory as `deleted.ID`; that is
 //!    the moment. Once the names are synced it goes on to `deleted/`.
-//! 2. Whoever empties a holder's directory moves what has such a name on, before he removes the rest.
+//! 2. The process that empties a holder's directory moves what has such a name on before it removes the
+//!    rest.
 //! 3. A file here counts for nothing while a topic file of the same topic id is there: a power cut,
 //!    or a backup, may have brought that back.
 

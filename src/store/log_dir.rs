@@ -60,8 +60,7 @@ impl LogDir {
             None => {
                 let above = store.broker_dir(broker)?;
                 let dir = above.open_dir(layout::LOGS_DIR);
-                let error = |e| Error::io("open", join(&*above, layout::LOGS_DIR), e);
-                (dir.map_err(error)?, None)
+                (dir.map_err(|e| own_unusable(broker, &*above, e))?, None)
             }
             Some(path) => {
                 let path = Path::new(path);
@@ -231,6 +230,22 @@ fn is_replica(entry: &crate::disk::Entry) -> bool {
 fn open_place(disk: &dyn Disk, path: &Path) -> Result<Arc<dyn Dir>> {
     refuse_network(disk, path)?;
     disk.open_dir(path).map_err(|e| unusable(path, "open", e))
+}
+
+/// Why the directory beside the registration cannot be opened.
+fn own_unusable(broker: BrokerId, above: &dyn Dir, e: io::Error) -> Error {
+    let is_gone = e.kind() == io::ErrorKind::NotFound;
+    let path = join(above, layout::LOGS_DIR);
+    let error = Error::io("open", &path, e);
+    if !is_gone {
+        return error;
+    }
+    let path = crate::error::shell_word(&path.display().to_string());
+    error.cure(format!(
+        "all replicas of broker {broker} were in it: put it back, from a backup if need be; what no \
+         other broker has is lost without it ('mq-broker health' says what), and 'mkdir {path}' makes \
+         room for new topics"
+    ))
 }
 
 fn unusable(path: &Path, op: &'static str, e: io::Error) -> Error {

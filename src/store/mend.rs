@@ -390,7 +390,8 @@ impl Mender<'_> {
             page.durable = page.tail.place();
             page.unsynced_names = 0;
         } else {
-            // Whoever made a segment that was found here may have died before he counted its names.
+            // The process that made a segment that was found here may have died before it counted its
+            // names.
             page.unsynced_names += 1;
         }
         if page.tail.end < shown {
@@ -446,7 +447,7 @@ impl Mender<'_> {
     pub(super) fn write_epochs(&self, page: &mut Page, epochs: &LeaderEpochs) -> Result<()> {
         let replica = self.held.replica();
         if replica.epochs()?.as_ref() == Some(epochs) {
-            // Whoever renamed it into its place may have died before he synced that.
+            // The process that renamed it into its place may have died before it synced that.
             let dir = replica.dir();
             let synced = dir.sync().map_err(|e| storage::sync_failed(dir.path(), e));
             return self.or_offline(page, synced);

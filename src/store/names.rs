@@ -1,4 +1,4 @@
-//! Names made durable once a version: whoever acts on a version of a topic file syncs it himself,
+//! Names made durable once a version: a process that acts on a version of a topic file syncs it itself,
 //! since nobody can see whether its writer got as far.
 
 use super::open::StoreDir;

@@ -1,9 +1,9 @@
 //! A replica whose page file is gone: its log moves into a new directory with an empty page, which
 //! a recovery then fills.
 //!
-//! Whoever held the lock on the lost page and was stopped wakes in the old directory, which is
+//! A process that held the lock on the lost page and was stopped wakes in the old directory, which is
 //! empty by then, or with the file of the active segment open, which was copied and not moved:
-//! nothing that he still writes reaches the new one.
+//! nothing that it still writes reaches the new one.
 //!
 //! 1. All of it happens under the store's fenced lock, and only while the topic file names the
 //!    replica that the directory says it is.

@@ -60,6 +60,8 @@ fn health_names_each_reason() {
     fs::rename(logs, &away).expect("moved");
     let unusable = reason("broker-log-dir", json!(3));
     assert!(brokers.amiss().contains(&unusable));
+    let (_, out, _) = brokers.tool(&["health"]);
+    assert!(out.contains("filled from the other replicas"), "{out}");
     fs::rename(&away, logs).expect("back");
     brokers.healthy();
 
@@ -83,6 +85,17 @@ fn health_names_each_reason() {
     expected.insert(4, reason("offline", json!("t:0")));
     assert_eq!(brokers.amiss(), expected);
     fs::rename(brokers.shell.dir().join("away"), brokers.replica("t", 0, 1)).expect("back");
+    // Nobody else is in sync: an empty directory would be no cure.
+    let logs = brokers.shell.store().join("brokers/1/logs");
+    fs::rename(&logs, brokers.shell.dir().join("away")).expect("moved");
+    let (_, out, _) = brokers.tool(&["health"]);
+    assert!(out.contains("nobody else is in sync for t:0"), "{out}");
+    assert!(
+        out.contains("'mq-broker elect unclean t:0' has another replica lead"),
+        "{out}"
+    );
+    assert!(!out.contains("filled from"), "{out}");
+    fs::rename(brokers.shell.dir().join("away"), &logs).expect("back");
     for id in [1, 2, 3] {
         brokers.start(id);
     }

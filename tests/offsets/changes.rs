@@ -89,6 +89,87 @@ fn an_export_goes_round() {
 }
 
 #[test]
+fn a_header_of_rows_is_passed_over() {
+    let _tally = Tally::start();
+    Tally::case();
+    let shell = shop();
+    let rows = b"topic,partition,offset\nt,0,1\n";
+    let args = ["reset", "h", "--from-file", "-", "--yes"];
+    shell.ok("mq-groups", &args, rows);
+    assert_eq!(export(&shell, "h"), "t,0,1\n");
+    for (rows, said) in [
+        (
+            &b"group,topic,partition,offset\ng,t,0,1\n"[..],
+            "line 1: a header has the words",
+        ),
+        (
+            b"t,0,1\ntopic,partition,offset\n",
+            "line 2: a header has the words",
+        ),
+    ] {
+        let done = shell.run("mq-groups", &args, rows);
+        assert_eq!(done.status, 1, "{}", done.err);
+        assert!(done.err.contains(said), "{}", done.err);
+    }
+}
+
+#[test]
+fn a_move_beyond_an_edge_is_told() {
+    let _tally = Tally::start();
+    let shell = shop();
+    for (by, consent, said) in [
+        (
+            "99",
+            "--dry-run",
+            "t:0: 3 moved by 99 is beyond the end of the log: 10, the end, instead",
+        ),
+        (
+            "99",
+            "--yes",
+            "t:0: 3 moved by 99 is beyond the end of the log: 10, the end, instead",
+        ),
+        (
+            "-99",
+            "--yes",
+            "t:0: 10 moved by -99 is before the start of the log: 0, the start, instead",
+        ),
+        ("10", "--yes", ""),
+    ] {
+        Tally::case();
+        let args = ["reset", "g", "--by", by, "--topic", "t:0", consent];
+        let done = shell.run("mq-groups", &args, b"");
+        assert_eq!(done.status, 0, "{}", done.err);
+        assert!(done.err.contains(said), "{by}: {}", done.err);
+        assert_eq!(
+            done.err.lines().count(),
+            usize::from(!said.is_empty()),
+            "{}",
+            done.err
+        );
+    }
+    assert!(export(&shell, "g").starts_with("t,0,10\n"));
+}
+
+#[test]
+fn an_offset_that_was_taken_away_is_told_from_what_is_not_known() {
+    let _tally = Tally::start();
+    let shell = shop();
+    groups(&shell, &["undo", "g", "--yes"]);
+    let history = |format: &str| groups(&shell, &["history", "g", "--format", format]);
+    for (format, taken) in [
+        ("table", "none"),
+        ("tsv", "-"),
+        ("json", "\"offset\":null}"),
+    ] {
+        Tally::case();
+        let text = history(format);
+        let undone: Vec<&str> = text.lines().filter(|line| line.contains("undo")).collect();
+        assert_eq!(undone.len(), 3, "{text}");
+        assert!(undone.iter().all(|line| line.ends_with(taken)), "{text}");
+    }
+}
+
+#[test]
 fn an_undo_goes_over_what_members_read_since() {
     let _tally = Tally::start();
     Tally::case();

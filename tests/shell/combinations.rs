@@ -88,10 +88,19 @@ fn members_are_described_as_objects_too() {
     member.signal(rustix::process::Signal::TERM);
     member.end_within(PATIENCE);
     shell.ok("mq-consume", &["-g", "h", "-e", "t"], b"");
-    let none = shell.ok(
-        "mq-groups",
-        &["describe", "h", "--members", "--format", "json"],
-        b"",
-    );
-    assert_eq!(none, b"");
+    // What has none is told of, and printed as nothing.
+    for (args, note) in [
+        (
+            &["describe", "h", "--members", "--format", "json"][..],
+            "group 'h' has no members",
+        ),
+        (&["describe", "h", "--members"], "group 'h' has no members"),
+        (&["describe", "--members"], "no group has members"),
+        (&["describe", "-q", "h", "--members"], ""),
+    ] {
+        let done = shell.run("mq-groups", args, b"");
+        assert_eq!((done.status, done.text().as_str()), (0, ""), "{args:?}");
+        let told = done.err.strip_prefix("mq-groups: ").unwrap_or_default();
+        assert_eq!(told.trim_end(), note, "{args:?}: {}", done.err);
+    }
 }

@@ -7,9 +7,12 @@ mod cli;
 mod tally;
 
 mod combinations;
+mod copies;
 mod delivery;
 mod each_topic;
 mod failures;
+mod json_input;
+mod lost_logs;
 mod messages;
 mod multi_line;
 mod origins;
@@ -17,4 +20,5 @@ mod other_tools;
 mod outputs;
 mod selection;
 mod terminal;
+mod times;
 mod words;

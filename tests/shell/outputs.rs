@@ -182,6 +182,26 @@ fn an_echo_that_nobody_reads_ends() {
     assert_eq!(ends, "4000001\n");
 }
 
+/// Production goes on without its echo, and says so once.
+#[test]
+fn an_echo_whose_reader_went_is_told_once() {
+    let _tally = Tally::start();
+    let shell = Shell::new();
+    let said = "the reader of standard output is gone";
+    for (line, told) in [
+        ("seq 500000 | mq-produce -T t | head -1", 1),
+        ("seq 500000 | mq-produce -o '%o\\n' t | head -1", 1),
+        ("seq 500000 | mq-produce -q -T t | head -1", 0),
+        ("seq 500000 | mq-produce -T t | cat > /dev/null", 0),
+    ] {
+        Tally::case();
+        let done = bash(&shell, line);
+        assert_eq!(done.err.matches(said).count(), told, "{line}: {}", done.err);
+    }
+    let ends = shell.consume_text(&["-e", "-o", "-1", "-f", "%o\\n", "t"]);
+    assert_eq!(ends, "1999999\n", "all is stored");
+}
+
 #[test]
 fn only_what_somebody_took_is_committed() {
     let _tally = Tally::start();

@@ -319,7 +319,7 @@ fn ctrl_c_drains_counts_and_dies_by_the_signal() {
     assert_eq!(there, echoed);
 
     for (lines, told) in [
-        (&b""[..], "stopped: nothing is acknowledged"),
+        (&b""[..], "stopped: no record is acknowledged"),
         (b"a\nhalf", "stopped: 1 record is acknowledged"),
     ] {
         Tally::case();

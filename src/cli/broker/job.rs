@@ -105,7 +105,7 @@ pub enum ElectWhat {
         /// Only print the plan.
         dry_run: bool,
     },
-    /// Whoever there is, though not in sync.
+    /// Any that is there, though not in sync.
     Unclean {
         /// Of these.
         partitions: Vec<TopicPartition>,

@@ -46,7 +46,9 @@ pub struct Args {
     )]
     partitions: Option<String>,
     /// From where to where: POINT, A:B, or 0=A:B,3=C. Points: start end N +N -N @TIME stored; B may
-    /// be @+5m: so long after the time A
+    /// be @+5m: so long after the time A. TIME is 10:00, 2026-01-31T10:00, yesterday, -10m (ago) and
+    /// others (mq(7)): the first record whose timestamp is not older, as in Kafka. With -g, A counts
+    /// only where the group has committed nothing
     #[arg(short, long, value_name = "RANGE", help_heading = "Selection")]
     offset: Option<String>,
     /// Stop at the end, as it is now
@@ -121,7 +123,8 @@ pub struct Args {
     #[arg(long, help_heading = "Output")]
     fail_if_empty: bool,
 
-    /// Read for a consumer group: go on where it left off, and commit
+    /// Read for a consumer group: go on where it left off, and commit. Where it has committed nothing
+    /// it begins at the start, or where -o says
     #[arg(short, long, value_name = "GROUP", help_heading = "Group")]
     group: Option<String>,
     /// When to commit what was written out

@@ -174,7 +174,7 @@ impl Tool for Args {
         let is_check = matches!(self.command, Command::Check(_));
         match self.job(&now, env.stdin_is_terminal()) {
             Ok(job) => super::run::run(job, env),
-            // Whoever runs a check reads its output and its own statuses.
+            // A monitor that runs a check reads its output and its own statuses.
             Err(e) if is_check => super::check::tell_unknown(&e),
             Err(e) => Err(e),
         }

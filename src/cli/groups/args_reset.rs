@@ -33,7 +33,7 @@ pub struct ResetArgs {
         allow_hyphen_values = true
     )]
     to: Option<String>,
-    /// By so many offsets: on, or back if negative
+    /// By so many offsets: on, or back if negative; at most to the log's end or start, with a warning
     #[arg(
         long,
         value_name = "N",
@@ -42,7 +42,8 @@ pub struct ResetArgs {
         allow_hyphen_values = true
     )]
     by: Option<String>,
-    /// To what the file says: rows of TOPIC,PARTITION,OFFSET; - is standard input
+    /// To what the file says: rows of TOPIC,PARTITION,OFFSET, with such a header or none; - is standard
+    /// input
     #[arg(
         long,
         value_name = "CSV",

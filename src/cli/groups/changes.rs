@@ -4,11 +4,12 @@ use super::job::{Clone, DeleteOffsets, History, Undo};
 use super::offsets::{Asked, topics_of};
 use super::run::PATIENCE;
 use crate::cli::consent::Consent;
-use crate::cli::output::{Column, Listing};
+use crate::cli::output::{Cell, Column, Listing, OutputFormat};
 use crate::cli::selection::scopes;
 use crate::cli::{Env, Outcome};
 use crate::error::Result;
 use crate::group::{self, Line, LineKind, OffsetChange};
+use crate::types::Offset;
 
 const HISTORY: [Column; 6] = [
     Column::time("time"),
@@ -117,20 +118,30 @@ pub fn history(job: History, env: &mut Env) -> Result<Outcome> {
             ]
         };
         if line.entries.is_empty() {
-            let nothing = [None::<i64>.into(), None::<i64>.into(), None::<i64>.into()];
+            let nothing = [Cell::Null, Cell::Null, Cell::Null];
             rows.row(begin().into_iter().chain(nothing).collect())?;
         }
         for entry in &line.entries {
             let what = [
                 entry.topic.as_str().into(),
                 entry.partition.into(),
-                (entry.offset >= 0).then_some(entry.offset).into(),
+                offset(entry.offset, job.output.format),
             ];
             rows.row(begin().into_iter().chain(what).collect())?;
         }
     }
     rows.finish()?;
     Ok(Outcome::Done)
+}
+
+/// An offset that was committed. One that was taken away is unknown to scripts (null), and to a person
+/// told from what is not known.
+fn offset(offset: Offset, format: OutputFormat) -> Cell {
+    match format {
+        _ if offset >= 0 => offset.into(),
+        OutputFormat::Table => "none".into(),
+        OutputFormat::Json | OutputFormat::Tsv => Cell::Null,
+    }
 }
 
 fn kind(line: &Line) -> &'static str {

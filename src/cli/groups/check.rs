@@ -1,4 +1,4 @@
-//! `mq-groups check`: a plugin for Nagios and whoever speaks like it, by the guidelines at
+//! `mq-groups check`: a plugin for Nagios and monitors that speak like it, by the guidelines at
 //! <https://nagios-plugins.org/doc/guidelines.html>: one line that sums up, with performance data
 //! behind a bar, then a line for each group; the status is the exit status. As there, a threshold
 //! is what is still good.

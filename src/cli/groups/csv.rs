@@ -1,5 +1,5 @@
-//! Offsets as Kafka's `kafka-consumer-groups` exports them: `topic,partition,offset`, a row each,
-//! no header.
+//! Offsets as Kafka's `kafka-consumer-groups` exports them: `topic,partition,offset`, a row each. A
+//! header of these words, as spreadsheets and databases write one, is passed over.
 
 use std::io::{BufRead, Read};
 use std::path::Path;
@@ -57,6 +57,9 @@ fn parse(input: &mut dyn BufRead, place: &str) -> Result<Vec<CommitEntry>> {
         if line.trim().is_empty() {
             continue;
         }
+        if rows.is_empty() && fields(line).eq(HEADER) {
+            continue;
+        }
         let row = row(line).map_err(|why| refuse(&why))?;
         if let Some(first) = seen.insert(row.tp.clone(), number) {
             return Err(refuse(&format!("{} is in line {first} already", row.tp)));
@@ -72,10 +75,26 @@ fn parse(input: &mut dyn BufRead, place: &str) -> Result<Vec<CommitEntry>> {
     Ok(rows)
 }
 
+/// What a header says.
+const HEADER: [&str; 3] = ["topic", "partition", "offset"];
+
+fn fields(line: &str) -> impl Iterator<Item = &str> {
+    line.split(',').map(unquoted)
+}
+
 fn row(line: &str) -> Result<CommitEntry, String> {
-    let fields: Vec<&str> = line.split(',').map(unquoted).collect();
+    let fields: Vec<&str> = fields(line).collect();
+    let named = |field: &&str| field.chars().all(|c| c.is_alphabetic() || c == '_');
+    if fields.iter().all(named) && fields.iter().any(|field| HEADER.contains(field)) {
+        return Err("a header has the words topic,partition,offset, and stands first".to_owned());
+    }
     let [topic, partition, offset] = fields[..] else {
-        return Err(format!("3 fields are due, not {}", fields.len()));
+        let tabs = if line.contains('\t') {
+            ": fields are divided by commas, not by tabs"
+        } else {
+            ""
+        };
+        return Err(format!("3 fields are due, not {}{tabs}", fields.len()));
     };
     let topic = TopicName::new(topic).map_err(|e| e.to_string())?;
     let partition = parse_partition(partition).map_err(|e| e.to_string())?;
@@ -126,12 +145,37 @@ mod tests {
     }
 
     #[test]
+    fn a_header_is_passed_over() {
+        for header in [
+            "topic,partition,offset",
+            "\n\"topic\", \"partition\" ,offset\r",
+        ] {
+            let text = format!("{header}\norders,0,5\n");
+            let rows = parse(&mut text.as_bytes(), "x").expect("rows");
+            assert_eq!(rows.len(), 1);
+        }
+    }
+
+    #[test]
     fn a_bad_row_is_named() {
         let long = format!("t,0,{}", "1".repeat(5000));
         for (text, says) in [
             ("t,0,1\nt,1", "x, line 2: 3 fields are due, not 2"),
             ("g,t,0,1", "line 1: 3 fields are due, not 4"),
-            ("topic,partition,offset", "line 1: 'partition'"),
+            ("topic,partition,offset", "x has no offsets"),
+            ("t,0,1\ntopic,partition,offset", "line 2: a header"),
+            (
+                "partition,topic,offset\n0,t,1",
+                "line 1: a header has the words",
+            ),
+            (
+                "group,topic,partition,offset",
+                "line 1: a header has the words",
+            ),
+            (
+                "t\t0\t1",
+                "3 fields are due, not 1: fields are divided by commas",
+            ),
             ("t,0,-1", "line 1: '-1' is not an offset"),
             ("t,0,1.5", "'1.5' is not an offset"),
             ("t,-1,1", "'-1' is not a partition"),

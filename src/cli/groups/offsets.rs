@@ -35,7 +35,7 @@ pub fn reset(job: Reset, env: &mut Env) -> Result<Outcome> {
     let plan = match (&job.to, given) {
         (_, Some(rows)) => scoped(rows, &job.topics),
         (Move::Group(other), None) => scoped(offsets_of(&store, other, env)?, &job.topics),
-        (to, None) => plan(&store, &job, to)?,
+        (to, None) => plan(&store, &job, to, env)?,
     };
     if plan.is_empty() {
         return Err(nothing_to_move(&job));
@@ -118,12 +118,12 @@ fn nothing_to_move(job: &Reset) -> Error {
     Error::new(Kind::UnknownTopic, what).cure(cure)
 }
 
-fn plan(store: &Arc<StoreDir>, job: &Reset, to: &Move) -> Result<Vec<CommitEntry>> {
+fn plan(store: &Arc<StoreDir>, job: &Reset, to: &Move, env: &Env) -> Result<Vec<CommitEntry>> {
     let state = group::committed_offsets(store, &job.group)?;
     let mut plan = Vec::new();
     for tp in partitions(store, job, &state)? {
         let topic_id = topics::read(store, &tp.topic)?.0.topic_id;
-        if let Some(offset) = target(store, to, &state, &tp, topic_id)? {
+        if let Some(offset) = target(store, to, &state, &tp, topic_id, env)? {
             plan.push(CommitEntry { tp, offset });
         }
     }
@@ -246,6 +246,7 @@ fn target(
     state: &OffsetsState,
     tp: &TopicPartition,
     topic_id: Uuid,
+    env: &Env,
 ) -> Result<Option<Offset>> {
     let stored = state
         .committed(&tp.topic, topic_id, tp.partition)
@@ -257,9 +258,19 @@ fn target(
         Move::File(_) | Move::Group(_) => Ok(stored),
         Move::By(n) => Ok(stored.map(|offset| {
             let edge = page.tail.log_start;
-            offset
-                .saturating_add(*n)
-                .clamp(edge, page.high_watermark.max(edge))
+            let wanted = offset.saturating_add(*n);
+            let within = wanted.clamp(edge, page.high_watermark.max(edge));
+            if within != wanted {
+                let (beyond, edge) = if wanted > within {
+                    ("beyond the end", "end")
+                } else {
+                    ("before the start", "start")
+                };
+                env.warn(&format!(
+                    "{tp}: {offset} moved by {n} is {beyond} of the log: {within}, the {edge}, instead"
+                ));
+            }
+            within
         })),
     }
 }

@@ -98,7 +98,7 @@ pub fn skip(job: Skip, env: &mut Env) -> Result<Outcome> {
     let store = env.open_store()?;
     let tp = &job.tp;
     let committed = committed(&store, &job.group, tp)?;
-    // Whoever has members is told of before anything is shown.
+    // A group that has members is told of before anything is shown.
     group::reset(&store, &job.group, &[], true, PATIENCE, &mut Vec::new())?;
     let mut reader = open_reader(&store, tp)?;
     let records = job.records.for_screen(env);

@@ -84,7 +84,7 @@ fn delete(job: Delete, env: &mut Env) -> Result<Outcome> {
     }
     doomed.sort_unstable();
     doomed.dedup();
-    // Whoever has members is told of before anybody is asked.
+    // A group that has members is told of before anybody is asked.
     let mut free = Vec::with_capacity(doomed.len());
     for name in doomed {
         match group::delete(&store, name, true, PATIENCE, &mut Vec::new()) {

@@ -109,6 +109,9 @@ pub fn describe(job: Describe, env: &mut Env) -> Result<Outcome> {
             Err(e) => failures.tell(env, &e),
         }
     }
+    if job.members {
+        tell_empty(&seen, all, env);
+    }
     if job.output.format == OutputFormat::Json {
         let mut out = Vec::new();
         for group in &seen {
@@ -147,6 +150,19 @@ pub fn describe(job: Describe, env: &mut Env) -> Result<Outcome> {
     }
     rows.finish()?;
     Ok(failures.outcome())
+}
+
+/// Says where there is no member to be shown. Of all groups only if none has any.
+fn tell_empty(seen: &[GroupDescription], all: bool, env: &Env) {
+    let is_empty = |group: &&GroupDescription| group.members.as_ref().is_some_and(Vec::is_empty);
+    if !all {
+        for group in seen.iter().filter(is_empty) {
+            let name = group.group.escape_debug();
+            env.note(&format!("group '{name}' has no members"));
+        }
+    } else if !seen.is_empty() && seen.iter().all(|group| is_empty(&group)) {
+        env.note("no group has members");
+    }
 }
 
 /// What was set explicitly, as `mq-topics describe` shows it.

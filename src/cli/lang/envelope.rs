@@ -10,7 +10,8 @@ use serde::de::{
 
 use crate::cli::lang::escape::shown;
 use crate::cli::lang::input::{InputHeader, InputRecord};
-use crate::cli::lang::json::{JsonBytes, Text, invalid, push_bytes, push_string};
+use crate::cli::lang::json::{JsonBytes, Text, push_bytes, push_string};
+use crate::cli::lang::json_words::{Due, refused};
 use crate::cli::lang::number::push_decimal;
 use crate::cli::lang::render::OutputRecord;
 use crate::error::{Error, Kind, Result};
@@ -58,7 +59,10 @@ pub fn read_envelope(line: &[u8]) -> Result<InputRecord<'_>> {
         .deserialize(&mut reader)
         .and_then(|record| reader.end().map(|()| record));
     let record = read.map_err(|e| {
-        let e = invalid(&e).cure(FORM);
+        let mut e = refused(line, &e, field.get(), due(field.get()));
+        if e.cure_text().is_none() {
+            e = e.cure(FORM);
+        }
         match field.get() {
             "" => e,
             name => e.at(name),
@@ -69,7 +73,19 @@ pub fn read_envelope(line: &[u8]) -> Result<InputRecord<'_>> {
 }
 
 /// What a line has to look like.
-const FORM: &str = "a line is an object as mq-consume -J prints it: \"value\" is due, and is a string, null or {\"base64\":\"...\"}";
+const FORM: &str = "a line is an object as mq-consume -J prints it: \"value\" is due, and is a string, null or {\"base64\":\"...\"}; without -J each line is a value as it stands";
+
+/// What may stand in a field; "" is the whole.
+fn due(field: &str) -> Due {
+    match field {
+        "topic" | "timestamp_type" => Due::Text,
+        "partition" | "leader_epoch" => Due::Int32,
+        "offset" | "timestamp" => Due::Int64,
+        "key" | "value" => Due::Bytes,
+        "headers" => Due::Pairs,
+        _ => Due::Object,
+    }
+}
 
 const FIELDS: [&str; 9] = [
     "topic",
@@ -307,7 +323,7 @@ mod tests {
             ),
             (
                 "{\"value\":\"a\",\"headers\":[\"k\"]}",
-                "[[\"name\",\"value\"], ...]",
+                "a pair, [\"name\",\"value\"], is due",
             ),
             (
                 "{\"value\":\"a\",\"headers\":[[\"k\"]]}",

@@ -7,7 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 
-use crate::error::{Error, Kind, Result};
+use crate::cli::lang::json_words::{Due, refused};
+use crate::error::Result;
 
 /// What may stand where bytes are due.
 pub(super) const EXPECTED: &str = "a string, null or {\"base64\":\"...\"}";
@@ -152,22 +153,11 @@ impl<'de> Deserialize<'de> for Text<'de> {
 /// Reads the whole of `text` as bytes or null.
 ///
 /// # Errors
-/// [`Kind::InvalidRecord`], saying what is wrong and in which column.
+/// [`Kind::InvalidRecord`](crate::error::Kind::InvalidRecord), saying what is wrong and in which column.
 pub(super) fn read_bytes(text: &[u8]) -> Result<Option<Cow<'_, [u8]>>> {
     serde_json::from_slice::<JsonBytes<'_>>(text)
         .map(|bytes| bytes.0)
-        .map_err(|e| invalid(&e))
-}
-
-/// A failure of the JSON reader, with the column; the caller knows the line.
-pub(super) fn invalid(e: &serde_json::Error) -> Error {
-    let text = e.to_string();
-    let place = format!(" at line {} column {}", e.line(), e.column());
-    let what = text.strip_suffix(&place).unwrap_or(&text);
-    Error::new(
-        Kind::InvalidRecord,
-        format!("column {}: {what}", e.column()),
-    )
+        .map_err(|e| refused(text, &e, "", Due::Bytes))
 }
 
 /// Where the JSON value at the start of `bytes` ends.
@@ -224,6 +214,7 @@ fn string_end(bytes: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
     use proptest::prelude::*;
 
     #[test]

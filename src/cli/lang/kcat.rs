@@ -15,13 +15,26 @@ use serde::de::{
 
 use crate::cli::lang::escape::shown;
 use crate::cli::lang::input::{InputHeader, InputRecord};
-use crate::cli::lang::json::{Text, invalid};
+use crate::cli::lang::json::Text;
+use crate::cli::lang::json_words::{Due, refused};
 use crate::error::{Error, Kind, Result};
 use crate::types::{Offset, PartitionId, Timestamp};
 
 /// What a line has to look like.
 const FORM: &str =
     "a line is an object as kcat -J prints it: \"payload\" is due, and is a string or null";
+
+/// What may stand in a field; "" is the whole.
+fn due(field: &str) -> Due {
+    match field {
+        "topic" | "tstype" | "key_error" | "payload_error" => Due::Text,
+        "partition" => Due::Int32,
+        "offset" | "ts" => Due::Int64,
+        "key" | "payload" => Due::TextOrNull,
+        "headers" => Due::InTurn,
+        _ => Due::Object,
+    }
+}
 
 const FIELDS: [&str; 13] = [
     "topic",
@@ -50,7 +63,10 @@ pub(super) fn read_kcat(line: &[u8]) -> Result<InputRecord<'_>> {
         .deserialize(&mut reader)
         .and_then(|record| reader.end().map(|()| record));
     let record = read.map_err(|e| {
-        let e = invalid(&e).cure(FORM);
+        let mut e = refused(line, &e, field.get(), due(field.get()));
+        if e.cure_text().is_none() {
+            e = e.cure(FORM);
+        }
         match field.get() {
             "" => e,
             name => e.at(name),

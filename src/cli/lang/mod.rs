@@ -15,6 +15,7 @@ mod escape;
 mod framing;
 mod input;
 mod json;
+mod json_words;
 mod kcat;
 mod lines;
 mod multi_line;

@@ -20,14 +20,20 @@ pub fn parse_point(text: &str, now: &Now) -> Result<Point> {
     let refuse = || {
         let cure = match text {
             "earliest" | "beginning" | "oldest" | "smallest" | "first" => "that is start here",
-            "latest" | "newest" | "largest" | "last" | "now" => "that is end here",
+            "latest" | "newest" | "largest" | "last" => "that is end here",
             "committed" | "resume" => "that is stored here",
+            "now" => "the end of the log is end; the time of this moment is @now",
             _ if text.starts_with("@+") => {
                 "@+5m counts from the time at which a range begins: @10:00:@+5m"
             }
-            _ => POINTS,
+            _ => "",
         };
-        usage(format!("'{}' is not a point", shown(text)), cure)
+        let told = usage(format!("'{}' is not a point", shown(text)), POINTS);
+        match (cure, as_time(text, now)) {
+            ("", Some(time)) => told.cure(time),
+            ("", None) => told,
+            (cure, _) => told.cure(cure),
+        }
     };
     let number = |digits: &str| plain_number(digits).ok_or_else(refuse);
     Ok(match text {
@@ -55,13 +61,28 @@ pub fn parse_range(text: &str, now: &Now) -> Result<PointRange> {
     if from.is_empty() && to.is_empty() {
         return Err(usage(format!("'{}' is not a range", shown(text)), RANGES));
     }
+    // Nobody writes offsets so: 09:30, 10:05.
+    let is_padded = |part: &str| part.len() == 2 && part.starts_with('0');
+    if text.len() == 5
+        && (is_padded(from) || is_padded(to))
+        && let Some(time) = as_time(text, now)
+    {
+        return Err(usage(
+            format!("'{}' looks like a time, not like offsets", shown(text)),
+            format!("{time}; offsets have no leading 0"),
+        ));
+    }
     let point = |part: &str| match part {
         "" => Ok(None),
         _ => parse_point(part, now).map(Some).map_err(|e| {
             if part == text {
-                e
-            } else {
-                e.at(format!("in '{}'", shown(text)))
+                return e;
+            }
+            let e = e.at(format!("in '{}'", shown(text)));
+            // Its own colons divided it.
+            match as_time(text, now) {
+                Some(time) => e.cure(time),
+                None => e,
             }
         }),
     };
@@ -80,12 +101,23 @@ pub fn parse_range(text: &str, now: &Now) -> Result<PointRange> {
         _ => false,
     };
     if backwards {
+        let cure = as_time(text, now);
         return Err(usage(
             format!("'{}' ends before it begins", shown(text)),
-            "say A:B with the earlier one first; B is not included",
+            cure.as_deref()
+                .unwrap_or("say A:B with the earlier one first; B is not included"),
         ));
     }
     Ok(range)
+}
+
+/// How a time is written that lacks its `@`; `None` if it looks like none.
+fn as_time(text: &str, now: &Now) -> Option<String> {
+    if parse_time(text, now).is_ok() {
+        return Some(format!("a time begins with @: @{text}"));
+    }
+    let ago = parse_duration(text).is_ok();
+    ago.then(|| format!("a time begins with @, and one so long ago with @-: @-{text}"))
 }
 
 /// The end that lies so long `after` the time that the range begins at.
@@ -213,6 +245,11 @@ mod tests {
             ("@10:00:@11:30", range(Time(T), Time(T + 5_400_000))),
             ("@10:00", range(Time(T), None)),
             ("@10:00:", range(Time(T), None)),
+            ("@10:00:30", range(Time(T + 30_000), None)),
+            ("@10:00:00:@11:30:00", range(Time(T), Time(T + 5_400_000))),
+            ("@10:00:00:@+5m", range(Time(T), Time(T + 300_000))),
+            ("@2026-01-01T11:00:00+0100:@now", range(Time(T), Time(T))),
+            ("@2026-01-01T11:00+01:+5", range(Time(T), Plus(5))),
             (":@10:00", range(None, Time(T))),
             ("5:@10:00", range(At(5), Time(T))),
             ("@10:00:+5", range(Time(T), Plus(5))),
@@ -251,7 +288,7 @@ mod tests {
             "-",
             "@",
             "1 ",
-            "@10:00:30",
+            "@10:00:3",
             "@1767261600:17",
             "@2026-01-01T10:00Z:17",
             "@10:",
@@ -267,6 +304,36 @@ mod tests {
             let e = parse_range(text, &now()).expect_err(text);
             assert_eq!(e.kind(), Kind::Usage, "{text}");
             assert!(e.cure_text().is_some(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_time_without_its_sign_is_told_of_it() {
+        for (text, cure) in [
+            ("2026-01-01", "@2026-01-01"),
+            ("2026-01-01T10:00:00Z", "@2026-01-01T10:00:00Z"),
+            ("2026-01-01 10:00", "@2026-01-01 10:00"),
+            ("2026-01-01T11:00:00+0100", "@2026-01-01T11:00:00+0100"),
+            ("10:00", "@10:00; offsets have no leading 0"),
+            ("10:00:00", "@10:00:00"),
+            ("09:30", "@09:30; offsets have no leading 0"),
+            ("10:05", "@10:05; offsets have no leading 0"),
+            ("today", "@today"),
+            ("yesterday:today", "@yesterday"),
+            ("-1h", "@-1h"),
+            ("10m", "@-10m"),
+            ("now", "@now"),
+        ] {
+            let e = parse_selection(text, &now()).expect_err(text);
+            let told = e.cure_text().expect("a cure");
+            assert!(told.ends_with(cure), "{text}: {told}");
+        }
+        for text in ["9:30", "10:35", "00:99"] {
+            parse_range(text, &now()).expect(text);
+        }
+        for text in ["x", "1.5", "begin"] {
+            let e = parse_range(text, &now()).expect_err(text);
+            assert!(!e.cure_text().expect("a cure").contains("a time begins"));
         }
     }
 

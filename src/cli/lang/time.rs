@@ -19,12 +19,12 @@ pub struct Now {
     pub zone: TimeZone,
 }
 
-const CURE: &str = "use 2026-01-31T10:00:00Z (local without a zone), a date, HH:MM, today, \
-                    yesterday, -10m (ago), or an epoch of 10 digits (s) or 13 (ms)";
+const CURE: &str = "use 2026-01-31T10:00:00Z (local without a zone), a date, HH:MM or HH:MM:SS, now, \
+                    today, yesterday, -10m (ago), or an epoch of 10 digits (s) or 13 (ms)";
 
-/// Parses RFC 3339 (seconds may be left out; without a zone: local), a date (its first moment),
-/// `HH:MM` of today, `today`, `yesterday`, `-10m` (ago), an epoch of 10 digits (seconds) or 13
-/// (milliseconds). Fractions below a millisecond are cut off. A local time that a change of the
+/// Parses RFC 3339 (seconds may be left out, and of an offset the colon or the minutes; without a zone:
+/// local), a date (its first moment), `HH:MM` or `HH:MM:SS` of today (be it past or to come), `now`,
+/// `today`, `yesterday`, `-10m` (ago), an epoch of 10 digits (seconds) or 13 (milliseconds). Fractions below a millisecond are cut off. A local time that a change of the
 /// clocks skips is taken as if they had not yet changed; one that comes twice is the first.
 ///
 /// # Errors
@@ -40,6 +40,7 @@ pub fn parse_time(text: &str, now: &Now) -> Result<Timestamp> {
             .ok_or_else(refuse);
     }
     let found = match text {
+        "now" => Some(now.now_ms),
         "today" => now.today().and_then(|date| now.first_moment(date)),
         "yesterday" => now
             .today()
@@ -76,10 +77,10 @@ impl Now {
 
     fn clock_or_date(&self, text: &str) -> Option<Timestamp> {
         let mut scan = Scan(text.as_bytes());
-        if text.len() == 5 && text.as_bytes().get(2) == Some(&b':') {
-            let (hour, minute) = scan.hour_minute()?;
-            let time = Time::new(hour, minute, 0, 0).ok()?;
-            return self.local(self.today()?.to_datetime(time));
+        if text.as_bytes().get(2) == Some(&b':') {
+            let time = scan.clock()?;
+            let local = self.today()?.to_datetime(time);
+            return scan.0.is_empty().then(|| self.local(local))?;
         }
         let year = scan.digits(4)?;
         scan.byte(b"-")?;
@@ -90,16 +91,7 @@ impl Now {
             return self.first_moment(date);
         }
         scan.byte(b"Tt ")?;
-        let (hour, minute) = scan.hour_minute()?;
-        let (mut second, mut nanos) = (0, 0);
-        if scan.byte(b":").is_some() {
-            // RFC 3339 allows a leap second; it is taken as the last moment before it.
-            second = scan.digits(2).filter(|s| *s <= 60)?.min(59) as i8;
-            if scan.byte(b".").is_some() {
-                nanos = scan.fraction()?;
-            }
-        }
-        let local = date.to_datetime(Time::new(hour, minute, second, nanos).ok()?);
+        let local = date.to_datetime(scan.clock()?);
         if scan.0.is_empty() {
             return self.local(local);
         }
@@ -128,10 +120,20 @@ impl Scan<'_> {
         Some(number)
     }
 
-    fn hour_minute(&mut self) -> Option<(i8, i8)> {
-        let hour = self.digits(2)?;
+    /// `HH:MM`, `HH:MM:SS`, or with a fraction.
+    fn clock(&mut self) -> Option<Time> {
+        let hour = self.digits(2)? as i8;
         self.byte(b":")?;
-        Some((hour as i8, self.digits(2)? as i8))
+        let minute = self.digits(2)? as i8;
+        let (mut second, mut nanos) = (0, 0);
+        if self.byte(b":").is_some() {
+            // RFC 3339 allows a leap second; it is taken as the last moment before it.
+            second = self.digits(2).filter(|s| *s <= 60)?.min(59) as i8;
+            if self.byte(b".").is_some() {
+                nanos = self.fraction()?;
+            }
+        }
+        Time::new(hour, minute, second, nanos).ok()
     }
 
     /// At least one digit; nanoseconds, the rest cut off.
@@ -145,17 +147,22 @@ impl Scan<'_> {
         Some(nanos)
     }
 
+    /// `Z`, `+01:00`, or as ISO 8601 shortens that: `+0100`, `+01`.
     fn zone(&mut self) -> Option<ZoneOffset> {
         let sign = match self.byte(b"Zz+-")? {
             b'+' => 1,
             b'-' => -1,
             _ => return Some(ZoneOffset::UTC),
         };
-        let (hour, minute) = self.hour_minute()?;
+        let hour = self.digits(2)?;
+        let minute = match (self.byte(b":"), self.0) {
+            (None, []) => 0,
+            _ => self.digits(2)?,
+        };
         if hour > 23 || minute > 59 {
             return None;
         }
-        ZoneOffset::from_seconds(sign * (i32::from(hour) * 3600 + i32::from(minute) * 60)).ok()
+        ZoneOffset::from_seconds(sign * (hour * 3600 + minute * 60)).ok()
     }
 }
 
@@ -195,6 +202,12 @@ mod tests {
             ("2026-03-29T14:00", NOON),
             ("14:00", NOON),
             ("23:59", NOON + 10 * 3_600_000 - 60_000),
+            ("14:00:00", NOON),
+            ("14:00:01.5", NOON + 1500),
+            ("now", NOON),
+            ("2026-03-29T14:00:00+0200", NOON),
+            ("2026-03-29 14:00+02", NOON),
+            ("2026-03-29T07:30:00-0430", NOON),
             ("2026-03-29T07:30:00.5-04:30", NOON + 500),
             ("2026-03-29T12:00:00.1239999999999Z", NOON + 123),
             ("1969-12-31T23:59:59.9995Z", -1),
@@ -216,7 +229,7 @@ mod tests {
     fn no_times() {
         for text in [
             "",
-            "now",
+            "Now",
             "Today",
             "-",
             "-10",
@@ -229,7 +242,11 @@ mod tests {
             "25:00",
             "10:60",
             "1:00",
-            "10:00:00",
+            "10:00:",
+            "10:00:0",
+            "10:00:61",
+            "10:00:00:",
+            "10:00:00Z",
             "2026-02-30",
             "2026-1-1",
             "2026-01-01T",
@@ -239,7 +256,10 @@ mod tests {
             "2026-01-01T10:00:61Z",
             "2026-01-01T24:00Z",
             "2026-01-01T10:00+2",
-            "2026-01-01T10:00+02",
+            "2026-01-01T10:00+02:",
+            "2026-01-01T10:00+020",
+            "2026-01-01T10:00+02000",
+            "2026-01-01T10:00+2400",
             "2026-01-01T10:00+24:00",
             "2026-01-01T10:00ZZ",
             "2026-01-01T10:00Z ",

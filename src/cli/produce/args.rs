@@ -102,7 +102,8 @@ pub struct Args {
     /// The partition for every record
     #[arg(short, long, value_name = "N", value_parser = parse_count::<PartitionId>, help_heading = "Placement", conflicts_with_all = ["keep_partition", "partitioner", "keyless"])]
     partition: Option<PartitionId>,
-    /// Each record goes to the partition that it names itself (-J, %p)
+    /// Each record goes to the partition that it names itself (-J, %p). For a copy make the topic
+    /// first: 'mq-topics create NEW --like OLD'
     #[arg(long, help_heading = "Placement")]
     keep_partition: bool,
     /// How a key finds its partition: murmur2 as Kafka's Java client, crc32 as librdkafka
@@ -165,11 +166,12 @@ pub struct Args {
     /// Fail if the topic is missing
     #[arg(long, help_heading = "Delivery", conflicts_with = "create_partitions")]
     no_create: bool,
-    /// How many partitions a missing topic is made with
-    #[arg(long, value_name = "N", value_parser = parse_count::<PartitionId>, help_heading = "Delivery", default_value_t = 1)]
-    create_partitions: PartitionId,
+    /// How many partitions a missing topic is made with [default: 1]
+    #[arg(long, value_name = "N", value_parser = parse_count::<PartitionId>, help_heading = "Delivery")]
+    create_partitions: Option<PartitionId>,
 
-    /// Write the input out again, each record once it is acknowledged
+    /// Write the input out again, each record once it is acknowledged. Where its reader ends, a note
+    /// says so, and production goes on
     #[arg(short = 'T', long, help_heading = "Echo", conflicts_with = "echo")]
     tee: bool,
     /// Print this for each acknowledged record, such as '%p %o\n'
@@ -234,7 +236,7 @@ Examples:
   tail -F app.log | mq-produce logs                  each line as it comes
   echo 'user1=hello' | mq-produce -K = chat          key and value
   jq -c '{key:(.id|tostring),value:tojson}' in.json | mq-produce -J orders
-  mq-consume -J -e a | mq-produce -J --keep-partition b
+  mq-topics create b --like a && mq-consume -J -e a | mq-produce -J --keep-partition b
   mq-consume -J -e a b | mq-produce --store copy -J --each-topic
   seq 3 | mq-produce -o '%p %o\\n' numbers            where each record went
   find . -print0 | mq-produce -0 paths
@@ -310,9 +312,10 @@ impl Args {
                 "use it with -J; without it, name the topic: mq-produce TOPIC",
             ));
         }
-        if !(1..=PARTITIONS_MAX).contains(&self.create_partitions) {
+        let is_bad = |n: &PartitionId| !(1..=PARTITIONS_MAX).contains(n);
+        if let Some(partitions) = self.create_partitions.filter(is_bad) {
             return Err(usage(
-                format!("{} is no number of partitions", self.create_partitions),
+                format!("{partitions} is no number of partitions"),
                 format!("use 1 to {PARTITIONS_MAX}"),
             ));
         }
@@ -430,10 +433,10 @@ impl Args {
             delivery,
             echo,
             skip_bad: self.on_error == OnError::Skip,
-            create: if self.no_create {
-                AutoCreate::Never
-            } else {
-                AutoCreate::With(self.create_partitions)
+            create: match self.create_partitions {
+                _ if self.no_create => AutoCreate::Never,
+                Some(partitions) => AutoCreate::With(partitions),
+                None => AutoCreate::WithOne,
             },
         })
     }

@@ -36,7 +36,7 @@ fn by_default_lines_of_standard_input_and_all_acks() {
         (job.delivery.acks, job.delivery.linger),
         (Acks::All, Duration::ZERO)
     );
-    assert_eq!(job.create, AutoCreate::With(1));
+    assert_eq!(job.create, AutoCreate::WithOne);
     assert!(matches!(job.echo, Echo::Nothing));
     assert!(!job.skip_bad && !job.input.skip_empty && !job.keep_partition);
 }

@@ -31,6 +31,8 @@ pub struct Echoes {
     out: Vec<u8>,
     /// Its reader is gone, or does not read on and a signal asked to stop.
     broken: bool,
+    /// Its reader is gone, which was not told yet.
+    left: bool,
     /// Control characters of the input are made visible.
     escapes: bool,
     stop: StopFlag,
@@ -77,6 +79,7 @@ impl Echoes {
             count: 0,
             out: Vec::new(),
             broken: false,
+            left: false,
             escapes,
             stop,
         }
@@ -85,6 +88,11 @@ impl Echoes {
     /// Whether anything is echoed.
     pub fn is_wanted(&self) -> bool {
         !matches!(self.echo, Echo::Nothing) && !self.broken
+    }
+
+    /// Whether the reader has gone since this was last asked.
+    pub fn has_lost_reader(&mut self) -> bool {
+        std::mem::take(&mut self.left)
     }
 
     /// Whether something waits.
@@ -248,6 +256,7 @@ impl Echoes {
                 ) =>
             {
                 self.broken = true;
+                self.left = e.kind() == io::ErrorKind::BrokenPipe;
                 Ok(())
             }
             Err(e) => {

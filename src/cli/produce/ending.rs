@@ -83,6 +83,7 @@ impl Run<'_> {
             }
         }
         self.env.progress_done();
+        self.tell_lost_reader();
         // What was dropped belongs to a failure: the exit status is not 0, and quiet is no reason.
         if let Some((count, first)) = &self.skipped {
             let what = match count {
@@ -122,12 +123,15 @@ impl Run<'_> {
         self.failures.sort_by_key(|failed| failed.first);
         let first = self.failures.first()?;
         let place = first.first.unwrap_or_else(|| self.here());
-        let at = format!(
-            "{}; the first that is not is {}{}",
-            acknowledged(self.acknowledged),
-            self.place(place),
-            first.topic
-        );
+        let count = acknowledged(self.acknowledged);
+        let at = match self.acknowledged {
+            0 => format!("{count}{}", first.topic),
+            _ => format!(
+                "{count}; the first that is not is {}{}",
+                self.place(place),
+                first.topic
+            ),
+        };
         let kinds = self.failures.iter().map(|failed| failed.error.kind());
         let worst = kinds.reduce(weightier)?;
         let told = self
@@ -145,7 +149,7 @@ impl Run<'_> {
 
 fn acknowledged(records: u64) -> String {
     match records {
-        0 => "nothing is acknowledged".to_owned(),
+        0 => "no record is acknowledged".to_owned(),
         1 => "1 record is acknowledged".to_owned(),
         more => format!("{more} records are acknowledged"),
     }

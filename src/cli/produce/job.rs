@@ -18,6 +18,17 @@ pub enum Source {
     File(PathBuf),
 }
 
+impl AutoCreate {
+    /// How many partitions a missing topic gets, if it is made.
+    pub fn partitions(self) -> Option<PartitionId> {
+        match self {
+            AutoCreate::Never => None,
+            AutoCreate::WithOne => Some(1),
+            AutoCreate::With(partitions) => Some(partitions),
+        }
+    }
+}
+
 impl Source {
     /// As it was named on the command line.
     pub fn as_given(&self) -> &OsStr {
@@ -52,8 +63,10 @@ pub enum Echo {
 pub enum AutoCreate {
     /// No.
     Never,
-    /// With so many partitions.
+    /// With so many partitions, which were asked for.
     With(PartitionId),
+    /// With one partition, since nothing was said.
+    WithOne,
 }
 
 /// What records are given.

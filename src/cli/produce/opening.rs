@@ -15,7 +15,7 @@ use crate::client::{
 use crate::error::{Error, Kind, Result};
 use crate::record::DECOMPRESSED_LEN_MAX;
 use crate::store::{StoreDir, TopicConfigs, TopicHandle, topics};
-use crate::types::{Compression, PartitionId, TopicName};
+use crate::types::{Compression, PARTITIONS_MAX, PartitionId, TopicName};
 
 /// Where several topics are open, each has this much that is sent and not acknowledged.
 const EACH_UNACKNOWLEDGED_BYTES_MAX: usize = 4 << 20;
@@ -80,7 +80,7 @@ impl Run<'_> {
         };
         if topics::read_if_there(&self.store, &name)?.is_none() {
             check_missing(&self.store, &self.job, &name)?;
-            self.check_new(&name, record)?;
+            self.check_new(&name, record, named)?;
             self.make(&name)?;
         }
         self.open(&name)
@@ -112,28 +112,94 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Whether a topic that is made now takes the record that it is made for.
-    fn check_new(&self, name: &TopicName, record: &ProducerRecord<'_>) -> Result<()> {
-        let AutoCreate::With(partitions) = self.job.create else {
+    /// Whether a topic that is made now takes the record that it is made for, and in a copy those that
+    /// follow. `named`: the topic that the record is from.
+    fn check_new(
+        &self,
+        name: &TopicName,
+        record: &ProducerRecord<'_>,
+        named: Option<&str>,
+    ) -> Result<()> {
+        let Some(partitions) = self.job.create.partitions() else {
             return Ok(());
         };
+        let refuse = |why: String| {
+            let made = count_of(partitions);
+            let text =
+                format!("UNKNOWN_TOPIC_OR_PARTITION: {name} would be made with {made}, {why}");
+            Error::new(Kind::UnknownTopic, text)
+        };
         if let Some(partition) = record.partition.filter(|one| *one >= partitions) {
-            return Err(Error::new(
-                Kind::UnknownTopic,
-                format!(
-                    "UNKNOWN_TOPIC_OR_PARTITION: {name} would be made with {}, not with partition {partition}",
-                    count_of(partitions)
-                ),
-            )
-            .cure("say how many with --create-partitions N, or make it first with 'mq-topics create'"));
+            let cure = self.make_for(name, partition, named);
+            return Err(refuse(format!("not with partition {partition}")).cure(cure));
+        }
+        if self.job.keep_partition
+            && self.job.create == AutoCreate::WithOne
+            && let Some((from, known)) = self.origin_of(name, named)
+            && known > partitions
+        {
+            // Else the copy ended at the first record of another partition, half of it done.
+            let has = format!(
+                "and {from}, where the record is from, has {}",
+                count_of(known)
+            );
+            return Err(refuse(has).cure(format!(
+                "make it first: {}; or say --create-partitions N",
+                create_like(name, &from)
+            )));
         }
         let timestamp = record.timestamp.unwrap_or_else(|| self.clock_now());
         check_for_new_topic(name, self.job.delivery.compression, record, timestamp)
     }
 
+    /// The other topic of this store that a record says it is from, and its partitions.
+    fn origin_of(&self, name: &TopicName, named: Option<&str>) -> Option<(TopicName, PartitionId)> {
+        let from = TopicName::new(named?).ok().filter(|from| from != name)?;
+        let (meta, _) = topics::read_if_there(&self.store, &from).ok()??;
+        let known = PartitionId::try_from(meta.partitions.len()).ok()?;
+        Some((from, known))
+    }
+
+    /// How a missing topic is made for a record that names this partition.
+    fn make_for(&self, name: &TopicName, partition: PartitionId, named: Option<&str>) -> String {
+        match self.origin_of(name, named) {
+            Some((from, known)) if known > partition => {
+                format!("make it first: {}", create_like(name, &from))
+            }
+            _ => format!(
+                "make it first: 'mq-topics create {name} -p N', or as another topic is: 'mq-topics \
+                 create {name} --like OTHER'"
+            ),
+        }
+    }
+
+    /// A record whose own partition its topic does not have says how to get one.
+    pub(super) fn with_partitions(
+        &self,
+        e: Error,
+        own: Option<PartitionId>,
+        named: Option<&str>,
+    ) -> Error {
+        let (Some(partition), Some(open)) = (own, self.topics.get()) else {
+            return e;
+        };
+        let has = PartitionId::try_from(open.producer.partitions()).unwrap_or(PARTITIONS_MAX);
+        if e.kind() != Kind::UnknownTopic || !(has..PARTITIONS_MAX).contains(&partition) {
+            return e;
+        }
+        let name = &open.name;
+        let due = match self.origin_of(name, named) {
+            Some((from, known)) if known > partition => {
+                format!("as many as {from} has: 'mq-topics alter {name} --partitions {known}'")
+            }
+            _ => format!("'mq-topics alter {name} --partitions {}'", partition + 1),
+        };
+        e.cure(format!("it has {}; add some, {due}", count_of(has)))
+    }
+
     /// Makes a missing topic, and says so.
     pub(super) fn make(&mut self, name: &TopicName) -> Result<()> {
-        let AutoCreate::With(partitions) = self.job.create else {
+        let Some(partitions) = self.job.create.partitions() else {
             return Ok(());
         };
         let known = topics::list(&self.store)?;
@@ -279,6 +345,10 @@ impl Run<'_> {
             None => format!(" (topic {})", shown(name.as_str())),
         }
     }
+}
+
+fn create_like(name: &TopicName, from: &TopicName) -> String {
+    format!("'mq-topics create {name} --like {from}'")
 }
 
 fn count_of(partitions: PartitionId) -> String {

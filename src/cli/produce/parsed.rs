@@ -169,7 +169,11 @@ impl Run<'_> {
         let place = self.here();
         let open = self.topics.current()?;
         open.lines.begins(open.producer.sent(), place);
-        let sent = open.producer.send(&produced)?;
+        let sent = match open.producer.send(&produced) {
+            Ok(sent) => sent,
+            Err(e) if open.producer.has_failed() => return Err(e),
+            Err(e) => return Err(self.with_partitions(e, own, record.topic.as_deref())),
+        };
         self.echoes.sent(open, sent, taken, &produced, timestamp);
         Ok(())
     }

@@ -209,6 +209,7 @@ impl Run<'_> {
             failed |= open.producer.has_failed();
         }
         self.env.tell_cuts();
+        self.tell_lost_reader();
         if let Some(why) = self.waits.take() {
             self.env.note(&why);
         }
@@ -216,6 +217,15 @@ impl Run<'_> {
             return Err(Error::new(Kind::Interrupted, "the producer has failed"));
         }
         Ok(())
+    }
+
+    /// Says once that nobody reads the echo any more.
+    pub(super) fn tell_lost_reader(&mut self) {
+        if self.echoes.has_lost_reader() {
+            self.env.note(
+                "the reader of standard output is gone: records are stored as before, and not echoed",
+            );
+        }
     }
 
     pub(super) fn drain_echoes(&mut self) -> Result<()> {

@@ -40,7 +40,7 @@ impl OpenTopics {
     /// The current topic.
     ///
     /// # Errors
-    /// If none is open: whoever sends opens one first.
+    /// If none is open: one is opened before a record is sent.
     #[inline]
     pub fn current(&mut self) -> Result<&mut OpenTopic> {
         self.open
@@ -120,7 +120,7 @@ impl OpenTopics {
     fn take_at(&mut self, at: usize) -> OpenTopic {
         let taken = self.open.swap_remove(at);
         self.sent += taken.producer.sent();
-        // Whoever sends turns to a topic first.
+        // A topic is turned to before a record is sent.
         self.current = self.open.len();
         taken
     }

@@ -185,7 +185,7 @@ pub fn claim<'a>(store: &'a StoreDir, broker: BrokerId, path: &Path) -> Result<C
     for _ in 0..3 {
         if let Some(claim) = read_claim(&*dir)? {
             check_claim(store, broker, &*dir, &claim)?;
-            // Whoever wrote it may have died before he synced its name.
+            // The process that wrote it may have died before it synced its name.
             dir.sync().map_err(|e| Error::io("sync", path, e))?;
             return Ok(claimed);
         }

@@ -1,0 +1,293 @@
+//! What is wrong with JSON that was refused, in JSON's own words: its reader names the types of the
+//! program. What was refused is read once more for that, as any JSON.
+
+use serde_json::Value;
+
+use crate::cli::lang::escape::shown;
+use crate::cli::lang::json::EXPECTED;
+use crate::error::{Error, Kind};
+
+/// Characters of a string that a message repeats.
+const SHOWN_CHARS: usize = 24;
+
+const ONE_LINE: &str = "a record is one line: 'jq -c .' prints each object in one";
+const AS_TEXT: &str = "a value is text: 'jq -c \".value |= tojson\"' makes it so of any JSON";
+const EMPTY: &str = "--skip-empty passes over empty lines";
+
+/// What may stand in a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Due {
+    Object,
+    Text,
+    TextOrNull,
+    /// A string, null, or an object of base64.
+    Bytes,
+    Int32,
+    Int64,
+    /// Pairs of a name and a value; so our own envelope has headers.
+    Pairs,
+    /// Names and values in turn, or an object of lists; so kcat has them.
+    InTurn,
+}
+
+/// Why `text` was refused in its `field` ("": in itself), where this is due: with the column, and where
+/// one is known the cure.
+pub(super) fn refused(text: &[u8], e: &serde_json::Error, field: &str, due: Due) -> Error {
+    let refuse = |column: usize, what: &str| {
+        Error::new(Kind::InvalidRecord, format!("column {column}: {what}"))
+    };
+    if text.trim_ascii().is_empty() {
+        return refuse(e.column(), "there is no JSON, it is empty").cure(EMPTY);
+    }
+    let (mut data, mut syntax) = (None, None);
+    if e.is_data() {
+        match serde_json::from_str::<Value>(&String::from_utf8_lossy(text)) {
+            Ok(whole) => {
+                let place = match field {
+                    "" => Some(&whole),
+                    field => whole.get(field),
+                };
+                data = place.and_then(|value| wrong(value, due));
+            }
+            // The whole is no JSON, behind what was refused.
+            Err(e) => syntax = Some(e),
+        }
+    }
+    if let Some(what) = data {
+        let error = refuse(e.column(), &what);
+        return if field == "value" {
+            error.cure(AS_TEXT)
+        } else {
+            error
+        };
+    }
+    let e = syntax.as_ref().unwrap_or(e);
+    if e.is_eof() {
+        let error = refuse(e.column(), "the JSON is not complete");
+        return match text.trim_ascii_start().first() {
+            Some(b'{' | b'[') if due != Due::Bytes => error.cure(ONE_LINE),
+            _ => error,
+        };
+    }
+    let told = e.to_string();
+    let place = format!(" at line {} column {}", e.line(), e.column());
+    let told = told.strip_suffix(&place).unwrap_or(&told);
+    if e.is_data() {
+        refuse(e.column(), told)
+    } else {
+        refuse(e.column(), &format!("not JSON: {told}"))
+    }
+}
+
+/// What is wrong with a value where something else is due; `None`: nothing, or what its reader says
+/// itself.
+fn wrong(value: &Value, due: Due) -> Option<String> {
+    let is_due = |due: &str| Some(format!("{due} is due, not {}", found(value)));
+    match (due, value) {
+        (Due::Object, Value::Object(_))
+        | (Due::Text, Value::String(_))
+        | (Due::TextOrNull | Due::Bytes, Value::String(_) | Value::Null) => None,
+        (Due::Object, _) => is_due("an object"),
+        (Due::Text, _) => is_due("a string"),
+        (Due::TextOrNull, _) => is_due("a string or null"),
+        (Due::Bytes, Value::Object(object)) => {
+            let text = object.get("base64").filter(|_| object.len() == 1)?;
+            wrong(text, Due::Text).map(|what| format!("base64: {what}"))
+        }
+        (Due::Bytes, _) => is_due(EXPECTED),
+        (Due::Int32 | Due::Int64, Value::Number(number)) => {
+            let (least, most) = match due {
+                Due::Int32 => (i64::from(i32::MIN), i64::from(i32::MAX)),
+                _ => (i64::MIN, i64::MAX),
+            };
+            match number.as_i64() {
+                Some(n) if (least..=most).contains(&n) => None,
+                None if number.is_f64() => is_due("an integer"),
+                _ => Some(format!("{number} is not within {least} to {most}")),
+            }
+        }
+        (Due::Int32 | Due::Int64, _) => is_due("an integer"),
+        (Due::Pairs, Value::Array(pairs)) => pairs.iter().find_map(|pair| match pair {
+            Value::Array(parts) => {
+                let mut parts = parts.iter().take(2);
+                parts.find_map(|part| wrong(part, Due::Bytes))
+            }
+            other => Some(format!(
+                "a pair, [\"name\",\"value\"], is due, not {}",
+                found(other)
+            )),
+        }),
+        (Due::Pairs, _) => is_due("a list of pairs, [[\"name\",\"value\"], ...],"),
+        (Due::InTurn, Value::Array(parts)) => in_turn(parts),
+        (Due::InTurn, Value::Object(lists)) => lists.values().find_map(|list| match list {
+            Value::Array(values) => values.iter().find_map(|one| wrong(one, Due::TextOrNull)),
+            other => Some(format!("an array is due, not {}", found(other))),
+        }),
+        (Due::InTurn, _) => is_due("an array of names and values in turn"),
+    }
+}
+
+fn in_turn(parts: &[Value]) -> Option<String> {
+    parts.iter().enumerate().find_map(|(at, part)| {
+        let due = if at % 2 == 0 {
+            Due::Text
+        } else {
+            Due::TextOrNull
+        };
+        wrong(part, due)
+    })
+}
+
+fn found(value: &Value) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Bool(value) => value.to_string(),
+        Value::Number(number) => format!("the number {number}"),
+        Value::String(text) => {
+            let (mut chars, mut short) = (text.chars(), String::new());
+            short.extend(chars.by_ref().take(SHOWN_CHARS));
+            let more = if chars.next().is_some() { "..." } else { "" };
+            format!("the string \"{}{more}\"", shown(&short))
+        }
+        Value::Array(_) => "an array".to_owned(),
+        Value::Object(_) => "an object".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cli::lang::envelope::read_envelope;
+    use crate::cli::lang::kcat::read_kcat;
+    use crate::error::Error;
+
+    fn says(e: &Error, what: &str, cure: &str) {
+        let text = e.to_string();
+        assert!(text.contains(what), "{text} has no {what}");
+        let told = e.cure_text().unwrap_or_default();
+        assert!(told.contains(cure), "{text}: {told} has no {cure}");
+        for word in [
+            "i64",
+            "i32",
+            "map",
+            "sequence",
+            "invalid type",
+            "EOF",
+            "expected ",
+        ] {
+            let is_syntax = text.contains("not JSON: ");
+            assert!(is_syntax || !text.contains(word), "{text}");
+        }
+    }
+
+    #[test]
+    fn our_envelope_is_refused_in_the_words_of_json() {
+        for (line, what, cure) in [
+            (
+                r#"{"value":1}"#,
+                "value: column 10: a string, null or {\"base64\":\"...\"} is due, not the number 1",
+                "tojson",
+            ),
+            (
+                r#"{"value":{"a":1}}"#,
+                "must be {\"base64\"",
+                "\"value\" is due",
+            ),
+            (
+                r#"{"value":{"base64":1}}"#,
+                "base64: a string is due, not the number 1",
+                "tojson",
+            ),
+            (r#"{"value":[1]}"#, "not an array", "tojson"),
+            (
+                r#"{"value":"a","partition":"0"}"#,
+                "partition: column 28: an integer is due, not the string \"0\"",
+                "mq-consume -J",
+            ),
+            (
+                r#"{"value":"a","partition":2147483648}"#,
+                "2147483648 is not within -2147483648 to 2147483647",
+                "",
+            ),
+            (
+                r#"{"value":"a","timestamp":1.5}"#,
+                "an integer is due, not the number 1.5",
+                "",
+            ),
+            (
+                r#"{"value":"a","timestamp":99999999999999999999}"#,
+                "timestamp: ",
+                "",
+            ),
+            (
+                r#"{"value":"a","offset":null}"#,
+                "an integer is due, not null",
+                "",
+            ),
+            (
+                r#"{"value":"a","topic":{}}"#,
+                "topic: column 21: a string is due, not an object",
+                "",
+            ),
+            (
+                r#"{"value":"a","headers":{"k":"v"}}"#,
+                "a list of pairs, [[\"name\",\"value\"], ...], is due, not an object",
+                "",
+            ),
+            (
+                r#"{"value":"a","headers":["k"]}"#,
+                "a pair, [\"name\",\"value\"], is due, not the string \"k\"",
+                "",
+            ),
+            (
+                r#"{"value":"a","headers":[["k",5]]}"#,
+                "headers: column 30: a string, null or",
+                "",
+            ),
+            ("[1]", "an object is due, not an array", "without -J"),
+            ("5", "an object is due, not the number 5", "without -J"),
+            (r#"{"id":5}"#, "unknown field 'id'", "without -J"),
+            ("{", "the JSON is not complete", "jq -c ."),
+            ("[", "", "jq -c ."),
+            ("{\"value\":\"a\",", "the JSON is not complete", "jq -c ."),
+            // No JSON behind what is refused: that comes first.
+            ("{\"value\":1, x", "not JSON: ", ""),
+            ("hello", "column 1: not JSON: expected value", ""),
+            ("", "it is empty", "--skip-empty"),
+            (" \r", "it is empty", "--skip-empty"),
+        ] {
+            says(&read_envelope(line.as_bytes()).expect_err(line), what, cure);
+        }
+        let long = format!("{{\"value\":\"a\",\"partition\":\"{}\"}}", "x".repeat(5000));
+        let e = read_envelope(long.as_bytes()).expect_err("long");
+        assert!(e.to_string().len() < 120, "{e}");
+    }
+
+    #[test]
+    fn so_is_that_of_kcat() {
+        for (line, what) in [
+            (
+                &br#"{"payload":1}"#[..],
+                "payload: column 12: a string or null is due, not the number 1",
+            ),
+            (
+                b"{\"payload\":\"\xff\",\"ts\":\"5\"}",
+                "an integer is due, not the string \"5\"",
+            ),
+            (
+                br#"{"payload":"a","headers":5}"#,
+                "an array of names and values in turn is due, not the number 5",
+            ),
+            (
+                br#"{"payload":"a","headers":["k",1]}"#,
+                "a string or null is due, not the number 1",
+            ),
+            (
+                br#"{"payload":"a","headers":{"k":"v"}}"#,
+                "an array is due, not the string \"v\"",
+            ),
+            (b"{", "the JSON is not complete"),
+        ] {
+            says(&read_kcat(line).expect_err("refused"), what, "");
+        }
+    }
+}
