@@ -12,6 +12,8 @@ function __mq_topics_complete
             printf '%s\n' $head(__fish_complete_directories "$rest" '')
         case commands
             printf '%s\n' $head(complete -C "$rest")
+        case groups
+            printf '%s\n' $head(__fish_complete_groups)
         case '*'
             printf '%s\n' $reply[3..]
     end

@@ -53,7 +53,7 @@ fn furnished() -> Shell {
 }
 
 /// Tools, what is typed (a tab where `\t` stands), and the arguments that the shell makes of it.
-const TYPED: [(&str, &str, &str); 20] = [
+const TYPED: [(&str, &str, &str); 22] = [
     ("mq-topics", "desc\t.", "<describe><.>"),
     ("mq-topics", "describe or\t.", "<describe><orders><.>"),
     // Two begin so: as far as they are the same, then the one that is meant.
@@ -112,6 +112,16 @@ const TYPED: [(&str, &str, &str); 20] = [
         "describe x\t.",
         "<describe><x$(touch pwned);`touch pwned`><.>",
     ),
+    (
+        "mq-broker",
+        "init --group daem\t.",
+        "<init><--group><daemon><.>",
+    ),
+    (
+        "mq-consume",
+        "-g g t --exec basena\t .",
+        "<-g><g><t><--exec><basename><.>",
+    ),
     ("mq-produce", "-z zs\t.", "<-z><zstd><.>"),
     ("mq-produce", "orders a\\ f\t.", "<orders><a file.log><.>"),
     ("mq-topics", "list --store=ot\tx", "<list><--store=other/x>"),
@@ -125,7 +135,13 @@ fn check(program: &str, start: &str, setup: impl Fn(&str) -> String) {
     }
     let shell = furnished();
     let (path, _) = places(&shell);
-    for tool in ["mq-topics", "mq-groups", "mq-produce"] {
+    for tool in [
+        "mq-topics",
+        "mq-groups",
+        "mq-produce",
+        "mq-broker",
+        "mq-consume",
+    ] {
         let rc = format!("{}\nPS1='> '\n{SHOW}\necho REA''DY\n", setup(tool));
         std::fs::write(shell.dir().join(".zshrc"), rc).expect("written");
         let mut command = Command::new("script");
@@ -242,7 +258,7 @@ fn fish_puts_in_what_is_meant() {
         (
             "mq-groups",
             "describe x",
-            &[r"x\$\(touch\ pwned\)\;\`touch\ pwned\`"],
+            &[r"x\$\(touch\ pwned\)\;`touch\ pwned`"],
         ),
         ("mq-produce", "-z zs", &["zstd"]),
     ] {
@@ -256,6 +272,7 @@ fn fish_puts_in_what_is_meant() {
         ("mq-topics", "list --store so", r"some\ dir/"),
         ("mq-topics", "list --store=ot", "--store=other/"),
         ("mq-consume", "-g g t --exec cat", "cat"),
+        ("mq-broker", "init --group da", "daemon"),
     ] {
         let got = completed(tool, line);
         let found = got.iter().any(|one| one.split('\t').next() == Some(wanted));

@@ -10,6 +10,7 @@ _NAME() {
         files) compopt -o default ;;
         dirs) compopt -o dirnames ;;
         commands) mapfile -t COMPREPLY < <(compgen -c -- "$2") ;;
+        groups) mapfile -t COMPREPLY < <(compgen -g -- "$2") ;;
     esac
 }
 complete -o nosort -F _NAME TOOL 2> /dev/null || complete -F _NAME TOOL

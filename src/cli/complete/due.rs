@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::{Arg, Command};
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 
-use super::line::{Line, PathKind};
+use super::line::{Line, Native};
 use crate::group;
 use crate::store::TopicConfigs;
 use crate::types::Compression;
@@ -33,7 +33,7 @@ enum Due {
     GroupConfigName,
     Words(&'static [&'static str]),
     Codec,
-    Path(PathKind),
+    Native(Native),
 }
 
 /// What completes the values of this name; `None`: the values that clap knows, or nothing.
@@ -57,9 +57,9 @@ fn due(tool: &str, value: &str) -> Option<Due> {
         (_, "HASH") => Due::Words(&["murmur2", "crc32"]),
         (_, "POINT") => Due::Words(&["start", "end"]),
         (_, "RANGE") => Due::Words(&["start", "end", "stored"]),
-        (_, "FILE" | "CSV") => Due::Path(PathKind::File),
-        (_, "DIR") => Due::Path(PathKind::Dir),
-        (_, "CMD") => Due::Path(PathKind::Command),
+        (_, "FILE" | "CSV") => Due::Native(Native::File),
+        (_, "DIR") => Due::Native(Native::Dir),
+        (_, "CMD") => Due::Native(Native::Command),
         _ => return None,
     })
 }
@@ -82,6 +82,7 @@ fn due_of(tool: &str, arg: &Arg) -> Option<Due> {
     match (tool, arg.get_id().as_str()) {
         // One that is started may be new; those that are there are likelier.
         ("mq-broker", "id") => return Some(Due::Broker),
+        ("mq-broker", "group") => return Some(Due::Native(Native::UnixGroup)),
         ("mq-consume", "assignor") => return Some(Due::Words(&["uniform", "range"])),
         _ => {}
     }
@@ -90,8 +91,8 @@ fn due_of(tool: &str, arg: &Arg) -> Option<Due> {
 }
 
 fn candidates(line: &Line, due: Due, value: &OsStr) -> Vec<CompletionCandidate> {
-    if let Due::Path(kind) = due {
-        line.wants_path(kind, value);
+    if let Due::Native(kind) = due {
+        line.wants_native(kind, value);
         return Vec::new();
     }
     let Some(text) = value.to_str() else {
@@ -99,7 +100,7 @@ fn candidates(line: &Line, due: Due, value: &OsStr) -> Vec<CompletionCandidate> 
     };
     match due {
         Due::TopicOrFile if line.has_flag("--each-topic") => {
-            line.wants_path(PathKind::File, value);
+            line.wants_native(Native::File, value);
             Vec::new()
         }
         Due::Topic | Due::TopicOrFile => plain(line.topics(text, "")),
@@ -120,7 +121,7 @@ fn candidates(line: &Line, due: Due, value: &OsStr) -> Vec<CompletionCandidate> 
             let codecs = Compression::ALL.into_iter().map(Compression::as_str);
             helped(text, codecs, "", |_| None)
         }
-        Due::Path(_) => Vec::new(),
+        Due::Native(_) => Vec::new(),
     }
 }
 
@@ -227,6 +228,6 @@ mod tests {
         for command in docs::commands() {
             look(command.get_name(), &command, &mut known);
         }
-        assert_eq!(known.len(), 22, "{known:?}");
+        assert_eq!(known.len(), 23, "{known:?}");
     }
 }

@@ -9,15 +9,17 @@ use crate::disk::OsDisk;
 use crate::store::Listing;
 use crate::types::BrokerId;
 
-/// A path that the shell completes itself: it knows home directories, quotes and the user's wishes.
+/// What the shell completes itself: it knows home directories, quotes and the user's wishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PathKind {
+pub enum Native {
     /// Any file.
     File,
     /// A directory.
     Dir,
     /// A command, as `sh -c` takes it.
     Command,
+    /// A group of users.
+    UnixGroup,
 }
 
 /// A line, and what was found out for it.
@@ -26,7 +28,7 @@ pub struct Line {
     /// The words before the one at the cursor, the command first.
     words: Vec<String>,
     store: OnceLock<Option<Listing>>,
-    path: Mutex<Option<(PathKind, usize)>>,
+    native: Mutex<Option<(Native, usize)>>,
 }
 
 impl Line {
@@ -48,15 +50,15 @@ impl Line {
         self.words.iter().any(|word| word == "--")
     }
 
-    /// Says that the shell has to complete a path, of which `value` is typed.
-    pub fn wants_path(&self, kind: PathKind, value: &OsStr) {
-        let mut path = self.path.lock().unwrap_or_else(PoisonError::into_inner);
-        path.get_or_insert((kind, value.len()));
+    /// Says that the shell has to complete such a value, of which `value` is typed.
+    pub fn wants_native(&self, kind: Native, value: &OsStr) {
+        let mut native = self.native.lock().unwrap_or_else(PoisonError::into_inner);
+        native.get_or_insert((kind, value.len()));
     }
 
     /// What the shell has to complete, and how many bytes of it are typed.
-    pub fn wanted_path(&self) -> Option<(PathKind, usize)> {
-        *self.path.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn wanted_native(&self) -> Option<(Native, usize)> {
+        *self.native.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Topics that begin so, with `behind` behind each.

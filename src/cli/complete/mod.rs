@@ -21,7 +21,7 @@ use std::sync::Arc;
 use clap::Command;
 use clap_complete::engine::{self, CompletionCandidate};
 
-use self::line::{Line, PathKind};
+use self::line::{Line, Native};
 pub use self::shells::Shell;
 use self::shells::{Offer, Reply, render_bash};
 use self::words::Role;
@@ -74,7 +74,7 @@ fn answer(shell: Shell, tool: &'static str, command: Command, words: &[OsString]
             let reply = match typed.role {
                 Role::Argument => complete(tool, command, typed.words, &typed.current),
                 Role::Redirection => Reply {
-                    path: Some((PathKind::File, String::new())),
+                    native: Some((Native::File, String::new())),
                     ..Reply::default()
                 },
             };
@@ -104,7 +104,7 @@ fn complete(tool: &'static str, command: Command, words: Vec<String>, current: &
     let line = Arc::new(Line::new(words));
     let mut command = due::with_candidates(tool, dashed_values(command), &line);
     let candidates = engine::complete(&mut command, args, cursor, None).unwrap_or_default();
-    let path = line.wanted_path().map(|(kind, typed)| {
+    let native = line.wanted_native().map(|(kind, typed)| {
         let before = current.len().saturating_sub(typed);
         (kind, current.get(..before).unwrap_or_default().to_owned())
     });
@@ -115,11 +115,11 @@ fn complete(tool: &'static str, command: Command, words: Vec<String>, current: &
         .filter(|offer| offer.value.starts_with(current))
         .collect();
     // Nobody who looks for a name wants to see the options, unless there is nothing else.
-    let is_all = path.is_none() && offers.iter().all(|offer| offer.is_option);
+    let is_all = native.is_none() && offers.iter().all(|offer| offer.is_option);
     if !current.starts_with('-') && !is_all {
         offers.retain(|offer| !offer.is_option);
     }
-    Reply { offers, path }
+    Reply { offers, native }
 }
 
 /// The words, `--store DIR` as one: a directory may have a subcommand's name.

@@ -1,12 +1,12 @@
 //! The shells: the script that each has to read once, and how it is told what can stand at the
 //! cursor.
 //!
-//! A reply is lines: what kind it is, how many characters of the word at the cursor stand before a
-//! path, and the offers. Offers hold no control characters, so that each is a line.
+//! A reply is lines: what kind it is, how many characters of the word at the cursor stand before what
+//! the shell completes itself, and the offers. Offers hold no control characters, so that each is a line.
 
 use std::fmt::Write as _;
 
-use super::line::PathKind;
+use super::line::Native;
 use super::words;
 
 /// A shell that asks.
@@ -25,8 +25,8 @@ pub enum Shell {
 pub struct Reply {
     /// The words, each whole.
     pub offers: Vec<Offer>,
-    /// A path, and the part of the word that stands before it.
-    pub path: Option<(PathKind, String)>,
+    /// What the shell completes itself, and the part of the word that stands before it.
+    pub native: Option<(Native, String)>,
 }
 
 /// One word.
@@ -115,10 +115,11 @@ pub fn render_bash(reply: &Reply, raw: &str, piece: &str) -> String {
 }
 
 fn head(reply: &Reply, is_joined: bool) -> String {
-    let (kind, before) = match &reply.path {
-        Some((PathKind::File, before)) => ("files", before.as_str()),
-        Some((PathKind::Dir, before)) => ("dirs", before.as_str()),
-        Some((PathKind::Command, before)) => ("commands", before.as_str()),
+    let (kind, before) = match &reply.native {
+        Some((Native::File, before)) => ("files", before.as_str()),
+        Some((Native::Dir, before)) => ("dirs", before.as_str()),
+        Some((Native::Command, before)) => ("commands", before.as_str()),
+        Some((Native::UnixGroup, before)) => ("groups", before.as_str()),
         None if is_joined => ("joined", ""),
         None => ("words", ""),
     };
@@ -137,7 +138,7 @@ mod tests {
         };
         Reply {
             offers: values.iter().map(offer).collect(),
-            path: None,
+            native: None,
         }
     }
 
@@ -172,7 +173,7 @@ mod tests {
         assert_eq!(Shell::Zsh.render(&reply), zsh);
         let fish = "words\n0\na:b\\\twhat: it is\nn=\n--x\n";
         assert_eq!(Shell::Fish.render(&reply), fish);
-        reply.path = Some((PathKind::Dir, "--store=".to_owned()));
+        reply.native = Some((Native::Dir, "--store=".to_owned()));
         assert!(Shell::Zsh.render(&reply).starts_with("dirs\n8\n"));
     }
 }

@@ -9,6 +9,7 @@ _TOOL() {
         files) compset -p $reply[2]; _files ;;
         dirs) compset -p $reply[2]; _files -/ ;;
         commands) compset -p $reply[2]; _cmdstring ;;
+        groups) compset -p $reply[2]; _groups ;;
         *)
             reply=("${(@)reply[3,-1]}")
             offers=("${(@)${(@M)reply:#+*}#+}")
