@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use clap::{Command, CommandFactory};
-use clap_complete::Shell;
 use clap_mangen::Man;
 
+use super::complete::Shell;
 use super::{broker, consume, groups, produce, topics};
 use crate::error::{Error, Result};
 
@@ -52,32 +52,17 @@ pub fn man_pages() -> Result<BTreeMap<String, Vec<u8>>> {
 /// Every completion: `bash/mq-topics`, `zsh/_mq-topics`, `fish/mq-topics.fish` and so on.
 pub fn completions() -> BTreeMap<String, Vec<u8>> {
     let mut scripts = BTreeMap::new();
-    for mut command in commands() {
-        let tool = command.get_name().to_owned();
+    for command in commands() {
+        let tool = command.get_name();
         for (shell, path) in [
             (Shell::Bash, format!("bash/{tool}")),
             (Shell::Zsh, format!("zsh/_{tool}")),
             (Shell::Fish, format!("fish/{tool}.fish")),
         ] {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut command, &tool, &mut script);
-            if shell == Shell::Bash {
-                script = with_one_name(&tool, script);
-            }
-            scripts.insert(path, script);
+            scripts.insert(path, shell.script(tool).into_bytes());
         }
     }
     scripts
-}
-
-/// clap_complete gives a tool whose name has a dash two names in its script, so that nothing is offered
-/// behind a subcommand. With one for both:
-fn with_one_name(tool: &str, script: Vec<u8>) -> Vec<u8> {
-    let (labels, variables) = (tool.replace('-', "__subcmd__"), tool.replace('-', "__"));
-    match String::from_utf8(script) {
-        Ok(text) => text.replace(&labels, &variables).into_bytes(),
-        Err(e) => e.into_bytes(),
-    }
 }
 
 /// One page. `siblings` are the pages of the same tool.

@@ -113,25 +113,7 @@ impl Env {
     /// # Errors
     /// [`Kind::Usage`] if none of them says.
     pub fn store_path(&self) -> Result<PathBuf> {
-        let named = |name: &str| {
-            std::env::var_os(name)
-                .filter(|v| !v.is_empty())
-                .map(PathBuf::from)
-        };
-        let path = self
-            .store
-            .clone()
-            .or_else(|| named("MQ_STORE"))
-            .or_else(|| named("XDG_DATA_HOME").map(|data| data.join("mq")))
-            .or_else(|| named("HOME").map(|home| home.join(".local/share/mq")))
-            .ok_or_else(|| {
-                Error::new(
-                    Kind::Usage,
-                    "where is the store? neither MQ_STORE nor HOME is set",
-                )
-                .cure("name it with --store DIR")
-            })?;
-        std::path::absolute(&path).map_err(|e| Error::io("find", path, e))
+        store_path(self.store.clone())
     }
 
     /// Opens the store.
@@ -379,6 +361,30 @@ impl Env {
     pub fn progress_done(&mut self) {
         self.progress.done();
     }
+}
+
+/// Where the store is, `given` by `--store` or not: see [`Env::store_path`].
+///
+/// # Errors
+/// [`Kind::Usage`] if nothing says.
+pub(super) fn store_path(given: Option<PathBuf>) -> Result<PathBuf> {
+    let named = |name: &str| {
+        std::env::var_os(name)
+            .filter(|v| !v.is_empty())
+            .map(PathBuf::from)
+    };
+    let path = given
+        .or_else(|| named("MQ_STORE"))
+        .or_else(|| named("XDG_DATA_HOME").map(|data| data.join("mq")))
+        .or_else(|| named("HOME").map(|home| home.join(".local/share/mq")))
+        .ok_or_else(|| {
+            Error::new(
+                Kind::Usage,
+                "where is the store? neither MQ_STORE nor HOME is set",
+            )
+            .cure("name it with --store DIR")
+        })?;
+    std::path::absolute(&path).map_err(|e| Error::io("find", path, e))
 }
 
 /// The local time zone: what `TZ` says, else `/etc/localtime`. The latter is read as it is, since

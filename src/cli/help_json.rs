@@ -25,10 +25,12 @@ const MARK: &str = "?";
 
 /// What is to be printed, where `words` ask for it: as with `--help`, wherever an option may stand, and
 /// of the command that it stands behind.
-pub fn asked(command: Command, words: &[OsString]) -> Option<Result<Vec<u8>>> {
+pub fn asked(command: fn() -> Command, words: &[OsString]) -> Option<Result<Vec<u8>>> {
     if !words.iter().any(|word| word == OPTION) {
         return None;
     }
+    // Every run comes by here: the command is not made for nothing.
+    let command = command();
     let name = command_asked_about(command.clone(), words)?;
     let mut tree = command.disable_help_subcommand(true);
     tree.build();

@@ -3,6 +3,7 @@
 
 pub mod broker;
 pub mod common;
+mod complete;
 mod configs;
 pub mod consent;
 pub mod consume;
@@ -58,8 +59,11 @@ pub trait Tool: clap::Parser {
 
 /// The whole of a tool: from the command line to the exit status.
 pub fn main<T: Tool>() -> ExitCode {
+    if let Some(shell) = std::env::var_os(complete::VARIABLE).filter(|shell| !shell.is_empty()) {
+        return complete::main::<T>(&shell);
+    }
     let words: Vec<OsString> = std::env::args_os().collect();
-    if let Some(json) = help_json::asked(T::command(), &words) {
+    if let Some(json) = help_json::asked(T::command, &words) {
         return helped::<T>(json.and_then(|json| Stdout::default().print(&json)));
     }
     let args = match parse::<T>(words.iter().cloned()) {

@@ -17,6 +17,11 @@ const KNOWN: [&str; 1] = [RETENTION];
 /// Kafka's most.
 const RETENTION_MAX: u32 = i32::MAX as u32;
 
+/// The names that are known, sorted.
+pub fn config_names() -> impl Iterator<Item = &'static str> {
+    KNOWN.into_iter()
+}
+
 /// Whether a config of that name is known.
 ///
 /// # Errors

@@ -45,7 +45,7 @@ mod undo;
 pub use assignor::{Assignment, Assignor, Subscriber, assign};
 pub use change::{CommitEntry, OffsetChange, commit, delete, delete_offsets, reset};
 pub use command_file::{CommandFile, running_command};
-pub use configs::{alter_configs, check_config_name, check_config_value, configs};
+pub use configs::{alter_configs, check_config_name, check_config_value, config_names, configs};
 pub use describe::{
     GroupDescription, GroupSummary, MemberDescription, OffsetDescription, committed_offsets,
     describe, summarize,

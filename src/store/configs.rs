@@ -54,6 +54,8 @@ struct Known {
     name: &'static str,
     default: &'static str,
     allowed: &'static str,
+    /// What it takes by name, where it takes names.
+    words: &'static [&'static str],
 }
 
 const KNOWN: [Known; 12] = [
@@ -61,61 +63,73 @@ const KNOWN: [Known; 12] = [
         name: "compression.type",
         default: "producer",
         allowed: "producer, uncompressed, gzip, snappy, lz4 or zstd",
+        words: &["producer", "uncompressed", "gzip", "snappy", "lz4", "zstd"],
     },
     Known {
         name: "flush.messages",
         default: "1",
         allowed: "1 or more records, or 'never'",
+        words: &["never"],
     },
     Known {
         name: "flush.ms",
         default: "never",
         allowed: "1 or more ms, or 'never'",
+        words: &["never"],
     },
     Known {
         name: "index.interval.bytes",
         default: "4096",
         allowed: "0 to 2147483647 bytes",
+        words: &[],
     },
     Known {
         name: "max.message.bytes",
         default: "1048588",
         allowed: "128 to 2147483647 bytes",
+        words: &[],
     },
     Known {
         name: "message.timestamp.type",
         default: "CreateTime",
         allowed: "CreateTime or LogAppendTime",
+        words: &["CreateTime", "LogAppendTime"],
     },
     Known {
         name: "min.insync.replicas",
         default: "1",
         allowed: "1 to 32767 replicas",
+        words: &[],
     },
     Known {
         name: "replica.lag.time.max.ms",
         default: "30000",
         allowed: "100 or more ms",
+        words: &[],
     },
     Known {
         name: "segment.bytes",
         default: "1073741824",
         allowed: "1024 to 2147483647 bytes",
+        words: &[],
     },
     Known {
         name: "segment.index.bytes",
         default: "10485760",
         allowed: "24 to 2147483647 bytes",
+        words: &[],
     },
     Known {
         name: "segment.ms",
         default: "604800000",
         allowed: "1 or more ms",
+        words: &[],
     },
     Known {
         name: "unclean.leader.election.enable",
         default: "false",
         allowed: "true or false",
+        words: &["true", "false"],
     },
 ];
 
@@ -170,6 +184,18 @@ impl TopicConfigs {
     /// The names that are known, sorted.
     pub fn names() -> impl Iterator<Item = &'static str> {
         KNOWN.iter().map(|known| known.name)
+    }
+
+    /// What a config takes, in words: `1 or more ms`.
+    pub fn allowed(name: &str) -> Option<&'static str> {
+        let known = KNOWN.iter().find(|known| known.name == name);
+        known.map(|known| known.allowed)
+    }
+
+    /// The values that a config takes by name; none of a name that is not known, or takes numbers.
+    pub fn words(name: &str) -> &'static [&'static str] {
+        let known = KNOWN.iter().find(|known| known.name == name);
+        known.map_or(&[], |known| known.words)
     }
 
     /// Checks what was set explicitly and fills in the defaults.
@@ -445,6 +471,28 @@ mod tests {
                 e.cure_text()
             );
         }
+    }
+
+    #[test]
+    fn words_are_taken_and_told() {
+        let mut seen = 0;
+        for name in TopicConfigs::names() {
+            let allowed = TopicConfigs::allowed(name).expect("known");
+            for word in TopicConfigs::words(name) {
+                TopicConfigs::check_value(name, word).expect(word);
+                assert!(allowed.contains(word), "{name} {word}");
+                seen += 1;
+            }
+            // One that takes words only takes all of which it tells.
+            if let Some((before, _)) = allowed.split_once(" or ")
+                && !allowed.contains("more")
+            {
+                let told = before.split(", ").count() + 1;
+                assert_eq!(told, TopicConfigs::words(name).len(), "{name}");
+            }
+        }
+        assert_eq!(seen, 12);
+        assert!(TopicConfigs::words("retention.ms").is_empty());
     }
 
     #[test]

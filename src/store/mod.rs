@@ -28,6 +28,7 @@ mod leadership;
 mod leftover;
 pub mod life_lock;
 mod lifecycle;
+mod listing;
 mod liveness;
 pub mod log_dir;
 mod log_snapshot;
@@ -80,6 +81,7 @@ pub use lifecycle::{
     NewTopic, add_partitions, alter_configs, check_assignment, check_partitions, create_topic,
     delete_topic, set_topic_aside,
 };
+pub use listing::Listing;
 pub use liveness::Liveness;
 pub use log_dir::LogDir;
 pub use log_snapshot::LogSnapshot;

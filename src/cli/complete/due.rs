@@ -1,0 +1,233 @@
+//! What is due where: an argument's value name says what completes it, in one table for all tools.
+
+use std::ffi::OsStr;
+use std::sync::Arc;
+
+use clap::{Arg, Command};
+use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
+
+use super::line::{Line, Native};
+use crate::group;
+use crate::store::TopicConfigs;
+use crate::types::Compression;
+
+/// What completes a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Due {
+    Topic,
+    /// A topic, or where `--each-topic` says that there is none a file.
+    TopicOrFile,
+    /// `T` or `T:P`.
+    TopicOrPartition,
+    /// `T:P`, and this behind it.
+    Partition(&'static str),
+    /// `T:P=1,2`.
+    Reassignment,
+    Group,
+    Broker,
+    /// `0:1,1:2`.
+    Brokers,
+    TopicConfig,
+    TopicConfigName,
+    GroupConfig,
+    GroupConfigName,
+    Words(&'static [&'static str]),
+    Codec,
+    Native(Native),
+}
+
+/// What completes the values of this name; `None`: the values that clap knows, or nothing.
+fn due(tool: &str, value: &str) -> Option<Due> {
+    Some(match (tool, value) {
+        ("mq-produce", "TOPIC") => Due::TopicOrFile,
+        (_, "TOPIC") | ("mq-topics", "NAME|GLOB") => Due::Topic,
+        (_, "T[:P]|GLOB" | "T[:P]") => Due::TopicOrPartition,
+        (_, "T:P") => Due::Partition(""),
+        (_, "T:P=N") => Due::Partition("="),
+        (_, "T[:P][=BROKERS]") => Due::Reassignment,
+        (_, "GROUP" | "GROUP|GLOB" | "OTHER") => Due::Group,
+        (_, "ID") => Due::Broker,
+        (_, "BROKERS") => Due::Brokers,
+        ("mq-topics", "KEY=VALUE") => Due::TopicConfig,
+        ("mq-topics", "KEY") => Due::TopicConfigName,
+        ("mq-groups", "KEY=VALUE") => Due::GroupConfig,
+        ("mq-groups", "KEY") => Due::GroupConfigName,
+        (_, "CODEC") => Due::Codec,
+        (_, "ACKS") => Due::Words(&["all", "1", "0"]),
+        (_, "HASH") => Due::Words(&["murmur2", "crc32"]),
+        (_, "POINT") => Due::Words(&["start", "end"]),
+        (_, "RANGE") => Due::Words(&["start", "end", "stored"]),
+        (_, "FILE" | "CSV") => Due::Native(Native::File),
+        (_, "DIR") => Due::Native(Native::Dir),
+        (_, "CMD") => Due::Native(Native::Command),
+        _ => return None,
+    })
+}
+
+/// The command with what completes each of its values.
+pub fn with_candidates(tool: &'static str, command: Command, line: &Arc<Line>) -> Command {
+    command
+        .mut_args(|arg| match due_of(tool, &arg) {
+            None => arg,
+            Some(due) => {
+                let line = Arc::clone(line);
+                let candidates = move |value: &OsStr| candidates(&line, due, value);
+                arg.add(ArgValueCompleter::new(candidates))
+            }
+        })
+        .mut_subcommands(|sub| with_candidates(tool, sub, line))
+}
+
+fn due_of(tool: &str, arg: &Arg) -> Option<Due> {
+    match (tool, arg.get_id().as_str()) {
+        // One that is started may be new; those that are there are likelier.
+        ("mq-broker", "id") => return Some(Due::Broker),
+        ("mq-broker", "group") => return Some(Due::Native(Native::UnixGroup)),
+        ("mq-consume", "assignor") => return Some(Due::Words(&["uniform", "range"])),
+        _ => {}
+    }
+    let value = arg.get_value_names()?.first()?;
+    due(tool, value)
+}
+
+fn candidates(line: &Line, due: Due, value: &OsStr) -> Vec<CompletionCandidate> {
+    if let Due::Native(kind) = due {
+        line.wants_native(kind, value);
+        return Vec::new();
+    }
+    let Some(text) = value.to_str() else {
+        return Vec::new();
+    };
+    match due {
+        Due::TopicOrFile if line.has_flag("--each-topic") => {
+            line.wants_native(Native::File, value);
+            Vec::new()
+        }
+        Due::Topic | Due::TopicOrFile => plain(line.topics(text, "")),
+        Due::TopicOrPartition => partitions(line, text, "", ""),
+        Due::Partition(behind) => partitions(line, text, ":", behind),
+        Due::Reassignment if line.has_flag("--cancel") => partitions(line, text, "", ""),
+        Due::Reassignment if text.contains('=') => brokers(line, text, &['=', ',']),
+        Due::Reassignment => partitions(line, text, "=", "="),
+        Due::Group => plain(line.groups(text)),
+        Due::Broker => brokers(line, text, &[]),
+        Due::Brokers => brokers(line, text, &[',', ':']),
+        Due::TopicConfig => topic_configs(text),
+        Due::TopicConfigName => helped(text, TopicConfigs::names(), "", TopicConfigs::allowed),
+        Due::GroupConfig => helped(text, group::config_names(), "=", |_| None),
+        Due::GroupConfigName => helped(text, group::config_names(), "", |_| None),
+        Due::Words(words) => helped(text, words.iter().copied(), "", |_| None),
+        Due::Codec => {
+            let codecs = Compression::ALL.into_iter().map(Compression::as_str);
+            helped(text, codecs, "", |_| None)
+        }
+        Due::Native(_) => Vec::new(),
+    }
+}
+
+fn plain(names: Vec<String>) -> Vec<CompletionCandidate> {
+    names.into_iter().map(CompletionCandidate::new).collect()
+}
+
+/// Topics, with `behind_topic` behind each; partitions behind a colon, with `behind_partition`.
+fn partitions(
+    line: &Line,
+    text: &str,
+    behind_topic: &str,
+    behind_partition: &str,
+) -> Vec<CompletionCandidate> {
+    plain(match text.split_once(':') {
+        None => line.topics(text, behind_topic),
+        Some((topic, number)) => line.partitions(topic, number, behind_partition),
+    })
+}
+
+/// Brokers' ids, the first or behind one of these.
+fn brokers(line: &Line, text: &str, behind: &[char]) -> Vec<CompletionCandidate> {
+    let begins = text.rfind(behind).map_or(0, |at| at + 1);
+    let (head, typed) = text.split_at(begins);
+    let ids = line.brokers().into_iter().map(|id| id.to_string());
+    let ids = ids.filter(|id| id.starts_with(typed));
+    plain(ids.map(|id| format!("{head}{id}")).collect())
+}
+
+/// `NAME=`, and behind that what it takes by name.
+fn topic_configs(text: &str) -> Vec<CompletionCandidate> {
+    let Some((name, value)) = text.split_once('=') else {
+        return helped(text, TopicConfigs::names(), "=", TopicConfigs::allowed);
+    };
+    let words = TopicConfigs::words(name).iter();
+    let words = words.filter(|word| word.starts_with(value));
+    plain(words.map(|word| format!("{name}={word}")).collect())
+}
+
+fn helped(
+    text: &str,
+    names: impl Iterator<Item = &'static str>,
+    behind: &str,
+    help: fn(&str) -> Option<&'static str>,
+) -> Vec<CompletionCandidate> {
+    let names = names.filter(|name| name.starts_with(text));
+    let candidate = |name: &str| {
+        let help = help(name).map(Into::into);
+        CompletionCandidate::new(format!("{name}{behind}")).help(help)
+    };
+    names.map(candidate).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::cli::docs;
+
+    /// Values that are the user's own: numbers, times, texts, new names.
+    const FREE: [&str; 15] = [
+        "BYTES",
+        "DELIM",
+        "DURATION",
+        "KEY",
+        "LIST",
+        "N",
+        "NAME",
+        "NAME[=VALUE]",
+        "N|DURATION",
+        "RACK",
+        "RATE",
+        "REGEX",
+        "TEMPLATE",
+        "TEXT",
+        "TIME",
+    ];
+
+    /// A value of a name that is in no table would silently complete to nothing.
+    #[test]
+    fn every_value_is_due_something_or_free() {
+        fn look(tool: &str, command: &Command, known: &mut BTreeSet<String>) {
+            for arg in command.get_arguments() {
+                let takes_value = arg.is_positional() || arg.get_action().takes_values();
+                let by_clap = arg.get_value_parser().possible_values().is_some();
+                if !takes_value || by_clap {
+                    continue;
+                }
+                let names = arg.get_value_names().expect("a value has a name");
+                let name = names.first().expect("a value has a name");
+                let place = format!("{} {}", command.get_name(), arg.get_id());
+                assert!(
+                    due_of(tool, arg).is_some() || FREE.contains(&name.as_str()),
+                    "{tool} {place}: say in src/cli/complete/due.rs what completes {name}"
+                );
+                known.extend(due_of(tool, arg).map(|due| format!("{due:?}")));
+            }
+            for sub in command.get_subcommands() {
+                look(tool, sub, known);
+            }
+        }
+        let mut known = BTreeSet::new();
+        for command in docs::commands() {
+            look(command.get_name(), &command, &mut known);
+        }
+        assert_eq!(known.len(), 23, "{known:?}");
+    }
+}

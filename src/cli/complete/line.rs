@@ -1,0 +1,190 @@
+//! The command line that is being completed, and the names that are known where it points.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use crate::cli::env::store_path;
+use crate::disk::OsDisk;
+use crate::store::Listing;
+use crate::types::BrokerId;
+
+/// What the shell completes itself: it knows home directories, quotes and the user's wishes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Native {
+    /// Any file.
+    File,
+    /// A directory.
+    Dir,
+    /// A command, as `sh -c` takes it.
+    Command,
+    /// A group of users.
+    UnixGroup,
+}
+
+/// A line, and what was found out for it.
+#[derive(Debug, Default)]
+pub struct Line {
+    /// The words before the one at the cursor, the command first.
+    words: Vec<String>,
+    store: OnceLock<Option<Listing>>,
+    native: Mutex<Option<(Native, usize)>>,
+}
+
+impl Line {
+    /// The words before the cursor's, the command first.
+    pub fn new(words: Vec<String>) -> Self {
+        Line {
+            words,
+            ..Line::default()
+        }
+    }
+
+    /// Whether a flag was given.
+    pub fn has_flag(&self, flag: &str) -> bool {
+        self.options().any(|word| word == flag)
+    }
+
+    /// Whether no word from the cursor on is an option.
+    pub fn is_escaped(&self) -> bool {
+        self.words.iter().any(|word| word == "--")
+    }
+
+    /// Says that the shell has to complete such a value, of which `value` is typed.
+    pub fn wants_native(&self, kind: Native, value: &OsStr) {
+        let mut native = self.native.lock().unwrap_or_else(PoisonError::into_inner);
+        native.get_or_insert((kind, value.len()));
+    }
+
+    /// What the shell has to complete, and how many bytes of it are typed.
+    pub fn wanted_native(&self) -> Option<(Native, usize)> {
+        *self.native.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Topics that begin so, with `behind` behind each.
+    pub fn topics(&self, typed: &str, behind: &str) -> Vec<String> {
+        let topics = self.store().map(Listing::topics).unwrap_or_default();
+        let topics = topics.iter().map(|topic| topic.as_str());
+        let topics = topics.filter(|topic| topic.starts_with(typed));
+        topics.map(|topic| format!("{topic}{behind}")).collect()
+    }
+
+    /// Partitions of a topic whose number begins so, with `behind` behind each.
+    pub fn partitions(&self, topic: &str, typed: &str, behind: &str) -> Vec<String> {
+        let store = self.store();
+        let numbers = store.map(|store| store.partitions(topic));
+        let numbers = numbers.unwrap_or_default().into_iter();
+        let numbers = numbers.map(|number| number.to_string());
+        let numbers = numbers.filter(|number| number.starts_with(typed));
+        numbers
+            .map(|number| format!("{topic}:{number}{behind}"))
+            .collect()
+    }
+
+    /// Groups that begin so.
+    pub fn groups(&self, typed: &str) -> Vec<String> {
+        let mut groups = self.store().map(Listing::groups).unwrap_or_default();
+        groups.retain(|group| group.starts_with(typed));
+        groups
+    }
+
+    /// All brokers.
+    pub fn brokers(&self) -> Vec<BrokerId> {
+        self.store().map(Listing::brokers).unwrap_or_default()
+    }
+
+    /// The store that the line names, or the one that is used without.
+    fn store(&self) -> Option<&Listing> {
+        let open = || {
+            let path = store_path(self.given_store()).ok()?;
+            Listing::open(&OsDisk, &path)
+        };
+        self.store.get_or_init(open).as_ref()
+    }
+
+    fn given_store(&self) -> Option<PathBuf> {
+        let mut words = self.options();
+        let word = words.find_map(|word| match word.strip_prefix("--store")? {
+            "" => Some(None),
+            value => value.strip_prefix('=').map(Some),
+        })?;
+        word.or_else(|| words.next())
+            .map(|path| expanded(path, |name| std::env::var(name).ok()))
+    }
+
+    /// The words behind the command, up to a `--`.
+    fn options(&self) -> impl Iterator<Item = &str> {
+        let words = self.words.iter().skip(1).map(String::as_str);
+        words.take_while(|word| *word != "--")
+    }
+}
+
+/// A path as it was typed: a home directory or an environment variable at its begin is put in, as
+/// the shell will do.
+fn expanded(path: &str, variable: impl Fn(&str) -> Option<String>) -> PathBuf {
+    let put_in = || {
+        if path == "~" || path.starts_with("~/") {
+            return Some((variable("HOME")?, &path[1..]));
+        }
+        let rest = path.strip_prefix('$')?;
+        let (name, rest) = match rest.strip_prefix('{') {
+            Some(rest) => rest.split_once('}')?,
+            None => {
+                let is_other = |c: char| !c.is_ascii_alphanumeric() && c != '_';
+                rest.split_at(rest.find(is_other).unwrap_or(rest.len()))
+            }
+        };
+        Some((variable(name)?, rest))
+    };
+    match put_in() {
+        Some((value, rest)) => PathBuf::from(format!("{value}{rest}")),
+        None => PathBuf::from(path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(text: &str) -> Line {
+        Line::new(text.split(' ').map(str::to_owned).collect())
+    }
+
+    #[test]
+    fn the_store_is_the_lines() {
+        for (text, store) in [
+            ("t list", None),
+            ("t --store /a list", Some("/a")),
+            ("t list --store=/a", Some("/a")),
+            ("t list --store", None),
+            ("t list --stored /a", None),
+            ("t list -- --store /a", None),
+        ] {
+            assert_eq!(line(text).given_store(), store.map(PathBuf::from), "{text}");
+        }
+        assert!(line("t -- -x").is_escaped() && !line("t -x").is_escaped());
+        assert!(line("t --a -- --b").has_flag("--a") && !line("t -- --b").has_flag("--b"));
+    }
+
+    #[test]
+    fn paths_are_expanded_at_their_begin_only() {
+        let variable = |name: &str| match name {
+            "HOME" => Some("/home/me".to_owned()),
+            "D" => Some("/data".to_owned()),
+            _ => None,
+        };
+        for (typed, path) in [
+            ("~", "/home/me"),
+            ("~/s", "/home/me/s"),
+            ("~you/s", "~you/s"),
+            ("$D/s", "/data/s"),
+            ("${D}s", "/datas"),
+            ("$NO/s", "$NO/s"),
+            ("${D", "${D"),
+            ("$(rm)/s", "$(rm)/s"),
+            ("a$D", "a$D"),
+        ] {
+            assert_eq!(expanded(typed, variable), PathBuf::from(path), "{typed}");
+        }
+    }
+}
