@@ -25,7 +25,7 @@ const MARK: &str = "?";
 
 /// What is to be printed, where `words` ask for it: as with `--help`, wherever an option may stand, and
 /// of the command that it stands behind.
-pub fn asked(command: fn() -> Command, words: &[OsString]) -> Option<Result<Vec<u8>>> {
+pub fn asked(command: impl FnOnce() -> Command, words: &[OsString]) -> Option<Result<Vec<u8>>> {
     if !words.iter().any(|word| word == OPTION) {
         return None;
     }
@@ -358,7 +358,7 @@ mod tests {
         let commands = super::super::docs::commands();
         let tool = line.split(' ').next().expect("a tool");
         let command = commands.into_iter().find(|c| c.get_name() == tool);
-        let line = asked(command.expect("the tool"), &words)?.expect("JSON");
+        let line = asked(|| command.expect("the tool"), &words)?.expect("JSON");
         let value: serde_json::Value = serde_json::from_slice(&line).expect("JSON");
         Some(value["command"].as_str().expect("a command").to_owned())
     }
