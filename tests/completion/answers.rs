@@ -249,10 +249,7 @@ fn a_name_is_no_code() {
     };
     let quoted = r#"x\$\(touch\ pwned\)\`touch\ pwned\`\;\'\"\\\ \&\ \*"#;
     // What is no single line is left out, and a name that would be an option where it stands.
-    assert_eq!(
-        asked("mq-groups describe ", ""),
-        [&*r"bang\!", quoted, "ünï"]
-    );
+    assert_eq!(asked("mq-groups describe ", ""), [r"bang\!", quoted, "ünï"]);
     assert_eq!(asked("mq-groups describe -- -", "-"), ["-dash"]);
     assert_eq!(asked("mq-consume -g -", "-"), ["-dash"]);
     assert_eq!(
