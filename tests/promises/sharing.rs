@@ -76,23 +76,23 @@ impl Place {
         assert_eq!(done.status, 0, "{user} {tool} {args:?}: {}", done.err);
         done.text()
     }
+}
 
-    /// Everything in a directory is the group's.
-    fn all_shared(&self, dir: &Path) -> usize {
-        let mut count = 0;
-        for entry in fs::read_dir(dir).expect("readdir") {
-            let path = entry.expect("an entry").path();
-            let found = fs::symlink_metadata(&path).expect("stat");
-            let mode = if found.is_dir() { 0o2770 } else { 0o660 };
-            let (path_, now) = (path.display(), found.mode() & 0o7777);
-            assert_eq!((now, found.gid()), (mode, GROUP), "{path_} {now:o}");
-            count += 1;
-            if found.is_dir() {
-                count += self.all_shared(&path);
-            }
+/// Everything in a directory is the group's.
+fn all_shared(dir: &Path) -> usize {
+    let mut count = 0;
+    for entry in fs::read_dir(dir).expect("readdir") {
+        let path = entry.expect("an entry").path();
+        let found = fs::symlink_metadata(&path).expect("stat");
+        let mode = if found.is_dir() { 0o2770 } else { 0o660 };
+        let (path_, now) = (path.display(), found.mode() & 0o7777);
+        assert_eq!((now, found.gid()), (mode, GROUP), "{path_} {now:o}");
+        count += 1;
+        if found.is_dir() {
+            count += all_shared(&path);
         }
-        count
     }
+    count
 }
 
 /// Takes the default ACLs off a directory and those below.
@@ -191,8 +191,8 @@ fn two_users(place: &Place) {
     place.ok(BOB, "077", "mq-broker", &["stop", "1"], "");
     running.end();
     place.ok(ALICE, "077", "mq-produce", &["r"], "and once more\n");
-    assert!(place.all_shared(&place.store()) > 60);
-    assert!(place.all_shared(Path::new(&logs)) >= 4);
+    assert!(all_shared(&place.store()) > 60);
+    assert!(all_shared(Path::new(&logs)) >= 4);
     // Killed, it is the other who mends.
     let mut killed = place.command(BOB, GROUP, "077", "mq-produce", &["t", "--linger", "10s"]);
     let killed = Running::of(killed.stdin(Stdio::piped()).spawn().expect("spawn"));
@@ -202,7 +202,7 @@ fn two_users(place: &Place) {
     place.ok(ALICE, "077", "mq-produce", &["t"], "4 alice\n");
     place.ok(ALICE, "077", "mq-topics", &["verify"], "");
     place.ok(ALICE, "077", "mq-topics", &["delete", "b", "--yes"], "");
-    place.all_shared(&place.store());
+    all_shared(&place.store());
     // One who is not in the group.
     let command = place.command(61_003, OTHER_GROUP, "022", "mq-consume", &["-e", "t"]);
     let refused = run(command, b"");
@@ -229,7 +229,7 @@ fn a_store_without_acls_is_shared_too() {
     without_acl(&place.store());
     place.ok(BOB, "077", "mq-produce", &["later"], "5 bob\n");
     place.ok(ALICE, "077", "mq-produce", &["later"], "6 alice\n");
-    place.all_shared(&place.store());
+    all_shared(&place.store());
 }
 
 #[test]
@@ -262,7 +262,7 @@ fn a_store_is_given_to_a_group_with_all_that_is_in_it_and_mended_where_it_is_not
     assert!(refused.err.contains("id -nG"), "{}", refused.err);
 
     place.ok(ALICE, "022", "mq-broker", &init, "");
-    place.all_shared(&place.store());
+    all_shared(&place.store());
     assert_eq!(described(BOB), Value::String(group.clone()));
     let table = place.ok(BOB, "022", "mq-topics", &["describe", "t"], "");
     assert!(table.contains("Unix group 61100"), "{table}");
