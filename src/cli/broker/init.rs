@@ -62,8 +62,9 @@ fn told(store: &Arc<StoreDir>, group: &UnixGroup, given: &Given) -> String {
     match given {
         Given { made: true, .. } => format!("{path} is a store of the Unix group {name} now"),
         Given { changed: 0, .. } => format!("{path} is a store of the Unix group {name} already"),
-        Given { changed, .. } => format!(
-            "{path} is a store of the Unix group {name} now: {changed} files and directories changed"
-        ),
+        Given { changed, .. } => {
+            let what = if *changed == 1 { "entry" } else { "entries" };
+            format!("{path} is a store of the Unix group {name} now: {changed} {what} changed")
+        }
     }
 }

@@ -14,7 +14,9 @@ use crate::store::layout;
 /// Ends with status 0 as soon as a look finds a lag of at most --lag, over all partitions that the
 /// group has committed offsets of or that a member reads. Records that come after that look are not
 /// waited for. A partition whose lag is not known is waited for, too, and so are partitions that
-/// move between members. Exit status 75 if --timeout is up first.
+/// move between members. Exit status 75 if --timeout is up first. A group that is not there, or that
+/// has nothing of what is asked for, ends it at once with 1, and so does a partition with unread
+/// records that is deleted meanwhile.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct WaitArgs {

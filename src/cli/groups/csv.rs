@@ -57,7 +57,7 @@ fn parse(input: &mut dyn BufRead, place: &str) -> Result<Vec<CommitEntry>> {
         if line.trim().is_empty() {
             continue;
         }
-        if rows.is_empty() && fields(line).eq(HEADER) {
+        if rows.is_empty() && is_header(line) {
             continue;
         }
         let row = row(line).map_err(|why| refuse(&why))?;
@@ -78,6 +78,10 @@ fn parse(input: &mut dyn BufRead, place: &str) -> Result<Vec<CommitEntry>> {
 /// What a header says.
 const HEADER: [&str; 3] = ["topic", "partition", "offset"];
 
+fn is_header(line: &str) -> bool {
+    fields(line).map(str::to_ascii_lowercase).eq(HEADER)
+}
+
 fn fields(line: &str) -> impl Iterator<Item = &str> {
     line.split(',').map(unquoted)
 }
@@ -85,7 +89,11 @@ fn fields(line: &str) -> impl Iterator<Item = &str> {
 fn row(line: &str) -> Result<CommitEntry, String> {
     let fields: Vec<&str> = fields(line).collect();
     let named = |field: &&str| field.chars().all(|c| c.is_alphabetic() || c == '_');
-    if fields.iter().all(named) && fields.iter().any(|field| HEADER.contains(field)) {
+    if fields.iter().all(named)
+        && fields
+            .iter()
+            .any(|field| HEADER.contains(&field.to_ascii_lowercase().as_str()))
+    {
         return Err("a header has the words topic,partition,offset, and stands first".to_owned());
     }
     let [topic, partition, offset] = fields[..] else {
@@ -148,6 +156,7 @@ mod tests {
     fn a_header_is_passed_over() {
         for header in [
             "topic,partition,offset",
+            "TOPIC,PARTITION,OFFSET",
             "\n\"topic\", \"partition\" ,offset\r",
         ] {
             let text = format!("{header}\norders,0,5\n");

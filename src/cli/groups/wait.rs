@@ -41,12 +41,16 @@ pub fn wait(job: Wait, env: &mut Env) -> Result<Outcome> {
     let started = env.monotonic();
     let mut news: Option<LagNews> = None;
     let mut told = Told::default();
+    let mut unread = Unread::default();
     loop {
         if let Some(news) = &mut news {
             news.refresh();
         }
         let began = env.monotonic();
-        let seen = look(group::describe(&store, &job.group)?, &job)?;
+        let described = group::describe(&store, &job.group)?;
+        unread.are_there(&described)?;
+        let seen = look(described, &job)?;
+        unread.note(&seen);
         let now = env.monotonic();
         let lag = Lag::of(&seen);
         if lag.is_at_most(job.lag) {
@@ -201,7 +205,7 @@ impl Lag {
         let names = |all: &[TopicPartition]| TopicPartition::first_of(all, NAMED_MAX);
         let mut told = Vec::new();
         if !self.unknown.is_empty() {
-            told.push(format!("not known of {}", names(&self.unknown)));
+            told.push(format!("the lag of {} is not known", names(&self.unknown)));
         }
         if !self.uncommitted.is_empty() {
             let names = names(&self.uncommitted);
@@ -216,16 +220,53 @@ impl Lag {
 
 impl std::fmt::Display for Lag {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let unknown = self.unknown();
+        if self.behind == 0 && !unknown.is_empty() {
+            return write!(f, "{}", unknown.join("; "));
+        }
         let what = if self.behind == 1 {
             "partition"
         } else {
             "partitions"
         };
         write!(f, "lag {} in {} {what}", self.records, self.behind)?;
-        for more in self.unknown() {
+        for more in unknown {
             write!(f, "; {more}")?;
         }
         Ok(())
+    }
+}
+
+/// What was unread at the last look: it may not go without having been read.
+#[derive(Debug, Default)]
+struct Unread(BTreeMap<TopicPartition, i64>);
+
+impl Unread {
+    /// # Errors
+    /// [`Kind::UnknownTopic`], where a partition that had unread records is no longer the group's: its
+    /// topic, or what was committed of it, was deleted.
+    fn are_there(&self, seen: &GroupDescription) -> Result<()> {
+        let there = partitions(seen);
+        let gone = self.0.iter().find(|(tp, _)| !there.contains(tp));
+        if let Some((tp, lag)) = gone {
+            let group = seen.group.escape_debug();
+            let text = format!("{tp} went while group '{group}' had {lag} of its records to read");
+            return Err(Error::new(Kind::UnknownTopic, text)
+                .cure("its topic, or what was committed of it, was deleted: those are not read"));
+        }
+        Ok(())
+    }
+
+    /// One whose lag is not known now keeps the last that was.
+    fn note(&mut self, seen: &GroupDescription) {
+        for row in &seen.offsets {
+            let Some(tp) = partition(row) else { continue };
+            match row.lag {
+                Some(lag) if lag > 0 => drop(self.0.insert(tp, lag)),
+                Some(_) => drop(self.0.remove(&tp)),
+                None => {}
+            }
+        }
     }
 }
 
@@ -331,8 +372,8 @@ mod tests {
         }
     }
 
-    fn lag(state: &'static str, offsets: Vec<OffsetDescription>) -> Lag {
-        Lag::of(&GroupDescription {
+    fn group(state: &'static str, offsets: Vec<OffsetDescription>) -> GroupDescription {
+        GroupDescription {
             group: "g".to_owned(),
             state: Some(state),
             group_epoch: Some(1),
@@ -342,7 +383,25 @@ mod tests {
             configs: BTreeMap::new(),
             notes: Vec::new(),
             damage: None,
-        })
+        }
+    }
+
+    fn lag(state: &'static str, offsets: Vec<OffsetDescription>) -> Lag {
+        Lag::of(&group(state, offsets))
+    }
+
+    #[test]
+    fn what_was_unread_does_not_go_by_way_of_not_being_known() {
+        let of = |offsets| group("Empty", offsets);
+        let mut unread = Unread::default();
+        unread.note(&of(vec![row(Some(5), Some(9))]));
+        let not_known = of(vec![row(Some(5), None)]);
+        unread.are_there(&not_known).expect("there");
+        unread.note(&not_known);
+        let error = unread.are_there(&of(Vec::new())).expect_err("gone");
+        assert!(error.to_string().contains("4 of its records"), "{error}");
+        unread.note(&of(vec![row(Some(9), Some(9))]));
+        unread.are_there(&of(Vec::new())).expect("all was read");
     }
 
     #[test]
@@ -391,35 +450,35 @@ mod tests {
                 vec![row(None, None)],
                 99,
                 false,
-                "lag 0 in 0 partitions; not known of t:0",
+                "the lag of t:0 is not known",
             ),
             (
                 "Stable",
                 vec![row(Some(3), None)],
                 99,
                 false,
-                "lag 0 in 0 partitions; not known of t:0",
+                "the lag of t:0 is not known",
             ),
             (
                 "Stable",
                 vec![beyond],
                 99,
                 false,
-                "lag 0 in 0 partitions; not known of t:0",
+                "the lag of t:0 is not known",
             ),
             (
                 "Stable",
                 vec![unreadable],
                 99,
                 false,
-                "lag 0 in 0 partitions; not known of t:0",
+                "the lag of t:0 is not known",
             ),
             (
                 "Reconciling",
                 vec![row(Some(10), Some(10))],
                 99,
                 false,
-                "lag 0 in 0 partitions; partitions are moving between members",
+                "partitions are moving between members",
             ),
         ] {
             let lag = lag(state, rows);

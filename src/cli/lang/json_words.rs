@@ -34,6 +34,8 @@ pub(super) enum Due {
 /// one is known the cure.
 pub(super) fn refused(text: &[u8], e: &serde_json::Error, field: &str, due: Due) -> Error {
     let refuse = |column: usize, what: &str| {
+        // Its reader counts from 1, and has 0 before the first.
+        let column = column.max(1);
         Error::new(Kind::InvalidRecord, format!("column {column}: {what}"))
     };
     if text.trim_ascii().is_empty() {
