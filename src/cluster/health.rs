@@ -245,7 +245,6 @@ fn brokers(
         if held == 0 {
             continue;
         }
-        let alone = partitions_alone(metas, id);
         if live.contains_key(&id) {
             match open_logs(store, id) {
                 Ok((logs, true)) => {
@@ -258,7 +257,7 @@ fn brokers(
                 }
                 Ok(_) => {}
                 Err(e) => {
-                    let text = unusable(store, id, e, &alone);
+                    let text = unusable(store, id, e, metas);
                     health.add(Trouble::LogDirUnusable, Some(id), None, text);
                 }
             }
@@ -274,7 +273,7 @@ fn brokers(
                 Trouble::BrokerStopped,
                 Some(id),
                 None,
-                stopped(store, id, held, &alone),
+                stopped(store, id, held, metas),
             );
         }
     }
@@ -282,12 +281,12 @@ fn brokers(
 }
 
 /// That a broker does not run, and what a start of it would meet.
-fn stopped(store: &StoreDir, id: BrokerId, held: usize, alone: &[TopicPartition]) -> String {
+fn stopped(store: &StoreDir, id: BrokerId, held: usize, metas: &[Arc<TopicMeta>]) -> String {
     let replicas = if held == 1 { "replica" } else { "replicas" };
     let text = format!("broker {id} does not run, and has {held} {replicas}");
     match log_dir::refuse_unusable(store, id) {
         Ok(()) => format!("{text} ('mq-broker start --id {id}')"),
-        Err(e) => format!("{text}: {}", unusable(store, id, e, alone)),
+        Err(e) => format!("{text}: {}", unusable(store, id, e, metas)),
     }
 }
 
@@ -303,7 +302,7 @@ fn partitions_alone(metas: &[Arc<TopicMeta>], id: BrokerId) -> Vec<TopicPartitio
 
 /// Why a broker's log directory cannot be used. Where it is gone, an empty one in its place is filled
 /// from other replicas: that is no cure for what only this one has.
-fn unusable(store: &StoreDir, id: BrokerId, e: Error, alone: &[TopicPartition]) -> String {
+fn unusable(store: &StoreDir, id: BrokerId, e: Error, metas: &[Arc<TopicMeta>]) -> String {
     let gone = store.broker_file(id).ok().and_then(|file| {
         let path = log_dir::registered_path(store, &file);
         log_dir::refuse_gone(store, id, &path).err()
@@ -311,10 +310,11 @@ fn unusable(store: &StoreDir, id: BrokerId, e: Error, alone: &[TopicPartition]) 
     let Some(gone) = gone else {
         return told(&e);
     };
+    let alone = partitions_alone(metas, id);
     if alone.is_empty() {
         return told(&gone);
     }
-    let names = TopicPartition::first_of(alone, NAMED_MAX);
+    let names = TopicPartition::first_of(&alone, NAMED_MAX);
     told(&gone.cure(format!(
         "bring it back: nobody else is in sync for {names}; without it, 'mq-broker elect unclean T:P' \
          has another replica lead, where there is one, and what that lacks is lost"

@@ -1,5 +1,5 @@
-//! The names of what a store holds, as its directories list them: for whoever wants them at once
-//! and can do without, such as a shell that completes a word.
+//! The names of what a store holds, as its directories list them: for a caller that wants them at
+//! once and can do without, such as a shell that completes a word.
 //!
 //! Invariant: nothing is opened but directories, nothing is made, no lock is taken. What cannot be
 //! listed has no names here; who needs to know why opens a [`StoreDir`](super::StoreDir).

@@ -47,7 +47,7 @@ impl Drop for MadeDirs<'_> {
                 .disk
                 .open_dir_through_links(parent)
                 .and_then(|parent| parent.remove_dir(name));
-            // Somebody uses it: then he uses those above it, too.
+            // Another process uses it, and with it those above.
             if removed.is_err() {
                 return;
             }

@@ -25,7 +25,7 @@ pub(super) fn access_of(stat: &Stat) -> Access {
     }
 }
 
-/// Gives what is open to the group, whoever's it was; whether it was not the group's.
+/// Gives what is open to the group. Whether it was not the group's before.
 pub(super) fn share(fd: BorrowedFd<'_>, group: u32) -> io::Result<bool> {
     let stat = fs::fstat(fd)?;
     if !is_ours(&stat) {
