@@ -14,7 +14,7 @@ pub struct ConsentArgs {
     /// Print the plan, change nothing
     #[arg(long, help_heading = "Changes")]
     dry_run: bool,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(short, long, help_heading = "Changes")]
     yes: bool,
 }

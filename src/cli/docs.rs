@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use clap::{Command, CommandFactory};
+use clap::{Arg, ArgAction, Command, CommandFactory};
 use clap_mangen::Man;
 
 use super::complete::Shell;
@@ -78,7 +78,7 @@ fn man_page(man: &Man, command: &Command, siblings: &[String]) -> std::io::Resul
         Ok::<(), std::io::Error>(())
     };
     section(&|w| man.render_name_section(w))?;
-    section(&|w| man.render_synopsis_section(w))?;
+    section(&|w| w.write_all(synopsis(command).as_bytes()))?;
     section(&|w| man.render_description_section(w))?;
     if command.get_arguments().any(|arg| !arg.is_hide_set()) {
         section(&|w| man.render_options_section(w))?;
@@ -98,6 +98,57 @@ fn man_page(man: &Man, command: &Command, siblings: &[String]) -> std::io::Resul
     text.extend(as_it_stands("EXAMPLES", examples).bytes());
     text.extend(see_also(command, siblings).bytes());
     Ok(text)
+}
+
+/// How the command is typed: each option with what stands for its value, `...` where more may follow.
+/// What belongs together stays on one line.
+fn synopsis(command: &Command) -> String {
+    let name = command
+        .get_bin_name()
+        .unwrap_or_else(|| command.get_name());
+    let mut text = format!(".SH SYNOPSIS\n.nh\n.ad l\n\\fB{}\\fR", unbroken(name));
+    let shown = command.get_arguments().filter(|arg| !arg.is_hide_set());
+    let (arguments, options): (Vec<&Arg>, Vec<&Arg>) = shown.partition(|arg| arg.is_positional());
+    for arg in options.into_iter().chain(arguments) {
+        text.push('\n');
+        text.push_str(&typed(arg));
+    }
+    if command.has_subcommands() {
+        text.push_str("\n\\fICOMMAND\\fR ...");
+    }
+    text.push_str("\n.ad b\n.hy\n");
+    text
+}
+
+/// `[-p LIST]`, `TOPIC...` and the like.
+fn typed(arg: &Arg) -> String {
+    let mut parts = Vec::new();
+    let short = arg.get_short().map(|short| format!("-{short}"));
+    let long = arg.get_long().map(|long| format!("--{long}"));
+    if let Some(option) = short.or(long) {
+        parts.push(format!("\\fB{}\\fR", unbroken(&option)));
+    }
+    if arg.is_positional() || arg.get_action().takes_values() {
+        let names = arg.get_value_names().unwrap_or_default();
+        parts.extend(names.iter().map(|name| format!("\\fI{}\\fR", unbroken(name))));
+    }
+    let takes_more = arg.get_num_args().is_some_and(|n| n.max_values() > 1);
+    let dots = if takes_more || matches!(arg.get_action(), ArgAction::Append) {
+        "..."
+    } else {
+        ""
+    };
+    let text = parts.join("\\ ");
+    if arg.is_required_set() {
+        format!("{text}{dots}")
+    } else {
+        format!("[{text}]{dots}")
+    }
+}
+
+/// A word that roff neither changes nor breaks.
+fn unbroken(word: &str) -> String {
+    roff_literal(word).replace(' ', "\\ ")
 }
 
 /// What every part rendered by itself begins with.
@@ -152,6 +203,25 @@ mod tests {
     fn arguments_are_sound() {
         for command in commands() {
             command.debug_assert();
+        }
+    }
+
+    /// A reader of the line sees what each option takes, and what may come more than once.
+    #[test]
+    fn a_synopsis_shows_the_values() {
+        for (tool, line) in [
+            ("mq-consume", r"[\fB\-o\fR\ \fIRANGE\fR]"),
+            ("mq-consume", r"[\fB\-e\fR]"),
+            ("mq-consume", r"\fITOPIC\fR..."),
+            ("mq-produce", r"[\fB\-D\fR\ \fIDELIM\fR]"),
+            ("mq-produce", r"[\fB\-H\fR\ \fINAME[=VALUE]\fR]..."),
+            ("mq-produce", r"[\fIFILE\fR]..."),
+            ("mq-topics", r"\fICOMMAND\fR ..."),
+        ] {
+            let mut all = commands().into_iter();
+            let command = all.find(|c| c.get_name() == tool).expect("a tool");
+            let text = synopsis(&command);
+            assert!(text.lines().any(|one| one == line), "{line}: {text}");
         }
     }
 

@@ -156,9 +156,9 @@ const HABITS: &[Habit] = &[
     ),
     at(
         CONSUME,
-        &["--header", "-H", "--filter", "-F"],
-        "headers are no filter in this version: mq-consume -J T | jq -c \
-         'select(any(.headers[]; . == [\"NAME\", \"VALUE\"]))'",
+        &["-H", "--filter", "-F"],
+        "--header NAME=VALUE keeps the records with that header; --key K, --key-regex RE and --grep RE \
+         are the other filters",
     ),
     at(
         CONSUME,

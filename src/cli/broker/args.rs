@@ -60,14 +60,14 @@ enum Command {
 #[derive(Debug, clap::Args)]
 #[command(after_help = START_EXAMPLES)]
 struct StartArgs {
-    /// The broker's id, from 0; one that is not there yet is made
+    /// The broker's id, from 0; a new id registers a new broker
     #[arg(long, value_name = "N", help_heading = "Broker", default_value_t = EMBEDDED_BROKER.to_string())]
     id: String,
-    /// Keep the replicas in this directory, which may be on another disk, and is registered: it
-    /// need not be said again
+    /// Keep this broker's replicas in this directory, which may be on another disk. It is
+    /// registered: later starts need not name it
     #[arg(long, value_name = "DIR", help_heading = "Broker")]
     log_dir: Option<PathBuf>,
-    /// Where the broker stands, for the placement of replicas; registered too. '' takes it back
+    /// The broker's rack, for the placement of replicas. It is registered, too; '' removes it
     #[arg(long, value_name = "RACK", help_heading = "Broker")]
     rack: Option<String>,
 }
@@ -102,7 +102,7 @@ Examples:
   sudo mq-broker init --group data --store /srv/mq   # also mends what mq-broker health names
   id -nG                                             # who is added to a group logs in again";
 
-/// Show brokers: registered, running, where; exit status 1 if none runs
+/// Show registered brokers, and which of them run; exit status 1 if none does
 #[derive(Debug, clap::Args)]
 #[command(after_help = STATUS_EXAMPLES)]
 struct StatusArgs {
@@ -117,10 +117,10 @@ Examples:
   mq-broker status --format tsv --header
   mq-broker status --format json | jq .";
 
-/// List the brokers: state, place, and how much of the topics each has
+/// List brokers: state, directory, leaderships and replicas
 ///
-/// The state is running, drained (runs, and is to lead nothing) or stopped. One whose process
-/// hangs is running here: 'mq-broker health' tells it, which takes up to two seconds.
+/// The state is running, drained (running, but not to lead) or stopped. A broker whose process
+/// hangs counts as running here; 'mq-broker health' finds it, in up to two seconds.
 #[derive(Debug, clap::Args)]
 #[command(after_help = LIST_EXAMPLES)]
 struct ListArgs {
@@ -137,15 +137,15 @@ Examples:
 
 /// Move all leaders off a running broker, until it is restarted
 ///
-/// The controller moves what it leads to other replicas that are in sync. What has none stays, and
-/// is named. The broker goes on as a follower.
+/// The controller moves the broker's leaderships to other in-sync replicas. A partition that has
+/// none stays, and is named. The broker goes on as a follower.
 #[derive(Debug, clap::Args)]
 #[command(after_help = DRAIN_EXAMPLES)]
 struct DrainArgs {
     /// The broker
     #[arg(value_name = "ID", allow_hyphen_values = true)]
     id: String,
-    /// Let it lead again
+    /// Let the broker lead again
     #[arg(long, help_heading = "Broker")]
     undo: bool,
     /// How long to wait until it leads nothing
@@ -168,8 +168,7 @@ Examples:
 /// Stop a running broker, and wait until it has ended
 ///
 /// The broker first hands its leaderships to replicas that are in sync. If one of them makes no
-/// progress for 30 s, the broker stops all the same: its directory stays the leader, and nothing is
-/// lost.
+/// progress for 30 s, the broker stops anyway: its directory stays the leader, and nothing is lost.
 #[derive(Debug, clap::Args)]
 #[command(after_help = STOP_EXAMPLES)]
 struct StopArgs {
@@ -194,7 +193,7 @@ Examples:
   mq-broker stop --store /srv/mq
   mq-broker stop && mq-broker start";
 
-/// Show who holds which lock of the store
+/// Show which processes hold which locks of the store
 #[derive(Debug, clap::Args)]
 #[command(after_help = LOCKS_EXAMPLES)]
 struct LocksArgs {
@@ -209,10 +208,10 @@ Examples:
   mq-broker locks --format tsv --header
   mq-broker locks --format json | jq -r '.pids[]'";
 
-/// Take a stopped broker that has no replicas out of the store
+/// Remove a stopped broker without replicas from the store
 ///
-/// For one that a mistyped number made, or that will not come back. Its log directory stays, where
-/// that is elsewhere.
+/// For a broker that a mistyped id made, or that will not come back. Its log directory is kept if
+/// it is outside the store.
 #[derive(Debug, clap::Args)]
 #[command(after_help = UNREGISTER_EXAMPLES)]
 struct UnregisterArgs {

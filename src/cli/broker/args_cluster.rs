@@ -16,19 +16,19 @@ use crate::types::BrokerId;
 /// How long `--wait` waits, if nobody says.
 const WAIT: Duration = Duration::from_secs(60);
 
-/// Give partitions other replicas, or list what is under way
+/// Move partitions to other brokers, or list the moves under way
 ///
-/// New replicas are made and copy the leader; once all are in sync the controller takes the old ones
-/// away. Without partitions it lists what is under way: from which brokers to which, and how many
-/// records each new replica lacks.
+/// New replicas are created and copy the leader; once all are in sync, the controller removes the
+/// old ones. Without partitions it lists the moves under way: from which brokers to which, and how
+/// many records each new replica lacks.
 #[derive(Debug, clap::Args)]
 #[command(after_help = REASSIGN_EXAMPLES)]
 pub(super) struct ReassignArgs {
     /// Partitions and their brokers, the preferred leader first: T:P=1,2,3, or T=1,2,3 for all of T
     #[arg(value_name = "T[:P][=BROKERS]")]
     partitions: Vec<String>,
-    /// Most bytes a second that each new replica copies, such as 10MB: on average, for batches are
-    /// copied whole [default: no limit]
+    /// Most bytes a second that each new replica copies, such as 10MB (an average: batches are
+    /// copied whole) [default: no limit]
     #[arg(
         long,
         value_name = "RATE",
@@ -39,7 +39,7 @@ pub(super) struct ReassignArgs {
     /// Cancel the reassignment of these partitions or topics, and keep the old replicas
     #[arg(long, help_heading = "Reassignment", requires = "partitions", conflicts_with_all = ["throttle", "wait"])]
     cancel: bool,
-    /// Wait until it is done; without partitions, until nothing is under way
+    /// Wait until the move is done; without partitions, until none is under way
     #[arg(long, help_heading = "Reassignment", conflicts_with = "dry_run")]
     wait: bool,
     /// How long to wait [default: 60s]
@@ -62,7 +62,7 @@ Examples:
   mq-broker reassign orders:0=1,2,3
   mq-broker reassign orders=2,3 --throttle 10MB --wait --timeout 1h
   mq-broker reassign orders:0=4,5 orders:1=5,4 --dry-run
-  mq-broker reassign                          what is under way
+  mq-broker reassign                          the moves under way
   mq-broker reassign --format json | jq -c '[.topic, .partition, .lag]'
   mq-broker reassign 'app-*=1,2' --dry-run
   mq-broker reassign --cancel orders";
@@ -111,12 +111,12 @@ impl ReassignArgs {
     }
 }
 
-/// Have partitions led by others
+/// Elect other leaders for partitions
 ///
-/// preferred gives partitions to their preferred leaders, the first of their replicas, where those
-/// run and are in sync; nothing is lost by it. unclean is for a partition whose leader cannot be
-/// used while nobody else in sync runs: it elects a replica that runs, the one with most of the log.
-/// What that one lacks is lost for good.
+/// preferred makes the first replica of each partition its leader, where that replica runs and is
+/// in sync; nothing is lost. unclean is for a partition whose leader cannot be used while no other
+/// in-sync replica runs: it elects the running replica with the longest log. Records that this
+/// replica lacks are lost for good.
 #[derive(Debug, clap::Args)]
 #[command(after_help = ELECT_EXAMPLES)]
 pub(super) struct ElectArgs {
@@ -126,7 +126,7 @@ pub(super) struct ElectArgs {
     /// Topics or partitions [default for preferred: all]; unclean needs partitions
     #[arg(value_name = "T[:P]")]
     partitions: Vec<String>,
-    /// Elect this broker's replica (unclean) [default: that with most of the log]
+    /// Elect this broker's replica (unclean) [default: the longest log]
     #[arg(
         long,
         value_name = "ID",
@@ -142,9 +142,9 @@ pub(super) struct ElectArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Kind {
-    /// The first of the replicas, by a planned move
+    /// The first replica, by a planned move
     Preferred,
-    /// One that is not in sync: records may be lost
+    /// A replica that is not in sync: records may be lost
     Unclean,
 }
 
@@ -202,15 +202,15 @@ impl ElectArgs {
     }
 }
 
-/// Say whether all is as it should be: exit status 1 if not, and why
+/// Check the store and its brokers: a line for each problem, and then exit status 1
 ///
-/// A line for each reason: no controller, brokers with replicas that do not run, hang, or whose disk
-/// is full or gone, partitions that are offline, under-replicated, or have fewer in sync than
-/// min.insync.replicas. A store with single replicas needs no daemon to be healthy.
+/// Problems are: no controller; a broker with replicas that does not run, hangs, or whose disk is
+/// full or gone; a partition that is offline, is under-replicated, or has fewer in-sync replicas
+/// than min.insync.replicas. A store with single replicas needs no daemon to be healthy.
 #[derive(Debug, clap::Args)]
 #[command(after_help = HEALTH_EXAMPLES)]
 pub(super) struct HealthArgs {
-    /// Wait until all is as it should be
+    /// Wait until there is no problem
     #[arg(long, help_heading = "Health")]
     wait: bool,
     /// How long to wait [default: 60s]

@@ -3,9 +3,12 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
+use regex::bytes::Regex;
+
 use super::command::check_command;
 use super::exec::is_source;
-use super::job::{ExecJob, Filter, GroupJob, Job, Topics};
+use super::filter::{Filter, HeaderIs};
+use super::job::{ExecJob, GroupJob, Job, Topics};
 use crate::cli::common::{Common, broker_id, bytes_as_given, usage};
 use crate::cli::lang::{
     Delimiter, FIELDS_HELP, Format, Framing, FramingOptions, Now, Renderer, Template, parse_count,
@@ -45,13 +48,13 @@ pub struct Args {
         conflicts_with = "group"
     )]
     partitions: Option<String>,
-    /// From where to where: POINT, A:B, or 0=A:B,3=C. Points: start end N +N -N @TIME stored; B may
-    /// be @+5m: so long after the time A. TIME is 10:00, 2026-01-31T10:00, yesterday, -10m (ago) and
-    /// others (mq(7)): the first record whose timestamp is not older, as in Kafka. With -g, A counts
-    /// only where the group has committed nothing
+    /// The range to read: POINT, A:B, or 0=A:B,3=C by partition. Points: start end N +N -N @TIME
+    /// stored; B may be @+5m: five minutes after the time A. TIME is 10:00, 2026-01-31T10:00,
+    /// yesterday, -10m (ago) and others (mq(7)): the first record whose timestamp is not older, as
+    /// in Kafka. With -g, A counts only where the group has committed nothing
     #[arg(short, long, value_name = "RANGE", help_heading = "Selection")]
     offset: Option<String>,
-    /// Stop at the end, as it is now
+    /// Stop at the end, as it is when the command starts
     #[arg(short = 'e', long, help_heading = "Selection")]
     end: bool,
     /// Stop after N printed records
@@ -60,7 +63,7 @@ pub struct Args {
     /// Begin with the last N records that match (over all partitions, by time)
     #[arg(long, value_name = "N", value_parser = parse_count::<u64>, help_heading = "Selection", conflicts_with_all = ["offset", "group"])]
     tail: Option<u64>,
-    /// Read the replica that this broker holds, up to its own high watermark
+    /// Read this broker's replica, up to its own high watermark
     #[arg(
         long,
         value_name = "ID",
@@ -68,7 +71,7 @@ pub struct Args {
         allow_hyphen_values = true
     )]
     replica: Option<String>,
-    /// Read replicas on this rack that are in sync, and leaders where there is none
+    /// Read in-sync replicas on this rack; where there is none, the leader
     #[arg(
         long,
         value_name = "RACK",
@@ -76,27 +79,37 @@ pub struct Args {
         conflicts_with = "replica"
     )]
     rack: Option<String>,
-    /// Stop when no record has come for TIME
+    /// Stop when no record has arrived for this long
     #[arg(long, value_name = "DURATION", help_heading = "Selection")]
     idle_timeout: Option<String>,
 
     /// Only records with this key
     #[arg(long, value_name = "KEY", help_heading = "Filters")]
     key: Option<OsString>,
+    /// Only records whose key matches
+    #[arg(long, value_name = "REGEX", help_heading = "Filters")]
+    key_regex: Option<String>,
+    /// Only records with this header; NAME alone: with any value. Repeatable: with all of them
+    #[arg(
+        long = "header",
+        value_name = "NAME[=VALUE]",
+        help_heading = "Filters"
+    )]
+    headers: Vec<OsString>,
     /// Only records whose value matches
     #[arg(long, value_name = "REGEX", help_heading = "Filters")]
     grep: Option<String>,
-    /// Print only records that do not match --key and --grep
+    /// Print only records that do not match all of the filters above
     #[arg(long, help_heading = "Filters")]
     invert_match: bool,
-    /// No records with a null value
+    /// Leave out records with a null value
     #[arg(long, help_heading = "Filters")]
     no_tombstones: bool,
 
     /// A template such as '%k=%v\n' (fields: --help, mq(7)), or one of the names value and json
     #[arg(short, long, value_name = "TEMPLATE", help_heading = "Output", conflicts_with_all = ["json", "delimiter", "nul", "key_delimiter"])]
     format: Option<String>,
-    /// A JSON object a line, lossless: mq-produce -J reads it back
+    /// Print a JSON object a line, lossless: mq-produce -J reads it back
     #[arg(short = 'J', long, help_heading = "Output", conflicts_with_all = ["delimiter", "nul", "key_delimiter"])]
     json: bool,
     /// What ends a record, with escapes \n \t \r \0 \\ \xNN [default: \n]
@@ -113,21 +126,21 @@ pub struct Args {
     /// Print the key and this before the value
     #[arg(short = 'K', value_name = "DELIM", help_heading = "Output")]
     key_delimiter: Option<String>,
-    /// Control characters go to a terminal as they are
+    /// Do not escape control characters on a terminal
     #[arg(long, help_heading = "Output")]
     raw: bool,
-    /// What a null key or value prints as [default: nothing]
+    /// Print this for a null key or value [default: nothing]
     #[arg(long, value_name = "TEXT", help_heading = "Output")]
     null_marker: Option<OsString>,
-    /// Exit 4 if nothing was printed, or fewer than -c
+    /// Exit with status 4 if no record was printed, or fewer than -c says
     #[arg(long, help_heading = "Output")]
     fail_if_empty: bool,
 
-    /// Read for a consumer group: go on where it left off, and commit. Where it has committed nothing
-    /// it begins at the start, or where -o says
+    /// Read as a member of this consumer group: continue at its committed offsets, and commit. A
+    /// partition without a committed offset is read from the start, or from where -o says
     #[arg(short, long, value_name = "GROUP", help_heading = "Group")]
     group: Option<String>,
-    /// When to commit what was written out
+    /// When to commit the offsets of records that were written out
     #[arg(
         long,
         value_name = "WHEN",
@@ -136,7 +149,8 @@ pub struct Args {
         default_value = "after-write"
     )]
     commit: CommitArg,
-    /// How often to commit; also as soon as there is nothing left to read [default: 1s]
+    /// How often to commit; offsets are also committed as soon as nothing is left to read [default:
+    /// 1s]
     #[arg(
         long,
         value_name = "DURATION",
@@ -148,7 +162,8 @@ pub struct Args {
     /// How members share partitions: uniform (also called sticky) or range [default: the group's]
     #[arg(long, value_name = "NAME", help_heading = "Group", requires = "group")]
     assignor: Option<String>,
-    /// Be a static member: come back under this name to the same partitions, without a rebalance
+    /// Join as a static member: restarted under this name, it gets the same partitions, without a
+    /// rebalance
     #[arg(
         long,
         value_name = "NAME",
@@ -157,7 +172,7 @@ pub struct Args {
         allow_hyphen_values = true
     )]
     instance_id: Option<String>,
-    /// How long a member may show no sign of life, or a static one be away, before others take its
+    /// How long a member may be silent, or a static member absent, before others take its
     /// partitions [default: 45s]
     #[arg(
         long,
@@ -167,7 +182,8 @@ pub struct Args {
     )]
     session_timeout: Option<String>,
 
-    /// Run a command (sh -c) for each record, on its standard input; exit status 0 commits it
+    /// Run a command (sh -c) for each record, with the record on its standard input; exit status 0
+    /// commits the record
     #[arg(
         long,
         value_name = "CMD",
@@ -214,8 +230,8 @@ const SESSION_TIMEOUT_MIN: Duration = Duration::from_millis(500);
 
 const EXAMPLES: &str = "\
 Examples:
-  mq-consume logs                                    all of it, then what comes
-  mq-consume -e logs | grep ERROR                    what is there, then end
+  mq-consume logs                                    all records, then new ones
+  mq-consume -e logs | grep ERROR                    the records of now, then end
   mq-consume --tail 10 logs                          the last ten, then follow
   mq-consume --tail 10 -e --grep ERROR logs          the last ten that match, then end
   mq-consume -e -o -100 logs                         the last hundred of each partition
@@ -223,10 +239,10 @@ Examples:
   mq-consume -e -o @09:00:@+5m logs                  five minutes from 09:00 on
   mq-consume -e -J orders | jq .value                as JSON
   mq-consume -f '%p:%o %T %k = %v\\n' orders          with a template
-  mq-consume -g billing orders | ./bill              go on where the group left off
+  mq-consume -g billing orders | ./bill              from the committed offsets on
   mq-consume -g jobs jobs --exec 'sh ./work.sh' --retries 3 --dead-letter failed
                                                      a work queue: start as many as you like
-  mq-consume --rack cellar logs                      from replicas that are near
+  mq-consume --rack cellar logs                      from replicas on this rack
   mq-consume -e -0 paths | xargs -0 ls -l";
 
 impl Tool for Args {
@@ -271,14 +287,25 @@ impl Args {
             .map(|text| bytes_as_given("--null-marker", text))
             .transpose()?;
         let renderer = Renderer::new(format, marker.as_deref(), now.zone.clone());
-        let grep = self
-            .grep
-            .as_deref()
-            .map(|grep| regex::bytes::Regex::new(grep).map_err(|e| bad_regex("--grep", grep, &e)));
-        if self.invert_match && self.key.is_none() && self.grep.is_none() {
+        let filter = Filter {
+            key: self
+                .key
+                .map(|key| bytes_as_given("--key", key))
+                .transpose()?,
+            key_regex: regex("--key-regex", self.key_regex.as_deref())?,
+            headers: self
+                .headers
+                .into_iter()
+                .map(HeaderIs::parse)
+                .collect::<Result<_>>()?,
+            grep: regex("--grep", self.grep.as_deref())?,
+            invert: self.invert_match,
+            no_tombstones: self.no_tombstones,
+        };
+        if filter.invert && !filter.has_condition() {
             return Err(usage(
                 "--invert-match has nothing to invert",
-                "use it with --key or --grep",
+                "use it with --key, --key-regex, --header or --grep",
             ));
         }
         let selection = self
@@ -376,21 +403,19 @@ impl Args {
                 .as_deref()
                 .map(parse_duration)
                 .transpose()?,
-            filter: Filter {
-                key: self
-                    .key
-                    .map(|key| bytes_as_given("--key", key))
-                    .transpose()?,
-                grep: grep.transpose()?,
-                invert: self.invert_match,
-                no_tombstones: self.no_tombstones,
-            },
+            filter,
             renderer,
             raw: self.raw,
             fail_if_empty: self.fail_if_empty,
             group,
         })
     }
+}
+
+/// The expression of an option.
+fn regex(option: &str, text: Option<&str>) -> Result<Option<Regex>> {
+    let parse = |text| Regex::new(text).map_err(|e| bad_regex(option, text, &e));
+    text.map(parse).transpose()
 }
 
 /// Refuses a null marker where a null never prints as it.

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use super::filter::Filter;
 use crate::cli::lang::Renderer;
 use crate::cli::pattern::NamePattern;
 use crate::client::point::Selection;
 use crate::client::{CommitWhen, ReadFrom};
 use crate::group::{Assignor, Naming, Subscription};
-use crate::record::Record;
 use crate::types::{PartitionId, TopicName};
 
 /// Which topics are read.
@@ -44,47 +44,6 @@ impl Topics {
                 },
                 topics: patterns.iter().map(|p| p.text().to_owned()).collect(),
             },
-        }
-    }
-}
-
-/// Which records are printed.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    /// Those with that key.
-    pub key: Option<Vec<u8>>,
-    /// Those whose value matches.
-    pub grep: Option<regex::bytes::Regex>,
-    /// The others instead.
-    pub invert: bool,
-    /// No tombstones.
-    pub no_tombstones: bool,
-}
-
-impl Filter {
-    /// Whether every record passes.
-    pub fn is_open(&self) -> bool {
-        self.key.is_none() && self.grep.is_none() && !self.no_tombstones && !self.invert
-    }
-
-    /// Whether a record passes.
-    pub fn passes(&self, record: &Record<'_>) -> bool {
-        if self.no_tombstones && record.value.is_none() {
-            return false;
-        }
-        let key = self
-            .key
-            .as_deref()
-            .is_none_or(|key| record.key == Some(key));
-        let value = self
-            .grep
-            .as_ref()
-            .is_none_or(|grep| record.value.is_some_and(|value| grep.is_match(value)));
-        let matched = key && value;
-        if self.key.is_none() && self.grep.is_none() {
-            true
-        } else {
-            matched != self.invert
         }
     }
 }

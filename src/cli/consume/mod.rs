@@ -5,6 +5,7 @@ mod assign;
 mod command;
 mod dead_letters;
 mod exec;
+mod filter;
 mod group_run;
 mod job;
 mod marks;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-use super::job::Filter;
+use super::filter::Filter;
 use super::marks::{self, Mark, Marks};
 use super::output::{CHUNK_BYTES, Output};
 use crate::cli::lang::{OutputRecord, Renderer};

@@ -77,7 +77,7 @@ Examples:
   mq-groups list --format tsv | cut -f 1
   mq-groups list --format json | jq -r 'select(.state == \"Empty\").group'";
 
-/// Show what groups committed, how far behind they are, and who reads for them
+/// Show groups: committed offsets, lag and members
 #[derive(Debug, clap::Args)]
 #[command(after_help = DESCRIBE_EXAMPLES)]
 struct DescribeArgs {
@@ -102,16 +102,16 @@ Examples:
   mq-groups describe --members --format json | jq -r .host
   mq-groups describe --only-lagging --format tsv";
 
-/// Delete groups and what they committed
+/// Delete groups and their committed offsets
 ///
-/// Refused while members live. No record is deleted.
+/// Refused while a group has live members. No record is deleted.
 #[derive(Debug, clap::Args)]
 #[command(after_help = DELETE_EXAMPLES)]
 struct DeleteArgs {
     /// Names, or quoted globs; an exact name wins over a glob
     #[arg(value_name = "GROUP|GLOB", required = true)]
     patterns: Vec<String>,
-    /// A group that is not there is no failure
+    /// Do not fail if a group does not exist
     #[arg(long, help_heading = "Group")]
     if_exists: bool,
     #[command(flatten)]

@@ -11,8 +11,8 @@ use crate::store::layout;
 
 /// Change a group's configs
 ///
-/// There is one: offsets.retention.minutes, how long what is committed is kept after the group was
-/// used last (7 days by default). Nothing expires while the group has members.
+/// The only one is offsets.retention.minutes: how long committed offsets are kept after the group's
+/// last use (7 days by default). Nothing expires while the group has members.
 #[derive(Debug, clap::Args)]
 #[command(after_help = ALTER_EXAMPLES)]
 #[command(group = clap::ArgGroup::new("change").required(true).multiple(true))]
@@ -29,7 +29,7 @@ pub struct AlterArgs {
         group = "change"
     )]
     configs: Vec<String>,
-    /// Take a config back to its default (repeatable)
+    /// Reset a config to its default (repeatable)
     #[arg(long, value_name = "KEY", help_heading = "Group", group = "change")]
     unset: Vec<String>,
     /// Print the plan, change nothing

@@ -8,11 +8,12 @@ use crate::cli::selection::Selection;
 use crate::error::Result;
 use crate::store::layout;
 
-/// Take back the last change of a group's offsets
+/// Revert the last change of a group's offsets
 ///
-/// The last reset, commit, skip, clone, delete, delete-offsets or undo by mq-groups is taken back,
-/// not what members committed: all offsets of the group are again as they were right before it. A
-/// deleted group comes back. Undo an undo to do it again. Refused while members live.
+/// Reverts the last reset, commit, skip, clone, delete, delete-offsets or undo by mq-groups;
+/// commits by members do not count. All offsets of the group are then as they were right before
+/// that change. A deleted group is restored. A second undo reverts the first. Refused while the
+/// group has live members.
 #[derive(Debug, clap::Args)]
 #[command(after_help = UNDO_EXAMPLES)]
 pub struct UndoArgs {
@@ -44,17 +45,17 @@ impl UndoArgs {
     }
 }
 
-/// Delete a group's offsets of topics
+/// Delete a group's committed offsets of topics
 ///
-/// The group is then as one that never read them. The topics may be gone already. Refused while
-/// a member lives that reads one of them.
+/// The group then counts as never having read these topics. They may have been deleted already.
+/// Refused while a live member reads one of them.
 #[derive(Debug, clap::Args)]
 #[command(after_help = DELETE_OFFSETS_EXAMPLES)]
 pub struct DeleteOffsetsArgs {
     /// The group
     #[arg(value_name = "GROUP")]
     group: String,
-    /// A topic, a partition, or what a quoted glob matches (repeatable)
+    /// A topic or partition, or those that a quoted glob matches (repeatable)
     #[arg(
         long,
         value_name = "T[:P]|GLOB",
@@ -88,17 +89,17 @@ impl DeleteOffsetsArgs {
     }
 }
 
-/// Give one group's offsets to another
+/// Copy a group's offsets to another group
 ///
-/// The other group has then exactly the same: what the first has no offset of is deleted in it.
-/// Refused while members of the other group live. Asks if it has offsets already.
+/// OTHER then has exactly the offsets of GROUP; offsets that only OTHER had are deleted. Refused
+/// while OTHER has live members. Asks if OTHER has offsets already.
 #[derive(Debug, clap::Args)]
 #[command(after_help = CLONE_EXAMPLES)]
 pub struct CloneArgs {
-    /// Whose offsets
+    /// The group to copy from
     #[arg(value_name = "GROUP")]
     from: String,
-    /// Which group gets them; made if there is none yet
+    /// The group to copy to; created if it does not exist
     #[arg(value_name = "OTHER")]
     to: String,
     #[command(flatten)]
@@ -134,12 +135,12 @@ impl CloneArgs {
     }
 }
 
-/// Tell what happened to a group's offsets
+/// Show the history of a group's offsets
 ///
-/// Each change and each commit, oldest first, as far back as the group's offsets.log goes. A log that
-/// has grown is compacted: it then begins with the offsets as they stood, and with those before the
-/// last change by mq-groups. Kinds: commit (by a member), reset (by mq-groups), undo, delete, delete-offsets,
-/// live (a member came), expire.
+/// Each change and each commit, oldest first, as far back as the group's offsets.log goes. A log
+/// that has grown is compacted: it then begins with the offsets of that moment, and with those
+/// before the last change by mq-groups. Kinds: commit (by a member), reset (by mq-groups), undo,
+/// delete, delete-offsets, live (a member joined), expire.
 #[derive(Debug, clap::Args)]
 #[command(after_help = HISTORY_EXAMPLES)]
 pub struct HistoryArgs {

@@ -52,17 +52,17 @@ impl RecordArgs {
     }
 }
 
-/// Show the records around where a group is
+/// Show the records around a group's committed offsets
 ///
-/// For each partition the records that were read last, and the next ones. The place of a record is
-/// read, next (where the group goes on) or unread.
+/// For each partition: the records that were read last, and the next ones. The place of a record is
+/// read, next (the group continues here) or unread.
 #[derive(Debug, clap::Args)]
 #[command(after_help = PEEK_EXAMPLES)]
 pub struct PeekArgs {
     /// The group
     #[arg(value_name = "GROUP")]
     group: String,
-    /// So many records before, already read
+    /// How many records before the committed offset, already read
     #[arg(
         short = 'B',
         long,
@@ -71,7 +71,7 @@ pub struct PeekArgs {
         help_heading = "Group"
     )]
     before: u64,
-    /// So many records after, the next to be read
+    /// How many records from the committed offset on, to be read next
     #[arg(
         short = 'A',
         long,
@@ -80,7 +80,7 @@ pub struct PeekArgs {
         help_heading = "Group"
     )]
     after: u64,
-    /// Only this topic, partition, or what a quoted glob matches (repeatable)
+    /// Only this topic or partition, or those that a quoted glob matches (repeatable)
     #[arg(long, value_name = "T[:P]|GLOB", help_heading = "Group")]
     topic: Vec<String>,
     #[command(flatten)]
@@ -108,10 +108,10 @@ impl PeekArgs {
     }
 }
 
-/// Move a group over one record
+/// Skip one record for a group
 ///
-/// For a record that its reader cannot get past: it is printed, then the group's offset goes to
-/// the one behind it. The record stays in the topic. Refused while members live.
+/// For a record that the group's readers cannot process: prints the record, then commits the offset
+/// after it. The record stays in the topic. Refused while the group has live members.
 #[derive(Debug, clap::Args)]
 #[command(after_help = SKIP_EXAMPLES)]
 pub struct SkipArgs {
@@ -159,7 +159,7 @@ pub struct CheckArgs {
     /// The groups [default: all]
     #[arg(value_name = "GROUP")]
     groups: Vec<String>,
-    /// Warn above it
+    /// Warn above this lag or age
     #[arg(
         long,
         value_name = "N|DURATION",
@@ -167,7 +167,7 @@ pub struct CheckArgs {
         group = "thresholds"
     )]
     warn: Option<String>,
-    /// Critical above it
+    /// Critical above this lag or age
     #[arg(
         long,
         value_name = "N|DURATION",
@@ -227,8 +227,8 @@ fn threshold(text: &str) -> Result<Threshold> {
 
 /// Watch groups' progress live
 ///
-/// On a terminal a table that is drawn anew once a second and when a group changes, until q or
-/// Ctrl-C. Elsewhere all rows at first and after each change.
+/// On a terminal, a table that is redrawn once a second and whenever a group changes, until q or
+/// Ctrl-C. Elsewhere, all rows at the start and after each change.
 #[derive(Debug, clap::Args)]
 #[command(after_help = WATCH_EXAMPLES)]
 pub struct WatchArgs {

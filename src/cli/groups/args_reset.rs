@@ -14,9 +14,9 @@ use crate::store::layout;
 
 /// Move a group's committed offsets
 ///
-/// Refused while members live. Only what this command names is moved, and only topics that the
-/// group has committed offsets of, or that --topic, --from-file or --to-group name. 'mq-groups
-/// undo' takes it back.
+/// Refused while the group has live members. Moves the group's offsets of every partition for which
+/// it has committed one, or only of those that --topic, --from-file or --to-group name. 'mq-groups
+/// undo' reverts it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 #[command(group = clap::ArgGroup::new("where").required(true))]
@@ -24,7 +24,7 @@ pub struct ResetArgs {
     /// The group
     #[arg(value_name = "GROUP")]
     group: String,
-    /// To a point of each partition: start, end, N, +N, -N or @TIME
+    /// Move to this point of each partition: start, end, N, +N, -N or @TIME
     #[arg(
         long,
         value_name = "POINT",
@@ -33,7 +33,7 @@ pub struct ResetArgs {
         allow_hyphen_values = true
     )]
     to: Option<String>,
-    /// By so many offsets: on, or back if negative; at most to the log's end or start, with a warning
+    /// Move by N offsets, back if negative; the log's start and end stop it, with a warning
     #[arg(
         long,
         value_name = "N",
@@ -42,8 +42,8 @@ pub struct ResetArgs {
         allow_hyphen_values = true
     )]
     by: Option<String>,
-    /// To what the file says: rows of TOPIC,PARTITION,OFFSET, with such a header or none; - is standard
-    /// input
+    /// Move to the offsets in this file: rows of TOPIC,PARTITION,OFFSET, with or without such a
+    /// header; - is standard input
     #[arg(
         long,
         value_name = "CSV",
@@ -52,13 +52,13 @@ pub struct ResetArgs {
         allow_hyphen_values = true
     )]
     from_file: Option<PathBuf>,
-    /// To the offsets of another group
+    /// Move to the offsets of another group
     #[arg(long, value_name = "OTHER", help_heading = "Group", group = "where")]
     to_group: Option<String>,
     /// Change nothing: print the group's offsets for --from-file
     #[arg(long, help_heading = "Group", group = "where", conflicts_with_all = ["dry_run", "yes", "format", "header"])]
     export: bool,
-    /// Only this topic, partition, or what a quoted glob matches (repeatable)
+    /// Only this topic or partition, or those that a quoted glob matches (repeatable)
     #[arg(long, value_name = "T[:P]|GLOB", help_heading = "Group")]
     topic: Vec<String>,
     #[command(flatten)]

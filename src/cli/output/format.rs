@@ -17,7 +17,7 @@ pub enum OutputFormat {
 /// The options of what prints rows.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct OutputArgs {
-    /// How to print [default: table]
+    /// Output format [default: table]
     #[arg(long, value_name = "FORMAT", help_heading = "Output")]
     format: Option<OutputFormat>,
     /// Begin tsv with a line of column names

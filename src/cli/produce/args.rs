@@ -24,12 +24,12 @@ use crate::types::{Compression, PARTITIONS_MAX, PartitionId, TopicName};
 /// Send lines, files or JSON into a topic
 ///
 /// Reads records from standard input, or from files in order, and stores them in a topic. By
-/// default each line is a record. Ends with 0 only when everything it read is acknowledged, which
-/// by default means: on disk.
+/// default each line is a record. Exit status 0 means that every record was acknowledged; by
+/// default, that it is on disk.
 #[derive(Debug, clap::Parser)]
 #[command(name = "mq-produce", version, after_help = EXAMPLES, after_long_help = format!("{FIELDS_HELP}\n\n{EXAMPLES}"), max_term_width = 100)]
 pub struct Args {
-    /// The topic; made if there is none yet
+    /// The topic; created if it does not exist
     #[arg(value_name = "TOPIC", required_unless_present = "each_topic")]
     topic: Option<OsString>,
     /// Files to read, in order; - is standard input [default: -]
@@ -42,7 +42,7 @@ pub struct Args {
     /// Records end with NUL, as from find -print0
     #[arg(short = '0', long = "null", help_heading = "Input", conflicts_with_all = ["whole", "json", "format"])]
     nul: bool,
-    /// Each input is one record
+    /// Each input, a file or standard input, is one record
     #[arg(long, help_heading = "Input", conflicts_with_all = ["json", "format"])]
     whole: bool,
     /// Each line is a record as mq-consume -J prints it; only "value" is required
@@ -55,17 +55,17 @@ pub struct Args {
     /// Most lines of a record with --begins; the next line begins another one
     #[arg(long, value_name = "N", value_parser = parse_count::<u64>, help_heading = "Input", requires = "begins")]
     max_lines: Option<u64>,
-    /// Lines as another tool has them: those of kcat -J; or those of Kafka's console tools with
-    /// headers and key, HEADERS TAB KEY TAB VALUE
+    /// Read lines as another tool writes them: kcat -J, or Kafka's console tools with headers and
+    /// key (HEADERS TAB KEY TAB VALUE)
     #[arg(long, value_name = "TOOL", help_heading = "Input", conflicts_with_all = ["delimiter", "nul", "whole", "json", "format", "key_delimiter", "begins"])]
     input_format: Option<OtherTool>,
-    /// Each record goes to the topic that it names itself (-J, or kcat's). There is no TOPIC argument then
+    /// Send each record to the topic named in it (-J, --input-format kcat). TOPIC is not given then
     #[arg(long, help_heading = "Input")]
     each_topic: bool,
-    /// How the input is written, as a template such as '%k=%v\n' (fields: --help, mq(7))
+    /// Read the input by a template such as '%k=%v\n' (fields: --help, mq(7))
     #[arg(short, long, value_name = "TEMPLATE", help_heading = "Input")]
     format: Option<String>,
-    /// What ends the key that each record begins with
+    /// Each record begins with its key; this delimiter ends the key
     #[arg(short = 'K', value_name = "DELIM", help_heading = "Input", conflicts_with_all = ["json", "format"])]
     key_delimiter: Option<String>,
     /// What to do with a record in which -K finds no key
@@ -81,7 +81,8 @@ pub struct Args {
     /// where the record came from
     #[arg(short, long, value_name = "KEY", help_heading = "Input")]
     key: Option<OsString>,
-    /// A header for every record (repeatable), with the fields of -k; without = its value is null
+    /// Add a header to every record (repeatable), with the fields of -k; without = its value is
+    /// null
     #[arg(
         short = 'H',
         long = "header",
@@ -92,21 +93,22 @@ pub struct Args {
     /// An empty value is null: a tombstone
     #[arg(short = 'Z', long, help_heading = "Input")]
     empty_is_null: bool,
-    /// Keys and values that are just this are null
+    /// A key or value that is exactly this text is null
     #[arg(long, value_name = "TEXT", help_heading = "Input")]
     null_marker: Option<OsString>,
     /// Skip empty records
     #[arg(long, help_heading = "Input")]
     skip_empty: bool,
 
-    /// The partition for every record
+    /// Send every record to this partition
     #[arg(short, long, value_name = "N", value_parser = parse_count::<PartitionId>, help_heading = "Placement", conflicts_with_all = ["keep_partition", "partitioner", "keyless"])]
     partition: Option<PartitionId>,
-    /// Each record goes to the partition that it names itself (-J, %p). For a copy make the topic
-    /// first: 'mq-topics create NEW --like OLD'
+    /// Send each record to the partition named in it (-J, %p). For a copy, create the topic first:
+    /// 'mq-topics create NEW --like OLD'
     #[arg(long, help_heading = "Placement")]
     keep_partition: bool,
-    /// How a key finds its partition: murmur2 as Kafka's Java client, crc32 as librdkafka
+    /// The hash that maps keys to partitions: murmur2 as in Kafka's Java client, crc32 as in
+    /// librdkafka
     #[arg(
         long,
         value_name = "HASH",
@@ -144,7 +146,7 @@ pub struct Args {
         default_value = "none"
     )]
     compression: String,
-    /// How long to try: for a lock, a leader, enough replicas in sync
+    /// How long to keep trying for a lock, a leader, or enough in-sync replicas
     #[arg(
         long,
         value_name = "DURATION",
@@ -160,24 +162,24 @@ pub struct Args {
         default_value = "1MiB"
     )]
     batch_size: String,
-    /// How long a record may wait for more while the input is idle, to be sent in one batch [default: 0ms]
+    /// How long to wait for more records of a batch while the input is idle [default: 0ms]
     #[arg(long, value_name = "DURATION", help_heading = "Delivery")]
     linger: Option<String>,
     /// Fail if the topic is missing
     #[arg(long, help_heading = "Delivery", conflicts_with = "create_partitions")]
     no_create: bool,
-    /// How many partitions a missing topic is made with [default: 1]
+    /// How many partitions to create a missing topic with [default: 1]
     #[arg(long, value_name = "N", value_parser = parse_count::<PartitionId>, help_heading = "Delivery")]
     create_partitions: Option<PartitionId>,
 
-    /// Write the input out again, each record once it is acknowledged. Where its reader ends, a note
-    /// says so, and production goes on
+    /// Copy each record's input bytes to standard output once the record is acknowledged. If the
+    /// reader of that output exits, a note says so, and mq-produce goes on
     #[arg(short = 'T', long, help_heading = "Echo", conflicts_with = "echo")]
     tee: bool,
-    /// Print this for each acknowledged record, such as '%p %o\n'
+    /// Print a template for each acknowledged record, such as '%p %o\n'
     #[arg(short = 'o', long, value_name = "TEMPLATE", help_heading = "Echo")]
     echo: Option<String>,
-    /// What a bad record does: end the run, or be counted (and exit 1)
+    /// What to do with a bad record
     #[arg(
         long,
         value_name = "WHAT",
@@ -192,15 +194,15 @@ pub struct Args {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum OnMissingKey {
-    /// The run ends
+    /// End the run
     Fail,
-    /// Its key is null
+    /// Store it with a null key
     Null,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum OtherTool {
-    /// kcat -J: payload, ts, and headers in turn
+    /// kcat -J: fields payload and ts, headers as one flat list
     Kcat,
     /// kafka-console-producer with parse.headers and parse.key
     Console,
@@ -218,7 +220,7 @@ enum KeylessArg {
 enum OnError {
     /// End the run
     Fail,
-    /// Count it
+    /// Skip it and go on; the exit status is then 1
     Skip,
 }
 

@@ -16,10 +16,10 @@ use crate::error::Result;
 use crate::store::TopicConfigs;
 use crate::types::{PARTITIONS_MAX, PartitionId, TopicName};
 
-/// Make, look at, change, check and delete topics
+/// Create, inspect, change, check and delete topics
 ///
-/// A topic is a named log in partitions. Its configs are Kafka's, with Kafka's names and units;
-/// 'mq-topics describe --format json' shows them all.
+/// A topic is a named log, split into partitions. Its configs are Kafka's, with Kafka's names and
+/// units; 'mq-topics describe --format json' shows them all.
 #[derive(Debug, clap::Parser)]
 #[command(name = "mq-topics", version, after_help = EXAMPLES, max_term_width = 100)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
@@ -56,10 +56,10 @@ enum Command {
 #[derive(Debug, clap::Args)]
 #[command(after_help = LIST_EXAMPLES)]
 struct ListArgs {
-    /// Only topics that are named, or whose names match (quote a glob)
+    /// Only these topics: names, or quoted globs
     #[arg(value_name = "NAME|GLOB")]
     patterns: Vec<String>,
-    /// With how many records and bytes they hold
+    /// Also show how many offsets and bytes each topic holds
     #[arg(long, help_heading = "Topic")]
     sizes: bool,
     #[command(flatten)]
@@ -85,7 +85,7 @@ struct DescribeArgs {
     /// Only partitions with a replica that is not in sync
     #[arg(long, help_heading = "Topic")]
     under_replicated: bool,
-    /// Only offline partitions (with --under-replicated: partitions that are one or the other)
+    /// Only offline partitions; with --under-replicated, partitions of both kinds
     #[arg(long, help_heading = "Topic")]
     offline: bool,
     #[command(flatten)]
@@ -100,9 +100,9 @@ Examples:
   mq-topics describe orders --format json | jq .configs
   mq-topics describe --under-replicated --format tsv";
 
-/// Change the configs of topics, or give them more partitions
+/// Change configs of topics, or add partitions
 ///
-/// More partitions change where keys go: records of one key are no longer all in one partition.
+/// New partitions change where keys go: records of one key are then no longer all in one partition.
 #[derive(Debug, clap::Args)]
 #[command(after_help = ALTER_EXAMPLES)]
 #[command(group = clap::ArgGroup::new("change").required(true).multiple(true))]
@@ -119,7 +119,7 @@ struct AlterArgs {
         group = "change"
     )]
     configs: Vec<String>,
-    /// Take a config back to its default (repeatable)
+    /// Reset a config to its default (repeatable)
     #[arg(long, value_name = "KEY", help_heading = "Topic", group = "change")]
     unset: Vec<String>,
     /// The new number of partitions; it can only grow
@@ -146,7 +146,7 @@ struct DeleteArgs {
     /// Names, or quoted globs
     #[arg(value_name = "NAME|GLOB", required = true)]
     patterns: Vec<String>,
-    /// A topic that is not there is no failure
+    /// Do not fail if a topic does not exist
     #[arg(long, help_heading = "Topic")]
     if_exists: bool,
     #[command(flatten)]
@@ -162,7 +162,7 @@ Examples:
   mq-topics delete 'test-*' --yes
   mq-topics delete scratch --if-exists --yes";
 
-/// Show where each partition begins and ends, or where a point lies in it
+/// Show where partitions start and end, or the offset of a point in them
 #[derive(Debug, clap::Args)]
 #[command(after_help = OFFSETS_EXAMPLES)]
 struct OffsetsArgs {
@@ -183,7 +183,7 @@ Examples:
   mq-topics offsets orders:3 'app-*' --at -100
   mq-topics offsets orders --at @2026-01-01T10:00Z --format tsv";
 
-/// Show the batches of a log, or of a segment file wherever it lies
+/// Show the batches of partitions, or of any segment file
 #[derive(Debug, clap::Args)]
 #[command(after_help = DUMP_EXAMPLES)]
 #[command(group = clap::ArgGroup::new("what").required(true))]
@@ -191,7 +191,7 @@ struct DumpArgs {
     /// Topics, partitions of them, or quoted globs
     #[arg(value_name = "T[:P]|GLOB", group = "what")]
     topics: Vec<String>,
-    /// A segment (.log) instead
+    /// A segment file (.log), instead of partitions
     #[arg(long, value_name = "FILE", help_heading = "Topic", group = "what")]
     file: Option<PathBuf>,
     #[command(flatten)]
@@ -218,8 +218,8 @@ struct VerifyArgs {
     /// Read every record and check every checksum
     #[arg(long, help_heading = "Topic")]
     deep: bool,
-    /// Repair what is damaged: truncate cuts a log before the damage, keeps beside it what it
-    /// cuts, and lifts the offline mark
+    /// Repair damage: truncate cuts the log before the damage, keeps the part that it cuts in a
+    /// file beside the log, and clears the offline mark
     #[arg(long, value_name = "HOW", help_heading = "Changes")]
     repair: Option<Repair>,
     #[command(flatten)]
@@ -247,7 +247,7 @@ struct RepairConsentArgs {
     /// Print what a repair would do, change nothing
     #[arg(long, help_heading = "Changes", requires = "repair")]
     dry_run: bool,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(short, long, help_heading = "Changes", requires = "repair")]
     yes: bool,
 }

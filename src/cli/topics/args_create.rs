@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::store::{TopicConfigs, check_assignment};
 use crate::types::{BrokerId, TopicName};
 
-/// Make topics
+/// Create topics
 ///
 /// An existing topic counts as an error; the others are still created.
 #[derive(Debug, clap::Args)]
@@ -18,10 +18,11 @@ pub(super) struct CreateArgs {
     /// The topics: 1 to 249 characters of A-Z a-z 0-9 . _ -
     #[arg(value_name = "NAME", required = true)]
     names: Vec<String>,
-    /// How many partitions [default: as --like, else 1]
+    /// Number of partitions [default: as --like, else 1]
     #[arg(short, long, value_name = "N", help_heading = "Topic")]
     partitions: Option<String>,
-    /// How many replicas of each, placed over the brokers that run [default: as --like, else 1]
+    /// Number of replicas of each partition, spread over the running brokers [default: as --like,
+    /// else 1]
     #[arg(short, long, value_name = "N", help_heading = "Topic")]
     replication_factor: Option<String>,
     /// The brokers of each partition, the preferred leader first: 0:1,1:2 is two partitions
@@ -35,10 +36,10 @@ pub(super) struct CreateArgs {
         help_heading = "Topic"
     )]
     configs: Vec<String>,
-    /// Take partitions, replicas and configs of this topic, where they are not given
+    /// Copy partitions, replicas and configs from this topic, where they are not given
     #[arg(long, value_name = "TOPIC", help_heading = "Topic")]
     like: Option<String>,
-    /// A topic that is there already is no failure
+    /// Do not fail if a topic exists already
     #[arg(long, help_heading = "Topic")]
     if_not_exists: bool,
     #[command(flatten)]
