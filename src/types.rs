@@ -296,7 +296,7 @@ impl FromStr for Compression {
             .ok_or_else(|| {
                 Error::new(
                     Kind::InvalidConfig,
-                    format!("'{}' is no compression", s.escape_debug()),
+                    format!("'{}' is not a compression codec", s.escape_debug()),
                 )
                 .cure("use none, gzip, snappy, lz4 or zstd")
             })

@@ -272,13 +272,13 @@ fn a_stopped_controller_is_superseded_and_gives_the_role_up() {
     // The controller says who comes and goes.
     let (controller, other) = if next == Some(2) { (0, 1) } else { (1, 0) };
     first.signal(Signal::KILL);
-    told(&others[controller], "broker 1 lives no more");
+    told(&others[controller], "broker 1 is dead");
     let first = start(&shell, &["--id", "1"]);
-    told(&others[controller], "broker 1 lives\n");
+    told(&others[controller], "broker 1 is alive\n");
     stop(&shell, "1", first);
     let said = others[other].err.bytes();
     assert!(
-        !String::from_utf8_lossy(&said).contains("lives"),
+        !String::from_utf8_lossy(&said).contains("is alive"),
         "only the controller tells"
     );
 }
@@ -433,7 +433,7 @@ fn a_daemon_tells_what_is_asked_of_the_cluster() {
         "broker 2 leads t:0 instead of broker 1, which is drained",
     );
     shell.ok("mq-broker", &["drain", "1", "--undo"], b"");
-    told(&one, "broker 1 is drained no more");
+    told(&one, "broker 1 is no longer drained");
     shell.ok("mq-broker", &["elect", "preferred"], b"");
     shell.ok("mq-broker", &["reassign", "t:0=2", "--wait"], b"");
     told(&one, "being reassigned: t:0");
@@ -504,7 +504,7 @@ fn draining() {
     let zero = start(&shell, &[]);
     assert_eq!(who(&shell, "state", &json!("running")), [0, 1]);
     let done = stop(&shell, "0", zero);
-    assert!(done.err.contains("drained no more"), "{}", done.err);
+    assert!(done.err.contains("no longer drained"), "{}", done.err);
     stop(&shell, "1", one);
 }
 

@@ -161,7 +161,7 @@ fn eight_processes_make_one_topic() {
         for producer in running {
             let done = producer.end();
             assert_eq!(done.status, 0, "round {round}: {}", done.err);
-            made += done.err.matches("made topic").count();
+            made += done.err.matches("created topic").count();
         }
         assert_eq!(made, 1, "round {round}: one process made it");
         let out = shell.consume_text(&["-e", "t"]);

@@ -163,7 +163,10 @@ impl Cluster {
         let read = |args: &[&str]| seen(&self.place.run("mq-consume", args)?.expect(0)?);
         let there = read(&["-J", "-e", topic])?;
         for (at, record) in there.iter().enumerate() {
-            hold!(record.offset == at as i64, "{record:?} where {at} is due");
+            hold!(
+                record.offset == at as i64,
+                "{record:?} where {at} is expected"
+            );
         }
         let mut values: Vec<&str> = there.iter().map(|record| record.value.as_str()).collect();
         let mut wanted: Vec<&str> = due.iter().map(String::as_str).collect();

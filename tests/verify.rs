@@ -247,7 +247,7 @@ fn ids(place: &Place, change: impl FnOnce(&mut Vec<u8>)) -> Result<(), Failure> 
     let ran = place.run("mq-topics", &args)?.expect(65)?;
     hold!(
         ran.stderr
-            .contains("keeps all records, up to offset 100; partition.metadata is made anew"),
+            .contains("keeps all records, up to offset 100; partition.metadata is rebuilt"),
         "{}",
         ran.stderr
     );
@@ -281,7 +281,7 @@ fn checkpoint(place: &Place, text: &str) -> Result<(), Failure> {
     );
     hold!(
         ran.stderr
-            .contains("keeps all records, up to offset 100; leader-epoch-checkpoint is made anew"),
+            .contains("keeps all records, up to offset 100; leader-epoch-checkpoint is rebuilt"),
         "{}",
         ran.stderr
     );

@@ -103,9 +103,7 @@ fn man_page(man: &Man, command: &Command, siblings: &[String]) -> std::io::Resul
 /// How the command is typed: each option with what stands for its value, `...` where more may follow.
 /// What belongs together stays on one line.
 fn synopsis(command: &Command) -> String {
-    let name = command
-        .get_bin_name()
-        .unwrap_or_else(|| command.get_name());
+    let name = command.get_bin_name().unwrap_or_else(|| command.get_name());
     let mut text = format!(".SH SYNOPSIS\n.nh\n.ad l\n\\fB{}\\fR", unbroken(name));
     let shown = command.get_arguments().filter(|arg| !arg.is_hide_set());
     let (arguments, options): (Vec<&Arg>, Vec<&Arg>) = shown.partition(|arg| arg.is_positional());
@@ -130,7 +128,11 @@ fn typed(arg: &Arg) -> String {
     }
     if arg.is_positional() || arg.get_action().takes_values() {
         let names = arg.get_value_names().unwrap_or_default();
-        parts.extend(names.iter().map(|name| format!("\\fI{}\\fR", unbroken(name))));
+        parts.extend(
+            names
+                .iter()
+                .map(|name| format!("\\fI{}\\fR", unbroken(name))),
+        );
     }
     let takes_more = arg.get_num_args().is_some_and(|n| n.max_values() > 1);
     let dots = if takes_more || matches!(arg.get_action(), ArgAction::Append) {

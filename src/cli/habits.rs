@@ -86,7 +86,7 @@ const HABITS: &[Habit] = &[
     at(
         RESET,
         &["--by-duration"],
-        "--to @-1h moves to what came in the last hour",
+        "--to @-1h moves to the records of the last hour",
     ),
     at(
         RESET,
@@ -127,12 +127,12 @@ const HABITS: &[Habit] = &[
     at(
         &["mq-topics alter"],
         &["--delete-config", "--remove-config"],
-        "--unset NAME takes a config back to its default",
+        "--unset NAME resets a config to its default",
     ),
     at(
         &["mq-topics alter"],
         &["-p"],
-        "--partitions N is how many there are to be",
+        "--partitions N sets their number",
     ),
     at(
         &["mq-topics offsets"],
@@ -168,7 +168,7 @@ const HABITS: &[Habit] = &[
     at(
         CONSUME,
         &["--reverse"],
-        "records come in their order: --tail N | tac turns the last N round",
+        "records come in their order: --tail N | tac reverses the last N",
     ),
     at(
         CONSUME,
@@ -183,7 +183,7 @@ const HABITS: &[Habit] = &[
     at(
         CONSUME,
         &["-u", "--line-buffered", "--unbuffered"],
-        "records are printed as soon as they are there",
+        "records are printed as soon as they are stored",
     ),
     at(
         PRODUCE,
@@ -195,7 +195,7 @@ const HABITS: &[Habit] = &[
         &["-s", "--skip-message-on-error", "--isolation-level"],
         "there is no such option here: -J prints and reads JSON, -f any other format",
     ),
-    at(CONSUME, &["--exit-on-end"], "-e ends at the end"),
+    at(CONSUME, &["--exit-on-end"], "-e stops at the end"),
     at(
         PRODUCE,
         &[
@@ -250,7 +250,7 @@ const HABITS: &[Habit] = &[
     at(
         CONSUME,
         &["-F", "--follow"],
-        "mq-consume follows what comes, unless -e ends it",
+        "mq-consume follows new records unless -e is given",
     ),
     at(
         PRODUCE,
@@ -270,12 +270,12 @@ const HABITS: &[Habit] = &[
     at(
         CONSUME,
         &["--exit", "--exit-eof", "--no-follow"],
-        "-e ends at the end",
+        "-e stops at the end",
     ),
     at(
         CONSUME,
         &["--timeout-ms", "--timeout"],
-        "--idle-timeout 10s ends when nothing came for so long",
+        "--idle-timeout 10s ends when no record has arrived for 10 s",
     ),
     at(
         CONSUME,
@@ -358,8 +358,8 @@ const HABITS: &[Habit] = &[
             "--replica-assignment",
             "--assign",
         ],
-        "replicas are said where a topic is made, mq-topics create -r N or --assign 0:1,1:2, and moved \
-         with 'mq-broker reassign TOPIC=1,2,3'",
+        "replicas are given when a topic is created (mq-topics create -r N or --assign 0:1,1:2) \
+         and moved with 'mq-broker reassign TOPIC=1,2,3'",
     ),
     everywhere(
         &[
@@ -372,8 +372,8 @@ const HABITS: &[Habit] = &[
     ),
     everywhere(
         &["--replica", "--rack"],
-        "'mq-consume' reads from --replica ID or --rack RACK; 'mq-broker start --rack' says where a \
-         broker stands",
+        "'mq-consume' reads from --replica ID or --rack RACK; 'mq-broker start --rack' names a \
+         broker's rack",
     ),
     everywhere(
         &[

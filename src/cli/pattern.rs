@@ -93,7 +93,7 @@ pub fn bad_regex(option: &str, regex: &str, e: &regex::Error) -> Error {
     let last = last.strip_prefix("error: ").unwrap_or(last);
     usage(
         format!(
-            "{option} '{}' is no regular expression: {last}",
+            "{option} '{}' is not a regular expression: {last}",
             regex.escape_debug()
         ),
         "see the syntax of Rust's regex",
@@ -131,7 +131,7 @@ mod tests {
             assert!(!pattern.is_name() && !pattern.is_glob());
         }
         let e = NamePattern::regex("-r", "a(").expect_err("refused");
-        assert!(e.to_string().starts_with("-r 'a(' is no regular"), "{e}");
+        assert!(e.to_string().starts_with("-r 'a(' is not a regular"), "{e}");
         assert!(!NamePattern::parse("a.b").expect("name").is_glob());
         let e = NamePattern::parse("a[").expect_err("refused");
         assert_eq!(e.kind(), Kind::Usage);

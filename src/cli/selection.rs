@@ -214,7 +214,7 @@ pub fn no_match(glob: &str) -> Error {
         "UNKNOWN_TOPIC_OR_PARTITION: no topic matches '{}'",
         shown(glob)
     );
-    Error::new(Kind::UnknownTopic, text).cure("'mq-topics list' shows what there is")
+    Error::new(Kind::UnknownTopic, text).cure("'mq-topics list' shows the topics")
 }
 
 /// What was chosen so far: a glob may match thousands of topics, so each is found by its name.

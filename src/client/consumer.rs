@@ -511,7 +511,7 @@ pub fn open_reader(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<Partiti
                      sync since leadership moved"
                 ),
             )
-            .cure("try again; 'mq-broker health' shows what is amiss"));
+            .cure("try again; 'mq-broker health' lists the problems"));
         }
         store.clock().sleep(END_LOOK_INTERVAL);
         match reader.follow_leadership() {

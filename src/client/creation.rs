@@ -115,7 +115,7 @@ impl Admin {
             Kind::Busy,
             format!("topic {} keeps coming and going", new.name),
         )
-        .cure("others change it all the time: try again"))
+        .cure("other processes keep changing it: try again"))
     }
 
     /// Gives a topic more partitions: so many in all, with as many replicas as those that have the

@@ -44,7 +44,7 @@ pub(super) fn check_replicas(writer: &mut PartitionWriter, liveness: &Liveness) 
     } else {
         format!(
             "NOT_ENOUGH_REPLICAS: of the {} replicas of {tp} that are in sync, those on \
-             broker {} are not running, and no controller lives to take them out",
+             broker {} are not running, and no controller runs to take them out",
             partition.isr.len(),
             dead.join(", ")
         )

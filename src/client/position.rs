@@ -27,7 +27,7 @@ impl Position {
             return Ok(());
         }
         let text = format!(
-            "UNKNOWN_TOPIC_ID: offset {} is one of another topic: {} was deleted, and made anew",
+            "UNKNOWN_TOPIC_ID: offset {} is one of another topic: {} was deleted and created again",
             self.offset, meta.name
         );
         Err(Error::new(Kind::UnknownTopic, text)

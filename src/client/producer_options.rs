@@ -31,7 +31,7 @@ impl FromStr for Acks {
             other => Err(Error::new(
                 Kind::Usage,
                 format!(
-                    "'{}' is no number of acknowledgements",
+                    "'{}' is not a number of acknowledgements",
                     other.escape_debug()
                 ),
             )

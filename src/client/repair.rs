@@ -55,12 +55,12 @@ pub fn refused(damaged: &Verified, looked: &[&Verified]) -> Option<Error> {
         let mut leaders = looked.iter().filter(|other| !other.follows);
         let leader = leaders.find(|l| l.may_lose() && damaged.has_more_than(l))?;
         let text = format!(
-            "{} on broker {} is not made anew from its leader, broker {}: that one is damaged, and has \
-             sound records only up to offset {}, this one up to offset {}",
+            "{} on broker {} is not recreated from its leader, broker {}: the leader's log is \
+             damaged, and sound only up to offset {}, this one up to offset {}",
             damaged.tp, damaged.broker, leader.broker, leader.sound_end, damaged.sound_end
         );
         let error = Error::new(Kind::BrokerState, text);
-        return Some(error.cure("see to the leader first, as told of that"));
+        return Some(error.cure("repair the leader first, as the message about it says"));
     }
     if !damaged.may_lose() {
         return None;

@@ -100,7 +100,7 @@ pub fn check_for_new_topic(
 
 /// How to make a topic that takes batches of so many bytes.
 pub fn make_with(name: &TopicName, bytes: usize) -> String {
-    format!("make the topic first: 'mq-topics create {name} -c max.message.bytes={bytes}'")
+    format!("create the topic first: 'mq-topics create {name} -c max.message.bytes={bytes}'")
 }
 
 /// What a record takes as a batch, with the error, where that is too much.

@@ -77,18 +77,18 @@ impl Admin {
             let name = store::layout::replica_dir(tp);
             if follows {
                 return e.cure(format!(
-                    "'mq-broker start --id {broker}' makes it anew, from the leader"
+                    "'mq-broker start --id {broker}' recreates it from the leader"
                 ));
             }
             match self.store().logs_dir(broker).map(|logs| logs.id(&name)) {
                 Ok(Err(missing)) if missing.kind() == std::io::ErrorKind::NotFound => {
                     e.cure(format!(
                         "its records are lost unless that directory comes back from a backup; \
-                         without one, 'mq-topics delete {}' and create it anew",
+                         without one, 'mq-topics delete {}' and create it again",
                         tp.topic
                     ))
                 }
-                _ => e.cure("the next read or write makes a lost page anew from the log"),
+                _ => e.cure("the next read or write rebuilds a lost page from the log"),
             }
         })?;
         if let Ok(reader) = PartitionReader::open_at(self.store(), tp, broker) {
@@ -219,7 +219,7 @@ impl Admin {
         }
         Err(
             Error::new(Kind::Busy, format!("the log of {tp} keeps being repaired"))
-                .cure("others change it all the time: try again"),
+                .cure("other processes keep changing it: try again"),
         )
     }
 

@@ -145,7 +145,7 @@ impl Drop for ControlLoop {
 fn ended() -> Error {
     Error::new(
         Kind::Io,
-        "the thread that sees to the controller's role ended unexpectedly",
+        "the thread for the controller's role ended unexpectedly",
     )
 }
 
@@ -361,7 +361,7 @@ impl Control {
                 self.note(format!("broker {id} is drained"));
             }
             for id in were.difference(&drained).filter(|id| live.contains_key(id)) {
-                self.note(format!("broker {id} is drained no more"));
+                self.note(format!("broker {id} is no longer drained"));
             }
         }
         let before = self.lived.replace(live.clone());
@@ -392,12 +392,12 @@ fn changes(before: &BTreeMap<BrokerId, u64>, now: &BTreeMap<BrokerId, u64>) -> V
     let gone = before
         .keys()
         .filter(|id| !now.contains_key(id))
-        .map(|id| format!("broker {id} lives no more"));
+        .map(|id| format!("broker {id} is dead"));
     let come = now
         .iter()
         .filter_map(|(id, incarnation)| match before.get(id) {
-            None => Some(format!("broker {id} lives")),
-            Some(old) if old != incarnation => Some(format!("broker {id} was started anew")),
+            None => Some(format!("broker {id} is alive")),
+            Some(old) if old != incarnation => Some(format!("broker {id} was restarted")),
             Some(_) => None,
         });
     gone.chain(come).collect()
@@ -427,9 +427,9 @@ mod tests {
         assert_eq!(
             changes(&before, &now),
             [
-                "broker 1 lives no more",
-                "broker 2 was started anew",
-                "broker 9 lives"
+                "broker 1 is dead",
+                "broker 2 was restarted",
+                "broker 9 is alive"
             ]
         );
     }

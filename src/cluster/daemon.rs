@@ -196,7 +196,8 @@ impl Daemon {
         if !seen.stay.is_empty() {
             let names = TopicPartition::first_of(&seen.stay, TOLD_MAX);
             tell(Told::Note(format!(
-                "could not give away the leadership of {names}: this broker's directory leads on"
+                "could not give away the leadership of {names}: this broker's directory stays the \
+                 leader"
             )));
         }
     }

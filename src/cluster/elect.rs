@@ -121,7 +121,7 @@ pub fn plan_unclean(
         }
         if matches!(sight.of(*broker), Some(Look::Failed)) {
             return Err(looker.trouble.unwrap_or_else(|| {
-                let text = format!("the replica of {tp} on broker {broker} cannot be looked at");
+                let text = format!("the replica of {tp} on broker {broker} cannot be examined");
                 Error::new(Kind::BrokerState, text)
             }));
         }
@@ -147,7 +147,7 @@ pub fn plan_unclean(
         uuid: page.uuid,
         drop_from_isr: Vec::new(),
         unclean: true,
-        why: "somebody asked for it",
+        why: "by request",
         forced: None,
     };
     Ok(UncleanElection {
@@ -232,7 +232,7 @@ fn not_needed(tp: &TopicPartition, broker: BrokerId, leads: bool, runs: bool) ->
     } else {
         (
             format!("ELECTION_NOT_NEEDED: broker {broker} is in sync, and can lead {tp}"),
-            "the controller elects it; 'mq-broker health' says what is amiss".to_owned(),
+            "the controller elects it; 'mq-broker health' lists the problems".to_owned(),
         )
     };
     Error::new(Kind::BrokerState, text).cure(cure)
@@ -250,7 +250,7 @@ fn nobody(tp: &TopicPartition, partition: &PartitionMeta, to: Option<BrokerId>) 
         }
         Some(to) if to == partition.leader => format!("broker {to} leads {tp}, and cannot be used"),
         Some(to) => {
-            format!("broker {to} cannot lead {tp}: it does not run, or its replica is of no use")
+            format!("broker {to} cannot lead {tp}: it does not run, or its replica cannot be used")
         }
         None => format!("ELIGIBLE_LEADERS_NOT_AVAILABLE: no broker runs that could lead {tp}"),
     };

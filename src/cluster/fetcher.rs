@@ -412,8 +412,8 @@ fn anew_max() -> usize {
 fn told_anew(anew: &[TopicPartition]) -> String {
     let names = TopicPartition::first_of(anew, TOLD_MAX);
     match anew.len() {
-        1 => format!("{names}: made the replica anew; it fills from the leader"),
-        _ => format!("{names}: made the replicas anew; they fill from the leaders"),
+        1 => format!("{names}: recreated the replica; it fills from the leader"),
+        _ => format!("{names}: recreated the replicas; they fill from the leaders"),
     }
 }
 

@@ -221,12 +221,12 @@ fn brokers(
         let cure = match starts {
             // Its role is taken as soon as it is found free, or its holder hung.
             _ if live.keys().any(|id| !hung.contains(id)) => {
-                " (a broker that runs is to take the role in a moment)".to_owned()
+                " (a running broker takes the role in a moment)".to_owned()
             }
             Some(id) => format!(" ('mq-broker start --id {id}')"),
             None => String::new(),
         };
-        let text = format!("no controller lives: nobody replaces a leader that dies{cure}");
+        let text = format!("no controller runs: a leader that dies is not replaced{cure}");
         health.add(Trouble::NoController, None, None, text);
     }
     for id in known {
@@ -316,8 +316,8 @@ fn unusable(store: &StoreDir, id: BrokerId, e: Error, metas: &[Arc<TopicMeta>]) 
     }
     let names = TopicPartition::first_of(&alone, NAMED_MAX);
     told(&gone.cure(format!(
-        "bring it back: nobody else is in sync for {names}; without it, 'mq-broker elect unclean T:P' \
-         has another replica lead, where there is one, and what that lacks is lost"
+        "bring it back: no other replica is in sync for {names}; without it, 'mq-broker elect \
+         unclean T:P' makes another replica the leader, where there is one, and the records that it lacks are lost"
     )))
 }
 
@@ -428,7 +428,7 @@ fn topic(
             if looker.is_gone(tp, id) {
                 let text = format!(
                     "{tp}: the directory or page of its replica on broker {id} is gone; \
-                     that broker's daemon makes it anew"
+                     that broker's daemon recreates it"
                 );
                 health.add(Trouble::ReplicaGone, Some(id), Some(tp), text);
             }
@@ -463,14 +463,14 @@ fn if_alone(p: &PartitionMeta, tp: &TopicPartition, why: &Unfit) -> String {
     }
     if p.replicas.len() > 1 {
         return format!(
-            " (nobody else is in sync: bring it back; or 'mq-broker elect unclean {tp}' has another \
-             replica lead, and what that lacks is lost)"
+            " (no other replica is in sync: bring it back; or 'mq-broker elect unclean {tp}' makes \
+             another replica the leader, and the records that it lacks are lost)"
         );
     }
     let topic = &tp.topic;
     format!(
         " (it is the only replica: its records are lost unless it comes back from a backup; without one, \
-         'mq-topics delete {topic}' and create it anew)"
+         'mq-topics delete {topic}' and create it again)"
     )
 }
 
@@ -502,7 +502,7 @@ fn of_no_use(
         Some(Look::Unreadable) => "its page is damaged; the next read or write recovers it",
         Some(Look::Failed) | None => match looker.trouble.take() {
             Some(e) => &told(&e),
-            None => "it cannot be looked at",
+            None => "it cannot be examined",
         },
     };
     Some(Unfit {

@@ -143,7 +143,7 @@ fn brokers_come_live_and_go() {
     let seventh = start(7);
     assert_eq!(
         seventh.notes(),
-        ["broker 7 is drained no more: it may lead again"]
+        ["broker 7 is no longer drained: it may lead again"]
     );
     let again = &members.look(now()).expect("look")[&7];
     assert_eq!(

@@ -121,7 +121,7 @@ impl Registration {
         }
         if std::mem::take(&mut file.drained) {
             notes.push(format!(
-                "broker {broker} is drained no more: it may lead again"
+                "broker {broker} is no longer drained: it may lead again"
             ));
         }
         if is_new {

@@ -92,7 +92,7 @@ pub fn broker_holder(store: &StoreDir, broker: BrokerId) -> Result<Option<Holder
     }
     Err(Error::new(
         Kind::Busy,
-        format!("broker {broker} is held by a process that has not said who it is"),
+        format!("broker {broker} is held by a process that has not named itself yet"),
     )
     .cure("try again; 'mq-broker locks' names the process"))
 }

@@ -91,8 +91,8 @@ fn refuse_needed(store: &StoreDir, broker: BrokerId) -> Result<PathBuf> {
     // No topic counts on it: what is found here is the rest.
     log_dir::refuse_to_leave(store, &file).map_err(|e| match e.kind() {
         Kind::BrokerState => e.cure(
-            "'mq-topics verify' names what no topic counts on: move that elsewhere; the rest is \
-             being removed, and gone in a minute: try again then",
+            "'mq-topics verify' names the files that belong to no topic: move them elsewhere; the \
+             rest is removed within a minute: try again then",
         ),
         _ => e,
     })?;

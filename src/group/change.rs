@@ -211,7 +211,7 @@ fn doomed(group: &str, state: &OffsetsState, scopes: &[Scope]) -> Result<Vec<Ent
         Some((scope, _)) => {
             let group = group.escape_debug();
             let text = format!("group '{group}' has no committed offset of {scope}");
-            Err(Error::new(Kind::UnknownTopic, text).cure("'mq-groups describe' shows what it has"))
+            Err(Error::new(Kind::UnknownTopic, text).cure("'mq-groups describe' shows its offsets"))
         }
     }
 }

@@ -253,11 +253,12 @@ fn expired(group: &str, minutes: u32) -> Error {
     Error::new(
         Kind::UnknownGroup,
         format!(
-            "GROUP_ID_NOT_FOUND: the offsets of group '{}' have expired: no member came for {minutes} {unit}",
+            "GROUP_ID_NOT_FOUND: the offsets of group '{}' have expired: no member joined for \
+             {minutes} {unit}",
             group.escape_debug()
         ),
     )
-    .cure("a member that joins makes the group anew; 'mq-groups history' shows what it had")
+    .cure("a member that joins creates the group again; 'mq-groups history' shows what it had")
 }
 
 /// The offsets of a group that has to be there.

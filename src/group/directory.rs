@@ -40,7 +40,7 @@ pub fn unknown(store: &StoreDir, group: &str) -> Error {
         .map(|name| format!("'{}'", name.escape_debug()))
         .collect();
     let cure = if near.is_empty() {
-        "'mq-groups list' shows what there is".to_owned()
+        "'mq-groups list' shows the groups".to_owned()
     } else {
         format!("did you mean {}?", near.join(" or "))
     };

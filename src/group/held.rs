@@ -204,14 +204,14 @@ impl Held<'_> {
         let alive = member_file::entered_and_alive(&*self.group.dir, here)?;
         if !alive.is_empty() {
             return Err(error.cure(format!(
-                "end its members, then try again: it is made anew; alive: {}",
+                "end its members, then try again: it is rebuilt then; alive: {}",
                 alive.join(", ")
             )));
         }
         let file = GroupFile::new(boot_id, self.state().epoch_max());
         self.guard.replace(layout::GROUP_FILE, &file.encode())?;
         self.group.notes.push(format!(
-            "{error}; it was made anew from {}, its settings are the defaults",
+            "{error}; it was rebuilt from {}, its settings are the defaults",
             layout::OFFSETS_LOG
         ));
         let open = self.open_group_file()?;
@@ -268,7 +268,7 @@ impl Held<'_> {
         if partitions > 0 {
             self.group.notes.push(format!(
                 "the offsets of group '{}' have expired (partitions: {partitions}, topics: {topics}), \
-                 since no member came for {kept} minutes: it starts over ('mq-groups history' shows \
+                 since no member joined for {kept} minutes: it starts over ('mq-groups history' shows \
                  what it had; offsets.retention.minutes says how long they are kept)",
                 self.group.name.escape_debug()
             ));
@@ -358,7 +358,7 @@ impl Held<'_> {
         }
         outcome.map_err(|e| {
             e.with_kind(Kind::Unknown)
-                .cure("it is written, but a power cut may take it back")
+                .cure("it is written, but a power cut may still lose it")
         })?;
         match group.dir.id(&layout::lock_dir(n)) {
             Ok(_) => Ok(()),
@@ -427,7 +427,7 @@ impl Group {
     /// Has all that was appended written into a new file, by this process or another.
     fn write_anew(&mut self) -> Result<()> {
         self.sync_failed = true;
-        drop(self.hold("write the offsets anew")?);
+        drop(self.hold("write the offsets again")?);
         // Who put the new file in place may have died before its name was durable.
         self.sync_names()
     }

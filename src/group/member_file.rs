@@ -108,7 +108,7 @@ impl MemberFile {
                 dir.path().display()
             ),
         )
-        .cure("others change it all the time: try again"))
+        .cure("other processes keep changing it: try again"))
     }
 
     /// The member's id.

@@ -276,7 +276,9 @@ fn cure_of_loss(dir: &dyn Dir) -> String {
     let name = dir.path().file_name().and_then(|name| name.to_str());
     let group = name.and_then(layout::parse_group_dir);
     let group = group.map_or_else(|| "GROUP".to_owned(), |group| shell_word(&group));
-    format!("restore it from a backup, or give up what was committed: 'mq-groups delete {group}'")
+    format!(
+        "restore it from a backup, or give up the committed offsets: 'mq-groups delete {group}'"
+    )
 }
 
 fn sound_line(bytes: &[u8]) -> (Option<Line>, usize) {

@@ -195,8 +195,8 @@ impl OffsetsSync {
             |note| format!("process {}", note.pid),
         );
         self.store.add_note(format!(
-            "{}: a sync of the group's offsets by {holder} has taken 30 s without an end, so they are \
-             written anew; look at the disk",
+            "{}: a sync of the group's offsets by {holder} has taken 30 s without an end, so they \
+             are written again; check the disk",
             self.dir.path().display()
         ));
     }

@@ -38,7 +38,7 @@ impl FromStr for Partitioner {
             .ok_or_else(|| {
                 Error::new(
                     Kind::Usage,
-                    format!("'{}' is no partitioner", s.escape_debug()),
+                    format!("'{}' is not a partitioner", s.escape_debug()),
                 )
                 .cure("use murmur2 or crc32")
             })

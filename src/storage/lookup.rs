@@ -200,7 +200,7 @@ impl<'a> Searched<'a> {
         let why = match self.header(at.position)? {
             Some(header) if header.base_offset == at.offset => return Ok(header),
             Some(header) => format!(
-                "base offset {} where {} is due",
+                "base offset {} where {} is expected",
                 header.base_offset, at.offset
             ),
             None => "no batch header".to_owned(),
@@ -265,7 +265,7 @@ impl<'a> Searched<'a> {
         if at.offset < until {
             // Passed over in silence, what is missing would be taken for older.
             let why = format!(
-                "the segment ends at offset {}, where {until} is due",
+                "the segment ends at offset {}, where {until} is expected",
                 at.offset
             );
             return Err(damaged(self.dir, self.base, at.position, why));

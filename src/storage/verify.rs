@@ -73,7 +73,7 @@ pub fn verify(
             findings.push(Finding {
                 file: join(dir, &SegmentFile::new(base, FileKind::Log).name()),
                 position: 0,
-                what: format!("the segment begins at offset {base} where {due} is due"),
+                what: format!("the segment begins at offset {base} where {due} is expected"),
                 data: true,
             });
         }

@@ -149,7 +149,7 @@ pub fn out_of_place(
 ) -> Option<String> {
     if header.base_offset != offset {
         return Some(format!(
-            "base offset {} where {offset} is due",
+            "base offset {} where {offset} is expected",
             header.base_offset
         ));
     }

@@ -274,7 +274,7 @@ impl Committer {
         };
         self.store.add_note(format!(
             "{tp}: a sync by {holder} has taken 30 s without an end, so what it covers is copied; \
-             look at the disk"
+             check the disk"
         ));
     }
 
@@ -344,7 +344,7 @@ impl Committer {
                 join(&*dir, &name).display()
             );
             return Err(Error::new(Kind::Unknown, text)
-                .cure("'mq-topics verify' tells what the log has; read the records back"));
+                .cure("'mq-topics verify' shows what the log has; read the records back"));
         }
         files.push((name, file));
         Ok(files)
@@ -428,7 +428,7 @@ impl Committer {
             "the file of topic {} keeps being replaced",
             replica.tp().topic
         );
-        Err(Error::new(Kind::Busy, text).cure("others change it all the time: try again"))
+        Err(Error::new(Kind::Busy, text).cure("other processes keep changing it: try again"))
     }
 
     /// A sync's outcome is unknown: everything above the durable offset is copied.

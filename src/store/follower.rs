@@ -317,7 +317,7 @@ impl Follower {
         if topic.meta().topic_id != id {
             return Err(Error::new(
                 Kind::UnknownTopic,
-                format!("{} was deleted, and made anew", self.tp.topic),
+                format!("{} was deleted and created again", self.tp.topic),
             ));
         }
         let leader = topic.partition(self.tp.partition)?.leader;

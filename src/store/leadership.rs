@@ -120,7 +120,7 @@ fn behind(tp: &TopicPartition, leader: BrokerId, ahead: &Ahead) -> Error {
                  in sync cannot be read ({why})"
             ),
             if why == NO_ANSWER {
-                format!("look at the disk of broker {broker}; if it is slow, try again")
+                format!("check the disk of broker {broker}; if it is slow, try again")
             } else {
                 format!(
                     "mount the disk of broker {broker}, or start it: 'mq-broker start --id {broker}'"

@@ -355,7 +355,7 @@ pub fn check_partitions(partitions: usize) -> Result<()> {
     }
     Err(Error::new(
         Kind::Usage,
-        format!("{partitions} is no number of partitions"),
+        format!("{partitions} is not a number of partitions"),
     )
     .cure(format!("use 1 to {PARTITIONS_MAX}")))
 }

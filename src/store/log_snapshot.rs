@@ -105,5 +105,5 @@ impl LogSnapshot {
 
 fn keeps_moving(replica: &Replica) -> Error {
     let text = format!("the log of {} keeps moving", replica.tp());
-    Error::new(Kind::Busy, text).cure("others change it all the time: try again")
+    Error::new(Kind::Busy, text).cure("other processes keep changing it: try again")
 }

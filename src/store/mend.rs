@@ -113,7 +113,7 @@ impl Mender<'_> {
                 self.held.replica().tp()
             ),
         )
-        .cure("look at the topic again: it was deleted, or made anew"))
+        .cure("look at the topic again: it was deleted, or created again"))
     }
 
     fn last_in_place(&mut self, tail: &Tail) -> Result<bool> {

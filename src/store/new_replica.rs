@@ -413,9 +413,9 @@ fn make_in(
             remove_dir(&**logs, &aside);
             return Err(Error::new(
                 Kind::Busy,
-                format!("the directory of {tp} keeps being made anew"),
+                format!("the directory of {tp} keeps being recreated"),
             )
-            .cure("others change it all the time: try again"));
+            .cure("other processes keep changing it: try again"));
         }
     }
 }

@@ -306,7 +306,7 @@ impl PartitionReader {
                 self.replica.tp()
             ),
         )
-        .cure("others change it all the time: try again"))
+        .cure("other processes keep changing it: try again"))
     }
 
     /// The first offset at or after `from` whose record is not older than `timestamp`, below the
@@ -334,7 +334,7 @@ impl PartitionReader {
             Kind::Busy,
             format!("the log of {} keeps moving", self.replica.tp()),
         )
-        .cure("others change it all the time: try again"))
+        .cure("other processes keep changing it: try again"))
     }
 
     fn read_once(
@@ -478,7 +478,7 @@ impl PartitionReader {
     fn wrong_checkpoint(&self, how: &str) -> Error {
         let path = join(&**self.replica.dir(), LeaderEpochs::FILE);
         Error::new(Kind::Damaged, format!("{} {how}", path.display())).cure(format!(
-            "'mq-topics verify --repair truncate {}' makes it anew",
+            "'mq-topics verify --repair truncate {}' rebuilds it",
             self.replica.tp().topic
         ))
     }
@@ -527,7 +527,7 @@ fn beyond_end(replica: &Replica, offset: Offset, end: Offset) -> Error {
             replica.tp()
         ),
     )
-    .cure("the topic was made anew, or records were lost: choose where to go on")
+    .cure("the topic was created again, or records were lost: choose where to continue")
 }
 
 /// OFFSET_OUT_OF_RANGE for an offset that is gone.

@@ -152,9 +152,8 @@ impl PartitionReader {
         }
         let deleted = || {
             let text = format!("UNKNOWN_TOPIC_OR_PARTITION: {tp} was deleted");
-            Error::new(Kind::UnknownTopic, text).cure(
-                "'mq-topics list' shows what there is; start again for a new topic of that name",
-            )
+            Error::new(Kind::UnknownTopic, text)
+                .cure("'mq-topics list' shows the topics; start again for a new topic of that name")
         };
         let topic = TopicHandle::open(self.store(), &tp.topic).map_err(|e| match e.kind() {
             Kind::UnknownTopic => deleted(),

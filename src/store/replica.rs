@@ -177,7 +177,7 @@ impl Replica {
                         Kind::Fenced,
                         format!("the directory of {} was replaced", self.tp),
                     )
-                    .cure("look at the topic again: it was deleted, or made anew"));
+                    .cure("look at the topic again: it was deleted, or created again"));
                 }
                 return Ok(held);
             }
@@ -531,6 +531,6 @@ pub(super) fn offline_error(replica: &Replica, why: Offline) -> Error {
             Kind::UnknownTopic,
             format!("UNKNOWN_TOPIC_OR_PARTITION: {tp} was deleted"),
         )
-        .cure("'mq-topics list' shows what there is; start again for a new topic of that name"),
+        .cure("'mq-topics list' shows the topics; start again for a new topic of that name"),
     }
 }

@@ -73,7 +73,7 @@ impl SyncLock {
             }
         }
         let text = format!("{} keeps going", join(&**dir, SYNC_FILE).display());
-        Err(Error::new(Kind::Busy, text).cure("look who removes it, then try again"))
+        Err(Error::new(Kind::Busy, text).cure("find out which program removes it, then try again"))
     }
 
     /// Tries to take the lock; `None` if another has it. A file that was replaced is opened again.

@@ -318,7 +318,7 @@ pub fn unknown(store: &StoreDir, name: &TopicName) -> Error {
     let known = list(store).unwrap_or_default();
     let near = near_names(name.as_str(), known.iter().map(TopicName::as_str));
     let cure = if near.is_empty() {
-        "'mq-topics list' shows what there is".to_owned()
+        "'mq-topics list' shows the topics".to_owned()
     } else {
         format!("did you mean {}?", near.join(" or "))
     };

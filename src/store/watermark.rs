@@ -182,7 +182,7 @@ impl Watermark {
         if !self.topic.is_current()? {
             let topic = TopicHandle::open(&self.store, &self.tp.topic)?;
             if topic.meta().topic_id != self.topic.meta().topic_id {
-                let text = format!("{} was deleted, and made anew", self.tp.topic);
+                let text = format!("{} was deleted and created again", self.tp.topic);
                 return Err(Error::new(Kind::UnknownTopic, text));
             }
             self.topic = topic;

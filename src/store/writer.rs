@@ -484,7 +484,7 @@ impl PartitionWriter {
 
 pub(super) fn made_anew(tp: &TopicPartition) -> Error {
     let text = format!(
-        "UNKNOWN_TOPIC_OR_PARTITION: {} was deleted, and made anew",
+        "UNKNOWN_TOPIC_OR_PARTITION: {} was deleted and created again",
         tp.topic
     );
     Error::new(Kind::UnknownTopic, text).cure("start again to use the new one")

@@ -52,7 +52,7 @@ fn preferred_leaders_are_elected() {
         (&["elect", "preferred", "--to", "1"][..], "unclean"),
         (&["elect", "sideways"], "preferred"),
         (&["elect", "unclean", "--yes"], "needs partitions"),
-        (&["elect", "unclean", "t:0"], "needs a yes"),
+        (&["elect", "unclean", "t:0"], "needs a confirmation"),
     ] {
         refused(&brokers.shell, args, 2, &[words]);
     }

@@ -47,7 +47,10 @@ fn health_names_each_reason() {
     assert!(brokers.amiss().contains(&hangs));
     let soon = ["health", "--wait", "--timeout", "300ms"];
     let (status, _, err) = brokers.tool(&soon);
-    assert!(status == 1 && err.contains("still so after 300ms"), "{err}");
+    assert!(
+        status == 1 && err.contains("still there after 300ms"),
+        "{err}"
+    );
     brokers.running[&3].signal(Signal::CONT);
     brokers.healthy();
     assert_eq!(brokers.amiss(), []);
@@ -77,7 +80,7 @@ fn health_names_each_reason() {
     eventually("a controller", || brokers.amiss() == expected);
     brokers.kill(1);
     let (_, out, _) = brokers.tool(&["health"]);
-    assert!(out.contains("dies ('mq-broker start --id 1')"), "{out}");
+    assert!(out.contains("replaced ('mq-broker start --id 1')"), "{out}");
     expected.insert(0, reason("no-controller", json!("null:null")));
     expected.insert(1, reason("broker-stopped", json!(1)));
     assert_eq!(brokers.amiss(), expected);
@@ -89,9 +92,9 @@ fn health_names_each_reason() {
     let logs = brokers.shell.store().join("brokers/1/logs");
     fs::rename(&logs, brokers.shell.dir().join("away")).expect("moved");
     let (_, out, _) = brokers.tool(&["health"]);
-    assert!(out.contains("nobody else is in sync for t:0"), "{out}");
+    assert!(out.contains("no other replica is in sync for t:0"), "{out}");
     assert!(
-        out.contains("'mq-broker elect unclean t:0' has another replica lead"),
+        out.contains("'mq-broker elect unclean t:0' makes another replica the leader"),
         "{out}"
     );
     assert!(!out.contains("filled from"), "{out}");

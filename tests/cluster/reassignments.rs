@@ -117,7 +117,7 @@ fn reassignments() {
         brokers.stop(id);
     }
     let (status, _, err) = brokers.tool(&["reassign", "t:0=3"]);
-    assert!(status == 0 && err.contains("no controller lives"), "{err}");
+    assert!(status == 0 && err.contains("no controller runs"), "{err}");
     assert_eq!(brokers.reassignments()[0]["to"], json!([3]));
     brokers.start(3);
     brokers.start(2);

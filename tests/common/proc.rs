@@ -460,7 +460,7 @@ pub fn check_log(
         let due = due.entry(record.partition).or_insert(0);
         hold!(
             record.offset == *due,
-            "{topic}-{}: {} where {due} is due",
+            "{topic}-{}: {} where {due} is expected",
             record.partition,
             record.offset
         );

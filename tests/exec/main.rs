@@ -325,7 +325,7 @@ fn a_group_that_breaks_under_a_command_ends_it_with_a_word() {
     let done = running.end_within(Duration::from_secs(30));
     assert_eq!(done.status, 65, "{}", done.err);
     assert!(done.err.contains("group.json"), "{}", done.err);
-    assert!(done.err.contains("made anew"), "the cure: {}", done.err);
+    assert!(done.err.contains("rebuilt"), "the cure: {}", done.err);
     // Nobody lives in it now: it is rebuilt, and that batch runs again.
     let done = exec(&shell, "cat", &[]);
     assert_eq!(
@@ -334,5 +334,5 @@ fn a_group_that_breaks_under_a_command_ends_it_with_a_word() {
         "{}",
         done.err
     );
-    assert!(done.err.contains("made anew"), "{}", done.err);
+    assert!(done.err.contains("rebuilt"), "{}", done.err);
 }

@@ -85,8 +85,8 @@ fn ended(process: Process, status: i32, told: &[&str]) -> Event {
 }
 
 const AGAIN: &str =
-    "mq-consume: group 'g' took this member for dead, as it stood still: joining again";
-const FENCED: &str = "mq-consume: UNKNOWN_MEMBER_ID: the group has this member no more";
+    "mq-consume: group 'g' removed this member because its heartbeat had stopped: joining again";
+const FENCED: &str = "mq-consume: UNKNOWN_MEMBER_ID: the group no longer has this member";
 
 /// Processes 1 to 4 read two partitions of four records each.
 ///

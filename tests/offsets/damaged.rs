@@ -44,11 +44,11 @@ fn whoever_makes_group_json_anew_says_so() {
         let done = run(&shell, args);
         assert_eq!(done.status, 0, "{args:?}: {}", done.err);
         assert!(
-            done.err.contains("warning: ") && done.err.contains("made anew from offsets.log"),
+            done.err.contains("warning: ") && done.err.contains("rebuilt from offsets.log"),
             "{args:?}: {}",
             done.err
         );
-        assert_eq!(done.err.matches("made anew").count(), 1, "{}", done.err);
+        assert_eq!(done.err.matches("rebuilt from").count(), 1, "{}", done.err);
         let again = run(&shell, &["list"]);
         assert_eq!((again.status, again.err.as_str()), (0, ""), "{args:?}");
     }

@@ -150,7 +150,11 @@ fn check_speaks_nagios() {
             2,
             "GROUPS CRITICAL - 1 of 2 groups: g | ",
         ),
-        (&["g", "--warn", "x"], 3, "GROUPS UNKNOWN - 'x' is no lag"),
+        (
+            &["g", "--warn", "x"],
+            3,
+            "GROUPS UNKNOWN - 'x' is not a lag",
+        ),
         (
             &["g", "--warn", "9", "--critical", "8"],
             3,

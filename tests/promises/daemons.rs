@@ -75,7 +75,7 @@ fn what_a_follower_lost_on_an_idle_partition_is_made_anew() {
         });
     }
     std::thread::sleep(Duration::from_millis(300));
-    assert_eq!(said(&running[1], "made the replica anew"), 2);
+    assert_eq!(said(&running[1], "recreated the replica"), 2);
     healthy(&shell);
 }
 

@@ -230,7 +230,7 @@ log=$MQ_STORE/brokers/2/logs/t-0/00000000000000000000.log
 {change}
 for i in $(seq 120); do [ $(cat $log 2> /dev/null | wc -c) -gt 5000 ] && break; sleep 0.05; done
 [ $i -lt 120 ] || exit 6
-grep -c 'made the replica anew' b2
+grep -c 'recreated the replica' b2
 mq-broker health --wait --timeout 20s > /dev/null || exit 7
 kill -9 $(cat pid1)
 mq-consume -e t | wc -l

@@ -57,7 +57,7 @@ fn a_copy_into_a_missing_topic_says_how_it_is_made() {
     );
     assert!(
         done.err
-            .contains("b would be made with 1 partition, not with partition 2"),
+            .contains("b would be created with 1 partition, not with partition 2"),
         "{}",
         done.err
     );

@@ -53,7 +53,7 @@ fn an_archive_of_many_topics_is_restored() {
         let done = other.run("mq-produce", &args, input);
         assert_eq!(done.status, 0, "{}", done.err);
         assert!(
-            done.err.contains("made topic a with 3 partitions"),
+            done.err.contains("created topic a with 3 partitions"),
             "{}",
             done.err
         );
@@ -224,7 +224,7 @@ fn a_failed_run_leaves_no_empty_topic() {
     let done = shell.run("mq-produce", &["t"], b"");
     assert_eq!((done.status, done.out.len()), (0, 0), "{}", done.err);
     assert!(
-        done.err.contains("made topic t with 1 partition"),
+        done.err.contains("created topic t with 1 partition"),
         "{}",
         done.err
     );

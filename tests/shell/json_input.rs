@@ -12,7 +12,7 @@ fn a_line_that_is_refused_names_field_place_and_what_is_due() {
         (
             "{\"value\":\"a\"}\n{\"value\":\"b\",\"partition\":\"0\"}\n",
             "stopped at line 2 of standard input (1 record is acknowledged): partition: column 28: an \
-             integer is due, not the string \"0\"",
+             integer is expected, not the string \"0\"",
             "as mq-consume -J prints it",
         ),
         (
@@ -22,7 +22,7 @@ fn a_line_that_is_refused_names_field_place_and_what_is_due() {
         ),
         (
             "{\"value\":[1]}\n",
-            "{\"base64\":\"...\"} is due, not an array",
+            "{\"base64\":\"...\"} is expected, not an array",
             "jq -c \".value |= tojson\"",
         ),
         (
@@ -45,7 +45,7 @@ fn a_line_that_is_refused_names_field_place_and_what_is_due() {
         let lines: Vec<&str> = done
             .err
             .lines()
-            .filter(|line| !line.contains("made topic"))
+            .filter(|line| !line.contains("created topic"))
             .collect();
         assert_eq!(lines.len(), 2, "{input}: {}", done.err);
         assert!(lines[0].contains(said), "{input}: {}", done.err);
@@ -62,7 +62,7 @@ fn a_line_that_is_refused_names_field_place_and_what_is_due() {
     );
     assert!(
         done.err
-            .contains("payload: column 12: a string or null is due, not the number 5"),
+            .contains("payload: column 12: a string or null is expected, not the number 5"),
         "{}",
         done.err
     );

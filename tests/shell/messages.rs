@@ -93,8 +93,8 @@ fn a_missing_topic_can_be_waited_for() {
     for (args, near) in [
         (&["-e", "ordres"][..], "did you mean orders? --wait waits"),
         (&["-g", "g", "ordres"], "did you mean orders? --wait waits"),
-        (&["zebra"], "shows what there is; --wait waits"),
-        (&["o*", "zebra"], "shows what there is; --wait waits"),
+        (&["zebra"], "shows the topics; --wait waits"),
+        (&["o*", "zebra"], "shows the topics; --wait waits"),
     ] {
         let done = shell.run("mq-consume", args, b"");
         assert_eq!(done.status, 1, "{args:?}");
@@ -361,7 +361,7 @@ fn mistakes_are_met_with_what_to_do() {
             "mq-consume",
             &["-c", "x", "orders"],
             2,
-            "a whole number from 0 is due",
+            "a whole number from 0 is expected",
         ),
         (
             "mq-consume",
@@ -392,7 +392,7 @@ fn mistakes_are_met_with_what_to_do() {
             "mq-produce",
             &["-p", "x", "orders"],
             2,
-            "a whole number from 0 is due",
+            "a whole number from 0 is expected",
         ),
         (
             "mq-produce",

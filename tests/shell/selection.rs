@@ -196,3 +196,47 @@ fn a_name_or_a_glob_that_means_nothing_is_told_and_a_change_does_nothing_then() 
         assert_eq!(done.text(), out, "{line}: {}", done.err);
     }
 }
+
+#[test]
+fn records_are_filtered_by_key_and_header() {
+    let _tally = Tally::start();
+    let shell = Shell::new();
+    let made = bash(
+        &shell,
+        "printf 'k1=a\nk2=b\n' | mq-produce -q -K = -H host=web -H host=db -H empty= t
+         printf 'other=c\n' | mq-produce -q -K = -H host=web=1 -H null t
+         printf 'd\n' | mq-produce -q t",
+    );
+    assert_eq!(made.status, 0, "{}", made.err);
+    for (args, wanted) in [
+        (&["--header", "host"][..], "a b c"),
+        (&["--header", "host=web"], "a b"),
+        (&["--header", "host=db"], "a b"),
+        (&["--header", "host=web", "--header", "host=db"], "a b"),
+        // The first = ends the name.
+        (&["--header", "host=web=1"], "c"),
+        (&["--header", "empty="], "a b"),
+        // Null is not empty.
+        (&["--header", "null"], "c"),
+        (&["--header", "null="], ""),
+        (&["--header", "ost"], ""),
+        (&["--header", "host", "--invert-match"], "d"),
+        (
+            &["--header", "host=web", "--header", "null", "--invert-match"],
+            "a b c d",
+        ),
+        (&["--key-regex", "^k"], "a b"),
+        (&["--key-regex", "", "--invert-match"], "d"),
+        (&["--key-regex", "2", "--header", "host=db"], "b"),
+        (&["--key", "k1", "--key-regex", "2"], ""),
+        (&["--tail", "1", "--header", "host=web"], "b"),
+        (&["-c", "1", "--header", "null"], "c"),
+        (&["-g", "g", "--header", "null"], "c"),
+    ] {
+        Tally::case();
+        let done = shell.run("mq-consume", &[&["-q", "-e", "t"], args].concat(), b"");
+        assert_eq!(done.status, 0, "{args:?}: {}", done.err);
+        let printed: Vec<_> = done.text().lines().map(str::to_owned).collect();
+        assert_eq!(printed.join(" "), wanted, "{args:?}");
+    }
+}

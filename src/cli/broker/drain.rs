@@ -36,18 +36,22 @@ pub(super) fn drain(id: BrokerId, undo: bool, timeout: Duration, env: &Env) -> R
     let liveness = Liveness::new(&store);
     if !liveness.is_alive(id) {
         let text = format!("broker {id} is not running: there is nothing to drain");
-        return Err(Error::new(Kind::BrokerState, text).cure("'mq-broker list' shows what is"));
+        return Err(
+            Error::new(Kind::BrokerState, text).cure("'mq-broker list' shows which brokers run")
+        );
     }
     if !liveness.controller_lives() {
-        let text = format!("no controller lives that could move what broker {id} leads");
+        let text = format!("there is no live controller to move the leaderships of broker {id}");
         return Err(Error::new(Kind::BrokerState, text)
-            .cure("try again in a second; 'mq-broker list' shows who is the controller"));
+            .cure("try again in a second; 'mq-broker list' shows which broker is the controller"));
     }
     if !others_may_lead(&store, &liveness, id)? {
-        let text =
-            format!("no other broker runs that is not drained: nobody could lead in place of {id}");
+        let text = format!(
+            "no other broker runs that is not drained: no broker could lead in place of {id}"
+        );
         return Err(Error::new(Kind::BrokerState, text).cure(
-            "start another, or take a drain back ('mq-broker list' shows which, 'mq-broker drain ID --undo')",
+            "start another, or revert a drain ('mq-broker list' shows which, 'mq-broker drain ID \
+             --undo')",
         ));
     }
     cluster::set_drained(&store, id, true, PATIENCE)?;
@@ -79,7 +83,10 @@ pub(super) fn drain(id: BrokerId, undo: bool, timeout: Duration, env: &Env) -> R
                  replica",
                 TopicPartition::first_of(&stays, NAMED_MAX)
             );
-            let cure = format!("'mq-broker reassign' gives it others; {}", undo_cure(id));
+            let cure = format!(
+                "'mq-broker reassign' gives it other replicas; {}",
+                undo_cure(id)
+            );
             return Err(Error::new(Kind::BrokerState, text).cure(cure));
         }
         if env.monotonic().saturating_sub(started) >= timeout {
@@ -89,7 +96,8 @@ pub(super) fn drain(id: BrokerId, undo: bool, timeout: Duration, env: &Env) -> R
                 show_duration(timeout)
             );
             let cure = format!(
-                "what has no other replica in sync, on a broker that runs and is not drained, cannot move \
+                "a partition without another in-sync replica on a running, undrained broker cannot \
+                 move \
                  ('mq-topics describe'); {}",
                 undo_cure(id)
             );
@@ -140,5 +148,5 @@ fn without_successor(
 }
 
 fn undo_cure(id: BrokerId) -> String {
-    format!("it stays drained: 'mq-broker drain {id} --undo' takes that back")
+    format!("it stays drained: 'mq-broker drain {id} --undo' reverts that")
 }

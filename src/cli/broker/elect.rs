@@ -144,14 +144,14 @@ fn unclean(
         [one] => consent.proceed(
             env,
             &format!(
-                "let broker {} lead {} from offset {} on? What it lacks is lost",
+                "let broker {} lead {} from offset {} on? Records that it lacks are lost",
                 one.to, one.tp, one.log_end_offset
             ),
         )?,
         more => consent.proceed(
             env,
             &format!(
-                "hold {} unclean elections? What the elected replicas lack is lost",
+                "hold {} unclean elections? Records that the elected replicas lack are lost",
                 more.len()
             ),
         )?,

@@ -36,15 +36,15 @@ pub(super) fn health(job: HealthJob, env: &Env) -> Result<Outcome> {
             {
                 let waited = show_duration(timeout);
                 env.note(&format!(
-                    "still so after {waited}; wait longer with --timeout"
+                    "the problems are still there after {waited}; wait longer with --timeout"
                 ));
             }
             return Ok(outcome);
         }
         if env.stopping() {
-            let text = "stopped while something was amiss";
+            let text = "stopped while there were problems";
             return Err(Error::new(Kind::Interrupted, text)
-                .cure("'mq-broker health' without --wait says what"));
+                .cure("'mq-broker health' without --wait lists them"));
         }
         env.sleep(LOOK_INTERVAL);
     }

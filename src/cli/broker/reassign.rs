@@ -113,10 +113,7 @@ fn begun(store: &Arc<StoreDir>, count: usize, env: &Env) {
     env.note(&if Liveness::new(store).controller_lives() {
         format!("reassigning {what}; 'mq-broker reassign' shows how far it is")
     } else {
-        format!(
-            "reassigning {what}: no controller lives that could finish it, so it waits until a \
-             broker is started"
-        )
+        format!("reassigning {what}: no controller runs, so it waits until a broker is started")
     });
 }
 
@@ -193,7 +190,7 @@ fn cancel(
     }
     let cancelled = admin.cancel_reassignments(scopes)?;
     let what = partitions(cancelled.len());
-    env.note(&format!("the reassignment of {what} is taken back"));
+    env.note(&format!("the reassignment of {what} is cancelled"));
     Ok(Outcome::Done)
 }
 

@@ -32,7 +32,7 @@ pub(super) fn stop(id: Option<BrokerId>, timeout: Duration, env: &Env) -> Result
     let Some(holder) = cluster::broker_holder(&store, id)? else {
         return Err(
             Error::new(Kind::BrokerState, format!("broker {id} is not running"))
-                .cure("'mq-broker status' shows what is"),
+                .cure("'mq-broker status' shows which brokers run"),
         );
     };
     signal(id, &holder)?;
@@ -45,7 +45,7 @@ pub(super) fn stop(id: Option<BrokerId>, timeout: Duration, env: &Env) -> Result
         if env.stopping() {
             return Err(Error::new(
                 Kind::Interrupted,
-                format!("broker {id} was told to stop, and still runs"),
+                format!("broker {id} was asked to stop, and still runs"),
             )
             .cure("'mq-broker status' shows when it has ended"));
         }
@@ -68,7 +68,8 @@ pub(super) fn stop(id: Option<BrokerId>, timeout: Duration, env: &Env) -> Result
             return Err(Error::new(
                 Kind::Busy,
                 format!(
-                    "broker {id} (process {}) was told to stop, still runs, and came no further for {}",
+                    "broker {id} (process {}) was asked to stop, still runs, and has made no \
+                     progress for {}",
                     holder.pid,
                     show_duration(timeout)
                 ),
@@ -84,7 +85,7 @@ pub(super) fn stop(id: Option<BrokerId>, timeout: Duration, env: &Env) -> Result
         && !led.is_empty()
     {
         env.note(&format!(
-            "its directory leads on: {}",
+            "its directory stays the leader of {}",
             TopicPartition::first_of(&led, NAMED_MAX)
         ));
     }

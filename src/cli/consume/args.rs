@@ -90,11 +90,7 @@ pub struct Args {
     #[arg(long, value_name = "REGEX", help_heading = "Filters")]
     key_regex: Option<String>,
     /// Only records with this header; NAME alone: with any value. Repeatable: with all of them
-    #[arg(
-        long = "header",
-        value_name = "NAME[=VALUE]",
-        help_heading = "Filters"
-    )]
+    #[arg(long = "header", value_name = "NAME[=VALUE]", help_heading = "Filters")]
     headers: Vec<OsString>,
     /// Only records whose value matches
     #[arg(long, value_name = "REGEX", help_heading = "Filters")]
@@ -447,7 +443,7 @@ fn read_from(replica: Option<&str>, rack: Option<String>) -> Result<ReadFrom> {
 fn parse_assignor(text: &str) -> Result<Assignor> {
     Assignor::parse(text).ok_or_else(|| {
         usage(
-            format!("'{}' is no assignor", shown(text)),
+            format!("'{}' is not an assignor", shown(text)),
             "use uniform (sticky is another name of it) or range",
         )
     })

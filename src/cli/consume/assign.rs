@@ -313,10 +313,10 @@ pub fn missing(store: &StoreDir, name: &TopicName) -> Error {
     let error = topics::unknown(store, name);
     let cure = match error.cure_text() {
         Some(cure) if cure.ends_with('?') => {
-            format!("{cure} --wait waits for one that comes later")
+            format!("{cure} --wait waits until one is created")
         }
-        Some(cure) => format!("{cure}; --wait waits for one that comes later"),
-        None => "--wait waits for one that comes later".to_owned(),
+        Some(cure) => format!("{cure}; --wait waits until one is created"),
+        None => "--wait waits until one is created".to_owned(),
     };
     error.cure(cure)
 }
@@ -343,5 +343,5 @@ pub fn none_matches(topics: &Topics) -> Error {
             patterns(topics)
         ),
     )
-    .cure("'mq-topics list' shows what there is; --wait waits for one")
+    .cure("'mq-topics list' shows the topics; --wait waits for one")
 }

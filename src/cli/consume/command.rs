@@ -270,6 +270,6 @@ pub fn check_command(command: &str) -> Result<()> {
     }
     Err(
         Error::new(Kind::Usage, format!("--exec: there is no command '{word}'"))
-            .cure("look at its spelling, and at PATH"),
+            .cure("check its spelling, and PATH"),
     )
 }

@@ -381,7 +381,8 @@ impl Exec {
             }
             if status.code().is_some_and(|code| NOT_RUN.contains(&code)) {
                 return Err(self.failed(batch, tp, status).cure(
-                    "the shell could not run it: mend the command, then start again; the group goes on with this batch",
+                    "the shell could not run it: correct the command, then start again; the group \
+                     goes on with this batch",
                 ));
             }
             if leaves() {
@@ -425,7 +426,8 @@ impl Exec {
         let failed = self.failed(batch, tp, status);
         let Some(dead_letters) = &mut self.dead_letters else {
             return Err(failed.cure(
-                "mend what it choked on and start again, or add --retries, --dead-letter; 'mq-groups skip' passes over a record",
+                "correct what made it fail and start again, or add --retries, --dead-letter; \
+                 'mq-groups skip' passes over a record",
             ));
         };
         let origin = Origin {

@@ -81,8 +81,8 @@ fn check_reader(job: &Job) -> Result<()> {
         }
         stdout::Kind::Socket if job.count.is_none() && group.commit == CommitWhen::AfterWrite => {
             Err(usage(
-                "standard output is a socket: how much of it was read is not known, so nothing can be \
-                 committed by that",
+                "standard output is a socket: how much of it was read is not known, so mq-consume \
+                 cannot tell what to commit",
                 "commit once, at the end (--commit on-exit), say how many records (-c), or run a command \
                  for each (--exec)",
             ))

@@ -307,7 +307,7 @@ fn fetch(
                  which it showed when the command began"
             );
             return Err(Error::new(Kind::Busy, text)
-                .cure("try again; 'mq-broker health' shows what is amiss"));
+                .cure("try again; 'mq-broker health' lists the problems"));
         }
         consumer.wait(LOOK_AGAIN, on.env.wake_fd())?;
         consumer.look_for_leaders();

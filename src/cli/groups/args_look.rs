@@ -219,7 +219,7 @@ fn threshold(text: &str) -> Result<Threshold> {
     }
     parse_duration(text).map(Threshold::Age).map_err(|_| {
         usage(
-            format!("'{}' is no lag", text.escape_debug()),
+            format!("'{}' is not a lag", text.escape_debug()),
             "use a number of records, such as 1000, or a duration, such as 5m",
         )
     })

@@ -109,7 +109,7 @@ impl ResetArgs {
             Move::Group(other)
         } else {
             return Err(usage(
-                "where to is not said",
+                "the new offsets are not given",
                 "use --to POINT, --by N, --from-file CSV or --to-group OTHER",
             ));
         };
@@ -126,7 +126,7 @@ impl ResetArgs {
 fn point(to: &str, now: &Now) -> Result<Move> {
     match parse_point(to, now)? {
         Point::Stored => Err(usage(
-            "--to stored is where the group stands already",
+            "--to stored is where the group is already",
             "use start, end, N, +N, -N, @TIME, or --by N",
         )),
         point => Ok(Move::To(point)),

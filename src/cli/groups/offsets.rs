@@ -101,7 +101,7 @@ fn nothing_to_move(job: &Reset) -> Error {
                 "group '{}' has no committed offset{of}",
                 other.escape_debug()
             ),
-            "'mq-groups describe' shows what it has",
+            "'mq-groups describe' shows its offsets",
         ),
         Move::File(path) => (
             format!("{} has no row{of}", csv::place(path)),

@@ -175,7 +175,7 @@ fn nothing_committed(group: &str, of: &str) -> Error {
         Kind::UnknownTopic,
         format!("group '{group}' has no committed offset{of}"),
     )
-    .cure("'mq-groups describe' shows what it has")
+    .cure("'mq-groups describe' shows its offsets")
 }
 
 /// Timestamp, key and value as cells. What is no text is shown as it would be in a template with

@@ -75,7 +75,7 @@ fn delete(job: Delete, env: &mut Env) -> Result<Outcome> {
                     Kind::UnknownGroup,
                     format!("GROUP_ID_NOT_FOUND: no group matches '{what}'"),
                 )
-                .cure("'mq-groups list' shows what there is")
+                .cure("'mq-groups list' shows the groups")
             } else {
                 group::unknown(&store, pattern.text())
             };
@@ -112,7 +112,7 @@ fn delete(job: Delete, env: &mut Env) -> Result<Outcome> {
     let what = if free.len() == 1 { "group" } else { "groups" };
     if !job.consent.proceed(
         env,
-        &format!("delete {what} {names} and what they committed?"),
+        &format!("delete {what} {names} and their committed offsets?"),
     )? {
         return Ok(failures.outcome());
     }

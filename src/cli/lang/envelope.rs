@@ -73,7 +73,8 @@ pub fn read_envelope(line: &[u8]) -> Result<InputRecord<'_>> {
 }
 
 /// What a line has to look like.
-const FORM: &str = "a line is an object as mq-consume -J prints it: \"value\" is due, and is a string, null or {\"base64\":\"...\"}; without -J each line is a value as it stands";
+const FORM: &str = "a line is an object as mq-consume -J prints it: \"value\" is expected, and is \
+ a string, null or {\"base64\":\"...\"}; without -J each line is a value as it stands";
 
 /// What may stand in a field; "" is the whole.
 fn due(field: &str) -> Due {
@@ -323,7 +324,7 @@ mod tests {
             ),
             (
                 "{\"value\":\"a\",\"headers\":[\"k\"]}",
-                "a pair, [\"name\",\"value\"], is due",
+                "a pair, [\"name\",\"value\"], is expected",
             ),
             (
                 "{\"value\":\"a\",\"headers\":[[\"k\"]]}",

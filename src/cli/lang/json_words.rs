@@ -84,7 +84,7 @@ pub(super) fn refused(text: &[u8], e: &serde_json::Error, field: &str, due: Due)
 /// What is wrong with a value where something else is due; `None`: nothing, or what its reader says
 /// itself.
 fn wrong(value: &Value, due: Due) -> Option<String> {
-    let is_due = |due: &str| Some(format!("{due} is due, not {}", found(value)));
+    let is_due = |due: &str| Some(format!("{due} is expected, not {}", found(value)));
     match (due, value) {
         (Due::Object, Value::Object(_))
         | (Due::Text, Value::String(_))
@@ -115,7 +115,7 @@ fn wrong(value: &Value, due: Due) -> Option<String> {
                 parts.find_map(|part| wrong(part, Due::Bytes))
             }
             other => Some(format!(
-                "a pair, [\"name\",\"value\"], is due, not {}",
+                "a pair, [\"name\",\"value\"], is expected, not {}",
                 found(other)
             )),
         }),
@@ -123,7 +123,7 @@ fn wrong(value: &Value, due: Due) -> Option<String> {
         (Due::InTurn, Value::Array(parts)) => in_turn(parts),
         (Due::InTurn, Value::Object(lists)) => lists.values().find_map(|list| match list {
             Value::Array(values) => values.iter().find_map(|one| wrong(one, Due::TextOrNull)),
-            other => Some(format!("an array is due, not {}", found(other))),
+            other => Some(format!("an array is expected, not {}", found(other))),
         }),
         (Due::InTurn, _) => is_due("an array of names and values in turn"),
     }
@@ -186,23 +186,24 @@ mod tests {
         for (line, what, cure) in [
             (
                 r#"{"value":1}"#,
-                "value: column 10: a string, null or {\"base64\":\"...\"} is due, not the number 1",
+                "value: column 10: a string, null or {\"base64\":\"...\"} is expected, not the \
+                 number 1",
                 "tojson",
             ),
             (
                 r#"{"value":{"a":1}}"#,
                 "must be {\"base64\"",
-                "\"value\" is due",
+                "\"value\" is expected",
             ),
             (
                 r#"{"value":{"base64":1}}"#,
-                "base64: a string is due, not the number 1",
+                "base64: a string is expected, not the number 1",
                 "tojson",
             ),
             (r#"{"value":[1]}"#, "not an array", "tojson"),
             (
                 r#"{"value":"a","partition":"0"}"#,
-                "partition: column 28: an integer is due, not the string \"0\"",
+                "partition: column 28: an integer is expected, not the string \"0\"",
                 "mq-consume -J",
             ),
             (
@@ -212,7 +213,7 @@ mod tests {
             ),
             (
                 r#"{"value":"a","timestamp":1.5}"#,
-                "an integer is due, not the number 1.5",
+                "an integer is expected, not the number 1.5",
                 "",
             ),
             (
@@ -222,22 +223,22 @@ mod tests {
             ),
             (
                 r#"{"value":"a","offset":null}"#,
-                "an integer is due, not null",
+                "an integer is expected, not null",
                 "",
             ),
             (
                 r#"{"value":"a","topic":{}}"#,
-                "topic: column 21: a string is due, not an object",
+                "topic: column 21: a string is expected, not an object",
                 "",
             ),
             (
                 r#"{"value":"a","headers":{"k":"v"}}"#,
-                "a list of pairs, [[\"name\",\"value\"], ...], is due, not an object",
+                "a list of pairs, [[\"name\",\"value\"], ...], is expected, not an object",
                 "",
             ),
             (
                 r#"{"value":"a","headers":["k"]}"#,
-                "a pair, [\"name\",\"value\"], is due, not the string \"k\"",
+                "a pair, [\"name\",\"value\"], is expected, not the string \"k\"",
                 "",
             ),
             (
@@ -245,8 +246,8 @@ mod tests {
                 "headers: column 30: a string, null or",
                 "",
             ),
-            ("[1]", "an object is due, not an array", "without -J"),
-            ("5", "an object is due, not the number 5", "without -J"),
+            ("[1]", "an object is expected, not an array", "without -J"),
+            ("5", "an object is expected, not the number 5", "without -J"),
             (r#"{"id":5}"#, "unknown field 'id'", "without -J"),
             ("{", "the JSON is not complete", "jq -c ."),
             ("[", "", "jq -c ."),
@@ -269,23 +270,23 @@ mod tests {
         for (line, what) in [
             (
                 &br#"{"payload":1}"#[..],
-                "payload: column 12: a string or null is due, not the number 1",
+                "payload: column 12: a string or null is expected, not the number 1",
             ),
             (
                 b"{\"payload\":\"\xff\",\"ts\":\"5\"}",
-                "an integer is due, not the string \"5\"",
+                "an integer is expected, not the string \"5\"",
             ),
             (
                 br#"{"payload":"a","headers":5}"#,
-                "an array of names and values in turn is due, not the number 5",
+                "an array of names and values in turn is expected, not the number 5",
             ),
             (
                 br#"{"payload":"a","headers":["k",1]}"#,
-                "a string or null is due, not the number 1",
+                "a string or null is expected, not the number 1",
             ),
             (
                 br#"{"payload":"a","headers":{"k":"v"}}"#,
-                "an array is due, not the string \"v\"",
+                "an array is expected, not the string \"v\"",
             ),
             (b"{", "the JSON is not complete"),
         ] {

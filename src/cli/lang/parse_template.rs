@@ -214,7 +214,7 @@ impl<'b> Run<'_, 'b> {
                 Error::new(
                     Kind::InvalidRecord,
                     format!(
-                        "'{}' is due after {} bytes of the record, but there is '{}'",
+                        "'{}' is expected after {} bytes of the record, but there is '{}'",
                         literal.escape_ascii(),
                         self.at,
                         found.escape_ascii()
@@ -352,7 +352,10 @@ impl<'b> Run<'_, 'b> {
                 JsonEnd::Never => Err(Halt::Failed(
                     Error::new(
                         Kind::InvalidRecord,
-                        format!("{EXPECTED} is due after {} bytes of the record", self.at),
+                        format!(
+                            "{EXPECTED} is expected after {} bytes of the record",
+                            self.at
+                        ),
                     )
                     .cure("check the template against the input"),
                 )),
@@ -435,7 +438,7 @@ impl<'b> Run<'_, 'b> {
             Error::new(
                 Kind::InvalidRecord,
                 format!(
-                    "the headers end without the '{}' that is due after {} bytes of the record",
+                    "the headers end without the '{}' that is expected after {} bytes of the record",
                     mark.delimiter.bytes().escape_ascii(),
                     self.at
                 ),

@@ -317,7 +317,7 @@ impl Args {
         let is_bad = |n: &PartitionId| !(1..=PARTITIONS_MAX).contains(n);
         if let Some(partitions) = self.create_partitions.filter(is_bad) {
             return Err(usage(
-                format!("{partitions} is no number of partitions"),
+                format!("{partitions} is not a number of partitions"),
                 format!("use 1 to {PARTITIONS_MAX}"),
             ));
         }
@@ -419,7 +419,7 @@ impl Args {
                         "with --each-topic all arguments are files: each record names its topic",
                     ),
                     Some(_) => error,
-                    None => error.cure("name a file that is there"),
+                    None => error.cure("name an existing file"),
                 });
             }
         }
@@ -468,7 +468,7 @@ fn header(given: OsString) -> Result<(Vec<u8>, Option<OriginText>)> {
         )
     };
     if bytes.is_empty() {
-        return Err(refuse("is no header"));
+        return Err(refuse("is not a header"));
     }
     if std::str::from_utf8(name).is_err() {
         return Err(refuse("has a name that is not UTF-8"));

@@ -183,7 +183,7 @@ fn what_is_refused_says_what_is_allowed() {
             "cannot be used with",
         ),
         (&["a", "--begins", "E", "--whole"], "cannot be used with"),
-        (&["a", "--begins", "E("], "--begins 'E(' is no regular"),
+        (&["a", "--begins", "E("], "--begins 'E(' is not a regular"),
         (&["a", "--max-lines", "2"], "--begins"),
         (&["a", "--begins", "E", "--max-lines", "0"], "at least 1"),
         (

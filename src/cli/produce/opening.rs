@@ -38,7 +38,7 @@ pub fn check_missing(store: &StoreDir, job: &Job, name: &TopicName) -> Result<()
             format!("'{name}' is no topic yet, but a file here: is the topic's name missing?"),
         )
         .cure(format!(
-            "say 'mq-produce TOPIC {name}', or make the topic first: 'mq-topics create {name}'"
+            "say 'mq-produce TOPIC {name}', or create the topic first: 'mq-topics create {name}'"
         )));
     }
     Ok(())
@@ -126,7 +126,7 @@ impl Run<'_> {
         let refuse = |why: String| {
             let made = count_of(partitions);
             let text =
-                format!("UNKNOWN_TOPIC_OR_PARTITION: {name} would be made with {made}, {why}");
+                format!("UNKNOWN_TOPIC_OR_PARTITION: {name} would be created with {made}, {why}");
             Error::new(Kind::UnknownTopic, text)
         };
         if let Some(partition) = record.partition.filter(|one| *one >= partitions) {
@@ -144,7 +144,7 @@ impl Run<'_> {
                 count_of(known)
             );
             return Err(refuse(has).cure(format!(
-                "make it first: {}; or say --create-partitions N",
+                "create it first: {}; or say --create-partitions N",
                 create_like(name, &from)
             )));
         }
@@ -164,10 +164,10 @@ impl Run<'_> {
     fn make_for(&self, name: &TopicName, partition: PartitionId, named: Option<&str>) -> String {
         match self.origin_of(name, named) {
             Some((from, known)) if known > partition => {
-                format!("make it first: {}", create_like(name, &from))
+                format!("create it first: {}", create_like(name, &from))
             }
             _ => format!(
-                "make it first: 'mq-topics create {name} -p N', or as another topic is: 'mq-topics \
+                "create it first: 'mq-topics create {name} -p N', or as another topic is: 'mq-topics \
                  create {name} --like OTHER'"
             ),
         }
@@ -214,7 +214,7 @@ impl Run<'_> {
             };
             let count = count_of(partitions);
             self.env
-                .note(&format!("made topic {name} with {count}{like}"));
+                .note(&format!("created topic {name} with {count}{like}"));
         }
         Ok(())
     }

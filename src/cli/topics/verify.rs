@@ -248,7 +248,7 @@ fn plan_of(verified: &Verified, unseen: &[(TopicPartition, BrokerId)]) -> String
         format!("keeps all records, up to offset {}", verified.log_end)
     };
     for file in &verified.renewed {
-        what.push_str(&format!("; {file} is made anew"));
+        what.push_str(&format!("; {file} is rebuilt"));
     }
     if verified.may_lose() {
         for (_, broker) in unseen.iter().filter(|(tp, _)| *tp == verified.tp) {
@@ -288,7 +288,7 @@ fn repair(
     for verified in damaged {
         if verified.follows {
             plan.push_str(&format!(
-                "{} is made anew, and fills from the leader once its broker runs\n",
+                "{} is recreated, and fills from the leader once its broker runs\n",
                 name_of(verified)
             ));
             continue;
@@ -316,7 +316,7 @@ fn repair(
     for verified in damaged {
         if verified.follows {
             match admin.replace_follower(&verified.tp, verified.broker) {
-                Ok(()) => env.note(&format!("{} is made anew", name_of(verified))),
+                Ok(()) => env.note(&format!("{} is recreated", name_of(verified))),
                 Err(e) => failures.tell(env, &e),
             }
             continue;

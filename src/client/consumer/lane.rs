@@ -153,5 +153,5 @@ impl Lane {
 pub(super) fn deleted(tp: &TopicPartition) -> Error {
     let text = format!("UNKNOWN_TOPIC_OR_PARTITION: {tp} was deleted");
     Error::new(Kind::UnknownTopic, text)
-        .cure("'mq-topics list' shows what there is; start again for a new topic of that name")
+        .cure("'mq-topics list' shows the topics; start again for a new topic of that name")
 }

@@ -437,7 +437,7 @@ impl Keeper {
             return Err(e);
         }
         self.shared.order(Order::Note(format!(
-            "group '{}' took this member for dead, as it stood still: joining again",
+            "group '{}' removed this member because its heartbeat had stopped: joining again",
             self.options.group.escape_debug()
         )));
         self.heartbeat.stop();
@@ -521,6 +521,6 @@ fn enter(
 fn removed() -> Error {
     Error::new(
         Kind::Fenced,
-        "UNKNOWN_MEMBER_ID: the group has this member no more",
+        "UNKNOWN_MEMBER_ID: the group no longer has this member",
     )
 }

@@ -21,7 +21,7 @@ impl Forced {
         match self {
             Forced::DirectoryUseless(why) => why,
             Forced::LockKept(..) => {
-                "its append lock was kept for 2 s by a process that stands still"
+                "its append lock was kept for 2 s by a process that makes no progress"
             }
         }
     }
@@ -119,8 +119,8 @@ fn force(cx: &mut Context<'_>, p: &mut Partition, sight: &Sight<'_>, forced: For
             others => format!("start broker {}", others.join(" or ")),
         };
         let who = match dead {
-            Some(dead) if sight.is_read(dead) => "has all that is in sync",
-            Some(_) => "is known to have all that is in sync",
+            Some(dead) if sight.is_read(dead) => "is complete",
+            Some(_) => "is known to be complete",
             None => "is live",
         };
         cx.out.told.push(format!(

@@ -367,5 +367,5 @@ fn look_on(
 
 fn unanswered(broker: BrokerId) -> Error {
     let text = format!("the disk of broker {broker} does not answer");
-    Error::new(Kind::Busy, text).cure("look at the disk")
+    Error::new(Kind::Busy, text).cure("check the disk")
 }

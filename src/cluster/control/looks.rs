@@ -47,10 +47,10 @@ impl Disks {
         let slow = self.0.iter().filter(move |(_, disk)| slow(disk));
         slow.map(|(broker, _)| {
             let text = format!(
-                "the disk of broker {broker} serves no writes for now, so nobody who works on it is \
-                 taken for stopped"
+                "the disk of broker {broker} serves no writes for now, so no process that works on \
+                 it counts as stopped"
             );
-            Error::new(Kind::Busy, text).cure("look at the disk")
+            Error::new(Kind::Busy, text).cure("check the disk")
         })
     }
 }

@@ -9,7 +9,7 @@ use crate::types::Uuid;
 pub(super) fn with_cure(e: Error) -> Error {
     if e.kind() == Kind::Damaged {
         e.cure(
-            "end all members of the group, then start them again: it is made anew from offsets.log",
+            "end all members of the group, then start them again: it is rebuilt from offsets.log",
         )
     } else {
         e
@@ -57,7 +57,8 @@ pub(super) fn fenced(id: Uuid) -> Error {
     Error::new(
         Kind::Fenced,
         format!(
-            "UNKNOWN_MEMBER_ID: member {id} is not in the group any more: others took it for dead"
+            "UNKNOWN_MEMBER_ID: member {id} is no longer in the group: its heartbeat had stopped, \
+             so another member removed it"
         ),
     )
     .cure("start it again: it goes on from the committed offsets")

@@ -260,7 +260,7 @@ impl FencedGuard {
         synced.map_err(|e| {
             Error::io("sync", join(&*self.dir, parent), e)
                 .with_kind(Kind::Unknown)
-                .cure("the change is made, but a power cut may take it back: look at the disk")
+                .cure("the change is made, but a power cut may still lose it: check the disk")
         })
     }
 

@@ -158,7 +158,7 @@ impl Keeper {
             let deleted = format!("UNKNOWN_TOPIC_OR_PARTITION: topic {name} was deleted");
             if self.options.subscription.is_of_names() {
                 return Err(Error::new(Kind::UnknownTopic, deleted).cure(
-                    "'mq-topics list' shows what there is; start again for a new topic of that name",
+                    "'mq-topics list' shows the topics; start again for a new topic of that name",
                 ));
             }
             self.shared.order(Order::Note(deleted));

@@ -29,7 +29,7 @@ fn an_unreadable_group_file_is_made_anew_only_if_nobody_lives_in_it() {
     );
     assert_eq!(second.notes().len(), 1, "{:?}", second.notes());
     assert!(
-        second.notes()[0].contains("made anew"),
+        second.notes()[0].contains("rebuilt from"),
         "{:?}",
         second.notes()
     );
