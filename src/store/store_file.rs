@@ -92,7 +92,10 @@ pub(super) fn not_a_store(dir: &dyn Dir) -> Error {
             dir.path().display()
         ),
     )
-    .cure("name an empty directory, or one that does not exist yet")
+    .cure(
+        "name the store's directory with --store or MQ_STORE; a new store needs an empty directory, or \
+         a path where nothing is",
+    )
 }
 
 /// The same error as [`Kind::UnusableStore`] where the file is of the wrong kind or may not be

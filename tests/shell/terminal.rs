@@ -254,6 +254,10 @@ fn a_table_stays_a_table_at_80_columns() {
     let lines: String = (0..3000).map(|n| format!("line {n}\n")).collect();
     shell.produce(&["orders"], lines.as_bytes());
     shell.consume(&["-e", "-g", "billing", "orders"]);
+    let long = "events-of-the-shop-in-the-country-and-of-the-year";
+    shell.produce(&[long], b"a\n");
+    shell.consume(&["-e", "-g", "long", long]);
+    let of_long = |line: &str| line.replace("LONG", long);
     // What heads it: in full where there is room, short at 80 columns, fewer where these do not fit.
     for (line, at_80, at_120) in [
         ("mq-topics describe orders", "PART", "LEADER"),
@@ -266,12 +270,27 @@ fn a_table_stays_a_table_at_80_columns() {
             "HIGH WATERMARK",
         ),
         ("mq-broker status", "STATE", "STATE"),
+        ("mq-broker list", "STATE", "STATE"),
+        ("mq-groups list", "STATE", "STATE"),
+        ("mq-topics list --sizes", "OFFSETS", "OFFSETS"),
+        ("mq-topics dump LONG", "BASE", "BASE"),
+        ("mq-topics describe LONG", "PART", "LEADER"),
+        ("mq-groups describe long", "OFFSET", "OFFSET"),
     ] {
-        for (columns, heading) in [(80, at_80), (120, at_120)] {
+        for (columns, heading, color) in [
+            (80, at_80, "never"),
+            (80, at_80, "always"),
+            (120, at_120, "never"),
+            (120, at_120, "always"),
+        ] {
             Tally::case();
-            let Some(text) = seen(&shell, columns, &format!("{line} --color never")) else {
+            let line = format!("{} --color {color}", of_long(line));
+            let Some(text) = seen(&shell, columns, &line) else {
                 return;
             };
+            let bold = text.contains("\x1b[1m");
+            assert_eq!(bold, color == "always", "{line}");
+            let text = text.replace("\x1b[1m", "").replace("\x1b[0m", "");
             let head = text.lines().find(|line| line.contains(heading));
             // A heading of a block stands alone in its line.
             let is_table =

@@ -80,9 +80,19 @@ pub fn check(job: &Check, env: &Env) -> Result<Outcome> {
         Err(e) => return tell_unknown(&e),
     };
     let status = Status::worst(findings.iter().map(|finding| finding.status));
-    env.stdout()
-        .print(text(job, status, &findings).as_bytes())?;
-    Ok(Outcome::Check(status))
+    let printed = env.stdout().print(text(job, status, &findings).as_bytes());
+    Ok(Outcome::Check(match (printed, status) {
+        (Ok(()), status) => status,
+        // What calls it goes by the status: a state that was found out stays what it is.
+        (Err(e), status) => {
+            env.warn(&e.to_string());
+            if status == Status::Ok {
+                Status::Unknown
+            } else {
+                status
+            }
+        }
+    }))
 }
 
 /// Tells that nothing could be told.

@@ -300,13 +300,6 @@ impl InputOptions {
     /// The record as the options want it; `None` if it is to be skipped.
     #[inline]
     fn finish<'b>(&self, mut record: InputRecord<'b>) -> Result<Option<InputRecord<'b>>> {
-        if let Some(timestamp) = record.timestamp.filter(|timestamp| *timestamp < -1) {
-            return Err(Error::new(
-                Kind::InvalidRecord,
-                format!("the timestamp {timestamp} is before 1970"),
-            )
-            .cure("give milliseconds since 1970, or -1 for none"));
-        }
         if let Some(partition) = record.partition.filter(|partition| *partition < 0) {
             return Err(Error::new(
                 Kind::InvalidRecord,

@@ -100,24 +100,26 @@ impl TimeFormat {
         Ok(())
     }
 
-    /// Whether what is written so can be read again, as far as it says anything: a pattern may leave out
-    /// the date, or repeat what it says in words.
+    /// Whether what is written so can be read again. A pattern may leave out the smaller units, down to
+    /// the day, but nothing in between: hours that are counted twice a day need `%p`.
     pub(super) fn can_be_read(&self) -> bool {
         let zone = TimeZone::UTC;
-        [981_173_106_000_i64, 946_684_799_000, 1_774_785_600_000]
-            .into_iter()
-            .all(|moment| {
-                let now = Now {
-                    now_ms: moment,
-                    zone: zone.clone(),
-                };
-                let (mut text, mut again) = (Vec::new(), Vec::new());
-                let written = self.write(moment, &zone, &mut text);
-                let read = written.ok().and_then(|()| self.read(&text, &now));
-                read.is_some_and(|read| {
-                    self.write(read, &zone, &mut again).is_ok() && text == again
-                })
-            })
+        let read = |moment: i64| {
+            let now = Now {
+                now_ms: moment,
+                zone: zone.clone(),
+            };
+            let (mut text, mut again) = (Vec::new(), Vec::new());
+            self.write(moment, &zone, &mut text).ok()?;
+            let read = self.read(&text, &now)?;
+            self.write(read, &zone, &mut again).ok()?;
+            (text == again).then_some(read)
+        };
+        UNITS_MS.into_iter().any(|unit| {
+            let is_exact =
+                |moment: i64| read(moment) == Some(moment.div_euclid(unit).saturating_mul(unit));
+            PROBES.into_iter().all(is_exact)
+        })
     }
 
     /// The timestamp that is written in the whole of `text`; `None` if none is.
@@ -149,6 +151,18 @@ impl TimeFormat {
         Some(time)
     }
 }
+
+/// What a pattern may be exact to: a millisecond, second, minute, hour, day.
+const UNITS_MS: [i64; 5] = [1, 1000, 60_000, 3_600_000, 86_400_000];
+/// What a pattern is tried with, in the morning and in the afternoon, at noon and after midnight:
+/// 2001-02-03T04:05:06Z, 1999-12-31T23:59:59Z, 2026-03-29T12:00:00.789Z, 2024-02-29T00:34:01Z. All of
+/// them in years that two digits can say.
+const PROBES: [i64; 4] = [
+    981_173_106_000,
+    946_684_799_000,
+    1_774_785_600_789,
+    1_709_166_841_000,
+];
 
 /// `None` outside the years 0 to 9999, for which RFC 3339 has no spelling.
 fn push_rfc3339(moment: Timestamp, offset: ZoneOffset, out: &mut Vec<u8>) -> Option<()> {
@@ -202,6 +216,28 @@ mod tests {
 
     fn format(name: &str) -> TimeFormat {
         TimeFormat::from_name(name).expect(name).expect(name)
+    }
+
+    #[test]
+    fn patterns_that_can_be_read() {
+        for (pattern, can_be_read) in [
+            ("%Y-%m-%d %H:%M:%S", true),
+            ("%FT%T%.3f%z", true),
+            ("%Y-%m-%d %I:%M:%S %p", true),
+            ("%y%m%d %H%M", true),
+            ("%A, %d %B %Y", true),
+            ("%s", true),
+            // Morning or afternoon?
+            ("%Y-%m-%d %I:%M:%S", false),
+            // Which hour?
+            ("%F %M:%S", false),
+            ("%H:%M:%S", false),
+            ("%Y", false),
+            ("%m-%d", false),
+        ] {
+            let format = format(&format!("strftime[{pattern}]"));
+            assert_eq!(format.can_be_read(), can_be_read, "{pattern}");
+        }
     }
 
     #[test]

@@ -2,14 +2,12 @@
 
 use std::fmt::Write;
 
+use super::table::{BOLD, PLAIN};
+
 /// The rows, an empty line between two.
 pub(super) fn render(headings: &[String], rows: &[Vec<String>], color: bool) -> String {
     let width = headings.iter().map(String::len).max().unwrap_or(0);
-    let (bold, plain) = if color {
-        ("\u{1b}[1m", "\u{1b}[0m")
-    } else {
-        ("", "")
-    };
+    let (bold, plain) = if color { (BOLD, PLAIN) } else { ("", "") };
     let mut text = String::new();
     for (nth, row) in rows.iter().enumerate() {
         if nth > 0 {

@@ -9,7 +9,7 @@ use super::cell::{Column, Show};
 /// Between two columns.
 pub(super) const GAP: u16 = 2;
 /// A text is not broken into pieces narrower than this.
-const TEXT_WIDTH_MIN: u16 = 16;
+const TEXT_WIDTH_MIN: u16 = 12;
 
 /// A table's columns, by their places.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -226,7 +226,7 @@ mod tests {
     #[test]
     fn a_long_text_is_broken_last() {
         assert_eq!(laid([60, 5, 0, 8, 0], 60), "TOPIC,OFFSET,HOST [42, 6, 8]");
-        assert_eq!(laid([60, 5, 0, 8, 0], 34), "TOPIC,OFFSET,HOST [16, 6, 8]");
-        assert_eq!(laid([60, 5, 0, 8, 0], 33), "blocks");
+        assert_eq!(laid([60, 5, 0, 8, 0], 30), "TOPIC,OFFSET,HOST [12, 6, 8]");
+        assert_eq!(laid([60, 5, 0, 8, 0], 29), "blocks");
     }
 }

@@ -29,18 +29,20 @@ pub struct Listing<W: Write> {
     buf: Vec<u8>,
 }
 
+/// The columns of the terminal that standard output is; `None`: it is none, so lines may be of any width.
+pub fn listing_width(env: &Env) -> Option<u16> {
+    if !env.stdout_is_terminal() {
+        return None;
+    }
+    let (columns, _) = stdout::size()?;
+    Some(columns).filter(|columns| *columns > 0)
+}
+
 impl Listing<std::io::BufWriter<Stdout>> {
     /// Rows with these columns, for standard output.
     pub fn stdout(env: &Env, columns: &'static [Column], options: OutputOptions) -> Self {
-        let width = if env.stdout_is_terminal() {
-            stdout::size()
-                .map(|(columns, _)| columns)
-                .filter(|columns| *columns > 0)
-        } else {
-            None
-        };
         let look = Look {
-            width,
+            width: listing_width(env),
             color: env.color(),
             zone: crate::cli::local_zone(),
         };

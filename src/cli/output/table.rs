@@ -3,7 +3,7 @@
 //! How it fits a terminal says [`super::layout`]. Where it does not, each row is a block of lines
 //! instead.
 
-use comfy_table::{Attribute, CellAlignment, ColumnConstraint, ContentArrangement, Width};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Width};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -23,6 +23,9 @@ pub(super) struct Look {
     pub(super) zone: TimeZone,
 }
 
+/// Before a heading, and behind it, where headings are bold (ECMA-48, SGR 1 and 0).
+pub(super) const BOLD: &str = "\u{1b}[1m";
+pub(super) const PLAIN: &str = "\u{1b}[0m";
 /// What stands for a value that is not there.
 const NOTHING: &str = "-";
 
@@ -97,9 +100,40 @@ fn aligned(
     header: bool,
     look: &Look,
 ) -> String {
+    let of_header = match (header, &layout.widths) {
+        (false, _) => 0,
+        (true, None) => 1,
+        // Its lines depend on the widths alone, so they are as many without the rows.
+        (true, Some(_)) => laid_out(columns, &[], layout, true, look.width)
+            .lines()
+            .count(),
+    };
+    let table = laid_out(columns, rows, layout, header, look.width);
+    let mut text = String::new();
+    // Styled after it is laid out: a style around the padding would be wider than the terminal.
+    for (at, line) in table.trim_fmt().lines().enumerate() {
+        let (before, behind) = if at < of_header && look.color {
+            (BOLD, PLAIN)
+        } else {
+            ("", "")
+        };
+        text.push_str(before);
+        text.push_str(line);
+        text.push_str(behind);
+        text.push('\n');
+    }
+    text
+}
+
+fn laid_out(
+    columns: &[Column],
+    rows: &[Vec<String>],
+    layout: &Layout,
+    header: bool,
+    width: Option<u16>,
+) -> comfy_table::Table {
     let mut table = comfy_table::Table::new();
     table.load_style(comfy_table::presets::NOTHING);
-    table.force_no_tty();
     table.set_content_arrangement(ContentArrangement::Disabled);
     let of_row = |row: &Vec<String>| -> Vec<String> {
         let shown = layout.columns.iter();
@@ -107,19 +141,9 @@ fn aligned(
     };
     table.add_rows(rows.iter().map(of_row));
     if header {
-        table.set_header(layout.headings.iter().map(|heading| {
-            let cell = comfy_table::Cell::new(heading);
-            if look.color {
-                cell.add_attribute(Attribute::Bold)
-            } else {
-                cell
-            }
-        }));
-        if look.color {
-            table.enforce_styling();
-        }
+        table.set_header(&layout.headings);
     }
-    if let Some(width) = look.width.filter(|_| layout.widths.is_some()) {
+    if let Some(width) = width.filter(|_| layout.widths.is_some()) {
         table.set_content_arrangement(ContentArrangement::Dynamic);
         table.set_width(width.saturating_add(GAP));
     }
@@ -134,9 +158,7 @@ fn aligned(
             }
         }
     }
-    let mut text = table.trim_fmt();
-    text.push('\n');
-    text
+    table
 }
 
 /// One cell, safe to be shown.
@@ -286,6 +308,33 @@ mod tests {
             text.lines().all(|line| line.chars().count() <= 40),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_bold_heading_is_no_wider() {
+        for width in 31..100 {
+            let colored = Look {
+                color: true,
+                ..look(Some(width))
+            };
+            let plain = render(&COLUMNS, &rows(), None, &look(Some(width)));
+            if matches!(plain.shape, Shape::Blocks) {
+                continue;
+            }
+            let plain = plain.text;
+            let bold = render(&COLUMNS, &rows(), None, &colored).text;
+            let mut lines = 0;
+            for (plain, bold) in plain.lines().zip(bold.lines()) {
+                if let Some(bold) = bold.strip_prefix(BOLD) {
+                    assert_eq!(bold.strip_suffix(PLAIN), Some(plain), "{width}");
+                    lines += 1;
+                } else {
+                    assert_eq!(bold, plain, "{width}");
+                }
+            }
+            let broken = plain.lines().position(|line| line.starts_with("orders"));
+            assert_eq!(Some(lines), broken, "{width}\n{bold}");
+        }
     }
 
     #[test]

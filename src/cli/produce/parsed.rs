@@ -28,8 +28,9 @@ impl Run<'_> {
         let mut options = self.job.input.clone();
         options.record_bytes_max = self.input_bytes_max(0);
         let mut parser = RecordParser::new(options)?;
-        let mut buf: Vec<u8> = Vec::with_capacity(READ_BYTES);
-        let (mut start, mut eof) = (0, false);
+        // Up to `filled` it is input; what is behind that was zeroed once, not for each read.
+        let mut buf: Vec<u8> = vec![0; READ_BYTES];
+        let (mut start, mut filled, mut eof) = (0, 0, false);
         // A signal came, and what it ended is the last record; an idle input ended one, which has
         // lingered by that.
         let (mut stop, mut lingered) = (false, false);
@@ -37,7 +38,7 @@ impl Run<'_> {
             if self.env.stopping() && !stop {
                 return Ok(());
             }
-            let rest = buf.get(start..).unwrap_or_default();
+            let rest = buf.get(start..filled).unwrap_or_default();
             let step = parser.next(rest, eof).map_err(|e| self.with_limit(e))?;
             match step {
                 Step::Record { record, consumed } => {
@@ -81,7 +82,8 @@ impl Run<'_> {
                 }
                 Step::End => return Ok(()),
                 Step::NeedMore => {
-                    buf.drain(..start);
+                    buf.copy_within(start..filled, 0);
+                    filled -= start;
                     start = 0;
                     if std::mem::take(&mut lingered) {
                         self.topics.hand_on()?;
@@ -98,20 +100,21 @@ impl Run<'_> {
                             continue;
                         }
                     }
-                    let filled = buf.len();
-                    buf.resize(filled + READ_BYTES.max(filled), 0);
+                    if buf.len() - filled < READ_BYTES {
+                        buf.resize(filled + READ_BYTES.max(filled), 0);
+                    }
                     let room = buf.get_mut(filled..).unwrap_or_default();
                     let read = input
                         .read(room)
                         .map_err(|e| Error::io("read", input.name(), e))?;
-                    buf.truncate(filled + read);
+                    filled += read;
                     eof = read == 0;
                     self.env.progress(read as u64, self.topics.sent());
                     self.take_receipts(Duration::ZERO)?;
                     if self.job.topic.is_some() {
                         self.look_for_partitions()?;
                     }
-                    parser.allow(self.input_bytes_max(buf.len()));
+                    parser.allow(self.input_bytes_max(filled));
                 }
             }
         }

@@ -7,7 +7,9 @@ use serde_json::{Map, Value, json};
 use super::job::{Describe, List, Offsets, Only};
 use super::run::PATIENCE;
 use crate::cli::lang::shown;
-use crate::cli::output::{Cell, Column, Listing, OutputFormat, OutputOptions, json_line};
+use crate::cli::output::{
+    Cell, Column, Listing, OutputFormat, OutputOptions, json_line, listing_width,
+};
 use crate::cli::selection::Chosen;
 use crate::cli::{Env, Failures, Outcome};
 use crate::client::point::Point;
@@ -173,11 +175,9 @@ pub fn describe(job: Describe, env: &mut Env) -> Result<Outcome> {
                 } else {
                     "\n".to_owned()
                 };
-                head.push_str(&format!("topic {}  id {}", topic.name, topic.topic_id));
-                if let Some(group) = &group {
-                    head.push_str(&format!("  Unix group {}", group.name));
-                }
-                head.push('\n');
+                let mut facts = vec![format!("id {}", topic.topic_id)];
+                facts.extend(group.as_ref().map(|g| format!("Unix group {}", g.name)));
+                head.push_str(&headline(&topic.name, &facts, listing_width(env)));
                 for config in topic.configs.iter().filter(|config| config.explicit) {
                     head.push_str(&format!("  {}={}\n", config.name, config.value));
                 }
@@ -194,6 +194,16 @@ pub fn describe(job: Describe, env: &mut Env) -> Result<Outcome> {
         env.warn("a partition is offline: 'mq-topics verify' says which and why");
     }
     Ok(failures.outcome())
+}
+
+/// The line above a topic's table; what does not fit beside its name is below it.
+fn headline(name: &TopicName, facts: &[String], width: Option<u16>) -> String {
+    let one = format!("topic {name}  {}\n", facts.join("  "));
+    if width.is_some_and(|width| one.len() > usize::from(width)) {
+        let facts = facts.iter().map(|fact| format!("  {fact}\n"));
+        return format!("topic {name}\n{}", facts.collect::<String>());
+    }
+    one
 }
 
 fn describe_chosen(admin: &Admin, chosen: &Chosen) -> Result<TopicDescription> {

@@ -245,7 +245,7 @@ fn envelopes() {
             (b"{\"value\":1}\n{\"value\":\"b\"}\r\n", "!|b"),
             (b"\n{\"key\":null,\"value\":\"\"}\n", "!|~="),
             (b"{\"value\":\"\",\"headers\":[[\"a\",null],[\"a\",\"\"]]}\n", ";a:~;a:"),
-            (b"{\"value\":\"\",\"timestamp\":-2}\n{\"value\":\"\",\"partition\":-1}\n", "!|!"),
+            (b"{\"value\":\"\",\"timestamp\":-2}\n{\"value\":\"\",\"partition\":-1}\n", "@-2|!"),
         ],
     );
     let skipping = InputOptions {
