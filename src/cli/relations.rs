@@ -109,9 +109,12 @@ impl<'a> Relations<'a> {
 /// clap does not tell what an argument requires. So each is given alone, and what is missing then is
 /// what it cannot be without; what is always missing is required by itself.
 fn needed(command: &Command) -> BTreeMap<&str, BTreeSet<&str>> {
-    let any_value = |arg: Arg| match arg.get_action().takes_values() {
-        true => arg.value_parser(ValueParser::os_string()),
-        false => arg,
+    let any_value = |arg: Arg| {
+        if arg.get_action().takes_values() {
+            arg.value_parser(ValueParser::os_string())
+        } else {
+            arg
+        }
     };
     let probe = command.clone().mut_args(any_value);
     let missing = |given: &[String]| -> BTreeSet<String> {

@@ -82,8 +82,8 @@ pub fn check(
         let of_it = is_given(&rule.arg) && rule.is_of(command);
         of_it
             && match rule.how {
-                How::Needs(others) => !others.iter().any(|id| is_given(id)),
-                How::Refuses(others) => others.iter().any(|id| is_given(id)),
+                How::Needs(others) => !others.iter().any(&is_given),
+                How::Refuses(others) => others.iter().any(&is_given),
                 How::RefusesAsRead(_) => false,
             }
     };

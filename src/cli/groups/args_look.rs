@@ -17,7 +17,7 @@ const fn no_rows(arg: &'static str) -> Rule {
         command: "",
         arg,
         how: How::Refuses(&["format", "header"]),
-        what: "--format is for rows, and -f and -J print records",
+        what: "--format and --header are for rows, and -f and -J print records",
         cure: "leave one of them out",
     }
 }
