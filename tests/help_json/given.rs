@@ -322,13 +322,20 @@ fn a_default_that_is_given_changes_nothing() {
                     continue;
                 }
                 let absent = told.line(&without, &[]);
-                let absent = effect(told, &store, &absent);
-                let mut effect = effect(told, &store, &line);
-                // A change prints what it did where a format was asked for.
-                if id == "format" && absent.1.is_empty() {
-                    effect.1.clear();
-                }
-                assert_eq!(effect, absent, "{tool} {line:?}");
+                let both = || {
+                    let absent = effect(told, &store, &absent);
+                    let mut given = effect(told, &store, &line);
+                    // A change prints what it did where a format was asked for.
+                    if id == "format" && absent.1.is_empty() {
+                        given.1.clear();
+                    }
+                    (given, absent)
+                };
+                // An age in seconds may grow between the two.
+                let mut looks = (0..3).map(|_| both());
+                let same = looks.find(|(given, absent)| given == absent);
+                let (given, absent) = same.unwrap_or_else(both);
+                assert_eq!(given, absent, "{tool} {line:?}");
             }
         });
     }
@@ -375,8 +382,8 @@ fn what_depends_has_no_default() {
             "no limit",
             "nothing",
             "now",
-            "that with most of the log",
             "the group's",
+            "the longest log",
             "the only one that runs",
         ]
     );
