@@ -290,16 +290,12 @@ impl Compression {
 impl FromStr for Compression {
     type Err = Error;
     fn from_str(s: &str) -> Result<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|c| c.as_str() == s)
-            .ok_or_else(|| {
-                Error::new(
-                    Kind::InvalidConfig,
-                    format!("'{}' is not a compression codec", s.escape_debug()),
-                )
-                .cure("use none, gzip, snappy, lz4 or zstd")
-            })
+        let found = Self::ALL.into_iter().find(|c| c.as_str() == s);
+        found.ok_or_else(|| {
+            let what = format!("'{}' is not a compression codec", s.escape_debug());
+            let names = Self::ALL.map(Self::as_str);
+            Error::new(Kind::InvalidConfig, what).cure(format!("use one of {}", names.join(", ")))
+        })
     }
 }
 

@@ -24,6 +24,20 @@ pub fn commands() -> Vec<Command> {
     ]
 }
 
+/// The same, each with the rules between its arguments.
+#[cfg(test)]
+pub(super) fn commands_with_rules() -> Vec<(Command, &'static [super::Rule])> {
+    use super::Tool;
+    let rules = [
+        produce::Args::rules(),
+        consume::Args::rules(),
+        topics::Args::rules(),
+        groups::Args::rules(),
+        broker::Args::rules(),
+    ];
+    commands().into_iter().zip(rules).collect()
+}
+
 /// Every man page: `mq-topics.1`, `mq-topics-create.1` and so on, with its text in roff.
 ///
 /// # Errors

@@ -13,7 +13,10 @@ use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgGroup, Command};
 use serde::Serialize;
 
+use super::Rule;
+use super::lang::{Delimiter, parse_duration, parse_size};
 use super::output::json_line;
+use super::relations::{Relations, is_multiple};
 use crate::error::Result;
 
 /// The option, as it is typed.
@@ -25,30 +28,51 @@ const MARK: &str = "?";
 
 /// What is to be printed, where `words` ask for it: as with `--help`, wherever an option may stand, and
 /// of the command that it stands behind.
-pub fn asked(command: impl FnOnce() -> Command, words: &[OsString]) -> Option<Result<Vec<u8>>> {
+pub fn asked(
+    command: impl FnOnce() -> Command,
+    rules: &'static [Rule],
+    words: &[OsString],
+) -> Option<Result<Vec<u8>>> {
     if !words.iter().any(|word| word == OPTION) {
         return None;
     }
     // Every run comes by here: the command is not made for nothing.
     let command = command();
-    let name = command_asked_about(command.clone(), words)?;
+    let name = command_asked_about(&command, &without_help_word(&command, words))?;
     let mut tree = command.disable_help_subcommand(true);
     tree.build();
     let found = find(&tree, &name)?;
     let mut line = Vec::new();
-    Some(json_line(&CommandHelp::of(found), &mut line).map(|()| line))
+    Some(json_line(&CommandHelp::of(found, rules), &mut line).map(|()| line))
+}
+
+/// `mq-topics help create` asks about what `mq-topics create --help` does: without that word the line
+/// reads as the other.
+fn without_help_word(command: &Command, words: &[OsString]) -> Vec<OsString> {
+    let ends_in_help = |words: &[OsString]| {
+        let parsed = super::dashed_values(command.clone()).try_get_matches_from(words);
+        parsed.is_err_and(|e| e.kind() == ErrorKind::DisplayHelp)
+    };
+    let mut places = (1..words.len()).filter(|at| words[*at] == "help");
+    // It may be the value of an option, or a name; behind --help nothing is read.
+    let word = places.find(|at| ends_in_help(&words[..=*at]) && !ends_in_help(&words[..*at]));
+    let mut words = words.to_vec();
+    if let Some(at) = word.filter(|_| command.has_subcommands()) {
+        words.remove(at);
+    }
+    words
 }
 
 /// clap knows where a word is an option, where the value of another and where a name. So the option
 /// stands in for `--version`, which tells the command's display name; `--help` and `--version` end a
 /// line before it as they always do.
-fn command_asked_about(command: Command, words: &[OsString]) -> Option<String> {
+fn command_asked_about(command: &Command, words: &[OsString]) -> Option<String> {
     fn mark(command: Command) -> Command {
         let marked = command.version(MARK).disable_version_flag(true);
         marked.mut_subcommands(mark)
     }
     let version = Arg::new("version").short('V').long("version");
-    let command = super::dashed_values(mark(command))
+    let command = super::dashed_values(mark(command.clone()))
         .mut_arg(ID, |arg| arg.action(ArgAction::Version))
         .arg(version.action(ArgAction::Help));
     let ended = command.try_get_matches_from(words).err()?;
@@ -121,6 +145,10 @@ struct ArgumentHelp<'a> {
     long_help: Option<String>,
     /// The ids of those that cannot be given beside it.
     conflicts: Vec<&'a str>,
+    /// The ids of those that it cannot be given without.
+    requires: Vec<&'a str>,
+    /// The ids of those of which it needs one; none: it needs none.
+    requires_one_of: Vec<&'a str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -142,7 +170,8 @@ struct GroupHelp<'a> {
 
 impl<'a> CommandHelp<'a> {
     /// Of a command that was built, so that it has the options of every tool.
-    fn of(command: &'a Command) -> Self {
+    fn of(command: &'a Command, rules: &'static [Rule]) -> Self {
+        let relations = Relations::of(command, rules);
         let usage = command.clone().render_usage().to_string();
         let about = command.get_about().map(ToString::to_string);
         let long = command.get_long_about().map(ToString::to_string);
@@ -162,10 +191,10 @@ impl<'a> CommandHelp<'a> {
             arguments: command
                 .get_arguments()
                 .filter(shown)
-                .map(|arg| ArgumentHelp::of(arg, command))
+                .map(|arg| ArgumentHelp::of(arg, &relations))
                 .collect(),
             groups: groups(command),
-            subcommands: subcommands.map(CommandHelp::of).collect(),
+            subcommands: subcommands.map(|sub| CommandHelp::of(sub, rules)).collect(),
             examples: after_help.as_deref().map(examples).unwrap_or_default(),
             after_help,
         }
@@ -199,13 +228,8 @@ fn groups(command: &Command) -> Vec<GroupHelp<'_>> {
         .collect()
 }
 
-fn is_multiple(group: &ArgGroup) -> bool {
-    // clap asks for it to be mutable.
-    group.clone().is_multiple()
-}
-
 impl<'a> ArgumentHelp<'a> {
-    fn of(arg: &'a Arg, command: &'a Command) -> Self {
+    fn of(arg: &'a Arg, relations: &Relations<'a>) -> Self {
         let takes_value = arg.get_action().takes_values();
         let long = arg.get_long().map(|long| format!("--{long}"));
         let short = arg.get_short().map(|short| format!("-{short}"));
@@ -223,7 +247,14 @@ impl<'a> ArgumentHelp<'a> {
         let help = arg.get_help().map(ToString::to_string);
         let long_help = arg.get_long_help().map(ToString::to_string);
         let default = arg.get_default_values().first().filter(|_| takes_value);
+        let default = default.map(|value| value.to_string_lossy().into_owned());
         let default_text = help.as_deref().and_then(default_text);
+        let told = || {
+            default_text
+                .clone()
+                .filter(|text| is_value(arg, named, text))
+        };
+        let default = default.or_else(told);
         let may_repeat = matches!(arg.get_action(), ArgAction::Append | ArgAction::Count);
         let takes_more = arg.get_num_args().is_some_and(|n| n.max_values() > 1);
         ArgumentHelp {
@@ -232,7 +263,7 @@ impl<'a> ArgumentHelp<'a> {
             aliases: aliases(arg),
             kind: kind(arg, named),
             possible_values: possible_values(arg),
-            default: default.map(|value| value.to_string_lossy().into_owned()),
+            default,
             env: default_text.as_deref().and_then(variable),
             default_text,
             required: arg.is_required_set(),
@@ -242,7 +273,9 @@ impl<'a> ArgumentHelp<'a> {
             heading: arg.get_help_heading(),
             long_help: long_help.filter(|long| help.as_ref() != Some(long)),
             help,
-            conflicts: conflicts(arg, command),
+            conflicts: relations.conflicts(arg),
+            requires: relations.requires(arg),
+            requires_one_of: relations.requires_one_of(arg),
             long,
             short,
             value_names,
@@ -329,24 +362,23 @@ fn variable(text: &str) -> Option<String> {
     Some(name).filter(|name| !name.is_empty())
 }
 
-/// The other arguments that clap refuses beside this one. It is told of each pair once.
-fn conflicts<'a>(arg: &Arg, command: &'a Command) -> Vec<&'a str> {
-    let own = command.get_arg_conflicts_with(arg);
-    let alternatives = |other: &Arg| {
-        let mut exclusive = command.get_groups().filter(|group| !is_multiple(group));
-        exclusive.any(|group| {
-            let has = |arg: &Arg| group.get_args().any(|id| id == arg.get_id());
-            has(arg) && has(other)
-        })
-    };
-    let is_refused = |other: &&Arg| {
-        let theirs = || command.get_arg_conflicts_with(other);
-        let told = own.iter().any(|one| one.get_id() == other.get_id())
-            || theirs().iter().any(|one| one.get_id() == arg.get_id());
-        other.get_id() != arg.get_id() && !other.is_hide_set() && (told || alternatives(other))
-    };
-    let refused = command.get_arguments().filter(is_refused);
-    refused.map(|other| other.get_id().as_str()).collect()
+/// Whether what the help says of a default is a value that could be typed: it says `all`, too, and
+/// that one is taken from elsewhere.
+fn is_value(arg: &Arg, value_name: &str, text: &str) -> bool {
+    let values = arg.get_possible_values();
+    if !values.is_empty() {
+        return values.iter().any(|value| value.matches(text, false));
+    }
+    match (kind(arg, value_name), value_name) {
+        ("integer", _) => text.parse::<u64>().is_ok(),
+        ("number", _) => text.parse::<f64>().is_ok(),
+        ("duration", _) => parse_duration(text).is_ok(),
+        ("size", _) => parse_size(text).is_ok(),
+        // Standard input: no other path is anybody's default.
+        ("path", _) => text == "-",
+        (_, "DELIM") => Delimiter::parse(value_name, text).is_ok(),
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -358,7 +390,7 @@ mod tests {
         let commands = super::super::docs::commands();
         let tool = line.split(' ').next().expect("a tool");
         let command = commands.into_iter().find(|c| c.get_name() == tool);
-        let line = asked(|| command.expect("the tool"), &words)?.expect("JSON");
+        let line = asked(|| command.expect("the tool"), &[], &words)?.expect("JSON");
         let value: serde_json::Value = serde_json::from_slice(&line).expect("JSON");
         Some(value["command"].as_str().expect("a command").to_owned())
     }
@@ -376,6 +408,15 @@ mod tests {
                 "mq-groups delete-offsets",
             ),
             ("mq-consume t --help-json --help", "mq-consume"),
+            ("mq-topics help --help-json", "mq-topics"),
+            ("mq-topics help create --help-json", "mq-topics create"),
+            (
+                "mq-topics -q --store help help create --help-json",
+                "mq-topics create",
+            ),
+            ("mq-topics --help-json help create", "mq-topics"),
+            ("mq-topics describe help --help-json", "mq-topics describe"),
+            ("mq-consume help --help-json", "mq-consume"),
         ] {
             assert_eq!(asked_about(line).as_deref(), Some(of), "{line}");
         }
@@ -387,6 +428,8 @@ mod tests {
             "mq-produce t -- --help-json",
             "mq-produce --no-such-option --help-json",
             "mq-topics nope --help-json",
+            "mq-topics help nope --help-json",
+            "mq-topics --help help create --help-json",
         ] {
             assert_eq!(asked_about(line), None, "{line}");
         }

@@ -19,11 +19,14 @@ pub mod output;
 pub mod pattern;
 pub mod produce;
 mod progress;
+mod relations;
 mod report;
+mod rules;
 mod selection;
 mod signals;
 pub mod stdout;
 pub mod topics;
+mod values;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -33,6 +36,7 @@ pub use exit::Outcome;
 pub use failures::Failures;
 pub use signals::Signals;
 
+pub(crate) use rules::Rule;
 use stdout::Stdout;
 
 use crate::error::{Error, Kind, Result};
@@ -45,6 +49,11 @@ pub trait Tool: clap::Parser {
     /// The exit status when clap refuses these arguments.
     fn usage_status(_args: &[OsString]) -> u8 {
         exit::USAGE
+    }
+
+    /// What holds between its arguments beside what clap is told.
+    fn rules() -> &'static [Rule] {
+        &[]
     }
 
     /// The options that every tool has.
@@ -63,7 +72,7 @@ pub fn main<T: Tool>() -> ExitCode {
         return complete::main::<T>(&shell);
     }
     let words: Vec<OsString> = std::env::args_os().collect();
-    if let Some(json) = help_json::asked(T::command, &words) {
+    if let Some(json) = help_json::asked(T::command, T::rules(), &words) {
         return helped::<T>(json.and_then(|json| Stdout::default().print(&json)));
     }
     let args = match parse::<T>(words.iter().cloned()) {
@@ -71,7 +80,7 @@ pub fn main<T: Tool>() -> ExitCode {
         // --help and --version come here too.
         Err(e) if !e.use_stderr() => return helped::<T>(report::help(&e)),
         Err(e) => {
-            report::usage(T::NAME, &e, &words);
+            report::usage(&T::command(), &e, &words);
             return ExitCode::from(T::usage_status(&words));
         }
     };
@@ -129,10 +138,11 @@ fn helped<T: Tool>(printed: Result<()>) -> ExitCode {
 /// Parses a command line, the tool's name first.
 ///
 /// # Errors
-/// What clap refuses; `--help` and `--version` too.
+/// What clap or a rule of the tool refuses; `--help` and `--version` too.
 fn parse<T: Tool>(words: impl IntoIterator<Item = OsString>) -> Result<T, clap::Error> {
     let mut command = dashed_values(T::command());
     let mut matches = command.try_get_matches_from_mut(words)?;
+    rules::check(&mut command, &matches, T::rules())?;
     T::from_arg_matches_mut(&mut matches).map_err(|e| e.format(&mut command))
 }
 

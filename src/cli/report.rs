@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 
+use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::lang::{TerminalEscaper, tsv_field};
@@ -53,8 +54,9 @@ pub fn help(asked: &clap::Error) -> Result<()> {
     Stdout::default().print(text.as_bytes())
 }
 
-/// Tells what clap refused, in the same voice.
-pub fn usage(tool: &str, error: &clap::Error, words: &[OsString]) {
+/// Tells what clap refused, in the same voice. `command` is the tool's.
+pub fn usage(command: &Command, error: &clap::Error, words: &[OsString]) {
+    let tool = command.get_name();
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         // There is nobody to tell that stderr is gone.
         let _ = help(error);
@@ -67,8 +69,8 @@ pub fn usage(tool: &str, error: &clap::Error, words: &[OsString]) {
         error.render().to_string()
     };
     let unknown = unknown_word(error);
-    let command = command_of(tool, words);
-    let advice = unknown.and_then(|word| super::habits::advice(tool, command.as_deref(), word));
+    let called = called(command, words);
+    let advice = unknown.and_then(|word| super::habits::advice(tool, called, word));
     let told = without_far_tips(&told, unknown);
     let text = usage_text(tool, &told, advice, stderr.is_terminal());
     // There is nobody to tell that stderr is gone.
@@ -115,14 +117,9 @@ fn names_group(words: &[OsString]) -> bool {
 }
 
 /// The command of a tool that was called, if it has commands.
-fn command_of(tool: &str, words: &[OsString]) -> Option<String> {
-    let all = super::docs::commands();
-    let of_tool = all.iter().find(|command| command.get_name() == tool)?;
-    let words = words.iter().skip(1).filter_map(|word| word.to_str());
-    words
-        .into_iter()
-        .find(|word| of_tool.find_subcommand(word).is_some())
-        .map(str::to_owned)
+fn called<'a>(command: &Command, words: &'a [OsString]) -> Option<&'a str> {
+    let mut words = words.iter().skip(1).filter_map(|word| word.to_str());
+    words.find(|word| command.find_subcommand(word).is_some())
 }
 
 /// Letters that a mistyped word differs in.
@@ -257,9 +254,11 @@ mod tests {
             assert_eq!(text, wanted, "{word}");
         }
         let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
-        let command = command_of("mq-groups", &words("mq-groups --store reset/ reset g"));
-        assert_eq!(command.as_deref(), Some("reset"));
-        assert_eq!(command_of("mq-consume", &words("mq-consume reset")), None);
+        let groups = Command::new("mq-groups").subcommand(Command::new("reset"));
+        let line = words("mq-groups --store reset/ reset g");
+        assert_eq!(called(&groups, &line), Some("reset"));
+        let line = words("mq-consume reset");
+        assert_eq!(called(&Command::new("mq-consume"), &line), None);
     }
 
     #[test]

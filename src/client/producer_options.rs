@@ -21,22 +21,34 @@ pub enum Acks {
     All,
 }
 
+impl Acks {
+    /// Every one.
+    pub const ALL: [Acks; 3] = [Acks::None, Acks::Leader, Acks::All];
+
+    /// Kafka's spelling.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Acks::None => "0",
+            Acks::Leader => "1",
+            Acks::All => "all",
+        }
+    }
+
+    /// Kafka's other spelling.
+    pub fn alias(self) -> Option<&'static str> {
+        (self == Acks::All).then_some("-1")
+    }
+}
+
 impl FromStr for Acks {
     type Err = Error;
     fn from_str(s: &str) -> Result<Self, Error> {
-        match s {
-            "0" => Ok(Acks::None),
-            "1" => Ok(Acks::Leader),
-            "all" | "-1" => Ok(Acks::All),
-            other => Err(Error::new(
-                Kind::Usage,
-                format!(
-                    "'{}' is not a number of acknowledgements",
-                    other.escape_debug()
-                ),
-            )
-            .cure("use 0, 1 or all")),
-        }
+        let is_it = |acks: &Acks| acks.as_str() == s || acks.alias() == Some(s);
+        Self::ALL.into_iter().find(is_it).ok_or_else(|| {
+            let what = format!("'{}' is not a number of acknowledgements", s.escape_debug());
+            let names = Self::ALL.map(Self::as_str);
+            Error::new(Kind::Usage, what).cure(format!("use one of {}", names.join(", ")))
+        })
     }
 }
 
@@ -48,6 +60,19 @@ pub enum Keyless {
     RoundRobin,
     /// To one partition for a batch, then to the next.
     Sticky,
+}
+
+impl Keyless {
+    /// Every one.
+    pub const ALL: [Keyless; 2] = [Keyless::RoundRobin, Keyless::Sticky];
+
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Keyless::RoundRobin => "round-robin",
+            Keyless::Sticky => "sticky",
+        }
+    }
 }
 
 /// Who looks on while a delivery has to wait for replicas.

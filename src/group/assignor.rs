@@ -44,13 +44,18 @@ pub enum Assignor {
 }
 
 impl Assignor {
-    /// From `uniform`, its other name `sticky`, or `range`; `None` for all else.
+    /// Every assignor.
+    pub const ALL: [Assignor; 2] = [Assignor::Uniform, Assignor::Range];
+
+    /// From its name or its other name; `None` for all else.
     pub fn parse(text: &str) -> Option<Assignor> {
-        match text {
-            "uniform" | "sticky" => Some(Assignor::Uniform),
-            "range" => Some(Assignor::Range),
-            _ => None,
-        }
+        let is_it = |one: &Assignor| one.as_str() == text || one.alias() == Some(text);
+        Self::ALL.into_iter().find(is_it)
+    }
+
+    /// Its other name.
+    pub fn alias(self) -> Option<&'static str> {
+        (self == Assignor::Uniform).then_some("sticky")
     }
 
     /// Kafka's spelling.

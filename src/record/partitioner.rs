@@ -32,16 +32,12 @@ impl Partitioner {
 impl FromStr for Partitioner {
     type Err = Error;
     fn from_str(s: &str) -> Result<Self, Error> {
-        Self::ALL
-            .into_iter()
-            .find(|p| p.as_str() == s)
-            .ok_or_else(|| {
-                Error::new(
-                    Kind::Usage,
-                    format!("'{}' is not a partitioner", s.escape_debug()),
-                )
-                .cure("use murmur2 or crc32")
-            })
+        let found = Self::ALL.into_iter().find(|p| p.as_str() == s);
+        found.ok_or_else(|| {
+            let what = format!("'{}' is not a partitioner", s.escape_debug());
+            let names = Self::ALL.map(Self::as_str);
+            Error::new(Kind::Usage, what).cure(format!("use one of {}", names.join(", ")))
+        })
     }
 }
 

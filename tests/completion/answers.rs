@@ -169,8 +169,12 @@ fn configs_their_values_and_codecs() {
             &["none", "gzip", "snappy", "lz4", "zstd"],
         ),
         ("mq-produce --compression=l", "words", &["lz4"]),
+        ("mq-produce --acks ", "words", &["0", "1", "all"]),
         ("mq-produce --acks a", "words", &["all"]),
         ("mq-produce --partitioner c", "words", &["crc32"]),
+        ("mq-consume --assignor ", "words", &["uniform", "range"]),
+        ("mq-topics offsets t --at ", "words", &["start", "end"]),
+        ("mq-consume t -o ", "words", &["start", "end", "stored"]),
         (
             "mq-topics list --format ",
             "words",
@@ -209,6 +213,19 @@ fn subcommands_and_options() {
     assert!(all.contains(&"create".to_owned()) && all.iter().all(|word| !word.starts_with('-')));
     let (_, all) = offered(&shell, "mq-topics create new ");
     assert!(all.contains(&"--partitions".to_owned()), "{all:?}");
+    // Where a name is due that nothing has, no option stands in for it.
+    let empty = Shell::new();
+    for line in [
+        "mq-topics describe ",
+        "mq-produce ",
+        "mq-consume -e ",
+        "mq-groups describe ",
+        "mq-broker elect preferred ",
+    ] {
+        check(&empty, line, "words", &[]);
+        let (_, all) = offered(&empty, &format!("{line}-"));
+        assert!(all.contains(&"--store".to_owned()), "{line}: {all:?}");
+    }
 }
 
 #[test]

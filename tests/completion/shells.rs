@@ -282,4 +282,57 @@ fn fish_puts_in_what_is_meant() {
         !shell.dir().join("pwned").exists(),
         "a group's name was run by fish"
     );
+    // Where there is no topic, no option is offered in its place.
+    let none = Shell::new();
+    let store = none.store().display().to_string();
+    for (tool, line) in [("mq-topics", "describe "), ("mq-consume", "-e ")] {
+        let tool_line = format!("--store {store} {line}");
+        assert_eq!(completed(tool, &tool_line), [""; 0], "{tool} {line}");
+        let options = completed(tool, &format!("{tool_line}--st"));
+        assert_eq!(options.len(), 1, "{tool} {line}: {options:?}");
+    }
+}
+
+/// A command may be in several directories, and built in, too.
+#[test]
+fn bash_lists_each_command_once() {
+    if !has("bash") {
+        return;
+    }
+    let shell = Shell::new();
+    let (path, scripts) = places(&shell);
+    let mut dirs = Vec::new();
+    for dir in ["one", "two"] {
+        let dir = shell.dir().join(dir);
+        std::fs::create_dir(&dir).expect("a directory");
+        let tool = dir.join("ecstatic-tool");
+        std::os::unix::fs::symlink("/bin/true", tool).expect("a command");
+        dirs.push(dir.display().to_string());
+    }
+    // As bash calls it when a tab is typed.
+    let ask = r#"source "$1/bash/mq-consume"; COMP_LINE="mq-consume -g g t --exec ec"
+        COMP_POINT=${#COMP_LINE}; _mq_consume mq-consume ec --exec
+        printf '%s\n' "${COMPREPLY[@]}"; echo "of $(compgen -c ec | grep -c '^ecstatic-tool$')""#;
+    let mut command = Command::new("bash");
+    command
+        .args(["--noprofile", "--norc", "-c", ask, "bash", &scripts])
+        .env("PATH", format!("{}:{path}", dirs.join(":")))
+        .env("MQ_STORE", shell.store())
+        .current_dir(shell.dir())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let done = run(command, b"");
+    let text = done.text();
+    let mut lines: Vec<&str> = text.lines().collect();
+    assert_eq!(
+        lines.pop(),
+        Some("of 2"),
+        "bash finds it twice: {}",
+        done.err
+    );
+    for name in ["echo", "ecstatic-tool"] {
+        let times = lines.iter().filter(|line| **line == name).count();
+        assert_eq!(times, 1, "{name}: {lines:?}");
+    }
 }

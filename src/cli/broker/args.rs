@@ -8,7 +8,7 @@ use super::job::Job;
 use crate::cli::common::{Common, broker_id, usage};
 use crate::cli::lang::parse_duration;
 use crate::cli::output::OutputArgs;
-use crate::cli::{Env, Outcome, Tool};
+use crate::cli::{Env, Outcome, Rule, Tool};
 use crate::cluster::BrokerOptions;
 use crate::error::Result;
 use crate::types::EMBEDDED_BROKER;
@@ -229,6 +229,10 @@ Examples:
 
 impl Tool for Args {
     const NAME: &'static str = "mq-broker";
+
+    fn rules() -> &'static [Rule] {
+        super::args_cluster::RULES
+    }
 
     fn common(&self) -> &Common {
         &self.common

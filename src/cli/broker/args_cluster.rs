@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use super::job::{Elect, ElectWhat, HealthJob, Job, Reassign};
 use super::reassign::meant;
+use crate::cli::Rule;
 use crate::cli::common::{broker_id, usage};
 use crate::cli::consent::ConsentArgs;
 use crate::cli::lang::{parse_duration, parse_size, parse_topic_partition, shown};
 use crate::cli::output::OutputArgs;
+use crate::cli::rules::How;
 use crate::cli::selection::Selection;
 use crate::error::Result;
 use crate::types::BrokerId;
@@ -67,6 +69,14 @@ Examples:
   mq-broker reassign 'app-*=1,2' --dry-run
   mq-broker reassign --cancel orders";
 
+pub(super) const RULES: &[Rule] = &[Rule {
+    command: "reassign",
+    arg: "dry_run",
+    how: How::Needs(&["partitions"]),
+    what: "--dry-run has nothing to plan",
+    cure: "name partitions and their brokers: T:P=1,2,3",
+}];
+
 impl ReassignArgs {
     /// What is asked for.
     pub(super) fn job(self) -> Result<Job> {
@@ -87,12 +97,6 @@ impl ReassignArgs {
             }));
         }
         if self.partitions.is_empty() {
-            if dry_run {
-                return Err(usage(
-                    "--dry-run has nothing to plan",
-                    "name partitions and their brokers: T:P=1,2,3",
-                ));
-            }
             return Ok(Job::Reassign(Reassign::List { wait, output }));
         }
         let wanted = self.partitions.iter().map(|text| wanted(text));

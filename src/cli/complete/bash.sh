@@ -9,8 +9,9 @@ _NAME() {
         joined) compopt -o nospace ;;
         files) compopt -o default ;;
         dirs) compopt -o dirnames ;;
-        commands) mapfile -t COMPREPLY < <(compgen -c -- "$2") ;;
-        groups) mapfile -t COMPREPLY < <(compgen -g -- "$2") ;;
+        # One that is in several directories of PATH, or built in too, is listed once for each.
+        commands) mapfile -t COMPREPLY < <(compgen -c -- "$2" | sort -u) ;;
+        groups) mapfile -t COMPREPLY < <(compgen -g -- "$2" | sort -u) ;;
     esac
 }
 complete -o nosort -F _NAME TOOL 2> /dev/null || complete -F _NAME TOOL

@@ -7,9 +7,10 @@ use clap::{Arg, Command};
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 
 use super::line::{Line, Native};
+use crate::cli::lang::NAMED_POINTS;
+use crate::client::point::Point;
 use crate::group;
 use crate::store::TopicConfigs;
-use crate::types::Compression;
 
 /// What completes a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,9 +32,31 @@ enum Due {
     TopicConfigName,
     GroupConfig,
     GroupConfigName,
-    Words(&'static [&'static str]),
-    Codec,
+    /// A point by name; whether `stored` is one here.
+    Point(bool),
     Native(Native),
+}
+
+impl Due {
+    /// Whether it is a name of what is in the store.
+    fn is_name(self) -> bool {
+        match self {
+            Due::Topic
+            | Due::TopicOrFile
+            | Due::TopicOrPartition
+            | Due::Partition(_)
+            | Due::Reassignment
+            | Due::Group
+            | Due::Broker
+            | Due::Brokers => true,
+            Due::TopicConfig
+            | Due::TopicConfigName
+            | Due::GroupConfig
+            | Due::GroupConfigName
+            | Due::Point(_)
+            | Due::Native(_) => false,
+        }
+    }
 }
 
 /// What completes the values of this name; `None`: the values that clap knows, or nothing.
@@ -52,11 +75,9 @@ fn due(tool: &str, value: &str) -> Option<Due> {
         ("mq-topics", "KEY") => Due::TopicConfigName,
         ("mq-groups", "KEY=VALUE") => Due::GroupConfig,
         ("mq-groups", "KEY") => Due::GroupConfigName,
-        (_, "CODEC") => Due::Codec,
-        (_, "ACKS") => Due::Words(&["all", "1", "0"]),
-        (_, "HASH") => Due::Words(&["murmur2", "crc32"]),
-        (_, "POINT") => Due::Words(&["start", "end"]),
-        (_, "RANGE") => Due::Words(&["start", "end", "stored"]),
+        // Where a group left off is no answer to where it, or a topic, begins.
+        (_, "POINT") => Due::Point(false),
+        (_, "RANGE") => Due::Point(true),
         (_, "FILE" | "CSV") => Due::Native(Native::File),
         (_, "DIR") => Due::Native(Native::Dir),
         (_, "CMD") => Due::Native(Native::Command),
@@ -83,7 +104,6 @@ fn due_of(tool: &str, arg: &Arg) -> Option<Due> {
         // One that is started may be new; those that are there are likelier.
         ("mq-broker", "id") => return Some(Due::Broker),
         ("mq-broker", "group") => return Some(Due::Native(Native::UnixGroup)),
-        ("mq-consume", "assignor") => return Some(Due::Words(&["uniform", "range"])),
         _ => {}
     }
     let value = arg.get_value_names()?.first()?;
@@ -98,6 +118,9 @@ fn candidates(line: &Line, due: Due, value: &OsStr) -> Vec<CompletionCandidate> 
     let Some(text) = value.to_str() else {
         return Vec::new();
     };
+    if due.is_name() {
+        line.wants_name();
+    }
     match due {
         Due::TopicOrFile if line.has_flag("--each-topic") => {
             line.wants_native(Native::File, value);
@@ -116,10 +139,10 @@ fn candidates(line: &Line, due: Due, value: &OsStr) -> Vec<CompletionCandidate> 
         Due::TopicConfigName => helped(text, TopicConfigs::names(), "", TopicConfigs::allowed),
         Due::GroupConfig => helped(text, group::config_names(), "=", |_| None),
         Due::GroupConfigName => helped(text, group::config_names(), "", |_| None),
-        Due::Words(words) => helped(text, words.iter().copied(), "", |_| None),
-        Due::Codec => {
-            let codecs = Compression::ALL.into_iter().map(Compression::as_str);
-            helped(text, codecs, "", |_| None)
+        Due::Point(stored) => {
+            let points = NAMED_POINTS.into_iter();
+            let points = points.filter(|(_, point)| stored || *point != Point::Stored);
+            helped(text, points.map(|(name, _)| name), "", |_| None)
         }
         Due::Native(_) => Vec::new(),
     }
@@ -228,6 +251,6 @@ mod tests {
         for command in docs::commands() {
             look(command.get_name(), &command, &mut known);
         }
-        assert_eq!(known.len(), 23, "{known:?}");
+        assert_eq!(known.len(), 19, "{known:?}");
     }
 }

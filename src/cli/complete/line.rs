@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::cli::env::store_path;
@@ -29,6 +30,7 @@ pub struct Line {
     words: Vec<String>,
     store: OnceLock<Option<Listing>>,
     native: Mutex<Option<(Native, usize)>>,
+    wants_name: AtomicBool,
 }
 
 impl Line {
@@ -59,6 +61,16 @@ impl Line {
     /// What the shell has to complete, and how many bytes of it are typed.
     pub fn wanted_native(&self) -> Option<(Native, usize)> {
         *self.native.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says that a name of the store is due, whether there is one or not.
+    pub fn wants_name(&self) {
+        self.wants_name.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a name of the store is due.
+    pub fn is_name_wanted(&self) -> bool {
+        self.wants_name.load(Ordering::Relaxed)
     }
 
     /// Topics that begin so, with `behind` behind each.

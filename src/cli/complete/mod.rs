@@ -114,8 +114,10 @@ fn complete(tool: &'static str, command: Command, words: Vec<String>, current: &
         .filter_map(offer)
         .filter(|offer| offer.value.starts_with(current))
         .collect();
-    // Nobody who looks for a name wants to see the options, unless there is nothing else.
-    let is_all = native.is_none() && offers.iter().all(|offer| offer.is_option);
+    // Nobody who looks for a name wants to see the options, there being one or not; where nothing is
+    // due they are all that is left.
+    let is_due = native.is_some() || line.is_name_wanted();
+    let is_all = !is_due && offers.iter().all(|offer| offer.is_option);
     if !current.starts_with('-') && !is_all {
         offers.retain(|offer| !offer.is_option);
     }

@@ -12,10 +12,11 @@ use super::job::{ExecJob, GroupJob, Job, Topics};
 use crate::cli::common::{Common, broker_id, bytes_as_given, usage};
 use crate::cli::lang::{
     Delimiter, FIELDS_HELP, Format, Framing, FramingOptions, Now, Renderer, Template, parse_count,
-    parse_duration, parse_partitions, parse_selection, shown,
+    parse_duration, parse_partitions, parse_selection,
 };
 use crate::cli::pattern::{NamePattern, bad_regex};
-use crate::cli::{Env, Outcome, Tool};
+use crate::cli::rules::How;
+use crate::cli::{Env, Outcome, Rule, Tool};
 use crate::client::point::Selection;
 use crate::client::{CommitWhen, ReadFrom};
 use crate::error::Result;
@@ -155,9 +156,9 @@ pub struct Args {
     )]
     commit_interval: Option<String>,
 
-    /// How members share partitions: uniform (also called sticky) or range [default: the group's]
+    /// How members share partitions [default: the group's]
     #[arg(long, value_name = "NAME", help_heading = "Group", requires = "group")]
-    assignor: Option<String>,
+    assignor: Option<Assignor>,
     /// Join as a static member: restarted under this name, it gets the same partitions, without a
     /// rebalance
     #[arg(
@@ -241,8 +242,31 @@ Examples:
   mq-consume --rack cellar logs                      from replicas on this rack
   mq-consume -e -0 paths | xargs -0 ls -l";
 
+const NULL_IN_JSON: Rule = Rule {
+    command: "",
+    arg: "null_marker",
+    how: How::Refuses(&["json"]),
+    what: "--null-marker has no use in JSON, where null is null",
+    cure: "leave it out, or print with a template",
+};
+
+const RULES: &[Rule] = &[
+    NULL_IN_JSON,
+    Rule {
+        command: "",
+        arg: "invert_match",
+        how: How::Needs(&["key", "key_regex", "headers", "grep"]),
+        what: "--invert-match has nothing to invert",
+        cure: "use it with --key, --key-regex, --header or --grep",
+    },
+];
+
 impl Tool for Args {
     const NAME: &'static str = "mq-consume";
+
+    fn rules() -> &'static [Rule] {
+        RULES
+    }
 
     fn common(&self) -> &Common {
         &self.common
@@ -298,12 +322,6 @@ impl Args {
             invert: self.invert_match,
             no_tombstones: self.no_tombstones,
         };
-        if filter.invert && !filter.has_condition() {
-            return Err(usage(
-                "--invert-match has nothing to invert",
-                "use it with --key, --key-regex, --header or --grep",
-            ));
-        }
         let selection = self
             .offset
             .as_deref()
@@ -332,7 +350,6 @@ impl Args {
             Some(interval) => parse_duration(interval)?.max(Duration::from_millis(1)),
         };
         let topics = topics(&self.topics, self.regex)?;
-        let assignor = self.assignor.as_deref().map(parse_assignor).transpose()?;
         let session_timeout = match &self.session_timeout {
             None => SESSION_TIMEOUT,
             Some(timeout) => parse_duration(timeout)?,
@@ -362,7 +379,7 @@ impl Args {
                 crate::store::layout::group_dir(&name)?;
                 Some(GroupJob {
                     name,
-                    assignor,
+                    assignor: self.assignor,
                     instance_id: self.instance_id,
                     session_timeout,
                     exec,
@@ -417,10 +434,7 @@ fn regex(option: &str, text: Option<&str>) -> Result<Option<Regex>> {
 /// Refuses a null marker where a null never prints as it.
 fn check_marker(format: &Format) -> Result<()> {
     match format {
-        Format::Json => Err(usage(
-            "--null-marker has no use in JSON, where null is null",
-            "leave it out, or print with a template",
-        )),
+        Format::Json => Err(NULL_IN_JSON.refusal()),
         Format::Template(template) if !template.prints_null_marker() => Err(usage(
             "--null-marker has no use with this template: no null prints as it",
             "leave it out, or use a field such as %k or %v (without {json}, {escape} or its length)",
@@ -438,15 +452,6 @@ fn read_from(replica: Option<&str>, rack: Option<String>) -> Result<ReadFrom> {
         (None, Some(rack)) => Ok(ReadFrom::Rack(rack)),
         (None, None) => Ok(ReadFrom::Leader),
     }
-}
-
-fn parse_assignor(text: &str) -> Result<Assignor> {
-    Assignor::parse(text).ok_or_else(|| {
-        usage(
-            format!("'{}' is not an assignor", shown(text)),
-            "use uniform (sticky is another name of it) or range",
-        )
-    })
 }
 
 fn exec_job(

@@ -13,7 +13,7 @@ use crate::cli::consent::ConsentArgs;
 use crate::cli::lang::{Now, parse_partition_offset};
 use crate::cli::output::OutputArgs;
 use crate::cli::pattern::NamePattern;
-use crate::cli::{Env, Outcome, Tool};
+use crate::cli::{Env, Outcome, Rule, Tool};
 use crate::error::{Error, Kind, Result};
 use crate::store::layout;
 
@@ -156,6 +156,10 @@ Examples:
 
 impl Tool for Args {
     const NAME: &'static str = "mq-groups";
+
+    fn rules() -> &'static [Rule] {
+        super::args_look::RULES
+    }
 
     fn usage_status(args: &[OsString]) -> u8 {
         if is_check(args) {

@@ -1,13 +1,28 @@
 //! The command lines of `mq-groups peek`, `skip`, `check` and `watch`.
 
 use super::job::{Check, Job, Peek, RecordOutput, Skip, Threshold, Watch};
+use crate::cli::Rule;
 use crate::cli::common::usage;
 use crate::cli::consent::ConsentArgs;
 use crate::cli::lang::{Format, Now, Renderer, parse_duration, parse_topic_partition};
-use crate::cli::output::{OutputArgs, OutputFormat, OutputOptions};
+use crate::cli::output::{OutputArgs, OutputOptions};
+use crate::cli::rules::How;
 use crate::cli::selection::Selection;
 use crate::error::Result;
 use crate::store::layout;
+
+/// Rows have a format, records are printed as they are.
+const fn no_rows(arg: &'static str) -> Rule {
+    Rule {
+        command: "",
+        arg,
+        how: How::Refuses(&["format", "header"]),
+        what: "--format and --header are for rows, and -f and -J print records",
+        cure: "leave one of them out",
+    }
+}
+
+pub(super) const RULES: &[Rule] = &[no_rows("template"), no_rows("json")];
 
 /// How records are printed: as rows, or as mq-consume does.
 #[derive(Debug, clap::Args)]
@@ -38,12 +53,6 @@ impl RecordArgs {
             None if self.json => Format::Json,
             None => return Ok(RecordOutput::Rows(output)),
         };
-        if output.format != OutputFormat::Table {
-            return Err(usage(
-                "--format is for rows, and -f and -J print records",
-                "leave one of them out",
-            ));
-        }
         Ok(RecordOutput::Rendered(Renderer::new(
             format,
             None,

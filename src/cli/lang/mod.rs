@@ -46,7 +46,7 @@ pub use input::{
     InputFormat, InputHeader, InputOptions, InputRecord, MissingKey, RecordParser, Step,
 };
 pub use multi_line::MultiLine;
-pub use offsets::{parse_point, parse_range, parse_selection};
+pub use offsets::{NAMED_POINTS, parse_point, parse_range, parse_selection};
 pub use origin::{Origin, OriginText};
 pub use partitions::{
     parse_partition, parse_partition_offset, parse_partitions, parse_topic_partition,

@@ -12,6 +12,13 @@ const POINTS: &str = "a point is start, end, stored, N, +N (from start), -N (bef
 const RANGES: &str = "a range is A:B, A: or :B, of points: start, end, stored, N, +N, -N or @TIME; \
                       0=10:20,3=-5: gives partitions their own; @A:@+5m ends so long after A";
 
+/// The points that have names.
+pub const NAMED_POINTS: [(&str, Point); 3] = [
+    ("start", Point::Start),
+    ("end", Point::End),
+    ("stored", Point::Stored),
+];
+
 /// Parses `start` `end` `stored` `N` `+N` `-N` `@TIME`.
 ///
 /// # Errors
@@ -36,16 +43,14 @@ pub fn parse_point(text: &str, now: &Now) -> Result<Point> {
         }
     };
     let number = |digits: &str| plain_number(digits).ok_or_else(refuse);
-    Ok(match text {
-        "start" => Point::Start,
-        "end" => Point::End,
-        "stored" => Point::Stored,
-        _ => match text.split_at_checked(1) {
-            Some(("@", time)) if !time.starts_with('+') => Point::Time(parse_time(time, now)?),
-            Some(("+", digits)) => Point::Plus(number(digits)?),
-            Some(("-", digits)) => Point::Minus(number(digits)?),
-            _ => Point::At(number(text)?),
-        },
+    if let Some((_, point)) = NAMED_POINTS.iter().find(|(name, _)| *name == text) {
+        return Ok(*point);
+    }
+    Ok(match text.split_at_checked(1) {
+        Some(("@", time)) if !time.starts_with('+') => Point::Time(parse_time(time, now)?),
+        Some(("+", digits)) => Point::Plus(number(digits)?),
+        Some(("-", digits)) => Point::Minus(number(digits)?),
+        _ => Point::At(number(text)?),
     })
 }
 

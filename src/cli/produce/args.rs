@@ -15,8 +15,9 @@ use crate::cli::lang::{
     shown, tsv_field,
 };
 use crate::cli::pattern::bad_regex;
-use crate::cli::{Env, Outcome, Tool};
-use crate::client::{Keyless, ProducerOptions};
+use crate::cli::rules::How;
+use crate::cli::{Env, Outcome, Rule, Tool};
+use crate::client::{Acks, Keyless, ProducerOptions};
 use crate::error::{Error, Kind, Result};
 use crate::record::Partitioner;
 use crate::types::{Compression, PARTITIONS_MAX, PartitionId, TopicName};
@@ -107,15 +108,14 @@ pub struct Args {
     /// 'mq-topics create NEW --like OLD'
     #[arg(long, help_heading = "Placement")]
     keep_partition: bool,
-    /// The hash that maps keys to partitions: murmur2 as in Kafka's Java client, crc32 as in
-    /// librdkafka
+    /// The hash that maps keys to partitions
     #[arg(
         long,
         value_name = "HASH",
         help_heading = "Placement",
         default_value = "murmur2"
     )]
-    partitioner: String,
+    partitioner: Partitioner,
     /// How records without a key are spread over the partitions
     #[arg(
         long,
@@ -123,21 +123,20 @@ pub struct Args {
         help_heading = "Placement",
         default_value = "round-robin"
     )]
-    keyless: KeylessArg,
+    keyless: Keyless,
     /// The timestamp of records that have none [default: now]
     #[arg(long, value_name = "TIME", help_heading = "Placement")]
     timestamp: Option<String>,
 
-    /// Who must acknowledge: 0 = nobody (echoed before the sync), 1 = the leader, all = every
-    /// in-sync replica
+    /// Who must acknowledge a record: nobody, the leader, or every in-sync replica
     #[arg(
         long,
         value_name = "ACKS",
         help_heading = "Delivery",
         default_value = "all"
     )]
-    acks: String,
-    /// Compress batches: none, gzip, snappy, lz4, zstd
+    acks: Acks,
+    /// How to compress batches
     #[arg(
         short = 'z',
         long,
@@ -145,7 +144,7 @@ pub struct Args {
         help_heading = "Delivery",
         default_value = "none"
     )]
-    compression: String,
+    compression: Compression,
     /// How long to keep trying for a lock, a leader, or enough in-sync replicas
     #[arg(
         long,
@@ -209,14 +208,6 @@ enum OtherTool {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum KeylessArg {
-    /// One record to each in turn
-    RoundRobin,
-    /// One batch to each in turn
-    Sticky,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum OnError {
     /// End the run
     Fail,
@@ -244,8 +235,42 @@ Examples:
   find . -print0 | mq-produce -0 paths
   mq-produce --begins '^[0-9]{4}-' logs app.log      a stack trace is one record";
 
+/// What names the partition, or the topic, of each record.
+const EACH_NAMED_BY: How = How::Needs(&["json", "format", "input_format"]);
+
+const KEEP_PARTITION: Rule = Rule {
+    command: "",
+    arg: "keep_partition",
+    how: EACH_NAMED_BY,
+    what: "--keep-partition needs records that name their partition",
+    cure: "use it with -J, or with a template (-f) that has %p",
+};
+
+const EACH_TOPIC: Rule = Rule {
+    command: "",
+    arg: "each_topic",
+    how: EACH_NAMED_BY,
+    what: "--each-topic needs records that name their topic",
+    cure: "use it with -J; without it, name the topic: mq-produce TOPIC",
+};
+
+/// All arguments are files then: the first one, too.
+const NO_TOPIC: Rule = Rule {
+    command: "",
+    arg: "each_topic",
+    how: How::RefusesAsRead(&["topic"]),
+    what: "--each-topic has no TOPIC argument",
+    cure: "with --each-topic all arguments are files: each record names its topic",
+};
+
+const RULES: &[Rule] = &[KEEP_PARTITION, EACH_TOPIC, NO_TOPIC];
+
 impl Tool for Args {
     const NAME: &'static str = "mq-produce";
+
+    fn rules() -> &'static [Rule] {
+        RULES
+    }
 
     fn common(&self) -> &Common {
         &self.common
@@ -303,16 +328,10 @@ impl Args {
             _ => is_envelope,
         };
         if self.keep_partition && !names_partition {
-            return Err(usage(
-                "--keep-partition needs records that name their partition",
-                "use it with -J, or with a template (-f) that has %p",
-            ));
+            return Err(KEEP_PARTITION.refusal());
         }
         if self.each_topic && !is_envelope {
-            return Err(usage(
-                "--each-topic needs records that name their topic",
-                "use it with -J; without it, name the topic: mq-produce TOPIC",
-            ));
+            return Err(EACH_TOPIC.refusal());
         }
         let is_bad = |n: &PartitionId| !(1..=PARTITIONS_MAX).contains(n);
         if let Some(partitions) = self.create_partitions.filter(is_bad) {
@@ -338,22 +357,14 @@ impl Args {
         if batch_bytes > BATCH_BYTES_MAX {
             return Err(usage("--batch-size is at most 1GiB", "say 16KiB, or 1MiB"));
         }
-        let partitioner: Partitioner = self.partitioner.parse()?;
-        let compression = self
-            .compression
-            .parse::<Compression>()
-            .map_err(|e| e.with_kind(Kind::Usage))?;
         let delivery = ProducerOptions {
-            acks: self.acks.parse()?,
-            compression,
+            acks: self.acks,
+            compression: self.compression,
             batch_bytes,
             linger: linger.unwrap_or_default(),
             timeout: parse_duration(&self.timeout)?.max(Duration::from_millis(1)),
-            partitioner,
-            keyless: match self.keyless {
-                KeylessArg::RoundRobin => Keyless::RoundRobin,
-                KeylessArg::Sticky => Keyless::Sticky,
-            },
+            partitioner: self.partitioner,
+            keyless: self.keyless,
             // More than a library's: longer syncs are fewer, and with one replica nothing of what is not
             // acknowledged is kept in memory.
             unacknowledged_bytes_max: UNACKNOWLEDGED_BYTES_MAX,
@@ -409,15 +420,17 @@ impl Args {
             headers,
         };
         check_origins(&added, &sources)?;
-        for source in &sources {
+        for (at, source) in sources.iter().enumerate() {
             if let Source::File(path) = source
                 && let Err(e) = std::fs::metadata(path)
             {
+                let is_topic = at == 0 && e.kind() == std::io::ErrorKind::NotFound;
                 let error = Error::io("open", path, e).at("nothing was stored");
                 return Err(match error.cure_text() {
-                    _ if self.each_topic => error.cure(
-                        "with --each-topic all arguments are files: each record names its topic",
-                    ),
+                    _ if self.each_topic && is_topic => {
+                        error.with_kind(Kind::Usage).cure(NO_TOPIC.cure)
+                    }
+                    _ if self.each_topic => error.cure(NO_TOPIC.cure),
                     Some(_) => error,
                     None => error.cure("name an existing file"),
                 });

@@ -1,10 +1,12 @@
 //! `--help-json`: the same as `--help`, whole, and with the fields that programs were told of.
 //! `MQ_BLESS=1` rewrites tests/snapshots/help_json.
 
-#[path = "common/cli.rs"]
+#[path = "../common/cli.rs"]
 mod cli;
-#[path = "common/snapshot.rs"]
+#[path = "../common/snapshot.rs"]
 mod snapshot;
+
+mod given;
 
 use std::collections::BTreeSet;
 
@@ -208,17 +210,56 @@ fn what_an_argument_takes_is_told() {
     let timeout = of("mq-broker", &["health"], "timeout");
     assert_eq!(
         (&timeout["default"], &timeout["default_text"]),
-        (&Value::Null, &"60s".into())
+        (&"60s".into(), &"60s".into())
     );
     let store = of("mq-groups", &["wait"], "store");
     assert_eq!(
         (&store["env"], &store["global"]),
         (&"MQ_STORE".into(), &true.into())
     );
-    let format = of("mq-topics", &["list"], "format");
-    let values = list(&format, "possible_values").iter();
-    let values: Vec<_> = values.filter_map(|v| v["value"].as_str()).collect();
-    assert_eq!(values, ["table", "json", "tsv"]);
+    assert_eq!(store["default"], Value::Null);
+    for (tool, path, id, wanted) in [
+        ("mq-topics", &["list"][..], "format", "table json tsv"),
+        ("mq-produce", &[], "acks", "0 1 all"),
+        (
+            "mq-produce",
+            &[],
+            "compression",
+            "none gzip snappy lz4 zstd",
+        ),
+        ("mq-produce", &[], "partitioner", "murmur2 crc32"),
+        ("mq-produce", &[], "keyless", "round-robin sticky"),
+        ("mq-consume", &[], "assignor", "uniform range"),
+    ] {
+        let argument = of(tool, path, id);
+        let values = list(&argument, "possible_values").iter();
+        let values: Vec<_> = values.filter_map(|v| v["value"].as_str()).collect();
+        assert_eq!(values.join(" "), wanted, "{tool} {id}");
+        // Each is taken, and another one is told all of them.
+        let told = wanted.replace(' ', ", ");
+        let option = argument["long"].as_str().expect("an option");
+        let run = |value: &str| {
+            let mut words = path.to_vec();
+            words.extend([option, value]);
+            if tool != "mq-topics" {
+                words.push("t");
+            }
+            if id == "assignor" {
+                words.extend(["-g", "g"]);
+            }
+            let mut command = shell.command(tool, &words);
+            command.env("MQ_STORE", "/dev/null/none");
+            cli::run(command, b"")
+        };
+        for value in wanted.split(' ') {
+            let done = run(value);
+            assert_ne!(done.status, 2, "{tool} {option} {value}: {}", done.err);
+        }
+        let done = run("other");
+        assert_eq!(done.status, 2, "{tool} {option}");
+        let told = format!("[possible values: {told}]");
+        assert!(done.err.contains(&told), "{}", done.err);
+    }
     assert_eq!(
         of("mq-topics", &["list"], "header")["possible_values"],
         Value::Null
@@ -235,6 +276,54 @@ fn what_an_argument_takes_is_told() {
         (&true.into(), &false.into())
     );
     assert!(texts(due, "arguments").contains(&"to_group".to_owned()));
+}
+
+#[test]
+fn help_about_a_command_is_that_commands() {
+    let shell = Shell::new();
+    for (words, same) in [
+        (&["help"][..], &[][..]),
+        (&["help", "create"], &["create"]),
+        (&["-q", "help", "create"], &["create"]),
+        (&["--store", "help", "help", "create"], &["create"]),
+        // A topic may have that name.
+        (&["describe", "help"], &["describe"]),
+    ] {
+        let told = json(&shell, "mq-topics", words);
+        assert_eq!(told, json(&shell, "mq-topics", same), "{words:?}");
+    }
+    let done = shell.run("mq-topics", &["help", "nope", "--help-json"], b"");
+    assert_eq!((done.status, done.out.len()), (2, 0), "{}", done.err);
+}
+
+#[test]
+fn what_an_argument_needs_is_told() {
+    let shell = Shell::new();
+    let of = |tool: &str, path: &[&str], id: &str, field: &str| {
+        let value = json(&shell, tool, path);
+        let mut all = list(&value, "arguments").iter();
+        let argument = all.find(|a| a["id"] == id).expect(id);
+        texts(argument, field)
+    };
+    let requires = |tool, path: &[&str], id| of(tool, path, id, "requires");
+    assert_eq!(requires("mq-consume", &[], "batch"), ["group", "exec"]);
+    assert_eq!(requires("mq-consume", &[], "end"), [""; 0]);
+    assert_eq!(requires("mq-topics", &["list"], "header"), ["format"]);
+    let reassign = &["reassign"][..];
+    assert_eq!(requires("mq-broker", reassign, "dry_run"), ["partitions"]);
+    assert_eq!(requires("mq-broker", reassign, "timeout"), ["wait"]);
+    assert_eq!(
+        of("mq-consume", &[], "invert_match", "requires_one_of"),
+        ["key", "key_regex", "headers", "grep"]
+    );
+    // What follows: it needs --wait, and that cannot be beside a plan.
+    let timeout = of("mq-broker", reassign, "timeout", "conflicts");
+    assert!(timeout.contains(&"dry_run".to_owned()), "{timeout:?}");
+    // What it may choose from is refused beside --whole.
+    let keep = of("mq-produce", &[], "keep_partition", "conflicts");
+    assert!(keep.contains(&"whole".to_owned()), "{keep:?}");
+    let each = of("mq-produce", &[], "each_topic", "conflicts");
+    assert!(each.contains(&"topic".to_owned()), "{each:?}");
 }
 
 /// Every field by its path, with what it holds.
@@ -292,7 +381,7 @@ fn its_fields_are_those_that_were_promised() {
         kinds.into_iter().collect::<Vec<_>>().join(" ")
     ));
     assert_eq!(snapshot::differs("help_json", "fields", &text), None);
-    let manual = include_str!("../man/mq.7");
+    let manual = include_str!("../../man/mq.7");
     for path in found {
         let name = path.rsplit('.').next().expect("a name");
         assert!(manual.contains(name), "mq(7) does not tell of {name}");
