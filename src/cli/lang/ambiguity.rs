@@ -53,8 +53,7 @@ fn look(pieces: &[Piece], outside: Option<&[u8]>) -> Result<()> {
         }
         if let Some(outside) = outside.filter(|_| ends_at_a_literal(piece))
             && (may_hold(piece, outside)
-                || after
-                    .is_some_and(|after| after.starts_with(outside) || outside.starts_with(after)))
+                || after.is_some_and(|after| may_meet(piece, after, outside)))
         {
             return Err(refused(
                 format!(
@@ -185,6 +184,17 @@ fn may_hold(piece: &Piece, literal: &[u8]) -> bool {
     let measured = matches!(piece, Piece::Bytes(field) if field.measured);
     let alphabet = alphabet(piece).filter(|_| !measured);
     alphabet.is_some_and(|alphabet| literal.iter().all(|byte| alphabet.contains(byte)))
+}
+
+/// Whether `outside` may begin in what a field is written as, or right behind it, where `after` stands:
+/// the number `a` and the literal `;x` hold `a;`.
+fn may_meet(piece: &Piece, after: &[u8], outside: &[u8]) -> bool {
+    let alphabet = alphabet(piece).unwrap_or_default();
+    let of_field = outside.iter().take_while(|byte| alphabet.contains(byte));
+    (0..=of_field.count()).any(|within| {
+        let rest = outside.get(within..).unwrap_or_default();
+        after.starts_with(rest) || rest.starts_with(after)
+    })
 }
 
 /// Whether what a header is written as may begin with `literal`, or be nothing.
