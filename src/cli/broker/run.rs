@@ -29,7 +29,7 @@ pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
     }
     match job {
         Job::Start { id, options } => start(id, options, env),
-        Job::Init(group) => init::init(group, env),
+        Job::Init(job) => init::init(job, env),
         Job::Status(output) => status(output, env),
         Job::List(output) => list::list(output, env),
         Job::Drain { id, undo, timeout } => drain::drain(id, undo, timeout, env),
