@@ -80,9 +80,15 @@ pub fn check(job: &Check, env: &Env) -> Result<Outcome> {
         Err(e) => return tell_unknown(&e),
     };
     let status = Status::worst(findings.iter().map(|finding| finding.status));
-    env.stdout()
-        .print(text(job, status, &findings).as_bytes())?;
-    Ok(Outcome::Check(status))
+    let text = text(job, status, &findings);
+    match env.stdout().print(text.as_bytes()) {
+        Ok(()) => Ok(Outcome::Check(status)),
+        // Not 1, which would be a warning about the group.
+        Err(e) => {
+            env.complain(&e);
+            Ok(Outcome::Check(Status::Unknown))
+        }
+    }
 }
 
 /// Tells that nothing could be told.
