@@ -531,3 +531,43 @@ fn a_file_that_is_not_the_groups_is_told_with_what_mends_it() {
     place.ok(BOB, "077", "mq-topics", &["create", "v"], "");
     all_shared(&logs);
 }
+
+#[test]
+fn a_wait_for_health_walks_the_store_seldom() {
+    if !can("sharing", &["setpriv", "strace"], true) {
+        return;
+    }
+    let place = Place::new();
+    let group = GROUP.to_string();
+    let init = ["init", "--group", group.as_str()];
+    place.ok(ALICE, "022", "mq-broker", &init, "");
+    place.ok(ALICE, "022", "mq-produce", &["t"], "1\n");
+    place.ok(ALICE, "022", "mq-produce", &["lost"], "1\n");
+    let walks = || {
+        let trace = place.dir.path().join("trace");
+        let mut command = Command::new("strace");
+        command
+            .args(["-f", "-e", "trace=newfstatat,fstatat64,statx", "-o"])
+            .arg(&trace)
+            .arg(place.dir.path().join("bin/mq-broker"))
+            .args(["health", "--wait", "--timeout", "3s", "--store"])
+            .arg(place.store())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let done = run(command, b"");
+        assert_eq!(done.status, 1, "{}", done.err);
+        let text = fs::read_to_string(&trace).expect("a trace");
+        let is_of_note = |line: &&str| line.contains("\"note\"");
+        text.lines().filter(is_of_note).count()
+    };
+    // Only a walk over everything sees it.
+    let note = place.store().join("brokers/0/logs/t-0/note");
+    fs::write(&note, "").expect("written");
+    fs::set_permissions(&note, Permissions::from_mode(0o600)).expect("chmod");
+    // At the begin, 2 s later, and at the end.
+    let seldom = walks();
+    assert!((2..=3).contains(&seldom), "{seldom}");
+    fs::remove_dir_all(place.store().join("brokers/0/logs/lost-0")).expect("removed");
+    // Nothing but the end of the wait calls for it.
+    assert_eq!(walks(), 1);
+}
