@@ -19,7 +19,7 @@ use super::stdout::{self, Stdout};
 use crate::clock::{Clock, SystemClock};
 use crate::disk::OsDisk;
 use crate::error::{Error, Kind, Result};
-use crate::store::StoreDir;
+use crate::store::{StoreDir, sharing_cure};
 use crate::types::Timestamp;
 
 /// The surroundings of one run.
@@ -88,7 +88,31 @@ impl Env {
 
     /// Tells of one failure among several; the run goes on.
     pub fn complain(&self, e: &Error) {
+        let cured = self.cure_of_sharing(e).map(|cure| e.clone().cure(cure));
+        let e = cured.as_ref().unwrap_or(e);
         self.progress.suspend(|| super::report::error(self.tool, e));
+    }
+
+    /// What helps where this user may not use a file of a store that is a Unix group's.
+    fn cure_of_sharing(&self, e: &Error) -> Option<String> {
+        let is_denied = |e: &std::io::Error| e.kind() == std::io::ErrorKind::PermissionDenied;
+        let store = self.opened.get()?;
+        if !e.io_source().is_some_and(is_denied) {
+            return None;
+        }
+        let group = store.unix_group().ok()??;
+        let told = e.to_string();
+        let mut places = vec![store.path().to_owned()];
+        for broker in store.brokers().unwrap_or_default() {
+            let file = store.broker_file(broker).ok();
+            places.extend(file.and_then(|file| file.log_dir).map(PathBuf::from));
+        }
+        let is_within = |place: &PathBuf| {
+            let place = place.display().to_string();
+            let mut behind = told.split(&place).skip(1);
+            behind.any(|rest| rest.starts_with(['/', ':', ' ']))
+        };
+        places.iter().any(is_within).then(|| sharing_cure(&group))
     }
 
     /// Tells of a failure without which the run goes on, and remembers it for its outcome.
@@ -143,6 +167,15 @@ impl Env {
         let clock = Arc::clone(&self.clock);
         let opened = StoreDir::open(Arc::new(OsDisk), clock, &self.store_path()?);
         Ok(!opened.is_err_and(|e| e.kind() == Kind::NoStore))
+    }
+
+    /// Has the store looked at: from then on nothing is a usage error any more.
+    pub(super) fn looking<T>(
+        &self,
+        look: impl FnOnce(Arc<OsDisk>, Arc<SystemClock>) -> Result<T>,
+    ) -> Result<T> {
+        self.looked.store(true, Ordering::Relaxed);
+        look(Arc::new(OsDisk), Arc::clone(&self.clock))
     }
 
     /// Opens a store at the place that was named.

@@ -102,7 +102,7 @@ pub fn main<T: Tool>() -> ExitCode {
         // The reader of our output has gone, having seen enough.
         Err(e) if is_closed_pipe(e) => exit::DONE,
         Err(e) => {
-            report::error(T::NAME, e);
+            env.complain(e);
             exit::status(e.kind())
         }
     };

@@ -71,7 +71,7 @@ pub fn usage(command: &Command, error: &clap::Error, words: &[OsString]) {
     let unknown = unknown_word(error);
     let called = called(command, words);
     let advice = unknown.and_then(|word| super::habits::advice(tool, called, word));
-    let told = without_far_tips(&told, unknown);
+    let told = without_far_tips(&told, unknown, tool == "mq-groups");
     let text = usage_text(tool, &told, advice, stderr.is_terminal());
     // There is nobody to tell that stderr is gone.
     let _ = stderr.lock().write_all(text.as_bytes());
@@ -127,7 +127,8 @@ const NEAR: usize = 2;
 
 /// Without the tips of clap that lead nowhere: a name that is not much alike, and how an option that
 /// does not exist could be a value.
-fn without_far_tips(told: &str, unknown: Option<&str>) -> String {
+/// `may_be_name`: a name may begin with a dash, and stands by itself there.
+fn without_far_tips(told: &str, unknown: Option<&str>, may_be_name: bool) -> String {
     // Then the usage names that other option, too.
     let mut misled = false;
     let mut leads_on = |line: &&str| {
@@ -138,7 +139,7 @@ fn without_far_tips(told: &str, unknown: Option<&str>) -> String {
             return true;
         }
         if line.contains(" as a value, use '-- ") {
-            return false;
+            return may_be_name;
         }
         let mut suggested = line.split('\'').skip(1).step_by(2);
         let is_alike = line.contains(" exists: ") || line.contains(" exist: ");
@@ -149,6 +150,13 @@ fn without_far_tips(told: &str, unknown: Option<&str>) -> String {
     };
     let mut text = String::new();
     for line in told.lines().filter(|line| leads_on(line)) {
+        let as_name = line.strip_prefix("  tip: to pass '").and_then(|line| {
+            let (_, usage) = line.split_once("as a value, use '")?;
+            Some(format!(
+                "  tip: a name that begins with a dash comes after --: '{usage}"
+            ))
+        });
+        let line = as_name.as_deref().unwrap_or(line);
         // No two empty lines where a tip was.
         if !(line.is_empty() && text.ends_with("\n\n")) {
             text.push_str(line);
@@ -245,7 +253,7 @@ mod tests {
             ("creat", "a similar subcommand exists: 'create'", true),
             ("--x", "to pass '--x' as a value, use '-- --x'", false),
         ] {
-            let text = without_far_tips(&told(tip), Some(word));
+            let text = without_far_tips(&told(tip), Some(word), false);
             let wanted = match (stays, tip.contains("similar")) {
                 (true, _) => told(tip),
                 (false, true) => "error: no\n\n".to_owned(),
@@ -253,6 +261,13 @@ mod tests {
             };
             assert_eq!(text, wanted, "{word}");
         }
+        let text = without_far_tips(
+            &told("to pass '--x' as a value, use '-- --x'"),
+            Some("--x"),
+            true,
+        );
+        let tip = "a name that begins with a dash comes after --: '-- --x'";
+        assert_eq!(text, told(tip));
         let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
         let groups = Command::new("mq-groups").subcommand(Command::new("reset"));
         let line = words("mq-groups --store reset/ reset g");

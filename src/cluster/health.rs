@@ -106,11 +106,22 @@ pub struct Health {
     pub reassigning: Vec<TopicPartition>,
 }
 
-/// Looks at controller, brokers and partitions.
+/// Looks at controller, brokers and partitions; in a store that is a Unix group's also at the modes of
+/// everything in it.
 ///
 /// # Errors
 /// If brokers or topics cannot be listed.
 pub fn health(store: &Arc<StoreDir>) -> Result<Health> {
+    let mut health = health_but_modes(store)?;
+    health.look_at_modes(store)?;
+    Ok(health)
+}
+
+/// As [`health`] without the modes, which takes a walk over the whole store.
+///
+/// # Errors
+/// As [`health`].
+pub fn health_but_modes(store: &Arc<StoreDir>) -> Result<Health> {
     let mut health = Health::default();
     // First, for it takes its time: what it says is then as old as the rest.
     let hung = hung(store, &live(store)?)?;
@@ -122,7 +133,6 @@ pub fn health(store: &Arc<StoreDir>) -> Result<Health> {
             Err(e) => health.add(Trouble::TopicUnreadable, None, None, told(&e)),
         }
     }
-    sharing(store, &mut health)?;
     brokers(store, &metas, &hung, &mut health)?;
     let mut looker = Looker::new(store);
     let (mut willing, mut drained) = (BTreeSet::new(), BTreeSet::new());
@@ -144,6 +154,30 @@ pub fn health(store: &Arc<StoreDir>) -> Result<Health> {
 }
 
 impl Health {
+    /// Adds what is not the group's, in a store that is a Unix group's.
+    ///
+    /// # Errors
+    /// [`Kind::Io`].
+    pub fn look_at_modes(&mut self, store: &StoreDir) -> Result<()> {
+        let Some(group) = store.unix_group()? else {
+            return Ok(());
+        };
+        let Paths { count, first } = not_shared(store, &group)?;
+        if let Some(path) = first.first() {
+            let others = match count {
+                1 => " is".to_owned(),
+                _ => format!(" and {} more are", count - 1),
+            };
+            let (path, name) = (path.display(), group.name);
+            let text = format!(
+                "{path}{others} not for the Unix group {name}, which the store is of \
+                 ('mq-broker init --group {name}', run by the owner or root, gives it to the group)"
+            );
+            self.add(Trouble::NotShared, None, None, text);
+        }
+        Ok(())
+    }
+
     fn add(
         &mut self,
         trouble: Trouble,
@@ -158,26 +192,6 @@ impl Health {
             text,
         });
     }
-}
-
-fn sharing(store: &StoreDir, health: &mut Health) -> Result<()> {
-    let Some(group) = store.unix_group()? else {
-        return Ok(());
-    };
-    let Paths { count, first } = not_shared(store, &group)?;
-    if let Some(path) = first.first() {
-        let others = match count {
-            1 => " is".to_owned(),
-            _ => format!(" and {} more are", count - 1),
-        };
-        let (path, name) = (path.display(), group.name);
-        let text = format!(
-            "{path}{others} not for the Unix group {name}, which the store is of \
-             ('mq-broker init --group {name}', run by the owner or root, gives it to the group)"
-        );
-        health.add(Trouble::NotShared, None, None, text);
-    }
-    Ok(())
 }
 
 /// What a daemon's lock shows: its incarnation and its beats, once they are written.

@@ -41,7 +41,7 @@ pub use controller_file::ControllerFile;
 pub use daemon::{Daemon, Ready, Stop, Told};
 pub use elect::{UncleanElection, elect_unclean, move_to_preferred, plan_unclean};
 pub use hand_over::{moves_away, to_hand_over};
-pub use health::{Amiss, Health, Trouble, health};
+pub use health::{Amiss, Health, Trouble, health, health_but_modes};
 pub use locks::{LockKindName, LockRow, held_locks};
 pub use membership::{Member, Membership, Settle};
 pub use moves::{

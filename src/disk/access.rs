@@ -23,7 +23,23 @@ pub const SHARED_DIR: u32 = 0o2770;
 /// The mode of a file that is made there.
 pub const SHARED_FILE: u32 = 0o660;
 
+/// What giving something to a group would do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// Nothing: it is the group's.
+    Done,
+    /// It would get this mode, and the group.
+    Due(u32),
+    /// It is not this user's to give.
+    Refused,
+}
+
 impl Access {
+    /// The mode that it has once it is a group's.
+    pub fn shared_mode(self) -> u32 {
+        if self.is_dir { SHARED_DIR } else { SHARED_FILE }
+    }
+
     /// Whether its group has all rights; what is made in such a directory is the group's.
     pub fn is_shared(self) -> bool {
         let due = if self.is_dir { 0o2070 } else { 0o060 };

@@ -33,7 +33,7 @@ use file::OsFile;
 pub use handle::DescriptorShare;
 use handle::{Closing, Handle, give_back, make_room};
 use shared::{access_of, share, share_made};
-pub use shared::{group_id, group_name};
+pub use shared::{group_id, group_name, sharing_of};
 
 /// The disk of this machine.
 #[derive(Debug, Clone, Copy, Default)]

@@ -241,9 +241,14 @@ fn own_unusable(broker: BrokerId, above: &dyn Dir, e: io::Error) -> Error {
         return error;
     }
     let path = crate::error::shell_word(&path.display().to_string());
+    // In a Unix group's store: for the group, which the directory above hands down.
+    let mode = match above.access(".") {
+        Ok(access) if access.is_shared() => "-m 2770 ",
+        _ => "",
+    };
     error.cure(format!(
         "all replicas of broker {broker} were in it: put it back, from a backup if need be; what no \
-         other broker has is lost without it ('mq-broker health' says what), and 'mkdir {path}' makes \
+         other broker has is lost without it ('mq-broker health' says what), and 'mkdir {mode}{path}' makes \
          room for new topics"
     ))
 }

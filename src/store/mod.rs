@@ -95,7 +95,9 @@ pub use replace::{replace_replica, replace_replicas};
 pub use replica::Replica;
 pub use seal::{LEFT_AFTER, Sealed};
 pub use served::Served;
-pub use sharing::{Given, Paths, UnixGroup, create_shared, not_shared};
+pub use sharing::{
+    Given, Paths, ShowShared, UnixGroup, create_shared, not_shared, plan_shared, sharing_cure,
+};
 pub use strays::{Stray, strays};
 pub use timed_reads::until_answered;
 pub use topic_handle::TopicHandle;

@@ -14,12 +14,13 @@ use super::graveyard::Graves;
 use super::kept::{KeptFile, Recent};
 use super::known_topic::OpenTopics;
 use super::log_dir::LogDir;
+use super::sharing::sharing_cure;
 use super::store_file::{StoreFile, no_store, not_a_store};
 use super::timed_reads::Unanswered;
 use super::{json_file, layout};
 use crate::clock::Clock;
 use crate::disk::{Access, Dir, Disk, EntryKind, FileSystem, Open, SharedWatcher, Watcher, join};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, is_stale};
 use crate::storage::Cut;
 use crate::types::{BrokerId, TopicPartition, Uuid};
 use create::Found;
@@ -117,7 +118,7 @@ impl StoreDir {
             match StoreDir::open(Arc::clone(&disk), Arc::clone(&clock), path) {
                 Ok(store) => {
                     store.check_writable()?;
-                    create::sync_name(&*disk, path)?;
+                    create::sync_names(&*disk, path, store.path())?;
                     return Ok(store);
                 }
                 Err(e) if e.kind() == Kind::NoStore => create::create(&*disk, &clock, path)?,
@@ -142,7 +143,14 @@ impl StoreDir {
             .max();
         let Some(n) = newest else { return Ok(()) };
         match self.root.open(&layout::lock_file(n), Open::Write) {
-            Err(e) if is_denied(&e) => Err(denied(self.path(), "written", e)),
+            Err(e) if is_denied(&e) => {
+                let is_permission = e.kind() == io::ErrorKind::PermissionDenied;
+                let error = denied(self.path(), "written", e);
+                Err(match self.unix_group() {
+                    Ok(Some(group)) if is_permission => error.cure(sharing_cure(&group)),
+                    _ => error,
+                })
+            }
             // Anything else is for whoever takes the lock.
             _ => Ok(()),
         }
@@ -210,6 +218,21 @@ impl StoreDir {
     /// Where the store was opened.
     pub fn path(&self) -> &Path {
         self.root.path()
+    }
+
+    /// Whether `path` still leads to this store. Where that cannot be seen, it does.
+    pub fn is_still_at(&self, path: &Path) -> bool {
+        let is_gone = |e: &io::Error| {
+            matches!(
+                e.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) || is_stale(e)
+        };
+        let found = self.disk.open_dir_through_links(path).and_then(|there| {
+            there.id(layout::STORE_FILE)?;
+            Ok(there.own_id()? == self.root.own_id()?)
+        });
+        found.unwrap_or_else(|e| !is_gone(&e))
     }
 
     /// A watcher for changes in it: all of this process share one of the kernel's.

@@ -13,8 +13,10 @@ use super::layout;
 use super::made_dirs::MadeDirs;
 use super::open::{StoreDir, denied, is_denied};
 use crate::clock::Clock;
-use crate::disk::{Dir, Disk, EntryKind, group_name, join};
-use crate::error::{Error, Kind, Result};
+use crate::disk::{
+    Access, Dir, Disk, EntryKind, SHARED_DIR, Sharing, group_name, join, sharing_of,
+};
+use crate::error::{Error, Kind, Result, shell_word};
 
 /// How many are named by path.
 const NAMED_MAX: usize = 3;
@@ -31,7 +33,8 @@ pub struct UnixGroup {
 }
 
 impl UnixGroup {
-    fn of(id: u32) -> Self {
+    /// The group of that number.
+    pub fn of(id: u32) -> Self {
         let name = group_name(id).unwrap_or_else(|| id.to_string());
         UnixGroup { id, name }
     }
@@ -143,6 +146,83 @@ pub fn create_shared(
     Ok((store, given))
 }
 
+/// What is in a store and would be given to a group: where, what it is now, and its mode then. A store
+/// that is not there is nothing now.
+pub type ShowShared<'a> = &'a mut dyn FnMut(&Path, Option<Access>, u32) -> Result<()>;
+
+/// What [`create_shared`] would do. Changes nothing, and shows what would change.
+///
+/// # Errors
+/// As [`create_shared`]; what `show` returns.
+pub fn plan_shared(
+    disk: Arc<dyn Disk>,
+    clock: Arc<dyn Clock>,
+    path: &Path,
+    group: &UnixGroup,
+    show: ShowShared<'_>,
+) -> Result<Given> {
+    let mut plan = Given::default();
+    let store = match StoreDir::open(Arc::clone(&disk), clock, path) {
+        Err(e) if e.kind() == Kind::NoStore => {
+            plan.made = true;
+            plan.barred_by = path
+                .parent()
+                // It would be made, too, for its owner alone.
+                .filter(|above| is_missing(&*disk, above))
+                .map(Path::to_owned)
+                .or_else(|| barrier(&*disk, path, group));
+            let there = disk.open_dir_through_links(path);
+            let now = there.and_then(|dir| dir.access(".")).ok();
+            show(path, now, SHARED_DIR)?;
+            return Ok(plan);
+        }
+        opened => opened?,
+    };
+    plan.barred_by = barrier(&*disk, path, group);
+    let access = store.root().access(".");
+    let access = access.map_err(|e| Error::io("look at", path, e))?;
+    match sharing_of(access, group.id) {
+        Sharing::Done => {}
+        Sharing::Due(mode) => {
+            plan.changed += 1;
+            show(store.path(), Some(access), mode)?;
+        }
+        Sharing::Refused => return Err(not_given(store.path(), group)),
+    }
+    let mut shown = Ok(());
+    each(&store, &mut |dir, name| {
+        let access = dir.access(name)?;
+        match sharing_of(access, group.id) {
+            Sharing::Done => {}
+            Sharing::Due(mode) => {
+                plan.changed += 1;
+                if shown.is_ok() {
+                    shown = show(&join(dir, name), Some(access), mode);
+                }
+            }
+            Sharing::Refused => plan.refused.add(join(dir, name)),
+        }
+        Ok(())
+    })?;
+    shown.map(|()| plan)
+}
+
+fn is_missing(disk: &dyn Disk, path: &Path) -> bool {
+    let opened = disk.open_dir_through_links(path);
+    opened.is_err_and(|e| e.kind() == io::ErrorKind::NotFound)
+}
+
+/// What helps a member of the group where a file of the store is not the group's.
+pub fn sharing_cure(group: &UnixGroup) -> String {
+    let name = shell_word(&group.name);
+    format!(
+        "the store is of the Unix group {}: 'mq-broker health' shows what in it is not the group's, and \
+         'mq-broker init --group {name}', run by the owner or root, gives it to the group ('id -nG' \
+         shows whether you are in it)",
+        group.name
+    )
+}
+
 /// What is in a store that is a Unix group's, or in a log directory of it, and is not the group's:
 /// members other than the owner cannot use it.
 ///
@@ -181,16 +261,18 @@ fn barrier(disk: &dyn Disk, path: &Path, group: &UnixGroup) -> Option<PathBuf> {
 
 fn give_root(root: &dyn Dir, group: &UnixGroup) -> Result<bool> {
     root.share(".", group.id).map_err(|e| {
-        let path = root.path().display();
-        let name = &group.name;
         if is_denied(&e) {
-            let text = format!("{path} cannot be given to the Unix group {name} by this user");
-            return Error::new(Kind::UnusableStore, text).cure(
-                "run as root, or as the user who owns it and is in the group ('id -nG' says)",
-            );
+            return not_given(root.path(), group);
         }
         Error::io("give to a group", root.path(), e)
     })
+}
+
+fn not_given(path: &Path, group: &UnixGroup) -> Error {
+    let (path, name) = (path.display(), &group.name);
+    let text = format!("{path} cannot be given to the Unix group {name} by this user");
+    Error::new(Kind::UnusableStore, text)
+        .cure("run as root, or as the user who owns it and is in the group ('id -nG' says)")
 }
 
 /// Calls `act` with every directory and file of a store and its log directories, a directory before

@@ -384,3 +384,178 @@ fn a_terminal_shows_how_far_it_is() {
     script.says("status 0");
     script.end_within(PATIENCE);
 }
+
+/// Starts a wait for something that is not there yet.
+fn start_early(shell: &Shell, args: &[&str], says: &str) -> Running {
+    let mut running = shell.start("mq-groups", &[&["wait", "--wait"], args].concat());
+    tells(&running, says);
+    std::thread::sleep(Duration::from_millis(300));
+    let ended = running.child.try_wait().expect("wait");
+    assert!(ended.is_none(), "{ended:?}");
+    running
+}
+
+/// Waits until it has told something on stderr.
+fn tells(running: &Running, text: &str) {
+    let says = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains(text);
+    assert!(running.err.until(PATIENCE, says), "it did not tell: {text}");
+}
+
+#[test]
+fn what_is_not_there_yet_is_waited_for_where_asked() {
+    let _tally = Tally::start();
+    Tally::case();
+    let shell = Shell::new();
+    let no_store = format!("there is no store at {}", shell.store().display());
+    let mut waiting = start_early(&shell, &["new"], &no_store);
+    shell.produce(&["t"], b"a\nb\n");
+    tells(&waiting, "there is no group 'new'");
+    let mut of_topic = start_early(&shell, &["new", "--topic", "v"], "there is no group 'new'");
+    groups(&shell, &["commit", "new", "t:0=1"]);
+    tells(
+        &waiting,
+        "no member reads for group 'new' now: lag 1 in 1 partition",
+    );
+    tells(&of_topic, "has no committed offset of v");
+    let committed = Instant::now();
+    groups(&shell, &["commit", "new", "t:0=2"]);
+    let done = waiting.end_within(PATIENCE);
+    assert_eq!(done.status, 0, "{}", done.err);
+    assert!(
+        committed.elapsed() < Duration::from_secs(10),
+        "not by looks"
+    );
+    assert_eq!(done.err.matches("; waiting (Ctrl-C ends)").count(), 2);
+    shell.produce(&["v"], b"a\n");
+    groups(&shell, &["commit", "new", "v:0=1"]);
+    let done = of_topic.end_within(PATIENCE);
+    assert_eq!(done.status, 0, "{}", done.err);
+    Tally::case();
+    let near = wait(&shell, &["--wait", "neww", "--timeout", "200ms"]);
+    assert_eq!(near.status, 75, "{}", near.err);
+    assert!(
+        near.err.contains("(did you mean 'new'?); waiting"),
+        "{}",
+        near.err
+    );
+    let says = "gave up after 200ms: GROUP_ID_NOT_FOUND: there is no group 'neww'";
+    assert!(near.err.contains(says), "{}", near.err);
+    Tally::case();
+    let late = wait(
+        &shell,
+        &["--wait", "new", "--topic", "x", "--timeout", "0ms", "-q"],
+    );
+    assert_eq!(late.status, 75, "{}", late.err);
+    let says = "gave up after 0ms: group 'new' has no committed offset of x";
+    assert!(late.err.contains(says), "{}", late.err);
+    Tally::case();
+    let nowhere = shell.dir().join("none").display().to_string();
+    let late = wait(
+        &shell,
+        &["--wait", "g", "--store", &nowhere, "--timeout", "100ms"],
+    );
+    assert_eq!(late.status, 75, "{}", late.err);
+    let says = "gave up after 100ms: there is no store at";
+    assert!(late.err.contains(says), "{}", late.err);
+    for args in [&["other"][..], &["other", "--store", &nowhere]] {
+        for (signal, status) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+            Tally::case();
+            let mut waiting = start_early(&shell, args, "there is no ");
+            waiting.signal(signal);
+            let done = waiting.end_within(PATIENCE);
+            assert_eq!(done.status, status, "{}", done.err);
+            assert!(
+                done.err.contains("stopped while it waited: "),
+                "{}",
+                done.err
+            );
+        }
+    }
+}
+
+#[test]
+fn a_group_that_comes_is_seen_by_its_watch() {
+    let _tally = Tally::start();
+    let mut took = Vec::new();
+    for n in 0..3 {
+        Tally::case();
+        let shell = shop();
+        let group = format!("new{n}");
+        let mut waiting = start_early(&shell, &[&group], "there is no group");
+        let came = Instant::now();
+        groups(&shell, &["commit", &group, "t:0=10"]);
+        assert_eq!(waiting.end_within(PATIENCE).status, 0);
+        took.push(came.elapsed());
+    }
+    took.sort();
+    assert!(took[1] < PROMPT, "it took {took:?}");
+}
+
+#[test]
+fn once_it_was_there_it_does_not_go_unread() {
+    let _tally = Tally::start();
+    Tally::case();
+    let shell = shop();
+    let mut waiting = start(&shell, &["g", "--wait"]);
+    groups(&shell, &["delete", "g", "--yes"]);
+    let done = waiting.end_within(PATIENCE);
+    assert_eq!(done.status, 1, "{}", done.err);
+    assert!(done.err.contains("GROUP_ID_NOT_FOUND"), "{}", done.err);
+}
+
+#[test]
+fn a_store_that_is_moved_away_or_deleted_ends_it() {
+    let _tally = Tally::start();
+    for args in [&["g"][..], &["g", "--wait"], &["h"]] {
+        for how in ["moved", "deleted", "replaced"] {
+            Tally::case();
+            let shell = shop();
+            let mut waiting = match args[0] {
+                "g" => start(&shell, args),
+                _ => start_early(&shell, args, "there is no group"),
+            };
+            match how {
+                "deleted" => fs::remove_dir_all(shell.store()).expect("deleted"),
+                _ => fs::rename(shell.store(), shell.dir().join("away")).expect("moved"),
+            }
+            if how == "replaced" {
+                shell.topics(&["create", "other"]);
+            }
+            let done = waiting.end_within(Duration::from_secs(20));
+            assert_eq!(done.status, 1, "{how} {args:?}: {}", done.err);
+            let says = format!(
+                "the store at {} was moved or deleted during the wait",
+                shell.store().display()
+            );
+            assert!(done.err.contains(&says), "{how} {args:?}: {}", done.err);
+        }
+    }
+}
+
+#[test]
+fn a_reader_that_is_gone_leaves_its_result() {
+    let _tally = Tally::start();
+    let shell = shop();
+    for (args, status) in [
+        ("--lag 18", 0),
+        ("--lag 17 --timeout 300ms", 75),
+        ("--topic x", 1),
+    ] {
+        for format in ["tsv", "json", "table"] {
+            Tally::case();
+            let exe = env!("CARGO_BIN_EXE_mq-groups");
+            let script = format!(
+                "{{ sleep 0.2; {exe} wait g --format {format} {args}; echo $? > status; }} | true"
+            );
+            let run = std::process::Command::new("sh")
+                .args(["-c", &script])
+                .current_dir(shell.dir())
+                .env("MQ_STORE", shell.store())
+                .output()
+                .expect("sh");
+            assert!(run.status.success());
+            let told = fs::read_to_string(shell.dir().join("status")).expect("status");
+            assert_eq!(told.trim(), status.to_string(), "{args} {format}");
+        }
+    }
+}

@@ -310,3 +310,264 @@ fn a_store_is_given_to_a_group_with_all_that_is_in_it_and_mended_where_it_is_not
     );
     assert_eq!(unknown.status, 2, "{}", unknown.err);
 }
+
+/// Modes and groups of a directory and all below.
+fn looks(dir: &Path) -> Vec<(PathBuf, u32, u32)> {
+    let own = fs::symlink_metadata(dir).expect("stat");
+    let mut all = vec![(dir.to_owned(), own.mode(), own.gid())];
+    if own.is_dir() {
+        for entry in fs::read_dir(dir).expect("readdir") {
+            all.extend(looks(&entry.expect("an entry").path()));
+        }
+    }
+    all.sort();
+    all
+}
+
+#[test]
+fn a_plan_shows_what_init_then_does_and_changes_nothing() {
+    if !can("sharing", &["setpriv"], true) {
+        return;
+    }
+    let place = Place::new();
+    let group = GROUP.to_string();
+    let init = ["init", "--group", group.as_str()];
+    let plan = ["init", "--group", &group, "--dry-run", "--format", "tsv"];
+    let planned = place.by(ALICE, "022", "mq-broker", &plan, "");
+    assert_eq!(planned.status, 0, "{}", planned.err);
+    let store = place.store().display().to_string();
+    assert_eq!(planned.text(), format!("{store}\t-\t-\t-\t2770\n"));
+    let says = "would be made a store of the Unix group 61100";
+    assert!(planned.err.contains(says), "{}", planned.err);
+    let private = place.by(ALICE, "022", "mq-broker", &["init", "--dry-run"], "");
+    assert!(private.err.contains("would be made a store"));
+    assert!(!place.store().exists());
+
+    place.ok(ALICE, "022", "mq-produce", &["t"], "1\n");
+    let private = place.by(ALICE, "022", "mq-broker", &["init", "--dry-run"], "");
+    assert!(
+        private.err.contains("is a store already"),
+        "{}",
+        private.err
+    );
+    let before = looks(&place.store());
+    let planned = place.by(ALICE, "022", "mq-broker", &plan, "");
+    assert_eq!(planned.status, 0, "{}", planned.err);
+    assert_eq!(looks(&place.store()), before);
+    let refused = run(
+        place.command(ALICE, OTHER_GROUP, "022", "mq-broker", &plan),
+        b"",
+    );
+    assert_eq!(refused.status, 1, "{}", refused.err);
+    assert!(refused.err.contains("id -nG"), "{}", refused.err);
+    place.ok(ALICE, "022", "mq-broker", &init, "");
+    // Just those that it named, as it said.
+    let text = planned.text();
+    let mut told: Vec<(PathBuf, u32)> = text
+        .lines()
+        .map(|line| {
+            let fields: Vec<&str> = line.split('\t').collect();
+            let [path, owner, from, mode, to] = fields[..] else {
+                panic!("{line}");
+            };
+            assert_eq!((owner, from), ("61001", "61001"), "{line}");
+            assert!(["0700", "0600", "0755", "0644"].contains(&mode), "{line}");
+            (path.into(), u32::from_str_radix(to, 8).expect("octal"))
+        })
+        .collect();
+    told.sort();
+    let then: Vec<(PathBuf, u32)> = looks(&place.store())
+        .into_iter()
+        // The lock is a new file each time.
+        .filter(|(path, ..)| told.iter().any(|(one, _)| one == path))
+        .map(|(path, mode, _)| (path, mode & 0o7777))
+        .collect();
+    assert_eq!(told, then);
+    assert!(told.len() > 20, "{}", told.len());
+
+    let nothing = place.by(ALICE, "022", "mq-broker", &plan, "");
+    assert_eq!((nothing.status, nothing.text().as_str()), (0, ""));
+    assert!(
+        nothing.err.contains("nothing is to be given"),
+        "{}",
+        nothing.err
+    );
+    let file = place.store().join("brokers/0/logs/t-0/partition.metadata");
+    fs::set_permissions(&file, Permissions::from_mode(0o600)).expect("chmod");
+    let partly = place.by(BOB, "022", "mq-broker", &plan, "");
+    assert_eq!(
+        (partly.status, partly.text().as_str()),
+        (1, ""),
+        "{}",
+        partly.err
+    );
+    let says = "1 of another owner would stay as they are";
+    assert!(partly.err.contains(says), "{}", partly.err);
+
+    let home = place.dir.path().join("home");
+    let within = home.join("store").display().to_string();
+    let args = ["init", "--group", &group, "--dry-run", "--store", &within];
+    let warned = place.by(ALICE, "022", "mq-broker", &args, "");
+    assert_eq!(warned.status, 0, "{}", warned.err);
+    let says = "home would let no member of 61100 through";
+    assert!(warned.err.contains(says), "{}", warned.err);
+    assert!(!home.exists());
+    for (args, says) in [
+        (
+            &["init", "--group", &group, "--format", "tsv"][..],
+            "--dry-run",
+        ),
+        (&["init", "--dry-run", "--format", "tsv"], "--group"),
+    ] {
+        let refused = place.by(ALICE, "022", "mq-broker", args, "");
+        assert_eq!(refused.status, 2, "{}", refused.err);
+        assert!(refused.err.contains(says), "{}", refused.err);
+    }
+}
+
+#[test]
+fn a_file_that_is_not_the_groups_is_told_with_what_mends_it() {
+    if !can("sharing", &["setpriv"], true) {
+        return;
+    }
+    let place = Place::new();
+    let group = GROUP.to_string();
+    let init = ["init", "--group", group.as_str()];
+    place.ok(ALICE, "022", "mq-broker", &init, "");
+    place.ok(ALICE, "022", "mq-produce", &["t"], "1\n");
+    place.ok(ALICE, "022", "mq-groups", &["commit", "g", "t:0=0"], "");
+    let elsewhere = place.dir.path().join("elsewhere");
+    let log_dir = elsewhere.display().to_string();
+    let mut broker = Running::of(
+        place
+            .command(
+                ALICE,
+                GROUP,
+                "022",
+                "mq-broker",
+                &["start", "--id", "1", "--log-dir", &log_dir],
+            )
+            .spawn()
+            .expect("broker"),
+    );
+    broker.says("ready");
+    place.ok(
+        ALICE,
+        "022",
+        "mq-topics",
+        &["create", "far", "--assign", "0:1"],
+        "",
+    );
+    place.ok(ALICE, "022", "mq-produce", &["far"], "1\n");
+    broker.signal(Signal::TERM);
+    broker.end_within(crate::cli::PATIENCE);
+    let cure = |done: &Done, what: &str| {
+        assert_eq!(done.status, 1, "{what}: {}", done.err);
+        for says in ["'mq-broker health'", "'mq-broker init --group 61100'"] {
+            assert!(done.err.contains(says), "{what}: {}", done.err);
+        }
+    };
+    let logs = place.store().join("brokers/0/logs");
+    for (path, tool, args) in [
+        (
+            logs.join("t-0/00000000000000000000.log"),
+            "mq-consume",
+            &["-e", "t"][..],
+        ),
+        (logs.join("t-0"), "mq-consume", &["-e", "t"]),
+        (logs.join("t-0"), "mq-produce", &["t"]),
+        (logs.clone(), "mq-topics", &["offsets", "t"]),
+        (
+            place.store().join("groups/g/offsets.log"),
+            "mq-groups",
+            &["describe", "g"],
+        ),
+        (place.store().join("topics"), "mq-topics", &["list"]),
+        (elsewhere.join("far-0"), "mq-consume", &["-e", "far"]),
+        (elsewhere.clone(), "mq-consume", &["-e", "far"]),
+    ] {
+        let mode = fs::metadata(&path).expect("stat").permissions();
+        fs::set_permissions(&path, Permissions::from_mode(0o700)).expect("chmod");
+        let done = place.by(BOB, "022", tool, args, "2\n");
+        cure(&done, &format!("{tool} {args:?} {}", path.display()));
+        fs::set_permissions(&path, mode).expect("chmod");
+    }
+    // The lock alone.
+    let lock = fs::read_dir(place.store())
+        .expect("readdir")
+        .map(|entry| entry.expect("an entry").path())
+        .find(|path| path.display().to_string().contains("/lock."))
+        .expect("a lock");
+    for entry in fs::read_dir(&lock).expect("readdir") {
+        let path = entry.expect("an entry").path();
+        fs::set_permissions(path, Permissions::from_mode(0o600)).expect("chmod");
+    }
+    let done = place.by(BOB, "022", "mq-topics", &["create", "u"], "");
+    cure(&done, "the lock");
+    place.ok(ALICE, "022", "mq-broker", &init, "");
+    place.ok(BOB, "022", "mq-topics", &["create", "u"], "");
+    // What is not in the store has another cure.
+    let input = place.dir.path().join("input");
+    fs::write(&input, "3\n").expect("written");
+    fs::set_permissions(&input, Permissions::from_mode(0o600)).expect("chmod");
+    let input = input.display().to_string();
+    let done = place.by(BOB, "022", "mq-produce", &["t", &input], "");
+    assert_eq!(done.status, 1, "{}", done.err);
+    assert!(done.err.contains("ask its owner"), "{}", done.err);
+
+    let away = place.store().join("away");
+    fs::rename(&logs, &away).expect("moved");
+    let done = place.by(ALICE, "022", "mq-topics", &["create", "v"], "");
+    let command = format!("mkdir -m 2770 {}", logs.display());
+    assert!(done.err.contains(&format!("'{command}'")), "{}", done.err);
+    let mut mkdir = Command::new("setpriv");
+    mkdir
+        .args(["--reuid", "61001", "--regid", "61001", "--groups", "61100"])
+        .args(["sh", "-c", &format!("umask 077; {command}")])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let made = run(mkdir, b"");
+    assert_eq!(made.status, 0, "{}", made.err);
+    place.ok(BOB, "077", "mq-topics", &["create", "v"], "");
+    all_shared(&logs);
+}
+
+#[test]
+fn a_wait_for_health_walks_the_store_seldom() {
+    if !can("sharing", &["setpriv", "strace"], true) {
+        return;
+    }
+    let place = Place::new();
+    let group = GROUP.to_string();
+    let init = ["init", "--group", group.as_str()];
+    place.ok(ALICE, "022", "mq-broker", &init, "");
+    place.ok(ALICE, "022", "mq-produce", &["t"], "1\n");
+    place.ok(ALICE, "022", "mq-produce", &["lost"], "1\n");
+    let walks = || {
+        let trace = place.dir.path().join("trace");
+        let mut command = Command::new("strace");
+        command
+            .args(["-f", "-e", "trace=newfstatat,fstatat64,statx", "-o"])
+            .arg(&trace)
+            .arg(place.dir.path().join("bin/mq-broker"))
+            .args(["health", "--wait", "--timeout", "3s", "--store"])
+            .arg(place.store())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let done = run(command, b"");
+        assert_eq!(done.status, 1, "{}", done.err);
+        let text = fs::read_to_string(&trace).expect("a trace");
+        let is_of_note = |line: &&str| line.contains("\"note\"");
+        text.lines().filter(is_of_note).count()
+    };
+    // Only a walk over everything sees it.
+    let note = place.store().join("brokers/0/logs/t-0/note");
+    fs::write(&note, "").expect("written");
+    fs::set_permissions(&note, Permissions::from_mode(0o600)).expect("chmod");
+    // At the begin, 2 s later, and at the end.
+    let seldom = walks();
+    assert!((2..=3).contains(&seldom), "{seldom}");
+    fs::remove_dir_all(place.store().join("brokers/0/logs/lost-0")).expect("removed");
+    // Nothing but the end of the wait calls for it.
+    assert_eq!(walks(), 1);
+}

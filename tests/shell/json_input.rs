@@ -38,6 +38,16 @@ fn a_line_that_is_refused_names_field_place_and_what_is_due() {
         ("[\n1]\n", "line 1 of standard input", "jq -c ."),
         ("\n", "it is empty", "--skip-empty"),
         ("hello\n", "column 1: not JSON: ", "mq-consume -J"),
+        (
+            "{\"value\":\"a\"}{\"value\":\"b\"}\n",
+            "column 14: more follows the JSON in its line",
+            "'jq -c .' prints each object in one",
+        ),
+        (
+            "{\"value\":\"\\ud800\"}\n",
+            "come in pairs, and this is one alone",
+            "{\"base64\":\"...\"}",
+        ),
     ] {
         Tally::case();
         let done = shell.run("mq-produce", &["-J", "t"], input.as_bytes());
@@ -66,4 +76,22 @@ fn a_line_that_is_refused_names_field_place_and_what_is_due() {
         "{}",
         done.err
     );
+}
+
+#[test]
+fn a_byte_order_mark_is_no_json_and_is_data_of_a_line() {
+    let _tally = Tally::start();
+    let shell = Shell::new();
+    let marked = |text: &str| ["\u{feff}", text].concat().into_bytes();
+    let one = marked("{\"value\":\"a\"}\n");
+    Tally::case();
+    // As two such files in a row.
+    shell.produce(&["-q", "-J", "t"], &[&one[..], &one].concat());
+    let kcat = marked("{\"payload\":\"k\"}\n");
+    Tally::case();
+    shell.produce(&["-q", "--input-format", "kcat", "t"], &kcat);
+    assert_eq!(shell.consume_text(&["-e", "t"]), "a\na\nk\n");
+    Tally::case();
+    shell.produce(&["-q", "lines"], &marked("a\n"));
+    assert_eq!(shell.consume_text(&["-e", "lines"]), "\u{feff}a\n");
 }

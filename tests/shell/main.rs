@@ -6,6 +6,7 @@ mod cli;
 #[path = "../common/tally.rs"]
 mod tally;
 
+mod closed_output;
 mod combinations;
 mod copies;
 mod delivery;

@@ -4,11 +4,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::args_cluster::{ElectArgs, HealthArgs, ReassignArgs};
-use super::job::Job;
+use super::job::{Init, Job};
 use crate::cli::common::{Common, broker_id, usage};
 use crate::cli::lang::parse_duration;
+<<<<<<< HEAD
 use crate::cli::output::OutputArgs;
 use crate::cli::{Env, Outcome, Rule, Tool};
+=======
+use crate::cli::output::{OutputArgs, OutputOptions};
+use crate::cli::{Env, Outcome, Tool};
+>>>>>>> w-b
 use crate::cluster::BrokerOptions;
 use crate::error::Result;
 use crate::types::EMBEDDED_BROKER;
@@ -93,12 +98,18 @@ struct InitArgs {
     /// The Unix group, by name or number
     #[arg(long, value_name = "NAME", help_heading = "Store")]
     group: Option<String>,
+    /// Print the plan, change nothing
+    #[arg(long, help_heading = "Store")]
+    dry_run: bool,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 const INIT_EXAMPLES: &str = "\
 Examples:
   mq-broker init
   mq-broker init --group data --store /srv/mq
+  mq-broker init --group data --dry-run --format tsv | cut -f 1
   sudo mq-broker init --group data --store /srv/mq   # also mends what mq-broker health names
   id -nG                                             # who is added to a group logs in again";
 
@@ -255,7 +266,7 @@ impl Args {
                     rack: args.rack.map(rack).transpose()?,
                 },
             },
-            Command::Init(args) => Job::Init(args.group),
+            Command::Init(args) => Job::Init(args.job()?),
             Command::Status(args) => Job::Status(args.output.try_into()?),
             Command::List(args) => Job::List(args.output.try_into()?),
             Command::Drain(args) => Job::Drain {
@@ -272,6 +283,29 @@ impl Args {
             Command::Reassign(args) => args.job()?,
             Command::Locks(args) => Job::Locks(args.output.try_into()?),
             Command::Unregister(args) => Job::Unregister(broker_id(&args.id)?),
+        })
+    }
+}
+
+impl InitArgs {
+    fn job(self) -> Result<Init> {
+        let output: OutputOptions = self.output.try_into()?;
+        if output.is_given && !self.dry_run {
+            return Err(usage(
+                "--format is for the plan, and there is none",
+                "add --dry-run, or leave --format out",
+            ));
+        }
+        if output.is_given && self.group.is_none() {
+            return Err(usage(
+                "--format is for the plan of --group",
+                "add --group, or leave --format out",
+            ));
+        }
+        Ok(Init {
+            group: self.group,
+            is_dry_run: self.dry_run,
+            output,
         })
     }
 }

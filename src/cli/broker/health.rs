@@ -12,6 +12,10 @@ use crate::types::TopicPartition;
 
 /// Between two looks.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+/// Between two looks at the modes of all files.
+const MODES_INTERVAL: Duration = Duration::from_secs(2);
+/// Nor does that take more than this part of the time.
+const REST: u32 = 20;
 /// Partitions that a note names.
 const NAMED_MAX: usize = 5;
 
@@ -26,10 +30,21 @@ const COLUMNS: &[Column] = &[
 pub(super) fn health(job: HealthJob, env: &Env) -> Result<Outcome> {
     let store = env.open_store()?;
     let started = env.monotonic();
+    let mut modes_due = started;
     loop {
-        let health = cluster::health(&store)?;
-        let late = |timeout| env.monotonic().saturating_sub(started) >= timeout;
-        if health.amiss.is_empty() || job.wait.is_none_or(late) {
+        let mut health = cluster::health_but_modes(&store)?;
+        let began = env.monotonic();
+        let is_last = job
+            .wait
+            .is_none_or(|timeout| began.saturating_sub(started) >= timeout);
+        // A walk over the whole store: only where nothing else is waited for, and seldom.
+        let is_healthy = health.amiss.is_empty() && began >= modes_due;
+        if is_last || is_healthy {
+            health.look_at_modes(&store)?;
+            let now = env.monotonic();
+            modes_due = now + MODES_INTERVAL.max(now.saturating_sub(began) * REST);
+        }
+        if is_last || is_healthy && health.amiss.is_empty() {
             let outcome = tell(&health, job.output, env)?;
             if let Some(timeout) = job.wait
                 && !health.amiss.is_empty()

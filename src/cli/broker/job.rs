@@ -19,7 +19,7 @@ pub enum Job {
         options: BrokerOptions,
     },
     /// `init`: for that Unix group, else for its owner.
-    Init(Option<String>),
+    Init(Init),
     /// `status`
     Status(OutputOptions),
     /// `list`
@@ -122,5 +122,16 @@ pub struct HealthJob {
     /// How long to wait until all is as it should be.
     pub wait: Option<Duration>,
     /// How the reasons are printed.
+    pub output: OutputOptions,
+}
+
+/// `mq-broker init`.
+#[derive(Debug)]
+pub struct Init {
+    /// The Unix group that the store is to be of.
+    pub group: Option<String>,
+    /// Whether the plan is only printed.
+    pub is_dry_run: bool,
+    /// How rows of the plan are printed.
     pub output: OutputOptions,
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::job::Job;
-use crate::cli::lang::parse_duration;
+use crate::cli::lang::{parse_count, parse_duration};
 use crate::cli::output::{OutputArgs, OutputOptions};
 use crate::cli::selection::Selection;
 use crate::error::Result;
@@ -15,8 +15,9 @@ use crate::store::layout;
 /// group has committed offsets of or that a member reads. Records that come after that look are not
 /// waited for. A partition whose lag is not known is waited for, too, and so are partitions that
 /// move between members. Exit status 75 if --timeout is up first. A group that is not there, or that
-/// has nothing of what is asked for, ends it at once with 1, and so does a partition with unread
-/// records that is deleted meanwhile.
+/// has nothing of what is asked for, ends it at once with 1, unless --wait is given. A partition with
+/// unread records that is deleted meanwhile ends it with 1, and so does a store that is moved or
+/// deleted.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct WaitArgs {
@@ -24,12 +25,15 @@ pub struct WaitArgs {
     #[arg(value_name = "GROUP")]
     group: String,
     /// The lag, in records, that is low enough
-    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Group")]
+    #[arg(long, value_name = "N", value_parser = parse_count::<u64>, default_value_t = 0, help_heading = "Group")]
     lag: u64,
     /// Only this topic, partition, or what a quoted glob matches (repeatable)
     #[arg(long, value_name = "T[:P]|GLOB", help_heading = "Group")]
     topic: Vec<String>,
-    /// How long to wait [default: no limit]
+    /// Wait for a store, a group and committed offsets that do not exist yet
+    #[arg(long, help_heading = "Group")]
+    wait: bool,
+    /// How long to wait in all [default: no limit]
     #[arg(long, value_name = "DURATION", help_heading = "Group")]
     timeout: Option<String>,
     #[command(flatten)]
@@ -40,6 +44,7 @@ const EXAMPLES: &str = "\
 Examples:
   mq-groups wait billing && echo all read
   mq-groups wait billing --timeout 5m || mq-groups describe billing
+  mq-groups wait billing --wait --timeout 5m   # it may not have begun yet
   mq-groups wait billing --lag 1000 --topic orders --topic 'app-*'
   mq-groups wait billing --format json | jq -c '.offsets[] | [.topic, .partition, .lag]'";
 
@@ -52,7 +57,9 @@ pub struct Wait {
     pub lag: u64,
     /// What counts, one argument each; none: everything.
     pub topics: Vec<Selection>,
-    /// How long; `None`: without limit.
+    /// Whether what is not there yet is waited for.
+    pub wait: bool,
+    /// How long, from the start; `None`: without limit.
     pub timeout: Option<Duration>,
     /// How the end is printed, if a format was asked for.
     pub output: OutputOptions,
@@ -68,6 +75,7 @@ impl WaitArgs {
             group: self.group,
             lag: self.lag,
             topics: self.topic.iter().map(one).collect::<Result<_>>()?,
+            wait: self.wait,
             timeout: timeout.map_err(|e| e.at("--timeout"))?,
             output: self.output.try_into()?,
         }))

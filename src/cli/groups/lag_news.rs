@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::cli::Env;
 use crate::disk::{PollWatcher, Wake, WatchId, Watcher};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::store::{PAGE_FILE, PartitionReader, StoreDir, TopicHandle, layout};
 use crate::types::{TopicPartition, Uuid};
 
@@ -103,7 +103,17 @@ impl LagNews {
     fn watch_files(&mut self) {
         let old = std::mem::take(&mut self.files);
         let watcher = &mut self.watcher;
-        if let Ok(dir) = self.store.group_dir(&self.group) {
+        let dir = self.store.group_dir(&self.group);
+        if let Err(e) = &dir
+            && e.kind() == Kind::UnknownGroup
+            && let Ok(groups) = self.store.groups_dir()
+        {
+            // It may come.
+            self.files.extend(watcher.add_dir(&*groups, "."));
+            // It may have come by now, unseen.
+            self.is_stale = self.store.group_dir(&self.group).is_ok();
+        }
+        if let Ok(dir) = dir {
             self.files.extend(watcher.add_dir(&*dir, "."));
             let members = watcher.add_closes(&*dir, layout::MEMBERS_DIR);
             self.files.extend(members);

@@ -11,6 +11,7 @@ mod changes;
 mod check;
 mod csv;
 mod job;
+mod lag;
 mod lag_news;
 mod offsets;
 mod peek;

@@ -6,19 +6,25 @@
 //!    partitions that are on their way from one member to another.
 //! 3. A look follows what the watches tell; time alone makes one look a second at most, and takes a
 //!    small part of a processor, however many partitions there are.
+//! 4. A store that was moved away or deleted ends it: the descriptors that are held lead to a place
+//!    that nobody else uses any more.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::args_wait::Wait;
+use super::lag::{Lag, NAMED_MAX, Unread, is_moving, partition, partitions};
 use super::lag_news::{LagNews, News};
 use super::show::{OFFSETS, offsets};
 use crate::cli::lang::show_duration;
 use crate::cli::output::{Listing, OutputFormat, json_line};
 use crate::cli::{Env, Outcome};
 use crate::error::{Error, Kind, Result, shell_word};
-use crate::group::{self, GroupDescription, OffsetDescription};
-use crate::types::{TopicName, TopicPartition};
+use crate::group::{self, GroupDescription};
+use crate::store::StoreDir;
+use crate::types::TopicPartition;
 
 /// From one look to the next, where a commit calls for it.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -32,49 +38,66 @@ const BLIND_PERIOD: Duration = Duration::from_millis(200);
 const REST: u32 = 20;
 /// What may pass by itself is not warned of before that time.
 const PASSING: Duration = Duration::from_secs(1);
-/// Partitions that a message names.
-const NAMED_MAX: usize = 5;
+/// Between two looks for a store.
+const STORE_PERIOD: Duration = Duration::from_millis(100);
+/// How long the removal of a store may go on after its first file is missed.
+const REMOVAL: Duration = Duration::from_millis(500);
 
 /// Waits.
 pub fn wait(job: Wait, env: &mut Env) -> Result<Outcome> {
-    let store = env.open_store()?;
     let started = env.monotonic();
-    let mut news: Option<LagNews> = None;
     let mut told = Told::default();
+    let store = open_store(&job, started, &mut told, env)?;
+    let path = env.store_path()?;
+    let mut news: Option<LagNews> = None;
     let mut unread = Unread::default();
     loop {
         if let Some(news) = &mut news {
             news.refresh();
         }
         let began = env.monotonic();
-        let described = group::describe(&store, &job.group)?;
-        unread.are_there(&described)?;
-        let seen = look(described, &job)?;
-        unread.note(&seen);
+        let seen = match look_at(&store, &job, &unread) {
+            Ok(seen) => Ok(seen),
+            Err(e) if job.wait && is_absence(&e) && unread.is_empty() => Err(e),
+            Err(e) if news.is_some() => return Err(unless_gone(e, &store, &path, env)),
+            Err(e) => return Err(e),
+        };
+        if news.is_some() && !store.is_still_at(&path) {
+            return Err(gone(&path));
+        }
         let now = env.monotonic();
-        let lag = Lag::of(&seen);
-        if lag.is_at_most(job.lag) {
-            env.progress_done();
-            let group = job.group.escape_debug();
-            env.note(&format!("the lag of group '{group}' is {}", lag.records));
-            print(&seen, &job, env)?;
-            return Ok(Outcome::Done);
-        }
-        told.tell(&seen, &lag, now, env);
-        let waited = now.saturating_sub(started);
-        if env.stopping() {
-            return Err(stopped(&job, &lag));
-        }
-        let left = job.timeout.map(|timeout| timeout.saturating_sub(waited));
-        if let Some(timeout) = job.timeout.filter(|_| left == Some(Duration::ZERO)) {
-            env.progress_done();
-            print(&seen, &job, env)?;
-            return Err(late(&job, &seen, &lag, timeout));
-        }
-        env.progress_text(&format!("{}: {lag}", job.group.escape_debug()));
+        let left = left(&job, started, now);
+        let pages = match &seen {
+            Ok(seen) => {
+                unread.note(seen);
+                let lag = Lag::of(seen);
+                if lag.is_at_most(job.lag) {
+                    env.progress_done();
+                    let group = job.group.escape_debug();
+                    env.note(&format!("the lag of group '{group}' is {}", lag.records));
+                    print(seen, &job, env)?;
+                    return Ok(Outcome::Done);
+                }
+                told.tell(seen, &lag, now, env);
+                if env.stopping() {
+                    return Err(stopped(&job, &lag));
+                }
+                if let Some(timeout) = job.timeout.filter(|_| left == Some(Duration::ZERO)) {
+                    env.progress_done();
+                    print(seen, &job, env)?;
+                    return Err(late(&job, seen, &lag, timeout));
+                }
+                env.progress_text(&format!("{}: {lag}", job.group.escape_debug()));
+                partitions(seen)
+            }
+            Err(absent) => {
+                await_absent(absent, &job, left, &mut told, env)?;
+                BTreeSet::new()
+            }
+        };
         let is_first = news.is_none();
         let news = news.get_or_insert_with(|| LagNews::new(&store, &job.group));
-        if news.watch(partitions(&seen)) || is_first {
+        if news.watch(pages) || is_first {
             // It may have changed before it was watched.
             continue;
         }
@@ -96,6 +119,99 @@ pub fn wait(job: Wait, env: &mut Env) -> Result<Outcome> {
             env.wait_woken(due.saturating_sub(rested));
         }
     }
+}
+
+/// The store. With `--wait` one that is not there yet is waited for.
+fn open_store(
+    job: &Wait,
+    started: Duration,
+    told: &mut Told,
+    env: &mut Env,
+) -> Result<Arc<StoreDir>> {
+    loop {
+        match env.open_store() {
+            Err(e) if e.kind() == Kind::NoStore && job.wait => {
+                let left = left(job, started, env.monotonic());
+                await_absent(&e, job, left, told, env)?;
+                env.wait_woken(left.map_or(STORE_PERIOD, |left| STORE_PERIOD.min(left)));
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// How long it may still take; `None`: for ever.
+fn left(job: &Wait, started: Duration, now: Duration) -> Option<Duration> {
+    let waited = now.saturating_sub(started);
+    job.timeout.map(|timeout| timeout.saturating_sub(waited))
+}
+
+/// What is waited for is not there yet: told once.
+///
+/// # Errors
+/// [`Kind::Busy`] once the time is up; [`Kind::Interrupted`].
+fn await_absent(
+    absent: &Error,
+    job: &Wait,
+    left: Option<Duration>,
+    told: &mut Told,
+    env: &mut Env,
+) -> Result<()> {
+    let ends = |kind, text| {
+        let error = Error::new(kind, text);
+        match absent.cure_text() {
+            Some(cure) => error.cure(cure),
+            None => error,
+        }
+    };
+    if env.stopping() {
+        let text = format!("stopped while it waited: {absent}");
+        return Err(ends(Kind::Interrupted, text));
+    }
+    if let Some(timeout) = job.timeout.filter(|_| left == Some(Duration::ZERO)) {
+        env.progress_done();
+        let text = format!("gave up after {}: {absent}", show_duration(timeout));
+        return Err(ends(Kind::Busy, text));
+    }
+    let near = absent.cure_text().filter(|cure| cure.ends_with('?'));
+    let near = near.map(|near| format!(" ({near})")).unwrap_or_default();
+    told.once(&format!("{absent}{near}; waiting (Ctrl-C ends)"), env);
+    env.progress_text(&format!("{}: not there yet", job.group.escape_debug()));
+    Ok(())
+}
+
+/// Whether what is asked for is not there, or not yet.
+fn is_absence(e: &Error) -> bool {
+    matches!(e.kind(), Kind::UnknownGroup | Kind::UnknownTopic)
+}
+
+/// What ended the wait. A store that is being removed loses its files first, and its directory last.
+fn unless_gone(e: Error, store: &StoreDir, path: &Path, env: &Env) -> Error {
+    let until = env.monotonic() + REMOVAL;
+    loop {
+        if !store.is_still_at(path) {
+            return gone(path);
+        }
+        if env.stopping() || env.monotonic() >= until {
+            return e;
+        }
+        env.wait_woken(PAUSE);
+    }
+}
+
+fn gone(path: &Path) -> Error {
+    let text = format!(
+        "the store at {} was moved or deleted during the wait",
+        path.display()
+    );
+    Error::new(Kind::NoStore, text).cure("if it was moved, name where it is now with --store")
+}
+
+/// One look at the group.
+fn look_at(store: &Arc<StoreDir>, job: &Wait, unread: &Unread) -> Result<GroupDescription> {
+    let described = group::describe(store, &job.group)?;
+    unread.are_there(&described)?;
+    look(described, job)
 }
 
 /// What counts of a group; what is asked for has to be among it.
@@ -138,138 +254,6 @@ fn look(mut seen: GroupDescription, job: &Wait) -> Result<GroupDescription> {
     Ok(seen)
 }
 
-/// Whether partitions are on their way between members.
-fn is_moving(state: Option<&str>) -> bool {
-    matches!(state, Some("Assigning" | "Reconciling"))
-}
-
-fn partition(row: &OffsetDescription) -> Option<TopicPartition> {
-    let topic = TopicName::new(row.topic.as_str()).ok()?;
-    Some(TopicPartition::new(topic, row.partition))
-}
-
-fn partitions(seen: &GroupDescription) -> BTreeSet<TopicPartition> {
-    seen.offsets.iter().filter_map(partition).collect()
-}
-
-/// A group's lag, as of one look.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Lag {
-    /// Over all partitions of which it is known.
-    records: u64,
-    /// Partitions with any.
-    behind: usize,
-    /// Those of which it is not known, since nothing is committed yet.
-    uncommitted: Vec<TopicPartition>,
-    /// Those that cannot be read, or whose committed offset is beyond their log.
-    unknown: Vec<TopicPartition>,
-    /// Whether partitions are on their way between members.
-    is_moving: bool,
-}
-
-impl Lag {
-    fn of(seen: &GroupDescription) -> Self {
-        let mut lag = Lag {
-            is_moving: is_moving(seen.state),
-            ..Lag::default()
-        };
-        for row in &seen.offsets {
-            let known = row.lag.filter(|_| !row.is_unreadable);
-            let Some(records) = known else {
-                let is_empty =
-                    row.high_watermark.is_some() && row.high_watermark == row.log_start_offset;
-                match (row.committed_offset, row.high_watermark) {
-                    (None, Some(_)) if is_empty => {}
-                    (None, Some(_)) => lag.uncommitted.extend(partition(row)),
-                    _ => lag.unknown.extend(partition(row)),
-                }
-                continue;
-            };
-            let records = u64::try_from(records).unwrap_or(0);
-            lag.records = lag.records.saturating_add(records);
-            lag.behind += usize::from(records > 0);
-        }
-        lag
-    }
-
-    fn is_known(&self) -> bool {
-        self.unknown.is_empty() && self.uncommitted.is_empty() && !self.is_moving
-    }
-
-    fn is_at_most(&self, most: u64) -> bool {
-        self.is_known() && self.records <= most
-    }
-
-    /// What keeps it from being known.
-    fn unknown(&self) -> Vec<String> {
-        let names = |all: &[TopicPartition]| TopicPartition::first_of(all, NAMED_MAX);
-        let mut told = Vec::new();
-        if !self.unknown.is_empty() {
-            told.push(format!("the lag of {} is not known", names(&self.unknown)));
-        }
-        if !self.uncommitted.is_empty() {
-            let names = names(&self.uncommitted);
-            told.push(format!("nothing is committed of {names} yet"));
-        }
-        if self.is_moving {
-            told.push("partitions are moving between members".to_owned());
-        }
-        told
-    }
-}
-
-impl std::fmt::Display for Lag {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let unknown = self.unknown();
-        if self.behind == 0 && !unknown.is_empty() {
-            return write!(f, "{}", unknown.join("; "));
-        }
-        let what = if self.behind == 1 {
-            "partition"
-        } else {
-            "partitions"
-        };
-        write!(f, "lag {} in {} {what}", self.records, self.behind)?;
-        for more in unknown {
-            write!(f, "; {more}")?;
-        }
-        Ok(())
-    }
-}
-
-/// What was unread at the last look: it may not go without having been read.
-#[derive(Debug, Default)]
-struct Unread(BTreeMap<TopicPartition, i64>);
-
-impl Unread {
-    /// # Errors
-    /// [`Kind::UnknownTopic`], where a partition that had unread records is no longer the group's: its
-    /// topic, or what was committed of it, was deleted.
-    fn are_there(&self, seen: &GroupDescription) -> Result<()> {
-        let there = partitions(seen);
-        let gone = self.0.iter().find(|(tp, _)| !there.contains(tp));
-        if let Some((tp, lag)) = gone {
-            let group = seen.group.escape_debug();
-            let text = format!("{tp} went while group '{group}' had {lag} of its records to read");
-            return Err(Error::new(Kind::UnknownTopic, text)
-                .cure("its topic, or what was committed of it, was deleted: those are not read"));
-        }
-        Ok(())
-    }
-
-    /// One whose lag is not known now keeps the last that was.
-    fn note(&mut self, seen: &GroupDescription) {
-        for row in &seen.offsets {
-            let Some(tp) = partition(row) else { continue };
-            match row.lag {
-                Some(lag) if lag > 0 => drop(self.0.insert(tp, lag)),
-                Some(_) => drop(self.0.remove(&tp)),
-                None => {}
-            }
-        }
-    }
-}
-
 /// What was told already: each thing is told once.
 #[derive(Debug, Default)]
 struct Told {
@@ -281,6 +265,12 @@ struct Told {
 }
 
 impl Told {
+    fn once(&mut self, note: &str, env: &Env) {
+        if self.notes.insert(note.to_owned()) {
+            env.note(note);
+        }
+    }
+
     fn tell(&mut self, seen: &GroupDescription, lag: &Lag, now: Duration, env: &Env) {
         for note in &seen.notes {
             // The same of another offset is nothing new.
@@ -351,139 +341,4 @@ fn stopped(job: &Wait, lag: &Lag) -> Error {
     let word = shell_word(&job.group);
     Error::new(Kind::Interrupted, text)
         .cure(format!("'mq-groups describe {word}' shows where it is"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn row(committed: Option<i64>, end: Option<i64>) -> OffsetDescription {
-        OffsetDescription {
-            topic: "t".to_owned(),
-            partition: 0,
-            committed_offset: committed,
-            log_start_offset: end.map(|_| 0),
-            high_watermark: end,
-            lag: committed.and_then(|at| end.map(|end| end - at)),
-            lag_seconds: None,
-            member_id: None,
-            is_beyond: false,
-            is_unreadable: false,
-        }
-    }
-
-    fn group(state: &'static str, offsets: Vec<OffsetDescription>) -> GroupDescription {
-        GroupDescription {
-            group: "g".to_owned(),
-            state: Some(state),
-            group_epoch: Some(1),
-            assignor: None,
-            members: Some(Vec::new()),
-            offsets,
-            configs: BTreeMap::new(),
-            notes: Vec::new(),
-            damage: None,
-        }
-    }
-
-    fn lag(state: &'static str, offsets: Vec<OffsetDescription>) -> Lag {
-        Lag::of(&group(state, offsets))
-    }
-
-    #[test]
-    fn what_was_unread_does_not_go_by_way_of_not_being_known() {
-        let of = |offsets| group("Empty", offsets);
-        let mut unread = Unread::default();
-        unread.note(&of(vec![row(Some(5), Some(9))]));
-        let not_known = of(vec![row(Some(5), None)]);
-        unread.are_there(&not_known).expect("there");
-        unread.note(&not_known);
-        let error = unread.are_there(&of(Vec::new())).expect_err("gone");
-        assert!(error.to_string().contains("4 of its records"), "{error}");
-        unread.note(&of(vec![row(Some(9), Some(9))]));
-        unread.are_there(&of(Vec::new())).expect("all was read");
-    }
-
-    #[test]
-    fn what_is_not_known_is_never_low_enough() {
-        let read = || row(Some(7), Some(10));
-        let beyond = OffsetDescription {
-            is_beyond: true,
-            lag: None,
-            ..row(Some(11), Some(10))
-        };
-        let unreadable = OffsetDescription {
-            is_unreadable: true,
-            ..read()
-        };
-        for (state, rows, most, is_low, text) in [
-            (
-                "Stable",
-                vec![read(), read()],
-                6,
-                true,
-                "lag 6 in 2 partitions",
-            ),
-            (
-                "Empty",
-                vec![read(), read()],
-                5,
-                false,
-                "lag 6 in 2 partitions",
-            ),
-            (
-                "Empty",
-                vec![read(), row(None, Some(0))],
-                3,
-                true,
-                "lag 3 in 1 partition",
-            ),
-            (
-                "Stable",
-                vec![read(), row(None, Some(4))],
-                99,
-                false,
-                "lag 3 in 1 partition; nothing is committed of t:0 yet",
-            ),
-            (
-                "Stable",
-                vec![row(None, None)],
-                99,
-                false,
-                "the lag of t:0 is not known",
-            ),
-            (
-                "Stable",
-                vec![row(Some(3), None)],
-                99,
-                false,
-                "the lag of t:0 is not known",
-            ),
-            (
-                "Stable",
-                vec![beyond],
-                99,
-                false,
-                "the lag of t:0 is not known",
-            ),
-            (
-                "Stable",
-                vec![unreadable],
-                99,
-                false,
-                "the lag of t:0 is not known",
-            ),
-            (
-                "Reconciling",
-                vec![row(Some(10), Some(10))],
-                99,
-                false,
-                "partitions are moving between members",
-            ),
-        ] {
-            let lag = lag(state, rows);
-            assert_eq!(lag.to_string(), text);
-            assert_eq!(lag.is_at_most(most), is_low, "{text}");
-        }
-    }
 }

@@ -312,7 +312,7 @@ mod tests {
             ("{\"value\":{}}", "base64"),
             ("{\"value\":\"a\",\"value\":\"b\"}", "twice"),
             ("{\"value\":\"a\",\"Key\":\"b\"}", "unknown field 'Key'"),
-            ("{\"value\":\"a\"} x", "trailing"),
+            ("{\"value\":\"a\"} x", "more follows"),
             ("{\"value\":\"a\",\"partition\":\"0\"}", "partition: "),
             ("{\"value\":\"a\",\"partition\":2147483648}", "partition: "),
             ("{\"value\":\"a\",\"timestamp\":1.5}", "timestamp: "),

@@ -14,6 +14,9 @@ use crate::cli::lang::time::Now;
 use crate::error::{Error, Kind, Result};
 use crate::types::{PartitionId, Timestamp};
 
+/// U+FEFF in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// A header as its input gives it: name, and value or null.
 pub type InputHeader<'a> = (Cow<'a, [u8]>, Option<Cow<'a, [u8]>>);
 
@@ -282,10 +285,12 @@ impl InputOptions {
     }
 
     fn form<'b>(&self, line: &'b [u8]) -> Result<InputRecord<'b>> {
+        // A byte order mark is no part of the JSON: programs of Windows begin a file with it.
+        let json = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
         let mut record = match self.format {
             InputFormat::Console => return read_console(line, self.null_marker.as_deref()),
-            InputFormat::Kcat => read_kcat(line)?,
-            _ => read_envelope(line)?,
+            InputFormat::Kcat => read_kcat(json)?,
+            _ => read_envelope(json)?,
         };
         record.key = record.key.and_then(|key| self.unless_null(key));
         record.value = record.value.and_then(|value| self.unless_null(value));

@@ -12,6 +12,8 @@ const SHOWN_CHARS: usize = 24;
 
 const ONE_LINE: &str = "a record is one line: 'jq -c .' prints each object in one";
 const AS_TEXT: &str = "a value is text: 'jq -c \".value |= tojson\"' makes it so of any JSON";
+const HALF: &str =
+    "write both halves, or the bytes as {\"base64\":\"...\"}: key, value and headers take that";
 const EMPTY: &str = "--skip-empty passes over empty lines";
 
 /// What may stand in a place.
@@ -74,11 +76,31 @@ pub(super) fn refused(text: &[u8], e: &serde_json::Error, field: &str, due: Due)
     let told = e.to_string();
     let place = format!(" at line {} column {}", e.line(), e.column());
     let told = told.strip_suffix(&place).unwrap_or(&told);
+    if told == "trailing characters" {
+        let error = refuse(e.column(), "more follows the JSON in its line");
+        let behind = text.get(e.column().saturating_sub(1)..).unwrap_or_default();
+        return match behind.first() {
+            Some(b'{' | b'[') => error.cure(ONE_LINE),
+            _ => error,
+        };
+    }
+    if is_half(told) {
+        let what = "\\ud800 to \\udfff come in pairs, and this is one alone: no character";
+        return refuse(e.column(), what).cure(HALF);
+    }
     if e.is_data() {
         refuse(e.column(), told)
     } else {
         refuse(e.column(), &format!("not JSON: {told}"))
     }
+}
+
+/// Whether its reader means a surrogate without its other half.
+fn is_half(told: &str) -> bool {
+    matches!(
+        told,
+        "lone leading surrogate in hex escape" | "unexpected end of hex escape"
+    )
 }
 
 /// What is wrong with a value where something else is due; `None`: nothing, or what its reader says
@@ -255,6 +277,20 @@ mod tests {
             // No JSON behind what is refused: that comes first.
             ("{\"value\":1, x", "not JSON: ", ""),
             ("hello", "column 1: not JSON: expected value", ""),
+            (
+                r#"{"value":"a"}{"value":"b"}"#,
+                "column 14: more follows the JSON in its line",
+                "jq -c .",
+            ),
+            (
+                r#"{"value":"a"} {"value":1}"#,
+                "column 15: more follows",
+                "jq -c .",
+            ),
+            (r#"{"value":"\ud800"}"#, "come in pairs", "base64"),
+            (r#"{"value":"\ud800\u0041"}"#, "come in pairs", "base64"),
+            (r#"{"value":"\udc00x"}"#, "come in pairs", "base64"),
+            (r#"{"value":"\ud8"}"#, "not JSON: ", ""),
             ("", "it is empty", "--skip-empty"),
             (" \r", "it is empty", "--skip-empty"),
         ] {

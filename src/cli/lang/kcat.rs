@@ -289,7 +289,7 @@ mod tests {
             ("{\"payload\":{\"a\":1}}", "a string or null"),
             ("{\"payload\":[1]}", "payload: "),
             ("{\"payload\":\"a\",\"payload\":\"b\"}", "twice"),
-            ("{\"payload\":\"a\"} x", "trailing"),
+            ("{\"payload\":\"a\"} x", "more follows"),
             ("{\"payload\":\"a", "payload: "),
             ("{\"payload\":\"a\",\"headers\":[\"k\"]}", "no value"),
             ("{\"payload\":\"a\",\"headers\":[null,\"v\"]}", "headers: "),

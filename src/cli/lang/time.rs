@@ -19,11 +19,12 @@ pub struct Now {
     pub zone: TimeZone,
 }
 
-const CURE: &str = "use 2026-01-31T10:00:00Z (local without a zone), a date, HH:MM or HH:MM:SS, now, \
+const CURE: &str = "use 2026-01-31T10:00:00Z (local without a zone), a date, HH:MM or HH:MM:SS (with or without a zone), now, \
                     today, yesterday, -10m (ago), or an epoch of 10 digits (s) or 13 (ms)";
 
 /// Parses RFC 3339 (seconds may be left out, and of an offset the colon or the minutes; without a zone:
-/// local), a date (its first moment), `HH:MM` or `HH:MM:SS` of today (be it past or to come), `now`,
+/// local), a date (its first moment), `HH:MM` or `HH:MM:SS` of today (be it past or to come; with a
+/// zone as in RFC 3339: of the day that it is there), `now`,
 /// `today`, `yesterday`, `-10m` (ago), an epoch of 10 digits (seconds) or 13 (milliseconds). Fractions below a millisecond are cut off. A local time that a change of the
 /// clocks skips is taken as if they had not yet changed; one that comes twice is the first.
 ///
@@ -79,8 +80,13 @@ impl Now {
         let mut scan = Scan(text.as_bytes());
         if text.as_bytes().get(2) == Some(&b':') {
             let time = scan.clock()?;
-            let local = self.today()?.to_datetime(time);
-            return scan.0.is_empty().then(|| self.local(local))?;
+            if scan.0.is_empty() {
+                return self.local(self.today()?.to_datetime(time));
+            }
+            // Of the day that it is there now.
+            let offset = scan.zone().filter(|_| scan.0.is_empty())?;
+            let today = civil::at(self.now_ms, offset)?.date();
+            return Some(civil::moment(today.to_datetime(time), offset));
         }
         let year = scan.digits(4)?;
         scan.byte(b"-")?;
@@ -204,6 +210,13 @@ mod tests {
             ("23:59", NOON + 10 * 3_600_000 - 60_000),
             ("14:00:00", NOON),
             ("14:00:01.5", NOON + 1500),
+            ("12:00Z", NOON),
+            ("14:00+0200", NOON),
+            ("14:00:00.5+02:00", NOON + 500),
+            ("07:30-04:30", NOON),
+            // There it is the next day already, or still the day before.
+            ("02:00+14", NOON),
+            ("00:00-12", NOON),
             ("now", NOON),
             ("2026-03-29T14:00:00+0200", NOON),
             ("2026-03-29 14:00+02", NOON),
@@ -246,7 +259,11 @@ mod tests {
             "10:00:0",
             "10:00:61",
             "10:00:00:",
-            "10:00:00Z",
+            "10:00:00ZZ",
+            "10:00+2",
+            "10:00+24",
+            "10:00+0060",
+            "10:00 UTC",
             "2026-02-30",
             "2026-1-1",
             "2026-01-01T",

@@ -6,7 +6,7 @@ use std::os::fd::BorrowedFd;
 use nix::unistd::Group;
 use rustix::fs::{self, FileType, Gid, Mode, RawMode, Stat};
 
-use super::super::{Access, SHARED_DIR, SHARED_FILE};
+use super::super::{Access, Sharing};
 use super::{machine, not_regular};
 
 /// The permission bits with set-user-id, set-group-id and sticky.
@@ -59,11 +59,7 @@ fn is_ours(stat: &Stat) -> bool {
 }
 
 fn give(fd: BorrowedFd<'_>, access: Access, group: u32) -> io::Result<bool> {
-    let mode = if access.is_dir {
-        SHARED_DIR
-    } else {
-        SHARED_FILE
-    };
+    let mode = access.shared_mode();
     if access.group == group && access.mode == mode {
         return Ok(false);
     }
@@ -73,6 +69,28 @@ fn give(fd: BorrowedFd<'_>, access: Access, group: u32) -> io::Result<bool> {
     // After the change of the group, which takes the set-group-id bit.
     fs::fchmod(fd, Mode::from_raw_mode(mode as RawMode))?;
     Ok(true)
+}
+
+/// What giving it to the group would do, for this user (chown(2), chmod(2)).
+pub fn sharing_of(access: Access, group: u32) -> Sharing {
+    let mode = access.shared_mode();
+    if access.group == group && access.mode == mode {
+        return Sharing::Done;
+    }
+    let user = rustix::process::geteuid();
+    let is_member = || {
+        let groups = rustix::process::getgroups().unwrap_or_default();
+        let own = rustix::process::getegid();
+        own.as_raw() == group || groups.iter().any(|one| one.as_raw() == group)
+    };
+    // The set-group-id bit of a directory is given by a member only.
+    let needs_member = access.is_dir || access.group != group;
+    let is_owner = user.as_raw() == access.owner;
+    if user.is_root() || is_owner && (!needs_member || is_member()) {
+        Sharing::Due(mode)
+    } else {
+        Sharing::Refused
+    }
 }
 
 /// The number of the group of that name; or of that number, if none has such a name. `None` if the

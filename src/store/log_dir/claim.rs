@@ -214,7 +214,7 @@ pub fn claim_own(store: &StoreDir, broker: BrokerId) -> Result<bool> {
     let path = join(&*above, layout::LOGS_DIR);
     let dir = match above.open_dir(layout::LOGS_DIR) {
         Ok(dir) => dir,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(gone(broker, &path)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(gone(store, broker, &path)),
         Err(e) => return Err(unusable(&path, "open", e)),
     };
     if refuse_foreign(&*dir).is_err() {
@@ -246,11 +246,19 @@ pub fn claim_empty(store: &StoreDir, broker: BrokerId, dir: &dyn Dir) -> Result<
 pub fn refuse_gone(store: &StoreDir, broker: BrokerId, path: &Path) -> Result<()> {
     match open_if_there(&**store.disk(), path)? {
         Some(_) => Ok(()),
-        None => Err(gone(broker, path)),
+        None => Err(gone(store, broker, path)),
     }
 }
 
-fn gone(broker: BrokerId, path: &Path) -> Error {
+fn gone(store: &StoreDir, broker: BrokerId, path: &Path) -> Error {
+    let made = crate::error::shell_word(&path.display().to_string());
+    let made = match store.unix_group() {
+        Ok(Some(group)) => {
+            let name = crate::error::shell_word(&group.name);
+            format!("mkdir -p {made} && chgrp {name} {made} && chmod 2770 {made}")
+        }
+        _ => format!("mkdir -p {made}"),
+    };
     let path = path.display();
     Error::new(
         Kind::BrokerState,
@@ -258,7 +266,7 @@ fn gone(broker: BrokerId, path: &Path) -> Error {
     )
     .cure(format!(
         "mount the disk that it is on; if it was moved, 'mq-broker start --id {broker} --log-dir' \
-         with where it is now; if what was there is lost for good, 'mkdir -p {path}': an empty one \
+         with where it is now; if what was there is lost for good, '{made}': an empty one \
          is claimed as new, and filled from the other replicas"
     ))
 }

@@ -232,8 +232,16 @@ fn fill(guard: &FencedGuard) -> Result<()> {
     guard.sync_parent(layout::STORE_FILE)
 }
 
-/// Makes the store's own name durable: its maker may have died before he did.
-pub(super) fn sync_name(disk: &dyn Disk, path: &Path) -> Result<()> {
+/// Makes the store's own name durable: its maker may have died before it did. `real` is where the store
+/// is; a `path` that is a link has a name elsewhere, and the link's own is its user's.
+pub(super) fn sync_names(disk: &dyn Disk, path: &Path, real: &Path) -> Result<()> {
+    if real != path {
+        sync_name(disk, real)?;
+    }
+    sync_name(disk, path)
+}
+
+fn sync_name(disk: &dyn Disk, path: &Path) -> Result<()> {
     match open_parent(disk, path) {
         Ok(parent) => parent
             .sync()

@@ -4,6 +4,7 @@
 )]
 
 use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::PathBuf;
 
 use super::*;
 use crate::clock::SystemClock;
@@ -186,6 +187,74 @@ impl Disk for FarDisk {
     fn watcher(&self) -> io::Result<Box<dyn crate::disk::Watcher>> {
         OsDisk.watcher()
     }
+}
+
+/// A disk that notes which directories are opened.
+#[derive(Debug, Default)]
+struct NotingDisk(Mutex<Vec<PathBuf>>);
+
+impl Disk for NotingDisk {
+    fn open_dir(&self, path: &Path) -> io::Result<Arc<dyn Dir>> {
+        self.0.lock().expect("lock").push(path.to_owned());
+        OsDisk.open_dir(path)
+    }
+    fn open_dir_through_links(&self, path: &Path) -> io::Result<Arc<dyn Dir>> {
+        OsDisk.open_dir_through_links(path)
+    }
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        OsDisk.create_dir_all(path)
+    }
+    fn file_system(&self, path: &Path) -> io::Result<FileSystem> {
+        OsDisk.file_system(path)
+    }
+    fn boot_id(&self) -> io::Result<[u8; 16]> {
+        OsDisk.boot_id()
+    }
+    fn watcher(&self) -> io::Result<Box<dyn crate::disk::Watcher>> {
+        OsDisk.watcher()
+    }
+}
+
+#[test]
+fn the_name_of_a_store_is_synced_where_a_link_leads() {
+    let temp = tempfile::tempdir().expect("temp");
+    let temp = temp.path().canonicalize().expect("a path");
+    let (real, link) = (temp.join("disk/store"), temp.join("links/store"));
+    make(&real).expect("made");
+    std::fs::create_dir(temp.join("links")).expect("dir");
+    std::os::unix::fs::symlink(&real, &link).expect("link");
+    // Its maker may have died before the name was synced.
+    for (path, parents) in [
+        (&real, &[temp.join("disk")][..]),
+        (&link, &[temp.join("disk"), temp.join("links")]),
+    ] {
+        let disk = Arc::new(NotingDisk::default());
+        let clock = Arc::new(SystemClock::default());
+        let store = StoreDir::open_or_create(Arc::<NotingDisk>::clone(&disk), clock, path);
+        assert_eq!(store.expect("opened").path(), real);
+        // Only parents are opened so, to be synced.
+        assert_eq!(*disk.0.lock().expect("lock"), parents, "{}", path.display());
+    }
+}
+
+#[test]
+fn a_store_is_at_its_path_until_that_leads_elsewhere() {
+    let temp = tempfile::tempdir().expect("temp");
+    let (path, away) = (temp.path().join("store"), temp.path().join("away"));
+    make(&path).expect("made");
+    let store = open(&path).expect("open");
+    let link = temp.path().join("link");
+    std::os::unix::fs::symlink(&path, &link).expect("link");
+    assert!(store.is_still_at(&path) && store.is_still_at(&link));
+    std::fs::rename(&path, &away).expect("moved");
+    assert!(!store.is_still_at(&path) && !store.is_still_at(&link));
+    assert!(store.is_still_at(&away));
+    make(&path).expect("another");
+    assert!(!store.is_still_at(&path));
+    std::fs::write(temp.path().join("file"), "").expect("file");
+    assert!(!store.is_still_at(&temp.path().join("file")));
+    std::fs::remove_file(away.join("store.json")).expect("removed");
+    assert!(!store.is_still_at(&away), "what is left of one");
 }
 
 #[test]
