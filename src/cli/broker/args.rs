@@ -7,13 +7,8 @@ use super::args_cluster::{ElectArgs, HealthArgs, ReassignArgs};
 use super::job::{Init, Job};
 use crate::cli::common::{Common, broker_id, usage};
 use crate::cli::lang::parse_duration;
-<<<<<<< HEAD
-use crate::cli::output::OutputArgs;
-use crate::cli::{Env, Outcome, Rule, Tool};
-=======
 use crate::cli::output::{OutputArgs, OutputOptions};
-use crate::cli::{Env, Outcome, Tool};
->>>>>>> w-b
+use crate::cli::{Env, Outcome, Rule, Tool};
 use crate::cluster::BrokerOptions;
 use crate::error::Result;
 use crate::types::EMBEDDED_BROKER;

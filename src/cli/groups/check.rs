@@ -80,31 +80,15 @@ pub fn check(job: &Check, env: &Env) -> Result<Outcome> {
         Err(e) => return tell_unknown(&e),
     };
     let status = Status::worst(findings.iter().map(|finding| finding.status));
-<<<<<<< HEAD
-    let printed = env.stdout().print(text(job, status, &findings).as_bytes());
-    Ok(Outcome::Check(match (printed, status) {
-        (Ok(()), status) => status,
-        // What calls it goes by the status: a state that was found out stays what it is.
-        (Err(e), status) => {
-            env.warn(&e.to_string());
-            if status == Status::Ok {
-                Status::Unknown
-            } else {
-                status
-            }
-        }
-    }))
-=======
-    let text = text(job, status, &findings);
-    match env.stdout().print(text.as_bytes()) {
-        Ok(()) => Ok(Outcome::Check(status)),
-        // Not 1, which would be a warning about the group.
-        Err(e) => {
-            env.complain(&e);
-            Ok(Outcome::Check(Status::Unknown))
+    if let Err(e) = env.stdout().print(text(job, status, &findings).as_bytes()) {
+        env.complain(&e);
+        // The monitor goes by the status: a warning that was found stays one, and nothing else becomes
+        // one.
+        if status == Status::Ok {
+            return Ok(Outcome::Check(Status::Unknown));
         }
     }
->>>>>>> w-b
+    Ok(Outcome::Check(status))
 }
 
 /// Tells that nothing could be told.
