@@ -112,6 +112,25 @@ impl Selection {
         self.0.iter().any(|pattern| pattern.name.is_glob())
     }
 
+    /// The names and globs, without partitions.
+    pub fn patterns(&self) -> impl Iterator<Item = &NamePattern> {
+        self.0.iter().map(|pattern| &pattern.name)
+    }
+
+    /// Whether any argument names a partition.
+    pub fn has_partitions(&self) -> bool {
+        self.0.iter().any(|pattern| pattern.partition.is_some())
+    }
+
+    /// The partitions that are named of the topic of this very name.
+    pub fn named_of(&self, topic: &TopicName) -> impl Iterator<Item = PartitionId> {
+        let of_it = self
+            .0
+            .iter()
+            .filter(|pattern| pattern.name.is_name() && pattern.name.text() == topic.as_str());
+        of_it.filter_map(|pattern| pattern.partition)
+    }
+
     /// What is meant, each once, and what went wrong: a glob that matches nothing. A name counts
     /// whether it is there or not. `there` is asked only if there is a glob.
     ///

@@ -240,3 +240,60 @@ fn records_are_filtered_by_key_and_header() {
         assert_eq!(printed.join(" "), wanted, "{args:?}");
     }
 }
+
+#[test]
+fn readers_and_producers_take_partitions_too() {
+    let _tally = Tally::start();
+    let shell = three_topics();
+    for (line, wanted) in [
+        ("mq-consume -e orders:0 -f '%t:%p:%o\\n' -c 1", "orders:0:0"),
+        ("mq-consume -e orders:1", ""),
+        (
+            "mq-consume -e 'app-*:0' orders:1 -f '%t\\n' | sort | uniq -c | tr -s ' '",
+            " 6 app-a  6 app-b",
+        ),
+        (
+            "mq-consume -e --tail 1 orders:0 app-a:1 -f '%t:%p\\n'",
+            "orders:0",
+        ),
+        (
+            "echo x | mq-produce -o '%t:%p\\n' app-a:1 && mq-consume -e app-a:1",
+            "app-a:1 x",
+        ),
+        (
+            "echo y | mq-produce new-one:0 -o '%t:%p\\n' -q",
+            "new-one:0",
+        ),
+    ] {
+        Tally::case();
+        let done = bash(&shell, line);
+        assert_eq!(done.status, 0, "{line}: {}", done.err);
+        let printed: Vec<_> = done.text().lines().map(str::to_owned).collect();
+        assert_eq!(printed.join(" "), wanted, "{line}");
+    }
+    for (line, status, told) in [
+        ("mq-consume -e orders:3", 1, "has no partition 3"),
+        ("mq-consume -e -p 0 orders:1", 2, "both name partitions"),
+        ("mq-consume -e -o 0=1: orders:1", 2, "both name partitions"),
+        ("mq-consume -e -g g orders:1", 2, "without -g"),
+        ("mq-consume -e orders:x", 2, "partitions are whole numbers"),
+        ("mq-consume -e nope:0", 1, "no topic 'nope'"),
+        (
+            "echo | mq-produce -p 0 orders:1",
+            2,
+            "name it in one of the two",
+        ),
+        (
+            "echo | mq-produce -J --keep-partition orders:1",
+            2,
+            "name it in one of the two",
+        ),
+        ("echo | mq-produce orders:7", 1, "has no partition 7"),
+        ("echo | mq-produce fresh:7", 1, "not with partition 7"),
+    ] {
+        Tally::case();
+        let done = bash(&shell, line);
+        assert_eq!(done.status, status, "{line}: {}", done.err);
+        assert!(done.err.contains(told), "{line}: {}", done.err);
+    }
+}

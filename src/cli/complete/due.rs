@@ -126,7 +126,8 @@ fn candidates(line: &Line, due: Due, value: &OsStr) -> Vec<CompletionCandidate> 
             line.wants_native(Native::File, value);
             Vec::new()
         }
-        Due::Topic | Due::TopicOrFile => plain(line.topics(text, "")),
+        Due::Topic => plain(line.topics(text, "")),
+        Due::TopicOrFile => partitions(line, text, "", ""),
         Due::TopicOrPartition => partitions(line, text, "", ""),
         Due::Partition(behind) => partitions(line, text, ":", behind),
         Due::Reassignment if line.has_flag("--cancel") => partitions(line, text, "", ""),

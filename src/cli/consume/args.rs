@@ -16,6 +16,7 @@ use crate::cli::lang::{
 };
 use crate::cli::pattern::{NamePattern, bad_regex};
 use crate::cli::rules::How;
+use crate::cli::selection::Selection as Named;
 use crate::cli::{Env, Outcome, Rule, Tool};
 use crate::client::point::Selection;
 use crate::client::{CommitWhen, ReadFrom};
@@ -30,8 +31,9 @@ use crate::types::TopicName;
 #[derive(Debug, clap::Parser)]
 #[command(name = "mq-consume", version, after_help = EXAMPLES, after_long_help = format!("{FIELDS_HELP}\n\n{EXAMPLES}"), max_term_width = 100)]
 pub struct Args {
-    /// Topics: names, or quoted globs such as 'logs.*', which take later topics too
-    #[arg(value_name = "TOPIC", required = true)]
+    /// Topics: names, or quoted globs such as 'logs.*', which take later topics too; behind each of them
+    /// :P means that partition alone
+    #[arg(value_name = "T[:P]|GLOB", required = true)]
     topics: Vec<String>,
     /// TOPIC is a regular expression that the whole name matches
     #[arg(short = 'r', long, help_heading = "Selection")]
@@ -349,7 +351,23 @@ impl Args {
             None => COMMIT_INTERVAL,
             Some(interval) => parse_duration(interval)?.max(Duration::from_millis(1)),
         };
-        let topics = topics(&self.topics, self.regex)?;
+        let (topics, named) = topics(&self.topics, self.regex)?;
+        if named.has_partitions() {
+            let by_option = self.partitions.is_some();
+            if by_option || matches!(selection, Some(Selection::Each(_))) {
+                let option = if by_option { "-p" } else { "-o" };
+                return Err(usage(
+                    format!("{option} and T:P both name partitions"),
+                    "name them in one of the two",
+                ));
+            }
+            if self.group.is_some() {
+                return Err(usage(
+                    "a group reads all partitions: T:P cannot name them with -g",
+                    "name the topic alone, or read without -g",
+                ));
+            }
+        }
         let session_timeout = match &self.session_timeout {
             None => SESSION_TIMEOUT,
             Some(timeout) => parse_duration(timeout)?,
@@ -400,6 +418,7 @@ impl Args {
         }
         Ok(Job {
             topics,
+            named,
             wait: self.wait,
             partitions: self
                 .partitions
@@ -491,28 +510,23 @@ fn points_to_stored(selection: Option<&Selection>) -> bool {
     }
 }
 
-fn topics(args: &[String], regex: bool) -> Result<Topics> {
+/// The topics, and which of their partitions are named with them.
+fn topics(args: &[String], regex: bool) -> Result<(Topics, Named)> {
     if regex {
         let patterns = args.iter().map(|arg| NamePattern::regex("-r", arg));
-        return Ok(Topics::Matching(patterns.collect::<Result<_>>()?));
+        let topics = Topics::Matching(patterns.collect::<Result<_>>()?);
+        return Ok((topics, Named::default()));
     }
-    let patterns = args
-        .iter()
-        .map(|arg| NamePattern::parse(arg))
-        .collect::<Result<Vec<_>>>()?;
-    for name in patterns.iter().filter(|pattern| pattern.is_name()) {
-        TopicName::new(name.text())?;
+    let named = Named::parse(args)?;
+    if named.has_globs() {
+        let patterns = named.patterns().cloned().collect();
+        return Ok((Topics::Matching(patterns), named));
     }
-    if !patterns.iter().all(NamePattern::is_name) {
-        return Ok(Topics::Matching(patterns));
-    }
-    let mut names = args
-        .iter()
-        .map(|arg| TopicName::new(arg.as_str()))
-        .collect::<Result<Vec<_>>>()?;
+    let names = named.patterns().map(|name| TopicName::new(name.text()));
+    let mut names = names.collect::<Result<Vec<_>>>()?;
     names.sort_unstable();
     names.dedup();
-    Ok(Topics::Names(names))
+    Ok((Topics::Names(names), named))
 }
 
 #[cfg(test)]

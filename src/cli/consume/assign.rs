@@ -130,7 +130,7 @@ impl Assignments {
                 }
             }
             if first || have == 0 && is_named(&job.topics, &name) {
-                check_partitions(job, &topic)?;
+                check_partitions(job, &name, &topic)?;
             }
             self.topics.insert(
                 name,
@@ -165,11 +165,7 @@ impl Assignments {
         env: &mut Env,
         first: bool,
     ) -> Result<()> {
-        if job
-            .partitions
-            .as_ref()
-            .is_some_and(|only| !only.contains(&tp.partition))
-        {
+        if !job.reads(tp) {
             return Ok(());
         }
         let mut range = match &job.selection {
@@ -232,13 +228,14 @@ impl Assignments {
 }
 
 /// Partitions that were asked for by number are there.
-fn check_partitions(job: &Job, topic: &TopicHandle) -> Result<()> {
+fn check_partitions(job: &Job, name: &TopicName, topic: &TopicHandle) -> Result<()> {
     let asked = job.partitions.iter().flatten().copied();
     let each = match &job.selection {
         Some(Selection::Each(each)) => each.iter().map(|(partition, _)| *partition).collect(),
         _ => Vec::new(),
     };
-    for partition in asked.chain(each) {
+    let named = job.named.named_of(name);
+    for partition in asked.chain(each).chain(named) {
         topic.partition(partition)?;
     }
     Ok(())

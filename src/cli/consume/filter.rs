@@ -5,7 +5,6 @@ use std::ffi::OsString;
 use regex::bytes::Regex;
 
 use crate::cli::common::{bytes_as_given, usage};
-use crate::cli::lang::shown;
 use crate::error::Result;
 use crate::record::Record;
 
@@ -40,11 +39,10 @@ impl HeaderIs {
     /// # Errors
     /// [`Kind::Usage`](crate::error::Kind::Usage) for an empty text.
     pub fn parse(given: OsString) -> Result<Self> {
-        let text = shown(&given.to_string_lossy()).to_string();
         let bytes = bytes_as_given("--header", given)?;
         if bytes.is_empty() {
             return Err(usage(
-                format!("--header '{text}' names no header"),
+                "--header '' names no header",
                 "say --header NAME=VALUE, or --header NAME for any value",
             ));
         }

@@ -5,10 +5,11 @@ use std::time::Duration;
 use super::filter::Filter;
 use crate::cli::lang::Renderer;
 use crate::cli::pattern::NamePattern;
+use crate::cli::selection::Selection as Named;
 use crate::client::point::Selection;
 use crate::client::{CommitWhen, ReadFrom};
 use crate::group::{Assignor, Naming, Subscription};
-use crate::types::{PartitionId, TopicName};
+use crate::types::{PartitionId, TopicName, TopicPartition};
 
 /// Which topics are read.
 #[derive(Debug, Clone)]
@@ -85,6 +86,8 @@ pub struct ExecJob {
 pub struct Job {
     /// The topics.
     pub topics: Topics,
+    /// As they were named, some with a partition; empty: all partitions of each.
+    pub named: Named,
     /// Whether a missing one is waited for.
     pub wait: bool,
     /// Only these partitions.
@@ -119,6 +122,12 @@ impl Job {
     pub fn may_wait_for_match(&self) -> bool {
         let goes_on = self.wait || !self.to_end && !self.ends();
         matches!(self.topics, Topics::Matching(_)) && goes_on && self.count != Some(0)
+    }
+
+    /// Whether a partition of one of the topics is read.
+    pub fn reads(&self, tp: &TopicPartition) -> bool {
+        let only = self.partitions.as_ref();
+        only.is_none_or(|only| only.contains(&tp.partition)) && self.named.has_partition(tp)
     }
 
     /// Whether every range that was asked for has an end.

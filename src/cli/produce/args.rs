@@ -12,7 +12,7 @@ use crate::cli::common::{Common, bytes_as_given, usage};
 use crate::cli::lang::{
     Delimiter, FIELDS_HELP, Format, Framing, FramingOptions, InputFormat, InputOptions, MissingKey,
     MultiLine, Now, OriginText, Renderer, parse_count, parse_duration, parse_size, parse_time,
-    shown, tsv_field,
+    parse_topic_partition, shown, tsv_field,
 };
 use crate::cli::pattern::bad_regex;
 use crate::cli::rules::How;
@@ -30,7 +30,7 @@ use crate::types::{Compression, PARTITIONS_MAX, PartitionId, TopicName};
 #[derive(Debug, clap::Parser)]
 #[command(name = "mq-produce", version, after_help = EXAMPLES, after_long_help = format!("{FIELDS_HELP}\n\n{EXAMPLES}"), max_term_width = 100)]
 pub struct Args {
-    /// The topic; created if it does not exist
+    /// The topic, created if it does not exist; TOPIC:P is its partition P, as -p P
     #[arg(value_name = "TOPIC", required_unless_present = "each_topic")]
     topic: Option<OsString>,
     /// Files to read, in order; - is standard input [default: -]
@@ -285,11 +285,26 @@ impl Tool for Args {
 impl Args {
     /// What is asked for, typed; everything that can be checked without the store is.
     fn job(self, now: Now) -> Result<Job> {
-        let (topic, first) = if self.each_topic {
+        let (named, first) = if self.each_topic {
             (None, self.topic.map(PathBuf::from))
         } else {
             (self.topic.map(topic_name).transpose()?, None)
         };
+        let (topic, partition) = match named {
+            Some((topic, partition)) => (Some(topic), partition),
+            None => (None, None),
+        };
+        if partition.is_some() && (self.partition.is_some() || self.keep_partition) {
+            let option = if self.keep_partition {
+                "--keep-partition"
+            } else {
+                "-p"
+            };
+            return Err(usage(
+                format!("{option} and TOPIC:P both name a partition"),
+                "name it in one of the two",
+            ));
+        }
         let framing = FramingOptions {
             format: self.format.as_deref(),
             json: self.json,
@@ -442,7 +457,7 @@ impl Args {
             input,
             record_idle: linger.unwrap_or(RECORD_IDLE),
             added: Arc::new(added),
-            partition: self.partition,
+            partition: self.partition.or(partition),
             keep_partition: self.keep_partition,
             timestamp,
             delivery,
@@ -457,7 +472,8 @@ impl Args {
     }
 }
 
-fn topic_name(given: OsString) -> Result<TopicName> {
+/// `TOPIC`, or `TOPIC:P`.
+fn topic_name(given: OsString) -> Result<(TopicName, Option<PartitionId>)> {
     let text = given.into_string().map_err(|given| {
         let mut shown = Vec::new();
         tsv_field(given.as_encoded_bytes(), &mut shown);
@@ -466,7 +482,11 @@ fn topic_name(given: OsString) -> Result<TopicName> {
             "names of topics are UTF-8",
         )
     })?;
-    TopicName::new(text)
+    if text.contains(':') {
+        let tp = parse_topic_partition(&text)?;
+        return Ok((tp.topic, Some(tp.partition)));
+    }
+    Ok((TopicName::new(text)?, None))
 }
 
 /// The name is text, as in Kafka; the value is whatever was given, or null.
