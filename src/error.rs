@@ -298,11 +298,6 @@ fn io_cure(source: &io::Error) -> Option<&'static str> {
     if is_stale(source) {
         return Some("it was replaced or removed meanwhile: try again");
     }
-    if source.raw_os_error() == Some(rustix::io::Errno::BADF.raw_os_error()) {
-        return Some(
-            "it was closed, or is /dev/null opened for reading too: send it to a file or a pipe, or where it is not wanted to /dev/null opened for writing ('> /dev/null')",
-        );
-    }
     if is_out_of_descriptors(source) {
         return Some("allow more open files ('ulimit -n'), or read fewer partitions at once");
     }

@@ -5,13 +5,12 @@
 //! 2. A reader that goes away has seen enough: what is printed from then on counts as written, and the
 //!    run goes on to its own exit status. Who only prints, and much, looks at [`Stdout::is_unread`].
 //! 3. What was closed is `/dev/null`, open for reading and writing: the standard library puts that in
-//!    its place. Writing to it fails, as to what is closed: nothing that was to be printed is lost
-//!    silently. A shell that throws output away opens it for writing only.
+//!    its place. Who throws output away opens it for writing only.
 
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, OFlags};
@@ -162,21 +161,7 @@ pub fn write_all(mut bytes: &[u8], gone: &AtomicU64) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether it was closed when this process began.
-pub fn is_closed() -> bool {
-    static CLOSED: OnceLock<bool> = OnceLock::new();
-    *CLOSED.get_or_init(|| kind() == Kind::Closed)
-}
-
-/// That it was closed, where something is to be printed.
-pub fn closed() -> Error {
-    Error::io("write to", "standard output", Errno::BADF.into())
-}
-
 fn write_some(bytes: &[u8]) -> io::Result<usize> {
-    if is_closed() && !bytes.is_empty() {
-        return Err(Errno::BADF.into());
-    }
     let stdout = io::stdout();
     loop {
         match rustix::io::write(&stdout, bytes) {

@@ -6,7 +6,6 @@ mod cli;
 #[path = "../common/tally.rs"]
 mod tally;
 
-mod closed_output;
 mod combinations;
 mod copies;
 mod delivery;

@@ -29,7 +29,7 @@ pub fn bash(shell: &Shell, line: &str) -> Done {
     run(command, b"")
 }
 
-pub fn filled() -> Shell {
+fn filled() -> Shell {
     let shell = Shell::new();
     let lines: String = (0..20_000).map(|n| format!("line {n}\n")).collect();
     shell.produce(&["t"], lines.as_bytes());

@@ -6,7 +6,7 @@ use super::job::Job;
 use super::known::known;
 use super::{drain, elect, health, init, list, reassign, stop};
 use crate::cli::output::{Cell, Column, Listing, OutputOptions, local_time};
-use crate::cli::{Env, Outcome, local_zone, stdout};
+use crate::cli::{Env, Outcome, local_zone};
 use crate::cluster::{self, BrokerOptions, Daemon, Stop, Told};
 use crate::disk::OsDisk;
 use crate::error::{Error, Result};
@@ -71,7 +71,7 @@ fn start(id: BrokerId, mut options: BrokerOptions, env: &Env) -> Result<Outcome>
         asked: &asked,
         wake: env.wake_fd(),
     };
-    let mut out = env.stdout();
+    let mut stdout = env.stdout();
     let mut ready = |ready: cluster::Ready| {
         let role = match ready.controller_epoch {
             Some(epoch) => format!("controller, epoch {epoch}"),
@@ -81,11 +81,7 @@ fn start(id: BrokerId, mut options: BrokerOptions, env: &Env) -> Result<Outcome>
             "mq-broker {} ready: {role}, store {path}\n",
             ready.broker_id
         );
-        // A daemon has none, and is not asked for data.
-        if stdout::is_closed() {
-            return Ok(());
-        }
-        out.print(line.as_bytes())
+        stdout.print(line.as_bytes())
     };
     let zone = local_zone();
     let mut tell = |told| {

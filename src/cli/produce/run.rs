@@ -11,7 +11,7 @@ use super::lines::Place;
 use super::onlooker::Waits;
 use super::opening::check_missing;
 use super::topics::OpenTopics;
-use crate::cli::{Env, Outcome, stdout};
+use crate::cli::{Env, Outcome};
 use crate::error::{Error, Kind, Result};
 use crate::store::{StoreDir, TopicConfigs, topics};
 use crate::types::Timestamp;
@@ -28,9 +28,6 @@ const ECHO_PATIENCE: Duration = Duration::from_millis(2);
 /// # Errors
 /// What ended it, with how many records are acknowledged and the first line that is not.
 pub fn run(mut job: Job, env: &mut Env) -> Result<Outcome> {
-    if !matches!(job.echo, Echo::Nothing) && stdout::is_closed() {
-        return Err(stdout::closed());
-    }
     let store = env.open_or_create_store()?;
     let is_there = match &job.topic {
         Some(topic) => topics::read_if_there(&store, topic)?.is_some(),
