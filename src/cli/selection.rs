@@ -195,13 +195,25 @@ impl Selection {
         self.is_empty() || self.0.iter().any(matches)
     }
 
-    /// The arguments that none of these topics matches.
+    /// The globs that match none of these topics.
     pub fn unmatched<'a>(&'a self, there: &[TopicName]) -> Vec<&'a str> {
-        let any = |pattern: &&TopicPattern| {
-            let matches = |topic: &TopicName| pattern.name.matches(topic.as_str());
-            !there.iter().any(matches)
-        };
-        self.0.iter().filter(any).map(|p| p.name.text()).collect()
+        self.missing(there, NamePattern::is_glob)
+    }
+
+    /// The names that no topic has.
+    pub fn unknown<'a>(&'a self, there: &[TopicName]) -> Vec<&'a str> {
+        self.missing(there, NamePattern::is_name)
+    }
+
+    fn missing<'a>(
+        &'a self,
+        there: &[TopicName],
+        is_asked: fn(&NamePattern) -> bool,
+    ) -> Vec<&'a str> {
+        let is_missing =
+            |pattern: &&NamePattern| !there.iter().any(|topic| pattern.matches(topic.as_str()));
+        let asked = self.patterns().filter(|pattern| is_asked(pattern));
+        asked.filter(is_missing).map(NamePattern::text).collect()
     }
 
     /// As [`Selection::resolve`], where nothing is done if anything is wrong.

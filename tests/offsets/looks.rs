@@ -185,6 +185,22 @@ fn check_speaks_nagios() {
             .count();
         assert!(lines <= 1, "performance data once: {}", done.text());
     }
+    // Its text cannot be written: what was found stays, and nothing becomes a warning.
+    for (args, status) in [
+        ("g --critical 17", 2),
+        ("g --warn 17 --critical 18", 1),
+        ("g --warn 1h", 3),
+        ("nobody --warn 5", 3),
+        ("g --warn x", 3),
+    ] {
+        Tally::case();
+        let mut command = std::process::Command::new("sh");
+        let line = format!("\"$0\" check {args} > /dev/full");
+        command.args(["-c", &line, env!("CARGO_BIN_EXE_mq-groups")]);
+        command.env("MQ_STORE", shell.store());
+        let done = crate::cli::run(command, b"");
+        assert_eq!(done.status, status, "{args}: {}", done.err);
+    }
 }
 
 #[test]

@@ -297,3 +297,41 @@ fn readers_and_producers_take_partitions_too() {
         assert!(done.err.contains(told), "{line}: {}", done.err);
     }
 }
+
+#[test]
+fn a_name_that_no_topic_has_is_an_error_and_a_glob_is_a_note() {
+    let _tally = Tally::start();
+    let shell = three_topics();
+    for (line, status, printed, told) in [
+        (
+            "mq-topics list nope orders --format tsv | cut -f 1",
+            1,
+            "orders",
+            "no topic 'nope'",
+        ),
+        (
+            "mq-topics list 'nope*' --format tsv",
+            0,
+            "",
+            "no topic matches 'nope*'",
+        ),
+        (
+            "timeout -s INT 1 mq-consume 'nope*' 'orders*' -o end",
+            124,
+            "",
+            "no topic matches 'nope*' yet; topics that match it are read",
+        ),
+        (
+            "mq-broker drain 1 --undo --timeout 1s",
+            2,
+            "",
+            "cannot be used with",
+        ),
+    ] {
+        Tally::case();
+        let done = bash(&shell, &format!("set -o pipefail; {line}"));
+        assert_eq!(done.status, status, "{line}: {}", done.err);
+        assert_eq!(done.text().trim_end(), printed, "{line}");
+        assert!(done.err.contains(told), "{line}: {}", done.err);
+    }
+}

@@ -157,6 +157,7 @@ struct DrainArgs {
     /// How long to wait until it leads nothing
     #[arg(
         long,
+        conflicts_with = "undo",
         value_name = "DURATION",
         default_value = "30s",
         help_heading = "Broker"

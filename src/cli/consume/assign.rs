@@ -55,6 +55,22 @@ impl Assignments {
         wanted.lack(there) || self.is_empty() && self.damaged.is_empty()
     }
 
+    /// Says which patterns match no topic yet, while others are read.
+    pub fn note_unmatched(&self, wanted: &Topics, env: &Env) {
+        let Topics::Matching(patterns) = wanted else {
+            return;
+        };
+        for pattern in patterns.iter().filter(|pattern| !pattern.is_name()) {
+            let mut there = self.topics.keys().chain(self.damaged.keys());
+            if !there.any(|topic| pattern.matches(topic.as_str())) {
+                env.note(&format!(
+                    "no topic matches '{}' yet; topics that match it are read once they are created",
+                    shown(pattern.text())
+                ));
+            }
+        }
+    }
+
     /// Forgets a topic that was deleted.
     pub fn forget(&mut self, name: &TopicName) {
         self.topics.remove(name);

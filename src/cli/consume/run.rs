@@ -50,8 +50,12 @@ pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
         looked: on.env.monotonic(),
     };
     plain.refresh(&mut on, was_there)?;
-    if on.job.may_wait_for_match() && plain.assignments.is_empty() {
-        note_none_matches(&on.job.topics, on.env);
+    if on.job.may_wait_for_match() {
+        if plain.assignments.is_empty() {
+            note_none_matches(&on.job.topics, on.env);
+        } else {
+            plain.assignments.note_unmatched(&on.job.topics, on.env);
+        }
     }
     on.env.signals().end_by_first(false);
     if on.job.to_end || on.job.ends() {

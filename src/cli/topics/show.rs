@@ -63,13 +63,18 @@ const EDGES: [Column; 4] = [
 
 /// Lists topics.
 pub fn list(job: List, env: &mut Env) -> Result<Outcome> {
-    let admin = Admin::new(&env.open_store()?, PATIENCE);
+    let store = env.open_store()?;
+    let admin = Admin::new(&store, PATIENCE);
     let names = admin.list()?;
-    // A filter that lets nothing through is no failure.
+    let mut failures = Failures::default();
+    // A filter that lets nothing through is no failure; a topic that is asked for and missing is one, as
+    // for ls.
     for text in job.wanted.unmatched(&names) {
         env.note(&format!("no topic matches '{}'", shown(text)));
     }
-    let mut failures = Failures::default();
+    for text in job.wanted.unknown(&names) {
+        failures.tell(env, &topics::unknown(&store, &TopicName::new(text)?));
+    }
     let columns: &'static [Column] = if job.sizes { &LIST_SIZES } else { &LIST };
     let mut rows = Listing::stdout(env, columns, job.output);
     for name in names.iter().filter(|name| job.wanted.has(name)) {
