@@ -58,7 +58,7 @@ impl Stdout {
     /// [`Kind::Io`](crate::error::Kind::Io).
     pub fn print(&mut self, bytes: &[u8]) -> Result<()> {
         let written = self.write_all(bytes);
-        written.map_err(|e| Error::io("write to", "standard output", e))
+        written.map_err(failed)
     }
 }
 
@@ -79,6 +79,17 @@ impl Write for Stdout {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// That it could not be written to.
+pub fn failed(e: io::Error) -> Error {
+    let is_io = e.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error());
+    let error = Error::io("write to", "standard output", e);
+    if is_io && kind() == Kind::Device {
+        // A terminal that was closed, or whose line went down, fails so; no disk is meant.
+        return error.cure("the terminal is gone: run it again in another one, or into a file");
+    }
+    error
 }
 
 /// What standard output is, as far as it matters who takes what is written.

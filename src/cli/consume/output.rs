@@ -174,7 +174,7 @@ impl Output {
             }
             Err(e) => {
                 self.closed = true;
-                Err(Error::io("write to", "standard output", e))
+                Err(crate::cli::stdout::failed(e))
             }
         }
     }

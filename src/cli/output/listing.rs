@@ -190,7 +190,7 @@ impl<W: Write> Listing<W> {
 }
 
 fn stdout_error(e: std::io::Error) -> Error {
-    Error::io("write to", "standard output", e)
+    stdout::failed(e)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::cli::lang::{HeaderList, OutputRecord, TerminalEscaper};
 use crate::cli::signals::StopFlag;
 use crate::cli::stdout;
 use crate::client::{LogEdges, ProducerRecord, Receipt, Sent};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::record::Header;
 use crate::types::{PartitionId, Timestamp, TimestampType, TopicName};
 
@@ -261,7 +261,7 @@ impl Echoes {
             }
             Err(e) => {
                 self.broken = true;
-                Err(Error::io("write to", "standard output", e))
+                Err(stdout::failed(e))
             }
         }
     }
