@@ -272,13 +272,13 @@ fn a_stopped_controller_is_superseded_and_gives_the_role_up() {
     // The controller says who comes and goes.
     let (controller, other) = if next == Some(2) { (0, 1) } else { (1, 0) };
     first.signal(Signal::KILL);
-    told(&others[controller], "broker 1 is dead");
+    told(&others[controller], "broker 1 no longer runs");
     let first = start(&shell, &["--id", "1"]);
-    told(&others[controller], "broker 1 is alive\n");
+    told(&others[controller], "broker 1 is running\n");
     stop(&shell, "1", first);
     let said = others[other].err.bytes();
     assert!(
-        !String::from_utf8_lossy(&said).contains("is alive"),
+        !String::from_utf8_lossy(&said).contains("is running"),
         "only the controller tells"
     );
 }

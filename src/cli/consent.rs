@@ -48,7 +48,7 @@ impl ConsentArgs {
             (false, false) if can_ask => Ok(Consent::Ask),
             (false, false) => Err(Error::new(
                 Kind::Usage,
-                format!("{what} needs a confirmation, and there is no terminal to ask on"),
+                format!("{what} must be confirmed, and standard input is not a terminal"),
             )
             .cure("add --yes, or look at the plan with --dry-run")),
         }

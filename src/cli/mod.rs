@@ -9,6 +9,7 @@ pub mod consent;
 pub mod consume;
 pub mod docs;
 mod env;
+mod equals;
 pub mod exit;
 mod failures;
 pub mod groups;
@@ -141,6 +142,7 @@ fn helped<T: Tool>(printed: Result<()>) -> ExitCode {
 /// What clap or a rule of the tool refuses; `--help` and `--version` too.
 fn parse<T: Tool>(words: impl IntoIterator<Item = OsString>) -> Result<T, clap::Error> {
     let mut command = dashed_values(T::command());
+    let words = equals::kept(&command, words.into_iter().collect());
     let mut matches = command.try_get_matches_from_mut(words)?;
     rules::check(&mut command, &matches, T::rules())?;
     T::from_arg_matches_mut(&mut matches).map_err(|e| e.format(&mut command))

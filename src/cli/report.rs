@@ -6,6 +6,7 @@ use std::io::{IsTerminal, Write};
 use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use super::habits;
 use super::lang::{TerminalEscaper, tsv_field};
 use super::stdout::{self, Stdout};
 use crate::error::{Error, Result};
@@ -70,11 +71,40 @@ pub fn usage(command: &Command, error: &clap::Error, words: &[OsString]) {
     };
     let unknown = unknown_word(error);
     let called = called(command, words);
-    let advice = unknown.and_then(|word| super::habits::advice(tool, called, word));
+    let advice = match unknown {
+        Some(word) => unknown_advice(tool, called, word),
+        None => conflict_advice(tool, error),
+    };
     let told = without_far_tips(&told, unknown, tool == "mq-groups");
     let text = usage_text(tool, &told, advice, stderr.is_terminal());
     // There is nobody to tell that stderr is gone.
     let _ = stderr.lock().write_all(text.as_bytes());
+}
+
+/// What stands for an option or a command that there is none of.
+fn unknown_advice(tool: &str, command: Option<&str>, word: &str) -> Option<&'static str> {
+    let second_name = || habits::second_name(tool, command).filter(|_| !word.starts_with('-'));
+    habits::advice(tool, command, word).or_else(second_name)
+}
+
+/// What to do where options exclude each other, or one needs another.
+pub(super) fn conflict_advice(tool: &str, error: &clap::Error) -> Option<&'static str> {
+    let all = |of: ContextKind| match error.get(of) {
+        Some(ContextValue::String(one)) => std::slice::from_ref(one),
+        Some(ContextValue::Strings(several)) => several.as_slice(),
+        _ => &[],
+    };
+    let given = all(ContextKind::InvalidArg);
+    match error.kind() {
+        ErrorKind::ArgumentConflict => given.iter().find_map(|one| {
+            let mut others = all(ContextKind::PriorArg).iter();
+            others.find_map(|other| habits::unlike(tool, one, other))
+        }),
+        ErrorKind::MissingRequiredArgument => {
+            given.iter().find_map(|one| habits::missing(tool, one))
+        }
+        _ => None,
+    }
 }
 
 /// clap does not say which one it refused.
@@ -188,7 +218,7 @@ fn usage_text(tool: &str, told: &str, advice: Option<&str>, terminal: bool) -> S
     let has_tip = told.lines().any(is_tip);
     // Then the usage names that other option, too.
     let mut misled = advice.is_some() && told.contains("  tip: a similar argument exists");
-    let (mut first, mut due) = (true, advised.as_deref());
+    let mut due = advised.as_deref();
     let mut lines = told.lines();
     while let Some(line) = lines.next() {
         if misled && line.starts_with("Usage: ") {
@@ -203,15 +233,17 @@ fn usage_text(tool: &str, told: &str, advice: Option<&str>, terminal: bool) -> S
             },
             _ => line,
         };
-        text.push_str(&plain(line, terminal));
-        text.push('\n');
-        if first
+        if line.is_empty()
             && !has_tip
             && let Some(advised) = due.take()
         {
             text.push_str(&format!("\n{}\n", plain(advised, terminal)));
         }
-        first = false;
+        text.push_str(&plain(line, terminal));
+        text.push('\n');
+    }
+    if let Some(advised) = due.filter(|_| !has_tip) {
+        text.push_str(&format!("\n{}\n", plain(advised, terminal)));
     }
     text
 }
@@ -296,6 +328,19 @@ mod tests {
         assert_eq!(
             usage_text("mq-x", "error: no\n\nUsage: mq-x\n", Some("name it"), true),
             "mq-x: no\n\n  tip: name it\n\nUsage: mq-x\n"
+        );
+        assert_eq!(
+            usage_text(
+                "mq-x",
+                "error: no:\n  --y\n\nUsage: mq-x\n",
+                Some("name it"),
+                true
+            ),
+            "mq-x: no:\n  --y\n\n  tip: name it\n\nUsage: mq-x\n"
+        );
+        assert_eq!(
+            usage_text("mq-x", "error: no\n", Some("name it"), true),
+            "mq-x: no\n\n  tip: name it\n"
         );
     }
 }

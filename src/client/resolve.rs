@@ -83,10 +83,14 @@ fn outside(reader: &PartitionReader, page: &Page, offset: Offset) -> Error {
             page.high_watermark
         ),
     )
-    .cure(format!(
-        "use a number from {} to {}",
-        page.tail.log_start, page.high_watermark
-    ))
+    .cure(match offset.to_string().len() {
+        // As an epoch in seconds or milliseconds has.
+        10 | 13 => format!("a time begins with @: @{offset}"),
+        _ => format!(
+            "use a number from {} to {}",
+            page.tail.log_start, page.high_watermark
+        ),
+    })
 }
 
 /// Resolves a range. `default` stands for a missing beginning; `to_end` (`-e`) ends at the high

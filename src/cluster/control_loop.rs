@@ -392,11 +392,11 @@ fn changes(before: &BTreeMap<BrokerId, u64>, now: &BTreeMap<BrokerId, u64>) -> V
     let gone = before
         .keys()
         .filter(|id| !now.contains_key(id))
-        .map(|id| format!("broker {id} is dead"));
+        .map(|id| format!("broker {id} no longer runs"));
     let come = now
         .iter()
         .filter_map(|(id, incarnation)| match before.get(id) {
-            None => Some(format!("broker {id} is alive")),
+            None => Some(format!("broker {id} is running")),
             Some(old) if old != incarnation => Some(format!("broker {id} was restarted")),
             Some(_) => None,
         });
@@ -427,9 +427,9 @@ mod tests {
         assert_eq!(
             changes(&before, &now),
             [
-                "broker 1 is dead",
+                "broker 1 no longer runs",
                 "broker 2 was restarted",
-                "broker 9 is alive"
+                "broker 9 is running"
             ]
         );
     }

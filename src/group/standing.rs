@@ -62,12 +62,12 @@ pub fn beyond(group: &str, tp: &TopicPartition, committed: Offset, point: Offset
     Error::new(
         Kind::OffsetOutOfRange,
         format!(
-            "OFFSET_OUT_OF_RANGE: group '{group_text}' has committed offset {committed} of {tp}, and \
-             what it read is there only up to offset {point}: records were lost, or it is another log"
+            "OFFSET_OUT_OF_RANGE: group '{group_text}' committed offset {committed} of {tp}, but the log \
+             matches what it read only up to offset {point}: records were lost, or the log was replaced"
         ),
     )
     .cure(format!(
-        "'mq-groups reset {} --to {point} --topic {tp}' goes on where the logs part",
+        "'mq-groups reset {} --to {point} --topic {tp}' continues where the logs diverge",
         shell_word(group)
     ))
 }

@@ -376,10 +376,10 @@ fn find(name: &str) -> Result<&'static Known> {
     if KAFKAS.contains(&name) {
         return Err(Error::new(
             Kind::InvalidConfig,
-            format!("{name} is a config of Kafka's that this version of mq does not have"),
+            format!("this version of mq does not have Kafka's config {name}"),
         )
         .cure(format!(
-            "known here: {}",
+            "it has: {}",
             TopicConfigs::names().collect::<Vec<_>>().join(", ")
         )));
     }
@@ -454,7 +454,7 @@ mod tests {
         for (bad, says) in [
             (&[("segment.bytes", "1023")][..], "1024"),
             (&[("segment.byts", "1024")], "segment.bytes"),
-            (&[("retention.ms", "1")], "known here"),
+            (&[("retention.ms", "1")], "it has: "),
             (&[("flush.ms", "100")], "flush.messages=never"),
             (
                 &[("flush.messages", "1"), ("flush.ms", "100")],

@@ -405,5 +405,5 @@ pub(super) fn exists(name: &TopicName) -> Error {
         Kind::TopicExists,
         format!("TOPIC_ALREADY_EXISTS: there is a topic '{name}' already"),
     )
-    .cure("--if-not-exists takes that for done; 'mq-topics describe' shows it")
+    .cure("--if-not-exists does not count this as an error; 'mq-topics describe' shows it")
 }

@@ -52,7 +52,7 @@ fn preferred_leaders_are_elected() {
         (&["elect", "preferred", "--to", "1"][..], "unclean"),
         (&["elect", "sideways"], "preferred"),
         (&["elect", "unclean", "--yes"], "needs partitions"),
-        (&["elect", "unclean", "t:0"], "needs a confirmation"),
+        (&["elect", "unclean", "t:0"], "must be confirmed"),
     ] {
         refused(&brokers.shell, args, 2, &[words]);
     }

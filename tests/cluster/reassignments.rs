@@ -32,7 +32,7 @@ fn reassignments() {
             &["INVALID_REPLICA_ASSIGNMENT", "'x' is not"],
         ),
         (&["t:0=", "t:1=3"], 2, &["INVALID_REPLICA_ASSIGNMENT"]),
-        (&["t:0"], 2, &["says no brokers"]),
+        (&["t:0"], 2, &["names no brokers"]),
         (&["t:2=1,2"], 1, &["t has no partition 2"]),
         (&["u:0=1,2"], 1, &["no topic 'u'"]),
         (&["t:0=3"], 1, &["min.insync.replicas=2"]),

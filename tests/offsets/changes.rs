@@ -121,17 +121,17 @@ fn a_move_beyond_an_edge_is_told() {
         (
             "99",
             "--dry-run",
-            "t:0: 3 moved by 99 is beyond the end of the log: 10, the end, instead",
+            "t:0: 3 + 99 is beyond the end of the log: using the end, 10",
         ),
         (
             "99",
             "--yes",
-            "t:0: 3 moved by 99 is beyond the end of the log: 10, the end, instead",
+            "t:0: 3 + 99 is beyond the end of the log: using the end, 10",
         ),
         (
             "-99",
             "--yes",
-            "t:0: 10 moved by -99 is before the start of the log: 0, the start, instead",
+            "t:0: 10 - 99 is before the start of the log: using the start, 0",
         ),
         ("10", "--yes", ""),
     ] {

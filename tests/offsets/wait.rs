@@ -157,7 +157,11 @@ fn a_time_that_is_up_is_told_with_75() {
         let done = wait(&shell, &[&["g", "--format", "tsv"], args].concat());
         assert_eq!(done.status, 75, "{args:?}: {}", done.err);
         assert!(done.err.contains(says), "{args:?}: {}", done.err);
-        assert!(done.err.contains("'mq-consume -g g'"), "{}", done.err);
+        assert!(
+            done.err.contains("start one: mq-consume -g g TOPIC"),
+            "{}",
+            done.err
+        );
         assert!(
             done.text().starts_with("g\t"),
             "how it stands: {}",

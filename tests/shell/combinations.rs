@@ -26,7 +26,7 @@ fn what_would_not_be_honoured_is_refused_before_the_store_is_touched() {
         (
             "mq-consume",
             &["--null-marker", "x", "-J", "t"],
-            "null is null",
+            "JSON, which has null",
         ),
         (
             "mq-consume",

@@ -11,8 +11,8 @@ fn a_line_that_is_refused_names_field_place_and_what_is_due() {
     for (input, said, cure) in [
         (
             "{\"value\":\"a\"}\n{\"value\":\"b\",\"partition\":\"0\"}\n",
-            "stopped at line 2 of standard input (1 record is acknowledged): partition: column 28: an \
-             integer is expected, not the string \"0\"",
+            "stopped at line 2 of standard input (1 record is acknowledged): partition: column 28: \
+             expected an integer, not the string \"0\"",
             "as mq-consume -J prints it",
         ),
         (
@@ -22,7 +22,7 @@ fn a_line_that_is_refused_names_field_place_and_what_is_due() {
         ),
         (
             "{\"value\":[1]}\n",
-            "{\"base64\":\"...\"} is expected, not an array",
+            "expected a string, null or {\"base64\":\"...\"}, not an array",
             "jq -c \".value |= tojson\"",
         ),
         (
@@ -72,7 +72,7 @@ fn a_line_that_is_refused_names_field_place_and_what_is_due() {
     );
     assert!(
         done.err
-            .contains("payload: column 12: a string or null is expected, not the number 5"),
+            .contains("payload: column 12: expected a string or null, not the number 5"),
         "{}",
         done.err
     );

@@ -21,4 +21,5 @@ mod outputs;
 mod selection;
 mod terminal;
 mod times;
+mod tips;
 mod words;

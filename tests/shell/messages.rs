@@ -361,7 +361,7 @@ fn mistakes_are_met_with_what_to_do() {
             "mq-consume",
             &["-c", "x", "orders"],
             2,
-            "a whole number from 0 is expected",
+            "expected a whole number from 0",
         ),
         (
             "mq-consume",
@@ -392,7 +392,7 @@ fn mistakes_are_met_with_what_to_do() {
             "mq-produce",
             &["-p", "x", "orders"],
             2,
-            "a whole number from 0 is expected",
+            "expected a whole number from 0",
         ),
         (
             "mq-produce",

@@ -229,7 +229,7 @@ fn tables_fit_narrow_terminals() {
         ("mq-topics list --color never", "PARTITIONS"),
         ("mq-topics describe --color never", "START"),
         ("mq-groups describe --color never", "OFFSET"),
-        ("mq-topics verify --color never", "PART"),
+        ("mq-topics verify -q --color never", "PART"),
     ] {
         Tally::case();
         let Some(text) = seen(&shell, 60, line) else {
@@ -263,7 +263,7 @@ fn a_table_stays_a_table_at_80_columns() {
         ("mq-topics describe orders", "PART", "LEADER"),
         ("mq-topics dump orders:0", "BASE", "FILE"),
         ("mq-groups describe billing", "OFFSET", "COMMITTED OFFSET"),
-        ("mq-topics verify orders", "PART", "PARTITION"),
+        ("mq-topics verify -q orders", "PART", "PARTITION"),
         (
             "mq-topics offsets orders",
             "HIGH WATERMARK",

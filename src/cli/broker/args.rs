@@ -13,10 +13,10 @@ use crate::cluster::BrokerOptions;
 use crate::error::Result;
 use crate::types::EMBEDDED_BROKER;
 
-/// Run a broker, and see who holds what
+/// Run a broker, and inspect brokers and locks
 ///
-/// No broker has to run: the other tools work on the store by themselves. A broker cares for one
-/// directory of replicas while it runs; one of those that run is the controller.
+/// No broker has to run: the other tools work on the store by themselves. A running
+/// broker manages one directory of replicas; one running broker is the controller.
 #[derive(Debug, clap::Parser)]
 #[command(name = "mq-broker", version, after_help = EXAMPLES, max_term_width = 100)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
@@ -125,7 +125,7 @@ Examples:
 
 /// List brokers: state, directory, leaderships and replicas
 ///
-/// The state is running, drained (running, but not to lead) or stopped. A broker whose process
+/// The state is running, drained (running, but leads nothing) or stopped. A broker whose process
 /// hangs counts as running here; 'mq-broker health' finds it, in up to two seconds.
 #[derive(Debug, clap::Args)]
 #[command(after_help = LIST_EXAMPLES)]
@@ -143,8 +143,8 @@ Examples:
 
 /// Move all leaders off a running broker, until it is restarted
 ///
-/// The controller moves the broker's leaderships to other in-sync replicas. A partition that has
-/// none stays, and is named. The broker goes on as a follower.
+/// The controller moves the broker's leaderships to other in-sync replicas. Partitions without
+/// another in-sync replica stay, and are listed. The broker goes on as a follower.
 #[derive(Debug, clap::Args)]
 #[command(after_help = DRAIN_EXAMPLES)]
 struct DrainArgs {

@@ -268,8 +268,8 @@ fn rate(text: &str) -> Result<u64> {
 fn wanted(text: &str) -> Result<(Selection, Vec<BrokerId>)> {
     let Some((place, brokers)) = text.split_once('=') else {
         return Err(usage(
-            format!("'{}' says no brokers", shown(text)),
-            "say which hold the replicas then, the preferred leader first: T:P=1,2,3",
+            format!("'{}' names no brokers", shown(text)),
+            format!("write {}=1,2,3, the preferred leader first", shown(text)),
         ));
     };
     let brokers = brokers.split(',').map(broker_id);

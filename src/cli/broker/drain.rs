@@ -60,7 +60,7 @@ pub(super) fn drain(id: BrokerId, undo: bool, timeout: Duration, env: &Env) -> R
     loop {
         let led = cluster::led_by(&store, id)?;
         if led.is_empty() {
-            env.note(&format!("broker {id} leads nothing"));
+            env.note(&format!("broker {id} is drained: it leads nothing"));
             return Ok(Outcome::Done);
         }
         if env.stopping() {

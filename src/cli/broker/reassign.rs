@@ -57,12 +57,18 @@ pub(super) fn reassign(job: Reassign, env: &Env) -> Result<Outcome> {
             dry_run,
             output,
         } => {
-            let plan = admin.plan_reassignment(&meant(&wanted, || admin.list())?)?;
+            let meant = meant(&wanted, || admin.list())?;
+            let plan = admin.plan_reassignment(&meant)?;
             if dry_run {
                 return print_plan(&plan, output, env);
             }
             if plan.is_empty() {
-                env.note("nothing to change: the replicas are there already");
+                env.note(&match meant.as_slice() {
+                    [(scope, _)] => {
+                        format!("nothing to change: {scope} has these replicas already")
+                    }
+                    _ => "nothing to change: all have these replicas already".to_owned(),
+                });
                 return Ok(Outcome::Done);
             }
             admin.reassign(&plan, throttle)?;

@@ -11,8 +11,8 @@ use super::filter::{Filter, HeaderIs};
 use super::job::{ExecJob, GroupJob, Job, Topics};
 use crate::cli::common::{Common, broker_id, bytes_as_given, usage};
 use crate::cli::lang::{
-    Delimiter, FIELDS_HELP, Format, Framing, FramingOptions, Now, Renderer, Template, parse_count,
-    parse_duration, parse_partitions, parse_selection,
+    Delimiter, FIELDS_HELP, Format, Framing, FramingOptions, Now, Renderer, Template,
+    literal_braces, parse_count, parse_duration, parse_partitions, parse_selection,
 };
 use crate::cli::pattern::{NamePattern, bad_regex};
 use crate::cli::rules::How;
@@ -63,7 +63,8 @@ pub struct Args {
     /// Stop after N printed records
     #[arg(short, long, value_name = "N", value_parser = parse_count::<u64>, help_heading = "Selection")]
     count: Option<u64>,
-    /// Begin with the last N records that match (over all partitions, by time)
+    /// Begin with the last N records that match (not with -o): takes the last N of each partition
+    /// by offset, then the N newest of these by timestamp
     #[arg(long, value_name = "N", value_parser = parse_count::<u64>, help_heading = "Selection", conflicts_with_all = ["offset", "group"])]
     tail: Option<u64>,
     /// Read this broker's replica, up to its own high watermark
@@ -92,10 +93,11 @@ pub struct Args {
     /// Only records whose key matches
     #[arg(long, value_name = "REGEX", help_heading = "Filters")]
     key_regex: Option<String>,
-    /// Only records with this header; NAME alone: with any value. Repeatable: with all of them
+    /// Only records with this header. NAME alone matches any value; if repeated, all must match
     #[arg(long = "header", value_name = "NAME[=VALUE]", help_heading = "Filters")]
     headers: Vec<OsString>,
-    /// Only records whose value matches
+    /// Only records whose value matches. ^ and $ are the ends of the value; (?m) makes them those
+    /// of its lines
     #[arg(long, value_name = "REGEX", help_heading = "Filters")]
     grep: Option<String>,
     /// Print only records that do not match all of the filters above
@@ -131,7 +133,7 @@ pub struct Args {
     /// Print this for a null key or value [default: nothing]
     #[arg(long, value_name = "TEXT", help_heading = "Output")]
     null_marker: Option<OsString>,
-    /// Exit with status 4 if no record was printed, or fewer than -c says
+    /// Exit with status 4 if no record was printed, or fewer than -c N
     #[arg(long, help_heading = "Output")]
     fail_if_empty: bool,
 
@@ -230,7 +232,7 @@ const SESSION_TIMEOUT_MIN: Duration = Duration::from_millis(500);
 const EXAMPLES: &str = "\
 Examples:
   mq-consume logs                                    all records, then new ones
-  mq-consume -e logs | grep ERROR                    the records of now, then end
+  mq-consume -e logs | grep ERROR                    the current records, then end
   mq-consume --tail 10 logs                          the last ten, then follow
   mq-consume --tail 10 -e --grep ERROR logs          the last ten that match, then end
   mq-consume -e -o -100 logs                         the last hundred of each partition
@@ -248,7 +250,7 @@ const NULL_IN_JSON: Rule = Rule {
     command: "",
     arg: "null_marker",
     how: How::Refuses(&["json"]),
-    what: "--null-marker has no use in JSON, where null is null",
+    what: "--null-marker does not apply to JSON, which has null",
     cure: "leave it out, or print with a template",
 };
 
@@ -276,7 +278,12 @@ impl Tool for Args {
 
     fn run(self, env: &mut Env) -> Result<Outcome> {
         let now = env.now();
-        let outcome = super::run::run(self.job(&now)?, env)?;
+        let literal = self.format.as_deref().and_then(literal_braces);
+        let job = self.job(&now)?;
+        if let Some(literal) = literal {
+            env.note(&literal);
+        }
+        let outcome = super::run::run(job, env)?;
         Ok(env.with_failures(outcome))
     }
 }
@@ -455,7 +462,7 @@ fn check_marker(format: &Format) -> Result<()> {
     match format {
         Format::Json => Err(NULL_IN_JSON.refusal()),
         Format::Template(template) if !template.prints_null_marker() => Err(usage(
-            "--null-marker has no use with this template: no null prints as it",
+            "--null-marker does not apply to this template: no null prints as it",
             "leave it out, or use a field such as %k or %v (without {json}, {escape} or its length)",
         )),
         Format::Template(_) => Ok(()),

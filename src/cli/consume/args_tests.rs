@@ -150,8 +150,11 @@ fn what_is_refused_says_what_is_allowed() {
         (&["a", "-f", "%q"], "the fields are"),
         (&["a", "-D", ""], "cannot be empty"),
         (&["a", "-K", "\\q"], "escapes are"),
-        (&["a", "-J", "--null-marker", "x"], "null is null"),
-        (&["a", "-f", "json", "--null-marker", "x"], "null is null"),
+        (&["a", "-J", "--null-marker", "x"], "JSON, which has null"),
+        (
+            &["a", "-f", "json", "--null-marker", "x"],
+            "JSON, which has null",
+        ),
         (
             &["a", "-f", "%o\\n", "--null-marker", "x"],
             "no null prints",

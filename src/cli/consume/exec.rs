@@ -461,9 +461,7 @@ impl Exec {
 pub fn is_source(topic: &str) -> Error {
     Error::new(
         Kind::Usage,
-        format!(
-            "--dead-letter {topic} is among the topics that are read: its records would come back"
-        ),
+        format!("--dead-letter {topic} is also read here, so dead letters would be read again"),
     )
     .cure("name another topic")
 }

@@ -17,10 +17,10 @@ use crate::cli::{Env, Outcome, Rule, Tool};
 use crate::error::{Error, Kind, Result};
 use crate::store::layout;
 
-/// Look at consumer groups, and move or delete what they committed
+/// Inspect consumer groups, and move or delete their offsets
 ///
 /// A group remembers, for each partition, the offset up to which its members (mq-consume -g) have
-/// read. Lag is what lies between that and the end.
+/// read. Lag is the number of records from there to the end.
 #[derive(Debug, clap::Parser)]
 #[command(name = "mq-groups", version, after_help = EXAMPLES, max_term_width = 100)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
@@ -134,7 +134,7 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = COMMIT_EXAMPLES)]
 struct CommitArgs {
-    /// The group; made if there is none yet
+    /// The group; created if it does not exist
     #[arg(value_name = "GROUP")]
     group: String,
     /// Partitions and offsets, such as orders:0=42
@@ -230,8 +230,8 @@ impl Args {
                 Job::Delete(Delete {
                     patterns,
                     if_exists: args.if_exists,
-                    consent: args.consent.settle(can_ask, "deleting groups")?,
                     output: args.output.try_into()?,
+                    consent: args.consent.settle(can_ask, "deleting groups")?,
                 })
             }
             Command::Commit(args) => Job::Commit(commit(args)?),

@@ -39,8 +39,8 @@ impl UndoArgs {
         layout::group_dir(&self.group)?;
         Ok(Job::Undo(Undo {
             group: self.group,
-            consent: self.consent.settle(can_ask, "moving committed offsets")?,
             output: self.output.try_into()?,
+            consent: self.consent.settle(can_ask, "moving committed offsets")?,
         }))
     }
 }
@@ -83,8 +83,8 @@ impl DeleteOffsetsArgs {
         Ok(Job::DeleteOffsets(DeleteOffsets {
             group: self.group,
             topics: Selection::parse(&self.topic)?,
-            consent: self.consent.settle(can_ask, "deleting committed offsets")?,
             output: self.output.try_into()?,
+            consent: self.consent.settle(can_ask, "deleting committed offsets")?,
         }))
     }
 }
@@ -137,8 +137,8 @@ impl CloneArgs {
 
 /// Show the history of a group's offsets
 ///
-/// Each change and each commit, oldest first, as far back as the group's offsets.log goes. A log
-/// that has grown is compacted: it then begins with the offsets of that moment, and with those
+/// Each change and each commit, oldest first, as far back as offsets.log reaches. A log that
+/// has grown is compacted: it then begins with the offsets of that moment, and with those
 /// before the last change by mq-groups. Kinds: commit (by a member), reset (by mq-groups), undo,
 /// delete, delete-offsets, live (a member joined), expire.
 #[derive(Debug, clap::Args)]

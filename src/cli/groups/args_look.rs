@@ -150,8 +150,8 @@ impl SkipArgs {
         Ok(Job::Skip(Skip {
             group: self.group,
             tp: parse_topic_partition(&self.partition)?,
-            consent: self.consent.settle(can_ask, "moving committed offsets")?,
             records: self.records.records(now)?,
+            consent: self.consent.settle(can_ask, "moving committed offsets")?,
         }))
     }
 }
@@ -159,8 +159,8 @@ impl SkipArgs {
 /// Check lag, with a Nagios plugin's output and exit statuses
 ///
 /// A plain number is a lag in records, over all partitions of a group; a duration is the age of
-/// its oldest unread record. More than that warns, or is critical. Exit status: 0 OK, 1 WARNING, 2
-/// CRITICAL, 3 UNKNOWN: also for a missing group or a wrong command line.
+/// its oldest unread record. Above these limits the result is WARNING or CRITICAL. Exit status: 0
+/// OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN: also for a missing group or a wrong command line.
 #[derive(Debug, clap::Args)]
 #[command(after_help = CHECK_EXAMPLES)]
 #[command(group = clap::ArgGroup::new("thresholds").required(true).multiple(true))]

@@ -9,14 +9,14 @@ use crate::cli::lang::{Now, parse_point};
 use crate::cli::output::OutputArgs;
 use crate::cli::selection::Selection;
 use crate::client::point::Point;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::store::layout;
 
 /// Move a group's committed offsets
 ///
-/// Refused while the group has live members. Moves the group's offsets of every partition for which
-/// it has committed one, or only of those that --topic, --from-file or --to-group name. 'mq-groups
-/// undo' reverts it.
+/// Refused while the group has live members. Moves the group's offsets of every partition of
+/// the topics that it has committed offsets of, or only of those that --topic, --from-file or
+/// --to-group name. 'mq-groups undo' reverts it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 #[command(group = clap::ArgGroup::new("where").required(true))]
@@ -33,7 +33,7 @@ pub struct ResetArgs {
         allow_hyphen_values = true
     )]
     to: Option<String>,
-    /// Move by N offsets, back if negative; the log's start and end stop it, with a warning
+    /// Move by N offsets, back if negative; limited to the log's start and end, with a warning
     #[arg(
         long,
         value_name = "N",
@@ -87,12 +87,10 @@ impl ResetArgs {
             return Ok(Job::Export(Export { group, topics }));
         }
         // An answer cannot come from where the rows come from.
-        let can_ask = can_ask
-            && self
-                .from_file
-                .as_ref()
-                .is_none_or(|file| file.as_os_str() != "-");
-        let consent = self.consent.settle(can_ask, "moving committed offsets")?;
+        let rows_on_stdin = self
+            .from_file
+            .as_ref()
+            .is_some_and(|f| f.as_os_str() == "-");
         let to = if let Some(to) = &self.to {
             point(to, now)?
         } else if let Some(by) = &self.by {
@@ -113,14 +111,27 @@ impl ResetArgs {
                 "use --to POINT, --by N, --from-file CSV or --to-group OTHER",
             ));
         };
+        let output = self.output.try_into()?;
+        let consent = self
+            .consent
+            .settle(can_ask && !rows_on_stdin, "moving committed offsets")
+            .map_err(|e| if rows_on_stdin { no_answer(&e) } else { e })?;
         Ok(Job::Reset(Reset {
             group: self.group,
             to,
             topics,
             consent,
-            output: self.output.try_into()?,
+            output,
         }))
     }
+}
+
+/// Standard input may be a terminal: what it has is rows.
+fn no_answer(e: &Error) -> Error {
+    usage(
+        "moving committed offsets must be confirmed, and standard input has the rows",
+        e.cure_text().unwrap_or_default(),
+    )
 }
 
 fn point(to: &str, now: &Now) -> Result<Move> {

@@ -140,6 +140,12 @@ fn what_is_refused_says_what_is_allowed() {
         ("reset g --to start --by 1", "cannot be used with"),
         ("reset g --to stored --yes", "--by N"),
         ("reset g --to x --yes", "a point is"),
+        // What is wrong comes before a question.
+        ("reset g --to earliest", "that is start here"),
+        ("reset g --by x", "--by -10"),
+        ("reset g --to end --header", "--format tsv"),
+        ("delete g --header", "--format tsv"),
+        ("skip g t:0 -f %q", "the fields are"),
         ("reset g --by x --yes", "--by -10"),
         ("reset g --to end --topic a/b --yes", "A-Z a-z 0-9 . _ -"),
         ("delete g", "--yes"),

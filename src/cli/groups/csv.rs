@@ -102,7 +102,7 @@ fn row(line: &str) -> Result<CommitEntry, String> {
         } else {
             ""
         };
-        return Err(format!("3 fields are expected, not {}{tabs}", fields.len()));
+        return Err(format!("expected 3 fields, not {}{tabs}", fields.len()));
     };
     let topic = TopicName::new(topic).map_err(|e| e.to_string())?;
     let partition = parse_partition(partition).map_err(|e| e.to_string())?;
@@ -169,8 +169,8 @@ mod tests {
     fn a_bad_row_is_named() {
         let long = format!("t,0,{}", "1".repeat(5000));
         for (text, says) in [
-            ("t,0,1\nt,1", "x, line 2: 3 fields are expected, not 2"),
-            ("g,t,0,1", "line 1: 3 fields are expected, not 4"),
+            ("t,0,1\nt,1", "x, line 2: expected 3 fields, not 2"),
+            ("g,t,0,1", "line 1: expected 3 fields, not 4"),
             ("topic,partition,offset", "x has no offsets"),
             ("t,0,1\ntopic,partition,offset", "line 2: a header"),
             (
@@ -183,7 +183,7 @@ mod tests {
             ),
             (
                 "t\t0\t1",
-                "3 fields are expected, not 1: fields are divided by commas",
+                "expected 3 fields, not 1: fields are divided by commas",
             ),
             ("t,0,-1", "line 1: '-1' is not an offset"),
             ("t,0,1.5", "'1.5' is not an offset"),

@@ -10,6 +10,7 @@ use crate::cli::consent::Consent;
 use crate::cli::output::{Column, Listing, OutputOptions};
 use crate::cli::selection::{Chosen, Selection};
 use crate::cli::{Env, Outcome};
+use crate::client::point::Point;
 use crate::client::{open_reader, resolve_within};
 use crate::error::{Error, Kind, Result};
 use crate::group::{self, CommitEntry, OffsetChange, OffsetsState};
@@ -31,6 +32,11 @@ pub fn reset(job: Reset, env: &mut Env) -> Result<Outcome> {
         Move::File(path) => Some(csv::read(path)?),
         _ => None,
     };
+    if let Move::To(Point::Plus(n)) = job.to {
+        env.note(&format!(
+            "+{n} counts from the log start; --by {n} moves forward"
+        ));
+    }
     let store = env.open_store()?;
     let plan = match (&job.to, given) {
         (_, Some(rows)) => scoped(rows, &job.topics),
@@ -266,8 +272,9 @@ fn target(
                 } else {
                     ("before the start", "start")
                 };
+                let (sign, by) = (if *n < 0 { '-' } else { '+' }, n.unsigned_abs());
                 env.warn(&format!(
-                    "{tp}: {offset} moved by {n} is {beyond} of the log: {within}, the {edge}, instead"
+                    "{tp}: {offset} {sign} {by} is {beyond} of the log: using the {edge}, {within}"
                 ));
             }
             within

@@ -328,7 +328,7 @@ fn late(job: &Wait, seen: &GroupDescription, lag: &Lag, timeout: Duration) -> Er
     let text = format!("group '{group}' has not caught up after {after}: {lag}");
     let word = shell_word(&job.group);
     let cure = if seen.members.as_ref().is_some_and(Vec::is_empty) {
-        format!("no member reads for it: 'mq-consume -g {word}' is one")
+        format!("it has no members; start one: mq-consume -g {word} TOPIC")
     } else {
         format!("wait longer with --timeout; 'mq-groups describe {word}' shows where it is")
     };

@@ -24,9 +24,9 @@ pub(super) fn read_console<'b>(line: &'b [u8], marker: Option<&[u8]>) -> Result<
     let invalid = |what: &str| Error::new(Kind::InvalidRecord, what).cure(FORM);
     let text = |bytes: &'b [u8]| Some(Cow::Borrowed(bytes)).filter(|_| Some(bytes) != marker);
     let (headers, rest) =
-        split(line, b'\t').ok_or_else(|| invalid("there is no tab behind the headers"))?;
+        split(line, b'\t').ok_or_else(|| invalid("there is no tab after the headers"))?;
     let (key, value) =
-        split(rest, b'\t').ok_or_else(|| invalid("there is no tab behind the key"))?;
+        split(rest, b'\t').ok_or_else(|| invalid("there is no tab after the key"))?;
     let mut record = InputRecord {
         key: text(key),
         key_given: true,
@@ -108,9 +108,9 @@ mod tests {
                 "h:v,\u{0}x\tk\tv",
                 "!there is no colon in the header '\\x00x'",
             ),
-            ("h:v\tkv", "!there is no tab behind the key"),
-            ("v", "!there is no tab behind the headers"),
-            ("", "!there is no tab behind the headers"),
+            ("h:v\tkv", "!there is no tab after the key"),
+            ("v", "!there is no tab after the headers"),
+            ("", "!there is no tab after the headers"),
         ] {
             assert_eq!(told(line, None), wanted, "{line:?}");
         }

@@ -8,7 +8,7 @@ use std::str::FromStr;
 /// What is wrong with it, to stand behind the option's name.
 pub fn parse_count<T: FromStr>(text: &str) -> Result<T, String> {
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
-        return Err("a whole number from 0 is expected, in digits (1000, not 1k)".to_owned());
+        return Err("expected a whole number from 0, in digits (1000, not 1k)".to_owned());
     }
     text.parse().map_err(|_| "it is too large".to_owned())
 }

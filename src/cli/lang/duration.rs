@@ -34,7 +34,7 @@ pub fn parse_duration(text: &str) -> Result<Duration> {
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
         let (number, tail) = rest.split_at(digits);
         if digits == 0 {
-            return Err(refuse("a whole number is expected"));
+            return Err(refuse("expected a whole number"));
         }
         // All letters are the unit: of 10min it is not m.
         let letters = tail.bytes().take_while(u8::is_ascii_alphabetic).count();

@@ -73,7 +73,7 @@ pub fn read_envelope(line: &[u8]) -> Result<InputRecord<'_>> {
 }
 
 /// What a line has to look like.
-const FORM: &str = "a line is an object as mq-consume -J prints it: \"value\" is expected, and is \
+const FORM: &str = "each line is an object as mq-consume -J prints it; \"value\" is required: \
  a string, null or {\"base64\":\"...\"}; without -J each line is a value as it stands";
 
 /// What may stand in a field; "" is the whole.
@@ -324,7 +324,7 @@ mod tests {
             ),
             (
                 "{\"value\":\"a\",\"headers\":[\"k\"]}",
-                "a pair, [\"name\",\"value\"], is expected",
+                "expected a pair, [\"name\",\"value\"]",
             ),
             (
                 "{\"value\":\"a\",\"headers\":[[\"k\"]]}",

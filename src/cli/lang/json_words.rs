@@ -106,7 +106,7 @@ fn is_half(told: &str) -> bool {
 /// What is wrong with a value where something else is due; `None`: nothing, or what its reader says
 /// itself.
 fn wrong(value: &Value, due: Due) -> Option<String> {
-    let is_due = |due: &str| Some(format!("{due} is expected, not {}", found(value)));
+    let is_due = |due: &str| Some(format!("expected {due}, not {}", found(value)));
     match (due, value) {
         (Due::Object, Value::Object(_))
         | (Due::Text, Value::String(_))
@@ -137,15 +137,15 @@ fn wrong(value: &Value, due: Due) -> Option<String> {
                 parts.find_map(|part| wrong(part, Due::Bytes))
             }
             other => Some(format!(
-                "a pair, [\"name\",\"value\"], is expected, not {}",
+                "expected a pair, [\"name\",\"value\"], not {}",
                 found(other)
             )),
         }),
-        (Due::Pairs, _) => is_due("a list of pairs, [[\"name\",\"value\"], ...],"),
+        (Due::Pairs, _) => is_due("a list of pairs, [[\"name\",\"value\"], ...]"),
         (Due::InTurn, Value::Array(parts)) => in_turn(parts),
         (Due::InTurn, Value::Object(lists)) => lists.values().find_map(|list| match list {
             Value::Array(values) => values.iter().find_map(|one| wrong(one, Due::TextOrNull)),
-            other => Some(format!("an array is expected, not {}", found(other))),
+            other => Some(format!("expected an array, not {}", found(other))),
         }),
         (Due::InTurn, _) => is_due("an array of names and values in turn"),
     }
@@ -196,7 +196,7 @@ mod tests {
             "sequence",
             "invalid type",
             "EOF",
-            "expected ",
+            " at line ",
         ] {
             let is_syntax = text.contains("not JSON: ");
             assert!(is_syntax || !text.contains(word), "{text}");
@@ -208,24 +208,24 @@ mod tests {
         for (line, what, cure) in [
             (
                 r#"{"value":1}"#,
-                "value: column 10: a string, null or {\"base64\":\"...\"} is expected, not the \
+                "value: column 10: expected a string, null or {\"base64\":\"...\"}, not the \
                  number 1",
                 "tojson",
             ),
             (
                 r#"{"value":{"a":1}}"#,
                 "must be {\"base64\"",
-                "\"value\" is expected",
+                "\"value\" is required",
             ),
             (
                 r#"{"value":{"base64":1}}"#,
-                "base64: a string is expected, not the number 1",
+                "base64: expected a string, not the number 1",
                 "tojson",
             ),
             (r#"{"value":[1]}"#, "not an array", "tojson"),
             (
                 r#"{"value":"a","partition":"0"}"#,
-                "partition: column 28: an integer is expected, not the string \"0\"",
+                "partition: column 28: expected an integer, not the string \"0\"",
                 "mq-consume -J",
             ),
             (
@@ -235,7 +235,7 @@ mod tests {
             ),
             (
                 r#"{"value":"a","timestamp":1.5}"#,
-                "an integer is expected, not the number 1.5",
+                "expected an integer, not the number 1.5",
                 "",
             ),
             (
@@ -245,31 +245,31 @@ mod tests {
             ),
             (
                 r#"{"value":"a","offset":null}"#,
-                "an integer is expected, not null",
+                "expected an integer, not null",
                 "",
             ),
             (
                 r#"{"value":"a","topic":{}}"#,
-                "topic: column 21: a string is expected, not an object",
+                "topic: column 21: expected a string, not an object",
                 "",
             ),
             (
                 r#"{"value":"a","headers":{"k":"v"}}"#,
-                "a list of pairs, [[\"name\",\"value\"], ...], is expected, not an object",
+                "expected a list of pairs, [[\"name\",\"value\"], ...], not an object",
                 "",
             ),
             (
                 r#"{"value":"a","headers":["k"]}"#,
-                "a pair, [\"name\",\"value\"], is expected, not the string \"k\"",
+                "expected a pair, [\"name\",\"value\"], not the string \"k\"",
                 "",
             ),
             (
                 r#"{"value":"a","headers":[["k",5]]}"#,
-                "headers: column 30: a string, null or",
+                "headers: column 30: expected a string, null or",
                 "",
             ),
-            ("[1]", "an object is expected, not an array", "without -J"),
-            ("5", "an object is expected, not the number 5", "without -J"),
+            ("[1]", "expected an object, not an array", "without -J"),
+            ("5", "expected an object, not the number 5", "without -J"),
             (r#"{"id":5}"#, "unknown field 'id'", "without -J"),
             ("{", "the JSON is not complete", "jq -c ."),
             ("[", "", "jq -c ."),
@@ -306,23 +306,23 @@ mod tests {
         for (line, what) in [
             (
                 &br#"{"payload":1}"#[..],
-                "payload: column 12: a string or null is expected, not the number 1",
+                "payload: column 12: expected a string or null, not the number 1",
             ),
             (
                 b"{\"payload\":\"\xff\",\"ts\":\"5\"}",
-                "an integer is expected, not the string \"5\"",
+                "expected an integer, not the string \"5\"",
             ),
             (
                 br#"{"payload":"a","headers":5}"#,
-                "an array of names and values in turn is expected, not the number 5",
+                "expected an array of names and values in turn, not the number 5",
             ),
             (
                 br#"{"payload":"a","headers":["k",1]}"#,
-                "a string or null is expected, not the number 1",
+                "expected a string or null, not the number 1",
             ),
             (
                 br#"{"payload":"a","headers":{"k":"v"}}"#,
-                "an array is expected, not the string \"v\"",
+                "expected an array, not the string \"v\"",
             ),
             (b"{", "the JSON is not complete"),
         ] {

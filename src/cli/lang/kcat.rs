@@ -22,7 +22,7 @@ use crate::types::{Offset, PartitionId, Timestamp};
 
 /// What a line has to look like.
 const FORM: &str =
-    "a line is an object as kcat -J prints it: \"payload\" is expected, and is a string or null";
+    "each line is an object as kcat -J prints it; \"payload\" is required: a string or null";
 
 /// What may stand in a field; "" is the whole.
 fn due(field: &str) -> Due {

@@ -5,6 +5,7 @@
 //! the local time zone are passed in.
 
 mod ambiguity;
+mod braces;
 mod civil;
 mod console;
 mod count;
@@ -35,6 +36,7 @@ mod tests;
 mod text;
 mod time;
 
+pub use braces::literal_braces;
 pub use count::parse_count;
 pub use delimiter::Delimiter;
 pub use duration::{parse_duration, show_duration};

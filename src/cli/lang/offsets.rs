@@ -36,10 +36,13 @@ pub fn parse_point(text: &str, now: &Now) -> Result<Point> {
             _ => "",
         };
         let told = usage(format!("'{}' is not a point", shown(text)), POINTS);
-        match (cure, as_time(text, now)) {
-            ("", Some(time)) => told.cure(time),
-            ("", None) => told,
-            (cure, _) => told.cure(cure),
+        if !cure.is_empty() {
+            return told.cure(cure);
+        }
+        let meant = as_time(text, now).or_else(|| as_range(text));
+        match meant.or_else(|| in_our_units(text)) {
+            Some(meant) => told.cure(meant),
+            None => told,
         }
     };
     let number = |digits: &str| plain_number(digits).ok_or_else(refuse);
@@ -123,6 +126,33 @@ fn as_time(text: &str, now: &Now) -> Option<String> {
     }
     let ago = parse_duration(text).is_ok();
     ago.then(|| format!("a time begins with @, and one so long ago with @-: @-{text}"))
+}
+
+/// How a range is written that has a dash or dots between its offsets.
+fn as_range(text: &str) -> Option<String> {
+    let (from, to) = text.split_once("..").or_else(|| text.split_once('-'))?;
+    plain_number(from).and(plain_number(to))?;
+    Some(format!("a range is {from}:{to}"))
+}
+
+/// How a time ago is written that names its unit otherwise, as `10min` or `-2hours`.
+fn in_our_units(text: &str) -> Option<String> {
+    let ago = text.strip_prefix(['-', '@']).unwrap_or(text);
+    let ago = ago.strip_prefix('-').unwrap_or(ago);
+    let digits = ago.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = ago.split_at(digits);
+    plain_number(number)?;
+    let unit = match unit.trim_start() {
+        "min" | "mins" | "minute" | "minutes" => "m",
+        "sec" | "secs" | "second" | "seconds" => "s",
+        "hr" | "hrs" | "hour" | "hours" => "h",
+        "day" | "days" => "d",
+        "msec" | "millis" => "ms",
+        _ => return None,
+    };
+    Some(format!(
+        "the units are ms, s, m, h and d, and a time begins with @: @-{number}{unit}"
+    ))
 }
 
 /// The end that lies so long `after` the time that the range begins at.
@@ -328,6 +358,12 @@ mod tests {
             ("-1h", "@-1h"),
             ("10m", "@-10m"),
             ("now", "@now"),
+            ("10-15", "a range is 10:15"),
+            ("10..15", "a range is 10:15"),
+            ("0=3-9", "a range is 3:9"),
+            ("-10min", "begins with @: @-10m"),
+            ("10min:", "begins with @: @-10m"),
+            ("2hours", "begins with @: @-2h"),
         ] {
             let e = parse_selection(text, &now()).expect_err(text);
             let told = e.cure_text().expect("a cure");

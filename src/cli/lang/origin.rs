@@ -61,11 +61,8 @@ impl OriginText {
                 let Some((name, field)) = known else {
                     let text = String::from_utf8_lossy(text);
                     return Err(usage(
-                        format!(
-                            "{option} '{}' has an unknown field behind %{{",
-                            shown(&text)
-                        ),
-                        "use %{file}, %{name} or %{line}; %%{ stands for %{ itself",
+                        format!("{option} '{}' has an unknown field after %{{", shown(&text)),
+                        "use %{file}, %{name} or %{line}; %%{ is a literal %{",
                     ));
                 };
                 pieces.extend(take(&mut bytes));

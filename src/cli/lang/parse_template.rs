@@ -214,7 +214,7 @@ impl<'b> Run<'_, 'b> {
                 Error::new(
                     Kind::InvalidRecord,
                     format!(
-                        "'{}' is expected after {} bytes of the record, but there is '{}'",
+                        "expected '{}' at byte {} of the record, not '{}'",
                         literal.escape_ascii(),
                         self.at,
                         found.escape_ascii()
@@ -352,10 +352,7 @@ impl<'b> Run<'_, 'b> {
                 JsonEnd::Never => Err(Halt::Failed(
                     Error::new(
                         Kind::InvalidRecord,
-                        format!(
-                            "{EXPECTED} is expected after {} bytes of the record",
-                            self.at
-                        ),
+                        format!("expected {EXPECTED}, at byte {} of the record", self.at),
                     )
                     .cure("check the template against the input"),
                 )),
@@ -438,7 +435,7 @@ impl<'b> Run<'_, 'b> {
             Error::new(
                 Kind::InvalidRecord,
                 format!(
-                    "the headers end without the '{}' that is expected after {} bytes of the record",
+                    "expected '{}' after a header, at byte {} of the record",
                     mark.delimiter.bytes().escape_ascii(),
                     self.at
                 ),

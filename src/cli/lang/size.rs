@@ -40,7 +40,7 @@ pub fn parse_size(text: &str) -> Result<u64> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, suffix) = text.split_at(digits);
     if digits == 0 {
-        return Err(refuse("a whole number is expected"));
+        return Err(refuse("expected a whole number"));
     }
     let lower = suffix.to_ascii_lowercase();
     let Some((_, unit)) = SUFFIXES.into_iter().find(|(name, _)| *name == lower) else {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use regex::bytes::Regex;
 
+use super::hints;
 use super::job::{Added, AutoCreate, Echo, Job, Source};
 use crate::cli::common::{Common, bytes_as_given, usage};
 use crate::cli::lang::{
@@ -50,17 +51,17 @@ pub struct Args {
     #[arg(short = 'J', long, help_heading = "Input", conflicts_with = "format")]
     json: bool,
     /// A record begins with each line in which REGEX is found, so that a stack trace is one record.
-    /// An idle input (for --linger, else 1s) ends a record, too
+    /// A record also ends when the input is idle for --linger (default 1s)
     #[arg(long, value_name = "REGEX", help_heading = "Input", conflicts_with_all = ["whole", "json", "format"])]
     begins: Option<String>,
-    /// Most lines of a record with --begins; the next line begins another one
+    /// Most lines of a record with --begins; a longer record is split
     #[arg(long, value_name = "N", value_parser = parse_count::<u64>, help_heading = "Input", requires = "begins")]
     max_lines: Option<u64>,
     /// Read lines as another tool writes them: kcat -J, or Kafka's console tools with headers and
     /// key (HEADERS TAB KEY TAB VALUE)
     #[arg(long, value_name = "TOOL", help_heading = "Input", conflicts_with_all = ["delimiter", "nul", "whole", "json", "format", "key_delimiter", "begins"])]
     input_format: Option<OtherTool>,
-    /// Send each record to the topic named in it (-J, --input-format kcat). TOPIC is not given then
+    /// Send each record to the topic named in it (-J, --input-format kcat). Do not give TOPIC then
     #[arg(long, help_heading = "Input")]
     each_topic: bool,
     /// Read the input by a template such as '%k=%v\n' (fields: --help, mq(7))
@@ -78,12 +79,12 @@ pub struct Args {
         default_value = "fail"
     )]
     on_missing_key: OnMissingKey,
-    /// The key of records that have none; in it %{file}, %{name} (without folder) and %{line} say
-    /// where the record came from
+    /// Key of records that have none; it may contain %{file}, %{name} (the file without folder) and
+    /// %{line}: where the record came from
     #[arg(short, long, value_name = "KEY", help_heading = "Input")]
     key: Option<OsString>,
-    /// Add a header to every record (repeatable), with the fields of -k; without = its value is
-    /// null
+    /// Add a header to every record (repeatable). VALUE may contain the same fields; without = its
+    /// value is null
     #[arg(
         short = 'H',
         long = "header",
@@ -278,13 +279,19 @@ impl Tool for Args {
 
     fn run(self, env: &mut Env) -> Result<Outcome> {
         let now = env.now();
-        super::run::run(self.job(now)?, env)
+        let notes = hints::notes(&self.headers, [&self.format, &self.echo]);
+        let job = self.job(now)?;
+        for note in notes {
+            env.note(&note);
+        }
+        super::run::run(job, env)
     }
 }
 
 impl Args {
     /// What is asked for, typed; everything that can be checked without the store is.
     fn job(self, now: Now) -> Result<Job> {
+        let by_default_lines = self.delimiter.is_none() && !self.nul;
         let (named, first) = if self.each_topic {
             (None, self.topic.map(PathBuf::from))
         } else {
@@ -415,6 +422,11 @@ impl Args {
             record_bytes_max: 1 << 20,
             now,
         };
+        let is_lines = by_default_lines
+            && matches!(
+                input.format,
+                InputFormat::Lines(_) | InputFormat::MultiLine(_)
+            );
         // A template that cannot be read is refused before the store is touched.
         crate::cli::lang::RecordParser::new(input.clone())?;
         let files: Vec<PathBuf> = first.into_iter().chain(self.files).collect();
@@ -436,19 +448,24 @@ impl Args {
         };
         check_origins(&added, &sources)?;
         for (at, source) in sources.iter().enumerate() {
-            if let Source::File(path) = source
-                && let Err(e) = std::fs::metadata(path)
-            {
-                let is_topic = at == 0 && e.kind() == std::io::ErrorKind::NotFound;
-                let error = Error::io("open", path, e).at("nothing was stored");
-                return Err(match error.cure_text() {
-                    _ if self.each_topic && is_topic => {
-                        error.with_kind(Kind::Usage).cure(NO_TOPIC.cure)
-                    }
-                    _ if self.each_topic => error.cure(NO_TOPIC.cure),
-                    Some(_) => error,
-                    None => error.cure("name an existing file"),
-                });
+            let Source::File(path) = source else { continue };
+            match std::fs::metadata(path) {
+                Ok(of) if is_lines && of.is_file() => {
+                    hints::refuse_compressed(path, topic.as_ref())?;
+                }
+                Ok(_) => {}
+                Err(e) => {
+                    let is_topic = at == 0 && e.kind() == std::io::ErrorKind::NotFound;
+                    let error = Error::io("open", path, e).at("nothing was stored");
+                    return Err(match error.cure_text() {
+                        _ if self.each_topic && is_topic => {
+                            error.with_kind(Kind::Usage).cure(NO_TOPIC.cure)
+                        }
+                        _ if self.each_topic => error.cure(NO_TOPIC.cure),
+                        Some(_) => error,
+                        None => error.cure(hints::no_file(path, topic.as_ref())),
+                    });
+                }
             }
         }
         Ok(Job {

@@ -3,6 +3,7 @@
 mod args;
 mod echo;
 mod ending;
+mod hints;
 mod input;
 mod job;
 mod lines;

@@ -1,18 +1,18 @@
 //! The command line of `mq-topics`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::args_create::{CreateArgs, create};
 use super::job::{Alter, Delete, Describe, Dump, DumpWhat, Job, List, Offsets, Only, Verify};
 use crate::cli::common::{Common, usage};
 use crate::cli::configs::{config_pairs, unset_keys};
 use crate::cli::consent::ConsentArgs;
-use crate::cli::lang::{Now, parse_point};
+use crate::cli::lang::{Now, parse_point, shown};
 use crate::cli::output::OutputArgs;
 use crate::cli::selection::Selection;
 use crate::cli::{Env, Outcome, Tool};
 use crate::client::point::Point;
-use crate::error::Result;
+use crate::error::{Result, shell_word};
 use crate::store::TopicConfigs;
 use crate::types::{PARTITIONS_MAX, PartitionId, TopicName};
 
@@ -123,7 +123,13 @@ struct AlterArgs {
     #[arg(long, value_name = "KEY", help_heading = "Topic", group = "change")]
     unset: Vec<String>,
     /// The new number of partitions; it can only grow
-    #[arg(long, value_name = "N", help_heading = "Topic", group = "change")]
+    #[arg(
+        short,
+        long,
+        value_name = "N",
+        help_heading = "Topic",
+        group = "change"
+    )]
     partitions: Option<String>,
     #[command(flatten)]
     plan: PlanArgs,
@@ -207,8 +213,8 @@ Examples:
 
 /// Check topics for damage, and repair them
 ///
-/// Ends with 65 if anything is damaged. By default the structure is checked; with --deep every
-/// checksum and every record.
+/// Ends with 65 if anything is damaged. Without --deep only the structure is checked: changed bytes
+/// within records are not found. With --deep every checksum and every record is checked.
 #[derive(Debug, clap::Args)]
 #[command(after_help = VERIFY_EXAMPLES)]
 struct VerifyArgs {
@@ -218,8 +224,9 @@ struct VerifyArgs {
     /// Read every record and check every checksum
     #[arg(long, help_heading = "Topic")]
     deep: bool,
-    /// Repair damage: truncate cuts the log before the damage, keeps the part that it cuts in a
-    /// file beside the log, and clears the offline mark
+    /// Repair damage: truncate cuts the log before the damage, so all records after the damage are
+    /// cut, too. It keeps the part that it cuts in a file beside the log, and clears the offline
+    /// mark
     #[arg(long, value_name = "HOW", help_heading = "Changes")]
     repair: Option<Repair>,
     #[command(flatten)]
@@ -328,21 +335,41 @@ fn delete(args: DeleteArgs, can_ask: bool) -> Result<Delete> {
     Ok(Delete {
         wanted: Selection::parse_topics(&args.patterns)?,
         if_exists: args.if_exists,
-        consent: args.consent.settle(can_ask, "deleting topics")?,
         output: args.output.try_into()?,
+        consent: args.consent.settle(can_ask, "deleting topics")?,
     })
 }
 
 fn dump(args: DumpArgs) -> Result<Dump> {
     let what = match args.file {
         Some(file) => DumpWhat::File(file),
-        None => DumpWhat::Topics(Selection::parse(&args.topics)?),
+        None => {
+            if let Some(file) = args.topics.iter().find(|text| is_file(text)) {
+                return Err(usage(
+                    format!("'{}' is a file, not a topic", shown(file)),
+                    format!(
+                        "a segment file is named with --file: mq-topics dump --file {}",
+                        shell_word(file)
+                    ),
+                ));
+            }
+            DumpWhat::Topics(Selection::parse(&args.topics)?)
+        }
     };
     let output = args.output.try_into()?;
     Ok(Dump { what, output })
 }
 
+/// Whether this names a file rather than a topic: it has a `/`, or it is named as segments are.
+fn is_file(text: &str) -> bool {
+    let is_segment = |stem: &str| stem.len() == 20 && stem.bytes().all(|b| b.is_ascii_digit());
+    (text.contains('/') || text.strip_suffix(".log").is_some_and(is_segment))
+        && Path::new(text).is_file()
+}
+
 fn verify(args: VerifyArgs, can_ask: bool) -> Result<Verify> {
+    let wanted = Selection::parse(&args.topics)?;
+    let output = args.output.try_into()?;
     let repair = match args.repair {
         None => None,
         Some(Repair::Truncate) => {
@@ -351,10 +378,10 @@ fn verify(args: VerifyArgs, can_ask: bool) -> Result<Verify> {
         }
     };
     Ok(Verify {
-        wanted: Selection::parse(&args.topics)?,
+        wanted,
         deep: args.deep,
         repair,
-        output: args.output.try_into()?,
+        output,
     })
 }
 

@@ -168,6 +168,8 @@ fn what_is_refused_says_what_is_allowed() {
         ("verify --dry-run", "--repair"),
         ("verify --repair reindex", "possible values: truncate"),
         ("verify --repair truncate", "--yes"),
+        ("verify --repair truncate a/b", "A-Z a-z 0-9 . _ -"),
+        ("delete a --header", "--format tsv"),
         ("trim a --to 5", "unrecognized subcommand"),
     ] {
         let e = job(line, false).expect_err(line);

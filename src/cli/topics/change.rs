@@ -266,7 +266,8 @@ fn alter_one(admin: &Admin, name: &TopicName, job: &Alter, env: &Env) -> Result<
         let meta = admin.add_partitions(name, partitions)?;
         warn_of_shared_devices(admin, &meta, env);
         env.note(&format!(
-            "{name} has {} now: a key's partition follows from their number, so keys may move",
+            "{name} has {} now: a key's partition depends on the number of partitions, so keys \
+             may move",
             partitions_text(partitions)
         ));
     }

@@ -142,6 +142,10 @@ pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
             first.tp.topic
         ));
         failures.tell(env, &e);
+    } else if !job.deep && !looked.is_empty() {
+        env.note(
+            "no damage found in the structure; only --deep finds changed bytes within records",
+        );
     }
     Ok(failures.outcome())
 }
@@ -237,8 +241,8 @@ fn plan_of(verified: &Verified, unseen: &[(TopicPartition, BrokerId)]) -> String
     let lost = verified.log_end - verified.sound_end;
     let mut what = if lost > 0 {
         let rest = match verified.bytes_behind {
-            0 => "nothing is left of their bytes".to_owned(),
-            bytes => format!("what is left of them, {bytes} bytes, is kept beside the log"),
+            0 => "none of their bytes are left".to_owned(),
+            bytes => format!("the {bytes} bytes after that point are kept beside the log"),
         };
         format!(
             "ends at offset {} instead of {}: {lost} offsets are cut; {rest}",
@@ -306,7 +310,7 @@ fn repair(
     if !consent.proceed(env, &format!("repair {names} this way?"))? {
         // It is as damaged as before.
         let (kind, what) = damage(damaged);
-        let cure = "without --dry-run the plan is carried out";
+        let cure = "run it without --dry-run to do this";
         failures.tell(
             env,
             &Error::new(kind, format!("{what}: {names}")).cure(cure),
@@ -323,7 +327,7 @@ fn repair(
         }
         match admin.repair(&verified.tp) {
             Ok(page) => env.note(&format!(
-                "{} is repaired, and ends at offset {}",
+                "{} is repaired; its log now ends at offset {}",
                 verified.tp, page.tail.end
             )),
             Err(e) => failures.tell(env, &e),

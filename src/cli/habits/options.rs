@@ -1,44 +1,12 @@
-//! Options and commands that hands know from kcat, rpk, Kafka's scripts, tail and journalctl, or that a
-//! later version will have, and what stands for them here.
+//! Options that are not there.
 
-/// What stands for some words in some tools.
-struct Habit {
-    /// The tools that it holds for, or commands of theirs such as `mq-groups reset`; none: for all.
-    tools: &'static [&'static str],
-    words: &'static [&'static str],
-    advice: &'static str,
-}
-
-const fn everywhere(words: &'static [&'static str], advice: &'static str) -> Habit {
-    Habit {
-        tools: &[],
-        words,
-        advice,
-    }
-}
-
-const fn at(
-    tools: &'static [&'static str],
-    words: &'static [&'static str],
-    advice: &'static str,
-) -> Habit {
-    Habit {
-        tools,
-        words,
-        advice,
-    }
-}
-
-const CONSUME: &[&str] = &["mq-consume"];
-const PRODUCE: &[&str] = &["mq-produce"];
-const TOPICS: &[&str] = &["mq-topics"];
-const GROUPS: &[&str] = &["mq-groups"];
-const RESET: &[&str] = &["mq-groups reset"];
-const RECORDS: &[&str] = &["mq-consume", "mq-produce"];
-const ADMIN: &[&str] = &["mq-topics", "mq-groups", "mq-broker"];
+use super::{
+    ADMIN, COMPLETIONS, CONSUME, GROUPS, Habit, NEVER_ASK, PRODUCE, RECORDS, RESET, TOPICS, at,
+    everywhere,
+};
 
 /// The first that fits counts.
-const HABITS: &[Habit] = &[
+pub(super) const OPTIONS: &[Habit] = &[
     // What means one thing in one command.
     at(
         &["mq-groups describe", "mq-groups list", "mq-groups watch"],
@@ -110,7 +78,7 @@ const HABITS: &[Habit] = &[
     ),
     at(
         &["mq-groups check"],
-        &["-w", "-c"],
+        &["-w", "-c", "--warning", "--crit"],
         "--warn N and --critical N say what is too much, in records or as a duration",
     ),
     at(
@@ -130,19 +98,44 @@ const HABITS: &[Habit] = &[
         "--unset NAME resets a config to its default",
     ),
     at(
-        &["mq-topics alter"],
-        &["-p"],
-        "--partitions N sets their number",
-    ),
-    at(
         &["mq-topics offsets"],
         &["--time", "--timestamp", "-o", "--offset"],
         "--at says where: --at end, --at start, --at @TIME",
     ),
     at(
         &["mq-topics dump"],
-        &["--print-data-log", "--deep-iteration", "--files"],
-        "--file FILE dumps a segment; mq-consume -J prints records",
+        &["--files"],
+        "--file FILE shows the batches of one segment file",
+    ),
+    at(
+        &["mq-topics dump"],
+        &["--print-data-log", "--deep-iteration", "--records"],
+        "dump shows batches; mq-consume -J prints the records of a topic, but not of a lone file",
+    ),
+    at(
+        &["mq-topics describe"],
+        &["-p", "--partition", "--partitions"],
+        "a partition is named behind its topic: mq-topics describe TOPIC:N",
+    ),
+    at(
+        &["mq-topics list"],
+        &["-d", "--detailed", "-l"],
+        "--sizes adds offsets and bytes; 'mq-topics describe' shows partitions and configs",
+    ),
+    at(
+        &["mq-groups clone"],
+        &["--to", "--as"],
+        "the other group is named without an option: mq-groups clone GROUP OTHER",
+    ),
+    at(
+        NEVER_ASK,
+        &["--yes", "-y", "--no-confirm"],
+        "it is not needed: this command does not ask",
+    ),
+    at(
+        ADMIN,
+        &["--no-confirm"],
+        "--yes makes the change without a question",
     ),
     at(
         TOPICS,
@@ -191,9 +184,63 @@ const HABITS: &[Habit] = &[
         "a record is stored as soon as the input pauses; --linger waits longer",
     ),
     at(
+        CONSUME,
+        &["--isolation-level", "--isolation"],
+        "this version has no transactions: every record is read",
+    ),
+    at(
+        PRODUCE,
+        &[
+            "--isolation-level",
+            "--isolation",
+            "--transaction",
+            "--transactional-id",
+        ],
+        "this version has no transactions: each record is stored for itself",
+    ),
+    at(
+        CONSUME,
+        &["--skip-message-on-error"],
+        "records are printed whatever they contain; 'mq-groups skip GROUP T:P' skips one for a group",
+    ),
+    at(
+        PRODUCE,
+        &["--skip-message-on-error"],
+        "--on-error skip skips bad records",
+    ),
+    at(
         RECORDS,
-        &["-s", "--skip-message-on-error", "--isolation-level"],
-        "there is no such option here: -J prints and reads JSON, -f any other format",
+        &["-s"],
+        "there are no serdes: -f names a number's format, such as %k{big32}, and -J is JSON",
+    ),
+    at(
+        CONSUME,
+        &["--grep-key", "--key-grep"],
+        "--key-regex REGEX keeps the records whose key matches",
+    ),
+    at(
+        CONSUME,
+        &["--exclude", "--exclude-regex", "--grep-v"],
+        "--invert-match prints what does not match: --grep REGEX --invert-match",
+    ),
+    at(
+        CONSUME,
+        &["-x", "--line-regexp"],
+        "^ and $ match the ends of the value: --grep '^text$'",
+    ),
+    at(
+        CONSUME,
+        &["--pretty"],
+        "jq prints JSON over several lines: mq-consume -J TOPIC | jq .",
+    ),
+    at(
+        PRODUCE,
+        &["--partitions"],
+        "--create-partitions N is for a topic that is created; --partition N sends all records to one",
+    ),
+    everywhere(
+        &["--completions", "--completion", "--generate-completion"],
+        COMPLETIONS,
     ),
     at(CONSUME, &["--exit-on-end"], "-e stops at the end"),
     at(
@@ -388,7 +435,6 @@ const HABITS: &[Habit] = &[
     everywhere(
         &[
             "--transaction",
-            "--isolation",
             "--merge",
             "--segment",
             "--latest-per-key",
@@ -396,129 +442,4 @@ const HABITS: &[Habit] = &[
         ],
         "there is no such option here in this version",
     ),
-    // Commands.
-    everywhere(&["rm", "remove", "del"], "write 'delete'"),
-    everywhere(&["ls"], "write 'list'"),
-    everywhere(
-        &["show", "info", "inspect", "get", "desc"],
-        "write 'describe'",
-    ),
-    at(
-        TOPICS,
-        &["add", "new", "make", "mk"],
-        "write 'create'; 'alter --partitions N' adds partitions",
-    ),
-    at(
-        TOPICS,
-        &[
-            "config",
-            "configs",
-            "set",
-            "edit",
-            "add-partitions",
-            "alter-config",
-        ],
-        "'alter TOPIC -c NAME=VALUE' changes a config, 'alter TOPIC --partitions N' adds partitions",
-    ),
-    at(
-        TOPICS,
-        &["consume", "tail", "cat", "read"],
-        "mq-consume TOPIC reads records",
-    ),
-    at(
-        TOPICS,
-        &["produce", "write", "send"],
-        "mq-produce TOPIC stores records",
-    ),
-    at(
-        TOPICS,
-        &[
-            "delete-records",
-            "trim",
-            "trim-prefix",
-            "truncate",
-            "compact",
-        ],
-        "records cannot be deleted one by one, nor a log be trimmed, in this version",
-    ),
-    at(
-        TOPICS,
-        &["count", "size", "sizes", "du"],
-        "'mq-topics list --sizes' counts",
-    ),
-    at(
-        TOPICS,
-        &["purge", "empty", "clear"],
-        "'mq-topics delete T --yes && mq-topics create T' empties a topic; groups then begin at its start",
-    ),
-    at(
-        TOPICS,
-        &["rename", "mv"],
-        "a topic keeps its name: mq-consume -J -e OLD | mq-produce -J NEW copies one",
-    ),
-    at(
-        TOPICS,
-        &["copy", "cp", "clone"],
-        "mq-topics create NEW --like OLD && mq-consume -J -e OLD | mq-produce -J --keep-partition NEW \
-         copies a topic",
-    ),
-    at(GROUPS, &["seek"], "write 'reset'"),
-    at(
-        GROUPS,
-        &["lag", "offsets", "status"],
-        "'mq-groups describe' shows offsets and lag",
-    ),
-    at(
-        GROUPS,
-        &["state"],
-        "'mq-groups list' shows each group's state",
-    ),
 ];
-
-/// What to do instead of a word in a tool, and a command of it, where it is one of those.
-pub fn advice(tool: &str, command: Option<&str>, word: &str) -> Option<&'static str> {
-    let whole = command.map(|command| format!("{tool} {command}"));
-    let holds = |of: &str| of == tool || whole.as_deref() == Some(of);
-    let fits = |habit: &&Habit| {
-        habit.words.contains(&word)
-            && (habit.tools.is_empty() || habit.tools.iter().any(|of| holds(of)))
-    };
-    HABITS.iter().find(fits).map(|habit| habit.advice)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn habits_meet_advice() {
-        for (tool, word, says) in [
-            ("mq-consume", "--topic", "without an option"),
-            ("mq-produce", "-b", "--store"),
-            ("mq-produce", "--replicas", "create -r N"),
-            ("mq-consume", "--merge", "this version"),
-            ("mq-consume", "--follow", "unless -e"),
-            ("mq-produce", "--follow", "tail -F FILE"),
-            ("mq-consume", "-n", "--tail N"),
-            ("mq-consume", "--json", "-J"),
-            ("mq-topics", "--json", "--format json"),
-            ("mq-topics", "rm", "'delete'"),
-            ("mq-broker", "ls", "'list'"),
-            ("mq-groups reset", "--execute", "--yes"),
-            ("mq-broker reassign", "--execute", "T:P=1,2,3"),
-            ("mq-groups reset", "--to-earliest", "--to start"),
-            ("mq-groups describe", "--topic", "all topics"),
-            ("mq-topics describe", "--configs", "--format json"),
-            ("mq-topics alter", "--config", "sets a config"),
-            ("mq-topics", "--list", "no dashes"),
-            ("mq-produce", "-X", "--linger"),
-        ] {
-            let mut tool = tool.split(' ');
-            let (name, command) = (tool.next().unwrap_or_default(), tool.next());
-            let told = advice(name, command, word).expect(word);
-            assert!(told.contains(says), "{name} {word}: {told}");
-        }
-        assert_eq!(advice("mq-consume", None, "--no-such-option"), None);
-        assert_eq!(advice("mq-produce", None, "rm-rf"), None);
-    }
-}

@@ -1,0 +1,151 @@
+//! Options and commands that hands know from kcat, rpk, Kafka's scripts, tail and journalctl, or that a
+//! later version will have, and what stands for them here.
+
+mod commands;
+mod conflicts;
+mod options;
+
+use commands::COMMANDS;
+pub use conflicts::{missing, unlike};
+use options::OPTIONS;
+
+/// What stands for some words in some tools.
+struct Habit {
+    /// The tools that it holds for, or commands of theirs such as `mq-groups reset`; none: for all.
+    tools: &'static [&'static str],
+    words: &'static [&'static str],
+    advice: &'static str,
+}
+
+const fn everywhere(words: &'static [&'static str], advice: &'static str) -> Habit {
+    Habit {
+        tools: &[],
+        words,
+        advice,
+    }
+}
+
+const fn at(
+    tools: &'static [&'static str],
+    words: &'static [&'static str],
+    advice: &'static str,
+) -> Habit {
+    Habit {
+        tools,
+        words,
+        advice,
+    }
+}
+
+const CONSUME: &[&str] = &["mq-consume"];
+const PRODUCE: &[&str] = &["mq-produce"];
+const TOPICS: &[&str] = &["mq-topics"];
+const GROUPS: &[&str] = &["mq-groups"];
+const RESET: &[&str] = &["mq-groups reset"];
+const RECORDS: &[&str] = &["mq-consume", "mq-produce"];
+const ADMIN: &[&str] = &["mq-topics", "mq-groups", "mq-broker"];
+/// They change something, and ask nobody.
+const NEVER_ASK: &[&str] = &[
+    "mq-topics create",
+    "mq-topics alter",
+    "mq-groups alter",
+    "mq-groups commit",
+    "mq-broker init",
+    "mq-broker stop",
+    "mq-broker drain",
+    "mq-broker reassign",
+    "mq-broker unregister",
+];
+const COMPLETIONS: &str = "MQ_COMPLETE=bash (or zsh, or fish) in the environment makes a tool print its \
+                           completions: source <(MQ_COMPLETE=bash mq-topics)";
+
+/// What names topics in a command that takes one name without an option, where another is given.
+pub fn second_name(tool: &str, command: Option<&str>) -> Option<&'static str> {
+    let takes_topics = ["reset", "delete-offsets", "peek", "wait"];
+    (tool == "mq-groups" && command.is_some_and(|command| takes_topics.contains(&command)))
+        .then_some("topics are named with --topic: --topic orders, or --topic orders:0")
+}
+
+/// What to do instead of a word in a tool, and a command of it, where it is one of those.
+pub fn advice(tool: &str, command: Option<&str>, word: &str) -> Option<&'static str> {
+    let whole = command.map(|command| format!("{tool} {command}"));
+    let holds = |of: &str| of == tool || whole.as_deref() == Some(of);
+    let fits = |habit: &&Habit| {
+        habit.words.contains(&word)
+            && (habit.tools.is_empty() || habit.tools.iter().any(|of| holds(of)))
+    };
+    OPTIONS
+        .iter()
+        .chain(COMMANDS)
+        .find(fits)
+        .map(|habit| habit.advice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn habits_meet_advice() {
+        for (tool, word, says) in [
+            ("mq-consume", "--topic", "without an option"),
+            ("mq-produce", "-b", "--store"),
+            ("mq-produce", "--replicas", "create -r N"),
+            ("mq-consume", "--merge", "this version"),
+            ("mq-consume", "--follow", "unless -e"),
+            ("mq-produce", "--follow", "tail -F FILE"),
+            ("mq-consume", "-n", "--tail N"),
+            ("mq-consume", "--json", "-J"),
+            ("mq-topics", "--json", "--format json"),
+            ("mq-topics", "rm", "'delete'"),
+            ("mq-broker", "ls", "'list'"),
+            ("mq-groups reset", "--execute", "--yes"),
+            ("mq-broker reassign", "--execute", "T:P=1,2,3"),
+            ("mq-groups reset", "--to-earliest", "--to start"),
+            ("mq-groups describe", "--topic", "all topics"),
+            ("mq-topics describe", "--configs", "--format json"),
+            ("mq-topics alter", "--config", "sets a config"),
+            ("mq-topics", "--list", "no dashes"),
+            ("mq-produce", "-X", "--linger"),
+            ("mq-produce", "--partitions", "--create-partitions N"),
+            ("mq-produce", "--isolation-level", "no transactions"),
+            ("mq-produce", "--skip-message-on-error", "--on-error skip"),
+            ("mq-produce", "-s", "no serdes"),
+            ("mq-produce", "--completions", "MQ_COMPLETE=bash"),
+            ("mq-consume", "--isolation-level", "every record is read"),
+            ("mq-consume", "--skip-message-on-error", "mq-groups skip"),
+            ("mq-consume", "--grep-key", "--key-regex"),
+            ("mq-consume", "--exclude-regex", "--invert-match"),
+            ("mq-consume", "-x", "'^text$'"),
+            ("mq-consume", "--pretty", "jq ."),
+            ("mq-topics", "purge", "create T.new --like T"),
+            ("mq-topics", "rename", "create NEW --like OLD"),
+            ("mq-topics", "rename", "--keep-partition"),
+            ("mq-topics", "completion", "MQ_COMPLETE=bash"),
+            ("mq-topics", "disk-usage", "--sizes"),
+            ("mq-topics", "du", "--sizes"),
+            ("mq-topics dump", "--records", "not of a lone file"),
+            ("mq-topics dump", "--print-data-log", "not of a lone file"),
+            ("mq-topics list", "-d", "--sizes"),
+            ("mq-topics describe", "-p", "describe TOPIC:N"),
+            ("mq-topics create", "--yes", "does not ask"),
+            ("mq-topics delete", "--no-confirm", "--yes"),
+            ("mq-groups clone", "--to", "clone GROUP OTHER"),
+            ("mq-groups check", "--warning", "--warn N"),
+            ("mq-groups check", "-c", "--critical N"),
+            ("mq-groups commit", "--yes", "does not ask"),
+            ("mq-broker unregister", "-y", "does not ask"),
+            ("mq-broker reassign", "--no-confirm", "does not ask"),
+            ("mq-broker", "decommission", "unregister ID"),
+            ("mq-broker", "maintenance", "--undo"),
+        ] {
+            let mut tool = tool.split(' ');
+            let (name, command) = (tool.next().unwrap_or_default(), tool.next());
+            let told = advice(name, command, word).expect(word);
+            assert!(told.contains(says), "{name} {word}: {told}");
+        }
+        assert_eq!(advice("mq-consume", None, "--no-such-option"), None);
+        assert_eq!(advice("mq-produce", None, "rm-rf"), None);
+        assert_eq!(second_name("mq-groups", Some("describe")), None);
+    }
+}
