@@ -230,3 +230,44 @@ fn a_failed_run_leaves_no_empty_topic() {
     );
     assert!(topics(&shell).contains('t'));
 }
+
+#[test]
+fn partitions_come_with_the_records_of_an_archive() {
+    let _tally = Tally::start();
+    let shell = Shell::new();
+    shell.topics(&["create", "a", "b", "-p", "3"]);
+    for topic in ["a", "b"] {
+        let input: String = (0..50).map(|n| format!("{topic}{n}={n}\n")).collect();
+        shell.produce(&["-K", "=", topic], input.as_bytes());
+    }
+    let archive = shell.consume(&["-e", "-J", "a", "b"]);
+    let restore = ["-J", "--each-topic", "--keep-partition"];
+    Tally::case();
+    let other = Shell::new();
+    let done = other.run("mq-produce", &restore, &archive);
+    assert_eq!(done.status, 0, "{}", done.err);
+    for topic in ["a", "b"] {
+        assert_eq!(records(&other, topic), records(&shell, topic), "{topic}");
+    }
+
+    // A topic that was there, or whose partitions were said, keeps their number.
+    for (before, option, status) in [
+        (&["create", "a", "-p", "2"][..], &[][..], 1),
+        (&["create", "c"], &["--create-partitions", "2"], 1),
+        (&["create", "a", "b", "-p", "3"], &["--no-create"], 0),
+    ] {
+        Tally::case();
+        let other = Shell::new();
+        other.topics(before);
+        let done = other.run("mq-produce", &[&restore[..], option].concat(), &archive);
+        assert_eq!(done.status, status, "{before:?}: {}", done.err);
+        if status == 1 {
+            assert!(done.err.contains("partition 2"), "{}", done.err);
+        }
+    }
+    let none = br#"{"topic":"n","partition":2000000000,"value":"x"}"#;
+    Tally::case();
+    let done = other.run("mq-produce", &restore, none);
+    assert_eq!(done.status, 1, "{}", done.err);
+    assert!(!topics(&other).contains("n\t"), "no empty topic");
+}

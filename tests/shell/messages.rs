@@ -52,7 +52,7 @@ fn a_wait_for_topics_that_match_is_noted_once() {
         (&["-q", "nope*"], false),
         (&["-q", "-g", "g", "nope*"], false),
         (&["--wait", "nope"], false),
-        (&["o*", "nope*"], false),
+        (&["o*", "nope*"], true),
     ] {
         Tally::case();
         let done = shell.run(
@@ -406,7 +406,7 @@ fn mistakes_are_met_with_what_to_do() {
             1,
             "Is a directory\n            name a file\n",
         ),
-        ("mq-topics", &["list", "orde"], 0, "no topic matches 'orde'"),
+        ("mq-topics", &["list", "orde"], 1, "did you mean orders?"),
         (
             "mq-topics",
             &["dump", "--file", "x.log"],

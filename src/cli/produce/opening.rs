@@ -64,7 +64,7 @@ impl Run<'_> {
             }
             (None, Some(named)) => {
                 if self.topics.turn_to(named) {
-                    return Ok(());
+                    return self.grow(named, record);
                 }
                 let bad = |e: Error| e.with_kind(Kind::InvalidRecord).at("topic");
                 TopicName::new(named).map_err(bad)?
@@ -82,8 +82,39 @@ impl Run<'_> {
             check_missing(&self.store, &self.job, &name)?;
             self.check_new(&name, record, named)?;
             self.make(&name)?;
+            if self.grows() {
+                self.made.insert(name.to_string());
+            }
         }
-        self.open(&name)
+        self.open(&name)?;
+        self.grow(name.as_str(), record)
+    }
+
+    /// Whether topics that this run makes get the partitions that their records name.
+    fn grows(&self) -> bool {
+        self.job.topic.is_none()
+            && self.job.keep_partition
+            && self.job.create == AutoCreate::WithOne
+    }
+
+    /// Gives the current topic the partition of a record, if this run has made the topic: an archive of
+    /// many topics does not say beforehand how many partitions each of them has.
+    fn grow(&mut self, name: &str, record: &ProducerRecord<'_>) -> Result<()> {
+        let (Some(partition), true) = (record.partition, self.made.contains(name)) else {
+            return Ok(());
+        };
+        let open = self.topics.current()?;
+        let has = PartitionId::try_from(open.producer.partitions()).unwrap_or(PARTITIONS_MAX);
+        if !(has..PARTITIONS_MAX).contains(&partition) {
+            return Ok(());
+        }
+        let admin = Admin::new(&self.store, self.job.delivery.timeout);
+        match admin.add_partitions(&open.name, partition + 1) {
+            // Another one was quicker.
+            Err(e) if e.kind() == Kind::Usage => {}
+            added => drop(added?),
+        }
+        open.producer.look_for_partitions()
     }
 
     /// Opens a topic that is there.
@@ -129,12 +160,19 @@ impl Run<'_> {
                 format!("UNKNOWN_TOPIC_OR_PARTITION: {name} would be created with {made}, {why}");
             Error::new(Kind::UnknownTopic, text)
         };
-        if let Some(partition) = record.partition.filter(|one| *one >= partitions) {
+        let most = if self.grows() {
+            PARTITIONS_MAX
+        } else {
+            partitions
+        };
+        let is_beyond = |one: &PartitionId| *one >= most;
+        if let Some(partition) = record.partition.filter(is_beyond) {
             let cure = self.make_for(name, partition, named);
             return Err(refuse(format!("not with partition {partition}")).cure(cure));
         }
         if self.job.keep_partition
             && self.job.create == AutoCreate::WithOne
+            && !self.grows()
             && let Some((from, known)) = self.origin_of(name, named)
             && known > partitions
         {

@@ -1,5 +1,6 @@
 //! `mq-produce` at work: from inputs to acknowledged records.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +42,7 @@ pub fn run(mut job: Job, env: &mut Env) -> Result<Outcome> {
     let mut run = Run {
         echoes: Echoes::new(echo, stop.clone(), env.stdout_is_terminal()),
         topics: OpenTopics::default(),
+        made: BTreeSet::new(),
         waits: Arc::new(Waits::new(stop)),
         source: 0,
         line: 1,
@@ -66,6 +68,8 @@ pub(super) struct Run<'e> {
     pub(super) job: Job,
     pub(super) store: Arc<StoreDir>,
     pub(super) topics: OpenTopics,
+    /// Topics that this run has made, where they get the partitions that records name.
+    pub(super) made: BTreeSet<String>,
     pub(super) waits: Arc<Waits>,
     pub(super) echoes: Echoes,
     /// The number of the current source.
