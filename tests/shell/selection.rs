@@ -319,7 +319,7 @@ fn a_name_that_no_topic_has_is_an_error_and_a_glob_is_a_note() {
             "timeout -s INT 1 mq-consume 'nope*' 'orders*' -o end",
             124,
             "",
-            "no topic matches 'nope*' yet; topics that match it are read",
+            "no topic matches 'nope*' yet; waiting for one, and reading",
         ),
         (
             "mq-broker drain 1 --undo --timeout 1s",

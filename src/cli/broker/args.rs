@@ -7,7 +7,7 @@ use super::args_cluster::{ElectArgs, HealthArgs, ReassignArgs};
 use super::job::{Init, Job};
 use crate::cli::common::{Common, broker_id, usage};
 use crate::cli::lang::parse_duration;
-use crate::cli::output::{OutputArgs, OutputOptions};
+use crate::cli::output::OutputArgs;
 use crate::cli::{Env, Outcome, Rule, Tool};
 use crate::cluster::BrokerOptions;
 use crate::error::Result;
@@ -285,23 +285,10 @@ impl Args {
 
 impl InitArgs {
     fn job(self) -> Result<Init> {
-        let output: OutputOptions = self.output.try_into()?;
-        if output.is_given && !self.dry_run {
-            return Err(usage(
-                "--format is for the plan, and there is none",
-                "add --dry-run, or leave --format out",
-            ));
-        }
-        if output.is_given && self.group.is_none() {
-            return Err(usage(
-                "--format is for the plan of --group",
-                "add --group, or leave --format out",
-            ));
-        }
         Ok(Init {
             group: self.group,
             is_dry_run: self.dry_run,
-            output,
+            output: self.output.try_into()?,
         })
     }
 }

@@ -69,13 +69,29 @@ Examples:
   mq-broker reassign 'app-*=1,2' --dry-run
   mq-broker reassign --cancel orders";
 
-pub(super) const RULES: &[Rule] = &[Rule {
-    command: "reassign",
-    arg: "dry_run",
-    how: How::Needs(&["partitions"]),
-    what: "--dry-run has nothing to plan",
-    cure: "name partitions and their brokers: T:P=1,2,3",
-}];
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        command: "reassign",
+        arg: "dry_run",
+        how: How::Needs(&["partitions"]),
+        what: "--dry-run has nothing to plan",
+        cure: "name partitions and their brokers: T:P=1,2,3",
+    },
+    Rule {
+        command: "init",
+        arg: "format",
+        how: How::Needs(&["dry_run"]),
+        what: "--format is for the plan, and there is none",
+        cure: "add --dry-run, or leave --format out",
+    },
+    Rule {
+        command: "init",
+        arg: "format",
+        how: How::Needs(&["group"]),
+        what: "--format is for the plan of --group",
+        cure: "add --group, or leave --format out",
+    },
+];
 
 impl ReassignArgs {
     /// What is asked for.

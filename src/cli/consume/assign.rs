@@ -64,7 +64,7 @@ impl Assignments {
             let mut there = self.topics.keys().chain(self.damaged.keys());
             if !there.any(|topic| pattern.matches(topic.as_str())) {
                 env.note(&format!(
-                    "no topic matches '{}' yet; topics that match it are read once they are created",
+                    "no topic matches '{}' yet; waiting for one, and reading the others",
                     shown(pattern.text())
                 ));
             }
