@@ -629,5 +629,25 @@ sabotage "a short append is an unknown outcome" src/disk/os/file.rs \
   'Err(rustix::io::Errno::NOSPC.into())' 'Err(io::ErrorKind::WriteZero.into())' \
   promises a_commit_that_fits
 
+sabotage "a lock's holder leaves no directory to the next one" src/store/fenced_lock/guard.rs \
+  'let _ = self.dir.rename(&own, &self.spare_dir());' 'let _ = self.dir.remove_dir(&own);' \
+  promises a_topic_is_deleted_from_a_disk_with_nothing_left
+
+sabotage "a follower that is taken out joins again at once" src/cluster/lane.rs \
+  '(self.pause * 2).clamp(WAIT_MIN, WAIT_MAX)' 'Duration::ZERO' \
+  promises a_follower_that_is_taken_out_again_and_again
+
+sabotage "a file of a group's store keeps the mode of the umask" src/disk/os/shared.rs \
+  'if access.is_shared() && access.group == group {' 'if access.group < u32::MAX {' \
+  promises a_store_without_acls_is_shared_too
+
+sabotage "a join by a broker held for dead is not looked at again" src/cluster/control/step.rs \
+  'p.due.again_by(now + JOINING_GIVEN);' '' \
+  lib who_is_about_to_join
+
+sabotage "what ends the headers of a template may stand across a field's end" src/cli/lang/ambiguity.rs \
+  '(0..=of_field.count()).any(|within| {' '(0..=of_field.count().min(0)).any(|within| {' \
+  lib templates_that_are_accepted
+
 echo "sabotage: $((caught + missed + errors)) cases, $caught caught, $missed missed, $errors errors"
 ((missed == 0 && errors == 0))
