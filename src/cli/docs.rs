@@ -228,7 +228,7 @@ mod tests {
         for (tool, line) in [
             ("mq-consume", r"[\fB\-o\fR\ \fIRANGE\fR]"),
             ("mq-consume", r"[\fB\-e\fR]"),
-            ("mq-consume", r"\fITOPIC\fR..."),
+            ("mq-consume", r"\fIT[:P]|GLOB\fR..."),
             ("mq-produce", r"[\fB\-D\fR\ \fIDELIM\fR]"),
             ("mq-produce", r"[\fB\-H\fR\ \fINAME[=VALUE]\fR]..."),
             ("mq-produce", r"[\fIFILE\fR]..."),

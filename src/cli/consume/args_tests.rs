@@ -107,7 +107,7 @@ fn groups() {
 #[test]
 fn what_is_refused_says_what_is_allowed() {
     for (line, says) in [
-        (&[][..], "<TOPIC>"),
+        (&[][..], "<T[:P]|GLOB>"),
         (&["a/b"], "A-Z a-z 0-9 . _ -"),
         (&["a["], "quote it"),
         (&["-r", "a("], "regular expression"),

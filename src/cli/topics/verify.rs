@@ -142,7 +142,7 @@ pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
             first.tp.topic
         ));
         failures.tell(env, &e);
-    } else if !job.deep && !looked.is_empty() {
+    } else if !job.deep && !looked.is_empty() && matches!(failures.outcome(), Outcome::Done) {
         env.note(
             "no damage found in the structure; only --deep finds changed bytes within records",
         );
