@@ -101,7 +101,11 @@ pub(super) fn conflict_advice(tool: &str, error: &clap::Error) -> Option<&'stati
             others.find_map(|other| habits::unlike(tool, one, other))
         }),
         ErrorKind::MissingRequiredArgument => {
-            given.iter().find_map(|one| habits::missing(tool, one))
+            // The last needs those before it.
+            given
+                .iter()
+                .rev()
+                .find_map(|one| habits::missing(tool, one))
         }
         _ => None,
     }

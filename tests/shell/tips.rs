@@ -160,6 +160,12 @@ fn what_is_refused_names_another_way() {
             2,
             "\n\n  tip: this option is for a group: add -g GROUP",
         ),
+        (
+            "mq-consume",
+            &["t", "--batch", "2"],
+            2,
+            "\n\n  tip: this option is for a command that handles records",
+        ),
         ("mq-consume", &["-o", "10-15", "t"], 2, "a range is 10:15"),
         (
             "mq-consume",
