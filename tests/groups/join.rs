@@ -61,12 +61,12 @@ fn what_does_not_fit_is_refused() {
         (
             vec!["-g", "g", "t", "--exec", "cat", "--dead-letter", "t"],
             2,
-            "among the topics",
+            "is also read here",
         ),
         (
             vec!["-g", "g", "t*", "--exec", "cat", "--dead-letter", "tx"],
             2,
-            "among the topics",
+            "is also read here",
         ),
         (vec!["-g", "g", "nope", "-e"], 1, "UNKNOWN_TOPIC"),
         (vec!["-g", "g", "t", "-p", "0"], 2, "cannot be used with"),

@@ -100,7 +100,7 @@ pub struct Args {
     /// of its lines
     #[arg(long, value_name = "REGEX", help_heading = "Filters")]
     grep: Option<String>,
-    /// Print only records that do not match all of the filters above
+    /// Print only records that fail at least one of the filters above
     #[arg(long, help_heading = "Filters")]
     invert_match: bool,
     /// Leave out records with a null value
