@@ -122,12 +122,10 @@ impl Selection {
         self.0.iter().any(|pattern| pattern.partition.is_some())
     }
 
-    /// The partitions that are named of the topic of this very name.
+    /// The partitions that are named of a topic, by its name or a glob.
     pub fn named_of(&self, topic: &TopicName) -> impl Iterator<Item = PartitionId> {
-        let of_it = self
-            .0
-            .iter()
-            .filter(|pattern| pattern.name.is_name() && pattern.name.text() == topic.as_str());
+        let of_it = self.0.iter();
+        let of_it = of_it.filter(|pattern| pattern.name.matches(topic.as_str()));
         of_it.filter_map(|pattern| pattern.partition)
     }
 

@@ -106,7 +106,11 @@ impl Admin {
                 return Ok((TopicHandle::open(self.store(), &new.name)?, false));
             }
             match self.create_topic(new) {
-                Ok(_) => return Ok((TopicHandle::open(self.store(), &new.name)?, true)),
+                Ok(created) => {
+                    let topic = TopicHandle::open(self.store(), &new.name)?;
+                    let is_it = topic.meta().topic_id == created.topic_id;
+                    return Ok((topic, is_it));
+                }
                 Err(e) if e.kind() == Kind::TopicExists => {}
                 Err(e) => return Err(e),
             }
@@ -126,9 +130,20 @@ impl Admin {
     /// than live brokers.
     pub fn add_partitions(&self, name: &TopicName, partitions: PartitionId) -> Result<TopicMeta> {
         let meta = self.metadata(name)?;
-        let first = meta.partitions.len() as PartitionId;
-        let assignment = self.more_partitions(&meta, partitions)?;
-        store::add_partitions(self.store(), name, first, &assignment, self.patience())
+        self.add_partitions_to(&meta, partitions)
+    }
+
+    /// As [`Admin::add_partitions`], to a topic as it was seen, and to no other of its name.
+    ///
+    /// # Errors
+    /// As there; [`Kind::Busy`] if it has changed, or is another one by now.
+    pub fn add_partitions_to(
+        &self,
+        known: &TopicMeta,
+        partitions: PartitionId,
+    ) -> Result<TopicMeta> {
+        let assignment = self.more_partitions(known, partitions)?;
+        store::add_partitions(self.store(), known, &assignment, self.patience())
     }
 
     /// Where [`Admin::add_partitions`] would put them now.

@@ -133,6 +133,11 @@ impl UntimedProducer {
         self.slots.len()
     }
 
+    /// The id of the topic: one of the same name that is created later has another.
+    pub fn topic_id(&self) -> Uuid {
+        self.target.topic().meta().topic_id
+    }
+
     /// Most bytes of a batch as stored.
     pub fn message_bytes_max(&self) -> usize {
         self.target.message_bytes

@@ -121,18 +121,19 @@ pub fn create_topic(
     })
 }
 
-/// Gives a topic that has `first` partitions more: those of the assignment.
+/// Gives a topic more partitions than `known` has: those of the assignment.
 ///
 /// # Errors
-/// As [`create_topic`]; [`Kind::Busy`] also if it has not so many by now.
+/// As [`create_topic`]; [`Kind::Busy`] also if it has another number of them by now, or is another
+/// topic of that name.
 pub fn add_partitions(
     store: &Arc<StoreDir>,
-    name: &TopicName,
-    first: PartitionId,
+    known: &TopicMeta,
     assignment: &[Vec<BrokerId>],
     patience: Duration,
 ) -> Result<TopicMeta> {
-    check_partitions(usize::try_from(first).unwrap_or(0) + assignment.len())?;
+    let (name, first) = (&known.name, known.partitions.len() as PartitionId);
+    check_partitions(known.partitions.len() + assignment.len())?;
     check_assignment(assignment)?;
     let changed = || {
         Error::new(Kind::Busy, format!("topic {name} was changed meanwhile"))
@@ -142,7 +143,8 @@ pub fn add_partitions(
         let (before, _) = topics::read(store, name)?;
         let factor = assignment.iter().map(Vec::len).min();
         before.configs()?.check_replicas(factor.unwrap_or(0))?;
-        if before.partitions.len() as PartitionId != first {
+        let is_known = before.topic_id == known.topic_id;
+        if !is_known || before.partitions.len() as PartitionId != first {
             return Err(changed());
         }
         let plans = plans(name, before.topic_id, first, assignment);

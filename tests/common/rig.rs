@@ -189,9 +189,9 @@ impl Worker {
         let name = TopicName::new(topic).expect("a name");
         let after = |view: &View| view.clone().map(|(_, explicit)| (n as usize, explicit));
         self.change(ledger, topic, "add partitions", after, || {
-            let first = topics::read(&self.store, &name)?.0.partitions.len();
-            let more = vec![vec![0]; n as usize - first];
-            add_partitions(&self.store, &name, first as i32, &more, PATIENCE)
+            let (known, _) = topics::read(&self.store, &name)?;
+            let more = vec![vec![0]; n as usize - known.partitions.len()];
+            add_partitions(&self.store, &known, &more, PATIENCE)
         })
     }
 

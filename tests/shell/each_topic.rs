@@ -271,3 +271,66 @@ fn partitions_come_with_the_records_of_an_archive() {
     assert_eq!(done.status, 1, "{}", done.err);
     assert!(!topics(&other).contains("n\t"), "no empty topic");
 }
+
+#[test]
+fn only_what_the_run_created_gets_partitions_and_only_for_what_is_stored() {
+    let _tally = Tally::start();
+    let shell = Shell::new();
+    let restore = [
+        "-q",
+        "-J",
+        "--each-topic",
+        "--keep-partition",
+        "--on-error",
+        "skip",
+    ];
+    let partitions = |topic: &str| {
+        let text = shell.ok("mq-topics", &["list", topic, "--format", "json"], b"");
+        let row: Value = serde_json::from_slice(&text).expect("JSON");
+        row["partitions"].as_i64().expect("a number")
+    };
+    // A record that is too large adds none.
+    Tally::case();
+    let big = json!({"topic": "g", "partition": 9, "value": "x".repeat(2_000_000)});
+    let input = format!(
+        "{}\n{big}\n",
+        json!({"topic": "g", "partition": 1, "value": "x"})
+    );
+    let done = shell.run("mq-produce", &restore, input.as_bytes());
+    assert_eq!((done.status, partitions("g")), (1, 2), "{}", done.err);
+
+    // Created again by another process in the middle of the run.
+    Tally::case();
+    let mut run = shell.start("mq-produce", &[&restore[..], &["-o", "%p\\n"]].concat());
+    run.feed(format!("{}\n", json!({"topic": "ex", "partition": 2, "value": "x"})).as_bytes());
+    assert!(run.out.until(crate::cli::PATIENCE, |out| out == b"2\n"));
+    shell.topics(&["delete", "ex", "--yes"]);
+    shell.topics(&["create", "ex"]);
+    run.feed(format!("{}\n", json!({"topic": "ex", "partition": 4, "value": "x"})).as_bytes());
+    run.close_stdin();
+    let done = run.end();
+    assert_eq!((done.status, partitions("ex")), (1, 1), "{}", done.err);
+
+    // Several at once: each record is stored, or its run says that the topic lacks the partition.
+    let runs: Vec<_> = (0..3)
+        .map(|_| {
+            let mut run = shell.start("mq-produce", &restore);
+            let line = json!({"topic": "at-once", "partition": 3, "value": "x"});
+            run.feed(format!("{line}\n").as_bytes());
+            run.close_stdin();
+            run
+        })
+        .collect();
+    let mut stored = 0;
+    for run in runs {
+        Tally::case();
+        let done = run.end();
+        if done.status == 0 {
+            stored += 1;
+        } else {
+            assert!(done.err.contains("has no partition 3"), "{}", done.err);
+        }
+    }
+    assert!(stored >= 1);
+    assert_eq!(shell.consume(&["-e", "at-once"]), b"x\n".repeat(stored));
+}

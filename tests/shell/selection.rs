@@ -273,6 +273,7 @@ fn readers_and_producers_take_partitions_too() {
     }
     for (line, status, told) in [
         ("mq-consume -e orders:3", 1, "has no partition 3"),
+        ("mq-consume -e 'app*:7'", 1, "has no partition 7"),
         ("mq-consume -e -p 0 orders:1", 2, "both name partitions"),
         ("mq-consume -e -o 0=1: orders:1", 2, "both name partitions"),
         ("mq-consume -e -g g orders:1", 2, "without -g"),

@@ -128,7 +128,7 @@ impl Assignments {
             let first = first || have == 0 && self.damaged.get(&name) == Some(&true);
             // What is waited for is its records: its end is fixed once there are some.
             let is_awaited = job.wait && !first && have == 0 && (job.to_end || job.ends());
-            if is_awaited && is_empty(store, &topic) {
+            if is_awaited && is_empty(store, job, &topic) {
                 continue;
             }
             let count = topic.meta().partitions.len();
@@ -310,12 +310,15 @@ fn is_named(topics: &Topics, name: &TopicName) -> bool {
     }
 }
 
-/// Whether a topic holds no records yet. What a partition that cannot be read meets is told where it
+/// Whether the partitions of a topic that are read hold no records yet. What a partition that cannot be read meets is told where it
 /// is read.
-pub fn is_empty(store: &Arc<StoreDir>, topic: &TopicHandle) -> bool {
+pub fn is_empty(store: &Arc<StoreDir>, job: &Job, topic: &TopicHandle) -> bool {
     let meta = topic.meta();
     (0..meta.partitions.len()).all(|partition| {
         let tp = TopicPartition::new(meta.name.clone(), partition as PartitionId);
+        if !job.reads(&tp) {
+            return true;
+        }
         let page = open_reader(store, &tp).and_then(|reader| reader.page());
         page.is_ok_and(|page| page.high_watermark == 0)
     })

@@ -157,7 +157,8 @@ fn topics_are_there(
         let had = had.get_or_insert_with(|| there.clone());
         there.retain(|name| {
             let is_awaited = wants_records && matcher.matches(name) && !had.contains(name);
-            !is_awaited || TopicHandle::open(store, name).map_or(true, |it| !is_empty(store, &it))
+            !is_awaited
+                || TopicHandle::open(store, name).map_or(true, |it| !is_empty(store, job, &it))
         });
         let matches_none = !there.iter().any(|name| matcher.matches(name));
         let lacks = job.topics.lack(|name| there.contains(name));

@@ -447,11 +447,15 @@ impl Args {
             headers,
         };
         check_origins(&added, &sources)?;
+        let typed = topic.as_ref().map(|topic| match partition {
+            Some(partition) => format!("{topic}:{partition}"),
+            None => topic.to_string(),
+        });
         for (at, source) in sources.iter().enumerate() {
             let Source::File(path) = source else { continue };
             match std::fs::metadata(path) {
                 Ok(of) if is_lines && of.is_file() => {
-                    hints::refuse_compressed(path, topic.as_ref())?;
+                    hints::refuse_compressed(path, typed.as_deref())?;
                 }
                 Ok(_) => {}
                 Err(e) => {
@@ -463,7 +467,7 @@ impl Args {
                         }
                         _ if self.each_topic => error.cure(NO_TOPIC.cure),
                         Some(_) => error,
-                        None => error.cure(hints::no_file(path, topic.as_ref())),
+                        None => error.cure(hints::no_file(path, typed.as_deref())),
                     });
                 }
             }

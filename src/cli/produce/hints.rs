@@ -8,14 +8,14 @@ use std::path::Path;
 use crate::cli::common::usage;
 use crate::cli::lang::{literal_braces, shown};
 use crate::error::{Error, Result, shell_word};
-use crate::types::TopicName;
 
 /// Notes on headers and templates that are stored and printed as they stand.
 pub fn notes(headers: &[OsString], templates: [&Option<String>; 2]) -> Vec<String> {
     let headers = headers.iter().filter_map(|header| {
         let header = header.to_string_lossy();
         let (name, value) = header.split_once(':')?;
-        (!header.contains('=')).then(|| {
+        let is_address = value.starts_with("//");
+        (!header.contains('=') && !is_address).then(|| {
             format!(
                 "header '{}' has no =, so its value is null: say -H {}",
                 shown(&header),
@@ -47,7 +47,7 @@ const HEAD_LEN: u64 = 10;
 /// # Errors
 /// [`Kind::Usage`](crate::error::Kind::Usage) if it is, [`Kind::Io`](crate::error::Kind::Io) if it
 /// cannot be read.
-pub fn refuse_compressed(path: &Path, topic: Option<&TopicName>) -> Result<()> {
+pub fn refuse_compressed(path: &Path, topic: Option<&str>) -> Result<()> {
     let failed = |op| move |e| Error::io(op, path, e).at("nothing was stored");
     let file = File::open(path).map_err(failed("open"))?;
     let mut head = Vec::new();
@@ -58,15 +58,15 @@ pub fn refuse_compressed(path: &Path, topic: Option<&TopicName>) -> Result<()> {
         return Ok(());
     };
     let file = path.to_string_lossy();
-    let topic = topic.map_or("TOPIC", TopicName::as_str);
+    let topic = topic.unwrap_or("TOPIC");
     Err(usage(
         format!(
             "{} is compressed, and its lines would be split at random bytes",
             shown(&file)
         ),
         format!(
-            "'{command} {} | mq-produce {topic}' stores its lines, --whole stores the file as one \
-             record",
+            "'{command} {} | mq-produce {topic}' stores its lines (add the same options), \
+             --whole stores the file as one record",
             shell_word(&file)
         ),
     ))
@@ -85,8 +85,8 @@ fn decompressor(head: &[u8]) -> Option<&'static str> {
 const TEXT_LEN_MAX: usize = 40;
 
 /// What to do where a file is not there.
-pub fn no_file(path: &Path, topic: Option<&TopicName>) -> String {
-    let topic = topic.map_or("TOPIC", TopicName::as_str);
+pub fn no_file(path: &Path, topic: Option<&str>) -> String {
+    let topic = topic.unwrap_or("TOPIC");
     let text = match path.to_str() {
         Some(text) if text.len() <= TEXT_LEN_MAX => shell_word(text),
         _ => "TEXT".to_owned(),
@@ -126,7 +126,7 @@ mod tests {
             told("a:it's"),
             ["header 'a:it's' has no =, so its value is null: say -H 'a=it'\\''s'"]
         );
-        for header in ["a", "a=b:c", "a:b=c", "="] {
+        for header in ["a", "a=b:c", "a:b=c", "=", "http://x"] {
             assert!(told(header).is_empty(), "{header}");
         }
         assert_eq!(notes(&[], [&None, &Some("%{json}".to_owned())]).len(), 1);
@@ -134,13 +134,12 @@ mod tests {
 
     #[test]
     fn a_file_that_is_not_there_may_be_text() {
-        let topic = TopicName::new("t").expect("a name");
         for (path, cure) in [
             ("hello", "echo hello | mq-produce t"),
             ("two words", "echo 'two words' | mq-produce t"),
             (&*"x".repeat(41), "echo TEXT | mq-produce t"),
         ] {
-            let told = no_file(Path::new(path), Some(&topic));
+            let told = no_file(Path::new(path), Some("t"));
             assert!(told.ends_with(cure), "{told}");
         }
     }

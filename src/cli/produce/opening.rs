@@ -21,6 +21,8 @@ use crate::types::{Compression, PARTITIONS_MAX, PartitionId, TopicName};
 const EACH_UNACKNOWLEDGED_BYTES_MAX: usize = 4 << 20;
 /// And this much in batches that are being built.
 const EACH_BUILDING_BYTES_MAX: usize = 1 << 20;
+/// How often a topic is given a partition again, while others change it, before that is an error.
+const GROWTHS_MAX: u32 = 10;
 /// How often the limits of all topics are looked at, while a record is larger than those known.
 const LIMITS_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -64,7 +66,7 @@ impl Run<'_> {
             }
             (None, Some(named)) => {
                 if self.topics.turn_to(named) {
-                    return self.grow(named, record);
+                    return self.grow(record);
                 }
                 let bad = |e: Error| e.with_kind(Kind::InvalidRecord).at("topic");
                 TopicName::new(named).map_err(bad)?
@@ -82,12 +84,9 @@ impl Run<'_> {
             check_missing(&self.store, &self.job, &name)?;
             self.check_new(&name, record, named)?;
             self.make(&name)?;
-            if self.grows() {
-                self.made.insert(name.to_string());
-            }
         }
         self.open(&name)?;
-        self.grow(name.as_str(), record)
+        self.grow(record)
     }
 
     /// Whether topics that this run makes get the partitions that their records name.
@@ -97,24 +96,37 @@ impl Run<'_> {
             && self.job.create == AutoCreate::WithOne
     }
 
-    /// Gives the current topic the partition of a record, if this run has made the topic: an archive of
-    /// many topics does not say beforehand how many partitions each of them has.
-    fn grow(&mut self, name: &str, record: &ProducerRecord<'_>) -> Result<()> {
-        let (Some(partition), true) = (record.partition, self.made.contains(name)) else {
+    /// Gives the current topic the partition of a record, if this run has created the topic: an archive
+    /// of many topics does not say beforehand how many partitions each of them has. A topic that
+    /// another process created, also one of the same name that came later, keeps its layout.
+    fn grow(&mut self, record: &ProducerRecord<'_>) -> Result<()> {
+        let Some(partition) = record.partition.filter(|p| *p < PARTITIONS_MAX) else {
             return Ok(());
         };
         let open = self.topics.current()?;
-        let has = PartitionId::try_from(open.producer.partitions()).unwrap_or(PARTITIONS_MAX);
-        if !(has..PARTITIONS_MAX).contains(&partition) {
-            return Ok(());
+        for _ in 0..GROWTHS_MAX {
+            let has = open.producer.partitions();
+            let topic_id = open.producer.topic_id();
+            if partition < 0 || (partition as usize) < has || !self.made.contains(&topic_id) {
+                return Ok(());
+            }
+            // As it is now: the producer may not have looked since it was deleted.
+            let now = topics::read_if_there(&self.store, &open.name)?;
+            let Some((known, _)) = now.filter(|(meta, _)| meta.topic_id == topic_id) else {
+                return Ok(());
+            };
+            // Nothing is added for a record that is refused then.
+            let timestamp = record.timestamp.unwrap_or_default();
+            check_for_new_topic(&open.name, self.job.delivery.compression, record, timestamp)?;
+            let admin = Admin::new(&self.store, self.job.delivery.timeout);
+            match admin.add_partitions_to(&known, partition + 1) {
+                // Another process was quicker, or changes the topic at the same time: look again.
+                Err(e) if matches!(e.kind(), Kind::Usage | Kind::TopicExists | Kind::Busy) => {}
+                added => drop(added?),
+            }
+            open.producer.look_for_partitions()?;
         }
-        let admin = Admin::new(&self.store, self.job.delivery.timeout);
-        match admin.add_partitions(&open.name, partition + 1) {
-            // Another one was quicker.
-            Err(e) if e.kind() == Kind::Usage => {}
-            added => drop(added?),
-        }
-        open.producer.look_for_partitions()
+        Ok(())
     }
 
     /// Opens a topic that is there.
@@ -204,6 +216,12 @@ impl Run<'_> {
             Some((from, known)) if known > partition => {
                 format!("create it first: {}", create_like(name, &from))
             }
+            _ if partition >= PARTITIONS_MAX => {
+                format!(
+                    "partitions are whole numbers from 0 to {}",
+                    PARTITIONS_MAX - 1
+                )
+            }
             _ => format!(
                 "create it first: 'mq-topics create {name} -p N', or as another topic is: 'mq-topics \
                  create {name} --like OTHER'"
@@ -230,6 +248,10 @@ impl Run<'_> {
             Some((from, known)) if known > partition => {
                 format!("as many as {from} has: 'mq-topics alter {name} --partitions {known}'")
             }
+            _ if self.grows() => format!(
+                "'mq-topics alter {name} --partitions N', {} or more, as its records need",
+                partition + 1
+            ),
             _ => format!("'mq-topics alter {name} --partitions {}'", partition + 1),
         };
         e.cure(format!("it has {}; add some, {due}", count_of(has)))
@@ -243,8 +265,11 @@ impl Run<'_> {
         let known = topics::list(&self.store)?;
         let near = crate::error::near_names(name.as_str(), known.iter().map(|t| t.as_str()));
         let admin = Admin::new(&self.store, self.job.delivery.timeout);
-        let (_, made) = admin.open_or_create(&NewTopic::new(name.clone(), partitions))?;
+        let (topic, made) = admin.open_or_create(&NewTopic::new(name.clone(), partitions))?;
         if made {
+            if self.grows() {
+                self.made.insert(topic.meta().topic_id);
+            }
             let like = if near.is_empty() {
                 String::new()
             } else {

@@ -15,7 +15,7 @@ use super::topics::OpenTopics;
 use crate::cli::{Env, Outcome};
 use crate::error::{Error, Kind, Result};
 use crate::store::{StoreDir, TopicConfigs, topics};
-use crate::types::Timestamp;
+use crate::types::{Timestamp, Uuid};
 
 /// Bytes of input read at a time.
 pub(super) const READ_BYTES: usize = 256 * 1024;
@@ -68,8 +68,8 @@ pub(super) struct Run<'e> {
     pub(super) job: Job,
     pub(super) store: Arc<StoreDir>,
     pub(super) topics: OpenTopics,
-    /// Topics that this run has made, where they get the partitions that records name.
-    pub(super) made: BTreeSet<String>,
+    /// Topics that this run has created, where they get the partitions that records name.
+    pub(super) made: BTreeSet<Uuid>,
     pub(super) waits: Arc<Waits>,
     pub(super) echoes: Echoes,
     /// The number of the current source.

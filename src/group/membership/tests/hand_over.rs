@@ -151,7 +151,9 @@ fn patterns_find_topics_that_come_go_and_grow() {
         assert_eq!(member.state(), &before);
 
         let more = [vec![0], vec![0]];
-        crate::store::add_partitions(&place.store, &named("log.a"), 1, &more, LONG).expect("alter");
+        let (known, _) =
+            crate::store::topics::read(&place.store, &named("log.a")).expect("a topic");
+        crate::store::add_partitions(&place.store, &known, &more, LONG).expect("alter");
         let id = create(&place.store, "log.b", 2);
         member.update_topics().expect("update");
         assert_eq!(owned(&member).len(), 5, "{pattern}");
