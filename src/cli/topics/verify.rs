@@ -244,8 +244,12 @@ fn plan_of(verified: &Verified, unseen: &[(TopicPartition, BrokerId)]) -> String
             0 => "none of their bytes are left".to_owned(),
             bytes => format!("the {bytes} bytes after that point are kept beside the log"),
         };
+        let offsets = match lost {
+            1 => "1 offset is".to_owned(),
+            _ => format!("{lost} offsets are"),
+        };
         format!(
-            "ends at offset {} instead of {}: {lost} offsets are cut; {rest}",
+            "ends at offset {} instead of {}: {offsets} cut; {rest}",
             verified.sound_end, verified.log_end
         )
     } else {
