@@ -310,8 +310,8 @@ fn is_named(topics: &Topics, name: &TopicName) -> bool {
     }
 }
 
-/// Whether the partitions of a topic that are read hold no records yet. What a partition that cannot be read meets is told where it
-/// is read.
+/// Whether the partitions of a topic that are read hold no records yet. What a partition that cannot be
+/// read meets is told where it is read.
 pub fn is_empty(store: &Arc<StoreDir>, job: &Job, topic: &TopicHandle) -> bool {
     let meta = topic.meta();
     (0..meta.partitions.len()).all(|partition| {

@@ -4,6 +4,14 @@
 pub fn literal_braces(template: &str) -> Option<String> {
     let mut rest = template;
     while let Some((_, after)) = rest.split_once('%') {
+        // The name of a header may be anything.
+        if let Some((_, behind)) = after
+            .strip_prefix("h[")
+            .and_then(|name| name.split_once(']'))
+        {
+            rest = behind;
+            continue;
+        }
         let Some(inner) = after.strip_prefix('{') else {
             // The sign of %% begins no field.
             rest = after.strip_prefix('%').unwrap_or(after);
@@ -53,6 +61,8 @@ mod tests {
 
     #[test]
     fn only_words_of_a_template_are_told() {
+        assert_eq!(literal_braces("%h[%{key}]\\n"), None);
+        assert!(literal_braces("%h[a] %{key}\\n").is_some());
         for (template, told) in [
             (
                 "%{file}\\n",
