@@ -181,6 +181,32 @@ fn dead_letters_keep_all_and_say_why() {
     ]);
     assert_eq!(dead["headers"], headers);
     assert!(done.err.contains("sent to dead"), "{}", done.err);
+
+    // One that fails again says where it failed last, and that once.
+    let args = [
+        "-g",
+        "again",
+        "dead",
+        "-e",
+        "--exec",
+        "exit 9",
+        "--dead-letter",
+        "worse",
+    ];
+    let done = shell.run("mq-consume", &args, b"");
+    assert_eq!(done.status, 0, "{}", done.err);
+    let worse = shell.consume_text(&["-e", "-J", "worse"]);
+    let worse: Value = serde_json::from_str(&worse).expect("one record");
+    let headers = serde_json::json!([
+        ["h", "1"],
+        ["h", null],
+        ["mq.error.topic", "dead"],
+        ["mq.error.partition", "0"],
+        ["mq.error.offset", "0"],
+        ["mq.error.status", "9"],
+        ["mq.error.attempts", "1"]
+    ]);
+    assert_eq!(worse["headers"], headers);
 }
 
 #[test]

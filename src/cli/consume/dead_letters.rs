@@ -79,7 +79,7 @@ impl DeadLetters {
     }
 
     /// Sends the batch, and returns when it is acknowledged: key, value, headers and timestamp as
-    /// they were, with its origin in headers behind them. All are weighed before the first is sent:
+    /// they were, with its origin in headers behind them, in place of a former one. All are weighed before the first is sent:
     /// what no try can store would be there once more after each.
     ///
     /// # Errors
@@ -210,19 +210,22 @@ impl<'a> Words<'a> {
 
 impl<'a> Letter<'a> {
     fn headers(&'a self, words: &'a Words<'_>) -> Vec<Header<'a>> {
-        let mut headers: Vec<Header<'a>> = self.record.headers.iter().collect();
-        for (key, value) in [
+        let own = [
             ("mq.error.topic", words.origin.tp.topic.as_str()),
             ("mq.error.partition", &words.partition),
             ("mq.error.offset", &self.at),
             ("mq.error.status", &words.origin.status),
             ("mq.error.attempts", &words.attempts),
-        ] {
-            headers.push(Header {
-                key: key.as_bytes(),
-                value: Some(value.as_bytes()),
-            });
-        }
+        ];
+        // A letter that was dead before says only where it died last.
+        let is_former =
+            |header: &Header<'_>| own.iter().any(|(key, _)| header.key == key.as_bytes());
+        let kept = self.record.headers.iter().filter(|it| !is_former(it));
+        let mut headers: Vec<Header<'a>> = kept.collect();
+        headers.extend(own.map(|(key, value)| Header {
+            key: key.as_bytes(),
+            value: Some(value.as_bytes()),
+        }));
         headers
     }
 
