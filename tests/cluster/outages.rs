@@ -67,6 +67,17 @@ fn a_running_producer_gives_up_after_its_timeout() {
     producer.feed(b"2\n");
     let done = producer.end();
     assert!(done.status != 0, "{}", done.err);
+    // Why it waited is told once; what came of that refers to it.
+    let count = |words: &str| done.err.matches(words).count();
+    assert_eq!(
+        count("no broker runs that has a replica"),
+        1,
+        "{}",
+        done.err
+    );
+    assert_eq!(count("NOT_ENOUGH_REPLICAS"), 1, "{}", done.err);
+    assert!(done.err.contains("waiting: no broker runs"), "{}", done.err);
+    assert!(done.err.contains("within 2s"), "{}", done.err);
     has(&brokers, "1\n");
 }
 

@@ -101,6 +101,43 @@ fn a_failed_produce_counts_and_names_the_line() {
     }
 }
 
+/// Behind what is stored it goes on with the lines that are left, where that is known.
+#[test]
+fn a_partial_stop_says_how_to_go_on() {
+    let _tally = Tally::start();
+    let shell = Shell::new();
+    std::fs::write(shell.dir().join("a file"), "k=1\nbad\nk=3\n").expect("a file");
+    std::fs::write(shell.dir().join("bad"), "bad\n").expect("a file");
+    for (args, input, cure) in [
+        (
+            &["-K", "=", "t", "a file"][..],
+            "",
+            Some(". Then go on from line 2 on: tail -n +2 'a file' | mq-produce ..."),
+        ),
+        (
+            &["-K", "=", "t"],
+            "k=1\nk=2\nbad\n",
+            Some(". Then send it again from line 3 on: tail -n +3 | mq-produce ..."),
+        ),
+        (
+            &["-J", "t"],
+            "{\"value\":\"a\"}\nbad\n",
+            Some(". Then send it again from line 2 on: tail -n +2 |"),
+        ),
+        (&["-K", "=", "t"], "bad\n", None),
+        (&["-K", "=", "-D", ";", "t"], "k=1;bad;", None),
+        (&["-K", "=", "t", "-", "bad"], "k=1\n", None),
+    ] {
+        Tally::case();
+        let done = shell.run("mq-produce", args, input.as_bytes());
+        assert_eq!(done.status, 1, "{args:?}: {}", done.err);
+        match cure {
+            Some(cure) => assert!(done.err.contains(cure), "{args:?}: {}", done.err),
+            None => assert!(!done.err.contains("tail -n"), "{args:?}: {}", done.err),
+        }
+    }
+}
+
 #[test]
 fn a_failed_echo_names_the_line_too() {
     let _tally = Tally::start();

@@ -86,6 +86,20 @@ pub enum InputFormat {
     Template(Template),
 }
 
+impl InputFormat {
+    /// Whether each record begins where a line begins.
+    pub fn begins_at_lines(&self) -> bool {
+        match self {
+            InputFormat::Lines(delimiter) => delimiter.bytes() == b"\n",
+            InputFormat::MultiLine(_)
+            | InputFormat::Json
+            | InputFormat::Kcat
+            | InputFormat::Console => true,
+            InputFormat::Whole | InputFormat::Template(_) => false,
+        }
+    }
+}
+
 /// What `--on-missing-key` asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum MissingKey {

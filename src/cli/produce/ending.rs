@@ -1,11 +1,12 @@
 //! The end of a run: what was sent is waited for, and told of.
 
+use super::job::Source;
 use super::lines::Place;
 use super::run::Run;
 use super::topics::OpenTopic;
 use crate::cli::Outcome;
 use crate::cli::exit::weightier;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, shell_word};
 
 /// A topic whose delivery failed.
 #[derive(Debug)]
@@ -33,9 +34,7 @@ impl Run<'_> {
         let sent = producer.sent();
         let mut echoed = Ok(());
         let closed = producer.close(|receipts| {
-            if let Some(why) = self.waits.take() {
-                self.env.note(&why);
-            }
+            self.waits.tell(self.env);
             let outcome = self.echoes.acknowledged(opening, receipts);
             if echoed.is_ok() {
                 echoed = outcome;
@@ -98,7 +97,9 @@ impl Run<'_> {
         let count = acknowledged(self.acknowledged);
         let stopped = format!("stopped at {} ({count})", self.place(self.here()));
         match (fed.and(made), echoed) {
-            (Err(e), _) if e.kind() != Kind::Interrupted => return Err(e.at(stopped)),
+            (Err(e), _) if e.kind() != Kind::Interrupted => {
+                return Err(self.with_way_on(e).at(stopped));
+            }
             (Ok(()), Err(e)) if !self.env.stopping() => {
                 return Err(e.at(format!(
                     "the echo is not complete ({count}, all that were read)"
@@ -115,6 +116,33 @@ impl Run<'_> {
             return Ok(Outcome::Partial);
         }
         Ok(Outcome::Done)
+    }
+
+    /// How to go on behind what is stored, where that is all of the input before a line.
+    fn with_way_on(&self, e: Error) -> Error {
+        let is_record = matches!(
+            e.kind(),
+            Kind::InvalidRecord | Kind::MessageTooLarge | Kind::UnknownTopic
+        );
+        let line = self.line;
+        let ([source], true, true) = (
+            &*self.job.sources,
+            self.job.input.format.begins_at_lines(),
+            is_record && self.acknowledged > 0,
+        ) else {
+            return e;
+        };
+        let (from, verb) = match source {
+            Source::Stdin => (String::new(), "send it again"),
+            Source::File(path) => (format!(" {}", shell_word(&path.to_string_lossy())), "go on"),
+        };
+        let first = match e.cure_text() {
+            Some(cure) => cure.to_owned(),
+            None => format!("mend line {line}"),
+        };
+        e.cure(format!(
+            "{first}. Then {verb} from line {line} on: tail -n +{line}{from} | mq-produce ..."
+        ))
     }
 
     /// Of what failed the weightiest, with the first record that is not acknowledged: of several
@@ -139,6 +167,9 @@ impl Run<'_> {
             .iter()
             .position(|failed| failed.error.kind() == worst)?;
         let mut error = self.failures.swap_remove(told).error;
+        if let Some(told) = self.waits.instead_of(&error, self.job.delivery.timeout) {
+            error = told;
+        }
         if error.kind() == Kind::Busy && self.acknowledged > 0 {
             // Only a run that stored nothing may be tried again blindly.
             error = error.with_kind(Kind::Io);

@@ -1,7 +1,10 @@
 //! Looks on while a delivery waits for replicas: a signal ends the wait, and a long one is told of.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use crate::cli::Env;
+use crate::cli::lang::show_duration;
 use crate::cli::signals::StopFlag;
 use crate::client::Onlooker;
 use crate::error::Error;
@@ -10,7 +13,16 @@ use crate::error::Error;
 #[derive(Debug)]
 pub struct Waits {
     stop: StopFlag,
-    why: Mutex<Option<String>>,
+    why: Mutex<Why>,
+}
+
+/// Why a delivery waits.
+#[derive(Debug, Default)]
+struct Why {
+    /// Not told yet.
+    due: Option<Error>,
+    /// What was told last: its words, with what helps.
+    told: Option<String>,
 }
 
 impl Waits {
@@ -18,17 +30,49 @@ impl Waits {
     pub fn new(stop: StopFlag) -> Self {
         Waits {
             stop,
-            why: Mutex::new(None),
+            why: Mutex::default(),
         }
     }
 
-    /// Why the delivery waits, if that is to be told.
-    pub fn take(&self) -> Option<String> {
-        self.why
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+    /// Tells why the delivery waits, if that is new.
+    pub fn tell(&self, env: &Env) {
+        let mut why = self.lock();
+        let Some(e) = why.due.take().filter(|_| !env.is_quiet()) else {
+            return;
+        };
+        let text = e.to_string();
+        let reason = code_of(&text).map_or(&*text, |(_, reason)| reason);
+        let cure = e.cure_text().map(|cure| format!(" ({cure})"));
+        env.note(&format!("waiting: {reason}{}", cure.unwrap_or_default()));
+        why.told = Some(text);
     }
+
+    /// The same failure in fewer words, where the wait for its cause was told of.
+    pub fn instead_of(&self, e: &Error, timeout: Duration) -> Option<Error> {
+        let text = e.to_string();
+        if self.lock().told.as_ref() != Some(&text) {
+            return None;
+        }
+        let code = code_of(&text).map(|(code, _)| format!("{code}: "));
+        let text = format!(
+            "{}what it waited for has not come within {}",
+            code.unwrap_or_default(),
+            show_duration(timeout)
+        );
+        let cure = "do what is said above, or wait longer with --timeout";
+        Some(Error::new(e.kind(), text).cure(cure))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Why> {
+        self.why.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The code that an error's words begin with, and the rest of them.
+fn code_of(text: &str) -> Option<(&str, &str)> {
+    let (code, rest) = text.split_once(": ")?;
+    let is_code = code.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
+    is_code.then_some((code, rest))
 }
 
 impl Onlooker for Waits {
@@ -37,8 +81,6 @@ impl Onlooker for Waits {
     }
 
     fn waits(&self, why: &Error) {
-        let cure = why.cure_text().map(|cure| format!(" ({cure})"));
-        let text = format!("waiting: {why}{}", cure.unwrap_or_default());
-        *self.why.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+        self.lock().due = Some(why.clone());
     }
 }

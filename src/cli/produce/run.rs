@@ -214,9 +214,7 @@ impl Run<'_> {
         }
         self.env.tell_cuts();
         self.tell_lost_reader();
-        if let Some(why) = self.waits.take() {
-            self.env.note(&why);
-        }
+        self.waits.tell(self.env);
         if failed {
             return Err(Error::new(Kind::Interrupted, "the producer has failed"));
         }
