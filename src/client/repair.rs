@@ -118,6 +118,7 @@ mod tests {
             log_end,
             page_lost: false,
             bytes_behind: 0,
+            sound_behind: 0,
             renewed: Vec::new(),
         }
     }

@@ -37,6 +37,8 @@ pub struct Verified {
     pub page_lost: bool,
     /// Bytes of the log that are there behind `sound_end`, zeros apart.
     pub bytes_behind: u64,
+    /// Records behind the first damage that are in undamaged batches.
+    pub sound_behind: u64,
     /// The small files that a repair makes anew.
     pub renewed: Vec<&'static str>,
 }
@@ -183,10 +185,13 @@ impl Admin {
                     .at(sound_end - 1)
                     .map(|epoch| (epoch, sound_end)),
             };
-            let bytes_behind = if sound_end < tail.end {
-                bytes_behind(dir, &segments, sound_place)?
+            let (bytes_behind, sound_behind) = if sound_end < tail.end {
+                (
+                    bytes_behind(dir, &segments, sound_place)?,
+                    sound_behind(dir, &segments, sound_place, until)?,
+                )
             } else {
-                0
+                (0, 0)
             };
             let again = replica.read_page()?;
             let moved = match (&page, &again) {
@@ -213,6 +218,7 @@ impl Admin {
                     log_end: tail.end.max(sound_end),
                     page_lost: page.is_none(),
                     bytes_behind,
+                    sound_behind,
                     renewed,
                 });
             }
@@ -280,6 +286,37 @@ fn bytes_behind(dir: &dyn crate::disk::Dir, segments: &Segments, end: Place) -> 
         }
     }
     Ok(kept)
+}
+
+/// How many records a repair that ends the log there takes away with undamaged batches.
+fn sound_behind(
+    dir: &dyn crate::disk::Dir,
+    segments: &Segments,
+    damage: Place,
+    end: Place,
+) -> Result<u64> {
+    let (mut records, mut offset) = (0, damage.offset);
+    let bases = segments.from(damage.segment).iter().copied();
+    for base in bases.take_while(|base| *base <= end.segment) {
+        let name = SegmentFile::new(base, FileKind::Log).name();
+        let error = |e| Error::io("read", crate::disk::join(dir, &name), e);
+        let file = match dir.open(&name, crate::disk::Open::Read) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+            opened => opened.map_err(error)?,
+        };
+        let mut len = file.len().map_err(error)?;
+        if base == end.segment {
+            len = len.min(end.position);
+        }
+        let from = if base == damage.segment {
+            damage.position
+        } else {
+            0
+        };
+        let found = storage::sound_records_behind(&*file, from, len, offset).map_err(error)?;
+        (records, offset) = (records + found.0, found.1);
+    }
+    Ok(records)
 }
 
 fn unknown_tail(

@@ -40,4 +40,7 @@ pub use segments::{Segments, damaged, sync_failed};
 pub use tail::{LastBatch, Place, Tail};
 pub use time_index::TimeIndexEntry;
 pub use verify::{Covered, Finding, behind_indexes, verify};
-pub use walk::{Break, WalkFrom, Walked, out_of_place, sound_batch_behind, walk};
+pub use walk::{
+    Break, WalkFrom, Walked, next_sound_batch, out_of_place, sound_batch_behind,
+    sound_records_behind, walk,
+};

@@ -180,13 +180,24 @@ pub fn sound_batch_behind(
     end: u64,
     offset: Offset,
 ) -> io::Result<bool> {
+    next_sound_batch(file, position, end, offset).map(|found| found.is_some())
+}
+
+/// The first sound batch with a base offset above `offset` at or after `position`: where it begins,
+/// and its header.
+pub fn next_sound_batch(
+    file: &dyn File,
+    position: u64,
+    end: u64,
+    offset: Offset,
+) -> io::Result<Option<(u64, BatchHeader)>> {
     let mut window = Window::new(file);
     let mut probe = Window::new(file);
     let mut at = position;
     while at + BATCH_HEADER_LEN as u64 <= end {
         let bytes = window.at(at, READ_BYTES, end)?;
         if bytes.len() < BATCH_HEADER_LEN {
-            return Ok(false);
+            return Ok(None);
         }
         let mut candidates = Vec::new();
         for (i, head) in bytes.windows(BATCH_HEADER_LEN).enumerate() {
@@ -198,20 +209,46 @@ pub fn sound_batch_behind(
                 && header.base_offset > offset
                 && at + i as u64 + header.total_len() as u64 <= end
             {
-                candidates.push((at + i as u64, header.total_len()));
+                candidates.push((at + i as u64, header));
             }
         }
         let step = (bytes.len() - BATCH_HEADER_LEN + 1) as u64;
-        for (start, total) in candidates {
-            let bytes = probe.at(start, total, end)?;
+        for (start, header) in candidates {
+            let bytes = probe.at(start, header.total_len(), end)?;
             if BatchView::parse(bytes)
                 .and_then(|view| view.check_crc())
                 .is_ok()
             {
-                return Ok(true);
+                return Ok(Some((start, header)));
             }
         }
         at += step;
     }
-    Ok(false)
+    Ok(None)
+}
+
+/// How many records lie in sound batches at or after `position`, behind damage at `offset`. What
+/// begins at an offset that was counted already is not counted again.
+pub fn sound_records_behind(
+    file: &dyn File,
+    mut position: u64,
+    end: u64,
+    mut offset: Offset,
+) -> io::Result<(u64, Offset)> {
+    let mut records = 0;
+    while let Some((at, header)) = next_sound_batch(file, position, end, offset)? {
+        let from = WalkFrom {
+            position: at,
+            offset: header.base_offset,
+            epoch: 0,
+        };
+        let walked = walk(file, from, end, None, None, &mut |_, header, _| {
+            records += u64::try_from(header.record_count).unwrap_or_default();
+            Ok(())
+        })?;
+        offset = walked.offset - 1;
+        // A sound batch that does not fit there is not passed over for ever.
+        position = walked.position.max(at + 1);
+    }
+    Ok((records, offset))
 }

@@ -197,6 +197,57 @@ fn describe(shell: &Shell) -> (Value, String) {
     (serde_json::from_slice(&done.out).expect("JSON"), done.err)
 }
 
+/// A repair to which somebody said yes beforehand tells in one line what it did.
+#[test]
+fn a_repair_is_told_once() {
+    let _tally = Tally::start();
+    let shell = Shell::new();
+    shell.produce(&["t"], b"a\n");
+    let log = shell.logs().join("t-0/00000000000000000000.log");
+    let first = std::fs::metadata(&log).expect("a log").len();
+    shell.produce(&["t"], b"b\n");
+    shell.produce(&["t"], b"c\nd\n");
+    let clean = shell.run("mq-topics", &["verify", "t"], b"");
+    assert_eq!((clean.status, clean.err.as_str()), (0, ""));
+    let mut bytes = std::fs::read(&log).expect("a log");
+    bytes[first as usize + 66] ^= 1;
+    std::fs::write(&log, bytes).expect("damaged");
+
+    Tally::case();
+    let lost = "ends at offset 1 instead of 4: 3 offsets are cut, 2 undamaged records behind the damage \
+                among them";
+    let dry = ["verify", "t", "--repair", "truncate", "--dry-run"];
+    let plan = shell.run("mq-topics", &dry, b"");
+    assert_eq!(plan.status, 65, "{}", plan.err);
+    assert!(plan.err.contains(&format!("t:0 {lost}")), "{}", plan.err);
+
+    Tally::case();
+    let yes = ["verify", "t", "--repair", "truncate", "--yes"];
+    let done = shell.run("mq-topics", &yes, b"");
+    assert_eq!(done.status, 0, "{}", done.err);
+    assert_eq!(done.err.lines().count(), 1, "{}", done.err);
+    let said = format!("t:0 is repaired: {lost}");
+    assert!(done.err.contains(&said), "{}", done.err);
+    let (_, cut) = done
+        .err
+        .split_once("mq-topics dump --file ")
+        .expect("a command");
+    assert!(cut.trim_end().ends_with(".cut"), "{cut}");
+    let args = ["dump", "--file", cut.trim_end(), "--format", "tsv"];
+    let dumped = shell.run("mq-topics", &args, b"");
+    assert_eq!(dumped.text().lines().count(), 2, "{}", dumped.text());
+
+    // Behind a header that is damaged, too.
+    Tally::case();
+    let mut bytes = std::fs::read(cut.trim_end()).expect("the cut part");
+    bytes[16] = 9;
+    std::fs::write(shell.dir().join("part"), bytes).expect("a copy");
+    let args = ["dump", "--file", "part", "--format", "tsv"];
+    let dumped = shell.run("mq-topics", &args, b"");
+    assert_eq!(dumped.status, 65, "{}", dumped.err);
+    assert_eq!(dumped.text().lines().count(), 1, "{}", dumped.text());
+}
+
 /// A group that stands beyond the end: its log lost records.
 #[test]
 fn the_lag_of_a_group_beyond_the_end_is_unknown() {

@@ -12,7 +12,7 @@ use crate::cli::{Env, Failures, Outcome};
 use crate::disk::{Dir, Disk, File, Open, OsDisk, join};
 use crate::error::{Error, Kind, Result};
 use crate::record::{BATCH_HEADER_LEN, BatchHeader, BatchView};
-use crate::storage::{FileKind, SegmentFile, Segments};
+use crate::storage::{self, FileKind, SegmentFile, Segments};
 use crate::store::{Replica, StoreDir, TopicHandle, topics};
 use crate::types::TopicPartition;
 
@@ -133,7 +133,14 @@ impl Dump {
         // Nobody reads what else there is.
         while position < end && !self.stdout.is_unread() {
             let Some(header) = self.header(&*file, &path, position, end)? else {
-                return Ok(());
+                // What is undamaged behind it is shown, too.
+                let found = storage::next_sound_batch(&*file, position + 1, end, -1)
+                    .map_err(|e| Error::io("read", &path, e))?;
+                match found {
+                    Some((at, _)) => position = at,
+                    None => return Ok(()),
+                }
+                continue;
             };
             let total = header.total_len() as u64;
             let sound = if total <= BATCH_BYTES_MAX {

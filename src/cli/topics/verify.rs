@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::BufWriter;
+use std::sync::Arc;
 
 use super::job::Verify;
 use super::run::PATIENCE;
@@ -10,9 +11,9 @@ use crate::cli::output::{Cell, Column, Listing};
 use crate::cli::stdout::Stdout;
 use crate::cli::{Env, Failures, Outcome};
 use crate::client::{Admin, Verified, repair_refused};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, shell_word};
 use crate::group;
-use crate::store::{Stray, log_dir};
+use crate::store::{StoreDir, Stray, log_dir};
 use crate::types::{BrokerId, TopicPartition};
 
 const COLUMNS: [Column; 11] = [
@@ -126,7 +127,7 @@ pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
             failures.tell(env, e);
         }
         if kept.is_empty() || !may.is_empty() {
-            repair(consent, &admin, (&may, &unseen), &mut failures, env)?;
+            repair(consent, &store, (&may, &unseen), &mut failures, env)?;
         }
         return Ok(failures.outcome());
     }
@@ -142,10 +143,6 @@ pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
             first.tp.topic
         ));
         failures.tell(env, &e);
-    } else if !job.deep && !looked.is_empty() && matches!(failures.outcome(), Outcome::Done) {
-        env.note(
-            "no damage found in the structure; only --deep finds changed bytes within records",
-        );
     }
     Ok(failures.outcome())
 }
@@ -236,8 +233,33 @@ fn split<'a>(damaged: Vec<&'a Verified>, looked: &[&Verified]) -> (Vec<&'a Verif
     (may, refused)
 }
 
+/// Where a repair kept what it cut.
+fn kept_in(store: &StoreDir, repaired: &TopicPartition, env: &Env) -> String {
+    let mut kept = Vec::new();
+    for (tp, cut) in store.take_cuts() {
+        if tp == *repaired {
+            kept.extend(cut.kept);
+        } else {
+            env.warn(&format!("{tp}: {cut}"));
+        }
+    }
+    let Some(first) = kept.first().map(|path| path.display().to_string()) else {
+        return String::new();
+    };
+    let more = match kept.len() {
+        1 => String::new(),
+        more => format!(" ({more} files, of which this is the first)"),
+    };
+    let word = shell_word(&first);
+    format!("; to see the batches of the cut part{more}: mq-topics dump --file {word}")
+}
+
 /// What the repair of a leader's replica comes to. `unseen`: replicas that could not be looked at.
 fn plan_of(verified: &Verified, unseen: &[(TopicPartition, BrokerId)]) -> String {
+    format!("{} {}\n", verified.tp, what_of(verified, unseen))
+}
+
+fn what_of(verified: &Verified, unseen: &[(TopicPartition, BrokerId)]) -> String {
     let lost = verified.log_end - verified.sound_end;
     let mut what = if lost > 0 {
         let rest = match verified.bytes_behind {
@@ -248,8 +270,13 @@ fn plan_of(verified: &Verified, unseen: &[(TopicPartition, BrokerId)]) -> String
             1 => "1 offset is".to_owned(),
             _ => format!("{lost} offsets are"),
         };
+        let sound = match verified.sound_behind {
+            0 => String::new(),
+            1 => ", 1 undamaged record behind the damage among them".to_owned(),
+            more => format!(", {more} undamaged records behind the damage among them"),
+        };
         format!(
-            "ends at offset {} instead of {}: {offsets} cut; {rest}",
+            "ends at offset {} instead of {}: {offsets} cut{sound}; {rest}",
             verified.sound_end, verified.log_end
         )
     } else {
@@ -265,7 +292,7 @@ fn plan_of(verified: &Verified, unseen: &[(TopicPartition, BrokerId)]) -> String
             ));
         }
     }
-    format!("{} {what}\n", verified.tp)
+    what
 }
 
 /// What is wrong with these: data, or only that they are offline.
@@ -280,7 +307,7 @@ fn damage(damaged: &[&Verified]) -> (Kind, &'static str) {
 
 fn repair(
     consent: Consent,
-    admin: &Admin,
+    store: &Arc<StoreDir>,
     (damaged, unseen): (&[&Verified], &[(TopicPartition, BrokerId)]),
     failures: &mut Failures,
     env: &mut Env,
@@ -303,8 +330,11 @@ fn repair(
         }
         plan.push_str(&plan_of(verified, unseen));
     }
-    for line in plan.lines() {
-        env.say(line);
+    // Who said yes beforehand is told what was done, in the same words.
+    if consent != Consent::Given {
+        for line in plan.lines() {
+            env.say(line);
+        }
     }
     let names = damaged
         .iter()
@@ -321,6 +351,7 @@ fn repair(
         );
         return Ok(());
     }
+    let admin = Admin::new(store, PATIENCE);
     for verified in damaged {
         if verified.follows {
             match admin.replace_follower(&verified.tp, verified.broker) {
@@ -330,10 +361,17 @@ fn repair(
             continue;
         }
         match admin.repair(&verified.tp) {
-            Ok(page) => env.note(&format!(
-                "{} is repaired; its log now ends at offset {}",
-                verified.tp, page.tail.end
-            )),
+            Ok(page) => {
+                let done = if consent == Consent::Given {
+                    format!("is repaired: {}", what_of(verified, unseen))
+                } else {
+                    format!("is repaired; its log now ends at offset {}", page.tail.end)
+                };
+                let tp = &verified.tp;
+                let text = format!("{tp} {done}{}", kept_in(store, tp, env));
+                // It says what became of data that is cut.
+                env.say(&text);
+            }
             Err(e) => failures.tell(env, &e),
         }
     }
