@@ -50,6 +50,19 @@ impl NamePattern {
     pub fn regex(option: &str, text: &str) -> Result<Self> {
         let regex =
             Regex::new(&format!("^(?:{text})$")).map_err(|e| bad_regex(option, text, &e))?;
+        // No name has a colon.
+        if let Some((name, number)) = text.rsplit_once(':')
+            && !number.is_empty()
+            && number.bytes().all(|b| b.is_ascii_digit())
+        {
+            return Err(usage(
+                format!(
+                    "{option} '{}' names a partition, which a regular expression cannot",
+                    text.escape_debug()
+                ),
+                format!("write '{}' and -p {number}", name.escape_debug()),
+            ));
+        }
         Ok(NamePattern {
             text: text.to_owned(),
             matcher: Matcher::Regex(regex),
@@ -132,6 +145,10 @@ mod tests {
         }
         let e = NamePattern::regex("-r", "a(").expect_err("refused");
         assert!(e.to_string().starts_with("-r 'a(' is not a regular"), "{e}");
+        let e = NamePattern::regex("-r", "a.*:1").expect_err("refused");
+        assert!(e.to_string().contains("names a partition"), "{e}");
+        assert_eq!(e.cure_text(), Some("write 'a.*' and -p 1"));
+        NamePattern::regex("-r", "(?:a)").expect("no partition");
         assert!(!NamePattern::parse("a.b").expect("name").is_glob());
         let e = NamePattern::parse("a[").expect_err("refused");
         assert_eq!(e.kind(), Kind::Usage);

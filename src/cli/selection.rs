@@ -276,12 +276,16 @@ impl TopicPattern {
             None => (text, None),
             Some((name, number)) => {
                 // The number is looked at as that of a topic that could be.
-                let tp = parse_topic_partition(&format!("t:{number}"));
-                let same = |e: Error| match parse_topic_partition(text) {
-                    Err(own) => own,
-                    Ok(_) => e,
+                let tp = match number {
+                    "" => parse_topic_partition(text),
+                    number => parse_topic_partition(&format!("t:{number}")),
                 };
-                (name, Some(tp.map_err(same)?.partition))
+                // What no name may have, where it is no glob, is worse than a wrong number.
+                let worse = |e: Error| match NamePattern::parse(name) {
+                    Ok(name) if name.is_glob() => e,
+                    _ => parse_topic_partition(text).err().unwrap_or(e),
+                };
+                (name, Some(tp.map_err(worse)?.partition))
             }
         };
         let name = NamePattern::parse(name)?;
@@ -344,6 +348,12 @@ mod tests {
         for text in ["", "a:", "a:x", "a:-1", "a b", "a*:x", "a[", "a:1:2"] {
             Selection::parse(&[text]).expect_err(text);
         }
+        for text in ["a*:", "a:"] {
+            let e = Selection::parse(&[text]).expect_err(text).to_string();
+            assert!(e.ends_with(":' has no partition behind its colon"), "{e}");
+        }
+        let e = Selection::parse(&["a*:x"]).expect_err("no number");
+        assert!(e.to_string().contains("'x' is not a partition"), "{e}");
         Selection::parse_topics(&["a*"]).expect("a glob");
         let e = Selection::parse_topics(&["a*:1"]).expect_err("a partition");
         assert_eq!(e.kind(), Kind::Usage);

@@ -62,12 +62,15 @@ pub fn parse_partitions(text: &str) -> Result<Vec<PartitionId>> {
 /// [`Kind::Usage`](crate::error::Kind::Usage), or
 /// [`Kind::InvalidTopic`](crate::error::Kind::InvalidTopic) for the name.
 pub fn parse_topic_partition(text: &str) -> Result<TopicPartition> {
+    let cure = "write TOPIC:P, such as orders:0";
     let Some((topic, partition)) = text.split_once(':') else {
-        return Err(usage(
-            format!("'{}' names no partition", shown(text)),
-            "write TOPIC:P, such as orders:0",
-        ));
+        let text = format!("'{}' names no partition", shown(text));
+        return Err(usage(text, cure));
     };
+    if !topic.is_empty() && partition.is_empty() {
+        let text = format!("'{}' has no partition behind its colon", shown(text));
+        return Err(usage(text, cure));
+    }
     Ok(TopicPartition::new(
         TopicName::new(topic)?,
         parse_partition(partition)?,
