@@ -151,9 +151,22 @@ impl Admin {
     /// [`crate::error::Kind::UnknownTopic`], `Damaged` (the topic file); a partition that cannot be read
     /// has no log in what comes back.
     pub fn describe(&self, name: &TopicName) -> Result<TopicDescription> {
-        let meta = self.metadata(name)?;
+        self.describe_read(&*self.metadata(name)?, |_| true)
+    }
+
+    /// As [`Admin::describe`], of a topic file that was read, and of those partitions only.
+    ///
+    /// # Errors
+    /// `Damaged`.
+    pub fn describe_read(
+        &self,
+        meta: &TopicMeta,
+        is_meant: impl Fn(PartitionId) -> bool,
+    ) -> Result<TopicDescription> {
+        let name = &meta.name;
         let configs = meta.configs()?.describe();
-        let partitions = meta.partitions.iter().map(|partition| {
+        let meant = meta.partitions.iter().filter(|p| is_meant(p.partition));
+        let partitions = meant.map(|partition| {
             let tp = TopicPartition::new(name.clone(), partition.partition);
             let looked = open_now(&self.store, &tp).and_then(|reader| {
                 let page = reader.page()?;
@@ -174,7 +187,7 @@ impl Admin {
                 log,
                 offline: page.and_then(|page| page.offline),
                 preferred_leader: partition.preferred_leader(),
-                followers: followers(&self.store, &meta, partition, end),
+                followers: followers(&self.store, meta, partition, end),
             }
         });
         let partitions = partitions.collect();

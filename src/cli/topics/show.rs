@@ -212,12 +212,9 @@ fn headline(name: &TopicName, facts: &[String], width: Option<u16>) -> String {
 }
 
 fn describe_chosen(admin: &Admin, chosen: &Chosen) -> Result<TopicDescription> {
-    let mut topic = admin.describe(&chosen.topic)?;
-    if chosen.partitions.is_some() {
-        let only = chosen.partitions_of(&*admin.metadata(&chosen.topic)?)?;
-        topic.partitions.retain(|p| only.contains(&p.partition));
-    }
-    Ok(topic)
+    let meta = admin.metadata(&chosen.topic)?;
+    let only = chosen.partitions_of(&meta)?;
+    admin.describe_read(&meta, |partition| only.binary_search(&partition).is_ok())
 }
 
 fn partitions(topics: &[TopicDescription], output: OutputOptions, env: &Env) -> Result<()> {
