@@ -18,6 +18,7 @@ mod help_json;
 pub mod lang;
 pub mod output;
 pub mod pattern;
+mod presence;
 pub mod produce;
 mod progress;
 mod relations;

@@ -13,6 +13,7 @@ mod each_topic;
 mod failures;
 mod json_input;
 mod lost_logs;
+mod lost_stores;
 mod messages;
 mod multi_line;
 mod origins;

@@ -17,10 +17,9 @@ use super::run::nothing;
 use crate::cli::{Env, Outcome, stdout};
 use crate::client::point::{PointRange, Selection};
 use crate::client::{
-    Began, CommitWhen, Consumer, Delivery, End, Fetched, Generation, GroupOptions, GroupSession,
-    Order,
+    Began, CommitWhen, Delivery, End, Fetched, Generation, GroupOptions, GroupSession, Order,
 };
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::group::Naming;
 use crate::store::{PartitionReader, StoreDir, TopicHandle, topics};
 use crate::types::{Offset, TopicName, TopicPartition};
@@ -29,8 +28,8 @@ use crate::types::{Offset, TopicName, TopicPartition};
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Bytes fetched at a time.
 pub const FETCH_BYTES: usize = 256 << 10;
-/// How long a wait may be: what nobody reported is seen then.
-const TICK: Duration = Duration::from_secs(5);
+/// How long a wait may be: what nobody reported is seen then, such as a store that was moved away.
+const TICK: Duration = Duration::from_secs(1);
 /// The same while the output's reader may go away unseen.
 const PIPE_TICK: Duration = Duration::from_millis(500);
 /// How long what was handed out may keep a partition that moves.
@@ -115,7 +114,6 @@ pub fn run(
     let delivery: Arc<dyn Delivery> = Arc::clone(&marks) as Arc<dyn Delivery>;
     let session = GroupSession::start(store, options, delivery, Box::new(env.signals().waker()))?;
     env.signals().end_by_first(false);
-    let consumer = Consumer::reading_from(store, job.read_from.clone());
     let member = Member {
         marks,
         session,
@@ -123,7 +121,7 @@ pub fn run(
         generations: HashMap::new(),
         moving: false,
     };
-    Reading::new(env, job, consumer, output, idle).run(member)
+    Reading::new(env, store, job, output, idle)?.run(member)
 }
 
 /// What there is of the topics that were asked for by their names.
@@ -355,7 +353,10 @@ impl Member {
                 Order::Follow => on.consumer.look_for_leaders(),
                 Order::Note(text) => on.env.note(&text),
                 Order::Warn(text) => on.env.warn(&text),
-                Order::Broken(e) => on.env.fail(&e),
+                Order::Broken(e) => match on.unless_gone(e) {
+                    gone if gone.kind() == Kind::NoStore => return Err(gone),
+                    e => on.env.fail(&e),
+                },
                 Order::Finished => finished = true,
                 Order::Failed(e) => return Err(e),
             }

@@ -8,18 +8,22 @@
 //! 2. What is damaged is told at once, and once; the partition counts as read to its end, the others
 //!    go on, and the exit status is 65. A partition that cannot be opened is told of alike, and tried
 //!    again.
-//! 3. A topic that was deleted ends it, unless only a pattern named it.
+//! 3. A topic that was deleted ends it, unless only a pattern named it. So does a store that was moved
+//!    away or deleted: it is looked for once a second while nothing comes, and when something fails.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::job::{Job, Topics};
 use super::output::Output;
 use super::print::{Printer, Stop};
-use crate::cli::{Env, Outcome, stdout};
+use crate::cli::{Env, Outcome, presence, stdout};
 use crate::client::{Consumer, Fetched};
 use crate::error::{Error, Kind, Result};
+use crate::store::StoreDir;
 use crate::types::{Offset, TopicPartition};
 
 /// Between two looks for a store or topic that is waited for.
@@ -39,9 +43,20 @@ pub struct Reading<'e> {
     /// Where they are printed.
     pub output: Output,
     idle: Idle,
+    presence: Presence,
     buf: Vec<u8>,
     broken: HashSet<TopicPartition>,
     noted_end: bool,
+}
+
+/// Where the store was found, and when it was last looked for there.
+#[derive(Debug)]
+struct Presence {
+    store: Arc<StoreDir>,
+    path: PathBuf,
+    looked: Duration,
+    /// Whether a failure was held against it.
+    is_asked: bool,
 }
 
 /// Where partitions come from, and what becomes of their records.
@@ -150,22 +165,39 @@ impl Idle {
 
 impl<'e> Reading<'e> {
     /// For a job.
-    pub fn new(env: &'e mut Env, job: Job, consumer: Consumer, output: Output, idle: Idle) -> Self {
+    ///
+    /// # Errors
+    /// As [`Env::store_path`].
+    pub fn new(
+        env: &'e mut Env,
+        store: &Arc<StoreDir>,
+        job: Job,
+        output: Output,
+        idle: Idle,
+    ) -> Result<Self> {
+        let presence = Presence {
+            store: Arc::clone(store),
+            path: env.store_path()?,
+            looked: env.monotonic(),
+            is_asked: false,
+        };
+        let consumer = Consumer::reading_from(store, job.read_from.clone());
         // What a command reads is no terminal.
         let on_terminal =
             env.stdout_is_terminal() && job.group.as_ref().is_none_or(|group| group.exec.is_none());
         let renderer = job.renderer.clone().escaping(on_terminal && !job.raw);
-        Reading {
+        Ok(Reading {
             printer: Printer::new(renderer, job.filter.clone(), job.count),
             env,
             job,
             consumer,
             output,
             idle,
+            presence,
             buf: Vec::new(),
             broken: HashSet::new(),
             noted_end: false,
-        }
+        })
     }
 
     /// Reads to the end.
@@ -173,7 +205,7 @@ impl<'e> Reading<'e> {
     /// # Errors
     /// What ended it. A reader that goes away is no error.
     pub fn run(mut self, mut source: impl Source) -> Result<Outcome> {
-        let outcome = self.go(&mut source);
+        let outcome = self.go(&mut source).map_err(|e| self.unless_gone(e));
         self.end(source, outcome)
     }
 
@@ -233,7 +265,27 @@ impl<'e> Reading<'e> {
         self.consumer.position(tp)
     }
 
+    /// Looks, once a second, whether the store is still there: asked by who waits anyway.
+    fn look_for_store(&mut self) -> Result<()> {
+        let now = self.env.monotonic();
+        if now.saturating_sub(self.presence.looked) < presence::LOOK_INTERVAL {
+            return Ok(());
+        }
+        self.presence.looked = now;
+        presence::check(&self.presence.store, &self.presence.path)
+    }
+
+    /// The same failure, or that the store is gone. Only the first of a run that follows is looked
+    /// into: that takes a moment.
+    pub fn unless_gone(&mut self, e: Error) -> Error {
+        if self.job.to_end || std::mem::replace(&mut self.presence.is_asked, true) {
+            return e;
+        }
+        presence::unless_gone(e, &self.presence.store, &self.presence.path, self.env)
+    }
+
     fn failed(&mut self, source: &mut impl Source, e: Error) -> Result<()> {
+        let e = self.unless_gone(e);
         match (e.kind(), self.consumer.failed_at().cloned()) {
             (Kind::UnknownTopic, _) => self.deleted(source, e),
             (Kind::Damaged, Some(tp)) => {
@@ -309,6 +361,7 @@ impl<'e> Reading<'e> {
             self.noted_end = true;
             self.env.note("at the end; waiting for more (Ctrl-C ends)");
         }
+        self.look_for_store()?;
         source.wait(self, left.unwrap_or(Duration::MAX))?;
         Ok(false)
     }

@@ -12,7 +12,7 @@ use super::reading::{Idle, Reading, Source, Took};
 use super::tail;
 use crate::cli::lang::usage;
 use crate::cli::{Env, Outcome, stdout};
-use crate::client::{CommitWhen, Consumer, Fetched, ReadFrom};
+use crate::client::{CommitWhen, Fetched, ReadFrom};
 use crate::error::{Error, Kind, Result};
 use crate::store::StoreDir;
 use crate::types::TopicPartition;
@@ -41,8 +41,7 @@ pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
         return super::group_run::run(&store, job, group, (idle, was_there), env);
     }
     let output = Output::new(env.signals().writes());
-    let consumer = Consumer::reading_from(&store, job.read_from.clone());
-    let mut on = Reading::new(env, job, consumer, output, idle);
+    let mut on = Reading::new(env, &store, job, output, idle)?;
     let mut plain = Plain {
         store,
         assignments: Assignments::default(),

@@ -10,7 +10,6 @@
 //!    that nobody else uses any more.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +19,7 @@ use super::lag_news::{LagNews, News};
 use super::show::{OFFSETS, offsets};
 use crate::cli::lang::show_duration;
 use crate::cli::output::{Listing, OutputFormat, json_line};
-use crate::cli::{Env, Outcome};
+use crate::cli::{Env, Outcome, presence};
 use crate::error::{Error, Kind, Result, shell_word};
 use crate::group::{self, GroupDescription};
 use crate::store::StoreDir;
@@ -40,8 +39,6 @@ const REST: u32 = 20;
 const PASSING: Duration = Duration::from_secs(1);
 /// Between two looks for a store.
 const STORE_PERIOD: Duration = Duration::from_millis(100);
-/// How long the removal of a store may go on after its first file is missed.
-const REMOVAL: Duration = Duration::from_millis(500);
 
 /// Waits.
 pub fn wait(job: Wait, env: &mut Env) -> Result<Outcome> {
@@ -59,11 +56,11 @@ pub fn wait(job: Wait, env: &mut Env) -> Result<Outcome> {
         let seen = match look_at(&store, &job, &unread) {
             Ok(seen) => Ok(seen),
             Err(e) if job.wait && is_absence(&e) && unread.is_empty() => Err(e),
-            Err(e) if news.is_some() => return Err(unless_gone(e, &store, &path, env)),
+            Err(e) if news.is_some() => return Err(presence::unless_gone(e, &store, &path, env)),
             Err(e) => return Err(e),
         };
-        if news.is_some() && !store.is_still_at(&path) {
-            return Err(gone(&path));
+        if news.is_some() {
+            presence::check(&store, &path)?;
         }
         let now = env.monotonic();
         let left = left(&job, started, now);
@@ -183,28 +180,6 @@ fn await_absent(
 /// Whether what is asked for is not there, or not yet.
 fn is_absence(e: &Error) -> bool {
     matches!(e.kind(), Kind::UnknownGroup | Kind::UnknownTopic)
-}
-
-/// What ended the wait. A store that is being removed loses its files first, and its directory last.
-fn unless_gone(e: Error, store: &StoreDir, path: &Path, env: &Env) -> Error {
-    let until = env.monotonic() + REMOVAL;
-    loop {
-        if !store.is_still_at(path) {
-            return gone(path);
-        }
-        if env.stopping() || env.monotonic() >= until {
-            return e;
-        }
-        env.wait_woken(PAUSE);
-    }
-}
-
-fn gone(path: &Path) -> Error {
-    let text = format!(
-        "the store at {} was moved or deleted during the wait",
-        path.display()
-    );
-    Error::new(Kind::NoStore, text).cure("if it was moved, name where it is now with --store")
 }
 
 /// One look at the group.
