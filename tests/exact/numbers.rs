@@ -27,6 +27,14 @@ fn records_are_numbered_in_the_order_in_which_they_are_printed() {
     assert_eq!(echo, b"0:a 1:b 2:c ");
     let peek = ["peek", "g", "-B", "2", "-A", "0", "-f", "%i "];
     assert_eq!(shell.ok("mq-groups", &peek, b""), b"0 1 2 3 ");
+    // What is taken literally is told, as mq-consume does.
+    for args in [
+        &["peek", "g", "-f", "%{json} "][..],
+        &["skip", "g", "t:0", "--dry-run", "-f", "%{json} "],
+    ] {
+        let done = shell.run("mq-groups", args, b"");
+        assert!(done.err.contains("%{json} stands for"), "{}", done.err);
+    }
     // What follows the tail goes on with its numbers.
     let mut running = shell.start("mq-consume", &["--tail", "2", "-f", "%i %v\n", "t"]);
     running.says("\n1 ");

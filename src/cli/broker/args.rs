@@ -109,6 +109,9 @@ Examples:
   id -nG                                             # who is added to a group logs in again";
 
 /// Show registered brokers, and which of them run; exit status 1 if none does
+///
+/// For each broker: since when it runs, the controller's epoch, and its strays (replica directories
+/// that no topic names). 'mq-broker list' shows how many partitions each leads and keeps instead.
 #[derive(Debug, clap::Args)]
 #[command(after_help = STATUS_EXAMPLES)]
 struct StatusArgs {
@@ -125,7 +128,9 @@ Examples:
 
 /// List brokers: state, directory, leaderships and replicas
 ///
-/// The state is running, drained (running, but leads nothing) or stopped. A broker whose process
+/// The state is running, drained (running, but leads nothing) or stopped. Broker 0 needs no daemon:
+/// while it is stopped, the tools write its partitions themselves. Exit status 0, whether a broker
+/// runs or not; 'mq-broker status' tells that, since when each runs, and strays. A broker whose process
 /// hangs counts as running here; 'mq-broker health' finds it, in up to two seconds.
 #[derive(Debug, clap::Args)]
 #[command(after_help = LIST_EXAMPLES)]

@@ -176,8 +176,18 @@ impl Tool for Args {
     fn run(self, env: &mut Env) -> Result<Outcome> {
         let now = env.now();
         let is_check = matches!(self.command, Command::Check(_));
+        let literal = match &self.command {
+            Command::Peek(args) => args.literal(),
+            Command::Skip(args) => args.literal(),
+            _ => None,
+        };
         match self.job(&now, env.stdin_is_terminal()) {
-            Ok(job) => super::run::run(job, env),
+            Ok(job) => {
+                if let Some(literal) = literal {
+                    env.note(&literal);
+                }
+                super::run::run(job, env)
+            }
             // A monitor that runs a check reads its output and its own statuses.
             Err(e) if is_check => super::check::tell_unknown(&e),
             Err(e) => Err(e),

@@ -4,7 +4,9 @@ use super::job::{Check, Job, Peek, RecordOutput, Skip, Threshold, Watch};
 use crate::cli::Rule;
 use crate::cli::common::usage;
 use crate::cli::consent::ConsentArgs;
-use crate::cli::lang::{Format, Now, Renderer, parse_duration, parse_topic_partition};
+use crate::cli::lang::{
+    Format, Now, Renderer, literal_braces, parse_duration, parse_topic_partition,
+};
 use crate::cli::output::{OutputArgs, OutputOptions};
 use crate::cli::rules::How;
 use crate::cli::selection::Selection;
@@ -46,6 +48,11 @@ struct RecordArgs {
 }
 
 impl RecordArgs {
+    /// What the template takes literally, where something else was meant most likely.
+    fn literal(&self) -> Option<String> {
+        self.template.as_deref().and_then(literal_braces)
+    }
+
     fn records(self, now: &Now) -> Result<RecordOutput> {
         let output: OutputOptions = self.output.try_into()?;
         let format = match self.template {
@@ -104,6 +111,11 @@ Examples:
   mq-groups peek billing -f '%t:%p %o %v\\n'";
 
 impl PeekArgs {
+    /// A note on the template.
+    pub fn literal(&self) -> Option<String> {
+        self.records.literal()
+    }
+
     /// What is asked for.
     pub fn job(self, now: &Now) -> Result<Job> {
         layout::group_dir(&self.group)?;
@@ -144,6 +156,11 @@ Examples:
   mq-groups skip billing orders:0 --yes -J >> skipped.jsonl";
 
 impl SkipArgs {
+    /// A note on the template.
+    pub fn literal(&self) -> Option<String> {
+        self.records.literal()
+    }
+
     /// What is asked for.
     pub fn job(self, now: &Now, can_ask: bool) -> Result<Job> {
         layout::group_dir(&self.group)?;

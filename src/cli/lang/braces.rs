@@ -1,5 +1,11 @@
 //! `%{json}` in a template: a literal brace, where most likely a field or a modifier was meant.
 
+use crate::cli::lang::number::NumberFormat;
+use crate::cli::lang::origin::OriginText;
+use crate::cli::lang::stamp::TimeFormat;
+use crate::cli::lang::template::field_named;
+use crate::cli::lang::text::TextFormat;
+
 /// What to say of the first `%{NAME}` in which NAME is a word of a template; `None`: there is none.
 pub fn literal_braces(template: &str) -> Option<String> {
     let mut rest = template;
@@ -31,28 +37,33 @@ pub fn literal_braces(template: &str) -> Option<String> {
 
 /// What somebody means by `%{name}`.
 fn meant(name: &str) -> Option<String> {
-    let field = match name {
-        "file" | "name" | "line" => {
-            return Some(format!(
-                "only mq-produce -k and -H have the field %{{{name}}}"
-            ));
-        }
-        "hex" | "base64" | "json" | "escape" => {
-            return Some(format!("a modifier follows a field: %v{{{name}}}"));
-        }
-        "ms" | "s" | "rfc3339" | "local" => {
-            return Some(format!("a modifier follows a field: %d{{{name}}}"));
-        }
-        "key" => "the key is %k",
-        "value" | "payload" => "the value is %v",
-        "topic" => "the topic is %t",
-        "partition" => "the partition is %p",
-        "offset" => "the offset is %o",
-        "timestamp" | "time" | "ts" => "the timestamp is %d",
-        "header" | "headers" => "%h[NAME] is one header, %h{ %k=%v } all of them",
-        _ => return None,
+    if OriginText::has_field(name) {
+        return Some(format!(
+            "only mq-produce -k and -H have the field %{{{name}}}"
+        ));
+    }
+    let modified = if TextFormat::from_name(name).is_some() {
+        Some('v')
+    } else if NumberFormat::from_name(name).is_some() {
+        Some('o')
+    } else if TimeFormat::from_name(name).is_ok_and(|format| format.is_some()) {
+        Some('d')
+    } else {
+        None
     };
-    Some(field.to_owned())
+    if let Some(field) = modified {
+        return Some(format!("a modifier follows a field: %{field}{{{name}}}"));
+    }
+    // As other tools call them.
+    let word = match name {
+        "payload" => "value",
+        "time" | "ts" => "timestamp",
+        "header" | "headers" => {
+            return Some("%h[NAME] is one header, %h{ %k=%v } all of them".to_owned());
+        }
+        name => name,
+    };
+    field_named(word).map(|field| format!("the {word} is {field}"))
 }
 
 #[cfg(test)]
@@ -75,6 +86,22 @@ mod tests {
             (
                 "%{x} %{rfc3339}",
                 "%{rfc3339} stands for the text {rfc3339}, since %{ is a literal brace; a modifier follows a field: %d{rfc3339}",
+            ),
+            (
+                "%{big32}",
+                "%{big32} stands for the text {big32}, since %{ is a literal brace; a modifier follows a field: %o{big32}",
+            ),
+            (
+                "%{strftime[%H]}",
+                "%{strftime[%H]} stands for the text {strftime[%H]}, since %{ is a literal brace; a modifier follows a field: %d{strftime[%H]}",
+            ),
+            (
+                "%{payload}",
+                "%{payload} stands for the text {payload}, since %{ is a literal brace; the value is %v",
+            ),
+            (
+                "%{log start}",
+                "%{log start} stands for the text {log start}, since %{ is a literal brace; the log start is %w",
             ),
             (
                 "%{key}",

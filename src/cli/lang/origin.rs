@@ -44,6 +44,12 @@ const FIELDS: [(&[u8], Field); 3] = [
 ];
 
 impl OriginText {
+    /// Whether `%{name}` is one of the fields.
+    pub fn has_field(name: &str) -> bool {
+        let mut names = FIELDS.iter().map(|(known, _)| known);
+        names.any(|known| known.strip_suffix(b"}") == Some(name.as_bytes()))
+    }
+
     /// From the value of `option`. `%%{` stands for `%{`; other percent signs for themselves.
     ///
     /// # Errors

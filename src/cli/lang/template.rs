@@ -13,6 +13,14 @@ const FIELDS: &str = "the fields are %t topic, %p partition, %o offset, %d times
                       %h[name] one header, %i count of this run, %w log start, %W high watermark; \
                       %% %{ %} stand for themselves";
 
+/// The field that [`FIELDS`] calls by a name, such as `%k` for `key`.
+pub(super) fn field_named(name: &str) -> Option<&'static str> {
+    let (all, _) = FIELDS.strip_prefix("the fields are ")?.split_once(';')?;
+    let fields = all.split(", ").filter_map(|field| field.split_once(' '));
+    let mut named = fields.filter(|(_, its)| *its == name);
+    named.next().map(|(field, _)| field)
+}
+
 /// The same for `--help`, a line for a few of them.
 pub const FIELDS_HELP: &str = "\
 Fields of -f (more in mq(7)):

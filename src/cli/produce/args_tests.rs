@@ -1,7 +1,9 @@
 use jiff::tz::TimeZone;
 
 use super::*;
-use crate::client::Acks;
+use crate::client::{Acks, Keyless};
+use crate::record::Partitioner;
+use crate::types::Compression;
 
 fn job(line: &[&str]) -> Result<Job> {
     let now = Now {
