@@ -42,12 +42,6 @@ fn what_is_taken_literally_is_noted() {
             "",
             "+0 counts from the log start; --by 0 moves forward",
         ),
-        (
-            "mq-topics",
-            &["verify", "t", "--format", "tsv"],
-            "t\t0\tok",
-            "only --deep finds changed bytes within records",
-        ),
     ] {
         Tally::case();
         let done = shell.run(tool, args, b"x\n");
