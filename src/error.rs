@@ -4,9 +4,8 @@
 //! place, and, where one is known, the cure. Kinds exist only where somebody acts differently:
 //! the tools turn them into exit statuses in one table (`cli::exit`).
 
-use std::fmt;
-use std::io;
 use std::path::Path;
+use std::{fmt, io};
 
 /// The result of everything in this library.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

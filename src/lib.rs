@@ -53,9 +53,12 @@ pub mod codec;
 pub mod disk;
 pub mod error;
 pub mod group;
+pub mod lifecycle;
+pub mod log;
+pub mod partition;
 pub mod record;
-pub mod storage;
 pub mod store;
+pub mod timing;
 pub mod types;
 
 pub mod cli;

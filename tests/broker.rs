@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use mq::clock::SystemClock;
 use mq::disk::OsDisk;
-use mq::store::{NewTopic, Replica, StoreDir, create_topic};
+use mq::lifecycle::{NewTopic, create_topic};
+use mq::partition::Replica;
+use mq::store::StoreDir;
 use mq::types::{TopicName, TopicPartition};
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -335,7 +337,9 @@ fn leftovers_go_and_what_may_be_alive_stays() {
     let hold = |dir: &Path| {
         use mq::disk::{Disk as _, LockKind, Open};
         let dir = disk.open_dir(dir).expect("open");
-        let page = dir.open(mq::store::PAGE_FILE, Open::Write).expect("page");
+        let page = dir
+            .open(mq::partition::PAGE_FILE, Open::Write)
+            .expect("page");
         assert!(page.try_lock(LockKind::Exclusive).expect("lock"));
         page
     };
@@ -366,13 +370,13 @@ fn leftovers_go_and_what_may_be_alive_stays() {
 
 fn topic_id(store: &Store, topic: &str) -> mq::types::Uuid {
     let name = TopicName::new(topic).expect("name");
-    let (meta, _) = mq::store::topics::read(&store.open(), &name).expect("topic");
+    let (meta, _) = mq::store::topics::topic_file::read(&store.open(), &name).expect("topic");
     meta.topic_id
 }
 
 #[test]
 fn what_dead_makers_of_stores_and_groups_left_goes() {
-    use mq::store::unborn::Unborn;
+    use mq::store::Unborn;
     let store = Store::new();
     let open = store.open();
     let mut dead = Vec::new();
@@ -405,7 +409,7 @@ fn topics_come_and_go_under_a_running_broker() {
             eventually("synced", || store.page("brief") == (2, 2));
         }
         let name = TopicName::new("brief").expect("name");
-        mq::store::delete_topic(&store.open(), &name, PATIENCE).expect("delete");
+        mq::lifecycle::delete_topic(&store.open(), &name, PATIENCE).expect("delete");
     }
     assert_eq!(store.run(&["stop"]).status.code(), Some(0));
     let (code, said) = broker.end();

@@ -12,8 +12,10 @@ use common::tally::Tally;
 use mq::client::open_reader;
 use mq::disk::OsDisk;
 use mq::error::{Error, Kind, Result};
+use mq::lifecycle::{NewTopic, create_topic};
+use mq::partition::{Committer, PAGE_FILE, PartitionWriter};
 use mq::record::{BatchView, Decompressor};
-use mq::store::{Committer, NewTopic, PAGE_FILE, PartitionWriter, StoreDir, create_topic};
+use mq::store::StoreDir;
 use mq::types::TopicName;
 
 fn long() -> bool {
@@ -56,7 +58,8 @@ impl Sample {
                 // A change of flush.messages and back: two epochs more.
                 for value in ["9", "1"] {
                     let set = configs(&[("flush.messages", value)]);
-                    mq::store::alter_configs(&store, &name, &set, &[], PATIENCE).expect("altered");
+                    mq::lifecycle::alter_configs(&store, &name, &set, &[], PATIENCE)
+                        .expect("altered");
                 }
             }
             let payloads: Vec<String> = (0..=(n % 2)).map(|m| format!("{n}.{m}")).collect();

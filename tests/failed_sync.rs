@@ -14,7 +14,7 @@ use common::tally::Tally;
 use mq::client::{Admin, open_reader};
 use mq::disk::{Disk as _, Open};
 use mq::error::{Kind, Result};
-use mq::store::{Committer, PAGE_FILE, Page, PartitionWriter, SYNC_FILE, confirm};
+use mq::partition::{Committer, PAGE_FILE, Page, PartitionWriter, SYNC_FILE, confirm};
 use rustix::io::Errno;
 
 const REPLICA: &str = "/store/brokers/0/logs/t-0";

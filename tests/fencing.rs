@@ -20,8 +20,10 @@ use std::time::{Duration, Instant};
 
 use mq::clock::SystemClock;
 use mq::disk::OsDisk;
-use mq::store::topics::{self, PartitionMeta};
-use mq::store::{PartitionReader, StoreDir};
+use mq::partition::PartitionReader;
+use mq::store::PartitionMeta;
+use mq::store::StoreDir;
+use mq::store::topics::topic_file;
 use mq::types::{BrokerId, TopicName, TopicPartition};
 use proc::{Failure, Place, Running, Score, Seen, acknowledged, has_strace, is_long, seen};
 use rustix::process::Signal;
@@ -93,7 +95,7 @@ impl Cluster {
 
     fn partition(&self, topic: &str) -> Result<PartitionMeta, Failure> {
         let name = TopicName::new(topic).map_err(|e| e.to_string())?;
-        let read = topics::read(&self.store, &name).map_err(|e| e.to_string())?;
+        let read = topic_file::read(&self.store, &name).map_err(|e| e.to_string())?;
         Ok(read.0.partitions[0].clone())
     }
 

@@ -13,14 +13,15 @@ use std::time::{Duration, Instant};
 use common::rig::{PATIENCE, tp};
 use common::tally::Tally;
 use mq::client::ReadFrom;
-use mq::client::point::PointRange;
+use mq::client::offset_spec::PointRange;
 use mq::client::{
     CommitWhen, Delivered, Delivery, End, Generation, GroupOptions, GroupSession, Order,
 };
 use mq::clock::SystemClock;
 use mq::disk::OsDisk;
 use mq::group::Subscription;
-use mq::store::{NewTopic, StoreDir, create_topic, json_file};
+use mq::lifecycle::{NewTopic, create_topic};
+use mq::store::{StoreDir, json_file};
 use mq::types::TopicName;
 
 /// An output that takes everything, of which nothing is read here.

@@ -12,8 +12,9 @@ use common::rig::PATIENCE;
 use common::sim_disk::SimDisk;
 use common::tally::Tally;
 use mq::clock::SystemClock;
-use mq::store::fenced_lock::FencedLock;
-use mq::store::{NewTopic, StoreDir, Stray, create_topic, delete_topic, strays};
+use mq::lifecycle::{NewTopic, Stray, create_topic, delete_topic, strays};
+use mq::store::FencedLock;
+use mq::store::StoreDir;
 use mq::types::{EMBEDDED_BROKER, TopicName};
 
 fn store(sim: &SimDisk) -> Arc<StoreDir> {

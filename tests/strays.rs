@@ -10,6 +10,7 @@ mod cli;
 #[path = "common/tally.rs"]
 mod tally;
 
+use mq::store;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,8 +19,9 @@ use std::time::{Duration, Instant};
 use cli::Shell;
 use mq::clock::SystemClock;
 use mq::disk::OsDisk;
-use mq::store::fenced_lock::FencedLock;
-use mq::store::{StoreDir, topics};
+use mq::store::FencedLock;
+use mq::store::StoreDir;
+use mq::store::topics::topic_file;
 use mq::types::{TopicName, Uuid};
 use tally::Tally;
 
@@ -30,7 +32,10 @@ fn open(shell: &Shell) -> Arc<StoreDir> {
 
 fn topic_id(shell: &Shell, topic: &str) -> Uuid {
     let name = TopicName::new(topic).expect("name");
-    topics::read(&open(shell), &name).expect("topic").0.topic_id
+    topic_file::read(&open(shell), &name)
+        .expect("topic")
+        .0
+        .topic_id
 }
 
 fn names(dir: &Path) -> Vec<String> {
@@ -342,10 +347,10 @@ fn what_a_topic_moved_off_goes_and_the_entry_with_it() {
         let purpose = "a test";
         let guard = FencedLock::acquire_store(&store, purpose, Duration::from_secs(5));
         let guard = guard.expect("lock");
-        let mut meta = topics::read_to_change(&store, &name).expect("topic");
+        let mut meta = topic_file::read_to_change(&store, &name).expect("topic");
         let old = meta.partitions[0].replicas[0];
         meta.partitions[0].replicas[0].uuid = Uuid::random().expect("uuid");
-        let retired = |uuid, broker| topics::Retired {
+        let retired = |uuid, broker| store::Retired {
             partition: 0,
             broker,
             uuid,
@@ -361,7 +366,7 @@ fn what_a_topic_moved_off_goes_and_the_entry_with_it() {
             retired(meta.partitions[1].replicas[0].uuid, 0),
         ];
         meta.version += 1;
-        topics::replace(&guard, &meta).expect("replaced");
+        topic_file::replace(&guard, &meta).expect("replaced");
         old
     };
     assert!(shell.logs().join("t-0").exists());
@@ -370,7 +375,7 @@ fn what_a_topic_moved_off_goes_and_the_entry_with_it() {
     broker.says(" ready: ");
     let until = Instant::now() + Duration::from_secs(60);
     let left = loop {
-        let (meta, _) = topics::read(&store, &name).expect("topic");
+        let (meta, _) = topic_file::read(&store, &name).expect("topic");
         if meta.retired.len() == 2 {
             break meta;
         }

@@ -10,7 +10,8 @@ use mq::clock::SystemClock;
 use mq::cluster::ControllerFile;
 use mq::disk::OsDisk;
 use mq::store::StoreDir;
-use mq::store::topics::{self, TopicMeta};
+use mq::store::TopicMeta;
+use mq::store::topics::topic_file;
 use mq::types::{BrokerId, TopicName};
 
 pub const BROKERS: [BrokerId; 3] = [1, 2, 3];
@@ -83,7 +84,7 @@ impl Cluster {
     }
 
     pub fn meta(&self, topic: &TopicName) -> TopicMeta {
-        topics::read_to_change(&self.store, topic).expect("a topic")
+        topic_file::read_to_change(&self.store, topic).expect("a topic")
     }
 
     pub fn controller(&self) -> ControllerFile {

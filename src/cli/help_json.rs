@@ -387,7 +387,7 @@ mod tests {
 
     fn asked_about(line: &str) -> Option<String> {
         let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
-        let commands = super::super::docs::commands();
+        let commands = crate::cli::docs::commands();
         let tool = line.split(' ').next().expect("a tool");
         let command = commands.into_iter().find(|c| c.get_name() == tool);
         let line = asked(|| command.expect("the tool"), &[], &words)?.expect("JSON");

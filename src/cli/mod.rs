@@ -12,8 +12,8 @@ mod env;
 mod equals;
 pub mod exit;
 mod failures;
+mod foreign_flags;
 pub mod groups;
-mod habits;
 mod help_json;
 pub mod lang;
 pub mod output;
@@ -38,10 +38,9 @@ pub use exit::Outcome;
 pub use failures::Failures;
 pub use signals::Signals;
 
+use crate::error::{Error, Kind, Result};
 pub(crate) use rules::Rule;
 use stdout::Stdout;
-
-use crate::error::{Error, Kind, Result};
 
 /// One of the tools: its arguments, and what it does.
 pub trait Tool: clap::Parser {

@@ -3,7 +3,7 @@
 use globset::{Glob, GlobMatcher};
 use regex::Regex;
 
-use crate::cli::lang::usage;
+use super::lang::usage;
 use crate::error::{Error, Result};
 
 /// A name, or a pattern of names.

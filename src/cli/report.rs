@@ -6,7 +6,7 @@ use std::io::{IsTerminal, Write};
 use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::habits;
+use super::foreign_flags;
 use super::lang::{TerminalEscaper, tsv_field};
 use super::stdout::{self, Stdout};
 use crate::error::{Error, Result};
@@ -83,8 +83,9 @@ pub fn usage(command: &Command, error: &clap::Error, words: &[OsString]) {
 
 /// What stands for an option or a command that there is none of.
 fn unknown_advice(tool: &str, command: Option<&str>, word: &str) -> Option<&'static str> {
-    let second_name = || habits::second_name(tool, command).filter(|_| !word.starts_with('-'));
-    habits::advice(tool, command, word).or_else(second_name)
+    let second_name =
+        || foreign_flags::second_name(tool, command).filter(|_| !word.starts_with('-'));
+    foreign_flags::advice(tool, command, word).or_else(second_name)
 }
 
 /// What to do where options exclude each other, or one needs another.
@@ -98,14 +99,14 @@ pub(super) fn conflict_advice(tool: &str, error: &clap::Error) -> Option<&'stati
     match error.kind() {
         ErrorKind::ArgumentConflict => given.iter().find_map(|one| {
             let mut others = all(ContextKind::PriorArg).iter();
-            others.find_map(|other| habits::unlike(tool, one, other))
+            others.find_map(|other| foreign_flags::unlike(tool, one, other))
         }),
         ErrorKind::MissingRequiredArgument => {
             // The last needs those before it.
             given
                 .iter()
                 .rev()
-                .find_map(|one| habits::missing(tool, one))
+                .find_map(|one| foreign_flags::missing(tool, one))
         }
         _ => None,
     }

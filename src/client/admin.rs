@@ -9,11 +9,11 @@ use super::consumer::open_now;
 use super::followers::{FollowerDescription, followers};
 use crate::disk::EntryKind;
 use crate::error::{Error, Result};
-use crate::storage;
-use crate::store::configs::DescribedConfig;
-use crate::store::topics::{self, TopicMeta};
-use crate::store::{self, Page, PartitionReader, StoreDir};
+use crate::partition::{self, Page, PartitionReader};
+use crate::store::topics::topic_file;
+use crate::store::{DescribedConfig, StoreDir, TopicMeta};
 use crate::types::{BrokerId, LeaderEpoch, Offset, PartitionId, TopicName, TopicPartition, Uuid};
+use crate::{lifecycle, log};
 
 /// Administers the topics of a store.
 #[derive(Debug, Clone)]
@@ -51,7 +51,7 @@ pub struct PartitionDescription {
     /// What the log holds; `None` where it cannot be read.
     pub log: Option<LogDescription>,
     /// Why it is offline, if it is.
-    pub offline: Option<store::Offline>,
+    pub offline: Option<partition::Offline>,
     /// Who leads it where everybody can.
     pub preferred_leader: BrokerId,
     /// How far the followers are, in the order of the replicas.
@@ -119,12 +119,12 @@ impl Admin {
         set: &BTreeMap<String, String>,
         unset: &[String],
     ) -> Result<TopicMeta> {
-        store::alter_configs(&self.store, name, set, unset, self.patience)
+        lifecycle::alter_configs(&self.store, name, set, unset, self.patience)
     }
 
     /// Deletes a topic and its data.
     pub fn delete_topic(&self, name: &TopicName) -> Result<()> {
-        store::delete_topic(&self.store, name, self.patience)
+        lifecycle::delete_topic(&self.store, name, self.patience)
     }
 
     /// Deletes a topic whose file is damaged, and keeps that file and the data.
@@ -132,17 +132,17 @@ impl Admin {
     /// # Errors
     /// As [`store::set_topic_aside`].
     pub fn set_topic_aside(&self, name: &TopicName) -> Result<PathBuf> {
-        store::set_topic_aside(&self.store, name, self.patience)
+        lifecycle::set_topic_aside(&self.store, name, self.patience)
     }
 
     /// The names of all topics, sorted.
     pub fn list(&self) -> Result<Vec<TopicName>> {
-        topics::list(&self.store)
+        topic_file::list(&self.store)
     }
 
     /// A topic's metadata alone: no partition is looked at.
     pub fn metadata(&self, name: &TopicName) -> Result<Arc<TopicMeta>> {
-        topics::read(&self.store, name).map(|(meta, _)| meta)
+        topic_file::read(&self.store, name).map(|(meta, _)| meta)
     }
 
     /// A topic with its configs, partitions and what their logs hold.
@@ -204,11 +204,11 @@ impl Admin {
     ///
     /// # Errors
     /// If no broker's can be looked at.
-    pub fn strays(&self) -> Result<Vec<store::Stray>> {
+    pub fn strays(&self) -> Result<Vec<lifecycle::Stray>> {
         let mut found = Vec::new();
         let (mut looked, mut failed) = (false, None);
         for broker in self.store.brokers()? {
-            match store::strays(&self.store, broker) {
+            match lifecycle::strays(&self.store, broker) {
                 Ok(strays) => {
                     looked = true;
                     found.extend(strays);
@@ -230,19 +230,17 @@ fn log_description(reader: &PartitionReader, page: &Page) -> Result<LogDescripti
         .map_err(|e| Error::io("list", dir.path(), e))?;
     let mut size_bytes = 0;
     for entry in entries.iter().filter(|entry| entry.kind == EntryKind::File) {
-        let Some(file) = storage::SegmentFile::parse(&entry.name) else {
+        let Some(file) = log::SegmentFile::parse(&entry.name) else {
             continue;
         };
         if matches!(
             file.kind,
-            storage::FileKind::Cut(_)
-                | storage::FileKind::CutInTheMaking
-                | storage::FileKind::Rescue
+            log::FileKind::Cut(_) | log::FileKind::CutInTheMaking | log::FileKind::Rescue
         ) {
             // Not part of the log.
             continue;
         }
-        if file.kind == storage::FileKind::Log && file.base == page.tail.active {
+        if file.kind == log::FileKind::Log && file.base == page.tail.active {
             size_bytes += page.tail.log_bytes;
         } else if let Ok(open) = dir.open(&entry.name, crate::disk::Open::Read) {
             size_bytes += open.len().unwrap_or(0);

@@ -7,25 +7,25 @@
 //! 4. No more partitions are open than a third of this process's descriptors allow. The others are
 //!    closed, and opened again when it is their turn and something may be there.
 
+mod assigned_partition;
 mod fetched;
-mod lane;
 
 use std::collections::HashMap;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fetched::end_of;
-use lane::{Lane, deleted};
-
 use super::opening;
 use super::position::Position;
 use super::read_from::{Chooser, ReadFrom};
-use crate::cluster::Liveness;
 use crate::disk::{DescriptorShare, PollWatcher, Wake, WatchId, Watcher, descriptors_max};
 use crate::error::{Error, Kind, Result};
-use crate::store::{LogEdges, PAGE_FILE, PartitionReader, StoreDir, first_reader, topics};
+use crate::partition::{LogEdges, PAGE_FILE, PartitionReader, first_reader};
+use crate::store::topics::topic_file;
+use crate::store::{Liveness, StoreDir};
 use crate::types::{Offset, TopicPartition};
+use assigned_partition::{Lane, deleted};
+use fetched::end_of;
 
 pub use fetched::{BatchInfo, Fetched};
 
@@ -177,7 +177,7 @@ impl Consumer {
             return false;
         };
         let id = lane.topic().meta().topic_id;
-        let there = topics::read_if_there(&self.store, &tp.topic);
+        let there = topic_file::read_if_there(&self.store, &tp.topic);
         there.is_ok_and(|found| found.is_none_or(|(meta, _)| meta.topic_id != id))
     }
 

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::admin::Admin;
-use crate::cluster::candidates;
-use crate::cluster::placement::{self, Wanted, place, place_of};
+use crate::cluster::placement::{self, place, place_of};
+use crate::cluster::{Wanted, candidates};
 use crate::error::{Error, Kind, Result};
-use crate::store::topics::{self, PartitionMeta, TopicMeta};
-use crate::store::{self, LogDir, TopicHandle};
+use crate::lifecycle;
+use crate::store::topics::topic_file;
+use crate::store::{LogDir, PartitionMeta, TopicHandle, TopicMeta};
 use crate::types::{BrokerId, EMBEDDED_BROKER, PartitionId, TopicName, Uuid};
 
 /// How a topic is to be made.
@@ -56,12 +57,12 @@ impl Admin {
     /// [`Kind::TopicExists`], [`Kind::InvalidConfig`], [`Kind::Usage`]; [`Kind::BrokerState`] for
     /// more replicas than live brokers, and for unknown ones.
     pub fn create_topic(&self, new: &NewTopic) -> Result<TopicMeta> {
-        let new = store::NewTopic {
+        let new = lifecycle::NewTopic {
             name: new.name.clone(),
             assignment: self.assignment(&new.replicas)?,
             configs: new.configs.clone(),
         };
-        store::create_topic(self.store(), &new, self.patience())
+        lifecycle::create_topic(self.store(), &new, self.patience())
     }
 
     /// The brokers that a topic's partitions would be placed on now, the preferred leader first.
@@ -74,7 +75,7 @@ impl Admin {
                 partitions,
                 replication_factor,
             } => {
-                store::check_partitions(usize::try_from(*partitions).unwrap_or(0))?;
+                lifecycle::check_partitions(usize::try_from(*partitions).unwrap_or(0))?;
                 let brokers = candidates(self.store())?;
                 let wanted = Wanted {
                     first: 0,
@@ -85,11 +86,11 @@ impl Admin {
                 place(&brokers, wanted)
             }
             NewReplicas::Assigned(assignment) => {
-                store::check_assignment(assignment)?;
+                lifecycle::check_assignment(assignment)?;
                 let known = self.store().brokers()?;
                 let unknown = assignment.iter().flatten().find(|id| !known.contains(id));
                 match unknown {
-                    Some(id) => Err(store::unknown_broker(*id)),
+                    Some(id) => Err(lifecycle::unknown_broker(*id)),
                     None => Ok(assignment.clone()),
                 }
             }
@@ -102,7 +103,7 @@ impl Admin {
     /// As [`Admin::create_topic`].
     pub fn open_or_create(&self, new: &NewTopic) -> Result<(TopicHandle, bool)> {
         for _ in 0..100 {
-            if topics::read_if_there(self.store(), &new.name)?.is_some() {
+            if topic_file::read_if_there(self.store(), &new.name)?.is_some() {
                 return Ok((TopicHandle::open(self.store(), &new.name)?, false));
             }
             match self.create_topic(new) {
@@ -143,7 +144,7 @@ impl Admin {
         partitions: PartitionId,
     ) -> Result<TopicMeta> {
         let assignment = self.more_partitions(known, partitions)?;
-        store::add_partitions(self.store(), known, &assignment, self.patience())
+        lifecycle::add_partitions(self.store(), known, &assignment, self.patience())
     }
 
     /// Where [`Admin::add_partitions`] would put them now.
@@ -156,7 +157,7 @@ impl Admin {
         partitions: PartitionId,
     ) -> Result<Vec<Vec<BrokerId>>> {
         let first = meta.partitions.len() as PartitionId;
-        store::check_partitions(usize::try_from(partitions).unwrap_or(0))?;
+        lifecycle::check_partitions(usize::try_from(partitions).unwrap_or(0))?;
         if partitions <= first {
             return Err(Error::new(
                 Kind::Usage,

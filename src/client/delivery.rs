@@ -11,17 +11,17 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use append::Appender;
-use pace::Pace;
-
 use super::ledger::{Ledger, Ticket};
 use super::producer_options::{Acks, ProducerOptions};
 use super::replicated::{self, Appending, Replicated};
 use crate::disk::DescriptorShare;
 use crate::error::{Error, Kind, Result};
+use crate::partition::{Appended, Committer, PartitionWriter};
 use crate::record::BatchBuilder;
-use crate::store::{Appended, Committer, PartitionWriter, StoreDir, TopicConfigs, TopicHandle};
+use crate::store::{StoreDir, TopicConfigs, TopicHandle};
 use crate::types::{Compression, PartitionId, TopicName, TopicPartition};
+use append::Appender;
+use pace::Pace;
 
 /// A batch to be appended.
 #[derive(Debug)]

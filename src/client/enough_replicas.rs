@@ -1,8 +1,8 @@
 //! Whether an append with acks=all can be acknowledged, before anything is appended.
 
-use crate::cluster::Liveness;
 use crate::error::{Error, Kind, Result};
-use crate::store::PartitionWriter;
+use crate::partition::PartitionWriter;
+use crate::store::Liveness;
 
 /// NOT_ENOUGH_REPLICAS, before anything is appended.
 pub(super) fn check_replicas(writer: &mut PartitionWriter, liveness: &Liveness) -> Result<()> {

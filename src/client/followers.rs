@@ -1,7 +1,7 @@
 //! How far a partition's followers are.
 
-use crate::store::topics::{PartitionMeta, TopicMeta};
-use crate::store::{Page, Replica, StoreDir};
+use crate::partition::{Page, Replica};
+use crate::store::{PartitionMeta, StoreDir, TopicMeta};
 use crate::types::{BrokerId, Offset, TopicPartition};
 
 /// A follower, as of one look.

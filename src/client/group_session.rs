@@ -17,7 +17,7 @@
 
 mod ends;
 mod heartbeat;
-mod keeper;
+mod membership_thread;
 mod starts;
 mod watching;
 
@@ -29,14 +29,15 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-pub use self::starts::Began;
-use crate::client::ReadFrom;
-use crate::client::point::PointRange;
+use super::ReadFrom;
+use super::offset_spec::PointRange;
 use crate::disk::{Dir, File};
 use crate::error::{Error, Result};
 use crate::group::{self, Assignor, CommandFile, Subscription};
-use crate::store::{PartitionReader, StoreDir, layout};
+use crate::partition::PartitionReader;
+use crate::store::{StoreDir, layout};
 use crate::types::{LeaderEpoch, Offset, Timestamp, TopicPartition, Uuid};
+pub use starts::Began;
 
 /// When a group's offsets are committed, besides by [`GroupSession::commit`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -250,7 +251,8 @@ impl GroupSession {
             seen: Mutex::default(),
         });
         let when = options.commit;
-        let keeper = keeper::Keeper::join(store, options, delivery, Arc::clone(&shared), poked)?;
+        let keeper =
+            membership_thread::Keeper::join(store, options, delivery, Arc::clone(&shared), poked)?;
         keeper.show_seen();
         let thread = std::thread::Builder::new()
             .name("group".to_owned())

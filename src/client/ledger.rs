@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use super::producer_options::Receipt;
 use crate::error::{Error, Kind};
-use crate::store::Appended;
+use crate::partition::Appended;
 use crate::types::PartitionId;
 
 /// Receipts that wait to be taken, at most. Beyond that the oldest go: some 4 MB.

@@ -1,7 +1,6 @@
 //! What another Rust program uses: a producer, a consumer, and an admin of topics.
 
 mod admin;
-mod around;
 mod consumer;
 mod creation;
 mod delivery;
@@ -9,13 +8,14 @@ mod enough_replicas;
 mod followers;
 mod group_session;
 mod ledger;
+pub mod offset_spec;
 mod opening;
-pub mod point;
 mod position;
 mod producer;
 mod producer_options;
 mod read_from;
 mod reassignment;
+mod records_around;
 mod repair;
 mod replicated;
 mod resolve;
@@ -24,9 +24,9 @@ mod untimed_producer;
 mod verify;
 
 pub use crate::group::CommandFile;
-pub use crate::store::{LogEdges, StoreDir as Store, TopicConfigs};
+pub use crate::partition::LogEdges;
+pub use crate::store::{StoreDir as Store, TopicConfigs};
 pub use admin::{Admin, LogDescription, PartitionDescription, TopicDescription};
-pub use around::for_each_around;
 pub use consumer::{BatchInfo, Consumer, Fetched, open_now, open_reader};
 pub use creation::{NewReplicas, NewTopic, check_factor_alone};
 pub use followers::FollowerDescription;
@@ -40,6 +40,7 @@ pub use producer_options::{
 };
 pub use read_from::{Chooser, ReadFrom};
 pub use reassignment::{PlannedReassignment, ReassignmentDescription};
+pub use records_around::for_each_around;
 pub use repair::refused as repair_refused;
 pub use resolve::{ResolvedRange, Until, resolve_range, resolve_within};
 pub use target::{check_for_new_topic, make_with};

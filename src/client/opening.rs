@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::replicated;
-use crate::cluster::Liveness;
 use crate::error::{Error, Kind, Result};
-use crate::store::{PartitionReader, PartitionWriter, StoreDir, TopicHandle, reports};
+use crate::partition::{PartitionReader, PartitionWriter};
+use crate::store::brokers::failure_reports;
+use crate::store::{Liveness, StoreDir, TopicHandle};
 use crate::types::TopicPartition;
 
 /// Between two tries.
@@ -65,7 +66,7 @@ fn retry<T>(
             return Err(e);
         }
         // A hint: without it the controller finds out more slowly.
-        let _: Result<(), Error> = reports::report(store, tp);
+        let _: Result<(), Error> = failure_reports::report(store, tp);
         store.clock().sleep(TRY_INTERVAL);
     }
 }

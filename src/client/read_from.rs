@@ -8,9 +8,9 @@
 use std::sync::Arc;
 
 use super::consumer::{open_now, open_reader};
-use crate::cluster::Liveness;
 use crate::error::Result;
-use crate::store::{PartitionReader, StoreDir, TopicHandle, first_follower_reader};
+use crate::partition::{PartitionReader, first_follower_reader};
+use crate::store::{Liveness, StoreDir, TopicHandle};
 use crate::types::{BrokerId, PartitionId, TopicPartition};
 
 /// Which replica is read.

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use super::admin::Admin;
 use super::followers::{FollowerDescription, followers};
-use crate::cluster::Liveness;
 use crate::error::{Error, Kind, Result};
-use crate::store::topics::TopicMeta;
-use crate::store::{self, Replica};
+use crate::lifecycle;
+use crate::partition::Replica;
+use crate::store::{Liveness, TopicMeta};
 use crate::types::{BrokerId, Offset, PartitionId, Scope, TopicPartition};
 
 /// A reassignment that is planned.
@@ -55,7 +55,7 @@ impl Admin {
             let meta = self.metadata(&scope.topic)?;
             check_partition(&meta, scope.partition)?;
             if let Some(id) = to.iter().find(|id| known.binary_search(id).is_err()) {
-                return Err(store::unknown_broker(*id));
+                return Err(lifecycle::unknown_broker(*id));
             }
             meta.configs()?.check_replicas(to.len())?;
             for partition in &meta.partitions {
@@ -64,7 +64,7 @@ impl Admin {
                 }
                 let tp = TopicPartition::new(meta.name.clone(), partition.partition);
                 if partition.reassignment.is_some() {
-                    return Err(store::under_way(&tp));
+                    return Err(lifecycle::under_way(&tp));
                 }
                 let new = to.iter().filter(|id| partition.uuid_of(**id).is_none());
                 for id in new {
@@ -92,7 +92,7 @@ impl Admin {
             .iter()
             .map(|planned| (planned.tp.clone(), planned.to.clone()))
             .collect();
-        store::start_reassignment(self.store(), &changes, throttle, self.patience()).map(drop)
+        lifecycle::start_reassignment(self.store(), &changes, throttle, self.patience()).map(drop)
     }
 
     /// Takes reassignments back, all or none; which.
@@ -101,7 +101,7 @@ impl Admin {
     /// As [`store::cancel_reassignment`].
     pub fn cancel_reassignments(&self, scopes: &[Scope]) -> Result<Vec<TopicPartition>> {
         let cancelled = self.reassigning(scopes)?;
-        store::cancel_reassignment(self.store(), &cancelled, self.patience())?;
+        lifecycle::cancel_reassignment(self.store(), &cancelled, self.patience())?;
         Ok(cancelled)
     }
 

@@ -9,7 +9,8 @@
 use super::admin::Admin;
 use super::verify::Verified;
 use crate::error::{Error, Kind, Result};
-use crate::store::{Page, PartitionWriter, TopicHandle};
+use crate::partition::{Page, PartitionWriter};
+use crate::store::TopicHandle;
 use crate::types::{LeaderEpoch, Offset, TopicPartition};
 
 impl Admin {
@@ -100,8 +101,8 @@ fn best_other<'a>(damaged: &Verified, looked: &[&'a Verified]) -> Option<&'a Ver
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::Covered;
-    use crate::store::Offline;
+    use crate::log::Covered;
+    use crate::partition::Offline;
     use crate::types::TopicName;
 
     fn look(broker: i32, sound: Option<(LeaderEpoch, Offset)>, log_end: Offset) -> Verified {

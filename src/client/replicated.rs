@@ -19,10 +19,11 @@ use std::time::Duration;
 use super::enough_replicas::check_replicas;
 use super::ledger::Ticket;
 use super::producer_options::{Acks, Onlooker, ProducerOptions};
-use crate::cluster::Liveness;
 use crate::error::{Error, Kind, Result};
-use crate::storage::LeaderEpochs;
-use crate::store::{Appended, Page, PartitionWriter, StoreDir, reports};
+use crate::log::LeaderEpochs;
+use crate::partition::{Appended, Page, PartitionWriter};
+use crate::store::brokers::failure_reports;
+use crate::store::{Liveness, StoreDir};
 use crate::types::{LeaderEpoch, Offset, PartitionId, TopicName, TopicPartition, Uuid};
 
 /// Most bytes of batches under way.
@@ -322,7 +323,7 @@ impl Appending {
             onlooker.waits(&error);
         }
         // A hint: the controller finds out by itself, more slowly.
-        let _ = reports::report(&self.shared.store, writer.tp());
+        let _ = failure_reports::report(&self.shared.store, writer.tp());
         self.shared.store.clock().sleep(TRY_INTERVAL);
         match writer.reopen() {
             Err(e) if e.kind() == Kind::UnknownTopic => Err(e),

@@ -1,8 +1,8 @@
 //! Points resolved against a log, once, when a command starts.
 
-use super::point::{Point, PointRange};
+use super::offset_spec::{Point, PointRange};
 use crate::error::{Error, Kind, Result};
-use crate::store::{Page, PartitionReader};
+use crate::partition::{Page, PartitionReader};
 use crate::types::{Offset, Timestamp};
 
 /// Where a read of one partition begins and ends.

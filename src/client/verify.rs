@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::admin::Admin;
 use crate::error::{Error, Kind, Result};
-use crate::storage::{
-    self, Covered, FileKind, Finding, LeaderEpochs, Place, SegmentFile, Segments,
-};
-use crate::store::{self, PartitionReader, Replica, TopicHandle};
+use crate::lifecycle;
+use crate::log::{self, Covered, FileKind, Finding, LeaderEpochs, Place, SegmentFile, Segments};
+use crate::partition::{self, PartitionReader, Replica};
+use crate::store::{TopicHandle, layout};
 use crate::types::{BrokerId, LeaderEpoch, Offset, TopicPartition};
 
 /// What a look at one replica found.
@@ -26,7 +26,7 @@ pub struct Verified {
     /// How much was looked at.
     pub covered: Covered,
     /// Why it is offline, if it is.
-    pub offline: Option<store::Offline>,
+    pub offline: Option<partition::Offline>,
     /// Where a repair would end the log.
     pub sound_end: Offset,
     /// The leader epoch of the last sound record, and where that ends; `None` without one.
@@ -76,7 +76,7 @@ impl Admin {
             }
             // The topic file names it and it is not there: no try again mends that.
             let e = e.with_kind(Kind::Damaged);
-            let name = store::layout::replica_dir(tp);
+            let name = layout::replica_dir(tp);
             if follows {
                 return e.cure(format!(
                     "'mq-broker start --id {broker}' recreates it from the leader"
@@ -115,7 +115,7 @@ impl Admin {
                     } else {
                         "this copy of the page is damaged, and so is the other one"
                     };
-                    let mut bad = finding(store::PAGE_FILE, what);
+                    let mut bad = finding(partition::PAGE_FILE, what);
                     bad.position = copy as u64 * 4096;
                     bad.data = page.is_none();
                     findings.push(bad);
@@ -126,7 +126,7 @@ impl Admin {
             if ids
                 .is_none_or(|ids| ids.topic_id != topic.meta().topic_id || ids.replica_uuid != uuid)
             {
-                let name = storage::PartitionMetadata::FILE;
+                let name = log::PartitionMetadata::FILE;
                 findings.push(finding(name, "it does not name this topic and replica"));
                 renewed.push(name);
             }
@@ -147,13 +147,13 @@ impl Admin {
                 page.map_or_else(|| unknown_tail(&segments, dir, first), |page| Ok(page.tail))?;
             let records = deep.then_some(decompressed_len_max);
             let mut of_log = Vec::new();
-            let mut covered = storage::verify(dir, &tail, epochs.as_ref(), records, &mut of_log)?;
+            let mut covered = log::verify(dir, &tail, epochs.as_ref(), records, &mut of_log)?;
             if epochs.is_some() && of_log.iter().any(|finding| finding.data) {
                 // By the epochs that a repair goes by.
                 let newest = partition
                     .leader_epoch
                     .max(page.map_or(0, |page| page.leader_epoch));
-                let better = storage::epochs_that_fit(dir, &segments, epochs.clone(), newest)?;
+                let better = log::epochs_that_fit(dir, &segments, epochs.clone(), newest)?;
                 if epochs.as_ref() != Some(&better) {
                     findings.push(finding(
                         LeaderEpochs::FILE,
@@ -162,18 +162,18 @@ impl Admin {
                     renewed.push(LeaderEpochs::FILE);
                     of_log.clear();
                     let better = epochs.insert(better);
-                    covered = storage::verify(dir, &tail, Some(better), records, &mut of_log)?;
+                    covered = log::verify(dir, &tail, Some(better), records, &mut of_log)?;
                 }
             }
             findings.append(&mut of_log);
-            let start = storage::Place {
+            let start = log::Place {
                 offset: first,
                 segment: first,
                 position: 0,
             };
             let until = tail.place();
             let sound_place = if findings.iter().any(|finding| finding.data) {
-                storage::last_sound_place(dir, &segments, start, until, epochs.as_ref())?
+                log::last_sound_place(dir, &segments, start, until, epochs.as_ref())?
             } else {
                 until
             };
@@ -181,7 +181,7 @@ impl Admin {
             let sound = match &epochs {
                 _ if sound_end <= first.max(tail.log_start) => None,
                 Some(epochs) => epochs.at(sound_end - 1).map(|epoch| (epoch, sound_end)),
-                None => storage::epochs_that_fit(dir, &segments, None, partition.leader_epoch)?
+                None => log::epochs_that_fit(dir, &segments, None, partition.leader_epoch)?
                     .at(sound_end - 1)
                     .map(|epoch| (epoch, sound_end)),
             };
@@ -240,7 +240,7 @@ impl Admin {
             let text = format!("broker {broker} holds no replica of {tp} any more");
             return Err(Error::new(Kind::Fenced, text).cure("try again"));
         };
-        store::replace_replica(self.store(), tp, broker, uuid, self.patience())
+        lifecycle::replace_replica(self.store(), tp, broker, uuid, self.patience())
     }
 }
 
@@ -253,7 +253,7 @@ fn behind_indexes(replica: &Replica, findings: &mut Vec<Finding>) -> Result<()> 
         return Ok(());
     };
     match held.page()? {
-        Some(page) => storage::behind_indexes(&**replica.dir(), &page.tail, findings),
+        Some(page) => log::behind_indexes(&**replica.dir(), &page.tail, findings),
         None => Ok(()),
     }
 }
@@ -313,7 +313,7 @@ fn sound_behind(
         } else {
             0
         };
-        let found = storage::sound_records_behind(&*file, from, len, offset).map_err(error)?;
+        let found = log::sound_records_behind(&*file, from, len, offset).map_err(error)?;
         (records, offset) = (records + found.0, found.1);
     }
     Ok(records)
@@ -323,8 +323,8 @@ fn unknown_tail(
     segments: &Segments,
     dir: &dyn crate::disk::Dir,
     first: Offset,
-) -> Result<storage::Tail> {
-    let mut tail = storage::Tail::empty(first);
+) -> Result<log::Tail> {
+    let mut tail = log::Tail::empty(first);
     if let Some(last) = segments.bases().last().copied() {
         let name = SegmentFile::new(last, FileKind::Log).name();
         let len = dir

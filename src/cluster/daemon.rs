@@ -6,18 +6,16 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::caretaker::Caretaker;
-use super::control::{TOLD_MAX, leaders, tell_moves};
-use super::control_loop::ControlLoop;
-use super::controller::Me;
-use super::election::Election;
-use super::fetcher::Fetchers;
-use super::hand_over::moves_away;
-use super::moves::{Move, Progress, Terms, Witness, move_leaders};
-use super::registration::{BrokerOptions, Registration};
-use super::sweeper::Sweeper;
+use super::controller::{
+    ControlLoop, Election, Me, Move, Progress, Terms, Witness, leaders, move_leaders, moves_away,
+    tell_moves,
+};
+use super::maintenance::{Caretaker, Sweeper};
+use super::membership::{BrokerOptions, Registration};
+use super::notice::{TOLD_MAX, Told};
+use super::replication::Fetchers;
 use crate::disk::{Wake, new_watcher};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Kind, Result};
 use crate::store::StoreDir;
 use crate::types::{BrokerId, TopicPartition};
 
@@ -30,15 +28,6 @@ const HAND_OVER: Duration = Duration::from_secs(30);
 /// Between two words on how far that is, and between two looks at the partitions meanwhile.
 const HAND_OVER_TOLD: Duration = Duration::from_secs(5);
 const HAND_OVER_TENDED: Duration = Duration::from_millis(200);
-
-/// Something a person may want to know.
-#[derive(Debug)]
-pub enum Told {
-    /// Good to know.
-    Note(String),
-    /// Went wrong, and the daemon goes on.
-    Problem(Error),
-}
 
 /// The daemon does all that it is there for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

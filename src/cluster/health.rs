@@ -9,13 +9,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::control::{Job, Look, LookAt, Looker, open_logs};
-use super::controller::{BREAK_IN_WATCHING, STILL};
-use super::controller_file::ControllerFile;
+use super::controller::{ControllerFile, Job, Look, LookAt, Looker, open_logs};
 use crate::error::{Error, Kind, Result};
-use crate::store::life_lock::{LifeLock, Probe};
-use crate::store::topics::{self, PartitionMeta, TopicMeta};
-use crate::store::{Paths, StoreDir, layout, log_dir, not_shared};
+use crate::store::brokers::{claim, log_dir};
+use crate::store::topics::topic_file;
+use crate::store::{
+    self, LifeLock, PartitionMeta, Paths, Probe, StoreDir, TopicMeta, layout, not_shared,
+};
+use crate::timing::{BROKER_STOPPED_AFTER, BROKER_WATCH_BREAK};
 use crate::types::{BrokerId, TopicPartition};
 
 /// Partitions that a cure names.
@@ -106,28 +107,18 @@ pub struct Health {
     pub reassigning: Vec<TopicPartition>,
 }
 
-/// Looks at controller, brokers and partitions; in a store that is a Unix group's also at the modes of
-/// everything in it.
+/// Looks at controller, brokers and partitions. The modes of a store that is a Unix group's are looked
+/// at apart ([`Health::look_at_modes`]): that takes a walk over the whole store.
 ///
 /// # Errors
 /// If brokers or topics cannot be listed.
 pub fn health(store: &Arc<StoreDir>) -> Result<Health> {
-    let mut health = health_but_modes(store)?;
-    health.look_at_modes(store)?;
-    Ok(health)
-}
-
-/// As [`health`] without the modes, which takes a walk over the whole store.
-///
-/// # Errors
-/// As [`health`].
-pub fn health_but_modes(store: &Arc<StoreDir>) -> Result<Health> {
     let mut health = Health::default();
     // First, for it takes its time: what it says is then as old as the rest.
     let hung = hung(store, &live(store)?)?;
     let mut metas = Vec::new();
-    for name in topics::list(store)? {
-        match topics::read_if_there(store, &name) {
+    for name in topic_file::list(store)? {
+        match topic_file::read_if_there(store, &name) {
             Ok(Some((meta, _))) => metas.push(meta),
             Ok(None) => {}
             Err(e) => health.add(Trouble::TopicUnreadable, None, None, told(&e)),
@@ -298,7 +289,7 @@ fn brokers(
 fn stopped(store: &StoreDir, id: BrokerId, held: usize, metas: &[Arc<TopicMeta>]) -> String {
     let replicas = if held == 1 { "replica" } else { "replicas" };
     let text = format!("broker {id} does not run, and has {held} {replicas}");
-    match log_dir::refuse_unusable(store, id) {
+    match claim::refuse_unusable(store, id) {
         Ok(()) => format!("{text} ('mq-broker start --id {id}')"),
         Err(e) => format!("{text}: {}", unusable(store, id, e, metas)),
     }
@@ -319,7 +310,7 @@ fn partitions_alone(metas: &[Arc<TopicMeta>], id: BrokerId) -> Vec<TopicPartitio
 fn unusable(store: &StoreDir, id: BrokerId, e: Error, metas: &[Arc<TopicMeta>]) -> String {
     let gone = store.broker_file(id).ok().and_then(|file| {
         let path = log_dir::registered_path(store, &file);
-        log_dir::refuse_gone(store, id, &path).err()
+        store::refuse_gone(store, id, &path).err()
     });
     let Some(gone) = gone else {
         return told(&e);
@@ -373,12 +364,12 @@ fn hung(store: &StoreDir, live: &BTreeMap<BrokerId, Beats>) -> Result<BTreeSet<B
             still.remove(&id);
         }
         let now = clock.monotonic();
-        if now.saturating_sub(looked) > BREAK_IN_WATCHING {
+        if now.saturating_sub(looked) > BROKER_WATCH_BREAK {
             // This watcher slept itself.
             since = now;
         }
         looked = now;
-        if still.is_empty() || now.saturating_sub(since) >= STILL {
+        if still.is_empty() || now.saturating_sub(since) >= BROKER_STOPPED_AFTER {
             return Ok(still.into_keys().collect());
         }
         clock.sleep(LOOK_INTERVAL);

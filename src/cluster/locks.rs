@@ -5,7 +5,8 @@ use std::io;
 
 use crate::disk::{Dir, Disk, EntryKind, LockKind, Open, join};
 use crate::error::{Error, Result};
-use crate::store::{PAGE_FILE, SYNC_FILE, StoreDir, layout};
+use crate::partition::{PAGE_FILE, SYNC_FILE};
+use crate::store::{StoreDir, layout};
 
 /// What a lock guards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -53,9 +53,10 @@ pub fn put(out: &mut [u8], mut at: usize, value: i64) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::codec::Reader;
-    use proptest::prelude::*;
 
     #[test]
     fn known_encodings() {

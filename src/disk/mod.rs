@@ -20,9 +20,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use access::{Access, SHARED_DIR, SHARED_FILE, Sharing};
-pub use os::{
-    DescriptorShare, OsDisk, descriptors_denied, descriptors_max, group_id, group_name, sharing_of,
-};
+pub use os::{DescriptorShare, OsDisk, group_id, group_name, sharing_of};
+pub use os::{descriptors_denied, descriptors_max};
 pub use watch::{PollWatcher, SharedWatcher, new_watcher};
 
 /// Device and inode: what a name names. Compare it only with a file that is kept open, since an

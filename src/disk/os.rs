@@ -13,16 +13,16 @@ mod file;
 mod handle;
 mod machine;
 mod shared;
+mod stat;
 #[cfg(test)]
 mod tests;
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, RawMode, Stat};
+use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, RawMode};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::{
@@ -30,10 +30,15 @@ use super::{
     Watcher,
 };
 use file::OsFile;
-pub use handle::DescriptorShare;
-use handle::{Closing, Handle, give_back, make_room};
+use handle::{
+    Closing, DIR_FLAGS, Handle, counted, is_link_at, make_room, open_beneath, try_open_beneath,
+    with_room,
+};
+pub use handle::{DescriptorShare, descriptors_denied, descriptors_max};
 use shared::{access_of, share, share_made};
 pub use shared::{group_id, group_name, sharing_of};
+pub(crate) use stat::id_of;
+use stat::{is_dir, not_regular, refusal, symlink};
 
 /// The disk of this machine.
 #[derive(Debug, Clone, Copy, Default)]
@@ -109,36 +114,6 @@ impl Disk for OsDisk {
         super::watch::kernel_watcher()
     }
 }
-
-/// How many descriptors this process may have (`ulimit -n`).
-pub fn descriptors_max() -> usize {
-    use rustix::process::{Resource, getrlimit};
-    let limit = getrlimit(Resource::Nofile).current;
-    limit.map_or(usize::MAX, |limit| {
-        usize::try_from(limit).unwrap_or(usize::MAX)
-    })
-}
-
-static DENIED: AtomicU64 = AtomicU64::new(0);
-
-/// How often this process was denied a descriptor for a file because it, or the system, had too
-/// many open.
-pub fn descriptors_denied() -> u64 {
-    DENIED.load(Ordering::Relaxed)
-}
-
-/// Counts an open that had no descriptor.
-fn counted<T>(opened: Result<T, Errno>) -> Result<T, Errno> {
-    if matches!(opened, Err(Errno::MFILE | Errno::NFILE)) {
-        DENIED.fetch_add(1, Ordering::Relaxed);
-    }
-    opened
-}
-
-const DIR_FLAGS: OFlags = OFlags::RDONLY
-    .union(OFlags::DIRECTORY)
-    .union(OFlags::CLOEXEC)
-    .union(OFlags::NOCTTY);
 
 /// A held directory descriptor.
 #[derive(Debug)]
@@ -377,74 +352,6 @@ const PARENT_FLAGS: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags:
 #[cfg(not(target_os = "linux"))]
 const PARENT_FLAGS: OFlags = DIR_FLAGS;
 
-/// Opens, once more where the system has no descriptor left and some that were kept could be given
-/// back.
-fn with_room<T>(mut open: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
-    loop {
-        match open() {
-            Err(Errno::MFILE | Errno::NFILE) if give_back() => {}
-            done => return done,
-        }
-    }
-}
-
-/// Opens `name` below `dir` through no symbolic link; makes nothing.
-fn open_beneath(dir: BorrowedFd<'_>, name: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
-    counted(with_room(|| {
-        try_open_beneath(dir, name, flags.difference(OFlags::CREATE), Mode::empty())
-    }))
-}
-
-/// Opens `name` below `dir` through no symbolic link. `mode` is that of a file that is made.
-fn try_open_beneath(
-    dir: BorrowedFd<'_>,
-    name: &str,
-    flags: OFlags,
-    mode: Mode,
-) -> Result<OwnedFd, Errno> {
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::fs::ResolveFlags;
-        let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::BENEATH;
-        match retry_on_intr(|| fs::openat2(dir, name, flags, mode, resolve)) {
-            // No such call in this kernel, or a sandbox forbids it, or the kernel could not tell
-            // (AGAIN; XDEV: the file was renamed meanwhile): then by single steps, which say the same of
-            // errors that are real.
-            Err(Errno::NOSYS | Errno::PERM | Errno::AGAIN | Errno::XDEV) => {}
-            done => return done,
-        }
-    }
-    open_by_steps(dir, name, flags, mode)
-}
-
-fn open_by_steps(
-    dir: BorrowedFd<'_>,
-    name: &str,
-    flags: OFlags,
-    mode: Mode,
-) -> Result<OwnedFd, Errno> {
-    let mut held: Option<OwnedFd> = None;
-    let mut rest = name;
-    while let Some((first, below)) = rest.split_once('/') {
-        let at = held.as_ref().map_or(dir, |fd| fd.as_fd());
-        held = Some(open_one(at, first, DIR_FLAGS, Mode::empty())?);
-        rest = below;
-    }
-    let at = held.as_ref().map_or(dir, |fd| fd.as_fd());
-    open_one(at, rest, flags, mode)
-}
-
-fn open_one(dir: BorrowedFd<'_>, name: &str, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
-    let flags = flags | OFlags::NOFOLLOW;
-    match retry_on_intr(|| fs::openat(dir, name, flags, mode)) {
-        // With O_DIRECTORY a link is only "not a directory".
-        Err(Errno::NOTDIR) if is_link_at(dir, Path::new(name)) => Err(Errno::LOOP),
-        // Some systems' word for a link met with O_NOFOLLOW.
-        Err(Errno::MLINK) => Err(Errno::LOOP),
-        done => done,
-    }
-}
-
 /// Opens a directory by a path of the user's: links are followed above, but not at its end.
 fn open_last_nofollow(path: &Path) -> io::Result<OwnedFd> {
     let path = named(path);
@@ -455,11 +362,6 @@ fn open_last_nofollow(path: &Path) -> io::Result<OwnedFd> {
         Err(Errno::LOOP | Errno::MLINK) => Err(symlink()),
         done => Ok(counted(done)?),
     }
-}
-
-fn is_link_at(dir: BorrowedFd<'_>, path: &Path) -> bool {
-    fs::statat(dir, path, AtFlags::SYMLINK_NOFOLLOW)
-        .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink)
 }
 
 /// The path without trailing slashes and dots, after which a link at its end would be followed.
@@ -489,35 +391,4 @@ fn check(name: &str) -> io::Result<()> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
     }
     Ok(())
-}
-
-fn is_dir(stat: &Stat) -> bool {
-    FileType::from_raw_mode(stat.st_mode) == FileType::Directory
-}
-
-#[allow(
-    clippy::unnecessary_cast,
-    reason = "the fields have other types on other systems"
-)]
-pub(super) fn id_of(stat: &Stat) -> FileId {
-    FileId {
-        device: stat.st_dev as u64,
-        inode: stat.st_ino as u64,
-    }
-}
-
-fn refusal(error: Errno) -> io::Error {
-    if error == Errno::LOOP {
-        symlink()
-    } else {
-        error.into()
-    }
-}
-
-fn symlink() -> io::Error {
-    io::Error::other("a symbolic link stands in the way")
-}
-
-fn not_regular() -> io::Error {
-    io::Error::other("not a regular file")
 }

@@ -7,13 +7,12 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
-
 use super::{Dir, Disk, Wake, WatchId, Watcher};
+use ready::{POLL_PERIOD, Ready, wait_for};
 
-#[cfg(target_os = "linux")]
 mod inotify;
+#[cfg(target_os = "linux")]
+mod ready;
 mod shared;
 
 pub use shared::SharedWatcher;
@@ -30,9 +29,6 @@ pub struct PollWatcher {
     period: Duration,
     next: WatchId,
 }
-
-/// A compromise of delay and load: fifty looks a second.
-const POLL_PERIOD: Duration = Duration::from_millis(20);
 
 impl Default for PollWatcher {
     fn default() -> Self {
@@ -80,55 +76,6 @@ pub(super) fn kernel_watcher() -> io::Result<Box<dyn Watcher>> {
 #[cfg(not(target_os = "linux"))]
 pub(super) fn kernel_watcher() -> io::Result<Box<dyn Watcher>> {
     Err(io::ErrorKind::Unsupported.into())
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ready {
-    /// There is news of what is watched.
-    Watched,
-    /// The wake descriptor is readable, or a signal came.
-    Wake,
-    /// The time is up.
-    Late,
-}
-
-/// Sleeps until one of the descriptors is readable, a signal comes or the time is up.
-fn wait_for(
-    watched: Option<BorrowedFd<'_>>,
-    wake: Option<BorrowedFd<'_>>,
-    timeout: Duration,
-) -> io::Result<Ready> {
-    // Longer than a day is as good as for ever, and fits every system's time.
-    let timeout = timeout.min(Duration::from_secs(86_400));
-    let timeout = Timespec {
-        tv_sec: timeout.as_secs() as _,
-        tv_nsec: timeout.subsec_nanos() as _,
-    };
-    let polled = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
-    let ready = match (watched, wake) {
-        (Some(watched), Some(wake)) => {
-            let mut fds = [polled(watched), polled(wake)];
-            poll(&mut fds, Some(&timeout)).map(|_| {
-                let [watched, wake] = &fds;
-                (!watched.revents().is_empty(), !wake.revents().is_empty())
-            })
-        }
-        (Some(watched), None) => {
-            let mut fds = [polled(watched)];
-            poll(&mut fds, Some(&timeout)).map(|ready| (ready > 0, false))
-        }
-        (None, Some(wake)) => {
-            let mut fds = [polled(wake)];
-            poll(&mut fds, Some(&timeout)).map(|ready| (false, ready > 0))
-        }
-        (None, None) => poll(&mut [], Some(&timeout)).map(|_| (false, false)),
-    };
-    match ready {
-        Ok((true, _)) => Ok(Ready::Watched),
-        Ok((false, true)) | Err(Errno::INTR) => Ok(Ready::Wake),
-        Ok((false, false)) => Ok(Ready::Late),
-        Err(error) => Err(error.into()),
-    }
 }
 
 #[cfg(test)]

@@ -25,14 +25,17 @@
 
 mod range;
 mod shares;
+mod subscriber;
 mod uniform;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::types::{PartitionId, TopicName, TopicPartition, Uuid};
+pub use subscriber::Subscriber;
+use subscriber::{Topic, numbers_of};
 
 /// How partitions are shared out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,18 +70,6 @@ impl Assignor {
     }
 }
 
-/// A member as an assignor sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Subscriber {
-    /// The member's id; no two subscribers have the same.
-    pub id: Uuid,
-    /// What it wants to read. A topic may not exist.
-    pub topics: BTreeSet<TopicName>,
-    /// Its last target: what to keep. Whatever it may no longer have is passed over; of two that
-    /// claim a partition, the one of the lower id has it.
-    pub current: BTreeSet<TopicPartition>,
-}
-
 /// Each subscriber's partitions, perhaps none.
 pub type Assignment = BTreeMap<Uuid, BTreeSet<TopicPartition>>;
 
@@ -101,15 +92,6 @@ pub fn assign(
         assignment.entry(member.id).or_default().extend(owned);
     }
     assignment
-}
-
-/// A topic that has partitions and subscribers.
-struct Topic<'a> {
-    name: &'a TopicName,
-    /// How many; at least 1.
-    partitions: usize,
-    /// Numbers of its subscribers among the members, rising; at least one.
-    subscribers: Vec<usize>,
 }
 
 impl Topic<'_> {
@@ -142,13 +124,4 @@ fn subscribed<'a>(
     }
     found.retain(|topic| !topic.subscribers.is_empty());
     found
-}
-
-/// Where each topic is in `topics`.
-fn numbers_of<'a>(topics: &[Topic<'a>]) -> HashMap<&'a TopicName, usize> {
-    topics
-        .iter()
-        .enumerate()
-        .map(|(n, topic)| (topic.name, n))
-        .collect()
 }

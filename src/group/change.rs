@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::describe::{ready_reader, topic_id_of};
-use super::group_file::{GroupFile, Member};
+use super::group_file::GroupFile;
 use super::held::{Group, Held};
+use super::living::refuse_members;
 use super::offsets_line::{Entry, LineKind};
 use super::offsets_state::OffsetsState;
 use super::{directory, lost_log, member_file};
@@ -263,32 +264,6 @@ fn refuse_readers(group: &str, dir: &dyn Dir, file: &GroupFile, topic: &TopicNam
         }
     }
     Ok(())
-}
-
-pub(super) fn refuse_members(group: &str, members: &[Member]) -> Result<()> {
-    if members.is_empty() {
-        return Ok(());
-    }
-    let names: Vec<String> = members
-        .iter()
-        .map(|m| {
-            format!(
-                "{} (process {} on {})",
-                m.member_id,
-                m.pid,
-                m.host.escape_debug()
-            )
-        })
-        .collect();
-    Err(Error::new(
-        Kind::NonEmptyGroup,
-        format!(
-            "NON_EMPTY_GROUP: group '{}' has live members: {}",
-            group.escape_debug(),
-            names.join(", ")
-        ),
-    )
-    .cure("end them first: a member would commit over the change"))
 }
 
 /// The line's entry for an offset that lies within its log.

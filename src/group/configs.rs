@@ -4,14 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::group_file::GroupFile;
+use super::group_file::{GroupFile, RETENTION, explicit};
 use super::held::Group;
 use super::{describe, directory};
 use crate::error::{Error, Kind, Result, near_names};
 use crate::store::StoreDir;
 
-/// How long after the newest line offsets are kept, minutes; Kafka's name.
-const RETENTION: &str = "offsets.retention.minutes";
 /// All that are known.
 const KNOWN: [&str; 1] = [RETENTION];
 /// Kafka's most.
@@ -70,13 +68,6 @@ pub fn configs(store: &Arc<StoreDir>, group: &str) -> Result<BTreeMap<String, St
     describe::present(store, group)?;
     let dir = directory::open(store, group)?;
     Ok(explicit(&GroupFile::read(&dir, store.boot_id())?))
-}
-
-/// What a file sets explicitly.
-pub(super) fn explicit(file: &GroupFile) -> BTreeMap<String, String> {
-    let minutes = file.offsets_retention_minutes;
-    let pair = minutes.map(|minutes| (RETENTION.to_owned(), minutes.to_string()));
-    pair.into_iter().collect()
 }
 
 /// Sets configs of a group and takes others back to their defaults, also while members live. What

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::group_file::{GroupFile, Member, TopicPartitions};
+use super::offset_check::{Standing, beyond, standing};
 use super::offsets_log::OffsetsLog;
 use super::offsets_state::OffsetsState;
-use super::standing::{Standing, beyond, standing};
 use super::{directory, expiry};
 use crate::error::{Error, Kind, Result};
+use crate::partition::{PartitionReader, first_reader};
 use crate::record::{BatchView, Decompressor};
-use crate::store::{PartitionReader, StoreDir, TopicHandle, first_reader, topics};
+use crate::store::topics::topic_file;
+use crate::store::{StoreDir, TopicHandle};
 use crate::types::{Offset, PartitionId, Timestamp, TopicName, TopicPartition, Uuid};
 
 /// Bytes read to find the first unread record: at least its batch.
@@ -237,7 +239,7 @@ pub fn describe(store: &Arc<StoreDir>, group: &str) -> Result<GroupDescription> 
     }
     Ok(GroupDescription {
         group: group.to_owned(),
-        configs: super::configs::explicit(&file),
+        configs: super::group_file::explicit(&file),
         state: known.then_some(state),
         group_epoch: known.then_some(file.group_epoch),
         assignor: known.then_some(file.assignor),
@@ -275,7 +277,7 @@ pub(super) fn present(store: &Arc<StoreDir>, group: &str) -> Result<OffsetsState
 /// [`Kind::NonEmptyGroup`]; [`Kind::Damaged`].
 pub(super) fn look_empty(store: &Arc<StoreDir>, group: &str) -> Result<OffsetsState> {
     let (state, members) = look(store, group)?;
-    super::change::refuse_members(group, &members)?;
+    super::living::refuse_members(group, &members)?;
     Ok(state.unwrap_or_default())
 }
 
@@ -333,7 +335,7 @@ fn describe_offset(
     tp: &TopicPartition,
     notes: &mut Vec<String>,
 ) -> Result<Option<OffsetDescription>> {
-    let Some((meta, _)) = topics::read_if_there(store, &tp.topic)? else {
+    let Some((meta, _)) = topic_file::read_if_there(store, &tp.topic)? else {
         return Ok(None);
     };
     let committed = state.committed(&tp.topic, meta.topic_id, tp.partition);
@@ -431,7 +433,7 @@ impl From<&Member> for MemberDescription {
 
 #[cfg(test)]
 mod tests {
-    use super::unread;
+    use crate::group::describe::unread;
 
     #[test]
     fn lag_counts_what_can_be_read() {

@@ -2,15 +2,12 @@
 
 use std::sync::Arc;
 
-use super::expiry;
 use super::group_file::GroupFile;
-use super::member_file;
 use super::offsets_log::OffsetsLog;
-use super::offsets_sync;
+use super::{expiry, member_file, offsets_sync};
 use crate::disk::{Dir, EntryKind, Open, join};
 use crate::error::{Error, Kind, Result, near_names};
-use crate::store::unborn::Unborn;
-use crate::store::{StoreDir, layout};
+use crate::store::{StoreDir, Unborn, layout};
 
 /// The directory of a group.
 ///

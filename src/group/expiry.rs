@@ -6,15 +6,12 @@
 
 use std::sync::Arc;
 
-use super::group_file::GroupFile;
+use super::group_file::{GroupFile, RETENTION_MINUTES_DEFAULT};
 use super::offsets_state::OffsetsState;
 use crate::disk::Dir;
 use crate::error::{Kind, Result};
 use crate::store::StoreDir;
 use crate::types::Timestamp;
-
-/// `offsets.retention.minutes` of a group that was given none, as Kafka's: 7 days.
-pub const RETENTION_MINUTES_DEFAULT: u32 = 7 * 24 * 60;
 
 const MINUTE_MS: i64 = 60_000;
 const DAY_MS: i64 = 24 * 60 * MINUTE_MS;

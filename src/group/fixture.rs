@@ -11,8 +11,10 @@ use super::subscription::Subscription;
 use crate::clock::{Clock, SystemClock};
 use crate::disk::OsDisk;
 use crate::error::Result;
+use crate::lifecycle::{NewTopic, create_topic};
+use crate::partition::{Committer, PartitionWriter};
 use crate::record::BatchBuilder;
-use crate::store::{Committer, NewTopic, PartitionWriter, StoreDir, create_topic};
+use crate::store::StoreDir;
 use crate::types::{Compression, PartitionId, TimestampType, TopicName, TopicPartition, Uuid};
 
 pub const LONG: Duration = Duration::from_secs(30);

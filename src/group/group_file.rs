@@ -16,8 +16,7 @@ use super::state::{GroupState, MemberState, TopicState};
 use super::subscription::{Naming, Subscription};
 use crate::disk::{Dir, File};
 use crate::error::{Error, Kind, Result};
-use crate::store::json_file;
-use crate::store::layout;
+use crate::store::{json_file, layout};
 use crate::types::{Offset, PartitionId, TopicName, TopicPartition, Uuid};
 
 /// The assignor of a group that was given none, as Kafka's.
@@ -159,7 +158,9 @@ impl GroupFile {
     /// How long after the newest line offsets are kept, minutes: at least 1.
     pub fn retention_minutes(&self) -> u32 {
         self.offsets_retention_minutes
-            .map_or(super::expiry::RETENTION_MINUTES_DEFAULT, |kept| kept.max(1))
+            .map_or(super::group_file::RETENTION_MINUTES_DEFAULT, |kept| {
+                kept.max(1)
+            })
     }
 
     /// Reads the file of the group in `dir`. Members of another boot are left out.
@@ -399,7 +400,7 @@ mod partition_lists {
     use serde::de::Error as _;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    use super::TopicPartitions;
+    use crate::group::group_file::TopicPartitions;
     use crate::types::{PARTITIONS_MAX, PartitionId};
 
     pub fn serialize<S: Serializer>(
@@ -481,6 +482,19 @@ mod partition_lists {
         }
     }
 }
+
+/// `offsets.retention.minutes` of a group that was given none, as Kafka's: 7 days.
+pub const RETENTION_MINUTES_DEFAULT: u32 = 7 * 24 * 60;
+
+/// What a file sets explicitly.
+pub(crate) fn explicit(file: &GroupFile) -> BTreeMap<String, String> {
+    let minutes = file.offsets_retention_minutes;
+    let pair = minutes.map(|minutes| (RETENTION.to_owned(), minutes.to_string()));
+    pair.into_iter().collect()
+}
+
+/// How long after the newest line offsets are kept, minutes; Kafka's name.
+pub(crate) const RETENTION: &str = "offsets.retention.minutes";
 
 #[cfg(test)]
 mod tests;

@@ -4,17 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::group_file::{GroupFile, Member};
-use super::member_file;
 use super::offsets_line::{Entry, Line, LineKind};
 use super::offsets_log::OffsetsLog;
 use super::offsets_state::OffsetsState;
-use super::offsets_sync::{OffsetsSync, Synced};
-use super::{directory, expiry, offsets_sync};
+use super::offsets_sync::{self, OffsetsSync, Synced};
+use super::{directory, expiry, member_file};
 use crate::disk::{Dir, File, Open, join};
 use crate::error::{Error, Kind, Result};
-use crate::store::fenced_lock::{FencedGuard, FencedLock};
-use crate::store::process::Process;
-use crate::store::{StoreDir, layout};
+use crate::store::{FencedGuard, FencedLock, Process, StoreDir, layout};
 use crate::types::{Timestamp, Uuid};
 
 /// A group, opened for changes.

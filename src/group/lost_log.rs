@@ -4,15 +4,13 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::change::refuse_members;
 use super::group_file::GroupFile;
+use super::living::refuse_members;
 use super::offsets_line::{Line, LineKind};
 use super::{directory, member_file, offsets_sync};
 use crate::disk::{Dir, join};
 use crate::error::{Error, Kind, Result};
-use crate::store::fenced_lock::FencedLock;
-use crate::store::process::Process;
-use crate::store::{StoreDir, layout};
+use crate::store::{FencedLock, Process, StoreDir, layout};
 
 /// Whether the group in `dir` has no log.
 pub(super) fn is_lost(dir: &dyn Dir) -> Result<bool> {

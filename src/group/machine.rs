@@ -17,9 +17,9 @@
 
 use std::collections::BTreeSet;
 
-use super::assignor::{self, Subscriber};
+use super::Assignor;
+use super::assignor::{self, Assignment, Subscriber};
 use super::state::{GroupState, MemberState, Topics};
-use super::{Assignor, assignor::Assignment};
 use crate::types::{PartitionId, TopicName, TopicPartition, Uuid};
 
 /// What happened.

@@ -12,9 +12,7 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::disk::{Dir, EntryKind, File, LockKind, Open, join};
 use crate::error::{Error, Kind, Result};
-use crate::store::fenced_lock::FencedGuard;
-use crate::store::layout;
-use crate::store::process::Process;
+use crate::store::{FencedGuard, Process, layout};
 use crate::types::Uuid;
 
 const COUNTER_LEN: usize = 20;

@@ -10,30 +10,31 @@
 //! It has no thread and never waits but for the group's lock; who drives it decides when to look.
 
 mod commits;
+mod effects;
 mod entry;
 mod errors;
+mod join_options;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use entry::owned_by;
-use entry::{enter, is_news, see_topics};
-use errors::{refused, with_cure};
-
-use super::assignor::Assignor;
 use super::group_file::GroupFile;
 use super::held::{Group, Held};
-use super::machine::{self, Effect, Event};
+use super::machine::{self, Event};
 use super::member_file::{self, Heart, MemberFile, Sign};
 use super::offsets_line::LineKind;
 use super::offsets_state::{Committed, OffsetsState};
 use super::state::{GroupState, MemberState};
-use super::subscription::Subscription;
 use crate::disk::{Dir, File, join};
 use crate::error::{Error, Result};
 use crate::store::{StoreDir, layout};
-use crate::types::{Offset, TopicName, TopicPartition, Uuid};
+use crate::types::{TopicName, TopicPartition, Uuid};
+use effects::put;
+pub use entry::owned_by;
+use entry::{enter, is_news, see_topics};
+use errors::{refused, with_cure};
+pub use join_options::JoinOptions;
 
 /// Most time between two heartbeats.
 const BEAT_MAX: Duration = Duration::from_secs(3);
@@ -51,26 +52,6 @@ const WATCHED_OFTEN: u32 = 25;
 const READ_PAUSE: Duration = Duration::from_micros(300);
 /// The same, however many members there are.
 const READ_PAUSE_MAX: Duration = Duration::from_millis(50);
-
-/// How to join a group.
-#[derive(Debug, Clone)]
-pub struct JoinOptions {
-    /// What to read.
-    pub subscription: Subscription,
-    /// How partitions are to be shared out; `None`: as the group does it.
-    pub assignor: Option<Assignor>,
-    /// The name of a static member.
-    pub instance_id: Option<String>,
-    /// How long the heartbeat may stand still, and a static member be away.
-    pub session_timeout: Duration,
-    /// Where this member ends: each topic's offsets, from partition 0. `None`: it follows.
-    pub ends: Option<BTreeMap<TopicName, Vec<Offset>>>,
-    /// The ids of the topics that there were when the command of this member began; `None`: those
-    /// that there are now.
-    pub began_with: Option<BTreeSet<Uuid>>,
-    /// Bounds each wait for the group's lock.
-    pub patience: Duration,
-}
 
 /// Membership of a group. Dropping it without [`Membership::leave`] is as a crash: others find it
 /// dead.
@@ -454,24 +435,6 @@ impl Membership {
         self.take_state(next, seen);
         Ok(())
     }
-}
-
-/// Puts a state in place, and removes the files of those who are in it no more.
-fn put(held: &Held<'_>, boot_id: [u8; 16], state: &GroupState, effects: &[Effect]) -> Result<()> {
-    let file = GroupFile::of_state(boot_id, state);
-    if effects.contains(&Effect::Settings) {
-        held.put_settings(&file)?;
-    } else {
-        held.put_group_file(&file)?;
-    }
-    for effect in effects {
-        if let Effect::Forget(id) = effect {
-            // Left where it fails, or gone already: the next to join removes what nobody has
-            // locked.
-            let _ = held.guard().rename_in(&layout::member_file(id));
-        }
-    }
-    Ok(())
 }
 
 fn is_current(dir: &dyn Dir, seen: &dyn File) -> Result<bool> {

@@ -219,8 +219,9 @@ fn decode_member(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn entry() -> impl Strategy<Value = Entry> {
         (

@@ -387,8 +387,9 @@ const ENTRIES_OF_LINE: usize = 1000;
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn topic(n: u8) -> TopicName {
         TopicName::new(format!("t{n}")).expect("topic")

@@ -36,10 +36,9 @@ use std::time::Duration;
 
 use crate::disk::{Dir, File, FileId, LockKind, Open};
 use crate::error::{Error, Result};
-use crate::store::fenced_lock::FencedGuard;
-use crate::store::gate::{self, GateGuard};
-use crate::store::heartbeat::{self, Heartbeat, Lost, STOPPED_AFTER, SyncWatch};
-use crate::store::{StoreDir, layout};
+use crate::store::lock::{heartbeat, suspend_guard};
+use crate::store::{FencedGuard, GateGuard, Heartbeat, Lost, StoreDir, SyncWatch, layout};
+use crate::timing::LOCK_STOPPED_AFTER;
 use crate::types::Uuid;
 
 /// Tries for this lock in the time of one for the group's: only those who have been through that
@@ -160,9 +159,9 @@ impl OffsetsSync {
         let clock = self.store.clock();
         let beat = || heartbeat::read(&*self.file, BEAT_AT);
         let now = clock.monotonic();
-        let mut watch = SyncWatch::begin(beat(), self.read(log)?, now, STOPPED_AFTER);
+        let mut watch = SyncWatch::begin(beat(), self.read(log)?, now, LOCK_STOPPED_AFTER);
         loop {
-            let gate = gate::enter();
+            let gate = suspend_guard::enter();
             let locked = self.file.try_lock(LockKind::Exclusive)?;
             let held = locked.then(|| Held {
                 file: Arc::clone(&self.file),

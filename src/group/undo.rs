@@ -15,7 +15,8 @@ use super::held::Group;
 use super::offsets_line::{Entry, LineKind};
 use super::offsets_state::OffsetsState;
 use crate::error::{Error, Kind, Result};
-use crate::store::{StoreDir, topics};
+use crate::store::StoreDir;
+use crate::store::topics::topic_file;
 use crate::types::{Timestamp, TopicPartition};
 
 /// A change that is taken back, or would be.
@@ -143,7 +144,7 @@ fn clone_plan(before: &OffsetsState, source: &OffsetsState) -> Vec<OffsetChange>
 fn living(store: &Arc<StoreDir>, mut state: OffsetsState) -> Result<OffsetsState> {
     let mut gone = Vec::new();
     for entry in state.entries() {
-        let found = topics::read_if_there(store, &entry.topic)?;
+        let found = topic_file::read_if_there(store, &entry.topic)?;
         if found.is_none_or(|(meta, _)| meta.topic_id != entry.topic_id) {
             gone.push(entry);
         }

@@ -1,14 +1,11 @@
 //! Building a batch in memory, before anybody holds a lock: offsets and epoch are stamped later.
 
-use super::header::{LENGTH_FROM, LOG_APPEND_TIME_BIT};
+use super::header::{BATCH_LEN_MAX, LENGTH_FROM, LOG_APPEND_TIME_BIT};
 use super::stamp::set_crc;
 use super::{BATCH_HEADER_LEN, BatchHeader, Compressor, Header, Record};
 use crate::codec::varint;
 use crate::error::{Error, Kind, Result};
 use crate::types::{Compression, Timestamp, TimestampType};
-
-/// Most bytes of a batch: its length is an i32.
-pub const BATCH_LEN_MAX: usize = i32::MAX as usize;
 
 /// Most bytes that a record adds to its key and value if it has no headers: length, attributes,
 /// timestamp, offset, lengths of key and value, count of headers.

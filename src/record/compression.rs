@@ -11,6 +11,7 @@ use flate2::{Compress, FlushCompress, Status};
 use lz4_flex::frame::{BlockMode, BlockSize, FrameDecoder, FrameEncoder, FrameInfo};
 use zstd::zstd_safe::{self, CCtx, DCtx, InBuffer, OutBuffer, ResetDirective};
 
+use super::corrupt::TOO_LARGE;
 use super::snappy;
 use crate::codec::Malformed;
 use crate::error::{Error, Kind, Result};
@@ -21,8 +22,6 @@ pub const DECOMPRESSED_LEN_MAX: usize = 64 << 20;
 
 /// Least space offered to a codec at a time.
 const STEP_LEN_MIN: usize = 32 << 10;
-
-pub(super) const TOO_LARGE: Malformed = Malformed("the records decompress to more than the limit");
 
 /// Compresses records; keeps the codecs' memory from one batch to the next.
 #[derive(Default)]

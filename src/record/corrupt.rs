@@ -41,3 +41,5 @@ impl From<Corrupt> for Error {
         Error::new(Kind::Damaged, format!("CORRUPT_MESSAGE: {corrupt}"))
     }
 }
+
+pub(crate) const TOO_LARGE: Malformed = Malformed("the records decompress to more than the limit");

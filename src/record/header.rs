@@ -12,6 +12,7 @@
 
 use super::Corrupt;
 use crate::codec::Reader;
+use crate::error::Result;
 use crate::types::{Compression, LeaderEpoch, Offset, Timestamp, TimestampType};
 
 /// Where the base offset stands (i64).
@@ -239,3 +240,6 @@ impl BatchHeader {
         self.attributes & !COMPRESSION_MASK | compression as i16
     }
 }
+
+/// Most bytes of a batch: its length is an i32.
+pub const BATCH_LEN_MAX: usize = i32::MAX as usize;

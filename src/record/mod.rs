@@ -22,9 +22,10 @@ mod view;
 
 use crate::types::{Offset, Timestamp};
 
-pub use builder::{BATCH_LEN_MAX, BatchBuilder, RECORD_OVERHEAD_MAX};
+pub use builder::{BatchBuilder, RECORD_OVERHEAD_MAX};
 pub use compression::{Compressor, DECOMPRESSED_LEN_MAX, Decompressor};
 pub use corrupt::Corrupt;
+pub use header::BATCH_LEN_MAX;
 pub use header::{
     BASE_OFFSET_AT, BATCH_HEADER_LEN, BATCH_LENGTH_AT, BatchHeader, CRC_AT, LEADER_EPOCH_AT,
     LENGTH_FROM, MAGIC, MAGIC_AT,

@@ -9,7 +9,7 @@
 //! Big-endian. As in the Java library and librdkafka, bytes without the header are one bare block,
 //! and a header may come again where a length is due (streams put one behind the other).
 
-use super::compression::TOO_LARGE;
+use super::corrupt::TOO_LARGE;
 use crate::codec::{Malformed, Reader};
 use crate::error::{Error, Kind, Result};
 

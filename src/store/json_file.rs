@@ -126,9 +126,11 @@ fn damaged(place: &impl Display, why: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use proptest::prelude::*;
     use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
 
     #[derive(Debug, Clone, PartialEq, Serialize, serde::Deserialize)]
     #[serde(deny_unknown_fields)]

@@ -21,7 +21,7 @@ pub struct KeptFile {
 
 impl KeptFile {
     /// Of the file that was opened as `name` in `dir`, [to be compared](Dir::open_to_compare).
-    pub(super) fn new(dir: &Arc<dyn Dir>, name: String, file: Arc<dyn File>) -> Self {
+    pub(crate) fn new(dir: &Arc<dyn Dir>, name: String, file: Arc<dyn File>) -> Self {
         let dir = Arc::clone(dir);
         KeptFile { dir, name, file }
     }
@@ -34,7 +34,7 @@ impl KeptFile {
 
 /// Whether a name leads to that file. It does not where the name of the directory itself leads
 /// elsewhere by now.
-pub(super) fn leads_to(dir: &dyn Dir, name: &str, file: &dyn File) -> Result<bool> {
+pub(crate) fn leads_to(dir: &dyn Dir, name: &str, file: &dyn File) -> Result<bool> {
     match dir.identity(name).and_then(|found| file.is(found)) {
         Err(e) if e.kind() == io::ErrorKind::NotFound || is_stale(&e) => Ok(false),
         looked => looked.map_err(|e| Error::io("look at", join(dir, name), e)),
@@ -42,7 +42,7 @@ pub(super) fn leads_to(dir: &dyn Dir, name: &str, file: &dyn File) -> Result<boo
 }
 
 /// Whether a name leads to that directory, which is kept open.
-pub(super) fn names(dir: &dyn Dir, name: &str, id: FileId) -> Result<bool> {
+pub(crate) fn names(dir: &dyn Dir, name: &str, id: FileId) -> Result<bool> {
     match dir.id(name) {
         Ok(found) => Ok(found == id),
         Err(e) if e.kind() == io::ErrorKind::NotFound || is_stale(&e) => Ok(false),
@@ -52,7 +52,7 @@ pub(super) fn names(dir: &dyn Dir, name: &str, id: FileId) -> Result<bool> {
 
 /// The values that were used last, by key, and no more than `N`.
 #[derive(Debug)]
-pub(super) struct Recent<K, V, const N: usize>(Mutex<VecDeque<(K, V)>>);
+pub(crate) struct Recent<K, V, const N: usize>(Mutex<VecDeque<(K, V)>>);
 
 impl<K, V, const N: usize> Default for Recent<K, V, N> {
     fn default() -> Self {
@@ -63,7 +63,7 @@ impl<K, V, const N: usize> Default for Recent<K, V, N> {
 impl<K: Clone + Eq, V: Clone, const N: usize> Recent<K, V, N> {
     /// The value kept for a key. Whether it still counts is the caller's to look up, with no lock
     /// held.
-    pub(super) fn get(&self, key: &K) -> Option<V> {
+    pub(crate) fn get(&self, key: &K) -> Option<V> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let at = kept.iter().position(|(known, _)| known == key)?;
         if at > 0 {
@@ -74,7 +74,7 @@ impl<K: Clone + Eq, V: Clone, const N: usize> Recent<K, V, N> {
     }
 
     /// Keeps a value; the one that was not used for longest goes.
-    pub(super) fn put(&self, key: &K, value: &V) {
+    pub(crate) fn put(&self, key: &K, value: &V) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.retain(|(known, _)| known != key);
         kept.push_front((key.clone(), value.clone()));

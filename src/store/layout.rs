@@ -332,8 +332,9 @@ fn canonical<N: std::str::FromStr + ToString>(text: &str) -> Option<N> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn tp(topic: &str, partition: i32) -> TopicPartition {
         TopicPartition::new(TopicName::new(topic).expect("topic"), partition)

@@ -2,7 +2,7 @@
 //! once and can do without, such as a shell that completes a word.
 //!
 //! Invariant: nothing is opened but directories, nothing is made, no lock is taken. What cannot be
-//! listed has no names here; who needs to know why opens a [`StoreDir`](super::StoreDir).
+//! listed has no names here; who needs to know why opens a [`StoreDir`](super::dir::StoreDir).
 
 use std::path::Path;
 use std::sync::Arc;

@@ -8,7 +8,7 @@ use crate::disk::Disk;
 /// Directories that were made for a place. Those that are empty go when this is dropped and not
 /// kept.
 #[derive(Debug)]
-pub(super) struct MadeDirs<'a> {
+pub(crate) struct MadeDirs<'a> {
     disk: &'a dyn Disk,
     /// The deepest first.
     paths: Vec<PathBuf>,
@@ -16,7 +16,7 @@ pub(super) struct MadeDirs<'a> {
 
 impl<'a> MadeDirs<'a> {
     /// Makes `path` and what is missing above it.
-    pub(super) fn make(disk: &'a dyn Disk, path: &Path) -> io::Result<Self> {
+    pub(crate) fn make(disk: &'a dyn Disk, path: &Path) -> io::Result<Self> {
         let is_missing = |at: &&Path| {
             let opened = disk.open_dir_through_links(at);
             opened.is_err_and(|e| e.kind() == io::ErrorKind::NotFound)
@@ -31,7 +31,7 @@ impl<'a> MadeDirs<'a> {
     }
 
     /// They stay.
-    pub(super) fn keep(&mut self) {
+    pub(crate) fn keep(&mut self) {
         self.paths.clear();
     }
 }

@@ -3,103 +3,52 @@
 //! Invariant: whoever changes something holds the lock that guards it, and everything is reached
 //! by name within a directory that was opened before.
 
-pub mod broker_file;
-mod commit_note;
-mod committer;
-pub mod configs;
-mod confirm;
-mod copied;
-mod end_of_files;
-pub mod fenced_lock;
-mod first_use;
-mod follower;
-pub mod gate;
-pub mod graveyard;
-pub mod heartbeat;
-mod in_sync;
-mod inherited;
-mod joining;
+pub mod brokers;
+mod create;
+mod dir;
 pub mod json_file;
-mod judge;
 mod kept;
-mod known_topic;
 pub mod layout;
-mod leadership;
-mod leftover;
-pub mod life_lock;
-mod lifecycle;
 mod listing;
-mod liveness;
-pub mod log_dir;
-mod log_snapshot;
+pub mod lock;
 mod made_dirs;
-pub mod maker;
-mod mend;
-mod meta_properties;
-mod moving;
-mod names;
-mod new_replica;
-mod open;
-mod page;
-pub mod process;
-mod reader;
-mod reader_scan;
-mod reader_state;
-mod reassign;
-mod rebuild;
-mod recovery_decision;
-mod removal;
-mod repair;
-mod replace;
-mod replica;
-pub mod reports;
-mod seal;
-mod served;
+mod metadata_lock;
+mod process;
 mod sharing;
-pub mod store_file;
-mod strays;
-mod sync_lock;
-mod timed_reads;
-mod topic_handle;
+mod small_file;
+pub mod staging;
+mod store_file;
 pub mod topics;
-mod truncate;
-pub mod unborn;
-mod watermark;
-mod writer;
+mod unix_group;
+mod usability;
 
-pub use commit_note::SYNC_FILE;
-pub use committer::Committer;
-pub use configs::TopicConfigs;
-pub use confirm::confirm;
-pub use first_use::{first_follower_reader, first_reader};
-pub use follower::{Followed, Follower};
-pub use in_sync::{Ahead, Extents, InSync, Known};
-pub use joining::{Joining, JoiningSet};
-pub use known_topic::KnownTopic;
-pub use leadership::{Claim, begin_epoch, raise_epoch, raise_epochs};
-pub use lifecycle::{
-    NewTopic, add_partitions, alter_configs, check_assignment, check_partitions, create_topic,
-    delete_topic, set_topic_aside,
+pub(crate) use brokers::Late;
+pub use brokers::{
+    BrokerFile, Claimed, Liveness, LogDir, check, claim_empty, claim_own, refuse_gone, report,
+    try_place, unclaim,
+};
+pub use dir::StoreDir;
+pub use json_file::{is_missing, read_bytes};
+pub(crate) use kept::{leads_to, names};
+pub use layout::{
+    BROKER_FILE, BROKER_LOCK, BROKERS_DIR, CONTROLLER_FILE, CONTROLLER_LOCK, DELETED_DIR, LOGS_DIR,
+    MAKERS_DIR, TOPICS_DIR, aside_dir, buried_file, damaged_topic_file, deleted_file, future_dir,
+    maker_file, parse_lock_dir, parse_maker_file, parse_replica_dir, parse_stray_dir, replica_dir,
+    stray_dir,
 };
 pub use listing::Listing;
-pub use liveness::Liveness;
-pub use log_dir::LogDir;
-pub use log_snapshot::LogSnapshot;
-pub use new_replica::{MadeReplica, discard, make_replica, settle, unknown_broker};
-pub use open::StoreDir;
-pub use page::{Intent, Offline, PAGE_FILE, Page, Role, Seal};
-pub use reader::{LogEdges, PartitionReader};
-pub use reassign::{Change, cancel_reassignment, start_reassignment, under_way};
-pub use removal::{Remover, is_replica_there, remove_flat};
-pub use replace::{replace_replica, replace_replicas};
-pub use replica::Replica;
-pub use seal::{LEFT_AFTER, Sealed};
-pub use served::Served;
-pub use sharing::{
-    Given, Paths, ShowShared, UnixGroup, create_shared, not_shared, plan_shared, sharing_cure,
+pub use lock::{
+    COUNTER_LEN, FencedGuard, FencedLock, GateGuard, Heartbeat, Holder, LifeLock, LifeWatch, Lost,
+    Probe, Served, Sight, Staged, Stillness, SyncWatch, enter, read,
 };
-pub use strays::{Stray, strays};
-pub use timed_reads::until_answered;
-pub use topic_handle::TopicHandle;
-pub use watermark::{Shown, Watermark};
-pub use writer::{Appended, PartitionWriter};
+pub use process::Process;
+pub use sharing::{Given, Paths, create_shared, not_shared, plan_shared};
+pub(crate) use small_file::{read_small, replace_small};
+pub use staging::{Suspects, Unborn};
+pub use topics::{
+    DescribedConfig, KnownTopic, PartitionMeta, Reassignment, ReplicaMeta, Retired, TopicConfigs,
+    TopicFile, TopicHandle, TopicMeta, gather, read_if_there, read_to_change, replace, settle,
+    update_all, update_each,
+};
+pub(crate) use topics::{bury, exists, is_deleted, is_on_the_way, path_in_store};
+pub use unix_group::{UnixGroup, sharing_cure};

@@ -9,36 +9,19 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::dir::StoreDir;
 use super::layout;
 use super::made_dirs::MadeDirs;
-use super::open::{StoreDir, denied, is_denied};
+use super::unix_group::UnixGroup;
+use super::usability::{denied, is_denied};
 use crate::clock::Clock;
-use crate::disk::{
-    Access, Dir, Disk, EntryKind, SHARED_DIR, Sharing, group_name, join, sharing_of,
-};
-use crate::error::{Error, Kind, Result, shell_word};
+use crate::disk::{Access, Dir, Disk, EntryKind, SHARED_DIR, Sharing, join, sharing_of};
+use crate::error::{Error, Kind, Result};
 
 /// How many are named by path.
 const NAMED_MAX: usize = 3;
 /// Looks at a store for what was made meanwhile by processes that took it for their owner's alone.
 const PASSES_MAX: usize = 10;
-
-/// A group of this machine's users.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnixGroup {
-    /// Its number.
-    pub id: u32,
-    /// Its name; the number, where the system knows none.
-    pub name: String,
-}
-
-impl UnixGroup {
-    /// The group of that number.
-    pub fn of(id: u32) -> Self {
-        let name = group_name(id).unwrap_or_else(|| id.to_string());
-        UnixGroup { id, name }
-    }
-}
 
 /// Files and directories: how many, and the first of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -210,17 +193,6 @@ pub fn plan_shared(
 fn is_missing(disk: &dyn Disk, path: &Path) -> bool {
     let opened = disk.open_dir_through_links(path);
     opened.is_err_and(|e| e.kind() == io::ErrorKind::NotFound)
-}
-
-/// What helps a member of the group where a file of the store is not the group's.
-pub fn sharing_cure(group: &UnixGroup) -> String {
-    let name = shell_word(&group.name);
-    format!(
-        "the store is of the Unix group {}: 'mq-broker health' shows what in it is not the group's, and \
-         'mq-broker init --group {name}', run by the owner or root, gives it to the group ('id -nG' \
-         shows whether you are in it)",
-        group.name
-    )
 }
 
 /// What is in a store that is a Unix group's, or in a log directory of it, and is not the group's:

@@ -72,7 +72,7 @@ impl StoreFile {
 }
 
 /// That nothing is at the path where a store was looked for.
-pub(super) fn no_store(path: &Path) -> Error {
+pub(crate) fn no_store(path: &Path) -> Error {
     Error::new(
         Kind::NoStore,
         format!("there is no store at {}", path.display()),
@@ -84,7 +84,7 @@ pub(super) fn no_store(path: &Path) -> Error {
 }
 
 /// That a directory has files, but is no store.
-pub(super) fn not_a_store(dir: &dyn Dir) -> Error {
+pub(crate) fn not_a_store(dir: &dyn Dir) -> Error {
     Error::new(
         Kind::UnusableStore,
         format!(

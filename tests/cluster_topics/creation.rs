@@ -1,5 +1,6 @@
 //! Where the replicas of a new topic go, and what is refused.
 use super::*;
+use mq::store::brokers::claim;
 
 #[test]
 fn replicas_are_made_where_they_are_placed() {
@@ -268,7 +269,7 @@ fn replicas_on_one_device_are_warned_of() {
         return;
     };
     cluster.register(2, |_| {});
-    let claimed = log_dir::claim(&cluster.store, 2, other.path()).expect("claim");
+    let claimed = claim::claim(&cluster.store, 2, other.path()).expect("claim");
     let place = claimed.log_dir().map(str::to_owned);
     cluster.register(2, |file| file.log_dir = place);
     claimed.keep();

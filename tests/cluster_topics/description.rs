@@ -70,7 +70,7 @@ fn describe_tells_of_followers_and_of_what_needs_a_look() {
     fs::rename(cluster.logs(1).join("kept"), cluster.logs(1).join("t-0")).expect("back");
 
     // Out of sync, behind, and without a leader's log.
-    let mut meta = topics::read_to_change(&cluster.store, &name("t")).expect("topic");
+    let mut meta = topic_file::read_to_change(&cluster.store, &name("t")).expect("topic");
     meta.partitions[0].isr = vec![0];
     let path = cluster.shell.store().join("topics/t.json");
     meta.version += 1;

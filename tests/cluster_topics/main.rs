@@ -22,12 +22,14 @@ use cli::Shell;
 use mq::clock::SystemClock;
 use mq::disk::{Disk, File, LockKind, Open, OsDisk};
 use mq::error::Kind;
-use mq::store::broker_file::BrokerFile;
-use mq::store::topics::{PartitionMeta, TopicMeta};
-use mq::store::{
-    NewTopic, Page, Replica, StoreDir, cancel_reassignment, create_topic, discard, json_file,
-    log_dir, make_replica, start_reassignment, topics,
+use mq::lifecycle::{
+    NewTopic, cancel_reassignment, create_topic, discard, make_replica, start_reassignment,
 };
+use mq::partition::{Page, Replica};
+use mq::store::BrokerFile;
+use mq::store::topics::topic_file;
+use mq::store::{PartitionMeta, TopicMeta};
+use mq::store::{StoreDir, json_file};
 use mq::types::{BrokerId, TopicName, TopicPartition};
 use serde_json::{Value, json};
 use tally::Tally;
@@ -95,7 +97,7 @@ impl Cluster {
     }
 
     fn meta(&self, topic: &str) -> TopicMeta {
-        topics::read_to_change(&self.store, &name(topic)).expect("topic")
+        topic_file::read_to_change(&self.store, &name(topic)).expect("topic")
     }
 
     fn replica(&self, topic: &str, partition: i32, broker: BrokerId) -> Replica {

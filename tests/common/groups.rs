@@ -10,7 +10,8 @@ use super::sim_disk::SimDisk;
 use mq::clock::SystemClock;
 use mq::error::Result;
 use mq::group::{self, Entry, JoinOptions, Membership, Subscription};
-use mq::store::{NewTopic, StoreDir, create_topic};
+use mq::lifecycle::{NewTopic, create_topic};
+use mq::store::StoreDir;
 use mq::types::{TopicName, TopicPartition, Uuid};
 
 pub const PATIENCE: Duration = Duration::from_secs(10);

@@ -9,11 +9,11 @@ use mq::client::open_reader;
 use mq::clock::Clock;
 use mq::disk::Disk;
 use mq::error::{Error, Kind, Result};
+use mq::lifecycle::{NewTopic, add_partitions, alter_configs, create_topic, delete_topic};
+use mq::partition::{Committer, PartitionReader, PartitionWriter, confirm};
 use mq::record::{BatchBuilder, BatchView, Decompressor};
-use mq::store::{
-    Committer, NewTopic, PartitionReader, PartitionWriter, StoreDir, add_partitions, alter_configs,
-    confirm, create_topic, delete_topic, topics,
-};
+use mq::store::StoreDir;
+use mq::store::topics::topic_file;
 use mq::types::{Compression, TimestampType, TopicName, TopicPartition};
 
 use super::history::{Event, History, Log, Place, Promise};
@@ -189,7 +189,7 @@ impl Worker {
         let name = TopicName::new(topic).expect("a name");
         let after = |view: &View| view.clone().map(|(_, explicit)| (n as usize, explicit));
         self.change(ledger, topic, "add partitions", after, || {
-            let (known, _) = topics::read(&self.store, &name)?;
+            let (known, _) = topic_file::read(&self.store, &name)?;
             let more = vec![vec![0]; n as usize - known.partitions.len()];
             add_partitions(&self.store, &known, &more, PATIENCE)
         })
@@ -353,13 +353,13 @@ impl Worker {
 
 /// Names the log that a partition is now.
 pub fn log_of(store: &StoreDir, tp: &TopicPartition) -> Result<Log> {
-    let (meta, _) = topics::read(store, &tp.topic)?;
+    let (meta, _) = topic_file::read(store, &tp.topic)?;
     Ok(format!("{}/{}", meta.topic_id, tp.partition))
 }
 
 /// A topic's outward state.
 pub fn view(store: &StoreDir, topic: &str) -> Result<View> {
-    let found = topics::read_if_there(store, &TopicName::new(topic).expect("a name"))?;
+    let found = topic_file::read_if_there(store, &TopicName::new(topic).expect("a name"))?;
     Ok(found.map(|(meta, _)| (meta.partitions.len(), meta.explicit.clone())))
 }
 
@@ -381,7 +381,7 @@ pub fn read_on(
     tp: &TopicPartition,
 ) -> Result<usize> {
     let log = log_of(store, tp)?;
-    let (meta, _) = topics::read(store, &tp.topic)?;
+    let (meta, _) = topic_file::read(store, &tp.topic)?;
     let every_message = meta.configs()?.every_message();
     let promise = if every_message {
         Promise::PowerCut

@@ -9,7 +9,7 @@ use crate::workloads::{
 };
 use crate::{count_ops, run_with};
 use mq::error::Kind;
-use mq::store::topics;
+use mq::store::topics::topic_file;
 use rustix::io::Errno;
 
 /// Every operation fails once; what is told must be true, and work goes on, if need be after a
@@ -59,7 +59,7 @@ fn repair_offline(what: &str, sim: &SimDisk, ledger: &mut Ledger) {
     let Ok(mut worker) = worker(sim, 8) else {
         return;
     };
-    for topic in topics::list(&worker.store).expect("the topics are listed") {
+    for topic in topic_file::list(&worker.store).expect("the topics are listed") {
         let Some((partitions, _)) = view(&worker.store, topic.as_str()).expect("the topic is read")
         else {
             continue;

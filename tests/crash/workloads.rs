@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mq::disk::Disk;
 use mq::error::Result;
-use mq::store::PAGE_FILE;
+use mq::partition::PAGE_FILE;
 use mq::types::TopicPartition;
 
 use crate::common::rig::{Ledger, Worker, open, tp};

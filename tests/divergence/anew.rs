@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use mq::store::{Replica, replace_replica};
+use mq::lifecycle::replace_replica;
+use mq::partition::Replica;
 use mq::types::{BrokerId, Offset};
 
 use crate::common::sim_disk::seeded;
@@ -88,7 +89,8 @@ fn parted() -> Cluster {
         .collect();
     let appended = cluster.try_produce(&all).expect("appended");
     let end = appended.last().expect("one").last_offset;
-    let mut committer = mq::store::Committer::open(&cluster.store, &tp(), SHORT).expect("opened");
+    let mut committer =
+        mq::partition::Committer::open(&cluster.store, &tp(), SHORT).expect("opened");
     committer.commit(end + 1).expect("synced");
     cluster.elect(1, &[1, 2]);
     cluster.produce(4);

@@ -2,8 +2,8 @@
 
 use mq::client::open_reader;
 use mq::disk::Open;
+use mq::partition::{Committer, Follower, PartitionWriter, Role};
 use mq::record::BatchBuilder;
-use mq::store::{Committer, Follower, PartitionWriter, Role};
 use mq::types::{Compression, TimestampType};
 
 use crate::common::rig::PATIENCE;

@@ -1,6 +1,6 @@
 //! Random histories of elections over three replicas.
 
-use mq::store::Follower;
+use mq::partition::Follower;
 use mq::types::{BrokerId, Compression};
 
 use crate::common::rig::PATIENCE;

@@ -6,14 +6,17 @@ use std::sync::Arc;
 use mq::clock::Clock;
 use mq::disk::{Disk, Open};
 use mq::error::{Error, Kind, Result};
-use mq::record::{BatchBuilder, BatchHeader};
-use mq::store::broker_file::BrokerFile;
-use mq::store::fenced_lock::FencedLock;
-use mq::store::topics::{self, PartitionMeta, TopicMeta};
-use mq::store::{
-    Appended, Committer, Followed, Follower, NewTopic, Page, PartitionReader, PartitionWriter,
-    Replica, Role, StoreDir, Watermark, create_topic, json_file,
+use mq::lifecycle::{NewTopic, create_topic};
+use mq::partition::{
+    Appended, Committer, Followed, Follower, Page, PartitionReader, PartitionWriter, Replica, Role,
+    Watermark,
 };
+use mq::record::{BatchBuilder, BatchHeader};
+use mq::store::BrokerFile;
+use mq::store::FencedLock;
+use mq::store::topics::topic_file;
+use mq::store::{PartitionMeta, TopicMeta};
+use mq::store::{StoreDir, json_file};
 use mq::types::{BrokerId, Compression, Offset, TimestampType, TopicName, TopicPartition};
 
 use crate::common::rig::{PATIENCE, TickClock, configs};
@@ -99,7 +102,7 @@ impl Cluster {
     }
 
     pub fn meta(&self) -> TopicMeta {
-        topics::read_to_change(&self.store, &name()).expect("a topic")
+        topic_file::read_to_change(&self.store, &name()).expect("a topic")
     }
 
     pub fn partition(&self) -> PartitionMeta {
@@ -122,7 +125,7 @@ impl Cluster {
 
     pub fn change(&self, change: impl Fn(&mut PartitionMeta)) {
         let guard = FencedLock::acquire_store(&self.store, "test", PATIENCE).expect("the lock");
-        topics::update_all(&self.store, &guard, &[name()], |meta| {
+        topic_file::update_all(&self.store, &guard, &[name()], |meta| {
             change(&mut meta.partitions[0]);
             Ok(true)
         })
@@ -213,7 +216,7 @@ impl Cluster {
     pub fn join(&self, follower: &mut Follower, broker: BrokerId) -> Result<bool> {
         if let Some(version) = follower.enter_joining()? {
             let guard = FencedLock::acquire_store(&self.store, "test", PATIENCE)?;
-            topics::update_all(&self.store, &guard, &[name()], |meta| {
+            topic_file::update_all(&self.store, &guard, &[name()], |meta| {
                 let partition = &mut meta.partitions[0];
                 let due = meta.version == version && !partition.is_in_sync(broker);
                 if due {
@@ -223,7 +226,7 @@ impl Cluster {
                 Ok(due)
             })?;
         }
-        let (meta, _) = topics::read(&self.store, &name())?;
+        let (meta, _) = topic_file::read(&self.store, &name())?;
         Ok(meta.partitions[0].is_in_sync(broker))
     }
 

@@ -2,7 +2,7 @@
 //! right before it.
 
 use mq::error::Result;
-use mq::store::Watermark;
+use mq::partition::Watermark;
 use mq::types::{BrokerId, Compression};
 
 use crate::common::rig::PATIENCE;
@@ -98,7 +98,7 @@ const SCENES: [Scene; 6] = [
 
 /// What broker 0 does in a process of its own.
 fn follow_and_join(cluster: &Cluster) -> Result<()> {
-    let mut follower = mq::store::Follower::open(&cluster.store, &tp(), 0, PATIENCE)?;
+    let mut follower = mq::partition::Follower::open(&cluster.store, &tp(), 0, PATIENCE)?;
     cluster.catch_up(&mut follower)?;
     cluster.join(&mut follower, 0)?;
     cluster.catch_up(&mut follower)
@@ -255,7 +255,8 @@ fn joins(cluster: &mut Cluster, broker: BrokerId) {
     }
     // Another version of the topic file first.
     cluster.change(|_| ());
-    if let Ok(mut follower) = mq::store::Follower::open(&cluster.store, &tp(), broker, PATIENCE) {
+    if let Ok(mut follower) = mq::partition::Follower::open(&cluster.store, &tp(), broker, PATIENCE)
+    {
         let _ = cluster
             .catch_up(&mut follower)
             .and_then(|()| cluster.join(&mut follower, broker));
@@ -310,7 +311,7 @@ const ACTS: [Act; 6] = [
             cluster.produce(6);
         },
         run: |cluster| {
-            let mut follower = mq::store::Follower::open(&cluster.store, &tp(), 2, PATIENCE)?;
+            let mut follower = mq::partition::Follower::open(&cluster.store, &tp(), 2, PATIENCE)?;
             cluster.catch_up(&mut follower)?;
             // Listed by another: what waits for the store's lock must not have it.
             let lister = cluster.next(cluster.sim.process());
@@ -326,7 +327,7 @@ const ACTS: [Act; 6] = [
             cluster.follow(2);
         },
         run: |cluster| {
-            let mut follower = mq::store::Follower::open(&cluster.store, &tp(), 1, PATIENCE)?;
+            let mut follower = mq::partition::Follower::open(&cluster.store, &tp(), 1, PATIENCE)?;
             cluster.catch_up(&mut follower)
         },
     },
@@ -338,7 +339,7 @@ const ACTS: [Act; 6] = [
             cluster.change(|partition| partition.isr = vec![0, 1]);
         },
         run: |cluster| {
-            let mut follower = mq::store::Follower::open(&cluster.store, &tp(), 1, PATIENCE)?;
+            let mut follower = mq::partition::Follower::open(&cluster.store, &tp(), 1, PATIENCE)?;
             cluster.catch_up(&mut follower)?;
             Watermark::open(&cluster.store, &tp())?
                 .raise(PATIENCE)
@@ -354,7 +355,7 @@ const ACTS: [Act; 6] = [
             cluster.elect(0, &[0]);
         },
         run: |cluster| {
-            mq::store::PartitionWriter::open(&cluster.store, &tp(), PATIENCE)?
+            mq::partition::PartitionWriter::open(&cluster.store, &tp(), PATIENCE)?
                 .make_ready()
                 .map(drop)
         },

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use mq::clock::SystemClock;
 use mq::disk::OsDisk;
-use mq::store::{Replica, StoreDir};
+use mq::partition::Replica;
+use mq::store::StoreDir;
 use mq::types::{TopicName, TopicPartition};
 use serde_json::{Value, json};
 

@@ -10,14 +10,16 @@ use std::time::{Duration, Instant};
 use mq::clock::SystemClock;
 use mq::disk::{Disk, LockKind, Open, OsDisk};
 use mq::error::Kind;
-use mq::record::BatchBuilder;
-use mq::store::broker_file::BrokerFile;
-use mq::store::fenced_lock::FencedLock;
-use mq::store::topics::{self, ReplicaMeta};
-use mq::store::{
-    Claim, InSync, NewTopic, PartitionWriter, Replica, Sealed, StoreDir, alter_configs,
-    begin_epoch, create_topic, json_file, raise_epoch, raise_epochs,
+use mq::lifecycle::{NewTopic, alter_configs, create_topic};
+use mq::partition::{
+    Claim, InSync, PartitionWriter, Replica, Sealed, begin_epoch, raise_epoch, raise_epochs,
 };
+use mq::record::BatchBuilder;
+use mq::store::BrokerFile;
+use mq::store::FencedLock;
+use mq::store::ReplicaMeta;
+use mq::store::topics::topic_file;
+use mq::store::{StoreDir, json_file};
 use mq::types::{Compression, Offset, TimestampType, TopicName, TopicPartition};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -263,7 +265,7 @@ fn append(store: &Arc<StoreDir>, tp: &TopicPartition, count: usize) -> Offset {
 }
 
 fn epoch(store: &Arc<StoreDir>, name: &TopicName) -> (u64, Vec<i32>) {
-    let (meta, _) = topics::read(store, name).expect("a topic");
+    let (meta, _) = topic_file::read(store, name).expect("a topic");
     let epochs = meta.partitions.iter().map(|p| p.leader_epoch);
     (meta.version, epochs.collect())
 }
@@ -294,7 +296,7 @@ fn one_in_sync_has_all() -> (Shell, Arc<StoreDir>, TopicPartition, PathBuf) {
     )
     .expect("written");
     let guard = FencedLock::acquire_store(&store, "test", LIBRARY_PATIENCE).expect("the lock");
-    topics::update_all(&store, &guard, std::slice::from_ref(&name), |meta| {
+    topic_file::update_all(&store, &guard, std::slice::from_ref(&name), |meta| {
         let p = &mut meta.partitions[0];
         let replica = ReplicaMeta {
             broker: 1,
@@ -334,7 +336,7 @@ fn no_epoch_begins_while_one_in_sync_has_more_whoever_asks() {
     assert_ne!(done.status, 0);
     assert!(done.err.contains("broker 1 has in sync"), "{}", done.err);
     // The one that has all may lead.
-    let (meta, _) = topics::read(&store, &name).expect("a topic");
+    let (meta, _) = topic_file::read(&store, &name).expect("a topic");
     let mut partition = meta.partitions[0].clone();
     let extents = InSync::new(&store);
     let begun = begin_epoch(&extents, &tp, &mut partition, 1, Claim::Clean);
@@ -401,7 +403,7 @@ fn a_writer_leaves_a_seal_to_a_mover_that_lives_and_undoes_one_that_was_left() {
     let (_shell, store, name) = topic(1);
     let tp = TopicPartition::new(name.clone(), 0);
     append(&store, &tp, 5);
-    let (meta, _) = topics::read(&store, &name).expect("a topic");
+    let (meta, _) = topic_file::read(&store, &name).expect("a topic");
     let leader = (0, meta.partitions[0].replicas[0].uuid);
     let sealed = Sealed::seal(&store, &tp, leader, 0, LIBRARY_PATIENCE).expect("sealed");
     let writer = {
@@ -424,7 +426,7 @@ fn a_mover_that_can_write_no_epoch_lifts_its_seal_itself() {
     let (_shell, store, name) = topic(1);
     let tp = TopicPartition::new(name.clone(), 0);
     append(&store, &tp, 5);
-    let (meta, _) = topics::read(&store, &name).expect("a topic");
+    let (meta, _) = topic_file::read(&store, &name).expect("a topic");
     let leader = (0, meta.partitions[0].replicas[0].uuid);
     let sealed = Sealed::seal(&store, &tp, leader, 0, LIBRARY_PATIENCE).expect("sealed");
     sealed.undo(LIBRARY_PATIENCE).expect("undone");
@@ -527,10 +529,10 @@ fn a_follower_that_is_taken_out_again_and_again_asks_less_often() {
     let mut taken_out = 0;
     let until = Instant::now() + Duration::from_secs(2);
     while Instant::now() < until {
-        let (meta, _) = topics::read(&store, &name).expect("a topic");
+        let (meta, _) = topic_file::read(&store, &name).expect("a topic");
         if meta.partitions[0].isr.contains(&2) {
             let guard = FencedLock::acquire_store(&store, "test", PATIENCE).expect("the lock");
-            topics::update_all(&store, &guard, std::slice::from_ref(&name), |meta| {
+            topic_file::update_all(&store, &guard, std::slice::from_ref(&name), |meta| {
                 meta.partitions[0].isr.retain(|id| *id != 2);
                 Ok(true)
             })

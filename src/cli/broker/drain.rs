@@ -6,9 +6,9 @@ use std::time::Duration;
 use super::known::known;
 use crate::cli::lang::show_duration;
 use crate::cli::{Env, Outcome};
-use crate::cluster::{self, Liveness};
+use crate::cluster;
 use crate::error::{Error, Kind, Result};
-use crate::store::{StoreDir, TopicHandle};
+use crate::store::{Liveness, StoreDir, TopicHandle};
 use crate::types::{BrokerId, TopicPartition};
 
 /// How long the store's lock is waited for.

@@ -8,9 +8,10 @@ use crate::cli::consent::Consent;
 use crate::cli::output::{Cell, Column, Listing, OutputOptions};
 use crate::cli::selection::Selection;
 use crate::cli::{Env, Failures, Outcome};
-use crate::cluster::{self, Liveness, Move, Terms, UncleanElection};
+use crate::cluster::{self, Move, Terms, UncleanElection};
 use crate::error::{Kind, Result};
-use crate::store::{StoreDir, TopicHandle, topics};
+use crate::store::topics::topic_file;
+use crate::store::{Liveness, StoreDir, TopicHandle};
 use crate::types::{BrokerId, Offset, TopicPartition};
 
 /// How long the store's lock is waited for.
@@ -73,7 +74,7 @@ fn preferred(
     let mut moves: Vec<Move> = Vec::new();
     let liveness = Liveness::new(store);
     let all = selection.is_empty();
-    let (chosen, unmatched) = selection.resolve_or_all(|| topics::list(store))?;
+    let (chosen, unmatched) = selection.resolve_or_all(|| topic_file::list(store))?;
     failures.tell_all(env, &unmatched);
     for chosen in &chosen {
         let opened = TopicHandle::open(store, &chosen.topic)

@@ -32,7 +32,7 @@ pub(super) fn health(job: HealthJob, env: &Env) -> Result<Outcome> {
     let started = env.monotonic();
     let mut modes_due = started;
     loop {
-        let mut health = cluster::health_but_modes(&store)?;
+        let mut health = cluster::health(&store)?;
         let began = env.monotonic();
         let is_last = job
             .wait

@@ -10,9 +10,8 @@ use crate::cli::output::{Cell, Column, Listing, OutputOptions};
 use crate::cli::selection::{Selection, scopes};
 use crate::cli::{Env, Outcome};
 use crate::client::{Admin, PlannedReassignment, ReassignmentDescription};
-use crate::cluster::Liveness;
 use crate::error::{Error, Kind, Result};
-use crate::store::StoreDir;
+use crate::store::{Liveness, StoreDir};
 use crate::types::{BrokerId, PartitionId, Scope, TopicName, TopicPartition};
 
 /// How long each lock is waited for.

@@ -10,7 +10,7 @@ use crate::cli::{Env, Outcome, local_zone};
 use crate::cluster::{self, BrokerOptions, Daemon, Stop, Told};
 use crate::disk::OsDisk;
 use crate::error::{Error, Result};
-use crate::store::log_dir;
+use crate::store;
 use crate::types::BrokerId;
 
 /// How long the store's lock is waited for.
@@ -50,7 +50,7 @@ fn start(id: BrokerId, mut options: BrokerOptions, env: &Env) -> Result<Outcome>
     }
     let tried = match &options.log_dir {
         Some(place) if !env.is_store_there()? => {
-            Some(log_dir::try_place(&OsDisk, &env.store_path()?, id, place)?)
+            Some(store::try_place(&OsDisk, &env.store_path()?, id, place)?)
         }
         _ => None,
     };

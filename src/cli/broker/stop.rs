@@ -9,9 +9,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::known::{known, only_one};
 use crate::cli::lang::show_duration;
 use crate::cli::{Env, Outcome};
-use crate::cluster::{self, Holder, Progress};
+use crate::cluster::{self, Progress};
 use crate::error::{Error, Kind, Result};
-use crate::store::StoreDir;
+use crate::store::{Holder, StoreDir};
 use crate::types::{BrokerId, TopicPartition};
 
 /// Between two looks whether a broker has ended, and how far it is with that.

@@ -8,7 +8,7 @@ use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 
 use super::line::{Line, Native};
 use crate::cli::lang::NAMED_POINTS;
-use crate::client::point::Point;
+use crate::client::offset_spec::Point;
 use crate::group;
 use crate::store::TopicConfigs;
 

@@ -21,13 +21,13 @@ use std::sync::Arc;
 use clap::Command;
 use clap_complete::engine::{self, CompletionCandidate};
 
-use self::line::{Line, Native};
-pub use self::shells::Shell;
-use self::shells::{Offer, Reply, render_bash};
-use self::words::Role;
+use super::lang::{shown, usage};
 use super::stdout::Stdout;
 use super::{Tool, dashed_values, exit, report};
-use crate::cli::lang::{shown, usage};
+use line::{Line, Native};
+pub use shells::Shell;
+use shells::{Offer, Reply, render_bash};
+use words::Role;
 
 /// Names the shell that asks.
 pub const VARIABLE: &str = "MQ_COMPLETE";
@@ -165,9 +165,10 @@ fn offer(candidate: &CompletionCandidate) -> Option<Offer> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::cli::docs;
-    use proptest::prelude::*;
 
     fn offered(tool: &str, words: &[&str], current: &str) -> Vec<String> {
         let command = docs::commands().into_iter().find(|c| c.get_name() == tool);

@@ -186,8 +186,9 @@ pub fn quoted(text: &str, quote: Quote) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     #[test]
     fn lines_are_read_as_bash_reads_them() {

@@ -266,5 +266,4 @@ impl Tool for Args {
     }
 }
 
-#[path = "args_job.rs"]
 mod as_job;

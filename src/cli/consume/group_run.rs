@@ -15,13 +15,15 @@ use super::print::Stop;
 use super::reading::{Idle, Reading, Source, Took};
 use super::run::nothing;
 use crate::cli::{Env, Outcome, stdout};
-use crate::client::point::{PointRange, Selection};
+use crate::client::offset_spec::{PointRange, Selection};
 use crate::client::{
     Began, CommitWhen, Delivery, End, Fetched, Generation, GroupOptions, GroupSession, Order,
 };
 use crate::error::{Kind, Result};
 use crate::group::Naming;
-use crate::store::{PartitionReader, StoreDir, TopicHandle, topics};
+use crate::partition::PartitionReader;
+use crate::store::topics::topic_file;
+use crate::store::{StoreDir, TopicHandle};
 use crate::types::{Offset, TopicName, TopicPartition};
 
 /// How long a change of the group waits for its lock.
@@ -151,7 +153,7 @@ fn topics_are_there(
     let mut had = (!was_there).then(Vec::new);
     let mut noted = false;
     loop {
-        let mut there = topics::list(store)?;
+        let mut there = topic_file::list(store)?;
         let had = had.get_or_insert_with(|| there.clone());
         there.retain(|name| {
             let is_awaited = wants_records && matcher.matches(name) && !had.contains(name);

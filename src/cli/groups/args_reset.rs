@@ -8,7 +8,7 @@ use crate::cli::consent::ConsentArgs;
 use crate::cli::lang::{Now, parse_point};
 use crate::cli::output::OutputArgs;
 use crate::cli::selection::Selection;
-use crate::client::point::Point;
+use crate::client::offset_spec::Point;
 use crate::error::{Error, Result};
 use crate::store::layout;
 

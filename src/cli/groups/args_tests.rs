@@ -1,9 +1,9 @@
 use jiff::tz::TimeZone;
 
-use super::super::job::Move;
 use super::*;
 use crate::cli::consent::Consent;
-use crate::client::point::Point;
+use crate::cli::groups::job::Move;
+use crate::client::offset_spec::Point;
 
 fn job(line: &str) -> Result<Job> {
     let now = Now {

@@ -309,8 +309,9 @@ fn plain(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::time::Duration;
+
+    use super::*;
 
     fn finding(group: &str, status: Status, records: i64) -> Finding {
         Finding {

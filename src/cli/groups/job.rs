@@ -11,7 +11,7 @@ use crate::cli::lang::Renderer;
 use crate::cli::output::OutputOptions;
 use crate::cli::pattern::NamePattern;
 use crate::cli::selection::Selection;
-use crate::client::point::Point;
+use crate::client::offset_spec::Point;
 use crate::types::{Offset, TopicPartition};
 
 /// One run of `mq-groups`.

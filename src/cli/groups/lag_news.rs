@@ -8,7 +8,8 @@ use std::time::Duration;
 use crate::cli::Env;
 use crate::disk::{PollWatcher, Wake, WatchId, Watcher};
 use crate::error::{Error, Kind, Result};
-use crate::store::{PAGE_FILE, PartitionReader, StoreDir, TopicHandle, layout};
+use crate::partition::{PAGE_FILE, PartitionReader};
+use crate::store::{StoreDir, TopicHandle, layout};
 use crate::types::{TopicPartition, Uuid};
 
 /// Without the kernel's word: the longest wait. The caller asks for shorter ones.

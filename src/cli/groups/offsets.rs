@@ -10,11 +10,12 @@ use crate::cli::consent::Consent;
 use crate::cli::output::{Column, Listing, OutputOptions};
 use crate::cli::selection::{Chosen, Selection};
 use crate::cli::{Env, Outcome};
-use crate::client::point::Point;
+use crate::client::offset_spec::Point;
 use crate::client::{open_reader, resolve_within};
 use crate::error::{Error, Kind, Result};
 use crate::group::{self, CommitEntry, OffsetChange, OffsetsState};
-use crate::store::{StoreDir, topics};
+use crate::store::StoreDir;
+use crate::store::topics::topic_file;
 use crate::types::{Offset, TopicName, TopicPartition, Uuid};
 
 const PLAN: [Column; 5] = [
@@ -128,7 +129,7 @@ fn plan(store: &Arc<StoreDir>, job: &Reset, to: &Move, env: &Env) -> Result<Vec<
     let state = group::committed_offsets(store, &job.group)?;
     let mut plan = Vec::new();
     for tp in partitions(store, job, &state)? {
-        let topic_id = topics::read(store, &tp.topic)?.0.topic_id;
+        let topic_id = topic_file::read(store, &tp.topic)?.0.topic_id;
         if let Some(offset) = target(store, to, &state, &tp, topic_id, env)? {
             plan.push(CommitEntry { tp, offset });
         }
@@ -167,7 +168,7 @@ fn offsets_of(store: &Arc<StoreDir>, group: &str, env: &Env) -> Result<Vec<Commi
     let state = group::committed_offsets(store, group)?;
     let mut rows = Vec::new();
     for (topic, partition, topic_id, offset) in state.offsets() {
-        let found = topics::read_if_there(store, topic)?;
+        let found = topic_file::read_if_there(store, topic)?;
         if found.is_some_and(|(meta, _)| meta.topic_id == topic_id) {
             let tp = TopicPartition::new(topic.clone(), partition);
             rows.push(CommitEntry { tp, offset });
@@ -227,18 +228,18 @@ fn partitions(
         group::summarize(store, &job.group)?;
         let mut names = BTreeSet::new();
         for (topic, _, topic_id, _) in state.offsets() {
-            let found = topics::read_if_there(store, topic)?;
+            let found = topic_file::read_if_there(store, topic)?;
             if found.is_some_and(|(meta, _)| meta.topic_id == topic_id) {
                 names.insert(topic.clone());
             }
         }
         names.into_iter().map(Chosen::all_of).collect()
     } else {
-        job.topics.resolve_all(|| topics::list(store))?
+        job.topics.resolve_all(|| topic_file::list(store))?
     };
     let mut all = Vec::new();
     for chosen in chosen {
-        let (meta, _) = topics::read(store, &chosen.topic)?;
+        let (meta, _) = topic_file::read(store, &chosen.topic)?;
         let partitions = chosen.partitions_of(&meta)?.into_iter();
         all.extend(partitions.map(|p| TopicPartition::new(chosen.topic.clone(), p)));
     }

@@ -12,7 +12,8 @@ use crate::client::{BatchInfo, for_each_around, open_reader};
 use crate::error::{Error, Kind, Result, shell_word};
 use crate::group::{self, CommitEntry};
 use crate::record::Record;
-use crate::store::{StoreDir, topics};
+use crate::store::StoreDir;
+use crate::store::topics::topic_file;
 use crate::types::{Offset, TopicPartition};
 
 const PEEK: [Column; 8] = [
@@ -161,7 +162,7 @@ pub fn skip(job: Skip, env: &mut Env) -> Result<Outcome> {
 
 fn committed(store: &Arc<StoreDir>, group: &str, tp: &TopicPartition) -> Result<Offset> {
     group::summarize(store, group)?;
-    let topic_id = topics::read(store, &tp.topic)?.0.topic_id;
+    let topic_id = topic_file::read(store, &tp.topic)?.0.topic_id;
     let state = group::committed_offsets(store, group)?;
     state
         .committed(&tp.topic, topic_id, tp.partition)

@@ -10,11 +10,11 @@
 
 use std::collections::HashSet;
 
-use crate::cli::lang::number::NumberFormat;
-use crate::cli::lang::stamp::TimeFormat;
-use crate::cli::lang::template::{BytesField, BytesOf, Piece};
-use crate::cli::lang::text::TextFormat;
-use crate::cli::lang::usage;
+use super::number::NumberFormat;
+use super::stamp::TimeFormat;
+use super::template::{BytesField, BytesOf, Piece};
+use super::text::TextFormat;
+use super::usage;
 use crate::error::Result;
 
 const DECIMAL: &[u8] = b"-0123456789";

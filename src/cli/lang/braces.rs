@@ -1,10 +1,10 @@
 //! `%{json}` in a template: a literal brace, where most likely a field or a modifier was meant.
 
-use crate::cli::lang::number::NumberFormat;
-use crate::cli::lang::origin::OriginText;
-use crate::cli::lang::stamp::TimeFormat;
-use crate::cli::lang::template::field_named;
-use crate::cli::lang::text::TextFormat;
+use super::number::NumberFormat;
+use super::origin::OriginText;
+use super::stamp::TimeFormat;
+use super::template::field_named;
+use super::text::TextFormat;
 
 /// What to say of the first `%{NAME}` in which NAME is a word of a template; `None`: there is none.
 pub fn literal_braces(template: &str) -> Option<String> {

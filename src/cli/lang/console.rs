@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use crate::cli::lang::input::{InputHeader, InputRecord};
+use super::input::{InputHeader, InputRecord};
 use crate::error::{Error, Kind, Result};
 
 /// What the consumer prints where there are no headers.

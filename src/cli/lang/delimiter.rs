@@ -2,8 +2,8 @@
 
 use memchr::memmem::Finder;
 
-use crate::cli::lang::escape::unescape;
-use crate::cli::lang::usage;
+use super::escape::unescape;
+use super::usage;
 use crate::error::Result;
 
 /// A string of one or more bytes, ready to be searched for.

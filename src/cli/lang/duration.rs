@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::cli::lang::escape::shown;
-use crate::cli::lang::usage;
+use super::escape::shown;
+use super::usage;
 use crate::error::Result;
 
 /// Units and their milliseconds, largest first. `ms` stands before `m` so that it is seen first.

@@ -8,12 +8,12 @@ use serde::de::{
     Visitor,
 };
 
-use crate::cli::lang::escape::shown;
-use crate::cli::lang::input::{InputHeader, InputRecord};
-use crate::cli::lang::json::{JsonBytes, Text, push_bytes, push_string};
-use crate::cli::lang::json_words::{Due, refused};
-use crate::cli::lang::number::push_decimal;
-use crate::cli::lang::render::OutputRecord;
+use super::escape::shown;
+use super::input::{InputHeader, InputRecord};
+use super::json::{JsonBytes, Text, push_bytes, push_string};
+use super::json_words::{Due, refused};
+use super::number::push_decimal;
+use super::render::OutputRecord;
 use crate::error::{Error, Kind, Result};
 use crate::types::{LeaderEpoch, Offset, PartitionId, Timestamp};
 
@@ -237,12 +237,14 @@ impl<'de> Deserialize<'de> for HeaderPair<'de> {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
+    use proptest::prelude::*;
+
     use super::*;
     use crate::cli::lang::render::HeaderList;
     use crate::record::Header;
     use crate::types::TimestampType;
-    use proptest::prelude::*;
-    use std::borrow::Cow;
 
     #[test]
     fn an_envelope_is_written_as_specified() {

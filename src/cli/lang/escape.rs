@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::cli::lang::usage;
+use super::usage;
 use crate::error::{Error, Kind, Result};
 
 const ALLOWED: &str = "the escapes are \\n \\t \\r \\0 \\\\ and \\xNN";
@@ -167,8 +167,9 @@ fn decode(text: &[u8]) -> Result<Cow<'_, [u8]>, usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     #[test]
     fn delimiters() {

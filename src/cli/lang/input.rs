@@ -2,15 +2,15 @@
 
 use std::borrow::Cow;
 
-use crate::cli::lang::console::read_console;
-use crate::cli::lang::delimiter::Delimiter;
-use crate::cli::lang::envelope::read_envelope;
-use crate::cli::lang::kcat::read_kcat;
-use crate::cli::lang::lines::{Line, LineReader};
-use crate::cli::lang::multi_line::{MultiLine, MultiLineReader};
-use crate::cli::lang::parse_template::TemplateReader;
-use crate::cli::lang::template::Template;
-use crate::cli::lang::time::Now;
+use super::console::read_console;
+use super::delimiter::Delimiter;
+use super::envelope::read_envelope;
+use super::kcat::read_kcat;
+use super::lines::{Line, LineReader};
+use super::multi_line::{MultiLine, MultiLineReader};
+use super::parse_template::TemplateReader;
+use super::template::Template;
+use super::time::Now;
 use crate::error::{Error, Kind, Result};
 use crate::types::{PartitionId, Timestamp};
 

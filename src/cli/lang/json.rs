@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 
-use crate::cli::lang::json_words::{Due, refused};
+use super::json_words::{Due, refused};
 use crate::error::Result;
 
 /// What may stand where bytes are due.
@@ -47,7 +47,7 @@ pub(super) fn push_string(text: &str, out: &mut Vec<u8>) {
             0x0c => out.extend(b"\\f"),
             _ => {
                 out.extend(b"\\u00");
-                crate::cli::lang::escape::push_hex(*byte, out);
+                super::escape::push_hex(*byte, out);
             }
         }
     }
@@ -213,9 +213,10 @@ fn string_end(bytes: &[u8]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::error::Kind;
-    use proptest::prelude::*;
 
     #[test]
     fn bytes_as_json() {

@@ -3,8 +3,8 @@
 
 use serde_json::Value;
 
-use crate::cli::lang::escape::shown;
-use crate::cli::lang::json::EXPECTED;
+use super::escape::shown;
+use super::json::EXPECTED;
 use crate::error::{Error, Kind};
 
 /// Characters of a string that a message repeats.

@@ -13,10 +13,10 @@ use serde::de::{
     Visitor,
 };
 
-use crate::cli::lang::escape::shown;
-use crate::cli::lang::input::{InputHeader, InputRecord};
-use crate::cli::lang::json::Text;
-use crate::cli::lang::json_words::{Due, refused};
+use super::escape::shown;
+use super::input::{InputHeader, InputRecord};
+use super::json::Text;
+use super::json_words::{Due, refused};
 use crate::error::{Error, Kind, Result};
 use crate::types::{Offset, PartitionId, Timestamp};
 
@@ -230,8 +230,9 @@ impl<'de> Deserialize<'de> for Headers<'de> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn text(bytes: Option<&Cow<'_, [u8]>>) -> String {
         bytes.map_or("~".to_owned(), |bytes| bytes.escape_ascii().to_string())

@@ -1,7 +1,7 @@
 //! Input in lines, of any delimiter.
 
-use crate::cli::lang::delimiter::Delimiter;
-use crate::cli::lang::input::{Step, too_large};
+use super::delimiter::Delimiter;
+use super::input::{Step, too_large};
 
 /// Divides a stream at a delimiter.
 #[derive(Debug)]

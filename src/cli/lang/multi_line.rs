@@ -2,8 +2,8 @@
 
 use regex::bytes::Regex;
 
-use crate::cli::lang::delimiter::Delimiter;
-use crate::cli::lang::lines::Line;
+use super::delimiter::Delimiter;
+use super::lines::Line;
 
 /// How lines are put together.
 #[derive(Debug, Clone)]

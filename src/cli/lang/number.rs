@@ -132,8 +132,9 @@ pub(super) fn push_decimal(number: i64, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn written(name: &str, number: i64) -> Result<Vec<u8>> {
         let mut out = Vec::new();

@@ -1,11 +1,11 @@
 //! The one grammar for offsets: points, ranges, and a range for each partition.
 
-use crate::cli::lang::duration::parse_duration;
-use crate::cli::lang::escape::shown;
-use crate::cli::lang::partitions::{parse_partition, plain_number};
-use crate::cli::lang::time::{Now, parse_time};
-use crate::cli::lang::usage;
-use crate::client::point::{Point, PointRange, Selection};
+use super::duration::parse_duration;
+use super::escape::shown;
+use super::partitions::{parse_partition, plain_number};
+use super::time::{Now, parse_time};
+use super::usage;
+use crate::client::offset_spec::{Point, PointRange, Selection};
 use crate::error::Result;
 
 const POINTS: &str = "a point is start, end, stored, N, +N (from start), -N (before end) or @TIME";
@@ -225,11 +225,12 @@ fn colon(text: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::error::Kind;
     use Point::{At, End, Minus, Plus, Start, Stored, Time};
     use jiff::tz::TimeZone;
     use proptest::prelude::*;
+
+    use super::*;
+    use crate::error::Kind;
 
     /// 2026-01-01T10:00:00Z.
     const T: i64 = 1_767_261_600_000;

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::path::Path;
 
-use crate::cli::lang::escape::shown;
-use crate::cli::lang::number::push_decimal;
-use crate::cli::lang::usage;
+use super::escape::shown;
+use super::number::push_decimal;
+use super::usage;
 use crate::error::Result;
 
 /// Where a record came from.

@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 
-use crate::cli::lang::delimiter::Delimiter;
-use crate::cli::lang::input::{InputOptions, InputRecord, Step, too_large};
-use crate::cli::lang::json::{EXPECTED, JsonEnd, json_end};
-use crate::cli::lang::number::NumberFormat;
-use crate::cli::lang::plan::{Action, End, Mark, NumberOf, plan};
-use crate::cli::lang::template::{BytesOf, Template};
-use crate::cli::lang::text::TextFormat;
+use super::delimiter::Delimiter;
+use super::input::{InputOptions, InputRecord, Step, too_large};
+use super::json::{EXPECTED, JsonEnd, json_end};
+use super::number::NumberFormat;
+use super::plan::{Action, End, Mark, NumberOf, plan};
+use super::template::{BytesOf, Template};
+use super::text::TextFormat;
 use crate::error::{Error, Kind, Result};
 
 /// Reads records as a template writes them.

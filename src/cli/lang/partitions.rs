@@ -1,7 +1,7 @@
 //! Partitions as arguments: `0,2-5`, `TOPIC:P`, `TOPIC:P=N`.
 
-use crate::cli::lang::escape::shown;
-use crate::cli::lang::usage;
+use super::escape::shown;
+use super::usage;
 use crate::error::Result;
 use crate::types::{Offset, PARTITIONS_MAX, PartitionId, TopicName, TopicPartition};
 

@@ -1,12 +1,12 @@
 //! A template as a plan for reading: how the end of each field is found.
 
+use super::delimiter::Delimiter;
+use super::number::NumberFormat;
+use super::stamp::TimeFormat;
+use super::template::{BytesOf, Piece, Template};
+use super::text::TextFormat;
+use super::usage;
 use crate::cli::lang::ambiguity;
-use crate::cli::lang::delimiter::Delimiter;
-use crate::cli::lang::number::NumberFormat;
-use crate::cli::lang::stamp::TimeFormat;
-use crate::cli::lang::template::{BytesOf, Piece, Template};
-use crate::cli::lang::text::TextFormat;
-use crate::cli::lang::usage;
 use crate::error::Result;
 
 /// One act of reading.

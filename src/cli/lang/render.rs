@@ -2,10 +2,10 @@
 
 use jiff::tz::TimeZone;
 
-use crate::cli::lang::envelope::write_envelope;
-use crate::cli::lang::template::{BytesField, BytesOf, Format, LengthField, Piece, Template, Told};
-use crate::cli::lang::terminal::TerminalEscaper;
-use crate::cli::lang::text::TextFormat;
+use super::envelope::write_envelope;
+use super::template::{BytesField, BytesOf, Format, LengthField, Piece, Template, Told};
+use super::terminal::TerminalEscaper;
+use super::text::TextFormat;
 use crate::client::{BatchInfo, LogEdges};
 use crate::error::Result;
 use crate::record::{Header, HeaderIter, Headers, Record};

@@ -1,7 +1,7 @@
 //! Sizes in bytes, with the suffixes that GNU tools know.
 
-use crate::cli::lang::escape::shown;
-use crate::cli::lang::usage;
+use super::escape::shown;
+use super::usage;
 use crate::error::Result;
 
 /// Suffixes (in lower case) and their bytes: `k`, `ki` and `kib` are 1024, `kb` is 1000.

@@ -3,11 +3,11 @@
 use jiff::fmt::strtime::BrokenDownTime;
 use jiff::tz::{Offset as ZoneOffset, TimeZone};
 
+use super::escape::shown;
+use super::number::{NumberFormat, push_decimal};
+use super::time::{Now, parse_time};
+use super::usage;
 use crate::cli::lang::civil;
-use crate::cli::lang::escape::shown;
-use crate::cli::lang::number::{NumberFormat, push_decimal};
-use crate::cli::lang::time::{Now, parse_time};
-use crate::cli::lang::usage;
 use crate::error::{Error, Kind, Result};
 use crate::types::Timestamp;
 
@@ -204,8 +204,9 @@ fn push_digits(number: i32, width: u32, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn now() -> Now {
         Now {

@@ -1,11 +1,11 @@
 //! The format language: `-f` compiled into pieces, for output and input alike.
 
-use crate::cli::lang::delimiter::Delimiter;
-use crate::cli::lang::escape::{bad_escape, escape_at, shown, unescape};
-use crate::cli::lang::number::{NUMBER_FORMATS, NumberFormat};
-use crate::cli::lang::stamp::TimeFormat;
-use crate::cli::lang::text::{TEXT_FORMATS, TextFormat};
-use crate::cli::lang::usage;
+use super::delimiter::Delimiter;
+use super::escape::{bad_escape, escape_at, shown, unescape};
+use super::number::{NUMBER_FORMATS, NumberFormat};
+use super::stamp::TimeFormat;
+use super::text::{TEXT_FORMATS, TextFormat};
+use super::usage;
 use crate::error::{Error, Result};
 
 const FIELDS: &str = "the fields are %t topic, %p partition, %o offset, %d timestamp, %k key, \
@@ -453,9 +453,10 @@ impl<'t> Compiler<'t> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::error::Kind;
-    use proptest::prelude::*;
 
     #[test]
     fn names_and_the_line_are_known() {

@@ -1,6 +1,6 @@
 //! Making output safe for a terminal.
 
-use crate::cli::lang::escape::{is_unprintable, push_hex};
+use super::escape::{is_unprintable, push_hex};
 
 /// Turns control characters into something to look at: `\xNN` for bytes, `\u{...}` for
 /// characters. Tab and newline stay. Bytes that are no UTF-8 stay too, unless they are controls
@@ -95,8 +95,9 @@ fn is_unfinished(bytes: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn safe(pieces: &[&[u8]]) -> Vec<u8> {
         let (mut escaper, mut out) = (TerminalEscaper::new(), Vec::new());

@@ -3,10 +3,10 @@
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::{Offset as ZoneOffset, TimeZone};
 
+use super::duration::parse_duration;
+use super::escape::shown;
+use super::usage;
 use crate::cli::lang::civil;
-use crate::cli::lang::duration::parse_duration;
-use crate::cli::lang::escape::shown;
-use crate::cli::lang::usage;
 use crate::error::Result;
 use crate::types::Timestamp;
 

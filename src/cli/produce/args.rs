@@ -271,5 +271,4 @@ impl Tool for Args {
     }
 }
 
-#[path = "args_job.rs"]
 mod as_job;

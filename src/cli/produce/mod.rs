@@ -7,7 +7,7 @@ mod hints;
 mod input;
 mod job;
 mod lines;
-mod onlooker;
+mod observer;
 mod opening;
 mod parsed;
 mod plain;

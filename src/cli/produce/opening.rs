@@ -14,7 +14,8 @@ use crate::client::{
 };
 use crate::error::{Error, Kind, Result};
 use crate::record::DECOMPRESSED_LEN_MAX;
-use crate::store::{StoreDir, TopicConfigs, TopicHandle, topics};
+use crate::store::topics::topic_file;
+use crate::store::{StoreDir, TopicConfigs, TopicHandle};
 use crate::types::{Compression, PARTITIONS_MAX, PartitionId, TopicName};
 
 /// Where several topics are open, each has this much that is sent and not acknowledged.
@@ -32,7 +33,7 @@ const LIMITS_INTERVAL: Duration = Duration::from_millis(500);
 /// [`Kind::UnknownTopic`]; [`Kind::Usage`] where a file's name stands for the topic's.
 pub fn check_missing(store: &StoreDir, job: &Job, name: &TopicName) -> Result<()> {
     if job.create == AutoCreate::Never {
-        return Err(topics::unknown(store, name));
+        return Err(topic_file::unknown(store, name));
     }
     if job.topic.is_some() && Path::new(name.as_str()).exists() {
         return Err(Error::new(
@@ -80,7 +81,7 @@ impl Run<'_> {
                 );
             }
         };
-        if topics::read_if_there(&self.store, &name)?.is_none() {
+        if topic_file::read_if_there(&self.store, &name)?.is_none() {
             check_missing(&self.store, &self.job, &name)?;
             self.check_new(&name, record, named)?;
             self.make(&name)?;
@@ -111,7 +112,7 @@ impl Run<'_> {
                 return Ok(());
             }
             // As it is now: the producer may not have looked since it was deleted.
-            let now = topics::read_if_there(&self.store, &open.name)?;
+            let now = topic_file::read_if_there(&self.store, &open.name)?;
             let Some((known, _)) = now.filter(|(meta, _)| meta.topic_id == topic_id) else {
                 return Ok(());
             };
@@ -205,7 +206,7 @@ impl Run<'_> {
     /// The other topic of this store that a record says it is from, and its partitions.
     fn origin_of(&self, name: &TopicName, named: Option<&str>) -> Option<(TopicName, PartitionId)> {
         let from = TopicName::new(named?).ok().filter(|from| from != name)?;
-        let (meta, _) = topics::read_if_there(&self.store, &from).ok()??;
+        let (meta, _) = topic_file::read_if_there(&self.store, &from).ok()??;
         let known = PartitionId::try_from(meta.partitions.len()).ok()?;
         Some((from, known))
     }
@@ -262,7 +263,7 @@ impl Run<'_> {
         let Some(partitions) = self.job.create.partitions() else {
             return Ok(());
         };
-        let known = topics::list(&self.store)?;
+        let known = topic_file::list(&self.store)?;
         let near = crate::error::near_names(name.as_str(), known.iter().map(|t| t.as_str()));
         let admin = Admin::new(&self.store, self.job.delivery.timeout);
         let (topic, made) = admin.open_or_create(&NewTopic::new(name.clone(), partitions))?;
@@ -335,7 +336,7 @@ impl Run<'_> {
         }
         self.limits_seen = Some(now);
         // What cannot be read limits nothing: a record for it is told of when its turn comes.
-        let names = topics::list(&self.store).unwrap_or_default();
+        let names = topic_file::list(&self.store).unwrap_or_default();
         let open = names
             .iter()
             .map(|name| TopicHandle::open(&self.store, name));

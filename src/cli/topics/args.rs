@@ -11,7 +11,7 @@ use crate::cli::lang::{Now, parse_point, shown};
 use crate::cli::output::OutputArgs;
 use crate::cli::selection::Selection;
 use crate::cli::{Env, Outcome, Tool};
-use crate::client::point::Point;
+use crate::client::offset_spec::Point;
 use crate::error::{Result, shell_word};
 use crate::store::TopicConfigs;
 use crate::types::{PARTITIONS_MAX, PartitionId, TopicName};

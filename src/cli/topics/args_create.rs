@@ -6,7 +6,8 @@ use crate::cli::common::usage;
 use crate::cli::configs::config_pairs;
 use crate::cli::output::OutputArgs;
 use crate::error::Result;
-use crate::store::{TopicConfigs, check_assignment};
+use crate::lifecycle::check_assignment;
+use crate::store::TopicConfigs;
 use crate::types::{BrokerId, TopicName};
 
 /// Create topics

@@ -8,8 +8,9 @@ use crate::cli::output::{Cell, Column, Listing, OutputOptions};
 use crate::cli::{Env, Failures, Outcome};
 use crate::client::{Admin, NewReplicas, NewTopic, check_factor_alone};
 use crate::error::{Error, Kind, Result};
-use crate::store::topics::{PartitionMeta, TopicMeta};
-use crate::store::{TopicConfigs, topics, unknown_broker};
+use crate::lifecycle::unknown_broker;
+use crate::store::topics::topic_file;
+use crate::store::{PartitionMeta, TopicConfigs, TopicMeta};
 use crate::types::{BrokerId, EMBEDDED_BROKER, PartitionId, TopicName};
 
 /// What a plan says.
@@ -289,7 +290,7 @@ pub fn delete(job: Delete, env: &mut Env) -> Result<Outcome> {
         if there.contains(&name) {
             doomed.push(name);
         } else if !job.if_exists {
-            failures.tell(env, &topics::unknown(&store, &name));
+            failures.tell(env, &topic_file::unknown(&store, &name));
         }
     }
     doomed.sort_unstable();

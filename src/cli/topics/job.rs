@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::cli::consent::Consent;
 use crate::cli::output::OutputOptions;
 use crate::cli::selection::Selection;
-use crate::client::point::Point;
+use crate::client::offset_spec::Point;
 use crate::types::{BrokerId, PartitionId, TopicName};
 
 /// One run of `mq-topics`.

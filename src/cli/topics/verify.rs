@@ -13,7 +13,9 @@ use crate::cli::{Env, Failures, Outcome};
 use crate::client::{Admin, Verified, repair_refused};
 use crate::error::{Error, Kind, Result, shell_word};
 use crate::group;
-use crate::store::{StoreDir, Stray, log_dir};
+use crate::lifecycle::Stray;
+use crate::store::StoreDir;
+use crate::store::brokers::claim;
 use crate::types::{BrokerId, TopicPartition};
 
 const COLUMNS: [Column; 11] = [
@@ -90,7 +92,7 @@ pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
                     }
                     Err(e) => {
                         unseen.push((tp.clone(), broker));
-                        match log_dir::refuse_unusable(&store, broker) {
+                        match claim::refuse_unusable(&store, broker) {
                             Err(of_all) => {
                                 unusable.insert(broker, (of_all, 1));
                             }
@@ -149,7 +151,7 @@ pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
 
 fn enter(rows: &mut Listing<BufWriter<Stdout>>, verified: &Verified) -> Result<()> {
     let state = match verified.offline {
-        Some(crate::store::Offline::SyncFailed) => "offline: a sync failed",
+        Some(crate::partition::Offline::SyncFailed) => "offline: a sync failed",
         Some(_) => "offline",
         None if verified.is_damaged() => "damaged",
         None => "ok",

@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 
 use crate::error::{Error, Result};
+use crate::partition::LogEdges;
 use crate::record::{BatchView, Corrupt, Decompressor, Record};
-use crate::store::LogEdges;
 use crate::types::{Compression, LeaderEpoch, Offset, TimestampType, TopicPartition};
 
 /// Whole batches of one partition, checked; some records at the edges may lie outside

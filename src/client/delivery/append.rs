@@ -14,8 +14,8 @@ use crate::client::opening;
 use crate::client::producer_options::Acks;
 use crate::client::replicated::Appending;
 use crate::error::{Kind, Result};
+use crate::partition::{PartitionWriter, confirm};
 use crate::record::BatchBuilder;
-use crate::store::PartitionWriter;
 use crate::types::{Compression, PartitionId, TimestampType, TopicPartition};
 
 /// What one batch's append needs.
@@ -127,7 +127,10 @@ impl Appender<'_> {
             );
         }
         if shared.acks != Acks::None {
-            let confirmed = shared.with_topic(&UNREADABLE, || writer.confirm(&appended));
+            let (replica, topic) = writer.parts();
+            let store = writer.store();
+            let confirmed =
+                shared.with_topic(&UNREADABLE, || confirm(store, replica, topic, &appended));
             confirmed.map_err(|e| perhaps_stored(e, partition))?;
         }
         shared.ledger.acknowledge([(ticket, appended)]);

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::GroupOptions;
-use crate::client::point::{Point, PointRange};
+use crate::client::offset_spec::{Point, PointRange};
 use crate::client::read_from::Chooser;
 use crate::client::resolve::{Until, resolve_range};
 use crate::error::{Error, Kind, Result};
 use crate::group::{self, OffsetsState};
-use crate::store::{StoreDir, TopicHandle, topics};
+use crate::store::topics::topic_file;
+use crate::store::{StoreDir, TopicHandle};
 use crate::types::{Offset, PartitionId, Timestamp, TopicName, TopicPartition, Uuid};
 
 /// The ends of one member.
@@ -46,7 +47,7 @@ impl Ends {
             times: HashMap::new(),
         };
         let now_ms = store.clock().now_ms();
-        let there = topics::list(store)?;
+        let there = topic_file::list(store)?;
         for name in there.into_iter().filter(|name| matcher.matches(name)) {
             let topic = match TopicHandle::open(store, &name) {
                 // Told by the look at the topics.

@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::client::ReadFrom;
-use crate::client::point::Point;
+use crate::client::offset_spec::Point;
 use crate::client::read_from::Chooser;
 use crate::client::resolve::resolve_within;
 use crate::error::{Error, Kind, Result};
 use crate::group::{self, Entry, Subscription, TopicState};
-use crate::store::{PartitionReader, StoreDir, TopicHandle, topics};
+use crate::partition::PartitionReader;
+use crate::store::topics::topic_file;
+use crate::store::{StoreDir, TopicHandle};
 use crate::types::{LeaderEpoch, Offset, PartitionId, TopicName, TopicPartition, Uuid};
 
 /// What there was to read when a command began. What came later is read from its start, and an end
@@ -52,7 +54,7 @@ impl Began {
         let chooser = Chooser::new(store, read_from.clone());
         let mut had = BTreeMap::new();
         let mut unreadable = BTreeSet::new();
-        let there = topics::list(store)?;
+        let there = topic_file::list(store)?;
         for name in there.into_iter().filter(|name| matcher.matches(name)) {
             let topic = match TopicHandle::open(store, &name) {
                 Ok(topic) => topic,

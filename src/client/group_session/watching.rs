@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use crate::disk::{Dir, PollWatcher, Wake, WatchId, Watcher};
 use crate::error::{Error, Result};
-use crate::store::{PAGE_FILE, Replica, StoreDir, layout};
+use crate::partition::{PAGE_FILE, Replica};
+use crate::store::{StoreDir, layout};
 
 /// Without the kernel's word: the longest wait. The keeper asks for shorter ones.
 const BLIND_PERIOD: Duration = Duration::from_secs(1);

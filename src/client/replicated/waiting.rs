@@ -8,7 +8,8 @@ use super::{Replicated, SPARE_BYTES_MAX, SPARE_MAX, UnderWay, unknown};
 use crate::client::ledger::{Ledger, Ticket};
 use crate::client::producer_options::Acks;
 use crate::error::{Error, Kind, Result};
-use crate::store::{Appended, Committer, Shown, Watermark, reports};
+use crate::partition::{Appended, Committer, Shown, Watermark};
+use crate::store::brokers::failure_reports;
 use crate::types::{LeaderEpoch, Offset, PartitionId, Uuid};
 
 /// Between two looks at a high watermark, at first and once it takes longer.
@@ -60,7 +61,7 @@ pub(in crate::client) fn wait_all(shared: &Arc<Replicated>, ledger: &Ledger, fai
                     }
                     continue;
                 }
-                let _ = reports::report(&shared.store, &shared.tp(partition));
+                let _ = failure_reports::report(&shared.store, &shared.tp(partition));
             }
             if shared.is_late(partition) && shared.give_up(partition) > 0 {
                 let why = match looked {

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::io::{Errno, FdFlags, retry_on_intr};
 
-use super::super::{File, FileId, Identity, LockKind};
 use super::handle::Handle;
+use crate::disk::{File, FileId, Identity, LockKind};
 
 #[derive(Debug)]
 pub(super) struct OsFile {

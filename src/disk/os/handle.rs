@@ -18,14 +18,15 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 
-use rustix::fs::{self, OFlags};
-use rustix::io::Errno;
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
+use rustix::io::{Errno, retry_on_intr};
 
-use super::{descriptors_max, machine, open_beneath};
+use super::machine;
 use crate::disk::Identity;
 
 /// An open file or directory.
@@ -323,10 +324,122 @@ impl Drop for DescriptorShare {
     }
 }
 
+/// How many descriptors this process may have (`ulimit -n`).
+pub fn descriptors_max() -> usize {
+    use rustix::process::{Resource, getrlimit};
+    let limit = getrlimit(Resource::Nofile).current;
+    limit.map_or(usize::MAX, |limit| {
+        usize::try_from(limit).unwrap_or(usize::MAX)
+    })
+}
+
+/// How often this process was denied a descriptor for a file because it, or the system, had too
+/// many open.
+pub fn descriptors_denied() -> u64 {
+    DENIED.load(Ordering::Relaxed)
+}
+
+/// Counts an open that had no descriptor.
+pub(crate) fn counted<T>(opened: Result<T, Errno>) -> Result<T, Errno> {
+    if matches!(opened, Err(Errno::MFILE | Errno::NFILE)) {
+        DENIED.fetch_add(1, Ordering::Relaxed);
+    }
+    opened
+}
+
+/// Opens, once more where the system has no descriptor left and some that were kept could be given
+/// back.
+pub(crate) fn with_room<T>(mut open: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+    loop {
+        match open() {
+            Err(Errno::MFILE | Errno::NFILE) if give_back() => {}
+            done => return done,
+        }
+    }
+}
+
+/// Opens `name` below `dir` through no symbolic link; makes nothing.
+pub(crate) fn open_beneath(
+    dir: BorrowedFd<'_>,
+    name: &str,
+    flags: OFlags,
+) -> Result<OwnedFd, Errno> {
+    counted(with_room(|| {
+        try_open_beneath(dir, name, flags.difference(OFlags::CREATE), Mode::empty())
+    }))
+}
+
+/// Opens `name` below `dir` through no symbolic link. `mode` is that of a file that is made.
+pub(crate) fn try_open_beneath(
+    dir: BorrowedFd<'_>,
+    name: &str,
+    flags: OFlags,
+    mode: Mode,
+) -> Result<OwnedFd, Errno> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::ResolveFlags;
+        let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::BENEATH;
+        match retry_on_intr(|| fs::openat2(dir, name, flags, mode, resolve)) {
+            // No such call in this kernel, or a sandbox forbids it, or the kernel could not tell
+            // (AGAIN; XDEV: the file was renamed meanwhile): then by single steps, which say the same of
+            // errors that are real.
+            Err(Errno::NOSYS | Errno::PERM | Errno::AGAIN | Errno::XDEV) => {}
+            done => return done,
+        }
+    }
+    open_by_steps(dir, name, flags, mode)
+}
+
+pub(crate) fn open_by_steps(
+    dir: BorrowedFd<'_>,
+    name: &str,
+    flags: OFlags,
+    mode: Mode,
+) -> Result<OwnedFd, Errno> {
+    let mut held: Option<OwnedFd> = None;
+    let mut rest = name;
+    while let Some((first, below)) = rest.split_once('/') {
+        let at = held.as_ref().map_or(dir, |fd| fd.as_fd());
+        held = Some(open_one(at, first, DIR_FLAGS, Mode::empty())?);
+        rest = below;
+    }
+    let at = held.as_ref().map_or(dir, |fd| fd.as_fd());
+    open_one(at, rest, flags, mode)
+}
+
+pub(crate) fn open_one(
+    dir: BorrowedFd<'_>,
+    name: &str,
+    flags: OFlags,
+    mode: Mode,
+) -> Result<OwnedFd, Errno> {
+    let flags = flags | OFlags::NOFOLLOW;
+    match retry_on_intr(|| fs::openat(dir, name, flags, mode)) {
+        // With O_DIRECTORY a link is only "not a directory".
+        Err(Errno::NOTDIR) if is_link_at(dir, Path::new(name)) => Err(Errno::LOOP),
+        // Some systems' word for a link met with O_NOFOLLOW.
+        Err(Errno::MLINK) => Err(Errno::LOOP),
+        done => done,
+    }
+}
+
+pub(crate) const DIR_FLAGS: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::CLOEXEC)
+    .union(OFlags::NOCTTY);
+
+pub(crate) fn is_link_at(dir: BorrowedFd<'_>, path: &Path) -> bool {
+    fs::statat(dir, path, AtFlags::SYMLINK_NOFOLLOW)
+        .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink)
+}
+
+pub(crate) static DENIED: AtomicU64 = AtomicU64::new(0);
+
 #[cfg(test)]
 mod tests {
-    use super::super::OsDisk;
     use super::*;
+    use crate::disk::os::OsDisk;
     use crate::disk::{Disk as _, LockKind, Open};
 
     /// Closes whatever may be closed.

@@ -5,8 +5,8 @@ use std::os::fd::BorrowedFd;
 
 use rustix::fs::{AtFlags, fstat, statat};
 
-use super::super::{FileId, FileSystem, Identity};
-use super::id_of;
+use super::stat::id_of;
+use crate::disk::{FileId, FileSystem, Identity};
 
 /// What tells the file `name` below `dir` from others, links not followed; without a name: of what
 /// is open.
@@ -219,7 +219,7 @@ mod tests {
 /// Processes that hold a flock on the file, by `/proc/locks` (proc(5)): lines of
 /// `N: FLOCK  ADVISORY  WRITE PID MAJOR:MINOR:INODE START END`, waiters marked by an arrow.
 #[cfg(target_os = "linux")]
-pub(super) fn lock_holders(id: super::super::FileId) -> Vec<u32> {
+pub(super) fn lock_holders(id: crate::disk::FileId) -> Vec<u32> {
     let Ok(locks) = std::fs::read_to_string("/proc/locks") else {
         return Vec::new();
     };
@@ -236,6 +236,6 @@ pub(super) fn lock_holders(id: super::super::FileId) -> Vec<u32> {
 
 /// Other systems do not tell.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn lock_holders(_id: super::super::FileId) -> Vec<u32> {
+pub(super) fn lock_holders(_id: crate::disk::FileId) -> Vec<u32> {
     Vec::new()
 }

@@ -6,8 +6,9 @@ use std::os::fd::BorrowedFd;
 use nix::unistd::Group;
 use rustix::fs::{self, FileType, Gid, Mode, RawMode, Stat};
 
-use super::super::{Access, Sharing};
-use super::{machine, not_regular};
+use super::machine;
+use super::stat::not_regular;
+use crate::disk::{Access, Sharing};
 
 /// The permission bits with set-user-id, set-group-id and sticky.
 const MODE_BITS: u32 = 0o7777;
@@ -21,7 +22,7 @@ pub(super) fn access_of(stat: &Stat) -> Access {
         owner: stat.st_uid as u32,
         group: stat.st_gid as u32,
         mode: stat.st_mode as u32 & MODE_BITS,
-        is_dir: super::is_dir(stat),
+        is_dir: super::stat::is_dir(stat),
     }
 }
 

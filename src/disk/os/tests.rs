@@ -6,6 +6,7 @@
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::sync::Arc;
 
+use super::handle::open_by_steps;
 use super::*;
 use crate::disk::LockKind;
 

@@ -15,9 +15,9 @@ use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::fs::{AtFlags, CWD, statat};
 use rustix::io::Errno;
 
-use super::super::os::id_of;
-use super::super::{Dir, FileId, Wake, WatchId, Watcher, join};
-use super::{POLL_PERIOD, Ready, wait_for};
+use super::ready::{POLL_PERIOD, Ready, wait_for};
+use crate::disk::os::id_of;
+use crate::disk::{Dir, FileId, Wake, WatchId, Watcher, join};
 
 // Beyond a write, what tells that the name leads elsewhere now. IN_ATTRIB comes with an unlink,
 // where IN_DELETE_SELF waits for the last descriptor to be closed.

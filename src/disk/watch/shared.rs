@@ -11,8 +11,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::super::{Dir, Disk, Wake, WatchId, Watcher};
-use super::{POLL_PERIOD, Ready, wait_for};
+use super::ready::{POLL_PERIOD, Ready, wait_for};
+use crate::disk::{Dir, Disk, Wake, WatchId, Watcher};
 
 /// A watcher that many share. Each has a part of it ([`SharedWatcher::part`]).
 #[derive(Debug, Clone, Default)]
@@ -322,9 +322,10 @@ impl Drop for OwnPart {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::channel;
+
     use super::*;
     use crate::disk::{Open, OsDisk};
-    use std::sync::mpsc::channel;
 
     const LONG: Duration = Duration::from_secs(30);
 

@@ -1,6 +1,6 @@
 //! Contiguous ranges of each topic, whoever had them.
 
-use super::Topic;
+use super::subscriber::Topic;
 use crate::types::TopicPartition;
 
 /// What each of the members, numbered below `members`, owns.

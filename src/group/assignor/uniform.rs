@@ -9,7 +9,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
 use super::shares::{Link, share_out};
-use super::{Subscriber, Topic, numbers_of};
+use super::subscriber::{Subscriber, Topic, numbers_of};
 use crate::types::TopicPartition;
 
 /// What each of `members` owns.

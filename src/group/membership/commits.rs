@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use super::Membership;
+use super::effects::put;
 use super::errors::{fenced, refused};
-use super::{Membership, put};
 use crate::error::{Error, Kind, Result};
 use crate::group::held::Held;
 use crate::group::machine::{self, Event};

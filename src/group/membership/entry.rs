@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::effects::put;
 use super::errors::{instance_lives, refused, with_cure};
-use super::{JoinOptions, put};
+use super::join_options::JoinOptions;
 use crate::disk::{Dir, File};
 use crate::error::{Error, Kind, Result};
 use crate::group::group_file::GroupFile;
@@ -13,8 +14,8 @@ use crate::group::machine::{self, Event};
 use crate::group::member_file::{self, MemberFile, Sign};
 use crate::group::state::{GroupState, MemberState, TopicState, Topics};
 use crate::group::subscription::{Matcher, Subscription};
-use crate::store::process::Process;
-use crate::store::{StoreDir, topics};
+use crate::store::topics::topic_file;
+use crate::store::{Process, StoreDir};
 use crate::types::{TopicName, TopicPartition, Uuid};
 
 /// In a larger group the dead are left to those who watch, this member soon among them: many may
@@ -129,7 +130,7 @@ pub(super) fn see_topics(
     state: &GroupState,
     one_more: Option<Joining<'_>>,
 ) -> Result<SeenTopics> {
-    let there = topics::list(store)?;
+    let there = topic_file::list(store)?;
     let mut distinct: Vec<(&Subscription, BTreeSet<TopicName>)> = Vec::new();
     let mut wanted = Vec::with_capacity(state.members.len());
     let mut all: BTreeSet<TopicName> = BTreeSet::new();
@@ -168,7 +169,7 @@ pub(super) fn see_topics(
     let mut unreadable = Vec::new();
     for name in all {
         let known = state.topics.get(&name).copied();
-        let meta = match topics::read_if_there(store, &name) {
+        let meta = match topic_file::read_if_there(store, &name) {
             Ok(Some((meta, _))) => meta,
             // Deleted since it was listed: it is not there.
             Ok(None) => continue,

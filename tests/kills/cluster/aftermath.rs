@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use mq::partition::{PAGE_FILE, Replica};
 use mq::store::layout::parse_replica_dir;
-use mq::store::{PAGE_FILE, Replica};
 use mq::types::TopicPartition;
 
 use super::play::Play;

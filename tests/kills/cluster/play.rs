@@ -1,5 +1,6 @@
 //! The brokers of a case, of which one is the victim, or a command beside them is.
 
+use mq::store;
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -7,8 +8,10 @@ use std::time::{Duration, Instant};
 
 use mq::clock::SystemClock;
 use mq::disk::OsDisk;
-use mq::store::topics::{self, TopicMeta};
-use mq::store::{StoreDir, start_reassignment};
+use mq::lifecycle::start_reassignment;
+use mq::store::StoreDir;
+use mq::store::TopicMeta;
+use mq::store::topics::topic_file;
 use mq::types::{BrokerId, TopicName, TopicPartition};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -372,9 +375,9 @@ impl<'a> Play<'a> {
             return Ok(Vec::new());
         };
         let mut all = Vec::new();
-        for name in topics::list(&store).map_err(|e| e.to_string())? {
+        for name in topic_file::list(&store).map_err(|e| e.to_string())? {
             let Some((meta, _)) =
-                topics::read_if_there(&store, &name).map_err(|e| e.to_string())?
+                topic_file::read_if_there(&store, &name).map_err(|e| e.to_string())?
             else {
                 continue;
             };
@@ -404,7 +407,7 @@ impl<'a> Play<'a> {
     fn of_all(
         &mut self,
         topic: &str,
-        holds: impl Fn(&topics::PartitionMeta) -> bool,
+        holds: impl Fn(&store::PartitionMeta) -> bool,
     ) -> Result<bool, Failure> {
         let topic = self.topic(topic)?;
         Ok(topic.is_some_and(|meta| meta.partitions.iter().all(holds)))
@@ -433,7 +436,7 @@ impl<'a> Play<'a> {
         let Some(meta) = self.topic(topic)? else {
             return Ok(false);
         };
-        let of = |p: &topics::PartitionMeta| p.replicas.iter().map(|r| r.broker).collect();
+        let of = |p: &store::PartitionMeta| p.replicas.iter().map(|r| r.broker).collect();
         let replicas: Vec<Vec<BrokerId>> = meta.partitions.iter().map(of).collect();
         let over = meta.partitions.iter().all(|p| p.reassignment.is_none());
         Ok(replicas == [target] && over && meta.retired.is_empty())

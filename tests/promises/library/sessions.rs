@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use mq::client::point::PointRange;
+use mq::client::offset_spec::PointRange;
 use mq::client::{
     CommitWhen, Delivered, Delivery, End, Generation, GroupOptions, GroupSession, Order, ReadFrom,
 };

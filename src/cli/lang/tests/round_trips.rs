@@ -7,8 +7,9 @@ use jiff::tz::TimeZone;
 use proptest::prelude::*;
 
 use super::{Outcome, format, options, read_in_steps};
-use crate::cli::lang::{Format, HeaderList, InputRecord, OutputRecord, Renderer};
-use crate::cli::lang::{InputFormat, RecordParser};
+use crate::cli::lang::{
+    Format, HeaderList, InputFormat, InputRecord, OutputRecord, RecordParser, Renderer,
+};
 use crate::record::Header;
 use crate::types::TimestampType;
 

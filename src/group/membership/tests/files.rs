@@ -3,6 +3,7 @@
 use super::*;
 use crate::group::offsets_line::LineKind;
 use crate::store::json_file;
+use crate::types::Offset;
 
 #[test]
 fn an_unreadable_group_file_is_made_anew_only_if_nobody_lives_in_it() {

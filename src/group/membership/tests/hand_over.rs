@@ -3,6 +3,7 @@
 use std::sync::Barrier;
 
 use super::*;
+use crate::group::Subscription;
 
 #[test]
 fn commits_are_found_by_the_successor_of_a_member_that_left_or_died() {
@@ -152,21 +153,21 @@ fn patterns_find_topics_that_come_go_and_grow() {
 
         let more = [vec![0], vec![0]];
         let (known, _) =
-            crate::store::topics::read(&place.store, &named("log.a")).expect("a topic");
-        crate::store::add_partitions(&place.store, &known, &more, LONG).expect("alter");
+            crate::store::topics::topic_file::read(&place.store, &named("log.a")).expect("a topic");
+        crate::lifecycle::add_partitions(&place.store, &known, &more, LONG).expect("alter");
         let id = create(&place.store, "log.b", 2);
         member.update_topics().expect("update");
         assert_eq!(owned(&member).len(), 5, "{pattern}");
         assert_eq!(member.state().topics[&named("log.b")].topic_id, id);
 
-        crate::store::delete_topic(&place.store, &named("log.a"), LONG).expect("delete");
-        crate::store::delete_topic(&place.store, &named("log.b"), LONG).expect("delete");
+        crate::lifecycle::delete_topic(&place.store, &named("log.a"), LONG).expect("delete");
+        crate::lifecycle::delete_topic(&place.store, &named("log.b"), LONG).expect("delete");
         let anew = create(&place.store, "log.b", 1);
         member.update_topics().expect("update");
         assert_eq!(owned(&member), ["log.b:0"], "{pattern}");
         assert_eq!(member.state().topics[&named("log.b")].topic_id, anew);
         for name in ["log.b", "logs"] {
-            crate::store::delete_topic(&place.store, &named(name), LONG).expect("delete");
+            crate::lifecycle::delete_topic(&place.store, &named(name), LONG).expect("delete");
         }
     }
     let bad = JoinOptions {

@@ -1,6 +1,7 @@
 //! Static members, and the group's assignor.
 
 use super::*;
+use crate::group::Assignor;
 use crate::group::fixture::HandClock;
 
 fn instance(name: &str) -> JoinOptions {

@@ -1,0 +1,527 @@
+//! The keeper: what a member does besides reading, one turn after the other.
+
+mod duties;
+mod following;
+mod given_up;
+mod handover;
+mod progress;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::ends::Ends;
+use super::heartbeat::Heartbeat;
+use super::watching::{Changed, Watching};
+use super::{
+    Began, CommitWhen, Delivery, End, Generation, GroupOptions, Order, Seen, Shared, lock,
+};
+use crate::client::read_from::Chooser;
+use crate::disk::WatchId;
+use crate::error::{Error, Kind, Result};
+use crate::group::{JoinOptions, Membership};
+use crate::store::topics::topic_file;
+use crate::store::{StoreDir, TopicHandle};
+use crate::types::{LeaderEpoch, Offset, TopicName, TopicPartition, Uuid};
+use following::Source;
+use given_up::GivenUp;
+
+/// Tries to join, where each is interrupted.
+const JOINS: u32 = 5;
+/// Between two looks at what a pipe's reader has taken: it tells nobody.
+const PIPE_LOOK: Duration = Duration::from_millis(50);
+/// The same while something waits for it.
+const QUICK_LOOK: Duration = Duration::from_millis(2);
+/// Between two tries to watch a page: its directory may be another in a moment.
+const UNWATCHED_LOOK: Duration = Duration::from_millis(100);
+/// How often the caller looks for records by itself, while the keeper waits for the group's lock; and
+/// what each member adds: all of them may wait at once.
+const BUSY_TICK: Duration = Duration::from_millis(2);
+const BUSY_TICK_OF_MEMBER: Duration = Duration::from_micros(300);
+/// What is to be given up and was not by then may take as long as a command does.
+const TAKES_LONG: Duration = Duration::from_secs(2);
+/// So long an owned partition that cannot be opened is tried again without a word: its leadership
+/// may be moving.
+const GRACE: Duration = Duration::from_millis(500);
+/// Between two tries meanwhile.
+const TRY_SOON: Duration = Duration::from_millis(20);
+/// Between two tries from then on.
+const TRY_AGAIN: Duration = Duration::from_millis(500);
+/// So long a member that is done waits for others without a word.
+pub(crate) const WAITS_LONG: Duration = Duration::from_secs(2);
+/// Between two looks at the topics: what no watch reported is seen then.
+const TOPICS_LOOK: Duration = Duration::from_secs(5);
+/// The same without a watch.
+const TOPICS_LOOK_BLIND: Duration = Duration::from_millis(900);
+
+/// Without a watch, everything is looked at so often by a lone member, and more seldom by the square
+/// of their number: a compromise between the load of a hundred and the delays among a few.
+const BLIND: Duration = Duration::from_millis(8);
+/// What the square of the number adds, for `group.json` and the pages of the partitions.
+const BLIND_OF_MEMBERS: Duration = Duration::from_micros(100);
+/// What it adds for the others' locks: each member looks at all.
+const BLIND_PROBE_OF_MEMBERS: Duration = Duration::from_micros(250);
+
+/// The keeper of one membership.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    store: Arc<StoreDir>,
+    options: GroupOptions,
+    chooser: Chooser,
+    delivery: Arc<dyn Delivery>,
+    shared: Arc<Shared>,
+    watching: Watching,
+    member: Membership,
+    heartbeat: Heartbeat,
+    ends: Option<Ends>,
+    began: Began,
+    /// Owned partitions that could not be opened: told once, and done.
+    broken: BTreeSet<TopicPartition>,
+    /// Those whose opening is tried again: they are broken once that has failed for [`GRACE`].
+    failing: BTreeMap<TopicPartition, Failing>,
+    /// Partitions of topics that this member began, which could not be read then, and why.
+    unbegun: BTreeMap<TopicPartition, Error>,
+    /// Topics whose files could not be read: each is told of once.
+    unreadable: BTreeSet<TopicName>,
+    held: BTreeMap<TopicPartition, Holding>,
+    given_up: GivenUp,
+    /// The topics that were there, and their ids.
+    known: BTreeMap<TopicName, Uuid>,
+    /// Partitions that were to move and stay after all: where to read on, what is committed, and
+    /// the epoch before.
+    stayed: BTreeMap<TopicPartition, (Offset, Offset, LeaderEpoch)>,
+    /// The topics that are held, as leadership was last followed.
+    topics: BTreeMap<TopicName, TopicHandle>,
+    /// A leadership could not be followed yet.
+    unfollowed: bool,
+    /// More is owned than could be handed over at once.
+    untaken: bool,
+    last_generation: Generation,
+    joins: Option<Joins>,
+    /// When the members' files were seen closed, and which of the [`PROBES`] is next.
+    closes: Option<(Duration, usize)>,
+    blind_at: Duration,
+    watched_at: Duration,
+    /// When the topics were looked at; `None`: now is the time.
+    topics_at: Option<Duration>,
+    committed_at: Duration,
+    idle: bool,
+    /// The caller hands out records, so that there is something to commit at each interval.
+    moving: bool,
+    ended: Option<End>,
+    interrupted: bool,
+    finished: bool,
+    noted_unused: bool,
+    /// Since when this member is done and waits for others.
+    waits_since: Option<Duration>,
+    told_of_wait: bool,
+    /// The group epoch in which the others' ends were looked at.
+    ends_epoch: i32,
+}
+
+/// A partition that is owned and was handed to the caller.
+#[derive(Debug)]
+struct Holding {
+    generation: Generation,
+    topic_id: Uuid,
+    /// All before it is delivered, or was before this assignment.
+    position: Offset,
+    leader_epoch: LeaderEpoch,
+    committed: Offset,
+    until: Option<Offset>,
+    /// The replica whose page is watched.
+    source: Source,
+    page: Option<WatchId>,
+    /// Since when it is to be given up.
+    stopping: Option<Duration>,
+    is_stopped: bool,
+    /// The caller cannot read it on: it is kept, and counts as done.
+    is_broken: bool,
+}
+
+/// A partition that could not be opened.
+#[derive(Debug, Clone, Copy)]
+struct Failing {
+    since: Duration,
+    /// When it is tried again.
+    again: Duration,
+}
+
+/// Joins that no target was made for yet.
+#[derive(Debug, Clone, Copy)]
+struct Joins {
+    group_epoch: i32,
+    assignment_epoch: i32,
+    since: Duration,
+    first: Duration,
+}
+
+impl Keeper {
+    /// Joins the group.
+    pub(crate) fn join(
+        store: &Arc<StoreDir>,
+        mut options: GroupOptions,
+        delivery: Arc<dyn Delivery>,
+        shared: Arc<Shared>,
+        poked: UnixStream,
+    ) -> Result<Self> {
+        let chooser = Chooser::new(store, options.read_from.clone());
+        let mut unfixed = Vec::new();
+        let ends = Ends::fix(store, &chooser, &options, &mut unfixed)?;
+        let began = match options.began.take() {
+            Some(began) => began,
+            None => Began::look(
+                store,
+                &options.group,
+                &options.subscription,
+                options.range.from,
+                &options.read_from,
+            )?,
+        };
+        let member = enter(store, &options, ends.as_ref(), &began)?;
+        for note in member.notes() {
+            shared.order(Order::Warn(note));
+        }
+        let watching = Watching::new(store, &**member.dir(), poked)?;
+        let heartbeat = Heartbeat::start(member.heart(), options.session_timeout)?;
+        let now = store.clock().monotonic();
+        let broken = unfixed.iter().map(|(tp, _)| tp.clone()).collect();
+        shared.order_all(unfixed.into_iter().map(|(_, e)| Order::Broken(e)));
+        Ok(Keeper {
+            store: Arc::clone(store),
+            options,
+            chooser,
+            delivery,
+            shared,
+            watching,
+            member,
+            heartbeat,
+            ends,
+            began,
+            broken,
+            failing: BTreeMap::new(),
+            unbegun: BTreeMap::new(),
+            unreadable: BTreeSet::new(),
+            held: BTreeMap::new(),
+            given_up: GivenUp::default(),
+            known: BTreeMap::new(),
+            stayed: BTreeMap::new(),
+            topics: BTreeMap::new(),
+            unfollowed: false,
+            untaken: false,
+            last_generation: 0,
+            joins: None,
+            // Members that died unwatched are found by one look soon.
+            closes: Some((now, duties::PROBES.len() - 1)),
+            blind_at: now,
+            watched_at: now,
+            topics_at: Some(now),
+            committed_at: now,
+            idle: false,
+            moving: false,
+            ended: None,
+            interrupted: false,
+            finished: false,
+            noted_unused: false,
+            waits_since: None,
+            told_of_wait: false,
+            ends_epoch: -1,
+        })
+    }
+
+    /// Works until the caller says that it is the end.
+    pub(crate) fn run(mut self) -> Result<()> {
+        let mut changed = Changed::default();
+        self.tell_unreadable();
+        loop {
+            let outcome = self.turn(changed).and_then(|done| {
+                if done {
+                    return Ok(None);
+                }
+                self.wait().map(Some)
+            });
+            match outcome {
+                Ok(Some(next)) => {
+                    if next.pages {
+                        (self.shared.wake_caller)();
+                    }
+                    changed = next;
+                }
+                Ok(None) => return self.leave(),
+                Err(e) => match self.recover(e) {
+                    Ok(()) => changed = Changed::default(),
+                    Err(e) => return self.fail(e),
+                },
+            }
+        }
+    }
+
+    /// One look at everything; whether it is the end.
+    fn turn(&mut self, changed: Changed) -> Result<bool> {
+        self.listen();
+        self.member.refresh()?;
+        if self.member.me().is_none() {
+            return Err(removed());
+        }
+        self.settle_joins()?;
+        self.look_at_topics(changed.topics)?;
+        self.look_for_deleted()?;
+        self.follow_leaderships(changed.topics);
+        self.look_at_others(changed.members)?;
+        self.take_deliveries();
+        self.give_up()?;
+        if self.ended.is_none() {
+            self.take_over()?;
+            self.follow_ends()?;
+        }
+        self.show_seen();
+        self.commit_when_due()?;
+        if let Some(end) = self.ended {
+            let waits = end.good
+                && self.commits_at(end)
+                && !self.interrupted
+                && !self.delivery.is_all_settled()
+                && !self.delivery.is_closed();
+            return Ok(!waits);
+        }
+        self.finish_if_done()?;
+        Ok(false)
+    }
+
+    /// Takes what the caller told.
+    fn listen(&mut self) {
+        let mut told = lock(&self.shared.told);
+        let stopped: BTreeSet<Generation> = told.stopped.drain(..).collect();
+        let broken: BTreeSet<Generation> = told.broken.drain(..).collect();
+        if !stopped.is_empty() || !broken.is_empty() {
+            for holding in self.held.values_mut() {
+                holding.is_stopped |= stopped.contains(&holding.generation);
+                holding.is_broken |= broken.contains(&holding.generation);
+            }
+        }
+        self.idle |= std::mem::take(&mut told.idle);
+        self.moving = told.moving.take().unwrap_or(self.moving);
+        self.ended = self.ended.or(told.ended.take());
+        self.interrupted |= told.interrupted;
+    }
+
+    /// How often to look, without a watch.
+    fn blind_period(&self, of_members: Duration) -> Duration {
+        let state = self.member.state();
+        let members = u32::try_from(state.members.len()).unwrap_or(u32::MAX);
+        let period = BLIND + of_members.saturating_mul(members.min(200).pow(2));
+        // While the group settles everybody waits for everybody.
+        let settles = state.group_epoch > state.assignment_epoch || self.member.reconciling() > 0;
+        if settles { period / 4 } else { period }
+    }
+
+    /// Waits for changes. Without a watch anything may have changed once the time for a look came.
+    fn wait(&mut self) -> Result<Changed> {
+        let timeout = self.timeout();
+        let changed = self.watching.wait(timeout)?;
+        let now = self.now();
+        if self.watching.is_blind && now - self.blind_at >= self.blind_period(BLIND_OF_MEMBERS) {
+            self.blind_at = now;
+            return Ok(Changed::all());
+        }
+        Ok(changed)
+    }
+
+    /// Does what may wait for the group's lock or the disk, and lets the caller look for records by
+    /// itself meanwhile.
+    fn busy<T>(&mut self, work: impl FnOnce(&mut Membership) -> Result<T>) -> Result<T> {
+        let members = u32::try_from(self.member.state().members.len()).unwrap_or(u32::MAX);
+        let tick = BUSY_TICK + BUSY_TICK_OF_MEMBER * members.min(200);
+        let micros = u32::try_from(tick.as_micros()).unwrap_or(u32::MAX);
+        self.shared.busy_tick_us.store(micros, Ordering::Release);
+        (self.shared.wake_caller)();
+        let outcome = work(&mut self.member);
+        self.shared.busy_tick_us.store(0, Ordering::Release);
+        outcome
+    }
+
+    /// Tells the caller which state of the group its orders are of.
+    pub(crate) fn show_seen(&self) {
+        let seen = Seen {
+            member: self.member.id(),
+            dir: Arc::clone(self.member.dir()),
+            file: Arc::clone(self.member.seen()),
+        };
+        *lock(&self.shared.seen) = Some(seen);
+        self.shared.replied.notify_all();
+    }
+
+    fn now(&self) -> Duration {
+        self.store.clock().monotonic()
+    }
+
+    /// How long nothing needs to be done, as far as is known now.
+    fn timeout(&mut self) -> Duration {
+        let now = self.now();
+        let mut timeout = (self.watched_at + self.member.watch_interval()).saturating_sub(now);
+        timeout = timeout.min(self.topics_due_in(now));
+        if self.watching.is_blind {
+            let due = self.blind_at + self.blind_period(BLIND_OF_MEMBERS);
+            timeout = timeout.min(due.saturating_sub(now));
+        }
+        if self.has_unwatched() {
+            timeout = timeout.min(UNWATCHED_LOOK);
+        }
+        if self.untaken {
+            timeout = timeout.min(QUICK_LOOK);
+        }
+        if let Some(again) = self.failing.values().map(|failing| failing.again).min() {
+            timeout = timeout.min(again.saturating_sub(now));
+        }
+        if let Some(wait) = self.joins_settle_in() {
+            timeout = timeout.min(wait);
+        }
+        // Where it cannot be looked at, the next turn says why.
+        if let Some(wait) = self.member.refresh_due().ok().flatten() {
+            timeout = timeout.min(wait);
+        }
+        if let Some(at) = self.probe_at() {
+            timeout = timeout.min(at.saturating_sub(now));
+        }
+        let last_stop = self.held.values().filter_map(|held| held.stopping).max();
+        if self.ended.is_some() || last_stop.is_some_and(|at| now - at < TAKES_LONG) {
+            timeout = timeout.min(QUICK_LOOK);
+        } else if last_stop.is_some() {
+            timeout = timeout.min(PIPE_LOOK);
+        }
+        let tells = !self.told_of_wait && self.ended.is_none();
+        if let Some(since) = self.waits_since.filter(|_| tells) {
+            timeout = timeout.min((since + WAITS_LONG).saturating_sub(now));
+        }
+        if self
+            .ends
+            .as_ref()
+            .is_some_and(|ends| !ends.times.is_empty())
+        {
+            timeout = timeout.min(TOPICS_LOOK_BLIND);
+        }
+        let wants_looks = self.options.commit == CommitWhen::AfterWrite || self.ends.is_some();
+        if wants_looks && !self.delivery.is_all_settled() && !self.delivery.is_closed() {
+            timeout = timeout.min(PIPE_LOOK);
+        }
+        let uncommitted = self.held.values().any(|h| h.position > h.committed);
+        if self.options.commit == CommitWhen::AfterWrite && (uncommitted || self.moving) {
+            let due = self.committed_at + self.options.interval;
+            timeout = timeout.min(due.saturating_sub(now));
+        }
+        timeout
+    }
+
+    /// Goes on after an error, where that can be.
+    fn recover(&mut self, e: Error) -> Result<()> {
+        if e.kind() != Kind::Fenced {
+            return Err(e);
+        }
+        self.member.refresh()?;
+        if self.member.me().is_some() {
+            // Only a lock that was taken over while this process stood still is done with that.
+            if !e.is_lost_lock() {
+                return Err(e);
+            }
+            self.store.clock().sleep(QUICK_LOOK);
+            return Ok(());
+        }
+        let held: Vec<TopicPartition> = self.held.keys().cloned().collect();
+        for tp in held {
+            self.note_given_up(&tp);
+            self.drop_holding(&tp, true);
+        }
+        self.stayed.clear();
+        if self.ended.is_some() {
+            return Err(e);
+        }
+        self.shared.order(Order::Note(format!(
+            "group '{}' removed this member because its heartbeat had stopped: joining again",
+            self.options.group.escape_debug()
+        )));
+        self.heartbeat.stop();
+        self.member = enter(&self.store, &self.options, self.ends.as_ref(), &self.began)?;
+        self.heartbeat = Heartbeat::start(self.member.heart(), self.options.session_timeout)?;
+        self.joins = None;
+        Ok(())
+    }
+
+    fn leave(mut self) -> Result<()> {
+        self.take_deliveries();
+        let commits = self.ended.is_some_and(|end| self.commits_at(end));
+        let entries = if commits {
+            self.entries(|_| true)
+        } else {
+            Vec::new()
+        };
+        self.heartbeat.stop();
+        self.member.leave(entries)
+    }
+
+    /// Tells what ended the membership, and waits for the caller to end as well.
+    fn fail(mut self, e: Error) -> Result<()> {
+        if self.ended.is_some() {
+            return Err(e);
+        }
+        self.shared.order(Order::Failed(e));
+        loop {
+            // Who waits for a commit, or begins to, is sent to the order.
+            let commits = self.shared.take_commits();
+            self.shared.answer(commits, &Err(removed()));
+            self.listen();
+            if self.ended.is_some() {
+                break;
+            }
+            self.watching.wait(TOPICS_LOOK)?;
+        }
+        // What ended it has been told. If leaving fails too, the others find this member dead.
+        let _ = self.leave();
+        Ok(())
+    }
+}
+
+/// Joins the group; topics by name must be there.
+fn enter(
+    store: &Arc<StoreDir>,
+    options: &GroupOptions,
+    ends: Option<&Ends>,
+    began: &Began,
+) -> Result<Membership> {
+    let entered = ends.filter(|_| options.to_end && options.range.to.is_none());
+    let join = JoinOptions {
+        subscription: options.subscription.clone(),
+        assignor: options.assignor,
+        instance_id: options.instance_id.clone(),
+        session_timeout: options.session_timeout,
+        ends: entered.map(|ends| ends.offsets.clone()),
+        began_with: Some(began.topics()),
+        patience: options.patience,
+    };
+    if options.subscription.is_of_names() {
+        let there = topic_file::list(store)?;
+        for name in &options.subscription.topics {
+            let name = TopicName::new(name.as_str())?;
+            if !there.contains(&name) {
+                return Err(topic_file::unknown(store, &name));
+            }
+        }
+    }
+    for _ in 1..JOINS {
+        match Membership::join(store, &options.group, &join) {
+            // This process stood still in the middle, and the group's lock was taken over: it is
+            // not in. What is left of the try looks dead to the others.
+            Err(e) if e.kind() == Kind::Fenced => {}
+            done => return done,
+        }
+    }
+    Membership::join(store, &options.group, &join)
+}
+
+fn removed() -> Error {
+    Error::new(
+        Kind::Fenced,
+        "UNKNOWN_MEMBER_ID: the group no longer has this member",
+    )
+}

@@ -1,0 +1,474 @@
+//! Giving partitions up, and taking them over: with where they begin.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::following::source_of;
+use super::{Failing, GRACE, Holding, Keeper, QUICK_LOOK, TRY_AGAIN, TRY_SOON, lock, removed};
+use crate::client::group_session::{CommitWhen, Order, starts};
+use crate::client::offset_spec::Point;
+use crate::client::open_reader;
+use crate::disk::descriptors_max;
+use crate::error::{Error, Kind, Result};
+use crate::group::{self, Committed, Entry, Standing, standing};
+use crate::partition::PartitionReader;
+use crate::types::{LeaderEpoch, Offset, TopicName, TopicPartition, Uuid};
+
+/// What each next member waits longer for another to commit where a topic is started.
+const START_WAIT: Duration = Duration::from_millis(100);
+/// So long partitions that can be given up wait for the others that are to be.
+const TOGETHER: Duration = Duration::from_millis(20);
+/// Of so many descriptors one partition is handed over at once, of two each: the caller has such a
+/// hand-over, too, while the next is prepared.
+const OPEN_SHARE: usize = 8;
+
+impl Keeper {
+    /// Gives up what is another's target by now.
+    pub(crate) fn give_up(&mut self) -> Result<()> {
+        let now = self.now();
+        let Some(me) = self.member.me() else {
+            return Err(removed());
+        };
+        let gone: Vec<_> = self
+            .held
+            .keys()
+            .filter(|tp| !me.owned.contains(tp))
+            .cloned()
+            .collect();
+        let mut unread: BTreeSet<TopicPartition> = me
+            .owned
+            .difference(&me.target)
+            .filter(|tp| !self.held.contains_key(tp))
+            .cloned()
+            .collect();
+        for (tp, holding) in &mut self.held {
+            let moves = !me.target.contains(tp) && !gone.contains(tp);
+            if moves && holding.stopping.is_none() {
+                holding.stopping = Some(now);
+                self.shared
+                    .order(Order::Revoke(holding.generation, tp.clone()));
+            }
+        }
+        // Asked after they were ordered: the caller looks at the orders before it reads another.
+        let works_on = lock(&self.shared.told).works_on;
+        let mut waits_since = None;
+        let mut ready = Vec::new();
+        let mut moving = BTreeSet::new();
+        for (tp, holding) in &self.held {
+            // What the caller was told to stop is given up, also if it is to stay by now: it is
+            // taken over anew.
+            let stays = me.target.contains(tp);
+            let Some(since) = holding.stopping.filter(|_| !gone.contains(tp)) else {
+                continue;
+            };
+            let is_idle = works_on.is_some_and(|generation| generation != holding.generation);
+            let is_stopped = holding.is_stopped || is_idle || self.ended.is_some();
+            let is_out = is_stopped && self.delivery.is_settled(holding.generation);
+            let is_late = self
+                .options
+                .settle
+                .is_some_and(|limit| now - since >= limit);
+            if is_out || is_late || (is_stopped && self.delivery.is_closed()) {
+                ready.push(tp.clone());
+                if !stays {
+                    moving.insert(tp.clone());
+                }
+            } else {
+                waits_since = Some(waits_since.map_or(since, |other: Duration| other.min(since)));
+            }
+        }
+        for tp in gone {
+            // Its topic is no more: what is committed of it counts for nobody.
+            self.drop_holding(&tp, true);
+        }
+        // All in one hold, unless some take their time.
+        let waits = waits_since.is_some_and(|since| now - since < TOGETHER);
+        if waits || (ready.is_empty() && unread.is_empty()) {
+            return Ok(());
+        }
+        self.take_deliveries();
+        let commits = self.options.commit == CommitWhen::AfterWrite;
+        let entries = if commits {
+            self.entries(|tp| ready.contains(tp))
+        } else {
+            Vec::new()
+        };
+        unread.extend(moving.iter().cloned());
+        if unread.is_empty() {
+            self.busy(|member| member.commit(entries))?;
+        } else {
+            self.busy(|member| member.release(unread, entries))?;
+        }
+        for tp in ready {
+            if let Some(holding) = self.held.get_mut(&tp) {
+                if commits {
+                    holding.committed = holding.committed.max(holding.position);
+                }
+                if moving.contains(&tp) {
+                    self.note_given_up(&tp);
+                } else {
+                    let place = (holding.position, holding.committed, holding.leader_epoch);
+                    self.stayed.insert(tp.clone(), place);
+                }
+            }
+            self.drop_holding(&tp, false);
+        }
+        Ok(())
+    }
+
+    /// More of it may have been delivered, or be soon, than is committed: the next commit that is
+    /// asked for tells.
+    pub(crate) fn note_given_up(&mut self, tp: &TopicPartition) {
+        if let Some(holding) = self.held.get(tp) {
+            self.given_up
+                .add(tp, holding.generation, holding.committed, holding.position);
+        }
+    }
+
+    pub(crate) fn drop_holding(&mut self, tp: &TopicPartition, revoke: bool) {
+        let Some(holding) = self.held.remove(tp) else {
+            return;
+        };
+        if let Some(page) = holding.page {
+            self.watching.remove_page(page);
+        }
+        if revoke && holding.stopping.is_none() {
+            self.shared
+                .order(Order::Revoke(holding.generation, tp.clone()));
+        }
+    }
+
+    /// Hands what is owned newly to the caller.
+    pub(crate) fn take_over(&mut self) -> Result<()> {
+        let Some(me) = self.member.me() else {
+            return Err(removed());
+        };
+        let now = self.store.clock().monotonic();
+        self.broken.retain(|tp| me.owned.contains(tp));
+        self.failing.retain(|tp, _| me.owned.contains(tp));
+        let mut fresh: Vec<(TopicPartition, Uuid)> = me
+            .owned
+            .intersection(&me.target)
+            .filter(|tp| !self.held.contains_key(tp))
+            .filter(|tp| match self.failing.get(tp) {
+                Some(failing) => failing.again <= now,
+                None => !self.broken.contains(tp),
+            })
+            .filter_map(|tp| {
+                let topic = self.member.state().topics.get(&tp.topic)?;
+                Some((tp.clone(), topic.topic_id))
+            })
+            .collect();
+        // Each is open until the caller takes it, which keeps no more open than it may: of more than
+        // that the next are handed over once these are taken.
+        let open_max = (descriptors_max() / OPEN_SHARE).max(1);
+        self.untaken = fresh.len() > open_max;
+        if self.untaken {
+            if self.shared.has_orders.load(Ordering::Acquire) {
+                return Ok(());
+            }
+            fresh.truncate(open_max);
+        }
+        if fresh.is_empty() {
+            // What is not taken over now may be another's before it comes back.
+            self.stayed.clear();
+            return Ok(());
+        }
+        self.member.refresh_offsets()?;
+        if self.options.to_end {
+            // The largest end that any of them entered counts.
+            self.member.refresh_others()?;
+        }
+        let mut opened = Vec::with_capacity(fresh.len());
+        for (tp, topic_id) in fresh {
+            if lock(&self.shared.told).ended.is_some() {
+                // Nothing is begun yet: who is asked to end opens no more.
+                return Ok(());
+            }
+            match self.chooser.open(&tp) {
+                Ok(reader) => opened.push((tp, topic_id, reader)),
+                // Deleted: seen with the next look at the topics.
+                Err(e) if e.kind() == Kind::UnknownTopic => self.topics_at = None,
+                Err(e) => self.break_off(tp, e)?,
+            }
+        }
+        let begun = self.begin(&opened)?;
+        let mut assigned = Vec::with_capacity(opened.len());
+        for ((tp, topic_id, reader), place) in opened.into_iter().zip(begun) {
+            let (from, committed, leader_epoch) = match place {
+                Ok(place) => place,
+                Err(e) => {
+                    self.break_off(tp, e)?;
+                    continue;
+                }
+            };
+            self.failing.remove(&tp);
+            self.broken.remove(&tp);
+            self.unbegun.remove(&tp);
+            self.last_generation += 1;
+            let generation = self.last_generation;
+            let until = self.until_of(&tp, topic_id, from);
+            let until_time = self
+                .ends
+                .as_ref()
+                .and_then(|ends| ends.times.get(&tp))
+                .copied();
+            let page = self.watching.add_page(reader.replica());
+            let holding = Holding {
+                generation,
+                topic_id,
+                position: from,
+                leader_epoch,
+                committed,
+                until,
+                source: source_of(&reader),
+                page,
+                stopping: None,
+                is_stopped: false,
+                is_broken: false,
+            };
+            self.held.insert(tp, holding);
+            assigned.push(Order::Assign {
+                generation,
+                reader: Box::new(reader),
+                from,
+                until,
+                until_time,
+            });
+        }
+        self.shared.order_all(assigned);
+        // What was not taken over now may be another's before it comes back.
+        self.stayed.clear();
+        Ok(())
+    }
+
+    /// A partition that cannot be read is told of and kept, and counts as done. Unless it is damaged
+    /// it is tried again.
+    fn break_off(&mut self, tp: TopicPartition, e: Error) -> Result<()> {
+        if !e.is_of_one_partition() {
+            return Err(e);
+        }
+        if e.kind() == Kind::Damaged {
+            self.failing.remove(&tp);
+        } else {
+            let now = self.now();
+            let fresh = Failing {
+                since: now,
+                again: now,
+            };
+            let failing = self.failing.entry(tp.clone()).or_insert(fresh);
+            let is_young = now - failing.since < GRACE;
+            failing.again = now + if is_young { TRY_SOON } else { TRY_AGAIN };
+            if is_young {
+                return Ok(());
+            }
+        }
+        let is_known = self.unreadable.contains(&tp.topic);
+        if self.broken.insert(tp) && !is_known {
+            self.shared.order(Order::Broken(e));
+        }
+        Ok(())
+    }
+
+    /// Where each of these begins, what is committed of it, and the epoch before; what nothing is
+    /// committed of yet is committed first.
+    pub(crate) fn begin(
+        &mut self,
+        opened: &[(TopicPartition, Uuid, PartitionReader)],
+    ) -> Result<Vec<Result<(Offset, Offset, LeaderEpoch)>>> {
+        let missing: Vec<&(TopicPartition, Uuid, PartitionReader)> = opened
+            .iter()
+            .filter(|(tp, topic_id, _)| self.member.committed(tp, *topic_id).is_none())
+            .collect();
+        if missing.len() < opened.len() {
+            self.note_unused_start();
+        }
+        let mut starts: BTreeMap<TopicPartition, Entry> = BTreeMap::new();
+        if !missing.is_empty() {
+            let entries = self.starts_of(&missing)?;
+            if self.options.commit != CommitWhen::Never {
+                let starts = entries.clone();
+                self.busy(|member| member.commit_starts(starts))?;
+            }
+            starts = entries
+                .into_iter()
+                .map(|entry| {
+                    (
+                        TopicPartition::new(entry.topic.clone(), entry.partition),
+                        entry,
+                    )
+                })
+                .collect();
+        }
+        let mut begun = Vec::with_capacity(opened.len());
+        for (tp, topic_id, reader) in opened {
+            let committed = self.member.committed(tp, *topic_id);
+            // Where this member stood still in the middle of a release, another may have owned it
+            // meanwhile, and read on.
+            if let Some(place) = self.stayed.remove(tp)
+                && committed.as_ref().is_none_or(|c| c.offset <= place.0)
+            {
+                begun.push(Ok(place));
+                continue;
+            }
+            let of_start = |start: &Entry| (start.offset, start.offset, start.leader_epoch);
+            begun.push(match (committed, starts.get(tp)) {
+                (Some(committed), _) => self.resume(reader, &committed),
+                (None, Some(start)) => Ok(of_start(start)),
+                (None, None) => match self.unbegun.get(tp) {
+                    Some(e) => Err(e.clone()),
+                    None => {
+                        starts::fresh_start(reader, *topic_id, None).map(|start| of_start(&start))
+                    }
+                },
+            });
+        }
+        Ok(begun)
+    }
+
+    /// Where to go on from what is committed.
+    fn resume(
+        &self,
+        reader: &PartitionReader,
+        committed: &Committed,
+    ) -> Result<(Offset, Offset, LeaderEpoch)> {
+        let tp = reader.replica().tp();
+        let from = match self.standing(reader, committed)? {
+            Standing::Within => committed.offset,
+            Standing::Beyond(end) => {
+                let name = &self.options.group;
+                return Err(group::beyond(name, tp, committed.offset, end));
+            }
+            Standing::BelowStart(start) => {
+                self.shared.order(Order::Warn(format!(
+                    "group '{}' left {tp} at offset {}, which is gone: going on from {start}",
+                    self.options.group.escape_debug(),
+                    committed.offset
+                )));
+                start
+            }
+        };
+        Ok((from, committed.offset, committed.leader_epoch))
+    }
+
+    /// Where a committed offset stands. What a replica does not have yet, others may.
+    fn standing(&self, reader: &PartitionReader, committed: &Committed) -> Result<Standing> {
+        let stands = standing(reader, &reader.page()?, committed)?;
+        if reader.is_pinned() && matches!(stands, Standing::Beyond(_)) {
+            let leader = open_reader(&self.store, reader.replica().tp())?;
+            return standing(&leader, &leader.page()?, committed);
+        }
+        Ok(stands)
+    }
+
+    /// Starts for these, and for all partitions of topics that the group has never read.
+    pub(crate) fn starts_of(
+        &mut self,
+        missing: &[&(TopicPartition, Uuid, PartitionReader)],
+    ) -> Result<Vec<Entry>> {
+        let mut by_topic: BTreeMap<&TopicName, Vec<&(TopicPartition, Uuid, PartitionReader)>> =
+            BTreeMap::new();
+        for one in missing {
+            by_topic.entry(&one.0.topic).or_default().push(one);
+        }
+        let from = self.options.range.from;
+        let mut entries = Vec::new();
+        for (topic, missing) in by_topic {
+            if self.options.commit != CommitWhen::Never && !self.is_known_soon(topic)? {
+                let Some(seen) = self.member.state().topics.get(topic).copied() else {
+                    continue;
+                };
+                let (chooser, began) = (&self.chooser, &self.began);
+                let (begun, unbegun) = starts::fresh_starts(chooser, began, topic, seen, from)?;
+                entries.extend(begun);
+                self.unbegun.extend(unbegun);
+                continue;
+            }
+            let known = self.member.offsets().knows_topic(topic);
+            let seen = self.member.state().topics.get(topic).copied();
+            for (tp, topic_id, reader) in missing {
+                // What this member could not begin with the rest of its topic begins as that would.
+                let begins = !known || self.unbegun.contains_key(tp);
+                let entry = match seen.filter(|_| begins) {
+                    Some(seen) => self.began.start_of(&self.chooser, tp, seen, from),
+                    None => starts::fresh_start(reader, *topic_id, None),
+                };
+                match entry {
+                    // Told where it is begun.
+                    Err(e) if e.is_of_one_partition() => {
+                        self.unbegun.insert(tp.clone(), e);
+                    }
+                    entry => entries.push(entry?),
+                }
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Whether anything is committed of a topic. Where nothing is, the first of its readers
+    /// commits the start of all its partitions; the others wait a little for that.
+    pub(crate) fn is_known_soon(&mut self, topic: &TopicName) -> Result<bool> {
+        let own = self.member.id();
+        let before = self
+            .member
+            .state()
+            .members
+            .iter()
+            .filter(|(id, member)| **id < own && member.topics.contains(topic))
+            .count();
+        let until = self.now() + START_WAIT * u32::try_from(before.min(5)).unwrap_or(5);
+        loop {
+            if self.member.offsets().knows_topic(topic) {
+                return Ok(true);
+            }
+            if self.now() >= until {
+                return Ok(false);
+            }
+            self.store.clock().sleep(QUICK_LOOK);
+            self.member.refresh_offsets()?;
+        }
+    }
+
+    pub(crate) fn note_unused_start(&mut self) {
+        let asked = self
+            .options
+            .range
+            .from
+            .is_some_and(|from| from != Point::Stored);
+        if asked && !self.noted_unused {
+            self.noted_unused = true;
+            self.shared.order(Order::Note(format!(
+                "group '{}' goes on where it left off; -o begins only where nothing is committed ('mq-groups reset' rewinds)",
+                self.options.group.escape_debug()
+            )));
+        }
+    }
+
+    /// The end of a partition that begins at `from`: with `-e` the largest that a member entered.
+    pub(crate) fn until_of(
+        &self,
+        tp: &TopicPartition,
+        topic_id: Uuid,
+        from: Offset,
+    ) -> Option<Offset> {
+        let ends = self.ends.as_ref()?;
+        if self.options.to_end && !ends.is_of(tp, topic_id) {
+            // It came after this member's ends were fixed.
+            return Some(from);
+        }
+        let bounded = self.options.range.to.is_some();
+        let end = if bounded {
+            ends.of(tp)
+        } else {
+            self.member.state().end_of(tp)
+        };
+        match end {
+            Some(Offset::MAX) => None,
+            Some(end) => Some(end),
+            // It came after this member's ends were fixed.
+            None if self.options.to_end => Some(from),
+            None => None,
+        }
+    }
+}

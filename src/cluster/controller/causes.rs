@@ -1,0 +1,365 @@
+//! What makes a leadership go to another, each cause for itself: the leader's directory is of no use,
+//! its append lock is kept, its broker is dead, its disk is full, its page was left sealed. The first
+//! two force it ([`force`], the fence); all others move it as planned, or leave it where it is.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use super::context::{Context, Wish, take_out};
+use super::leadership_transfer::Move;
+use super::partition::{Ask, Partition, View, WorkKind};
+use super::sight::Sight;
+use super::state::{ChangeKind, Election, Forced, PlannedMove};
+use crate::timing::JOIN_WITHIN;
+use crate::types::BrokerId;
+
+/// Before a failover that no stand-in could be moved to is tried again.
+const FAILOVER_AGAIN: Duration = Duration::from_secs(10);
+
+impl Forced {
+    fn why(self) -> &'static str {
+        match self {
+            Forced::DirectoryUseless(why) => why,
+            Forced::LockKept(..) => {
+                "its append lock was kept for 2 s by a process that makes no progress"
+            }
+        }
+    }
+}
+
+/// Whom an election may take.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Among {
+    InSync,
+    All,
+}
+
+/// The leader's directory is gone, offline or another's: what it has cannot be had.
+pub(crate) fn directory_useless(
+    cx: &mut Context<'_>,
+    p: &mut Partition,
+    sight: &Sight<'_>,
+    why: &'static str,
+) {
+    force(cx, p, sight, Forced::DirectoryUseless(why));
+}
+
+/// A process that stands still has the leader's append lock: nobody can append, nor seal the log.
+/// `seen`: the page's number, and the heartbeat.
+pub(crate) fn lock_kept(
+    cx: &mut Context<'_>,
+    p: &mut Partition,
+    sight: &Sight<'_>,
+    (sequence, beat): (Option<u64>, u64),
+) {
+    force(cx, p, sight, Forced::LockKept(sequence, beat));
+}
+
+/// The leader's broker is dead, but its directory is fine: what it has is moved, all of it.
+pub(crate) fn broker_dead(
+    cx: &mut Context<'_>,
+    p: &mut Partition,
+    sight: &Sight<'_>,
+    sealed: bool,
+    leaving: Vec<BrokerId>,
+) {
+    fail_over(cx, p, sight, sealed, leaving, |_| true);
+}
+
+/// The leader's disk is full, its directory is fine. From a full disk to another nothing is won.
+pub(crate) fn leader_disk_full(
+    cx: &mut Context<'_>,
+    p: &mut Partition,
+    sight: &Sight<'_>,
+    sealed: bool,
+    leaving: Vec<BrokerId>,
+) {
+    fail_over(cx, p, sight, sealed, leaving, |has_room| has_room);
+}
+
+/// The fence, the one way in which a leadership is taken away without a planned move: for whoever
+/// that lives has most.
+fn force(cx: &mut Context<'_>, p: &mut Partition, sight: &Sight<'_>, forced: Forced) {
+    if !sight.full {
+        return cx.look(p, Ask::ALL);
+    }
+    // Seen to stand once, it does not now, whatever comes of this.
+    if p.reign.view == View::Stands {
+        p.reign.view = View::Unknown;
+    }
+    let (leader, why) = (p.meta.leader, forced.why());
+    let lock_kept = matches!(forced, Forced::LockKept(..));
+    // Nothing is lost where a lock is kept, and the next one's may be kept as well: never unclean.
+    let unclean = cx.rules.unclean && !lock_kept;
+    let drop = [vec![leader], cx.dead_followers(p)].concat();
+    let chosen = best(cx, p, sight, Among::InSync);
+    let dead = chosen.and_then(|to| dead_ahead(cx, p, sight, to));
+    match (chosen, dead) {
+        (Some(to), None) => return elect(cx, p, to, drop, false, why, Some(forced)),
+        // It lacks what the dead one has, and may.
+        (Some(to), Some(_)) if unclean => {
+            return elect(cx, p, to, drop, true, why, Some(forced));
+        }
+        (None, _) if unclean => {
+            if let Some(to) = best(cx, p, sight, Among::All) {
+                return elect(cx, p, to, drop, true, why, Some(forced));
+            }
+        }
+        _ => {}
+    }
+    if p.reign.strand() {
+        let others = p.meta.isr.iter().filter(|b| **b != leader);
+        let others: Vec<_> = match dead {
+            Some(dead) => vec![dead.to_string()],
+            None => others.map(BrokerId::to_string).collect(),
+        };
+        let cure = match others.as_slice() {
+            [] if lock_kept => "continue or kill the process that has it".to_owned(),
+            [] => "'mq-topics verify' looks at it".to_owned(),
+            others => format!("start broker {}", others.join(" or ")),
+        };
+        let who = match dead {
+            Some(dead) if sight.is_read(dead) => "is complete",
+            Some(_) => "is known to be complete",
+            None => "is live",
+        };
+        cx.out.told.push(format!(
+            "{} cannot be used on its leader, broker {leader} ({why}), and no other in-sync \
+             replica {who}: {cure}",
+            cx.topic
+        ));
+    }
+    cx.schedule(p);
+}
+
+/// A leader that had better not lead, whose directory is fine: planned moves, to one stand-in after
+/// the other. Where none succeeds the directory serves on, and they are tried again later.
+fn fail_over(
+    cx: &mut Context<'_>,
+    p: &mut Partition,
+    sight: &Sight<'_>,
+    sealed: bool,
+    leaving: Vec<BrokerId>,
+    fits: impl Fn(bool) -> bool,
+) {
+    let leader = p.meta.leader;
+    if !sight.full {
+        return cx.look(p, Ask::ALL);
+    }
+    if sealed && waits_for_dead(cx, p, sight) {
+        return cx.schedule(p);
+    }
+    let fit = |b: &BrokerId| {
+        *b != leader
+            && p.meta.is_in_sync(*b)
+            && p.reign.failover.may_try(*b, cx.now)
+            && !leaving.contains(b)
+            && cx.brokers.is_alive(*b)
+            && sight.page(p, *b).is_some()
+            && fits(sight.has_room(p, *b))
+    };
+    let mut candidates: Vec<_> = p.in_order().filter(fit).collect();
+    candidates.sort_by_key(|b| !sight.has_room(p, *b));
+    let undrained = candidates.iter().find(|b| cx.brokers.may_lead(**b));
+    if let Some(to) = undrained.or(candidates.first()).copied() {
+        let mut drop = leaving.clone();
+        drop.push(leader);
+        return move_to(cx, p, to, WorkKind::Failover(to), None, drop);
+    }
+    p.reign.failover.rest(cx.now + FAILOVER_AGAIN);
+    if sealed {
+        return unseal(cx, p, sight, leaving);
+    }
+    if !leaving.is_empty() {
+        return take_out(cx, p, &leaving);
+    }
+    if waits_in_vain(cx, p, sight) {
+        return cx.change(p, ChangeKind::Renew);
+    }
+    // The directory keeps serving.
+    if let Some(due) = p.reign.failover.rests_until(cx.now) {
+        p.due.again_by(due);
+    }
+    cx.schedule(p);
+}
+
+/// A sealed page that no move of ours will follow: a new epoch, of whoever has most. That is the
+/// leader itself, unless it lost what others have.
+pub(crate) fn unseal(
+    cx: &mut Context<'_>,
+    p: &mut Partition,
+    sight: &Sight<'_>,
+    mut leaving: Vec<BrokerId>,
+) {
+    if !sight.full {
+        return cx.look(p, Ask::ALL);
+    }
+    if waits_for_dead(cx, p, sight) {
+        return cx.schedule(p);
+    }
+    let leader = p.meta.leader;
+    let chosen = best(cx, p, sight, Among::InSync);
+    let to = match chosen {
+        Some(other) if sight.extent(p, other) > sight.extent(p, leader) => {
+            // It lacks what others have in sync.
+            leaving.push(leader);
+            other
+        }
+        _ => leader,
+    };
+    leaving.retain(|b| *b != to);
+    let why = "its page was left sealed";
+    elect(cx, p, to, leaving, false, why, None);
+}
+
+/// Whether only a dead one in sync has, or may have, what a sealed leader lost: in an epoch of anyone
+/// else it would lose that, too. Told once.
+fn waits_for_dead(cx: &mut Context<'_>, p: &mut Partition, sight: &Sight<'_>) -> bool {
+    let leader = p.meta.leader;
+    let chosen = best(cx, p, sight, Among::InSync);
+    let most = chosen
+        .filter(|b| sight.extent(p, *b) > sight.extent(p, leader))
+        .unwrap_or(leader);
+    let Some(dead) = dead_ahead(cx, p, sight, most) else {
+        return false;
+    };
+    if p.reign.strand() {
+        let text = if sight.is_read(dead) {
+            format!(
+                "{} lost records on its leader, broker {leader}, that only broker {dead} has in \
+                 sync: start that one",
+                cx.topic
+            )
+        } else {
+            format!(
+                "{} may have lost records on its leader, broker {leader}, and what broker {dead} has \
+                 in sync cannot be read: mount its disk, or start that one",
+                cx.topic
+            )
+        };
+        cx.out.told.push(text);
+    }
+    true
+}
+
+/// A dead one in sync that has more than `to`, or may have.
+fn dead_ahead(
+    cx: &Context<'_>,
+    p: &Partition,
+    sight: &Sight<'_>,
+    to: BrokerId,
+) -> Option<BrokerId> {
+    let mut dead = cx.dead_followers(p).into_iter();
+    dead.find(|b| sight.is_ahead(p, *b, to))
+}
+
+/// Who can be elected instead of the leader: live, the right directory, most of the log.
+fn best(cx: &Context<'_>, p: &Partition, sight: &Sight<'_>, among: Among) -> Option<BrokerId> {
+    p.in_order()
+        .enumerate()
+        .filter(|(_, b)| *b != p.meta.leader && cx.brokers.is_alive(*b))
+        .filter(|(_, b)| among == Among::All || p.meta.is_in_sync(*b))
+        .filter_map(|(at, b)| {
+            let page = sight.page(p, b)?;
+            let undrained = !cx.brokers.is_drained(b);
+            let key = (
+                page.last_epoch,
+                page.end,
+                !page.full,
+                undrained,
+                Reverse(at),
+            );
+            Some((key, b))
+        })
+        .max_by_key(|(key, _)| *key)
+        .map(|(_, broker)| broker)
+}
+
+fn elect(
+    cx: &mut Context<'_>,
+    p: &mut Partition,
+    to: BrokerId,
+    mut drop_from_isr: Vec<BrokerId>,
+    unclean: bool,
+    why: &'static str,
+    forced: Option<Forced>,
+) {
+    let Some(uuid) = p.meta.uuid_of(to) else {
+        return cx.schedule(p);
+    };
+    drop_from_isr.retain(|b| *b != to);
+    let election = Election {
+        to,
+        uuid,
+        drop_from_isr,
+        unclean,
+        why,
+        forced,
+    };
+    cx.change(p, ChangeKind::Elect(election));
+}
+
+pub(crate) fn move_to(
+    cx: &mut Context<'_>,
+    p: &mut Partition,
+    to: BrokerId,
+    kind: WorkKind,
+    wish: Option<Wish>,
+    drop_from_isr: Vec<BrokerId>,
+) {
+    let why = match wish {
+        Some(Wish::Reassign) => "by a reassignment",
+        Some(Wish::Drain) => "which is drained",
+        Some(Wish::Balance) => "as preferred",
+        None if cx.brokers.is_alive(p.meta.leader) => "whose disk is full",
+        None => "which is not alive",
+    };
+    let job = cx.begin(p, kind);
+    if wish == Some(Wish::Balance) {
+        cx.balances(Some(job));
+    }
+    cx.out.moves.push(PlannedMove {
+        job,
+        what: Move {
+            tp: cx.topic.clone(),
+            topic_id: cx.topic_id,
+            from: p.meta.leader,
+            epoch: p.meta.leader_epoch,
+            to,
+            drop_from_isr,
+        },
+        why,
+    });
+}
+
+/// Whether the high watermark waits for a replica that was about to join the in-sync set and does
+/// not: its broker died over it, or it takes its time.
+pub(crate) fn waits_in_vain(cx: &Context<'_>, p: &mut Partition, sight: &Sight<'_>) -> bool {
+    let page = sight.page(p, p.meta.leader);
+    let entries = page.iter().flat_map(|page| page.joining.iter());
+    let uuids: Vec<_> = entries
+        .filter(|entry| entry.version >= cx.version)
+        .map(|entry| entry.replica)
+        .collect();
+    let replicas = p.meta.replicas.iter();
+    let joining: Vec<_> = replicas
+        .filter(|r| uuids.contains(&r.uuid) && !p.meta.is_in_sync(r.broker))
+        .map(|r| r.broker)
+        .collect();
+    if joining.is_empty() {
+        p.reign.joining = None;
+        return false;
+    }
+    // Whoever was about to join as of an older version begins anew.
+    let known = p.reign.joining.filter(|(as_of, _)| *as_of == cx.version);
+    let (_, since) = *p
+        .reign
+        .joining
+        .insert(known.unwrap_or((cx.version, cx.now)));
+    let vain = cx.now.saturating_sub(since) >= JOIN_WITHIN
+        || joining.iter().any(|broker| !cx.brokers.is_alive(*broker));
+    if !vain {
+        p.due.again_by(since + JOIN_WITHIN);
+    }
+    vain
+}

@@ -1,0 +1,188 @@
+//! What a decision about one partition may look at, and what it may ask for.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::job::Job;
+use super::partition::{Ask, Partition, WorkKind};
+use super::state::{Brokers, Change, ChangeKind, Effects, LookAt, Rules};
+use crate::store::PartitionMeta;
+use crate::types::{BrokerId, TopicPartition};
+
+/// What a decision on one partition sees, beside the partition.
+pub(crate) struct Context<'a> {
+    pub(crate) brokers: &'a Brokers,
+    pub(crate) topic: &'a TopicPartition,
+    pub(crate) topic_id: crate::types::Uuid,
+    /// Of the topic file.
+    pub(crate) version: u64,
+    pub(crate) rules: Rules,
+    pub(crate) now: Duration,
+    pub(crate) jobs: &'a mut u64,
+    pub(crate) balancing: &'a mut BTreeSet<Job>,
+    pub(crate) out: &'a mut Effects,
+}
+
+/// Something that nothing forces, but that had better be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// The reassignment leaves the leader out.
+    Reassign,
+    /// The leader is drained.
+    Drain,
+    /// The preferred leader can lead.
+    Balance,
+}
+
+impl Context<'_> {
+    /// Begins something.
+    pub(crate) fn begin(&mut self, p: &mut Partition, kind: WorkKind) -> Job {
+        *self.jobs += 1;
+        let job = Job(*self.jobs);
+        p.begin(job, kind, self.now);
+        job
+    }
+
+    pub(crate) fn look(&mut self, p: &mut Partition, ask: Ask) {
+        let leader = p.meta.leader;
+        let ask = ask.with(p.asked.unwrap_or_default());
+        let job = self.begin(p, WorkKind::Look { all: ask.all });
+        // Who could be elected uncleanly is looked at too.
+        let matters = |broker: &BrokerId| {
+            *broker != leader && (p.meta.is_in_sync(*broker) || self.rules.unclean)
+        };
+        let others: Vec<_> = p.in_order().filter(matters).collect();
+        let mut brokers = vec![leader];
+        if ask.all {
+            brokers.extend(others);
+        }
+        let probe = ask.probe || p.reign.watch.is_some() || !self.brokers.is_alive(leader);
+        self.out.looks.push(LookAt {
+            job,
+            tp: self.topic.clone(),
+            leader,
+            brokers,
+            probe,
+        });
+    }
+
+    pub(crate) fn change(&mut self, p: &mut Partition, kind: ChangeKind) {
+        let work = match kind {
+            ChangeKind::Elect(_) => WorkKind::Elect,
+            ChangeKind::TakeOut(_) | ChangeKind::Renew | ChangeKind::Finish(_) => WorkKind::Change,
+        };
+        let job = self.begin(p, work);
+        self.out.changes.push(Change {
+            job,
+            tp: self.topic.clone(),
+            topic_id: self.topic_id,
+            leader: p.meta.leader,
+            epoch: p.meta.leader_epoch,
+            kind,
+        });
+    }
+
+    /// Whether one more leader may be moved back.
+    pub(crate) fn may_balance(&self) -> bool {
+        self.balancing.len() < BALANCING_MAX
+    }
+
+    /// A job that counts as one that moves a leader back.
+    pub(crate) fn balances(&mut self, job: Option<Job>) {
+        self.balancing.extend(job);
+    }
+
+    /// In-sync followers that are not alive.
+    pub(crate) fn dead_followers(&self, p: &Partition) -> Vec<BrokerId> {
+        let dead = |b: &BrokerId| *b != p.meta.leader && !self.brokers.is_alive(*b);
+        p.meta.isr.iter().copied().filter(dead).collect()
+    }
+
+    /// What had better be, and from when on.
+    pub(crate) fn wish(&self, p: &Partition) -> Option<(Wish, Duration)> {
+        let meta = &p.meta;
+        let leader = meta.leader;
+        // Other things come first.
+        if !self.brokers.is_alive(leader) || p.reign.is_in_doubt() {
+            return None;
+        }
+        let others = || meta.isr.iter().filter(|b| **b != leader);
+        if let Some(to) = &meta.reassignment {
+            let complete = to.target.iter().all(|b| meta.is_in_sync(*b));
+            let leads_on = to.target.contains(&leader);
+            let can = to.target.iter().any(|b| self.brokers.is_alive(*b));
+            if complete && !leads_on && can {
+                return Some((Wish::Reassign, p.rest.until));
+            }
+        }
+        if self.brokers.is_drained(leader) {
+            let can = others().any(|b| self.brokers.may_lead(*b));
+            return can.then_some((Wish::Drain, p.rest.until));
+        }
+        let preferred = meta.preferred_leader();
+        let can = meta.reassignment.is_none()
+            && preferred != leader
+            && meta.is_in_sync(preferred)
+            && self.brokers.may_lead(preferred);
+        can.then(|| {
+            let since = p.since.max(self.brokers.since(preferred));
+            (Wish::Balance, p.rest.until.max(since + STABLE))
+        })
+    }
+
+    /// Notes when to look again though nothing happens.
+    pub(crate) fn schedule(&self, p: &mut Partition) {
+        if p.due.followers.is_none() {
+            p.due.followers = Some(next_lag_look(self.rules, self.now));
+        }
+        p.due.wish = match self.wish(p) {
+            Some((Wish::Balance, _)) if !self.may_balance() => None,
+            Some((_, when)) => Some(when),
+            None => None,
+        };
+    }
+}
+
+pub(crate) fn take_out(cx: &mut Context<'_>, p: &mut Partition, who: &[BrokerId]) {
+    let uuid = |b: &BrokerId| Some((*b, p.meta.uuid_of(*b)?));
+    let out = who.iter().filter_map(uuid).collect();
+    cx.change(p, ChangeKind::TakeOut(out));
+}
+
+pub(crate) fn fail_wish(p: &mut Partition, now: Duration) {
+    p.rest.length = (p.rest.length * 2).clamp(REST_FIRST, REST_MAX);
+    p.rest.until = now + p.rest.length;
+}
+
+/// The reassignment, if nothing is left to do but to write that down.
+pub(crate) fn finishable(meta: &PartitionMeta) -> Option<crate::store::Reassignment> {
+    let to = meta.reassignment.as_ref()?;
+    let complete = to.target.iter().all(|b| meta.is_in_sync(*b));
+    (complete && to.target.contains(&meta.leader)).then(|| to.clone())
+}
+
+/// Between two looks at followers.
+pub(crate) fn lag_interval(rules: Rules) -> Duration {
+    (rules.lag_max / 2).max(LAG_LOOK_MIN)
+}
+
+/// At whole multiples of the interval, so that one wake-up serves all partitions.
+pub(crate) fn next_lag_look(rules: Rules, now: Duration) -> Duration {
+    let interval = lag_interval(rules).as_millis().max(1);
+    let next = (now.as_millis() / interval + 1) * interval;
+    Duration::from_millis(u64::try_from(next).unwrap_or(u64::MAX))
+}
+
+/// Least time between two looks at followers.
+pub(crate) const LAG_LOOK_MIN: Duration = Duration::from_secs(1);
+
+/// Moves to preferred leaders at one time.
+pub(crate) const BALANCING_MAX: usize = 64;
+
+/// After a move that nothing forced failed; doubled each time.
+pub(crate) const REST_FIRST: Duration = Duration::from_secs(10);
+
+pub(crate) const REST_MAX: Duration = Duration::from_secs(600);
+
+/// How long a leader stays before it gives way to the preferred one.
+pub(crate) const STABLE: Duration = Duration::from_secs(5);

@@ -1,0 +1,439 @@
+//! The thread that sees to the controller's role, beside the caretaker's: a recovery or a sync that
+//! takes seconds does not keep this daemon from taking over.
+//!
+//! It looks at each tick, and at once when a life lock's file is closed: a process that dies closes
+//! what it had open, so that a death wakes who waits for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{PipeReader, PipeWriter};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::driver::{Changed, Controller, Raise};
+use super::election::{Change, Election};
+use super::leadership_transfer::Planned;
+use super::role::Me;
+use super::state::Standing;
+use crate::cluster::membership::{Member, Membership, Settle};
+use crate::cluster::notice::Told;
+use crate::cluster::notify_once::ToldOnce;
+use crate::disk::{Wake, WatchId, Watcher, new_watcher};
+use crate::error::{Error, Kind, Result};
+use crate::partition::Watermark;
+use crate::store::StoreDir;
+use crate::store::brokers::failure_reports;
+use crate::types::BrokerId;
+
+/// Between two looks at the roles though nothing woke it.
+const TICK: Duration = Duration::from_millis(500);
+
+/// How long the store's lock is waited for, and append locks.
+const PATIENCE: Duration = Duration::from_secs(5);
+const RAISE_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Raises a high watermark, for the controller.
+fn raise() -> Raise {
+    Arc::new(|store, tp| {
+        let raised = Watermark::open(store, tp)?.raise(RAISE_PATIENCE);
+        raised.map(drop)
+    })
+}
+
+/// The running thread.
+#[derive(Debug)]
+pub struct ControlLoop {
+    thread: Option<JoinHandle<Result<()>>>,
+    /// Closed to end the thread.
+    stop: Option<PipeWriter>,
+    told: Receiver<Told>,
+    first_role: Option<u64>,
+}
+
+impl ControlLoop {
+    /// Takes the first look, then goes on in a thread.
+    ///
+    /// # Errors
+    /// [`Kind::Io`] if the system gives no pipe, no watch or no thread.
+    pub fn start(store: &Arc<StoreDir>, me: Me, election: Election) -> Result<Self> {
+        let (stopped, stop) = std::io::pipe().map_err(|e| Error::io("make", "a pipe", e))?;
+        let (tell, told) = mpsc::channel();
+        let mut control = Control {
+            store: Arc::clone(store),
+            me,
+            election,
+            controller: Controller::new(store, Arc::new(Planned), raise(), PATIENCE),
+            brokers: BTreeMap::new(),
+            office_watches: None,
+            members: Membership::new(store, Some(me.broker_id)),
+            lived: None,
+            drained: BTreeSet::new(),
+            watcher: new_watcher(&**store.disk()),
+            root_watch: None,
+            settle: Settle::default(),
+            tell,
+            told: ToldOnce::default(),
+        };
+        let root = store.root();
+        let watch = control.watcher.add_closes(&**root, ".");
+        control.root_watch = Some(watch.map_err(|e| Error::io("watch", root.path(), e))?);
+        // Who died just before the watch may still have held his lock.
+        control.settle.wake(control.now());
+        control.tick();
+        let first_role = control.election.epoch();
+        let thread = std::thread::Builder::new()
+            .name("mq-control".to_owned())
+            .spawn(move || control.run(&stopped))
+            .map_err(|e| Error::io("start a thread for", "the controller's role", e))?;
+        Ok(ControlLoop {
+            thread: Some(thread),
+            stop: Some(stop),
+            told,
+            first_role,
+        })
+    }
+
+    /// The epoch in which this daemon was the controller after the first look, if it was.
+    pub fn first_role(&self) -> Option<u64> {
+        self.first_role
+    }
+
+    /// Passes on what is to be told.
+    pub fn tell(&self, tell: &mut dyn FnMut(Told)) {
+        while let Ok(told) = self.told.try_recv() {
+            tell(told);
+        }
+    }
+
+    /// Checks that the thread still runs.
+    ///
+    /// # Errors
+    /// Whatever ended it.
+    pub fn check(&self) -> Result<()> {
+        if self.thread.as_ref().is_some_and(JoinHandle::is_finished) {
+            return Err(ended());
+        }
+        Ok(())
+    }
+
+    /// Gives the role up and ends the thread.
+    ///
+    /// # Errors
+    /// Of giving it up.
+    pub fn stop(mut self, tell: &mut dyn FnMut(Told)) -> Result<()> {
+        let done = self.end();
+        self.tell(tell);
+        done
+    }
+
+    fn end(&mut self) -> Result<()> {
+        drop(self.stop.take());
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(done)) => done,
+            Some(Err(_)) => Err(ended()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for ControlLoop {
+    fn drop(&mut self) {
+        // Whatever made the daemon end is told, not this.
+        let _ = self.end();
+    }
+}
+
+fn ended() -> Error {
+    Error::new(
+        Kind::Io,
+        "the thread for the controller's role ended unexpectedly",
+    )
+}
+
+/// What the thread works with.
+struct Control {
+    store: Arc<StoreDir>,
+    me: Me,
+    election: Election,
+    controller: Controller,
+    /// All brokers, as of the last look.
+    brokers: BTreeMap<BrokerId, Standing>,
+    /// Of the topics and the reports, while in office.
+    office_watches: Option<[WatchId; 2]>,
+    members: Membership,
+    /// The incarnations that lived at the last look; none while another is the controller.
+    lived: Option<BTreeMap<BrokerId, u64>>,
+    /// Those that lived and were drained.
+    drained: BTreeSet<BrokerId>,
+    watcher: Box<dyn Watcher>,
+    root_watch: Option<WatchId>,
+    settle: Settle,
+    tell: Sender<Told>,
+    /// The errors of each part.
+    told: ToldOnce,
+}
+
+impl Control {
+    fn run(mut self, stopped: &PipeReader) -> Result<()> {
+        let mut tick = self.now() + TICK;
+        while !is_closed(stopped) {
+            let now = self.now();
+            let due = [self.settle.due(now), self.controller.due()];
+            let next = due.into_iter().flatten().fold(tick, Duration::min);
+            let timeout = next.saturating_sub(now);
+            let wake = match self.watcher.wait(timeout, Some(stopped.as_fd())) {
+                Ok(wake) => wake,
+                Err(e) => {
+                    // Without a watch, time alone wakes.
+                    let e = Error::io("watch", self.store.path(), e);
+                    self.trouble("watch", Err(e));
+                    self.store.clock().sleep(timeout);
+                    Wake::Nothing
+                }
+            };
+            if self.is_about(&wake) {
+                self.settle.wake(self.now());
+            }
+            if self.now() >= tick {
+                tick = self.now() + TICK;
+                self.tick();
+            } else if wake == Wake::Anything || self.settle.due(self.now()).is_some() {
+                // A watcher that cannot tell is back in a moment: nothing to settle.
+                self.glance();
+            }
+            self.govern(&wake);
+        }
+        self.controller.resign();
+        self.election.stop()
+    }
+
+    fn now(&self) -> Duration {
+        self.store.clock().monotonic()
+    }
+
+    fn is_about(&mut self, wake: &Wake) -> bool {
+        let is_of_root = match (wake, self.root_watch) {
+            (Wake::Changed(ids), Some(watch)) => ids.contains(&watch),
+            _ => false,
+        };
+        let is_known = matches!(wake, Wake::Changed(_));
+        let is_of_members = is_known && self.lived.is_some() && self.members.is_about(wake);
+        is_of_root || is_of_members
+    }
+
+    /// Looks at all there is to look at.
+    fn tick(&mut self) {
+        self.roles();
+        self.look_at_members();
+    }
+
+    /// After a wake: looks at what may have died.
+    fn glance(&mut self) {
+        match self.election.is_lock_free() {
+            Ok(true) => self.tick(),
+            Ok(false) => self.look_at_members(),
+            Err(e) => self.trouble("the controller's role", Err(e)),
+        }
+    }
+
+    /// Sees to the controller's role. A daemon that cannot is still a caretaker.
+    fn roles(&mut self) {
+        match self.election.tick() {
+            Ok(changes) => {
+                self.trouble("the controller's role", Ok(()));
+                for change in changes {
+                    let note = match change {
+                        Change::Elected(epoch) => {
+                            // As at the start, with those who are watched from now on.
+                            self.settle.wake(self.now());
+                            self.controller.take_office(epoch, self.me);
+                            format!("elected controller in epoch {epoch}")
+                        }
+                        Change::Superseded(by) => {
+                            self.controller.resign();
+                            format!("no longer the controller: epoch {by} has begun")
+                        }
+                    };
+                    self.note(note);
+                }
+            }
+            Err(e) => self.trouble("the controller's role", Err(e)),
+        }
+    }
+
+    /// The controller's turn, if this daemon is it.
+    fn govern(&mut self, wake: &Wake) {
+        if self.election.epoch().is_none() {
+            for watch in self.office_watches.take().into_iter().flatten() {
+                self.watcher.remove(watch);
+            }
+            return;
+        }
+        if self.lived.is_none() {
+            // Nobody is known yet, which is not that nobody lives.
+            return;
+        }
+        let governed = self.watch_office().and_then(|fresh| {
+            let is_of = |at: usize| match (wake, &self.office_watches) {
+                (Wake::Anything, _) => true,
+                (Wake::Changed(ids), Some(watches)) => {
+                    watches.get(at).is_some_and(|watch| ids.contains(watch))
+                }
+                _ => false,
+            };
+            let changed = Changed {
+                topics: fresh || is_of(0),
+                reports: fresh || is_of(1),
+            };
+            if changed.topics {
+                // Who joined an in-sync set lives, though he may have been dead a moment ago: what
+                // is decided by the new file is decided by a new look.
+                self.look_at_members();
+            }
+            let tell = &self.tell;
+            self.controller.turn(&self.brokers, changed, &mut |told| {
+                // Nobody listens once the daemon ends.
+                let _ = tell.send(told);
+            })
+        });
+        self.trouble("the controller's work", governed);
+    }
+
+    /// Watches what the controller has to know; whether it was not watched before.
+    fn watch_office(&mut self) -> Result<bool> {
+        if self.office_watches.is_some() {
+            return Ok(false);
+        }
+        let mut watch = |dir: &Arc<dyn crate::disk::Dir>| {
+            let added = self.watcher.add_dir(&**dir, ".");
+            added.map_err(|e| Error::io("watch", dir.path(), e))
+        };
+        let topics = watch(self.store.topics_dir()?)?;
+        let reports = watch(&failure_reports::open(&self.store)?)?;
+        self.office_watches = Some([topics, reports]);
+        Ok(true)
+    }
+
+    /// The controller watches who lives.
+    fn look_at_members(&mut self) {
+        if self.election.epoch().is_none() {
+            if self.lived.take().is_some() {
+                self.members.unwatch(&mut *self.watcher);
+                self.members = Membership::new(&self.store, Some(self.me.broker_id));
+            }
+            return;
+        }
+        let looked = self.members.look(self.now()).and_then(|members| {
+            // Who is found only now is looked at again once he is watched.
+            self.members.watch(&mut *self.watcher)?;
+            Ok(members)
+        });
+        match looked {
+            Ok(members) => {
+                self.trouble("the brokers", Ok(()));
+                self.compare(&members);
+            }
+            Err(e) => self.trouble("the brokers", Err(e)),
+        }
+        for e in self.members.take_troubles() {
+            self.trouble("a broker", Err(e));
+        }
+    }
+
+    fn compare(&mut self, members: &BTreeMap<BrokerId, Member>) {
+        self.brokers = members
+            .iter()
+            .map(|(id, member)| {
+                let standing = Standing {
+                    alive: member.alive,
+                    drained: member.drained,
+                    incarnation: member.incarnation,
+                };
+                (*id, standing)
+            })
+            .collect();
+        let live = members.iter().filter(|(_, member)| member.alive);
+        let live: BTreeMap<_, _> = live.map(|(id, m)| (*id, m.incarnation)).collect();
+        let drained = members.iter().filter(|(_, m)| m.alive && m.drained);
+        let drained: BTreeSet<_> = drained.map(|(id, _)| *id).collect();
+        let were = std::mem::replace(&mut self.drained, drained.clone());
+        if self.lived.is_some() {
+            for id in drained.difference(&were) {
+                self.note(format!("broker {id} is drained"));
+            }
+            for id in were.difference(&drained).filter(|id| live.contains_key(id)) {
+                self.note(format!("broker {id} is no longer drained"));
+            }
+        }
+        let before = self.lived.replace(live.clone());
+        for note in changes(&before.unwrap_or_else(|| live.clone()), &live) {
+            self.note(note);
+        }
+    }
+
+    fn note(&self, text: String) {
+        // Nobody listens once the daemon ends.
+        let _ = self.tell.send(Told::Note(text));
+    }
+
+    /// Tells an error of a part, once, until that part does well.
+    fn trouble(&mut self, of: &str, done: Result<()>) {
+        let Err(error) = done else {
+            self.told.is_well(of);
+            return;
+        };
+        if self.told.is_news(of, &error) {
+            let _ = self.tell.send(Told::Problem(error.at(of)));
+        }
+    }
+}
+
+/// What became of the brokers between two looks, in words.
+fn changes(before: &BTreeMap<BrokerId, u64>, now: &BTreeMap<BrokerId, u64>) -> Vec<String> {
+    let gone = before
+        .keys()
+        .filter(|id| !now.contains_key(id))
+        .map(|id| format!("broker {id} no longer runs"));
+    let come = now
+        .iter()
+        .filter_map(|(id, incarnation)| match before.get(id) {
+            None => Some(format!("broker {id} is running")),
+            Some(old) if old != incarnation => Some(format!("broker {id} was restarted")),
+            Some(_) => None,
+        });
+    gone.chain(come).collect()
+}
+
+/// Whether the other end of the pipe is closed.
+fn is_closed(pipe: &PipeReader) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut fds = [PollFd::new(pipe, PollFlags::IN)];
+    let at_once = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    poll(&mut fds, Some(&at_once)).is_ok_and(|ready| ready > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_became_of_the_brokers() {
+        let of = |pairs: &[(BrokerId, u64)]| pairs.iter().copied().collect::<BTreeMap<_, _>>();
+        let before = of(&[(0, 1), (1, 4), (2, 7)]);
+        assert!(changes(&before, &before).is_empty());
+        let now = of(&[(0, 1), (2, 8), (9, 1)]);
+        assert_eq!(
+            changes(&before, &now),
+            [
+                "broker 1 no longer runs",
+                "broker 2 was restarted",
+                "broker 9 is running"
+            ]
+        );
+    }
+}

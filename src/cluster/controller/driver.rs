@@ -1,0 +1,596 @@
+//! The controller: carries out what [`super::step`] decides.
+//!
+//! Whoever runs it watches `topics/` and `reports/` ([`crate::store::brokers::failure_reports::open`]) and knows the
+//! brokers; it calls [`Controller::turn`] when one of them changed, and when [`Controller::due`]
+//! says. A turn replaces topic files; looks at replicas, planned moves, and the high watermarks after
+//! each change, have threads of their own.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::job::Job;
+use super::leadership_transfer::{Move, Mover, Terms, Witness};
+use super::metadata_update::{Made, Warrant, change_all, leaders, tell_elections, tell_moves};
+use super::prober::Lookout;
+use super::replica_snapshot::Disks;
+use super::role::Me;
+use super::state::{Change, Effects, Ended, Event, LookAt, PlannedMove, Rules, Standing, State};
+use super::step::step;
+use crate::cluster::notice::Told;
+use crate::cluster::notify_once::ToldOnce;
+use crate::error::{Error, Kind, Result};
+use crate::store::brokers::failure_reports;
+use crate::store::topics::topic_file;
+use crate::store::{FencedGuard, StoreDir, TopicFile};
+use crate::timing::TRANSFER_STALLED_AFTER;
+use crate::types::{BrokerId, TopicName, TopicPartition};
+
+/// Between two looks at the threads that move leaders, at first and once that takes longer, and at
+/// others.
+const POLL_MOVES: Duration = Duration::from_millis(5);
+const POLL_LONG_MOVES: Duration = Duration::from_millis(100);
+const LONG_MOVE: Duration = Duration::from_secs(2);
+const POLL_OTHERS: Duration = Duration::from_millis(200);
+/// After topics or reports could not be read.
+const READ_AGAIN: Duration = Duration::from_secs(1);
+/// Between two looks at what slow disks answered.
+const POLL_LOOKS: Duration = Duration::from_millis(20);
+
+/// Raises the high watermark of a partition as far as its topic file and its in-sync replicas let
+/// it, after one of them changed.
+pub type Raise = Arc<dyn Fn(&Arc<StoreDir>, &TopicPartition) -> Result<()> + Send + Sync>;
+
+/// What changed since the last turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Changed {
+    /// Topic files came, went or were replaced, perhaps.
+    pub topics: bool,
+    /// Reports were made, perhaps.
+    pub reports: bool,
+}
+
+/// One daemon's controller. It does nothing until it takes office.
+pub struct Controller {
+    store: Arc<StoreDir>,
+    mover: Arc<dyn Mover>,
+    raise: Raise,
+    patience: Duration,
+    office: Option<Office>,
+}
+
+impl fmt::Debug for Controller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Controller")
+            .field("office", &self.office.as_ref().map(|o| o.warrant.epoch()))
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug)]
+struct Office {
+    warrant: Arc<Warrant>,
+    state: State,
+    disks: Disks,
+    lookout: Lookout,
+    topics: HashMap<TopicName, Topic>,
+    /// When topics and reports are to be read whatever changed: at first, and after a failure.
+    unread: Option<Duration>,
+    moving: Vec<Moving>,
+    raising: Vec<JoinHandle<Vec<Error>>>,
+    /// The errors of each topic, and of what else failed.
+    told: ToldOnce,
+}
+
+#[derive(Debug)]
+struct Topic {
+    file: TopicFile,
+    /// An acknowledgement counts on what is on disk only.
+    synced_only: bool,
+}
+
+/// Moves that were begun together.
+#[derive(Debug)]
+struct Moving {
+    /// Those that did not end yet.
+    planned: Vec<Option<PlannedMove>>,
+    since: Duration,
+    ends: Receiver<(usize, Result<()>)>,
+}
+
+/// Tells the controller's thread of ends.
+struct Ends(Sender<(usize, Result<()>)>);
+
+impl Witness for Ends {
+    fn ended(&mut self, index: usize, outcome: Result<()>) {
+        // A controller that resigned does not ask.
+        let _ = self.0.send((index, outcome));
+    }
+}
+
+type Tell<'a> = &'a mut dyn FnMut(Told);
+
+impl Controller {
+    /// Of a store. `patience`: how long the fenced lock is waited for.
+    pub fn new(
+        store: &Arc<StoreDir>,
+        mover: Arc<dyn Mover>,
+        raise: Raise,
+        patience: Duration,
+    ) -> Self {
+        Controller {
+            store: Arc::clone(store),
+            mover,
+            raise,
+            patience,
+            office: None,
+        }
+    }
+
+    /// Begins anew, as the controller of that epoch.
+    pub fn take_office(&mut self, epoch: u64, me: Me) {
+        self.resign();
+        self.office = Some(Office {
+            warrant: Arc::new(Warrant::new(epoch, me)),
+            state: State::default(),
+            disks: Disks::default(),
+            lookout: Lookout::new(&self.store),
+            topics: HashMap::new(),
+            unread: Some(Duration::ZERO),
+            moving: Vec::new(),
+            raising: Vec::new(),
+            told: ToldOnce::default(),
+        });
+    }
+
+    /// Decides nothing any more. Moves under way fail; waits for none.
+    pub fn resign(&mut self) {
+        if let Some(office) = self.office.take() {
+            office.warrant.give_up();
+        }
+    }
+
+    /// Whether looks are under way that the last turn did not wait for.
+    #[cfg(test)]
+    pub fn is_looking(&self) -> bool {
+        let office = self.office.as_ref();
+        office.is_some_and(|office| !office.lookout.is_idle())
+    }
+
+    /// When the next turn is due though nothing changed; `None` out of office.
+    pub fn due(&self) -> Option<Duration> {
+        let office = self.office.as_ref()?;
+        let now = self.store.clock().monotonic();
+        let newest = office.moving.iter().map(|moving| moving.since).max();
+        let poll = match (newest, office.raising.is_empty()) {
+            (Some(since), _) if now.saturating_sub(since) < LONG_MOVE => Some(POLL_MOVES),
+            (Some(_), _) => Some(POLL_LONG_MOVES),
+            (None, false) => Some(POLL_OTHERS),
+            (None, true) => None,
+        };
+        let poll = poll.map(|pause| now + pause);
+        let looks = (!office.lookout.is_idle()).then_some(now + POLL_LOOKS);
+        [poll, looks, office.unread, office.state.due()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Takes up what changed and does what is called for. `brokers` are all that are registered;
+    /// in the first turn it has to be settled who of them is alive.
+    ///
+    /// # Errors
+    /// What keeps it from looking at topics or reports; the next turn goes on. Troubles of one
+    /// topic are told.
+    pub fn turn(
+        &mut self,
+        brokers: &std::collections::BTreeMap<BrokerId, Standing>,
+        changed: Changed,
+        tell: Tell<'_>,
+    ) -> Result<()> {
+        let Some(office) = &mut self.office else {
+            return Ok(());
+        };
+        let (store, now) = (&self.store, self.store.clock().monotonic());
+        let mut todo = Effects::default();
+        office.happen(Event::Brokers(brokers.clone()), now, &mut todo);
+        let ended = office.ended_moves(store, &self.raise, tell);
+        let unread = office.unread.take_if(|due| *due <= now).is_some();
+        let mut failed = None;
+        if unread || changed.topics || !ended.is_empty() {
+            failed = office.refresh(store, &mut todo, tell).err();
+        }
+        office.happen(Event::Ended(ended), now, &mut todo);
+        if unread || changed.reports {
+            match failure_reports::take(store) {
+                Ok(reported) => office.happen(Event::Reported(reported), now, &mut todo),
+                Err(e) => failed = failed.or(Some(e)),
+            }
+        }
+        if !office.lookout.is_idle() {
+            office.looked(store, &mut todo, tell);
+        }
+        office.happen(Event::Tick, now, &mut todo);
+        // Whatever failed, what was decided is done: its end is waited for.
+        failed = self.carry_out(todo, tell).or(failed);
+        match failed {
+            Some(e) => {
+                if let Some(office) = &mut self.office {
+                    office.unread = Some(now + READ_AGAIN);
+                }
+                Err(e)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Does everything, and what follows from it. Looks come first, then moves: both are quick, and
+    /// what a dead leader waits for. Resigns once this daemon is the controller no more. Returns
+    /// what kept it from reading topics.
+    fn carry_out(&mut self, mut todo: Effects, tell: Tell<'_>) -> Option<Error> {
+        let mut failed = None;
+        let office = self.office.as_mut()?;
+        let store = &self.store;
+        loop {
+            for text in todo.told.drain(..) {
+                tell(Told::Note(text));
+            }
+            if !todo.looks.is_empty() {
+                let looks = std::mem::take(&mut todo.looks);
+                office.ask(looks);
+                office.looked(store, &mut todo, tell);
+            } else if !todo.moves.is_empty() {
+                let moves = std::mem::take(&mut todo.moves);
+                let ended = office.start_moves(store, &self.mover, moves, tell);
+                let now = store.clock().monotonic();
+                office.happen(Event::Ended(ended), now, &mut todo);
+            } else if !todo.changes.is_empty() {
+                let changes = std::mem::take(&mut todo.changes);
+                let (holds, ended) =
+                    office.change(store, &self.raise, changes, self.patience, tell);
+                if !holds {
+                    self.resign();
+                    return failed;
+                }
+                failed = office.refresh(store, &mut todo, tell).err().or(failed);
+                let now = store.clock().monotonic();
+                office.happen(Event::Ended(ended), now, &mut todo);
+            } else {
+                return failed;
+            }
+        }
+    }
+}
+
+impl Office {
+    fn happen(&mut self, event: Event, now: Duration, todo: &mut Effects) {
+        let state = std::mem::take(&mut self.state);
+        let (state, effects) = step(state, event, now);
+        self.state = state;
+        todo.looks.extend(effects.looks);
+        todo.moves.extend(effects.moves);
+        todo.changes.extend(effects.changes);
+        todo.told.extend(effects.told);
+    }
+
+    /// Takes up the topics that changed.
+    fn refresh(&mut self, store: &StoreDir, todo: &mut Effects, tell: Tell<'_>) -> Result<()> {
+        let now = store.clock().monotonic();
+        let names = topic_file::list(store)?;
+        let there: HashSet<_> = names.iter().collect();
+        let known = self.topics.keys();
+        let gone: Vec<_> = known.filter(|n| !there.contains(n)).cloned().collect();
+        for name in gone {
+            self.forget(name, now, todo);
+        }
+        for name in names {
+            match self.refresh_topic(store, &name, todo) {
+                Ok(()) => {
+                    self.told.is_well(name.as_str());
+                }
+                Err(e) => {
+                    // What is known of it stays: its leaders may die meanwhile.
+                    self.problem(name.as_str().to_owned(), e, tell);
+                    self.unread.get_or_insert(now + READ_AGAIN);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self, name: TopicName, now: Duration, todo: &mut Effects) {
+        self.topics.remove(&name);
+        self.happen(Event::TopicGone(name), now, todo);
+    }
+
+    fn refresh_topic(
+        &mut self,
+        store: &StoreDir,
+        name: &TopicName,
+        todo: &mut Effects,
+    ) -> Result<()> {
+        if let Some(topic) = self.topics.get(name)
+            && topic.file.is_current()?
+        {
+            return Ok(());
+        }
+        let now = store.clock().monotonic();
+        let Some((meta, file)) = topic_file::read_if_there(store, name)? else {
+            self.forget(name.clone(), now, todo);
+            return Ok(());
+        };
+        let configs = meta.configs()?;
+        let rules = Rules {
+            unclean: configs.unclean_leader_election,
+            lag_max: Duration::from_millis(configs.replica_lag_time_max_ms),
+        };
+        let synced_only = configs.flush_messages == 1;
+        self.topics
+            .insert(name.clone(), Topic { file, synced_only });
+        self.happen(Event::Topic(Arc::unwrap_or_clone(meta), rules), now, todo);
+        Ok(())
+    }
+
+    fn ask(&mut self, looks: Vec<LookAt>) {
+        for at in looks {
+            let topic = self.topics.get(&at.tp.topic);
+            let synced_only = topic.is_none_or(|topic| topic.synced_only);
+            self.lookout.ask(&mut self.disks, at, synced_only);
+        }
+    }
+
+    /// Takes up what was seen by now. A broker that is behind is not waited for.
+    fn looked(&mut self, store: &StoreDir, todo: &mut Effects, tell: Tell<'_>) {
+        let round = self.lookout.round();
+        let place = "the controller's look at replicas".to_owned();
+        match round.trouble {
+            Some(e) => self.problem(place, e, tell),
+            None if round.goes_on => {}
+            None => self.told.is_well(&place),
+        }
+        self.tell_slow_disks(tell);
+        let now = store.clock().monotonic();
+        self.happen(Event::Looked(round.looked), now, todo);
+    }
+
+    /// Tells, once, of disks on which nobody can be seen to beat.
+    fn tell_slow_disks(&mut self, tell: Tell<'_>) {
+        let place = "writes to disks";
+        let slow: Vec<_> = self.disks.slow().collect();
+        if slow.is_empty() {
+            self.told.is_well(place);
+        }
+        for error in slow {
+            self.problem(place.to_owned(), error, tell);
+        }
+    }
+
+    /// Begins moves, those from one broker to another in a thread of their own: where the disk of one
+    /// hangs, the others go on. What could not begin has failed.
+    fn start_moves(
+        &mut self,
+        store: &Arc<StoreDir>,
+        mover: &Arc<dyn Mover>,
+        planned: Vec<PlannedMove>,
+        tell: Tell<'_>,
+    ) -> Vec<Ended> {
+        let mut groups: BTreeMap<(BrokerId, BrokerId), Vec<PlannedMove>> = BTreeMap::new();
+        for one in planned {
+            let way = (one.what.from, one.what.to);
+            groups.entry(way).or_default().push(one);
+        }
+        let mut failed = Vec::new();
+        for planned in groups.into_values() {
+            let (ends, ended) = mpsc::channel();
+            match self.start_group(store, mover, &planned, ends) {
+                Ok(()) => self.moving.push(Moving {
+                    planned: planned.into_iter().map(Some).collect(),
+                    since: store.clock().monotonic(),
+                    ends: ended,
+                }),
+                Err(e) => {
+                    self.problem("planned moves".to_owned(), e, tell);
+                    failed.extend(not_done(planned.into_iter().map(|p| (p.job, p.what.tp))));
+                }
+            }
+        }
+        failed
+    }
+
+    fn start_group(
+        &self,
+        store: &Arc<StoreDir>,
+        mover: &Arc<dyn Mover>,
+        planned: &[PlannedMove],
+        ends: Sender<(usize, Result<()>)>,
+    ) -> Result<()> {
+        let moves: Vec<Move> = planned.iter().map(|p| p.what.clone()).collect();
+        let (store, mover) = (Arc::clone(store), Arc::clone(mover));
+        let warrant = Arc::clone(&self.warrant);
+        let work = move || {
+            let terms = Terms {
+                authority: &|_held: &FencedGuard| warrant.holds(&store),
+                goes_on: &|| !warrant.is_given_up(),
+                stalled_after: TRANSFER_STALLED_AFTER,
+            };
+            mover.move_leaders(&store, &moves, terms, &mut Ends(ends));
+        };
+        spawn("mq-move", work).map(drop)
+    }
+
+    /// The ends of moves.
+    fn ended_moves(&mut self, store: &Arc<StoreDir>, raise: &Raise, tell: Tell<'_>) -> Vec<Ended> {
+        for thread in self.raising.extract_if(.., |thread| thread.is_finished()) {
+            let errors = thread.join().unwrap_or_else(|_| vec![panicked()]);
+            if let Some(e) = errors.into_iter().next() {
+                tell(Told::Problem(e.at("a high watermark")));
+            }
+        }
+        let mut outcomes = Vec::new();
+        for moving in &mut self.moving {
+            moving.take_ends(&mut outcomes);
+        }
+        self.moving
+            .retain(|moving| moving.planned.iter().any(Option::is_some));
+        let mut ended = Vec::new();
+        let mut moved = Vec::new();
+        let mut failed = Vec::new();
+        for (PlannedMove { job, what, why }, outcome) in outcomes {
+            let (done, tp) = (outcome.is_ok(), what.tp.clone());
+            match outcome {
+                Ok(()) => {
+                    self.told.is_well(&failed_from(what.from));
+                    moved.push((what, why));
+                }
+                // Something else came first: no trouble.
+                Err(e) if matches!(e.kind(), Kind::Fenced | Kind::UnknownTopic) => {}
+                Err(e) => failed.push((what.from, e.at(&tp))),
+            }
+            ended.push(Ended { job, tp, done });
+        }
+        let tps: Vec<_> = moved.iter().map(|(what, _)| what.tp.clone()).collect();
+        self.raise_in_thread(store, raise, tps, tell);
+        tell_moves(moved, tell);
+        self.tell_failed(failed, tell);
+        ended
+    }
+
+    /// Tells of moves that failed, once for each broker that they were from.
+    fn tell_failed(&mut self, failed: Vec<(BrokerId, Error)>, tell: Tell<'_>) {
+        let count = failed.len();
+        let mut first = None;
+        for (from, e) in failed {
+            let is_news = self.told.is_news(&failed_from(from), &e);
+            first = first.or(is_news.then_some(e));
+        }
+        if let Some(first) = first {
+            let place = format!("{} could not be moved as planned", leaders(count));
+            tell(Told::Problem(first.at(place)));
+        }
+    }
+
+    /// Raises high watermarks after a change. One lost costs time only: the next who syncs or
+    /// fetches raises it.
+    fn raise_in_thread(
+        &mut self,
+        store: &Arc<StoreDir>,
+        raise: &Raise,
+        tps: Vec<TopicPartition>,
+        tell: Tell<'_>,
+    ) {
+        if tps.is_empty() {
+            return;
+        }
+        let (store, raise) = (Arc::clone(store), Arc::clone(raise));
+        match spawn("mq-raise", move || raise_all(&store, &raise, &tps)) {
+            Ok(thread) => self.raising.push(thread),
+            Err(e) => self.problem("high watermarks".to_owned(), e, tell),
+        }
+    }
+
+    /// Changes topic files, in one hold. `false` if this daemon is the controller no more.
+    fn change(
+        &mut self,
+        store: &Arc<StoreDir>,
+        raise: &Raise,
+        changes: Vec<Change>,
+        patience: Duration,
+        tell: Tell<'_>,
+    ) -> (bool, Vec<Ended>) {
+        let place = "changes of leaders and in-sync sets".to_owned();
+        let outcome = change_all(store, &self.warrant, &mut self.disks, &changes, patience);
+        let made = match outcome {
+            Ok(Some(Made { jobs, failed })) => {
+                self.told.is_well(&place);
+                for (name, e) in failed {
+                    self.problem(name.as_str().to_owned(), e, tell);
+                }
+                jobs
+            }
+            Ok(None) => return (false, Vec::new()),
+            Err(e) => {
+                self.problem(place, e, tell);
+                HashSet::new()
+            }
+        };
+        tell_elections(changes.iter().filter(|c| made.contains(&c.job)), tell);
+        let tps: Vec<_> = changes
+            .iter()
+            .filter(|change| made.contains(&change.job))
+            .map(|change| change.tp.clone())
+            .collect();
+        self.raise_in_thread(store, raise, tps, tell);
+        let ended = changes.into_iter().map(|change| Ended {
+            done: made.contains(&change.job),
+            job: change.job,
+            tp: change.tp,
+        });
+        (true, ended.collect())
+    }
+
+    /// Tells an error, once.
+    fn problem(&mut self, of: String, error: Error, tell: Tell<'_>) {
+        if self.told.is_news(&of, &error) {
+            tell(Told::Problem(error.at(of)));
+        }
+    }
+}
+
+impl Moving {
+    /// Takes the ends that were told. Those of a thread that is no more have failed.
+    fn take_ends(&mut self, outcomes: &mut Vec<(PlannedMove, Result<()>)>) {
+        loop {
+            match self.ends.try_recv() {
+                Ok((index, outcome)) => {
+                    let planned = self.planned.get_mut(index).and_then(Option::take);
+                    outcomes.extend(planned.map(|planned| (planned, outcome)));
+                }
+                Err(TryRecvError::Empty) => return,
+                Err(TryRecvError::Disconnected) => {
+                    let left = self.planned.iter_mut().filter_map(Option::take);
+                    outcomes.extend(left.map(|planned| (planned, Err(panicked()))));
+                    return;
+                }
+            }
+        }
+    }
+}
+
+fn raise_all(store: &Arc<StoreDir>, raise: &Raise, tps: &[TopicPartition]) -> Vec<Error> {
+    let raised = tps.iter().map(|tp| raise(store, tp).map_err(|e| e.at(tp)));
+    raised
+        .filter_map(Result::err)
+        .filter(|e| !matches!(e.kind(), Kind::Fenced | Kind::UnknownTopic))
+        .collect()
+}
+
+fn spawn<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(work)
+        .map_err(|e| {
+            Error::new(Kind::Io, format!("cannot start a thread: {e}"))
+                .cure("allow more processes ('ulimit -u')")
+        })
+}
+
+/// The place of moves that failed, in what was told.
+fn failed_from(broker: BrokerId) -> String {
+    format!("moves from broker {broker}")
+}
+
+fn panicked() -> Error {
+    Error::new(Kind::Io, "a thread of the controller ended unexpectedly")
+}
+
+fn not_done(jobs: impl Iterator<Item = (Job, TopicPartition)>) -> Vec<Ended> {
+    let done = false;
+    let ended = jobs.map(|(job, tp)| Ended { job, tp, done });
+    ended.collect()
+}

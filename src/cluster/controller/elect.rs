@@ -1,0 +1,261 @@
+//! Elections that a person asks for.
+//!
+//! 1. A preferred leader gets its leadership by a planned move: nothing is lost.
+//! 2. An unclean election is for a partition that nobody in sync can lead. What the elected replica
+//!    lacks is lost, so it is the live one with most of the log, unless somebody says which.
+//! 3. It is the bare fence: the topic file names the new leader, alone in sync, in the next epoch,
+//!    if it still names leader and epoch that the plan was made on.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::changes::apply;
+use super::job::Job;
+use super::leadership_transfer::Move;
+use super::replica_snapshot::Looker;
+use super::state::{Change, ChangeKind, Election, Look, LookAt, Looked, PageLook};
+use crate::error::{Error, Kind, Result};
+use crate::partition::{InSync, until_answered};
+use crate::store::topics::topic_file;
+use crate::store::{FencedLock, Liveness, PartitionMeta, StoreDir, TopicHandle, TopicMeta};
+use crate::types::{BrokerId, LeaderEpoch, Offset, TopicPartition};
+
+/// The move that gives a partition to its preferred leader; `None` if that leads it already.
+///
+/// # Errors
+/// [`Kind::BrokerState`] if that cannot lead it now.
+pub fn move_to_preferred(
+    store: &StoreDir,
+    liveness: &Liveness,
+    meta: &TopicMeta,
+    partition: &PartitionMeta,
+) -> Result<Option<Move>> {
+    let tp = TopicPartition::new(meta.name.clone(), partition.partition);
+    let to = partition.preferred_leader();
+    if to == partition.leader {
+        return Ok(None);
+    }
+    let refused = |why: &str, cure: String| {
+        let text = format!(
+            "PREFERRED_LEADER_NOT_AVAILABLE: {tp} stays with broker {}: its preferred leader, broker {to}, {why}",
+            partition.leader
+        );
+        Err(Error::new(Kind::BrokerState, text).cure(cure))
+    };
+    if !liveness.is_alive(to) {
+        return refused("does not run", format!("mq-broker start --id {to}"));
+    }
+    if !partition.is_in_sync(to) {
+        let cure = format!(
+            "'mq-topics describe {}' shows how far behind it is",
+            meta.name
+        );
+        return refused("is not in sync", cure);
+    }
+    if store.broker_file(to)?.drained {
+        return refused("is drained", format!("mq-broker drain {to} --undo"));
+    }
+    Ok(Some(Move {
+        tp,
+        topic_id: meta.topic_id,
+        from: partition.leader,
+        epoch: partition.leader_epoch,
+        to,
+        drop_from_isr: Vec::new(),
+    }))
+}
+
+/// An unclean election that may be held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UncleanElection {
+    /// Of which partition.
+    pub tp: TopicPartition,
+    /// Who leads it, and cannot.
+    pub from: BrokerId,
+    /// Who is to lead it.
+    pub to: BrokerId,
+    /// The epoch that it leads in.
+    pub epoch: LeaderEpoch,
+    /// Where its log ends: what others had from there on is lost.
+    pub log_end_offset: Offset,
+    change: Change,
+}
+
+/// Whom an unclean election would elect: the broker `to`, else whoever of those that live has most
+/// of the log.
+///
+/// # Errors
+/// [`Kind::BrokerState`] where somebody in sync can lead, or nobody at all; [`Kind::UnknownTopic`];
+/// what looking at replicas may meet.
+pub fn plan_unclean(
+    store: &Arc<StoreDir>,
+    tp: &TopicPartition,
+    to: Option<BrokerId>,
+) -> Result<UncleanElection> {
+    let topic = TopicHandle::open(store, &tp.topic)?;
+    let partition = topic.partition(tp.partition)?;
+    if to.is_some_and(|to| partition.uuid_of(to).is_none()) {
+        return Err(nobody(tp, partition, to));
+    }
+    let every_message = topic.configs().every_message();
+    let liveness = Liveness::new(store);
+    let mut looker = Looker::new(store);
+    let looked = looker.look(
+        &LookAt {
+            job: Job(0),
+            tp: tp.clone(),
+            leader: partition.leader,
+            brokers: partition.replicas.iter().map(|r| r.broker).collect(),
+            probe: false,
+        },
+        every_message,
+    );
+    let sight = Sight { partition, looked };
+    for broker in &partition.isr {
+        let leads = *broker == partition.leader;
+        // A leader's directory serves without its daemon, too.
+        if !leads && !liveness.is_alive(*broker) {
+            continue;
+        }
+        if matches!(sight.of(*broker), Some(Look::Failed)) {
+            return Err(looker.trouble.unwrap_or_else(|| {
+                let text = format!("the replica of {tp} on broker {broker} cannot be examined");
+                Error::new(Kind::BrokerState, text)
+            }));
+        }
+        if sight.page(*broker).is_some() || matches!(sight.of(*broker), Some(Look::Unreadable)) {
+            let runs = !leads || liveness.is_alive(*broker);
+            return Err(not_needed(tp, *broker, leads, runs));
+        }
+    }
+    let fit = |broker: &BrokerId| *broker != partition.leader && liveness.is_alive(*broker);
+    let found = partition.replicas.iter().map(|r| r.broker).enumerate();
+    let best = found
+        .filter(|(_, broker)| fit(broker) && to.is_none_or(|to| to == *broker))
+        .filter_map(|(at, broker)| {
+            let page = sight.page(broker)?;
+            Some(((page.last_epoch, page.end, Reverse(at)), broker, page))
+        })
+        .max_by_key(|(key, ..)| *key);
+    let Some((_, broker, page)) = best else {
+        return Err(nobody(tp, partition, to));
+    };
+    let election = Election {
+        to: broker,
+        uuid: page.uuid,
+        drop_from_isr: Vec::new(),
+        unclean: true,
+        why: "by request",
+        forced: None,
+    };
+    Ok(UncleanElection {
+        tp: tp.clone(),
+        from: partition.leader,
+        to: broker,
+        epoch: partition.leader_epoch.saturating_add(1),
+        log_end_offset: page.end,
+        change: Change {
+            job: Job(0),
+            tp: tp.clone(),
+            topic_id: topic.meta().topic_id,
+            leader: partition.leader,
+            epoch: partition.leader_epoch,
+            kind: ChangeKind::Elect(election),
+        },
+    })
+}
+
+/// Holds the election.
+///
+/// # Errors
+/// [`Kind::Fenced`] if the leadership moved on since the plan was made; [`Kind::Busy`].
+pub fn elect_unclean(
+    store: &Arc<StoreDir>,
+    election: &UncleanElection,
+    patience: Duration,
+) -> Result<()> {
+    let tp = &election.tp;
+    let names = std::slice::from_ref(&tp.topic);
+    let changed = until_answered(store, patience, || {
+        let guard = FencedLock::acquire_store(store, "elect a leader", patience)?;
+        topic_file::update_all(store, &guard, names, |meta| {
+            Ok(apply(&InSync::new(store), meta, &election.change))
+        })
+    })?;
+    if changed.is_empty() {
+        let text = format!("the leadership of {tp} moved on meanwhile");
+        return Err(Error::new(Kind::Fenced, text)
+            .cure(format!("look at it with 'mq-topics describe {}'", tp.topic)));
+    }
+    Ok(())
+}
+
+/// What was seen of a partition's replicas.
+struct Sight<'a> {
+    partition: &'a PartitionMeta,
+    looked: Looked,
+}
+
+impl Sight<'_> {
+    fn of(&self, broker: BrokerId) -> Option<&Look> {
+        let mut replicas = self.looked.replicas.iter();
+        replicas.find(|(id, _)| *id == broker).map(|(_, look)| look)
+    }
+
+    /// The page of the replica directory that the topic file names.
+    fn page(&self, broker: BrokerId) -> Option<&PageLook> {
+        match self.of(broker) {
+            Some(Look::Page(page)) if self.partition.uuid_of(broker) == Some(page.uuid) => {
+                Some(page)
+            }
+            _ => None,
+        }
+    }
+}
+
+fn not_needed(tp: &TopicPartition, broker: BrokerId, leads: bool, runs: bool) -> Error {
+    let (text, cure) = if leads {
+        (
+            format!("ELECTION_NOT_NEEDED: the leader of {tp}, broker {broker}, can be used"),
+            if runs {
+                format!(
+                    "'mq-broker elect preferred {}' and 'mq-broker drain {broker}' move leaders \
+                     without loss",
+                    tp.topic
+                )
+            } else {
+                format!("its directory serves without its daemon; 'mq-broker start --id {broker}'")
+            },
+        )
+    } else {
+        (
+            format!("ELECTION_NOT_NEEDED: broker {broker} is in sync, and can lead {tp}"),
+            "the controller elects it; 'mq-broker health' lists the problems".to_owned(),
+        )
+    };
+    Error::new(Kind::BrokerState, text).cure(cure)
+}
+
+fn nobody(tp: &TopicPartition, partition: &PartitionMeta, to: Option<BrokerId>) -> Error {
+    let others = partition.replicas.iter().map(|r| r.broker);
+    let others: Vec<_> = others
+        .filter(|id| *id != partition.leader)
+        .map(|id| id.to_string())
+        .collect();
+    let text = match to {
+        Some(to) if partition.uuid_of(to).is_none() => {
+            format!("broker {to} holds no replica of {tp}")
+        }
+        Some(to) if to == partition.leader => format!("broker {to} leads {tp}, and cannot be used"),
+        Some(to) => {
+            format!("broker {to} cannot lead {tp}: it does not run, or its replica cannot be used")
+        }
+        None => format!("ELIGIBLE_LEADERS_NOT_AVAILABLE: no broker runs that could lead {tp}"),
+    };
+    let cure = match others.join(" or ") {
+        none if none.is_empty() => "it has no other replica; 'mq-topics verify' looks at it".into(),
+        others => format!("start broker {others}"),
+    };
+    Error::new(Kind::BrokerState, text).cure(cure)
+}

@@ -1,0 +1,270 @@
+//! The controller's role, carried out: looks, locks and writes for [`super::role`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::controller_file::ControllerFile;
+use super::role::{Effect, Event, Me, Named, Role, View, step};
+use crate::error::{Kind, Result};
+use crate::store::{self, FencedGuard, FencedLock, LifeLock, LifeWatch, Process, Sight, StoreDir};
+use crate::types::BrokerId;
+
+/// A change of this daemon's part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// It became the controller in that epoch.
+    Elected(u64),
+    /// It no longer is: that epoch came.
+    Superseded(u64),
+}
+
+/// One daemon's part in elections.
+#[derive(Debug)]
+pub struct Election {
+    store: Arc<StoreDir>,
+    me: Me,
+    role: Role,
+    lock: Option<LifeLock>,
+    /// The lock as others hold it. It is looked at before it is tried for: a try closes a file that
+    /// may be written, and that wakes all who wait for the lock.
+    others: LifeWatch,
+    /// The life of the broker that is named.
+    named: Option<(BrokerId, LifeWatch)>,
+    patience: Duration,
+}
+
+impl Election {
+    /// For the daemon `me`, which holds its broker's lock.
+    pub fn new(store: &Arc<StoreDir>, me: Me, patience: Duration) -> Self {
+        Election {
+            store: Arc::clone(store),
+            me,
+            role: Role::Standby(None),
+            lock: None,
+            others: LifeWatch::new(Arc::clone(store.root()), store::CONTROLLER_LOCK),
+            named: None,
+            patience,
+        }
+    }
+
+    /// The epoch in which this daemon is the controller, if it is.
+    pub fn epoch(&self) -> Option<u64> {
+        match self.role {
+            Role::Active(epoch) => Some(epoch),
+            Role::Standby(_) | Role::Stopped => None,
+        }
+    }
+
+    /// Whether the lock waits for somebody to take it. It costs a call of the system.
+    pub fn is_lock_free(&mut self) -> Result<bool> {
+        Ok(self.lock.is_none() && !self.others.is_held()?)
+    }
+
+    /// Looks, and does what is due.
+    pub fn tick(&mut self) -> Result<Vec<Change>> {
+        let view = self.view()?;
+        self.happen(Event::Looked(view))
+    }
+
+    /// Gives the role and the lock up.
+    pub fn stop(&mut self) -> Result<()> {
+        self.happen(Event::Stop).map(drop)
+    }
+
+    fn happen(&mut self, first: Event) -> Result<Vec<Change>> {
+        let mut changes = Vec::new();
+        let mut next = Some(first);
+        while let Some(event) = next.take() {
+            let now = self.store.clock().monotonic();
+            let (role, effects) = step(self.me, self.role, event, now);
+            self.role = role;
+            for effect in effects {
+                next = match effect {
+                    Effect::TakeLock => {
+                        if !self.others.is_held()? {
+                            let root = self.store.root();
+                            self.lock = LifeLock::try_take(root, store::CONTROLLER_LOCK)?;
+                        }
+                        match &self.lock {
+                            Some(lock) => {
+                                let process = Process::current(&**self.store.clock());
+                                lock.sign(self.me.incarnation, process)?;
+                                let view = self.view()?;
+                                Some(Event::Looked(view))
+                            }
+                            None => None,
+                        }
+                    }
+                    Effect::GiveLockBack => {
+                        self.lock = None;
+                        None
+                    }
+                    Effect::Claim(over) => Some(self.claim(over)?),
+                    Effect::Elected(epoch) => {
+                        changes.push(Change::Elected(epoch));
+                        None
+                    }
+                    Effect::Superseded(by) => {
+                        changes.push(Change::Superseded(by));
+                        None
+                    }
+                    Effect::Resign(epoch) => {
+                        self.resign(epoch)?;
+                        None
+                    }
+                };
+            }
+        }
+        Ok(changes)
+    }
+
+    fn view(&mut self) -> Result<View> {
+        if let Some(lock) = &self.lock
+            && !lock.in_place()?
+        {
+            self.lock = None;
+        }
+        let named = match ControllerFile::read(&self.store)? {
+            Some(file) => {
+                let who = Me {
+                    broker_id: file.broker_id,
+                    incarnation: file.incarnation,
+                };
+                let alive = if file.pid.is_none() {
+                    None
+                } else {
+                    self.beats(who)?
+                };
+                Some(Named {
+                    epoch: file.epoch,
+                    who,
+                    alive,
+                })
+            }
+            None => None,
+        };
+        Ok(View {
+            named,
+            lock_ours: self.lock.is_some(),
+        })
+    }
+
+    /// The beats of a daemon, if its very incarnation holds its broker's lock.
+    fn beats(&mut self, who: Me) -> Result<Option<u64>> {
+        if who == self.me {
+            // Its own beats tell it nothing.
+            return Ok(Some(0));
+        }
+        let mut watch = match self.named.take() {
+            Some((broker, watch)) if broker == who.broker_id && watch.is_open() => watch,
+            _ => match self.store.broker_dir(who.broker_id) {
+                Ok(dir) => LifeWatch::new(dir, store::BROKER_LOCK),
+                Err(e) if e.kind() == Kind::BrokerState => return Ok(None),
+                Err(e) => return Err(e),
+            },
+        };
+        let sight = watch.look()?;
+        self.named = Some((who.broker_id, watch));
+        Ok(match sight {
+            Sight::Held(Some(h)) if h.incarnation == who.incarnation => Some(h.counter),
+            Sight::Held(_) | Sight::Free => None,
+        })
+    }
+
+    fn claim(&self, over: Option<u64>) -> Result<Event> {
+        let guard = FencedLock::acquire_store(&self.store, "elect a controller", self.patience)?;
+        if ControllerFile::read(&self.store)?.map(|file| file.epoch) != over {
+            return Ok(Event::Lost);
+        }
+        let process = Process::current(&**self.store.clock());
+        let epoch = over.map_or(Some(1), |over| over.checked_add(1));
+        let Some(epoch) = epoch else {
+            return Ok(Event::Lost);
+        };
+        let file = ControllerFile {
+            epoch,
+            broker_id: self.me.broker_id,
+            incarnation: self.me.incarnation,
+            pid: Some(process.pid),
+            since_ms: self.store.clock().now_ms(),
+        };
+        file.write(&guard)?;
+        Ok(Event::Claimed(epoch))
+    }
+
+    fn resign(&self, epoch: u64) -> Result<()> {
+        let guard = FencedLock::acquire_store(&self.store, "resign as controller", self.patience)?;
+        match self.authority(&guard, epoch)? {
+            Some(file) => ControllerFile { pid: None, ..file }.write(&guard),
+            None => Ok(()),
+        }
+    }
+
+    /// The controller's file, if it still names this daemon in that epoch: looked at in every hold
+    /// of the metadata lock.
+    fn authority(&self, _held: &FencedGuard, epoch: u64) -> Result<Option<ControllerFile>> {
+        Ok(ControllerFile::read(&self.store)?.filter(|file| {
+            file.epoch == epoch
+                && file.broker_id == self.me.broker_id
+                && file.incarnation == self.me.incarnation
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::disk::OsDisk;
+
+    #[test]
+    fn epochs_rise_from_one_daemon_to_the_next() {
+        let at = tempfile::tempdir().expect("tempdir");
+        let clock = Arc::new(SystemClock::default());
+        let path = at.path().join("store");
+        let store = StoreDir::open_or_create(Arc::new(OsDisk), clock, &path).expect("store");
+        let store = Arc::new(store);
+        let patience = Duration::from_secs(5);
+        for incarnation in 1..=3 {
+            let me = Me {
+                broker_id: 0,
+                incarnation,
+            };
+            let mut election = Election::new(&store, me, patience);
+            assert_eq!(
+                election.tick().expect("tick"),
+                [Change::Elected(incarnation)]
+            );
+            assert_eq!(election.epoch(), Some(incarnation));
+            let mut other = Election::new(
+                &store,
+                Me {
+                    broker_id: 1,
+                    incarnation: 1,
+                },
+                patience,
+            );
+            // Broker 0 holds no lock of its own here, so it counts as dead; but its controller
+            // lock is held, so that the other has to watch first.
+            assert_eq!(other.tick().expect("tick"), []);
+            assert_eq!(election.tick().expect("tick"), []);
+            election.stop().expect("stop");
+            assert_eq!(
+                ControllerFile::read(&store)
+                    .expect("read")
+                    .and_then(|f| f.pid),
+                None
+            );
+        }
+        let mut other = Election::new(
+            &store,
+            Me {
+                broker_id: 1,
+                incarnation: 1,
+            },
+            patience,
+        );
+        assert_eq!(other.tick().expect("tick"), [Change::Elected(4)]);
+        assert_eq!(other.epoch(), Some(4));
+    }
+}

@@ -1,0 +1,60 @@
+//! What a broker that ends has to hand over.
+
+use std::sync::Arc;
+
+use super::leadership_transfer::{Move, Progress};
+use crate::error::Result;
+use crate::partition::Replica;
+use crate::store::topics::topic_file;
+use crate::store::{Liveness, StoreDir};
+use crate::types::{BrokerId, Offset, TopicPartition};
+
+/// The moves that leave a broker with nothing to lead, where others that live are in sync.
+///
+/// # Errors
+/// [`crate::error::Kind::Io`] if the topics cannot be listed.
+pub fn moves_away(store: &Arc<StoreDir>, broker: BrokerId) -> Result<Vec<Move>> {
+    let liveness = Liveness::new(store);
+    let mut moves = Vec::new();
+    for name in topic_file::list(store)? {
+        // Of one that cannot be read others tell.
+        let Ok(Some((meta, _))) = topic_file::read_if_there(store, &name) else {
+            continue;
+        };
+        for partition in meta.partitions.iter().filter(|p| p.leader == broker) {
+            let others = partition.replicas.iter().map(|replica| replica.broker);
+            let to = others
+                .filter(|id| *id != broker && partition.is_in_sync(*id))
+                .find(|id| liveness.is_alive(*id));
+            if let Some(to) = to {
+                moves.push(Move {
+                    tp: TopicPartition::new(name.clone(), partition.partition),
+                    topic_id: meta.topic_id,
+                    from: broker,
+                    epoch: partition.leader_epoch,
+                    to,
+                    drop_from_isr: Vec::new(),
+                });
+            }
+        }
+    }
+    Ok(moves)
+}
+
+/// What a broker that ends has still to hand over to others that live: partitions, and the records
+/// that those lack. What cannot be looked at counts for nothing.
+pub fn to_hand_over(store: &Arc<StoreDir>, broker: BrokerId) -> Progress {
+    let end = |tp: &TopicPartition, broker: BrokerId| -> Option<Offset> {
+        let page = Replica::open(store, tp, broker).ok()?.read_page().ok()??;
+        Some(page.tail.end)
+    };
+    let moves = moves_away(store, broker).unwrap_or_default();
+    let lacks = moves.iter().filter_map(|one| {
+        let (has, goal) = (end(&one.tp, one.to)?, end(&one.tp, one.from)?);
+        Some(goal.saturating_sub(has).max(0).unsigned_abs())
+    });
+    Progress {
+        records: lacks.sum(),
+        partitions: moves.len(),
+    }
+}

@@ -1,0 +1,108 @@
+use super::*;
+use crate::clock::SystemClock;
+use crate::disk::OsDisk;
+use crate::lifecycle::{NewTopic, create_topic};
+use crate::partition::Follower;
+use crate::store::topics::topic_file;
+use crate::store::{BrokerFile, ReplicaMeta, json_file};
+
+/// Who tells in which order moves end.
+#[derive(Default)]
+struct Ends(Vec<(usize, bool)>);
+
+impl Witness for Ends {
+    fn ended(&mut self, index: usize, outcome: Result<()>) {
+        self.0.push((index, outcome.is_ok()));
+    }
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().flatten() {
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_move_waits_for_no_other_leaders_log_to_be_put_in_order() {
+    let partitions: i32 = 4;
+    let at = tempfile::tempdir().unwrap();
+    let path = at.path().join("store");
+    let clock = Arc::new(SystemClock::default());
+    let store = Arc::new(StoreDir::open_or_create(Arc::new(OsDisk), clock, &path).unwrap());
+    let name = TopicName::new("t").unwrap();
+    create_topic(
+        &store,
+        &NewTopic::embedded(name.clone(), partitions),
+        PATIENCE,
+    )
+    .unwrap();
+    copy(&path.join("brokers/0/logs"), &path.join("brokers/1/logs"));
+    let file = json_file::encode(&BrokerFile::new(1));
+    std::fs::write(path.join("brokers/1/broker.json"), file).unwrap();
+    let guard = FencedLock::acquire_store(&store, "test", PATIENCE).unwrap();
+    let changed = topic_file::update_all(&store, &guard, std::slice::from_ref(&name), |meta| {
+        for p in &mut meta.partitions {
+            let uuid = p.replicas[0].uuid;
+            p.replicas = [0, 1].map(|broker| ReplicaMeta { broker, uuid }).into();
+            p.isr = vec![0, 1];
+            // What the pages say is of the epoch before.
+            p.leader_epoch += 1;
+        }
+        Ok(true)
+    });
+    let meta = changed.unwrap().remove(0);
+    drop(guard);
+    let tp = |partition| TopicPartition::new(name.clone(), partition);
+    let last = partitions - 1;
+    PartitionWriter::open(&store, &tp(last), PATIENCE)
+        .and_then(|mut writer| writer.make_ready())
+        .unwrap();
+    // Somebody has the logs of the others.
+    let others: Vec<_> = (0..last)
+        .map(|partition| Replica::open(&store, &tp(partition), 0).unwrap())
+        .collect();
+    let held: Vec<_> = others
+        .iter()
+        .map(|replica| replica.lock(PATIENCE).unwrap())
+        .collect();
+    let moves: Vec<_> = (0..partitions)
+        .map(|partition| Move {
+            tp: tp(partition),
+            topic_id: meta.topic_id,
+            from: 0,
+            epoch: meta.partitions[0].leader_epoch,
+            to: 1,
+            drop_from_isr: Vec::new(),
+        })
+        .collect();
+    let terms = Terms {
+        authority: &|_| Ok(true),
+        goes_on: &|| true,
+        stalled_after: TRANSFER_STALLED_AFTER,
+    };
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let mut ends = Ends::default();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut follower = Follower::open(&store, &tp(last), 1, PATIENCE).unwrap();
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                let _ = follower.step(1 << 20);
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        move_leaders(&store, &moves, terms, &mut ends);
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    drop(held);
+    assert_eq!(
+        ends.0,
+        [(3, true), (0, false), (1, false), (2, false)],
+        "the one whose log is in order is moved first"
+    );
+}

@@ -1,0 +1,199 @@
+//! What a controller changes in one hold of the metadata lock, and by what right.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::changes::apply;
+use super::controller_file::ControllerFile;
+use super::job::Job;
+use super::leadership_transfer::Move;
+use super::replica_snapshot::{Disks, Looker};
+use super::role::Me;
+use super::sight::useless;
+use super::state::{Change, ChangeKind, Forced, Lock, LookAt};
+use crate::cluster::notice::{TOLD_MAX, Told};
+use crate::error::{Error, Result};
+use crate::partition::InSync;
+use crate::store::topics::topic_file;
+use crate::store::{FencedLock, StoreDir, TopicMeta};
+use crate::types::{TopicName, TopicPartition};
+
+/// What a controller may act by. Its threads have it too.
+#[derive(Debug)]
+pub struct Warrant {
+    me: Me,
+    epoch: u64,
+    given_up: AtomicBool,
+}
+
+impl Warrant {
+    /// Of the daemon `me`, elected in that epoch.
+    pub fn new(epoch: u64, me: Me) -> Self {
+        Warrant {
+            me,
+            epoch,
+            given_up: AtomicBool::new(false),
+        }
+    }
+
+    /// The epoch.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// It holds no more, whatever the file says.
+    pub fn give_up(&self) {
+        self.given_up.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether it was given up.
+    pub fn is_given_up(&self) -> bool {
+        self.given_up.load(Ordering::SeqCst)
+    }
+
+    /// Whether `controller.json` still names this daemon in this epoch. Asked in each hold of the
+    /// metadata lock.
+    pub fn holds(&self, store: &StoreDir) -> Result<bool> {
+        let named = ControllerFile::read(store)?.is_some_and(|file| {
+            file.epoch == self.epoch
+                && file.broker_id == self.me.broker_id
+                && file.incarnation == self.me.incarnation
+                && file.pid.is_some()
+        });
+        Ok(named && !self.is_given_up())
+    }
+}
+
+/// What became of changes.
+#[derive(Debug, Default)]
+pub struct Made {
+    /// The jobs of those that were made.
+    pub jobs: HashSet<Job>,
+    /// Topics whose file cannot be changed: no change of theirs was made.
+    pub failed: Vec<(TopicName, Error)>,
+}
+
+/// Makes the changes that are still called for, each topic for itself. `None` without authority.
+pub fn change_all(
+    store: &Arc<StoreDir>,
+    warrant: &Warrant,
+    disks: &mut Disks,
+    changes: &[Change],
+    patience: Duration,
+) -> Result<Option<Made>> {
+    let mut by_topic: HashMap<&TopicName, Vec<&Change>> = HashMap::new();
+    for change in changes {
+        by_topic.entry(&change.tp.topic).or_default().push(change);
+    }
+    let mut names: Vec<TopicName> = by_topic.keys().map(|name| (*name).clone()).collect();
+    names.sort_unstable();
+    let purpose = "change leaders and in-sync sets";
+    let guard = FencedLock::acquire_store(store, purpose, patience)?;
+    if !warrant.holds(store)? {
+        return Ok(None);
+    }
+    let extents = InSync::new(store);
+    let mut made = HashSet::new();
+    let updated = topic_file::update_each(store, &guard, &names, |meta| {
+        let before = made.len();
+        for change in by_topic.get(&meta.name).into_iter().flatten() {
+            if is_still_forced(store, disks, meta, change) && apply(&extents, meta, change) {
+                made.insert(change.job);
+            }
+        }
+        Ok(made.len() > before)
+    })?;
+    let failed = updated.failed;
+    Ok(Some(Made { jobs: made, failed }))
+}
+
+/// Whether what forced an election is as it was seen: the lock of the store may have been waited for
+/// meanwhile, and a leader whose directory is sound and whose lock is free is never fenced.
+fn is_still_forced(store: &StoreDir, disks: &mut Disks, meta: &TopicMeta, change: &Change) -> bool {
+    let ChangeKind::Elect(election) = &change.kind else {
+        return true;
+    };
+    let Some(forced) = election.forced else {
+        return true;
+    };
+    let leader = change.leader;
+    let at = LookAt {
+        job: change.job,
+        tp: change.tp.clone(),
+        leader,
+        brokers: vec![leader],
+        probe: matches!(forced, Forced::LockKept(..)),
+    };
+    let disk = disks.of(leader);
+    let looked = Looker::of_controller(store, &disk).look(&at, false);
+    let Some((_, look)) = looked.replicas.first() else {
+        return false;
+    };
+    match forced {
+        Forced::DirectoryUseless(_) => {
+            let index = usize::try_from(change.tp.partition).unwrap_or(usize::MAX);
+            let partition = meta.partitions.get(index);
+            useless(look, partition.and_then(|p| p.uuid_of(leader))).is_some()
+        }
+        Forced::LockKept(sequence, beat) => {
+            looked.lock == Lock::Held(beat) && look.sequence() == sequence
+        }
+    }
+}
+
+/// Tells who was elected, and why.
+pub fn tell_elections<'a>(made: impl Iterator<Item = &'a Change>, tell: &mut dyn FnMut(Told)) {
+    let mut count = 0;
+    for change in made {
+        let ChangeKind::Elect(election) = &change.kind else {
+            continue;
+        };
+        count += 1;
+        if count <= TOLD_MAX {
+            let unclean = if election.unclean {
+                ", which was not in sync: records may be lost"
+            } else {
+                ""
+            };
+            tell(Told::Note(format!(
+                "{}: broker {} leads in epoch {}, after broker {} ({}){unclean}",
+                change.tp,
+                election.to,
+                change.epoch.saturating_add(1),
+                change.leader,
+                election.why
+            )));
+        }
+    }
+    if count > TOLD_MAX {
+        tell(Told::Note(format!(
+            "so do others, {} in all",
+            leaders(count)
+        )));
+    }
+}
+
+/// Tells of planned moves that were made, those of one reason from and to the same broker together.
+pub fn tell_moves(moved: Vec<(Move, &'static str)>, tell: &mut dyn FnMut(Told)) {
+    let mut alike: BTreeMap<_, Vec<TopicPartition>> = BTreeMap::new();
+    for (what, why) in moved {
+        let tps = alike.entry((what.from, what.to, why)).or_default();
+        tps.push(what.tp);
+    }
+    for ((from, to, why), tps) in alike {
+        tell(Told::Note(format!(
+            "broker {to} leads {} instead of broker {from}, {why}",
+            TopicPartition::first_of(&tps, TOLD_MAX)
+        )));
+    }
+}
+
+/// So many leaders, in words.
+pub fn leaders(count: usize) -> String {
+    match count {
+        1 => "1 leader".to_owned(),
+        n => format!("{n} leaders"),
+    }
+}

@@ -1,0 +1,371 @@
+//! The controller's looks at replicas: those of each broker on a thread of its own.
+//!
+//! 1. A disk that hangs keeps nobody waiting but who needs it: a round of looks waits no longer than
+//!    [`SILENCE`] for a broker that answers nothing. The rest comes in later rounds.
+//! 2. One whose answers come is waited for, up to [`ROUND_MAX`]: what is judged together is changed
+//!    together, and each change of a topic file costs all brokers a look at its partitions.
+//! 3. A broker that is behind is not waited for at all until it has caught up.
+//! 4. What does not come for [`GIVEN`] counts as [`Look::Failed`]. It is kept when it comes after all,
+//!    for the next who asks: else a disk with a second for each read would never be seen.
+//! 5. A look that is under way is not begun twice. So there is one thread for each broker, and at most
+//!    two looks at each replica wait for it.
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::replica_snapshot::{Disk, Disks, Looker};
+use super::state::{Lock, Look, LookAt, Looked};
+use crate::error::{Error, Kind, Result};
+use crate::store::StoreDir;
+use crate::types::{BrokerId, TopicPartition};
+
+/// How long a round waits for a broker that answers nothing, and how long for brokers at all.
+const SILENCE: Duration = Duration::from_millis(500);
+const ROUND_MAX: Duration = Duration::from_secs(2);
+/// How long a broker that answers nothing is waited for, and one that answers slowly.
+const GIVEN: Duration = Duration::from_secs(1);
+const GIVEN_MAX: Duration = Duration::from_secs(5);
+/// How long an answer that came too late is kept.
+const KEPT: Duration = Duration::from_secs(5);
+/// A directory that is being replaced is missing for a moment.
+const REPLACING: Duration = Duration::from_millis(10);
+
+/// A controller's looks under way.
+#[derive(Debug)]
+pub struct Lookout {
+    store: Arc<StoreDir>,
+    lanes: BTreeMap<BrokerId, Lane>,
+    answer: Sender<Answer>,
+    answers: Receiver<Answer>,
+    /// The looks that lack an answer of some broker.
+    asked: HashMap<TopicPartition, Asked>,
+    done: Vec<Looked>,
+    trouble: Option<Error>,
+}
+
+/// What came of a round.
+#[derive(Debug)]
+pub struct Round {
+    /// The looks that are complete.
+    pub looked: Vec<Looked>,
+    /// The first failure that says nothing of a replica.
+    pub trouble: Option<Error>,
+    /// Whether looks are under way still.
+    pub goes_on: bool,
+}
+
+#[derive(Debug)]
+struct Asked {
+    at: LookAt,
+    since: Duration,
+    seen: HashMap<BrokerId, (Look, Lock)>,
+}
+
+/// One broker's thread.
+#[derive(Debug)]
+struct Lane {
+    requests: Sender<Request>,
+    /// Replicas that it was told to look at, and whether with the append lock.
+    under_way: HashSet<(TopicPartition, bool)>,
+    /// When it answered last, or began.
+    progress: Duration,
+    is_behind: bool,
+    /// What came too late, and when.
+    kept: HashMap<TopicPartition, (Duration, Look)>,
+    thread: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct Request {
+    tp: TopicPartition,
+    probe: bool,
+    synced_only: bool,
+}
+
+#[derive(Debug)]
+struct Answer {
+    broker: BrokerId,
+    tp: TopicPartition,
+    probe: bool,
+    look: Look,
+    lock: Lock,
+    trouble: Option<Error>,
+}
+
+impl Lookout {
+    /// Of a controller that takes office.
+    pub fn new(store: &Arc<StoreDir>) -> Self {
+        let (answer, answers) = mpsc::channel();
+        Lookout {
+            store: Arc::clone(store),
+            lanes: BTreeMap::new(),
+            answer,
+            answers,
+            asked: HashMap::new(),
+            done: Vec::new(),
+            trouble: None,
+        }
+    }
+
+    /// Whether nothing is under way.
+    pub fn is_idle(&self) -> bool {
+        self.asked.is_empty()
+    }
+
+    /// Begins a look. `synced_only`: an acknowledgement counts on what is on disk only.
+    pub fn ask(&mut self, disks: &mut Disks, at: LookAt, synced_only: bool) {
+        let now = self.store.clock().monotonic();
+        let mut seen = HashMap::new();
+        for broker in at.brokers.iter().copied() {
+            let request = Request {
+                tp: at.tp.clone(),
+                probe: at.wants_lock_of(broker),
+                synced_only,
+            };
+            match self.lane(disks, broker) {
+                Ok(lane) => {
+                    if let Some(late) = lane.request(request, now) {
+                        seen.insert(broker, (late, Lock::Untried));
+                    }
+                }
+                Err(e) => {
+                    self.trouble.get_or_insert(e);
+                    seen.insert(broker, (Look::Failed, Lock::Untried));
+                }
+            }
+        }
+        let tp = at.tp.clone();
+        let since = now;
+        if let Some(before) = self.asked.insert(tp.clone(), Asked { at, since, seen }) {
+            // The topic was made anew meanwhile.
+            self.done.push(before.answer());
+        }
+        self.complete(&tp);
+    }
+
+    /// Waits for what was asked, and takes what has come.
+    pub fn round(&mut self) -> Round {
+        let clock = Arc::clone(self.store.clock());
+        let until = clock.monotonic() + ROUND_MAX;
+        loop {
+            while let Ok(answer) = self.answers.try_recv() {
+                self.take(answer);
+            }
+            let now = clock.monotonic();
+            let mut next = None;
+            for lane in self.lanes.values_mut() {
+                let due = until.min(lane.progress + SILENCE);
+                if lane.under_way.is_empty() || lane.is_behind {
+                    continue;
+                }
+                lane.is_behind = due <= now;
+                if !lane.is_behind {
+                    next = Some(next.map_or(due, |next: Duration| next.min(due)));
+                }
+            }
+            let Some(next) = next else {
+                break;
+            };
+            if let Ok(answer) = self.answers.recv_timeout(next.saturating_sub(now)) {
+                self.take(answer);
+            }
+        }
+        self.give_up(clock.monotonic());
+        self.lanes.retain(|_, lane| !lane.thread.is_finished());
+        Round {
+            looked: std::mem::take(&mut self.done),
+            trouble: self.trouble.take(),
+            goes_on: self.lanes.values().any(|lane| lane.is_behind),
+        }
+    }
+
+    fn lane(&mut self, disks: &mut Disks, broker: BrokerId) -> Result<&mut Lane> {
+        match self.lanes.entry(broker) {
+            Entry::Occupied(lane) => Ok(lane.into_mut()),
+            Entry::Vacant(place) => {
+                let (store, answer) = (Arc::clone(&self.store), self.answer.clone());
+                let disk = disks.of(broker);
+                Ok(place.insert(Lane::start(store, broker, disk, answer)?))
+            }
+        }
+    }
+
+    fn take(&mut self, answer: Answer) {
+        let now = self.store.clock().monotonic();
+        let Some(lane) = self.lanes.get_mut(&answer.broker) else {
+            return;
+        };
+        let key = (answer.tp, answer.probe);
+        lane.under_way.remove(&key);
+        lane.progress = now;
+        lane.is_behind &= !lane.under_way.is_empty();
+        let (tp, probe) = key;
+        if self.trouble.is_none() {
+            self.trouble = answer.trouble;
+        }
+        let broker = answer.broker;
+        let asked = self.asked.get_mut(&tp).filter(|asked| {
+            let wants = asked.at.brokers.contains(&broker) && !asked.seen.contains_key(&broker);
+            wants && asked.at.wants_lock_of(broker) == probe
+        });
+        let Some(asked) = asked else {
+            lane.kept.insert(tp, (now, answer.look));
+            return;
+        };
+        asked.seen.insert(broker, (answer.look, answer.lock));
+        self.complete(&tp);
+    }
+
+    fn complete(&mut self, tp: &TopicPartition) {
+        let is_complete = |asked: &Asked| asked.missing().next().is_none();
+        if self.asked.get(tp).is_some_and(is_complete)
+            && let Some(asked) = self.asked.remove(tp)
+        {
+            self.done.push(asked.answer());
+        }
+    }
+
+    /// Answers what was waited for long enough.
+    fn give_up(&mut self, now: Duration) {
+        let is_late = |since: Duration, given: Duration| now.saturating_sub(since) >= given;
+        let lanes = &self.lanes;
+        let silent = |broker: &BrokerId| {
+            let lane = lanes.get(broker);
+            lane.is_none_or(|lane| is_late(lane.progress, GIVEN))
+        };
+        let given_up = self.asked.extract_if(|_, asked| {
+            is_late(asked.since, GIVEN_MAX)
+                || is_late(asked.since, GIVEN) && asked.missing().any(|broker| silent(&broker))
+        });
+        for (_, asked) in given_up {
+            if let Some(broker) = asked.missing().next() {
+                self.trouble.get_or_insert_with(|| unanswered(broker));
+            }
+            self.done.push(asked.answer());
+        }
+    }
+}
+
+impl LookAt {
+    fn wants_lock_of(&self, broker: BrokerId) -> bool {
+        self.probe && broker == self.leader
+    }
+}
+
+impl Asked {
+    fn missing(&self) -> impl Iterator<Item = BrokerId> + '_ {
+        let all = self.at.brokers.iter().copied();
+        all.filter(|broker| !self.seen.contains_key(broker))
+    }
+
+    /// With what is there.
+    fn answer(mut self) -> Looked {
+        let lock = self.seen.get(&self.at.leader).map(|(_, lock)| *lock);
+        let mut look_of = |broker| {
+            let seen = self.seen.remove(&broker);
+            (broker, seen.map_or(Look::Failed, |(look, _)| look))
+        };
+        Looked {
+            job: self.at.job,
+            replicas: self.at.brokers.iter().map(|b| look_of(*b)).collect(),
+            tp: self.at.tp,
+            lock: lock.unwrap_or(Lock::Untried),
+        }
+    }
+}
+
+impl Lane {
+    fn start(
+        store: Arc<StoreDir>,
+        broker: BrokerId,
+        disk: Arc<Mutex<Disk>>,
+        answer: Sender<Answer>,
+    ) -> Result<Self> {
+        let progress = store.clock().monotonic();
+        let (requests, requested) = mpsc::channel();
+        let thread = std::thread::Builder::new()
+            .name("mq-look".to_owned())
+            .spawn(move || look_on(&store, broker, &disk, &requested, &answer))
+            .map_err(|e| Error::io("start a thread for", "looks at replicas", e))?;
+        Ok(Lane {
+            requests,
+            under_way: HashSet::new(),
+            progress,
+            is_behind: false,
+            kept: HashMap::new(),
+            thread,
+        })
+    }
+
+    /// What came too late for whoever asked before; else it is on its way.
+    fn request(&mut self, request: Request, now: Duration) -> Option<Look> {
+        if let Some((at, look)) = self.kept.remove(&request.tp)
+            && now.saturating_sub(at) <= KEPT
+        {
+            return Some(look);
+        }
+        if self.under_way.is_empty() {
+            self.progress = now;
+        }
+        if self.under_way.insert((request.tp.clone(), request.probe)) {
+            // A thread that ended is replaced by the next look.
+            let _ = self.requests.send(request);
+        }
+        None
+    }
+}
+
+/// Looks at what is requested, until nobody can request any more.
+fn look_on(
+    store: &Arc<StoreDir>,
+    broker: BrokerId,
+    disk: &Mutex<Disk>,
+    requested: &Receiver<Request>,
+    answers: &Sender<Answer>,
+) {
+    while let Ok(first) = requested.recv() {
+        // The log directory is opened once for all that waits, and anew for what comes later.
+        let waiting: Vec<_> = std::iter::once(first).chain(requested.try_iter()).collect();
+        let mut looker = Looker::of_controller(store, disk);
+        let mut gone = Vec::new();
+        let look = |looker: &mut Looker<'_>, request: &Request| {
+            let (look, lock) =
+                looker.look_once((&request.tp, broker), request.probe, request.synced_only);
+            Answer {
+                broker,
+                tp: request.tp.clone(),
+                probe: request.probe,
+                look,
+                lock,
+                trouble: looker.trouble.take(),
+            }
+        };
+        for request in waiting {
+            let answer = look(&mut looker, &request);
+            if answer.look == Look::Gone {
+                gone.push(request);
+            } else if answers.send(answer).is_err() {
+                return;
+            }
+        }
+        if gone.is_empty() {
+            continue;
+        }
+        store.clock().sleep(REPLACING);
+        looker.look_anew();
+        for request in gone {
+            if answers.send(look(&mut looker, &request)).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn unanswered(broker: BrokerId) -> Error {
+    let text = format!("the disk of broker {broker} does not answer");
+    Error::new(Kind::Busy, text).cure("check the disk")
+}

@@ -1,0 +1,263 @@
+//! How replicas look, from outside their brokers.
+
+use std::collections::HashMap;
+use std::io::ErrorKind;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::state::{Lock, Look, LookAt, Looked, PageLook};
+use crate::disk::Dir;
+use crate::error::{Error, Kind, Result};
+use crate::partition::{Known, PAGE_FILE, Replica, Seal};
+use crate::store::{Served, StoreDir, layout};
+use crate::types::{BrokerId, TopicPartition};
+
+/// What an unreadable disk answers (`EIO`).
+const EIO: i32 = 5;
+
+/// A disk with less room than this is full: a batch may take as much.
+const FREE_BYTES_MIN: u64 = 1 << 20;
+
+/// How long a log directory that is not there, or is not the broker's, is waited for: its disk may be
+/// mounted late.
+const AWAY_MAX: Duration = Duration::from_secs(30);
+
+/// What the controller knows of a broker's disk from one look to the next. One look proves neither
+/// that a lock's holder is stopped nor that a disk is lost.
+#[derive(Debug, Default)]
+pub struct Disk {
+    served: Served,
+    /// The log directory is not there, since then.
+    away: Option<Duration>,
+}
+
+/// The disks of all brokers. Whoever looks at one has it for that time.
+#[derive(Debug, Default)]
+pub struct Disks(HashMap<BrokerId, Arc<Mutex<Disk>>>);
+
+impl Disks {
+    /// A broker's.
+    pub fn of(&mut self, broker: BrokerId) -> Arc<Mutex<Disk>> {
+        Arc::clone(self.0.entry(broker).or_default())
+    }
+
+    /// What is to be told of disks that served no write when they were looked at last; of those apart
+    /// that are looked at now.
+    pub fn slow(&self) -> impl Iterator<Item = Error> {
+        let slow = |disk: &Mutex<Disk>| disk.try_lock().is_ok_and(|disk| disk.served.is_slow());
+        let slow = self.0.iter().filter(move |(_, disk)| slow(disk));
+        slow.map(|(broker, _)| {
+            let text = format!(
+                "the disk of broker {broker} serves no writes for now, so no process that works on \
+                 it counts as stopped"
+            );
+            Error::new(Kind::Busy, text).cure("check the disk")
+        })
+    }
+}
+
+impl Disk {
+    /// Whether the log directory was away for so long that the disk counts as lost.
+    fn is_lost(&mut self, now: Duration) -> bool {
+        let since = *self.away.get_or_insert(now);
+        now.saturating_sub(since) >= AWAY_MAX
+    }
+}
+
+/// Looks at many replicas: each broker's log directory is opened once.
+pub struct Looker<'a> {
+    store: &'a StoreDir,
+    /// The controller's knowledge of the one broker that it looks at; none of whoever looks once.
+    disk: Option<&'a Mutex<Disk>>,
+    /// Each broker's log directory, and whether its disk is full.
+    logs: HashMap<BrokerId, Result<(Arc<dyn Dir>, bool), Look>>,
+    /// The first failure that says nothing of the replica.
+    pub trouble: Option<Error>,
+}
+
+impl<'a> Looker<'a> {
+    /// For one round of looks.
+    pub fn new(store: &'a StoreDir) -> Self {
+        Looker {
+            store,
+            disk: None,
+            logs: HashMap::new(),
+            trouble: None,
+        }
+    }
+
+    /// For one round of the controller's looks at one broker.
+    pub fn of_controller(store: &'a StoreDir, disk: &'a Mutex<Disk>) -> Self {
+        Looker {
+            disk: Some(disk),
+            ..Looker::new(store)
+        }
+    }
+
+    /// Opens each log directory again.
+    pub fn look_anew(&mut self) {
+        self.logs.clear();
+        self.trouble = None;
+    }
+
+    /// Looks. `synced_only`: an acknowledgement counts on what is on disk only.
+    pub fn look(&mut self, at: &LookAt, synced_only: bool) -> Looked {
+        let mut lock = Lock::Untried;
+        let mut replicas = Vec::with_capacity(at.brokers.len());
+        for broker in at.brokers.iter().copied() {
+            let probe = at.probe && broker == at.leader;
+            let (look, tried) = self.look_once((&at.tp, broker), probe, synced_only);
+            if probe {
+                lock = tried;
+            }
+            replicas.push((broker, look));
+        }
+        Looked {
+            job: at.job,
+            tp: at.tp.clone(),
+            replicas,
+            lock,
+        }
+    }
+
+    /// Looks at one replica. `probe`: also at its append lock.
+    pub fn look_once(
+        &mut self,
+        (tp, broker): (&TopicPartition, BrokerId),
+        probe: bool,
+        synced_only: bool,
+    ) -> (Look, Lock) {
+        let seen = self.look_at(tp, broker, probe, synced_only);
+        seen.unwrap_or_else(|e| (self.failed(e), Lock::Untried))
+    }
+
+    fn look_at(
+        &mut self,
+        tp: &TopicPartition,
+        broker: BrokerId,
+        probe: bool,
+        synced_only: bool,
+    ) -> Result<(Look, Lock)> {
+        let (logs, full) = match self.logs(broker) {
+            Ok(found) => found,
+            Err(look) => return Ok((look, Lock::Untried)),
+        };
+        let replica = Replica::open_in(self.store, tp, logs)?;
+        // The lock first: a page that did not change since it was held is the holder's.
+        let lock = match probe {
+            false => Lock::Untried,
+            true if replica.is_free()? => Lock::Free,
+            true => Lock::Held(self.served(|served| replica.holders_sign(served))),
+        };
+        let Some(page) = replica.proven_page()? else {
+            return Ok((Look::Unreadable, lock));
+        };
+        if replica.offline(&page)?.is_some() {
+            return Ok((Look::Offline, lock));
+        }
+        if replica.lacks_its_end()? {
+            // Files of its log are gone. Its next user finds damage, and takes it offline.
+            return Ok((Look::Offline, lock));
+        }
+        let known = Known::of(&page, self.store.boot_id());
+        let (last_epoch, end) = known.extent;
+        let page = PageLook {
+            uuid: page.replica_uuid,
+            sequence: page.sequence,
+            this_boot: page.boot_id == self.store.boot_id(),
+            whole: known.whole,
+            epoch: page.leader_epoch,
+            sealed: page.seal == Some(Seal::Recovered),
+            moving: (page.seal == Some(Seal::Moving))
+                .then(|| self.served(|served| replica.movers_sign(served))),
+            full,
+            joining: page.joining.iter().copied().collect(),
+            acked: if synced_only {
+                page.durable.offset
+            } else {
+                end
+            },
+            last_epoch,
+            end,
+        };
+        Ok((Look::Page(page), lock))
+    }
+
+    /// Whether a replica's directory or page is certainly not there, though its log directory is:
+    /// one look-up.
+    pub fn is_gone(&mut self, tp: &TopicPartition, broker: BrokerId) -> bool {
+        let Ok((logs, _)) = self.logs(broker) else {
+            return false;
+        };
+        let page = format!("{}/{PAGE_FILE}", layout::replica_dir(tp));
+        logs.id(&page)
+            .is_err_and(|e| e.kind() == ErrorKind::NotFound)
+    }
+
+    fn logs(&mut self, broker: BrokerId) -> Result<(Arc<dyn Dir>, bool), Look> {
+        if !self.logs.contains_key(&broker) {
+            let opened = open_logs(self.store, broker);
+            let logs = opened.map_err(|e| self.no_logs(broker, e));
+            if let (Ok(_), Some(disk)) = (&logs, self.disk) {
+                known(disk).away = None;
+            }
+            self.logs.insert(broker, logs);
+        }
+        self.logs.get(&broker).cloned().unwrap_or(Err(Look::Failed))
+    }
+
+    /// What a log directory means that cannot be opened. Where the registration cannot be read, nothing
+    /// is known of it.
+    fn no_logs(&mut self, broker: BrokerId, error: Error) -> Look {
+        let now = self.store.clock().monotonic();
+        let Some(disk) = self.disk else {
+            return self.failed(error);
+        };
+        let is_registered = self.store.broker_file(broker).is_ok();
+        let is_lost = known(disk).is_lost(now);
+        if is_registered && is_lost || !is_away(&error) {
+            return self.failed(error);
+        }
+        self.trouble.get_or_insert(error);
+        Look::Failed
+    }
+
+    /// A sign of life. It means nothing to whoever looks once.
+    fn served(&mut self, look: impl FnOnce(&mut Served) -> u64) -> u64 {
+        self.disk.map_or(0, |disk| look(&mut known(disk).served))
+    }
+
+    fn failed(&mut self, error: Error) -> Look {
+        let io = error.io_source();
+        match error.kind() {
+            _ if is_away(&error) => Look::Gone,
+            _ if io.and_then(std::io::Error::raw_os_error) == Some(EIO) => Look::BadDisk,
+            _ => {
+                self.trouble.get_or_insert(error);
+                Look::Failed
+            }
+        }
+    }
+}
+
+fn known(disk: &Mutex<Disk>) -> MutexGuard<'_, Disk> {
+    disk.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether something is not there, or is another's.
+fn is_away(error: &Error) -> bool {
+    let not_found = |io: &std::io::Error| io.kind() == ErrorKind::NotFound;
+    matches!(error.kind(), Kind::Fenced | Kind::BrokerState)
+        || error.io_source().is_some_and(not_found)
+}
+
+/// A broker's log directory, and whether its disk is full.
+///
+/// # Errors
+/// As [`StoreDir::logs_dir`]; [`Kind::Io`].
+pub fn open_logs(store: &StoreDir, broker: BrokerId) -> Result<(Arc<dyn Dir>, bool)> {
+    let logs = store.logs_dir(broker)?;
+    let free = logs.free_bytes();
+    let free = free.map_err(|e| Error::io("look at the space of", logs.path(), e))?;
+    Ok((logs, free < FREE_BYTES_MIN))
+}

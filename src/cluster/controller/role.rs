@@ -1,0 +1,261 @@
+//! The controller's role, decided: no I/O, no clock.
+//!
+//! 1. `controller.lock` shows a controller's death, the epoch in `controller.json` its authority.
+//! 2. Who finds the named controller dead takes the lock, then the next epoch.
+//! 3. A named controller, or a stranger holding the lock of a dead one, that showed no change for
+//!    2 s of unbroken watching is superseded: the next epoch, without the lock.
+//! 4. Who has the lock but finds a live controller of another name gives it back.
+//! 5. Who was the controller and finds a higher epoch is it no longer.
+
+use std::time::Duration;
+
+use crate::timing::{BROKER_STOPPED_AFTER, BROKER_WATCH_BREAK};
+use crate::types::BrokerId;
+
+/// One daemon's run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Me {
+    /// Its broker.
+    pub broker_id: BrokerId,
+    /// Its incarnation.
+    pub incarnation: u64,
+}
+
+/// Who `controller.json` names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Named {
+    /// The epoch.
+    pub epoch: u64,
+    /// The daemon.
+    pub who: Me,
+    /// Its beats, if its lock is held by that very incarnation and it did not give the role up.
+    pub alive: Option<u64>,
+}
+
+/// What a look showed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct View {
+    /// Who is named.
+    pub named: Option<Named>,
+    /// Whether this daemon has `controller.lock`.
+    pub lock_ours: bool,
+}
+
+/// What a candidate watches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Watched {
+    named: Option<Named>,
+    since: Duration,
+    looked: Duration,
+}
+
+/// A daemon's part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Another is the controller, or nobody yet.
+    Standby(Option<Watched>),
+    /// This one is, in that epoch.
+    Active(u64),
+    /// Ended.
+    Stopped,
+}
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// A look.
+    Looked(View),
+    /// A claim was written, with that epoch.
+    Claimed(u64),
+    /// A claim came too late: somebody else's epoch stands there.
+    Lost,
+    /// The daemon ends.
+    Stop,
+}
+
+/// What to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Try to take `controller.lock`, and look again if that went well.
+    TakeLock,
+    /// Let it go.
+    GiveLockBack,
+    /// Under the fenced lock: if the epoch is still that, write the next one with our name.
+    Claim(Option<u64>),
+    /// Tell that we are the controller.
+    Elected(u64),
+    /// Tell that we are it no more: that epoch came.
+    Superseded(u64),
+    /// Under the fenced lock: if the epoch is still that, mark it as given up.
+    Resign(u64),
+}
+
+/// Decides.
+pub fn step(me: Me, role: Role, event: Event, now: Duration) -> (Role, Vec<Effect>) {
+    match (role, event) {
+        (Role::Stopped, _) => (Role::Stopped, Vec::new()),
+        (Role::Active(epoch), Event::Stop) => (
+            Role::Stopped,
+            vec![Effect::Resign(epoch), Effect::GiveLockBack],
+        ),
+        (Role::Standby(_), Event::Stop) => (Role::Stopped, vec![Effect::GiveLockBack]),
+        (Role::Active(epoch), Event::Looked(view)) => active(me, epoch, view),
+        (Role::Standby(watched), Event::Looked(view)) => standby(me, watched, view, now),
+        (Role::Standby(_), Event::Claimed(epoch)) => {
+            (Role::Active(epoch), vec![Effect::Elected(epoch)])
+        }
+        (Role::Standby(_), Event::Lost) => (Role::Standby(None), Vec::new()),
+        // An active one claims nothing.
+        (role @ Role::Active(_), Event::Claimed(_) | Event::Lost) => (role, Vec::new()),
+    }
+}
+
+fn active(me: Me, epoch: u64, view: View) -> (Role, Vec<Effect>) {
+    match view.named {
+        Some(named) if named.epoch == epoch && named.who == me => {
+            let effects = if view.lock_ours {
+                vec![]
+            } else {
+                vec![Effect::TakeLock]
+            };
+            (Role::Active(epoch), effects)
+        }
+        named => {
+            let by = named.map_or(epoch, |named| named.epoch);
+            (
+                Role::Standby(None),
+                vec![Effect::GiveLockBack, Effect::Superseded(by)],
+            )
+        }
+    }
+}
+
+fn standby(me: Me, watched: Option<Watched>, view: View, now: Duration) -> (Role, Vec<Effect>) {
+    let unbroken = watched.filter(|seen| {
+        seen.named == view.named && now.saturating_sub(seen.looked) <= BROKER_WATCH_BREAK
+    });
+    let since = unbroken.map_or(now, |seen| seen.since);
+    let role = Role::Standby(Some(Watched {
+        named: view.named,
+        since,
+        looked: now,
+    }));
+    let still = now.saturating_sub(since) >= BROKER_STOPPED_AFTER;
+    let epoch = view.named.map(|named| named.epoch);
+    // Another incarnation of this broker is dead: this one has its lock.
+    let alive = view
+        .named
+        .is_some_and(|n| n.alive.is_some() && n.who.broker_id != me.broker_id);
+    let effects = match (alive, still, view.lock_ours) {
+        (_, true, _) | (false, _, true) => vec![Effect::Claim(epoch)],
+        (false, false, false) => vec![Effect::TakeLock],
+        (true, false, true) => vec![Effect::GiveLockBack],
+        (true, false, false) => vec![],
+    };
+    (role, effects)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ME: Me = Me {
+        broker_id: 1,
+        incarnation: 4,
+    };
+    const OTHER: Me = Me {
+        broker_id: 2,
+        incarnation: 9,
+    };
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    fn view(named: Option<(u64, Me, Option<u64>)>, lock_ours: bool) -> View {
+        let named = named.map(|(epoch, who, alive)| Named { epoch, who, alive });
+        View { named, lock_ours }
+    }
+
+    fn look(role: Role, view: View, at: u64) -> (Role, Vec<Effect>) {
+        step(ME, role, Event::Looked(view), ms(at))
+    }
+
+    #[test]
+    fn the_first_takes_the_lock_then_the_epoch() {
+        let (role, effects) = look(Role::Standby(None), view(None, false), 0);
+        assert_eq!(effects, [Effect::TakeLock]);
+        let (role, effects) = look(role, view(None, true), 1);
+        assert_eq!(effects, [Effect::Claim(None)]);
+        let (role, effects) = step(ME, role, Event::Claimed(1), ms(2));
+        assert_eq!((role, effects), (Role::Active(1), vec![Effect::Elected(1)]));
+        let (role, effects) = look(role, view(Some((1, ME, Some(7))), true), 500);
+        assert_eq!((role, effects), (Role::Active(1), vec![]));
+        let (role, effects) = step(ME, role, Event::Stop, ms(600));
+        assert_eq!(role, Role::Stopped);
+        assert_eq!(effects, [Effect::Resign(1), Effect::GiveLockBack]);
+    }
+
+    #[test]
+    fn a_live_controller_is_left_alone_and_gets_its_lock_back() {
+        let mut role = Role::Standby(None);
+        for beat in 0..20 {
+            let seen = view(Some((5, OTHER, Some(beat))), false);
+            let (next, effects) = look(role, seen, beat * 500);
+            assert_eq!(effects, []);
+            role = next;
+        }
+        let (_, effects) = look(role, view(Some((5, OTHER, Some(99))), true), 10_000);
+        assert_eq!(effects, [Effect::GiveLockBack]);
+    }
+
+    #[test]
+    fn a_hung_one_is_superseded_only_after_unbroken_watching() {
+        let seen = view(Some((5, OTHER, Some(3))), false);
+        let (role, _) = look(Role::Standby(None), seen, 0);
+        let (role, effects) = look(role, seen, 1000);
+        assert_eq!(effects, []);
+        // This watcher slept: nothing is known of the time between.
+        let (role, effects) = look(role, seen, 9000);
+        assert_eq!(effects, []);
+        let (role, effects) = look(role, seen, 10_000);
+        assert_eq!(effects, []);
+        let (role, effects) = look(role, seen, 11_000);
+        assert_eq!(effects, [Effect::Claim(Some(5))]);
+        let (role, effects) = step(ME, role, Event::Lost, ms(11_001));
+        assert_eq!((role, effects), (Role::Standby(None), vec![]));
+    }
+
+    #[test]
+    fn a_dead_one_is_followed_at_once_or_past_a_hung_lock_holder() {
+        let seen = view(Some((5, OTHER, None)), false);
+        let (role, effects) = look(Role::Standby(None), seen, 0);
+        assert_eq!(effects, [Effect::TakeLock]);
+        let (role, effects) = look(role, seen, 1000);
+        assert_eq!(effects, [Effect::TakeLock]);
+        let (_, effects) = look(role, seen, 2000);
+        assert_eq!(effects, [Effect::Claim(Some(5))]);
+        let own_past = view(
+            Some((
+                5,
+                Me {
+                    incarnation: 3,
+                    ..ME
+                },
+                None,
+            )),
+            true,
+        );
+        assert_eq!(
+            look(Role::Standby(None), own_past, 0).1,
+            [Effect::Claim(Some(5))]
+        );
+    }
+
+    #[test]
+    fn who_woke_up_late_is_no_controller() {
+        let (role, effects) = look(Role::Active(5), view(Some((6, OTHER, Some(1))), true), 0);
+        assert_eq!(role, Role::Standby(None));
+        assert_eq!(effects, [Effect::GiveLockBack, Effect::Superseded(6)]);
+    }
+}

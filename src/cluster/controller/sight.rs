@@ -1,0 +1,80 @@
+//! A look at a partition's replicas, held against what the topic file says of them.
+
+use super::partition::Partition;
+use super::state::{Look, Looked, PageLook};
+use crate::types::{BrokerId, LeaderEpoch, Offset, Uuid};
+
+/// A look, and the partition it is of.
+pub(crate) struct Sight<'a> {
+    pub looked: &'a Looked,
+    /// Whether all were looked at that may have to lead.
+    pub full: bool,
+}
+
+impl Sight<'_> {
+    pub fn of(&self, broker: BrokerId) -> Option<&Look> {
+        let mut replicas = self.looked.replicas.iter();
+        replicas.find(|(b, _)| *b == broker).map(|(_, look)| look)
+    }
+
+    /// The page of the replica directory that the topic file names.
+    pub fn page(&self, p: &Partition, broker: BrokerId) -> Option<&PageLook> {
+        match self.of(broker) {
+            Some(Look::Page(page)) if p.meta.uuid_of(broker) == Some(page.uuid) => Some(page),
+            _ => None,
+        }
+    }
+
+    /// How much of the log it has: the epoch of its last batch, and its end.
+    pub fn extent(&self, p: &Partition, broker: BrokerId) -> Option<(LeaderEpoch, Offset)> {
+        let page = self.page(p, broker)?;
+        Some((page.last_epoch, page.end))
+    }
+
+    /// Whether its disk has room for what a leader is sent.
+    pub fn has_room(&self, p: &Partition, broker: BrokerId) -> bool {
+        self.page(p, broker).is_some_and(|page| !page.full)
+    }
+
+    /// Whether a broker in sync may have more than `to`: its page says so, or cannot
+    /// be had where `to` may have lost records. One that is offline or was replaced has nothing.
+    pub fn is_ahead(&self, p: &Partition, broker: BrokerId, to: BrokerId) -> bool {
+        match self.of(broker) {
+            Some(Look::Page(_)) => self.extent(p, broker) > self.extent(p, to),
+            Some(Look::Offline) => false,
+            Some(Look::Gone | Look::BadDisk | Look::Unreadable | Look::Failed) | None => {
+                !self.has_all(p, to)
+            }
+        }
+    }
+
+    /// Whether what it has can be read.
+    pub fn is_read(&self, broker: BrokerId) -> bool {
+        matches!(self.of(broker), Some(Look::Page(_)))
+    }
+
+    fn has_all(&self, p: &Partition, broker: BrokerId) -> bool {
+        let leader = self.page(p, p.meta.leader).map(PageLook::known);
+        let leads = broker == p.meta.leader;
+        let own = self.page(p, broker).map(PageLook::known);
+        own.is_some_and(|own| own.has_all(leads, leader, p.meta.leader_epoch))
+    }
+
+    /// Why a directory is of no use, if that is certain.
+    pub fn useless(&self, p: &Partition, broker: BrokerId) -> Option<&'static str> {
+        useless(self.of(broker)?, p.meta.uuid_of(broker))
+    }
+}
+
+/// Why a directory is of no use as the replica `listed`, if that is certain.
+pub(crate) fn useless(look: &Look, listed: Option<Uuid>) -> Option<&'static str> {
+    match look {
+        Look::Gone => Some("its directory is gone"),
+        Look::Offline => Some("its directory is offline"),
+        Look::BadDisk => Some("its disk cannot be read"),
+        Look::Page(page) if listed != Some(page.uuid) => {
+            Some("another directory stands in its place")
+        }
+        Look::Page(_) | Look::Unreadable | Look::Failed => None,
+    }
+}

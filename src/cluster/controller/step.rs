@@ -1,0 +1,374 @@
+//! What follows from each event.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::change_events::News;
+use super::context::{Context, Wish, fail_wish, finishable, take_out};
+use super::failover_policy::judge;
+use super::partition::{Ask, Partition, View, Work, WorkKind};
+use super::state::{
+    Broker, ChangeKind, Effects, Ended, Event, Looked, Rules, Standing, State, Topic,
+};
+use crate::store::TopicMeta;
+use crate::timing::JOIN_WITHIN;
+use crate::types::{BrokerId, PartitionId, TopicPartition};
+
+/// After a change failed; doubled each time.
+const RETRY_FIRST: Duration = Duration::from_secs(1);
+const RETRY_MAX: Duration = Duration::from_secs(8);
+
+/// Decides.
+pub fn step(mut state: State, event: Event, now: Duration) -> (State, Effects) {
+    let mut out = Effects::default();
+    match event {
+        Event::Brokers(brokers) => brokers_seen(&mut state, &brokers, now, &mut out),
+        Event::Topic(meta, rules) => topic_seen(&mut state, meta, rules, now, &mut out),
+        Event::TopicGone(name) => {
+            state.topics.remove(&name);
+        }
+        Event::Looked(looked) => looked_at(&mut state, &looked, now, &mut out),
+        Event::Reported(tps) => {
+            for tp in &tps {
+                with_partition(&mut state, tp, now, &mut out, |cx, p| {
+                    p.ask(Ask::REPORTED);
+                    decide(cx, p);
+                });
+            }
+        }
+        Event::Ended(ended) => all_ended(&mut state, &ended, now, &mut out),
+        Event::Tick => each_partition(&mut state, now, &mut out, |cx, p| {
+            if p.work().is_none() {
+                tick(cx, p);
+            }
+        }),
+    }
+    (state, out)
+}
+
+/// Begins what is called for by what is known of a partition, unless something is under way.
+fn decide(cx: &mut Context<'_>, p: &mut Partition) {
+    if p.work().is_none() {
+        begin_next(cx, p);
+    }
+}
+
+/// Begins what is called for, where nothing is under way, or what was ended just now.
+fn begin_next(cx: &mut Context<'_>, p: &mut Partition) {
+    if !p.is_replicated() {
+        return p.retire();
+    }
+    if !cx.brokers.is_alive(p.meta.leader) {
+        return cx.look(p, Ask::ALL);
+    }
+    // Where the leader's directory cannot be used, whoever is in sync may be needed.
+    if p.reign.view != View::Stranded {
+        // A leader that was reported may be of no use.
+        let dead = cx.dead_followers(p);
+        if !dead.is_empty() {
+            // One of them may have what the leader lost.
+            if p.reign.view == View::Stands && !p.is_reported() {
+                take_out(cx, p, &dead);
+            } else {
+                cx.look(p, Ask::ALL);
+            }
+            return;
+        }
+        if let Some(reassignment) = finishable(&p.meta).filter(|_| !p.is_reported()) {
+            return cx.change(p, ChangeKind::Finish(reassignment));
+        }
+    }
+    if let Some(asked) = p.asked {
+        return cx.look(p, asked);
+    }
+    if let Some((wish, when)) = cx.wish(p)
+        && when <= cx.now
+    {
+        if wish != Wish::Balance {
+            return cx.look(p, Ask::ALL);
+        }
+        if cx.may_balance() {
+            cx.look(p, Ask::ALL);
+            return cx.balances(p.work().map(|work| work.job));
+        }
+    }
+    cx.schedule(p);
+}
+
+fn tick(cx: &mut Context<'_>, p: &mut Partition) {
+    let pause = p.pauses_until();
+    if pause.is_some_and(|until| until > cx.now) {
+        return;
+    }
+    let came = |due: &mut Option<Duration>| due.take_if(|due| *due <= cx.now).is_some();
+    let again = came(&mut p.due.again) || pause.is_some();
+    let (lag, wish) = (came(&mut p.due.followers), came(&mut p.due.wish));
+    if again {
+        p.ask(Ask::LEADER);
+    }
+    if lag {
+        p.ask(Ask::ALL);
+    }
+    if again || lag || wish {
+        decide(cx, p);
+    }
+}
+
+fn brokers_seen(
+    state: &mut State,
+    seen: &BTreeMap<BrokerId, Standing>,
+    now: Duration,
+    out: &mut Effects,
+) {
+    let known = &mut state.brokers.0;
+    let mut changed: Vec<BrokerId> = known
+        .keys()
+        .copied()
+        .filter(|b| !seen.contains_key(b))
+        .collect();
+    known.retain(|broker, _| seen.contains_key(broker));
+    for (broker, standing) in seen {
+        if known.get(broker).is_none_or(|b| b.standing != *standing) {
+            let (standing, since) = (*standing, now);
+            known.insert(*broker, Broker { standing, since });
+            changed.push(*broker);
+        }
+    }
+    if changed.is_empty() {
+        return;
+    }
+    each_partition(state, now, out, |cx, p| {
+        if p.meta.replicas.iter().any(|r| changed.contains(&r.broker)) {
+            p.try_anew();
+            // A daemon that was away is given the whole time again.
+            let caught_up = &mut p.reign.lag.caught_up;
+            caught_up.retain(|(b, _)| !changed.contains(b));
+            // Whoever died may have been about to join.
+            let outside = |b: &BrokerId| p.meta.uuid_of(*b).is_some() && !p.meta.is_in_sync(*b);
+            let mut outside = changed.iter().filter(|b| outside(b));
+            if outside.any(|b| !cx.brokers.is_alive(*b)) {
+                p.ask(Ask::LEADER);
+            }
+            decide(cx, p);
+        }
+    });
+}
+
+fn topic_seen(state: &mut State, meta: TopicMeta, rules: Rules, now: Duration, out: &mut Effects) {
+    let name = meta.name.clone();
+    let (topic_id, count) = (meta.topic_id, meta.partitions.len());
+    let topic = state.topics.entry(name.clone()).or_insert_with(|| Topic {
+        name,
+        topic_id,
+        version: meta.version,
+        rules,
+        partitions: Vec::new(),
+    });
+    if topic.topic_id != topic_id {
+        topic.topic_id = topic_id;
+        topic.partitions.clear();
+    }
+    topic.partitions.truncate(count);
+    let other_rules = topic.rules != rules;
+    topic.rules = rules;
+    topic.version = meta.version;
+    let mut changed = BTreeSet::new();
+    let mut news = News::default();
+    for (at, next) in meta.partitions.into_iter().enumerate() {
+        match topic.partitions.get_mut(at) {
+            None => {
+                news.first(&topic.name, &next);
+                topic.partitions.push(Partition::new(next, now));
+            }
+            Some(p) if p.meta != next => {
+                news.changed(&topic.name, p, &next);
+                // Its beat is late, it works on, and it is taken out again: it may end in the middle
+                // of its next entry.
+                let joined = |b: &&BrokerId| !p.meta.is_in_sync(**b);
+                let late = next
+                    .isr
+                    .iter()
+                    .filter(joined)
+                    .any(|b| !state.brokers.is_alive(*b));
+                p.update(next, now);
+                if late {
+                    p.due.again_by(now + JOIN_WITHIN);
+                }
+            }
+            Some(p) if other_rules => {
+                p.ask(Ask::ALL);
+                p.due.followers = None;
+            }
+            Some(_) => continue,
+        }
+        changed.insert(at as PartitionId);
+    }
+    out.told.extend(news.told());
+    let name = topic.name.clone();
+    each_of_topic(state, &name, now, out, |cx, p| {
+        if changed.contains(&p.meta.partition) {
+            decide(cx, p);
+        }
+    });
+}
+
+fn looked_at(state: &mut State, looked: &[Looked], now: Duration, out: &mut Effects) {
+    let mut freed = false;
+    for looked in looked {
+        freed |= state.balancing.remove(&looked.job);
+        with_partition(state, &looked.tp, now, out, |cx, p| {
+            if let Some(work) = p.work_of(looked.job)
+                && let WorkKind::Look { all } = work.kind
+            {
+                // What was seen of one leader says nothing of the next.
+                if work.epoch == p.meta.leader_epoch {
+                    judge(cx, p, looked, all);
+                } else {
+                    begin_next(cx, p);
+                }
+                p.settle(work.job);
+            }
+        });
+    }
+    if freed {
+        balance_more(state, now, out);
+    }
+}
+
+fn all_ended(state: &mut State, ended: &[Ended], now: Duration, out: &mut Effects) {
+    let mut freed = false;
+    for ended in ended {
+        freed |= state.balancing.remove(&ended.job);
+        with_partition(state, &ended.tp, now, out, |cx, p| {
+            if let Some(work) = p.work_of(ended.job) {
+                after(cx, p, work, ended.done);
+                p.settle(work.job);
+            }
+        });
+    }
+    if freed {
+        balance_more(state, now, out);
+    }
+}
+
+fn after(cx: &mut Context<'_>, p: &mut Partition, work: Work, done: bool) {
+    let moved_on = work.epoch != p.meta.leader_epoch;
+    match work.kind {
+        _ if done => p.succeed(),
+        // A move that failed may have left the page sealed.
+        WorkKind::Failover(to) => {
+            // The undoing of its seal is a new epoch of the same leader.
+            if work.leader == p.meta.leader {
+                p.reign.failover.fail(to);
+            }
+            p.ask(Ask::ALL);
+        }
+        WorkKind::Voluntary => {
+            fail_wish(p, cx.now);
+            p.ask(Ask::ALL);
+        }
+        // A look has no end but what was seen.
+        WorkKind::Look { .. } => {}
+        // It came too late: something else was changed.
+        WorkKind::Elect | WorkKind::Change if moved_on => {}
+        WorkKind::Elect | WorkKind::Change => {
+            let pause = RETRY_FIRST * 2u32.pow(work.failures.min(6));
+            p.pause(cx.now + pause.min(RETRY_MAX));
+            if !p.is_reported() {
+                return;
+            }
+            // Somebody reported the leader meanwhile.
+        }
+    }
+    begin_next(cx, p);
+}
+
+/// Goes on moving leaders back where that waited for others.
+fn balance_more(state: &mut State, now: Duration, out: &mut Effects) {
+    each_partition(state, now, out, |cx, p| {
+        let waits = p.is_steady() && p.due.again.is_none() && p.due.wish.is_none();
+        if waits && cx.may_balance() && matches!(cx.wish(p), Some((Wish::Balance, _))) {
+            decide(cx, p);
+        }
+    });
+}
+
+fn with_partition(
+    state: &mut State,
+    tp: &TopicPartition,
+    now: Duration,
+    out: &mut Effects,
+    then: impl FnOnce(&mut Context<'_>, &mut Partition),
+) {
+    let State {
+        brokers,
+        topics,
+        jobs,
+        balancing,
+    } = state;
+    let Some(topic) = topics.get_mut(&tp.topic) else {
+        return;
+    };
+    let at = usize::try_from(tp.partition).unwrap_or(usize::MAX);
+    if let Some(p) = topic.partitions.get_mut(at) {
+        let mut cx = Context {
+            brokers,
+            topic: tp,
+            topic_id: topic.topic_id,
+            version: topic.version,
+            rules: topic.rules,
+            now,
+            jobs,
+            balancing,
+            out,
+        };
+        then(&mut cx, p);
+    }
+}
+
+fn each_partition(
+    state: &mut State,
+    now: Duration,
+    out: &mut Effects,
+    mut each: impl FnMut(&mut Context<'_>, &mut Partition),
+) {
+    let State {
+        brokers,
+        topics,
+        jobs,
+        balancing,
+    } = state;
+    for topic in topics.values_mut() {
+        let mut tp = TopicPartition::new(topic.name.clone(), 0);
+        for p in &mut topic.partitions {
+            tp.partition = p.meta.partition;
+            let mut cx = Context {
+                brokers,
+                topic: &tp,
+                topic_id: topic.topic_id,
+                version: topic.version,
+                rules: topic.rules,
+                now,
+                jobs,
+                balancing,
+                out,
+            };
+            each(&mut cx, p);
+        }
+    }
+}
+
+fn each_of_topic(
+    state: &mut State,
+    name: &crate::types::TopicName,
+    now: Duration,
+    out: &mut Effects,
+    mut each: impl FnMut(&mut Context<'_>, &mut Partition),
+) {
+    let count = state.topics.get(name).map_or(0, |t| t.partitions.len());
+    let mut tp = TopicPartition::new(name.clone(), 0);
+    for at in 0..count {
+        tp.partition = at as PartitionId;
+        with_partition(state, &tp, now, out, &mut each);
+    }
+}

@@ -1,0 +1,111 @@
+//! What a new version of a topic file changes for a broker. A failover of thousands of leaders makes
+//! some versions, and a look at each partition for each of them would take seconds.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::store::TopicMeta;
+use crate::types::{BrokerId, PartitionId, TopicName};
+
+/// By topic.
+pub(crate) type Changes = BTreeMap<TopicName, Changed>;
+
+/// The partitions of a topic that are to be looked at again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Changed {
+    /// Each.
+    All,
+    /// These.
+    Some(BTreeSet<PartitionId>),
+}
+
+impl Default for Changed {
+    fn default() -> Self {
+        Changed::Some(BTreeSet::new())
+    }
+}
+
+impl Changed {
+    /// From one version to the next, for `broker`: where the partition's row is another, and where the
+    /// broker is not in sync, since joining goes by the file's version. All, if there was no version
+    /// before, or configs changed.
+    pub fn between(before: Option<&TopicMeta>, after: &TopicMeta, broker: BrokerId) -> Self {
+        let Some(before) = before.filter(|before| {
+            before.topic_id == after.topic_id && before.explicit == after.explicit
+        }) else {
+            return Changed::All;
+        };
+        let mut rows = before.partitions.iter();
+        let changed = after.partitions.iter().filter(|partition| {
+            let before = rows.next();
+            let joins = partition.uuid_of(broker).is_some() && !partition.is_in_sync(broker);
+            before != Some(partition) || joins
+        });
+        Changed::Some(changed.map(|partition| partition.partition).collect())
+    }
+
+    /// Whether a partition is among them.
+    pub fn concerns(&self, partition: PartitionId) -> bool {
+        match self {
+            Changed::All => true,
+            Changed::Some(some) => some.contains(&partition),
+        }
+    }
+
+    /// With those of a later version.
+    pub fn add(&mut self, later: Changed) {
+        match (&mut *self, later) {
+            (Changed::Some(some), Changed::Some(more)) => some.extend(more),
+            (_, Changed::All) => *self = Changed::All,
+            (Changed::All, _) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{PartitionMeta, ReplicaMeta};
+    use crate::types::Uuid;
+
+    fn topic(in_sync: [&[BrokerId]; 3]) -> TopicMeta {
+        let uuid = Uuid([7; 16]);
+        let partition = |(at, isr): (usize, &&[BrokerId])| PartitionMeta {
+            partition: PartitionId::try_from(at).unwrap(),
+            leader: 1,
+            leader_epoch: 0,
+            replicas: [1, 2].map(|broker| ReplicaMeta { broker, uuid }).into(),
+            isr: isr.to_vec(),
+            reassignment: None,
+        };
+        TopicMeta {
+            name: TopicName::new("t").unwrap(),
+            topic_id: uuid,
+            version: 1,
+            explicit: BTreeMap::new(),
+            partitions: in_sync.iter().enumerate().map(partition).collect(),
+            retired: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn only_what_a_version_changes_is_looked_at() {
+        let before = topic([&[1, 2], &[1, 2], &[1]]);
+        let mut after = before.clone();
+        after.version += 1;
+        after.partitions[1].leader_epoch += 1;
+        let changed = |broker| Changed::between(Some(&before), &after, broker);
+        // Broker 2 is about to join partition 2.
+        assert_eq!(changed(1), Changed::Some([1].into()));
+        assert_eq!(changed(2), Changed::Some([1, 2].into()));
+        assert_eq!(Changed::between(None, &after, 1), Changed::All);
+        after.explicit.insert("flush.ms".to_owned(), "1".to_owned());
+        assert_eq!(Changed::between(Some(&before), &after, 1), Changed::All);
+
+        let mut sum = Changed::default();
+        sum.add(Changed::Some([1].into()));
+        sum.add(Changed::Some([3].into()));
+        assert!(sum.concerns(1) && sum.concerns(3) && !sum.concerns(2));
+        sum.add(Changed::All);
+        assert!(sum.concerns(2));
+    }
+}

@@ -1,0 +1,49 @@
+//! Room for the topic files that moves of leadership will write.
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::store::{FencedLock, Staged, StoreDir, TopicMeta};
+
+/// What a file may take beyond its length, bytes.
+const BLOCK: usize = 4096;
+
+/// Room on the store's disk for the topic files of moves, so that no log is sealed for a change that
+/// cannot be written.
+#[derive(Debug, Default)]
+pub(crate) struct Room {
+    /// What the topic files take, bytes.
+    bytes: usize,
+    /// Two files, as a holder of the store's lock makes its own directory, too.
+    taken: Option<[Staged; 2]>,
+}
+
+impl Room {
+    /// For the files of these topics.
+    pub fn new<'a>(topics: impl Iterator<Item = &'a TopicMeta>) -> Self {
+        // A file takes whole blocks.
+        let bytes = topics.map(|meta| meta.encode().len() + BLOCK).sum();
+        let taken = None;
+        Room { bytes, taken }
+    }
+
+    /// Takes it, unless it is taken.
+    ///
+    /// # Errors
+    /// Those of [`FencedLock::stage`].
+    pub fn take(&mut self, store: &StoreDir) -> Result<()> {
+        if self.taken.is_none() {
+            let lock = FencedLock::of_store(Arc::clone(store.root()), Arc::clone(store.clock()));
+            self.taken = Some([
+                lock.stage(&vec![0; self.bytes.max(BLOCK)])?,
+                lock.stage(b"")?,
+            ]);
+        }
+        Ok(())
+    }
+
+    /// Gives it back: the topic files are written now.
+    pub fn give_back(&mut self) {
+        self.taken = None;
+    }
+}

@@ -1,0 +1,568 @@
+//! The caretaker of one broker's partitions: carries out what [`super::policy`] decides.
+//!
+//! It recovers and promotes what the broker leads, and syncs that and what the broker follows, where
+//! the topic's configs leave it to the broker. What it follows is copied by [`crate::cluster::replication::fetcher`].
+//!
+//! Idle it costs nothing: a clean log's page is watched, and a page that changed is watched no
+//! more until its log is clean again, so that a busy producer does not wake it at each append.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::policy::{Care, Effect, Look, Policy, step};
+use super::schedule::{Schedule, When};
+use crate::cluster::controller::{Changed, Changes};
+use crate::cluster::notice::Told;
+use crate::cluster::notify_once::ToldOnce;
+use crate::cluster::replication::Followed;
+use crate::disk::{Wake, WatchId, Watcher};
+use crate::error::{Error, Kind, Result};
+use crate::partition::{
+    Committer, PAGE_FILE, Page, PartitionWriter, Replica, Role, Seal, Watermark,
+};
+use crate::store::brokers::failure_reports;
+use crate::store::topics::topic_file;
+use crate::store::{StoreDir, TopicFile, TopicMeta};
+use crate::types::{BrokerId, LeaderEpoch, TopicName, TopicPartition, Uuid};
+
+/// How long a lock is waited for: a holder that is stopped must not keep the others waiting.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// What an unreadable disk answers (`EIO`).
+const EIO: i32 = 5;
+/// Until topics that could not be read are read again.
+const READ_AGAIN: Duration = Duration::from_secs(1);
+/// Between two looks at everything where nothing can be watched.
+const UNWATCHED: Duration = Duration::from_millis(500);
+/// Logs that are synced or recovered at the same time.
+const THREADS: usize = 4;
+
+/// Cares for the partitions of a broker.
+#[derive(Debug)]
+pub struct Caretaker {
+    store: Arc<StoreDir>,
+    broker: BrokerId,
+    watcher: Box<dyn Watcher>,
+    topics_watch: Option<WatchId>,
+    /// When topics are to be read though none changed: some could not be read.
+    unread: Option<Duration>,
+    topics: HashMap<TopicName, Topic>,
+    /// Of all topics, by replica id.
+    partitions: HashMap<Uuid, Partition>,
+    schedule: Schedule<Uuid>,
+    followed: Followed,
+    /// What changed in topic files, for the fetchers.
+    changed: Changes,
+    /// The errors of each topic or partition.
+    told: ToldOnce,
+}
+
+#[derive(Debug)]
+struct Topic {
+    file: TopicFile,
+    meta: Arc<TopicMeta>,
+    /// The replicas that are cared for.
+    replicas: Vec<Uuid>,
+}
+
+#[derive(Debug)]
+struct Partition {
+    tp: TopicPartition,
+    uuid: Uuid,
+    /// The epoch in which this broker leads it; none: it follows.
+    leads: Option<LeaderEpoch>,
+    /// Whether there are other replicas.
+    replicated: bool,
+    policy: Policy,
+    care: Care,
+    replica: Option<Replica>,
+    committer: Option<Committer>,
+    watch: Option<WatchId>,
+}
+
+/// A replica that the broker holds, by a topic file.
+struct HeldHere {
+    tp: TopicPartition,
+    uuid: Uuid,
+    leads: Option<LeaderEpoch>,
+    replicated: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Job {
+    Commit(i64),
+    Recover,
+}
+
+impl Caretaker {
+    /// Of what `broker` holds.
+    pub fn new(store: &Arc<StoreDir>, broker: BrokerId, watcher: Box<dyn Watcher>) -> Self {
+        Caretaker {
+            store: Arc::clone(store),
+            broker,
+            watcher,
+            topics_watch: None,
+            unread: None,
+            topics: HashMap::new(),
+            partitions: HashMap::new(),
+            schedule: Schedule::default(),
+            followed: Followed::new(),
+            changed: Changes::new(),
+            told: ToldOnce::default(),
+        }
+    }
+
+    /// When something is to be done though nothing changed.
+    pub fn due(&self) -> Option<Duration> {
+        self.schedule.due().into_iter().chain(self.unread).min()
+    }
+
+    /// Waits for a change, up to `timeout`. Where the system gives no such wait, time alone wakes.
+    pub fn wait(
+        &mut self,
+        timeout: Duration,
+        wake: Option<std::os::fd::BorrowedFd<'_>>,
+        tell: &mut dyn FnMut(Told),
+    ) -> Wake {
+        match self.watcher.wait(timeout, wake) {
+            Ok(wake) => wake,
+            Err(e) => {
+                let e = Error::io("watch", self.store.path(), e);
+                self.problem("watches".to_owned(), e, tell);
+                self.store.clock().sleep(UNWATCHED);
+                Wake::Anything
+            }
+        }
+    }
+
+    /// Whether topics came, went or changed, by the wake, or are to be read once more.
+    pub fn must_refresh(&self, wake: &Wake) -> bool {
+        let now = self.store.clock().monotonic();
+        if self.unread.is_some_and(|due| due <= now) {
+            return true;
+        }
+        match (wake, self.topics_watch) {
+            (Wake::Anything, _) => true,
+            (Wake::Changed(ids), Some(watch)) => ids.contains(&watch),
+            _ => false,
+        }
+    }
+
+    /// Takes up what topics there are now. What cannot be read stays as it is known, and is read
+    /// again soon.
+    pub fn refresh(&mut self, tell: &mut dyn FnMut(Told)) {
+        self.unread = None;
+        if let Err(e) = self.try_refresh(tell) {
+            self.problem("topics".to_owned(), e, tell);
+            self.read_again();
+        } else {
+            self.told.is_well("topics");
+        }
+    }
+
+    fn read_again(&mut self) {
+        let now = self.store.clock().monotonic();
+        self.unread.get_or_insert(now + READ_AGAIN);
+    }
+
+    fn try_refresh(&mut self, tell: &mut dyn FnMut(Told)) -> Result<()> {
+        if self.topics_watch.is_none() {
+            let dir = Arc::clone(self.store.topics_dir()?);
+            let watch = self.watcher.add_dir(&*dir, ".");
+            self.topics_watch = Some(watch.map_err(|e| Error::io("watch", dir.path(), e))?);
+        }
+        let names = topic_file::list(&self.store)?;
+        let gone: Vec<_> = self
+            .topics
+            .keys()
+            .filter(|name| names.binary_search(name).is_err())
+            .cloned()
+            .collect();
+        for name in gone {
+            self.forget(&name);
+        }
+        for name in names {
+            match self.refresh_topic(&name) {
+                Ok(()) => {
+                    self.told.is_well(name.as_str());
+                }
+                Err(e) => {
+                    self.problem(name.as_str().to_owned(), e, tell);
+                    self.read_again();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self, name: &TopicName) {
+        let Some(topic) = self.topics.remove(name) else {
+            return;
+        };
+        self.told.is_well(name.as_str());
+        self.followed.retain(|tp, _| tp.topic != *name);
+        self.changed.insert(name.clone(), Changed::All);
+        for replica in topic.replicas {
+            if let Some(tp) = self.forget_replica(replica) {
+                self.told.is_well(&tp.to_string());
+            }
+        }
+    }
+
+    fn forget_replica(&mut self, replica: Uuid) -> Option<TopicPartition> {
+        self.schedule.remove(replica);
+        let partition = self.partitions.remove(&replica)?;
+        if let Some(watch) = partition.watch {
+            self.watcher.remove(watch);
+        }
+        Some(partition.tp)
+    }
+
+    fn refresh_topic(&mut self, name: &TopicName) -> Result<()> {
+        if let Some(topic) = self.topics.get(name)
+            && topic.file.is_current()?
+        {
+            return Ok(());
+        }
+        let Some((meta, file)) = topic_file::read_if_there(&self.store, name)? else {
+            self.forget(name);
+            return Ok(());
+        };
+        let policy = Policy::of(&meta.configs()?);
+        let known = self.topics.remove(name);
+        let changed =
+            Changed::between(known.as_ref().map(|topic| &*topic.meta), &meta, self.broker);
+        let cared_for: Vec<_> = self
+            .held_here(&meta)
+            .filter(|held| held.leads.is_some() || policy != Policy::Never)
+            .collect();
+        let replicas: Vec<Uuid> = cared_for.iter().map(|held| held.uuid).collect();
+        for held in cared_for {
+            let uuid = held.uuid;
+            if self.partitions.contains_key(&uuid) && !changed.concerns(held.tp.partition) {
+                continue;
+            }
+            let partition = match self.partitions.remove(&uuid) {
+                Some(known) => Partition {
+                    leads: held.leads,
+                    replicated: held.replicated,
+                    policy,
+                    care: Care::Clean,
+                    ..known
+                },
+                None => Partition::new(held, policy),
+            };
+            self.schedule.set(uuid, When::Now, partition.watch);
+            self.partitions.insert(uuid, partition);
+        }
+        let stays: HashSet<Uuid> = replicas.iter().copied().collect();
+        let gone = known
+            .map(|topic| topic.replicas)
+            .unwrap_or_default()
+            .into_iter();
+        for uuid in gone.filter(|uuid| !stays.contains(uuid)) {
+            self.forget_replica(uuid);
+        }
+        self.followed.retain(|tp, _| tp.topic != *name);
+        let followed = self.held_here(&meta).filter(|held| held.leads.is_none());
+        let followed: Vec<_> = followed.map(|held| (held.tp, held.uuid)).collect();
+        self.followed.extend(followed);
+        self.changed.entry(name.clone()).or_default().add(changed);
+        let topic = Topic {
+            file,
+            meta,
+            replicas,
+        };
+        self.topics.insert(name.clone(), topic);
+        Ok(())
+    }
+
+    /// What the broker follows, and what changed in topic files, if anything did since this was last
+    /// asked.
+    pub fn followed(&mut self) -> Option<(&Followed, Changes)> {
+        if self.changed.is_empty() {
+            return None;
+        }
+        Some((&self.followed, std::mem::take(&mut self.changed)))
+    }
+
+    fn held_here(&self, meta: &TopicMeta) -> impl Iterator<Item = HeldHere> {
+        let broker = self.broker;
+        meta.partitions.iter().filter_map(move |p| {
+            Some(HeldHere {
+                tp: TopicPartition::new(meta.name.clone(), p.partition),
+                uuid: p.uuid_of(broker)?,
+                leads: (p.leader == broker).then_some(p.leader_epoch),
+                replicated: p.replicas.len() > 1,
+            })
+        })
+    }
+
+    /// Does what is due, and what `wake` makes due.
+    pub fn tend(&mut self, wake: &Wake, tell: &mut dyn FnMut(Told)) {
+        self.schedule.wake(wake, self.store.clock().monotonic());
+        // After its job a log is looked at again; what is appended meanwhile waits for the next
+        // round.
+        for _ in 0..2 {
+            self.round(tell);
+        }
+    }
+
+    fn round(&mut self, tell: &mut dyn FnMut(Told)) {
+        let now = self.store.clock().monotonic();
+        let (store, watcher) = (&self.store, &mut *self.watcher);
+        let mut jobs = Vec::new();
+        let mut failed = Vec::new();
+        for uuid in self.schedule.take() {
+            let Some(mut partition) = self.partitions.remove(&uuid) else {
+                continue;
+            };
+            match partition.attend(store, self.broker, watcher, now) {
+                Ok(Some(job)) => jobs.push((partition, job, Ok(()))),
+                attended => {
+                    if let Err(e) = attended {
+                        failed.push(partition.fail(store, watcher, e, now));
+                    }
+                    self.schedule.set(uuid, partition.when(), partition.watch);
+                    self.partitions.insert(uuid, partition);
+                }
+            }
+        }
+        do_all(store, self.broker, &mut jobs);
+        let now = self.store.clock().monotonic();
+        let mut done = Vec::new();
+        for (mut partition, _, outcome) in jobs {
+            let when = match outcome {
+                Ok(()) => {
+                    done.push(partition.tp.to_string());
+                    When::Now
+                }
+                Err(e) => {
+                    failed.push(partition.fail(store, watcher, e, now));
+                    partition.when()
+                }
+            };
+            self.schedule.set(partition.uuid, when, partition.watch);
+            self.partitions.insert(partition.uuid, partition);
+        }
+        tell_notes(store, tell);
+        for tp in done {
+            self.told.is_well(&tp);
+        }
+        for (tp, error) in failed {
+            self.problem(tp, error, tell);
+        }
+    }
+
+    /// Syncs what is not durable, whoever will see to it next.
+    pub fn finish(mut self, tell: &mut dyn FnMut(Told)) {
+        let store = &self.store;
+        let mut jobs = Vec::new();
+        for (_, mut partition) in self.partitions.drain() {
+            if partition.policy == Policy::Never {
+                continue;
+            }
+            if let Ok(Look::Log { durable, end }) = partition.look(store, self.broker)
+                && durable < end
+            {
+                jobs.push((partition, Job::Commit(end), Ok(())));
+            }
+        }
+        do_all(store, self.broker, &mut jobs);
+        tell_notes(store, tell);
+        let failed: Vec<_> = jobs
+            .into_iter()
+            .filter_map(|(partition, _, outcome)| Some((partition.tp.to_string(), outcome.err()?)))
+            .collect();
+        for (tp, error) in failed {
+            self.problem(tp, error, tell);
+        }
+    }
+
+    /// Tells an error, once. One of a topic that is gone or moved on is none.
+    fn problem(&mut self, of: String, error: Error, tell: &mut dyn FnMut(Told)) {
+        if matches!(error.kind(), Kind::UnknownTopic | Kind::Fenced) {
+            return;
+        }
+        if self.told.is_news(&of, &error) {
+            tell(Told::Problem(error.at(of)));
+        }
+    }
+}
+
+impl Partition {
+    fn new(held: HeldHere, policy: Policy) -> Self {
+        Partition {
+            tp: held.tp,
+            uuid: held.uuid,
+            leads: held.leads,
+            replicated: held.replicated,
+            policy,
+            care: Care::Clean,
+            replica: None,
+            committer: None,
+            watch: None,
+        }
+    }
+
+    fn look(&mut self, store: &StoreDir, broker: BrokerId) -> Result<Look> {
+        let replica = match self.replica.take() {
+            Some(replica) => replica,
+            None => Replica::open(store, &self.tp, broker)?,
+        };
+        let page = replica.proven_page()?;
+        self.replica = Some(replica);
+        let fit = |page: &Page| match self.leads {
+            Some(epoch) => {
+                page.role == Role::Leader
+                    && page.leader_epoch >= epoch
+                    && page.seal != Some(Seal::Recovered)
+            }
+            None => page.role == Role::Follower,
+        };
+        Ok(match page {
+            Some(page)
+                if page.boot_id == store.boot_id() && page.offline.is_none() && fit(&page) =>
+            {
+                Look::Log {
+                    durable: page.durable.offset,
+                    end: page.tail.end,
+                }
+            }
+            // What is offline says so when it is to be made ready.
+            _ => Look::Unfit,
+        })
+    }
+
+    fn attend(
+        &mut self,
+        store: &StoreDir,
+        broker: BrokerId,
+        watcher: &mut dyn Watcher,
+        now: Duration,
+    ) -> Result<Option<Job>> {
+        loop {
+            let look = self.look(store, broker)?;
+            let (care, effect) = step(self.policy, self.care, look, now);
+            self.care = care;
+            match (effect, &self.replica) {
+                (Effect::Watch, Some(replica)) if self.watch.is_none() => {
+                    let dir = replica.dir();
+                    let watch = watcher.add_file(&**dir, PAGE_FILE);
+                    self.watch = Some(watch.map_err(|e| Error::io("watch", dir.path(), e))?);
+                    // Look again: it may have changed before it was watched.
+                    continue;
+                }
+                (Effect::Watch, _) => {
+                    // The watch needs no descriptor.
+                    self.replica = None;
+                    return Ok(None);
+                }
+                _ => self.unwatch(watcher),
+            }
+            return Ok(match effect {
+                Effect::Commit(end) => Some(Job::Commit(end)),
+                Effect::Recover => Some(Job::Recover),
+                Effect::Watch | Effect::Rest | Effect::Wait => None,
+            });
+        }
+    }
+
+    fn when(&self) -> When {
+        self.care.due().map_or(When::Changed, When::At)
+    }
+
+    fn unwatch(&mut self, watcher: &mut dyn Watcher) {
+        if let Some(watch) = self.watch.take() {
+            watcher.remove(watch);
+        }
+    }
+
+    fn perform(&mut self, store: &Arc<StoreDir>, broker: BrokerId, job: Job) -> Result<()> {
+        match job {
+            Job::Commit(end) => {
+                let mut committer = match (self.committer.take(), self.leads) {
+                    (Some(committer), _) => committer,
+                    (None, Some(_)) => Committer::open(store, &self.tp, PATIENCE)?,
+                    (None, None) => Committer::open_at(store, &self.tp, broker, PATIENCE)?,
+                };
+                committer.commit(end)?;
+                if self.replicated && self.leads.is_some() {
+                    Watermark::open(store, &self.tp)?.raise(PATIENCE)?;
+                }
+                if matches!(self.policy, Policy::Every(_)) {
+                    self.committer = Some(committer);
+                }
+                Ok(())
+            }
+            // A follower's is for its fetcher.
+            Job::Recover if self.leads.is_none() => Ok(()),
+            Job::Recover => {
+                // Recovery may put another directory in its place.
+                self.replica = None;
+                self.committer = None;
+                let mut writer = PartitionWriter::open(store, &self.tp, PATIENCE)?;
+                writer.make_ready().map(drop)
+            }
+        }
+    }
+
+    /// Leaves it alone for a while, and opens everything anew then.
+    fn fail(
+        &mut self,
+        store: &StoreDir,
+        watcher: &mut dyn Watcher,
+        error: Error,
+        now: Duration,
+    ) -> (String, Error) {
+        if self.replicated && self.leads.is_some() && concerns_the_replica(&error) {
+            // A hint: another replica may be able to lead.
+            let _ = failure_reports::report(store, &self.tp);
+        }
+        self.unwatch(watcher);
+        self.replica = None;
+        self.committer = None;
+        self.care = Care::failed(now);
+        (self.tp.to_string(), error)
+    }
+}
+
+/// Whether an error may mean that another replica had better lead: not one of this process, which
+/// lacks descriptors or memory, say.
+fn concerns_the_replica(error: &Error) -> bool {
+    let of_its_disk = |e: &std::io::Error| e.raw_os_error() == Some(EIO);
+    match error.kind() {
+        Kind::Offline | Kind::Damaged | Kind::DiskFull | Kind::Fenced | Kind::Busy => true,
+        _ => error.io_source().is_some_and(of_its_disk),
+    }
+}
+
+/// What was cut, and what else this process's use of the logs has to say.
+fn tell_notes(store: &StoreDir, tell: &mut dyn FnMut(Told)) {
+    for (tp, cut) in store.take_cuts() {
+        tell(Told::Note(format!("{tp}: {cut}")));
+    }
+    for note in store.take_notes() {
+        tell(Told::Note(note));
+    }
+}
+
+type Work = (Partition, Job, Result<()>);
+
+/// Does the jobs, a few at a time: most of each is waiting for the disk.
+fn do_all(store: &Arc<StoreDir>, broker: BrokerId, jobs: &mut [Work]) {
+    let work = |jobs: &mut [Work]| {
+        for (partition, job, outcome) in jobs {
+            *outcome = partition.perform(store, broker, *job);
+        }
+    };
+    if jobs.len() < 2 {
+        return work(jobs);
+    }
+    let share = jobs.len().div_ceil(THREADS);
+    std::thread::scope(|scope| {
+        for part in jobs.chunks_mut(share) {
+            scope.spawn(|| work(part));
+        }
+    });
+}

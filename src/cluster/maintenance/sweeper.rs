@@ -1,0 +1,166 @@
+//! The thread that removes what nothing uses any more, beside the caretaker's: thousands of
+//! directories keep neither a stop nor a change of the topics waiting.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::orphans::Leftovers;
+use crate::cluster::notice::{TOLD_MAX, Told};
+use crate::error::{Error, Result};
+use crate::store::StoreDir;
+use crate::types::BrokerId;
+
+/// Between two looks for leftovers, and from a change of the topics to the look that it calls for:
+/// whoever makes or deletes one is given time to end.
+const SWEEP: Duration = Duration::from_secs(5);
+const SWEEP_AFTER_CHANGE: Duration = Duration::from_secs(2);
+
+/// The running thread. It ends when this is dropped, after the directory that it is at.
+#[derive(Debug)]
+pub struct Sweeper {
+    ends: Arc<AtomicBool>,
+    changes: Option<Sender<()>>,
+    told: Receiver<Told>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Sweeper {
+    /// For a broker's log directory.
+    ///
+    /// # Errors
+    /// [`Kind::Io`](crate::error::Kind::Io) if the system gives no thread.
+    pub fn start(store: &Arc<StoreDir>, broker: BrokerId) -> Result<Self> {
+        let ends = Arc::new(AtomicBool::new(false));
+        let (changes, changed) = channel();
+        let (tell, told) = channel();
+        let work = Work {
+            store: Arc::clone(store),
+            leftovers: Leftovers::new(store, broker),
+            ends: Arc::clone(&ends),
+            changed,
+            tell,
+            errors: Vec::new(),
+        };
+        let thread = std::thread::Builder::new()
+            .name("mq-sweep".to_owned())
+            .spawn(move || work.run())
+            .map_err(|e| Error::io("start a thread for", "leftovers", e))?;
+        Ok(Sweeper {
+            ends,
+            changes: Some(changes),
+            told,
+            thread: Some(thread),
+        })
+    }
+
+    /// Topics came, went or changed.
+    pub fn topics_changed(&self) {
+        if let Some(changes) = &self.changes {
+            // A thread that is gone sweeps nothing.
+            let _ = changes.send(());
+        }
+    }
+
+    /// What is to be told since this was last asked.
+    pub fn told(&self) -> impl Iterator<Item = Told> {
+        self.told.try_iter()
+    }
+
+    /// Ends soon; waits for nothing.
+    pub fn end(&mut self) {
+        self.ends.store(true, Ordering::Relaxed);
+        self.changes = None;
+    }
+}
+
+impl Drop for Sweeper {
+    fn drop(&mut self) {
+        self.end();
+        if let Some(thread) = self.thread.take() {
+            // It cannot have panicked; if it did, it sweeps no more either.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Work {
+    store: Arc<StoreDir>,
+    leftovers: Leftovers,
+    ends: Arc<AtomicBool>,
+    changed: Receiver<()>,
+    tell: Sender<Told>,
+    /// The errors of the last look: told once.
+    errors: Vec<String>,
+}
+
+impl Work {
+    fn run(mut self) {
+        let mut due = Duration::ZERO;
+        let mut topics_changed = true;
+        loop {
+            let now = self.now();
+            if now >= due {
+                topics_changed = !self.sweep(topics_changed);
+                due = self.now() + SWEEP;
+                continue;
+            }
+            match self.changed.recv_timeout(due.saturating_sub(now)) {
+                // Those that change all the time do not put it off for ever.
+                Ok(()) if !topics_changed => {
+                    topics_changed = true;
+                    due = self.now() + SWEEP_AFTER_CHANGE;
+                }
+                Ok(()) | Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.store.clock().monotonic()
+    }
+
+    /// Whether it came to look.
+    fn sweep(&mut self, topics_changed: bool) -> bool {
+        let ends = &self.ends;
+        let go_on = || !ends.load(Ordering::Relaxed);
+        let swept = self.leftovers.sweep(topics_changed, &go_on);
+        let looked = swept.is_ok();
+        let errors = match swept {
+            Ok(swept) => {
+                if let Some(text) = told_gone(&swept.gone) {
+                    // Nobody listens any more: the daemon is about to end.
+                    let _ = self.tell.send(Told::Note(text));
+                }
+                swept.errors
+            }
+            Err(e) => vec![e],
+        };
+        let texts: Vec<_> = errors.iter().map(Error::to_string).collect();
+        for error in errors {
+            if !self.errors.contains(&error.to_string()) {
+                let _ = self.tell.send(Told::Problem(error.at("leftovers")));
+            }
+        }
+        self.errors = texts;
+        looked
+    }
+}
+
+fn told_gone(gone: &[String]) -> Option<String> {
+    let named = gone.get(..TOLD_MAX).unwrap_or(gone);
+    if named.is_empty() {
+        return None;
+    }
+    let more = match gone.len() - named.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Some(format!(
+        "removed {}{more}, which nothing uses",
+        named.join(", ")
+    ))
+}

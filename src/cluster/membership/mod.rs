@@ -1,0 +1,17 @@
+//! Which brokers there are: registration, liveness, status, and how a broker leaves the store.
+
+mod broker_options;
+mod candidates;
+mod heartbeat;
+mod live_brokers;
+mod new_broker;
+mod registration;
+mod status;
+mod unregister;
+
+pub use broker_options::BrokerOptions;
+pub use candidates::candidates;
+pub use live_brokers::{Member, Membership, Settle};
+pub use registration::{Registration, set_drained};
+pub use status::{BrokerStatus, broker_holder, broker_status, led_by, shares};
+pub use unregister::unregister;

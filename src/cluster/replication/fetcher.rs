@@ -1,0 +1,448 @@
+//! The threads that copy what a broker follows.
+//!
+//! 1. Each partition belongs to one thread. A turn is bounded, so a busy partition does not keep
+//!    the others of its thread waiting.
+//! 2. Idle, a thread sleeps until a leader's page changes, or the topics do.
+//! 3. What the lanes of a thread want of the topic files is written together, one replacement a
+//!    topic. Replicas that are lost together are made anew together.
+//! 4. A replica's directory or page that vanishes while nothing is copied shows in no fetch: each
+//!    is looked for now and then, and at once when something changed in the log directory.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::partition_fetch::{FETCH_BYTES, Lane, Turn, Wish};
+use crate::cluster::controller::Changes;
+use crate::cluster::maintenance::Schedule;
+use crate::cluster::notice::{TOLD_MAX, Told};
+use crate::disk::{Wake, WatchId, Watcher, descriptors_max, new_watcher};
+use crate::error::{Error, Kind, Result};
+use crate::lifecycle::replace_replicas;
+use crate::store::topics::topic_file;
+use crate::store::{FencedLock, PartitionMeta, StoreDir, TopicMeta};
+use crate::types::{BrokerId, TopicName, TopicPartition, Uuid};
+
+/// Threads of one broker.
+const THREADS: usize = 4;
+/// Between two looks at everything where nothing can be waited for.
+const UNWATCHED: Duration = Duration::from_millis(200);
+/// The longest sleep.
+const REST: Duration = Duration::from_secs(3600);
+/// How long the store's lock is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Between two looks for replicas that vanished; after a change in the log directory, which seldom
+/// comes alone; and the part of the time, as a divisor, that the looks may take. Every second of them
+/// looks at the epoch checkpoints and the logs' ends too, which costs three times as much.
+const PATROL: Duration = Duration::from_secs(2);
+const PATROL_OF_ENDS: Duration = Duration::from_secs(4);
+const PATROL_SOON: Duration = Duration::from_millis(50);
+const PATROL_SHARE: u32 = 50;
+
+/// What a broker follows: partition and replica id.
+pub(crate) type Followed = BTreeMap<TopicPartition, Uuid>;
+
+enum Order {
+    /// Follow just these; what changed otherwise.
+    Follow(Followed, Arc<Changes>),
+    Stop,
+}
+
+/// The threads of one broker.
+#[derive(Debug)]
+pub struct Fetchers {
+    threads: Vec<Thread>,
+    told: Receiver<Told>,
+}
+
+#[derive(Debug)]
+struct Thread {
+    orders: Sender<Order>,
+    bell: UnixStream,
+    handle: Option<JoinHandle<()>>,
+}
+
+impl Fetchers {
+    /// For a broker; idle until [`Fetchers::follow`].
+    ///
+    /// # Errors
+    /// [`Kind::Io`] if the system gives no thread or pipe.
+    pub fn start(store: &Arc<StoreDir>, broker: BrokerId) -> Result<Self> {
+        let (tell, told) = channel();
+        let start = |_| -> Result<Thread> {
+            let (orders, incoming) = channel();
+            let error = |e| Error::io("make a pipe for", "fetchers", e);
+            let (ring, bell) = UnixStream::pair().map_err(error)?;
+            ring.set_nonblocking(true).map_err(error)?;
+            let work = Work {
+                store: Arc::clone(store),
+                broker,
+                orders: incoming,
+                ring,
+                tell: tell.clone(),
+                watcher: new_watcher(&**store.disk()),
+                logs_watch: None,
+                patrol_due: Duration::ZERO,
+                ends_due: Duration::ZERO,
+                told: None,
+                buf: Vec::new(),
+                lanes: Vec::new(),
+                schedule: Schedule::default(),
+            };
+            let handle = std::thread::Builder::new()
+                .name("mq-fetch".to_owned())
+                .spawn(move || work.run())
+                .map_err(|e| Error::io("start a thread for", "fetchers", e))?;
+            Ok(Thread {
+                orders,
+                bell,
+                handle: Some(handle),
+            })
+        };
+        let threads = (0..THREADS).map(start).collect::<Result<_>>()?;
+        Ok(Fetchers { threads, told })
+    }
+
+    /// Follows just these from now on; `changed` is what topic files say otherwise.
+    pub fn follow(&mut self, all: &Followed, changed: Changes) {
+        let changed = Arc::new(changed);
+        let count = self.threads.len();
+        let mut shares = vec![Followed::new(); count];
+        for (tp, uuid) in all {
+            if let Some(share) = shares.get_mut(share_of(tp, count)) {
+                share.insert(tp.clone(), *uuid);
+            }
+        }
+        for (thread, share) in self.threads.iter_mut().zip(shares) {
+            thread.order(Order::Follow(share, Arc::clone(&changed)));
+        }
+    }
+
+    /// What is to be told since this was last asked.
+    pub fn told(&self) -> impl Iterator<Item = Told> {
+        self.told.try_iter()
+    }
+}
+
+impl Drop for Fetchers {
+    fn drop(&mut self) {
+        for thread in &mut self.threads {
+            thread.order(Order::Stop);
+        }
+        for thread in &mut self.threads {
+            if let Some(handle) = thread.handle.take() {
+                // It cannot have panicked; if it did, it follows no more either.
+                let _ = handle.join();
+            }
+        }
+    }
+}
+
+impl Thread {
+    fn order(&mut self, order: Order) {
+        // A thread that is gone needs no orders.
+        let _ = self.orders.send(order);
+        let _ = self.bell.write(&[1]);
+    }
+}
+
+/// Partitions of a topic are spread, whatever the topic.
+fn share_of(tp: &TopicPartition, count: usize) -> usize {
+    let of_name = tp.topic.as_str().bytes().fold(0_usize, |sum, byte| {
+        sum.wrapping_mul(31).wrapping_add(usize::from(byte))
+    });
+    of_name.wrapping_add(tp.partition as usize) % count.max(1)
+}
+
+/// One thread's.
+struct Work {
+    store: Arc<StoreDir>,
+    broker: BrokerId,
+    orders: Receiver<Order>,
+    /// Readable once there are orders.
+    ring: UnixStream,
+    tell: Sender<Told>,
+    watcher: Box<dyn Watcher>,
+    /// The broker's log directory: a replica that vanishes shows there.
+    logs_watch: Option<WatchId>,
+    patrol_due: Duration,
+    ends_due: Duration,
+    /// Why it could not wait: told once.
+    told: Option<String>,
+    /// What the lanes fetch into, one after the other.
+    buf: Vec<u8>,
+    lanes: Vec<Lane>,
+    /// By places in `lanes`.
+    schedule: Schedule<usize>,
+}
+
+impl Work {
+    fn run(mut self) {
+        loop {
+            let now = self.store.clock().monotonic();
+            let patrol = (!self.lanes.is_empty()).then_some(self.patrol_due);
+            let due = self.schedule.due().into_iter().chain(patrol).min();
+            let rest = due.map_or(REST, |due| due.saturating_sub(now));
+            let wake = match self.watcher.wait(rest, Some(self.ring.as_fd())) {
+                Ok(wake) => wake,
+                Err(e) => {
+                    self.cannot_wait(e);
+                    Wake::Anything
+                }
+            };
+            if !self.take_orders() {
+                return;
+            }
+            self.mark(&wake);
+            self.turns();
+        }
+    }
+
+    /// Without a wait, time alone wakes.
+    fn cannot_wait(&mut self, e: std::io::Error) {
+        let e = Error::io("wait for changes in", self.store.path(), e);
+        let text = e.to_string();
+        if self.told.as_ref() != Some(&text) {
+            self.told = Some(text);
+            let _ = self.tell.send(Told::Problem(e.at("followers")));
+        }
+        self.store.clock().sleep(UNWATCHED);
+    }
+
+    /// Whether to go on.
+    fn take_orders(&mut self) -> bool {
+        // What rings after this has its order there to be taken, or rings again.
+        while self.ring.read(&mut [0; 64]).is_ok_and(|rung| rung > 0) {}
+        loop {
+            match self.orders.try_recv() {
+                Ok(Order::Follow(share, changed)) => self.follow(share, &changed),
+                Ok(Order::Stop) | Err(TryRecvError::Disconnected) => return false,
+                Err(TryRecvError::Empty) => return true,
+            }
+        }
+    }
+
+    fn follow(&mut self, mut share: Followed, changed: &Changes) {
+        let watcher = &mut *self.watcher;
+        self.lanes.retain_mut(|lane| {
+            let stays = share.get(&lane.tp) == Some(&lane.uuid);
+            if stays {
+                share.remove(&lane.tp);
+                let of_topic = changed.get(lane.topic());
+                lane.fresh |= of_topic.is_some_and(|it| it.concerns(lane.tp.partition));
+            } else {
+                lane.end(watcher);
+            }
+            stays
+        });
+        let new = share.into_iter().map(|(tp, uuid)| Lane::new(tp, uuid));
+        self.lanes.extend(new);
+        if self.logs_watch.is_none()
+            && !self.lanes.is_empty()
+            && let Ok(logs) = self.store.logs_dir(self.broker)
+        {
+            // Without it a replica that vanished is found at the next fetch.
+            self.logs_watch = self.watcher.add_dir(&*logs, ".").ok();
+        }
+        self.schedule = Schedule::default();
+        for (at, lane) in self.lanes.iter().enumerate() {
+            self.schedule.set(at, lane.when(), lane.watch());
+        }
+    }
+
+    fn mark(&mut self, wake: &Wake) {
+        let now = self.store.clock().monotonic();
+        if let Wake::Changed(ids) = wake
+            && self.logs_watch.is_some_and(|watch| ids.contains(&watch))
+        {
+            self.patrol_due = self.patrol_due.min(now + PATROL_SOON);
+        }
+        self.schedule.wake(wake, now);
+        if self.patrol_due <= now {
+            // Not quite its time yet: else the next but one would be late by a whole look.
+            let with_ends = self.ends_due <= now + PATROL / 2;
+            if with_ends {
+                self.ends_due = now + PATROL_OF_ENDS;
+            }
+            for (at, lane) in self.lanes.iter_mut().enumerate() {
+                if !lane.is_whole(with_ends) {
+                    self.schedule.now(at);
+                }
+            }
+            let end = self.store.clock().monotonic();
+            let took = end.saturating_sub(now);
+            self.patrol_due = end + PATROL.max(took * PATROL_SHARE);
+        }
+    }
+
+    fn turns(&mut self) {
+        let mut wishes: BTreeMap<TopicName, Vec<(usize, Wish)>> = BTreeMap::new();
+        for at in self.schedule.take() {
+            let Some(lane) = self.lanes.get_mut(at) else {
+                continue;
+            };
+            let sender = &self.tell;
+            let wish = lane.turn(&mut Turn {
+                store: &self.store,
+                broker: self.broker,
+                watcher: &mut *self.watcher,
+                buf: &mut self.buf,
+                tell: &mut |told| {
+                    // Nobody listens any more: the daemon is about to end.
+                    let _ = sender.send(told);
+                },
+            });
+            self.schedule.set(at, lane.when(), lane.watch());
+            if let Some(wish) = wish {
+                wishes
+                    .entry(lane.topic().clone())
+                    .or_default()
+                    .push((at, wish));
+            }
+        }
+        if self.buf.capacity() > 2 * FETCH_BYTES {
+            // A huge batch came by.
+            self.buf = Vec::new();
+        }
+        for (tp, cut) in self.store.take_cuts() {
+            let _ = self.tell.send(Told::Note(format!("{tp}: {cut}")));
+        }
+        for note in self.store.take_notes() {
+            let _ = self.tell.send(Told::Note(note));
+        }
+        if !wishes.is_empty() {
+            self.make_anew(&mut wishes);
+            self.fulfil(&wishes);
+        }
+    }
+
+    /// Makes replicas anew, together, as far as descriptors go.
+    fn make_anew(&mut self, wishes: &mut BTreeMap<TopicName, Vec<(usize, Wish)>>) {
+        let lanes = &self.lanes;
+        let mut lost = Vec::new();
+        for (at, _) in wishes
+            .values_mut()
+            .flat_map(|of_topic| of_topic.extract_if(.., |(_, wish)| *wish == Wish::Anew))
+        {
+            if let Some(lane) = lanes.get(at) {
+                lost.push((at, (lane.tp.clone(), lane.uuid)));
+            }
+        }
+        let mut anew = Vec::new();
+        for lost in lost.chunks(anew_max()) {
+            let replicas: Vec<_> = lost.iter().map(|(_, replica)| replica.clone()).collect();
+            let made = replace_replicas(&self.store, self.broker, &replicas, PATIENCE);
+            let outcomes = match made {
+                Ok(outcomes) => outcomes,
+                Err(e) => lost.iter().map(|_| Err(e.copy())).collect(),
+            };
+            let now = self.store.clock().monotonic();
+            for ((at, (tp, _)), outcome) in lost.iter().zip(outcomes) {
+                let Some(lane) = self.lanes.get_mut(*at) else {
+                    continue;
+                };
+                let sender = &self.tell;
+                let (made, wish) = lane.made_anew(outcome, now, &mut |told| {
+                    let _ = sender.send(told);
+                });
+                self.schedule.set(*at, lane.when(), lane.watch());
+                if made {
+                    anew.push(tp.clone());
+                }
+                if let Some(wish) = wish {
+                    wishes
+                        .entry(tp.topic.clone())
+                        .or_default()
+                        .push((*at, wish));
+                }
+            }
+        }
+        wishes.retain(|_, of_topic| !of_topic.is_empty());
+        if !anew.is_empty() {
+            let _ = self.tell.send(Told::Note(told_anew(&anew)));
+        }
+    }
+
+    /// Writes what the lanes want of their topic files.
+    fn fulfil(&mut self, wishes: &BTreeMap<TopicName, Vec<(usize, Wish)>>) {
+        let (broker, lanes) = (self.broker, &self.lanes);
+        let names: Vec<TopicName> = wishes.keys().cloned().collect();
+        let written = FencedLock::acquire_store(&self.store, "change in-sync sets", PATIENCE)
+            .and_then(|guard| {
+                topic_file::update_each(&self.store, &guard, &names, |meta| {
+                    let of_topic = wishes.get(&meta.name).map_or(&[][..], Vec::as_slice);
+                    let mut changed = false;
+                    for (at, wish) in of_topic {
+                        if let Some(lane) = lanes.get(*at) {
+                            changed |= fulfil_one(meta, lane, broker, wish);
+                        }
+                    }
+                    Ok(changed)
+                })
+            });
+        // A topic whose file cannot be read is told of by its lanes.
+        if let Err(e) = &written
+            && !matches!(e.kind(), Kind::Busy | Kind::Fenced)
+        {
+            let _ = self.tell.send(Told::Problem(e.copy()));
+        }
+        // Those that came too late look again.
+        let now = self.store.clock().monotonic();
+        for (at, _) in wishes.values().flatten() {
+            if let Some(lane) = self.lanes.get_mut(*at) {
+                lane.later(now);
+                self.schedule.set(*at, lane.when(), lane.watch());
+            }
+        }
+    }
+}
+
+/// How many replicas are made anew together: each takes two descriptors meanwhile, and other threads
+/// are at it, too.
+fn anew_max() -> usize {
+    (descriptors_max() / 32).clamp(8, 1024)
+}
+
+fn told_anew(anew: &[TopicPartition]) -> String {
+    let names = TopicPartition::first_of(anew, TOLD_MAX);
+    match anew.len() {
+        1 => format!("{names}: recreated the replica; it fills from the leader"),
+        _ => format!("{names}: recreated the replicas; they fill from the leaders"),
+    }
+}
+
+/// Changes the topic file as a lane wants it, where it still says what the lane went by.
+fn fulfil_one(meta: &mut TopicMeta, lane: &Lane, broker: BrokerId, wish: &Wish) -> bool {
+    let version = meta.version;
+    let partition = usize::try_from(lane.tp.partition)
+        .ok()
+        .and_then(|at| meta.partitions.get_mut(at))
+        .filter(|p| p.uuid_of(broker) == Some(lane.uuid) && p.leader != broker);
+    let Some(partition) = partition else {
+        return false;
+    };
+    match wish {
+        Wish::Join(as_of) if *as_of == version && !partition.is_in_sync(broker) => {
+            partition.isr.push(broker);
+            sort_as_replicas(partition);
+            true
+        }
+        Wish::Leave if partition.is_in_sync(broker) => {
+            partition.isr.retain(|id| *id != broker);
+            true
+        }
+        _ => false,
+    }
+}
+
+fn sort_as_replicas(partition: &mut PartitionMeta) {
+    let order: Vec<BrokerId> = partition.replicas.iter().map(|r| r.broker).collect();
+    partition
+        .isr
+        .sort_by_key(|id| order.iter().position(|broker| broker == id));
+}

@@ -1,0 +1,376 @@
+//! One partition that a fetcher follows: when it is looked at next, and what its failures mean.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cluster::maintenance::When;
+use crate::cluster::notice::Told;
+use crate::cluster::notify_once::ToldOnce;
+use crate::disk::{WatchId, Watcher};
+use crate::error::{Error, Kind, Result};
+use crate::partition::{Followed, Follower, PAGE_FILE};
+use crate::store::{Served, Stillness, StoreDir};
+use crate::timing::LOCK_STOPPED_AFTER;
+use crate::types::{BrokerId, TopicName, TopicPartition, Uuid};
+
+/// Bytes of one fetch, and of one turn of a partition before the next has its turn.
+pub(crate) const FETCH_BYTES: usize = 1 << 20;
+const TURN_BYTES: usize = 8 << 20;
+/// How long a lock is waited for: others wait meanwhile.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// Between two looks at a leader that is not there yet.
+const WAIT_MIN: Duration = Duration::from_millis(2);
+const WAIT_MAX: Duration = Duration::from_millis(500);
+/// Two wishes to be in sync with so much time between them have nothing to do with each other.
+const JOINS_APART: Duration = Duration::from_secs(2);
+/// Between two looks at a leader that cannot be watched.
+const UNWATCHED: Duration = Duration::from_millis(20);
+/// Before a lock that another process has is tried again: its holder is watched without a break.
+const BUSY_PAUSE: Duration = Duration::from_millis(100);
+/// After a failure.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// One partition that is followed.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    pub tp: TopicPartition,
+    pub uuid: Uuid,
+    follower: Option<Follower>,
+    watch: Option<(u64, WatchId)>,
+    /// To be looked at.
+    pub fresh: bool,
+    /// To be looked at then, though nothing changed.
+    pub due: Option<Duration>,
+    /// Nothing is copied until then: what was copied is as much as its limit allows.
+    paused_until: Option<Duration>,
+    wait: Duration,
+    joins: Joins,
+    /// The append lock of its replica, which another process has: the page's sequence number and the
+    /// holder's sign of life.
+    kept: Option<(Served, Stillness<(Option<u64>, u64)>)>,
+    told: ToldOnce,
+}
+
+/// When this replica may ask again to be in sync. A controller may take it for dead, because its
+/// broker's beat is late, and take it out each time: without a pause, both would write the topic file
+/// all the time.
+#[derive(Debug, Default)]
+struct Joins {
+    last: Option<Duration>,
+    pause: Duration,
+}
+
+impl Joins {
+    fn not_before(&self, now: Duration) -> Option<Duration> {
+        let at = self.last? + self.pause;
+        (at > now).then_some(at)
+    }
+
+    fn asked(&mut self, now: Duration) {
+        let again = self
+            .last
+            .replace(now)
+            .is_some_and(|last| now.saturating_sub(last) < JOINS_APART);
+        self.pause = if again {
+            (self.pause * 2).clamp(WAIT_MIN, WAIT_MAX)
+        } else {
+            Duration::ZERO
+        };
+    }
+}
+
+/// A wish that changes the topic file, done for all lanes of a fetcher together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// Be listed as in sync, if the topic file still has that version.
+    Join(u64),
+    /// Be listed no more.
+    Leave,
+    /// Be made anew.
+    Anew,
+}
+
+/// What a turn needs.
+pub(crate) struct Turn<'a> {
+    pub store: &'a Arc<StoreDir>,
+    pub broker: BrokerId,
+    pub watcher: &'a mut dyn Watcher,
+    /// For what is fetched.
+    pub buf: &'a mut Vec<u8>,
+    pub tell: &'a mut dyn FnMut(Told),
+}
+
+impl Lane {
+    pub fn new(tp: TopicPartition, uuid: Uuid) -> Self {
+        Lane {
+            tp,
+            uuid,
+            follower: None,
+            watch: None,
+            fresh: true,
+            due: None,
+            paused_until: None,
+            wait: WAIT_MIN,
+            joins: Joins::default(),
+            kept: None,
+            told: ToldOnce::default(),
+        }
+    }
+
+    pub fn topic(&self) -> &TopicName {
+        &self.tp.topic
+    }
+
+    pub fn watch(&self) -> Option<WatchId> {
+        self.watch.map(|(_, id)| id)
+    }
+
+    /// Ends its watch.
+    pub fn end(&mut self, watcher: &mut dyn Watcher) {
+        if let Some((_, id)) = self.watch.take() {
+            watcher.remove(id);
+        }
+    }
+
+    /// Looks again a little later.
+    pub fn later(&mut self, now: Duration) {
+        self.due = Some(now + self.wait);
+        self.wait = (self.wait * 2).min(WAIT_MAX);
+    }
+
+    /// Its turn; what it wants of the topic file.
+    pub fn turn(&mut self, turn: &mut Turn<'_>) -> Option<Wish> {
+        self.fresh = false;
+        self.due = None;
+        let paused = self.paused_until.take();
+        if let Some(until) = paused.filter(|until| *until > turn.store.clock().monotonic()) {
+            // Whatever woke it: its limit holds.
+            self.paused_until = Some(until);
+            self.due = Some(until);
+            return None;
+        }
+        let turned = self.try_turn(turn);
+        let now = turn.store.clock().monotonic();
+        match turned {
+            Ok(wish) => {
+                if let Some(e) = self.follower.as_mut().and_then(Follower::take_leader_error) {
+                    self.problem(e, turn.tell);
+                    self.later(now);
+                }
+                wish
+            }
+            Err(e) => self.failed(e, now, turn),
+        }
+    }
+
+    fn try_turn(&mut self, turn: &mut Turn<'_>) -> Result<Option<Wish>> {
+        let mut copied = 0;
+        loop {
+            let (store, tp, broker) = (turn.store, &self.tp, turn.broker);
+            let follower = match &mut self.follower {
+                Some(follower) => follower,
+                none => none.insert(Follower::open(store, tp, broker, PATIENCE)?),
+            };
+            let rate = throttle(follower, tp, broker);
+            // Not much more than a second's worth at a time.
+            let bytes_max = rate.map_or(FETCH_BYTES, |rate| {
+                usize::try_from(rate).map_or(FETCH_BYTES, |rate| rate.min(FETCH_BYTES))
+            });
+            let followed = follower.step_with(bytes_max, turn.buf)?;
+            let now = turn.store.clock().monotonic();
+            self.kept = None;
+            match followed {
+                Followed::Copied(bytes) => {
+                    self.wait = WAIT_MIN;
+                    copied += bytes;
+                    if let Some(rate) = rate {
+                        let pause = Duration::from_secs_f64(bytes as f64 / rate as f64);
+                        self.paused_until = Some(now + pause);
+                        self.due = self.paused_until;
+                        return Ok(None);
+                    }
+                    if copied >= TURN_BYTES {
+                        self.fresh = true;
+                        return Ok(None);
+                    }
+                }
+                Followed::CaughtUp => {
+                    if self.watch_leader(turn.watcher) {
+                        // It may have changed before it was watched.
+                        continue;
+                    }
+                    self.told = ToldOnce::default();
+                    let Some(follower) = &mut self.follower else {
+                        return Ok(None);
+                    };
+                    if !follower.is_settled() {
+                        self.later(now);
+                        return Ok(None);
+                    }
+                    if follower.is_in_sync() {
+                        self.wait = WAIT_MIN;
+                        if self.watch.is_none() {
+                            self.due = Some(now + UNWATCHED);
+                        }
+                        return Ok(None);
+                    }
+                    if let Some(at) = self.joins.not_before(now) {
+                        self.due = Some(at);
+                        return Ok(None);
+                    }
+                    let entered = follower.enter_joining()?;
+                    match entered {
+                        Some(_) => self.joins.asked(now),
+                        None => self.later(now),
+                    }
+                    return Ok(entered.map(Wish::Join));
+                }
+                Followed::Waits => {
+                    self.later(now);
+                    return Ok(None);
+                }
+                Followed::NoFollower => return Ok(None),
+            }
+        }
+    }
+
+    /// Watches the page of the leader; whether it was not watched yet. Without a watch, time alone
+    /// wakes.
+    fn watch_leader(&mut self, watcher: &mut dyn Watcher) -> bool {
+        let Some(follower) = &self.follower else {
+            return false;
+        };
+        let (serial, Some(leader)) = (follower.leader_serial(), follower.leader()) else {
+            return false;
+        };
+        if self.watch.is_some_and(|(of, _)| of == serial) {
+            return false;
+        }
+        let added = watcher.add_file(&**leader.dir(), PAGE_FILE);
+        self.end(watcher);
+        match added {
+            Ok(id) => {
+                self.watch = Some((serial, id));
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    fn failed(&mut self, error: Error, now: Duration, turn: &mut Turn<'_>) -> Option<Wish> {
+        let mut wish = None;
+        match error.kind() {
+            // The topic is gone, or somebody has a lock for a moment.
+            Kind::UnknownTopic => {}
+            Kind::Busy => {
+                if self.is_kept_by_one_that_stands_still(now) {
+                    wish = Some(Wish::Anew);
+                }
+                self.due = Some(now + BUSY_PAUSE);
+            }
+            Kind::DiskFull => {
+                wish = Some(Wish::Leave);
+                self.due = Some(now + PAUSE);
+                self.problem(error, turn.tell);
+            }
+            Kind::Fenced | Kind::Offline | Kind::Damaged => {
+                wish = Some(Wish::Anew);
+                self.problem(error, turn.tell);
+            }
+            _ => {
+                self.due = Some(now + PAUSE);
+                self.problem(error, turn.tell);
+            }
+        }
+        if wish == Some(Wish::Anew) {
+            self.follower = None;
+            self.kept = None;
+        }
+        wish
+    }
+
+    /// What became of the wish to be made anew: whether it was. If it was not, what it wishes then.
+    pub fn made_anew(
+        &mut self,
+        outcome: Result<()>,
+        now: Duration,
+        tell: &mut dyn FnMut(Told),
+    ) -> (bool, Option<Wish>) {
+        match outcome {
+            Ok(()) => (true, None),
+            // It leads, or is another by now: the topic file tells.
+            Err(e) if matches!(e.kind(), Kind::Fenced | Kind::UnknownTopic) => {
+                self.due = Some(now + WAIT_MAX);
+                (false, None)
+            }
+            Err(e) => {
+                self.due = Some(now + PAUSE);
+                self.problem(e, tell);
+                // Nobody is to wait for it.
+                (false, Some(Wish::Leave))
+            }
+        }
+    }
+
+    /// Whether its directory and page are in their places, with `with_ends` also its epoch checkpoint
+    /// and all of its log, as far as can be seen: what cannot be looked at now is looked at the next
+    /// time. If not, its next turn looks at them as a first use does.
+    pub fn is_whole(&mut self, with_ends: bool) -> bool {
+        let Some(follower) = &mut self.follower else {
+            return true;
+        };
+        let replica = follower.replica();
+        let whole = if with_ends {
+            replica.is_whole()
+        } else {
+            replica.in_place()
+        };
+        let whole = whole.unwrap_or(true);
+        if !whole {
+            follower.forget_files();
+        }
+        whole
+    }
+
+    /// When it is to have its next turn.
+    pub fn when(&self) -> When {
+        if self.fresh {
+            When::Now
+        } else {
+            self.due.map_or(When::Changed, When::At)
+        }
+    }
+
+    /// Whether one holder has the append lock of this replica without a beat for too long. One that
+    /// beats is at work: the replica is left to it.
+    fn is_kept_by_one_that_stands_still(&mut self, now: Duration) -> bool {
+        let Some(follower) = &self.follower else {
+            return false;
+        };
+        let replica = follower.replica();
+        let sequence = replica.read_page().ok().flatten().map(|page| page.sequence);
+        let begin = || (Served::default(), Stillness::begin((sequence, 0), now));
+        let (served, still) = self.kept.get_or_insert_with(begin);
+        let seen = (sequence, replica.holders_sign(served));
+        still.look(seen, now) >= LOCK_STOPPED_AFTER
+    }
+
+    /// Tells an error, once.
+    fn problem(&mut self, error: Error, tell: &mut dyn FnMut(Told)) {
+        if matches!(error.kind(), Kind::UnknownTopic | Kind::Fenced | Kind::Busy) {
+            return;
+        }
+        let place = self.tp.to_string();
+        if self.told.is_news(&place, &error) {
+            tell(Told::Problem(error.at(place)));
+        }
+    }
+}
+
+/// Most bytes a second that a new replica copies, where its reassignment says so.
+fn throttle(follower: &Follower, tp: &TopicPartition, broker: BrokerId) -> Option<u64> {
+    let partition = follower.topic().partition(tp.partition).ok()?;
+    let reassignment = partition.reassignment.as_ref()?;
+    let is_new = !reassignment.before.contains(&broker) && !partition.is_in_sync(broker);
+    reassignment.throttle.filter(|rate| is_new && *rate > 0)
+}

@@ -1,0 +1,35 @@
+//! Who takes part in an assignment: the members and the topics that they subscribe to.
+
+use std::collections::{BTreeSet, HashMap};
+
+use crate::types::{TopicName, TopicPartition, Uuid};
+
+/// A member as an assignor sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscriber {
+    /// The member's id; no two subscribers have the same.
+    pub id: Uuid,
+    /// What it wants to read. A topic may not exist.
+    pub topics: BTreeSet<TopicName>,
+    /// Its last target: what to keep. Whatever it may no longer have is passed over; of two that
+    /// claim a partition, the one of the lower id has it.
+    pub current: BTreeSet<TopicPartition>,
+}
+
+/// A topic that has partitions and subscribers.
+pub(crate) struct Topic<'a> {
+    pub(crate) name: &'a TopicName,
+    /// How many; at least 1.
+    pub(crate) partitions: usize,
+    /// Numbers of its subscribers among the members, rising; at least one.
+    pub(crate) subscribers: Vec<usize>,
+}
+
+/// Where each topic is in `topics`.
+pub(crate) fn numbers_of<'a>(topics: &[Topic<'a>]) -> HashMap<&'a TopicName, usize> {
+    topics
+        .iter()
+        .enumerate()
+        .map(|(n, topic)| (topic.name, n))
+        .collect()
+}

@@ -1,0 +1,31 @@
+//! What a step of the state machine wants written, written.
+
+use crate::error::Result;
+use crate::group::group_file::GroupFile;
+use crate::group::held::Held;
+use crate::group::machine::Effect;
+use crate::group::state::GroupState;
+use crate::store::layout;
+
+/// Puts a state in place, and removes the files of those who are in it no more.
+pub(crate) fn put(
+    held: &Held<'_>,
+    boot_id: [u8; 16],
+    state: &GroupState,
+    effects: &[Effect],
+) -> Result<()> {
+    let file = GroupFile::of_state(boot_id, state);
+    if effects.contains(&Effect::Settings) {
+        held.put_settings(&file)?;
+    } else {
+        held.put_group_file(&file)?;
+    }
+    for effect in effects {
+        if let Effect::Forget(id) = effect {
+            // Left where it fails, or gone already: the next to join removes what nobody has
+            // locked.
+            let _ = held.guard().rename_in(&layout::member_file(id));
+        }
+    }
+    Ok(())
+}

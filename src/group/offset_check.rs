@@ -1,0 +1,101 @@
+//! Where a committed offset stands in the log that it was committed for.
+
+use super::offsets_state::Committed;
+use crate::error::{Error, Kind, Result, shell_word};
+use crate::log::LeaderEpochs;
+use crate::partition::{Page, PartitionReader};
+use crate::types::{LeaderEpoch, Offset, TopicPartition};
+
+/// Where a committed offset stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// The log has it: go on there.
+    Within,
+    /// What was committed is gone; the log begins there.
+    BelowStart(Offset),
+    /// It is beyond the log, or beyond its epoch: records were lost, or it is another log. What was
+    /// read and what there is now are the same up to there, as far as the epochs tell.
+    Beyond(Offset),
+}
+
+/// Holds a committed offset against the log, as of that page.
+///
+/// # Errors
+/// What reading the epochs may meet.
+pub fn standing(reader: &PartitionReader, page: &Page, committed: &Committed) -> Result<Standing> {
+    let (start, end) = (page.tail.log_start, page.tail.end);
+    if committed.offset > end {
+        return Ok(Standing::Beyond(end));
+    }
+    if committed.offset < start {
+        return Ok(Standing::BelowStart(start));
+    }
+    if committed.leader_epoch < 0 || committed.offset == start {
+        return Ok(Standing::Within);
+    }
+    let epochs = reader.replica().epochs()?.unwrap_or_default();
+    let epoch = committed.leader_epoch;
+    Ok(match epochs.end_of(epoch, end) {
+        Some(epoch_end) if committed.offset <= epoch_end => Standing::Within,
+        Some(epoch_end) => Standing::Beyond(epoch_end.min(end)),
+        // An epoch that this log never had, as after an unclean election: what is older than it may
+        // be the same.
+        None => {
+            let same = end_of_older(&epochs, epoch, end)
+                .unwrap_or(start)
+                .max(start);
+            Standing::Beyond(same.min(end).min(committed.offset))
+        }
+    })
+}
+
+/// Where the largest epoch below `epoch` ends.
+fn end_of_older(epochs: &LeaderEpochs, epoch: LeaderEpoch, log_end: Offset) -> Option<Offset> {
+    let mut older = epochs.entries().iter().rev().filter(|(e, _)| *e < epoch);
+    epochs.end_of(older.next()?.0, log_end)
+}
+
+/// What to say of a committed offset beyond the log, and what to do: the point is named, since what
+/// was written meanwhile would be skipped at the end.
+pub fn beyond(group: &str, tp: &TopicPartition, committed: Offset, point: Offset) -> Error {
+    let group_text = group.escape_debug();
+    Error::new(
+        Kind::OffsetOutOfRange,
+        format!(
+            "OFFSET_OUT_OF_RANGE: group '{group_text}' committed offset {committed} of {tp}, but the log \
+             matches what it read only up to offset {point}: records were lost, or the log was replaced"
+        ),
+    )
+    .cure(format!(
+        "'mq-groups reset {} --to {point} --topic {tp}' continues where the logs diverge",
+        shell_word(group)
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logs_part_where_the_last_epoch_they_share_ends() {
+        let mut epochs = LeaderEpochs::default();
+        for (epoch, start) in [(0, 0), (3, 10), (8, 20)] {
+            epochs.begin(epoch, start);
+        }
+        for (epoch, end) in [(0, None), (1, Some(10)), (5, Some(20)), (9, Some(30))] {
+            assert_eq!(end_of_older(&epochs, epoch, 30), end, "{epoch}");
+        }
+    }
+
+    #[test]
+    fn the_cure_names_the_point() {
+        let tp = TopicPartition::new(crate::types::TopicName::new("t").expect("a name"), 2);
+        let e = beyond("my group", &tp, 9, 4);
+        let cure = "'mq-groups reset 'my group' --to 4 --topic t:2'";
+        assert!(
+            e.cure_text().is_some_and(|text| text.contains(cure)),
+            "{:?}",
+            e.cure_text()
+        );
+    }
+}

@@ -1,0 +1,162 @@
+//! A replica directory that was made, and is not yet named by the topic file.
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::maker::Maker;
+use super::strays::named;
+use crate::clock::Clock;
+use crate::disk::{Dir, File, Identity, LockKind, Open, join};
+use crate::error::{Error, Kind, Result};
+use crate::log::{FileKind, LeaderEpochs, SegmentFile, Tail};
+use crate::partition::{PAGE_FILE, Page, RETRY};
+use crate::store::{self, ReplicaMeta, StoreDir, replace_small};
+use crate::types::TopicPartition;
+
+/// A replica directory that was made: in place, and nobody's leftover until it is settled or
+/// discarded, or this is dropped. Nothing of it is kept open: thousands are made together.
+#[derive(Debug)]
+pub struct MadeReplica {
+    pub(crate) tp: TopicPartition,
+    pub(crate) logs: Arc<dyn Dir>,
+    /// Its name in there, as of when it was filled.
+    pub(crate) name: String,
+    pub(crate) page: Page,
+    pub(crate) meta: ReplicaMeta,
+    /// The directory, to be told from others that come to its name.
+    pub(crate) identity: Identity,
+    /// Of this and of those that are made with it.
+    pub(crate) maker: Arc<Maker>,
+}
+
+impl MadeReplica {
+    /// Of which partition.
+    pub fn tp(&self) -> &TopicPartition {
+        &self.tp
+    }
+
+    /// What the topic file is to say of it.
+    pub fn meta(&self) -> ReplicaMeta {
+        self.meta
+    }
+
+    /// Whether it stands in its place, and is taken for one in the making. Whoever names it in a topic
+    /// file asks this in the same hold of the store's lock: what is removed by hand meanwhile, nobody
+    /// makes again.
+    pub(crate) fn is_in_place(&self) -> Result<bool> {
+        let name = store::replica_dir(&self.tp);
+        match self.logs.identity(&name) {
+            Ok(found) => Ok(found == self.identity),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(Error::io("look at", join(&*self.logs, &name), e)),
+        }
+    }
+
+    pub(crate) fn open_dir(&self) -> Result<Arc<dyn Dir>> {
+        let opened = self.logs.open_dir(&self.name);
+        opened.map_err(|e| Error::io("open", join(&*self.logs, &self.name), e))
+    }
+
+    /// Removes the empty segment that it was made with: others come into the directory.
+    pub(crate) fn remove_first_segment(&self) -> Result<()> {
+        let dir = self.open_dir()?;
+        for kind in [FileKind::Log, FileKind::Index, FileKind::TimeIndex] {
+            let name = SegmentFile::new(0, kind).name();
+            let removed = dir.remove(&name);
+            removed.map_err(|e| Error::io("remove", join(&*dir, &name), e))?;
+        }
+        Ok(())
+    }
+
+    /// Its page in that directory, locked, and what it says. `None` if another has the lock, or the
+    /// directory is another's by now.
+    pub(crate) fn lock_page(
+        &self,
+        clock: &dyn Clock,
+        dir: &str,
+        patience: Duration,
+    ) -> Result<Option<(Arc<dyn File>, Page)>> {
+        let path = format!("{dir}/{PAGE_FILE}");
+        let error =
+            |op| move |e| Error::io(op, join(&*self.logs, &format!("{dir}/{PAGE_FILE}")), e);
+        let file = match self.logs.open(&path, Open::Write) {
+            Ok(file) => file,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(error("open")(e)),
+        };
+        let started = clock.monotonic();
+        while !file.try_lock(LockKind::Exclusive).map_err(error("lock"))? {
+            if clock.monotonic().saturating_sub(started) >= patience {
+                return Ok(None);
+            }
+            clock.sleep(RETRY);
+        }
+        let page = Page::read(&*file, clock).map_err(error("read"))?;
+        let own = page.filter(|page| page.replica_uuid == self.meta.uuid);
+        Ok(own.map(|page| (file, page)))
+    }
+
+    /// Makes it begin with segments that were moved into it. All is synced.
+    pub(crate) fn begin_with(&mut self, clock: &dyn Clock, inherited: &Inherited) -> Result<()> {
+        let opened = self.open_dir()?;
+        let (dir, tail) = (&*opened, inherited.tail);
+        for kind in [FileKind::Log, FileKind::Index, FileKind::TimeIndex] {
+            let name = SegmentFile::new(tail.active, kind).name();
+            let made = dir.open(&name, Open::CreateNew);
+            made.map_err(|e| Error::io("make", join(dir, &name), e))?;
+        }
+        let epochs = inherited.epochs.to_text();
+        replace_small(dir, LeaderEpochs::FILE, epochs.as_bytes())?;
+        dir.sync().map_err(|e| Error::io("sync", dir.path(), e))?;
+        self.page.tail = tail;
+        self.page.durable = tail.place();
+        self.page.high_watermark = tail.log_start;
+        self.page.last_stable_offset = tail.log_start;
+        let error = |op| move |e| Error::io(op, join(dir, PAGE_FILE), e);
+        let Some((file, _)) = self.lock_page(clock, &self.name, PROBED)? else {
+            let text = format!("{} was taken from its maker", dir.path().display());
+            return Err(Error::new(Kind::Busy, text).cure("try again"));
+        };
+        self.page.write(&*file).map_err(error("write"))?;
+        file.sync_data().map_err(error("sync"))
+    }
+
+    /// Lets the directory go, once a topic file of that version names it: its name is synced.
+    pub(crate) fn settle(&self, store: &StoreDir, version: u64) -> Result<()> {
+        let name = store::replica_dir(&self.tp);
+        let clock = &**store.clock();
+        // Where a writer has it by now, the writer syncs the names itself.
+        let locked = self.lock_page(clock, &name, Duration::ZERO)?;
+        let Some((file, mut page)) = locked else {
+            if self.is_in_place()? || !named(store, &self.tp, self.meta.uuid)? {
+                return Ok(());
+            }
+            let text = format!(
+                "{} was removed while it was made",
+                join(&*self.logs, &name).display()
+            );
+            return Err(Error::new(Kind::Io, text).cure(format!(
+                "delete topic {} and create it again",
+                self.tp.topic
+            )));
+        };
+        page.synced_version = page.synced_version.max(version);
+        page.maker = None;
+        let written = page.write(&*file);
+        let path = format!("{name}/{PAGE_FILE}");
+        written.map_err(|e| Error::io("write", join(&*self.logs, &path), e))
+    }
+}
+
+/// How long a new page's lock may be in the hands of a probe.
+pub(crate) const PROBED: Duration = Duration::from_secs(1);
+
+/// How a log begins whose first segments are there.
+#[derive(Debug)]
+pub(crate) struct Inherited {
+    /// Its tail: an empty segment behind them.
+    pub tail: Tail,
+    /// The epochs of what they hold.
+    pub epochs: LeaderEpochs,
+}

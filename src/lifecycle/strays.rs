@@ -1,0 +1,220 @@
+//! Replica directories that no topic file names, and that nobody is known to have deleted: their
+//! topic file may have been lost. They are kept and reported, never removed.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::maker;
+use crate::disk::{Dir, EntryKind, Open, join};
+use crate::error::{Error, Kind, Result};
+use crate::log::{FileKind, PartitionMetadata, SegmentFile};
+use crate::partition::{Page, Replica};
+use crate::store::{self, KnownTopic, StoreDir, read_small};
+use crate::types::{BrokerId, TopicPartition, Uuid};
+
+/// A stray.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stray {
+    /// The partition in its name; of a long topic name that was cut, what is left of it.
+    pub tp: TopicPartition,
+    /// The topic's id, where it can be read.
+    pub topic_id: Option<Uuid>,
+    /// The directory.
+    pub path: PathBuf,
+}
+
+/// The strays in a broker's log directory, sorted. Takes no lock.
+///
+/// # Errors
+/// As [`StoreDir::logs_dir`]; [`Kind::Io`].
+pub fn strays(store: &StoreDir, broker: BrokerId) -> Result<Vec<Stray>> {
+    let logs = store.logs_dir(broker)?;
+    let entries = logs
+        .list(".")
+        .map_err(|e| Error::io("list", logs.path(), e))?;
+    let mut found = Vec::new();
+    for entry in entries.iter().filter(|entry| entry.kind == EntryKind::Dir) {
+        let name = &entry.name;
+        let looked = if let Some(tp) = store::parse_stray_dir(name) {
+            let ids = read_ids(&*logs, name)?;
+            Ok(Some((tp, ids.map(|ids| ids.topic_id))))
+        } else if let Some(tp) = store::parse_replica_dir(name) {
+            look(store, &logs, broker, tp)
+        } else {
+            continue;
+        };
+        match looked {
+            Ok(Some((tp, topic_id))) => found.push(Stray {
+                tp,
+                topic_id,
+                path: join(&*logs, name),
+            }),
+            Ok(None) => {}
+            // Removed or moved meanwhile.
+            Err(e) if e.kind() == Kind::Fenced || crate::store::is_missing(&e) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(found)
+}
+
+type Looked = Option<(TopicPartition, Option<Uuid>)>;
+
+fn look(
+    store: &StoreDir,
+    logs: &Arc<dyn Dir>,
+    broker: BrokerId,
+    tp: TopicPartition,
+) -> Result<Looked> {
+    let name = store::replica_dir(&tp);
+    let Ok(topic) = KnownTopic::open(store, &tp.topic) else {
+        // There is one, which may well name it: that topic's damage, and no other's.
+        return Ok(None);
+    };
+    let replica = match Replica::open_in(store, &tp, Arc::clone(logs)) {
+        Ok(replica) => Some(replica),
+        // Its page is lost.
+        Err(e) if e.kind() == Kind::Fenced => None,
+        Err(e) => return Err(e),
+    };
+    let page = replica
+        .as_ref()
+        .map(Replica::read_page)
+        .transpose()?
+        .flatten();
+    let ids = match &page {
+        Some(page) => Some((page.topic_id, page.replica_uuid)),
+        None => read_ids(&**logs, &name)?.and_then(|ids| Some((ids.topic_id, ids.replica_uuid?))),
+    };
+    let Some((topic_id, uuid)) = ids else {
+        // In a place that a topic needs, it is that topic's damage.
+        let needed = topic.is_some_and(|topic| topic.meta().has_replica(tp.partition, broker));
+        return Ok((!needed).then_some((tp, None)));
+    };
+    let found = standing(store, &**logs, &tp, page.as_ref(), (topic_id, uuid))?;
+    // A deletion that is under way, or died, is none of ours to finish: this takes no lock. Its proof
+    // may have come into its place since that was asked, and only goes from there once the directory
+    // is gone.
+    let is_stray = found == Standing::Stray
+        && !store::is_on_the_way(store, topic_id)
+        && !store::is_deleted(store, topic_id, uuid)?
+        && logs.id(&name).is_ok();
+    Ok(is_stray.then_some((tp, Some(topic_id))))
+}
+
+/// What a replica directory in its place is to the topics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// A topic file names it.
+    Named,
+    /// It may be removed: its topic was deleted or moved off it, or its maker died before it was ever
+    /// used.
+    Worthless,
+    /// Its maker is at work: a topic file is about to name it.
+    InTheMaking(Uuid),
+    /// It is kept.
+    Stray,
+}
+
+/// What the replica directory in the place of `tp` is, of these ids (topic, replica). It stays that
+/// under its append lock, but for one in the making.
+pub(crate) fn standing(
+    store: &StoreDir,
+    logs: &dyn Dir,
+    tp: &TopicPartition,
+    page: Option<&Page>,
+    (topic_id, uuid): (Uuid, Uuid),
+) -> Result<Standing> {
+    // A proof counts whoever lives.
+    if store::is_deleted(store, topic_id, uuid)? {
+        return Ok(Standing::Worthless);
+    }
+    // Before the topic file is read: a maker that is gone by now has changed it before.
+    if let Some(maker) = page.and_then(|page| page.maker)
+        && maker::is_alive(store, maker)?
+    {
+        return Ok(Standing::InTheMaking(maker));
+    }
+    if named(store, tp, uuid)? {
+        return Ok(Standing::Named);
+    }
+    // It may have been deleted since it was looked for.
+    if store::is_deleted(store, topic_id, uuid)? || is_retired(store, tp, topic_id, uuid)? {
+        return Ok(Standing::Worthless);
+    }
+    // Whoever finishes a creation, and whoever writes first, notes a version of the topic file.
+    let unused = page.is_some_and(|page| {
+        page.synced_version == 0 && page.tail.end == 0 && page.tail.log_bytes == 0
+    });
+    if !unused {
+        return Ok(Standing::Stray);
+    }
+    // A record may have been written that no page shows yet.
+    let name = store::replica_dir(tp);
+    let entries = logs
+        .list(&name)
+        .map_err(|e| Error::io("list", join(logs, &name), e))?;
+    for entry in entries {
+        let is_log = SegmentFile::parse(&entry.name)
+            .is_some_and(|file| !matches!(file.kind, FileKind::Index | FileKind::TimeIndex));
+        let path = format!("{name}/{}", entry.name);
+        if is_log {
+            let len = logs.open(&path, Open::Read).and_then(|file| file.len());
+            if len.map_err(|e| Error::io("look at", join(logs, &path), e))? > 0 {
+                return Ok(Standing::Stray);
+            }
+        }
+    }
+    Ok(Standing::Worthless)
+}
+
+/// The same for who is about to move it: where no proof says why no topic file names it, one may be on
+/// its way, from a deletion that is under way or died. That one is waited for, for as long as
+/// `patience`: whoever holds the store's lock already has none to wait for.
+///
+/// # Errors
+/// As [`standing`]; [`Kind::Busy`] where the deletion takes longer.
+pub(crate) fn certain_standing(
+    store: &StoreDir,
+    logs: &dyn Dir,
+    (tp, patience): (&TopicPartition, Duration),
+    page: Option<&Page>,
+    ids: (Uuid, Uuid),
+) -> Result<Standing> {
+    let found = standing(store, logs, tp, page, ids)?;
+    if found != Standing::Stray {
+        return Ok(found);
+    }
+    store::gather(store, patience)?;
+    Ok(if store::is_deleted(store, ids.0, ids.1)? {
+        Standing::Worthless
+    } else {
+        Standing::Stray
+    })
+}
+
+/// Whether the topic file names that replica directory.
+pub(crate) fn named(store: &StoreDir, tp: &TopicPartition, uuid: Uuid) -> Result<bool> {
+    let found = KnownTopic::open(store, &tp.topic)?;
+    Ok(found.is_some_and(|topic| topic.names(uuid)))
+}
+
+/// Whether the topic file says that the replica is the topic's no more.
+pub(crate) fn is_retired(
+    store: &StoreDir,
+    tp: &TopicPartition,
+    topic_id: Uuid,
+    uuid: Uuid,
+) -> Result<bool> {
+    let found = KnownTopic::open(store, &tp.topic)?;
+    Ok(found.is_some_and(|topic| {
+        topic.meta().topic_id == topic_id && topic.is_retired(tp.partition, uuid)
+    }))
+}
+
+pub(crate) fn read_ids(logs: &dyn Dir, name: &str) -> Result<Option<PartitionMetadata>> {
+    let text = read_small(logs, &format!("{name}/{}", PartitionMetadata::FILE))?;
+    Ok(text.and_then(|text| PartitionMetadata::parse(&text).ok()))
+}

@@ -1,0 +1,142 @@
+//! Whether the epoch checkpoint and the batches of a log say the same. No checksum covers the
+//! checkpoint, nor the epoch in a batch's header, so each is held against the other.
+
+use super::epoch_checkpoint::LeaderEpochs;
+use super::lookup::{header_at, locate};
+use super::segments::Segments;
+use super::tail::{Place, Tail};
+use super::unsynced_rewrite::{epochs_of_batches, last_sound_place, walk_log};
+use crate::disk::Dir;
+use crate::error::Result;
+use crate::types::{LeaderEpoch, Offset};
+
+const EVERYTHING: Place = Place {
+    offset: Offset::MAX,
+    segment: Offset::MAX,
+    position: u64::MAX,
+};
+
+/// Entries that are looked at by [`latest_epochs_fit`].
+const LATEST: usize = 4;
+
+/// What is known of a partition's epochs besides the checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KnownEpochs {
+    /// The page's: it begins at the log's end or before.
+    pub current: LeaderEpoch,
+    /// The largest that was ever begun.
+    pub newest: LeaderEpoch,
+}
+
+/// The epochs that the batches carry, where the log is sound by those up to `until` and the
+/// checkpoint is wrong: impossible by what is known, or against two batches at least. Against one,
+/// nobody can tell which of the two is damaged, and a reader refuses that batch.
+pub fn epochs_instead(
+    dir: &dyn Dir,
+    segments: &Segments,
+    tail: &Tail,
+    until: Offset,
+    checkpoint: &LeaderEpochs,
+    known: KnownEpochs,
+) -> Result<Option<LeaderEpochs>> {
+    let impossible = is_impossible(segments, tail, until, checkpoint, known);
+    if !impossible && fits(dir, segments, tail, until, checkpoint, usize::MAX) {
+        return Ok(None);
+    }
+    let (mut carried, mut against) = (LeaderEpochs::default(), 0);
+    let end = walk_log(dir, segments, &mut |header| {
+        carried.begin(header.leader_epoch, header.base_offset);
+        against += u32::from(checkpoint.at(header.base_offset) != Some(header.leader_epoch));
+    })?;
+    let wrong = impossible || against > 1;
+    let sound = end >= until && carried.last() <= Some(known.newest);
+    Ok((wrong && sound).then_some(carried))
+}
+
+/// Whether the checkpoint's first and latest entries are right: what a process's first use of a
+/// partition looks at, which must not take longer with each leader there ever was. An older one
+/// that is wrong is found by whoever reads the batches beside it.
+pub fn latest_epochs_fit(
+    dir: &dyn Dir,
+    segments: &Segments,
+    tail: &Tail,
+    checkpoint: &LeaderEpochs,
+    known: KnownEpochs,
+) -> bool {
+    !is_impossible(segments, tail, tail.end, checkpoint, known)
+        && fits(dir, segments, tail, tail.end, checkpoint, LATEST)
+}
+
+fn is_impossible(
+    segments: &Segments,
+    tail: &Tail,
+    until: Offset,
+    checkpoint: &LeaderEpochs,
+    known: KnownEpochs,
+) -> bool {
+    let first = segments.bases().first().copied().unwrap_or(until);
+    (first < until && checkpoint.at(first).is_none())
+        || checkpoint.at(tail.end) < Some(known.current)
+        || checkpoint.last() > Some(known.newest)
+}
+
+/// Whether nothing in the log below `until` contradicts the `latest` entries of the checkpoint, or
+/// what it says of the log's first batch. Epochs only rise along a log, so the batches on both sides
+/// of each entry tell for all between them. What cannot be read contradicts nothing: that is for a
+/// reader of the log to say.
+fn fits(
+    dir: &dyn Dir,
+    segments: &Segments,
+    tail: &Tail,
+    until: Offset,
+    epochs: &LeaderEpochs,
+    latest: usize,
+) -> bool {
+    let first = segments.bases().first().copied().unwrap_or(until);
+    let latest = epochs.entries().iter().rev().take(latest);
+    let starts = latest.map(|(_, start)| *start);
+    let mut looked_at: Vec<Offset> = starts
+        .flat_map(|start| [start.saturating_sub(1), start])
+        .chain([first, until.saturating_sub(1)])
+        .filter(|offset| (first..until).contains(offset))
+        .collect();
+    looked_at.sort_unstable();
+    looked_at.dedup();
+    looked_at.into_iter().all(|offset| {
+        let header = locate(dir, segments, tail, offset)
+            .and_then(|at| header_at(dir, at.segment, at.position));
+        match header {
+            // By its base: a batch lies on one side of an entry.
+            Ok(Some(header)) => epochs.at(header.base_offset) == Some(header.leader_epoch),
+            _ => true,
+        }
+    })
+}
+
+/// The epoch checkpoint, or the epochs that the batches carry where more of the log is sound by
+/// those.
+pub fn epochs_that_fit(
+    dir: &dyn Dir,
+    segments: &Segments,
+    checkpoint: Option<LeaderEpochs>,
+    newest: LeaderEpoch,
+) -> Result<LeaderEpochs> {
+    let carried = epochs_of_batches(dir, segments)?;
+    let Some(checkpoint) = checkpoint else {
+        return Ok(carried);
+    };
+    let better = carried.last() <= Some(newest)
+        && reach(dir, segments, &carried)? > reach(dir, segments, &checkpoint)?;
+    Ok(if better { carried } else { checkpoint })
+}
+
+/// The offset up to which the log is sound by these epochs.
+fn reach(dir: &dyn Dir, segments: &Segments, epochs: &LeaderEpochs) -> Result<Offset> {
+    let first = segments.bases().first().copied().unwrap_or_default();
+    let start = Place {
+        offset: first,
+        segment: first,
+        position: 0,
+    };
+    last_sound_place(dir, segments, start, EVERYTHING, Some(epochs)).map(|place| place.offset)
+}

@@ -1,0 +1,76 @@
+//! A file being written that is worth nothing until it is renamed. A recovery that fails for want of
+//! space would take more of it at each try otherwise.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::file_name::{FileKind, SegmentFile};
+use crate::disk::{Dir, File, Open, join};
+use crate::error::{Error, Result};
+
+/// Such a file. Dropped before it is renamed, it is removed.
+pub(crate) struct Unfinished<'a> {
+    dir: &'a dyn Dir,
+    name: String,
+    renamed: bool,
+}
+
+impl<'a> Unfinished<'a> {
+    /// Makes it, empty.
+    pub(crate) fn make(dir: &'a dyn Dir, file: SegmentFile) -> Result<(Self, Arc<dyn File>)> {
+        let name = file.name();
+        let open = dir
+            .open(&name, Open::CreateNew)
+            .map_err(|e| Error::io("make", join(dir, &name), e))?;
+        let renamed = false;
+        Ok((Unfinished { dir, name, renamed }, open))
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        join(self.dir, &self.name)
+    }
+
+    /// It is whole, and on disk: renames it.
+    pub(crate) fn rename_with(
+        &mut self,
+        rename: impl FnOnce(&str) -> std::io::Result<()>,
+    ) -> std::io::Result<()> {
+        rename(&self.name)?;
+        self.renamed = true;
+        Ok(())
+    }
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if !self.renamed {
+            // Left where it fails: the next recovery removes it.
+            let _ = self.dir.remove(&self.name);
+        }
+    }
+}
+
+/// Removes what recoveries left that were killed.
+pub(crate) fn remove_all(dir: &dyn Dir) -> Result<()> {
+    let entries = dir
+        .list(".")
+        .map_err(|e| Error::io("list", dir.path(), e))?;
+    for entry in entries {
+        match SegmentFile::parse(&entry.name) {
+            Some(file) if matches!(file.kind, FileKind::CutInTheMaking | FileKind::Rescue) => {
+                remove_if_there(dir, file)?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn remove_if_there(dir: &dyn Dir, file: SegmentFile) -> Result<()> {
+    match dir.remove(&file.name()) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::io("remove", join(dir, &file.name()), e))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,524 @@
+//! The one way to append: a writer that takes the lock, checks that the page, the log and the
+//! topic file say what it believes, stamps, writes, and publishes last.
+//!
+//! 1. Nobody is shown or told what no page shows: the page is written after everything else.
+//! 2. The topic file and the path of the page are looked at under the lock, and again before an
+//!    acknowledgement ([`super::confirm()`]).
+//! 3. A write that fails publishes nothing; a whole sound batch is never cut.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::{Error, Kind, Result};
+use crate::log::{Appender, Cut, LeaderEpochs, RollLimits};
+use crate::partition::dir_sync::sync_names;
+use crate::partition::expected_replica::Judge;
+use crate::partition::recovery::{Mender, open_replica};
+use crate::partition::replica::{Held, Replica};
+use crate::partition::replication;
+use crate::partition::state_page::{Intent, Page, Seal};
+use crate::record::{self, BatchHeader};
+use crate::store::{Served, Stillness, StoreDir, TopicConfigs, TopicHandle};
+use crate::timing::SEAL_LEFT_AFTER;
+use crate::types::{BrokerId, LeaderEpoch, Offset, TimestampType, TopicPartition, Uuid};
+
+/// Where an append landed, and what it takes to find it again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Appended {
+    /// Offset of its first record.
+    pub base_offset: Offset,
+    /// Offset of its last record.
+    pub last_offset: Offset,
+    /// The epoch it is stamped with.
+    pub leader_epoch: LeaderEpoch,
+    /// Its checksum.
+    pub crc: u32,
+    /// The replica that it was appended to: a topic that was made again has others.
+    pub replica: Uuid,
+    /// The replica's generation as of the append.
+    pub generation: u64,
+    /// The timestamp that the log gave it, if the topic says LogAppendTime, ms.
+    pub append_time: Option<i64>,
+    /// A segment was closed: a group commit is due.
+    pub rolled: bool,
+    /// The durable offset as of the append.
+    pub durable: Offset,
+}
+
+/// Appends to one partition. Holds the lock only within [`PartitionWriter::append`].
+#[derive(Debug)]
+pub struct PartitionWriter {
+    store: Arc<StoreDir>,
+    tp: TopicPartition,
+    patience: Duration,
+    topic: TopicHandle,
+    leader: BrokerId,
+    replica: Replica,
+    appender: Appender,
+    epochs: LeaderEpochs,
+    known: Option<u64>,
+    first: bool,
+    synced_version: u64,
+    /// The sealed log that is waited for: its epoch and generation, and its mover's beat.
+    sealed: Option<Stillness<(LeaderEpoch, u64, u64)>>,
+    served: Served,
+    cuts: Vec<Cut>,
+}
+
+/// How often an append started over: as its log was sealed, and as the metadata had moved on.
+#[derive(Debug, Default)]
+struct Tries {
+    sealed: u32,
+    moved_on: u32,
+}
+
+/// How often an append starts over when the metadata moves under it.
+const TRIES: u32 = 100;
+/// Before it does.
+const PAUSE: Duration = Duration::from_micros(200);
+const MOVING_PAUSE: Duration = Duration::from_millis(2);
+
+impl PartitionWriter {
+    /// Opens a partition for appends; `patience` bounds each wait for a lock.
+    ///
+    /// # Errors
+    /// [`Kind::UnknownTopic`], [`Kind::Fenced`] (led elsewhere), [`Kind::Io`].
+    pub fn open(store: &Arc<StoreDir>, tp: &TopicPartition, patience: Duration) -> Result<Self> {
+        let topic = TopicHandle::open(store, &tp.topic)?;
+        let replica = open_replica(store, &topic, tp)?;
+        let epochs = replica.epochs()?.unwrap_or_default();
+        Ok(PartitionWriter {
+            store: Arc::clone(store),
+            tp: tp.clone(),
+            patience,
+            appender: Appender::new(Arc::clone(replica.dir())),
+            leader: topic.partition(tp.partition)?.leader,
+            topic,
+            replica,
+            epochs,
+            known: None,
+            first: true,
+            synced_version: 0,
+            sealed: None,
+            served: Served::default(),
+            cuts: Vec::new(),
+        })
+    }
+
+    /// The topic's configs, as of the last look at the topic file.
+    pub fn configs(&self) -> &TopicConfigs {
+        self.topic.configs()
+    }
+
+    /// The partition.
+    pub fn tp(&self) -> &TopicPartition {
+        &self.tp
+    }
+
+    /// The store it is in.
+    pub fn store(&self) -> &Arc<StoreDir> {
+        &self.store
+    }
+
+    /// Replica and topic, for a confirmation.
+    pub fn parts(&self) -> (&Replica, &TopicHandle) {
+        (&self.replica, &self.topic)
+    }
+
+    /// The replica written to.
+    pub fn replica(&self) -> &Replica {
+        &self.replica
+    }
+
+    /// The topic written to.
+    pub fn topic(&self) -> &TopicHandle {
+        &self.topic
+    }
+
+    /// Appends a finished batch (offsets and epoch are stamped here) and publishes it.
+    ///
+    /// # Errors
+    /// [`Kind::MessageTooLarge`], [`Kind::DiskFull`], [`Kind::Busy`], [`Kind::Offline`],
+    /// [`Kind::Damaged`], [`Kind::UnknownTopic`]: of this batch nothing is stored.
+    pub fn append(&mut self, batch: &mut [u8]) -> Result<Appended> {
+        self.append_in(batch, None)
+    }
+
+    /// As [`PartitionWriter::append`], but only in that leader epoch, if one is given.
+    ///
+    /// # Errors
+    /// [`Kind::Fenced`] also if the topic file names another epoch.
+    pub fn append_in(&mut self, batch: &mut [u8], only: Option<LeaderEpoch>) -> Result<Appended> {
+        let mut tries = Tries::default();
+        loop {
+            if only.is_some_and(|only| self.led_epoch().is_ok_and(|epoch| epoch != only)) {
+                return Err(fenced(&self.tp));
+            }
+            let appended = self.try_append(batch, only);
+            self.store.add_cuts(&self.tp, &mut self.cuts);
+            match appended {
+                // The metadata moved on: look at it again, a bounded number of times.
+                Err(e) if e.kind() == Kind::Fenced => {
+                    if !self.try_again(&mut tries)? {
+                        return Err(e);
+                    }
+                }
+                other => {
+                    self.sealed = None;
+                    return other;
+                }
+            }
+        }
+    }
+
+    /// Brings the replica into order (recovery, promotion) without an append, as the first
+    /// append would.
+    pub fn make_ready(&mut self) -> Result<Page> {
+        let mut tries = Tries::default();
+        loop {
+            let ready = self.try_ready();
+            self.store.add_cuts(&self.tp, &mut self.cuts);
+            match ready {
+                Err(e) if e.kind() == Kind::Fenced => {
+                    if !self.try_again(&mut tries)? {
+                        return Err(e);
+                    }
+                }
+                other => {
+                    self.sealed = None;
+                    return other;
+                }
+            }
+        }
+    }
+
+    fn try_ready(&mut self) -> Result<Page> {
+        let epoch = self.led_epoch()?;
+        self.sync_names()?;
+        let held = self.replica.lock(self.patience)?;
+        if !self.topic.is_current()? {
+            return Err(fenced(&self.tp));
+        }
+        let judge = Judge::of_leader(&self.store, &self.topic, &self.tp)?;
+        let mut ready = ready(
+            &held,
+            judge,
+            &mut self.appender,
+            &mut self.epochs,
+            &mut self.cuts,
+            (self.known, self.first),
+            epoch,
+        )?;
+        if let Ready::Page(page) = &mut ready {
+            let shown = page.high_watermark;
+            judge.raise_high_watermark(page);
+            if page.high_watermark > shown {
+                held.publish(page)?;
+            }
+        }
+        drop(held);
+        match ready {
+            Ready::Page(page) => {
+                self.first = false;
+                if !self.topic.is_current()? {
+                    // Whoever changed it found no promotion yet whose high watermark to raise.
+                    return Err(fenced(&self.tp));
+                }
+                Ok(page)
+            }
+            Ready::Sealed(page) => {
+                self.unseal(&page)?;
+                Err(fenced(&self.tp))
+            }
+        }
+    }
+
+    /// Puts whatever is left of a damaged or offline replica in order: see `Mender::repair`.
+    /// The caller asked for consent.
+    pub fn repair(&mut self) -> Result<Page> {
+        self.look()?;
+        let held = self.replica.lock(self.patience)?;
+        if !self.topic.is_current()? {
+            return Err(fenced(&self.tp));
+        }
+        let page = held.page()?;
+        let mut mender = Mender {
+            held: &held,
+            judge: Judge::of_leader(&self.store, &self.topic, &self.tp)?,
+            appender: &mut self.appender,
+            epochs: &mut self.epochs,
+            cuts: &mut self.cuts,
+        };
+        let repaired = mender.repair(page);
+        drop(held);
+        self.store.add_cuts(&self.tp, &mut self.cuts);
+        repaired
+    }
+
+    /// Looks at the topic file and the replica again.
+    pub fn refresh(&mut self) -> Result<()> {
+        let id = self.topic.meta().topic_id;
+        let topic = TopicHandle::open(&self.store, &self.tp.topic)?;
+        if topic.meta().topic_id != id {
+            return Err(made_anew(&self.tp));
+        }
+        let leader = topic.partition(self.tp.partition)?.leader;
+        if leader != self.leader || !self.replica.in_place()? {
+            self.replica = open_replica(&self.store, &topic, &self.tp)?;
+            self.appender = Appender::new(Arc::clone(self.replica.dir()));
+            self.leader = leader;
+            self.first = true;
+            self.known = None;
+        }
+        self.epochs = self.replica.epochs()?.unwrap_or_default();
+        self.topic = topic;
+        Ok(())
+    }
+
+    /// Looks whether the topic file changed, and takes up what it says.
+    pub fn look(&mut self) -> Result<()> {
+        self.led_epoch().map(drop)
+    }
+
+    /// Opens the leader's replica anew, whatever it was before.
+    ///
+    /// # Errors
+    /// As [`PartitionWriter::open`].
+    pub fn reopen(&mut self) -> Result<()> {
+        let again = PartitionWriter::open(&self.store, &self.tp, self.patience)?;
+        if again.topic.meta().topic_id != self.topic.meta().topic_id {
+            return Err(made_anew(&self.tp));
+        }
+        *self = again;
+        Ok(())
+    }
+
+    fn check_size(&self, bytes: usize) -> Result<()> {
+        let configs = self.topic.configs();
+        let most = configs.batch_bytes_max();
+        if bytes as u64 > most {
+            let text = format!(
+                "MESSAGE_TOO_LARGE: a batch of {bytes} bytes for {}, which takes {most}",
+                self.tp
+            );
+            return Err(Error::new(Kind::MessageTooLarge, text)
+                .cure(configs.raise_for(&self.tp.topic, bytes)));
+        }
+        Ok(())
+    }
+
+    /// The epoch in which this broker leads the partition, by the topic file that is open.
+    fn led_epoch(&mut self) -> Result<LeaderEpoch> {
+        if !self.topic.is_current()? {
+            self.refresh()?;
+        }
+        Ok(self.topic.partition(self.tp.partition)?.leader_epoch)
+    }
+
+    /// Makes the names of the replica and of the topic file durable, once a version.
+    fn sync_names(&mut self) -> Result<()> {
+        let version = self.topic.meta().version;
+        if self.synced_version < version {
+            sync_names(&self.store, &self.replica, version, self.patience)?;
+            self.synced_version = version;
+        }
+        Ok(())
+    }
+
+    /// A log that is sealed is waited for, or begins a new epoch: at once after a recovery; where
+    /// leadership was about to move, once its mover beats no more.
+    fn unseal(&mut self, page: &Page) -> Result<()> {
+        let now = self.store.clock().monotonic();
+        let seen = (
+            page.leader_epoch,
+            page.generation,
+            self.replica.movers_sign(&mut self.served),
+        );
+        let watched = self
+            .sealed
+            .get_or_insert_with(|| Stillness::begin(seen, now));
+        let is_left = watched.look(seen, now) >= SEAL_LEFT_AFTER;
+        if page.seal == Some(Seal::Recovered) || is_left {
+            replication::raise_epoch(&self.store, &self.tp, page.leader_epoch, self.patience)?;
+            self.sealed = None;
+        }
+        Ok(())
+    }
+
+    /// Whether to look at the metadata again after a try that was fenced off.
+    fn try_again(&mut self, tries: &mut Tries) -> Result<bool> {
+        // Where leadership is about to move, its end is near: that wait is bounded elsewhere.
+        let count = if self.sealed.is_some() {
+            &mut tries.sealed
+        } else {
+            &mut tries.moved_on
+        };
+        *count += 1;
+        if tries.moved_on > TRIES {
+            return Ok(false);
+        }
+        let pause = if tries.sealed > TRIES {
+            MOVING_PAUSE
+        } else {
+            PAUSE
+        };
+        self.store.clock().sleep(pause);
+        self.refresh()?;
+        Ok(true)
+    }
+
+    fn try_append(&mut self, batch: &mut [u8], only: Option<LeaderEpoch>) -> Result<Appended> {
+        let epoch = self.led_epoch()?;
+        if only.is_some_and(|only| only != epoch) {
+            return Err(fenced(&self.tp));
+        }
+        self.check_size(batch.len())?;
+        self.sync_names()?;
+        let held = self.replica.lock(self.patience)?;
+        if !self.topic.is_current()? {
+            return Err(fenced(&self.tp));
+        }
+        let judge = Judge::of_leader(&self.store, &self.topic, &self.tp)?;
+        let ready = ready(
+            &held,
+            judge,
+            &mut self.appender,
+            &mut self.epochs,
+            &mut self.cuts,
+            (self.known, self.first),
+            epoch,
+        )?;
+        let mut page = match ready {
+            Ready::Page(page) => page,
+            Ready::Sealed(page) => {
+                drop(held);
+                self.unseal(&page)?;
+                return Err(fenced(&self.tp));
+            }
+        };
+        self.first = false;
+        page.synced_version = page.synced_version.max(self.synced_version);
+        let configs = self.topic.configs();
+        let append_time = (configs.timestamp_type == TimestampType::LogAppendTime)
+            .then(|| self.store.clock().now_ms());
+        if let Some(now) = append_time {
+            record::stamp_append_time(batch, now);
+        }
+        record::stamp(batch, page.tail.end, page.leader_epoch);
+        let header = BatchHeader::parse(batch).map_err(|corrupt| {
+            Error::new(
+                Kind::InvalidRecord,
+                format!("a batch for {} is not sound: {corrupt}", self.tp),
+            )
+        })?;
+        let limits = RollLimits {
+            segment_bytes: configs.segment_bytes,
+            segment_ms: configs.segment_ms,
+            index_bytes: configs.segment_index_bytes,
+            index_interval_bytes: configs.index_interval_bytes,
+        };
+        let rolled = Appender::must_roll(
+            &page.tail,
+            batch.len() as u64,
+            header.max_timestamp,
+            header.last_offset(),
+            &limits,
+        );
+        let mut tail = page.tail;
+        if rolled {
+            page.intent = Intent::Roll(tail.end);
+            held.publish(&mut page)?;
+            tail = self.appender.close_indexes(&tail)?;
+            tail = match self.appender.begin_segment(&tail) {
+                Err(e) if e.kind() == Kind::Fenced => {
+                    // The page is older than the log: the next try looks as a first use does.
+                    self.first = true;
+                    return Err(e);
+                }
+                begun => begun?,
+            };
+            page.unsynced_names += 3;
+        }
+        page.tail = self
+            .appender
+            .append(&tail, batch, &header, limits.index_interval_bytes)?;
+        page.intent = Intent::None;
+        judge.raise_high_watermark(&mut page);
+        if let Err(e) = held.publish(&mut page) {
+            // The next writer would take it in, though this one says that nothing was stored.
+            return Err(match self.appender.take_back(&tail) {
+                Ok(()) => e,
+                Err(_) => e
+                    .with_kind(Kind::Unknown)
+                    .cure("read it back before sending it again"),
+            });
+        }
+        drop(held);
+        self.known = Some(page.sequence);
+        Ok(Appended {
+            base_offset: header.base_offset,
+            last_offset: header.last_offset(),
+            leader_epoch: page.leader_epoch,
+            crc: header.crc,
+            replica: page.replica_uuid,
+            generation: page.generation,
+            append_time,
+            rolled,
+            durable: page.durable.offset,
+        })
+    }
+}
+
+pub(crate) fn made_anew(tp: &TopicPartition) -> Error {
+    let text = format!(
+        "UNKNOWN_TOPIC_OR_PARTITION: {} was deleted and created again",
+        tp.topic
+    );
+    Error::new(Kind::UnknownTopic, text).cure("start again to use the new one")
+}
+
+fn fenced(tp: &TopicPartition) -> Error {
+    Error::new(
+        Kind::Fenced,
+        format!("FENCED_LEADER_EPOCH: the leadership of {tp} keeps moving"),
+    )
+    .cure("try again")
+}
+
+/// A replica in order, or one that waits for a new leader epoch.
+pub(crate) enum Ready {
+    /// Appends may go on.
+    Page(Page),
+    /// Only a new epoch lifts the seal.
+    Sealed(Page),
+}
+
+/// Puts the replica in order, and promotes it where the topic file names a newer epoch.
+pub(crate) fn ready(
+    held: &Held<'_>,
+    judge: Judge,
+    appender: &mut Appender,
+    epochs: &mut LeaderEpochs,
+    cuts: &mut Vec<Cut>,
+    (known, first): (Option<u64>, bool),
+    epoch: LeaderEpoch,
+) -> Result<Ready> {
+    let mut mender = Mender {
+        held,
+        judge,
+        appender,
+        epochs,
+        cuts,
+    };
+    let mut page = mender.ready(held.page()?, known, first)?;
+    if page.leader_epoch < epoch {
+        page = mender.promote(page, epoch)?;
+    } else if page.leader_epoch > epoch {
+        return Err(fenced(held.replica().tp()));
+    }
+    Ok(if page.seal.is_some() {
+        Ready::Sealed(page)
+    } else {
+        Ready::Page(page)
+    })
+}

@@ -1,0 +1,109 @@
+//! One look at a replica's log: its page, its segments up to the active one, and its epoch
+//! checkpoint, all of one moment.
+//!
+//! 1. The page is read before and after the rest. A changed generation means that files moved
+//!    meanwhile: the look starts over.
+//! 2. A segment beyond the page's active one is no part of the log. A producer that was killed within
+//!    a roll leaves such files, and a later append removes them without a new generation.
+//! 3. Within a generation a snapshot stays true for the segments that it names, but it may lack newer
+//!    segments and newer epochs. So it may be kept to read sound batches. **Damage is concluded only
+//!    from a snapshot that was taken after the page that promised the bytes.**
+
+use std::sync::Arc;
+
+use super::read::wait_until_settled;
+use super::replica::Replica;
+use super::state_page::Page;
+use crate::error::{Error, Kind, Result};
+use crate::log::{LeaderEpochs, Segments};
+use crate::store::StoreDir;
+use crate::types::Offset;
+
+/// How often a look starts over because files moved under it.
+const TRIES: u32 = 1000;
+
+/// What a process may conclude about a replica's log.
+#[derive(Debug, Clone)]
+pub struct LogSnapshot {
+    /// The published page; of another boot only its durable part ([`Page::as_of_boot`]).
+    pub page: Page,
+    /// The segments up to the active one; none where they were not listed.
+    pub segments: Segments,
+    /// The epoch checkpoint; `None` if it is missing or unreadable.
+    pub epochs: Option<LeaderEpochs>,
+}
+
+impl LogSnapshot {
+    /// Takes one; `None` if both copies of the page are damaged.
+    ///
+    /// # Errors
+    /// [`Kind::Busy`] if the log keeps moving, [`Kind::Io`].
+    pub fn take(replica: &Replica) -> Result<Option<Self>> {
+        LogSnapshot::take_with(replica, || Segments::list(&**replica.dir()))
+    }
+
+    /// Takes one that names no segments, for a first read whose segment is known: a listing of a
+    /// thousand segments takes longer than such a read.
+    ///
+    /// # Errors
+    /// As [`LogSnapshot::take`].
+    pub fn take_unlisted(replica: &Replica) -> Result<Option<Self>> {
+        LogSnapshot::take_with(replica, || Ok(Segments::default()))
+    }
+
+    fn take_with(replica: &Replica, list: impl Fn() -> Result<Segments>) -> Result<Option<Self>> {
+        for _ in 0..TRIES {
+            let Some(page) = replica.read_page()? else {
+                return Ok(None);
+            };
+            let page = page.as_of_boot(replica.boot_id());
+            let looked = list().and_then(|segments| {
+                Ok(LogSnapshot {
+                    page,
+                    segments: segments.up_to(page.tail.active),
+                    epochs: replica.epochs()?,
+                })
+            });
+            let after = replica.read_page()?;
+            if after.is_some_and(|after| after.generation == page.generation) {
+                return looked.map(Some);
+            }
+        }
+        Err(keeps_moving(replica))
+    }
+
+    /// Takes one of a log whose bytes are not being moved: waits for that.
+    ///
+    /// # Errors
+    /// As [`LogSnapshot::take`], and of the wait.
+    pub fn take_settled(
+        store: &Arc<StoreDir>,
+        replica: &Replica,
+        leads: bool,
+    ) -> Result<Option<Self>> {
+        for _ in 0..TRIES {
+            let taken = LogSnapshot::take(replica)?;
+            if taken
+                .as_ref()
+                .is_none_or(|taken| !taken.page.intent.moves_bytes())
+            {
+                return Ok(taken);
+            }
+            wait_until_settled(store, replica, leads)?;
+        }
+        Err(keeps_moving(replica))
+    }
+
+    /// The base of the segment after the one at `base`, as far as this snapshot can say: it knows
+    /// nothing of segments that came after it, nor of another generation's.
+    pub fn segment_after(&self, base: Offset, generation: u64) -> Option<Offset> {
+        (self.page.generation == generation)
+            .then(|| self.segments.after(base))
+            .flatten()
+    }
+}
+
+fn keeps_moving(replica: &Replica) -> Error {
+    let text = format!("the log of {} keeps moving", replica.tp());
+    Error::new(Kind::Busy, text).cure("other processes keep changing it: try again")
+}

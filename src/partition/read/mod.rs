@@ -1,0 +1,10 @@
+//! Reading one partition without a lock.
+
+mod cursor;
+mod reader;
+mod reader_state;
+mod scan;
+mod settling;
+
+pub use reader::{LogEdges, PartitionReader};
+pub(crate) use settling::wait_until_settled;

@@ -1,0 +1,531 @@
+//! Reading one partition without a lock.
+//!
+//! 1. The page is read before and after the bytes. A changed generation means that bytes moved
+//!    meanwhile: what was read is dropped, and the place is looked up anew by offset.
+//! 2. Every batch is checked (checksum, and what lies outside it against its neighbours and the
+//!    epoch checkpoint) before anyone sees it. A bad one under an unchanged page is damage.
+//! 3. Nothing at or above the high watermark is given out.
+
+use std::sync::Arc;
+
+use super::cursor::Cursor;
+use super::scan;
+use super::settling::wait_until_settled;
+use crate::disk::{Open, join};
+use crate::error::{Error, Kind, Result};
+use crate::log::{self, FileKind, LeaderEpochs, SegmentFile, damaged};
+use crate::partition::log_snapshot::LogSnapshot;
+use crate::partition::recovery::open_replica;
+use crate::partition::replica::{Replica, offline_error};
+use crate::partition::state_page::{Intent, Offline, Page, Role};
+use crate::store::{StoreDir, TopicHandle};
+use crate::types::{BrokerId, LeaderEpoch, Offset, Timestamp, TopicPartition};
+
+/// Between which offsets a log can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LogEdges {
+    /// Its first offset.
+    pub log_start: Offset,
+    /// The offset after the last one that is shown.
+    pub high_watermark: Offset,
+}
+
+/// Reads one partition.
+#[derive(Debug)]
+pub struct PartitionReader {
+    broker: BrokerId,
+    /// Whether this broker's replica was asked for, whoever leads.
+    pinned: bool,
+    replica: Replica,
+    boot_id: [u8; 16],
+    store: Arc<StoreDir>,
+    topic: TopicHandle,
+    cursor: Option<Cursor>,
+    edges: LogEdges,
+    /// The last look at the log. It may lack what came since, so nothing is called damaged by it.
+    snapshot: Option<LogSnapshot>,
+}
+
+/// A read of at most so many bytes asks after each batch whether a segment begins there, and does
+/// without a listing: with a thousand segments that takes longer than the read.
+const PROBED_BYTES_MAX: usize = 64 * 1024;
+/// How often a read starts over because bytes moved under it.
+const TRIES: u32 = 1000;
+
+impl PartitionReader {
+    /// Opens the partition's leader replica for reading.
+    pub fn open(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<Self> {
+        let topic = TopicHandle::open(store, &tp.topic)?;
+        let leader = topic.partition(tp.partition)?.leader;
+        let replica = open_replica(store, &topic, tp)?;
+        PartitionReader::of_replica(store, topic, (leader, false), replica)
+    }
+
+    /// Opens the replica that a broker holds.
+    ///
+    /// # Errors
+    /// [`Kind::BrokerState`] if it holds none; as [`PartitionReader::open`].
+    pub fn open_at(store: &Arc<StoreDir>, tp: &TopicPartition, broker: BrokerId) -> Result<Self> {
+        let topic = TopicHandle::open(store, &tp.topic)?;
+        let partition = topic.partition(tp.partition)?;
+        if partition.uuid_of(broker).is_none() {
+            let all: Vec<_> = partition
+                .replicas
+                .iter()
+                .map(|r| r.broker.to_string())
+                .collect();
+            let text = format!("broker {broker} holds no replica of {tp}");
+            return Err(Error::new(Kind::BrokerState, text)
+                .cure(format!("its replicas are on {}", all.join(", "))));
+        }
+        let replica = Replica::open(store, tp, broker)?;
+        PartitionReader::of_replica(store, topic, (broker, true), replica)
+    }
+
+    fn of_replica(
+        store: &Arc<StoreDir>,
+        topic: TopicHandle,
+        (broker, pinned): (BrokerId, bool),
+        replica: Replica,
+    ) -> Result<Self> {
+        Ok(PartitionReader {
+            broker,
+            pinned,
+            replica,
+            boot_id: store.boot_id(),
+            store: Arc::clone(store),
+            topic,
+            cursor: None,
+            edges: LogEdges::default(),
+            snapshot: None,
+        })
+    }
+
+    /// Whose replica is read.
+    pub fn broker(&self) -> BrokerId {
+        self.broker
+    }
+
+    /// The topic, as of the last look.
+    pub fn topic(&self) -> &TopicHandle {
+        &self.topic
+    }
+
+    /// The replica that is read.
+    pub fn replica(&self) -> &Replica {
+        &self.replica
+    }
+
+    /// Most bytes that a batch may decompress to: what the topic says now, or what it said last
+    /// if it cannot be read. One look-up as long as nobody changes the topic.
+    ///
+    /// The newer topic file is not taken up here: it may name another replica, which only
+    /// [`PartitionReader::follow_leadership`] opens, together with the file.
+    pub fn decompressed_len_max(&self) -> usize {
+        if !self.topic.is_current().unwrap_or(true)
+            && let Ok(topic) = TopicHandle::open(&self.store, &self.replica.tp().topic)
+        {
+            return topic.configs().decompressed_len_max();
+        }
+        self.topic.configs().decompressed_len_max()
+    }
+
+    pub(crate) fn store(&self) -> &Arc<StoreDir> {
+        &self.store
+    }
+
+    pub(crate) fn boot_id(&self) -> [u8; 16] {
+        self.boot_id
+    }
+
+    pub(crate) fn every_message(&self) -> bool {
+        self.topic.configs().every_message()
+    }
+
+    /// Whether this broker's replica was asked for, whoever leads.
+    pub fn is_pinned(&self) -> bool {
+        self.pinned
+    }
+
+    /// Takes up a topic file under which the same replica is read on.
+    pub(crate) fn take_topic(&mut self, topic: TopicHandle) {
+        self.topic = topic;
+    }
+
+    /// Reads another replica from now on: the one that this topic file names.
+    pub(crate) fn take_replica(&mut self, topic: TopicHandle, broker: BrokerId, replica: Replica) {
+        self.topic = topic;
+        self.broker = broker;
+        self.replica = replica;
+        self.forget();
+    }
+
+    /// Drops all that was learned of the log's files.
+    fn forget(&mut self) {
+        self.cursor = None;
+        self.snapshot = None;
+    }
+
+    /// The published page.
+    ///
+    /// A page of another boot tells only its durable offset, which stays true: whoever may write
+    /// recovers the replica first (`PartitionWriter::make_ready`).
+    ///
+    /// # Errors
+    /// [`Kind::UnknownTopic`] if the topic was deleted, [`Kind::Damaged`] if the page is unreadable.
+    pub fn page(&self) -> Result<Page> {
+        let page = self
+            .replica
+            .read_page()?
+            .ok_or_else(|| unreadable(&self.replica))?;
+        if page.offline == Some(Offline::Removed) {
+            return Err(offline_error(&self.replica, Offline::Removed));
+        }
+        Ok(page.as_of_boot(self.boot_id))
+    }
+
+    /// Whether the page is of this boot: if not, a recovery is due.
+    pub fn needs_recovery(&self) -> Result<bool> {
+        Ok(self
+            .replica
+            .read_page()?
+            .is_none_or(|page| page.boot_id != self.boot_id))
+    }
+
+    /// Reads whole batches from the one that holds `from` on, into `buf` (its contents are
+    /// replaced), up to the high watermark of `page` and about `bytes_max` (at least one batch).
+    /// Returns the number of bytes; 0: nothing there yet.
+    ///
+    /// # Errors
+    /// [`Kind::OffsetOutOfRange`] below the log start, and beyond the log end of a leader;
+    /// [`Kind::Damaged`], naming file and position.
+    pub fn read(&mut self, from: Offset, bytes_max: usize, buf: &mut Vec<u8>) -> Result<usize> {
+        let (page, len) = self.read_below(|page| page.high_watermark, from, bytes_max, buf)?;
+        buf.truncate(len);
+        self.edges = LogEdges {
+            log_start: page.tail.log_start,
+            high_watermark: page.high_watermark,
+        };
+        if from > page.tail.end && self.has_whole_log(&page) {
+            return Err(beyond_end(&self.replica, from, page.tail.end));
+        }
+        Ok(len)
+    }
+
+    /// The log's edges as of the last read.
+    pub fn edges(&self) -> LogEdges {
+        self.edges
+    }
+
+    /// Whether nothing comes to light below the page's end but what is appended: a follower, or a log
+    /// that is being put in order, may be behind what was read elsewhere.
+    fn has_whole_log(&self, page: &Page) -> bool {
+        page.role == Role::Leader
+            && page.boot_id == self.boot_id
+            && !matches!(page.intent, Intent::Rescue | Intent::Truncate(_))
+    }
+
+    /// As [`PartitionReader::read`], up to the log end: for a replica that copies this one. With
+    /// the page that was read after the bytes, by which the copier judges whether they count. Where
+    /// there are none, `buf` stays as it is: a copier comes soon again, and would zero it anew.
+    pub(crate) fn read_to_end(
+        &mut self,
+        from: Offset,
+        bytes_max: usize,
+        buf: &mut Vec<u8>,
+    ) -> Result<(Page, usize)> {
+        self.read_below(|page| page.tail.end, from, bytes_max, buf)
+    }
+
+    fn read_below(
+        &mut self,
+        bound: impl Fn(&Page) -> Offset,
+        from: Offset,
+        bytes_max: usize,
+        buf: &mut Vec<u8>,
+    ) -> Result<(Page, usize)> {
+        let mut fresh = false;
+        for _ in 0..TRIES {
+            let before = self.page()?;
+            let bound = bound(&before);
+            if from >= bound {
+                return Ok((before, 0));
+            }
+            if from < before.tail.log_start {
+                return Err(below_start(&self.replica, from, before.tail.log_start));
+            }
+            let outcome = self.read_once(&before, from, bound, bytes_max, buf);
+            let after = self.replica.read_page()?;
+            let same = after.is_some_and(|after| after.generation == before.generation);
+            let moving = after.is_some_and(|after| after.intent.moves_bytes());
+            if !same || (moving && outcome.is_err()) {
+                self.forget();
+                if moving {
+                    wait_until_settled(&self.store, &self.replica, self.leads())?;
+                }
+                continue;
+            }
+            let page = after.unwrap_or(before);
+            let error = match outcome {
+                // Only the cursor moved, to the segment that `from` lies in.
+                Ok(0) => continue,
+                Ok(len) => return Ok((page, len)),
+                Err(e) => e,
+            };
+            self.forget();
+            if error.kind() != Kind::Damaged {
+                return Err(error);
+            }
+            if !fresh {
+                // It was judged by what an earlier call had seen: once more, by a new look.
+                fresh = true;
+                continue;
+            }
+            return Err(if self.is_checkpoint_wrong(&before).unwrap_or(false) {
+                self.wrong_checkpoint("does not fit the log, which is sound")
+            } else {
+                error
+            });
+        }
+        Err(Error::new(
+            Kind::Busy,
+            format!(
+                "the log of {} keeps being repaired under its reader",
+                self.replica.tp()
+            ),
+        )
+        .cure("other processes keep changing it: try again"))
+    }
+
+    /// The first offset at or after `from` whose record is not older than `timestamp`, below the
+    /// high watermark.
+    pub fn first_not_older(&self, from: Offset, timestamp: Timestamp) -> Result<Option<Offset>> {
+        for _ in 0..TRIES {
+            let LogSnapshot { page, segments, .. } =
+                LogSnapshot::take_settled(&self.store, &self.replica, self.leads())?
+                    .ok_or_else(|| unreadable(&self.replica))?;
+            let found = log::first_not_older(
+                &**self.replica.dir(),
+                &segments,
+                &page.tail,
+                from.max(page.tail.log_start),
+                page.high_watermark,
+                timestamp,
+                self.topic.configs().decompressed_len_max(),
+            );
+            let after = self.replica.read_page()?;
+            if after.is_some_and(|after| after.generation == page.generation) {
+                return found;
+            }
+        }
+        Err(Error::new(
+            Kind::Busy,
+            format!("the log of {} keeps moving", self.replica.tp()),
+        )
+        .cure("other processes keep changing it: try again"))
+    }
+
+    fn read_once(
+        &mut self,
+        page: &Page,
+        from: Offset,
+        bound: Offset,
+        bytes_max: usize,
+        buf: &mut Vec<u8>,
+    ) -> Result<usize> {
+        self.cover(page)?;
+        let usable = self
+            .cursor
+            .as_ref()
+            .is_some_and(|c| c.generation == page.generation && c.offset == from);
+        if !usable {
+            self.cursor = Some(self.seek(page, from)?);
+        }
+        loop {
+            self.find_next_segment(page, bytes_max)?;
+            let Some(cursor) = &self.cursor else {
+                return Ok(0);
+            };
+            if cursor.next_segment != Some(cursor.offset) {
+                break;
+            }
+            let (next, epoch) = (cursor.offset, cursor.epoch);
+            self.cursor = Some(self.open_segment(page, next, epoch)?);
+        }
+        let active = (cursor_segment(self.cursor.as_ref()) == Some(page.tail.active))
+            .then_some(page.tail.log_bytes);
+        let (Some(cursor), Some(snapshot)) = (&mut self.cursor, &self.snapshot) else {
+            return Ok(0);
+        };
+        let dir = &**self.replica.dir();
+        let epochs = snapshot.epochs.as_ref();
+        scan::fill(dir, cursor, epochs, active, (from, bound), bytes_max, buf)
+    }
+
+    /// Where the segment under the cursor ends, unless it is the active one.
+    fn find_next_segment(&mut self, page: &Page, bytes_max: usize) -> Result<()> {
+        let known = |this: &Self, base| {
+            let snapshot = this.snapshot.as_ref();
+            snapshot.and_then(|snapshot| snapshot.segment_after(base, page.generation))
+        };
+        let Some((base, offset)) = self
+            .cursor
+            .as_ref()
+            .filter(|c| c.next_segment.is_none() && c.segment != page.tail.active)
+            .map(|c| (c.segment, c.offset))
+        else {
+            return Ok(());
+        };
+        let mut next = known(self, base);
+        if next.is_none() && bytes_max > PROBED_BYTES_MAX {
+            self.snapshot = Some(self.look()?);
+            next = known(self, base);
+        }
+        let name = SegmentFile::new(offset, FileKind::Log).name();
+        if next.is_none() && offset != base && self.replica.dir().id(&name).is_ok() {
+            // It was read to its end while it was the active one.
+            next = Some(offset);
+        }
+        if let Some(cursor) = &mut self.cursor {
+            cursor.next_segment = next;
+        }
+        Ok(())
+    }
+
+    /// The cursor at the batch that holds `from`.
+    fn seek(&self, page: &Page, from: Offset) -> Result<Cursor> {
+        let dir = &**self.replica.dir();
+        // Most reads begin where a segment begins: then no listing is needed.
+        if let Ok(cursor) = self.open_segment(page, from, 0) {
+            return Ok(cursor);
+        }
+        // A listing of its own: the one that is kept may lack the segment.
+        let segments = self.look()?.segments;
+        let at = log::locate(dir, &segments, &page.tail, from).map_err(|e| {
+            // The page says that the log has it.
+            match e.kind() {
+                Kind::OffsetOutOfRange => {
+                    damaged(dir, page.tail.log_start, 0, "the segment is missing")
+                }
+                _ => e,
+            }
+        })?;
+        let mut cursor = self.open_segment(page, at.segment, 0)?;
+        cursor.position = at.position;
+        cursor.offset = at.offset;
+        cursor.next_segment = segments.after(at.segment);
+        Ok(cursor)
+    }
+
+    fn open_segment(&self, page: &Page, base: Offset, epoch: LeaderEpoch) -> Result<Cursor> {
+        let dir = &**self.replica.dir();
+        let name = SegmentFile::new(base, FileKind::Log).name();
+        let file = dir.open_kept(&name, Open::Read).map_err(|e| {
+            if e.kind() == std::io::ErrorKind::NotFound {
+                damaged(dir, base, 0, "the segment is missing")
+            } else {
+                Error::io("open", join(dir, &name), e)
+            }
+        })?;
+        Ok(Cursor {
+            generation: page.generation,
+            segment: base,
+            next_segment: None,
+            position: 0,
+            offset: base,
+            epoch,
+            file,
+        })
+    }
+
+    /// Makes sure of a snapshot of the page's generation whose epoch checkpoint can be read.
+    fn cover(&mut self, page: &Page) -> Result<()> {
+        let kept = self.snapshot.as_ref();
+        if kept.is_none_or(|snapshot| snapshot.page.generation != page.generation) {
+            let taken = LogSnapshot::take_unlisted(&self.replica)?;
+            self.snapshot = Some(taken.ok_or_else(|| unreadable(&self.replica))?);
+        }
+        let readable = self.snapshot.as_ref().is_some_and(|s| s.epochs.is_some());
+        if readable {
+            Ok(())
+        } else {
+            Err(self.wrong_checkpoint("is missing or damaged"))
+        }
+    }
+
+    /// Whether the replica is its partition's leader, by the topic file that is open.
+    fn leads(&self) -> bool {
+        let partition = self.topic.partition(self.replica.tp().partition);
+        partition.is_ok_and(|partition| partition.leader == self.broker)
+    }
+
+    fn look(&self) -> Result<LogSnapshot> {
+        LogSnapshot::take(&self.replica)?.ok_or_else(|| unreadable(&self.replica))
+    }
+
+    fn wrong_checkpoint(&self, how: &str) -> Error {
+        let path = join(&**self.replica.dir(), LeaderEpochs::FILE);
+        Error::new(Kind::Damaged, format!("{} {how}", path.display())).cure(format!(
+            "'mq-topics verify --repair truncate {}' rebuilds it",
+            self.replica.tp().topic
+        ))
+    }
+
+    /// Whether the log is sound up to its end, and only the epoch checkpoint says otherwise. Reads
+    /// the whole log, so it is asked only where damage was found.
+    fn is_checkpoint_wrong(&self, page: &Page) -> Result<bool> {
+        let dir = &**self.replica.dir();
+        let LogSnapshot {
+            segments, epochs, ..
+        } = self.look()?;
+        let Some(epochs) = epochs else {
+            // It said so already.
+            return Ok(false);
+        };
+        let partition = self.topic.partition(self.replica.tp().partition)?;
+        let known = log::KnownEpochs {
+            current: page.begun_epoch(),
+            newest: page.leader_epoch.max(partition.leader_epoch),
+        };
+        let (tail, end) = (&page.tail, page.tail.end);
+        let carried = log::epochs_instead(dir, &segments, tail, end, &epochs, known)?;
+        Ok(carried.is_some())
+    }
+}
+
+fn cursor_segment(cursor: Option<&Cursor>) -> Option<Offset> {
+    cursor.map(|cursor| cursor.segment)
+}
+
+fn unreadable(replica: &Replica) -> Error {
+    let path = replica.dir().path().display();
+    Error::new(
+        Kind::Damaged,
+        format!("both copies of the page in {path} are damaged"),
+    )
+    .cure("any write to the partition, or 'mq-topics verify', recovers it from the log")
+}
+
+/// OFFSET_OUT_OF_RANGE for an offset that the log has never had, or has no more.
+fn beyond_end(replica: &Replica, offset: Offset, end: Offset) -> Error {
+    Error::new(
+        Kind::OffsetOutOfRange,
+        format!(
+            "OFFSET_OUT_OF_RANGE: {} ends at offset {end}, {offset} lies beyond",
+            replica.tp()
+        ),
+    )
+    .cure("the topic was created again, or records were lost: choose where to continue")
+}
+
+/// OFFSET_OUT_OF_RANGE for an offset that is gone.
+fn below_start(replica: &Replica, offset: Offset, start: Offset) -> Error {
+    Error::new(
+        Kind::OffsetOutOfRange,
+        format!(
+            "OFFSET_OUT_OF_RANGE: {} begins at offset {start}, {offset} is gone",
+            replica.tp()
+        ),
+    )
+    .cure("read from 'start'")
+}

@@ -1,0 +1,11 @@
+//! Recovery of a replica: what is there is finished, taken in, cut or copied before the next append.
+
+mod decision;
+mod lost_state;
+mod repair;
+mod replica_recovery;
+mod truncate;
+
+pub(crate) use lost_state::{open_replica, remove_lost};
+pub(crate) use replica_recovery::Mender;
+pub(crate) use truncate::given_up;

@@ -1,0 +1,74 @@
+//! Repairing a replica on request: what is sound is kept, what is not is set aside.
+
+use super::replica_recovery::Mender;
+use crate::error::Result;
+use crate::log::{self, PartitionMetadata, Segments};
+use crate::partition::state_page::{Intent, Page, Seal, UnseenSync};
+
+impl Mender<'_> {
+    /// Whatever is wrong with the replica, makes the most of what is there: the log ends at the
+    /// first break above `keep_from`, what is behind it is set aside, the rest is copied, and the
+    /// offline mark goes. Cuts nothing that is sound and in sequence.
+    pub fn repair(&mut self, page: Option<Page>) -> Result<Page> {
+        let replica = self.held.replica();
+        self.appender.forget();
+        let mut page = match page {
+            Some(page) => page,
+            None => self.page_from_nothing()?,
+        };
+        self.check_ids(&page)?;
+        let dir = &**replica.dir();
+        log::begin_if_lost(dir, page.tail.log_start)?;
+        let segments = Segments::list(dir)?;
+        let first = segments
+            .bases()
+            .first()
+            .copied()
+            .unwrap_or(page.tail.log_start);
+        let start = log::Place {
+            offset: first,
+            segment: first,
+            position: 0,
+        };
+        let newest = self.newest_epoch(&page);
+        *self.epochs = log::epochs_that_fit(dir, &segments, replica.epochs()?, newest)?;
+        page.intent = Intent::Rescue;
+        page.begin_generation(UnseenSync::Copied);
+        self.held.publish(&mut page)?;
+        let durable =
+            log::last_sound_place(dir, &segments, start, page.durable, Some(&*self.epochs))?;
+        page.durable = durable;
+        let log_start = page.tail.log_start.max(first).min(durable.offset);
+        let recovered = log::copy_from(
+            dir,
+            log_start,
+            durable,
+            self.epochs,
+            self.judge.index_interval_bytes,
+            self.cuts,
+        );
+        let recovered = self.or_offline(&mut page, recovered)?;
+        self.renew_metadata(&mut page)?;
+        page.offline = None;
+        // What was shown may be gone: the next append begins a new epoch.
+        page.seal = Some(Seal::Recovered);
+        let page = self.settle(page, recovered, true)?;
+        self.held.clear_failed()?;
+        Ok(page)
+    }
+
+    /// Writes `partition.metadata` anew where it does not name this topic and replica, as the page
+    /// and the topic file do.
+    fn renew_metadata(&self, page: &mut Page) -> Result<()> {
+        let replica = self.held.replica();
+        let due = PartitionMetadata {
+            topic_id: self.judge.topic_id,
+            replica_uuid: Some(self.judge.replica_uuid),
+        };
+        if replica.metadata()? == Some(due) {
+            return Ok(());
+        }
+        let written = replica.replace_small(PartitionMetadata::FILE, due.to_text().as_bytes());
+        self.or_offline(page, written)
+    }
+}

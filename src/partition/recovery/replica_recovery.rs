@@ -1,0 +1,536 @@
+//! Bringing a replica into order under its append lock: what a dead writer, a power cut or a
+//! failed sync left behind is finished, taken in, cut or copied here before anyone appends.
+//!
+//! 1. A page is believed only if it is of this boot, this topic and this replica, and the log is
+//!    as it says.
+//! 2. What is found beyond it in the same boot was written by a process that died: whole sound
+//!    batches are kept, the torn rest is cut.
+//! 3. With an fsync for every message nothing above the durable offset is vouched for by an fsync
+//!    that somebody was told of, so a recovery copies it (`storage::copy_from`).
+//! 4. If anything that was shown may be gone, the log is sealed until a new leader epoch begins:
+//!    no (epoch, offset) is used twice.
+//! 5. An epoch checkpoint that is lost, or that the log proves wrong, is made from the batches. That
+//!    is looked for at a process's first use, and in every recovery that has a page.
+
+use super::decision::{self, Found, PageFound, SyncFound, Then};
+use crate::disk::Open;
+use crate::error::{Error, Kind, Result};
+use crate::log::{
+    self, Appender, Cut, FileKind, LeaderEpochs, RecoverFrom, SegmentFile, Segments, Tail, WalkFrom,
+};
+use crate::partition::expected_replica::Judge;
+use crate::partition::replica::{Held, offline_error};
+use crate::partition::replication::JoiningSet;
+use crate::partition::state_page::{Intent, Offline, Page, Role, Seal, UnseenSync};
+use crate::types::{LeaderEpoch, Offset};
+
+/// A replica under mending.
+pub(crate) struct Mender<'a> {
+    pub held: &'a Held<'a>,
+    pub judge: Judge,
+    pub appender: &'a mut Appender,
+    pub epochs: &'a mut LeaderEpochs,
+    /// What recoveries cut, for the caller to tell.
+    pub cuts: &'a mut Vec<Cut>,
+}
+
+impl Mender<'_> {
+    /// The page, with everything in order: what the log holds is what it says.
+    ///
+    /// `known` is the sequence number of the page that this process published last, if any: then
+    /// nobody else wrote since. `first` is the first use by this process.
+    ///
+    /// # Errors
+    /// [`Kind::Offline`], [`Kind::Damaged`], [`Kind::Fenced`] (another topic or replica).
+    pub fn ready(&mut self, page: Option<Page>, known: Option<u64>, first: bool) -> Result<Page> {
+        let Some(page) = page else {
+            return self.recover(None);
+        };
+        self.check_ids(&page)?;
+        let offline = if first {
+            self.held.replica().offline(&page)?
+        } else {
+            page.offline
+        };
+        if let Some(why) = offline {
+            return Err(offline_error(self.held.replica(), why));
+        }
+        if let Intent::Truncate(to) = page.intent {
+            return self.finish_truncation(page, to);
+        }
+        if page.boot_id != self.judge.boot_id {
+            return self.recover(Some(page));
+        }
+        if self.appender.enter(page.generation, page.leader_epoch) {
+            // Files or epochs may be others than those that were read before.
+            match self.held.replica().epochs()? {
+                Some(epochs) if epochs.last() >= Some(page.begun_epoch()) => *self.epochs = epochs,
+                _ => return self.recover(Some(page)),
+            }
+        }
+        match page.intent {
+            Intent::None => {}
+            _ if first => return self.recover(Some(page)),
+            Intent::Roll(next) => return self.finish_roll(page, next),
+            Intent::Rescue | Intent::Truncate(_) => return self.rescue(page),
+        }
+        let tail = &page.tail;
+        let Ok(len) = self.appender.file_len(tail) else {
+            return self.recover(Some(page));
+        };
+        if known == Some(page.sequence) && len == tail.log_bytes {
+            return Ok(page);
+        }
+        if len < tail.log_bytes || !self.last_in_place(tail)? {
+            return self.recover(Some(page));
+        }
+        if first {
+            // One listing for both: nobody else makes or removes segments under the lock.
+            let segments = Segments::list(&**self.held.replica().dir())?;
+            let sound = len == tail.log_bytes
+                && self.sound_since_durable(&page, &segments)?
+                && self.epochs_are_right(&page, &segments)?;
+            return if sound {
+                Ok(page)
+            } else {
+                self.recover(Some(page))
+            };
+        }
+        if len > tail.log_bytes {
+            return self.adopt(page);
+        }
+        Ok(page)
+    }
+
+    pub(crate) fn check_ids(&self, page: &Page) -> Result<()> {
+        if page.topic_id == self.judge.topic_id && page.replica_uuid == self.judge.replica_uuid {
+            return Ok(());
+        }
+        Err(Error::new(
+            Kind::Fenced,
+            format!(
+                "NOT_LEADER_OR_FOLLOWER: the directory of {} belongs to another topic or replica",
+                self.held.replica().tp()
+            ),
+        )
+        .cure("look at the topic again: it was deleted, or created again"))
+    }
+
+    fn last_in_place(&mut self, tail: &Tail) -> Result<bool> {
+        let Some(last) = tail.last else {
+            return Ok(true);
+        };
+        let log = self.appender.log_file(tail)?;
+        let mut raw = [0; crate::record::BATCH_HEADER_LEN];
+        let read = log
+            .read_at(&mut raw, last.position)
+            .map_err(|e| Error::io("read", self.held.replica().dir().path(), e))?;
+        Ok(read == raw.len()
+            && crate::record::BatchHeader::parse(&raw).is_ok_and(|header| {
+                header.base_offset == last.base_offset && header.crc == last.crc
+            }))
+    }
+
+    /// A process's first look: no segment that the page does not know, and (where every message is
+    /// synced) sound batches from the durable offset to the end.
+    fn sound_since_durable(&self, page: &Page, segments: &Segments) -> Result<bool> {
+        let dir = &**self.held.replica().dir();
+        if segments.bases().last() != Some(&page.tail.active) {
+            return Ok(false);
+        }
+        if !self.judge.every_message {
+            return Ok(true);
+        }
+        let mut offset = page.durable.offset;
+        for base in segments.from(page.durable.segment).iter().copied() {
+            let name = SegmentFile::new(base, FileKind::Log).name();
+            let Ok(file) = dir.open(&name, Open::Read) else {
+                return Ok(false);
+            };
+            let error = |e| Error::io("read", dir.path().join(&name), e);
+            let len = if base == page.tail.active {
+                page.tail.log_bytes
+            } else {
+                file.len().map_err(error)?
+            };
+            let position = if base == page.durable.segment {
+                page.durable.position
+            } else {
+                0
+            };
+            let from = WalkFrom {
+                position,
+                offset,
+                epoch: 0,
+            };
+            let next = segments.after(base);
+            let epochs = Some(&*self.epochs);
+            let walked =
+                log::walk(&*file, from, len, next, epochs, &mut |_, _, _| Ok(())).map_err(error)?;
+            if walked.stopped.is_some() {
+                return Ok(false);
+            }
+            offset = walked.offset;
+        }
+        Ok(offset == page.tail.end)
+    }
+
+    /// Takes in what a dead writer of this boot left in the active segment.
+    fn adopt(&mut self, mut page: Page) -> Result<Page> {
+        page.tail = log::adopt(
+            self.appender,
+            &page.tail,
+            self.epochs,
+            self.judge.index_interval_bytes,
+        )?;
+        self.publish_shown(&mut page)?;
+        Ok(page)
+    }
+
+    /// Publishes with the high watermark that follows from the log.
+    fn publish_shown(&self, page: &mut Page) -> Result<()> {
+        self.judge.raise_high_watermark(page);
+        self.held.publish(page)
+    }
+
+    /// A roll was begun and not published: a segment that holds a sound batch is taken in, any
+    /// other leftover is worthless.
+    fn finish_roll(&mut self, mut page: Page, next: Offset) -> Result<Page> {
+        let dir = &**self.held.replica().dir();
+        if next == page.tail.end && log::begins_with_a_batch(dir, next, Some(self.epochs))? {
+            let rolled = page.tail.rolled();
+            page.tail = log::adopt(
+                self.appender,
+                &rolled,
+                self.epochs,
+                self.judge.index_interval_bytes,
+            )?;
+            page.unsynced_names += 3;
+        } else {
+            // Left there, it would end the active segment at its base for whoever lists.
+            self.appender.remove_segment(next)?;
+            page.unsynced_names += 3;
+        }
+        page.intent = Intent::None;
+        self.publish_shown(&mut page)?;
+        Ok(page)
+    }
+
+    /// Copies everything above the durable offset: no fsync vouches for it.
+    pub fn rescue(&mut self, mut page: Page) -> Result<Page> {
+        let replica = self.held.replica();
+        page.intent = Intent::Rescue;
+        page.begin_generation(UnseenSync::Copied);
+        self.held.publish(&mut page)?;
+        self.appender.forget();
+        let recovered = log::copy_from(
+            &**replica.dir(),
+            page.tail.log_start,
+            page.durable,
+            self.epochs,
+            self.judge.index_interval_bytes,
+            self.cuts,
+        );
+        let recovered = self.or_offline(&mut page, recovered)?;
+        self.settle(page, recovered, true)
+    }
+
+    /// Walks the log and publishes what it holds. Without a page nothing is known but the log.
+    fn recover(&mut self, page: Option<Page>) -> Result<Page> {
+        let replica = self.held.replica();
+        self.appender.forget();
+        let same_boot = page.is_some_and(|page| page.boot_id == self.judge.boot_id);
+        let mut checkpoint = replica.epochs()?;
+        if let (Some(page), Some(found)) = (&page, &checkpoint) {
+            let known = if same_boot {
+                page.tail.end
+            } else {
+                page.durable.offset
+            };
+            if let Some(carried) = self.epochs_instead(page, known, found)? {
+                checkpoint = Some(carried);
+            }
+        }
+        let from = RecoverFrom {
+            log_start: page.map(|page| page.tail.log_start),
+            durable: page.map(|page| page.durable),
+            index_interval_bytes: self.judge.index_interval_bytes,
+        };
+        let recovered = log::recover(&**replica.dir(), from, checkpoint.as_ref(), self.cuts);
+        let mut next = match page {
+            Some(page) => page,
+            None => self.page_from_nothing()?,
+        };
+        let shown_unsynced = !same_boot && !self.judge.every_message;
+        if shown_unsynced && self.judge.role == Role::Leader {
+            // The page of a promotion may be lost whose author died before its sync: what others
+            // showed in that epoch too. Only one above the topic file's was never used.
+            next.leader_epoch = next.leader_epoch.max(self.judge.leader_epoch);
+        }
+        let mut recovered = self.or_offline(&mut next, recovered)?;
+        begin_epoch(&mut recovered, &next);
+        *self.epochs = recovered.epochs.clone();
+        let notes = replica.sync_notes()?;
+        let decision = decision::decide(Found {
+            page: match &page {
+                None => PageFound::Lost,
+                Some(_) if same_boot => PageFound::OfThisBoot,
+                Some(_) => PageFound::OfAnotherBoot,
+            },
+            sync: if page.is_none() && notes.failed.is_some() {
+                SyncFound::Failed
+            } else if notes
+                .of_page(same_boot || page.is_none())
+                .unfinished(page.as_ref())
+            {
+                SyncFound::Unseen
+            } else {
+                SyncFound::Clear
+            },
+            every_message: self.judge.every_message,
+            replicated: self.judge.replicated,
+            copy_begun: next.intent == Intent::Rescue,
+        });
+        if decision.durable_unknown {
+            let segments = Segments::list(&**replica.dir())?;
+            let first = segments.bases().first().copied().unwrap_or_default();
+            next.tail = recovered.tail;
+            next.durable = log::Place {
+                offset: first,
+                segment: first,
+                position: 0,
+            };
+        }
+        if decision.seal {
+            next.seal = Some(Seal::Recovered);
+        }
+        match decision.then {
+            Then::Offline => {
+                self.held.take_offline(&mut next, Offline::SyncFailed)?;
+                Err(offline_error(replica, Offline::SyncFailed))
+            }
+            Then::Copy if recovered.tail.end > next.durable.offset => self.rescue(next),
+            Then::Keep => self.settle(next, recovered, false),
+            // Nothing is there to copy.
+            Then::Copy if same_boot => self.settle(next, recovered, false),
+            Then::Copy | Then::Sync => {
+                // What was found is made durable before anyone is shown it. If this process dies within,
+                // nobody believes a later sync: the error is told once.
+                self.held
+                    .note_recovery(next.generation, recovered.tail.end)?;
+                let synced = self.sync_from(if page.is_some() {
+                    next.durable.segment
+                } else {
+                    0
+                });
+                self.or_offline(&mut next, synced)?;
+                let settled = self.settle(next, recovered, true)?;
+                self.held.clear_recovery();
+                Ok(settled)
+            }
+        }
+    }
+
+    /// The page of a replica of which only the log is known. Its generation is one that no page
+    /// before it can have had.
+    pub(crate) fn page_from_nothing(&self) -> Result<Page> {
+        let replica = self.held.replica();
+        if let Some(metadata) = replica.metadata()? {
+            let mut probe = Page::new(
+                self.judge.boot_id,
+                metadata.topic_id,
+                self.judge.replica_uuid,
+                0,
+            );
+            if let Some(uuid) = metadata.replica_uuid {
+                probe.replica_uuid = uuid;
+            }
+            self.check_ids(&probe)?;
+        }
+        let mut page = Page::new(
+            self.judge.boot_id,
+            self.judge.topic_id,
+            self.judge.replica_uuid,
+            0,
+        );
+        page.generation = replica.clock().now_ms().max(1) as u64;
+        // The lost page may have been of any epoch up to the topic file's: only one above that was
+        // never used.
+        page.leader_epoch = self.judge.leader_epoch;
+        page.role = self.judge.role;
+        if page.role == Role::Follower {
+            // It has not been held against the leader of any epoch yet.
+            page.leader_epoch = 0;
+        }
+        Ok(page)
+    }
+
+    /// Publishes a recovered log. `synced`: all of it is on disk.
+    pub(crate) fn settle(
+        &mut self,
+        mut page: Page,
+        mut recovered: log::Recovered,
+        synced: bool,
+    ) -> Result<Page> {
+        let before = page;
+        begin_epoch(&mut recovered, &page);
+        self.write_epochs(&mut page, &recovered.epochs)?;
+        // Followers copy up to the log end.
+        let shown = if self.judge.replicated {
+            page.tail.end
+        } else {
+            page.high_watermark
+        };
+        page.boot_id = self.judge.boot_id;
+        // A note that is left was looked at by the recovery, or is copied by now.
+        page.begin_generation(UnseenSync::Copied);
+        page.intent = Intent::None;
+        page.tail = recovered.tail;
+        if synced {
+            page.durable = page.tail.place();
+            page.unsynced_names = 0;
+        } else {
+            // The process that made a segment that was found here may have died before it counted its
+            // names.
+            page.unsynced_names += 1;
+        }
+        if page.tail.end < shown {
+            page.seal = Some(Seal::Recovered);
+            page.high_watermark = page.high_watermark.min(page.tail.end);
+            page.last_stable_offset = page.high_watermark;
+        }
+        *self.epochs = recovered.epochs;
+        self.appender.enter(page.generation, page.leader_epoch);
+        self.judge.raise_high_watermark(&mut page);
+        self.held.publish_synced(&mut page)?;
+        if synced {
+            return Ok(page);
+        }
+        self.copy_if_unseen(&before, page)
+    }
+
+    /// After a new generation was published: copies what a commit is about that left its note before
+    /// it could see that generation. It looks at the page again once its note is written, and gives
+    /// up where the generation is another; so either it sees this one, or its note is seen here.
+    pub(crate) fn copy_if_unseen(&mut self, before: &Page, page: Page) -> Result<Page> {
+        if self.held.replica().sync_notes()?.unfinished(Some(before)) {
+            return self.rescue(page);
+        }
+        Ok(page)
+    }
+
+    /// Damage and failed syncs take the replica offline, for everyone to see.
+    pub(crate) fn or_offline<T>(&self, page: &mut Page, outcome: Result<T>) -> Result<T> {
+        let why = match &outcome {
+            Err(e) if e.kind() == Kind::Damaged => Offline::Damaged,
+            Err(e) if e.kind() == Kind::Offline => Offline::SyncFailed,
+            _ => return outcome,
+        };
+        self.held.take_offline(page, why)?;
+        outcome
+    }
+
+    /// Changes the epochs: first the checkpoint, and what is kept of it only once that is written.
+    pub(crate) fn change_epochs(
+        &mut self,
+        page: &mut Page,
+        change: impl FnOnce(&mut LeaderEpochs),
+    ) -> Result<()> {
+        let mut epochs = self.epochs.clone();
+        change(&mut epochs);
+        self.write_epochs(page, &epochs)?;
+        *self.epochs = epochs;
+        Ok(())
+    }
+
+    /// Replaces the epoch checkpoint, unless it says that already.
+    pub(crate) fn write_epochs(&self, page: &mut Page, epochs: &LeaderEpochs) -> Result<()> {
+        let replica = self.held.replica();
+        if replica.epochs()?.as_ref() == Some(epochs) {
+            // The process that renamed it into its place may have died before it synced that.
+            let dir = replica.dir();
+            let synced = dir.sync().map_err(|e| log::sync_failed(dir.path(), e));
+            return self.or_offline(page, synced);
+        }
+        let written = replica.replace_small(LeaderEpochs::FILE, epochs.to_text().as_bytes());
+        self.or_offline(page, written)
+    }
+
+    pub(crate) fn sync_from(&self, segment: Offset) -> Result<()> {
+        let dir = &**self.held.replica().dir();
+        for base in Segments::list(dir)?.from(segment).iter().copied() {
+            for kind in [FileKind::Log, FileKind::Index, FileKind::TimeIndex] {
+                let name = SegmentFile::new(base, kind).name();
+                match dir.open(&name, Open::Write) {
+                    Ok(file) => file
+                        .sync_data()
+                        .map_err(|e| log::sync_failed(dir.path().join(&name), e))?,
+                    Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+                    Err(e) => return Err(Error::io("open", dir.path().join(&name), e)),
+                }
+            }
+        }
+        dir.sync().map_err(|e| log::sync_failed(dir.path(), e))
+    }
+
+    /// Begins a leader epoch at the log's end, and lifts a seal.
+    pub fn promote(&mut self, mut page: Page, epoch: LeaderEpoch) -> Result<Page> {
+        let end = page.tail.end;
+        self.change_epochs(&mut page, |epochs| {
+            epochs.begin(epoch, end);
+        })?;
+        page.leader_epoch = epoch;
+        page.role = Role::Leader;
+        page.seal = None;
+        page.joining = JoiningSet::default();
+        self.judge.raise_high_watermark(&mut page);
+        self.appender.enter(page.generation, epoch);
+        self.held.publish_synced(&mut page)?;
+        Ok(page)
+    }
+}
+
+impl Mender<'_> {
+    /// The largest epoch that was ever begun: the topic file's is raised first.
+    pub(crate) fn newest_epoch(&self, page: &Page) -> LeaderEpoch {
+        self.judge.leader_epoch.max(page.leader_epoch)
+    }
+
+    /// The epochs that stand in for a checkpoint that says something else than the log up to
+    /// `until`: those that the batches carry. `None` if it fits, or if it may be the log that is damaged.
+    fn epochs_are_right(&self, page: &Page, segments: &Segments) -> Result<bool> {
+        let dir = &**self.held.replica().dir();
+        let tail = &page.tail;
+        let known = self.known_epochs(page);
+        let fit = log::latest_epochs_fit(dir, segments, tail, self.epochs, known);
+        Ok(fit || self.epochs_instead(page, tail.end, self.epochs)?.is_none())
+    }
+
+    fn known_epochs(&self, page: &Page) -> log::KnownEpochs {
+        log::KnownEpochs {
+            current: page.begun_epoch(),
+            newest: self.newest_epoch(page),
+        }
+    }
+
+    fn epochs_instead(
+        &self,
+        page: &Page,
+        until: Offset,
+        checkpoint: &LeaderEpochs,
+    ) -> Result<Option<LeaderEpochs>> {
+        let dir = &**self.held.replica().dir();
+        let segments = Segments::list(dir)?;
+        let known = self.known_epochs(page);
+        log::epochs_instead(dir, &segments, &page.tail, until, checkpoint, known)
+    }
+}
+
+/// The page's epoch begins where the log ends if no batch of it is left: what is appended next must
+/// have its place in the checkpoint. A follower's begins with its first batch.
+fn begin_epoch(recovered: &mut log::Recovered, page: &Page) {
+    if page.role == Role::Leader {
+        let end = recovered.tail.end;
+        recovered.epochs.begin(page.leader_epoch, end);
+    }
+}

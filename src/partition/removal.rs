@@ -1,0 +1,37 @@
+//! Replica directories that are aside, removed: what stays is worthless, and the next process that
+//! looks removes it.
+
+use std::io::ErrorKind;
+
+use super::state_page::PAGE_FILE;
+use crate::disk::{Dir, join};
+use crate::error::{Error, Result};
+
+/// Removes a directory that is aside, as far as that goes: what stays is worthless, and the next
+/// one to look removes it.
+pub(crate) fn remove_dir(logs: &dyn Dir, aside: &str) {
+    let _ = remove_flat(logs, aside);
+}
+
+/// Removes a directory without others in it. Its page goes last: who dies before leaves what the
+/// next one to look knows to be a replica that is aside, and not one that is being filled.
+///
+/// # Errors
+/// [`Kind::Io`].
+pub fn remove_flat(logs: &dyn Dir, name: &str) -> Result<()> {
+    let error = |e| Error::io("remove", join(logs, name), e);
+    let gone = |e: std::io::Error| match e.kind() {
+        ErrorKind::NotFound => Ok(()),
+        _ => Err(e),
+    };
+    let mut entries = match logs.list(name) {
+        Ok(entries) => entries,
+        Err(e) => return gone(e).map_err(error),
+    };
+    entries.sort_by_key(|entry| entry.name == PAGE_FILE);
+    for entry in entries {
+        let removed = logs.remove(&format!("{name}/{}", entry.name));
+        removed.or_else(gone).map_err(error)?;
+    }
+    logs.remove_dir(name).or_else(gone).map_err(error)
+}

@@ -1,0 +1,595 @@
+//! A follower's log: it copies its leader's, batch by batch, byte for byte.
+//!
+//! 1. It is held against the leader of an epoch before it says that it is of that epoch: what the
+//!    leader has not goes first (`storage::divergence`). Only then does its page count.
+//! 2. It asks, truncates and publishes only against a leader's page with role leader and the topic
+//!    file's epoch, read again after the answer.
+//! 3. A fetched batch is appended only if this replica's own page still has that epoch.
+//! 4. Its indexes are its own. Its high watermark is the leader's, as far as its own log goes.
+//! 5. What fails at the leader's replica is reported, and never held against this one.
+//! 6. No two locks at once: own log and leader are locked one after the other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::follower_append::{begin_segment, follow_watermark, next_run};
+use super::high_watermark::Watermark;
+use super::joining::JoiningSet;
+use crate::error::{Error, Kind, Result, is_stale};
+use crate::log::{Appender, Cut, LeaderEpochs, RollLimits, divergence};
+use crate::partition::append::{Committer, PartitionWriter};
+use crate::partition::dir_sync::sync_names;
+use crate::partition::expected_replica::Judge;
+use crate::partition::read::PartitionReader;
+use crate::partition::recovery::{Mender, given_up};
+use crate::partition::replica::Replica;
+use crate::partition::state_page::{Intent, Page, Role};
+use crate::store::{self, StoreDir, TopicHandle};
+use crate::types::{BrokerId, LeaderEpoch, Offset, TopicPartition};
+
+/// What a step found or did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Followed {
+    /// Bytes were copied; there may be more.
+    Copied(usize),
+    /// It has what the leader has.
+    CaughtUp,
+    /// The leader is not there yet, or moves: look again when something changes, or soon.
+    Waits,
+    /// This broker leads the partition, or holds no replica of it any more.
+    NoFollower,
+}
+
+/// One partition's replica on a broker that follows.
+#[derive(Debug)]
+pub struct Follower {
+    store: Arc<StoreDir>,
+    tp: TopicPartition,
+    broker: BrokerId,
+    patience: Duration,
+    topic: TopicHandle,
+    replica: Replica,
+    appender: Appender,
+    epochs: LeaderEpochs,
+    known: Option<u64>,
+    first: bool,
+    /// The epoch whose leader this log was held against.
+    matched: Option<LeaderEpoch>,
+    leader: Option<PartitionReader>,
+    leader_serial: u64,
+    watermark: Option<Watermark>,
+    committer: Option<Committer>,
+    /// Everything there was to raise by this replica was raised.
+    raised: bool,
+    /// What went wrong at the leader's replica in the last step.
+    leader_error: Option<Error>,
+    /// Empty but within a step.
+    buf: Vec<u8>,
+    cuts: Vec<Cut>,
+}
+
+impl Follower {
+    /// Opens the replica that `broker` holds.
+    ///
+    /// # Errors
+    /// [`Kind::UnknownTopic`], [`Kind::Fenced`] (its directory is not there), [`Kind::Io`].
+    pub fn open(
+        store: &Arc<StoreDir>,
+        tp: &TopicPartition,
+        broker: BrokerId,
+        patience: Duration,
+    ) -> Result<Self> {
+        let topic = TopicHandle::open(store, &tp.topic)?;
+        let replica = Replica::open(store, tp, broker)?;
+        let found = match replica.read_page()? {
+            Some(page) => Some(page.replica_uuid),
+            None => replica.metadata()?.and_then(|ids| ids.replica_uuid),
+        };
+        let listed = topic.partition(tp.partition)?.uuid_of(broker);
+        if found.is_some() && found != listed {
+            let text = format!("the directory of {tp} on broker {broker} is another replica's");
+            return Err(Error::new(Kind::Fenced, text));
+        }
+        Ok(Follower {
+            store: Arc::clone(store),
+            tp: tp.clone(),
+            broker,
+            patience,
+            topic,
+            appender: Appender::new(Arc::clone(replica.dir())),
+            epochs: replica.epochs()?.unwrap_or_default(),
+            replica,
+            known: None,
+            first: true,
+            matched: None,
+            leader: None,
+            leader_serial: 0,
+            watermark: None,
+            committer: None,
+            raised: false,
+            leader_error: None,
+            buf: Vec::new(),
+            cuts: Vec::new(),
+        })
+    }
+
+    /// The replica.
+    pub fn replica(&self) -> &Replica {
+        &self.replica
+    }
+
+    /// The topic, as of the last step.
+    pub fn topic(&self) -> &TopicHandle {
+        &self.topic
+    }
+
+    /// The leader's replica, where it was read.
+    pub fn leader(&self) -> Option<&Replica> {
+        self.leader.as_ref().map(PartitionReader::replica)
+    }
+
+    /// How often the leader's replica was opened: another number, another directory to watch.
+    pub fn leader_serial(&self) -> u64 {
+        self.leader_serial
+    }
+
+    /// Whether the topic file lists it as in sync, as of the last step.
+    pub fn is_in_sync(&self) -> bool {
+        let partition = self.topic.partition(self.tp.partition);
+        partition.is_ok_and(|partition| partition.is_in_sync(self.broker))
+    }
+
+    /// What went wrong at the leader's replica in the last step.
+    pub fn take_leader_error(&mut self) -> Option<Error> {
+        self.leader_error.take()
+    }
+
+    /// Whether all that this replica lets rise was raised.
+    pub fn is_settled(&self) -> bool {
+        self.raised
+    }
+
+    /// One step: copies up to about `bytes_max` bytes, makes them durable where the topic says so,
+    /// and raises the high watermark.
+    ///
+    /// # Errors
+    /// [`Kind::Busy`]: a lock stayed taken; [`Kind::Offline`], [`Kind::Damaged`]: this replica is
+    /// in need of repair; [`Kind::DiskFull`]; [`Kind::UnknownTopic`]; [`Kind::Fenced`]: its
+    /// directory is not there any more.
+    pub fn step(&mut self, bytes_max: usize) -> Result<Followed> {
+        self.step_with(bytes_max, &mut Vec::new())
+    }
+
+    /// The same with a buffer of the caller's, which many followers may share: what it holds is of
+    /// no account before and after.
+    ///
+    /// # Errors
+    /// As [`Follower::step`].
+    pub fn step_with(&mut self, bytes_max: usize, buf: &mut Vec<u8>) -> Result<Followed> {
+        std::mem::swap(&mut self.buf, buf);
+        let stepped = self.try_step(bytes_max);
+        std::mem::swap(&mut self.buf, buf);
+        self.store.add_cuts(&self.tp, &mut self.cuts);
+        match stepped {
+            Err(e) if e.kind() == Kind::Fenced => {
+                // The metadata moved, or a directory did.
+                self.leader = None;
+                self.watermark = None;
+                self.matched = None;
+                if e.io_source().is_some_and(is_stale) {
+                    // What stands in the place of a log file is looked at as at a first use.
+                    self.first = true;
+                    self.appender.forget();
+                }
+                if self.replica.in_place()? {
+                    Ok(Followed::Waits)
+                } else {
+                    Err(e)
+                }
+            }
+            // Idle it takes no lock, which would tell.
+            Ok(Followed::CaughtUp | Followed::Waits) if !self.replica.in_place()? => {
+                let text = format!("the directory of {} is gone, or was replaced", self.tp);
+                Err(Error::new(Kind::Fenced, text))
+            }
+            Ok(Followed::CaughtUp | Followed::Waits) if !self.replica.has_epochs()? => {
+                // The next step makes it from the batches.
+                self.forget_files();
+                Ok(Followed::Waits)
+            }
+            other => other,
+        }
+    }
+
+    /// Has the next step look at the log's files as a first use does.
+    pub fn forget_files(&mut self) {
+        self.first = true;
+        self.matched = None;
+        self.appender.forget();
+    }
+
+    fn try_step(&mut self, bytes_max: usize) -> Result<Followed> {
+        self.refresh()?;
+        let partition = self.topic.partition(self.tp.partition)?;
+        if partition.leader == self.broker || partition.uuid_of(self.broker).is_none() {
+            return Ok(Followed::NoFollower);
+        }
+        let epoch = partition.leader_epoch;
+        if self.matched != Some(epoch) && !self.hold_against(epoch)? {
+            return Ok(Followed::Waits);
+        }
+        let followed = self.fetch(epoch, bytes_max)?;
+        match followed {
+            Followed::Copied(_) => {
+                self.raised = false;
+                self.sync_if_due()?;
+            }
+            Followed::CaughtUp if self.topic.configs().every_message() => self.sync_if_due()?,
+            _ => {}
+        }
+        if !self.raised {
+            self.raise()?;
+        }
+        Ok(followed)
+    }
+
+    /// What was to be had from the leader's replica; a failure there is reported.
+    fn at_leader<T>(&mut self, outcome: Result<T>) -> Result<Option<T>> {
+        match outcome {
+            Ok(found) => Ok(Some(found)),
+            Err(e) if e.kind() == Kind::UnknownTopic => Err(e),
+            Err(e) => {
+                self.leader = None;
+                self.watermark = None;
+                if !e.is_out_of_descriptors() {
+                    // A hint: without it the controller finds out more slowly.
+                    let _ = store::report(&self.store, &self.tp);
+                }
+                self.leader_error = Some(e);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Raises the leader's high watermark as far as this replica lets it, and takes it over.
+    fn raise(&mut self) -> Result<()> {
+        let patience = self.patience;
+        let shown = self.watermark().and_then(|mark| mark.raise(patience));
+        let Some(shown) = self.at_leader(shown)? else {
+            return Ok(());
+        };
+        if !shown.promoted || self.matched != Some(shown.leader_epoch) {
+            // Another epoch's leader may show what this log has otherwise.
+            return Ok(());
+        }
+        self.raised = true;
+        self.take_watermark(shown.high_watermark)
+    }
+
+    fn watermark(&mut self) -> Result<&mut Watermark> {
+        match &mut self.watermark {
+            Some(watermark) => Ok(watermark),
+            none => Ok(none.insert(Watermark::open(&self.store, &self.tp)?)),
+        }
+    }
+
+    /// Enters this replica as about to join the in-sync set, if it may: the topic file's version
+    /// for which it did.
+    ///
+    /// # Errors
+    /// As [`Watermark::enter_joining`].
+    pub fn enter_joining(&mut self) -> Result<Option<u64>> {
+        let partition = self.topic.partition(self.tp.partition)?;
+        if partition.is_in_sync(self.broker) || self.matched != Some(partition.leader_epoch) {
+            return Ok(None);
+        }
+        let epoch = partition.leader_epoch;
+        let Some(leader) = &self.leader else {
+            return Ok(None);
+        };
+        let started = leader.replica().epochs()?.unwrap_or_default();
+        let start = started
+            .entries()
+            .iter()
+            .find(|(began, _)| *began == epoch)
+            .map(|(_, start)| *start);
+        let Some(start) = start else {
+            return Ok(None);
+        };
+        let (broker, patience) = (self.broker, self.patience);
+        let entered = self
+            .watermark()
+            .and_then(|mark| mark.enter_joining(broker, start, patience));
+        let entered = self.at_leader(entered)?.flatten();
+        Ok(entered.filter(|version| *version == self.topic.meta().version))
+    }
+
+    fn refresh(&mut self) -> Result<()> {
+        if self.topic.is_current()? {
+            return Ok(());
+        }
+        let id = self.topic.meta().topic_id;
+        let topic = TopicHandle::open(&self.store, &self.tp.topic)?;
+        if topic.meta().topic_id != id {
+            return Err(Error::new(
+                Kind::UnknownTopic,
+                format!("{} was deleted and created again", self.tp.topic),
+            ));
+        }
+        let leader = topic.partition(self.tp.partition)?.leader;
+        if self.leader.as_ref().is_some_and(|l| l.broker() != leader) {
+            self.leader = None;
+        }
+        self.topic = topic;
+        Ok(())
+    }
+
+    fn judge(&self) -> Result<Judge> {
+        Judge::of(&self.store, &self.topic, &self.tp, self.broker)
+    }
+
+    fn leader_reader(&mut self) -> Result<&mut PartitionReader> {
+        let leader = self.topic.partition(self.tp.partition)?.leader;
+        let stale = match &self.leader {
+            Some(reader) => reader.broker() != leader || !reader.replica().in_place()?,
+            None => true,
+        };
+        if stale {
+            self.leader = None;
+        }
+        match &mut self.leader {
+            Some(reader) => Ok(reader),
+            none => {
+                self.leader_serial += 1;
+                Ok(none.insert(PartitionReader::open_at(&self.store, &self.tp, leader)?))
+            }
+        }
+    }
+
+    /// Whether a page is that of the leader of that epoch, by the topic file.
+    fn leads(&self, page: &Page, epoch: LeaderEpoch) -> bool {
+        let replica = self.topic.replica_uuid(self.tp.partition);
+        replica.is_ok_and(|replica| page.leads(self.store.boot_id(), replica, epoch))
+    }
+
+    /// Holds the log against the leader's of that epoch: takes away what the leader has not, and
+    /// publishes the epoch. `false`: there is no leader of that epoch yet.
+    fn hold_against(&mut self, epoch: LeaderEpoch) -> Result<bool> {
+        let asked = self.ask(epoch);
+        let Some((theirs, leaders_end)) = self.at_leader(asked)?.flatten() else {
+            return Ok(false);
+        };
+        let version = self.topic.meta().version;
+        sync_names(&self.store, &self.replica, version, self.patience)?;
+        let judge = self.judge()?;
+        let held = self.replica.lock(self.patience)?;
+        if !self.topic.is_current()? {
+            return Ok(false);
+        }
+        let mut mender = Mender {
+            held: &held,
+            judge,
+            appender: &mut self.appender,
+            epochs: &mut self.epochs,
+            cuts: &mut self.cuts,
+        };
+        let mut own = mender.ready(held.page()?, self.known, self.first)?;
+        let to = divergence(mender.epochs, own.tail.end, &theirs, leaders_end);
+        if to < own.tail.end {
+            let note = given_up(&self.tp, (to, own.tail.end), epoch);
+            own = mender.truncate(own, to)?;
+            self.store.add_note(note);
+        }
+        own.role = Role::Follower;
+        own.leader_epoch = epoch;
+        own.seal = None;
+        own.joining = JoiningSet::default();
+        own.synced_version = own.synced_version.max(version);
+        held.publish_synced(&mut own)?;
+        self.appender.enter(own.generation, epoch);
+        drop(held);
+        self.first = false;
+        self.known = Some(own.sequence);
+        self.matched = Some(epoch);
+        self.raised = false;
+        Ok(true)
+    }
+
+    /// The leader's epochs and log end, once it leads in that epoch; `None` before.
+    fn ask(&mut self, epoch: LeaderEpoch) -> Result<Option<(LeaderEpochs, Offset)>> {
+        self.leader_reader()?;
+        let leads = |this: &Self| -> Result<Option<Page>> {
+            Ok(this.leaders_page()?.filter(|page| this.leads(page, epoch)))
+        };
+        let has_epochs = self.leader_reader()?.replica().has_epochs()?;
+        let page = match leads(self)?.filter(|_| has_epochs) {
+            Some(page) => page,
+            None => {
+                // Anyone who needs it promotes, and makes a lost checkpoint from the batches.
+                PartitionWriter::open(&self.store, &self.tp, self.patience)?.make_ready()?;
+                self.leader_reader()?;
+                match leads(self)? {
+                    Some(page) => page,
+                    None => return Ok(None),
+                }
+            }
+        };
+        let Some(theirs) = self.leader_reader()?.replica().epochs()? else {
+            return Ok(None);
+        };
+        let again = leads(self)?;
+        let same = again.is_some_and(|now| now.generation == page.generation);
+        Ok(same.then_some((theirs, page.tail.end)))
+    }
+
+    fn leaders_page(&self) -> Result<Option<Page>> {
+        let Some(leader) = &self.leader else {
+            return Ok(None);
+        };
+        leader.replica().proven_page()
+    }
+
+    fn fetch(&mut self, epoch: LeaderEpoch, bytes_max: usize) -> Result<Followed> {
+        let Some(own) = self.replica.read_page()? else {
+            // Both copies are lost: a recovery makes them anew.
+            self.matched = None;
+            return Ok(Followed::Waits);
+        };
+        if own.role != Role::Follower || own.leader_epoch != epoch || own.offline.is_some() {
+            self.matched = None;
+            return Ok(Followed::Waits);
+        }
+        let from = own.tail.end;
+        let mut buf = std::mem::take(&mut self.buf);
+        let fetched = self
+            .leader_reader()
+            .and_then(|leader| leader.read_to_end(from, bytes_max, &mut buf));
+        self.buf = buf;
+        let Some((page, len)) = self.at_leader(fetched)? else {
+            return Ok(Followed::Waits);
+        };
+        if !self.leads(&page, epoch) {
+            self.matched = None;
+            return Ok(Followed::Waits);
+        }
+        if len == 0 {
+            if page.high_watermark < page.acked(self.topic.configs().every_message()) {
+                // The leader's own sync may have come last.
+                self.raised = false;
+            }
+            self.take_watermark(page.high_watermark)?;
+            return Ok(Followed::CaughtUp);
+        }
+        self.append(epoch, from, page.high_watermark)
+    }
+
+    /// Appends what was fetched, if this log is still of that epoch and ends where it was asked
+    /// from.
+    fn append(
+        &mut self,
+        epoch: LeaderEpoch,
+        from: Offset,
+        leaders_watermark: Offset,
+    ) -> Result<Followed> {
+        let judge = self.judge()?;
+        let limits = RollLimits {
+            segment_bytes: self.topic.configs().segment_bytes,
+            segment_ms: self.topic.configs().segment_ms,
+            index_bytes: self.topic.configs().segment_index_bytes,
+            index_interval_bytes: self.topic.configs().index_interval_bytes,
+        };
+        let held = self.replica.lock(self.patience)?;
+        if !self.topic.is_current()? {
+            return Ok(Followed::Waits);
+        }
+        let mut mender = Mender {
+            held: &held,
+            judge,
+            appender: &mut self.appender,
+            epochs: &mut self.epochs,
+            cuts: &mut self.cuts,
+        };
+        let mut page = mender.ready(held.page()?, self.known, self.first)?;
+        let fits = page.role == Role::Follower
+            && page.leader_epoch == epoch
+            && page.seal.is_none()
+            && page.tail.end == from;
+        if !fits {
+            self.matched = None;
+            return Ok(Followed::Waits);
+        }
+        let mut copied = 0;
+        let mut rest = self.buf.as_slice();
+        while !rest.is_empty() {
+            let (run, headers, roll) = next_run(&page, rest, &limits)?;
+            if roll {
+                begin_segment(&held, mender.appender, &mut page).inspect_err(|e| {
+                    // The page may be older than the log: the next step looks as a first use does.
+                    self.first |= e.kind() == Kind::Fenced;
+                })?;
+            }
+            for header in &headers {
+                if mender.epochs.at(header.base_offset) != Some(header.leader_epoch) {
+                    // What begins at the log's end holds nothing, and may be newer than this.
+                    mender.change_epochs(&mut page, |epochs| {
+                        epochs.cut(header.base_offset);
+                        epochs.begin(header.leader_epoch, header.base_offset);
+                    })?;
+                }
+            }
+            let (bytes, after) = rest.split_at_checked(run).unwrap_or((rest, &[]));
+            page.tail = mender.appender.append_run(
+                &page.tail,
+                bytes,
+                &headers,
+                limits.index_interval_bytes,
+            )?;
+            page.intent = Intent::None;
+            copied += bytes.len();
+            rest = after;
+        }
+        follow_watermark(&mut page, leaders_watermark, &judge);
+        held.publish(&mut page)?;
+        drop(held);
+        self.first = false;
+        self.known = Some(page.sequence);
+        Ok(Followed::Copied(copied))
+    }
+
+    /// Publishes the leader's high watermark, as far as this log goes.
+    fn take_watermark(&mut self, leaders: Offset) -> Result<()> {
+        let judge = self.judge()?;
+        let due = |page: &Page| leaders.min(page.acked(judge.every_message));
+        let lags = |page: &Page| due(page) > page.high_watermark;
+        if !self.replica.read_page()?.is_some_and(|page| lags(&page)) {
+            return Ok(());
+        }
+        let held = self.replica.lock(self.patience)?;
+        if !self.topic.is_current()? {
+            // By another topic file another end may count.
+            return Ok(());
+        }
+        let Some(mut page) = held.page()? else {
+            return Ok(());
+        };
+        let matched = self.matched == Some(page.leader_epoch)
+            && page.role == Role::Follower
+            && page.replica_uuid == judge.replica_uuid;
+        if matched && page.seal.is_none() && lags(&page) {
+            let in_order = self.known == Some(page.sequence);
+            follow_watermark(&mut page, leaders, &judge);
+            held.publish(&mut page)?;
+            if in_order {
+                self.known = Some(page.sequence);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the log durable where the topic says so.
+    fn sync_if_due(&mut self) -> Result<()> {
+        let Some(page) = self.replica.read_page()? else {
+            return Ok(());
+        };
+        let unsynced = (page.tail.end - page.durable.offset).max(0) as u64;
+        let rolled = page.durable.segment != page.tail.active;
+        let due = unsynced > 0
+            && (self.topic.configs().every_message()
+                || unsynced >= self.topic.configs().flush_messages
+                || rolled);
+        if !due {
+            return Ok(());
+        }
+        let committer = match &mut self.committer {
+            Some(committer) => committer,
+            None => {
+                let (store, tp) = (&self.store, &self.tp);
+                let opened = Committer::open_at(store, tp, self.broker, self.patience)?;
+                self.committer.insert(opened)
+            }
+        };
+        committer.commit(page.tail.end)?;
+        self.raised = false;
+        Ok(())
+    }
+}

@@ -1,0 +1,63 @@
+//! How a follower's log takes in what it copies: the segments it begins, and what it shows.
+
+use crate::error::{Error, Result};
+use crate::log::{Appender, RollLimits};
+use crate::partition::expected_replica::Judge;
+use crate::partition::replica::Held;
+use crate::partition::state_page::{Intent, Page};
+use crate::record::BatchHeader;
+use crate::types::Offset;
+
+/// Raises the high watermark to the leader's, as far as this log goes.
+pub(crate) fn follow_watermark(page: &mut Page, leaders: Offset, judge: &Judge) {
+    let due = leaders.min(page.acked(judge.every_message));
+    page.high_watermark = page.high_watermark.max(due);
+    page.last_stable_offset = page.high_watermark;
+}
+
+/// The batches that go into one segment in one write: how many bytes, their headers, and whether a
+/// new segment begins with them.
+pub(crate) fn next_run(
+    page: &Page,
+    bytes: &[u8],
+    limits: &RollLimits,
+) -> Result<(usize, Vec<BatchHeader>, bool)> {
+    let (mut used, mut headers, mut roll) = (0, Vec::new(), false);
+    let mut tail = page.tail;
+    while let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty()) {
+        let header = BatchHeader::parse(rest).map_err(Error::from)?;
+        let len = header.total_len();
+        let must_roll = Appender::must_roll(
+            &tail,
+            len as u64,
+            header.max_timestamp,
+            header.last_offset(),
+            limits,
+        );
+        if must_roll {
+            if !headers.is_empty() {
+                break;
+            }
+            roll = true;
+            tail = tail.rolled();
+        }
+        (tail, _, _) = tail.with_batch(&header, limits.index_interval_bytes);
+        used += len;
+        headers.push(header);
+    }
+    Ok((used, headers, roll))
+}
+
+/// Begins a segment at the log's end, as an append of the leader does.
+pub(crate) fn begin_segment(
+    held: &Held<'_>,
+    appender: &mut Appender,
+    page: &mut Page,
+) -> Result<()> {
+    page.intent = Intent::Roll(page.tail.end);
+    held.publish(page)?;
+    let closed = appender.close_indexes(&page.tail)?;
+    page.tail = appender.begin_segment(&closed)?;
+    page.unsynced_names += 3;
+    Ok(())
+}

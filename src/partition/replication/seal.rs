@@ -1,0 +1,156 @@
+//! Sealing a leader's log for a move of leadership: nothing is appended any more, so the next
+//! leader can reach the end. A new leader epoch lifts the seal; where none can be written, its mover
+//! does so itself.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::{Error, Kind, Result};
+use crate::partition::append::PartitionWriter;
+use crate::partition::replica::Replica;
+use crate::partition::state_page::{Intent, Page, Seal};
+use crate::store::{Heartbeat, StoreDir};
+use crate::types::{BrokerId, LeaderEpoch, Offset, TopicPartition, Uuid};
+
+/// A leader's log that is sealed. While this lives its mover beats in the page's file: whoever meets
+/// the seal waits for a move that goes on, and undoes the seal of one that died or is stopped.
+#[derive(Debug)]
+pub struct Sealed {
+    leader: Replica,
+    uuid: Uuid,
+    epoch: LeaderEpoch,
+    end: Offset,
+    _beat: Heartbeat,
+}
+
+impl Sealed {
+    /// Seals the log of the partition's leader, which is `leader` with that replica in that epoch.
+    ///
+    /// # Errors
+    /// [`Kind::Fenced`] if it is not, [`Kind::Busy`] (somebody keeps its append lock),
+    /// [`Kind::Offline`], [`Kind::Io`].
+    pub fn seal(
+        store: &Arc<StoreDir>,
+        tp: &TopicPartition,
+        (leader, uuid): (BrokerId, Uuid),
+        epoch: LeaderEpoch,
+        patience: Duration,
+    ) -> Result<Self> {
+        let in_order =
+            |page: &Page| page.leads(store.boot_id(), uuid, epoch) && page.intent == Intent::None;
+        let mut made_ready = false;
+        loop {
+            let replica = Replica::open(store, tp, leader)?;
+            let held = replica.lock(patience)?;
+            let page = held.page()?.filter(in_order);
+            // This process has not used the log before, so its page is held against its files: what
+            // lies beyond an old page would be cut by the next leader.
+            let fits = match &page {
+                Some(page) => replica.end_of_files(page)? == Ordering::Equal,
+                None => false,
+            };
+            if let Some(mut page) = page.filter(|_| fits) {
+                let end = page.tail.end;
+                page.seal = Some(Seal::Moving);
+                held.publish(&mut page)?;
+                drop(held);
+                return Ok(Sealed {
+                    _beat: replica.beat_as_mover(),
+                    leader: replica,
+                    uuid,
+                    epoch,
+                    end,
+                });
+            }
+            drop(held);
+            if made_ready {
+                return Err(moved_on(tp));
+            }
+            PartitionWriter::open(store, tp, patience)?.make_ready()?;
+            made_ready = true;
+        }
+    }
+
+    /// Where the log ends.
+    pub fn end(&self) -> Offset {
+        self.end
+    }
+
+    /// Whether it still is as it was sealed.
+    pub fn holds(&self) -> Result<bool> {
+        let page = self.leader.read_page()?;
+        Ok(page.is_some_and(|page| self.is_of(&page)))
+    }
+
+    /// Lifts the seal in the same epoch, for a move that came to nothing. To be called in a hold of the
+    /// store's lock in which the topic file still names that leader and epoch: no other move goes by
+    /// this seal then. Whoever appends looks at the topic file under the append lock, so a late call
+    /// lets nobody append to a log that another leads by now.
+    ///
+    /// # Errors
+    /// [`Kind::Busy`], [`Kind::Io`].
+    pub fn undo(&self, patience: Duration) -> Result<()> {
+        let held = self.leader.lock(patience)?;
+        let Some(mut page) = held.page()?.filter(|page| self.is_of(page)) else {
+            return Ok(());
+        };
+        page.seal = None;
+        held.publish(&mut page)
+    }
+
+    fn is_of(&self, page: &Page) -> bool {
+        page.replica_uuid == self.uuid
+            && page.leader_epoch == self.epoch
+            && page.tail.end == self.end
+            && page.seal == Some(Seal::Moving)
+    }
+}
+
+fn moved_on(tp: &TopicPartition) -> Error {
+    Error::new(
+        Kind::Fenced,
+        format!("FENCED_LEADER_EPOCH: the leadership of {tp} moved on"),
+    )
+    .cure("look at it again with 'mq-topics describe'")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::disk::OsDisk;
+    use crate::lifecycle::{NewTopic, create_topic};
+    use crate::partition::state_page::PAGE_FILE;
+    use crate::record::BatchBuilder;
+    use crate::types::{Compression, TimestampType, TopicName};
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn a_log_is_sealed_at_its_end_though_its_page_is_older() {
+        let at = tempfile::tempdir().expect("a place");
+        let path = at.path().join("store");
+        let clock = Arc::new(SystemClock::default());
+        let store = StoreDir::open_or_create(Arc::new(OsDisk), clock, &path).expect("store");
+        let store = Arc::new(store);
+        let tp = TopicPartition::new(TopicName::new("t").expect("a name"), 0);
+        let topic = NewTopic::embedded(tp.topic.clone(), 1);
+        create_topic(&store, &topic, PATIENCE).expect("topic");
+        let append = || {
+            let mut writer = PartitionWriter::open(&store, &tp, PATIENCE).expect("open");
+            let mut builder = BatchBuilder::new();
+            builder.append_value(1, b"v").expect("append");
+            let batch = builder.finish(Compression::None, TimestampType::CreateTime);
+            writer.append(&mut batch.expect("finish")).expect("append")
+        };
+        let first = append();
+        let page = path.join("brokers/0/logs/t-0").join(PAGE_FILE);
+        let old = std::fs::read(&page).expect("read");
+        append();
+        std::fs::write(&page, old).expect("restored");
+        let leader = (0, first.replica);
+        let sealed = Sealed::seal(&store, &tp, leader, first.leader_epoch, PATIENCE);
+        assert_eq!(sealed.expect("sealed").end(), 2);
+    }
+}

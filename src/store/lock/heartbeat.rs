@@ -1,0 +1,421 @@
+//! Heartbeats of locks that are held long: a slow disk is not a stopped process.
+//!
+//! 1. The holder of a lock has a counter at a fixed place of the lock's file, in 20 digits. While
+//!    a [`Heartbeat`] lives, a thread of its own raises that counter every 100 ms, from the time on
+//!    that the lock was held for about 100 ms. A hold that is shorter costs no thread and no write.
+//! 2. Each lock has its thread: a beat is itself a write, and a file system that keeps it waiting
+//!    keeps no other lock's beat waiting. Beyond `THREADS_MAX` of them one thread serves the rest.
+//! 3. Who waits for the lock watches the counter ([`Stillness`]). Only its standing still means
+//!    anything, by the watcher's own watching on one monotonic clock: a watcher that slept counts little
+//!    of that time.
+//! 4. A beat proves that the process runs. It does not prove progress.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError, Weak};
+use std::time::Duration;
+
+use crate::disk::File;
+use crate::timing::{LOCK_HEARTBEAT_INTERVAL, LOCK_WATCH_BREAK, SYNC_HUNG_AFTER};
+
+/// Length of a counter in a file, bytes.
+pub const COUNTER_LEN: usize = 20;
+
+/// Looks without a lock held before the thread sleeps until it is woken: short holds in a row do
+/// not wake it each time.
+const IDLE_LOOKS: u32 = 20;
+
+/// Most threads that beat for one lock each.
+const THREADS_MAX: usize = 16;
+
+/// Beats for a lock until it ends or is dropped, which must come before the lock is let go: no beat
+/// falls on the counter of the next holder.
+#[derive(Debug)]
+pub struct Heartbeat(Arc<Beat>);
+
+#[derive(Debug)]
+struct Beat {
+    state: Mutex<State>,
+    ended: Condvar,
+    /// Whether the lock was held at an earlier look.
+    seen: AtomicBool,
+    /// Whether a thread of its own beats for it.
+    has_thread: AtomicBool,
+}
+
+#[derive(Debug)]
+struct State {
+    file: Arc<dyn File>,
+    at: u64,
+    /// Not known before the first beat, if it was not given.
+    counter: Option<u64>,
+    held: bool,
+    /// As if the process were stopped.
+    stopped: bool,
+}
+
+/// The thread that sees which locks are held long: one for the process, started with the first
+/// lock, asleep while none is held.
+#[derive(Debug)]
+struct Lookout {
+    held: Vec<Weak<Beat>>,
+    asleep: bool,
+}
+
+static LOOKOUT: Mutex<Lookout> = Mutex::new(Lookout {
+    held: Vec::new(),
+    asleep: false,
+});
+static CHANGED: Condvar = Condvar::new();
+static THREAD: Once = Once::new();
+/// Threads that beat for one lock each.
+static THREADS: AtomicUsize = AtomicUsize::new(0);
+
+impl Heartbeat {
+    /// Begins for a lock that is held, whose counter stands at that byte of the file.
+    pub fn start(file: Arc<dyn File>, at: u64) -> Self {
+        Heartbeat::begin(file, at, None)
+    }
+
+    /// As [`Heartbeat::start`], where the counter was just written with that value.
+    pub fn start_from(file: Arc<dyn File>, at: u64, counter: u64) -> Self {
+        Heartbeat::begin(file, at, Some(counter))
+    }
+
+    fn begin(file: Arc<dyn File>, at: u64, counter: Option<u64>) -> Self {
+        let state = Mutex::new(State {
+            file,
+            at,
+            counter,
+            held: true,
+            stopped: false,
+        });
+        let beat = Arc::new(Beat {
+            state,
+            ended: Condvar::new(),
+            seen: AtomicBool::new(false),
+            has_thread: AtomicBool::new(false),
+        });
+        THREAD.call_once(|| {
+            // Without the thread a holder at work for 2 s may count as stopped, which is safe.
+            let _ = spawn("mq-lock-lookout", look_out);
+        });
+        let mut lookout = lock(&LOOKOUT);
+        lookout.held.push(Arc::downgrade(&beat));
+        if lookout.asleep {
+            lookout.asleep = false;
+            CHANGED.notify_one();
+        }
+        drop(lookout);
+        Heartbeat(beat)
+    }
+
+    /// Raises the counter now.
+    ///
+    /// # Errors
+    /// Of the file.
+    pub fn raise(&self) -> io::Result<()> {
+        lock(&self.0.state).raise()
+    }
+
+    /// The file that the counter stands in.
+    pub fn file(&self) -> Arc<dyn File> {
+        Arc::clone(&lock(&self.0.state).file)
+    }
+
+    /// Beats no more. One that is being written is waited for.
+    pub fn end(&self) {
+        lock(&self.0.state).held = false;
+        self.0.ended.notify_all();
+        let own = Arc::as_ptr(&self.0);
+        lock(&LOOKOUT).held.retain(|beat| beat.as_ptr() != own);
+    }
+
+    /// As if this process were stopped: the thread raises the counter no more.
+    #[cfg(test)]
+    pub fn stand_still(&self) {
+        lock(&self.0.state).stopped = true;
+    }
+}
+
+impl Drop for Heartbeat {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl State {
+    fn beat(&mut self) {
+        if self.held && !self.stopped {
+            // The holder meets the same error at its next step.
+            let _ = self.raise();
+        }
+    }
+
+    fn raise(&mut self) -> io::Result<()> {
+        let counter = match self.counter {
+            Some(counter) => counter,
+            None => read(&*self.file, self.at),
+        };
+        let next = counter.wrapping_add(1);
+        self.counter = Some(next);
+        let digits = format!("{next:0width$}", width = COUNTER_LEN);
+        self.file.write_at(digits.as_bytes(), self.at)
+    }
+}
+
+/// The counter that stands at that byte of the file. An unreadable one is as good as none: it
+/// stands still.
+pub fn read(file: &dyn File, at: u64) -> u64 {
+    let mut digits = [0; COUNTER_LEN];
+    let read = file.read_at(&mut digits, at).unwrap_or(0);
+    let digits = digits.get(..read).unwrap_or_default();
+    let text = std::str::from_utf8(digits).unwrap_or_default();
+    text.parse().unwrap_or(0)
+}
+
+/// How long something stood still, by the watcher's own watching. A gap between two looks counts no more
+/// than [`LOCK_WATCH_BREAK`]: a watcher that was stopped has not seen what happened meanwhile, and one
+/// whose looks are slow still gets to an end.
+#[derive(Debug, Clone, Copy)]
+pub struct Stillness<T> {
+    seen: T,
+    still: Duration,
+    looked: Duration,
+}
+
+impl<T: PartialEq> Stillness<T> {
+    /// The first look.
+    pub fn begin(seen: T, now: Duration) -> Self {
+        Stillness {
+            seen,
+            still: Duration::ZERO,
+            looked: now,
+        }
+    }
+
+    /// One more look: how long it stands still by now. Nothing if it changed.
+    pub fn look(&mut self, seen: T, now: Duration) -> Duration {
+        if seen == self.seen {
+            self.still += now.saturating_sub(self.looked).min(LOCK_WATCH_BREAK);
+        } else {
+            (self.seen, self.still) = (seen, Duration::ZERO);
+        }
+        self.looked = now;
+        self.still
+    }
+
+    /// What was seen last.
+    pub fn seen(&self) -> &T {
+        &self.seen
+    }
+
+    /// How long it had stood still at the last look.
+    pub fn length(&self) -> Duration {
+        self.still
+    }
+}
+
+/// Why the work of a lock's holder counts as lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lost {
+    /// Its process is stopped.
+    Stopped,
+    /// Its process lives, and what it does comes to no end.
+    Hung,
+}
+
+/// What is seen of a lock's holder at its syncs: its counter, and the progress that it makes.
+#[derive(Debug)]
+pub struct SyncWatch<P> {
+    beat: Stillness<u64>,
+    progress: Stillness<P>,
+    stopped_after: Duration,
+}
+
+impl<P: PartialEq> SyncWatch<P> {
+    /// The first look. The holder counts as stopped once its counter stood still for so long.
+    pub fn begin(beat: u64, progress: P, now: Duration, stopped_after: Duration) -> Self {
+        SyncWatch {
+            beat: Stillness::begin(beat, now),
+            progress: Stillness::begin(progress, now),
+            stopped_after,
+        }
+    }
+
+    /// One more look. A holder that makes progress lives, whatever its counter says: it may be the
+    /// next holder, that has not begun to beat.
+    pub fn look(&mut self, beat: u64, progress: P, now: Duration) -> Option<Lost> {
+        if progress != *self.progress.seen() {
+            self.beat = Stillness::begin(beat, now);
+        }
+        let without_progress = self.progress.look(progress, now);
+        if self.beat.look(beat, now) >= self.stopped_after {
+            Some(Lost::Stopped)
+        } else if without_progress >= SYNC_HUNG_AFTER {
+            Some(Lost::Hung)
+        } else {
+            None
+        }
+    }
+}
+
+/// Finds the locks that are held since the look before, and lets each beat.
+fn look_out() {
+    let mut idle_looks = 0;
+    let mut lookout = lock(&LOOKOUT);
+    loop {
+        if lookout.held.is_empty() && idle_looks >= IDLE_LOOKS {
+            lookout.asleep = true;
+            while lookout.asleep {
+                lookout = CHANGED
+                    .wait(lookout)
+                    .unwrap_or_else(PoisonError::into_inner);
+            }
+            idle_looks = 0;
+        }
+        lookout = CHANGED
+            .wait_timeout(lookout, LOCK_HEARTBEAT_INTERVAL)
+            .unwrap_or_else(PoisonError::into_inner)
+            .0;
+        idle_looks = if lookout.held.is_empty() {
+            idle_looks + 1
+        } else {
+            0
+        };
+        let held = lookout.held.iter().filter_map(Weak::upgrade);
+        let long = held.filter(|beat| {
+            let was_seen = beat.seen.swap(true, Ordering::Relaxed);
+            was_seen && !beat.has_thread.load(Ordering::Relaxed)
+        });
+        let long: Vec<_> = long.collect();
+        // A write may be slow: nobody takes or lets go of another lock behind it.
+        drop(lookout);
+        for beat in long {
+            if !beat.begin_thread() {
+                lock(&beat.state).beat();
+            }
+        }
+        lookout = lock(&LOOKOUT);
+    }
+}
+
+impl Beat {
+    /// Begins a thread that beats until the lock is let go; `false` if none is to be had now.
+    fn begin_thread(self: &Arc<Self>) -> bool {
+        if THREADS.fetch_add(1, Ordering::Relaxed) >= THREADS_MAX {
+            THREADS.fetch_sub(1, Ordering::Relaxed);
+            return false;
+        }
+        self.has_thread.store(true, Ordering::Relaxed);
+        let beat = Arc::clone(self);
+        let spawned = spawn("mq-lock-beat", move || {
+            beat.beat_on();
+            THREADS.fetch_sub(1, Ordering::Relaxed);
+        });
+        if spawned.is_err() {
+            self.has_thread.store(false, Ordering::Relaxed);
+            THREADS.fetch_sub(1, Ordering::Relaxed);
+        }
+        spawned.is_ok()
+    }
+
+    fn beat_on(&self) {
+        let mut state = lock(&self.state);
+        while state.held {
+            state.beat();
+            state = self
+                .ended
+                .wait_timeout(state, LOCK_HEARTBEAT_INTERVAL)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let thread = std::thread::Builder::new().name(name.to_owned());
+    thread.spawn(run).map(drop)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Clock, SystemClock};
+    use crate::disk::{Disk, Open, OsDisk};
+
+    fn file() -> (tempfile::TempDir, Arc<dyn File>) {
+        let at = tempfile::tempdir().expect("tempdir");
+        let dir = OsDisk.open_dir(at.path()).expect("open");
+        let file = dir.open("x.lock", Open::Create).expect("create");
+        (at, file)
+    }
+
+    #[test]
+    fn a_long_hold_beats_and_a_short_one_writes_nothing() {
+        let (_at, file) = file();
+        let clock = SystemClock::default();
+        drop(Heartbeat::start(Arc::clone(&file), 64));
+        assert_eq!(file.len().expect("len"), 0, "a short hold");
+        let beat = Heartbeat::start(Arc::clone(&file), 64);
+        let mut still = Stillness::begin(read(&*file, 64), clock.monotonic());
+        let mut longest = Duration::ZERO;
+        for _ in 0..100 {
+            clock.sleep(Duration::from_millis(10));
+            longest = longest.max(still.look(read(&*file, 64), clock.monotonic()));
+        }
+        assert!(*still.seen() >= 3, "it beat: {still:?}");
+        assert!(longest < Duration::from_millis(700), "{longest:?}");
+        drop(beat);
+        let last = read(&*file, 64);
+        clock.sleep(LOCK_HEARTBEAT_INTERVAL * 3);
+        assert_eq!(read(&*file, 64), last, "none after the end");
+        // The next holder goes on where the last one stopped.
+        let next = Heartbeat::start(Arc::clone(&file), 64);
+        next.raise().expect("raise");
+        assert_eq!(read(&*file, 64), last + 1);
+    }
+
+    #[test]
+    fn a_sync_is_lost_where_its_holder_stands_or_makes_no_progress() {
+        let ms = Duration::from_millis;
+        let mut watch = SyncWatch::begin(0, 1, ms(0), ms(5000));
+        let mut at = 0;
+        let mut look = |beat: u64, progress: u64| {
+            at += 400;
+            watch.look(beat, progress, ms(at))
+        };
+        assert!((1..=12).all(|_| look(0, 1).is_none()), "up to 4.8 s");
+        assert_eq!(look(0, 1), Some(Lost::Stopped));
+        assert_eq!(look(0, 2), None, "the next holder does not beat yet");
+        let beats = |range: std::ops::Range<u64>| range.map(|beat| (beat, 2));
+        assert!(beats(1..75).all(|(beat, progress)| look(beat, progress).is_none()));
+        assert_eq!(
+            look(75, 2),
+            Some(Lost::Hung),
+            "30 s of beats and nothing else"
+        );
+        assert_eq!(look(76, 3), None);
+        // Looks that take 3 s each count half a second each.
+        let mut slow = SyncWatch::begin(0, 1, ms(0), ms(5000));
+        assert!((1..=9).all(|n| slow.look(0, 1, ms(n * 3000)).is_none()));
+        assert_eq!(slow.look(0, 1, ms(30_000)), Some(Lost::Stopped));
+    }
+
+    #[test]
+    fn a_watcher_that_slept_counts_little_of_it() {
+        let ms = Duration::from_millis;
+        let mut still = Stillness::begin(7, ms(0));
+        assert_eq!(still.look(7, ms(400)), ms(400));
+        assert_eq!(still.look(7, ms(800)), ms(800));
+        assert_eq!(still.look(8, ms(1200)), ms(0), "it changed");
+        assert_eq!(still.look(8, ms(1600)), ms(400));
+        assert_eq!(still.look(8, ms(60_000)), ms(900), "the watcher slept");
+        assert_eq!(still.look(9, ms(90_000)), ms(0), "it changed meanwhile");
+        assert_eq!(still.length(), ms(0));
+    }
+}

@@ -1,0 +1,405 @@
+//! Locks that a daemon holds for life, with a line that says who it is and a counter that shows
+//! that it still moves.
+//!
+//! Line: `COUNTER INCARNATION PID STARTED_MS HOST`, the counter in 20 digits, padded with spaces to
+//! 254 bytes; then `F` while the holder may open no more files, else a space; and a line break. The
+//! lock proves life; the counter, once it stands still, a hang.
+//! Only the lock is believed: the line of a free lock is a dead one's.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::disk::{Dir, Disk, File, FileId, LockKind, Open, join};
+use crate::error::{Error, Result};
+use crate::store::process::Process;
+
+/// Length of the line, bytes.
+const LINE_LEN: usize = 256;
+const COUNTER_LEN: usize = 20;
+const MARK_AT: usize = LINE_LEN - 2;
+const FULL: u8 = b'F';
+/// A starter may be refused by somebody's probe, which is short: so long he tries.
+const PROBED: Duration = Duration::from_secs(1);
+const RETRY: Duration = Duration::from_millis(5);
+
+/// Who holds a life lock, by its own line and by the system's word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// Its beats so far.
+    pub counter: u64,
+    /// Its incarnation.
+    pub incarnation: u64,
+    /// Its process id.
+    pub pid: u32,
+    /// When it started, ms since the epoch.
+    pub started_ms: i64,
+    /// The host it runs on.
+    pub host: String,
+    /// It had no descriptor for a file just now.
+    pub out_of_descriptors: bool,
+}
+
+/// What a probe of a life lock found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Probe {
+    /// Nobody holds it.
+    Free,
+    /// Held; by whom, if its line can be read (it is written just after the lock is taken), and
+    /// the processes that the system names.
+    Held {
+        /// The line.
+        holder: Option<Holder>,
+        /// Process ids, none where the system does not tell.
+        pids: Vec<u32>,
+    },
+}
+
+/// A life lock, held until it is dropped.
+#[derive(Debug)]
+pub struct LifeLock {
+    dir: Arc<dyn Dir>,
+    name: &'static str,
+    file: Arc<dyn File>,
+}
+
+impl LifeLock {
+    /// Takes the lock; `None` if another process has it.
+    pub fn take(dir: &Arc<dyn Dir>, name: &'static str, clock: &dyn Clock) -> Result<Option<Self>> {
+        let started = clock.monotonic();
+        loop {
+            if let Some(lock) = LifeLock::try_take(dir, name)? {
+                return Ok(Some(lock));
+            }
+            if clock.monotonic().saturating_sub(started) >= PROBED {
+                return Ok(None);
+            }
+            clock.sleep(RETRY);
+        }
+    }
+
+    /// One try, for who tries again anyway.
+    pub fn try_take(dir: &Arc<dyn Dir>, name: &'static str) -> Result<Option<Self>> {
+        let error = |op| move |e| Error::io(op, join(&**dir, name), e);
+        let file = dir.open(name, Open::Create).map_err(error("open"))?;
+        if !file.try_lock(LockKind::Exclusive).map_err(error("lock"))? {
+            return Ok(None);
+        }
+        // Others wait for the lock of one that was killed.
+        let early = file.closed_early().map_err(error("open"))?;
+        let lock = LifeLock {
+            dir: Arc::clone(dir),
+            name,
+            file: early.unwrap_or(file),
+        };
+        // A file that was replaced between is not the lock.
+        Ok(if lock.in_place()? { Some(lock) } else { None })
+    }
+
+    /// Whether the path still names the locked file.
+    pub fn in_place(&self) -> Result<bool> {
+        let error = |e| Error::io("look at", join(&*self.dir, self.name), e);
+        let own = self.file.id().map_err(error)?;
+        match self.dir.id(self.name) {
+            Ok(id) => Ok(id == own),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(error(e)),
+        }
+    }
+
+    /// Leaves the holder's line, by a descriptor of its own: its close wakes who watches for lives.
+    pub fn sign(&self, incarnation: u64, process: &Process) -> Result<()> {
+        let error = |op| move |e| Error::io(op, join(&*self.dir, self.name), e);
+        let file = self
+            .dir
+            .open(self.name, Open::Write)
+            .map_err(error("open"))?;
+        let line = encode(0, incarnation, process);
+        file.write_at(&line, 0).map_err(error("write"))
+    }
+
+    /// Takes away the line of whoever held it before.
+    pub fn blank(&self) -> Result<()> {
+        let mut line = [b' '; LINE_LEN];
+        if let Some(last) = line.last_mut() {
+            *last = b'\n';
+        }
+        self.file
+            .write_at(&line, 0)
+            .map_err(|e| Error::io("write", join(&*self.dir, self.name), e))
+    }
+
+    /// The same lock, after its directory was renamed.
+    #[must_use]
+    pub fn moved_to(self, dir: Arc<dyn Dir>) -> Self {
+        LifeLock { dir, ..self }
+    }
+
+    /// The file, for a heartbeat.
+    pub fn file(&self) -> Arc<dyn File> {
+        Arc::clone(&self.file)
+    }
+
+    /// Looks who holds the lock, without disturbing him: a shared try on a descriptor that only
+    /// reads.
+    pub fn probe(disk: &dyn Disk, dir: &dyn Dir, name: &str) -> Result<Probe> {
+        let error = |op| move |e| Error::io(op, join(dir, name), e);
+        let file = match dir.open(name, Open::Read) {
+            Ok(file) => file,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Probe::Free),
+            Err(e) => return Err(error("open")(e)),
+        };
+        if file.try_lock(LockKind::Shared).map_err(error("probe"))? {
+            file.unlock().map_err(error("probe"))?;
+            return Ok(Probe::Free);
+        }
+        let mut line = [0; LINE_LEN];
+        let read = file.read_at(&mut line, 0).map_err(error("read"))?;
+        let pids = file
+            .id()
+            .map(|id| disk.lock_holders(id))
+            .unwrap_or_default();
+        Ok(Probe::Held {
+            holder: decode(line.get(..read).unwrap_or_default()),
+            pids,
+        })
+    }
+}
+
+/// What a look at a life lock showed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sight {
+    /// Nobody holds it.
+    Free,
+    /// Held; by whom, if its line can be read.
+    Held(Option<Holder>),
+}
+
+/// A life lock that is looked at again and again: the file stays open, and the system is not asked
+/// for processes. A look at one that is held is a try and a read.
+#[derive(Debug)]
+pub struct LifeWatch {
+    dir: Arc<dyn Dir>,
+    name: &'static str,
+    file: Option<(Arc<dyn File>, FileId)>,
+}
+
+impl LifeWatch {
+    /// Of the lock `name` in `dir`, which may not be there yet.
+    pub fn new(dir: Arc<dyn Dir>, name: &'static str) -> Self {
+        LifeWatch {
+            dir,
+            name,
+            file: None,
+        }
+    }
+
+    /// Whether somebody holds it. Who has it free for a moment keeps nobody from taking it for
+    /// longer than that.
+    pub fn is_held(&mut self) -> Result<bool> {
+        let error = |op| {
+            let place = join(&*self.dir, self.name);
+            move |e| Error::io(op, place, e)
+        };
+        loop {
+            let known = self.file.take();
+            let was_known = known.is_some();
+            let (file, id) = match known {
+                Some(known) => known,
+                None => match self.dir.open(self.name, Open::Read) {
+                    Ok(file) => {
+                        let id = file.id().map_err(error("look at"))?;
+                        (file, id)
+                    }
+                    Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+                    Err(e) => return Err(error("open")(e)),
+                },
+            };
+            if !file.try_lock(LockKind::Shared).map_err(error("probe"))? {
+                self.file = Some((file, id));
+                return Ok(true);
+            }
+            file.unlock().map_err(error("probe"))?;
+            match self.dir.id(self.name) {
+                Ok(there) if there == id => {
+                    self.file = Some((file, id));
+                    return Ok(false);
+                }
+                // A file that was replaced is not the lock any more.
+                Ok(_) if was_known => {}
+                Ok(_) => return Ok(false),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+                Err(e) => return Err(error("look at")(e)),
+            }
+        }
+    }
+
+    /// Whether there is such a file, by the last look.
+    pub fn is_open(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// Whether somebody holds it, and who by his line.
+    pub fn look(&mut self) -> Result<Sight> {
+        if !self.is_held()? {
+            return Ok(Sight::Free);
+        }
+        let mut line = [0; LINE_LEN];
+        let read = match &self.file {
+            Some((file, _)) => file
+                .read_at(&mut line, 0)
+                .map_err(|e| Error::io("read", join(&*self.dir, self.name), e))?,
+            None => 0,
+        };
+        Ok(Sight::Held(decode(line.get(..read).unwrap_or_default())))
+    }
+}
+
+/// Writes a counter into a line.
+pub fn beat(file: &dyn File, counter: u64) -> io::Result<()> {
+    file.write_at(
+        format!("{counter:0width$}", width = COUNTER_LEN).as_bytes(),
+        0,
+    )
+}
+
+/// Writes into a line whether its holder may open no more files.
+pub fn mark(file: &dyn File, out_of_descriptors: bool) -> io::Result<()> {
+    file.write_at(
+        &[if out_of_descriptors { FULL } else { b' ' }],
+        MARK_AT as u64,
+    )
+}
+
+fn encode(counter: u64, incarnation: u64, process: &Process) -> Vec<u8> {
+    let mut line = format!(
+        "{counter:0width$} {incarnation} {} {} {}",
+        process.pid,
+        process.started_ms,
+        process.host.escape_debug(),
+        width = COUNTER_LEN
+    )
+    .into_bytes();
+    line.resize(MARK_AT, b' ');
+    line.push(b' ');
+    line.push(b'\n');
+    line
+}
+
+fn decode(line: &[u8]) -> Option<Holder> {
+    if line.len() != LINE_LEN {
+        return None;
+    }
+    let (line, mark) = line.split_at_checked(MARK_AT)?;
+    let text = std::str::from_utf8(line).ok()?;
+    let mut fields = text.trim_end().splitn(5, ' ');
+    let holder = Holder {
+        counter: fields.next()?.parse().ok()?,
+        incarnation: fields.next()?.parse().ok()?,
+        pid: fields.next()?.parse().ok()?,
+        started_ms: fields.next()?.parse().ok()?,
+        host: fields.next()?.to_owned(),
+        out_of_descriptors: mark.first() == Some(&FULL),
+    };
+    Some(holder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::disk::OsDisk;
+
+    #[test]
+    fn one_holds_it_and_others_see_who() {
+        let at = tempfile::tempdir().expect("tempdir");
+        let dir = OsDisk.open_dir(at.path()).expect("open");
+        let probe = || LifeLock::probe(&OsDisk, &*dir, "x.lock").expect("probe");
+        assert_eq!(probe(), Probe::Free);
+        let lock = LifeLock::try_take(&dir, "x.lock")
+            .expect("take")
+            .expect("free");
+        let process = Process {
+            pid: 17,
+            host: "a b".into(),
+            started_ms: 5,
+        };
+        lock.sign(3, &process).expect("sign");
+        beat(&*lock.file(), 42).expect("beat");
+        let Probe::Held { holder, .. } = probe() else {
+            panic!("held")
+        };
+        let expected = Holder {
+            counter: 42,
+            incarnation: 3,
+            pid: 17,
+            started_ms: 5,
+            host: "a b".into(),
+            out_of_descriptors: false,
+        };
+        assert_eq!(holder, Some(expected.clone()));
+        mark(&*lock.file(), true).expect("marked");
+        let Probe::Held { holder, .. } = probe() else {
+            panic!("held")
+        };
+        let full = Holder {
+            out_of_descriptors: true,
+            ..expected
+        };
+        assert_eq!(holder, Some(full));
+        assert!(LifeLock::try_take(&dir, "x.lock").expect("take").is_none());
+        assert!(lock.in_place().expect("look"));
+        dir.rename("x.lock", "y.lock").expect("rename");
+        assert!(!lock.in_place().expect("look"));
+        drop(lock);
+        assert!(
+            LifeLock::take(&dir, "x.lock", &SystemClock::default())
+                .expect("take")
+                .is_some()
+        );
+    }
+
+    #[test]
+    fn a_watch_follows_the_lock_through_lives_and_replacements() {
+        let at = tempfile::tempdir().expect("tempdir");
+        let dir = OsDisk.open_dir(at.path()).expect("open");
+        let mut watch = LifeWatch::new(Arc::clone(&dir), "x.lock");
+        assert_eq!(watch.look().expect("look"), Sight::Free);
+        let process = Process {
+            pid: 17,
+            host: "h".into(),
+            started_ms: 5,
+        };
+        for incarnation in 1..4 {
+            let lock = LifeLock::try_take(&dir, "x.lock").expect("take");
+            let lock = lock.expect("free: a look lets go at once");
+            lock.blank().expect("blank");
+            assert_eq!(watch.look().expect("look"), Sight::Held(None));
+            lock.sign(incarnation, &process).expect("sign");
+            let Sight::Held(Some(holder)) = watch.look().expect("look") else {
+                panic!("held")
+            };
+            assert_eq!(holder.incarnation, incarnation);
+            drop(lock);
+            assert_eq!(watch.look().expect("look"), Sight::Free);
+            // The next one is another file.
+            dir.rename("x.lock", "y.lock").expect("rename");
+        }
+        assert_eq!(watch.look().expect("look"), Sight::Free);
+    }
+
+    #[test]
+    fn a_line_that_is_not_whole_names_nobody() {
+        let process = Process {
+            pid: 1,
+            host: "h".into(),
+            started_ms: 2,
+        };
+        let line = encode(1, 1, &process);
+        assert!(decode(&line).is_some());
+        assert_eq!(decode(&line[..LINE_LEN - 1]), None);
+        assert_eq!(decode(&[0xff; LINE_LEN]), None);
+        assert_eq!(decode(&[b' '; LINE_LEN]), None);
+    }
+}

@@ -1,0 +1,149 @@
+//! Ctrl-Z is put off until no short lock is held: a stopped process keeps its locks.
+//!
+//! Every short lock is taken within the gate ([`enter`]); whoever wants to stop the process does
+//! it in [`while_unlocked`]. While that waits, a thread that is outside the gate is kept out and
+//! one that is inside already may enter again, so that locks nested by the house's order finish.
+//! Should those inside wait for one that is kept out, it is let in after [`PATIENCE`].
+
+use std::cell::OnceCell;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How long a thread is kept out at most while others are still inside.
+pub const PATIENCE: Duration = Duration::from_millis(100);
+
+#[derive(Debug)]
+struct State {
+    inside: usize,
+    waiting: usize,
+    running: bool,
+}
+
+static STATE: Mutex<State> = Mutex::new(State {
+    inside: 0,
+    waiting: 0,
+    running: false,
+});
+static CHANGED: Condvar = Condvar::new();
+
+thread_local! {
+    /// How many guards this thread entered. Shared with them: one may be dropped elsewhere.
+    static DEPTH: OnceCell<Arc<AtomicUsize>> = const { OnceCell::new() };
+}
+
+/// The process is inside the gate while this lives.
+#[derive(Debug)]
+#[must_use]
+pub struct GateGuard {
+    depth: Arc<AtomicUsize>,
+}
+
+/// Enters the gate; call it just before a short lock is tried, keep the guard as long as the lock.
+pub fn enter() -> GateGuard {
+    let depth = DEPTH.with(|cell| Arc::clone(cell.get_or_init(Arc::default)));
+    let mut state = lock();
+    if depth.load(Ordering::Relaxed) == 0 {
+        let mut patient = true;
+        while state.running || (patient && state.waiting > 0) {
+            let (now, waited) = CHANGED
+                .wait_timeout(state, PATIENCE)
+                .unwrap_or_else(PoisonError::into_inner);
+            state = now;
+            patient &= !waited.timed_out();
+        }
+    }
+    state.inside += 1;
+    depth.fetch_add(1, Ordering::Relaxed);
+    GateGuard { depth }
+}
+
+/// Waits until no thread is inside the gate, keeps all out, and runs `f`. `f` enters no gate.
+pub fn while_unlocked<T>(f: impl FnOnce() -> T) -> T {
+    let mut state = lock();
+    state.waiting += 1;
+    while state.inside > 0 || state.running {
+        state = CHANGED.wait(state).unwrap_or_else(PoisonError::into_inner);
+    }
+    state.running = true;
+    drop(state);
+    let _running = Running;
+    f()
+}
+
+/// Opens the gate again, also when `f` panicked.
+struct Running;
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let mut state = lock();
+        state.running = false;
+        state.waiting -= 1;
+        CHANGED.notify_all();
+    }
+}
+
+impl Drop for GateGuard {
+    fn drop(&mut self) {
+        let mut state = lock();
+        self.depth.fetch_sub(1, Ordering::Relaxed);
+        state.inside -= 1;
+        if state.inside == 0 && state.waiting > 0 {
+            CHANGED.notify_all();
+        }
+    }
+}
+
+fn lock() -> MutexGuard<'static, State> {
+    STATE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Instant;
+
+    use super::*;
+
+    // One test: the gate is the whole process's, and other tests' locks pass through it too.
+    #[test]
+    fn stops_only_between_locks() {
+        let outer = enter();
+        let (send, receive) = mpsc::channel();
+        let stopper = std::thread::spawn(move || while_unlocked(|| send.send(()).expect("send")));
+        let early = receive.recv_timeout(Duration::from_millis(50));
+        assert_eq!(early, Err(mpsc::RecvTimeoutError::Timeout));
+        // Nested by the same thread: let in, though someone waits.
+        let inner = enter();
+        // From another thread: let in after the patience, since this one waits for it.
+        std::thread::spawn(|| drop(enter()))
+            .join()
+            .expect("kept out for ever");
+        drop(outer);
+        assert!(receive.recv_timeout(Duration::from_millis(50)).is_err());
+        // Dropped elsewhere: counted for the thread that entered.
+        std::thread::spawn(move || drop(inner))
+            .join()
+            .expect("drop");
+        receive
+            .recv_timeout(Duration::from_secs(10))
+            .expect("runs once all are out");
+        stopper.join().expect("stopper");
+        DEPTH.with(|d| assert_eq!(d.get().map(|d| d.load(Ordering::Relaxed)), Some(0)));
+
+        let entered = while_unlocked(|| {
+            let late = std::thread::spawn(|| drop(enter()));
+            while_running(&late);
+            late
+        });
+        entered.join().expect("enters afterwards");
+    }
+
+    fn while_running(late: &std::thread::JoinHandle<()>) {
+        let until = Instant::now() + PATIENCE * 2;
+        while Instant::now() < until {
+            assert!(!late.is_finished(), "entered while stopped");
+            std::thread::yield_now();
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! A proof that was read, and those that were read last.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::topic_meta::TopicMeta;
+use crate::store::kept::{KeptFile, Recent};
+use crate::types::Uuid;
+
+/// A proof that was read. What it says never changes; it counts while its path names it.
+#[derive(Debug)]
+pub(crate) struct Grave {
+    pub(crate) meta: TopicMeta,
+    /// All replica directories that it names, retired ones too.
+    pub(crate) uuids: HashSet<Uuid>,
+    pub(crate) file: KeptFile,
+}
+
+/// The proofs that were read last: a removal asks for the same one thousands of times.
+pub(crate) type Graves = Recent<Uuid, Arc<Grave>, GRAVES_MAX>;
+
+/// Proofs that are kept.
+pub(crate) const GRAVES_MAX: usize = 4;

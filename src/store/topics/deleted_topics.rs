@@ -1,0 +1,212 @@
+//! What is left of deleted topics: `deleted/ID.json`, the topic file under its topic id, until the
+//! last replica directory that it names is gone. It alone proves that a replica may be removed: a
+//! topic file that is merely missing may have been lost.
+//!
+//! 1. A deletion renames the topic file into the lock holder's directory as `deleted.ID`; that is
+//!    the moment. Once the names are synced it goes on to `deleted/`.
+//! 2. The process that empties a holder's directory moves what has such a name on before it removes the
+//!    rest.
+//! 3. A file here counts for nothing while a topic file of the same topic id is there: a power cut,
+//!    or a backup, may have brought that back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::deleted_topic::Grave;
+use super::known_topic::KnownTopic;
+use super::topic_file;
+use super::topic_meta::{PartitionMeta, TopicMeta};
+use crate::disk::join;
+use crate::error::{Error, Kind, Result};
+use crate::log::PartitionMetadata;
+use crate::store::dir::StoreDir;
+use crate::store::kept::KeptFile;
+use crate::store::lock::{FencedGuard, FencedLock, is_gone, make_place, path_of};
+use crate::store::small_file::read_small;
+use crate::store::{json_file, layout};
+use crate::types::{BrokerId, TopicPartition, Uuid};
+
+/// Takes a topic file away and keeps it as the proof.
+///
+/// # Errors
+/// As [`FencedGuard::remove`].
+pub(crate) fn bury(guard: &FencedGuard, meta: &TopicMeta) -> Result<()> {
+    let dir = &**guard.dir();
+    make_place(dir).map_err(|e| Error::io("make", join(dir, layout::DELETED_DIR), e))?;
+    let path = topic_file::path_in_store(&meta.name);
+    let proof = guard.rename_in_as(&path, &layout::buried_file(&meta.topic_id))?;
+    // The proof is durable before the loss is: then no power cut leaves only the loss.
+    guard.sync_parent(&proof)?;
+    guard.sync_own_name()?;
+    guard.sync_parent(&path)?;
+    let to = path_of(&meta.topic_id);
+    guard.put(&proof, &to)?;
+    guard.sync_parent(&to)
+}
+
+/// Sees to it that what a dead holder left on the way is in its place: takes the lock once if there
+/// is anything. Before one is sure that something was not deleted.
+///
+/// # Errors
+/// [`Kind::Busy`] naming who has the lock.
+pub fn gather(store: &StoreDir, patience: Duration) -> Result<()> {
+    if !on_the_way(store).is_empty() {
+        FencedLock::acquire_store(store, "look for deleted topics", patience)?;
+    }
+    Ok(())
+}
+
+/// The topics whose proofs are in a holder's directory: their deletion is under way, or its holder died.
+fn on_the_way(store: &StoreDir) -> Vec<Uuid> {
+    let root = &**store.root();
+    let names = |dir: &str| -> Vec<String> {
+        let entries = root.list(dir).unwrap_or_default();
+        entries.into_iter().map(|entry| entry.name).collect()
+    };
+    names(".")
+        .into_iter()
+        .filter(|name| layout::parse_lock_dir(name).is_some())
+        .flat_map(|lock| {
+            names(&lock)
+                .into_iter()
+                .map(move |own| format!("{lock}/{own}"))
+        })
+        .flat_map(|own| names(&own))
+        .filter_map(|name| layout::parse_buried_file(&name))
+        .collect()
+}
+
+/// Whether a deletion of that topic is under way, or died before its proof was in place. Takes no lock.
+pub(crate) fn is_on_the_way(store: &StoreDir, topic_id: Uuid) -> bool {
+    on_the_way(store).contains(&topic_id)
+}
+
+/// Whether that replica was deleted with its topic.
+pub(crate) fn is_deleted(store: &StoreDir, topic_id: Uuid, replica: Uuid) -> Result<bool> {
+    let Some(grave) = read(store, topic_id)? else {
+        return Ok(false);
+    };
+    Ok(grave.uuids.contains(&replica) && !is_back(store, &grave.meta)?)
+}
+
+/// Removes the proofs that are of no more use: of topics with no replica directory left, and of
+/// those that are back.
+///
+/// # Errors
+/// [`Kind::Busy`]; what is in doubt stays.
+pub fn settle(store: &StoreDir, patience: Duration) -> Result<()> {
+    let mut useless = Vec::new();
+    for topic_id in list(store)? {
+        if let Some(grave) = read(store, topic_id)?
+            && (is_back(store, &grave.meta)? || is_all_gone(store, &grave.meta))
+        {
+            useless.push(topic_id);
+        }
+    }
+    if useless.is_empty() {
+        return Ok(());
+    }
+    let guard = FencedLock::acquire_store(store, "forget deleted topics", patience)?;
+    for topic_id in useless {
+        match guard.remove(&path_of(&topic_id)) {
+            Err(e) if json_file::is_missing(&e) => {}
+            done => done?,
+        }
+    }
+    Ok(())
+}
+
+fn list(store: &StoreDir) -> Result<Vec<Uuid>> {
+    match store.root().list(layout::DELETED_DIR) {
+        Ok(entries) => Ok(entries
+            .iter()
+            .filter_map(|entry| layout::parse_deleted_file(&entry.name))
+            .collect()),
+        Err(e) if is_gone(&e) => Ok(Vec::new()),
+        Err(e) => {
+            let place = join(&**store.root(), layout::DELETED_DIR);
+            Err(Error::io("list", place, e))
+        }
+    }
+}
+
+/// The topic file of a deleted topic. One that is damaged proves nothing.
+fn read(store: &StoreDir, topic_id: Uuid) -> Result<Option<Arc<Grave>>> {
+    let (root, path) = (&**store.root(), path_of(&topic_id));
+    if let Some(known) = store.graves().get(&topic_id)
+        && known.file.is_current()?
+    {
+        return Ok(Some(known));
+    }
+    let (bytes, file) = match json_file::read_bytes(root, &path) {
+        Ok(read) => read,
+        Err(e) if json_file::is_missing(&e) => return Ok(None),
+        Err(e) => return Err(e),
+    };
+    let meta = TopicMeta::decode_buried(&bytes, &join(root, &path)).ok();
+    let Some(meta) = meta.filter(|meta| meta.topic_id == topic_id) else {
+        return Ok(None);
+    };
+    let replicas = meta.partitions.iter().flat_map(|p| &p.replicas);
+    let retired = meta.retired.iter().map(|gone| gone.uuid);
+    let grave = Arc::new(Grave {
+        uuids: replicas.map(|r| r.uuid).chain(retired).collect(),
+        meta,
+        file: KeptFile::new(store.root(), path, file),
+    });
+    store.graves().put(&topic_id, &grave);
+    Ok(Some(grave))
+}
+
+fn is_back(store: &StoreDir, meta: &TopicMeta) -> Result<bool> {
+    match KnownTopic::open(store, &meta.name) {
+        Ok(found) => Ok(found.is_some_and(|found| found.meta().topic_id == meta.topic_id)),
+        // It cannot be told apart from this one's.
+        Err(e) if e.kind() == Kind::Damaged => Ok(true),
+        Err(e) => Err(e),
+    }
+}
+
+fn is_all_gone(store: &StoreDir, meta: &TopicMeta) -> bool {
+    let is_gone = |partition, broker, uuid| {
+        let tp = TopicPartition::new(meta.name.clone(), partition);
+        is_replica_gone(store, &tp, broker, meta.topic_id, uuid).unwrap_or(false)
+    };
+    let replicas = |p: &PartitionMeta| {
+        let mut replicas = p.replicas.iter();
+        replicas.all(|replica| is_gone(p.partition, replica.broker, replica.uuid))
+    };
+    let mut retired = meta.retired.iter();
+    meta.partitions.iter().all(replicas)
+        && retired.all(|gone| is_gone(gone.partition, gone.broker, gone.uuid))
+}
+
+fn is_replica_gone(
+    store: &StoreDir,
+    tp: &TopicPartition,
+    broker: BrokerId,
+    topic_id: Uuid,
+    uuid: Uuid,
+) -> Result<bool> {
+    if !store.has_broker(broker)? {
+        // Unregistered, for which its log directory had to be empty or lost.
+        return Ok(true);
+    }
+    let logs = store.logs_dir(broker)?;
+    let is_there = |name: &str| match logs.id(name) {
+        Ok(_) => Ok(true),
+        Err(e) if is_gone(&e) => Ok(false),
+        Err(e) => Err(Error::io("look at", join(&*logs, name), e)),
+    };
+    let name = layout::replica_dir(tp);
+    if is_there(&layout::future_dir(tp, &uuid))? {
+        return Ok(false);
+    }
+    if !is_there(&name)? {
+        return Ok(true);
+    }
+    // A topic made anew, or a stray, stands in its place. What cannot be read may be it.
+    let text = read_small(&*logs, &format!("{name}/{}", PartitionMetadata::FILE))?;
+    let ids = text.and_then(|text| PartitionMetadata::parse(&text).ok());
+    Ok(ids.is_some_and(|ids| ids.topic_id != topic_id))
+}

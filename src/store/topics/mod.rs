@@ -1,0 +1,22 @@
+//! Topics as their files say: the topic file, its configs, the handle that a process keeps open, and
+//! the proofs that a topic was deleted.
+
+mod configs;
+mod deleted_topic;
+pub mod deleted_topics;
+mod known_topic;
+pub mod topic_file;
+mod topic_handle;
+mod topic_meta;
+
+pub use configs::{DescribedConfig, TopicConfigs};
+pub(crate) use deleted_topic::Graves;
+pub(crate) use deleted_topics::{bury, is_deleted, is_on_the_way};
+pub use deleted_topics::{gather, settle};
+pub use known_topic::{KnownTopic, OpenTopics};
+pub use topic_file::{
+    TopicFile, list, read_if_there, read_to_change, replace, update_all, update_each,
+};
+pub(crate) use topic_file::{exists, path_in_store};
+pub use topic_handle::TopicHandle;
+pub use topic_meta::{PartitionMeta, Reassignment, ReplicaMeta, Retired, TopicMeta};
