@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::env::Color;
 pub use super::lang::usage;
@@ -68,3 +69,6 @@ pub fn broker_id(text: &str) -> Result<BrokerId> {
         )
     })
 }
+
+/// How long a change tries for a lock.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);

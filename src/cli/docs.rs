@@ -27,7 +27,7 @@ pub fn commands() -> Vec<Command> {
 /// The same, each with the rules between its arguments.
 #[cfg(test)]
 pub(super) fn commands_with_rules() -> Vec<(Command, &'static [super::Rule])> {
-    use super::Tool;
+    use super::tool::Tool;
     let rules = [
         produce::Args::rules(),
         consume::Args::rules(),

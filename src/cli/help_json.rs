@@ -50,7 +50,7 @@ pub fn asked(
 /// reads as the other.
 fn without_help_word(command: &Command, words: &[OsString]) -> Vec<OsString> {
     let ends_in_help = |words: &[OsString]| {
-        let parsed = super::dashed_values(command.clone()).try_get_matches_from(words);
+        let parsed = super::tool::dashed_values(command.clone()).try_get_matches_from(words);
         parsed.is_err_and(|e| e.kind() == ErrorKind::DisplayHelp)
     };
     let mut places = (1..words.len()).filter(|at| words[*at] == "help");
@@ -72,7 +72,7 @@ fn command_asked_about(command: &Command, words: &[OsString]) -> Option<String> 
         marked.mut_subcommands(mark)
     }
     let version = Arg::new("version").short('V').long("version");
-    let command = super::dashed_values(mark(command.clone()))
+    let command = super::tool::dashed_values(mark(command.clone()))
         .mut_arg(ID, |arg| arg.action(ArgAction::Version))
         .arg(version.action(ArgAction::Help));
     let ended = command.try_get_matches_from(words).err()?;

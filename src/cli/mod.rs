@@ -2,6 +2,7 @@
 //! read the environment, and end a process.
 
 pub mod broker;
+mod check_status;
 pub mod common;
 mod complete;
 mod configs;
@@ -27,11 +28,14 @@ mod rules;
 mod selection;
 mod signals;
 pub mod stdout;
+mod tool;
 pub mod topics;
 mod values;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+
+use tool::{Tool, dashed_values};
 
 pub use env::{Color, Env, local_zone};
 pub use exit::Outcome;
@@ -41,31 +45,6 @@ pub use signals::Signals;
 use crate::error::{Error, Kind, Result};
 pub(crate) use rules::Rule;
 use stdout::Stdout;
-
-/// One of the tools: its arguments, and what it does.
-pub trait Tool: clap::Parser {
-    /// Its name.
-    const NAME: &'static str;
-
-    /// The exit status when clap refuses these arguments.
-    fn usage_status(_args: &[OsString]) -> u8 {
-        exit::USAGE
-    }
-
-    /// What holds between its arguments beside what clap is told.
-    fn rules() -> &'static [Rule] {
-        &[]
-    }
-
-    /// The options that every tool has.
-    fn common(&self) -> &common::Common;
-
-    /// Does it.
-    ///
-    /// # Errors
-    /// What ended it; the exit status follows from its kind.
-    fn run(self, env: &mut Env) -> Result<Outcome>;
-}
 
 /// The whole of a tool: from the command line to the exit status.
 pub fn main<T: Tool>() -> ExitCode {
@@ -146,21 +125,6 @@ fn parse<T: Tool>(words: impl IntoIterator<Item = OsString>) -> Result<T, clap::
     let mut matches = command.try_get_matches_from_mut(words)?;
     rules::check(&mut command, &matches, T::rules())?;
     T::from_arg_matches_mut(&mut matches).map_err(|e| e.format(&mut command))
-}
-
-/// Lets the value of every option begin with a dash, as with getopt. Names that stand by
-/// themselves may not: there a mistyped option would pass for a name.
-fn dashed_values(command: clap::Command) -> clap::Command {
-    command
-        .mut_args(|arg| {
-            let takes_value = !arg.is_positional() && arg.get_action().takes_values();
-            if takes_value {
-                arg.allow_hyphen_values(true)
-            } else {
-                arg
-            }
-        })
-        .mut_subcommands(dashed_values)
 }
 
 /// Writing to a pipe is the only thing here that ends so: files and terminals do not.

@@ -23,7 +23,8 @@ use clap_complete::engine::{self, CompletionCandidate};
 
 use super::lang::{shown, usage};
 use super::stdout::Stdout;
-use super::{Tool, dashed_values, exit, report};
+use super::tool::{Tool, dashed_values};
+use super::{exit, report};
 use line::{Line, Native};
 pub use shells::Shell;
 use shells::{Offer, Reply, render_bash};

@@ -5,7 +5,8 @@ use std::ffi::OsString;
 use crate::cli::common::Common;
 use crate::cli::lang::{FIELDS_HELP, literal_braces, parse_count};
 use crate::cli::rules::How;
-use crate::cli::{Env, Outcome, Rule, Tool};
+use crate::cli::tool::Tool;
+use crate::cli::{Env, Outcome, Rule};
 use crate::error::Result;
 use crate::group::Assignor;
 

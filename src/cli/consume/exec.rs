@@ -21,10 +21,10 @@ use std::time::Duration;
 
 use super::command::{Batch, Commands};
 use super::dead_letters::{DeadLetters, Origin};
-use super::group_run::FETCH_BYTES;
 use super::job::{ExecJob, Topics};
 use super::marks::Marks;
 use super::print::{Printer, Stop};
+use super::reading::FETCH_BYTES;
 use crate::cli::lang::shown;
 use crate::cli::{Env, stdout};
 use crate::client::{BatchInfo, Consumer, Fetched, Generation, GroupSession};

@@ -12,8 +12,7 @@ use super::job::{GroupJob, Job, Topics};
 use super::marks::Marks;
 use super::output::{Output, unread};
 use super::print::Stop;
-use super::reading::{Idle, Reading, Source, Took};
-use super::run::nothing;
+use super::reading::{FETCH_BYTES, Idle, Reading, Source, Took, nothing};
 use crate::cli::{Env, Outcome, stdout};
 use crate::client::offset_spec::{PointRange, Selection};
 use crate::client::{
@@ -28,8 +27,7 @@ use crate::types::{Offset, TopicName, TopicPartition};
 
 /// How long a change of the group waits for its lock.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Bytes fetched at a time.
-pub const FETCH_BYTES: usize = 256 << 10;
+
 /// How long a wait may be: what nobody reported is seen then, such as a store that was moved away.
 const TICK: Duration = Duration::from_secs(1);
 /// The same while the output's reader may go away unseen.

@@ -382,3 +382,15 @@ impl<'e> Reading<'e> {
         Ok(if empty { Outcome::Empty } else { Outcome::Done })
     }
 }
+
+/// Bytes fetched at a time.
+pub const FETCH_BYTES: usize = 256 << 10;
+
+/// What a run comes to that ended before there was anything to read.
+pub fn nothing(job: &Job, env: &Env) -> Outcome {
+    if job.fail_if_empty && !env.stopping() {
+        Outcome::Empty
+    } else {
+        Outcome::Done
+    }
+}

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::assign::{Assignments, note_none_matches};
 use super::job::{Job, Topics};
 use super::output::Output;
-use super::reading::{Idle, Reading, Source, Took};
+use super::reading::{Idle, Reading, Source, Took, nothing};
 use super::tail;
 use crate::cli::lang::usage;
 use crate::cli::{Env, Outcome, stdout};
@@ -91,15 +91,6 @@ fn check_reader(job: &Job) -> Result<()> {
             ))
         }
         _ => Ok(()),
-    }
-}
-
-/// What a run comes to that ended before there was anything to read.
-pub fn nothing(job: &Job, env: &Env) -> Outcome {
-    if job.fail_if_empty && !env.stopping() {
-        Outcome::Empty
-    } else {
-        Outcome::Done
     }
 }
 

@@ -1,6 +1,6 @@
 //! Commands that are not there.
 
-use super::{COMPLETIONS, GROUPS, Habit, TOPICS, at, everywhere};
+use super::flag::{COMPLETIONS, GROUPS, Habit, TOPICS, at, everywhere};
 
 /// The first that fits counts.
 pub(crate) const COMMANDS: &[Habit] = &[

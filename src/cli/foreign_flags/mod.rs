@@ -3,61 +3,13 @@
 
 mod commands;
 mod conflicts;
+mod flag;
 mod options;
 
 use commands::COMMANDS;
 pub use conflicts::{missing, unlike};
+use flag::Habit;
 use options::OPTIONS;
-
-/// What stands for some words in some tools.
-struct Habit {
-    /// The tools that it holds for, or commands of theirs such as `mq-groups reset`; none: for all.
-    tools: &'static [&'static str],
-    words: &'static [&'static str],
-    advice: &'static str,
-}
-
-const fn everywhere(words: &'static [&'static str], advice: &'static str) -> Habit {
-    Habit {
-        tools: &[],
-        words,
-        advice,
-    }
-}
-
-const fn at(
-    tools: &'static [&'static str],
-    words: &'static [&'static str],
-    advice: &'static str,
-) -> Habit {
-    Habit {
-        tools,
-        words,
-        advice,
-    }
-}
-
-const CONSUME: &[&str] = &["mq-consume"];
-const PRODUCE: &[&str] = &["mq-produce"];
-const TOPICS: &[&str] = &["mq-topics"];
-const GROUPS: &[&str] = &["mq-groups"];
-const RESET: &[&str] = &["mq-groups reset"];
-const RECORDS: &[&str] = &["mq-consume", "mq-produce"];
-const ADMIN: &[&str] = &["mq-topics", "mq-groups", "mq-broker"];
-/// They change something, and ask nobody.
-const NEVER_ASK: &[&str] = &[
-    "mq-topics create",
-    "mq-topics alter",
-    "mq-groups alter",
-    "mq-groups commit",
-    "mq-broker init",
-    "mq-broker stop",
-    "mq-broker drain",
-    "mq-broker reassign",
-    "mq-broker unregister",
-];
-const COMPLETIONS: &str = "MQ_COMPLETE=bash (or zsh, or fish) in the environment makes a tool print its \
-                           completions: source <(MQ_COMPLETE=bash mq-topics)";
 
 /// What names topics in a command that takes one name without an option, where another is given.
 pub fn second_name(tool: &str, command: Option<&str>) -> Option<&'static str> {

@@ -1,6 +1,6 @@
 //! Options that are not there.
 
-use super::{
+use super::flag::{
     ADMIN, COMPLETIONS, CONSUME, GROUPS, Habit, NEVER_ASK, PRODUCE, RECORDS, RESET, TOPICS, at,
     everywhere,
 };

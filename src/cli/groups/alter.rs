@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::args_alter::Alter;
-use super::run::PATIENCE;
+use super::job::Alter;
+use crate::cli::common::PATIENCE;
 use crate::cli::output::{Column, Listing};
 use crate::cli::{Env, Outcome};
 use crate::error::Result;

@@ -13,8 +13,9 @@ use crate::cli::consent::ConsentArgs;
 use crate::cli::lang::{Now, parse_partition_offset};
 use crate::cli::output::OutputArgs;
 use crate::cli::pattern::NamePattern;
-use crate::cli::{Env, Outcome, Rule, Tool};
-use crate::error::{Error, Kind, Result};
+use crate::cli::tool::Tool;
+use crate::cli::{Env, Outcome, Rule};
+use crate::error::Result;
 use crate::store::layout;
 
 /// Inspect consumer groups, and move or delete their offsets
@@ -163,7 +164,7 @@ impl Tool for Args {
 
     fn usage_status(args: &[OsString]) -> u8 {
         if is_check(args) {
-            super::check::Status::Unknown.code()
+            crate::cli::check_status::Status::Unknown.code()
         } else {
             crate::cli::exit::USAGE
         }
@@ -256,14 +257,6 @@ impl Args {
             Command::Wait(args) => args.job()?,
         })
     }
-}
-
-/// Nobody said yes, and nobody can be asked.
-pub(super) fn unasked(what: &str) -> Error {
-    ConsentArgs::default()
-        .settle(false, what)
-        .err()
-        .unwrap_or_else(|| Error::new(Kind::Usage, what))
 }
 
 fn commit(args: CommitArgs) -> Result<Commit> {

@@ -1,10 +1,8 @@
 //! The command line of `mq-groups alter`.
 
-use std::collections::BTreeMap;
-
-use super::job::Job;
+use super::job::{Alter, Job};
 use crate::cli::configs::{config_pairs, unset_keys};
-use crate::cli::output::{OutputArgs, OutputOptions};
+use crate::cli::output::OutputArgs;
 use crate::error::Result;
 use crate::group::check_config_name;
 use crate::store::layout;
@@ -45,21 +43,6 @@ Examples:
   mq-groups alter billing --unset offsets.retention.minutes
   mq-groups alter scratch -c offsets.retention.minutes=60 && mq-groups describe scratch
   mq-groups alter billing -c offsets.retention.minutes=60 --dry-run";
-
-/// `mq-groups alter`. At least one of the two is there.
-#[derive(Debug)]
-pub struct Alter {
-    /// The group, by exact name.
-    pub group: String,
-    /// Configs that are set.
-    pub set: BTreeMap<String, String>,
-    /// Configs that go back to their defaults.
-    pub unset: Vec<String>,
-    /// Only the plan is printed.
-    pub dry_run: bool,
-    /// How rows are printed.
-    pub output: OutputOptions,
-}
 
 impl AlterArgs {
     /// What is asked for.

@@ -1,10 +1,8 @@
 //! The command line of `mq-groups wait`, and what it asks for.
 
-use std::time::Duration;
-
-use super::job::Job;
+use super::job::{Job, Wait};
 use crate::cli::lang::{parse_count, parse_duration};
-use crate::cli::output::{OutputArgs, OutputOptions};
+use crate::cli::output::OutputArgs;
 use crate::cli::selection::Selection;
 use crate::error::Result;
 use crate::store::layout;
@@ -47,23 +45,6 @@ Examples:
   mq-groups wait billing --wait --timeout 5m   # it may not have begun yet
   mq-groups wait billing --lag 1000 --topic orders --topic 'app-*'
   mq-groups wait billing --format json | jq -c '.offsets[] | [.topic, .partition, .lag]'";
-
-/// `mq-groups wait`.
-#[derive(Debug)]
-pub struct Wait {
-    /// The group, by exact name.
-    pub group: String,
-    /// The most that its lag may be in the end.
-    pub lag: u64,
-    /// What counts, one argument each; none: everything.
-    pub topics: Vec<Selection>,
-    /// Whether what is not there yet is waited for.
-    pub wait: bool,
-    /// How long, from the start; `None`: without limit.
-    pub timeout: Option<Duration>,
-    /// How the end is printed, if a format was asked for.
-    pub output: OutputOptions,
-}
 
 impl WaitArgs {
     /// What is asked for.

@@ -1,8 +1,8 @@
 //! `mq-groups undo`, `delete-offsets`, `clone` and `history`.
 
+use super::asked::{Asked, topics_of};
 use super::job::{Clone, DeleteOffsets, History, Undo};
-use super::offsets::{Asked, topics_of};
-use super::run::PATIENCE;
+use crate::cli::common::PATIENCE;
 use crate::cli::consent::Consent;
 use crate::cli::output::{Cell, Column, Listing, OutputFormat};
 use crate::cli::selection::scopes;
@@ -78,7 +78,7 @@ pub fn clone(job: Clone, env: &mut Env) -> Result<Outcome> {
         Some(consent) if consent.is_dry_run() || planned.iter().any(replaces) => consent,
         // Nothing could be asked before the store was looked at: whether it need be was not known.
         None if planned.iter().any(replaces) => {
-            return Err(super::args::unasked("replacing committed offsets"));
+            return Err(super::job::unasked("replacing committed offsets"));
         }
         // What has no offsets yet loses none.
         Some(_) | None => Consent::Given,

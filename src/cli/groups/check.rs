@@ -6,55 +6,11 @@
 use std::fmt::Write as _;
 
 use super::job::{Check, Threshold};
+use crate::cli::check_status::Status;
 use crate::cli::stdout::Stdout;
 use crate::cli::{Env, Outcome};
 use crate::error::{Error, Result};
 use crate::group::{self, GroupDescription};
-
-/// The status of a check, by its exit status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Status {
-    /// 0: below all thresholds.
-    Ok,
-    /// 1: above the first.
-    Warning,
-    /// 2: above the second.
-    Critical,
-    /// 3: it could not be told.
-    Unknown,
-}
-
-impl Status {
-    /// The exit status.
-    pub fn code(self) -> u8 {
-        match self {
-            Status::Ok => 0,
-            Status::Warning => 1,
-            Status::Critical => 2,
-            Status::Unknown => 3,
-        }
-    }
-
-    fn word(self) -> &'static str {
-        match self {
-            Status::Ok => "OK",
-            Status::Warning => "WARNING",
-            Status::Critical => "CRITICAL",
-            Status::Unknown => "UNKNOWN",
-        }
-    }
-
-    /// Of several, the one that counts: as `max_state_alt` of the Nagios plugins.
-    fn worst(statuses: impl Iterator<Item = Status>) -> Status {
-        let weight = |status: &Status| match status {
-            Status::Ok => 0,
-            Status::Unknown => 1,
-            Status::Warning => 2,
-            Status::Critical => 3,
-        };
-        statuses.max_by_key(weight).unwrap_or(Status::Unknown)
-    }
-}
 
 /// What is told of one group.
 #[derive(Debug)]

@@ -1,17 +1,17 @@
 //! What `mq-groups` was asked to do, typed.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::args_alter::Alter;
-use super::args_wait::Wait;
 use crate::cli::Env;
-use crate::cli::consent::Consent;
+use crate::cli::consent::{Consent, ConsentArgs};
 use crate::cli::lang::Renderer;
 use crate::cli::output::OutputOptions;
 use crate::cli::pattern::NamePattern;
 use crate::cli::selection::Selection;
 use crate::client::offset_spec::Point;
+use crate::error::{Error, Kind};
 use crate::types::{Offset, TopicPartition};
 
 /// One run of `mq-groups`.
@@ -269,4 +269,44 @@ pub struct Watch {
     pub only_lagging: bool,
     /// How rows are printed.
     pub output: OutputOptions,
+}
+
+/// `mq-groups alter`. At least one of the two is there.
+#[derive(Debug)]
+pub struct Alter {
+    /// The group, by exact name.
+    pub group: String,
+    /// Configs that are set.
+    pub set: BTreeMap<String, String>,
+    /// Configs that go back to their defaults.
+    pub unset: Vec<String>,
+    /// Only the plan is printed.
+    pub dry_run: bool,
+    /// How rows are printed.
+    pub output: OutputOptions,
+}
+
+/// `mq-groups wait`.
+#[derive(Debug)]
+pub struct Wait {
+    /// The group, by exact name.
+    pub group: String,
+    /// The most that its lag may be in the end.
+    pub lag: u64,
+    /// What counts, one argument each; none: everything.
+    pub topics: Vec<Selection>,
+    /// Whether what is not there yet is waited for.
+    pub wait: bool,
+    /// How long, from the start; `None`: without limit.
+    pub timeout: Option<Duration>,
+    /// How the end is printed, if a format was asked for.
+    pub output: OutputOptions,
+}
+
+/// Nobody said yes, and nobody can be asked.
+pub(crate) fn unasked(what: &str) -> Error {
+    ConsentArgs::default()
+        .settle(false, what)
+        .err()
+        .unwrap_or_else(|| Error::new(Kind::Usage, what))
 }

@@ -7,6 +7,7 @@ mod args_changes;
 mod args_look;
 mod args_reset;
 mod args_wait;
+mod asked;
 mod changes;
 mod check;
 mod csv;
@@ -21,5 +22,5 @@ mod show;
 mod wait;
 mod watch;
 
+pub use super::check_status::Status;
 pub use args::Args;
-pub use check::Status;

@@ -3,28 +3,19 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::asked::{Asked, of_topics, print, warned};
 use super::csv;
 use super::job::{Commit, Export, Move, Reset};
-use super::run::{PATIENCE, warned};
-use crate::cli::consent::Consent;
-use crate::cli::output::{Column, Listing, OutputOptions};
+use crate::cli::common::PATIENCE;
 use crate::cli::selection::{Chosen, Selection};
 use crate::cli::{Env, Outcome};
 use crate::client::offset_spec::Point;
 use crate::client::{open_reader, resolve_within};
 use crate::error::{Error, Kind, Result};
-use crate::group::{self, CommitEntry, OffsetChange, OffsetsState};
+use crate::group::{self, CommitEntry, OffsetsState};
 use crate::store::StoreDir;
 use crate::store::topics::topic_file;
-use crate::types::{Offset, TopicName, TopicPartition, Uuid};
-
-const PLAN: [Column; 5] = [
-    Column::text("group"),
-    Column::text("topic"),
-    Column::number("partition").short("part"),
-    Column::number("committed_offset").short("offset"),
-    Column::number("new_offset").short("new"),
-];
+use crate::types::{Offset, TopicPartition, Uuid};
 
 /// Moves a group's offsets.
 pub fn reset(job: Reset, env: &mut Env) -> Result<Outcome> {
@@ -60,46 +51,6 @@ pub fn reset(job: Reset, env: &mut Env) -> Result<Outcome> {
     )
 }
 
-/// A change of a group's offsets that needs consent.
-pub(super) struct Asked<'a> {
-    /// Whose offsets.
-    pub group: &'a str,
-    /// Whether it is made.
-    pub consent: Consent,
-    /// How it is printed.
-    pub output: OutputOptions,
-}
-
-impl Asked<'_> {
-    /// Makes it. The plan comes first where somebody is asked, or where it is all; what was done comes
-    /// after it where somebody asked for a format.
-    pub fn change(
-        &self,
-        env: &Env,
-        plan: impl FnOnce() -> Result<Vec<OffsetChange>>,
-        question: impl FnOnce(&str) -> String,
-        make: impl FnOnce(&mut Vec<String>) -> Result<Vec<OffsetChange>>,
-    ) -> Result<Outcome> {
-        if self.consent != Consent::Given {
-            // What is refused is told before anybody is asked.
-            let changes = plan()?;
-            print(self.group, &changes, self.output, env)?;
-            let moved = changes.iter().filter(|change| change.from != change.to);
-            if !self
-                .consent
-                .proceed(env, &question(&count(moved.count())))?
-            {
-                return Ok(Outcome::Done);
-            }
-        }
-        let done = warned(env, make)?;
-        if self.consent == Consent::Given && self.output.is_given {
-            print(self.group, &done, self.output, env)?;
-        }
-        Ok(Outcome::Done)
-    }
-}
-
 fn nothing_to_move(job: &Reset) -> Error {
     let of = of_topics(&job.topics);
     let (what, cure) = match &job.to {
@@ -125,7 +76,12 @@ fn nothing_to_move(job: &Reset) -> Error {
     Error::new(Kind::UnknownTopic, what).cure(cure)
 }
 
-fn plan(store: &Arc<StoreDir>, job: &Reset, to: &Move, env: &Env) -> Result<Vec<CommitEntry>> {
+pub(super) fn plan(
+    store: &Arc<StoreDir>,
+    job: &Reset,
+    to: &Move,
+    env: &Env,
+) -> Result<Vec<CommitEntry>> {
     let state = group::committed_offsets(store, &job.group)?;
     let mut plan = Vec::new();
     for tp in partitions(store, job, &state)? {
@@ -140,22 +96,6 @@ fn plan(store: &Arc<StoreDir>, job: &Reset, to: &Move, env: &Env) -> Result<Vec<
 fn scoped(mut rows: Vec<CommitEntry>, topics: &Selection) -> Vec<CommitEntry> {
     rows.retain(|row| topics.has_partition(&row.tp));
     rows
-}
-
-/// ` of orders:0, app-*`; nothing where nothing was named.
-pub(super) fn of_topics(topics: &Selection) -> String {
-    if topics.is_empty() {
-        String::new()
-    } else {
-        format!(" of {topics}")
-    }
-}
-
-/// The topics that a group has committed offsets of, there or not.
-pub(super) fn topics_of(store: &Arc<StoreDir>, group: &str) -> Result<Vec<TopicName>> {
-    let state = group::committed_offsets(store, group)?;
-    let names: BTreeSet<TopicName> = state.offsets().map(|(topic, ..)| topic.clone()).collect();
-    Ok(names.into_iter().collect())
 }
 
 /// What a group has committed, of topics that are still there.
@@ -186,12 +126,6 @@ pub fn export(job: &Export, env: &mut Env) -> Result<Outcome> {
     }
     env.stdout().print(&out)?;
     Ok(Outcome::Done)
-}
-
-/// `1 committed offset`, `2 committed offsets`.
-pub(super) fn count(n: usize) -> String {
-    let what = if n == 1 { "offset" } else { "offsets" };
-    format!("{n} committed {what}")
 }
 
 /// Commits offsets by hand.
@@ -281,19 +215,4 @@ fn target(
             within
         })),
     }
-}
-
-/// Prints a plan.
-fn print(group: &str, changes: &[OffsetChange], output: OutputOptions, env: &Env) -> Result<()> {
-    let mut rows = Listing::stdout(env, &PLAN, output);
-    for change in changes {
-        rows.row(vec![
-            group.into(),
-            change.tp.topic.as_str().into(),
-            change.tp.partition.into(),
-            change.from.into(),
-            change.to.into(),
-        ])?;
-    }
-    rows.finish()
 }

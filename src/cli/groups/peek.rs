@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use super::asked::{of_topics, warned};
 use super::job::{Peek, RecordOutput, Skip};
-use super::offsets::of_topics;
-use super::run::{PATIENCE, warned};
+use crate::cli::common::PATIENCE;
 use crate::cli::lang::OutputRecord;
 use crate::cli::output::{Cell, Column, Listing, OutputOptions};
 use crate::cli::{Env, Failures, Outcome};

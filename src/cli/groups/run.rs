@@ -1,16 +1,15 @@
 //! `mq-groups` at work.
 
-use std::time::Duration;
-
+use super::asked::warned;
 use super::job::{Delete, Job};
 use super::{alter, changes, check, offsets, peek, show, wait, watch};
+use crate::cli::common::PATIENCE;
 use crate::cli::output::{Column, Listing};
 use crate::cli::{Env, Failures, Outcome};
 use crate::error::{Error, Kind, Result};
 use crate::group;
 
 /// How long a change tries for the group's lock.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The plan of a deletion.
 const PLAN: [Column; 2] = [Column::text("group"), Column::text("change")];
@@ -42,19 +41,6 @@ pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
         Job::Watch(job) => watch::watch(job, env),
         Job::Wait(job) => wait::wait(job, env),
     }
-}
-
-/// Makes a change, and warns of what is wrong with the group's files, whatever comes of it.
-pub(super) fn warned<T>(
-    env: &Env,
-    change: impl FnOnce(&mut Vec<String>) -> Result<T>,
-) -> Result<T> {
-    let mut notes = Vec::new();
-    let outcome = change(&mut notes);
-    for note in notes {
-        env.warn(&note);
-    }
-    outcome
 }
 
 fn delete(job: Delete, env: &mut Env) -> Result<Outcome> {

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::args_wait::Wait;
+use super::job::Wait;
 use super::lag::{Lag, NAMED_MAX, Unread, is_moving, partition, partitions};
 use super::lag_news::{LagNews, News};
 use super::show::{OFFSETS, offsets};

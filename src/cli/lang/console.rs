@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use super::input::{InputHeader, InputRecord};
+use super::input_record::{InputHeader, InputRecord};
 use crate::error::{Error, Kind, Result};
 
 /// What the consumer prints where there are no headers.

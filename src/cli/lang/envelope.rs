@@ -9,11 +9,11 @@ use serde::de::{
 };
 
 use super::escape::shown;
-use super::input::{InputHeader, InputRecord};
+use super::input_record::{InputHeader, InputRecord};
 use super::json::{JsonBytes, Text, push_bytes, push_string};
 use super::json_words::{Due, refused};
 use super::number::push_decimal;
-use super::render::OutputRecord;
+use super::output_record::OutputRecord;
 use crate::error::{Error, Kind, Result};
 use crate::types::{LeaderEpoch, Offset, PartitionId, Timestamp};
 
@@ -242,7 +242,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::cli::lang::render::HeaderList;
+    use crate::cli::lang::output_record::HeaderList;
     use crate::record::Header;
     use crate::types::TimestampType;
 

@@ -5,131 +5,16 @@ use std::borrow::Cow;
 use super::console::read_console;
 use super::delimiter::Delimiter;
 use super::envelope::read_envelope;
+use super::input_record::{InputFormat, InputOptions, InputRecord, MissingKey, MultiLine};
 use super::kcat::read_kcat;
 use super::lines::{Line, LineReader};
-use super::multi_line::{MultiLine, MultiLineReader};
+use super::multi_line::MultiLineReader;
 use super::parse_template::TemplateReader;
-use super::template::Template;
-use super::time::Now;
+use super::step::{Step, too_large};
 use crate::error::{Error, Kind, Result};
-use crate::types::{PartitionId, Timestamp};
 
 /// U+FEFF in UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-
-/// A header as its input gives it: name, and value or null.
-pub type InputHeader<'a> = (Cow<'a, [u8]>, Option<Cow<'a, [u8]>>);
-
-/// A record as its input gives it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct InputRecord<'a> {
-    /// The key; null and absent are both `None`.
-    pub key: Option<Cow<'a, [u8]>>,
-    /// Whether the input gave a key, be it null.
-    pub key_given: bool,
-    /// The value, or null.
-    pub value: Option<Cow<'a, [u8]>>,
-    /// The headers, in their order.
-    pub headers: Vec<InputHeader<'a>>,
-    /// Milliseconds since the Unix epoch, -1 for none, if the input gave it.
-    pub timestamp: Option<Timestamp>,
-    /// The partition, from 0, if the input gave it.
-    pub partition: Option<PartitionId>,
-    /// The topic's name, which may be none, if the input gave it.
-    pub topic: Option<Cow<'a, str>>,
-}
-
-/// What comes next in the input.
-#[derive(Debug)]
-pub enum Step<'a> {
-    /// A record, made of the first `consumed` bytes.
-    Record {
-        /// The record.
-        record: InputRecord<'a>,
-        /// Bytes to drop before the next call.
-        consumed: usize,
-    },
-    /// The first `consumed` bytes make no record: one to be skipped, or more of one too long.
-    Skip {
-        /// Bytes to drop before the next call.
-        consumed: usize,
-    },
-    /// The first `consumed` bytes hold a record that cannot be used; after them one may go on.
-    Invalid {
-        /// Why; the caller adds the place.
-        error: Error,
-        /// Bytes to drop before going on.
-        consumed: usize,
-    },
-    /// No whole record is there: call again with more bytes after these, or at the end.
-    NeedMore,
-    /// The input is at its end and no bytes are left.
-    End,
-}
-
-/// How the input is divided.
-#[derive(Debug, Clone)]
-pub enum InputFormat {
-    /// Records end with the delimiter, the last one also with the input.
-    Lines(Delimiter),
-    /// Lines, several a record.
-    MultiLine(MultiLine),
-    /// Each input is one record.
-    Whole,
-    /// A JSON envelope a line.
-    Json,
-    /// kcat's JSON envelope a line.
-    Kcat,
-    /// Headers, key and value a line, as Kafka's console tools have them.
-    Console,
-    /// A template.
-    Template(Template),
-}
-
-impl InputFormat {
-    /// Whether each record begins where a line begins.
-    pub fn begins_at_lines(&self) -> bool {
-        match self {
-            InputFormat::Lines(delimiter) => delimiter.bytes() == b"\n",
-            InputFormat::MultiLine(_)
-            | InputFormat::Json
-            | InputFormat::Kcat
-            | InputFormat::Console => true,
-            InputFormat::Whole | InputFormat::Template(_) => false,
-        }
-    }
-}
-
-/// What `--on-missing-key` asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum MissingKey {
-    /// A record without the key separator is invalid.
-    #[default]
-    Fail,
-    /// It is all value, and has no key.
-    Null,
-}
-
-/// How input becomes records.
-#[derive(Debug, Clone)]
-pub struct InputOptions {
-    /// How it is divided.
-    pub format: InputFormat,
-    /// Divides key and value in lines and whole inputs.
-    pub key_delimiter: Option<Delimiter>,
-    /// What if it is missing.
-    pub missing_key: MissingKey,
-    /// An empty value is null.
-    pub empty_is_null: bool,
-    /// A key or value of these bytes is null.
-    pub null_marker: Option<Vec<u8>>,
-    /// Empty lines, and records with an empty value and neither key nor headers, are skipped.
-    pub skip_empty: bool,
-    /// Most bytes of input that one record may take.
-    pub record_bytes_max: usize,
-    /// For times without a date or a zone.
-    pub now: Now,
-}
 
 /// Divides a stream into records. The caller owns the buffer: it drops what was consumed, and
 /// after [`Step::NeedMore`] comes again with the same bytes and more behind them.
@@ -338,13 +223,4 @@ impl InputOptions {
         }
         Ok(Some(record))
     }
-}
-
-/// A record of which more than `max` bytes are there, or announced.
-pub(super) fn too_large(max: usize) -> Error {
-    Error::new(
-        Kind::MessageTooLarge,
-        format!("a record takes more than {max} bytes of input"),
-    )
-    .cure("check delimiter and format, or divide the record")
 }

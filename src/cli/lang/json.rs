@@ -7,11 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 
-use super::json_words::{Due, refused};
+use super::json_words::{Due, EXPECTED, refused};
 use crate::error::Result;
-
-/// What may stand where bytes are due.
-pub(super) const EXPECTED: &str = "a string, null or {\"base64\":\"...\"}";
 
 /// Appends bytes or null.
 pub(super) fn push_bytes(bytes: Option<&[u8]>, out: &mut Vec<u8>) {

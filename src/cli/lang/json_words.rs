@@ -4,7 +4,6 @@
 use serde_json::Value;
 
 use super::escape::shown;
-use super::json::EXPECTED;
 use crate::error::{Error, Kind};
 
 /// Characters of a string that a message repeats.
@@ -177,6 +176,9 @@ fn found(value: &Value) -> String {
         Value::Object(_) => "an object".to_owned(),
     }
 }
+
+/// What may stand where bytes are due.
+pub(crate) const EXPECTED: &str = "a string, null or {\"base64\":\"...\"}";
 
 #[cfg(test)]
 mod tests {

@@ -14,7 +14,7 @@ use serde::de::{
 };
 
 use super::escape::shown;
-use super::input::{InputHeader, InputRecord};
+use super::input_record::{InputHeader, InputRecord};
 use super::json::Text;
 use super::json_words::{Due, refused};
 use crate::error::{Error, Kind, Result};

@@ -1,7 +1,7 @@
 //! Input in lines, of any delimiter.
 
 use super::delimiter::Delimiter;
-use super::input::{Step, too_large};
+use super::step::{Step, too_large};
 
 /// Divides a stream at a delimiter.
 #[derive(Debug)]

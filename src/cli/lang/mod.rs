@@ -15,6 +15,7 @@ mod envelope;
 mod escape;
 mod framing;
 mod input;
+mod input_record;
 mod json;
 mod json_words;
 mod kcat;
@@ -23,12 +24,14 @@ mod multi_line;
 mod number;
 mod offsets;
 mod origin;
+mod output_record;
 mod parse_template;
 mod partitions;
 mod plan;
 mod render;
 mod size;
 mod stamp;
+mod step;
 mod template;
 mod terminal;
 #[cfg(test)]
@@ -44,18 +47,20 @@ pub use envelope::{read_envelope, write_envelope};
 pub(in crate::cli) use escape::is_unprintable;
 pub use escape::{shown, tsv_field, unescape};
 pub use framing::{Framing, FramingOptions};
-pub use input::{
-    InputFormat, InputHeader, InputOptions, InputRecord, MissingKey, RecordParser, Step,
-};
-pub use multi_line::MultiLine;
+pub use input::RecordParser;
+pub use input_record::MultiLine;
+pub use input_record::{InputFormat, InputHeader, InputOptions, InputRecord, MissingKey};
 pub use offsets::{NAMED_POINTS, parse_point, parse_range, parse_selection};
 pub use origin::{Origin, OriginText};
+pub use output_record::HeaderList;
+pub use output_record::OutputRecord;
 pub use partitions::{
     parse_partition, parse_partition_offset, parse_partitions, parse_topic_partition,
     parse_topic_with_partition,
 };
-pub use render::{HeaderList, OutputRecord, Renderer};
+pub use render::Renderer;
 pub use size::parse_size;
+pub use step::Step;
 pub use template::{FIELDS_HELP, Format, Template};
 pub use terminal::TerminalEscaper;
 pub use time::{Now, parse_time};

@@ -1,20 +1,7 @@
 //! Records of several lines: a line that matches an expression begins one.
 
-use regex::bytes::Regex;
-
-use super::delimiter::Delimiter;
+use super::input_record::MultiLine;
 use super::lines::Line;
-
-/// How lines are put together.
-#[derive(Debug, Clone)]
-pub struct MultiLine {
-    /// What ends a line.
-    pub delimiter: Delimiter,
-    /// A line in which this is found begins a record.
-    pub begins: Regex,
-    /// Most lines of a record; the next line begins another one in any case.
-    pub lines_max: Option<u64>,
-}
 
 /// Divides a stream into records of several lines. The end of a record is seen when the next one
 /// begins, so the last lines are held until then, or until [`MultiLineReader::end_record`].

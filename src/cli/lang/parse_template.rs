@@ -3,10 +3,12 @@
 use std::borrow::Cow;
 
 use super::delimiter::Delimiter;
-use super::input::{InputOptions, InputRecord, Step, too_large};
-use super::json::{EXPECTED, JsonEnd, json_end};
+use super::input_record::{InputOptions, InputRecord};
+use super::json::{JsonEnd, json_end};
+use super::json_words::EXPECTED;
 use super::number::NumberFormat;
 use super::plan::{Action, End, Mark, NumberOf, plan};
+use super::step::{Step, too_large};
 use super::template::{BytesOf, Template};
 use super::text::TextFormat;
 use crate::error::{Error, Kind, Result};

@@ -3,40 +3,14 @@
 use jiff::tz::TimeZone;
 
 use super::envelope::write_envelope;
+use super::output_record::{HeaderList, OutputRecord};
 use super::template::{BytesField, BytesOf, Format, LengthField, Piece, Template, Told};
 use super::terminal::TerminalEscaper;
 use super::text::TextFormat;
-use crate::client::{BatchInfo, LogEdges};
+use crate::client::BatchInfo;
 use crate::error::Result;
-use crate::record::{Header, HeaderIter, Headers, Record};
-use crate::types::{LeaderEpoch, Offset, PartitionId, Timestamp, TimestampType, TopicPartition};
-
-/// A record and its place, ready to be written.
-#[derive(Debug, Clone, Copy)]
-pub struct OutputRecord<'a> {
-    /// Its topic's name.
-    pub topic: &'a str,
-    /// Its partition.
-    pub partition: PartitionId,
-    /// Its place in the partition.
-    pub offset: Offset,
-    /// Milliseconds since the Unix epoch.
-    pub timestamp: Timestamp,
-    /// Whose timestamp it is.
-    pub timestamp_type: TimestampType,
-    /// The leader epoch in which it was appended.
-    pub leader_epoch: LeaderEpoch,
-    /// The key; null is not empty.
-    pub key: Option<&'a [u8]>,
-    /// The value; null is not empty.
-    pub value: Option<&'a [u8]>,
-    /// The headers, in their order.
-    pub headers: HeaderList<'a>,
-    /// How many records this run printed before it.
-    pub count: u64,
-    /// Its log's edges.
-    pub edges: LogEdges,
-}
+use crate::record::{Header, HeaderIter, Record};
+use crate::types::TopicPartition;
 
 impl<'a> OutputRecord<'a> {
     /// A record that was read; `count` were printed before it.
@@ -60,15 +34,6 @@ impl<'a> OutputRecord<'a> {
             edges: info.edges,
         }
     }
-}
-
-/// Headers as they lie in a batch, or in memory.
-#[derive(Debug, Clone, Copy)]
-pub enum HeaderList<'a> {
-    /// Of a record that was read.
-    Stored(Headers<'a>),
-    /// Of a record at hand.
-    Slice(&'a [Header<'a>]),
 }
 
 impl<'a> HeaderList<'a> {
@@ -291,6 +256,8 @@ mod tests {
     use super::*;
     use crate::cli::lang::delimiter::Delimiter;
     use crate::error::Kind;
+    use crate::partition::LogEdges;
+    use crate::types::TimestampType;
 
     const HEADERS: [Header<'static>; 3] = [
         Header {

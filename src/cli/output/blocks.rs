@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::table::{BOLD, PLAIN};
+use super::cell::{BOLD, PLAIN};
 
 /// The rows, an empty line between two.
 pub(super) fn render(headings: &[String], rows: &[Vec<String>], color: bool) -> String {

@@ -167,3 +167,8 @@ impl<T: Into<Cell>> From<Option<T>> for Cell {
         value.map_or(Cell::Null, Into::into)
     }
 }
+
+/// Before a heading, and behind it, where headings are bold (ECMA-48, SGR 1 and 0).
+pub(crate) const BOLD: &str = "\u{1b}[1m";
+
+pub(crate) const PLAIN: &str = "\u{1b}[0m";

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::blocks;
-use super::cell::{Cell, Column, Show};
+use super::cell::{BOLD, Cell, Column, PLAIN, Show};
 use super::layout::{GAP, Layout, heading, lay_out};
 use crate::cli::lang::is_unprintable;
 
@@ -23,9 +23,6 @@ pub(super) struct Look {
     pub(super) zone: TimeZone,
 }
 
-/// Before a heading, and behind it, where headings are bold (ECMA-48, SGR 1 and 0).
-pub(super) const BOLD: &str = "\u{1b}[1m";
-pub(super) const PLAIN: &str = "\u{1b}[0m";
 /// What stands for a value that is not there.
 const NOTHING: &str = "-";
 

@@ -1,22 +1,12 @@
 //! The end of a run: what was sent is waited for, and told of.
 
+use super::failed::Failed;
 use super::job::Source;
-use super::lines::Place;
 use super::run::Run;
 use super::topics::OpenTopic;
 use crate::cli::Outcome;
 use crate::cli::exit::weightier;
 use crate::error::{Error, Kind, Result, shell_word};
-
-/// A topic whose delivery failed.
-#[derive(Debug)]
-pub(super) struct Failed {
-    error: Error,
-    /// Where the first record began that is not acknowledged.
-    first: Option<Place>,
-    /// Its topic, for messages.
-    topic: String,
-}
 
 impl Run<'_> {
     /// Waits until everything that was sent to a topic is acknowledged, and closes it.

@@ -1,12 +1,15 @@
 //! What `mq-produce` was asked to do, typed.
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cli::lang::{InputOptions, OriginText, Renderer};
 use crate::client::ProducerOptions;
+use crate::error::{Error, Kind, Result};
+use crate::store::StoreDir;
+use crate::store::topics::topic_file;
 use crate::types::{PartitionId, Timestamp, TopicName};
 
 /// Where records come from.
@@ -105,4 +108,24 @@ pub struct Job {
     pub skip_bad: bool,
     /// Whether a missing topic is made.
     pub create: AutoCreate,
+}
+
+/// Refuses a topic that is missing and is not to be made.
+///
+/// # Errors
+/// [`Kind::UnknownTopic`]; [`Kind::Usage`] where a file's name stands for the topic's.
+pub fn check_missing(store: &StoreDir, job: &Job, name: &TopicName) -> Result<()> {
+    if job.create == AutoCreate::Never {
+        return Err(topic_file::unknown(store, name));
+    }
+    if job.topic.is_some() && Path::new(name.as_str()).exists() {
+        return Err(Error::new(
+            Kind::Usage,
+            format!("'{name}' is no topic yet, but a file here: is the topic's name missing?"),
+        )
+        .cure(format!(
+            "say 'mq-produce TOPIC {name}', or create the topic first: 'mq-topics create {name}'"
+        )));
+    }
+    Ok(())
 }

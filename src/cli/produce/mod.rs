@@ -3,6 +3,7 @@
 mod args;
 mod echo;
 mod ending;
+mod failed;
 mod hints;
 mod input;
 mod job;

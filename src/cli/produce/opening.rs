@@ -1,11 +1,10 @@
 //! Topics are opened, and missing ones made: no sooner than a record is there for them, so that a
 //! run that fails at its first record leaves no empty topic.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::job::{AutoCreate, Job};
+use super::job::{AutoCreate, check_missing};
 use super::run::Run;
 use crate::cli::lang::{InputFormat, shown};
 use crate::client::{
@@ -15,7 +14,7 @@ use crate::client::{
 use crate::error::{Error, Kind, Result};
 use crate::record::DECOMPRESSED_LEN_MAX;
 use crate::store::topics::topic_file;
-use crate::store::{StoreDir, TopicConfigs, TopicHandle};
+use crate::store::{TopicConfigs, TopicHandle};
 use crate::types::{Compression, PARTITIONS_MAX, PartitionId, TopicName};
 
 /// Where several topics are open, each has this much that is sent and not acknowledged.
@@ -26,26 +25,6 @@ const EACH_BUILDING_BYTES_MAX: usize = 1 << 20;
 const GROWTHS_MAX: u32 = 10;
 /// How often the limits of all topics are looked at, while a record is larger than those known.
 const LIMITS_INTERVAL: Duration = Duration::from_millis(500);
-
-/// Refuses a topic that is missing and is not to be made.
-///
-/// # Errors
-/// [`Kind::UnknownTopic`]; [`Kind::Usage`] where a file's name stands for the topic's.
-pub fn check_missing(store: &StoreDir, job: &Job, name: &TopicName) -> Result<()> {
-    if job.create == AutoCreate::Never {
-        return Err(topic_file::unknown(store, name));
-    }
-    if job.topic.is_some() && Path::new(name.as_str()).exists() {
-        return Err(Error::new(
-            Kind::Usage,
-            format!("'{name}' is no topic yet, but a file here: is the topic's name missing?"),
-        )
-        .cure(format!(
-            "say 'mq-produce TOPIC {name}', or create the topic first: 'mq-topics create {name}'"
-        )));
-    }
-    Ok(())
-}
 
 impl Run<'_> {
     /// Makes the topic of a record the current one, and opens or makes it if need be.

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::echo::Echoes;
-use super::ending::Failed;
+use super::failed::Failed;
 use super::input::{Input, Ready};
-use super::job::{Echo, Job, Source};
+use super::job::{Echo, Job, Source, check_missing};
 use super::lines::Place;
 use super::observer::Waits;
-use super::opening::check_missing;
 use super::topics::OpenTopics;
 use crate::cli::{Env, Outcome};
 use crate::error::{Error, Kind, Result};

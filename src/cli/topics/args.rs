@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::args_create::{CreateArgs, create};
+use super::args_plan::{CONFIG_EXAMPLE, PlanArgs, partition_count};
 use super::job::{Alter, Delete, Describe, Dump, DumpWhat, Job, List, Offsets, Only, Verify};
 use crate::cli::common::{Common, usage};
 use crate::cli::configs::{config_pairs, unset_keys};
@@ -10,11 +11,11 @@ use crate::cli::consent::ConsentArgs;
 use crate::cli::lang::{Now, parse_point, shown};
 use crate::cli::output::OutputArgs;
 use crate::cli::selection::Selection;
-use crate::cli::{Env, Outcome, Tool};
+use crate::cli::tool::Tool;
+use crate::cli::{Env, Outcome};
 use crate::client::offset_spec::Point;
 use crate::error::{Result, shell_word};
 use crate::store::TopicConfigs;
-use crate::types::{PARTITIONS_MAX, PartitionId, TopicName};
 
 /// Create, inspect, change, check and delete topics
 ///
@@ -259,17 +260,6 @@ struct RepairConsentArgs {
     yes: bool,
 }
 
-/// A config as people write it.
-pub(super) const CONFIG_EXAMPLE: &str = "segment.bytes=104857600";
-
-/// `--dry-run` of what needs no consent.
-#[derive(Debug, clap::Args)]
-pub(super) struct PlanArgs {
-    /// Print the plan, change nothing
-    #[arg(long, help_heading = "Changes")]
-    pub dry_run: bool,
-}
-
 impl Tool for Args {
     const NAME: &'static str = "mq-topics";
 
@@ -383,36 +373,6 @@ fn verify(args: VerifyArgs, can_ask: bool) -> Result<Verify> {
         repair,
         output,
     })
-}
-
-/// Names, each once, in the order given.
-pub(super) fn topic_names(args: &[String]) -> Result<Vec<TopicName>> {
-    args.iter()
-        .map(|name| TopicName::new(name.as_str()))
-        .collect::<Result<Vec<_>>>()
-        .map(once)
-}
-
-fn once<T: PartialEq>(items: Vec<T>) -> Vec<T> {
-    let mut kept = Vec::with_capacity(items.len());
-    for item in items {
-        if !kept.contains(&item) {
-            kept.push(item);
-        }
-    }
-    kept
-}
-
-pub(super) fn partition_count(text: &str) -> Result<PartitionId> {
-    text.parse()
-        .ok()
-        .filter(|n| (1..=PARTITIONS_MAX).contains(n))
-        .ok_or_else(|| {
-            usage(
-                format!("'{}' is not a number of partitions", text.escape_debug()),
-                format!("use 1 to {PARTITIONS_MAX}"),
-            )
-        })
 }
 
 fn point(text: &str, now: &Now) -> Result<Point> {

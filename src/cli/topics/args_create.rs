@@ -1,6 +1,6 @@
 //! The command line of `mq-topics create`.
 
-use super::args::{CONFIG_EXAMPLE, PlanArgs, partition_count, topic_names};
+use super::args_plan::{CONFIG_EXAMPLE, PlanArgs, partition_count, topic_names};
 use super::job::Create;
 use crate::cli::common::usage;
 use crate::cli::configs::config_pairs;

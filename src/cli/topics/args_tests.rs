@@ -4,6 +4,7 @@ use super::*;
 use crate::cli::consent::Consent;
 use crate::cli::output::OutputFormat;
 use crate::error::Error;
+use crate::types::TopicName;
 
 fn job(line: &str, can_ask: bool) -> Result<Job> {
     let now = Now {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::job::{Alter, Create, Delete};
-use super::run::PATIENCE;
+use crate::cli::common::PATIENCE;
 use crate::cli::output::{Cell, Column, Listing, OutputOptions};
 use crate::cli::{Env, Failures, Outcome};
 use crate::client::{Admin, NewReplicas, NewTopic, check_factor_alone};

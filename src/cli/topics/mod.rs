@@ -2,6 +2,7 @@
 
 mod args;
 mod args_create;
+mod args_plan;
 mod change;
 mod dump;
 mod job;

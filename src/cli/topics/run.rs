@@ -1,14 +1,9 @@
 //! `mq-topics` at work.
 
-use std::time::Duration;
-
 use super::job::Job;
 use super::{change, dump, show, verify};
 use crate::cli::{Env, Outcome};
 use crate::error::Result;
-
-/// How long a change tries for a lock.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs the job.
 ///

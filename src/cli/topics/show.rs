@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::job::{Describe, List, Offsets, Only};
-use super::run::PATIENCE;
+use crate::cli::common::PATIENCE;
 use crate::cli::lang::shown;
 use crate::cli::output::{
     Cell, Column, Listing, OutputFormat, OutputOptions, json_line, listing_width,

@@ -5,7 +5,7 @@ use std::io::BufWriter;
 use std::sync::Arc;
 
 use super::job::Verify;
-use super::run::PATIENCE;
+use crate::cli::common::PATIENCE;
 use crate::cli::consent::Consent;
 use crate::cli::output::{Cell, Column, Listing};
 use crate::cli::stdout::Stdout;

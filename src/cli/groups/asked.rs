@@ -1,0 +1,116 @@
+//! What was asked for, before it is done.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::cli::consent::Consent;
+use crate::cli::output::{Column, Listing, OutputOptions};
+use crate::cli::selection::Selection;
+use crate::cli::{Env, Outcome};
+use crate::error::Result;
+use crate::group::{self, OffsetChange};
+use crate::store::StoreDir;
+use crate::types::TopicName;
+
+/// A change of a group's offsets that needs consent.
+pub(crate) struct Asked<'a> {
+    /// Whose offsets.
+    pub group: &'a str,
+    /// Whether it is made.
+    pub consent: Consent,
+    /// How it is printed.
+    pub output: OutputOptions,
+}
+
+impl Asked<'_> {
+    /// Makes it. The plan comes first where somebody is asked, or where it is all; what was done comes
+    /// after it where somebody asked for a format.
+    pub fn change(
+        &self,
+        env: &Env,
+        plan: impl FnOnce() -> Result<Vec<OffsetChange>>,
+        question: impl FnOnce(&str) -> String,
+        make: impl FnOnce(&mut Vec<String>) -> Result<Vec<OffsetChange>>,
+    ) -> Result<Outcome> {
+        if self.consent != Consent::Given {
+            // What is refused is told before anybody is asked.
+            let changes = plan()?;
+            print(self.group, &changes, self.output, env)?;
+            let moved = changes.iter().filter(|change| change.from != change.to);
+            if !self
+                .consent
+                .proceed(env, &question(&count(moved.count())))?
+            {
+                return Ok(Outcome::Done);
+            }
+        }
+        let done = warned(env, make)?;
+        if self.consent == Consent::Given && self.output.is_given {
+            print(self.group, &done, self.output, env)?;
+        }
+        Ok(Outcome::Done)
+    }
+}
+
+/// ` of orders:0, app-*`; nothing where nothing was named.
+pub(crate) fn of_topics(topics: &Selection) -> String {
+    if topics.is_empty() {
+        String::new()
+    } else {
+        format!(" of {topics}")
+    }
+}
+
+/// The topics that a group has committed offsets of, there or not.
+pub(crate) fn topics_of(store: &Arc<StoreDir>, group: &str) -> Result<Vec<TopicName>> {
+    let state = group::committed_offsets(store, group)?;
+    let names: BTreeSet<TopicName> = state.offsets().map(|(topic, ..)| topic.clone()).collect();
+    Ok(names.into_iter().collect())
+}
+
+/// Makes a change, and warns of what is wrong with the group's files, whatever comes of it.
+pub(crate) fn warned<T>(
+    env: &Env,
+    change: impl FnOnce(&mut Vec<String>) -> Result<T>,
+) -> Result<T> {
+    let mut notes = Vec::new();
+    let outcome = change(&mut notes);
+    for note in notes {
+        env.warn(&note);
+    }
+    outcome
+}
+
+/// `1 committed offset`, `2 committed offsets`.
+pub(crate) fn count(n: usize) -> String {
+    let what = if n == 1 { "offset" } else { "offsets" };
+    format!("{n} committed {what}")
+}
+
+/// Prints a plan.
+pub(crate) fn print(
+    group: &str,
+    changes: &[OffsetChange],
+    output: OutputOptions,
+    env: &Env,
+) -> Result<()> {
+    let mut rows = Listing::stdout(env, &PLAN, output);
+    for change in changes {
+        rows.row(vec![
+            group.into(),
+            change.tp.topic.as_str().into(),
+            change.tp.partition.into(),
+            change.from.into(),
+            change.to.into(),
+        ])?;
+    }
+    rows.finish()
+}
+
+pub(crate) const PLAN: [Column; 5] = [
+    Column::text("group"),
+    Column::text("topic"),
+    Column::number("partition").short("part"),
+    Column::number("committed_offset").short("offset"),
+    Column::number("new_offset").short("new"),
+];
