@@ -104,25 +104,25 @@ fi
 
 # --- syncs
 
-sabotage "a group commit syncs no segment" src/store/committer.rs \
+sabotage "a group commit syncs no segment" src/partition/append/committer.rs \
   '            file.sync_data()
                 .map_err(|e| Error::io("sync", join(&**dir, name), e))?;' \
   '            let _ = (name, file);' \
   crash stop_in_append
 
-sabotage "a group commit syncs no names" src/store/committer.rs \
+sabotage "a group commit syncs no names" src/partition/append/committer.rs \
   'if page.unsynced_names > 0 {' 'if page.unsynced_names > u64::MAX - 1 {' \
   crash stop_in_rolls
 
-sabotage "a recovery counts no names" src/store/mend.rs \
+sabotage "a recovery counts no names" src/partition/recovery/replica_recovery.rs \
   'page.unsynced_names += 1;' 'page.unsynced_names += 0;' \
   crash stop_in_the_recovery_from_a_roll
 
-sabotage "a rescue does not sync its copies" src/storage/rescue.rs \
+sabotage "a rescue does not sync its copies" src/log/unsynced_rewrite.rs \
   '        copy.sync_data().map_err(|e| sync_failed(&path, e))?;' '' \
   crash stop_in_rescue
 
-sabotage "a recovery after a reboot syncs nothing" src/store/mend.rs \
+sabotage "a recovery after a reboot syncs nothing" src/partition/recovery/replica_recovery.rs \
   'fn sync_from(&self, segment: Offset) -> Result<()> {' \
   'fn sync_from(&self, segment: Offset) -> Result<()> {
         if segment >= 0 {
@@ -130,45 +130,45 @@ sabotage "a recovery after a reboot syncs nothing" src/store/mend.rs \
         }' \
   crash a_boot_that_lost_nothing
 
-sabotage "a creator does not sync its replica" src/store/new_replica.rs \
+sabotage "a creator does not sync its replica" src/lifecycle/new_replica.rs \
   '    dir.sync().map_err(error("sync"))?;' '' \
   crash stop_in_create
 
 sabotage "creators lock a partition's replicas in the order of the assignment" \
-  src/store/new_replica.rs \
+  src/lifecycle/new_replica.rs \
   '    plans.sort_by(|a, b| (&a.tp, a.broker).cmp(&(&b.tp, b.broker)));' \
   '    plans.sort_by(|a, b| a.tp.cmp(&b.tp));' \
   cluster_topics creators_of_one_topic
 
-sabotage "a deletion forgets what the topic had retired" src/store/lifecycle.rs \
+sabotage "a deletion forgets what the topic had retired" src/lifecycle/topics.rs \
   'retired.map(|gone| (gone.partition, gone.broker, gone.uuid))' \
   'retired.take(0).map(|gone| (gone.partition, gone.broker, gone.uuid))' \
   cluster_topics a_reassignment_is_begun
 
-sabotage "who uses a topic first does not sync its name" src/store/names.rs \
+sabotage "who uses a topic first does not sync its name" src/partition/dir_sync.rs \
   'if known >= version {' 'if known >= version || version < u64::MAX {' \
   crash successor_in_add_partitions
 
-sabotage "a failed sync is forgotten" src/store/committer.rs \
+sabotage "a failed sync is forgotten" src/partition/append/committer.rs \
   '            return self.sync_failed(&page, e);' '            let _ = e;' \
   crash an_error_at_every_operation
 
-sabotage "a failed sync leaves no note" src/store/replica.rs \
+sabotage "a failed sync leaves no note" src/partition/replica.rs \
   'let _ = note.write_failed(&*file);' 'let _ = (&note, &file);' \
   failed_sync a_failed_sync
 
-sabotage "a commit leaves no note" src/store/committer.rs \
+sabotage "a commit leaves no note" src/partition/append/committer.rs \
   '        note.write(held.file())
             .map_err(|e| self.sync_error("write", e))?;' '        let _ = note;' \
   failed_sync a_sync_whose_end_nobody_saw
 
-sabotage "a rescue that died is not done again" src/store/recovery_decision.rs \
+sabotage "a rescue that died is not done again" src/partition/recovery/decision.rs \
   'open_sync || found.copy_begun;' 'open_sync;' \
   lib recovery_decision
 
 # --- locks
 
-sabotage "no append lock" src/store/replica.rs \
+sabotage "no append lock" src/partition/replica.rs \
   '                .map_err(|e| self.page_error("lock", e))?;
             if locked {' \
   '                .map_err(|e| self.page_error("lock", e))?;
@@ -184,7 +184,7 @@ sabotage "verify looks behind an index without the lock" src/client/verify.rs \
     match replica.read_page()? {' \
   verify what_is_no_damage
 
-sabotage "a broken holder of the fenced lock goes on" src/store/fenced_lock/guard.rs \
+sabotage "a broken holder of the fenced lock goes on" src/store/lock/fenced_lock/guard.rs \
   '        if self.holds()? {
             Ok(())' \
   '        if self.holds()? || self.n < u64::MAX {
@@ -198,7 +198,7 @@ sabotage "the checksum of a batch is not looked at" src/record/view.rs \
   'if crc32c::crc32c(covered) == self.header.crc || self.header.crc != 0 {' \
   damage every_flipped_bit_of_a_segment
 
-sabotage "the checksum of the page is not looked at" src/store/page.rs \
+sabotage "the checksum of the page is not looked at" src/partition/state_page.rs \
   '            || crc32fast::hash(raw.get(..CRC_AT)?) != crc' \
   '            || (crc32fast::hash(raw.get(..CRC_AT)?) != crc && crc == 0)' \
   damage every_flipped_bit_of_the_page
@@ -210,39 +210,39 @@ sabotage "the checksum of a topic file is not looked at" src/store/json_file.rs 
 
 # --- epochs and generations
 
-sabotage "the epoch of a batch is not held against the checkpoint" src/storage/walk.rs \
+sabotage "the epoch of a batch is not held against the checkpoint" src/log/walk.rs \
   'if due != Some(header.leader_epoch) {' \
   'if due != Some(header.leader_epoch) && header.leader_epoch < 0 {' \
   damage every_flipped_bit_of_a_segment
 
-sabotage "no seal where shown records are gone" src/store/recovery_decision.rs \
+sabotage "no seal where shown records are gone" src/partition/recovery/decision.rs \
   'let seal = lost || (!same_boot && (!found.every_message || found.replicated));' 'let seal = false;' \
   crash stop_in_append_never
 
-sabotage "no seal after a reboot" src/store/recovery_decision.rs \
+sabotage "no seal after a reboot" src/partition/recovery/decision.rs \
   'let seal = lost || (!same_boot && (!found.every_message || found.replicated));' 'let seal = lost;' \
   crash what_a_reader_saw
 
-sabotage "an epoch that may have been used is used again" src/store/mend.rs \
+sabotage "an epoch that may have been used is used again" src/partition/recovery/replica_recovery.rs \
   'next.leader_epoch = next.leader_epoch.max(self.judge.leader_epoch);' '' \
   crash successor_in_alter
 
-sabotage "a checkpoint that was renamed is taken for synced" src/store/mend.rs \
-  'let synced = dir.sync().map_err(|e| storage::sync_failed(dir.path(), e));
+sabotage "a checkpoint that was renamed is taken for synced" src/partition/recovery/replica_recovery.rs \
+  'let synced = dir.sync().map_err(|e| log::sync_failed(dir.path(), e));
             return' \
   'let synced = Ok(());
             let _ = dir;
             return' \
   crash successor_in_rebuild
 
-sabotage "an acknowledgement does not look at the page" src/store/confirm.rs \
+sabotage "an acknowledgement does not look at the page" src/partition/append/confirm.rs \
   '    if let Some(why) = page.offline {
         let offline' \
   '    if let Some(why) = page.offline.filter(|_| page.generation == 0) {
         let offline' \
   failed_sync is_not_acknowledged
 
-sabotage "a boot id counts for nothing" src/store/mend.rs \
+sabotage "a boot id counts for nothing" src/partition/recovery/replica_recovery.rs \
   '        if page.boot_id != self.judge.boot_id {
             return self.recover(Some(page));' \
   '        if page.boot_id != self.judge.boot_id && page.sequence == 0 {
@@ -271,25 +271,25 @@ sabotage "notes of other logs stay" src/group/held.rs \
 
 # --- bounds
 
-sabotage "readers are shown what is not durable" src/store/page.rs \
+sabotage "readers are shown what is not durable" src/partition/state_page.rs \
   '            self.durable.offset
         } else {' \
   '            self.tail.end
         } else {' \
   crash what_an_open_reader_saw
 
-sabotage "damage without a page is cut" src/storage/recovery.rs \
+sabotage "damage without a page is cut" src/log/recovery.rs \
   'if from.durable.is_none()
                 && sound_behind' \
   'if from.durable.is_none() && base == Offset::MAX
                 && sound_behind' \
   lib storage
 
-sabotage "what is below durable is cut" src/storage/recovery.rs \
+sabotage "what is below durable is cut" src/log/recovery.rs \
   'if start.position > len {' 'if start.position > len && len == u64::MAX {' \
   damage every_file_cut_at_every_length
 
-sabotage "a cut takes the place of an earlier one" src/storage/recovery.rs \
+sabotage "a cut takes the place of an earlier one" src/log/recovery.rs \
   'dir.rename_new(unfinished, name)' 'dir.rename(unfinished, name)' \
   lib what_was_cut_before
 
@@ -299,7 +299,7 @@ sabotage "no limit on what records decompress to" src/record/compression.rs \
 
 # --- groups
 
-sabotage "a partition is given up before its reader stopped" src/client/group_session/keeper/handover.rs \
+sabotage "a partition is given up before its reader stopped" src/client/group_session/membership_thread/handover.rs \
   'let is_stopped = holding.is_stopped || is_idle || self.ended.is_some();' \
   'let is_stopped = holding.is_stopped || is_idle || self.ended.is_some() || holding.generation > 0;' \
   groups members_come
@@ -342,13 +342,13 @@ sabotage "a commit does not read the group anew" src/group/membership.rs \
   'if self.others_are_old {' \
   lib membership
 
-sabotage "who takes over does not read what is committed" src/client/group_session/keeper/handover.rs \
+sabotage "who takes over does not read what is committed" src/client/group_session/membership_thread/handover.rs \
   '        self.member.refresh_offsets()?;
         if self.options.to_end {' \
   '        if self.options.to_end {' \
   groups members_come
 
-sabotage "who starts a partition commits nothing" src/client/group_session/keeper/handover.rs \
+sabotage "who starts a partition commits nothing" src/client/group_session/membership_thread/handover.rs \
   'if self.options.commit != CommitWhen::Never {
                 let starts' \
   'if self.options.commit == CommitWhen::OnExit {
@@ -399,23 +399,23 @@ sabotage "who was taken for dead reads on" src/client/group_session.rs \
   'if is_same(&seen.file) || lock' 'if seen.member != Uuid([0; 16]) || is_same(&seen.file) || lock' \
   groups_session taken_for_dead
 
-sabotage "a reset does not look for members" src/group/change.rs \
+sabotage "a reset does not look for members" src/group/living.rs \
   '    if members.is_empty() {' '    if members.len() < usize::MAX {' \
   offsets nothing_moves
 
 # --- replicas
 
-sabotage "a follower is not cut" src/store/follower.rs \
+sabotage "a follower is not cut" src/partition/replication/follower.rs \
   'if to < own.tail.end {' 'if to < 0 {' \
   divergence a_leader_that_returns
 
-sabotage "a page of another epoch counts" src/store/page.rs \
+sabotage "a page of another epoch counts" src/partition/state_page.rs \
   '&& self.leader_epoch == epoch
             && self.offline' '&& (self.leader_epoch == epoch || epoch >= 0)
             && self.offline' \
   divergence histories
 
-sabotage "the high watermark does not wait for who joins" src/store/watermark.rs \
+sabotage "the high watermark does not wait for who joins" src/partition/replication/high_watermark.rs \
   'joining.contains(&replica.uuid)' '(joining.contains(&replica.uuid) && replica.broker < 0)' \
   divergence what_comes_while_a_follower_joins
 
@@ -424,7 +424,7 @@ sabotage "a producer at work gives up at once where all brokers are down" src/cl
   'self.met_daemon = self.liveness.any_alive(partition);' \
   cluster outages
 
-sabotage "a copy of a log directory is taken for the moved one" src/store/log_dir.rs \
+sabotage "a copy of a log directory is taken for the moved one" src/store/brokers/log_dir.rs \
   'Ok(claimed && claim_at(&registered_path(store, file))?.is_none())' \
   'Ok(claimed)' \
   cluster moved
@@ -437,104 +437,104 @@ sabotage "a new leader is taken to have every batch" src/client/replicated.rs \
   '.is_some_and(|end| end > *offset)' '.is_none_or(|end| end > *offset || *offset >= 0)' \
   fencing who_stood_still
 
-sabotage "a truncation does not sync its page first" src/store/truncate.rs \
+sabotage "a truncation does not sync its page first" src/partition/recovery/truncate.rs \
   '        self.held.publish_synced(&mut page)?;
         self.finish_truncation' '        self.held.publish(&mut page)?;
         self.finish_truncation' \
   divergence whoever_follows_dies
 
-sabotage "a follower does not sync what it copies" src/store/follower.rs \
+sabotage "a follower does not sync what it copies" src/partition/replication/follower.rs \
   '        committer.commit(page.tail.end)?;' '        let _ = committer;' \
   divergence followers_copy
 
-sabotage "who is not in sync is elected" src/cluster/control/causes.rs \
+sabotage "who is not in sync is elected" src/cluster/controller/causes.rs \
   'among == Among::All || p.meta.is_in_sync(*b)' 'among == Among::All || p.meta.leader >= 0' \
   lib control::tests
 
-sabotage "a controller that was superseded changes what it likes" src/cluster/control/hold.rs \
+sabotage "a controller that was superseded changes what it likes" src/cluster/controller/metadata_update.rs \
   'file.epoch == self.epoch' 'file.epoch >= self.epoch' \
   lib control::tests
 
-sabotage "a leader that lost records begins a new epoch" src/store/leadership.rs \
+sabotage "a leader that lost records begins a new epoch" src/partition/replication/leadership.rs \
   '&& let Some(ahead) = extents.ahead_of(tp, partition, to)' \
   '&& let Some(ahead) = extents.ahead_of(tp, partition, to).filter(|id| *id < 0)' \
   divergence a_leader_that_lost_records
 
-sabotage "segments are taken over before the old directory is surely aside" src/store/replace.rs \
+sabotage "segments are taken over before the old directory is surely aside" src/lifecycle/replace.rs \
   '            logs.sync()
-                .map_err(|e| crate::storage::sync_failed(logs.path(), e))?;
+                .map_err(|e| crate::log::sync_failed(logs.path(), e))?;
         }
         self.each_of' '        }
         self.each_of' \
   divergence whoever_makes_it_anew_dies
 
-sabotage "after a reboot nobody recovers the followers" src/store/first_use.rs \
+sabotage "after a reboot nobody recovers the followers" src/partition/first_use.rs \
   '    recover_followers(store, &reader)?;' '    let _ = recover_followers;' \
   divergence after_a_reboot
 
-sabotage "the dead leave before anyone looked at the leader" src/cluster/control/step.rs \
+sabotage "the dead leave before anyone looked at the leader" src/cluster/controller/step.rs \
   'if p.reign.view == View::Stands && !p.is_reported() {' \
   'if p.reign.view != View::Stranded && !p.is_reported() {' \
   lib control::tests
 
-sabotage "what was known of a leader outlives its epoch" src/cluster/control/partition.rs \
+sabotage "what was known of a leader outlives its epoch" src/cluster/controller/partition.rs \
   '        self.reign = Reign::new(if same { failover } else { Failover::default() });' \
   '        self.reign.failover = if same { failover } else { Failover::default() };' \
   lib control::tests
 
-sabotage "a leader found useless still stands" src/cluster/control/causes.rs \
+sabotage "a leader found useless still stands" src/cluster/controller/causes.rs \
   'if p.reign.view == View::Stands {' 'if p.reign.view == View::Stands && p.meta.leader < 0 {' \
   lib control::tests
 
-sabotage "leadership moves to a full disk" src/cluster/control/causes.rs \
+sabotage "leadership moves to a full disk" src/cluster/controller/causes.rs \
   'fail_over(cx, p, sight, sealed, leaving, |has_room| has_room);' \
   'fail_over(cx, p, sight, sealed, leaving, |has_room| has_room || !has_room);' \
   lib control::tests
 
-sabotage "a holder that beats counts as stopped" src/cluster/control/judge.rs \
+sabotage "a holder that beats counts as stopped" src/cluster/controller/failover_policy.rs \
   'let seen = (sequence, beat);' 'let seen = (sequence, beat.min(0));' \
   lib control::tests
 
-sabotage "a leader that is gone waits for no dead one that has more" src/cluster/control/causes.rs \
+sabotage "a leader that is gone waits for no dead one that has more" src/cluster/controller/causes.rs \
   'dead.find(|b| sight.is_ahead(p, *b, to))' 'dead.find(|b| sight.is_ahead(p, *b, to) && *b < 0)' \
   lib control::tests
 
-sabotage "an epoch begins though a dead one in sync has more" src/store/leadership.rs \
+sabotage "an epoch begins though a dead one in sync has more" src/partition/replication/leadership.rs \
   'if claim == Claim::Clean' 'if claim == Claim::Clean && epoch < 0' \
   promises no_epoch_begins
 
-sabotage "a mover does not beat for its seal" src/store/replica.rs \
+sabotage "a mover does not beat for its seal" src/partition/replica.rs \
   'Heartbeat::start(Arc::clone(&self.page), MOVER_BEAT_AT)' \
   'Heartbeat::start(Arc::clone(&self.page), MOVER_BEAT_AT + 512)' \
   promises a_writer_leaves
 
-sabotage "a move has two seconds, however near it comes" src/cluster/approach.rs \
+sabotage "a move has two seconds, however near it comes" src/cluster/controller/approach.rs \
   '(self.smallest, self.since) = (Some(gap), now);' 'self.smallest = Some(gap);' \
   lib approach::tests
 
-sabotage "a listing takes in what a killed roll left" src/store/log_snapshot.rs \
+sabotage "a listing takes in what a killed roll left" src/partition/log_snapshot.rs \
   'segments: segments.up_to(page.tail.active),' 'segments,' \
   promises a_killed_roll
 
-sabotage "damage is told by an old look" src/store/reader.rs \
+sabotage "damage is told by an old look" src/partition/read/reader.rs \
   'if !fresh {' 'if !fresh && bytes_max == 0 {' \
   promises a_reader_of_a_follower
 
-sabotage "a reader does not hold the page against its files" src/store/reader_state.rs \
+sabotage "a reader does not hold the page against its files" src/partition/read/reader_state.rs \
   'if !self.page_fits()? {' 'if !self.page_fits()? && page.tail.end < 0 {' \
   promises records_of_a_lost_mount
 
-sabotage "a follower's page is not held against its files" src/store/first_use.rs \
+sabotage "a follower's page is not held against its files" src/partition/first_use.rs \
   'matches!(page, Ok(Some(page)) if !is_believed(store, &page))' \
   'matches!(page, Ok(Some(page)) if !is_believed(store, &page) && tp.partition < 0)' \
   promises pages_older_than
 
-sabotage "what is sound before damage is kept back" src/store/reader_scan.rs \
+sabotage "what is sound before damage is kept back" src/partition/read/scan.rs \
   'if scanned.used > scanned.before || at_end {' \
   'if (scanned.used > scanned.before && scanned.damage.is_none()) || at_end {' \
   promises sound_records_before
 
-sabotage "epochs are in memory before their checkpoint" src/store/mend.rs \
+sabotage "epochs are in memory before their checkpoint" src/partition/recovery/replica_recovery.rs \
   '        self.write_epochs(page, &epochs)?;
         *self.epochs = epochs;
         Ok(())' \
@@ -542,11 +542,11 @@ sabotage "epochs are in memory before their checkpoint" src/store/mend.rs \
         self.write_epochs(page, &epochs)' \
   promises a_follower_has_no_epoch
 
-sabotage "who waits for a sync does not see its holder beat" src/store/heartbeat.rs \
+sabotage "who waits for a sync does not see its holder beat" src/store/lock/heartbeat.rs \
   'if self.beat.look(beat, now) >= self.stopped_after {' 'if self.beat.look(0, now) >= self.stopped_after {' \
   promises syncs_of_seconds
 
-sabotage "a removed sync.lock takes its note with it" src/store/sync_lock.rs \
+sabotage "a removed sync.lock takes its note with it" src/partition/append/sync_lock.rs \
   '    let made = note
         .write(&*file)
         .and_then(|()| dir.rename_new(&temporary, SYNC_FILE));' \
@@ -554,58 +554,58 @@ sabotage "a removed sync.lock takes its note with it" src/store/sync_lock.rs \
     let made = dir.rename_new(&temporary, SYNC_FILE);' \
   promises a_sync_lock_that_is_removed
 
-sabotage "a sync is published though its lock was replaced" src/store/committer.rs \
+sabotage "a sync is published though its lock was replaced" src/partition/append/committer.rs \
   'if !self.sync.in_place()? {' 'if !self.sync.in_place()? && target < 0 {' \
   promises a_sync_lock_that_is_replaced
 
-sabotage "a truncation forgets a sync whose end nobody saw" src/store/commit_note.rs \
+sabotage "a truncation forgets a sync whose end nobody saw" src/partition/append/commit_note.rs \
   'let before = matches!(page.intent, Intent::Truncate(_))' 'let before = matches!(page.intent, Intent::Roll(_))' \
   lib truncate::tests
 
-sabotage "a roll empties a log that holds records" src/storage/appender.rs \
+sabotage "a roll empties a log that holds records" src/log/appender.rs \
   'if begins_with_a_batch(&*self.dir, next.active, None)? {' \
   'if begins_with_a_batch(&*self.dir, next.active, None)? && next.active < 0 {' \
   lib a_roll_never_empties
 
-sabotage "an append does not beat" src/store/replica.rs \
+sabotage "an append does not beat" src/partition/replica.rs \
   'beat: Heartbeat::start(Arc::clone(&self.page), BEAT_AT),' \
   'beat: Heartbeat::start(Arc::clone(&self.page), BEAT_AT + 1024),' \
   promises an_append_whose_write
 
-sabotage "a recovery leaves no note of its syncs" src/store/mend.rs \
+sabotage "a recovery leaves no note of its syncs" src/partition/recovery/replica_recovery.rs \
   '                self.held
                     .note_recovery(next.generation, recovered.tail.end)?;' '' \
   promises a_recovery_that_died_in_its_sync
 
-sabotage "an acknowledgement does not ask for the replica of its append" src/store/confirm.rs \
+sabotage "an acknowledgement does not ask for the replica of its append" src/partition/append/confirm.rs \
   'if page.replica_uuid != appended.replica {' 'if page.replica_uuid != appended.replica && page.tail.end < 0 {' \
   lib confirm::tests
 
-sabotage "a page is believed that does not fit its log" src/store/end_of_files.rs \
+sabotage "a page is believed that does not fit its log" src/partition/end_of_files.rs \
   'if unasked || found.appends {' 'if unasked || found.appends || page.tail.end >= 0 {' \
   promises a_leaders_page_that_is_older
 
-sabotage "a topic file names replicas that were removed meanwhile" src/store/new_replica.rs \
+sabotage "a topic file names replicas that were removed meanwhile" src/lifecycle/made_replica.rs \
   'Ok(found) => Ok(found == self.identity),' 'Ok(_) => Ok(true),' \
   lib what_is_removed_while_it_is_made
 
-sabotage "a living maker counts as dead" src/store/maker.rs \
+sabotage "a living maker counts as dead" src/lifecycle/maker.rs \
   'Ok(!free.map_err(' 'Ok(maker == Uuid::ZERO && !free.map_err(' \
   lib a_living_makers_is_waited_for
 
-sabotage "a proof that is on its way is not waited for" src/store/strays.rs \
-  'graveyard::gather(store, patience)?;' 'let _ = patience;' \
+sabotage "a proof that is on its way is not waited for" src/lifecycle/strays.rs \
+  'store::gather(store, patience)?;' 'let _ = patience;' \
   lib a_proof_on_its_way
 
-sabotage "a slow disk is given no more time than a quick one" src/store/timed_reads.rs \
-  '(*after * 2).clamp(WITHIN, WITHIN_MAX)' '(*after * 2).clamp(WITHIN, WITHIN)' \
+sabotage "a slow disk is given no more time than a quick one" src/store/brokers/slow_disks.rs \
+  '(*after * 2).clamp(PAGE_READ_WITHIN, PAGE_READ_WITHIN_MAX)' '(*after * 2).clamp(PAGE_READ_WITHIN, PAGE_READ_WITHIN)' \
   lib a_disk_that_does_not_answer
 
-sabotage "who ends while the disk of the leader is away is out of sync" src/cluster/control/judge.rs \
+sabotage "who ends while the disk of the leader is away is out of sync" src/cluster/controller/failover_policy.rs \
   'Some(Look::Unreadable | Look::Failed) => true,' 'Some(Look::Unreadable) => true,' \
   lib who_ends_while_the_leaders
 
-sabotage "a log is sealed by a page that does not fit it" src/store/seal.rs \
+sabotage "a log is sealed by a page that does not fit it" src/partition/replication/seal.rs \
   'Some(page) => replica.end_of_files(page)? == Ordering::Equal,' 'Some(page) => page.tail.end >= 0,' \
   lib a_log_is_sealed_at_its_end
 
@@ -613,15 +613,15 @@ sabotage "an append does not ask whether its file has a name" src/disk/os/file.r
   'if stat.st_nlink == 0 {' 'if stat.st_nlink == 0 && stat.st_size < 0 {' \
   promises a_log_that_goes_under
 
-sabotage "a look misses a proof that came into its place meanwhile" src/store/strays.rs \
-  '&& !graveyard::is_deleted(store, topic_id, uuid)?' '' \
+sabotage "a look misses a proof that came into its place meanwhile" src/lifecycle/strays.rs \
+  '&& !store::is_deleted(store, topic_id, uuid)?' '' \
   looks a_deletion_under_way
 
 sabotage "a part of the watcher sleeps over what it was given" src/disk/watch/shared.rs \
   'is_some_and(Part::has_something) {' 'is_some_and(|part| part.sleeps) {' \
   lib a_part_does_not_sleep
 
-sabotage "an alter waits no longer for slow disks than a daemon" src/store/lifecycle.rs \
+sabotage "an alter waits no longer for slow disks than a daemon" src/lifecycle/topics.rs \
   'InSync::patient(store, patience)' 'InSync::new(store)' \
   promises a_change_of_many
 
@@ -629,11 +629,11 @@ sabotage "a short append is an unknown outcome" src/disk/os/file.rs \
   'Err(rustix::io::Errno::NOSPC.into())' 'Err(io::ErrorKind::WriteZero.into())' \
   promises a_commit_that_fits
 
-sabotage "a lock's holder leaves no directory to the next one" src/store/fenced_lock/guard.rs \
+sabotage "a lock's holder leaves no directory to the next one" src/store/lock/fenced_lock/guard.rs \
   'let _ = self.dir.rename(&own, &self.spare_dir());' 'let _ = self.dir.remove_dir(&own);' \
   promises a_topic_is_deleted_from_a_disk_with_nothing_left
 
-sabotage "a follower that is taken out joins again at once" src/cluster/lane.rs \
+sabotage "a follower that is taken out joins again at once" src/cluster/replication/partition_fetch.rs \
   '(self.pause * 2).clamp(WAIT_MIN, WAIT_MAX)' 'Duration::ZERO' \
   promises a_follower_that_is_taken_out_again_and_again
 
@@ -641,8 +641,8 @@ sabotage "a file of a group's store keeps the mode of the umask" src/disk/os/sha
   'if access.is_shared() && access.group == group {' 'if access.group < u32::MAX {' \
   promises a_store_without_acls_is_shared_too
 
-sabotage "a join by a broker held for dead is not looked at again" src/cluster/control/step.rs \
-  'p.due.again_by(now + JOINING_GIVEN);' '' \
+sabotage "a join by a broker held for dead is not looked at again" src/cluster/controller/step.rs \
+  'p.due.again_by(now + JOIN_WITHIN);' '' \
   lib who_is_about_to_join
 
 sabotage "what ends the headers of a template may stand across a field's end" src/cli/lang/ambiguity.rs \
