@@ -376,7 +376,7 @@ fn topic_id(store: &Store, topic: &str) -> mq::types::Uuid {
 
 #[test]
 fn what_dead_makers_of_stores_and_groups_left_goes() {
-    use mq::store::Unborn;
+    use mq::store::StagingDir;
     let store = Store::new();
     let open = store.open();
     let mut dead = Vec::new();
@@ -388,7 +388,7 @@ fn what_dead_makers_of_stores_and_groups_left_goes() {
         dead.push(left);
     }
     for dir in [Arc::clone(open.root()), open.groups_dir().expect("groups")] {
-        let unborn = Unborn::make(&dir).expect("made");
+        let unborn = StagingDir::make(&dir).expect("made");
         alive.push((dir.path().join(unborn.name()), unborn));
     }
     let _broker = store.start();

@@ -14,7 +14,7 @@ use common::tally::Tally;
 use mq::client::{Admin, open_reader};
 use mq::disk::{Disk as _, Open};
 use mq::error::{Kind, Result};
-use mq::partition::{Committer, PAGE_FILE, Page, PartitionWriter, SYNC_FILE, confirm};
+use mq::partition::{Committer, PAGE_FILE, PartitionWriter, SYNC_FILE, StatePage, confirm};
 use rustix::io::Errno;
 
 const REPLICA: &str = "/store/brokers/0/logs/t-0";
@@ -121,7 +121,7 @@ fn go_on(what: &str, sim: &SimDisk, ledger: &mut Ledger) -> bool {
     asked
 }
 
-fn page(worker: &Worker) -> Page {
+fn page(worker: &Worker) -> StatePage {
     let reader = open_reader(&worker.store, &tp("t", 0)).expect("a reader");
     reader.page().expect("a page")
 }

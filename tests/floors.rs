@@ -343,11 +343,7 @@ fn the_search_sees_what_it_should() {
     );
     assert_eq!(code_of("a\n#[cfg(test)]\nmod tests;\nd\n"), "a\nd\n");
     assert!(refusal("store", "log").is_none());
-    for (module, other) in [
-        ("log", "store"),
-        ("group", "cluster"),
-        ("client", "cli"),
-    ] {
+    for (module, other) in [("log", "store"), ("group", "cluster"), ("client", "cli")] {
         assert!(
             refusal(module, other).is_some(),
             "{module} must not use {other}"

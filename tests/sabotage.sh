@@ -594,7 +594,7 @@ sabotage "a living maker counts as dead" src/lifecycle/maker.rs \
   lib a_living_makers_is_waited_for
 
 sabotage "a proof that is on its way is not waited for" src/lifecycle/strays.rs \
-  'store::gather(store, patience)?;' 'let _ = patience;' \
+  'store::gather_proofs(store, patience)?;' 'let _ = patience;' \
   lib a_proof_on_its_way
 
 sabotage "a slow disk is given no more time than a quick one" src/store/brokers/slow_disks.rs \
@@ -602,7 +602,7 @@ sabotage "a slow disk is given no more time than a quick one" src/store/brokers/
   lib a_disk_that_does_not_answer
 
 sabotage "who ends while the disk of the leader is away is out of sync" src/cluster/controller/failover_policy.rs \
-  'Some(Look::Unreadable | Look::Failed) => true,' 'Some(Look::Unreadable) => true,' \
+  'Some(ReplicaSnapshot::Unreadable | ReplicaSnapshot::Failed) => true,' 'Some(ReplicaSnapshot::Unreadable) => true,' \
   lib who_ends_while_the_leaders
 
 sabotage "a log is sealed by a page that does not fit it" src/partition/replication/seal.rs \

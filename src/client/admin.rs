@@ -9,7 +9,7 @@ use super::consumer::open_now;
 use super::followers::{FollowerDescription, followers};
 use crate::disk::EntryKind;
 use crate::error::{Error, Result};
-use crate::partition::{self, Page, PartitionReader};
+use crate::partition::{self, PartitionReader, StatePage};
 use crate::store::topics::topic_file;
 use crate::store::{DescribedConfig, StoreDir, TopicMeta};
 use crate::types::{BrokerId, LeaderEpoch, Offset, PartitionId, TopicName, TopicPartition, Uuid};
@@ -223,7 +223,7 @@ impl Admin {
     }
 }
 
-fn log_description(reader: &PartitionReader, page: &Page) -> Result<LogDescription> {
+fn log_description(reader: &PartitionReader, page: &StatePage) -> Result<LogDescription> {
     let dir = reader.replica().dir();
     let entries = dir
         .list(".")

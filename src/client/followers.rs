@@ -1,6 +1,6 @@
 //! How far a partition's followers are.
 
-use crate::partition::{Page, Replica};
+use crate::partition::{Replica, StatePage};
 use crate::store::{PartitionMeta, StoreDir, TopicMeta};
 use crate::types::{BrokerId, Offset, TopicPartition};
 
@@ -50,7 +50,7 @@ pub(super) fn followers(
         .collect()
 }
 
-fn page_of(store: &StoreDir, tp: &TopicPartition, broker: BrokerId) -> Option<Page> {
+fn page_of(store: &StoreDir, tp: &TopicPartition, broker: BrokerId) -> Option<StatePage> {
     let replica = Replica::open(store, tp, broker).ok()?;
     replica.read_page().ok().flatten()
 }

@@ -9,7 +9,7 @@
 use super::admin::Admin;
 use super::verify::Verified;
 use crate::error::{Error, Kind, Result};
-use crate::partition::{Page, PartitionWriter};
+use crate::partition::{PartitionWriter, StatePage};
 use crate::store::TopicHandle;
 use crate::types::{LeaderEpoch, Offset, TopicPartition};
 
@@ -20,7 +20,7 @@ impl Admin {
     ///
     /// # Errors
     /// [`Kind::BrokerState`] where another replica has more than would be left ([`refused`]).
-    pub fn repair(&self, tp: &TopicPartition) -> Result<Page> {
+    pub fn repair(&self, tp: &TopicPartition) -> Result<StatePage> {
         let topic = TopicHandle::open(self.store(), &tp.topic)?;
         let partition = topic.partition(tp.partition)?;
         let leader = self.verify_replica(tp, partition.leader, true)?;

@@ -21,7 +21,7 @@ use super::ledger::Ticket;
 use super::producer_options::{Acks, Onlooker, ProducerOptions};
 use crate::error::{Error, Kind, Result};
 use crate::log::LeaderEpochs;
-use crate::partition::{Appended, Page, PartitionWriter};
+use crate::partition::{Appended, PartitionWriter, StatePage};
 use crate::store::brokers::failure_reports;
 use crate::store::{Liveness, StoreDir};
 use crate::types::{LeaderEpoch, Offset, PartitionId, TopicName, TopicPartition, Uuid};
@@ -394,12 +394,13 @@ impl Appending {
 }
 
 /// The leader's page and epochs, both of one state of its log.
-fn ask(writer: &mut PartitionWriter) -> Result<(Page, LeaderEpochs)> {
+fn ask(writer: &mut PartitionWriter) -> Result<(StatePage, LeaderEpochs)> {
     for _ in 0..RESOLVES {
         let page = writer.make_ready()?;
         let epochs = writer.replica().epochs()?.unwrap_or_default();
-        let same =
-            |now: Page| now.generation == page.generation && now.leader_epoch == page.leader_epoch;
+        let same = |now: StatePage| {
+            now.generation == page.generation && now.leader_epoch == page.leader_epoch
+        };
         // It may follow another leader by now, which has it cut.
         if writer.replica().read_page()?.is_some_and(same) {
             return Ok((page, epochs));

@@ -2,7 +2,7 @@
 
 use super::offset_spec::{Point, PointRange};
 use crate::error::{Error, Kind, Result};
-use crate::partition::{Page, PartitionReader};
+use crate::partition::{PartitionReader, StatePage};
 use crate::types::{Offset, Timestamp};
 
 /// Where a read of one partition begins and ends.
@@ -34,7 +34,7 @@ pub enum Until {
 /// [`Kind::OffsetOutOfRange`] for `stored` where nothing is committed.
 fn resolve_point(
     reader: &PartitionReader,
-    page: &Page,
+    page: &StatePage,
     point: Point,
     stored: Option<Offset>,
 ) -> Result<Offset> {
@@ -62,7 +62,7 @@ fn resolve_point(
 /// [`Kind::OffsetOutOfRange`], saying what the log has.
 pub fn resolve_within(
     reader: &PartitionReader,
-    page: &Page,
+    page: &StatePage,
     point: Point,
     stored: Option<Offset>,
 ) -> Result<Offset> {
@@ -73,7 +73,7 @@ pub fn resolve_within(
     Err(outside(reader, page, offset))
 }
 
-fn outside(reader: &PartitionReader, page: &Page, offset: Offset) -> Error {
+fn outside(reader: &PartitionReader, page: &StatePage, offset: Offset) -> Error {
     Error::new(
         Kind::OffsetOutOfRange,
         format!(
@@ -100,7 +100,7 @@ fn outside(reader: &PartitionReader, page: &Page, offset: Offset) -> Error {
 /// [`Kind::OffsetOutOfRange`] for a beginning beyond the end of the log.
 pub fn resolve_range(
     reader: &PartitionReader,
-    page: &Page,
+    page: &StatePage,
     range: PointRange,
     default: Point,
     stored: Option<Offset>,

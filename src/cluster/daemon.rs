@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::controller::{
-    ControlLoop, Election, Me, Move, Progress, Terms, Witness, leaders, move_leaders, moves_away,
-    tell_moves,
+    ControlLoop, Election, LeadershipTransfer, Me, Progress, Terms, Witness, leaders, move_leaders,
+    moves_away, tell_moves,
 };
-use super::maintenance::{Caretaker, Sweeper};
+use super::maintenance::{LogManager, Sweeper};
 use super::membership::{BrokerOptions, Registration};
-use super::notice::{TOLD_MAX, Told};
+use super::notice::{NOTICES_MAX, Notice};
 use super::replication::Fetchers;
 use crate::disk::{Wake, new_watcher};
 use crate::error::{Kind, Result};
@@ -60,7 +60,7 @@ pub struct Daemon {
     store: Arc<StoreDir>,
     registration: Registration,
     me: Me,
-    caretaker: Caretaker,
+    caretaker: LogManager,
 }
 
 impl Daemon {
@@ -79,7 +79,7 @@ impl Daemon {
             store: Arc::clone(store),
             registration,
             me,
-            caretaker: Caretaker::new(store, broker, new_watcher(&**store.disk())),
+            caretaker: LogManager::new(store, broker, new_watcher(&**store.disk())),
         })
     }
 
@@ -102,7 +102,7 @@ impl Daemon {
         mut self,
         stop: &Stop<'_>,
         ready: &mut dyn FnMut(Ready) -> Result<()>,
-        tell: &mut dyn FnMut(Told),
+        tell: &mut dyn FnMut(Notice),
     ) -> Result<()> {
         let election = Election::new(&self.store, self.me, PATIENCE);
         let control = ControlLoop::start(&self.store, self.me, election)?;
@@ -149,7 +149,7 @@ impl Daemon {
     }
 
     /// Takes up what topics there are now.
-    fn refresh(&mut self, fetchers: &mut Fetchers, tell: &mut dyn FnMut(Told)) {
+    fn refresh(&mut self, fetchers: &mut Fetchers, tell: &mut dyn FnMut(Notice)) {
         self.caretaker.refresh(tell);
         if let Some((followed, changed)) = self.caretaker.followed() {
             fetchers.follow(followed, changed);
@@ -158,11 +158,11 @@ impl Daemon {
 
     /// Before its end: moves what it leads to who can lead it, as long as that comes nearer. What
     /// cannot be moved its directory goes on to lead.
-    fn hand_over(&mut self, tell: &mut dyn FnMut(Told)) {
+    fn hand_over(&mut self, tell: &mut dyn FnMut(Notice)) {
         let moves = match moves_away(&self.store, self.me.broker_id) {
             Ok(moves) if moves.is_empty() => return,
             Ok(moves) => moves,
-            Err(e) => return tell(Told::Problem(e.at("leadership"))),
+            Err(e) => return tell(Notice::Problem(e.at("leadership"))),
         };
         let now = self.now();
         let terms = Terms {
@@ -183,8 +183,8 @@ impl Daemon {
         move_leaders(&self.store, &moves, terms, &mut seen);
         seen.tell_moved();
         if !seen.stay.is_empty() {
-            let names = TopicPartition::first_of(&seen.stay, TOLD_MAX);
-            tell(Told::Note(format!(
+            let names = TopicPartition::first_of(&seen.stay, NOTICES_MAX);
+            tell(Notice::Note(format!(
                 "could not give away the leadership of {names}: this broker's directory stays the \
                  leader"
             )));
@@ -198,11 +198,11 @@ impl Daemon {
 
 /// Sees the daemon's leaderships move at its end, and cares for its partitions meanwhile.
 struct HandOver<'a> {
-    moves: &'a [Move],
-    caretaker: &'a mut Caretaker,
+    moves: &'a [LeadershipTransfer],
+    caretaker: &'a mut LogManager,
     store: &'a Arc<StoreDir>,
-    tell: &'a mut dyn FnMut(Told),
-    moved: Vec<(Move, &'static str)>,
+    tell: &'a mut dyn FnMut(Notice),
+    moved: Vec<(LeadershipTransfer, &'static str)>,
     stay: Vec<TopicPartition>,
     told: Duration,
     tended: Duration,
@@ -234,7 +234,7 @@ impl Witness for HandOver<'_> {
         if now.saturating_sub(self.told) >= HAND_OVER_TOLD {
             self.told = now;
             self.tell_moved();
-            (self.tell)(Told::Note(format!(
+            (self.tell)(Notice::Note(format!(
                 "hands over: {} to go, {} records to be copied",
                 leaders(progress.partitions),
                 progress.records

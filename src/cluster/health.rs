@@ -9,12 +9,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::controller::{ControllerFile, Job, Look, LookAt, Looker, open_logs};
+use super::controller::{
+    ControllerFile, ProbeRequest, ReplicaSnapshot, SnapshotReader, WorkId, open_logs,
+};
 use crate::error::{Error, Kind, Result};
 use crate::store::brokers::{claim, log_dir};
 use crate::store::topics::topic_file;
 use crate::store::{
-    self, LifeLock, PartitionMeta, Paths, Probe, StoreDir, TopicMeta, layout, not_shared,
+    self, LivenessLock, PartitionMeta, Paths, Probe, StoreDir, TopicMeta, layout, not_shared,
 };
 use crate::timing::{BROKER_STOPPED_AFTER, BROKER_WATCH_BREAK};
 use crate::types::{BrokerId, TopicPartition};
@@ -125,7 +127,7 @@ pub fn health(store: &Arc<StoreDir>) -> Result<Health> {
         }
     }
     brokers(store, &metas, &hung, &mut health)?;
-    let mut looker = Looker::new(store);
+    let mut looker = SnapshotReader::new(store);
     let (mut willing, mut drained) = (BTreeSet::new(), BTreeSet::new());
     for id in live(store)?.into_keys() {
         // One whose registration cannot be read is told of elsewhere.
@@ -334,7 +336,7 @@ fn beats(store: &StoreDir, id: BrokerId) -> Result<Option<Beats>> {
         dir => dir?,
     };
     Ok(
-        match LifeLock::probe(&**store.disk(), &*dir, layout::BROKER_LOCK)? {
+        match LivenessLock::probe(&**store.disk(), &*dir, layout::BROKER_LOCK)? {
             Probe::Free => None,
             Probe::Held { holder, .. } => Some(holder.map(|h| (h.incarnation, h.counter))),
         },
@@ -344,7 +346,7 @@ fn beats(store: &StoreDir, id: BrokerId) -> Result<Option<Beats>> {
 fn is_out_of_descriptors(store: &StoreDir, id: BrokerId) -> bool {
     let looked = store
         .broker_dir(id)
-        .and_then(|dir| LifeLock::probe(&**store.disk(), &*dir, layout::BROKER_LOCK));
+        .and_then(|dir| LivenessLock::probe(&**store.disk(), &*dir, layout::BROKER_LOCK));
     matches!(looked, Ok(Probe::Held { holder: Some(holder), .. }) if holder.out_of_descriptors)
 }
 
@@ -378,7 +380,7 @@ fn hung(store: &StoreDir, live: &BTreeMap<BrokerId, Beats>) -> Result<BTreeSet<B
 
 fn topic(
     meta: &TopicMeta,
-    looker: &mut Looker<'_>,
+    looker: &mut SnapshotReader<'_>,
     willing: &BTreeSet<BrokerId>,
     lives: &BTreeSet<BrokerId>,
     health: &mut Health,
@@ -483,11 +485,11 @@ fn if_alone(p: &PartitionMeta, tp: &TopicPartition, why: &Unfit) -> String {
 fn of_no_use(
     p: &PartitionMeta,
     tp: &TopicPartition,
-    looker: &mut Looker<'_>,
+    looker: &mut SnapshotReader<'_>,
     every_message: bool,
 ) -> Option<Unfit> {
-    let at = LookAt {
-        job: Job(0),
+    let at = ProbeRequest {
+        job: WorkId(0),
         tp: tp.clone(),
         leader: p.leader,
         brokers: vec![p.leader],
@@ -496,16 +498,18 @@ fn of_no_use(
     let looked = looker.look(&at, every_message);
     let leader = p.leader;
     let look = looked.replicas.first().map(|(_, look)| look);
-    let is_gone = matches!(look, Some(Look::Gone));
+    let is_gone = matches!(look, Some(ReplicaSnapshot::Gone));
     let why = match look {
-        Some(Look::Page(page)) if Some(page.uuid) == p.uuid_of(leader) => return None,
-        Some(Look::Page(_)) => "another directory stands in its place",
-        Some(Look::Gone) => "its directory is gone",
-        Some(Look::Offline | Look::BadDisk) => {
+        Some(ReplicaSnapshot::Page(page)) if Some(page.uuid) == p.uuid_of(leader) => return None,
+        Some(ReplicaSnapshot::Page(_)) => "another directory stands in its place",
+        Some(ReplicaSnapshot::Gone) => "its directory is gone",
+        Some(ReplicaSnapshot::Offline | ReplicaSnapshot::BadDisk) => {
             "it failed, or is damaged; 'mq-topics verify' says why"
         }
-        Some(Look::Unreadable) => "its page is damaged; the next read or write recovers it",
-        Some(Look::Failed) | None => match looker.trouble.take() {
+        Some(ReplicaSnapshot::Unreadable) => {
+            "its page is damaged; the next read or write recovers it"
+        }
+        Some(ReplicaSnapshot::Failed) | None => match looker.trouble.take() {
             Some(e) => &told(&e),
             None => "it cannot be examined",
         },

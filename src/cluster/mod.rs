@@ -15,8 +15,8 @@ pub mod placement;
 mod replication;
 
 pub use controller::{
-    ControllerFile, Move, Progress, Terms, UncleanElection, elect_unclean, move_leaders,
-    move_to_preferred, plan_unclean, to_hand_over,
+    ControllerFile, LeadershipTransfer, Progress, Terms, UncleanElection, elect_unclean,
+    move_leaders, move_to_preferred, plan_unclean, to_hand_over,
 };
 pub use daemon::{Daemon, Ready, Stop};
 pub use health::{Health, health};
@@ -25,5 +25,5 @@ pub use membership::{
     BrokerOptions, BrokerStatus, broker_holder, broker_status, candidates, led_by, set_drained,
     shares, unregister,
 };
-pub use notice::Told;
+pub use notice::Notice;
 pub use placement::Wanted;

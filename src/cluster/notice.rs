@@ -4,7 +4,7 @@ use crate::error::Error;
 
 /// Something a person may want to know.
 #[derive(Debug)]
-pub enum Told {
+pub enum Notice {
     /// Good to know.
     Note(String),
     /// Went wrong, and the daemon goes on.
@@ -12,4 +12,4 @@ pub enum Told {
 }
 
 /// Most elections that are told one by one.
-pub const TOLD_MAX: usize = 8;
+pub const NOTICES_MAX: usize = 8;

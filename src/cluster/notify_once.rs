@@ -6,7 +6,7 @@ use crate::error::Error;
 
 /// The causes that were told, by place.
 #[derive(Debug, Default)]
-pub struct ToldOnce(HashMap<String, Vec<Cause>>);
+pub struct NotifyOnce(HashMap<String, Vec<Cause>>);
 
 /// The system's error tells the same of whatever file it came up at. What has none is told from
 /// others by its words.
@@ -19,7 +19,7 @@ enum Cause {
 /// Causes that are remembered of a place: two that take turns are told once each.
 const CAUSES_MAX: usize = 16;
 
-impl ToldOnce {
+impl NotifyOnce {
     /// Whether an error is news; it is none from then on.
     pub fn is_news(&mut self, place: &str, error: &Error) -> bool {
         let number = error.io_source().and_then(std::io::Error::raw_os_error);
@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn causes_that_take_turns_are_told_once_each() {
-        let mut told = ToldOnce::default();
+        let mut told = NotifyOnce::default();
         let no_file = || std::io::Error::from_raw_os_error(24);
         let words = |text| Error::new(Kind::Busy, text);
         assert!(told.is_news("t", &Error::io("open", "a", no_file())));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::describe::{ready_reader, topic_id_of};
 use super::group_file::GroupFile;
-use super::held::{Group, Held};
+use super::held::{Group, GroupGuard};
 use super::living::refuse_members;
 use super::offsets_line::{Entry, LineKind};
 use super::offsets_state::OffsetsState;
@@ -233,7 +233,7 @@ pub(super) fn hold_empty<'a>(
     group: &'a mut Group,
     purpose: &str,
     notes: &mut Vec<String>,
-) -> Result<Held<'a>> {
+) -> Result<GroupGuard<'a>> {
     let name = group.name().to_owned();
     let mut held = group.hold(purpose)?;
     let alive = held.alive()?;

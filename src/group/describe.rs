@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::group_file::{GroupFile, Member, TopicPartitions};
-use super::offset_check::{Standing, beyond, standing};
+use super::offset_check::{OffsetCheck, beyond, standing};
 use super::offsets_log::OffsetsLog;
 use super::offsets_state::OffsetsState;
 use super::{directory, expiry};
@@ -115,7 +115,7 @@ pub struct OffsetDescription {
 }
 
 /// Group, log, living members, state, notes.
-struct Look {
+struct GroupSnapshot {
     file: GroupFile,
     log: OffsetsLog,
     members: Vec<Member>,
@@ -126,7 +126,7 @@ struct Look {
     damage: Option<String>,
 }
 
-fn look_at(store: &Arc<StoreDir>, group: &str) -> Result<Look> {
+fn look_at(store: &Arc<StoreDir>, group: &str) -> Result<GroupSnapshot> {
     let dir = directory::open(store, group)?;
     let mut log = OffsetsLog::open_to_read(&dir)?;
     log.refresh()?;
@@ -163,7 +163,7 @@ fn look_at(store: &Arc<StoreDir>, group: &str) -> Result<Look> {
         }
     }
     let state = if is_alive { state } else { "Empty" };
-    Ok(Look {
+    Ok(GroupSnapshot {
         file,
         log,
         members,
@@ -178,7 +178,7 @@ fn look_at(store: &Arc<StoreDir>, group: &str) -> Result<Look> {
 /// # Errors
 /// As [`describe`].
 pub fn summarize(store: &Arc<StoreDir>, group: &str) -> Result<GroupSummary> {
-    let Look {
+    let GroupSnapshot {
         file,
         log,
         members,
@@ -205,7 +205,7 @@ pub fn summarize(store: &Arc<StoreDir>, group: &str) -> Result<GroupSummary> {
 /// [`Kind::UnknownGroup`] with near names, also for one that was deleted and has no member;
 /// [`Kind::Damaged`].
 pub fn describe(store: &Arc<StoreDir>, group: &str) -> Result<GroupDescription> {
-    let Look {
+    let GroupSnapshot {
         file,
         log,
         members,
@@ -367,7 +367,7 @@ fn describe_offset(
     let Ok(stands) = standing(&reader, &page, &committed) else {
         return Ok(Some(row));
     };
-    if let Standing::Beyond(point) = stands {
+    if let OffsetCheck::Beyond(point) = stands {
         row.is_beyond = true;
         let told = beyond(group, tp, committed.offset, point);
         notes.push(format!("{told}; {}", told.cure_text().unwrap_or_default()));

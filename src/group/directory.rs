@@ -7,7 +7,7 @@ use super::offsets_log::OffsetsLog;
 use super::{expiry, member_file, offsets_sync};
 use crate::disk::{Dir, EntryKind, Open, join};
 use crate::error::{Error, Kind, Result, near_names};
-use crate::store::{StoreDir, Unborn, layout};
+use crate::store::{StagingDir, StoreDir, layout};
 
 /// The directory of a group.
 ///
@@ -112,7 +112,7 @@ pub fn alive(store: &StoreDir, dir: &Arc<dyn Dir>) -> Result<Vec<super::group_fi
 fn create(store: &StoreDir, group: &str) -> Result<()> {
     let groups = store.groups_dir()?;
     let name = layout::group_dir(group)?;
-    let unborn = Unborn::make(&groups)?;
+    let unborn = StagingDir::make(&groups)?;
     fill(store, &unborn)?;
     match groups.rename_new(unborn.name(), &name) {
         Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
@@ -127,7 +127,7 @@ fn create(store: &StoreDir, group: &str) -> Result<()> {
 }
 
 /// Fills the new group's directory and syncs all of it, each directory after what is in it.
-fn fill(store: &StoreDir, unborn: &Unborn) -> Result<()> {
+fn fill(store: &StoreDir, unborn: &StagingDir) -> Result<()> {
     let dir = unborn.dir();
     let error = |op, name: &str, e| Error::io(op, join(&**dir, name), e);
     dir.create_dir(layout::MEMBERS_DIR)

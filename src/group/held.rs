@@ -34,7 +34,7 @@ pub struct Group {
 
 /// The group's lock, held, the log read to its end under it.
 #[derive(Debug)]
-pub struct Held<'a> {
+pub struct GroupGuard<'a> {
     group: &'a mut Group,
     guard: FencedGuard,
 }
@@ -130,7 +130,7 @@ impl Group {
     ///
     /// # Errors
     /// [`Kind::Busy`] naming the holder, [`Kind::Fenced`] if it was taken over at once.
-    pub fn hold(&mut self, purpose: &str) -> Result<Held<'_>> {
+    pub fn hold(&mut self, purpose: &str) -> Result<GroupGuard<'_>> {
         let mut guard = self.lock.acquire(purpose, self.patience)?;
         if !self.log.is_current()? {
             self.reopen()?;
@@ -150,14 +150,14 @@ impl Group {
             guard.step()?;
             self.log.append(&mark)?;
         }
-        let mut held = Held { group: self, guard };
+        let mut held = GroupGuard { group: self, guard };
         held.expire_if_overdue()?;
         held.compact()?;
         Ok(held)
     }
 }
 
-impl Held<'_> {
+impl GroupGuard<'_> {
     /// The offsets.
     pub fn state(&self) -> &OffsetsState {
         self.group.state()
@@ -186,7 +186,7 @@ impl Held<'_> {
         Ok(self.group_file_open()?.0)
     }
 
-    /// As [`Held::group_file`], with the open file that was read.
+    /// As [`GroupGuard::group_file`], with the open file that was read.
     ///
     /// # Errors
     /// As there; [`Kind::Fenced`].
@@ -286,7 +286,7 @@ impl Held<'_> {
     /// time to time. Whether a line was written.
     ///
     /// # Errors
-    /// As [`Held::write`].
+    /// As [`GroupGuard::write`].
     pub fn write_live_if_due(mut self, member: Uuid, epoch: i32) -> Result<bool> {
         let now_ms = self.group.store.clock().now_ms();
         let file = self.group_file()?;
@@ -314,10 +314,10 @@ impl Held<'_> {
         Ok(time_ms)
     }
 
-    /// Writes a line; [`Held::finish`] makes it durable.
+    /// Writes a line; [`GroupGuard::finish`] makes it durable.
     ///
     /// # Errors
-    /// As [`Held::write`].
+    /// As [`GroupGuard::write`].
     pub fn append(
         &mut self,
         kind: LineKind,
@@ -344,7 +344,7 @@ impl Held<'_> {
     /// [`Kind::Unknown`] if it is perhaps not durable; [`Kind::Fenced`] if the lock was taken over
     /// meanwhile: perhaps it counts, perhaps not.
     pub fn finish(self) -> Result<()> {
-        let Held { group, guard } = self;
+        let GroupGuard { group, guard } = self;
         let n = guard.n();
         // Nobody appends meanwhile. Where it cannot be told, no other's sync is enough.
         let end = group.log.file().len().unwrap_or(u64::MAX);
@@ -392,7 +392,7 @@ impl Held<'_> {
 }
 
 impl Group {
-    /// Whether a member should call [`Held::write_live_if_due`], as far as can be seen without the
+    /// Whether a member should call [`GroupGuard::write_live_if_due`], as far as can be seen without the
     /// lock.
     pub fn is_live_due(&self) -> Result<bool> {
         let now_ms = self.store.clock().now_ms();

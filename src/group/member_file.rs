@@ -29,7 +29,7 @@ const RETRY: Duration = Duration::from_millis(1);
 /// Files that were removed under their makers before they could be locked, one after the other.
 const TRIES: u32 = 16;
 
-/// The file of this process's member. Dropping it, and every [`Heart`] of it, lets the lock go.
+/// The file of this process's member. Dropping it, and every [`MemberHeartbeat`] of it, lets the lock go.
 #[derive(Debug)]
 pub struct MemberFile {
     id: Uuid,
@@ -40,7 +40,7 @@ pub struct MemberFile {
 
 /// What a heartbeat needs; it may beat on a thread of its own.
 #[derive(Debug, Clone)]
-pub struct Heart {
+pub struct MemberHeartbeat {
     file: Arc<dyn File>,
     path: std::path::PathBuf,
     counter: Arc<AtomicU64>,
@@ -122,8 +122,8 @@ impl MemberFile {
     }
 
     /// What raises the counter.
-    pub fn heart(&self) -> Heart {
-        Heart {
+    pub fn heart(&self) -> MemberHeartbeat {
+        MemberHeartbeat {
             file: Arc::clone(&self.file),
             path: self.path.clone(),
             counter: Arc::clone(&self.counter),
@@ -131,7 +131,7 @@ impl MemberFile {
     }
 }
 
-impl Heart {
+impl MemberHeartbeat {
     /// Raises the counter.
     ///
     /// # Errors

@@ -20,9 +20,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::group_file::GroupFile;
-use super::held::{Group, Held};
+use super::held::{Group, GroupGuard};
 use super::machine::{self, Event};
-use super::member_file::{self, Heart, MemberFile, Sign};
+use super::member_file::{self, MemberFile, MemberHeartbeat, Sign};
 use super::offsets_line::LineKind;
 use super::offsets_state::{Committed, OffsetsState};
 use super::state::{GroupState, MemberState};
@@ -68,14 +68,14 @@ pub struct Membership {
     /// `group.json` as it was read, kept open: it is current while its path names it.
     seen: Arc<dyn File>,
     read_at: Duration,
-    watched: HashMap<Uuid, Watched>,
+    watched: HashMap<Uuid, WatchedMember>,
     /// Topics whose files could not be read when they were last looked at.
     unreadable: Vec<(TopicName, Error)>,
 }
 
 /// What a watcher last saw of another member.
 #[derive(Debug)]
-struct Watched {
+struct WatchedMember {
     sign: Sign,
     since: Duration,
     looked: Duration,
@@ -154,7 +154,7 @@ impl Membership {
     }
 
     /// What raises its heartbeat, due every [`Membership::beat_interval`].
-    pub fn heart(&self) -> Heart {
+    pub fn heart(&self) -> MemberHeartbeat {
         self.file.heart()
     }
 
@@ -329,7 +329,7 @@ impl Membership {
             let sign = member_file::probe(&*dir, *id)?;
             let now = self.store.clock().monotonic();
             let timeout = Duration::from_millis(member.session_timeout_ms);
-            let seen = self.watched.entry(*id).or_insert(Watched {
+            let seen = self.watched.entry(*id).or_insert(WatchedMember {
                 sign,
                 since: now,
                 looked: now,
@@ -390,7 +390,7 @@ impl Membership {
     }
 
     /// Takes the lock, with the group as it is now.
-    fn locked(&mut self, purpose: &str) -> Result<(Held<'_>, &GroupState)> {
+    fn locked(&mut self, purpose: &str) -> Result<(GroupGuard<'_>, &GroupState)> {
         let dir = Arc::clone(self.group.dir());
         let mut held = self.group.hold(purpose)?;
         if self.others_are_old || !is_current(&*dir, &*self.seen)? {

@@ -3,12 +3,12 @@
 use super::offsets_state::Committed;
 use crate::error::{Error, Kind, Result, shell_word};
 use crate::log::LeaderEpochs;
-use crate::partition::{Page, PartitionReader};
+use crate::partition::{PartitionReader, StatePage};
 use crate::types::{LeaderEpoch, Offset, TopicPartition};
 
 /// Where a committed offset stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum OffsetCheck {
     /// The log has it: go on there.
     Within,
     /// What was committed is gone; the log begins there.
@@ -22,29 +22,33 @@ pub enum Standing {
 ///
 /// # Errors
 /// What reading the epochs may meet.
-pub fn standing(reader: &PartitionReader, page: &Page, committed: &Committed) -> Result<Standing> {
+pub fn standing(
+    reader: &PartitionReader,
+    page: &StatePage,
+    committed: &Committed,
+) -> Result<OffsetCheck> {
     let (start, end) = (page.tail.log_start, page.tail.end);
     if committed.offset > end {
-        return Ok(Standing::Beyond(end));
+        return Ok(OffsetCheck::Beyond(end));
     }
     if committed.offset < start {
-        return Ok(Standing::BelowStart(start));
+        return Ok(OffsetCheck::BelowStart(start));
     }
     if committed.leader_epoch < 0 || committed.offset == start {
-        return Ok(Standing::Within);
+        return Ok(OffsetCheck::Within);
     }
     let epochs = reader.replica().epochs()?.unwrap_or_default();
     let epoch = committed.leader_epoch;
     Ok(match epochs.end_of(epoch, end) {
-        Some(epoch_end) if committed.offset <= epoch_end => Standing::Within,
-        Some(epoch_end) => Standing::Beyond(epoch_end.min(end)),
+        Some(epoch_end) if committed.offset <= epoch_end => OffsetCheck::Within,
+        Some(epoch_end) => OffsetCheck::Beyond(epoch_end.min(end)),
         // An epoch that this log never had, as after an unclean election: what is older than it may
         // be the same.
         None => {
             let same = end_of_older(&epochs, epoch, end)
                 .unwrap_or(start)
                 .max(start);
-            Standing::Beyond(same.min(end).min(committed.offset))
+            OffsetCheck::Beyond(same.min(end).min(committed.offset))
         }
     })
 }

@@ -37,7 +37,7 @@ use std::time::Duration;
 use crate::disk::{Dir, File, FileId, LockKind, Open};
 use crate::error::{Error, Result};
 use crate::store::lock::{heartbeat, suspend_guard};
-use crate::store::{FencedGuard, GateGuard, Heartbeat, Lost, StoreDir, SyncWatch, layout};
+use crate::store::{FencedGuard, Heartbeat, HolderLost, StoreDir, SuspendGuard, SyncWatch, layout};
 use crate::timing::LOCK_STOPPED_AFTER;
 use crate::types::Uuid;
 
@@ -93,17 +93,17 @@ pub struct OffsetsSync {
 
 /// How a wait for the lock ended.
 enum Turn {
-    Ours(Held),
+    Ours(SyncGuard),
     Covered,
     /// The holder's sync is lost, or the file was replaced and with it its notes.
     NobodyTells,
 }
 
 /// The lock, held.
-struct Held {
+struct SyncGuard {
     file: Arc<dyn File>,
     heartbeat: Heartbeat,
-    _gate: GateGuard,
+    _gate: SuspendGuard,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,7 +163,7 @@ impl OffsetsSync {
         loop {
             let gate = suspend_guard::enter();
             let locked = self.file.try_lock(LockKind::Exclusive)?;
-            let held = locked.then(|| Held {
+            let held = locked.then(|| SyncGuard {
                 file: Arc::clone(&self.file),
                 heartbeat: Heartbeat::start(Arc::clone(&self.file), BEAT_AT),
                 _gate: gate,
@@ -179,7 +179,7 @@ impl OffsetsSync {
                 return Ok(Turn::Covered);
             }
             if let Some(lost) = watch.look(beat(), seen, clock.monotonic()) {
-                if lost == Lost::Hung {
+                if lost == HolderLost::Hung {
                     self.note_hung(seen);
                 }
                 return Ok(Turn::NobodyTells);
@@ -278,7 +278,7 @@ fn make_again(store: &StoreDir, dir: &dyn Dir, name: &str, len: u64) -> io::Resu
     }
 }
 
-impl Drop for Held {
+impl Drop for SyncGuard {
     fn drop(&mut self) {
         self.heartbeat.end();
         // Closing the file would free it as well; there is nobody to tell of a failure.

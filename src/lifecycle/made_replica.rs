@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::disk::{Dir, File, Identity, LockKind, Open, join};
 use crate::error::{Error, Kind, Result};
 use crate::log::{FileKind, LeaderEpochs, SegmentFile, Tail};
-use crate::partition::{PAGE_FILE, Page, RETRY};
+use crate::partition::{PAGE_FILE, RETRY, StatePage};
 use crate::store::{self, ReplicaMeta, StoreDir, replace_small};
 use crate::types::TopicPartition;
 
@@ -22,7 +22,7 @@ pub struct MadeReplica {
     pub(crate) logs: Arc<dyn Dir>,
     /// Its name in there, as of when it was filled.
     pub(crate) name: String,
-    pub(crate) page: Page,
+    pub(crate) page: StatePage,
     pub(crate) meta: ReplicaMeta,
     /// The directory, to be told from others that come to its name.
     pub(crate) identity: Identity,
@@ -76,7 +76,7 @@ impl MadeReplica {
         clock: &dyn Clock,
         dir: &str,
         patience: Duration,
-    ) -> Result<Option<(Arc<dyn File>, Page)>> {
+    ) -> Result<Option<(Arc<dyn File>, StatePage)>> {
         let path = format!("{dir}/{PAGE_FILE}");
         let error =
             |op| move |e| Error::io(op, join(&*self.logs, &format!("{dir}/{PAGE_FILE}")), e);
@@ -92,13 +92,17 @@ impl MadeReplica {
             }
             clock.sleep(RETRY);
         }
-        let page = Page::read(&*file, clock).map_err(error("read"))?;
+        let page = StatePage::read(&*file, clock).map_err(error("read"))?;
         let own = page.filter(|page| page.replica_uuid == self.meta.uuid);
         Ok(own.map(|page| (file, page)))
     }
 
     /// Makes it begin with segments that were moved into it. All is synced.
-    pub(crate) fn begin_with(&mut self, clock: &dyn Clock, inherited: &Inherited) -> Result<()> {
+    pub(crate) fn begin_with(
+        &mut self,
+        clock: &dyn Clock,
+        inherited: &ReusedSegments,
+    ) -> Result<()> {
         let opened = self.open_dir()?;
         let (dir, tail) = (&*opened, inherited.tail);
         for kind in [FileKind::Log, FileKind::Index, FileKind::TimeIndex] {
@@ -154,7 +158,7 @@ pub(crate) const PROBED: Duration = Duration::from_secs(1);
 
 /// How a log begins whose first segments are there.
 #[derive(Debug)]
-pub(crate) struct Inherited {
+pub(crate) struct ReusedSegments {
     /// Its tail: an empty segment behind them.
     pub tail: Tail,
     /// The epochs of what they hold.

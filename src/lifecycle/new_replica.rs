@@ -16,7 +16,7 @@ use super::strays::named;
 use crate::disk::{Open, join};
 use crate::error::{Error, Kind, Result};
 use crate::log::{FileKind, LeaderEpochs, PartitionMetadata, SegmentFile};
-use crate::partition::{PAGE_FILE, Page, Role, SYNC_FILE, remove_dir};
+use crate::partition::{PAGE_FILE, Role, SYNC_FILE, StatePage, remove_dir};
 use crate::store::{self, LogDir, PartitionMeta, ReplicaMeta, StoreDir};
 use crate::types::{BrokerId, PartitionId, TopicName, TopicPartition, Uuid};
 
@@ -249,7 +249,7 @@ fn make_in(
             }
         }
         // Somebody's directory stands there: one that is being made, or a leftover.
-        let cleared = store::gather(store, patience)
+        let cleared = store::gather_proofs(store, patience)
             .and_then(|()| clear_leftover(store, logs, plan, patience));
         let late = store.clock().monotonic() - started >= patience;
         if let Err(e) = cleared {
@@ -311,7 +311,7 @@ fn fill_replica(
         .open(PAGE_FILE, Open::CreateNew)
         .map_err(error("make the page of"))?;
     // No lock: nobody else writes to a page that is not sound yet.
-    let mut page = Page::new(store.boot_id(), plan.topic_id, meta.uuid, 0);
+    let mut page = StatePage::new(store.boot_id(), plan.topic_id, meta.uuid, 0);
     page.role = plan.role;
     page.maker = Some(maker.id());
     page.write_first(&*page_file)

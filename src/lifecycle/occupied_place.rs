@@ -8,10 +8,10 @@ use std::time::Duration;
 use super::maker;
 use super::plan::Plan;
 use super::removal::{move_aside, move_stray};
-use super::strays::{Standing, certain_standing, read_ids};
+use super::strays::{ReplicaStanding, certain_standing, read_ids};
 use crate::disk::{Dir, join};
 use crate::error::{Error, Kind, Result};
-use crate::partition::{Offline, PAGE_FILE, Page, Replica};
+use crate::partition::{Offline, PAGE_FILE, Replica, StatePage};
 use crate::store::{self, FencedLock, StoreDir, exists};
 use crate::types::Uuid;
 
@@ -73,13 +73,13 @@ pub(crate) fn clear_leftover(
     let found = ids
         .map(|ids| certain_standing(store, &**logs, (tp, patience), page.as_ref(), ids))
         .transpose()?;
-    if found == Some(Standing::Named) {
+    if found == Some(ReplicaStanding::Named) {
         return Err(exists(&tp.topic));
     }
     if let Some(mut page) = page {
         held.take_offline(&mut page, Offline::Removed)?;
     }
-    if found == Some(Standing::Worthless) {
+    if found == Some(ReplicaStanding::Worthless) {
         move_aside(&**logs, tp)
     } else {
         move_stray(&**logs, tp)
@@ -130,7 +130,7 @@ fn clear_without_page(
 }
 
 /// Whose replica that is, if its maker is at work and it was not deleted since.
-fn maker_at_work(store: &StoreDir, page: &Page) -> Result<Option<Uuid>> {
+fn maker_at_work(store: &StoreDir, page: &StatePage) -> Result<Option<Uuid>> {
     let Some(maker) = page.maker else {
         return Ok(None);
     };
@@ -193,7 +193,7 @@ mod tests {
             make_replica(&self.store, &tp(topic), 0, Uuid([9; 16]), PATIENCE).unwrap()
         }
 
-        fn standing(&self, topic: &str) -> Standing {
+        fn standing(&self, topic: &str) -> ReplicaStanding {
             let replica = Replica::open(&self.store, &tp(topic), 0).unwrap();
             let page = replica.read_page().unwrap();
             let ids = page.map(|page| (page.topic_id, page.replica_uuid)).unwrap();
@@ -231,15 +231,18 @@ mod tests {
     fn a_living_makers_is_waited_for_and_a_dead_ones_goes() {
         let place = Place::new();
         let made = place.make("u");
-        assert!(matches!(place.standing("u"), Standing::InTheMaking(_)));
+        assert!(matches!(
+            place.standing("u"),
+            ReplicaStanding::InTheMaking(_)
+        ));
         let told = create(&place.store, "u").unwrap_err();
         assert_eq!(told.kind(), Kind::Busy, "{told}");
         assert!(told.to_string().contains("is making the replica"), "{told}");
         drop(made);
-        assert_eq!(place.standing("u"), Standing::Worthless);
+        assert_eq!(place.standing("u"), ReplicaStanding::Worthless);
         create(&place.store, "u").unwrap();
         assert_eq!(place.logs(), ["t-0", "u-0"]);
-        assert_eq!(place.standing("u"), Standing::Named);
+        assert_eq!(place.standing("u"), ReplicaStanding::Named);
     }
 
     #[test]
@@ -252,14 +255,17 @@ mod tests {
         page.maker = Some(maker.id());
         held.publish(&mut page).unwrap();
         drop(held);
-        assert!(matches!(place.standing("t"), Standing::InTheMaking(_)));
+        assert!(matches!(
+            place.standing("t"),
+            ReplicaStanding::InTheMaking(_)
+        ));
         // As a deletion leaves it that is stopped: first on its way, then in place.
         let topic = place.path("topics/t.json");
         let proof = place.path(store::DELETED_DIR);
         std::fs::create_dir_all(&proof).unwrap();
         let proof = proof.join(store::deleted_file(&place.topic_id));
         std::fs::rename(&topic, &proof).unwrap();
-        assert_eq!(place.standing("t"), Standing::Worthless);
+        assert_eq!(place.standing("t"), ReplicaStanding::Worthless);
         create(&place.store, "t").unwrap();
         assert_eq!(place.logs(), ["t-0"]);
     }

@@ -28,7 +28,7 @@ use crate::store::{
 use crate::types::{BrokerId, PartitionId, TopicName, TopicPartition};
 
 /// A partition, and who is to hold its replicas: the preferred leader first.
-pub type Change = (TopicPartition, Vec<BrokerId>);
+pub type PlannedReplicas = (TopicPartition, Vec<BrokerId>);
 
 /// Begins reassignments, all or none. A partition that is as it is to be already is left out.
 /// `throttle`: most bytes a second that each new replica copies. Returns the topics that were
@@ -40,7 +40,7 @@ pub type Change = (TopicPartition, Vec<BrokerId>);
 /// [`Kind::InvalidConfig`] for fewer replicas than `min.insync.replicas`; [`Kind::Busy`].
 pub fn start_reassignment(
     store: &Arc<StoreDir>,
-    changes: &[Change],
+    changes: &[PlannedReplicas],
     throttle: Option<u64>,
     patience: Duration,
 ) -> Result<Vec<TopicMeta>> {
@@ -85,7 +85,7 @@ pub fn cancel_reassignment(
 
 type Targets<'a> = BTreeMap<&'a TopicPartition, &'a [BrokerId]>;
 
-fn targets(changes: &[Change]) -> Result<Targets<'_>> {
+fn targets(changes: &[PlannedReplicas]) -> Result<Targets<'_>> {
     let mut targets = Targets::new();
     for (tp, target) in changes {
         let why = if target.is_empty() {

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::maker;
-use super::strays::{Standing, certain_standing, is_retired, read_ids};
+use super::strays::{ReplicaStanding, certain_standing, is_retired, read_ids};
 use crate::disk::{Dir, join};
 use crate::error::{Error, Kind, Result};
-use crate::partition::{Held, Offline, Replica, remove_dir};
+use crate::partition::{AppendGuard, Offline, Replica, remove_dir};
 use crate::store::{self, StoreDir};
 use crate::types::{BrokerId, TopicPartition, Uuid};
 
@@ -93,9 +93,9 @@ impl<'a> Remover<'a> {
             page.as_ref(),
             (topic_id, uuid),
         )? {
-            Standing::Worthless => {}
-            Standing::Named | Standing::Stray => return Ok(()),
-            Standing::InTheMaking(maker) => return Err(maker::at_work(store, maker, tp)),
+            ReplicaStanding::Worthless => {}
+            ReplicaStanding::Named | ReplicaStanding::Stray => return Ok(()),
+            ReplicaStanding::InTheMaking(maker) => return Err(maker::at_work(store, maker, tp)),
         }
         if let Some(mut page) = page {
             // Readers and writers of the old directory notice.
@@ -165,7 +165,12 @@ pub fn is_replica_there(logs: &dyn Dir, tp: &TopicPartition, uuid: Uuid) -> Resu
     Ok(there.is_none_or(|there| there == uuid))
 }
 
-fn is_replica(replica: &Replica, held: &Held<'_>, topic_id: Uuid, uuid: Uuid) -> Result<bool> {
+fn is_replica(
+    replica: &Replica,
+    held: &AppendGuard<'_>,
+    topic_id: Uuid,
+    uuid: Uuid,
+) -> Result<bool> {
     if let Some(page) = held.page()? {
         return Ok(page.topic_id == topic_id && page.replica_uuid == uuid);
     }

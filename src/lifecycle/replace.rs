@@ -20,7 +20,7 @@ use super::maker::{self, Maker};
 use super::new_replica::{are_in_place, make_beside};
 use super::plan::Plan;
 use super::segment_reuse::take_over;
-use super::strays::{Standing, certain_standing, read_ids};
+use super::strays::{ReplicaStanding, certain_standing, read_ids};
 use crate::disk::join;
 use crate::error::{Error, Kind, Result};
 use crate::partition::{Offline, Replica, Role, remove_dir};
@@ -305,9 +305,9 @@ fn is_worthless(
         // In a hold of the store's lock: no other's proof is on its way.
         Some(ids) => match certain_standing(store, logs, (tp, Duration::ZERO), page.as_ref(), ids)?
         {
-            Standing::Worthless => Ok(true),
-            Standing::Named | Standing::Stray => Ok(false),
-            Standing::InTheMaking(maker) => Err(maker::at_work(store, maker, tp)),
+            ReplicaStanding::Worthless => Ok(true),
+            ReplicaStanding::Named | ReplicaStanding::Stray => Ok(false),
+            ReplicaStanding::InTheMaking(maker) => Err(maker::at_work(store, maker, tp)),
         },
         // Nothing there, or nothing that says whose it is.
         None => Ok(logs.id(&name).is_err()),

@@ -12,11 +12,11 @@
 
 use std::io::ErrorKind;
 
-use super::made_replica::{Inherited, MadeReplica};
+use super::made_replica::{MadeReplica, ReusedSegments};
 use crate::disk::{Dir, join};
 use crate::error::{Error, Kind, Result};
 use crate::log::{FileKind, LeaderEpochs, SegmentFile, Segments, Tail};
-use crate::partition::{Intent, Page, Replica};
+use crate::partition::{Intent, Replica, StatePage};
 use crate::store::StoreDir;
 use crate::types::Offset;
 
@@ -67,10 +67,10 @@ pub(crate) fn take_over(
 
 /// The segments that can be taken, ascending, and the log that they make.
 fn closed<'s>(
-    page: &Page,
+    page: &StatePage,
     segments: &'s Segments,
     epochs: Option<LeaderEpochs>,
-) -> Option<(&'s [Offset], Inherited)> {
+) -> Option<(&'s [Offset], ReusedSegments)> {
     let end = page.durable.segment;
     let closed = segments.below(end);
     let last_epoch = epochs.as_ref()?.at(end.checked_sub(1)?)?;
@@ -84,5 +84,5 @@ fn closed<'s>(
         epoch: last_epoch,
         ..Tail::empty(end)
     };
-    Some((closed, Inherited { tail, epochs }))
+    Some((closed, ReusedSegments { tail, epochs }))
 }

@@ -9,7 +9,7 @@ use super::maker;
 use crate::disk::{Dir, EntryKind, Open, join};
 use crate::error::{Error, Kind, Result};
 use crate::log::{FileKind, PartitionMetadata, SegmentFile};
-use crate::partition::{Page, Replica};
+use crate::partition::{Replica, StatePage};
 use crate::store::{self, KnownTopic, StoreDir, read_small};
 use crate::types::{BrokerId, TopicPartition, Uuid};
 
@@ -60,14 +60,14 @@ pub fn strays(store: &StoreDir, broker: BrokerId) -> Result<Vec<Stray>> {
     Ok(found)
 }
 
-type Looked = Option<(TopicPartition, Option<Uuid>)>;
+type NamedStray = Option<(TopicPartition, Option<Uuid>)>;
 
 fn look(
     store: &StoreDir,
     logs: &Arc<dyn Dir>,
     broker: BrokerId,
     tp: TopicPartition,
-) -> Result<Looked> {
+) -> Result<NamedStray> {
     let name = store::replica_dir(&tp);
     let Ok(topic) = KnownTopic::open(store, &tp.topic) else {
         // There is one, which may well name it: that topic's damage, and no other's.
@@ -97,7 +97,7 @@ fn look(
     // A deletion that is under way, or died, is none of ours to finish: this takes no lock. Its proof
     // may have come into its place since that was asked, and only goes from there once the directory
     // is gone.
-    let is_stray = found == Standing::Stray
+    let is_stray = found == ReplicaStanding::Stray
         && !store::is_on_the_way(store, topic_id)
         && !store::is_deleted(store, topic_id, uuid)?
         && logs.id(&name).is_ok();
@@ -106,7 +106,7 @@ fn look(
 
 /// What a replica directory in its place is to the topics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum ReplicaStanding {
     /// A topic file names it.
     Named,
     /// It may be removed: its topic was deleted or moved off it, or its maker died before it was ever
@@ -124,32 +124,32 @@ pub(crate) fn standing(
     store: &StoreDir,
     logs: &dyn Dir,
     tp: &TopicPartition,
-    page: Option<&Page>,
+    page: Option<&StatePage>,
     (topic_id, uuid): (Uuid, Uuid),
-) -> Result<Standing> {
+) -> Result<ReplicaStanding> {
     // A proof counts whoever lives.
     if store::is_deleted(store, topic_id, uuid)? {
-        return Ok(Standing::Worthless);
+        return Ok(ReplicaStanding::Worthless);
     }
     // Before the topic file is read: a maker that is gone by now has changed it before.
     if let Some(maker) = page.and_then(|page| page.maker)
         && maker::is_alive(store, maker)?
     {
-        return Ok(Standing::InTheMaking(maker));
+        return Ok(ReplicaStanding::InTheMaking(maker));
     }
     if named(store, tp, uuid)? {
-        return Ok(Standing::Named);
+        return Ok(ReplicaStanding::Named);
     }
     // It may have been deleted since it was looked for.
     if store::is_deleted(store, topic_id, uuid)? || is_retired(store, tp, topic_id, uuid)? {
-        return Ok(Standing::Worthless);
+        return Ok(ReplicaStanding::Worthless);
     }
     // Whoever finishes a creation, and whoever writes first, notes a version of the topic file.
     let unused = page.is_some_and(|page| {
         page.synced_version == 0 && page.tail.end == 0 && page.tail.log_bytes == 0
     });
     if !unused {
-        return Ok(Standing::Stray);
+        return Ok(ReplicaStanding::Stray);
     }
     // A record may have been written that no page shows yet.
     let name = store::replica_dir(tp);
@@ -163,11 +163,11 @@ pub(crate) fn standing(
         if is_log {
             let len = logs.open(&path, Open::Read).and_then(|file| file.len());
             if len.map_err(|e| Error::io("look at", join(logs, &path), e))? > 0 {
-                return Ok(Standing::Stray);
+                return Ok(ReplicaStanding::Stray);
             }
         }
     }
-    Ok(Standing::Worthless)
+    Ok(ReplicaStanding::Worthless)
 }
 
 /// The same for who is about to move it: where no proof says why no topic file names it, one may be on
@@ -180,18 +180,18 @@ pub(crate) fn certain_standing(
     store: &StoreDir,
     logs: &dyn Dir,
     (tp, patience): (&TopicPartition, Duration),
-    page: Option<&Page>,
+    page: Option<&StatePage>,
     ids: (Uuid, Uuid),
-) -> Result<Standing> {
+) -> Result<ReplicaStanding> {
     let found = standing(store, logs, tp, page, ids)?;
-    if found != Standing::Stray {
+    if found != ReplicaStanding::Stray {
         return Ok(found);
     }
-    store::gather(store, patience)?;
+    store::gather_proofs(store, patience)?;
     Ok(if store::is_deleted(store, ids.0, ids.1)? {
-        Standing::Worthless
+        ReplicaStanding::Worthless
     } else {
-        Standing::Stray
+        ReplicaStanding::Stray
     })
 }
 

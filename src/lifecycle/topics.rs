@@ -278,7 +278,7 @@ fn change_configs(
 pub fn delete_topic(store: &Arc<StoreDir>, name: &TopicName, patience: Duration) -> Result<()> {
     let guard = FencedLock::acquire_store(store, "delete a topic", patience)?;
     let (meta, _) = topic_file::read(store, name)?;
-    store::bury(&guard, &meta)?;
+    store::keep_proof(&guard, &meta)?;
     drop(guard);
     let mut reachable = BTreeMap::new();
     let replicas = meta.partitions.iter().flat_map(|partition| {
@@ -304,7 +304,7 @@ pub fn delete_topic(store: &Arc<StoreDir>, name: &TopicName, patience: Duration)
         remover.finish()?;
     }
     // Where somebody has the lock, the next deletion or the daemon sees to it.
-    let _ = store::settle(store, SETTLE_PATIENCE);
+    let _ = store::forget_deleted(store, SETTLE_PATIENCE);
     Ok(())
 }
 

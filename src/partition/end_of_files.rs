@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 
 use super::replica::Replica;
-use super::state_page::{Intent, Page};
+use super::state_page::{Intent, StatePage};
 use crate::disk::{Dir, join};
 use crate::error::{Error, Result};
 use crate::log::{FileKind, SegmentFile, Segments, Tail};
@@ -18,7 +18,7 @@ const LOOKS: u32 = 20;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PageAndEnd {
     /// The page.
-    pub page: Page,
+    pub page: StatePage,
     /// Where the log's files end, compared with where the page says that the log ends.
     pub ends: Ordering,
     /// Appends go on just now: what lies beyond is theirs.
@@ -36,7 +36,7 @@ impl Replica {
     ///
     /// # Errors
     /// [`Kind::Io`](crate::error::Kind::Io).
-    pub fn proven_page(&self) -> Result<Option<Page>> {
+    pub fn proven_page(&self) -> Result<Option<StatePage>> {
         if self.is_proven() {
             return self.read_page();
         }
@@ -48,7 +48,7 @@ impl Replica {
     ///
     /// # Errors
     /// [`Kind::Io`](crate::error::Kind::Io).
-    pub(crate) fn look_at_page(&self) -> Result<Option<(Page, bool)>> {
+    pub(crate) fn look_at_page(&self) -> Result<Option<(StatePage, bool)>> {
         let Some(found) = self.page_and_end()? else {
             return Ok(None);
         };
@@ -137,7 +137,7 @@ impl Replica {
     ///
     /// # Errors
     /// [`Kind::Io`](crate::error::Kind::Io).
-    pub(crate) fn end_of_files(&self, page: &Page) -> Result<Ordering> {
+    pub(crate) fn end_of_files(&self, page: &StatePage) -> Result<Ordering> {
         let (dir, tail) = (&**self.dir(), &page.tail);
         let name = SegmentFile::new(tail.active, FileKind::Log).name();
         let len = match dir.len_of(&name) {

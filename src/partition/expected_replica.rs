@@ -1,13 +1,13 @@
 //! What a replica's page is held against: this boot, and what the topic file says of it.
 
-use super::state_page::{Page, Role};
+use super::state_page::{Role, StatePage};
 use crate::error::{Error, Kind, Result};
 use crate::store::{StoreDir, TopicHandle};
 use crate::types::{BrokerId, LeaderEpoch, TopicPartition, Uuid};
 
 /// What must be known to judge a page.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Judge {
+pub(crate) struct ExpectedReplica {
     /// This boot.
     pub boot_id: [u8; 16],
     /// The topic's id, by the topic file.
@@ -31,10 +31,10 @@ pub(crate) struct Judge {
     pub alone: bool,
 }
 
-impl Judge {
+impl ExpectedReplica {
     /// Raises the high watermark to what is acknowledged, where this replica alone decides that.
     /// Of several replicas it is the least, which `super::replication::high_watermark` finds out.
-    pub fn raise_high_watermark(&self, page: &mut Page) {
+    pub fn raise_high_watermark(&self, page: &mut StatePage) {
         let leads = self.role == Role::Leader && page.leader_epoch == self.leader_epoch;
         let decides = self.alone && leads && page.joining.at(self.version).next().is_none();
         if decides || !self.replicated {
@@ -45,11 +45,11 @@ impl Judge {
     }
 }
 
-impl Judge {
+impl ExpectedReplica {
     /// For the partition's leader.
     pub fn of_leader(store: &StoreDir, topic: &TopicHandle, tp: &TopicPartition) -> Result<Self> {
         let leader = topic.partition(tp.partition)?.leader;
-        Judge::of(store, topic, tp, leader)
+        ExpectedReplica::of(store, topic, tp, leader)
     }
 
     /// For a broker's replica.
@@ -72,7 +72,7 @@ impl Judge {
         })?;
         let leads = partition.leader == broker;
         let configs = topic.configs();
-        Ok(Judge {
+        Ok(ExpectedReplica {
             boot_id: store.boot_id(),
             topic_id: topic.meta().topic_id,
             replica_uuid,

@@ -10,12 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::dir_sync::sync_names;
-use super::expected_replica::Judge;
+use super::expected_replica::ExpectedReplica;
 use super::read::PartitionReader;
-use super::recovery::Mender;
+use super::recovery::ReplicaRecovery;
 use super::replica::Replica;
 use super::replication::{Followed, Follower, Watermark};
-use super::state_page::{Intent, Page};
+use super::state_page::{Intent, StatePage};
 use crate::error::{Error, Kind, Result};
 use crate::log::Appender;
 use crate::store::{Liveness, StoreDir, TopicHandle};
@@ -112,14 +112,14 @@ pub(crate) fn make_follower_ready(
     let topic = TopicHandle::open(store, &tp.topic)?;
     let replica = Replica::open(store, tp, broker)?;
     sync_names(store, &replica, topic.meta().version, patience)?;
-    let judge = Judge::of(store, &topic, tp, broker)?;
+    let judge = ExpectedReplica::of(store, &topic, tp, broker)?;
     let held = replica.lock(patience)?;
     if !topic.is_current()? {
         let text = format!("topic {} was changed meanwhile", tp.topic);
         return Err(Error::new(Kind::Busy, text).cure("try again"));
     }
     let mut cuts = Vec::new();
-    let ready = Mender {
+    let ready = ReplicaRecovery {
         held: &held,
         judge,
         appender: &mut Appender::new(Arc::clone(replica.dir())),
@@ -139,7 +139,7 @@ fn must_recover(store: &Arc<StoreDir>, tp: &TopicPartition, broker: BrokerId) ->
 }
 
 /// Whether a page that was held against its files is of this boot, with nothing begun.
-fn is_believed(store: &StoreDir, page: &Page) -> bool {
+fn is_believed(store: &StoreDir, page: &StatePage) -> bool {
     page.boot_id == store.boot_id() && page.intent == Intent::None
 }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use super::read::wait_until_settled;
 use super::replica::Replica;
-use super::state_page::Page;
+use super::state_page::StatePage;
 use crate::error::{Error, Kind, Result};
 use crate::log::{LeaderEpochs, Segments};
 use crate::store::StoreDir;
@@ -25,8 +25,8 @@ const TRIES: u32 = 1000;
 /// What a process may conclude about a replica's log.
 #[derive(Debug, Clone)]
 pub struct LogSnapshot {
-    /// The published page; of another boot only its durable part ([`Page::as_of_boot`]).
-    pub page: Page,
+    /// The published page; of another boot only its durable part ([`StatePage::as_of_boot`]).
+    pub page: StatePage,
     /// The segments up to the active one; none where they were not listed.
     pub segments: Segments,
     /// The epoch checkpoint; `None` if it is missing or unreadable.

@@ -32,10 +32,10 @@ pub(crate) use recovery::remove_lost;
 pub(crate) use removal::remove_dir;
 pub use removal::remove_flat;
 pub(crate) use replica::RETRY;
-pub use replica::{Held, Replica};
+pub use replica::{AppendGuard, Replica};
 pub use replication::{
     Ahead, Claim, Extents, Followed, Follower, InSync, Joining, Known, Sealed, Shown, Watermark,
     begin_epoch, raise_epoch, raise_epochs,
 };
-pub use state_page::{Intent, Offline, PAGE_FILE, Page, Role, Seal};
+pub use state_page::{Intent, Offline, PAGE_FILE, Role, Seal, StatePage};
 pub use timed_reads::until_answered;

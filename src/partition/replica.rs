@@ -9,12 +9,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::append::{CommitNote, SYNC_FILE, SyncNotes};
-use super::state_page::{BEAT_AT, MOVER_BEAT_AT, Offline, PAGE_FILE, Page, SERVED_AT, UnseenSync};
+use super::state_page::{
+    BEAT_AT, MOVER_BEAT_AT, Offline, PAGE_FILE, SERVED_AT, StatePage, UnseenSync,
+};
 use crate::clock::Clock;
 use crate::disk::{Dir, File, FileId, LockKind, Open, join};
 use crate::error::{Error, Kind, Result};
 use crate::log::{LeaderEpochs, PartitionMetadata, sync_failed};
-use crate::store::{self, Heartbeat, Served, StoreDir, read_small, replace_small};
+use crate::store::{self, Heartbeat, StoreDir, WriteProbe, read_small, replace_small};
 use crate::types::{BrokerId, Offset, TopicPartition};
 
 /// Between two tries for a lock. It does not grow: that starves whoever waits longest.
@@ -128,19 +130,19 @@ impl Replica {
     }
 
     /// The published page; `None` if neither copy is sound. Takes no lock.
-    pub fn read_page(&self) -> Result<Option<Page>> {
-        Page::read(&*self.page, &*self.clock).map_err(|e| self.page_error("read", e))
+    pub fn read_page(&self) -> Result<Option<StatePage>> {
+        StatePage::read(&*self.page, &*self.clock).map_err(|e| self.page_error("read", e))
     }
 
     /// Whether each of the page's two copies is sound.
     pub fn page_copies(&self) -> Result<[bool; 2]> {
-        Page::copies(&*self.page, &*self.clock).map_err(|e| self.page_error("read", e))
+        StatePage::copies(&*self.page, &*self.clock).map_err(|e| self.page_error("read", e))
     }
 
     /// The published page, if both its copies are sound: of two, a bad one may be the newest.
-    pub(crate) fn read_whole_page(&self) -> Result<Option<Page>> {
+    pub(crate) fn read_whole_page(&self) -> Result<Option<StatePage>> {
         let copies =
-            Page::copies(&*self.page, &*self.clock).map_err(|e| self.page_error("read", e))?;
+            StatePage::copies(&*self.page, &*self.clock).map_err(|e| self.page_error("read", e))?;
         if copies == [true, true] {
             self.read_page()
         } else {
@@ -152,7 +154,7 @@ impl Replica {
     ///
     /// # Errors
     /// [`Kind::Busy`] naming the holder; [`Kind::Fenced`] if the path names another directory now.
-    pub fn lock(&self, patience: Duration) -> Result<Held<'_>> {
+    pub fn lock(&self, patience: Duration) -> Result<AppendGuard<'_>> {
         let started = self.clock.monotonic();
         let mut first_beat = None;
         loop {
@@ -162,7 +164,7 @@ impl Replica {
                 .try_lock(LockKind::Exclusive)
                 .map_err(|e| self.page_error("lock", e))?;
             if locked {
-                let held = Held {
+                let held = AppendGuard {
                     replica: self,
                     beat: Heartbeat::start(Arc::clone(&self.page), BEAT_AT),
                     _gate: gate,
@@ -192,12 +194,12 @@ impl Replica {
     }
 
     /// What has to stand still before the holder of the append lock counts as stopped.
-    pub fn holders_sign(&self, served: &mut Served) -> u64 {
+    pub fn holders_sign(&self, served: &mut WriteProbe) -> u64 {
         served.sign(&self.page, (BEAT_AT, SERVED_AT), &self.clock)
     }
 
     /// What has to stand still before a seal counts as left behind by its mover.
-    pub fn movers_sign(&self, served: &mut Served) -> u64 {
+    pub fn movers_sign(&self, served: &mut WriteProbe) -> u64 {
         served.sign(&self.page, (MOVER_BEAT_AT, SERVED_AT), &self.clock)
     }
 
@@ -310,7 +312,7 @@ impl Replica {
 
     /// Why the replica is offline, by its page and by the note of a failed sync: where the page's
     /// newer copy was lost, only the note still tells.
-    pub fn offline(&self, page: &Page) -> Result<Option<Offline>> {
+    pub fn offline(&self, page: &StatePage) -> Result<Option<Offline>> {
         if page.offline.is_some() {
             return Ok(page.offline);
         }
@@ -345,14 +347,14 @@ fn missing(dir: &dyn Dir, name: &str, e: std::io::Error) -> Error {
 
 /// The append lock, held. Dropping it lets go.
 #[derive(Debug)]
-pub struct Held<'a> {
+pub struct AppendGuard<'a> {
     replica: &'a Replica,
     /// Every hold beats once it is long, an append too: its writes wait where the disk is slow.
     beat: Heartbeat,
-    _gate: store::GateGuard,
+    _gate: store::SuspendGuard,
 }
 
-impl Held<'_> {
+impl AppendGuard<'_> {
     /// The replica it is the lock of.
     pub(crate) fn replica(&self) -> &Replica {
         self.replica
@@ -365,18 +367,18 @@ impl Held<'_> {
     }
 
     /// The page, read under the lock.
-    pub fn page(&self) -> Result<Option<Page>> {
+    pub fn page(&self) -> Result<Option<StatePage>> {
         self.replica.read_page()
     }
 
     /// Publishes.
-    pub(crate) fn publish(&self, page: &mut Page) -> Result<()> {
+    pub(crate) fn publish(&self, page: &mut StatePage) -> Result<()> {
         page.write(self.replica.page_file())
             .map_err(|e| self.replica.page_error("write", e))
     }
 
     /// Publishes and makes the page durable.
-    pub(crate) fn publish_synced(&self, page: &mut Page) -> Result<()> {
+    pub(crate) fn publish_synced(&self, page: &mut StatePage) -> Result<()> {
         self.publish(page)?;
         self.replica.page_file().sync_data().map_err(|e| {
             if page.offline.is_none() {
@@ -391,7 +393,7 @@ impl Held<'_> {
     }
 
     /// Takes the replica offline for every process.
-    pub(crate) fn take_offline(&self, page: &mut Page, why: Offline) -> Result<()> {
+    pub(crate) fn take_offline(&self, page: &mut StatePage, why: Offline) -> Result<()> {
         page.offline = Some(why);
         page.begin_generation(UnseenSync::Offline);
         if why == Offline::SyncFailed {
@@ -406,7 +408,7 @@ impl Held<'_> {
 
     /// Leaves the note of a failed sync, which a lost page does not take with it. The page's mark
     /// is what counts, so there is nobody to tell of a failure.
-    pub(crate) fn note_failed(&self, page: &Page) {
+    pub(crate) fn note_failed(&self, page: &StatePage) {
         let note = CommitNote {
             boot_id: self.replica.boot_id,
             generation: page.generation,
@@ -452,7 +454,7 @@ impl Held<'_> {
     }
 }
 
-impl Drop for Held<'_> {
+impl Drop for AppendGuard<'_> {
     fn drop(&mut self) {
         self.beat.end();
         // Closing the file would free it as well; there is nobody to tell of a failure.

@@ -127,7 +127,7 @@ pub(crate) enum UnseenSync {
 
 /// One published state of a replica.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Page {
+pub struct StatePage {
     /// Rises with each publication.
     pub sequence: u64,
     /// The boot in which it was written.
@@ -166,11 +166,11 @@ pub struct Page {
     pub joining: JoiningSet,
 }
 
-impl Page {
+impl StatePage {
     /// The first page of an empty replica.
     pub fn new(boot_id: [u8; 16], topic_id: Uuid, replica_uuid: Uuid, start: Offset) -> Self {
         let tail = Tail::empty(start);
-        Page {
+        StatePage {
             sequence: 1,
             boot_id,
             topic_id,
@@ -258,7 +258,7 @@ impl Page {
     /// Reads the newest sound copy. A bad copy may be one that is being written, and may be the
     /// newest: both are read again for up to 10 ms before the other is believed. `None` if neither
     /// is sound.
-    pub fn read(file: &dyn File, clock: &dyn Clock) -> Result<Option<Page>, std::io::Error> {
+    pub fn read(file: &dyn File, clock: &dyn Clock) -> Result<Option<StatePage>, std::io::Error> {
         let mut since = None;
         loop {
             let mut raw = [0; COPY_STRIDE as usize + COPY_BYTES];
@@ -267,12 +267,12 @@ impl Page {
             let first = if read < COPY_BYTES {
                 None
             } else {
-                Page::decode(&first[..COPY_BYTES])
+                StatePage::decode(&first[..COPY_BYTES])
             };
             let second = if read < raw.len() {
                 None
             } else {
-                Page::decode(second)
+                StatePage::decode(second)
             };
             match (first, second) {
                 (Some(a), Some(b)) => {
@@ -297,8 +297,8 @@ impl Page {
             let read = file.read_at(&mut raw, 0)?;
             let (first, second) = raw.split_at(COPY_STRIDE as usize);
             let sound = [
-                read >= COPY_BYTES && Page::decode(&first[..COPY_BYTES]).is_some(),
-                read >= raw.len() && Page::decode(second).is_some(),
+                read >= COPY_BYTES && StatePage::decode(&first[..COPY_BYTES]).is_some(),
+                read >= raw.len() && StatePage::decode(second).is_some(),
             ];
             if sound == [true, true] || clock.monotonic() - started >= TORN_PATIENCE {
                 return Ok(sound);
@@ -405,7 +405,7 @@ impl Page {
         raw
     }
 
-    fn decode(raw: &[u8]) -> Option<Page> {
+    fn decode(raw: &[u8]) -> Option<StatePage> {
         let crc = u32::from_le_bytes(field(raw, CRC_AT)?);
         if u32::from_le_bytes(field(raw, 0)?) != MAGIC
             || u16::from_le_bytes(field(raw, 4)?) != LAYOUT
@@ -440,7 +440,7 @@ impl Page {
             time_indexed: i64_at(224)?,
             first_timestamp: i64_at(88)?,
         };
-        Some(Page {
+        Some(StatePage {
             sequence: u64_at(8)?,
             boot_id: field(raw, 16)?,
             topic_id: Uuid(field(raw, 32)?),
@@ -500,8 +500,8 @@ mod tests {
     use super::*;
     use crate::partition::replication::Joining;
 
-    fn page() -> Page {
-        let mut page = Page::new([7; 16], Uuid([1; 16]), Uuid([2; 16]), 5);
+    fn page() -> StatePage {
+        let mut page = StatePage::new([7; 16], Uuid([1; 16]), Uuid([2; 16]), 5);
         page.intent = Intent::Roll(99);
         page.offline = Some(Offline::Damaged);
         page.tail.last = Some(LastBatch {
@@ -522,7 +522,7 @@ mod tests {
 
     #[test]
     fn a_page_round_trips() {
-        assert_eq!(Page::decode(&page().encode()), Some(page()));
+        assert_eq!(StatePage::decode(&page().encode()), Some(page()));
     }
 
     #[test]
@@ -531,7 +531,7 @@ mod tests {
         for bit in 0..COPY_BYTES * 8 {
             let mut flipped = raw;
             flipped[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(Page::decode(&flipped), None, "bit {bit}");
+            assert_eq!(StatePage::decode(&flipped), None, "bit {bit}");
         }
     }
 }

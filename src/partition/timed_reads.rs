@@ -18,7 +18,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
 use super::replica::Replica;
-use super::state_page::Page;
+use super::state_page::StatePage;
 use crate::disk::Dir;
 use crate::error::{Error, Kind, Result};
 use crate::store::{Late, StoreDir};
@@ -33,7 +33,7 @@ const WITHIN_MIN: Duration = Duration::from_millis(250);
 const LOOK: Duration = Duration::from_millis(10);
 
 /// A page, or why it cannot be read.
-type Read = Result<Page, String>;
+type Read = Result<StatePage, String>;
 
 /// Makes a change, and again where disks kept it from being made that answer late: these are waited for
 /// without the store's lock.
@@ -196,7 +196,7 @@ pub(crate) fn read_page(
     store: &StoreDir,
     tp: &TopicPartition,
     logs: &Arc<dyn Dir>,
-) -> Result<Page, String> {
+) -> Result<StatePage, String> {
     let text = |e: Error| e.to_string();
     // A call of a slow disk takes long: each file is asked for once.
     let replica = Replica::open_in(store, tp, Arc::clone(logs)).map_err(text)?;

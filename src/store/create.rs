@@ -16,7 +16,7 @@ use std::time::Duration;
 use super::brokers::{BrokerFile, MetaProperties};
 use super::lock::{FencedGuard, FencedLock};
 use super::small_file::read_small;
-use super::staging::{self, Suspects, Unborn};
+use super::staging::{self, StagingDir, Suspects};
 use super::store_file::StoreFile;
 use super::usability::{denied, is_denied, refuse_network};
 use super::{json_file, layout};
@@ -128,7 +128,7 @@ pub(crate) fn create(disk: &dyn Disk, clock: &Arc<dyn Clock>, path: &Path) -> Re
     if look(&*root)? != Found::Empty {
         return Ok(());
     }
-    let unborn = Unborn::make(&root)?;
+    let unborn = StagingDir::make(&root)?;
     let from = format!("{}/{}", unborn.name(), layout::lock_dir(0));
     match root.rename_new(&from, &layout::lock_dir(0)) {
         Ok(()) => {}

@@ -11,7 +11,7 @@ use super::brokers::{BrokerFile, LogDir, Unanswered};
 use super::create::Found;
 use super::kept::{KeptFile, Recent};
 use super::store_file::{StoreFile, no_store, not_a_store};
-use super::topics::{Graves, OpenTopics};
+use super::topics::{DeletedTopics, OpenTopics};
 use super::unix_group::sharing_cure;
 use super::usability::{denied, is_denied, open_warnings, refuse_network};
 use super::{json_file, layout};
@@ -36,7 +36,7 @@ pub struct StoreDir {
     notes: Mutex<Vec<String>>,
     watching: SharedWatcher,
     open_topics: OpenTopics,
-    graves: Graves,
+    graves: DeletedTopics,
     registrations: Recent<BrokerId, Arc<Registration>, BROKERS_KEPT>,
     open_logs: Recent<BrokerId, LogDir, BROKERS_KEPT>,
     unanswered: Unanswered,
@@ -95,7 +95,7 @@ impl StoreDir {
             notes: Mutex::new(Vec::new()),
             watching: SharedWatcher::default(),
             open_topics: OpenTopics::default(),
-            graves: Graves::default(),
+            graves: DeletedTopics::default(),
             registrations: Recent::default(),
             open_logs: Recent::default(),
             unanswered: Unanswered::default(),
@@ -265,7 +265,7 @@ impl StoreDir {
     }
 
     /// The deleted topics that this process has read.
-    pub(crate) fn graves(&self) -> &Graves {
+    pub(crate) fn graves(&self) -> &DeletedTopics {
         &self.graves
     }
 

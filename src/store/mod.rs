@@ -38,17 +38,18 @@ pub use layout::{
 };
 pub use listing::Listing;
 pub use lock::{
-    COUNTER_LEN, FencedGuard, FencedLock, GateGuard, Heartbeat, Holder, LifeLock, LifeWatch, Lost,
-    Probe, Served, Sight, Staged, Stillness, SyncWatch, enter, read,
+    COUNTER_LEN, FencedGuard, FencedLock, Heartbeat, Holder, HolderLost, LivenessLock,
+    LivenessWatch, LockView, Probe, Staged, Stillness, SuspendGuard, SyncWatch, WriteProbe, enter,
+    read,
 };
 pub use process::Process;
 pub use sharing::{Given, Paths, create_shared, not_shared, plan_shared};
 pub(crate) use small_file::{read_small, replace_small};
-pub use staging::{Suspects, Unborn};
+pub use staging::{StagingDir, Suspects};
 pub use topics::{
     DescribedConfig, KnownTopic, PartitionMeta, Reassignment, ReplicaMeta, Retired, TopicConfigs,
-    TopicFile, TopicHandle, TopicMeta, gather, read_if_there, read_to_change, replace, settle,
-    update_all, update_each,
+    TopicFile, TopicHandle, TopicMeta, forget_deleted, gather_proofs, read_if_there,
+    read_to_change, replace, update_all, update_each,
 };
-pub(crate) use topics::{bury, exists, is_deleted, is_on_the_way, path_in_store};
+pub(crate) use topics::{exists, is_deleted, is_on_the_way, keep_proof, path_in_store};
 pub use unix_group::{UnixGroup, sharing_cure};

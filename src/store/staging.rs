@@ -26,7 +26,7 @@ const TRIES: usize = 16;
 
 /// A directory in the making. Dropped, it is removed as far as it was not put in place.
 #[derive(Debug)]
-pub struct Unborn {
+pub struct StagingDir {
     parent: Arc<dyn Dir>,
     name: String,
     dir: Arc<dyn Dir>,
@@ -34,7 +34,7 @@ pub struct Unborn {
     _lock: Arc<dyn File>,
 }
 
-impl Unborn {
+impl StagingDir {
     /// Makes one in `parent`: its lock, synced, and held by this process.
     ///
     /// # Errors
@@ -50,7 +50,7 @@ impl Unborn {
                 .and_then(|dir| Ok((create_lock(&*dir)?, dir)));
             match made {
                 Ok((Some(lock), dir)) => {
-                    return Ok(Unborn {
+                    return Ok(StagingDir {
                         parent: Arc::clone(parent),
                         name,
                         dir,
@@ -83,7 +83,7 @@ impl Unborn {
     }
 }
 
-impl Drop for Unborn {
+impl Drop for StagingDir {
     fn drop(&mut self) {
         let _ = remove_tree(&*self.parent, &self.name, EntryKind::Dir, DEPTH_MAX);
     }

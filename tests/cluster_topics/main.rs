@@ -25,7 +25,7 @@ use mq::error::Kind;
 use mq::lifecycle::{
     NewTopic, cancel_reassignment, create_topic, discard, make_replica, start_reassignment,
 };
-use mq::partition::{Page, Replica};
+use mq::partition::{Replica, StatePage};
 use mq::store::BrokerFile;
 use mq::store::topics::topic_file;
 use mq::store::{PartitionMeta, TopicMeta};
@@ -104,7 +104,7 @@ impl Cluster {
         Replica::open(&self.store, &tp(topic, partition), broker).expect("replica")
     }
 
-    fn page(&self, topic: &str, partition: i32, broker: BrokerId) -> Page {
+    fn page(&self, topic: &str, partition: i32, broker: BrokerId) -> StatePage {
         let replica = self.replica(topic, partition, broker);
         // Whoever made it has let it go.
         drop(replica.lock(Duration::ZERO).expect("free"));

@@ -8,8 +8,8 @@ use mq::disk::{Disk, Open};
 use mq::error::{Error, Kind, Result};
 use mq::lifecycle::{NewTopic, create_topic};
 use mq::partition::{
-    Appended, Committer, Followed, Follower, Page, PartitionReader, PartitionWriter, Replica, Role,
-    Watermark,
+    Appended, Committer, Followed, Follower, PartitionReader, PartitionWriter, Replica, Role,
+    StatePage, Watermark,
 };
 use mq::record::{BatchBuilder, BatchHeader};
 use mq::store::BrokerFile;
@@ -177,7 +177,7 @@ impl Cluster {
         Replica::open(&self.store, &tp(), broker).expect("a replica")
     }
 
-    pub fn page(&self, broker: BrokerId) -> Page {
+    pub fn page(&self, broker: BrokerId) -> StatePage {
         self.replica(broker)
             .read_page()
             .expect("read")
@@ -394,7 +394,7 @@ impl Cluster {
     /// That nothing shown contradicts anything shown elsewhere, and that all that the leader of the
     /// present epoch shows is in every replica in sync. Where every election was clean.
     pub fn check_shown(&self, what: &str) {
-        let shown: Vec<(Page, Vec<Lies>)> = (0..3)
+        let shown: Vec<(StatePage, Vec<Lies>)> = (0..3)
             .map(|broker| {
                 let page = self.page(broker);
                 (page, self.below(broker, page.high_watermark))

@@ -202,7 +202,7 @@ impl Open {
         last.expect("a receipt")
     }
 
-    fn page(&self) -> mq::partition::Page {
+    fn page(&self) -> mq::partition::StatePage {
         let tp = TopicPartition::new(self.topic.clone(), 0);
         let reader = mq::client::open_now(&self.store, &tp).expect("opened");
         reader.page().expect("a page")

@@ -8,7 +8,7 @@ use crate::cli::consent::Consent;
 use crate::cli::output::{Cell, Column, Listing, OutputOptions};
 use crate::cli::selection::Selection;
 use crate::cli::{Env, Failures, Outcome};
-use crate::cluster::{self, Move, Terms, UncleanElection};
+use crate::cluster::{self, LeadershipTransfer, Terms, UncleanElection};
 use crate::error::{Kind, Result};
 use crate::store::topics::topic_file;
 use crate::store::{Liveness, StoreDir, TopicHandle};
@@ -71,7 +71,7 @@ fn preferred(
     env: &Env,
 ) -> Result<Outcome> {
     let mut failures = Failures::default();
-    let mut moves: Vec<Move> = Vec::new();
+    let mut moves: Vec<LeadershipTransfer> = Vec::new();
     let liveness = Liveness::new(store);
     let all = selection.is_empty();
     let (chosen, unmatched) = selection.resolve_or_all(|| topic_file::list(store))?;

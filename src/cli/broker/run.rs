@@ -7,7 +7,7 @@ use super::known::known;
 use super::{drain, elect, health, init, list, reassign, stop};
 use crate::cli::output::{Cell, Column, Listing, OutputOptions, local_time};
 use crate::cli::{Env, Outcome, local_zone};
-use crate::cluster::{self, BrokerOptions, Daemon, Stop, Told};
+use crate::cluster::{self, BrokerOptions, Daemon, Notice, Stop};
 use crate::disk::OsDisk;
 use crate::error::{Error, Result};
 use crate::store;
@@ -87,8 +87,8 @@ fn start(id: BrokerId, mut options: BrokerOptions, env: &Env) -> Result<Outcome>
     let mut tell = |told| {
         let time = local_time(env.now_ms(), &zone);
         match told {
-            Told::Note(text) => env.note(&format!("{time} {text}")),
-            Told::Problem(error) => {
+            Notice::Note(text) => env.note(&format!("{time} {text}")),
+            Notice::Problem(error) => {
                 let cure = error
                     .cure_text()
                     .map(|cure| format!(" ({cure})"))

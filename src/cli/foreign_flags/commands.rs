@@ -1,9 +1,9 @@
 //! Commands that are not there.
 
-use super::flag::{COMPLETIONS, GROUPS, Habit, TOPICS, at, everywhere};
+use super::flag::{COMPLETIONS, ForeignFlag, GROUPS, TOPICS, at, everywhere};
 
 /// The first that fits counts.
-pub(crate) const COMMANDS: &[Habit] = &[
+pub(crate) const COMMANDS: &[ForeignFlag] = &[
     everywhere(&["rm", "remove", "del"], "write 'delete'"),
     everywhere(&["ls"], "write 'list'"),
     everywhere(

@@ -1,15 +1,18 @@
 //! A flag or word that belongs to another tool, and what to write instead.
 
 /// What stands for some words in some tools.
-pub(crate) struct Habit {
+pub(crate) struct ForeignFlag {
     /// The tools that it holds for, or commands of theirs such as `mq-groups reset`; none: for all.
     pub(crate) tools: &'static [&'static str],
     pub(crate) words: &'static [&'static str],
     pub(crate) advice: &'static str,
 }
 
-pub(crate) const fn everywhere(words: &'static [&'static str], advice: &'static str) -> Habit {
-    Habit {
+pub(crate) const fn everywhere(
+    words: &'static [&'static str],
+    advice: &'static str,
+) -> ForeignFlag {
+    ForeignFlag {
         tools: &[],
         words,
         advice,
@@ -20,8 +23,8 @@ pub(crate) const fn at(
     tools: &'static [&'static str],
     words: &'static [&'static str],
     advice: &'static str,
-) -> Habit {
-    Habit {
+) -> ForeignFlag {
+    ForeignFlag {
         tools,
         words,
         advice,

@@ -8,7 +8,7 @@ mod options;
 
 use commands::COMMANDS;
 pub use conflicts::{missing, unlike};
-use flag::Habit;
+use flag::ForeignFlag;
 use options::OPTIONS;
 
 /// What names topics in a command that takes one name without an option, where another is given.
@@ -22,7 +22,7 @@ pub fn second_name(tool: &str, command: Option<&str>) -> Option<&'static str> {
 pub fn advice(tool: &str, command: Option<&str>, word: &str) -> Option<&'static str> {
     let whole = command.map(|command| format!("{tool} {command}"));
     let holds = |of: &str| of == tool || whole.as_deref() == Some(of);
-    let fits = |habit: &&Habit| {
+    let fits = |habit: &&ForeignFlag| {
         habit.words.contains(&word)
             && (habit.tools.is_empty() || habit.tools.iter().any(|of| holds(of)))
     };

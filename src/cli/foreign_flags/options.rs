@@ -1,12 +1,12 @@
 //! Options that are not there.
 
 use super::flag::{
-    ADMIN, COMPLETIONS, CONSUME, GROUPS, Habit, NEVER_ASK, PRODUCE, RECORDS, RESET, TOPICS, at,
-    everywhere,
+    ADMIN, COMPLETIONS, CONSUME, ForeignFlag, GROUPS, NEVER_ASK, PRODUCE, RECORDS, RESET, TOPICS,
+    at, everywhere,
 };
 
 /// The first that fits counts.
-pub(crate) const OPTIONS: &[Habit] = &[
+pub(crate) const OPTIONS: &[ForeignFlag] = &[
     // What means one thing in one command.
     at(
         &["mq-groups describe", "mq-groups list", "mq-groups watch"],

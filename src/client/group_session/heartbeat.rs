@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::lock;
 use crate::error::{Error, Result};
-use crate::group::{Heart, Membership};
+use crate::group::{MemberHeartbeat, Membership};
 
 /// A heart at work; dropping it stops it.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ impl Heartbeat {
     ///
     /// # Errors
     /// [`crate::error::Kind::Io`] where no thread can be had.
-    pub fn start(heart: Heart, session_timeout: Duration) -> Result<Self> {
+    pub fn start(heart: MemberHeartbeat, session_timeout: Duration) -> Result<Self> {
         let stop = Arc::new((Mutex::new(false), Condvar::new()));
         let stopped = Arc::clone(&stop);
         let interval = Membership::beat_interval(session_timeout);

@@ -5,10 +5,10 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
-use super::context::{Context, Wish, take_out};
-use super::leadership_transfer::Move;
+use super::context::{Context, MoveReason, take_out};
+use super::leadership_transfer::LeadershipTransfer;
 use super::partition::{Ask, Partition, View, WorkKind};
-use super::sight::Sight;
+use super::sight::Assessment;
 use super::state::{ChangeKind, Election, Forced, PlannedMove};
 use crate::timing::JOIN_WITHIN;
 use crate::types::BrokerId;
@@ -38,7 +38,7 @@ enum Among {
 pub(crate) fn directory_useless(
     cx: &mut Context<'_>,
     p: &mut Partition,
-    sight: &Sight<'_>,
+    sight: &Assessment<'_>,
     why: &'static str,
 ) {
     force(cx, p, sight, Forced::DirectoryUseless(why));
@@ -49,7 +49,7 @@ pub(crate) fn directory_useless(
 pub(crate) fn lock_kept(
     cx: &mut Context<'_>,
     p: &mut Partition,
-    sight: &Sight<'_>,
+    sight: &Assessment<'_>,
     (sequence, beat): (Option<u64>, u64),
 ) {
     force(cx, p, sight, Forced::LockKept(sequence, beat));
@@ -59,7 +59,7 @@ pub(crate) fn lock_kept(
 pub(crate) fn broker_dead(
     cx: &mut Context<'_>,
     p: &mut Partition,
-    sight: &Sight<'_>,
+    sight: &Assessment<'_>,
     sealed: bool,
     leaving: Vec<BrokerId>,
 ) {
@@ -70,7 +70,7 @@ pub(crate) fn broker_dead(
 pub(crate) fn leader_disk_full(
     cx: &mut Context<'_>,
     p: &mut Partition,
-    sight: &Sight<'_>,
+    sight: &Assessment<'_>,
     sealed: bool,
     leaving: Vec<BrokerId>,
 ) {
@@ -79,7 +79,7 @@ pub(crate) fn leader_disk_full(
 
 /// The fence, the one way in which a leadership is taken away without a planned move: for whoever
 /// that lives has most.
-fn force(cx: &mut Context<'_>, p: &mut Partition, sight: &Sight<'_>, forced: Forced) {
+fn force(cx: &mut Context<'_>, p: &mut Partition, sight: &Assessment<'_>, forced: Forced) {
     if !sight.full {
         return cx.look(p, Ask::ALL);
     }
@@ -137,7 +137,7 @@ fn force(cx: &mut Context<'_>, p: &mut Partition, sight: &Sight<'_>, forced: For
 fn fail_over(
     cx: &mut Context<'_>,
     p: &mut Partition,
-    sight: &Sight<'_>,
+    sight: &Assessment<'_>,
     sealed: bool,
     leaving: Vec<BrokerId>,
     fits: impl Fn(bool) -> bool,
@@ -188,7 +188,7 @@ fn fail_over(
 pub(crate) fn unseal(
     cx: &mut Context<'_>,
     p: &mut Partition,
-    sight: &Sight<'_>,
+    sight: &Assessment<'_>,
     mut leaving: Vec<BrokerId>,
 ) {
     if !sight.full {
@@ -214,7 +214,7 @@ pub(crate) fn unseal(
 
 /// Whether only a dead one in sync has, or may have, what a sealed leader lost: in an epoch of anyone
 /// else it would lose that, too. Told once.
-fn waits_for_dead(cx: &mut Context<'_>, p: &mut Partition, sight: &Sight<'_>) -> bool {
+fn waits_for_dead(cx: &mut Context<'_>, p: &mut Partition, sight: &Assessment<'_>) -> bool {
     let leader = p.meta.leader;
     let chosen = best(cx, p, sight, Among::InSync);
     let most = chosen
@@ -246,7 +246,7 @@ fn waits_for_dead(cx: &mut Context<'_>, p: &mut Partition, sight: &Sight<'_>) ->
 fn dead_ahead(
     cx: &Context<'_>,
     p: &Partition,
-    sight: &Sight<'_>,
+    sight: &Assessment<'_>,
     to: BrokerId,
 ) -> Option<BrokerId> {
     let mut dead = cx.dead_followers(p).into_iter();
@@ -254,7 +254,7 @@ fn dead_ahead(
 }
 
 /// Who can be elected instead of the leader: live, the right directory, most of the log.
-fn best(cx: &Context<'_>, p: &Partition, sight: &Sight<'_>, among: Among) -> Option<BrokerId> {
+fn best(cx: &Context<'_>, p: &Partition, sight: &Assessment<'_>, among: Among) -> Option<BrokerId> {
     p.in_order()
         .enumerate()
         .filter(|(_, b)| *b != p.meta.leader && cx.brokers.is_alive(*b))
@@ -304,23 +304,23 @@ pub(crate) fn move_to(
     p: &mut Partition,
     to: BrokerId,
     kind: WorkKind,
-    wish: Option<Wish>,
+    wish: Option<MoveReason>,
     drop_from_isr: Vec<BrokerId>,
 ) {
     let why = match wish {
-        Some(Wish::Reassign) => "by a reassignment",
-        Some(Wish::Drain) => "which is drained",
-        Some(Wish::Balance) => "as preferred",
+        Some(MoveReason::Reassign) => "by a reassignment",
+        Some(MoveReason::Drain) => "which is drained",
+        Some(MoveReason::Balance) => "as preferred",
         None if cx.brokers.is_alive(p.meta.leader) => "whose disk is full",
         None => "which is not alive",
     };
     let job = cx.begin(p, kind);
-    if wish == Some(Wish::Balance) {
+    if wish == Some(MoveReason::Balance) {
         cx.balances(Some(job));
     }
     cx.out.moves.push(PlannedMove {
         job,
-        what: Move {
+        what: LeadershipTransfer {
             tp: cx.topic.clone(),
             topic_id: cx.topic_id,
             from: p.meta.leader,
@@ -334,7 +334,7 @@ pub(crate) fn move_to(
 
 /// Whether the high watermark waits for a replica that was about to join the in-sync set and does
 /// not: its broker died over it, or it takes its time.
-pub(crate) fn waits_in_vain(cx: &Context<'_>, p: &mut Partition, sight: &Sight<'_>) -> bool {
+pub(crate) fn waits_in_vain(cx: &Context<'_>, p: &mut Partition, sight: &Assessment<'_>) -> bool {
     let page = sight.page(p, p.meta.leader);
     let entries = page.iter().flat_map(|page| page.joining.iter());
     let uuids: Vec<_> = entries

@@ -4,20 +4,20 @@
 use std::collections::BTreeMap;
 
 use super::partition::Partition;
-use crate::cluster::notice::TOLD_MAX;
+use crate::cluster::notice::NOTICES_MAX;
 use crate::store::PartitionMeta;
 use crate::types::{BrokerId, TopicName, TopicPartition};
 
 /// What is new in one reading of a topic file.
 #[derive(Debug, Default)]
-pub(crate) struct News {
+pub(crate) struct ChangeEvents {
     begun: Vec<TopicPartition>,
     done: Vec<TopicPartition>,
     taken_back: Vec<TopicPartition>,
     moved: BTreeMap<(BrokerId, BrokerId), Vec<TopicPartition>>,
 }
 
-impl News {
+impl ChangeEvents {
     /// Takes up a partition that is seen for the first time.
     pub fn first(&mut self, topic: &TopicName, next: &PartitionMeta) {
         if next.reassignment.is_some() {
@@ -57,9 +57,9 @@ impl News {
         let reassigned = reassigned
             .into_iter()
             .filter(|(_, tps)| !tps.is_empty())
-            .map(|(what, tps)| format!("{what}: {}", TopicPartition::first_of(tps, TOLD_MAX)));
+            .map(|(what, tps)| format!("{what}: {}", TopicPartition::first_of(tps, NOTICES_MAX)));
         let moved = self.moved.iter().map(|((from, to), tps)| {
-            let tps = TopicPartition::first_of(tps, TOLD_MAX);
+            let tps = TopicPartition::first_of(tps, NOTICES_MAX);
             format!("broker {to} was given {tps}, which broker {from} led")
         });
         reassigned.chain(moved)

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::job::Job;
+use super::job::WorkId;
 use super::partition::{Ask, Partition, WorkKind};
-use super::state::{Brokers, Change, ChangeKind, Effects, LookAt, Rules};
+use super::state::{Brokers, Change, ChangeKind, Effects, ProbeRequest, Rules};
 use crate::store::PartitionMeta;
 use crate::types::{BrokerId, TopicPartition};
 
@@ -19,13 +19,13 @@ pub(crate) struct Context<'a> {
     pub(crate) rules: Rules,
     pub(crate) now: Duration,
     pub(crate) jobs: &'a mut u64,
-    pub(crate) balancing: &'a mut BTreeSet<Job>,
+    pub(crate) balancing: &'a mut BTreeSet<WorkId>,
     pub(crate) out: &'a mut Effects,
 }
 
 /// Something that nothing forces, but that had better be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wish {
+pub(crate) enum MoveReason {
     /// The reassignment leaves the leader out.
     Reassign,
     /// The leader is drained.
@@ -36,9 +36,9 @@ pub(crate) enum Wish {
 
 impl Context<'_> {
     /// Begins something.
-    pub(crate) fn begin(&mut self, p: &mut Partition, kind: WorkKind) -> Job {
+    pub(crate) fn begin(&mut self, p: &mut Partition, kind: WorkKind) -> WorkId {
         *self.jobs += 1;
-        let job = Job(*self.jobs);
+        let job = WorkId(*self.jobs);
         p.begin(job, kind, self.now);
         job
     }
@@ -57,7 +57,7 @@ impl Context<'_> {
             brokers.extend(others);
         }
         let probe = ask.probe || p.reign.watch.is_some() || !self.brokers.is_alive(leader);
-        self.out.looks.push(LookAt {
+        self.out.looks.push(ProbeRequest {
             job,
             tp: self.topic.clone(),
             leader,
@@ -88,7 +88,7 @@ impl Context<'_> {
     }
 
     /// A job that counts as one that moves a leader back.
-    pub(crate) fn balances(&mut self, job: Option<Job>) {
+    pub(crate) fn balances(&mut self, job: Option<WorkId>) {
         self.balancing.extend(job);
     }
 
@@ -99,7 +99,7 @@ impl Context<'_> {
     }
 
     /// What had better be, and from when on.
-    pub(crate) fn wish(&self, p: &Partition) -> Option<(Wish, Duration)> {
+    pub(crate) fn wish(&self, p: &Partition) -> Option<(MoveReason, Duration)> {
         let meta = &p.meta;
         let leader = meta.leader;
         // Other things come first.
@@ -112,12 +112,12 @@ impl Context<'_> {
             let leads_on = to.target.contains(&leader);
             let can = to.target.iter().any(|b| self.brokers.is_alive(*b));
             if complete && !leads_on && can {
-                return Some((Wish::Reassign, p.rest.until));
+                return Some((MoveReason::Reassign, p.rest.until));
             }
         }
         if self.brokers.is_drained(leader) {
             let can = others().any(|b| self.brokers.may_lead(*b));
-            return can.then_some((Wish::Drain, p.rest.until));
+            return can.then_some((MoveReason::Drain, p.rest.until));
         }
         let preferred = meta.preferred_leader();
         let can = meta.reassignment.is_none()
@@ -126,7 +126,7 @@ impl Context<'_> {
             && self.brokers.may_lead(preferred);
         can.then(|| {
             let since = p.since.max(self.brokers.since(preferred));
-            (Wish::Balance, p.rest.until.max(since + STABLE))
+            (MoveReason::Balance, p.rest.until.max(since + STABLE))
         })
     }
 
@@ -136,7 +136,7 @@ impl Context<'_> {
             p.due.followers = Some(next_lag_look(self.rules, self.now));
         }
         p.due.wish = match self.wish(p) {
-            Some((Wish::Balance, _)) if !self.may_balance() => None,
+            Some((MoveReason::Balance, _)) if !self.may_balance() => None,
             Some((_, when)) => Some(when),
             None => None,
         };

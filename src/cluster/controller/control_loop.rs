@@ -16,10 +16,10 @@ use super::driver::{Changed, Controller, Raise};
 use super::election::{Change, Election};
 use super::leadership_transfer::Planned;
 use super::role::Me;
-use super::state::Standing;
+use super::state::BrokerLiveness;
 use crate::cluster::membership::{Member, Membership, Settle};
-use crate::cluster::notice::Told;
-use crate::cluster::notify_once::ToldOnce;
+use crate::cluster::notice::Notice;
+use crate::cluster::notify_once::NotifyOnce;
 use crate::disk::{Wake, WatchId, Watcher, new_watcher};
 use crate::error::{Error, Kind, Result};
 use crate::partition::Watermark;
@@ -48,7 +48,7 @@ pub struct ControlLoop {
     thread: Option<JoinHandle<Result<()>>>,
     /// Closed to end the thread.
     stop: Option<PipeWriter>,
-    told: Receiver<Told>,
+    told: Receiver<Notice>,
     first_role: Option<u64>,
 }
 
@@ -74,7 +74,7 @@ impl ControlLoop {
             root_watch: None,
             settle: Settle::default(),
             tell,
-            told: ToldOnce::default(),
+            told: NotifyOnce::default(),
         };
         let root = store.root();
         let watch = control.watcher.add_closes(&**root, ".");
@@ -101,7 +101,7 @@ impl ControlLoop {
     }
 
     /// Passes on what is to be told.
-    pub fn tell(&self, tell: &mut dyn FnMut(Told)) {
+    pub fn tell(&self, tell: &mut dyn FnMut(Notice)) {
         while let Ok(told) = self.told.try_recv() {
             tell(told);
         }
@@ -122,7 +122,7 @@ impl ControlLoop {
     ///
     /// # Errors
     /// Of giving it up.
-    pub fn stop(mut self, tell: &mut dyn FnMut(Told)) -> Result<()> {
+    pub fn stop(mut self, tell: &mut dyn FnMut(Notice)) -> Result<()> {
         let done = self.end();
         self.tell(tell);
         done
@@ -159,7 +159,7 @@ struct Control {
     election: Election,
     controller: Controller,
     /// All brokers, as of the last look.
-    brokers: BTreeMap<BrokerId, Standing>,
+    brokers: BTreeMap<BrokerId, BrokerLiveness>,
     /// Of the topics and the reports, while in office.
     office_watches: Option<[WatchId; 2]>,
     members: Membership,
@@ -170,9 +170,9 @@ struct Control {
     watcher: Box<dyn Watcher>,
     root_watch: Option<WatchId>,
     settle: Settle,
-    tell: Sender<Told>,
+    tell: Sender<Notice>,
     /// The errors of each part.
-    told: ToldOnce,
+    told: NotifyOnce,
 }
 
 impl Control {
@@ -346,7 +346,7 @@ impl Control {
         self.brokers = members
             .iter()
             .map(|(id, member)| {
-                let standing = Standing {
+                let standing = BrokerLiveness {
                     alive: member.alive,
                     drained: member.drained,
                     incarnation: member.incarnation,
@@ -375,7 +375,7 @@ impl Control {
 
     fn note(&self, text: String) {
         // Nobody listens once the daemon ends.
-        let _ = self.tell.send(Told::Note(text));
+        let _ = self.tell.send(Notice::Note(text));
     }
 
     /// Tells an error of a part, once, until that part does well.
@@ -385,7 +385,7 @@ impl Control {
             return;
         };
         if self.told.is_news(of, &error) {
-            let _ = self.tell.send(Told::Problem(error.at(of)));
+            let _ = self.tell.send(Notice::Problem(error.at(of)));
         }
     }
 }

@@ -12,16 +12,18 @@ use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::job::Job;
-use super::leadership_transfer::{Move, Mover, Terms, Witness};
+use super::job::WorkId;
+use super::leadership_transfer::{LeadershipTransfer, Mover, Terms, Witness};
 use super::metadata_update::{Made, Warrant, change_all, leaders, tell_elections, tell_moves};
-use super::prober::Lookout;
+use super::prober::Prober;
 use super::replica_snapshot::Disks;
 use super::role::Me;
-use super::state::{Change, Effects, Ended, Event, LookAt, PlannedMove, Rules, Standing, State};
+use super::state::{
+    BrokerLiveness, Change, Effects, Ended, Event, PlannedMove, ProbeRequest, Rules, State,
+};
 use super::step::step;
-use crate::cluster::notice::Told;
-use crate::cluster::notify_once::ToldOnce;
+use crate::cluster::notice::Notice;
+use crate::cluster::notify_once::NotifyOnce;
 use crate::error::{Error, Kind, Result};
 use crate::store::brokers::failure_reports;
 use crate::store::topics::topic_file;
@@ -75,14 +77,14 @@ struct Office {
     warrant: Arc<Warrant>,
     state: State,
     disks: Disks,
-    lookout: Lookout,
+    lookout: Prober,
     topics: HashMap<TopicName, Topic>,
     /// When topics and reports are to be read whatever changed: at first, and after a failure.
     unread: Option<Duration>,
     moving: Vec<Moving>,
     raising: Vec<JoinHandle<Vec<Error>>>,
     /// The errors of each topic, and of what else failed.
-    told: ToldOnce,
+    told: NotifyOnce,
 }
 
 #[derive(Debug)]
@@ -111,7 +113,7 @@ impl Witness for Ends {
     }
 }
 
-type Tell<'a> = &'a mut dyn FnMut(Told);
+type Tell<'a> = &'a mut dyn FnMut(Notice);
 
 impl Controller {
     /// Of a store. `patience`: how long the fenced lock is waited for.
@@ -137,12 +139,12 @@ impl Controller {
             warrant: Arc::new(Warrant::new(epoch, me)),
             state: State::default(),
             disks: Disks::default(),
-            lookout: Lookout::new(&self.store),
+            lookout: Prober::new(&self.store),
             topics: HashMap::new(),
             unread: Some(Duration::ZERO),
             moving: Vec::new(),
             raising: Vec::new(),
-            told: ToldOnce::default(),
+            told: NotifyOnce::default(),
         });
     }
 
@@ -187,7 +189,7 @@ impl Controller {
     /// topic are told.
     pub fn turn(
         &mut self,
-        brokers: &std::collections::BTreeMap<BrokerId, Standing>,
+        brokers: &std::collections::BTreeMap<BrokerId, BrokerLiveness>,
         changed: Changed,
         tell: Tell<'_>,
     ) -> Result<()> {
@@ -236,7 +238,7 @@ impl Controller {
         let store = &self.store;
         loop {
             for text in todo.told.drain(..) {
-                tell(Told::Note(text));
+                tell(Notice::Note(text));
             }
             if !todo.looks.is_empty() {
                 let looks = std::mem::take(&mut todo.looks);
@@ -334,7 +336,7 @@ impl Office {
         Ok(())
     }
 
-    fn ask(&mut self, looks: Vec<LookAt>) {
+    fn ask(&mut self, looks: Vec<ProbeRequest>) {
         for at in looks {
             let topic = self.topics.get(&at.tp.topic);
             let synced_only = topic.is_none_or(|topic| topic.synced_only);
@@ -407,7 +409,7 @@ impl Office {
         planned: &[PlannedMove],
         ends: Sender<(usize, Result<()>)>,
     ) -> Result<()> {
-        let moves: Vec<Move> = planned.iter().map(|p| p.what.clone()).collect();
+        let moves: Vec<LeadershipTransfer> = planned.iter().map(|p| p.what.clone()).collect();
         let (store, mover) = (Arc::clone(store), Arc::clone(mover));
         let warrant = Arc::clone(&self.warrant);
         let work = move || {
@@ -426,7 +428,7 @@ impl Office {
         for thread in self.raising.extract_if(.., |thread| thread.is_finished()) {
             let errors = thread.join().unwrap_or_else(|_| vec![panicked()]);
             if let Some(e) = errors.into_iter().next() {
-                tell(Told::Problem(e.at("a high watermark")));
+                tell(Notice::Problem(e.at("a high watermark")));
             }
         }
         let mut outcomes = Vec::new();
@@ -468,7 +470,7 @@ impl Office {
         }
         if let Some(first) = first {
             let place = format!("{} could not be moved as planned", leaders(count));
-            tell(Told::Problem(first.at(place)));
+            tell(Notice::Problem(first.at(place)));
         }
     }
 
@@ -534,7 +536,7 @@ impl Office {
     /// Tells an error, once.
     fn problem(&mut self, of: String, error: Error, tell: Tell<'_>) {
         if self.told.is_news(&of, &error) {
-            tell(Told::Problem(error.at(of)));
+            tell(Notice::Problem(error.at(of)));
         }
     }
 }
@@ -589,7 +591,7 @@ fn panicked() -> Error {
     Error::new(Kind::Io, "a thread of the controller ended unexpectedly")
 }
 
-fn not_done(jobs: impl Iterator<Item = (Job, TopicPartition)>) -> Vec<Ended> {
+fn not_done(jobs: impl Iterator<Item = (WorkId, TopicPartition)>) -> Vec<Ended> {
     let done = false;
     let ended = jobs.map(|(job, tp)| Ended { job, tp, done });
     ended.collect()

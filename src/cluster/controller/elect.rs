@@ -11,10 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::changes::apply;
-use super::job::Job;
-use super::leadership_transfer::Move;
-use super::replica_snapshot::Looker;
-use super::state::{Change, ChangeKind, Election, Look, LookAt, Looked, PageLook};
+use super::job::WorkId;
+use super::leadership_transfer::LeadershipTransfer;
+use super::replica_snapshot::SnapshotReader;
+use super::state::{
+    Change, ChangeKind, Election, PageSnapshot, ProbeRequest, ProbeResult, ReplicaSnapshot,
+};
 use crate::error::{Error, Kind, Result};
 use crate::partition::{InSync, until_answered};
 use crate::store::topics::topic_file;
@@ -30,7 +32,7 @@ pub fn move_to_preferred(
     liveness: &Liveness,
     meta: &TopicMeta,
     partition: &PartitionMeta,
-) -> Result<Option<Move>> {
+) -> Result<Option<LeadershipTransfer>> {
     let tp = TopicPartition::new(meta.name.clone(), partition.partition);
     let to = partition.preferred_leader();
     if to == partition.leader {
@@ -56,7 +58,7 @@ pub fn move_to_preferred(
     if store.broker_file(to)?.drained {
         return refused("is drained", format!("mq-broker drain {to} --undo"));
     }
-    Ok(Some(Move {
+    Ok(Some(LeadershipTransfer {
         tp,
         topic_id: meta.topic_id,
         from: partition.leader,
@@ -100,10 +102,10 @@ pub fn plan_unclean(
     }
     let every_message = topic.configs().every_message();
     let liveness = Liveness::new(store);
-    let mut looker = Looker::new(store);
+    let mut looker = SnapshotReader::new(store);
     let looked = looker.look(
-        &LookAt {
-            job: Job(0),
+        &ProbeRequest {
+            job: WorkId(0),
             tp: tp.clone(),
             leader: partition.leader,
             brokers: partition.replicas.iter().map(|r| r.broker).collect(),
@@ -111,20 +113,22 @@ pub fn plan_unclean(
         },
         every_message,
     );
-    let sight = Sight { partition, looked };
+    let sight = Assessed { partition, looked };
     for broker in &partition.isr {
         let leads = *broker == partition.leader;
         // A leader's directory serves without its daemon, too.
         if !leads && !liveness.is_alive(*broker) {
             continue;
         }
-        if matches!(sight.of(*broker), Some(Look::Failed)) {
+        if matches!(sight.of(*broker), Some(ReplicaSnapshot::Failed)) {
             return Err(looker.trouble.unwrap_or_else(|| {
                 let text = format!("the replica of {tp} on broker {broker} cannot be examined");
                 Error::new(Kind::BrokerState, text)
             }));
         }
-        if sight.page(*broker).is_some() || matches!(sight.of(*broker), Some(Look::Unreadable)) {
+        if sight.page(*broker).is_some()
+            || matches!(sight.of(*broker), Some(ReplicaSnapshot::Unreadable))
+        {
             let runs = !leads || liveness.is_alive(*broker);
             return Err(not_needed(tp, *broker, leads, runs));
         }
@@ -156,7 +160,7 @@ pub fn plan_unclean(
         epoch: partition.leader_epoch.saturating_add(1),
         log_end_offset: page.end,
         change: Change {
-            job: Job(0),
+            job: WorkId(0),
             tp: tp.clone(),
             topic_id: topic.meta().topic_id,
             leader: partition.leader,
@@ -192,21 +196,23 @@ pub fn elect_unclean(
 }
 
 /// What was seen of a partition's replicas.
-struct Sight<'a> {
+struct Assessed<'a> {
     partition: &'a PartitionMeta,
-    looked: Looked,
+    looked: ProbeResult,
 }
 
-impl Sight<'_> {
-    fn of(&self, broker: BrokerId) -> Option<&Look> {
+impl Assessed<'_> {
+    fn of(&self, broker: BrokerId) -> Option<&ReplicaSnapshot> {
         let mut replicas = self.looked.replicas.iter();
         replicas.find(|(id, _)| *id == broker).map(|(_, look)| look)
     }
 
     /// The page of the replica directory that the topic file names.
-    fn page(&self, broker: BrokerId) -> Option<&PageLook> {
+    fn page(&self, broker: BrokerId) -> Option<&PageSnapshot> {
         match self.of(broker) {
-            Some(Look::Page(page)) if self.partition.uuid_of(broker) == Some(page.uuid) => {
+            Some(ReplicaSnapshot::Page(page))
+                if self.partition.uuid_of(broker) == Some(page.uuid) =>
+            {
                 Some(page)
             }
             _ => None,

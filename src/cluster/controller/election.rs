@@ -6,7 +6,9 @@ use std::time::Duration;
 use super::controller_file::ControllerFile;
 use super::role::{Effect, Event, Me, Named, Role, View, step};
 use crate::error::{Kind, Result};
-use crate::store::{self, FencedGuard, FencedLock, LifeLock, LifeWatch, Process, Sight, StoreDir};
+use crate::store::{
+    self, FencedGuard, FencedLock, LivenessLock, LivenessWatch, LockView, Process, StoreDir,
+};
 use crate::types::BrokerId;
 
 /// A change of this daemon's part.
@@ -24,12 +26,12 @@ pub struct Election {
     store: Arc<StoreDir>,
     me: Me,
     role: Role,
-    lock: Option<LifeLock>,
+    lock: Option<LivenessLock>,
     /// The lock as others hold it. It is looked at before it is tried for: a try closes a file that
     /// may be written, and that wakes all who wait for the lock.
-    others: LifeWatch,
+    others: LivenessWatch,
     /// The life of the broker that is named.
-    named: Option<(BrokerId, LifeWatch)>,
+    named: Option<(BrokerId, LivenessWatch)>,
     patience: Duration,
 }
 
@@ -41,7 +43,7 @@ impl Election {
             me,
             role: Role::Standby(None),
             lock: None,
-            others: LifeWatch::new(Arc::clone(store.root()), store::CONTROLLER_LOCK),
+            others: LivenessWatch::new(Arc::clone(store.root()), store::CONTROLLER_LOCK),
             named: None,
             patience,
         }
@@ -83,7 +85,7 @@ impl Election {
                     Effect::TakeLock => {
                         if !self.others.is_held()? {
                             let root = self.store.root();
-                            self.lock = LifeLock::try_take(root, store::CONTROLLER_LOCK)?;
+                            self.lock = LivenessLock::try_take(root, store::CONTROLLER_LOCK)?;
                         }
                         match &self.lock {
                             Some(lock) => {
@@ -158,7 +160,7 @@ impl Election {
         let mut watch = match self.named.take() {
             Some((broker, watch)) if broker == who.broker_id && watch.is_open() => watch,
             _ => match self.store.broker_dir(who.broker_id) {
-                Ok(dir) => LifeWatch::new(dir, store::BROKER_LOCK),
+                Ok(dir) => LivenessWatch::new(dir, store::BROKER_LOCK),
                 Err(e) if e.kind() == Kind::BrokerState => return Ok(None),
                 Err(e) => return Err(e),
             },
@@ -166,8 +168,8 @@ impl Election {
         let sight = watch.look()?;
         self.named = Some((who.broker_id, watch));
         Ok(match sight {
-            Sight::Held(Some(h)) if h.incarnation == who.incarnation => Some(h.counter),
-            Sight::Held(_) | Sight::Free => None,
+            LockView::Held(Some(h)) if h.incarnation == who.incarnation => Some(h.counter),
+            LockView::Held(_) | LockView::Free => None,
         })
     }
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 use super::causes::{
     broker_dead, directory_useless, leader_disk_full, lock_kept, move_to, unseal, waits_in_vain,
 };
-use super::context::{Context, Wish, fail_wish, finishable, lag_interval, take_out};
+use super::context::{Context, MoveReason, fail_wish, finishable, lag_interval, take_out};
 use super::partition::{Ask, Partition, View, Watch, WorkKind};
-use super::sight::Sight;
-use super::state::{ChangeKind, Lock, Look, Looked};
+use super::sight::Assessment;
+use super::state::{ChangeKind, Lock, ProbeResult, ReplicaSnapshot};
 use crate::store::Stillness;
 use crate::timing::{LOCK_STOPPED_AFTER, SEAL_LEFT_AFTER};
 use crate::types::BrokerId;
@@ -22,8 +22,8 @@ const WATCHING: Duration = Duration::from_millis(50);
 const FAILED_LOOK: Duration = Duration::from_secs(1);
 
 /// Decides by what was seen.
-pub(crate) fn judge(cx: &mut Context<'_>, p: &mut Partition, looked: &Looked, full: bool) {
-    let sight = Sight { looked, full };
+pub(crate) fn judge(cx: &mut Context<'_>, p: &mut Partition, looked: &ProbeResult, full: bool) {
+    let sight = Assessment { looked, full };
     if full {
         p.due.followers = None;
     }
@@ -33,19 +33,19 @@ pub(crate) fn judge(cx: &mut Context<'_>, p: &mut Partition, looked: &Looked, fu
         return directory_useless(cx, p, &sight, why);
     }
     match watch(cx, p, &sight) {
-        Watched::Free => {}
-        Watched::Stopped(seen) => return lock_kept(cx, p, &sight, seen),
-        Watched::Held => {
+        LockWatch::Free => {}
+        LockWatch::Stopped(seen) => return lock_kept(cx, p, &sight, seen),
+        LockWatch::Held => {
             let since = p.reign.watch.map_or(cx.now, |watch| watch.since);
             let watched = cx.now.saturating_sub(since);
             p.due.again = Some(cx.now + watched.clamp(WATCHING_FIRST, WATCHING));
             return cx.schedule(p);
         }
     }
-    if matches!(sight.of(leader), Some(Look::Failed) | None) {
+    if matches!(sight.of(leader), Some(ReplicaSnapshot::Failed) | None) {
         p.due.again = Some(cx.now + FAILED_LOOK);
     }
-    let failed = |b: &BrokerId| matches!(sight.of(*b), Some(Look::Failed));
+    let failed = |b: &BrokerId| matches!(sight.of(*b), Some(ReplicaSnapshot::Failed));
     if !cx.brokers.is_alive(leader) && p.meta.isr.iter().any(failed) {
         // It may be the only one that can lead.
         p.due.again_by(cx.now + FAILED_LOOK);
@@ -77,8 +77,8 @@ pub(crate) fn judge(cx: &mut Context<'_>, p: &mut Partition, looked: &Looked, fu
     // What a leader has lost that nobody recovered yet, or whose disk is away, one that is dead may have
     // in sync.
     let unknown = match sight.of(leader) {
-        Some(Look::Unreadable | Look::Failed) => true,
-        Some(Look::Page(page)) => !page.this_boot,
+        Some(ReplicaSnapshot::Unreadable | ReplicaSnapshot::Failed) => true,
+        Some(ReplicaSnapshot::Page(page)) => !page.this_boot,
         _ => false,
     };
     let mut leaving = if unknown {
@@ -122,7 +122,7 @@ pub(crate) fn judge(cx: &mut Context<'_>, p: &mut Partition, looked: &Looked, fu
     }
     if let Some((wish, when)) = cx.wish(p)
         && when <= cx.now
-        && (wish != Wish::Balance || cx.may_balance())
+        && (wish != MoveReason::Balance || cx.may_balance())
     {
         if !full {
             return cx.look(p, Ask::ALL);
@@ -136,7 +136,12 @@ pub(crate) fn judge(cx: &mut Context<'_>, p: &mut Partition, looked: &Looked, fu
 }
 
 /// Who fulfils a wish.
-fn wished(cx: &Context<'_>, p: &Partition, sight: &Sight<'_>, wish: Wish) -> Option<BrokerId> {
+fn wished(
+    cx: &Context<'_>,
+    p: &Partition,
+    sight: &Assessment<'_>,
+    wish: MoveReason,
+) -> Option<BrokerId> {
     let fit = |b: &BrokerId| {
         *b != p.meta.leader
             && p.meta.is_in_sync(*b)
@@ -144,18 +149,18 @@ fn wished(cx: &Context<'_>, p: &Partition, sight: &Sight<'_>, wish: Wish) -> Opt
             && sight.has_room(p, *b)
     };
     match wish {
-        Wish::Reassign => {
+        MoveReason::Reassign => {
             let target = p.meta.reassignment.iter().flat_map(|r| &r.target);
             let fit: Vec<_> = target.copied().filter(fit).collect();
             let undrained = fit.iter().find(|b| cx.brokers.may_lead(**b));
             undrained.or(fit.first()).copied()
         }
-        Wish::Drain => p.in_order().filter(fit).find(|b| cx.brokers.may_lead(*b)),
-        Wish::Balance => Some(p.meta.preferred_leader()).filter(fit),
+        MoveReason::Drain => p.in_order().filter(fit).find(|b| cx.brokers.may_lead(*b)),
+        MoveReason::Balance => Some(p.meta.preferred_leader()).filter(fit),
     }
 }
 
-enum Watched {
+enum LockWatch {
     /// Nobody keeps the lock, or who has it gets on.
     Free,
     /// Somebody has it, and beats, or was not watched for long enough.
@@ -164,22 +169,22 @@ enum Watched {
     Stopped((Option<u64>, u64)),
 }
 
-fn watch(cx: &Context<'_>, p: &mut Partition, sight: &Sight<'_>) -> Watched {
+fn watch(cx: &Context<'_>, p: &mut Partition, sight: &Assessment<'_>) -> LockWatch {
     let beat = match sight.looked.lock {
-        Lock::Untried => return Watched::Free,
+        Lock::Untried => return LockWatch::Free,
         Lock::Free => {
             p.reign.watch = None;
-            return Watched::Free;
+            return LockWatch::Free;
         }
         Lock::Held(beat) => beat,
     };
-    let sequence = sight.of(p.meta.leader).and_then(Look::sequence);
+    let sequence = sight.of(p.meta.leader).and_then(ReplicaSnapshot::sequence);
     if p.reign
         .watch
         .is_some_and(|watch| watch.seen.seen().0 != sequence)
     {
         p.reign.watch = None;
-        return Watched::Free;
+        return LockWatch::Free;
     }
     let seen = (sequence, beat);
     let watch = p.reign.watch.get_or_insert_with(|| Watch {
@@ -187,14 +192,14 @@ fn watch(cx: &Context<'_>, p: &mut Partition, sight: &Sight<'_>) -> Watched {
         seen: Stillness::begin(seen, cx.now),
     });
     if watch.seen.look(seen, cx.now) >= LOCK_STOPPED_AFTER {
-        Watched::Stopped(seen)
+        LockWatch::Stopped(seen)
     } else {
-        Watched::Held
+        LockWatch::Held
     }
 }
 
 /// Notes which followers keep up; those that did not for too long.
-fn note_lag(cx: &Context<'_>, p: &mut Partition, sight: &Sight<'_>) -> Vec<BrokerId> {
+fn note_lag(cx: &Context<'_>, p: &mut Partition, sight: &Assessment<'_>) -> Vec<BrokerId> {
     let leader = p.meta.leader;
     if !sight.full {
         return Vec::new();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::leadership_transfer::{Move, Progress};
+use super::leadership_transfer::{LeadershipTransfer, Progress};
 use crate::error::Result;
 use crate::partition::Replica;
 use crate::store::topics::topic_file;
@@ -13,7 +13,7 @@ use crate::types::{BrokerId, Offset, TopicPartition};
 ///
 /// # Errors
 /// [`crate::error::Kind::Io`] if the topics cannot be listed.
-pub fn moves_away(store: &Arc<StoreDir>, broker: BrokerId) -> Result<Vec<Move>> {
+pub fn moves_away(store: &Arc<StoreDir>, broker: BrokerId) -> Result<Vec<LeadershipTransfer>> {
     let liveness = Liveness::new(store);
     let mut moves = Vec::new();
     for name in topic_file::list(store)? {
@@ -27,7 +27,7 @@ pub fn moves_away(store: &Arc<StoreDir>, broker: BrokerId) -> Result<Vec<Move>> 
                 .filter(|id| *id != broker && partition.is_in_sync(*id))
                 .find(|id| liveness.is_alive(*id));
             if let Some(to) = to {
-                moves.push(Move {
+                moves.push(LeadershipTransfer {
                     tp: TopicPartition::new(name.clone(), partition.partition),
                     topic_id: meta.topic_id,
                     from: broker,

@@ -2,4 +2,4 @@
 
 /// Something that was asked for, until its end is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Job(pub u64);
+pub struct WorkId(pub u64);

@@ -20,10 +20,10 @@ use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::time::Duration;
 
 use super::approach::{Approach, Distance, Verdict};
-use super::topic_file_reserve::Room;
+use super::topic_file_reserve::TopicFileReserve;
 use crate::error::{Error, Kind, Result};
 use crate::partition::{
-    Claim, InSync, Page, PartitionWriter, Replica, Role, Sealed, begin_epoch, raise_epochs,
+    Claim, InSync, PartitionWriter, Replica, Role, Sealed, StatePage, begin_epoch, raise_epochs,
 };
 use crate::store::topics::topic_file;
 use crate::store::{FencedGuard, FencedLock, PartitionMeta, StoreDir, TopicConfigs, TopicMeta};
@@ -32,7 +32,7 @@ use crate::types::{BrokerId, LeaderEpoch, Offset, TopicName, TopicPartition, Uui
 
 /// One move.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Move {
+pub struct LeadershipTransfer {
     /// The partition.
     pub tp: TopicPartition,
     /// Its topic's id.
@@ -95,7 +95,7 @@ pub trait Mover: Send + Sync {
     fn move_leaders(
         &self,
         store: &Arc<StoreDir>,
-        moves: &[Move],
+        moves: &[LeadershipTransfer],
         terms: Terms<'_>,
         witness: &mut dyn Witness,
     );
@@ -109,7 +109,7 @@ impl Mover for Planned {
     fn move_leaders(
         &self,
         store: &Arc<StoreDir>,
-        moves: &[Move],
+        moves: &[LeadershipTransfer],
         terms: Terms<'_>,
         witness: &mut dyn Witness,
     ) {
@@ -131,7 +131,7 @@ const GATHERED: Duration = Duration::from_millis(20);
 /// A move under way.
 struct Under<'m> {
     index: usize,
-    wanted: &'m Move,
+    wanted: &'m LeadershipTransfer,
     every_message: bool,
     from_uuid: Uuid,
     to_uuid: Uuid,
@@ -152,7 +152,8 @@ impl Under<'_> {
         if page.is_some_and(|page| page.offline.is_some()) {
             return Err(late(self.wanted).cure("its replica is offline"));
         }
-        let counts = |page: &Page| page.counts(store.boot_id(), self.to_uuid, self.wanted.epoch);
+        let counts =
+            |page: &StatePage| page.counts(store.boot_id(), self.to_uuid, self.wanted.epoch);
         Ok(page.filter(counts).map(|page| Distance {
             acked: page.acked(self.every_message),
             end: page.tail.end,
@@ -181,7 +182,12 @@ impl Under<'_> {
     }
 
     /// A look at the target; seals the log once that is near.
-    fn step(&mut self, store: &Arc<StoreDir>, terms: Terms<'_>, room: &mut Room) -> Result<()> {
+    fn step(
+        &mut self,
+        store: &Arc<StoreDir>,
+        terms: Terms<'_>,
+        room: &mut TopicFileReserve,
+    ) -> Result<()> {
         if self.reached.is_some() {
             return Ok(());
         }
@@ -244,13 +250,13 @@ impl Under<'_> {
 }
 
 /// A move and its place in the list.
-type Listed<'m> = (usize, &'m Move);
+type Listed<'m> = (usize, &'m LeadershipTransfer);
 
 /// Moves leaderships, each for itself. Each end is told as it comes. Where the leader's log has to be
 /// put in order first, which may take long, a thread of its own does so meanwhile.
 pub fn move_leaders(
     store: &Arc<StoreDir>,
-    moves: &[Move],
+    moves: &[LeadershipTransfer],
     terms: Terms<'_>,
     witness: &mut dyn Witness,
 ) {
@@ -274,7 +280,7 @@ pub fn move_leaders(
         }
     }
     let metas = topics.iter().filter_map(|(_, read)| read.as_ref().ok());
-    let room = Room::new(metas.map(|(meta, _)| &**meta));
+    let room = TopicFileReserve::new(metas.map(|(meta, _)| &**meta));
     if slow.is_empty() {
         return go_through(store, (under, room), None, terms, witness);
     }
@@ -330,7 +336,7 @@ impl<'m> Coming<'m> {
 
 fn go_through<'m>(
     store: &Arc<StoreDir>,
-    (mut under, mut room): (Vec<Under<'m>>, Room),
+    (mut under, mut room): (Vec<Under<'m>>, TopicFileReserve),
     mut coming: Option<Coming<'m>>,
     terms: Terms<'_>,
     witness: &mut dyn Witness,
@@ -391,7 +397,7 @@ fn begin<'m>(
         return Err(moved_on(wanted));
     };
     let leader = Replica::open(store, &wanted.tp, wanted.from)?;
-    let in_order = |page: Page| page.leads(store.boot_id(), from_uuid, wanted.epoch);
+    let in_order = |page: StatePage| page.leads(store.boot_id(), from_uuid, wanted.epoch);
     if !leader.proven_page()?.is_some_and(in_order) {
         return Ok(None);
     }
@@ -430,7 +436,7 @@ fn begin_in_order<'m>(
 }
 
 /// Whether the topic file still says what the move goes by.
-fn still_is(meta: &TopicMeta, partition: &PartitionMeta, wanted: &Move) -> bool {
+fn still_is(meta: &TopicMeta, partition: &PartitionMeta, wanted: &LeadershipTransfer) -> bool {
     meta.topic_id == wanted.topic_id
         && partition.leader == wanted.from
         && partition.leader_epoch == wanted.epoch
@@ -443,7 +449,7 @@ fn still_is(meta: &TopicMeta, partition: &PartitionMeta, wanted: &Move) -> bool 
 fn write_those_at_goal(
     store: &Arc<StoreDir>,
     under: &mut [Under<'_>],
-    room: &mut Room,
+    room: &mut TopicFileReserve,
     authority: Authority<'_>,
 ) {
     let now = store.clock().monotonic();
@@ -552,7 +558,7 @@ fn undo_seals(store: &Arc<StoreDir>, under: &[Under<'_>]) {
     }
 }
 
-fn moved_on(wanted: &Move) -> Error {
+fn moved_on(wanted: &LeadershipTransfer) -> Error {
     Error::new(
         Kind::Fenced,
         format!("the leadership of {} moved on meanwhile", wanted.tp),
@@ -560,7 +566,7 @@ fn moved_on(wanted: &Move) -> Error {
     .cure("look at it again with 'mq-topics describe'")
 }
 
-fn late(wanted: &Move) -> Error {
+fn late(wanted: &LeadershipTransfer) -> Error {
     Error::new(
         Kind::Busy,
         format!(

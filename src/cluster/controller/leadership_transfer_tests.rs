@@ -72,7 +72,7 @@ fn a_move_waits_for_no_other_leaders_log_to_be_put_in_order() {
         .map(|replica| replica.lock(PATIENCE).unwrap())
         .collect();
     let moves: Vec<_> = (0..partitions)
-        .map(|partition| Move {
+        .map(|partition| LeadershipTransfer {
             tp: tp(partition),
             topic_id: meta.topic_id,
             from: 0,

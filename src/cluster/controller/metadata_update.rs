@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use super::changes::apply;
 use super::controller_file::ControllerFile;
-use super::job::Job;
-use super::leadership_transfer::Move;
-use super::replica_snapshot::{Disks, Looker};
+use super::job::WorkId;
+use super::leadership_transfer::LeadershipTransfer;
+use super::replica_snapshot::{Disks, SnapshotReader};
 use super::role::Me;
 use super::sight::useless;
-use super::state::{Change, ChangeKind, Forced, Lock, LookAt};
-use crate::cluster::notice::{TOLD_MAX, Told};
+use super::state::{Change, ChangeKind, Forced, Lock, ProbeRequest};
+use crate::cluster::notice::{NOTICES_MAX, Notice};
 use crate::error::{Error, Result};
 use crate::partition::InSync;
 use crate::store::topics::topic_file;
@@ -70,7 +70,7 @@ impl Warrant {
 #[derive(Debug, Default)]
 pub struct Made {
     /// The jobs of those that were made.
-    pub jobs: HashSet<Job>,
+    pub jobs: HashSet<WorkId>,
     /// Topics whose file cannot be changed: no change of theirs was made.
     pub failed: Vec<(TopicName, Error)>,
 }
@@ -119,7 +119,7 @@ fn is_still_forced(store: &StoreDir, disks: &mut Disks, meta: &TopicMeta, change
         return true;
     };
     let leader = change.leader;
-    let at = LookAt {
+    let at = ProbeRequest {
         job: change.job,
         tp: change.tp.clone(),
         leader,
@@ -127,7 +127,7 @@ fn is_still_forced(store: &StoreDir, disks: &mut Disks, meta: &TopicMeta, change
         probe: matches!(forced, Forced::LockKept(..)),
     };
     let disk = disks.of(leader);
-    let looked = Looker::of_controller(store, &disk).look(&at, false);
+    let looked = SnapshotReader::of_controller(store, &disk).look(&at, false);
     let Some((_, look)) = looked.replicas.first() else {
         return false;
     };
@@ -144,20 +144,20 @@ fn is_still_forced(store: &StoreDir, disks: &mut Disks, meta: &TopicMeta, change
 }
 
 /// Tells who was elected, and why.
-pub fn tell_elections<'a>(made: impl Iterator<Item = &'a Change>, tell: &mut dyn FnMut(Told)) {
+pub fn tell_elections<'a>(made: impl Iterator<Item = &'a Change>, tell: &mut dyn FnMut(Notice)) {
     let mut count = 0;
     for change in made {
         let ChangeKind::Elect(election) = &change.kind else {
             continue;
         };
         count += 1;
-        if count <= TOLD_MAX {
+        if count <= NOTICES_MAX {
             let unclean = if election.unclean {
                 ", which was not in sync: records may be lost"
             } else {
                 ""
             };
-            tell(Told::Note(format!(
+            tell(Notice::Note(format!(
                 "{}: broker {} leads in epoch {}, after broker {} ({}){unclean}",
                 change.tp,
                 election.to,
@@ -167,8 +167,8 @@ pub fn tell_elections<'a>(made: impl Iterator<Item = &'a Change>, tell: &mut dyn
             )));
         }
     }
-    if count > TOLD_MAX {
-        tell(Told::Note(format!(
+    if count > NOTICES_MAX {
+        tell(Notice::Note(format!(
             "so do others, {} in all",
             leaders(count)
         )));
@@ -176,16 +176,16 @@ pub fn tell_elections<'a>(made: impl Iterator<Item = &'a Change>, tell: &mut dyn
 }
 
 /// Tells of planned moves that were made, those of one reason from and to the same broker together.
-pub fn tell_moves(moved: Vec<(Move, &'static str)>, tell: &mut dyn FnMut(Told)) {
+pub fn tell_moves(moved: Vec<(LeadershipTransfer, &'static str)>, tell: &mut dyn FnMut(Notice)) {
     let mut alike: BTreeMap<_, Vec<TopicPartition>> = BTreeMap::new();
     for (what, why) in moved {
         let tps = alike.entry((what.from, what.to, why)).or_default();
         tps.push(what.tp);
     }
     for ((from, to, why), tps) in alike {
-        tell(Told::Note(format!(
+        tell(Notice::Note(format!(
             "broker {to} leads {} instead of broker {from}, {why}",
-            TopicPartition::first_of(&tps, TOLD_MAX)
+            TopicPartition::first_of(&tps, NOTICES_MAX)
         )));
     }
 }

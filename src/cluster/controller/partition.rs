@@ -33,7 +33,7 @@
 
 use std::time::Duration;
 
-use super::job::Job;
+use super::job::WorkId;
 use crate::store::{PartitionMeta, Stillness};
 use crate::types::{BrokerId, LeaderEpoch, Offset};
 
@@ -64,7 +64,7 @@ enum Phase {
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Work {
-    pub(crate) job: Job,
+    pub(crate) job: WorkId,
     pub(crate) kind: WorkKind,
     /// The leader, and its epoch, as of when it began.
     pub(crate) leader: BrokerId,
@@ -280,7 +280,7 @@ impl Partition {
     }
 
     /// What is under way, if it is that job.
-    pub(crate) fn work_of(&self, job: Job) -> Option<Work> {
+    pub(crate) fn work_of(&self, job: WorkId) -> Option<Work> {
         self.work().filter(|work| work.job == job)
     }
 
@@ -302,7 +302,7 @@ impl Partition {
     }
 
     /// Begins something, where nothing is under way, or what was ended just now.
-    pub(crate) fn begin(&mut self, job: Job, kind: WorkKind, now: Duration) {
+    pub(crate) fn begin(&mut self, job: WorkId, kind: WorkKind, now: Duration) {
         let failures = match self.phase {
             Phase::Steady => 0,
             Phase::Working(work) => work.failures,
@@ -344,7 +344,7 @@ impl Partition {
     }
 
     /// That job is over, if nothing followed it.
-    pub(crate) fn settle(&mut self, job: Job) {
+    pub(crate) fn settle(&mut self, job: WorkId) {
         if self.work_of(job).is_some() {
             self.enter(Phase::Steady);
         }

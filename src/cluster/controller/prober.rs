@@ -5,7 +5,7 @@
 //! 2. One whose answers come is waited for, up to [`ROUND_MAX`]: what is judged together is changed
 //!    together, and each change of a topic file costs all brokers a look at its partitions.
 //! 3. A broker that is behind is not waited for at all until it has caught up.
-//! 4. What does not come for [`GIVEN`] counts as [`Look::Failed`]. It is kept when it comes after all,
+//! 4. What does not come for [`GIVEN`] counts as [`ReplicaSnapshot::Failed`]. It is kept when it comes after all,
 //!    for the next who asks: else a disk with a second for each read would never be seen.
 //! 5. A look that is under way is not begun twice. So there is one thread for each broker, and at most
 //!    two looks at each replica wait for it.
@@ -17,8 +17,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::replica_snapshot::{Disk, Disks, Looker};
-use super::state::{Lock, Look, LookAt, Looked};
+use super::replica_snapshot::{Disk, Disks, SnapshotReader};
+use super::state::{Lock, ProbeRequest, ProbeResult, ReplicaSnapshot};
 use crate::error::{Error, Kind, Result};
 use crate::store::StoreDir;
 use crate::types::{BrokerId, TopicPartition};
@@ -36,14 +36,14 @@ const REPLACING: Duration = Duration::from_millis(10);
 
 /// A controller's looks under way.
 #[derive(Debug)]
-pub struct Lookout {
+pub struct Prober {
     store: Arc<StoreDir>,
-    lanes: BTreeMap<BrokerId, Lane>,
+    lanes: BTreeMap<BrokerId, BrokerProber>,
     answer: Sender<Answer>,
     answers: Receiver<Answer>,
     /// The looks that lack an answer of some broker.
     asked: HashMap<TopicPartition, Asked>,
-    done: Vec<Looked>,
+    done: Vec<ProbeResult>,
     trouble: Option<Error>,
 }
 
@@ -51,7 +51,7 @@ pub struct Lookout {
 #[derive(Debug)]
 pub struct Round {
     /// The looks that are complete.
-    pub looked: Vec<Looked>,
+    pub looked: Vec<ProbeResult>,
     /// The first failure that says nothing of a replica.
     pub trouble: Option<Error>,
     /// Whether looks are under way still.
@@ -60,14 +60,14 @@ pub struct Round {
 
 #[derive(Debug)]
 struct Asked {
-    at: LookAt,
+    at: ProbeRequest,
     since: Duration,
-    seen: HashMap<BrokerId, (Look, Lock)>,
+    seen: HashMap<BrokerId, (ReplicaSnapshot, Lock)>,
 }
 
 /// One broker's thread.
 #[derive(Debug)]
-struct Lane {
+struct BrokerProber {
     requests: Sender<Request>,
     /// Replicas that it was told to look at, and whether with the append lock.
     under_way: HashSet<(TopicPartition, bool)>,
@@ -75,7 +75,7 @@ struct Lane {
     progress: Duration,
     is_behind: bool,
     /// What came too late, and when.
-    kept: HashMap<TopicPartition, (Duration, Look)>,
+    kept: HashMap<TopicPartition, (Duration, ReplicaSnapshot)>,
     thread: JoinHandle<()>,
 }
 
@@ -91,16 +91,16 @@ struct Answer {
     broker: BrokerId,
     tp: TopicPartition,
     probe: bool,
-    look: Look,
+    look: ReplicaSnapshot,
     lock: Lock,
     trouble: Option<Error>,
 }
 
-impl Lookout {
+impl Prober {
     /// Of a controller that takes office.
     pub fn new(store: &Arc<StoreDir>) -> Self {
         let (answer, answers) = mpsc::channel();
-        Lookout {
+        Prober {
             store: Arc::clone(store),
             lanes: BTreeMap::new(),
             answer,
@@ -117,7 +117,7 @@ impl Lookout {
     }
 
     /// Begins a look. `synced_only`: an acknowledgement counts on what is on disk only.
-    pub fn ask(&mut self, disks: &mut Disks, at: LookAt, synced_only: bool) {
+    pub fn ask(&mut self, disks: &mut Disks, at: ProbeRequest, synced_only: bool) {
         let now = self.store.clock().monotonic();
         let mut seen = HashMap::new();
         for broker in at.brokers.iter().copied() {
@@ -134,7 +134,7 @@ impl Lookout {
                 }
                 Err(e) => {
                     self.trouble.get_or_insert(e);
-                    seen.insert(broker, (Look::Failed, Lock::Untried));
+                    seen.insert(broker, (ReplicaSnapshot::Failed, Lock::Untried));
                 }
             }
         }
@@ -183,13 +183,13 @@ impl Lookout {
         }
     }
 
-    fn lane(&mut self, disks: &mut Disks, broker: BrokerId) -> Result<&mut Lane> {
+    fn lane(&mut self, disks: &mut Disks, broker: BrokerId) -> Result<&mut BrokerProber> {
         match self.lanes.entry(broker) {
             Entry::Occupied(lane) => Ok(lane.into_mut()),
             Entry::Vacant(place) => {
                 let (store, answer) = (Arc::clone(&self.store), self.answer.clone());
                 let disk = disks.of(broker);
-                Ok(place.insert(Lane::start(store, broker, disk, answer)?))
+                Ok(place.insert(BrokerProber::start(store, broker, disk, answer)?))
             }
         }
     }
@@ -250,7 +250,7 @@ impl Lookout {
     }
 }
 
-impl LookAt {
+impl ProbeRequest {
     fn wants_lock_of(&self, broker: BrokerId) -> bool {
         self.probe && broker == self.leader
     }
@@ -263,13 +263,16 @@ impl Asked {
     }
 
     /// With what is there.
-    fn answer(mut self) -> Looked {
+    fn answer(mut self) -> ProbeResult {
         let lock = self.seen.get(&self.at.leader).map(|(_, lock)| *lock);
         let mut look_of = |broker| {
             let seen = self.seen.remove(&broker);
-            (broker, seen.map_or(Look::Failed, |(look, _)| look))
+            (
+                broker,
+                seen.map_or(ReplicaSnapshot::Failed, |(look, _)| look),
+            )
         };
-        Looked {
+        ProbeResult {
             job: self.at.job,
             replicas: self.at.brokers.iter().map(|b| look_of(*b)).collect(),
             tp: self.at.tp,
@@ -278,7 +281,7 @@ impl Asked {
     }
 }
 
-impl Lane {
+impl BrokerProber {
     fn start(
         store: Arc<StoreDir>,
         broker: BrokerId,
@@ -291,7 +294,7 @@ impl Lane {
             .name("mq-look".to_owned())
             .spawn(move || look_on(&store, broker, &disk, &requested, &answer))
             .map_err(|e| Error::io("start a thread for", "looks at replicas", e))?;
-        Ok(Lane {
+        Ok(BrokerProber {
             requests,
             under_way: HashSet::new(),
             progress,
@@ -302,7 +305,7 @@ impl Lane {
     }
 
     /// What came too late for whoever asked before; else it is on its way.
-    fn request(&mut self, request: Request, now: Duration) -> Option<Look> {
+    fn request(&mut self, request: Request, now: Duration) -> Option<ReplicaSnapshot> {
         if let Some((at, look)) = self.kept.remove(&request.tp)
             && now.saturating_sub(at) <= KEPT
         {
@@ -330,9 +333,9 @@ fn look_on(
     while let Ok(first) = requested.recv() {
         // The log directory is opened once for all that waits, and anew for what comes later.
         let waiting: Vec<_> = std::iter::once(first).chain(requested.try_iter()).collect();
-        let mut looker = Looker::of_controller(store, disk);
+        let mut looker = SnapshotReader::of_controller(store, disk);
         let mut gone = Vec::new();
-        let look = |looker: &mut Looker<'_>, request: &Request| {
+        let look = |looker: &mut SnapshotReader<'_>, request: &Request| {
             let (look, lock) =
                 looker.look_once((&request.tp, broker), request.probe, request.synced_only);
             Answer {
@@ -346,7 +349,7 @@ fn look_on(
         };
         for request in waiting {
             let answer = look(&mut looker, &request);
-            if answer.look == Look::Gone {
+            if answer.look == ReplicaSnapshot::Gone {
                 gone.push(request);
             } else if answers.send(answer).is_err() {
                 return;

@@ -5,11 +5,11 @@ use std::io::ErrorKind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::state::{Lock, Look, LookAt, Looked, PageLook};
+use super::state::{Lock, PageSnapshot, ProbeRequest, ProbeResult, ReplicaSnapshot};
 use crate::disk::Dir;
 use crate::error::{Error, Kind, Result};
 use crate::partition::{Known, PAGE_FILE, Replica, Seal};
-use crate::store::{Served, StoreDir, layout};
+use crate::store::{StoreDir, WriteProbe, layout};
 use crate::types::{BrokerId, TopicPartition};
 
 /// What an unreadable disk answers (`EIO`).
@@ -26,7 +26,7 @@ const AWAY_MAX: Duration = Duration::from_secs(30);
 /// that a lock's holder is stopped nor that a disk is lost.
 #[derive(Debug, Default)]
 pub struct Disk {
-    served: Served,
+    served: WriteProbe,
     /// The log directory is not there, since then.
     away: Option<Duration>,
 }
@@ -65,20 +65,20 @@ impl Disk {
 }
 
 /// Looks at many replicas: each broker's log directory is opened once.
-pub struct Looker<'a> {
+pub struct SnapshotReader<'a> {
     store: &'a StoreDir,
     /// The controller's knowledge of the one broker that it looks at; none of whoever looks once.
     disk: Option<&'a Mutex<Disk>>,
     /// Each broker's log directory, and whether its disk is full.
-    logs: HashMap<BrokerId, Result<(Arc<dyn Dir>, bool), Look>>,
+    logs: HashMap<BrokerId, Result<(Arc<dyn Dir>, bool), ReplicaSnapshot>>,
     /// The first failure that says nothing of the replica.
     pub trouble: Option<Error>,
 }
 
-impl<'a> Looker<'a> {
+impl<'a> SnapshotReader<'a> {
     /// For one round of looks.
     pub fn new(store: &'a StoreDir) -> Self {
-        Looker {
+        SnapshotReader {
             store,
             disk: None,
             logs: HashMap::new(),
@@ -88,9 +88,9 @@ impl<'a> Looker<'a> {
 
     /// For one round of the controller's looks at one broker.
     pub fn of_controller(store: &'a StoreDir, disk: &'a Mutex<Disk>) -> Self {
-        Looker {
+        SnapshotReader {
             disk: Some(disk),
-            ..Looker::new(store)
+            ..SnapshotReader::new(store)
         }
     }
 
@@ -101,7 +101,7 @@ impl<'a> Looker<'a> {
     }
 
     /// Looks. `synced_only`: an acknowledgement counts on what is on disk only.
-    pub fn look(&mut self, at: &LookAt, synced_only: bool) -> Looked {
+    pub fn look(&mut self, at: &ProbeRequest, synced_only: bool) -> ProbeResult {
         let mut lock = Lock::Untried;
         let mut replicas = Vec::with_capacity(at.brokers.len());
         for broker in at.brokers.iter().copied() {
@@ -112,7 +112,7 @@ impl<'a> Looker<'a> {
             }
             replicas.push((broker, look));
         }
-        Looked {
+        ProbeResult {
             job: at.job,
             tp: at.tp.clone(),
             replicas,
@@ -126,7 +126,7 @@ impl<'a> Looker<'a> {
         (tp, broker): (&TopicPartition, BrokerId),
         probe: bool,
         synced_only: bool,
-    ) -> (Look, Lock) {
+    ) -> (ReplicaSnapshot, Lock) {
         let seen = self.look_at(tp, broker, probe, synced_only);
         seen.unwrap_or_else(|e| (self.failed(e), Lock::Untried))
     }
@@ -137,7 +137,7 @@ impl<'a> Looker<'a> {
         broker: BrokerId,
         probe: bool,
         synced_only: bool,
-    ) -> Result<(Look, Lock)> {
+    ) -> Result<(ReplicaSnapshot, Lock)> {
         let (logs, full) = match self.logs(broker) {
             Ok(found) => found,
             Err(look) => return Ok((look, Lock::Untried)),
@@ -150,18 +150,18 @@ impl<'a> Looker<'a> {
             true => Lock::Held(self.served(|served| replica.holders_sign(served))),
         };
         let Some(page) = replica.proven_page()? else {
-            return Ok((Look::Unreadable, lock));
+            return Ok((ReplicaSnapshot::Unreadable, lock));
         };
         if replica.offline(&page)?.is_some() {
-            return Ok((Look::Offline, lock));
+            return Ok((ReplicaSnapshot::Offline, lock));
         }
         if replica.lacks_its_end()? {
             // Files of its log are gone. Its next user finds damage, and takes it offline.
-            return Ok((Look::Offline, lock));
+            return Ok((ReplicaSnapshot::Offline, lock));
         }
         let known = Known::of(&page, self.store.boot_id());
         let (last_epoch, end) = known.extent;
-        let page = PageLook {
+        let page = PageSnapshot {
             uuid: page.replica_uuid,
             sequence: page.sequence,
             this_boot: page.boot_id == self.store.boot_id(),
@@ -180,7 +180,7 @@ impl<'a> Looker<'a> {
             last_epoch,
             end,
         };
-        Ok((Look::Page(page), lock))
+        Ok((ReplicaSnapshot::Page(page), lock))
     }
 
     /// Whether a replica's directory or page is certainly not there, though its log directory is:
@@ -194,7 +194,7 @@ impl<'a> Looker<'a> {
             .is_err_and(|e| e.kind() == ErrorKind::NotFound)
     }
 
-    fn logs(&mut self, broker: BrokerId) -> Result<(Arc<dyn Dir>, bool), Look> {
+    fn logs(&mut self, broker: BrokerId) -> Result<(Arc<dyn Dir>, bool), ReplicaSnapshot> {
         if !self.logs.contains_key(&broker) {
             let opened = open_logs(self.store, broker);
             let logs = opened.map_err(|e| self.no_logs(broker, e));
@@ -203,12 +203,15 @@ impl<'a> Looker<'a> {
             }
             self.logs.insert(broker, logs);
         }
-        self.logs.get(&broker).cloned().unwrap_or(Err(Look::Failed))
+        self.logs
+            .get(&broker)
+            .cloned()
+            .unwrap_or(Err(ReplicaSnapshot::Failed))
     }
 
     /// What a log directory means that cannot be opened. Where the registration cannot be read, nothing
     /// is known of it.
-    fn no_logs(&mut self, broker: BrokerId, error: Error) -> Look {
+    fn no_logs(&mut self, broker: BrokerId, error: Error) -> ReplicaSnapshot {
         let now = self.store.clock().monotonic();
         let Some(disk) = self.disk else {
             return self.failed(error);
@@ -219,22 +222,22 @@ impl<'a> Looker<'a> {
             return self.failed(error);
         }
         self.trouble.get_or_insert(error);
-        Look::Failed
+        ReplicaSnapshot::Failed
     }
 
     /// A sign of life. It means nothing to whoever looks once.
-    fn served(&mut self, look: impl FnOnce(&mut Served) -> u64) -> u64 {
+    fn served(&mut self, look: impl FnOnce(&mut WriteProbe) -> u64) -> u64 {
         self.disk.map_or(0, |disk| look(&mut known(disk).served))
     }
 
-    fn failed(&mut self, error: Error) -> Look {
+    fn failed(&mut self, error: Error) -> ReplicaSnapshot {
         let io = error.io_source();
         match error.kind() {
-            _ if is_away(&error) => Look::Gone,
-            _ if io.and_then(std::io::Error::raw_os_error) == Some(EIO) => Look::BadDisk,
+            _ if is_away(&error) => ReplicaSnapshot::Gone,
+            _ if io.and_then(std::io::Error::raw_os_error) == Some(EIO) => ReplicaSnapshot::BadDisk,
             _ => {
                 self.trouble.get_or_insert(error);
-                Look::Failed
+                ReplicaSnapshot::Failed
             }
         }
     }

@@ -43,7 +43,7 @@ pub struct View {
 
 /// What a candidate watches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Watched {
+pub struct WatchedHeartbeat {
     named: Option<Named>,
     since: Duration,
     looked: Duration,
@@ -53,7 +53,7 @@ pub struct Watched {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// Another is the controller, or nobody yet.
-    Standby(Option<Watched>),
+    Standby(Option<WatchedHeartbeat>),
     /// This one is, in that epoch.
     Active(u64),
     /// Ended.
@@ -130,12 +130,17 @@ fn active(me: Me, epoch: u64, view: View) -> (Role, Vec<Effect>) {
     }
 }
 
-fn standby(me: Me, watched: Option<Watched>, view: View, now: Duration) -> (Role, Vec<Effect>) {
+fn standby(
+    me: Me,
+    watched: Option<WatchedHeartbeat>,
+    view: View,
+    now: Duration,
+) -> (Role, Vec<Effect>) {
     let unbroken = watched.filter(|seen| {
         seen.named == view.named && now.saturating_sub(seen.looked) <= BROKER_WATCH_BREAK
     });
     let since = unbroken.map_or(now, |seen| seen.since);
-    let role = Role::Standby(Some(Watched {
+    let role = Role::Standby(Some(WatchedHeartbeat {
         named: view.named,
         since,
         looked: now,

@@ -1,26 +1,28 @@
 //! A look at a partition's replicas, held against what the topic file says of them.
 
 use super::partition::Partition;
-use super::state::{Look, Looked, PageLook};
+use super::state::{PageSnapshot, ProbeResult, ReplicaSnapshot};
 use crate::types::{BrokerId, LeaderEpoch, Offset, Uuid};
 
 /// A look, and the partition it is of.
-pub(crate) struct Sight<'a> {
-    pub looked: &'a Looked,
+pub(crate) struct Assessment<'a> {
+    pub looked: &'a ProbeResult,
     /// Whether all were looked at that may have to lead.
     pub full: bool,
 }
 
-impl Sight<'_> {
-    pub fn of(&self, broker: BrokerId) -> Option<&Look> {
+impl Assessment<'_> {
+    pub fn of(&self, broker: BrokerId) -> Option<&ReplicaSnapshot> {
         let mut replicas = self.looked.replicas.iter();
         replicas.find(|(b, _)| *b == broker).map(|(_, look)| look)
     }
 
     /// The page of the replica directory that the topic file names.
-    pub fn page(&self, p: &Partition, broker: BrokerId) -> Option<&PageLook> {
+    pub fn page(&self, p: &Partition, broker: BrokerId) -> Option<&PageSnapshot> {
         match self.of(broker) {
-            Some(Look::Page(page)) if p.meta.uuid_of(broker) == Some(page.uuid) => Some(page),
+            Some(ReplicaSnapshot::Page(page)) if p.meta.uuid_of(broker) == Some(page.uuid) => {
+                Some(page)
+            }
             _ => None,
         }
     }
@@ -40,23 +42,27 @@ impl Sight<'_> {
     /// be had where `to` may have lost records. One that is offline or was replaced has nothing.
     pub fn is_ahead(&self, p: &Partition, broker: BrokerId, to: BrokerId) -> bool {
         match self.of(broker) {
-            Some(Look::Page(_)) => self.extent(p, broker) > self.extent(p, to),
-            Some(Look::Offline) => false,
-            Some(Look::Gone | Look::BadDisk | Look::Unreadable | Look::Failed) | None => {
-                !self.has_all(p, to)
-            }
+            Some(ReplicaSnapshot::Page(_)) => self.extent(p, broker) > self.extent(p, to),
+            Some(ReplicaSnapshot::Offline) => false,
+            Some(
+                ReplicaSnapshot::Gone
+                | ReplicaSnapshot::BadDisk
+                | ReplicaSnapshot::Unreadable
+                | ReplicaSnapshot::Failed,
+            )
+            | None => !self.has_all(p, to),
         }
     }
 
     /// Whether what it has can be read.
     pub fn is_read(&self, broker: BrokerId) -> bool {
-        matches!(self.of(broker), Some(Look::Page(_)))
+        matches!(self.of(broker), Some(ReplicaSnapshot::Page(_)))
     }
 
     fn has_all(&self, p: &Partition, broker: BrokerId) -> bool {
-        let leader = self.page(p, p.meta.leader).map(PageLook::known);
+        let leader = self.page(p, p.meta.leader).map(PageSnapshot::known);
         let leads = broker == p.meta.leader;
-        let own = self.page(p, broker).map(PageLook::known);
+        let own = self.page(p, broker).map(PageSnapshot::known);
         own.is_some_and(|own| own.has_all(leads, leader, p.meta.leader_epoch))
     }
 
@@ -67,14 +73,14 @@ impl Sight<'_> {
 }
 
 /// Why a directory is of no use as the replica `listed`, if that is certain.
-pub(crate) fn useless(look: &Look, listed: Option<Uuid>) -> Option<&'static str> {
+pub(crate) fn useless(look: &ReplicaSnapshot, listed: Option<Uuid>) -> Option<&'static str> {
     match look {
-        Look::Gone => Some("its directory is gone"),
-        Look::Offline => Some("its directory is offline"),
-        Look::BadDisk => Some("its disk cannot be read"),
-        Look::Page(page) if listed != Some(page.uuid) => {
+        ReplicaSnapshot::Gone => Some("its directory is gone"),
+        ReplicaSnapshot::Offline => Some("its directory is offline"),
+        ReplicaSnapshot::BadDisk => Some("its disk cannot be read"),
+        ReplicaSnapshot::Page(page) if listed != Some(page.uuid) => {
             Some("another directory stands in its place")
         }
-        Look::Page(_) | Look::Unreadable | Look::Failed => None,
+        ReplicaSnapshot::Page(_) | ReplicaSnapshot::Unreadable | ReplicaSnapshot::Failed => None,
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::job::Job;
-use super::leadership_transfer::Move;
+use super::job::WorkId;
+use super::leadership_transfer::LeadershipTransfer;
 use super::partition::Partition;
 use crate::partition::{Joining, Known};
 use crate::store::{Reassignment, TopicMeta};
@@ -12,7 +12,7 @@ use crate::types::{BrokerId, LeaderEpoch, Offset, TopicName, TopicPartition, Uui
 
 /// A broker, as the controller sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Standing {
+pub struct BrokerLiveness {
     /// Whether its daemon runs and does not hang.
     pub alive: bool,
     /// Whether it was asked to lead nothing.
@@ -25,13 +25,13 @@ pub struct Standing {
 #[derive(Debug)]
 pub enum Event {
     /// All brokers there are.
-    Brokers(BTreeMap<BrokerId, Standing>),
+    Brokers(BTreeMap<BrokerId, BrokerLiveness>),
     /// A topic file was read.
     Topic(TopicMeta, Rules),
     /// A topic is gone.
     TopicGone(TopicName),
-    /// Replicas were looked at: the answer to each [`LookAt`].
-    Looked(Vec<Looked>),
+    /// Replicas were looked at: the answer to each [`ProbeRequest`].
+    Looked(Vec<ProbeResult>),
     /// Somebody could not use the leaders of these.
     Reported(Vec<TopicPartition>),
     /// Moves and changes ended.
@@ -51,20 +51,20 @@ pub struct Rules {
 
 /// What one partition's replicas looked like.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Looked {
+pub struct ProbeResult {
     /// Who asked.
-    pub job: Job,
+    pub job: WorkId,
     /// The partition.
     pub tp: TopicPartition,
     /// What was seen of each broker that was to be looked at.
-    pub replicas: Vec<(BrokerId, Look)>,
+    pub replicas: Vec<(BrokerId, ReplicaSnapshot)>,
     /// The leader's append lock, if that was to be tried.
     pub lock: Lock,
 }
 
 /// A replica's directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Look {
+pub enum ReplicaSnapshot {
     /// It is not there, or its log directory is not.
     Gone,
     /// It is offline.
@@ -76,12 +76,12 @@ pub enum Look {
     /// It could not be looked at, which may be the looker's trouble.
     Failed,
     /// Its page.
-    Page(PageLook),
+    Page(PageSnapshot),
 }
 
 /// What counts of a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PageLook {
+pub struct PageSnapshot {
     /// The replica directory's id.
     pub uuid: Uuid,
     /// The page's number: it rises with each change.
@@ -108,17 +108,17 @@ pub struct PageLook {
     pub end: Offset,
 }
 
-impl Look {
+impl ReplicaSnapshot {
     /// The page's number, if there is a page.
     pub fn sequence(&self) -> Option<u64> {
         match self {
-            Look::Page(page) => Some(page.sequence),
+            ReplicaSnapshot::Page(page) => Some(page.sequence),
             _ => None,
         }
     }
 }
 
-impl PageLook {
+impl PageSnapshot {
     /// How much of the log it has.
     pub fn known(&self) -> Known {
         Known {
@@ -144,7 +144,7 @@ pub enum Lock {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ended {
     /// Which one.
-    pub job: Job,
+    pub job: WorkId,
     /// Of which partition.
     pub tp: TopicPartition,
     /// Whether it was done.
@@ -154,8 +154,8 @@ pub struct Ended {
 /// What to do. The order of the parts says nothing.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Effects {
-    /// Look, and come back with [`Event::Looked`].
-    pub looks: Vec<LookAt>,
+    /// Look, and come back with [`Event::ProbeResult`].
+    pub looks: Vec<ProbeRequest>,
     /// Move, together and without waiting for it; come back with [`Event::Ended`].
     pub moves: Vec<PlannedMove>,
     /// Change topic files, all in one hold of the fenced lock; come back with [`Event::Ended`].
@@ -166,9 +166,9 @@ pub struct Effects {
 
 /// Look at replicas of a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LookAt {
+pub struct ProbeRequest {
     /// Goes into the answer.
-    pub job: Job,
+    pub job: WorkId,
     /// The partition.
     pub tp: TopicPartition,
     /// Its leader, who is among `brokers`.
@@ -183,9 +183,9 @@ pub struct LookAt {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedMove {
     /// Goes into the answer.
-    pub job: Job,
+    pub job: WorkId,
     /// What to move.
-    pub what: Move,
+    pub what: LeadershipTransfer,
     /// Why, in words that follow the name of the broker that led.
     pub why: &'static str,
 }
@@ -195,7 +195,7 @@ pub struct PlannedMove {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     /// Goes into the answer.
-    pub job: Job,
+    pub job: WorkId,
     /// The partition.
     pub tp: TopicPartition,
     /// The topic's id.
@@ -257,7 +257,7 @@ pub struct State {
     pub(crate) topics: BTreeMap<TopicName, Topic>,
     pub(crate) jobs: u64,
     /// Moves to preferred leaders that are under way.
-    pub(crate) balancing: BTreeSet<Job>,
+    pub(crate) balancing: BTreeSet<WorkId>,
 }
 
 impl State {
@@ -274,7 +274,7 @@ pub(crate) struct Brokers(pub(crate) BTreeMap<BrokerId, Broker>);
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Broker {
-    pub(crate) standing: Standing,
+    pub(crate) standing: BrokerLiveness,
     /// Unchanged since.
     pub(crate) since: Duration,
 }

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::change_events::News;
-use super::context::{Context, Wish, fail_wish, finishable, take_out};
+use super::change_events::ChangeEvents;
+use super::context::{Context, MoveReason, fail_wish, finishable, take_out};
 use super::failover_policy::judge;
 use super::partition::{Ask, Partition, View, Work, WorkKind};
 use super::state::{
-    Broker, ChangeKind, Effects, Ended, Event, Looked, Rules, Standing, State, Topic,
+    Broker, BrokerLiveness, ChangeKind, Effects, Ended, Event, ProbeResult, Rules, State, Topic,
 };
 use crate::store::TopicMeta;
 use crate::timing::JOIN_WITHIN;
@@ -84,7 +84,7 @@ fn begin_next(cx: &mut Context<'_>, p: &mut Partition) {
     if let Some((wish, when)) = cx.wish(p)
         && when <= cx.now
     {
-        if wish != Wish::Balance {
+        if wish != MoveReason::Balance {
             return cx.look(p, Ask::ALL);
         }
         if cx.may_balance() {
@@ -116,7 +116,7 @@ fn tick(cx: &mut Context<'_>, p: &mut Partition) {
 
 fn brokers_seen(
     state: &mut State,
-    seen: &BTreeMap<BrokerId, Standing>,
+    seen: &BTreeMap<BrokerId, BrokerLiveness>,
     now: Duration,
     out: &mut Effects,
 ) {
@@ -173,7 +173,7 @@ fn topic_seen(state: &mut State, meta: TopicMeta, rules: Rules, now: Duration, o
     topic.rules = rules;
     topic.version = meta.version;
     let mut changed = BTreeSet::new();
-    let mut news = News::default();
+    let mut news = ChangeEvents::default();
     for (at, next) in meta.partitions.into_iter().enumerate() {
         match topic.partitions.get_mut(at) {
             None => {
@@ -212,7 +212,7 @@ fn topic_seen(state: &mut State, meta: TopicMeta, rules: Rules, now: Duration, o
     });
 }
 
-fn looked_at(state: &mut State, looked: &[Looked], now: Duration, out: &mut Effects) {
+fn looked_at(state: &mut State, looked: &[ProbeResult], now: Duration, out: &mut Effects) {
     let mut freed = false;
     for looked in looked {
         freed |= state.balancing.remove(&looked.job);
@@ -287,7 +287,7 @@ fn after(cx: &mut Context<'_>, p: &mut Partition, work: Work, done: bool) {
 fn balance_more(state: &mut State, now: Duration, out: &mut Effects) {
     each_partition(state, now, out, |cx, p| {
         let waits = p.is_steady() && p.due.again.is_none() && p.due.wish.is_none();
-        if waits && cx.may_balance() && matches!(cx.wish(p), Some((Wish::Balance, _))) {
+        if waits && cx.may_balance() && matches!(cx.wish(p), Some((MoveReason::Balance, _))) {
             decide(cx, p);
         }
     });

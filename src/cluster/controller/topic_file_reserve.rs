@@ -11,20 +11,20 @@ const BLOCK: usize = 4096;
 /// Room on the store's disk for the topic files of moves, so that no log is sealed for a change that
 /// cannot be written.
 #[derive(Debug, Default)]
-pub(crate) struct Room {
+pub(crate) struct TopicFileReserve {
     /// What the topic files take, bytes.
     bytes: usize,
     /// Two files, as a holder of the store's lock makes its own directory, too.
     taken: Option<[Staged; 2]>,
 }
 
-impl Room {
+impl TopicFileReserve {
     /// For the files of these topics.
     pub fn new<'a>(topics: impl Iterator<Item = &'a TopicMeta>) -> Self {
         // A file takes whole blocks.
         let bytes = topics.map(|meta| meta.encode().len() + BLOCK).sum();
         let taken = None;
-        Room { bytes, taken }
+        TopicFileReserve { bytes, taken }
     }
 
     /// Takes it, unless it is taken.

@@ -10,16 +10,16 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::policy::{Care, Effect, Look, Policy, step};
+use super::policy::{Effect, LogState, LogTask, Policy, step};
 use super::schedule::{Schedule, When};
 use crate::cluster::controller::{Changed, Changes};
-use crate::cluster::notice::Told;
-use crate::cluster::notify_once::ToldOnce;
+use crate::cluster::notice::Notice;
+use crate::cluster::notify_once::NotifyOnce;
 use crate::cluster::replication::Followed;
 use crate::disk::{Wake, WatchId, Watcher};
 use crate::error::{Error, Kind, Result};
 use crate::partition::{
-    Committer, PAGE_FILE, Page, PartitionWriter, Replica, Role, Seal, Watermark,
+    Committer, PAGE_FILE, PartitionWriter, Replica, Role, Seal, StatePage, Watermark,
 };
 use crate::store::brokers::failure_reports;
 use crate::store::topics::topic_file;
@@ -39,7 +39,7 @@ const THREADS: usize = 4;
 
 /// Cares for the partitions of a broker.
 #[derive(Debug)]
-pub struct Caretaker {
+pub struct LogManager {
     store: Arc<StoreDir>,
     broker: BrokerId,
     watcher: Box<dyn Watcher>,
@@ -54,7 +54,7 @@ pub struct Caretaker {
     /// What changed in topic files, for the fetchers.
     changed: Changes,
     /// The errors of each topic or partition.
-    told: ToldOnce,
+    told: NotifyOnce,
 }
 
 #[derive(Debug)]
@@ -74,7 +74,7 @@ struct Partition {
     /// Whether there are other replicas.
     replicated: bool,
     policy: Policy,
-    care: Care,
+    care: LogTask,
     replica: Option<Replica>,
     committer: Option<Committer>,
     watch: Option<WatchId>,
@@ -89,15 +89,15 @@ struct HeldHere {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Job {
+enum MaintenanceTask {
     Commit(i64),
     Recover,
 }
 
-impl Caretaker {
+impl LogManager {
     /// Of what `broker` holds.
     pub fn new(store: &Arc<StoreDir>, broker: BrokerId, watcher: Box<dyn Watcher>) -> Self {
-        Caretaker {
+        LogManager {
             store: Arc::clone(store),
             broker,
             watcher,
@@ -108,7 +108,7 @@ impl Caretaker {
             schedule: Schedule::default(),
             followed: Followed::new(),
             changed: Changes::new(),
-            told: ToldOnce::default(),
+            told: NotifyOnce::default(),
         }
     }
 
@@ -122,7 +122,7 @@ impl Caretaker {
         &mut self,
         timeout: Duration,
         wake: Option<std::os::fd::BorrowedFd<'_>>,
-        tell: &mut dyn FnMut(Told),
+        tell: &mut dyn FnMut(Notice),
     ) -> Wake {
         match self.watcher.wait(timeout, wake) {
             Ok(wake) => wake,
@@ -150,7 +150,7 @@ impl Caretaker {
 
     /// Takes up what topics there are now. What cannot be read stays as it is known, and is read
     /// again soon.
-    pub fn refresh(&mut self, tell: &mut dyn FnMut(Told)) {
+    pub fn refresh(&mut self, tell: &mut dyn FnMut(Notice)) {
         self.unread = None;
         if let Err(e) = self.try_refresh(tell) {
             self.problem("topics".to_owned(), e, tell);
@@ -165,7 +165,7 @@ impl Caretaker {
         self.unread.get_or_insert(now + READ_AGAIN);
     }
 
-    fn try_refresh(&mut self, tell: &mut dyn FnMut(Told)) -> Result<()> {
+    fn try_refresh(&mut self, tell: &mut dyn FnMut(Notice)) -> Result<()> {
         if self.topics_watch.is_none() {
             let dir = Arc::clone(self.store.topics_dir()?);
             let watch = self.watcher.add_dir(&*dir, ".");
@@ -247,7 +247,7 @@ impl Caretaker {
                     leads: held.leads,
                     replicated: held.replicated,
                     policy,
-                    care: Care::Clean,
+                    care: LogTask::Clean,
                     ..known
                 },
                 None => Partition::new(held, policy),
@@ -299,7 +299,7 @@ impl Caretaker {
     }
 
     /// Does what is due, and what `wake` makes due.
-    pub fn tend(&mut self, wake: &Wake, tell: &mut dyn FnMut(Told)) {
+    pub fn tend(&mut self, wake: &Wake, tell: &mut dyn FnMut(Notice)) {
         self.schedule.wake(wake, self.store.clock().monotonic());
         // After its job a log is looked at again; what is appended meanwhile waits for the next
         // round.
@@ -308,7 +308,7 @@ impl Caretaker {
         }
     }
 
-    fn round(&mut self, tell: &mut dyn FnMut(Told)) {
+    fn round(&mut self, tell: &mut dyn FnMut(Notice)) {
         let now = self.store.clock().monotonic();
         let (store, watcher) = (&self.store, &mut *self.watcher);
         let mut jobs = Vec::new();
@@ -355,17 +355,17 @@ impl Caretaker {
     }
 
     /// Syncs what is not durable, whoever will see to it next.
-    pub fn finish(mut self, tell: &mut dyn FnMut(Told)) {
+    pub fn finish(mut self, tell: &mut dyn FnMut(Notice)) {
         let store = &self.store;
         let mut jobs = Vec::new();
         for (_, mut partition) in self.partitions.drain() {
             if partition.policy == Policy::Never {
                 continue;
             }
-            if let Ok(Look::Log { durable, end }) = partition.look(store, self.broker)
+            if let Ok(LogState::Log { durable, end }) = partition.look(store, self.broker)
                 && durable < end
             {
-                jobs.push((partition, Job::Commit(end), Ok(())));
+                jobs.push((partition, MaintenanceTask::Commit(end), Ok(())));
             }
         }
         do_all(store, self.broker, &mut jobs);
@@ -380,12 +380,12 @@ impl Caretaker {
     }
 
     /// Tells an error, once. One of a topic that is gone or moved on is none.
-    fn problem(&mut self, of: String, error: Error, tell: &mut dyn FnMut(Told)) {
+    fn problem(&mut self, of: String, error: Error, tell: &mut dyn FnMut(Notice)) {
         if matches!(error.kind(), Kind::UnknownTopic | Kind::Fenced) {
             return;
         }
         if self.told.is_news(&of, &error) {
-            tell(Told::Problem(error.at(of)));
+            tell(Notice::Problem(error.at(of)));
         }
     }
 }
@@ -398,21 +398,21 @@ impl Partition {
             leads: held.leads,
             replicated: held.replicated,
             policy,
-            care: Care::Clean,
+            care: LogTask::Clean,
             replica: None,
             committer: None,
             watch: None,
         }
     }
 
-    fn look(&mut self, store: &StoreDir, broker: BrokerId) -> Result<Look> {
+    fn look(&mut self, store: &StoreDir, broker: BrokerId) -> Result<LogState> {
         let replica = match self.replica.take() {
             Some(replica) => replica,
             None => Replica::open(store, &self.tp, broker)?,
         };
         let page = replica.proven_page()?;
         self.replica = Some(replica);
-        let fit = |page: &Page| match self.leads {
+        let fit = |page: &StatePage| match self.leads {
             Some(epoch) => {
                 page.role == Role::Leader
                     && page.leader_epoch >= epoch
@@ -424,13 +424,13 @@ impl Partition {
             Some(page)
                 if page.boot_id == store.boot_id() && page.offline.is_none() && fit(&page) =>
             {
-                Look::Log {
+                LogState::Log {
                     durable: page.durable.offset,
                     end: page.tail.end,
                 }
             }
             // What is offline says so when it is to be made ready.
-            _ => Look::Unfit,
+            _ => LogState::Unfit,
         })
     }
 
@@ -440,7 +440,7 @@ impl Partition {
         broker: BrokerId,
         watcher: &mut dyn Watcher,
         now: Duration,
-    ) -> Result<Option<Job>> {
+    ) -> Result<Option<MaintenanceTask>> {
         loop {
             let look = self.look(store, broker)?;
             let (care, effect) = step(self.policy, self.care, look, now);
@@ -461,8 +461,8 @@ impl Partition {
                 _ => self.unwatch(watcher),
             }
             return Ok(match effect {
-                Effect::Commit(end) => Some(Job::Commit(end)),
-                Effect::Recover => Some(Job::Recover),
+                Effect::Commit(end) => Some(MaintenanceTask::Commit(end)),
+                Effect::Recover => Some(MaintenanceTask::Recover),
                 Effect::Watch | Effect::Rest | Effect::Wait => None,
             });
         }
@@ -478,9 +478,14 @@ impl Partition {
         }
     }
 
-    fn perform(&mut self, store: &Arc<StoreDir>, broker: BrokerId, job: Job) -> Result<()> {
+    fn perform(
+        &mut self,
+        store: &Arc<StoreDir>,
+        broker: BrokerId,
+        job: MaintenanceTask,
+    ) -> Result<()> {
         match job {
-            Job::Commit(end) => {
+            MaintenanceTask::Commit(end) => {
                 let mut committer = match (self.committer.take(), self.leads) {
                     (Some(committer), _) => committer,
                     (None, Some(_)) => Committer::open(store, &self.tp, PATIENCE)?,
@@ -496,8 +501,8 @@ impl Partition {
                 Ok(())
             }
             // A follower's is for its fetcher.
-            Job::Recover if self.leads.is_none() => Ok(()),
-            Job::Recover => {
+            MaintenanceTask::Recover if self.leads.is_none() => Ok(()),
+            MaintenanceTask::Recover => {
                 // Recovery may put another directory in its place.
                 self.replica = None;
                 self.committer = None;
@@ -522,7 +527,7 @@ impl Partition {
         self.unwatch(watcher);
         self.replica = None;
         self.committer = None;
-        self.care = Care::failed(now);
+        self.care = LogTask::failed(now);
         (self.tp.to_string(), error)
     }
 }
@@ -538,16 +543,16 @@ fn concerns_the_replica(error: &Error) -> bool {
 }
 
 /// What was cut, and what else this process's use of the logs has to say.
-fn tell_notes(store: &StoreDir, tell: &mut dyn FnMut(Told)) {
+fn tell_notes(store: &StoreDir, tell: &mut dyn FnMut(Notice)) {
     for (tp, cut) in store.take_cuts() {
-        tell(Told::Note(format!("{tp}: {cut}")));
+        tell(Notice::Note(format!("{tp}: {cut}")));
     }
     for note in store.take_notes() {
-        tell(Told::Note(note));
+        tell(Notice::Note(note));
     }
 }
 
-type Work = (Partition, Job, Result<()>);
+type Work = (Partition, MaintenanceTask, Result<()>);
 
 /// Does the jobs, a few at a time: most of each is waiting for the disk.
 fn do_all(store: &Arc<StoreDir>, broker: BrokerId, jobs: &mut [Work]) {

@@ -7,7 +7,7 @@ mod policy;
 mod schedule;
 mod sweeper;
 
-pub use log_manager::Caretaker;
-pub use orphans::Leftovers;
+pub use log_manager::LogManager;
+pub use orphans::OrphanCollection;
 pub(crate) use schedule::{Schedule, When};
 pub use sweeper::Sweeper;

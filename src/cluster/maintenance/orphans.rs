@@ -23,7 +23,7 @@ use std::time::Duration;
 use crate::disk::{Dir, Entry, EntryKind, LockKind, Open, join};
 use crate::error::{Error, Kind, Result};
 use crate::lifecycle::{Remover, is_replica_there, maker};
-use crate::partition::{PAGE_FILE, Page, Replica, remove_flat};
+use crate::partition::{PAGE_FILE, Replica, StatePage, remove_flat};
 use crate::store::topics::{deleted_topics, topic_file};
 use crate::store::{FencedLock, KnownTopic, StoreDir, Suspects, layout, staging};
 use crate::timing::UNFINISHED_AFTER;
@@ -34,7 +34,7 @@ const SETTLE_PATIENCE: Duration = Duration::from_millis(100);
 
 /// Looks for leftovers of one broker.
 #[derive(Debug)]
-pub struct Leftovers {
+pub struct OrphanCollection {
     store: Arc<StoreDir>,
     broker: BrokerId,
     /// Directories without a sound page, held open, and since when they are known.
@@ -47,7 +47,7 @@ pub struct Leftovers {
 
 /// What a sweep did.
 #[derive(Debug, Default)]
-pub struct Swept {
+pub struct Collected {
     /// The names of what went.
     pub gone: Vec<String>,
     /// What stood in the way.
@@ -56,10 +56,10 @@ pub struct Swept {
     again: bool,
 }
 
-impl Leftovers {
+impl OrphanCollection {
     /// Of this broker's log directory.
     pub fn new(store: &Arc<StoreDir>, broker: BrokerId) -> Self {
-        Leftovers {
+        OrphanCollection {
             store: Arc::clone(store),
             broker,
             unfinished: HashMap::new(),
@@ -73,11 +73,11 @@ impl Leftovers {
     ///
     /// # Errors
     /// What keeps it from looking.
-    pub fn sweep(&mut self, topics_changed: bool, go_on: &dyn Fn() -> bool) -> Result<Swept> {
-        let mut swept = Swept {
+    pub fn sweep(&mut self, topics_changed: bool, go_on: &dyn Fn() -> bool) -> Result<Collected> {
+        let mut swept = Collected {
             // Where somebody has the lock, the next pass sees to it.
-            again: deleted_topics::gather(&self.store, SETTLE_PATIENCE).is_err(),
-            ..Swept::default()
+            again: deleted_topics::gather_proofs(&self.store, SETTLE_PATIENCE).is_err(),
+            ..Collected::default()
         };
         let logs = self.store.logs_dir(self.broker)?;
         let entries = logs
@@ -90,7 +90,7 @@ impl Leftovers {
             let done = swept.gone.is_empty() && swept.errors.is_empty() && !swept.again;
             self.settled = (done && go_on()).then_some(names);
         }
-        match deleted_topics::settle(&self.store, SETTLE_PATIENCE) {
+        match deleted_topics::forget_deleted(&self.store, SETTLE_PATIENCE) {
             Err(e) if e.kind() != Kind::Busy => swept.errors.push(e),
             _ => {}
         }
@@ -105,7 +105,7 @@ impl Leftovers {
         &mut self,
         logs: &dyn Dir,
         entries: &[Entry],
-        swept: &mut Swept,
+        swept: &mut Collected,
         go_on: &dyn Fn() -> bool,
     ) -> Result<()> {
         let mut metas = HashMap::new();
@@ -166,7 +166,7 @@ impl Leftovers {
         logs: &dyn Dir,
         metas: &mut Metas,
         remover: &mut Remover<'_>,
-        swept: &mut Swept,
+        swept: &mut Collected,
         go_on: &dyn Fn() -> bool,
     ) -> Result<()> {
         let mut names = Vec::new();
@@ -309,7 +309,7 @@ impl Leftovers {
             if !file.try_lock(LockKind::Exclusive).map_err(error("lock"))? {
                 return Ok(false);
             }
-            let read = Page::read(&*file, &**self.store.clock());
+            let read = StatePage::read(&*file, &**self.store.clock());
             if let Some(page) = read.map_err(error("read the page of"))? {
                 if self.is_being_made(&page)? || self.is_named(page.replica_uuid)? {
                     return Ok(false);
@@ -355,7 +355,7 @@ impl Leftovers {
         Ok(true)
     }
 
-    fn is_being_made(&self, page: &Page) -> Result<bool> {
+    fn is_being_made(&self, page: &StatePage) -> Result<bool> {
         let maker = page.maker;
         maker.map_or(Ok(false), |maker| maker::is_alive(&self.store, maker))
     }
@@ -429,7 +429,7 @@ mod tests {
             let names = entries.iter().filter(|e| layout::is_aside_dir(&e.name));
             names.count()
         };
-        let mut leftovers = Leftovers::new(&store, 0);
+        let mut leftovers = OrphanCollection::new(&store, 0);
         // It ends once five are aside.
         let asked = Cell::new(0);
         let go_on = || {

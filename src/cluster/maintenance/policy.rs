@@ -42,7 +42,7 @@ impl Policy {
 
 /// What a page shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Look {
+pub enum LogState {
     /// This boot's, sound.
     Log {
         /// Durable up to here.
@@ -56,7 +56,7 @@ pub enum Look {
 
 /// What is known of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Care {
+pub enum LogTask {
     /// Nothing to do.
     Clean,
     /// Not durable since then.
@@ -85,7 +85,7 @@ pub enum Effect {
     Watch,
     /// Nothing, whatever the page shows.
     Rest,
-    /// Look again when [`Care::due`] says.
+    /// Look again when [`LogTask::due`] says.
     Wait,
     /// Make it durable up to that offset.
     Commit(Offset),
@@ -93,54 +93,56 @@ pub enum Effect {
     Recover,
 }
 
-impl Care {
+impl LogTask {
     /// When to look again though nothing changed.
     pub fn due(self) -> Option<Duration> {
         match self {
-            Care::Clean => None,
-            Care::Dirty { due, .. } | Care::Failed { due } | Care::Recovered { due } => Some(due),
+            LogTask::Clean => None,
+            LogTask::Dirty { due, .. } | LogTask::Failed { due } | LogTask::Recovered { due } => {
+                Some(due)
+            }
         }
     }
 
     /// After a failure.
     pub fn failed(now: Duration) -> Self {
-        Care::Failed { due: now + PAUSE }
+        LogTask::Failed { due: now + PAUSE }
     }
 }
 
 /// Decides.
-pub fn step(policy: Policy, care: Care, look: Look, now: Duration) -> (Care, Effect) {
-    if let Care::Failed { due } = care
+pub fn step(policy: Policy, care: LogTask, look: LogState, now: Duration) -> (LogTask, Effect) {
+    if let LogTask::Failed { due } = care
         && now < due
     {
         return (care, Effect::Wait);
     }
-    let Look::Log { durable, end } = look else {
+    let LogState::Log { durable, end } = look else {
         return match care {
-            Care::Recovered { due } if now < due => (care, Effect::Wait),
-            _ => (Care::Recovered { due: now + PAUSE }, Effect::Recover),
+            LogTask::Recovered { due } if now < due => (care, Effect::Wait),
+            _ => (LogTask::Recovered { due: now + PAUSE }, Effect::Recover),
         };
     };
     let delay = match policy {
         Policy::Every(delay) => delay,
         Policy::Left => LEFT,
-        Policy::Never => return (Care::Clean, Effect::Rest),
+        Policy::Never => return (LogTask::Clean, Effect::Rest),
     };
     if durable >= end {
-        return (Care::Clean, Effect::Watch);
+        return (LogTask::Clean, Effect::Watch);
     }
     match care {
-        Care::Dirty { due, .. } if now < due => (care, Effect::Wait),
-        Care::Dirty { seen, .. } if policy == Policy::Left && seen != (durable, end) => (
-            Care::Dirty {
+        LogTask::Dirty { due, .. } if now < due => (care, Effect::Wait),
+        LogTask::Dirty { seen, .. } if policy == Policy::Left && seen != (durable, end) => (
+            LogTask::Dirty {
                 due: now + delay,
                 seen: (durable, end),
             },
             Effect::Wait,
         ),
-        Care::Dirty { .. } => (Care::Clean, Effect::Commit(end)),
-        Care::Clean | Care::Failed { .. } | Care::Recovered { .. } => (
-            Care::Dirty {
+        LogTask::Dirty { .. } => (LogTask::Clean, Effect::Commit(end)),
+        LogTask::Clean | LogTask::Failed { .. } | LogTask::Recovered { .. } => (
+            LogTask::Dirty {
                 due: now + delay,
                 seen: (durable, end),
             },
@@ -157,27 +159,27 @@ mod tests {
         Duration::from_millis(ms)
     }
 
-    fn log(durable: Offset, end: Offset) -> Look {
-        Look::Log { durable, end }
+    fn log(durable: Offset, end: Offset) -> LogState {
+        LogState::Log { durable, end }
     }
 
     #[test]
     fn flush_ms_counts_from_the_first_append() {
         let policy = Policy::Every(ms(100));
-        let (care, effect) = step(policy, Care::Clean, log(0, 0), ms(0));
-        assert_eq!((care, effect), (Care::Clean, Effect::Watch));
+        let (care, effect) = step(policy, LogTask::Clean, log(0, 0), ms(0));
+        assert_eq!((care, effect), (LogTask::Clean, Effect::Watch));
         let (care, effect) = step(policy, care, log(0, 1), ms(50));
         assert_eq!((care.due(), effect), (Some(ms(150)), Effect::Wait));
         let (care, effect) = step(policy, care, log(0, 9), ms(149));
         assert_eq!((care.due(), effect), (Some(ms(150)), Effect::Wait));
         let (care, effect) = step(policy, care, log(0, 12), ms(150));
-        assert_eq!((care, effect), (Care::Clean, Effect::Commit(12)));
+        assert_eq!((care, effect), (LogTask::Clean, Effect::Commit(12)));
         assert_eq!(step(policy, care, log(12, 12), ms(160)).1, Effect::Watch);
     }
 
     #[test]
     fn a_living_producer_syncs_for_itself() {
-        let mut care = Care::Clean;
+        let mut care = LogTask::Clean;
         for second in 0..10 {
             let moved = log(second, second + 1);
             let (next, effect) = step(Policy::Left, care, moved, ms(second as u64 * 1000));
@@ -190,11 +192,11 @@ mod tests {
 
     #[test]
     fn never_means_never_and_another_boot_is_recovered() {
-        let (care, effect) = step(Policy::Never, Care::Clean, log(0, 5), ms(0));
-        assert_eq!((care, effect), (Care::Clean, Effect::Rest));
+        let (care, effect) = step(Policy::Never, LogTask::Clean, log(0, 5), ms(0));
+        assert_eq!((care, effect), (LogTask::Clean, Effect::Rest));
         for policy in [Policy::Never, Policy::Left, Policy::Every(ms(1))] {
             assert_eq!(
-                step(policy, Care::Clean, Look::Unfit, ms(0)).1,
+                step(policy, LogTask::Clean, LogState::Unfit, ms(0)).1,
                 Effect::Recover
             );
         }
@@ -202,33 +204,33 @@ mod tests {
 
     #[test]
     fn a_recovery_that_did_not_help_is_not_repeated_in_a_loop() {
-        let (care, effect) = step(Policy::Left, Care::Clean, Look::Unfit, ms(0));
+        let (care, effect) = step(Policy::Left, LogTask::Clean, LogState::Unfit, ms(0));
         assert_eq!(effect, Effect::Recover);
         assert_eq!(
-            step(Policy::Left, care, Look::Unfit, ms(1)),
+            step(Policy::Left, care, LogState::Unfit, ms(1)),
             (care, Effect::Wait)
         );
         assert_eq!(
             step(Policy::Left, care, log(1, 1), ms(1)),
-            (Care::Clean, Effect::Watch)
+            (LogTask::Clean, Effect::Watch)
         );
         assert_eq!(
-            step(Policy::Left, care, Look::Unfit, ms(10_000)).1,
+            step(Policy::Left, care, LogState::Unfit, ms(10_000)).1,
             Effect::Recover
         );
     }
 
     #[test]
     fn a_failure_is_not_tried_in_a_loop() {
-        let care = Care::failed(ms(0));
-        for look in [log(0, 1), Look::Unfit, log(1, 1)] {
+        let care = LogTask::failed(ms(0));
+        for look in [log(0, 1), LogState::Unfit, log(1, 1)] {
             assert_eq!(
                 step(Policy::Left, care, look, ms(9_999)),
                 (care, Effect::Wait)
             );
         }
         assert_eq!(
-            step(Policy::Left, care, Look::Unfit, ms(10_000)).1,
+            step(Policy::Left, care, LogState::Unfit, ms(10_000)).1,
             Effect::Recover
         );
     }

@@ -7,8 +7,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::orphans::Leftovers;
-use crate::cluster::notice::{TOLD_MAX, Told};
+use super::orphans::OrphanCollection;
+use crate::cluster::notice::{NOTICES_MAX, Notice};
 use crate::error::{Error, Result};
 use crate::store::StoreDir;
 use crate::types::BrokerId;
@@ -23,7 +23,7 @@ const SWEEP_AFTER_CHANGE: Duration = Duration::from_secs(2);
 pub struct Sweeper {
     ends: Arc<AtomicBool>,
     changes: Option<Sender<()>>,
-    told: Receiver<Told>,
+    told: Receiver<Notice>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -38,7 +38,7 @@ impl Sweeper {
         let (tell, told) = channel();
         let work = Work {
             store: Arc::clone(store),
-            leftovers: Leftovers::new(store, broker),
+            leftovers: OrphanCollection::new(store, broker),
             ends: Arc::clone(&ends),
             changed,
             tell,
@@ -65,7 +65,7 @@ impl Sweeper {
     }
 
     /// What is to be told since this was last asked.
-    pub fn told(&self) -> impl Iterator<Item = Told> {
+    pub fn told(&self) -> impl Iterator<Item = Notice> {
         self.told.try_iter()
     }
 
@@ -88,10 +88,10 @@ impl Drop for Sweeper {
 
 struct Work {
     store: Arc<StoreDir>,
-    leftovers: Leftovers,
+    leftovers: OrphanCollection,
     ends: Arc<AtomicBool>,
     changed: Receiver<()>,
-    tell: Sender<Told>,
+    tell: Sender<Notice>,
     /// The errors of the last look: told once.
     errors: Vec<String>,
 }
@@ -133,7 +133,7 @@ impl Work {
             Ok(swept) => {
                 if let Some(text) = told_gone(&swept.gone) {
                     // Nobody listens any more: the daemon is about to end.
-                    let _ = self.tell.send(Told::Note(text));
+                    let _ = self.tell.send(Notice::Note(text));
                 }
                 swept.errors
             }
@@ -142,7 +142,7 @@ impl Work {
         let texts: Vec<_> = errors.iter().map(Error::to_string).collect();
         for error in errors {
             if !self.errors.contains(&error.to_string()) {
-                let _ = self.tell.send(Told::Problem(error.at("leftovers")));
+                let _ = self.tell.send(Notice::Problem(error.at("leftovers")));
             }
         }
         self.errors = texts;
@@ -151,7 +151,7 @@ impl Work {
 }
 
 fn told_gone(gone: &[String]) -> Option<String> {
-    let named = gone.get(..TOLD_MAX).unwrap_or(gone);
+    let named = gone.get(..NOTICES_MAX).unwrap_or(gone);
     if named.is_empty() {
         return None;
     }

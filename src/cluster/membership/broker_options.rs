@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::store::{BrokerFile, LifeLock};
+use crate::store::{BrokerFile, LivenessLock};
 
 /// What a daemon is started with. What is not said stays as it was registered.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub struct BrokerOptions {
 #[derive(Debug)]
 pub(crate) struct First {
     pub file: BrokerFile,
-    pub lock: LifeLock,
+    pub lock: LivenessLock,
     pub warnings: Vec<String>,
     pub notes: Vec<String>,
 }

@@ -18,7 +18,7 @@ use std::time::Duration;
 use crate::disk::{Dir, File, FileId, Wake, WatchId, Watcher, join};
 use crate::error::{Error, Result};
 use crate::store::brokers::log_dir;
-use crate::store::{self, BrokerFile, LifeWatch, Sight, StoreDir, json_file, layout};
+use crate::store::{self, BrokerFile, LivenessWatch, LockView, StoreDir, json_file, layout};
 use crate::timing::{BROKER_STOPPED_AFTER, BROKER_WATCH_BREAK};
 use crate::types::BrokerId;
 
@@ -42,7 +42,7 @@ pub struct Member {
 
 /// What a look at one broker showed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Look {
+struct BrokerListing {
     /// The incarnation that is registered.
     registered: u64,
     lock: Lock,
@@ -61,7 +61,7 @@ enum Lock {
 
 /// What a watcher knows of one broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Watched {
+struct WatchedBroker {
     /// Incarnation and beats.
     seen: Option<(u64, u64)>,
     since: Duration,
@@ -72,11 +72,11 @@ struct Watched {
 }
 
 /// Judges; whether it lives.
-fn judge(watched: Watched, look: Look, now: Duration) -> (Watched, bool) {
-    let gone = |ended| Watched {
+fn judge(watched: WatchedBroker, look: BrokerListing, now: Duration) -> (WatchedBroker, bool) {
+    let gone = |ended| WatchedBroker {
         ended,
         looked: now,
-        ..Watched::default()
+        ..WatchedBroker::default()
     };
     let (incarnation, beats) = match look.lock {
         Lock::Free => return (gone(watched.ended.max(Some(look.registered))), false),
@@ -91,7 +91,7 @@ fn judge(watched: Watched, look: Look, now: Duration) -> (Watched, bool) {
     let unbroken = stands && now.saturating_sub(watched.looked) <= BROKER_WATCH_BREAK;
     let since = if unbroken { watched.since } else { now };
     let hung = stands && (watched.hung || now.saturating_sub(since) >= BROKER_STOPPED_AFTER);
-    let next = Watched {
+    let next = WatchedBroker {
         seen,
         since,
         looked: now,
@@ -118,10 +118,10 @@ pub struct Membership {
 struct Broker {
     dir: Arc<dyn Dir>,
     dir_id: FileId,
-    lock: LifeWatch,
+    lock: LivenessWatch,
     /// The registration; its file stays open, to be told from its successor.
     file: Option<(BrokerFile, Arc<dyn File>)>,
-    watched: Watched,
+    watched: WatchedBroker,
     watch: Option<WatchId>,
 }
 
@@ -275,11 +275,11 @@ impl Broker {
             .own_id()
             .map_err(|e| Error::io("look at", dir.path(), e))?;
         Ok(Broker {
-            lock: LifeWatch::new(Arc::clone(&dir), store::BROKER_LOCK),
+            lock: LivenessWatch::new(Arc::clone(&dir), store::BROKER_LOCK),
             dir,
             dir_id,
             file: None,
-            watched: Watched::default(),
+            watched: WatchedBroker::default(),
             watch: None,
         })
     }
@@ -287,9 +287,9 @@ impl Broker {
     fn look(&mut self, now: Duration, is_me: bool) -> Result<bool> {
         let registered = self.registration()?.incarnation;
         let lock = match self.lock.look()? {
-            Sight::Free => Lock::Free,
-            Sight::Held(None) => Lock::Starting,
-            Sight::Held(Some(holder)) => Lock::Held {
+            LockView::Free => Lock::Free,
+            LockView::Held(None) => Lock::Starting,
+            LockView::Held(Some(holder)) => Lock::Held {
                 incarnation: holder.incarnation,
                 beats: holder.counter,
             },
@@ -297,7 +297,7 @@ impl Broker {
         if is_me {
             return Ok(lock != Lock::Free);
         }
-        let (watched, alive) = judge(self.watched, Look { registered, lock }, now);
+        let (watched, alive) = judge(self.watched, BrokerListing { registered, lock }, now);
         self.watched = watched;
         Ok(alive)
     }

@@ -8,16 +8,16 @@ fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-fn held(incarnation: u64, beats: u64) -> Look {
-    Look {
+fn held(incarnation: u64, beats: u64) -> BrokerListing {
+    BrokerListing {
         registered: incarnation,
         lock: Lock::Held { incarnation, beats },
     }
 }
 
 /// Looks in a row; who lived.
-fn run(looks: &[(u64, Look)]) -> Vec<bool> {
-    let mut watched = Watched::default();
+fn run(looks: &[(u64, BrokerListing)]) -> Vec<bool> {
+    let mut watched = WatchedBroker::default();
     let mut lived = Vec::new();
     for (at, look) in looks {
         let (next, alive) = judge(watched, *look, ms(*at));
@@ -53,7 +53,7 @@ fn a_watcher_that_slept_starts_anew_but_the_hung_stay_hung() {
 
 #[test]
 fn the_dead_do_not_rise_and_the_next_is_another() {
-    let lock = |registered, lock| Look { registered, lock };
+    let lock = |registered, lock| BrokerListing { registered, lock };
     let looks = [
         (0, held(4, 1)),
         (10, lock(4, Lock::Free)),

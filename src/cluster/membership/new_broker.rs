@@ -15,7 +15,7 @@ use crate::disk::{Dir, Open, join};
 use crate::error::{Error, Kind, Result};
 use crate::store::brokers::claim;
 use crate::store::{
-    self, BrokerFile, FencedLock, LifeLock, Process, StoreDir, Unborn, json_file, layout,
+    self, BrokerFile, FencedLock, LivenessLock, Process, StagingDir, StoreDir, json_file, layout,
 };
 use crate::types::BrokerId;
 
@@ -36,10 +36,10 @@ pub(crate) fn start(
     if let Some(path) = &options.log_dir {
         store::check(store, broker, path)?;
     }
-    let unborn = Unborn::make(&store.brokers_dir()?)?;
+    let unborn = StagingDir::make(&store.brokers_dir()?)?;
     let name = broker.to_string();
     let dir = make_dir(&**unborn.dir(), &name)?;
-    let Some(lock) = LifeLock::try_take(&dir, store::BROKER_LOCK)? else {
+    let Some(lock) = LivenessLock::try_take(&dir, store::BROKER_LOCK)? else {
         let text = format!("{} was taken by another process", dir.path().display());
         return Err(Error::new(Kind::Busy, text).cure("try again"));
     };

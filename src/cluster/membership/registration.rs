@@ -11,7 +11,7 @@ use crate::disk::{Dir, join};
 use crate::error::{Error, Kind, Result};
 use crate::store::brokers::{claim, log_dir};
 use crate::store::{
-    self, BrokerFile, FencedLock, LifeLock, Probe, Process, StoreDir, json_file, layout,
+    self, BrokerFile, FencedLock, LivenessLock, Probe, Process, StoreDir, json_file, layout,
 };
 use crate::types::BrokerId;
 
@@ -24,7 +24,7 @@ pub struct Registration {
     notes: Vec<String>,
     /// Before the lock: its last beat comes while the lock is still held.
     _heartbeat: Heartbeat,
-    lock: LifeLock,
+    lock: LivenessLock,
 }
 
 impl Registration {
@@ -68,7 +68,7 @@ impl Registration {
         } else {
             store::refuse_gone(store, broker, &store.path().join(own_logs(broker)))?;
         }
-        let Some(lock) = LifeLock::take(&dir, store::BROKER_LOCK, clock)? else {
+        let Some(lock) = LivenessLock::take(&dir, store::BROKER_LOCK, clock)? else {
             return Err(runs_already(store, &*dir, broker));
         };
         let process = Process::current(clock);
@@ -225,7 +225,7 @@ pub fn set_drained(
 }
 
 fn runs_already(store: &StoreDir, dir: &dyn Dir, broker: BrokerId) -> Error {
-    let probe = LifeLock::probe(&**store.disk(), dir, store::BROKER_LOCK);
+    let probe = LivenessLock::probe(&**store.disk(), dir, store::BROKER_LOCK);
     let who = match probe {
         Ok(Probe::Held { holder, pids }) => {
             pids.first().copied().or(holder.map(|h| h.pid)).map_or_else(

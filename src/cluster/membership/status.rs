@@ -9,7 +9,7 @@ use crate::error::{Error, Kind, Result};
 use crate::lifecycle::strays;
 use crate::store::brokers::log_dir;
 use crate::store::topics::topic_file;
-use crate::store::{self, Holder, LifeLock, Probe, StoreDir};
+use crate::store::{self, Holder, LivenessLock, Probe, StoreDir};
 use crate::types::{BrokerId, TopicPartition};
 
 /// A broker as anyone sees it.
@@ -77,7 +77,7 @@ pub fn broker_status(store: &StoreDir, broker: BrokerId) -> Result<BrokerStatus>
 /// [`Kind::Busy`] while the line of one that just started is not there yet, or is another's.
 pub fn broker_holder(store: &StoreDir, broker: BrokerId) -> Result<Option<Holder>> {
     let dir = store.broker_dir(broker)?;
-    let probe = || LifeLock::probe(&**store.disk(), &*dir, store::BROKER_LOCK);
+    let probe = || LivenessLock::probe(&**store.disk(), &*dir, store::BROKER_LOCK);
     // Between taking the lock and leaving the line lies a hold of the fenced lock.
     for _ in 0..100 {
         match probe()? {

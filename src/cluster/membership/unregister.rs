@@ -11,11 +11,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cluster::maintenance::Leftovers;
+use crate::cluster::maintenance::OrphanCollection;
 use crate::error::{Error, Kind, Result};
 use crate::store::brokers::log_dir;
 use crate::store::topics::topic_file;
-use crate::store::{self, FencedGuard, FencedLock, LifeLock, PartitionMeta, StoreDir, layout};
+use crate::store::{self, FencedGuard, FencedLock, LivenessLock, PartitionMeta, StoreDir, layout};
 use crate::types::{BrokerId, EMBEDDED_BROKER, TopicPartition};
 
 /// Partitions that an error names.
@@ -43,7 +43,7 @@ pub fn unregister(
         );
     }
     let dir = store.broker_dir(broker)?;
-    let Some(_lock) = LifeLock::try_take(&dir, store::BROKER_LOCK)? else {
+    let Some(_lock) = LivenessLock::try_take(&dir, store::BROKER_LOCK)? else {
         return refuse(
             "runs".to_owned(),
             format!("'mq-broker stop {broker}' ends it"),
@@ -53,7 +53,7 @@ pub fn unregister(
     refuse_counted_on(store, broker)?;
     // What was deleted or given to others since its daemon last looked. What this cannot remove is
     // found below.
-    let _ = Leftovers::new(store, broker).sweep(true, &|| true);
+    let _ = OrphanCollection::new(store, broker).sweep(true, &|| true);
     refuse_needed(store, broker)?;
     let guard = FencedLock::acquire_store(store, "unregister a broker", patience)?;
     let place = refuse_needed(store, broker)?;

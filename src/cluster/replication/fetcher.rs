@@ -17,10 +17,10 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::partition_fetch::{FETCH_BYTES, Lane, Turn, Wish};
+use super::partition_fetch::{FETCH_BYTES, IsrChange, PartitionFetch, Turn};
 use crate::cluster::controller::Changes;
 use crate::cluster::maintenance::Schedule;
-use crate::cluster::notice::{TOLD_MAX, Told};
+use crate::cluster::notice::{NOTICES_MAX, Notice};
 use crate::disk::{Wake, WatchId, Watcher, descriptors_max, new_watcher};
 use crate::error::{Error, Kind, Result};
 use crate::lifecycle::replace_replicas;
@@ -57,7 +57,7 @@ enum Order {
 #[derive(Debug)]
 pub struct Fetchers {
     threads: Vec<Thread>,
-    told: Receiver<Told>,
+    told: Receiver<Notice>,
 }
 
 #[derive(Debug)]
@@ -124,7 +124,7 @@ impl Fetchers {
     }
 
     /// What is to be told since this was last asked.
-    pub fn told(&self) -> impl Iterator<Item = Told> {
+    pub fn told(&self) -> impl Iterator<Item = Notice> {
         self.told.try_iter()
     }
 }
@@ -166,7 +166,7 @@ struct Work {
     orders: Receiver<Order>,
     /// Readable once there are orders.
     ring: UnixStream,
-    tell: Sender<Told>,
+    tell: Sender<Notice>,
     watcher: Box<dyn Watcher>,
     /// The broker's log directory: a replica that vanishes shows there.
     logs_watch: Option<WatchId>,
@@ -176,7 +176,7 @@ struct Work {
     told: Option<String>,
     /// What the lanes fetch into, one after the other.
     buf: Vec<u8>,
-    lanes: Vec<Lane>,
+    lanes: Vec<PartitionFetch>,
     /// By places in `lanes`.
     schedule: Schedule<usize>,
 }
@@ -209,7 +209,7 @@ impl Work {
         let text = e.to_string();
         if self.told.as_ref() != Some(&text) {
             self.told = Some(text);
-            let _ = self.tell.send(Told::Problem(e.at("followers")));
+            let _ = self.tell.send(Notice::Problem(e.at("followers")));
         }
         self.store.clock().sleep(UNWATCHED);
     }
@@ -240,7 +240,9 @@ impl Work {
             }
             stays
         });
-        let new = share.into_iter().map(|(tp, uuid)| Lane::new(tp, uuid));
+        let new = share
+            .into_iter()
+            .map(|(tp, uuid)| PartitionFetch::new(tp, uuid));
         self.lanes.extend(new);
         if self.logs_watch.is_none()
             && !self.lanes.is_empty()
@@ -281,7 +283,7 @@ impl Work {
     }
 
     fn turns(&mut self) {
-        let mut wishes: BTreeMap<TopicName, Vec<(usize, Wish)>> = BTreeMap::new();
+        let mut wishes: BTreeMap<TopicName, Vec<(usize, IsrChange)>> = BTreeMap::new();
         for at in self.schedule.take() {
             let Some(lane) = self.lanes.get_mut(at) else {
                 continue;
@@ -310,10 +312,10 @@ impl Work {
             self.buf = Vec::new();
         }
         for (tp, cut) in self.store.take_cuts() {
-            let _ = self.tell.send(Told::Note(format!("{tp}: {cut}")));
+            let _ = self.tell.send(Notice::Note(format!("{tp}: {cut}")));
         }
         for note in self.store.take_notes() {
-            let _ = self.tell.send(Told::Note(note));
+            let _ = self.tell.send(Notice::Note(note));
         }
         if !wishes.is_empty() {
             self.make_anew(&mut wishes);
@@ -322,12 +324,12 @@ impl Work {
     }
 
     /// Makes replicas anew, together, as far as descriptors go.
-    fn make_anew(&mut self, wishes: &mut BTreeMap<TopicName, Vec<(usize, Wish)>>) {
+    fn make_anew(&mut self, wishes: &mut BTreeMap<TopicName, Vec<(usize, IsrChange)>>) {
         let lanes = &self.lanes;
         let mut lost = Vec::new();
         for (at, _) in wishes
             .values_mut()
-            .flat_map(|of_topic| of_topic.extract_if(.., |(_, wish)| *wish == Wish::Anew))
+            .flat_map(|of_topic| of_topic.extract_if(.., |(_, wish)| *wish == IsrChange::Anew))
         {
             if let Some(lane) = lanes.get(at) {
                 lost.push((at, (lane.tp.clone(), lane.uuid)));
@@ -364,12 +366,12 @@ impl Work {
         }
         wishes.retain(|_, of_topic| !of_topic.is_empty());
         if !anew.is_empty() {
-            let _ = self.tell.send(Told::Note(told_anew(&anew)));
+            let _ = self.tell.send(Notice::Note(told_anew(&anew)));
         }
     }
 
     /// Writes what the lanes want of their topic files.
-    fn fulfil(&mut self, wishes: &BTreeMap<TopicName, Vec<(usize, Wish)>>) {
+    fn fulfil(&mut self, wishes: &BTreeMap<TopicName, Vec<(usize, IsrChange)>>) {
         let (broker, lanes) = (self.broker, &self.lanes);
         let names: Vec<TopicName> = wishes.keys().cloned().collect();
         let written = FencedLock::acquire_store(&self.store, "change in-sync sets", PATIENCE)
@@ -389,7 +391,7 @@ impl Work {
         if let Err(e) = &written
             && !matches!(e.kind(), Kind::Busy | Kind::Fenced)
         {
-            let _ = self.tell.send(Told::Problem(e.copy()));
+            let _ = self.tell.send(Notice::Problem(e.copy()));
         }
         // Those that came too late look again.
         let now = self.store.clock().monotonic();
@@ -409,7 +411,7 @@ fn anew_max() -> usize {
 }
 
 fn told_anew(anew: &[TopicPartition]) -> String {
-    let names = TopicPartition::first_of(anew, TOLD_MAX);
+    let names = TopicPartition::first_of(anew, NOTICES_MAX);
     match anew.len() {
         1 => format!("{names}: recreated the replica; it fills from the leader"),
         _ => format!("{names}: recreated the replicas; they fill from the leaders"),
@@ -417,7 +419,12 @@ fn told_anew(anew: &[TopicPartition]) -> String {
 }
 
 /// Changes the topic file as a lane wants it, where it still says what the lane went by.
-fn fulfil_one(meta: &mut TopicMeta, lane: &Lane, broker: BrokerId, wish: &Wish) -> bool {
+fn fulfil_one(
+    meta: &mut TopicMeta,
+    lane: &PartitionFetch,
+    broker: BrokerId,
+    wish: &IsrChange,
+) -> bool {
     let version = meta.version;
     let partition = usize::try_from(lane.tp.partition)
         .ok()
@@ -427,12 +434,12 @@ fn fulfil_one(meta: &mut TopicMeta, lane: &Lane, broker: BrokerId, wish: &Wish) 
         return false;
     };
     match wish {
-        Wish::Join(as_of) if *as_of == version && !partition.is_in_sync(broker) => {
+        IsrChange::Join(as_of) if *as_of == version && !partition.is_in_sync(broker) => {
             partition.isr.push(broker);
             sort_as_replicas(partition);
             true
         }
-        Wish::Leave if partition.is_in_sync(broker) => {
+        IsrChange::Leave if partition.is_in_sync(broker) => {
             partition.isr.retain(|id| *id != broker);
             true
         }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cluster::maintenance::When;
-use crate::cluster::notice::Told;
-use crate::cluster::notify_once::ToldOnce;
+use crate::cluster::notice::Notice;
+use crate::cluster::notify_once::NotifyOnce;
 use crate::disk::{WatchId, Watcher};
 use crate::error::{Error, Kind, Result};
 use crate::partition::{Followed, Follower, PAGE_FILE};
-use crate::store::{Served, Stillness, StoreDir};
+use crate::store::{Stillness, StoreDir, WriteProbe};
 use crate::timing::LOCK_STOPPED_AFTER;
 use crate::types::{BrokerId, TopicName, TopicPartition, Uuid};
 
@@ -32,7 +32,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// One partition that is followed.
 #[derive(Debug)]
-pub(crate) struct Lane {
+pub(crate) struct PartitionFetch {
     pub tp: TopicPartition,
     pub uuid: Uuid,
     follower: Option<Follower>,
@@ -47,8 +47,8 @@ pub(crate) struct Lane {
     joins: Joins,
     /// The append lock of its replica, which another process has: the page's sequence number and the
     /// holder's sign of life.
-    kept: Option<(Served, Stillness<(Option<u64>, u64)>)>,
-    told: ToldOnce,
+    kept: Option<(WriteProbe, Stillness<(Option<u64>, u64)>)>,
+    told: NotifyOnce,
 }
 
 /// When this replica may ask again to be in sync. A controller may take it for dead, because its
@@ -81,7 +81,7 @@ impl Joins {
 
 /// A wish that changes the topic file, done for all lanes of a fetcher together.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Wish {
+pub(crate) enum IsrChange {
     /// Be listed as in sync, if the topic file still has that version.
     Join(u64),
     /// Be listed no more.
@@ -97,12 +97,12 @@ pub(crate) struct Turn<'a> {
     pub watcher: &'a mut dyn Watcher,
     /// For what is fetched.
     pub buf: &'a mut Vec<u8>,
-    pub tell: &'a mut dyn FnMut(Told),
+    pub tell: &'a mut dyn FnMut(Notice),
 }
 
-impl Lane {
+impl PartitionFetch {
     pub fn new(tp: TopicPartition, uuid: Uuid) -> Self {
-        Lane {
+        PartitionFetch {
             tp,
             uuid,
             follower: None,
@@ -113,7 +113,7 @@ impl Lane {
             wait: WAIT_MIN,
             joins: Joins::default(),
             kept: None,
-            told: ToldOnce::default(),
+            told: NotifyOnce::default(),
         }
     }
 
@@ -139,7 +139,7 @@ impl Lane {
     }
 
     /// Its turn; what it wants of the topic file.
-    pub fn turn(&mut self, turn: &mut Turn<'_>) -> Option<Wish> {
+    pub fn turn(&mut self, turn: &mut Turn<'_>) -> Option<IsrChange> {
         self.fresh = false;
         self.due = None;
         let paused = self.paused_until.take();
@@ -163,7 +163,7 @@ impl Lane {
         }
     }
 
-    fn try_turn(&mut self, turn: &mut Turn<'_>) -> Result<Option<Wish>> {
+    fn try_turn(&mut self, turn: &mut Turn<'_>) -> Result<Option<IsrChange>> {
         let mut copied = 0;
         loop {
             let (store, tp, broker) = (turn.store, &self.tp, turn.broker);
@@ -199,7 +199,7 @@ impl Lane {
                         // It may have changed before it was watched.
                         continue;
                     }
-                    self.told = ToldOnce::default();
+                    self.told = NotifyOnce::default();
                     let Some(follower) = &mut self.follower else {
                         return Ok(None);
                     };
@@ -223,7 +223,7 @@ impl Lane {
                         Some(_) => self.joins.asked(now),
                         None => self.later(now),
                     }
-                    return Ok(entered.map(Wish::Join));
+                    return Ok(entered.map(IsrChange::Join));
                 }
                 Followed::Waits => {
                     self.later(now);
@@ -257,24 +257,24 @@ impl Lane {
         }
     }
 
-    fn failed(&mut self, error: Error, now: Duration, turn: &mut Turn<'_>) -> Option<Wish> {
+    fn failed(&mut self, error: Error, now: Duration, turn: &mut Turn<'_>) -> Option<IsrChange> {
         let mut wish = None;
         match error.kind() {
             // The topic is gone, or somebody has a lock for a moment.
             Kind::UnknownTopic => {}
             Kind::Busy => {
                 if self.is_kept_by_one_that_stands_still(now) {
-                    wish = Some(Wish::Anew);
+                    wish = Some(IsrChange::Anew);
                 }
                 self.due = Some(now + BUSY_PAUSE);
             }
             Kind::DiskFull => {
-                wish = Some(Wish::Leave);
+                wish = Some(IsrChange::Leave);
                 self.due = Some(now + PAUSE);
                 self.problem(error, turn.tell);
             }
             Kind::Fenced | Kind::Offline | Kind::Damaged => {
-                wish = Some(Wish::Anew);
+                wish = Some(IsrChange::Anew);
                 self.problem(error, turn.tell);
             }
             _ => {
@@ -282,7 +282,7 @@ impl Lane {
                 self.problem(error, turn.tell);
             }
         }
-        if wish == Some(Wish::Anew) {
+        if wish == Some(IsrChange::Anew) {
             self.follower = None;
             self.kept = None;
         }
@@ -294,8 +294,8 @@ impl Lane {
         &mut self,
         outcome: Result<()>,
         now: Duration,
-        tell: &mut dyn FnMut(Told),
-    ) -> (bool, Option<Wish>) {
+        tell: &mut dyn FnMut(Notice),
+    ) -> (bool, Option<IsrChange>) {
         match outcome {
             Ok(()) => (true, None),
             // It leads, or is another by now: the topic file tells.
@@ -307,7 +307,7 @@ impl Lane {
                 self.due = Some(now + PAUSE);
                 self.problem(e, tell);
                 // Nobody is to wait for it.
-                (false, Some(Wish::Leave))
+                (false, Some(IsrChange::Leave))
             }
         }
     }
@@ -349,20 +349,20 @@ impl Lane {
         };
         let replica = follower.replica();
         let sequence = replica.read_page().ok().flatten().map(|page| page.sequence);
-        let begin = || (Served::default(), Stillness::begin((sequence, 0), now));
+        let begin = || (WriteProbe::default(), Stillness::begin((sequence, 0), now));
         let (served, still) = self.kept.get_or_insert_with(begin);
         let seen = (sequence, replica.holders_sign(served));
         still.look(seen, now) >= LOCK_STOPPED_AFTER
     }
 
     /// Tells an error, once.
-    fn problem(&mut self, error: Error, tell: &mut dyn FnMut(Told)) {
+    fn problem(&mut self, error: Error, tell: &mut dyn FnMut(Notice)) {
         if matches!(error.kind(), Kind::UnknownTopic | Kind::Fenced | Kind::Busy) {
             return;
         }
         let place = self.tp.to_string();
         if self.told.is_news(&place, &error) {
-            tell(Told::Problem(error.at(place)));
+            tell(Notice::Problem(error.at(place)));
         }
     }
 }

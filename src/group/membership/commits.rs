@@ -6,7 +6,7 @@ use super::Membership;
 use super::effects::put;
 use super::errors::{fenced, refused};
 use crate::error::{Error, Kind, Result};
-use crate::group::held::Held;
+use crate::group::held::GroupGuard;
 use crate::group::machine::{self, Event};
 use crate::group::offsets_line::{Entry, LineKind};
 use crate::group::state::GroupState;
@@ -128,7 +128,7 @@ impl Membership {
 
 /// Writes a commit of what the member owns; whether there was any.
 fn append_commit(
-    held: &mut Held<'_>,
+    held: &mut GroupGuard<'_>,
     state: &GroupState,
     id: Uuid,
     entries: Vec<Entry>,

@@ -2,14 +2,14 @@
 
 use crate::error::Result;
 use crate::group::group_file::GroupFile;
-use crate::group::held::Held;
+use crate::group::held::GroupGuard;
 use crate::group::machine::Effect;
 use crate::group::state::GroupState;
 use crate::store::layout;
 
 /// Puts a state in place, and removes the files of those who are in it no more.
 pub(crate) fn put(
-    held: &Held<'_>,
+    held: &GroupGuard<'_>,
     boot_id: [u8; 16],
     state: &GroupState,
     effects: &[Effect],

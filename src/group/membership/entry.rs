@@ -9,7 +9,7 @@ use super::join_options::JoinOptions;
 use crate::disk::{Dir, File};
 use crate::error::{Error, Kind, Result};
 use crate::group::group_file::GroupFile;
-use crate::group::held::Held;
+use crate::group::held::GroupGuard;
 use crate::group::machine::{self, Event};
 use crate::group::member_file::{self, MemberFile, Sign};
 use crate::group::state::{GroupState, MemberState, TopicState, Topics};
@@ -25,7 +25,7 @@ const PROBED_MAX: usize = 8;
 /// Enters a new member, under the lock.
 pub(super) fn enter(
     store: &Arc<StoreDir>,
-    held: &mut Held<'_>,
+    held: &mut GroupGuard<'_>,
     file: &MemberFile,
     options: &JoinOptions,
     matcher: &Matcher,

@@ -1,7 +1,7 @@
 //! What a member is told when something cannot be.
 
 use crate::error::{Error, Kind};
-use crate::group::held::Held;
+use crate::group::held::GroupGuard;
 use crate::group::machine::Refusal;
 use crate::group::state::MemberState;
 use crate::types::Uuid;
@@ -35,7 +35,7 @@ pub(super) fn refused(refusal: Refusal) -> Error {
     }
 }
 
-pub(super) fn instance_lives(held: &Held<'_>, member: &MemberState) -> Error {
+pub(super) fn instance_lives(held: &GroupGuard<'_>, member: &MemberState) -> Error {
     Error::new(
         Kind::Busy,
         format!(

@@ -17,7 +17,7 @@
 //! None is synced: another boot reads what the disk has, and no sync of an earlier one counts.
 
 use crate::disk::File;
-use crate::partition::state_page::{Intent, Page};
+use crate::partition::state_page::{Intent, StatePage};
 use crate::types::Offset;
 
 /// The file's name.
@@ -94,7 +94,7 @@ impl CommitNote {
     }
 
     /// Whether its sync was begun on what the page does not call durable.
-    fn covers_beyond(&self, page: &Page) -> bool {
+    fn covers_beyond(&self, page: &StatePage) -> bool {
         // A truncation begins a generation, and copies what a note of the one before it covers.
         let before = matches!(page.intent, Intent::Truncate(_))
             && self.generation.checked_add(1) == Some(page.generation);
@@ -152,7 +152,7 @@ impl SyncNotes {
     /// Whether there may have been a sync beyond the durable offset whose end nobody saw. Without a
     /// page any note may be of one. To be asked under the sync lock, or where the log is about to
     /// get another generation, which voids the note.
-    pub fn unfinished(&self, page: Option<&Page>) -> bool {
+    pub fn unfinished(&self, page: Option<&StatePage>) -> bool {
         let mut notes = [self.work, self.recovery].into_iter().flatten();
         match page {
             None => self.lost || notes.next().is_some(),

@@ -17,11 +17,11 @@ use crate::disk::{File, Open, join};
 use crate::error::{Error, Kind, Result};
 use crate::log::{Appender, Cut, FileKind, SegmentFile, Segments};
 use crate::partition::dir_sync::sync_names;
-use crate::partition::expected_replica::Judge;
-use crate::partition::recovery::{Mender, open_replica};
-use crate::partition::replica::{Held, RETRY, Replica, offline_error};
-use crate::partition::state_page::{Offline, Page};
-use crate::store::{Lost, StoreDir, TopicConfigs, TopicHandle};
+use crate::partition::expected_replica::ExpectedReplica;
+use crate::partition::recovery::{ReplicaRecovery, open_replica};
+use crate::partition::replica::{AppendGuard, RETRY, Replica, offline_error};
+use crate::partition::state_page::{Offline, StatePage};
+use crate::store::{HolderLost, StoreDir, TopicConfigs, TopicHandle};
 use crate::types::{BrokerId, Offset, TopicPartition};
 
 /// How often a commit begins anew where the log moves within it.
@@ -244,7 +244,7 @@ impl Committer {
                 }
                 let watch = watch.get_or_insert_with(|| self.sync.watch(&*clock));
                 if let Some(lost) = self.sync.look(watch, &*clock) {
-                    if lost == Lost::Hung {
+                    if lost == HolderLost::Hung {
                         self.note_hung();
                     }
                     self.rescue()?;
@@ -274,7 +274,7 @@ impl Committer {
         ));
     }
 
-    fn page(&self) -> Result<Page> {
+    fn page(&self) -> Result<StatePage> {
         let page = self.replica.read_page()?.ok_or_else(|| {
             Error::new(
                 Kind::Fenced,
@@ -288,7 +288,7 @@ impl Committer {
     }
 
     /// The files that a commit covers, oldest first. All are opened before the first is synced.
-    fn open_files(&mut self, page: &Page) -> Result<Vec<(String, Arc<dyn File>)>> {
+    fn open_files(&mut self, page: &StatePage) -> Result<Vec<(String, Arc<dyn File>)>> {
         let dir = Arc::clone(self.replica.dir());
         let mut files = Vec::new();
         if page.durable.segment != page.tail.active {
@@ -348,7 +348,7 @@ impl Committer {
 
     fn sync_files(
         &self,
-        page: &Page,
+        page: &StatePage,
         files: &[(String, Arc<dyn File>)],
         held: &SyncHeld,
     ) -> Result<()> {
@@ -367,7 +367,7 @@ impl Committer {
     }
 
     /// Publishes that everything up to `synced`'s end is durable; the durable offset then.
-    fn publish(&mut self, synced: &Page) -> Result<Offset> {
+    fn publish(&mut self, synced: &StatePage) -> Result<Offset> {
         let replica = Arc::clone(&self.replica);
         let (judge, held) = self.judge_and_lock(&replica)?;
         let Some(mut page) = held.page()? else {
@@ -398,17 +398,20 @@ impl Committer {
         Ok(page.durable.offset)
     }
 
-    fn judge(&mut self) -> Result<Judge> {
+    fn judge(&mut self) -> Result<ExpectedReplica> {
         if !self.topic.is_current()? {
             self.topic = TopicHandle::open(&self.store, &self.replica.tp().topic)?;
         }
         let tp = self.replica.tp();
-        Judge::of(&self.store, &self.topic, tp, self.broker)
+        ExpectedReplica::of(&self.store, &self.topic, tp, self.broker)
     }
 
     /// The append lock, and what to judge the page by while it is held: the topic file may change
     /// at any time before, and with it who decides what is acknowledged.
-    fn judge_and_lock<'r>(&mut self, replica: &'r Replica) -> Result<(Judge, Held<'r>)> {
+    fn judge_and_lock<'r>(
+        &mut self,
+        replica: &'r Replica,
+    ) -> Result<(ExpectedReplica, AppendGuard<'r>)> {
         for _ in 0..TRIES {
             let judge = self.judge()?;
             if judge.alone && judge.replicated {
@@ -439,7 +442,7 @@ impl Committer {
         let (judge, held) = self.judge_and_lock(&replica)?;
         let mut appender = Appender::new(Arc::clone(self.replica.dir()));
         let mut epochs = self.replica.epochs()?.unwrap_or_default();
-        let mut mender = Mender {
+        let mut mender = ReplicaRecovery {
             held: &held,
             judge,
             appender: &mut appender,
@@ -462,7 +465,7 @@ impl Committer {
     /// Takes the replica offline: nobody can say what the failed sync left. Not where another process
     /// took this sync for lost meanwhile, and copied: the error is about files that are replaced. Then
     /// the durable offset comes back.
-    fn sync_failed(&self, synced: &Page, error: Error) -> Result<Offset> {
+    fn sync_failed(&self, synced: &StatePage, error: Error) -> Result<Offset> {
         let mut copied = None;
         let marked = self
             .replica

@@ -18,8 +18,8 @@ use crate::clock::Clock;
 use crate::disk::{Dir, File, FileId, LockKind, Open, join};
 use crate::error::{Error, Kind, Result, is_stale};
 use crate::partition::replica::Replica;
-use crate::partition::state_page::Page;
-use crate::store::{self, COUNTER_LEN, Heartbeat, Lost, SyncWatch};
+use crate::partition::state_page::StatePage;
+use crate::store::{self, COUNTER_LEN, Heartbeat, HolderLost, SyncWatch};
 use crate::timing::SYNC_LOCK_STOPPED_AFTER;
 use crate::types::Uuid;
 
@@ -42,7 +42,7 @@ pub(crate) struct SyncLock {
 pub(crate) struct SyncHeld {
     file: Arc<dyn File>,
     heartbeat: Heartbeat,
-    _gate: store::GateGuard,
+    _gate: store::SuspendGuard,
 }
 
 /// What is seen of the holder while its lock is waited for.
@@ -126,7 +126,7 @@ impl SyncLock {
     }
 
     /// One more look at the holder.
-    pub fn look(&self, watch: &mut Watch, clock: &dyn Clock) -> Option<Lost> {
+    pub fn look(&self, watch: &mut Watch, clock: &dyn Clock) -> Option<HolderLost> {
         watch.look(self.beat(), self.progress(), clock.monotonic())
     }
 
@@ -170,7 +170,7 @@ impl Drop for SyncHeld {
 /// Makes a missing file again, with the note of a sync that was begun on all there is: whether one
 /// was under way, or failed, stood in the file that is lost.
 fn make_again(replica: &Replica) -> Result<()> {
-    let page: Page = replica.read_page()?.ok_or_else(|| {
+    let page: StatePage = replica.read_page()?.ok_or_else(|| {
         let text = format!("the page of {} is unreadable", replica.tp());
         Error::new(Kind::Fenced, text)
     })?;

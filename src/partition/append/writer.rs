@@ -12,13 +12,13 @@ use std::time::Duration;
 use crate::error::{Error, Kind, Result};
 use crate::log::{Appender, Cut, LeaderEpochs, RollLimits};
 use crate::partition::dir_sync::sync_names;
-use crate::partition::expected_replica::Judge;
-use crate::partition::recovery::{Mender, open_replica};
-use crate::partition::replica::{Held, Replica};
+use crate::partition::expected_replica::ExpectedReplica;
+use crate::partition::recovery::{ReplicaRecovery, open_replica};
+use crate::partition::replica::{AppendGuard, Replica};
 use crate::partition::replication;
-use crate::partition::state_page::{Intent, Page, Seal};
+use crate::partition::state_page::{Intent, Seal, StatePage};
 use crate::record::{self, BatchHeader};
-use crate::store::{Served, Stillness, StoreDir, TopicConfigs, TopicHandle};
+use crate::store::{Stillness, StoreDir, TopicConfigs, TopicHandle, WriteProbe};
 use crate::timing::SEAL_LEFT_AFTER;
 use crate::types::{BrokerId, LeaderEpoch, Offset, TimestampType, TopicPartition, Uuid};
 
@@ -61,7 +61,7 @@ pub struct PartitionWriter {
     synced_version: u64,
     /// The sealed log that is waited for: its epoch and generation, and its mover's beat.
     sealed: Option<Stillness<(LeaderEpoch, u64, u64)>>,
-    served: Served,
+    served: WriteProbe,
     cuts: Vec<Cut>,
 }
 
@@ -100,7 +100,7 @@ impl PartitionWriter {
             first: true,
             synced_version: 0,
             sealed: None,
-            served: Served::default(),
+            served: WriteProbe::default(),
             cuts: Vec::new(),
         })
     }
@@ -173,7 +173,7 @@ impl PartitionWriter {
 
     /// Brings the replica into order (recovery, promotion) without an append, as the first
     /// append would.
-    pub fn make_ready(&mut self) -> Result<Page> {
+    pub fn make_ready(&mut self) -> Result<StatePage> {
         let mut tries = Tries::default();
         loop {
             let ready = self.try_ready();
@@ -192,14 +192,14 @@ impl PartitionWriter {
         }
     }
 
-    fn try_ready(&mut self) -> Result<Page> {
+    fn try_ready(&mut self) -> Result<StatePage> {
         let epoch = self.led_epoch()?;
         self.sync_names()?;
         let held = self.replica.lock(self.patience)?;
         if !self.topic.is_current()? {
             return Err(fenced(&self.tp));
         }
-        let judge = Judge::of_leader(&self.store, &self.topic, &self.tp)?;
+        let judge = ExpectedReplica::of_leader(&self.store, &self.topic, &self.tp)?;
         let mut ready = ready(
             &held,
             judge,
@@ -233,18 +233,18 @@ impl PartitionWriter {
         }
     }
 
-    /// Puts whatever is left of a damaged or offline replica in order: see `Mender::repair`.
+    /// Puts whatever is left of a damaged or offline replica in order: see `ReplicaRecovery::repair`.
     /// The caller asked for consent.
-    pub fn repair(&mut self) -> Result<Page> {
+    pub fn repair(&mut self) -> Result<StatePage> {
         self.look()?;
         let held = self.replica.lock(self.patience)?;
         if !self.topic.is_current()? {
             return Err(fenced(&self.tp));
         }
         let page = held.page()?;
-        let mut mender = Mender {
+        let mut mender = ReplicaRecovery {
             held: &held,
-            judge: Judge::of_leader(&self.store, &self.topic, &self.tp)?,
+            judge: ExpectedReplica::of_leader(&self.store, &self.topic, &self.tp)?,
             appender: &mut self.appender,
             epochs: &mut self.epochs,
             cuts: &mut self.cuts,
@@ -327,7 +327,7 @@ impl PartitionWriter {
 
     /// A log that is sealed is waited for, or begins a new epoch: at once after a recovery; where
     /// leadership was about to move, once its mover beats no more.
-    fn unseal(&mut self, page: &Page) -> Result<()> {
+    fn unseal(&mut self, page: &StatePage) -> Result<()> {
         let now = self.store.clock().monotonic();
         let seen = (
             page.leader_epoch,
@@ -378,7 +378,7 @@ impl PartitionWriter {
         if !self.topic.is_current()? {
             return Err(fenced(&self.tp));
         }
-        let judge = Judge::of_leader(&self.store, &self.topic, &self.tp)?;
+        let judge = ExpectedReplica::of_leader(&self.store, &self.topic, &self.tp)?;
         let ready = ready(
             &held,
             judge,
@@ -488,22 +488,22 @@ fn fenced(tp: &TopicPartition) -> Error {
 /// A replica in order, or one that waits for a new leader epoch.
 pub(crate) enum Ready {
     /// Appends may go on.
-    Page(Page),
+    Page(StatePage),
     /// Only a new epoch lifts the seal.
-    Sealed(Page),
+    Sealed(StatePage),
 }
 
 /// Puts the replica in order, and promotes it where the topic file names a newer epoch.
 pub(crate) fn ready(
-    held: &Held<'_>,
-    judge: Judge,
+    held: &AppendGuard<'_>,
+    judge: ExpectedReplica,
     appender: &mut Appender,
     epochs: &mut LeaderEpochs,
     cuts: &mut Vec<Cut>,
     (known, first): (Option<u64>, bool),
     epoch: LeaderEpoch,
 ) -> Result<Ready> {
-    let mut mender = Mender {
+    let mut mender = ReplicaRecovery {
         held,
         judge,
         appender,

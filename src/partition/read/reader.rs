@@ -17,7 +17,7 @@ use crate::log::{self, FileKind, LeaderEpochs, SegmentFile, damaged};
 use crate::partition::log_snapshot::LogSnapshot;
 use crate::partition::recovery::open_replica;
 use crate::partition::replica::{Replica, offline_error};
-use crate::partition::state_page::{Intent, Offline, Page, Role};
+use crate::partition::state_page::{Intent, Offline, Role, StatePage};
 use crate::store::{StoreDir, TopicHandle};
 use crate::types::{BrokerId, LeaderEpoch, Offset, Timestamp, TopicPartition};
 
@@ -173,7 +173,7 @@ impl PartitionReader {
     ///
     /// # Errors
     /// [`Kind::UnknownTopic`] if the topic was deleted, [`Kind::Damaged`] if the page is unreadable.
-    pub fn page(&self) -> Result<Page> {
+    pub fn page(&self) -> Result<StatePage> {
         let page = self
             .replica
             .read_page()?
@@ -219,7 +219,7 @@ impl PartitionReader {
 
     /// Whether nothing comes to light below the page's end but what is appended: a follower, or a log
     /// that is being put in order, may be behind what was read elsewhere.
-    fn has_whole_log(&self, page: &Page) -> bool {
+    fn has_whole_log(&self, page: &StatePage) -> bool {
         page.role == Role::Leader
             && page.boot_id == self.boot_id
             && !matches!(page.intent, Intent::Rescue | Intent::Truncate(_))
@@ -233,17 +233,17 @@ impl PartitionReader {
         from: Offset,
         bytes_max: usize,
         buf: &mut Vec<u8>,
-    ) -> Result<(Page, usize)> {
+    ) -> Result<(StatePage, usize)> {
         self.read_below(|page| page.tail.end, from, bytes_max, buf)
     }
 
     fn read_below(
         &mut self,
-        bound: impl Fn(&Page) -> Offset,
+        bound: impl Fn(&StatePage) -> Offset,
         from: Offset,
         bytes_max: usize,
         buf: &mut Vec<u8>,
-    ) -> Result<(Page, usize)> {
+    ) -> Result<(StatePage, usize)> {
         let mut fresh = false;
         for _ in 0..TRIES {
             let before = self.page()?;
@@ -327,7 +327,7 @@ impl PartitionReader {
 
     fn read_once(
         &mut self,
-        page: &Page,
+        page: &StatePage,
         from: Offset,
         bound: Offset,
         bytes_max: usize,
@@ -363,7 +363,7 @@ impl PartitionReader {
     }
 
     /// Where the segment under the cursor ends, unless it is the active one.
-    fn find_next_segment(&mut self, page: &Page, bytes_max: usize) -> Result<()> {
+    fn find_next_segment(&mut self, page: &StatePage, bytes_max: usize) -> Result<()> {
         let known = |this: &Self, base| {
             let snapshot = this.snapshot.as_ref();
             snapshot.and_then(|snapshot| snapshot.segment_after(base, page.generation))
@@ -393,7 +393,7 @@ impl PartitionReader {
     }
 
     /// The cursor at the batch that holds `from`.
-    fn seek(&self, page: &Page, from: Offset) -> Result<Cursor> {
+    fn seek(&self, page: &StatePage, from: Offset) -> Result<Cursor> {
         let dir = &**self.replica.dir();
         // Most reads begin where a segment begins: then no listing is needed.
         if let Ok(cursor) = self.open_segment(page, from, 0) {
@@ -417,7 +417,7 @@ impl PartitionReader {
         Ok(cursor)
     }
 
-    fn open_segment(&self, page: &Page, base: Offset, epoch: LeaderEpoch) -> Result<Cursor> {
+    fn open_segment(&self, page: &StatePage, base: Offset, epoch: LeaderEpoch) -> Result<Cursor> {
         let dir = &**self.replica.dir();
         let name = SegmentFile::new(base, FileKind::Log).name();
         let file = dir.open_kept(&name, Open::Read).map_err(|e| {
@@ -439,7 +439,7 @@ impl PartitionReader {
     }
 
     /// Makes sure of a snapshot of the page's generation whose epoch checkpoint can be read.
-    fn cover(&mut self, page: &Page) -> Result<()> {
+    fn cover(&mut self, page: &StatePage) -> Result<()> {
         let kept = self.snapshot.as_ref();
         if kept.is_none_or(|snapshot| snapshot.page.generation != page.generation) {
             let taken = LogSnapshot::take_unlisted(&self.replica)?;
@@ -473,7 +473,7 @@ impl PartitionReader {
 
     /// Whether the log is sound up to its end, and only the epoch checkpoint says otherwise. Reads
     /// the whole log, so it is asked only where damage was found.
-    fn is_checkpoint_wrong(&self, page: &Page) -> Result<bool> {
+    fn is_checkpoint_wrong(&self, page: &StatePage) -> Result<bool> {
         let dir = &**self.replica.dir();
         let LogSnapshot {
             segments, epochs, ..

@@ -10,7 +10,7 @@ use crate::partition::append::{Committer, PartitionWriter};
 use crate::partition::first_use::make_follower_ready;
 use crate::partition::recovery::open_replica;
 use crate::partition::replica::Replica;
-use crate::partition::state_page::{Intent, Page, Role};
+use crate::partition::state_page::{Intent, Role, StatePage};
 use crate::store::{StoreDir, TopicHandle};
 use crate::types::TopicPartition;
 
@@ -113,7 +113,7 @@ impl PartitionReader {
         Ok(partition.replicas.len() > 1 && !alone)
     }
 
-    fn is_promoted(&self, page: &Page) -> Result<bool> {
+    fn is_promoted(&self, page: &StatePage) -> Result<bool> {
         let partition = self.topic().partition(self.replica().tp().partition)?;
         Ok(partition.leader != self.broker()
             || (page.role == Role::Leader && page.leader_epoch >= partition.leader_epoch))

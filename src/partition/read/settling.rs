@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::error::{Error, Kind, Result};
 use crate::partition::append::PartitionWriter;
 use crate::partition::replica::Replica;
-use crate::store::{Served, Stillness, StoreDir};
+use crate::store::{Stillness, StoreDir, WriteProbe};
 use crate::timing::LOCK_STOPPED_AFTER;
 
 /// Between two looks.
@@ -30,7 +30,7 @@ pub(crate) fn wait_until_settled(
     leads: bool,
 ) -> Result<()> {
     let clock = replica.clock();
-    let mut served = Served::default();
+    let mut served = WriteProbe::default();
     let sign = replica.holders_sign(&mut served);
     let mut still = Stillness::begin(sign, clock.monotonic());
     let mut looks = 0_u32;

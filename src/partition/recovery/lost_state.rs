@@ -53,7 +53,7 @@ pub(crate) fn open_replica(
     match Replica::open(store, tp, leader) {
         Err(e) if e.kind() == Kind::Fenced => {
             let uuid = topic.replica_uuid(tp.partition)?;
-            let lost = Lost {
+            let lost = LostState {
                 store,
                 tp,
                 broker: leader,
@@ -75,7 +75,7 @@ pub(crate) fn open_replica(
 }
 
 /// A replica whose page file is gone.
-struct Lost<'a> {
+struct LostState<'a> {
     store: &'a StoreDir,
     tp: &'a TopicPartition,
     broker: BrokerId,
@@ -90,7 +90,7 @@ struct Found {
     new_page: bool,
 }
 
-impl Lost<'_> {
+impl LostState<'_> {
     fn old_name(&self) -> String {
         store::replica_dir(self.tp)
     }
@@ -336,7 +336,7 @@ pub(crate) fn remove_lost(
     uuid: Uuid,
     patience: Duration,
 ) -> Result<()> {
-    let lost = Lost {
+    let lost = LostState {
         store,
         tp,
         broker,

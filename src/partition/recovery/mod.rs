@@ -7,5 +7,5 @@ mod replica_recovery;
 mod truncate;
 
 pub(crate) use lost_state::{open_replica, remove_lost};
-pub(crate) use replica_recovery::Mender;
+pub(crate) use replica_recovery::ReplicaRecovery;
 pub(crate) use truncate::given_up;

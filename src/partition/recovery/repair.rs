@@ -1,15 +1,15 @@
 //! Repairing a replica on request: what is sound is kept, what is not is set aside.
 
-use super::replica_recovery::Mender;
+use super::replica_recovery::ReplicaRecovery;
 use crate::error::Result;
 use crate::log::{self, PartitionMetadata, Segments};
-use crate::partition::state_page::{Intent, Page, Seal, UnseenSync};
+use crate::partition::state_page::{Intent, Seal, StatePage, UnseenSync};
 
-impl Mender<'_> {
+impl ReplicaRecovery<'_> {
     /// Whatever is wrong with the replica, makes the most of what is there: the log ends at the
     /// first break above `keep_from`, what is behind it is set aside, the rest is copied, and the
     /// offline mark goes. Cuts nothing that is sound and in sequence.
-    pub fn repair(&mut self, page: Option<Page>) -> Result<Page> {
+    pub fn repair(&mut self, page: Option<StatePage>) -> Result<StatePage> {
         let replica = self.held.replica();
         self.appender.forget();
         let mut page = match page {
@@ -59,7 +59,7 @@ impl Mender<'_> {
 
     /// Writes `partition.metadata` anew where it does not name this topic and replica, as the page
     /// and the topic file do.
-    fn renew_metadata(&self, page: &mut Page) -> Result<()> {
+    fn renew_metadata(&self, page: &mut StatePage) -> Result<()> {
         let replica = self.held.replica();
         let due = PartitionMetadata {
             topic_id: self.judge.topic_id,

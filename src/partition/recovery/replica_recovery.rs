@@ -18,23 +18,23 @@ use crate::error::{Error, Kind, Result};
 use crate::log::{
     self, Appender, Cut, FileKind, LeaderEpochs, RecoverFrom, SegmentFile, Segments, Tail, WalkFrom,
 };
-use crate::partition::expected_replica::Judge;
-use crate::partition::replica::{Held, offline_error};
+use crate::partition::expected_replica::ExpectedReplica;
+use crate::partition::replica::{AppendGuard, offline_error};
 use crate::partition::replication::JoiningSet;
-use crate::partition::state_page::{Intent, Offline, Page, Role, Seal, UnseenSync};
+use crate::partition::state_page::{Intent, Offline, Role, Seal, StatePage, UnseenSync};
 use crate::types::{LeaderEpoch, Offset};
 
 /// A replica under mending.
-pub(crate) struct Mender<'a> {
-    pub held: &'a Held<'a>,
-    pub judge: Judge,
+pub(crate) struct ReplicaRecovery<'a> {
+    pub held: &'a AppendGuard<'a>,
+    pub judge: ExpectedReplica,
     pub appender: &'a mut Appender,
     pub epochs: &'a mut LeaderEpochs,
     /// What recoveries cut, for the caller to tell.
     pub cuts: &'a mut Vec<Cut>,
 }
 
-impl Mender<'_> {
+impl ReplicaRecovery<'_> {
     /// The page, with everything in order: what the log holds is what it says.
     ///
     /// `known` is the sequence number of the page that this process published last, if any: then
@@ -42,7 +42,12 @@ impl Mender<'_> {
     ///
     /// # Errors
     /// [`Kind::Offline`], [`Kind::Damaged`], [`Kind::Fenced`] (another topic or replica).
-    pub fn ready(&mut self, page: Option<Page>, known: Option<u64>, first: bool) -> Result<Page> {
+    pub fn ready(
+        &mut self,
+        page: Option<StatePage>,
+        known: Option<u64>,
+        first: bool,
+    ) -> Result<StatePage> {
         let Some(page) = page else {
             return self.recover(None);
         };
@@ -102,7 +107,7 @@ impl Mender<'_> {
         Ok(page)
     }
 
-    pub(crate) fn check_ids(&self, page: &Page) -> Result<()> {
+    pub(crate) fn check_ids(&self, page: &StatePage) -> Result<()> {
         if page.topic_id == self.judge.topic_id && page.replica_uuid == self.judge.replica_uuid {
             return Ok(());
         }
@@ -133,7 +138,7 @@ impl Mender<'_> {
 
     /// A process's first look: no segment that the page does not know, and (where every message is
     /// synced) sound batches from the durable offset to the end.
-    fn sound_since_durable(&self, page: &Page, segments: &Segments) -> Result<bool> {
+    fn sound_since_durable(&self, page: &StatePage, segments: &Segments) -> Result<bool> {
         let dir = &**self.held.replica().dir();
         if segments.bases().last() != Some(&page.tail.active) {
             return Ok(false);
@@ -176,7 +181,7 @@ impl Mender<'_> {
     }
 
     /// Takes in what a dead writer of this boot left in the active segment.
-    fn adopt(&mut self, mut page: Page) -> Result<Page> {
+    fn adopt(&mut self, mut page: StatePage) -> Result<StatePage> {
         page.tail = log::adopt(
             self.appender,
             &page.tail,
@@ -188,14 +193,14 @@ impl Mender<'_> {
     }
 
     /// Publishes with the high watermark that follows from the log.
-    fn publish_shown(&self, page: &mut Page) -> Result<()> {
+    fn publish_shown(&self, page: &mut StatePage) -> Result<()> {
         self.judge.raise_high_watermark(page);
         self.held.publish(page)
     }
 
     /// A roll was begun and not published: a segment that holds a sound batch is taken in, any
     /// other leftover is worthless.
-    fn finish_roll(&mut self, mut page: Page, next: Offset) -> Result<Page> {
+    fn finish_roll(&mut self, mut page: StatePage, next: Offset) -> Result<StatePage> {
         let dir = &**self.held.replica().dir();
         if next == page.tail.end && log::begins_with_a_batch(dir, next, Some(self.epochs))? {
             let rolled = page.tail.rolled();
@@ -217,7 +222,7 @@ impl Mender<'_> {
     }
 
     /// Copies everything above the durable offset: no fsync vouches for it.
-    pub fn rescue(&mut self, mut page: Page) -> Result<Page> {
+    pub fn rescue(&mut self, mut page: StatePage) -> Result<StatePage> {
         let replica = self.held.replica();
         page.intent = Intent::Rescue;
         page.begin_generation(UnseenSync::Copied);
@@ -236,7 +241,7 @@ impl Mender<'_> {
     }
 
     /// Walks the log and publishes what it holds. Without a page nothing is known but the log.
-    fn recover(&mut self, page: Option<Page>) -> Result<Page> {
+    fn recover(&mut self, page: Option<StatePage>) -> Result<StatePage> {
         let replica = self.held.replica();
         self.appender.forget();
         let same_boot = page.is_some_and(|page| page.boot_id == self.judge.boot_id);
@@ -333,10 +338,10 @@ impl Mender<'_> {
 
     /// The page of a replica of which only the log is known. Its generation is one that no page
     /// before it can have had.
-    pub(crate) fn page_from_nothing(&self) -> Result<Page> {
+    pub(crate) fn page_from_nothing(&self) -> Result<StatePage> {
         let replica = self.held.replica();
         if let Some(metadata) = replica.metadata()? {
-            let mut probe = Page::new(
+            let mut probe = StatePage::new(
                 self.judge.boot_id,
                 metadata.topic_id,
                 self.judge.replica_uuid,
@@ -347,7 +352,7 @@ impl Mender<'_> {
             }
             self.check_ids(&probe)?;
         }
-        let mut page = Page::new(
+        let mut page = StatePage::new(
             self.judge.boot_id,
             self.judge.topic_id,
             self.judge.replica_uuid,
@@ -368,10 +373,10 @@ impl Mender<'_> {
     /// Publishes a recovered log. `synced`: all of it is on disk.
     pub(crate) fn settle(
         &mut self,
-        mut page: Page,
+        mut page: StatePage,
         mut recovered: log::Recovered,
         synced: bool,
-    ) -> Result<Page> {
+    ) -> Result<StatePage> {
         let before = page;
         begin_epoch(&mut recovered, &page);
         self.write_epochs(&mut page, &recovered.epochs)?;
@@ -412,7 +417,11 @@ impl Mender<'_> {
     /// After a new generation was published: copies what a commit is about that left its note before
     /// it could see that generation. It looks at the page again once its note is written, and gives
     /// up where the generation is another; so either it sees this one, or its note is seen here.
-    pub(crate) fn copy_if_unseen(&mut self, before: &Page, page: Page) -> Result<Page> {
+    pub(crate) fn copy_if_unseen(
+        &mut self,
+        before: &StatePage,
+        page: StatePage,
+    ) -> Result<StatePage> {
         if self.held.replica().sync_notes()?.unfinished(Some(before)) {
             return self.rescue(page);
         }
@@ -420,7 +429,7 @@ impl Mender<'_> {
     }
 
     /// Damage and failed syncs take the replica offline, for everyone to see.
-    pub(crate) fn or_offline<T>(&self, page: &mut Page, outcome: Result<T>) -> Result<T> {
+    pub(crate) fn or_offline<T>(&self, page: &mut StatePage, outcome: Result<T>) -> Result<T> {
         let why = match &outcome {
             Err(e) if e.kind() == Kind::Damaged => Offline::Damaged,
             Err(e) if e.kind() == Kind::Offline => Offline::SyncFailed,
@@ -433,7 +442,7 @@ impl Mender<'_> {
     /// Changes the epochs: first the checkpoint, and what is kept of it only once that is written.
     pub(crate) fn change_epochs(
         &mut self,
-        page: &mut Page,
+        page: &mut StatePage,
         change: impl FnOnce(&mut LeaderEpochs),
     ) -> Result<()> {
         let mut epochs = self.epochs.clone();
@@ -444,7 +453,7 @@ impl Mender<'_> {
     }
 
     /// Replaces the epoch checkpoint, unless it says that already.
-    pub(crate) fn write_epochs(&self, page: &mut Page, epochs: &LeaderEpochs) -> Result<()> {
+    pub(crate) fn write_epochs(&self, page: &mut StatePage, epochs: &LeaderEpochs) -> Result<()> {
         let replica = self.held.replica();
         if replica.epochs()?.as_ref() == Some(epochs) {
             // The process that renamed it into its place may have died before it synced that.
@@ -474,7 +483,7 @@ impl Mender<'_> {
     }
 
     /// Begins a leader epoch at the log's end, and lifts a seal.
-    pub fn promote(&mut self, mut page: Page, epoch: LeaderEpoch) -> Result<Page> {
+    pub fn promote(&mut self, mut page: StatePage, epoch: LeaderEpoch) -> Result<StatePage> {
         let end = page.tail.end;
         self.change_epochs(&mut page, |epochs| {
             epochs.begin(epoch, end);
@@ -490,15 +499,15 @@ impl Mender<'_> {
     }
 }
 
-impl Mender<'_> {
+impl ReplicaRecovery<'_> {
     /// The largest epoch that was ever begun: the topic file's is raised first.
-    pub(crate) fn newest_epoch(&self, page: &Page) -> LeaderEpoch {
+    pub(crate) fn newest_epoch(&self, page: &StatePage) -> LeaderEpoch {
         self.judge.leader_epoch.max(page.leader_epoch)
     }
 
     /// The epochs that stand in for a checkpoint that says something else than the log up to
     /// `until`: those that the batches carry. `None` if it fits, or if it may be the log that is damaged.
-    fn epochs_are_right(&self, page: &Page, segments: &Segments) -> Result<bool> {
+    fn epochs_are_right(&self, page: &StatePage, segments: &Segments) -> Result<bool> {
         let dir = &**self.held.replica().dir();
         let tail = &page.tail;
         let known = self.known_epochs(page);
@@ -506,7 +515,7 @@ impl Mender<'_> {
         Ok(fit || self.epochs_instead(page, tail.end, self.epochs)?.is_none())
     }
 
-    fn known_epochs(&self, page: &Page) -> log::KnownEpochs {
+    fn known_epochs(&self, page: &StatePage) -> log::KnownEpochs {
         log::KnownEpochs {
             current: page.begun_epoch(),
             newest: self.newest_epoch(page),
@@ -515,7 +524,7 @@ impl Mender<'_> {
 
     fn epochs_instead(
         &self,
-        page: &Page,
+        page: &StatePage,
         until: Offset,
         checkpoint: &LeaderEpochs,
     ) -> Result<Option<LeaderEpochs>> {
@@ -528,7 +537,7 @@ impl Mender<'_> {
 
 /// The page's epoch begins where the log ends if no batch of it is left: what is appended next must
 /// have its place in the checkpoint. A follower's begins with its first batch.
-fn begin_epoch(recovered: &mut log::Recovered, page: &Page) {
+fn begin_epoch(recovered: &mut log::Recovered, page: &StatePage) {
     if page.role == Role::Leader {
         let end = recovered.tail.end;
         recovered.epochs.begin(page.leader_epoch, end);

@@ -6,17 +6,17 @@
 //!    are mended. All of it is synced before the intent goes.
 //! 3. Whoever finds the intent finishes it, in another boot, too.
 
-use super::replica_recovery::Mender;
+use super::replica_recovery::ReplicaRecovery;
 use crate::disk::Open;
 use crate::error::{Error, Result};
 use crate::log::{self, FileKind, Place, RecoverFrom, SegmentFile, Segments, Tail};
-use crate::partition::state_page::{Intent, Page, Seal, UnseenSync};
+use crate::partition::state_page::{Intent, Seal, StatePage, UnseenSync};
 use crate::types::{LeaderEpoch, Offset, TopicPartition};
 
-impl Mender<'_> {
+impl ReplicaRecovery<'_> {
     /// Takes the log away from `to` on, which lies between two batches (else from the batch that
     /// holds it).
-    pub(crate) fn truncate(&mut self, mut page: Page, to: Offset) -> Result<Page> {
+    pub(crate) fn truncate(&mut self, mut page: StatePage, to: Offset) -> Result<StatePage> {
         let to = to.max(page.tail.log_start);
         if to >= page.tail.end {
             return Ok(page);
@@ -48,7 +48,11 @@ impl Mender<'_> {
         self.finish_truncation(page, place.offset)
     }
 
-    pub(crate) fn finish_truncation(&mut self, mut page: Page, to: Offset) -> Result<Page> {
+    pub(crate) fn finish_truncation(
+        &mut self,
+        mut page: StatePage,
+        to: Offset,
+    ) -> Result<StatePage> {
         let replica = self.held.replica();
         let dir = &**replica.dir();
         self.appender.forget();
@@ -189,14 +193,14 @@ mod tests {
                 note.write(&*file).expect("write");
             }
             let held = replica.lock(PATIENCE).expect("lock");
-            let judge = crate::partition::expected_replica::Judge::of_leader(
+            let judge = crate::partition::expected_replica::ExpectedReplica::of_leader(
                 &store,
                 writer.topic(),
                 writer.tp(),
             );
             let mut appender = log::Appender::new(Arc::clone(replica.dir()));
             let mut epochs = replica.epochs().expect("read").expect("epochs");
-            let mut mender = Mender {
+            let mut mender = ReplicaRecovery {
                 held: &held,
                 judge: judge.expect("judge"),
                 appender: &mut appender,

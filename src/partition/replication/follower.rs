@@ -19,11 +19,11 @@ use crate::error::{Error, Kind, Result, is_stale};
 use crate::log::{Appender, Cut, LeaderEpochs, RollLimits, divergence};
 use crate::partition::append::{Committer, PartitionWriter};
 use crate::partition::dir_sync::sync_names;
-use crate::partition::expected_replica::Judge;
+use crate::partition::expected_replica::ExpectedReplica;
 use crate::partition::read::PartitionReader;
-use crate::partition::recovery::{Mender, given_up};
+use crate::partition::recovery::{ReplicaRecovery, given_up};
 use crate::partition::replica::Replica;
-use crate::partition::state_page::{Intent, Page, Role};
+use crate::partition::state_page::{Intent, Role, StatePage};
 use crate::store::{self, StoreDir, TopicHandle};
 use crate::types::{BrokerId, LeaderEpoch, Offset, TopicPartition};
 
@@ -324,8 +324,8 @@ impl Follower {
         Ok(())
     }
 
-    fn judge(&self) -> Result<Judge> {
-        Judge::of(&self.store, &self.topic, &self.tp, self.broker)
+    fn judge(&self) -> Result<ExpectedReplica> {
+        ExpectedReplica::of(&self.store, &self.topic, &self.tp, self.broker)
     }
 
     fn leader_reader(&mut self) -> Result<&mut PartitionReader> {
@@ -347,7 +347,7 @@ impl Follower {
     }
 
     /// Whether a page is that of the leader of that epoch, by the topic file.
-    fn leads(&self, page: &Page, epoch: LeaderEpoch) -> bool {
+    fn leads(&self, page: &StatePage, epoch: LeaderEpoch) -> bool {
         let replica = self.topic.replica_uuid(self.tp.partition);
         replica.is_ok_and(|replica| page.leads(self.store.boot_id(), replica, epoch))
     }
@@ -366,7 +366,7 @@ impl Follower {
         if !self.topic.is_current()? {
             return Ok(false);
         }
-        let mut mender = Mender {
+        let mut mender = ReplicaRecovery {
             held: &held,
             judge,
             appender: &mut self.appender,
@@ -398,7 +398,7 @@ impl Follower {
     /// The leader's epochs and log end, once it leads in that epoch; `None` before.
     fn ask(&mut self, epoch: LeaderEpoch) -> Result<Option<(LeaderEpochs, Offset)>> {
         self.leader_reader()?;
-        let leads = |this: &Self| -> Result<Option<Page>> {
+        let leads = |this: &Self| -> Result<Option<StatePage>> {
             Ok(this.leaders_page()?.filter(|page| this.leads(page, epoch)))
         };
         let has_epochs = self.leader_reader()?.replica().has_epochs()?;
@@ -422,7 +422,7 @@ impl Follower {
         Ok(same.then_some((theirs, page.tail.end)))
     }
 
-    fn leaders_page(&self) -> Result<Option<Page>> {
+    fn leaders_page(&self) -> Result<Option<StatePage>> {
         let Some(leader) = &self.leader else {
             return Ok(None);
         };
@@ -482,7 +482,7 @@ impl Follower {
         if !self.topic.is_current()? {
             return Ok(Followed::Waits);
         }
-        let mut mender = Mender {
+        let mut mender = ReplicaRecovery {
             held: &held,
             judge,
             appender: &mut self.appender,
@@ -539,8 +539,8 @@ impl Follower {
     /// Publishes the leader's high watermark, as far as this log goes.
     fn take_watermark(&mut self, leaders: Offset) -> Result<()> {
         let judge = self.judge()?;
-        let due = |page: &Page| leaders.min(page.acked(judge.every_message));
-        let lags = |page: &Page| due(page) > page.high_watermark;
+        let due = |page: &StatePage| leaders.min(page.acked(judge.every_message));
+        let lags = |page: &StatePage| due(page) > page.high_watermark;
         if !self.replica.read_page()?.is_some_and(|page| lags(&page)) {
             return Ok(());
         }

@@ -2,14 +2,14 @@
 
 use crate::error::{Error, Result};
 use crate::log::{Appender, RollLimits};
-use crate::partition::expected_replica::Judge;
-use crate::partition::replica::Held;
-use crate::partition::state_page::{Intent, Page};
+use crate::partition::expected_replica::ExpectedReplica;
+use crate::partition::replica::AppendGuard;
+use crate::partition::state_page::{Intent, StatePage};
 use crate::record::BatchHeader;
 use crate::types::Offset;
 
 /// Raises the high watermark to the leader's, as far as this log goes.
-pub(crate) fn follow_watermark(page: &mut Page, leaders: Offset, judge: &Judge) {
+pub(crate) fn follow_watermark(page: &mut StatePage, leaders: Offset, judge: &ExpectedReplica) {
     let due = leaders.min(page.acked(judge.every_message));
     page.high_watermark = page.high_watermark.max(due);
     page.last_stable_offset = page.high_watermark;
@@ -18,7 +18,7 @@ pub(crate) fn follow_watermark(page: &mut Page, leaders: Offset, judge: &Judge) 
 /// The batches that go into one segment in one write: how many bytes, their headers, and whether a
 /// new segment begins with them.
 pub(crate) fn next_run(
-    page: &Page,
+    page: &StatePage,
     bytes: &[u8],
     limits: &RollLimits,
 ) -> Result<(usize, Vec<BatchHeader>, bool)> {
@@ -50,9 +50,9 @@ pub(crate) fn next_run(
 
 /// Begins a segment at the log's end, as an append of the leader does.
 pub(crate) fn begin_segment(
-    held: &Held<'_>,
+    held: &AppendGuard<'_>,
     appender: &mut Appender,
-    page: &mut Page,
+    page: &mut StatePage,
 ) -> Result<()> {
     page.intent = Intent::Roll(page.tail.end);
     held.publish(page)?;

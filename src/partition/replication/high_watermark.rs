@@ -18,8 +18,8 @@ use std::time::Duration;
 use super::joining::Joining;
 use crate::error::{Error, Kind, Result};
 use crate::partition::dir_sync::sync_names;
-use crate::partition::replica::{Held, Replica};
-use crate::partition::state_page::Page;
+use crate::partition::replica::{AppendGuard, Replica};
+use crate::partition::state_page::StatePage;
 use crate::store::{PartitionMeta, StoreDir, TopicHandle};
 use crate::types::{BrokerId, LeaderEpoch, Offset, TopicPartition, Uuid};
 
@@ -140,7 +140,7 @@ impl Watermark {
         let Some(uuid) = self.partition()?.uuid_of(follower) else {
             return Ok(None);
         };
-        let far_enough = |this: &mut Self, page: &Page| -> Result<bool> {
+        let far_enough = |this: &mut Self, page: &StatePage| -> Result<bool> {
             let acked = this.acked_of(follower, uuid, epoch)?;
             Ok(acked.is_some_and(|acked| acked >= page.high_watermark && acked >= epoch_start))
         };
@@ -196,13 +196,13 @@ impl Watermark {
     }
 
     /// Whether a page is that of the leader of that epoch, by the topic file.
-    fn leads(&self, page: &Page, epoch: LeaderEpoch) -> bool {
+    fn leads(&self, page: &StatePage, epoch: LeaderEpoch) -> bool {
         let replica = self.topic.replica_uuid(self.tp.partition);
         replica.is_ok_and(|replica| page.leads(self.store.boot_id(), replica, epoch))
     }
 
     /// The leader's page, if it leads in the topic file's epoch.
-    fn leaders_page(&self) -> Result<Option<Page>> {
+    fn leaders_page(&self) -> Result<Option<StatePage>> {
         let epoch = self.partition()?.leader_epoch;
         Ok(self
             .leader
@@ -228,7 +228,7 @@ impl Watermark {
         Ok(Some(page.high_watermark))
     }
 
-    fn raise_held(&mut self, held: &Held<'_>, page: &mut Page) -> Result<()> {
+    fn raise_held(&mut self, held: &AppendGuard<'_>, page: &mut StatePage) -> Result<()> {
         let due = self.due(page)?;
         if due > page.high_watermark {
             page.high_watermark = due;
@@ -240,7 +240,7 @@ impl Watermark {
     }
 
     /// What it may be raised to, by the leader's page and the others'.
-    fn due(&mut self, page: &Page) -> Result<Offset> {
+    fn due(&mut self, page: &StatePage) -> Result<Offset> {
         let every_message = self.topic.configs().every_message();
         let partition = self.partition()?;
         if partition.isr.len() < self.topic.configs().min_insync_replicas {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::Result;
-use crate::partition::state_page::Page;
+use crate::partition::state_page::StatePage;
 use crate::partition::timed_reads::{TimedReads, read_page};
 use crate::store::{PartitionMeta, StoreDir};
 use crate::types::{BrokerId, LeaderEpoch, Offset, TopicPartition};
@@ -27,7 +27,7 @@ pub struct Known {
 
 impl Known {
     /// By the page of the replica directory that the topic file lists, in the boot `boot_id`.
-    pub fn of(page: &Page, boot_id: [u8; 16]) -> Self {
+    pub fn of(page: &StatePage, boot_id: [u8; 16]) -> Self {
         let this_boot = page.boot_id == boot_id;
         let end = if this_boot {
             page.tail.end
@@ -106,11 +106,11 @@ impl<'s> InSync<'s> {
     }
 
     /// A replica's page, or why it cannot be read: that says nothing of what the replica has.
-    fn page(&self, tp: &TopicPartition, broker: BrokerId) -> Result<Page, String> {
+    fn page(&self, tp: &TopicPartition, broker: BrokerId) -> Result<StatePage, String> {
         self.reads.borrow_mut().page(self.store, tp, broker)
     }
 
-    fn known(&self, page: &Page) -> Known {
+    fn known(&self, page: &StatePage) -> Known {
         Known::of(page, self.store.boot_id())
     }
 }
@@ -121,7 +121,7 @@ fn most(
     boot_id: [u8; 16],
     partition: &PartitionMeta,
     but_for: [BrokerId; 2],
-    page: impl Fn(BrokerId) -> Result<Page, String>,
+    page: impl Fn(BrokerId) -> Result<StatePage, String>,
 ) -> (Option<(Extent, BrokerId)>, Option<Unread>) {
     let (mut most, mut unread) = (None, None);
     for broker in partition.isr.iter().filter(|id| !but_for.contains(id)) {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::error::{Error, Kind, Result};
 use crate::partition::append::PartitionWriter;
 use crate::partition::replica::Replica;
-use crate::partition::state_page::{Intent, Page, Seal};
+use crate::partition::state_page::{Intent, Seal, StatePage};
 use crate::store::{Heartbeat, StoreDir};
 use crate::types::{BrokerId, LeaderEpoch, Offset, TopicPartition, Uuid};
 
@@ -37,8 +37,9 @@ impl Sealed {
         epoch: LeaderEpoch,
         patience: Duration,
     ) -> Result<Self> {
-        let in_order =
-            |page: &Page| page.leads(store.boot_id(), uuid, epoch) && page.intent == Intent::None;
+        let in_order = |page: &StatePage| {
+            page.leads(store.boot_id(), uuid, epoch) && page.intent == Intent::None
+        };
         let mut made_ready = false;
         loop {
             let replica = Replica::open(store, tp, leader)?;
@@ -99,7 +100,7 @@ impl Sealed {
         held.publish(&mut page)
     }
 
-    fn is_of(&self, page: &Page) -> bool {
+    fn is_of(&self, page: &StatePage) -> bool {
         page.replica_uuid == self.uuid
             && page.leader_epoch == self.epoch
             && page.tail.end == self.end

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::store::dir::StoreDir;
 use crate::store::layout;
-use crate::store::lock::LifeWatch;
+use crate::store::lock::LivenessWatch;
 use crate::store::topics::PartitionMeta;
 use crate::types::BrokerId;
 
@@ -15,8 +15,8 @@ use crate::types::BrokerId;
 #[derive(Debug)]
 pub struct Liveness {
     store: Arc<StoreDir>,
-    brokers: Mutex<HashMap<BrokerId, LifeWatch>>,
-    controller: Mutex<LifeWatch>,
+    brokers: Mutex<HashMap<BrokerId, LivenessWatch>>,
+    controller: Mutex<LivenessWatch>,
 }
 
 impl Liveness {
@@ -26,7 +26,7 @@ impl Liveness {
         Liveness {
             store: Arc::clone(store),
             brokers: Mutex::new(HashMap::new()),
-            controller: Mutex::new(LifeWatch::new(root, layout::CONTROLLER_LOCK)),
+            controller: Mutex::new(LivenessWatch::new(root, layout::CONTROLLER_LOCK)),
         }
     }
 
@@ -39,7 +39,7 @@ impl Liveness {
                 let Ok(dir) = self.store.broker_dir(broker) else {
                     return false;
                 };
-                new.insert(LifeWatch::new(dir, layout::BROKER_LOCK))
+                new.insert(LivenessWatch::new(dir, layout::BROKER_LOCK))
             }
         };
         let held = watch.is_held().unwrap_or(false);

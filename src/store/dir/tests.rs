@@ -410,10 +410,10 @@ fn a_late_makers_lock_is_never_the_lock() {
 fn makers_that_live_keep_what_they_make() {
     use std::time::Duration;
 
-    use crate::store::staging::{Suspects, Unborn, remove_dead};
+    use crate::store::staging::{StagingDir, Suspects, remove_dead};
     let temp = tempfile::tempdir().expect("temp");
     let dir = OsDisk.open_dir(temp.path()).expect("open");
-    let alive = Unborn::make(&dir).expect("made");
+    let alive = StagingDir::make(&dir).expect("made");
     let dead = layout::unborn_dir(&Uuid([1; 16]));
     let begun = layout::unborn_dir(&Uuid([2; 16]));
     dir.create_dir(&dead).expect("dir");

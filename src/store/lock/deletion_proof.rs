@@ -7,7 +7,7 @@ use crate::store::layout;
 use crate::types::Uuid;
 
 /// Moves the proofs in a holder's directory, `own`, on to their place.
-pub(crate) fn rescue(dir: &dyn Dir, own: &str) -> io::Result<()> {
+pub(crate) fn move_proofs_on(dir: &dyn Dir, own: &str) -> io::Result<()> {
     let entries = match dir.list(own) {
         Ok(entries) => entries,
         Err(e) if is_gone(&e) || e.kind() == io::ErrorKind::NotADirectory => return Ok(()),

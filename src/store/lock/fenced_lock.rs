@@ -36,7 +36,7 @@ use std::time::Duration;
 
 use super::heartbeat::Stillness;
 use super::lock_files::{DEPTH_MAX, io_error, line, names, read_line, remove_tree};
-use super::write_probe::Served;
+use super::write_probe::WriteProbe;
 use super::{deletion_proof, suspend_guard};
 use crate::clock::Clock;
 use crate::disk::{Dir, EntryKind, File, LockKind, Open, join};
@@ -98,12 +98,12 @@ pub struct FencedLock {
 
 /// What a waiter last saw of the holder.
 #[derive(Debug)]
-struct Watched {
+struct WatchedHolder {
     n: u64,
     file: Arc<dyn File>,
     /// And how often a write of the waiter's own was not served.
     line: Stillness<(Vec<u8>, u64)>,
-    served: Served,
+    served: WriteProbe,
 }
 
 impl FencedLock {
@@ -159,7 +159,7 @@ impl FencedLock {
         let started = self.clock.monotonic();
         let id = Uuid::random()?.hex();
         let mut hidden_since = None;
-        let mut watched: Option<Watched> = None;
+        let mut watched: Option<WatchedHolder> = None;
         loop {
             let now = self.clock.monotonic();
             if let Some(seen) = watched.take() {
@@ -169,8 +169,8 @@ impl FencedLock {
                 match self.find()? {
                     Some((n, file)) => {
                         let line = Stillness::begin((read_line(&*file), 0), now);
-                        let served = Served::default();
-                        watched = Some(Watched {
+                        let served = WriteProbe::default();
+                        watched = Some(WatchedHolder {
                             n,
                             file,
                             line,
@@ -235,7 +235,7 @@ impl FencedLock {
 
     /// Looks at the holder's line again; breaks his lock if it stood still. `None` if the lock
     /// has another name now.
-    fn look_again(&self, mut seen: Watched, now: Duration) -> Result<Option<Watched>> {
+    fn look_again(&self, mut seen: WatchedHolder, now: Duration) -> Result<Option<WatchedHolder>> {
         if !self.names(&layout::lock_file(seen.n), &*seen.file)? {
             return Ok(None);
         }
@@ -271,7 +271,7 @@ impl FencedLock {
         file: Arc<dyn File>,
         id: String,
         purpose: &str,
-        gate: suspend_guard::GateGuard,
+        gate: suspend_guard::SuspendGuard,
     ) -> Result<FencedGuard> {
         let process = Process::current(&*self.clock);
         let about = format!(
@@ -300,7 +300,7 @@ impl FencedLock {
             .map_err(|e| self.error("list", &lock_dir, e))?;
         for entry in entries.iter().filter(|entry| entry.name != own) {
             let path = format!("{lock_dir}/{}", entry.name);
-            deletion_proof::rescue(&*self.dir, &path)
+            deletion_proof::move_proofs_on(&*self.dir, &path)
                 .map_err(|e| self.error("rescue", &path, e))?;
             if entry.name == layout::SPARE_DIR && entry.kind == EntryKind::Dir {
                 continue;
@@ -330,7 +330,7 @@ impl FencedLock {
         names(&*self.dir, path, file).map_err(|e| self.error("look at", path, e))
     }
 
-    fn busy(&self, watched: Option<&Watched>, patience: Duration) -> Error {
+    fn busy(&self, watched: Option<&WatchedHolder>, patience: Duration) -> Error {
         let holder = watched.map_or_else(
             || "another process".to_owned(),
             |seen| describe(&read_line(&*seen.file)),

@@ -31,10 +31,10 @@ const THREADS_MAX: usize = 16;
 /// Beats for a lock until it ends or is dropped, which must come before the lock is let go: no beat
 /// falls on the counter of the next holder.
 #[derive(Debug)]
-pub struct Heartbeat(Arc<Beat>);
+pub struct Heartbeat(Arc<HeartbeatState>);
 
 #[derive(Debug)]
-struct Beat {
+struct HeartbeatState {
     state: Mutex<State>,
     ended: Condvar,
     /// Whether the lock was held at an earlier look.
@@ -57,12 +57,12 @@ struct State {
 /// The thread that sees which locks are held long: one for the process, started with the first
 /// lock, asleep while none is held.
 #[derive(Debug)]
-struct Lookout {
-    held: Vec<Weak<Beat>>,
+struct HeartbeatThread {
+    held: Vec<Weak<HeartbeatState>>,
     asleep: bool,
 }
 
-static LOOKOUT: Mutex<Lookout> = Mutex::new(Lookout {
+static LOOKOUT: Mutex<HeartbeatThread> = Mutex::new(HeartbeatThread {
     held: Vec::new(),
     asleep: false,
 });
@@ -90,7 +90,7 @@ impl Heartbeat {
             held: true,
             stopped: false,
         });
-        let beat = Arc::new(Beat {
+        let beat = Arc::new(HeartbeatState {
             state,
             ended: Condvar::new(),
             seen: AtomicBool::new(false),
@@ -218,7 +218,7 @@ impl<T: PartialEq> Stillness<T> {
 
 /// Why the work of a lock's holder counts as lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lost {
+pub enum HolderLost {
     /// Its process is stopped.
     Stopped,
     /// Its process lives, and what it does comes to no end.
@@ -245,15 +245,15 @@ impl<P: PartialEq> SyncWatch<P> {
 
     /// One more look. A holder that makes progress lives, whatever its counter says: it may be the
     /// next holder, that has not begun to beat.
-    pub fn look(&mut self, beat: u64, progress: P, now: Duration) -> Option<Lost> {
+    pub fn look(&mut self, beat: u64, progress: P, now: Duration) -> Option<HolderLost> {
         if progress != *self.progress.seen() {
             self.beat = Stillness::begin(beat, now);
         }
         let without_progress = self.progress.look(progress, now);
         if self.beat.look(beat, now) >= self.stopped_after {
-            Some(Lost::Stopped)
+            Some(HolderLost::Stopped)
         } else if without_progress >= SYNC_HUNG_AFTER {
-            Some(Lost::Hung)
+            Some(HolderLost::Hung)
         } else {
             None
         }
@@ -300,7 +300,7 @@ fn look_out() {
     }
 }
 
-impl Beat {
+impl HeartbeatState {
     /// Begins a thread that beats until the lock is let go; `false` if none is to be had now.
     fn begin_thread(self: &Arc<Self>) -> bool {
         if THREADS.fetch_add(1, Ordering::Relaxed) >= THREADS_MAX {
@@ -390,20 +390,20 @@ mod tests {
             watch.look(beat, progress, ms(at))
         };
         assert!((1..=12).all(|_| look(0, 1).is_none()), "up to 4.8 s");
-        assert_eq!(look(0, 1), Some(Lost::Stopped));
+        assert_eq!(look(0, 1), Some(HolderLost::Stopped));
         assert_eq!(look(0, 2), None, "the next holder does not beat yet");
         let beats = |range: std::ops::Range<u64>| range.map(|beat| (beat, 2));
         assert!(beats(1..75).all(|(beat, progress)| look(beat, progress).is_none()));
         assert_eq!(
             look(75, 2),
-            Some(Lost::Hung),
+            Some(HolderLost::Hung),
             "30 s of beats and nothing else"
         );
         assert_eq!(look(76, 3), None);
         // Looks that take 3 s each count half a second each.
         let mut slow = SyncWatch::begin(0, 1, ms(0), ms(5000));
         assert!((1..=9).all(|n| slow.look(0, 1, ms(n * 3000)).is_none()));
-        assert_eq!(slow.look(0, 1, ms(30_000)), Some(Lost::Stopped));
+        assert_eq!(slow.look(0, 1, ms(30_000)), Some(HolderLost::Stopped));
     }
 
     #[test]

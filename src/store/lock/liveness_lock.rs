@@ -58,18 +58,18 @@ pub enum Probe {
 
 /// A life lock, held until it is dropped.
 #[derive(Debug)]
-pub struct LifeLock {
+pub struct LivenessLock {
     dir: Arc<dyn Dir>,
     name: &'static str,
     file: Arc<dyn File>,
 }
 
-impl LifeLock {
+impl LivenessLock {
     /// Takes the lock; `None` if another process has it.
     pub fn take(dir: &Arc<dyn Dir>, name: &'static str, clock: &dyn Clock) -> Result<Option<Self>> {
         let started = clock.monotonic();
         loop {
-            if let Some(lock) = LifeLock::try_take(dir, name)? {
+            if let Some(lock) = LivenessLock::try_take(dir, name)? {
                 return Ok(Some(lock));
             }
             if clock.monotonic().saturating_sub(started) >= PROBED {
@@ -88,7 +88,7 @@ impl LifeLock {
         }
         // Others wait for the lock of one that was killed.
         let early = file.closed_early().map_err(error("open"))?;
-        let lock = LifeLock {
+        let lock = LivenessLock {
             dir: Arc::clone(dir),
             name,
             file: early.unwrap_or(file),
@@ -133,7 +133,7 @@ impl LifeLock {
     /// The same lock, after its directory was renamed.
     #[must_use]
     pub fn moved_to(self, dir: Arc<dyn Dir>) -> Self {
-        LifeLock { dir, ..self }
+        LivenessLock { dir, ..self }
     }
 
     /// The file, for a heartbeat.
@@ -169,7 +169,7 @@ impl LifeLock {
 
 /// What a look at a life lock showed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Sight {
+pub enum LockView {
     /// Nobody holds it.
     Free,
     /// Held; by whom, if its line can be read.
@@ -179,16 +179,16 @@ pub enum Sight {
 /// A life lock that is looked at again and again: the file stays open, and the system is not asked
 /// for processes. A look at one that is held is a try and a read.
 #[derive(Debug)]
-pub struct LifeWatch {
+pub struct LivenessWatch {
     dir: Arc<dyn Dir>,
     name: &'static str,
     file: Option<(Arc<dyn File>, FileId)>,
 }
 
-impl LifeWatch {
+impl LivenessWatch {
     /// Of the lock `name` in `dir`, which may not be there yet.
     pub fn new(dir: Arc<dyn Dir>, name: &'static str) -> Self {
-        LifeWatch {
+        LivenessWatch {
             dir,
             name,
             file: None,
@@ -241,9 +241,9 @@ impl LifeWatch {
     }
 
     /// Whether somebody holds it, and who by his line.
-    pub fn look(&mut self) -> Result<Sight> {
+    pub fn look(&mut self) -> Result<LockView> {
         if !self.is_held()? {
-            return Ok(Sight::Free);
+            return Ok(LockView::Free);
         }
         let mut line = [0; LINE_LEN];
         let read = match &self.file {
@@ -252,7 +252,7 @@ impl LifeWatch {
                 .map_err(|e| Error::io("read", join(&*self.dir, self.name), e))?,
             None => 0,
         };
-        Ok(Sight::Held(decode(line.get(..read).unwrap_or_default())))
+        Ok(LockView::Held(decode(line.get(..read).unwrap_or_default())))
     }
 }
 
@@ -315,9 +315,9 @@ mod tests {
     fn one_holds_it_and_others_see_who() {
         let at = tempfile::tempdir().expect("tempdir");
         let dir = OsDisk.open_dir(at.path()).expect("open");
-        let probe = || LifeLock::probe(&OsDisk, &*dir, "x.lock").expect("probe");
+        let probe = || LivenessLock::probe(&OsDisk, &*dir, "x.lock").expect("probe");
         assert_eq!(probe(), Probe::Free);
-        let lock = LifeLock::try_take(&dir, "x.lock")
+        let lock = LivenessLock::try_take(&dir, "x.lock")
             .expect("take")
             .expect("free");
         let process = Process {
@@ -348,13 +348,17 @@ mod tests {
             ..expected
         };
         assert_eq!(holder, Some(full));
-        assert!(LifeLock::try_take(&dir, "x.lock").expect("take").is_none());
+        assert!(
+            LivenessLock::try_take(&dir, "x.lock")
+                .expect("take")
+                .is_none()
+        );
         assert!(lock.in_place().expect("look"));
         dir.rename("x.lock", "y.lock").expect("rename");
         assert!(!lock.in_place().expect("look"));
         drop(lock);
         assert!(
-            LifeLock::take(&dir, "x.lock", &SystemClock::default())
+            LivenessLock::take(&dir, "x.lock", &SystemClock::default())
                 .expect("take")
                 .is_some()
         );
@@ -364,29 +368,29 @@ mod tests {
     fn a_watch_follows_the_lock_through_lives_and_replacements() {
         let at = tempfile::tempdir().expect("tempdir");
         let dir = OsDisk.open_dir(at.path()).expect("open");
-        let mut watch = LifeWatch::new(Arc::clone(&dir), "x.lock");
-        assert_eq!(watch.look().expect("look"), Sight::Free);
+        let mut watch = LivenessWatch::new(Arc::clone(&dir), "x.lock");
+        assert_eq!(watch.look().expect("look"), LockView::Free);
         let process = Process {
             pid: 17,
             host: "h".into(),
             started_ms: 5,
         };
         for incarnation in 1..4 {
-            let lock = LifeLock::try_take(&dir, "x.lock").expect("take");
+            let lock = LivenessLock::try_take(&dir, "x.lock").expect("take");
             let lock = lock.expect("free: a look lets go at once");
             lock.blank().expect("blank");
-            assert_eq!(watch.look().expect("look"), Sight::Held(None));
+            assert_eq!(watch.look().expect("look"), LockView::Held(None));
             lock.sign(incarnation, &process).expect("sign");
-            let Sight::Held(Some(holder)) = watch.look().expect("look") else {
+            let LockView::Held(Some(holder)) = watch.look().expect("look") else {
                 panic!("held")
             };
             assert_eq!(holder.incarnation, incarnation);
             drop(lock);
-            assert_eq!(watch.look().expect("look"), Sight::Free);
+            assert_eq!(watch.look().expect("look"), LockView::Free);
             // The next one is another file.
             dir.rename("x.lock", "y.lock").expect("rename");
         }
-        assert_eq!(watch.look().expect("look"), Sight::Free);
+        assert_eq!(watch.look().expect("look"), LockView::Free);
     }
 
     #[test]

@@ -11,8 +11,8 @@ pub mod write_probe;
 
 pub(crate) use deletion_proof::{is_gone, make_place, path_of};
 pub use fenced_lock::{FencedGuard, FencedLock, Staged, create_lock};
-pub use heartbeat::{COUNTER_LEN, Heartbeat, Lost, Stillness, SyncWatch, read};
-pub use liveness_lock::{Holder, LifeLock, LifeWatch, Probe, Sight};
+pub use heartbeat::{COUNTER_LEN, Heartbeat, HolderLost, Stillness, SyncWatch, read};
+pub use liveness_lock::{Holder, LivenessLock, LivenessWatch, LockView, Probe};
 pub(crate) use lock_files::{io_error, remove_tree};
-pub use suspend_guard::{GateGuard, enter};
-pub use write_probe::Served;
+pub use suspend_guard::{SuspendGuard, enter};
+pub use write_probe::WriteProbe;

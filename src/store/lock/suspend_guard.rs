@@ -35,12 +35,12 @@ thread_local! {
 /// The process is inside the gate while this lives.
 #[derive(Debug)]
 #[must_use]
-pub struct GateGuard {
+pub struct SuspendGuard {
     depth: Arc<AtomicUsize>,
 }
 
 /// Enters the gate; call it just before a short lock is tried, keep the guard as long as the lock.
-pub fn enter() -> GateGuard {
+pub fn enter() -> SuspendGuard {
     let depth = DEPTH.with(|cell| Arc::clone(cell.get_or_init(Arc::default)));
     let mut state = lock();
     if depth.load(Ordering::Relaxed) == 0 {
@@ -55,7 +55,7 @@ pub fn enter() -> GateGuard {
     }
     state.inside += 1;
     depth.fetch_add(1, Ordering::Relaxed);
-    GateGuard { depth }
+    SuspendGuard { depth }
 }
 
 /// Waits until no thread is inside the gate, keeps all out, and runs `f`. `f` enters no gate.
@@ -83,7 +83,7 @@ impl Drop for Running {
     }
 }
 
-impl Drop for GateGuard {
+impl Drop for SuspendGuard {
     fn drop(&mut self) {
         let mut state = lock();
         self.depth.fetch_sub(1, Ordering::Relaxed);

@@ -4,7 +4,7 @@
 //!    holder beats, however well it runs.
 //! 2. So a watcher writes to the same file meanwhile, again and again, on a thread of its own, as such
 //!    a write may hang. What the holder shows counts only while these writes are served: each look at
-//!    which one was not makes the watcher begin anew ([`Served::sign`]).
+//!    which one was not makes the watcher begin anew ([`WriteProbe::sign`]).
 //! 3. A holder whose own writes alone are slow, as under a tracer, is not told from a stopped one.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,7 +17,7 @@ use crate::timing::{WRITE_PROBE_INTERVAL, WRITE_PROBE_WITHIN};
 
 /// A watcher's own writes to one file system.
 #[derive(Debug, Default)]
-pub struct Served {
+pub struct WriteProbe {
     state: Arc<Mutex<State>>,
     missed: u64,
     slow: bool,
@@ -33,7 +33,7 @@ struct State {
     late: bool,
 }
 
-impl Served {
+impl WriteProbe {
     /// What a watcher has to see stand still before the lock's holder counts as stopped: the counter
     /// at `beat_at`, and how often no write of the watcher's own was served in time, to the
     /// [`COUNTER_LEN`] bytes at `own_at`, which nobody reads.
@@ -155,7 +155,7 @@ mod tests {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let freezing = Arc::new(Freezing::default());
         let file: Arc<dyn File> = Arc::<Freezing>::clone(&freezing);
-        let mut served = Served::default();
+        let mut served = WriteProbe::default();
         // The longest that the sign stood still within that time.
         let mut watch = |time: u64| {
             let (began, mut still, mut longest) = (clock.monotonic(), None, Duration::ZERO);

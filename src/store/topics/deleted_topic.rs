@@ -9,7 +9,7 @@ use crate::types::Uuid;
 
 /// A proof that was read. What it says never changes; it counts while its path names it.
 #[derive(Debug)]
-pub(crate) struct Grave {
+pub(crate) struct DeletedTopic {
     pub(crate) meta: TopicMeta,
     /// All replica directories that it names, retired ones too.
     pub(crate) uuids: HashSet<Uuid>,
@@ -17,7 +17,7 @@ pub(crate) struct Grave {
 }
 
 /// The proofs that were read last: a removal asks for the same one thousands of times.
-pub(crate) type Graves = Recent<Uuid, Arc<Grave>, GRAVES_MAX>;
+pub(crate) type DeletedTopics = Recent<Uuid, Arc<DeletedTopic>, DELETED_TOPICS_MAX>;
 
 /// Proofs that are kept.
-pub(crate) const GRAVES_MAX: usize = 4;
+pub(crate) const DELETED_TOPICS_MAX: usize = 4;

@@ -12,7 +12,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::deleted_topic::Grave;
+use super::deleted_topic::DeletedTopic;
 use super::known_topic::KnownTopic;
 use super::topic_file;
 use super::topic_meta::{PartitionMeta, TopicMeta};
@@ -30,7 +30,7 @@ use crate::types::{BrokerId, TopicPartition, Uuid};
 ///
 /// # Errors
 /// As [`FencedGuard::remove`].
-pub(crate) fn bury(guard: &FencedGuard, meta: &TopicMeta) -> Result<()> {
+pub(crate) fn keep_proof(guard: &FencedGuard, meta: &TopicMeta) -> Result<()> {
     let dir = &**guard.dir();
     make_place(dir).map_err(|e| Error::io("make", join(dir, layout::DELETED_DIR), e))?;
     let path = topic_file::path_in_store(&meta.name);
@@ -49,7 +49,7 @@ pub(crate) fn bury(guard: &FencedGuard, meta: &TopicMeta) -> Result<()> {
 ///
 /// # Errors
 /// [`Kind::Busy`] naming who has the lock.
-pub fn gather(store: &StoreDir, patience: Duration) -> Result<()> {
+pub fn gather_proofs(store: &StoreDir, patience: Duration) -> Result<()> {
     if !on_the_way(store).is_empty() {
         FencedLock::acquire_store(store, "look for deleted topics", patience)?;
     }
@@ -94,7 +94,7 @@ pub(crate) fn is_deleted(store: &StoreDir, topic_id: Uuid, replica: Uuid) -> Res
 ///
 /// # Errors
 /// [`Kind::Busy`]; what is in doubt stays.
-pub fn settle(store: &StoreDir, patience: Duration) -> Result<()> {
+pub fn forget_deleted(store: &StoreDir, patience: Duration) -> Result<()> {
     let mut useless = Vec::new();
     for topic_id in list(store)? {
         if let Some(grave) = read(store, topic_id)?
@@ -131,7 +131,7 @@ fn list(store: &StoreDir) -> Result<Vec<Uuid>> {
 }
 
 /// The topic file of a deleted topic. One that is damaged proves nothing.
-fn read(store: &StoreDir, topic_id: Uuid) -> Result<Option<Arc<Grave>>> {
+fn read(store: &StoreDir, topic_id: Uuid) -> Result<Option<Arc<DeletedTopic>>> {
     let (root, path) = (&**store.root(), path_of(&topic_id));
     if let Some(known) = store.graves().get(&topic_id)
         && known.file.is_current()?
@@ -149,7 +149,7 @@ fn read(store: &StoreDir, topic_id: Uuid) -> Result<Option<Arc<Grave>>> {
     };
     let replicas = meta.partitions.iter().flat_map(|p| &p.replicas);
     let retired = meta.retired.iter().map(|gone| gone.uuid);
-    let grave = Arc::new(Grave {
+    let grave = Arc::new(DeletedTopic {
         uuids: replicas.map(|r| r.uuid).chain(retired).collect(),
         meta,
         file: KeptFile::new(store.root(), path, file),

@@ -11,7 +11,7 @@ use crate::client::offset_spec::Point;
 use crate::client::open_reader;
 use crate::disk::descriptors_max;
 use crate::error::{Error, Kind, Result};
-use crate::group::{self, Committed, Entry, Standing, standing};
+use crate::group::{self, Committed, Entry, OffsetCheck, standing};
 use crate::partition::PartitionReader;
 use crate::types::{LeaderEpoch, Offset, TopicName, TopicPartition, Uuid};
 
@@ -335,12 +335,12 @@ impl Keeper {
     ) -> Result<(Offset, Offset, LeaderEpoch)> {
         let tp = reader.replica().tp();
         let from = match self.standing(reader, committed)? {
-            Standing::Within => committed.offset,
-            Standing::Beyond(end) => {
+            OffsetCheck::Within => committed.offset,
+            OffsetCheck::Beyond(end) => {
                 let name = &self.options.group;
                 return Err(group::beyond(name, tp, committed.offset, end));
             }
-            Standing::BelowStart(start) => {
+            OffsetCheck::BelowStart(start) => {
                 self.shared.order(Order::Warn(format!(
                     "group '{}' left {tp} at offset {}, which is gone: going on from {start}",
                     self.options.group.escape_debug(),
@@ -353,9 +353,9 @@ impl Keeper {
     }
 
     /// Where a committed offset stands. What a replica does not have yet, others may.
-    fn standing(&self, reader: &PartitionReader, committed: &Committed) -> Result<Standing> {
+    fn standing(&self, reader: &PartitionReader, committed: &Committed) -> Result<OffsetCheck> {
         let stands = standing(reader, &reader.page()?, committed)?;
-        if reader.is_pinned() && matches!(stands, Standing::Beyond(_)) {
+        if reader.is_pinned() && matches!(stands, OffsetCheck::Beyond(_)) {
             let leader = open_reader(&self.store, reader.replica().tp())?;
             return standing(&leader, &leader.page()?, committed);
         }

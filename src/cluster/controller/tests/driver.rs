@@ -10,11 +10,11 @@ use crate::cluster::controller::controller_file::ControllerFile;
 use crate::cluster::controller::driver::{Changed, Controller, Raise};
 use crate::cluster::controller::leadership_transfer::{Mover, Terms, Witness};
 use crate::cluster::controller::metadata_update::{Warrant, change_all};
-use crate::cluster::controller::prober::{Lookout, Round};
+use crate::cluster::controller::prober::{Prober, Round};
 use crate::cluster::controller::replica_snapshot::Disks;
 use crate::cluster::controller::role::Me;
-use crate::cluster::controller::state::LookAt;
-use crate::cluster::notice::Told;
+use crate::cluster::controller::state::ProbeRequest;
+use crate::cluster::notice::Notice;
 use crate::disk::OsDisk;
 use crate::error::{Error, Kind, Result};
 use crate::lifecycle::{NewTopic, create_topic};
@@ -44,7 +44,7 @@ impl Mover for Moved {
     fn move_leaders(
         &self,
         store: &Arc<StoreDir>,
-        moves: &[Move],
+        moves: &[LeadershipTransfer],
         terms: Terms<'_>,
         witness: &mut dyn Witness,
     ) {
@@ -84,7 +84,7 @@ struct Cluster {
     controller: Controller,
     moved: Arc<Moved>,
     raised: Arc<Mutex<Vec<TopicPartition>>>,
-    brokers: BTreeMap<BrokerId, Standing>,
+    brokers: BTreeMap<BrokerId, BrokerLiveness>,
     told: Vec<String>,
 }
 
@@ -184,8 +184,8 @@ impl Cluster {
         let told = &mut self.told;
         self.controller
             .turn(&self.brokers, changed, &mut |t| match t {
-                Told::Note(text) => told.push(text),
-                Told::Problem(e) => told.push(e.to_string()),
+                Notice::Note(text) => told.push(text),
+                Notice::Problem(e) => told.push(e.to_string()),
             })
             .unwrap();
     }
@@ -354,7 +354,7 @@ fn elect_later(cluster: &Cluster, forced: Forced) -> bool {
     let meta = cluster.meta();
     let p = &meta.partitions[1];
     let change = Change {
-        job: Job(1),
+        job: WorkId(1),
         tp: TopicPartition::new(meta.name.clone(), 1),
         topic_id: meta.topic_id,
         leader: p.leader,
@@ -415,9 +415,9 @@ fn a_fence_is_dropped_where_its_cause_is_gone_once_the_lock_of_the_store_is_had(
 fn a_disk_that_does_not_answer_keeps_no_other_look_waiting() {
     let cluster = Cluster::new(3);
     let clock = Arc::clone(cluster.store.clock());
-    let (mut disks, mut lookout) = (Disks::default(), Lookout::new(&cluster.store));
-    let at = |job: u64, partition: i32, leader: BrokerId, probe: bool| LookAt {
-        job: Job(job),
+    let (mut disks, mut lookout) = (Disks::default(), Prober::new(&cluster.store));
+    let at = |job: u64, partition: i32, leader: BrokerId, probe: bool| ProbeRequest {
+        job: WorkId(job),
         tp: TopicPartition::new(TopicName::new("t").unwrap(), partition),
         leader,
         brokers: vec![leader, (leader + 1) % 3],
@@ -444,7 +444,7 @@ fn a_disk_that_does_not_answer_keeps_no_other_look_waiting() {
         clock.sleep(Duration::from_millis(20));
     }
     let round = lookout.round();
-    let failed = round.looked.iter().find(|l| l.job == Job(1)).unwrap();
+    let failed = round.looked.iter().find(|l| l.job == WorkId(1)).unwrap();
     assert_eq!(failed.lock, Lock::Untried);
     let seen: Vec<_> = failed
         .replicas
@@ -461,7 +461,7 @@ fn a_disk_that_does_not_answer_keeps_no_other_look_waiting() {
     while looked.is_empty() {
         assert!(clock.monotonic() < until);
         looked = lookout.round().looked;
-        looked.retain(|l| l.job == Job(5));
+        looked.retain(|l| l.job == WorkId(5));
     }
     assert_eq!(looked[0].lock, Lock::Free);
     assert!(

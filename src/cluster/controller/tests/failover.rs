@@ -21,7 +21,7 @@ fn a_dead_leader_gives_way_to_the_first_that_can() {
             bench.brokers.insert(broker, DRAINED);
         }
         for broker in gone {
-            bench.looks.insert(broker, Look::Gone);
+            bench.looks.insert(broker, ReplicaSnapshot::Gone);
         }
         bench.see_brokers();
         let effects = bench.see_topic();
@@ -69,10 +69,12 @@ fn moves_that_fail_leave_the_leader_to_its_directory_and_are_tried_again() {
     // Whatever makes the leader give way, as long as its directory is sound and its lock is free.
     for full in [false, true] {
         let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1, 2, 3]));
-        bench.looks.insert(3, Look::Page(page(3, 11)));
+        bench.looks.insert(3, ReplicaSnapshot::Page(page(3, 11)));
         let mut effects = if full {
             let page = page(1, 10);
-            bench.looks.insert(1, Look::Page(PageLook { full, ..page }));
+            bench
+                .looks
+                .insert(1, ReplicaSnapshot::Page(PageSnapshot { full, ..page }));
             bench.report()
         } else {
             bench.broker(1, DOWN)
@@ -85,7 +87,7 @@ fn moves_that_fail_leave_the_leader_to_its_directory_and_are_tried_again() {
                 bench.topic.partitions[0].leader_epoch += 1;
                 let epoch = bench.topic.partitions[0].leader_epoch;
                 for (broker, look) in &mut bench.looks {
-                    if let Look::Page(page) = look {
+                    if let ReplicaSnapshot::Page(page) = look {
                         page.epoch = epoch;
                         page.full = full && *broker == 1;
                     }
@@ -111,14 +113,14 @@ fn moves_that_fail_leave_the_leader_to_its_directory_and_are_tried_again() {
 #[test]
 fn only_a_dead_one_that_has_more_can_follow_a_leader_that_is_gone() {
     for (unclean, why) in [
-        (false, Look::Gone),
-        (false, Look::Offline),
-        (true, Look::Gone),
+        (false, ReplicaSnapshot::Gone),
+        (false, ReplicaSnapshot::Offline),
+        (true, ReplicaSnapshot::Gone),
     ] {
         let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1, 2, 3]));
         bench.rules.unclean = unclean;
         bench.see_topic();
-        bench.looks.insert(3, Look::Page(page(3, 12)));
+        bench.looks.insert(3, ReplicaSnapshot::Page(page(3, 12)));
         // It dies, and stays in sync: its leaving could not be written.
         let effects = bench.broker(3, DOWN);
         bench.fail(effects.changes[0].job);
@@ -150,7 +152,7 @@ fn a_change_that_fails_is_tried_again_after_a_pause_that_grows() {
         assert_eq!(bench.now - failed, secs(pause));
     }
     // A report that came while the change was under way is looked at once it failed.
-    bench.looks.insert(1, Look::Gone);
+    bench.looks.insert(1, ReplicaSnapshot::Gone);
     assert_eq!(bench.report(), Effects::default());
     let fence = bench.fail(effects.changes[0].job);
     assert_eq!(election(&fence).to, 2);
@@ -159,23 +161,23 @@ fn a_change_that_fails_is_tried_again_after_a_pause_that_grows() {
 #[test]
 fn the_fence_takes_who_has_most() {
     let with = |broker, last_epoch, end| {
-        Look::Page(PageLook {
+        ReplicaSnapshot::Page(PageSnapshot {
             last_epoch,
             ..page(broker, end)
         })
     };
     for why in [
-        Look::Offline,
-        Look::Gone,
-        Look::Page(page(9, 10)), // another directory in its place
+        ReplicaSnapshot::Offline,
+        ReplicaSnapshot::Gone,
+        ReplicaSnapshot::Page(page(9, 10)), // another directory in its place
     ] {
         for (second, third, to) in [
             (with(2, 4, 10), with(3, 4, 10), 2),
             (with(2, 4, 10), with(3, 4, 11), 3),
             (with(2, 3, 99), with(3, 4, 10), 3),
-            (with(2, 4, 10), Look::Offline, 2),
-            (Look::Unreadable, with(3, 0, 0), 3),
-            (Look::Failed, with(3, 0, 0), 3),
+            (with(2, 4, 10), ReplicaSnapshot::Offline, 2),
+            (ReplicaSnapshot::Unreadable, with(3, 0, 0), 3),
+            (ReplicaSnapshot::Failed, with(3, 0, 0), 3),
         ] {
             // Broker 4 has most, but is not in sync.
             let mut bench = Bench::quiet(partition(&[1, 2, 3, 4], 1, &[1, 2, 3]));
@@ -194,8 +196,8 @@ fn the_fence_takes_who_has_most() {
 #[test]
 fn nobody_out_of_sync_is_elected_unless_the_topic_allows_it() {
     let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1]));
-    bench.looks.insert(1, Look::Offline);
-    bench.looks.insert(3, Look::Page(page(3, 11)));
+    bench.looks.insert(1, ReplicaSnapshot::Offline);
+    bench.looks.insert(3, ReplicaSnapshot::Page(page(3, 11)));
     let effects = bench.report();
     assert_eq!(effects.told.len(), 1, "{effects:?}");
     assert!(effects.moves.is_empty() && effects.changes.is_empty());
@@ -222,11 +224,11 @@ fn a_directory_that_serves_is_never_left_for_one_out_of_sync() {
 #[test]
 fn where_nobody_can_lead_those_in_sync_are_waited_for() {
     let mut bench = Bench::quiet(partition(&[1, 2], 1, &[1, 2]));
-    bench.looks.insert(1, Look::Offline);
-    bench.looks.insert(2, Look::Failed);
+    bench.looks.insert(1, ReplicaSnapshot::Offline);
+    bench.looks.insert(2, ReplicaSnapshot::Failed);
     assert_eq!(bench.report().told.len(), 1);
     assert_eq!(bench.broker(2, DOWN), Effects::default());
-    bench.looks.insert(2, Look::Page(page(2, 10)));
+    bench.looks.insert(2, ReplicaSnapshot::Page(page(2, 10)));
     assert_eq!(bench.pass(secs(600)), Effects::default());
     assert_eq!(election(&bench.broker(2, UP)).to, 2);
 }
@@ -234,12 +236,12 @@ fn where_nobody_can_lead_those_in_sync_are_waited_for() {
 #[test]
 fn who_ends_while_the_leaders_disk_is_away_stays_in_sync() {
     let mut bench = Bench::quiet(partition(&[1, 2], 1, &[1, 2]));
-    bench.looks.insert(1, Look::Failed);
+    bench.looks.insert(1, ReplicaSnapshot::Failed);
     assert_eq!(bench.report(), Effects::default());
     assert_eq!(bench.broker(2, DOWN), Effects::default());
     assert_eq!(bench.pass(secs(20)), Effects::default());
     // It is not mounted again, and the other is there again: it has all of the log.
-    bench.looks.insert(1, Look::Gone);
+    bench.looks.insert(1, ReplicaSnapshot::Gone);
     bench.report();
     assert_eq!(bench.pass(secs(20)), Effects::default());
     assert_eq!(bench.topic.partitions[0].isr, [1, 2]);
@@ -260,11 +262,11 @@ fn an_append_lock_is_watched_for_two_seconds() {
         let begun = bench.now;
         if moves {
             assert_eq!(bench.pass(Duration::from_millis(1900)), Effects::default());
-            let on = PageLook {
+            let on = PageSnapshot {
                 sequence: 8,
                 ..page(1, 10)
             };
-            bench.looks.insert(1, Look::Page(on));
+            bench.looks.insert(1, ReplicaSnapshot::Page(on));
             effects = bench.pass(secs(10));
             if alive == UP {
                 assert_eq!(effects, Effects::default());
@@ -305,7 +307,7 @@ fn a_holder_that_beats_is_left_to_its_work_however_long_it_takes() {
 #[test]
 fn a_seal_whose_mover_beats_is_left_to_it() {
     let moving = |beat| {
-        Look::Page(PageLook {
+        ReplicaSnapshot::Page(PageSnapshot {
             moving: Some(beat),
             ..page(1, 10)
         })
@@ -337,7 +339,7 @@ fn who_slept_counts_little_of_that_time() {
 
 #[test]
 fn a_seal_without_a_move_is_lifted_by_a_new_epoch() {
-    let sealed = PageLook {
+    let sealed = PageSnapshot {
         sealed: true,
         ..page(1, 10)
     };
@@ -349,7 +351,7 @@ fn a_seal_without_a_move_is_lifted_by_a_new_epoch() {
             effects = bench.see_topic();
         }
         assert_eq!(effects, Effects::default());
-        bench.looks.insert(1, Look::Page(sealed.clone()));
+        bench.looks.insert(1, ReplicaSnapshot::Page(sealed.clone()));
         effects = if reported {
             bench.report()
         } else {
@@ -368,11 +370,11 @@ fn a_seal_without_a_move_is_lifted_by_a_new_epoch() {
 #[test]
 fn a_sealed_leader_that_lost_records_gives_way_and_is_in_sync_no_more() {
     let mut bench = Bench::quiet(partition(&[1, 2], 1, &[1, 2]));
-    let sealed = PageLook {
+    let sealed = PageSnapshot {
         sealed: true,
         ..page(1, 9)
     };
-    bench.looks.insert(1, Look::Page(sealed));
+    bench.looks.insert(1, ReplicaSnapshot::Page(sealed));
     let effects = bench.report();
     let fence = election(&effects);
     assert_eq!((fence.to, fence.drop_from_isr.as_slice()), (2, &[1][..]));
@@ -381,11 +383,11 @@ fn a_sealed_leader_that_lost_records_gives_way_and_is_in_sync_no_more() {
 #[test]
 fn who_alone_has_what_a_sealed_leader_lost_is_waited_for() {
     let mut bench = Bench::quiet(partition(&[1, 2], 1, &[1, 2]));
-    let sealed = PageLook {
+    let sealed = PageSnapshot {
         sealed: true,
         ..page(1, 9)
     };
-    bench.looks.insert(1, Look::Page(sealed));
+    bench.looks.insert(1, ReplicaSnapshot::Page(sealed));
     // It dies, and stays in sync: its leaving could not be written.
     let effects = bench.broker(2, DOWN);
     bench.fail(effects.changes[0].job);
@@ -404,11 +406,11 @@ fn a_move_that_failed_is_undone_though_the_broker_is_back() {
     let effects = bench.broker(1, DOWN);
     let (job, _) = one_move(&effects);
     assert_eq!(bench.broker(1, UP), Effects::default());
-    let sealed = PageLook {
+    let sealed = PageSnapshot {
         sealed: true,
         ..page(1, 10)
     };
-    bench.looks.insert(1, Look::Page(sealed));
+    bench.looks.insert(1, ReplicaSnapshot::Page(sealed));
     let effects = bench.fail(job);
     let fence = election(&effects);
     assert_eq!((fence.to, fence.drop_from_isr.len()), (1, 0));
@@ -431,22 +433,22 @@ fn nobody_dead_leaves_before_the_leader_is_known_to_have_lost_nothing() {
     // After a power cut: the daemon of 3 is not back, and 1 has not looked at its log yet.
     let mut bench = Bench::new(partition(&[1, 2, 3], 1, &[1, 2, 3]));
     for broker in 1..=3 {
-        let of_before = PageLook {
+        let of_before = PageSnapshot {
             this_boot: false,
             ..page(broker, 5)
         };
-        bench.looks.insert(broker, Look::Page(of_before));
+        bench.looks.insert(broker, ReplicaSnapshot::Page(of_before));
     }
     assert_eq!(bench.broker(3, DOWN), Effects::default());
     assert_eq!(bench.see_topic(), Effects::default());
     assert_eq!(bench.pass(secs(3)), Effects::default());
     // It lost what 2 lost as well: 3 is waited for.
-    let sealed = PageLook {
+    let sealed = PageSnapshot {
         sealed: true,
         ..page(1, 4)
     };
-    bench.looks.insert(1, Look::Page(sealed.clone()));
-    bench.looks.insert(2, Look::Page(page(2, 4)));
+    bench.looks.insert(1, ReplicaSnapshot::Page(sealed.clone()));
+    bench.looks.insert(2, ReplicaSnapshot::Page(page(2, 4)));
     let effects = bench.pass(secs(3));
     assert_eq!(effects.told.len(), 1, "{effects:?}");
     assert!(effects.changes.is_empty() && effects.moves.is_empty());
@@ -455,7 +457,7 @@ fn nobody_dead_leaves_before_the_leader_is_known_to_have_lost_nothing() {
     let effects = bench.broker(1, DOWN);
     assert!(effects.changes.is_empty() && effects.moves.is_empty());
     bench.broker(1, UP);
-    bench.looks.insert(3, Look::Page(page(3, 5)));
+    bench.looks.insert(3, ReplicaSnapshot::Page(page(3, 5)));
     let effects = bench.broker(3, UP);
     let fence = election(&effects);
     assert_eq!((fence.to, fence.drop_from_isr.as_slice()), (3, &[1][..]));
@@ -464,14 +466,14 @@ fn nobody_dead_leaves_before_the_leader_is_known_to_have_lost_nothing() {
 #[test]
 fn the_dead_leave_a_leader_that_lost_nothing() {
     let mut bench = Bench::new(partition(&[1, 2, 3], 1, &[1, 2, 3]));
-    let of_before = PageLook {
+    let of_before = PageSnapshot {
         this_boot: false,
         ..page(1, 5)
     };
-    bench.looks.insert(1, Look::Page(of_before));
+    bench.looks.insert(1, ReplicaSnapshot::Page(of_before));
     bench.broker(3, DOWN);
     assert_eq!(bench.see_topic(), Effects::default());
-    bench.looks.insert(1, Look::Page(page(1, 5)));
+    bench.looks.insert(1, ReplicaSnapshot::Page(page(1, 5)));
     assert_eq!(taken_out(&bench.pass(secs(3))), [3]);
 }
 
@@ -480,7 +482,7 @@ fn a_full_disk_gives_way_to_one_with_room() {
     let full = |broker| {
         let full = true;
         let end = 10;
-        Look::Page(PageLook {
+        ReplicaSnapshot::Page(PageSnapshot {
             full,
             ..page(broker, end)
         })
@@ -500,7 +502,7 @@ fn a_full_disk_gives_way_to_one_with_room() {
     bench.topic.partitions[0].isr.push(1);
     bench.see_topic();
     assert_eq!(bench.pass(secs(20)), Effects::default());
-    bench.looks.insert(1, Look::Page(page(1, 10)));
+    bench.looks.insert(1, ReplicaSnapshot::Page(page(1, 10)));
     let effects = bench.pass(secs(60));
     let (_, back) = one_move(&effects);
     assert_eq!(back.to, 1);
@@ -514,7 +516,7 @@ fn where_all_disks_are_full_the_leader_stays() {
         let page = page(broker, 10);
         bench
             .looks
-            .insert(broker, Look::Page(PageLook { full, ..page }));
+            .insert(broker, ReplicaSnapshot::Page(PageSnapshot { full, ..page }));
     }
     assert_eq!(bench.report(), Effects::default());
     // Better a full one than none that is watched over.
@@ -525,20 +527,27 @@ fn where_all_disks_are_full_the_leader_stays() {
 
 #[test]
 fn what_a_dead_one_in_sync_has_and_nobody_can_read_is_waited_for_by_one_that_lost_records() {
-    for unread in [Look::Gone, Look::BadDisk, Look::Unreadable, Look::Failed] {
+    for unread in [
+        ReplicaSnapshot::Gone,
+        ReplicaSnapshot::BadDisk,
+        ReplicaSnapshot::Unreadable,
+        ReplicaSnapshot::Failed,
+    ] {
         for forced in [false, true] {
             for lost in [false, true] {
                 let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1, 2, 3]));
-                let page = |broker| PageLook {
+                let page = |broker| PageSnapshot {
                     whole: !lost,
                     sealed: lost && broker == 1,
                     ..page(broker, 9)
                 };
                 for broker in [1, 2] {
-                    bench.looks.insert(broker, Look::Page(page(broker)));
+                    bench
+                        .looks
+                        .insert(broker, ReplicaSnapshot::Page(page(broker)));
                 }
                 if forced {
-                    bench.looks.insert(1, Look::Gone);
+                    bench.looks.insert(1, ReplicaSnapshot::Gone);
                 }
                 bench.looks.insert(3, unread.clone());
                 // Both come in one turn, so that it is not taken out before.
@@ -558,7 +567,9 @@ fn what_a_dead_one_in_sync_has_and_nobody_can_read_is_waited_for_by_one_that_los
                         assert!(effects.changes.is_empty(), "{case}");
                         assert!(effects.moves.is_empty(), "{case}");
                         // With it all is there again.
-                        bench.looks.insert(3, Look::Page(super::page(3, 12)));
+                        bench
+                            .looks
+                            .insert(3, ReplicaSnapshot::Page(super::page(3, 12)));
                         assert_eq!(election(&bench.broker(3, UP)).to, 3, "{case}");
                     }
                     (false, true) => assert_eq!(election(&effects).to, 2, "{case}"),

@@ -11,11 +11,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::changes::apply;
-use super::job::Job;
-use super::leadership_transfer::Move;
+use super::job::WorkId;
+use super::leadership_transfer::LeadershipTransfer;
 use super::state::{
-    Change, ChangeKind, Effects, Election, Ended, Event, Forced, Lock, Look, Looked, PageLook,
-    Rules, Standing, State,
+    BrokerLiveness, Change, ChangeKind, Effects, Election, Ended, Event, Forced, Lock,
+    PageSnapshot, ProbeResult, ReplicaSnapshot, Rules, State,
 };
 use super::step::step;
 use crate::partition::{Ahead, Extents, Joining};
@@ -43,8 +43,8 @@ fn partition(replicas: &[BrokerId], leader: BrokerId, isr: &[BrokerId]) -> Parti
     }
 }
 
-fn page(broker: BrokerId, end: i64) -> PageLook {
-    PageLook {
+fn page(broker: BrokerId, end: i64) -> PageSnapshot {
+    PageSnapshot {
         uuid: uuid(broker),
         sequence: 7,
         this_boot: true,
@@ -73,27 +73,27 @@ impl Extents for Nobody {
 struct Bench {
     state: State,
     now: Duration,
-    brokers: BTreeMap<BrokerId, Standing>,
+    brokers: BTreeMap<BrokerId, BrokerLiveness>,
     topic: TopicMeta,
     rules: Rules,
-    looks: BTreeMap<BrokerId, Look>,
+    looks: BTreeMap<BrokerId, ReplicaSnapshot>,
     lock: Lock,
     looked: usize,
     /// What was told of what others did.
     news: Vec<String>,
 }
 
-const UP: Standing = Standing {
+const UP: BrokerLiveness = BrokerLiveness {
     alive: true,
     drained: false,
     incarnation: 1,
 };
-const DOWN: Standing = Standing {
+const DOWN: BrokerLiveness = BrokerLiveness {
     alive: false,
     drained: false,
     incarnation: 1,
 };
-const DRAINED: Standing = Standing {
+const DRAINED: BrokerLiveness = BrokerLiveness {
     alive: true,
     drained: true,
     incarnation: 1,
@@ -125,7 +125,9 @@ impl Bench {
                 unclean: false,
                 lag_max: Duration::from_secs(30),
             },
-            looks: (1..=4).map(|b| (b, Look::Page(page(b, 10)))).collect(),
+            looks: (1..=4)
+                .map(|b| (b, ReplicaSnapshot::Page(page(b, 10))))
+                .collect(),
             lock: Lock::Free,
             looked: 0,
             news: Vec::new(),
@@ -151,7 +153,7 @@ impl Bench {
             assert!(rounds < 100, "looked at again and again: {:?}", all.looks);
             let looks = std::mem::take(&mut all.looks);
             self.looked += looks.iter().map(|at| at.brokers.len()).sum::<usize>();
-            let answers = looks.into_iter().map(|at| Looked {
+            let answers = looks.into_iter().map(|at| ProbeResult {
                 job: at.job,
                 tp: at.tp,
                 replicas: at
@@ -183,7 +185,7 @@ impl Bench {
         effects
     }
 
-    fn broker(&mut self, broker: BrokerId, standing: Standing) -> Effects {
+    fn broker(&mut self, broker: BrokerId, standing: BrokerLiveness) -> Effects {
         self.brokers.insert(broker, standing);
         self.see_brokers()
     }
@@ -214,11 +216,11 @@ impl Bench {
         all
     }
 
-    fn fail(&mut self, job: Job) -> Effects {
+    fn fail(&mut self, job: WorkId) -> Effects {
         self.end(job, false)
     }
 
-    fn end(&mut self, job: Job, done: bool) -> Effects {
+    fn end(&mut self, job: WorkId, done: bool) -> Effects {
         let tp = TopicPartition::new(self.topic.name.clone(), 0);
         self.feed(Event::Ended(vec![Ended { job, tp, done }]))
     }
@@ -232,7 +234,7 @@ impl Bench {
     }
 
     /// The move is made.
-    fn carry(&mut self, job: Job, what: &Move) -> Effects {
+    fn carry(&mut self, job: WorkId, what: &LeadershipTransfer) -> Effects {
         let partition = &mut self.topic.partitions[what.tp.partition as usize];
         assert_eq!(what.from, partition.leader);
         assert_eq!(what.epoch, partition.leader_epoch);
@@ -248,7 +250,7 @@ impl Bench {
 }
 
 #[track_caller]
-fn one_move(effects: &Effects) -> (Job, &Move) {
+fn one_move(effects: &Effects) -> (WorkId, &LeadershipTransfer) {
     assert_eq!(effects.moves.len(), 1, "{effects:?}");
     assert_eq!(effects.changes, [], "{effects:?}");
     (effects.moves[0].job, &effects.moves[0].what)

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::*;
-use crate::cluster::controller::state::{LookAt, PlannedMove};
+use crate::cluster::controller::state::{PlannedMove, ProbeRequest};
 
 const BROKERS: std::ops::RangeInclusive<BrokerId> = 1..=5;
 const PARTITIONS: usize = 3;
@@ -77,7 +77,7 @@ struct World {
     chance: Chance,
     now: Duration,
     state: State,
-    brokers: BTreeMap<BrokerId, Standing>,
+    brokers: BTreeMap<BrokerId, BrokerLiveness>,
     topics: Vec<TopicMeta>,
     replicas: HashMap<(At, BrokerId), Replica>,
     committed: HashMap<At, i64>,
@@ -226,15 +226,15 @@ impl World {
         }
     }
 
-    fn look(&mut self, ask: LookAt) -> Looked {
+    fn look(&mut self, ask: ProbeRequest) -> ProbeResult {
         let at = at_of(&ask.tp);
         assert_eq!(ask.leader, self.meta(at).leader);
         let looks = ask.brokers.iter().map(|b| {
             let replica = &self.replicas[&(at, *b)];
             let look = if replica.offline {
-                Look::Offline
+                ReplicaSnapshot::Offline
             } else {
-                Look::Page(PageLook {
+                ReplicaSnapshot::Page(PageSnapshot {
                     uuid: uuid(*b),
                     sequence: replica.sequence,
                     this_boot: true,
@@ -257,7 +257,7 @@ impl World {
             (true, true) => Lock::Held(0),
             (true, false) => Lock::Free,
         };
-        Looked {
+        ProbeResult {
             job: ask.job,
             tp: ask.tp,
             replicas,

@@ -18,7 +18,7 @@ fn fails_again(bench: &mut Bench, mut effects: Effects, times: usize) -> Duratio
 #[test]
 fn a_leader_that_was_found_useless_lets_nobody_leave_though_its_election_failed() {
     let dead_lock = |bench: &mut Bench| bench.lock = Lock::Held(0);
-    let gone = |bench: &mut Bench| _ = bench.looks.insert(1, Look::Gone);
+    let gone = |bench: &mut Bench| _ = bench.looks.insert(1, ReplicaSnapshot::Gone);
     for (case, useless) in [dead_lock as fn(&mut Bench), gone].into_iter().enumerate() {
         let mut bench = Bench::quiet(partition(&[1, 2], 1, &[1, 2]));
         useless(&mut bench);
@@ -45,7 +45,7 @@ fn a_leader_that_was_found_useless_lets_nobody_leave_though_its_election_failed(
 #[test]
 fn a_mover_in_a_new_epoch_is_given_all_its_time() {
     let moving = |broker, epoch| {
-        Look::Page(PageLook {
+        ReplicaSnapshot::Page(PageSnapshot {
             moving: Some(0),
             epoch,
             ..page(broker, 10)
@@ -81,12 +81,12 @@ fn who_joins_anew_is_given_all_its_time() {
                 version: bench.topic.version,
             }];
             let epoch = bench.topic.partitions[0].leader_epoch;
-            let joined_by = PageLook {
+            let joined_by = PageSnapshot {
                 epoch,
                 joining,
                 ..page(1, 10)
             };
-            bench.looks.insert(1, Look::Page(joined_by));
+            bench.looks.insert(1, ReplicaSnapshot::Page(joined_by));
         };
         joins(&mut bench);
         assert_eq!(bench.report(), Effects::default());
@@ -137,7 +137,7 @@ fn failures_count_as_a_row_only_until_nothing_is_left_to_change() {
     let effects = bench.broker(3, DOWN);
     assert_eq!(fails_again(&mut bench, effects, 4), secs(8));
     // The last one is under way, and fails; its cause goes.
-    let job = Job(bench.state.jobs);
+    let job = WorkId(bench.state.jobs);
     assert_eq!(bench.fail(job), Effects::default());
     assert_eq!(bench.broker(3, UP), Effects::default());
     assert_eq!(bench.pass(secs(3600)), Effects::default());
@@ -156,7 +156,7 @@ fn a_leader_that_is_of_no_use_is_not_looked_at_in_a_loop_to_move_it_back() {
     bench.now += secs(1);
     assert_eq!(bench.see_topic(), Effects::default());
     for broker in [1, 2] {
-        bench.looks.insert(broker, Look::Offline);
+        bench.looks.insert(broker, ReplicaSnapshot::Offline);
     }
     assert_eq!(bench.report().told.len(), 1);
     let effects = bench.pass(secs(5));

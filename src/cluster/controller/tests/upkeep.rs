@@ -24,7 +24,11 @@ fn one_replica_alone_is_nobodys_business() {
 fn followers_that_are_dead_or_of_no_use_leave() {
     let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1, 2, 3]));
     assert_eq!(taken_out(&bench.broker(3, DOWN)), [3]);
-    for of_no_use in [Look::Gone, Look::Offline, Look::Page(page(9, 10))] {
+    for of_no_use in [
+        ReplicaSnapshot::Gone,
+        ReplicaSnapshot::Offline,
+        ReplicaSnapshot::Page(page(9, 10)),
+    ] {
         let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1, 2, 3]));
         bench.looks.insert(2, of_no_use);
         assert_eq!(taken_out(&bench.pass(secs(15))), [2]);
@@ -39,8 +43,10 @@ fn a_follower_that_is_behind_too_long_leaves() {
     for at in 1..=100 {
         // Broker 2 is always a second behind; broker 3 stands still.
         let end = 10 + at * 10;
-        bench.looks.insert(1, Look::Page(page(1, end)));
-        bench.looks.insert(2, Look::Page(page(2, end - 10)));
+        bench.looks.insert(1, ReplicaSnapshot::Page(page(1, end)));
+        bench
+            .looks
+            .insert(2, ReplicaSnapshot::Page(page(2, end - 10)));
         let effects = bench.pass(secs(1));
         if effects != Effects::default() {
             assert_eq!(taken_out(&effects), [3]);
@@ -55,11 +61,11 @@ fn a_follower_that_is_behind_too_long_leaves() {
 #[test]
 fn nobody_is_behind_a_leader_that_is_not_ready() {
     let mut bench = Bench::quiet(partition(&[1, 2], 1, &[1, 2]));
-    let not_ready = PageLook {
+    let not_ready = PageSnapshot {
         epoch: 3,
         ..page(1, 20)
     };
-    bench.looks.insert(1, Look::Page(not_ready));
+    bench.looks.insert(1, ReplicaSnapshot::Page(not_ready));
     assert_eq!(bench.pass(secs(300)), Effects::default());
 }
 
@@ -107,27 +113,27 @@ fn the_preferred_leader_leads_again_once_all_is_stable() {
 fn a_move_back_that_fails_is_undone_and_not_repeated_soon() {
     let mut bench = Bench::quiet(partition(&[1, 2], 2, &[2, 1]));
     let (job, _) = one_move(&bench.pass(secs(5)));
-    let sealed = PageLook {
+    let sealed = PageSnapshot {
         sealed: true,
         ..page(2, 10)
     };
-    bench.looks.insert(2, Look::Page(sealed));
+    bench.looks.insert(2, ReplicaSnapshot::Page(sealed));
     let effects = bench.fail(job);
     assert_eq!(election(&effects).to, 2);
     let change = effects.changes[0].clone();
     assert_eq!(bench.make(&change), Effects::default());
     bench.looks.insert(
         2,
-        Look::Page(PageLook {
+        ReplicaSnapshot::Page(PageSnapshot {
             epoch: 5,
             ..page(2, 10)
         }),
     );
-    let follows = PageLook {
+    let follows = PageSnapshot {
         epoch: 5,
         ..page(1, 10)
     };
-    bench.looks.insert(1, Look::Page(follows));
+    bench.looks.insert(1, ReplicaSnapshot::Page(follows));
     let mut pauses = Vec::new();
     let mut last = bench.now;
     for _ in 0..8 {
@@ -203,7 +209,7 @@ fn a_reassignment_ends_once_every_target_is_in_sync() {
 #[test]
 fn a_late_change_changes_nothing() {
     let elect = |epoch, leader, to| Change {
-        job: Job(1),
+        job: WorkId(1),
         tp: TopicPartition::new(TopicName::new("t").unwrap(), 0),
         topic_id: Uuid([9; 16]),
         leader,
@@ -256,18 +262,20 @@ fn a_late_change_changes_nothing() {
 fn in_a_new_epoch_followers_have_all_their_time_again() {
     let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1, 2, 3]));
     for broker in [1, 2] {
-        bench.looks.insert(broker, Look::Page(page(broker, 20)));
+        bench
+            .looks
+            .insert(broker, ReplicaSnapshot::Page(page(broker, 20)));
     }
     assert_eq!(bench.pass(secs(36)), Effects::default());
     let begun = bench.now;
     bench.topic.partitions[0].leader_epoch = 5;
     assert_eq!(bench.see_topic(), Effects::default());
     for (broker, end) in [(1, 20), (2, 20), (3, 10)] {
-        let follows = PageLook {
+        let follows = PageSnapshot {
             epoch: 5,
             ..page(broker, end)
         };
-        bench.looks.insert(broker, Look::Page(follows));
+        bench.looks.insert(broker, ReplicaSnapshot::Page(follows));
     }
     assert_eq!(taken_out(&bench.pass(secs(100))), [3]);
     assert!(bench.now - begun >= secs(30));
@@ -276,8 +284,8 @@ fn in_a_new_epoch_followers_have_all_their_time_again() {
 #[test]
 fn a_drained_leader_that_nobody_can_follow_is_not_looked_at_in_a_loop() {
     let mut bench = Bench::quiet(partition(&[1, 2], 1, &[1, 2]));
-    bench.looks.insert(1, Look::Offline);
-    bench.looks.insert(2, Look::Failed);
+    bench.looks.insert(1, ReplicaSnapshot::Offline);
+    bench.looks.insert(2, ReplicaSnapshot::Failed);
     assert_eq!(bench.broker(1, DRAINED).told.len(), 1);
     assert_eq!(bench.pass(secs(600)), Effects::default());
 }
@@ -289,7 +297,7 @@ fn who_is_about_to_join_is_not_waited_for_for_ever() {
             replica: uuid(3),
             version,
         }];
-        Look::Page(PageLook {
+        ReplicaSnapshot::Page(PageSnapshot {
             joining,
             ..page(1, 10)
         })
@@ -309,7 +317,7 @@ fn who_is_about_to_join_is_not_waited_for_for_ever() {
     let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1, 2]));
     assert_eq!(bench.broker(3, DOWN), Effects::default());
     bench.looks.insert(1, about_to_join(bench.topic.version));
-    let died_again = Standing {
+    let died_again = BrokerLiveness {
         incarnation: 2,
         ..DOWN
     };

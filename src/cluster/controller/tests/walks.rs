@@ -48,11 +48,11 @@ fn what_may_follow_does_and_nothing_else() {
     let effects = bench.broker(3, DOWN);
     ends_with(bench, &effects);
     let mut bench = reassigned();
-    let sealed = PageLook {
+    let sealed = PageSnapshot {
         sealed: true,
         ..page(1, 10)
     };
-    bench.looks.insert(1, Look::Page(sealed));
+    bench.looks.insert(1, ReplicaSnapshot::Page(sealed));
     let effects = bench.report();
     ends_with(bench, &effects);
     // and a pause of an epoch that is over.

@@ -17,7 +17,7 @@ fn watch(
     member: &mut Membership,
     clock: &HandClock,
     times: u32,
-    heart: Option<&Heart>,
+    heart: Option<&MemberHeartbeat>,
 ) -> Vec<Uuid> {
     let mut found = member.suspects().expect("look");
     for _ in 0..times {

@@ -11,7 +11,7 @@ use crate::store::layout;
 use crate::store::lock::deletion_proof;
 use crate::store::lock::heartbeat::Heartbeat;
 use crate::store::lock::lock_files::{DEPTH_MAX, empty_dir, io_error, names, read_line};
-use crate::store::lock::suspend_guard::GateGuard;
+use crate::store::lock::suspend_guard::SuspendGuard;
 
 /// Files that are synced at the same time.
 const SYNC_THREADS: usize = 8;
@@ -29,7 +29,7 @@ pub struct FencedGuard {
     id: String,
     has_own_dir: AtomicBool,
     next_name: AtomicU64,
-    _gate: GateGuard,
+    _gate: SuspendGuard,
 }
 
 impl FencedGuard {
@@ -38,7 +38,7 @@ impl FencedGuard {
         file: Arc<dyn File>,
         n: u64,
         id: String,
-        gate: GateGuard,
+        gate: SuspendGuard,
     ) -> Self {
         FencedGuard {
             dir,
@@ -319,7 +319,7 @@ impl FencedGuard {
     /// holder removes it.
     fn leave_own_dir(&self) {
         let own = self.own_dir();
-        if deletion_proof::rescue(&*self.dir, &own).is_ok()
+        if deletion_proof::move_proofs_on(&*self.dir, &own).is_ok()
             && empty_dir(&*self.dir, &own, DEPTH_MAX).is_ok()
         {
             let _ = self.dir.rename(&own, &self.spare_dir());
