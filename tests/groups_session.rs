@@ -67,7 +67,7 @@ fn session(path: &Path) -> GroupSession {
         began: None,
         commits_when_done: false,
         settle: None,
-        patience: PATIENCE,
+        lock_timeout: PATIENCE,
     };
     GroupSession::start(&store, options, Arc::new(Taken), Box::new(|| {})).unwrap()
 }

@@ -48,7 +48,7 @@ fn join(sim: &SimDisk) -> Result<Membership> {
         session_timeout: PATIENCE * 100,
         ends: None,
         began_with: None,
-        patience: PATIENCE * 10,
+        lock_timeout: PATIENCE * 10,
     };
     let clock = Arc::new(FastClock::default());
     let store = StoreDir::open(Arc::new(sim.clone()), clock, Path::new("/s"))?;

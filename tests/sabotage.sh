@@ -176,11 +176,11 @@ sabotage "no append lock" src/partition/replica.rs \
   crowd in_memory
 
 sabotage "verify looks behind an index without the lock" src/client/verify.rs \
-  '    let Ok(held) = replica.lock(LOOK_PATIENCE) else {
+  '    let Ok(held) = replica.lock(LOOK_TIMEOUT) else {
         return Ok(());
     };
     match held.page()? {' \
-  '    let _ = LOOK_PATIENCE;
+  '    let _ = LOOK_TIMEOUT;
     match replica.read_page()? {' \
   verify what_is_no_damage
 
@@ -224,7 +224,7 @@ sabotage "no seal after a reboot" src/partition/recovery/decision.rs \
   crash what_a_reader_saw
 
 sabotage "an epoch that may have been used is used again" src/partition/recovery/replica_recovery.rs \
-  'next.leader_epoch = next.leader_epoch.max(self.judge.leader_epoch);' '' \
+  'next.leader_epoch = next.leader_epoch.max(self.expected.leader_epoch);' '' \
   crash successor_in_alter
 
 sabotage "a checkpoint that was renamed is taken for synced" src/partition/recovery/replica_recovery.rs \
@@ -243,9 +243,9 @@ sabotage "an acknowledgement does not look at the page" src/partition/append/con
   failed_sync is_not_acknowledged
 
 sabotage "a boot id counts for nothing" src/partition/recovery/replica_recovery.rs \
-  '        if page.boot_id != self.judge.boot_id {
+  '        if page.boot_id != self.expected.boot_id {
             return self.recover(Some(page));' \
-  '        if page.boot_id != self.judge.boot_id && page.sequence == 0 {
+  '        if page.boot_id != self.expected.boot_id && page.sequence == 0 {
             return self.recover(Some(page));' \
   reboot a_reboot
 
@@ -305,8 +305,8 @@ sabotage "a partition is given up before its reader stopped" src/client/group_se
   groups members_come
 
 sabotage "an evictor does not probe again" src/group/membership.rs \
-  'if state.members.contains_key(id) && member_file::probe(&*dir, *id)? == *sign {' \
-  'if state.members.contains_key(id) && (member_file::probe(&*dir, *id)? == *sign || state.group_epoch >= 0) {' \
+  'if state.members.contains_key(id) && member_file::probe(&*dir, *id)? == *reading {' \
+  'if state.members.contains_key(id) && (member_file::probe(&*dir, *id)? == *reading || state.group_epoch >= 0) {' \
   lib hangs
 
 sabotage "a commit does not look at the owner" src/group/membership/commits.rs \
@@ -384,11 +384,11 @@ sabotage "the name of offsets.log is not synced" src/group/held.rs \
   groups_log stopped_in_the_first_commit
 
 sabotage "a watcher that slept goes on" src/group/membership.rs \
-  'if seen.sign != sign || slept {' 'if seen.sign != sign || (slept && now.is_zero()) {' \
+  'if seen.reading != reading || slept {' 'if seen.reading != reading || (slept && now.is_zero()) {' \
   lib hangs
 
 sabotage "a static member loses its partitions at once" src/group/membership.rs \
-  'sign == Sign::Dead && member.instance_id.is_none();' 'sign == Sign::Dead;' \
+  'reading == HeartbeatReading::Dead && member.instance_id.is_none();' 'reading == HeartbeatReading::Dead;' \
   groups a_static_member
 
 sabotage "what a pipe's reader did not take is committed" src/cli/consume/marks.rs \
@@ -449,11 +449,11 @@ sabotage "a follower does not sync what it copies" src/partition/replication/fol
 
 sabotage "who is not in sync is elected" src/cluster/controller/causes.rs \
   'among == Among::All || p.meta.is_in_sync(*b)' 'among == Among::All || p.meta.leader >= 0' \
-  lib control::tests
+  lib controller::tests
 
 sabotage "a controller that was superseded changes what it likes" src/cluster/controller/metadata_update.rs \
   'file.epoch == self.epoch' 'file.epoch >= self.epoch' \
-  lib control::tests
+  lib controller::tests
 
 sabotage "a leader that lost records begins a new epoch" src/partition/replication/leadership.rs \
   '&& let Some(ahead) = extents.ahead_of(tp, partition, to)' \
@@ -474,38 +474,38 @@ sabotage "after a reboot nobody recovers the followers" src/partition/first_use.
 
 sabotage "the dead leave before anyone looked at the leader" src/cluster/controller/step.rs \
   'if p.reign.view == View::Stands && !p.is_reported() {' \
-  'if p.reign.view != View::Stranded && !p.is_reported() {' \
-  lib control::tests
+  'if p.reign.view != View::Leaderless && !p.is_reported() {' \
+  lib controller::tests
 
 sabotage "what was known of a leader outlives its epoch" src/cluster/controller/partition.rs \
   '        self.reign = Reign::new(if same { failover } else { Failover::default() });' \
   '        self.reign.failover = if same { failover } else { Failover::default() };' \
-  lib control::tests
+  lib controller::tests
 
 sabotage "a leader found useless still stands" src/cluster/controller/causes.rs \
   'if p.reign.view == View::Stands {' 'if p.reign.view == View::Stands && p.meta.leader < 0 {' \
-  lib control::tests
+  lib controller::tests
 
 sabotage "leadership moves to a full disk" src/cluster/controller/causes.rs \
-  'fail_over(cx, p, sight, sealed, leaving, |has_room| has_room);' \
-  'fail_over(cx, p, sight, sealed, leaving, |has_room| has_room || !has_room);' \
-  lib control::tests
+  'fail_over(cx, p, assessment, sealed, leaving, |has_room| has_room);' \
+  'fail_over(cx, p, assessment, sealed, leaving, |has_room| has_room || !has_room);' \
+  lib controller::tests
 
 sabotage "a holder that beats counts as stopped" src/cluster/controller/failover_policy.rs \
-  'let seen = (sequence, beat);' 'let seen = (sequence, beat.min(0));' \
-  lib control::tests
+  'let seen = (sequence, heartbeat);' 'let seen = (sequence, heartbeat.min(0));' \
+  lib controller::tests
 
 sabotage "a leader that is gone waits for no dead one that has more" src/cluster/controller/causes.rs \
-  'dead.find(|b| sight.is_ahead(p, *b, to))' 'dead.find(|b| sight.is_ahead(p, *b, to) && *b < 0)' \
-  lib control::tests
+  'dead.find(|b| assessment.is_ahead(p, *b, to))' 'dead.find(|b| assessment.is_ahead(p, *b, to) && *b < 0)' \
+  lib controller::tests
 
 sabotage "an epoch begins though a dead one in sync has more" src/partition/replication/leadership.rs \
   'if claim == Claim::Clean' 'if claim == Claim::Clean && epoch < 0' \
   promises no_epoch_begins
 
 sabotage "a mover does not beat for its seal" src/partition/replica.rs \
-  'Heartbeat::start(Arc::clone(&self.page), MOVER_BEAT_AT)' \
-  'Heartbeat::start(Arc::clone(&self.page), MOVER_BEAT_AT + 512)' \
+  'Heartbeat::start(Arc::clone(&self.page), MOVER_HEARTBEAT_AT)' \
+  'Heartbeat::start(Arc::clone(&self.page), MOVER_HEARTBEAT_AT + 512)' \
   promises a_writer_leaves
 
 sabotage "a move has two seconds, however near it comes" src/cluster/controller/approach.rs \
@@ -543,7 +543,7 @@ sabotage "epochs are in memory before their checkpoint" src/partition/recovery/r
   promises a_follower_has_no_epoch
 
 sabotage "who waits for a sync does not see its holder beat" src/store/lock/heartbeat.rs \
-  'if self.beat.look(beat, now) >= self.stopped_after {' 'if self.beat.look(0, now) >= self.stopped_after {' \
+  'if self.heartbeat.observe(heartbeat, now) >= self.stopped_after {' 'if self.heartbeat.observe(0, now) >= self.stopped_after {' \
   promises syncs_of_seconds
 
 sabotage "a removed sync.lock takes its note with it" src/partition/append/sync_lock.rs \
@@ -568,8 +568,8 @@ sabotage "a roll empties a log that holds records" src/log/appender.rs \
   lib a_roll_never_empties
 
 sabotage "an append does not beat" src/partition/replica.rs \
-  'beat: Heartbeat::start(Arc::clone(&self.page), BEAT_AT),' \
-  'beat: Heartbeat::start(Arc::clone(&self.page), BEAT_AT + 1024),' \
+  'heartbeat: Heartbeat::start(Arc::clone(&self.page), HEARTBEAT_AT),' \
+  'heartbeat: Heartbeat::start(Arc::clone(&self.page), HEARTBEAT_AT + 1024),' \
   promises an_append_whose_write
 
 sabotage "a recovery leaves no note of its syncs" src/partition/recovery/replica_recovery.rs \
@@ -594,7 +594,7 @@ sabotage "a living maker counts as dead" src/lifecycle/maker.rs \
   lib a_living_makers_is_waited_for
 
 sabotage "a proof that is on its way is not waited for" src/lifecycle/strays.rs \
-  'store::gather_proofs(store, patience)?;' 'let _ = patience;' \
+  'store::gather_proofs(store, timeout)?;' 'let _ = timeout;' \
   lib a_proof_on_its_way
 
 sabotage "a slow disk is given no more time than a quick one" src/store/brokers/slow_disks.rs \
@@ -622,7 +622,7 @@ sabotage "a part of the watcher sleeps over what it was given" src/disk/watch/sh
   lib a_part_does_not_sleep
 
 sabotage "an alter waits no longer for slow disks than a daemon" src/lifecycle/topics.rs \
-  'InSync::patient(store, patience)' 'InSync::new(store)' \
+  'InSync::patient(store, timeout)' 'InSync::new(store)' \
   promises a_change_of_many
 
 sabotage "a short append is an unknown outcome" src/disk/os/file.rs \

@@ -71,4 +71,4 @@ pub fn broker_id(text: &str) -> Result<BrokerId> {
 }
 
 /// How long a change tries for a lock.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);

@@ -33,7 +33,7 @@ pub struct Env {
     stdout: Stdout,
     clock: Arc<SystemClock>,
     progress: Progress,
-    looked: AtomicBool,
+    observed: AtomicBool,
     opened: OnceLock<Arc<StoreDir>>,
     stdout_is_terminal: bool,
     stderr_is_terminal: bool,
@@ -78,7 +78,7 @@ impl Env {
             signals,
             clock: Arc::new(SystemClock::default()),
             progress: Progress::off(),
-            looked: AtomicBool::new(false),
+            observed: AtomicBool::new(false),
             opened: OnceLock::new(),
             stdout_is_terminal,
             stderr_is_terminal,
@@ -101,7 +101,7 @@ impl Env {
             return None;
         }
         let group = store.unix_group().ok()??;
-        let told = e.to_string();
+        let notified = e.to_string();
         let mut places = vec![store.path().to_owned()];
         for broker in store.brokers().unwrap_or_default() {
             let file = store.broker_file(broker).ok();
@@ -109,7 +109,7 @@ impl Env {
         }
         let is_within = |place: &PathBuf| {
             let place = place.display().to_string();
-            let mut behind = told.split(&place).skip(1);
+            let mut behind = notified.split(&place).skip(1);
             behind.any(|rest| rest.starts_with(['/', ':', ' ']))
         };
         places.iter().any(is_within).then(|| sharing_cure(&group))
@@ -170,12 +170,12 @@ impl Env {
     }
 
     /// Has the store looked at: from then on nothing is a usage error any more.
-    pub(super) fn looking<T>(
+    pub(super) fn observing<T>(
         &self,
-        look: impl FnOnce(Arc<OsDisk>, Arc<SystemClock>) -> Result<T>,
+        observe: impl FnOnce(Arc<OsDisk>, Arc<SystemClock>) -> Result<T>,
     ) -> Result<T> {
-        self.looked.store(true, Ordering::Relaxed);
-        look(Arc::new(OsDisk), Arc::clone(&self.clock))
+        self.observed.store(true, Ordering::Relaxed);
+        observe(Arc::new(OsDisk), Arc::clone(&self.clock))
     }
 
     /// Opens a store at the place that was named.
@@ -184,7 +184,7 @@ impl Env {
         open: impl FnOnce(Arc<OsDisk>, Arc<SystemClock>, &Path) -> Result<StoreDir>,
     ) -> Result<Arc<StoreDir>> {
         let path = self.store_path()?;
-        self.looked.store(true, Ordering::Relaxed);
+        self.observed.store(true, Ordering::Relaxed);
         let store = Arc::new(open(Arc::new(OsDisk), Arc::clone(&self.clock), &path)?);
         for warning in store.warnings() {
             self.warn(warning);
@@ -193,7 +193,7 @@ impl Env {
     }
 
     /// Tells what recoveries cut off since the last time: nobody asked for it.
-    pub fn tell_cuts(&self) {
+    pub fn notify_cuts(&self) {
         let Some(store) = self.opened.get() else {
             return;
         };
@@ -212,7 +212,7 @@ impl Env {
 
     /// Whether the store was looked for: from then on nothing is a usage error any more.
     pub fn has_looked(&self) -> bool {
-        self.looked.load(Ordering::Relaxed)
+        self.observed.load(Ordering::Relaxed)
     }
 
     /// Says something that is good to know. Quiet silences it.
@@ -321,17 +321,17 @@ impl Env {
     }
 
     /// Sleeps until a signal, the waker of [`Signals::waker`], or the time is up.
-    pub fn wait_woken(&self, patience: Duration) {
+    pub fn wait_woken(&self, max_wait: Duration) {
         let Some(wake) = self.wake_fd() else {
-            return self.sleep(patience);
+            return self.sleep(max_wait);
         };
         let mut fds = [rustix::event::PollFd::from_borrowed_fd(
             wake,
             rustix::event::PollFlags::IN,
         )];
         let timeout = rustix::event::Timespec {
-            tv_sec: patience.as_secs().min(86_400) as _,
-            tv_nsec: patience.subsec_nanos() as _,
+            tv_sec: max_wait.as_secs().min(86_400) as _,
+            tv_nsec: max_wait.subsec_nanos() as _,
         };
         // An interrupted wait is a short one: the caller looks again.
         let _ = rustix::event::poll(&mut fds, Some(&timeout));

@@ -12,7 +12,7 @@ pub struct Failures {
 
 impl Failures {
     /// Tells of one.
-    pub fn tell(&mut self, env: &Env, e: &Error) {
+    pub fn notify(&mut self, env: &Env, e: &Error) {
         env.complain(e);
         self.worst = Some(
             self.worst
@@ -21,9 +21,9 @@ impl Failures {
     }
 
     /// Tells of each.
-    pub fn tell_all(&mut self, env: &Env, all: &[Error]) {
+    pub fn notify_all(&mut self, env: &Env, all: &[Error]) {
         for e in all {
-            self.tell(env, e);
+            self.notify(env, e);
         }
     }
 

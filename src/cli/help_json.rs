@@ -79,8 +79,14 @@ fn command_asked_about(command: &Command, words: &[OsString]) -> Option<String> 
     if ended.kind() != ErrorKind::DisplayVersion {
         return None;
     }
-    let told = ended.render().to_string();
-    Some(told.trim_end().strip_suffix(MARK)?.trim_end().to_owned())
+    let notified = ended.render().to_string();
+    Some(
+        notified
+            .trim_end()
+            .strip_suffix(MARK)?
+            .trim_end()
+            .to_owned(),
+    )
 }
 
 /// The command of that display name, such as `mq-topics-create`.
@@ -249,12 +255,12 @@ impl<'a> ArgumentHelp<'a> {
         let default = arg.get_default_values().first().filter(|_| takes_value);
         let default = default.map(|value| value.to_string_lossy().into_owned());
         let default_text = help.as_deref().and_then(default_text);
-        let told = || {
+        let notified = || {
             default_text
                 .clone()
                 .filter(|text| is_value(arg, named, text))
         };
-        let default = default.or_else(told);
+        let default = default.or_else(notified);
         let may_repeat = matches!(arg.get_action(), ArgAction::Append | ArgAction::Count);
         let takes_more = arg.get_num_args().is_some_and(|n| n.max_values() > 1);
         ArgumentHelp {

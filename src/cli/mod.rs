@@ -76,7 +76,7 @@ pub fn main<T: Tool>() -> ExitCode {
     let mut env = Env::new(T::NAME, common.store, common.quiet, common.color, signals);
     let outcome = args.run(&mut env);
     env.progress_done();
-    env.tell_cuts();
+    env.notify_cuts();
     let status = match &outcome {
         Ok(outcome) => exit::outcome(*outcome),
         // The reader of our output has gone, having seen enough.
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn every_option_takes_a_dash_and_no_name_does() {
-        fn look(command: &clap::Command, seen: &mut usize) {
+        fn observe(command: &clap::Command, seen: &mut usize) {
             for arg in command.get_arguments() {
                 let takes_value = !arg.is_positional() && arg.get_action().takes_values();
                 *seen += usize::from(takes_value);
@@ -162,12 +162,12 @@ mod tests {
                 );
             }
             for sub in command.get_subcommands() {
-                look(sub, seen);
+                observe(sub, seen);
             }
         }
         let mut seen = 0;
         for command in docs::commands() {
-            look(&dashed_values(command), &mut seen);
+            observe(&dashed_values(command), &mut seen);
         }
         assert!(seen > 50, "{seen}");
     }

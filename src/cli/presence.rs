@@ -9,7 +9,7 @@ use crate::error::{Error, Kind, Result};
 use crate::store::StoreDir;
 
 /// Between two looks of somebody who waits anyway.
-pub const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+pub const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// How long the removal of a store may go on after its first file is missed.
 const REMOVAL: Duration = Duration::from_millis(500);
 /// Between two looks at a removal.

@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 /// What a pipe that says it has room takes without blocking (PIPE_BUF).
 const PAGE_BYTES: usize = 4096;
 /// How long room is waited for between two looks at what else happened.
-const LOOK: Timespec = Timespec {
+const POLL: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 200_000_000,
 };
@@ -224,7 +224,7 @@ fn page_end(at: usize, len: usize, ends: &[usize]) -> usize {
 fn wait_writable() -> io::Result<bool> {
     let stdout = io::stdout();
     let mut fds = [PollFd::from_borrowed_fd(stdout.as_fd(), PollFlags::OUT)];
-    match poll(&mut fds, Some(&LOOK)) {
+    match poll(&mut fds, Some(&POLL)) {
         Ok(ready) => Ok(ready > 0),
         Err(Errno::INTR) => Ok(false),
         Err(e) => Err(e.into()),

@@ -19,7 +19,7 @@ use crate::{lifecycle, log};
 #[derive(Debug, Clone)]
 pub struct Admin {
     store: Arc<StoreDir>,
-    patience: Duration,
+    timeout: Duration,
 }
 
 /// A topic, as of one look.
@@ -84,11 +84,11 @@ pub struct LogDescription {
 }
 
 impl Admin {
-    /// For a store; `patience` bounds each wait for a lock.
-    pub fn new(store: &Arc<StoreDir>, patience: Duration) -> Self {
+    /// For a store; `timeout` bounds each wait for a lock.
+    pub fn new(store: &Arc<StoreDir>, timeout: Duration) -> Self {
         Admin {
             store: Arc::clone(store),
-            patience,
+            timeout,
         }
     }
 
@@ -98,8 +98,8 @@ impl Admin {
     }
 
     /// How long each wait for a lock may be.
-    pub(super) fn patience(&self) -> Duration {
-        self.patience
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// Topics whose names differ from `name` only in `.` and `_`: they share metric names in
@@ -119,12 +119,12 @@ impl Admin {
         set: &BTreeMap<String, String>,
         unset: &[String],
     ) -> Result<TopicMeta> {
-        lifecycle::alter_configs(&self.store, name, set, unset, self.patience)
+        lifecycle::alter_configs(&self.store, name, set, unset, self.timeout)
     }
 
     /// Deletes a topic and its data.
     pub fn delete_topic(&self, name: &TopicName) -> Result<()> {
-        lifecycle::delete_topic(&self.store, name, self.patience)
+        lifecycle::delete_topic(&self.store, name, self.timeout)
     }
 
     /// Deletes a topic whose file is damaged, and keeps that file and the data.
@@ -132,7 +132,7 @@ impl Admin {
     /// # Errors
     /// As [`store::set_topic_aside`].
     pub fn set_topic_aside(&self, name: &TopicName) -> Result<PathBuf> {
-        lifecycle::set_topic_aside(&self.store, name, self.patience)
+        lifecycle::set_topic_aside(&self.store, name, self.timeout)
     }
 
     /// The names of all topics, sorted.
@@ -168,11 +168,11 @@ impl Admin {
         let meant = meta.partitions.iter().filter(|p| is_meant(p.partition));
         let partitions = meant.map(|partition| {
             let tp = TopicPartition::new(name.clone(), partition.partition);
-            let looked = open_now(&self.store, &tp).and_then(|reader| {
+            let observed = open_now(&self.store, &tp).and_then(|reader| {
                 let page = reader.page()?;
                 Ok((page, log_description(&reader, &page)?))
             });
-            let (page, log) = looked.map_or((None, None), |(page, log)| (Some(page), Some(log)));
+            let (page, log) = observed.map_or((None, None), |(page, log)| (Some(page), Some(log)));
             let end = log.map(|log| log.log_end_offset);
             PartitionDescription {
                 partition: partition.partition,
@@ -206,18 +206,18 @@ impl Admin {
     /// If no broker's can be looked at.
     pub fn strays(&self) -> Result<Vec<lifecycle::Stray>> {
         let mut found = Vec::new();
-        let (mut looked, mut failed) = (false, None);
+        let (mut observed, mut failed) = (false, None);
         for broker in self.store.brokers()? {
             match lifecycle::strays(&self.store, broker) {
                 Ok(strays) => {
-                    looked = true;
+                    observed = true;
                     found.extend(strays);
                 }
                 Err(e) => failed = failed.or(Some(e)),
             }
         }
         match failed {
-            Some(e) if !looked => Err(e),
+            Some(e) if !observed => Err(e),
             _ => Ok(found),
         }
     }
@@ -235,7 +235,7 @@ fn log_description(reader: &PartitionReader, page: &StatePage) -> Result<LogDesc
         };
         if matches!(
             file.kind,
-            log::FileKind::Cut(_) | log::FileKind::CutInTheMaking | log::FileKind::Rescue
+            log::FileKind::Cut(_) | log::FileKind::CutInTheMaking | log::FileKind::Rewrite
         ) {
             // Not part of the log.
             continue;

@@ -24,27 +24,27 @@ use crate::partition::{LogEdges, PAGE_FILE, PartitionReader, first_reader};
 use crate::store::topics::topic_file;
 use crate::store::{Liveness, StoreDir};
 use crate::types::{Offset, TopicPartition};
-use assigned_partition::{Lane, deleted};
+use assigned_partition::{AssignedPartition, deleted};
 use fetched::end_of;
 
 pub use fetched::{BatchInfo, Fetched};
 
 /// How long a new leader may take to hear from the other replicas.
-const END_PATIENCE: Duration = Duration::from_secs(10);
-const END_LOOK_INTERVAL: Duration = Duration::from_millis(2);
+const END_TIMEOUT: Duration = Duration::from_secs(10);
+const END_POLL_INTERVAL: Duration = Duration::from_millis(2);
 /// Between two looks while a partition cannot be read.
-const FAILED_LOOK: Duration = Duration::from_millis(20);
+const FAILED_POLL: Duration = Duration::from_millis(20);
 
 /// What a partition that is open takes: directory, page, segment, and an index while it is sought in.
-const LANE_DESCRIPTORS: usize = 4;
+const PARTITION_DESCRIPTORS: usize = 4;
 
 /// Reads partitions.
 #[derive(Debug)]
 pub struct Consumer {
     store: Arc<StoreDir>,
     chooser: Chooser,
-    lanes: Vec<Lane>,
-    /// Where in `lanes` each partition is.
+    assigned_all: Vec<AssignedPartition>,
+    /// Where in `assigned_all` each partition is.
     places: HashMap<TopicPartition, usize>,
     next: usize,
     /// How many lanes are open, how many may be, and where one to be closed is looked for next.
@@ -68,16 +68,16 @@ impl Consumer {
 
     /// A consumer with nothing assigned yet, which reads these replicas.
     pub fn reading_from(store: &Arc<StoreDir>, read_from: ReadFrom) -> Self {
-        let open_max = (descriptors_max() / 3 / LANE_DESCRIPTORS).max(1);
+        let open_max = (descriptors_max() / 3 / PARTITION_DESCRIPTORS).max(1);
         Consumer {
             store: Arc::clone(store),
             chooser: Chooser::new(store, read_from),
-            lanes: Vec::new(),
+            assigned_all: Vec::new(),
             places: HashMap::new(),
             next: 0,
             open: 0,
             open_max,
-            _descriptors: DescriptorShare::new(open_max * LANE_DESCRIPTORS),
+            _descriptors: DescriptorShare::new(open_max * PARTITION_DESCRIPTORS),
             hand: 0,
             watcher: None,
             watched: HashMap::new(),
@@ -116,74 +116,79 @@ impl Consumer {
 
     /// Assigns a partition whose reader is open already, in the place of what it was assigned as before.
     pub fn assign_reader(&mut self, reader: PartitionReader, from: Offset, until: Option<Offset>) {
-        let mut lane = Lane::new(reader, from, until);
-        self.unassign(&lane.tp);
+        let mut assigned = AssignedPartition::new(reader, from, until);
+        self.unassign(&assigned.tp);
         if let Some(watcher) = &mut self.watcher {
-            watch(&mut **watcher, &mut self.watched, &mut lane);
+            watch(&mut **watcher, &mut self.watched, &mut assigned);
         }
-        if self.open < self.open_max && !lane.is_done() {
+        if self.open < self.open_max && !assigned.is_done() {
             self.open += 1;
         } else {
-            lane.close(false);
+            assigned.close(false);
         }
-        self.places.insert(lane.tp.clone(), self.lanes.len());
-        self.lanes.push(lane);
+        self.places
+            .insert(assigned.tp.clone(), self.assigned_all.len());
+        self.assigned_all.push(assigned);
     }
 
     /// Takes a partition away; where it was read up to.
     pub fn unassign(&mut self, tp: &TopicPartition) -> Option<Offset> {
         let at = self.places.remove(tp)?;
-        let lane = self.lanes.swap_remove(at);
-        if let Some(moved) = self.lanes.get(at) {
+        let assigned = self.assigned_all.swap_remove(at);
+        if let Some(moved) = self.assigned_all.get(at) {
             self.places.insert(moved.tp.clone(), at);
         }
-        self.open -= usize::from(lane.is_open());
-        if let (Some(watcher), Some(id)) = (&mut self.watcher, lane.watch) {
+        self.open -= usize::from(assigned.is_open());
+        if let (Some(watcher), Some(id)) = (&mut self.watcher, assigned.watch) {
             watcher.remove(id);
             self.watched.remove(&id);
         }
-        Some(lane.position)
+        Some(assigned.position)
     }
 
-    fn lane(&self, tp: &TopicPartition) -> Option<&Lane> {
-        self.places.get(tp).and_then(|at| self.lanes.get(*at))
+    fn assigned(&self, tp: &TopicPartition) -> Option<&AssignedPartition> {
+        self.places
+            .get(tp)
+            .and_then(|at| self.assigned_all.get(*at))
     }
 
-    fn lane_mut(&mut self, tp: &TopicPartition) -> Option<&mut Lane> {
+    fn assigned_mut(&mut self, tp: &TopicPartition) -> Option<&mut AssignedPartition> {
         let at = self.places.get(tp)?;
-        self.lanes.get_mut(*at)
+        self.assigned_all.get_mut(*at)
     }
 
     /// Where an assigned partition is read next.
     pub fn position(&self, tp: &TopicPartition) -> Option<Offset> {
-        self.lane(tp).map(|lane| lane.position)
+        self.assigned(tp).map(|assigned| assigned.position)
     }
 
     /// The partitions with the place that is read next in each. Who keeps one can go on there later,
     /// and is told if the topic is another by then.
     pub fn positions(&self) -> impl Iterator<Item = (&TopicPartition, Position)> {
-        self.lanes.iter().map(|lane| (&lane.tp, lane.place()))
+        self.assigned_all
+            .iter()
+            .map(|assigned| (&assigned.tp, assigned.place()))
     }
 
     /// Whether every assigned partition was read up to its end.
     pub fn is_done(&self) -> bool {
-        self.lanes.iter().all(Lane::is_done)
+        self.assigned_all.iter().all(AssignedPartition::is_done)
     }
 
     /// Whether an assigned partition's topic was deleted: the topic file says so, before any
     /// directory goes.
     pub fn is_deleted(&self, tp: &TopicPartition) -> bool {
-        let Some(lane) = self.lane(tp) else {
+        let Some(assigned) = self.assigned(tp) else {
             return false;
         };
-        let id = lane.topic().meta().topic_id;
+        let id = assigned.topic().meta().topic_id;
         let there = topic_file::read_if_there(&self.store, &tp.topic);
         there.is_ok_and(|found| found.is_none_or(|(meta, _)| meta.topic_id != id))
     }
 
     /// Whether nothing is assigned.
     pub fn is_empty(&self) -> bool {
-        self.lanes.is_empty()
+        self.assigned_all.is_empty()
     }
 
     /// The next batches of the next partition that has some, about `bytes_max` bytes, in `buf`
@@ -197,16 +202,19 @@ impl Consumer {
             self.follow_leaderships()?;
         }
         self.failed_at = None;
-        for _ in 0..self.lanes.len() {
-            if self.next >= self.lanes.len() {
+        for _ in 0..self.assigned_all.len() {
+            if self.next >= self.assigned_all.len() {
                 self.next = 0;
             }
             let at = self.next;
             self.next += 1;
-            match self.fetch_lane(at, bytes_max, buf) {
+            match self.fetch_assigned(at, bytes_max, buf) {
                 Ok(None) => {}
                 Err(e) => {
-                    self.failed_at = self.lanes.get(at).map(|lane| lane.tp.clone());
+                    self.failed_at = self
+                        .assigned_all
+                        .get(at)
+                        .map(|assigned| assigned.tp.clone());
                     return Err(e);
                 }
                 found => return found,
@@ -226,7 +234,7 @@ impl Consumer {
         buf: &mut Vec<u8>,
     ) -> Result<Option<Fetched>> {
         match self.places.get(tp).copied() {
-            Some(at) => self.fetch_lane(at, bytes_max, buf),
+            Some(at) => self.fetch_assigned(at, bytes_max, buf),
             None => Ok(None),
         }
     }
@@ -243,7 +251,7 @@ impl Consumer {
         }
     }
 
-    fn fetch_lane(
+    fn fetch_assigned(
         &mut self,
         at: usize,
         bytes_max: usize,
@@ -252,20 +260,20 @@ impl Consumer {
         if !self.is_to_be_read(at) {
             return Ok(None);
         }
-        let opened = self.open_lane(at);
-        let Some(lane) = self.lanes.get_mut(at) else {
+        let opened = self.open_assigned(at);
+        let Some(assigned) = self.assigned_all.get_mut(at) else {
             return Ok(None);
         };
-        let from = lane.position;
-        let read = match (opened, lane.reader()) {
+        let from = assigned.position;
+        let read = match (opened, assigned.reader()) {
             (Err(e), _) => Err(e),
             (Ok(()), None) => return Ok(None),
             (Ok(()), Some(reader)) => match reader.read(from, bytes_max, buf) {
                 // Another replica may be the one to read by now, or will be in a moment.
                 Err(e) => match self.chooser.follow(reader) {
                     Ok(true) => {
-                        rewatch(&mut self.watcher, &mut self.watched, lane);
-                        match lane.reader() {
+                        rewatch(&mut self.watcher, &mut self.watched, assigned);
+                        match assigned.reader() {
                             Some(reader) => reader.read(from, bytes_max, buf),
                             None => Ok(0),
                         }
@@ -278,81 +286,87 @@ impl Consumer {
         };
         let read = match read {
             Ok(read) => read,
-            Err(e) if lane.waits_for_another(&self.store, &e) => {
+            Err(e) if assigned.waits_for_another(&self.store, &e) => {
                 self.stale = true;
                 return Ok(None);
             }
-            Err(e) if e.kind() == Kind::Io && lane.is_replaced() => return Err(deleted(&lane.tp)),
+            Err(e) if e.kind() == Kind::Io && assigned.is_replaced() => {
+                return Err(deleted(&assigned.tp));
+            }
             Err(e) => return Err(e),
         };
-        lane.failed_since = None;
+        assigned.failed_since = None;
         if read == 0 {
-            if self.lanes.len() > self.open_max {
-                self.close_lane(at, true);
+            if self.assigned_all.len() > self.open_max {
+                self.close_assigned(at, true);
             }
             return Ok(None);
         }
         // A reader that is always busy never waits, so it would not hear of a change otherwise.
-        self.stale |= !lane.topic().is_current().unwrap_or(false);
+        self.stale |= !assigned.topic().is_current().unwrap_or(false);
         let (end, compressed) = end_of(buf, from);
-        let until = lane.until.map_or(end, |until| until.min(end));
-        lane.position = until;
+        let until = assigned.until.map_or(end, |until| until.min(end));
+        assigned.position = until;
         let bytes = std::mem::take(buf);
         let (mut edges, mut decompressed_len_max) = (LogEdges::default(), 0);
-        if let Some(reader) = lane.reader() {
+        if let Some(reader) = assigned.reader() {
             edges = reader.edges();
             if compressed {
                 decompressed_len_max = reader.decompressed_len_max();
             }
         }
         let fetched = Fetched {
-            tp: lane.tp.clone(),
+            tp: assigned.tp.clone(),
             from,
             until,
             bytes,
             edges,
             decompressed_len_max,
         };
-        if lane.is_done() {
-            self.close_lane(at, false);
+        if assigned.is_done() {
+            self.close_assigned(at, false);
         }
         Ok(Some(fetched))
     }
 
     fn is_to_be_read(&mut self, at: usize) -> bool {
-        let Some(lane) = self.lanes.get(at) else {
+        let Some(assigned) = self.assigned_all.get(at) else {
             return false;
         };
-        if lane.is_done() {
-            self.close_lane(at, false);
+        if assigned.is_done() {
+            self.close_assigned(at, false);
             return false;
         }
-        !lane.is_paused && !lane.is_quiet()
+        !assigned.is_paused && !assigned.is_quiet()
     }
 
-    fn close_lane(&mut self, at: usize, empty: bool) {
-        if let Some(lane) = self.lanes.get_mut(at) {
-            self.open -= usize::from(lane.close(empty));
+    fn close_assigned(&mut self, at: usize, empty: bool) {
+        if let Some(assigned) = self.assigned_all.get_mut(at) {
+            self.open -= usize::from(assigned.close(empty));
         }
     }
 
-    fn open_lane(&mut self, at: usize) -> Result<()> {
-        if self.lanes.get(at).is_none_or(Lane::is_open) {
+    fn open_assigned(&mut self, at: usize) -> Result<()> {
+        if self
+            .assigned_all
+            .get(at)
+            .is_none_or(AssignedPartition::is_open)
+        {
             return Ok(());
         }
         // Whoever was open for longest goes: the hand goes round, and stops at the next.
-        for _ in 0..self.lanes.len() {
+        for _ in 0..self.assigned_all.len() {
             if self.open < self.open_max {
                 break;
             }
-            self.hand = (self.hand + 1) % self.lanes.len();
-            self.close_lane(self.hand, false);
+            self.hand = (self.hand + 1) % self.assigned_all.len();
+            self.close_assigned(self.hand, false);
         }
-        if let Some(lane) = self.lanes.get_mut(at) {
-            lane.open(&self.chooser)?;
+        if let Some(assigned) = self.assigned_all.get_mut(at) {
+            assigned.open(&self.chooser)?;
             self.open += 1;
             // It may be another replica than before.
-            rewatch(&mut self.watcher, &mut self.watched, lane);
+            rewatch(&mut self.watcher, &mut self.watched, assigned);
         }
         Ok(())
     }
@@ -360,15 +374,15 @@ impl Consumer {
     /// Reads from who leads now. A new leader's high watermark may be below what was read: it is
     /// waited for.
     fn follow_leaderships(&mut self) -> Result<()> {
-        for lane in &mut self.lanes {
-            let Some(reader) = lane.reader() else {
-                if !lane.topic().is_current().unwrap_or(false) {
-                    lane.stir();
+        for assigned in &mut self.assigned_all {
+            let Some(reader) = assigned.reader() else {
+                if !assigned.topic().is_current().unwrap_or(false) {
+                    assigned.stir();
                 }
                 continue;
             };
             match self.chooser.follow(reader) {
-                Ok(true) => rewatch(&mut self.watcher, &mut self.watched, lane),
+                Ok(true) => rewatch(&mut self.watcher, &mut self.watched, assigned),
                 Ok(false) => {}
                 // Its directory may be another in a moment, and a topic file that is damaged be
                 // repaired; what is there can be read meanwhile.
@@ -383,8 +397,11 @@ impl Consumer {
 
     /// When to fetch again though nothing changed: something cannot be read just now.
     pub fn retry_in(&self) -> Option<Duration> {
-        let failed = self.lanes.iter().any(|lane| lane.failed_since.is_some());
-        failed.then_some(FAILED_LOOK)
+        let failed = self
+            .assigned_all
+            .iter()
+            .any(|assigned| assigned.failed_since.is_some());
+        failed.then_some(FAILED_POLL)
     }
 
     /// Looks before the next fetch who leads now: for who does not [`Consumer::wait`].
@@ -398,46 +415,46 @@ impl Consumer {
     /// [`Kind::Usage`] if it is not assigned; [`Kind::UnknownTopic`] for a [`Position`] in another topic
     /// of that name.
     pub fn seek(&mut self, tp: &TopicPartition, to: impl Into<Position>) -> Result<()> {
-        let Some(lane) = self.lane_mut(tp) else {
+        let Some(assigned) = self.assigned_mut(tp) else {
             let text = format!("{tp} is not assigned to this consumer");
             return Err(Error::new(Kind::Usage, text).cure("assign it first"));
         };
         let to = to.into();
-        to.check(lane.topic())?;
-        lane.position = to.offset;
-        lane.stir();
+        to.check(assigned.topic())?;
+        assigned.position = to.offset;
+        assigned.stir();
         Ok(())
     }
 
     /// Passes an assigned partition over from now on, or no longer. It stays where it is.
     pub fn pause(&mut self, tp: &TopicPartition, is_paused: bool) {
-        if let Some(lane) = self.lane_mut(tp) {
-            lane.is_paused = is_paused;
+        if let Some(assigned) = self.assigned_mut(tp) {
+            assigned.is_paused = is_paused;
         }
     }
 
     /// Whether a partition is passed over.
     pub fn has_paused(&self) -> bool {
-        self.lanes.iter().any(|lane| lane.is_paused)
+        self.assigned_all.iter().any(|assigned| assigned.is_paused)
     }
 
     /// Ends the reading of an assigned partition at an offset.
     pub fn limit(&mut self, tp: &TopicPartition, until: Offset) {
-        if let Some(lane) = self.lane_mut(tp) {
-            lane.until = Some(until);
-            lane.stir();
+        if let Some(assigned) = self.assigned_mut(tp) {
+            assigned.until = Some(until);
+            assigned.stir();
         }
     }
 
-    /// Waits until something may have been published, for up to `patience`, or until `wake` is
+    /// Waits until something may have been published, for up to `timeout`, or until `wake` is
     /// readable. Call [`Consumer::fetch`] after it, whatever it says: a wait may end early. The
     /// first call only sets up the watches, and returns at once.
-    pub fn wait(&mut self, patience: Duration, wake: Option<BorrowedFd<'_>>) -> Result<Wake> {
+    pub fn wait(&mut self, timeout: Duration, wake: Option<BorrowedFd<'_>>) -> Result<Wake> {
         if self.watcher.is_none() {
             let watcher = self.store.watcher();
             let mut watcher = watcher.unwrap_or_else(|_| Box::new(PollWatcher::default()));
-            for lane in &mut self.lanes {
-                watch(&mut *watcher, &mut self.watched, lane);
+            for assigned in &mut self.assigned_all {
+                watch(&mut *watcher, &mut self.watched, assigned);
             }
             if let Ok(topics) = self.store.topics_dir()
                 && let Ok(id) = watcher.add_dir(&**topics, ".")
@@ -448,22 +465,27 @@ impl Consumer {
             self.stale = true;
             return Ok(Wake::Anything);
         }
-        let patience = self.retry_in().map_or(patience, |look| patience.min(look));
+        let timeout = self
+            .retry_in()
+            .map_or(timeout, |observe| timeout.min(observe));
         let Some(watcher) = &mut self.watcher else {
             return Ok(Wake::Anything);
         };
         let woken = watcher
-            .wait(patience, wake)
+            .wait(timeout, wake)
             .map_err(|e| crate::error::Error::io("wait for changes in", self.store.path(), e))?;
         self.stale |= self.topics_changed(&woken);
         match &woken {
             Wake::Nothing => {}
-            Wake::Anything => self.lanes.iter_mut().for_each(Lane::stir),
+            Wake::Anything => self
+                .assigned_all
+                .iter_mut()
+                .for_each(AssignedPartition::stir),
             Wake::Changed(ids) => {
                 for tp in ids.iter().filter_map(|id| self.watched.get(id)) {
                     let at = self.places.get(tp);
-                    if let Some(lane) = at.and_then(|at| self.lanes.get_mut(*at)) {
-                        lane.stir();
+                    if let Some(assigned) = at.and_then(|at| self.assigned_all.get_mut(*at)) {
+                        assigned.stir();
                     }
                 }
             }
@@ -503,7 +525,7 @@ pub fn open_reader(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<Partiti
             // Nobody comes: what is shown is what there is.
             return Ok(reader);
         }
-        if store.clock().monotonic().saturating_sub(started) >= END_PATIENCE {
+        if store.clock().monotonic().saturating_sub(started) >= END_TIMEOUT {
             return Err(Error::new(
                 Kind::Busy,
                 format!(
@@ -513,7 +535,7 @@ pub fn open_reader(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<Partiti
             )
             .cure("try again; 'mq-broker health' lists the problems"));
         }
-        store.clock().sleep(END_LOOK_INTERVAL);
+        store.clock().sleep(END_POLL_INTERVAL);
         match reader.follow_leadership() {
             // Its directory may be another in a moment.
             Err(e) if e.kind() == Kind::Fenced => continue,
@@ -537,13 +559,15 @@ pub fn open_now(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<PartitionR
 fn watch(
     watcher: &mut dyn Watcher,
     watched: &mut HashMap<WatchId, TopicPartition>,
-    lane: &mut Lane,
+    assigned: &mut AssignedPartition,
 ) {
-    let Some(reader) = lane.reader() else { return };
+    let Some(reader) = assigned.reader() else {
+        return;
+    };
     // A watch that cannot be had is made up for by the wait's timeout.
     if let Ok(id) = watcher.add_file(&**reader.replica().dir(), PAGE_FILE) {
-        watched.insert(id, lane.tp.clone());
-        lane.watch = Some(id);
+        watched.insert(id, assigned.tp.clone());
+        assigned.watch = Some(id);
     }
 }
 
@@ -551,12 +575,12 @@ fn watch(
 fn rewatch(
     watcher: &mut Option<Box<dyn Watcher>>,
     watched: &mut HashMap<WatchId, TopicPartition>,
-    lane: &mut Lane,
+    assigned: &mut AssignedPartition,
 ) {
     let Some(watcher) = watcher else { return };
-    if let Some(id) = lane.watch.take() {
+    if let Some(id) = assigned.watch.take() {
         watcher.remove(id);
         watched.remove(&id);
     }
-    watch(&mut **watcher, watched, lane);
+    watch(&mut **watcher, watched, assigned);
 }

@@ -62,7 +62,7 @@ impl Admin {
             assignment: self.assignment(&new.replicas)?,
             configs: new.configs.clone(),
         };
-        lifecycle::create_topic(self.store(), &new, self.patience())
+        lifecycle::create_topic(self.store(), &new, self.timeout())
     }
 
     /// The brokers that a topic's partitions would be placed on now, the preferred leader first.
@@ -144,7 +144,7 @@ impl Admin {
         partitions: PartitionId,
     ) -> Result<TopicMeta> {
         let assignment = self.more_partitions(known, partitions)?;
-        lifecycle::add_partitions(self.store(), known, &assignment, self.patience())
+        lifecycle::add_partitions(self.store(), known, &assignment, self.timeout())
     }
 
     /// Where [`Admin::add_partitions`] would put them now.

@@ -36,7 +36,7 @@ const ROLLS_AHEAD_MAX: u32 = 4;
 /// Between two looks whether leadership moved under what is under way.
 const MOVED_INTERVAL: Duration = Duration::from_millis(1);
 /// How long a topic file may be one that cannot be read: it is being put back, perhaps.
-const TOPIC_PATIENCE: Duration = Duration::from_secs(3);
+const TOPIC_TIMEOUT: Duration = Duration::from_secs(3);
 /// Between two looks whether it can.
 const TOPIC_INTERVAL: Duration = Duration::from_millis(20);
 /// A builder that held a larger batch than this is not kept.
@@ -57,7 +57,7 @@ pub(super) struct Delivery {
 struct Shared {
     store: Arc<StoreDir>,
     topic: TopicName,
-    patience: Duration,
+    lock_timeout: Duration,
     ledger: Arc<Ledger>,
     syncs: SyncQueue,
     acks: Acks,
@@ -129,7 +129,7 @@ impl Delivery {
             replicated: Arc::new(replicated),
             store,
             topic,
-            patience: options.timeout,
+            lock_timeout: options.timeout,
             ledger: Arc::clone(&ledger),
             syncs: SyncQueue::default(),
         });
@@ -207,7 +207,7 @@ impl Shared {
             }
             while is_unreadable() {
                 let waited = self.store.clock().monotonic().saturating_sub(started);
-                if waited >= TOPIC_PATIENCE || self.has_failed() {
+                if waited >= TOPIC_TIMEOUT || self.has_failed() {
                     return Err(e);
                 }
                 self.store.clock().sleep(TOPIC_INTERVAL);
@@ -273,7 +273,7 @@ fn append_all(shared: &Arc<Shared>, jobs: Receiver<Job>, give_back: Sender<Batch
     shared.replicated.close();
     for (partition, writer) in &mut writers {
         // A topic that is gone has nothing to be synced.
-        let _ = writer.look();
+        let _ = writer.observe();
         let configs = writer.configs();
         if configs.flush_messages == TopicConfigs::NEVER && configs.flush_ms == TopicConfigs::NEVER
         {
@@ -441,7 +441,7 @@ fn next_to_sync(shared: &Shared, pace: &mut Pace) -> Option<(PartitionId, Waitin
             let waited = queue.changed.wait_timeout(state, pause);
             drop(waited.unwrap_or_else(PoisonError::into_inner));
             // Without the queue's lock: the disk may take its time.
-            pace.look(shared.store.clock().monotonic());
+            pace.observe(shared.store.clock().monotonic());
             state = lock(&queue.state);
         }
     }
@@ -501,7 +501,7 @@ fn sync_one(
         Entry::Occupied(entry) => entry.into_mut(),
         Entry::Vacant(entry) => {
             let tp = TopicPartition::new(shared.topic.clone(), partition);
-            let open = || Committer::open(&shared.store, &tp, shared.patience);
+            let open = || Committer::open(&shared.store, &tp, shared.lock_timeout);
             entry.insert(shared.with_topic(&UNREADABLE, open).map_err(doubt)?)
         }
     };

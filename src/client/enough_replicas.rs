@@ -6,7 +6,7 @@ use crate::store::Liveness;
 
 /// NOT_ENOUGH_REPLICAS, before anything is appended.
 pub(super) fn check_replicas(writer: &mut PartitionWriter, liveness: &Liveness) -> Result<()> {
-    writer.look()?;
+    writer.observe()?;
     let least = writer.configs().min_insync_replicas;
     let partition = writer.topic().partition(writer.tp().partition)?;
     if partition.isr.len() == 1 && least == 1 {

@@ -84,7 +84,7 @@ pub struct GroupOptions {
     /// as long as it takes.
     pub settle: Option<Duration>,
     /// Bounds each wait for the group's lock.
-    pub patience: Duration,
+    pub lock_timeout: Duration,
 }
 
 /// How long the caller waits for the keeper to see a change of the group.
@@ -179,7 +179,7 @@ struct Shared {
     /// How often the caller is to look, microseconds, while the keeper waits for a lock or the disk
     /// and sees nothing; 0: it waits for neither.
     busy_tick_us: AtomicU32,
-    told: Mutex<Told>,
+    notified: Mutex<Told>,
     replied: Condvar,
     wake_caller: Box<dyn Fn() + Send + Sync>,
     poke: UnixStream,
@@ -244,19 +244,24 @@ impl GroupSession {
             orders: Mutex::default(),
             has_orders: AtomicBool::new(false),
             busy_tick_us: AtomicU32::new(0),
-            told: Mutex::default(),
+            notified: Mutex::default(),
             replied: Condvar::new(),
             wake_caller,
             poke,
             seen: Mutex::default(),
         });
         let when = options.commit;
-        let keeper =
-            membership_thread::Keeper::join(store, options, delivery, Arc::clone(&shared), poked)?;
-        keeper.show_seen();
+        let membership_thread = membership_thread::MembershipThread::join(
+            store,
+            options,
+            delivery,
+            Arc::clone(&shared),
+            poked,
+        )?;
+        membership_thread.show_seen();
         let thread = std::thread::Builder::new()
             .name("group".to_owned())
-            .spawn(move || keeper.run())
+            .spawn(move || membership_thread.run())
             .map_err(|e| Error::io("start", "the group's thread", e))?;
         Ok(GroupSession {
             store: Arc::clone(store),
@@ -308,10 +313,10 @@ impl GroupSession {
         }
         let started = self.store.clock().monotonic();
         while !self.has_orders() && !self.shared.seen_is_current() {
-            self.shared.poke_keeper();
-            let told = lock(&self.shared.told);
-            let looks = Duration::from_millis(5);
-            drop(self.shared.replied.wait_timeout(told, looks));
+            self.shared.poke_membership_thread();
+            let notified = lock(&self.shared.notified);
+            let observations = Duration::from_millis(5);
+            drop(self.shared.replied.wait_timeout(notified, observations));
             let waited = self.store.clock().monotonic().saturating_sub(started);
             if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
                 return Err(gone());
@@ -344,24 +349,24 @@ impl GroupSession {
 
     /// Those assignments are read no more, and all that was read of them was handed out.
     pub fn stopped(&self, generations: &[Generation]) {
-        self.tell(|told| told.stopped.extend_from_slice(generations));
+        self.notify(|notified| notified.stopped.extend_from_slice(generations));
     }
 
     /// That assignment cannot be read on: it stays this member's, and counts as done.
     pub fn broken(&self, generation: Generation) {
-        self.tell(|told| told.broken.push(generation));
+        self.notify(|notified| notified.broken.push(generation));
     }
 
     /// From now on only that assignment is worked on: others can be given up without a word. `None`:
     /// no more; who calls so looks at the orders before it reads any.
     pub fn works_on(&self, generation: Option<Generation>) {
-        lock(&self.shared.told).works_on = generation;
+        lock(&self.shared.notified).works_on = generation;
     }
 
     /// From now on records are handed out, until [`GroupSession::idle`]: there will be something to
     /// commit at each interval.
     pub fn moves(&self) {
-        self.tell(|told| told.moving = Some(true));
+        self.notify(|notified| notified.moving = Some(true));
     }
 
     /// A file that shows which command this member runs, and that the command holds locked.
@@ -385,9 +390,9 @@ impl GroupSession {
 
     /// Everything there is was handed out: a good moment to commit.
     pub fn idle(&self) {
-        self.tell(|told| {
-            told.idle = true;
-            told.moving = Some(false);
+        self.notify(|notified| {
+            notified.idle = true;
+            notified.moving = Some(false);
         });
     }
 
@@ -401,8 +406,8 @@ impl GroupSession {
     /// [`crate::error::Kind::DiskFull`].
     pub fn commit(&self) -> Result<()> {
         let ticket = Arc::new(Ticket::default());
-        self.tell(|told| told.commits.push(Arc::clone(&ticket)));
-        let mut told = lock(&self.shared.told);
+        self.notify(|notified| notified.commits.push(Arc::clone(&ticket)));
+        let mut notified = lock(&self.shared.notified);
         loop {
             if let Some(outcome) = lock(&ticket.0).take() {
                 return outcome;
@@ -410,11 +415,11 @@ impl GroupSession {
             if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
                 return Err(gone());
             }
-            let looks = Duration::from_millis(100);
-            told = self
+            let observations = Duration::from_millis(100);
+            notified = self
                 .shared
                 .replied
-                .wait_timeout(told, looks)
+                .wait_timeout(notified, observations)
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
@@ -434,7 +439,7 @@ impl GroupSession {
 
     /// Ends the wait of an [`GroupSession::end`] for the output's reader.
     pub fn interrupt(&self) {
-        self.tell(|told| told.interrupted = true);
+        self.notify(|notified| notified.interrupted = true);
     }
 
     /// Commits what was delivered, as `end` asks, and leaves the group. `interrupted` is asked
@@ -444,7 +449,7 @@ impl GroupSession {
     /// As [`GroupSession::commit`]; or what had ended the membership before, if it was not handed
     /// out as an order.
     pub fn end(mut self, end: End, interrupted: impl Fn() -> bool) -> Result<()> {
-        self.tell(|told| told.ended = Some(end));
+        self.notify(|notified| notified.ended = Some(end));
         let Some(thread) = self.thread.take() else {
             return Ok(());
         };
@@ -452,16 +457,16 @@ impl GroupSession {
             if interrupted() {
                 self.interrupt();
             }
-            let told = lock(&self.shared.told);
-            let looks = Duration::from_millis(20);
-            drop(self.shared.replied.wait_timeout(told, looks));
+            let notified = lock(&self.shared.notified);
+            let observations = Duration::from_millis(20);
+            drop(self.shared.replied.wait_timeout(notified, observations));
         }
         thread.join().unwrap_or_else(|_| Err(gone()))
     }
 
-    fn tell(&self, what: impl FnOnce(&mut Told)) {
-        what(&mut lock(&self.shared.told));
-        self.shared.poke_keeper();
+    fn notify(&self, what: impl FnOnce(&mut Told)) {
+        what(&mut lock(&self.shared.notified));
+        self.shared.poke_membership_thread();
     }
 }
 
@@ -470,9 +475,9 @@ impl Drop for GroupSession {
         let Some(thread) = self.thread.take() else {
             return;
         };
-        self.tell(|told| {
-            told.interrupted = true;
-            told.ended = Some(End {
+        self.notify(|notified| {
+            notified.interrupted = true;
+            notified.ended = Some(End {
                 good: false,
                 exits_0: false,
             });
@@ -486,16 +491,16 @@ impl Shared {
     /// Answers all that wait for a commit.
     fn answer(&self, commits: Vec<Arc<Ticket>>, outcome: &Result<()>) {
         // Under the lock: who is about to wait has looked, or will be woken.
-        let told = lock(&self.told);
+        let notified = lock(&self.notified);
         for ticket in commits {
             *lock(&ticket.0) = Some(outcome.clone());
         }
-        drop(told);
+        drop(notified);
         self.replied.notify_all();
     }
 
     fn take_commits(&self) -> Vec<Arc<Ticket>> {
-        std::mem::take(&mut lock(&self.told).commits)
+        std::mem::take(&mut lock(&self.notified).commits)
     }
 
     fn seen_is_current(&self) -> bool {
@@ -518,7 +523,7 @@ impl Shared {
         (self.wake_caller)();
     }
 
-    fn poke_keeper(&self) {
+    fn poke_membership_thread(&self) {
         // A full socket pokes as well.
         let _ = (&self.poke).write(&[1]);
     }

@@ -267,15 +267,15 @@ impl Ledger {
         self.lock().acknowledged
     }
 
-    /// Takes the receipts that wait; waits for some up to `patience`.
-    pub fn receipts(&self, patience: Duration) -> Vec<Receipt> {
+    /// Takes the receipts that wait; waits for some up to `timeout`.
+    pub fn receipts(&self, timeout: Duration) -> Vec<Receipt> {
         let mut state = self.lock();
-        if !patience.is_zero() {
+        if !timeout.is_zero() {
             let none_yet =
                 |state: &mut State| state.receipts.is_empty() && !state.ended && !self.has_failed();
             state = self
                 .changed
-                .wait_timeout_while(state, patience, none_yet)
+                .wait_timeout_while(state, timeout, none_yet)
                 .map_or_else(|e| e.into_inner().0, |(state, _)| state);
         }
         std::mem::take(&mut state.receipts).into()
@@ -344,10 +344,11 @@ mod tests {
         }
     }
 
-    fn told(ledger: &Ledger) -> Vec<(PartitionId, u64, i64, u64)> {
+    fn notified(ledger: &Ledger) -> Vec<(PartitionId, u64, i64, u64)> {
         let receipts = ledger.receipts(Duration::ZERO);
-        let told = receipts.iter();
-        told.map(|r| (r.partition, r.sequence, r.base_offset, r.count))
+        let notified = receipts.iter();
+        notified
+            .map(|r| (r.partition, r.sequence, r.base_offset, r.count))
             .collect()
     }
 
@@ -359,7 +360,7 @@ mod tests {
         let other = ledger.enter(batch(1, 5, 1)).expect("entered");
         ledger.fail(Error::new(Kind::Unknown, "a sync failed"));
         ledger.acknowledge([(second, at(7, 3)), (other, at(0, 1))]);
-        assert_eq!(told(&ledger), [(1, 0, 0, 1)]);
+        assert_eq!(notified(&ledger), [(1, 0, 0, 1)]);
         assert_eq!(ledger.first_unacknowledged(), Some(0));
         assert_eq!(ledger.acknowledged(), 1);
         assert!(ledger.wait_for_all().is_err());
@@ -375,10 +376,10 @@ mod tests {
         let rest = head.split_off(1);
         ledger.acknowledge([(second, at(9, 1))]);
         ledger.acknowledge([(head, at(3, 1))]);
-        assert_eq!(told(&ledger), [(0, 0, 3, 1)]);
+        assert_eq!(notified(&ledger), [(0, 0, 3, 1)]);
         assert_eq!(ledger.first_unacknowledged(), Some(0));
         ledger.acknowledge([(rest, at(5, 3))]);
-        assert_eq!(told(&ledger), [(0, 1, 5, 3), (0, 4, 9, 1)]);
+        assert_eq!(notified(&ledger), [(0, 1, 5, 3), (0, 4, 9, 1)]);
         assert_eq!(ledger.first_unacknowledged(), None);
         ledger.wait_for_all().expect("all of it");
     }
@@ -390,9 +391,9 @@ mod tests {
             let ticket = ledger.enter(batch(0, n, 1)).expect("entered");
             ledger.acknowledge([(ticket, at(n as i64, 1))]);
         }
-        let told = told(&ledger);
-        assert_eq!(told.len(), RECEIPTS_MAX);
-        assert_eq!(told.first().map(|one| one.1), Some(10));
+        let notified = notified(&ledger);
+        assert_eq!(notified.len(), RECEIPTS_MAX);
+        assert_eq!(notified.first().map(|one| one.1), Some(10));
         assert_eq!(ledger.acknowledged(), RECEIPTS_MAX as u64 + 10);
     }
 

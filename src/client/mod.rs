@@ -36,7 +36,7 @@ pub use group_session::{
 pub use position::Position;
 pub use producer::Producer;
 pub use producer_options::{
-    Acks, Keyless, Onlooker, ProducerOptions, ProducerRecord, Receipt, Sent,
+    Acks, Keyless, Observer, ProducerOptions, ProducerRecord, Receipt, Sent,
 };
 pub use read_from::{Chooser, ReadFrom};
 pub use reassignment::{PlannedReassignment, ReassignmentDescription};

@@ -14,7 +14,7 @@ use crate::types::TopicPartition;
 /// Between two tries.
 const TRY_INTERVAL: Duration = Duration::from_millis(5);
 /// How long a reader tries.
-const READER_PATIENCE: Duration = Duration::from_secs(10);
+const READER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Opens a partition for appends; tries for up to `timeout`, until `failed`.
 ///
@@ -28,12 +28,12 @@ pub(super) fn open_writer(
 ) -> Result<PartitionWriter> {
     retry(store, tp, timeout, failed, || {
         let topic = TopicHandle::open(store, &tp.topic)?;
-        let patience = if topic.partition(tp.partition)?.replicas.len() > 1 {
-            replicated::lock_patience(timeout)
+        let lock_timeout = if topic.partition(tp.partition)?.replicas.len() > 1 {
+            replicated::lock_timeout(timeout)
         } else {
             timeout
         };
-        PartitionWriter::open(store, tp, patience)
+        PartitionWriter::open(store, tp, lock_timeout)
     })
 }
 
@@ -43,7 +43,7 @@ pub(super) fn open_writer(
 /// As [`PartitionReader::open`].
 pub(super) fn open_reader(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<PartitionReader> {
     let never = || false;
-    retry(store, tp, READER_PATIENCE, &never, || {
+    retry(store, tp, READER_TIMEOUT, &never, || {
         PartitionReader::open(store, tp)
     })
 }

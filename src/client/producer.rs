@@ -14,7 +14,7 @@ use crate::store::StoreDir;
 use crate::types::{Timestamp, TopicName};
 
 /// Between two looks of the timer, at least.
-const LOOK_INTERVAL: Duration = Duration::from_millis(1);
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Sends records to one topic. A record is handed on once its batch is full, or
 /// [`ProducerOptions::linger`] after the batch was begun; which records are acknowledged, the receipts
@@ -50,12 +50,12 @@ impl Timed {
     fn keep_time(&self) {
         while !self.closed.load(Ordering::Acquire) {
             let wait = match self.producer.try_lock() {
-                Err(_) => Some(LOOK_INTERVAL),
+                Err(_) => Some(POLL_INTERVAL),
                 Ok(mut producer) => {
-                    let wait = match producer.hand_on_in_time(LOOK_INTERVAL) {
+                    let wait = match producer.hand_on_in_time(POLL_INTERVAL) {
                         // The caller's next call tells.
                         Err(_) if producer.has_failed() => None,
-                        Err(_) => Some(LOOK_INTERVAL),
+                        Err(_) => Some(POLL_INTERVAL),
                         Ok(wait) => wait,
                     };
                     // Under the lock: the next record finds it so.
@@ -182,11 +182,11 @@ impl Producer {
         self.timed.lock().hand_on()
     }
 
-    /// What was acknowledged since this was last asked; waits up to `patience` if nothing was. Some
+    /// What was acknowledged since this was last asked; waits up to `timeout` if nothing was. Some
     /// 65,000 receipts wait to be taken; beyond that the oldest are dropped, though
     /// [`Producer::acknowledged`] counts them.
-    pub fn receipts(&mut self, patience: Duration) -> Vec<Receipt> {
-        self.ledger.receipts(patience)
+    pub fn receipts(&mut self, timeout: Duration) -> Vec<Receipt> {
+        self.ledger.receipts(timeout)
     }
 
     /// Whether a failure has ended the delivery: nothing more will be stored.
@@ -207,8 +207,8 @@ impl Producer {
     ///
     /// # Errors
     /// [`crate::error::Kind::UnknownTopic`] if the topic is gone.
-    pub fn look_for_partitions(&mut self) -> Result<()> {
-        self.timed.lock().look_for_partitions()
+    pub fn refresh_partitions(&mut self) -> Result<()> {
+        self.timed.lock().refresh_partitions()
     }
 
     /// Hands on everything, waits until all of it is acknowledged (and synced, where the topic's

@@ -76,7 +76,7 @@ impl Keyless {
 }
 
 /// Who looks on while a delivery has to wait for replicas.
-pub trait Onlooker: Send + Sync + fmt::Debug {
+pub trait Observer: Send + Sync + fmt::Debug {
     /// Whether to give up: what is not appended is not any more, what is has a moment left to be
     /// acknowledged.
     fn gives_up(&self) -> bool;
@@ -107,7 +107,7 @@ pub struct ProducerOptions {
     /// Where records without a key go.
     pub keyless: Keyless,
     /// Who looks on, if anyone does.
-    pub onlooker: Option<Arc<dyn Onlooker>>,
+    pub observer: Option<Arc<dyn Observer>>,
 }
 
 impl Default for ProducerOptions {
@@ -122,7 +122,7 @@ impl Default for ProducerOptions {
             building_bytes_max: 8 << 20,
             partitioner: Partitioner::Murmur2,
             keyless: Keyless::RoundRobin,
-            onlooker: None,
+            observer: None,
         }
     }
 }

@@ -92,7 +92,7 @@ impl Admin {
             .iter()
             .map(|planned| (planned.tp.clone(), planned.to.clone()))
             .collect();
-        lifecycle::start_reassignment(self.store(), &changes, throttle, self.patience()).map(drop)
+        lifecycle::start_reassignment(self.store(), &changes, throttle, self.timeout()).map(drop)
     }
 
     /// Takes reassignments back, all or none; which.
@@ -101,7 +101,7 @@ impl Admin {
     /// As [`store::cancel_reassignment`].
     pub fn cancel_reassignments(&self, scopes: &[Scope]) -> Result<Vec<TopicPartition>> {
         let cancelled = self.reassigning(scopes)?;
-        lifecycle::cancel_reassignment(self.store(), &cancelled, self.patience())?;
+        lifecycle::cancel_reassignment(self.store(), &cancelled, self.timeout())?;
         Ok(cancelled)
     }
 

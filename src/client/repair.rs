@@ -34,7 +34,7 @@ impl Admin {
                 return Err(e);
             }
         }
-        PartitionWriter::open(self.store(), tp, self.patience())?.repair()
+        PartitionWriter::open(self.store(), tp, self.timeout())?.repair()
     }
 }
 
@@ -50,10 +50,10 @@ impl Verified {
 }
 
 /// Why the repair of a replica would cost records that another replica of the partition has, or that
-/// this one has and the leader does not. `looked` are looks at replicas, of other partitions too.
-pub fn refused(damaged: &Verified, looked: &[&Verified]) -> Option<Error> {
+/// this one has and the leader does not. `observed` are looks at replicas, of other partitions too.
+pub fn refused(damaged: &Verified, observed: &[&Verified]) -> Option<Error> {
     if damaged.follows {
-        let mut leaders = looked.iter().filter(|other| !other.follows);
+        let mut leaders = observed.iter().filter(|other| !other.follows);
         let leader = leaders.find(|l| l.may_lose() && damaged.has_more_than(l))?;
         let text = format!(
             "{} on broker {} is not recreated from its leader, broker {}: the leader's log is \
@@ -66,7 +66,7 @@ pub fn refused(damaged: &Verified, looked: &[&Verified]) -> Option<Error> {
     if !damaged.may_lose() {
         return None;
     }
-    let best = best_other(damaged, looked)?;
+    let best = best_other(damaged, observed)?;
     let (tp, leader, other) = (&damaged.tp, damaged.broker, best.broker);
     let text = format!(
         "{tp} is not repaired: its leader, broker {leader}, would end at offset {}, and so would broker \
@@ -89,8 +89,8 @@ pub fn refused(damaged: &Verified, looked: &[&Verified]) -> Option<Error> {
 }
 
 /// The replica that has more than the repair of a leader's would leave, and most.
-fn best_other<'a>(damaged: &Verified, looked: &[&'a Verified]) -> Option<&'a Verified> {
-    let more = looked.iter().copied().filter(|other| {
+fn best_other<'a>(damaged: &Verified, observed: &[&'a Verified]) -> Option<&'a Verified> {
+    let more = observed.iter().copied().filter(|other| {
         // One that is offline cannot lead.
         other.offline.is_none() && other.has_more_than(damaged)
     });
@@ -105,7 +105,7 @@ mod tests {
     use crate::partition::Offline;
     use crate::types::TopicName;
 
-    fn look(broker: i32, sound: Option<(LeaderEpoch, Offset)>, log_end: Offset) -> Verified {
+    fn observe(broker: i32, sound: Option<(LeaderEpoch, Offset)>, log_end: Offset) -> Verified {
         Verified {
             tp: TopicPartition::new(TopicName::new("t").expect("a name"), 0),
             broker,
@@ -130,28 +130,28 @@ mod tests {
         for (leader, other, is_refused) in [
             // All of it is there, or as much as the other has.
             (
-                look(1, Some((3, 100)), 100),
-                look(2, Some((3, 150)), 150),
+                observe(1, Some((3, 100)), 100),
+                observe(2, Some((3, 150)), 150),
                 false,
             ),
             (
-                look(1, Some((3, 60)), 100),
-                look(2, Some((3, 60)), 60),
+                observe(1, Some((3, 60)), 100),
+                observe(2, Some((3, 60)), 60),
                 false,
             ),
-            (look(1, Some((3, 60)), 100), look(2, None, 0), false),
+            (observe(1, Some((3, 60)), 100), observe(2, None, 0), false),
             // More of an epoch that this leader's log is beyond.
             (
-                look(1, Some((3, 60)), 100),
-                look(2, Some((2, 90)), 90),
+                observe(1, Some((3, 60)), 100),
+                observe(2, Some((2, 90)), 90),
                 false,
             ),
             (
-                look(1, Some((3, 60)), 100),
-                look(2, Some((3, 61)), 61),
+                observe(1, Some((3, 60)), 100),
+                observe(2, Some((3, 61)), 61),
                 true,
             ),
-            (look(1, None, 100), look(2, Some((0, 1)), 1), true),
+            (observe(1, None, 100), observe(2, Some((0, 1)), 1), true),
         ] {
             let e = refusal(&leader, &other);
             assert_eq!(e.is_some(), is_refused, "{leader:?} {other:?}");
@@ -160,9 +160,9 @@ mod tests {
         }
         let lost = Verified {
             page_lost: true,
-            ..look(1, Some((3, 60)), 60)
+            ..observe(1, Some((3, 60)), 60)
         };
-        let mut other = look(2, Some((3, 61)), 61);
+        let mut other = observe(2, Some((3, 61)), 61);
         assert!(refusal(&lost, &other).is_some());
         other.offline = Some(Offline::SyncFailed);
         assert!(refusal(&lost, &other).is_none(), "it cannot lead");

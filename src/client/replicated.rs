@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use super::enough_replicas::check_replicas;
 use super::ledger::Ticket;
-use super::producer_options::{Acks, Onlooker, ProducerOptions};
+use super::producer_options::{Acks, Observer, ProducerOptions};
 use crate::error::{Error, Kind, Result};
 use crate::log::LeaderEpochs;
 use crate::partition::{Appended, PartitionWriter, StatePage};
@@ -38,7 +38,7 @@ const TELL_AFTER: Duration = Duration::from_secs(1);
 /// How often leadership may move within one append.
 const RESOLVES: u32 = 16;
 /// How long a lock is waited for before the partition is reported.
-const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) use waiting::wait_all;
 
@@ -49,7 +49,7 @@ pub(super) struct Replicated {
     topic: TopicName,
     acks: Acks,
     timeout: Duration,
-    onlooker: Option<Arc<dyn Onlooker>>,
+    observer: Option<Arc<dyn Observer>>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -57,7 +57,7 @@ pub(super) struct Replicated {
 #[derive(Debug, Default)]
 struct State {
     /// Of the partitions that have anything under way: what is idle has no lane.
-    lanes: BTreeMap<PartitionId, Lane>,
+    in_flight_all: BTreeMap<PartitionId, InFlightBatches>,
     /// Those of them where another epoch has begun: the appending thread has to ask for what is under
     /// way, and until it has, nothing of it is acknowledged.
     moved: BTreeSet<PartitionId>,
@@ -68,7 +68,7 @@ struct State {
 }
 
 #[derive(Debug)]
-struct Lane {
+struct InFlightBatches {
     /// The epoch of which it is known that all that is under way is in it.
     epoch: LeaderEpoch,
     under_way: VecDeque<UnderWay>,
@@ -78,9 +78,9 @@ struct Lane {
 
 impl State {
     /// Ends a lane, whose batches were acknowledged or are given up.
-    fn end(&mut self, partition: PartitionId) -> Option<Lane> {
+    fn end(&mut self, partition: PartitionId) -> Option<InFlightBatches> {
         self.moved.remove(&partition);
-        self.lanes.remove(&partition)
+        self.in_flight_all.remove(&partition)
     }
 }
 
@@ -102,7 +102,7 @@ impl Replicated {
             topic,
             acks: options.acks,
             timeout: options.timeout,
-            onlooker: options.onlooker.clone(),
+            observer: options.observer.clone(),
             state: Mutex::default(),
             changed: Condvar::new(),
         }
@@ -122,12 +122,12 @@ impl Replicated {
     }
 
     fn gives_up(&self) -> bool {
-        self.onlooker.as_ref().is_some_and(|o| o.gives_up())
+        self.observer.as_ref().is_some_and(|o| o.gives_up())
     }
 
     /// Whether anything is under way.
     pub fn is_idle(&self) -> bool {
-        self.lock().lanes.is_empty()
+        self.lock().in_flight_all.is_empty()
     }
 
     /// Nothing more comes: the waiting thread ends once nothing is under way.
@@ -140,9 +140,12 @@ impl Replicated {
     fn wait_for_room(&self, failed: &dyn Fn() -> bool) {
         let state = self.lock();
         let is_full = |state: &mut State| state.bytes >= UNDER_WAY_BYTES_MAX && !failed();
-        let patience = Duration::from_millis(5);
+        let lock_timeout = Duration::from_millis(5);
         // Short: an epoch that moved has to be asked for by the thread that waits here.
-        drop(self.changed.wait_timeout_while(state, patience, is_full));
+        drop(
+            self.changed
+                .wait_timeout_while(state, lock_timeout, is_full),
+        );
     }
 
     fn is_full(&self) -> bool {
@@ -156,7 +159,10 @@ impl Replicated {
 
     /// The epoch of what is under way, if anything is.
     fn epoch_under_way(&self, partition: PartitionId) -> Option<LeaderEpoch> {
-        self.lock().lanes.get(&partition).map(|lane| lane.epoch)
+        self.lock()
+            .in_flight_all
+            .get(&partition)
+            .map(|in_flight| in_flight.epoch)
     }
 
     /// A buffer that once held a batch.
@@ -167,14 +173,14 @@ impl Replicated {
     /// Forgets what is under way of a partition; how many batches that was.
     pub fn give_up(&self, partition: PartitionId) -> usize {
         let mut state = self.lock();
-        let Some(lane) = state.end(partition) else {
+        let Some(in_flight) = state.end(partition) else {
             return 0;
         };
-        let bytes: usize = lane.under_way.iter().map(|one| one.batch.len()).sum();
+        let bytes: usize = in_flight.under_way.iter().map(|one| one.batch.len()).sum();
         state.bytes = state.bytes.saturating_sub(bytes);
         drop(state);
         self.changed.notify_all();
-        lane.under_way.len()
+        in_flight.under_way.len()
     }
 }
 
@@ -183,13 +189,13 @@ impl Replicated {
 pub(super) struct Appending {
     shared: Arc<Replicated>,
     /// The wait that was told of, by when it began.
-    told: Option<Duration>,
+    notified: Option<Duration>,
     liveness: Liveness,
     /// A daemon with a replica lived once: one that is down now may be back within the timeout.
     /// Where none ever did, nothing is to be waited for.
     met_daemon: bool,
     /// Whether that was looked at.
-    looked: bool,
+    observed: bool,
 }
 
 impl Appending {
@@ -197,8 +203,8 @@ impl Appending {
         Appending {
             liveness: Liveness::new(&shared.store),
             met_daemon: false,
-            looked: false,
-            told: None,
+            observed: false,
+            notified: None,
             shared,
         }
     }
@@ -234,12 +240,15 @@ impl Appending {
         let partition = writer.tp().partition;
         let mut state = self.shared.lock();
         state.bytes += batch.len();
-        let lane = state.lanes.entry(partition).or_insert_with(|| Lane {
-            epoch: appended.leader_epoch,
-            under_way: VecDeque::new(),
-            topic_id: writer.topic().meta().topic_id,
-        });
-        lane.under_way.push_back(UnderWay {
+        let in_flight = state
+            .in_flight_all
+            .entry(partition)
+            .or_insert_with(|| InFlightBatches {
+                epoch: appended.leader_epoch,
+                under_way: VecDeque::new(),
+                topic_id: writer.topic().meta().topic_id,
+            });
+        in_flight.under_way.push_back(UnderWay {
             batch,
             ticket,
             names: vec![(appended.leader_epoch, appended.last_offset)],
@@ -278,10 +287,10 @@ impl Appending {
         batch: &mut [u8],
         failed: &dyn Fn() -> bool,
     ) -> Result<Appended> {
-        if !self.looked {
+        if !self.observed {
             let partition = writer.topic().partition(writer.tp().partition)?;
             self.met_daemon = self.liveness.any_alive(partition);
-            self.looked = true;
+            self.observed = true;
         }
         if self.shared.acks == Acks::All {
             check_replicas(writer, &self.liveness)?;
@@ -316,11 +325,11 @@ impl Appending {
             return Err(error);
         }
         if waited >= TELL_AFTER
-            && self.told != Some(started)
-            && let Some(onlooker) = &self.shared.onlooker
+            && self.notified != Some(started)
+            && let Some(observer) = &self.shared.observer
         {
-            self.told = Some(started);
-            onlooker.waits(&error);
+            self.notified = Some(started);
+            observer.waits(&error);
         }
         // A hint: the controller finds out by itself, more slowly.
         let _ = failure_reports::report(&self.shared.store, writer.tp());
@@ -358,16 +367,16 @@ impl Appending {
         // Nobody else changes the lane's order; what is acknowledged meanwhile leaves at its front.
         let mut guard = self.shared.lock();
         let state = &mut *guard;
-        let Some(lane) = state.lanes.get_mut(&partition) else {
+        let Some(in_flight) = state.in_flight_all.get_mut(&partition) else {
             return Ok(());
         };
-        if lane.epoch == epoch {
+        if in_flight.epoch == epoch {
             state.moved.remove(&partition);
             return Ok(());
         }
         // Until it is over, nothing of it is acknowledged.
         state.moved.insert(partition);
-        for one in &mut lane.under_way {
+        for one in &mut in_flight.under_way {
             let is_there = |(began, offset): &(LeaderEpoch, Offset)| {
                 epochs
                     .end_of(*began, page.tail.end)
@@ -387,7 +396,7 @@ impl Appending {
             let name = (one.appended.leader_epoch, one.appended.last_offset);
             one.names.insert(0, name);
         }
-        lane.epoch = epoch;
+        in_flight.epoch = epoch;
         state.moved.remove(&partition);
         Ok(())
     }
@@ -419,6 +428,6 @@ fn unknown(tp: &TopicPartition, why: &str) -> Error {
 }
 
 /// How long an append lock is waited for, of a partition with several replicas.
-pub(super) fn lock_patience(timeout: Duration) -> Duration {
-    timeout.min(LOCK_PATIENCE)
+pub(super) fn lock_timeout(timeout: Duration) -> Duration {
+    timeout.min(LOCK_TIMEOUT)
 }

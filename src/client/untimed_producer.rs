@@ -194,7 +194,7 @@ impl UntimedProducer {
                 .sum::<usize>();
         if bytes > self.target.batch_bytes {
             // It may be the reason for which the topic was altered.
-            self.look_for_partitions()?;
+            self.refresh_partitions()?;
         }
         self.make_room(at, bytes)?;
         let mut builder = self.builder(at)?;
@@ -331,11 +331,11 @@ impl UntimedProducer {
         &self.ledger
     }
 
-    /// What was acknowledged since this was last asked; waits up to `patience` if nothing was. Some
+    /// What was acknowledged since this was last asked; waits up to `timeout` if nothing was. Some
     /// 65,000 receipts wait to be taken; beyond that the oldest are dropped, though
     /// [`UntimedProducer::acknowledged`] counts them.
-    pub fn receipts(&mut self, patience: Duration) -> Vec<Receipt> {
-        self.ledger.receipts(patience)
+    pub fn receipts(&mut self, timeout: Duration) -> Vec<Receipt> {
+        self.ledger.receipts(timeout)
     }
 
     /// The number (from 0, in the order of sending) of the first record that is not acknowledged;
@@ -402,7 +402,7 @@ impl UntimedProducer {
     fn explicit(&mut self, partition: PartitionId) -> Result<usize> {
         let at = usize::try_from(partition).unwrap_or(usize::MAX);
         if at >= self.slots.len() {
-            self.look_for_partitions()?;
+            self.refresh_partitions()?;
             if at >= self.slots.len() {
                 return Err(self
                     .target
@@ -439,7 +439,7 @@ impl UntimedProducer {
         let room = self.target.batch_bytes;
         let built = self.slots.get(at).and_then(|slot| slot.builder.as_ref());
         match built.map_or(0, |b| if b.is_empty() { 0 } else { b.len_bytes() }) {
-            0 if self.knows_newer_topic() => self.look_for_partitions(),
+            0 if self.knows_newer_topic() => self.refresh_partitions(),
             0 => Ok(()),
             built if built + bytes > room => self.dispatch(at),
             _ => Ok(()),
@@ -517,7 +517,7 @@ impl UntimedProducer {
         if self.knows_newer_topic() || now - self.checked >= METADATA_INTERVAL {
             self.checked = now;
             // The batch is handed on: what becomes of it, the delivery tells.
-            let _ = self.look_for_partitions();
+            let _ = self.refresh_partitions();
         }
     }
 
@@ -540,14 +540,14 @@ impl UntimedProducer {
     ///
     /// # Errors
     /// [`Kind::UnknownTopic`] if the topic is gone.
-    pub fn look_for_partitions(&mut self) -> Result<()> {
-        match self.look() {
+    pub fn refresh_partitions(&mut self) -> Result<()> {
+        match self.observe() {
             Err(e) if e.kind() != Kind::UnknownTopic => Ok(()),
-            looked => looked,
+            observed => observed,
         }
     }
 
-    fn look(&mut self) -> Result<()> {
+    fn observe(&mut self) -> Result<()> {
         if self.target.topic().is_current()? {
             return Ok(());
         }

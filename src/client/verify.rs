@@ -94,7 +94,7 @@ impl Admin {
             }
         })?;
         if let Ok(reader) = PartitionReader::open_at(self.store(), tp, broker) {
-            reader.take_in_unshown(self.patience())?;
+            reader.take_in_unshown(self.timeout())?;
         }
         let dir = &**replica.dir();
         // A log that is repaired while it is looked at is looked at again.
@@ -240,16 +240,16 @@ impl Admin {
             let text = format!("broker {broker} holds no replica of {tp} any more");
             return Err(Error::new(Kind::Fenced, text).cure("try again"));
         };
-        lifecycle::replace_replica(self.store(), tp, broker, uuid, self.patience())
+        lifecycle::replace_replica(self.store(), tp, broker, uuid, self.timeout())
     }
 }
 
 /// How long a look behind the indexes waits for the append lock. Where a writer keeps it for
 /// longer, nobody can tell its unpublished entries from junk, and nothing is said.
-const LOOK_PATIENCE: Duration = Duration::from_millis(20);
+const LOOK_TIMEOUT: Duration = Duration::from_millis(20);
 
 fn behind_indexes(replica: &Replica, findings: &mut Vec<Finding>) -> Result<()> {
-    let Ok(held) = replica.lock(LOOK_PATIENCE) else {
+    let Ok(held) = replica.lock(LOOK_TIMEOUT) else {
         return Ok(());
     };
     match held.page()? {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::controller::{
     ControlLoop, Election, LeadershipTransfer, Me, Progress, Terms, Witness, leaders, move_leaders,
-    moves_away, tell_moves,
+    moves_away, notify_moves,
 };
 use super::maintenance::{LogManager, Sweeper};
 use super::membership::{BrokerOptions, Registration};
@@ -20,13 +20,13 @@ use crate::store::StoreDir;
 use crate::types::{BrokerId, TopicPartition};
 
 /// How long the fenced lock is waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two looks at the roles: at most two wake-ups a second.
 const TICK: Duration = Duration::from_millis(500);
 /// How long moving leadership away may come no further at the end. Then the directory leads on.
 const HAND_OVER: Duration = Duration::from_secs(30);
 /// Between two words on how far that is, and between two looks at the partitions meanwhile.
-const HAND_OVER_TOLD: Duration = Duration::from_secs(5);
+const HAND_OVER_NOTIFIED: Duration = Duration::from_secs(5);
 const HAND_OVER_TENDED: Duration = Duration::from_millis(200);
 
 /// The daemon does all that it is there for.
@@ -60,7 +60,7 @@ pub struct Daemon {
     store: Arc<StoreDir>,
     registration: Registration,
     me: Me,
-    caretaker: LogManager,
+    log_manager: LogManager,
 }
 
 impl Daemon {
@@ -70,7 +70,7 @@ impl Daemon {
     /// [`crate::error::Kind::BrokerState`] naming the daemon that runs already, or saying why the
     /// log directory cannot be this broker's.
     pub fn start(store: &Arc<StoreDir>, broker: BrokerId, options: &BrokerOptions) -> Result<Self> {
-        let registration = Registration::start(store, broker, options, PATIENCE)?;
+        let registration = Registration::start(store, broker, options, TIMEOUT)?;
         let me = Me {
             broker_id: broker,
             incarnation: registration.file().incarnation,
@@ -79,7 +79,7 @@ impl Daemon {
             store: Arc::clone(store),
             registration,
             me,
-            caretaker: LogManager::new(store, broker, new_watcher(&**store.disk())),
+            log_manager: LogManager::new(store, broker, new_watcher(&**store.disk())),
         })
     }
 
@@ -94,7 +94,7 @@ impl Daemon {
     }
 
     /// Runs until asked to stop. `ready` is called once, when the partitions are in order and the
-    /// role is known; `tell` with whatever is to be told.
+    /// role is known; `notify` with whatever is to be told.
     ///
     /// # Errors
     /// What keeps it from going on. Troubles of one partition do not.
@@ -102,16 +102,16 @@ impl Daemon {
         mut self,
         stop: &Stop<'_>,
         ready: &mut dyn FnMut(Ready) -> Result<()>,
-        tell: &mut dyn FnMut(Notice),
+        notify: &mut dyn FnMut(Notice),
     ) -> Result<()> {
-        let election = Election::new(&self.store, self.me, PATIENCE);
+        let election = Election::new(&self.store, self.me, TIMEOUT);
         let control = ControlLoop::start(&self.store, self.me, election)?;
         let role = control.first_role();
-        control.tell(tell);
+        control.notify(notify);
         let mut fetchers = Fetchers::start(&self.store, self.me.broker_id)?;
-        self.refresh(&mut fetchers, tell);
+        self.refresh(&mut fetchers, notify);
         // After a reboot this recovers every log, a power cut's losses included.
-        self.caretaker.tend(&Wake::Anything, tell);
+        self.log_manager.tend(&Wake::Anything, notify);
         let mut sweeper = Sweeper::start(&self.store, self.me.broker_id)?;
         ready(Ready {
             broker_id: self.me.broker_id,
@@ -119,14 +119,14 @@ impl Daemon {
         })?;
         let mut tick = self.now() + TICK;
         while !(stop.asked)() {
-            let next = self.caretaker.due().map_or(tick, |due| due.min(tick));
+            let next = self.log_manager.due().map_or(tick, |due| due.min(tick));
             let timeout = next.saturating_sub(self.now());
-            let wake = self.caretaker.wait(timeout, stop.wake, tell);
-            if self.caretaker.must_refresh(&wake) {
-                self.refresh(&mut fetchers, tell);
+            let wake = self.log_manager.wait(timeout, stop.wake, notify);
+            if self.log_manager.must_refresh(&wake) {
+                self.refresh(&mut fetchers, notify);
                 sweeper.topics_changed();
             }
-            self.caretaker.tend(&wake, tell);
+            self.log_manager.tend(&wake, notify);
             if self.now() >= tick {
                 tick = self.now() + TICK;
                 match self.registration.check() {
@@ -136,33 +136,33 @@ impl Daemon {
                 }
                 control.check()?;
             }
-            control.tell(tell);
-            fetchers.told().for_each(&mut *tell);
-            sweeper.told().for_each(&mut *tell);
+            control.notify(notify);
+            fetchers.notified().for_each(&mut *notify);
+            sweeper.notified().for_each(&mut *notify);
         }
         sweeper.end();
-        self.hand_over(tell);
+        self.hand_over(notify);
         drop(fetchers);
-        self.caretaker.finish(tell);
-        control.stop(tell)?;
-        self.registration.end(PATIENCE)
+        self.log_manager.finish(notify);
+        control.stop(notify)?;
+        self.registration.end(TIMEOUT)
     }
 
     /// Takes up what topics there are now.
-    fn refresh(&mut self, fetchers: &mut Fetchers, tell: &mut dyn FnMut(Notice)) {
-        self.caretaker.refresh(tell);
-        if let Some((followed, changed)) = self.caretaker.followed() {
+    fn refresh(&mut self, fetchers: &mut Fetchers, notify: &mut dyn FnMut(Notice)) {
+        self.log_manager.refresh(notify);
+        if let Some((followed, changed)) = self.log_manager.followed() {
             fetchers.follow(followed, changed);
         }
     }
 
     /// Before its end: moves what it leads to who can lead it, as long as that comes nearer. What
     /// cannot be moved its directory goes on to lead.
-    fn hand_over(&mut self, tell: &mut dyn FnMut(Notice)) {
+    fn hand_over(&mut self, notify: &mut dyn FnMut(Notice)) {
         let moves = match moves_away(&self.store, self.me.broker_id) {
             Ok(moves) if moves.is_empty() => return,
             Ok(moves) => moves,
-            Err(e) => return tell(Notice::Problem(e.at("leadership"))),
+            Err(e) => return notify(Notice::Problem(e.at("leadership"))),
         };
         let now = self.now();
         let terms = Terms {
@@ -172,19 +172,19 @@ impl Daemon {
         };
         let mut seen = HandOver {
             moves: &moves,
-            caretaker: &mut self.caretaker,
+            log_manager: &mut self.log_manager,
             store: &self.store,
-            tell,
+            notify,
             stay: Vec::new(),
             moved: Vec::new(),
-            told: now,
+            notified: now,
             tended: now,
         };
         move_leaders(&self.store, &moves, terms, &mut seen);
-        seen.tell_moved();
+        seen.notify_moved();
         if !seen.stay.is_empty() {
             let names = TopicPartition::first_of(&seen.stay, NOTICES_MAX);
-            tell(Notice::Note(format!(
+            notify(Notice::Note(format!(
                 "could not give away the leadership of {names}: this broker's directory stays the \
                  leader"
             )));
@@ -199,18 +199,18 @@ impl Daemon {
 /// Sees the daemon's leaderships move at its end, and cares for its partitions meanwhile.
 struct HandOver<'a> {
     moves: &'a [LeadershipTransfer],
-    caretaker: &'a mut LogManager,
+    log_manager: &'a mut LogManager,
     store: &'a Arc<StoreDir>,
-    tell: &'a mut dyn FnMut(Notice),
+    notify: &'a mut dyn FnMut(Notice),
     moved: Vec<(LeadershipTransfer, &'static str)>,
     stay: Vec<TopicPartition>,
-    told: Duration,
+    notified: Duration,
     tended: Duration,
 }
 
 impl HandOver<'_> {
-    fn tell_moved(&mut self) {
-        tell_moves(std::mem::take(&mut self.moved), self.tell);
+    fn notify_moved(&mut self) {
+        notify_moves(std::mem::take(&mut self.moved), self.notify);
     }
 }
 
@@ -229,12 +229,12 @@ impl Witness for HandOver<'_> {
         let now = self.store.clock().monotonic();
         if now.saturating_sub(self.tended) >= HAND_OVER_TENDED {
             self.tended = now;
-            self.caretaker.tend(&Wake::Nothing, self.tell);
+            self.log_manager.tend(&Wake::Nothing, self.notify);
         }
-        if now.saturating_sub(self.told) >= HAND_OVER_TOLD {
-            self.told = now;
-            self.tell_moved();
-            (self.tell)(Notice::Note(format!(
+        if now.saturating_sub(self.notified) >= HAND_OVER_NOTIFIED {
+            self.notified = now;
+            self.notify_moved();
+            (self.notify)(Notice::Note(format!(
                 "hands over: {} to go, {} records to be copied",
                 leaders(progress.partitions),
                 progress.records

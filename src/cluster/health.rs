@@ -24,7 +24,7 @@ use crate::types::{BrokerId, TopicPartition};
 /// Partitions that a cure names.
 const NAMED_MAX: usize = 5;
 /// Between two looks at beats.
-const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// What kind of thing is amiss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,11 +123,11 @@ pub fn health(store: &Arc<StoreDir>) -> Result<Health> {
         match topic_file::read_if_there(store, &name) {
             Ok(Some((meta, _))) => metas.push(meta),
             Ok(None) => {}
-            Err(e) => health.add(Trouble::TopicUnreadable, None, None, told(&e)),
+            Err(e) => health.add(Trouble::TopicUnreadable, None, None, notified(&e)),
         }
     }
     brokers(store, &metas, &hung, &mut health)?;
-    let mut looker = SnapshotReader::new(store);
+    let mut reader = SnapshotReader::new(store);
     let (mut willing, mut drained) = (BTreeSet::new(), BTreeSet::new());
     for id in live(store)?.into_keys() {
         // One whose registration cannot be read is told of elsewhere.
@@ -141,7 +141,7 @@ pub fn health(store: &Arc<StoreDir>) -> Result<Health> {
     let lives: BTreeSet<_> = willing.union(&drained).copied().collect();
     willing.retain(|id| !hung.contains(id));
     for meta in &metas {
-        topic(meta, &mut looker, &willing, &lives, &mut health);
+        topic(meta, &mut reader, &willing, &lives, &mut health);
     }
     Ok(health)
 }
@@ -194,8 +194,8 @@ type Beats = Option<(u64, u64)>;
 fn live(store: &StoreDir) -> Result<BTreeMap<BrokerId, Beats>> {
     let mut live = BTreeMap::new();
     for id in store.brokers()? {
-        if let Some(beats) = beats(store, id)? {
-            live.insert(id, beats);
+        if let Some(heartbeats) = heartbeats(store, id)? {
+            live.insert(id, heartbeats);
         }
     }
     Ok(live)
@@ -271,7 +271,7 @@ fn brokers(
             continue;
         }
         if let Err(e) = store.broker_file(id) {
-            health.add(Trouble::BrokerUnreadable, Some(id), None, told(&e));
+            health.add(Trouble::BrokerUnreadable, Some(id), None, notified(&e));
             continue;
         }
         let copies = replicated().filter(|p| holds(p, id)).count();
@@ -315,21 +315,21 @@ fn unusable(store: &StoreDir, id: BrokerId, e: Error, metas: &[Arc<TopicMeta>]) 
         store::refuse_gone(store, id, &path).err()
     });
     let Some(gone) = gone else {
-        return told(&e);
+        return notified(&e);
     };
     let alone = partitions_alone(metas, id);
     if alone.is_empty() {
-        return told(&gone);
+        return notified(&gone);
     }
     let names = TopicPartition::first_of(&alone, NAMED_MAX);
-    told(&gone.cure(format!(
+    notified(&gone.cure(format!(
         "bring it back: no other replica is in sync for {names}; without it, 'mq-broker elect \
          unclean T:P' makes another replica the leader, where there is one, and the records that it lacks are lost"
     )))
 }
 
 /// What a broker's lock shows; `None` if nobody holds it.
-fn beats(store: &StoreDir, id: BrokerId) -> Result<Option<Beats>> {
+fn heartbeats(store: &StoreDir, id: BrokerId) -> Result<Option<Beats>> {
     let dir = match store.broker_dir(id) {
         // Gone since it was listed.
         Err(e) if e.kind() == Kind::BrokerState => return Ok(None),
@@ -344,21 +344,21 @@ fn beats(store: &StoreDir, id: BrokerId) -> Result<Option<Beats>> {
 }
 
 fn is_out_of_descriptors(store: &StoreDir, id: BrokerId) -> bool {
-    let looked = store
+    let observed = store
         .broker_dir(id)
         .and_then(|dir| LivenessLock::probe(&**store.disk(), &*dir, layout::BROKER_LOCK));
-    matches!(looked, Ok(Probe::Held { holder: Some(holder), .. }) if holder.out_of_descriptors)
+    matches!(observed, Ok(Probe::Held { holder: Some(holder), .. }) if holder.out_of_descriptors)
 }
 
 /// Who of those that run does not beat.
 fn hung(store: &StoreDir, live: &BTreeMap<BrokerId, Beats>) -> Result<BTreeSet<BrokerId>> {
     let clock = store.clock();
     let mut still: BTreeMap<BrokerId, Beats> = live.clone();
-    let (mut since, mut looked) = (clock.monotonic(), clock.monotonic());
+    let (mut since, mut observed) = (clock.monotonic(), clock.monotonic());
     loop {
         let mut beaten = Vec::new();
         for (id, before) in &still {
-            if beats(store, *id)? != Some(*before) {
+            if heartbeats(store, *id)? != Some(*before) {
                 beaten.push(*id);
             }
         }
@@ -366,21 +366,21 @@ fn hung(store: &StoreDir, live: &BTreeMap<BrokerId, Beats>) -> Result<BTreeSet<B
             still.remove(&id);
         }
         let now = clock.monotonic();
-        if now.saturating_sub(looked) > BROKER_WATCH_BREAK {
+        if now.saturating_sub(observed) > BROKER_WATCH_BREAK {
             // This watcher slept itself.
             since = now;
         }
-        looked = now;
+        observed = now;
         if still.is_empty() || now.saturating_sub(since) >= BROKER_STOPPED_AFTER {
             return Ok(still.into_keys().collect());
         }
-        clock.sleep(LOOK_INTERVAL);
+        clock.sleep(POLL_INTERVAL);
     }
 }
 
 fn topic(
     meta: &TopicMeta,
-    looker: &mut SnapshotReader<'_>,
+    reader: &mut SnapshotReader<'_>,
     willing: &BTreeSet<BrokerId>,
     lives: &BTreeSet<BrokerId>,
     health: &mut Health,
@@ -388,13 +388,13 @@ fn topic(
     let configs = match meta.configs() {
         Ok(configs) => configs,
         Err(e) => {
-            let text = told(&e.at(&meta.name));
+            let text = notified(&e.at(&meta.name));
             return health.add(Trouble::TopicUnreadable, None, None, text);
         }
     };
     for p in &meta.partitions {
         let tp = &TopicPartition::new(meta.name.clone(), p.partition);
-        if let Some(why) = of_no_use(p, tp, looker, configs.every_message()) {
+        if let Some(why) = of_no_use(p, tp, reader, configs.every_message()) {
             let cure = if_alone(p, tp, &why);
             let text = format!("{tp} is offline: {}{cure}", why.text);
             health.add(Trouble::Offline, Some(p.leader), Some(tp), text);
@@ -432,7 +432,7 @@ fn topic(
         }
         let holders = p.replicas.iter().map(|r| r.broker);
         for id in holders.filter(|id| *id != p.leader) {
-            if looker.is_gone(tp, id) {
+            if reader.is_gone(tp, id) {
                 let text = format!(
                     "{tp}: the directory or page of its replica on broker {id} is gone; \
                      that broker's daemon recreates it"
@@ -485,7 +485,7 @@ fn if_alone(p: &PartitionMeta, tp: &TopicPartition, why: &Unfit) -> String {
 fn of_no_use(
     p: &PartitionMeta,
     tp: &TopicPartition,
-    looker: &mut SnapshotReader<'_>,
+    reader: &mut SnapshotReader<'_>,
     every_message: bool,
 ) -> Option<Unfit> {
     let at = ProbeRequest {
@@ -495,11 +495,11 @@ fn of_no_use(
         brokers: vec![p.leader],
         probe: false,
     };
-    let looked = looker.look(&at, every_message);
+    let observed = reader.observe(&at, every_message);
     let leader = p.leader;
-    let look = looked.replicas.first().map(|(_, look)| look);
-    let is_gone = matches!(look, Some(ReplicaSnapshot::Gone));
-    let why = match look {
+    let observe = observed.replicas.first().map(|(_, observe)| observe);
+    let is_gone = matches!(observe, Some(ReplicaSnapshot::Gone));
+    let why = match observe {
         Some(ReplicaSnapshot::Page(page)) if Some(page.uuid) == p.uuid_of(leader) => return None,
         Some(ReplicaSnapshot::Page(_)) => "another directory stands in its place",
         Some(ReplicaSnapshot::Gone) => "its directory is gone",
@@ -509,8 +509,8 @@ fn of_no_use(
         Some(ReplicaSnapshot::Unreadable) => {
             "its page is damaged; the next read or write recovers it"
         }
-        Some(ReplicaSnapshot::Failed) | None => match looker.trouble.take() {
-            Some(e) => &told(&e),
+        Some(ReplicaSnapshot::Failed) | None => match reader.trouble.take() {
+            Some(e) => &notified(&e),
             None => "it cannot be examined",
         },
     };
@@ -520,7 +520,7 @@ fn of_no_use(
     })
 }
 
-fn told(e: &Error) -> String {
+fn notified(e: &Error) -> String {
     match e.cure_text() {
         Some(cure) => format!("{e} ({cure})"),
         None => e.to_string(),

@@ -21,7 +21,7 @@ const CAUSES_MAX: usize = 16;
 
 impl NotifyOnce {
     /// Whether an error is news; it is none from then on.
-    pub fn is_news(&mut self, place: &str, error: &Error) -> bool {
+    pub fn is_change(&mut self, place: &str, error: &Error) -> bool {
         let number = error.io_source().and_then(std::io::Error::raw_os_error);
         let cause = number.map_or_else(|| Cause::Words(error.to_string()), Cause::System);
         let causes = self.0.entry(place.to_owned()).or_default();
@@ -47,18 +47,18 @@ mod tests {
     use crate::error::Kind;
 
     #[test]
-    fn causes_that_take_turns_are_told_once_each() {
-        let mut told = NotifyOnce::default();
+    fn causes_that_take_turns_are_notified_once_each() {
+        let mut notified = NotifyOnce::default();
         let no_file = || std::io::Error::from_raw_os_error(24);
         let words = |text| Error::new(Kind::Busy, text);
-        assert!(told.is_news("t", &Error::io("open", "a", no_file())));
-        assert!(told.is_news("t", &words("one")));
+        assert!(notified.is_change("t", &Error::io("open", "a", no_file())));
+        assert!(notified.is_change("t", &words("one")));
         for _ in 0..3 {
-            assert!(!told.is_news("t", &Error::io("list", "b", no_file())));
-            assert!(!told.is_news("t", &words("one")));
+            assert!(!notified.is_change("t", &Error::io("list", "b", no_file())));
+            assert!(!notified.is_change("t", &words("one")));
         }
-        assert!(told.is_news("u", &words("one")));
-        told.is_well("t");
-        assert!(told.is_news("t", &words("one")));
+        assert!(notified.is_change("u", &words("one")));
+        notified.is_well("t");
+        assert!(notified.is_change("t", &words("one")));
     }
 }

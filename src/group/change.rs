@@ -49,7 +49,7 @@ pub fn reset(
     group: &str,
     plan: &[CommitEntry],
     dry_run: bool,
-    patience: Duration,
+    timeout: Duration,
     notes: &mut Vec<String>,
 ) -> Result<Vec<OffsetChange>> {
     let mut entries = Vec::with_capacity(plan.len());
@@ -57,7 +57,7 @@ pub fn reset(
         entries.push(check(store, wanted)?);
     }
     if dry_run {
-        let (before, members) = super::describe::look(store, group)?;
+        let (before, members) = super::describe::observe(store, group)?;
         refuse_members(group, &members)?;
         return Ok(changes(plan, &entries, |tp, id| {
             before
@@ -65,7 +65,7 @@ pub fn reset(
                 .and_then(|state| state.committed(&tp.topic, id, tp.partition))
         }));
     }
-    let mut group = Group::open_or_create(store, group, patience)?;
+    let mut group = Group::open_or_create(store, group, timeout)?;
     let held = hold_empty(&mut group, "reset offsets", notes)?;
     let done = changes(plan, &entries, |tp, id| {
         held.state().committed(&tp.topic, id, tp.partition)
@@ -85,10 +85,10 @@ pub fn commit(
     store: &Arc<StoreDir>,
     group: &str,
     plan: &[CommitEntry],
-    patience: Duration,
+    timeout: Duration,
     notes: &mut Vec<String>,
 ) -> Result<Vec<OffsetChange>> {
-    reset(store, group, plan, false, patience, notes)
+    reset(store, group, plan, false, timeout, notes)
 }
 
 /// Deletes a group, also one whose `offsets.log` is missing: its offsets are gone. With `dry_run`
@@ -101,7 +101,7 @@ pub fn delete(
     store: &Arc<StoreDir>,
     group: &str,
     dry_run: bool,
-    patience: Duration,
+    timeout: Duration,
     notes: &mut Vec<String>,
 ) -> Result<()> {
     let dir = directory::open(store, group)?;
@@ -109,21 +109,21 @@ pub fn delete(
         let is_done = if dry_run {
             lost_log::refuse_living(store, group, &dir).map(|()| true)
         } else {
-            lost_log::delete(store, group, &dir, patience)
+            lost_log::delete(store, group, &dir, timeout)
         };
         if is_done? {
             return Ok(());
         }
     }
     if dry_run {
-        let (state, members) = super::describe::look(store, group)?;
+        let (state, members) = super::describe::observe(store, group)?;
         refuse_members(group, &members)?;
         return match state {
             Some(state) if !state.is_deleted() => Ok(()),
             _ => Err(directory::unknown(store, group)),
         };
     }
-    let mut opened = Group::open(store, group, patience)?;
+    let mut opened = Group::open(store, group, timeout)?;
     let held = hold_empty(&mut opened, "delete the group", notes)?;
     if held.state().is_deleted() {
         drop(held);
@@ -146,7 +146,7 @@ pub fn delete_offsets(
     group: &str,
     scopes: &[Scope],
     dry_run: bool,
-    patience: Duration,
+    timeout: Duration,
     notes: &mut Vec<String>,
 ) -> Result<Vec<OffsetChange>> {
     if dry_run {
@@ -159,7 +159,7 @@ pub fn delete_offsets(
             }
             // Where it is damaged nobody can tell who reads what: any member that lives is one.
             Err(e) if e.kind() == Kind::Damaged => {
-                let (_, members) = super::describe::look(store, group)?;
+                let (_, members) = super::describe::observe(store, group)?;
                 refuse_members(group, &members)?;
             }
             Err(e) => return Err(e),
@@ -167,7 +167,7 @@ pub fn delete_offsets(
         let state = super::describe::committed_offsets(store, group)?;
         return doomed(group, &state, scopes).map(|doomed| differences(&state, &doomed));
     }
-    let mut opened = Group::open(store, group, patience)?;
+    let mut opened = Group::open(store, group, timeout)?;
     let mut held = opened.hold("delete offsets")?;
     let file = held.group_file()?;
     notes.extend(held.notes());

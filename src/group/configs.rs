@@ -82,7 +82,7 @@ pub fn alter_configs(
     group: &str,
     set: &BTreeMap<String, String>,
     unset: &[String],
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<Vec<String>> {
     for name in set.keys().chain(unset) {
         check_config_name(name)?;
@@ -91,7 +91,7 @@ pub fn alter_configs(
     let wanted = wanted.transpose()?;
     // One that was deleted, or whose offsets have expired, is made anew by nobody but a member.
     describe::present(store, group)?;
-    let mut opened = Group::open(store, group, patience)?;
+    let mut opened = Group::open(store, group, timeout)?;
     let mut held = opened.hold("alter the group")?;
     let mut file = held.group_file()?;
     if held.state().is_deleted() && held.alive()?.is_empty() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::group_file::{GroupFile, Member, TopicPartitions};
-use super::offset_check::{OffsetCheck, beyond, standing};
+use super::offset_check::{OffsetCheck, beyond, check_offset};
 use super::offsets_log::OffsetsLog;
 use super::offsets_state::OffsetsState;
 use super::{directory, expiry};
@@ -126,7 +126,7 @@ struct GroupSnapshot {
     damage: Option<String>,
 }
 
-fn look_at(store: &Arc<StoreDir>, group: &str) -> Result<GroupSnapshot> {
+fn examine(store: &Arc<StoreDir>, group: &str) -> Result<GroupSnapshot> {
     let dir = directory::open(store, group)?;
     let mut log = OffsetsLog::open_to_read(&dir)?;
     log.refresh()?;
@@ -185,7 +185,7 @@ pub fn summarize(store: &Arc<StoreDir>, group: &str) -> Result<GroupSummary> {
         state,
         notes,
         damage,
-    } = look_at(store, group)?;
+    } = examine(store, group)?;
     let known = damage.is_none();
     Ok(GroupSummary {
         group: group.to_owned(),
@@ -212,7 +212,7 @@ pub fn describe(store: &Arc<StoreDir>, group: &str) -> Result<GroupDescription> 
         state,
         mut notes,
         damage,
-    } = look_at(store, group)?;
+    } = examine(store, group)?;
     let known = damage.is_none();
     let members: Vec<_> = members.iter().map(MemberDescription::from).collect();
     let mut rows: BTreeMap<(TopicName, PartitionId), Option<Uuid>> = BTreeMap::new();
@@ -268,15 +268,15 @@ fn expired(group: &str, minutes: u32) -> Error {
 /// # Errors
 /// [`Kind::UnknownGroup`]; [`Kind::Damaged`].
 pub(super) fn present(store: &Arc<StoreDir>, group: &str) -> Result<OffsetsState> {
-    Ok(look_at(store, group)?.log.state().clone())
+    Ok(examine(store, group)?.log.state().clone())
 }
 
 /// The offsets of a group in which nobody lives; none for one that is not there.
 ///
 /// # Errors
 /// [`Kind::NonEmptyGroup`]; [`Kind::Damaged`].
-pub(super) fn look_empty(store: &Arc<StoreDir>, group: &str) -> Result<OffsetsState> {
-    let (state, members) = look(store, group)?;
+pub(super) fn observe_empty(store: &Arc<StoreDir>, group: &str) -> Result<OffsetsState> {
+    let (state, members) = observe(store, group)?;
     super::living::refuse_members(group, &members)?;
     Ok(state.unwrap_or_default())
 }
@@ -286,11 +286,11 @@ pub(super) fn look_empty(store: &Arc<StoreDir>, group: &str) -> Result<OffsetsSt
 /// # Errors
 /// [`Kind::Damaged`].
 pub fn committed_offsets(store: &Arc<StoreDir>, group: &str) -> Result<OffsetsState> {
-    Ok(look(store, group)?.0.unwrap_or_default())
+    Ok(observe(store, group)?.0.unwrap_or_default())
 }
 
 /// Offsets and living members of a group, as of one look; `None` if it is not there.
-pub(super) fn look(
+pub(super) fn observe(
     store: &Arc<StoreDir>,
     group: &str,
 ) -> Result<(Option<OffsetsState>, Vec<Member>)> {
@@ -364,13 +364,16 @@ fn describe_offset(
     let Some(committed) = committed else {
         return Ok(Some(row));
     };
-    let Ok(stands) = standing(&reader, &page, &committed) else {
+    let Ok(stands) = check_offset(&reader, &page, &committed) else {
         return Ok(Some(row));
     };
     if let OffsetCheck::Beyond(point) = stands {
         row.is_beyond = true;
-        let told = beyond(group, tp, committed.offset, point);
-        notes.push(format!("{told}; {}", told.cure_text().unwrap_or_default()));
+        let notified = beyond(group, tp, committed.offset, point);
+        notes.push(format!(
+            "{notified}; {}",
+            notified.cure_text().unwrap_or_default()
+        ));
     } else {
         let (committed, lag) = unread(committed.offset, start, end);
         row.lag = Some(lag);

@@ -72,7 +72,7 @@ pub fn list_all(store: &StoreDir) -> Result<Vec<String>> {
         .map_err(|e| Error::io("list", groups.path(), e))?;
     let mut names = Vec::new();
     for entry in entries {
-        if entry.kind != EntryKind::Dir || layout::is_unborn_dir(&entry.name) {
+        if entry.kind != EntryKind::Dir || layout::is_staging_dir(&entry.name) {
             continue;
         }
         let Some(name) = layout::parse_group_dir(&entry.name) else {
@@ -112,14 +112,14 @@ pub fn alive(store: &StoreDir, dir: &Arc<dyn Dir>) -> Result<Vec<super::group_fi
 fn create(store: &StoreDir, group: &str) -> Result<()> {
     let groups = store.groups_dir()?;
     let name = layout::group_dir(group)?;
-    let unborn = StagingDir::make(&groups)?;
-    fill(store, &unborn)?;
-    match groups.rename_new(unborn.name(), &name) {
+    let staging = StagingDir::make(&groups)?;
+    fill(store, &staging)?;
+    match groups.rename_new(staging.name(), &name) {
         Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
             return Err(Error::io("make", join(&*groups, &name), e));
         }
         // Put in place, or another maker was quicker and this one goes.
-        _ => drop(unborn),
+        _ => drop(staging),
     }
     groups
         .sync()
@@ -127,8 +127,8 @@ fn create(store: &StoreDir, group: &str) -> Result<()> {
 }
 
 /// Fills the new group's directory and syncs all of it, each directory after what is in it.
-fn fill(store: &StoreDir, unborn: &StagingDir) -> Result<()> {
-    let dir = unborn.dir();
+fn fill(store: &StoreDir, staging: &StagingDir) -> Result<()> {
+    let dir = staging.dir();
     let error = |op, name: &str, e| Error::io(op, join(&**dir, name), e);
     dir.create_dir(layout::MEMBERS_DIR)
         .map_err(|e| error("make", layout::MEMBERS_DIR, e))?;

@@ -65,7 +65,7 @@ pub fn options() -> JoinOptions {
         session_timeout: LONG,
         ends: None,
         began_with: None,
-        patience: LONG,
+        lock_timeout: LONG,
     }
 }
 

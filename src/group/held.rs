@@ -21,7 +21,7 @@ pub struct Group {
     name: String,
     dir: Arc<dyn Dir>,
     lock: FencedLock,
-    patience: Duration,
+    timeout: Duration,
     log: OffsetsLog,
     /// The open log's; opened when it is first needed.
     sync: Option<OffsetsSync>,
@@ -40,21 +40,21 @@ pub struct GroupGuard<'a> {
 }
 
 impl Group {
-    /// Opens a group; `patience` bounds each wait for its lock.
+    /// Opens a group; `timeout` bounds each wait for its lock.
     ///
     /// # Errors
     /// [`Kind::UnknownGroup`], [`Kind::Usage`], [`Kind::Damaged`].
-    pub fn open(store: &Arc<StoreDir>, name: &str, patience: Duration) -> Result<Self> {
-        Group::in_dir(store, name, directory::open(store, name)?, patience)
+    pub fn open(store: &Arc<StoreDir>, name: &str, timeout: Duration) -> Result<Self> {
+        Group::in_dir(store, name, directory::open(store, name)?, timeout)
     }
 
     /// Opens a group, which is made if it is missing.
-    pub fn open_or_create(store: &Arc<StoreDir>, name: &str, patience: Duration) -> Result<Self> {
+    pub fn open_or_create(store: &Arc<StoreDir>, name: &str, timeout: Duration) -> Result<Self> {
         Group::in_dir(
             store,
             name,
             directory::open_or_create(store, name)?,
-            patience,
+            timeout,
         )
     }
 
@@ -62,13 +62,13 @@ impl Group {
         store: &Arc<StoreDir>,
         name: &str,
         dir: Arc<dyn Dir>,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<Self> {
         Ok(Group {
             store: Arc::clone(store),
             name: name.to_owned(),
             lock: FencedLock::of_group(Arc::clone(&dir), Arc::clone(store.clock())),
-            patience,
+            timeout,
             log: OffsetsLog::open(&dir)?,
             dir,
             sync: None,
@@ -131,7 +131,7 @@ impl Group {
     /// # Errors
     /// [`Kind::Busy`] naming the holder, [`Kind::Fenced`] if it was taken over at once.
     pub fn hold(&mut self, purpose: &str) -> Result<GroupGuard<'_>> {
-        let mut guard = self.lock.acquire(purpose, self.patience)?;
+        let mut guard = self.lock.acquire(purpose, self.timeout)?;
         if !self.log.is_current()? {
             self.reopen()?;
         }
@@ -417,12 +417,12 @@ impl Group {
         };
         match synced.map_err(|e| Error::io("sync", join(&*self.dir, layout::OFFSETS_LOG), e))? {
             Synced::Durable => Ok(()),
-            Synced::Unknown => self.write_anew(),
+            Synced::Unknown => self.rewrite(),
         }
     }
 
     /// Has all that was appended written into a new file, by this process or another.
-    fn write_anew(&mut self) -> Result<()> {
+    fn rewrite(&mut self) -> Result<()> {
         self.sync_failed = true;
         drop(self.hold("write the offsets again")?);
         // Who put the new file in place may have died before its name was durable.

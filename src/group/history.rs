@@ -26,7 +26,7 @@ pub fn history(store: &Arc<StoreDir>, group: &str) -> Result<(Vec<Line>, Vec<Str
         // A file that was written anew is not in the order of time, and says some things twice.
         lines = lines.into_iter().flat_map(single).collect();
         lines.sort_by_key(|line| line.time_ms);
-        let mut told = HashSet::new();
+        let mut notified = HashSet::new();
         lines.retain(|line| {
             let Line {
                 n: _,
@@ -36,7 +36,7 @@ pub fn history(store: &Arc<StoreDir>, group: &str) -> Result<(Vec<Line>, Vec<Str
                 epoch: _,
                 entries,
             } = line;
-            told.insert(format!("{time_ms} {kind:?} {member:?} {entries:?}"))
+            notified.insert(format!("{time_ms} {kind:?} {member:?} {entries:?}"))
         });
     }
     lines.retain(|line| match line.kind {
@@ -77,8 +77,8 @@ pub fn findings(store: &Arc<StoreDir>) -> Result<Vec<String>> {
             Ok(log.notes())
         });
         let file = GroupFile::read(&dir, store.boot_id()).map(|_| Vec::new());
-        for looked in [log, file] {
-            match looked {
+        for observed in [log, file] {
+            match observed {
                 Ok(found) => notes.extend(found),
                 Err(e) if matches!(e.kind(), Kind::Damaged | Kind::UnusableStore) => {
                     notes.push(e.to_string());

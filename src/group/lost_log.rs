@@ -30,10 +30,10 @@ pub(super) fn delete(
     store: &Arc<StoreDir>,
     group: &str,
     dir: &Arc<dyn Dir>,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<bool> {
     let lock = FencedLock::of_group(Arc::clone(dir), Arc::clone(store.clock()));
-    let guard = lock.acquire("delete the group", patience)?;
+    let guard = lock.acquire("delete the group", timeout)?;
     if !is_lost(&**dir)? {
         return Ok(false);
     }

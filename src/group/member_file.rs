@@ -48,7 +48,7 @@ pub struct MemberHeartbeat {
 
 /// What another member's file shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sign {
+pub enum HeartbeatReading {
     /// Its process has it locked; the counter of its heartbeats.
     Alive(u64),
     /// Nobody has it locked, or it is gone.
@@ -122,7 +122,7 @@ impl MemberFile {
     }
 
     /// What raises the counter.
-    pub fn heart(&self) -> MemberHeartbeat {
+    pub fn heartbeat(&self) -> MemberHeartbeat {
         MemberHeartbeat {
             file: Arc::clone(&self.file),
             path: self.path.clone(),
@@ -136,7 +136,7 @@ impl MemberHeartbeat {
     ///
     /// # Errors
     /// [`Kind::Io`]: others may take the member for hung.
-    pub fn beat(&self) -> Result<()> {
+    pub fn heartbeat(&self) -> Result<()> {
         let counter = self.counter.fetch_add(1, Ordering::Relaxed) + 1;
         let digits = format!("{counter:0width$}", width = COUNTER_LEN);
         self.file
@@ -147,24 +147,24 @@ impl MemberHeartbeat {
 
 /// Whether the member's process has its file locked.
 pub fn is_alive(dir: &dyn Dir, id: Uuid) -> Result<bool> {
-    Ok(probe(dir, id)? != Sign::Dead)
+    Ok(probe(dir, id)? != HeartbeatReading::Dead)
 }
 
 /// Looks at a member's file, by a shared lock on a descriptor that cannot write: closing it wakes
 /// nobody.
-pub fn probe(dir: &dyn Dir, id: Uuid) -> Result<Sign> {
+pub fn probe(dir: &dyn Dir, id: Uuid) -> Result<HeartbeatReading> {
     let name = layout::member_file(&id);
     let error = |op, e| Error::io(op, join(dir, &name), e);
     let file = match dir.open(&name, Open::Read) {
         Ok(file) => file,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Sign::Dead),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(HeartbeatReading::Dead),
         Err(e) => return Err(error("open", e)),
     };
     let free = file
         .try_lock(LockKind::Shared)
         .map_err(|e| error("lock", e))?;
     if free {
-        return Ok(Sign::Dead);
+        return Ok(HeartbeatReading::Dead);
     }
     let mut digits = [0; COUNTER_LEN];
     let read = file.read_at(&mut digits, 0).map_err(|e| error("read", e))?;
@@ -173,7 +173,7 @@ pub fn probe(dir: &dyn Dir, id: Uuid) -> Result<Sign> {
         .ok()
         .and_then(|text| text.parse().ok())
         .unwrap_or(0);
-    Ok(Sign::Alive(counter))
+    Ok(HeartbeatReading::Alive(counter))
 }
 
 /// The processes of the living members whose files say that they are entered in `group.json`, as

@@ -22,7 +22,7 @@ use std::time::Duration;
 use super::group_file::GroupFile;
 use super::held::{Group, GroupGuard};
 use super::machine::{self, Event};
-use super::member_file::{self, MemberFile, MemberHeartbeat, Sign};
+use super::member_file::{self, HeartbeatReading, MemberFile, MemberHeartbeat};
 use super::offsets_line::LineKind;
 use super::offsets_state::{Committed, OffsetsState};
 use super::state::{GroupState, MemberState};
@@ -32,19 +32,19 @@ use crate::store::{StoreDir, layout};
 use crate::types::{TopicName, TopicPartition, Uuid};
 use effects::put;
 pub use entry::owned_by;
-use entry::{enter, is_news, see_topics};
+use entry::{enter, is_change, see_topics};
 use errors::{refused, with_cure};
 pub use join_options::JoinOptions;
 
 /// Most time between two heartbeats.
-const BEAT_MAX: Duration = Duration::from_secs(3);
+const HEARTBEAT_MAX: Duration = Duration::from_secs(3);
 /// Heartbeats in one session timeout, where that is short.
-const BEATS_IN_SESSION: u32 = 5;
+const HEARTBEATS_IN_SESSION: u32 = 5;
 /// A watcher with a longer gap than this part of the session between two looks slept: it starts
 /// anew.
 const GAP_OF_SESSION: u32 = 3;
 
-/// So many members are looked at every [`BEAT_MAX`], twice as many half as often.
+/// So many members are looked at every [`HEARTBEAT_MAX`], twice as many half as often.
 const WATCHED_OFTEN: u32 = 25;
 
 /// Most often that `group.json` is read, for each member: everybody reads it at each change, so in
@@ -76,9 +76,9 @@ pub struct Membership {
 /// What a watcher last saw of another member.
 #[derive(Debug)]
 struct WatchedMember {
-    sign: Sign,
+    reading: HeartbeatReading,
     since: Duration,
-    looked: Duration,
+    observed: Duration,
 }
 
 /// A member to be removed, and the sign that it showed.
@@ -86,7 +86,7 @@ struct WatchedMember {
 pub struct Suspect {
     /// Who.
     pub id: Uuid,
-    sign: Sign,
+    reading: HeartbeatReading,
 }
 
 impl Membership {
@@ -97,7 +97,7 @@ impl Membership {
     /// for a name that cannot be a group's, or an assignor that the group's members do not use;
     /// [`crate::error::Kind::Damaged`] for a `group.json` that is unreadable while members live.
     pub fn join(store: &Arc<StoreDir>, group: &str, options: &JoinOptions) -> Result<Self> {
-        let mut group = Group::open_or_create(store, group, options.patience)?;
+        let mut group = Group::open_or_create(store, group, options.lock_timeout)?;
         // More often than those who give up and take over: else a rebalance keeps the joins out,
         // and each that comes late makes another.
         group.expect_members(member_file::count(&**group.dir())? / 2);
@@ -153,14 +153,14 @@ impl Membership {
         &self.seen
     }
 
-    /// What raises its heartbeat, due every [`Membership::beat_interval`].
-    pub fn heart(&self) -> MemberHeartbeat {
-        self.file.heart()
+    /// What raises its heartbeat, due every [`Membership::heartbeat_interval`].
+    pub fn heartbeat(&self) -> MemberHeartbeat {
+        self.file.heartbeat()
     }
 
     /// How often a heart beats.
-    pub fn beat_interval(session_timeout: Duration) -> Duration {
-        BEAT_MAX.min(session_timeout / BEATS_IN_SESSION)
+    pub fn heartbeat_interval(session_timeout: Duration) -> Duration {
+        HEARTBEAT_MAX.min(session_timeout / HEARTBEATS_IN_SESSION)
     }
 
     /// What is wrong with the group's files, but no reason to stop.
@@ -294,7 +294,7 @@ impl Membership {
         self.refresh_others()?;
         let seen = see_topics(&self.store, &self.state, None)?;
         self.unreadable = seen.unreadable;
-        if !is_news(&self.state, &seen.topics, &seen.wanted) {
+        if !is_change(&self.state, &seen.topics, &seen.wanted) {
             return Ok(());
         }
         let store = Arc::clone(&self.store);
@@ -326,22 +326,22 @@ impl Membership {
             if *id == own {
                 continue;
             }
-            let sign = member_file::probe(&*dir, *id)?;
+            let reading = member_file::probe(&*dir, *id)?;
             let now = self.store.clock().monotonic();
             let timeout = Duration::from_millis(member.session_timeout_ms);
             let seen = self.watched.entry(*id).or_insert(WatchedMember {
-                sign,
+                reading,
                 since: now,
-                looked: now,
+                observed: now,
             });
-            let slept = now.saturating_sub(seen.looked) > timeout / GAP_OF_SESSION;
-            if seen.sign != sign || slept {
-                (seen.sign, seen.since) = (sign, now);
+            let slept = now.saturating_sub(seen.observed) > timeout / GAP_OF_SESSION;
+            if seen.reading != reading || slept {
+                (seen.reading, seen.since) = (reading, now);
             }
-            seen.looked = now;
-            let dead = sign == Sign::Dead && member.instance_id.is_none();
+            seen.observed = now;
+            let dead = reading == HeartbeatReading::Dead && member.instance_id.is_none();
             if dead || now.saturating_sub(seen.since) >= timeout {
-                suspects.push(Suspect { id: *id, sign });
+                suspects.push(Suspect { id: *id, reading });
             }
         }
         Ok(suspects)
@@ -358,7 +358,7 @@ impl Membership {
             .map(|m| m.session_timeout_ms)
             .min();
         let shortest = Duration::from_millis(shortest.unwrap_or(u64::MAX).max(60));
-        let longest = BEAT_MAX * (1 + members / WATCHED_OFTEN).min(10);
+        let longest = HEARTBEAT_MAX * (1 + members / WATCHED_OFTEN).min(10);
         longest.min(shortest / (2 * GAP_OF_SESSION))
     }
 
@@ -367,8 +367,8 @@ impl Membership {
         let dir = Arc::clone(self.group.dir());
         self.change_or("remove dead members", |state, _| {
             let mut events = Vec::new();
-            for Suspect { id, sign } in suspects {
-                if state.members.contains_key(id) && member_file::probe(&*dir, *id)? == *sign {
+            for Suspect { id, reading } in suspects {
+                if state.members.contains_key(id) && member_file::probe(&*dir, *id)? == *reading {
                     events.push(Event::Remove { id: *id });
                 }
             }

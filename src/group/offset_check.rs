@@ -22,7 +22,7 @@ pub enum OffsetCheck {
 ///
 /// # Errors
 /// What reading the epochs may meet.
-pub fn standing(
+pub fn check_offset(
     reader: &PartitionReader,
     page: &StatePage,
     committed: &Committed,

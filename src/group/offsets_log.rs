@@ -155,7 +155,7 @@ impl OffsetsLog {
             {
                 let end = from + at;
                 let ended = carry.get(begin..end).unwrap_or_default().to_vec();
-                self.judge(&ended, counted);
+                self.assess(&ended, counted);
                 self.position += ended.len() as u64;
                 begin = end;
                 from = end + 1;
@@ -187,7 +187,7 @@ impl OffsetsLog {
     }
 
     /// Takes one line that another follows, its line feed first.
-    fn judge(&mut self, bytes: &[u8], counted: &mut dyn FnMut(&Line)) {
+    fn assess(&mut self, bytes: &[u8], counted: &mut dyn FnMut(&Line)) {
         let (line, text_len) = sound_line(bytes);
         if let Some(line) = &line
             && self.state.take(line)

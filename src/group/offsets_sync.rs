@@ -48,7 +48,7 @@ const TRIES: u32 = 5;
 const NOTE_BYTES: usize = 48;
 const NOTE_AT: u64 = 0;
 /// Where the holder's counter stands.
-const BEAT_AT: u64 = 64;
+const HEARTBEAT_AT: u64 = 64;
 const MAGIC: u32 = u32::from_le_bytes(*b"mqos");
 
 /// What came of a wait for a sync.
@@ -103,7 +103,7 @@ enum Turn {
 struct SyncGuard {
     file: Arc<dyn File>,
     heartbeat: Heartbeat,
-    _gate: SuspendGuard,
+    _suspend: SuspendGuard,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,16 +157,16 @@ impl OffsetsSync {
 
     fn turn(&self, log: &dyn File, end: u64, retry: Duration) -> io::Result<Turn> {
         let clock = self.store.clock();
-        let beat = || heartbeat::read(&*self.file, BEAT_AT);
+        let counter = || heartbeat::read(&*self.file, HEARTBEAT_AT);
         let now = clock.monotonic();
-        let mut watch = SyncWatch::begin(beat(), self.read(log)?, now, LOCK_STOPPED_AFTER);
+        let mut watch = SyncWatch::begin(counter(), self.read(log)?, now, LOCK_STOPPED_AFTER);
         loop {
-            let gate = suspend_guard::enter();
+            let suspend = suspend_guard::enter();
             let locked = self.file.try_lock(LockKind::Exclusive)?;
             let held = locked.then(|| SyncGuard {
                 file: Arc::clone(&self.file),
-                heartbeat: Heartbeat::start(Arc::clone(&self.file), BEAT_AT),
-                _gate: gate,
+                heartbeat: Heartbeat::start(Arc::clone(&self.file), HEARTBEAT_AT),
+                _suspend: suspend,
             });
             if !self.in_place() {
                 return Ok(Turn::NobodyTells);
@@ -178,7 +178,7 @@ impl OffsetsSync {
             if seen.is_some_and(|note| note.durable >= end) {
                 return Ok(Turn::Covered);
             }
-            if let Some(lost) = watch.look(beat(), seen, clock.monotonic()) {
+            if let Some(lost) = watch.observe(counter(), seen, clock.monotonic()) {
                 if lost == HolderLost::Hung {
                     self.note_hung(seen);
                 }

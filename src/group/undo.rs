@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::change::{OffsetChange, differences, hold_empty};
-use super::describe::look_empty;
+use super::describe::observe_empty;
 use super::directory;
 use super::held::Group;
 use super::offsets_line::{Entry, LineKind};
@@ -37,11 +37,11 @@ pub struct Undo {
 /// # Errors
 /// As [`undo`].
 pub fn plan_undo(store: &Arc<StoreDir>, group: &str) -> Result<Undo> {
-    let (state, _) = super::describe::look(store, group)?;
+    let (state, _) = super::describe::observe(store, group)?;
     if state.is_none() {
         return Err(directory::unknown(store, group));
     }
-    let state = look_empty(store, group)?;
+    let state = observe_empty(store, group)?;
     Ok(step(group, &state)?.0)
 }
 
@@ -59,10 +59,10 @@ pub fn undo(
     store: &Arc<StoreDir>,
     group: &str,
     planned: &Undo,
-    patience: Duration,
+    timeout: Duration,
     notes: &mut Vec<String>,
 ) -> Result<Undo> {
-    let mut opened = Group::open(store, group, patience)?;
+    let mut opened = Group::open(store, group, timeout)?;
     let held = hold_empty(&mut opened, "undo a change", notes)?;
     let (undo, entries) = step(group, held.state())?;
     if (undo.kind, undo.time_ms) != (planned.kind, planned.time_ms) {
@@ -104,7 +104,7 @@ pub fn clone_offsets(
     from: &str,
     to: &str,
     dry_run: bool,
-    patience: Duration,
+    timeout: Duration,
     notes: &mut Vec<String>,
 ) -> Result<Vec<OffsetChange>> {
     let source = living(store, super::describe::present(store, from)?)?;
@@ -116,10 +116,10 @@ pub fn clone_offsets(
         .cure("'mq-groups describe' shows what groups have"));
     }
     if dry_run {
-        let before = look_empty(store, to)?;
+        let before = observe_empty(store, to)?;
         return Ok(clone_plan(&before, &source));
     }
-    let mut opened = Group::open_or_create(store, to, patience)?;
+    let mut opened = Group::open_or_create(store, to, timeout)?;
     let held = hold_empty(&mut opened, "clone offsets", notes)?;
     let entries = held.state().difference(&source);
     let done = clone_plan(held.state(), &source);

@@ -75,7 +75,7 @@ impl MadeReplica {
         &self,
         clock: &dyn Clock,
         dir: &str,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<Option<(Arc<dyn File>, StatePage)>> {
         let path = format!("{dir}/{PAGE_FILE}");
         let error =
@@ -87,7 +87,7 @@ impl MadeReplica {
         };
         let started = clock.monotonic();
         while !file.try_lock(LockKind::Exclusive).map_err(error("lock"))? {
-            if clock.monotonic().saturating_sub(started) >= patience {
+            if clock.monotonic().saturating_sub(started) >= timeout {
                 return Ok(None);
             }
             clock.sleep(RETRY);
@@ -98,19 +98,15 @@ impl MadeReplica {
     }
 
     /// Makes it begin with segments that were moved into it. All is synced.
-    pub(crate) fn begin_with(
-        &mut self,
-        clock: &dyn Clock,
-        inherited: &ReusedSegments,
-    ) -> Result<()> {
+    pub(crate) fn begin_with(&mut self, clock: &dyn Clock, reused: &ReusedSegments) -> Result<()> {
         let opened = self.open_dir()?;
-        let (dir, tail) = (&*opened, inherited.tail);
+        let (dir, tail) = (&*opened, reused.tail);
         for kind in [FileKind::Log, FileKind::Index, FileKind::TimeIndex] {
             let name = SegmentFile::new(tail.active, kind).name();
             let made = dir.open(&name, Open::CreateNew);
             made.map_err(|e| Error::io("make", join(dir, &name), e))?;
         }
-        let epochs = inherited.epochs.to_text();
+        let epochs = reused.epochs.to_text();
         replace_small(dir, LeaderEpochs::FILE, epochs.as_bytes())?;
         dir.sync().map_err(|e| Error::io("sync", dir.path(), e))?;
         self.page.tail = tail;

@@ -180,10 +180,10 @@ mod tests {
         drop(first);
         assert!(!is_alive(&store, id).unwrap() && is_alive(&store, second.id()).unwrap());
         let tp = TopicPartition::new(crate::types::TopicName::new("t").unwrap(), 3);
-        let told = at_work(&store, second.id(), &tp).to_string();
+        let notified = at_work(&store, second.id(), &tp).to_string();
         assert!(
-            told.contains("t:3") && told.contains(&std::process::id().to_string()),
-            "{told}"
+            notified.contains("t:3") && notified.contains(&std::process::id().to_string()),
+            "{notified}"
         );
         assert!(second.is_seen().unwrap());
         std::fs::remove_dir_all(path.join(store::MAKERS_DIR)).unwrap();

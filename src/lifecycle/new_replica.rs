@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::made_replica::{MadeReplica, PROBED};
 use super::maker::Maker;
-use super::occupied_place::clear_leftover;
+use super::occupied_place::clear_occupied;
 use super::plan::Plan;
 use super::removal::move_aside;
 use super::strays::named;
@@ -149,7 +149,7 @@ pub(crate) fn make_replicas(
     store: &Arc<StoreDir>,
     logs: &LogDirs,
     mut plans: Vec<Plan>,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<Vec<MadeReplica>> {
     plans.sort_by(|a, b| (&a.tp, a.broker).cmp(&(&b.tp, b.broker)));
     let maker = Arc::new(Maker::begin(store)?);
@@ -158,7 +158,7 @@ pub(crate) fn make_replicas(
         let one = store
             .go_on()
             .and_then(|()| logs.of(plan.broker))
-            .and_then(|logs| make_in(store, logs, (&maker, plan), patience));
+            .and_then(|logs| make_in(store, logs, (&maker, plan), timeout));
         match one {
             Ok(replica) => made.push(replica),
             Err(e) => {
@@ -211,7 +211,7 @@ pub fn make_replica(
     tp: &TopicPartition,
     broker: BrokerId,
     topic_id: Uuid,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<MadeReplica> {
     let plan = Plan {
         tp: tp.clone(),
@@ -224,7 +224,7 @@ pub fn make_replica(
         store,
         &LogDir::open(store, broker)?,
         (&maker, &plan),
-        patience,
+        timeout,
     )
 }
 
@@ -232,7 +232,7 @@ fn make_in(
     store: &Arc<StoreDir>,
     log_dir: &LogDir,
     (maker, plan): (&Arc<Maker>, &Plan),
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<MadeReplica> {
     let tp = &plan.tp;
     let logs = log_dir.dir();
@@ -249,9 +249,9 @@ fn make_in(
             }
         }
         // Somebody's directory stands there: one that is being made, or a leftover.
-        let cleared = store::gather_proofs(store, patience)
-            .and_then(|()| clear_leftover(store, logs, plan, patience));
-        let late = store.clock().monotonic() - started >= patience;
+        let cleared = store::gather_proofs(store, timeout)
+            .and_then(|()| clear_occupied(store, logs, plan, timeout));
+        let late = store.clock().monotonic() - started >= timeout;
         if let Err(e) = cleared {
             remove_dir(&**logs, &aside);
             return Err(e);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::maker;
 use super::plan::Plan;
 use super::removal::{move_aside, move_stray};
-use super::strays::{ReplicaStanding, certain_standing, read_ids};
+use super::strays::{ReplicaStatus, certain_status, read_ids};
 use crate::disk::{Dir, join};
 use crate::error::{Error, Kind, Result};
 use crate::partition::{Offline, PAGE_FILE, Replica, StatePage};
@@ -22,23 +22,23 @@ const MAKER_RETRY: Duration = Duration::from_millis(1);
 ///
 /// # Errors
 /// [`Kind::TopicExists`] if a topic file names it.
-pub(crate) fn clear_leftover(
+pub(crate) fn clear_occupied(
     store: &Arc<StoreDir>,
     logs: &Arc<dyn Dir>,
     plan: &Plan,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<()> {
     let tp = &plan.tp;
     let replica = match Replica::open_in(store, tp, Arc::clone(logs)) {
         Ok(replica) => replica,
         Err(e) if e.kind() == Kind::Fenced => {
-            return clear_without_page(store, logs, plan, patience);
+            return clear_without_page(store, logs, plan, timeout);
         }
         Err(e) => return Err(e),
     };
     let started = store.clock().monotonic();
     let (held, page) = loop {
-        let held = match replica.lock(patience) {
+        let held = match replica.lock(timeout) {
             Ok(held) => held,
             Err(e) if e.kind() == Kind::Fenced => return Ok(()),
             Err(e) => return Err(e),
@@ -58,7 +58,7 @@ pub(crate) fn clear_leftover(
             break (held, page);
         };
         drop(held);
-        if store.clock().monotonic() - started >= patience {
+        if store.clock().monotonic() - started >= timeout {
             return Err(maker::at_work(store, maker, tp));
         }
         store.go_on()?;
@@ -71,15 +71,15 @@ pub(crate) fn clear_leftover(
             .and_then(|ids| Some((ids.topic_id, ids.replica_uuid?))),
     };
     let found = ids
-        .map(|ids| certain_standing(store, &**logs, (tp, patience), page.as_ref(), ids))
+        .map(|ids| certain_status(store, &**logs, (tp, timeout), page.as_ref(), ids))
         .transpose()?;
-    if found == Some(ReplicaStanding::Named) {
+    if found == Some(ReplicaStatus::Named) {
         return Err(exists(&tp.topic));
     }
     if let Some(mut page) = page {
         held.take_offline(&mut page, Offline::Removed)?;
     }
-    if found == Some(ReplicaStanding::Worthless) {
+    if found == Some(ReplicaStatus::Worthless) {
         move_aside(&**logs, tp)
     } else {
         move_stray(&**logs, tp)
@@ -92,11 +92,11 @@ fn clear_without_page(
     store: &Arc<StoreDir>,
     logs: &Arc<dyn Dir>,
     plan: &Plan,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<()> {
     let (tp, name) = (&plan.tp, store::replica_dir(&plan.tp));
     let purpose = "move a directory without a page out of the way";
-    let guard = FencedLock::acquire_store(store, purpose, patience)?;
+    let guard = FencedLock::acquire_store(store, purpose, timeout)?;
     let dir = match logs.open_dir(&name) {
         Ok(dir) => dir,
         // It went: the place is free.
@@ -145,11 +145,11 @@ mod tests {
     use crate::disk::OsDisk;
     use crate::lifecycle::made_replica::MadeReplica;
     use crate::lifecycle::new_replica::{are_in_place, discard, make_replica};
-    use crate::lifecycle::strays::standing;
+    use crate::lifecycle::strays::status;
     use crate::lifecycle::topics::{NewTopic, create_topic, delete_topic};
     use crate::types::{TopicName, TopicPartition};
 
-    const PATIENCE: Duration = Duration::from_millis(200);
+    const TIMEOUT: Duration = Duration::from_millis(200);
 
     struct Place {
         at: tempfile::TempDir,
@@ -190,21 +190,21 @@ mod tests {
 
         /// In the making, of another topic that a topic file does not name.
         fn make(&self, topic: &str) -> MadeReplica {
-            make_replica(&self.store, &tp(topic), 0, Uuid([9; 16]), PATIENCE).unwrap()
+            make_replica(&self.store, &tp(topic), 0, Uuid([9; 16]), TIMEOUT).unwrap()
         }
 
-        fn standing(&self, topic: &str) -> ReplicaStanding {
+        fn status(&self, topic: &str) -> ReplicaStatus {
             let replica = Replica::open(&self.store, &tp(topic), 0).unwrap();
             let page = replica.read_page().unwrap();
             let ids = page.map(|page| (page.topic_id, page.replica_uuid)).unwrap();
             let logs = &**replica.logs();
-            standing(&self.store, logs, &tp(topic), page.as_ref(), ids).unwrap()
+            status(&self.store, logs, &tp(topic), page.as_ref(), ids).unwrap()
         }
     }
 
     fn create(store: &Arc<StoreDir>, topic: &str) -> Result<Uuid> {
         let new = NewTopic::embedded(TopicName::new(topic).unwrap(), 1);
-        Ok(create_topic(store, &new, PATIENCE)?.topic_id)
+        Ok(create_topic(store, &new, TIMEOUT)?.topic_id)
     }
 
     #[test]
@@ -231,18 +231,18 @@ mod tests {
     fn a_living_makers_is_waited_for_and_a_dead_ones_goes() {
         let place = Place::new();
         let made = place.make("u");
-        assert!(matches!(
-            place.standing("u"),
-            ReplicaStanding::InTheMaking(_)
-        ));
-        let told = create(&place.store, "u").unwrap_err();
-        assert_eq!(told.kind(), Kind::Busy, "{told}");
-        assert!(told.to_string().contains("is making the replica"), "{told}");
+        assert!(matches!(place.status("u"), ReplicaStatus::InTheMaking(_)));
+        let notified = create(&place.store, "u").unwrap_err();
+        assert_eq!(notified.kind(), Kind::Busy, "{notified}");
+        assert!(
+            notified.to_string().contains("is making the replica"),
+            "{notified}"
+        );
         drop(made);
-        assert_eq!(place.standing("u"), ReplicaStanding::Worthless);
+        assert_eq!(place.status("u"), ReplicaStatus::Worthless);
         create(&place.store, "u").unwrap();
         assert_eq!(place.logs(), ["t-0", "u-0"]);
-        assert_eq!(place.standing("u"), ReplicaStanding::Named);
+        assert_eq!(place.status("u"), ReplicaStatus::Named);
     }
 
     #[test]
@@ -250,22 +250,19 @@ mod tests {
         let place = Place::new();
         let maker = maker::Maker::begin(&place.store).unwrap();
         let replica = Replica::open(&place.store, &tp("t"), 0).unwrap();
-        let held = replica.lock(PATIENCE).unwrap();
+        let held = replica.lock(TIMEOUT).unwrap();
         let mut page = held.page().unwrap().unwrap();
         page.maker = Some(maker.id());
         held.publish(&mut page).unwrap();
         drop(held);
-        assert!(matches!(
-            place.standing("t"),
-            ReplicaStanding::InTheMaking(_)
-        ));
+        assert!(matches!(place.status("t"), ReplicaStatus::InTheMaking(_)));
         // As a deletion leaves it that is stopped: first on its way, then in place.
         let topic = place.path("topics/t.json");
         let proof = place.path(store::DELETED_DIR);
         std::fs::create_dir_all(&proof).unwrap();
         let proof = proof.join(store::deleted_file(&place.topic_id));
         std::fs::rename(&topic, &proof).unwrap();
-        assert_eq!(place.standing("t"), ReplicaStanding::Worthless);
+        assert_eq!(place.status("t"), ReplicaStatus::Worthless);
         create(&place.store, "t").unwrap();
         assert_eq!(place.logs(), ["t-0"]);
     }
@@ -281,7 +278,7 @@ mod tests {
         // As a deletion leaves it that died before the proof was in place.
         let own = place.path(&lock.unwrap()).join("12345");
         std::fs::create_dir(&own).unwrap();
-        let proof = own.join(store::buried_file(&place.topic_id));
+        let proof = own.join(store::proof_file(&place.topic_id));
         std::fs::rename(place.path("topics/t.json"), proof).unwrap();
         let reported = crate::lifecycle::strays::strays(&place.store, 0).unwrap();
         assert!(reported.is_empty(), "{reported:?}");
@@ -297,7 +294,7 @@ mod tests {
             create(&place.store, "t").unwrap_err().kind(),
             Kind::TopicExists
         );
-        delete_topic(&place.store, &TopicName::new("t").unwrap(), PATIENCE).unwrap();
+        delete_topic(&place.store, &TopicName::new("t").unwrap(), TIMEOUT).unwrap();
         assert!(place.logs().is_empty());
         std::fs::create_dir(place.path("brokers/0/logs/t-0")).unwrap();
         create(&place.store, "t").unwrap();

@@ -42,11 +42,11 @@ pub fn start_reassignment(
     store: &Arc<StoreDir>,
     changes: &[PlannedReplicas],
     throttle: Option<u64>,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<Vec<TopicMeta>> {
     let targets = targets(changes)?;
     for _ in 0..MOVES_MAX {
-        if let Some(changed) = try_start(store, &targets, throttle, patience)? {
+        if let Some(changed) = try_start(store, &targets, throttle, timeout)? {
             return Ok(changed);
         }
     }
@@ -61,9 +61,9 @@ pub fn start_reassignment(
 pub fn cancel_reassignment(
     store: &StoreDir,
     partitions: &[TopicPartition],
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<Vec<TopicMeta>> {
-    let guard = FencedLock::acquire_store(store, "cancel a reassignment", patience)?;
+    let guard = FencedLock::acquire_store(store, "cancel a reassignment", timeout)?;
     let names = names(partitions.iter());
     for name in &names {
         topic_file::read(store, name)?;
@@ -121,7 +121,7 @@ fn try_start(
     store: &Arc<StoreDir>,
     targets: &Targets<'_>,
     throttle: Option<u64>,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<Option<Vec<TopicMeta>>> {
     let names = names(targets.keys().copied());
     let mut before = BTreeMap::new();
@@ -150,7 +150,7 @@ fn try_start(
         }));
     }
     let logs = LogDirs::open(store, plans.iter().map(|plan| plan.broker))?;
-    let made = make_replicas(store, &logs, plans, patience).map_err(|e| {
+    let made = make_replicas(store, &logs, plans, timeout).map_err(|e| {
         // Somebody else's is there by now.
         if e.kind() == Kind::TopicExists {
             changed_meanwhile()
@@ -165,7 +165,7 @@ fn try_start(
     }
     let mut made = by_topic;
     let published = logs.sync().and_then(|()| {
-        let guard = FencedLock::acquire_store(store, "reassign partitions", patience)?;
+        let guard = FencedLock::acquire_store(store, "reassign partitions", timeout)?;
         if !logs.are_current(store)? || !are_in_place(made.values().flatten())? {
             return Ok(None);
         }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::maker;
-use super::strays::{ReplicaStanding, certain_standing, is_retired, read_ids};
+use super::strays::{ReplicaStatus, certain_status, is_retired, read_ids};
 use crate::disk::{Dir, join};
 use crate::error::{Error, Kind, Result};
 use crate::partition::{AppendGuard, Offline, Replica, remove_dir};
@@ -61,7 +61,7 @@ impl<'a> Remover<'a> {
         tp: &TopicPartition,
         topic_id: Uuid,
         uuid: Uuid,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<()> {
         let (store, broker) = (&self.store, self.broker);
         let replica = match Replica::open(store, tp, broker) {
@@ -72,11 +72,11 @@ impl<'a> Remover<'a> {
                 {
                     return Ok(());
                 }
-                return crate::partition::remove_lost(store, tp, broker, topic_id, uuid, patience);
+                return crate::partition::remove_lost(store, tp, broker, topic_id, uuid, timeout);
             }
             Err(e) => return Err(e),
         };
-        let held = match replica.lock(patience) {
+        let held = match replica.lock(timeout) {
             Ok(held) => held,
             Err(e) if e.kind() == Kind::Fenced => return Ok(()),
             Err(e) => return Err(e),
@@ -86,16 +86,16 @@ impl<'a> Remover<'a> {
         }
         let page = held.page()?;
         let (logs, name) = (replica.logs(), store::replica_dir(tp));
-        match certain_standing(
+        match certain_status(
             store,
             &**logs,
-            (tp, patience),
+            (tp, timeout),
             page.as_ref(),
             (topic_id, uuid),
         )? {
-            ReplicaStanding::Worthless => {}
-            ReplicaStanding::Named | ReplicaStanding::Stray => return Ok(()),
-            ReplicaStanding::InTheMaking(maker) => return Err(maker::at_work(store, maker, tp)),
+            ReplicaStatus::Worthless => {}
+            ReplicaStatus::Named | ReplicaStatus::Stray => return Ok(()),
+            ReplicaStatus::InTheMaking(maker) => return Err(maker::at_work(store, maker, tp)),
         }
         if let Some(mut page) = page {
             // Readers and writers of the old directory notice.

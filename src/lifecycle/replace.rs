@@ -20,7 +20,7 @@ use super::maker::{self, Maker};
 use super::new_replica::{are_in_place, make_beside};
 use super::plan::Plan;
 use super::segment_reuse::take_over;
-use super::strays::{ReplicaStanding, certain_standing, read_ids};
+use super::strays::{ReplicaStatus, certain_status, read_ids};
 use crate::disk::join;
 use crate::error::{Error, Kind, Result};
 use crate::partition::{Offline, Replica, Role, remove_dir};
@@ -38,9 +38,9 @@ pub fn replace_replica(
     tp: &TopicPartition,
     broker: BrokerId,
     uuid: Uuid,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<()> {
-    let mut done = replace_replicas(store, broker, &[(tp.clone(), uuid)], patience)?;
+    let mut done = replace_replicas(store, broker, &[(tp.clone(), uuid)], timeout)?;
     done.pop().unwrap_or_else(|| Err(not_mine(tp, broker)))
 }
 
@@ -53,7 +53,7 @@ pub fn replace_replicas(
     store: &Arc<StoreDir>,
     broker: BrokerId,
     lost: &[(TopicPartition, Uuid)],
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<Vec<Result<()>>> {
     let log_dir = LogDir::open(store, broker)?;
     let maker = Arc::new(Maker::begin(store)?);
@@ -77,7 +77,7 @@ pub fn replace_replicas(
         }
     }
     if !batch.making.is_empty()
-        && let Err(e) = batch.place(store, patience)
+        && let Err(e) = batch.place(store, timeout)
     {
         // Still beside their places, or directories that were never used.
         for one in &batch.making {
@@ -140,12 +140,12 @@ impl Batch<'_> {
     /// In one hold of the store's lock, so that nobody elects the broker meanwhile: it leaves the
     /// in-sync sets, the old directories go aside, the new ones come into their places and into the
     /// topic files.
-    fn place(&mut self, store: &Arc<StoreDir>, patience: Duration) -> Result<()> {
+    fn place(&mut self, store: &Arc<StoreDir>, timeout: Duration) -> Result<()> {
         let (log_dir, broker) = (self.log_dir, self.log_dir.broker());
         let logs = &**log_dir.dir();
         let topics: BTreeSet<_> = self.making.iter().map(|one| &one.tp().topic).collect();
         let names: Vec<TopicName> = topics.into_iter().cloned().collect();
-        let guard = FencedLock::acquire_store(store, "make replicas anew", patience)?;
+        let guard = FencedLock::acquire_store(store, "make replicas anew", timeout)?;
         let left = store::update_each(store, &guard, &names, |meta| {
             let mut changed = false;
             self.each_of(Some(&meta.name.clone()), |one| {
@@ -303,11 +303,10 @@ fn is_worthless(
     match ids {
         Some((_, found)) if found == uuid => Ok(true),
         // In a hold of the store's lock: no other's proof is on its way.
-        Some(ids) => match certain_standing(store, logs, (tp, Duration::ZERO), page.as_ref(), ids)?
-        {
-            ReplicaStanding::Worthless => Ok(true),
-            ReplicaStanding::Named | ReplicaStanding::Stray => Ok(false),
-            ReplicaStanding::InTheMaking(maker) => Err(maker::at_work(store, maker, tp)),
+        Some(ids) => match certain_status(store, logs, (tp, Duration::ZERO), page.as_ref(), ids)? {
+            ReplicaStatus::Worthless => Ok(true),
+            ReplicaStatus::Named | ReplicaStatus::Stray => Ok(false),
+            ReplicaStatus::InTheMaking(maker) => Err(maker::at_work(store, maker, tp)),
         },
         // Nothing there, or nothing that says whose it is.
         None => Ok(logs.id(&name).is_err()),

@@ -40,7 +40,7 @@ pub(crate) fn take_over(
         return Ok(());
     }
     let segments = Segments::list(&**old.dir())?;
-    let Some((closed, inherited)) = closed(&page, &segments, old.epochs()?) else {
+    let Some((closed, reused)) = closed(&page, &segments, old.epochs()?) else {
         return Ok(());
     };
     made.remove_first_segment()?;
@@ -62,7 +62,7 @@ pub(crate) fn take_over(
         let text = format!("whoever had the lock of {} goes on", old.tp());
         return Err(Error::new(Kind::Busy, text).cure("try again"));
     }
-    made.begin_with(&**store.clock(), &inherited)
+    made.begin_with(&**store.clock(), &reused)
 }
 
 /// The segments that can be taken, ascending, and the log that they make.

@@ -36,15 +36,15 @@ pub fn strays(store: &StoreDir, broker: BrokerId) -> Result<Vec<Stray>> {
     let mut found = Vec::new();
     for entry in entries.iter().filter(|entry| entry.kind == EntryKind::Dir) {
         let name = &entry.name;
-        let looked = if let Some(tp) = store::parse_stray_dir(name) {
+        let observed = if let Some(tp) = store::parse_stray_dir(name) {
             let ids = read_ids(&*logs, name)?;
             Ok(Some((tp, ids.map(|ids| ids.topic_id))))
         } else if let Some(tp) = store::parse_replica_dir(name) {
-            look(store, &logs, broker, tp)
+            observe(store, &logs, broker, tp)
         } else {
             continue;
         };
-        match looked {
+        match observed {
             Ok(Some((tp, topic_id))) => found.push(Stray {
                 tp,
                 topic_id,
@@ -62,7 +62,7 @@ pub fn strays(store: &StoreDir, broker: BrokerId) -> Result<Vec<Stray>> {
 
 type NamedStray = Option<(TopicPartition, Option<Uuid>)>;
 
-fn look(
+fn observe(
     store: &StoreDir,
     logs: &Arc<dyn Dir>,
     broker: BrokerId,
@@ -93,11 +93,11 @@ fn look(
         let needed = topic.is_some_and(|topic| topic.meta().has_replica(tp.partition, broker));
         return Ok((!needed).then_some((tp, None)));
     };
-    let found = standing(store, &**logs, &tp, page.as_ref(), (topic_id, uuid))?;
+    let found = status(store, &**logs, &tp, page.as_ref(), (topic_id, uuid))?;
     // A deletion that is under way, or died, is none of ours to finish: this takes no lock. Its proof
     // may have come into its place since that was asked, and only goes from there once the directory
     // is gone.
-    let is_stray = found == ReplicaStanding::Stray
+    let is_stray = found == ReplicaStatus::Stray
         && !store::is_on_the_way(store, topic_id)
         && !store::is_deleted(store, topic_id, uuid)?
         && logs.id(&name).is_ok();
@@ -106,7 +106,7 @@ fn look(
 
 /// What a replica directory in its place is to the topics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ReplicaStanding {
+pub(crate) enum ReplicaStatus {
     /// A topic file names it.
     Named,
     /// It may be removed: its topic was deleted or moved off it, or its maker died before it was ever
@@ -120,36 +120,36 @@ pub(crate) enum ReplicaStanding {
 
 /// What the replica directory in the place of `tp` is, of these ids (topic, replica). It stays that
 /// under its append lock, but for one in the making.
-pub(crate) fn standing(
+pub(crate) fn status(
     store: &StoreDir,
     logs: &dyn Dir,
     tp: &TopicPartition,
     page: Option<&StatePage>,
     (topic_id, uuid): (Uuid, Uuid),
-) -> Result<ReplicaStanding> {
+) -> Result<ReplicaStatus> {
     // A proof counts whoever lives.
     if store::is_deleted(store, topic_id, uuid)? {
-        return Ok(ReplicaStanding::Worthless);
+        return Ok(ReplicaStatus::Worthless);
     }
     // Before the topic file is read: a maker that is gone by now has changed it before.
     if let Some(maker) = page.and_then(|page| page.maker)
         && maker::is_alive(store, maker)?
     {
-        return Ok(ReplicaStanding::InTheMaking(maker));
+        return Ok(ReplicaStatus::InTheMaking(maker));
     }
     if named(store, tp, uuid)? {
-        return Ok(ReplicaStanding::Named);
+        return Ok(ReplicaStatus::Named);
     }
     // It may have been deleted since it was looked for.
     if store::is_deleted(store, topic_id, uuid)? || is_retired(store, tp, topic_id, uuid)? {
-        return Ok(ReplicaStanding::Worthless);
+        return Ok(ReplicaStatus::Worthless);
     }
     // Whoever finishes a creation, and whoever writes first, notes a version of the topic file.
     let unused = page.is_some_and(|page| {
         page.synced_version == 0 && page.tail.end == 0 && page.tail.log_bytes == 0
     });
     if !unused {
-        return Ok(ReplicaStanding::Stray);
+        return Ok(ReplicaStatus::Stray);
     }
     // A record may have been written that no page shows yet.
     let name = store::replica_dir(tp);
@@ -163,35 +163,35 @@ pub(crate) fn standing(
         if is_log {
             let len = logs.open(&path, Open::Read).and_then(|file| file.len());
             if len.map_err(|e| Error::io("look at", join(logs, &path), e))? > 0 {
-                return Ok(ReplicaStanding::Stray);
+                return Ok(ReplicaStatus::Stray);
             }
         }
     }
-    Ok(ReplicaStanding::Worthless)
+    Ok(ReplicaStatus::Worthless)
 }
 
 /// The same for who is about to move it: where no proof says why no topic file names it, one may be on
 /// its way, from a deletion that is under way or died. That one is waited for, for as long as
-/// `patience`: whoever holds the store's lock already has none to wait for.
+/// `timeout`: whoever holds the store's lock already has none to wait for.
 ///
 /// # Errors
-/// As [`standing`]; [`Kind::Busy`] where the deletion takes longer.
-pub(crate) fn certain_standing(
+/// As [`status`]; [`Kind::Busy`] where the deletion takes longer.
+pub(crate) fn certain_status(
     store: &StoreDir,
     logs: &dyn Dir,
-    (tp, patience): (&TopicPartition, Duration),
+    (tp, timeout): (&TopicPartition, Duration),
     page: Option<&StatePage>,
     ids: (Uuid, Uuid),
-) -> Result<ReplicaStanding> {
-    let found = standing(store, logs, tp, page, ids)?;
-    if found != ReplicaStanding::Stray {
+) -> Result<ReplicaStatus> {
+    let found = status(store, logs, tp, page, ids)?;
+    if found != ReplicaStatus::Stray {
         return Ok(found);
     }
-    store::gather_proofs(store, patience)?;
+    store::gather_proofs(store, timeout)?;
     Ok(if store::is_deleted(store, ids.0, ids.1)? {
-        ReplicaStanding::Worthless
+        ReplicaStatus::Worthless
     } else {
-        ReplicaStanding::Stray
+        ReplicaStatus::Stray
     })
 }
 

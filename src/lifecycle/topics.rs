@@ -69,18 +69,14 @@ impl NewTopic {
 /// The configs that say when a log is synced.
 const FLUSH_CONFIGS: [&str; 2] = ["flush.messages", "flush.ms"];
 /// How long the lock is waited for to forget what was deleted.
-const SETTLE_PATIENCE: Duration = Duration::from_millis(500);
+const SETTLE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Makes a topic.
 ///
 /// # Errors
 /// [`Kind::TopicExists`], [`Kind::InvalidConfig`], [`Kind::Usage`] (the assignment's shape),
 /// [`Kind::BrokerState`] (its brokers), [`Kind::Busy`].
-pub fn create_topic(
-    store: &Arc<StoreDir>,
-    new: &NewTopic,
-    patience: Duration,
-) -> Result<TopicMeta> {
+pub fn create_topic(store: &Arc<StoreDir>, new: &NewTopic, timeout: Duration) -> Result<TopicMeta> {
     let configs = TopicConfigs::from_explicit(new.configs.clone())?;
     check_partitions(new.assignment.len())?;
     check_assignment(&new.assignment)?;
@@ -91,7 +87,7 @@ pub fn create_topic(
         }
         let topic_id = Uuid::random()?;
         let plans = plans(&new.name, topic_id, 0, &new.assignment);
-        let made = make_replicas(store, logs, plans, patience)?;
+        let made = make_replicas(store, logs, plans, timeout)?;
         let meta = TopicMeta {
             name: new.name.clone(),
             topic_id,
@@ -101,7 +97,7 @@ pub fn create_topic(
             retired: Vec::new(),
         };
         finish(store, logs, made, |made| {
-            let guard = FencedLock::acquire_store(store, "create a topic", patience)?;
+            let guard = FencedLock::acquire_store(store, "create a topic", timeout)?;
             if store::read_if_there(store, &new.name)?.is_some() {
                 return Err(exists(&new.name));
             }
@@ -123,7 +119,7 @@ pub fn add_partitions(
     store: &Arc<StoreDir>,
     known: &TopicMeta,
     assignment: &[Vec<BrokerId>],
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<TopicMeta> {
     let (name, first) = (&known.name, known.partitions.len() as PartitionId);
     check_partitions(known.partitions.len() + assignment.len())?;
@@ -141,10 +137,10 @@ pub fn add_partitions(
             return Err(changed());
         }
         let plans = plans(name, before.topic_id, first, assignment);
-        let made = make_replicas(store, logs, plans, patience)?;
+        let made = make_replicas(store, logs, plans, timeout)?;
         let more = partition_metas(&made, first, assignment);
         finish(store, logs, made, |made| {
-            let guard = FencedLock::acquire_store(store, "add partitions", patience)?;
+            let guard = FencedLock::acquire_store(store, "add partitions", timeout)?;
             let mut meta = store::read_to_change(store, name)?;
             if meta.topic_id != before.topic_id || meta.partitions.len() as PartitionId != first {
                 return Err(changed());
@@ -208,10 +204,10 @@ pub fn alter_configs(
     name: &TopicName,
     set: &BTreeMap<String, String>,
     unset: &[String],
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<TopicMeta> {
-    let (meta, after) = until_answered(store, patience, || {
-        change_configs(store, name, (set, unset), patience)
+    let (meta, after) = until_answered(store, timeout, || {
+        change_configs(store, name, (set, unset), timeout)
     })?;
     let names_flush =
         |name: &&str| set.contains_key(*name) || unset.iter().any(|unset| unset == name);
@@ -222,9 +218,9 @@ pub fn alter_configs(
             store.go_on()?;
             let tp = TopicPartition::new(name.clone(), partition.partition);
             let page =
-                crate::partition::PartitionWriter::open(store, &tp, patience)?.make_ready()?;
+                crate::partition::PartitionWriter::open(store, &tp, timeout)?.make_ready()?;
             if syncs && page.durable.offset < page.tail.end {
-                crate::partition::Committer::open(store, &tp, patience)?.commit(page.tail.end)?;
+                crate::partition::Committer::open(store, &tp, timeout)?.commit(page.tail.end)?;
             }
         }
     }
@@ -236,9 +232,9 @@ fn change_configs(
     store: &Arc<StoreDir>,
     name: &TopicName,
     (set, unset): (&BTreeMap<String, String>, &[String]),
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<(TopicMeta, TopicConfigs)> {
-    let guard = FencedLock::acquire_store(store, "alter a topic", patience)?;
+    let guard = FencedLock::acquire_store(store, "alter a topic", timeout)?;
     let mut meta = store::read_to_change(store, name)?;
     let before = meta.configs()?;
     let mut explicit = meta.explicit.clone();
@@ -260,7 +256,7 @@ fn change_configs(
     meta.version += 1;
     if mode_changes {
         // Refused before anything is changed where a leader lacks what another has in sync.
-        let extents = InSync::patient(store, patience);
+        let extents = InSync::patient(store, timeout);
         for partition in &mut meta.partitions {
             let tp = TopicPartition::new(name.clone(), partition.partition);
             let leader = partition.leader;
@@ -275,8 +271,8 @@ fn change_configs(
 ///
 /// # Errors
 /// [`Kind::UnknownTopic`], [`Kind::Busy`].
-pub fn delete_topic(store: &Arc<StoreDir>, name: &TopicName, patience: Duration) -> Result<()> {
-    let guard = FencedLock::acquire_store(store, "delete a topic", patience)?;
+pub fn delete_topic(store: &Arc<StoreDir>, name: &TopicName, timeout: Duration) -> Result<()> {
+    let guard = FencedLock::acquire_store(store, "delete a topic", timeout)?;
     let (meta, _) = topic_file::read(store, name)?;
     store::keep_proof(&guard, &meta)?;
     drop(guard);
@@ -297,14 +293,14 @@ pub fn delete_topic(store: &Arc<StoreDir>, name: &TopicName, patience: Duration)
                 .then(|| Remover::new(store, broker, &|| true))
         });
         if let Some(remover) = remover {
-            remover.remove(&tp, meta.topic_id, uuid, patience)?;
+            remover.remove(&tp, meta.topic_id, uuid, timeout)?;
         }
     }
     for remover in reachable.values_mut().flatten() {
         remover.finish()?;
     }
     // Where somebody has the lock, the next deletion or the daemon sees to it.
-    let _ = store::forget_deleted(store, SETTLE_PATIENCE);
+    let _ = store::forget_deleted(store, SETTLE_TIMEOUT);
     Ok(())
 }
 
@@ -318,9 +314,9 @@ pub fn delete_topic(store: &Arc<StoreDir>, name: &TopicName, patience: Duration)
 pub fn set_topic_aside(
     store: &Arc<StoreDir>,
     name: &TopicName,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<PathBuf> {
-    let guard = FencedLock::acquire_store(store, "set a damaged topic file aside", patience)?;
+    let guard = FencedLock::acquire_store(store, "set a damaged topic file aside", timeout)?;
     match topic_file::read(store, name) {
         Err(e) if e.kind() == Kind::Damaged => {}
         Err(e) => return Err(e),

@@ -95,14 +95,14 @@ fn fits(
     let first = segments.bases().first().copied().unwrap_or(until);
     let latest = epochs.entries().iter().rev().take(latest);
     let starts = latest.map(|(_, start)| *start);
-    let mut looked_at: Vec<Offset> = starts
+    let mut examined: Vec<Offset> = starts
         .flat_map(|start| [start.saturating_sub(1), start])
         .chain([first, until.saturating_sub(1)])
         .filter(|offset| (first..until).contains(offset))
         .collect();
-    looked_at.sort_unstable();
-    looked_at.dedup();
-    looked_at.into_iter().all(|offset| {
+    examined.sort_unstable();
+    examined.dedup();
+    examined.into_iter().all(|offset| {
         let header = locate(dir, segments, tail, offset)
             .and_then(|at| header_at(dir, at.segment, at.position));
         match header {

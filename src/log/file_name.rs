@@ -20,7 +20,7 @@ pub enum FileKind {
     /// offset is 1, and no later one takes its place.
     Cut(u32),
     /// A copy being made by a rescue; worthless until renamed.
-    Rescue,
+    Rewrite,
     /// What is to be a [`FileKind::Cut`], being written; worthless until renamed.
     CutInTheMaking,
 }
@@ -33,7 +33,7 @@ impl FileKind {
             FileKind::TimeIndex => ".timeindex".into(),
             FileKind::Cut(1) => ".cut".into(),
             FileKind::Cut(n) => format!(".{n}.cut").into(),
-            FileKind::Rescue => ".log.rescue".into(),
+            FileKind::Rewrite => ".log.rescue".into(),
             FileKind::CutInTheMaking => ".cut.tmp".into(),
         }
     }
@@ -77,7 +77,7 @@ impl SegmentFile {
             FileKind::Index,
             FileKind::TimeIndex,
             FileKind::Cut(number),
-            FileKind::Rescue,
+            FileKind::Rewrite,
             FileKind::CutInTheMaking,
         ]
         .into_iter()
@@ -99,7 +99,7 @@ mod tests {
             FileKind::Cut(1),
             FileKind::Cut(2),
             FileKind::Cut(u32::MAX),
-            FileKind::Rescue,
+            FileKind::Rewrite,
             FileKind::CutInTheMaking,
         ] {
             for base in [0, 7, i64::MAX] {

@@ -57,7 +57,7 @@ pub(crate) fn remove_all(dir: &dyn Dir) -> Result<()> {
         .map_err(|e| Error::io("list", dir.path(), e))?;
     for entry in entries {
         match SegmentFile::parse(&entry.name) {
-            Some(file) if matches!(file.kind, FileKind::CutInTheMaking | FileKind::Rescue) => {
+            Some(file) if matches!(file.kind, FileKind::CutInTheMaking | FileKind::Rewrite) => {
                 remove_if_there(dir, file)?;
             }
             _ => {}

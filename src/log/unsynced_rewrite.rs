@@ -63,7 +63,7 @@ pub fn copy_from(
                 "the file ends before its durable offset",
             ));
         }
-        let name = SegmentFile::new(target, FileKind::Rescue);
+        let name = SegmentFile::new(target, FileKind::Rewrite);
         let (unfinished, copy) = Unfinished::make(dir, name)?;
         let path = unfinished.path();
         let mut written = 0;

@@ -18,7 +18,7 @@ pub(crate) fn sync_names(
     store: &StoreDir,
     replica: &Replica,
     version: u64,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<()> {
     let known = replica.read_page()?.map_or(0, |page| page.synced_version);
     if known >= version {
@@ -30,7 +30,7 @@ pub(crate) fn sync_names(
         .map_err(|e| log::sync_failed(logs.path(), e))
         .and_then(|()| store.sync_topics().map_err(|e| e.with_kind(Kind::Offline)));
     if let Err(e) = synced {
-        let held = replica.lock(patience)?;
+        let held = replica.lock(timeout)?;
         if let Some(mut page) = held.page()? {
             held.take_offline(&mut page, Offline::SyncFailed)?;
         }

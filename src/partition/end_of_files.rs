@@ -12,7 +12,7 @@ use crate::log::{FileKind, SegmentFile, Segments, Tail};
 /// The boot of a page that does not fit its log's files.
 const NO_BOOT: [u8; 16] = [0; 16];
 /// How often a look starts over while others publish.
-const LOOKS: u32 = 20;
+const POLLS: u32 = 20;
 
 /// A page, and what was found where its log ends.
 #[derive(Debug, Clone, Copy)]
@@ -79,7 +79,7 @@ impl Replica {
             ends,
             appends,
         };
-        for _ in 0..LOOKS {
+        for _ in 0..POLLS {
             let Some(page) = self.read_page()? else {
                 return Ok(None);
             };

@@ -22,7 +22,7 @@ use crate::store::{Liveness, StoreDir, TopicHandle};
 use crate::types::{BrokerId, TopicPartition};
 
 /// How long each lock, and another's sync, is waited for.
-const PATIENCE: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(1);
 /// Steps for one follower, and bytes of a step: in sync, it lacks little.
 const STEPS_MAX: usize = 64;
 const STEP_BYTES: usize = 1 << 20;
@@ -36,7 +36,7 @@ pub fn first_reader(
     store: &Arc<StoreDir>,
     open: impl Fn() -> Result<PartitionReader>,
 ) -> Result<PartitionReader> {
-    let reader = open()?.in_good_order(PATIENCE, &open)?;
+    let reader = open()?.in_good_order(TIMEOUT, &open)?;
     recover_followers(store, &reader)?;
     Ok(reader)
 }
@@ -68,7 +68,7 @@ fn recover_followers(store: &Arc<StoreDir>, leader: &PartitionReader) -> Result<
     if !anyone_lives {
         // A look that took a follower's records in does not raise it. What cannot be raised is as it
         // was.
-        let _ = Watermark::open(store, tp).and_then(|mut mark| mark.raise(PATIENCE));
+        let _ = Watermark::open(store, tp).and_then(|mut mark| mark.raise(TIMEOUT));
     }
     Ok(())
 }
@@ -104,16 +104,16 @@ pub(crate) fn make_follower_ready(
     store: &Arc<StoreDir>,
     tp: &TopicPartition,
     broker: BrokerId,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<()> {
     if Liveness::new(store).is_alive(broker) {
         return Ok(());
     }
     let topic = TopicHandle::open(store, &tp.topic)?;
     let replica = Replica::open(store, tp, broker)?;
-    sync_names(store, &replica, topic.meta().version, patience)?;
-    let judge = ExpectedReplica::of(store, &topic, tp, broker)?;
-    let held = replica.lock(patience)?;
+    sync_names(store, &replica, topic.meta().version, timeout)?;
+    let expected = ExpectedReplica::of(store, &topic, tp, broker)?;
+    let held = replica.lock(timeout)?;
     if !topic.is_current()? {
         let text = format!("topic {} was changed meanwhile", tp.topic);
         return Err(Error::new(Kind::Busy, text).cure("try again"));
@@ -121,7 +121,7 @@ pub(crate) fn make_follower_ready(
     let mut cuts = Vec::new();
     let ready = ReplicaRecovery {
         held: &held,
-        judge,
+        expected,
         appender: &mut Appender::new(Arc::clone(replica.dir())),
         epochs: &mut replica.epochs()?.unwrap_or_default(),
         cuts: &mut cuts,
@@ -144,7 +144,7 @@ fn is_believed(store: &StoreDir, page: &StatePage) -> bool {
 }
 
 fn follow(store: &Arc<StoreDir>, tp: &TopicPartition, broker: BrokerId) -> Result<()> {
-    let mut follower = Follower::open(store, tp, broker, PATIENCE)?;
+    let mut follower = Follower::open(store, tp, broker, TIMEOUT)?;
     for _ in 0..STEPS_MAX {
         match follower.step(STEP_BYTES)? {
             Followed::Copied(_) => {}

@@ -57,7 +57,7 @@ impl LogSnapshot {
                 return Ok(None);
             };
             let page = page.as_of_boot(replica.boot_id());
-            let looked = list().and_then(|segments| {
+            let observed = list().and_then(|segments| {
                 Ok(LogSnapshot {
                     page,
                     segments: segments.up_to(page.tail.active),
@@ -66,7 +66,7 @@ impl LogSnapshot {
             });
             let after = replica.read_page()?;
             if after.is_some_and(|after| after.generation == page.generation) {
-                return looked.map(Some);
+                return observed.map(Some);
             }
         }
         Err(keeps_moving(replica))

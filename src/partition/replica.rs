@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::append::{CommitNote, SYNC_FILE, SyncNotes};
 use super::state_page::{
-    BEAT_AT, MOVER_BEAT_AT, Offline, PAGE_FILE, SERVED_AT, StatePage, UnseenSync,
+    HEARTBEAT_AT, MOVER_HEARTBEAT_AT, Offline, PAGE_FILE, SERVED_AT, StatePage, UnseenSync,
 };
 use crate::clock::Clock;
 use crate::disk::{Dir, File, FileId, LockKind, Open, join};
@@ -150,15 +150,15 @@ impl Replica {
         }
     }
 
-    /// Takes the append lock, trying for up to `patience`.
+    /// Takes the append lock, trying for up to `timeout`.
     ///
     /// # Errors
     /// [`Kind::Busy`] naming the holder; [`Kind::Fenced`] if the path names another directory now.
-    pub fn lock(&self, patience: Duration) -> Result<AppendGuard<'_>> {
+    pub fn lock(&self, timeout: Duration) -> Result<AppendGuard<'_>> {
         let started = self.clock.monotonic();
-        let mut first_beat = None;
+        let mut first_heartbeat = None;
         loop {
-            let gate = store::enter();
+            let suspend = store::enter();
             let locked = self
                 .page
                 .try_lock(LockKind::Exclusive)
@@ -166,8 +166,8 @@ impl Replica {
             if locked {
                 let held = AppendGuard {
                     replica: self,
-                    beat: Heartbeat::start(Arc::clone(&self.page), BEAT_AT),
-                    _gate: gate,
+                    heartbeat: Heartbeat::start(Arc::clone(&self.page), HEARTBEAT_AT),
+                    _suspend: suspend,
                 };
                 if !self.in_place()? {
                     return Err(Error::new(
@@ -178,10 +178,10 @@ impl Replica {
                 }
                 return Ok(held);
             }
-            drop(gate);
-            let first_beat = *first_beat.get_or_insert_with(|| self.beat());
-            if self.clock.monotonic() - started >= patience {
-                return Err(self.busy(patience, first_beat));
+            drop(suspend);
+            let first_heartbeat = *first_heartbeat.get_or_insert_with(|| self.heartbeat());
+            if self.clock.monotonic() - started >= timeout {
+                return Err(self.busy(timeout, first_heartbeat));
             }
             self.clock.sleep(RETRY);
         }
@@ -189,23 +189,23 @@ impl Replica {
 
     /// The counter of whoever holds the append lock long: it stands still where the holder is
     /// stopped, and where the lock is held for a moment only.
-    pub fn beat(&self) -> u64 {
-        store::read(&*self.page, BEAT_AT)
+    pub fn heartbeat(&self) -> u64 {
+        store::read(&*self.page, HEARTBEAT_AT)
     }
 
     /// What has to stand still before the holder of the append lock counts as stopped.
-    pub fn holders_sign(&self, served: &mut WriteProbe) -> u64 {
-        served.sign(&self.page, (BEAT_AT, SERVED_AT), &self.clock)
+    pub fn holders_reading(&self, served: &mut WriteProbe) -> u64 {
+        served.reading(&self.page, (HEARTBEAT_AT, SERVED_AT), &self.clock)
     }
 
     /// What has to stand still before a seal counts as left behind by its mover.
-    pub fn movers_sign(&self, served: &mut WriteProbe) -> u64 {
-        served.sign(&self.page, (MOVER_BEAT_AT, SERVED_AT), &self.clock)
+    pub fn movers_reading(&self, served: &mut WriteProbe) -> u64 {
+        served.reading(&self.page, (MOVER_HEARTBEAT_AT, SERVED_AT), &self.clock)
     }
 
     /// Beats for a seal.
-    pub(crate) fn beat_as_mover(&self) -> Heartbeat {
-        Heartbeat::start(Arc::clone(&self.page), MOVER_BEAT_AT)
+    pub(crate) fn heartbeat_as_mover(&self) -> Heartbeat {
+        Heartbeat::start(Arc::clone(&self.page), MOVER_HEARTBEAT_AT)
     }
 
     /// Whether nobody has the append lock: takes it, and lets go at once.
@@ -213,7 +213,7 @@ impl Replica {
     /// # Errors
     /// [`Kind::Io`].
     pub fn is_free(&self) -> Result<bool> {
-        let _gate = store::enter();
+        let _suspend = store::enter();
         let free = self
             .page
             .try_lock(LockKind::Exclusive)
@@ -226,7 +226,7 @@ impl Replica {
         Ok(free)
     }
 
-    fn busy(&self, patience: Duration, first_beat: u64) -> Error {
+    fn busy(&self, timeout: Duration, first_heartbeat: u64) -> Error {
         let holder = self
             .page
             .id()
@@ -237,12 +237,12 @@ impl Replica {
                 || "another process".to_owned(),
                 |pid| format!("process {pid}"),
             );
-        if self.beat() != first_beat {
+        if self.heartbeat() != first_heartbeat {
             let text = format!(
                 "REQUEST_TIMED_OUT: {holder} is at work on the log of {}, for {} ms so far: it recovers \
                  or copies it, or its disk is slow",
                 self.tp,
-                patience.as_millis()
+                timeout.as_millis()
             );
             return Error::new(Kind::Busy, text).cure("try again, or wait for longer (--timeout)");
         }
@@ -251,7 +251,7 @@ impl Replica {
             format!(
                 "REQUEST_TIMED_OUT: {holder} holds the append lock of {} for {} ms",
                 self.tp,
-                patience.as_millis()
+                timeout.as_millis()
             ),
         )
         .cure("if that process is stopped, continue or kill it ('mq-broker locks' lists holders), then try again")
@@ -350,8 +350,8 @@ fn missing(dir: &dyn Dir, name: &str, e: std::io::Error) -> Error {
 pub struct AppendGuard<'a> {
     replica: &'a Replica,
     /// Every hold beats once it is long, an append too: its writes wait where the disk is slow.
-    beat: Heartbeat,
-    _gate: store::SuspendGuard,
+    heartbeat: Heartbeat,
+    _suspend: store::SuspendGuard,
 }
 
 impl AppendGuard<'_> {
@@ -363,7 +363,7 @@ impl AppendGuard<'_> {
     /// As if this process were stopped.
     #[cfg(test)]
     pub fn stand_still(&self) {
-        self.beat.stand_still();
+        self.heartbeat.stand_still();
     }
 
     /// The page, read under the lock.
@@ -456,7 +456,7 @@ impl AppendGuard<'_> {
 
 impl Drop for AppendGuard<'_> {
     fn drop(&mut self) {
-        self.beat.end();
+        self.heartbeat.end();
         // Closing the file would free it as well; there is nobody to tell of a failure.
         let _ = self.replica.page_file().unlock();
     }

@@ -52,12 +52,12 @@ const COPY_STRIDE: u64 = 4096;
 /// The file's length.
 pub const PAGE_FILE_BYTES: u64 = 2 * COPY_STRIDE;
 /// How long a reader tries again when a copy is bad before it believes the other one.
-const TORN_PATIENCE: Duration = Duration::from_millis(10);
+const TORN_TIMEOUT: Duration = Duration::from_millis(10);
 
 /// Where the heartbeat of the append lock's holder stands.
-pub(crate) const BEAT_AT: u64 = 2048;
+pub(crate) const HEARTBEAT_AT: u64 = 2048;
 /// Where the heartbeat of a mover stands that sealed the log.
-pub(crate) const MOVER_BEAT_AT: u64 = 2560;
+pub(crate) const MOVER_HEARTBEAT_AT: u64 = 2560;
 /// Where a watcher of either writes, to see whether writes are served.
 pub(crate) const SERVED_AT: u64 = 3072;
 
@@ -82,7 +82,7 @@ pub enum Intent {
     /// Begin a segment at this offset.
     Roll(Offset),
     /// Copy everything from the durable offset on.
-    Rescue,
+    Rewrite,
     /// Take away everything from this offset on. The page says already how the log ends then.
     Truncate(Offset),
 }
@@ -90,7 +90,7 @@ pub enum Intent {
 impl Intent {
     /// Whether published bytes are being moved or taken away.
     pub fn moves_bytes(self) -> bool {
-        matches!(self, Intent::Rescue | Intent::Truncate(_))
+        matches!(self, Intent::Rewrite | Intent::Truncate(_))
     }
 }
 
@@ -245,7 +245,7 @@ impl StatePage {
             && self.leader_epoch == epoch
             && self.offline.is_none()
             && self.seal != Some(Seal::Recovered)
-            && !matches!(self.intent, Intent::Truncate(_) | Intent::Rescue)
+            && !matches!(self.intent, Intent::Truncate(_) | Intent::Rewrite)
     }
 
     /// Whether it is the page of the leader of that epoch, by that replica and in that boot: the one
@@ -280,7 +280,7 @@ impl StatePage {
                 }
                 (one, other) => {
                     let now = clock.monotonic();
-                    if now - *since.get_or_insert(now) >= TORN_PATIENCE {
+                    if now - *since.get_or_insert(now) >= TORN_TIMEOUT {
                         return Ok(one.or(other));
                     }
                     clock.sleep(Duration::from_micros(20));
@@ -300,7 +300,7 @@ impl StatePage {
                 read >= COPY_BYTES && StatePage::decode(&first[..COPY_BYTES]).is_some(),
                 read >= raw.len() && StatePage::decode(second).is_some(),
             ];
-            if sound == [true, true] || clock.monotonic() - started >= TORN_PATIENCE {
+            if sound == [true, true] || clock.monotonic() - started >= TORN_TIMEOUT {
                 return Ok(sound);
             }
             clock.sleep(Duration::from_micros(20));
@@ -347,7 +347,7 @@ impl StatePage {
         let (intent, intent_offset) = match self.intent {
             Intent::None => (0, 0),
             Intent::Roll(next) => (1, next),
-            Intent::Rescue => (2, 0),
+            Intent::Rewrite => (2, 0),
             Intent::Truncate(to) => (3, to),
         };
         let seal = match self.seal {
@@ -455,7 +455,7 @@ impl StatePage {
             intent: match intent {
                 0 => Intent::None,
                 1 => Intent::Roll(i64_at(80)?),
-                2 => Intent::Rescue,
+                2 => Intent::Rewrite,
                 3 => Intent::Truncate(i64_at(80)?),
                 _ => return None,
             },

@@ -30,7 +30,7 @@ const SLOW: Duration = Duration::from_millis(100);
 /// What a broker's disk has to answer once the time of a hold is up: it is not the one that took it.
 const WITHIN_MIN: Duration = Duration::from_millis(250);
 /// Between two looks whether a disk has answered.
-const LOOK: Duration = Duration::from_millis(10);
+const POLL: Duration = Duration::from_millis(10);
 
 /// A page, or why it cannot be read.
 type Read = Result<StatePage, String>;
@@ -42,13 +42,13 @@ type Read = Result<StatePage, String>;
 /// Those of the last try.
 pub fn until_answered<T>(
     store: &StoreDir,
-    patience: Duration,
+    timeout: Duration,
     mut make: impl FnMut() -> Result<T, Error>,
 ) -> Result<T, Error> {
     let started = store.clock().monotonic();
     loop {
         let made = make();
-        let left = patience.saturating_sub(store.clock().monotonic() - started);
+        let left = timeout.saturating_sub(store.clock().monotonic() - started);
         if !matches!(&made, Err(e) if e.kind() == Kind::Busy) || !await_answers(store, left) {
             return made;
         }
@@ -57,7 +57,7 @@ pub fn until_answered<T>(
 
 /// Waits until the disks have answered that kept a change from being made; whether all did. At once
 /// `false` where there is none.
-fn await_answers(store: &StoreDir, patience: Duration) -> bool {
+fn await_answers(store: &StoreDir, timeout: Duration) -> bool {
     let started = store.clock().monotonic();
     let waits = || {
         let unanswered = store.unanswered().lock();
@@ -66,10 +66,10 @@ fn await_answers(store: &StoreDir, patience: Duration) -> bool {
     let mut waited = false;
     while waits() {
         waited = true;
-        if store.go_on().is_err() || store.clock().monotonic() - started >= patience {
+        if store.go_on().is_err() || store.clock().monotonic() - started >= timeout {
             return false;
         }
-        store.clock().sleep(LOOK);
+        store.clock().sleep(POLL);
     }
     waited
 }

@@ -26,9 +26,9 @@ use crate::error::{Error, Kind, Result};
 use crate::types::{EMBEDDED_BROKER, Uuid};
 
 /// How long the lock of an unfinished store is waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// A rename can hide the lock from a listing, not from so many.
-const LOOKS: usize = 3;
+const POLLS: usize = 3;
 
 /// What a directory without `store.json` is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,11 +43,11 @@ pub(crate) enum Found {
 
 /// Looks what a directory without `store.json` is. A store that has topics or groups is not taken
 /// for one in the making, since completing it would hide what it lost.
-pub(crate) fn look(root: &dyn Dir) -> Result<Found> {
-    for _ in 0..LOOKS {
+pub(crate) fn observe(root: &dyn Dir) -> Result<Found> {
+    for _ in 0..POLLS {
         let entries = list(root, ".")?;
         let is_nothing = |entry: &Entry| {
-            layout::is_unborn_dir(&entry.name)
+            layout::is_staging_dir(&entry.name)
                 || layout::is_staged_file(&entry.name)
                 || entry.name == layout::LOST_FOUND
         };
@@ -125,11 +125,11 @@ pub(crate) fn create(disk: &dyn Disk, clock: &Arc<dyn Clock>, path: &Path) -> Re
     disk.create_dir_all(path).map_err(refused)?;
     let root = disk.open_dir_through_links(path).map_err(refused)?;
     // From here on in the directory that is open, whatever its path names.
-    if look(&*root)? != Found::Empty {
+    if observe(&*root)? != Found::Empty {
         return Ok(());
     }
-    let unborn = StagingDir::make(&root)?;
-    let from = format!("{}/{}", unborn.name(), layout::lock_dir(0));
+    let staging = StagingDir::make(&root)?;
+    let from = format!("{}/{}", staging.name(), layout::lock_dir(0));
     match root.rename_new(&from, &layout::lock_dir(0)) {
         Ok(()) => {}
         // Another's lock is there, or was, and he took this one for a dead maker's.
@@ -142,7 +142,7 @@ pub(crate) fn create(disk: &dyn Disk, clock: &Arc<dyn Clock>, path: &Path) -> Re
     }
     root.sync().map_err(|e| Error::io("sync", path, e))?;
     // Lets the lock go as well.
-    drop(unborn);
+    drop(staging);
     complete(&root, clock)
 }
 
@@ -155,12 +155,12 @@ pub(crate) fn complete(root: &Arc<dyn Dir>, clock: &Arc<dyn Clock>) -> Result<()
         return Ok(());
     }
     let lock = FencedLock::of_unfinished_store(Arc::clone(root), Arc::clone(clock));
-    let mut guard = match lock.acquire("make the store", PATIENCE) {
+    let mut guard = match lock.acquire("make the store", TIMEOUT) {
         // It stood still, and another took its lock: he completes it.
         Err(e) if e.kind() == Kind::Fenced => return Ok(()),
         other => other?,
     };
-    if StoreFile::read_if_there(&**root)?.is_some() || look(&**root)? != Found::Unfinished {
+    if StoreFile::read_if_there(&**root)?.is_some() || observe(&**root)? != Found::Unfinished {
         return Ok(());
     }
     match guard.rename_beyond(0) {

@@ -36,7 +36,7 @@ pub struct StoreDir {
     notes: Mutex<Vec<String>>,
     watching: SharedWatcher,
     open_topics: OpenTopics,
-    graves: DeletedTopics,
+    deleted_topics: DeletedTopics,
     registrations: Recent<BrokerId, Arc<Registration>, BROKERS_KEPT>,
     open_logs: Recent<BrokerId, LogDir, BROKERS_KEPT>,
     unanswered: Unanswered,
@@ -95,7 +95,7 @@ impl StoreDir {
             notes: Mutex::new(Vec::new()),
             watching: SharedWatcher::default(),
             open_topics: OpenTopics::default(),
-            graves: DeletedTopics::default(),
+            deleted_topics: DeletedTopics::default(),
             registrations: Recent::default(),
             open_logs: Recent::default(),
             unanswered: Unanswered::default(),
@@ -265,8 +265,8 @@ impl StoreDir {
     }
 
     /// The deleted topics that this process has read.
-    pub(crate) fn graves(&self) -> &DeletedTopics {
-        &self.graves
+    pub(crate) fn deleted_topics(&self) -> &DeletedTopics {
+        &self.deleted_topics
     }
 
     /// The directory of the topic files.
@@ -419,7 +419,7 @@ fn find(root: &Arc<dyn Dir>, clock: &Arc<dyn Clock>, path: &Path) -> Result<Stor
         if let Some(file) = StoreFile::read_if_there(&**root)? {
             return Ok(file);
         }
-        match super::create::look(&**root)? {
+        match super::create::observe(&**root)? {
             Found::Empty => return Err(no_store(path)),
             Found::Foreign => break,
             Found::Unfinished => match super::create::complete(root, clock) {

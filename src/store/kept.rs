@@ -37,7 +37,7 @@ impl KeptFile {
 pub(crate) fn leads_to(dir: &dyn Dir, name: &str, file: &dyn File) -> Result<bool> {
     match dir.identity(name).and_then(|found| file.is(found)) {
         Err(e) if e.kind() == io::ErrorKind::NotFound || is_stale(&e) => Ok(false),
-        looked => looked.map_err(|e| Error::io("look at", join(dir, name), e)),
+        observed => observed.map_err(|e| Error::io("look at", join(dir, name), e)),
     }
 }
 

@@ -70,8 +70,8 @@ const OFFSETS_PREFIX: &str = "offsets.";
 const SYNC_SUFFIX: &str = ".sync";
 const LOCK_PREFIX: &str = "lock.";
 const STAGED_PREFIX: &str = "staged.";
-const BURIED_PREFIX: &str = "deleted.";
-const UNBORN_PREFIX: &str = ".mq-new-";
+const PROOF_PREFIX: &str = "deleted.";
+const STAGING_PREFIX: &str = ".mq-new-";
 
 /// `NAME.json`, in the topics' directory.
 pub fn topic_file(topic: &TopicName) -> String {
@@ -113,13 +113,13 @@ pub fn parse_maker_file(name: &str) -> Option<Uuid> {
 }
 
 /// `deleted.HEX`: the same file while it is in a lock holder's directory.
-pub fn buried_file(topic_id: &Uuid) -> String {
-    format!("{BURIED_PREFIX}{}", topic_id.hex())
+pub fn proof_file(topic_id: &Uuid) -> String {
+    format!("{PROOF_PREFIX}{}", topic_id.hex())
 }
 
-/// The topic id in a name that [`buried_file`] makes.
-pub fn parse_buried_file(name: &str) -> Option<Uuid> {
-    parse_hex_id(name.strip_prefix(BURIED_PREFIX)?)
+/// The topic id in a name that [`proof_file`] makes.
+pub fn parse_proof_file(name: &str) -> Option<Uuid> {
+    parse_hex_id(name.strip_prefix(PROOF_PREFIX)?)
 }
 
 /// `brokers/ID`.
@@ -288,13 +288,13 @@ pub fn is_staged_file(name: &str) -> bool {
 }
 
 /// A random name for a store or group that is being made whole beside its place.
-pub fn unborn_dir(unique: &Uuid) -> String {
-    format!("{UNBORN_PREFIX}{}", unique.hex())
+pub fn staging_dir(unique: &Uuid) -> String {
+    format!("{STAGING_PREFIX}{}", unique.hex())
 }
 
-/// Whether the name is one that [`unborn_dir`] makes.
-pub fn is_unborn_dir(name: &str) -> bool {
-    name.strip_prefix(UNBORN_PREFIX).is_some_and(is_hex_id)
+/// Whether the name is one that [`staging_dir`] makes.
+pub fn is_staging_dir(name: &str) -> bool {
+    name.strip_prefix(STAGING_PREFIX).is_some_and(is_hex_id)
 }
 
 fn encode_group(group: &str) -> String {
@@ -430,9 +430,9 @@ mod tests {
         assert_eq!(parse_broker_dir("-1"), None);
         let topic = Uuid([0x0a; 16]);
         assert_eq!(parse_deleted_file(&deleted_file(&topic)), Some(topic));
-        assert_eq!(parse_buried_file(&buried_file(&topic)), Some(topic));
+        assert_eq!(parse_proof_file(&proof_file(&topic)), Some(topic));
         assert_eq!(parse_deleted_file(&topic.hex()), None);
-        assert_eq!(parse_buried_file("deleted.+a"), None);
+        assert_eq!(parse_proof_file("deleted.+a"), None);
         let member = Uuid([9; 16]);
         assert_eq!(member_file(&member), format!("members/{member}"));
         assert_eq!(parse_member_file(&member.to_string()), Some(member));

@@ -37,7 +37,7 @@ impl Listing {
     /// All groups that have a directory, sorted: deleted and expired ones have one for a while.
     pub fn groups(&self) -> Vec<String> {
         let mut groups = self.names(layout::GROUPS_DIR, |kind, name| {
-            let is_one = kind == EntryKind::Dir && !layout::is_unborn_dir(name);
+            let is_one = kind == EntryKind::Dir && !layout::is_staging_dir(name);
             layout::parse_group_dir(name).filter(|_| is_one)
         });
         groups.sort_unstable();

@@ -12,9 +12,9 @@ impl FencedLock {
     pub fn acquire_store(
         store: &StoreDir,
         purpose: &str,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<FencedGuard> {
         FencedLock::of_store(Arc::clone(store.root()), Arc::clone(store.clock()))
-            .acquire(purpose, patience)
+            .acquire(purpose, timeout)
     }
 }

@@ -32,8 +32,8 @@ pub use json_file::{is_missing, read_bytes};
 pub(crate) use kept::{leads_to, names};
 pub use layout::{
     BROKER_FILE, BROKER_LOCK, BROKERS_DIR, CONTROLLER_FILE, CONTROLLER_LOCK, DELETED_DIR, LOGS_DIR,
-    MAKERS_DIR, TOPICS_DIR, aside_dir, buried_file, damaged_topic_file, deleted_file, future_dir,
-    maker_file, parse_lock_dir, parse_maker_file, parse_replica_dir, parse_stray_dir, replica_dir,
+    MAKERS_DIR, TOPICS_DIR, aside_dir, damaged_topic_file, deleted_file, future_dir, maker_file,
+    parse_lock_dir, parse_maker_file, parse_replica_dir, parse_stray_dir, proof_file, replica_dir,
     stray_dir,
 };
 pub use listing::Listing;

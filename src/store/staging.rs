@@ -41,7 +41,7 @@ impl StagingDir {
     /// [`Kind::UnusableStore`] where this user may not write; [`Kind::DiskFull`], [`Kind::Io`].
     pub fn make(parent: &Arc<dyn Dir>) -> Result<Self> {
         for _ in 0..TRIES {
-            let name = layout::unborn_dir(&Uuid::random()?);
+            let name = layout::staging_dir(&Uuid::random()?);
             let error = |op, e| super::lock::io_error(&**parent, op, &name, e);
             parent.create_dir(&name).map_err(|e| error("make", e))?;
             let made = parent
@@ -107,14 +107,14 @@ pub fn remove_dead(
     let entries = parent
         .list(".")
         .map_err(|e| Error::io("list", parent.path(), e))?;
-    let unborn: Vec<String> = entries
+    let staging: Vec<String> = entries
         .into_iter()
-        .filter(|entry| entry.kind == EntryKind::Dir && layout::is_unborn_dir(&entry.name))
+        .filter(|entry| entry.kind == EntryKind::Dir && layout::is_staging_dir(&entry.name))
         .map(|entry| entry.name)
         .collect();
-    suspects.0.retain(|name, _| unborn.contains(name));
+    suspects.0.retain(|name, _| staging.contains(name));
     let mut gone = Vec::new();
-    for name in unborn {
+    for name in staging {
         match remove_if_dead(parent, &name, suspects, now) {
             Ok(true) => {
                 suspects.0.remove(&name);

@@ -55,7 +55,7 @@ pub fn join(sim: &SimDisk) -> Result<Membership> {
         session_timeout: PATIENCE,
         ends: None,
         began_with: None,
-        patience: PATIENCE,
+        lock_timeout: PATIENCE,
     };
     Membership::join(&open(sim)?, GROUP, &options)
 }

@@ -53,7 +53,7 @@ fn stays_with(place: &Place, member: &mut Child, dies: bool) -> Result<(), Failu
         session_timeout: PATIENCE,
         ends: None,
         began_with: None,
-        patience: PATIENCE,
+        lock_timeout: PATIENCE,
     };
     let mut other = Membership::join(&store, "g", &options).map_err(|e| e.to_string())?;
     other.assign().map_err(|e| e.to_string())?;

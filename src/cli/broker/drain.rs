@@ -12,9 +12,9 @@ use crate::store::{Liveness, StoreDir, TopicHandle};
 use crate::types::{BrokerId, TopicPartition};
 
 /// How long the store's lock is waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two looks at what the broker still leads.
-const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// Between two looks whether anybody could lead it: that opens the topics.
 const SUCCESSOR_INTERVAL: Duration = Duration::from_secs(1);
 /// Partitions that an error names.
@@ -25,7 +25,7 @@ pub(super) fn drain(id: BrokerId, undo: bool, timeout: Duration, env: &Env) -> R
     let store = env.open_store()?;
     known(&store, id)?;
     if undo {
-        let changed = cluster::set_drained(&store, id, false, PATIENCE)?;
+        let changed = cluster::set_drained(&store, id, false, TIMEOUT)?;
         env.note(&if changed {
             format!("broker {id} may lead again")
         } else {
@@ -54,9 +54,9 @@ pub(super) fn drain(id: BrokerId, undo: bool, timeout: Duration, env: &Env) -> R
              --undo')",
         ));
     }
-    cluster::set_drained(&store, id, true, PATIENCE)?;
+    cluster::set_drained(&store, id, true, TIMEOUT)?;
     let started = env.monotonic();
-    let mut look_again = started;
+    let mut examine_again = started;
     loop {
         let led = cluster::led_by(&store, id)?;
         if led.is_empty() {
@@ -71,8 +71,8 @@ pub(super) fn drain(id: BrokerId, undo: bool, timeout: Duration, env: &Env) -> R
             return Err(Error::new(Kind::Interrupted, text).cure(undo_cure(id)));
         }
         let now = env.monotonic();
-        let stays = if now >= look_again {
-            look_again = now + SUCCESSOR_INTERVAL;
+        let stays = if now >= examine_again {
+            examine_again = now + SUCCESSOR_INTERVAL;
             without_successor(&store, &liveness, id, &led)?
         } else {
             Vec::new()
@@ -103,7 +103,7 @@ pub(super) fn drain(id: BrokerId, undo: bool, timeout: Duration, env: &Env) -> R
             );
             return Err(Error::new(Kind::Busy, text).cure(cure));
         }
-        env.sleep(LOOK_INTERVAL);
+        env.sleep(POLL_INTERVAL);
     }
 }
 

@@ -15,7 +15,7 @@ use crate::store::{Liveness, StoreDir, TopicHandle};
 use crate::types::{BrokerId, Offset, TopicPartition};
 
 /// How long the store's lock is waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a planned move may come no nearer to its end.
 const STALLED_AFTER: Duration = Duration::from_secs(5);
 
@@ -75,7 +75,7 @@ fn preferred(
     let liveness = Liveness::new(store);
     let all = selection.is_empty();
     let (chosen, unmatched) = selection.resolve_or_all(|| topic_file::list(store))?;
-    failures.tell_all(env, &unmatched);
+    failures.notify_all(env, &unmatched);
     for chosen in &chosen {
         let opened = TopicHandle::open(store, &chosen.topic)
             .and_then(|topic| chosen.partitions_of(topic.meta()).map(|_| topic));
@@ -84,7 +84,7 @@ fn preferred(
             // Deleted since it was listed.
             Err(e) if e.kind() == Kind::UnknownTopic && all => continue,
             Err(e) => {
-                failures.tell(env, &e);
+                failures.notify(env, &e);
                 continue;
             }
         };
@@ -92,7 +92,7 @@ fn preferred(
         for p in partitions.filter(|p| chosen.has(p.partition)) {
             match cluster::move_to_preferred(store, &liveness, topic.meta(), p) {
                 Ok(wanted) => moves.extend(wanted),
-                Err(e) => failures.tell(env, &e),
+                Err(e) => failures.notify(env, &e),
             }
         }
     }
@@ -115,7 +115,7 @@ fn preferred(
     };
     for (wanted, outcome) in moves.iter().zip(outcomes) {
         let result = outcome.unwrap_or_else(|e| {
-            failures.tell(env, &e);
+            failures.notify(env, &e);
             FAILED
         });
         rows.row(row(&wanted.tp, (wanted.from, wanted.to), None, result))?;
@@ -137,7 +137,7 @@ fn unclean(
     for tp in partitions {
         match cluster::plan_unclean(store, tp, to) {
             Ok(election) => plan.push(election),
-            Err(e) => failures.tell(env, &e),
+            Err(e) => failures.notify(env, &e),
         }
     }
     let go_on = match plan.as_slice() {
@@ -160,10 +160,10 @@ fn unclean(
     let mut rows = Listing::stdout(env, COLUMNS, output);
     for one in &plan {
         let result = if go_on {
-            match cluster::elect_unclean(store, one, PATIENCE) {
+            match cluster::elect_unclean(store, one, TIMEOUT) {
                 Ok(()) => ELECTED,
                 Err(e) => {
-                    failures.tell(env, &e);
+                    failures.notify(env, &e);
                     FAILED
                 }
             }

@@ -11,7 +11,7 @@ use crate::error::{Error, Kind, Result};
 use crate::types::TopicPartition;
 
 /// Between two looks.
-const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// Between two looks at the modes of all files.
 const MODES_INTERVAL: Duration = Duration::from_secs(2);
 /// Nor does that take more than this part of the time.
@@ -45,7 +45,7 @@ pub(super) fn health(job: HealthJob, env: &Env) -> Result<Outcome> {
             modes_due = now + MODES_INTERVAL.max(now.saturating_sub(began) * REST);
         }
         if is_last || is_healthy && health.amiss.is_empty() {
-            let outcome = tell(&health, job.output, env)?;
+            let outcome = notify(&health, job.output, env)?;
             if let Some(timeout) = job.wait
                 && !health.amiss.is_empty()
             {
@@ -61,11 +61,11 @@ pub(super) fn health(job: HealthJob, env: &Env) -> Result<Outcome> {
             return Err(Error::new(Kind::Interrupted, text)
                 .cure("'mq-broker health' without --wait lists them"));
         }
-        env.sleep(LOOK_INTERVAL);
+        env.sleep(POLL_INTERVAL);
     }
 }
 
-fn tell(health: &Health, output: OutputOptions, env: &Env) -> Result<Outcome> {
+fn notify(health: &Health, output: OutputOptions, env: &Env) -> Result<Outcome> {
     let mut rows = Listing::stdout(env, COLUMNS, output);
     for amiss in &health.amiss {
         let partition = amiss.partition.as_ref();

@@ -39,7 +39,7 @@ pub(super) fn init(job: Init, env: &mut Env) -> Result<Outcome> {
         given = done;
         Ok(store)
     })?;
-    env.note(&told(store.path(), &group, &given));
+    env.note(&notified(store.path(), &group, &given));
     Ok(warned(&group, &given, false, env))
 }
 
@@ -79,7 +79,7 @@ fn plan(group: &UnixGroup, output: OutputOptions, env: &Env) -> Result<Outcome> 
             octal(mode).into(),
         ])
     };
-    let plan = env.looking(|disk, clock| plan_shared(disk, clock, &path, group, &mut show))?;
+    let plan = env.observing(|disk, clock| plan_shared(disk, clock, &path, group, &mut show))?;
     rows.finish()?;
     let (path, name) = (path.display(), &group.name);
     env.note(&match plan {
@@ -135,7 +135,7 @@ fn entries(count: usize) -> String {
     format!("{count} {what}")
 }
 
-fn told(path: &Path, group: &UnixGroup, given: &Given) -> String {
+fn notified(path: &Path, group: &UnixGroup, given: &Given) -> String {
     let (path, name) = (path.display(), &group.name);
     match given {
         Given { made: true, .. } => format!("{path} is a store of the Unix group {name} now"),

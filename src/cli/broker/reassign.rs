@@ -15,9 +15,9 @@ use crate::store::{Liveness, StoreDir};
 use crate::types::{BrokerId, PartitionId, Scope, TopicName, TopicPartition};
 
 /// How long each lock is waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two looks at what is under way.
-const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// Partitions that an error names.
 const NAMED_MAX: usize = 10;
 
@@ -41,7 +41,7 @@ const PLAN: &[Column] = &[
 pub(super) fn reassign(job: Reassign, env: &Env) -> Result<Outcome> {
     let store = env.open_store()?;
     env.end_changes_by_signal(&store);
-    let admin = Admin::new(&store, PATIENCE);
+    let admin = Admin::new(&store, TIMEOUT);
     match job {
         Reassign::List { wait, output } => {
             if let Some(timeout) = wait {
@@ -227,6 +227,6 @@ fn wait_for_end(
             return Err(Error::new(kind, text)
                 .cure("it goes on; 'mq-broker reassign' shows how far it is, --cancel ends it"));
         }
-        env.sleep(LOOK_INTERVAL);
+        env.sleep(POLL_INTERVAL);
     }
 }

@@ -14,7 +14,7 @@ use crate::store;
 use crate::types::BrokerId;
 
 /// How long the store's lock is waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs the job.
 ///
@@ -84,9 +84,9 @@ fn start(id: BrokerId, mut options: BrokerOptions, env: &Env) -> Result<Outcome>
         stdout.print(line.as_bytes())
     };
     let zone = local_zone();
-    let mut tell = |told| {
+    let mut notify = |notified| {
         let time = local_time(env.now_ms(), &zone);
-        match told {
+        match notified {
             Notice::Note(text) => env.note(&format!("{time} {text}")),
             Notice::Problem(error) => {
                 let cure = error
@@ -97,7 +97,7 @@ fn start(id: BrokerId, mut options: BrokerOptions, env: &Env) -> Result<Outcome>
             }
         }
     };
-    daemon.run(&stop, &mut ready, &mut tell)?;
+    daemon.run(&stop, &mut ready, &mut notify)?;
     Ok(Outcome::Done)
 }
 
@@ -148,7 +148,7 @@ fn status(output: OutputOptions, env: &Env) -> Result<Outcome> {
 fn unregister(id: BrokerId, env: &Env) -> Result<Outcome> {
     let store = env.open_store()?;
     known(&store, id)?;
-    let left = cluster::unregister(&store, id, PATIENCE)?;
+    let left = cluster::unregister(&store, id, TIMEOUT)?;
     env.note(&match left {
         Some(place) => format!("broker {id} is unregistered; {} stays", place.display()),
         None => format!("broker {id} is unregistered"),

@@ -15,10 +15,10 @@ use crate::store::{Holder, StoreDir};
 use crate::types::{BrokerId, TopicPartition};
 
 /// Between two looks whether a broker has ended, and how far it is with that.
-const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 /// Between two words on that.
-const TOLD_INTERVAL: Duration = Duration::from_secs(5);
+const NOTIFIED_INTERVAL: Duration = Duration::from_secs(5);
 /// Most partitions that are named.
 const NAMED_MAX: usize = 8;
 
@@ -37,7 +37,7 @@ pub(super) fn stop(id: Option<BrokerId>, timeout: Duration, env: &Env) -> Result
     };
     signal(id, &holder)?;
     let started = env.monotonic();
-    let (mut looked, mut told) = (started, started);
+    let (mut observed, mut notified) = (started, started);
     // The least that was left to hand over so far, and since when it is that.
     let mut least: Option<Progress> = None;
     let mut since = started;
@@ -50,14 +50,14 @@ pub(super) fn stop(id: Option<BrokerId>, timeout: Duration, env: &Env) -> Result
             .cure("'mq-broker status' shows when it has ended"));
         }
         let now = env.monotonic();
-        if now.saturating_sub(looked) >= PROGRESS_INTERVAL {
-            looked = now;
+        if now.saturating_sub(observed) >= PROGRESS_INTERVAL {
+            observed = now;
             let left = cluster::to_hand_over(&store, id);
             if least.is_none_or(|least| nearer(left, least)) {
                 (least, since) = (Some(left), now);
             }
-            if left.partitions > 0 && now.saturating_sub(told) >= TOLD_INTERVAL {
-                told = now;
+            if left.partitions > 0 && now.saturating_sub(notified) >= NOTIFIED_INTERVAL {
+                notified = now;
                 env.note(&format!(
                     "broker {id} hands its leaders over: {} to go, {} records to be copied",
                     left.partitions, left.records
@@ -76,7 +76,7 @@ pub(super) fn stop(id: Option<BrokerId>, timeout: Duration, env: &Env) -> Result
             )
             .cure("wait longer with --timeout; if it hangs, kill -9 loses nothing acknowledged"));
         }
-        env.sleep(LOOK_INTERVAL);
+        env.sleep(POLL_INTERVAL);
     }
     env.note(&format!("broker {id} (process {}) has ended", holder.pid));
     // What nobody else could lead is no news.

@@ -228,7 +228,7 @@ mod tests {
     /// A value of a name that is in no table would silently complete to nothing.
     #[test]
     fn every_value_is_due_something_or_free() {
-        fn look(tool: &str, command: &Command, known: &mut BTreeSet<String>) {
+        fn observe(tool: &str, command: &Command, known: &mut BTreeSet<String>) {
             for arg in command.get_arguments() {
                 let takes_value = arg.is_positional() || arg.get_action().takes_values();
                 let by_clap = arg.get_value_parser().possible_values().is_some();
@@ -245,12 +245,12 @@ mod tests {
                 known.extend(due_of(tool, arg).map(|due| format!("{due:?}")));
             }
             for sub in command.get_subcommands() {
-                look(tool, sub, known);
+                observe(tool, sub, known);
             }
         }
         let mut known = BTreeSet::new();
         for command in docs::commands() {
-            look(command.get_name(), &command, &mut known);
+            observe(command.get_name(), &command, &mut known);
         }
         assert_eq!(known.len(), 19, "{known:?}");
     }

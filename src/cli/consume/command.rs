@@ -18,7 +18,7 @@ use crate::types::{Offset, TopicPartition};
 /// this one begins with `MQ_KEY=` and ends with a NUL.
 const KEY_LEN_MAX: usize = (128 << 10) - "MQ_KEY=".len() - 1;
 /// Between two looks at a command that is waited for.
-const LOOK: Duration = Duration::from_millis(50);
+const POLL: Duration = Duration::from_millis(50);
 
 /// The records that the command is to handle next.
 #[derive(Debug, Default)]
@@ -45,7 +45,7 @@ pub struct Commands {
     /// For the command's environment: `--store` is no part of ours.
     store: PathBuf,
     session_timeout: Duration,
-    told_of_key: bool,
+    notified_of_key: bool,
     /// Shows the others which one runs.
     file: Option<CommandFile>,
     /// The assignments that have no command of a former owner any more.
@@ -71,7 +71,7 @@ impl Commands {
             text,
             store,
             session_timeout,
-            told_of_key: false,
+            notified_of_key: false,
             file: None,
             free: HashMap::new(),
             taken: HashMap::new(),
@@ -139,7 +139,7 @@ impl Commands {
         if self.taken.is_empty() || now < self.next_look {
             return Ok(Vec::new());
         }
-        self.next_look = now + LOOK;
+        self.next_look = now + POLL;
         self.taken
             .retain(|tp, taken| owned.get(tp) == Some(&taken.generation));
         let taken: Vec<_> = self
@@ -158,7 +158,7 @@ impl Commands {
 
     /// How long until it is to be looked again what has become free.
     pub fn looks_again(&self) -> Option<Duration> {
-        (!self.taken.is_empty()).then_some(LOOK)
+        (!self.taken.is_empty()).then_some(POLL)
     }
 
     /// Runs the command for a batch, and waits for its end. `with_key`: the batch is one record.
@@ -175,7 +175,7 @@ impl Commands {
         let key = batch.key.as_deref().filter(|_| with_key);
         let fits = key.filter(|key| key.len() <= KEY_LEN_MAX && !key.contains(&0));
         if fits != key {
-            self.tell_of_key(batch, tp, env);
+            self.notify_of_key(batch, tp, env);
         }
         if let Some(file) = &self.file {
             file.begin(tp)?;
@@ -185,7 +185,7 @@ impl Commands {
             && fits.is_some()
         {
             // All strings together have a bound as well, and others set most of them.
-            self.tell_of_key(batch, tp, env);
+            self.notify_of_key(batch, tp, env);
             spawned = self.command(batch, tp, None).spawn();
         }
         let ended = spawned
@@ -233,8 +233,8 @@ impl Commands {
     }
 
     /// Once: such keys seldom come alone.
-    fn tell_of_key(&mut self, batch: &Batch, tp: &TopicPartition, env: &Env) {
-        if !std::mem::replace(&mut self.told_of_key, true) {
+    fn notify_of_key(&mut self, batch: &Batch, tp: &TopicPartition, env: &Env) {
+        if !std::mem::replace(&mut self.notified_of_key, true) {
             env.note(&format!(
                 "the key at offset {} of {tp} does not fit into the environment: the command runs \
                  without MQ_KEY wherever a key has a NUL or is too long",

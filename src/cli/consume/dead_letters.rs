@@ -10,7 +10,7 @@ use crate::store::{StoreDir, TopicHandle};
 use crate::types::{Compression, Offset, TimestampType, TopicName, TopicPartition};
 
 /// How long sending may wait for locks.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 /// What the headers of a dead letter take at the most: names, numbers, and a topic of 249 bytes.
 const HEADERS_ROOM: u64 = 1024;
 /// The largest `max.message.bytes`.
@@ -95,7 +95,7 @@ impl DeadLetters {
             "max.message.bytes".to_owned(),
             most.min(MESSAGE_BYTES_MAX).to_string(),
         );
-        Admin::new(&self.store, PATIENCE).open_or_create(&new)?;
+        Admin::new(&self.store, TIMEOUT).open_or_create(&new)?;
         let mut kept = std::mem::take(&mut self.kept);
         let places = std::mem::take(&mut self.places);
         let mut bytes = kept.finish(Compression::None, TimestampType::CreateTime)?;

@@ -126,7 +126,7 @@ impl Exec {
     ///
     /// # Errors
     /// [`Kind::Io`].
-    pub fn look(
+    pub fn observe(
         &mut self,
         owned: &HashMap<TopicPartition, Generation>,
         session: &GroupSession,

@@ -26,7 +26,7 @@ use crate::store::{StoreDir, TopicHandle};
 use crate::types::{Offset, TopicName, TopicPartition};
 
 /// How long a change of the group waits for its lock.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long a wait may be: what nobody reported is seen then, such as a store that was moved away.
 const TICK: Duration = Duration::from_secs(1);
@@ -35,7 +35,7 @@ const PIPE_TICK: Duration = Duration::from_millis(500);
 /// How long what was handed out may keep a partition that moves.
 const SETTLE: Duration = Duration::from_secs(1);
 /// Between two looks for what the keeper is about to say.
-const LOOK: Duration = Duration::from_millis(100);
+const POLL: Duration = Duration::from_millis(100);
 
 /// Runs the job for its group. `began`: since when nothing came, and whether the store was there
 /// when the command began.
@@ -62,7 +62,7 @@ pub fn run(
     };
     let mut subscription = job.topics.subscription();
     let began = if was_there {
-        Began::look(
+        Began::observe(
             store,
             &group.name,
             &subscription,
@@ -109,7 +109,7 @@ pub fn run(
         },
         // A command that runs is waited for, however long it takes.
         settle: exec.is_none().then_some(SETTLE),
-        patience: PATIENCE,
+        lock_timeout: TIMEOUT,
     };
     let delivery: Arc<dyn Delivery> = Arc::clone(&marks) as Arc<dyn Delivery>;
     let session = GroupSession::start(store, options, delivery, Box::new(env.signals().waker()))?;
@@ -218,12 +218,12 @@ impl Source for Member {
         FETCH_BYTES
     }
 
-    fn look(&mut self, on: &mut Reading<'_>) -> Result<ControlFlow<()>> {
+    fn observe(&mut self, on: &mut Reading<'_>) -> Result<ControlFlow<()>> {
         if self.session.has_orders() && self.follow_orders(on)?.is_break() {
             return Ok(ControlFlow::Break(()));
         }
         if let Some(exec) = &mut self.exec {
-            exec.look(&self.generations, &self.session, &mut on.consumer, on.env)?;
+            exec.observe(&self.generations, &self.session, &mut on.consumer, on.env)?;
         }
         Ok(ControlFlow::Continue(()))
     }
@@ -280,12 +280,16 @@ impl Source for Member {
         false
     }
 
-    fn wait(&mut self, on: &mut Reading<'_>, patience: Duration) -> Result<()> {
+    fn wait(&mut self, on: &mut Reading<'_>, lock_timeout: Duration) -> Result<()> {
         let tick = if unread().is_some() { PIPE_TICK } else { TICK };
-        let looks = self.exec.as_ref().and_then(Exec::looks_again);
-        let ticks = [self.session.busy_tick(), on.consumer.retry_in(), looks];
+        let observations = self.exec.as_ref().and_then(Exec::looks_again);
+        let ticks = [
+            self.session.busy_tick(),
+            on.consumer.retry_in(),
+            observations,
+        ];
         let tick = ticks.into_iter().flatten().fold(tick, Duration::min);
-        on.env.wait_woken(patience.min(tick));
+        on.env.wait_woken(lock_timeout.min(tick));
         Ok(())
     }
 
@@ -379,9 +383,9 @@ impl Member {
 
     /// What was read is perhaps another's by now: the keeper is about to say so.
     fn wait_for_orders(&mut self, env: &Env) {
-        let until = env.monotonic() + PATIENCE;
+        let until = env.monotonic() + TIMEOUT;
         while !self.session.has_orders() && !env.stopping() && env.monotonic() < until {
-            env.wait_woken(LOOK);
+            env.wait_woken(POLL);
         }
     }
 }

@@ -130,7 +130,7 @@ impl Output {
             None => self.writes.make(|| write_all(out, &self.written)),
         };
         out.clear();
-        self.judge(outcome)
+        self.assess(outcome)
     }
 
     fn take_back(&mut self, spare: &mut Vec<u8>) -> Result<()> {
@@ -157,10 +157,10 @@ impl Output {
         if spare.capacity() < buf.capacity() && spare.is_empty() {
             *spare = buf;
         }
-        self.judge(outcome)
+        self.assess(outcome)
     }
 
-    fn judge(&mut self, outcome: io::Result<()>) -> Result<()> {
+    fn assess(&mut self, outcome: io::Result<()>) -> Result<()> {
         match outcome {
             Ok(()) => Ok(()),
             Err(e)

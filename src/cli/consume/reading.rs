@@ -54,7 +54,7 @@ pub struct Reading<'e> {
 struct Presence {
     store: Arc<StoreDir>,
     path: PathBuf,
-    looked: Duration,
+    observed: Duration,
     /// Whether a failure was held against it.
     is_asked: bool,
 }
@@ -67,7 +67,7 @@ pub trait Source {
     ///
     /// # Errors
     /// What ends the run.
-    fn look(&mut self, on: &mut Reading<'_>) -> Result<ControlFlow<()>>;
+    fn observe(&mut self, on: &mut Reading<'_>) -> Result<ControlFlow<()>>;
     /// Has a fetch printed or handled.
     ///
     /// # Errors
@@ -80,11 +80,11 @@ pub trait Source {
     fn flush(&mut self, on: &mut Reading<'_>) -> Result<()>;
     /// Whether that everything was read, and written out, is the end.
     fn is_done(&mut self, on: &mut Reading<'_>) -> bool;
-    /// Waits until there may be more, for `patience` at most.
+    /// Waits until there may be more, for `timeout` at most.
     ///
     /// # Errors
     /// What ends the run.
-    fn wait(&mut self, on: &mut Reading<'_>, patience: Duration) -> Result<()>;
+    fn wait(&mut self, on: &mut Reading<'_>, timeout: Duration) -> Result<()>;
     /// Whether the end of what there is may be followed by more.
     fn follows(&self, on: &Reading<'_>) -> bool;
     /// A partition is read no more: its topic was deleted.
@@ -178,7 +178,7 @@ impl<'e> Reading<'e> {
         let presence = Presence {
             store: Arc::clone(store),
             path: env.store_path()?,
-            looked: env.monotonic(),
+            observed: env.monotonic(),
             is_asked: false,
         };
         let consumer = Consumer::reading_from(store, job.read_from.clone());
@@ -220,7 +220,7 @@ impl<'e> Reading<'e> {
             if self.env.stopping() || self.output.is_closed() || is_counted {
                 return Ok(());
             }
-            if source.look(self)?.is_break() {
+            if source.observe(self)?.is_break() {
                 return Ok(());
             }
             let fetched = match self.consumer.fetch(source.fetch_bytes(), &mut self.buf) {
@@ -268,10 +268,10 @@ impl<'e> Reading<'e> {
     /// Looks, once a second, whether the store is still there: asked by who waits anyway.
     fn look_for_store(&mut self) -> Result<()> {
         let now = self.env.monotonic();
-        if now.saturating_sub(self.presence.looked) < presence::LOOK_INTERVAL {
+        if now.saturating_sub(self.presence.observed) < presence::POLL_INTERVAL {
             return Ok(());
         }
-        self.presence.looked = now;
+        self.presence.observed = now;
         presence::check(&self.presence.store, &self.presence.path)
     }
 
@@ -297,12 +297,12 @@ impl<'e> Reading<'e> {
     }
 
     fn break_off(&mut self, source: &mut impl Source, tp: &TopicPartition, e: &Error) {
-        self.tell_broken(tp, e);
+        self.notify_broken(tp, e);
         source.broken(tp);
     }
 
     /// Tells of a partition that is damaged from here on, and reads it no further.
-    pub fn tell_broken(&mut self, tp: &TopicPartition, e: &Error) {
+    pub fn notify_broken(&mut self, tp: &TopicPartition, e: &Error) {
         if self.broken.insert(tp.clone()) {
             self.env.fail(e);
         }
@@ -356,7 +356,7 @@ impl<'e> Reading<'e> {
         if left.is_some_and(|left| left.is_zero()) {
             return Ok(true);
         }
-        self.env.tell_cuts();
+        self.env.notify_cuts();
         if !is_paused && !self.noted_end && self.env.stdout_is_terminal() && source.follows(self) {
             self.noted_end = true;
             self.env.note("at the end; waiting for more (Ctrl-C ends)");

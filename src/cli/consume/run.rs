@@ -46,7 +46,7 @@ pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
         store,
         assignments: Assignments::default(),
         fetch_bytes: FIRST_FETCH_BYTES,
-        looked: on.env.monotonic(),
+        observed: on.env.monotonic(),
     };
     plain.refresh(&mut on, was_there)?;
     if on.job.may_wait_for_match() {
@@ -137,7 +137,7 @@ struct Plain {
     store: Arc<StoreDir>,
     assignments: Assignments,
     fetch_bytes: usize,
-    looked: Duration,
+    observed: Duration,
 }
 
 impl Source for Plain {
@@ -145,7 +145,7 @@ impl Source for Plain {
         std::mem::replace(&mut self.fetch_bytes, FETCH_BYTES)
     }
 
-    fn look(&mut self, _: &mut Reading<'_>) -> Result<ControlFlow<()>> {
+    fn observe(&mut self, _: &mut Reading<'_>) -> Result<ControlFlow<()>> {
         Ok(ControlFlow::Continue(()))
     }
 
@@ -164,11 +164,11 @@ impl Source for Plain {
         on.consumer.is_done() && !waits && (fixed || on.job.ends())
     }
 
-    fn wait(&mut self, on: &mut Reading<'_>, patience: Duration) -> Result<()> {
-        let wake = on.consumer.wait(patience.min(TICK), on.env.wake_fd())?;
+    fn wait(&mut self, on: &mut Reading<'_>, timeout: Duration) -> Result<()> {
+        let wake = on.consumer.wait(timeout.min(TICK), on.env.wake_fd())?;
         let now = on.env.monotonic();
-        if on.consumer.topics_changed(&wake) || now - self.looked >= TICK {
-            self.looked = now;
+        if on.consumer.topics_changed(&wake) || now - self.observed >= TICK {
+            self.observed = now;
             self.refresh(on, false)?;
         }
         Ok(())

@@ -23,7 +23,7 @@ use crate::store::StoreDir;
 use crate::types::{Offset, Timestamp, TopicPartition, Uuid};
 
 /// Bytes fetched at a time while places are looked for.
-const LOOK_BYTES: usize = 1 << 20;
+const POLL_BYTES: usize = 1 << 20;
 /// Offsets of a window: of the first one, if N is smaller, and at most, if N is not larger.
 const WINDOW_MIN: Offset = 1024;
 const WINDOW_MAX: Offset = 128 * 1024;
@@ -38,8 +38,8 @@ const ORDERED_FIRST: usize = 1024;
 /// What is in order is written in pieces of about that size.
 const WRITE_BYTES: usize = 256 * 1024;
 /// How long records may be away that a new leader has to hear of again.
-const PATIENCE: Duration = Duration::from_secs(10);
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+const TIMEOUT: Duration = Duration::from_secs(10);
+const POLL_AGAIN: Duration = Duration::from_millis(100);
 
 /// A partition whose last records are wanted, as it was when the command began.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,7 +88,7 @@ pub fn print(
         match outcome {
             Ok(ControlFlow::Continue(())) => {}
             Ok(ControlFlow::Break(())) => return Ok(()),
-            Err(e) if e.kind() == Kind::Damaged => on.tell_broken(&of.tp, &e),
+            Err(e) if e.kind() == Kind::Damaged => on.notify_broken(&of.tp, &e),
             Err(e) => return Err(e),
         }
     }
@@ -218,7 +218,7 @@ impl Search<'_> {
         consumer.seek(tp, from)?;
         consumer.limit(tp, until);
         let mut buf = Vec::new();
-        while let Some(fetched) = match fetch(consumer, on, (tp, until), LOOK_BYTES, &mut buf)? {
+        while let Some(fetched) = match fetch(consumer, on, (tp, until), POLL_BYTES, &mut buf)? {
             Got::Stopped => return Ok(Seen::Stopped),
             Got::Nothing => None,
             Got::Some(fetched) => Some(fetched),
@@ -301,7 +301,7 @@ fn fetch(
             }
             Err(e) => return Err(e),
         }
-        if on.env.monotonic().saturating_sub(started) >= PATIENCE {
+        if on.env.monotonic().saturating_sub(started) >= TIMEOUT {
             let text = format!(
                 "OFFSET_NOT_AVAILABLE: the leader of {tp} shows no records from offset {position} on, \
                  which it showed when the command began"
@@ -309,7 +309,7 @@ fn fetch(
             return Err(Error::new(Kind::Busy, text)
                 .cure("try again; 'mq-broker health' lists the problems"));
         }
-        consumer.wait(LOOK_AGAIN, on.env.wake_fd())?;
+        consumer.wait(POLL_AGAIN, on.env.wake_fd())?;
         consumer.look_for_leaders();
     }
 }
@@ -402,7 +402,7 @@ impl Again<'_> {
             match self.render_partition(on, of, &wanted, places.len() == 1) {
                 Ok(Rendered::All) => {}
                 // It was sound a moment ago.
-                Err(e) if e.kind() == Kind::Damaged => on.tell_broken(&of.tp, &e),
+                Err(e) if e.kind() == Kind::Damaged => on.notify_broken(&of.tp, &e),
                 other => return other,
             }
         }

@@ -22,15 +22,15 @@ pub fn second_name(tool: &str, command: Option<&str>) -> Option<&'static str> {
 pub fn advice(tool: &str, command: Option<&str>, word: &str) -> Option<&'static str> {
     let whole = command.map(|command| format!("{tool} {command}"));
     let holds = |of: &str| of == tool || whole.as_deref() == Some(of);
-    let fits = |habit: &&ForeignFlag| {
-        habit.words.contains(&word)
-            && (habit.tools.is_empty() || habit.tools.iter().any(|of| holds(of)))
+    let fits = |flag: &&ForeignFlag| {
+        flag.words.contains(&word)
+            && (flag.tools.is_empty() || flag.tools.iter().any(|of| holds(of)))
     };
     OPTIONS
         .iter()
         .chain(COMMANDS)
         .find(fits)
-        .map(|habit| habit.advice)
+        .map(|flag| flag.advice)
 }
 
 #[cfg(test)]
@@ -93,8 +93,8 @@ mod tests {
         ] {
             let mut tool = tool.split(' ');
             let (name, command) = (tool.next().unwrap_or_default(), tool.next());
-            let told = advice(name, command, word).expect(word);
-            assert!(told.contains(says), "{name} {word}: {told}");
+            let notified = advice(name, command, word).expect(word);
+            assert!(notified.contains(says), "{name} {word}: {notified}");
         }
         assert_eq!(advice("mq-consume", None, "--no-such-option"), None);
         assert_eq!(advice("mq-produce", None, "rm-rf"), None);

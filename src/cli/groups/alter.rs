@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::job::Alter;
-use crate::cli::common::PATIENCE;
+use crate::cli::common::TIMEOUT;
 use crate::cli::output::{Column, Listing};
 use crate::cli::{Env, Outcome};
 use crate::error::Result;
@@ -29,7 +29,7 @@ pub fn alter(job: Alter, env: &mut Env) -> Result<Outcome> {
         BTreeMap::default()
     };
     if !job.dry_run {
-        for note in group::alter_configs(&store, &job.group, &job.set, &job.unset, PATIENCE)? {
+        for note in group::alter_configs(&store, &job.group, &job.set, &job.unset, TIMEOUT)? {
             env.warn(&note);
         }
     }

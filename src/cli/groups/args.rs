@@ -190,7 +190,7 @@ impl Tool for Args {
                 super::run::run(job, env)
             }
             // A monitor that runs a check reads its output and its own statuses.
-            Err(e) if is_check => super::check::tell_unknown(&e),
+            Err(e) if is_check => super::check::notify_unknown(&e),
             Err(e) => Err(e),
         }
     }

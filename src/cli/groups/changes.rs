@@ -2,7 +2,7 @@
 
 use super::asked::{Asked, topics_of};
 use super::job::{Clone, DeleteOffsets, History, Undo};
-use crate::cli::common::PATIENCE;
+use crate::cli::common::TIMEOUT;
 use crate::cli::consent::Consent;
 use crate::cli::output::{Cell, Column, Listing, OutputFormat};
 use crate::cli::selection::scopes;
@@ -40,7 +40,7 @@ pub fn undo(job: Undo, env: &mut Env) -> Result<Outcome> {
             let group = job.group.escape_debug();
             format!("take back the {what} of group '{group}' ({moved})?")
         },
-        |notes| group::undo(&store, &job.group, &planned, PATIENCE, notes).map(|done| done.changes),
+        |notes| group::undo(&store, &job.group, &planned, TIMEOUT, notes).map(|done| done.changes),
     )
 }
 
@@ -56,7 +56,7 @@ pub fn delete_offsets(job: DeleteOffsets, env: &mut Env) -> Result<Outcome> {
         output: job.output,
     };
     let delete = |dry_run, notes: &mut Vec<String>| {
-        group::delete_offsets(&store, &job.group, &scopes, dry_run, PATIENCE, notes)
+        group::delete_offsets(&store, &job.group, &scopes, dry_run, TIMEOUT, notes)
     };
     asked.change(
         env,
@@ -70,7 +70,7 @@ pub fn delete_offsets(job: DeleteOffsets, env: &mut Env) -> Result<Outcome> {
 pub fn clone(job: Clone, env: &mut Env) -> Result<Outcome> {
     let store = env.open_store()?;
     let clone = |dry_run, notes: &mut Vec<String>| {
-        group::clone_offsets(&store, &job.from, &job.to, dry_run, PATIENCE, notes)
+        group::clone_offsets(&store, &job.from, &job.to, dry_run, TIMEOUT, notes)
     };
     let planned = clone(true, &mut Vec::new())?;
     let replaces = |change: &OffsetChange| change.from.is_some() && change.from != change.to;

@@ -31,9 +31,9 @@ struct Lag {
 
 /// Checks groups.
 pub fn check(job: &Check, env: &Env) -> Result<Outcome> {
-    let findings = match look(job, env) {
+    let findings = match observe(job, env) {
         Ok(findings) => findings,
-        Err(e) => return tell_unknown(&e),
+        Err(e) => return notify_unknown(&e),
     };
     let status = Status::worst(findings.iter().map(|finding| finding.status));
     if let Err(e) = env.stdout().print(text(job, status, &findings).as_bytes()) {
@@ -48,7 +48,7 @@ pub fn check(job: &Check, env: &Env) -> Result<Outcome> {
 }
 
 /// Tells that nothing could be told.
-pub fn tell_unknown(e: &Error) -> Result<Outcome> {
+pub fn notify_unknown(e: &Error) -> Result<Outcome> {
     let status = Status::Unknown;
     let cure = e
         .cure_text()
@@ -63,7 +63,7 @@ pub fn tell_unknown(e: &Error) -> Result<Outcome> {
     Ok(Outcome::Check(status))
 }
 
-fn look(job: &Check, env: &Env) -> Result<Vec<Finding>> {
+fn observe(job: &Check, env: &Env) -> Result<Vec<Finding>> {
     let store = env.open_store()?;
     let names = if job.groups.is_empty() {
         group::list(&store)?
@@ -75,7 +75,7 @@ fn look(job: &Check, env: &Env) -> Result<Vec<Finding>> {
             for note in &seen.notes {
                 env.warn(note);
             }
-            judge(job, seen)
+            assess(job, seen)
         }
         Err(e) => Finding {
             text: e.to_string(),
@@ -87,7 +87,7 @@ fn look(job: &Check, env: &Env) -> Result<Vec<Finding>> {
     Ok(names.into_iter().map(one).collect())
 }
 
-fn judge(job: &Check, seen: GroupDescription) -> Finding {
+fn assess(job: &Check, seen: GroupDescription) -> Finding {
     let (Some(state), Some(members)) = (seen.state, &seen.members) else {
         return Finding {
             status: Status::Unknown,

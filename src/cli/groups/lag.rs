@@ -78,18 +78,18 @@ impl Lag {
     /// What keeps it from being known.
     fn unknown(&self) -> Vec<String> {
         let names = |all: &[TopicPartition]| TopicPartition::first_of(all, NAMED_MAX);
-        let mut told = Vec::new();
+        let mut notified = Vec::new();
         if !self.unknown.is_empty() {
-            told.push(format!("the lag of {} is not known", names(&self.unknown)));
+            notified.push(format!("the lag of {} is not known", names(&self.unknown)));
         }
         if !self.uncommitted.is_empty() {
             let names = names(&self.uncommitted);
-            told.push(format!("nothing is committed of {names} yet"));
+            notified.push(format!("nothing is committed of {names} yet"));
         }
         if self.is_moving {
-            told.push("partitions are moving between members".to_owned());
+            notified.push("partitions are moving between members".to_owned());
         }
-        told
+        notified
     }
 }
 

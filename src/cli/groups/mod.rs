@@ -13,7 +13,7 @@ mod check;
 mod csv;
 mod job;
 mod lag;
-mod lag_news;
+mod lag_changes;
 mod offsets;
 mod peek;
 mod run;

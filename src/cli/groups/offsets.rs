@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::asked::{Asked, of_topics, print, warned};
 use super::csv;
 use super::job::{Commit, Export, Move, Reset};
-use crate::cli::common::PATIENCE;
+use crate::cli::common::TIMEOUT;
 use crate::cli::selection::{Chosen, Selection};
 use crate::cli::{Env, Outcome};
 use crate::client::offset_spec::Point;
@@ -45,9 +45,9 @@ pub fn reset(job: Reset, env: &mut Env) -> Result<Outcome> {
     };
     asked.change(
         env,
-        || group::reset(&store, &job.group, &plan, true, PATIENCE, &mut Vec::new()),
+        || group::reset(&store, &job.group, &plan, true, TIMEOUT, &mut Vec::new()),
         |moved| format!("move {moved} of group '{}'?", job.group.escape_debug()),
-        |notes| group::reset(&store, &job.group, &plan, false, PATIENCE, notes),
+        |notes| group::reset(&store, &job.group, &plan, false, TIMEOUT, notes),
     )
 }
 
@@ -137,11 +137,11 @@ pub fn commit(job: Commit, env: &mut Env) -> Result<Outcome> {
         .map(|(tp, offset)| CommitEntry { tp, offset })
         .collect();
     if job.dry_run {
-        let changes = group::reset(&store, &job.group, &plan, true, PATIENCE, &mut Vec::new())?;
+        let changes = group::reset(&store, &job.group, &plan, true, TIMEOUT, &mut Vec::new())?;
         print(&job.group, &changes, job.output, env)?;
     } else {
         let done = warned(env, |notes| {
-            group::commit(&store, &job.group, &plan, PATIENCE, notes)
+            group::commit(&store, &job.group, &plan, TIMEOUT, notes)
         })?;
         if job.output.is_given {
             print(&job.group, &done, job.output, env)?;

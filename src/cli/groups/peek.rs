@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::asked::{of_topics, warned};
 use super::job::{Peek, RecordOutput, Skip};
-use crate::cli::common::PATIENCE;
+use crate::cli::common::TIMEOUT;
 use crate::cli::lang::OutputRecord;
 use crate::cli::output::{Cell, Column, Listing, OutputOptions};
 use crate::cli::{Env, Failures, Outcome};
@@ -56,7 +56,7 @@ pub fn peek(job: Peek, env: &mut Env) -> Result<Outcome> {
             continue;
         };
         any = true;
-        let looked = open_reader(&store, &tp).and_then(|mut reader| {
+        let observed = open_reader(&store, &tp).and_then(|mut reader| {
             for_each_around(
                 &mut reader,
                 committed,
@@ -83,8 +83,8 @@ pub fn peek(job: Peek, env: &mut Env) -> Result<Outcome> {
                 },
             )
         });
-        if let Err(e) = looked {
-            failures.tell(env, &e);
+        if let Err(e) = observed {
+            failures.notify(env, &e);
         }
     }
     shown.print(env)?;
@@ -100,7 +100,7 @@ pub fn skip(job: Skip, env: &mut Env) -> Result<Outcome> {
     let tp = &job.tp;
     let committed = committed(&store, &job.group, tp)?;
     // A group that has members is told of before anything is shown.
-    group::reset(&store, &job.group, &[], true, PATIENCE, &mut Vec::new())?;
+    group::reset(&store, &job.group, &[], true, TIMEOUT, &mut Vec::new())?;
     let mut reader = open_reader(&store, tp)?;
     let records = job.records.for_screen(env);
     let mut shown = Shown::new(&records, &SKIP);
@@ -154,7 +154,7 @@ pub fn skip(job: Skip, env: &mut Env) -> Result<Outcome> {
     );
     if job.consent.proceed(env, &question)? {
         warned(env, |notes| {
-            group::reset(&store, &job.group, &plan, false, PATIENCE, notes)
+            group::reset(&store, &job.group, &plan, false, TIMEOUT, notes)
         })?;
     }
     Ok(Outcome::Done)

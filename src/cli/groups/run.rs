@@ -3,7 +3,7 @@
 use super::asked::warned;
 use super::job::{Delete, Job};
 use super::{alter, changes, check, offsets, peek, show, wait, watch};
-use crate::cli::common::PATIENCE;
+use crate::cli::common::TIMEOUT;
 use crate::cli::output::{Column, Listing};
 use crate::cli::{Env, Failures, Outcome};
 use crate::error::{Error, Kind, Result};
@@ -65,7 +65,7 @@ fn delete(job: Delete, env: &mut Env) -> Result<Outcome> {
             } else {
                 group::unknown(&store, pattern.text())
             };
-            failures.tell(env, &e);
+            failures.notify(env, &e);
         }
     }
     doomed.sort_unstable();
@@ -73,9 +73,9 @@ fn delete(job: Delete, env: &mut Env) -> Result<Outcome> {
     // A group that has members is told of before anybody is asked.
     let mut free = Vec::with_capacity(doomed.len());
     for name in doomed {
-        match group::delete(&store, name, true, PATIENCE, &mut Vec::new()) {
+        match group::delete(&store, name, true, TIMEOUT, &mut Vec::new()) {
             Err(e) if e.kind() == Kind::UnknownGroup && job.if_exists => {}
-            Err(e) => failures.tell(env, &e),
+            Err(e) => failures.notify(env, &e),
             Ok(()) => free.push(name),
         }
     }
@@ -105,11 +105,11 @@ fn delete(job: Delete, env: &mut Env) -> Result<Outcome> {
     let mut rows = Listing::stdout(env, &PLAN, job.output);
     for name in free {
         let deleted = warned(env, |notes| {
-            group::delete(&store, name, false, PATIENCE, notes)
+            group::delete(&store, name, false, TIMEOUT, notes)
         });
         match deleted {
             Err(e) if e.kind() == Kind::UnknownGroup && job.if_exists => {}
-            Err(e) => failures.tell(env, &e),
+            Err(e) => failures.notify(env, &e),
             Ok(()) if job.output.is_given => {
                 rows.row(vec![name.as_str().into(), "delete".into()])?;
             }

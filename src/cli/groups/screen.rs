@@ -38,7 +38,7 @@ pub struct Screen {
 
 /// What the person at the terminal wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wish {
+pub enum KeyCommand {
     /// Nothing yet.
     None,
     /// To be shown all of it anew.
@@ -150,7 +150,7 @@ impl Screen {
     ///
     /// # Errors
     /// The terminal's.
-    pub fn wait(&self, timeout: Duration, wake: Option<BorrowedFd<'_>>) -> Result<Wish> {
+    pub fn wait(&self, timeout: Duration, wake: Option<BorrowedFd<'_>>) -> Result<KeyCommand> {
         let stdin = std::io::stdin();
         let polled = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
         let mut fds = vec![polled(self.resized.as_fd())];
@@ -164,25 +164,25 @@ impl Screen {
             tv_nsec: timeout.subsec_nanos() as _,
         };
         if poll(&mut fds, Some(&timeout)).unwrap_or(0) == 0 {
-            return Ok(Wish::None);
+            return Ok(KeyCommand::None);
         }
         let ready = |at: usize| fds.get(at).is_some_and(|fd| !fd.revents().is_empty());
         if keys_at.is_some_and(ready) {
             let mut keys = [0; 64];
             let read = rustix::io::read(&stdin, &mut keys);
             return Ok(match read {
-                Ok(0) => Wish::Quit,
-                Ok(read) => wish(keys.get(..read).unwrap_or_default()),
-                Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => Wish::None,
-                Err(_) => Wish::Quit,
+                Ok(0) => KeyCommand::Quit,
+                Ok(read) => reason(keys.get(..read).unwrap_or_default()),
+                Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => KeyCommand::None,
+                Err(_) => KeyCommand::Quit,
             });
         }
         if ready(0) {
             let mut bytes = [0; 64];
             while matches!(rustix::io::read(&self.resized, &mut bytes), Ok(read) if read > 0) {}
-            return Ok(Wish::Redraw);
+            return Ok(KeyCommand::Redraw);
         }
-        Ok(Wish::None)
+        Ok(KeyCommand::None)
     }
 }
 
@@ -193,19 +193,19 @@ impl Drop for Screen {
     }
 }
 
-fn wish(keys: &[u8]) -> Wish {
-    let mut wish = Wish::None;
+fn reason(keys: &[u8]) -> KeyCommand {
+    let mut reason = KeyCommand::None;
     for key in keys {
-        wish = match key {
-            b'q' | b'Q' => return Wish::Quit,
-            &CTRL_C => return Wish::Interrupt,
-            &CTRL_Z => return Wish::Suspend,
+        reason = match key {
+            b'q' | b'Q' => return KeyCommand::Quit,
+            &CTRL_C => return KeyCommand::Interrupt,
+            &CTRL_Z => return KeyCommand::Suspend,
             // Ctrl-L and space, as elsewhere.
-            0x0c | b' ' => Wish::Redraw,
-            _ => wish,
+            0x0c | b' ' => KeyCommand::Redraw,
+            _ => reason,
         };
     }
-    wish
+    reason
 }
 
 fn write(bytes: &[u8]) -> Result<()> {
@@ -219,18 +219,18 @@ mod tests {
     #[test]
     fn keys() {
         for (keys, wanted) in [
-            (&b""[..], Wish::None),
-            (b"x", Wish::None),
-            (b"xq", Wish::Quit),
-            (b"Q", Wish::Quit),
-            (b" x", Wish::Redraw),
-            (b"\x0c", Wish::Redraw),
-            (b"\x1a", Wish::Suspend),
-            (b"\x03\x03", Wish::Interrupt),
+            (&b""[..], KeyCommand::None),
+            (b"x", KeyCommand::None),
+            (b"xq", KeyCommand::Quit),
+            (b"Q", KeyCommand::Quit),
+            (b" x", KeyCommand::Redraw),
+            (b"\x0c", KeyCommand::Redraw),
+            (b"\x1a", KeyCommand::Suspend),
+            (b"\x03\x03", KeyCommand::Interrupt),
             // An arrow key is none of them.
-            (b"\x1b[A", Wish::None),
+            (b"\x1b[A", KeyCommand::None),
         ] {
-            assert_eq!(wish(keys), wanted, "{keys:?}");
+            assert_eq!(reason(keys), wanted, "{keys:?}");
         }
     }
 }

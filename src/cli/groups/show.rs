@@ -71,7 +71,7 @@ pub fn list(job: List, env: &mut Env) -> Result<Outcome> {
             }
             // Deleted since it was listed.
             Err(e) if e.kind() == Kind::UnknownGroup => {}
-            Err(e) => failures.tell(env, &e),
+            Err(e) => failures.notify(env, &e),
         }
     }
     rows.finish()?;
@@ -106,11 +106,11 @@ pub fn describe(job: Describe, env: &mut Env) -> Result<Outcome> {
                 seen.push(group);
             }
             Err(e) if e.kind() == Kind::UnknownGroup && all => {}
-            Err(e) => failures.tell(env, &e),
+            Err(e) => failures.notify(env, &e),
         }
     }
     if job.members {
-        tell_empty(&seen, all, env);
+        notify_empty(&seen, all, env);
     }
     if job.output.format == OutputFormat::Json {
         let mut out = Vec::new();
@@ -153,7 +153,7 @@ pub fn describe(job: Describe, env: &mut Env) -> Result<Outcome> {
 }
 
 /// Says where there is no member to be shown. Of all groups only if none has any.
-fn tell_empty(seen: &[GroupDescription], all: bool, env: &Env) {
+fn notify_empty(seen: &[GroupDescription], all: bool, env: &Env) {
     let is_empty = |group: &&GroupDescription| group.members.as_ref().is_some_and(Vec::is_empty);
     if !all {
         for group in seen.iter().filter(is_empty) {

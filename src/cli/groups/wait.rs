@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use super::job::Wait;
 use super::lag::{Lag, NAMED_MAX, Unread, is_moving, partition, partitions};
-use super::lag_news::{LagNews, News};
+use super::lag_changes::{Changes, LagChanges};
 use super::show::{OFFSETS, offsets};
 use crate::cli::lang::show_duration;
 use crate::cli::output::{Listing, OutputFormat, json_line};
@@ -43,23 +43,25 @@ const STORE_PERIOD: Duration = Duration::from_millis(100);
 /// Waits.
 pub fn wait(job: Wait, env: &mut Env) -> Result<Outcome> {
     let started = env.monotonic();
-    let mut told = Told::default();
-    let store = open_store(&job, started, &mut told, env)?;
+    let mut notified = Told::default();
+    let store = open_store(&job, started, &mut notified, env)?;
     let path = env.store_path()?;
-    let mut news: Option<LagNews> = None;
+    let mut changes: Option<LagChanges> = None;
     let mut unread = Unread::default();
     loop {
-        if let Some(news) = &mut news {
-            news.refresh();
+        if let Some(changes) = &mut changes {
+            changes.refresh();
         }
         let began = env.monotonic();
-        let seen = match look_at(&store, &job, &unread) {
+        let seen = match examine(&store, &job, &unread) {
             Ok(seen) => Ok(seen),
             Err(e) if job.wait && is_absence(&e) && unread.is_empty() => Err(e),
-            Err(e) if news.is_some() => return Err(presence::unless_gone(e, &store, &path, env)),
+            Err(e) if changes.is_some() => {
+                return Err(presence::unless_gone(e, &store, &path, env));
+            }
             Err(e) => return Err(e),
         };
-        if news.is_some() {
+        if changes.is_some() {
             presence::check(&store, &path)?;
         }
         let now = env.monotonic();
@@ -75,7 +77,7 @@ pub fn wait(job: Wait, env: &mut Env) -> Result<Outcome> {
                     print(seen, &job, env)?;
                     return Ok(Outcome::Done);
                 }
-                told.tell(seen, &lag, now, env);
+                notified.notify(seen, &lag, now, env);
                 if env.stopping() {
                     return Err(stopped(&job, &lag));
                 }
@@ -88,27 +90,27 @@ pub fn wait(job: Wait, env: &mut Env) -> Result<Outcome> {
                 partitions(seen)
             }
             Err(absent) => {
-                await_absent(absent, &job, left, &mut told, env)?;
+                await_absent(absent, &job, left, &mut notified, env)?;
                 BTreeSet::new()
             }
         };
-        let is_first = news.is_none();
-        let news = news.get_or_insert_with(|| LagNews::new(&store, &job.group));
-        if news.watch(pages) || is_first {
+        let is_first = changes.is_none();
+        let changes = changes.get_or_insert_with(|| LagChanges::new(&store, &job.group));
+        if changes.watch(pages) || is_first {
             // It may have changed before it was watched.
             continue;
         }
         let took = now.saturating_sub(began);
-        let period = if news.is_blind() {
+        let period = if changes.is_blind() {
             BLIND_PERIOD
         } else {
             PERIOD
         };
         let period = period.max(took * REST);
-        let pause = match news.within(left.map_or(period, |left| period.min(left)), env)? {
-            News::Nothing => continue,
-            News::Records => PAUSE_FOR_RECORDS,
-            News::Anything => PAUSE,
+        let pause = match changes.within(left.map_or(period, |left| period.min(left)), env)? {
+            Changes::Nothing => continue,
+            Changes::Records => PAUSE_FOR_RECORDS,
+            Changes::Anything => PAUSE,
         };
         let rested = env.monotonic().saturating_sub(now);
         let due = left.map_or(pause.max(took), |left| left.min(pause.max(took)));
@@ -122,14 +124,14 @@ pub fn wait(job: Wait, env: &mut Env) -> Result<Outcome> {
 fn open_store(
     job: &Wait,
     started: Duration,
-    told: &mut Told,
+    notified: &mut Told,
     env: &mut Env,
 ) -> Result<Arc<StoreDir>> {
     loop {
         match env.open_store() {
             Err(e) if e.kind() == Kind::NoStore && job.wait => {
                 let left = left(job, started, env.monotonic());
-                await_absent(&e, job, left, told, env)?;
+                await_absent(&e, job, left, notified, env)?;
                 env.wait_woken(left.map_or(STORE_PERIOD, |left| STORE_PERIOD.min(left)));
             }
             opened => return opened,
@@ -151,7 +153,7 @@ fn await_absent(
     absent: &Error,
     job: &Wait,
     left: Option<Duration>,
-    told: &mut Told,
+    notified: &mut Told,
     env: &mut Env,
 ) -> Result<()> {
     let ends = |kind, text| {
@@ -172,7 +174,7 @@ fn await_absent(
     }
     let near = absent.cure_text().filter(|cure| cure.ends_with('?'));
     let near = near.map(|near| format!(" ({near})")).unwrap_or_default();
-    told.once(&format!("{absent}{near}; waiting (Ctrl-C ends)"), env);
+    notified.once(&format!("{absent}{near}; waiting (Ctrl-C ends)"), env);
     env.progress_text(&format!("{}: not there yet", job.group.escape_debug()));
     Ok(())
 }
@@ -183,14 +185,14 @@ fn is_absence(e: &Error) -> bool {
 }
 
 /// One look at the group.
-fn look_at(store: &Arc<StoreDir>, job: &Wait, unread: &Unread) -> Result<GroupDescription> {
+fn examine(store: &Arc<StoreDir>, job: &Wait, unread: &Unread) -> Result<GroupDescription> {
     let described = group::describe(store, &job.group)?;
     unread.are_there(&described)?;
-    look(described, job)
+    observe(described, job)
 }
 
 /// What counts of a group; what is asked for has to be among it.
-fn look(mut seen: GroupDescription, job: &Wait) -> Result<GroupDescription> {
+fn observe(mut seen: GroupDescription, job: &Wait) -> Result<GroupDescription> {
     let group = seen.group.escape_debug();
     if let Some(damage) = seen.damage {
         return Err(Error::new(Kind::Damaged, damage).cure(
@@ -246,7 +248,7 @@ impl Told {
         }
     }
 
-    fn tell(&mut self, seen: &GroupDescription, lag: &Lag, now: Duration, env: &Env) {
+    fn notify(&mut self, seen: &GroupDescription, lag: &Lag, now: Duration, env: &Env) {
         for note in &seen.notes {
             // The same of another offset is nothing new.
             let key: String = note.chars().filter(|c| !c.is_ascii_digit()).collect();

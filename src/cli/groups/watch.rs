@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::job::Watch;
-use super::screen::{Screen, Wish};
+use super::screen::{KeyCommand, Screen};
 use super::show::{OFFSETS, offsets};
 use crate::cli::output::{Cell, Column, Listing, OutputFormat, OutputOptions};
 use crate::cli::{Env, Outcome, stdout};
@@ -47,10 +47,10 @@ pub fn watch(job: Watch, env: &mut Env) -> Result<Outcome> {
     if env.stdout_is_terminal() && job.output.format == OutputFormat::Table {
         return draw(&job, &store, env);
     }
-    let mut news = News::new(&store);
+    let mut changes = Changes::new(&store);
     let mut before: Option<Vec<GroupDescription>> = None;
     while !env.stopping() {
-        let mut seen = look(&store, &job)?;
+        let mut seen = observe(&store, &job)?;
         let rows = block(&seen, job.output, env)?;
         // Its age is no change.
         for row in seen.iter_mut().flat_map(|group| &mut group.offsets) {
@@ -67,7 +67,7 @@ pub fn watch(job: Watch, env: &mut Env) -> Result<Outcome> {
             if stdout::reader_is_gone() {
                 return Ok(Outcome::Done);
             }
-            if news.within(READER, env)? {
+            if changes.within(READER, env)? {
                 break;
             }
         }
@@ -76,27 +76,27 @@ pub fn watch(job: Watch, env: &mut Env) -> Result<Outcome> {
 }
 
 fn draw(job: &Watch, store: &Arc<StoreDir>, env: &mut Env) -> Result<Outcome> {
-    let mut news = News::new(store);
+    let mut changes = Changes::new(store);
     let mut screen = Screen::take()?;
     while !env.stopping() {
-        let seen = look(store, job)?;
+        let seen = observe(store, job)?;
         show(&seen, job, env)?;
         let started = env.monotonic();
         while !env.stopping() && env.monotonic().saturating_sub(started) < PERIOD {
             match screen.wait(STEP, env.wake_fd())? {
-                Wish::Quit => return Ok(Outcome::Done),
-                Wish::Interrupt => {
+                KeyCommand::Quit => return Ok(Outcome::Done),
+                KeyCommand::Interrupt => {
                     screen.interrupt();
                     return Ok(Outcome::Done);
                 }
-                Wish::Suspend => {
+                KeyCommand::Suspend => {
                     screen.suspend()?;
                     break;
                 }
-                Wish::Redraw => show(&seen, job, env)?,
-                Wish::None => {}
+                KeyCommand::Redraw => show(&seen, job, env)?,
+                KeyCommand::None => {}
             }
-            if news.within(Duration::ZERO, env)? {
+            if changes.within(Duration::ZERO, env)? {
                 break;
             }
         }
@@ -150,7 +150,7 @@ fn cut(text: &str, columns: u16) -> &str {
     text.get(..usize::from(columns)).unwrap_or(text)
 }
 
-fn look(store: &Arc<StoreDir>, job: &Watch) -> Result<Vec<GroupDescription>> {
+fn observe(store: &Arc<StoreDir>, job: &Watch) -> Result<Vec<GroupDescription>> {
     let names = match &job.group {
         Some(group) => vec![group.clone()],
         None => group::list(store)?,
@@ -220,25 +220,25 @@ fn drawn(
 }
 
 /// Tells that a group's files changed, as far as the system says.
-struct News {
+struct Changes {
     store: Arc<StoreDir>,
     watcher: Box<dyn Watcher>,
     known: std::collections::BTreeSet<String>,
 }
 
-impl News {
+impl Changes {
     fn new(store: &Arc<StoreDir>) -> Self {
-        let mut news = News {
+        let mut changes = Changes {
             store: Arc::clone(store),
             watcher: new_watcher(&**store.disk()),
             known: std::collections::BTreeSet::new(),
         };
         if let Ok(groups) = store.groups_dir() {
             // Where nothing can be watched, what changes is seen a little later.
-            let _ = news.watcher.add_dir(&*groups, ".");
+            let _ = changes.watcher.add_dir(&*groups, ".");
         }
-        news.watch_new();
-        news
+        changes.watch_new();
+        changes
     }
 
     fn watch_new(&mut self) {

@@ -27,11 +27,11 @@ const RFC3339: &[u8] = b"0123456789-+:.TZtz";
 /// # Errors
 /// [`Kind::Usage`](crate::error::Kind::Usage).
 pub(super) fn check(pieces: &[Piece]) -> Result<()> {
-    look(pieces, None)
+    observe(pieces, None)
 }
 
 /// `outside` ends the header block that `pieces` are the body of, unless its headers are counted.
-fn look(pieces: &[Piece], outside: Option<&[u8]>) -> Result<()> {
+fn observe(pieces: &[Piece], outside: Option<&[u8]>) -> Result<()> {
     said_once(pieces)?;
     let mut counted = false;
     for (at, piece) in pieces.iter().enumerate() {
@@ -67,7 +67,7 @@ fn look(pieces: &[Piece], outside: Option<&[u8]>) -> Result<()> {
         match piece {
             Piece::HeaderCount(_) => counted = true,
             Piece::Headers(body) => {
-                look(body, after.filter(|_| !counted))?;
+                observe(body, after.filter(|_| !counted))?;
                 if let Some(literal) = after.filter(|_| !counted)
                     && may_begin(body, literal)
                 {
@@ -136,7 +136,7 @@ fn name(piece: &Piece) -> String {
         Piece::Length(length) if length.measures.of == BytesOf::Key => "%K".to_owned(),
         Piece::Length(_) => "%V".to_owned(),
         Piece::Partition(_) => "%p".to_owned(),
-        Piece::Told(told, _) => told.field().to_owned(),
+        Piece::Told(notified, _) => notified.field().to_owned(),
         Piece::HeaderCount(_) => "%H".to_owned(),
         Piece::Time(_) => "%d".to_owned(),
         Piece::Headers(_) => "%h{ }".to_owned(),

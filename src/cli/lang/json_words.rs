@@ -72,10 +72,10 @@ pub(super) fn refused(text: &[u8], e: &serde_json::Error, field: &str, due: Due)
             _ => error,
         };
     }
-    let told = e.to_string();
+    let notified = e.to_string();
     let place = format!(" at line {} column {}", e.line(), e.column());
-    let told = told.strip_suffix(&place).unwrap_or(&told);
-    if told == "trailing characters" {
+    let notified = notified.strip_suffix(&place).unwrap_or(&notified);
+    if notified == "trailing characters" {
         let error = refuse(e.column(), "more follows the JSON in its line");
         let behind = text.get(e.column().saturating_sub(1)..).unwrap_or_default();
         return match behind.first() {
@@ -83,21 +83,21 @@ pub(super) fn refused(text: &[u8], e: &serde_json::Error, field: &str, due: Due)
             _ => error,
         };
     }
-    if is_half(told) {
+    if is_half(notified) {
         let what = "\\ud800 to \\udfff come in pairs, and this is one alone: no character";
         return refuse(e.column(), what).cure(HALF);
     }
     if e.is_data() {
-        refuse(e.column(), told)
+        refuse(e.column(), notified)
     } else {
-        refuse(e.column(), &format!("not JSON: {told}"))
+        refuse(e.column(), &format!("not JSON: {notified}"))
     }
 }
 
 /// Whether its reader means a surrogate without its other half.
-fn is_half(told: &str) -> bool {
+fn is_half(notified: &str) -> bool {
     matches!(
-        told,
+        notified,
         "lone leading surrogate in hex escape" | "unexpected end of hex escape"
     )
 }
@@ -189,8 +189,8 @@ mod tests {
     fn says(e: &Error, what: &str, cure: &str) {
         let text = e.to_string();
         assert!(text.contains(what), "{text} has no {what}");
-        let told = e.cure_text().unwrap_or_default();
-        assert!(told.contains(cure), "{text}: {told} has no {cure}");
+        let notified = e.cure_text().unwrap_or_default();
+        assert!(notified.contains(cure), "{text}: {notified} has no {cure}");
         for word in [
             "i64",
             "i32",

@@ -238,9 +238,9 @@ mod tests {
         bytes.map_or("~".to_owned(), |bytes| bytes.escape_ascii().to_string())
     }
 
-    fn told(line: &[u8]) -> String {
+    fn notified(line: &[u8]) -> String {
         let record = read_kcat(line).unwrap_or_else(|e| panic!("{}: {e}", line.escape_ascii()));
-        let mut told = format!(
+        let mut notified = format!(
             "{} {:?} {:?} {} {}",
             record.topic.as_deref().unwrap_or("-"),
             record.partition,
@@ -249,9 +249,9 @@ mod tests {
             text(record.value.as_ref())
         );
         for (name, value) in &record.headers {
-            told += &format!(";{}={}", name.escape_ascii(), text(value.as_ref()));
+            notified += &format!(";{}={}", name.escape_ascii(), text(value.as_ref()));
         }
-        told
+        notified
     }
 
     #[test]
@@ -275,7 +275,7 @@ mod tests {
             (b"{\"key\":\"\xff\",\"payload\":\"a\xfe\\u0001\"}", "- None None \\xff a\\xfe\\x01"),
             (b"{\"payload\":\"x\"}\r", "- None None ~ x"),
         ] {
-            assert_eq!(told(line), wanted, "{}", line.escape_ascii());
+            assert_eq!(notified(line), wanted, "{}", line.escape_ascii());
         }
     }
 

@@ -156,14 +156,14 @@ impl Renderer {
                 Piece::Bytes(field) => self.bytes(field, record, scope, out),
                 Piece::Length(length) => write_length(length, record, scope, out)?,
                 Piece::Partition(number) => number.write(i64::from(record.partition), out)?,
-                Piece::Told(told, number) => {
-                    let told = match told {
+                Piece::Told(notified, number) => {
+                    let notified = match notified {
                         Told::Offset => record.offset,
                         Told::Count => record.count as i64,
                         Told::LogStart => record.edges.log_start,
                         Told::HighWatermark => record.edges.high_watermark,
                     };
-                    number.write(told, out)?;
+                    number.write(notified, out)?;
                 }
                 Piece::HeaderCount(number) => number.write(record.headers.len() as i64, out)?,
                 Piece::Time(format) => format.write(record.timestamp, &self.zone, out)?,

@@ -176,7 +176,7 @@ impl Template {
     }
 
     /// Whether it has `%w` or `%W` in it.
-    pub fn tells_edges(&self) -> bool {
+    pub fn notifies_edges(&self) -> bool {
         self.any(&|piece| matches!(piece, Piece::Told(Told::LogStart | Told::HighWatermark, _)))
     }
 

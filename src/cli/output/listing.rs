@@ -5,7 +5,7 @@ use std::io::Write;
 use super::cell::{Cell, Column};
 use super::format::{OutputFormat, OutputOptions};
 use super::json::{self, Row};
-use super::table::{self, Look, Shape};
+use super::table::{self, Observation, Shape};
 use super::tsv;
 use crate::cli::Env;
 use crate::cli::stdout::{self, Stdout};
@@ -19,13 +19,13 @@ pub struct Listing<W: Write> {
     out: W,
     columns: &'static [Column],
     options: OutputOptions,
-    look: Look,
+    observe: Observation,
     pending: Vec<Vec<Cell>>,
     begun: bool,
     /// How rows are drawn, once the first are.
     shape: Option<Shape>,
     /// Whether what is left out of a table is told below it.
-    tells_rest: bool,
+    notifies_rest: bool,
     buf: Vec<u8>,
 }
 
@@ -41,14 +41,14 @@ pub fn listing_width(env: &Env) -> Option<u16> {
 impl Listing<std::io::BufWriter<Stdout>> {
     /// Rows with these columns, for standard output.
     pub fn stdout(env: &Env, columns: &'static [Column], options: OutputOptions) -> Self {
-        let look = Look {
+        let observe = Observation {
             width: listing_width(env),
             color: env.color(),
             zone: crate::cli::local_zone(),
         };
         let out = std::io::BufWriter::new(env.stdout());
-        let mut listing = Listing::new(out, columns, options, look);
-        listing.tells_rest = true;
+        let mut listing = Listing::new(out, columns, options, observe);
+        listing.notifies_rest = true;
         listing
     }
 }
@@ -61,12 +61,12 @@ impl Listing<Vec<u8>> {
         options: OutputOptions,
         width: Option<u16>,
     ) -> Self {
-        let look = Look {
+        let observe = Observation {
             width,
             color: env.color(),
             zone: crate::cli::local_zone(),
         };
-        Listing::new(Vec::new(), columns, options, look)
+        Listing::new(Vec::new(), columns, options, observe)
     }
 
     /// What was printed.
@@ -81,17 +81,17 @@ impl<W: Write> Listing<W> {
         out: W,
         columns: &'static [Column],
         options: OutputOptions,
-        look: Look,
+        observe: Observation,
     ) -> Self {
         Listing {
             out,
             columns,
             options,
-            look,
+            observe,
             pending: Vec::new(),
             begun: false,
             shape: None,
-            tells_rest: false,
+            notifies_rest: false,
             buf: Vec::new(),
         }
     }
@@ -144,9 +144,9 @@ impl<W: Write> Listing<W> {
         match self.options.format {
             OutputFormat::Table if !self.pending.is_empty() => {
                 self.table()?;
-                self.tell_rest()?;
+                self.notify_rest()?;
             }
-            OutputFormat::Table => self.tell_rest()?,
+            OutputFormat::Table => self.notify_rest()?,
             OutputFormat::Tsv => {
                 self.tsv_header();
                 self.put()?;
@@ -165,16 +165,16 @@ impl<W: Write> Listing<W> {
 
     fn table(&mut self) -> Result<()> {
         let rows = std::mem::take(&mut self.pending);
-        let drawn = table::render(self.columns, &rows, self.shape.as_ref(), &self.look);
+        let drawn = table::render(self.columns, &rows, self.shape.as_ref(), &self.observe);
         self.shape = Some(drawn.shape);
         self.buf.extend(drawn.text.into_bytes());
         self.put()
     }
 
-    fn tell_rest(&mut self) -> Result<()> {
+    fn notify_rest(&mut self) -> Result<()> {
         if let Some(Shape::Table(layout)) = &self.shape
             && layout.is_cut
-            && self.tells_rest
+            && self.notifies_rest
         {
             self.buf.extend(b"(more columns: --format json)\n");
             self.put()?;
@@ -210,12 +210,12 @@ mod tests {
             header,
             is_given: true,
         };
-        let look = Look {
+        let observe = Observation {
             width: None,
             color: false,
             zone: jiff::tz::TimeZone::UTC,
         };
-        let mut listing = Listing::new(&mut out, &COLUMNS, options, look);
+        let mut listing = Listing::new(&mut out, &COLUMNS, options, observe);
         for row in rows {
             listing.row(row.clone()).expect("row");
         }

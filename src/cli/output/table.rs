@@ -14,7 +14,7 @@ use crate::cli::lang::is_unprintable;
 
 /// How a table looks where it is shown.
 #[derive(Debug, Clone)]
-pub(super) struct Look {
+pub(super) struct Observation {
     /// Columns of the terminal; `None`: as wide as it gets.
     pub(super) width: Option<u16>,
     /// Whether the header is bold.
@@ -49,28 +49,28 @@ pub(super) fn render(
     columns: &[Column],
     rows: &[Vec<Cell>],
     before: Option<&Shape>,
-    look: &Look,
+    observe: &Observation,
 ) -> Drawn {
     let rows: Vec<Vec<String>> = rows
         .iter()
         .map(|row| {
             let cells = columns.iter().zip(row);
             cells
-                .map(|(column, cell)| shown(cell, column.show, &look.zone))
+                .map(|(column, cell)| shown(cell, column.show, &observe.zone))
                 .collect()
         })
         .collect();
     let shape = match before {
         Some(before) => before.clone(),
-        None => lay_out(columns, &needed(columns.len(), &rows), look.width)
+        None => lay_out(columns, &needed(columns.len(), &rows), observe.width)
             .map_or(Shape::Blocks, Shape::Table),
     };
     let text = match &shape {
         Shape::Blocks => {
             let headings: Vec<String> = columns.iter().map(heading).collect();
-            blocks::render(&headings, &rows, look.color)
+            blocks::render(&headings, &rows, observe.color)
         }
-        Shape::Table(layout) => aligned(columns, &rows, layout, before.is_none(), look),
+        Shape::Table(layout) => aligned(columns, &rows, layout, before.is_none(), observe),
     };
     Drawn { text, shape }
 }
@@ -95,21 +95,21 @@ fn aligned(
     rows: &[Vec<String>],
     layout: &Layout,
     header: bool,
-    look: &Look,
+    observe: &Observation,
 ) -> String {
     let of_header = match (header, &layout.widths) {
         (false, _) => 0,
         (true, None) => 1,
         // Its lines depend on the widths alone, so they are as many without the rows.
-        (true, Some(_)) => laid_out(columns, &[], layout, true, look.width)
+        (true, Some(_)) => laid_out(columns, &[], layout, true, observe.width)
             .lines()
             .count(),
     };
-    let table = laid_out(columns, rows, layout, header, look.width);
+    let table = laid_out(columns, rows, layout, header, observe.width);
     let mut text = String::new();
     // Styled after it is laid out: a style around the padding would be wider than the terminal.
     for (at, line) in table.trim_fmt().lines().enumerate() {
-        let (before, behind) = if at < of_header && look.color {
+        let (before, behind) = if at < of_header && observe.color {
             (BOLD, PLAIN)
         } else {
             ("", "")
@@ -272,8 +272,8 @@ mod tests {
         Column::time("last"),
     ];
 
-    fn look(width: Option<u16>) -> Look {
-        Look {
+    fn observe(width: Option<u16>) -> Observation {
+        Observation {
             width,
             color: false,
             zone: TimeZone::UTC,
@@ -289,7 +289,7 @@ mod tests {
 
     #[test]
     fn aligned_and_safe() {
-        let text = render(&COLUMNS, &rows(), None, &look(None)).text;
+        let text = render(&COLUMNS, &rows(), None, &observe(None)).text;
         assert_eq!(
             text,
             "TOPIC          PARTITIONS  SIZE BYTES  LAST\n\
@@ -300,7 +300,7 @@ mod tests {
 
     #[test]
     fn no_wider_than_the_terminal() {
-        let text = render(&COLUMNS, &rows(), None, &look(Some(40))).text;
+        let text = render(&COLUMNS, &rows(), None, &observe(Some(40))).text;
         assert!(
             text.lines().all(|line| line.chars().count() <= 40),
             "{text}"
@@ -310,11 +310,11 @@ mod tests {
     #[test]
     fn a_bold_heading_is_no_wider() {
         for width in 31..100 {
-            let colored = Look {
+            let colored = Observation {
                 color: true,
-                ..look(Some(width))
+                ..observe(Some(width))
             };
-            let plain = render(&COLUMNS, &rows(), None, &look(Some(width)));
+            let plain = render(&COLUMNS, &rows(), None, &observe(Some(width)));
             if matches!(plain.shape, Shape::Blocks) {
                 continue;
             }
@@ -336,7 +336,7 @@ mod tests {
 
     #[test]
     fn a_narrow_terminal_breaks_headings_then_texts_and_no_number() {
-        let text = render(&COLUMNS, &rows(), None, &look(Some(55))).text;
+        let text = render(&COLUMNS, &rows(), None, &observe(Some(55))).text;
         assert_eq!(
             text,
             "TOPIC          PARTITIONS     SIZE  LAST\n\
@@ -346,7 +346,7 @@ mod tests {
         );
         let long = vec![vec!["x".repeat(40).into(), 1.into(), 2.into(), 0.into()]];
         for width in 56..100 {
-            let text = render(&COLUMNS, &long, None, &look(Some(width))).text;
+            let text = render(&COLUMNS, &long, None, &observe(Some(width))).text;
             assert!(
                 text.lines()
                     .all(|line| line.chars().count() <= width.into()),
@@ -360,7 +360,7 @@ mod tests {
 
     #[test]
     fn what_fits_nowhere_is_a_block() {
-        let text = render(&COLUMNS, &rows(), None, &look(Some(30))).text;
+        let text = render(&COLUMNS, &rows(), None, &observe(Some(30))).text;
         assert_eq!(
             text,
             "TOPIC       orders\n\

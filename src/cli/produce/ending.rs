@@ -24,7 +24,7 @@ impl Run<'_> {
         let sent = producer.sent();
         let mut echoed = Ok(());
         let closed = producer.close(|receipts| {
-            self.waits.tell(self.env);
+            self.waits.notify(self.env);
             let outcome = self.echoes.acknowledged(opening, receipts);
             if echoed.is_ok() {
                 echoed = outcome;
@@ -72,7 +72,7 @@ impl Run<'_> {
             }
         }
         self.env.progress_done();
-        self.tell_lost_reader();
+        self.notify_lost_reader();
         // What was dropped belongs to a failure: the exit status is not 0, and quiet is no reason.
         if let Some((count, first)) = &self.skipped {
             let what = match count {
@@ -99,8 +99,8 @@ impl Run<'_> {
             _ => {}
         }
         if self.env.stopping() {
-            let told = format!("stopped: {}", acknowledged(self.acknowledged));
-            self.env.say(&told);
+            let notified = format!("stopped: {}", acknowledged(self.acknowledged));
+            self.env.say(&notified);
         }
         if self.skipped.is_some() {
             return Ok(Outcome::Partial);
@@ -152,13 +152,13 @@ impl Run<'_> {
         };
         let kinds = self.failures.iter().map(|failed| failed.error.kind());
         let worst = kinds.reduce(weightier)?;
-        let told = self
+        let notified = self
             .failures
             .iter()
             .position(|failed| failed.error.kind() == worst)?;
-        let mut error = self.failures.swap_remove(told).error;
-        if let Some(told) = self.waits.instead_of(&error, self.job.delivery.timeout) {
-            error = told;
+        let mut error = self.failures.swap_remove(notified).error;
+        if let Some(notified) = self.waits.instead_of(&error, self.job.delivery.timeout) {
+            error = notified;
         }
         if error.kind() == Kind::Busy && self.acknowledged > 0 {
             // Only a run that stored nothing may be tried again blindly.

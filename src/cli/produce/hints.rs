@@ -116,18 +116,18 @@ mod tests {
     }
 
     #[test]
-    fn headers_with_a_colon_are_told() {
-        let told = |header: &str| notes(&[header.into()], [&None, &None]);
+    fn headers_with_a_colon_are_notified() {
+        let notified = |header: &str| notes(&[header.into()], [&None, &None]);
         assert_eq!(
-            told("a: b"),
+            notified("a: b"),
             ["header 'a: b' has no =, so its value is null: say -H 'a=b'"]
         );
         assert_eq!(
-            told("a:it's"),
+            notified("a:it's"),
             ["header 'a:it's' has no =, so its value is null: say -H 'a=it'\\''s'"]
         );
         for header in ["a", "a=b:c", "a:b=c", "=", "http://x"] {
-            assert!(told(header).is_empty(), "{header}");
+            assert!(notified(header).is_empty(), "{header}");
         }
         assert_eq!(notes(&[], [&None, &Some("%{json}".to_owned())]).len(), 1);
     }
@@ -139,8 +139,8 @@ mod tests {
             ("two words", "echo 'two words' | mq-produce t"),
             (&*"x".repeat(41), "echo TEXT | mq-produce t"),
         ] {
-            let told = no_file(Path::new(path), Some("t"));
-            assert!(told.ends_with(cure), "{told}");
+            let notified = no_file(Path::new(path), Some("t"));
+            assert!(notified.ends_with(cure), "{notified}");
         }
     }
 }

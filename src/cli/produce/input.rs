@@ -81,11 +81,11 @@ impl Input {
         meta.is_file().then_some(meta.len())
     }
 
-    /// Waits up to `patience` (`None`: for as long as it takes) until a read will not block, or
+    /// Waits up to `max_wait` (`None`: for as long as it takes) until a read will not block, or
     /// `wake` is readable.
     pub fn wait(
         &self,
-        patience: Option<Duration>,
+        max_wait: Option<Duration>,
         wake: Option<BorrowedFd<'_>>,
     ) -> io::Result<Ready> {
         if self.plain_file {
@@ -99,9 +99,9 @@ impl Input {
         if let Some(wake) = wake {
             fds.push(PollFd::from_borrowed_fd(wake, PollFlags::IN));
         }
-        let timeout = patience.map(|patience| Timespec {
-            tv_sec: patience.as_secs() as i64,
-            tv_nsec: i64::from(patience.subsec_nanos()),
+        let timeout = max_wait.map(|max_wait| Timespec {
+            tv_sec: max_wait.as_secs() as i64,
+            tv_nsec: i64::from(max_wait.subsec_nanos()),
         });
         match poll(&mut fds, timeout.as_ref()) {
             Ok(_) => {}

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::cli::Env;
 use crate::cli::lang::show_duration;
 use crate::cli::signals::StopFlag;
-use crate::client::Onlooker;
+use crate::client::Observer;
 use crate::error::Error;
 
 /// What the delivery's threads leave for the tool to tell.
@@ -22,7 +22,7 @@ struct Why {
     /// Not told yet.
     due: Option<Error>,
     /// What was told last: its words, with what helps.
-    told: Option<String>,
+    notified: Option<String>,
 }
 
 impl Waits {
@@ -35,7 +35,7 @@ impl Waits {
     }
 
     /// Tells why the delivery waits, if that is new.
-    pub fn tell(&self, env: &Env) {
+    pub fn notify(&self, env: &Env) {
         let mut why = self.lock();
         let Some(e) = why.due.take().filter(|_| !env.is_quiet()) else {
             return;
@@ -44,13 +44,13 @@ impl Waits {
         let reason = code_of(&text).map_or(&*text, |(_, reason)| reason);
         let cure = e.cure_text().map(|cure| format!(" ({cure})"));
         env.note(&format!("waiting: {reason}{}", cure.unwrap_or_default()));
-        why.told = Some(text);
+        why.notified = Some(text);
     }
 
     /// The same failure in fewer words, where the wait for its cause was told of.
     pub fn instead_of(&self, e: &Error, timeout: Duration) -> Option<Error> {
         let text = e.to_string();
-        if self.lock().told.as_ref() != Some(&text) {
+        if self.lock().notified.as_ref() != Some(&text) {
             return None;
         }
         let code = code_of(&text).map(|(code, _)| format!("{code}: "));
@@ -75,7 +75,7 @@ fn code_of(text: &str) -> Option<(&str, &str)> {
     is_code.then_some((code, rest))
 }
 
-impl Onlooker for Waits {
+impl Observer for Waits {
     fn gives_up(&self) -> bool {
         self.stop.is_raised()
     }

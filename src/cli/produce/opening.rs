@@ -104,7 +104,7 @@ impl Run<'_> {
                 Err(e) if matches!(e.kind(), Kind::Usage | Kind::TopicExists | Kind::Busy) => {}
                 added => drop(added?),
             }
-            open.producer.look_for_partitions()?;
+            open.producer.refresh_partitions()?;
         }
         Ok(())
     }
@@ -117,7 +117,7 @@ impl Run<'_> {
         let each = self.job.topic.is_none();
         let delivery = self.job.delivery.clone();
         let options = ProducerOptions {
-            onlooker: Some(self.waits.clone()),
+            observer: Some(self.waits.clone()),
             unacknowledged_bytes_max: if each {
                 EACH_UNACKNOWLEDGED_BYTES_MAX
             } else {
@@ -362,17 +362,17 @@ impl Run<'_> {
 
     /// Looks at the topic files again. With --each-topic, a topic that is gone and of which nothing
     /// is under way is forgotten: the next record that names it makes it, or is refused.
-    pub(super) fn look_for_partitions(&mut self) -> Result<()> {
+    pub(super) fn refresh_partitions(&mut self) -> Result<()> {
         for open in self.topics.iter_mut() {
-            match open.producer.look_for_partitions() {
+            match open.producer.refresh_partitions() {
                 Err(e) if e.kind() == Kind::UnknownTopic && self.job.topic.is_none() => {}
-                looked => looked?,
+                observed => observed?,
             }
         }
         while self.job.topic.is_none() {
             let gone = self
                 .topics
-                .take_idle(|open| open.producer.look_for_partitions().is_err());
+                .take_idle(|open| open.producer.refresh_partitions().is_err());
             let Some(gone) = gone else {
                 break;
             };

@@ -112,7 +112,7 @@ impl Run<'_> {
                     self.env.progress(read as u64, self.topics.sent());
                     self.take_receipts(Duration::ZERO)?;
                     if self.job.topic.is_some() {
-                        self.look_for_partitions()?;
+                        self.refresh_partitions()?;
                     }
                     parser.allow(self.input_bytes_max(filled));
                 }

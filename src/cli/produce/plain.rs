@@ -44,7 +44,7 @@ impl Run<'_> {
             }
             if filled == buf.len() {
                 // One record fills all of it. The topic may allow more by now.
-                self.look_for_partitions()?;
+                self.refresh_partitions()?;
                 let most = self.message_bytes_max();
                 if buf.len() > most {
                     return Err(self.too_long(most));

@@ -20,9 +20,9 @@ use crate::types::{Timestamp, Uuid};
 /// Bytes of input read at a time.
 pub(super) const READ_BYTES: usize = 256 * 1024;
 /// How often a producer that waits for input looks whether its topic is still there.
-const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// How long acknowledgements are waited for before the input is looked at again.
-const ECHO_PATIENCE: Duration = Duration::from_millis(2);
+const ECHO_TIMEOUT: Duration = Duration::from_millis(2);
 
 /// Runs the job.
 ///
@@ -175,46 +175,46 @@ impl Run<'_> {
             }
             let left = match idle {
                 Some(idle) => idle.saturating_sub(self.env.monotonic().saturating_sub(begun)),
-                None => LOOK_INTERVAL,
+                None => POLL_INTERVAL,
             };
             if left.is_zero() {
                 return Ok(Awaited::Nothing);
             }
             let linger = self.topics.idle()?;
             if self.echoes.is_waiting() {
-                self.take_receipts(ECHO_PATIENCE)?;
+                self.take_receipts(ECHO_TIMEOUT)?;
                 continue;
             }
-            let patience = linger.unwrap_or(LOOK_INTERVAL).min(LOOK_INTERVAL).min(left);
+            let timeout = linger.unwrap_or(POLL_INTERVAL).min(POLL_INTERVAL).min(left);
             if input
-                .wait(Some(patience), self.env.wake_fd())
+                .wait(Some(timeout), self.env.wake_fd())
                 .map_err(error)?
                 == Ready::Input
             {
                 return Ok(Awaited::Input);
             }
             self.take_receipts(Duration::ZERO)?;
-            self.look_for_partitions()?;
+            self.refresh_partitions()?;
         }
     }
 
-    /// Takes acknowledgements; waits up to `patience` for the one that is to be echoed next.
-    pub(super) fn take_receipts(&mut self, patience: Duration) -> Result<()> {
+    /// Takes acknowledgements; waits up to `timeout` for the one that is to be echoed next.
+    pub(super) fn take_receipts(&mut self, timeout: Duration) -> Result<()> {
         let next = self.echoes.next_opening();
         let mut failed = false;
         for open in self.topics.iter_mut() {
-            let patience = match next {
+            let timeout = match next {
                 Some(next) if next != open.opening => Duration::ZERO,
-                _ => patience,
+                _ => timeout,
             };
-            let receipts = open.producer.receipts(patience);
+            let receipts = open.producer.receipts(timeout);
             self.echoes.acknowledged(open.opening, &receipts)?;
             open.lines.forget(open.producer.first_unacknowledged());
             failed |= open.producer.has_failed();
         }
-        self.env.tell_cuts();
-        self.tell_lost_reader();
-        self.waits.tell(self.env);
+        self.env.notify_cuts();
+        self.notify_lost_reader();
+        self.waits.notify(self.env);
         if failed {
             return Err(Error::new(Kind::Interrupted, "the producer has failed"));
         }
@@ -222,7 +222,7 @@ impl Run<'_> {
     }
 
     /// Says once that nobody reads the echo any more.
-    pub(super) fn tell_lost_reader(&mut self) {
+    pub(super) fn notify_lost_reader(&mut self) {
         if self.echoes.has_lost_reader() {
             self.env.note(
                 "the reader of standard output is gone: records are stored as before, and not echoed",

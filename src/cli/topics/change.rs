@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::job::{Alter, Create, Delete};
-use crate::cli::common::PATIENCE;
+use crate::cli::common::TIMEOUT;
 use crate::cli::output::{Cell, Column, Listing, OutputOptions};
 use crate::cli::{Env, Failures, Outcome};
 use crate::client::{Admin, NewReplicas, NewTopic, check_factor_alone};
@@ -61,7 +61,7 @@ pub fn create(job: Create, env: &mut Env) -> Result<Outcome> {
     if let Some(store) = &store {
         env.end_changes_by_signal(store);
     }
-    let admin = store.as_ref().map(|store| Admin::new(store, PATIENCE));
+    let admin = store.as_ref().map(|store| Admin::new(store, TIMEOUT));
     let (mut configs, mut partitions, mut factor) = (BTreeMap::new(), 1, 1);
     if let (Some(like), Some(admin)) = (&job.like, &admin) {
         let meta = admin.metadata(like)?;
@@ -106,7 +106,7 @@ pub fn create(job: Create, env: &mut Env) -> Result<Outcome> {
             Err(e) if e.kind() == Kind::TopicExists && job.if_not_exists => {
                 env.note(&format!("topic {name} is there already"));
             }
-            Err(e) => failures.tell(env, &e),
+            Err(e) => failures.notify(env, &e),
             Ok(()) => {
                 let mut detail = replicas_text(&replicas);
                 for (config, value) in &configs {
@@ -190,7 +190,7 @@ pub fn alter(job: Alter, env: &mut Env) -> Result<Outcome> {
     }
     let store = env.open_store()?;
     env.end_changes_by_signal(&store);
-    let admin = Admin::new(&store, PATIENCE);
+    let admin = Admin::new(&store, TIMEOUT);
     let chosen = job.wanted.resolve_all(|| admin.list())?;
     let mut plans = Vec::with_capacity(chosen.len());
     for chosen in &chosen {
@@ -206,7 +206,7 @@ pub fn alter(job: Alter, env: &mut Env) -> Result<Outcome> {
             if e.kind() == Kind::Interrupted {
                 return Err(e);
             }
-            failures.tell(env, &e);
+            failures.notify(env, &e);
             continue;
         }
         rows.extend(plan);
@@ -278,19 +278,19 @@ fn alter_one(admin: &Admin, name: &TopicName, job: &Alter, env: &Env) -> Result<
 /// Deletes topics.
 pub fn delete(job: Delete, env: &mut Env) -> Result<Outcome> {
     let store = env.open_store()?;
-    let admin = Admin::new(&store, PATIENCE);
+    let admin = Admin::new(&store, TIMEOUT);
     let there = admin.list()?;
     let mut failures = Failures::default();
     let (chosen, unmatched) = job.wanted.resolve(|| Ok(there.clone()))?;
     if !job.if_exists {
-        failures.tell_all(env, &unmatched);
+        failures.notify_all(env, &unmatched);
     }
     let mut doomed: Vec<TopicName> = Vec::new();
     for name in chosen.into_iter().map(|chosen| chosen.topic) {
         if there.contains(&name) {
             doomed.push(name);
         } else if !job.if_exists {
-            failures.tell(env, &topic_file::unknown(&store, &name));
+            failures.notify(env, &topic_file::unknown(&store, &name));
         }
     }
     doomed.sort_unstable();
@@ -337,10 +337,10 @@ pub fn delete(job: Delete, env: &mut Env) -> Result<Outcome> {
                         ));
                         rows.extend(row);
                     }
-                    Err(e) => failures.tell(env, &e),
+                    Err(e) => failures.notify(env, &e),
                 }
             }
-            Err(e) => failures.tell(env, &e),
+            Err(e) => failures.notify(env, &e),
             Ok(()) => rows.extend(row),
         }
     }

@@ -74,11 +74,11 @@ pub fn dump(job: Job, env: &mut Env) -> Result<Outcome> {
         DumpWhat::Topics(wanted) => {
             let store = env.open_store()?;
             let (chosen, unmatched) = wanted.resolve(|| topic_file::list(&store))?;
-            failures.tell_all(env, &unmatched);
+            failures.notify_all(env, &unmatched);
             for chosen in &chosen {
                 match dump.topic(&store, chosen) {
                     Err(e) if e.kind() == Kind::Interrupted => return Err(e),
-                    Err(e) => failures.tell(env, &e),
+                    Err(e) => failures.notify(env, &e),
                     Ok(()) => {}
                 }
             }
@@ -86,7 +86,7 @@ pub fn dump(job: Job, env: &mut Env) -> Result<Outcome> {
     }
     dump.rows.finish()?;
     if let Some(e) = dump.broken {
-        failures.tell(env, &e);
+        failures.notify(env, &e);
     }
     Ok(failures.outcome())
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::job::{Describe, List, Offsets, Only};
-use crate::cli::common::PATIENCE;
+use crate::cli::common::TIMEOUT;
 use crate::cli::lang::shown;
 use crate::cli::output::{
     Cell, Column, Listing, OutputFormat, OutputOptions, json_line, listing_width,
@@ -65,7 +65,7 @@ const EDGES: [Column; 4] = [
 /// Lists topics.
 pub fn list(job: List, env: &mut Env) -> Result<Outcome> {
     let store = env.open_store()?;
-    let admin = Admin::new(&store, PATIENCE);
+    let admin = Admin::new(&store, TIMEOUT);
     let names = admin.list()?;
     let mut failures = Failures::default();
     // A filter that lets nothing through is no failure; a topic that is asked for and missing is one, as
@@ -74,7 +74,7 @@ pub fn list(job: List, env: &mut Env) -> Result<Outcome> {
         env.note(&format!("no topic matches '{}'", shown(text)));
     }
     for text in job.wanted.unknown(&names) {
-        failures.tell(env, &topic_file::unknown(&store, &TopicName::new(text)?));
+        failures.notify(env, &topic_file::unknown(&store, &TopicName::new(text)?));
     }
     let columns: &'static [Column] = if job.sizes { &LIST_SIZES } else { &LIST };
     let mut rows = Listing::stdout(env, columns, job.output);
@@ -87,7 +87,7 @@ pub fn list(job: List, env: &mut Env) -> Result<Outcome> {
         match row {
             // A topic that is deleted meanwhile is not listed.
             Err(e) if e.kind() == Kind::UnknownTopic => {}
-            Err(e) => failures.tell(env, &e),
+            Err(e) => failures.notify(env, &e),
             Ok(row) => rows.row(row)?,
         }
     }
@@ -140,16 +140,16 @@ fn sized_row(admin: &Admin, name: &TopicName) -> Result<Vec<Cell>> {
 pub fn describe(job: Describe, env: &mut Env) -> Result<Outcome> {
     let store = env.open_store()?;
     let group = store.unix_group()?;
-    let admin = Admin::new(&store, PATIENCE);
+    let admin = Admin::new(&store, TIMEOUT);
     let all = job.wanted.is_empty();
     let mut failures = Failures::default();
     let (chosen, unmatched) = job.wanted.resolve_or_all(|| admin.list())?;
-    failures.tell_all(env, &unmatched);
+    failures.notify_all(env, &unmatched);
     let mut described = Vec::new();
     for chosen in &chosen {
         match describe_chosen(&admin, chosen) {
             Err(e) if e.kind() == Kind::UnknownTopic && all => {}
-            Err(e) => failures.tell(env, &e),
+            Err(e) => failures.notify(env, &e),
             Ok(topic) => described.push(topic),
         }
     }
@@ -293,7 +293,7 @@ pub fn offsets(job: Offsets, env: &mut Env) -> Result<Outcome> {
     let store = env.open_store()?;
     let mut failures = Failures::default();
     let (chosen, unmatched) = job.wanted.resolve(|| topic_file::list(&store))?;
-    failures.tell_all(env, &unmatched);
+    failures.notify_all(env, &unmatched);
     let columns: &'static [Column] = if job.at.is_some() { &OFFSETS } else { &EDGES };
     let mut rows = Listing::stdout(env, columns, job.output);
     for chosen in &chosen {
@@ -301,7 +301,7 @@ pub fn offsets(job: Offsets, env: &mut Env) -> Result<Outcome> {
         let partitions = match topic.and_then(|topic| chosen.partitions_of(topic.meta())) {
             Ok(partitions) => partitions,
             Err(e) => {
-                failures.tell(env, &e);
+                failures.notify(env, &e);
                 continue;
             }
         };
@@ -309,7 +309,7 @@ pub fn offsets(job: Offsets, env: &mut Env) -> Result<Outcome> {
             let tp = TopicPartition::new(chosen.topic.clone(), partition);
             match offsets_row(&store, &tp, job.at) {
                 Ok(row) => rows.row(row)?,
-                Err(e) => failures.tell(env, &e),
+                Err(e) => failures.notify(env, &e),
             }
         }
     }

@@ -5,7 +5,7 @@ use std::io::BufWriter;
 use std::sync::Arc;
 
 use super::job::Verify;
-use crate::cli::common::PATIENCE;
+use crate::cli::common::TIMEOUT;
 use crate::cli::consent::Consent;
 use crate::cli::output::{Cell, Column, Listing};
 use crate::cli::stdout::Stdout;
@@ -35,7 +35,7 @@ const COLUMNS: [Column; 11] = [
 /// Verifies, and repairs if asked.
 pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
     let store = env.open_store()?;
-    let admin = Admin::new(&store, PATIENCE);
+    let admin = Admin::new(&store, TIMEOUT);
     let all = job.wanted.is_empty();
     if all {
         // A line that is not whole is what a killed process leaves, and counts for nothing; group.json
@@ -46,7 +46,7 @@ pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
     }
     let mut failures = Failures::default();
     let (chosen, unmatched) = job.wanted.resolve_or_all(|| admin.list())?;
-    failures.tell_all(env, &unmatched);
+    failures.notify_all(env, &unmatched);
     // Of a topic that is named, and of all when none is.
     let is_meant = |tp: &TopicPartition| {
         let named = chosen.iter().find(|one| one.topic == tp.topic);
@@ -57,7 +57,7 @@ pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
         .into_iter()
         .filter(|stray| is_meant(&stray.tp))
         .collect();
-    let mut looked = Vec::new();
+    let mut observed = Vec::new();
     let mut unseen = Vec::new();
     // Brokers whose log directory cannot be used, and how many replicas that is.
     let mut unusable: BTreeMap<BrokerId, (Error, usize)> = BTreeMap::new();
@@ -70,7 +70,7 @@ pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
         let meta = match looked_up {
             Ok(meta) => meta,
             Err(e) => {
-                failures.tell(env, &e);
+                failures.notify(env, &e);
                 continue;
             }
         };
@@ -88,7 +88,7 @@ pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
                 match admin.verify_replica(&tp, broker, deep) {
                     Ok(verified) => {
                         enter(&mut rows, &verified)?;
-                        looked.push(verified);
+                        observed.push(verified);
                     }
                     Err(e) => {
                         unseen.push((tp.clone(), broker));
@@ -96,7 +96,9 @@ pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
                             Err(of_all) => {
                                 unusable.insert(broker, (of_all, 1));
                             }
-                            Ok(()) => failures.tell(env, &e.at(format!("{tp} on broker {broker}"))),
+                            Ok(()) => {
+                                failures.notify(env, &e.at(format!("{tp} on broker {broker}")))
+                            }
                         }
                     }
                 }
@@ -110,7 +112,7 @@ pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
     for (broker, (e, count)) in unusable {
         let replicas = if count == 1 { "replica" } else { "replicas" };
         let place = format!("broker {broker}: {count} {replicas} could not be looked at");
-        failures.tell(env, &e.at(place));
+        failures.notify(env, &e.at(place));
     }
     for stray in &strays {
         env.warn(&format!(
@@ -119,14 +121,14 @@ pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
             cure_of(stray)
         ));
     }
-    let damaged: Vec<&Verified> = looked
+    let damaged: Vec<&Verified> = observed
         .iter()
         .filter(|verified| verified.is_damaged())
         .collect();
     if let Some(consent) = job.repair {
-        let (may, kept) = split(damaged, &looked.iter().collect::<Vec<_>>());
+        let (may, kept) = split(damaged, &observed.iter().collect::<Vec<_>>());
         for e in &kept {
-            failures.tell(env, e);
+            failures.notify(env, e);
         }
         if kept.is_empty() || !may.is_empty() {
             repair(consent, &store, (&may, &unseen), &mut failures, env)?;
@@ -144,7 +146,7 @@ pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
             "'mq-topics verify --repair truncate {}' shows a plan and asks",
             first.tp.topic
         ));
-        failures.tell(env, &e);
+        failures.notify(env, &e);
     }
     Ok(failures.outcome())
 }
@@ -224,10 +226,13 @@ fn enter_stray(rows: &mut Listing<BufWriter<Stdout>>, stray: &Stray) -> Result<(
 }
 
 /// Those that may be repaired, and why others may not.
-fn split<'a>(damaged: Vec<&'a Verified>, looked: &[&Verified]) -> (Vec<&'a Verified>, Vec<Error>) {
+fn split<'a>(
+    damaged: Vec<&'a Verified>,
+    observed: &[&Verified],
+) -> (Vec<&'a Verified>, Vec<Error>) {
     let (mut may, mut refused) = (Vec::new(), Vec::new());
     for verified in damaged {
-        match repair_refused(verified, looked) {
+        match repair_refused(verified, observed) {
             Some(e) => refused.push(e),
             None => may.push(verified),
         }
@@ -347,18 +352,18 @@ fn repair(
         // It is as damaged as before.
         let (kind, what) = damage(damaged);
         let cure = "run it without --dry-run to do this";
-        failures.tell(
+        failures.notify(
             env,
             &Error::new(kind, format!("{what}: {names}")).cure(cure),
         );
         return Ok(());
     }
-    let admin = Admin::new(store, PATIENCE);
+    let admin = Admin::new(store, TIMEOUT);
     for verified in damaged {
         if verified.follows {
             match admin.replace_follower(&verified.tp, verified.broker) {
                 Ok(()) => env.note(&format!("{} is recreated", name_of(verified))),
-                Err(e) => failures.tell(env, &e),
+                Err(e) => failures.notify(env, &e),
             }
             continue;
         }
@@ -374,7 +379,7 @@ fn repair(
                 // It says what became of data that is cut.
                 env.say(&text);
             }
-            Err(e) => failures.tell(env, &e),
+            Err(e) => failures.notify(env, &e),
         }
     }
     Ok(())

@@ -13,10 +13,10 @@ use crate::store::{StoreDir, TopicHandle};
 use crate::types::{Offset, TopicPartition};
 
 /// How long a leader may take to come back, or another to come, where one cannot be read.
-const FAILED_PATIENCE: Duration = Duration::from_secs(10);
+const FAILED_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
-pub(crate) struct Lane {
+pub(crate) struct AssignedPartition {
     pub tp: TopicPartition,
     pub position: Offset,
     pub until: Option<Offset>,
@@ -38,9 +38,9 @@ enum Reading {
     Closed(TopicHandle),
 }
 
-impl Lane {
+impl AssignedPartition {
     pub(crate) fn new(reader: PartitionReader, from: Offset, until: Option<Offset>) -> Self {
-        Lane {
+        AssignedPartition {
             tp: reader.replica().tp().clone(),
             position: from,
             until,
@@ -148,7 +148,7 @@ impl Lane {
             && self
                 .reader()
                 .is_some_and(|reader| reader.replica().is_whole().unwrap_or(false));
-        !is_within && now.saturating_sub(since) < FAILED_PATIENCE
+        !is_within && now.saturating_sub(since) < FAILED_TIMEOUT
     }
 }
 

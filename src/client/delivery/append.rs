@@ -41,7 +41,7 @@ impl Appender<'_> {
             }
         };
         // The codec is the topic's as it is now. Whatever goes wrong, the append tells.
-        let _ = shared.with_topic(&UNREADABLE, || writer.look());
+        let _ = shared.with_topic(&UNREADABLE, || writer.observe());
         shared.ledger.saw_topic(writer.topic().meta().version);
         let batch = job
             .builder
@@ -145,11 +145,13 @@ impl Appender<'_> {
 /// Whether an append is acknowledged after a sync only: by the topic file as it is now, which may
 /// have changed since the append. Where it cannot be looked at, the sync tells what is wrong.
 fn waits_for_sync(writer: &mut PartitionWriter) -> bool {
-    writer.configs().every_message() || writer.look().is_err() || writer.configs().every_message()
+    writer.configs().every_message()
+        || writer.observe().is_err()
+        || writer.configs().every_message()
 }
 
 fn open_writer(shared: &Shared, partition: PartitionId) -> Result<PartitionWriter> {
     let tp = TopicPartition::new(shared.topic.clone(), partition);
     let has_failed = || shared.has_failed();
-    opening::open_writer(&shared.store, &tp, shared.patience, &has_failed)
+    opening::open_writer(&shared.store, &tp, shared.lock_timeout, &has_failed)
 }

@@ -9,7 +9,7 @@ use crate::store::{StoreDir, TopicConfigs, TopicHandle};
 use crate::types::{PartitionId, TopicName};
 
 /// How often the topic file is looked at while something waits: it may ask for a sync earlier by now.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The last sync of each partition, and how long the next one may wait.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub(super) struct Pace {
     store: Arc<StoreDir>,
     name: TopicName,
     topic: Option<TopicHandle>,
-    looked: Duration,
+    observed: Duration,
     synced: BTreeMap<PartitionId, Duration>,
 }
 
@@ -25,7 +25,7 @@ impl Pace {
     pub fn new(store: &Arc<StoreDir>, name: &TopicName) -> Self {
         Pace {
             topic: TopicHandle::open(store, name).ok(),
-            looked: store.clock().monotonic(),
+            observed: store.clock().monotonic(),
             store: Arc::clone(store),
             name: name.clone(),
             synced: BTreeMap::new(),
@@ -33,11 +33,11 @@ impl Pace {
     }
 
     /// Looks at the topic file, if that is due.
-    pub fn look(&mut self, now: Duration) {
-        if now.saturating_sub(self.looked) < LOOK_INTERVAL {
+    pub fn observe(&mut self, now: Duration) {
+        if now.saturating_sub(self.observed) < POLL_INTERVAL {
             return;
         }
-        self.looked = now;
+        self.observed = now;
         let current = |topic: &TopicHandle| topic.is_current().unwrap_or(false);
         if !self.topic.as_ref().is_some_and(current) {
             // Where it cannot be read, nothing is delayed: the sync tells what is wrong.
@@ -61,9 +61,9 @@ impl Pace {
         waiting: impl Iterator<Item = &'a PartitionId>,
         now: Duration,
     ) -> Duration {
-        let look = (self.looked + LOOK_INTERVAL).saturating_sub(now);
+        let observe = (self.observed + POLL_INTERVAL).saturating_sub(now);
         let left = waiting.map(|partition| self.left(*partition, now));
-        left.fold(look, Duration::min)
+        left.fold(observe, Duration::min)
     }
 
     fn left(&self, partition: PartitionId, now: Duration) -> Duration {

@@ -20,10 +20,10 @@ impl Heartbeat {
     ///
     /// # Errors
     /// [`crate::error::Kind::Io`] where no thread can be had.
-    pub fn start(heart: MemberHeartbeat, session_timeout: Duration) -> Result<Self> {
+    pub fn start(heartbeat: MemberHeartbeat, session_timeout: Duration) -> Result<Self> {
         let stop = Arc::new((Mutex::new(false), Condvar::new()));
         let stopped = Arc::clone(&stop);
-        let interval = Membership::beat_interval(session_timeout);
+        let interval = Membership::heartbeat_interval(session_timeout);
         let thread = std::thread::Builder::new()
             .name("heartbeat".to_owned())
             .spawn(move || {
@@ -31,7 +31,7 @@ impl Heartbeat {
                 while !*stop {
                     drop(stop);
                     // The next one may succeed; others take a member for hung only after many.
-                    let _ = heart.beat();
+                    let _ = heartbeat.heartbeat();
                     stop = lock(&stopped.0);
                     if !*stop {
                         let waited = stopped.1.wait_timeout(stop, interval);

@@ -31,11 +31,11 @@ use given_up::GivenUp;
 /// Tries to join, where each is interrupted.
 const JOINS: u32 = 5;
 /// Between two looks at what a pipe's reader has taken: it tells nobody.
-const PIPE_LOOK: Duration = Duration::from_millis(50);
+const PIPE_POLL: Duration = Duration::from_millis(50);
 /// The same while something waits for it.
-const QUICK_LOOK: Duration = Duration::from_millis(2);
+const QUICK_POLL: Duration = Duration::from_millis(2);
 /// Between two tries to watch a page: its directory may be another in a moment.
-const UNWATCHED_LOOK: Duration = Duration::from_millis(100);
+const UNWATCHED_POLL: Duration = Duration::from_millis(100);
 /// How often the caller looks for records by itself, while the keeper waits for the group's lock; and
 /// what each member adds: all of them may wait at once.
 const BUSY_TICK: Duration = Duration::from_millis(2);
@@ -52,9 +52,9 @@ const TRY_AGAIN: Duration = Duration::from_millis(500);
 /// So long a member that is done waits for others without a word.
 pub(crate) const WAITS_LONG: Duration = Duration::from_secs(2);
 /// Between two looks at the topics: what no watch reported is seen then.
-const TOPICS_LOOK: Duration = Duration::from_secs(5);
+const TOPICS_POLL: Duration = Duration::from_secs(5);
 /// The same without a watch.
-const TOPICS_LOOK_BLIND: Duration = Duration::from_millis(900);
+const TOPICS_POLL_BLIND: Duration = Duration::from_millis(900);
 
 /// Without a watch, everything is looked at so often by a lone member, and more seldom by the square
 /// of their number: a compromise between the load of a hundred and the delays among a few.
@@ -66,7 +66,7 @@ const BLIND_PROBE_OF_MEMBERS: Duration = Duration::from_micros(250);
 
 /// The keeper of one membership.
 #[derive(Debug)]
-pub(crate) struct Keeper {
+pub(crate) struct MembershipThread {
     store: Arc<StoreDir>,
     options: GroupOptions,
     chooser: Chooser,
@@ -116,7 +116,7 @@ pub(crate) struct Keeper {
     noted_unused: bool,
     /// Since when this member is done and waits for others.
     waits_since: Option<Duration>,
-    told_of_wait: bool,
+    notified_of_wait: bool,
     /// The group epoch in which the others' ends were looked at.
     ends_epoch: i32,
 }
@@ -158,7 +158,7 @@ struct Joins {
     first: Duration,
 }
 
-impl Keeper {
+impl MembershipThread {
     /// Joins the group.
     pub(crate) fn join(
         store: &Arc<StoreDir>,
@@ -172,7 +172,7 @@ impl Keeper {
         let ends = Ends::fix(store, &chooser, &options, &mut unfixed)?;
         let began = match options.began.take() {
             Some(began) => began,
-            None => Began::look(
+            None => Began::observe(
                 store,
                 &options.group,
                 &options.subscription,
@@ -185,11 +185,11 @@ impl Keeper {
             shared.order(Order::Warn(note));
         }
         let watching = Watching::new(store, &**member.dir(), poked)?;
-        let heartbeat = Heartbeat::start(member.heart(), options.session_timeout)?;
+        let heartbeat = Heartbeat::start(member.heartbeat(), options.session_timeout)?;
         let now = store.clock().monotonic();
         let broken = unfixed.iter().map(|(tp, _)| tp.clone()).collect();
         shared.order_all(unfixed.into_iter().map(|(_, e)| Order::Broken(e)));
-        Ok(Keeper {
+        Ok(MembershipThread {
             store: Arc::clone(store),
             options,
             chooser,
@@ -226,7 +226,7 @@ impl Keeper {
             finished: false,
             noted_unused: false,
             waits_since: None,
-            told_of_wait: false,
+            notified_of_wait: false,
             ends_epoch: -1,
         })
     }
@@ -234,7 +234,7 @@ impl Keeper {
     /// Works until the caller says that it is the end.
     pub(crate) fn run(mut self) -> Result<()> {
         let mut changed = Changed::default();
-        self.tell_unreadable();
+        self.notify_unreadable();
         loop {
             let outcome = self.turn(changed).and_then(|done| {
                 if done {
@@ -292,19 +292,19 @@ impl Keeper {
 
     /// Takes what the caller told.
     fn listen(&mut self) {
-        let mut told = lock(&self.shared.told);
-        let stopped: BTreeSet<Generation> = told.stopped.drain(..).collect();
-        let broken: BTreeSet<Generation> = told.broken.drain(..).collect();
+        let mut notified = lock(&self.shared.notified);
+        let stopped: BTreeSet<Generation> = notified.stopped.drain(..).collect();
+        let broken: BTreeSet<Generation> = notified.broken.drain(..).collect();
         if !stopped.is_empty() || !broken.is_empty() {
             for holding in self.held.values_mut() {
                 holding.is_stopped |= stopped.contains(&holding.generation);
                 holding.is_broken |= broken.contains(&holding.generation);
             }
         }
-        self.idle |= std::mem::take(&mut told.idle);
-        self.moving = told.moving.take().unwrap_or(self.moving);
-        self.ended = self.ended.or(told.ended.take());
-        self.interrupted |= told.interrupted;
+        self.idle |= std::mem::take(&mut notified.idle);
+        self.moving = notified.moving.take().unwrap_or(self.moving);
+        self.ended = self.ended.or(notified.ended.take());
+        self.interrupted |= notified.interrupted;
     }
 
     /// How often to look, without a watch.
@@ -367,10 +367,10 @@ impl Keeper {
             timeout = timeout.min(due.saturating_sub(now));
         }
         if self.has_unwatched() {
-            timeout = timeout.min(UNWATCHED_LOOK);
+            timeout = timeout.min(UNWATCHED_POLL);
         }
         if self.untaken {
-            timeout = timeout.min(QUICK_LOOK);
+            timeout = timeout.min(QUICK_POLL);
         }
         if let Some(again) = self.failing.values().map(|failing| failing.again).min() {
             timeout = timeout.min(again.saturating_sub(now));
@@ -387,12 +387,12 @@ impl Keeper {
         }
         let last_stop = self.held.values().filter_map(|held| held.stopping).max();
         if self.ended.is_some() || last_stop.is_some_and(|at| now - at < TAKES_LONG) {
-            timeout = timeout.min(QUICK_LOOK);
+            timeout = timeout.min(QUICK_POLL);
         } else if last_stop.is_some() {
-            timeout = timeout.min(PIPE_LOOK);
+            timeout = timeout.min(PIPE_POLL);
         }
-        let tells = !self.told_of_wait && self.ended.is_none();
-        if let Some(since) = self.waits_since.filter(|_| tells) {
+        let notifies = !self.notified_of_wait && self.ended.is_none();
+        if let Some(since) = self.waits_since.filter(|_| notifies) {
             timeout = timeout.min((since + WAITS_LONG).saturating_sub(now));
         }
         if self
@@ -400,11 +400,11 @@ impl Keeper {
             .as_ref()
             .is_some_and(|ends| !ends.times.is_empty())
         {
-            timeout = timeout.min(TOPICS_LOOK_BLIND);
+            timeout = timeout.min(TOPICS_POLL_BLIND);
         }
         let wants_looks = self.options.commit == CommitWhen::AfterWrite || self.ends.is_some();
         if wants_looks && !self.delivery.is_all_settled() && !self.delivery.is_closed() {
-            timeout = timeout.min(PIPE_LOOK);
+            timeout = timeout.min(PIPE_POLL);
         }
         let uncommitted = self.held.values().any(|h| h.position > h.committed);
         if self.options.commit == CommitWhen::AfterWrite && (uncommitted || self.moving) {
@@ -425,7 +425,7 @@ impl Keeper {
             if !e.is_lost_lock() {
                 return Err(e);
             }
-            self.store.clock().sleep(QUICK_LOOK);
+            self.store.clock().sleep(QUICK_POLL);
             return Ok(());
         }
         let held: Vec<TopicPartition> = self.held.keys().cloned().collect();
@@ -443,7 +443,7 @@ impl Keeper {
         )));
         self.heartbeat.stop();
         self.member = enter(&self.store, &self.options, self.ends.as_ref(), &self.began)?;
-        self.heartbeat = Heartbeat::start(self.member.heart(), self.options.session_timeout)?;
+        self.heartbeat = Heartbeat::start(self.member.heartbeat(), self.options.session_timeout)?;
         self.joins = None;
         Ok(())
     }
@@ -474,7 +474,7 @@ impl Keeper {
             if self.ended.is_some() {
                 break;
             }
-            self.watching.wait(TOPICS_LOOK)?;
+            self.watching.wait(TOPICS_POLL)?;
         }
         // What ended it has been told. If leaving fails too, the others find this member dead.
         let _ = self.leave();
@@ -497,7 +497,7 @@ fn enter(
         session_timeout: options.session_timeout,
         ends: entered.map(|ends| ends.offsets.clone()),
         began_with: Some(began.topics()),
-        patience: options.patience,
+        lock_timeout: options.lock_timeout,
     };
     if options.subscription.is_of_names() {
         let there = topic_file::list(store)?;

@@ -37,7 +37,7 @@ impl Began {
     ///
     /// # Errors
     /// What is no matter of one topic or partition: that is told when it is read.
-    pub fn look(
+    pub fn observe(
         store: &Arc<StoreDir>,
         group: &str,
         subscription: &Subscription,

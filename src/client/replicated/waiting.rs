@@ -13,31 +13,31 @@ use crate::store::brokers::failure_reports;
 use crate::types::{LeaderEpoch, Offset, PartitionId, Uuid};
 
 /// Between two looks at a high watermark, at first and once it takes longer.
-const LOOK_INTERVAL: Duration = Duration::from_micros(50);
-const LOOK_INTERVAL_LATER: Duration = Duration::from_micros(500);
-const LOOK_INTERVAL_AT_LAST: Duration = Duration::from_millis(2);
+const POLL_INTERVAL: Duration = Duration::from_micros(50);
+const POLL_INTERVAL_LATER: Duration = Duration::from_micros(500);
+const POLL_INTERVAL_AT_LAST: Duration = Duration::from_millis(2);
 const LOOKS_AT_FIRST: u32 = 40;
 const LOOKS_LATER: u32 = 140;
 /// What is left to what is appended once somebody gives up.
 const LAST_MOMENT: Duration = Duration::from_secs(2);
 /// How long a lock is waited for to raise a high watermark: others raise it, too.
-const RAISE_PATIENCE: Duration = Duration::from_millis(100);
+const RAISE_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// The waiting thread: makes durable what has to be, looks at the high watermarks, and acknowledges.
 pub(in crate::client) fn wait_all(shared: &Arc<Replicated>, ledger: &Ledger, fail: &dyn Fn(Error)) {
     let mut waits: BTreeMap<PartitionId, Wait> = BTreeMap::new();
-    let mut looks = 0_u32;
+    let mut observations = 0_u32;
     loop {
         let partitions: Vec<PartitionId> = {
             let mut state = shared.lock();
             loop {
-                if !state.lanes.is_empty() {
-                    break state.lanes.keys().copied().collect();
+                if !state.in_flight_all.is_empty() {
+                    break state.in_flight_all.keys().copied().collect();
                 }
                 if state.closed {
                     return;
                 }
-                looks = 0;
+                observations = 0;
                 state = shared
                     .changed
                     .wait(state)
@@ -47,13 +47,13 @@ pub(in crate::client) fn wait_all(shared: &Arc<Replicated>, ledger: &Ledger, fai
         let mut moved_on = false;
         for partition in partitions {
             let wait = waits.entry(partition).or_default();
-            let looked = wait.look(shared, partition);
-            let acked = shared.take_acked(partition, looked.as_ref().ok().copied().flatten());
+            let observed = wait.observe(shared, partition);
+            let acked = shared.take_acked(partition, observed.as_ref().ok().copied().flatten());
             if !acked.is_empty() {
                 moved_on = true;
                 ledger.acknowledge(acked);
             }
-            if let Err(e) = &looked {
+            if let Err(e) = &observed {
                 wait.leader = None;
                 if e.kind() == Kind::UnknownTopic {
                     if shared.give_up(partition) > 0 {
@@ -64,18 +64,22 @@ pub(in crate::client) fn wait_all(shared: &Arc<Replicated>, ledger: &Ledger, fai
                 let _ = failure_reports::report(&shared.store, &shared.tp(partition));
             }
             if shared.is_late(partition) && shared.give_up(partition) > 0 {
-                let why = match looked {
+                let why = match observed {
                     Err(e) => e.to_string(),
                     Ok(_) => "not all replicas in sync had them in time".to_owned(),
                 };
                 fail(unknown(&shared.tp(partition), &why));
             }
         }
-        looks = if moved_on { 0 } else { looks.saturating_add(1) };
-        let pause = match looks {
-            ..LOOKS_AT_FIRST => LOOK_INTERVAL,
-            LOOKS_AT_FIRST..LOOKS_LATER => LOOK_INTERVAL_LATER,
-            _ => LOOK_INTERVAL_AT_LAST,
+        observations = if moved_on {
+            0
+        } else {
+            observations.saturating_add(1)
+        };
+        let pause = match observations {
+            ..LOOKS_AT_FIRST => POLL_INTERVAL,
+            LOOKS_AT_FIRST..LOOKS_LATER => POLL_INTERVAL_LATER,
+            _ => POLL_INTERVAL_AT_LAST,
         };
         shared.store.clock().sleep(pause);
     }
@@ -90,13 +94,13 @@ struct Wait {
 }
 
 impl Wait {
-    fn look(&mut self, shared: &Replicated, partition: PartitionId) -> Result<Option<Shown>> {
+    fn observe(&mut self, shared: &Replicated, partition: PartitionId) -> Result<Option<Shown>> {
         let tp = shared.tp(partition);
         let (watermark, committer) = match &mut self.leader {
             Some(leader) => leader,
             none => none.insert((Watermark::open(&shared.store, &tp)?, None)),
         };
-        let mut shown = watermark.look()?;
+        let mut shown = watermark.observe()?;
         let topic_id = watermark.topic().meta().topic_id;
         if shared.topic_id(partition).is_some_and(|id| id != topic_id) {
             return Err(Error::new(
@@ -121,7 +125,7 @@ impl Wait {
             };
             let opened = match before {
                 Some(opened) => opened,
-                None => Committer::open(&shared.store, &tp, RAISE_PATIENCE * 20)?,
+                None => Committer::open(&shared.store, &tp, RAISE_TIMEOUT * 20)?,
             };
             let opened = committer.insert(opened);
             if let Err(e) = opened.commit(target) {
@@ -131,10 +135,10 @@ impl Wait {
                 }
                 return Err(e);
             }
-            shown = watermark.look()?;
+            shown = watermark.observe()?;
         }
         if shared.acks == Acks::All && shown.high_watermark < target {
-            match watermark.raise(RAISE_PATIENCE) {
+            match watermark.raise(RAISE_TIMEOUT) {
                 Ok(raised) => shown = raised,
                 // Its followers raise it, too.
                 Err(e) if e.kind() == Kind::Busy => {}
@@ -147,25 +151,29 @@ impl Wait {
 
 impl Replicated {
     fn topic_id(&self, partition: PartitionId) -> Option<Uuid> {
-        self.lock().lanes.get(&partition).map(|lane| lane.topic_id)
+        self.lock()
+            .in_flight_all
+            .get(&partition)
+            .map(|in_flight| in_flight.topic_id)
     }
 
     /// The end of what is under way in that epoch; `None` if the lane is of another.
     fn target(&self, partition: PartitionId, epoch: LeaderEpoch) -> Option<Offset> {
         let state = self.lock();
-        let lane = state.lanes.get(&partition)?;
-        if lane.epoch != epoch || state.moved.contains(&partition) {
+        let in_flight = state.in_flight_all.get(&partition)?;
+        if in_flight.epoch != epoch || state.moved.contains(&partition) {
             return None;
         }
-        lane.under_way
+        in_flight
+            .under_way
             .back()
             .map(|one| one.appended.last_offset + 1)
     }
 
     fn note_moved(&self, partition: PartitionId, shown: &Shown) {
         let mut state = self.lock();
-        let lane = state.lanes.get(&partition);
-        if lane.is_some_and(|lane| lane.epoch != shown.leader_epoch) {
+        let in_flight = state.in_flight_all.get(&partition);
+        if in_flight.is_some_and(|in_flight| in_flight.epoch != shown.leader_epoch) {
             state.moved.insert(partition);
         }
     }
@@ -177,10 +185,10 @@ impl Replicated {
         };
         let mut guard = self.lock();
         let state = &mut *guard;
-        let Some(lane) = state.lanes.get_mut(&partition) else {
+        let Some(in_flight) = state.in_flight_all.get_mut(&partition) else {
             return Vec::new();
         };
-        if lane.epoch != shown.leader_epoch || state.moved.contains(&partition) {
+        if in_flight.epoch != shown.leader_epoch || state.moved.contains(&partition) {
             return Vec::new();
         }
         let end = match self.acks {
@@ -189,14 +197,14 @@ impl Replicated {
         };
         let (mut acked, mut bytes, mut freed) = (Vec::new(), 0, Vec::new());
         let is_acked = |one: &UnderWay| one.appended.last_offset < end;
-        while lane.under_way.front().is_some_and(is_acked)
-            && let Some(one) = lane.under_way.pop_front()
+        while in_flight.under_way.front().is_some_and(is_acked)
+            && let Some(one) = in_flight.under_way.pop_front()
         {
             bytes += one.batch.len();
             acked.push((one.ticket, one.appended));
             freed.push(one.batch);
         }
-        if lane.under_way.is_empty() {
+        if in_flight.under_way.is_empty() {
             state.end(partition);
         }
         state.bytes = state.bytes.saturating_sub(bytes);
@@ -218,9 +226,9 @@ impl Replicated {
         let now = self.now();
         let state = self.lock();
         let oldest = state
-            .lanes
+            .in_flight_all
             .get(&partition)
-            .and_then(|lane| lane.under_way.front());
+            .and_then(|in_flight| in_flight.under_way.front());
         let timeout = if self.gives_up() {
             self.timeout.min(LAST_MOMENT)
         } else {

@@ -75,7 +75,7 @@ impl Approach {
     }
 
     /// One more look. `None`: nothing can be said.
-    pub fn look(
+    pub fn observe(
         &mut self,
         seen: Option<Distance>,
         now: Duration,
@@ -160,12 +160,12 @@ mod tests {
         let mut approach = Approach::begin(ms(0));
         for second in 0..600 {
             let seen = at(second * 1000, 1_000_000);
-            let verdict = approach.look(seen, ms(second as u64 * 1000), STALL);
+            let verdict = approach.observe(seen, ms(second as u64 * 1000), STALL);
             assert_eq!(verdict, Verdict::Far, "after {second} s");
         }
         assert_eq!(approach.records(), 401_000);
         assert_eq!(
-            approach.look(at(1_000_000, 1_000_000), ms(600_100), STALL),
+            approach.observe(at(1_000_000, 1_000_000), ms(600_100), STALL),
             Verdict::There
         );
     }
@@ -177,7 +177,7 @@ mod tests {
         for tenth in 0..40 {
             let end = 1_000_000 + tenth * 1000;
             let seen = at(end - 500_000, end);
-            verdicts.push(approach.look(seen, ms(tenth as u64 * 100), STALL));
+            verdicts.push(approach.observe(seen, ms(tenth as u64 * 100), STALL));
         }
         let stalled = verdicts.iter().position(|v| *v == Verdict::Stalled);
         assert_eq!(stalled, Some(20), "{verdicts:?}");
@@ -189,7 +189,7 @@ mod tests {
         let mut approach = Approach::begin(ms(0));
         let mut verdicts = (0..100).map(|step| {
             let end = 1000 + step * 10;
-            approach.look(at(end - 20, end), ms(step as u64 * 10), STALL)
+            approach.observe(at(end - 20, end), ms(step as u64 * 10), STALL)
         });
         assert!(verdicts.any(|verdict| verdict == Verdict::Near));
         // With a sync that takes half a second it is near enough once it comes no nearer.
@@ -198,7 +198,7 @@ mod tests {
             .map(|step| {
                 let end = 10_000 + step * 10;
                 let acked = end - 500 - (step * 10) % 500;
-                approach.look(at(acked, end), ms(step as u64 * 10), STALL)
+                approach.observe(at(acked, end), ms(step as u64 * 10), STALL)
             })
             .collect();
         assert!(verdicts.contains(&Verdict::Near));
@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn one_of_which_nothing_is_seen_has_stalled() {
         let mut approach = Approach::begin(ms(0));
-        assert_eq!(approach.look(None, ms(1999), STALL), Verdict::Far);
-        assert_eq!(approach.look(None, ms(2000), STALL), Verdict::Stalled);
+        assert_eq!(approach.observe(None, ms(1999), STALL), Verdict::Far);
+        assert_eq!(approach.observe(None, ms(2000), STALL), Verdict::Stalled);
     }
 }

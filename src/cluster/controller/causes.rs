@@ -5,10 +5,10 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
+use super::assessment::Assessment;
 use super::context::{Context, MoveReason, take_out};
 use super::leadership_transfer::LeadershipTransfer;
 use super::partition::{Ask, Partition, View, WorkKind};
-use super::sight::Assessment;
 use super::state::{ChangeKind, Election, Forced, PlannedMove};
 use crate::timing::JOIN_WITHIN;
 use crate::types::BrokerId;
@@ -19,7 +19,7 @@ const FAILOVER_AGAIN: Duration = Duration::from_secs(10);
 impl Forced {
     fn why(self) -> &'static str {
         match self {
-            Forced::DirectoryUseless(why) => why,
+            Forced::DirectoryUnusable(why) => why,
             Forced::LockKept(..) => {
                 "its append lock was kept for 2 s by a process that makes no progress"
             }
@@ -35,13 +35,13 @@ enum Among {
 }
 
 /// The leader's directory is gone, offline or another's: what it has cannot be had.
-pub(crate) fn directory_useless(
+pub(crate) fn directory_unusable(
     cx: &mut Context<'_>,
     p: &mut Partition,
-    sight: &Assessment<'_>,
+    assessment: &Assessment<'_>,
     why: &'static str,
 ) {
-    force(cx, p, sight, Forced::DirectoryUseless(why));
+    force(cx, p, assessment, Forced::DirectoryUnusable(why));
 }
 
 /// A process that stands still has the leader's append lock: nobody can append, nor seal the log.
@@ -49,39 +49,39 @@ pub(crate) fn directory_useless(
 pub(crate) fn lock_kept(
     cx: &mut Context<'_>,
     p: &mut Partition,
-    sight: &Assessment<'_>,
-    (sequence, beat): (Option<u64>, u64),
+    assessment: &Assessment<'_>,
+    (sequence, heartbeat): (Option<u64>, u64),
 ) {
-    force(cx, p, sight, Forced::LockKept(sequence, beat));
+    force(cx, p, assessment, Forced::LockKept(sequence, heartbeat));
 }
 
 /// The leader's broker is dead, but its directory is fine: what it has is moved, all of it.
 pub(crate) fn broker_dead(
     cx: &mut Context<'_>,
     p: &mut Partition,
-    sight: &Assessment<'_>,
+    assessment: &Assessment<'_>,
     sealed: bool,
     leaving: Vec<BrokerId>,
 ) {
-    fail_over(cx, p, sight, sealed, leaving, |_| true);
+    fail_over(cx, p, assessment, sealed, leaving, |_| true);
 }
 
 /// The leader's disk is full, its directory is fine. From a full disk to another nothing is won.
 pub(crate) fn leader_disk_full(
     cx: &mut Context<'_>,
     p: &mut Partition,
-    sight: &Assessment<'_>,
+    assessment: &Assessment<'_>,
     sealed: bool,
     leaving: Vec<BrokerId>,
 ) {
-    fail_over(cx, p, sight, sealed, leaving, |has_room| has_room);
+    fail_over(cx, p, assessment, sealed, leaving, |has_room| has_room);
 }
 
 /// The fence, the one way in which a leadership is taken away without a planned move: for whoever
 /// that lives has most.
-fn force(cx: &mut Context<'_>, p: &mut Partition, sight: &Assessment<'_>, forced: Forced) {
-    if !sight.full {
-        return cx.look(p, Ask::ALL);
+fn force(cx: &mut Context<'_>, p: &mut Partition, assessment: &Assessment<'_>, forced: Forced) {
+    if !assessment.full {
+        return cx.observe(p, Ask::ALL);
     }
     // Seen to stand once, it does not now, whatever comes of this.
     if p.reign.view == View::Stands {
@@ -92,8 +92,8 @@ fn force(cx: &mut Context<'_>, p: &mut Partition, sight: &Assessment<'_>, forced
     // Nothing is lost where a lock is kept, and the next one's may be kept as well: never unclean.
     let unclean = cx.rules.unclean && !lock_kept;
     let drop = [vec![leader], cx.dead_followers(p)].concat();
-    let chosen = best(cx, p, sight, Among::InSync);
-    let dead = chosen.and_then(|to| dead_ahead(cx, p, sight, to));
+    let chosen = best(cx, p, assessment, Among::InSync);
+    let dead = chosen.and_then(|to| dead_ahead(cx, p, assessment, to));
     match (chosen, dead) {
         (Some(to), None) => return elect(cx, p, to, drop, false, why, Some(forced)),
         // It lacks what the dead one has, and may.
@@ -101,7 +101,7 @@ fn force(cx: &mut Context<'_>, p: &mut Partition, sight: &Assessment<'_>, forced
             return elect(cx, p, to, drop, true, why, Some(forced));
         }
         (None, _) if unclean => {
-            if let Some(to) = best(cx, p, sight, Among::All) {
+            if let Some(to) = best(cx, p, assessment, Among::All) {
                 return elect(cx, p, to, drop, true, why, Some(forced));
             }
         }
@@ -119,11 +119,11 @@ fn force(cx: &mut Context<'_>, p: &mut Partition, sight: &Assessment<'_>, forced
             others => format!("start broker {}", others.join(" or ")),
         };
         let who = match dead {
-            Some(dead) if sight.is_read(dead) => "is complete",
+            Some(dead) if assessment.is_read(dead) => "is complete",
             Some(_) => "is known to be complete",
             None => "is live",
         };
-        cx.out.told.push(format!(
+        cx.out.notified.push(format!(
             "{} cannot be used on its leader, broker {leader} ({why}), and no other in-sync \
              replica {who}: {cure}",
             cx.topic
@@ -137,16 +137,16 @@ fn force(cx: &mut Context<'_>, p: &mut Partition, sight: &Assessment<'_>, forced
 fn fail_over(
     cx: &mut Context<'_>,
     p: &mut Partition,
-    sight: &Assessment<'_>,
+    assessment: &Assessment<'_>,
     sealed: bool,
     leaving: Vec<BrokerId>,
     fits: impl Fn(bool) -> bool,
 ) {
     let leader = p.meta.leader;
-    if !sight.full {
-        return cx.look(p, Ask::ALL);
+    if !assessment.full {
+        return cx.observe(p, Ask::ALL);
     }
-    if sealed && waits_for_dead(cx, p, sight) {
+    if sealed && waits_for_dead(cx, p, assessment) {
         return cx.schedule(p);
     }
     let fit = |b: &BrokerId| {
@@ -155,11 +155,11 @@ fn fail_over(
             && p.reign.failover.may_try(*b, cx.now)
             && !leaving.contains(b)
             && cx.brokers.is_alive(*b)
-            && sight.page(p, *b).is_some()
-            && fits(sight.has_room(p, *b))
+            && assessment.page(p, *b).is_some()
+            && fits(assessment.has_room(p, *b))
     };
     let mut candidates: Vec<_> = p.in_order().filter(fit).collect();
-    candidates.sort_by_key(|b| !sight.has_room(p, *b));
+    candidates.sort_by_key(|b| !assessment.has_room(p, *b));
     let undrained = candidates.iter().find(|b| cx.brokers.may_lead(**b));
     if let Some(to) = undrained.or(candidates.first()).copied() {
         let mut drop = leaving.clone();
@@ -168,12 +168,12 @@ fn fail_over(
     }
     p.reign.failover.rest(cx.now + FAILOVER_AGAIN);
     if sealed {
-        return unseal(cx, p, sight, leaving);
+        return unseal(cx, p, assessment, leaving);
     }
     if !leaving.is_empty() {
         return take_out(cx, p, &leaving);
     }
-    if waits_in_vain(cx, p, sight) {
+    if waits_in_vain(cx, p, assessment) {
         return cx.change(p, ChangeKind::Renew);
     }
     // The directory keeps serving.
@@ -188,19 +188,19 @@ fn fail_over(
 pub(crate) fn unseal(
     cx: &mut Context<'_>,
     p: &mut Partition,
-    sight: &Assessment<'_>,
+    assessment: &Assessment<'_>,
     mut leaving: Vec<BrokerId>,
 ) {
-    if !sight.full {
-        return cx.look(p, Ask::ALL);
+    if !assessment.full {
+        return cx.observe(p, Ask::ALL);
     }
-    if waits_for_dead(cx, p, sight) {
+    if waits_for_dead(cx, p, assessment) {
         return cx.schedule(p);
     }
     let leader = p.meta.leader;
-    let chosen = best(cx, p, sight, Among::InSync);
+    let chosen = best(cx, p, assessment, Among::InSync);
     let to = match chosen {
-        Some(other) if sight.extent(p, other) > sight.extent(p, leader) => {
+        Some(other) if assessment.extent(p, other) > assessment.extent(p, leader) => {
             // It lacks what others have in sync.
             leaving.push(leader);
             other
@@ -214,17 +214,17 @@ pub(crate) fn unseal(
 
 /// Whether only a dead one in sync has, or may have, what a sealed leader lost: in an epoch of anyone
 /// else it would lose that, too. Told once.
-fn waits_for_dead(cx: &mut Context<'_>, p: &mut Partition, sight: &Assessment<'_>) -> bool {
+fn waits_for_dead(cx: &mut Context<'_>, p: &mut Partition, assessment: &Assessment<'_>) -> bool {
     let leader = p.meta.leader;
-    let chosen = best(cx, p, sight, Among::InSync);
+    let chosen = best(cx, p, assessment, Among::InSync);
     let most = chosen
-        .filter(|b| sight.extent(p, *b) > sight.extent(p, leader))
+        .filter(|b| assessment.extent(p, *b) > assessment.extent(p, leader))
         .unwrap_or(leader);
-    let Some(dead) = dead_ahead(cx, p, sight, most) else {
+    let Some(dead) = dead_ahead(cx, p, assessment, most) else {
         return false;
     };
     if p.reign.strand() {
-        let text = if sight.is_read(dead) {
+        let text = if assessment.is_read(dead) {
             format!(
                 "{} lost records on its leader, broker {leader}, that only broker {dead} has in \
                  sync: start that one",
@@ -237,7 +237,7 @@ fn waits_for_dead(cx: &mut Context<'_>, p: &mut Partition, sight: &Assessment<'_
                 cx.topic
             )
         };
-        cx.out.told.push(text);
+        cx.out.notified.push(text);
     }
     true
 }
@@ -246,21 +246,26 @@ fn waits_for_dead(cx: &mut Context<'_>, p: &mut Partition, sight: &Assessment<'_
 fn dead_ahead(
     cx: &Context<'_>,
     p: &Partition,
-    sight: &Assessment<'_>,
+    assessment: &Assessment<'_>,
     to: BrokerId,
 ) -> Option<BrokerId> {
     let mut dead = cx.dead_followers(p).into_iter();
-    dead.find(|b| sight.is_ahead(p, *b, to))
+    dead.find(|b| assessment.is_ahead(p, *b, to))
 }
 
 /// Who can be elected instead of the leader: live, the right directory, most of the log.
-fn best(cx: &Context<'_>, p: &Partition, sight: &Assessment<'_>, among: Among) -> Option<BrokerId> {
+fn best(
+    cx: &Context<'_>,
+    p: &Partition,
+    assessment: &Assessment<'_>,
+    among: Among,
+) -> Option<BrokerId> {
     p.in_order()
         .enumerate()
         .filter(|(_, b)| *b != p.meta.leader && cx.brokers.is_alive(*b))
         .filter(|(_, b)| among == Among::All || p.meta.is_in_sync(*b))
         .filter_map(|(at, b)| {
-            let page = sight.page(p, b)?;
+            let page = assessment.page(p, b)?;
             let undrained = !cx.brokers.is_drained(b);
             let key = (
                 page.last_epoch,
@@ -304,10 +309,10 @@ pub(crate) fn move_to(
     p: &mut Partition,
     to: BrokerId,
     kind: WorkKind,
-    wish: Option<MoveReason>,
+    reason: Option<MoveReason>,
     drop_from_isr: Vec<BrokerId>,
 ) {
-    let why = match wish {
+    let why = match reason {
         Some(MoveReason::Reassign) => "by a reassignment",
         Some(MoveReason::Drain) => "which is drained",
         Some(MoveReason::Balance) => "as preferred",
@@ -315,7 +320,7 @@ pub(crate) fn move_to(
         None => "which is not alive",
     };
     let job = cx.begin(p, kind);
-    if wish == Some(MoveReason::Balance) {
+    if reason == Some(MoveReason::Balance) {
         cx.balances(Some(job));
     }
     cx.out.moves.push(PlannedMove {
@@ -334,8 +339,12 @@ pub(crate) fn move_to(
 
 /// Whether the high watermark waits for a replica that was about to join the in-sync set and does
 /// not: its broker died over it, or it takes its time.
-pub(crate) fn waits_in_vain(cx: &Context<'_>, p: &mut Partition, sight: &Assessment<'_>) -> bool {
-    let page = sight.page(p, p.meta.leader);
+pub(crate) fn waits_in_vain(
+    cx: &Context<'_>,
+    p: &mut Partition,
+    assessment: &Assessment<'_>,
+) -> bool {
+    let page = assessment.page(p, p.meta.leader);
     let entries = page.iter().flat_map(|page| page.joining.iter());
     let uuids: Vec<_> = entries
         .filter(|entry| entry.version >= cx.version)

@@ -48,7 +48,7 @@ impl ChangeEvents {
     }
 
     /// In words.
-    pub fn told(&self) -> impl Iterator<Item = String> {
+    pub fn notified(&self) -> impl Iterator<Item = String> {
         let reassigned = [
             ("being reassigned", &self.begun),
             ("reassigned", &self.done),

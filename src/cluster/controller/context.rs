@@ -43,10 +43,10 @@ impl Context<'_> {
         job
     }
 
-    pub(crate) fn look(&mut self, p: &mut Partition, ask: Ask) {
+    pub(crate) fn observe(&mut self, p: &mut Partition, ask: Ask) {
         let leader = p.meta.leader;
         let ask = ask.with(p.asked.unwrap_or_default());
-        let job = self.begin(p, WorkKind::Look { all: ask.all });
+        let job = self.begin(p, WorkKind::Observation { all: ask.all });
         // Who could be elected uncleanly is looked at too.
         let matters = |broker: &BrokerId| {
             *broker != leader && (p.meta.is_in_sync(*broker) || self.rules.unclean)
@@ -57,7 +57,7 @@ impl Context<'_> {
             brokers.extend(others);
         }
         let probe = ask.probe || p.reign.watch.is_some() || !self.brokers.is_alive(leader);
-        self.out.looks.push(ProbeRequest {
+        self.out.observations.push(ProbeRequest {
             job,
             tp: self.topic.clone(),
             leader,
@@ -99,7 +99,7 @@ impl Context<'_> {
     }
 
     /// What had better be, and from when on.
-    pub(crate) fn wish(&self, p: &Partition) -> Option<(MoveReason, Duration)> {
+    pub(crate) fn reason(&self, p: &Partition) -> Option<(MoveReason, Duration)> {
         let meta = &p.meta;
         let leader = meta.leader;
         // Other things come first.
@@ -135,7 +135,7 @@ impl Context<'_> {
         if p.due.followers.is_none() {
             p.due.followers = Some(next_lag_look(self.rules, self.now));
         }
-        p.due.wish = match self.wish(p) {
+        p.due.reason = match self.reason(p) {
             Some((MoveReason::Balance, _)) if !self.may_balance() => None,
             Some((_, when)) => Some(when),
             None => None,
@@ -149,7 +149,7 @@ pub(crate) fn take_out(cx: &mut Context<'_>, p: &mut Partition, who: &[BrokerId]
     cx.change(p, ChangeKind::TakeOut(out));
 }
 
-pub(crate) fn fail_wish(p: &mut Partition, now: Duration) {
+pub(crate) fn postpone(p: &mut Partition, now: Duration) {
     p.rest.length = (p.rest.length * 2).clamp(REST_FIRST, REST_MAX);
     p.rest.until = now + p.rest.length;
 }
@@ -163,7 +163,7 @@ pub(crate) fn finishable(meta: &PartitionMeta) -> Option<crate::store::Reassignm
 
 /// Between two looks at followers.
 pub(crate) fn lag_interval(rules: Rules) -> Duration {
-    (rules.lag_max / 2).max(LAG_LOOK_MIN)
+    (rules.lag_max / 2).max(LAG_POLL_MIN)
 }
 
 /// At whole multiples of the interval, so that one wake-up serves all partitions.
@@ -174,7 +174,7 @@ pub(crate) fn next_lag_look(rules: Rules, now: Duration) -> Duration {
 }
 
 /// Least time between two looks at followers.
-pub(crate) const LAG_LOOK_MIN: Duration = Duration::from_secs(1);
+pub(crate) const LAG_POLL_MIN: Duration = Duration::from_secs(1);
 
 /// Moves to preferred leaders at one time.
 pub(crate) const BALANCING_MAX: usize = 64;

@@ -31,13 +31,13 @@ use crate::types::BrokerId;
 const TICK: Duration = Duration::from_millis(500);
 
 /// How long the store's lock is waited for, and append locks.
-const PATIENCE: Duration = Duration::from_secs(5);
-const RAISE_PATIENCE: Duration = Duration::from_millis(500);
+const TIMEOUT: Duration = Duration::from_secs(5);
+const RAISE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Raises a high watermark, for the controller.
 fn raise() -> Raise {
     Arc::new(|store, tp| {
-        let raised = Watermark::open(store, tp)?.raise(RAISE_PATIENCE);
+        let raised = Watermark::open(store, tp)?.raise(RAISE_TIMEOUT);
         raised.map(drop)
     })
 }
@@ -48,7 +48,7 @@ pub struct ControlLoop {
     thread: Option<JoinHandle<Result<()>>>,
     /// Closed to end the thread.
     stop: Option<PipeWriter>,
-    told: Receiver<Notice>,
+    notified: Receiver<Notice>,
     first_role: Option<u64>,
 }
 
@@ -59,12 +59,12 @@ impl ControlLoop {
     /// [`Kind::Io`] if the system gives no pipe, no watch or no thread.
     pub fn start(store: &Arc<StoreDir>, me: Me, election: Election) -> Result<Self> {
         let (stopped, stop) = std::io::pipe().map_err(|e| Error::io("make", "a pipe", e))?;
-        let (tell, told) = mpsc::channel();
+        let (notify, notified) = mpsc::channel();
         let mut control = Control {
             store: Arc::clone(store),
             me,
             election,
-            controller: Controller::new(store, Arc::new(Planned), raise(), PATIENCE),
+            controller: Controller::new(store, Arc::new(Planned), raise(), TIMEOUT),
             brokers: BTreeMap::new(),
             office_watches: None,
             members: Membership::new(store, Some(me.broker_id)),
@@ -73,8 +73,8 @@ impl ControlLoop {
             watcher: new_watcher(&**store.disk()),
             root_watch: None,
             settle: Settle::default(),
-            tell,
-            told: NotifyOnce::default(),
+            notify,
+            notified: NotifyOnce::default(),
         };
         let root = store.root();
         let watch = control.watcher.add_closes(&**root, ".");
@@ -90,7 +90,7 @@ impl ControlLoop {
         Ok(ControlLoop {
             thread: Some(thread),
             stop: Some(stop),
-            told,
+            notified,
             first_role,
         })
     }
@@ -101,9 +101,9 @@ impl ControlLoop {
     }
 
     /// Passes on what is to be told.
-    pub fn tell(&self, tell: &mut dyn FnMut(Notice)) {
-        while let Ok(told) = self.told.try_recv() {
-            tell(told);
+    pub fn notify(&self, notify: &mut dyn FnMut(Notice)) {
+        while let Ok(notified) = self.notified.try_recv() {
+            notify(notified);
         }
     }
 
@@ -122,9 +122,9 @@ impl ControlLoop {
     ///
     /// # Errors
     /// Of giving it up.
-    pub fn stop(mut self, tell: &mut dyn FnMut(Notice)) -> Result<()> {
+    pub fn stop(mut self, notify: &mut dyn FnMut(Notice)) -> Result<()> {
         let done = self.end();
-        self.tell(tell);
+        self.notify(notify);
         done
     }
 
@@ -170,9 +170,9 @@ struct Control {
     watcher: Box<dyn Watcher>,
     root_watch: Option<WatchId>,
     settle: Settle,
-    tell: Sender<Notice>,
+    notify: Sender<Notice>,
     /// The errors of each part.
-    told: NotifyOnce,
+    notified: NotifyOnce,
 }
 
 impl Control {
@@ -292,11 +292,12 @@ impl Control {
                 // is decided by the new file is decided by a new look.
                 self.look_at_members();
             }
-            let tell = &self.tell;
-            self.controller.turn(&self.brokers, changed, &mut |told| {
-                // Nobody listens once the daemon ends.
-                let _ = tell.send(told);
-            })
+            let notify = &self.notify;
+            self.controller
+                .turn(&self.brokers, changed, &mut |notified| {
+                    // Nobody listens once the daemon ends.
+                    let _ = notify.send(notified);
+                })
         });
         self.trouble("the controller's work", governed);
     }
@@ -325,12 +326,12 @@ impl Control {
             }
             return;
         }
-        let looked = self.members.look(self.now()).and_then(|members| {
+        let observed = self.members.observe(self.now()).and_then(|members| {
             // Who is found only now is looked at again once he is watched.
             self.members.watch(&mut *self.watcher)?;
             Ok(members)
         });
-        match looked {
+        match observed {
             Ok(members) => {
                 self.trouble("the brokers", Ok(()));
                 self.compare(&members);
@@ -346,12 +347,12 @@ impl Control {
         self.brokers = members
             .iter()
             .map(|(id, member)| {
-                let standing = BrokerLiveness {
+                let liveness = BrokerLiveness {
                     alive: member.alive,
                     drained: member.drained,
                     incarnation: member.incarnation,
                 };
-                (*id, standing)
+                (*id, liveness)
             })
             .collect();
         let live = members.iter().filter(|(_, member)| member.alive);
@@ -375,17 +376,17 @@ impl Control {
 
     fn note(&self, text: String) {
         // Nobody listens once the daemon ends.
-        let _ = self.tell.send(Notice::Note(text));
+        let _ = self.notify.send(Notice::Note(text));
     }
 
     /// Tells an error of a part, once, until that part does well.
     fn trouble(&mut self, of: &str, done: Result<()>) {
         let Err(error) = done else {
-            self.told.is_well(of);
+            self.notified.is_well(of);
             return;
         };
-        if self.told.is_news(of, &error) {
-            let _ = self.tell.send(Notice::Problem(error.at(of)));
+        if self.notified.is_change(of, &error) {
+            let _ = self.notify.send(Notice::Problem(error.at(of)));
         }
     }
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::job::WorkId;
 use super::leadership_transfer::{LeadershipTransfer, Mover, Terms, Witness};
-use super::metadata_update::{Made, Warrant, change_all, leaders, tell_elections, tell_moves};
+use super::metadata_update::{Made, Warrant, change_all, leaders, notify_elections, notify_moves};
 use super::prober::Prober;
 use super::replica_snapshot::Disks;
 use super::role::Me;
@@ -40,7 +40,7 @@ const POLL_OTHERS: Duration = Duration::from_millis(200);
 /// After topics or reports could not be read.
 const READ_AGAIN: Duration = Duration::from_secs(1);
 /// Between two looks at what slow disks answered.
-const POLL_LOOKS: Duration = Duration::from_millis(20);
+const POLL_PROBES: Duration = Duration::from_millis(20);
 
 /// Raises the high watermark of a partition as far as its topic file and its in-sync replicas let
 /// it, after one of them changed.
@@ -60,7 +60,7 @@ pub struct Controller {
     store: Arc<StoreDir>,
     mover: Arc<dyn Mover>,
     raise: Raise,
-    patience: Duration,
+    timeout: Duration,
     office: Option<Office>,
 }
 
@@ -77,14 +77,14 @@ struct Office {
     warrant: Arc<Warrant>,
     state: State,
     disks: Disks,
-    lookout: Prober,
+    prober: Prober,
     topics: HashMap<TopicName, Topic>,
     /// When topics and reports are to be read whatever changed: at first, and after a failure.
     unread: Option<Duration>,
     moving: Vec<Moving>,
     raising: Vec<JoinHandle<Vec<Error>>>,
     /// The errors of each topic, and of what else failed.
-    told: NotifyOnce,
+    notified: NotifyOnce,
 }
 
 #[derive(Debug)]
@@ -113,21 +113,21 @@ impl Witness for Ends {
     }
 }
 
-type Tell<'a> = &'a mut dyn FnMut(Notice);
+type Notify<'a> = &'a mut dyn FnMut(Notice);
 
 impl Controller {
-    /// Of a store. `patience`: how long the fenced lock is waited for.
+    /// Of a store. `timeout`: how long the fenced lock is waited for.
     pub fn new(
         store: &Arc<StoreDir>,
         mover: Arc<dyn Mover>,
         raise: Raise,
-        patience: Duration,
+        timeout: Duration,
     ) -> Self {
         Controller {
             store: Arc::clone(store),
             mover,
             raise,
-            patience,
+            timeout,
             office: None,
         }
     }
@@ -139,12 +139,12 @@ impl Controller {
             warrant: Arc::new(Warrant::new(epoch, me)),
             state: State::default(),
             disks: Disks::default(),
-            lookout: Prober::new(&self.store),
+            prober: Prober::new(&self.store),
             topics: HashMap::new(),
             unread: Some(Duration::ZERO),
             moving: Vec::new(),
             raising: Vec::new(),
-            told: NotifyOnce::default(),
+            notified: NotifyOnce::default(),
         });
     }
 
@@ -159,7 +159,7 @@ impl Controller {
     #[cfg(test)]
     pub fn is_looking(&self) -> bool {
         let office = self.office.as_ref();
-        office.is_some_and(|office| !office.lookout.is_idle())
+        office.is_some_and(|office| !office.prober.is_idle())
     }
 
     /// When the next turn is due though nothing changed; `None` out of office.
@@ -174,8 +174,8 @@ impl Controller {
             (None, true) => None,
         };
         let poll = poll.map(|pause| now + pause);
-        let looks = (!office.lookout.is_idle()).then_some(now + POLL_LOOKS);
-        [poll, looks, office.unread, office.state.due()]
+        let observations = (!office.prober.is_idle()).then_some(now + POLL_PROBES);
+        [poll, observations, office.unread, office.state.due()]
             .into_iter()
             .flatten()
             .min()
@@ -191,7 +191,7 @@ impl Controller {
         &mut self,
         brokers: &std::collections::BTreeMap<BrokerId, BrokerLiveness>,
         changed: Changed,
-        tell: Tell<'_>,
+        notify: Notify<'_>,
     ) -> Result<()> {
         let Some(office) = &mut self.office else {
             return Ok(());
@@ -199,11 +199,11 @@ impl Controller {
         let (store, now) = (&self.store, self.store.clock().monotonic());
         let mut todo = Effects::default();
         office.happen(Event::Brokers(brokers.clone()), now, &mut todo);
-        let ended = office.ended_moves(store, &self.raise, tell);
+        let ended = office.ended_moves(store, &self.raise, notify);
         let unread = office.unread.take_if(|due| *due <= now).is_some();
         let mut failed = None;
         if unread || changed.topics || !ended.is_empty() {
-            failed = office.refresh(store, &mut todo, tell).err();
+            failed = office.refresh(store, &mut todo, notify).err();
         }
         office.happen(Event::Ended(ended), now, &mut todo);
         if unread || changed.reports {
@@ -212,12 +212,12 @@ impl Controller {
                 Err(e) => failed = failed.or(Some(e)),
             }
         }
-        if !office.lookout.is_idle() {
-            office.looked(store, &mut todo, tell);
+        if !office.prober.is_idle() {
+            office.observed(store, &mut todo, notify);
         }
         office.happen(Event::Tick, now, &mut todo);
         // Whatever failed, what was decided is done: its end is waited for.
-        failed = self.carry_out(todo, tell).or(failed);
+        failed = self.carry_out(todo, notify).or(failed);
         match failed {
             Some(e) => {
                 if let Some(office) = &mut self.office {
@@ -232,32 +232,32 @@ impl Controller {
     /// Does everything, and what follows from it. Looks come first, then moves: both are quick, and
     /// what a dead leader waits for. Resigns once this daemon is the controller no more. Returns
     /// what kept it from reading topics.
-    fn carry_out(&mut self, mut todo: Effects, tell: Tell<'_>) -> Option<Error> {
+    fn carry_out(&mut self, mut todo: Effects, notify: Notify<'_>) -> Option<Error> {
         let mut failed = None;
         let office = self.office.as_mut()?;
         let store = &self.store;
         loop {
-            for text in todo.told.drain(..) {
-                tell(Notice::Note(text));
+            for text in todo.notified.drain(..) {
+                notify(Notice::Note(text));
             }
-            if !todo.looks.is_empty() {
-                let looks = std::mem::take(&mut todo.looks);
-                office.ask(looks);
-                office.looked(store, &mut todo, tell);
+            if !todo.observations.is_empty() {
+                let observations = std::mem::take(&mut todo.observations);
+                office.ask(observations);
+                office.observed(store, &mut todo, notify);
             } else if !todo.moves.is_empty() {
                 let moves = std::mem::take(&mut todo.moves);
-                let ended = office.start_moves(store, &self.mover, moves, tell);
+                let ended = office.start_moves(store, &self.mover, moves, notify);
                 let now = store.clock().monotonic();
                 office.happen(Event::Ended(ended), now, &mut todo);
             } else if !todo.changes.is_empty() {
                 let changes = std::mem::take(&mut todo.changes);
                 let (holds, ended) =
-                    office.change(store, &self.raise, changes, self.patience, tell);
+                    office.change(store, &self.raise, changes, self.timeout, notify);
                 if !holds {
                     self.resign();
                     return failed;
                 }
-                failed = office.refresh(store, &mut todo, tell).err().or(failed);
+                failed = office.refresh(store, &mut todo, notify).err().or(failed);
                 let now = store.clock().monotonic();
                 office.happen(Event::Ended(ended), now, &mut todo);
             } else {
@@ -272,14 +272,14 @@ impl Office {
         let state = std::mem::take(&mut self.state);
         let (state, effects) = step(state, event, now);
         self.state = state;
-        todo.looks.extend(effects.looks);
+        todo.observations.extend(effects.observations);
         todo.moves.extend(effects.moves);
         todo.changes.extend(effects.changes);
-        todo.told.extend(effects.told);
+        todo.notified.extend(effects.notified);
     }
 
     /// Takes up the topics that changed.
-    fn refresh(&mut self, store: &StoreDir, todo: &mut Effects, tell: Tell<'_>) -> Result<()> {
+    fn refresh(&mut self, store: &StoreDir, todo: &mut Effects, notify: Notify<'_>) -> Result<()> {
         let now = store.clock().monotonic();
         let names = topic_file::list(store)?;
         let there: HashSet<_> = names.iter().collect();
@@ -291,11 +291,11 @@ impl Office {
         for name in names {
             match self.refresh_topic(store, &name, todo) {
                 Ok(()) => {
-                    self.told.is_well(name.as_str());
+                    self.notified.is_well(name.as_str());
                 }
                 Err(e) => {
                     // What is known of it stays: its leaders may die meanwhile.
-                    self.problem(name.as_str().to_owned(), e, tell);
+                    self.problem(name.as_str().to_owned(), e, notify);
                     self.unread.get_or_insert(now + READ_AGAIN);
                 }
             }
@@ -336,37 +336,37 @@ impl Office {
         Ok(())
     }
 
-    fn ask(&mut self, looks: Vec<ProbeRequest>) {
-        for at in looks {
+    fn ask(&mut self, observations: Vec<ProbeRequest>) {
+        for at in observations {
             let topic = self.topics.get(&at.tp.topic);
             let synced_only = topic.is_none_or(|topic| topic.synced_only);
-            self.lookout.ask(&mut self.disks, at, synced_only);
+            self.prober.ask(&mut self.disks, at, synced_only);
         }
     }
 
     /// Takes up what was seen by now. A broker that is behind is not waited for.
-    fn looked(&mut self, store: &StoreDir, todo: &mut Effects, tell: Tell<'_>) {
-        let round = self.lookout.round();
+    fn observed(&mut self, store: &StoreDir, todo: &mut Effects, notify: Notify<'_>) {
+        let round = self.prober.round();
         let place = "the controller's look at replicas".to_owned();
         match round.trouble {
-            Some(e) => self.problem(place, e, tell),
+            Some(e) => self.problem(place, e, notify),
             None if round.goes_on => {}
-            None => self.told.is_well(&place),
+            None => self.notified.is_well(&place),
         }
-        self.tell_slow_disks(tell);
+        self.notify_slow_disks(notify);
         let now = store.clock().monotonic();
-        self.happen(Event::Looked(round.looked), now, todo);
+        self.happen(Event::Observed(round.observed), now, todo);
     }
 
     /// Tells, once, of disks on which nobody can be seen to beat.
-    fn tell_slow_disks(&mut self, tell: Tell<'_>) {
+    fn notify_slow_disks(&mut self, notify: Notify<'_>) {
         let place = "writes to disks";
         let slow: Vec<_> = self.disks.slow().collect();
         if slow.is_empty() {
-            self.told.is_well(place);
+            self.notified.is_well(place);
         }
         for error in slow {
-            self.problem(place.to_owned(), error, tell);
+            self.problem(place.to_owned(), error, notify);
         }
     }
 
@@ -377,7 +377,7 @@ impl Office {
         store: &Arc<StoreDir>,
         mover: &Arc<dyn Mover>,
         planned: Vec<PlannedMove>,
-        tell: Tell<'_>,
+        notify: Notify<'_>,
     ) -> Vec<Ended> {
         let mut groups: BTreeMap<(BrokerId, BrokerId), Vec<PlannedMove>> = BTreeMap::new();
         for one in planned {
@@ -394,7 +394,7 @@ impl Office {
                     ends: ended,
                 }),
                 Err(e) => {
-                    self.problem("planned moves".to_owned(), e, tell);
+                    self.problem("planned moves".to_owned(), e, notify);
                     failed.extend(not_done(planned.into_iter().map(|p| (p.job, p.what.tp))));
                 }
             }
@@ -424,11 +424,16 @@ impl Office {
     }
 
     /// The ends of moves.
-    fn ended_moves(&mut self, store: &Arc<StoreDir>, raise: &Raise, tell: Tell<'_>) -> Vec<Ended> {
+    fn ended_moves(
+        &mut self,
+        store: &Arc<StoreDir>,
+        raise: &Raise,
+        notify: Notify<'_>,
+    ) -> Vec<Ended> {
         for thread in self.raising.extract_if(.., |thread| thread.is_finished()) {
             let errors = thread.join().unwrap_or_else(|_| vec![panicked()]);
             if let Some(e) = errors.into_iter().next() {
-                tell(Notice::Problem(e.at("a high watermark")));
+                notify(Notice::Problem(e.at("a high watermark")));
             }
         }
         let mut outcomes = Vec::new();
@@ -444,7 +449,7 @@ impl Office {
             let (done, tp) = (outcome.is_ok(), what.tp.clone());
             match outcome {
                 Ok(()) => {
-                    self.told.is_well(&failed_from(what.from));
+                    self.notified.is_well(&failed_from(what.from));
                     moved.push((what, why));
                 }
                 // Something else came first: no trouble.
@@ -454,23 +459,23 @@ impl Office {
             ended.push(Ended { job, tp, done });
         }
         let tps: Vec<_> = moved.iter().map(|(what, _)| what.tp.clone()).collect();
-        self.raise_in_thread(store, raise, tps, tell);
-        tell_moves(moved, tell);
-        self.tell_failed(failed, tell);
+        self.raise_in_thread(store, raise, tps, notify);
+        notify_moves(moved, notify);
+        self.notify_failed(failed, notify);
         ended
     }
 
     /// Tells of moves that failed, once for each broker that they were from.
-    fn tell_failed(&mut self, failed: Vec<(BrokerId, Error)>, tell: Tell<'_>) {
+    fn notify_failed(&mut self, failed: Vec<(BrokerId, Error)>, notify: Notify<'_>) {
         let count = failed.len();
         let mut first = None;
         for (from, e) in failed {
-            let is_news = self.told.is_news(&failed_from(from), &e);
-            first = first.or(is_news.then_some(e));
+            let is_change = self.notified.is_change(&failed_from(from), &e);
+            first = first.or(is_change.then_some(e));
         }
         if let Some(first) = first {
             let place = format!("{} could not be moved as planned", leaders(count));
-            tell(Notice::Problem(first.at(place)));
+            notify(Notice::Problem(first.at(place)));
         }
     }
 
@@ -481,7 +486,7 @@ impl Office {
         store: &Arc<StoreDir>,
         raise: &Raise,
         tps: Vec<TopicPartition>,
-        tell: Tell<'_>,
+        notify: Notify<'_>,
     ) {
         if tps.is_empty() {
             return;
@@ -489,7 +494,7 @@ impl Office {
         let (store, raise) = (Arc::clone(store), Arc::clone(raise));
         match spawn("mq-raise", move || raise_all(&store, &raise, &tps)) {
             Ok(thread) => self.raising.push(thread),
-            Err(e) => self.problem("high watermarks".to_owned(), e, tell),
+            Err(e) => self.problem("high watermarks".to_owned(), e, notify),
         }
     }
 
@@ -499,32 +504,32 @@ impl Office {
         store: &Arc<StoreDir>,
         raise: &Raise,
         changes: Vec<Change>,
-        patience: Duration,
-        tell: Tell<'_>,
+        timeout: Duration,
+        notify: Notify<'_>,
     ) -> (bool, Vec<Ended>) {
         let place = "changes of leaders and in-sync sets".to_owned();
-        let outcome = change_all(store, &self.warrant, &mut self.disks, &changes, patience);
+        let outcome = change_all(store, &self.warrant, &mut self.disks, &changes, timeout);
         let made = match outcome {
             Ok(Some(Made { jobs, failed })) => {
-                self.told.is_well(&place);
+                self.notified.is_well(&place);
                 for (name, e) in failed {
-                    self.problem(name.as_str().to_owned(), e, tell);
+                    self.problem(name.as_str().to_owned(), e, notify);
                 }
                 jobs
             }
             Ok(None) => return (false, Vec::new()),
             Err(e) => {
-                self.problem(place, e, tell);
+                self.problem(place, e, notify);
                 HashSet::new()
             }
         };
-        tell_elections(changes.iter().filter(|c| made.contains(&c.job)), tell);
+        notify_elections(changes.iter().filter(|c| made.contains(&c.job)), notify);
         let tps: Vec<_> = changes
             .iter()
             .filter(|change| made.contains(&change.job))
             .map(|change| change.tp.clone())
             .collect();
-        self.raise_in_thread(store, raise, tps, tell);
+        self.raise_in_thread(store, raise, tps, notify);
         let ended = changes.into_iter().map(|change| Ended {
             done: made.contains(&change.job),
             job: change.job,
@@ -534,9 +539,9 @@ impl Office {
     }
 
     /// Tells an error, once.
-    fn problem(&mut self, of: String, error: Error, tell: Tell<'_>) {
-        if self.told.is_news(&of, &error) {
-            tell(Notice::Problem(error.at(of)));
+    fn problem(&mut self, of: String, error: Error, notify: Notify<'_>) {
+        if self.notified.is_change(&of, &error) {
+            notify(Notice::Problem(error.at(of)));
         }
     }
 }

@@ -102,8 +102,8 @@ pub fn plan_unclean(
     }
     let every_message = topic.configs().every_message();
     let liveness = Liveness::new(store);
-    let mut looker = SnapshotReader::new(store);
-    let looked = looker.look(
+    let mut reader = SnapshotReader::new(store);
+    let observed = reader.observe(
         &ProbeRequest {
             job: WorkId(0),
             tp: tp.clone(),
@@ -113,21 +113,24 @@ pub fn plan_unclean(
         },
         every_message,
     );
-    let sight = Assessed { partition, looked };
+    let assessment = Assessed {
+        partition,
+        observed,
+    };
     for broker in &partition.isr {
         let leads = *broker == partition.leader;
         // A leader's directory serves without its daemon, too.
         if !leads && !liveness.is_alive(*broker) {
             continue;
         }
-        if matches!(sight.of(*broker), Some(ReplicaSnapshot::Failed)) {
-            return Err(looker.trouble.unwrap_or_else(|| {
+        if matches!(assessment.of(*broker), Some(ReplicaSnapshot::Failed)) {
+            return Err(reader.trouble.unwrap_or_else(|| {
                 let text = format!("the replica of {tp} on broker {broker} cannot be examined");
                 Error::new(Kind::BrokerState, text)
             }));
         }
-        if sight.page(*broker).is_some()
-            || matches!(sight.of(*broker), Some(ReplicaSnapshot::Unreadable))
+        if assessment.page(*broker).is_some()
+            || matches!(assessment.of(*broker), Some(ReplicaSnapshot::Unreadable))
         {
             let runs = !leads || liveness.is_alive(*broker);
             return Err(not_needed(tp, *broker, leads, runs));
@@ -138,7 +141,7 @@ pub fn plan_unclean(
     let best = found
         .filter(|(_, broker)| fit(broker) && to.is_none_or(|to| to == *broker))
         .filter_map(|(at, broker)| {
-            let page = sight.page(broker)?;
+            let page = assessment.page(broker)?;
             Some(((page.last_epoch, page.end, Reverse(at)), broker, page))
         })
         .max_by_key(|(key, ..)| *key);
@@ -177,12 +180,12 @@ pub fn plan_unclean(
 pub fn elect_unclean(
     store: &Arc<StoreDir>,
     election: &UncleanElection,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<()> {
     let tp = &election.tp;
     let names = std::slice::from_ref(&tp.topic);
-    let changed = until_answered(store, patience, || {
-        let guard = FencedLock::acquire_store(store, "elect a leader", patience)?;
+    let changed = until_answered(store, timeout, || {
+        let guard = FencedLock::acquire_store(store, "elect a leader", timeout)?;
         topic_file::update_all(store, &guard, names, |meta| {
             Ok(apply(&InSync::new(store), meta, &election.change))
         })
@@ -198,13 +201,15 @@ pub fn elect_unclean(
 /// What was seen of a partition's replicas.
 struct Assessed<'a> {
     partition: &'a PartitionMeta,
-    looked: ProbeResult,
+    observed: ProbeResult,
 }
 
 impl Assessed<'_> {
     fn of(&self, broker: BrokerId) -> Option<&ReplicaSnapshot> {
-        let mut replicas = self.looked.replicas.iter();
-        replicas.find(|(id, _)| *id == broker).map(|(_, look)| look)
+        let mut replicas = self.observed.replicas.iter();
+        replicas
+            .find(|(id, _)| *id == broker)
+            .map(|(_, observe)| observe)
     }
 
     /// The page of the replica directory that the topic file names.

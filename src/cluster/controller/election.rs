@@ -32,12 +32,12 @@ pub struct Election {
     others: LivenessWatch,
     /// The life of the broker that is named.
     named: Option<(BrokerId, LivenessWatch)>,
-    patience: Duration,
+    timeout: Duration,
 }
 
 impl Election {
     /// For the daemon `me`, which holds its broker's lock.
-    pub fn new(store: &Arc<StoreDir>, me: Me, patience: Duration) -> Self {
+    pub fn new(store: &Arc<StoreDir>, me: Me, timeout: Duration) -> Self {
         Election {
             store: Arc::clone(store),
             me,
@@ -45,7 +45,7 @@ impl Election {
             lock: None,
             others: LivenessWatch::new(Arc::clone(store.root()), store::CONTROLLER_LOCK),
             named: None,
-            patience,
+            timeout,
         }
     }
 
@@ -65,7 +65,7 @@ impl Election {
     /// Looks, and does what is due.
     pub fn tick(&mut self) -> Result<Vec<Change>> {
         let view = self.view()?;
-        self.happen(Event::Looked(view))
+        self.happen(Event::Observed(view))
     }
 
     /// Gives the role and the lock up.
@@ -90,9 +90,9 @@ impl Election {
                         match &self.lock {
                             Some(lock) => {
                                 let process = Process::current(&**self.store.clock());
-                                lock.sign(self.me.incarnation, process)?;
+                                lock.write_holder(self.me.incarnation, process)?;
                                 let view = self.view()?;
-                                Some(Event::Looked(view))
+                                Some(Event::Observed(view))
                             }
                             None => None,
                         }
@@ -135,7 +135,7 @@ impl Election {
                 let alive = if file.pid.is_none() {
                     None
                 } else {
-                    self.beats(who)?
+                    self.heartbeats(who)?
                 };
                 Some(Named {
                     epoch: file.epoch,
@@ -152,7 +152,7 @@ impl Election {
     }
 
     /// The beats of a daemon, if its very incarnation holds its broker's lock.
-    fn beats(&mut self, who: Me) -> Result<Option<u64>> {
+    fn heartbeats(&mut self, who: Me) -> Result<Option<u64>> {
         if who == self.me {
             // Its own beats tell it nothing.
             return Ok(Some(0));
@@ -165,16 +165,16 @@ impl Election {
                 Err(e) => return Err(e),
             },
         };
-        let sight = watch.look()?;
+        let assessment = watch.observe()?;
         self.named = Some((who.broker_id, watch));
-        Ok(match sight {
+        Ok(match assessment {
             LockView::Held(Some(h)) if h.incarnation == who.incarnation => Some(h.counter),
             LockView::Held(_) | LockView::Free => None,
         })
     }
 
     fn claim(&self, over: Option<u64>) -> Result<Event> {
-        let guard = FencedLock::acquire_store(&self.store, "elect a controller", self.patience)?;
+        let guard = FencedLock::acquire_store(&self.store, "elect a controller", self.timeout)?;
         if ControllerFile::read(&self.store)?.map(|file| file.epoch) != over {
             return Ok(Event::Lost);
         }
@@ -195,7 +195,7 @@ impl Election {
     }
 
     fn resign(&self, epoch: u64) -> Result<()> {
-        let guard = FencedLock::acquire_store(&self.store, "resign as controller", self.patience)?;
+        let guard = FencedLock::acquire_store(&self.store, "resign as controller", self.timeout)?;
         match self.authority(&guard, epoch)? {
             Some(file) => ControllerFile { pid: None, ..file }.write(&guard),
             None => Ok(()),
@@ -226,13 +226,13 @@ mod tests {
         let path = at.path().join("store");
         let store = StoreDir::open_or_create(Arc::new(OsDisk), clock, &path).expect("store");
         let store = Arc::new(store);
-        let patience = Duration::from_secs(5);
+        let timeout = Duration::from_secs(5);
         for incarnation in 1..=3 {
             let me = Me {
                 broker_id: 0,
                 incarnation,
             };
-            let mut election = Election::new(&store, me, patience);
+            let mut election = Election::new(&store, me, timeout);
             assert_eq!(
                 election.tick().expect("tick"),
                 [Change::Elected(incarnation)]
@@ -244,7 +244,7 @@ mod tests {
                     broker_id: 1,
                     incarnation: 1,
                 },
-                patience,
+                timeout,
             );
             // Broker 0 holds no lock of its own here, so it counts as dead; but its controller
             // lock is held, so that the other has to watch first.
@@ -264,7 +264,7 @@ mod tests {
                 broker_id: 1,
                 incarnation: 1,
             },
-            patience,
+            timeout,
         );
         assert_eq!(other.tick().expect("tick"), [Change::Elected(4)]);
         assert_eq!(other.epoch(), Some(4));

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use super::assessment::Assessment;
 use super::causes::{
-    broker_dead, directory_useless, leader_disk_full, lock_kept, move_to, unseal, waits_in_vain,
+    broker_dead, directory_unusable, leader_disk_full, lock_kept, move_to, unseal, waits_in_vain,
 };
-use super::context::{Context, MoveReason, fail_wish, finishable, lag_interval, take_out};
+use super::context::{Context, MoveReason, finishable, lag_interval, postpone, take_out};
 use super::partition::{Ask, Partition, View, Watch, WorkKind};
-use super::sight::Assessment;
 use super::state::{ChangeKind, Lock, ProbeResult, ReplicaSnapshot};
 use crate::store::Stillness;
 use crate::timing::{LOCK_STOPPED_AFTER, SEAL_LEFT_AFTER};
@@ -19,22 +19,27 @@ const WATCHING_FIRST: Duration = Duration::from_millis(1);
 const WATCHING: Duration = Duration::from_millis(50);
 
 /// Before a leader, or who may follow it, is tried again that could not be looked at.
-const FAILED_LOOK: Duration = Duration::from_secs(1);
+const FAILED_POLL: Duration = Duration::from_secs(1);
 
 /// Decides by what was seen.
-pub(crate) fn judge(cx: &mut Context<'_>, p: &mut Partition, looked: &ProbeResult, full: bool) {
-    let sight = Assessment { looked, full };
+pub(crate) fn apply_policy(
+    cx: &mut Context<'_>,
+    p: &mut Partition,
+    observed: &ProbeResult,
+    full: bool,
+) {
+    let assessment = Assessment { observed, full };
     if full {
         p.due.followers = None;
     }
-    let laggards = note_lag(cx, p, &sight);
+    let laggards = note_lag(cx, p, &assessment);
     let leader = p.meta.leader;
-    if let Some(why) = sight.useless(p, leader) {
-        return directory_useless(cx, p, &sight, why);
+    if let Some(why) = assessment.ineligible(p, leader) {
+        return directory_unusable(cx, p, &assessment, why);
     }
-    match watch(cx, p, &sight) {
+    match watch(cx, p, &assessment) {
         LockWatch::Free => {}
-        LockWatch::Stopped(seen) => return lock_kept(cx, p, &sight, seen),
+        LockWatch::Stopped(seen) => return lock_kept(cx, p, &assessment, seen),
         LockWatch::Held => {
             let since = p.reign.watch.map_or(cx.now, |watch| watch.since);
             let watched = cx.now.saturating_sub(since);
@@ -42,25 +47,25 @@ pub(crate) fn judge(cx: &mut Context<'_>, p: &mut Partition, looked: &ProbeResul
             return cx.schedule(p);
         }
     }
-    if matches!(sight.of(leader), Some(ReplicaSnapshot::Failed) | None) {
-        p.due.again = Some(cx.now + FAILED_LOOK);
+    if matches!(assessment.of(leader), Some(ReplicaSnapshot::Failed) | None) {
+        p.due.again = Some(cx.now + FAILED_POLL);
     }
-    let failed = |b: &BrokerId| matches!(sight.of(*b), Some(ReplicaSnapshot::Failed));
+    let failed = |b: &BrokerId| matches!(assessment.of(*b), Some(ReplicaSnapshot::Failed));
     if !cx.brokers.is_alive(leader) && p.meta.isr.iter().any(failed) {
         // It may be the only one that can lead.
-        p.due.again_by(cx.now + FAILED_LOOK);
+        p.due.again_by(cx.now + FAILED_POLL);
     }
-    let page = sight
+    let page = assessment
         .page(p, leader)
         .filter(|page| page.epoch == p.meta.leader_epoch);
     let disk_full = page.is_some_and(|page| page.full);
     let mover = page.and_then(|page| page.moving);
     let moving = mover.is_some();
     let left = match mover {
-        Some(beat) => {
-            let begin = || Stillness::begin(beat, cx.now);
+        Some(heartbeat) => {
+            let begin = || Stillness::begin(heartbeat, cx.now);
             let seen = p.reign.others_move.get_or_insert_with(begin);
-            seen.look(beat, cx.now) >= SEAL_LEFT_AFTER
+            seen.observe(heartbeat, cx.now) >= SEAL_LEFT_AFTER
         }
         None => {
             p.reign.others_move = None;
@@ -70,13 +75,13 @@ pub(crate) fn judge(cx: &mut Context<'_>, p: &mut Partition, looked: &ProbeResul
     let sealed = left || page.is_some_and(|page| page.sealed);
     let stands = !sealed && page.is_some_and(|page| page.this_boot);
     p.reign.view = match p.reign.view {
-        View::Stranded if sealed => View::Stranded,
+        View::Leaderless if sealed => View::Leaderless,
         _ if stands => View::Stands,
         _ => View::Unknown,
     };
     // What a leader has lost that nobody recovered yet, or whose disk is away, one that is dead may have
     // in sync.
-    let unknown = match sight.of(leader) {
+    let unknown = match assessment.of(leader) {
         Some(ReplicaSnapshot::Unreadable | ReplicaSnapshot::Failed) => true,
         Some(ReplicaSnapshot::Page(page)) => !page.this_boot,
         _ => false,
@@ -87,24 +92,24 @@ pub(crate) fn judge(cx: &mut Context<'_>, p: &mut Partition, looked: &ProbeResul
         cx.dead_followers(p)
     };
     if unknown && cx.brokers.is_alive(leader) {
-        p.due.again = Some(cx.now + FAILED_LOOK);
+        p.due.again = Some(cx.now + FAILED_POLL);
     }
     for broker in p.meta.isr.iter().filter(|b| **b != leader) {
         if !unknown
             && !leaving.contains(broker)
-            && (laggards.contains(broker) || sight.useless(p, *broker).is_some())
+            && (laggards.contains(broker) || assessment.ineligible(p, *broker).is_some())
         {
             leaving.push(*broker);
         }
     }
     if !cx.brokers.is_alive(leader) {
-        return broker_dead(cx, p, &sight, sealed, leaving);
+        return broker_dead(cx, p, &assessment, sealed, leaving);
     }
     if disk_full {
-        return leader_disk_full(cx, p, &sight, sealed, leaving);
+        return leader_disk_full(cx, p, &assessment, sealed, leaving);
     }
     if sealed {
-        return unseal(cx, p, &sight, leaving);
+        return unseal(cx, p, &assessment, leaving);
     }
     if moving {
         // Its broker may be about to end, or somebody asked for it.
@@ -114,41 +119,41 @@ pub(crate) fn judge(cx: &mut Context<'_>, p: &mut Partition, looked: &ProbeResul
     if !leaving.is_empty() {
         return take_out(cx, p, &leaving);
     }
-    if waits_in_vain(cx, p, &sight) {
+    if waits_in_vain(cx, p, &assessment) {
         return cx.change(p, ChangeKind::Renew);
     }
     if let Some(reassignment) = finishable(&p.meta) {
         return cx.change(p, ChangeKind::Finish(reassignment));
     }
-    if let Some((wish, when)) = cx.wish(p)
+    if let Some((reason, when)) = cx.reason(p)
         && when <= cx.now
-        && (wish != MoveReason::Balance || cx.may_balance())
+        && (reason != MoveReason::Balance || cx.may_balance())
     {
         if !full {
-            return cx.look(p, Ask::ALL);
+            return cx.observe(p, Ask::ALL);
         }
-        match wished(cx, p, &sight, wish) {
-            Some(to) => return move_to(cx, p, to, WorkKind::Voluntary, Some(wish), Vec::new()),
-            None => fail_wish(p, cx.now),
+        match wanted(cx, p, &assessment, reason) {
+            Some(to) => return move_to(cx, p, to, WorkKind::Voluntary, Some(reason), Vec::new()),
+            None => postpone(p, cx.now),
         }
     }
     cx.schedule(p);
 }
 
 /// Who fulfils a wish.
-fn wished(
+fn wanted(
     cx: &Context<'_>,
     p: &Partition,
-    sight: &Assessment<'_>,
-    wish: MoveReason,
+    assessment: &Assessment<'_>,
+    reason: MoveReason,
 ) -> Option<BrokerId> {
     let fit = |b: &BrokerId| {
         *b != p.meta.leader
             && p.meta.is_in_sync(*b)
             && cx.brokers.is_alive(*b)
-            && sight.has_room(p, *b)
+            && assessment.has_room(p, *b)
     };
-    match wish {
+    match reason {
         MoveReason::Reassign => {
             let target = p.meta.reassignment.iter().flat_map(|r| &r.target);
             let fit: Vec<_> = target.copied().filter(fit).collect();
@@ -169,16 +174,18 @@ enum LockWatch {
     Stopped((Option<u64>, u64)),
 }
 
-fn watch(cx: &Context<'_>, p: &mut Partition, sight: &Assessment<'_>) -> LockWatch {
-    let beat = match sight.looked.lock {
+fn watch(cx: &Context<'_>, p: &mut Partition, assessment: &Assessment<'_>) -> LockWatch {
+    let heartbeat = match assessment.observed.lock {
         Lock::Untried => return LockWatch::Free,
         Lock::Free => {
             p.reign.watch = None;
             return LockWatch::Free;
         }
-        Lock::Held(beat) => beat,
+        Lock::Held(heartbeat) => heartbeat,
     };
-    let sequence = sight.of(p.meta.leader).and_then(ReplicaSnapshot::sequence);
+    let sequence = assessment
+        .of(p.meta.leader)
+        .and_then(ReplicaSnapshot::sequence);
     if p.reign
         .watch
         .is_some_and(|watch| watch.seen.seen().0 != sequence)
@@ -186,12 +193,12 @@ fn watch(cx: &Context<'_>, p: &mut Partition, sight: &Assessment<'_>) -> LockWat
         p.reign.watch = None;
         return LockWatch::Free;
     }
-    let seen = (sequence, beat);
+    let seen = (sequence, heartbeat);
     let watch = p.reign.watch.get_or_insert_with(|| Watch {
         since: cx.now,
         seen: Stillness::begin(seen, cx.now),
     });
-    if watch.seen.look(seen, cx.now) >= LOCK_STOPPED_AFTER {
+    if watch.seen.observe(seen, cx.now) >= LOCK_STOPPED_AFTER {
         LockWatch::Stopped(seen)
     } else {
         LockWatch::Held
@@ -199,9 +206,9 @@ fn watch(cx: &Context<'_>, p: &mut Partition, sight: &Assessment<'_>) -> LockWat
 }
 
 /// Notes which followers keep up; those that did not for too long.
-fn note_lag(cx: &Context<'_>, p: &mut Partition, sight: &Assessment<'_>) -> Vec<BrokerId> {
+fn note_lag(cx: &Context<'_>, p: &mut Partition, assessment: &Assessment<'_>) -> Vec<BrokerId> {
     let leader = p.meta.leader;
-    if !sight.full {
+    if !assessment.full {
         return Vec::new();
     }
     let followers: Vec<_> = p
@@ -211,7 +218,7 @@ fn note_lag(cx: &Context<'_>, p: &mut Partition, sight: &Assessment<'_>) -> Vec<
         .copied()
         .filter(|b| *b != leader)
         .collect();
-    let page = sight
+    let page = assessment
         .page(p, leader)
         .filter(|page| page.this_boot && page.epoch == p.meta.leader_epoch);
     let Some(page) = page else {
@@ -236,7 +243,7 @@ fn note_lag(cx: &Context<'_>, p: &mut Partition, sight: &Assessment<'_>) -> Vec<
     for broker in followers {
         let known = before.iter().find(|(b, _)| *b == broker);
         let mut at = known.map_or(cx.now, |(_, at)| *at);
-        if let Some(own) = sight.page(p, broker)
+        if let Some(own) = assessment.page(p, broker)
             && own.this_boot
             && own.epoch == p.meta.leader_epoch
         {

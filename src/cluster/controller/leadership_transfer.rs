@@ -119,12 +119,12 @@ impl Mover for Planned {
 
 /// How long the leader's append lock is waited for to put its log in order, to seal it (it is tried
 /// again), and how long the store's lock is.
-const PATIENCE: Duration = Duration::from_millis(500);
-const SEAL_PATIENCE: Duration = Duration::from_millis(20);
-const STORE_PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_millis(500);
+const SEAL_TIMEOUT: Duration = Duration::from_millis(20);
+const STORE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two looks at the targets, at first and once it takes longer.
-const LOOK_INTERVAL: Duration = Duration::from_micros(500);
-const LOOK_INTERVAL_LATER: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_micros(500);
+const POLL_INTERVAL_LATER: Duration = Duration::from_millis(20);
 /// How long a target that is at its goal waits for others, to be written with them.
 const GATHERED: Duration = Duration::from_millis(20);
 
@@ -208,7 +208,7 @@ impl Under<'_> {
             Some(_) => terms.stalled_after.min(TRANSFER_STALLED_AFTER),
             None => terms.stalled_after,
         };
-        match self.approach.look(distance, now, stalled_after) {
+        match self.approach.observe(distance, now, stalled_after) {
             Verdict::Far => Ok(()),
             Verdict::There if self.sealed.is_some() => {
                 self.reached = Some(now);
@@ -227,7 +227,7 @@ impl Under<'_> {
         let leader = (self.wanted.from, self.from_uuid);
         let (tp, epoch) = (&self.wanted.tp, self.wanted.epoch);
         let now = store.clock().monotonic();
-        match Sealed::seal(store, tp, leader, epoch, SEAL_PATIENCE) {
+        match Sealed::seal(store, tp, leader, epoch, SEAL_TIMEOUT) {
             Ok(sealed) => {
                 self.approach = Approach::begin(now);
                 self.sealed = Some(sealed);
@@ -284,7 +284,7 @@ pub fn move_leaders(
     if slow.is_empty() {
         return go_through(store, (under, room), None, terms, witness);
     }
-    let (tell, begun) = channel();
+    let (notify, begun) = channel();
     let coming = Coming {
         indices: slow.iter().map(|(index, _)| *index).collect(),
         begun,
@@ -292,7 +292,7 @@ pub fn move_leaders(
     let prepare = move || {
         for one in slow {
             // Nobody listens once all have ended.
-            let _ = tell.send((one.0, begin_in_order(store, one, terms)));
+            let _ = notify.send((one.0, begin_in_order(store, one, terms)));
         }
     };
     std::thread::scope(|scope| {
@@ -369,7 +369,7 @@ fn go_through<'m>(
             continue;
         }
         let taken = store.clock().monotonic().saturating_sub(started);
-        let pause = (taken / 50).clamp(LOOK_INTERVAL, LOOK_INTERVAL_LATER);
+        let pause = (taken / 50).clamp(POLL_INTERVAL, POLL_INTERVAL_LATER);
         store.clock().sleep(pause);
     }
 }
@@ -430,7 +430,7 @@ fn begin_in_order<'m>(
     if !(terms.goes_on)() {
         return Err(moved_on(wanted));
     }
-    PartitionWriter::open(store, &wanted.tp, PATIENCE)?.make_ready()?;
+    PartitionWriter::open(store, &wanted.tp, TIMEOUT)?.make_ready()?;
     let (meta, configs) = read_topic(store, &wanted.tp.topic)?;
     begin(store, listed, &meta, &configs)?.ok_or_else(|| moved_on(wanted))
 }
@@ -471,7 +471,7 @@ fn write_those_at_goal(
     }
     let names: Vec<TopicName> = by_topic.keys().cloned().collect();
     let written =
-        FencedLock::acquire_store(store, "move leaders", STORE_PATIENCE).and_then(|guard| {
+        FencedLock::acquire_store(store, "move leaders", STORE_TIMEOUT).and_then(|guard| {
             if !authority(&guard)? {
                 return Err(Error::new(Kind::Fenced, "another controller is at work"));
             }
@@ -541,9 +541,9 @@ fn undo_seals(store: &Arc<StoreDir>, under: &[Under<'_>]) {
         return;
     }
     // Else whoever meets the seal undoes it as well.
-    if let Err(e) = raise_epochs(store, &sealed, STORE_PATIENCE)
+    if let Err(e) = raise_epochs(store, &sealed, STORE_TIMEOUT)
         && matches!(e.kind(), Kind::DiskFull | Kind::Io)
-        && let Ok(_guard) = FencedLock::acquire_store(store, "undo seals", STORE_PATIENCE)
+        && let Ok(_guard) = FencedLock::acquire_store(store, "undo seals", STORE_TIMEOUT)
     {
         // No topic file can be written, so no epoch can begin: nobody is to wait for that.
         for one in failed() {
@@ -552,7 +552,7 @@ fn undo_seals(store: &Arc<StoreDir>, under: &[Under<'_>]) {
                 && still_is(&meta, partition, one.wanted)
                 && let Some(sealed) = &one.sealed
             {
-                let _ = sealed.undo(PATIENCE);
+                let _ = sealed.undo(TIMEOUT);
             }
         }
     }

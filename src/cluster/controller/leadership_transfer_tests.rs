@@ -39,13 +39,13 @@ fn a_move_waits_for_no_other_leaders_log_to_be_put_in_order() {
     create_topic(
         &store,
         &NewTopic::embedded(name.clone(), partitions),
-        PATIENCE,
+        TIMEOUT,
     )
     .unwrap();
     copy(&path.join("brokers/0/logs"), &path.join("brokers/1/logs"));
     let file = json_file::encode(&BrokerFile::new(1));
     std::fs::write(path.join("brokers/1/broker.json"), file).unwrap();
-    let guard = FencedLock::acquire_store(&store, "test", PATIENCE).unwrap();
+    let guard = FencedLock::acquire_store(&store, "test", TIMEOUT).unwrap();
     let changed = topic_file::update_all(&store, &guard, std::slice::from_ref(&name), |meta| {
         for p in &mut meta.partitions {
             let uuid = p.replicas[0].uuid;
@@ -60,7 +60,7 @@ fn a_move_waits_for_no_other_leaders_log_to_be_put_in_order() {
     drop(guard);
     let tp = |partition| TopicPartition::new(name.clone(), partition);
     let last = partitions - 1;
-    PartitionWriter::open(&store, &tp(last), PATIENCE)
+    PartitionWriter::open(&store, &tp(last), TIMEOUT)
         .and_then(|mut writer| writer.make_ready())
         .unwrap();
     // Somebody has the logs of the others.
@@ -69,7 +69,7 @@ fn a_move_waits_for_no_other_leaders_log_to_be_put_in_order() {
         .collect();
     let held: Vec<_> = others
         .iter()
-        .map(|replica| replica.lock(PATIENCE).unwrap())
+        .map(|replica| replica.lock(TIMEOUT).unwrap())
         .collect();
     let moves: Vec<_> = (0..partitions)
         .map(|partition| LeadershipTransfer {
@@ -90,7 +90,7 @@ fn a_move_waits_for_no_other_leaders_log_to_be_put_in_order() {
     let mut ends = Ends::default();
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            let mut follower = Follower::open(&store, &tp(last), 1, PATIENCE).unwrap();
+            let mut follower = Follower::open(&store, &tp(last), 1, TIMEOUT).unwrap();
             while !done.load(std::sync::atomic::Ordering::Relaxed) {
                 let _ = follower.step(1 << 20);
                 std::thread::sleep(Duration::from_millis(1));

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::assessment::ineligible;
 use super::changes::apply;
 use super::controller_file::ControllerFile;
 use super::job::WorkId;
 use super::leadership_transfer::LeadershipTransfer;
 use super::replica_snapshot::{Disks, SnapshotReader};
 use super::role::Me;
-use super::sight::useless;
 use super::state::{Change, ChangeKind, Forced, Lock, ProbeRequest};
 use crate::cluster::notice::{NOTICES_MAX, Notice};
 use crate::error::{Error, Result};
@@ -81,7 +81,7 @@ pub fn change_all(
     warrant: &Warrant,
     disks: &mut Disks,
     changes: &[Change],
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<Option<Made>> {
     let mut by_topic: HashMap<&TopicName, Vec<&Change>> = HashMap::new();
     for change in changes {
@@ -90,7 +90,7 @@ pub fn change_all(
     let mut names: Vec<TopicName> = by_topic.keys().map(|name| (*name).clone()).collect();
     names.sort_unstable();
     let purpose = "change leaders and in-sync sets";
-    let guard = FencedLock::acquire_store(store, purpose, patience)?;
+    let guard = FencedLock::acquire_store(store, purpose, timeout)?;
     if !warrant.holds(store)? {
         return Ok(None);
     }
@@ -127,24 +127,27 @@ fn is_still_forced(store: &StoreDir, disks: &mut Disks, meta: &TopicMeta, change
         probe: matches!(forced, Forced::LockKept(..)),
     };
     let disk = disks.of(leader);
-    let looked = SnapshotReader::of_controller(store, &disk).look(&at, false);
-    let Some((_, look)) = looked.replicas.first() else {
+    let observed = SnapshotReader::of_controller(store, &disk).observe(&at, false);
+    let Some((_, observe)) = observed.replicas.first() else {
         return false;
     };
     match forced {
-        Forced::DirectoryUseless(_) => {
+        Forced::DirectoryUnusable(_) => {
             let index = usize::try_from(change.tp.partition).unwrap_or(usize::MAX);
             let partition = meta.partitions.get(index);
-            useless(look, partition.and_then(|p| p.uuid_of(leader))).is_some()
+            ineligible(observe, partition.and_then(|p| p.uuid_of(leader))).is_some()
         }
-        Forced::LockKept(sequence, beat) => {
-            looked.lock == Lock::Held(beat) && look.sequence() == sequence
+        Forced::LockKept(sequence, heartbeat) => {
+            observed.lock == Lock::Held(heartbeat) && observe.sequence() == sequence
         }
     }
 }
 
 /// Tells who was elected, and why.
-pub fn tell_elections<'a>(made: impl Iterator<Item = &'a Change>, tell: &mut dyn FnMut(Notice)) {
+pub fn notify_elections<'a>(
+    made: impl Iterator<Item = &'a Change>,
+    notify: &mut dyn FnMut(Notice),
+) {
     let mut count = 0;
     for change in made {
         let ChangeKind::Elect(election) = &change.kind else {
@@ -157,7 +160,7 @@ pub fn tell_elections<'a>(made: impl Iterator<Item = &'a Change>, tell: &mut dyn
             } else {
                 ""
             };
-            tell(Notice::Note(format!(
+            notify(Notice::Note(format!(
                 "{}: broker {} leads in epoch {}, after broker {} ({}){unclean}",
                 change.tp,
                 election.to,
@@ -168,7 +171,7 @@ pub fn tell_elections<'a>(made: impl Iterator<Item = &'a Change>, tell: &mut dyn
         }
     }
     if count > NOTICES_MAX {
-        tell(Notice::Note(format!(
+        notify(Notice::Note(format!(
             "so do others, {} in all",
             leaders(count)
         )));
@@ -176,14 +179,17 @@ pub fn tell_elections<'a>(made: impl Iterator<Item = &'a Change>, tell: &mut dyn
 }
 
 /// Tells of planned moves that were made, those of one reason from and to the same broker together.
-pub fn tell_moves(moved: Vec<(LeadershipTransfer, &'static str)>, tell: &mut dyn FnMut(Notice)) {
+pub fn notify_moves(
+    moved: Vec<(LeadershipTransfer, &'static str)>,
+    notify: &mut dyn FnMut(Notice),
+) {
     let mut alike: BTreeMap<_, Vec<TopicPartition>> = BTreeMap::new();
     for (what, why) in moved {
         let tps = alike.entry((what.from, what.to, why)).or_default();
         tps.push(what.tp);
     }
     for ((from, to, why), tps) in alike {
-        tell(Notice::Note(format!(
+        notify(Notice::Note(format!(
             "broker {to} leads {} instead of broker {from}, {why}",
             TopicPartition::first_of(&tps, NOTICES_MAX)
         )));

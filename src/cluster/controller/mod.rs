@@ -24,6 +24,7 @@
 //!    in-sync set: its members are the ones to wait for.
 
 mod approach;
+mod assessment;
 mod causes;
 mod change_events;
 mod changes;
@@ -42,7 +43,6 @@ mod partition;
 mod prober;
 mod replica_snapshot;
 mod role;
-mod sight;
 mod state;
 mod step;
 #[cfg(test)]
@@ -57,7 +57,7 @@ pub use election::Election;
 pub use hand_over::{moves_away, to_hand_over};
 pub use job::WorkId;
 pub use leadership_transfer::{LeadershipTransfer, Progress, Terms, Witness, move_leaders};
-pub use metadata_update::{leaders, tell_moves};
+pub use metadata_update::{leaders, notify_moves};
 pub use replica_snapshot::{SnapshotReader, open_logs};
 pub use role::Me;
 pub use state::{ProbeRequest, ReplicaSnapshot};

@@ -76,7 +76,7 @@ pub(crate) struct Work {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WorkKind {
     /// At all that may have to lead, or at the leader only.
-    Look { all: bool },
+    Observation { all: bool },
     /// The leadership is moved to that broker, as it must be.
     Failover(BrokerId),
     /// The same, as it had better be.
@@ -91,7 +91,7 @@ pub(crate) enum WorkKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Stage {
     Steady,
-    Looking,
+    Observing,
     Moving,
     Electing,
     Changing,
@@ -100,14 +100,14 @@ pub(crate) enum Stage {
 
 /// What may follow what.
 pub(crate) const MAY_FOLLOW: [(Stage, &[Stage]); 6] = {
-    use Stage::{Changing, Electing, Looking, Moving, Pausing, Steady};
+    use Stage::{Changing, Electing, Moving, Observing, Pausing, Steady};
     [
-        (Steady, &[Looking, Changing]),
-        (Looking, &[Steady, Looking, Moving, Electing, Changing]),
-        (Moving, &[Steady, Looking, Changing]),
-        (Electing, &[Steady, Looking, Changing, Pausing]),
-        (Changing, &[Steady, Looking, Changing, Pausing]),
-        (Pausing, &[Steady, Looking, Changing]),
+        (Steady, &[Observing, Changing]),
+        (Observing, &[Steady, Observing, Moving, Electing, Changing]),
+        (Moving, &[Steady, Observing, Changing]),
+        (Electing, &[Steady, Observing, Changing, Pausing]),
+        (Changing, &[Steady, Observing, Changing, Pausing]),
+        (Pausing, &[Steady, Observing, Changing]),
     ]
 };
 
@@ -128,7 +128,7 @@ pub(crate) struct Due {
     /// Followers are to be looked at.
     pub(crate) followers: Option<Duration>,
     /// Something that nothing forces may be begun.
-    pub(crate) wish: Option<Duration>,
+    pub(crate) reason: Option<Duration>,
 }
 
 /// What is known of the leader in its epoch.
@@ -155,7 +155,7 @@ pub(crate) enum View {
     /// Seen with all that it had.
     Stands,
     /// It cannot be used, and no other can lead. Told once.
-    Stranded,
+    Leaderless,
 }
 
 /// An append lock that is held: the page's sequence number and the holder's heartbeat.
@@ -215,7 +215,7 @@ impl Partition {
             self.begin_reign(before.leader);
         }
         if others {
-            self.try_anew();
+            self.retry();
             let caught_up = &mut self.reign.lag.caught_up;
             caught_up.retain(|(b, _)| before.isr.contains(b));
         }
@@ -237,10 +237,10 @@ impl Partition {
     }
 
     /// What failed may succeed now: something changed.
-    pub(crate) fn try_anew(&mut self) {
+    pub(crate) fn retry(&mut self) {
         self.reign.failover = Failover::default();
         self.rest = Rest::default();
-        if self.reign.view == View::Stranded {
+        if self.reign.view == View::Leaderless {
             let (all, probe) = (true, true);
             self.ask(Ask { all, probe });
         }
@@ -313,7 +313,7 @@ impl Partition {
             }
         };
         match kind {
-            WorkKind::Look { .. } => (self.asked, self.due.again) = (None, None),
+            WorkKind::Observation { .. } => (self.asked, self.due.again) = (None, None),
             WorkKind::Failover(_) | WorkKind::Voluntary | WorkKind::Elect => {
                 self.reign.ends_from_here = true;
             }
@@ -384,7 +384,7 @@ impl Phase {
             Phase::Steady => Stage::Steady,
             Phase::Pausing { .. } => Stage::Pausing,
             Phase::Working(work) => match work.kind {
-                WorkKind::Look { .. } => Stage::Looking,
+                WorkKind::Observation { .. } => Stage::Observing,
                 WorkKind::Failover(_) | WorkKind::Voluntary => Stage::Moving,
                 WorkKind::Elect => Stage::Electing,
                 WorkKind::Change => Stage::Changing,
@@ -430,7 +430,7 @@ impl Due {
     }
 
     fn first(self) -> Option<Duration> {
-        let all = [self.again, self.followers, self.wish];
+        let all = [self.again, self.followers, self.reason];
         all.into_iter().flatten().min()
     }
 }
@@ -450,13 +450,13 @@ impl Reign {
 
     /// Whether it cannot be used, or may turn out so: nothing is begun then that nothing forces.
     pub(crate) fn is_in_doubt(&self) -> bool {
-        self.view == View::Stranded || self.watch.is_some()
+        self.view == View::Leaderless || self.watch.is_some()
     }
 
     /// The leader cannot be used, and no other can lead. Whether that is new.
     pub(crate) fn strand(&mut self) -> bool {
         self.watch = None;
-        std::mem::replace(&mut self.view, View::Stranded) != View::Stranded
+        std::mem::replace(&mut self.view, View::Leaderless) != View::Leaderless
     }
 }
 

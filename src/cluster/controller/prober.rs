@@ -38,7 +38,7 @@ const REPLACING: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub struct Prober {
     store: Arc<StoreDir>,
-    lanes: BTreeMap<BrokerId, BrokerProber>,
+    workers: BTreeMap<BrokerId, BrokerProber>,
     answer: Sender<Answer>,
     answers: Receiver<Answer>,
     /// The looks that lack an answer of some broker.
@@ -51,7 +51,7 @@ pub struct Prober {
 #[derive(Debug)]
 pub struct Round {
     /// The looks that are complete.
-    pub looked: Vec<ProbeResult>,
+    pub observed: Vec<ProbeResult>,
     /// The first failure that says nothing of a replica.
     pub trouble: Option<Error>,
     /// Whether looks are under way still.
@@ -91,7 +91,7 @@ struct Answer {
     broker: BrokerId,
     tp: TopicPartition,
     probe: bool,
-    look: ReplicaSnapshot,
+    observe: ReplicaSnapshot,
     lock: Lock,
     trouble: Option<Error>,
 }
@@ -102,7 +102,7 @@ impl Prober {
         let (answer, answers) = mpsc::channel();
         Prober {
             store: Arc::clone(store),
-            lanes: BTreeMap::new(),
+            workers: BTreeMap::new(),
             answer,
             answers,
             asked: HashMap::new(),
@@ -126,9 +126,9 @@ impl Prober {
                 probe: at.wants_lock_of(broker),
                 synced_only,
             };
-            match self.lane(disks, broker) {
-                Ok(lane) => {
-                    if let Some(late) = lane.request(request, now) {
+            match self.worker(disks, broker) {
+                Ok(worker) => {
+                    if let Some(late) = worker.request(request, now) {
                         seen.insert(broker, (late, Lock::Untried));
                     }
                 }
@@ -157,13 +157,13 @@ impl Prober {
             }
             let now = clock.monotonic();
             let mut next = None;
-            for lane in self.lanes.values_mut() {
-                let due = until.min(lane.progress + SILENCE);
-                if lane.under_way.is_empty() || lane.is_behind {
+            for worker in self.workers.values_mut() {
+                let due = until.min(worker.progress + SILENCE);
+                if worker.under_way.is_empty() || worker.is_behind {
                     continue;
                 }
-                lane.is_behind = due <= now;
-                if !lane.is_behind {
+                worker.is_behind = due <= now;
+                if !worker.is_behind {
                     next = Some(next.map_or(due, |next: Duration| next.min(due)));
                 }
             }
@@ -175,17 +175,18 @@ impl Prober {
             }
         }
         self.give_up(clock.monotonic());
-        self.lanes.retain(|_, lane| !lane.thread.is_finished());
+        self.workers
+            .retain(|_, worker| !worker.thread.is_finished());
         Round {
-            looked: std::mem::take(&mut self.done),
+            observed: std::mem::take(&mut self.done),
             trouble: self.trouble.take(),
-            goes_on: self.lanes.values().any(|lane| lane.is_behind),
+            goes_on: self.workers.values().any(|worker| worker.is_behind),
         }
     }
 
-    fn lane(&mut self, disks: &mut Disks, broker: BrokerId) -> Result<&mut BrokerProber> {
-        match self.lanes.entry(broker) {
-            Entry::Occupied(lane) => Ok(lane.into_mut()),
+    fn worker(&mut self, disks: &mut Disks, broker: BrokerId) -> Result<&mut BrokerProber> {
+        match self.workers.entry(broker) {
+            Entry::Occupied(worker) => Ok(worker.into_mut()),
             Entry::Vacant(place) => {
                 let (store, answer) = (Arc::clone(&self.store), self.answer.clone());
                 let disk = disks.of(broker);
@@ -196,13 +197,13 @@ impl Prober {
 
     fn take(&mut self, answer: Answer) {
         let now = self.store.clock().monotonic();
-        let Some(lane) = self.lanes.get_mut(&answer.broker) else {
+        let Some(worker) = self.workers.get_mut(&answer.broker) else {
             return;
         };
         let key = (answer.tp, answer.probe);
-        lane.under_way.remove(&key);
-        lane.progress = now;
-        lane.is_behind &= !lane.under_way.is_empty();
+        worker.under_way.remove(&key);
+        worker.progress = now;
+        worker.is_behind &= !worker.under_way.is_empty();
         let (tp, probe) = key;
         if self.trouble.is_none() {
             self.trouble = answer.trouble;
@@ -213,10 +214,10 @@ impl Prober {
             wants && asked.at.wants_lock_of(broker) == probe
         });
         let Some(asked) = asked else {
-            lane.kept.insert(tp, (now, answer.look));
+            worker.kept.insert(tp, (now, answer.observe));
             return;
         };
-        asked.seen.insert(broker, (answer.look, answer.lock));
+        asked.seen.insert(broker, (answer.observe, answer.lock));
         self.complete(&tp);
     }
 
@@ -232,10 +233,10 @@ impl Prober {
     /// Answers what was waited for long enough.
     fn give_up(&mut self, now: Duration) {
         let is_late = |since: Duration, given: Duration| now.saturating_sub(since) >= given;
-        let lanes = &self.lanes;
+        let workers = &self.workers;
         let silent = |broker: &BrokerId| {
-            let lane = lanes.get(broker);
-            lane.is_none_or(|lane| is_late(lane.progress, GIVEN))
+            let worker = workers.get(broker);
+            worker.is_none_or(|worker| is_late(worker.progress, GIVEN))
         };
         let given_up = self.asked.extract_if(|_, asked| {
             is_late(asked.since, GIVEN_MAX)
@@ -269,7 +270,7 @@ impl Asked {
             let seen = self.seen.remove(&broker);
             (
                 broker,
-                seen.map_or(ReplicaSnapshot::Failed, |(look, _)| look),
+                seen.map_or(ReplicaSnapshot::Failed, |(observe, _)| observe),
             )
         };
         ProbeResult {
@@ -306,10 +307,10 @@ impl BrokerProber {
 
     /// What came too late for whoever asked before; else it is on its way.
     fn request(&mut self, request: Request, now: Duration) -> Option<ReplicaSnapshot> {
-        if let Some((at, look)) = self.kept.remove(&request.tp)
+        if let Some((at, observe)) = self.kept.remove(&request.tp)
             && now.saturating_sub(at) <= KEPT
         {
-            return Some(look);
+            return Some(observe);
         }
         if self.under_way.is_empty() {
             self.progress = now;
@@ -333,23 +334,23 @@ fn look_on(
     while let Ok(first) = requested.recv() {
         // The log directory is opened once for all that waits, and anew for what comes later.
         let waiting: Vec<_> = std::iter::once(first).chain(requested.try_iter()).collect();
-        let mut looker = SnapshotReader::of_controller(store, disk);
+        let mut reader = SnapshotReader::of_controller(store, disk);
         let mut gone = Vec::new();
-        let look = |looker: &mut SnapshotReader<'_>, request: &Request| {
-            let (look, lock) =
-                looker.look_once((&request.tp, broker), request.probe, request.synced_only);
+        let observe = |reader: &mut SnapshotReader<'_>, request: &Request| {
+            let (observe, lock) =
+                reader.look_once((&request.tp, broker), request.probe, request.synced_only);
             Answer {
                 broker,
                 tp: request.tp.clone(),
                 probe: request.probe,
-                look,
+                observe,
                 lock,
-                trouble: looker.trouble.take(),
+                trouble: reader.trouble.take(),
             }
         };
         for request in waiting {
-            let answer = look(&mut looker, &request);
-            if answer.look == ReplicaSnapshot::Gone {
+            let answer = observe(&mut reader, &request);
+            if answer.observe == ReplicaSnapshot::Gone {
                 gone.push(request);
             } else if answers.send(answer).is_err() {
                 return;
@@ -359,9 +360,9 @@ fn look_on(
             continue;
         }
         store.clock().sleep(REPLACING);
-        looker.look_anew();
+        reader.probe_again();
         for request in gone {
-            if answers.send(look(&mut looker, &request)).is_err() {
+            if answers.send(observe(&mut reader, &request)).is_err() {
                 return;
             }
         }

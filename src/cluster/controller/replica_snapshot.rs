@@ -95,22 +95,22 @@ impl<'a> SnapshotReader<'a> {
     }
 
     /// Opens each log directory again.
-    pub fn look_anew(&mut self) {
+    pub fn probe_again(&mut self) {
         self.logs.clear();
         self.trouble = None;
     }
 
     /// Looks. `synced_only`: an acknowledgement counts on what is on disk only.
-    pub fn look(&mut self, at: &ProbeRequest, synced_only: bool) -> ProbeResult {
+    pub fn observe(&mut self, at: &ProbeRequest, synced_only: bool) -> ProbeResult {
         let mut lock = Lock::Untried;
         let mut replicas = Vec::with_capacity(at.brokers.len());
         for broker in at.brokers.iter().copied() {
             let probe = at.probe && broker == at.leader;
-            let (look, tried) = self.look_once((&at.tp, broker), probe, synced_only);
+            let (observe, tried) = self.look_once((&at.tp, broker), probe, synced_only);
             if probe {
                 lock = tried;
             }
-            replicas.push((broker, look));
+            replicas.push((broker, observe));
         }
         ProbeResult {
             job: at.job,
@@ -127,11 +127,11 @@ impl<'a> SnapshotReader<'a> {
         probe: bool,
         synced_only: bool,
     ) -> (ReplicaSnapshot, Lock) {
-        let seen = self.look_at(tp, broker, probe, synced_only);
+        let seen = self.examine(tp, broker, probe, synced_only);
         seen.unwrap_or_else(|e| (self.failed(e), Lock::Untried))
     }
 
-    fn look_at(
+    fn examine(
         &mut self,
         tp: &TopicPartition,
         broker: BrokerId,
@@ -140,14 +140,14 @@ impl<'a> SnapshotReader<'a> {
     ) -> Result<(ReplicaSnapshot, Lock)> {
         let (logs, full) = match self.logs(broker) {
             Ok(found) => found,
-            Err(look) => return Ok((look, Lock::Untried)),
+            Err(observe) => return Ok((observe, Lock::Untried)),
         };
         let replica = Replica::open_in(self.store, tp, logs)?;
         // The lock first: a page that did not change since it was held is the holder's.
         let lock = match probe {
             false => Lock::Untried,
             true if replica.is_free()? => Lock::Free,
-            true => Lock::Held(self.served(|served| replica.holders_sign(served))),
+            true => Lock::Held(self.served(|served| replica.holders_reading(served))),
         };
         let Some(page) = replica.proven_page()? else {
             return Ok((ReplicaSnapshot::Unreadable, lock));
@@ -169,7 +169,7 @@ impl<'a> SnapshotReader<'a> {
             epoch: page.leader_epoch,
             sealed: page.seal == Some(Seal::Recovered),
             moving: (page.seal == Some(Seal::Moving))
-                .then(|| self.served(|served| replica.movers_sign(served))),
+                .then(|| self.served(|served| replica.movers_reading(served))),
             full,
             joining: page.joining.iter().copied().collect(),
             acked: if synced_only {
@@ -226,8 +226,8 @@ impl<'a> SnapshotReader<'a> {
     }
 
     /// A sign of life. It means nothing to whoever looks once.
-    fn served(&mut self, look: impl FnOnce(&mut WriteProbe) -> u64) -> u64 {
-        self.disk.map_or(0, |disk| look(&mut known(disk).served))
+    fn served(&mut self, observe: impl FnOnce(&mut WriteProbe) -> u64) -> u64 {
+        self.disk.map_or(0, |disk| observe(&mut known(disk).served))
     }
 
     fn failed(&mut self, error: Error) -> ReplicaSnapshot {

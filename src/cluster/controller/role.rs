@@ -46,7 +46,7 @@ pub struct View {
 pub struct WatchedHeartbeat {
     named: Option<Named>,
     since: Duration,
-    looked: Duration,
+    observed: Duration,
 }
 
 /// A daemon's part.
@@ -64,7 +64,7 @@ pub enum Role {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
     /// A look.
-    Looked(View),
+    Observed(View),
     /// A claim was written, with that epoch.
     Claimed(u64),
     /// A claim came too late: somebody else's epoch stands there.
@@ -99,8 +99,8 @@ pub fn step(me: Me, role: Role, event: Event, now: Duration) -> (Role, Vec<Effec
             vec![Effect::Resign(epoch), Effect::GiveLockBack],
         ),
         (Role::Standby(_), Event::Stop) => (Role::Stopped, vec![Effect::GiveLockBack]),
-        (Role::Active(epoch), Event::Looked(view)) => active(me, epoch, view),
-        (Role::Standby(watched), Event::Looked(view)) => standby(me, watched, view, now),
+        (Role::Active(epoch), Event::Observed(view)) => active(me, epoch, view),
+        (Role::Standby(watched), Event::Observed(view)) => standby(me, watched, view, now),
         (Role::Standby(_), Event::Claimed(epoch)) => {
             (Role::Active(epoch), vec![Effect::Elected(epoch)])
         }
@@ -137,13 +137,13 @@ fn standby(
     now: Duration,
 ) -> (Role, Vec<Effect>) {
     let unbroken = watched.filter(|seen| {
-        seen.named == view.named && now.saturating_sub(seen.looked) <= BROKER_WATCH_BREAK
+        seen.named == view.named && now.saturating_sub(seen.observed) <= BROKER_WATCH_BREAK
     });
     let since = unbroken.map_or(now, |seen| seen.since);
     let role = Role::Standby(Some(WatchedHeartbeat {
         named: view.named,
         since,
-        looked: now,
+        observed: now,
     }));
     let still = now.saturating_sub(since) >= BROKER_STOPPED_AFTER;
     let epoch = view.named.map(|named| named.epoch);
@@ -182,19 +182,19 @@ mod tests {
         View { named, lock_ours }
     }
 
-    fn look(role: Role, view: View, at: u64) -> (Role, Vec<Effect>) {
-        step(ME, role, Event::Looked(view), ms(at))
+    fn observe(role: Role, view: View, at: u64) -> (Role, Vec<Effect>) {
+        step(ME, role, Event::Observed(view), ms(at))
     }
 
     #[test]
     fn the_first_takes_the_lock_then_the_epoch() {
-        let (role, effects) = look(Role::Standby(None), view(None, false), 0);
+        let (role, effects) = observe(Role::Standby(None), view(None, false), 0);
         assert_eq!(effects, [Effect::TakeLock]);
-        let (role, effects) = look(role, view(None, true), 1);
+        let (role, effects) = observe(role, view(None, true), 1);
         assert_eq!(effects, [Effect::Claim(None)]);
         let (role, effects) = step(ME, role, Event::Claimed(1), ms(2));
         assert_eq!((role, effects), (Role::Active(1), vec![Effect::Elected(1)]));
-        let (role, effects) = look(role, view(Some((1, ME, Some(7))), true), 500);
+        let (role, effects) = observe(role, view(Some((1, ME, Some(7))), true), 500);
         assert_eq!((role, effects), (Role::Active(1), vec![]));
         let (role, effects) = step(ME, role, Event::Stop, ms(600));
         assert_eq!(role, Role::Stopped);
@@ -204,28 +204,28 @@ mod tests {
     #[test]
     fn a_live_controller_is_left_alone_and_gets_its_lock_back() {
         let mut role = Role::Standby(None);
-        for beat in 0..20 {
-            let seen = view(Some((5, OTHER, Some(beat))), false);
-            let (next, effects) = look(role, seen, beat * 500);
+        for heartbeat in 0..20 {
+            let seen = view(Some((5, OTHER, Some(heartbeat))), false);
+            let (next, effects) = observe(role, seen, heartbeat * 500);
             assert_eq!(effects, []);
             role = next;
         }
-        let (_, effects) = look(role, view(Some((5, OTHER, Some(99))), true), 10_000);
+        let (_, effects) = observe(role, view(Some((5, OTHER, Some(99))), true), 10_000);
         assert_eq!(effects, [Effect::GiveLockBack]);
     }
 
     #[test]
     fn a_hung_one_is_superseded_only_after_unbroken_watching() {
         let seen = view(Some((5, OTHER, Some(3))), false);
-        let (role, _) = look(Role::Standby(None), seen, 0);
-        let (role, effects) = look(role, seen, 1000);
+        let (role, _) = observe(Role::Standby(None), seen, 0);
+        let (role, effects) = observe(role, seen, 1000);
         assert_eq!(effects, []);
         // This watcher slept: nothing is known of the time between.
-        let (role, effects) = look(role, seen, 9000);
+        let (role, effects) = observe(role, seen, 9000);
         assert_eq!(effects, []);
-        let (role, effects) = look(role, seen, 10_000);
+        let (role, effects) = observe(role, seen, 10_000);
         assert_eq!(effects, []);
-        let (role, effects) = look(role, seen, 11_000);
+        let (role, effects) = observe(role, seen, 11_000);
         assert_eq!(effects, [Effect::Claim(Some(5))]);
         let (role, effects) = step(ME, role, Event::Lost, ms(11_001));
         assert_eq!((role, effects), (Role::Standby(None), vec![]));
@@ -234,11 +234,11 @@ mod tests {
     #[test]
     fn a_dead_one_is_followed_at_once_or_past_a_hung_lock_holder() {
         let seen = view(Some((5, OTHER, None)), false);
-        let (role, effects) = look(Role::Standby(None), seen, 0);
+        let (role, effects) = observe(Role::Standby(None), seen, 0);
         assert_eq!(effects, [Effect::TakeLock]);
-        let (role, effects) = look(role, seen, 1000);
+        let (role, effects) = observe(role, seen, 1000);
         assert_eq!(effects, [Effect::TakeLock]);
-        let (_, effects) = look(role, seen, 2000);
+        let (_, effects) = observe(role, seen, 2000);
         assert_eq!(effects, [Effect::Claim(Some(5))]);
         let own_past = view(
             Some((
@@ -252,14 +252,14 @@ mod tests {
             true,
         );
         assert_eq!(
-            look(Role::Standby(None), own_past, 0).1,
+            observe(Role::Standby(None), own_past, 0).1,
             [Effect::Claim(Some(5))]
         );
     }
 
     #[test]
     fn who_woke_up_late_is_no_controller() {
-        let (role, effects) = look(Role::Active(5), view(Some((6, OTHER, Some(1))), true), 0);
+        let (role, effects) = observe(Role::Active(5), view(Some((6, OTHER, Some(1))), true), 0);
         assert_eq!(role, Role::Standby(None));
         assert_eq!(effects, [Effect::GiveLockBack, Effect::Superseded(6)]);
     }

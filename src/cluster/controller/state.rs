@@ -31,7 +31,7 @@ pub enum Event {
     /// A topic is gone.
     TopicGone(TopicName),
     /// Replicas were looked at: the answer to each [`ProbeRequest`].
-    Looked(Vec<ProbeResult>),
+    Observed(Vec<ProbeResult>),
     /// Somebody could not use the leaders of these.
     Reported(Vec<TopicPartition>),
     /// Moves and changes ended.
@@ -155,13 +155,13 @@ pub struct Ended {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Effects {
     /// Look, and come back with [`Event::ProbeResult`].
-    pub looks: Vec<ProbeRequest>,
+    pub observations: Vec<ProbeRequest>,
     /// Move, together and without waiting for it; come back with [`Event::Ended`].
     pub moves: Vec<PlannedMove>,
     /// Change topic files, all in one hold of the fenced lock; come back with [`Event::Ended`].
     pub changes: Vec<Change>,
     /// Tell people.
-    pub told: Vec<String>,
+    pub notified: Vec<String>,
 }
 
 /// Look at replicas of a partition.
@@ -244,7 +244,7 @@ pub struct Election {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Forced {
     /// The leader's directory is of no use, and why.
-    DirectoryUseless(&'static str),
+    DirectoryUnusable(&'static str),
     /// Its append lock is kept by a holder that does not beat: the page's number, if there was a page,
     /// and the heartbeat.
     LockKept(Option<u64>, u64),
@@ -274,18 +274,18 @@ pub(crate) struct Brokers(pub(crate) BTreeMap<BrokerId, Broker>);
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Broker {
-    pub(crate) standing: BrokerLiveness,
+    pub(crate) liveness: BrokerLiveness,
     /// Unchanged since.
     pub(crate) since: Duration,
 }
 
 impl Brokers {
     pub(crate) fn is_alive(&self, broker: BrokerId) -> bool {
-        self.0.get(&broker).is_some_and(|b| b.standing.alive)
+        self.0.get(&broker).is_some_and(|b| b.liveness.alive)
     }
 
     pub(crate) fn is_drained(&self, broker: BrokerId) -> bool {
-        self.0.get(&broker).is_some_and(|b| b.standing.drained)
+        self.0.get(&broker).is_some_and(|b| b.liveness.drained)
     }
 
     /// May be given a leadership that nothing forces.

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::change_events::ChangeEvents;
-use super::context::{Context, MoveReason, fail_wish, finishable, take_out};
-use super::failover_policy::judge;
+use super::context::{Context, MoveReason, finishable, postpone, take_out};
+use super::failover_policy::apply_policy;
 use super::partition::{Ask, Partition, View, Work, WorkKind};
 use super::state::{
     Broker, BrokerLiveness, ChangeKind, Effects, Ended, Event, ProbeResult, Rules, State, Topic,
@@ -27,7 +27,7 @@ pub fn step(mut state: State, event: Event, now: Duration) -> (State, Effects) {
         Event::TopicGone(name) => {
             state.topics.remove(&name);
         }
-        Event::Looked(looked) => looked_at(&mut state, &looked, now, &mut out),
+        Event::Observed(observed) => examined(&mut state, &observed, now, &mut out),
         Event::Reported(tps) => {
             for tp in &tps {
                 with_partition(&mut state, tp, now, &mut out, |cx, p| {
@@ -59,10 +59,10 @@ fn begin_next(cx: &mut Context<'_>, p: &mut Partition) {
         return p.retire();
     }
     if !cx.brokers.is_alive(p.meta.leader) {
-        return cx.look(p, Ask::ALL);
+        return cx.observe(p, Ask::ALL);
     }
     // Where the leader's directory cannot be used, whoever is in sync may be needed.
-    if p.reign.view != View::Stranded {
+    if p.reign.view != View::Leaderless {
         // A leader that was reported may be of no use.
         let dead = cx.dead_followers(p);
         if !dead.is_empty() {
@@ -70,7 +70,7 @@ fn begin_next(cx: &mut Context<'_>, p: &mut Partition) {
             if p.reign.view == View::Stands && !p.is_reported() {
                 take_out(cx, p, &dead);
             } else {
-                cx.look(p, Ask::ALL);
+                cx.observe(p, Ask::ALL);
             }
             return;
         }
@@ -79,16 +79,16 @@ fn begin_next(cx: &mut Context<'_>, p: &mut Partition) {
         }
     }
     if let Some(asked) = p.asked {
-        return cx.look(p, asked);
+        return cx.observe(p, asked);
     }
-    if let Some((wish, when)) = cx.wish(p)
+    if let Some((reason, when)) = cx.reason(p)
         && when <= cx.now
     {
-        if wish != MoveReason::Balance {
-            return cx.look(p, Ask::ALL);
+        if reason != MoveReason::Balance {
+            return cx.observe(p, Ask::ALL);
         }
         if cx.may_balance() {
-            cx.look(p, Ask::ALL);
+            cx.observe(p, Ask::ALL);
             return cx.balances(p.work().map(|work| work.job));
         }
     }
@@ -102,14 +102,14 @@ fn tick(cx: &mut Context<'_>, p: &mut Partition) {
     }
     let came = |due: &mut Option<Duration>| due.take_if(|due| *due <= cx.now).is_some();
     let again = came(&mut p.due.again) || pause.is_some();
-    let (lag, wish) = (came(&mut p.due.followers), came(&mut p.due.wish));
+    let (lag, reason) = (came(&mut p.due.followers), came(&mut p.due.reason));
     if again {
         p.ask(Ask::LEADER);
     }
     if lag {
         p.ask(Ask::ALL);
     }
-    if again || lag || wish {
+    if again || lag || reason {
         decide(cx, p);
     }
 }
@@ -127,10 +127,10 @@ fn brokers_seen(
         .filter(|b| !seen.contains_key(b))
         .collect();
     known.retain(|broker, _| seen.contains_key(broker));
-    for (broker, standing) in seen {
-        if known.get(broker).is_none_or(|b| b.standing != *standing) {
-            let (standing, since) = (*standing, now);
-            known.insert(*broker, Broker { standing, since });
+    for (broker, liveness) in seen {
+        if known.get(broker).is_none_or(|b| b.liveness != *liveness) {
+            let (liveness, since) = (*liveness, now);
+            known.insert(*broker, Broker { liveness, since });
             changed.push(*broker);
         }
     }
@@ -139,7 +139,7 @@ fn brokers_seen(
     }
     each_partition(state, now, out, |cx, p| {
         if p.meta.replicas.iter().any(|r| changed.contains(&r.broker)) {
-            p.try_anew();
+            p.retry();
             // A daemon that was away is given the whole time again.
             let caught_up = &mut p.reign.lag.caught_up;
             caught_up.retain(|(b, _)| !changed.contains(b));
@@ -173,15 +173,15 @@ fn topic_seen(state: &mut State, meta: TopicMeta, rules: Rules, now: Duration, o
     topic.rules = rules;
     topic.version = meta.version;
     let mut changed = BTreeSet::new();
-    let mut news = ChangeEvents::default();
+    let mut changes = ChangeEvents::default();
     for (at, next) in meta.partitions.into_iter().enumerate() {
         match topic.partitions.get_mut(at) {
             None => {
-                news.first(&topic.name, &next);
+                changes.first(&topic.name, &next);
                 topic.partitions.push(Partition::new(next, now));
             }
             Some(p) if p.meta != next => {
-                news.changed(&topic.name, p, &next);
+                changes.changed(&topic.name, p, &next);
                 // Its beat is late, it works on, and it is taken out again: it may end in the middle
                 // of its next entry.
                 let joined = |b: &&BrokerId| !p.meta.is_in_sync(**b);
@@ -203,7 +203,7 @@ fn topic_seen(state: &mut State, meta: TopicMeta, rules: Rules, now: Duration, o
         }
         changed.insert(at as PartitionId);
     }
-    out.told.extend(news.told());
+    out.notified.extend(changes.notified());
     let name = topic.name.clone();
     each_of_topic(state, &name, now, out, |cx, p| {
         if changed.contains(&p.meta.partition) {
@@ -212,17 +212,17 @@ fn topic_seen(state: &mut State, meta: TopicMeta, rules: Rules, now: Duration, o
     });
 }
 
-fn looked_at(state: &mut State, looked: &[ProbeResult], now: Duration, out: &mut Effects) {
+fn examined(state: &mut State, observed: &[ProbeResult], now: Duration, out: &mut Effects) {
     let mut freed = false;
-    for looked in looked {
-        freed |= state.balancing.remove(&looked.job);
-        with_partition(state, &looked.tp, now, out, |cx, p| {
-            if let Some(work) = p.work_of(looked.job)
-                && let WorkKind::Look { all } = work.kind
+    for observed in observed {
+        freed |= state.balancing.remove(&observed.job);
+        with_partition(state, &observed.tp, now, out, |cx, p| {
+            if let Some(work) = p.work_of(observed.job)
+                && let WorkKind::Observation { all } = work.kind
             {
                 // What was seen of one leader says nothing of the next.
                 if work.epoch == p.meta.leader_epoch {
-                    judge(cx, p, looked, all);
+                    apply_policy(cx, p, observed, all);
                 } else {
                     begin_next(cx, p);
                 }
@@ -264,11 +264,11 @@ fn after(cx: &mut Context<'_>, p: &mut Partition, work: Work, done: bool) {
             p.ask(Ask::ALL);
         }
         WorkKind::Voluntary => {
-            fail_wish(p, cx.now);
+            postpone(p, cx.now);
             p.ask(Ask::ALL);
         }
         // A look has no end but what was seen.
-        WorkKind::Look { .. } => {}
+        WorkKind::Observation { .. } => {}
         // It came too late: something else was changed.
         WorkKind::Elect | WorkKind::Change if moved_on => {}
         WorkKind::Elect | WorkKind::Change => {
@@ -286,8 +286,8 @@ fn after(cx: &mut Context<'_>, p: &mut Partition, work: Work, done: bool) {
 /// Goes on moving leaders back where that waited for others.
 fn balance_more(state: &mut State, now: Duration, out: &mut Effects) {
     each_partition(state, now, out, |cx, p| {
-        let waits = p.is_steady() && p.due.again.is_none() && p.due.wish.is_none();
-        if waits && cx.may_balance() && matches!(cx.wish(p), Some((MoveReason::Balance, _))) {
+        let waits = p.is_steady() && p.due.again.is_none() && p.due.reason.is_none();
+        if waits && cx.may_balance() && matches!(cx.reason(p), Some((MoveReason::Balance, _))) {
             decide(cx, p);
         }
     });

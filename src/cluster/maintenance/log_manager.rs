@@ -27,7 +27,7 @@ use crate::store::{StoreDir, TopicFile, TopicMeta};
 use crate::types::{BrokerId, LeaderEpoch, TopicName, TopicPartition, Uuid};
 
 /// How long a lock is waited for: a holder that is stopped must not keep the others waiting.
-const PATIENCE: Duration = Duration::from_millis(500);
+const TIMEOUT: Duration = Duration::from_millis(500);
 /// What an unreadable disk answers (`EIO`).
 const EIO: i32 = 5;
 /// Until topics that could not be read are read again.
@@ -54,7 +54,7 @@ pub struct LogManager {
     /// What changed in topic files, for the fetchers.
     changed: Changes,
     /// The errors of each topic or partition.
-    told: NotifyOnce,
+    notified: NotifyOnce,
 }
 
 #[derive(Debug)]
@@ -74,7 +74,7 @@ struct Partition {
     /// Whether there are other replicas.
     replicated: bool,
     policy: Policy,
-    care: LogTask,
+    task: LogTask,
     replica: Option<Replica>,
     committer: Option<Committer>,
     watch: Option<WatchId>,
@@ -108,7 +108,7 @@ impl LogManager {
             schedule: Schedule::default(),
             followed: Followed::new(),
             changed: Changes::new(),
-            told: NotifyOnce::default(),
+            notified: NotifyOnce::default(),
         }
     }
 
@@ -122,13 +122,13 @@ impl LogManager {
         &mut self,
         timeout: Duration,
         wake: Option<std::os::fd::BorrowedFd<'_>>,
-        tell: &mut dyn FnMut(Notice),
+        notify: &mut dyn FnMut(Notice),
     ) -> Wake {
         match self.watcher.wait(timeout, wake) {
             Ok(wake) => wake,
             Err(e) => {
                 let e = Error::io("watch", self.store.path(), e);
-                self.problem("watches".to_owned(), e, tell);
+                self.problem("watches".to_owned(), e, notify);
                 self.store.clock().sleep(UNWATCHED);
                 Wake::Anything
             }
@@ -150,13 +150,13 @@ impl LogManager {
 
     /// Takes up what topics there are now. What cannot be read stays as it is known, and is read
     /// again soon.
-    pub fn refresh(&mut self, tell: &mut dyn FnMut(Notice)) {
+    pub fn refresh(&mut self, notify: &mut dyn FnMut(Notice)) {
         self.unread = None;
-        if let Err(e) = self.try_refresh(tell) {
-            self.problem("topics".to_owned(), e, tell);
+        if let Err(e) = self.try_refresh(notify) {
+            self.problem("topics".to_owned(), e, notify);
             self.read_again();
         } else {
-            self.told.is_well("topics");
+            self.notified.is_well("topics");
         }
     }
 
@@ -165,7 +165,7 @@ impl LogManager {
         self.unread.get_or_insert(now + READ_AGAIN);
     }
 
-    fn try_refresh(&mut self, tell: &mut dyn FnMut(Notice)) -> Result<()> {
+    fn try_refresh(&mut self, notify: &mut dyn FnMut(Notice)) -> Result<()> {
         if self.topics_watch.is_none() {
             let dir = Arc::clone(self.store.topics_dir()?);
             let watch = self.watcher.add_dir(&*dir, ".");
@@ -184,10 +184,10 @@ impl LogManager {
         for name in names {
             match self.refresh_topic(&name) {
                 Ok(()) => {
-                    self.told.is_well(name.as_str());
+                    self.notified.is_well(name.as_str());
                 }
                 Err(e) => {
-                    self.problem(name.as_str().to_owned(), e, tell);
+                    self.problem(name.as_str().to_owned(), e, notify);
                     self.read_again();
                 }
             }
@@ -199,12 +199,12 @@ impl LogManager {
         let Some(topic) = self.topics.remove(name) else {
             return;
         };
-        self.told.is_well(name.as_str());
+        self.notified.is_well(name.as_str());
         self.followed.retain(|tp, _| tp.topic != *name);
         self.changed.insert(name.clone(), Changed::All);
         for replica in topic.replicas {
             if let Some(tp) = self.forget_replica(replica) {
-                self.told.is_well(&tp.to_string());
+                self.notified.is_well(&tp.to_string());
             }
         }
     }
@@ -247,7 +247,7 @@ impl LogManager {
                     leads: held.leads,
                     replicated: held.replicated,
                     policy,
-                    care: LogTask::Clean,
+                    task: LogTask::Clean,
                     ..known
                 },
                 None => Partition::new(held, policy),
@@ -299,16 +299,16 @@ impl LogManager {
     }
 
     /// Does what is due, and what `wake` makes due.
-    pub fn tend(&mut self, wake: &Wake, tell: &mut dyn FnMut(Notice)) {
+    pub fn tend(&mut self, wake: &Wake, notify: &mut dyn FnMut(Notice)) {
         self.schedule.wake(wake, self.store.clock().monotonic());
         // After its job a log is looked at again; what is appended meanwhile waits for the next
         // round.
         for _ in 0..2 {
-            self.round(tell);
+            self.round(notify);
         }
     }
 
-    fn round(&mut self, tell: &mut dyn FnMut(Notice)) {
+    fn round(&mut self, notify: &mut dyn FnMut(Notice)) {
         let now = self.store.clock().monotonic();
         let (store, watcher) = (&self.store, &mut *self.watcher);
         let mut jobs = Vec::new();
@@ -345,47 +345,47 @@ impl LogManager {
             self.schedule.set(partition.uuid, when, partition.watch);
             self.partitions.insert(partition.uuid, partition);
         }
-        tell_notes(store, tell);
+        notify_notes(store, notify);
         for tp in done {
-            self.told.is_well(&tp);
+            self.notified.is_well(&tp);
         }
         for (tp, error) in failed {
-            self.problem(tp, error, tell);
+            self.problem(tp, error, notify);
         }
     }
 
     /// Syncs what is not durable, whoever will see to it next.
-    pub fn finish(mut self, tell: &mut dyn FnMut(Notice)) {
+    pub fn finish(mut self, notify: &mut dyn FnMut(Notice)) {
         let store = &self.store;
         let mut jobs = Vec::new();
         for (_, mut partition) in self.partitions.drain() {
             if partition.policy == Policy::Never {
                 continue;
             }
-            if let Ok(LogState::Log { durable, end }) = partition.look(store, self.broker)
+            if let Ok(LogState::Log { durable, end }) = partition.observe(store, self.broker)
                 && durable < end
             {
                 jobs.push((partition, MaintenanceTask::Commit(end), Ok(())));
             }
         }
         do_all(store, self.broker, &mut jobs);
-        tell_notes(store, tell);
+        notify_notes(store, notify);
         let failed: Vec<_> = jobs
             .into_iter()
             .filter_map(|(partition, _, outcome)| Some((partition.tp.to_string(), outcome.err()?)))
             .collect();
         for (tp, error) in failed {
-            self.problem(tp, error, tell);
+            self.problem(tp, error, notify);
         }
     }
 
     /// Tells an error, once. One of a topic that is gone or moved on is none.
-    fn problem(&mut self, of: String, error: Error, tell: &mut dyn FnMut(Notice)) {
+    fn problem(&mut self, of: String, error: Error, notify: &mut dyn FnMut(Notice)) {
         if matches!(error.kind(), Kind::UnknownTopic | Kind::Fenced) {
             return;
         }
-        if self.told.is_news(&of, &error) {
-            tell(Notice::Problem(error.at(of)));
+        if self.notified.is_change(&of, &error) {
+            notify(Notice::Problem(error.at(of)));
         }
     }
 }
@@ -398,14 +398,14 @@ impl Partition {
             leads: held.leads,
             replicated: held.replicated,
             policy,
-            care: LogTask::Clean,
+            task: LogTask::Clean,
             replica: None,
             committer: None,
             watch: None,
         }
     }
 
-    fn look(&mut self, store: &StoreDir, broker: BrokerId) -> Result<LogState> {
+    fn observe(&mut self, store: &StoreDir, broker: BrokerId) -> Result<LogState> {
         let replica = match self.replica.take() {
             Some(replica) => replica,
             None => Replica::open(store, &self.tp, broker)?,
@@ -442,9 +442,9 @@ impl Partition {
         now: Duration,
     ) -> Result<Option<MaintenanceTask>> {
         loop {
-            let look = self.look(store, broker)?;
-            let (care, effect) = step(self.policy, self.care, look, now);
-            self.care = care;
+            let observe = self.observe(store, broker)?;
+            let (task, effect) = step(self.policy, self.task, observe, now);
+            self.task = task;
             match (effect, &self.replica) {
                 (Effect::Watch, Some(replica)) if self.watch.is_none() => {
                     let dir = replica.dir();
@@ -469,7 +469,7 @@ impl Partition {
     }
 
     fn when(&self) -> When {
-        self.care.due().map_or(When::Changed, When::At)
+        self.task.due().map_or(When::Changed, When::At)
     }
 
     fn unwatch(&mut self, watcher: &mut dyn Watcher) {
@@ -488,12 +488,12 @@ impl Partition {
             MaintenanceTask::Commit(end) => {
                 let mut committer = match (self.committer.take(), self.leads) {
                     (Some(committer), _) => committer,
-                    (None, Some(_)) => Committer::open(store, &self.tp, PATIENCE)?,
-                    (None, None) => Committer::open_at(store, &self.tp, broker, PATIENCE)?,
+                    (None, Some(_)) => Committer::open(store, &self.tp, TIMEOUT)?,
+                    (None, None) => Committer::open_at(store, &self.tp, broker, TIMEOUT)?,
                 };
                 committer.commit(end)?;
                 if self.replicated && self.leads.is_some() {
-                    Watermark::open(store, &self.tp)?.raise(PATIENCE)?;
+                    Watermark::open(store, &self.tp)?.raise(TIMEOUT)?;
                 }
                 if matches!(self.policy, Policy::Every(_)) {
                     self.committer = Some(committer);
@@ -506,7 +506,7 @@ impl Partition {
                 // Recovery may put another directory in its place.
                 self.replica = None;
                 self.committer = None;
-                let mut writer = PartitionWriter::open(store, &self.tp, PATIENCE)?;
+                let mut writer = PartitionWriter::open(store, &self.tp, TIMEOUT)?;
                 writer.make_ready().map(drop)
             }
         }
@@ -527,7 +527,7 @@ impl Partition {
         self.unwatch(watcher);
         self.replica = None;
         self.committer = None;
-        self.care = LogTask::failed(now);
+        self.task = LogTask::failed(now);
         (self.tp.to_string(), error)
     }
 }
@@ -543,12 +543,12 @@ fn concerns_the_replica(error: &Error) -> bool {
 }
 
 /// What was cut, and what else this process's use of the logs has to say.
-fn tell_notes(store: &StoreDir, tell: &mut dyn FnMut(Notice)) {
+fn notify_notes(store: &StoreDir, notify: &mut dyn FnMut(Notice)) {
     for (tp, cut) in store.take_cuts() {
-        tell(Notice::Note(format!("{tp}: {cut}")));
+        notify(Notice::Note(format!("{tp}: {cut}")));
     }
     for note in store.take_notes() {
-        tell(Notice::Note(note));
+        notify(Notice::Note(note));
     }
 }
 

@@ -30,7 +30,7 @@ use crate::timing::UNFINISHED_AFTER;
 use crate::types::{BrokerId, TopicName, TopicPartition, Uuid};
 
 /// How long the store's lock is waited for to forget what was deleted.
-const SETTLE_PATIENCE: Duration = Duration::from_millis(100);
+const SETTLE_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// Looks for leftovers of one broker.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub struct OrphanCollection {
     /// Directories without a sound page, held open, and since when they are known.
     unfinished: HashMap<String, (Arc<dyn Dir>, Duration)>,
     /// The same for stores, groups and brokers in the making.
-    unborn: [Suspects; 3],
+    staging: [Suspects; 3],
     /// The names in the log directory when nothing was left to be done there.
     settled: Option<u64>,
 }
@@ -63,7 +63,7 @@ impl OrphanCollection {
             store: Arc::clone(store),
             broker,
             unfinished: HashMap::new(),
-            unborn: Default::default(),
+            staging: Default::default(),
             settled: None,
         }
     }
@@ -76,7 +76,7 @@ impl OrphanCollection {
     pub fn sweep(&mut self, topics_changed: bool, go_on: &dyn Fn() -> bool) -> Result<Collected> {
         let mut swept = Collected {
             // Where somebody has the lock, the next pass sees to it.
-            again: deleted_topics::gather_proofs(&self.store, SETTLE_PATIENCE).is_err(),
+            again: deleted_topics::gather_proofs(&self.store, SETTLE_TIMEOUT).is_err(),
             ..Collected::default()
         };
         let logs = self.store.logs_dir(self.broker)?;
@@ -90,14 +90,14 @@ impl OrphanCollection {
             let done = swept.gone.is_empty() && swept.errors.is_empty() && !swept.again;
             self.settled = (done && go_on()).then_some(names);
         }
-        match deleted_topics::forget_deleted(&self.store, SETTLE_PATIENCE) {
+        match deleted_topics::forget_deleted(&self.store, SETTLE_TIMEOUT) {
             Err(e) if e.kind() != Kind::Busy => swept.errors.push(e),
             _ => {}
         }
         if let Err(e) = maker::remove_dead(&self.store) {
             swept.errors.push(e);
         }
-        self.sweep_unborn(&mut swept.gone, &mut swept.errors);
+        self.sweep_staging(&mut swept.gone, &mut swept.errors);
         Ok(swept)
     }
 
@@ -144,15 +144,15 @@ impl OrphanCollection {
         Ok(())
     }
 
-    /// Stores and groups whose makers died (`store::unborn`).
-    fn sweep_unborn(&mut self, gone: &mut Vec<String>, errors: &mut Vec<Error>) {
+    /// Stores and groups whose makers died (`store::staging`).
+    fn sweep_staging(&mut self, gone: &mut Vec<String>, errors: &mut Vec<Error>) {
         let now = self.store.clock().monotonic();
         let places = [
             Ok(Arc::clone(self.store.root())),
             self.store.groups_dir(),
             self.store.brokers_dir(),
         ];
-        for (place, suspects) in places.into_iter().zip(&mut self.unborn) {
+        for (place, suspects) in places.into_iter().zip(&mut self.staging) {
             match place.and_then(|place| staging::remove_dead(&*place, suspects, now)) {
                 Ok(names) => gone.extend(names),
                 Err(e) => errors.push(e),
@@ -232,7 +232,7 @@ impl OrphanCollection {
         names.dedup();
         let forget = || {
             let purpose = "forget retired replicas";
-            let guard = FencedLock::acquire_store(&self.store, purpose, SETTLE_PATIENCE)?;
+            let guard = FencedLock::acquire_store(&self.store, purpose, SETTLE_TIMEOUT)?;
             topic_file::update_each(&self.store, &guard, &names, |meta| {
                 let before = meta.retired.len();
                 meta.retired.retain(|entry| !done.contains(&entry.uuid));
@@ -429,16 +429,16 @@ mod tests {
             let names = entries.iter().filter(|e| layout::is_aside_dir(&e.name));
             names.count()
         };
-        let mut leftovers = OrphanCollection::new(&store, 0);
+        let mut orphans = OrphanCollection::new(&store, 0);
         // It ends once five are aside.
         let asked = Cell::new(0);
         let go_on = || {
             asked.set(asked.get() + 1);
             aside() < 5 && asked.get() < 100
         };
-        let swept = leftovers.sweep(true, &go_on).unwrap();
+        let swept = orphans.sweep(true, &go_on).unwrap();
         assert_eq!(aside(), 5, "none is removed after the end: {swept:?}");
-        leftovers.sweep(false, &|| true).unwrap();
+        orphans.sweep(false, &|| true).unwrap();
         let left = count();
         let dirs = left.iter().filter(|entry| entry.kind == EntryKind::Dir);
         assert_eq!(dirs.count(), 0, "{left:?}");

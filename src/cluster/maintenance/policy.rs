@@ -111,15 +111,15 @@ impl LogTask {
 }
 
 /// Decides.
-pub fn step(policy: Policy, care: LogTask, look: LogState, now: Duration) -> (LogTask, Effect) {
-    if let LogTask::Failed { due } = care
+pub fn step(policy: Policy, task: LogTask, observe: LogState, now: Duration) -> (LogTask, Effect) {
+    if let LogTask::Failed { due } = task
         && now < due
     {
-        return (care, Effect::Wait);
+        return (task, Effect::Wait);
     }
-    let LogState::Log { durable, end } = look else {
-        return match care {
-            LogTask::Recovered { due } if now < due => (care, Effect::Wait),
+    let LogState::Log { durable, end } = observe else {
+        return match task {
+            LogTask::Recovered { due } if now < due => (task, Effect::Wait),
             _ => (LogTask::Recovered { due: now + PAUSE }, Effect::Recover),
         };
     };
@@ -131,8 +131,8 @@ pub fn step(policy: Policy, care: LogTask, look: LogState, now: Duration) -> (Lo
     if durable >= end {
         return (LogTask::Clean, Effect::Watch);
     }
-    match care {
-        LogTask::Dirty { due, .. } if now < due => (care, Effect::Wait),
+    match task {
+        LogTask::Dirty { due, .. } if now < due => (task, Effect::Wait),
         LogTask::Dirty { seen, .. } if policy == Policy::Left && seen != (durable, end) => (
             LogTask::Dirty {
                 due: now + delay,
@@ -166,34 +166,34 @@ mod tests {
     #[test]
     fn flush_ms_counts_from_the_first_append() {
         let policy = Policy::Every(ms(100));
-        let (care, effect) = step(policy, LogTask::Clean, log(0, 0), ms(0));
-        assert_eq!((care, effect), (LogTask::Clean, Effect::Watch));
-        let (care, effect) = step(policy, care, log(0, 1), ms(50));
-        assert_eq!((care.due(), effect), (Some(ms(150)), Effect::Wait));
-        let (care, effect) = step(policy, care, log(0, 9), ms(149));
-        assert_eq!((care.due(), effect), (Some(ms(150)), Effect::Wait));
-        let (care, effect) = step(policy, care, log(0, 12), ms(150));
-        assert_eq!((care, effect), (LogTask::Clean, Effect::Commit(12)));
-        assert_eq!(step(policy, care, log(12, 12), ms(160)).1, Effect::Watch);
+        let (task, effect) = step(policy, LogTask::Clean, log(0, 0), ms(0));
+        assert_eq!((task, effect), (LogTask::Clean, Effect::Watch));
+        let (task, effect) = step(policy, task, log(0, 1), ms(50));
+        assert_eq!((task.due(), effect), (Some(ms(150)), Effect::Wait));
+        let (task, effect) = step(policy, task, log(0, 9), ms(149));
+        assert_eq!((task.due(), effect), (Some(ms(150)), Effect::Wait));
+        let (task, effect) = step(policy, task, log(0, 12), ms(150));
+        assert_eq!((task, effect), (LogTask::Clean, Effect::Commit(12)));
+        assert_eq!(step(policy, task, log(12, 12), ms(160)).1, Effect::Watch);
     }
 
     #[test]
     fn a_living_producer_syncs_for_itself() {
-        let mut care = LogTask::Clean;
+        let mut task = LogTask::Clean;
         for second in 0..10 {
             let moved = log(second, second + 1);
-            let (next, effect) = step(Policy::Left, care, moved, ms(second as u64 * 1000));
+            let (next, effect) = step(Policy::Left, task, moved, ms(second as u64 * 1000));
             assert_eq!(effect, Effect::Wait, "{second}");
-            care = next;
+            task = next;
         }
-        let (_, effect) = step(Policy::Left, care, log(9, 10), ms(10_000));
+        let (_, effect) = step(Policy::Left, task, log(9, 10), ms(10_000));
         assert_eq!(effect, Effect::Commit(10));
     }
 
     #[test]
     fn never_means_never_and_another_boot_is_recovered() {
-        let (care, effect) = step(Policy::Never, LogTask::Clean, log(0, 5), ms(0));
-        assert_eq!((care, effect), (LogTask::Clean, Effect::Rest));
+        let (task, effect) = step(Policy::Never, LogTask::Clean, log(0, 5), ms(0));
+        assert_eq!((task, effect), (LogTask::Clean, Effect::Rest));
         for policy in [Policy::Never, Policy::Left, Policy::Every(ms(1))] {
             assert_eq!(
                 step(policy, LogTask::Clean, LogState::Unfit, ms(0)).1,
@@ -204,33 +204,33 @@ mod tests {
 
     #[test]
     fn a_recovery_that_did_not_help_is_not_repeated_in_a_loop() {
-        let (care, effect) = step(Policy::Left, LogTask::Clean, LogState::Unfit, ms(0));
+        let (task, effect) = step(Policy::Left, LogTask::Clean, LogState::Unfit, ms(0));
         assert_eq!(effect, Effect::Recover);
         assert_eq!(
-            step(Policy::Left, care, LogState::Unfit, ms(1)),
-            (care, Effect::Wait)
+            step(Policy::Left, task, LogState::Unfit, ms(1)),
+            (task, Effect::Wait)
         );
         assert_eq!(
-            step(Policy::Left, care, log(1, 1), ms(1)),
+            step(Policy::Left, task, log(1, 1), ms(1)),
             (LogTask::Clean, Effect::Watch)
         );
         assert_eq!(
-            step(Policy::Left, care, LogState::Unfit, ms(10_000)).1,
+            step(Policy::Left, task, LogState::Unfit, ms(10_000)).1,
             Effect::Recover
         );
     }
 
     #[test]
     fn a_failure_is_not_tried_in_a_loop() {
-        let care = LogTask::failed(ms(0));
-        for look in [log(0, 1), LogState::Unfit, log(1, 1)] {
+        let task = LogTask::failed(ms(0));
+        for observe in [log(0, 1), LogState::Unfit, log(1, 1)] {
             assert_eq!(
-                step(Policy::Left, care, look, ms(9_999)),
-                (care, Effect::Wait)
+                step(Policy::Left, task, observe, ms(9_999)),
+                (task, Effect::Wait)
             );
         }
         assert_eq!(
-            step(Policy::Left, care, LogState::Unfit, ms(10_000)).1,
+            step(Policy::Left, task, LogState::Unfit, ms(10_000)).1,
             Effect::Recover
         );
     }

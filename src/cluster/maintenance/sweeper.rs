@@ -23,7 +23,7 @@ const SWEEP_AFTER_CHANGE: Duration = Duration::from_secs(2);
 pub struct Sweeper {
     ends: Arc<AtomicBool>,
     changes: Option<Sender<()>>,
-    told: Receiver<Notice>,
+    notified: Receiver<Notice>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -35,13 +35,13 @@ impl Sweeper {
     pub fn start(store: &Arc<StoreDir>, broker: BrokerId) -> Result<Self> {
         let ends = Arc::new(AtomicBool::new(false));
         let (changes, changed) = channel();
-        let (tell, told) = channel();
+        let (notify, notified) = channel();
         let work = Work {
             store: Arc::clone(store),
-            leftovers: OrphanCollection::new(store, broker),
+            orphans: OrphanCollection::new(store, broker),
             ends: Arc::clone(&ends),
             changed,
-            tell,
+            notify,
             errors: Vec::new(),
         };
         let thread = std::thread::Builder::new()
@@ -51,7 +51,7 @@ impl Sweeper {
         Ok(Sweeper {
             ends,
             changes: Some(changes),
-            told,
+            notified,
             thread: Some(thread),
         })
     }
@@ -65,8 +65,8 @@ impl Sweeper {
     }
 
     /// What is to be told since this was last asked.
-    pub fn told(&self) -> impl Iterator<Item = Notice> {
-        self.told.try_iter()
+    pub fn notified(&self) -> impl Iterator<Item = Notice> {
+        self.notified.try_iter()
     }
 
     /// Ends soon; waits for nothing.
@@ -88,10 +88,10 @@ impl Drop for Sweeper {
 
 struct Work {
     store: Arc<StoreDir>,
-    leftovers: OrphanCollection,
+    orphans: OrphanCollection,
     ends: Arc<AtomicBool>,
     changed: Receiver<()>,
-    tell: Sender<Notice>,
+    notify: Sender<Notice>,
     /// The errors of the last look: told once.
     errors: Vec<String>,
 }
@@ -127,13 +127,13 @@ impl Work {
     fn sweep(&mut self, topics_changed: bool) -> bool {
         let ends = &self.ends;
         let go_on = || !ends.load(Ordering::Relaxed);
-        let swept = self.leftovers.sweep(topics_changed, &go_on);
-        let looked = swept.is_ok();
+        let swept = self.orphans.sweep(topics_changed, &go_on);
+        let observed = swept.is_ok();
         let errors = match swept {
             Ok(swept) => {
-                if let Some(text) = told_gone(&swept.gone) {
+                if let Some(text) = notified_gone(&swept.gone) {
                     // Nobody listens any more: the daemon is about to end.
-                    let _ = self.tell.send(Notice::Note(text));
+                    let _ = self.notify.send(Notice::Note(text));
                 }
                 swept.errors
             }
@@ -142,15 +142,15 @@ impl Work {
         let texts: Vec<_> = errors.iter().map(Error::to_string).collect();
         for error in errors {
             if !self.errors.contains(&error.to_string()) {
-                let _ = self.tell.send(Notice::Problem(error.at("leftovers")));
+                let _ = self.notify.send(Notice::Problem(error.at("leftovers")));
             }
         }
         self.errors = texts;
-        looked
+        observed
     }
 }
 
-fn told_gone(gone: &[String]) -> Option<String> {
+fn notified_gone(gone: &[String]) -> Option<String> {
     let named = gone.get(..NOTICES_MAX).unwrap_or(gone);
     if named.is_empty() {
         return None;

@@ -37,7 +37,7 @@ impl Heartbeat {
                 ) {
                     counter += 1;
                     // A beat that cannot be written is one that others miss, as they should.
-                    let _ = liveness_lock::beat(&*file, counter);
+                    let _ = liveness_lock::heartbeat(&*file, counter);
                     let before = std::mem::replace(&mut denied, descriptors_denied());
                     left = if denied == before {
                         u32::saturating_sub(left, 1)

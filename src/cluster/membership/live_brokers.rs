@@ -55,7 +55,7 @@ enum Lock {
     Starting,
     Held {
         incarnation: u64,
-        beats: u64,
+        heartbeats: u64,
     },
 }
 
@@ -65,36 +65,43 @@ struct WatchedBroker {
     /// Incarnation and beats.
     seen: Option<(u64, u64)>,
     since: Duration,
-    looked: Duration,
+    observed: Duration,
     hung: bool,
     /// The last incarnation whose lock was seen free.
     ended: Option<u64>,
 }
 
 /// Judges; whether it lives.
-fn judge(watched: WatchedBroker, look: BrokerListing, now: Duration) -> (WatchedBroker, bool) {
+fn classify(
+    watched: WatchedBroker,
+    observe: BrokerListing,
+    now: Duration,
+) -> (WatchedBroker, bool) {
     let gone = |ended| WatchedBroker {
         ended,
-        looked: now,
+        observed: now,
         ..WatchedBroker::default()
     };
-    let (incarnation, beats) = match look.lock {
-        Lock::Free => return (gone(watched.ended.max(Some(look.registered))), false),
+    let (incarnation, heartbeats) = match observe.lock {
+        Lock::Free => return (gone(watched.ended.max(Some(observe.registered))), false),
         Lock::Starting => return (gone(watched.ended), false),
-        Lock::Held { incarnation, beats } => (incarnation, beats),
+        Lock::Held {
+            incarnation,
+            heartbeats,
+        } => (incarnation, heartbeats),
     };
-    if incarnation != look.registered || watched.ended >= Some(incarnation) {
+    if incarnation != observe.registered || watched.ended >= Some(incarnation) {
         return (gone(watched.ended), false);
     }
-    let seen = Some((incarnation, beats));
+    let seen = Some((incarnation, heartbeats));
     let stands = watched.seen == seen;
-    let unbroken = stands && now.saturating_sub(watched.looked) <= BROKER_WATCH_BREAK;
+    let unbroken = stands && now.saturating_sub(watched.observed) <= BROKER_WATCH_BREAK;
     let since = if unbroken { watched.since } else { now };
     let hung = stands && (watched.hung || now.saturating_sub(since) >= BROKER_STOPPED_AFTER);
     let next = WatchedBroker {
         seen,
         since,
-        looked: now,
+        observed: now,
         hung,
         ended: watched.ended,
     };
@@ -145,7 +152,7 @@ impl Membership {
     /// # Errors
     /// [`crate::error::Kind::Io`] if the brokers cannot be listed, or this process has no descriptor
     /// left to look by.
-    pub fn look(&mut self, now: Duration) -> Result<BTreeMap<BrokerId, Member>> {
+    pub fn observe(&mut self, now: Duration) -> Result<BTreeMap<BrokerId, Member>> {
         if self
             .listed
             .is_none_or(|listed| now.saturating_sub(listed) >= LIST_INTERVAL)
@@ -154,10 +161,10 @@ impl Membership {
         }
         let mut members = BTreeMap::new();
         for (id, broker) in &mut self.brokers {
-            let alive = match broker.look(now, self.me == Some(*id)) {
+            let alive = match broker.observe(now, self.me == Some(*id)) {
                 // That says nothing of the broker.
                 Err(e) if e.is_out_of_descriptors() => return Err(e),
-                looked => looked,
+                observed => observed,
             };
             if let Some((file, ..)) = &broker.file {
                 let member = Member {
@@ -284,20 +291,20 @@ impl Broker {
         })
     }
 
-    fn look(&mut self, now: Duration, is_me: bool) -> Result<bool> {
+    fn observe(&mut self, now: Duration, is_me: bool) -> Result<bool> {
         let registered = self.registration()?.incarnation;
-        let lock = match self.lock.look()? {
+        let lock = match self.lock.observe()? {
             LockView::Free => Lock::Free,
             LockView::Held(None) => Lock::Starting,
             LockView::Held(Some(holder)) => Lock::Held {
                 incarnation: holder.incarnation,
-                beats: holder.counter,
+                heartbeats: holder.counter,
             },
         };
         if is_me {
             return Ok(lock != Lock::Free);
         }
-        let (watched, alive) = judge(self.watched, BrokerListing { registered, lock }, now);
+        let (watched, alive) = classify(self.watched, BrokerListing { registered, lock }, now);
         self.watched = watched;
         Ok(alive)
     }

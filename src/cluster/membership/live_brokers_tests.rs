@@ -8,19 +8,22 @@ fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-fn held(incarnation: u64, beats: u64) -> BrokerListing {
+fn held(incarnation: u64, heartbeats: u64) -> BrokerListing {
     BrokerListing {
         registered: incarnation,
-        lock: Lock::Held { incarnation, beats },
+        lock: Lock::Held {
+            incarnation,
+            heartbeats,
+        },
     }
 }
 
 /// Looks in a row; who lived.
-fn run(looks: &[(u64, BrokerListing)]) -> Vec<bool> {
+fn run(observations: &[(u64, BrokerListing)]) -> Vec<bool> {
     let mut watched = WatchedBroker::default();
     let mut lived = Vec::new();
-    for (at, look) in looks {
-        let (next, alive) = judge(watched, *look, ms(*at));
+    for (at, observe) in observations {
+        let (next, alive) = classify(watched, *observe, ms(*at));
         watched = next;
         lived.push(alive);
     }
@@ -29,32 +32,32 @@ fn run(looks: &[(u64, BrokerListing)]) -> Vec<bool> {
 
 #[test]
 fn who_beats_lives_and_who_stands_still_is_hung_until_he_beats() {
-    let looks: Vec<_> = (0..9).map(|n| (n * 500, held(1, n))).collect();
-    assert_eq!(run(&looks), [true; 9]);
-    let looks: Vec<_> = (0..9).map(|n| (n * 500, held(1, n.max(6)))).collect();
+    let observations: Vec<_> = (0..9).map(|n| (n * 500, held(1, n))).collect();
+    assert_eq!(run(&observations), [true; 9]);
+    let observations: Vec<_> = (0..9).map(|n| (n * 500, held(1, n.max(6)))).collect();
     let lived = [true, true, true, true, false, false, false, true, true];
-    assert_eq!(run(&looks), lived);
+    assert_eq!(run(&observations), lived);
 }
 
 #[test]
 fn a_watcher_that_slept_starts_anew_but_the_hung_stay_hung() {
     let still = held(1, 7);
-    let looks = [(0, still), (1000, still), (9000, still), (10_000, still)];
-    assert_eq!(run(&looks), [true; 4]);
-    let looks = [
+    let observations = [(0, still), (1000, still), (9000, still), (10_000, still)];
+    assert_eq!(run(&observations), [true; 4]);
+    let observations = [
         (0, still),
         (1000, still),
         (2000, still),
         (9000, still),
         (9500, held(1, 8)),
     ];
-    assert_eq!(run(&looks), [true, true, false, false, true]);
+    assert_eq!(run(&observations), [true, true, false, false, true]);
 }
 
 #[test]
 fn the_dead_do_not_rise_and_the_next_is_another() {
     let lock = |registered, lock| BrokerListing { registered, lock };
-    let looks = [
+    let observations = [
         (0, held(4, 1)),
         (10, lock(4, Lock::Free)),
         // The next has the lock, with the line of the one before still in it.
@@ -67,7 +70,7 @@ fn the_dead_do_not_rise_and_the_next_is_another() {
         (70, held(6, 0)),
     ];
     let lived = [true, false, false, false, false, true, false, true];
-    assert_eq!(run(&looks), lived);
+    assert_eq!(run(&observations), lived);
 }
 
 #[test]
@@ -92,11 +95,11 @@ fn brokers_come_live_and_go() {
     let store = StoreDir::open_or_create(Arc::new(OsDisk), clock, &path).expect("store");
     let store = Arc::new(store);
     let now = || store.clock().monotonic();
-    let patience = Duration::from_secs(5);
+    let timeout = Duration::from_secs(5);
     let mut watcher = new_watcher(&OsDisk);
     let mut members = Membership::new(&store, None);
     members.watch(&mut *watcher).expect("watch");
-    let seen = members.look(now()).expect("look");
+    let seen = members.observe(now()).expect("look");
     assert!(!seen[&0].alive && seen.len() == 1);
     members.watch(&mut *watcher).expect("watch");
 
@@ -105,14 +108,14 @@ fn brokers_come_live_and_go() {
             log_dir: None,
             rack: Some("r".to_owned()),
         };
-        Registration::start(&store, id, &options, patience).expect("start")
+        Registration::start(&store, id, &options, timeout).expect("start")
     };
     let liveness = crate::store::Liveness::new(&store);
     assert!(!liveness.is_alive(7) && !liveness.controller_lives());
     let (first, seventh) = (start(0), start(7));
-    let wake = watcher.wait(patience, None).expect("wait");
+    let wake = watcher.wait(timeout, None).expect("wait");
     assert!(members.is_about(&wake), "{wake:?}");
-    let seen = members.look(now()).expect("look");
+    let seen = members.observe(now()).expect("look");
     assert_eq!(seen.keys().collect::<Vec<_>>(), [&0, &7]);
     for member in seen.values() {
         assert_eq!((member.alive, member.incarnation), (true, 1));
@@ -120,23 +123,23 @@ fn brokers_come_live_and_go() {
     }
     assert_eq!(seen[&7].log_dir, path.join("brokers/7/logs"));
     assert!(liveness.is_alive(0) && liveness.is_alive(7));
-    assert!(set_drained(&store, 7, true, patience).expect("drain"));
-    assert!(!set_drained(&store, 7, true, patience).expect("drain"));
-    assert!(members.look(now()).expect("look")[&7].drained);
+    assert!(set_drained(&store, 7, true, timeout).expect("drain"));
+    assert!(!set_drained(&store, 7, true, timeout).expect("drain"));
+    assert!(members.observe(now()).expect("look")[&7].drained);
 
     members.watch(&mut *watcher).expect("watch");
     let _ = watcher.wait(Duration::ZERO, None).expect("wait");
-    seventh.end(patience).expect("end");
+    seventh.end(timeout).expect("end");
     let mut settle = Settle::default();
     loop {
-        let wake = watcher.wait(patience, None).expect("wait");
+        let wake = watcher.wait(timeout, None).expect("wait");
         if members.is_about(&wake) {
             break;
         }
         assert_ne!(wake, Wake::Nothing, "its lock was closed");
     }
     settle.wake(now());
-    while members.look(now()).expect("look")[&7].alive {
+    while members.observe(now()).expect("look")[&7].alive {
         assert!(settle.due(now()).is_some(), "the lock is free by now");
     }
     assert!(!liveness.is_alive(7) && liveness.is_alive(0));
@@ -146,7 +149,7 @@ fn brokers_come_live_and_go() {
         seventh.notes(),
         ["broker 7 is no longer drained: it may lead again"]
     );
-    let again = &members.look(now()).expect("look")[&7];
+    let again = &members.observe(now()).expect("look")[&7];
     assert_eq!(
         (again.alive, again.incarnation, again.drained),
         (true, 2, false)

@@ -1,7 +1,7 @@
 //! A broker that is made with its first start.
 //!
 //! 1. Its directory is made whole aside, in one whose name and lock say that it is being made
-//!    (`store::unborn`): with the registration, the log directory, and its life lock held. It is
+//!    (`store::staging`): with the registration, the log directory, and its life lock held. It is
 //!    renamed into place under the store's fenced lock, so that nobody ever sees it without.
 //! 2. A start that is refused, or dies, leaves no broker: what stands aside goes with it, or is
 //!    swept.
@@ -27,7 +27,7 @@ pub(crate) fn start(
     store: &Arc<StoreDir>,
     broker: BrokerId,
     options: &BrokerOptions,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<Option<First>> {
     if broker < 0 {
         let text = format!("{broker} cannot be a broker's id");
@@ -36,9 +36,9 @@ pub(crate) fn start(
     if let Some(path) = &options.log_dir {
         store::check(store, broker, path)?;
     }
-    let unborn = StagingDir::make(&store.brokers_dir()?)?;
+    let staging = StagingDir::make(&store.brokers_dir()?)?;
     let name = broker.to_string();
-    let dir = make_dir(&**unborn.dir(), &name)?;
+    let dir = make_dir(&**staging.dir(), &name)?;
     let Some(lock) = LivenessLock::try_take(&dir, store::BROKER_LOCK)? else {
         let text = format!("{} was taken by another process", dir.path().display());
         return Err(Error::new(Kind::Busy, text).cure("try again"));
@@ -47,7 +47,7 @@ pub(crate) fn start(
         let logs = make_dir(&*dir, store::LOGS_DIR)?;
         store::claim_empty(store, broker, &*logs)?;
     }
-    let guard = FencedLock::acquire_store(store, "make a broker", patience)?;
+    let guard = FencedLock::acquire_store(store, "make a broker", timeout)?;
     if store.has_broker(broker)? {
         return Ok(None);
     }
@@ -68,9 +68,9 @@ pub(crate) fn start(
         ..BrokerFile::new(broker)
     };
     write(&*dir, store::BROKER_FILE, &json_file::encode(&file))?;
-    lock.sign(file.incarnation, process)?;
+    lock.write_holder(file.incarnation, process)?;
     dir.sync().map_err(|e| Error::io("sync", dir.path(), e))?;
-    let from = format!("{}/{}/{name}", store::BROKERS_DIR, unborn.name());
+    let from = format!("{}/{}/{name}", store::BROKERS_DIR, staging.name());
     guard.publish_dir(&from, &layout::broker_dir(broker))?;
     drop(guard);
     let warnings = claimed.map(store::Claimed::keep).unwrap_or_default();

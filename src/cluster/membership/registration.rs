@@ -38,21 +38,21 @@ impl Registration {
         store: &Arc<StoreDir>,
         broker: BrokerId,
         options: &BrokerOptions,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<Self> {
         if !store.has_broker(broker)?
-            && let Some(first) = new_broker::start(store, broker, options, patience)?
+            && let Some(first) = new_broker::start(store, broker, options, timeout)?
         {
             return Registration::of(store, first);
         }
-        Registration::start_again(store, broker, options, patience)
+        Registration::start_again(store, broker, options, timeout)
     }
 
     fn start_again(
         store: &Arc<StoreDir>,
         broker: BrokerId,
         options: &BrokerOptions,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<Self> {
         let dir = store.broker_dir(broker)?;
         let clock = &**store.clock();
@@ -82,7 +82,7 @@ impl Registration {
             }
             None => store::claim_own(store, broker)?,
         };
-        let guard = FencedLock::acquire_store(store, "register a broker", patience)?;
+        let guard = FencedLock::acquire_store(store, "register a broker", timeout)?;
         let mut file: BrokerFile = json_file::read(&*dir, store::BROKER_FILE)?.0;
         file.incarnation = file.incarnation.checked_add(1).ok_or_else(|| {
             Error::new(
@@ -127,7 +127,7 @@ impl Registration {
         guard.replace(&layout::broker_file(broker), &json_file::encode(&file))?;
         drop(guard);
         let warnings = claimed.map(store::Claimed::keep).unwrap_or_default();
-        lock.sign(file.incarnation, process)?;
+        lock.write_holder(file.incarnation, process)?;
         Registration::of(
             store,
             First {
@@ -185,8 +185,8 @@ impl Registration {
     }
 
     /// Marks the broker as stopped and lets it go.
-    pub fn end(mut self, patience: Duration) -> Result<()> {
-        let guard = FencedLock::acquire_store(&self.store, "leave as a broker", patience)?;
+    pub fn end(mut self, timeout: Duration) -> Result<()> {
+        let guard = FencedLock::acquire_store(&self.store, "leave as a broker", timeout)?;
         // Others change it, too.
         self.file = self.store.broker_file(self.file.broker_id)?;
         self.file.pid = None;
@@ -210,9 +210,9 @@ pub fn set_drained(
     store: &StoreDir,
     broker: BrokerId,
     drained: bool,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<bool> {
-    let guard = FencedLock::acquire_store(store, "drain a broker", patience)?;
+    let guard = FencedLock::acquire_store(store, "drain a broker", timeout)?;
     let file = store.broker_file(broker)?;
     if file.drained == drained {
         return Ok(false);

@@ -30,7 +30,7 @@ const NAMED_MAX: usize = 5;
 pub fn unregister(
     store: &Arc<StoreDir>,
     broker: BrokerId,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<Option<PathBuf>> {
     let refuse = |text: String, cure: String| {
         let text = format!("broker {broker} {text}");
@@ -55,7 +55,7 @@ pub fn unregister(
     // found below.
     let _ = OrphanCollection::new(store, broker).sweep(true, &|| true);
     refuse_needed(store, broker)?;
-    let guard = FencedLock::acquire_store(store, "unregister a broker", patience)?;
+    let guard = FencedLock::acquire_store(store, "unregister a broker", timeout)?;
     let place = refuse_needed(store, broker)?;
     let file = store.broker_file(broker)?;
     let elsewhere = file.log_dir.is_some();

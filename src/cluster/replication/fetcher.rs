@@ -35,7 +35,7 @@ const UNWATCHED: Duration = Duration::from_millis(200);
 /// The longest sleep.
 const REST: Duration = Duration::from_secs(3600);
 /// How long the store's lock is waited for.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// Between two looks for replicas that vanished; after a change in the log directory, which seldom
 /// comes alone; and the part of the time, as a divisor, that the looks may take. Every second of them
 /// looks at the epoch checkpoints and the logs' ends too, which costs three times as much.
@@ -57,7 +57,7 @@ enum Order {
 #[derive(Debug)]
 pub struct Fetchers {
     threads: Vec<Thread>,
-    told: Receiver<Notice>,
+    notified: Receiver<Notice>,
 }
 
 #[derive(Debug)]
@@ -73,7 +73,7 @@ impl Fetchers {
     /// # Errors
     /// [`Kind::Io`] if the system gives no thread or pipe.
     pub fn start(store: &Arc<StoreDir>, broker: BrokerId) -> Result<Self> {
-        let (tell, told) = channel();
+        let (notify, notified) = channel();
         let start = |_| -> Result<Thread> {
             let (orders, incoming) = channel();
             let error = |e| Error::io("make a pipe for", "fetchers", e);
@@ -84,14 +84,14 @@ impl Fetchers {
                 broker,
                 orders: incoming,
                 ring,
-                tell: tell.clone(),
+                notify: notify.clone(),
                 watcher: new_watcher(&**store.disk()),
                 logs_watch: None,
                 patrol_due: Duration::ZERO,
                 ends_due: Duration::ZERO,
-                told: None,
+                notified: None,
                 buf: Vec::new(),
-                lanes: Vec::new(),
+                fetches: Vec::new(),
                 schedule: Schedule::default(),
             };
             let handle = std::thread::Builder::new()
@@ -105,7 +105,7 @@ impl Fetchers {
             })
         };
         let threads = (0..THREADS).map(start).collect::<Result<_>>()?;
-        Ok(Fetchers { threads, told })
+        Ok(Fetchers { threads, notified })
     }
 
     /// Follows just these from now on; `changed` is what topic files say otherwise.
@@ -124,8 +124,8 @@ impl Fetchers {
     }
 
     /// What is to be told since this was last asked.
-    pub fn told(&self) -> impl Iterator<Item = Notice> {
-        self.told.try_iter()
+    pub fn notified(&self) -> impl Iterator<Item = Notice> {
+        self.notified.try_iter()
     }
 }
 
@@ -166,18 +166,18 @@ struct Work {
     orders: Receiver<Order>,
     /// Readable once there are orders.
     ring: UnixStream,
-    tell: Sender<Notice>,
+    notify: Sender<Notice>,
     watcher: Box<dyn Watcher>,
     /// The broker's log directory: a replica that vanishes shows there.
     logs_watch: Option<WatchId>,
     patrol_due: Duration,
     ends_due: Duration,
     /// Why it could not wait: told once.
-    told: Option<String>,
+    notified: Option<String>,
     /// What the lanes fetch into, one after the other.
     buf: Vec<u8>,
-    lanes: Vec<PartitionFetch>,
-    /// By places in `lanes`.
+    fetches: Vec<PartitionFetch>,
+    /// By places in `fetches`.
     schedule: Schedule<usize>,
 }
 
@@ -185,7 +185,7 @@ impl Work {
     fn run(mut self) {
         loop {
             let now = self.store.clock().monotonic();
-            let patrol = (!self.lanes.is_empty()).then_some(self.patrol_due);
+            let patrol = (!self.fetches.is_empty()).then_some(self.patrol_due);
             let due = self.schedule.due().into_iter().chain(patrol).min();
             let rest = due.map_or(REST, |due| due.saturating_sub(now));
             let wake = match self.watcher.wait(rest, Some(self.ring.as_fd())) {
@@ -207,9 +207,9 @@ impl Work {
     fn cannot_wait(&mut self, e: std::io::Error) {
         let e = Error::io("wait for changes in", self.store.path(), e);
         let text = e.to_string();
-        if self.told.as_ref() != Some(&text) {
-            self.told = Some(text);
-            let _ = self.tell.send(Notice::Problem(e.at("followers")));
+        if self.notified.as_ref() != Some(&text) {
+            self.notified = Some(text);
+            let _ = self.notify.send(Notice::Problem(e.at("followers")));
         }
         self.store.clock().sleep(UNWATCHED);
     }
@@ -229,31 +229,31 @@ impl Work {
 
     fn follow(&mut self, mut share: Followed, changed: &Changes) {
         let watcher = &mut *self.watcher;
-        self.lanes.retain_mut(|lane| {
-            let stays = share.get(&lane.tp) == Some(&lane.uuid);
+        self.fetches.retain_mut(|fetch| {
+            let stays = share.get(&fetch.tp) == Some(&fetch.uuid);
             if stays {
-                share.remove(&lane.tp);
-                let of_topic = changed.get(lane.topic());
-                lane.fresh |= of_topic.is_some_and(|it| it.concerns(lane.tp.partition));
+                share.remove(&fetch.tp);
+                let of_topic = changed.get(fetch.topic());
+                fetch.fresh |= of_topic.is_some_and(|it| it.concerns(fetch.tp.partition));
             } else {
-                lane.end(watcher);
+                fetch.end(watcher);
             }
             stays
         });
         let new = share
             .into_iter()
             .map(|(tp, uuid)| PartitionFetch::new(tp, uuid));
-        self.lanes.extend(new);
+        self.fetches.extend(new);
         if self.logs_watch.is_none()
-            && !self.lanes.is_empty()
+            && !self.fetches.is_empty()
             && let Ok(logs) = self.store.logs_dir(self.broker)
         {
             // Without it a replica that vanished is found at the next fetch.
             self.logs_watch = self.watcher.add_dir(&*logs, ".").ok();
         }
         self.schedule = Schedule::default();
-        for (at, lane) in self.lanes.iter().enumerate() {
-            self.schedule.set(at, lane.when(), lane.watch());
+        for (at, fetch) in self.fetches.iter().enumerate() {
+            self.schedule.set(at, fetch.when(), fetch.watch());
         }
     }
 
@@ -271,8 +271,8 @@ impl Work {
             if with_ends {
                 self.ends_due = now + PATROL_OF_ENDS;
             }
-            for (at, lane) in self.lanes.iter_mut().enumerate() {
-                if !lane.is_whole(with_ends) {
+            for (at, fetch) in self.fetches.iter_mut().enumerate() {
+                if !fetch.is_whole(with_ends) {
                     self.schedule.now(at);
                 }
             }
@@ -283,28 +283,28 @@ impl Work {
     }
 
     fn turns(&mut self) {
-        let mut wishes: BTreeMap<TopicName, Vec<(usize, IsrChange)>> = BTreeMap::new();
+        let mut changes: BTreeMap<TopicName, Vec<(usize, IsrChange)>> = BTreeMap::new();
         for at in self.schedule.take() {
-            let Some(lane) = self.lanes.get_mut(at) else {
+            let Some(fetch) = self.fetches.get_mut(at) else {
                 continue;
             };
-            let sender = &self.tell;
-            let wish = lane.turn(&mut Turn {
+            let sender = &self.notify;
+            let change = fetch.turn(&mut Turn {
                 store: &self.store,
                 broker: self.broker,
                 watcher: &mut *self.watcher,
                 buf: &mut self.buf,
-                tell: &mut |told| {
+                notify: &mut |notified| {
                     // Nobody listens any more: the daemon is about to end.
-                    let _ = sender.send(told);
+                    let _ = sender.send(notified);
                 },
             });
-            self.schedule.set(at, lane.when(), lane.watch());
-            if let Some(wish) = wish {
-                wishes
-                    .entry(lane.topic().clone())
+            self.schedule.set(at, fetch.when(), fetch.watch());
+            if let Some(change) = change {
+                changes
+                    .entry(fetch.topic().clone())
                     .or_default()
-                    .push((at, wish));
+                    .push((at, change));
             }
         }
         if self.buf.capacity() > 2 * FETCH_BYTES {
@@ -312,76 +312,75 @@ impl Work {
             self.buf = Vec::new();
         }
         for (tp, cut) in self.store.take_cuts() {
-            let _ = self.tell.send(Notice::Note(format!("{tp}: {cut}")));
+            let _ = self.notify.send(Notice::Note(format!("{tp}: {cut}")));
         }
         for note in self.store.take_notes() {
-            let _ = self.tell.send(Notice::Note(note));
+            let _ = self.notify.send(Notice::Note(note));
         }
-        if !wishes.is_empty() {
-            self.make_anew(&mut wishes);
-            self.fulfil(&wishes);
+        if !changes.is_empty() {
+            self.replace_all(&mut changes);
+            self.fulfil(&changes);
         }
     }
 
     /// Makes replicas anew, together, as far as descriptors go.
-    fn make_anew(&mut self, wishes: &mut BTreeMap<TopicName, Vec<(usize, IsrChange)>>) {
-        let lanes = &self.lanes;
+    fn replace_all(&mut self, changes: &mut BTreeMap<TopicName, Vec<(usize, IsrChange)>>) {
+        let fetches = &self.fetches;
         let mut lost = Vec::new();
-        for (at, _) in wishes
-            .values_mut()
-            .flat_map(|of_topic| of_topic.extract_if(.., |(_, wish)| *wish == IsrChange::Anew))
-        {
-            if let Some(lane) = lanes.get(at) {
-                lost.push((at, (lane.tp.clone(), lane.uuid)));
+        for (at, _) in changes.values_mut().flat_map(|of_topic| {
+            of_topic.extract_if(.., |(_, change)| *change == IsrChange::Replace)
+        }) {
+            if let Some(fetch) = fetches.get(at) {
+                lost.push((at, (fetch.tp.clone(), fetch.uuid)));
             }
         }
-        let mut anew = Vec::new();
-        for lost in lost.chunks(anew_max()) {
+        let mut replaced = Vec::new();
+        for lost in lost.chunks(replaced_max()) {
             let replicas: Vec<_> = lost.iter().map(|(_, replica)| replica.clone()).collect();
-            let made = replace_replicas(&self.store, self.broker, &replicas, PATIENCE);
+            let made = replace_replicas(&self.store, self.broker, &replicas, TIMEOUT);
             let outcomes = match made {
                 Ok(outcomes) => outcomes,
                 Err(e) => lost.iter().map(|_| Err(e.copy())).collect(),
             };
             let now = self.store.clock().monotonic();
             for ((at, (tp, _)), outcome) in lost.iter().zip(outcomes) {
-                let Some(lane) = self.lanes.get_mut(*at) else {
+                let Some(fetch) = self.fetches.get_mut(*at) else {
                     continue;
                 };
-                let sender = &self.tell;
-                let (made, wish) = lane.made_anew(outcome, now, &mut |told| {
-                    let _ = sender.send(told);
+                let sender = &self.notify;
+                let (made, change) = fetch.recreated(outcome, now, &mut |notified| {
+                    let _ = sender.send(notified);
                 });
-                self.schedule.set(*at, lane.when(), lane.watch());
+                self.schedule.set(*at, fetch.when(), fetch.watch());
                 if made {
-                    anew.push(tp.clone());
+                    replaced.push(tp.clone());
                 }
-                if let Some(wish) = wish {
-                    wishes
+                if let Some(change) = change {
+                    changes
                         .entry(tp.topic.clone())
                         .or_default()
-                        .push((*at, wish));
+                        .push((*at, change));
                 }
             }
         }
-        wishes.retain(|_, of_topic| !of_topic.is_empty());
-        if !anew.is_empty() {
-            let _ = self.tell.send(Notice::Note(told_anew(&anew)));
+        changes.retain(|_, of_topic| !of_topic.is_empty());
+        if !replaced.is_empty() {
+            let _ = self.notify.send(Notice::Note(replaced_note(&replaced)));
         }
     }
 
     /// Writes what the lanes want of their topic files.
-    fn fulfil(&mut self, wishes: &BTreeMap<TopicName, Vec<(usize, IsrChange)>>) {
-        let (broker, lanes) = (self.broker, &self.lanes);
-        let names: Vec<TopicName> = wishes.keys().cloned().collect();
-        let written = FencedLock::acquire_store(&self.store, "change in-sync sets", PATIENCE)
+    fn fulfil(&mut self, changes: &BTreeMap<TopicName, Vec<(usize, IsrChange)>>) {
+        let (broker, fetches) = (self.broker, &self.fetches);
+        let names: Vec<TopicName> = changes.keys().cloned().collect();
+        let written = FencedLock::acquire_store(&self.store, "change in-sync sets", TIMEOUT)
             .and_then(|guard| {
                 topic_file::update_each(&self.store, &guard, &names, |meta| {
-                    let of_topic = wishes.get(&meta.name).map_or(&[][..], Vec::as_slice);
+                    let of_topic = changes.get(&meta.name).map_or(&[][..], Vec::as_slice);
                     let mut changed = false;
-                    for (at, wish) in of_topic {
-                        if let Some(lane) = lanes.get(*at) {
-                            changed |= fulfil_one(meta, lane, broker, wish);
+                    for (at, change) in of_topic {
+                        if let Some(fetch) = fetches.get(*at) {
+                            changed |= fulfil_one(meta, fetch, broker, change);
                         }
                     }
                     Ok(changed)
@@ -391,14 +390,14 @@ impl Work {
         if let Err(e) = &written
             && !matches!(e.kind(), Kind::Busy | Kind::Fenced)
         {
-            let _ = self.tell.send(Notice::Problem(e.copy()));
+            let _ = self.notify.send(Notice::Problem(e.copy()));
         }
         // Those that came too late look again.
         let now = self.store.clock().monotonic();
-        for (at, _) in wishes.values().flatten() {
-            if let Some(lane) = self.lanes.get_mut(*at) {
-                lane.later(now);
-                self.schedule.set(*at, lane.when(), lane.watch());
+        for (at, _) in changes.values().flatten() {
+            if let Some(fetch) = self.fetches.get_mut(*at) {
+                fetch.later(now);
+                self.schedule.set(*at, fetch.when(), fetch.watch());
             }
         }
     }
@@ -406,13 +405,13 @@ impl Work {
 
 /// How many replicas are made anew together: each takes two descriptors meanwhile, and other threads
 /// are at it, too.
-fn anew_max() -> usize {
+fn replaced_max() -> usize {
     (descriptors_max() / 32).clamp(8, 1024)
 }
 
-fn told_anew(anew: &[TopicPartition]) -> String {
-    let names = TopicPartition::first_of(anew, NOTICES_MAX);
-    match anew.len() {
+fn replaced_note(replaced: &[TopicPartition]) -> String {
+    let names = TopicPartition::first_of(replaced, NOTICES_MAX);
+    match replaced.len() {
         1 => format!("{names}: recreated the replica; it fills from the leader"),
         _ => format!("{names}: recreated the replicas; they fill from the leaders"),
     }
@@ -421,19 +420,19 @@ fn told_anew(anew: &[TopicPartition]) -> String {
 /// Changes the topic file as a lane wants it, where it still says what the lane went by.
 fn fulfil_one(
     meta: &mut TopicMeta,
-    lane: &PartitionFetch,
+    fetch: &PartitionFetch,
     broker: BrokerId,
-    wish: &IsrChange,
+    change: &IsrChange,
 ) -> bool {
     let version = meta.version;
-    let partition = usize::try_from(lane.tp.partition)
+    let partition = usize::try_from(fetch.tp.partition)
         .ok()
         .and_then(|at| meta.partitions.get_mut(at))
-        .filter(|p| p.uuid_of(broker) == Some(lane.uuid) && p.leader != broker);
+        .filter(|p| p.uuid_of(broker) == Some(fetch.uuid) && p.leader != broker);
     let Some(partition) = partition else {
         return false;
     };
-    match wish {
+    match change {
         IsrChange::Join(as_of) if *as_of == version && !partition.is_in_sync(broker) => {
             partition.isr.push(broker);
             sort_as_replicas(partition);

@@ -17,7 +17,7 @@ use crate::types::{BrokerId, TopicName, TopicPartition, Uuid};
 pub(crate) const FETCH_BYTES: usize = 1 << 20;
 const TURN_BYTES: usize = 8 << 20;
 /// How long a lock is waited for: others wait meanwhile.
-const PATIENCE: Duration = Duration::from_millis(100);
+const TIMEOUT: Duration = Duration::from_millis(100);
 /// Between two looks at a leader that is not there yet.
 const WAIT_MIN: Duration = Duration::from_millis(2);
 const WAIT_MAX: Duration = Duration::from_millis(500);
@@ -48,7 +48,7 @@ pub(crate) struct PartitionFetch {
     /// The append lock of its replica, which another process has: the page's sequence number and the
     /// holder's sign of life.
     kept: Option<(WriteProbe, Stillness<(Option<u64>, u64)>)>,
-    told: NotifyOnce,
+    notified: NotifyOnce,
 }
 
 /// When this replica may ask again to be in sync. A controller may take it for dead, because its
@@ -87,7 +87,7 @@ pub(crate) enum IsrChange {
     /// Be listed no more.
     Leave,
     /// Be made anew.
-    Anew,
+    Replace,
 }
 
 /// What a turn needs.
@@ -97,7 +97,7 @@ pub(crate) struct Turn<'a> {
     pub watcher: &'a mut dyn Watcher,
     /// For what is fetched.
     pub buf: &'a mut Vec<u8>,
-    pub tell: &'a mut dyn FnMut(Notice),
+    pub notify: &'a mut dyn FnMut(Notice),
 }
 
 impl PartitionFetch {
@@ -113,7 +113,7 @@ impl PartitionFetch {
             wait: WAIT_MIN,
             joins: Joins::default(),
             kept: None,
-            told: NotifyOnce::default(),
+            notified: NotifyOnce::default(),
         }
     }
 
@@ -152,12 +152,12 @@ impl PartitionFetch {
         let turned = self.try_turn(turn);
         let now = turn.store.clock().monotonic();
         match turned {
-            Ok(wish) => {
+            Ok(change) => {
                 if let Some(e) = self.follower.as_mut().and_then(Follower::take_leader_error) {
-                    self.problem(e, turn.tell);
+                    self.problem(e, turn.notify);
                     self.later(now);
                 }
-                wish
+                change
             }
             Err(e) => self.failed(e, now, turn),
         }
@@ -169,7 +169,7 @@ impl PartitionFetch {
             let (store, tp, broker) = (turn.store, &self.tp, turn.broker);
             let follower = match &mut self.follower {
                 Some(follower) => follower,
-                none => none.insert(Follower::open(store, tp, broker, PATIENCE)?),
+                none => none.insert(Follower::open(store, tp, broker, TIMEOUT)?),
             };
             let rate = throttle(follower, tp, broker);
             // Not much more than a second's worth at a time.
@@ -199,7 +199,7 @@ impl PartitionFetch {
                         // It may have changed before it was watched.
                         continue;
                     }
-                    self.told = NotifyOnce::default();
+                    self.notified = NotifyOnce::default();
                     let Some(follower) = &mut self.follower else {
                         return Ok(None);
                     };
@@ -258,43 +258,43 @@ impl PartitionFetch {
     }
 
     fn failed(&mut self, error: Error, now: Duration, turn: &mut Turn<'_>) -> Option<IsrChange> {
-        let mut wish = None;
+        let mut change = None;
         match error.kind() {
             // The topic is gone, or somebody has a lock for a moment.
             Kind::UnknownTopic => {}
             Kind::Busy => {
                 if self.is_kept_by_one_that_stands_still(now) {
-                    wish = Some(IsrChange::Anew);
+                    change = Some(IsrChange::Replace);
                 }
                 self.due = Some(now + BUSY_PAUSE);
             }
             Kind::DiskFull => {
-                wish = Some(IsrChange::Leave);
+                change = Some(IsrChange::Leave);
                 self.due = Some(now + PAUSE);
-                self.problem(error, turn.tell);
+                self.problem(error, turn.notify);
             }
             Kind::Fenced | Kind::Offline | Kind::Damaged => {
-                wish = Some(IsrChange::Anew);
-                self.problem(error, turn.tell);
+                change = Some(IsrChange::Replace);
+                self.problem(error, turn.notify);
             }
             _ => {
                 self.due = Some(now + PAUSE);
-                self.problem(error, turn.tell);
+                self.problem(error, turn.notify);
             }
         }
-        if wish == Some(IsrChange::Anew) {
+        if change == Some(IsrChange::Replace) {
             self.follower = None;
             self.kept = None;
         }
-        wish
+        change
     }
 
     /// What became of the wish to be made anew: whether it was. If it was not, what it wishes then.
-    pub fn made_anew(
+    pub fn recreated(
         &mut self,
         outcome: Result<()>,
         now: Duration,
-        tell: &mut dyn FnMut(Notice),
+        notify: &mut dyn FnMut(Notice),
     ) -> (bool, Option<IsrChange>) {
         match outcome {
             Ok(()) => (true, None),
@@ -305,7 +305,7 @@ impl PartitionFetch {
             }
             Err(e) => {
                 self.due = Some(now + PAUSE);
-                self.problem(e, tell);
+                self.problem(e, notify);
                 // Nobody is to wait for it.
                 (false, Some(IsrChange::Leave))
             }
@@ -351,18 +351,18 @@ impl PartitionFetch {
         let sequence = replica.read_page().ok().flatten().map(|page| page.sequence);
         let begin = || (WriteProbe::default(), Stillness::begin((sequence, 0), now));
         let (served, still) = self.kept.get_or_insert_with(begin);
-        let seen = (sequence, replica.holders_sign(served));
-        still.look(seen, now) >= LOCK_STOPPED_AFTER
+        let seen = (sequence, replica.holders_reading(served));
+        still.observe(seen, now) >= LOCK_STOPPED_AFTER
     }
 
     /// Tells an error, once.
-    fn problem(&mut self, error: Error, tell: &mut dyn FnMut(Notice)) {
+    fn problem(&mut self, error: Error, notify: &mut dyn FnMut(Notice)) {
         if matches!(error.kind(), Kind::UnknownTopic | Kind::Fenced | Kind::Busy) {
             return;
         }
         let place = self.tp.to_string();
-        if self.told.is_news(&place, &error) {
-            tell(Notice::Problem(error.at(place)));
+        if self.notified.is_change(&place, &error) {
+            notify(Notice::Problem(error.at(place)));
         }
     }
 }

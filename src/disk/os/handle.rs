@@ -258,11 +258,11 @@ impl Cache {
     fn close(&self, count: usize) -> usize {
         let mut queue = self.queue();
         // At the second look nothing was used since the first.
-        let mut looks = queue.len() * 2;
+        let mut observations = queue.len() * 2;
         let mut closed = 0;
         let mut dropped = Vec::new();
-        while closed < count && looks > 0 {
-            looks -= 1;
+        while closed < count && observations > 0 {
+            observations -= 1;
             let Some(weak) = queue.pop_front() else {
                 break;
             };
@@ -492,7 +492,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_read_is_told_from_its_successors_though_it_is_closed() {
+    fn what_was_read_is_notified_from_its_successors_though_it_is_closed() {
         let at = tempfile::tempdir().expect("tempdir");
         let dir = OsDisk.open_dir(at.path()).expect("open");
         dir.open("topic", Open::CreateNew).expect("made");

@@ -17,14 +17,14 @@ pub(super) fn identity(dir: BorrowedFd<'_>, name: &str) -> io::Result<Identity> 
     let Ok(found) = statx(dir, name, flags, StatxFlags::INO | StatxFlags::BTIME) else {
         return without_birth(dir, name);
     };
-    let told = |what: StatxFlags| found.stx_mask & what.bits() != 0;
+    let notified = |what: StatxFlags| found.stx_mask & what.bits() != 0;
     let born = (found.stx_btime.tv_sec, found.stx_btime.tv_nsec);
     Ok(Identity {
         id: FileId {
             device: makedev(found.stx_dev_major, found.stx_dev_minor),
             inode: found.stx_ino,
         },
-        born: told(StatxFlags::BTIME).then_some(born),
+        born: notified(StatxFlags::BTIME).then_some(born),
     })
 }
 
@@ -158,10 +158,10 @@ pub(super) fn boot_id() -> io::Result<[u8; 16]> {
 /// The kernel's random id of this boot. Only `sysctl` reads it without a foreign call.
 #[cfg(target_vendor = "apple")]
 pub(super) fn boot_id() -> io::Result<[u8; 16]> {
-    let told = std::process::Command::new("/usr/sbin/sysctl")
+    let notified = std::process::Command::new("/usr/sbin/sysctl")
         .args(["-n", "kern.bootsessionuuid"])
         .output()?;
-    parse_uuid(&String::from_utf8_lossy(&told.stdout))
+    parse_uuid(&String::from_utf8_lossy(&notified.stdout))
 }
 
 /// An id that stayed the same over a boot would lose what was not synced without a word, so
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn network_file_systems_are_told_by_number() {
+    fn network_file_systems_are_notified_by_number() {
         assert_eq!(by_magic(0x6969), FileSystem::Network("nfs"));
         assert_eq!(by_magic(0xFF534D42), FileSystem::Network("cifs"));
         for local in [0xEF53, 0x58465342, 0x9123683E, 0x01021994, 0x65735546] {

@@ -267,8 +267,8 @@ impl Watcher for OwnPart {
     fn wait(&mut self, timeout: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Wake> {
         // What came while this one did not sleep.
         let mut state = self.shared.lock();
-        if let Some(told) = state.take(self.id) {
-            return Ok(told);
+        if let Some(notified) = state.take(self.id) {
+            return Ok(notified);
         }
         let is_blind = state.is_blind();
         drop(state);
@@ -282,8 +282,8 @@ impl Watcher for OwnPart {
             let left = timeout.saturating_sub(started.elapsed());
             let ready = self.wait_once(left, wake);
             let mut state = self.shared.lock();
-            let told = state.take(self.id);
-            if told.is_none() && matches!(ready, Ok(Ready::Watched)) && !left.is_zero() {
+            let notified = state.take(self.id);
+            if notified.is_none() && matches!(ready, Ok(Ready::Watched)) && !left.is_zero() {
                 // It was another's, or nobody sleeps on the kernel's descriptor.
                 continue;
             }
@@ -295,7 +295,7 @@ impl Watcher for OwnPart {
             } else {
                 Wake::Nothing
             };
-            return Ok(told.unwrap_or(nothing));
+            return Ok(notified.unwrap_or(nothing));
         }
     }
 }
@@ -344,7 +344,7 @@ mod tests {
         let shared = SharedWatcher::default();
         let before = descriptors();
         let names: Vec<String> = (0..40).map(|n| format!("f{n}")).collect();
-        let (tell, told) = channel();
+        let (notify, notified) = channel();
         let waiters: Vec<_> = names
             .iter()
             .enumerate()
@@ -352,12 +352,12 @@ mod tests {
                 let file = dir.open(name, Open::Create).expect("a file");
                 let mut part = shared.part(&OsDisk).expect("a part");
                 let id = part.add_file(&*dir, name).expect("watched");
-                let tell = tell.clone();
+                let notify = notify.clone();
                 let thread = std::thread::spawn(move || {
                     for _ in 0..20 {
-                        let told = part.wait(LONG, None).expect("waited");
-                        assert_eq!(told, Wake::Changed(vec![id]));
-                        tell.send(at).expect("heard");
+                        let notified = part.wait(LONG, None).expect("waited");
+                        assert_eq!(notified, Wake::Changed(vec![id]));
+                        notify.send(at).expect("heard");
                     }
                 });
                 (file, thread)
@@ -370,7 +370,7 @@ mod tests {
             for at in 0..waiters.len() {
                 let at = (at * 7 + round as usize) % waiters.len();
                 waiters[at].0.write_at(b"x", round).expect("written");
-                assert_eq!(told.recv_timeout(LONG).expect("told"), at);
+                assert_eq!(notified.recv_timeout(LONG).expect("told"), at);
             }
         }
         for (_, thread) in waiters {
@@ -391,8 +391,8 @@ mod tests {
         file.write_at(b"x", 0).expect("written");
         let short = Duration::from_millis(20);
         assert_eq!(other.wait(short, None).expect("waited"), Wake::Nothing);
-        let told = busy.wait(LONG, None).expect("waited");
-        assert_eq!(told, Wake::Changed(vec![id]));
+        let notified = busy.wait(LONG, None).expect("waited");
+        assert_eq!(notified, Wake::Changed(vec![id]));
         drop(busy);
         assert_eq!(shared.lock().owners.len(), 0);
     }
@@ -420,8 +420,8 @@ mod tests {
             let ready = busy.wait_once(LONG, None).expect("waited");
             assert!(matches!(ready, Ready::Watched) && started.elapsed() < LONG);
             shared.lock().sleeper = None;
-            let told = shared.lock().take(busy.id);
-            assert_eq!(told, Some(Wake::Changed(vec![id])));
+            let notified = shared.lock().take(busy.id);
+            assert_eq!(notified, Some(Wake::Changed(vec![id])));
         }
     }
 }

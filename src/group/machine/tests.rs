@@ -22,7 +22,7 @@ enum Op {
     Grow(u8, PartitionId),
     Drop(u8),
     /// Dropped and made anew, with another id.
-    MakeAnew(u8, PartitionId),
+    Replace(u8, PartitionId),
     Want(usize, u8),
     Assign,
     /// Of what it must give up, the bits of the mask.
@@ -43,7 +43,7 @@ fn op() -> impl Strategy<Value = Op> {
         6 => (masks.clone(), instance, assignor).prop_map(|(m, i, a)| Op::Join(m, i, a)),
         2 => (topic.clone(), count.clone()).prop_map(|(t, n)| Op::Grow(t, n)),
         1 => topic.clone().prop_map(Op::Drop),
-        1 => (topic, count).prop_map(|(t, n)| Op::MakeAnew(t, n)),
+        1 => (topic, count).prop_map(|(t, n)| Op::Replace(t, n)),
         1 => (any::<usize>(), masks).prop_map(|(at, m)| Op::Want(at, m)),
         4 => Just(Op::Assign),
         8 => (any::<usize>(), any::<u16>()).prop_map(|(at, m)| Op::Release(at, m)),
@@ -171,7 +171,7 @@ impl Run {
                 topics.remove(&name(*topic));
                 self.topics_event(topics)
             }
-            Op::MakeAnew(topic, partitions) => {
+            Op::Replace(topic, partitions) => {
                 let topic_id = self.fresh_id();
                 let new = TopicState {
                     topic_id,
@@ -291,18 +291,18 @@ impl Run {
             );
         }
         // The effects are what changed, and all of it.
-        let mut told = owned(before);
+        let mut notified = owned(before);
         for effect in effects {
             match effect {
                 Effect::Freed(id, partitions) => {
                     for tp in partitions {
-                        assert_eq!(told.remove(tp), Some(*id), "{tp} freed");
+                        assert_eq!(notified.remove(tp), Some(*id), "{tp} freed");
                     }
                 }
                 Effect::Granted(id, partitions) => {
                     assert!(!partitions.is_empty() || replaced.is_some());
                     for tp in partitions {
-                        assert_eq!(told.insert(tp.clone(), *id), None, "{tp} granted");
+                        assert_eq!(notified.insert(tp.clone(), *id), None, "{tp} granted");
                     }
                     let member = &now.members[id];
                     let ready = member.epoch == now.assignment_epoch
@@ -316,7 +316,7 @@ impl Run {
                 Effect::Settings => assert_ne!(before.assignor, now.assignor),
             }
         }
-        assert_eq!(told, owned(now));
+        assert_eq!(notified, owned(now));
     }
 
     /// Everybody gives up what it must; nothing else happens any more.

@@ -11,7 +11,7 @@ use crate::error::{Error, Kind, Result};
 use crate::group::group_file::GroupFile;
 use crate::group::held::GroupGuard;
 use crate::group::machine::{self, Event};
-use crate::group::member_file::{self, MemberFile, Sign};
+use crate::group::member_file::{self, HeartbeatReading, MemberFile};
 use crate::group::state::{GroupState, MemberState, TopicState, Topics};
 use crate::group::subscription::{Matcher, Subscription};
 use crate::store::topics::topic_file;
@@ -46,7 +46,7 @@ pub(super) fn enter(
         if !same && !is_small {
             continue;
         }
-        let is_dead = member_file::probe(&*dir, *id)? == Sign::Dead;
+        let is_dead = member_file::probe(&*dir, *id)? == HeartbeatReading::Dead;
         match (same, is_dead) {
             (true, true) => replaces = Some(*id),
             (true, false) => return Err(instance_lives(held, member)),
@@ -68,7 +68,7 @@ pub(super) fn enter(
         .filter(|name| matcher.matches(name))
         .cloned()
         .collect();
-    if is_news(&state, &topics, &wanted) {
+    if is_change(&state, &topics, &wanted) {
         events.push(Event::Topics { topics, wanted });
     }
     let process = Process::current(&**store.clock());
@@ -203,7 +203,7 @@ pub(super) fn see_topics(
     })
 }
 
-pub(super) fn is_news(
+pub(super) fn is_change(
     state: &GroupState,
     topics: &Topics,
     wanted: &[(Uuid, BTreeSet<TopicName>)],

@@ -24,5 +24,5 @@ pub struct JoinOptions {
     /// that there are now.
     pub began_with: Option<BTreeSet<Uuid>>,
     /// Bounds each wait for the group's lock.
-    pub patience: Duration,
+    pub lock_timeout: Duration,
 }

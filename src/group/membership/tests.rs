@@ -38,7 +38,7 @@ fn at(member: &Membership, place: &Place, partition: PartitionId) -> Option<i64>
 }
 
 /// Looks, after the pause that is due.
-fn look(member: &mut Membership) -> Result<bool> {
+fn observe(member: &mut Membership) -> Result<bool> {
     while let Some(pause) = member.refresh_due()?
         && !pause.is_zero()
     {
@@ -51,7 +51,7 @@ fn look(member: &mut Membership) -> Result<bool> {
 fn settle(members: &mut [&mut Membership]) {
     for _ in 0..3 {
         for member in members.iter_mut() {
-            look(member).expect("refresh");
+            observe(member).expect("refresh");
             member.assign().expect("assign");
             let surplus = surplus(member);
             if !surplus.is_empty() {
@@ -60,7 +60,7 @@ fn settle(members: &mut [&mut Membership]) {
         }
     }
     for member in members.iter_mut() {
-        look(member).expect("refresh");
+        observe(member).expect("refresh");
         assert_eq!(member.state().name(), "Stable");
     }
 }

@@ -121,8 +121,8 @@ proptest! {
         log.set_len(published).expect("cut");
         let mut cuts = Vec::new();
         let before = recover(&*sample.dir, from(Some(sample.places[0])), Some(&sample.epochs), &mut cuts).expect("recovered").tail;
-        let rebuilt = Sample::new(&plans);
-        let bytes = rebuilt.bytes(rebuilt.tail.active, FileKind::Log);
+        let restored = Sample::new(&plans);
+        let bytes = restored.bytes(restored.tail.active, FileKind::Log);
         log.write_at(&bytes, 0).expect("as a dead writer left it");
         log.write_at(&bytes[..torn.min(bytes.len() - 1)], sample.tail.log_bytes).expect("torn");
         let tail = adopt(&mut appender, &before, &sample.epochs, INTERVAL).expect("adopted");
@@ -293,7 +293,7 @@ fn a_roll_never_empties_a_log_that_holds_records() {
 }
 
 #[test]
-fn what_was_cut_is_told_though_the_recovery_fails() {
+fn what_was_cut_is_notified_though_the_recovery_fails() {
     let sample = two_segments();
     let log = active_log(&sample);
     log.write_at(b"junk", sample.tail.log_bytes).expect("junk");

@@ -40,7 +40,7 @@ pub struct Committer {
     /// Shared with whoever holds its lock, so that the lock does not keep `self` borrowed.
     replica: Arc<Replica>,
     sync: SyncLock,
-    patience: Duration,
+    timeout: Duration,
     segment: Option<(u64, Offset, Arc<dyn File>)>,
     page_synced: Duration,
     cuts: Vec<Cut>,
@@ -48,11 +48,11 @@ pub struct Committer {
 
 impl Committer {
     /// For the partition's leader replica.
-    pub fn open(store: &Arc<StoreDir>, tp: &TopicPartition, patience: Duration) -> Result<Self> {
+    pub fn open(store: &Arc<StoreDir>, tp: &TopicPartition, timeout: Duration) -> Result<Self> {
         let topic = TopicHandle::open(store, &tp.topic)?;
         let leader = topic.partition(tp.partition)?.leader;
         let replica = open_replica(store, &topic, tp)?;
-        Committer::of_replica(store, topic, leader, replica, patience)
+        Committer::of_replica(store, topic, leader, replica, timeout)
     }
 
     /// For the replica that a broker holds.
@@ -60,11 +60,11 @@ impl Committer {
         store: &Arc<StoreDir>,
         tp: &TopicPartition,
         broker: BrokerId,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<Self> {
         let topic = TopicHandle::open(store, &tp.topic)?;
         let replica = Replica::open(store, tp, broker)?;
-        Committer::of_replica(store, topic, broker, replica, patience)
+        Committer::of_replica(store, topic, broker, replica, timeout)
     }
 
     fn of_replica(
@@ -72,7 +72,7 @@ impl Committer {
         topic: TopicHandle,
         broker: BrokerId,
         replica: Replica,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<Self> {
         let sync = SyncLock::open(&replica)?;
         Ok(Committer {
@@ -82,7 +82,7 @@ impl Committer {
             broker,
             replica: Arc::new(replica),
             sync,
-            patience,
+            timeout,
             segment: None,
             cuts: Vec::new(),
         })
@@ -100,7 +100,7 @@ impl Committer {
 
     /// Whether the replica is the leader's, by the topic file as it is now.
     pub fn is_the_leaders(&mut self) -> Result<bool> {
-        self.judge()?;
+        self.expected()?;
         let partition = self.topic.partition(self.replica.tp().partition)?;
         Ok(partition.leader == self.broker && self.replica.in_place()?)
     }
@@ -130,12 +130,12 @@ impl Committer {
     /// # Errors
     /// As there; [`Kind::Busy`] where another process is still syncing.
     pub fn commit_in_turn(&mut self, target: Offset) -> Result<Offset> {
-        self.commit_by(target, Some(self.patience))
+        self.commit_by(target, Some(self.timeout))
     }
 
-    fn commit_by(&mut self, target: Offset, patience: Option<Duration>) -> Result<Offset> {
+    fn commit_by(&mut self, target: Offset, timeout: Option<Duration>) -> Result<Offset> {
         for _ in 0..COMMITS {
-            let durable = match self.take_sync_lock(target, patience)? {
+            let durable = match self.take_sync_lock(target, timeout)? {
                 Some(held) => self.commit_held(&held, target)?,
                 None => self.page()?.durable.offset,
             };
@@ -162,7 +162,7 @@ impl Committer {
         if page.boot_id != self.store.boot_id() || page.intent.moves_bytes() {
             // Nobody recovered it yet: its end may be one that the log does not reach. Or the process
             // that copied or cut it died: that is finished first.
-            return self.rescue();
+            return self.rewrite();
         }
         if page.durable.offset >= target {
             return Ok(page.durable.offset);
@@ -177,7 +177,7 @@ impl Committer {
             return Err(offline_error(&self.replica, Offline::SyncFailed));
         }
         if notes.unfinished(Some(&page)) {
-            return self.rescue();
+            return self.rewrite();
         }
         let note = CommitNote {
             boot_id: self.store.boot_id(),
@@ -227,7 +227,7 @@ impl Committer {
     fn take_sync_lock(
         &mut self,
         target: Offset,
-        patience: Option<Duration>,
+        timeout: Option<Duration>,
     ) -> Result<Option<SyncHeld>> {
         let clock = Arc::clone(self.store.clock());
         let started = clock.monotonic();
@@ -243,15 +243,15 @@ impl Committer {
                     return Ok(None);
                 }
                 let watch = watch.get_or_insert_with(|| self.sync.watch(&*clock));
-                if let Some(lost) = self.sync.look(watch, &*clock) {
+                if let Some(lost) = self.sync.observe(watch, &*clock) {
                     if lost == HolderLost::Hung {
                         self.note_hung();
                     }
-                    self.rescue()?;
+                    self.rewrite()?;
                     return Ok(None);
                 }
                 let waited = clock.monotonic().saturating_sub(started);
-                if patience.is_some_and(|patience| waited >= patience) {
+                if timeout.is_some_and(|timeout| waited >= timeout) {
                     let text = format!("another process is syncing {}", self.replica.tp());
                     return Err(Error::new(Kind::Busy, text).cure("try again"));
                 }
@@ -369,7 +369,7 @@ impl Committer {
     /// Publishes that everything up to `synced`'s end is durable; the durable offset then.
     fn publish(&mut self, synced: &StatePage) -> Result<Offset> {
         let replica = Arc::clone(&self.replica);
-        let (judge, held) = self.judge_and_lock(&replica)?;
+        let (expected, held) = self.expected_and_lock(&replica)?;
         let Some(mut page) = held.page()? else {
             return Err(Error::new(Kind::Fenced, "the page is unreadable"));
         };
@@ -383,7 +383,7 @@ impl Committer {
             page.durable = synced.tail.place();
         }
         page.unsynced_names = page.unsynced_names.saturating_sub(synced.unsynced_names);
-        judge.raise_high_watermark(&mut page);
+        expected.raise_high_watermark(&mut page);
         held.publish(&mut page)?;
         drop(held);
         let now = self.store.clock().monotonic();
@@ -398,7 +398,7 @@ impl Committer {
         Ok(page.durable.offset)
     }
 
-    fn judge(&mut self) -> Result<ExpectedReplica> {
+    fn expected(&mut self) -> Result<ExpectedReplica> {
         if !self.topic.is_current()? {
             self.topic = TopicHandle::open(&self.store, &self.replica.tp().topic)?;
         }
@@ -408,19 +408,19 @@ impl Committer {
 
     /// The append lock, and what to judge the page by while it is held: the topic file may change
     /// at any time before, and with it who decides what is acknowledged.
-    fn judge_and_lock<'r>(
+    fn expected_and_lock<'r>(
         &mut self,
         replica: &'r Replica,
     ) -> Result<(ExpectedReplica, AppendGuard<'r>)> {
         for _ in 0..TRIES {
-            let judge = self.judge()?;
-            if judge.alone && judge.replicated {
+            let expected = self.expected()?;
+            if expected.alone && expected.replicated {
                 // It may have become that a moment ago.
-                sync_names(&self.store, replica, judge.version, self.patience)?;
+                sync_names(&self.store, replica, expected.version, self.timeout)?;
             }
-            let held = replica.lock(self.patience)?;
+            let held = replica.lock(self.timeout)?;
             if self.topic.is_current()? {
-                return Ok((judge, held));
+                return Ok((expected, held));
             }
         }
         let text = format!(
@@ -431,28 +431,28 @@ impl Committer {
     }
 
     /// A sync's outcome is unknown: everything above the durable offset is copied.
-    fn rescue(&mut self) -> Result<Offset> {
-        let rescued = self.try_rescue();
+    fn rewrite(&mut self) -> Result<Offset> {
+        let rewritten = self.try_rewrite();
         self.store.add_cuts(self.replica.tp(), &mut self.cuts);
-        rescued
+        rewritten
     }
 
-    fn try_rescue(&mut self) -> Result<Offset> {
+    fn try_rewrite(&mut self) -> Result<Offset> {
         let replica = Arc::clone(&self.replica);
-        let (judge, held) = self.judge_and_lock(&replica)?;
+        let (expected, held) = self.expected_and_lock(&replica)?;
         let mut appender = Appender::new(Arc::clone(self.replica.dir()));
         let mut epochs = self.replica.epochs()?.unwrap_or_default();
-        let mut mender = ReplicaRecovery {
+        let mut recovery = ReplicaRecovery {
             held: &held,
-            judge,
+            expected,
             appender: &mut appender,
             epochs: &mut epochs,
             cuts: &mut self.cuts,
         };
         // What a dead writer left beyond the page is part of what is copied.
-        let page = mender.ready(held.page()?, None, false)?;
+        let page = recovery.ready(held.page()?, None, false)?;
         let page = if page.durable.offset < page.tail.end {
-            mender.rescue(page)?
+            recovery.rewrite(page)?
         } else {
             page
         };
@@ -469,7 +469,7 @@ impl Committer {
         let mut copied = None;
         let marked = self
             .replica
-            .lock(self.patience)
+            .lock(self.timeout)
             .and_then(|held| match held.page()? {
                 Some(page)
                     if page.generation > synced.generation

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::writer::{Appended, made_anew};
+use super::writer::{Appended, recreated};
 use crate::error::{Error, Kind, Result};
 use crate::log;
 use crate::partition::log_snapshot::LogSnapshot;
@@ -30,7 +30,7 @@ pub fn confirm(
         TopicHandle::open(store, &tp.topic)?
     };
     if now.meta().topic_id != topic.meta().topic_id {
-        return Err(made_anew(tp));
+        return Err(recreated(tp));
     }
     let unknown = |why: &str| {
         Error::new(
@@ -95,10 +95,10 @@ mod tests {
     use crate::record::BatchBuilder;
     use crate::types::{Compression, TimestampType, TopicName, TopicPartition};
 
-    const PATIENCE: Duration = Duration::from_secs(10);
+    const TIMEOUT: Duration = Duration::from_secs(10);
 
     fn append(store: &Arc<StoreDir>, tp: &TopicPartition) -> Appended {
-        let mut writer = PartitionWriter::open(store, tp, PATIENCE).expect("open");
+        let mut writer = PartitionWriter::open(store, tp, TIMEOUT).expect("open");
         let mut builder = BatchBuilder::new();
         builder.append_value(1, b"v").expect("append");
         let mut batch = builder
@@ -117,17 +117,17 @@ mod tests {
         let tp = TopicPartition::new(TopicName::new("t").expect("a name"), 0);
         let create = || {
             let topic = NewTopic::embedded(tp.topic.clone(), 1);
-            create_topic(&store, &topic, PATIENCE).expect("topic");
+            create_topic(&store, &topic, TIMEOUT).expect("topic");
         };
         let confirm = |appended| {
-            let mut committer = Committer::open(&store, &tp, PATIENCE)?;
+            let mut committer = Committer::open(&store, &tp, TIMEOUT)?;
             committer.commit(1)?;
             committer.confirm(appended)
         };
         create();
         let first = append(&store, &tp);
         confirm(&first).expect("it is there");
-        delete_topic(&store, &tp.topic, PATIENCE).expect("deleted");
+        delete_topic(&store, &tp.topic, TIMEOUT).expect("deleted");
         create();
         let other = append(&store, &tp);
         assert_eq!(

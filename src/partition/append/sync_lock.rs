@@ -23,7 +23,7 @@ use crate::store::{self, COUNTER_LEN, Heartbeat, HolderLost, SyncWatch};
 use crate::timing::SYNC_LOCK_STOPPED_AFTER;
 use crate::types::Uuid;
 
-const BEAT_AT: u64 = 128;
+const HEARTBEAT_AT: u64 = 128;
 const PROGRESS_AT: u64 = 160;
 
 /// How often the file may be replaced while it is opened or locked.
@@ -42,7 +42,7 @@ pub(crate) struct SyncLock {
 pub(crate) struct SyncHeld {
     file: Arc<dyn File>,
     heartbeat: Heartbeat,
-    _gate: store::SuspendGuard,
+    _suspend: store::SuspendGuard,
 }
 
 /// What is seen of the holder while its lock is waited for.
@@ -77,7 +77,7 @@ impl SyncLock {
     /// As [`SyncLock::open`].
     pub fn try_take(&mut self, replica: &Replica) -> Result<Option<SyncHeld>> {
         for _ in 0..TRIES {
-            let gate = store::enter();
+            let suspend = store::enter();
             let locked = match self.file.try_lock(LockKind::Exclusive) {
                 Ok(locked) => locked,
                 Err(e) if is_stale(&e) => {
@@ -88,9 +88,9 @@ impl SyncLock {
             };
             if locked {
                 let held = SyncHeld {
-                    heartbeat: Heartbeat::start(Arc::clone(&self.file), BEAT_AT),
+                    heartbeat: Heartbeat::start(Arc::clone(&self.file), HEARTBEAT_AT),
                     file: Arc::clone(&self.file),
-                    _gate: gate,
+                    _suspend: suspend,
                 };
                 if self.in_place()? {
                     return Ok(Some(held));
@@ -118,7 +118,7 @@ impl SyncLock {
     /// Begins to watch the holder.
     pub fn watch(&self, clock: &dyn Clock) -> Watch {
         SyncWatch::begin(
-            self.beat(),
+            self.counter(),
             self.progress(),
             clock.monotonic(),
             SYNC_LOCK_STOPPED_AFTER,
@@ -126,12 +126,12 @@ impl SyncLock {
     }
 
     /// One more look at the holder.
-    pub fn look(&self, watch: &mut Watch, clock: &dyn Clock) -> Option<HolderLost> {
-        watch.look(self.beat(), self.progress(), clock.monotonic())
+    pub fn observe(&self, watch: &mut Watch, clock: &dyn Clock) -> Option<HolderLost> {
+        watch.observe(self.counter(), self.progress(), clock.monotonic())
     }
 
-    fn beat(&self) -> u64 {
-        store::read(&*self.file, BEAT_AT)
+    fn counter(&self) -> u64 {
+        store::read(&*self.file, HEARTBEAT_AT)
     }
 
     fn progress(&self) -> (Option<CommitNote>, u64) {

@@ -50,7 +50,7 @@ pub struct Appended {
 pub struct PartitionWriter {
     store: Arc<StoreDir>,
     tp: TopicPartition,
-    patience: Duration,
+    timeout: Duration,
     topic: TopicHandle,
     leader: BrokerId,
     replica: Replica,
@@ -79,18 +79,18 @@ const PAUSE: Duration = Duration::from_micros(200);
 const MOVING_PAUSE: Duration = Duration::from_millis(2);
 
 impl PartitionWriter {
-    /// Opens a partition for appends; `patience` bounds each wait for a lock.
+    /// Opens a partition for appends; `timeout` bounds each wait for a lock.
     ///
     /// # Errors
     /// [`Kind::UnknownTopic`], [`Kind::Fenced`] (led elsewhere), [`Kind::Io`].
-    pub fn open(store: &Arc<StoreDir>, tp: &TopicPartition, patience: Duration) -> Result<Self> {
+    pub fn open(store: &Arc<StoreDir>, tp: &TopicPartition, timeout: Duration) -> Result<Self> {
         let topic = TopicHandle::open(store, &tp.topic)?;
         let replica = open_replica(store, &topic, tp)?;
         let epochs = replica.epochs()?.unwrap_or_default();
         Ok(PartitionWriter {
             store: Arc::clone(store),
             tp: tp.clone(),
-            patience,
+            timeout,
             appender: Appender::new(Arc::clone(replica.dir())),
             leader: topic.partition(tp.partition)?.leader,
             topic,
@@ -195,14 +195,14 @@ impl PartitionWriter {
     fn try_ready(&mut self) -> Result<StatePage> {
         let epoch = self.led_epoch()?;
         self.sync_names()?;
-        let held = self.replica.lock(self.patience)?;
+        let held = self.replica.lock(self.timeout)?;
         if !self.topic.is_current()? {
             return Err(fenced(&self.tp));
         }
-        let judge = ExpectedReplica::of_leader(&self.store, &self.topic, &self.tp)?;
+        let expected = ExpectedReplica::of_leader(&self.store, &self.topic, &self.tp)?;
         let mut ready = ready(
             &held,
-            judge,
+            expected,
             &mut self.appender,
             &mut self.epochs,
             &mut self.cuts,
@@ -211,7 +211,7 @@ impl PartitionWriter {
         )?;
         if let Ready::Page(page) = &mut ready {
             let shown = page.high_watermark;
-            judge.raise_high_watermark(page);
+            expected.raise_high_watermark(page);
             if page.high_watermark > shown {
                 held.publish(page)?;
             }
@@ -236,20 +236,20 @@ impl PartitionWriter {
     /// Puts whatever is left of a damaged or offline replica in order: see `ReplicaRecovery::repair`.
     /// The caller asked for consent.
     pub fn repair(&mut self) -> Result<StatePage> {
-        self.look()?;
-        let held = self.replica.lock(self.patience)?;
+        self.observe()?;
+        let held = self.replica.lock(self.timeout)?;
         if !self.topic.is_current()? {
             return Err(fenced(&self.tp));
         }
         let page = held.page()?;
-        let mut mender = ReplicaRecovery {
+        let mut recovery = ReplicaRecovery {
             held: &held,
-            judge: ExpectedReplica::of_leader(&self.store, &self.topic, &self.tp)?,
+            expected: ExpectedReplica::of_leader(&self.store, &self.topic, &self.tp)?,
             appender: &mut self.appender,
             epochs: &mut self.epochs,
             cuts: &mut self.cuts,
         };
-        let repaired = mender.repair(page);
+        let repaired = recovery.repair(page);
         drop(held);
         self.store.add_cuts(&self.tp, &mut self.cuts);
         repaired
@@ -260,7 +260,7 @@ impl PartitionWriter {
         let id = self.topic.meta().topic_id;
         let topic = TopicHandle::open(&self.store, &self.tp.topic)?;
         if topic.meta().topic_id != id {
-            return Err(made_anew(&self.tp));
+            return Err(recreated(&self.tp));
         }
         let leader = topic.partition(self.tp.partition)?.leader;
         if leader != self.leader || !self.replica.in_place()? {
@@ -276,7 +276,7 @@ impl PartitionWriter {
     }
 
     /// Looks whether the topic file changed, and takes up what it says.
-    pub fn look(&mut self) -> Result<()> {
+    pub fn observe(&mut self) -> Result<()> {
         self.led_epoch().map(drop)
     }
 
@@ -285,9 +285,9 @@ impl PartitionWriter {
     /// # Errors
     /// As [`PartitionWriter::open`].
     pub fn reopen(&mut self) -> Result<()> {
-        let again = PartitionWriter::open(&self.store, &self.tp, self.patience)?;
+        let again = PartitionWriter::open(&self.store, &self.tp, self.timeout)?;
         if again.topic.meta().topic_id != self.topic.meta().topic_id {
-            return Err(made_anew(&self.tp));
+            return Err(recreated(&self.tp));
         }
         *self = again;
         Ok(())
@@ -319,7 +319,7 @@ impl PartitionWriter {
     fn sync_names(&mut self) -> Result<()> {
         let version = self.topic.meta().version;
         if self.synced_version < version {
-            sync_names(&self.store, &self.replica, version, self.patience)?;
+            sync_names(&self.store, &self.replica, version, self.timeout)?;
             self.synced_version = version;
         }
         Ok(())
@@ -332,14 +332,14 @@ impl PartitionWriter {
         let seen = (
             page.leader_epoch,
             page.generation,
-            self.replica.movers_sign(&mut self.served),
+            self.replica.movers_reading(&mut self.served),
         );
         let watched = self
             .sealed
             .get_or_insert_with(|| Stillness::begin(seen, now));
-        let is_left = watched.look(seen, now) >= SEAL_LEFT_AFTER;
+        let is_left = watched.observe(seen, now) >= SEAL_LEFT_AFTER;
         if page.seal == Some(Seal::Recovered) || is_left {
-            replication::raise_epoch(&self.store, &self.tp, page.leader_epoch, self.patience)?;
+            replication::raise_epoch(&self.store, &self.tp, page.leader_epoch, self.timeout)?;
             self.sealed = None;
         }
         Ok(())
@@ -374,14 +374,14 @@ impl PartitionWriter {
         }
         self.check_size(batch.len())?;
         self.sync_names()?;
-        let held = self.replica.lock(self.patience)?;
+        let held = self.replica.lock(self.timeout)?;
         if !self.topic.is_current()? {
             return Err(fenced(&self.tp));
         }
-        let judge = ExpectedReplica::of_leader(&self.store, &self.topic, &self.tp)?;
+        let expected = ExpectedReplica::of_leader(&self.store, &self.topic, &self.tp)?;
         let ready = ready(
             &held,
-            judge,
+            expected,
             &mut self.appender,
             &mut self.epochs,
             &mut self.cuts,
@@ -443,7 +443,7 @@ impl PartitionWriter {
             .appender
             .append(&tail, batch, &header, limits.index_interval_bytes)?;
         page.intent = Intent::None;
-        judge.raise_high_watermark(&mut page);
+        expected.raise_high_watermark(&mut page);
         if let Err(e) = held.publish(&mut page) {
             // The next writer would take it in, though this one says that nothing was stored.
             return Err(match self.appender.take_back(&tail) {
@@ -469,7 +469,7 @@ impl PartitionWriter {
     }
 }
 
-pub(crate) fn made_anew(tp: &TopicPartition) -> Error {
+pub(crate) fn recreated(tp: &TopicPartition) -> Error {
     let text = format!(
         "UNKNOWN_TOPIC_OR_PARTITION: {} was deleted and created again",
         tp.topic
@@ -496,23 +496,23 @@ pub(crate) enum Ready {
 /// Puts the replica in order, and promotes it where the topic file names a newer epoch.
 pub(crate) fn ready(
     held: &AppendGuard<'_>,
-    judge: ExpectedReplica,
+    expected: ExpectedReplica,
     appender: &mut Appender,
     epochs: &mut LeaderEpochs,
     cuts: &mut Vec<Cut>,
     (known, first): (Option<u64>, bool),
     epoch: LeaderEpoch,
 ) -> Result<Ready> {
-    let mut mender = ReplicaRecovery {
+    let mut recovery = ReplicaRecovery {
         held,
-        judge,
+        expected,
         appender,
         epochs,
         cuts,
     };
-    let mut page = mender.ready(held.page()?, known, first)?;
+    let mut page = recovery.ready(held.page()?, known, first)?;
     if page.leader_epoch < epoch {
-        page = mender.promote(page, epoch)?;
+        page = recovery.promote(page, epoch)?;
     } else if page.leader_epoch > epoch {
         return Err(fenced(held.replica().tp()));
     }

@@ -222,7 +222,7 @@ impl PartitionReader {
     fn has_whole_log(&self, page: &StatePage) -> bool {
         page.role == Role::Leader
             && page.boot_id == self.boot_id
-            && !matches!(page.intent, Intent::Rescue | Intent::Truncate(_))
+            && !matches!(page.intent, Intent::Rewrite | Intent::Truncate(_))
     }
 
     /// As [`PartitionReader::read`], up to the log end: for a replica that copies this one. With
@@ -378,7 +378,7 @@ impl PartitionReader {
         };
         let mut next = known(self, base);
         if next.is_none() && bytes_max > PROBED_BYTES_MAX {
-            self.snapshot = Some(self.look()?);
+            self.snapshot = Some(self.observe()?);
             next = known(self, base);
         }
         let name = SegmentFile::new(offset, FileKind::Log).name();
@@ -400,7 +400,7 @@ impl PartitionReader {
             return Ok(cursor);
         }
         // A listing of its own: the one that is kept may lack the segment.
-        let segments = self.look()?.segments;
+        let segments = self.observe()?.segments;
         let at = log::locate(dir, &segments, &page.tail, from).map_err(|e| {
             // The page says that the log has it.
             match e.kind() {
@@ -459,7 +459,7 @@ impl PartitionReader {
         partition.is_ok_and(|partition| partition.leader == self.broker)
     }
 
-    fn look(&self) -> Result<LogSnapshot> {
+    fn observe(&self) -> Result<LogSnapshot> {
         LogSnapshot::take(&self.replica)?.ok_or_else(|| unreadable(&self.replica))
     }
 
@@ -477,7 +477,7 @@ impl PartitionReader {
         let dir = &**self.replica.dir();
         let LogSnapshot {
             segments, epochs, ..
-        } = self.look()?;
+        } = self.observe()?;
         let Some(epochs) = epochs else {
             // It said so already.
             return Ok(false);

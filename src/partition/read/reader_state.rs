@@ -24,7 +24,7 @@ impl PartitionReader {
     /// Those that do not [leave what is durable readable](Kind::leaves_durable_readable); as `open`.
     pub fn in_good_order(
         self,
-        patience: Duration,
+        timeout: Duration,
         open: impl FnOnce() -> Result<PartitionReader>,
     ) -> Result<PartitionReader> {
         if self.in_order()? {
@@ -32,7 +32,7 @@ impl PartitionReader {
         }
         let store = Arc::clone(self.store());
         let tp = self.replica().tp();
-        match put_in_order(&store, tp, patience) {
+        match put_in_order(&store, tp, timeout) {
             Err(e) if e.kind().leaves_durable_readable() => {
                 if matches!(self.end_of_files(), Ok(Ordering::Greater)) {
                     store.add_note(older_page(tp, &e));
@@ -49,15 +49,15 @@ impl PartitionReader {
     ///
     /// # Errors
     /// [`Kind::Io`] if the files cannot be looked at.
-    pub fn take_in_unshown(&self, patience: Duration) -> Result<()> {
+    pub fn take_in_unshown(&self, timeout: Duration) -> Result<()> {
         if self.end_of_files()? == Ordering::Greater {
             let store = self.store();
             let tp = self.replica().tp();
             let leads = self.topic().partition(tp.partition)?.leader == self.broker();
             let taken_in = if leads {
-                put_in_order(store, tp, patience)
+                put_in_order(store, tp, timeout)
             } else {
-                make_follower_ready(store, tp, self.broker(), patience)
+                make_follower_ready(store, tp, self.broker(), timeout)
             };
             if let Err(e) = taken_in {
                 store.add_note(older_page(tp, &e));
@@ -186,12 +186,12 @@ impl PartitionReader {
 }
 
 /// Does what a first append would do, and makes durable what the topic wants durable.
-fn put_in_order(store: &Arc<StoreDir>, tp: &TopicPartition, patience: Duration) -> Result<()> {
-    let mut writer = PartitionWriter::open(store, tp, patience)?;
+fn put_in_order(store: &Arc<StoreDir>, tp: &TopicPartition, timeout: Duration) -> Result<()> {
+    let mut writer = PartitionWriter::open(store, tp, timeout)?;
     let page = writer.make_ready()?;
     if writer.configs().every_message() && page.durable.offset < page.tail.end {
         // Another's sync makes durable what it covers, however long that takes: readers need not wait.
-        Committer::open(store, tp, patience)?.commit_in_turn(page.tail.end)?;
+        Committer::open(store, tp, timeout)?.commit_in_turn(page.tail.end)?;
     }
     Ok(())
 }

@@ -17,7 +17,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// Looks between two tries to finish what a dead process began.
 const LOOKS_BETWEEN: u32 = 20;
 /// A lock that is held tells that the process lives.
-const LOCK_PATIENCE: Duration = Duration::from_millis(1);
+const LOCK_TIMEOUT: Duration = Duration::from_millis(1);
 
 /// Waits until no bytes of the replica are being moved. `leads`: whether it is its partition's leader,
 /// which any process may put in order; a follower's own daemon does that.
@@ -31,18 +31,18 @@ pub(crate) fn wait_until_settled(
 ) -> Result<()> {
     let clock = replica.clock();
     let mut served = WriteProbe::default();
-    let sign = replica.holders_sign(&mut served);
-    let mut still = Stillness::begin(sign, clock.monotonic());
-    let mut looks = 0_u32;
+    let reading = replica.holders_reading(&mut served);
+    let mut still = Stillness::begin(reading, clock.monotonic());
+    let mut observations = 0_u32;
     loop {
         let page = replica.read_page()?;
         if page.is_none_or(|page| !page.intent.moves_bytes()) {
             return Ok(());
         }
-        looks += 1;
-        if leads && looks.is_multiple_of(LOOKS_BETWEEN) {
+        observations += 1;
+        if leads && observations.is_multiple_of(LOOKS_BETWEEN) {
             let tp = replica.tp();
-            let finished = PartitionWriter::open(store, tp, LOCK_PATIENCE)
+            let finished = PartitionWriter::open(store, tp, LOCK_TIMEOUT)
                 .and_then(|mut writer| writer.make_ready());
             match finished {
                 Ok(_) => return Ok(()),
@@ -51,8 +51,8 @@ pub(crate) fn wait_until_settled(
                 Err(_) => {}
             }
         }
-        let sign = replica.holders_sign(&mut served);
-        if still.look(sign, clock.monotonic()) >= LOCK_STOPPED_AFTER {
+        let reading = replica.holders_reading(&mut served);
+        if still.observe(reading, clock.monotonic()) >= LOCK_STOPPED_AFTER {
             let text = format!(
                 "a repair of the log of {} was begun by a process that died or is stopped",
                 replica.tp()

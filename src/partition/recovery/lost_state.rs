@@ -33,7 +33,7 @@ use crate::store::{self, FencedGuard, FencedLock, StoreDir, TopicHandle, read_sm
 use crate::types::{BrokerId, TopicPartition, Uuid};
 
 /// How long the store's lock is waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of one read while a segment is copied.
 const COPY_BYTES: usize = 1 << 20;
 
@@ -64,7 +64,7 @@ pub(crate) fn open_replica(
             if replication::holder(store, tp, partition).is_some() {
                 return Err(e);
             }
-            if lost.is_due()? && lost.rebuild()? {
+            if lost.is_due()? && lost.restore()? {
                 Replica::open(store, tp, leader)
             } else {
                 Err(e)
@@ -99,7 +99,7 @@ impl LostState<'_> {
         store::future_dir(self.tp, &self.uuid)
     }
 
-    fn look(&self, logs: &dyn Dir) -> Result<Found> {
+    fn observe(&self, logs: &dyn Dir) -> Result<Found> {
         let is = |name: String| match logs.id(&name) {
             Ok(_) => Ok(true),
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
@@ -114,21 +114,21 @@ impl LostState<'_> {
 
     /// Whether there is something to rebuild from, as far as can be seen without a lock.
     fn is_due(&self) -> Result<bool> {
-        let found = self.look(&*self.store.logs_dir(self.broker)?)?;
+        let found = self.observe(&*self.store.logs_dir(self.broker)?)?;
         Ok(found.old_page || found.old || found.new_page)
     }
 
     /// Rebuilds it; `false` if the topic file does not name it any more, or it is another's.
-    fn rebuild(&self) -> Result<bool> {
-        let guard = FencedLock::acquire_store(self.store, "rebuild a replica", PATIENCE)?;
+    fn restore(&self) -> Result<bool> {
+        let guard = FencedLock::acquire_store(self.store, "rebuild a replica", TIMEOUT)?;
         // Whoever took the lock over has moved away what a late hand misses.
-        self.rebuild_under(&guard)
+        self.restore_under(&guard)
             .map_err(|e| guard.unless_fenced(e))
     }
 
-    fn rebuild_under(&self, guard: &FencedGuard) -> Result<bool> {
+    fn restore_under(&self, guard: &FencedGuard) -> Result<bool> {
         let logs = self.store.logs_dir(self.broker)?;
-        let found = self.look(&*logs)?;
+        let found = self.observe(&*logs)?;
         if found.old_page {
             return Ok(true);
         }
@@ -300,7 +300,7 @@ impl LostState<'_> {
         let temporary = format!(
             "{}/{}",
             self.new_name(),
-            SegmentFile::new(segment.base, FileKind::Rescue).name()
+            SegmentFile::new(segment.base, FileKind::Rewrite).name()
         );
         let source = logs
             .open(&from, Open::Read)
@@ -334,7 +334,7 @@ pub(crate) fn remove_lost(
     broker: BrokerId,
     topic_id: Uuid,
     uuid: Uuid,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<()> {
     let lost = LostState {
         store,
@@ -346,11 +346,11 @@ pub(crate) fn remove_lost(
     let logs = store.logs_dir(broker)?;
     // Without a page it has no append lock: in a hold of the store's lock, as everyone moves such
     // directories.
-    let found = lost.look(&*logs)?;
+    let found = lost.observe(&*logs)?;
     let guard = (found.old && !found.old_page)
-        .then(|| FencedLock::acquire_store(store, "remove a directory without a page", patience))
+        .then(|| FencedLock::acquire_store(store, "remove a directory without a page", timeout))
         .transpose()?;
-    let found = lost.look(&*logs)?;
+    let found = lost.observe(&*logs)?;
     let is_the_one = || {
         let old = lost.open_old(&*logs);
         old.and_then(|old| lost.is_the_one(&*old)).unwrap_or(false)

@@ -32,7 +32,7 @@ impl ReplicaRecovery<'_> {
         };
         let newest = self.newest_epoch(&page);
         *self.epochs = log::epochs_that_fit(dir, &segments, replica.epochs()?, newest)?;
-        page.intent = Intent::Rescue;
+        page.intent = Intent::Rewrite;
         page.begin_generation(UnseenSync::Copied);
         self.held.publish(&mut page)?;
         let durable =
@@ -44,7 +44,7 @@ impl ReplicaRecovery<'_> {
             log_start,
             durable,
             self.epochs,
-            self.judge.index_interval_bytes,
+            self.expected.index_interval_bytes,
             self.cuts,
         );
         let recovered = self.or_offline(&mut page, recovered)?;
@@ -62,8 +62,8 @@ impl ReplicaRecovery<'_> {
     fn renew_metadata(&self, page: &mut StatePage) -> Result<()> {
         let replica = self.held.replica();
         let due = PartitionMetadata {
-            topic_id: self.judge.topic_id,
-            replica_uuid: Some(self.judge.replica_uuid),
+            topic_id: self.expected.topic_id,
+            replica_uuid: Some(self.expected.replica_uuid),
         };
         if replica.metadata()? == Some(due) {
             return Ok(());

@@ -27,7 +27,7 @@ use crate::types::{LeaderEpoch, Offset};
 /// A replica under mending.
 pub(crate) struct ReplicaRecovery<'a> {
     pub held: &'a AppendGuard<'a>,
-    pub judge: ExpectedReplica,
+    pub expected: ExpectedReplica,
     pub appender: &'a mut Appender,
     pub epochs: &'a mut LeaderEpochs,
     /// What recoveries cut, for the caller to tell.
@@ -63,7 +63,7 @@ impl ReplicaRecovery<'_> {
         if let Intent::Truncate(to) = page.intent {
             return self.finish_truncation(page, to);
         }
-        if page.boot_id != self.judge.boot_id {
+        if page.boot_id != self.expected.boot_id {
             return self.recover(Some(page));
         }
         if self.appender.enter(page.generation, page.leader_epoch) {
@@ -77,7 +77,7 @@ impl ReplicaRecovery<'_> {
             Intent::None => {}
             _ if first => return self.recover(Some(page)),
             Intent::Roll(next) => return self.finish_roll(page, next),
-            Intent::Rescue | Intent::Truncate(_) => return self.rescue(page),
+            Intent::Rewrite | Intent::Truncate(_) => return self.rewrite(page),
         }
         let tail = &page.tail;
         let Ok(len) = self.appender.file_len(tail) else {
@@ -108,7 +108,9 @@ impl ReplicaRecovery<'_> {
     }
 
     pub(crate) fn check_ids(&self, page: &StatePage) -> Result<()> {
-        if page.topic_id == self.judge.topic_id && page.replica_uuid == self.judge.replica_uuid {
+        if page.topic_id == self.expected.topic_id
+            && page.replica_uuid == self.expected.replica_uuid
+        {
             return Ok(());
         }
         Err(Error::new(
@@ -143,7 +145,7 @@ impl ReplicaRecovery<'_> {
         if segments.bases().last() != Some(&page.tail.active) {
             return Ok(false);
         }
-        if !self.judge.every_message {
+        if !self.expected.every_message {
             return Ok(true);
         }
         let mut offset = page.durable.offset;
@@ -186,7 +188,7 @@ impl ReplicaRecovery<'_> {
             self.appender,
             &page.tail,
             self.epochs,
-            self.judge.index_interval_bytes,
+            self.expected.index_interval_bytes,
         )?;
         self.publish_shown(&mut page)?;
         Ok(page)
@@ -194,7 +196,7 @@ impl ReplicaRecovery<'_> {
 
     /// Publishes with the high watermark that follows from the log.
     fn publish_shown(&self, page: &mut StatePage) -> Result<()> {
-        self.judge.raise_high_watermark(page);
+        self.expected.raise_high_watermark(page);
         self.held.publish(page)
     }
 
@@ -208,7 +210,7 @@ impl ReplicaRecovery<'_> {
                 self.appender,
                 &rolled,
                 self.epochs,
-                self.judge.index_interval_bytes,
+                self.expected.index_interval_bytes,
             )?;
             page.unsynced_names += 3;
         } else {
@@ -222,9 +224,9 @@ impl ReplicaRecovery<'_> {
     }
 
     /// Copies everything above the durable offset: no fsync vouches for it.
-    pub fn rescue(&mut self, mut page: StatePage) -> Result<StatePage> {
+    pub fn rewrite(&mut self, mut page: StatePage) -> Result<StatePage> {
         let replica = self.held.replica();
-        page.intent = Intent::Rescue;
+        page.intent = Intent::Rewrite;
         page.begin_generation(UnseenSync::Copied);
         self.held.publish(&mut page)?;
         self.appender.forget();
@@ -233,7 +235,7 @@ impl ReplicaRecovery<'_> {
             page.tail.log_start,
             page.durable,
             self.epochs,
-            self.judge.index_interval_bytes,
+            self.expected.index_interval_bytes,
             self.cuts,
         );
         let recovered = self.or_offline(&mut page, recovered)?;
@@ -244,7 +246,7 @@ impl ReplicaRecovery<'_> {
     fn recover(&mut self, page: Option<StatePage>) -> Result<StatePage> {
         let replica = self.held.replica();
         self.appender.forget();
-        let same_boot = page.is_some_and(|page| page.boot_id == self.judge.boot_id);
+        let same_boot = page.is_some_and(|page| page.boot_id == self.expected.boot_id);
         let mut checkpoint = replica.epochs()?;
         if let (Some(page), Some(found)) = (&page, &checkpoint) {
             let known = if same_boot {
@@ -259,18 +261,18 @@ impl ReplicaRecovery<'_> {
         let from = RecoverFrom {
             log_start: page.map(|page| page.tail.log_start),
             durable: page.map(|page| page.durable),
-            index_interval_bytes: self.judge.index_interval_bytes,
+            index_interval_bytes: self.expected.index_interval_bytes,
         };
         let recovered = log::recover(&**replica.dir(), from, checkpoint.as_ref(), self.cuts);
         let mut next = match page {
             Some(page) => page,
             None => self.page_from_nothing()?,
         };
-        let shown_unsynced = !same_boot && !self.judge.every_message;
-        if shown_unsynced && self.judge.role == Role::Leader {
+        let shown_unsynced = !same_boot && !self.expected.every_message;
+        if shown_unsynced && self.expected.role == Role::Leader {
             // The page of a promotion may be lost whose author died before its sync: what others
             // showed in that epoch too. Only one above the topic file's was never used.
-            next.leader_epoch = next.leader_epoch.max(self.judge.leader_epoch);
+            next.leader_epoch = next.leader_epoch.max(self.expected.leader_epoch);
         }
         let mut recovered = self.or_offline(&mut next, recovered)?;
         begin_epoch(&mut recovered, &next);
@@ -292,9 +294,9 @@ impl ReplicaRecovery<'_> {
             } else {
                 SyncFound::Clear
             },
-            every_message: self.judge.every_message,
-            replicated: self.judge.replicated,
-            copy_begun: next.intent == Intent::Rescue,
+            every_message: self.expected.every_message,
+            replicated: self.expected.replicated,
+            copy_begun: next.intent == Intent::Rewrite,
         });
         if decision.durable_unknown {
             let segments = Segments::list(&**replica.dir())?;
@@ -314,7 +316,7 @@ impl ReplicaRecovery<'_> {
                 self.held.take_offline(&mut next, Offline::SyncFailed)?;
                 Err(offline_error(replica, Offline::SyncFailed))
             }
-            Then::Copy if recovered.tail.end > next.durable.offset => self.rescue(next),
+            Then::Copy if recovered.tail.end > next.durable.offset => self.rewrite(next),
             Then::Keep => self.settle(next, recovered, false),
             // Nothing is there to copy.
             Then::Copy if same_boot => self.settle(next, recovered, false),
@@ -342,9 +344,9 @@ impl ReplicaRecovery<'_> {
         let replica = self.held.replica();
         if let Some(metadata) = replica.metadata()? {
             let mut probe = StatePage::new(
-                self.judge.boot_id,
+                self.expected.boot_id,
                 metadata.topic_id,
-                self.judge.replica_uuid,
+                self.expected.replica_uuid,
                 0,
             );
             if let Some(uuid) = metadata.replica_uuid {
@@ -353,16 +355,16 @@ impl ReplicaRecovery<'_> {
             self.check_ids(&probe)?;
         }
         let mut page = StatePage::new(
-            self.judge.boot_id,
-            self.judge.topic_id,
-            self.judge.replica_uuid,
+            self.expected.boot_id,
+            self.expected.topic_id,
+            self.expected.replica_uuid,
             0,
         );
         page.generation = replica.clock().now_ms().max(1) as u64;
         // The lost page may have been of any epoch up to the topic file's: only one above that was
         // never used.
-        page.leader_epoch = self.judge.leader_epoch;
-        page.role = self.judge.role;
+        page.leader_epoch = self.expected.leader_epoch;
+        page.role = self.expected.role;
         if page.role == Role::Follower {
             // It has not been held against the leader of any epoch yet.
             page.leader_epoch = 0;
@@ -381,12 +383,12 @@ impl ReplicaRecovery<'_> {
         begin_epoch(&mut recovered, &page);
         self.write_epochs(&mut page, &recovered.epochs)?;
         // Followers copy up to the log end.
-        let shown = if self.judge.replicated {
+        let shown = if self.expected.replicated {
             page.tail.end
         } else {
             page.high_watermark
         };
-        page.boot_id = self.judge.boot_id;
+        page.boot_id = self.expected.boot_id;
         // A note that is left was looked at by the recovery, or is copied by now.
         page.begin_generation(UnseenSync::Copied);
         page.intent = Intent::None;
@@ -406,7 +408,7 @@ impl ReplicaRecovery<'_> {
         }
         *self.epochs = recovered.epochs;
         self.appender.enter(page.generation, page.leader_epoch);
-        self.judge.raise_high_watermark(&mut page);
+        self.expected.raise_high_watermark(&mut page);
         self.held.publish_synced(&mut page)?;
         if synced {
             return Ok(page);
@@ -423,7 +425,7 @@ impl ReplicaRecovery<'_> {
         page: StatePage,
     ) -> Result<StatePage> {
         if self.held.replica().sync_notes()?.unfinished(Some(before)) {
-            return self.rescue(page);
+            return self.rewrite(page);
         }
         Ok(page)
     }
@@ -492,7 +494,7 @@ impl ReplicaRecovery<'_> {
         page.role = Role::Leader;
         page.seal = None;
         page.joining = JoiningSet::default();
-        self.judge.raise_high_watermark(&mut page);
+        self.expected.raise_high_watermark(&mut page);
         self.appender.enter(page.generation, epoch);
         self.held.publish_synced(&mut page)?;
         Ok(page)
@@ -502,7 +504,7 @@ impl ReplicaRecovery<'_> {
 impl ReplicaRecovery<'_> {
     /// The largest epoch that was ever begun: the topic file's is raised first.
     pub(crate) fn newest_epoch(&self, page: &StatePage) -> LeaderEpoch {
-        self.judge.leader_epoch.max(page.leader_epoch)
+        self.expected.leader_epoch.max(page.leader_epoch)
     }
 
     /// The epochs that stand in for a checkpoint that says something else than the log up to

@@ -73,7 +73,7 @@ impl ReplicaRecovery<'_> {
         let from = RecoverFrom {
             log_start: Some(page.tail.log_start),
             durable: Some(page.durable),
-            index_interval_bytes: self.judge.index_interval_bytes,
+            index_interval_bytes: self.expected.index_interval_bytes,
         };
         let checkpoint = replica.epochs()?;
         let recovered = log::recover(dir, from, checkpoint.as_ref(), self.cuts);
@@ -86,10 +86,10 @@ impl ReplicaRecovery<'_> {
             self.write_epochs(&mut page, &recovered.epochs)?;
             *self.epochs = recovered.epochs;
             page.tail = recovered.tail;
-            if page.boot_id != self.judge.boot_id {
+            if page.boot_id != self.expected.boot_id {
                 page.seal = Some(Seal::Recovered);
             }
-            let page = self.rescue(page)?;
+            let page = self.rewrite(page)?;
             self.held.clear_recovery();
             return Ok(page);
         }
@@ -97,8 +97,8 @@ impl ReplicaRecovery<'_> {
         let synced = self.sync_from(page.durable.segment);
         self.or_offline(&mut page, synced)?;
         self.write_epochs(&mut page, &recovered.epochs)?;
-        if page.boot_id != self.judge.boot_id {
-            page.boot_id = self.judge.boot_id;
+        if page.boot_id != self.expected.boot_id {
+            page.boot_id = self.expected.boot_id;
             page.seal = Some(Seal::Recovered);
         }
         page.tail = recovered.tail;
@@ -146,7 +146,7 @@ mod tests {
     use crate::store::StoreDir;
     use crate::types::{Compression, TimestampType, TopicName, TopicPartition};
 
-    const PATIENCE: Duration = Duration::from_secs(10);
+    const TIMEOUT: Duration = Duration::from_secs(10);
 
     /// A partition with three records, of which none is durable, and the inode of its log.
     fn three_records() -> (tempfile::TempDir, Arc<StoreDir>, PartitionWriter) {
@@ -158,9 +158,9 @@ mod tests {
         let name = TopicName::new("t").expect("a name");
         let configs = BTreeMap::from([("flush.messages".to_owned(), "never".to_owned())]);
         let topic = NewTopic::embedded(name.clone(), 1).with_configs(configs);
-        create_topic(&store, &topic, PATIENCE).expect("topic");
+        create_topic(&store, &topic, TIMEOUT).expect("topic");
         let tp = TopicPartition::new(name, 0);
-        let mut writer = PartitionWriter::open(&store, &tp, PATIENCE).expect("open");
+        let mut writer = PartitionWriter::open(&store, &tp, TIMEOUT).expect("open");
         for _ in 0..3 {
             let mut builder = BatchBuilder::new();
             builder.append_value(1, b"v").expect("append");
@@ -192,22 +192,22 @@ mod tests {
                 let file = replica.dir().open(SYNC_FILE, Open::Write).expect("open");
                 note.write(&*file).expect("write");
             }
-            let held = replica.lock(PATIENCE).expect("lock");
-            let judge = crate::partition::expected_replica::ExpectedReplica::of_leader(
+            let held = replica.lock(TIMEOUT).expect("lock");
+            let expected = crate::partition::expected_replica::ExpectedReplica::of_leader(
                 &store,
                 writer.topic(),
                 writer.tp(),
             );
             let mut appender = log::Appender::new(Arc::clone(replica.dir()));
             let mut epochs = replica.epochs().expect("read").expect("epochs");
-            let mut mender = ReplicaRecovery {
+            let mut recovery = ReplicaRecovery {
                 held: &held,
-                judge: judge.expect("judge"),
+                expected: expected.expect("judge"),
                 appender: &mut appender,
                 epochs: &mut epochs,
                 cuts: &mut Vec::new(),
             };
-            let after = mender.truncate(page, 2).expect("truncated");
+            let after = recovery.truncate(page, 2).expect("truncated");
             assert_eq!((after.tail.end, after.durable.offset), (2, 2));
             let is_copied = replica.dir().id(&log).expect("id") != before.id().expect("id");
             assert_eq!(is_copied, is_unseen);

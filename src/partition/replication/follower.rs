@@ -46,7 +46,7 @@ pub struct Follower {
     store: Arc<StoreDir>,
     tp: TopicPartition,
     broker: BrokerId,
-    patience: Duration,
+    timeout: Duration,
     topic: TopicHandle,
     replica: Replica,
     appender: Appender,
@@ -77,7 +77,7 @@ impl Follower {
         store: &Arc<StoreDir>,
         tp: &TopicPartition,
         broker: BrokerId,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<Self> {
         let topic = TopicHandle::open(store, &tp.topic)?;
         let replica = Replica::open(store, tp, broker)?;
@@ -94,7 +94,7 @@ impl Follower {
             store: Arc::clone(store),
             tp: tp.clone(),
             broker,
-            patience,
+            timeout,
             topic,
             appender: Appender::new(Arc::clone(replica.dir())),
             epochs: replica.epochs()?.unwrap_or_default(),
@@ -253,8 +253,8 @@ impl Follower {
 
     /// Raises the leader's high watermark as far as this replica lets it, and takes it over.
     fn raise(&mut self) -> Result<()> {
-        let patience = self.patience;
-        let shown = self.watermark().and_then(|mark| mark.raise(patience));
+        let timeout = self.timeout;
+        let shown = self.watermark().and_then(|mark| mark.raise(timeout));
         let Some(shown) = self.at_leader(shown)? else {
             return Ok(());
         };
@@ -296,10 +296,10 @@ impl Follower {
         let Some(start) = start else {
             return Ok(None);
         };
-        let (broker, patience) = (self.broker, self.patience);
+        let (broker, timeout) = (self.broker, self.timeout);
         let entered = self
             .watermark()
-            .and_then(|mark| mark.enter_joining(broker, start, patience));
+            .and_then(|mark| mark.enter_joining(broker, start, timeout));
         let entered = self.at_leader(entered)?.flatten();
         Ok(entered.filter(|version| *version == self.topic.meta().version))
     }
@@ -324,7 +324,7 @@ impl Follower {
         Ok(())
     }
 
-    fn judge(&self) -> Result<ExpectedReplica> {
+    fn expected(&self) -> Result<ExpectedReplica> {
         ExpectedReplica::of(&self.store, &self.topic, &self.tp, self.broker)
     }
 
@@ -360,24 +360,24 @@ impl Follower {
             return Ok(false);
         };
         let version = self.topic.meta().version;
-        sync_names(&self.store, &self.replica, version, self.patience)?;
-        let judge = self.judge()?;
-        let held = self.replica.lock(self.patience)?;
+        sync_names(&self.store, &self.replica, version, self.timeout)?;
+        let expected = self.expected()?;
+        let held = self.replica.lock(self.timeout)?;
         if !self.topic.is_current()? {
             return Ok(false);
         }
-        let mut mender = ReplicaRecovery {
+        let mut recovery = ReplicaRecovery {
             held: &held,
-            judge,
+            expected,
             appender: &mut self.appender,
             epochs: &mut self.epochs,
             cuts: &mut self.cuts,
         };
-        let mut own = mender.ready(held.page()?, self.known, self.first)?;
-        let to = divergence(mender.epochs, own.tail.end, &theirs, leaders_end);
+        let mut own = recovery.ready(held.page()?, self.known, self.first)?;
+        let to = divergence(recovery.epochs, own.tail.end, &theirs, leaders_end);
         if to < own.tail.end {
             let note = given_up(&self.tp, (to, own.tail.end), epoch);
-            own = mender.truncate(own, to)?;
+            own = recovery.truncate(own, to)?;
             self.store.add_note(note);
         }
         own.role = Role::Follower;
@@ -406,7 +406,7 @@ impl Follower {
             Some(page) => page,
             None => {
                 // Anyone who needs it promotes, and makes a lost checkpoint from the batches.
-                PartitionWriter::open(&self.store, &self.tp, self.patience)?.make_ready()?;
+                PartitionWriter::open(&self.store, &self.tp, self.timeout)?.make_ready()?;
                 self.leader_reader()?;
                 match leads(self)? {
                     Some(page) => page,
@@ -471,25 +471,25 @@ impl Follower {
         from: Offset,
         leaders_watermark: Offset,
     ) -> Result<Followed> {
-        let judge = self.judge()?;
+        let expected = self.expected()?;
         let limits = RollLimits {
             segment_bytes: self.topic.configs().segment_bytes,
             segment_ms: self.topic.configs().segment_ms,
             index_bytes: self.topic.configs().segment_index_bytes,
             index_interval_bytes: self.topic.configs().index_interval_bytes,
         };
-        let held = self.replica.lock(self.patience)?;
+        let held = self.replica.lock(self.timeout)?;
         if !self.topic.is_current()? {
             return Ok(Followed::Waits);
         }
-        let mut mender = ReplicaRecovery {
+        let mut recovery = ReplicaRecovery {
             held: &held,
-            judge,
+            expected,
             appender: &mut self.appender,
             epochs: &mut self.epochs,
             cuts: &mut self.cuts,
         };
-        let mut page = mender.ready(held.page()?, self.known, self.first)?;
+        let mut page = recovery.ready(held.page()?, self.known, self.first)?;
         let fits = page.role == Role::Follower
             && page.leader_epoch == epoch
             && page.seal.is_none()
@@ -503,22 +503,22 @@ impl Follower {
         while !rest.is_empty() {
             let (run, headers, roll) = next_run(&page, rest, &limits)?;
             if roll {
-                begin_segment(&held, mender.appender, &mut page).inspect_err(|e| {
+                begin_segment(&held, recovery.appender, &mut page).inspect_err(|e| {
                     // The page may be older than the log: the next step looks as a first use does.
                     self.first |= e.kind() == Kind::Fenced;
                 })?;
             }
             for header in &headers {
-                if mender.epochs.at(header.base_offset) != Some(header.leader_epoch) {
+                if recovery.epochs.at(header.base_offset) != Some(header.leader_epoch) {
                     // What begins at the log's end holds nothing, and may be newer than this.
-                    mender.change_epochs(&mut page, |epochs| {
+                    recovery.change_epochs(&mut page, |epochs| {
                         epochs.cut(header.base_offset);
                         epochs.begin(header.leader_epoch, header.base_offset);
                     })?;
                 }
             }
             let (bytes, after) = rest.split_at_checked(run).unwrap_or((rest, &[]));
-            page.tail = mender.appender.append_run(
+            page.tail = recovery.appender.append_run(
                 &page.tail,
                 bytes,
                 &headers,
@@ -528,7 +528,7 @@ impl Follower {
             copied += bytes.len();
             rest = after;
         }
-        follow_watermark(&mut page, leaders_watermark, &judge);
+        follow_watermark(&mut page, leaders_watermark, &expected);
         held.publish(&mut page)?;
         drop(held);
         self.first = false;
@@ -538,13 +538,13 @@ impl Follower {
 
     /// Publishes the leader's high watermark, as far as this log goes.
     fn take_watermark(&mut self, leaders: Offset) -> Result<()> {
-        let judge = self.judge()?;
-        let due = |page: &StatePage| leaders.min(page.acked(judge.every_message));
+        let expected = self.expected()?;
+        let due = |page: &StatePage| leaders.min(page.acked(expected.every_message));
         let lags = |page: &StatePage| due(page) > page.high_watermark;
         if !self.replica.read_page()?.is_some_and(|page| lags(&page)) {
             return Ok(());
         }
-        let held = self.replica.lock(self.patience)?;
+        let held = self.replica.lock(self.timeout)?;
         if !self.topic.is_current()? {
             // By another topic file another end may count.
             return Ok(());
@@ -554,10 +554,10 @@ impl Follower {
         };
         let matched = self.matched == Some(page.leader_epoch)
             && page.role == Role::Follower
-            && page.replica_uuid == judge.replica_uuid;
+            && page.replica_uuid == expected.replica_uuid;
         if matched && page.seal.is_none() && lags(&page) {
             let in_order = self.known == Some(page.sequence);
-            follow_watermark(&mut page, leaders, &judge);
+            follow_watermark(&mut page, leaders, &expected);
             held.publish(&mut page)?;
             if in_order {
                 self.known = Some(page.sequence);
@@ -584,7 +584,7 @@ impl Follower {
             Some(committer) => committer,
             None => {
                 let (store, tp) = (&self.store, &self.tp);
-                let opened = Committer::open_at(store, tp, self.broker, self.patience)?;
+                let opened = Committer::open_at(store, tp, self.broker, self.timeout)?;
                 self.committer.insert(opened)
             }
         };

@@ -9,8 +9,8 @@ use crate::record::BatchHeader;
 use crate::types::Offset;
 
 /// Raises the high watermark to the leader's, as far as this log goes.
-pub(crate) fn follow_watermark(page: &mut StatePage, leaders: Offset, judge: &ExpectedReplica) {
-    let due = leaders.min(page.acked(judge.every_message));
+pub(crate) fn follow_watermark(page: &mut StatePage, leaders: Offset, expected: &ExpectedReplica) {
+    let due = leaders.min(page.acked(expected.every_message));
     page.high_watermark = page.high_watermark.max(due);
     page.last_stable_offset = page.high_watermark;
 }

@@ -87,8 +87,8 @@ impl Watermark {
     /// # Errors
     /// [`Kind::Busy`] (somebody has the leader's append lock), [`Kind::UnknownTopic`],
     /// [`Kind::Fenced`], [`Kind::Io`].
-    pub fn raise(&mut self, patience: Duration) -> Result<Shown> {
-        let mut shown = self.look()?;
+    pub fn raise(&mut self, timeout: Duration) -> Result<Shown> {
+        let mut shown = self.observe()?;
         for _ in 0..TRIES {
             let Some(page) = self.leaders_page()? else {
                 return Ok(shown);
@@ -98,20 +98,20 @@ impl Watermark {
             }
             let version = self.topic.meta().version;
             if self.synced_version < version {
-                sync_names(&self.store, &self.leader, version, patience)?;
+                sync_names(&self.store, &self.leader, version, timeout)?;
                 self.synced_version = version;
             }
-            if let Some(raised) = self.try_raise(patience)? {
+            if let Some(raised) = self.try_raise(timeout)? {
                 shown.high_watermark = raised;
                 return Ok(shown);
             }
-            shown = self.look()?;
+            shown = self.observe()?;
         }
         Ok(shown)
     }
 
     /// Looks at topic file and leader, without a lock.
-    pub fn look(&mut self) -> Result<Shown> {
+    pub fn observe(&mut self) -> Result<Shown> {
         self.refresh()?;
         let epoch = self.partition()?.leader_epoch;
         let page = self.leader.read_page()?;
@@ -133,7 +133,7 @@ impl Watermark {
         &mut self,
         follower: BrokerId,
         epoch_start: Offset,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<Option<u64>> {
         self.refresh()?;
         let (epoch, version) = (self.partition()?.leader_epoch, self.topic.meta().version);
@@ -151,9 +151,9 @@ impl Watermark {
         if !far_enough(self, &page)? {
             return Ok(None);
         }
-        sync_names(&self.store, &self.leader, version, patience)?;
+        sync_names(&self.store, &self.leader, version, timeout)?;
         let leader = Arc::clone(&self.leader);
-        let held = leader.lock(patience)?;
+        let held = leader.lock(timeout)?;
         if !self.topic.is_current()? {
             return Ok(None);
         }
@@ -211,9 +211,9 @@ impl Watermark {
     }
 
     /// Under the lock; `None` if the metadata moved.
-    fn try_raise(&mut self, patience: Duration) -> Result<Option<Offset>> {
+    fn try_raise(&mut self, timeout: Duration) -> Result<Option<Offset>> {
         let leader = Arc::clone(&self.leader);
-        let held = match leader.lock(patience) {
+        let held = match leader.lock(timeout) {
             Err(e) if e.kind() == Kind::Fenced => return Ok(None),
             held => held?,
         };

@@ -96,12 +96,12 @@ impl<'s> InSync<'s> {
         }
     }
 
-    /// Of a store, for one change that is made as a whole or not at all: slow disks have `patience` to
+    /// Of a store, for one change that is made as a whole or not at all: slow disks have `timeout` to
     /// answer.
-    pub fn patient(store: &'s Arc<StoreDir>, patience: Duration) -> Self {
+    pub fn patient(store: &'s Arc<StoreDir>, timeout: Duration) -> Self {
         InSync {
             store,
-            reads: RefCell::new(TimedReads::within(patience)),
+            reads: RefCell::new(TimedReads::within(timeout)),
         }
     }
 

@@ -63,9 +63,9 @@ pub fn raise_epoch(
     store: &Arc<StoreDir>,
     tp: &TopicPartition,
     from: LeaderEpoch,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<()> {
-    raise_epochs(store, &[(tp.clone(), from)], patience)
+    raise_epochs(store, &[(tp.clone(), from)], timeout)
 }
 
 /// As [`raise_epoch`] of each, in one hold of the fenced lock.
@@ -75,14 +75,14 @@ pub fn raise_epoch(
 pub fn raise_epochs(
     store: &Arc<StoreDir>,
     wanted: &[(TopicPartition, LeaderEpoch)],
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<()> {
     let mut by_topic: BTreeMap<TopicName, Vec<_>> = BTreeMap::new();
     for one in wanted {
         by_topic.entry(one.0.topic.clone()).or_default().push(one);
     }
     let names: Vec<TopicName> = by_topic.keys().cloned().collect();
-    let guard = FencedLock::acquire_store(store, "raise a leader epoch", patience)?;
+    let guard = FencedLock::acquire_store(store, "raise a leader epoch", timeout)?;
     let extents = InSync::new(store);
     let mut failed = None;
     let updated = store::update_each(store, &guard, &names, |meta| {

@@ -21,7 +21,7 @@ pub struct Sealed {
     uuid: Uuid,
     epoch: LeaderEpoch,
     end: Offset,
-    _beat: Heartbeat,
+    _heartbeat: Heartbeat,
 }
 
 impl Sealed {
@@ -35,7 +35,7 @@ impl Sealed {
         tp: &TopicPartition,
         (leader, uuid): (BrokerId, Uuid),
         epoch: LeaderEpoch,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<Self> {
         let in_order = |page: &StatePage| {
             page.leads(store.boot_id(), uuid, epoch) && page.intent == Intent::None
@@ -43,7 +43,7 @@ impl Sealed {
         let mut made_ready = false;
         loop {
             let replica = Replica::open(store, tp, leader)?;
-            let held = replica.lock(patience)?;
+            let held = replica.lock(timeout)?;
             let page = held.page()?.filter(in_order);
             // This process has not used the log before, so its page is held against its files: what
             // lies beyond an old page would be cut by the next leader.
@@ -57,7 +57,7 @@ impl Sealed {
                 held.publish(&mut page)?;
                 drop(held);
                 return Ok(Sealed {
-                    _beat: replica.beat_as_mover(),
+                    _heartbeat: replica.heartbeat_as_mover(),
                     leader: replica,
                     uuid,
                     epoch,
@@ -68,7 +68,7 @@ impl Sealed {
             if made_ready {
                 return Err(moved_on(tp));
             }
-            PartitionWriter::open(store, tp, patience)?.make_ready()?;
+            PartitionWriter::open(store, tp, timeout)?.make_ready()?;
             made_ready = true;
         }
     }
@@ -91,8 +91,8 @@ impl Sealed {
     ///
     /// # Errors
     /// [`Kind::Busy`], [`Kind::Io`].
-    pub fn undo(&self, patience: Duration) -> Result<()> {
-        let held = self.leader.lock(patience)?;
+    pub fn undo(&self, timeout: Duration) -> Result<()> {
+        let held = self.leader.lock(timeout)?;
         let Some(mut page) = held.page()?.filter(|page| self.is_of(page)) else {
             return Ok(());
         };
@@ -126,7 +126,7 @@ mod tests {
     use crate::record::BatchBuilder;
     use crate::types::{Compression, TimestampType, TopicName};
 
-    const PATIENCE: Duration = Duration::from_secs(10);
+    const TIMEOUT: Duration = Duration::from_secs(10);
 
     #[test]
     fn a_log_is_sealed_at_its_end_though_its_page_is_older() {
@@ -137,9 +137,9 @@ mod tests {
         let store = Arc::new(store);
         let tp = TopicPartition::new(TopicName::new("t").expect("a name"), 0);
         let topic = NewTopic::embedded(tp.topic.clone(), 1);
-        create_topic(&store, &topic, PATIENCE).expect("topic");
+        create_topic(&store, &topic, TIMEOUT).expect("topic");
         let append = || {
-            let mut writer = PartitionWriter::open(&store, &tp, PATIENCE).expect("open");
+            let mut writer = PartitionWriter::open(&store, &tp, TIMEOUT).expect("open");
             let mut builder = BatchBuilder::new();
             builder.append_value(1, b"v").expect("append");
             let batch = builder.finish(Compression::None, TimestampType::CreateTime);
@@ -151,7 +151,7 @@ mod tests {
         append();
         std::fs::write(&page, old).expect("restored");
         let leader = (0, first.replica);
-        let sealed = Sealed::seal(&store, &tp, leader, first.leader_epoch, PATIENCE);
+        let sealed = Sealed::seal(&store, &tp, leader, first.leader_epoch, TIMEOUT);
         assert_eq!(sealed.expect("sealed").end(), 2);
     }
 }

@@ -141,11 +141,11 @@ fn what_cannot_be_a_store_is_refused_and_left_alone() {
     #[derive(serde::Serialize)]
     struct Newer {
         format_version: u32,
-        news: &'static str,
+        changes: &'static str,
     }
     let newer = json_file::encode(&Newer {
         format_version: 2,
-        news: "x",
+        changes: "x",
     });
     std::fs::write(&json, &newer).expect("write");
     unusable(&store, "format version 2");
@@ -313,14 +313,14 @@ fn begin(path: &Path, steps: usize) {
     use crate::store::lock::create_lock;
     std::fs::create_dir(path).expect("dir");
     let dir = OsDisk.open_dir(path).expect("open");
-    let unborn = layout::unborn_dir(&Uuid([7; 16]));
+    let staging = layout::staging_dir(&Uuid([7; 16]));
     let meta = "cluster.id=AAAAAAAAAAAAAAAAAAAAAQ\ndirectory.id=AAAAAAAAAAAAAAAAAAAAAg\n\
                 node.id=0\nversion=1\n";
     let rename = |from: &str, to: &str| dir.rename_new(from, to).expect("rename");
     let all: [&dyn Fn(); 8] = [
-        &|| dir.create_dir(&unborn).expect("dir"),
-        &|| drop(create_lock(&*dir.open_dir(&unborn).expect("open")).expect("lock")),
-        &|| rename(&format!("{unborn}/lock.0"), "lock.0"),
+        &|| dir.create_dir(&staging).expect("dir"),
+        &|| drop(create_lock(&*dir.open_dir(&staging).expect("open")).expect("lock")),
+        &|| rename(&format!("{staging}/lock.0"), "lock.0"),
         &|| rename("lock.0", "lock.4"),
         &|| std::fs::write(path.join("lock.4/4"), "").expect("file"),
         &|| std::fs::create_dir_all(path.join("brokers/0/logs")).expect("dirs"),
@@ -388,14 +388,13 @@ fn a_late_makers_lock_is_never_the_lock() {
     let store = make(&path).expect("made");
     // He was stopped before his rename, and wakes.
     let root = store.root();
-    let late = layout::unborn_dir(&Uuid([9; 16]));
+    let late = layout::staging_dir(&Uuid([9; 16]));
     root.create_dir(&late).expect("dir");
     drop(create_lock(&*root.open_dir(&late).expect("open")).expect("lock"));
     let guard = FencedLock::acquire_store(&store, "x", Duration::from_secs(5)).expect("lock");
     root.rename_new(&format!("{late}/lock.0"), "lock.0")
         .expect("late");
-    let acquire =
-        |patience| FencedLock::acquire_store(&store, "y", Duration::from_millis(patience));
+    let acquire = |timeout| FencedLock::acquire_store(&store, "y", Duration::from_millis(timeout));
     assert_eq!(acquire(50).expect_err("held").kind(), Kind::Busy);
     // Not even where listings do not show the real one.
     root.rename_new("lock.1", "hidden").expect("hide");
@@ -414,8 +413,8 @@ fn makers_that_live_keep_what_they_make() {
     let temp = tempfile::tempdir().expect("temp");
     let dir = OsDisk.open_dir(temp.path()).expect("open");
     let alive = StagingDir::make(&dir).expect("made");
-    let dead = layout::unborn_dir(&Uuid([1; 16]));
-    let begun = layout::unborn_dir(&Uuid([2; 16]));
+    let dead = layout::staging_dir(&Uuid([1; 16]));
+    let begun = layout::staging_dir(&Uuid([2; 16]));
     dir.create_dir(&dead).expect("dir");
     dir.create_dir(&begun).expect("dir");
     let lock = crate::store::lock::create_lock(&*dir.open_dir(&dead).expect("open"));
@@ -441,6 +440,9 @@ fn a_read_only_disk_is_nobodys_right_to_give() {
         );
         assert_eq!(e.kind(), Kind::UnusableStore);
         assert!(e.to_string().starts_with("the store /s may not be written"));
-        assert!(e.cure_text().is_some_and(|told| told.starts_with(cure)));
+        assert!(
+            e.cure_text()
+                .is_some_and(|notified| notified.starts_with(cure))
+        );
     }
 }

@@ -14,7 +14,7 @@ pub(crate) fn move_proofs_on(dir: &dyn Dir, own: &str) -> io::Result<()> {
         Err(e) => return Err(e),
     };
     for entry in entries {
-        let Some(topic_id) = layout::parse_buried_file(&entry.name) else {
+        let Some(topic_id) = layout::parse_proof_file(&entry.name) else {
             continue;
         };
         make_place(dir)?;

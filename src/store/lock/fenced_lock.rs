@@ -150,12 +150,12 @@ impl FencedLock {
         }
     }
 
-    /// Takes the lock, trying for up to `patience`. `purpose` is told to whoever waits meanwhile.
+    /// Takes the lock, trying for up to `timeout`. `purpose` is told to whoever waits meanwhile.
     ///
     /// # Errors
     /// [`Kind::Busy`] naming the holder; [`Kind::UnusableStore`] where this user may not write;
     /// [`Kind::Damaged`] if there is no lock; [`Kind::Io`].
-    pub fn acquire(&self, purpose: &str, patience: Duration) -> Result<FencedGuard> {
+    pub fn acquire(&self, purpose: &str, timeout: Duration) -> Result<FencedGuard> {
         let started = self.clock.monotonic();
         let id = Uuid::random()?.hex();
         let mut hidden_since = None;
@@ -163,7 +163,7 @@ impl FencedLock {
         loop {
             let now = self.clock.monotonic();
             if let Some(seen) = watched.take() {
-                watched = self.look_again(seen, now)?;
+                watched = self.examine_again(seen, now)?;
             }
             if watched.is_none() {
                 match self.find()? {
@@ -185,7 +185,7 @@ impl FencedLock {
                 }
             }
             if let Some(seen) = &watched {
-                let gate = suspend_guard::enter();
+                let suspend = suspend_guard::enter();
                 let (n, file) = (seen.n, &seen.file);
                 let path = layout::lock_file(n);
                 if file
@@ -193,7 +193,7 @@ impl FencedLock {
                     .map_err(|e| self.error("lock", &path, e))?
                 {
                     if self.names(&path, &**file)? {
-                        match self.taken(n, Arc::clone(file), id.clone(), purpose, gate) {
+                        match self.taken(n, Arc::clone(file), id.clone(), purpose, suspend) {
                             // Broken before it began: nothing was done yet.
                             Err(e) if e.kind() == Kind::Fenced => {}
                             done => return done,
@@ -204,8 +204,8 @@ impl FencedLock {
                     continue;
                 }
             }
-            if now.saturating_sub(started) >= patience {
-                return Err(self.busy(watched.as_ref(), patience));
+            if now.saturating_sub(started) >= timeout {
+                return Err(self.busy(watched.as_ref(), timeout));
             }
             self.clock.sleep(self.retry);
         }
@@ -235,15 +235,19 @@ impl FencedLock {
 
     /// Looks at the holder's line again; breaks his lock if it stood still. `None` if the lock
     /// has another name now.
-    fn look_again(&self, mut seen: WatchedHolder, now: Duration) -> Result<Option<WatchedHolder>> {
+    fn examine_again(
+        &self,
+        mut seen: WatchedHolder,
+        now: Duration,
+    ) -> Result<Option<WatchedHolder>> {
         if !self.names(&layout::lock_file(seen.n), &*seen.file)? {
             return Ok(None);
         }
         let mut missed = seen.line.seen().1;
         if seen.line.length() >= LOCK_QUIET {
-            missed = seen.served.look(&seen.file, SERVED_AT, &self.clock);
+            missed = seen.served.observe(&seen.file, SERVED_AT, &self.clock);
         }
-        let still = seen.line.look((read_line(&*seen.file), missed), now);
+        let still = seen.line.observe((read_line(&*seen.file), missed), now);
         if still < LOCK_STOPPED_AFTER {
             return Ok(Some(seen));
         }
@@ -271,7 +275,7 @@ impl FencedLock {
         file: Arc<dyn File>,
         id: String,
         purpose: &str,
-        gate: suspend_guard::SuspendGuard,
+        suspend: suspend_guard::SuspendGuard,
     ) -> Result<FencedGuard> {
         let process = Process::current(&*self.clock);
         let about = format!(
@@ -283,7 +287,7 @@ impl FencedLock {
         let path = layout::lock_file(n);
         file.write_at(&line(1, &id, &about), 0)
             .map_err(|e| self.error("write", &path, e))?;
-        let guard = FencedGuard::new(Arc::clone(&self.dir), file, n, id, gate);
+        let guard = FencedGuard::new(Arc::clone(&self.dir), file, n, id, suspend);
         self.clean(n).map_err(|e| guard.unless_fenced(e))?;
         self.remove_abandoned(n);
         guard.step()?;
@@ -330,7 +334,7 @@ impl FencedLock {
         names(&*self.dir, path, file).map_err(|e| self.error("look at", path, e))
     }
 
-    fn busy(&self, watched: Option<&WatchedHolder>, patience: Duration) -> Error {
+    fn busy(&self, watched: Option<&WatchedHolder>, timeout: Duration) -> Error {
         let holder = watched.map_or_else(
             || "another process".to_owned(),
             |seen| describe(&read_line(&*seen.file)),
@@ -340,7 +344,7 @@ impl FencedLock {
             format!(
                 "REQUEST_TIMED_OUT: {holder} holds the lock of {} since {} ms or more",
                 self.dir.path().display(),
-                patience.as_millis()
+                timeout.as_millis()
             ),
         )
         .cure("try again; if that process is stopped, continue or end it")

@@ -23,7 +23,7 @@ pub const COUNTER_LEN: usize = 20;
 
 /// Looks without a lock held before the thread sleeps until it is woken: short holds in a row do
 /// not wake it each time.
-const IDLE_LOOKS: u32 = 20;
+const IDLE_POLLS: u32 = 20;
 
 /// Most threads that beat for one lock each.
 const THREADS_MAX: usize = 16;
@@ -62,7 +62,7 @@ struct HeartbeatThread {
     asleep: bool,
 }
 
-static LOOKOUT: Mutex<HeartbeatThread> = Mutex::new(HeartbeatThread {
+static WATCHER: Mutex<HeartbeatThread> = Mutex::new(HeartbeatThread {
     held: Vec::new(),
     asleep: false,
 });
@@ -90,7 +90,7 @@ impl Heartbeat {
             held: true,
             stopped: false,
         });
-        let beat = Arc::new(HeartbeatState {
+        let heartbeat = Arc::new(HeartbeatState {
             state,
             ended: Condvar::new(),
             seen: AtomicBool::new(false),
@@ -98,16 +98,16 @@ impl Heartbeat {
         });
         THREAD.call_once(|| {
             // Without the thread a holder at work for 2 s may count as stopped, which is safe.
-            let _ = spawn("mq-lock-lookout", look_out);
+            let _ = spawn("mq-lock-lookout", watch_all);
         });
-        let mut lookout = lock(&LOOKOUT);
-        lookout.held.push(Arc::downgrade(&beat));
-        if lookout.asleep {
-            lookout.asleep = false;
+        let mut prober = lock(&WATCHER);
+        prober.held.push(Arc::downgrade(&heartbeat));
+        if prober.asleep {
+            prober.asleep = false;
             CHANGED.notify_one();
         }
-        drop(lookout);
-        Heartbeat(beat)
+        drop(prober);
+        Heartbeat(heartbeat)
     }
 
     /// Raises the counter now.
@@ -128,7 +128,9 @@ impl Heartbeat {
         lock(&self.0.state).held = false;
         self.0.ended.notify_all();
         let own = Arc::as_ptr(&self.0);
-        lock(&LOOKOUT).held.retain(|beat| beat.as_ptr() != own);
+        lock(&WATCHER)
+            .held
+            .retain(|heartbeat| heartbeat.as_ptr() != own);
     }
 
     /// As if this process were stopped: the thread raises the counter no more.
@@ -145,7 +147,7 @@ impl Drop for Heartbeat {
 }
 
 impl State {
-    fn beat(&mut self) {
+    fn heartbeat(&mut self) {
         if self.held && !self.stopped {
             // The holder meets the same error at its next step.
             let _ = self.raise();
@@ -181,7 +183,7 @@ pub fn read(file: &dyn File, at: u64) -> u64 {
 pub struct Stillness<T> {
     seen: T,
     still: Duration,
-    looked: Duration,
+    observed: Duration,
 }
 
 impl<T: PartialEq> Stillness<T> {
@@ -190,18 +192,18 @@ impl<T: PartialEq> Stillness<T> {
         Stillness {
             seen,
             still: Duration::ZERO,
-            looked: now,
+            observed: now,
         }
     }
 
     /// One more look: how long it stands still by now. Nothing if it changed.
-    pub fn look(&mut self, seen: T, now: Duration) -> Duration {
+    pub fn observe(&mut self, seen: T, now: Duration) -> Duration {
         if seen == self.seen {
-            self.still += now.saturating_sub(self.looked).min(LOCK_WATCH_BREAK);
+            self.still += now.saturating_sub(self.observed).min(LOCK_WATCH_BREAK);
         } else {
             (self.seen, self.still) = (seen, Duration::ZERO);
         }
-        self.looked = now;
+        self.observed = now;
         self.still
     }
 
@@ -228,16 +230,16 @@ pub enum HolderLost {
 /// What is seen of a lock's holder at its syncs: its counter, and the progress that it makes.
 #[derive(Debug)]
 pub struct SyncWatch<P> {
-    beat: Stillness<u64>,
+    heartbeat: Stillness<u64>,
     progress: Stillness<P>,
     stopped_after: Duration,
 }
 
 impl<P: PartialEq> SyncWatch<P> {
     /// The first look. The holder counts as stopped once its counter stood still for so long.
-    pub fn begin(beat: u64, progress: P, now: Duration, stopped_after: Duration) -> Self {
+    pub fn begin(heartbeat: u64, progress: P, now: Duration, stopped_after: Duration) -> Self {
         SyncWatch {
-            beat: Stillness::begin(beat, now),
+            heartbeat: Stillness::begin(heartbeat, now),
             progress: Stillness::begin(progress, now),
             stopped_after,
         }
@@ -245,12 +247,12 @@ impl<P: PartialEq> SyncWatch<P> {
 
     /// One more look. A holder that makes progress lives, whatever its counter says: it may be the
     /// next holder, that has not begun to beat.
-    pub fn look(&mut self, beat: u64, progress: P, now: Duration) -> Option<HolderLost> {
+    pub fn observe(&mut self, heartbeat: u64, progress: P, now: Duration) -> Option<HolderLost> {
         if progress != *self.progress.seen() {
-            self.beat = Stillness::begin(beat, now);
+            self.heartbeat = Stillness::begin(heartbeat, now);
         }
-        let without_progress = self.progress.look(progress, now);
-        if self.beat.look(beat, now) >= self.stopped_after {
+        let without_progress = self.progress.observe(progress, now);
+        if self.heartbeat.observe(heartbeat, now) >= self.stopped_after {
             Some(HolderLost::Stopped)
         } else if without_progress >= SYNC_HUNG_AFTER {
             Some(HolderLost::Hung)
@@ -261,42 +263,40 @@ impl<P: PartialEq> SyncWatch<P> {
 }
 
 /// Finds the locks that are held since the look before, and lets each beat.
-fn look_out() {
-    let mut idle_looks = 0;
-    let mut lookout = lock(&LOOKOUT);
+fn watch_all() {
+    let mut idle_polls = 0;
+    let mut prober = lock(&WATCHER);
     loop {
-        if lookout.held.is_empty() && idle_looks >= IDLE_LOOKS {
-            lookout.asleep = true;
-            while lookout.asleep {
-                lookout = CHANGED
-                    .wait(lookout)
-                    .unwrap_or_else(PoisonError::into_inner);
+        if prober.held.is_empty() && idle_polls >= IDLE_POLLS {
+            prober.asleep = true;
+            while prober.asleep {
+                prober = CHANGED.wait(prober).unwrap_or_else(PoisonError::into_inner);
             }
-            idle_looks = 0;
+            idle_polls = 0;
         }
-        lookout = CHANGED
-            .wait_timeout(lookout, LOCK_HEARTBEAT_INTERVAL)
+        prober = CHANGED
+            .wait_timeout(prober, LOCK_HEARTBEAT_INTERVAL)
             .unwrap_or_else(PoisonError::into_inner)
             .0;
-        idle_looks = if lookout.held.is_empty() {
-            idle_looks + 1
+        idle_polls = if prober.held.is_empty() {
+            idle_polls + 1
         } else {
             0
         };
-        let held = lookout.held.iter().filter_map(Weak::upgrade);
-        let long = held.filter(|beat| {
-            let was_seen = beat.seen.swap(true, Ordering::Relaxed);
-            was_seen && !beat.has_thread.load(Ordering::Relaxed)
+        let held = prober.held.iter().filter_map(Weak::upgrade);
+        let long = held.filter(|heartbeat| {
+            let was_seen = heartbeat.seen.swap(true, Ordering::Relaxed);
+            was_seen && !heartbeat.has_thread.load(Ordering::Relaxed)
         });
         let long: Vec<_> = long.collect();
         // A write may be slow: nobody takes or lets go of another lock behind it.
-        drop(lookout);
-        for beat in long {
-            if !beat.begin_thread() {
-                lock(&beat.state).beat();
+        drop(prober);
+        for heartbeat in long {
+            if !heartbeat.begin_thread() {
+                lock(&heartbeat.state).heartbeat();
             }
         }
-        lookout = lock(&LOOKOUT);
+        prober = lock(&WATCHER);
     }
 }
 
@@ -308,9 +308,9 @@ impl HeartbeatState {
             return false;
         }
         self.has_thread.store(true, Ordering::Relaxed);
-        let beat = Arc::clone(self);
+        let heartbeat = Arc::clone(self);
         let spawned = spawn("mq-lock-beat", move || {
-            beat.beat_on();
+            heartbeat.heartbeat_on();
             THREADS.fetch_sub(1, Ordering::Relaxed);
         });
         if spawned.is_err() {
@@ -320,10 +320,10 @@ impl HeartbeatState {
         spawned.is_ok()
     }
 
-    fn beat_on(&self) {
+    fn heartbeat_on(&self) {
         let mut state = lock(&self.state);
         while state.held {
-            state.beat();
+            state.heartbeat();
             state = self
                 .ended
                 .wait_timeout(state, LOCK_HEARTBEAT_INTERVAL)
@@ -361,16 +361,16 @@ mod tests {
         let clock = SystemClock::default();
         drop(Heartbeat::start(Arc::clone(&file), 64));
         assert_eq!(file.len().expect("len"), 0, "a short hold");
-        let beat = Heartbeat::start(Arc::clone(&file), 64);
+        let heartbeat = Heartbeat::start(Arc::clone(&file), 64);
         let mut still = Stillness::begin(read(&*file, 64), clock.monotonic());
         let mut longest = Duration::ZERO;
         for _ in 0..100 {
             clock.sleep(Duration::from_millis(10));
-            longest = longest.max(still.look(read(&*file, 64), clock.monotonic()));
+            longest = longest.max(still.observe(read(&*file, 64), clock.monotonic()));
         }
         assert!(*still.seen() >= 3, "it beat: {still:?}");
         assert!(longest < Duration::from_millis(700), "{longest:?}");
-        drop(beat);
+        drop(heartbeat);
         let last = read(&*file, 64);
         clock.sleep(LOCK_HEARTBEAT_INTERVAL * 3);
         assert_eq!(read(&*file, 64), last, "none after the end");
@@ -385,37 +385,39 @@ mod tests {
         let ms = Duration::from_millis;
         let mut watch = SyncWatch::begin(0, 1, ms(0), ms(5000));
         let mut at = 0;
-        let mut look = |beat: u64, progress: u64| {
+        let mut observe = |heartbeat: u64, progress: u64| {
             at += 400;
-            watch.look(beat, progress, ms(at))
+            watch.observe(heartbeat, progress, ms(at))
         };
-        assert!((1..=12).all(|_| look(0, 1).is_none()), "up to 4.8 s");
-        assert_eq!(look(0, 1), Some(HolderLost::Stopped));
-        assert_eq!(look(0, 2), None, "the next holder does not beat yet");
-        let beats = |range: std::ops::Range<u64>| range.map(|beat| (beat, 2));
-        assert!(beats(1..75).all(|(beat, progress)| look(beat, progress).is_none()));
+        assert!((1..=12).all(|_| observe(0, 1).is_none()), "up to 4.8 s");
+        assert_eq!(observe(0, 1), Some(HolderLost::Stopped));
+        assert_eq!(observe(0, 2), None, "the next holder does not beat yet");
+        let heartbeats = |range: std::ops::Range<u64>| range.map(|heartbeat| (heartbeat, 2));
+        assert!(
+            heartbeats(1..75).all(|(heartbeat, progress)| observe(heartbeat, progress).is_none())
+        );
         assert_eq!(
-            look(75, 2),
+            observe(75, 2),
             Some(HolderLost::Hung),
             "30 s of beats and nothing else"
         );
-        assert_eq!(look(76, 3), None);
+        assert_eq!(observe(76, 3), None);
         // Looks that take 3 s each count half a second each.
         let mut slow = SyncWatch::begin(0, 1, ms(0), ms(5000));
-        assert!((1..=9).all(|n| slow.look(0, 1, ms(n * 3000)).is_none()));
-        assert_eq!(slow.look(0, 1, ms(30_000)), Some(HolderLost::Stopped));
+        assert!((1..=9).all(|n| slow.observe(0, 1, ms(n * 3000)).is_none()));
+        assert_eq!(slow.observe(0, 1, ms(30_000)), Some(HolderLost::Stopped));
     }
 
     #[test]
     fn a_watcher_that_slept_counts_little_of_it() {
         let ms = Duration::from_millis;
         let mut still = Stillness::begin(7, ms(0));
-        assert_eq!(still.look(7, ms(400)), ms(400));
-        assert_eq!(still.look(7, ms(800)), ms(800));
-        assert_eq!(still.look(8, ms(1200)), ms(0), "it changed");
-        assert_eq!(still.look(8, ms(1600)), ms(400));
-        assert_eq!(still.look(8, ms(60_000)), ms(900), "the watcher slept");
-        assert_eq!(still.look(9, ms(90_000)), ms(0), "it changed meanwhile");
+        assert_eq!(still.observe(7, ms(400)), ms(400));
+        assert_eq!(still.observe(7, ms(800)), ms(800));
+        assert_eq!(still.observe(8, ms(1200)), ms(0), "it changed");
+        assert_eq!(still.observe(8, ms(1600)), ms(400));
+        assert_eq!(still.observe(8, ms(60_000)), ms(900), "the watcher slept");
+        assert_eq!(still.observe(9, ms(90_000)), ms(0), "it changed meanwhile");
         assert_eq!(still.length(), ms(0));
     }
 }

@@ -109,7 +109,7 @@ impl LivenessLock {
     }
 
     /// Leaves the holder's line, by a descriptor of its own: its close wakes who watches for lives.
-    pub fn sign(&self, incarnation: u64, process: &Process) -> Result<()> {
+    pub fn write_holder(&self, incarnation: u64, process: &Process) -> Result<()> {
         let error = |op| move |e| Error::io(op, join(&*self.dir, self.name), e);
         let file = self
             .dir
@@ -241,7 +241,7 @@ impl LivenessWatch {
     }
 
     /// Whether somebody holds it, and who by his line.
-    pub fn look(&mut self) -> Result<LockView> {
+    pub fn observe(&mut self) -> Result<LockView> {
         if !self.is_held()? {
             return Ok(LockView::Free);
         }
@@ -257,7 +257,7 @@ impl LivenessWatch {
 }
 
 /// Writes a counter into a line.
-pub fn beat(file: &dyn File, counter: u64) -> io::Result<()> {
+pub fn heartbeat(file: &dyn File, counter: u64) -> io::Result<()> {
     file.write_at(
         format!("{counter:0width$}", width = COUNTER_LEN).as_bytes(),
         0,
@@ -325,8 +325,8 @@ mod tests {
             host: "a b".into(),
             started_ms: 5,
         };
-        lock.sign(3, &process).expect("sign");
-        beat(&*lock.file(), 42).expect("beat");
+        lock.write_holder(3, &process).expect("sign");
+        heartbeat(&*lock.file(), 42).expect("beat");
         let Probe::Held { holder, .. } = probe() else {
             panic!("held")
         };
@@ -369,7 +369,7 @@ mod tests {
         let at = tempfile::tempdir().expect("tempdir");
         let dir = OsDisk.open_dir(at.path()).expect("open");
         let mut watch = LivenessWatch::new(Arc::clone(&dir), "x.lock");
-        assert_eq!(watch.look().expect("look"), LockView::Free);
+        assert_eq!(watch.observe().expect("look"), LockView::Free);
         let process = Process {
             pid: 17,
             host: "h".into(),
@@ -379,18 +379,18 @@ mod tests {
             let lock = LivenessLock::try_take(&dir, "x.lock").expect("take");
             let lock = lock.expect("free: a look lets go at once");
             lock.blank().expect("blank");
-            assert_eq!(watch.look().expect("look"), LockView::Held(None));
-            lock.sign(incarnation, &process).expect("sign");
-            let LockView::Held(Some(holder)) = watch.look().expect("look") else {
+            assert_eq!(watch.observe().expect("look"), LockView::Held(None));
+            lock.write_holder(incarnation, &process).expect("sign");
+            let LockView::Held(Some(holder)) = watch.observe().expect("look") else {
                 panic!("held")
             };
             assert_eq!(holder.incarnation, incarnation);
             drop(lock);
-            assert_eq!(watch.look().expect("look"), LockView::Free);
+            assert_eq!(watch.observe().expect("look"), LockView::Free);
             // The next one is another file.
             dir.rename("x.lock", "y.lock").expect("rename");
         }
-        assert_eq!(watch.look().expect("look"), LockView::Free);
+        assert_eq!(watch.observe().expect("look"), LockView::Free);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Every short lock is taken within the gate ([`enter`]); whoever wants to stop the process does
 //! it in [`while_unlocked`]. While that waits, a thread that is outside the gate is kept out and
 //! one that is inside already may enter again, so that locks nested by the house's order finish.
-//! Should those inside wait for one that is kept out, it is let in after [`PATIENCE`].
+//! Should those inside wait for one that is kept out, it is let in after [`TIMEOUT`].
 
 use std::cell::OnceCell;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How long a thread is kept out at most while others are still inside.
-pub const PATIENCE: Duration = Duration::from_millis(100);
+pub const TIMEOUT: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
 struct State {
@@ -47,7 +47,7 @@ pub fn enter() -> SuspendGuard {
         let mut patient = true;
         while state.running || (patient && state.waiting > 0) {
             let (now, waited) = CHANGED
-                .wait_timeout(state, PATIENCE)
+                .wait_timeout(state, TIMEOUT)
                 .unwrap_or_else(PoisonError::into_inner);
             state = now;
             patient &= !waited.timed_out();
@@ -140,7 +140,7 @@ mod tests {
     }
 
     fn while_running(late: &std::thread::JoinHandle<()>) {
-        let until = Instant::now() + PATIENCE * 2;
+        let until = Instant::now() + TIMEOUT * 2;
         while Instant::now() < until {
             assert!(!late.is_finished(), "entered while stopped");
             std::thread::yield_now();

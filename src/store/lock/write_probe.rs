@@ -4,7 +4,7 @@
 //!    holder beats, however well it runs.
 //! 2. So a watcher writes to the same file meanwhile, again and again, on a thread of its own, as such
 //!    a write may hang. What the holder shows counts only while these writes are served: each look at
-//!    which one was not makes the watcher begin anew ([`WriteProbe::sign`]).
+//!    which one was not makes the watcher begin anew ([`WriteProbe::reading`]).
 //! 3. A holder whose own writes alone are slow, as under a tracer, is not told from a stopped one.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,20 +35,20 @@ struct State {
 
 impl WriteProbe {
     /// What a watcher has to see stand still before the lock's holder counts as stopped: the counter
-    /// at `beat_at`, and how often no write of the watcher's own was served in time, to the
+    /// at `heartbeat_at`, and how often no write of the watcher's own was served in time, to the
     /// [`COUNTER_LEN`] bytes at `own_at`, which nobody reads.
-    pub fn sign(
+    pub fn reading(
         &mut self,
         file: &Arc<dyn File>,
-        (beat_at, own_at): (u64, u64),
+        (heartbeat_at, own_at): (u64, u64),
         clock: &Arc<dyn Clock>,
     ) -> u64 {
-        let missed = self.look(file, own_at, clock);
-        heartbeat::read(&**file, beat_at).wrapping_add(missed << 32)
+        let missed = self.observe(file, own_at, clock);
+        heartbeat::read(&**file, heartbeat_at).wrapping_add(missed << 32)
     }
 
     /// How often no write was served in time so far. Begins the next one where none is under way.
-    pub fn look(&mut self, file: &Arc<dyn File>, own_at: u64, clock: &Arc<dyn Clock>) -> u64 {
+    pub fn observe(&mut self, file: &Arc<dyn File>, own_at: u64, clock: &Arc<dyn Clock>) -> u64 {
         let now = clock.monotonic();
         let mut state = lock(&self.state);
         let hangs = state
@@ -160,9 +160,9 @@ mod tests {
         let mut watch = |time: u64| {
             let (began, mut still, mut longest) = (clock.monotonic(), None, Duration::ZERO);
             while clock.monotonic() - began < Duration::from_millis(time) {
-                let (now, sign) = (clock.monotonic(), served.sign(&file, (0, 64), &clock));
-                let still = still.get_or_insert_with(|| heartbeat::Stillness::begin(sign, now));
-                longest = longest.max(still.look(sign, now));
+                let (now, reading) = (clock.monotonic(), served.reading(&file, (0, 64), &clock));
+                let still = still.get_or_insert_with(|| heartbeat::Stillness::begin(reading, now));
+                longest = longest.max(still.observe(reading, now));
                 clock.sleep(Duration::from_millis(20));
             }
             longest

@@ -473,7 +473,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_taken_and_told() {
+    fn words_are_taken_and_notified() {
         let mut seen = 0;
         for name in TopicConfigs::names() {
             let allowed = TopicConfigs::allowed(name).expect("known");
@@ -486,8 +486,8 @@ mod tests {
             if let Some((before, _)) = allowed.split_once(" or ")
                 && !allowed.contains("more")
             {
-                let told = before.split(", ").count() + 1;
-                assert_eq!(told, TopicConfigs::words(name).len(), "{name}");
+                let notified = before.split(", ").count() + 1;
+                assert_eq!(notified, TopicConfigs::words(name).len(), "{name}");
             }
         }
         assert_eq!(seen, 12);

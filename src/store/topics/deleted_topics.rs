@@ -34,7 +34,7 @@ pub(crate) fn keep_proof(guard: &FencedGuard, meta: &TopicMeta) -> Result<()> {
     let dir = &**guard.dir();
     make_place(dir).map_err(|e| Error::io("make", join(dir, layout::DELETED_DIR), e))?;
     let path = topic_file::path_in_store(&meta.name);
-    let proof = guard.rename_in_as(&path, &layout::buried_file(&meta.topic_id))?;
+    let proof = guard.rename_in_as(&path, &layout::proof_file(&meta.topic_id))?;
     // The proof is durable before the loss is: then no power cut leaves only the loss.
     guard.sync_parent(&proof)?;
     guard.sync_own_name()?;
@@ -49,9 +49,9 @@ pub(crate) fn keep_proof(guard: &FencedGuard, meta: &TopicMeta) -> Result<()> {
 ///
 /// # Errors
 /// [`Kind::Busy`] naming who has the lock.
-pub fn gather_proofs(store: &StoreDir, patience: Duration) -> Result<()> {
+pub fn gather_proofs(store: &StoreDir, timeout: Duration) -> Result<()> {
     if !on_the_way(store).is_empty() {
-        FencedLock::acquire_store(store, "look for deleted topics", patience)?;
+        FencedLock::acquire_store(store, "look for deleted topics", timeout)?;
     }
     Ok(())
 }
@@ -72,7 +72,7 @@ fn on_the_way(store: &StoreDir) -> Vec<Uuid> {
                 .map(move |own| format!("{lock}/{own}"))
         })
         .flat_map(|own| names(&own))
-        .filter_map(|name| layout::parse_buried_file(&name))
+        .filter_map(|name| layout::parse_proof_file(&name))
         .collect()
 }
 
@@ -83,10 +83,10 @@ pub(crate) fn is_on_the_way(store: &StoreDir, topic_id: Uuid) -> bool {
 
 /// Whether that replica was deleted with its topic.
 pub(crate) fn is_deleted(store: &StoreDir, topic_id: Uuid, replica: Uuid) -> Result<bool> {
-    let Some(grave) = read(store, topic_id)? else {
+    let Some(deleted) = read(store, topic_id)? else {
         return Ok(false);
     };
-    Ok(grave.uuids.contains(&replica) && !is_back(store, &grave.meta)?)
+    Ok(deleted.uuids.contains(&replica) && !is_back(store, &deleted.meta)?)
 }
 
 /// Removes the proofs that are of no more use: of topics with no replica directory left, and of
@@ -94,20 +94,20 @@ pub(crate) fn is_deleted(store: &StoreDir, topic_id: Uuid, replica: Uuid) -> Res
 ///
 /// # Errors
 /// [`Kind::Busy`]; what is in doubt stays.
-pub fn forget_deleted(store: &StoreDir, patience: Duration) -> Result<()> {
-    let mut useless = Vec::new();
+pub fn forget_deleted(store: &StoreDir, timeout: Duration) -> Result<()> {
+    let mut ineligible = Vec::new();
     for topic_id in list(store)? {
-        if let Some(grave) = read(store, topic_id)?
-            && (is_back(store, &grave.meta)? || is_all_gone(store, &grave.meta))
+        if let Some(deleted) = read(store, topic_id)?
+            && (is_back(store, &deleted.meta)? || is_all_gone(store, &deleted.meta))
         {
-            useless.push(topic_id);
+            ineligible.push(topic_id);
         }
     }
-    if useless.is_empty() {
+    if ineligible.is_empty() {
         return Ok(());
     }
-    let guard = FencedLock::acquire_store(store, "forget deleted topics", patience)?;
-    for topic_id in useless {
+    let guard = FencedLock::acquire_store(store, "forget deleted topics", timeout)?;
+    for topic_id in ineligible {
         match guard.remove(&path_of(&topic_id)) {
             Err(e) if json_file::is_missing(&e) => {}
             done => done?,
@@ -133,7 +133,7 @@ fn list(store: &StoreDir) -> Result<Vec<Uuid>> {
 /// The topic file of a deleted topic. One that is damaged proves nothing.
 fn read(store: &StoreDir, topic_id: Uuid) -> Result<Option<Arc<DeletedTopic>>> {
     let (root, path) = (&**store.root(), path_of(&topic_id));
-    if let Some(known) = store.graves().get(&topic_id)
+    if let Some(known) = store.deleted_topics().get(&topic_id)
         && known.file.is_current()?
     {
         return Ok(Some(known));
@@ -143,19 +143,19 @@ fn read(store: &StoreDir, topic_id: Uuid) -> Result<Option<Arc<DeletedTopic>>> {
         Err(e) if json_file::is_missing(&e) => return Ok(None),
         Err(e) => return Err(e),
     };
-    let meta = TopicMeta::decode_buried(&bytes, &join(root, &path)).ok();
+    let meta = TopicMeta::decode_proof(&bytes, &join(root, &path)).ok();
     let Some(meta) = meta.filter(|meta| meta.topic_id == topic_id) else {
         return Ok(None);
     };
     let replicas = meta.partitions.iter().flat_map(|p| &p.replicas);
     let retired = meta.retired.iter().map(|gone| gone.uuid);
-    let grave = Arc::new(DeletedTopic {
+    let deleted = Arc::new(DeletedTopic {
         uuids: replicas.map(|r| r.uuid).chain(retired).collect(),
         meta,
         file: KeptFile::new(store.root(), path, file),
     });
-    store.graves().put(&topic_id, &grave);
-    Ok(Some(grave))
+    store.deleted_topics().put(&topic_id, &deleted);
+    Ok(Some(deleted))
 }
 
 fn is_back(store: &StoreDir, meta: &TopicMeta) -> Result<bool> {

@@ -190,7 +190,7 @@ impl TopicMeta {
     }
 
     /// The file of a deleted topic: of whatever name.
-    pub(crate) fn decode_buried(bytes: &[u8], place: &std::path::Path) -> Result<Self> {
+    pub(crate) fn decode_proof(bytes: &[u8], place: &std::path::Path) -> Result<Self> {
         let raw: Raw = json_file::decode(bytes, place.display())?;
         let name = TopicName::new(raw.name)?;
         TopicMeta::decode(bytes, &name, place)

@@ -47,7 +47,7 @@ impl Place {
             read_from: ReadFrom::Leader,
             commits_when_done: true,
             settle: Some(Duration::from_secs(1)),
-            patience: Duration::from_secs(10),
+            lock_timeout: Duration::from_secs(10),
         }
     }
 

@@ -137,7 +137,7 @@ impl Args {
             None => Echo::Nothing,
             Some(template) => {
                 let format = Format::parse(template)?;
-                if matches!(&format, Format::Template(template) if template.tells_edges()) {
+                if matches!(&format, Format::Template(template) if template.notifies_edges()) {
                     return Err(usage(
                         "%w and %W are not known of a record that is sent",
                         "use them in mq-consume -f; 'mq-topics offsets' shows both",

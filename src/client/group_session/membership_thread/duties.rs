@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{BLIND_PROBE_OF_MEMBERS, Joins, Keeper, TOPICS_LOOK, TOPICS_LOOK_BLIND};
+use super::{BLIND_PROBE_OF_MEMBERS, Joins, MembershipThread, TOPICS_POLL, TOPICS_POLL_BLIND};
 use crate::client::group_session::Order;
 use crate::error::{Error, Kind, Result};
 use crate::group::Membership;
@@ -39,7 +39,7 @@ pub(crate) const PROBES: [Duration; 6] = [
     Duration::from_millis(100),
 ];
 
-impl Keeper {
+impl MembershipThread {
     /// One of all that see the same is to act first.
     pub(crate) fn stagger(&self) -> Duration {
         let rank = u32::try_from(self.member.rank()).unwrap_or(u32::MAX);
@@ -95,18 +95,18 @@ impl Keeper {
 
     pub(crate) fn look_at_topics(&mut self, changed: bool) -> Result<()> {
         let now = self.now();
-        let is_told = changed && !self.watching.is_blind;
-        if is_told || self.topics_due_in(now).is_zero() {
+        let is_notified = changed && !self.watching.is_blind;
+        if is_notified || self.topics_due_in(now).is_zero() {
             self.topics_at = Some(now);
             self.member.update_topics()?;
-            self.tell_unreadable();
+            self.notify_unreadable();
             self.member.say_alive()?;
         }
         Ok(())
     }
 
     /// Tells of topic files that are damaged, each once.
-    pub(crate) fn tell_unreadable(&mut self) {
+    pub(crate) fn notify_unreadable(&mut self) {
         let unreadable = self.member.take_unreadable();
         let names: BTreeSet<TopicName> = unreadable.iter().map(|(name, _)| name.clone()).collect();
         for (name, e) in unreadable {
@@ -129,13 +129,13 @@ impl Keeper {
         let Some(at) = self.topics_at else {
             return Duration::ZERO;
         };
-        let look = if self.watching.is_blind {
-            TOPICS_LOOK_BLIND
+        let observe = if self.watching.is_blind {
+            TOPICS_POLL_BLIND
         } else {
-            TOPICS_LOOK
+            TOPICS_POLL
         };
         let rank = u32::try_from(self.member.rank()).unwrap_or(u32::MAX);
-        let period = look * (1 + rank / 2).min(TOPICS_LOOKS_MAX);
+        let period = observe * (1 + rank / 2).min(TOPICS_LOOKS_MAX);
         (at + period).saturating_sub(now)
     }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Keeper;
+use super::MembershipThread;
 use crate::client::group_session::Order;
 use crate::error::Result;
 use crate::partition::PartitionReader;
@@ -20,7 +20,7 @@ pub(crate) fn source_of(reader: &PartitionReader) -> Source {
     (broker, partition.and_then(|p| p.uuid_of(broker)))
 }
 
-impl Keeper {
+impl MembershipThread {
     /// Once a topic that is held has changed, watches the pages of those who are read by now, and
     /// has the caller look, too. What cannot be opened is tried again with the next turn.
     pub(crate) fn follow_leaderships(&mut self, changed: bool) {

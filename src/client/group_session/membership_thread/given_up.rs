@@ -50,7 +50,7 @@ impl GivenUp {
     ///
     /// # Errors
     /// [`Kind::Rebalanced`].
-    pub(crate) fn tell(&mut self, group: &str) -> Result<()> {
+    pub(crate) fn notify(&mut self, group: &str) -> Result<()> {
         let mut names = Vec::new();
         for (tp, former) in &mut self.0 {
             if former.delivered > former.committed {

@@ -5,13 +5,15 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::following::source_of;
-use super::{Failing, GRACE, Holding, Keeper, QUICK_LOOK, TRY_AGAIN, TRY_SOON, lock, removed};
+use super::{
+    Failing, GRACE, Holding, MembershipThread, QUICK_POLL, TRY_AGAIN, TRY_SOON, lock, removed,
+};
 use crate::client::group_session::{CommitWhen, Order, starts};
 use crate::client::offset_spec::Point;
 use crate::client::open_reader;
 use crate::disk::descriptors_max;
 use crate::error::{Error, Kind, Result};
-use crate::group::{self, Committed, Entry, OffsetCheck, standing};
+use crate::group::{self, Committed, Entry, OffsetCheck, check_offset};
 use crate::partition::PartitionReader;
 use crate::types::{LeaderEpoch, Offset, TopicName, TopicPartition, Uuid};
 
@@ -23,7 +25,7 @@ const TOGETHER: Duration = Duration::from_millis(20);
 /// hand-over, too, while the next is prepared.
 const OPEN_SHARE: usize = 8;
 
-impl Keeper {
+impl MembershipThread {
     /// Gives up what is another's target by now.
     pub(crate) fn give_up(&mut self) -> Result<()> {
         let now = self.now();
@@ -51,7 +53,7 @@ impl Keeper {
             }
         }
         // Asked after they were ordered: the caller looks at the orders before it reads another.
-        let works_on = lock(&self.shared.told).works_on;
+        let works_on = lock(&self.shared.notified).works_on;
         let mut waits_since = None;
         let mut ready = Vec::new();
         let mut moving = BTreeSet::new();
@@ -182,7 +184,7 @@ impl Keeper {
         }
         let mut opened = Vec::with_capacity(fresh.len());
         for (tp, topic_id) in fresh {
-            if lock(&self.shared.told).ended.is_some() {
+            if lock(&self.shared.notified).ended.is_some() {
                 // Nothing is begun yet: who is asked to end opens no more.
                 return Ok(());
             }
@@ -334,7 +336,7 @@ impl Keeper {
         committed: &Committed,
     ) -> Result<(Offset, Offset, LeaderEpoch)> {
         let tp = reader.replica().tp();
-        let from = match self.standing(reader, committed)? {
+        let from = match self.check_offset(reader, committed)? {
             OffsetCheck::Within => committed.offset,
             OffsetCheck::Beyond(end) => {
                 let name = &self.options.group;
@@ -353,11 +355,11 @@ impl Keeper {
     }
 
     /// Where a committed offset stands. What a replica does not have yet, others may.
-    fn standing(&self, reader: &PartitionReader, committed: &Committed) -> Result<OffsetCheck> {
-        let stands = standing(reader, &reader.page()?, committed)?;
+    fn check_offset(&self, reader: &PartitionReader, committed: &Committed) -> Result<OffsetCheck> {
+        let stands = check_offset(reader, &reader.page()?, committed)?;
         if reader.is_pinned() && matches!(stands, OffsetCheck::Beyond(_)) {
             let leader = open_reader(&self.store, reader.replica().tp())?;
-            return standing(&leader, &leader.page()?, committed);
+            return check_offset(&leader, &leader.page()?, committed);
         }
         Ok(stands)
     }
@@ -425,7 +427,7 @@ impl Keeper {
             if self.now() >= until {
                 return Ok(false);
             }
-            self.store.clock().sleep(QUICK_LOOK);
+            self.store.clock().sleep(QUICK_POLL);
             self.member.refresh_offsets()?;
         }
     }

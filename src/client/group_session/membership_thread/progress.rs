@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
-use super::{Holding, Keeper, WAITS_LONG};
+use super::{Holding, MembershipThread, WAITS_LONG};
 use crate::client::group_session::ends::Ends;
 use crate::client::group_session::{CommitWhen, End, Generation, Order};
 use crate::error::{Kind, Result};
 use crate::group::Entry;
 use crate::types::{LeaderEpoch, Offset, TopicPartition};
 
-impl Keeper {
+impl MembershipThread {
     pub(crate) fn take_deliveries(&mut self) {
         let mut furthest: HashMap<Generation, (Offset, LeaderEpoch)> = HashMap::new();
         for delivered in self.delivery.take() {
@@ -110,7 +110,7 @@ impl Keeper {
                     outcome = self.commit_now();
                 }
             }
-            let outcome = outcome.and_then(|()| self.given_up.tell(&self.options.group));
+            let outcome = outcome.and_then(|()| self.given_up.notify(&self.options.group));
             self.shared.answer(commits, &outcome);
         }
         if self.options.commit != CommitWhen::AfterWrite {
@@ -162,19 +162,19 @@ impl Keeper {
                 self.finished = true;
                 self.shared.order(Order::Finished);
             }
-            Some((tp, end)) => self.tell_of_wait(&tp, end)?,
+            Some((tp, end)) => self.notify_of_wait(&tp, end)?,
         }
         Ok(())
     }
 
     /// Says for whom this member waits, once that takes long: one that never commits ends no wait.
-    fn tell_of_wait(&mut self, tp: &TopicPartition, end: Offset) -> Result<()> {
+    fn notify_of_wait(&mut self, tp: &TopicPartition, end: Offset) -> Result<()> {
         let now = self.now();
         let since = *self.waits_since.get_or_insert(now);
-        if self.told_of_wait || now.saturating_sub(since) < WAITS_LONG {
+        if self.notified_of_wait || now.saturating_sub(since) < WAITS_LONG {
             return Ok(());
         }
-        self.told_of_wait = true;
+        self.notified_of_wait = true;
         self.member.refresh_others()?;
         let state = self.member.state();
         let owner = state.owner(tp).and_then(|id| state.members.get(&id));

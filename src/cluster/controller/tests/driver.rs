@@ -22,7 +22,7 @@ use crate::store::brokers::failure_reports;
 use crate::store::topics::topic_file;
 use crate::store::{BrokerFile, FencedLock, StoreDir, json_file};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 const ME: Me = Me {
     broker_id: 0,
     incarnation: 1,
@@ -53,7 +53,7 @@ impl Mover for Moved {
             std::thread::yield_now();
         }
         let move_all = || {
-            let guard = FencedLock::acquire_store(store, "move", PATIENCE)?;
+            let guard = FencedLock::acquire_store(store, "move", TIMEOUT)?;
             if !(terms.authority)(&guard)? {
                 return Err(Error::new(Kind::Fenced, "no longer the controller"));
             }
@@ -85,7 +85,7 @@ struct Cluster {
     moved: Arc<Moved>,
     raised: Arc<Mutex<Vec<TopicPartition>>>,
     brokers: BTreeMap<BrokerId, BrokerLiveness>,
-    told: Vec<String>,
+    notified: Vec<String>,
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -111,7 +111,7 @@ impl Cluster {
         let store = Arc::new(store);
         let name = TopicName::new("t").unwrap();
         let new = NewTopic::embedded(name.clone(), partitions);
-        create_topic(&store, &new, PATIENCE).unwrap();
+        create_topic(&store, &new, TIMEOUT).unwrap();
         for broker in 1..=2 {
             let dir = path.join(format!("brokers/{broker}"));
             copy(&path.join("brokers/0/logs"), &dir.join("logs"));
@@ -120,7 +120,7 @@ impl Cluster {
                 .and_then(|mut f| std::io::Write::write_all(&mut f, &file))
                 .unwrap();
         }
-        let guard = FencedLock::acquire_store(&store, "test", PATIENCE).unwrap();
+        let guard = FencedLock::acquire_store(&store, "test", TIMEOUT).unwrap();
         topic_file::update_all(&store, &guard, &[name], |meta| {
             for p in &mut meta.partitions {
                 let uuid = p.replicas[0].uuid;
@@ -143,7 +143,7 @@ impl Cluster {
             })
         };
         let mover: Arc<dyn Mover> = moved.clone();
-        let mut controller = Controller::new(&store, mover, raise, PATIENCE);
+        let mut controller = Controller::new(&store, mover, raise, TIMEOUT);
         let cluster = |controller| Cluster {
             _at: at,
             store: Arc::clone(&store),
@@ -151,7 +151,7 @@ impl Cluster {
             moved,
             raised,
             brokers: (0..3).map(|b| (b, UP)).collect(),
-            told: Vec::new(),
+            notified: Vec::new(),
         };
         assert_eq!(controller.due(), None);
         controller.take_office(1, ME);
@@ -161,7 +161,7 @@ impl Cluster {
     }
 
     fn name_controller(&self, epoch: u64) {
-        let guard = FencedLock::acquire_store(&self.store, "test", PATIENCE).unwrap();
+        let guard = FencedLock::acquire_store(&self.store, "test", TIMEOUT).unwrap();
         let file = ControllerFile {
             epoch,
             broker_id: ME.broker_id,
@@ -181,11 +181,11 @@ impl Cluster {
     }
 
     fn turn_once(&mut self, changed: Changed) {
-        let told = &mut self.told;
+        let notified = &mut self.notified;
         self.controller
             .turn(&self.brokers, changed, &mut |t| match t {
-                Notice::Note(text) => told.push(text),
-                Notice::Problem(e) => told.push(e.to_string()),
+                Notice::Note(text) => notified.push(text),
+                Notice::Problem(e) => notified.push(e.to_string()),
             })
             .unwrap();
     }
@@ -233,13 +233,13 @@ fn a_dead_broker_loses_its_leaderships_and_leaves_every_in_sync_set() {
     assert_eq!(after.version, before.version + 2);
     fn runs_in_a_thread<T: Send>(_: &T) {}
     runs_in_a_thread(&cluster.controller);
-    let until = cluster.store.clock().monotonic() + PATIENCE;
+    let until = cluster.store.clock().monotonic() + TIMEOUT;
     while cluster.raised.lock().unwrap().len() < 9 {
         assert!(cluster.store.clock().monotonic() < until);
         cluster.store.clock().sleep(Duration::from_millis(1));
     }
     assert_eq!(
-        cluster.told,
+        cluster.notified,
         ["broker 2 leads t:1, t:4, t:7 instead of broker 1, which is not alive"]
     );
 }
@@ -252,7 +252,7 @@ fn a_disk_that_hangs_keeps_the_moves_of_no_other_waiting() {
     cluster.brokers.insert(1, DOWN);
     cluster.brokers.insert(2, DOWN);
     let clock = Arc::clone(cluster.store.clock());
-    let until = clock.monotonic() + PATIENCE;
+    let until = clock.monotonic() + TIMEOUT;
     while cluster.meta().partitions[2].leader != 0 {
         assert!(clock.monotonic() < until, "all wait for one");
         cluster.turn(NOTHING);
@@ -281,7 +281,7 @@ fn a_report_of_a_lost_directory_ends_in_a_fence() {
     assert_eq!((p.leader, p.leader_epoch), (2, 1));
     assert_eq!(p.isr, [2, 0]);
     assert_eq!(
-        cluster.told,
+        cluster.notified,
         ["t:1: broker 2 leads in epoch 1, after broker 1 (its directory is gone)"]
     );
     assert_eq!(failure_reports::take(&cluster.store).unwrap(), []);
@@ -305,7 +305,7 @@ fn a_log_directory_that_is_away_proves_nothing_of_its_replicas() {
         });
         let p = &cluster.meta().partitions[1];
         assert_eq!((p.leader, p.leader_epoch), (1, 0), "{away}");
-        assert_eq!(cluster.told.len(), 1, "{:?}", cluster.told);
+        assert_eq!(cluster.notified.len(), 1, "{:?}", cluster.notified);
         std::fs::rename(&aside, &path).unwrap();
     }
 }
@@ -326,7 +326,7 @@ fn a_lock_that_is_kept_is_taken_for_stuck_after_two_seconds() {
     });
     while cluster.meta().partitions[1].leader == 1 {
         let now = cluster.store.clock().monotonic();
-        assert!(now - begun < PATIENCE);
+        assert!(now - begun < TIMEOUT);
         let due = cluster.controller.due().unwrap();
         cluster.store.clock().sleep(due.saturating_sub(now));
         cluster.turn(NOTHING);
@@ -370,7 +370,7 @@ fn elect_later(cluster: &Cluster, forced: Forced) -> bool {
     };
     let warrant = Warrant::new(1, ME);
     let mut disks = Disks::default();
-    let made = change_all(&cluster.store, &warrant, &mut disks, &[change], PATIENCE).unwrap();
+    let made = change_all(&cluster.store, &warrant, &mut disks, &[change], TIMEOUT).unwrap();
     let made = !made.expect("in office").jobs.is_empty();
     assert_eq!(made, cluster.meta().partitions[1].leader == 2);
     made
@@ -380,42 +380,42 @@ fn elect_later(cluster: &Cluster, forced: Forced) -> bool {
 fn a_fence_is_dropped_where_its_cause_is_gone_once_the_lock_of_the_store_is_had() {
     let cluster = Cluster::new(3);
     // Its directory was away for a moment.
-    let useless = Forced::DirectoryUseless("its directory is gone");
-    assert!(!elect_later(&cluster, useless));
+    let ineligible = Forced::DirectoryUnusable("its directory is gone");
+    assert!(!elect_later(&cluster, ineligible));
     // Its lock is free again; or its holder beat; or somebody published a page.
     let tp = TopicPartition::new(TopicName::new("t").unwrap(), 1);
     let replica = crate::partition::Replica::open(&cluster.store, &tp, 1).unwrap();
     let sequence = replica.read_page().unwrap().unwrap().sequence;
-    let beat = replica.beat();
+    let heartbeat = replica.heartbeat();
     assert!(!elect_later(
         &cluster,
-        Forced::LockKept(Some(sequence), beat)
+        Forced::LockKept(Some(sequence), heartbeat)
     ));
     let held = replica.lock(Duration::ZERO).unwrap();
     held.stand_still();
-    let beat = replica.beat();
-    for (sequence, beat) in [(sequence + 1, beat), (sequence, beat + 1)] {
+    let heartbeat = replica.heartbeat();
+    for (sequence, heartbeat) in [(sequence + 1, heartbeat), (sequence, heartbeat + 1)] {
         assert!(!elect_later(
             &cluster,
-            Forced::LockKept(Some(sequence), beat)
+            Forced::LockKept(Some(sequence), heartbeat)
         ));
     }
     // It is as it was.
     assert!(elect_later(
         &cluster,
-        Forced::LockKept(Some(sequence), beat)
+        Forced::LockKept(Some(sequence), heartbeat)
     ));
     drop(held);
     let cluster = Cluster::new(3);
     std::fs::remove_dir_all(cluster.store.path().join("brokers/1/logs/t-1")).unwrap();
-    assert!(elect_later(&cluster, useless));
+    assert!(elect_later(&cluster, ineligible));
 }
 
 #[test]
 fn a_disk_that_does_not_answer_keeps_no_other_look_waiting() {
     let cluster = Cluster::new(3);
     let clock = Arc::clone(cluster.store.clock());
-    let (mut disks, mut lookout) = (Disks::default(), Prober::new(&cluster.store));
+    let (mut disks, mut prober) = (Disks::default(), Prober::new(&cluster.store));
     let at = |job: u64, partition: i32, leader: BrokerId, probe: bool| ProbeRequest {
         job: WorkId(job),
         tp: TopicPartition::new(TopicName::new("t").unwrap(), partition),
@@ -425,26 +425,26 @@ fn a_disk_that_does_not_answer_keeps_no_other_look_waiting() {
     };
     let disk = disks.of(1);
     let hangs = disk.lock().unwrap();
-    lookout.ask(&mut disks, at(1, 1, 1, true), false);
-    lookout.ask(&mut disks, at(2, 2, 2, true), false);
+    prober.ask(&mut disks, at(1, 1, 1, true), false);
+    prober.ask(&mut disks, at(2, 2, 2, true), false);
     let began = clock.monotonic();
-    let jobs = |round: &Round| round.looked.iter().map(|l| l.job.0).collect::<Vec<_>>();
-    let round = lookout.round();
+    let jobs = |round: &Round| round.observed.iter().map(|l| l.job.0).collect::<Vec<_>>();
+    let round = prober.round();
     assert_eq!(jobs(&round), [2], "{round:?}");
     assert!(clock.monotonic() - began < Duration::from_secs(1));
     // It is behind: nobody waits for it.
-    lookout.ask(&mut disks, at(3, 2, 2, true), false);
-    lookout.ask(&mut disks, at(4, 0, 0, false), false);
+    prober.ask(&mut disks, at(3, 2, 2, true), false);
+    prober.ask(&mut disks, at(4, 0, 0, false), false);
     let again = clock.monotonic();
-    let round = lookout.round();
+    let round = prober.round();
     assert_eq!(jobs(&round), [3], "{round:?}");
     assert!(clock.monotonic() - again < Duration::from_millis(400));
     // What does not come counts as failed.
     while clock.monotonic() - began < Duration::from_millis(1100) {
         clock.sleep(Duration::from_millis(20));
     }
-    let round = lookout.round();
-    let failed = round.looked.iter().find(|l| l.job == WorkId(1)).unwrap();
+    let round = prober.round();
+    let failed = round.observed.iter().find(|l| l.job == WorkId(1)).unwrap();
     assert_eq!(failed.lock, Lock::Untried);
     let seen: Vec<_> = failed
         .replicas
@@ -455,19 +455,19 @@ fn a_disk_that_does_not_answer_keeps_no_other_look_waiting() {
     assert!(round.trouble.is_some());
     // It comes after all, for the next who asks.
     drop(hangs);
-    lookout.ask(&mut disks, at(5, 1, 1, true), false);
-    let until = clock.monotonic() + PATIENCE;
-    let mut looked = Vec::new();
-    while looked.is_empty() {
+    prober.ask(&mut disks, at(5, 1, 1, true), false);
+    let until = clock.monotonic() + TIMEOUT;
+    let mut observed = Vec::new();
+    while observed.is_empty() {
         assert!(clock.monotonic() < until);
-        looked = lookout.round().looked;
-        looked.retain(|l| l.job == WorkId(5));
+        observed = prober.round().observed;
+        observed.retain(|l| l.job == WorkId(5));
     }
-    assert_eq!(looked[0].lock, Lock::Free);
+    assert_eq!(observed[0].lock, Lock::Free);
     assert!(
-        looked[0]
+        observed[0]
             .replicas
             .iter()
-            .all(|(_, look)| look.sequence().is_some())
+            .all(|(_, observe)| observe.sequence().is_some())
     );
 }

@@ -21,7 +21,7 @@ fn a_dead_leader_gives_way_to_the_first_that_can() {
             bench.brokers.insert(broker, DRAINED);
         }
         for broker in gone {
-            bench.looks.insert(broker, ReplicaSnapshot::Gone);
+            bench.observations.insert(broker, ReplicaSnapshot::Gone);
         }
         bench.see_brokers();
         let effects = bench.see_topic();
@@ -69,11 +69,13 @@ fn moves_that_fail_leave_the_leader_to_its_directory_and_are_tried_again() {
     // Whatever makes the leader give way, as long as its directory is sound and its lock is free.
     for full in [false, true] {
         let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1, 2, 3]));
-        bench.looks.insert(3, ReplicaSnapshot::Page(page(3, 11)));
+        bench
+            .observations
+            .insert(3, ReplicaSnapshot::Page(page(3, 11)));
         let mut effects = if full {
             let page = page(1, 10);
             bench
-                .looks
+                .observations
                 .insert(1, ReplicaSnapshot::Page(PageSnapshot { full, ..page }));
             bench.report()
         } else {
@@ -86,8 +88,8 @@ fn moves_that_fail_leave_the_leader_to_its_directory_and_are_tried_again() {
                 // Its seal is undone by a new epoch of the same leader.
                 bench.topic.partitions[0].leader_epoch += 1;
                 let epoch = bench.topic.partitions[0].leader_epoch;
-                for (broker, look) in &mut bench.looks {
-                    if let ReplicaSnapshot::Page(page) = look {
+                for (broker, observe) in &mut bench.observations {
+                    if let ReplicaSnapshot::Page(page) = observe {
                         page.epoch = epoch;
                         page.full = full && *broker == 1;
                     }
@@ -120,19 +122,24 @@ fn only_a_dead_one_that_has_more_can_follow_a_leader_that_is_gone() {
         let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1, 2, 3]));
         bench.rules.unclean = unclean;
         bench.see_topic();
-        bench.looks.insert(3, ReplicaSnapshot::Page(page(3, 12)));
+        bench
+            .observations
+            .insert(3, ReplicaSnapshot::Page(page(3, 12)));
         // It dies, and stays in sync: its leaving could not be written.
         let effects = bench.broker(3, DOWN);
         bench.fail(effects.changes[0].job);
-        bench.looks.insert(1, why);
+        bench.observations.insert(1, why);
         let effects = bench.report();
         if unclean {
             let fence = election(&effects);
             assert_eq!((fence.to, fence.unclean), (2, true));
             continue;
         }
-        assert_eq!(effects.told.len(), 1, "{effects:?}");
-        assert!(effects.told[0].contains("start broker 3"), "{effects:?}");
+        assert_eq!(effects.notified.len(), 1, "{effects:?}");
+        assert!(
+            effects.notified[0].contains("start broker 3"),
+            "{effects:?}"
+        );
         assert!(effects.changes.is_empty() && effects.moves.is_empty());
         let fence = bench.broker(3, UP);
         assert_eq!(election(&fence).to, 3);
@@ -152,7 +159,7 @@ fn a_change_that_fails_is_tried_again_after_a_pause_that_grows() {
         assert_eq!(bench.now - failed, secs(pause));
     }
     // A report that came while the change was under way is looked at once it failed.
-    bench.looks.insert(1, ReplicaSnapshot::Gone);
+    bench.observations.insert(1, ReplicaSnapshot::Gone);
     assert_eq!(bench.report(), Effects::default());
     let fence = bench.fail(effects.changes[0].job);
     assert_eq!(election(&fence).to, 2);
@@ -181,10 +188,10 @@ fn the_fence_takes_who_has_most() {
         ] {
             // Broker 4 has most, but is not in sync.
             let mut bench = Bench::quiet(partition(&[1, 2, 3, 4], 1, &[1, 2, 3]));
-            bench.looks.insert(1, why.clone());
-            bench.looks.insert(2, second.clone());
-            bench.looks.insert(3, third);
-            bench.looks.insert(4, with(4, 4, 99));
+            bench.observations.insert(1, why.clone());
+            bench.observations.insert(2, second.clone());
+            bench.observations.insert(3, third);
+            bench.observations.insert(4, with(4, 4, 99));
             let effects = bench.report();
             let fence = election(&effects);
             assert_eq!((fence.to, fence.unclean), (to, false), "{why:?} {second:?}");
@@ -196,10 +203,12 @@ fn the_fence_takes_who_has_most() {
 #[test]
 fn nobody_out_of_sync_is_elected_unless_the_topic_allows_it() {
     let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1]));
-    bench.looks.insert(1, ReplicaSnapshot::Offline);
-    bench.looks.insert(3, ReplicaSnapshot::Page(page(3, 11)));
+    bench.observations.insert(1, ReplicaSnapshot::Offline);
+    bench
+        .observations
+        .insert(3, ReplicaSnapshot::Page(page(3, 11)));
     let effects = bench.report();
-    assert_eq!(effects.told.len(), 1, "{effects:?}");
+    assert_eq!(effects.notified.len(), 1, "{effects:?}");
     assert!(effects.moves.is_empty() && effects.changes.is_empty());
     assert_eq!(bench.report(), Effects::default());
     assert_eq!(bench.pass(secs(600)), Effects::default());
@@ -224,11 +233,13 @@ fn a_directory_that_serves_is_never_left_for_one_out_of_sync() {
 #[test]
 fn where_nobody_can_lead_those_in_sync_are_waited_for() {
     let mut bench = Bench::quiet(partition(&[1, 2], 1, &[1, 2]));
-    bench.looks.insert(1, ReplicaSnapshot::Offline);
-    bench.looks.insert(2, ReplicaSnapshot::Failed);
-    assert_eq!(bench.report().told.len(), 1);
+    bench.observations.insert(1, ReplicaSnapshot::Offline);
+    bench.observations.insert(2, ReplicaSnapshot::Failed);
+    assert_eq!(bench.report().notified.len(), 1);
     assert_eq!(bench.broker(2, DOWN), Effects::default());
-    bench.looks.insert(2, ReplicaSnapshot::Page(page(2, 10)));
+    bench
+        .observations
+        .insert(2, ReplicaSnapshot::Page(page(2, 10)));
     assert_eq!(bench.pass(secs(600)), Effects::default());
     assert_eq!(election(&bench.broker(2, UP)).to, 2);
 }
@@ -236,12 +247,12 @@ fn where_nobody_can_lead_those_in_sync_are_waited_for() {
 #[test]
 fn who_ends_while_the_leaders_disk_is_away_stays_in_sync() {
     let mut bench = Bench::quiet(partition(&[1, 2], 1, &[1, 2]));
-    bench.looks.insert(1, ReplicaSnapshot::Failed);
+    bench.observations.insert(1, ReplicaSnapshot::Failed);
     assert_eq!(bench.report(), Effects::default());
     assert_eq!(bench.broker(2, DOWN), Effects::default());
     assert_eq!(bench.pass(secs(20)), Effects::default());
     // It is not mounted again, and the other is there again: it has all of the log.
-    bench.looks.insert(1, ReplicaSnapshot::Gone);
+    bench.observations.insert(1, ReplicaSnapshot::Gone);
     bench.report();
     assert_eq!(bench.pass(secs(20)), Effects::default());
     assert_eq!(bench.topic.partitions[0].isr, [1, 2]);
@@ -266,7 +277,7 @@ fn an_append_lock_is_watched_for_two_seconds() {
                 sequence: 8,
                 ..page(1, 10)
             };
-            bench.looks.insert(1, ReplicaSnapshot::Page(on));
+            bench.observations.insert(1, ReplicaSnapshot::Page(on));
             effects = bench.pass(secs(10));
             if alive == UP {
                 assert_eq!(effects, Effects::default());
@@ -293,9 +304,9 @@ fn a_holder_that_beats_is_left_to_its_work_however_long_it_takes() {
         bench.lock = Lock::Held(1);
         assert_eq!(bench.broker(1, alive), Effects::default());
         assert_eq!(bench.report(), Effects::default());
-        for beat in 2..30 {
+        for heartbeat in 2..30 {
             assert_eq!(bench.pass(Duration::from_millis(1900)), Effects::default());
-            bench.lock = Lock::Held(beat);
+            bench.lock = Lock::Held(heartbeat);
         }
         // It stops, and is stopped 2 s later.
         assert_eq!(bench.pass(Duration::from_millis(1990)), Effects::default());
@@ -306,18 +317,18 @@ fn a_holder_that_beats_is_left_to_its_work_however_long_it_takes() {
 
 #[test]
 fn a_seal_whose_mover_beats_is_left_to_it() {
-    let moving = |beat| {
+    let moving = |heartbeat| {
         ReplicaSnapshot::Page(PageSnapshot {
-            moving: Some(beat),
+            moving: Some(heartbeat),
             ..page(1, 10)
         })
     };
     let mut bench = Bench::quiet(partition(&[1, 2], 1, &[1, 2]));
-    bench.looks.insert(1, moving(1));
+    bench.observations.insert(1, moving(1));
     assert_eq!(bench.report(), Effects::default());
-    for beat in 2..30 {
+    for heartbeat in 2..30 {
         assert_eq!(bench.pass(Duration::from_millis(1900)), Effects::default());
-        bench.looks.insert(1, moving(beat));
+        bench.observations.insert(1, moving(heartbeat));
     }
     assert_eq!(bench.pass(Duration::from_millis(1990)), Effects::default());
     let undone = bench.pass(secs(1));
@@ -351,7 +362,9 @@ fn a_seal_without_a_move_is_lifted_by_a_new_epoch() {
             effects = bench.see_topic();
         }
         assert_eq!(effects, Effects::default());
-        bench.looks.insert(1, ReplicaSnapshot::Page(sealed.clone()));
+        bench
+            .observations
+            .insert(1, ReplicaSnapshot::Page(sealed.clone()));
         effects = if reported {
             bench.report()
         } else {
@@ -374,7 +387,7 @@ fn a_sealed_leader_that_lost_records_gives_way_and_is_in_sync_no_more() {
         sealed: true,
         ..page(1, 9)
     };
-    bench.looks.insert(1, ReplicaSnapshot::Page(sealed));
+    bench.observations.insert(1, ReplicaSnapshot::Page(sealed));
     let effects = bench.report();
     let fence = election(&effects);
     assert_eq!((fence.to, fence.drop_from_isr.as_slice()), (2, &[1][..]));
@@ -387,15 +400,15 @@ fn who_alone_has_what_a_sealed_leader_lost_is_waited_for() {
         sealed: true,
         ..page(1, 9)
     };
-    bench.looks.insert(1, ReplicaSnapshot::Page(sealed));
+    bench.observations.insert(1, ReplicaSnapshot::Page(sealed));
     // It dies, and stays in sync: its leaving could not be written.
     let effects = bench.broker(2, DOWN);
     bench.fail(effects.changes[0].job);
     let effects = bench.broker(1, DOWN);
-    assert_eq!(effects.told.len(), 1, "{effects:?}");
+    assert_eq!(effects.notified.len(), 1, "{effects:?}");
     assert!(effects.changes.is_empty() && effects.moves.is_empty());
     let effects = bench.broker(2, UP);
-    assert!(effects.told.is_empty());
+    assert!(effects.notified.is_empty());
     let (_, planned) = one_move(&effects);
     assert_eq!(planned.to, 2);
 }
@@ -410,7 +423,7 @@ fn a_move_that_failed_is_undone_though_the_broker_is_back() {
         sealed: true,
         ..page(1, 10)
     };
-    bench.looks.insert(1, ReplicaSnapshot::Page(sealed));
+    bench.observations.insert(1, ReplicaSnapshot::Page(sealed));
     let effects = bench.fail(job);
     let fence = election(&effects);
     assert_eq!((fence.to, fence.drop_from_isr.len()), (1, 0));
@@ -424,7 +437,7 @@ fn a_lock_that_is_kept_is_no_reason_for_an_unclean_election() {
     bench.lock = Lock::Held(0);
     assert_eq!(bench.report(), Effects::default());
     let effects = bench.pass(secs(10));
-    assert_eq!(effects.told.len(), 1, "{effects:?}");
+    assert_eq!(effects.notified.len(), 1, "{effects:?}");
     assert!(effects.changes.is_empty() && effects.moves.is_empty());
 }
 
@@ -437,7 +450,9 @@ fn nobody_dead_leaves_before_the_leader_is_known_to_have_lost_nothing() {
             this_boot: false,
             ..page(broker, 5)
         };
-        bench.looks.insert(broker, ReplicaSnapshot::Page(of_before));
+        bench
+            .observations
+            .insert(broker, ReplicaSnapshot::Page(of_before));
     }
     assert_eq!(bench.broker(3, DOWN), Effects::default());
     assert_eq!(bench.see_topic(), Effects::default());
@@ -447,17 +462,23 @@ fn nobody_dead_leaves_before_the_leader_is_known_to_have_lost_nothing() {
         sealed: true,
         ..page(1, 4)
     };
-    bench.looks.insert(1, ReplicaSnapshot::Page(sealed.clone()));
-    bench.looks.insert(2, ReplicaSnapshot::Page(page(2, 4)));
+    bench
+        .observations
+        .insert(1, ReplicaSnapshot::Page(sealed.clone()));
+    bench
+        .observations
+        .insert(2, ReplicaSnapshot::Page(page(2, 4)));
     let effects = bench.pass(secs(3));
-    assert_eq!(effects.told.len(), 1, "{effects:?}");
+    assert_eq!(effects.notified.len(), 1, "{effects:?}");
     assert!(effects.changes.is_empty() && effects.moves.is_empty());
     assert_eq!(bench.pass(secs(60)), Effects::default());
     // So it is if the leader's daemon ends now.
     let effects = bench.broker(1, DOWN);
     assert!(effects.changes.is_empty() && effects.moves.is_empty());
     bench.broker(1, UP);
-    bench.looks.insert(3, ReplicaSnapshot::Page(page(3, 5)));
+    bench
+        .observations
+        .insert(3, ReplicaSnapshot::Page(page(3, 5)));
     let effects = bench.broker(3, UP);
     let fence = election(&effects);
     assert_eq!((fence.to, fence.drop_from_isr.as_slice()), (3, &[1][..]));
@@ -470,10 +491,14 @@ fn the_dead_leave_a_leader_that_lost_nothing() {
         this_boot: false,
         ..page(1, 5)
     };
-    bench.looks.insert(1, ReplicaSnapshot::Page(of_before));
+    bench
+        .observations
+        .insert(1, ReplicaSnapshot::Page(of_before));
     bench.broker(3, DOWN);
     assert_eq!(bench.see_topic(), Effects::default());
-    bench.looks.insert(1, ReplicaSnapshot::Page(page(1, 5)));
+    bench
+        .observations
+        .insert(1, ReplicaSnapshot::Page(page(1, 5)));
     assert_eq!(taken_out(&bench.pass(secs(3))), [3]);
 }
 
@@ -488,8 +513,8 @@ fn a_full_disk_gives_way_to_one_with_room() {
         })
     };
     let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1, 2, 3]));
-    bench.looks.insert(1, full(1));
-    bench.looks.insert(2, full(2));
+    bench.observations.insert(1, full(1));
+    bench.observations.insert(2, full(2));
     let effects = bench.report();
     let (job, planned) = one_move(&effects);
     assert_eq!(
@@ -502,7 +527,9 @@ fn a_full_disk_gives_way_to_one_with_room() {
     bench.topic.partitions[0].isr.push(1);
     bench.see_topic();
     assert_eq!(bench.pass(secs(20)), Effects::default());
-    bench.looks.insert(1, ReplicaSnapshot::Page(page(1, 10)));
+    bench
+        .observations
+        .insert(1, ReplicaSnapshot::Page(page(1, 10)));
     let effects = bench.pass(secs(60));
     let (_, back) = one_move(&effects);
     assert_eq!(back.to, 1);
@@ -515,7 +542,7 @@ fn where_all_disks_are_full_the_leader_stays() {
         let full = true;
         let page = page(broker, 10);
         bench
-            .looks
+            .observations
             .insert(broker, ReplicaSnapshot::Page(PageSnapshot { full, ..page }));
     }
     assert_eq!(bench.report(), Effects::default());
@@ -543,13 +570,13 @@ fn what_a_dead_one_in_sync_has_and_nobody_can_read_is_waited_for_by_one_that_los
                 };
                 for broker in [1, 2] {
                     bench
-                        .looks
+                        .observations
                         .insert(broker, ReplicaSnapshot::Page(page(broker)));
                 }
                 if forced {
-                    bench.looks.insert(1, ReplicaSnapshot::Gone);
+                    bench.observations.insert(1, ReplicaSnapshot::Gone);
                 }
-                bench.looks.insert(3, unread.clone());
+                bench.observations.insert(3, unread.clone());
                 // Both come in one turn, so that it is not taken out before.
                 bench.brokers.insert(3, DOWN);
                 bench.state.topics.values_mut().for_each(|topic| {
@@ -562,13 +589,13 @@ fn what_a_dead_one_in_sync_has_and_nobody_can_read_is_waited_for_by_one_that_los
                 let case = format!("{unread:?} {forced} {lost}: {effects:?}");
                 match (lost, forced) {
                     (true, _) => {
-                        assert_eq!(effects.told.len(), 1, "{case}");
-                        assert!(effects.told[0].contains("broker 3"), "{case}");
+                        assert_eq!(effects.notified.len(), 1, "{case}");
+                        assert!(effects.notified[0].contains("broker 3"), "{case}");
                         assert!(effects.changes.is_empty(), "{case}");
                         assert!(effects.moves.is_empty(), "{case}");
                         // With it all is there again.
                         bench
-                            .looks
+                            .observations
                             .insert(3, ReplicaSnapshot::Page(super::page(3, 12)));
                         assert_eq!(election(&bench.broker(3, UP)).to, 3, "{case}");
                     }

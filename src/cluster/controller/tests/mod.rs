@@ -76,11 +76,11 @@ struct Bench {
     brokers: BTreeMap<BrokerId, BrokerLiveness>,
     topic: TopicMeta,
     rules: Rules,
-    looks: BTreeMap<BrokerId, ReplicaSnapshot>,
+    observations: BTreeMap<BrokerId, ReplicaSnapshot>,
     lock: Lock,
-    looked: usize,
+    observed: usize,
     /// What was told of what others did.
-    news: Vec<String>,
+    change_notes: Vec<String>,
 }
 
 const UP: BrokerLiveness = BrokerLiveness {
@@ -125,12 +125,12 @@ impl Bench {
                 unclean: false,
                 lag_max: Duration::from_secs(30),
             },
-            looks: (1..=4)
+            observations: (1..=4)
                 .map(|b| (b, ReplicaSnapshot::Page(page(b, 10))))
                 .collect(),
             lock: Lock::Free,
-            looked: 0,
-            news: Vec::new(),
+            observed: 0,
+            change_notes: Vec::new(),
         };
         let nothing = bench.see_brokers();
         assert_eq!(nothing, Effects::default());
@@ -148,28 +148,35 @@ impl Bench {
         let (state, mut all) = step(std::mem::take(&mut self.state), event, self.now);
         self.state = state;
         let mut rounds = 0;
-        while !all.looks.is_empty() {
+        while !all.observations.is_empty() {
             rounds += 1;
-            assert!(rounds < 100, "looked at again and again: {:?}", all.looks);
-            let looks = std::mem::take(&mut all.looks);
-            self.looked += looks.iter().map(|at| at.brokers.len()).sum::<usize>();
-            let answers = looks.into_iter().map(|at| ProbeResult {
+            assert!(
+                rounds < 100,
+                "looked at again and again: {:?}",
+                all.observations
+            );
+            let observations = std::mem::take(&mut all.observations);
+            self.observed += observations
+                .iter()
+                .map(|at| at.brokers.len())
+                .sum::<usize>();
+            let answers = observations.into_iter().map(|at| ProbeResult {
                 job: at.job,
                 tp: at.tp,
                 replicas: at
                     .brokers
                     .iter()
-                    .map(|b| (*b, self.looks[b].clone()))
+                    .map(|b| (*b, self.observations[b].clone()))
                     .collect(),
                 lock: if at.probe { self.lock } else { Lock::Untried },
             });
-            let event = Event::Looked(answers.collect());
+            let event = Event::Observed(answers.collect());
             let (state, more) = step(std::mem::take(&mut self.state), event, self.now);
             self.state = state;
-            all.looks.extend(more.looks);
+            all.observations.extend(more.observations);
             all.moves.extend(more.moves);
             all.changes.extend(more.changes);
-            all.told.extend(more.told);
+            all.notified.extend(more.notified);
         }
         all
     }
@@ -180,13 +187,14 @@ impl Bench {
 
     fn see_topic(&mut self) -> Effects {
         let mut effects = self.feed(Event::Topic(self.topic.clone(), self.rules));
-        let is_news = |text: &mut String| text.contains("reassign") || text.contains("was given");
-        self.news.extend(effects.told.extract_if(.., is_news));
+        let is_change = |text: &mut String| text.contains("reassign") || text.contains("was given");
+        self.change_notes
+            .extend(effects.notified.extract_if(.., is_change));
         effects
     }
 
-    fn broker(&mut self, broker: BrokerId, standing: BrokerLiveness) -> Effects {
-        self.brokers.insert(broker, standing);
+    fn broker(&mut self, broker: BrokerId, liveness: BrokerLiveness) -> Effects {
+        self.brokers.insert(broker, liveness);
         self.see_brokers()
     }
 
@@ -207,7 +215,7 @@ impl Bench {
             let more = self.feed(Event::Tick);
             all.moves.extend(more.moves);
             all.changes.extend(more.changes);
-            all.told.extend(more.told);
+            all.notified.extend(more.notified);
             if all != Effects::default() {
                 return all;
             }

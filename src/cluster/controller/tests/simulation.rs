@@ -205,9 +205,13 @@ impl World {
         let (state, mut todo) = step(std::mem::take(&mut self.state), event, self.now);
         self.state = state;
         self.acts += todo.moves.len() + todo.changes.len();
-        if !todo.looks.is_empty() {
-            let looked = todo.looks.drain(..).map(|at| self.look(at)).collect();
-            self.happen(Event::Looked(looked));
+        if !todo.observations.is_empty() {
+            let observed = todo
+                .observations
+                .drain(..)
+                .map(|at| self.observe(at))
+                .collect();
+            self.happen(Event::Observed(observed));
         }
         for planned in todo.moves {
             self.begin_move(planned);
@@ -226,12 +230,12 @@ impl World {
         }
     }
 
-    fn look(&mut self, ask: ProbeRequest) -> ProbeResult {
+    fn observe(&mut self, ask: ProbeRequest) -> ProbeResult {
         let at = at_of(&ask.tp);
         assert_eq!(ask.leader, self.meta(at).leader);
-        let looks = ask.brokers.iter().map(|b| {
+        let observations = ask.brokers.iter().map(|b| {
             let replica = &self.replicas[&(at, *b)];
-            let look = if replica.offline {
+            let observe = if replica.offline {
                 ReplicaSnapshot::Offline
             } else {
                 ReplicaSnapshot::Page(PageSnapshot {
@@ -249,9 +253,9 @@ impl World {
                     end: replica.end,
                 })
             };
-            (*b, look)
+            (*b, observe)
         });
-        let replicas = looks.collect();
+        let replicas = observations.collect();
         let lock = match (ask.probe, self.replicas[&(at, ask.leader)].stuck) {
             (false, _) => Lock::Untried,
             (true, true) => Lock::Held(0),
@@ -408,13 +412,13 @@ impl World {
         let at = (self.chance.below(2) as usize, self.chance.below(3) as usize);
         match self.chance.below(12) {
             0..=3 => {
-                let standing = self.brokers.get_mut(&broker).unwrap();
-                standing.alive = !standing.alive;
+                let liveness = self.brokers.get_mut(&broker).unwrap();
+                liveness.alive = !liveness.alive;
                 self.happen(Event::Brokers(self.brokers.clone()));
             }
             4 => {
-                let standing = self.brokers.get_mut(&broker).unwrap();
-                standing.drained = !standing.drained;
+                let liveness = self.brokers.get_mut(&broker).unwrap();
+                liveness.drained = !liveness.drained;
                 self.happen(Event::Brokers(self.brokers.clone()));
             }
             5 | 6 => {

@@ -18,10 +18,10 @@ fn fails_again(bench: &mut Bench, mut effects: Effects, times: usize) -> Duratio
 #[test]
 fn a_leader_that_was_found_useless_lets_nobody_leave_though_its_election_failed() {
     let dead_lock = |bench: &mut Bench| bench.lock = Lock::Held(0);
-    let gone = |bench: &mut Bench| _ = bench.looks.insert(1, ReplicaSnapshot::Gone);
-    for (case, useless) in [dead_lock as fn(&mut Bench), gone].into_iter().enumerate() {
+    let gone = |bench: &mut Bench| _ = bench.observations.insert(1, ReplicaSnapshot::Gone);
+    for (case, ineligible) in [dead_lock as fn(&mut Bench), gone].into_iter().enumerate() {
         let mut bench = Bench::quiet(partition(&[1, 2], 1, &[1, 2]));
-        useless(&mut bench);
+        ineligible(&mut bench);
         let mut effects = bench.report();
         if case == 0 {
             effects = bench.pass(secs(3));
@@ -32,8 +32,11 @@ fn a_leader_that_was_found_useless_lets_nobody_leave_though_its_election_failed(
         // The only other in sync dies before that is tried again.
         let effects = bench.broker(2, DOWN);
         assert_eq!(effects.changes, [], "{case}");
-        assert_eq!(effects.told.len(), 1, "{case}: {effects:?}");
-        assert!(effects.told[0].contains("start broker 2"), "{effects:?}");
+        assert_eq!(effects.notified.len(), 1, "{case}: {effects:?}");
+        assert!(
+            effects.notified[0].contains("start broker 2"),
+            "{effects:?}"
+        );
         let mut effects = bench.broker(2, UP);
         if case == 0 {
             effects = bench.pass(secs(3));
@@ -52,7 +55,7 @@ fn a_mover_in_a_new_epoch_is_given_all_its_time() {
         })
     };
     let mut bench = Bench::quiet(partition(&[1, 2], 1, &[1, 2]));
-    bench.looks.insert(1, moving(1, 4));
+    bench.observations.insert(1, moving(1, 4));
     assert_eq!(bench.report(), Effects::default());
     assert_eq!(bench.pass(Duration::from_millis(1900)), Effects::default());
     // It is done, and the next begins: a counter that stands where the other one stood.
@@ -60,7 +63,7 @@ fn a_mover_in_a_new_epoch_is_given_all_its_time() {
         leader_epoch: 5,
         ..partition(&[1, 2], 2, &[1, 2])
     };
-    bench.looks.insert(2, moving(2, 5));
+    bench.observations.insert(2, moving(2, 5));
     assert_eq!(bench.see_topic(), Effects::default());
     assert_eq!(bench.report(), Effects::default());
     assert_eq!(bench.pass(Duration::from_millis(1900)), Effects::default());
@@ -86,7 +89,9 @@ fn who_joins_anew_is_given_all_its_time() {
                 joining,
                 ..page(1, 10)
             };
-            bench.looks.insert(1, ReplicaSnapshot::Page(joined_by));
+            bench
+                .observations
+                .insert(1, ReplicaSnapshot::Page(joined_by));
         };
         joins(&mut bench);
         assert_eq!(bench.report(), Effects::default());
@@ -124,7 +129,7 @@ fn a_report_does_not_take_the_pause_from_a_reassignment_that_cannot_be_finished(
     assert_eq!(bench.report(), Effects::default());
     // The leader is looked at, once, and found well.
     let effects = bench.fail(finish(&effects));
-    assert_eq!(bench.looked, 1);
+    assert_eq!(bench.observed, 1);
     assert_eq!(bench.fail(finish(&effects)), Effects::default());
     let failed = bench.now;
     finish(&bench.pass(secs(60)));
@@ -156,9 +161,9 @@ fn a_leader_that_is_of_no_use_is_not_looked_at_in_a_loop_to_move_it_back() {
     bench.now += secs(1);
     assert_eq!(bench.see_topic(), Effects::default());
     for broker in [1, 2] {
-        bench.looks.insert(broker, ReplicaSnapshot::Offline);
+        bench.observations.insert(broker, ReplicaSnapshot::Offline);
     }
-    assert_eq!(bench.report().told.len(), 1);
+    assert_eq!(bench.report().notified.len(), 1);
     let effects = bench.pass(secs(5));
     let (_, what) = one_move(&effects);
     assert_eq!((what.tp.partition, what.to), (1, 3));

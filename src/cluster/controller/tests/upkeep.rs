@@ -5,11 +5,11 @@ use super::*;
 #[test]
 fn a_healthy_leader_is_looked_at_and_left_alone() {
     let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1, 2, 3]));
-    let before = bench.looked;
+    let before = bench.observed;
     assert_eq!(bench.report(), Effects::default());
-    assert_eq!(bench.looked, before + 1);
+    assert_eq!(bench.observed, before + 1);
     assert_eq!(bench.pass(secs(150)), Effects::default());
-    assert_eq!(bench.looked, before + 1 + 10 * 3);
+    assert_eq!(bench.observed, before + 1 + 10 * 3);
 }
 
 #[test]
@@ -17,7 +17,7 @@ fn one_replica_alone_is_nobodys_business() {
     let mut bench = Bench::quiet(partition(&[1], 1, &[1]));
     assert_eq!(bench.broker(1, DOWN), Effects::default());
     assert_eq!(bench.report(), Effects::default());
-    assert_eq!((bench.looked, bench.state.due()), (0, None));
+    assert_eq!((bench.observed, bench.state.due()), (0, None));
 }
 
 #[test]
@@ -30,7 +30,7 @@ fn followers_that_are_dead_or_of_no_use_leave() {
         ReplicaSnapshot::Page(page(9, 10)),
     ] {
         let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1, 2, 3]));
-        bench.looks.insert(2, of_no_use);
+        bench.observations.insert(2, of_no_use);
         assert_eq!(taken_out(&bench.pass(secs(15))), [2]);
     }
 }
@@ -43,9 +43,11 @@ fn a_follower_that_is_behind_too_long_leaves() {
     for at in 1..=100 {
         // Broker 2 is always a second behind; broker 3 stands still.
         let end = 10 + at * 10;
-        bench.looks.insert(1, ReplicaSnapshot::Page(page(1, end)));
         bench
-            .looks
+            .observations
+            .insert(1, ReplicaSnapshot::Page(page(1, end)));
+        bench
+            .observations
             .insert(2, ReplicaSnapshot::Page(page(2, end - 10)));
         let effects = bench.pass(secs(1));
         if effects != Effects::default() {
@@ -65,7 +67,9 @@ fn nobody_is_behind_a_leader_that_is_not_ready() {
         epoch: 3,
         ..page(1, 20)
     };
-    bench.looks.insert(1, ReplicaSnapshot::Page(not_ready));
+    bench
+        .observations
+        .insert(1, ReplicaSnapshot::Page(not_ready));
     assert_eq!(bench.pass(secs(300)), Effects::default());
 }
 
@@ -117,12 +121,12 @@ fn a_move_back_that_fails_is_undone_and_not_repeated_soon() {
         sealed: true,
         ..page(2, 10)
     };
-    bench.looks.insert(2, ReplicaSnapshot::Page(sealed));
+    bench.observations.insert(2, ReplicaSnapshot::Page(sealed));
     let effects = bench.fail(job);
     assert_eq!(election(&effects).to, 2);
     let change = effects.changes[0].clone();
     assert_eq!(bench.make(&change), Effects::default());
-    bench.looks.insert(
+    bench.observations.insert(
         2,
         ReplicaSnapshot::Page(PageSnapshot {
             epoch: 5,
@@ -133,7 +137,7 @@ fn a_move_back_that_fails_is_undone_and_not_repeated_soon() {
         epoch: 5,
         ..page(1, 10)
     };
-    bench.looks.insert(1, ReplicaSnapshot::Page(follows));
+    bench.observations.insert(1, ReplicaSnapshot::Page(follows));
     let mut pauses = Vec::new();
     let mut last = bench.now;
     for _ in 0..8 {
@@ -171,7 +175,7 @@ fn leaders_are_moved_back_a_few_at_a_time() {
     }
     assert_eq!(effects, Effects::default());
     // Each leader at first, each replica for its followers, and each before its move.
-    assert_eq!(bench.looked, 200 * (1 + 2 + 2));
+    assert_eq!(bench.observed, 200 * (1 + 2 + 2));
 }
 
 #[test]
@@ -263,7 +267,7 @@ fn in_a_new_epoch_followers_have_all_their_time_again() {
     let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1, 2, 3]));
     for broker in [1, 2] {
         bench
-            .looks
+            .observations
             .insert(broker, ReplicaSnapshot::Page(page(broker, 20)));
     }
     assert_eq!(bench.pass(secs(36)), Effects::default());
@@ -275,7 +279,9 @@ fn in_a_new_epoch_followers_have_all_their_time_again() {
             epoch: 5,
             ..page(broker, end)
         };
-        bench.looks.insert(broker, ReplicaSnapshot::Page(follows));
+        bench
+            .observations
+            .insert(broker, ReplicaSnapshot::Page(follows));
     }
     assert_eq!(taken_out(&bench.pass(secs(100))), [3]);
     assert!(bench.now - begun >= secs(30));
@@ -284,9 +290,9 @@ fn in_a_new_epoch_followers_have_all_their_time_again() {
 #[test]
 fn a_drained_leader_that_nobody_can_follow_is_not_looked_at_in_a_loop() {
     let mut bench = Bench::quiet(partition(&[1, 2], 1, &[1, 2]));
-    bench.looks.insert(1, ReplicaSnapshot::Offline);
-    bench.looks.insert(2, ReplicaSnapshot::Failed);
-    assert_eq!(bench.broker(1, DRAINED).told.len(), 1);
+    bench.observations.insert(1, ReplicaSnapshot::Offline);
+    bench.observations.insert(2, ReplicaSnapshot::Failed);
+    assert_eq!(bench.broker(1, DRAINED).notified.len(), 1);
     assert_eq!(bench.pass(secs(600)), Effects::default());
 }
 
@@ -308,7 +314,9 @@ fn who_is_about_to_join_is_not_waited_for_for_ever() {
     };
     // Its broker dies over it.
     let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1, 2]));
-    bench.looks.insert(1, about_to_join(bench.topic.version));
+    bench
+        .observations
+        .insert(1, about_to_join(bench.topic.version));
     let change = renewal(&bench.broker(3, DOWN));
     assert_eq!(bench.make(&change), Effects::default());
     assert_eq!(bench.report(), Effects::default());
@@ -316,7 +324,9 @@ fn who_is_about_to_join_is_not_waited_for_for_ever() {
     // It came and died between two looks.
     let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1, 2]));
     assert_eq!(bench.broker(3, DOWN), Effects::default());
-    bench.looks.insert(1, about_to_join(bench.topic.version));
+    bench
+        .observations
+        .insert(1, about_to_join(bench.topic.version));
     let died_again = BrokerLiveness {
         incarnation: 2,
         ..DOWN
@@ -331,13 +341,17 @@ fn who_is_about_to_join_is_not_waited_for_for_ever() {
     let effects = bench.see_topic();
     assert_eq!(taken_out(&effects), [3]);
     assert_eq!(bench.make(one_change(&effects)), Effects::default());
-    bench.looks.insert(1, about_to_join(bench.topic.version));
+    bench
+        .observations
+        .insert(1, about_to_join(bench.topic.version));
     assert_eq!(bench.pass(Duration::from_millis(1900)), Effects::default());
     renewal(&bench.pass(Duration::from_millis(200)));
 
     // It lives, and takes its time.
     let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1, 2]));
-    bench.looks.insert(1, about_to_join(bench.topic.version));
+    bench
+        .observations
+        .insert(1, about_to_join(bench.topic.version));
     assert_eq!(bench.report(), Effects::default());
     assert_eq!(bench.pass(Duration::from_millis(1900)), Effects::default());
     let change = renewal(&bench.pass(Duration::from_millis(200)));
@@ -346,15 +360,15 @@ fn who_is_about_to_join_is_not_waited_for_for_ever() {
     // What was entered for another version counts for nothing.
     let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1, 2]));
     bench
-        .looks
+        .observations
         .insert(1, about_to_join(bench.topic.version - 1));
     assert_eq!(bench.broker(3, DOWN), Effects::default());
 }
 
 #[test]
-fn what_others_did_is_told() {
+fn what_others_did_is_notified() {
     let mut bench = Bench::quiet(partition(&[1, 2], 1, &[1, 2]));
-    assert_eq!(bench.news, [""; 0]);
+    assert_eq!(bench.change_notes, [""; 0]);
     let to = |target: &[BrokerId]| {
         Some(Reassignment {
             target: target.to_vec(),
@@ -366,18 +380,21 @@ fn what_others_did_is_told() {
     bench.topic.partitions[0].reassignment = to(&[3, 2]);
     bench.see_topic();
     bench.see_topic();
-    assert_eq!(std::mem::take(&mut bench.news), ["being reassigned: t:0"]);
+    assert_eq!(
+        std::mem::take(&mut bench.change_notes),
+        ["being reassigned: t:0"]
+    );
     bench.topic.partitions[0].reassignment = None;
     bench.see_topic();
-    let told = std::mem::take(&mut bench.news);
-    assert_eq!(told, ["reassignment taken back: t:0"]);
+    let notified = std::mem::take(&mut bench.change_notes);
+    assert_eq!(notified, ["reassignment taken back: t:0"]);
     // Begun and ended.
     bench.topic.partitions[0].reassignment = to(&[1]);
     bench.see_topic();
     bench.topic.partitions[0] = partition(&[1], 1, &[1]);
     bench.see_topic();
-    let told = std::mem::take(&mut bench.news);
-    assert_eq!(told, ["being reassigned: t:0", "reassigned: t:0"]);
+    let notified = std::mem::take(&mut bench.change_notes);
+    assert_eq!(notified, ["being reassigned: t:0", "reassigned: t:0"]);
     // Led by another, and not by this controller's doing.
     let mut bench = Bench::quiet(partition(&[1, 2], 1, &[1, 2]));
     let led_by_two = PartitionMeta {
@@ -386,7 +403,10 @@ fn what_others_did_is_told() {
     };
     bench.topic.partitions[0] = led_by_two;
     bench.see_topic();
-    assert_eq!(bench.news, ["broker 2 was given t:0, which broker 1 led"]);
+    assert_eq!(
+        bench.change_notes,
+        ["broker 2 was given t:0, which broker 1 led"]
+    );
     // So it is after a change of its own that moved no leader.
     let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1, 2, 3]));
     let effects = bench.broker(3, DOWN);
@@ -398,7 +418,10 @@ fn what_others_did_is_told() {
         ..partition(&[1, 2, 3], 2, &[1, 2])
     };
     bench.see_topic();
-    assert_eq!(bench.news, ["broker 2 was given t:0, which broker 1 led"]);
+    assert_eq!(
+        bench.change_notes,
+        ["broker 2 was given t:0, which broker 1 led"]
+    );
     // Its own is told of where it is done.
     let mut bench = Bench::quiet(partition(&[1, 2], 1, &[1, 2]));
     let effects = bench.broker(1, DOWN);
@@ -406,5 +429,5 @@ fn what_others_did_is_told() {
     let (job, what) = (job, what.clone());
     bench.carry(job, &what);
     assert_eq!(bench.topic.partitions[0].leader, 2);
-    assert_eq!(bench.news, [""; 0]);
+    assert_eq!(bench.change_notes, [""; 0]);
 }

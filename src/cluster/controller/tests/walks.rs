@@ -52,7 +52,7 @@ fn what_may_follow_does_and_nothing_else() {
         sealed: true,
         ..page(1, 10)
     };
-    bench.looks.insert(1, ReplicaSnapshot::Page(sealed));
+    bench.observations.insert(1, ReplicaSnapshot::Page(sealed));
     let effects = bench.report();
     ends_with(bench, &effects);
     // and a pause of an epoch that is over.

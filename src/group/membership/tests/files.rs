@@ -41,7 +41,7 @@ fn an_unreadable_group_file_is_made_anew_only_if_nobody_lives_in_it() {
     dir.remove(layout::GROUP_FILE).expect("remove");
     let mut second = second;
     for outcome in [
-        look(&mut second).map(drop),
+        observe(&mut second).map(drop),
         second.commit(vec![place.entry(0, 7)]),
     ] {
         assert_eq!(outcome.expect_err("gone").kind(), Kind::Damaged);
@@ -189,7 +189,7 @@ fn a_reset_stands_between_two_members() {
 }
 
 #[test]
-fn where_members_end_is_told_to_the_others() {
+fn where_members_end_is_notified_to_the_others() {
     let place = place();
     let ends = |ends: [Offset; 3]| JoinOptions {
         ends: Some(BTreeMap::from([(topic(), ends.to_vec())])),
@@ -197,7 +197,7 @@ fn where_members_end_is_told_to_the_others() {
     };
     let mut first = place.join_with("g", &ends([3, 4, 5])).expect("join");
     let second = place.join_with("g", &ends([9, 0, 0])).expect("join");
-    look(&mut first).expect("refresh");
+    observe(&mut first).expect("refresh");
     first.refresh_others().expect("all of it");
     for member in [&first, &second] {
         let all = [0, 1, 2, 3].map(|p| member.state().end_of(&tp(p)));

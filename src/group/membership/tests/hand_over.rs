@@ -52,7 +52,7 @@ fn a_partition_goes_over_with_its_last_commit() {
     second.assign().expect("again");
     assert_eq!(second.state(), &before, "nothing to do");
 
-    assert!(look(&mut first).expect("refresh") && !look(&mut first).expect("no news"));
+    assert!(observe(&mut first).expect("refresh") && !observe(&mut first).expect("no news"));
     let surplus = surplus(&first);
     let moved = surplus.first().cloned().expect("one moves");
     assert_eq!(surplus.len(), 1);
@@ -68,7 +68,7 @@ fn a_partition_goes_over_with_its_last_commit() {
         .release(surplus, Vec::new())
         .expect("once more: nothing to give");
 
-    assert!(look(&mut second).expect("refresh"));
+    assert!(observe(&mut second).expect("refresh"));
     second.refresh_offsets().expect("offsets");
     assert_eq!(owned(&second), [moved.to_string()]);
     assert_eq!(at(&second, &place, moved.partition), Some(9));
@@ -86,17 +86,17 @@ fn a_partition_goes_over_with_its_last_commit() {
         .commit(vec![place.entry(moved.partition, 10)])
         .expect("commit");
     assert_eq!(place.committed("g", moved.partition), Some(10));
-    let anew = Entry {
+    let replaced = Entry {
         topic_id: Uuid([9; 16]),
         ..place.entry(moved.partition, 1)
     };
     second
-        .commit(vec![anew])
+        .commit(vec![replaced])
         .expect("of a topic that is no more: left out");
     assert_eq!(place.committed("g", moved.partition), Some(10));
 
     first.leave(Vec::new()).expect("leave");
-    assert!(look(&mut second).expect("refresh"));
+    assert!(observe(&mut second).expect("refresh"));
     assert_eq!(owned(&second).len(), 3, "all at once");
 }
 
@@ -143,7 +143,7 @@ fn patterns_find_topics_that_come_go_and_grow() {
         create(&place.store, "logs", 1);
         let epoch = member.state().group_epoch;
         other.update_topics().expect("anybody may");
-        look(&mut member).expect("refresh");
+        observe(&mut member).expect("refresh");
         assert_eq!(owned(&member), ["log.a:0"], "{pattern}");
         assert!(member.state().group_epoch > epoch);
         member.refresh_others().expect("all of it");
@@ -162,10 +162,10 @@ fn patterns_find_topics_that_come_go_and_grow() {
 
         crate::lifecycle::delete_topic(&place.store, &named("log.a"), LONG).expect("delete");
         crate::lifecycle::delete_topic(&place.store, &named("log.b"), LONG).expect("delete");
-        let anew = create(&place.store, "log.b", 1);
+        let replaced = create(&place.store, "log.b", 1);
         member.update_topics().expect("update");
         assert_eq!(owned(&member), ["log.b:0"], "{pattern}");
-        assert_eq!(member.state().topics[&named("log.b")].topic_id, anew);
+        assert_eq!(member.state().topics[&named("log.b")].topic_id, replaced);
         for name in ["log.b", "logs"] {
             crate::lifecycle::delete_topic(&place.store, &named(name), LONG).expect("delete");
         }
@@ -186,7 +186,7 @@ fn a_start_is_committed_once() {
     let place = place();
     let mut first = place.join("g").expect("join");
     let mut second = place.join("g").expect("join");
-    look(&mut first).expect("refresh");
+    observe(&mut first).expect("refresh");
     let barrier = Barrier::new(2);
     std::thread::scope(|scope| {
         for (member, offset) in [(&mut first, 100), (&mut second, 200)] {
@@ -260,7 +260,7 @@ fn work(place: &Place, n: usize) -> usize {
     let mut member = place.join("g").expect("join");
     let mut read = 0;
     for _ in 0..25 {
-        look(&mut member).expect("refresh");
+        observe(&mut member).expect("refresh");
         member.assign().expect("assign");
         member.refresh_offsets().expect("offsets");
         let me = member.me().expect("nobody removes the living").clone();

@@ -17,13 +17,13 @@ fn watch(
     member: &mut Membership,
     clock: &HandClock,
     times: u32,
-    heart: Option<&MemberHeartbeat>,
+    heartbeat: Option<&MemberHeartbeat>,
 ) -> Vec<Uuid> {
     let mut found = member.suspects().expect("look");
     for _ in 0..times {
         clock.turn(SESSION / GAP_OF_SESSION);
-        if let Some(heart) = heart {
-            heart.beat().expect("beat");
+        if let Some(heartbeat) = heartbeat {
+            heartbeat.heartbeat().expect("beat");
         }
         found = member.suspects().expect("look");
     }
@@ -67,19 +67,22 @@ fn a_heart_that_stands_still_for_a_session_is_hung() {
     let mut hung = place.join_with("g", &short()).expect("join");
     let beating = place.join_with("g", &short()).expect("join");
     let mut watcher = Membership::join(&store, "g", &short()).expect("join");
-    look(&mut hung).expect("refresh");
+    observe(&mut hung).expect("refresh");
     assert_eq!(watcher.watch_interval(), SESSION / 6);
-    let heart = beating.heart();
-    assert_eq!(watch(&mut watcher, &clock, 2, Some(&heart)), []);
-    assert_eq!(watch(&mut watcher, &clock, 1, Some(&heart)), [hung.id()]);
+    let heartbeat = beating.heartbeat();
+    assert_eq!(watch(&mut watcher, &clock, 2, Some(&heartbeat)), []);
+    assert_eq!(
+        watch(&mut watcher, &clock, 1, Some(&heartbeat)),
+        [hung.id()]
+    );
 
     // A beat in the last moment saves it.
     let suspects = watcher.suspects().expect("look");
-    hung.heart().beat().expect("beat");
+    hung.heartbeat().heartbeat().expect("beat");
     watcher.evict(&suspects).expect("evict");
     assert!(watcher.state().members.contains_key(&hung.id()));
-    assert_eq!(watch(&mut watcher, &clock, 2, Some(&heart)), []);
-    watch(&mut watcher, &clock, 1, Some(&heart));
+    assert_eq!(watch(&mut watcher, &clock, 2, Some(&heartbeat)), []);
+    watch(&mut watcher, &clock, 1, Some(&heartbeat));
     let suspects = watcher.suspects().expect("look");
     watcher.evict(&suspects).expect("evict");
     assert!(!watcher.state().members.contains_key(&hung.id()));
@@ -107,7 +110,7 @@ fn a_heart_that_stands_still_for_a_session_is_hung() {
         Kind::Fenced
     );
     assert_eq!(place.committed("g", 0), None);
-    look(&mut watcher).expect("refresh");
+    observe(&mut watcher).expect("refresh");
     assert_eq!(watcher.state(), &before);
 }
 

@@ -35,7 +35,7 @@ fn a_static_member_comes_back_to_what_it_had() {
             (owned(&first), first.state().name()),
             (had.clone(), "Stable")
         );
-        look(&mut other).expect("refresh");
+        observe(&mut other).expect("refresh");
         assert_eq!(owned(&other), others);
         assert!(
             other.dir().id(&layout::member_file(&id)).is_err(),
@@ -57,7 +57,7 @@ fn a_static_member_that_stays_away_is_removed_after_its_session() {
     let third = place.join("g").expect("join");
     assert!(third.state().members.contains_key(&id));
     third.leave(Vec::new()).expect("leave");
-    look(&mut other).expect("refresh");
+    observe(&mut other).expect("refresh");
     for _ in 0..3 {
         assert_eq!(other.suspects().expect("look"), []);
         clock.turn(Duration::from_secs(3));
@@ -83,7 +83,7 @@ fn an_instance_id_has_one_living_holder() {
     let files = first.dir().list(layout::MEMBERS_DIR).expect("list");
     assert_eq!(files.len(), 1, "who was refused left nothing");
     let mut first = first;
-    look(&mut first).expect("refresh");
+    observe(&mut first).expect("refresh");
     assert_eq!(first.state(), &before);
     place.join_with("g", &instance("b")).expect("another name");
 }

@@ -24,12 +24,12 @@ const SYNC_THREADS: usize = 8;
 #[derive(Debug)]
 pub struct FencedGuard {
     dir: Arc<dyn Dir>,
-    beat: Heartbeat,
+    heartbeat: Heartbeat,
     n: u64,
     id: String,
     has_own_dir: AtomicBool,
     next_name: AtomicU64,
-    _gate: SuspendGuard,
+    _suspend: SuspendGuard,
 }
 
 impl FencedGuard {
@@ -38,17 +38,17 @@ impl FencedGuard {
         file: Arc<dyn File>,
         n: u64,
         id: String,
-        gate: SuspendGuard,
+        suspend: SuspendGuard,
     ) -> Self {
         FencedGuard {
             dir,
             // Its line was just written with this.
-            beat: Heartbeat::start_from(file, 0, 1),
+            heartbeat: Heartbeat::start_from(file, 0, 1),
             n,
             id,
             has_own_dir: AtomicBool::new(false),
             next_name: AtomicU64::new(0),
-            _gate: gate,
+            _suspend: suspend,
         }
     }
 
@@ -68,7 +68,7 @@ impl FencedGuard {
     /// [`Kind::Fenced`] if the lock was taken over.
     pub fn step(&self) -> Result<()> {
         let path = layout::lock_file(self.n);
-        self.beat
+        self.heartbeat
             .raise()
             .map_err(|e| io_error(&*self.dir, "write", &path, e))?;
         if self.holds()? {
@@ -227,10 +227,10 @@ impl FencedGuard {
         })?;
         let (from, to) = (layout::lock_dir(self.n), layout::lock_dir(next));
         // The new lock file is locked before anyone can find it under its path.
-        let unborn = format!("{from}/{next}");
-        let line = read_line(&*self.beat.file());
+        let staging = format!("{from}/{next}");
+        let line = read_line(&*self.heartbeat.file());
         let take = || -> io::Result<Arc<dyn File>> {
-            let file = self.dir.open(&unborn, Open::Create)?;
+            let file = self.dir.open(&staging, Open::Create)?;
             if !file.try_lock(crate::disk::LockKind::Exclusive)? {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
@@ -240,7 +240,7 @@ impl FencedGuard {
         };
         let file = take().map_err(|e| self.late(io_error(&*self.dir, "rename", &from, e)))?;
         let old = self.n;
-        let former = std::mem::replace(&mut self.beat, Heartbeat::start(file, 0));
+        let former = std::mem::replace(&mut self.heartbeat, Heartbeat::start(file, 0));
         former.end();
         // If it fails the lock goes with the file's last handle.
         let _ = former.file().unlock();
@@ -267,7 +267,7 @@ impl FencedGuard {
 
     #[cfg(test)]
     pub(crate) fn stand_still(&self) {
-        self.beat.stand_still();
+        self.heartbeat.stand_still();
     }
 
     /// The error, or [`Kind::Fenced`] if the lock was taken over, which explains it.
@@ -346,7 +346,7 @@ impl FencedGuard {
 
     fn holds(&self) -> Result<bool> {
         let path = layout::lock_file(self.n);
-        names(&*self.dir, &path, &*self.beat.file())
+        names(&*self.dir, &path, &*self.heartbeat.file())
             .map_err(|e| io_error(&*self.dir, "look at", &path, e))
     }
 
@@ -364,8 +364,8 @@ impl Drop for FencedGuard {
         if self.has_own_dir.load(Ordering::Relaxed) {
             self.leave_own_dir();
         }
-        self.beat.end();
+        self.heartbeat.end();
         // If it fails the lock goes with the file's last handle.
-        let _ = self.beat.file().unlock();
+        let _ = self.heartbeat.file().unlock();
     }
 }

@@ -17,7 +17,7 @@ const BLIND_PERIOD: Duration = Duration::from_secs(1);
 
 /// What may have changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum News {
+pub enum Changes {
     /// Nothing that a watch tells of.
     Nothing,
     /// Records came, or were removed.
@@ -27,7 +27,7 @@ pub enum News {
 }
 
 /// Watches of what a group's lag hangs on.
-pub struct LagNews {
+pub struct LagChanges {
     store: Arc<StoreDir>,
     group: String,
     watcher: Box<dyn Watcher>,
@@ -47,14 +47,14 @@ struct WatchedPage {
     replica: Option<Uuid>,
 }
 
-impl LagNews {
+impl LagChanges {
     /// Watches the group, and no partition yet.
     pub fn new(store: &Arc<StoreDir>, group: &str) -> Self {
         let (watcher, is_polled): (Box<dyn Watcher>, bool) = match store.watcher() {
             Ok(watcher) => (watcher, false),
             Err(_) => (Box::new(PollWatcher::new(BLIND_PERIOD)), true),
         };
-        let mut news = LagNews {
+        let mut changes = LagChanges {
             store: Arc::clone(store),
             group: group.to_owned(),
             watcher,
@@ -64,8 +64,8 @@ impl LagNews {
             page_ids: HashSet::new(),
             is_stale: false,
         };
-        news.watch_files();
-        news
+        changes.watch_files();
+        changes
     }
 
     /// Whether something goes unseen: then looks have to make up for it.
@@ -149,28 +149,30 @@ impl LagNews {
     }
 
     /// What there is within that time.
-    pub fn within(&mut self, timeout: Duration, env: &Env) -> Result<News> {
+    pub fn within(&mut self, timeout: Duration, env: &Env) -> Result<Changes> {
         let error = |e| Error::io("watch", self.store.path(), e);
         if self.is_blind() {
             // It would end each wait after a moment.
             env.wait_woken(timeout);
             self.watcher.wait(Duration::ZERO, None).map_err(error)?;
-            return Ok(News::Nothing);
+            return Ok(Changes::Nothing);
         }
         let wake = self.watcher.wait(timeout, env.wake_fd()).map_err(error)?;
         Ok(match wake {
-            Wake::Nothing => News::Nothing,
+            Wake::Nothing => Changes::Nothing,
             Wake::Anything => {
                 // The kernel lost some, or ended a watch.
                 self.is_stale = true;
                 let all: Vec<_> = self.pages.keys().cloned().collect();
                 self.forget_all(&all);
-                News::Anything
+                Changes::Anything
             }
-            Wake::Changed(ids) if ids.iter().all(|id| self.page_ids.contains(id)) => News::Records,
+            Wake::Changed(ids) if ids.iter().all(|id| self.page_ids.contains(id)) => {
+                Changes::Records
+            }
             Wake::Changed(_) => {
                 self.is_stale = true;
-                News::Anything
+                Changes::Anything
             }
         })
     }

@@ -6,15 +6,17 @@ use crate::types::{BrokerId, LeaderEpoch, Offset, Uuid};
 
 /// A look, and the partition it is of.
 pub(crate) struct Assessment<'a> {
-    pub looked: &'a ProbeResult,
+    pub observed: &'a ProbeResult,
     /// Whether all were looked at that may have to lead.
     pub full: bool,
 }
 
 impl Assessment<'_> {
     pub fn of(&self, broker: BrokerId) -> Option<&ReplicaSnapshot> {
-        let mut replicas = self.looked.replicas.iter();
-        replicas.find(|(b, _)| *b == broker).map(|(_, look)| look)
+        let mut replicas = self.observed.replicas.iter();
+        replicas
+            .find(|(b, _)| *b == broker)
+            .map(|(_, observe)| observe)
     }
 
     /// The page of the replica directory that the topic file names.
@@ -67,14 +69,14 @@ impl Assessment<'_> {
     }
 
     /// Why a directory is of no use, if that is certain.
-    pub fn useless(&self, p: &Partition, broker: BrokerId) -> Option<&'static str> {
-        useless(self.of(broker)?, p.meta.uuid_of(broker))
+    pub fn ineligible(&self, p: &Partition, broker: BrokerId) -> Option<&'static str> {
+        ineligible(self.of(broker)?, p.meta.uuid_of(broker))
     }
 }
 
 /// Why a directory is of no use as the replica `listed`, if that is certain.
-pub(crate) fn useless(look: &ReplicaSnapshot, listed: Option<Uuid>) -> Option<&'static str> {
-    match look {
+pub(crate) fn ineligible(observe: &ReplicaSnapshot, listed: Option<Uuid>) -> Option<&'static str> {
+    match observe {
         ReplicaSnapshot::Gone => Some("its directory is gone"),
         ReplicaSnapshot::Offline => Some("its directory is offline"),
         ReplicaSnapshot::BadDisk => Some("its disk cannot be read"),
