@@ -4,7 +4,7 @@
 //! place, and, where one is known, the cure. Kinds exist only where somebody acts differently:
 //! the tools turn them into exit statuses in one table (`cli::exit`).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
 /// The result of everything in this library.
@@ -118,6 +118,17 @@ struct Inner {
     cure: Option<String>,
     source: Option<io::Error>,
     is_lost_lock: bool,
+    place: Place,
+}
+
+/// What a failure is about, as data. What is not known is `None`.
+#[derive(Debug, Clone, Default)]
+struct Place {
+    topic: Option<String>,
+    partition: Option<i32>,
+    offset: Option<i64>,
+    path: Option<PathBuf>,
+    group: Option<String>,
 }
 
 impl Error {
@@ -129,6 +140,7 @@ impl Error {
             cure: None,
             source: None,
             is_lost_lock: false,
+            place: Place::default(),
         }))
     }
 
@@ -153,6 +165,10 @@ impl Error {
             cure,
             source: Some(source),
             is_lost_lock: false,
+            place: Place {
+                path: Some(path.as_ref().to_owned()),
+                ..Place::default()
+            },
         }))
     }
 
@@ -185,6 +201,36 @@ impl Error {
         self
     }
 
+    /// The same failure, of a topic. What the error knows already stays.
+    #[must_use]
+    pub fn of_topic(mut self, topic: impl AsRef<str>) -> Self {
+        let known = &mut self.0.place.topic;
+        known.get_or_insert_with(|| topic.as_ref().to_owned());
+        self
+    }
+
+    /// The same failure, of a partition of the topic. What the error knows already stays.
+    #[must_use]
+    pub fn of_partition(mut self, partition: i32) -> Self {
+        self.0.place.partition.get_or_insert(partition);
+        self
+    }
+
+    /// The same failure, at an offset of the partition. What the error knows already stays.
+    #[must_use]
+    pub fn of_offset(mut self, offset: i64) -> Self {
+        self.0.place.offset.get_or_insert(offset);
+        self
+    }
+
+    /// The same failure, of a group. What the error knows already stays.
+    #[must_use]
+    pub fn of_group(mut self, group: impl AsRef<str>) -> Self {
+        let known = &mut self.0.place.group;
+        known.get_or_insert_with(|| group.as_ref().to_owned());
+        self
+    }
+
     /// The same error once more, for each that it befell.
     #[must_use]
     pub fn copy(&self) -> Self {
@@ -199,12 +245,55 @@ impl Error {
             cure: self.0.cure.clone(),
             source: number.map(io::Error::from_raw_os_error),
             is_lost_lock: self.0.is_lost_lock,
+            place: self.0.place.clone(),
         }))
     }
 
     /// What a caller may act on.
     pub fn kind(&self) -> Kind {
         self.0.kind
+    }
+
+    /// The topic it is about, if one is known.
+    pub fn topic(&self) -> Option<&str> {
+        self.0.place.topic.as_deref()
+    }
+
+    /// The partition of the topic, if one is known.
+    pub fn partition(&self) -> Option<i32> {
+        self.0.place.partition
+    }
+
+    /// The offset in the partition, if one is known.
+    pub fn offset(&self) -> Option<i64> {
+        self.0.place.offset
+    }
+
+    /// The file or directory on which an operation of the operating system failed.
+    pub fn path(&self) -> Option<&Path> {
+        self.0.place.path.as_deref()
+    }
+
+    /// The group it is about, if one is known.
+    pub fn group(&self) -> Option<&str> {
+        self.0.place.group.as_deref()
+    }
+
+    /// Whether the same call can succeed later although nobody changes it: a lock was taken, a leader
+    /// changed, a disk was full. Nothing was stored, unless [`Error::outcome_unknown`] says otherwise.
+    pub fn is_retriable(&self) -> bool {
+        match self.0.kind {
+            Kind::Busy | Kind::Fenced | Kind::Rebalanced | Kind::DiskFull | Kind::Interrupted => {
+                true
+            }
+            _ => self.is_out_of_descriptors(),
+        }
+    }
+
+    /// Whether records are perhaps stored although the call failed: read them back before they are
+    /// sent again.
+    pub fn outcome_unknown(&self) -> bool {
+        self.0.kind == Kind::Unknown
     }
 
     /// The cure, if one is known.
@@ -250,6 +339,7 @@ impl Clone for Error {
             cure: self.0.cure.clone(),
             source,
             is_lost_lock: self.0.is_lost_lock,
+            place: self.0.place.clone(),
         }))
     }
 }
@@ -373,6 +463,30 @@ mod tests {
         ] {
             assert_eq!(shell_word(word), given);
         }
+    }
+
+    #[test]
+    fn an_error_carries_what_it_is_about() {
+        let denied = || io::Error::from_raw_os_error(13);
+        let error = Error::io("open", "/store/x", denied())
+            .of_topic("orders")
+            .of_partition(3)
+            .of_offset(17)
+            .of_group("billing")
+            .of_topic("payments");
+        for same in [error.clone(), error.copy()] {
+            assert_eq!(same.path(), Some(Path::new("/store/x")));
+            assert_eq!(same.topic(), Some("orders"), "the first word stays");
+            assert_eq!((same.partition(), same.offset()), (Some(3), Some(17)));
+            assert_eq!(same.group(), Some("billing"));
+            assert!(!same.is_retriable() && !same.outcome_unknown());
+        }
+        let unknown = Error::new(Kind::Unknown, "a sync failed");
+        assert!(unknown.outcome_unknown() && !unknown.is_retriable());
+        assert_eq!(unknown.topic(), None);
+        assert!(Error::new(Kind::Busy, "locked").is_retriable());
+        let descriptors = io::Error::from_raw_os_error(24);
+        assert!(Error::io("open", "x", descriptors).is_retriable());
     }
 
     #[test]

@@ -46,6 +46,7 @@
 //! `docs/architecture.md` is the map of the modules below.
 #![forbid(unsafe_code)]
 
+pub mod api;
 pub mod client;
 pub mod clock;
 pub mod cluster;

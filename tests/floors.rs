@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Every module of the library and its floor. A module may use those below its own floor only.
-const FLOORS: [(&str, u8); 15] = [
+const FLOORS: [(&str, u8); 16] = [
     ("error", 0),
     ("types", 0),
     ("clock", 0),
@@ -23,6 +23,7 @@ const FLOORS: [(&str, u8); 15] = [
     ("cluster", 6),
     ("group", 6),
     ("client", 7),
+    ("api", 8),
     ("cli", 9),
 ];
 

@@ -85,7 +85,7 @@ fn assigned(session: &GroupSession) -> BTreeSet<Generation> {
                 } => {
                     generations.insert(reader.replica().tp().clone(), generation);
                 }
-                Order::Revoke(generation, tp) => {
+                Order::Revoke(generation, tp) | Order::Lost(generation, tp) => {
                     generations.remove(&tp);
                     session.stopped(&[generation]);
                 }

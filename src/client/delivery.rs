@@ -30,6 +30,24 @@ pub(super) struct Job {
     pub ticket: Ticket,
 }
 
+/// Where the appending thread gets its batches from.
+pub(super) trait Jobs: Send + 'static {
+    /// The next batch; waits for one, up to `timeout` where that is said.
+    ///
+    /// # Errors
+    /// `Timeout`: none came in that time. `Disconnected`: none will come.
+    fn next(&mut self, timeout: Option<Duration>) -> std::result::Result<Job, RecvTimeoutError>;
+}
+
+impl Jobs for Receiver<Job> {
+    fn next(&mut self, timeout: Option<Duration>) -> std::result::Result<Job, RecvTimeoutError> {
+        match timeout {
+            Some(timeout) => self.recv_timeout(timeout),
+            None => self.recv().map_err(RecvTimeoutError::from),
+        }
+    }
+}
+
 /// So many segments may a partition have from this producer that no sync has covered: a sync takes
 /// its time for each, and whoever finds one at work for long takes its process for stopped.
 const ROLLS_AHEAD_MAX: u32 = 4;
@@ -119,7 +137,7 @@ impl Delivery {
         topic: TopicName,
         options: &ProducerOptions,
         ledger: Arc<Ledger>,
-        jobs: Receiver<Job>,
+        jobs: impl Jobs,
         give_back: Sender<BatchBuilder>,
     ) -> Result<Self> {
         let replicated = Replicated::new(Arc::clone(&store), topic.clone(), options);
@@ -227,25 +245,21 @@ impl Shared {
 }
 
 /// The appending thread.
-fn append_all(shared: &Arc<Shared>, jobs: Receiver<Job>, give_back: Sender<BatchBuilder>) {
+fn append_all(shared: &Arc<Shared>, mut jobs: impl Jobs, give_back: Sender<BatchBuilder>) {
     let mut threads = Threads::default();
     let mut writers: BTreeMap<PartitionId, PartitionWriter> = BTreeMap::new();
     let mut appending = Appending::new(Arc::clone(&shared.replicated));
     let mut descriptors = None;
     loop {
-        let job = if threads.waiter.is_some() && !shared.replicated.is_idle() {
+        let looks_again = threads.waiter.is_some() && !shared.replicated.is_idle();
+        if looks_again {
             // Leadership may move under what is under way.
             resolve_moved(shared, &mut appending, &mut writers);
-            match jobs.recv_timeout(MOVED_INTERVAL) {
-                Ok(job) => job,
-                Err(RecvTimeoutError::Timeout) => continue,
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
-        } else {
-            match jobs.recv() {
-                Ok(job) => job,
-                Err(_) => break,
-            }
+        }
+        let job = match jobs.next(looks_again.then_some(MOVED_INTERVAL)) {
+            Ok(job) => job,
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => break,
         };
         shared.ledger.begun();
         // After a failure the rest is taken and dropped, so that the sender does not block.

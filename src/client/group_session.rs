@@ -113,6 +113,17 @@ pub enum Order {
     Limit(Generation, TopicPartition, Offset),
     /// Stop reading that assignment, then say [`GroupSession::stopped`].
     Revoke(Generation, TopicPartition),
+    /// Stop reading that assignment: it is over, and the partition may be another member's already.
+    Lost(Generation, TopicPartition),
+    /// Records that were to be read next are gone: the group goes on at the log start.
+    Missed {
+        /// The partition; it is assigned next.
+        tp: TopicPartition,
+        /// What is committed.
+        from: Offset,
+        /// The log start.
+        to: Offset,
+    },
     /// Leadership may have moved: [`super::Consumer::look_for_leaders`].
     Follow,
     /// Good to know.
@@ -160,7 +171,8 @@ pub struct End {
     pub exits_0: bool,
 }
 
-/// A member at work. Dropped, it leaves the group, and commits nothing.
+/// A member at work. Dropped, it leaves the group; what was delivered is committed then with
+/// [`CommitWhen::AfterWrite`] only.
 #[must_use = "dropped, it leaves the group"]
 #[derive(Debug)]
 pub struct GroupSession {
@@ -276,7 +288,7 @@ impl GroupSession {
     /// the membership came to an end.
     pub fn is_revoked(&self, generation: Generation) -> bool {
         lock(&self.shared.orders).iter().any(|order| match order {
-            Order::Revoke(revoked, _) => *revoked == generation,
+            Order::Revoke(revoked, _) | Order::Lost(revoked, _) => *revoked == generation,
             Order::Failed(_) => true,
             _ => false,
         })

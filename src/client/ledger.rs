@@ -8,12 +8,20 @@
 //! 3. Bytes that are handed on and not acknowledged are bounded, and so are receipts that wait to be
 //!    taken: beyond the bound the oldest are dropped, which leaves a gap to a program that does not
 //!    take them.
+//! 4. Each batch that was entered with a [`Completion`] gets an outcome: its receipts, or an error once
+//!    the delivery has ended.
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::appender_waker::AppenderWaker;
+use super::completion::Completion;
 use super::producer_options::Receipt;
 use crate::error::{Error, Kind};
 use crate::partition::Appended;
@@ -56,7 +64,7 @@ impl Ticket {
 }
 
 /// What is to be entered of a batch.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Batch {
     pub partition: PartitionId,
     /// The number of its first record among all that were sent.
@@ -66,6 +74,8 @@ pub(super) struct Batch {
     pub bytes: usize,
     /// Bytes of all batches in the making, this one among them.
     pub building: usize,
+    /// For those that wait for its outcome.
+    pub completion: Option<Arc<Completion>>,
 }
 
 /// Shared by the thread that sends and those that deliver.
@@ -79,6 +89,22 @@ pub(super) struct Ledger {
     queued: AtomicUsize,
     /// The newest version of the topic file that the delivery has seen.
     topic_version: AtomicU64,
+    /// As [`State::bytes`], to be read without the lock.
+    bytes: AtomicUsize,
+    /// Of a shared producer: its appending thread parks.
+    appender: Option<Arc<AppenderWaker>>,
+    /// Whether receipts are kept for [`Ledger::receipts`].
+    keeps_receipts: bool,
+    /// Is given the receipts instead, in their order: by one thread at a time.
+    listener: Option<Mutex<Box<dyn Listener>>>,
+}
+
+/// Is told of each outcome by the threads that deliver, and must not block them.
+pub trait Listener: Send + fmt::Debug {
+    /// These records are acknowledged. Those of a partition come in order, without a gap.
+    fn acknowledged(&mut self, receipt: Receipt);
+    /// The producer has failed: nothing more will be acknowledged.
+    fn failed(&mut self, error: &Error);
 }
 
 #[derive(Debug, Default)]
@@ -109,6 +135,7 @@ struct UnderWay {
     /// The number after its last record.
     end: u64,
     bytes: usize,
+    completion: Option<Arc<Completion>>,
 }
 
 impl Ledger {
@@ -121,6 +148,40 @@ impl Ledger {
             failed: AtomicBool::new(false),
             queued: AtomicUsize::new(0),
             topic_version: AtomicU64::new(0),
+            bytes: AtomicUsize::new(0),
+            appender: None,
+            keeps_receipts: true,
+            listener: None,
+        }
+    }
+
+    /// As [`Ledger::new`], for a producer whose records have [`Completion`]s. Receipts are kept only
+    /// until the listener has them.
+    pub fn with_completions(
+        bytes_max: usize,
+        appender: Arc<AppenderWaker>,
+        listener: Option<Box<dyn Listener>>,
+    ) -> Self {
+        Ledger {
+            appender: Some(appender),
+            keeps_receipts: listener.is_some(),
+            listener: listener.map(Mutex::new),
+            ..Ledger::new(bytes_max)
+        }
+    }
+
+    /// Gives the receipts that wait to the listener.
+    fn notify(&self) {
+        if let Some(listener) = &self.listener {
+            // Held over both steps, so that receipts are told in their order.
+            let Ok(mut listener) = listener.lock() else {
+                // It has panicked, which ended the producer.
+                return;
+            };
+            let receipts = std::mem::take(&mut self.lock().receipts);
+            for receipt in receipts {
+                listener.acknowledged(receipt);
+            }
         }
     }
 
@@ -144,10 +205,20 @@ impl Ledger {
         while is_full(&state) && !self.has_failed() {
             state = self.wait(state);
         }
+        self.enter_in(state, batch)
+    }
+
+    /// As [`Ledger::enter`], for a caller that has seen that there is room: it never waits.
+    pub fn enter_at_once(&self, batch: Batch) -> Option<Ticket> {
+        self.enter_in(self.lock(), batch)
+    }
+
+    fn enter_in(&self, mut state: MutexGuard<'_, State>, batch: Batch) -> Option<Ticket> {
         if self.has_failed() {
             return None;
         }
         state.bytes += batch.bytes;
+        self.bytes.store(state.bytes, Ordering::Relaxed);
         let account = state.accounts.entry(batch.partition).or_default();
         let first = account.entered;
         account.entered += batch.count;
@@ -155,6 +226,7 @@ impl Ledger {
             first_sent: batch.first_sent,
             end: account.entered,
             bytes: batch.bytes,
+            completion: batch.completion,
         });
         self.queued.fetch_add(1, Ordering::Relaxed);
         Some(Ticket {
@@ -174,6 +246,61 @@ impl Ledger {
         state.bytes == 0 || state.bytes + building <= self.bytes_max
     }
 
+    /// Bytes that are handed on and not acknowledged.
+    #[inline]
+    pub fn bytes(&self) -> usize {
+        // In one order with what [`AppenderWaker`] knows.
+        self.bytes.load(Ordering::SeqCst)
+    }
+
+    /// Waits up to `timeout` until more than `known` records are acknowledged, or the delivery fails
+    /// or ends. Whether one of these came true.
+    pub fn wait_for_more(&self, known: u64, timeout: Duration) -> bool {
+        let none_yet =
+            |state: &mut State| state.acknowledged == known && !state.ended && !self.has_failed();
+        let waited = self
+            .changed
+            .wait_timeout_while(self.lock(), timeout, none_yet);
+        let (_state, timed) = waited.unwrap_or_else(PoisonError::into_inner);
+        !timed.timed_out()
+    }
+
+    /// Waits up to `timeout` until of each partition so many records are acknowledged as are named.
+    /// `None`: not yet.
+    pub fn wait_until(
+        &self,
+        wanted: &[(PartitionId, u64)],
+        timeout: Duration,
+    ) -> Option<Result<(), Error>> {
+        let lacks = |state: &State| {
+            wanted.iter().any(|(partition, count)| {
+                state.accounts.get(partition).map_or(0, |one| one.next) < *count
+            })
+        };
+        let waits = |state: &mut State| lacks(state) && !state.ended;
+        let waited = self.changed.wait_timeout_while(self.lock(), timeout, waits);
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        match (lacks(&state), state.ended) {
+            (false, _) => Some(Ok(())),
+            (true, true) => Some(Err(outcome_of(&state))),
+            (true, false) => None,
+        }
+    }
+
+    /// Waits up to `timeout` until the delivery's threads are done. Whether they are.
+    pub fn wait_for_end(&self, timeout: Duration) -> bool {
+        let waits = |state: &mut State| !state.ended;
+        let waited = self.changed.wait_timeout_while(self.lock(), timeout, waits);
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.ended
+    }
+
+    /// How many records of a partition are acknowledged, in the order of sending.
+    pub fn acknowledged_of(&self, partition: PartitionId) -> u64 {
+        let state = self.lock();
+        state.accounts.get(&partition).map_or(0, |one| one.next)
+    }
+
     /// The delivery has begun with a batch.
     pub fn begun(&self) {
         self.queued.fetch_sub(1, Ordering::Relaxed);
@@ -191,6 +318,7 @@ impl Ledger {
 
     /// These batches are acknowledged, where they were appended.
     pub fn acknowledge(&self, batches: impl IntoIterator<Item = (Ticket, Appended)>) {
+        let mut completed = Vec::new();
         let mut guard = self.lock();
         let state = &mut *guard;
         for (ticket, appended) in batches {
@@ -209,20 +337,37 @@ impl Ledger {
             while let Some(receipt) = account.early.remove(&account.next) {
                 account.next += receipt.count;
                 state.acknowledged += receipt.count;
-                if state.receipts.len() >= RECEIPTS_MAX {
-                    state.receipts.pop_front();
+                if self.keeps_receipts {
+                    if state.receipts.len() >= RECEIPTS_MAX {
+                        state.receipts.pop_front();
+                    }
+                    state.receipts.push_back(receipt);
                 }
-                state.receipts.push_back(receipt);
-            }
-            let is_over = |one: &UnderWay| one.end <= account.next;
-            while account.under_way.front().is_some_and(is_over)
-                && let Some(one) = account.under_way.pop_front()
-            {
-                state.bytes = state.bytes.saturating_sub(one.bytes);
+                // A receipt is of one batch, and everything before that batch is over.
+                if let Some(one) = account.under_way.front() {
+                    let done = one.completion.iter().cloned();
+                    completed.extend(done.map(|completion| (completion, receipt)));
+                }
+                let is_over = |one: &UnderWay| one.end <= account.next;
+                while account.under_way.front().is_some_and(is_over)
+                    && let Some(one) = account.under_way.pop_front()
+                {
+                    state.bytes = state.bytes.saturating_sub(one.bytes);
+                }
             }
         }
+        self.bytes.store(state.bytes, Ordering::SeqCst);
+        let is_idle = state.bytes == 0;
         drop(guard);
+        // Before those that wait for the records: the next batch is appended while they wake up.
+        if is_idle && let Some(appender) = &self.appender {
+            appender.idle();
+        }
+        for (completion, receipt) in completed {
+            completion.acknowledge(receipt);
+        }
         self.changed.notify_all();
+        self.notify();
     }
 
     /// Ends the delivery. The first failure counts, but for one that leaves an outcome unknown: that
@@ -239,6 +384,9 @@ impl Ledger {
         self.failed.store(true, Ordering::Relaxed);
         drop(state);
         self.changed.notify_all();
+        if let Some(appender) = &self.appender {
+            appender.wake();
+        }
     }
 
     /// Whether it has failed.
@@ -251,10 +399,29 @@ impl Ledger {
         self.lock().failure.clone()
     }
 
-    /// The delivery's threads are done.
+    /// The delivery's threads are done: what is not acknowledged by now never will be.
     pub fn end(&self) {
-        self.lock().ended = true;
+        let mut state = self.lock();
+        state.ended = true;
+        let accounts = state.accounts.values();
+        let under_way = accounts.flat_map(|account| &account.under_way);
+        let left: Vec<_> = under_way.filter_map(|one| one.completion.clone()).collect();
+        let failure = if left.is_empty() {
+            state.failure.clone()
+        } else {
+            Some(outcome_of(&state))
+        };
+        drop(state);
         self.changed.notify_all();
+        let Some(failure) = failure else {
+            return;
+        };
+        for completion in left {
+            completion.fail(&failure);
+        }
+        if let Some(Ok(mut listener)) = self.listener.as_ref().map(Mutex::lock) {
+            listener.failed(&failure);
+        }
     }
 
     /// Whether they are.
@@ -267,15 +434,15 @@ impl Ledger {
         self.lock().acknowledged
     }
 
-    /// Takes the receipts that wait; waits for some up to `timeout`.
-    pub fn receipts(&self, timeout: Duration) -> Vec<Receipt> {
+    /// Takes the receipts that wait; waits for some up to `patience`.
+    pub fn receipts(&self, patience: Duration) -> Vec<Receipt> {
         let mut state = self.lock();
-        if !timeout.is_zero() {
+        if !patience.is_zero() {
             let none_yet =
                 |state: &mut State| state.receipts.is_empty() && !state.ended && !self.has_failed();
             state = self
                 .changed
-                .wait_timeout_while(state, timeout, none_yet)
+                .wait_timeout_while(state, patience, none_yet)
                 .map_or_else(|e| e.into_inner().0, |(state, _)| state);
         }
         std::mem::take(&mut state.receipts).into()
@@ -295,10 +462,7 @@ impl Ledger {
                 return Ok(());
             }
             if state.ended {
-                return Err(Error::new(
-                    Kind::Unknown,
-                    "the delivery ended before everything was acknowledged",
-                ));
+                return Err(outcome_of(&state));
             }
             state = self.wait(state);
         }
@@ -316,100 +480,13 @@ impl Ledger {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn batch(partition: PartitionId, first_sent: u64, count: u64) -> Batch {
-        Batch {
-            partition,
-            first_sent,
-            count,
-            bytes: 100,
-            building: 100,
-        }
-    }
-
-    fn at(base_offset: i64, count: u64) -> Appended {
-        Appended {
-            base_offset,
-            last_offset: base_offset + count as i64 - 1,
-            leader_epoch: 0,
-            crc: 0,
-            replica: crate::types::Uuid([0; 16]),
-            generation: 0,
-            append_time: None,
-            rolled: false,
-            durable: 0,
-        }
-    }
-
-    fn notified(ledger: &Ledger) -> Vec<(PartitionId, u64, i64, u64)> {
-        let receipts = ledger.receipts(Duration::ZERO);
-        let notified = receipts.iter();
-        notified
-            .map(|r| (r.partition, r.sequence, r.base_offset, r.count))
-            .collect()
-    }
-
-    #[test]
-    fn nothing_is_acknowledged_behind_a_batch_that_is_not() {
-        let ledger = Ledger::new(1 << 20);
-        let _lost = ledger.enter(batch(0, 0, 2)).expect("entered");
-        let second = ledger.enter(batch(0, 2, 3)).expect("entered");
-        let other = ledger.enter(batch(1, 5, 1)).expect("entered");
-        ledger.fail(Error::new(Kind::Unknown, "a sync failed"));
-        ledger.acknowledge([(second, at(7, 3)), (other, at(0, 1))]);
-        assert_eq!(notified(&ledger), [(1, 0, 0, 1)]);
-        assert_eq!(ledger.first_unacknowledged(), Some(0));
-        assert_eq!(ledger.acknowledged(), 1);
-        assert!(ledger.wait_for_all().is_err());
-        assert!(ledger.enter(batch(0, 6, 1)).is_none());
-    }
-
-    #[test]
-    fn receipts_come_in_order_whatever_the_threads_did() {
-        let ledger = Ledger::new(1 << 20);
-        let first = ledger.enter(batch(0, 0, 4)).expect("entered");
-        let second = ledger.enter(batch(0, 4, 1)).expect("entered");
-        let mut head = first;
-        let rest = head.split_off(1);
-        ledger.acknowledge([(second, at(9, 1))]);
-        ledger.acknowledge([(head, at(3, 1))]);
-        assert_eq!(notified(&ledger), [(0, 0, 3, 1)]);
-        assert_eq!(ledger.first_unacknowledged(), Some(0));
-        ledger.acknowledge([(rest, at(5, 3))]);
-        assert_eq!(notified(&ledger), [(0, 1, 5, 3), (0, 4, 9, 1)]);
-        assert_eq!(ledger.first_unacknowledged(), None);
-        ledger.wait_for_all().expect("all of it");
-    }
-
-    #[test]
-    fn receipts_that_nobody_takes_are_bounded_and_counted() {
-        let ledger = Ledger::new(1 << 20);
-        for n in 0..RECEIPTS_MAX as u64 + 10 {
-            let ticket = ledger.enter(batch(0, n, 1)).expect("entered");
-            ledger.acknowledge([(ticket, at(n as i64, 1))]);
-        }
-        let notified = notified(&ledger);
-        assert_eq!(notified.len(), RECEIPTS_MAX);
-        assert_eq!(notified.first().map(|one| one.1), Some(10));
-        assert_eq!(ledger.acknowledged(), RECEIPTS_MAX as u64 + 10);
-    }
-
-    #[test]
-    fn bytes_under_way_are_bounded() {
-        let ledger = Ledger::new(150);
-        let ticket = ledger.enter(batch(0, 0, 1)).expect("the first has room");
-        assert!(!ledger.is_idle_for(40));
-        ledger.begun();
-        assert!(ledger.is_idle_for(40) && !ledger.is_idle_for(100));
-        std::thread::scope(|scope| {
-            let entered = scope.spawn(|| ledger.enter(batch(0, 1, 1)).is_some());
-            std::thread::sleep(Duration::from_millis(20));
-            assert!(!entered.is_finished());
-            ledger.acknowledge([(ticket, at(0, 1))]);
-            assert!(entered.join().expect("no panic"));
-        });
-    }
+/// What those are told whose records are not acknowledged though the delivery has ended.
+fn outcome_of(state: &State) -> Error {
+    let unexpected = || {
+        Error::new(
+            Kind::Unknown,
+            "the delivery ended before everything was acknowledged",
+        )
+    };
+    state.failure.clone().unwrap_or_else(unexpected)
 }

@@ -1,6 +1,8 @@
 //! What another Rust program uses: a producer, a consumer, and an admin of topics.
 
 mod admin;
+mod appender_waker;
+mod completion;
 mod consumer;
 mod creation;
 mod delivery;
@@ -19,6 +21,7 @@ mod records_around;
 mod repair;
 mod replicated;
 mod resolve;
+mod shared_producer;
 mod target;
 mod untimed_producer;
 mod verify;
@@ -27,12 +30,14 @@ pub use crate::group::CommandFile;
 pub use crate::partition::LogEdges;
 pub use crate::store::{StoreDir as Store, TopicConfigs};
 pub use admin::{Admin, LogDescription, PartitionDescription, TopicDescription};
+pub use completion::Completion;
 pub use consumer::{BatchInfo, Consumer, Fetched, open_now, open_reader};
 pub use creation::{NewReplicas, NewTopic, check_factor_alone};
 pub use followers::FollowerDescription;
 pub use group_session::{
     Began, CommitWhen, Delivered, Delivery, End, Generation, GroupOptions, GroupSession, Order,
 };
+pub use ledger::Listener;
 pub use position::Position;
 pub use producer::Producer;
 pub use producer_options::{
@@ -43,6 +48,7 @@ pub use reassignment::{PlannedReassignment, ReassignmentDescription};
 pub use records_around::for_each_around;
 pub use repair::refused as repair_refused;
 pub use resolve::{ResolvedRange, Until, resolve_range, resolve_within};
+pub use shared_producer::{Sending, SharedProducer, SharedSent, Unacknowledged, WhenFull};
 pub use target::{check_for_new_topic, make_with};
 pub use untimed_producer::{Failure, UntimedProducer};
 pub use verify::Verified;

@@ -21,7 +21,7 @@ impl Position {
     ///
     /// # Errors
     /// [`Kind::UnknownTopic`].
-    pub(super) fn check(self, topic: &TopicHandle) -> Result<()> {
+    pub(crate) fn check(self, topic: &TopicHandle) -> Result<()> {
         let meta = topic.meta();
         if self.topic_id.is_none_or(|id| id == meta.topic_id) {
             return Ok(());

@@ -12,10 +12,17 @@
 //!    failed. A topic file that cannot be read is neither: what it said last holds, and the
 //!    delivery tells where that matters.
 
+mod queued;
+mod topic_refresh;
+
+pub(super) use queued::Pace;
+
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::time::Duration;
 
+use super::completion::{Completion, CompletionOf};
 use super::delivery::{Delivery, Job};
 use super::ledger::{Batch, Ledger};
 use super::producer_options::{Keyless, ProducerOptions, ProducerRecord, Receipt, Sent};
@@ -46,10 +53,30 @@ pub struct UntimedProducer {
     building_bytes: usize,
     sequence: u64,
     ledger: Arc<Ledger>,
-    jobs: Option<SyncSender<Job>>,
+    outbox: Outbox,
     spare: Receiver<BatchBuilder>,
-    delivery: Delivery,
+    /// `None` where a [`super::SharedProducer`] has it.
+    delivery: Option<Delivery>,
     checked: Duration,
+}
+
+/// Where a batch goes that is handed on.
+#[derive(Debug)]
+enum Outbox {
+    /// To the appending thread; `None` once nothing more comes. A full channel is waited for.
+    Channel(Option<SyncSender<Job>>),
+    /// Kept until the appending thread takes it. Its bytes are bounded by the caller, which sees to it
+    /// that there is room before it sends: nothing is waited for, since the appending thread needs
+    /// the lock that the caller holds.
+    Queue(JobQueue),
+}
+
+#[derive(Debug)]
+struct JobQueue {
+    jobs: VecDeque<Job>,
+    /// Some came since the appending thread was last woken.
+    has_new: bool,
+    of: Arc<CompletionOf>,
 }
 
 /// One partition's batch in the making.
@@ -61,10 +88,16 @@ struct Slot {
     /// The same among those of the partition.
     first: u64,
     begun: Duration,
+    /// Of the batch in the making, or of the one before it where there is none. Only in a shared
+    /// producer.
+    completion: Option<Arc<Completion>>,
+    /// Somebody waits for the batch: it does not linger.
+    is_urgent: bool,
 }
 
 impl Slot {
     /// The number of the record that was added last.
+    #[inline]
     fn sent(&self, partition: usize) -> Sent {
         let count = self.builder.as_ref().map_or(0, BatchBuilder::count) as u64;
         Sent {
@@ -108,6 +141,19 @@ impl UntimedProducer {
             incoming,
             give_back,
         )?;
+        let outbox = Outbox::Channel(Some(jobs));
+        Self::with_parts(store, topic, options, ledger, outbox, spare, Some(delivery))
+    }
+
+    fn with_parts(
+        store: &Arc<StoreDir>,
+        topic: TopicHandle,
+        options: ProducerOptions,
+        ledger: Arc<Ledger>,
+        outbox: Outbox,
+        spare: Receiver<BatchBuilder>,
+        delivery: Option<Delivery>,
+    ) -> Result<Self> {
         let partitions = topic.meta().partitions.len();
         let random = u64::from_le_bytes(Uuid::random()?.0[..8].try_into().unwrap_or_default());
         Ok(UntimedProducer {
@@ -119,7 +165,7 @@ impl UntimedProducer {
             building_bytes: 0,
             sequence: 0,
             ledger,
-            jobs: Some(jobs),
+            outbox,
             spare,
             delivery,
             checked: store.clock().monotonic(),
@@ -305,7 +351,7 @@ impl UntimedProducer {
                 continue;
             }
             let age = now.saturating_sub(slot.begun);
-            if age >= self.options.linger {
+            if slot.is_urgent || age >= self.options.linger {
                 self.dispatch(at)?;
             } else {
                 let left = self.options.linger - age;
@@ -369,7 +415,9 @@ impl UntimedProducer {
         mut on_receipts: impl FnMut(&[Receipt]),
     ) -> Result<u64, Box<Failure>> {
         let flushed = self.hand_on();
-        drop(self.jobs.take());
+        if let Outbox::Channel(jobs) = &mut self.outbox {
+            drop(jobs.take());
+        }
         loop {
             let ended = self.ledger.has_ended();
             let receipts = self.receipts(Duration::from_millis(if ended { 0 } else { 20 }));
@@ -379,7 +427,8 @@ impl UntimedProducer {
             }
         }
         let acknowledged = self.acknowledged();
-        match self.delivery.join().or(flushed.err()) {
+        let failure = self.delivery.as_mut().and_then(Delivery::join);
+        match failure.or(flushed.err()) {
             None => Ok(acknowledged),
             Some(error) => {
                 let first = self.first_unacknowledged();
@@ -397,24 +446,6 @@ impl UntimedProducer {
         let gone = || Error::new(Kind::Unknown, "the delivery ended unexpectedly");
         let cause = self.ledger.failure().unwrap_or_else(gone);
         cause.at("the producer has failed")
-    }
-
-    fn explicit(&mut self, partition: PartitionId) -> Result<usize> {
-        let at = usize::try_from(partition).unwrap_or(usize::MAX);
-        if at >= self.slots.len() {
-            self.refresh_partitions()?;
-            if at >= self.slots.len() {
-                return Err(self
-                    .target
-                    .topic()
-                    .partition(partition)
-                    .err()
-                    .unwrap_or_else(|| {
-                        Error::new(Kind::UnknownTopic, format!("no partition {partition}"))
-                    }));
-            }
-        }
-        Ok(at)
     }
 
     #[inline]
@@ -446,10 +477,6 @@ impl UntimedProducer {
         }
     }
 
-    fn knows_newer_topic(&self) -> bool {
-        self.ledger.topic_version() > self.target.topic().meta().version
-    }
-
     fn builder(&mut self, at: usize) -> Result<BatchBuilder> {
         let taken = self.slots.get_mut(at).and_then(|slot| slot.builder.take());
         let builder = match taken {
@@ -461,6 +488,10 @@ impl UntimedProducer {
         {
             slot.first_sent = self.sequence;
             slot.begun = self.store.clock().monotonic();
+            slot.is_urgent = false;
+            if let Outbox::Queue(queue) = &self.outbox {
+                slot.completion = Some(Arc::new(Completion::new(&queue.of)));
+            }
         }
         if self.ledger.has_failed() {
             self.give_back(at, builder);
@@ -489,9 +520,14 @@ impl UntimedProducer {
             count,
             bytes,
             building: self.building_bytes,
+            completion: slot.completion.clone(),
         };
-        // To wait here, or below, is where the caller feels the disk's pace.
-        let Some(ticket) = self.ledger.enter(batch) else {
+        let entered = match &self.outbox {
+            // To wait here, or below, is where the caller feels the disk's pace.
+            Outbox::Channel(_) => self.ledger.enter(batch),
+            Outbox::Queue(..) => self.ledger.enter_at_once(batch),
+        };
+        let Some(ticket) = entered else {
             slot.builder = Some(builder);
             return Err(self.failure());
         };
@@ -501,10 +537,14 @@ impl UntimedProducer {
             self.advance();
         }
         let job = Job { builder, ticket };
-        let sent = self
-            .jobs
-            .as_ref()
-            .is_some_and(|jobs| jobs.send(job).is_ok());
+        let sent = match &mut self.outbox {
+            Outbox::Channel(jobs) => jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_ok()),
+            Outbox::Queue(queue) => {
+                queue.jobs.push_back(job);
+                queue.has_new = true;
+                true
+            }
+        };
         if !sent {
             return Err(self.failure());
         }
@@ -520,51 +560,11 @@ impl UntimedProducer {
             let _ = self.refresh_partitions();
         }
     }
-
-    /// Whether the topic takes a record of that size, as far as is known. Nothing is sent.
-    ///
-    /// # Errors
-    /// [`Kind::MessageTooLarge`].
-    pub fn check(&self, record: &ProducerRecord<'_>) -> Result<()> {
-        let timestamp = record
-            .timestamp
-            .unwrap_or_else(|| self.store.clock().now_ms());
-        let mut alone = BatchBuilder::new();
-        let headers = record.headers.iter().copied();
-        let exact = alone.size_with(timestamp, record.key, record.value, headers);
-        self.target.weigh(&mut alone, exact, record, timestamp)
-    }
-
-    /// Looks at the topic file again: partitions that came are used from now on. Where it cannot be
-    /// read, what it said last holds until it can.
-    ///
-    /// # Errors
-    /// [`Kind::UnknownTopic`] if the topic is gone.
-    pub fn refresh_partitions(&mut self) -> Result<()> {
-        match self.observe() {
-            Err(e) if e.kind() != Kind::UnknownTopic => Ok(()),
-            observed => observed,
-        }
-    }
-
-    fn observe(&mut self) -> Result<()> {
-        if self.target.topic().is_current()? {
-            return Ok(());
-        }
-        let topic = TopicHandle::open(&self.store, &self.target.topic().meta().name)?;
-        if topic.meta().topic_id == self.target.topic().meta().topic_id {
-            let partitions = topic.meta().partitions.len();
-            self.slots
-                .resize_with(partitions.max(self.slots.len()), Slot::default);
-            self.target = Target::new(topic, &self.options);
-        }
-        Ok(())
-    }
 }
 
 impl Drop for UntimedProducer {
     fn drop(&mut self) {
-        if self.jobs.is_some() {
+        if matches!(self.outbox, Outbox::Channel(Some(_))) {
             // There is nobody to tell.
             let _ = self.finish(|_| ());
         }

@@ -65,6 +65,47 @@ pub fn reset(
                 .and_then(|state| state.committed(&tp.topic, id, tp.partition))
         }));
     }
+    write(store, group, plan, entries, timeout, notes)
+}
+
+/// Moves committed offsets of the topics with these ids: as [`reset`], but an offset is not taken for one
+/// of a topic of the same name that was created later.
+///
+/// # Errors
+/// [`Kind::UnknownTopic`] also for another topic of that name; as [`reset`].
+pub fn commit_places(
+    store: &Arc<StoreDir>,
+    group: &str,
+    places: &[(CommitEntry, Uuid)],
+    timeout: Duration,
+    notes: &mut Vec<String>,
+) -> Result<Vec<OffsetChange>> {
+    let mut plan = Vec::with_capacity(places.len());
+    let mut entries = Vec::with_capacity(places.len());
+    for (wanted, topic_id) in places {
+        let entry = check(store, wanted)?;
+        if entry.topic_id != *topic_id {
+            let text = format!(
+                "UNKNOWN_TOPIC_ID: offset {} is one of another topic: {} was deleted and created again",
+                wanted.offset, wanted.tp.topic
+            );
+            return Err(Error::new(Kind::UnknownTopic, text)
+                .cure("commit offsets of the topic that there is now"));
+        }
+        plan.push(wanted.clone());
+        entries.push(entry);
+    }
+    write(store, group, &plan, entries, timeout, notes)
+}
+
+fn write(
+    store: &Arc<StoreDir>,
+    group: &str,
+    plan: &[CommitEntry],
+    entries: Vec<Entry>,
+    timeout: Duration,
+    notes: &mut Vec<String>,
+) -> Result<Vec<OffsetChange>> {
     let mut group = Group::open_or_create(store, group, timeout)?;
     let held = hold_empty(&mut group, "reset offsets", notes)?;
     let done = changes(plan, &entries, |tp, id| {

@@ -45,7 +45,7 @@ mod undo;
 
 pub use assignor::Subscriber;
 pub use assignor::{Assignment, Assignor, assign};
-pub use change::{CommitEntry, OffsetChange, commit, delete, delete_offsets, reset};
+pub use change::{CommitEntry, OffsetChange, commit, commit_places, delete, delete_offsets, reset};
 pub use command_file::{CommandFile, running_command};
 pub use configs::{alter_configs, check_config_name, check_config_value, config_names, configs};
 pub use describe::{

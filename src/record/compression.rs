@@ -177,6 +177,11 @@ impl Decompressor {
         self.topic_limit = bytes;
     }
 
+    /// What the last batch that was compressed decompressed to.
+    pub(crate) fn decompressed(&self) -> &[u8] {
+        &self.buffer
+    }
+
     /// All that `bytes` decompress to; with no compression `bytes` themselves.
     ///
     /// # Errors

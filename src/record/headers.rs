@@ -31,6 +31,16 @@ impl<'a> Headers<'a> {
         Ok(Headers { count, raw })
     }
 
+    /// Headers that were parsed before: their count and bytes.
+    pub(crate) fn of_parsed(count: usize, raw: &'a [u8]) -> Self {
+        Headers { count, raw }
+    }
+
+    /// The bytes of all of them.
+    pub(crate) fn raw(&self) -> &'a [u8] {
+        self.raw
+    }
+
     /// How many there are.
     #[inline]
     pub fn len(&self) -> usize {

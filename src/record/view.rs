@@ -83,15 +83,23 @@ impl<'a> BatchView<'a> {
     where
         'a: 's,
     {
+        let compression = self.header.compression();
+        if compression == Compression::None {
+            return self.records_of(self.records_bytes());
+        }
+        let raw = scratch
+            .decompress(compression, self.records_bytes())
+            .map_err(|why| Corrupt::malformed(why, BATCH_HEADER_LEN))?;
+        self.records_of(raw)
+    }
+
+    /// The records, of bytes that are not compressed any more.
+    ///
+    /// # Errors
+    /// A record count that the bytes cannot hold.
+    pub(crate) fn records_of<'s>(&self, raw: &'s [u8]) -> Result<Records<'s>, Corrupt> {
         let header = &self.header;
         let compressed = header.compression() != Compression::None;
-        let raw: &'s [u8] = if compressed {
-            scratch
-                .decompress(header.compression(), self.records_bytes())
-                .map_err(|why| Corrupt::malformed(why, BATCH_HEADER_LEN))?
-        } else {
-            self.records_bytes()
-        };
         let left = header.record_count.max(0) as usize;
         if left > raw.len() / RECORD_LEN_MIN {
             return Err(Corrupt::new(
@@ -134,6 +142,11 @@ pub struct Records<'a> {
 }
 
 impl<'a> Records<'a> {
+    /// The bytes of the records that are still to come.
+    pub(crate) fn unread(&self) -> &'a [u8] {
+        self.rest
+    }
+
     /// How many records are still to come.
     #[inline]
     pub fn left(&self) -> usize {

@@ -346,13 +346,20 @@ impl Member {
                         on.consumer.limit(&tp, until);
                     }
                 }
-                Order::Revoke(generation, tp) => {
+                Order::Revoke(generation, tp) | Order::Lost(generation, tp) => {
                     if self.generations.get(&tp) == Some(&generation) {
                         self.generations.remove(&tp);
                         on.printer.time_bounds.remove(&tp);
                         on.consumer.unassign(&tp);
                     }
                     stopped.push(generation);
+                }
+                Order::Missed { tp, from, to } => {
+                    let name = on.job.group.as_ref().map_or("", |group| &group.name);
+                    on.env.warn(&format!(
+                        "group '{}' left {tp} at offset {from}, which is gone: going on from {to}",
+                        name.escape_debug()
+                    ));
                 }
                 Order::Follow => on.consumer.look_for_leaders(),
                 Order::Note(text) => on.env.note(&text),

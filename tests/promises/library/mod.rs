@@ -1,6 +1,10 @@
 //! The library as a program embeds it.
 
 mod consumers;
+mod front_admin;
+mod front_consumers;
+mod front_groups;
+mod front_producers;
 mod producers;
 mod sessions;
 

@@ -72,7 +72,9 @@ fn assigned(session: &GroupSession, count: usize) -> Vec<Generation> {
         for order in session.take_orders() {
             match order {
                 Order::Assign { generation, .. } => got.push(generation),
-                Order::Revoke(generation, _) => session.stopped(&[generation]),
+                Order::Revoke(generation, _) | Order::Lost(generation, _) => {
+                    session.stopped(&[generation]);
+                }
                 Order::Failed(e) => panic!("{e}"),
                 _ => {}
             }

@@ -128,16 +128,17 @@ impl MembershipThread {
         }
     }
 
-    pub(crate) fn drop_holding(&mut self, tp: &TopicPartition, revoke: bool) {
+    /// Holds a partition no longer. `is_lost`: the caller was not asked before.
+    pub(crate) fn drop_holding(&mut self, tp: &TopicPartition, is_lost: bool) {
         let Some(holding) = self.held.remove(tp) else {
             return;
         };
         if let Some(page) = holding.page {
             self.watching.remove_page(page);
         }
-        if revoke && holding.stopping.is_none() {
+        if is_lost {
             self.shared
-                .order(Order::Revoke(holding.generation, tp.clone()));
+                .order(Order::Lost(holding.generation, tp.clone()));
         }
     }
 
@@ -343,11 +344,11 @@ impl MembershipThread {
                 return Err(group::beyond(name, tp, committed.offset, end));
             }
             OffsetCheck::BelowStart(start) => {
-                self.shared.order(Order::Warn(format!(
-                    "group '{}' left {tp} at offset {}, which is gone: going on from {start}",
-                    self.options.group.escape_debug(),
-                    committed.offset
-                )));
+                self.shared.order(Order::Missed {
+                    tp: tp.clone(),
+                    from: committed.offset,
+                    to: start,
+                });
                 start
             }
         };

@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# What a producer that threads share reaches, beside the engine's producer in a mutex, and what it costs a
+# lone thread. Prints a line a figure: name, figure, limit, ok or FAIL. Exit 1 if any failed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+exec cargo bench --quiet --bench shared

@@ -1,0 +1,165 @@
+//! How to read partitions.
+
+use std::collections::BTreeSet;
+
+use super::consumer::Consumer;
+use super::{OffsetSpec, Positions, Store};
+use crate::client::ReadFrom;
+use crate::error::{Error, Kind, Result};
+use crate::types::{PartitionId, TopicName};
+
+impl Store {
+    /// Options for reading topics: all their partitions, those that are added later, too.
+    ///
+    /// ```
+    /// # fn main() -> mq::api::Result<()> {
+    /// # let scratch = tempfile::tempdir().expect("a directory");
+    /// # let store = mq::api::Store::open(scratch.path().join("store"))?;
+    /// # store.admin().ensure_topic(mq::api::NewTopic::new("orders"))?;
+    /// # store.producer("orders").open()?.send("hello")?.wait()?;
+    /// let mut values = Vec::new();
+    /// for record in store.consumer(["orders"]).to_end().open()? {
+    ///     values.push(record?.value().map(<[u8]>::to_vec));
+    /// }
+    /// assert_eq!(values, [Some(b"hello".to_vec())]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn consumer<T: AsRef<str>>(&self, topics: impl IntoIterator<Item = T>) -> ConsumerOptions {
+        ConsumerOptions {
+            store: self.clone(),
+            topics: topics
+                .into_iter()
+                .map(|topic| topic.as_ref().to_owned())
+                .collect(),
+            from: OffsetSpec::Start,
+            resume: Positions::default(),
+            until: None,
+            to_end: false,
+            partitions: None,
+            read_from: ReadFrom::Leader,
+            on_missed: OnMissed::default(),
+        }
+    }
+}
+
+/// What becomes of records that were to be read and are gone: retention or a deletion moved the log
+/// start past the position.
+///
+/// ```
+/// # fn main() -> mq::api::Result<()> {
+/// # let scratch = tempfile::tempdir().expect("a directory");
+/// # let store = mq::api::Store::open(scratch.path().join("store"))?;
+/// # store.admin().ensure_topic(mq::api::NewTopic::new("orders"))?;
+/// use mq::api::OnMissed;
+///
+/// // An index that may lack nothing.
+/// let consumer = store.consumer(["orders"]).on_missed(OnMissed::Fail).open()?;
+/// # drop(consumer);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum OnMissed {
+    /// [`Event::Missed`](super::Event::Missed) tells of it, and the log start is read next.
+    #[default]
+    GoOn,
+    /// An error tells of it, each time that the partition is to be read:
+    /// [`Kind::OffsetOutOfRange`]. [`Consumer::seek`] goes on elsewhere.
+    Fail,
+}
+
+/// How to read topics, made by [`Store::consumer`].
+///
+/// ```
+/// # fn main() -> mq::api::Result<()> {
+/// # let scratch = tempfile::tempdir().expect("a directory");
+/// # let store = mq::api::Store::open(scratch.path().join("store"))?;
+/// # store.admin().ensure_topic(mq::api::NewTopic::new("orders"))?;
+/// # store.producer("orders").open()?.send("hello")?.wait()?;
+/// use mq::api::OffsetSpec;
+///
+/// let options = store.consumer(["orders"]).from(OffsetSpec::EndMinus(10)).partitions([0]);
+/// assert_eq!(options.to_end().open()?.count(), 1);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "end it with open()"]
+pub struct ConsumerOptions {
+    pub(super) store: Store,
+    topics: Vec<String>,
+    pub(super) from: OffsetSpec,
+    pub(super) resume: Positions,
+    pub(super) until: Option<OffsetSpec>,
+    pub(super) to_end: bool,
+    pub(super) partitions: Option<BTreeSet<PartitionId>>,
+    pub(super) read_from: ReadFrom,
+    pub(super) on_missed: OnMissed,
+}
+
+impl ConsumerOptions {
+    /// Where each partition begins that is there now. Default: [`OffsetSpec::Start`]. Partitions that
+    /// are added later are read from their start.
+    pub fn from(mut self, from: OffsetSpec) -> Self {
+        self.from = from;
+        self
+    }
+
+    /// Where these partitions begin, whatever [`ConsumerOptions::from`] says: where another consumer
+    /// was ([`Consumer::positions`]). Partitions that are not read are passed over.
+    pub fn resume(mut self, positions: Positions) -> Self {
+        self.resume = positions;
+        self
+    }
+
+    /// Where each partition ends; that offset is not read. Default: nowhere.
+    pub fn until(mut self, until: OffsetSpec) -> Self {
+        self.until = Some(until);
+        self
+    }
+
+    /// Ends each partition at the high watermark that it has when the consumer is opened, if not
+    /// earlier. Partitions that are added later are not read.
+    pub fn to_end(mut self) -> Self {
+        self.to_end = true;
+        self
+    }
+
+    /// Reads only the partitions with these numbers, of each topic.
+    pub fn partitions(mut self, partitions: impl IntoIterator<Item = PartitionId>) -> Self {
+        self.partitions = Some(partitions.into_iter().collect());
+        self
+    }
+
+    /// Which replica of a partition is read. Default: the leader's.
+    pub fn read_from(mut self, read_from: ReadFrom) -> Self {
+        self.read_from = read_from;
+        self
+    }
+
+    /// What becomes of records that were to be read and are gone.
+    pub fn on_missed(mut self, on_missed: OnMissed) -> Self {
+        self.on_missed = on_missed;
+        self
+    }
+
+    /// Opens the consumer.
+    ///
+    /// # Errors
+    /// [`Kind::UnknownTopic`] if a topic or a partition is not there, or if [`ConsumerOptions::resume`]
+    /// has offsets of an earlier topic of that name; [`Kind::OffsetOutOfRange`] for a beginning beyond
+    /// the log, and for one that is gone with [`OnMissed::Fail`]; [`Kind::InvalidTopic`];
+    /// [`Kind::Usage`] if no topic is named. What one partition of several meets is told by the first
+    /// poll.
+    pub fn open(self) -> Result<Consumer> {
+        if self.topics.is_empty() {
+            return Err(Error::new(Kind::Usage, "a consumer of no topics")
+                .cure("name the topics: store.consumer([\"orders\"])"));
+        }
+        let names = self.topics.iter().map(TopicName::new);
+        let names = names.collect::<Result<BTreeSet<_>>>()?;
+        Consumer::open(self, names)
+    }
+}

@@ -1,0 +1,567 @@
+//! A member of a group.
+//!
+//! 1. What is done is committed; what was handed out and is not done is not. Asking for the next record,
+//!    or the next event, says that the last is done, unless the program says so itself
+//!    ([`GroupOptions::manual`](super::GroupOptions::manual)).
+//! 2. A partition that is to move is given up once the program has stopped working on it, which it says
+//!    by the poll after [`Event::Revoked`]. The iterator hands out one record at a time: when it is asked
+//!    for the next, it has stopped; and partitions of other records move meanwhile.
+//! 3. Nothing is handed out of a partition that may be another member's by now.
+//! 4. However it ends, also by a panic, the group is left, with what is done committed.
+
+mod orders;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::batch::about;
+use super::closer::{Closer, Signal};
+use super::event::Event;
+use super::feed::Feed;
+use super::group_options::GroupOptions;
+use super::progress::{Progress, Work};
+use super::record::{Origin, Record, RecordId};
+use super::{Positions, Store};
+use crate::client::{self, Consumer as Engine, Delivery, End, Generation, GroupSession, Position};
+use crate::error::{Error, Kind, Result};
+use crate::types::{LeaderEpoch, Offset, TopicPartition};
+
+/// Bytes fetched at a time.
+const FETCH_BYTES: usize = 256 << 10;
+/// The longest wait: a change that no watch reported is seen after it.
+const TICK: Duration = Duration::from_secs(5);
+/// A record that is handed out longer than that after it was seen to be this member's is looked at
+/// again: the process may have stood still.
+const CONFIRMED_FOR: Duration = Duration::from_millis(5);
+
+/// A member of a group: reads the partitions that the group gives it. As an iterator it gives each
+/// record, and waits for more; asking for the next record says that the last is done.
+///
+/// Dropped, also by a panic, it leaves the group: what is done is committed. The record that was in hand is
+/// not, and the next member that gets its partition reads it again. A partition stays with its member as
+/// long as a record of it is in hand, however long that takes.
+///
+/// The iterator passes over [`Event::Missed`], [`Event::Revoked`] and [`Event::Lost`]. A consumer can move
+/// to another thread; several threads cannot share one.
+///
+/// ```
+/// # fn main() -> mq::api::Result<()> {
+/// # let scratch = tempfile::tempdir().expect("a directory");
+/// # let store = mq::api::Store::open(scratch.path().join("store"))?;
+/// # store.admin().ensure_topic(mq::api::NewTopic::new("orders"))?;
+/// # store.producer("orders").open()?.send("hello")?.wait()?;
+/// let mut consumer = store.group("billing").topics(["orders"]).to_end().open()?;
+/// for record in &mut consumer {
+///     assert_eq!(record?.value(), Some(&b"hello"[..]));
+/// }
+/// consumer.close()?;
+/// // All is committed: the group goes on behind it.
+/// assert_eq!(store.group("billing").topics(["orders"]).to_end().open()?.count(), 0);
+/// # Ok(())
+/// # }
+/// ```
+pub struct GroupConsumer {
+    store: Store,
+    group: String,
+    is_manual: bool,
+    session: GroupSession,
+    engine: Engine,
+    signal: Arc<Signal>,
+    progress: Arc<Progress>,
+    assigned: BTreeMap<TopicPartition, Assigned>,
+    feed: Feed,
+    /// What was handed out last, and is done when the next is asked for.
+    in_hand: Option<InHand>,
+    /// The assignment that the session was told to be worked on.
+    works_on: Option<Generation>,
+    /// To be told before anything else.
+    pending: VecDeque<Notice>,
+    /// Assignments whose [`Event::Revoked`] was told: the next step says that they are stopped.
+    stopping: Vec<(TopicPartition, Generation)>,
+    /// Whether the session knows that records are handed out.
+    is_moving: bool,
+    confirmed_at: Duration,
+    /// Nothing will come any more.
+    is_over: bool,
+}
+
+/// A partition that is this member's.
+#[derive(Debug)]
+struct Assigned {
+    origin: Arc<Origin>,
+    /// All before it is done.
+    done: Offset,
+    /// With [`GroupOptions::manual`]: what is handed out.
+    work: Work,
+    is_broken: bool,
+}
+
+#[derive(Debug)]
+struct InHand {
+    origin: Arc<Origin>,
+    next: Offset,
+    leader_epoch: LeaderEpoch,
+}
+
+/// What is to be told.
+#[derive(Debug)]
+enum Notice {
+    Event(Event<'static>),
+    Revoked(Vec<(TopicPartition, Generation)>),
+    Error(Error),
+}
+
+/// What a step came to.
+enum Step {
+    /// The feed has a batch.
+    Batch,
+    Event(Event<'static>),
+}
+
+impl GroupConsumer {
+    pub(super) fn join(options: GroupOptions, engine: client::GroupOptions) -> Result<Self> {
+        let dir = options.store.dir();
+        dir.check_writable()?;
+        let signal = Signal::new();
+        let progress = Arc::new(Progress::default());
+        let read_from = engine.read_from.clone();
+        let rings = Arc::clone(&signal);
+        let started = GroupSession::start(
+            dir,
+            engine,
+            Arc::clone(&progress) as Arc<dyn Delivery>,
+            Box::new(move || rings.ring()),
+        );
+        let session = started.map_err(|e| e.of_group(&options.group))?;
+        Ok(GroupConsumer {
+            engine: Engine::reading_from(dir, read_from),
+            confirmed_at: dir.clock().monotonic(),
+            store: options.store,
+            group: options.group,
+            is_manual: options.manual,
+            session,
+            signal,
+            progress,
+            assigned: BTreeMap::new(),
+            feed: Feed::default(),
+            in_hand: None,
+            works_on: None,
+            pending: VecDeque::new(),
+            stopping: Vec::new(),
+            is_moving: false,
+            is_over: false,
+        })
+    }
+
+    /// Waits up to `timeout` for the next event. It says that the records of the batch before are done,
+    /// unless they are told of one by one ([`GroupOptions::manual`](super::GroupOptions::manual)); and
+    /// after [`Event::Revoked`], that the program has stopped working on those partitions.
+    ///
+    /// # Errors
+    /// What ended the membership, such as a topic that was deleted ([`Kind::UnknownTopic`]): the next
+    /// event is [`Event::End`]. What a partition meets, which the next poll passes over: once for damage.
+    pub fn poll(&mut self, timeout: Duration) -> Result<Event<'_>> {
+        let step = self.step(timeout);
+        if let Step::Event(event) = step.map_err(|e| e.of_group(&self.group))? {
+            return Ok(event);
+        }
+        self.hand_out_batch()?;
+        let batch = self.feed.batch()?;
+        Ok(batch.map_or(Event::Idle, Event::Records))
+    }
+
+    /// Waits up to `timeout` for the next record, and says that the last is done. `None`: there was none
+    /// within that time, or there will be none any more.
+    pub fn try_next(&mut self, timeout: Duration) -> Option<Result<Record>> {
+        let next = self.next_within(timeout).transpose()?;
+        Some(next.map_err(|e| e.of_group(&self.group)))
+    }
+
+    /// A record is done. With [`GroupOptions::manual`](super::GroupOptions::manual) in any order: all
+    /// before the first that is not done is committed, sooner or later. Else all records of its
+    /// partition up to this one are done, which asking for the next would have said, too: so the record
+    /// in hand can be done before the consumer is dropped.
+    ///
+    /// # Errors
+    /// [`Kind::Fenced`] if the partition has moved: its next owner reads the record again.
+    /// [`Kind::Usage`] for a record that was not handed out.
+    pub fn done(&mut self, record: &RecordId) -> Result<()> {
+        let assigned = self.assigned.get_mut(&record.origin.tp);
+        let Some(assigned) = assigned.filter(|it| Arc::ptr_eq(&it.origin, &record.origin)) else {
+            return Err(moved(record, &self.group));
+        };
+        let (next, leader_epoch) = if self.is_manual {
+            if !assigned.work.finish(record.offset) {
+                return Err(not_handed_out(record).of_group(&self.group));
+            }
+            assigned.work.done()
+        } else if record.offset < assigned.done {
+            return Ok(());
+        } else {
+            let in_hand = self.in_hand.as_ref();
+            let in_hand = in_hand.filter(|it| Arc::ptr_eq(&it.origin, &record.origin));
+            match in_hand.filter(|it| record.offset < it.next) {
+                Some(in_hand) => (record.offset + 1, in_hand.leader_epoch),
+                None => return Err(not_handed_out(record).of_group(&self.group)),
+            }
+        };
+        assigned.done = next;
+        self.progress
+            .done(record.origin.generation, next, leader_epoch);
+        Ok(())
+    }
+
+    /// Commits what is done, and says how far that is. What is in hand is not done.
+    ///
+    /// # Errors
+    /// [`Kind::Rebalanced`] if partitions have moved of which more was done than was committed: their next
+    /// owners read that again; the rest is committed. [`Kind::Fenced`], [`Kind::Unknown`],
+    /// [`Kind::DiskFull`].
+    pub fn commit(&mut self) -> Result<Positions> {
+        let mut done = Positions::default();
+        for (tp, assigned) in &self.assigned {
+            done.set(tp.clone(), assigned.origin.topic_id, assigned.done);
+        }
+        self.session.commit().map_err(|e| e.of_group(&self.group))?;
+        Ok(done)
+    }
+
+    /// What ends this consumer, or wakes it, from elsewhere.
+    pub fn closer(&self) -> Closer {
+        self.signal.closer()
+    }
+
+    /// Commits what is done, and leaves the group. What is in hand is not done; say so before
+    /// ([`GroupConsumer::done`]) if it is.
+    ///
+    /// # Errors
+    /// As [`GroupConsumer::commit`].
+    pub fn close(self) -> Result<()> {
+        let end = End {
+            good: true,
+            exits_0: true,
+        };
+        let ended = self.session.end(end, || false);
+        ended.map_err(|e| e.of_group(&self.group))
+    }
+
+    fn next_within(&mut self, timeout: Duration) -> Result<Option<Record>> {
+        let deadline = self.now().saturating_add(timeout);
+        loop {
+            let is_undisturbed = self.pending.is_empty()
+                && self.stopping.is_empty()
+                && !self.signal.is_set()
+                && !self.session.has_orders();
+            if is_undisturbed && self.feed.has_record() {
+                self.finish_in_hand();
+                let is_old = self.now().saturating_sub(self.confirmed_at) >= CONFIRMED_FOR;
+                if is_old && !self.confirm()? {
+                    continue;
+                }
+                if let Some(record) = self.feed.take_record() {
+                    let record = self.or_break_off(record)?;
+                    self.hand_out(&record);
+                    return Ok(Some(record));
+                }
+            }
+            match self.step(deadline.saturating_sub(self.now()))? {
+                Step::Event(Event::Idle | Event::End) => return Ok(None),
+                Step::Event(_) => {}
+                Step::Batch => self.feed.unpack()?,
+            }
+        }
+    }
+
+    fn step(&mut self, timeout: Duration) -> Result<Step> {
+        self.finish_in_hand();
+        if self.works_on.take().is_some() {
+            self.session.works_on(None);
+        }
+        self.stop();
+        let mut deadline = None;
+        loop {
+            if self.signal.is_closed() {
+                return Ok(Step::Event(Event::End));
+            }
+            if self.signal.take_wake() {
+                return Ok(Step::Event(Event::Idle));
+            }
+            if self.session.has_orders() {
+                self.follow_orders();
+            }
+            match self.pending.pop_front() {
+                Some(Notice::Event(event)) => return Ok(Step::Event(event)),
+                Some(Notice::Error(e)) => return Err(e),
+                Some(Notice::Revoked(partitions)) => {
+                    let names = partitions.iter().map(|(tp, _)| tp.clone()).collect();
+                    self.stopping.extend(partitions);
+                    return Ok(Step::Event(Event::Revoked(names)));
+                }
+                None => {}
+            }
+            if self.is_over {
+                return Ok(Step::Event(Event::End));
+            }
+            let end = self.feed.end();
+            let advanced = self.feed.advance();
+            if self.or_break_off(advanced)? {
+                if self.confirm()? {
+                    return Ok(Step::Batch);
+                }
+                continue;
+            }
+            if let Some((origin, end)) = end {
+                self.pass(&origin, end);
+            }
+            match self.engine.fetch(FETCH_BYTES, self.feed.buf()) {
+                Ok(Some(fetched)) => {
+                    if let Some(assigned) = self.assigned.get(&fetched.tp) {
+                        self.feed.put(fetched, Arc::clone(&assigned.origin));
+                    }
+                }
+                Ok(None) => {
+                    if std::mem::take(&mut self.is_moving) {
+                        self.session.idle();
+                    }
+                    let now = self.now();
+                    let deadline = *deadline.get_or_insert(now.saturating_add(timeout));
+                    if now >= deadline {
+                        return Ok(Step::Event(Event::Idle));
+                    }
+                    let ticks = [self.session.busy_tick(), self.engine.retry_in()];
+                    let tick = ticks.into_iter().flatten().fold(TICK, Duration::min);
+                    self.signal.wait(deadline.saturating_sub(now).min(tick));
+                }
+                Err(e) => self.failed(e)?,
+            }
+        }
+    }
+
+    /// Looks whether what is about to be handed out is still this member's. If not, it is put back.
+    fn confirm(&mut self) -> Result<bool> {
+        if self.session.confirm(self.assigned.keys())? && !self.session.has_orders() {
+            self.confirmed_at = self.now();
+            return Ok(true);
+        }
+        if let Some((tp, next)) = self.feed.rest() {
+            let tp = tp.clone();
+            self.engine.seek(&tp, next)?;
+        }
+        self.feed.clear();
+        Ok(false)
+    }
+
+    fn hand_out_batch(&mut self) -> Result<()> {
+        if self.is_manual
+            && let Some(batch) = self.feed.batch()?
+            && let Some(assigned) = self.assigned.get_mut(batch.topic_partition())
+        {
+            let epoch = batch.leader_epoch();
+            let mut records = batch.iter();
+            // What does not decode is met by the program, too.
+            while let Some(Ok(record)) = records.next_record() {
+                assigned.work.hand_out(record.offset, epoch);
+            }
+        }
+        if let Some((origin, next, leader_epoch)) = self.feed.hand_out() {
+            let origin = Arc::clone(origin);
+            self.note_in_hand(origin, next, leader_epoch);
+        }
+        Ok(())
+    }
+
+    fn hand_out(&mut self, record: &Record) {
+        let leader_epoch = self.feed.leader_epoch();
+        let Some(origin) = self.feed.origin().map(Arc::clone) else {
+            return;
+        };
+        if self.is_manual {
+            if let Some(assigned) = self.assigned.get_mut(&origin.tp) {
+                assigned.work.hand_out(record.offset(), leader_epoch);
+            }
+        } else if self.works_on != Some(origin.generation) {
+            self.works_on = Some(origin.generation);
+            self.session.works_on(self.works_on);
+        }
+        self.note_in_hand(origin, record.offset() + 1, leader_epoch);
+    }
+
+    fn note_in_hand(&mut self, origin: Arc<Origin>, next: Offset, leader_epoch: LeaderEpoch) {
+        if !std::mem::replace(&mut self.is_moving, true) {
+            self.session.moves();
+        }
+        self.in_hand = (!self.is_manual).then_some(InHand {
+            origin,
+            next,
+            leader_epoch,
+        });
+    }
+
+    /// The next is asked for: what is in hand is done.
+    fn finish_in_hand(&mut self) {
+        let Some(in_hand) = self.in_hand.take() else {
+            return;
+        };
+        let generation = in_hand.origin.generation;
+        self.progress
+            .done(generation, in_hand.next, in_hand.leader_epoch);
+        if let Some(assigned) = self.assigned.get_mut(&in_hand.origin.tp)
+            && assigned.origin.generation == generation
+        {
+            assigned.done = in_hand.next;
+        }
+    }
+
+    /// There is nothing more to be handed out before `next`.
+    fn pass(&mut self, origin: &Arc<Origin>, next: Offset) {
+        let Some(assigned) = self.assigned.get_mut(&origin.tp) else {
+            return;
+        };
+        if !Arc::ptr_eq(&assigned.origin, origin) {
+            return;
+        }
+        assigned.work.pass(next);
+        let (done, leader_epoch) = if self.is_manual {
+            assigned.work.done()
+        } else {
+            (next, -1)
+        };
+        if done > assigned.done {
+            assigned.done = done;
+            self.progress.done(origin.generation, done, leader_epoch);
+        }
+    }
+
+    /// Ends the reading of the feed's partition where its records do not decode.
+    fn or_break_off<T>(&mut self, decoded: Result<T>) -> Result<T> {
+        if decoded.is_err()
+            && let Some((tp, next)) = self.feed.rest()
+        {
+            let tp = tp.clone();
+            self.feed.clear();
+            self.engine.seek(&tp, next)?;
+            self.break_off(&tp);
+        }
+        decoded
+    }
+
+    /// A partition is damaged from here on: it stays this member's, and counts as done.
+    fn break_off(&mut self, tp: &TopicPartition) {
+        if let Some(position) = self.engine.position(tp) {
+            self.engine.limit(tp, position);
+        }
+        if let Some(assigned) = self.assigned.get_mut(tp) {
+            assigned.is_broken = true;
+            self.session.broken(assigned.origin.generation);
+        }
+    }
+
+    /// What a fetch met.
+    fn failed(&mut self, e: Error) -> Result<()> {
+        let failed_at = self.engine.failed_at().cloned();
+        let e = match &failed_at {
+            Some(tp) => about(e, tp),
+            None => e,
+        };
+        match (e.kind(), failed_at) {
+            (Kind::OffsetOutOfRange, Some(tp)) => self.missed(&tp, e),
+            (Kind::UnknownTopic, _) => self.deleted(e),
+            (Kind::Damaged, Some(tp)) => {
+                self.break_off(&tp);
+                Err(e)
+            }
+            _ => Err(e),
+        }
+    }
+
+    fn missed(&mut self, tp: &TopicPartition, e: Error) -> Result<()> {
+        let Some(from) = self.engine.position(tp) else {
+            return Err(e);
+        };
+        let reader = self.engine.open_reader(tp)?;
+        let to = reader.page()?.tail.log_start;
+        if from >= to {
+            return Err(e.of_offset(from));
+        }
+        let place = Position {
+            offset: to,
+            topic_id: Some(reader.topic().meta().topic_id),
+        };
+        self.engine.seek(tp, place)?;
+        if let Some(origin) = self.assigned.get(tp).map(|it| Arc::clone(&it.origin)) {
+            self.pass(&origin, to);
+        }
+        let partition = tp.clone();
+        self.pending.push_back(Notice::Event(Event::Missed {
+            partition,
+            from,
+            to,
+        }));
+        Ok(())
+    }
+
+    /// A topic was deleted. The session says so, too, and what becomes of that.
+    fn deleted(&mut self, e: Error) -> Result<()> {
+        let gone = self.assigned.keys().filter(|tp| self.engine.is_deleted(tp));
+        let gone: Vec<TopicPartition> = gone.cloned().collect();
+        if gone.is_empty() {
+            return Err(e);
+        }
+        for tp in gone {
+            self.stop_reading(&tp);
+        }
+        Ok(())
+    }
+
+    fn now(&self) -> Duration {
+        self.store.dir().clock().monotonic()
+    }
+}
+
+impl fmt::Debug for GroupConsumer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let assigned: Vec<String> = self.assigned.keys().map(ToString::to_string).collect();
+        f.debug_struct("GroupConsumer")
+            .field("group", &self.group)
+            .field("assigned", &assigned)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Iterator for GroupConsumer {
+    type Item = Result<Record>;
+
+    fn next(&mut self) -> Option<Result<Record>> {
+        loop {
+            if let Some(next) = self.try_next(Duration::MAX) {
+                return Some(next);
+            }
+            // Else it was woken.
+            if self.signal.is_closed() || (self.is_over && self.pending.is_empty()) {
+                return None;
+            }
+        }
+    }
+}
+
+fn moved(record: &RecordId, group: &str) -> Error {
+    let text = format!(
+        "{} is no longer this member's of group '{}': record {} is read again by its next owner",
+        record.origin.tp,
+        group.escape_debug(),
+        record.offset
+    );
+    about(Error::new(Kind::Fenced, text), &record.origin.tp)
+        .of_offset(record.offset)
+        .of_group(group)
+        .cure("undo what was made of it, if it may not be made twice")
+}
+
+fn not_handed_out(record: &RecordId) -> Error {
+    let text = format!("record {record} was not handed out by this consumer");
+    about(Error::new(Kind::Usage, text), &record.origin.tp)
+        .of_offset(record.offset)
+        .cure("say done only of records that came from it")
+}

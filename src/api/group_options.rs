@@ -1,0 +1,206 @@
+//! How to read for a group.
+
+use std::time::Duration;
+
+use super::group_consumer::GroupConsumer;
+use super::{OffsetSpec, Store};
+use crate::client::offset_spec::PointRange;
+use crate::client::{self, CommitWhen, ReadFrom};
+use crate::error::{Error, Kind, Result};
+use crate::group::{Naming, Subscription};
+use crate::types::TopicName;
+
+/// How often what is done is committed.
+const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a member's heartbeat may stand still.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(45);
+/// Less takes a member on a busy machine for dead.
+const SESSION_TIMEOUT_MIN: Duration = Duration::from_millis(500);
+
+impl Store {
+    /// Options for reading as a member of a group: its members share the partitions out among them, and
+    /// what is done is committed, and the next member goes on there.
+    ///
+    /// ```
+    /// # fn main() -> mq::api::Result<()> {
+    /// # let scratch = tempfile::tempdir().expect("a directory");
+    /// # let store = mq::api::Store::open(scratch.path().join("store"))?;
+    /// # store.admin().ensure_topic(mq::api::NewTopic::new("orders"))?;
+    /// # store.producer("orders").open()?.send("hello")?.wait()?;
+    /// for record in store.group("billing").topics(["orders"]).to_end().open()? {
+    ///     assert_eq!(record?.value(), Some(&b"hello"[..]));
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn group(&self, name: &str) -> GroupOptions {
+        GroupOptions {
+            store: self.clone(),
+            group: name.to_owned(),
+            topics: Vec::new(),
+            patterns: Vec::new(),
+            manual: false,
+            from: OffsetSpec::Start,
+            to_end: false,
+            instance_id: None,
+            commit_interval: COMMIT_INTERVAL,
+            session_timeout: SESSION_TIMEOUT,
+        }
+    }
+}
+
+/// How to read for a group, made by [`Store::group`].
+///
+/// ```
+/// # fn main() -> mq::api::Result<()> {
+/// # let scratch = tempfile::tempdir().expect("a directory");
+/// # let store = mq::api::Store::open(scratch.path().join("store"))?;
+/// # store.admin().ensure_topic(mq::api::NewTopic::new("orders"))?;
+/// use std::time::Duration;
+///
+/// use mq::api::OffsetSpec;
+///
+/// let options = store
+///     .group("billing")
+///     .matching(["orders*"])
+///     .from(OffsetSpec::End)
+///     .commit_interval(Duration::from_millis(200));
+/// assert_eq!(options.to_end().open()?.count(), 0);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "end it with open()"]
+pub struct GroupOptions {
+    pub(super) store: Store,
+    pub(super) group: String,
+    topics: Vec<String>,
+    patterns: Vec<String>,
+    pub(super) manual: bool,
+    from: OffsetSpec,
+    to_end: bool,
+    instance_id: Option<String>,
+    commit_interval: Duration,
+    session_timeout: Duration,
+}
+
+impl GroupOptions {
+    /// Reads these topics, which must be there.
+    pub fn topics<T: AsRef<str>>(mut self, topics: impl IntoIterator<Item = T>) -> Self {
+        let topics = topics.into_iter().map(|topic| topic.as_ref().to_owned());
+        self.topics.extend(topics);
+        self
+    }
+
+    /// Reads all topics whose names match one of these patterns, also those that are created later. A
+    /// pattern is a glob, as a shell has it: `*`, `?`, `[abc]`, `{a,b}`.
+    pub fn matching<T: AsRef<str>>(mut self, patterns: impl IntoIterator<Item = T>) -> Self {
+        let patterns = patterns
+            .into_iter()
+            .map(|pattern| pattern.as_ref().to_owned());
+        self.patterns.extend(patterns);
+        self
+    }
+
+    /// The program says of each record that it is done ([`GroupConsumer::done`]), in any order: for
+    /// records that are handled by several threads. Without this, asking for the next record says that
+    /// the last is done.
+    pub fn manual(mut self) -> Self {
+        self.manual = true;
+        self
+    }
+
+    /// Where the group begins in topics of which it has committed nothing. Default:
+    /// [`OffsetSpec::Start`]. Topics that are created later are read from their start.
+    pub fn from(mut self, from: OffsetSpec) -> Self {
+        self.from = from;
+        self
+    }
+
+    /// Ends once everything is read, by this member and the others, that was there when it joined.
+    pub fn to_end(mut self) -> Self {
+        self.to_end = true;
+        self
+    }
+
+    /// A name that is this member's for good: one that comes back with it within
+    /// [`GroupOptions::session_timeout`] gets the partitions that it had.
+    pub fn instance_id(mut self, instance_id: impl Into<String>) -> Self {
+        self.instance_id = Some(instance_id.into());
+        self
+    }
+
+    /// How often what is done is committed. Default: 1 second. It is also committed by
+    /// [`GroupConsumer::commit`], when a partition moves, when nothing is left to be read, and at the end.
+    pub fn commit_interval(mut self, interval: Duration) -> Self {
+        self.commit_interval = interval.max(Duration::from_millis(1));
+        self
+    }
+
+    /// How long a member keeps its partitions while its process stands still, or while it is away and has
+    /// an instance id. Default: 45 seconds, 500 ms at least. The partitions of a process that died are
+    /// taken over at once. A program that works long on one record is no such case.
+    pub fn session_timeout(mut self, timeout: Duration) -> Self {
+        self.session_timeout = timeout;
+        self
+    }
+
+    /// Joins the group.
+    ///
+    /// # Errors
+    /// [`Kind::UnknownTopic`] for a topic that is not there; [`Kind::Busy`] if another member lives
+    /// that has the instance id; [`Kind::InvalidTopic`]; [`Kind::Usage`] for no topics, a bad pattern,
+    /// a name that cannot be a group's, or a session timeout that is too short; [`Kind::Damaged`].
+    pub fn open(self) -> Result<GroupConsumer> {
+        if self.session_timeout < SESSION_TIMEOUT_MIN {
+            return Err(
+                Error::new(Kind::Usage, "the session timeout is shorter than 500 ms")
+                    .cure("a member on a busy machine would be taken for dead: use 500 ms or more"),
+            );
+        }
+        if self.instance_id.as_deref() == Some("") {
+            return Err(Error::new(Kind::Usage, "the instance id is empty").cure("name the member"));
+        }
+        let subscription = self.subscription()?;
+        let options = client::GroupOptions {
+            group: self.group.clone(),
+            subscription,
+            assignor: None,
+            instance_id: self.instance_id.clone(),
+            session_timeout: self.session_timeout,
+            commit: CommitWhen::AfterWrite,
+            interval: self.commit_interval,
+            range: PointRange {
+                from: (self.from != OffsetSpec::Start).then(|| self.from.point()),
+                to: None,
+            },
+            to_end: self.to_end,
+            began: None,
+            read_from: ReadFrom::Leader,
+            commits_when_done: true,
+            // What is handed out may take its time: the program says when it has stopped.
+            settle: None,
+            lock_timeout: self.store.timeout(),
+        };
+        GroupConsumer::join(self, options)
+    }
+
+    fn subscription(&self) -> Result<Subscription> {
+        if self.topics.is_empty() && self.patterns.is_empty() {
+            return Err(
+                Error::new(Kind::Usage, "a group's consumer of no topics").cure("name the topics")
+            );
+        }
+        let names = self.topics.iter().map(TopicName::new);
+        let mut names = names.collect::<Result<Vec<_>>>()?;
+        names.sort();
+        names.dedup();
+        let mut subscription = Subscription::to_names(names);
+        if !self.patterns.is_empty() {
+            // A name is a glob that matches itself.
+            subscription.naming = Naming::Globs;
+            subscription.topics.extend(self.patterns.iter().cloned());
+        }
+        Ok(subscription)
+    }
+}

@@ -1,0 +1,64 @@
+//! A place in a partition, before it is known which offset that is.
+
+use crate::client::offset_spec::Point;
+use crate::error::Result;
+use crate::partition::{PartitionReader, StatePage};
+use crate::types::{Offset, Timestamp};
+
+/// A place in each partition that is read.
+///
+/// ```
+/// use mq::api::OffsetSpec;
+///
+/// // The last ten records of each partition; what was written since a time.
+/// let (last_ten, since) = (OffsetSpec::EndMinus(10), OffsetSpec::Time(1_700_000_000_000));
+/// assert_eq!(OffsetSpec::default(), OffsetSpec::Start);
+/// # let _ = (last_ten, since);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum OffsetSpec {
+    /// The log start: the oldest record that is kept.
+    #[default]
+    Start,
+    /// The high watermark: after the last record that can be read.
+    End,
+    /// This offset.
+    At(Offset),
+    /// So many offsets after the log start. As a beginning, the high watermark at most.
+    StartPlus(u64),
+    /// So many offsets before the high watermark, the log start at least.
+    EndMinus(u64),
+    /// The first record whose timestamp is not older, milliseconds since the Unix epoch. If there is
+    /// none: the high watermark as a beginning; as an end, the place that the log has reached when the
+    /// clock passes that time.
+    Time(Timestamp),
+}
+
+impl OffsetSpec {
+    /// The engine's word for it, as a beginning.
+    pub(super) fn point(self) -> Point {
+        let count = |n: u64| Offset::try_from(n).unwrap_or(Offset::MAX);
+        match self {
+            OffsetSpec::Start => Point::Start,
+            OffsetSpec::End => Point::End,
+            OffsetSpec::At(offset) => Point::At(offset),
+            OffsetSpec::StartPlus(n) => Point::Plus(count(n)),
+            OffsetSpec::EndMinus(n) => Point::Minus(count(n)),
+            OffsetSpec::Time(time) => Point::Time(time),
+        }
+    }
+
+    /// The engine's word for it, as an end: there a count would begin where the read begins.
+    pub(super) fn end_point(self, page: &StatePage) -> Point {
+        match self.point() {
+            Point::Plus(n) => Point::At(page.tail.log_start.saturating_add(n)),
+            point => point,
+        }
+    }
+
+    /// The offset, which must be one that the log has, or its end.
+    pub(super) fn resolve(self, reader: &PartitionReader) -> Result<Offset> {
+        crate::client::resolve_within(reader, &reader.page()?, self.point(), None)
+    }
+}

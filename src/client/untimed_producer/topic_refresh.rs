@@ -1,0 +1,72 @@
+//! What the topic file says, looked at again.
+
+use super::{Slot, Target, UntimedProducer};
+use crate::client::ProducerRecord;
+use crate::error::{Error, Kind, Result};
+use crate::record::BatchBuilder;
+use crate::store::TopicHandle;
+use crate::types::PartitionId;
+
+impl UntimedProducer {
+    /// Whether the topic takes a record of that size, as far as is known. Nothing is sent.
+    ///
+    /// # Errors
+    /// [`Kind::MessageTooLarge`].
+    pub fn check(&self, record: &ProducerRecord<'_>) -> Result<()> {
+        let timestamp = record
+            .timestamp
+            .unwrap_or_else(|| self.store.clock().now_ms());
+        let mut alone = BatchBuilder::new();
+        let headers = record.headers.iter().copied();
+        let exact = alone.size_with(timestamp, record.key, record.value, headers);
+        self.target.weigh(&mut alone, exact, record, timestamp)
+    }
+
+    /// Looks at the topic file again: partitions that came are used from now on. Where it cannot be
+    /// read, what it said last holds until it can.
+    ///
+    /// # Errors
+    /// [`Kind::UnknownTopic`] if the topic is gone.
+    pub fn refresh_partitions(&mut self) -> Result<()> {
+        match self.observe() {
+            Err(e) if e.kind() != Kind::UnknownTopic => Ok(()),
+            observed => observed,
+        }
+    }
+
+    fn observe(&mut self) -> Result<()> {
+        if self.target.topic().is_current()? {
+            return Ok(());
+        }
+        let topic = TopicHandle::open(&self.store, &self.target.topic().meta().name)?;
+        if topic.meta().topic_id == self.target.topic().meta().topic_id {
+            let partitions = topic.meta().partitions.len();
+            self.slots
+                .resize_with(partitions.max(self.slots.len()), Slot::default);
+            self.target = Target::new(topic, &self.options);
+        }
+        Ok(())
+    }
+
+    pub(super) fn explicit(&mut self, partition: PartitionId) -> Result<usize> {
+        let at = usize::try_from(partition).unwrap_or(usize::MAX);
+        if at >= self.slots.len() {
+            self.refresh_partitions()?;
+            if at >= self.slots.len() {
+                return Err(self
+                    .target
+                    .topic()
+                    .partition(partition)
+                    .err()
+                    .unwrap_or_else(|| {
+                        Error::new(Kind::UnknownTopic, format!("no partition {partition}"))
+                    }));
+            }
+        }
+        Ok(at)
+    }
+
+    pub(super) fn knows_newer_topic(&self) -> bool {
+        self.ledger.topic_version() > self.target.topic().meta().version
+    }
+}
