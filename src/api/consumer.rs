@@ -382,3 +382,18 @@ impl Iterator for Consumer {
         }
     }
 }
+
+impl ConsumerOptions {
+    /// Opens the consumer.
+    ///
+    /// # Errors
+    /// [`Kind::UnknownTopic`] if a topic or a partition is not there, or if [`ConsumerOptions::resume`]
+    /// has offsets of an earlier topic of that name; [`Kind::OffsetOutOfRange`] for a beginning beyond
+    /// the log, and for one that is gone with [`OnMissed::Fail`]; [`Kind::InvalidTopic`];
+    /// [`Kind::Usage`] if no topic is named. What one partition of several meets is told by the first
+    /// poll.
+    pub fn open(self) -> Result<Consumer> {
+        let names = self.names()?;
+        Consumer::open(self, names)
+    }
+}

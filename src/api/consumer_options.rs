@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use super::consumer::Consumer;
 use super::{OffsetSpec, Positions, Store};
 use crate::client::ReadFrom;
 use crate::error::{Error, Kind, Result};
@@ -66,7 +65,7 @@ pub enum OnMissed {
     #[default]
     GoOn,
     /// An error tells of it, each time that the partition is to be read:
-    /// [`Kind::OffsetOutOfRange`]. [`Consumer::seek`] goes on elsewhere.
+    /// [`Kind::OffsetOutOfRange`]. [`Consumer::seek`](super::Consumer::seek) goes on elsewhere.
     Fail,
 }
 
@@ -108,7 +107,7 @@ impl ConsumerOptions {
     }
 
     /// Where these partitions begin, whatever [`ConsumerOptions::from`] says: where another consumer
-    /// was ([`Consumer::positions`]). Partitions that are not read are passed over.
+    /// was ([`Consumer::positions`](super::Consumer::positions)). Partitions that are not read are passed over.
     pub fn resume(mut self, positions: Positions) -> Self {
         self.resume = positions;
         self
@@ -145,21 +144,16 @@ impl ConsumerOptions {
         self
     }
 
-    /// Opens the consumer.
+    /// The topics to be read.
     ///
     /// # Errors
-    /// [`Kind::UnknownTopic`] if a topic or a partition is not there, or if [`ConsumerOptions::resume`]
-    /// has offsets of an earlier topic of that name; [`Kind::OffsetOutOfRange`] for a beginning beyond
-    /// the log, and for one that is gone with [`OnMissed::Fail`]; [`Kind::InvalidTopic`];
-    /// [`Kind::Usage`] if no topic is named. What one partition of several meets is told by the first
-    /// poll.
-    pub fn open(self) -> Result<Consumer> {
+    /// [`Kind::Usage`] if there are none, [`Kind::InvalidTopic`].
+    pub(super) fn names(&self) -> Result<BTreeSet<TopicName>> {
         if self.topics.is_empty() {
             return Err(Error::new(Kind::Usage, "a consumer of no topics")
                 .cure("name the topics: store.consumer([\"orders\"])"));
         }
         let names = self.topics.iter().map(TopicName::new);
-        let names = names.collect::<Result<BTreeSet<_>>>()?;
-        Consumer::open(self, names)
+        names.collect()
     }
 }

@@ -565,3 +565,16 @@ fn not_handed_out(record: &RecordId) -> Error {
         .of_offset(record.offset)
         .cure("say done only of records that came from it")
 }
+
+impl GroupOptions {
+    /// Joins the group.
+    ///
+    /// # Errors
+    /// [`Kind::UnknownTopic`] for a topic that is not there; [`Kind::Busy`] if another member lives
+    /// that has the instance id; [`Kind::InvalidTopic`]; [`Kind::Usage`] for no topics, a bad pattern,
+    /// a name that cannot be a group's, or a session timeout that is too short; [`Kind::Damaged`].
+    pub fn open(self) -> Result<GroupConsumer> {
+        let engine = self.to_engine()?;
+        GroupConsumer::join(self, engine)
+    }
+}

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::group_consumer::GroupConsumer;
 use super::{OffsetSpec, Store};
 use crate::client::offset_spec::PointRange;
 use crate::client::{self, CommitWhen, ReadFrom};
@@ -102,7 +101,7 @@ impl GroupOptions {
         self
     }
 
-    /// The program says of each record that it is done ([`GroupConsumer::done`]), in any order: for
+    /// The program says of each record that it is done ([`GroupConsumer::done`](super::GroupConsumer::done)), in any order: for
     /// records that are handled by several threads. Without this, asking for the next record says that
     /// the last is done.
     pub fn manual(mut self) -> Self {
@@ -131,7 +130,7 @@ impl GroupOptions {
     }
 
     /// How often what is done is committed. Default: 1 second. It is also committed by
-    /// [`GroupConsumer::commit`], when a partition moves, when nothing is left to be read, and at the end.
+    /// [`GroupConsumer::commit`](super::GroupConsumer::commit), when a partition moves, when nothing is left to be read, and at the end.
     pub fn commit_interval(mut self, interval: Duration) -> Self {
         self.commit_interval = interval.max(Duration::from_millis(1));
         self
@@ -145,13 +144,11 @@ impl GroupOptions {
         self
     }
 
-    /// Joins the group.
+    /// What the engine is asked for.
     ///
     /// # Errors
-    /// [`Kind::UnknownTopic`] for a topic that is not there; [`Kind::Busy`] if another member lives
-    /// that has the instance id; [`Kind::InvalidTopic`]; [`Kind::Usage`] for no topics, a bad pattern,
-    /// a name that cannot be a group's, or a session timeout that is too short; [`Kind::Damaged`].
-    pub fn open(self) -> Result<GroupConsumer> {
+    /// [`Kind::Usage`], [`Kind::InvalidTopic`].
+    pub(super) fn to_engine(&self) -> Result<client::GroupOptions> {
         if self.session_timeout < SESSION_TIMEOUT_MIN {
             return Err(
                 Error::new(Kind::Usage, "the session timeout is shorter than 500 ms")
@@ -162,7 +159,7 @@ impl GroupOptions {
             return Err(Error::new(Kind::Usage, "the instance id is empty").cure("name the member"));
         }
         let subscription = self.subscription()?;
-        let options = client::GroupOptions {
+        Ok(client::GroupOptions {
             group: self.group.clone(),
             subscription,
             assignor: None,
@@ -181,8 +178,7 @@ impl GroupOptions {
             // What is handed out may take its time: the program says when it has stopped.
             settle: None,
             lock_timeout: self.store.timeout(),
-        };
-        GroupConsumer::join(self, options)
+        })
     }
 
     fn subscription(&self) -> Result<Subscription> {

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::consumer::open_now;
 use super::followers::{FollowerDescription, followers};
+use super::leader_reader::open_now;
 use crate::disk::EntryKind;
 use crate::error::{Error, Result};
 use crate::partition::{self, PartitionReader, StatePage};

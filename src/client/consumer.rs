@@ -15,23 +15,19 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::opening;
 use super::position::Position;
 use super::read_from::{Chooser, ReadFrom};
 use crate::disk::{DescriptorShare, PollWatcher, Wake, WatchId, Watcher, descriptors_max};
 use crate::error::{Error, Kind, Result};
-use crate::partition::{LogEdges, PAGE_FILE, PartitionReader, first_reader};
+use crate::partition::{LogEdges, PAGE_FILE, PartitionReader};
+use crate::store::StoreDir;
 use crate::store::topics::topic_file;
-use crate::store::{Liveness, StoreDir};
 use crate::types::{Offset, TopicPartition};
 use assigned_partition::{AssignedPartition, deleted};
 use fetched::end_of;
 
 pub use fetched::{BatchInfo, Fetched};
 
-/// How long a new leader may take to hear from the other replicas.
-const END_TIMEOUT: Duration = Duration::from_secs(10);
-const END_POLL_INTERVAL: Duration = Duration::from_millis(2);
 /// Between two looks while a partition cannot be read.
 const FAILED_POLL: Duration = Duration::from_millis(20);
 
@@ -501,59 +497,6 @@ impl Consumer {
             Wake::Nothing => false,
         }
     }
-}
-
-/// Opens a partition for reading. What a dead process or another boot left is put in order first,
-/// where this user may write: unsynced records of a killed producer become readable by that.
-///
-/// # Errors
-/// [`Kind::UnknownTopic`], [`Kind::Damaged`], [`Kind::Io`].
-pub fn open_reader(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<PartitionReader> {
-    let mut reader = open_now(store, tp)?;
-    if reader.knows_end()? {
-        return Ok(reader);
-    }
-    // Leadership has just moved: until the others are there, nobody knows where the records end.
-    let liveness = Liveness::new(store);
-    let started = store.clock().monotonic();
-    loop {
-        let partition = reader.topic().partition(tp.partition)?;
-        let others = partition.isr.iter().filter(|id| **id != partition.leader);
-        let anyone =
-            others.into_iter().any(|id| liveness.is_alive(*id)) || liveness.controller_lives();
-        if !anyone {
-            // Nobody comes: what is shown is what there is.
-            return Ok(reader);
-        }
-        if store.clock().monotonic().saturating_sub(started) >= END_TIMEOUT {
-            return Err(Error::new(
-                Kind::Busy,
-                format!(
-                    "OFFSET_NOT_AVAILABLE: the leader of {tp} has not heard from its replicas in \
-                     sync since leadership moved"
-                ),
-            )
-            .cure("try again; 'mq-broker health' lists the problems"));
-        }
-        store.clock().sleep(END_POLL_INTERVAL);
-        match reader.follow_leadership() {
-            // Its directory may be another in a moment.
-            Err(e) if e.kind() == Kind::Fenced => continue,
-            followed => followed?,
-        };
-        if reader.knows_end()? {
-            return Ok(reader);
-        }
-    }
-}
-
-/// As [`open_reader`], but does not wait where leadership has just moved: the high watermark may be
-/// below one that was shown before.
-///
-/// # Errors
-/// As [`open_reader`].
-pub fn open_now(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<PartitionReader> {
-    first_reader(store, || opening::open_reader(store, tp))
 }
 
 fn watch(

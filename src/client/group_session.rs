@@ -18,158 +18,31 @@
 mod ends;
 mod heartbeat;
 mod membership_thread;
+pub(super) mod options;
+pub(super) mod orders;
+pub(super) mod shared;
 mod starts;
 mod watching;
 
 use std::collections::VecDeque;
-use std::io::Write as _;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::ReadFrom;
-use super::offset_spec::PointRange;
-use crate::disk::{Dir, File};
+use crate::disk::File;
 use crate::error::{Error, Result};
-use crate::group::{self, Assignor, CommandFile, Subscription};
-use crate::partition::PartitionReader;
+use crate::group::{self, CommandFile};
 use crate::store::{StoreDir, layout};
-use crate::types::{LeaderEpoch, Offset, Timestamp, TopicPartition, Uuid};
+use crate::types::TopicPartition;
+use options::GroupOptions;
+use orders::{CommitWhen, Delivery, End, Generation, Order};
+use shared::{Shared, Ticket, Told, lock};
 pub use starts::Began;
-
-/// When a group's offsets are committed, besides by [`GroupSession::commit`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CommitWhen {
-    /// After what was written out, now and then.
-    AfterWrite,
-    /// At the end, if that is a good one.
-    OnExit,
-    /// Never.
-    Never,
-}
-
-/// How to read for a group.
-#[derive(Debug, Clone)]
-pub struct GroupOptions {
-    /// The group's name.
-    pub group: String,
-    /// What to read.
-    pub subscription: Subscription,
-    /// How partitions are to be shared out; `None`: as the group does it.
-    pub assignor: Option<Assignor>,
-    /// The name of a static member.
-    pub instance_id: Option<String>,
-    /// How long the heartbeat may stand still, and a static member be away.
-    pub session_timeout: Duration,
-    /// When to commit.
-    pub commit: CommitWhen,
-    /// How often.
-    pub interval: Duration,
-    /// Where to begin where nothing is committed, and where to end.
-    pub range: PointRange,
-    /// Whether to end at the ends that there are now.
-    pub to_end: bool,
-    /// What there was when the command began, for one that waits before it joins; `None`: it begins
-    /// now.
-    pub began: Option<Began>,
-    /// Which replicas are read. The [`super::Consumer`] that the readers are assigned to follows
-    /// the same.
-    pub read_from: ReadFrom,
-    /// Whether a member that is done (`to_end`, or the end of `range`) commits at once and waits for
-    /// the others; else it waits for nobody.
-    pub commits_when_done: bool,
-    /// How long a partition that is to move waits for what was handed out to be delivered. `None`:
-    /// as long as it takes.
-    pub settle: Option<Duration>,
-    /// Bounds each wait for the group's lock.
-    pub lock_timeout: Duration,
-}
 
 /// How long the caller waits for the keeper to see a change of the group.
 const CONFIRM_MAX: Duration = Duration::from_secs(2);
-
-/// One assignment of a partition: a partition that comes back has another.
-pub type Generation = u64;
-
-/// What the caller is to do, in this order.
-#[derive(Debug)]
-pub enum Order {
-    /// Read this partition.
-    Assign {
-        /// Names this assignment in [`Delivery`] and [`GroupSession::stopped`].
-        generation: Generation,
-        /// Opened.
-        reader: Box<PartitionReader>,
-        /// The first offset.
-        from: Offset,
-        /// The end, if it has one.
-        until: Option<Offset>,
-        /// The end as a time that the clock has not passed.
-        until_time: Option<Timestamp>,
-    },
-    /// Read that assignment up to there.
-    Limit(Generation, TopicPartition, Offset),
-    /// Stop reading that assignment, then say [`GroupSession::stopped`].
-    Revoke(Generation, TopicPartition),
-    /// Stop reading that assignment: it is over, and the partition may be another member's already.
-    Lost(Generation, TopicPartition),
-    /// Records that were to be read next are gone: the group goes on at the log start.
-    Missed {
-        /// The partition; it is assigned next.
-        tp: TopicPartition,
-        /// What is committed.
-        from: Offset,
-        /// The log start.
-        to: Offset,
-    },
-    /// Leadership may have moved: [`super::Consumer::look_for_leaders`].
-    Follow,
-    /// Good to know.
-    Note(String),
-    /// To be looked at.
-    Warn(String),
-    /// Something cannot be read, a topic or a partition: what else there is goes on.
-    Broken(Error),
-    /// Everything this member was to wait for is done: call [`GroupSession::end`].
-    Finished,
-    /// The membership came to an end: call [`GroupSession::end`].
-    Failed(Error),
-}
-
-/// How far a partition's records were delivered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Delivered {
-    /// Of which assignment.
-    pub generation: Generation,
-    /// All before that one.
-    pub next: Offset,
-    /// The epoch of the last of them; -1: unknown.
-    pub leader_epoch: LeaderEpoch,
-}
-
-/// Knows how far the output was taken.
-pub trait Delivery: Send + Sync + std::fmt::Debug {
-    /// Looks anew; what was delivered since this was last asked, the last word of each assignment.
-    fn take(&self) -> Vec<Delivered>;
-    /// Whether everything that was handed out of that assignment is delivered.
-    fn is_settled(&self, generation: Generation) -> bool;
-    /// Whether everything that was handed out is delivered.
-    fn is_all_settled(&self) -> bool;
-    /// Whether nothing more will be: its reader is gone.
-    fn is_closed(&self) -> bool;
-}
-
-/// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct End {
-    /// It came to its end, and not by a signal or an error: what is under way to its reader is
-    /// waited for.
-    pub good: bool,
-    /// With exit status 0: `on-exit` commits.
-    pub exits_0: bool,
-}
 
 /// A member at work. Dropped, it leaves the group; what was delivered is committed then with
 /// [`CommitWhen::AfterWrite`] only.
@@ -182,55 +55,6 @@ pub struct GroupSession {
     thread: Option<JoinHandle<Result<()>>>,
     /// `group.json` as the caller last looked at it, open.
     confirmed: Mutex<Option<Arc<dyn File>>>,
-}
-
-/// What the caller and the keeper tell one another.
-struct Shared {
-    orders: Mutex<VecDeque<Order>>,
-    has_orders: AtomicBool,
-    /// How often the caller is to look, microseconds, while the keeper waits for a lock or the disk
-    /// and sees nothing; 0: it waits for neither.
-    busy_tick_us: AtomicU32,
-    notified: Mutex<Told>,
-    replied: Condvar,
-    wake_caller: Box<dyn Fn() + Send + Sync>,
-    poke: UnixStream,
-    /// The group as the keeper last acted on it.
-    seen: Mutex<Option<Seen>>,
-}
-
-/// A view of a group.
-#[derive(Debug, Clone)]
-struct Seen {
-    member: Uuid,
-    dir: Arc<dyn Dir>,
-    /// `group.json` as it was then, open.
-    file: Arc<dyn File>,
-}
-
-/// What the caller told the keeper, and has not been taken yet.
-#[derive(Debug, Default)]
-struct Told {
-    stopped: Vec<Generation>,
-    broken: Vec<Generation>,
-    idle: bool,
-    /// Whether records are handed out, where that changed.
-    moving: Option<bool>,
-    ended: Option<End>,
-    interrupted: bool,
-    commits: Vec<Arc<Ticket>>,
-    /// The one assignment that the caller is at work on; of others it reads nothing meanwhile.
-    works_on: Option<Generation>,
-}
-
-/// A commit that is waited for, and its outcome: each call has its own.
-#[derive(Debug, Default)]
-struct Ticket(Mutex<Option<Result<()>>>);
-
-impl std::fmt::Debug for Shared {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").finish_non_exhaustive()
-    }
 }
 
 impl GroupSession {
@@ -497,52 +321,6 @@ impl Drop for GroupSession {
         // What went wrong nobody can be told; the others find this member dead then.
         let _ = thread.join();
     }
-}
-
-impl Shared {
-    /// Answers all that wait for a commit.
-    fn answer(&self, commits: Vec<Arc<Ticket>>, outcome: &Result<()>) {
-        // Under the lock: who is about to wait has looked, or will be woken.
-        let notified = lock(&self.notified);
-        for ticket in commits {
-            *lock(&ticket.0) = Some(outcome.clone());
-        }
-        drop(notified);
-        self.replied.notify_all();
-    }
-
-    fn take_commits(&self) -> Vec<Arc<Ticket>> {
-        std::mem::take(&mut lock(&self.notified).commits)
-    }
-
-    fn seen_is_current(&self) -> bool {
-        let seen = lock(&self.seen);
-        seen.as_ref().is_none_or(|seen| {
-            let named = seen.dir.identity(layout::GROUP_FILE);
-            let is_same = named.and_then(|named| seen.file.is(named));
-            is_same.is_ok_and(|is_it| is_it)
-        })
-    }
-
-    fn order(&self, order: Order) {
-        self.order_all([order]);
-    }
-
-    /// Gives orders that belong together: the caller sees all of them or none.
-    fn order_all(&self, orders: impl IntoIterator<Item = Order>) {
-        lock(&self.orders).extend(orders);
-        self.has_orders.store(true, Ordering::Release);
-        (self.wake_caller)();
-    }
-
-    fn poke_membership_thread(&self) {
-        // A full socket pokes as well.
-        let _ = (&self.poke).write(&[1]);
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn gone() -> Error {

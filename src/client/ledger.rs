@@ -83,6 +83,8 @@ pub(super) struct Batch {
 pub(super) struct Ledger {
     state: Mutex<State>,
     changed: Condvar,
+    /// Threads that wait for a change: without any, nobody needs to be notified.
+    waiting: AtomicUsize,
     bytes_max: usize,
     failed: AtomicBool,
     /// Batches that the delivery has not begun with.
@@ -144,6 +146,7 @@ impl Ledger {
         Ledger {
             state: Mutex::default(),
             changed: Condvar::new(),
+            waiting: AtomicUsize::new(0),
             bytes_max,
             failed: AtomicBool::new(false),
             queued: AtomicUsize::new(0),
@@ -171,7 +174,7 @@ impl Ledger {
     }
 
     /// Gives the receipts that wait to the listener.
-    fn notify(&self) {
+    fn tell(&self) {
         if let Some(listener) = &self.listener {
             // Held over both steps, so that receipts are told in their order.
             let Ok(mut listener) = listener.lock() else {
@@ -191,9 +194,31 @@ impl Ledger {
     }
 
     fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        self.changed
-            .wait(state)
-            .unwrap_or_else(PoisonError::into_inner)
+        // With the lock held: a thread that changes the state later sees it.
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let state = self.changed.wait(state);
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        state.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits up to `timeout` while `waits` says so.
+    fn wait_while(
+        &self,
+        timeout: Duration,
+        waits: impl FnMut(&mut State) -> bool,
+    ) -> MutexGuard<'_, State> {
+        let state = self.lock();
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let waited = self.changed.wait_timeout_while(state, timeout, waits);
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// After a change, once the lock is released.
+    fn notify(&self) {
+        if self.waiting.load(Ordering::Relaxed) > 0 {
+            self.changed.notify_all();
+        }
     }
 
     /// Enters a batch that is about to be handed on, once there is room for it. `None`: the delivery
@@ -257,12 +282,9 @@ impl Ledger {
     /// or ends. Whether one of these came true.
     pub fn wait_for_more(&self, known: u64, timeout: Duration) -> bool {
         let none_yet =
-            |state: &mut State| state.acknowledged == known && !state.ended && !self.has_failed();
-        let waited = self
-            .changed
-            .wait_timeout_while(self.lock(), timeout, none_yet);
-        let (_state, timed) = waited.unwrap_or_else(PoisonError::into_inner);
-        !timed.timed_out()
+            |state: &State| state.acknowledged == known && !state.ended && !self.has_failed();
+        let state = self.wait_while(timeout, |state| none_yet(state));
+        !none_yet(&state)
     }
 
     /// Waits up to `timeout` until of each partition so many records are acknowledged as are named.
@@ -278,8 +300,7 @@ impl Ledger {
             })
         };
         let waits = |state: &mut State| lacks(state) && !state.ended;
-        let waited = self.changed.wait_timeout_while(self.lock(), timeout, waits);
-        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let state = self.wait_while(timeout, waits);
         match (lacks(&state), state.ended) {
             (false, _) => Some(Ok(())),
             (true, true) => Some(Err(outcome_of(&state))),
@@ -290,8 +311,7 @@ impl Ledger {
     /// Waits up to `timeout` until the delivery's threads are done. Whether they are.
     pub fn wait_for_end(&self, timeout: Duration) -> bool {
         let waits = |state: &mut State| !state.ended;
-        let waited = self.changed.wait_timeout_while(self.lock(), timeout, waits);
-        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let state = self.wait_while(timeout, waits);
         state.ended
     }
 
@@ -366,8 +386,8 @@ impl Ledger {
         for (completion, receipt) in completed {
             completion.acknowledge(receipt);
         }
-        self.changed.notify_all();
         self.notify();
+        self.tell();
     }
 
     /// Ends the delivery. The first failure counts, but for one that leaves an outcome unknown: that
@@ -383,7 +403,7 @@ impl Ledger {
         }
         self.failed.store(true, Ordering::Relaxed);
         drop(state);
-        self.changed.notify_all();
+        self.notify();
         if let Some(appender) = &self.appender {
             appender.wake();
         }
@@ -412,7 +432,7 @@ impl Ledger {
             Some(outcome_of(&state))
         };
         drop(state);
-        self.changed.notify_all();
+        self.notify();
         let Some(failure) = failure else {
             return;
         };
@@ -436,15 +456,13 @@ impl Ledger {
 
     /// Takes the receipts that wait; waits for some up to `patience`.
     pub fn receipts(&self, patience: Duration) -> Vec<Receipt> {
-        let mut state = self.lock();
-        if !patience.is_zero() {
-            let none_yet =
-                |state: &mut State| state.receipts.is_empty() && !state.ended && !self.has_failed();
-            state = self
-                .changed
-                .wait_timeout_while(state, patience, none_yet)
-                .map_or_else(|e| e.into_inner().0, |(state, _)| state);
-        }
+        let none_yet =
+            |state: &mut State| state.receipts.is_empty() && !state.ended && !self.has_failed();
+        let mut state = if patience.is_zero() {
+            self.lock()
+        } else {
+            self.wait_while(patience, none_yet)
+        };
         std::mem::take(&mut state.receipts).into()
     }
 

@@ -9,6 +9,7 @@ mod delivery;
 mod enough_replicas;
 mod followers;
 mod group_session;
+mod leader_reader;
 mod ledger;
 pub mod offset_spec;
 mod opening;
@@ -31,12 +32,13 @@ pub use crate::partition::LogEdges;
 pub use crate::store::{StoreDir as Store, TopicConfigs};
 pub use admin::{Admin, LogDescription, PartitionDescription, TopicDescription};
 pub use completion::Completion;
-pub use consumer::{BatchInfo, Consumer, Fetched, open_now, open_reader};
+pub use consumer::{BatchInfo, Consumer, Fetched};
 pub use creation::{NewReplicas, NewTopic, check_factor_alone};
 pub use followers::FollowerDescription;
-pub use group_session::{
-    Began, CommitWhen, Delivered, Delivery, End, Generation, GroupOptions, GroupSession, Order,
-};
+pub use group_session::options::GroupOptions;
+pub use group_session::orders::{CommitWhen, Delivered, Delivery, End, Generation, Order};
+pub use group_session::{Began, GroupSession};
+pub use leader_reader::{open_now, open_reader};
 pub use ledger::Listener;
 pub use position::Position;
 pub use producer::Producer;

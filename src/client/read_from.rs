@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use super::consumer::{open_now, open_reader};
+use super::leader_reader::{open_now, open_reader};
 use crate::error::Result;
 use crate::partition::{PartitionReader, first_follower_reader};
 use crate::store::{Liveness, StoreDir, TopicHandle};

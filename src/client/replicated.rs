@@ -10,7 +10,7 @@
 //!    the topic file's epoch. 1: the leader of that epoch has it, durable where the topic says so.
 //! 4. Memory is bounded by the bytes under way.
 
-mod waiting;
+pub(super) mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -39,8 +39,6 @@ const TELL_AFTER: Duration = Duration::from_secs(1);
 const RESOLVES: u32 = 16;
 /// How long a lock is waited for before the partition is reported.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
-
-pub(super) use waiting::wait_all;
 
 /// What is under way, between the thread that appends and the one that waits.
 #[derive(Debug)]

@@ -22,7 +22,8 @@ use std::time::Duration;
 
 use super::appender_waker::AppenderWaker;
 use super::completion::Completion;
-use super::delivery::{Delivery, Job, Jobs};
+use super::delivery::Delivery;
+use super::delivery::shared::{Job, Jobs};
 use super::ledger::{Ledger, Listener};
 use super::producer_options::{ProducerOptions, ProducerRecord, Sent};
 use super::untimed_producer::{Pace, UntimedProducer};
@@ -377,10 +378,6 @@ struct SharedJobs {
 }
 
 /// What the appending thread is to do.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it is taken apart where it is returned"
-)]
 enum Next {
     Append(Job),
     /// Nothing is due for so long; `None`: until a record is sent.
@@ -420,6 +417,8 @@ impl SharedJobs {
         };
         match (handed_on, batches.producer.take_job()) {
             (_, Some(job)) => {
+                // It does not park, and looks again before it does.
+                core.appender.wants_progress(false);
                 self.taken = batches.producer.now();
                 self.last = batches.producer.completion(job.ticket.partition()).cloned();
                 Next::Append(job)

@@ -12,10 +12,11 @@
 //!    failed. A topic file that cannot be read is neither: what it said last holds, and the
 //!    delivery tells where that matters.
 
+pub(super) mod pace;
 mod queued;
 mod topic_refresh;
 
-pub(super) use queued::Pace;
+pub(super) use pace::Pace;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -23,7 +24,8 @@ use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::time::Duration;
 
 use super::completion::{Completion, CompletionOf};
-use super::delivery::{Delivery, Job};
+use super::delivery::Delivery;
+use super::delivery::shared::Job;
 use super::ledger::{Batch, Ledger};
 use super::producer_options::{Keyless, ProducerOptions, ProducerRecord, Receipt, Sent};
 use super::target::Target;

@@ -24,7 +24,8 @@ pub struct BatchBuilder {
     /// Room for the header, then the records.
     buffer: Vec<u8>,
     spare: Vec<u8>,
-    compressor: Compressor,
+    /// Made when it is first needed: it is large, and a builder is moved about.
+    compressor: Option<Box<Compressor>>,
     count: usize,
     base_timestamp: Timestamp,
     max_timestamp: Timestamp,
@@ -42,7 +43,7 @@ impl BatchBuilder {
         let mut builder = BatchBuilder {
             buffer: Vec::new(),
             spare: Vec::new(),
-            compressor: Compressor::new(),
+            compressor: None,
             count: 0,
             base_timestamp: -1,
             max_timestamp: -1,
@@ -227,6 +228,7 @@ impl BatchBuilder {
             self.spare.resize(BATCH_HEADER_LEN, 0);
             let (_, raw) = self.buffer.split_at(BATCH_HEADER_LEN);
             self.compressor
+                .get_or_insert_default()
                 .compress(compression, raw, &mut self.spare)?;
             check_len(self.spare.len())?;
             std::mem::swap(&mut self.buffer, &mut self.spare);

@@ -5,10 +5,10 @@ use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
-use super::split::halves;
-use super::{
+use super::shared::{
     Job, KEEP_BYTES_MAX, Shared, Threads, UNREADABLE, hand_to_sync, is_sync_due, perhaps_stored,
 };
+use super::split::halves;
 use crate::client::ledger::Ticket;
 use crate::client::opening;
 use crate::client::producer_options::Acks;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::GroupOptions;
+use super::options::GroupOptions;
 use crate::client::offset_spec::{Point, PointRange};
 use crate::client::read_from::Chooser;
 use crate::client::resolve::{Until, resolve_range};

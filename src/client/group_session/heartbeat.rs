@@ -4,7 +4,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::lock;
+use super::shared::lock;
 use crate::error::{Error, Result};
 use crate::group::{MemberHeartbeat, Membership};
 

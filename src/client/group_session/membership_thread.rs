@@ -5,6 +5,7 @@ mod following;
 mod given_up;
 mod handover;
 mod progress;
+mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::net::UnixStream;
@@ -12,12 +13,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::Began;
 use super::ends::Ends;
 use super::heartbeat::Heartbeat;
+use super::options::GroupOptions;
+use super::orders::{CommitWhen, Delivery, End, Generation, Order};
+use super::shared::{Seen, Shared, lock};
 use super::watching::{Changed, Watching};
-use super::{
-    Began, CommitWhen, Delivery, End, Generation, GroupOptions, Order, Seen, Shared, lock,
-};
 use crate::client::read_from::Chooser;
 use crate::disk::WatchId;
 use crate::error::{Error, Kind, Result};
@@ -25,8 +27,8 @@ use crate::group::{JoinOptions, Membership};
 use crate::store::topics::topic_file;
 use crate::store::{StoreDir, TopicHandle};
 use crate::types::{LeaderEpoch, Offset, TopicName, TopicPartition, Uuid};
-use following::Source;
 use given_up::GivenUp;
+use source::Source;
 
 /// Tries to join, where each is interrupted.
 const JOINS: u32 = 5;
@@ -214,7 +216,7 @@ impl MembershipThread {
             last_generation: 0,
             joins: None,
             // Members that died unwatched are found by one look soon.
-            closes: Some((now, duties::PROBES.len() - 1)),
+            closes: Some((now, super::membership_thread::PROBES.len() - 1)),
             blind_at: now,
             watched_at: now,
             topics_at: Some(now),
@@ -525,3 +527,14 @@ fn removed() -> Error {
         "UNKNOWN_MEMBER_ID: the group no longer has this member",
     )
 }
+
+/// A process that dies closes its file some time before its lock is free: so long after the close
+/// it is looked at again.
+pub(crate) const PROBES: [Duration; 6] = [
+    Duration::ZERO,
+    Duration::from_millis(2),
+    Duration::from_millis(6),
+    Duration::from_millis(15),
+    Duration::from_millis(40),
+    Duration::from_millis(100),
+];

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
+use super::pace::Pace;
 use super::{BatchBuilder, Job, JobQueue, Ledger, Outbox, ProducerOptions, Slot, UntimedProducer};
 use crate::client::appender_waker::AppenderWaker;
 use crate::client::completion::{Completion, CompletionOf};
@@ -30,15 +31,6 @@ impl Slot {
         let due = self.begun.saturating_add(linger).max(earliest);
         due.saturating_add(pace.gather)
     }
-}
-
-/// How long batches may fill, apart from lingering.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::client) struct Pace {
-    /// So much longer, since others are under way.
-    pub gather: Duration,
-    /// A batch that nobody waits for is not due before that.
-    pub unawaited_from: Duration,
 }
 
 impl UntimedProducer {

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{BLIND_PROBE_OF_MEMBERS, Joins, MembershipThread, TOPICS_POLL, TOPICS_POLL_BLIND};
-use crate::client::group_session::Order;
+use super::{
+    BLIND_PROBE_OF_MEMBERS, Joins, MembershipThread, PROBES, TOPICS_POLL, TOPICS_POLL_BLIND,
+};
+use crate::client::group_session::orders::Order;
 use crate::error::{Error, Kind, Result};
 use crate::group::Membership;
 use crate::types::TopicName;
@@ -28,16 +30,6 @@ const STAGGER_MAX: u32 = 8;
 const STAGGER_OF_MANY: Duration = Duration::from_millis(1);
 /// The last of many looks at the topics so many times more seldom than the first.
 const TOPICS_LOOKS_MAX: u32 = 10;
-/// A process that dies closes its file some time before its lock is free: so long after the close
-/// it is looked at again.
-pub(crate) const PROBES: [Duration; 6] = [
-    Duration::ZERO,
-    Duration::from_millis(2),
-    Duration::from_millis(6),
-    Duration::from_millis(15),
-    Duration::from_millis(40),
-    Duration::from_millis(100),
-];
 
 impl MembershipThread {
     /// One of all that see the same is to act first.

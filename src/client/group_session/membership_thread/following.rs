@@ -4,14 +4,12 @@
 use std::collections::BTreeSet;
 
 use super::MembershipThread;
-use crate::client::group_session::Order;
+use super::source::Source;
+use crate::client::group_session::orders::Order;
 use crate::error::Result;
 use crate::partition::PartitionReader;
 use crate::store::TopicHandle;
-use crate::types::{BrokerId, TopicName, TopicPartition, Uuid};
-
-/// A replica: whose, and which directory.
-pub(crate) type Source = (BrokerId, Option<Uuid>);
+use crate::types::{TopicName, TopicPartition};
 
 /// The replica that a reader reads.
 pub(crate) fn source_of(reader: &PartitionReader) -> Source {

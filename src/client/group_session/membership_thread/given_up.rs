@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::client::group_session::Generation;
+use crate::client::group_session::orders::Generation;
 use crate::error::{Error, Kind, Result};
 use crate::types::{Offset, TopicPartition};
 

@@ -8,7 +8,8 @@ use super::following::source_of;
 use super::{
     Failing, GRACE, Holding, MembershipThread, QUICK_POLL, TRY_AGAIN, TRY_SOON, lock, removed,
 };
-use crate::client::group_session::{CommitWhen, Order, starts};
+use crate::client::group_session::orders::{CommitWhen, Order};
+use crate::client::group_session::starts;
 use crate::client::offset_spec::Point;
 use crate::client::open_reader;
 use crate::disk::descriptors_max;

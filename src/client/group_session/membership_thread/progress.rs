@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{Holding, MembershipThread, WAITS_LONG};
 use crate::client::group_session::ends::Ends;
-use crate::client::group_session::{CommitWhen, End, Generation, Order};
+use crate::client::group_session::orders::{CommitWhen, End, Generation, Order};
 use crate::error::{Kind, Result};
 use crate::group::Entry;
 use crate::types::{LeaderEpoch, Offset, TopicPartition};

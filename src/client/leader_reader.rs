@@ -1,0 +1,68 @@
+//! A reader of the partition that is led elsewhere in a moment, or now.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::client::opening;
+use crate::error::{Error, Kind, Result};
+use crate::partition::{PartitionReader, first_reader};
+use crate::store::{Liveness, StoreDir};
+use crate::types::TopicPartition;
+
+/// Opens a partition for reading. What a dead process or another boot left is put in order first,
+/// where this user may write: unsynced records of a killed producer become readable by that.
+///
+/// # Errors
+/// [`Kind::UnknownTopic`], [`Kind::Damaged`], [`Kind::Io`].
+pub fn open_reader(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<PartitionReader> {
+    let mut reader = open_now(store, tp)?;
+    if reader.knows_end()? {
+        return Ok(reader);
+    }
+    // Leadership has just moved: until the others are there, nobody knows where the records end.
+    let liveness = Liveness::new(store);
+    let started = store.clock().monotonic();
+    loop {
+        let partition = reader.topic().partition(tp.partition)?;
+        let others = partition.isr.iter().filter(|id| **id != partition.leader);
+        let anyone =
+            others.into_iter().any(|id| liveness.is_alive(*id)) || liveness.controller_lives();
+        if !anyone {
+            // Nobody comes: what is shown is what there is.
+            return Ok(reader);
+        }
+        if store.clock().monotonic().saturating_sub(started) >= END_TIMEOUT {
+            return Err(Error::new(
+                Kind::Busy,
+                format!(
+                    "OFFSET_NOT_AVAILABLE: the leader of {tp} has not heard from its replicas in \
+                     sync since leadership moved"
+                ),
+            )
+            .cure("try again; 'mq-broker health' lists the problems"));
+        }
+        store.clock().sleep(END_POLL_INTERVAL);
+        match reader.follow_leadership() {
+            // Its directory may be another in a moment.
+            Err(e) if e.kind() == Kind::Fenced => continue,
+            followed => followed?,
+        };
+        if reader.knows_end()? {
+            return Ok(reader);
+        }
+    }
+}
+
+/// As [`open_reader`], but does not wait where leadership has just moved: the high watermark may be
+/// below one that was shown before.
+///
+/// # Errors
+/// As [`open_reader`].
+pub fn open_now(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<PartitionReader> {
+    first_reader(store, || opening::open_reader(store, tp))
+}
+
+pub(crate) const END_POLL_INTERVAL: Duration = Duration::from_millis(2);
+
+/// How long a new leader may take to hear from the other replicas.
+pub(crate) const END_TIMEOUT: Duration = Duration::from_secs(10);
