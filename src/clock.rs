@@ -1,9 +1,9 @@
-//! The only home of "now" and "sleep".
+//! The only place that reads the time and sleeps.
 
 use std::fmt::Debug;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Wall time, monotonic time and sleep, passed in so that tests can make time.
+/// Wall time, monotonic time and sleep, passed in so that tests can control time.
 pub trait Clock: Send + Sync + Debug {
     /// Milliseconds since the Unix epoch. May jump either way.
     fn now_ms(&self) -> i64;

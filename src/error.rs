@@ -1,8 +1,8 @@
-//! What can go wrong, told so that a person knows what, where and what to do about it.
+//! Errors, which say what failed, where, and what the user can do about it.
 //!
-//! An [`Error`] is a [`Kind`] (what a caller may act on), a message that names the thing and the
-//! place, and, where one is known, the cure. Kinds exist only where somebody acts differently:
-//! the tools turn them into exit statuses in one table (`cli::exit`).
+//! An [`Error`] is a [`Kind`] (for the caller's decisions), a message that names the thing and the
+//! place, and, if one is known, the cure. A kind exists only if some caller acts on it: the tools
+//! turn kinds into exit statuses in one table (`cli::exit`).
 
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
@@ -10,11 +10,11 @@ use std::{fmt, io};
 /// The result of everything in this library.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What a caller may act on. Where Kafka has a name for it, that name stands in the message.
+/// The kind of an error, on which callers act. If Kafka has a name for it, the message contains it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Kind {
-    /// An operation of the operating system failed: its name, the path and its own words.
+    /// An operation of the operating system failed: the operation, the path and the system's text.
     Io,
     /// No space, quota or file size left for a write. Nothing of that append was published.
     DiskFull,
@@ -22,12 +22,12 @@ pub enum Kind {
     Usage,
     /// INVALID_TOPIC_EXCEPTION: a name that Kafka's rule refuses.
     InvalidTopic,
-    /// A config that is not known, or a value out of its range.
+    /// An unknown config, or a value out of its range.
     InvalidConfig,
     /// There is no store where one was looked for.
     NoStore,
-    /// What stands there cannot serve as a store: a file, a foreign directory, a newer version,
-    /// a network file system, an unwritable place, a symlink or FIFO in it.
+    /// The place cannot serve as a store: a file, a foreign directory, a newer version, a network
+    /// file system, an unwritable place, a symlink or FIFO in it.
     UnusableStore,
     /// UNKNOWN_TOPIC_OR_PARTITION.
     UnknownTopic,
@@ -43,14 +43,14 @@ pub enum Kind {
     Offline,
     /// OFFSET_OUT_OF_RANGE.
     OffsetOutOfRange,
-    /// NOT_LEADER_OR_FOLLOWER, or an epoch that moved on: look at the metadata again.
+    /// NOT_LEADER_OR_FOLLOWER, or an outdated epoch: read the metadata again.
     Fenced,
-    /// A rebalance gave partitions away of which a commit was to say how far they were handled
-    /// (Kafka's CommitFailedException): it names them, and the rest is committed.
+    /// A rebalance moved partitions to other members before their offsets were committed (Kafka's
+    /// CommitFailedException): the message names them, and the rest is committed.
     Rebalanced,
     /// REQUEST_TIMED_OUT or a lock that stayed taken; names the holder. Nothing was stored.
     Busy,
-    /// The outcome is unknown: perhaps stored.
+    /// The outcome is unknown: the data may be stored.
     Unknown,
     /// GROUP_ID_NOT_FOUND.
     UnknownGroup,
@@ -91,8 +91,8 @@ impl Kind {
 }
 
 impl Kind {
-    /// Whether one replica failed, as things stand: another replica, or a later try, may do without
-    /// what failed. Whoever waits for a leader, or cannot tell what became of an append, asks this.
+    /// Whether only one replica failed, and another replica, or a later try, may succeed. Checked
+    /// by callers that wait for a leader, or that do not know the outcome of an append.
     pub fn is_of_one_replica(self) -> bool {
         matches!(
             self,
@@ -100,14 +100,14 @@ impl Kind {
         )
     }
 
-    /// Whether a replica's durable records can still be read, though it could not be put in order:
-    /// the failure is that of the attempt.
+    /// Whether a replica's durable records can still be read, though its recovery failed: only that
+    /// attempt failed.
     pub fn leaves_durable_readable(self) -> bool {
         self.is_of_one_replica() || matches!(self, Kind::Unknown | Kind::UnusableStore)
     }
 }
 
-/// One failure: kind, message (what and where), and the cure where one is known.
+/// An error: its kind, its message (what and where), and the cure if one is known.
 #[derive(Debug)]
 pub struct Error(Box<Inner>);
 
@@ -145,7 +145,8 @@ impl Error {
     }
 
     /// A failed operation of the operating system. Errors that mean a full disk (ENOSPC, EDQUOT,
-    /// EFBIG) become [`Kind::DiskFull`], one of a stale handle (ESTALE) [`Kind::Fenced`]. What has a cure wherever it happens comes with it.
+    /// EFBIG) become [`Kind::DiskFull`], one of a stale handle (ESTALE) [`Kind::Fenced`]. Adds the
+    /// cure if one applies to every such operation.
     pub fn io(op: &'static str, path: impl AsRef<Path>, source: io::Error) -> Self {
         let full = matches!(
             source.kind(),
@@ -153,7 +154,7 @@ impl Error {
         );
         let kind = match full {
             true => Kind::DiskFull,
-            // What was open was closed meanwhile, and something else stands in its place.
+            // The open file was closed meanwhile, and another has replaced it.
             false if is_stale(&source) => Kind::Fenced,
             false => Kind::Io,
         };
@@ -172,29 +173,29 @@ impl Error {
         }))
     }
 
-    /// A lock that another process took over while this one stood still: [`Kind::Fenced`], and told
-    /// apart from a replica's.
+    /// A lock that another process took over while this one was stopped: [`Kind::Fenced`], and
+    /// distinct from a replica's.
     pub(crate) fn lost_lock(message: impl Into<String>) -> Self {
         let mut error = Error::new(Kind::Fenced, message);
         error.0.is_lost_lock = true;
         error
     }
 
-    /// The same failure with a cure: what the reader can do about it, one line.
+    /// Adds a cure: what the user can do about it, one line.
     #[must_use]
     pub fn cure(mut self, cure: impl Into<String>) -> Self {
         self.0.cure = Some(cure.into());
         self
     }
 
-    /// The same failure as another kind, for a caller that knows what it means here.
+    /// Changes the kind, for a caller that knows what the error means here.
     #[must_use]
     pub fn with_kind(mut self, kind: Kind) -> Self {
         self.0.kind = kind;
         self
     }
 
-    /// The same failure with where it happened put before the message (`place: message`).
+    /// Puts the place before the message (`place: message`).
     #[must_use]
     pub fn at(mut self, place: impl fmt::Display) -> Self {
         self.0.message = format!("{place}: {}", self.0.message);
@@ -231,7 +232,7 @@ impl Error {
         self
     }
 
-    /// The same error once more, for each that it befell.
+    /// A copy of the error, for each caller that it concerns.
     #[must_use]
     pub fn copy(&self) -> Self {
         let number = self.io_source().and_then(io::Error::raw_os_error);
@@ -249,7 +250,7 @@ impl Error {
         }))
     }
 
-    /// What a caller may act on.
+    /// The kind, on which callers act.
     pub fn kind(&self) -> Kind {
         self.0.kind
     }
@@ -301,18 +302,18 @@ impl Error {
         self.0.cure.as_deref()
     }
 
-    /// Whether only a lock was lost ([`Kind::Fenced`]): the step can be done again.
+    /// Whether only a lock was lost ([`Kind::Fenced`]): the step can be repeated.
     pub fn is_lost_lock(&self) -> bool {
         self.0.is_lost_lock && self.0.kind == Kind::Fenced
     }
 
-    /// Whether one partition cannot be read, as things stand: it says nothing of the others.
+    /// Whether only one partition cannot be read at present; others may be readable.
     pub fn is_of_one_partition(&self) -> bool {
         self.0.kind.is_of_one_replica() && !self.is_out_of_descriptors()
     }
 
-    /// Whether this process, or the system, may have no more files open: it says nothing of the file
-    /// that was to be opened.
+    /// Whether this process, or the system, has too many open files: that says nothing about the
+    /// file that was to be opened.
     pub fn is_out_of_descriptors(&self) -> bool {
         self.io_source().is_some_and(is_out_of_descriptors)
     }
@@ -324,8 +325,7 @@ impl Error {
 }
 
 impl Clone for Error {
-    /// The same failure, told to another: the operating system's error by its number, or by its words
-    /// where it has none.
+    /// A copy: the operating system's error is copied by its number, or by its text if it has none.
     fn clone(&self) -> Self {
         let source = self.0.source.as_ref().map(|source| {
             source.raw_os_error().map_or_else(
@@ -345,13 +345,13 @@ impl Clone for Error {
 }
 
 impl fmt::Display for Error {
-    /// What and where; the cure is apart ([`Error::cure_text`]).
+    /// What and where; the cure is separate ([`Error::cure_text`]).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.message)?;
         let Some(source) = &self.0.source else {
             return Ok(());
         };
-        // The words alone, as everywhere else in a shell: the number adds nothing to them.
+        // The text alone, as everywhere else in a shell: the number adds nothing.
         let text = source.to_string();
         let number = source
             .raw_os_error()
@@ -374,15 +374,15 @@ pub(crate) fn is_out_of_descriptors(source: &io::Error) -> bool {
         .any(|errno| source.raw_os_error() == Some(errno.raw_os_error()))
 }
 
-/// Whether the name that something was opened by leads elsewhere by now.
+/// Whether the name of an open file leads elsewhere by now.
 pub(crate) fn is_stale(source: &io::Error) -> bool {
     source.raw_os_error() == Some(rustix::io::Errno::STALE.raw_os_error())
 }
 
-/// What helps against an error of the operating system, whatever was being done.
+/// The cure for an error of the operating system, whatever the operation.
 fn io_cure(source: &io::Error) -> Option<&'static str> {
     if source.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) {
-        return Some("the disk failed: see what the kernel's log says ('dmesg'), then try again");
+        return Some("the disk failed: read the kernel's log ('dmesg'), then try again");
     }
     if is_stale(source) {
         return Some("it was replaced or removed meanwhile: try again");
@@ -400,24 +400,24 @@ fn io_cure(source: &io::Error) -> Option<&'static str> {
         io::ErrorKind::FileTooLarge => {
             Some("raise the limit on file sizes ('ulimit -f'), then go on; nothing needs repair")
         }
-        io::ErrorKind::Interrupted => Some("a signal came in between: go on from there"),
+        io::ErrorKind::Interrupted => Some("a signal interrupted it: continue from there"),
         io::ErrorKind::ReadOnlyFilesystem => Some("mount that disk for writing"),
         io::ErrorKind::PermissionDenied => {
-            Some("ask its owner for the right to it ('ls -ld' shows who that is), or be that user")
+            Some("ask its owner for access ('ls -ld' shows the owner), or run as that user")
         }
         io::ErrorKind::IsADirectory => Some("name a file"),
         io::ErrorKind::NotADirectory => Some(
-            "a file stands where a directory belongs ('ls -ld' shows it): move it away, or name another path",
+            "there is a file where a directory belongs ('ls -ld' shows it): move it away, or name another path",
         ),
-        // What the disk refuses of its own accord: no file of ours is a link, a pipe or a device.
+        // The disk layer's own refusals: no file of a store is a link, a pipe or a device.
         io::ErrorKind::Other => Some(
-            "a store holds plain files and directories, no links: see with 'ls -ld' what stands there, and put the file back",
+            "a store holds plain files and directories, no links: 'ls -ld' shows what is there; put the file back",
         ),
         _ => None,
     }
 }
 
-/// A word as a shell has to be given it, for commands that a cure names.
+/// A word quoted for a shell, for commands in a cure.
 pub fn shell_word(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "._-/:@+,".contains(c);
     if !word.is_empty() && word.chars().all(plain) {

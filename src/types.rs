@@ -1,4 +1,4 @@
-//! The field's nouns as types: names, ids, offsets.
+//! Kafka's basic terms as types: names, ids, offsets.
 
 use std::fmt;
 use std::str::FromStr;
@@ -21,7 +21,7 @@ pub type Timestamp = i64;
 
 /// The embedded broker that needs no daemon.
 pub const EMBEDDED_BROKER: BrokerId = 0;
-/// Most partitions a topic may have: a bound on what a topic file can make us allocate.
+/// Most partitions of a topic: bounds what a topic file can make mq allocate.
 pub const PARTITIONS_MAX: i32 = 10_000;
 
 /// A topic's name: 1 to 249 characters of `[A-Za-z0-9._-]`, neither `.` nor `..` (Kafka's rule,
@@ -67,7 +67,7 @@ impl TopicName {
         &self.0
     }
 
-    /// Whether the two would share one metric name in Kafka, where `.` and `_` are one.
+    /// Whether both would share one metric name in Kafka, where `.` and `_` are one.
     pub fn collides_with(&self, other: &TopicName) -> bool {
         self != other && self.0.replace('.', "_") == other.0.replace('.', "_")
     }
@@ -102,7 +102,7 @@ pub struct TopicPartition {
 }
 
 impl TopicPartition {
-    /// Names a partition; whether it exists is another question.
+    /// Names a partition, which need not exist.
     pub fn new(topic: TopicName, partition: PartitionId) -> Self {
         TopicPartition { topic, partition }
     }
@@ -134,7 +134,7 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// Whether a partition is meant.
+    /// Whether it includes a partition.
     pub fn has(&self, topic: &TopicName, partition: PartitionId) -> bool {
         self.topic == *topic && self.partition.is_none_or(|only| only == partition)
     }
@@ -160,7 +160,7 @@ impl Uuid {
     /// A new random id whose text does not begin with a dash, as Kafka's.
     ///
     /// # Errors
-    /// [`Kind::Io`] when the system has no randomness to give.
+    /// [`Kind::Io`] if the system has no randomness to give.
     pub fn random() -> Result<Self> {
         loop {
             let mut bytes = [0; 16];
@@ -223,7 +223,7 @@ impl<'de> serde::Deserialize<'de> for Uuid {
     }
 }
 
-/// What a batch's timestamps mean (attributes bit 3).
+/// Which time a batch's timestamps are (attributes bit 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum TimestampType {
     /// Set by the producer.
@@ -247,7 +247,7 @@ impl TimestampType {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[repr(u8)]
 pub enum Compression {
-    /// Records as they are.
+    /// Uncompressed records.
     #[default]
     None = 0,
     /// RFC 1952.

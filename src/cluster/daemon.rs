@@ -1,5 +1,5 @@
-//! A broker's daemon: registered, in the election, and caring for its partitions until it is asked
-//! to stop.
+//! A broker's daemon: registers, takes part in elections, and maintains its partitions until it is
+//! asked to stop.
 
 use std::fmt;
 use std::os::fd::BorrowedFd;
@@ -19,17 +19,18 @@ use crate::error::{Kind, Result};
 use crate::store::StoreDir;
 use crate::types::{BrokerId, TopicPartition};
 
-/// How long the fenced lock is waited for.
+/// The timeout for the fenced lock.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Between two looks at the roles: at most two wake-ups a second.
+/// The interval between two probes of the roles: at most two wake-ups a second.
 const TICK: Duration = Duration::from_millis(500);
-/// How long moving leadership away may come no further at the end. Then the directory leads on.
+/// How long the final hand-over may make no progress. After that the directory continues to lead.
 const HAND_OVER: Duration = Duration::from_secs(30);
-/// Between two words on how far that is, and between two looks at the partitions meanwhile.
+/// Intervals between two progress notices of the hand-over, and between two rounds of log
+/// maintenance meanwhile.
 const HAND_OVER_NOTIFIED: Duration = Duration::from_secs(5);
 const HAND_OVER_TENDED: Duration = Duration::from_millis(200);
 
-/// The daemon does all that it is there for.
+/// The daemon is fully operational.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ready {
     /// The broker.
@@ -38,11 +39,11 @@ pub struct Ready {
     pub controller_epoch: Option<u64>,
 }
 
-/// What asks a daemon to stop.
+/// How the caller asks a daemon to stop.
 pub struct Stop<'a> {
-    /// Whether it is to stop.
+    /// Whether a stop was requested.
     pub asked: &'a dyn Fn() -> bool,
-    /// Readable once it is.
+    /// Readable once a stop was requested.
     pub wake: Option<BorrowedFd<'a>>,
 }
 
@@ -83,21 +84,21 @@ impl Daemon {
         })
     }
 
-    /// What a person may want to know of its start.
+    /// Notes for the user about its start.
     pub fn notes(&self) -> &[String] {
         self.registration.notes()
     }
 
-    /// What is odd about its log directory, but no reason to refuse it.
+    /// Oddities of its log directory that are no reason to refuse it.
     pub fn warnings(&self) -> &[String] {
         self.registration.warnings()
     }
 
-    /// Runs until asked to stop. `ready` is called once, when the partitions are in order and the
-    /// role is known; `notify` with whatever is to be told.
+    /// Runs until asked to stop. `ready` is called once, when the partitions are recovered and the
+    /// role is known; `notify` with every notice.
     ///
     /// # Errors
-    /// What keeps it from going on. Troubles of one partition do not.
+    /// What keeps the daemon from running. Errors of a single partition do not.
     pub fn run(
         mut self,
         stop: &Stop<'_>,
@@ -110,7 +111,7 @@ impl Daemon {
         control.notify(notify);
         let mut fetchers = Fetchers::start(&self.store, self.me.broker_id)?;
         self.refresh(&mut fetchers, notify);
-        // After a reboot this recovers every log, a power cut's losses included.
+        // After a reboot this recovers every log, including losses of a power cut.
         self.log_manager.tend(&Wake::Anything, notify);
         let mut sweeper = Sweeper::start(&self.store, self.me.broker_id)?;
         ready(Ready {
@@ -130,7 +131,7 @@ impl Daemon {
             if self.now() >= tick {
                 tick = self.now() + TICK;
                 match self.registration.check() {
-                    // Its lock is held all the same.
+                    // The daemon still holds its lock.
                     Err(e) if e.kind() == Kind::Io => {}
                     checked => checked?,
                 }
@@ -148,7 +149,7 @@ impl Daemon {
         self.registration.end(TIMEOUT)
     }
 
-    /// Takes up what topics there are now.
+    /// Reads which topics exist now.
     fn refresh(&mut self, fetchers: &mut Fetchers, notify: &mut dyn FnMut(Notice)) {
         self.log_manager.refresh(notify);
         if let Some((followed, changed)) = self.log_manager.followed() {
@@ -156,8 +157,8 @@ impl Daemon {
         }
     }
 
-    /// Before its end: moves what it leads to who can lead it, as long as that comes nearer. What
-    /// cannot be moved its directory goes on to lead.
+    /// Before the daemon ends: transfers its leaderships to brokers that can lead, as long as the
+    /// transfers make progress. The remaining partitions stay led by its directory.
     fn hand_over(&mut self, notify: &mut dyn FnMut(Notice)) {
         let moves = match moves_away(&self.store, self.me.broker_id) {
             Ok(moves) if moves.is_empty() => return,
@@ -185,8 +186,8 @@ impl Daemon {
         if !seen.stay.is_empty() {
             let names = TopicPartition::first_of(&seen.stay, NOTICES_MAX);
             notify(Notice::Note(format!(
-                "could not give away the leadership of {names}: this broker's directory stays the \
-                 leader"
+                "could not transfer the leadership of {names}: this broker's directory stays \
+                 the leader"
             )));
         }
     }
@@ -196,7 +197,8 @@ impl Daemon {
     }
 }
 
-/// Sees the daemon's leaderships move at its end, and cares for its partitions meanwhile.
+/// Follows the transfers of the daemon's leaderships at its end, and maintains its partitions
+/// meanwhile.
 struct HandOver<'a> {
     moves: &'a [LeadershipTransfer],
     log_manager: &'a mut LogManager,
@@ -235,7 +237,7 @@ impl Witness for HandOver<'_> {
             self.notified = now;
             self.notify_moved();
             (self.notify)(Notice::Note(format!(
-                "hands over: {} to go, {} records to be copied",
+                "hands over: {} to transfer, {} records to copy",
                 leaders(progress.partitions),
                 progress.records
             )));

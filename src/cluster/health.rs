@@ -1,9 +1,9 @@
-//! Whether a store is as it should be, and what is amiss. Changes nothing and repairs nothing.
+//! Reports whether a store is healthy, and its troubles. Changes nothing and repairs nothing.
 //!
 //! 1. A store with no daemon and with single replicas only needs no daemon; nor does a single
 //!    replica where other daemons run: its directory serves.
-//! 2. A broker hangs if its beats stand still through 2 s of this watcher's own watching. So a look
-//!    at brokers that run takes until each has beaten once, half a second at most.
+//! 2. A broker hangs if its heartbeat does not move for 2 s of this watcher's own watching. So the
+//!    check of running brokers takes until each heartbeat moved once, half a second at most.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,17 +21,17 @@ use crate::store::{
 use crate::timing::{BROKER_STOPPED_AFTER, BROKER_WATCH_BREAK};
 use crate::types::{BrokerId, TopicPartition};
 
-/// Partitions that a cure names.
+/// Partitions that a remedy names.
 const NAMED_MAX: usize = 5;
-/// Between two looks at beats.
+/// The interval between two reads of heartbeats.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// What kind of thing is amiss.
+/// The kind of a trouble.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trouble {
-    /// No controller lives.
+    /// No controller is alive.
     NoController,
-    /// A broker that is to keep copies of what others have does not run.
+    /// A broker with replicas of partitions that others share does not run.
     BrokerStopped,
     /// A broker hangs.
     BrokerHangs,
@@ -39,7 +39,7 @@ pub enum Trouble {
     LogDirUnusable,
     /// A broker's disk is full.
     DiskFull,
-    /// A broker may have no more files open.
+    /// A broker has reached its limit of open files.
     OutOfDescriptors,
     /// A broker's registration cannot be read.
     BrokerUnreadable,
@@ -47,15 +47,15 @@ pub enum Trouble {
     TopicUnreadable,
     /// The leader of a partition cannot be used.
     Offline,
-    /// Fewer are in sync than acks=all needs.
+    /// Fewer replicas are in sync than acks=all needs.
     UnderMinIsr,
     /// A replica is not in sync.
     UnderReplicated,
-    /// A follower's replica directory, or its page, is gone.
+    /// A follower's replica directory, or its state page, is gone.
     ReplicaGone,
-    /// The leader of a partition that others could lead does not run.
+    /// The leader of a partition that other brokers could lead does not run.
     LeaderDead,
-    /// Things in a store that is a Unix group's are not the group's.
+    /// Files of a store that belongs to a Unix group do not belong to the group.
     NotShared,
 }
 
@@ -81,42 +81,42 @@ impl Trouble {
     }
 }
 
-/// One thing that is amiss.
+/// One trouble.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Amiss {
-    /// Of what kind.
+    /// Its kind.
     pub trouble: Trouble,
-    /// The broker, where it is about one.
+    /// The broker, if it concerns one.
     pub broker: Option<BrokerId>,
-    /// The partition, where it is about one.
+    /// The partition, if it concerns one.
     pub partition: Option<TopicPartition>,
-    /// In words.
+    /// Its description.
     pub text: String,
 }
 
-/// What one look found.
+/// The result of one check.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Health {
-    /// Why the store is not healthy; none: it is.
+    /// Why the store is not healthy; empty if it is.
     pub amiss: Vec<Amiss>,
-    /// Partitions led by another than their preferred leader, which could lead them now.
+    /// Partitions that another broker leads although the preferred leader could lead them now.
     pub not_preferred: Vec<TopicPartition>,
-    /// Those whose preferred leader cannot lead yet.
+    /// Partitions whose preferred leader cannot lead yet.
     pub awaiting_preferred: Vec<TopicPartition>,
-    /// Whether every broker that runs is drained: leaders stay where they are.
+    /// Whether every running broker is drained: leaders stay where they are.
     pub all_drained: bool,
     /// Partitions that are being reassigned.
     pub reassigning: Vec<TopicPartition>,
 }
 
-/// Looks at controller, brokers and partitions. The modes of a store that is a Unix group's are looked
-/// at apart ([`Health::look_at_modes`]): that takes a walk over the whole store.
+/// Checks controller, brokers and partitions. [`Health::look_at_modes`] checks the modes of a store
+/// that belongs to a Unix group separately: that takes a walk over the whole store.
 ///
 /// # Errors
 /// If brokers or topics cannot be listed.
 pub fn health(store: &Arc<StoreDir>) -> Result<Health> {
     let mut health = Health::default();
-    // First, for it takes its time: what it says is then as old as the rest.
+    // First, since it takes time: its result is then as old as the rest.
     let hung = hung(store, &live(store)?)?;
     let mut metas = Vec::new();
     for name in topic_file::list(store)? {
@@ -130,7 +130,7 @@ pub fn health(store: &Arc<StoreDir>) -> Result<Health> {
     let mut reader = SnapshotReader::new(store);
     let (mut willing, mut drained) = (BTreeSet::new(), BTreeSet::new());
     for id in live(store)?.into_keys() {
-        // One whose registration cannot be read is told of elsewhere.
+        // A registration that cannot be read is reported elsewhere.
         match store.broker_file(id) {
             Ok(file) if file.drained => drop(drained.insert(id)),
             Ok(_) => drop(willing.insert(id)),
@@ -147,7 +147,7 @@ pub fn health(store: &Arc<StoreDir>) -> Result<Health> {
 }
 
 impl Health {
-    /// Adds what is not the group's, in a store that is a Unix group's.
+    /// Adds what does not belong to the group, in a store that belongs to a Unix group.
     ///
     /// # Errors
     /// [`Kind::Io`].
@@ -163,7 +163,7 @@ impl Health {
             };
             let (path, name) = (path.display(), group.name);
             let text = format!(
-                "{path}{others} not for the Unix group {name}, which the store is of \
+                "{path}{others} not shared with the Unix group {name} of the store \
                  ('mq-broker init --group {name}', run by the owner or root, gives it to the group)"
             );
             self.add(Trouble::NotShared, None, None, text);
@@ -187,10 +187,10 @@ impl Health {
     }
 }
 
-/// What a daemon's lock shows: its incarnation and its beats, once they are written.
+/// What a daemon's lock shows: its incarnation and its heartbeat, once they are written.
 type Beats = Option<(u64, u64)>;
 
-/// Who runs.
+/// The running brokers.
 fn live(store: &StoreDir) -> Result<BTreeMap<BrokerId, Beats>> {
     let mut live = BTreeMap::new();
     for id in store.brokers()? {
@@ -226,7 +226,7 @@ fn brokers(
         let of_use = |id: &&BrokerId| stopped(id) && replicated().any(|p| holds(p, **id));
         let starts = known.iter().find(of_use).or(known.iter().find(stopped));
         let cure = match starts {
-            // Its role is taken as soon as it is found free, or its holder hung.
+            // A live broker takes the role as soon as the lock is free, or its holder hangs.
             _ if live.keys().any(|id| !hung.contains(id)) => {
                 " (a running broker takes the role in a moment)".to_owned()
             }
@@ -239,13 +239,13 @@ fn brokers(
     for id in known {
         let held = partitions().filter(|p| holds(p, id)).count();
         if hangs(id) {
-            let text = format!("broker {id} hangs: its heartbeat stands still");
+            let text = format!("broker {id} hangs: its heartbeat has stopped");
             health.add(Trouble::BrokerHangs, Some(id), None, text);
         }
         if is_out_of_descriptors(store, id) {
             let text = format!(
-                "broker {id} may have no more files open: what it could not open it tries again \
-                 (allow it more, 'ulimit -n', and start it again)"
+                "broker {id} has reached its limit of open files: it retries what it could not \
+                 open (raise the limit, 'ulimit -n', and start it again)"
             );
             health.add(Trouble::OutOfDescriptors, Some(id), None, text);
         }
@@ -256,8 +256,8 @@ fn brokers(
             match open_logs(store, id) {
                 Ok((logs, true)) => {
                     let text = format!(
-                        "the disk of broker {id} is full: it leads nothing where others have \
-                         room, and copies nothing (make room in {})",
+                        "the disk of broker {id} is full: it leads no partition for which \
+                         another broker has room, and copies nothing (make room in {})",
                         logs.path().display()
                     );
                     health.add(Trouble::DiskFull, Some(id), None, text);
@@ -287,7 +287,7 @@ fn brokers(
     Ok(())
 }
 
-/// That a broker does not run, and what a start of it would meet.
+/// Describes that a broker does not run, and what would keep it from starting.
 fn stopped(store: &StoreDir, id: BrokerId, held: usize, metas: &[Arc<TopicMeta>]) -> String {
     let replicas = if held == 1 { "replica" } else { "replicas" };
     let text = format!("broker {id} does not run, and has {held} {replicas}");
@@ -297,7 +297,7 @@ fn stopped(store: &StoreDir, id: BrokerId, held: usize, metas: &[Arc<TopicMeta>]
     }
 }
 
-/// The partitions of which nobody but this broker is in sync.
+/// The partitions of which this broker alone is in sync.
 fn partitions_alone(metas: &[Arc<TopicMeta>], id: BrokerId) -> Vec<TopicPartition> {
     let mut alone = Vec::new();
     for meta in metas {
@@ -307,8 +307,8 @@ fn partitions_alone(metas: &[Arc<TopicMeta>], id: BrokerId) -> Vec<TopicPartitio
     alone
 }
 
-/// Why a broker's log directory cannot be used. Where it is gone, an empty one in its place is filled
-/// from other replicas: that is no cure for what only this one has.
+/// Describes why a broker's log directory cannot be used. If it is gone, an empty one in its place
+/// is filled from other replicas: that does not restore records that only this one has.
 fn unusable(store: &StoreDir, id: BrokerId, e: Error, metas: &[Arc<TopicMeta>]) -> String {
     let gone = store.broker_file(id).ok().and_then(|file| {
         let path = log_dir::registered_path(store, &file);
@@ -324,11 +324,12 @@ fn unusable(store: &StoreDir, id: BrokerId, e: Error, metas: &[Arc<TopicMeta>]) 
     let names = TopicPartition::first_of(&alone, NAMED_MAX);
     notified(&gone.cure(format!(
         "bring it back: no other replica is in sync for {names}; without it, 'mq-broker elect \
-         unclean T:P' makes another replica the leader, where there is one, and the records that it lacks are lost"
+         unclean T:P' makes another replica the leader, if there is one, and the records that it \
+         lacks are lost"
     )))
 }
 
-/// What a broker's lock shows; `None` if nobody holds it.
+/// What a broker's lock shows; `None` if no process holds it.
 fn heartbeats(store: &StoreDir, id: BrokerId) -> Result<Option<Beats>> {
     let dir = match store.broker_dir(id) {
         // Gone since it was listed.
@@ -350,7 +351,7 @@ fn is_out_of_descriptors(store: &StoreDir, id: BrokerId) -> bool {
     matches!(observed, Ok(Probe::Held { holder: Some(holder), .. }) if holder.out_of_descriptors)
 }
 
-/// Who of those that run does not beat.
+/// The running brokers whose heartbeat does not move.
 fn hung(store: &StoreDir, live: &BTreeMap<BrokerId, Beats>) -> Result<BTreeSet<BrokerId>> {
     let clock = store.clock();
     let mut still: BTreeMap<BrokerId, Beats> = live.clone();
@@ -367,7 +368,7 @@ fn hung(store: &StoreDir, live: &BTreeMap<BrokerId, Beats>) -> Result<BTreeSet<B
         }
         let now = clock.monotonic();
         if now.saturating_sub(observed) > BROKER_WATCH_BREAK {
-            // This watcher slept itself.
+            // This watcher was suspended itself.
             since = now;
         }
         observed = now;
@@ -415,7 +416,7 @@ fn topic(
             );
             health.add(Trouble::UnderMinIsr, None, Some(tp), text);
         }
-        // Those that a reassignment adds are on their way.
+        // Replicas that a reassignment adds are still catching up.
         let before = p.reassignment.as_ref().map(|r| r.before.as_slice());
         let due = |id: &BrokerId| before.is_none_or(|before| before.contains(id));
         let ids = p.replicas.iter().map(|r| r.broker);
@@ -434,7 +435,7 @@ fn topic(
         for id in holders.filter(|id| *id != p.leader) {
             if reader.is_gone(tp, id) {
                 let text = format!(
-                    "{tp}: the directory or page of its replica on broker {id} is gone; \
+                    "{tp}: the directory or state page of its replica on broker {id} is gone; \
                      that broker's daemon recreates it"
                 );
                 health.add(Trouble::ReplicaGone, Some(id), Some(tp), text);
@@ -456,14 +457,14 @@ fn topic(
     }
 }
 
-/// Why a leader's replica is of no use.
+/// Why a leader's replica cannot be used.
 struct Unfit {
     /// Its directory is gone.
     is_gone: bool,
     text: String,
 }
 
-/// What is left to do where the leader's directory is gone and nobody else may lead.
+/// What remains to do if the leader's directory is gone and no other replica may lead.
 fn if_alone(p: &PartitionMeta, tp: &TopicPartition, why: &Unfit) -> String {
     if !why.is_gone || p.isr != [p.leader] {
         return String::new();
@@ -476,8 +477,8 @@ fn if_alone(p: &PartitionMeta, tp: &TopicPartition, why: &Unfit) -> String {
     }
     let topic = &tp.topic;
     format!(
-        " (it is the only replica: its records are lost unless it comes back from a backup; without one, \
-         'mq-topics delete {topic}' and create it again)"
+        " (it is the only replica: its records are lost unless it comes back from a backup; \
+         without one, 'mq-topics delete {topic}' and create it again)"
     )
 }
 
@@ -507,7 +508,7 @@ fn of_no_use(
             "it failed, or is damaged; 'mq-topics verify' says why"
         }
         Some(ReplicaSnapshot::Unreadable) => {
-            "its page is damaged; the next read or write recovers it"
+            "its state page is damaged; the next read or write recovers it"
         }
         Some(ReplicaSnapshot::Failed) | None => match reader.trouble.take() {
             Some(e) => &notified(&e),

@@ -1,5 +1,5 @@
-//! Who holds which locks of a store, as of now: each is probed by a shared try on a descriptor of
-//! our own, and the system is asked for the processes of those that are taken.
+//! Which processes hold which locks of a store now: each lock is probed by a shared try on a
+//! descriptor of its own, and the system is asked for the processes of the held ones.
 
 use std::io;
 
@@ -11,9 +11,9 @@ use crate::store::{StoreDir, layout};
 /// What a lock guards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LockKindName {
-    /// A daemon's life.
+    /// A daemon's liveness.
     Broker,
-    /// The controller's life.
+    /// The controller's liveness.
     Controller,
     /// Changes of topics and brokers.
     Metadata,
@@ -23,12 +23,12 @@ pub enum LockKindName {
     Sync,
     /// Changes of one group.
     Group,
-    /// A group member's life.
+    /// A group member's liveness.
     Member,
 }
 
 impl LockKindName {
-    /// The word for it.
+    /// Its name.
     pub fn as_str(self) -> &'static str {
         match self {
             LockKindName::Broker => "broker",
@@ -47,13 +47,14 @@ impl LockKindName {
 pub struct LockRow {
     /// What it guards.
     pub kind: LockKindName,
-    /// Of what: a broker's number, `T:P`, a group, a member; empty for the store's own.
+    /// Its object: a broker's number, `T:P`, a group, a member; empty for the store's own.
     pub of: String,
-    /// The processes that hold it, by the system's word or else by the holder's; none: unknown.
+    /// The processes that hold it, as the system reports them, or else as the holder does; none:
+    /// unknown.
     pub pids: Vec<u32>,
-    /// The holder's host, where it left one.
+    /// The holder's host, if the holder wrote one.
     pub host: Option<String>,
-    /// What it is held for, where the holder said so.
+    /// What it is held for, if the holder wrote that.
     pub purpose: Option<String>,
     /// The lock file, below the store (replicas: wherever the broker's logs are).
     pub path: String,
@@ -62,7 +63,7 @@ pub struct LockRow {
 /// All locks held at the moment, sorted.
 ///
 /// # Errors
-/// [`crate::error::Kind::Io`]. What goes away meanwhile is held by nobody.
+/// [`crate::error::Kind::Io`]. A lock file that is removed meanwhile counts as free.
 pub fn held_locks(store: &StoreDir) -> Result<Vec<LockRow>> {
     let disk = &**store.disk();
     let root = &**store.root();
@@ -78,12 +79,12 @@ pub fn held_locks(store: &StoreDir) -> Result<Vec<LockRow>> {
             continue;
         };
         let of = broker.to_string();
-        // Removed meanwhile: nobody holds it.
+        // Removed meanwhile: no process holds it.
         let Ok(dir) = store.broker_dir(broker) else {
             continue;
         };
         add(LockKindName::Broker, &of, &*dir, layout::BROKER_LOCK)?;
-        // A log directory that is gone must not hide who holds the others' locks.
+        // A missing log directory must not hide the holders of other brokers' locks.
         let Ok(logs) = store.logs_dir(broker) else {
             continue;
         };
@@ -138,7 +139,7 @@ pub fn held_locks(store: &StoreDir) -> Result<Vec<LockRow>> {
 
 type Add<'a> = dyn FnMut(LockKindName, &str, &dyn Dir, &str) -> Result<()> + 'a;
 
-/// The fenced lock that stands in `dir`: the one with the largest N.
+/// The fenced lock in `dir`: the one with the largest N.
 fn add_fenced(dir: &dyn Dir, kind: LockKindName, of: &str, add: &mut Add<'_>) -> Result<()> {
     let newest = names(dir, ".", EntryKind::Dir)?
         .iter()

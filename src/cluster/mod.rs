@@ -1,7 +1,7 @@
-//! Brokers: who runs, who is the controller, and what a daemon does for the partitions.
+//! Brokers: which are alive, which is the controller, and what a daemon does for the partitions.
 //!
-//! Invariant: nothing here is needed to produce or consume. A daemon that dies leaves nothing that
-//! the next one, or no one, could not go on from.
+//! Invariant: nothing here is needed to produce or consume. Whatever state a dead daemon leaves,
+//! the next daemon can continue from it, and clients can work without one.
 
 mod controller;
 mod daemon;

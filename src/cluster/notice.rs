@@ -1,15 +1,15 @@
-//! What a daemon tells whoever started it.
+//! The notices of a daemon to its caller.
 
 use crate::error::Error;
 
-/// Something a person may want to know.
+/// Information for the user.
 #[derive(Debug)]
 pub enum Notice {
-    /// Good to know.
+    /// An event.
     Note(String),
-    /// Went wrong, and the daemon goes on.
+    /// An error; the daemon continues.
     Problem(Error),
 }
 
-/// Most elections that are told one by one.
+/// The maximum number of elections that are reported one by one.
 pub const NOTICES_MAX: usize = 8;

@@ -1,26 +1,26 @@
-//! What was told of a place is not told again until that place does well.
+//! Reports an error of a place once, until that place succeeds.
 
 use std::collections::HashMap;
 
 use crate::error::Error;
 
-/// The causes that were told, by place.
+/// The reported causes, by place.
 #[derive(Debug, Default)]
 pub struct NotifyOnce(HashMap<String, Vec<Cause>>);
 
-/// The system's error tells the same of whatever file it came up at. What has none is told from
-/// others by its words.
+/// An error of the system counts as the same cause whatever file it names. Other errors are
+/// compared by their text.
 #[derive(Debug, PartialEq, Eq)]
 enum Cause {
     System(i32),
     Words(String),
 }
 
-/// Causes that are remembered of a place: two that take turns are told once each.
+/// Causes that are remembered for a place: two that alternate are reported once each.
 const CAUSES_MAX: usize = 16;
 
 impl NotifyOnce {
-    /// Whether an error is news; it is none from then on.
+    /// Whether an error is new; from then on it is not.
     pub fn is_change(&mut self, place: &str, error: &Error) -> bool {
         let number = error.io_source().and_then(std::io::Error::raw_os_error);
         let cause = number.map_or_else(|| Cause::Words(error.to_string()), Cause::System);
@@ -35,7 +35,7 @@ impl NotifyOnce {
         true
     }
 
-    /// The place does well.
+    /// The place succeeded.
     pub fn is_well(&mut self, place: &str) {
         self.0.remove(place);
     }

@@ -1,15 +1,14 @@
-//! Which brokers get the replicas of a topic's partitions. Pure: nothing is looked at, nothing is
-//! drawn.
+//! Which brokers get the replicas of a topic's partitions. Pure: no I/O, no randomness.
 //!
-//! 1. Leaders go round: of as many partitions as there are brokers, or a multiple, each broker is
-//!    the preferred leader of equally many.
-//! 2. The replicas of a partition are on as many racks as there are, and where there are more
-//!    replicas than racks, on each rack equally many, as far as it has brokers.
-//! 3. Where every rack has equally many brokers, each broker gets equally many replicas of such a
-//!    number of partitions (KIP-36). From round to round a leader's followers are others, so that
-//!    the load of a dead broker falls on many.
-//! 4. A drained broker gets a replica only where the others are too few, and leads only where all
-//!    are drained.
+//! 1. Leaders rotate: if the number of partitions is a multiple of the number of brokers, each
+//!    broker is the preferred leader of equally many.
+//! 2. The replicas of a partition are on as many racks as possible; if there are more replicas than
+//!    racks, equally many are on each rack, as far as it has brokers.
+//! 3. If every rack has equally many brokers, each broker gets equally many replicas of such a
+//!    number of partitions (KIP-36). From round to round a leader has other followers, so that the
+//!    load of a dead broker spreads over many.
+//! 4. A drained broker gets a replica only if the others are too few, and leads only if all are
+//!    drained.
 
 use std::collections::BTreeMap;
 
@@ -21,23 +20,23 @@ use crate::types::{BrokerId, PartitionId};
 pub struct Candidate {
     /// Its number.
     pub id: BrokerId,
-    /// Where it stands. Those that do not say stand together.
+    /// Its rack. Brokers without one share a rack.
     pub rack: Option<String>,
-    /// Whether it is to get nothing that another can take.
+    /// Whether it gets only what no other broker can take.
     pub drained: bool,
 }
 
-/// What is to be placed.
+/// What to place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wanted {
-    /// The first partition's number: above 0 where partitions are added.
+    /// The first partition's number: above 0 if partitions are added.
     pub first: PartitionId,
-    /// How many partitions.
+    /// The number of partitions.
     pub partitions: PartitionId,
-    /// How many replicas each.
+    /// The number of replicas of each.
     pub replication_factor: usize,
-    /// Where the round would begin with partition 0: any number for a new topic, for one that has
-    /// partitions the place of partition 0's preferred leader ([`place_of`]).
+    /// The position in the round for partition 0: any number for a new topic; for an existing
+    /// topic, the position of partition 0's preferred leader ([`place_of`]).
     pub start: usize,
 }
 
@@ -66,7 +65,7 @@ pub fn place(candidates: &[Candidate], wanted: Wanted) -> Result<Vec<Vec<BrokerI
     Ok(placed.collect())
 }
 
-/// Where in the round a broker stands; 0 for one that has no place in it.
+/// A broker's position in the round; 0 for one that is not in it.
 pub fn place_of(candidates: &[Candidate], leader: BrokerId) -> usize {
     let (willing, drained) = rings(candidates);
     let ring = if willing.is_empty() { drained } else { willing };
@@ -99,8 +98,8 @@ pub fn check_factor(able: &[BrokerId], replication_factor: usize) -> Result<()> 
     .cure("start more with 'mq-broker start --id N', or ask for fewer replicas"))
 }
 
-/// Those that take replicas and those that are drained, each in the order of their turns:
-/// neighbours stand in different racks, as far as that goes.
+/// The brokers that take replicas and the drained ones, each in the order of their turns:
+/// neighbours are on different racks, as far as possible.
 fn rings(candidates: &[Candidate]) -> (Vec<&Candidate>, Vec<&Candidate>) {
     let ring = |drained| {
         let mut racks: BTreeMap<Option<&str>, Vec<&Candidate>> = BTreeMap::new();
@@ -123,7 +122,7 @@ fn rings(candidates: &[Candidate]) -> (Vec<&Candidate>, Vec<&Candidate>) {
     (ring(false), ring(true))
 }
 
-/// `count` brokers of a ring, the one whose turn it is first.
+/// `count` brokers of a ring, beginning with the one whose turn it is.
 fn around(ring: &[&Candidate], turn: usize, count: usize) -> Vec<BrokerId> {
     let len = ring.len();
     if len == 0 || count == 0 {
@@ -139,7 +138,7 @@ fn around(ring: &[&Candidate], turn: usize, count: usize) -> Vec<BrokerId> {
     let mut chosen = Vec::with_capacity(count);
     while chosen.len() < count && !left.is_empty() {
         let on_rack = |broker: &&Candidate| used.get(&broker.rack.as_deref()).copied();
-        // Of equals the first: the leader, to begin with.
+        // The first of equals: initially the leader.
         let Some((at, _)) = (left.iter().enumerate())
             .min_by_key(|(at, broker)| (on_rack(broker).unwrap_or(0), *at))
         else {

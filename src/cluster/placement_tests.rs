@@ -144,7 +144,7 @@ proptest! {
                 *used.entry(rack_of(&brokers, *id)).or_default() += 1;
             }
             prop_assert_eq!(used.len(), of_ring.min(racks.len()));
-            // A rack has two more than another only if that one has no more brokers.
+            // A rack has two more than another only if the other has no more brokers.
             let most = used.values().copied().max().unwrap_or(0);
             for rack in &racks {
                 let here = used.get(rack).copied().unwrap_or(0);
@@ -171,7 +171,7 @@ proptest! {
         let brokers: Vec<_> = (0..len)
             .map(|id| candidate(id, Some(["a", "b", "c", "d"][(id % racks) as usize])))
             .collect();
-        // Whole rounds: what follows a leader changes between them.
+        // Whole rounds: the followers of a leader change between them.
         let start = start / len as usize * len as usize;
         let asked = Wanted { start, ..wanted(len * rounds, factor) };
         let placed = place(&brokers, asked).expect("placed");

@@ -1,6 +1,6 @@
-//! Bytes to numbers and back: what every binary format here shares.
+//! Bytes to numbers and back: shared by all binary formats here.
 //!
-//! Invariant: knows no format of its own, touches no file, and never reads past what it was given.
+//! Invariant: knows no format of its own, touches no file, and never reads past its input.
 
 mod reader;
 pub mod varint;

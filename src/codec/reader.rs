@@ -1,4 +1,4 @@
-//! A reader over bytes from outside: every step is checked against what is left.
+//! A reader over bytes from outside: every step is checked against the remaining length.
 
 use super::varint::{VARINT_LEN_MAX, VARLONG_LEN_MAX, unzigzag};
 
@@ -21,13 +21,13 @@ impl<'a> Reader<'a> {
         Reader { rest: bytes }
     }
 
-    /// What has not been read yet.
+    /// The unread bytes.
     #[inline]
     pub fn rest(&self) -> &'a [u8] {
         self.rest
     }
 
-    /// How many bytes are left.
+    /// The number of unread bytes.
     #[inline]
     pub fn len(&self) -> usize {
         self.rest.len()
@@ -39,7 +39,7 @@ impl<'a> Reader<'a> {
         self.rest.is_empty()
     }
 
-    /// Refuses leftovers.
+    /// Refuses trailing bytes.
     #[inline]
     pub fn finish(self) -> Result<(), Malformed> {
         if self.is_empty() {
@@ -131,7 +131,7 @@ impl<'a> Reader<'a> {
         Ok(unzigzag(folded))
     }
 
-    /// Bytes behind their varint length, of which -1 means null.
+    /// Bytes after their varint length; length -1 means null.
     #[inline]
     pub fn nullable_bytes(&mut self) -> Result<Option<&'a [u8]>, Malformed> {
         match self.varint()? {

@@ -6,19 +6,19 @@ pub const VARINT_LEN_MAX: usize = 5;
 /// Most bytes of a 64-bit varint.
 pub const VARLONG_LEN_MAX: usize = 10;
 
-/// Folds the sign into the lowest bit, so that small negative numbers stay short.
+/// Zigzag encoding: moves the sign into the lowest bit, so that small negative numbers stay short.
 #[inline]
 pub const fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)) as u64
 }
 
-/// The number that [`zigzag`] folded.
+/// Reverses [`zigzag`].
 #[inline]
 pub const fn unzigzag(folded: u64) -> i64 {
     (folded >> 1) as i64 ^ -((folded & 1) as i64)
 }
 
-/// How many bytes `value` takes, 1 to 10. An i32 takes the same as a varint and as a varlong.
+/// Encoded length of `value`, 1 to 10 bytes. An i32 takes the same as a varint and as a varlong.
 #[inline]
 pub const fn len(value: i64) -> usize {
     ((zigzag(value) | 1).ilog2() / 7 + 1) as usize

@@ -1,11 +1,11 @@
-//! Whose a file or directory is: its owner's alone, or a Unix group's too.
+//! Access to a file or directory: its owner's alone, or a Unix group's too.
 //!
-//! A directory that is its group's says so by its mode: the set-group-id bit, by which the kernel
-//! gives what is made in it to the same group, and all rights for the group. What is made in such a
-//! directory is the group's too, whatever the umask. So nothing but the mode of a directory says
-//! whether a store is shared, and no process has a copy of it.
+//! The mode of a directory shows that it is shared by its group: the set-group-id bit, by which the
+//! kernel gives what is created in it to the same group, and all rights for the group. Files and
+//! directories created in it are shared too, whatever the umask. So only the mode of a directory
+//! says whether a store is shared, and no process caches it.
 
-/// Who may do what with a file or directory (stat(2)).
+/// Owner, group and mode of a file or directory (stat(2)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Access {
     /// The owner's user id.
@@ -18,29 +18,29 @@ pub struct Access {
     pub is_dir: bool,
 }
 
-/// The mode of a directory that is made in one that is its group's.
+/// The mode of a directory that is created in a shared one.
 pub const SHARED_DIR: u32 = 0o2770;
-/// The mode of a file that is made there.
+/// The mode of a file that is created in a shared directory.
 pub const SHARED_FILE: u32 = 0o660;
 
-/// What giving something to a group would do.
+/// The effect of giving a file or directory to a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sharing {
-    /// Nothing: it is the group's.
+    /// None: it is the group's already.
     Done,
     /// It would get this mode, and the group.
     Due(u32),
-    /// It is not this user's to give.
+    /// This user may not give it.
     Refused,
 }
 
 impl Access {
-    /// The mode that it has once it is a group's.
+    /// The mode that it gets with a group.
     pub fn shared_mode(self) -> u32 {
         if self.is_dir { SHARED_DIR } else { SHARED_FILE }
     }
 
-    /// Whether its group has all rights; what is made in such a directory is the group's.
+    /// Whether its group has all rights; what is created in such a directory is the group's.
     pub fn is_shared(self) -> bool {
         let due = if self.is_dir { 0o2070 } else { 0o060 };
         self.mode & due == due

@@ -1,13 +1,13 @@
 //! The only module that touches files.
 //!
-//! Three small object-safe traits: a [`Disk`] opens directories, a [`Dir`] is a held directory
-//! descriptor within which everything is reached by name (so whoever was stopped wakes in the
-//! directory he knew, even one that was moved aside), a [`File`] reads and writes at positions.
-//! [`OsDisk`] is the real one. Tests bring their own, which loses what was not synced.
+//! Three small object-safe traits: a [`Disk`] opens directories; a [`Dir`] is a held directory
+//! descriptor within which everything is reached by name (so a process that was stopped resumes in
+//! the directory it knew, even if that was moved aside); a [`File`] reads and writes at positions.
+//! [`OsDisk`] is the real disk. Tests use their own, which loses what was not synced.
 //!
 //! Names given to a [`Dir`] are relative, of one or more components separated by `/`. No component
 //! may be a symbolic link: that is refused with [`io::ErrorKind::Other`] and a text that says so.
-//! All errors are bare [`io::Error`]s; the callers above say what was being done to which path.
+//! All errors are bare [`io::Error`]s; the callers above add the operation and the path.
 
 mod access;
 mod os;
@@ -24,8 +24,8 @@ pub use os::{DescriptorShare, OsDisk, group_id, group_name, sharing_of};
 pub use os::{descriptors_denied, descriptors_max};
 pub use watch::{PollWatcher, SharedWatcher, new_watcher};
 
-/// Device and inode: what a name names. Compare it only with a file that is kept open, since an
-/// inode's number is given out again.
+/// Device and inode of a file. Compare it only with a file that is kept open, since an inode's
+/// number is reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FileId {
     /// Device.
@@ -41,25 +41,25 @@ pub enum Open {
     Read,
     /// An existing file, for reading and writing.
     Write,
-    /// For reading and writing, made (0600, see [`Access`]) if missing.
+    /// For reading and writing, created (0600, see [`Access`]) if missing.
     Create,
-    /// For reading and writing, made (0600, see [`Access`]); [`io::ErrorKind::AlreadyExists`] if
-    /// there.
+    /// For reading and writing, created (0600, see [`Access`]); [`io::ErrorKind::AlreadyExists`] if
+    /// it exists.
     CreateNew,
-    /// For reading and appending (O_APPEND), made (0600, see [`Access`]) if missing.
+    /// For reading and appending (O_APPEND), created (0600, see [`Access`]) if missing.
     Append,
 }
 
 /// The two kinds of advisory whole-file lock (flock).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LockKind {
-    /// Held by any number.
+    /// Any number of holders.
     Shared,
-    /// Held by one.
+    /// One holder.
     Exclusive,
 }
 
-/// What a directory entry is.
+/// The kind of a directory entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EntryKind {
     /// A regular file.
@@ -73,46 +73,46 @@ pub enum EntryKind {
 /// One entry of a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Its name. Names that are not UTF-8 are left out of listings: nothing of ours has one.
+    /// Its name. Names that are not UTF-8 are left out of listings: mq never creates one.
     pub name: String,
-    /// What it is.
+    /// Its kind.
     pub kind: EntryKind,
 }
 
-/// What kind of file system a path is on.
+/// The kind of file system that a path is on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileSystem {
-    /// Locks and caches keep what they promise to the processes of this machine.
+    /// Locks and caches are reliable for the processes of this machine.
     Local,
-    /// They do not; its name (`nfs`, `cifs`, ...).
+    /// They are not; its name (`nfs`, `cifs`, ...).
     Network(&'static str),
 }
 
-/// What tells a file from those that come to its name later.
+/// Tells a file from later files of the same name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity {
-    /// Given out again once the file is gone.
+    /// Reused once the file is gone.
     pub id: FileId,
-    /// When it was made, seconds and nanoseconds, where the file system tells.
+    /// Its birth time, seconds and nanoseconds, if the file system has it.
     pub born: Option<(i64, u32)>,
 }
 
-/// Where directories are opened.
+/// Opens directories.
 pub trait Disk: Send + Sync + Debug {
     /// Opens an existing directory. The last component may not be a symbolic link.
     fn open_dir(&self, path: &Path) -> io::Result<Arc<dyn Dir>>;
-    /// Opens an existing directory, by way of links too. A disk that has none: as `open_dir`.
+    /// Opens an existing directory, following links too. On a disk without links: as `open_dir`.
     fn open_dir_through_links(&self, path: &Path) -> io::Result<Arc<dyn Dir>> {
         self.open_dir(path)
     }
-    /// Makes the directory and those above it (0700), as far as they are missing, and makes the
-    /// names of those it made durable.
+    /// Creates the directory and its missing parents (0700), and makes the names of those it
+    /// created durable.
     fn create_dir_all(&self, path: &Path) -> io::Result<()>;
     /// The kind of file system that `path`, or its nearest existing ancestor, is on.
     fn file_system(&self, path: &Path) -> io::Result<FileSystem>;
-    /// An id that is new at each boot of the machine; `Unsupported` where the system tells none.
+    /// An id that is new at each boot of the machine; `Unsupported` if the system has none.
     fn boot_id(&self) -> io::Result<[u8; 16]>;
-    /// Processes that hold a lock on the file `id`, as far as the system tells: for messages.
+    /// Processes that hold a lock on the file `id`, if the system lists them: for messages.
     fn lock_holders(&self, _id: FileId) -> Vec<u32> {
         Vec::new()
     }
@@ -122,12 +122,12 @@ pub trait Disk: Send + Sync + Debug {
 
 /// A held directory. Clones of the `Arc` share the descriptor.
 pub trait Dir: Send + Sync + Debug {
-    /// Where it was when it was opened: for messages and watches only.
+    /// Its path when it was opened: for messages and watches only.
     fn path(&self) -> &Path;
     /// This directory's own id.
     fn own_id(&self) -> io::Result<FileId>;
-    /// Whose the file or directory `name` (`.` for this one) is, links not followed. A disk that
-    /// knows no users: the owner's alone.
+    /// Owner, group and mode of the file or directory `name` (`.` for this one), links not
+    /// followed. On a disk without users: its owner's alone.
     fn access(&self, _name: &str) -> io::Result<Access> {
         Ok(Access {
             owner: 0,
@@ -137,42 +137,42 @@ pub trait Dir: Send + Sync + Debug {
         })
     }
     /// Gives the file or directory `name` (`.` for this one) to a Unix group: [`SHARED_FILE`],
-    /// [`SHARED_DIR`]. Whether it was not the group's before. `PermissionDenied` to who does not own
-    /// it or is not in the group.
+    /// [`SHARED_DIR`]. Returns whether it was not the group's before. `PermissionDenied` if this
+    /// user does not own it or is not in the group.
     fn share(&self, _name: &str, _group: u32) -> io::Result<bool> {
         Err(io::ErrorKind::Unsupported.into())
     }
     /// Opens a directory below.
     fn open_dir(&self, name: &str) -> io::Result<Arc<dyn Dir>>;
-    /// The same, of one that stays in its place: while it is not used its descriptor may be given
-    /// back. A use fails as of a stale handle (`ESTALE`) where the name leads elsewhere by then. One
-    /// that holds a file whose lock is held stays open.
+    /// The same, for a directory that keeps its name: while it is not used its descriptor may be
+    /// given back. A use fails as of a stale handle (`ESTALE`) if the name leads elsewhere by then.
+    /// It stays open while a lock on a file in it is held.
     fn open_dir_kept(&self, name: &str) -> io::Result<Arc<dyn Dir>> {
         self.open_dir(name)
     }
-    /// Makes a directory (0700, see [`Access`]); `AlreadyExists` if there.
+    /// Creates a directory (0700, see [`Access`]); `AlreadyExists` if it exists.
     fn create_dir(&self, name: &str) -> io::Result<()>;
-    /// Opens a file. What is not a regular file, or has more than one link, is refused, without a
-    /// hang. (One without any was replaced or removed between: see whether the name still leads
-    /// to it.)
+    /// Opens a file. Refuses, without a hang, anything that is not a regular file or has more than
+    /// one link. (A file without any link was replaced or removed meanwhile: check whether the name
+    /// still leads to it.)
     fn open(&self, name: &str, how: Open) -> io::Result<Arc<dyn File>>;
-    /// The same, of one that stays under its name, as [`Dir::open_dir_kept`]. It stays open while its
+    /// The same, for a file that keeps its name, as [`Dir::open_dir_kept`]. It stays open while its
     /// lock is held.
     fn open_kept(&self, name: &str, how: Open) -> io::Result<Arc<dyn File>> {
         self.open(name, how)
     }
-    /// The same, to be read at once, and to be told from its successors later ([`File::is`]): its
-    /// descriptor may be given back, whatever the file system.
+    /// The same, for a file that is read at once and compared with its successors later
+    /// ([`File::is`]): its descriptor may be given back, whatever the file system.
     fn open_to_compare(&self, name: &str) -> io::Result<Arc<dyn File>> {
         self.open(name, Open::Read)
     }
-    /// The id of what `name` names now, links not followed; `NotFound` if nothing.
+    /// The id of the file that `name` names now, links not followed; `NotFound` if there is none.
     fn id(&self, name: &str) -> io::Result<FileId>;
     /// The length of the file `name`, bytes; `NotFound` if there is none.
     fn len_of(&self, name: &str) -> io::Result<u64> {
         self.open(name, Open::Read)?.len()
     }
-    /// The same as [`Dir::id`], with the time at which it was made, where that is known.
+    /// The same as [`Dir::id`], with the birth time if that is known.
     fn identity(&self, name: &str) -> io::Result<Identity> {
         let id = self.id(name)?;
         Ok(Identity { id, born: None })
@@ -197,22 +197,22 @@ pub trait Dir: Send + Sync + Debug {
 pub trait File: Send + Sync + Debug {
     /// Its own id.
     fn id(&self) -> io::Result<FileId>;
-    /// Whether it is the file that was found. One whose descriptor was given back, where the file
-    /// system tells no times, cannot tell, and says no.
+    /// Whether it is the file `found`. If its descriptor was given back and the file system has no
+    /// birth times, this is unknown, and returns `false`.
     fn is(&self, found: Identity) -> io::Result<bool> {
         Ok(found.id == self.id()?)
     }
     /// Reads until `buf` is full or the file ends; the number of bytes read.
     fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize>;
-    /// Writes at a position, all of it unless there is an error, which leaves a part written.
+    /// Writes all of `buf` at a position. On an error a part may be written.
     fn write_at(&self, buf: &[u8], at: u64) -> io::Result<()>;
-    /// Writes at the end in one write; for files opened with [`Open::Append`]. A short write is
-    /// an error, that of a full disk.
+    /// Writes at the end in one write; for files opened with [`Open::Append`]. A short write is an
+    /// error, as of a full disk.
     fn append(&self, buf: &[u8]) -> io::Result<()>;
     /// Its length, bytes.
     fn len(&self) -> io::Result<u64>;
-    /// Its length, bytes, if a name still leads to it; else as of a stale handle (`ESTALE`): what is
-    /// written to it from now on is lost with it.
+    /// Its length, bytes, if a name still leads to it; else an error as of a stale handle
+    /// (`ESTALE`): what is written to it from now on is lost with it.
     fn named_len(&self) -> io::Result<u64> {
         self.len()
     }
@@ -225,18 +225,18 @@ pub trait File: Send + Sync + Debug {
     /// Makes its bytes and its length durable (fdatasync). An error is final, EINTR too: never
     /// retry.
     fn sync_data(&self) -> io::Result<()>;
-    /// Tries to take the lock; `false` if another has it. The lock belongs to this open file: it
-    /// goes with [`File::unlock`] or when the last clone of the `Arc` is dropped.
+    /// Tries to take the lock; `false` if another handle has it. The lock belongs to this open
+    /// file: [`File::unlock`] releases it, or the drop of the last clone of the `Arc`.
     fn try_lock(&self, kind: LockKind) -> io::Result<bool>;
-    /// Gives the lock back.
+    /// Releases the lock.
     fn unlock(&self) -> io::Result<()>;
-    /// The same open file, lock and all, by a descriptor that the system closes early when the
-    /// process is killed: sooner than watchers, which take their time. `None` where there is no
-    /// such descriptor.
+    /// The same open file, with its lock, by a descriptor that the system closes early when the
+    /// process is killed: before the watchers, which take long to close. `None` if there is no such
+    /// descriptor.
     fn closed_early(&self) -> io::Result<Option<Arc<dyn File>>> {
         Ok(None)
     }
-    /// Whether programs that this process starts have the open file as well, lock and all.
+    /// Whether programs that this process starts inherit the open file and its lock.
     fn set_inherited(&self, _on: bool) -> io::Result<()> {
         Ok(())
     }
@@ -245,26 +245,26 @@ pub trait File: Send + Sync + Debug {
 /// Names a watch within its [`Watcher`].
 pub type WatchId = u64;
 
-/// What [`Watcher::wait`] saw.
+/// The result of [`Watcher::wait`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wake {
     /// These changed (each at most once).
     Changed(Vec<WatchId>),
-    /// The time is up, or the wake descriptor became readable, or a signal came.
+    /// The timeout passed, the wake descriptor became readable, or a signal came.
     Nothing,
-    /// Perhaps anything changed: the queue ran over, or this watcher cannot tell.
+    /// Anything may have changed: the queue overflowed, or this watcher cannot tell.
     Anything,
 }
 
-/// Waits for changes. A file watch reports writes into that file; a directory watch reports
-/// entries made, renamed, removed, and files closed after writing.
+/// Waits for changes. A file watch reports writes into that file; a directory watch reports entries
+/// created, renamed, removed, and files closed after writing.
 pub trait Watcher: Send + Debug {
     /// Watches for writes into the file `name` of `dir`.
     fn add_file(&mut self, dir: &dyn Dir, name: &str) -> io::Result<WatchId>;
     /// Watches the entries of the directory `name` (`.` for itself) of `dir`.
     fn add_dir(&mut self, dir: &dyn Dir, name: &str) -> io::Result<WatchId>;
-    /// Watches the directory `name` (`.` for itself) of `dir` for files closed after writing, and
-    /// for nothing else: a process that dies closes what it had open.
+    /// Watches the directory `name` (`.` for itself) of `dir` only for files closed after writing:
+    /// when a process dies, its open files are closed.
     fn add_closes(&mut self, dir: &dyn Dir, name: &str) -> io::Result<WatchId> {
         self.add_dir(dir, name)
     }
@@ -277,11 +277,11 @@ pub trait Watcher: Send + Debug {
         timeout: Duration,
         wake: Option<std::os::fd::BorrowedFd<'_>>,
     ) -> io::Result<Wake>;
-    /// A descriptor that is readable when there is something to be told, if there is such a one.
+    /// A descriptor that is readable when there are changes, if there is one.
     fn readable(&self) -> Option<std::sync::Arc<std::os::fd::OwnedFd>> {
         None
     }
-    /// Whether something that is watched goes unseen: then time alone wakes.
+    /// Whether some watches are not served: then only the timeout wakes.
     fn is_blind(&self) -> bool {
         false
     }

@@ -4,10 +4,10 @@
 //! reached from that descriptor, and no step goes through a symbolic link. A name of several
 //! components has its parent opened first, so that the last step always names one entry.
 //!
-//! What is made in a directory that is a Unix group's (see [`Access`]) is the group's. The bits that
-//! the umask took are given by fchmod. Between the two calls others of the group are refused, for
-//! good if the process is killed there; so a directory that is given to a group also has a default
-//! ACL, where the file system has such a thing, and the kernel ignores the umask.
+//! What is created in a shared directory of a Unix group (see [`Access`]) is the group's. The bits
+//! that the umask removed are restored by fchmod. Between the two calls other members are refused,
+//! permanently if the process is killed there; so a directory that is given to a group also gets a
+//! default ACL, if the file system has ACLs, and the kernel then ignores the umask.
 
 mod file;
 mod handle;
@@ -56,7 +56,7 @@ impl Disk for OsDisk {
     fn open_dir_through_links(&self, path: &Path) -> io::Result<Arc<dyn Dir>> {
         let mut path = named(path);
         if fs::readlink(&path, Vec::new()).is_ok() {
-            // Watches go by path, and follow no link.
+            // Watches use paths, and follow no link.
             path = std::fs::canonicalize(&path)?;
         }
         let open = || retry_on_intr(|| fs::openat(CWD, &path, DIR_FLAGS, Mode::empty()));
@@ -68,7 +68,7 @@ impl Disk for OsDisk {
         let mut missing = Vec::new();
         let mut at = named(path);
         loop {
-            // Links are followed here: those above the directory are the user's own affair.
+            // Links are followed here: those above the directory are up to the user.
             match fs::stat(&at) {
                 Ok(stat) if is_dir(&stat) => break,
                 Ok(_) => return Err(Errno::NOTDIR.into()),
@@ -81,7 +81,7 @@ impl Disk for OsDisk {
         }
         for path in missing.into_iter().rev() {
             match fs::mkdirat(CWD, &path, Mode::RWXU) {
-                // Another process was quicker, which is as good; its name is synced all the same.
+                // Another process was faster, which is as good; its name is synced all the same.
                 Ok(()) | Err(Errno::EXIST) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -219,7 +219,7 @@ impl Dir for OsDir {
                 continue;
             }
             let kind = match entry.file_type() {
-                // Some file systems do not tell in the listing.
+                // Some file systems do not list the type.
                 FileType::Unknown => match fs::statat(dir.fd()?, name, AtFlags::SYMLINK_NOFOLLOW) {
                     Ok(stat) => FileType::from_raw_mode(stat.st_mode),
                     Err(Errno::NOENT) => continue,
@@ -263,7 +263,7 @@ impl Dir for OsDir {
     }
 
     fn sync(&self) -> io::Result<()> {
-        // Not tried again after a signal: any error of fsync is final.
+        // Not retried after a signal: any error of fsync is final.
         Ok(fs::fsync(self.handle.get()?)?)
     }
 
@@ -296,7 +296,7 @@ impl OsDir {
         let mode = match (shared, flags.contains(OFlags::CREATE)) {
             (Some(_), _) => Mode::from_raw_mode(SHARED_FILE as RawMode),
             (None, true) => Mode::RUSR | Mode::WUSR,
-            // openat2 refuses one where no file can be made.
+            // openat2 refuses a mode if no file can be created.
             (None, false) => Mode::empty(),
         };
         let opened = counted(with_room(|| {
@@ -310,7 +310,7 @@ impl OsDir {
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(not_regular());
         }
-        // None is allowed: the file was replaced by a rename after it was opened.
+        // No link is allowed: the file was replaced by a rename after it was opened.
         if stat.st_nlink > 1 {
             return Err(io::Error::other("a file with more than one link"));
         }
@@ -320,7 +320,7 @@ impl OsDir {
         Ok((fd, flags, id_of(&stat)))
     }
 
-    /// Whose the directory is that `name` is in.
+    /// Owner, group and mode of the directory that contains `name`.
     fn access_above(&self, name: &str) -> io::Result<Access> {
         let (above, _) = self.parent(name)?;
         Ok(access_of(&fs::fstat(above)?))
@@ -352,7 +352,7 @@ const PARENT_FLAGS: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags:
 #[cfg(not(target_os = "linux"))]
 const PARENT_FLAGS: OFlags = DIR_FLAGS;
 
-/// Opens a directory by a path of the user's: links are followed above, but not at its end.
+/// Opens a directory by the user's path: links are followed above it, but not at its end.
 fn open_last_nofollow(path: &Path) -> io::Result<OwnedFd> {
     let path = named(path);
     let flags = DIR_FLAGS | OFlags::NOFOLLOW;
@@ -364,7 +364,8 @@ fn open_last_nofollow(path: &Path) -> io::Result<OwnedFd> {
     }
 }
 
-/// The path without trailing slashes and dots, after which a link at its end would be followed.
+/// The path without trailing slashes and dots, which would make the kernel follow a link at its
+/// end.
 fn named(path: &Path) -> PathBuf {
     let path: PathBuf = path.components().collect();
     if path.as_os_str().is_empty() {

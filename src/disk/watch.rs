@@ -1,7 +1,7 @@
-//! Waiting for change: the kernel's word where it can be had, else looking again and again.
+//! Waits for changes: by the kernel's notices if possible, else by polling.
 //!
-//! A watch tells only that it may be worth looking. Nothing depends on its being right: who is
-//! woken reads the page, and who sleeps too long loses time and nothing else.
+//! A watch only gives hints. No result depends on them: a process that is woken reads the page, and
+//! one that sleeps too long only loses time.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -17,13 +17,13 @@ mod shared;
 
 pub use shared::SharedWatcher;
 
-/// The best watcher that `disk` can give: one that polls if it has no other.
+/// The best watcher of `disk`: one that polls if it has no other.
 pub fn new_watcher(disk: &dyn Disk) -> Box<dyn Watcher> {
     disk.watcher()
         .unwrap_or_else(|_| Box::new(PollWatcher::default()))
 }
 
-/// A watcher that cannot tell: it sleeps for a period and answers [`Wake::Anything`].
+/// A watcher without notices: it sleeps for a period and returns [`Wake::Anything`].
 #[derive(Debug)]
 pub struct PollWatcher {
     period: Duration,
@@ -37,7 +37,7 @@ impl Default for PollWatcher {
 }
 
 impl PollWatcher {
-    /// A watcher that looks once in each `period`.
+    /// A watcher that wakes once in each `period`.
     pub fn new(period: Duration) -> PollWatcher {
         PollWatcher { period, next: 0 }
     }

@@ -1,4 +1,4 @@
-//! Who reads which partition: pure decisions, after KIP-848's server-side assignors.
+//! Assigns partitions to members: pure decisions, after KIP-848's server-side assignors.
 //!
 //! For every assignor:
 //!
@@ -12,16 +12,16 @@
 //! 4. Balanced: no hand-over, nor chain of hand-overs, leads from a member of n partitions to one
 //!    of n - 2 or fewer. Among members of equal subscriptions all are thus within one partition.
 //! 5. Sticky: no assignment as balanced takes fewer partitions from the members that had them.
-//! 6. Spread: when nobody had any and all subscribe to the same topics, the members are within one
+//! 6. Spread: if no member had any and all subscribe to the same topics, the members are within one
 //!    partition in each topic too.
 //!
 //! For [`Assignor::Range`] also:
 //!
 //! 7. Each topic is cut in contiguous ranges, in the order of its subscribers' ids; the first ones
 //!    get one partition more. Topics of as many partitions and the same subscribers are cut alike:
-//!    what was keyed alike is read by the same member.
+//!    one member reads all records of a key.
 //!
-//! Invariant: reads and writes nothing, knows no time and no chance.
+//! Invariant: no I/O, no time, no randomness.
 
 mod range;
 mod shares;
@@ -37,12 +37,12 @@ use crate::types::{PartitionId, TopicName, TopicPartition, Uuid};
 pub use subscriber::Subscriber;
 use subscriber::{Topic, numbers_of};
 
-/// How partitions are shared out.
+/// How partitions are assigned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Assignor {
     /// As many partitions for each member, and as few moved as that allows.
     Uniform,
-    /// Contiguous ranges of each topic, whoever had them.
+    /// Contiguous ranges of each topic, whatever the current assignment.
     Range,
 }
 
@@ -50,13 +50,13 @@ impl Assignor {
     /// Every assignor.
     pub const ALL: [Assignor; 2] = [Assignor::Uniform, Assignor::Range];
 
-    /// From its name or its other name; `None` for all else.
+    /// From its name or its alias; `None` for any other text.
     pub fn parse(text: &str) -> Option<Assignor> {
         let is_it = |one: &Assignor| one.as_str() == text || one.alias() == Some(text);
         Self::ALL.into_iter().find(is_it)
     }
 
-    /// Its other name.
+    /// Its alias.
     pub fn alias(self) -> Option<&'static str> {
         (self == Assignor::Uniform).then_some("sticky")
     }
@@ -73,8 +73,8 @@ impl Assignor {
 /// Each subscriber's partitions, perhaps none.
 pub type Assignment = BTreeMap<Uuid, BTreeSet<TopicPartition>>;
 
-/// Shares the partitions of `topics` (how many each has) out to `subscribers`. Left out are topics
-/// that nobody subscribed to, and those that are not in `topics`.
+/// Assigns the partitions of `topics` (how many each has) to `subscribers`. Left out are topics
+/// without a subscriber, and those that are not in `topics`.
 pub fn assign(
     assignor: Assignor,
     subscribers: &[Subscriber],
@@ -100,7 +100,7 @@ impl Topic<'_> {
     }
 }
 
-/// The topics to share out, by name.
+/// The topics to assign, by name.
 fn subscribed<'a>(
     members: &[&Subscriber],
     topics: &'a BTreeMap<TopicName, PartitionId>,

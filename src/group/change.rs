@@ -1,5 +1,5 @@
-//! What an administrator changes: offsets moved, groups deleted. One hold of the group's lock, in
-//! which every member is found dead.
+//! Changes by an administrator: offsets are set, groups deleted. Each is one critical section of
+//! the group's lock, in which every member is found dead.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::error::{Error, Kind, Result};
 use crate::store::StoreDir;
 use crate::types::{Offset, Scope, TopicName, TopicPartition, Uuid};
 
-/// Where a partition's offset is to be.
+/// The wanted offset of a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommitEntry {
     /// The partition.
@@ -26,7 +26,7 @@ pub struct CommitEntry {
     pub offset: Offset,
 }
 
-/// What happened, or would, to one partition's offset.
+/// The change of one partition's offset, made or planned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OffsetChange {
     /// The partition.
@@ -37,13 +37,13 @@ pub struct OffsetChange {
     pub to: Option<Offset>,
 }
 
-/// Moves committed offsets. The group is made if it is missing, as in Kafka. With `dry_run`
-/// nothing is changed, but all is checked. `notes` gets what is wrong with the group's files, a line
-/// each; so in all that follow.
+/// Sets committed offsets. The group is made if it is missing, as in Kafka. With `dry_run` nothing
+/// is changed, but everything is checked. `notes` gets the problems of the group's files, a line
+/// each; the same holds for all functions below.
 ///
 /// # Errors
 /// [`Kind::OffsetOutOfRange`] outside log start to high watermark; [`Kind::NonEmptyGroup`] while
-/// members live; [`Kind::UnknownTopic`]; [`Kind::Unknown`] if it is perhaps done.
+/// members are alive; [`Kind::UnknownTopic`]; [`Kind::Unknown`] if it is perhaps done.
 pub fn reset(
     store: &Arc<StoreDir>,
     group: &str,
@@ -121,7 +121,7 @@ fn write(
 /// Commits offsets by hand: as [`reset`], which is never a dry run here.
 ///
 /// # Errors
-/// As [`reset`].
+/// Those of [`reset`].
 pub fn commit(
     store: &Arc<StoreDir>,
     group: &str,
@@ -133,10 +133,10 @@ pub fn commit(
 }
 
 /// Deletes a group, also one whose `offsets.log` is missing: its offsets are gone. With `dry_run`
-/// nothing is changed, but all is checked.
+/// nothing is changed, but everything is checked.
 ///
 /// # Errors
-/// [`Kind::UnknownGroup`] with near names; [`Kind::NonEmptyGroup`] while members live;
+/// [`Kind::UnknownGroup`] with near names; [`Kind::NonEmptyGroup`] while members are alive;
 /// [`Kind::Unknown`] if it is perhaps done.
 pub fn delete(
     store: &Arc<StoreDir>,
@@ -175,13 +175,13 @@ pub fn delete(
     Ok(())
 }
 
-/// Deletes the offsets of topics, or of single partitions, all or none: the group is then as one that
-/// never read them. The topics themselves may be gone; members may live, if none reads them
-/// [KIP-496]. With `dry_run` nothing is changed, but all is checked.
+/// Deletes the offsets of topics, or of single partitions, all or none: the group is then as if it
+/// never read them. The topics themselves may be gone; members may be alive, if none reads them
+/// [KIP-496]. With `dry_run` nothing is changed, but everything is checked.
 ///
 /// # Errors
-/// [`Kind::UnknownTopic`] if the group has none of one of them; [`Kind::NonEmptyGroup`] while a member
-/// reads one of the topics; [`Kind::Unknown`] if it is perhaps done.
+/// [`Kind::UnknownTopic`] if the group has none of one of them; [`Kind::NonEmptyGroup`] while a
+/// member reads one of the topics; [`Kind::Unknown`] if it is perhaps done.
 pub fn delete_offsets(
     store: &Arc<StoreDir>,
     group: &str,
@@ -198,7 +198,7 @@ pub fn delete_offsets(
                     refuse_readers(group, &*dir, &file, &scope.topic)?;
                 }
             }
-            // Where it is damaged nobody can tell who reads what: any member that lives is one.
+            // If the file is damaged, the readers are unknown: any live member counts as one.
             Err(e) if e.kind() == Kind::Damaged => {
                 let (_, members) = super::describe::observe(store, group)?;
                 refuse_members(group, &members)?;
@@ -268,8 +268,8 @@ pub(super) fn differences(before: &OffsetsState, entries: &[Entry]) -> Vec<Offse
     entries.iter().map(one).collect()
 }
 
-/// Takes the lock of a group in which nobody lives. `notes` gets what is wrong with its files, also
-/// where the change is refused later.
+/// Takes the lock of a group without a live member. `notes` gets the problems of its files, also if
+/// the change is refused later.
 pub(super) fn hold_empty<'a>(
     group: &'a mut Group,
     purpose: &str,
@@ -283,7 +283,7 @@ pub(super) fn hold_empty<'a>(
     Ok(held)
 }
 
-/// Refuses a change of a topic's offsets while a member lives that reads it, or is about to.
+/// Refuses a change of a topic's offsets while a live member reads it, or is about to.
 fn refuse_readers(group: &str, dir: &dyn Dir, file: &GroupFile, topic: &TopicName) -> Result<()> {
     let state = file.state(dir)?;
     for (id, member) in &state.members {

@@ -1,5 +1,5 @@
 //! `commands/MEMBER`: which command a member runs, locked by the member and by that command's
-//! processes. A member that is killed leaves its command running; whoever reads the partition next
+//! processes. A member that is killed leaves its command running; the next reader of the partition
 //! sees the lock, and waits.
 //!
 //! Line: `TOPIC-PARTITION PID`, the pid once it is known; nothing while no command runs.
@@ -38,13 +38,13 @@ impl CommandFile {
             }
             _ => {}
         }
-        // Nobody else makes one of that name, and nobody locks one that is empty.
+        // No other process makes a file of that name, and none locks an empty one.
         let file = dir
             .open(&name, Open::CreateNew)
             .map_err(|e| error("make", e))?;
         file.try_lock(LockKind::Exclusive)
             .map_err(|e| error("lock", e))?;
-        // A number that no script redirects.
+        // A descriptor number that no script redirects.
         let early = file.closed_early().map_err(|e| error("open", e))?;
         Ok(CommandFile {
             dir: Arc::clone(dir),
@@ -63,7 +63,7 @@ impl CommandFile {
         self.inherit(true)
     }
 
-    /// It was started.
+    /// The command was started.
     ///
     /// # Errors
     /// [`crate::error::Kind::Io`].
@@ -72,7 +72,7 @@ impl CommandFile {
         self.write(&format!("{tp} {pid}\n"))
     }
 
-    /// It has ended, or could not be started.
+    /// The command has ended, or could not be started.
     ///
     /// # Errors
     /// [`crate::error::Kind::Io`].
@@ -99,14 +99,14 @@ impl CommandFile {
 
 impl Drop for CommandFile {
     fn drop(&mut self) {
-        // Left where it fails: the next to look removes what nobody has locked.
+        // If that fails, the file stays: a later check removes a file without a lock.
         let _ = self.dir.remove(&self.name);
     }
 }
 
 /// The process of a command for a partition that runs although `own` has the partition now: the
-/// member that started it is dead, or stood still. `Some(None)`: its number is not known. What dead
-/// members left is removed.
+/// member that started it is dead, or was stopped. `Some(None)`: its process id is unknown. Removes
+/// the files of dead members.
 ///
 /// # Errors
 /// [`crate::error::Kind::Io`].
@@ -140,7 +140,7 @@ pub fn running_command(
         let line = String::from_utf8_lossy(line.get(..len).unwrap_or_default()).into_owned();
         let mut words = line.split_whitespace();
         let place = words.next();
-        // One that is at rest is removed by its member, while there is one.
+        // A file at rest is removed by its member, while there is one.
         if place.is_none() && dir.id(&layout::member_file(&member)).is_ok() {
             continue;
         }
@@ -148,7 +148,7 @@ pub fn running_command(
             .try_lock(LockKind::Shared)
             .map_err(|e| error("lock", &name, e))?;
         if !is_locked {
-            // Nothing of it runs any more. Another may be as quick.
+            // No process of the command runs any more. Another process may remove the file first.
             let _ = dir.remove(&name);
         } else if place == Some(&tp.to_string()) {
             running = Some(words.next().and_then(|pid| pid.parse().ok()));

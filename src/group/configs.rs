@@ -1,4 +1,4 @@
-//! The configs of a group: what an administrator sets in `group.json`.
+//! The configs of a group: an administrator sets them in `group.json`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,12 +10,12 @@ use super::{describe, directory};
 use crate::error::{Error, Kind, Result, near_names};
 use crate::store::StoreDir;
 
-/// All that are known.
+/// All known configs.
 const KNOWN: [&str; 1] = [RETENTION];
-/// Kafka's most.
+/// Kafka's maximum.
 const RETENTION_MAX: u32 = i32::MAX as u32;
 
-/// The names that are known, sorted.
+/// The known names, sorted.
 pub fn config_names() -> impl Iterator<Item = &'static str> {
     KNOWN.into_iter()
 }
@@ -42,7 +42,7 @@ pub fn check_config_name(name: &str) -> Result<()> {
 /// Whether a config takes a value.
 ///
 /// # Errors
-/// [`Kind::InvalidConfig`], saying what it takes.
+/// [`Kind::InvalidConfig`], with the allowed values.
 pub fn check_config_value(name: &str, value: &str) -> Result<()> {
     check_config_name(name)?;
     retention_minutes(value).map(drop)
@@ -70,13 +70,13 @@ pub fn configs(store: &Arc<StoreDir>, group: &str) -> Result<BTreeMap<String, St
     Ok(explicit(&GroupFile::read(&dir, store.boot_id())?))
 }
 
-/// Sets configs of a group and takes others back to their defaults, also while members live. What
-/// is wrong with its files, a line each.
+/// Sets configs of a group and resets others to their defaults, also while members are alive.
+/// Returns the problems of its files, a line each.
 ///
 /// # Errors
 /// [`Kind::InvalidConfig`]; [`Kind::UnknownGroup`] with near names; [`Kind::Busy`];
-/// [`Kind::Damaged`] for a `group.json` that is unreadable while members live; [`Kind::Unknown`] if
-/// it is perhaps done.
+/// [`Kind::Damaged`] for a `group.json` that is unreadable while members are alive;
+/// [`Kind::Unknown`] if it is perhaps done.
 pub fn alter_configs(
     store: &Arc<StoreDir>,
     group: &str,
@@ -89,7 +89,7 @@ pub fn alter_configs(
     }
     let wanted = set.get(RETENTION).map(|value| retention_minutes(value));
     let wanted = wanted.transpose()?;
-    // One that was deleted, or whose offsets have expired, is made anew by nobody but a member.
+    // Only a member makes a group again that was deleted, or whose offsets have expired.
     describe::present(store, group)?;
     let mut opened = Group::open(store, group, timeout)?;
     let mut held = opened.hold("alter the group")?;

@@ -1,4 +1,4 @@
-//! What a group is doing, as of one look. No lock is taken.
+//! Describes a group from one snapshot. No lock is taken.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::types::{Offset, PartitionId, Timestamp, TopicName, TopicPartition, Uu
 /// Bytes read to find the first unread record: at least its batch.
 const READ_BYTES: usize = 4 << 10;
 
-/// A group, without a look at any partition.
+/// A group, without reading any partition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct GroupSummary {
     /// Its name.
@@ -29,21 +29,21 @@ pub struct GroupSummary {
     pub state: Option<&'static str>,
     /// Raised by each change of the members.
     pub group_epoch: Option<i32>,
-    /// How partitions are shared out.
+    /// How partitions are assigned.
     pub assignor: Option<String>,
-    /// How many are alive in it.
+    /// The number of live members.
     pub members: Option<usize>,
-    /// How many partitions it has committed offsets of.
+    /// The number of partitions with a committed offset.
     pub partitions: usize,
-    /// What is wrong with its `offsets.log`, a line each.
+    /// The problems of its `offsets.log`, a line each.
     #[serde(skip)]
     pub notes: Vec<String>,
-    /// What is wrong with its `group.json`: then what only that tells is `None`.
+    /// The problem of its `group.json`: fields that come from it alone are `None` then.
     #[serde(skip)]
     pub damage: Option<String>,
 }
 
-/// A group, as of one look.
+/// A group, as of one snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct GroupDescription {
     /// Its name.
@@ -52,24 +52,24 @@ pub struct GroupDescription {
     pub state: Option<&'static str>,
     /// Raised by each change of the members.
     pub group_epoch: Option<i32>,
-    /// How partitions are shared out.
+    /// How partitions are assigned.
     pub assignor: Option<String>,
-    /// Who is alive in it.
+    /// Its live members.
     pub members: Option<Vec<MemberDescription>>,
     /// The partitions with a committed offset, and those that a member reads.
     pub offsets: Vec<OffsetDescription>,
     /// The configs that were set explicitly.
     #[serde(skip)]
     pub configs: BTreeMap<String, String>,
-    /// What is wrong with its `offsets.log`, and with what was committed, a line each.
+    /// The problems of its `offsets.log`, and of its committed offsets, a line each.
     #[serde(skip)]
     pub notes: Vec<String>,
-    /// What is wrong with its `group.json`: then what only that tells is `None`.
+    /// The problem of its `group.json`: fields that come from it alone are `None` then.
     #[serde(skip)]
     pub damage: Option<String>,
 }
 
-/// A member, as of one look.
+/// A member, as of one snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct MemberDescription {
     /// Its id.
@@ -86,7 +86,7 @@ pub struct MemberDescription {
     pub assignment: Vec<TopicPartitions>,
 }
 
-/// One partition's offsets, as of one look. Unknown is `None`.
+/// One partition's offsets, as of one snapshot. Unknown is `None`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OffsetDescription {
     /// The topic.
@@ -97,32 +97,33 @@ pub struct OffsetDescription {
     pub committed_offset: Option<Offset>,
     /// The first offset of the log.
     pub log_start_offset: Option<Offset>,
-    /// What a consumer may read up to.
+    /// The end of what a consumer may read.
     pub high_watermark: Option<Offset>,
-    /// How many offsets are still to be read; unknown too where the committed offset lies beyond
-    /// the end, which a note tells.
+    /// How many offsets are still to be read; also unknown if the committed offset is beyond the
+    /// end, which a note reports.
     pub lag: Option<i64>,
     /// The age of the first unread record, whole seconds; 0 if there is none.
     pub lag_seconds: Option<i64>,
-    /// Who reads it.
+    /// The member that reads it.
     pub member_id: Option<Uuid>,
-    /// The committed offset lies beyond the log, or where this log parted from the one it is of.
+    /// The committed offset is beyond the log's end, or beyond the point where this log diverged
+    /// from the log that it was committed for.
     #[serde(skip)]
     pub is_beyond: bool,
-    /// What is unread cannot be read.
+    /// The unread records cannot be read.
     #[serde(skip)]
     pub is_unreadable: bool,
 }
 
-/// Group, log, living members, state, notes.
+/// Group, log, live members, state, notes.
 struct GroupSnapshot {
     file: GroupFile,
     log: OffsetsLog,
     members: Vec<Member>,
     state: &'static str,
-    /// What is wrong with the log.
+    /// The problems of the log.
     notes: Vec<String>,
-    /// What is wrong with `group.json`.
+    /// The problem of `group.json`.
     damage: Option<String>,
 }
 
@@ -146,7 +147,7 @@ fn examine(store: &Arc<StoreDir>, group: &str) -> Result<GroupSnapshot> {
     for member in std::mem::take(&mut file.members) {
         let lives = super::member_file::is_alive(&*dir, member.member_id)?;
         is_alive |= lives;
-        // A static one that is away keeps its place while anybody watches for its return.
+        // An absent static member keeps its place while a live member watches for its return.
         if lives || member.instance_id.is_some() {
             members.push(member);
         }
@@ -173,10 +174,10 @@ fn examine(store: &Arc<StoreDir>, group: &str) -> Result<GroupSnapshot> {
     })
 }
 
-/// Sums a group up.
+/// Summarizes a group.
 ///
 /// # Errors
-/// As [`describe`].
+/// Those of [`describe`].
 pub fn summarize(store: &Arc<StoreDir>, group: &str) -> Result<GroupSummary> {
     let GroupSnapshot {
         file,
@@ -263,7 +264,7 @@ fn expired(group: &str, minutes: u32) -> Error {
     .cure("a member that joins creates the group again; 'mq-groups history' shows what it had")
 }
 
-/// The offsets of a group that has to be there.
+/// The offsets of a group that has to exist.
 ///
 /// # Errors
 /// [`Kind::UnknownGroup`]; [`Kind::Damaged`].
@@ -271,7 +272,7 @@ pub(super) fn present(store: &Arc<StoreDir>, group: &str) -> Result<OffsetsState
     Ok(examine(store, group)?.log.state().clone())
 }
 
-/// The offsets of a group in which nobody lives; none for one that is not there.
+/// The offsets of a group without a live member; none for a group that does not exist.
 ///
 /// # Errors
 /// [`Kind::NonEmptyGroup`]; [`Kind::Damaged`].
@@ -281,7 +282,7 @@ pub(super) fn observe_empty(store: &Arc<StoreDir>, group: &str) -> Result<Offset
     Ok(state.unwrap_or_default())
 }
 
-/// The committed offsets of a group, as of one look; none for a group that is not there.
+/// The committed offsets of a group, as of one snapshot; none for a group that does not exist.
 ///
 /// # Errors
 /// [`Kind::Damaged`].
@@ -289,7 +290,7 @@ pub fn committed_offsets(store: &Arc<StoreDir>, group: &str) -> Result<OffsetsSt
     Ok(observe(store, group)?.0.unwrap_or_default())
 }
 
-/// Offsets and living members of a group, as of one look; `None` if it is not there.
+/// Offsets and live members of a group, as of one snapshot; `None` if it does not exist.
 pub(super) fn observe(
     store: &Arc<StoreDir>,
     group: &str,
@@ -315,19 +316,20 @@ pub(super) fn observe(
 /// The id of the partition's topic.
 ///
 /// # Errors
-/// [`Kind::UnknownTopic`] also where the topic has no such partition.
+/// [`Kind::UnknownTopic`], also if the topic has no such partition.
 pub(super) fn topic_id_of(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<Uuid> {
     let topic = TopicHandle::open(store, &tp.topic)?;
     topic.partition(tp.partition)?;
     Ok(topic.meta().topic_id)
 }
 
-/// A reader of a partition, as every reader opens it first.
+/// A reader of a partition, opened the way every reader opens it.
 pub(super) fn ready_reader(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<PartitionReader> {
     first_reader(store, || PartitionReader::open(store, tp))
 }
 
-/// One row; `None` for a topic that is gone, and was made anew perhaps: it has no offset here.
+/// One row; `None` for a topic that is gone, or was deleted and created again: the new one has no
+/// offset here.
 fn describe_offset(
     store: &Arc<StoreDir>,
     group: &str,
@@ -351,7 +353,7 @@ fn describe_offset(
         is_beyond: false,
         is_unreadable: false,
     };
-    // A partition that cannot be read leaves its columns unknown; verify tells why.
+    // A partition that cannot be read leaves its columns unknown; verify says why.
     let Ok(mut reader) = ready_reader(store, tp) else {
         return Ok(Some(row));
     };
@@ -392,7 +394,8 @@ fn describe_offset(
     Ok(Some(row))
 }
 
-/// Where what is unread begins, and how much that is: what is gone below the log start cannot be read.
+/// Where the unread records begin, and how many there are: records below the log start cannot be
+/// read.
 fn unread(committed: Offset, start: Offset, end: Offset) -> (Offset, i64) {
     let from = committed.max(start);
     (from, end.saturating_sub(from).max(0))
@@ -402,7 +405,7 @@ fn unread(committed: Offset, start: Offset, end: Offset) -> (Offset, i64) {
 fn first_timestamp(reader: &mut PartitionReader, from: Offset) -> Result<Option<Timestamp>> {
     let mut buf = Vec::new();
     let mut at = from;
-    // Batches may have lost records to compaction: on to the next, as far as there is one.
+    // Batches may have lost records to compaction: continue with the next, as long as there is one.
     while reader.read(at, READ_BYTES, &mut buf)? > 0 {
         let mut decompressor = Decompressor::new(reader.decompressed_len_max());
         let mut rest = buf.as_slice();

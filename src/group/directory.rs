@@ -1,4 +1,4 @@
-//! The groups' directories: made whole under another name, then renamed into place.
+//! The groups' directories: completed in a staging directory, then renamed into place.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::store::{StagingDir, StoreDir, layout};
 /// The directory of a group.
 ///
 /// # Errors
-/// [`Kind::UnknownGroup`] with near names; [`Kind::Usage`] for a name that cannot be one.
+/// [`Kind::UnknownGroup`] with near names; [`Kind::Usage`] for an invalid name.
 pub fn open(store: &StoreDir, group: &str) -> Result<Arc<dyn Dir>> {
     store.group_dir(group).map_err(|e| match e.kind() {
         Kind::UnknownGroup => unknown(store, group),
@@ -52,11 +52,11 @@ pub fn unknown(store: &StoreDir, group: &str) -> Error {
     .cure(cure)
 }
 
-/// The names of all groups, sorted; deleted and expired ones are left out, and those in which nothing
-/// was ever committed and nobody lives: a member that failed to begin leaves one.
+/// The names of all groups, sorted. Left out are deleted and expired ones, and those in which
+/// nothing was ever committed and no member is alive: a member that failed to begin leaves one.
 pub fn list(store: &StoreDir) -> Result<Vec<String>> {
     let mut names = list_all(store)?;
-    // One that is damaged is there all the same; describing it tells what is wrong.
+    // A damaged group counts; describing it reports the damage.
     names.retain(|name| {
         let there = store.group_dir(name).and_then(|dir| is_there(store, &dir));
         there.unwrap_or_else(|e| e.kind() != Kind::UnknownGroup)
@@ -108,7 +108,7 @@ pub fn alive(store: &StoreDir, dir: &Arc<dyn Dir>) -> Result<Vec<super::group_fi
     Ok(alive)
 }
 
-/// Makes a group, or finds that another maker was quicker.
+/// Makes a group, unless another process was quicker.
 fn create(store: &StoreDir, group: &str) -> Result<()> {
     let groups = store.groups_dir()?;
     let name = layout::group_dir(group)?;
@@ -118,7 +118,7 @@ fn create(store: &StoreDir, group: &str) -> Result<()> {
         Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
             return Err(Error::io("make", join(&*groups, &name), e));
         }
-        // Put in place, or another maker was quicker and this one goes.
+        // Put in place; or another process was quicker, and this directory is removed.
         _ => drop(staging),
     }
     groups
@@ -126,7 +126,7 @@ fn create(store: &StoreDir, group: &str) -> Result<()> {
         .map_err(|e| Error::io("sync", groups.path(), e))
 }
 
-/// Fills the new group's directory and syncs all of it, each directory after what is in it.
+/// Fills the new group's directory and syncs all of it, each directory after its content.
 fn fill(store: &StoreDir, staging: &StagingDir) -> Result<()> {
     let dir = staging.dir();
     let error = |op, name: &str, e| Error::io(op, join(&**dir, name), e);

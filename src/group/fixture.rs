@@ -50,13 +50,13 @@ pub fn place() -> Place {
     }
 }
 
-/// Makes a topic; its id.
+/// Makes a topic; returns its id.
 pub fn create(store: &Arc<StoreDir>, name: &str, partitions: PartitionId) -> Uuid {
     let new = NewTopic::embedded(named(name), partitions);
     create_topic(store, &new, LONG).expect("topic").topic_id
 }
 
-/// Reads the topic `t`, as the group does it, for long.
+/// Options to read the topic `t`, with the group's assignor and a long session timeout.
 pub fn options() -> JoinOptions {
     JoinOptions {
         subscription: Subscription::to_names([topic()]),
@@ -120,7 +120,7 @@ pub fn produce(place: &Place, timestamps: &[i64]) {
         .expect("commit");
 }
 
-/// A clock that stands still unless it is turned or slept by.
+/// A clock that advances only when it is turned or slept by.
 #[derive(Debug, Default)]
 pub struct HandClock {
     real: SystemClock,

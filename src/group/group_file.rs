@@ -1,9 +1,9 @@
 //! `group.json`: epoch, settings and members of a group.
 //!
-//! Replaced whole under the group's lock. It is synced only when settings change: members die
-//! with the boot, so those in another boot's file are former ones.
+//! Replaced whole under the group's lock. It is synced only when settings change: members die with
+//! the boot, so those in another boot's file are former ones.
 //!
-//! [`GroupFile`] is what is written, [`GroupState`] what it means.
+//! [`GroupFile`] is the written form, [`GroupState`] its meaning.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -19,27 +19,27 @@ use crate::error::{Error, Kind, Result};
 use crate::store::{json_file, layout};
 use crate::types::{Offset, PartitionId, TopicName, TopicPartition, Uuid};
 
-/// The assignor of a group that was given none, as Kafka's.
+/// The default assignor, as Kafka's.
 const DEFAULT_ASSIGNOR: Assignor = Assignor::Uniform;
 const VERSION: u32 = 1;
 
-/// What `group.json` says. Fields may be added later; what is not known is passed over.
+/// The content of `group.json`. Fields may be added later; unknown ones are ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupFile {
     version: u32,
-    /// The boot in which the members live, in hexadecimal digits.
+    /// The boot in which the members run, in hexadecimal digits.
     boot_id: String,
     /// Raised by each change of members, subscriptions or topics.
     pub group_epoch: i32,
     /// The group epoch that the targets were made for.
     #[serde(default)]
     pub assignment_epoch: i32,
-    /// How partitions are shared out.
+    /// How partitions are assigned.
     pub assignor: String,
-    /// What there is to read.
+    /// The topics to read.
     #[serde(default)]
     pub topics: Vec<Topic>,
-    /// How many members are still on their way to their targets.
+    /// How many members have not reached their targets yet.
     #[serde(default)]
     pub reconciling: usize,
     /// How long after the newest line offsets are kept; Kafka's name, in minutes.
@@ -49,10 +49,10 @@ pub struct GroupFile {
         skip_serializing_if = "Option::is_none"
     )]
     pub offsets_retention_minutes: Option<u32>,
-    /// What the last members wanted, while there are none.
+    /// The subscriptions of the last members, while there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     former: Vec<Subscription>,
-    /// Who is in the group.
+    /// The members.
     pub members: Vec<Member>,
 }
 
@@ -81,27 +81,27 @@ pub struct Member {
     pub host: String,
     /// What it subscribed to: names or patterns.
     pub topics: Vec<String>,
-    /// Which of the two.
+    /// Whether names or patterns.
     #[serde(default)]
     naming: Naming,
-    /// The topics of these that there are; left out: all that the group has.
+    /// The existing topics that match; left out: all that the group has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     matching: Option<Vec<String>>,
     /// The partitions it owns.
     #[serde(with = "partition_lists")]
     pub assignment: Vec<TopicPartitions>,
-    /// The partitions it is to own; left out: those that it owns.
+    /// Its target partitions; left out: those that it owns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     target: Option<PartitionLists>,
-    /// Where it ends, by topic.
+    /// The ends where it stops reading, by topic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ends: Option<BTreeMap<String, Vec<Offset>>>,
-    /// How long its heartbeat may stand still, milliseconds.
+    /// How long its heartbeat may not move, milliseconds.
     #[serde(default = "default_session_timeout_ms")]
     session_timeout_ms: u64,
 }
 
-/// Lists of partitions, as they are written.
+/// Lists of partitions, in their written form.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct PartitionLists(#[serde(with = "partition_lists")] Vec<TopicPartitions>);
 
@@ -124,7 +124,7 @@ impl GroupFile {
         GroupFile::of_state(boot_id, &GroupState::new(group_epoch, DEFAULT_ASSIGNOR))
     }
 
-    /// What is written of a state.
+    /// The written form of a state.
     pub fn of_state(boot_id: [u8; 16], state: &GroupState) -> Self {
         let topics = state.topics.iter().map(|(name, topic)| Topic {
             topic: name.to_string(),
@@ -166,7 +166,8 @@ impl GroupFile {
     /// Reads the file of the group in `dir`. Members of another boot are left out.
     ///
     /// # Errors
-    /// [`Kind::Damaged`] if it is unreadable or missing; [`Kind::UnusableStore`] for a newer one.
+    /// [`Kind::Damaged`] if it is unreadable or missing; [`Kind::UnusableStore`] for a newer
+    /// format.
     pub fn read(dir: &Arc<dyn Dir>, boot_id: [u8; 16]) -> Result<Self> {
         Ok(GroupFile::read_open(dir, boot_id)?.0)
     }
@@ -177,7 +178,7 @@ impl GroupFile {
         Ok((GroupFile::decode(dir, &object, boot_id)?, open))
     }
 
-    /// The same without the other members, if `id` is one: what a member needs to know at each
+    /// The same without the other members, if `id` is a member: what a member needs to know at each
     /// change. In a group of a hundred it takes a tenth of the time.
     pub fn read_own(
         dir: &Arc<dyn Dir>,
@@ -224,10 +225,10 @@ impl GroupFile {
         Ok(file)
     }
 
-    /// What it means.
+    /// Its meaning.
     ///
     /// # Errors
-    /// [`Kind::Damaged`] for what none of ours writes, though the checksum holds.
+    /// [`Kind::Damaged`] for content that mq never writes, although the checksum holds.
     pub fn state(&self, dir: &dyn Dir) -> Result<GroupState> {
         let damaged = |what: &str| {
             let place = dir.path().join(layout::GROUP_FILE);
@@ -354,7 +355,7 @@ fn by_topic(partitions: &BTreeSet<TopicPartition>) -> Vec<TopicPartitions> {
     topics
 }
 
-/// The file's object, its checksum held against it, and the open file.
+/// The file's object, after its checksum is verified, and the open file.
 fn read_object(dir: &Arc<dyn Dir>) -> Result<(Vec<u8>, Arc<dyn File>)> {
     match json_file::read_bytes(&**dir, layout::GROUP_FILE) {
         Ok((bytes, open)) => {
@@ -369,7 +370,7 @@ fn read_object(dir: &Arc<dyn Dir>) -> Result<(Vec<u8>, Arc<dyn File>)> {
 }
 
 /// The object with that member alone, cut out by the layout that [`GroupFile::encode`] gives it;
-/// `None` if it is not found there.
+/// `None` if the member is not found there.
 fn without_others(object: &[u8], id: Uuid) -> Option<Vec<u8>> {
     const MEMBERS: &[u8] = b"\n  \"members\": [";
     const ENTRY: &[u8] = b"\n    {\n      \"member_id\": \"";
@@ -391,7 +392,7 @@ fn hex(bytes: [u8; 16]) -> String {
         })
 }
 
-/// Lists of partitions as texts, such as `{"orders": "0-3,7"}`: everybody reads the file at each
+/// Lists of partitions as texts, such as `{"orders": "0-3,7"}`: every member reads the file at each
 /// change, so it is kept short.
 mod partition_lists {
     use std::collections::BTreeMap;
@@ -446,7 +447,7 @@ mod partition_lists {
         text
     }
 
-    /// Ascending, each once, below the most that a topic may have.
+    /// Ascending, each once, below the maximum of a topic.
     fn parse(text: &str) -> Option<Vec<PartitionId>> {
         let mut partitions = Vec::new();
         for range in text.split(',') {
@@ -483,7 +484,7 @@ mod partition_lists {
     }
 }
 
-/// `offsets.retention.minutes` of a group that was given none, as Kafka's: 7 days.
+/// The default of `offsets.retention.minutes`, as Kafka's: 7 days.
 pub const RETENTION_MINUTES_DEFAULT: u32 = 7 * 24 * 60;
 
 /// What a file sets explicitly.

@@ -1,4 +1,4 @@
-//! A group, opened, and its lock, held.
+//! An open group, and its lock while held.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,16 +23,17 @@ pub struct Group {
     lock: FencedLock,
     timeout: Duration,
     log: OffsetsLog,
-    /// The open log's; opened when it is first needed.
+    /// The sync of the open log; opened when it is first needed.
     sync: Option<OffsetsSync>,
-    /// Whether the names of the open log, and above it, are known to be durable.
+    /// Whether the directory entries of the open log, and of the directories above it, are known to
+    /// be durable.
     names_synced: bool,
-    /// After a sync that failed, nothing that the log's pages say is known to be on disk.
+    /// After a failed sync, none of the log's cached pages is known to be on disk.
     sync_failed: bool,
     notes: Vec<String>,
 }
 
-/// The group's lock, held, the log read to its end under it.
+/// The group's lock, held, with the log read to its end under it.
 #[derive(Debug)]
 pub struct GroupGuard<'a> {
     group: &'a mut Group,
@@ -78,7 +79,7 @@ impl Group {
         })
     }
 
-    /// So many may wait for the lock at once.
+    /// The number of members that may wait for the lock at once.
     pub fn expect_members(&mut self, members: usize) {
         self.lock.expect_waiters(members);
     }
@@ -93,20 +94,19 @@ impl Group {
         &self.dir
     }
 
-    /// The offsets, as of the last hold.
+    /// The offsets, as of the last critical section.
     pub fn state(&self) -> &OffsetsState {
         self.log.state()
     }
 
-    /// What is wrong with its files, but no reason to stop.
+    /// The problems of its files that are no reason to stop.
     pub fn notes(&self) -> Vec<String> {
         let mut notes = self.notes.clone();
         notes.extend(self.log.notes());
         notes
     }
 
-    /// Reads the log on, without the lock: lines that do not count are told from those that do by
-    /// their N alone.
+    /// Reads the log's new lines, without the lock: the N of a line alone says whether it counts.
     ///
     /// # Errors
     /// [`Kind::Io`].
@@ -141,8 +141,8 @@ impl Group {
             guard.rename_beyond(last)?;
         }
         if last < guard.n() {
-            // From here on no line of a holder whose lock was broken counts; what came before
-            // this mark is read with it.
+            // From here on no line of a holder whose lock was broken counts; lines before this mark
+            // are read with it.
             let mark = self
                 .log
                 .state()
@@ -168,7 +168,7 @@ impl GroupGuard<'_> {
         &self.group.name
     }
 
-    /// As [`Group::notes`].
+    /// Those of [`Group::notes`].
     pub fn notes(&self) -> Vec<String> {
         self.group.notes()
     }
@@ -178,10 +178,10 @@ impl GroupGuard<'_> {
         &self.guard
     }
 
-    /// Reads `group.json`; one that is unreadable is made anew if nobody lives who is in it.
+    /// Reads `group.json`; an unreadable one is made again if none of its members is alive.
     ///
     /// # Errors
-    /// [`Kind::Damaged`] if somebody does.
+    /// [`Kind::Damaged`] if a member is alive.
     pub fn group_file(&mut self) -> Result<GroupFile> {
         Ok(self.group_file_open()?.0)
     }
@@ -189,7 +189,7 @@ impl GroupGuard<'_> {
     /// As [`GroupGuard::group_file`], with the open file that was read.
     ///
     /// # Errors
-    /// As there; [`Kind::Fenced`].
+    /// Those of [`GroupGuard::group_file`]; [`Kind::Fenced`].
     pub fn group_file_open(&mut self) -> Result<(GroupFile, Arc<dyn File>)> {
         let boot_id = self.group.store.boot_id();
         let error = match GroupFile::read_open(&self.group.dir, boot_id) {
@@ -215,10 +215,10 @@ impl GroupGuard<'_> {
         Ok((file, open))
     }
 
-    /// `group.json` as this hold put it in place, open.
+    /// `group.json` as this critical section put it in place, open.
     ///
     /// # Errors
-    /// [`Kind::Fenced`] if the lock was taken over: then it may be another's.
+    /// [`Kind::Fenced`] if the lock was taken over: then it may be another holder's.
     pub fn open_group_file(&self) -> Result<Arc<dyn File>> {
         let dir = &self.group.dir;
         let open = dir
@@ -250,10 +250,10 @@ impl GroupGuard<'_> {
         Ok(alive)
     }
 
-    /// Offsets that are older than is kept are gone before anything else counts.
+    /// Expires overdue offsets before any other line counts.
     fn expire_if_overdue(&mut self) -> Result<()> {
         let now_ms = self.group.store.clock().now_ms();
-        // Nothing is kept for less than a minute: mostly the settings need not be read.
+        // No retention is shorter than a minute: mostly the settings need not be read.
         if !expiry::is_overdue(self.state(), 1, now_ms) {
             return Ok(());
         }
@@ -282,11 +282,11 @@ impl GroupGuard<'_> {
         self.group.log.append(&line)
     }
 
-    /// Says that the group is in use, if its offsets would expire otherwise: by a member, due from
-    /// time to time. Whether a line was written.
+    /// Writes that the group is in use, if its offsets would expire otherwise; a member calls this
+    /// periodically. Returns whether a line was written.
     ///
     /// # Errors
-    /// As [`GroupGuard::write`].
+    /// Those of [`GroupGuard::write`].
     pub fn write_live_if_due(mut self, member: Uuid, epoch: i32) -> Result<bool> {
         let now_ms = self.group.store.clock().now_ms();
         let file = self.group_file()?;
@@ -298,7 +298,7 @@ impl GroupGuard<'_> {
         Ok(true)
     }
 
-    /// Writes a line, lets the lock go and makes it durable.
+    /// Writes a line, releases the lock and makes the line durable.
     ///
     /// # Errors
     /// [`Kind::Fenced`], [`Kind::DiskFull`]: nothing is changed. [`Kind::Unknown`]: perhaps it is.
@@ -317,7 +317,7 @@ impl GroupGuard<'_> {
     /// Writes a line; [`GroupGuard::finish`] makes it durable.
     ///
     /// # Errors
-    /// As [`GroupGuard::write`].
+    /// Those of [`GroupGuard::write`].
     pub fn append(
         &mut self,
         kind: LineKind,
@@ -338,15 +338,16 @@ impl GroupGuard<'_> {
         Ok(time_ms)
     }
 
-    /// Lets the lock go and makes durable what was appended.
+    /// Releases the lock and makes the appended lines durable.
     ///
     /// # Errors
-    /// [`Kind::Unknown`] if it is perhaps not durable; [`Kind::Fenced`] if the lock was taken over
-    /// meanwhile: perhaps it counts, perhaps not.
+    /// [`Kind::Unknown`] if they are perhaps not durable; [`Kind::Fenced`] if the lock was taken
+    /// over meanwhile: perhaps they count, perhaps not.
     pub fn finish(self) -> Result<()> {
         let GroupGuard { group, guard } = self;
         let n = guard.n();
-        // Nobody appends meanwhile. Where it cannot be told, no other's sync is enough.
+        // No other process appends meanwhile. If the length is unknown, no other process's sync
+        // suffices.
         let end = group.log.file().len().unwrap_or(u64::MAX);
         drop(guard);
         let outcome = group.make_durable(end);
@@ -368,8 +369,8 @@ impl GroupGuard<'_> {
         }
     }
 
-    /// Writes the log anew where it has grown beyond what it holds, and after a sync that failed:
-    /// what the kernel still shows may never reach the disk from the old file's pages.
+    /// Rewrites the log if it has grown far beyond its content, and after a failed sync: bytes that
+    /// the kernel still shows may never reach the disk from the old file's pages.
     fn compact(&mut self) -> Result<()> {
         let (n, now_ms) = (self.guard.n(), self.group.store.clock().now_ms());
         let bytes = if self.group.sync_failed {
@@ -384,7 +385,7 @@ impl GroupGuard<'_> {
         offsets_sync::remove_notes(&self.guard, Some(&own_note))?;
         offsets_sync::make(&*self.group.dir, staged.id()?);
         self.guard.publish(staged, layout::OFFSETS_LOG)?;
-        // Left where it fails, or where nobody synced: the next to write the log anew removes it.
+        // If that fails, or no process synced, the next rewrite of the log removes it.
         let _ = self.guard.rename_in(&own_note);
         self.group.reopen()?;
         self.group.log.refresh()
@@ -392,8 +393,8 @@ impl GroupGuard<'_> {
 }
 
 impl Group {
-    /// Whether a member should call [`GroupGuard::write_live_if_due`], as far as can be seen without the
-    /// lock.
+    /// Whether a member should call [`GroupGuard::write_live_if_due`], as far as visible without
+    /// the lock.
     pub fn is_live_due(&self) -> Result<bool> {
         let now_ms = self.store.clock().now_ms();
         // No retention is shorter than a minute: mostly the settings need not be read.
@@ -421,11 +422,11 @@ impl Group {
         }
     }
 
-    /// Has all that was appended written into a new file, by this process or another.
+    /// Rewrites all appended lines into a new file, by this process or another.
     fn rewrite(&mut self) -> Result<()> {
         self.sync_failed = true;
-        drop(self.hold("write the offsets again")?);
-        // Who put the new file in place may have died before its name was durable.
+        drop(self.hold("rewrite the offsets")?);
+        // The process that put the new file in place may have died before its name was durable.
         self.sync_names()
     }
 

@@ -1,4 +1,4 @@
-//! What `offsets.log` still holds of a group's past, and what is bad in it.
+//! The part of a group's history that `offsets.log` still has, and the bad lines in it.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -10,20 +10,19 @@ use super::offsets_log::OffsetsLog;
 use crate::error::{Kind, Result};
 use crate::store::StoreDir;
 
-/// The lines that count, oldest first, and what is wrong with the file. What only orders the file
-/// is left out. Where the file was written anew, the lines before are gone but for the offsets
-/// of then and those before the last change by an administrator.
+/// The lines that count, oldest first, and the problems of the file. Lines that only order the file
+/// are left out. If the file was rewritten, the former lines are gone except for the current
+/// offsets of that time and those before the last change by an administrator.
 ///
 /// # Errors
-/// [`Kind::UnknownGroup`] with near names; a group that was deleted has a history all the same.
-/// [`Kind::Damaged`].
+/// [`Kind::UnknownGroup`] with near names; a deleted group still has a history. [`Kind::Damaged`].
 pub fn history(store: &Arc<StoreDir>, group: &str) -> Result<(Vec<Line>, Vec<String>)> {
     let dir = directory::open(store, group)?;
     let mut log = OffsetsLog::open_to_read(&dir)?;
     let mut lines: Vec<Line> = Vec::new();
     log.refresh_with(&mut |line| lines.push(line.clone()))?;
     if lines.iter().any(|line| line.kind == LineKind::Clear) {
-        // A file that was written anew is not in the order of time, and says some things twice.
+        // A rewritten file is not in the order of time, and repeats some offsets.
         lines = lines.into_iter().flat_map(single).collect();
         lines.sort_by_key(|line| line.time_ms);
         let mut notified = HashSet::new();
@@ -60,11 +59,11 @@ fn single(line: Line) -> Vec<Line> {
     line.entries.iter().map(one).collect()
 }
 
-/// What is wrong with the files of all groups, a note each: the bad lines of `offsets.log`, file and
+/// The problems of the files of all groups, a note each: the bad lines of `offsets.log`, file and
 /// byte, and a `group.json` that cannot be read.
 ///
 /// # Errors
-/// [`Kind::Io`]. A file that is missing is a note, too.
+/// [`Kind::Io`]. A missing file is a note, too.
 pub fn findings(store: &Arc<StoreDir>) -> Result<Vec<String>> {
     let mut notes = Vec::new();
     for name in directory::list_all(store)? {

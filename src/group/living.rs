@@ -1,4 +1,4 @@
-//! Groups that have members: what is refused while they live.
+//! Groups that have members: which changes are refused while these are alive.
 
 use super::group_file::Member;
 use crate::error::{Error, Kind, Result};

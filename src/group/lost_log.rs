@@ -1,4 +1,5 @@
-//! A group whose `offsets.log` is missing: what it committed is lost, and it can only be deleted.
+//! A group whose `offsets.log` is missing: its committed offsets are lost, and it can only be
+//! deleted.
 
 use std::io;
 use std::sync::Arc;
@@ -21,11 +22,11 @@ pub(super) fn is_lost(dir: &dyn Dir) -> Result<bool> {
     }
 }
 
-/// Deletes the group in `dir`: its log is anew, and says so. `false` if it has a log by now.
+/// Deletes the group in `dir`: a new log says so. `false` if it has a log by now.
 ///
 /// # Errors
-/// [`Kind::NonEmptyGroup`] while members live; [`Kind::Busy`]; [`Kind::Fenced`]; [`Kind::Unknown`]
-/// if it is perhaps done.
+/// [`Kind::NonEmptyGroup`] while members are alive; [`Kind::Busy`]; [`Kind::Fenced`];
+/// [`Kind::Unknown`] if it is perhaps done.
 pub(super) fn delete(
     store: &Arc<StoreDir>,
     group: &str,
@@ -38,7 +39,7 @@ pub(super) fn delete(
         return Ok(false);
     }
     refuse_living(store, group, dir)?;
-    // No epoch comes back while group.json still knows it.
+    // No epoch is used twice while group.json still has the last one.
     let epoch = GroupFile::read(dir, store.boot_id()).map_or(0, |file| file.group_epoch);
     let line = Line {
         n: guard.n(),
@@ -57,7 +58,7 @@ pub(super) fn delete(
 }
 
 /// # Errors
-/// [`Kind::NonEmptyGroup`] while members live.
+/// [`Kind::NonEmptyGroup`] while members are alive.
 pub(super) fn refuse_living(store: &Arc<StoreDir>, group: &str, dir: &Arc<dyn Dir>) -> Result<()> {
     let e = match directory::alive(store, dir) {
         Ok(members) => return refuse_members(group, &members),

@@ -1,19 +1,19 @@
 //! The group's state machine: `step(state, event) -> (state, effects)`, pure.
 //!
 //! After KIP-848: an event raises the group epoch; a target assignment is made for it; members
-//! reconcile towards their targets. What Kafka's coordinator does for all, here whoever holds the
-//! group's lock does.
+//! reconcile towards their targets. Kafka's coordinator does this for all members; here the holder
+//! of the group's lock does it.
 //!
 //! 1. A partition has one owner at most, always.
 //! 2. Only its owner's release, or its removal from the group, makes an owned partition free.
 //! 3. A member reaches an assignment epoch once it owns nothing outside its target; only then it is
 //!    given more.
-//! 4. In one assignment epoch a partition never has two owners one after the other, save where the
-//!    second came in by a later group epoch: removal and return raise it.
+//! 4. In one assignment epoch a partition never has two owners one after the other, unless the
+//!    second joined in a later group epoch: removal and return raise it.
 //!
-//! Time is not in here: no clock is compared across processes. That joins have calmed down, that a
-//! heartbeat stood still for a session, each watcher finds out by its own clock, and says so by
-//! [`Event::Assign`] and [`Event::Remove`].
+//! Time is not in here: no clock is compared across processes. Each watcher finds out by its own
+//! clock that joins have calmed down, or that a heartbeat did not move for a session timeout, and
+//! reports it by [`Event::Assign`] and [`Event::Remove`].
 
 use std::collections::BTreeSet;
 
@@ -25,54 +25,54 @@ use crate::types::{PartitionId, TopicName, TopicPartition, Uuid};
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// A member joins. Its epoch, what it owns and its target are left empty.
+    /// A member joins. Its epoch, its owned partitions and its target are left empty.
     Join {
         /// Its id, never used before.
         id: Uuid,
-        /// Who it is.
+        /// The member.
         member: Box<MemberState>,
-        /// The dead static member of the same instance id, whose place it takes.
+        /// The dead static member of the same instance id that it replaces.
         replaces: Option<Uuid>,
-        /// The assignor it asks for.
+        /// The assignor that it requests.
         assignor: Option<Assignor>,
     },
-    /// These topics are there, and which of them each member wants.
+    /// These topics exist, and each member wants some of them.
     Topics {
         /// The topics.
         topics: Topics,
-        /// Each member's; one that is not named keeps what it had.
+        /// Each member's; a member that is not listed keeps its topics.
         wanted: Vec<(Uuid, BTreeSet<TopicName>)>,
     },
     /// Joins have calmed down: make the targets.
     Assign,
     /// A member no longer reads these.
     Release {
-        /// Who.
+        /// The member.
         id: Uuid,
-        /// What.
+        /// The partitions.
         partitions: BTreeSet<TopicPartition>,
     },
     /// A member left, died, or hung for a session timeout.
     Remove {
-        /// Who.
+        /// The member.
         id: Uuid,
     },
 }
 
-/// What came of it, for whoever holds the lock.
+/// An effect, for the lock holder to carry out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
     /// A member owns these from now on.
     Granted(Uuid, BTreeSet<TopicPartition>),
-    /// A member owns these no more.
+    /// A member no longer owns these.
     Freed(Uuid, BTreeSet<TopicPartition>),
     /// A member's file is to be removed.
     Forget(Uuid),
-    /// A setting of the group changed: what is written is to be synced.
+    /// A setting of the group changed: the file has to be synced.
     Settings,
 }
 
-/// Why an event cannot be.
+/// Why an event is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
     /// The group has members that use another assignor.
@@ -83,10 +83,10 @@ pub enum Refusal {
     NoEpoch,
 }
 
-/// Takes an event.
+/// Applies an event.
 ///
 /// # Errors
-/// The state as it was stays right then.
+/// The former state stays valid.
 pub fn step(state: &GroupState, event: Event) -> Result<(GroupState, Vec<Effect>), Refusal> {
     let mut machine = Machine {
         state: state.clone(),
@@ -100,7 +100,7 @@ pub fn step(state: &GroupState, event: Event) -> Result<(GroupState, Vec<Effect>
             assignor,
         } => machine.join(id, *member, replaces, assignor)?,
         Event::Topics { topics, wanted } => machine.topics(topics, wanted)?,
-        // In one epoch the targets are made once: what a member owns in it stays its own.
+        // The targets of an epoch are made once: what a member owns in that epoch stays its own.
         Event::Assign if state.group_epoch == state.assignment_epoch => {}
         Event::Assign => machine.assign(),
         Event::Release { id, partitions } => machine.release(id, &partitions)?,
@@ -142,7 +142,7 @@ impl Machine {
             returns = was_assigned && old.topics == member.topics;
             member.owned = old.owned;
             member.target = old.target;
-            // What it may be reading, it reads in that epoch still.
+            // It may still be reading its partitions in that epoch.
             member.epoch = old.epoch;
             self.effects
                 .push(Effect::Freed(old_id, member.owned.clone()));
@@ -152,7 +152,7 @@ impl Machine {
         self.state.former.clear();
         self.state.members.insert(id, member);
         if returns {
-            // Nobody's target changes: no rebalance.
+            // No member's target changes: no rebalance.
             self.state.assignment_epoch = self.state.group_epoch;
             self.reconcile();
         } else if !others {
@@ -189,7 +189,7 @@ impl Machine {
             })
         };
         for (id, member) in &mut self.state.members {
-            // What is no more can be read by nobody: it needs no release.
+            // Partitions that no longer exist cannot be read: they need no release.
             let gone: BTreeSet<_> = member
                 .owned
                 .iter()
@@ -232,7 +232,7 @@ impl Machine {
         if self.state.members.is_empty() {
             self.state.former = vec![member.subscription];
         }
-        // At once: somebody's partitions are unread.
+        // At once: partitions of the removed member are unread.
         self.assign();
         Ok(())
     }
@@ -271,7 +271,7 @@ impl Machine {
         self.reconcile();
     }
 
-    /// Lets members reach the assignment epoch, and gives those who have what is free.
+    /// Lets members reach the assignment epoch, and gives free partitions to those that did.
     fn reconcile(&mut self) {
         let epoch = self.state.assignment_epoch;
         let mut owned: BTreeSet<TopicPartition> = BTreeSet::new();

@@ -1,8 +1,8 @@
-//! `members/ID`: locked by the member for life, and its heartbeat.
+//! `members/ID`: a member's liveness lock, and its heartbeat.
 //!
 //! Line: `COUNTER STATE PID HOST`, the counter in 20 digits, the state `joining` or `entered`.
-//! Only the lock and the state mean anything to others, and, once they watch for hangs, whether
-//! the counter moves.
+//! Other processes read only the lock and the state, and, when they watch for hangs, whether the
+//! counter moves.
 
 use std::io;
 use std::sync::Arc;
@@ -22,14 +22,15 @@ const ENTERED: &str = "entered";
 /// More than a line has: a host's name is 64 bytes at most.
 const LINE_BYTES_MAX: usize = 512;
 
-/// A probe holds the lock for moments only: so long a starter tries again.
+/// A probe holds the lock for moments only: a starting member retries for this long.
 const PROBED: Duration = Duration::from_secs(1);
-/// Between two tries.
+/// The pause between two attempts.
 const RETRY: Duration = Duration::from_millis(1);
-/// Files that were removed under their makers before they could be locked, one after the other.
+/// How often a file may be removed before its maker could lock it.
 const TRIES: u32 = 16;
 
-/// The file of this process's member. Dropping it, and every [`MemberHeartbeat`] of it, lets the lock go.
+/// The file of this process's member. The lock is released when it and every [`MemberHeartbeat`] of
+/// it are dropped.
 #[derive(Debug)]
 pub struct MemberFile {
     id: Uuid,
@@ -38,7 +39,7 @@ pub struct MemberFile {
     counter: Arc<AtomicU64>,
 }
 
-/// What a heartbeat needs; it may beat on a thread of its own.
+/// Writes the heartbeat; it may run on a thread of its own.
 #[derive(Debug, Clone)]
 pub struct MemberHeartbeat {
     file: Arc<dyn File>,
@@ -51,7 +52,7 @@ pub struct MemberHeartbeat {
 pub enum HeartbeatReading {
     /// Its process has it locked; the counter of its heartbeats.
     Alive(u64),
-    /// Nobody has it locked, or it is gone.
+    /// No process has it locked, or it is gone.
     Dead,
 }
 
@@ -75,7 +76,7 @@ impl MemberFile {
                     .try_lock(LockKind::Exclusive)
                     .map_err(|e| error("lock", e))?;
             }
-            // Before it was locked, someone may have taken it for a dead member's.
+            // Before it was locked, another process may have taken it for a dead member's.
             if !locked || !names(dir, &name, &*file).map_err(|e| error("look at", e))? {
                 continue;
             }
@@ -90,7 +91,7 @@ impl MemberFile {
             file.write_at(text.as_bytes(), 0)
                 .map_err(|e| error("write", e))?;
             let path = join(dir, &name);
-            // Others wait for the lock of one that was killed.
+            // Other processes wait for the lock of a killed member.
             let early = file.closed_early().map_err(|e| error("open", e))?;
             return Ok(MemberFile {
                 id,
@@ -114,14 +115,14 @@ impl MemberFile {
         self.id
     }
 
-    /// Says that the member is entered in `group.json`.
+    /// Marks the member as entered in `group.json`.
     pub fn mark_entered(&self) -> Result<()> {
         self.file
             .write_at(ENTERED.as_bytes(), STATE_AT as u64)
             .map_err(|e| Error::io("write", &self.path, e))
     }
 
-    /// What raises the counter.
+    /// Its heartbeat.
     pub fn heartbeat(&self) -> MemberHeartbeat {
         MemberHeartbeat {
             file: Arc::clone(&self.file),
@@ -135,7 +136,7 @@ impl MemberHeartbeat {
     /// Raises the counter.
     ///
     /// # Errors
-    /// [`Kind::Io`]: others may take the member for hung.
+    /// [`Kind::Io`]: other members may take this one for hung.
     pub fn heartbeat(&self) -> Result<()> {
         let counter = self.counter.fetch_add(1, Ordering::Relaxed) + 1;
         let digits = format!("{counter:0width$}", width = COUNTER_LEN);
@@ -150,8 +151,8 @@ pub fn is_alive(dir: &dyn Dir, id: Uuid) -> Result<bool> {
     Ok(probe(dir, id)? != HeartbeatReading::Dead)
 }
 
-/// Looks at a member's file, by a shared lock on a descriptor that cannot write: closing it wakes
-/// nobody.
+/// Probes a member's file, by a shared lock on a descriptor that cannot write: closing it wakes no
+/// watcher.
 pub fn probe(dir: &dyn Dir, id: Uuid) -> Result<HeartbeatReading> {
     let name = layout::member_file(&id);
     let error = |op, e| Error::io(op, join(dir, &name), e);
@@ -168,7 +169,7 @@ pub fn probe(dir: &dyn Dir, id: Uuid) -> Result<HeartbeatReading> {
     }
     let mut digits = [0; COUNTER_LEN];
     let read = file.read_at(&mut digits, 0).map_err(|e| error("read", e))?;
-    // Only its standing still means anything: what is no number stands still at 0.
+    // Only whether it moves matters: text that is no number counts as a constant 0.
     let counter = std::str::from_utf8(digits.get(..read).unwrap_or_default())
         .ok()
         .and_then(|text| text.parse().ok())
@@ -176,8 +177,8 @@ pub fn probe(dir: &dyn Dir, id: Uuid) -> Result<HeartbeatReading> {
     Ok(HeartbeatReading::Alive(counter))
 }
 
-/// The processes of the living members whose files say that they are entered in `group.json`, as
-/// they are named to somebody on the host of `here`.
+/// The processes of the live members whose files say that they are entered in `group.json`, named
+/// for a user on the host of `here`.
 pub fn entered_and_alive(dir: &dyn Dir, here: &Process) -> Result<Vec<String>> {
     let mut alive = Vec::new();
     for id in list(dir)? {
@@ -197,7 +198,7 @@ pub fn entered_and_alive(dir: &dyn Dir, here: &Process) -> Result<Vec<String>> {
     Ok(alive)
 }
 
-/// The process in `STATE PID HOST`, as it is named to somebody on the host of `here`.
+/// The process in `STATE PID HOST`, named for a user on the host of `here`.
 fn process_in(line: &[u8], here: &Process) -> String {
     let text = String::from_utf8_lossy(line);
     let line = text.lines().next().unwrap_or_default();
@@ -236,7 +237,7 @@ pub fn remove_dead(
     Ok(())
 }
 
-/// About how many members there are.
+/// The approximate number of members.
 pub fn count(dir: &dyn Dir) -> Result<usize> {
     Ok(list(dir)?.len())
 }

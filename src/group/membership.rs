@@ -1,13 +1,14 @@
-//! One member of a group: the shell around the [state machine](super::machine).
+//! One member of a group: the driver of the [state machine](super::machine).
 //!
-//! 1. Everything that changes is changed in one hold of the group's lock, read anew under it: a
-//!    release and its commit, a removal and what it frees.
-//! 2. A lock proves that a member lives; its authority is its entry in `group.json`. Who is not in
-//!    there any more is fenced: ids are never used twice.
-//! 3. No clock is compared across processes: hung is whose heartbeat stood still for a session
-//!    timeout of this process's own unbroken watching.
+//! 1. Everything that changes together is changed in one critical section of the group's lock,
+//!    after the group is read under it: a release and its commit, a removal and the partitions that
+//!    it frees.
+//! 2. A lock proves that a member is alive; its authority is its entry in `group.json`. A member
+//!    without an entry is fenced: ids are never used twice.
+//! 3. No clock is compared across processes: a member is hung if its heartbeat did not move for a
+//!    session timeout of this process's own unbroken watching.
 //!
-//! It has no thread and never waits but for the group's lock; who drives it decides when to look.
+//! It has no thread and waits for nothing but the group's lock; the caller decides when to check.
 
 mod commits;
 mod effects;
@@ -36,44 +37,44 @@ use entry::{enter, is_change, see_topics};
 use errors::{refused, with_cure};
 pub use join_options::JoinOptions;
 
-/// Most time between two heartbeats.
+/// The maximum time between two heartbeats.
 const HEARTBEAT_MAX: Duration = Duration::from_secs(3);
-/// Heartbeats in one session timeout, where that is short.
+/// Heartbeats in one session timeout, if that is short.
 const HEARTBEATS_IN_SESSION: u32 = 5;
-/// A watcher with a longer gap than this part of the session between two looks slept: it starts
-/// anew.
+/// A watcher with a gap longer than this part of the session between two probes was suspended: it
+/// starts again.
 const GAP_OF_SESSION: u32 = 3;
 
-/// So many members are looked at every [`HEARTBEAT_MAX`], twice as many half as often.
+/// This many members are probed every [`HEARTBEAT_MAX`], twice as many half as often.
 const WATCHED_OFTEN: u32 = 25;
 
-/// Most often that `group.json` is read, for each member: everybody reads it at each change, so in
-/// a large group changes are read by the bunch.
+/// The minimum time between two reads of `group.json`, per member of the group: every member reads
+/// it at each change, so in a large group one read covers several changes.
 const READ_PAUSE: Duration = Duration::from_micros(300);
-/// The same, however many members there are.
+/// The maximum of that pause, however many members there are.
 const READ_PAUSE_MAX: Duration = Duration::from_millis(50);
 
-/// Membership of a group. Dropping it without [`Membership::leave`] is as a crash: others find it
-/// dead.
+/// Membership of a group. Dropping it without [`Membership::leave`] acts like a crash: other
+/// members find it dead.
 #[derive(Debug)]
 pub struct Membership {
     store: Arc<StoreDir>,
     group: Group,
     file: MemberFile,
     is_static: bool,
-    /// Of the others it may be older.
+    /// The entries of other members may be older.
     state: GroupState,
     others_are_old: bool,
     reconciling: usize,
-    /// `group.json` as it was read, kept open: it is current while its path names it.
+    /// The open `group.json` that was read: it is current while its path names it.
     seen: Arc<dyn File>,
     read_at: Duration,
     watched: HashMap<Uuid, WatchedMember>,
-    /// Topics whose files could not be read when they were last looked at.
+    /// Topics whose files could not be read at the last check.
     unreadable: Vec<(TopicName, Error)>,
 }
 
-/// What a watcher last saw of another member.
+/// A watcher's last reading of another member.
 #[derive(Debug)]
 struct WatchedMember {
     reading: HeartbeatReading,
@@ -81,10 +82,10 @@ struct WatchedMember {
     observed: Duration,
 }
 
-/// A member to be removed, and the sign that it showed.
+/// A member to be removed, and the reading that shows why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Suspect {
-    /// Who.
+    /// The member.
     pub id: Uuid,
     reading: HeartbeatReading,
 }
@@ -93,13 +94,14 @@ impl Membership {
     /// Joins the group, which is made if it is missing.
     ///
     /// # Errors
-    /// [`crate::error::Kind::Busy`] if the holder of the instance id lives, naming its process; [`crate::error::Kind::Usage`]
-    /// for a name that cannot be a group's, or an assignor that the group's members do not use;
-    /// [`crate::error::Kind::Damaged`] for a `group.json` that is unreadable while members live.
+    /// [`crate::error::Kind::Busy`] if the holder of the instance id is alive, naming its process;
+    /// [`crate::error::Kind::Usage`] for an invalid group name, or an assignor that the group's
+    /// members do not use; [`crate::error::Kind::Damaged`] for a `group.json` that is unreadable
+    /// while members are alive.
     pub fn join(store: &Arc<StoreDir>, group: &str, options: &JoinOptions) -> Result<Self> {
         let mut group = Group::open_or_create(store, group, options.lock_timeout)?;
-        // More often than those who give up and take over: else a rebalance keeps the joins out,
-        // and each that comes late makes another.
+        // A joining member retries more often than members that release and take over: otherwise
+        // a rebalance keeps the joins out, and each late join causes another rebalance.
         group.expect_members(member_file::count(&**group.dir())? / 2);
         let dir = Arc::clone(group.dir());
         let matcher = options.subscription.matcher()?;
@@ -131,7 +133,7 @@ impl Membership {
                 })
             }
             Err(e) => {
-                // Left where it fails: the next to join finds it unlocked and removes it.
+                // If that fails, the next member to join finds it unlocked and removes it.
                 let _ = held.guard().rename_in(&layout::member_file(&file.id()));
                 Err(e)
             }
@@ -148,38 +150,38 @@ impl Membership {
         self.group.dir()
     }
 
-    /// `group.json` as this member last saw it, open.
+    /// The open `group.json` that this member read last.
     pub fn seen(&self) -> &Arc<dyn File> {
         &self.seen
     }
 
-    /// What raises its heartbeat, due every [`Membership::heartbeat_interval`].
+    /// Writes its heartbeat, due every [`Membership::heartbeat_interval`].
     pub fn heartbeat(&self) -> MemberHeartbeat {
         self.file.heartbeat()
     }
 
-    /// How often a heart beats.
+    /// The interval between two heartbeats.
     pub fn heartbeat_interval(session_timeout: Duration) -> Duration {
         HEARTBEAT_MAX.min(session_timeout / HEARTBEATS_IN_SESSION)
     }
 
-    /// What is wrong with the group's files, but no reason to stop.
+    /// The problems of the group's files that are no reason to stop.
     pub fn notes(&self) -> Vec<String> {
         self.group.notes()
     }
 
-    /// The group, as it was last seen; of the other members perhaps as it was before
+    /// The group, as it was last read; the other members' entries may be older
     /// ([`Membership::refresh_others`]).
     pub fn state(&self) -> &GroupState {
         &self.state
     }
 
-    /// This member, as it was last seen; `None`: it was removed.
+    /// This member, as it was last read; `None`: it was removed.
     pub fn me(&self) -> Option<&MemberState> {
         self.state.members.get(&self.id())
     }
 
-    /// How many members come before this one: who acts first where all could.
+    /// The number of members before this one: members act in this order when each of them could.
     pub fn rank(&self) -> usize {
         let id = self.id();
         self.state
@@ -189,11 +191,11 @@ impl Membership {
             .count()
     }
 
-    /// Looks whether `group.json` was replaced, and reads it then, if it was not read just before;
-    /// whether it was read.
+    /// Checks whether `group.json` was replaced, and if so reads it, unless it was read just
+    /// before; returns whether it was read.
     ///
     /// # Errors
-    /// [`crate::error::Kind::Damaged`], saying what to do.
+    /// [`crate::error::Kind::Damaged`], with a remedy.
     pub fn refresh(&mut self) -> Result<bool> {
         let dir = Arc::clone(self.group.dir());
         if is_current(&*dir, &*self.seen)? || !self.read_pause().is_zero() {
@@ -220,7 +222,7 @@ impl Membership {
     /// Reads `group.json` for all members, if it was only read for this one.
     ///
     /// # Errors
-    /// As [`Membership::refresh`].
+    /// Those of [`Membership::refresh`].
     pub fn refresh_others(&mut self) -> Result<()> {
         if !self.others_are_old {
             return Ok(());
@@ -232,7 +234,7 @@ impl Membership {
         Ok(())
     }
 
-    /// Takes a state that is whole.
+    /// Takes a complete state.
     fn take_state(&mut self, state: GroupState, seen: Arc<dyn File>) {
         self.group.expect_members(state.members.len());
         self.watched.retain(|id, _| state.members.contains_key(id));
@@ -242,12 +244,12 @@ impl Membership {
         self.seen = seen;
     }
 
-    /// How many members were still on their way to their targets.
+    /// How many members had not reached their targets yet.
     pub fn reconciling(&self) -> usize {
         self.reconciling
     }
 
-    /// How long [`Membership::refresh`] reads nothing yet, if there is anything to be read.
+    /// How long [`Membership::refresh`] will not read yet, if there is anything to read.
     pub fn refresh_due(&self) -> Result<Option<Duration>> {
         let is_read = is_current(&**self.group.dir(), &*self.seen)?;
         Ok((!is_read).then(|| self.read_pause()))
@@ -259,7 +261,7 @@ impl Membership {
         (self.read_at + pause).saturating_sub(self.store.clock().monotonic())
     }
 
-    /// Reads `offsets.log` on.
+    /// Reads the new lines of `offsets.log`.
     pub fn refresh_offsets(&mut self) -> Result<()> {
         self.group.refresh()
     }
@@ -276,8 +278,8 @@ impl Membership {
             .committed(&tp.topic, topic_id, tp.partition)
     }
 
-    /// Makes the targets, if they are out of date, and nobody did since this member looked: joins
-    /// that came after that are to calm down first.
+    /// Makes the targets, if they are out of date, and no other member made them since this member
+    /// read the group: joins after that have to calm down first.
     pub fn assign(&mut self) -> Result<()> {
         let seen = self.state.assignment_epoch;
         self.change("assign partitions", |state, _| {
@@ -289,7 +291,7 @@ impl Membership {
         })
     }
 
-    /// Tells the group which topics there are now, if it does not know.
+    /// Writes the current topics to the group, if they changed.
     pub fn update_topics(&mut self) -> Result<()> {
         self.refresh_others()?;
         let seen = see_topics(&self.store, &self.state, None)?;
@@ -307,13 +309,13 @@ impl Membership {
         })
     }
 
-    /// Topics whose files could not be read when they were last looked at, each with what is wrong.
-    /// One that was known before stays as it was.
+    /// Topics whose files could not be read at the last check, each with its error. A topic that
+    /// was known before stays as it was.
     pub fn take_unreadable(&mut self) -> Vec<(TopicName, Error)> {
         std::mem::take(&mut self.unreadable)
     }
 
-    /// The others that look dead or hung by now, and may be removed.
+    /// The other members that look dead or hung by now, and may be removed.
     ///
     /// # Errors
     /// [`crate::error::Kind::Io`].
@@ -347,8 +349,8 @@ impl Membership {
         Ok(suspects)
     }
 
-    /// How often to look for others that died or hang, at the least: the more there are to look at,
-    /// and to look, the more seldom.
+    /// The longest interval between two checks for dead or hung members. It grows with the number
+    /// of members: there are more to check, and more to do the checks.
     pub fn watch_interval(&self) -> Duration {
         let members = u32::try_from(self.state.members.len()).unwrap_or(u32::MAX);
         let shortest = self
@@ -362,7 +364,7 @@ impl Membership {
         longest.min(shortest / (2 * GAP_OF_SESSION))
     }
 
-    /// Removes those of the suspects who still show the same sign.
+    /// Removes the suspects whose reading is still the same.
     pub fn evict(&mut self, suspects: &[Suspect]) -> Result<()> {
         let dir = Arc::clone(self.group.dir());
         self.change_or("remove dead members", |state, _| {
@@ -376,20 +378,20 @@ impl Membership {
         })
     }
 
-    /// Says that the group is in use, if its offsets would expire otherwise.
+    /// Writes that the group is in use, if its offsets would expire otherwise.
     ///
     /// # Errors
-    /// As [`Membership::commit`].
+    /// Those of [`Membership::commit`].
     pub fn say_alive(&mut self) -> Result<()> {
         let (id, epoch) = (self.id(), self.me().map_or(0, |me| me.epoch));
         if self.group.is_live_due()? {
-            let held = self.group.hold("say that the group is in use")?;
+            let held = self.group.hold("mark the group as in use")?;
             held.write_live_if_due(id, epoch)?;
         }
         Ok(())
     }
 
-    /// Takes the lock, with the group as it is now.
+    /// Takes the lock, and reads the group as it is now.
     fn locked(&mut self, purpose: &str) -> Result<(GroupGuard<'_>, &GroupState)> {
         let dir = Arc::clone(self.group.dir());
         let mut held = self.group.hold(purpose)?;
@@ -411,7 +413,7 @@ impl Membership {
         self.change_or(purpose, |state, id| Ok(events(state, id)))
     }
 
-    /// Takes events in one hold; nothing is written where nothing changes.
+    /// Applies events in one critical section; nothing is written if nothing changes.
     fn change_or(
         &mut self,
         purpose: &str,

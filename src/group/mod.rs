@@ -1,19 +1,19 @@
-//! Consumer groups: who reads which partition, and up to where it was read.
+//! Consumer groups: which member reads which partition, and up to where it was read.
 //!
 //! ```text
 //! groups/GROUP/lock.N/N     fenced lock: taken for every change of what follows
 //!              group.json   epoch, settings, members (group_file)
-//!              members/ID   locked by the member for life, heartbeats (member_file)
+//!              members/ID   a member's liveness lock and heartbeat (member_file)
 //!              offsets.log  committed offsets, one line a commit (offsets_line, offsets_log)
 //!              offsets.INODE.sync   one sync of it for all that wait (offsets_sync)
 //! ```
 //!
-//! 1. A lock proves that a member lives; its authority is its epoch in `group.json`, looked at
-//!    under the group's lock by each commit.
+//! 1. A lock proves that a member is alive; its authority is its epoch in `group.json`, which each
+//!    commit checks under the group's lock.
 //! 2. A commit is acknowledged when its line is on disk, and if the lock it was written under was
 //!    not broken meanwhile: no later holder can then have missed it.
-//! 3. Offsets move back only by `reset`, `undo` and `delete`, which are refused while a member
-//!    lives.
+//! 3. Offsets go back only by `reset`, `undo` and `delete`, which are refused while a member
+//!    is alive.
 //!
 //! Invariant: knows neither brokers nor controllers, and no client.
 

@@ -1,4 +1,4 @@
-//! Where a committed offset stands in the log that it was committed for.
+//! Checks a committed offset against the log that it was committed for.
 
 use super::offsets_state::Committed;
 use crate::error::{Error, Kind, Result, shell_word};
@@ -6,22 +6,22 @@ use crate::log::LeaderEpochs;
 use crate::partition::{PartitionReader, StatePage};
 use crate::types::{LeaderEpoch, Offset, TopicPartition};
 
-/// Where a committed offset stands.
+/// The result for a committed offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OffsetCheck {
-    /// The log has it: go on there.
+    /// The log has it: continue there.
     Within,
-    /// What was committed is gone; the log begins there.
+    /// The log begins after it, at this offset: the records between are gone.
     BelowStart(Offset),
-    /// It is beyond the log, or beyond its epoch: records were lost, or it is another log. What was
-    /// read and what there is now are the same up to there, as far as the epochs tell.
+    /// It is beyond the log, or beyond its epoch: records were lost, or it is another log. Up to
+    /// this offset the log has the records that were read, as far as the epochs show.
     Beyond(Offset),
 }
 
-/// Holds a committed offset against the log, as of that page.
+/// Checks a committed offset against the log, as of that state page.
 ///
 /// # Errors
-/// What reading the epochs may meet.
+/// Those of reading the epochs.
 pub fn check_offset(
     reader: &PartitionReader,
     page: &StatePage,
@@ -42,8 +42,8 @@ pub fn check_offset(
     Ok(match epochs.end_of(epoch, end) {
         Some(epoch_end) if committed.offset <= epoch_end => OffsetCheck::Within,
         Some(epoch_end) => OffsetCheck::Beyond(epoch_end.min(end)),
-        // An epoch that this log never had, as after an unclean election: what is older than it may
-        // be the same.
+        // An epoch that this log never had, as after an unclean election: older records may be the
+        // same.
         None => {
             let same = end_of_older(&epochs, epoch, end)
                 .unwrap_or(start)
@@ -59,8 +59,8 @@ fn end_of_older(epochs: &LeaderEpochs, epoch: LeaderEpoch, log_end: Offset) -> O
     epochs.end_of(older.next()?.0, log_end)
 }
 
-/// What to say of a committed offset beyond the log, and what to do: the point is named, since what
-/// was written meanwhile would be skipped at the end.
+/// The error for a committed offset beyond the log, with its remedy. It names the point of
+/// divergence, since continuing at the log's end would skip records written meanwhile.
 pub fn beyond(group: &str, tp: &TopicPartition, committed: Offset, point: Offset) -> Error {
     let group_text = group.escape_debug();
     Error::new(

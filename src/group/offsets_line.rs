@@ -11,8 +11,8 @@
 //! | time | milliseconds since the Unix epoch |
 //! | kind | `commit` by a member; `reset` (by `mq-groups reset` and `commit`), `undo`, `delete` |
 //! |      | by an administrator; `live`: the group is in use, or, without a member, a mark of n; |
-//! |      | `expire`: nobody used the group for the time that offsets are kept |
-//! |      | `clear`: of a file written anew, what is before it is what an undo leads to |
+//! |      | `expire`: the group was unused for the time that offsets are kept |
+//! |      | `clear`: of a rewritten file, the lines before it are the state that an undo restores |
 //! | member | the member's id, percent-encoded, or `-` for none |
 //! | epoch | the member's epoch, or without a member the largest one known |
 //! | topic-id | base64url without padding, as Kafka writes ids |
@@ -20,14 +20,14 @@
 //!
 //! A `delete` with entries deletes these offsets, one without deletes the group. A `commit` without
 //! entries says that there is a group, though nothing is committed. The entries of an `undo` are
-//! those offsets that it changes.
+//! the offsets that it changes.
 //!
 //! | field | |
 //! |---|---|
 //! | leader-epoch | that of the record before, or -1 for unknown |
 //! | crc | CRC-32 (IEEE) of all from `n` to the space before it, in eight lowercase hex digits |
 //!
-//! The line feed comes first: a line that was torn is ended by the next one's.
+//! The line feed comes first: the next line's line feed ends a torn line.
 
 use std::fmt::Write as _;
 
@@ -35,29 +35,29 @@ use percent_encoding::percent_decode_str;
 
 use crate::types::{LeaderEpoch, Offset, PARTITIONS_MAX, PartitionId, Timestamp, TopicName, Uuid};
 
-/// Longest line that is written or read, bytes: all partitions of a large topic, by a long name.
+/// Longest line that is written or read, bytes: all partitions of a large topic with a long name.
 pub const LINE_BYTES_MAX: usize = 4 << 20;
 
 const CRC_DIGITS: usize = 8;
 const NO_MEMBER: &str = "-";
 const FIELDS_OF_ENTRY: usize = 5;
 
-/// What a line says happened.
+/// The kind of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LineKind {
     /// A member read up to there.
     Commit,
-    /// An administrator moved offsets.
+    /// An administrator set offsets.
     Reset,
-    /// An administrator took the last such change back.
+    /// An administrator reverted the last such change.
     Undo,
-    /// The group was deleted, or the offsets that are named.
+    /// The group was deleted, or the offsets in the entries.
     Delete,
     /// The group is in use; without a member: only a mark of the lock's N.
     Live,
     /// The group's offsets expired.
     Expire,
-    /// What follows begins from nothing.
+    /// The following lines begin from an empty state.
     Clear,
 }
 
@@ -72,7 +72,7 @@ impl LineKind {
         LineKind::Clear,
     ];
 
-    /// Its word in the line.
+    /// Its name in the line.
     pub fn as_str(self) -> &'static str {
         match self {
             LineKind::Commit => "commit",
@@ -106,13 +106,13 @@ pub struct Entry {
 pub struct Line {
     /// The N of the fenced lock.
     pub n: u64,
-    /// When, milliseconds since the Unix epoch.
+    /// The time, milliseconds since the Unix epoch.
     pub time_ms: Timestamp,
-    /// What.
+    /// The kind.
     pub kind: LineKind,
-    /// By which member.
+    /// The member.
     pub member: Option<String>,
-    /// In which epoch.
+    /// The epoch.
     pub epoch: i32,
     /// The offsets.
     pub entries: Vec<Entry>,
@@ -143,7 +143,7 @@ impl Line {
         format!("\n{text}{crc:08x}").into_bytes()
     }
 
-    /// The line whose bytes, without the line feed, these are; `None` unless it is whole.
+    /// Decodes a line's bytes, without the line feed; `None` unless it is complete.
     pub fn decode(bytes: &[u8]) -> Option<Line> {
         if bytes.len() > LINE_BYTES_MAX {
             return None;
@@ -194,7 +194,7 @@ fn decode_entry(fields: &[&str]) -> Option<Entry> {
     })
 }
 
-/// A number in the one spelling that we write.
+/// A number in the one spelling that mq writes.
 fn number<N: std::str::FromStr + ToString>(text: &str) -> Option<N> {
     text.parse::<N>().ok().filter(|n| n.to_string() == text)
 }

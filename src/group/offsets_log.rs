@@ -1,10 +1,10 @@
-//! `offsets.log`: read on from where it was read to, appended to, written anew when it has grown.
+//! `offsets.log`: read incrementally, appended to, rewritten when it has grown.
 //!
-//! 1. It is opened for appending, never written at a position, never shortened. A line that was
-//!    torn stays, and is ended by the line feed that the next one begins with.
-//! 2. A line counts if its checksum holds. Up to the first NUL, that is: a power cut may leave
-//!    zeros in the place of the line behind.
-//! 3. The state is what was read back from the file, what this process wrote included.
+//! 1. It is opened for appending, never written at a position, never shortened. A torn line stays;
+//!    the line feed at the beginning of the next line ends it.
+//! 2. A line counts if its checksum holds, up to the first NUL: a power cut may leave zeros in
+//!    place of the line behind.
+//! 3. The state is what was read back from the file, including this process's own lines.
 
 use std::sync::Arc;
 
@@ -15,22 +15,22 @@ use crate::error::{Error, Kind, Result, shell_word};
 use crate::store::layout;
 use crate::types::Timestamp;
 
-/// Below this length, bytes, the file is never written anew.
+/// Below this length, bytes, the file is never rewritten.
 const COMPACT_FROM_BYTES: u64 = 1 << 20;
-/// It is written anew when it is so many times as long as it needs to be.
+/// It is rewritten when it is this many times as long as it needs to be.
 const COMPACT_FACTOR: u64 = 4;
 /// Bytes read at once.
 const CHUNK_BYTES: usize = 64 << 10;
 /// Notes that are kept; more are counted.
 const NOTES_MAX: usize = 8;
 
-/// An `offsets.log`, open, and what was read of it.
+/// An open `offsets.log`, and the state that was read from it.
 #[derive(Debug)]
 pub struct OffsetsLog {
     dir: Arc<dyn Dir>,
     file: Arc<dyn File>,
     id: FileId,
-    /// Everything below was judged.
+    /// All lines below were read and assessed.
     position: u64,
     state: OffsetsState,
     notes: Vec<String>,
@@ -43,14 +43,14 @@ impl OffsetsLog {
     /// Opens the log of the group in `dir` for reading and appending. Nothing is read yet.
     ///
     /// # Errors
-    /// [`Kind::Damaged`] if it is missing; [`Kind::UnusableStore`] where this user may not write.
+    /// [`Kind::Damaged`] if it is missing; [`Kind::UnusableStore`] if this user may not write.
     pub fn open(dir: &Arc<dyn Dir>) -> Result<Self> {
-        // Opening for appending would make a missing one.
+        // Opening for appending would create a missing one.
         OffsetsLog::open_as(dir, Open::Read)?;
         OffsetsLog::open_as(dir, Open::Append)
     }
 
-    /// Opens it for reading alone.
+    /// Opens it only for reading.
     ///
     /// # Errors
     /// [`Kind::Damaged`] if it is missing.
@@ -87,7 +87,7 @@ impl OffsetsLog {
         })
     }
 
-    /// What the lines read so far come to.
+    /// The state after the lines read so far.
     pub fn state(&self) -> &OffsetsState {
         &self.state
     }
@@ -110,7 +110,7 @@ impl OffsetsLog {
         }
     }
 
-    /// What is wrong in the file, a line each; torn lines are of processes that were killed.
+    /// The problems of the file, a line each; torn lines come from killed processes.
     pub fn notes(&self) -> Vec<String> {
         let mut notes = self.notes.clone();
         let more = self.bad_lines.saturating_sub(notes.len() as u64);
@@ -126,12 +126,12 @@ impl OffsetsLog {
         notes
     }
 
-    /// Reads on from where it was read to.
+    /// Reads the new lines.
     pub fn refresh(&mut self) -> Result<()> {
         self.refresh_with(&mut |_| {})
     }
 
-    /// Reads on, and shows each line that counts.
+    /// Reads the new lines, and passes each line that counts to `counted`.
     pub fn refresh_with(&mut self, counted: &mut dyn FnMut(&Line)) -> Result<()> {
         let mut carry: Vec<u8> = Vec::new();
         let mut searched = 0;
@@ -186,7 +186,7 @@ impl OffsetsLog {
         Ok(())
     }
 
-    /// Takes one line that another follows, its line feed first.
+    /// Assesses one line that another follows, its line feed first.
     fn assess(&mut self, bytes: &[u8], counted: &mut dyn FnMut(&Line)) {
         let (line, text_len) = sound_line(bytes);
         if let Some(line) = &line
@@ -219,8 +219,8 @@ impl OffsetsLog {
     /// Appends a line in one write. Under the group's lock, after [`OffsetsLog::refresh`].
     ///
     /// # Errors
-    /// [`Kind::Usage`] for a line longer than [`LINE_BYTES_MAX`]; [`Kind::DiskFull`], nothing
-    /// then counts; [`Kind::Unknown`].
+    /// [`Kind::Usage`] for a line longer than [`LINE_BYTES_MAX`]; [`Kind::DiskFull`]: then nothing
+    /// counts; [`Kind::Unknown`].
     pub fn append(&mut self, line: &Line) -> Result<()> {
         let bytes = line.encode();
         if bytes.len() > LINE_BYTES_MAX {
@@ -241,7 +241,7 @@ impl OffsetsLog {
         self.refresh()
     }
 
-    /// The whole file anew, if it has grown beyond what it holds.
+    /// The rewritten file, if it has grown far beyond its content.
     pub fn compacted(&mut self, n: u64, now_ms: Timestamp) -> Result<Option<Vec<u8>>> {
         let len = self.file.len().map_err(|e| self.error("look at", e))?;
         if len <= self.compact_from {
@@ -252,7 +252,7 @@ impl OffsetsLog {
         Ok((len > self.compact_from).then_some(bytes))
     }
 
-    /// The whole file anew.
+    /// The rewritten file.
     pub fn rewritten(&self, n: u64, now_ms: Timestamp) -> Vec<u8> {
         self.state
             .compacted(n, now_ms)

@@ -1,4 +1,4 @@
-//! What the lines of `offsets.log` come to.
+//! The state that the lines of `offsets.log` define.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,16 +29,16 @@ struct Slot {
 
 type Slots = BTreeMap<(TopicName, PartitionId), Slot>;
 
-/// The offsets as of one moment.
+/// The offsets at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Moment {
     slots: Slots,
     deleted: bool,
-    /// The last sign of life of a member since the group was made or deleted.
+    /// The last `live` line of a member since the group was made or deleted.
     live: Option<(Timestamp, String, i32)>,
 }
 
-/// The last change by an administrator, and what was before it.
+/// The last change by an administrator, and the state before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Change {
     kind: LineKind,
@@ -58,7 +58,7 @@ impl Slot {
     }
 }
 
-/// Whether a partition's slot says what the entry does. None and -1 are the same.
+/// Whether a partition's slot has the entry's offset. None and -1 are the same.
 fn says(slot: Option<&Slot>, entry: &Entry) -> bool {
     match slot.filter(|slot| slot.offset >= 0) {
         None => entry.offset < 0,
@@ -89,7 +89,7 @@ impl Change {
     }
 }
 
-/// The state that lines, taken in order, come to.
+/// The state that lines, taken in order, define.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OffsetsState {
     now: Moment,
@@ -100,8 +100,8 @@ pub struct OffsetsState {
 }
 
 impl OffsetsState {
-    /// Takes the next line and says whether it counts. One behind a larger N is of a holder whose
-    /// lock was broken: it does not.
+    /// Takes the next line and returns whether it counts. A line behind a larger N does not: its
+    /// writer's lock was broken.
     pub fn take(&mut self, line: &Line) -> bool {
         if self.last_n.is_some_and(|last| last > line.n) {
             return false;
@@ -132,14 +132,15 @@ impl OffsetsState {
         match line.kind {
             LineKind::Commit | LineKind::Reset | LineKind::Undo => self.enter(line),
             LineKind::Delete if line.entries.is_empty() => self.now = Moment::deleted(),
-            // As if they had never been: a topic without any is as one that was never read.
+            // As if never committed: a topic without offsets is like one that was never read.
             LineKind::Delete => self.forget(&line.entries),
             LineKind::Live | LineKind::Expire | LineKind::Clear => {}
         }
         true
     }
 
-    /// The line's offsets, but for those of an undo that are so already: it restores them whole.
+    /// Enters the line's offsets, except those of an undo that are in place already: it restores
+    /// them whole.
     fn enter(&mut self, line: &Line) {
         for entry in &line.entries {
             let key = (entry.topic.clone(), entry.partition);
@@ -160,12 +161,12 @@ impl OffsetsState {
         }
     }
 
-    /// The last change by an administrator: what, and when in ms.
+    /// The last change by an administrator: its kind, and its time in ms.
     pub fn last_change(&self) -> Option<(LineKind, Timestamp)> {
         self.change.as_ref().map(|c| (c.kind, c.time_ms))
     }
 
-    /// The state that an undo leads to; `None`: nothing is there to be taken back.
+    /// The state that an undo restores; `None`: there is nothing to undo.
     pub fn undone(&self) -> Option<OffsetsState> {
         let change = self.change.as_ref()?;
         Some(OffsetsState {
@@ -187,7 +188,7 @@ impl OffsetsState {
             })
     }
 
-    /// The offsets that differ in `to`, as they are there.
+    /// The offsets that differ in `to`, with their values there.
     pub fn difference(&self, to: &OffsetsState) -> Vec<Entry> {
         let (from, to) = (&self.now.slots, &to.now.slots);
         let keys: std::collections::BTreeSet<_> = from.keys().chain(to.keys()).collect();
@@ -209,7 +210,7 @@ impl OffsetsState {
         entries
     }
 
-    /// Every partition with an offset, as a line would say it.
+    /// Every partition with an offset, as a line's entry.
     pub fn entries(&self) -> impl Iterator<Item = Entry> {
         let slots = self.now.slots.iter();
         slots
@@ -225,7 +226,7 @@ impl OffsetsState {
         }
     }
 
-    /// The offsets are gone, the last change can be taken back all the same.
+    /// The offsets are gone; the last change can still be undone.
     pub fn expire(&mut self) {
         self.now = Moment::deleted();
     }
@@ -276,7 +277,7 @@ impl OffsetsState {
         (slot.offset >= 0).then_some(slot.offset)
     }
 
-    /// Whether any line since the group was made or deleted is about a topic of that name.
+    /// Whether any line since the group was made or deleted has a topic of that name.
     pub fn knows_topic(&self, topic: &TopicName) -> bool {
         let from = (topic.clone(), 0);
         self.now
@@ -286,13 +287,13 @@ impl OffsetsState {
             .is_some_and(|((name, _), _)| name == topic)
     }
 
-    /// How many partitions have an offset, and of how many topics they are.
+    /// The number of partitions with an offset, and of their topics.
     pub fn counts(&self) -> (usize, usize) {
         let topics: BTreeSet<&TopicName> = self.offsets().map(|(topic, ..)| topic).collect();
         (self.offsets().count(), topics.len())
     }
 
-    /// Every partition with an offset, and the id of the topic that is meant.
+    /// Every partition with an offset, and its topic's id.
     pub fn offsets(&self) -> impl Iterator<Item = (&TopicName, PartitionId, Uuid, Offset)> {
         self.now
             .slots
@@ -301,8 +302,8 @@ impl OffsetsState {
             .map(|((topic, partition), slot)| (topic, *partition, slot.topic_id, slot.offset))
     }
 
-    /// Lines that come to the same state: the current offsets, and what was before the last change
-    /// by an administrator. All carry `n`, the first says so before any other counts.
+    /// Lines that define the same state: the current offsets, and those before the last change by
+    /// an administrator. All carry `n`; the first one marks it before any other counts.
     pub fn compacted(&self, n: u64, now_ms: Timestamp) -> Vec<Line> {
         let mark = self.mark(n, now_ms);
         let clear = bare(n, mark.time_ms, LineKind::Clear, None, 0);
@@ -319,7 +320,7 @@ impl OffsetsState {
         lines
     }
 
-    /// A line that says no more than the lock's N; it makes nothing look newer than it is.
+    /// A line that carries only the lock's N; it makes nothing look newer than it is.
     pub fn mark(&self, n: u64, now_ms: Timestamp) -> Line {
         bare(
             n,
@@ -342,7 +343,7 @@ fn bare(n: u64, time_ms: Timestamp, kind: LineKind, member: Option<String>, epoc
     }
 }
 
-/// The lines of one moment, beginning from a deleted one.
+/// The lines of one moment, beginning from a deleted group.
 fn push_moment(lines: &mut Vec<Line>, n: u64, moment: &Moment) {
     if moment.deleted {
         return;
@@ -382,7 +383,7 @@ fn push_moment(lines: &mut Vec<Line>, n: u64, moment: &Moment) {
     }
 }
 
-/// Entries in a line of a compacted file: far from the longest line.
+/// Entries in a line of a compacted file: far below the longest line.
 const ENTRIES_OF_LINE: usize = 1000;
 
 #[cfg(test)]

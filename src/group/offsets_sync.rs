@@ -1,7 +1,8 @@
-//! One sync of `offsets.log` for all that wait for it.
+//! One sync of `offsets.log` for all processes that wait for it.
 //!
-//! `offsets.INODE.sync` belongs to the `offsets.log` of that inode. Whoever syncs that holds its
-//! lock, and writes into it, without syncing it, a note of 48 bytes, little-endian:
+//! `offsets.INODE.sync` belongs to the `offsets.log` of that inode. A process that syncs the log
+//! holds the file's lock, and writes into it, without syncing it, a note of 48 bytes,
+//! little-endian:
 //!
 //! ```text
 //! 0 magic "mqos" u32  | 4 process id u32 | 8 boot id 16 bytes | 24 durable u64 | 32 at work u64
@@ -9,26 +10,28 @@
 //! 64 the holder's counter, 20 digits (`store::heartbeat`)
 //! ```
 //!
-//! `durable` is the length, bytes, up to which a sync is known to have ended well. `at work` is the
-//! log's length when a sync began of which no good end was noted; 0: there is none.
+//! `durable` is the length, bytes, up to which a sync is known to have succeeded. `at work` is the
+//! log's length when a sync began whose success was not noted; 0: there is none.
 //!
-//! 1. Who waits for the lock, or has it, and finds `durable` at the end of its line or beyond, is
-//!    done.
-//! 2. `at work` is noted before a sync. Its success alone takes that away, together with noting
+//! 1. A process that waits for the lock, or holds it, and finds `durable` at the end of its line or
+//!    beyond, is done.
+//! 2. `at work` is noted before a sync. Only the sync's success removes it, together with noting
 //!    `durable`.
-//! 3. Who finds `at work` under the lock knows that a sync failed, or that its process died before
-//!    anybody was told. The kernel tells an error once: what a descriptor opened since is told says
-//!    nothing of what was written before. So the log is written anew, under the group's lock, by
-//!    everyone who meets the note, until it is done. So it is where the holder stands still.
-//! 4. No note meets another log of its inode. The log is replaced by a file that was made first; an
-//!    inode in use is given to no second file, so by then nobody can write notes under the new
-//!    file's number. All notes but the current log's are removed next, then the log is replaced,
-//!    and once that is durable the old log's note goes: a failure is not forgotten before.
-//! 5. Who cannot leave a note (a full disk) syncs alone. The descriptor that it appended through
-//!    is told of any error since, so it knows about its own line, and vouches for no other.
-//! 6. The file is made with its log, before the log is in place. Where it is missing, its notes are
-//!    lost: it is made again with the note of a sync whose end nobody saw, under another name, and
-//!    renamed into place. Rule 3 does the rest.
+//! 3. A process that finds `at work` under the lock knows that a sync failed, or that its process
+//!    died before it reported the result. The kernel reports an error once: a descriptor opened
+//!    since then gets no error of earlier writes. So each process that finds the note rewrites the
+//!    log, under the group's lock, until that succeeds. The same applies if the holder is stopped.
+//! 4. No note is ever applied to another log with its inode number. The log is replaced by a file
+//!    that was created first; the system gives an inode in use to no second file, so by then no
+//!    process can write notes under the new file's number. All notes but the current log's are
+//!    removed next, then the log is replaced, and once that is durable the old log's note is
+//!    removed: a failure is not forgotten before.
+//! 5. A process that cannot leave a note (a full disk) syncs alone. The descriptor that it appended
+//!    through reports any error since, so the process knows about its own line, and vouches for no
+//!    other.
+//! 6. The file is created with its log, before the log is in place. If it is missing, its notes are
+//!    lost: it is created again with the note of a sync without a known end, under another name,
+//!    and renamed into place. Rule 3 does the rest.
 
 use std::io;
 use std::sync::Arc;
@@ -41,26 +44,26 @@ use crate::store::{FencedGuard, Heartbeat, HolderLost, StoreDir, SuspendGuard, S
 use crate::timing::LOCK_STOPPED_AFTER;
 use crate::types::Uuid;
 
-/// Tries for this lock in the time of one for the group's: only those who have been through that
-/// one wait here, and each moment between two syncs is one in which all of them wait for nothing.
+/// Tries for this lock in the time of one for the group's: only processes that held the group's
+/// lock wait here, and each moment between two syncs is one in which all of them wait for nothing.
 const TRIES: u32 = 5;
 
 const NOTE_BYTES: usize = 48;
 const NOTE_AT: u64 = 0;
-/// Where the holder's counter stands.
+/// The position of the holder's counter.
 const HEARTBEAT_AT: u64 = 64;
 const MAGIC: u32 = u32::from_le_bytes(*b"mqos");
 
-/// What came of a wait for a sync.
+/// The result of a wait for a sync.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Synced {
     /// The line is on disk.
     Durable,
-    /// No sync of this file can tell any more: it has to be written anew.
+    /// No sync of this file can be relied on any more: the file has to be rewritten.
     Unknown,
 }
 
-/// Removes the notes of logs that were, all but one.
+/// Removes the notes of former logs, except one.
 pub fn remove_notes(guard: &FencedGuard, except: Option<&str>) -> Result<()> {
     let dir = guard.dir();
     let entries = dir
@@ -77,11 +80,12 @@ pub fn remove_notes(guard: &FencedGuard, except: Option<&str>) -> Result<()> {
 
 /// Makes the file of a log that is not in place yet, with no note in it.
 pub fn make(dir: &dyn Dir, log: FileId) {
-    // Where it fails, the next commit writes the log anew once more.
+    // If that fails, the next commit rewrites the log once more.
     let _ = dir.open(&layout::offsets_sync(log.inode), Open::Create);
 }
 
-/// The lock and note of one `offsets.log`. Descriptors of its own: who shares them shares the lock.
+/// The lock and note of one `offsets.log`. It has descriptors of its own: sharing them shares the
+/// lock.
 #[derive(Debug)]
 pub struct OffsetsSync {
     store: Arc<StoreDir>,
@@ -95,7 +99,7 @@ pub struct OffsetsSync {
 enum Turn {
     Ours(SyncGuard),
     Covered,
-    /// The holder's sync is lost, or the file was replaced and with it its notes.
+    /// The holder's sync is lost, or the file was replaced and its notes with it.
     NobodyTells,
 }
 
@@ -115,7 +119,8 @@ struct Note {
 }
 
 impl OffsetsSync {
-    /// For the `offsets.log` in `dir` that is open as `log`. A missing file is made again: rule 6.
+    /// For the `offsets.log` in `dir` that is open as `log`. A missing file is created again: rule
+    /// 6.
     pub fn open(store: &Arc<StoreDir>, dir: &Arc<dyn Dir>, log: &dyn File) -> io::Result<Self> {
         let name = layout::offsets_sync(log.id()?.inode);
         let file = match dir.open(&name, Open::Write) {
@@ -134,13 +139,13 @@ impl OffsetsSync {
         })
     }
 
-    /// Whether the path still names the file that is open: one that was removed and made again would
-    /// have two holders, and the notes in the removed one would protect nothing.
+    /// Whether the path still names the open file: if it was removed and created again, it would
+    /// have two holders, and the notes in the removed file would protect nothing.
     fn in_place(&self) -> bool {
         self.dir.id(&self.name).is_ok_and(|id| id == self.id)
     }
 
-    /// Waits until the log is durable up to `end` at least, and syncs it if nobody else does.
+    /// Waits until the log is durable up to `end` at least, and syncs it if no other process does.
     /// `log` is the descriptor that the line before `end` was appended through; `retry` the time
     /// between two tries for the group's lock.
     ///
@@ -194,8 +199,8 @@ impl OffsetsSync {
             |note| format!("process {}", note.pid),
         );
         self.store.add_note(format!(
-            "{}: a sync of the group's offsets by {holder} has taken 30 s without an end, so they \
-             are written again; check the disk",
+            "{}: a sync of the group's offsets by {holder} has not ended after 30 s, so they \
+             are rewritten; check the disk",
             self.dir.path().display()
         ));
     }
@@ -212,7 +217,7 @@ impl OffsetsSync {
         if durable >= end {
             return Ok(Synced::Durable);
         }
-        // What is appended from here on is perhaps synced, perhaps not.
+        // Lines appended from here on may or may not be synced.
         let Ok(len) = log.len() else {
             return alone(log);
         };
@@ -221,16 +226,16 @@ impl OffsetsSync {
         }
         log.sync_data()?;
         if !self.in_place() {
-            // This line is durable, but the note was in a file that nobody else reads.
+            // This line is durable, but the note is in a file that no other process reads.
             return Ok(Synced::Durable);
         }
-        // Where this fails the log is written anew, for nothing.
+        // If this fails, the log is rewritten without need.
         let _ = self.write(len, 0);
         Ok(Synced::Durable)
     }
 
-    /// The note, if there is a whole one of this boot. One that knows of more than there is in a
-    /// log that only grows is another's, by way of a copied directory.
+    /// The note, if there is a complete one of this boot. A note with a length beyond the end of a
+    /// log that only grows comes from another log, by way of a copied directory.
     fn read(&self, log: &dyn File) -> io::Result<Option<Note>> {
         let mut raw = [0; NOTE_BYTES];
         if self.file.read_at(&mut raw, NOTE_AT)? < NOTE_BYTES {
@@ -258,15 +263,15 @@ fn write_note(store: &StoreDir, file: &dyn File, durable: u64, at_work: u64) -> 
     file.write_at(&note.encode(), NOTE_AT)
 }
 
-/// Makes a missing file with the note of a sync of all `len` bytes whose end nobody saw: whether one
-/// was at work, or failed, stood in the file that is lost.
+/// Creates a missing file with the note of a sync of all `len` bytes without a known end: the lost
+/// file said whether one was at work, or failed.
 fn make_again(store: &StoreDir, dir: &dyn Dir, name: &str, len: u64) -> io::Result<()> {
     let temporary = layout::staged_file(&Uuid::random().map_err(io::Error::other)?);
     let file = dir.open(&temporary, Open::CreateNew)?;
     let made = write_note(store, &*file, 0, len).and_then(|()| dir.rename_new(&temporary, name));
     match made {
         Err(e) => {
-            // Left where it fails: holders of the group's lock remove such files.
+            // If that fails, the file stays: holders of the group's lock remove such files.
             let _ = dir.remove(&temporary);
             if e.kind() == io::ErrorKind::AlreadyExists {
                 Ok(())
@@ -281,7 +286,7 @@ fn make_again(store: &StoreDir, dir: &dyn Dir, name: &str, len: u64) -> io::Resu
 impl Drop for SyncGuard {
     fn drop(&mut self) {
         self.heartbeat.end();
-        // Closing the file would free it as well; there is nobody to tell of a failure.
+        // Closing the file would release it as well; a failure needs no report.
         let _ = self.file.unlock();
     }
 }

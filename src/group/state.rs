@@ -1,15 +1,16 @@
-//! What a group is at one moment, in KIP-848's terms.
+//! The state of a group at one moment, in KIP-848's terms.
 //!
 //! ```text
 //! group epoch       raised by each change of members, subscriptions or topics
 //! assignment epoch  the group epoch that the target assignment was made for
 //! member epoch      the assignment epoch that the member has reached; 0: it has just joined
-//! target            what a member is to read;  owned: what it reads, or may still be reading
+//! target            the partitions a member should read
+//! owned             the partitions it reads, or may still be reading
 //!
-//! Empty         nobody is in it
+//! Empty         it has no member
 //! Assigning     group epoch > assignment epoch: the target is out of date
-//! Reconciling   somebody still owns what is another's target, or has not reached the epoch
-//! Stable        everybody owns its target
+//! Reconciling   a member still owns part of another's target, or has not reached the epoch
+//! Stable        every member owns its target
 //! Dead          deleted (that is written in offsets.log, not here)
 //! ```
 
@@ -25,13 +26,13 @@ pub type Topics = BTreeMap<TopicName, TopicState>;
 /// A topic, as it was last seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TopicState {
-    /// Its id: another one is another topic.
+    /// Its id: a topic with another id is another topic.
     pub topic_id: Uuid,
     /// How many partitions it has.
     pub partitions: PartitionId,
-    /// It was made after the group's members wanted it, be they gone by then, or after the command of
-    /// its first member began: none of its records is older than the group, so it is read from its
-    /// start.
+    /// It was created after the group's members wanted it, even if they are gone by then, or after
+    /// the command of its first member began: none of its records is older than the group, so it is
+    /// read from its start.
     pub came_later: bool,
 }
 
@@ -42,16 +43,16 @@ pub struct GroupState {
     pub group_epoch: i32,
     /// The group epoch that the targets were made for.
     pub assignment_epoch: i32,
-    /// How partitions are shared out.
+    /// How partitions are assigned.
     pub assignor: Assignor,
-    /// How long offsets are kept after the group was used last, minutes; `None`: as by default.
+    /// How long offsets are kept after the last use of the group, minutes; `None`: the default.
     pub offsets_retention_minutes: Option<u32>,
-    /// What there is to read.
+    /// The topics to read.
     pub topics: Topics,
-    /// What the members wanted that were the last in it; nothing while there are any. `topics` are
-    /// still what they saw, so one that is not among these came after them.
+    /// The subscriptions of the last members; empty while there are members. `topics` are still the
+    /// topics that they saw, so a topic that is not among these was created after them.
     pub former: Vec<Subscription>,
-    /// Who is in it.
+    /// The members.
     pub members: BTreeMap<Uuid, MemberState>,
 }
 
@@ -62,18 +63,18 @@ pub struct MemberState {
     pub epoch: i32,
     /// The name that a static member keeps [KIP-345].
     pub instance_id: Option<String>,
-    /// What it wants to read.
+    /// The topics that it wants to read.
     pub subscription: Subscription,
-    /// The topics of these that there are.
+    /// The existing topics of these.
     pub topics: BTreeSet<TopicName>,
-    /// What it reads, or may still be reading.
+    /// The partitions that it reads, or may still be reading.
     pub owned: BTreeSet<TopicPartition>,
-    /// What it is to read.
+    /// The partitions that it should read.
     pub target: BTreeSet<TopicPartition>,
-    /// Where it ends (`-e`), each partition's offset from partition 0; a topic that is missing has
-    /// no end for it. `None`: it follows.
+    /// Where it stops reading (`-e`), each partition's offset from partition 0; a topic that is
+    /// missing has no end for it. `None`: it follows.
     pub ends: Option<BTreeMap<TopicName, Vec<Offset>>>,
-    /// How long its heartbeat may stand still, milliseconds.
+    /// How long its heartbeat may not move, milliseconds.
     pub session_timeout_ms: u64,
     /// Its process.
     pub pid: u32,
@@ -95,7 +96,7 @@ impl GroupState {
         }
     }
 
-    /// Kafka's word for what it is doing.
+    /// Kafka's name of its state.
     pub fn name(&self) -> &'static str {
         if self.members.is_empty() {
             "Empty"
@@ -108,8 +109,8 @@ impl GroupState {
         }
     }
 
-    /// How many members do not own yet what the last assignment gave them; who joined after it is
-    /// none of them.
+    /// How many members do not own yet what the last assignment gave them; members that joined
+    /// after it do not count.
     pub fn reconciling(&self) -> usize {
         let epoch = self.assignment_epoch;
         let members = self.members.values();
@@ -118,7 +119,7 @@ impl GroupState {
             .count()
     }
 
-    /// Who owns a partition.
+    /// The owner of a partition.
     pub fn owner(&self, tp: &TopicPartition) -> Option<Uuid> {
         self.members
             .iter()
@@ -126,7 +127,7 @@ impl GroupState {
             .map(|(id, _)| *id)
     }
 
-    /// The largest end of a partition that any member in it entered.
+    /// The largest end of a partition that any of its members set.
     pub fn end_of(&self, tp: &TopicPartition) -> Option<Offset> {
         self.members
             .values()
@@ -141,7 +142,7 @@ impl MemberState {
         self.epoch == assignment_epoch && self.owned == self.target
     }
 
-    /// The end of a partition that it entered.
+    /// The end of a partition that it set.
     pub fn end_of(&self, tp: &TopicPartition) -> Option<Offset> {
         let ends = self.ends.as_ref()?.get(&tp.topic)?;
         ends.get(usize::try_from(tp.partition).ok()?).copied()

@@ -1,34 +1,34 @@
-//! What a member wants to read: topics by name, or all whose names match.
+//! The topics that a member wants to read: by name, or all whose names match.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Kind, Result};
 use crate::types::TopicName;
 
-/// How the texts of a subscription are meant.
+/// How the texts of a subscription are interpreted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "lowercase")]
 pub enum Naming {
     /// Names.
     #[default]
     Names,
-    /// A shell's globs, later topics too.
+    /// A shell's globs, also for later topics.
     Globs,
-    /// Regular expressions that match the whole name, later topics too.
+    /// Regular expressions that match the whole name, also for later topics.
     Regexes,
 }
 
 /// A subscription, as it is written in `group.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Subscription {
-    /// How `topics` are meant.
+    /// How `topics` are interpreted.
     #[serde(default)]
     pub naming: Naming,
     /// Names or patterns, one or more.
     pub topics: Vec<String>,
 }
 
-/// A subscription, ready to be held against names.
+/// A subscription, compiled to match names.
 #[derive(Debug, Clone)]
 pub struct Matcher(Matchers);
 
@@ -48,15 +48,15 @@ impl Subscription {
         }
     }
 
-    /// Whether only these topics are meant, and no later ones that happen to match.
+    /// Whether it includes only these topics, and no later ones that happen to match.
     pub fn is_of_names(&self) -> bool {
         self.naming == Naming::Names
     }
 
-    /// What names are held against.
+    /// Compiles the subscription.
     ///
     /// # Errors
-    /// [`Kind::Usage`] for a text that is no pattern.
+    /// [`Kind::Usage`] for an invalid pattern.
     pub fn matcher(&self) -> Result<Matcher> {
         let bad = |what: &str, text: &str, why: String| {
             Error::new(
@@ -93,7 +93,7 @@ impl Subscription {
 }
 
 impl Matcher {
-    /// Whether a topic of that name is meant.
+    /// Whether it includes a topic of that name.
     pub fn matches(&self, name: &TopicName) -> bool {
         match &self.0 {
             Matchers::Names(names) => names.iter().any(|known| known == name.as_str()),

@@ -1,8 +1,8 @@
-//! The last change by an administrator, taken back; and one group's offsets, given to another.
+//! Undoes the last change by an administrator; and copies one group's offsets to another.
 //!
-//! Both bring a group to a whole state: each partition's offset as it is there, and none where
-//! there is none. Nothing is checked against the logs, since that state was one before: a member
-//! says so if its log has moved on meanwhile.
+//! Both bring a group to a complete state: each partition's offset as it is there, and none where
+//! there is none. Nothing is checked against the logs, since that state was valid before: a member
+//! reports it if its log has changed meanwhile.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -19,10 +19,10 @@ use crate::store::StoreDir;
 use crate::store::topics::topic_file;
 use crate::types::{Timestamp, TopicPartition};
 
-/// A change that is taken back, or would be.
+/// A change that is undone, or would be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Undo {
-    /// What the change was.
+    /// The kind of the change.
     pub kind: LineKind,
     /// When it was made, milliseconds since the epoch.
     pub time_ms: Timestamp,
@@ -32,10 +32,10 @@ pub struct Undo {
     pub changes: Vec<OffsetChange>,
 }
 
-/// Tells what [`undo`] would do.
+/// Plans what [`undo`] would do.
 ///
 /// # Errors
-/// As [`undo`].
+/// Those of [`undo`].
 pub fn plan_undo(store: &Arc<StoreDir>, group: &str) -> Result<Undo> {
     let (state, _) = super::describe::observe(store, group)?;
     if state.is_none() {
@@ -45,16 +45,16 @@ pub fn plan_undo(store: &Arc<StoreDir>, group: &str) -> Result<Undo> {
     Ok(step(group, &state)?.0)
 }
 
-/// Takes back the last change that was made by an administrator (reset, commit by hand, delete,
-/// undo), not by members: the group's offsets are as they were right before it. A deleted group is
-/// there again. To undo an undo is to do it again.
+/// Undoes the last change that was made by an administrator (reset, commit by hand, delete, undo),
+/// not by members: the group's offsets are as they were right before it. A deleted group exists
+/// again. Undoing an undo makes the change again.
 ///
-/// `planned` is what [`plan_undo`] told: only that is taken back.
+/// `planned` is the result of [`plan_undo`]: only that change is undone.
 ///
 /// # Errors
-/// [`Kind::UnknownGroup`] if there is no such group, or nothing to be taken back;
-/// [`Kind::NonEmptyGroup`] while members live; [`Kind::Busy`] if there was another change since it
-/// was planned; [`Kind::Unknown`] if it is perhaps done.
+/// [`Kind::UnknownGroup`] if there is no such group, or nothing to undo; [`Kind::NonEmptyGroup`]
+/// while members are alive; [`Kind::Busy`] if there was another change since it was planned;
+/// [`Kind::Unknown`] if it is perhaps done.
 pub fn undo(
     store: &Arc<StoreDir>,
     group: &str,
@@ -78,9 +78,9 @@ fn step(group: &str, state: &OffsetsState) -> Result<(Undo, Vec<Entry>)> {
         let group = group.escape_debug();
         return Err(Error::new(
             Kind::UnknownGroup,
-            format!("group '{group}' has no change that could be taken back"),
+            format!("group '{group}' has no change to undo"),
         )
-        .cure("undo is for what mq-groups changed; members' commits stay"));
+        .cure("undo reverts changes by mq-groups; members' commits stay"));
     };
     let entries = state.difference(&undone);
     let undo = Undo {
@@ -93,12 +93,12 @@ fn step(group: &str, state: &OffsetsState) -> Result<(Undo, Vec<Entry>)> {
 }
 
 /// Gives the group `to` the offsets of `from`, and none where that has none. `to` is made if it is
-/// missing. With `dry_run` nothing is changed, but all is checked. What comes of each partition that
-/// either has an offset of, also where that is what it was.
+/// missing. With `dry_run` nothing is changed, but everything is checked. Returns the outcome for
+/// each partition that either has an offset of, also if it does not change.
 ///
 /// # Errors
 /// [`Kind::UnknownGroup`] if `from` is missing or has no offset; [`Kind::NonEmptyGroup`] while
-/// members of `to` live; [`Kind::Unknown`] if it is perhaps done.
+/// members of `to` are alive; [`Kind::Unknown`] if it is perhaps done.
 pub fn clone_offsets(
     store: &Arc<StoreDir>,
     from: &str,
@@ -140,7 +140,7 @@ fn clone_plan(before: &OffsetsState, source: &OffsetsState) -> Vec<OffsetChange>
     plan
 }
 
-/// The offsets of topics that are still there.
+/// The offsets of topics that still exist.
 fn living(store: &Arc<StoreDir>, mut state: OffsetsState) -> Result<OffsetsState> {
     let mut gone = Vec::new();
     for entry in state.entries() {
@@ -159,5 +159,5 @@ fn changed_meanwhile(group: &str) -> Error {
         Kind::Busy,
         format!("group '{group}' was changed by another command meanwhile"),
     )
-    .cure("look at it, then try again")
+    .cure("check it with 'mq-groups describe', then try again")
 }

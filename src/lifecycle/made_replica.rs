@@ -1,4 +1,4 @@
-//! A replica directory that was made, and is not yet named by the topic file.
+//! A replica directory that was made, and that the topic file does not name yet.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -14,36 +14,37 @@ use crate::partition::{PAGE_FILE, RETRY, StatePage};
 use crate::store::{self, ReplicaMeta, StoreDir, replace_small};
 use crate::types::TopicPartition;
 
-/// A replica directory that was made: in place, and nobody's leftover until it is settled or
-/// discarded, or this is dropped. Nothing of it is kept open: thousands are made together.
+/// A replica directory that was made. It is in place, and does not count as an orphan until it is
+/// settled or discarded, or this value is dropped. It keeps no file open: thousands are made
+/// together.
 #[derive(Debug)]
 pub struct MadeReplica {
     pub(crate) tp: TopicPartition,
     pub(crate) logs: Arc<dyn Dir>,
-    /// Its name in there, as of when it was filled.
+    /// Its name in there, when it was filled.
     pub(crate) name: String,
     pub(crate) page: StatePage,
     pub(crate) meta: ReplicaMeta,
-    /// The directory, to be told from others that come to its name.
+    /// The directory's identity, to distinguish it from others that get its name.
     pub(crate) identity: Identity,
-    /// Of this and of those that are made with it.
+    /// Shared by the replicas that are made together.
     pub(crate) maker: Arc<Maker>,
 }
 
 impl MadeReplica {
-    /// Of which partition.
+    /// Its partition.
     pub fn tp(&self) -> &TopicPartition {
         &self.tp
     }
 
-    /// What the topic file is to say of it.
+    /// What the topic file will say of it.
     pub fn meta(&self) -> ReplicaMeta {
         self.meta
     }
 
-    /// Whether it stands in its place, and is taken for one in the making. Whoever names it in a topic
-    /// file asks this in the same hold of the store's lock: what is removed by hand meanwhile, nobody
-    /// makes again.
+    /// Whether it is still in its place. A caller that names it in a topic file checks this in the
+    /// same critical section of the store's lock: no process would make a replica again that was
+    /// removed by hand meanwhile.
     pub(crate) fn is_in_place(&self) -> Result<bool> {
         let name = store::replica_dir(&self.tp);
         match self.logs.identity(&name) {
@@ -58,7 +59,7 @@ impl MadeReplica {
         opened.map_err(|e| Error::io("open", join(&*self.logs, &self.name), e))
     }
 
-    /// Removes the empty segment that it was made with: others come into the directory.
+    /// Removes the empty segment that it was made with: other segments come into the directory.
     pub(crate) fn remove_first_segment(&self) -> Result<()> {
         let dir = self.open_dir()?;
         for kind in [FileKind::Log, FileKind::Index, FileKind::TimeIndex] {
@@ -69,8 +70,8 @@ impl MadeReplica {
         Ok(())
     }
 
-    /// Its page in that directory, locked, and what it says. `None` if another has the lock, or the
-    /// directory is another's by now.
+    /// Its state page in that directory, locked, and the page's content. `None` if another process
+    /// has the lock, or the directory is another replica's by now.
     pub(crate) fn lock_page(
         &self,
         clock: &dyn Clock,
@@ -97,7 +98,7 @@ impl MadeReplica {
         Ok(own.map(|page| (file, page)))
     }
 
-    /// Makes it begin with segments that were moved into it. All is synced.
+    /// Makes it begin with segments that were moved into it. Everything is synced.
     pub(crate) fn begin_with(&mut self, clock: &dyn Clock, reused: &ReusedSegments) -> Result<()> {
         let opened = self.open_dir()?;
         let (dir, tail) = (&*opened, reused.tail);
@@ -122,11 +123,11 @@ impl MadeReplica {
         file.sync_data().map_err(error("sync"))
     }
 
-    /// Lets the directory go, once a topic file of that version names it: its name is synced.
+    /// Releases the directory, once a topic file of that version names it: its name is synced.
     pub(crate) fn settle(&self, store: &StoreDir, version: u64) -> Result<()> {
         let name = store::replica_dir(&self.tp);
         let clock = &**store.clock();
-        // Where a writer has it by now, the writer syncs the names itself.
+        // If a writer has the lock by now, the writer syncs the names itself.
         let locked = self.lock_page(clock, &name, Duration::ZERO)?;
         let Some((file, mut page)) = locked else {
             if self.is_in_place()? || !named(store, &self.tp, self.meta.uuid)? {
@@ -149,14 +150,14 @@ impl MadeReplica {
     }
 }
 
-/// How long a new page's lock may be in the hands of a probe.
+/// How long a probe may hold a new state page's lock.
 pub(crate) const PROBED: Duration = Duration::from_secs(1);
 
-/// How a log begins whose first segments are there.
+/// How a log begins whose first segments are reused.
 #[derive(Debug)]
 pub(crate) struct ReusedSegments {
-    /// Its tail: an empty segment behind them.
+    /// Its tail: an empty segment after the reused ones.
     pub tail: Tail,
-    /// The epochs of what they hold.
+    /// The leader epochs of the reused segments.
     pub epochs: LeaderEpochs,
 }

@@ -1,13 +1,13 @@
-//! Processes that make replicas: each says that it lives by the lock of one file, `makers/HEX`, for
-//! all replicas that it makes together.
+//! Processes that make replicas: the lock of one file, `makers/HEX`, shows that a maker is alive,
+//! for all replicas that it makes together.
 //!
-//! 1. The file is there and locked before the first of its replicas is, whose page names it; so
-//!    thousands that are made together need one descriptor.
-//! 2. A replica that no topic file names, and whose page names a maker whose file is gone or not
-//!    locked, is what a dead maker left. A name is never used again.
-//! 3. A maker removes its file. What a dead one left goes when the next one begins, and in the sweeps
-//!    of a broker. A file that was removed before its maker locked it is made again: no page names
-//!    it yet.
+//! 1. The file exists and is locked before the first of its replicas exists, whose state page names
+//!    it; so thousands that are made together need one descriptor.
+//! 2. A replica that no topic file names, and whose state page names a maker whose file is gone or
+//!    not locked, is an orphan of a dead maker. A name is never used again.
+//! 3. A maker removes its file. The next maker to begin, and a broker's sweeps, remove the files of
+//!    dead ones. A file that was removed before its maker locked it is made again: no state page
+//!    names it yet.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::error::{Error, Kind, Result};
 use crate::store::{self, StoreDir};
 use crate::types::{TopicPartition, Uuid};
 
-/// Makers are not that unlucky.
+/// Random names collide practically never; the bound only stops a loop on a broken random source.
 const TRIES: usize = 16;
 
 /// This process, for as long as it makes replicas.
@@ -25,12 +25,12 @@ const TRIES: usize = 16;
 pub(crate) struct Maker {
     root: Arc<dyn Dir>,
     id: Uuid,
-    /// Its lock says that the maker lives.
+    /// Its lock shows that the maker is alive.
     lock: Arc<dyn File>,
 }
 
 impl Maker {
-    /// Begins, and removes what dead makers left.
+    /// Begins, and removes the files of dead makers.
     ///
     /// # Errors
     /// [`Kind::DiskFull`], [`Kind::Io`].
@@ -43,7 +43,7 @@ impl Maker {
             }
             _ => {}
         }
-        // What cannot be removed is in nobody's way.
+        // A file that cannot be removed does no harm.
         let _ = remove_dead(store);
         for _ in 0..TRIES {
             let id = Uuid::random()?;
@@ -51,7 +51,8 @@ impl Maker {
             let error = |op| move |e| Error::io(op, join(dir, &store::maker_file(&id)), e);
             let file = dir.open(&path, Open::CreateNew).map_err(error("make"))?;
             let locked = file.try_lock(LockKind::Exclusive).map_err(error("lock"))?;
-            // Taken for dead before it was locked, it is removed.
+            // Before it was locked, another process may have taken it for a dead maker's and
+            // removed it.
             if locked && is_there(dir, &path, &*file).map_err(error("look at"))? {
                 return Ok(Maker {
                     root: Arc::clone(root),
@@ -65,14 +66,14 @@ impl Maker {
         Err(Error::new(Kind::Busy, text).cure("try again"))
     }
 
-    /// Whether its file is where others look for it.
+    /// Whether its file is where other processes look for it.
     pub(crate) fn is_seen(&self) -> Result<bool> {
         let path = store::maker_file(&self.id);
         let seen = is_there(&*self.root, &path, &*self.lock);
         seen.map_err(|e| Error::io("look at", join(&*self.root, &path), e))
     }
 
-    /// What the pages of its replicas say.
+    /// The id that the state pages of its replicas name.
     pub(crate) fn id(&self) -> Uuid {
         self.id
     }
@@ -80,7 +81,7 @@ impl Maker {
 
 impl Drop for Maker {
     fn drop(&mut self) {
-        // What stays is not locked, and goes when the next one begins.
+        // A file that stays is not locked; the next maker to begin removes it.
         let _ = self.root.remove(&store::maker_file(&self.id));
     }
 }
@@ -100,7 +101,7 @@ pub fn is_alive(store: &StoreDir, maker: Uuid) -> Result<bool> {
     Ok(!free.map_err(|e| Error::io("probe", join(dir, &path), e))?)
 }
 
-/// That the maker is at work on a replica that is in somebody's way.
+/// The error for a replica in the way of the caller whose maker is at work.
 pub(crate) fn at_work(store: &StoreDir, maker: Uuid, tp: &TopicPartition) -> Error {
     let (dir, path) = (&**store.root(), store::maker_file(&maker));
     let holders = dir.id(&path).map(|id| store.disk().lock_holders(id));
@@ -169,7 +170,7 @@ mod tests {
                 .count()
         };
         let first = Maker::begin(&store).unwrap();
-        // As a maker that was killed leaves it.
+        // As a killed maker leaves it.
         let dead = Uuid([5; 16]);
         std::fs::write(path.join(store::maker_file(&dead)), "").unwrap();
         assert!(is_alive(&store, first.id()).unwrap() && !is_alive(&store, dead).unwrap());

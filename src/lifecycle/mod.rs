@@ -1,5 +1,5 @@
-//! Topics and replicas come and go: topics are created, altered and deleted; replicas are made,
-//! replaced, reassigned and removed.
+//! The lifecycle of topics and replicas: topics are created, altered and deleted; replicas are
+//! made, replaced, reassigned and removed.
 //!
 //! Invariant: a replica directory is removed only by proof that nothing needs it. One without proof
 //! is a stray, kept and reported.

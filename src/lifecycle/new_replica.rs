@@ -1,5 +1,6 @@
-//! Replica directories in the making: each is made under a name aside, and renamed into place. Its page
-//! names its maker, which counts as alive until the topic file names the replica (`store::maker`).
+//! Makes new replica directories: each is made under another name beside its place, and renamed
+//! into place. Its state page names its maker, which counts as alive until the topic file names the
+//! replica (`store::maker`).
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -35,7 +36,7 @@ impl LogDirs {
     /// Opens those of some brokers.
     ///
     /// # Errors
-    /// [`Kind::BrokerState`] for a broker that is not known; as [`LogDir::open`].
+    /// [`Kind::BrokerState`] for an unknown broker; those of [`LogDir::open`].
     pub(crate) fn open(
         store: &StoreDir,
         brokers: impl IntoIterator<Item = BrokerId>,
@@ -76,7 +77,7 @@ impl LogDirs {
     }
 }
 
-/// A broker without a directory is one that nobody knows.
+/// A broker without a directory is unknown.
 fn unknown(broker: BrokerId, e: Error) -> Error {
     if e.kind() == Kind::BrokerState && crate::store::is_missing(&e) {
         unknown_broker(broker)
@@ -85,14 +86,14 @@ fn unknown(broker: BrokerId, e: Error) -> Error {
     }
 }
 
-/// INVALID_REPLICA_ASSIGNMENT: a broker that nobody knows.
+/// INVALID_REPLICA_ASSIGNMENT: an unknown broker.
 pub fn unknown_broker(broker: BrokerId) -> Error {
     let text = format!("INVALID_REPLICA_ASSIGNMENT: there is no broker {broker} in this store");
     Error::new(Kind::BrokerState, text)
         .cure(format!("start it once: mq-broker start --id {broker}"))
 }
 
-/// Makes an empty replica directory beside its place; its name there.
+/// Makes an empty replica directory beside its place; returns its name there.
 pub(crate) fn make_beside(
     store: &StoreDir,
     log_dir: &LogDir,
@@ -106,8 +107,8 @@ pub(crate) fn make_beside(
     Ok((aside, made))
 }
 
-/// Whether all of them are in place, and their maker is seen: then a topic file may name them, in the
-/// same hold of the store's lock.
+/// Whether all of them are in place, with their maker's file visible: then a topic file may name
+/// them, in the same critical section of the store's lock.
 pub(crate) fn are_in_place<'m>(made: impl IntoIterator<Item = &'m MadeReplica>) -> Result<bool> {
     let mut seen = false;
     for replica in made {
@@ -119,7 +120,7 @@ pub(crate) fn are_in_place<'m>(made: impl IntoIterator<Item = &'m MadeReplica>) 
     Ok(true)
 }
 
-/// What an assignment asks for, from partition `first` on.
+/// The replicas that an assignment asks for, from partition `first` on.
 pub(crate) fn plans(
     topic: &TopicName,
     topic_id: Uuid,
@@ -199,8 +200,8 @@ pub(crate) fn partition_metas(
         .collect()
 }
 
-/// Makes an empty replica directory of a partition that there is: a follower's, in place, and nobody's
-/// leftover until it is settled or discarded. Whoever makes many goes in ascending order, and puts
+/// Makes an empty replica directory of an existing partition: a follower's, in place, and no orphan
+/// until it is settled or discarded. A caller that makes many does so in ascending order, and puts
 /// the topic file in place only while the broker's log directory is still the registered one.
 ///
 /// # Errors
@@ -248,7 +249,7 @@ fn make_in(
                 return Err(Error::io("put in place", join(&**logs, &name), e));
             }
         }
-        // Somebody's directory stands there: one that is being made, or a leftover.
+        // The place is occupied: by a directory that is being made, or by an orphan.
         let cleared = store::gather_proofs(store, timeout)
             .and_then(|()| clear_occupied(store, logs, plan, timeout));
         let late = store.clock().monotonic() - started >= timeout;
@@ -309,14 +310,16 @@ fn fill_replica(
     }
     let page_file = dir
         .open(PAGE_FILE, Open::CreateNew)
-        .map_err(error("make the page of"))?;
-    // No lock: nobody else writes to a page that is not sound yet.
+        .map_err(error("make the state page of"))?;
+    // No lock: no other process writes to a state page that is not sound yet.
     let mut page = StatePage::new(store.boot_id(), plan.topic_id, meta.uuid, 0);
     page.role = plan.role;
     page.maker = Some(maker.id());
     page.write_first(&*page_file)
-        .map_err(error("write the page of"))?;
-    page_file.sync_data().map_err(error("sync the page of"))?;
+        .map_err(error("write the state page of"))?;
+    page_file
+        .sync_data()
+        .map_err(error("sync the state page of"))?;
     dir.sync().map_err(error("sync"))?;
     Ok(MadeReplica {
         tp: plan.tp.clone(),
@@ -329,7 +332,7 @@ fn fill_replica(
     })
 }
 
-/// Lets replica directories go, once a topic file of that version names them: their names are
+/// Releases replica directories, once a topic file of that version names them: their names are
 /// synced.
 ///
 /// # Errors
@@ -339,14 +342,14 @@ pub fn settle(store: &StoreDir, made: Vec<MadeReplica>, version: u64) -> Result<
         .try_for_each(|replica| replica.settle(store, version))
 }
 
-/// Removes replica directories that no topic file is to name.
+/// Removes replica directories that no topic file will name.
 pub fn discard(store: &StoreDir, made: Vec<MadeReplica>) {
     for replica in made {
-        // The topic file may be in place though its sync failed: then the directory is not ours.
+        // The topic file may be in place although its sync failed: then it needs the directory.
         if named(store, &replica.tp, replica.meta.uuid).unwrap_or(true) {
             continue;
         }
-        // What cannot be removed is a leftover that the next creator moves aside.
+        // A directory that cannot be removed is an orphan that the next creator moves aside.
         let name = store::replica_dir(&replica.tp);
         if let Ok(Some(_locked)) = replica.lock_page(&**store.clock(), &name, PROBED)
             && replica.is_in_place().unwrap_or(false)

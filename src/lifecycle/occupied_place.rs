@@ -1,5 +1,5 @@
-//! A directory that stands where a new replica is to be: what a dead maker left goes, what is nobody's is
-//! kept under another name, and a living maker's is waited for.
+//! Clears a directory in the place of a new replica: an orphan of a dead maker is removed, a stray
+//! is kept under another name, and a directory whose maker is alive is waited for.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use crate::partition::{Offline, PAGE_FILE, Replica, StatePage};
 use crate::store::{self, FencedLock, StoreDir, exists};
 use crate::types::Uuid;
 
-/// How often one who needs the place looks whether its maker is at work.
+/// How often a process that needs the place checks whether its maker is at work.
 const MAKER_RETRY: Duration = Duration::from_millis(1);
 
-/// Moves a leftover out of the way of a new replica.
+/// Moves an orphan out of the way of a new replica.
 ///
 /// # Errors
 /// [`Kind::TopicExists`] if a topic file names it.
@@ -44,7 +44,8 @@ pub(crate) fn clear_occupied(
             Err(e) => return Err(e),
         };
         let page = held.page()?;
-        // Before the topic file is read: what a maker has put in there before it went is seen.
+        // Before the topic file is read: its content then includes what a maker wrote before it
+        // ended.
         let at_work = match &page {
             Some(page) => maker_at_work(store, page)?,
             None => None,
@@ -86,8 +87,8 @@ pub(crate) fn clear_occupied(
     }
 }
 
-/// Moves a leftover out of the way that has no page, and so no append lock: in one hold of the store's
-/// lock, as everyone moves such directories.
+/// Moves a directory out of the way that has no state page, and so no append lock: in one critical
+/// section of the store's lock, as every process moves such directories.
 fn clear_without_page(
     store: &Arc<StoreDir>,
     logs: &Arc<dyn Dir>,
@@ -95,19 +96,19 @@ fn clear_without_page(
     timeout: Duration,
 ) -> Result<()> {
     let (tp, name) = (&plan.tp, store::replica_dir(&plan.tp));
-    let purpose = "move a directory without a page out of the way";
+    let purpose = "move a directory without a state page out of the way";
     let guard = FencedLock::acquire_store(store, purpose, timeout)?;
     let dir = match logs.open_dir(&name) {
         Ok(dir) => dir,
-        // It went: the place is free.
+        // It is gone: the place is free.
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
         Err(e) => return Err(Error::io("open", join(&**logs, &name), e)),
     };
     if dir.id(PAGE_FILE).is_ok() {
-        // Another came to its name.
+        // Another directory got its name.
         return Ok(());
     }
-    // Nobody's, if no topic file has a replica there.
+    // A stray, if no topic file has a replica there.
     let meta = store::read_if_there(store, &tp.topic)?.map(|(meta, _)| meta);
     if meta.is_some_and(|meta| meta.has_replica(tp.partition, plan.broker)) {
         return Err(exists(&tp.topic));
@@ -129,7 +130,7 @@ fn clear_without_page(
     }
 }
 
-/// Whose replica that is, if its maker is at work and it was not deleted since.
+/// The replica's id, if its maker is at work and it was not deleted since.
 fn maker_at_work(store: &StoreDir, page: &StatePage) -> Result<Option<Uuid>> {
     let Some(maker) = page.maker else {
         return Ok(None);
@@ -188,7 +189,7 @@ mod tests {
             names
         }
 
-        /// In the making, of another topic that a topic file does not name.
+        /// A replica that is being made, of a topic without a topic file.
         fn make(&self, topic: &str) -> MadeReplica {
             make_replica(&self.store, &tp(topic), 0, Uuid([9; 16]), TIMEOUT).unwrap()
         }
@@ -220,7 +221,7 @@ mod tests {
         std::fs::remove_dir(place.path("brokers/0/logs/u-0")).unwrap();
         std::fs::rename(place.path("away"), place.path("brokers/0/logs/u-0")).unwrap();
         assert!(are_in_place([&made]).unwrap());
-        // Nobody can see that its maker lives.
+        // Its maker's liveness is not visible.
         std::fs::remove_dir_all(place.path(store::MAKERS_DIR)).unwrap();
         assert!(!are_in_place([&made]).unwrap());
         discard(&place.store, vec![made]);
@@ -256,7 +257,7 @@ mod tests {
         held.publish(&mut page).unwrap();
         drop(held);
         assert!(matches!(place.status("t"), ReplicaStatus::InTheMaking(_)));
-        // As a deletion leaves it that is stopped: first on its way, then in place.
+        // As a stopped deletion leaves it: first with the proof on its way, then in place.
         let topic = place.path("topics/t.json");
         let proof = place.path(store::DELETED_DIR);
         std::fs::create_dir_all(&proof).unwrap();
@@ -275,7 +276,7 @@ mod tests {
         let lock = names
             .filter(|name| store::parse_lock_dir(name).is_some())
             .max();
-        // As a deletion leaves it that died before the proof was in place.
+        // As a deletion leaves it that died before its deletion proof was in place.
         let own = place.path(&lock.unwrap()).join("12345");
         std::fs::create_dir(&own).unwrap();
         let proof = own.join(store::proof_file(&place.topic_id));

@@ -1,9 +1,9 @@
-//! What is to be made for a new partition: which replicas, on which brokers.
+//! Which replicas to make for a new partition, and on which brokers.
 
 use crate::partition::Role;
 use crate::types::{BrokerId, TopicPartition, Uuid};
 
-/// A replica to be made.
+/// A replica to make.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     pub tp: TopicPartition,

@@ -1,12 +1,12 @@
-//! Partitions get other replicas: a reassignment is begun, or taken back. The controller finishes
-//! it, once the new replicas are in sync.
+//! Reassignments: partitions get other replicas. A reassignment is started, or cancelled. The
+//! controller completes it, once the new replicas are in sync.
 //!
-//! 1. The missing replica directories are made first, as a creator makes them, and their locks are
-//!    kept until the topic files are in place.
-//! 2. While it goes on, the replicas are those of the target and the old ones. Who is in sync and
-//!    who leads does not change by it.
-//! 3. Taken back, it leaves the replicas of before. The others are retired: the topic file names
-//!    their directories as ones that may be removed.
+//! 1. The missing replica directories are made first, as for a new topic, and their locks are kept
+//!    until the topic files are in place.
+//! 2. While a reassignment is in progress, the replicas are those of the target and the old ones.
+//!    It changes neither the ISR nor the leader.
+//! 3. Cancelling keeps the former replicas. The others are retired: the topic file names their
+//!    directories as ones that may be removed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -27,15 +27,15 @@ use crate::store::{
 };
 use crate::types::{BrokerId, PartitionId, TopicName, TopicPartition};
 
-/// A partition, and who is to hold its replicas: the preferred leader first.
+/// A partition, and the brokers for its replicas: the preferred leader first.
 pub type PlannedReplicas = (TopicPartition, Vec<BrokerId>);
 
-/// Begins reassignments, all or none. A partition that is as it is to be already is left out.
-/// `throttle`: most bytes a second that each new replica copies. Returns the topics that were
+/// Starts reassignments, all or none. A partition that has its target already is left out.
+/// `throttle`: the most bytes per second that each new replica copies. Returns the topics that were
 /// changed.
 ///
 /// # Errors
-/// [`Kind::Usage`] for a target that names none, or one twice; [`Kind::UnknownTopic`];
+/// [`Kind::Usage`] for a target that names no broker, or one twice; [`Kind::UnknownTopic`];
 /// [`Kind::BrokerState`] for an unknown broker, or a partition that is being reassigned;
 /// [`Kind::InvalidConfig`] for fewer replicas than `min.insync.replicas`; [`Kind::Busy`].
 pub fn start_reassignment(
@@ -53,11 +53,11 @@ pub fn start_reassignment(
     Err(keeps_moving())
 }
 
-/// Takes reassignments back, all or none. Returns the topics that were changed.
+/// Cancels reassignments, all or none. Returns the topics that were changed.
 ///
 /// # Errors
-/// [`Kind::BrokerState`] where none is going on, or where a replica leads that was not there
-/// before; [`Kind::UnknownTopic`], [`Kind::Busy`].
+/// [`Kind::BrokerState`] if none is in progress, or if the leader is a replica that the
+/// reassignment added; [`Kind::UnknownTopic`], [`Kind::Busy`].
 pub fn cancel_reassignment(
     store: &StoreDir,
     partitions: &[TopicPartition],
@@ -116,7 +116,7 @@ fn partition_of<'a>(meta: &'a mut TopicMeta, tp: &TopicPartition) -> Result<&'a 
     meta.partition_mut(tp.partition).ok_or(missing)
 }
 
-/// One try; `None` if a log directory moved meanwhile.
+/// One attempt; `None` if a log directory moved meanwhile.
 fn try_start(
     store: &Arc<StoreDir>,
     targets: &Targets<'_>,
@@ -151,7 +151,7 @@ fn try_start(
     }
     let logs = LogDirs::open(store, plans.iter().map(|plan| plan.broker))?;
     let made = make_replicas(store, &logs, plans, timeout).map_err(|e| {
-        // Somebody else's is there by now.
+        // Another process's replica is there by now.
         if e.kind() == Kind::TopicExists {
             changed_meanwhile()
         } else {
@@ -197,7 +197,7 @@ fn try_start(
     }
 }
 
-/// Enters a topic's reassignments; whether there are any.
+/// Writes a topic's reassignments into its metadata; returns whether there are any.
 fn enter(
     meta: &mut TopicMeta,
     targets: &Targets<'_>,
@@ -229,7 +229,7 @@ fn enter(
             .iter()
             .map(|broker| old(broker).or_else(|| new.remove(&(tp.partition, *broker))))
             .collect::<Option<_>>()
-            // One of them was given up since it was looked at.
+            // One of them was discarded since it was checked.
             .ok_or_else(changed_meanwhile)?;
         let stays = |replica: &&ReplicaMeta| !target.contains(&replica.broker);
         replicas.extend(partition.replicas.iter().filter(stays));
@@ -241,14 +241,14 @@ fn enter(
         });
         changed = true;
     }
-    // Somebody else gave a broker a replica since it was looked at.
+    // Another process gave a broker a replica since it was checked.
     if !new.is_empty() {
         return Err(changed_meanwhile());
     }
     Ok(changed)
 }
 
-/// Gives a partition the replicas that it had; those that go.
+/// Restores a partition's former replicas; returns those that are retired.
 fn go_back(tp: &TopicPartition, partition: &mut PartitionMeta) -> Result<Vec<Retired>> {
     let Some(Reassignment { before, .. }) = partition.reassignment.take() else {
         let text = format!("NO_REASSIGNMENT_IN_PROGRESS: {tp} is not being reassigned");
@@ -289,5 +289,6 @@ pub fn under_way(tp: &TopicPartition) -> Error {
 }
 
 fn changed_meanwhile() -> Error {
-    Error::new(Kind::Busy, "a topic was changed meanwhile").cure("look at it, then try again")
+    Error::new(Kind::Busy, "a topic was changed meanwhile")
+        .cure("check it with 'mq-topics describe', then try again")
 }

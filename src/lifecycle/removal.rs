@@ -1,8 +1,8 @@
-//! Replica directories that go.
+//! Removal of replica directories.
 //!
 //! Invariant: one is moved aside only under its own append lock, after the path check, if its ids
 //! are those to be removed and no topic file read under that lock names it; and it is removed only
-//! if its topic was deleted or moved off it, or it was never used.
+//! if its topic was deleted, a reassignment retired it, or it was never used.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -16,18 +16,18 @@ use crate::partition::{AppendGuard, Offline, Replica, remove_dir};
 use crate::store::{self, StoreDir};
 use crate::types::{BrokerId, TopicPartition, Uuid};
 
-/// Removes replica directories of one broker, many for one sync of their names. What was moved aside
-/// is removed at the latest when this is dropped; once it is not to go on, what is aside is left to
-/// the next sweep.
+/// Removes replica directories of one broker, many for one sync of their names. Directories moved
+/// aside are removed at the latest when this value is dropped; once `go_on` is false, the next
+/// sweep removes them.
 pub struct Remover<'a> {
     store: Arc<StoreDir>,
     broker: BrokerId,
     go_on: &'a dyn Fn() -> bool,
-    /// Where they stand, and the names of those that are aside and not yet removed.
+    /// Their parent directory, and the names of those that are moved aside and not yet removed.
     aside: Option<(Arc<dyn Dir>, Vec<String>)>,
 }
 
-/// So many are aside before their names are synced and they go.
+/// The number of directories moved aside before their names are synced and they are removed.
 const ASIDE_MAX: usize = 64;
 
 impl std::fmt::Debug for Remover<'_> {
@@ -40,7 +40,7 @@ impl std::fmt::Debug for Remover<'_> {
 }
 
 impl<'a> Remover<'a> {
-    /// Of that broker's, for as long as `go_on` says.
+    /// For that broker, for as long as `go_on` says.
     pub fn new(store: &Arc<StoreDir>, broker: BrokerId, go_on: &'a dyn Fn() -> bool) -> Self {
         Remover {
             store: Arc::clone(store),
@@ -50,9 +50,9 @@ impl<'a> Remover<'a> {
         }
     }
 
-    /// Moves a replica directory aside, to be removed, if it is the one meant, no topic file names
-    /// it, and it is known to be deleted, retired or never used. A directory that is gone, or
-    /// another's by now, is left alone.
+    /// Moves a replica directory aside, to be removed, if it is the requested one, no topic file
+    /// names it, and it is known to be deleted, retired or never used. A directory that is gone, or
+    /// belongs to another replica by now, is left alone.
     ///
     /// # Errors
     /// [`Kind::Busy`], [`Kind::Io`].
@@ -120,7 +120,7 @@ impl<'a> Remover<'a> {
         Ok(())
     }
 
-    /// Makes it durable that they are aside, then removes them.
+    /// Makes their new names durable, then removes them.
     ///
     /// # Errors
     /// [`Kind::Io`]: then they are left to the next sweep.
@@ -141,13 +141,13 @@ impl<'a> Remover<'a> {
 
 impl Drop for Remover<'_> {
     fn drop(&mut self) {
-        // What stays is worthless, and the next one to look removes it.
+        // Directories that stay are worthless, and the next sweep removes them.
         let _ = self.finish();
     }
 }
 
-/// Whether a replica directory is in its place, or on its way there. One that does not say which
-/// it is may be the one.
+/// Whether a replica directory is in its place, or on its way there. A directory without readable
+/// ids may be the replica, so it counts.
 pub fn is_replica_there(logs: &dyn Dir, tp: &TopicPartition, uuid: Uuid) -> Result<bool> {
     let is_there = |name: &str| match logs.id(name) {
         Ok(_) => Ok(true),
@@ -190,8 +190,8 @@ pub(crate) fn move_aside(logs: &dyn Dir, tp: &TopicPartition) -> Result<()> {
     Ok(())
 }
 
-/// Renames the directory of `tp` out of the way of another and keeps it: nobody is known to have
-/// deleted it.
+/// Renames the directory of `tp` out of the way of another and keeps it: no deletion accounts for
+/// it.
 pub(crate) fn move_stray(logs: &dyn Dir, tp: &TopicPartition) -> Result<()> {
     let name = store::replica_dir(tp);
     let stray = store::stray_dir(tp, &Uuid::random()?);

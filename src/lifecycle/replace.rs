@@ -1,15 +1,16 @@
-//! A follower's replica made anew: its directory is gone, damaged, offline, or its append lock is
-//! in the hands of a process that stands still. The new one has another id. It takes what is safe
-//! to take of the old one's log ([`super::segment_reuse`]), or nothing; the rest comes from the leader.
+//! Replaces a follower's replica: its directory is gone, damaged, offline, or a stopped process
+//! holds its append lock. The new one has another id. It reuses segments of the old log where that
+//! is safe ([`super::segment_reuse`]), or none; the leader has the rest.
 //!
-//! 1. Done by the broker's own daemon, or by a repair, and only while no topic file has the replica
-//!    in sync: if one has, the broker leaves the in-sync set first, in the same hold of the store's
-//!    lock, so that nobody elects it meanwhile.
-//! 2. The new directory is whole before the old one goes aside, and the topic file names it last.
-//!    Whoever dies between leaves a directory that no topic file names, and starts over.
+//! 1. The broker's own daemon replaces it, or a repair, and only while no topic file has the
+//!    replica in sync: if one has, the broker leaves the ISR first, in the same critical section of
+//!    the store's lock, so that no controller elects it meanwhile.
+//! 2. The new directory is complete before the old one is moved aside, and the topic file names it
+//!    last. A process that dies between leaves a directory that no topic file names, and the next
+//!    starts over.
 //! 3. This is the one case in which a directory is moved aside without its append lock. A process
-//!    that holds it wakes in a directory that no one reads. One that is gone, damaged or offline
-//!    has nothing that its lock could guard.
+//!    that holds it resumes in a directory that no process reads. One that is gone, damaged or
+//!    offline has nothing that its lock could guard.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -27,8 +28,8 @@ use crate::partition::{Offline, Replica, Role, remove_dir};
 use crate::store::{self, FencedLock, LogDir, PartitionMeta, StoreDir, TopicHandle, TopicMeta};
 use crate::types::{BrokerId, TopicName, TopicPartition, Uuid};
 
-/// Makes the replica that `broker` holds of `tp` anew, if the topic file still lists it as `uuid`
-/// and another broker leads.
+/// Replaces the replica that `broker` holds of `tp`, if the topic file still lists it as `uuid` and
+/// another broker leads.
 ///
 /// # Errors
 /// [`Kind::Fenced`] if it does not, or this broker leads; [`Kind::Busy`], [`Kind::DiskFull`],
@@ -44,11 +45,11 @@ pub fn replace_replica(
     done.pop().unwrap_or_else(|| Err(not_mine(tp, broker)))
 }
 
-/// The same of many, in one hold of the store's lock: what becomes of each. A topic file is
-/// replaced once for all of them, and once more before that if any of them was in sync.
+/// Replaces many in one critical section of the store's lock; returns the outcome of each. A topic
+/// file is replaced once for all of them, and once more before that if any of them was in sync.
 ///
 /// # Errors
-/// What none of them could be made anew for.
+/// Those that keep all of them from being replaced.
 pub fn replace_replicas(
     store: &Arc<StoreDir>,
     broker: BrokerId,
@@ -107,26 +108,26 @@ fn make_one(
     make_beside(store, log_dir, maker, &plan)
 }
 
-/// Replicas that are made anew together.
+/// Replicas that are replaced together.
 struct Batch<'a> {
     log_dir: &'a LogDir,
     making: Vec<Making>,
-    /// What failed alone, by its place in the order.
+    /// Failures of single replicas, by index in the order.
     failed: BTreeMap<usize, Error>,
 }
 
 struct Making {
-    /// Its place in the order.
+    /// Its index in the order.
     at: usize,
-    /// The id of the one that goes.
+    /// The id of the replaced one.
     old: Uuid,
     /// The name of the new directory beside its place.
     new: String,
     made: MadeReplica,
-    /// The old directory's name once it is aside, and whether it is worth nothing there.
+    /// The old directory's name once it is moved aside, and whether it is worthless there.
     aside: String,
     worthless: bool,
-    /// The old replica, where somebody keeps its lock.
+    /// The old replica, if another process keeps its lock.
     kept: Option<Replica>,
 }
 
@@ -137,15 +138,15 @@ impl Making {
 }
 
 impl Batch<'_> {
-    /// In one hold of the store's lock, so that nobody elects the broker meanwhile: it leaves the
-    /// in-sync sets, the old directories go aside, the new ones come into their places and into the
-    /// topic files.
+    /// In one critical section of the store's lock, so that no controller elects the broker
+    /// meanwhile: it leaves the ISRs, the old directories are moved aside, the new ones come into
+    /// their places and into the topic files.
     fn place(&mut self, store: &Arc<StoreDir>, timeout: Duration) -> Result<()> {
         let (log_dir, broker) = (self.log_dir, self.log_dir.broker());
         let logs = &**log_dir.dir();
         let topics: BTreeSet<_> = self.making.iter().map(|one| &one.tp().topic).collect();
         let names: Vec<TopicName> = topics.into_iter().cloned().collect();
-        let guard = FencedLock::acquire_store(store, "make replicas anew", timeout)?;
+        let guard = FencedLock::acquire_store(store, "replace replicas", timeout)?;
         let left = store::update_each(store, &guard, &names, |meta| {
             let mut changed = false;
             self.each_of(Some(&meta.name.clone()), |one| {
@@ -158,7 +159,7 @@ impl Batch<'_> {
             });
             Ok(changed)
         })?;
-        // As long as a topic file cannot be read, nobody knows who is in sync.
+        // As long as a topic file cannot be read, its ISR is unknown.
         for (name, e) in &left.failed {
             self.each_of(Some(name), |_| Err(e.copy()));
         }
@@ -167,7 +168,8 @@ impl Batch<'_> {
             one.move_old_aside(store, log_dir)
         });
         if self.making.iter().any(|one| one.kept.is_some()) {
-            // After a power cut it must not stand in its place again without what is taken now.
+            // After a power cut the old directory must not be in its place again without the
+            // segments that are reused now.
             logs.sync()
                 .map_err(|e| crate::log::sync_failed(logs.path(), e))?;
         }
@@ -219,8 +221,7 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Does something with each, or with those of one topic. One that fails is left out from there
-    /// on.
+    /// Applies a step to each, or to those of one topic. One that fails is left out from there on.
     fn each_of(
         &mut self,
         topic: Option<&TopicName>,
@@ -283,7 +284,7 @@ fn mine(meta: &TopicMeta, tp: &TopicPartition, broker: BrokerId, uuid: Uuid) -> 
     Ok(partition.is_in_sync(broker))
 }
 
-/// Whether what stands in the replica's place is that replica, or was never used.
+/// Whether the directory in the replica's place is that replica, or was never used.
 fn is_worthless(
     store: &Arc<StoreDir>,
     tp: &TopicPartition,
@@ -302,19 +303,19 @@ fn is_worthless(
     };
     match ids {
         Some((_, found)) if found == uuid => Ok(true),
-        // In a hold of the store's lock: no other's proof is on its way.
+        // Inside a critical section of the store's lock: no deletion proof is on its way.
         Some(ids) => match certain_status(store, logs, (tp, Duration::ZERO), page.as_ref(), ids)? {
             ReplicaStatus::Worthless => Ok(true),
             ReplicaStatus::Named | ReplicaStatus::Stray => Ok(false),
             ReplicaStatus::InTheMaking(maker) => Err(maker::at_work(store, maker, tp)),
         },
-        // Nothing there, or nothing that says whose it is.
+        // Nothing is there, or nothing that identifies the replica.
         None => Ok(logs.id(&name).is_err()),
     }
 }
 
-/// Readers and writers of the old directory notice, where its lock can be had. Where it cannot, the
-/// old replica.
+/// Lets readers and writers of the old directory notice, if its lock can be had. If it cannot,
+/// returns the old replica.
 fn mark_removed(
     store: &Arc<StoreDir>,
     tp: &TopicPartition,
@@ -330,7 +331,7 @@ fn mark_removed(
             }
             false
         }
-        // A holder that stands still: it wakes in a directory that no one reads.
+        // A stopped holder: it resumes in a directory that no process reads.
         Err(e) => e.kind() == Kind::Busy,
     };
     Ok(kept.then_some(replica))
@@ -339,7 +340,7 @@ fn mark_removed(
 fn not_mine(tp: &TopicPartition, broker: BrokerId) -> Error {
     Error::new(
         Kind::Fenced,
-        format!("the replica of {tp} on broker {broker} is another by now, or leads"),
+        format!("the replica of {tp} on broker {broker} was replaced meanwhile, or leads"),
     )
-    .cure("look at it again with 'mq-topics describe'")
+    .cure("'mq-topics describe' shows it")
 }

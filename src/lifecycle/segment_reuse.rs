@@ -1,14 +1,15 @@
-//! What a replica that is made anew takes from the one that stood in its place: closed segments,
-//! every byte of which is durable there. The rest comes from the leader.
+//! Segment reuse: what a replacement takes from the replica that was in its place: closed segments
+//! that are durable there to the last byte. The rest comes from the leader.
 //!
-//! 1. Only where somebody keeps the old one's append lock: its page then says how its log is. One
-//!    that failed, is damaged, or is being cut has nothing that could be taken.
-//! 2. Segments below that of the durable offset: neither an append nor a recovery writes to them.
-//!    A truncation does, and says so in the page before it opens a file. So the page is read once
-//!    more when they are gone from the old directory: if it is as before, whoever has the lock
-//!    finds nothing there when he wakes.
+//! 1. Only if another process keeps the old replica's append lock: its state page then describes
+//!    its log. A replica that failed, is damaged, or is being cut has nothing to reuse.
+//! 2. Segments below that of the durable offset: neither an append nor a recovery writes to them. A
+//!    truncation does, and says so in the state page before it opens a file. So the state page is
+//!    read once more after they left the old directory: if it is unchanged, the lock holder finds
+//!    nothing there when it resumes.
 //! 3. Files are moved, not copied. Until the new directory is in its place it is one that no topic
-//!    file names; what a death within leaves is removed, and the leader has all of it.
+//!    file names; if the process dies meanwhile, the directory is removed, and the leader has all
+//!    records.
 
 use std::io::ErrorKind;
 
@@ -20,12 +21,12 @@ use crate::partition::{Intent, Replica, StatePage};
 use crate::store::StoreDir;
 use crate::types::Offset;
 
-/// Moves what can be taken of `old`, which stands under the name `from`, into the replica that was
-/// made under the name `to`. Nothing can, often: then nothing changed.
+/// Moves the reusable segments of `old`, whose directory has the name `from`, into the replica that
+/// was made under the name `to`. Often there are none: then nothing changed.
 ///
 /// # Errors
-/// [`Kind::Busy`] if whoever has the old one's lock woke meanwhile; [`Kind::Io`]. The new directory
-/// is worth nothing then.
+/// [`Kind::Busy`] if the holder of the old replica's lock resumed meanwhile; [`Kind::Io`]. The new
+/// directory is worthless then.
 pub(crate) fn take_over(
     store: &StoreDir,
     logs: &dyn Dir,
@@ -59,13 +60,13 @@ pub(crate) fn take_over(
         .read_page()?
         .is_none_or(|now| now.sequence != page.sequence)
     {
-        let text = format!("whoever had the lock of {} goes on", old.tp());
+        let text = format!("the holder of the lock of {} resumed", old.tp());
         return Err(Error::new(Kind::Busy, text).cure("try again"));
     }
     made.begin_with(&**store.clock(), &reused)
 }
 
-/// The segments that can be taken, ascending, and the log that they make.
+/// The reusable segments, ascending, and the log that they make.
 fn closed<'s>(
     page: &StatePage,
     segments: &'s Segments,

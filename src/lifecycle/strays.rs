@@ -1,4 +1,4 @@
-//! Replica directories that no topic file names, and that nobody is known to have deleted: their
+//! Strays: replica directories that no topic file names, and that no deletion accounts for: their
 //! topic file may have been lost. They are kept and reported, never removed.
 
 use std::path::PathBuf;
@@ -16,9 +16,9 @@ use crate::types::{BrokerId, TopicPartition, Uuid};
 /// A stray.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stray {
-    /// The partition in its name; of a long topic name that was cut, what is left of it.
+    /// The partition in its name; if a long topic name was cut, the rest of the name.
     pub tp: TopicPartition,
-    /// The topic's id, where it can be read.
+    /// The topic's id, if it can be read.
     pub topic_id: Option<Uuid>,
     /// The directory.
     pub path: PathBuf,
@@ -27,7 +27,7 @@ pub struct Stray {
 /// The strays in a broker's log directory, sorted. Takes no lock.
 ///
 /// # Errors
-/// As [`StoreDir::logs_dir`]; [`Kind::Io`].
+/// Those of [`StoreDir::logs_dir`]; [`Kind::Io`].
 pub fn strays(store: &StoreDir, broker: BrokerId) -> Result<Vec<Stray>> {
     let logs = store.logs_dir(broker)?;
     let entries = logs
@@ -70,12 +70,12 @@ fn observe(
 ) -> Result<NamedStray> {
     let name = store::replica_dir(&tp);
     let Ok(topic) = KnownTopic::open(store, &tp.topic) else {
-        // There is one, which may well name it: that topic's damage, and no other's.
+        // There is one, which may name it: that is damage of the topic only.
         return Ok(None);
     };
     let replica = match Replica::open_in(store, &tp, Arc::clone(logs)) {
         Ok(replica) => Some(replica),
-        // Its page is lost.
+        // Its state page is lost.
         Err(e) if e.kind() == Kind::Fenced => None,
         Err(e) => return Err(e),
     };
@@ -89,14 +89,14 @@ fn observe(
         None => read_ids(&**logs, &name)?.and_then(|ids| Some((ids.topic_id, ids.replica_uuid?))),
     };
     let Some((topic_id, uuid)) = ids else {
-        // In a place that a topic needs, it is that topic's damage.
+        // In a place that a topic needs, it is damage of that topic.
         let needed = topic.is_some_and(|topic| topic.meta().has_replica(tp.partition, broker));
         return Ok((!needed).then_some((tp, None)));
     };
     let found = status(store, &**logs, &tp, page.as_ref(), (topic_id, uuid))?;
-    // A deletion that is under way, or died, is none of ours to finish: this takes no lock. Its proof
-    // may have come into its place since that was asked, and only goes from there once the directory
-    // is gone.
+    // A deletion that is under way, or died, is not finished here: this takes no lock. Its proof
+    // may have come into its place since the last check, and is removed from there only once the
+    // directory is gone.
     let is_stray = found == ReplicaStatus::Stray
         && !store::is_on_the_way(store, topic_id)
         && !store::is_deleted(store, topic_id, uuid)?
@@ -104,13 +104,13 @@ fn observe(
     Ok(is_stray.then_some((tp, Some(topic_id))))
 }
 
-/// What a replica directory in its place is to the topics.
+/// The status of a replica directory in its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ReplicaStatus {
     /// A topic file names it.
     Named,
-    /// It may be removed: its topic was deleted or moved off it, or its maker died before it was ever
-    /// used.
+    /// It may be removed: its topic was deleted, a reassignment retired it, or its maker died
+    /// before it was ever used.
     Worthless,
     /// Its maker is at work: a topic file is about to name it.
     InTheMaking(Uuid),
@@ -118,8 +118,8 @@ pub(crate) enum ReplicaStatus {
     Stray,
 }
 
-/// What the replica directory in the place of `tp` is, of these ids (topic, replica). It stays that
-/// under its append lock, but for one in the making.
+/// The status of the replica directory in the place of `tp`, with these ids (topic, replica). Under
+/// its append lock the status is final, except for one that is being made.
 pub(crate) fn status(
     store: &StoreDir,
     logs: &dyn Dir,
@@ -127,11 +127,11 @@ pub(crate) fn status(
     page: Option<&StatePage>,
     (topic_id, uuid): (Uuid, Uuid),
 ) -> Result<ReplicaStatus> {
-    // A proof counts whoever lives.
+    // A proof counts, whether or not the maker is alive.
     if store::is_deleted(store, topic_id, uuid)? {
         return Ok(ReplicaStatus::Worthless);
     }
-    // Before the topic file is read: a maker that is gone by now has changed it before.
+    // Before the topic file is read: a maker that is gone by now changed the file before.
     if let Some(maker) = page.and_then(|page| page.maker)
         && maker::is_alive(store, maker)?
     {
@@ -140,18 +140,18 @@ pub(crate) fn status(
     if named(store, tp, uuid)? {
         return Ok(ReplicaStatus::Named);
     }
-    // It may have been deleted since it was looked for.
+    // It may have been deleted since the first check.
     if store::is_deleted(store, topic_id, uuid)? || is_retired(store, tp, topic_id, uuid)? {
         return Ok(ReplicaStatus::Worthless);
     }
-    // Whoever finishes a creation, and whoever writes first, notes a version of the topic file.
+    // Completing a creation, and the first write, each record a version of the topic file.
     let unused = page.is_some_and(|page| {
         page.synced_version == 0 && page.tail.end == 0 && page.tail.log_bytes == 0
     });
     if !unused {
         return Ok(ReplicaStatus::Stray);
     }
-    // A record may have been written that no page shows yet.
+    // A record may have been written that no state page shows yet.
     let name = store::replica_dir(tp);
     let entries = logs
         .list(&name)
@@ -170,12 +170,12 @@ pub(crate) fn status(
     Ok(ReplicaStatus::Worthless)
 }
 
-/// The same for who is about to move it: where no proof says why no topic file names it, one may be on
-/// its way, from a deletion that is under way or died. That one is waited for, for as long as
-/// `timeout`: whoever holds the store's lock already has none to wait for.
+/// The status for a caller that is about to move the directory. If no proof says why no topic file
+/// names it, one may be on its way, from a deletion that is under way or died. This waits for that
+/// deletion, up to `timeout`: a caller that already holds the store's lock has none to wait for.
 ///
 /// # Errors
-/// As [`status`]; [`Kind::Busy`] where the deletion takes longer.
+/// Those of [`status`]; [`Kind::Busy`] if the deletion takes longer.
 pub(crate) fn certain_status(
     store: &StoreDir,
     logs: &dyn Dir,
@@ -201,7 +201,7 @@ pub(crate) fn named(store: &StoreDir, tp: &TopicPartition, uuid: Uuid) -> Result
     Ok(found.is_some_and(|topic| topic.names(uuid)))
 }
 
-/// Whether the topic file says that the replica is the topic's no more.
+/// Whether the topic file says that the replica is retired.
 pub(crate) fn is_retired(
     store: &StoreDir,
     tp: &TopicPartition,

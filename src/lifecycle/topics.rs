@@ -1,19 +1,19 @@
-//! Topics come and go.
+//! Creation, alteration and deletion of topics.
 //!
-//! 1. A creator makes each replica directory under a name aside and renames it into place. Its page
-//!    names the creator, which counts as alive (`store::maker`) until the topic file is in place:
-//!    nobody takes it for a leftover. It goes in ascending order, by topic, partition and broker, so that two creators never wait
-//!    for each other.
-//! 2. Only then comes the fenced lock and the topic file. The names are synced before the file is
-//!    renamed.
-//! 3. The rename of the topic file into the holder's directory is the moment of deletion; from
-//!    there it goes on to the graveyard. Then, with no fenced lock held, pages are marked and
-//!    directories moved aside.
-//! 4. A replica directory is moved aside only under its own append lock, if its ids are those to
-//!    be removed and no topic file read under that lock names it.
-//! 5. It is removed only if the graveyard knows its topic, or it was never used. Any other is a
-//!    stray, kept under another name where its own is needed. So are all of a topic whose file is
-//!    damaged: that is set aside, and proves nothing.
+//! 1. A creator makes each replica directory under another name and renames it into place. Its
+//!    state page names the creator, which counts as alive (`store::maker`) until the topic file is
+//!    in place: no process takes it for an orphan. Creators proceed in ascending order, by topic,
+//!    partition and broker, so that two of them never wait for each other.
+//! 2. Only then does the creator take the fenced lock and write the topic file. The names are
+//!    synced before the file is renamed.
+//! 3. The rename of the topic file into the lock holder's directory is the moment of deletion; from
+//!    there it is moved to `deleted/`, as the deletion proof. Then, with no fenced lock held, state
+//!    pages are marked and directories moved aside.
+//! 4. A replica directory is moved aside only under its own append lock, if its ids are those to be
+//!    removed and no topic file read under that lock names it.
+//! 5. It is removed only if there is a deletion proof of its topic, or it was never used. Any other
+//!    is a stray, kept under another name if its own is needed. So are all of a topic whose file is
+//!    damaged: that file is set aside, and proves nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -35,7 +35,7 @@ use crate::types::{
     BrokerId, EMBEDDED_BROKER, PARTITIONS_MAX, PartitionId, TopicName, TopicPartition, Uuid,
 };
 
-/// A topic to be made, and where.
+/// A topic to create, and where.
 #[derive(Debug, Clone)]
 pub struct NewTopic {
     /// Its name.
@@ -68,10 +68,10 @@ impl NewTopic {
 
 /// The configs that say when a log is synced.
 const FLUSH_CONFIGS: [&str; 2] = ["flush.messages", "flush.ms"];
-/// How long the lock is waited for to forget what was deleted.
+/// The timeout for the lock when deletion proofs are removed.
 const SETTLE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Makes a topic.
+/// Creates a topic.
 ///
 /// # Errors
 /// [`Kind::TopicExists`], [`Kind::InvalidConfig`], [`Kind::Usage`] (the assignment's shape),
@@ -110,11 +110,11 @@ pub fn create_topic(store: &Arc<StoreDir>, new: &NewTopic, timeout: Duration) ->
     })
 }
 
-/// Gives a topic more partitions than `known` has: those of the assignment.
+/// Adds the partitions of the assignment to those that `known` has.
 ///
 /// # Errors
-/// As [`create_topic`]; [`Kind::Busy`] also if it has another number of them by now, or is another
-/// topic of that name.
+/// Those of [`create_topic`]; [`Kind::Busy`] also if it has another number of them by now, or is
+/// another topic of that name.
 pub fn add_partitions(
     store: &Arc<StoreDir>,
     known: &TopicMeta,
@@ -126,7 +126,7 @@ pub fn add_partitions(
     check_assignment(assignment)?;
     let changed = || {
         Error::new(Kind::Busy, format!("topic {name} was changed meanwhile"))
-            .cure("look at it with 'mq-topics describe', then try again")
+            .cure("check it with 'mq-topics describe', then try again")
     };
     at_current_place(store, assignment, |logs| {
         let (before, _) = topic_file::read(store, name)?;
@@ -156,8 +156,8 @@ pub fn add_partitions(
     })
 }
 
-/// Makes replicas where they are placed, again if such a place moved before the topic file was
-/// made (nobody would look for them in the old one), or if they were removed by hand.
+/// Makes replicas at their places. It repeats that if such a place moved before the topic file was
+/// made (no process would look for them in the old one), or if they were removed by hand.
 fn at_current_place(
     store: &Arc<StoreDir>,
     assignment: &[Vec<BrokerId>],
@@ -172,8 +172,7 @@ fn at_current_place(
     Err(keeps_moving())
 }
 
-/// Puts the topic file in place, which is up to `publish`, and lets the replicas go; or removes
-/// them.
+/// Lets `publish` put the topic file in place, then releases the replicas; or removes them.
 fn finish(
     store: &Arc<StoreDir>,
     logs: &LogDirs,
@@ -192,10 +191,10 @@ fn finish(
     }
 }
 
-/// Changes a topic's configs: `set`, then `unset`. A change of `flush.messages` begins a new
-/// leader epoch. Where `flush.messages` or `flush.ms` is named, changed or not, each log is brought to
-/// that epoch, and made durable where the topic asks for syncs, before this returns: so the same
-/// change once more finishes one that was interrupted.
+/// Changes a topic's configs: `set`, then `unset`. A change of `flush.messages` begins a new leader
+/// epoch. If `flush.messages` or `flush.ms` is named, changed or not, each log is brought to that
+/// epoch, and made durable if the topic asks for syncs, before this returns: so repeating the same
+/// change completes one that was interrupted.
 ///
 /// # Errors
 /// [`Kind::InvalidConfig`], [`Kind::UnknownTopic`].
@@ -227,7 +226,7 @@ pub fn alter_configs(
     Ok(meta)
 }
 
-/// Changes them in the topic file; what is in force from now on.
+/// Changes them in the topic file; returns the effective ones.
 fn change_configs(
     store: &Arc<StoreDir>,
     name: &TopicName,
@@ -243,7 +242,7 @@ fn change_configs(
             .map(|(name, value)| (name.clone(), value.clone())),
     );
     for name in unset {
-        // An unknown name is refused, a known one that was not set is as it should be.
+        // An unknown name is refused; a known one that was not set needs no change.
         TopicConfigs::check_name(name)?;
         explicit.remove(name);
     }
@@ -255,7 +254,8 @@ fn change_configs(
     meta.explicit = explicit;
     meta.version += 1;
     if mode_changes {
-        // Refused before anything is changed where a leader lacks what another has in sync.
+        // If a leader lacks records that another in-sync replica has, this is refused before
+        // anything is changed.
         let extents = InSync::patient(store, timeout);
         for partition in &mut meta.partitions {
             let tp = TopicPartition::new(name.clone(), partition.partition);
@@ -285,7 +285,7 @@ pub fn delete_topic(store: &Arc<StoreDir>, name: &TopicName, timeout: Duration) 
     let retired = retired.map(|gone| (gone.partition, gone.broker, gone.uuid));
     for (partition, broker, uuid) in replicas.chain(retired) {
         let tp = TopicPartition::new(name.clone(), partition);
-        // A disk that is gone keeps nobody waiting: once it is back, its broker sweeps it.
+        // A missing disk delays nothing: once it is back, its broker sweeps it.
         let remover = reachable.entry(broker).or_insert_with(|| {
             let opened = LogDir::open(store, broker);
             opened
@@ -299,18 +299,18 @@ pub fn delete_topic(store: &Arc<StoreDir>, name: &TopicName, timeout: Duration) 
     for remover in reachable.values_mut().flatten() {
         remover.finish()?;
     }
-    // Where somebody has the lock, the next deletion or the daemon sees to it.
+    // If another process holds the lock, the next deletion or the daemon does this.
     let _ = store::forget_deleted(store, SETTLE_TIMEOUT);
     Ok(())
 }
 
-/// Deletes a topic whose file is damaged: that is copied to another name, then removed. It may be
-/// all that says which replicas were the topic's, so these stay, as strays. Returns where the file
-/// is kept.
+/// Deletes a topic whose file is damaged: the file is copied to another name, then removed. It may
+/// be the only record of the topic's replicas, so these stay, as strays. Returns where the file is
+/// kept.
 ///
 /// # Errors
-/// [`Kind::UnknownTopic`]; [`Kind::Busy`], also if the file can be read by now; what kept the file
-/// from being copied.
+/// [`Kind::UnknownTopic`]; [`Kind::Busy`], also if the file can be read by now; those of copying
+/// the file.
 pub fn set_topic_aside(
     store: &Arc<StoreDir>,
     name: &TopicName,
@@ -331,7 +331,7 @@ pub fn set_topic_aside(
     let (bytes, _) = store::read_bytes(&**store.root(), &path)?;
     let kept = store::damaged_topic_file(name, &Uuid::random()?);
     let to = format!("{}/{kept}", store::TOPICS_DIR);
-    // The copy is durable first: a crash leaves the one or both.
+    // The copy is durable first: after a crash there is one of the two, or both.
     guard.replace(&to, &bytes)?;
     guard.remove(&path)?;
     Ok(join(&**store.root(), &to))
@@ -352,7 +352,7 @@ pub fn check_partitions(partitions: usize) -> Result<()> {
     .cure(format!("use 1 to {PARTITIONS_MAX}")))
 }
 
-/// Refuses an assignment whose shape is wrong; its brokers are another matter.
+/// Refuses an assignment whose shape is wrong; its brokers are checked elsewhere.
 ///
 /// # Errors
 /// [`Kind::Usage`] (INVALID_REPLICA_ASSIGNMENT).

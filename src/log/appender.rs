@@ -1,8 +1,8 @@
-//! Appending a batch to the active segment, and beginning a new one.
+//! Appends a batch to the active segment, and begins a new one.
 //!
-//! Nothing here is visible until the caller publishes the [`Tail`] that comes back. A write that
-//! fails is cut back, so that nothing of it stays; an index entry that fails is left out, since a
-//! whole sound batch is never cut.
+//! Nothing here is visible until the caller publishes the returned [`Tail`]. A failed write is cut
+//! back, so that nothing of it stays; a failed index entry is left out, since a whole sound batch
+//! is never cut.
 
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ struct Active {
     time_index: Arc<dyn File>,
 }
 
-/// Writes to the end of one replica. Its caller holds the append lock.
+/// Writes to the end of one replica's log. Its caller holds the append lock.
 #[derive(Debug)]
 pub struct Appender {
     dir: Arc<dyn Dir>,
@@ -58,15 +58,15 @@ impl Appender {
         }
     }
 
-    /// Drops the open files: the generation changed, and they may be others' now.
+    /// Drops the open files: the generation changed, and they may have been replaced.
     pub fn forget(&mut self) {
         self.active = None;
         self.entered = None;
     }
 
-    /// Notes the generation and leader epoch of the log that is written to next. A new one means
-    /// that files may have been replaced: the open ones are dropped, and `true` comes back, since
-    /// whatever else was read of the replica is void, too.
+    /// Sets the generation and leader epoch of the log that is written to next. A new generation
+    /// means that files may have been replaced: the open ones are dropped, and `true` is returned,
+    /// since all else that was read of the replica is void, too.
     pub fn enter(&mut self, generation: u64, epoch: LeaderEpoch) -> bool {
         let changed = self.entered != Some((generation, epoch));
         if changed {
@@ -79,7 +79,7 @@ impl Appender {
     /// Cuts off what was appended after `tail` and not published.
     ///
     /// # Errors
-    /// [`crate::error::Kind::Io`]: it is still there, and the next writer takes it in.
+    /// [`crate::error::Kind::Io`]: it is still there, and the next writer adopts it.
     pub fn take_back(&mut self, tail: &Tail) -> Result<()> {
         let path = self.log_path(tail.active);
         let active = self.active(tail.active)?;
@@ -111,8 +111,8 @@ impl Appender {
     /// The length of the active segment's file, committed or not.
     ///
     /// # Errors
-    /// [`Kind::Fenced`] if the file was removed or replaced since it was opened: it is dropped, so that
-    /// the next use opens what stands in its place. [`Kind::Io`].
+    /// [`Kind::Fenced`] if the file was removed or replaced since it was opened: it is dropped, so
+    /// that the next use opens its replacement. [`Kind::Io`].
     pub fn file_len(&mut self, tail: &Tail) -> Result<u64> {
         let path = self.log_path(tail.active);
         let len = self.active(tail.active)?.log.named_len();
@@ -127,7 +127,7 @@ impl Appender {
         Ok(Arc::clone(&self.active(tail.active)?.log))
     }
 
-    /// Writes a stamped batch at the end and says what the log is with it.
+    /// Writes a stamped batch at the end; returns the new tail.
     ///
     /// # Errors
     /// A failed write is cut back: [`crate::error::Kind::DiskFull`] or `Io`, nothing stored.
@@ -141,15 +141,15 @@ impl Appender {
         let path = self.log_path(tail.active);
         let active = self.active(tail.active)?;
         if let Err(e) = active.log.write_at(batch, tail.log_bytes) {
-            // What cannot be cut back now is cut by the next writer, who sees a longer file.
+            // If it cannot be cut back now, the next writer finds the file too long and cuts it.
             let _ = active.log.set_len(tail.log_bytes);
             return Err(Error::io("append to", path, e));
         }
         Ok(self.index_batch(tail, header, index_interval_bytes))
     }
 
-    /// Writes batches that are stamped already, back to back, in one write. Each header with its
-    /// batch's bytes, in order.
+    /// Writes batches that are stamped already, back to back, in one write. Takes each header with
+    /// its batch's bytes, in order.
     ///
     /// # Errors
     /// As [`Appender::append`].
@@ -170,7 +170,7 @@ impl Appender {
         Ok(headers.iter().fold(*tail, count))
     }
 
-    /// Counts a batch that is already in the file at the end, with its index entries.
+    /// Adds a batch that is already in the file to the tail, with its index entries.
     pub fn index_batch(
         &mut self,
         tail: &Tail,
@@ -204,8 +204,9 @@ impl Appender {
         next
     }
 
-    /// Ends the indexes at a roll: writes the time index entry that is forced then, and cuts what
-    /// an append that was taken back left behind their ends. Nobody knows those ends afterwards.
+    /// Ends the indexes at a roll: writes the time index entry that Kafka forces then, and cuts off
+    /// what an append that was cut back left in them. Their committed lengths are not kept after
+    /// that.
     pub fn close_indexes(&mut self, tail: &Tail) -> Result<Tail> {
         let mut closed = *tail;
         if let Some(entry) = tail.due_time_entry()
@@ -226,7 +227,7 @@ impl Appender {
             (&active.index, closed.index_bytes),
             (&active.time_index, closed.time_index_bytes),
         ] {
-            // A surplus that cannot be cut is one that no batch confirms: reads do without it.
+            // Extra bytes that cannot be cut off are harmless: no batch confirms them.
             if file.len().is_ok_and(|len| len > committed) {
                 let _ = file.set_len(committed);
             }
@@ -234,11 +235,12 @@ impl Appender {
         Ok(closed)
     }
 
-    /// Makes the files of the segment that begins at the log's end; leftovers there are emptied, but
-    /// never a log that begins with a sound batch of that place.
+    /// Creates the files of the segment that begins at the log's end. Existing ones are emptied,
+    /// but never a log that begins with a sound batch of that place.
     ///
     /// # Errors
-    /// [`Kind::Fenced`] if there is such a log: the page is older than it, and a recovery takes it in.
+    /// [`Kind::Fenced`] if there is such a log: the page is older than it, and a recovery adopts
+    /// it.
     pub fn begin_segment(&mut self, tail: &Tail) -> Result<Tail> {
         let next = tail.rolled();
         if begins_with_a_batch(&*self.dir, next.active, None)? {
@@ -247,9 +249,7 @@ impl Appender {
                 "{} holds records that the page does not know",
                 path.display()
             );
-            return Err(
-                Error::new(Kind::Fenced, text).cure("try again: the log is looked at first")
-            );
+            return Err(Error::new(Kind::Fenced, text).cure("try again: that checks the log first"));
         }
         for kind in [FileKind::Log, FileKind::Index, FileKind::TimeIndex] {
             make_empty(&*self.dir, SegmentFile::new(next.active, kind))?;
@@ -260,7 +260,7 @@ impl Appender {
     }
 
     /// Removes the files of a segment that was begun and holds nothing. The log goes last, so that
-    /// what is left by a crash is found again.
+    /// a later process finds what a crash leaves.
     pub fn remove_segment(&mut self, base: Offset) -> Result<()> {
         if self
             .active
@@ -300,13 +300,14 @@ fn open_active(dir: &dyn Dir, base: Offset) -> Result<Active> {
     Ok(Active {
         base,
         log: open(FileKind::Log, Open::Write)?,
-        // Indexes are disposable: a missing one begins anew.
+        // Indexes are disposable: a missing one starts empty.
         index: open(FileKind::Index, Open::Create)?,
         time_index: open(FileKind::TimeIndex, Open::Create)?,
     })
 }
 
-/// Whether a segment stands at `base` that begins with a sound batch, by these epochs if they are given.
+/// Whether there is a segment at `base` that begins with a sound batch, checked by `epochs` if
+/// given.
 ///
 /// # Errors
 /// [`Kind::Io`].
@@ -335,7 +336,7 @@ pub fn begins_with_a_batch(
     Ok(walked.offset > base)
 }
 
-/// Makes a file empty, whether or not it is there.
+/// Creates an empty file, or empties an existing one.
 pub(crate) fn make_empty(dir: &dyn Dir, file: SegmentFile) -> Result<Arc<dyn File>> {
     let name = file.name();
     let path = join(dir, &name);

@@ -1,14 +1,15 @@
-//! Where a follower's log and its leader's part, by their epochs alone (KIP-101, KIP-279).
+//! The offset at which a follower's log diverges from its leader's, by their epochs alone (KIP-101,
+//! KIP-279).
 //!
-//! Invariant: below what comes back, both logs hold the same batches. An epoch has one leader, so
-//! two logs that have a record of an epoch agree up to where the shorter one leaves it.
+//! Invariant: below the returned offset, both logs hold the same batches. An epoch has one leader,
+//! so two logs that have a record of an epoch agree up to the point where one of them leaves it.
 
 use super::epoch_checkpoint::LeaderEpochs;
 use crate::types::Offset;
 
-/// The offset up to which a log with these epochs, ending at `end`, is the leader's, whose log
-/// ends at `leader_end`: at most either end. Both have the epochs that their batches carry; the
-/// leader's has its own, too.
+/// The offset up to which a log with these epochs, ending at `end`, equals the leader's, which ends
+/// at `leader_end`: at most either end. Both have the epochs of their batches; the leader's also
+/// has its own.
 pub fn divergence(
     own: &LeaderEpochs,
     end: Offset,
@@ -50,7 +51,7 @@ mod tests {
             (&[(0, 0)], 7, &[(0, 0), (1, 10)], 12, 7),
             // It had records that the next leader did not get.
             (&[(0, 0)], 10, &[(0, 0), (1, 8)], 20, 8),
-            // It led an epoch that nobody else knows.
+            // It led an epoch that no other replica knows.
             (&[(0, 0), (1, 8)], 12, &[(0, 0), (2, 8)], 30, 8),
             (&[(0, 0), (1, 8)], 12, &[(0, 0), (2, 6)], 30, 6),
             (&[(0, 0), (1, 8)], 12, &[(0, 0), (2, 10)], 30, 8),
@@ -73,8 +74,8 @@ mod tests {
         }
     }
 
-    /// Histories of elections, each leader appending to what it has: the offset that comes back is
-    /// the length of the common prefix, batch by batch.
+    /// Histories of elections, each leader appending to its log: the returned offset is the length
+    /// of the common prefix, batch by batch.
     #[test]
     fn it_is_the_longest_common_prefix() {
         let mut state = 7_u64;

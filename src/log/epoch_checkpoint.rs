@@ -38,8 +38,8 @@ impl LeaderEpochs {
         text
     }
 
-    /// Enters an epoch that begins at `start`. Epochs that would begin at or after `start` and
-    /// hold no record are replaced. Returns whether anything changed.
+    /// Adds an epoch that begins at `start`. Epochs that would begin at or after `start` and hold
+    /// no record are replaced. Returns whether anything changed.
     pub fn begin(&mut self, epoch: LeaderEpoch, start: Offset) -> bool {
         if self.entries.last().is_some_and(|(last, _)| *last >= epoch) {
             return false;
@@ -51,7 +51,7 @@ impl LeaderEpochs {
         true
     }
 
-    /// Forgets epochs that begin at or after `end`. Returns whether anything changed.
+    /// Removes epochs that begin at or after `end`. Returns whether anything changed.
     pub fn cut(&mut self, end: Offset) -> bool {
         let before = self.entries.len();
         self.entries.retain(|(_, start)| *start < end);
@@ -63,7 +63,7 @@ impl LeaderEpochs {
         &self.entries
     }
 
-    /// The largest epoch entered.
+    /// The largest epoch.
     pub fn last(&self) -> Option<LeaderEpoch> {
         self.entries.last().map(|(epoch, _)| *epoch)
     }
@@ -77,8 +77,8 @@ impl LeaderEpochs {
             .map(|(epoch, _)| *epoch)
     }
 
-    /// Where `epoch` ends: the start of the next larger one, or `log_end` if it is the last.
-    /// `None` if the epoch was never entered.
+    /// The offset where `epoch` ends: the start of the next larger one, or `log_end` if it is the
+    /// last. `None` if there is no such epoch.
     pub fn end_of(&self, epoch: LeaderEpoch, log_end: Offset) -> Option<Offset> {
         let at = self.entries.iter().position(|(e, _)| *e == epoch)?;
         Some(

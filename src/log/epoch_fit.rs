@@ -1,5 +1,5 @@
-//! Whether the epoch checkpoint and the batches of a log say the same. No checksum covers the
-//! checkpoint, nor the epoch in a batch's header, so each is held against the other.
+//! Checks the epoch checkpoint against the batches of a log. No checksum covers the checkpoint, nor
+//! the epoch in a batch's header, so each is compared with the other.
 
 use super::epoch_checkpoint::LeaderEpochs;
 use super::lookup::{header_at, locate};
@@ -16,21 +16,21 @@ const EVERYTHING: Place = Place {
     position: u64::MAX,
 };
 
-/// Entries that are looked at by [`latest_epochs_fit`].
+/// Number of entries that [`latest_epochs_fit`] checks.
 const LATEST: usize = 4;
 
 /// What is known of a partition's epochs besides the checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KnownEpochs {
-    /// The page's: it begins at the log's end or before.
+    /// The page's epoch: it begins at the log's end or before.
     pub current: LeaderEpoch,
-    /// The largest that was ever begun.
+    /// The largest epoch that was ever begun.
     pub newest: LeaderEpoch,
 }
 
-/// The epochs that the batches carry, where the log is sound by those up to `until` and the
-/// checkpoint is wrong: impossible by what is known, or against two batches at least. Against one,
-/// nobody can tell which of the two is damaged, and a reader refuses that batch.
+/// The epochs of the batches, if the log is sound up to `until` by them and the checkpoint is
+/// wrong: impossible by what is known, or contradicted by at least two batches. If only one batch
+/// contradicts it, either may be damaged, and a reader refuses that batch.
 pub fn epochs_instead(
     dir: &dyn Dir,
     segments: &Segments,
@@ -53,9 +53,9 @@ pub fn epochs_instead(
     Ok((wrong && sound).then_some(carried))
 }
 
-/// Whether the checkpoint's first and latest entries are right: what a process's first use of a
-/// partition looks at, which must not take longer with each leader there ever was. An older one
-/// that is wrong is found by whoever reads the batches beside it.
+/// Whether the checkpoint's first and latest entries are right. This is the check at a process's
+/// first use of a partition, whose cost must not grow with the number of leaders that ever were. A
+/// wrong older entry is found by a reader of its batches.
 pub fn latest_epochs_fit(
     dir: &dyn Dir,
     segments: &Segments,
@@ -81,9 +81,9 @@ fn is_impossible(
 }
 
 /// Whether nothing in the log below `until` contradicts the `latest` entries of the checkpoint, or
-/// what it says of the log's first batch. Epochs only rise along a log, so the batches on both sides
-/// of each entry tell for all between them. What cannot be read contradicts nothing: that is for a
-/// reader of the log to say.
+/// its entry for the log's first batch. Epochs only rise along a log, so the batches on both sides
+/// of each entry decide for all between them. An unreadable batch contradicts nothing: a reader of
+/// the log reports it.
 fn fits(
     dir: &dyn Dir,
     segments: &Segments,
@@ -113,8 +113,7 @@ fn fits(
     })
 }
 
-/// The epoch checkpoint, or the epochs that the batches carry where more of the log is sound by
-/// those.
+/// The epoch checkpoint, or the epochs of the batches if more of the log is sound by those.
 pub fn epochs_that_fit(
     dir: &dyn Dir,
     segments: &Segments,

@@ -1,7 +1,7 @@
 //! Names of the files of one partition, made and parsed here and nowhere else.
 //!
-//! Source: `LogFileUtils.java`: the base offset with 20 digits, then the kind. What was cut off is
-//! ours: `OFFSET.cut`, and `OFFSET.2.cut` and so on where that name is taken.
+//! Source: `LogFileUtils.java`: the base offset with 20 digits, then the kind. The names of cut
+//! bytes are mq's own: `OFFSET.cut`, and `OFFSET.2.cut` and so on if that name is taken.
 
 use std::borrow::Cow;
 
@@ -16,12 +16,12 @@ pub enum FileKind {
     Index,
     /// Time index.
     TimeIndex,
-    /// Bytes that a recovery or repair cut off, kept for a person to look at: the first at its
-    /// offset is 1, and no later one takes its place.
+    /// Bytes that a recovery or repair cut off, kept for inspection: the first at its offset is 1,
+    /// and no later one replaces it.
     Cut(u32),
-    /// A copy being made by a rescue; worthless until renamed.
+    /// A copy that a rewrite of unsynced bytes is writing; worthless until renamed.
     Rewrite,
-    /// What is to be a [`FileKind::Cut`], being written; worthless until renamed.
+    /// A future [`FileKind::Cut`], being written; worthless until renamed.
     CutInTheMaking,
 }
 

@@ -1,7 +1,7 @@
-//! Finding a batch by offset or by time.
+//! Finds a batch by offset or by time.
 //!
 //! Indexes only say where to begin: an entry counts once the batch it names confirms it, and
-//! without one the search begins at the segment's start. The answers are the same.
+//! without one the search begins at the segment's start. The results are the same.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ struct Searched<'a> {
     base: Offset,
     log: Arc<dyn File>,
     log_bytes: u64,
-    /// Committed bytes of the indexes where the segment is the active one.
+    /// Committed bytes of the indexes if the segment is the active one.
     committed: Option<(u64, u64)>,
 }
 
@@ -40,7 +40,7 @@ struct Searched<'a> {
 ///
 /// # Errors
 /// [`Kind::OffsetOutOfRange`] if no segment begins at or below it (the log start moved);
-/// [`Kind::Damaged`] where the batches on the way do not follow each other.
+/// [`Kind::Damaged`] if the batches on the way do not follow each other.
 pub fn locate(dir: &dyn Dir, segments: &Segments, tail: &Tail, target: Offset) -> Result<Located> {
     let segment = segments.holding(target).ok_or_else(|| {
         Error::new(
@@ -58,7 +58,7 @@ pub fn locate(dir: &dyn Dir, segments: &Segments, tail: &Tail, target: Offset) -
 /// `timestamp`: its offset, or `None`. A batch may decompress to `decompressed_len_max` bytes.
 ///
 /// # Errors
-/// [`Kind::Damaged`] for a batch that is not sound, and where the log has a gap before `until`.
+/// [`Kind::Damaged`] for a batch that is not sound, and if the log has a gap before `until`.
 pub fn first_not_older(
     dir: &dyn Dir,
     segments: &Segments,
@@ -85,7 +85,7 @@ pub fn first_not_older(
             continue;
         }
         let segment = Searched::open(dir, base, tail)?;
-        // Of a closed segment nobody knows the largest timestamp: its last index entry may be lost.
+        // The largest timestamp of a closed segment is unknown: its last index entry may be lost.
         if base == tail.active && tail.max_timestamp < timestamp {
             continue;
         }
@@ -187,7 +187,7 @@ impl<'a> Searched<'a> {
     fn locate(&self, target: Offset) -> Result<Located> {
         let hint = self.hint(target)?;
         match self.hop(hint, |header| header.last_offset() >= target) {
-            // An index entry that a batch confirms by chance: from the start, then.
+            // A batch confirmed the index entry by chance: search from the start.
             Err(e) if e.kind() == Kind::Damaged && hint.position > 0 => {
                 self.hop(self.start(), |header| header.last_offset() >= target)
             }
@@ -222,7 +222,7 @@ impl<'a> Searched<'a> {
         Ok(at)
     }
 
-    /// The batch that a time index entry names, if it is as the entry says.
+    /// The batch that a time index entry names, if it matches the entry.
     fn confirmed(&self, entry: TimeIndexEntry) -> Result<Option<Located>> {
         if entry.offset < self.base {
             return Ok(None);
@@ -251,7 +251,7 @@ impl<'a> Searched<'a> {
         let mut decompressor = Decompressor::new(decompressed_len_max);
         let mut batch = Vec::new();
         while at.position < self.log_bytes && at.offset < until {
-            // Batches that are passed over are checked, too: a damaged time would hide a record.
+            // Skipped batches are checked, too: a damaged time would hide a record.
             let header = self.due_header(at)?;
             self.read_batch(at.position, header.total_len(), &mut batch)?;
             let found = first_in_batch(&batch, &mut decompressor, from, timestamp)
@@ -263,7 +263,7 @@ impl<'a> Searched<'a> {
             at.offset = header.last_offset() + 1;
         }
         if at.offset < until {
-            // Passed over in silence, what is missing would be taken for older.
+            // Without an error, the missing records would be taken for older ones.
             let why = format!(
                 "the segment ends at offset {}, where {until} is expected",
                 at.offset

@@ -1,11 +1,12 @@
-//! One partition replica: a directory of segments and what makes them searchable and sound.
+//! One partition replica: a directory of segments, with indexes to search them and epochs to check
+//! them.
 //!
-//! Invariant: nothing here knows topics, processes or locks. Callers hold the append lock, say
-//! from where to where bytes are committed ([`Tail`]), and publish what they get back.
+//! Invariant: nothing here knows topics, processes or locks. Callers hold the append lock, pass the
+//! committed range ([`Tail`]), and publish what they get back.
 //!
 //! A segment is a file of record batches back to back, named by its first offset; a closed segment
 //! ends at the next one's base offset, whatever its length. The offset index and the time index
-//! beside it are disposable: delete them, and the same answers come, slower.
+//! beside it are disposable: without them the results are the same, only slower.
 
 mod appender;
 mod divergence;

@@ -48,8 +48,8 @@ impl OffsetIndexEntry {
         }
     }
 
-    /// The last entry at or below `target` among the first `bytes` bytes, or `None`. What it says
-    /// is a hint until its batch confirms it.
+    /// The last entry at or below `target` among the first `bytes` bytes, or `None`. It is only a
+    /// hint until its batch confirms it.
     pub fn lookup(
         file: &dyn File,
         base: Offset,

@@ -1,7 +1,7 @@
 //! `partition.metadata`: which topic a replica directory belongs to.
 //!
 //! Text (`PartitionMetadataFile.java`): `version: 0`, `topic_id: UUID`, no newline at the end.
-//! Kafka ignores further lines; ours is `replica_id: UUID`, made with the directory.
+//! Kafka ignores further lines; mq adds `replica_id: UUID`, created with the directory.
 
 use crate::error::{Error, Kind, Result};
 use crate::types::Uuid;
@@ -9,9 +9,10 @@ use crate::types::Uuid;
 /// The ids of a replica directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PartitionMetadata {
-    /// The topic's id: a topic made anew under the same name has another.
+    /// The topic's id: a topic that is created again under the same name gets another.
     pub topic_id: Uuid,
-    /// This replica's own id: a directory made anew has another. `None` in what Kafka wrote.
+    /// This replica's own id: a directory that is created again gets another. `None` if Kafka wrote
+    /// it.
     pub replica_uuid: Option<Uuid>,
 }
 

@@ -1,12 +1,12 @@
-//! Finding out what a log holds after its last writer did not say so.
+//! Finds out what a log holds if its last writer did not publish it.
 //!
 //! 1. Nothing below the durable offset is cut: a break there is damage, and an error.
-//! 2. Nothing above it is trusted: the log ends at the first break, even with sound batches behind
-//!    it, since a power cut leaves zeros before data. What is cut is set aside as `OFFSET.cut`, and
-//!    never over what was cut before.
-//! 3. Where nothing is known durable, a break with a sound batch behind it is damage, too.
+//! 2. Nothing above it is trusted: the log ends at the first break, even if sound batches follow,
+//!    since a power cut leaves zeros before data. What is cut is set aside as `OFFSET.cut`, and
+//!    never replaces an earlier cut.
+//! 3. If nothing is known to be durable, a break followed by a sound batch is damage, too.
 //!
-//! Indexes of the segments walked are written anew.
+//! Indexes of the walked segments are written again.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ use crate::types::{LeaderEpoch, Offset};
 pub struct RecoverFrom {
     /// The log start; `None`: the first segment's base.
     pub log_start: Option<Offset>,
-    /// Everything below this place is durable; `None`: nothing is known.
+    /// Everything below this place is durable; `None`: unknown.
     pub durable: Option<Place>,
     /// Bytes of log between two index entries.
     pub index_interval_bytes: u64,
@@ -52,11 +52,11 @@ pub struct Cut {
     pub offset: Offset,
     /// Where they began, bytes.
     pub position: u64,
-    /// How many.
+    /// Their number.
     pub bytes: u64,
     /// What is wrong with the first of them.
     pub why: String,
-    /// Where they are kept; `None`: they were all zeros.
+    /// The file where they are kept; `None`: they were all zeros.
     pub kept: Option<PathBuf>,
 }
 
@@ -78,8 +78,8 @@ impl std::fmt::Display for Cut {
     }
 }
 
-/// Takes in what a dead writer of this boot left behind the committed end: his whole sound batches
-/// are part of the log, his torn rest is cut. Returns the log as it is then.
+/// Adopts what a dead writer of this boot left beyond the committed end: its whole sound batches
+/// become part of the log, its torn rest is cut. Returns the new tail.
 pub fn adopt(
     appender: &mut Appender,
     tail: &Tail,
@@ -106,13 +106,13 @@ pub fn adopt(
     Ok(grown)
 }
 
-/// Walks the log from what is known durable to its end, cuts what is broken above that, and writes
-/// the indexes anew. `epochs` is the epoch checkpoint, `None` if that is unreadable: it is then
-/// made from the batches. What is cut is added to `cuts` as it is cut, so that it can be told
-/// though the recovery fails after it.
+/// Walks the log from the durable offset to its end, cuts what is broken above that, and writes the
+/// indexes again. `epochs` is the epoch checkpoint, `None` if that is unreadable: it is then
+/// recreated from the batches. Each cut is added to `cuts` at once, so that the caller can report
+/// it even if the recovery fails later.
 ///
 /// # Errors
-/// [`Kind::Damaged`], naming file and position, where cutting would lose what may be durable.
+/// [`Kind::Damaged`], naming file and position, if cutting would lose what may be durable.
 pub fn recover(
     dir: &dyn Dir,
     from: RecoverFrom,
@@ -256,12 +256,12 @@ pub fn recover(
         ));
     }
     let mut epochs = epochs.cloned().unwrap_or(seen.epochs);
-    // An epoch that begins just at the end is a leader that has not written yet: it stays.
+    // An epoch that begins just at the end is of a leader that has not written yet: it stays.
     epochs.cut(tail.end + 1);
     Ok(Recovered { tail, epochs })
 }
 
-/// The epochs that batches carry.
+/// The epochs of batches.
 #[derive(Default)]
 struct SeenEpochs {
     epochs: LeaderEpochs,
@@ -332,9 +332,9 @@ impl Indexes {
     }
 }
 
-/// Makes the indexes of a closed segment anew from its first `end` bytes of log, synced, since no
-/// recovery looks at them again. Where those bytes are damaged there are none afterwards: that is
-/// for a reader of the log to say.
+/// Recreates the indexes of a closed segment from its first `end` bytes of log, and syncs them,
+/// since no recovery checks them again. If those bytes are damaged, there are no indexes
+/// afterwards: a reader of the log reports the damage.
 pub(crate) fn index_closed(
     dir: &dyn Dir,
     base: Offset,
@@ -384,7 +384,7 @@ pub(crate) fn io_error(dir: &dyn Dir, op: &'static str, base: Offset, e: std::io
     )
 }
 
-/// From header to header up to `end` bytes: for what is known to be sound.
+/// From header to header up to `end` bytes, for a log that is known to be sound.
 fn hop(
     dir: &dyn Dir,
     base: Offset,
@@ -467,7 +467,7 @@ pub(crate) fn cut(
     })
 }
 
-/// Copies `file` from `position` to `len` into a file of its own, unless it is all zeros.
+/// Copies `file` from `position` to `len` into a separate file, unless it is all zeros.
 fn set_aside(
     dir: &dyn Dir,
     base: Offset,
@@ -531,8 +531,8 @@ pub(crate) fn cut_segment(dir: &dyn Dir, base: Offset, end: Offset) -> Result<Cu
     })
 }
 
-/// Renames to the next `.cut` file of an offset: nothing that was kept before is overwritten, not even
-/// by a recovery that is done again.
+/// Renames to the next free `.cut` file of an offset: nothing that was kept before is overwritten,
+/// not even by a repeated recovery.
 fn under_a_free_name(
     dir: &dyn Dir,
     offset: Offset,

@@ -1,4 +1,4 @@
-//! Which segments a replica directory holds.
+//! The segments of a replica directory.
 
 use super::file_name::{FileKind, SegmentFile};
 use crate::disk::{Dir, join};
@@ -68,15 +68,15 @@ impl Segments {
     }
 }
 
-/// A sync that failed: what it covered may be lost, and the kernel tells it once. Of kind
-/// [`Kind::Offline`], since whoever meets it takes the replica offline.
+/// The error for a failed sync: what it covered may be lost, and the kernel reports the failure
+/// only once. Of kind [`Kind::Offline`], since the caller takes the replica offline.
 pub fn sync_failed(path: impl AsRef<std::path::Path>, e: std::io::Error) -> Error {
     Error::io("sync", path, e)
         .with_kind(Kind::Offline)
         .cure("check the disk, then 'mq-topics verify --repair truncate'")
 }
 
-/// CORRUPT_MESSAGE, with the file and the position that say where.
+/// CORRUPT_MESSAGE, with file and position.
 pub fn damaged(dir: &dyn Dir, base: Offset, position: u64, why: impl std::fmt::Display) -> Error {
     let file = SegmentFile::new(base, FileKind::Log).name();
     Error::new(

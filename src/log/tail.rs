@@ -1,11 +1,11 @@
-//! The end of a log: all that the next append must know, and nothing that needs a scan.
+//! The end of a log: all that the next append must know without a scan.
 
 use super::offset_index::OffsetIndexEntry;
 use super::time_index::TimeIndexEntry;
 use crate::record::BatchHeader;
 use crate::types::{LeaderEpoch, Offset, Timestamp};
 
-/// The last batch of the active segment: enough to see that it is still the one.
+/// The last batch of the active segment: enough to check that it is unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LastBatch {
     /// Where it starts in the active segment, bytes.
@@ -27,7 +27,7 @@ pub struct Place {
     pub position: u64,
 }
 
-/// What is committed of a log, and what the indexes' sparse rule must remember.
+/// The committed end of a log, and the state of the indexes' sparse rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tail {
     /// First offset that may be read.
@@ -149,8 +149,8 @@ impl Tail {
 }
 
 impl Tail {
-    /// This log, `before` it the log without its last batch, as it is when the index entries that
-    /// were due could not be written: due again with the next batch.
+    /// This log after its last batch's index entries could not be written (`before`: the log
+    /// without that batch): they are written with the next batch.
     pub(crate) fn without_entries(mut self, before: &Tail) -> Self {
         self.index_bytes = before.index_bytes;
         self.time_index_bytes = before.time_index_bytes;

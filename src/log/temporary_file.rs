@@ -1,5 +1,5 @@
-//! A file being written that is worth nothing until it is renamed. A recovery that fails for want of
-//! space would take more of it at each try otherwise.
+//! A file being written that is worthless until it is renamed. It is removed on failure: otherwise
+//! a recovery that fails on a full disk would use more space at each try.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use super::file_name::{FileKind, SegmentFile};
 use crate::disk::{Dir, File, Open, join};
 use crate::error::{Error, Result};
 
-/// Such a file. Dropped before it is renamed, it is removed.
+/// Such a file. If it is dropped before it is renamed, it is removed.
 pub(crate) struct Unfinished<'a> {
     dir: &'a dyn Dir,
     name: String,
@@ -16,7 +16,7 @@ pub(crate) struct Unfinished<'a> {
 }
 
 impl<'a> Unfinished<'a> {
-    /// Makes it, empty.
+    /// Creates it, empty.
     pub(crate) fn make(dir: &'a dyn Dir, file: SegmentFile) -> Result<(Self, Arc<dyn File>)> {
         let name = file.name();
         let open = dir
@@ -30,7 +30,7 @@ impl<'a> Unfinished<'a> {
         join(self.dir, &self.name)
     }
 
-    /// It is whole, and on disk: renames it.
+    /// Renames it, once it is whole and on disk.
     pub(crate) fn rename_with(
         &mut self,
         rename: impl FnOnce(&str) -> std::io::Result<()>,
@@ -44,13 +44,13 @@ impl<'a> Unfinished<'a> {
 impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
         if !self.renamed {
-            // Left where it fails: the next recovery removes it.
+            // If it fails, the next recovery removes it.
             let _ = self.dir.remove(&self.name);
         }
     }
 }
 
-/// Removes what recoveries left that were killed.
+/// Removes what killed recoveries left.
 pub(crate) fn remove_all(dir: &dyn Dir) -> Result<()> {
     let entries = dir
         .list(".")

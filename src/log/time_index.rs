@@ -45,8 +45,8 @@ impl TimeIndexEntry {
         }
     }
 
-    /// The last entry older than `target` among the first `bytes` bytes, or `None`. A hint until
-    /// its batch confirms it.
+    /// The last entry older than `target` among the first `bytes` bytes, or `None`. It is only a
+    /// hint until its batch confirms it.
     pub fn lookup(
         file: &dyn File,
         base: Offset,

@@ -1,8 +1,9 @@
-//! Copying what no fsync vouches for.
+//! Rewrite of unsynced bytes, which no successful fsync covers.
 //!
-//! The kernel tells a failed writeback once, and to whom it told it may be dead. The next fsync
-//! returns 0 while the range reads as zeros later, even if it is rewritten in place. So everything
-//! above the durable offset is copied into new files, synced there, and renamed into place.
+//! The kernel reports a failed writeback once, and the process that got the error may be dead. The
+//! next fsync returns 0 while the range reads as zeros later, even if it is rewritten in place. So
+//! everything above the durable offset is copied into new files, synced there, and renamed into
+//! place.
 
 use super::appender::make_empty;
 use super::epoch_checkpoint::LeaderEpochs;
@@ -22,9 +23,9 @@ use crate::types::Offset;
 
 /// Copies the log from `durable` on, syncs the copies and puts them in place: the first as a
 /// segment that begins at the durable offset. Sound batches in sequence are kept; a break ends the
-/// log, and what lies behind it is set aside. The caller has published an intent and a new
-/// generation before, and publishes durable = end after. Whoever finishes another's rescue calls
-/// this anew from the same place. What is cut is added to `cuts`, as in [`recover`].
+/// log, and what follows it is set aside. The caller has published an intent and a new generation
+/// before, and publishes durable = end after. A process that finishes another's rewrite calls this
+/// again from the same place. What is cut is added to `cuts`, as in [`recover`].
 pub fn copy_from(
     dir: &dyn Dir,
     log_start: Offset,
@@ -33,12 +34,12 @@ pub fn copy_from(
     index_interval_bytes: u64,
     cuts: &mut Vec<Cut>,
 ) -> Result<Recovered> {
-    // Never the file of an earlier try: its sync may have failed, and nobody would know.
+    // Never reuse the file of an earlier try: its sync may have failed unnoticed.
     temporary_file::remove_all(dir)?;
     let mut sources = Vec::new();
     let segments = Segments::list(dir)?;
     if segments.bases().contains(&durable.offset) {
-        // A rename of an earlier try may be done already, or the segment begins there anyway.
+        // An earlier try may have renamed it already, or the segment begins there anyway.
         sources.extend_from_slice(segments.from(durable.offset));
     } else {
         sources.push(durable.segment);
@@ -112,7 +113,8 @@ pub fn copy_from(
         let name = SegmentFile::new(durable.segment, FileKind::Log).name();
         old.sync_data()
             .map_err(|e| sync_failed(join(dir, &name), e))?;
-        // What was cut is indexed still. A crash before here leaves that to whoever finishes this.
+        // The indexes still cover what was cut. After a crash before this line, the process that
+        // finishes the rewrite recreates them.
         index_closed(
             dir,
             durable.segment,
@@ -132,7 +134,7 @@ pub fn copy_from(
         index_interval_bytes,
     };
     let recovered = recover(dir, from, Some(epochs), cuts)?;
-    // The caller publishes that all of it is durable, so no group commit comes to these any more.
+    // The caller publishes that all of it is durable, so no later group commit syncs these files.
     let active = recovered.tail.active;
     for base in Segments::list(dir)?.from(durable.offset) {
         if *base < active {
@@ -143,7 +145,7 @@ pub fn copy_from(
     Ok(recovered)
 }
 
-/// Begins a log of which no segment is left: an empty one, at `log_start`. Whether that was so.
+/// Begins an empty log at `log_start` if no segment is left; returns whether it did.
 pub fn begin_if_lost(dir: &dyn Dir, log_start: Offset) -> Result<bool> {
     let is_lost = Segments::list(dir)?.bases().is_empty();
     if is_lost {
@@ -153,7 +155,7 @@ pub fn begin_if_lost(dir: &dyn Dir, log_start: Offset) -> Result<bool> {
     Ok(is_lost)
 }
 
-/// The epochs that the batches carry, up to the first break.
+/// The epochs of the batches, up to the first break.
 pub fn epochs_of_batches(dir: &dyn Dir, segments: &Segments) -> Result<LeaderEpochs> {
     let mut epochs = LeaderEpochs::default();
     walk_log(dir, segments, &mut |header| {
@@ -162,7 +164,8 @@ pub fn epochs_of_batches(dir: &dyn Dir, segments: &Segments) -> Result<LeaderEpo
     Ok(epochs)
 }
 
-/// Walks the whole log up to the first break, whatever the epoch checkpoint says; the offset there.
+/// Walks the whole log up to the first break, without the epoch checkpoint; returns the offset
+/// there.
 pub(crate) fn walk_log(
     dir: &dyn Dir,
     segments: &Segments,

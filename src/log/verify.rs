@@ -1,4 +1,4 @@
-//! Looking a replica's files over without changing them.
+//! Verifies a replica's files without changing them.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -16,20 +16,20 @@ use crate::error::{Error, Result};
 use crate::record::{BATCH_HEADER_LEN, BatchHeader, BatchView, Decompressor};
 use crate::types::{Offset, Timestamp};
 
-/// Something that is not as it should be.
+/// A problem that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// The file.
     pub file: PathBuf,
-    /// Where in it, bytes.
+    /// Its position in the file, bytes.
     pub position: u64,
-    /// What.
+    /// Its description.
     pub what: String,
-    /// Whether records are touched: an index is disposable, and made anew by itself.
+    /// Whether records are affected: an index is disposable, and recreated automatically.
     pub data: bool,
 }
 
-/// How much a look covered.
+/// The amount that was verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Covered {
     /// Segments.
@@ -42,8 +42,9 @@ pub struct Covered {
     pub bytes: u64,
 }
 
-/// Looks at every segment up to the tail: how batches follow each other, and with `deep` (most bytes
-/// that a batch may decompress to) also every checksum, record and index entry. Damage in one segment does not hide the next.
+/// Verifies every segment up to the tail: how batches follow each other, and with `deep` (most
+/// bytes that a batch may decompress to) also every checksum, record and index entry. Damage in one
+/// segment does not hide the next.
 pub fn verify(
     dir: &dyn Dir,
     tail: &Tail,
@@ -115,9 +116,9 @@ pub fn verify(
     Ok(covered)
 }
 
-/// What stands behind the published end of the active segment's indexes. A writer at work puts
-/// entries there before it publishes them, so `tail` must have been read under the append lock, and
-/// that lock still be held.
+/// Bytes beyond the published end of the active segment's indexes. A writer puts entries there
+/// before it publishes them, so `tail` must have been read under the append lock, and that lock
+/// must still be held.
 pub fn behind_indexes(dir: &dyn Dir, tail: &Tail, findings: &mut Vec<Finding>) -> Result<()> {
     for (kind, committed) in [
         (FileKind::Index, tail.index_bytes),
@@ -253,7 +254,7 @@ impl Segment<'_> {
         Ok(walked.offset)
     }
 
-    /// Every index entry names a batch that confirms it.
+    /// Checks that each index entry names a batch that confirms it.
     fn indexes(
         &self,
         tail: &Tail,

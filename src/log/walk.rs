@@ -1,4 +1,4 @@
-//! Walking the batches of a segment, checking each one and how they follow each other.
+//! Walks the batches of a segment, and checks each one and how they follow each other.
 
 use std::io;
 
@@ -14,7 +14,7 @@ pub struct WalkFrom {
     pub position: u64,
     /// The offset it must begin at.
     pub offset: Offset,
-    /// The epoch before it: none may be smaller.
+    /// The epoch before it: a smaller one is a break.
     pub epoch: LeaderEpoch,
 }
 
@@ -23,20 +23,20 @@ pub struct WalkFrom {
 pub struct Break {
     /// Where it is, bytes.
     pub position: u64,
-    /// What is wrong with it.
+    /// The reason.
     pub why: String,
 }
 
-/// How far a walk came.
+/// The end of a walk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Walked {
-    /// After the last sound batch, bytes.
+    /// The position after the last sound batch, bytes.
     pub position: u64,
     /// The offset after it.
     pub offset: Offset,
     /// Its epoch.
     pub epoch: LeaderEpoch,
-    /// What stopped the walk before its end.
+    /// The break that stopped the walk before its end.
     pub stopped: Option<Break>,
 }
 
@@ -61,8 +61,8 @@ impl<'f> Window<'f> {
         }
     }
 
-    /// Up to `want` bytes at `position`; fewer only where the file (or `end`) ends. The memory
-    /// used is bounded by what is really there.
+    /// Up to `want` bytes at `position`; fewer only if the file (or `end`) ends. The memory used is
+    /// bounded by what is really there.
     fn at(&mut self, position: u64, want: usize, end: u64) -> io::Result<&[u8]> {
         let want = want.min(usize::try_from(end.saturating_sub(position)).unwrap_or(usize::MAX));
         let inside =
@@ -139,8 +139,8 @@ pub fn walk(
     })
 }
 
-/// Why a batch with this header cannot follow what came before: the fields outside the checksum
-/// are held against their neighbours and the epoch checkpoint.
+/// Why a batch with this header cannot follow the one before: the fields outside the checksum are
+/// checked against their neighbours and the epoch checkpoint.
 pub fn out_of_place(
     header: &BatchHeader,
     offset: Offset,
@@ -173,7 +173,7 @@ pub fn out_of_place(
 }
 
 /// Whether a sound batch with a base offset above `offset` lies anywhere at or after `position`:
-/// what tells damage inside a log from a torn end.
+/// this tells damage inside a log from a torn end.
 pub fn sound_batch_behind(
     file: &dyn File,
     position: u64,
@@ -201,7 +201,7 @@ pub fn next_sound_batch(
         }
         let mut candidates = Vec::new();
         for (i, head) in bytes.windows(BATCH_HEADER_LEN).enumerate() {
-            // Byte 16 is the magic: looked at first, since nearly all places fail it.
+            // Byte 16 is the magic: checked first, since nearly all places fail it.
             if head.get(16) != Some(&2) {
                 continue;
             }
@@ -227,8 +227,8 @@ pub fn next_sound_batch(
     Ok(None)
 }
 
-/// How many records lie in sound batches at or after `position`, behind damage at `offset`. What
-/// begins at an offset that was counted already is not counted again.
+/// The number of records in sound batches at or after `position`, behind damage at `offset`. A
+/// batch that begins at an offset already counted is not counted again.
 pub fn sound_records_behind(
     file: &dyn File,
     mut position: u64,
@@ -247,7 +247,7 @@ pub fn sound_records_behind(
             Ok(())
         })?;
         offset = walked.offset - 1;
-        // A sound batch that does not fit there is not passed over for ever.
+        // Moves past a sound batch that does not fit there, so that the loop ends.
         position = walked.position.max(at + 1);
     }
     Ok((records, offset))

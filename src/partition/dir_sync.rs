@@ -1,5 +1,5 @@
-//! Names made durable once a version: a process that acts on a version of a topic file syncs it itself,
-//! since nobody can see whether its writer got as far.
+//! Directory syncs that make names durable, once a version: a process that acts on a version of a
+//! topic file syncs it itself, since it cannot see whether the file's writer synced it.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use crate::error::{Kind, Result};
 use crate::log;
 use crate::store::StoreDir;
 
-/// Makes the names of a replica and of the topic files durable, unless its page says that this
-/// was done for that version.
+/// Makes the names of a replica and of the topic files durable, unless its state page says that
+/// this was done for that version.
 ///
 /// # Errors
-/// [`Kind::Offline`] after a failed sync, which nobody tries again; the replica is marked.
+/// [`Kind::Offline`] after a failed sync, which is never retried; the replica is marked offline.
 pub(crate) fn sync_names(
     store: &StoreDir,
     replica: &Replica,

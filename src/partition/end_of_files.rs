@@ -1,5 +1,5 @@
-//! Where a replica's files end, held against its page: whether the page is older than its log, and
-//! whether the log lost what the page knows.
+//! Compares the end of a replica's files with its state page: the page may be older than the log,
+//! or the log may have lost bytes that the page knows.
 
 use std::cmp::Ordering;
 
@@ -9,30 +9,30 @@ use crate::disk::{Dir, join};
 use crate::error::{Error, Result};
 use crate::log::{FileKind, SegmentFile, Segments, Tail};
 
-/// The boot of a page that does not fit its log's files.
+/// The boot id of a page that does not fit its log's files.
 const NO_BOOT: [u8; 16] = [0; 16];
-/// How often a look starts over while others publish.
+/// How often a read starts over while other processes publish.
 const POLLS: u32 = 20;
 
-/// A page, and what was found where its log ends.
+/// A page, and how the end of its log's files compares with it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PageAndEnd {
     /// The page.
     pub page: StatePage,
-    /// Where the log's files end, compared with where the page says that the log ends.
+    /// Where the log's files end, compared with the log end of the page.
     pub ends: Ordering,
-    /// Appends go on just now: what lies beyond is theirs.
+    /// Another process is appending: bytes beyond the page are its unpublished batch.
     pub appends: bool,
 }
 
 impl Replica {
-    /// The published page, held against the log's files before this handle believes it for the first
-    /// time. A page of this boot may be older than its log, or younger: a mount was lost, a copy
-    /// restored, a file removed. Such a page comes back as one of another boot: its durable part may be
-    /// true, and whoever needs more has a writer put the log in order first. `None` if neither copy is
-    /// sound.
+    /// The published page, compared with the log's files before this handle believes it for the
+    /// first time. A page of this boot may be older or younger than its log: a mount was lost, a
+    /// copy restored, a file removed. Such a page is returned as one of another boot: its durable
+    /// part may be true; for more than that, a writer has to recover the log first. `None` if
+    /// neither copy is sound.
     ///
-    /// Whoever decides by a page what is cut, moved or counted reads it by this.
+    /// A caller that truncates, moves or counts by a page reads the page with this.
     ///
     /// # Errors
     /// [`Kind::Io`](crate::error::Kind::Io).
@@ -43,8 +43,8 @@ impl Replica {
         Ok(self.look_at_page()?.map(|(page, _)| page))
     }
 
-    /// As [`Replica::proven_page`], whatever was looked at before; and whether the log ends before its
-    /// page says.
+    /// As [`Replica::proven_page`], but compares again even if this handle did before. Also returns
+    /// whether the log ends before its page says.
     ///
     /// # Errors
     /// [`Kind::Io`](crate::error::Kind::Io).
@@ -53,7 +53,7 @@ impl Replica {
             return Ok(None);
         };
         let mut page = found.page;
-        // What another boot, a repair or a recovery still has to see to is no question of files.
+        // For a page of another boot, or before a repair or a recovery, the files are not compared.
         let unasked =
             page.boot_id != self.boot_id() || page.offline.is_some() || page.intent != Intent::None;
         if unasked || found.appends {
@@ -67,9 +67,9 @@ impl Replica {
         Ok(Some((page, found.ends == Ordering::Less)))
     }
 
-    /// A page, and where the log's files ended while it was the published one. Where an intent stands,
-    /// files come and go, or whoever began that died: that is another question, and they count as equal.
-    /// `None` if neither copy of the page is sound.
+    /// A page, and where the log's files ended while it was the published one. While an intent is
+    /// published, files come and go (or its process died): the ends then count as equal. `None` if
+    /// neither copy of the page is sound.
     ///
     /// # Errors
     /// [`Kind::Io`](crate::error::Kind::Io).
@@ -90,21 +90,22 @@ impl Replica {
             if ends == Ordering::Equal {
                 return Ok(Some(found(page, ends, false)));
             }
-            // Who appends has written and not published yet, and looked at the log before that. Asked
-            // before the page is read again: who publishes in between is seen by that.
+            // A writer that holds the append lock has compared the log with its page, and has
+            // written but not yet published. The lock is tried before the page is read again, so
+            // that a publication in between shows in the page.
             let appends = ends == Ordering::Greater && !self.is_free()?;
             let after = self.read_page()?;
             if after.is_some_and(|after| after.sequence == page.sequence) {
                 return Ok(Some(found(page, ends, appends)));
             }
         }
-        // Appends follow each other that fast: who makes them has looked.
+        // Other processes publish that often, and each writer has compared the log itself.
         let page = self.read_page()?;
         Ok(page.map(|page| found(page, Ordering::Equal, true)))
     }
 
-    /// Whether the directory, its page, its epoch checkpoint and the end of its log are where they
-    /// belong. What is kept of them in memory outlives a removal, so a replica that is idle has to look.
+    /// Whether the directory, its page, its epoch checkpoint and the end of its log are in place.
+    /// The open handles outlive a removal, so an idle replica has to check.
     ///
     /// # Errors
     /// [`Kind::Io`](crate::error::Kind::Io).
@@ -120,20 +121,20 @@ impl Replica {
         let Some(page) = self.read_page()? else {
             return Ok(false);
         };
-        // Where files come and go just now, it is another question.
+        // While an intent is published, files come and go: their end says nothing.
         if page.boot_id != self.boot_id() || page.intent != Intent::None || page.offline.is_some() {
             return Ok(false);
         }
         if self.end_of_files(&page)? != Ordering::Less {
             return Ok(false);
         }
-        // They may have been cut since the page was read.
+        // The files may have been truncated since the page was read.
         let after = self.read_page()?;
         Ok(after.is_some_and(|after| after.sequence == page.sequence))
     }
 
-    /// Where the log's files end now, compared with where `page` says that the log ends. A page may be
-    /// older than its log in the same boot, too: after a mount was lost, or a copy restored.
+    /// Where the log's files end now, compared with the log end of `page`. A page may be older than
+    /// its log in the same boot, too: after a mount was lost, or a copy restored.
     ///
     /// # Errors
     /// [`Kind::Io`](crate::error::Kind::Io).
@@ -147,8 +148,8 @@ impl Replica {
         };
         Ok(match len.cmp(&Some(tail.log_bytes)) {
             Ordering::Greater => Ordering::Greater,
-            // A log that goes on after a whole active segment goes on in a segment that begins where
-            // the page says that the log ends. To ask for that one file is cheaper than to list all.
+            // If the log goes on after a whole active segment, its next segment begins at the
+            // page's log end. A look-up of that one file is cheaper than a listing.
             Ordering::Equal if has_next_segment(dir, tail)? => Ordering::Greater,
             Ordering::Equal => Ordering::Equal,
             Ordering::Less => Segments::list(dir)?

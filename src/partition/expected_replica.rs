@@ -1,11 +1,11 @@
-//! What a replica's page is held against: this boot, and what the topic file says of it.
+//! What a replica's page is compared with: this boot, and the topic file's entry for the replica.
 
 use super::state_page::{Role, StatePage};
 use crate::error::{Error, Kind, Result};
 use crate::store::{StoreDir, TopicHandle};
 use crate::types::{BrokerId, LeaderEpoch, TopicPartition, Uuid};
 
-/// What must be known to judge a page.
+/// What a process must know before it decides whether to believe a page.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ExpectedReplica {
     /// This boot.
@@ -16,24 +16,25 @@ pub(crate) struct ExpectedReplica {
     pub replica_uuid: Uuid,
     /// The partition's leader epoch, by the topic file.
     pub leader_epoch: LeaderEpoch,
-    /// Whether every message is synced before it is acknowledged and shown.
+    /// Whether every message is synced before it is acknowledged and readable.
     pub every_message: bool,
     /// `index.interval.bytes`.
     pub index_interval_bytes: u64,
-    /// What the topic file makes of this replica.
+    /// The replica's role by the topic file.
     pub role: Role,
     /// The topic file's version.
     pub version: u64,
     /// Whether the partition has other replicas.
     pub replicated: bool,
-    /// Whether this replica alone decides what is acknowledged: it is the whole in-sync set, and
+    /// Whether this replica alone decides what is acknowledged: it is the only in-sync replica, and
     /// `min.insync.replicas` asks for no more.
     pub alone: bool,
 }
 
 impl ExpectedReplica {
-    /// Raises the high watermark to what is acknowledged, where this replica alone decides that.
-    /// Of several replicas it is the least, which `super::replication::high_watermark` finds out.
+    /// Raises the high watermark to what is acknowledged, if this replica alone decides that. With
+    /// several replicas it is the least of theirs, which `super::replication::high_watermark`
+    /// computes.
     pub fn raise_high_watermark(&self, page: &mut StatePage) {
         let leads = self.role == Role::Leader && page.leader_epoch == self.leader_epoch;
         let decides = self.alone && leads && page.joining.at(self.version).next().is_none();
@@ -55,7 +56,7 @@ impl ExpectedReplica {
     /// For a broker's replica.
     ///
     /// # Errors
-    /// [`Kind::UnknownTopic`]; [`Kind::Fenced`] if the broker holds none.
+    /// [`Kind::UnknownTopic`]; [`Kind::Fenced`] if the broker holds no replica.
     pub fn of(
         store: &StoreDir,
         topic: &TopicHandle,

@@ -1,10 +1,10 @@
-//! The first use of a replica by a process: its page is held against this boot and against its files
-//! before anything that it says is believed.
+//! The first use of a replica by a process: before it believes the page, it compares the page with
+//! this boot and with the files.
 //!
-//! 1. After a reboot, a lost mount or a restored copy a page says nothing of what its log holds.
-//! 2. A reader holds the leader's page against its files ([`PartitionReader::in_good_order`]), and so
-//!    the pages of the followers in sync that the high watermark waits for.
-//! 3. A follower is its daemon's to recover; where none runs, the reader does it.
+//! 1. After a reboot, a lost mount or a restored copy, a page does not say what its log holds.
+//! 2. A reader compares the leader's page with its files ([`PartitionReader::in_good_order`]), and
+//!    likewise the pages of the in-sync followers that the high watermark waits for.
+//! 3. A follower's own daemon recovers it; if none runs, the reader does.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,14 +21,14 @@ use crate::log::Appender;
 use crate::store::{Liveness, StoreDir, TopicHandle};
 use crate::types::{BrokerId, TopicPartition};
 
-/// How long each lock, and another's sync, is waited for.
+/// Bounds the wait for each lock, and for another process's sync.
 const TIMEOUT: Duration = Duration::from_secs(1);
-/// Steps for one follower, and bytes of a step: in sync, it lacks little.
+/// The most steps for one follower, and bytes a step: in sync, it lacks little.
 const STEPS_MAX: usize = 64;
 const STEP_BYTES: usize = 1 << 20;
 
-/// Opens a partition's leader with `open` for a reader's first use: what a dead process, another boot
-/// or a lost mount left is put in order, there and at the followers whose daemons do not run.
+/// Opens a partition's leader with `open` for a reader's first use. Recovers what a dead process,
+/// another boot or a lost mount left, at the leader and at the followers whose daemons do not run.
 ///
 /// # Errors
 /// As `open` and [`PartitionReader::in_good_order`].
@@ -41,8 +41,8 @@ pub fn first_reader(
     Ok(reader)
 }
 
-/// Recovers the followers in sync whose daemons do not run, and raises the high watermark as far as
-/// they let it. What cannot be recovered is left to their daemons.
+/// Recovers the in-sync followers whose daemons do not run, and raises the high watermark as far as
+/// they allow. A follower that cannot be recovered here is left to its daemon.
 fn recover_followers(store: &Arc<StoreDir>, leader: &PartitionReader) -> Result<()> {
     let tp = leader.replica().tp();
     let partition = leader.topic().partition(tp.partition)?;
@@ -61,20 +61,20 @@ fn recover_followers(store: &Arc<StoreDir>, leader: &PartitionReader) -> Result<
         if liveness.is_alive(broker) {
             anyone_lives = true;
         } else if must_recover(store, tp, broker) {
-            // Of a replica that cannot be used its daemon tells, once it runs.
+            // A replica that cannot be used is reported by its daemon, once that runs.
             let _: Result<()> = follow(store, tp, broker);
         }
     }
     if !anyone_lives {
-        // A look that took a follower's records in does not raise it. What cannot be raised is as it
-        // was.
+        // The recovery of a follower does not raise the high watermark by itself. If it cannot be
+        // raised here, the old one stays valid.
         let _ = Watermark::open(store, tp).and_then(|mut mark| mark.raise(TIMEOUT));
     }
     Ok(())
 }
 
-/// Opens a broker's follower for a reader's first use. Where no daemon cares for it, it is recovered if
-/// its page cannot be believed, and learns of the high watermark, as far as its log goes.
+/// Opens a broker's follower for a reader's first use. If its daemon does not run and its page
+/// cannot be believed, it is recovered, and learns the high watermark as far as its log goes.
 ///
 /// # Errors
 /// As [`PartitionReader::open_at`].
@@ -90,13 +90,13 @@ pub fn first_follower_reader(
     if is_done || Liveness::new(store).is_alive(broker) {
         return Ok(reader);
     }
-    // Of a replica that cannot be used its daemon tells, once it runs.
+    // A replica that cannot be used is reported by its daemon, once that runs.
     let _: Result<()> = follow(store, tp, broker);
     PartitionReader::open_at(store, tp, broker)
 }
 
-/// Holds the page of a broker's follower against its files if no daemon cares for it. Without a look at
-/// the leader: what that has not stays.
+/// Compares the page of a broker's follower with its files if its daemon does not run. Does not
+/// read the leader: records that the leader lacks stay.
 ///
 /// # Errors
 /// As [`Follower::step`]; [`Kind::Busy`] also if the topic file changes meanwhile.
@@ -132,13 +132,13 @@ pub(crate) fn make_follower_ready(
     ready.map(drop)
 }
 
-/// Whether a replica has a page, and one that cannot be believed.
+/// Whether a replica has a page that cannot be believed.
 fn must_recover(store: &Arc<StoreDir>, tp: &TopicPartition, broker: BrokerId) -> bool {
     let page = Replica::open(store, tp, broker).and_then(|replica| replica.proven_page());
     matches!(page, Ok(Some(page)) if !is_believed(store, &page))
 }
 
-/// Whether a page that was held against its files is of this boot, with nothing begun.
+/// Whether a page that was compared with its files is of this boot, without an open intent.
 fn is_believed(store: &StoreDir, page: &StatePage) -> bool {
     page.boot_id == store.boot_id() && page.intent == Intent::None
 }

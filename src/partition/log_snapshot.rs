@@ -1,13 +1,13 @@
-//! One look at a replica's log: its page, its segments up to the active one, and its epoch
+//! A snapshot of a replica's log: its page, its segments up to the active one, and its epoch
 //! checkpoint, all of one moment.
 //!
 //! 1. The page is read before and after the rest. A changed generation means that files moved
-//!    meanwhile: the look starts over.
-//! 2. A segment beyond the page's active one is no part of the log. A producer that was killed within
-//!    a roll leaves such files, and a later append removes them without a new generation.
-//! 3. Within a generation a snapshot stays true for the segments that it names, but it may lack newer
-//!    segments and newer epochs. So it may be kept to read sound batches. **Damage is concluded only
-//!    from a snapshot that was taken after the page that promised the bytes.**
+//!    meanwhile: the snapshot starts over.
+//! 2. A segment beyond the page's active one is no part of the log. A producer that was killed
+//!    within a roll leaves such files, and a later append removes them without a new generation.
+//! 3. Within a generation a snapshot stays true for the segments that it names, but it may lack
+//!    newer segments and newer epochs. So it may be kept to read sound batches. **Damage is
+//!    concluded only from a snapshot that was taken after the page that promised the bytes.**
 
 use std::sync::Arc;
 
@@ -19,22 +19,22 @@ use crate::log::{LeaderEpochs, Segments};
 use crate::store::StoreDir;
 use crate::types::Offset;
 
-/// How often a look starts over because files moved under it.
+/// How often a snapshot starts over because files moved meanwhile.
 const TRIES: u32 = 1000;
 
 /// What a process may conclude about a replica's log.
 #[derive(Debug, Clone)]
 pub struct LogSnapshot {
-    /// The published page; of another boot only its durable part ([`StatePage::as_of_boot`]).
+    /// The published page; of another boot, only its durable part ([`StatePage::as_of_boot`]).
     pub page: StatePage,
-    /// The segments up to the active one; none where they were not listed.
+    /// The segments up to the active one; empty if they were not listed.
     pub segments: Segments,
     /// The epoch checkpoint; `None` if it is missing or unreadable.
     pub epochs: Option<LeaderEpochs>,
 }
 
 impl LogSnapshot {
-    /// Takes one; `None` if both copies of the page are damaged.
+    /// Takes a snapshot; `None` if both copies of the page are damaged.
     ///
     /// # Errors
     /// [`Kind::Busy`] if the log keeps moving, [`Kind::Io`].
@@ -42,7 +42,7 @@ impl LogSnapshot {
         LogSnapshot::take_with(replica, || Segments::list(&**replica.dir()))
     }
 
-    /// Takes one that names no segments, for a first read whose segment is known: a listing of a
+    /// Takes a snapshot without segments, for a first read whose segment is known: a listing of a
     /// thousand segments takes longer than such a read.
     ///
     /// # Errors
@@ -72,7 +72,7 @@ impl LogSnapshot {
         Err(keeps_moving(replica))
     }
 
-    /// Takes one of a log whose bytes are not being moved: waits for that.
+    /// Waits until no bytes of the log are being moved, then takes a snapshot.
     ///
     /// # Errors
     /// As [`LogSnapshot::take`], and of the wait.
@@ -94,8 +94,8 @@ impl LogSnapshot {
         Err(keeps_moving(replica))
     }
 
-    /// The base of the segment after the one at `base`, as far as this snapshot can say: it knows
-    /// nothing of segments that came after it, nor of another generation's.
+    /// The base of the segment after the one at `base`, if this snapshot knows it: it knows neither
+    /// later segments nor another generation's.
     pub fn segment_after(&self, base: Offset, generation: u64) -> Option<Offset> {
         (self.page.generation == generation)
             .then(|| self.segments.after(base))

@@ -1,5 +1,5 @@
-//! Replica directories that are aside, removed: what stays is worthless, and the next process that
-//! looks removes it.
+//! Removal of replica directories that were moved aside: their contents are worthless, and what one
+//! process could not remove, a later one does.
 
 use std::io::ErrorKind;
 
@@ -7,14 +7,13 @@ use super::state_page::PAGE_FILE;
 use crate::disk::{Dir, join};
 use crate::error::{Error, Result};
 
-/// Removes a directory that is aside, as far as that goes: what stays is worthless, and the next
-/// one to look removes it.
+/// Removes a directory that was moved aside, as far as possible: a later process removes the rest.
 pub(crate) fn remove_dir(logs: &dyn Dir, aside: &str) {
     let _ = remove_flat(logs, aside);
 }
 
-/// Removes a directory without others in it. Its page goes last: who dies before leaves what the
-/// next one to look knows to be a replica that is aside, and not one that is being filled.
+/// Removes a directory that has no subdirectories. Its page goes last: if the process dies before
+/// that, a later one still recognizes a replica that was moved aside, not one that is being filled.
 ///
 /// # Errors
 /// [`Kind::Io`].

@@ -1,8 +1,8 @@
-//! A handle on one replica directory: its page, its append lock, and whether it is still the one
-//! that its path names.
+//! A handle on one replica directory: its page, its append lock, and whether its path still names
+//! this directory.
 //!
-//! Each handle has descriptors of its own, so two threads with a handle each exclude each other
-//! as two processes do. Everything is reached by name within the directory that was opened.
+//! Each handle has its own descriptors, so two threads with a handle each exclude each other as two
+//! processes do. Files are opened by name within the directory that was opened.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +19,7 @@ use crate::log::{LeaderEpochs, PartitionMetadata, sync_failed};
 use crate::store::{self, Heartbeat, StoreDir, WriteProbe, read_small, replace_small};
 use crate::types::{BrokerId, Offset, TopicPartition};
 
-/// Between two tries for a lock. It does not grow: that starves whoever waits longest.
+/// The pause between two tries for a lock. It does not grow: that would starve the longest waiter.
 pub(crate) const RETRY: Duration = Duration::from_micros(50);
 
 /// A replica directory that is open.
@@ -34,7 +34,7 @@ pub struct Replica {
     boot_id: [u8; 16],
     clock: Arc<dyn Clock>,
     disk: Arc<dyn crate::disk::Disk>,
-    /// Whether the page was held against the log's files.
+    /// Whether the page was compared with the log's files.
     proven: AtomicBool,
 }
 
@@ -57,7 +57,7 @@ impl Replica {
             .open_dir_kept(&name)
             .map_err(|e| missing(&*logs, &name, e))?;
         let page = dir.open_kept(PAGE_FILE, Open::Write).or_else(|e| {
-            // A store that may only be read is still a store to read.
+            // A store that this process may only read can still be read.
             if matches!(
                 e.kind(),
                 std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem
@@ -68,7 +68,7 @@ impl Replica {
             }
         });
         let page = page.map_err(|e| missing(&*dir, PAGE_FILE, e))?;
-        // What an open file is does not change, so its id is asked for once.
+        // An open file's id does not change, so it is read once.
         let dir_id = dir
             .own_id()
             .map_err(|e| Error::io("look at", dir.path(), e))?;
@@ -94,7 +94,7 @@ impl Replica {
         self.proven.store(true, Ordering::Relaxed);
     }
 
-    /// Which partition it is of.
+    /// Its partition.
     pub fn tp(&self) -> &TopicPartition {
         &self.tp
     }
@@ -104,7 +104,7 @@ impl Replica {
         &self.dir
     }
 
-    /// The directory it stands in.
+    /// The log directory that contains it.
     pub(crate) fn logs(&self) -> &Arc<dyn Dir> {
         &self.logs
     }
@@ -124,7 +124,7 @@ impl Replica {
 
     /// Whether the path still names the page that is open: two look-ups.
     pub fn in_place(&self) -> Result<bool> {
-        // A directory whose descriptor was given back is compared when it is opened again.
+        // If the directory's descriptor was closed, the ids are compared when it is opened again.
         Ok(store::names(&*self.logs, &self.name, self.dir_id)?
             && store::leads_to(&*self.dir, PAGE_FILE, &*self.page)?)
     }
@@ -139,7 +139,7 @@ impl Replica {
         StatePage::copies(&*self.page, &*self.clock).map_err(|e| self.page_error("read", e))
     }
 
-    /// The published page, if both its copies are sound: of two, a bad one may be the newest.
+    /// The published page, if both its copies are sound: a bad copy may be the newer one.
     pub(crate) fn read_whole_page(&self) -> Result<Option<StatePage>> {
         let copies =
             StatePage::copies(&*self.page, &*self.clock).map_err(|e| self.page_error("read", e))?;
@@ -187,28 +187,29 @@ impl Replica {
         }
     }
 
-    /// The counter of whoever holds the append lock long: it stands still where the holder is
-    /// stopped, and where the lock is held for a moment only.
+    /// The heartbeat counter of the append lock's holder. A holder increments it only once it holds
+    /// the lock long; it does not change if the holder is stopped.
     pub fn heartbeat(&self) -> u64 {
         store::read(&*self.page, HEARTBEAT_AT)
     }
 
-    /// What has to stand still before the holder of the append lock counts as stopped.
+    /// The reading that must not change before the holder of the append lock counts as stopped.
     pub fn holders_reading(&self, served: &mut WriteProbe) -> u64 {
         served.reading(&self.page, (HEARTBEAT_AT, SERVED_AT), &self.clock)
     }
 
-    /// What has to stand still before a seal counts as left behind by its mover.
+    /// The reading that must not change before a seal counts as abandoned by the process that
+    /// transfers leadership.
     pub fn movers_reading(&self, served: &mut WriteProbe) -> u64 {
         served.reading(&self.page, (MOVER_HEARTBEAT_AT, SERVED_AT), &self.clock)
     }
 
-    /// Beats for a seal.
+    /// Starts the heartbeat for a seal before a leadership transfer.
     pub(crate) fn heartbeat_as_mover(&self) -> Heartbeat {
         Heartbeat::start(Arc::clone(&self.page), MOVER_HEARTBEAT_AT)
     }
 
-    /// Whether nobody has the append lock: takes it, and lets go at once.
+    /// Whether the append lock is free: takes it and releases it at once.
     ///
     /// # Errors
     /// [`Kind::Io`].
@@ -239,8 +240,8 @@ impl Replica {
             );
         if self.heartbeat() != first_heartbeat {
             let text = format!(
-                "REQUEST_TIMED_OUT: {holder} is at work on the log of {}, for {} ms so far: it recovers \
-                 or copies it, or its disk is slow",
+                "REQUEST_TIMED_OUT: {holder} has been working on the log of {} for {} ms or more: it \
+                 recovers or rewrites the log, or its disk is slow",
                 self.tp,
                 timeout.as_millis()
             );
@@ -261,7 +262,7 @@ impl Replica {
         Error::io(op, join(&*self.dir, PAGE_FILE), e)
     }
 
-    /// The epoch checkpoint; `None` if it is missing or unreadable (it is then made anew from the
+    /// The epoch checkpoint; `None` if it is missing or unreadable (recovery recreates it from the
     /// batches).
     pub fn epochs(&self) -> Result<Option<LeaderEpochs>> {
         Ok(self
@@ -282,7 +283,7 @@ impl Replica {
         }
     }
 
-    /// The ids that the directory was made with; `None` if unreadable.
+    /// The ids that the directory was created with; `None` if unreadable.
     pub fn metadata(&self) -> Result<Option<PartitionMetadata>> {
         let text = self.read_small(PartitionMetadata::FILE)?;
         Ok(text.and_then(|text| PartitionMetadata::parse(&text).ok()))
@@ -310,8 +311,8 @@ impl Replica {
         }
     }
 
-    /// Why the replica is offline, by its page and by the note of a failed sync: where the page's
-    /// newer copy was lost, only the note still tells.
+    /// Why the replica is offline, by its page or by the note of a failed sync: if the page's newer
+    /// copy was lost, only the note still says so.
     pub fn offline(&self, page: &StatePage) -> Result<Option<Offline>> {
         if page.offline.is_some() {
             return Ok(page.offline);
@@ -345,22 +346,23 @@ fn missing(dir: &dyn Dir, name: &str, e: std::io::Error) -> Error {
     }
 }
 
-/// The append lock, held. Dropping it lets go.
+/// The append lock, held. Dropping the guard releases it.
 #[derive(Debug)]
 pub struct AppendGuard<'a> {
     replica: &'a Replica,
-    /// Every hold beats once it is long, an append too: its writes wait where the disk is slow.
+    /// A heartbeat starts once the lock is held long, for an append too: on a slow disk its writes
+    /// wait.
     heartbeat: Heartbeat,
     _suspend: store::SuspendGuard,
 }
 
 impl AppendGuard<'_> {
-    /// The replica it is the lock of.
+    /// The lock's replica.
     pub(crate) fn replica(&self) -> &Replica {
         self.replica
     }
 
-    /// As if this process were stopped.
+    /// Stops the heartbeat, as if this process were stopped.
     #[cfg(test)]
     pub fn stand_still(&self) {
         self.heartbeat.stand_still();
@@ -382,7 +384,8 @@ impl AppendGuard<'_> {
         self.publish(page)?;
         self.replica.page_file().sync_data().map_err(|e| {
             if page.offline.is_none() {
-                // In the cache at least, everyone sees it; there is nobody to tell of a failure.
+                // The mark is in the page cache, where every process sees it; no caller could act
+                // on a failure.
                 page.offline = Some(Offline::SyncFailed);
                 page.begin_generation(UnseenSync::Offline);
                 self.note_failed(page);
@@ -400,14 +403,14 @@ impl AppendGuard<'_> {
             self.note_failed(page);
         }
         if why == Offline::Removed {
-            // For processes that have it open: after a power cut there is none.
+            // The mark is for processes that have the page open: after a power cut there is none.
             return self.publish(page);
         }
         self.publish_synced(page)
     }
 
-    /// Leaves the note of a failed sync, which a lost page does not take with it. The page's mark
-    /// is what counts, so there is nobody to tell of a failure.
+    /// Leaves the note of a failed sync, which outlives a lost page. The page's mark decides, so a
+    /// failure to write the note is ignored.
     pub(crate) fn note_failed(&self, page: &StatePage) {
         let note = CommitNote {
             boot_id: self.replica.boot_id,
@@ -420,8 +423,8 @@ impl AppendGuard<'_> {
         }
     }
 
-    /// Leaves the note of a recovery's syncs, so that nobody believes a later sync if this process
-    /// dies within one. `end`: the log end that they cover.
+    /// Leaves the note of a recovery's syncs: if this process dies within one, no process believes
+    /// a later sync. `end`: the log end that they cover.
     pub(crate) fn note_recovery(&self, generation: u64, end: Offset) -> Result<()> {
         let note = CommitNote {
             boot_id: self.replica.boot_id,
@@ -436,15 +439,15 @@ impl AppendGuard<'_> {
             .map_err(|e| self.replica.sync_error("write", e))
     }
 
-    /// Takes the note of a recovery's syncs away. A generation that came since voids it as well, so
-    /// there is nobody to tell of a failure.
+    /// Clears the note of a recovery's syncs. The new generation voids the note as well, so a
+    /// failure is ignored.
     pub(crate) fn clear_recovery(&self) {
         if let Ok(file) = self.replica.dir.open(SYNC_FILE, Open::Write) {
             let _ = CommitNote::clear_recovery(&*file);
         }
     }
 
-    /// Takes the note of a failed sync away, after all that it covered was copied.
+    /// Clears the note of a failed sync, after all that the sync covered was rewritten.
     pub(crate) fn clear_failed(&self) -> Result<()> {
         self.replica
             .dir
@@ -457,7 +460,7 @@ impl AppendGuard<'_> {
 impl Drop for AppendGuard<'_> {
     fn drop(&mut self) {
         self.heartbeat.end();
-        // Closing the file would free it as well; there is nobody to tell of a failure.
+        // Closing the file releases the lock as well, so a failure is ignored.
         let _ = self.replica.page_file().unlock();
     }
 }
@@ -485,7 +488,7 @@ pub(crate) fn offline_error(replica: &Replica, why: Offline) -> Error {
             ),
         )
         .cure(format!(
-            "look with 'mq-topics verify --deep {}', then 'mq-topics verify --repair truncate {}'",
+            "run 'mq-topics verify --deep {}', then 'mq-topics verify --repair truncate {}'",
             tp.topic, tp.topic
         )),
         Offline::Removed => Error::new(

@@ -1,4 +1,4 @@
-//! `partition.state`: what is published of a replica, and the file that its append lock is on.
+//! `partition.state`: the published state of a replica, and the file that its append lock is on.
 //!
 //! Two copies in two blocks of 4 KiB, each within one sector of 512 bytes, so that a power cut
 //! leaves a copy old or new. A copy is written in one write, under the lock, over the older one
@@ -25,10 +25,11 @@
 //! ```
 //!
 //! All little-endian: the file never leaves its machine.
-//!
-//! At byte 2048 stands the heartbeat of whoever holds the append lock long (`crate::store::lock::heartbeat`), at
-//! 2560 that of whoever sealed the log for a move, at 3072 what a watcher of either writes
-//! (`crate::store::lock::write_probe`). Their places have room on the disk from the start, in the first copy's block.
+//! Byte 2048 holds the heartbeat of a process that holds the append lock long
+//! (`crate::store::lock::heartbeat`), byte 2560 that of the process that sealed the log for a
+//! leadership transfer, byte 3072 the write probe of a process that watches either
+//! (`crate::store::lock::write_probe`). Their places are allocated on disk from the start, in the
+//! first copy's block.
 
 use std::time::Duration;
 
@@ -45,20 +46,20 @@ pub const PAGE_FILE: &str = "partition.state";
 const COPY_BYTES: usize = 512;
 /// Where the maker's id stands in a copy.
 const MAKER_AT: usize = 96;
-/// Where those that join stand.
+/// Where the joining replicas stand.
 const JOINING_AT: usize = 288;
 /// Between the starts of the two copies.
 const COPY_STRIDE: u64 = 4096;
 /// The file's length.
 pub const PAGE_FILE_BYTES: u64 = 2 * COPY_STRIDE;
-/// How long a reader tries again when a copy is bad before it believes the other one.
+/// How long a reader rereads a bad copy before it believes the other one.
 const TORN_TIMEOUT: Duration = Duration::from_millis(10);
 
 /// Where the heartbeat of the append lock's holder stands.
 pub(crate) const HEARTBEAT_AT: u64 = 2048;
-/// Where the heartbeat of a mover stands that sealed the log.
+/// Where the heartbeat stands of the process that sealed the log for a leadership transfer.
 pub(crate) const MOVER_HEARTBEAT_AT: u64 = 2560;
-/// Where a watcher of either writes, to see whether writes are served.
+/// Where a watcher of either writes, to see whether writes complete.
 pub(crate) const SERVED_AT: u64 = 3072;
 
 const MAGIC: u32 = u32::from_le_bytes(*b"mqps");
@@ -74,21 +75,22 @@ pub enum Role {
     Follower,
 }
 
-/// What a holder of the lock was about to do; who finds it finishes it.
+/// What the lock holder was about to do; if it dies, the next process that finds the intent
+/// finishes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Intent {
     /// Nothing.
     None,
     /// Begin a segment at this offset.
     Roll(Offset),
-    /// Copy everything from the durable offset on.
+    /// Rewrite everything from the durable offset on.
     Rewrite,
-    /// Take away everything from this offset on. The page says already how the log ends then.
+    /// Remove everything from this offset on. The page already describes the log as it ends then.
     Truncate(Offset),
 }
 
 impl Intent {
-    /// Whether published bytes are being moved or taken away.
+    /// Whether published bytes are being moved or removed.
     pub fn moves_bytes(self) -> bool {
         matches!(self, Intent::Rewrite | Intent::Truncate(_))
     }
@@ -99,14 +101,14 @@ impl Intent {
 pub enum Seal {
     /// A recovery, after which an offset of this epoch could be used twice.
     Recovered,
-    /// Leadership is about to move: the log stays as it is until then.
+    /// A leadership transfer is about to happen: the log does not change until then.
     Moving,
 }
 
 /// Why a replica is offline, for every process, until repaired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Offline {
-    /// A sync failed: what it covered may be gone.
+    /// A sync failed: what it covered may be lost.
     SyncFailed,
     /// Damage was found that cannot be cut without losing what may be durable.
     Damaged,
@@ -114,14 +116,14 @@ pub enum Offline {
     Removed,
 }
 
-/// What becomes of what a sync covered whose end nobody saw, where a new generation voids its note.
+/// How a new generation, which voids all notes, handles bytes whose sync may never have finished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum UnseenSync {
-    /// There is none: the notes were looked at in this hold of the lock.
+    /// There are none: the notes were read since the lock was taken.
     None,
-    /// All beyond the durable offset is copied under the new generation, or was just copied.
+    /// All beyond the durable offset is rewritten under the new generation, or just was.
     Copied,
-    /// The replica is offline: its repair copies.
+    /// The replica is offline: its repair rewrites them.
     Offline,
 }
 
@@ -136,13 +138,13 @@ pub struct StatePage {
     pub topic_id: Uuid,
     /// The replica directory's id.
     pub replica_uuid: Uuid,
-    /// Rises when published bytes move or go: cached files and positions are void then.
+    /// Rises when published bytes are moved or removed: cached files and positions are void then.
     pub generation: u64,
     /// The epoch in which appends are stamped.
     pub leader_epoch: LeaderEpoch,
     /// Leader or follower.
     pub role: Role,
-    /// What was begun.
+    /// The intent: what was begun.
     pub intent: Intent,
     /// Whether it is offline.
     pub offline: Option<Offline>,
@@ -158,11 +160,12 @@ pub struct StatePage {
     pub high_watermark: Offset,
     /// What a read_committed consumer may read up to.
     pub last_stable_offset: Offset,
-    /// The topic file's version up to which its name and the replica's are known to be synced.
+    /// The topic file's version up to which the directory syncs of its name and the replica's are
+    /// known.
     pub synced_version: u64,
-    /// Who makes the replica (`store::maker`), until a topic file names it.
+    /// The process that creates the replica (`store::maker`), until a topic file names it.
     pub maker: Option<Uuid>,
-    /// Who is about to join the in-sync set (a leader's page only).
+    /// The replicas that are about to join the in-sync replicas (a leader's page only).
     pub joining: JoiningSet,
 }
 
@@ -192,9 +195,9 @@ impl StatePage {
         }
     }
 
-    /// Begins a new generation, the only way to: everyone drops cached files and positions, and the
-    /// note of a sync whose end nobody saw counts no more. So the caller says what becomes of what
-    /// such a sync covered.
+    /// Begins a new generation; nothing else does. Processes then drop cached files and positions,
+    /// and the note of an unfinished sync is void. So the caller states what happens to the bytes
+    /// that such a sync covered.
     pub(crate) fn begin_generation(&mut self, _: UnseenSync) {
         self.generation += 1;
     }
@@ -209,8 +212,8 @@ impl StatePage {
         }
     }
 
-    /// What the page tells in a boot. Of a page of another boot only the durable part is true: the
-    /// log may end right there.
+    /// What the page says in the given boot. Of a page of another boot only the durable part is
+    /// true: the log may end right there.
     #[must_use]
     pub fn as_of_boot(mut self, boot_id: [u8; 16]) -> Self {
         if self.boot_id != boot_id {
@@ -220,7 +223,7 @@ impl StatePage {
             self.tail.end = durable.offset;
             self.tail.active = durable.segment;
             self.tail.log_bytes = durable.position;
-            // What is not known is not relied on: each index entry is held against its batch.
+            // An unknown length is not relied on: each index entry is checked against its batch.
             self.tail.index_bytes = u64::MAX;
             self.tail.time_index_bytes = u64::MAX;
             self.tail.max_timestamp = Timestamp::MAX;
@@ -237,8 +240,8 @@ impl StatePage {
         }
     }
 
-    /// Whether the page tells about that replica's log in that epoch and boot: such a page counts
-    /// for the high watermark.
+    /// Whether the page describes that replica's log in that epoch and boot: only such a page
+    /// counts for the high watermark.
     pub fn counts(&self, boot_id: [u8; 16], replica: Uuid, epoch: LeaderEpoch) -> bool {
         self.boot_id == boot_id
             && self.replica_uuid == replica
@@ -248,16 +251,16 @@ impl StatePage {
             && !matches!(self.intent, Intent::Truncate(_) | Intent::Rewrite)
     }
 
-    /// Whether it is the page of the leader of that epoch, by that replica and in that boot: the one
-    /// answer to who serves. A leader that lost records in a recovery has to begin another epoch
-    /// first: others may have what is left of them.
+    /// Whether the page belongs to the leader of that epoch, with that replica id, in that boot:
+    /// only this decides which replica serves. A leader that lost records in a recovery has to
+    /// begin another epoch first: other replicas may have some of the lost records.
     pub fn leads(&self, boot_id: [u8; 16], replica: Uuid, epoch: LeaderEpoch) -> bool {
         self.role == Role::Leader && self.counts(boot_id, replica, epoch)
     }
 
     /// Reads the newest sound copy. A bad copy may be one that is being written, and may be the
-    /// newest: both are read again for up to 10 ms before the other is believed. `None` if neither
-    /// is sound.
+    /// newest: both are reread for up to 10 ms before the other is believed. `None` if neither is
+    /// sound.
     pub fn read(file: &dyn File, clock: &dyn Clock) -> Result<Option<StatePage>, std::io::Error> {
         let mut since = None;
         loop {
@@ -289,7 +292,8 @@ impl StatePage {
         }
     }
 
-    /// Whether each copy is sound. One that is being written is given up to 10 ms.
+    /// Whether each copy is sound. A bad copy is reread for up to 10 ms, since it may be being
+    /// written.
     pub fn copies(file: &dyn File, clock: &dyn Clock) -> Result<[bool; 2], std::io::Error> {
         let started = clock.monotonic();
         loop {
@@ -319,7 +323,7 @@ impl StatePage {
         file.write_at(&self.encode(), at)
     }
 
-    /// Writes both copies: a new file.
+    /// Writes both copies of a new file.
     pub(crate) fn write_first(&mut self, file: &dyn File) -> Result<(), std::io::Error> {
         self.write(file)?;
         self.write(file)?;

@@ -1,16 +1,17 @@
-//! Reads of pages within a hold of the store's lock: a disk that is slow, or hangs, must not keep every
-//! change of the store waiting.
+//! Page reads within a metadata update (under the store's metadata lock): a slow or hung disk must
+//! not delay every other metadata update.
 //!
-//! 1. Each broker's pages are read by a thread of their own, and a page that does not come for
-//!    [`PAGE_READ_WITHIN`] counts as one that cannot be read. So do all others of that broker, in this hold.
-//! 2. As long as such a read is under way, the next hold asks that disk nothing: at most one thread of
-//!    a process waits for a disk, however often a change is tried.
-//! 3. A disk that answered late is slow, not gone: the next hold waits for it as long as it took, and as
-//!    long again. So a change that a slow disk kept from being made is made at a later try
-//!    ([`until_answered`]). The page that came late says nothing any more: its log may have grown.
-//! 4. All pages of a hold together have a time, for others wait for the lock: a daemon's change
-//!    [`PAGE_READ_WITHIN_MAX`], and it is made piece by piece; what somebody asked for as one change, and cannot
-//!    be made in pieces, the patience of whoever asked.
+//! 1. Each broker's pages are read by its own thread. A page that takes longer than
+//!    [`PAGE_READ_WITHIN`] counts as unreadable, and so do all later pages of that broker in this
+//!    metadata update.
+//! 2. While such a read is under way, the next metadata update does not read from that disk: at
+//!    most one thread of a process waits for a disk, however often a change is retried.
+//! 3. A disk that answered late is slow, not gone: the next metadata update waits for it up to
+//!    twice as long as it took. So a change that failed because of a slow disk succeeds at a later
+//!    try ([`until_answered`]). The page that came late is dropped: its log may have grown.
+//! 4. All page reads of a metadata update share one time limit, since other processes wait for the
+//!    lock: [`PAGE_READ_WITHIN_MAX`] for a daemon's change, which is made piece by piece; the
+//!    caller's timeout for a change that a user asked for as one and that cannot be split.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,18 +26,19 @@ use crate::store::{Late, StoreDir};
 use crate::timing::{PAGE_READ_WITHIN, PAGE_READ_WITHIN_MAX};
 use crate::types::{BrokerId, TopicPartition};
 
-/// A page of a disk that is not slow comes within that time.
+/// A disk that is not slow answers within this time.
 const SLOW: Duration = Duration::from_millis(100);
-/// What a broker's disk has to answer once the time of a hold is up: it is not the one that took it.
+/// The time that a broker's disk still gets after the update's limit: another disk used the limit
+/// up.
 const WITHIN_MIN: Duration = Duration::from_millis(250);
-/// Between two looks whether a disk has answered.
+/// Between two checks whether a disk has answered.
 const POLL: Duration = Duration::from_millis(10);
 
 /// A page, or why it cannot be read.
 type Read = Result<StatePage, String>;
 
-/// Makes a change, and again where disks kept it from being made that answer late: these are waited for
-/// without the store's lock.
+/// Makes a change, and retries it if it failed because a disk answered late: between tries it waits
+/// for the disk without the metadata lock.
 ///
 /// # Errors
 /// Those of the last try.
@@ -55,8 +57,8 @@ pub fn until_answered<T>(
     }
 }
 
-/// Waits until the disks have answered that kept a change from being made; whether all did. At once
-/// `false` where there is none.
+/// Waits until the disks that made a change fail have answered; returns whether all did. `false` at
+/// once if there is no such disk.
 fn await_answers(store: &StoreDir, timeout: Duration) -> bool {
     let started = store.clock().monotonic();
     let waits = || {
@@ -74,14 +76,14 @@ fn await_answers(store: &StoreDir, timeout: Duration) -> bool {
     waited
 }
 
-/// The reads of one hold.
+/// The page reads of one metadata update.
 #[derive(Debug)]
 pub(crate) struct TimedReads {
-    /// What slow disks have, all together.
+    /// The time limit for all slow disks together.
     within: Duration,
-    /// Each broker's thread; none where its disk does not answer.
+    /// Each broker's thread; none if its disk does not answer.
     readers: HashMap<BrokerId, Option<Reader>>,
-    /// How long slow disks were waited for.
+    /// How long it waited for slow disks.
     waited: Duration,
 }
 
@@ -98,7 +100,7 @@ impl Default for TimedReads {
 }
 
 impl TimedReads {
-    /// Of a hold in which slow disks have that time.
+    /// For a metadata update with this time limit for slow disks.
     pub fn within(within: Duration) -> Self {
         TimedReads {
             within,
@@ -122,7 +124,7 @@ impl TimedReads {
         let began = store.clock().monotonic();
         let read = reader.read(store, tp, broker, within.min(left));
         let took = store.clock().monotonic() - began;
-        // Thousands of quick ones are no slow disk.
+        // Thousands of quick reads do not make a slow disk.
         if took >= SLOW {
             self.waited += took;
         }
@@ -176,7 +178,7 @@ impl Reader {
             Ok(read) => Some(read),
             Err(RecvTimeoutError::Disconnected) => None,
             Err(RecvTimeoutError::Timeout) => {
-                // Its thread answers under this lock, and takes the mark away then.
+                // The reader's thread answers under this lock, and removes the mark then.
                 let mut unanswered = store.unanswered().lock();
                 let late = self.read.try_recv().ok();
                 if late.is_none() {
@@ -198,11 +200,11 @@ pub(crate) fn read_page(
     logs: &Arc<dyn Dir>,
 ) -> Result<StatePage, String> {
     let text = |e: Error| e.to_string();
-    // A call of a slow disk takes long: each file is asked for once.
+    // Each call to a slow disk takes long, so each file is opened once.
     let replica = Replica::open_in(store, tp, Arc::clone(logs)).map_err(text)?;
     match replica.look_at_page().map_err(text)? {
         None => Err("neither copy of its page is sound".to_owned()),
-        Some((_, true)) => Err("its log ends before its page says".to_owned()),
+        Some((_, true)) => Err("its log is shorter than its page says".to_owned()),
         Some((page, false)) => Ok(page),
     }
 }
@@ -221,7 +223,7 @@ mod tests {
         let store = StoreDir::open_or_create(Arc::new(OsDisk), clock, &at.path().join("store"));
         let store = Arc::new(store.expect("a store"));
         let tp = TopicPartition::new(TopicName::new("t").expect("a name"), 0);
-        // A reader that never answers, and whose thread is at work still.
+        // A reader that never answers, with its thread still at work.
         let (wanted, _wants) = mpsc::channel();
         let (answer, read) = mpsc::channel();
         let mut reads = TimedReads::default();
@@ -244,7 +246,8 @@ mod tests {
             !await_answers(&store, PAGE_READ_WITHIN / 10),
             "it does not answer"
         );
-        // Others are read; and it is, once it answered: as long as that took, and as long again.
+        // Other brokers are read meanwhile; this one is once it answered, with up to twice the time
+        // it took.
         let other = TimedReads::default().page(&store, &tp, 8);
         assert!(other.is_err_and(|why| why != NO_ANSWER));
         let came = Late::Came(Duration::from_secs(3));

@@ -1,4 +1,4 @@
-//! Building a batch in memory, before anybody holds a lock: offsets and epoch are stamped later.
+//! Builds a batch in memory, before the caller holds a lock: offsets and epoch are stamped later.
 
 use super::header::{BATCH_LEN_MAX, LENGTH_FROM, LOG_APPEND_TIME_BIT};
 use super::stamp::set_crc;
@@ -11,14 +11,14 @@ use crate::types::{Compression, Timestamp, TimestampType};
 /// timestamp, offset, lengths of key and value, count of headers.
 pub const RECORD_OVERHEAD_MAX: usize = varint::VARINT_LEN_MAX * 5 + 1 + varint::VARLONG_LEN_MAX;
 
-/// Room for the fields of a record before its value, where it has neither key nor headers.
+/// Room for the fields of a record before its value, if it has neither key nor headers.
 const PREFIX_ROOM: usize = 32;
 
 const ATTRIBUTES: u8 = 0;
 const NULL: i64 = -1;
 
-/// Builds batches, one after the other, in buffers that go round: [`finish`](Self::finish) gives
-/// one away, [`recycle`](Self::recycle) takes one back, of whatever builder.
+/// Builds batches, one after the other, in recycled buffers: [`finish`](Self::finish) gives one
+/// away, [`recycle`](Self::recycle) takes one back, from any builder.
 #[derive(Debug)]
 pub struct BatchBuilder {
     /// Room for the header, then the records.
@@ -80,7 +80,7 @@ impl BatchBuilder {
         }
     }
 
-    /// What [`len_bytes`](Self::len_bytes) would be with this record, to the byte.
+    /// The exact value of [`len_bytes`](Self::len_bytes) with this record added.
     pub fn size_with<'h>(
         &self,
         timestamp: Timestamp,
@@ -106,8 +106,7 @@ impl BatchBuilder {
     /// Appends a record.
     ///
     /// # Errors
-    /// [`Kind::MessageTooLarge`] when the batch would pass [`BATCH_LEN_MAX`]; nothing was
-    /// appended.
+    /// [`Kind::MessageTooLarge`] if the batch would exceed [`BATCH_LEN_MAX`]; nothing was appended.
     pub fn append<'h, H>(
         &mut self,
         timestamp: Timestamp,
@@ -164,7 +163,7 @@ impl BatchBuilder {
         self.append(record.timestamp, record.key, record.value, record.headers)
     }
 
-    /// Appends a record that has a value and nothing else: the short way for lines.
+    /// Appends a record that has only a value: the fast path for lines.
     ///
     /// # Errors
     /// As [`append`](Self::append).
@@ -195,7 +194,7 @@ impl BatchBuilder {
         let start = FIELDS_AT - varint::len(body);
         varint::put(&mut prefix, start, body);
         let before = self.buffer.len();
-        // Copying a fixed number of bytes and cutting back is faster than copying just enough.
+        // Copying a fixed number of bytes and cutting back is faster than copying the exact number.
         self.buffer
             .extend_from_slice(&prefix[start..start + PREFIX_ROOM]);
         self.buffer.truncate(before + end - start);
@@ -209,8 +208,8 @@ impl BatchBuilder {
     /// epoch -1 and no producer; its base timestamp is the first record's.
     ///
     /// # Errors
-    /// [`Kind::InvalidRecord`] when there is no record; [`Kind::Io`] when a codec fails;
-    /// [`Kind::MessageTooLarge`] when compression made it pass [`BATCH_LEN_MAX`]. The records are
+    /// [`Kind::InvalidRecord`] if there is no record; [`Kind::Io`] if a codec fails;
+    /// [`Kind::MessageTooLarge`] if compression made it exceed [`BATCH_LEN_MAX`]. The records are
     /// kept.
     pub fn finish(
         &mut self,
@@ -265,7 +264,7 @@ impl BatchBuilder {
         self.count = 0;
     }
 
-    /// Takes a buffer, of whatever content, for a later batch.
+    /// Takes back a buffer, whatever its content, for a later batch.
     pub fn recycle(&mut self, buffer: Vec<u8>) {
         if self.is_empty() && self.buffer.capacity() < buffer.capacity() {
             self.spare = std::mem::replace(&mut self.buffer, buffer);

@@ -1,8 +1,8 @@
-//! The codecs of a batch's records, in the framings that Kafka's Java client reads and writes:
-//! gzip (RFC 1952), snappy in xerial's framing, LZ4 frames of independent 64 KiB blocks, zstd.
+//! The codecs of a batch's records, in the framings that Kafka's Java client reads and writes: gzip
+//! (RFC 1952), snappy in xerial's framing, LZ4 frames of independent 64 KiB blocks, zstd.
 //!
-//! Both directions keep their working memory from batch to batch. Reading stops at a limit while
-//! it decompresses, so that a few bytes cannot ask for a gigabyte.
+//! Both directions keep their working memory from batch to batch. Decompression stops at a limit,
+//! so that a few bytes cannot allocate a gigabyte.
 
 use std::io::{BufRead, Read, Write};
 
@@ -17,7 +17,7 @@ use crate::codec::Malformed;
 use crate::error::{Error, Kind, Result};
 use crate::types::Compression;
 
-/// Most bytes that the records of one batch may decompress to, where nobody says otherwise.
+/// The default limit for what the records of one batch may decompress to, bytes.
 pub const DECOMPRESSED_LEN_MAX: usize = 64 << 20;
 
 /// Least space offered to a codec at a time.
@@ -33,7 +33,7 @@ pub struct Compressor {
 }
 
 impl Compressor {
-    /// No memory is taken until a codec is used.
+    /// Allocates nothing until a codec is used.
     pub fn new() -> Self {
         Self::default()
     }
@@ -41,7 +41,7 @@ impl Compressor {
     /// Appends `raw`, compressed at the codec's default level, to `out`.
     ///
     /// # Errors
-    /// [`Kind::Io`] when a codec fails, which only a lack of memory can cause.
+    /// [`Kind::Io`] if a codec fails, which only a lack of memory can cause.
     pub fn compress(
         &mut self,
         compression: Compression,
@@ -58,8 +58,8 @@ impl Compressor {
         Ok(())
     }
 
-    /// Header, deflate stream, CRC-32 and length, as RFC 1952 has it: the state of the deflater
-    /// can be kept so.
+    /// Header, deflate stream, CRC-32 and length, as in RFC 1952: this way the deflater's state can
+    /// be kept.
     fn gzip(&mut self, raw: &[u8], out: &mut Vec<u8>) -> Result<()> {
         const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
         let deflate = self
@@ -87,7 +87,7 @@ impl Compressor {
 
     fn lz4(&mut self, raw: &[u8], out: &mut Vec<u8>) -> Result<()> {
         if raw.is_empty() {
-            // A used encoder does not open a frame for nothing.
+            // A used encoder does not open a frame for empty input.
             self.lz4 = None;
         }
         let encoder = self.lz4.get_or_insert_with(|| {
@@ -160,8 +160,8 @@ pub struct Decompressor {
 }
 
 impl Decompressor {
-    /// Refuses whatever decompresses to more than `limit` bytes. No memory is taken until a
-    /// compressed batch comes.
+    /// Refuses input that decompresses to more than `limit` bytes. Allocates nothing until the
+    /// first compressed batch.
     pub fn new(limit: usize) -> Self {
         Decompressor {
             limit,
@@ -171,8 +171,8 @@ impl Decompressor {
         }
     }
 
-    /// From now on lets batches decompress to `bytes`, too, if that is more than the limit it was
-    /// made with; the call after that takes its place. For what a topic allows its batches.
+    /// Also allows batches to decompress to `bytes`, if that is more than the limit it was created
+    /// with; a later call replaces this one. For the limit of a topic.
     pub fn allow(&mut self, bytes: usize) {
         self.topic_limit = bytes;
     }
@@ -182,10 +182,10 @@ impl Decompressor {
         &self.buffer
     }
 
-    /// All that `bytes` decompress to; with no compression `bytes` themselves.
+    /// The decompressed `bytes`; without compression, `bytes` themselves.
     ///
     /// # Errors
-    /// Bytes that are not of that codec, more than the limit, leftovers.
+    /// Bytes that are not of that codec, more than the limit, trailing bytes.
     pub fn decompress<'s>(
         &'s mut self,
         compression: Compression,
@@ -216,7 +216,7 @@ impl Decompressor {
             .reset(ResetDirective::SessionOnly)
             .map_err(|_| BROKEN)?;
         let mut input = InBuffer::around(bytes);
-        // One byte over the limit is enough to know that there is more.
+        // One byte over the limit is enough to see that there is more.
         let most = limit.saturating_add(1);
         loop {
             let at = self.buffer.len();
@@ -308,8 +308,8 @@ fn lz4(bytes: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<(), Malformed> {
     }
 }
 
-/// A reader that remembers whether somebody asked for more than there was: the decoder of LZ4
-/// takes the end of its input for the end of the frame.
+/// A reader that remembers whether the decoder asked for more than there was: the LZ4 decoder takes
+/// the end of its input for the end of the frame.
 struct Witness<'a> {
     rest: &'a [u8],
     ran_out: bool,
@@ -345,7 +345,7 @@ mod tests {
                 "{}",
                 compression.as_str()
             );
-            // To the byte, and the same scratch goes on.
+            // The limit is exact, and the same scratch can be used again.
             for (limit, fits) in [(zeros.len(), true), (zeros.len() - 1, false)] {
                 let mut scratch = Decompressor::new(limit);
                 assert_eq!(scratch.decompress(compression, &bomb).is_ok(), fits);

@@ -5,9 +5,9 @@ use std::fmt;
 use crate::codec::Malformed;
 use crate::error::{Error, Kind};
 
-/// Damage in a batch: what is wrong, and at which byte of the batch. Cheap to make, so that
-/// searching for a batch among bytes costs nothing; who reports it adds file and position:
-/// `Error::from(corrupt).at(...)`.
+/// Damage in a batch: what is wrong, and at which byte of the batch. Cheap to create, so that
+/// searching for a batch among bytes costs nothing; the caller that reports it adds file and
+/// position: `Error::from(corrupt).at(...)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Corrupt {
     /// What is wrong.

@@ -49,10 +49,10 @@ const CONTROL_BIT: i16 = 1 << 5;
 const DELETE_HORIZON_BIT: i16 = 1 << 6;
 const KNOWN_BITS: i16 = (1 << 7) - 1;
 
-/// The header of a batch, as it stands in the file. -1 means none wherever Kafka says so.
+/// The header of a batch, as in the file. -1 means none wherever Kafka says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchHeader {
-    /// Offset of the first record when the batch was made; compaction may have removed it since.
+    /// Offset of the first record when the batch was built; compaction may have removed it since.
     pub base_offset: Offset,
     /// Bytes of the batch after [`LENGTH_FROM`].
     pub batch_length: i32,
@@ -64,7 +64,7 @@ pub struct BatchHeader {
     pub attributes: i16,
     /// Offset of the last record, counted from the base offset.
     pub last_offset_delta: i32,
-    /// What the records' timestamps are counted from; or the delete horizon.
+    /// The base of the records' timestamps; or the delete horizon.
     pub base_timestamp: Timestamp,
     /// The largest timestamp; or the time of the append.
     pub max_timestamp: Timestamp,
@@ -74,14 +74,14 @@ pub struct BatchHeader {
     pub producer_epoch: i16,
     /// Sequence number of the first record.
     pub base_sequence: i32,
-    /// How many records there are; after compaction perhaps none.
+    /// The number of records; after compaction perhaps none.
     pub record_count: i32,
 }
 
 impl BatchHeader {
-    /// Reads and weighs a header from the first 61 of `bytes`. The checksum is another matter
-    /// ([`BatchView::check_crc`](super::BatchView::check_crc)), and whether offset, length and
-    /// epoch fit the batches around it only the caller can know.
+    /// Parses a header from the first 61 of `bytes` and checks its plausibility. The checksum is
+    /// checked separately ([`BatchView::check_crc`](super::BatchView::check_crc)); only the caller
+    /// can know whether offset, length and epoch fit the batches around it.
     ///
     /// # Errors
     /// The first field that no sound batch can have.
@@ -182,13 +182,13 @@ impl BatchHeader {
         out
     }
 
-    /// Bytes of the whole batch, header and all: at least 61 once parsed.
+    /// Bytes of the whole batch, header included: at least 61 once parsed.
     #[inline]
     pub fn total_len(&self) -> usize {
         self.batch_length as usize + LENGTH_FROM
     }
 
-    /// Offset of the last record when the batch was made.
+    /// Offset of the last record when the batch was built.
     #[inline]
     pub fn last_offset(&self) -> Offset {
         self.base_offset + i64::from(self.last_offset_delta)
@@ -206,7 +206,7 @@ impl BatchHeader {
         Compression::from_bits((self.attributes & COMPRESSION_MASK) as u8).unwrap_or_default()
     }
 
-    /// What the timestamps mean.
+    /// Which time the timestamps are.
     #[inline]
     pub fn timestamp_type(&self) -> TimestampType {
         if self.attributes & LOG_APPEND_TIME_BIT == 0 {
@@ -228,7 +228,7 @@ impl BatchHeader {
         self.attributes & CONTROL_BIT != 0
     }
 
-    /// When compaction may remove the tombstones and markers in the batch, if that is set.
+    /// The time from which compaction may remove the tombstones and markers in the batch, if set.
     /// Milliseconds since the Unix epoch.
     #[inline]
     pub fn delete_horizon(&self) -> Option<Timestamp> {

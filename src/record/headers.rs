@@ -1,4 +1,4 @@
-//! The headers of a record, checked when the record is read and decoded when somebody looks.
+//! The headers of a record, checked when the record is read and decoded on demand.
 
 use super::Header;
 use crate::codec::{Malformed, Reader};
@@ -6,7 +6,7 @@ use crate::codec::{Malformed, Reader};
 /// Fewest bytes of a header: two lengths.
 const HEADER_LEN_MIN: usize = 2;
 
-/// The headers of a record, in their order; a name may come more than once.
+/// The headers of a record, in order; a name may occur more than once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Headers<'a> {
     count: usize,
@@ -41,19 +41,19 @@ impl<'a> Headers<'a> {
         self.raw
     }
 
-    /// How many there are.
+    /// The number of headers.
     #[inline]
     pub fn len(&self) -> usize {
         self.count
     }
 
-    /// Whether there is none.
+    /// Whether there are none.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// One after the other.
+    /// Iterates over the headers in order.
     #[inline]
     pub fn iter(&self) -> HeaderIter<'a> {
         HeaderIter {

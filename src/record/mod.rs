@@ -1,9 +1,9 @@
 //! Kafka's record batch, version 2 ("magic 2"; `DefaultRecordBatch.java`, `DefaultRecord.java`):
-//! the unit of append, checksum and compression, in files and in memory alike.
+//! the unit of append, checksum and compression, in files and in memory.
 //!
-//! A [`BatchBuilder`] makes batches, [`stamp()`] gives them their offsets, a [`BatchView`] reads
-//! them. Whatever comes from outside is checked before it is used, and nothing is allocated for
-//! a length that the bytes at hand cannot back.
+//! A [`BatchBuilder`] builds batches, [`stamp()`] gives them their offsets, a [`BatchView`] reads
+//! them. Everything from outside is checked before it is used, and nothing is allocated for a
+//! length that exceeds the available bytes.
 //!
 //! Invariant: knows neither files nor topics; a [`Corrupt`] says where in the batch, its caller
 //! says in which file.
@@ -35,7 +35,7 @@ pub use partitioner::{Partitioner, murmur2, partition_for_key};
 pub use stamp::{recompress, stamp, stamp_append_time};
 pub use view::{BatchView, Records};
 
-/// A header of a record: a name, which may stand there more than once, and a value.
+/// A header of a record: a name, which may occur more than once, and a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header<'a> {
     /// The name: UTF-8 by Kafka's rule, never null; not checked here.
@@ -44,10 +44,10 @@ pub struct Header<'a> {
     pub value: Option<&'a [u8]>,
 }
 
-/// One message as it lies in a batch.
+/// One message in a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Record<'a> {
-    /// Its place in the partition.
+    /// Its offset in the partition.
     pub offset: Offset,
     /// Milliseconds since the Unix epoch: the producer's, or in a batch of
     /// [`TimestampType::LogAppendTime`](crate::types::TimestampType::LogAppendTime) the log's.

@@ -1,5 +1,5 @@
-//! Which partition a key belongs to: the hashes that Kafka's clients use, so that a key lands
-//! where they would have put it.
+//! Which partition a key belongs to: the hashes of Kafka's clients, so that a key goes to the
+//! partition that they would choose.
 
 use std::str::FromStr;
 

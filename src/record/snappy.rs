@@ -1,4 +1,4 @@
-//! Snappy as Kafka has it: blocks behind a header, the framing of the Java library by xerial
+//! Snappy in Kafka's framing, that of the Java library by xerial: blocks behind a header
 //! (`SnappyOutputStream.java`, `SnappyInputStream.java`).
 //!
 //! ```text
@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Big-endian. As in the Java library and librdkafka, bytes without the header are one bare block,
-//! and a header may come again where a length is due (streams put one behind the other).
+//! and a header may occur again in place of a length (concatenated streams).
 
 use super::corrupt::TOO_LARGE;
 use crate::codec::{Malformed, Reader};
@@ -49,7 +49,7 @@ impl Compressor {
     }
 }
 
-/// Appends what `bytes` decompress to, at most `limit` bytes in all.
+/// Appends the decompressed `bytes`, at most `limit` bytes in all.
 pub(super) fn decompress(bytes: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<(), Malformed> {
     let mut decoder = snap::raw::Decoder::new();
     if !bytes.starts_with(&XERIAL_MAGIC) {

@@ -1,4 +1,4 @@
-//! What the log changes in a finished batch.
+//! The fields that the log changes in a finished batch.
 
 use super::header::{ATTRIBUTES_AT, LENGTH_FROM, LOG_APPEND_TIME_BIT, MAX_TIMESTAMP_AT};
 use super::{
@@ -8,8 +8,8 @@ use super::{
 use crate::error::{Error, Kind, Result};
 use crate::types::{Compression, LeaderEpoch, Offset, Timestamp};
 
-/// Gives a batch its place: the offset of its first record and the leader epoch. The checksum
-/// covers neither, so this costs nothing under a lock.
+/// Sets a batch's place: the offset of its first record and the leader epoch. The checksum covers
+/// neither, so this costs little under a lock.
 ///
 /// # Panics
 /// If `batch` is shorter than [`BATCH_HEADER_LEN`]: it has to be a batch that was built or parsed.
@@ -19,8 +19,8 @@ pub fn stamp(batch: &mut [u8], base_offset: Offset, leader_epoch: LeaderEpoch) {
     put(batch, LEADER_EPOCH_AT, &leader_epoch.to_be_bytes());
 }
 
-/// Gives a batch the time of its append (milliseconds since the Unix epoch) in place of its
-/// records' timestamps. `batch` is exactly one batch; its checksum is made anew.
+/// Sets the time of the append (milliseconds since the Unix epoch) in place of the records'
+/// timestamps. `batch` is exactly one batch; its checksum is recomputed.
 ///
 /// # Panics
 /// As [`stamp`].
@@ -32,11 +32,11 @@ pub fn stamp_append_time(batch: &mut [u8], now: Timestamp) {
 }
 
 /// Replaces `out` with `batch` under another codec: the same records, offsets, timestamps and
-/// producer. The records are decompressed, not read: check them first if they come from outside.
+/// producer. The records are decompressed, not parsed: check them first if they come from outside.
 ///
 /// # Errors
-/// [`Kind::Damaged`] when `batch` does not decompress; [`Kind::Io`] when the codec fails;
-/// [`Kind::MessageTooLarge`] when the result passes [`BATCH_LEN_MAX`].
+/// [`Kind::Damaged`] if `batch` does not decompress; [`Kind::Io`] if the codec fails;
+/// [`Kind::MessageTooLarge`] if the result exceeds [`BATCH_LEN_MAX`].
 pub fn recompress(
     batch: &BatchView<'_>,
     compression: Compression,
@@ -71,7 +71,7 @@ pub fn recompress(
     Ok(())
 }
 
-/// Makes the checksum of `batch`, which is exactly one batch.
+/// Recomputes the checksum of `batch`, which is exactly one batch.
 pub(super) fn set_crc(batch: &mut [u8]) {
     debug_assert_eq!(
         batch[BATCH_LENGTH_AT..LENGTH_FROM],

@@ -101,7 +101,7 @@ fn read(batch: &[u8]) -> Result<Vec<(i64, Owned)>, Corrupt> {
         .collect()
 }
 
-/// A batch of one byte string as its records, with every checksum in order.
+/// A batch with one byte string as its records, and correct checksums.
 fn batch_of(
     records: &[u8],
     count: i32,
@@ -191,7 +191,7 @@ fn every_truncation_is_found() {
         let corrupt = BatchView::parse(&batch[..cut]).expect_err("cut");
         assert_eq!(corrupt.at, cut);
     }
-    // The length was made to fit, and the checksum too.
+    // The length and the checksum were corrected.
     for compression in Compression::ALL {
         let records = vec![(7, None, Some(vec![b'v'; 100]), Vec::new()); 3];
         let batch = build(&records, compression);
@@ -333,7 +333,7 @@ fn hostile_records_are_refused() {
 
 #[test]
 fn offsets_out_of_order_are_refused_in_plain_records_too() {
-    // Long enough for the short way of reading: 20 bytes of value.
+    // Long enough for the fast path: 20 bytes of value.
     let record = |offset_delta: u8| {
         let fields = [0x34, 0, 0, offset_delta << 1, 0x01, 0x28];
         [&fields[..], &[b'x'; 20], &[0]].concat()
@@ -516,7 +516,7 @@ proptest! {
         at in 0usize..400,
     ) {
         let codec = Compression::ALL[codec];
-        // Bytes as they come, and a sound batch with some of them written over.
+        // Random bytes, and a sound batch with some of its bytes overwritten.
         let _ = read(&batch_of(&bytes, count, 100, codec));
         let sound = build(&vec![(7, None, Some(vec![b'v'; 99]), Vec::new()); 3], codec);
         let mut records = sound[BATCH_HEADER_LEN..].to_vec();

@@ -1,4 +1,4 @@
-//! Reading a batch where it lies.
+//! Reads a batch in place.
 
 use super::header::{ATTRIBUTES_AT, RECORD_COUNT_AT};
 use super::{BATCH_HEADER_LEN, BatchHeader, CRC_AT, Corrupt, Decompressor, Headers, Record};
@@ -18,7 +18,7 @@ const _: () = assert!(4 * SHORT_VARINT_LEN_MAX + 2 <= WINDOW);
 const ONE_BYTE_NULL: u8 = 1;
 const ONE_BYTE_ZERO: u8 = 0;
 
-/// A whole batch within somebody's bytes.
+/// A whole batch within a byte slice.
 #[derive(Debug, Clone, Copy)]
 pub struct BatchView<'a> {
     header: BatchHeader,
@@ -26,11 +26,11 @@ pub struct BatchView<'a> {
 }
 
 impl<'a> BatchView<'a> {
-    /// Finds the batch at the start of `bytes`; what follows it is not looked at.
+    /// Finds the batch at the start of `bytes`; ignores what follows it.
     ///
     /// # Errors
-    /// An implausible header, or a batch that is longer than `bytes`. Who needs to tell the two
-    /// apart calls [`BatchHeader::parse`] first.
+    /// An implausible header, or a batch that is longer than `bytes`. To tell the two apart, call
+    /// [`BatchHeader::parse`] first.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Corrupt> {
         let header = BatchHeader::parse(bytes)?;
         match bytes.get(..header.total_len()) {
@@ -45,13 +45,13 @@ impl<'a> BatchView<'a> {
         &self.header
     }
 
-    /// The bytes of the batch, and no more.
+    /// The bytes of the batch alone.
     #[inline]
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
 
-    /// The records as they lie there, perhaps compressed.
+    /// The records as stored, possibly compressed.
     #[inline]
     pub fn records_bytes(&self) -> &'a [u8] {
         self.bytes.get(BATCH_HEADER_LEN..).unwrap_or_default()
@@ -60,7 +60,7 @@ impl<'a> BatchView<'a> {
     /// Compares the checksum. It does not cover the first 21 bytes.
     ///
     /// # Errors
-    /// The checksum is another.
+    /// The checksum does not match.
     pub fn check_crc(&self) -> Result<(), Corrupt> {
         let covered = self.bytes.get(ATTRIBUTES_AT..).unwrap_or_default();
         if crc32c::crc32c(covered) == self.header.crc {
@@ -73,12 +73,12 @@ impl<'a> BatchView<'a> {
         }
     }
 
-    /// The records, decompressed into `scratch` where they are compressed, else in place. Does
-    /// not look at the checksum.
+    /// The records, decompressed into `scratch` if they are compressed, else in place. Does not
+    /// check the checksum.
     ///
     /// # Errors
-    /// Bytes that do not decompress, or not within the limit of `scratch`; a record count that
-    /// the bytes cannot hold.
+    /// Bytes that do not decompress, or not within the limit of `scratch`; a record count that the
+    /// bytes cannot hold.
     pub fn records<'s>(&self, scratch: &'s mut Decompressor) -> Result<Records<'s>, Corrupt>
     where
         'a: 's,
@@ -125,8 +125,8 @@ impl<'a> BatchView<'a> {
     }
 }
 
-/// The records of a batch, checked as they come. After an error there is nothing more; only once
-/// the iterator ends without one is the batch known to be sound.
+/// The records of a batch, checked one by one. After an error there are no more; the batch is known
+/// to be sound only once the iterator ends without one.
 #[derive(Debug, Clone)]
 pub struct Records<'a> {
     rest: &'a [u8],
@@ -135,7 +135,7 @@ pub struct Records<'a> {
     delta_max: i64,
     base_offset: Offset,
     time_base: Timestamp,
-    /// All ones, or zero where the batch has one time for all its records.
+    /// All ones, or zero if the batch has one time for all its records.
     time_mask: i64,
     raw_len: usize,
     compressed: bool,
@@ -147,14 +147,14 @@ impl<'a> Records<'a> {
         self.rest
     }
 
-    /// How many records are still to come.
+    /// The number of remaining records.
     #[inline]
     pub fn left(&self) -> usize {
         self.left
     }
 
-    /// The short way for the shape of most records: a value, no key, no headers, every number in
-    /// at most three bytes. `None` for all else, damage included: [`read`](Self::read) decides.
+    /// The fast path for the shape of most records: a value, no key, no headers, every number in at
+    /// most three bytes. `None` for all else, damage included: [`read`](Self::read) decides.
     #[inline]
     fn read_plain(&mut self) -> Option<Record<'a>> {
         let window = self.rest.first_chunk::<WINDOW>()?;
@@ -264,8 +264,8 @@ impl<'a> Iterator for Records<'a> {
 
 impl std::iter::FusedIterator for Records<'_> {}
 
-/// A varint of at most three bytes, still folded. A window is long enough for all the fields that
-/// are read from it, so that the place never wraps around.
+/// A varint of at most three bytes, still zigzag-encoded. A window is long enough for all the
+/// fields that are read from it, so the position never wraps around.
 #[inline]
 fn short_varint(window: &[u8; WINDOW], at: &mut usize) -> Option<u64> {
     let mut folded = 0;
@@ -280,7 +280,7 @@ fn short_varint(window: &[u8; WINDOW], at: &mut usize) -> Option<u64> {
     None
 }
 
-/// A folded number that is no less than 0.
+/// A zigzag-encoded number that is not negative.
 #[inline]
 fn length(folded: u64) -> Option<usize> {
     (folded & 1 == 0).then_some((folded >> 1) as usize)
@@ -326,7 +326,7 @@ mod tests {
                 long.left = short.left;
             }
             if changes.is_empty() {
-                // Only at the end, where the window is not filled, the long way is needed.
+                // Only the last records, which do not fill the window, need the slow path.
                 prop_assert!(plain + 2 >= lines.len());
             }
         }

@@ -1,11 +1,11 @@
-//! Making a store, in its place: a mount point can become one, and keeps its mode.
+//! Creates a store in place: a mount point can become one, and keeps its mode.
 //!
-//! 1. The lock is made whole in a directory of its own and renamed to `lock.0`, in a directory
-//!    that is empty. From then on it is an unfinished store: whoever opens it completes it.
-//! 2. Who completes it holds the lock, renames it beyond `lock.0` first, and puts `store.json` in
-//!    place last. Each file is put in place by a rename that replaces nothing, so that two at it
-//!    agree; all of it is synced before `store.json` is.
-//! 3. In a whole store `lock.0` is never the lock: a maker that was stopped before his rename may
+//! 1. The lock is created whole in its own directory and renamed to `lock.0`, in a directory that
+//!    is empty. From then on that is an unfinished store: a process that opens it completes it.
+//! 2. A process that completes it holds the lock, renames it beyond `lock.0` first, and puts
+//!    `store.json` in place last. Each file is put in place by a rename that replaces nothing, so
+//!    that two such processes agree; all of it is synced before `store.json` is.
+//! 3. In a whole store `lock.0` is never the lock: a creator that was stopped before its rename may
 //!    put one there at any time. The next holder removes it.
 
 use std::io;
@@ -25,24 +25,24 @@ use crate::disk::{Dir, Disk, Entry, join};
 use crate::error::{Error, Kind, Result};
 use crate::types::{EMBEDDED_BROKER, Uuid};
 
-/// How long the lock of an unfinished store is waited for.
+/// The timeout for the lock of an unfinished store.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// A rename can hide the lock from a listing, not from so many.
+/// A rename can hide the lock from one listing, not from this many.
 const POLLS: usize = 3;
 
 /// What a directory without `store.json` is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Found {
-    /// Nothing, or what dead makers left.
+    /// Nothing, or what dead creators left.
     Empty,
-    /// A store in the making: there is a lock.
+    /// An unfinished store: there is a lock.
     Unfinished,
-    /// Somebody's files, or what is left of a store.
+    /// Foreign files, or what is left of a store.
     Foreign,
 }
 
-/// Looks what a directory without `store.json` is. A store that has topics or groups is not taken
-/// for one in the making, since completing it would hide what it lost.
+/// Classifies a directory without `store.json`. A store that has topics or groups does not count as
+/// unfinished, since completing it would hide what it lost.
 pub(crate) fn observe(root: &dyn Dir) -> Result<Found> {
     for _ in 0..POLLS {
         let entries = list(root, ".")?;
@@ -79,7 +79,7 @@ const SKELETON: [&str; 4] = [
     layout::BROKERS_DIR,
 ];
 
-/// Whether what there is of a store has nothing in it but what a maker puts there.
+/// Whether what there is of a store contains only what a creator puts there.
 fn is_skeleton(root: &dyn Dir) -> Result<bool> {
     let broker = layout::broker_dir(EMBEDDED_BROKER);
     let id = EMBEDDED_BROKER.to_string();
@@ -111,8 +111,8 @@ fn list(root: &dyn Dir, dir: &str) -> Result<Vec<Entry>> {
     }
 }
 
-/// Makes a store at `path`, or finds that another maker was quicker; which of the two, the caller
-/// sees by opening it.
+/// Creates a store at `path`, or finds that another creator was faster; the caller opens it to see
+/// which.
 pub(crate) fn create(disk: &dyn Disk, clock: &Arc<dyn Clock>, path: &Path) -> Result<()> {
     refuse_network(disk, path)?;
     let refused = |e: io::Error| {
@@ -124,7 +124,7 @@ pub(crate) fn create(disk: &dyn Disk, clock: &Arc<dyn Clock>, path: &Path) -> Re
     };
     disk.create_dir_all(path).map_err(refused)?;
     let root = disk.open_dir_through_links(path).map_err(refused)?;
-    // From here on in the directory that is open, whatever its path names.
+    // From here on it uses the directory that is open, whatever its path names.
     if observe(&*root)? != Found::Empty {
         return Ok(());
     }
@@ -132,7 +132,7 @@ pub(crate) fn create(disk: &dyn Disk, clock: &Arc<dyn Clock>, path: &Path) -> Re
     let from = format!("{}/{}", staging.name(), layout::lock_dir(0));
     match root.rename_new(&from, &layout::lock_dir(0)) {
         Ok(()) => {}
-        // Another's lock is there, or was, and he took this one for a dead maker's.
+        // Another creator's lock is, or was, there, and that creator took this one for dead.
         Err(e)
             if matches!(
                 e.kind(),
@@ -141,22 +141,22 @@ pub(crate) fn create(disk: &dyn Disk, clock: &Arc<dyn Clock>, path: &Path) -> Re
         Err(e) => return Err(Error::io("put the lock in place in", path, e)),
     }
     root.sync().map_err(|e| Error::io("sync", path, e))?;
-    // Lets the lock go as well.
+    // Releases the lock as well.
     drop(staging);
     complete(&root, clock)
 }
 
-/// Completes a store in the making, if no other has done so by now.
+/// Completes an unfinished store, if no other process has by now.
 ///
 /// # Errors
-/// [`Kind::Busy`] naming who is at it; [`Kind::UnusableStore`] where this user may not write.
+/// [`Kind::Busy`] naming the process that does; [`Kind::UnusableStore`] if this user may not write.
 pub(crate) fn complete(root: &Arc<dyn Dir>, clock: &Arc<dyn Clock>) -> Result<()> {
     if StoreFile::read_if_there(&**root)?.is_some() {
         return Ok(());
     }
     let lock = FencedLock::of_unfinished_store(Arc::clone(root), Arc::clone(clock));
     let mut guard = match lock.acquire("make the store", TIMEOUT) {
-        // It stood still, and another took its lock: he completes it.
+        // This process was stopped, and another one took its lock and completes the store.
         Err(e) if e.kind() == Kind::Fenced => return Ok(()),
         other => other?,
     };
@@ -173,7 +173,7 @@ pub(crate) fn complete(root: &Arc<dyn Dir>, clock: &Arc<dyn Clock>) -> Result<()
     }
 }
 
-/// Somebody else's lock is beyond `lock.0` already: ours is the stray one.
+/// Another process's lock is beyond `lock.0` already: this process's lock is the stray one.
 fn is_taken(error: &Error) -> bool {
     error
         .io_source()
@@ -183,7 +183,7 @@ fn is_taken(error: &Error) -> bool {
 /// Fills the store's directory and syncs all of it, each directory after what is in it.
 fn fill(guard: &FencedGuard) -> Result<()> {
     let root = &**guard.dir();
-    // Tidying only: what stays is for the daemon.
+    // Only cleaning up: the daemon removes what stays.
     let _ = staging::remove_dead(root, &mut Suspects::default(), Duration::ZERO);
     let broker = layout::broker_dir(EMBEDDED_BROKER);
     let logs = format!("{broker}/{}", layout::LOGS_DIR);
@@ -203,7 +203,7 @@ fn fill(guard: &FencedGuard) -> Result<()> {
             _ => {}
         }
     }
-    // Whoever was first decides which cluster it is.
+    // The first process decides the cluster id.
     let name = format!("{logs}/{}", layout::META_PROPERTIES);
     let new = MetaProperties {
         cluster_id: Uuid::random()?,
@@ -231,8 +231,9 @@ fn fill(guard: &FencedGuard) -> Result<()> {
     guard.sync_parent(layout::STORE_FILE)
 }
 
-/// Makes the store's own name durable: its maker may have died before it did. `real` is where the store
-/// is; a `path` that is a link has a name elsewhere, and the link's own is its user's.
+/// Makes the store's own name durable: its creator may have died before it did. `real` is where the
+/// store is; if `path` is a link, the store has its name elsewhere, and the link's own name is up
+/// to its user.
 pub(crate) fn sync_names(disk: &dyn Disk, path: &Path, real: &Path) -> Result<()> {
     if real != path {
         sync_name(disk, real)?;
@@ -245,13 +246,13 @@ fn sync_name(disk: &dyn Disk, path: &Path) -> Result<()> {
         Ok(parent) => parent
             .sync()
             .map_err(|e| Error::io("sync", parent.path(), e)),
-        // Not ours to read, so made by someone else and given to us.
+        // This user may not read it, so another created it and shared it.
         Err(e) if is_denied(&e) => Ok(()),
         Err(e) => Err(Error::io("open the directory of", path, e)),
     }
 }
 
-/// The directory that `path`, which exists, is in. By way of `path`: links above it are followed,
+/// The parent directory of `path`, which exists. It follows `path`: links above it are followed,
 /// and its parent's own name may be one.
 fn open_parent(disk: &dyn Disk, path: &Path) -> io::Result<Arc<dyn Dir>> {
     disk.open_dir(&parent_of(path))

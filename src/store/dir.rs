@@ -1,7 +1,7 @@
-//! A store, opened or made.
+//! A store, opened or created.
 //!
-//! A store is made in its place, `store.json` last. Of many makers one wins and all use his;
-//! what a maker that died left is completed by whoever opens it next.
+//! A store is created in place, `store.json` last. If several processes create it at once, one wins
+//! and all use its store; what a dead creator left is completed by the next process that opens it.
 
 use std::io;
 use std::path::Path;
@@ -21,7 +21,7 @@ use crate::error::{Error, Kind, Result, is_stale};
 use crate::log::Cut;
 use crate::types::{BrokerId, TopicPartition, Uuid};
 
-/// A store's directory, held open. What is below is opened when it is asked for.
+/// A store's directory, held open. Files below it are opened on demand.
 #[derive(Debug)]
 pub struct StoreDir {
     disk: Arc<dyn Disk>,
@@ -42,7 +42,7 @@ pub struct StoreDir {
     unanswered: Unanswered,
 }
 
-/// Tells whether long changes are to end early.
+/// Returns whether long changes should end early.
 struct StopAsked(Box<dyn Fn() -> bool + Send + Sync>);
 
 impl std::fmt::Debug for StopAsked {
@@ -61,16 +61,16 @@ struct Registration {
 /// Brokers whose registration and log directory stay open: thousands of replicas share them.
 pub(crate) const BROKERS_KEPT: usize = 64;
 
-/// Most cuts that are remembered until somebody asks.
+/// Maximum number of cuts that are kept until the caller takes them.
 const CUTS_MAX: usize = 10_000;
 
 impl StoreDir {
-    /// Opens the store at `path`. One that a maker left unfinished is completed.
+    /// Opens the store at `path`. If its creator left it unfinished, it is completed.
     ///
     /// # Errors
     /// [`Kind::NoStore`] if nothing, or an empty directory, is there; [`Kind::UnusableStore`] for a
-    /// file, a directory that is no store, a newer format, a network file system, one that may
-    /// not be read; [`Kind::Damaged`]; [`Kind::Io`].
+    /// file, a directory that is no store, a newer format, a network file system, one that may not
+    /// be read; [`Kind::Damaged`]; [`Kind::Io`].
     pub fn open(disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, path: &Path) -> Result<Self> {
         // The store's own path may be a link; nothing within it may.
         let root = disk.open_dir_through_links(path);
@@ -102,14 +102,14 @@ impl StoreDir {
         })
     }
 
-    /// Opens the store at `path` for changes, making it first if nothing, or an empty directory,
+    /// Opens the store at `path` for changes, creating it first if nothing, or an empty directory,
     /// is there.
     ///
     /// # Errors
-    /// As [`StoreDir::open`] but [`Kind::NoStore`]; [`Kind::UnusableStore`] also where this user
-    /// may not write.
+    /// As [`StoreDir::open`] but [`Kind::NoStore`]; [`Kind::UnusableStore`] also if this user may
+    /// not write.
     pub fn open_or_create(disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, path: &Path) -> Result<Self> {
-        // A maker that loses the race finds the winner's store at the second look.
+        // A creator that loses the race finds the winner's store in the second round.
         for _ in 0..3 {
             match StoreDir::open(Arc::clone(&disk), Arc::clone(&clock), path) {
                 Ok(store) => {
@@ -147,18 +147,19 @@ impl StoreDir {
                     _ => error,
                 })
             }
-            // Anything else is for whoever takes the lock.
+            // Any other error shows when the lock is taken.
             _ => Ok(()),
         }
     }
 
-    /// Has `asked` looked at between the steps of changes that make many replicas: once it says so,
-    /// what was made is removed, and they end with [`Kind::Interrupted`]. The first one counts.
+    /// Calls `asked` between the steps of changes that create many replicas: once it returns true,
+    /// what was created is removed, and they end with [`Kind::Interrupted`]. Only the first call of
+    /// this counts.
     pub fn stopped_by(&self, asked: impl Fn() -> bool + Send + Sync + 'static) {
         let _ = self.stop.set(StopAsked(Box::new(asked)));
     }
 
-    /// Whether a change goes on.
+    /// Whether a change may go on.
     ///
     /// # Errors
     /// [`Kind::Interrupted`].
@@ -172,23 +173,23 @@ impl StoreDir {
         Ok(())
     }
 
-    /// What is odd about the store, but no reason to refuse it.
+    /// Warnings about the store that are no reason to refuse it.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
-    /// What recoveries, rescues and repairs through this handle cut off since this was last asked:
-    /// somebody should be told.
+    /// What recoveries, rewrites of unsynced bytes and repairs through this handle cut off since
+    /// the last call: the caller should report it.
     pub fn take_cuts(&self) -> Vec<(TopicPartition, Cut)> {
         std::mem::take(&mut *self.cuts.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// What else a user of this store should know, told once: what cannot be shown, and why.
+    /// Other notes for the user of this store since the last call: what cannot be read, and why.
     pub fn take_notes(&self) -> Vec<String> {
         std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Remembers a note until somebody asks.
+    /// Keeps a note until the caller takes it.
     pub fn add_note(&self, note: String) {
         let mut all = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() < CUTS_MAX && !all.contains(&note) {
@@ -196,7 +197,7 @@ impl StoreDir {
         }
     }
 
-    /// Remembers cuts until somebody asks.
+    /// Keeps cuts until the caller takes them.
     pub(crate) fn add_cuts(&self, tp: &TopicPartition, cuts: &mut Vec<Cut>) {
         if cuts.is_empty() {
             return;
@@ -216,7 +217,7 @@ impl StoreDir {
         self.root.path()
     }
 
-    /// Whether `path` still leads to this store. Where that cannot be seen, it does.
+    /// Whether `path` still leads to this store; `true` if that cannot be checked.
     pub fn is_still_at(&self, path: &Path) -> bool {
         let is_gone = |e: &io::Error| {
             matches!(
@@ -231,15 +232,15 @@ impl StoreDir {
         found.unwrap_or_else(|e| !is_gone(&e))
     }
 
-    /// A watcher for changes in it: all of this process share one of the kernel's.
+    /// A watcher for changes in the store: all watchers of this process share one of the kernel's.
     ///
     /// # Errors
-    /// Where there is none: then poll.
+    /// If the system has none: then poll.
     pub fn watcher(&self) -> io::Result<Box<dyn Watcher>> {
         self.watching.part(&*self.disk)
     }
 
-    /// The disk it is on.
+    /// The store's disk.
     pub fn disk(&self) -> &Arc<dyn Disk> {
         &self.disk
     }
@@ -249,12 +250,12 @@ impl StoreDir {
         &self.clock
     }
 
-    /// The machine's boot, new at each.
+    /// The id of the machine's current boot.
     pub fn boot_id(&self) -> [u8; 16] {
         self.boot_id
     }
 
-    /// The store's own id, as Kafka's cluster id.
+    /// The store's own id, Kafka's cluster id.
     pub fn cluster_id(&self) -> Uuid {
         self.cluster_id
     }
@@ -275,7 +276,7 @@ impl StoreDir {
             return Ok(topics);
         }
         let opened = self.sub_dir(layout::TOPICS_DIR)?;
-        // Another thread's, if that was quicker: the same directory.
+        // If another thread was faster, this is its handle: of the same directory.
         Ok(self.topics.get_or_init(|| opened))
     }
 
@@ -342,7 +343,7 @@ impl StoreDir {
         }
     }
 
-    /// A broker's registration, read unless what was read before is current.
+    /// A broker's registration, read again only if it changed.
     ///
     /// # Errors
     /// [`Kind::BrokerState`] if there is no such broker; [`Kind::Damaged`], [`Kind::Io`].
@@ -366,7 +367,7 @@ impl StoreDir {
         Ok(known.content)
     }
 
-    /// The directory of a broker's replicas, wherever its registration says that it is.
+    /// The directory of a broker's replicas, by its registration.
     ///
     /// # Errors
     /// As [`LogDir::open`].
@@ -374,7 +375,7 @@ impl StoreDir {
         LogDir::open(self, broker).map(|logs| Arc::clone(logs.dir()))
     }
 
-    /// The brokers whose disks did not answer a read in time, and did not since.
+    /// The brokers whose disks did not answer a read in time, and have not since.
     pub(crate) fn unanswered(&self) -> &Unanswered {
         &self.unanswered
     }
@@ -413,7 +414,7 @@ impl StoreDir {
     }
 }
 
-/// The store file in the directory, which is made first where only its making was begun.
+/// The store file in the directory; an unfinished store is completed first.
 fn find(root: &Arc<dyn Dir>, clock: &Arc<dyn Clock>, path: &Path) -> Result<StoreFile> {
     for _ in 0..3 {
         if let Some(file) = StoreFile::read_if_there(&**root)? {
@@ -423,13 +424,13 @@ fn find(root: &Arc<dyn Dir>, clock: &Arc<dyn Clock>, path: &Path) -> Result<Stor
             Found::Empty => return Err(no_store(path)),
             Found::Foreign => break,
             Found::Unfinished => match super::create::complete(root, clock) {
-                // Who may only read finds nothing to read.
+                // A process that may only read finds nothing to read.
                 Err(e) if e.kind() == Kind::UnusableStore => return Err(no_store(path)),
                 other => other?,
             },
         }
     }
-    // It may have been completed, and used, between the two looks.
+    // Another process may have completed it, and used it, meanwhile.
     StoreFile::read_if_there(&**root)?.ok_or_else(|| not_a_store(&**root))
 }
 

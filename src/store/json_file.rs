@@ -34,7 +34,7 @@ const TAIL_LEN: usize = TAIL_START.len() + CRC_LEN + TAIL_END.len();
 /// The file's bytes for a value that serializes as an object with at least one member.
 ///
 /// # Panics
-/// If it serializes as anything else: a fault of the type, not of its value.
+/// If it serializes as anything else: an error in the type, not in its value.
 pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     let mut bytes = serde_json::to_vec_pretty(value).expect("our types are plain objects");
     assert!(
@@ -53,23 +53,24 @@ pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
 /// The value in a file's bytes; `place` names the file in errors.
 ///
 /// # Errors
-/// [`Kind::Damaged`] for anything that [`encode`] of this type does not make.
+/// [`Kind::Damaged`] for anything that [`encode`] of this type does not produce.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8], place: impl Display) -> Result<T> {
     let object = object(bytes, &place)?;
     serde_json::from_slice(&object).map_err(|e| damaged(&place, &e.to_string()))
 }
 
-/// Reads and decodes a file, which can be [compared](File::is) with what the path names later.
+/// Reads and decodes a file; the returned handle can be [compared](File::is) with what the path
+/// names later.
 ///
 /// # Errors
-/// [`Kind::Damaged`] as [`decode`]; the bare system's error from the open is kept as the source,
-/// so a missing file is [`is_missing`].
+/// [`Kind::Damaged`] as [`decode`]; the system's error from the open is kept as the source, so that
+/// [`is_missing`] recognizes a missing file.
 pub fn read<T: DeserializeOwned>(dir: &dyn Dir, name: &str) -> Result<(T, Arc<dyn File>)> {
     let (bytes, file) = read_bytes(dir, name)?;
     Ok((decode(&bytes, join(dir, name).display())?, file))
 }
 
-/// The JSON object in a file's bytes, its checksum held against it and taken off.
+/// The JSON object in a file's bytes, its checksum verified and removed.
 ///
 /// # Errors
 /// [`Kind::Damaged`].
@@ -77,8 +78,8 @@ pub fn object(bytes: &[u8], place: impl Display) -> Result<Vec<u8>> {
     checked(bytes).ok_or_else(|| damaged(&place, "its checksum does not match"))
 }
 
-/// Reads a file whole, up to [`LEN_MAX`], which can be [compared](File::is) with what the path
-/// names later.
+/// Reads a whole file, up to [`LEN_MAX`]; the returned handle can be [compared](File::is) with what
+/// the path names later.
 ///
 /// # Errors
 /// [`Kind::Damaged`] for a longer one; [`Kind::Io`].
@@ -100,14 +101,14 @@ pub fn read_bytes(dir: &dyn Dir, name: &str) -> Result<(Vec<u8>, Arc<dyn File>)>
     Ok((bytes, file))
 }
 
-/// Whether the error says that a file is not there.
+/// Whether the error means that a file does not exist.
 pub fn is_missing(error: &Error) -> bool {
     error
         .io_source()
         .is_some_and(|e| e.kind() == io::ErrorKind::NotFound)
 }
 
-/// The object without the checksum, if that is right.
+/// The object without the checksum, if that matches.
 fn checked(bytes: &[u8]) -> Option<Vec<u8>> {
     let (body, tail) = bytes.split_at_checked(bytes.len().checked_sub(TAIL_LEN)?)?;
     let crc = tail.strip_prefix(TAIL_START)?.strip_suffix(TAIL_END)?;

@@ -1,8 +1,9 @@
-//! What was read of files that are replaced whole, kept for as long as they are current.
+//! A cache of what was read from files that are replaced whole, valid while they are current.
 //!
-//! Invariant: what is kept counts only if its path still names the inode that was read, and that is
-//! looked up at each use. While the file is open no other gets its inode's number; once its
-//! descriptor was given back, the time at which it was made tells it from one that did.
+//! Invariant: a cached value counts only if its path still names the inode that was read, which is
+//! looked up at each use. While the file is open, no other file gets its inode number; once its
+//! descriptor was given back, the inode's birth time tells it from a later file with the same
+//! number.
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::disk::{Dir, File, FileId, join};
 use crate::error::{Error, Result, is_stale};
 
-/// A file that was read and can be told from its successors.
+/// A file that was read, and can be told from its successors.
 #[derive(Debug, Clone)]
 pub struct KeptFile {
     dir: Arc<dyn Dir>,
@@ -20,7 +21,7 @@ pub struct KeptFile {
 }
 
 impl KeptFile {
-    /// Of the file that was opened as `name` in `dir`, [to be compared](Dir::open_to_compare).
+    /// For the file that was opened as `name` in `dir`, [to be compared](Dir::open_to_compare).
     pub(crate) fn new(dir: &Arc<dyn Dir>, name: String, file: Arc<dyn File>) -> Self {
         let dir = Arc::clone(dir);
         KeptFile { dir, name, file }
@@ -32,7 +33,7 @@ impl KeptFile {
     }
 }
 
-/// Whether a name leads to that file. It does not where the name of the directory itself leads
+/// Whether a name leads to that file. `false` also if the name of the directory itself leads
 /// elsewhere by now.
 pub(crate) fn leads_to(dir: &dyn Dir, name: &str, file: &dyn File) -> Result<bool> {
     match dir.identity(name).and_then(|found| file.is(found)) {
@@ -50,7 +51,7 @@ pub(crate) fn names(dir: &dyn Dir, name: &str, id: FileId) -> Result<bool> {
     }
 }
 
-/// The values that were used last, by key, and no more than `N`.
+/// A cache of at most `N` values, by key; the most recently used stay.
 #[derive(Debug)]
 pub(crate) struct Recent<K, V, const N: usize>(Mutex<VecDeque<(K, V)>>);
 
@@ -61,7 +62,7 @@ impl<K, V, const N: usize> Default for Recent<K, V, N> {
 }
 
 impl<K: Clone + Eq, V: Clone, const N: usize> Recent<K, V, N> {
-    /// The value kept for a key. Whether it still counts is the caller's to look up, with no lock
+    /// The cached value for a key. The caller checks whether it is still current, with no lock
     /// held.
     pub(crate) fn get(&self, key: &K) -> Option<V> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -73,7 +74,7 @@ impl<K: Clone + Eq, V: Clone, const N: usize> Recent<K, V, N> {
         kept.front().map(|(_, value)| value.clone())
     }
 
-    /// Keeps a value; the one that was not used for longest goes.
+    /// Caches a value; the least recently used one is dropped.
     pub(crate) fn put(&self, key: &K, value: &V) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.retain(|(known, _)| known != key);

@@ -1,5 +1,5 @@
-//! Every path and file name of a store, made and parsed here and nowhere else (names within a
-//! replica directory aside: they are Kafka's, and `storage` has them).
+//! Every path and file name of a store is made and parsed here and nowhere else, except for names
+//! within a replica directory: they are Kafka's, and `log` has them.
 //!
 //! ```text
 //! STORE/store.json  lock.N/N  controller.lock  controller.json
@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Paths are relative to the store, names of a group's files to the group's directory. A parser
-//! takes only what its maker makes, so no two names mean the same thing.
+//! accepts only what its maker makes, so no two names mean the same thing.
 
 use std::fmt::Write as _;
 
@@ -23,25 +23,25 @@ use crate::types::{BrokerId, PARTITIONS_MAX, TopicName, TopicPartition, Uuid};
 pub const STORE_FILE: &str = "store.json";
 /// The directory of the topic files.
 pub const TOPICS_DIR: &str = "topics";
-/// The directory of what proves that a topic was deleted.
+/// The directory of deletion proofs.
 pub const DELETED_DIR: &str = "deleted";
 /// The directory of the brokers' directories.
 pub const BROKERS_DIR: &str = "brokers";
 /// The directory of the groups' directories.
 pub const GROUPS_DIR: &str = "groups";
-/// The directory of the locks of processes that make replicas.
+/// The directory of the locks of processes that create replicas.
 pub const MAKERS_DIR: &str = "makers";
-/// The directory of reports to the controller: an empty file for each partition.
+/// The directory of failure reports to the controller: an empty file for each partition.
 pub const REPORTS_DIR: &str = "reports";
-/// Held for life by the controller's daemon.
+/// The controller daemon's liveness lock.
 pub const CONTROLLER_LOCK: &str = "controller.lock";
 /// The controller's broker id, epoch and heartbeat.
 pub const CONTROLLER_FILE: &str = "controller.json";
 /// In a broker's directory: its registration.
 pub const BROKER_FILE: &str = "broker.json";
-/// In a broker's directory: held for life by its daemon.
+/// In a broker's directory: its daemon's liveness lock.
 pub const BROKER_LOCK: &str = "broker.lock";
-/// In a broker's directory: where its replicas are, unless its registration names another place.
+/// In a broker's directory: its replicas, unless its registration names another place.
 pub const LOGS_DIR: &str = "logs";
 /// In a log directory: cluster, node and directory id, as Kafka's.
 pub const META_PROPERTIES: &str = "meta.properties";
@@ -51,12 +51,12 @@ pub const GROUP_FILE: &str = "group.json";
 pub const OFFSETS_LOG: &str = "offsets.log";
 /// In a group's directory: a file for each member.
 pub const MEMBERS_DIR: &str = "members";
-/// In a group's directory: which commands its members run.
+/// In a group's directory: the commands that its members run.
 pub const COMMANDS_DIR: &str = "commands";
 /// In `lock.N/`: an empty directory, for the next holder.
 pub const SPARE_DIR: &str = "spare";
 
-/// What file systems keep at the top of a disk. It is nobody's data.
+/// The directory that file systems keep at the top of a disk. It holds no user's data.
 pub const LOST_FOUND: &str = "lost+found";
 
 /// Longest name of a file, bytes: the limit of every file system in use.
@@ -83,8 +83,8 @@ pub fn parse_topic_file(name: &str) -> Option<TopicName> {
     TopicName::new(name.strip_suffix(JSON_SUFFIX)?).ok()
 }
 
-/// `NAME.HEX.damaged`: where a topic file is kept that nobody can read, in the topics' directory; a
-/// name too long for it is cut.
+/// `NAME.HEX.damaged`, in the topics' directory: where an unreadable topic file is kept; a name too
+/// long for it is cut.
 pub fn damaged_topic_file(topic: &TopicName, unique: &Uuid) -> String {
     let suffix = format!(".{}.damaged", unique.hex());
     let keep = NAME_BYTES_MAX.saturating_sub(suffix.len());
@@ -102,12 +102,12 @@ pub fn parse_deleted_file(name: &str) -> Option<Uuid> {
     parse_hex_id(name.strip_suffix(JSON_SUFFIX)?)
 }
 
-/// `makers/HEX`: locked by a process that makes replicas.
+/// `makers/HEX`: locked by a process that creates replicas.
 pub fn maker_file(maker: &Uuid) -> String {
     format!("{MAKERS_DIR}/{}", maker.hex())
 }
 
-/// The maker whose file has this name below `makers`.
+/// The creator id in a file name below `makers`.
 pub fn parse_maker_file(name: &str) -> Option<Uuid> {
     parse_hex_id(name)
 }
@@ -179,9 +179,9 @@ pub fn holds_replica(name: &str) -> bool {
     parse_replica_dir(name).is_some() || aside().unwrap_or(false)
 }
 
-/// `TOPIC-N.HEX-stray`: the name of a replica directory that no topic counts on and nobody deleted,
-/// moved out of another's way; as Kafka's (`LocalLog.logStrayDirName`). A topic's name too long
-/// for it is cut.
+/// `TOPIC-N.HEX-stray`: the name of a stray, a replica directory that no topic names and that was
+/// not deleted, moved out of another's way; as Kafka's (`LocalLog.logStrayDirName`). A topic's name
+/// too long for it is cut.
 pub fn stray_dir(tp: &TopicPartition, unique: &Uuid) -> String {
     let suffix = format!("-{}.{}{STRAY_SUFFIX}", tp.partition, unique.hex());
     let keep = NAME_BYTES_MAX.saturating_sub(suffix.len());
@@ -195,8 +195,8 @@ pub fn parse_stray_dir(name: &str) -> Option<TopicPartition> {
     parse_replica_dir(replica).filter(|_| is_hex_id(hex))
 }
 
-/// `TOPIC-N.HEX-future`: the directory in which a replica is rebuilt, named as Kafka names one that
-/// will take another's place (`LocalLog.logFutureDirName`); a topic's name too long for it is cut.
+/// `TOPIC-N.HEX-future`: the directory of a lost-state recovery, named as Kafka names a replica
+/// that will replace another (`LocalLog.logFutureDirName`); a topic's name too long for it is cut.
 pub fn future_dir(tp: &TopicPartition, replica: &Uuid) -> String {
     let suffix = format!("-{}.{}{FUTURE_SUFFIX}", tp.partition, replica.hex());
     let keep = NAME_BYTES_MAX.saturating_sub(suffix.len());
@@ -248,8 +248,8 @@ pub fn parse_member_file(name: &str) -> Option<Uuid> {
         .filter(|id| id.to_string() == name)
 }
 
-/// `offsets.INODE.sync`, in a group's directory: lock and note of who syncs the `offsets.log` that
-/// has that inode.
+/// `offsets.INODE.sync`, in a group's directory: the lock and note of a process that syncs the
+/// `offsets.log` that has that inode.
 pub fn offsets_sync(inode: u64) -> String {
     format!("{OFFSETS_PREFIX}{inode}{SYNC_SUFFIX}")
 }
@@ -277,7 +277,7 @@ pub fn lock_file(n: u64) -> String {
     format!("{LOCK_PREFIX}{n}/{n}")
 }
 
-/// `staged.HEX`: a file made and synced beside a fenced lock before that lock is taken.
+/// `staged.HEX`: a file created and synced beside a fenced lock before that lock is taken.
 pub fn staged_file(unique: &Uuid) -> String {
     format!("{STAGED_PREFIX}{}", unique.hex())
 }
@@ -287,7 +287,7 @@ pub fn is_staged_file(name: &str) -> bool {
     name.strip_prefix(STAGED_PREFIX).is_some_and(is_hex_id)
 }
 
-/// A random name for a store or group that is being made whole beside its place.
+/// A random name for the staging directory of a store or group.
 pub fn staging_dir(unique: &Uuid) -> String {
     format!("{STAGING_PREFIX}{}", unique.hex())
 }
@@ -325,7 +325,7 @@ fn parse_hex_id(text: &str) -> Option<Uuid> {
     Some(Uuid(id.to_be_bytes()))
 }
 
-/// A number in the one spelling that we write: no sign, no leading zeros.
+/// A number in the only spelling that mq writes: no sign, no leading zeros.
 fn canonical<N: std::str::FromStr + ToString>(text: &str) -> Option<N> {
     text.parse::<N>().ok().filter(|n| n.to_string() == text)
 }

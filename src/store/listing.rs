@@ -1,8 +1,9 @@
-//! The names of what a store holds, as its directories list them: for a caller that wants them at
-//! once and can do without, such as a shell that completes a word.
+//! The names of what a store holds, as its directories list them: for a caller that needs them
+//! quickly and can do without, such as a shell's completion.
 //!
-//! Invariant: nothing is opened but directories, nothing is made, no lock is taken. What cannot be
-//! listed has no names here; who needs to know why opens a [`StoreDir`](super::dir::StoreDir).
+//! Invariant: it opens only directories, creates nothing, and takes no lock. If a directory cannot
+//! be listed, its names are left out; a caller that needs the reason opens a
+//! [`StoreDir`](super::dir::StoreDir).
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// `None` if there is no store at `path`, or it may not be looked at.
+    /// `None` if there is no store at `path`, or it may not be read.
     pub fn open(disk: &dyn Disk, path: &Path) -> Option<Self> {
         let root = disk.open_dir_through_links(path).ok()?;
         root.id(layout::STORE_FILE).ok()?;

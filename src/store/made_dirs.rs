@@ -1,12 +1,12 @@
-//! Directories that are made for something that may come to nothing.
+//! Directories that are created for an operation that may still fail.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::disk::Disk;
 
-/// Directories that were made for a place. Those that are empty go when this is dropped and not
-/// kept.
+/// Directories that were created for a place. Unless they are kept, dropping this removes those
+/// that are empty.
 #[derive(Debug)]
 pub(crate) struct MadeDirs<'a> {
     disk: &'a dyn Disk,
@@ -15,7 +15,7 @@ pub(crate) struct MadeDirs<'a> {
 }
 
 impl<'a> MadeDirs<'a> {
-    /// Makes `path` and what is missing above it.
+    /// Creates `path` and its missing parents.
     pub(crate) fn make(disk: &'a dyn Disk, path: &Path) -> io::Result<Self> {
         let is_missing = |at: &&Path| {
             let opened = disk.open_dir_through_links(at);
@@ -30,7 +30,7 @@ impl<'a> MadeDirs<'a> {
         Ok(made)
     }
 
-    /// They stay.
+    /// Keeps them.
     pub(crate) fn keep(&mut self) {
         self.paths.clear();
     }
@@ -47,7 +47,7 @@ impl Drop for MadeDirs<'_> {
                 .disk
                 .open_dir_through_links(parent)
                 .and_then(|parent| parent.remove_dir(name));
-            // Another process uses it, and with it those above.
+            // Another process uses it, and so those above it.
             if removed.is_err() {
                 return;
             }

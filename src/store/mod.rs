@@ -1,7 +1,7 @@
 //! The directory that many processes share.
 //!
-//! Invariant: whoever changes something holds the lock that guards it, and everything is reached
-//! by name within a directory that was opened before.
+//! Invariant: a process that changes something holds the lock that guards it, and everything is
+//! reached by name within a directory that was opened before.
 
 pub mod brokers;
 mod create;

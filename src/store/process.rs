@@ -1,4 +1,4 @@
-//! Who we are, for lock files and messages.
+//! The identity of this process, for lock files and messages.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -12,12 +12,12 @@ pub struct Process {
     pub pid: u32,
     /// The host's name.
     pub host: String,
-    /// About when it started, milliseconds since the epoch: tells two of one pid apart.
+    /// About when it started, milliseconds since the epoch: tells two processes of one pid apart.
     pub started_ms: i64,
 }
 
 impl Process {
-    /// This process. The first call sets what `started_ms` says.
+    /// This process. The first call sets `started_ms`.
     pub fn current(clock: &dyn Clock) -> &'static Process {
         static CURRENT: OnceLock<Process> = OnceLock::new();
         CURRENT.get_or_init(|| Process {

@@ -1,9 +1,9 @@
-//! A store that is a Unix group's: every member may use it, and what any of them makes in it is the
-//! group's (see [`Access`](crate::disk::Access)).
+//! A store that is shared by a Unix group: every member may use it, and what any of them creates in
+//! it belongs to the group (see [`Access`](crate::disk::Access)).
 //!
-//! Only the mode of the store's directory says so. A store that has things in it already is given to
-//! a group from the top: a directory before what is in it, so that what other processes make
-//! meanwhile is found, or is the group's by itself.
+//! Only the mode of the store's directory says so. A store that is not empty is given to a group
+//! from the top, a directory before its contents: what other processes create meanwhile is then
+//! found, or inherits the group.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,9 +18,9 @@ use crate::clock::Clock;
 use crate::disk::{Access, Dir, Disk, EntryKind, SHARED_DIR, Sharing, join, sharing_of};
 use crate::error::{Error, Kind, Result};
 
-/// How many are named by path.
+/// Maximum number of paths that are listed.
 const NAMED_MAX: usize = 3;
-/// Looks at a store for what was made meanwhile by processes that took it for their owner's alone.
+/// Maximum number of passes for what processes created meanwhile for the owner alone.
 const PASSES_MAX: usize = 10;
 
 /// Files and directories: how many, and the first of them.
@@ -41,21 +41,21 @@ impl Paths {
     }
 }
 
-/// What came of giving a store to a group.
+/// The result of giving a store to a group.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Given {
-    /// Whether the store was made.
+    /// Whether the store was created.
     pub made: bool,
     /// Files and directories that were not the group's before.
     pub changed: usize,
-    /// Those of other owners, which stay as they are.
+    /// Those of other owners, which are unchanged.
     pub refused: Paths,
-    /// A directory above the store that lets the group's members not through.
+    /// A directory above the store that the group's members may not pass through.
     pub barred_by: Option<PathBuf>,
 }
 
 impl StoreDir {
-    /// The Unix group whose members share the store; `None`: it is its owner's alone.
+    /// The Unix group whose members share the store; `None` if only its owner uses it.
     ///
     /// # Errors
     /// [`Kind::Io`].
@@ -69,12 +69,12 @@ impl StoreDir {
     }
 }
 
-/// Opens the store at `path`, made if there is none, and gives it and the log directories of its
+/// Opens the store at `path`, created if there is none, and gives it and the log directories of its
 /// brokers to a Unix group: directories 2770, files 0660.
 ///
 /// # Errors
-/// As [`StoreDir::open_or_create`]; [`Kind::UnusableStore`] if the store's directory may not be given
-/// to the group by this user.
+/// As [`StoreDir::open_or_create`]; [`Kind::UnusableStore`] if the store's directory may not be
+/// given to the group by this user.
 pub fn create_shared(
     disk: Arc<dyn Disk>,
     clock: Arc<dyn Clock>,
@@ -94,7 +94,7 @@ pub fn create_shared(
             };
             let mut dirs = MadeDirs::make(&*disk, path).map_err(error)?;
             let root = disk.open_dir_through_links(path).map_err(error)?;
-            // Before anything is in it.
+            // Before anything is created in it.
             give_root(&*root, group)?;
             dirs.keep();
         }
@@ -129,14 +129,14 @@ pub fn create_shared(
     Ok((store, given))
 }
 
-/// What is in a store and would be given to a group: where, what it is now, and its mode then. A store
-/// that is not there is nothing now.
+/// Shows what in a store would be given to a group: its path, its access now, and its mode then. A
+/// store that does not exist has no access now.
 pub type ShowShared<'a> = &'a mut dyn FnMut(&Path, Option<Access>, u32) -> Result<()>;
 
 /// What [`create_shared`] would do. Changes nothing, and shows what would change.
 ///
 /// # Errors
-/// As [`create_shared`]; what `show` returns.
+/// As [`create_shared`]; those of `show`.
 pub fn plan_shared(
     disk: Arc<dyn Disk>,
     clock: Arc<dyn Clock>,
@@ -150,7 +150,7 @@ pub fn plan_shared(
             plan.made = true;
             plan.barred_by = path
                 .parent()
-                // It would be made, too, for its owner alone.
+                // It would be created, too, for its owner alone.
                 .filter(|above| is_missing(&*disk, above))
                 .map(Path::to_owned)
                 .or_else(|| barrier(&*disk, path, group));
@@ -195,8 +195,8 @@ fn is_missing(disk: &dyn Disk, path: &Path) -> bool {
     opened.is_err_and(|e| e.kind() == io::ErrorKind::NotFound)
 }
 
-/// What is in a store that is a Unix group's, or in a log directory of it, and is not the group's:
-/// members other than the owner cannot use it.
+/// What in a store of a Unix group, or in its log directories, is not the group's: only the owner
+/// can use it.
 ///
 /// # Errors
 /// [`Kind::Io`].
@@ -212,7 +212,7 @@ pub fn not_shared(store: &StoreDir, group: &UnixGroup) -> Result<Paths> {
     Ok(found)
 }
 
-/// The nearest directory above that neither the group nor everybody may pass.
+/// The nearest directory above that neither the group nor other users may pass through.
 fn barrier(disk: &dyn Disk, path: &Path, group: &UnixGroup) -> Option<PathBuf> {
     let is_barrier = |above: &&Path| {
         let opened = disk.open_dir_through_links(above);
@@ -248,11 +248,11 @@ fn not_given(path: &Path, group: &UnixGroup) -> Error {
 }
 
 /// Calls `act` with every directory and file of a store and its log directories, a directory before
-/// what is in it. What goes meanwhile is passed over.
+/// its contents. What is removed meanwhile is skipped.
 fn each(store: &StoreDir, act: &mut impl FnMut(&dyn Dir, &str) -> io::Result<()>) -> Result<()> {
     below(store.root(), act)?;
     for broker in store.brokers()? {
-        // Those that cannot be used are told of by who needs them.
+        // Unusable log directories are reported by processes that need them.
         let elsewhere = store
             .broker_file(broker)
             .is_ok_and(|file| file.log_dir.is_some());
@@ -269,7 +269,7 @@ fn below(
     root: &Arc<dyn Dir>,
     act: &mut impl FnMut(&dyn Dir, &str) -> io::Result<()>,
 ) -> Result<()> {
-    // By parent and name: a descriptor for each level, not for each directory.
+    // By parent and name: one descriptor for each level, not for each directory.
     let mut open: Vec<(Arc<dyn Dir>, String)> = vec![(Arc::clone(root), ".".to_owned())];
     while let Some((parent, name)) = open.pop() {
         let dir = match name.as_str() {
@@ -277,7 +277,7 @@ fn below(
             name => parent.open_dir(name),
         };
         let dir = match dir {
-            // Told by what was done with its name.
+            // `act` on its name has reported it.
             Err(e) if e.kind() == io::ErrorKind::PermissionDenied => continue,
             Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
             dir => dir.map_err(|e| Error::io("open", root.path(), e))?,

@@ -4,7 +4,7 @@ use crate::disk::{Dir, Open, join};
 use crate::error::{Error, Result};
 use crate::log::sync_failed;
 
-/// The bytes of a small file; `None` if it is not there.
+/// The bytes of a small file; `None` if it does not exist.
 pub(crate) fn read_small(dir: &dyn Dir, name: &str) -> Result<Option<Vec<u8>>> {
     let file = match dir.open(name, Open::Read) {
         Ok(file) => file,
@@ -25,7 +25,7 @@ pub(crate) const SMALL_FILE_BYTES_MAX: usize = 16 << 20;
 pub(crate) fn replace_small(dir: &dyn Dir, name: &str, bytes: &[u8]) -> Result<()> {
     let temporary = format!("{name}.tmp");
     let error = |op| move |e| Error::io(op, join(dir, name), e);
-    // Never the file of an earlier try: its sync may have failed, and nobody would know.
+    // Never reuse the file of an earlier try: its sync may have failed unnoticed.
     match dir.remove(&temporary) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(error("write")(e)),
         _ => {}

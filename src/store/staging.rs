@@ -1,11 +1,12 @@
-//! Directories in the making, `.mq-new-HEX`: a fenced lock that is made whole before it is put in
+//! Staging directories, `.mq-new-HEX`: a fenced lock is created whole in one before it is put in
 //! place, alone (a store's) or with what belongs to it (a group's).
 //!
-//! 1. The first thing in one is `lock.0/0`, locked by its maker through the making. One whose lock
-//!    is free was left by a maker that died, and may go.
-//! 2. One without that file is about to be locked, or its maker died before that. It goes once it
-//!    was seen for a minute.
-//! 3. A maker whose directory went makes another: nothing of it was in place yet.
+//! 1. The first file in a staging directory is `lock.0/0`, which its creator holds locked. If that
+//!    lock is free, the creator is dead, and the directory may be removed.
+//! 2. A staging directory without that file is about to be locked, or its creator died before that.
+//!    It is removed once it has been seen for a minute.
+//! 3. A creator whose staging directory was removed creates another: nothing of it was in place
+//!    yet.
 
 use std::collections::HashMap;
 use std::io;
@@ -19,26 +20,26 @@ use crate::error::{Error, Kind, Result};
 use crate::timing::UNFINISHED_AFTER;
 use crate::types::Uuid;
 
-/// Directories nested in one.
+/// Depth of nested directories in a staging directory.
 const DEPTH_MAX: usize = 4;
-/// Makers are not that unlucky.
+/// Random names collide practically never; the bound only stops a loop on a broken random source.
 const TRIES: usize = 16;
 
-/// A directory in the making. Dropped, it is removed as far as it was not put in place.
+/// A staging directory. Dropping it removes it, unless it was put in place.
 #[derive(Debug)]
 pub struct StagingDir {
     parent: Arc<dyn Dir>,
     name: String,
     dir: Arc<dyn Dir>,
-    /// Holds the lock that says that the maker lives.
+    /// Holds the lock that shows that the creator lives.
     _lock: Arc<dyn File>,
 }
 
 impl StagingDir {
-    /// Makes one in `parent`: its lock, synced, and held by this process.
+    /// Creates a staging directory in `parent`, with its lock synced and held by this process.
     ///
     /// # Errors
-    /// [`Kind::UnusableStore`] where this user may not write; [`Kind::DiskFull`], [`Kind::Io`].
+    /// [`Kind::UnusableStore`] if this user may not write; [`Kind::DiskFull`], [`Kind::Io`].
     pub fn make(parent: &Arc<dyn Dir>) -> Result<Self> {
         for _ in 0..TRIES {
             let name = layout::staging_dir(&Uuid::random()?);
@@ -57,11 +58,11 @@ impl StagingDir {
                         _lock: lock,
                     });
                 }
-                // Taken for dead before it was locked.
+                // Another process took it for abandoned before it was locked.
                 Ok((None, _)) => {}
                 Err(e) if super::json_file::is_missing(&e) => {}
                 Err(e) => {
-                    // Where this fails, a directory of a telling name stays.
+                    // If this fails, a directory stays whose name shows what it is.
                     let _ = remove_tree(&**parent, &name, EntryKind::Dir, DEPTH_MAX);
                     return Err(e);
                 }
@@ -72,7 +73,7 @@ impl StagingDir {
         Err(Error::new(Kind::Busy, text).cure("try again"))
     }
 
-    /// Its name in the directory that it is made in.
+    /// Its name in its parent directory.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -89,16 +90,16 @@ impl Drop for StagingDir {
     }
 }
 
-/// Directories in the making whose makers are not known to live or to be dead, held open, and since
-/// when they are known.
+/// Staging directories whose creators may or may not live, held open, and since when they are
+/// known.
 #[derive(Debug, Default)]
 pub struct Suspects(HashMap<String, (Arc<dyn Dir>, Duration)>);
 
-/// Removes from `parent` what dead makers left: at once what is known to be dead, after a minute
-/// what nobody has locked. The names of what went.
+/// Removes from `parent` what dead creators left: at once if the creator is certainly dead, after a
+/// minute if it is not locked. Returns the removed names.
 ///
 /// # Errors
-/// [`Kind::Io`] where the directory cannot be listed; what cannot be removed stays.
+/// [`Kind::Io`] if the directory cannot be listed; what cannot be removed stays.
 pub fn remove_dead(
     parent: &dyn Dir,
     suspects: &mut Suspects,
@@ -121,7 +122,7 @@ pub fn remove_dead(
                 gone.push(name);
             }
             Ok(false) => {}
-            // Put in place or removed meanwhile.
+            // It was put in place or removed meanwhile.
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             Err(e) => return Err(Error::io("remove", join(parent, &name), e)),
         }
@@ -141,8 +142,8 @@ fn remove_if_dead(
             if !lock.try_lock(LockKind::Exclusive)? {
                 return Ok(false);
             }
-            // A group's directory takes its lock along when it is put in place: the name must
-            // still be that of what is locked.
+            // A group's directory is put in place together with its lock: the name must still be
+            // that of what is locked.
             if parent.id(name)? != dir.own_id()? {
                 return Ok(false);
             }

@@ -19,18 +19,18 @@ pub const FORMAT_VERSION: u32 = 1;
 pub struct StoreFile {
     /// Rises when an older program could misread the store.
     pub format_version: u32,
-    /// As Kafka's: random, made with the store.
+    /// Random, created with the store, as in Kafka.
     pub cluster_id: Uuid,
 }
 
-/// All that is read of a file before its version is known.
+/// The only part of a file that is read before its version is known.
 #[derive(Deserialize)]
 struct Version {
     format_version: u32,
 }
 
 impl StoreFile {
-    /// A new store's.
+    /// For a new store.
     pub fn new(cluster_id: Uuid) -> Self {
         StoreFile {
             format_version: FORMAT_VERSION,
@@ -71,7 +71,7 @@ impl StoreFile {
     }
 }
 
-/// That nothing is at the path where a store was looked for.
+/// The error for a path without a store.
 pub(crate) fn no_store(path: &Path) -> Error {
     Error::new(
         Kind::NoStore,
@@ -83,7 +83,7 @@ pub(crate) fn no_store(path: &Path) -> Error {
     )
 }
 
-/// That a directory has files, but is no store.
+/// The error for a directory that has files, but is no store.
 pub(crate) fn not_a_store(dir: &dyn Dir) -> Error {
     Error::new(
         Kind::UnusableStore,
@@ -98,8 +98,8 @@ pub(crate) fn not_a_store(dir: &dyn Dir) -> Error {
     )
 }
 
-/// The same error as [`Kind::UnusableStore`] where the file is of the wrong kind or may not be
-/// read: neither is damage, and neither goes away by itself.
+/// The same error as [`Kind::UnusableStore`] if the file is of the wrong kind or may not be read:
+/// neither is damage, and neither goes away by itself.
 fn unusable_file(error: Error) -> Error {
     match error.io_source().map(io::Error::kind) {
         Some(io::ErrorKind::PermissionDenied) => error

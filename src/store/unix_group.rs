@@ -8,25 +8,25 @@ use crate::error::shell_word;
 pub struct UnixGroup {
     /// Its number.
     pub id: u32,
-    /// Its name; the number, where the system knows none.
+    /// Its name; its number if the system has no name for it.
     pub name: String,
 }
 
 impl UnixGroup {
-    /// The group of that number.
+    /// The group with that number.
     pub fn of(id: u32) -> Self {
         let name = group_name(id).unwrap_or_else(|| id.to_string());
         UnixGroup { id, name }
     }
 }
 
-/// What helps a member of the group where a file of the store is not the group's.
+/// The cure for a group member who finds a file of the store that is not the group's.
 pub fn sharing_cure(group: &UnixGroup) -> String {
     let name = shell_word(&group.name);
     format!(
-        "the store is of the Unix group {}: 'mq-broker health' shows what in it is not the group's, and \
-         'mq-broker init --group {name}', run by the owner or root, gives it to the group ('id -nG' \
-         shows whether you are in it)",
+        "the Unix group {} shares the store: 'mq-broker health' shows what in it is not the group's, \
+         and 'mq-broker init --group {name}', run by the owner or root, gives it to the group \
+         ('id -nG' shows whether you are a member)",
         group.name
     )
 }

@@ -39,7 +39,7 @@ pub(crate) fn is_denied(e: &io::Error) -> bool {
 pub(crate) fn denied(path: &Path, what: &'static str, e: io::Error) -> Error {
     let path = path.display();
     if e.kind() == io::ErrorKind::ReadOnlyFilesystem {
-        // Whoever runs it.
+        // No user may: running mq as another user does not help.
         let text = format!("the store {path} may not be {what}: its disk is mounted read-only");
         return Error::new(Kind::UnusableStore, text)
             .cure("mount that disk for writing, or name another store with --store");
@@ -54,7 +54,7 @@ pub(crate) fn denied(path: &Path, what: &'static str, e: io::Error) -> Error {
     )
 }
 
-/// What is odd about a directory of ours, but no reason to refuse it.
+/// Warnings about a directory of the store that are no reason to refuse it.
 pub(crate) fn open_warnings(dir: &dyn Dir) -> Result<Vec<String>> {
     let Access { mode, .. } = dir
         .access(".")
@@ -62,13 +62,13 @@ pub(crate) fn open_warnings(dir: &dyn Dir) -> Result<Vec<String>> {
     let mut warnings = Vec::new();
     if mode & OTHERS_WRITE != 0 {
         warnings.push(format!(
-            "{} may be written by every user of this machine, and who can write a store is \
-             trusted: chmod o-w it",
+            "{} may be written by every user of this machine, and every user who can write a store \
+             is trusted: chmod o-w it",
             dir.path().display()
         ));
     }
     Ok(warnings)
 }
 
-/// The permission bit that lets everyone write (`S_IWOTH`).
+/// The permission bit that lets every user write (`S_IWOTH`).
 pub(crate) const OTHERS_WRITE: u32 = 0o002;

@@ -90,7 +90,7 @@ fn a_leader_that_returns_is_cut_by_epoch() {
         cluster.follow(2);
         cluster.follow(0);
         let notes = cluster.store.take_notes();
-        let told = |note: &String| note.contains("4 records after that are given up");
+        let told = |note: &String| note.contains("4 records beyond it were dropped");
         assert!(notes.iter().any(told), "{what}: {notes:?}");
         assert_eq!(cluster.page(0).role, Role::Follower);
         assert!(cluster.log(0).starts_with(&kept), "{what}");

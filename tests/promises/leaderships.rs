@@ -334,7 +334,11 @@ fn no_epoch_begins_while_one_in_sync_has_more_whoever_asks() {
         b"",
     );
     assert_ne!(done.status, 0);
-    assert!(done.err.contains("broker 1 has in sync"), "{}", done.err);
+    assert!(
+        done.err.contains("in-sync replica on broker 1"),
+        "{}",
+        done.err
+    );
     // The one that has all may lead.
     let (meta, _) = topic_file::read(&store, &name).expect("a topic");
     let mut partition = meta.partitions[0].clone();
@@ -368,7 +372,7 @@ fn no_epoch_of_a_leader_that_lost_records_begins_while_one_in_sync_cannot_be_rea
     assert!(
         refused
             .to_string()
-            .contains("broker 1 has in sync cannot be read"),
+            .contains("in-sync replica on broker 1 cannot be read"),
         "{refused}"
     );
     let cure = refused.cure_text().expect("a cure");

@@ -277,7 +277,7 @@ fn a_store_is_given_to_a_group_with_all_that_is_in_it_and_mended_where_it_is_not
     assert!(table.contains("not-shared"), "{table}");
     let tsv = place.by(BOB, "022", "mq-broker", &["health", "--format", "tsv"], "");
     assert!(
-        tsv.text().contains("t-0/partition.metadata is not for"),
+        tsv.text().contains("t-0/partition.metadata is not shared"),
         "{}",
         tsv.text()
     );

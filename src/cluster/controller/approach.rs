@@ -1,64 +1,65 @@
-//! How the target of a planned move comes nearer to its leader's end: pure.
+//! Measures how the target of a leadership transfer approaches its leader's log end: pure.
 //!
-//! A move is not bounded in time but in progress: it goes on while the smallest gap so far shrinks.
-//! The log is sealed once the target is so near that the seal is short.
+//! A transfer is bounded by progress, not by time: it continues while the smallest gap so far
+//! shrinks. The log is sealed once the target is so near that the seal is short.
 
 use std::time::Duration;
 
 use crate::types::Offset;
 
-/// A target that has what the leader had so long ago is near: the seal takes about as long.
+/// A target is near if it has everything that the leader had this long ago: the seal takes about as
+/// long.
 const NEAR: Duration = Duration::from_millis(50);
-/// So it is, if it comes no nearer, where it has what the leader had so long ago: a disk that takes
-/// its time with each sync keeps a target at a distance.
+/// A target that stops approaching also counts as near if it has everything that the leader had
+/// this long ago: on a slow disk, each sync keeps the target at a distance.
 const NEAR_ENOUGH: Duration = Duration::from_secs(1);
 
-/// Where the target's log ends, and the end that it is to reach.
+/// Where the target's log ends, and the end that it has to reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Distance {
-    /// What counts as stored at the target.
+    /// The target's acknowledged end.
     pub acked: Offset,
-    /// What is in its log.
+    /// The target's log end.
     pub end: Offset,
-    /// What is to be.
+    /// The end to reach.
     pub goal: Offset,
 }
 
 impl Distance {
-    /// Whether there is none.
+    /// Whether the target has reached the goal.
     pub fn is_none(&self) -> bool {
         self.acked >= self.goal
     }
 
-    /// It shrinks by what is copied, and by what is synced.
+    /// It shrinks with each append and with each sync.
     fn gap(&self) -> u64 {
         let lacks = |has: Offset| self.goal.saturating_sub(has).max(0).unsigned_abs();
         lacks(self.acked) + lacks(self.end)
     }
 }
 
-/// What follows from a look.
+/// What follows from an observation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// It comes nearer, or may.
+    /// The target approaches, or may still do so.
     Far,
-    /// The rest is a matter of milliseconds.
+    /// The rest takes milliseconds.
     Near,
-    /// It has all that is asked.
+    /// The target has reached the goal.
     There,
-    /// It comes no nearer.
+    /// The target makes no progress.
     Stalled,
 }
 
-/// The looks at one target, as far as they count.
+/// The observations of one target, as far as they count.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Approach {
-    /// The smallest gap so far, and since when it is that.
+    /// The smallest gap so far, and the time since which it is the smallest.
     smallest: Option<u64>,
     since: Duration,
-    /// A goal of an earlier look that is not reached yet, and when that look was.
+    /// A goal of an earlier observation that is not reached yet, and the time of that observation.
     mark: Option<(Offset, Duration)>,
-    /// How long the last such goal took to be reached.
+    /// How long it took to reach the last such goal.
     lag: Option<Duration>,
     lacks: u64,
 }
@@ -74,7 +75,7 @@ impl Approach {
         }
     }
 
-    /// One more look. `None`: nothing can be said.
+    /// Adds an observation. `None`: the distance is unknown.
     pub fn observe(
         &mut self,
         seen: Option<Distance>,
@@ -105,7 +106,7 @@ impl Approach {
             self.lag = Some(now.saturating_sub(at));
             self.mark = Some((distance.goal, now));
         }
-        // What is not reached yet takes at least as long as it has taken.
+        // A goal that is not reached yet takes at least the time that has passed since.
         let taken = self
             .mark
             .map_or(Duration::ZERO, |(_, at)| now.saturating_sub(at));
@@ -126,12 +127,12 @@ impl Approach {
         Verdict::Far
     }
 
-    /// Whether it came no nearer for so long.
+    /// Whether the target has made no progress for that long.
     pub fn is_stalled(&self, now: Duration, stalled_after: Duration) -> bool {
         now.saturating_sub(self.since) >= stalled_after
     }
 
-    /// Records that it lacks, as of the last look.
+    /// Records that the target lacks, as of the last observation.
     pub fn records(&self) -> u64 {
         self.lacks
     }
@@ -192,7 +193,8 @@ mod tests {
             approach.observe(at(end - 20, end), ms(step as u64 * 10), STALL)
         });
         assert!(verdicts.any(|verdict| verdict == Verdict::Near));
-        // With a sync that takes half a second it is near enough once it comes no nearer.
+        // With a sync that takes half a second, the target is near enough once it stops
+        // approaching.
         let mut approach = Approach::begin(ms(0));
         let verdicts: Vec<_> = (0..400)
             .map(|step| {

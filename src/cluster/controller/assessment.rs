@@ -1,13 +1,13 @@
-//! A look at a partition's replicas, held against what the topic file says of them.
+//! Compares a snapshot of a partition's replicas with what the topic file says of them.
 
 use super::partition::Partition;
 use super::state::{PageSnapshot, ProbeResult, ReplicaSnapshot};
 use crate::types::{BrokerId, LeaderEpoch, Offset, Uuid};
 
-/// A look, and the partition it is of.
+/// A snapshot, and its partition.
 pub(crate) struct Assessment<'a> {
     pub observed: &'a ProbeResult,
-    /// Whether all were looked at that may have to lead.
+    /// Whether it covers every replica that may have to lead.
     pub full: bool,
 }
 
@@ -19,7 +19,7 @@ impl Assessment<'_> {
             .map(|(_, observe)| observe)
     }
 
-    /// The page of the replica directory that the topic file names.
+    /// The state page of the replica directory that the topic file names.
     pub fn page(&self, p: &Partition, broker: BrokerId) -> Option<&PageSnapshot> {
         match self.of(broker) {
             Some(ReplicaSnapshot::Page(page)) if p.meta.uuid_of(broker) == Some(page.uuid) => {
@@ -29,19 +29,20 @@ impl Assessment<'_> {
         }
     }
 
-    /// How much of the log it has: the epoch of its last batch, and its end.
+    /// How much of the log a replica has: the epoch of its last batch, and its end.
     pub fn extent(&self, p: &Partition, broker: BrokerId) -> Option<(LeaderEpoch, Offset)> {
         let page = self.page(p, broker)?;
         Some((page.last_epoch, page.end))
     }
 
-    /// Whether its disk has room for what a leader is sent.
+    /// Whether the replica's disk has room for appends.
     pub fn has_room(&self, p: &Partition, broker: BrokerId) -> bool {
         self.page(p, broker).is_some_and(|page| !page.full)
     }
 
-    /// Whether a broker in sync may have more than `to`: its page says so, or cannot
-    /// be had where `to` may have lost records. One that is offline or was replaced has nothing.
+    /// Whether an in-sync broker may have more than `to`: its state page says so, or its state page
+    /// cannot be read and `to` may have lost records. A replica that is offline or was replaced has
+    /// nothing.
     pub fn is_ahead(&self, p: &Partition, broker: BrokerId, to: BrokerId) -> bool {
         match self.of(broker) {
             Some(ReplicaSnapshot::Page(_)) => self.extent(p, broker) > self.extent(p, to),
@@ -56,7 +57,7 @@ impl Assessment<'_> {
         }
     }
 
-    /// Whether what it has can be read.
+    /// Whether the replica's log extent could be read.
     pub fn is_read(&self, broker: BrokerId) -> bool {
         matches!(self.of(broker), Some(ReplicaSnapshot::Page(_)))
     }
@@ -68,13 +69,13 @@ impl Assessment<'_> {
         own.is_some_and(|own| own.has_all(leads, leader, p.meta.leader_epoch))
     }
 
-    /// Why a directory is of no use, if that is certain.
+    /// Why a replica directory is ineligible, if that is certain.
     pub fn ineligible(&self, p: &Partition, broker: BrokerId) -> Option<&'static str> {
         ineligible(self.of(broker)?, p.meta.uuid_of(broker))
     }
 }
 
-/// Why a directory is of no use as the replica `listed`, if that is certain.
+/// Why a directory is ineligible as the replica `listed`, if that is certain.
 pub(crate) fn ineligible(observe: &ReplicaSnapshot, listed: Option<Uuid>) -> Option<&'static str> {
     match observe {
         ReplicaSnapshot::Gone => Some("its directory is gone"),

@@ -1,6 +1,7 @@
-//! What makes a leadership go to another, each cause for itself: the leader's directory is of no use,
-//! its append lock is kept, its broker is dead, its disk is full, its page was left sealed. The first
-//! two force it ([`force`], the fence); all others move it as planned, or leave it where it is.
+//! The causes for a change of leader, each decided on its own: the leader's directory is unusable,
+//! its append lock is kept, its broker is dead, its disk is full, its state page was left sealed.
+//! The first two force a failover ([`force`]); all others begin a leadership transfer, or leave the
+//! leadership where it is.
 
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use super::state::{ChangeKind, Election, Forced, PlannedMove};
 use crate::timing::JOIN_WITHIN;
 use crate::types::BrokerId;
 
-/// Before a failover that no stand-in could be moved to is tried again.
+/// The pause after no stand-in could take the leadership, until the failover is tried again.
 const FAILOVER_AGAIN: Duration = Duration::from_secs(10);
 
 impl Forced {
@@ -27,14 +28,15 @@ impl Forced {
     }
 }
 
-/// Whom an election may take.
+/// The replicas that an election may choose from.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Among {
     InSync,
     All,
 }
 
-/// The leader's directory is gone, offline or another's: what it has cannot be had.
+/// The leader's directory is gone, offline or belongs to another replica: its records cannot be
+/// read.
 pub(crate) fn directory_unusable(
     cx: &mut Context<'_>,
     p: &mut Partition,
@@ -44,8 +46,8 @@ pub(crate) fn directory_unusable(
     force(cx, p, assessment, Forced::DirectoryUnusable(why));
 }
 
-/// A process that stands still has the leader's append lock: nobody can append, nor seal the log.
-/// `seen`: the page's number, and the heartbeat.
+/// A stopped process holds the leader's append lock, so no process can append or seal the log.
+/// `seen`: the state page's sequence number, and the holder's heartbeat.
 pub(crate) fn lock_kept(
     cx: &mut Context<'_>,
     p: &mut Partition,
@@ -55,7 +57,8 @@ pub(crate) fn lock_kept(
     force(cx, p, assessment, Forced::LockKept(sequence, heartbeat));
 }
 
-/// The leader's broker is dead, but its directory is fine: what it has is moved, all of it.
+/// The leader's broker is dead, but its directory is sound: a leadership transfer keeps all
+/// records.
 pub(crate) fn broker_dead(
     cx: &mut Context<'_>,
     p: &mut Partition,
@@ -66,7 +69,8 @@ pub(crate) fn broker_dead(
     fail_over(cx, p, assessment, sealed, leaving, |_| true);
 }
 
-/// The leader's disk is full, its directory is fine. From a full disk to another nothing is won.
+/// The leader's disk is full, its directory is sound. A transfer from one full disk to another
+/// gains nothing.
 pub(crate) fn leader_disk_full(
     cx: &mut Context<'_>,
     p: &mut Partition,
@@ -77,26 +81,26 @@ pub(crate) fn leader_disk_full(
     fail_over(cx, p, assessment, sealed, leaving, |has_room| has_room);
 }
 
-/// The fence, the one way in which a leadership is taken away without a planned move: for whoever
-/// that lives has most.
+/// The forced failover, the only way to take a leadership away without a leadership transfer: it
+/// elects the live in-sync replica with the most log, or an unclean leader if the topic allows that.
 fn force(cx: &mut Context<'_>, p: &mut Partition, assessment: &Assessment<'_>, forced: Forced) {
     if !assessment.full {
         return cx.observe(p, Ask::ALL);
     }
-    // Seen to stand once, it does not now, whatever comes of this.
+    // An earlier snapshot showed a sound leader, this one does not, whatever the election achieves.
     if p.reign.view == View::Stands {
         p.reign.view = View::Unknown;
     }
     let (leader, why) = (p.meta.leader, forced.why());
     let lock_kept = matches!(forced, Forced::LockKept(..));
-    // Nothing is lost where a lock is kept, and the next one's may be kept as well: never unclean.
+    // A kept lock loses no records, and the next leader's lock may be kept as well: never unclean.
     let unclean = cx.rules.unclean && !lock_kept;
     let drop = [vec![leader], cx.dead_followers(p)].concat();
     let chosen = best(cx, p, assessment, Among::InSync);
     let dead = chosen.and_then(|to| dead_ahead(cx, p, assessment, to));
     match (chosen, dead) {
         (Some(to), None) => return elect(cx, p, to, drop, false, why, Some(forced)),
-        // It lacks what the dead one has, and may.
+        // The elected replica lacks records of the dead one, and the topic allows that.
         (Some(to), Some(_)) if unclean => {
             return elect(cx, p, to, drop, true, why, Some(forced));
         }
@@ -115,7 +119,7 @@ fn force(cx: &mut Context<'_>, p: &mut Partition, assessment: &Assessment<'_>, f
         };
         let cure = match others.as_slice() {
             [] if lock_kept => "continue or kill the process that has it".to_owned(),
-            [] => "'mq-topics verify' looks at it".to_owned(),
+            [] => "'mq-topics verify' examines it".to_owned(),
             others => format!("start broker {}", others.join(" or ")),
         };
         let who = match dead {
@@ -132,8 +136,9 @@ fn force(cx: &mut Context<'_>, p: &mut Partition, assessment: &Assessment<'_>, f
     cx.schedule(p);
 }
 
-/// A leader that had better not lead, whose directory is fine: planned moves, to one stand-in after
-/// the other. Where none succeeds the directory serves on, and they are tried again later.
+/// A leader that should not lead, although its directory is sound: leadership transfers, to one
+/// stand-in after the other. If none succeeds, the directory continues to serve, and they are tried
+/// again later.
 fn fail_over(
     cx: &mut Context<'_>,
     p: &mut Partition,
@@ -176,15 +181,15 @@ fn fail_over(
     if waits_in_vain(cx, p, assessment) {
         return cx.change(p, ChangeKind::Renew);
     }
-    // The directory keeps serving.
+    // The directory continues to serve.
     if let Some(due) = p.reign.failover.rests_until(cx.now) {
         p.due.again_by(due);
     }
     cx.schedule(p);
 }
 
-/// A sealed page that no move of ours will follow: a new epoch, of whoever has most. That is the
-/// leader itself, unless it lost what others have.
+/// A sealed state page that no transfer of this controller will follow gets a new epoch, led by the
+/// replica with the most log. That is the leader itself, unless it lost records that others have.
 pub(crate) fn unseal(
     cx: &mut Context<'_>,
     p: &mut Partition,
@@ -201,19 +206,19 @@ pub(crate) fn unseal(
     let chosen = best(cx, p, assessment, Among::InSync);
     let to = match chosen {
         Some(other) if assessment.extent(p, other) > assessment.extent(p, leader) => {
-            // It lacks what others have in sync.
+            // It lacks records that in-sync replicas have.
             leaving.push(leader);
             other
         }
         _ => leader,
     };
     leaving.retain(|b| *b != to);
-    let why = "its page was left sealed";
+    let why = "its state page was left sealed";
     elect(cx, p, to, leaving, false, why, None);
 }
 
-/// Whether only a dead one in sync has, or may have, what a sealed leader lost: in an epoch of anyone
-/// else it would lose that, too. Told once.
+/// Whether only a dead in-sync replica has, or may have, the records that a sealed leader lost: an
+/// epoch of any other leader would lose them for good. Notified once.
 fn waits_for_dead(cx: &mut Context<'_>, p: &mut Partition, assessment: &Assessment<'_>) -> bool {
     let leader = p.meta.leader;
     let chosen = best(cx, p, assessment, Among::InSync);
@@ -227,13 +232,13 @@ fn waits_for_dead(cx: &mut Context<'_>, p: &mut Partition, assessment: &Assessme
         let text = if assessment.is_read(dead) {
             format!(
                 "{} lost records on its leader, broker {leader}, that only broker {dead} has in \
-                 sync: start that one",
+                 sync: start broker {dead}",
                 cx.topic
             )
         } else {
             format!(
                 "{} may have lost records on its leader, broker {leader}, and what broker {dead} has \
-                 in sync cannot be read: mount its disk, or start that one",
+                 in sync cannot be read: mount its disk, or start broker {dead}",
                 cx.topic
             )
         };
@@ -242,7 +247,7 @@ fn waits_for_dead(cx: &mut Context<'_>, p: &mut Partition, assessment: &Assessme
     true
 }
 
-/// A dead one in sync that has more than `to`, or may have.
+/// A dead in-sync replica that has more than `to`, or may have.
 fn dead_ahead(
     cx: &Context<'_>,
     p: &Partition,
@@ -253,7 +258,7 @@ fn dead_ahead(
     dead.find(|b| assessment.is_ahead(p, *b, to))
 }
 
-/// Who can be elected instead of the leader: live, the right directory, most of the log.
+/// The replica to elect instead of the leader: live, with the listed directory, with the most log.
 fn best(
     cx: &Context<'_>,
     p: &Partition,
@@ -337,8 +342,8 @@ pub(crate) fn move_to(
     });
 }
 
-/// Whether the high watermark waits for a replica that was about to join the in-sync set and does
-/// not: its broker died over it, or it takes its time.
+/// Whether the high watermark waits for a replica that was about to join the ISR and does not: its
+/// broker died, or the join takes too long.
 pub(crate) fn waits_in_vain(
     cx: &Context<'_>,
     p: &mut Partition,
@@ -359,7 +364,7 @@ pub(crate) fn waits_in_vain(
         p.reign.joining = None;
         return false;
     }
-    // Whoever was about to join as of an older version begins anew.
+    // For a replica that was about to join as of an older version, the wait starts again.
     let known = p.reign.joining.filter(|(as_of, _)| *as_of == cx.version);
     let (_, since) = *p
         .reign

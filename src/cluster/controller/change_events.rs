@@ -1,5 +1,5 @@
-//! What others did to a topic's partitions, in words: reassignments that began, ended or were taken
-//! back, and leaders that this controller did not move.
+//! Describes what other processes did to a topic's partitions: reassignments that began, ended or
+//! were cancelled, and changes of leader that this controller did not make.
 
 use std::collections::BTreeMap;
 
@@ -18,14 +18,14 @@ pub(crate) struct ChangeEvents {
 }
 
 impl ChangeEvents {
-    /// Takes up a partition that is seen for the first time.
+    /// Adds a partition that is seen for the first time.
     pub fn first(&mut self, topic: &TopicName, next: &PartitionMeta) {
         if next.reassignment.is_some() {
             self.begun.push(of(topic, next));
         }
     }
 
-    /// Takes up a partition that was known as another.
+    /// Adds a partition whose known state differs.
     pub fn changed(&mut self, topic: &TopicName, known: &Partition, next: &PartitionMeta) {
         let before = &known.meta;
         match (&before.reassignment, &next.reassignment) {
@@ -47,12 +47,12 @@ impl ChangeEvents {
         }
     }
 
-    /// In words.
+    /// As sentences for notices.
     pub fn notified(&self) -> impl Iterator<Item = String> {
         let reassigned = [
             ("being reassigned", &self.begun),
             ("reassigned", &self.done),
-            ("reassignment taken back", &self.taken_back),
+            ("reassignment cancelled", &self.taken_back),
         ];
         let reassigned = reassigned
             .into_iter()

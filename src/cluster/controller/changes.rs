@@ -1,12 +1,12 @@
-//! A change of one partition, made in its topic's metadata if it is still called for.
+//! Applies a change of one partition to its topic's metadata, if the change is still called for.
 
 use super::state::{Change, ChangeKind, Election};
 use crate::partition::{Claim, Extents, begin_epoch};
 use crate::store::{PartitionMeta, Reassignment, Retired, TopicMeta};
 use crate::types::{BrokerId, TopicPartition, Uuid};
 
-/// Makes the change, in a hold of the fenced lock in which `meta` was read. `false`: something
-/// changed since it was decided, or nothing is left to change; `meta` is as it was.
+/// Applies the change, in the critical section in which `meta` was read. `false`: the partition
+/// changed since the decision, or nothing is left to change; `meta` is unmodified.
 pub fn apply(extents: &dyn Extents, meta: &mut TopicMeta, change: &Change) -> bool {
     if meta.topic_id != change.topic_id {
         return false;

@@ -1,4 +1,4 @@
-//! What a decision about one partition may look at, and what it may ask for.
+//! The input of a decision about one partition, and the effects that it may request.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,12 +9,12 @@ use super::state::{Brokers, Change, ChangeKind, Effects, ProbeRequest, Rules};
 use crate::store::PartitionMeta;
 use crate::types::{BrokerId, TopicPartition};
 
-/// What a decision on one partition sees, beside the partition.
+/// What a decision about one partition sees, beside the partition.
 pub(crate) struct Context<'a> {
     pub(crate) brokers: &'a Brokers,
     pub(crate) topic: &'a TopicPartition,
     pub(crate) topic_id: crate::types::Uuid,
-    /// Of the topic file.
+    /// The version of the topic file.
     pub(crate) version: u64,
     pub(crate) rules: Rules,
     pub(crate) now: Duration,
@@ -23,7 +23,7 @@ pub(crate) struct Context<'a> {
     pub(crate) out: &'a mut Effects,
 }
 
-/// Something that nothing forces, but that had better be.
+/// Why a leadership transfer is desirable, although nothing forces it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MoveReason {
     /// The reassignment leaves the leader out.
@@ -35,7 +35,7 @@ pub(crate) enum MoveReason {
 }
 
 impl Context<'_> {
-    /// Begins something.
+    /// Begins work on the partition.
     pub(crate) fn begin(&mut self, p: &mut Partition, kind: WorkKind) -> WorkId {
         *self.jobs += 1;
         let job = WorkId(*self.jobs);
@@ -47,7 +47,7 @@ impl Context<'_> {
         let leader = p.meta.leader;
         let ask = ask.with(p.asked.unwrap_or_default());
         let job = self.begin(p, WorkKind::Observation { all: ask.all });
-        // Who could be elected uncleanly is looked at too.
+        // An unclean election needs a snapshot of its candidates, too.
         let matters = |broker: &BrokerId| {
             *broker != leader && (p.meta.is_in_sync(*broker) || self.rules.unclean)
         };
@@ -82,12 +82,12 @@ impl Context<'_> {
         });
     }
 
-    /// Whether one more leader may be moved back.
+    /// Whether one more leadership may be transferred back to its preferred leader.
     pub(crate) fn may_balance(&self) -> bool {
         self.balancing.len() < BALANCING_MAX
     }
 
-    /// A job that counts as one that moves a leader back.
+    /// Counts a job as a transfer back to the preferred leader.
     pub(crate) fn balances(&mut self, job: Option<WorkId>) {
         self.balancing.extend(job);
     }
@@ -98,11 +98,11 @@ impl Context<'_> {
         p.meta.isr.iter().copied().filter(dead).collect()
     }
 
-    /// What had better be, and from when on.
+    /// Why a transfer is desirable, and from when on.
     pub(crate) fn reason(&self, p: &Partition) -> Option<(MoveReason, Duration)> {
         let meta = &p.meta;
         let leader = meta.leader;
-        // Other things come first.
+        // Forced changes come first.
         if !self.brokers.is_alive(leader) || p.reign.is_in_doubt() {
             return None;
         }
@@ -130,7 +130,7 @@ impl Context<'_> {
         })
     }
 
-    /// Notes when to look again though nothing happens.
+    /// Schedules the next probe for the case that nothing happens.
     pub(crate) fn schedule(&self, p: &mut Partition) {
         if p.due.followers.is_none() {
             p.due.followers = Some(next_lag_look(self.rules, self.now));
@@ -154,14 +154,14 @@ pub(crate) fn postpone(p: &mut Partition, now: Duration) {
     p.rest.until = now + p.rest.length;
 }
 
-/// The reassignment, if nothing is left to do but to write that down.
+/// The reassignment, if only its completion remains to be written.
 pub(crate) fn finishable(meta: &PartitionMeta) -> Option<crate::store::Reassignment> {
     let to = meta.reassignment.as_ref()?;
     let complete = to.target.iter().all(|b| meta.is_in_sync(*b));
     (complete && to.target.contains(&meta.leader)).then(|| to.clone())
 }
 
-/// Between two looks at followers.
+/// The interval between two probes of followers.
 pub(crate) fn lag_interval(rules: Rules) -> Duration {
     (rules.lag_max / 2).max(LAG_POLL_MIN)
 }
@@ -173,16 +173,16 @@ pub(crate) fn next_lag_look(rules: Rules, now: Duration) -> Duration {
     Duration::from_millis(u64::try_from(next).unwrap_or(u64::MAX))
 }
 
-/// Least time between two looks at followers.
+/// The minimum interval between two probes of followers.
 pub(crate) const LAG_POLL_MIN: Duration = Duration::from_secs(1);
 
-/// Moves to preferred leaders at one time.
+/// The maximum number of concurrent transfers to preferred leaders.
 pub(crate) const BALANCING_MAX: usize = 64;
 
-/// After a move that nothing forced failed; doubled each time.
+/// The first pause after a failed transfer that nothing forced; doubled each time.
 pub(crate) const REST_FIRST: Duration = Duration::from_secs(10);
 
 pub(crate) const REST_MAX: Duration = Duration::from_secs(600);
 
-/// How long a leader stays before it gives way to the preferred one.
+/// How long a leader stays before its leadership is transferred to the preferred one.
 pub(crate) const STABLE: Duration = Duration::from_secs(5);

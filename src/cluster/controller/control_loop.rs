@@ -1,8 +1,8 @@
-//! The thread that sees to the controller's role, beside the caretaker's: a recovery or a sync that
-//! takes seconds does not keep this daemon from taking over.
+//! The thread that runs the controller's role, beside the LogManager's: a recovery or a sync that
+//! takes seconds does not keep this daemon from taking the role over.
 //!
-//! It looks at each tick, and at once when a life lock's file is closed: a process that dies closes
-//! what it had open, so that a death wakes who waits for it.
+//! It probes at each tick, and at once when a liveness lock's file is closed: the kernel closes the
+//! files of a process that dies, so a death wakes the watchers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{PipeReader, PipeWriter};
@@ -27,10 +27,10 @@ use crate::store::StoreDir;
 use crate::store::brokers::failure_reports;
 use crate::types::BrokerId;
 
-/// Between two looks at the roles though nothing woke it.
+/// The interval between two probes of the roles when nothing wakes the thread.
 const TICK: Duration = Duration::from_millis(500);
 
-/// How long the store's lock is waited for, and append locks.
+/// The timeout for the store's lock, and for append locks.
 const TIMEOUT: Duration = Duration::from_secs(5);
 const RAISE_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -53,7 +53,7 @@ pub struct ControlLoop {
 }
 
 impl ControlLoop {
-    /// Takes the first look, then goes on in a thread.
+    /// Probes once, then continues in a thread.
     ///
     /// # Errors
     /// [`Kind::Io`] if the system gives no pipe, no watch or no thread.
@@ -79,7 +79,7 @@ impl ControlLoop {
         let root = store.root();
         let watch = control.watcher.add_closes(&**root, ".");
         control.root_watch = Some(watch.map_err(|e| Error::io("watch", root.path(), e))?);
-        // Who died just before the watch may still have held his lock.
+        // A daemon that died just before the watch began may still have held its lock.
         control.settle.wake(control.now());
         control.tick();
         let first_role = control.election.epoch();
@@ -95,12 +95,12 @@ impl ControlLoop {
         })
     }
 
-    /// The epoch in which this daemon was the controller after the first look, if it was.
+    /// The epoch in which this daemon was the controller after the first probe, if it was.
     pub fn first_role(&self) -> Option<u64> {
         self.first_role
     }
 
-    /// Passes on what is to be told.
+    /// Forwards the pending notices.
     pub fn notify(&self, notify: &mut dyn FnMut(Notice)) {
         while let Ok(notified) = self.notified.try_recv() {
             notify(notified);
@@ -110,7 +110,7 @@ impl ControlLoop {
     /// Checks that the thread still runs.
     ///
     /// # Errors
-    /// Whatever ended it.
+    /// The error that ended it.
     pub fn check(&self) -> Result<()> {
         if self.thread.as_ref().is_some_and(JoinHandle::is_finished) {
             return Err(ended());
@@ -118,10 +118,10 @@ impl ControlLoop {
         Ok(())
     }
 
-    /// Gives the role up and ends the thread.
+    /// Resigns the role and ends the thread.
     ///
     /// # Errors
-    /// Of giving it up.
+    /// Those of resigning.
     pub fn stop(mut self, notify: &mut dyn FnMut(Notice)) -> Result<()> {
         let done = self.end();
         self.notify(notify);
@@ -140,7 +140,7 @@ impl ControlLoop {
 
 impl Drop for ControlLoop {
     fn drop(&mut self) {
-        // Whatever made the daemon end is told, not this.
+        // The error that ended the daemon is reported, not this one.
         let _ = self.end();
     }
 }
@@ -152,20 +152,21 @@ fn ended() -> Error {
     )
 }
 
-/// What the thread works with.
+/// The state of the thread.
 struct Control {
     store: Arc<StoreDir>,
     me: Me,
     election: Election,
     controller: Controller,
-    /// All brokers, as of the last look.
+    /// All brokers, as of the last probe.
     brokers: BTreeMap<BrokerId, BrokerLiveness>,
-    /// Of the topics and the reports, while in office.
+    /// The watches of topics and failure reports, while this daemon is the controller.
     office_watches: Option<[WatchId; 2]>,
     members: Membership,
-    /// The incarnations that lived at the last look; none while another is the controller.
+    /// The incarnations that were alive at the last probe; `None` while another daemon is the
+    /// controller.
     lived: Option<BTreeMap<BrokerId, u64>>,
-    /// Those that lived and were drained.
+    /// Those that were alive and drained.
     drained: BTreeSet<BrokerId>,
     watcher: Box<dyn Watcher>,
     root_watch: Option<WatchId>,
@@ -186,7 +187,7 @@ impl Control {
             let wake = match self.watcher.wait(timeout, Some(stopped.as_fd())) {
                 Ok(wake) => wake,
                 Err(e) => {
-                    // Without a watch, time alone wakes.
+                    // Without a watch, only timeouts wake the thread.
                     let e = Error::io("watch", self.store.path(), e);
                     self.trouble("watch", Err(e));
                     self.store.clock().sleep(timeout);
@@ -200,7 +201,8 @@ impl Control {
                 tick = self.now() + TICK;
                 self.tick();
             } else if wake == Wake::Anything || self.settle.due(self.now()).is_some() {
-                // A watcher that cannot tell is back in a moment: nothing to settle.
+                // A watcher that cannot say what changed wakes again shortly: there is nothing to
+                // settle.
                 self.glance();
             }
             self.govern(&wake);
@@ -223,13 +225,13 @@ impl Control {
         is_of_root || is_of_members
     }
 
-    /// Looks at all there is to look at.
+    /// Probes everything.
     fn tick(&mut self) {
         self.roles();
         self.look_at_members();
     }
 
-    /// After a wake: looks at what may have died.
+    /// After a wake: probes what may have died.
     fn glance(&mut self) {
         match self.election.is_lock_free() {
             Ok(true) => self.tick(),
@@ -238,7 +240,7 @@ impl Control {
         }
     }
 
-    /// Sees to the controller's role. A daemon that cannot is still a caretaker.
+    /// Updates the controller's role. A daemon that fails to do so still maintains its logs.
     fn roles(&mut self) {
         match self.election.tick() {
             Ok(changes) => {
@@ -246,7 +248,7 @@ impl Control {
                 for change in changes {
                     let note = match change {
                         Change::Elected(epoch) => {
-                            // As at the start, with those who are watched from now on.
+                            // As at the start, for the daemons that are watched from now on.
                             self.settle.wake(self.now());
                             self.controller.take_office(epoch, self.me);
                             format!("elected controller in epoch {epoch}")
@@ -263,7 +265,7 @@ impl Control {
         }
     }
 
-    /// The controller's turn, if this daemon is it.
+    /// The controller's turn, if this daemon is the controller.
     fn govern(&mut self, wake: &Wake) {
         if self.election.epoch().is_none() {
             for watch in self.office_watches.take().into_iter().flatten() {
@@ -272,7 +274,7 @@ impl Control {
             return;
         }
         if self.lived.is_none() {
-            // Nobody is known yet, which is not that nobody lives.
+            // The brokers are not known yet, which does not mean that none is alive.
             return;
         }
         let governed = self.watch_office().and_then(|fresh| {
@@ -288,21 +290,21 @@ impl Control {
                 reports: fresh || is_of(1),
             };
             if changed.topics {
-                // Who joined an in-sync set lives, though he may have been dead a moment ago: what
-                // is decided by the new file is decided by a new look.
+                // A broker whose replica joined an ISR is alive, although it may have been dead a
+                // moment ago: what the new file decides needs a new probe.
                 self.look_at_members();
             }
             let notify = &self.notify;
             self.controller
                 .turn(&self.brokers, changed, &mut |notified| {
-                    // Nobody listens once the daemon ends.
+                    // The receiver is gone once the daemon ends.
                     let _ = notify.send(notified);
                 })
         });
         self.trouble("the controller's work", governed);
     }
 
-    /// Watches what the controller has to know; whether it was not watched before.
+    /// Watches what the controller has to know; returns whether that was not watched before.
     fn watch_office(&mut self) -> Result<bool> {
         if self.office_watches.is_some() {
             return Ok(false);
@@ -317,7 +319,7 @@ impl Control {
         Ok(true)
     }
 
-    /// The controller watches who lives.
+    /// The controller watches which brokers are alive.
     fn look_at_members(&mut self) {
         if self.election.epoch().is_none() {
             if self.lived.take().is_some() {
@@ -327,7 +329,7 @@ impl Control {
             return;
         }
         let observed = self.members.observe(self.now()).and_then(|members| {
-            // Who is found only now is looked at again once he is watched.
+            // A broker that is found only now is probed again once it is watched.
             self.members.watch(&mut *self.watcher)?;
             Ok(members)
         });
@@ -375,11 +377,11 @@ impl Control {
     }
 
     fn note(&self, text: String) {
-        // Nobody listens once the daemon ends.
+        // The receiver is gone once the daemon ends.
         let _ = self.notify.send(Notice::Note(text));
     }
 
-    /// Tells an error of a part, once, until that part does well.
+    /// Reports an error of a part, once until that part succeeds.
     fn trouble(&mut self, of: &str, done: Result<()>) {
         let Err(error) = done else {
             self.notified.is_well(of);
@@ -391,7 +393,7 @@ impl Control {
     }
 }
 
-/// What became of the brokers between two looks, in words.
+/// How the brokers changed between two probes, as sentences.
 fn changes(before: &BTreeMap<BrokerId, u64>, now: &BTreeMap<BrokerId, u64>) -> Vec<String> {
     let gone = before
         .keys()

@@ -1,5 +1,6 @@
-//! `controller.json`: who is the controller, and in which epoch. Written under the store's fenced
-//! lock only; whoever acts as the controller checks its epoch in every hold of that lock.
+//! `controller.json`: the current controller and its epoch. Written under the store's fenced lock
+//! only; a daemon that acts as the controller checks its epoch in every critical section of that
+//! lock.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +8,7 @@ use crate::error::Result;
 use crate::store::{self, FencedGuard, StoreDir, json_file};
 use crate::types::BrokerId;
 
-/// The file's content. Its heartbeat is the daemon's own, in `broker.lock`.
+/// The file's content. The controller's heartbeat is the daemon's own, in `broker.lock`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ControllerFile {
@@ -17,7 +18,7 @@ pub struct ControllerFile {
     pub broker_id: BrokerId,
     /// The incarnation of that daemon.
     pub incarnation: u64,
-    /// Its process; none once it gave the role up.
+    /// Its process; none once it resigned.
     pub pid: Option<u32>,
     /// When it was elected, ms since the epoch.
     pub since_ms: i64,
@@ -36,7 +37,7 @@ impl ControllerFile {
         }
     }
 
-    /// Puts it in place, synced.
+    /// Replaces the file, synced.
     pub(crate) fn write(&self, guard: &FencedGuard) -> Result<()> {
         guard.replace(store::CONTROLLER_FILE, &json_file::encode(self))
     }

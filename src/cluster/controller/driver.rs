@@ -1,9 +1,9 @@
 //! The controller: carries out what [`super::step`] decides.
 //!
-//! Whoever runs it watches `topics/` and `reports/` ([`crate::store::brokers::failure_reports::open`]) and knows the
-//! brokers; it calls [`Controller::turn`] when one of them changed, and when [`Controller::due`]
-//! says. A turn replaces topic files; looks at replicas, planned moves, and the high watermarks after
-//! each change, have threads of their own.
+//! The caller watches `topics/` and `reports/` ([`crate::store::brokers::failure_reports::open`])
+//! and knows the brokers; it calls [`Controller::turn`] when one of them changed, and when
+//! [`Controller::due`] says. A turn replaces topic files; probes, leadership transfers, and raising
+//! high watermarks after each change have threads of their own.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
@@ -31,27 +31,27 @@ use crate::store::{FencedGuard, StoreDir, TopicFile};
 use crate::timing::TRANSFER_STALLED_AFTER;
 use crate::types::{BrokerId, TopicName, TopicPartition};
 
-/// Between two looks at the threads that move leaders, at first and once that takes longer, and at
-/// others.
+/// Intervals between two polls of the transfer threads: at first, once a transfer takes longer, and
+/// of other threads.
 const POLL_MOVES: Duration = Duration::from_millis(5);
 const POLL_LONG_MOVES: Duration = Duration::from_millis(100);
 const LONG_MOVE: Duration = Duration::from_secs(2);
 const POLL_OTHERS: Duration = Duration::from_millis(200);
-/// After topics or reports could not be read.
+/// The pause after topics or reports could not be read.
 const READ_AGAIN: Duration = Duration::from_secs(1);
-/// Between two looks at what slow disks answered.
+/// The interval between two polls of probes on slow disks.
 const POLL_PROBES: Duration = Duration::from_millis(20);
 
-/// Raises the high watermark of a partition as far as its topic file and its in-sync replicas let
-/// it, after one of them changed.
+/// Raises a partition's high watermark as far as its topic file and its in-sync replicas allow,
+/// after one of them changed.
 pub type Raise = Arc<dyn Fn(&Arc<StoreDir>, &TopicPartition) -> Result<()> + Send + Sync>;
 
 /// What changed since the last turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Changed {
-    /// Topic files came, went or were replaced, perhaps.
+    /// Topic files may have been created, deleted or replaced.
     pub topics: bool,
-    /// Reports were made, perhaps.
+    /// Failure reports may have been written.
     pub reports: bool,
 }
 
@@ -79,36 +79,35 @@ struct Office {
     disks: Disks,
     prober: Prober,
     topics: HashMap<TopicName, Topic>,
-    /// When topics and reports are to be read whatever changed: at first, and after a failure.
+    /// When to read all topics and reports, whatever changed: at first, and after a failure.
     unread: Option<Duration>,
     moving: Vec<Moving>,
     raising: Vec<JoinHandle<Vec<Error>>>,
-    /// The errors of each topic, and of what else failed.
+    /// The errors of each topic, and of other failures.
     notified: NotifyOnce,
 }
 
 #[derive(Debug)]
 struct Topic {
     file: TopicFile,
-    /// An acknowledgement counts on what is on disk only.
+    /// Whether an acknowledgement counts synced bytes only.
     synced_only: bool,
 }
 
-/// Moves that were begun together.
+/// Transfers that were begun together.
 #[derive(Debug)]
 struct Moving {
-    /// Those that did not end yet.
     planned: Vec<Option<PlannedMove>>,
     since: Duration,
     ends: Receiver<(usize, Result<()>)>,
 }
 
-/// Tells the controller's thread of ends.
+/// Sends the ends of transfers to the controller's thread.
 struct Ends(Sender<(usize, Result<()>)>);
 
 impl Witness for Ends {
     fn ended(&mut self, index: usize, outcome: Result<()>) {
-        // A controller that resigned does not ask.
+        // A controller that resigned no longer receives.
         let _ = self.0.send((index, outcome));
     }
 }
@@ -116,7 +115,7 @@ impl Witness for Ends {
 type Notify<'a> = &'a mut dyn FnMut(Notice);
 
 impl Controller {
-    /// Of a store. `timeout`: how long the fenced lock is waited for.
+    /// For a store. `timeout`: how long to wait for the fenced lock.
     pub fn new(
         store: &Arc<StoreDir>,
         mover: Arc<dyn Mover>,
@@ -132,7 +131,7 @@ impl Controller {
         }
     }
 
-    /// Begins anew, as the controller of that epoch.
+    /// Starts from an empty state, as the controller of that epoch.
     pub fn take_office(&mut self, epoch: u64, me: Me) {
         self.resign();
         self.office = Some(Office {
@@ -148,21 +147,21 @@ impl Controller {
         });
     }
 
-    /// Decides nothing any more. Moves under way fail; waits for none.
+    /// Stops deciding. Transfers under way fail; it does not wait for them.
     pub fn resign(&mut self) {
         if let Some(office) = self.office.take() {
             office.warrant.give_up();
         }
     }
 
-    /// Whether looks are under way that the last turn did not wait for.
+    /// Whether probes are under way that the last turn did not wait for.
     #[cfg(test)]
     pub fn is_looking(&self) -> bool {
         let office = self.office.as_ref();
         office.is_some_and(|office| !office.prober.is_idle())
     }
 
-    /// When the next turn is due though nothing changed; `None` out of office.
+    /// When to run the next turn if nothing changes; `None` out of office.
     pub fn due(&self) -> Option<Duration> {
         let office = self.office.as_ref()?;
         let now = self.store.clock().monotonic();
@@ -181,12 +180,12 @@ impl Controller {
             .min()
     }
 
-    /// Takes up what changed and does what is called for. `brokers` are all that are registered;
-    /// in the first turn it has to be settled who of them is alive.
+    /// Takes in what changed and does what it calls for. `brokers` are all registered brokers; in
+    /// the first turn their liveness has to be settled.
     ///
     /// # Errors
-    /// What keeps it from looking at topics or reports; the next turn goes on. Troubles of one
-    /// topic are told.
+    /// What keeps it from reading topics or reports; the next turn continues. Errors of a single
+    /// topic become notices.
     pub fn turn(
         &mut self,
         brokers: &std::collections::BTreeMap<BrokerId, BrokerLiveness>,
@@ -216,7 +215,7 @@ impl Controller {
             office.observed(store, &mut todo, notify);
         }
         office.happen(Event::Tick, now, &mut todo);
-        // Whatever failed, what was decided is done: its end is waited for.
+        // Whatever failed, decided effects are carried out: the state waits for their end.
         failed = self.carry_out(todo, notify).or(failed);
         match failed {
             Some(e) => {
@@ -229,9 +228,9 @@ impl Controller {
         }
     }
 
-    /// Does everything, and what follows from it. Looks come first, then moves: both are quick, and
-    /// what a dead leader waits for. Resigns once this daemon is the controller no more. Returns
-    /// what kept it from reading topics.
+    /// Carries out all effects, and those that follow from them. Probes come first, then transfers:
+    /// both are quick, and the failover of a dead leader waits for them. Resigns once this daemon
+    /// is no longer the controller. Returns what kept it from reading topics.
     fn carry_out(&mut self, mut todo: Effects, notify: Notify<'_>) -> Option<Error> {
         let mut failed = None;
         let office = self.office.as_mut()?;
@@ -278,7 +277,6 @@ impl Office {
         todo.notified.extend(effects.notified);
     }
 
-    /// Takes up the topics that changed.
     fn refresh(&mut self, store: &StoreDir, todo: &mut Effects, notify: Notify<'_>) -> Result<()> {
         let now = store.clock().monotonic();
         let names = topic_file::list(store)?;
@@ -294,7 +292,7 @@ impl Office {
                     self.notified.is_well(name.as_str());
                 }
                 Err(e) => {
-                    // What is known of it stays: its leaders may die meanwhile.
+                    // Its known state stays: its leaders may die meanwhile.
                     self.problem(name.as_str().to_owned(), e, notify);
                     self.unread.get_or_insert(now + READ_AGAIN);
                 }
@@ -344,10 +342,10 @@ impl Office {
         }
     }
 
-    /// Takes up what was seen by now. A broker that is behind is not waited for.
+    /// Takes in the snapshots so far. It does not wait for a broker that is behind.
     fn observed(&mut self, store: &StoreDir, todo: &mut Effects, notify: Notify<'_>) {
         let round = self.prober.round();
-        let place = "the controller's look at replicas".to_owned();
+        let place = "the controller's probes of replicas".to_owned();
         match round.trouble {
             Some(e) => self.problem(place, e, notify),
             None if round.goes_on => {}
@@ -358,7 +356,7 @@ impl Office {
         self.happen(Event::Observed(round.observed), now, todo);
     }
 
-    /// Tells, once, of disks on which nobody can be seen to beat.
+    /// Reports, once, the disks on which no heartbeat can be observed.
     fn notify_slow_disks(&mut self, notify: Notify<'_>) {
         let place = "writes to disks";
         let slow: Vec<_> = self.disks.slow().collect();
@@ -370,8 +368,8 @@ impl Office {
         }
     }
 
-    /// Begins moves, those from one broker to another in a thread of their own: where the disk of one
-    /// hangs, the others go on. What could not begin has failed.
+    /// Begins transfers; those from one broker to another share a thread, so a hanging disk does
+    /// not delay the others. A transfer that could not begin has failed.
     fn start_moves(
         &mut self,
         store: &Arc<StoreDir>,
@@ -394,7 +392,7 @@ impl Office {
                     ends: ended,
                 }),
                 Err(e) => {
-                    self.problem("planned moves".to_owned(), e, notify);
+                    self.problem("leadership transfers".to_owned(), e, notify);
                     failed.extend(not_done(planned.into_iter().map(|p| (p.job, p.what.tp))));
                 }
             }
@@ -423,7 +421,6 @@ impl Office {
         spawn("mq-move", work).map(drop)
     }
 
-    /// The ends of moves.
     fn ended_moves(
         &mut self,
         store: &Arc<StoreDir>,
@@ -452,7 +449,7 @@ impl Office {
                     self.notified.is_well(&failed_from(what.from));
                     moved.push((what, why));
                 }
-                // Something else came first: no trouble.
+                // Another change came first, which is no error.
                 Err(e) if matches!(e.kind(), Kind::Fenced | Kind::UnknownTopic) => {}
                 Err(e) => failed.push((what.from, e.at(&tp))),
             }
@@ -465,7 +462,7 @@ impl Office {
         ended
     }
 
-    /// Tells of moves that failed, once for each broker that they were from.
+    /// Reports failed transfers, once for each source broker.
     fn notify_failed(&mut self, failed: Vec<(BrokerId, Error)>, notify: Notify<'_>) {
         let count = failed.len();
         let mut first = None;
@@ -474,13 +471,13 @@ impl Office {
             first = first.or(is_change.then_some(e));
         }
         if let Some(first) = first {
-            let place = format!("{} could not be moved as planned", leaders(count));
+            let place = format!("{} could not be transferred", leaders(count));
             notify(Notice::Problem(first.at(place)));
         }
     }
 
-    /// Raises high watermarks after a change. One lost costs time only: the next who syncs or
-    /// fetches raises it.
+    /// Raises high watermarks after a change. A lost attempt only costs time: the next sync or
+    /// fetch raises it.
     fn raise_in_thread(
         &mut self,
         store: &Arc<StoreDir>,
@@ -498,7 +495,8 @@ impl Office {
         }
     }
 
-    /// Changes topic files, in one hold. `false` if this daemon is the controller no more.
+    /// Changes topic files, in one metadata update. `false` if this daemon is no longer the
+    /// controller.
     fn change(
         &mut self,
         store: &Arc<StoreDir>,
@@ -507,7 +505,7 @@ impl Office {
         timeout: Duration,
         notify: Notify<'_>,
     ) -> (bool, Vec<Ended>) {
-        let place = "changes of leaders and in-sync sets".to_owned();
+        let place = "changes of leaders and in-sync replicas".to_owned();
         let outcome = change_all(store, &self.warrant, &mut self.disks, &changes, timeout);
         let made = match outcome {
             Ok(Some(Made { jobs, failed })) => {
@@ -538,7 +536,6 @@ impl Office {
         (true, ended.collect())
     }
 
-    /// Tells an error, once.
     fn problem(&mut self, of: String, error: Error, notify: Notify<'_>) {
         if self.notified.is_change(&of, &error) {
             notify(Notice::Problem(error.at(of)));
@@ -547,7 +544,8 @@ impl Office {
 }
 
 impl Moving {
-    /// Takes the ends that were told. Those of a thread that is no more have failed.
+    /// Takes the ends received so far. The transfers of a thread that ended without one have
+    /// failed.
     fn take_ends(&mut self, outcomes: &mut Vec<(PlannedMove, Result<()>)>) {
         loop {
             match self.ends.try_recv() {
@@ -587,7 +585,6 @@ fn spawn<T: Send + 'static>(
         })
 }
 
-/// The place of moves that failed, in what was told.
 fn failed_from(broker: BrokerId) -> String {
     format!("moves from broker {broker}")
 }

@@ -1,10 +1,11 @@
-//! Elections that a person asks for.
+//! Elections that a user requests.
 //!
-//! 1. A preferred leader gets its leadership by a planned move: nothing is lost.
-//! 2. An unclean election is for a partition that nobody in sync can lead. What the elected replica
-//!    lacks is lost, so it is the live one with most of the log, unless somebody says which.
-//! 3. It is the bare fence: the topic file names the new leader, alone in sync, in the next epoch,
-//!    if it still names leader and epoch that the plan was made on.
+//! 1. A preferred leader gets its leadership by a leadership transfer: no records are lost.
+//! 2. An unclean election is for a partition that no in-sync replica can lead. The records that the
+//!    elected replica lacks are lost, so it is the live replica with the most log, unless the user
+//!    names one.
+//! 3. It is a forced failover: the topic file names the new leader, alone in the ISR, in the next
+//!    epoch, if it still names the leader and the epoch that the plan was made on.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -23,10 +24,10 @@ use crate::store::topics::topic_file;
 use crate::store::{FencedLock, Liveness, PartitionMeta, StoreDir, TopicHandle, TopicMeta};
 use crate::types::{BrokerId, LeaderEpoch, Offset, TopicPartition};
 
-/// The move that gives a partition to its preferred leader; `None` if that leads it already.
+/// The transfer that gives a partition to its preferred leader; `None` if that leads it already.
 ///
 /// # Errors
-/// [`Kind::BrokerState`] if that cannot lead it now.
+/// [`Kind::BrokerState`] if the preferred leader cannot lead it now.
 pub fn move_to_preferred(
     store: &StoreDir,
     liveness: &Liveness,
@@ -40,7 +41,8 @@ pub fn move_to_preferred(
     }
     let refused = |why: &str, cure: String| {
         let text = format!(
-            "PREFERRED_LEADER_NOT_AVAILABLE: {tp} stays with broker {}: its preferred leader, broker {to}, {why}",
+            "PREFERRED_LEADER_NOT_AVAILABLE: {tp} stays with broker {}: its preferred leader, \
+             broker {to}, {why}",
             partition.leader
         );
         Err(Error::new(Kind::BrokerState, text).cure(cure))
@@ -73,23 +75,22 @@ pub fn move_to_preferred(
 pub struct UncleanElection {
     /// Of which partition.
     pub tp: TopicPartition,
-    /// Who leads it, and cannot.
+    /// The leader, which cannot lead.
     pub from: BrokerId,
-    /// Who is to lead it.
+    /// The broker to elect.
     pub to: BrokerId,
-    /// The epoch that it leads in.
+    /// The epoch that it will lead in.
     pub epoch: LeaderEpoch,
-    /// Where its log ends: what others had from there on is lost.
+    /// Its log end: records of others from that offset on are lost.
     pub log_end_offset: Offset,
     change: Change,
 }
 
-/// Whom an unclean election would elect: the broker `to`, else whoever of those that live has most
-/// of the log.
+/// Plans an unclean election: of the broker `to`, else of the live replica with the most log.
 ///
 /// # Errors
-/// [`Kind::BrokerState`] where somebody in sync can lead, or nobody at all; [`Kind::UnknownTopic`];
-/// what looking at replicas may meet.
+/// [`Kind::BrokerState`] if an in-sync replica can lead, or no replica can; [`Kind::UnknownTopic`];
+/// errors of probing replicas.
 pub fn plan_unclean(
     store: &Arc<StoreDir>,
     tp: &TopicPartition,
@@ -176,7 +177,7 @@ pub fn plan_unclean(
 /// Holds the election.
 ///
 /// # Errors
-/// [`Kind::Fenced`] if the leadership moved on since the plan was made; [`Kind::Busy`].
+/// [`Kind::Fenced`] if the leader or its epoch changed since the plan was made; [`Kind::Busy`].
 pub fn elect_unclean(
     store: &Arc<StoreDir>,
     election: &UncleanElection,
@@ -191,14 +192,14 @@ pub fn elect_unclean(
         })
     })?;
     if changed.is_empty() {
-        let text = format!("the leadership of {tp} moved on meanwhile");
+        let text = format!("the leadership of {tp} changed meanwhile");
         return Err(Error::new(Kind::Fenced, text)
-            .cure(format!("look at it with 'mq-topics describe {}'", tp.topic)));
+            .cure(format!("'mq-topics describe {}' shows it", tp.topic)));
     }
     Ok(())
 }
 
-/// What was seen of a partition's replicas.
+/// The snapshot of a partition's replicas.
 struct Assessed<'a> {
     partition: &'a PartitionMeta,
     observed: ProbeResult,
@@ -212,7 +213,7 @@ impl Assessed<'_> {
             .map(|(_, observe)| observe)
     }
 
-    /// The page of the replica directory that the topic file names.
+    /// The state page of the replica directory that the topic file names.
     fn page(&self, broker: BrokerId) -> Option<&PageSnapshot> {
         match self.of(broker) {
             Some(ReplicaSnapshot::Page(page))
@@ -265,7 +266,7 @@ fn nobody(tp: &TopicPartition, partition: &PartitionMeta, to: Option<BrokerId>) 
         None => format!("ELIGIBLE_LEADERS_NOT_AVAILABLE: no broker runs that could lead {tp}"),
     };
     let cure = match others.join(" or ") {
-        none if none.is_empty() => "it has no other replica; 'mq-topics verify' looks at it".into(),
+        none if none.is_empty() => "it has no other replica; 'mq-topics verify' examines it".into(),
         others => format!("start broker {others}"),
     };
     Error::new(Kind::BrokerState, text).cure(cure)

@@ -1,4 +1,4 @@
-//! The controller's role, carried out: looks, locks and writes for [`super::role`].
+//! The controller's role, carried out: probes, locks and writes for [`super::role`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +11,12 @@ use crate::store::{
 };
 use crate::types::BrokerId;
 
-/// A change of this daemon's part.
+/// A change of this daemon's role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
     /// It became the controller in that epoch.
     Elected(u64),
-    /// It no longer is: that epoch came.
+    /// Another daemon superseded it with that epoch.
     Superseded(u64),
 }
 
@@ -27,10 +27,10 @@ pub struct Election {
     me: Me,
     role: Role,
     lock: Option<LivenessLock>,
-    /// The lock as others hold it. It is looked at before it is tried for: a try closes a file that
-    /// may be written, and that wakes all who wait for the lock.
+    /// The lock as other processes hold it. It is probed before an attempt to take it: an attempt
+    /// closes a file that may be written, and that wakes every process that waits for the lock.
     others: LivenessWatch,
-    /// The life of the broker that is named.
+    /// The liveness lock of the broker that `controller.json` names.
     named: Option<(BrokerId, LivenessWatch)>,
     timeout: Duration,
 }
@@ -57,18 +57,18 @@ impl Election {
         }
     }
 
-    /// Whether the lock waits for somebody to take it. It costs a call of the system.
+    /// Whether the lock is free to take. It costs a system call.
     pub fn is_lock_free(&mut self) -> Result<bool> {
         Ok(self.lock.is_none() && !self.others.is_held()?)
     }
 
-    /// Looks, and does what is due.
+    /// Probes, and carries out what follows.
     pub fn tick(&mut self) -> Result<Vec<Change>> {
         let view = self.view()?;
         self.happen(Event::Observed(view))
     }
 
-    /// Gives the role and the lock up.
+    /// Resigns the role and releases the lock.
     pub fn stop(&mut self) -> Result<()> {
         self.happen(Event::Stop).map(drop)
     }
@@ -151,10 +151,10 @@ impl Election {
         })
     }
 
-    /// The beats of a daemon, if its very incarnation holds its broker's lock.
+    /// The heartbeat of a daemon, if exactly that incarnation holds its broker's lock.
     fn heartbeats(&mut self, who: Me) -> Result<Option<u64>> {
         if who == self.me {
-            // Its own beats tell it nothing.
+            // Its own heartbeat says nothing to it.
             return Ok(Some(0));
         }
         let mut watch = match self.named.take() {
@@ -202,8 +202,8 @@ impl Election {
         }
     }
 
-    /// The controller's file, if it still names this daemon in that epoch: looked at in every hold
-    /// of the metadata lock.
+    /// The controller's file, if it still names this daemon in that epoch: read in every critical
+    /// section of the metadata lock.
     fn authority(&self, _held: &FencedGuard, epoch: u64) -> Result<Option<ControllerFile>> {
         Ok(ControllerFile::read(&self.store)?.filter(|file| {
             file.epoch == epoch
@@ -246,8 +246,8 @@ mod tests {
                 },
                 timeout,
             );
-            // Broker 0 holds no lock of its own here, so it counts as dead; but its controller
-            // lock is held, so that the other has to watch first.
+            // Broker 0 holds no lock of its own here, so it counts as dead; but its controller lock
+            // is held, so that the other has to watch first.
             assert_eq!(other.tick().expect("tick"), []);
             assert_eq!(election.tick().expect("tick"), []);
             election.stop().expect("stop");

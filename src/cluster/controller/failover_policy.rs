@@ -1,4 +1,4 @@
-//! What follows from how a partition's replicas look.
+//! The failover policy: what follows from the snapshots of a partition's replicas.
 
 use std::time::Duration;
 
@@ -13,15 +13,15 @@ use crate::store::Stillness;
 use crate::timing::{LOCK_STOPPED_AFTER, SEAL_LEFT_AFTER};
 use crate::types::BrokerId;
 
-/// Between two looks at a lock that is held: soon again at first, since who is at work has it for
-/// some microseconds, and the failover waits for this.
+/// The interval between two probes of a held lock: short at first, since a working holder keeps it
+/// for some microseconds, and the failover waits for the answer.
 const WATCHING_FIRST: Duration = Duration::from_millis(1);
 const WATCHING: Duration = Duration::from_millis(50);
 
-/// Before a leader, or who may follow it, is tried again that could not be looked at.
+/// The pause before a leader, or a candidate, whose probe failed is probed again.
 const FAILED_POLL: Duration = Duration::from_secs(1);
 
-/// Decides by what was seen.
+/// Decides by a snapshot.
 pub(crate) fn apply_policy(
     cx: &mut Context<'_>,
     p: &mut Partition,
@@ -52,7 +52,7 @@ pub(crate) fn apply_policy(
     }
     let failed = |b: &BrokerId| matches!(assessment.of(*b), Some(ReplicaSnapshot::Failed));
     if !cx.brokers.is_alive(leader) && p.meta.isr.iter().any(failed) {
-        // It may be the only one that can lead.
+        // It may be the only replica that can lead.
         p.due.again_by(cx.now + FAILED_POLL);
     }
     let page = assessment
@@ -79,8 +79,8 @@ pub(crate) fn apply_policy(
         _ if stands => View::Stands,
         _ => View::Unknown,
     };
-    // What a leader has lost that nobody recovered yet, or whose disk is away, one that is dead may have
-    // in sync.
+    // If the leader's records are lost and not recovered yet, or its disk is away, a dead in-sync
+    // replica may have them.
     let unknown = match assessment.of(leader) {
         Some(ReplicaSnapshot::Unreadable | ReplicaSnapshot::Failed) => true,
         Some(ReplicaSnapshot::Page(page)) => !page.this_boot,
@@ -112,7 +112,7 @@ pub(crate) fn apply_policy(
         return unseal(cx, p, &assessment, leaving);
     }
     if moving {
-        // Its broker may be about to end, or somebody asked for it.
+        // Its broker may be about to end, or a user requested the transfer.
         p.due.again = Some(cx.now + WATCHING);
         return cx.schedule(p);
     }
@@ -140,7 +140,7 @@ pub(crate) fn apply_policy(
     cx.schedule(p);
 }
 
-/// Who fulfils a wish.
+/// The replica to transfer to for a reason.
 fn wanted(
     cx: &Context<'_>,
     p: &Partition,
@@ -166,11 +166,12 @@ fn wanted(
 }
 
 enum LockWatch {
-    /// Nobody keeps the lock, or who has it gets on.
+    /// The lock is free, or its holder makes progress.
     Free,
-    /// Somebody has it, and beats, or was not watched for long enough.
+    /// The lock is held, and its heartbeat moves or was not watched for long enough.
     Held,
-    /// One holder kept it without a beat for too long: the page's number, and the beat.
+    /// One holder kept it without a heartbeat for too long: the state page's sequence number, and
+    /// the heartbeat.
     Stopped((Option<u64>, u64)),
 }
 
@@ -205,7 +206,7 @@ fn watch(cx: &Context<'_>, p: &mut Partition, assessment: &Assessment<'_>) -> Lo
     }
 }
 
-/// Notes which followers keep up; those that did not for too long.
+/// Records which followers keep up; returns those that have not for too long.
 fn note_lag(cx: &Context<'_>, p: &mut Partition, assessment: &Assessment<'_>) -> Vec<BrokerId> {
     let leader = p.meta.leader;
     if !assessment.full {
@@ -222,7 +223,7 @@ fn note_lag(cx: &Context<'_>, p: &mut Partition, assessment: &Assessment<'_>) ->
         .page(p, leader)
         .filter(|page| page.this_boot && page.epoch == p.meta.leader_epoch);
     let Some(page) = page else {
-        // Nobody can follow a leader that was not made ready.
+        // No follower can follow a leader that is not recovered.
         p.reign.lag.last = None;
         p.reign.lag.caught_up.clear();
         return Vec::new();
@@ -233,10 +234,10 @@ fn note_lag(cx: &Context<'_>, p: &mut Partition, assessment: &Assessment<'_>) ->
         p.reign.lag.last = Some((cx.now, page.end));
     }
     if last.is_some_and(|(at, _)| cx.now.saturating_sub(at) > interval * 2) {
-        // Whoever looked slept.
+        // The prober was suspended.
         p.reign.lag.caught_up.clear();
     }
-    // Half an interval more, or a follower that is always a little behind could seem to be late.
+    // Half an interval more: otherwise a follower that is always a little behind could seem late.
     let late = cx.rules.lag_max.max(interval) + interval / 2;
     let before = std::mem::take(&mut p.reign.lag.caught_up);
     let mut laggards = Vec::new();

@@ -9,7 +9,8 @@ use crate::store::topics::topic_file;
 use crate::store::{Liveness, StoreDir};
 use crate::types::{BrokerId, Offset, TopicPartition};
 
-/// The moves that leave a broker with nothing to lead, where others that live are in sync.
+/// The transfers that leave a broker with nothing to lead, as far as other live brokers are in
+/// sync.
 ///
 /// # Errors
 /// [`crate::error::Kind::Io`] if the topics cannot be listed.
@@ -17,7 +18,7 @@ pub fn moves_away(store: &Arc<StoreDir>, broker: BrokerId) -> Result<Vec<Leaders
     let liveness = Liveness::new(store);
     let mut moves = Vec::new();
     for name in topic_file::list(store)? {
-        // Of one that cannot be read others tell.
+        // Other parts report a topic file that cannot be read.
         let Ok(Some((meta, _))) = topic_file::read_if_there(store, &name) else {
             continue;
         };
@@ -41,8 +42,8 @@ pub fn moves_away(store: &Arc<StoreDir>, broker: BrokerId) -> Result<Vec<Leaders
     Ok(moves)
 }
 
-/// What a broker that ends has still to hand over to others that live: partitions, and the records
-/// that those lack. What cannot be looked at counts for nothing.
+/// What an ending broker still has to hand over to other live brokers: partitions, and the records
+/// that their targets lack. What cannot be probed counts as nothing.
 pub fn to_hand_over(store: &Arc<StoreDir>, broker: BrokerId) -> Progress {
     let end = |tp: &TopicPartition, broker: BrokerId| -> Option<Offset> {
         let page = Replica::open(store, tp, broker).ok()?.read_page().ok()??;

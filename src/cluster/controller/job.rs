@@ -1,5 +1,5 @@
-//! The number of a job that the controller asked for.
+//! The number of a job that the controller requested.
 
-/// Something that was asked for, until its end is told.
+/// Work that was requested and whose end is not reported yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WorkId(pub u64);

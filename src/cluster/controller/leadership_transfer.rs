@@ -1,18 +1,18 @@
-//! Planned moves of leadership: nothing is lost by them, not even what only the leader has.
+//! Leadership transfers: they lose no records, not even those that only the leader has.
 //!
-//! 1. The target has first to come milliseconds from the leader's end, so that the seal is short.
-//!    That is waited for as long as the smallest gap so far shrinks: a target that copies as fast as
-//!    producers write comes no nearer.
+//! 1. The target first has to come within milliseconds of the leader's end, so that the seal is
+//!    short. The transfer waits for that as long as the smallest gap so far shrinks: a target that
+//!    copies only as fast as producers write never comes nearer.
 //! 2. The leader's log is sealed, and the target reaches its end.
-//! 3. In one hold of the store's lock: if the topic file still names the sealed leader and epoch,
-//!    and the target's acknowledged end, in that epoch and replica, is the sealed end, the topic
-//!    file names the target, with the next epoch.
-//! 4. A seal of a move that came to nothing is undone by a new epoch of the same leader: by the
-//!    mover, or, where that died, by whoever meets it for too long. Before the first seal, room for
-//!    the topic files is taken on the store's disk; where they cannot be written all the same, the
-//!    mover lifts the seal on the page.
-//! 5. Moves that began together are written together, but none waits for one that takes long, nor
-//!    for another's log that has to be put in order first.
+//! 3. In one metadata update: if the topic file still names the sealed leader and epoch, and the
+//!    target's acknowledged end, in that epoch and replica, is the sealed end, the topic file names
+//!    the target, with the next epoch.
+//! 4. The seal of a failed transfer is undone by a new epoch of the same leader. The process that
+//!    transfers does this; if it died, any process that finds the seal in place for too long does.
+//!    Before the first seal, room for the topic files is reserved on the store's disk; if they
+//!    cannot be written even so, the process that transfers lifts the seal on the state page.
+//! 5. Transfers that began together are written together, but none waits for one that takes long,
+//!    nor for the recovery of another's log.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -30,53 +30,53 @@ use crate::store::{FencedGuard, FencedLock, PartitionMeta, StoreDir, TopicConfig
 use crate::timing::TRANSFER_STALLED_AFTER;
 use crate::types::{BrokerId, LeaderEpoch, Offset, TopicName, TopicPartition, Uuid};
 
-/// One move.
+/// One leadership transfer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeadershipTransfer {
     /// The partition.
     pub tp: TopicPartition,
     /// Its topic's id.
     pub topic_id: Uuid,
-    /// Who leads it.
+    /// The leader.
     pub from: BrokerId,
-    /// In which epoch.
+    /// The leader's epoch.
     pub epoch: LeaderEpoch,
-    /// Who is to lead it: in sync.
+    /// The target, an in-sync broker.
     pub to: BrokerId,
-    /// Who leaves the in-sync set by the same change.
+    /// The brokers that leave the ISR in the same change.
     pub drop_from_isr: Vec<BrokerId>,
 }
 
-/// Whether whoever moves still may: asked in the hold of the store's lock in which topic files are
-/// replaced.
+/// Whether the caller is still allowed to transfer leaderships: checked in the critical section in
+/// which topic files are replaced.
 pub type Authority<'a> = &'a (dyn Fn(&FencedGuard) -> Result<bool> + Sync);
 
-/// By what right, and how patiently, leaders are moved.
+/// The conditions under which leaderships are transferred.
 #[derive(Clone, Copy)]
 pub struct Terms<'a> {
-    /// Asked before topic files are replaced.
+    /// Checked before topic files are replaced.
     pub authority: Authority<'a>,
-    /// Whether the moves are still called for: asked again and again. Once not, those that are
-    /// under way fail.
+    /// Whether the transfers are still called for: polled. Once it is false, the transfers under
+    /// way fail.
     pub goes_on: &'a (dyn Fn() -> bool + Sync),
-    /// How long a target may come no nearer to its goal.
+    /// How long a target may make no progress towards its goal.
     pub stalled_after: Duration,
 }
 
-/// How far moves are.
+/// The progress of transfers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// Partitions that are not moved yet.
+    /// Partitions that are not transferred yet.
     pub partitions: usize,
     /// Records that their targets lack.
     pub records: u64,
 }
 
-/// Is told of moves while they are under way.
+/// Receives the progress of transfers under way.
 pub trait Witness {
-    /// The move at that place in the list ended: told once of each.
+    /// The transfer at that index of the list ended: called once for each.
     fn ended(&mut self, index: usize, outcome: Result<()>);
-    /// The others go on. Told many times a second.
+    /// The progress of the others. Called many times a second.
     fn progress(&mut self, _progress: Progress) {}
 }
 
@@ -89,9 +89,9 @@ impl Witness for Vec<Option<Result<()>>> {
     }
 }
 
-/// Carries out planned moves.
+/// Carries out leadership transfers.
 pub trait Mover: Send + Sync {
-    /// Moves all of them and waits for that. Each end is told to the witness as it comes.
+    /// Makes all transfers and waits for them. The witness receives each end as it comes.
     fn move_leaders(
         &self,
         store: &Arc<StoreDir>,
@@ -101,7 +101,7 @@ pub trait Mover: Send + Sync {
     );
 }
 
-/// The mover of a controller.
+/// The controller's [`Mover`].
 #[derive(Debug, Clone, Copy)]
 pub struct Planned;
 
@@ -117,18 +117,18 @@ impl Mover for Planned {
     }
 }
 
-/// How long the leader's append lock is waited for to put its log in order, to seal it (it is tried
-/// again), and how long the store's lock is.
+/// The timeout for the leader's append lock, for its recovery and for the seal (which is retried),
+/// and for the store's lock.
 const TIMEOUT: Duration = Duration::from_millis(500);
 const SEAL_TIMEOUT: Duration = Duration::from_millis(20);
 const STORE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Between two looks at the targets, at first and once it takes longer.
+/// Intervals between two polls of the targets: at first, and once it takes longer.
 const POLL_INTERVAL: Duration = Duration::from_micros(500);
 const POLL_INTERVAL_LATER: Duration = Duration::from_millis(20);
-/// How long a target that is at its goal waits for others, to be written with them.
+/// How long a target that reached its goal waits for others, to be written with them.
 const GATHERED: Duration = Duration::from_millis(20);
 
-/// A move under way.
+/// A transfer under way.
 struct Under<'m> {
     index: usize,
     wanted: &'m LeadershipTransfer,
@@ -139,14 +139,14 @@ struct Under<'m> {
     leader: Replica,
     approach: Approach,
     sealed: Option<Sealed>,
-    /// Since when the target has the sealed end.
+    /// When the target reached the sealed end.
     reached: Option<Duration>,
     /// How it ended.
     outcome: Option<Result<()>>,
 }
 
 impl Under<'_> {
-    /// How far the target is from an end; `None` if its page says nothing of this epoch yet.
+    /// The target's distance to an end; `None` if its state page says nothing of this epoch yet.
     fn distance(&self, store: &StoreDir, end: Offset) -> Result<Option<Distance>> {
         let page = self.target.read_page()?;
         if page.is_some_and(|page| page.offline.is_some()) {
@@ -161,7 +161,7 @@ impl Under<'_> {
         }))
     }
 
-    /// The leader's log end; `None` while its page says nothing.
+    /// The leader's log end; `None` while its state page does not say.
     fn leaders_end(&self, store: &StoreDir) -> Result<Option<Offset>> {
         let Some(page) = self.leader.read_page()? else {
             return Ok(None);
@@ -169,7 +169,7 @@ impl Under<'_> {
         if page.leads(store.boot_id(), self.from_uuid, self.wanted.epoch) {
             return Ok(Some(page.tail.end));
         }
-        // It may be put in order just now.
+        // Its recovery may be under way.
         let may_lead = page.replica_uuid == self.from_uuid
             && page.role == Role::Leader
             && page.leader_epoch <= self.wanted.epoch
@@ -181,7 +181,7 @@ impl Under<'_> {
         }
     }
 
-    /// A look at the target; seals the log once that is near.
+    /// Probes the target; seals the log once the target is near.
     fn step(
         &mut self,
         store: &Arc<StoreDir>,
@@ -233,7 +233,7 @@ impl Under<'_> {
                 self.sealed = Some(sealed);
                 Ok(())
             }
-            // Somebody appends, or puts the log in order: next time.
+            // Another process appends, or recovers the log: retry at the next poll.
             Err(e) if e.kind() == Kind::Busy => {
                 if self.approach.is_stalled(now, terms.stalled_after) {
                     return Err(e);
@@ -249,11 +249,11 @@ impl Under<'_> {
     }
 }
 
-/// A move and its place in the list.
+/// A transfer and its index in the list.
 type Listed<'m> = (usize, &'m LeadershipTransfer);
 
-/// Moves leaderships, each for itself. Each end is told as it comes. Where the leader's log has to be
-/// put in order first, which may take long, a thread of its own does so meanwhile.
+/// Transfers leaderships, each on its own, and reports each end as it comes. If a leader's log
+/// needs recovery first, which may take long, a thread of its own recovers it meanwhile.
 pub fn move_leaders(
     store: &Arc<StoreDir>,
     moves: &[LeadershipTransfer],
@@ -291,7 +291,7 @@ pub fn move_leaders(
     };
     let prepare = move || {
         for one in slow {
-            // Nobody listens once all have ended.
+            // The receiver is gone once all have ended.
             let _ = notify.send((one.0, begin_in_order(store, one, terms)));
         }
     };
@@ -306,14 +306,14 @@ pub fn move_leaders(
     });
 }
 
-/// Moves that begin once their leaders' logs are in order.
+/// Transfers that begin once their leaders' logs are recovered.
 struct Coming<'m> {
     indices: BTreeSet<usize>,
     begun: Receiver<(usize, Result<Under<'m>>)>,
 }
 
 impl<'m> Coming<'m> {
-    /// Takes those that have begun; waits for one where there is nothing else to do.
+    /// Takes those that have begun; waits for one if there is nothing else to do.
     fn take(&mut self, under: &mut Vec<Under<'m>>, witness: &mut dyn Witness) {
         while !self.indices.is_empty() {
             let next = match self.begun.try_recv() {
@@ -322,7 +322,7 @@ impl<'m> Coming<'m> {
                 next => next.ok(),
             };
             let Some((index, begun)) = next else {
-                // The thread panicked, and so will this one when it joins that.
+                // The thread panicked; joining it will panic here, too.
                 return self.indices.clear();
             };
             self.indices.remove(&index);
@@ -380,7 +380,7 @@ fn read_topic(store: &StoreDir, name: &TopicName) -> Result<(Arc<TopicMeta>, Top
     Ok((meta, configs))
 }
 
-/// Begins a move; `None` where the leader's log is not in order.
+/// Begins a transfer; `None` if the leader's log needs recovery.
 fn begin<'m>(
     store: &Arc<StoreDir>,
     (index, wanted): Listed<'m>,
@@ -420,7 +420,7 @@ fn begin<'m>(
     }))
 }
 
-/// Puts the leader's log in order, before any log is sealed for it, and begins the move.
+/// Recovers the leader's log, before any log is sealed for the transfer, and begins the transfer.
 fn begin_in_order<'m>(
     store: &Arc<StoreDir>,
     listed: Listed<'m>,
@@ -435,7 +435,7 @@ fn begin_in_order<'m>(
     begin(store, listed, &meta, &configs)?.ok_or_else(|| moved_on(wanted))
 }
 
-/// Whether the topic file still says what the move goes by.
+/// Whether the topic file still matches the transfer.
 fn still_is(meta: &TopicMeta, partition: &PartitionMeta, wanted: &LeadershipTransfer) -> bool {
     meta.topic_id == wanted.topic_id
         && partition.leader == wanted.from
@@ -444,8 +444,8 @@ fn still_is(meta: &TopicMeta, partition: &PartitionMeta, wanted: &LeadershipTran
         && partition.is_in_sync(wanted.to)
 }
 
-/// Writes the topic files of all whose targets are at their goals, in one hold, once no other is
-/// about to be.
+/// Writes the topic files of all transfers whose targets reached their goals, in one metadata
+/// update, once no other target is about to.
 fn write_those_at_goal(
     store: &Arc<StoreDir>,
     under: &mut [Under<'_>],
@@ -471,7 +471,7 @@ fn write_those_at_goal(
     }
     let names: Vec<TopicName> = by_topic.keys().cloned().collect();
     let written =
-        FencedLock::acquire_store(store, "move leaders", STORE_TIMEOUT).and_then(|guard| {
+        FencedLock::acquire_store(store, "transfer leaderships", STORE_TIMEOUT).and_then(|guard| {
             if !authority(&guard)? {
                 return Err(Error::new(Kind::Fenced, "another controller is at work"));
             }
@@ -489,7 +489,7 @@ fn write_those_at_goal(
                 Ok(changed)
             })
         });
-    // Those of a topic that is gone have no outcome yet.
+    // Transfers of a topic that is gone have no outcome yet.
     for one in under.iter_mut().filter(|one| one.reached.is_some()) {
         let failure = match &written {
             Ok(updated) => updated.failure(&one.wanted.tp.topic),
@@ -530,7 +530,7 @@ fn apply(
     Ok(())
 }
 
-/// Undoes the seals of moves that failed, all in one hold of the store's lock.
+/// Undoes the seals of failed transfers, all in one metadata update.
 fn undo_seals(store: &Arc<StoreDir>, under: &[Under<'_>]) {
     let failed = |one: &&Under<'_>| matches!(one.outcome, Some(Err(_))) && one.sealed.is_some();
     let failed = || under.iter().filter(failed);
@@ -540,12 +540,12 @@ fn undo_seals(store: &Arc<StoreDir>, under: &[Under<'_>]) {
     if sealed.is_empty() {
         return;
     }
-    // Else whoever meets the seal undoes it as well.
+    // On failure, any process that finds the seal undoes it as well.
     if let Err(e) = raise_epochs(store, &sealed, STORE_TIMEOUT)
         && matches!(e.kind(), Kind::DiskFull | Kind::Io)
         && let Ok(_guard) = FencedLock::acquire_store(store, "undo seals", STORE_TIMEOUT)
     {
-        // No topic file can be written, so no epoch can begin: nobody is to wait for that.
+        // No topic file can be written, so no epoch can begin: producers must not wait for one.
         for one in failed() {
             if let Ok((meta, _)) = topic_file::read(store, &one.wanted.tp.topic)
                 && let Some(partition) = meta.partition(one.wanted.tp.partition)
@@ -561,20 +561,20 @@ fn undo_seals(store: &Arc<StoreDir>, under: &[Under<'_>]) {
 fn moved_on(wanted: &LeadershipTransfer) -> Error {
     Error::new(
         Kind::Fenced,
-        format!("the leadership of {} moved on meanwhile", wanted.tp),
+        format!("the leadership of {} changed meanwhile", wanted.tp),
     )
-    .cure("look at it again with 'mq-topics describe'")
+    .cure("'mq-topics describe' shows it")
 }
 
 fn late(wanted: &LeadershipTransfer) -> Error {
     Error::new(
         Kind::Busy,
         format!(
-            "broker {} came no nearer to the end of {}, which it is to lead",
+            "broker {} made no progress towards the end of {}, which it should lead",
             wanted.to, wanted.tp
         ),
     )
-    .cure("'mq-topics describe' shows how far it is; see that its daemon runs")
+    .cure("'mq-topics describe' shows how far it is; check that its daemon runs")
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use crate::partition::Follower;
 use crate::store::topics::topic_file;
 use crate::store::{BrokerFile, ReplicaMeta, json_file};
 
-/// Who tells in which order moves end.
+/// Records the order in which transfers end.
 #[derive(Default)]
 struct Ends(Vec<(usize, bool)>);
 
@@ -51,7 +51,7 @@ fn a_move_waits_for_no_other_leaders_log_to_be_put_in_order() {
             let uuid = p.replicas[0].uuid;
             p.replicas = [0, 1].map(|broker| ReplicaMeta { broker, uuid }).into();
             p.isr = vec![0, 1];
-            // What the pages say is of the epoch before.
+            // The state pages are of the epoch before.
             p.leader_epoch += 1;
         }
         Ok(true)
@@ -63,7 +63,7 @@ fn a_move_waits_for_no_other_leaders_log_to_be_put_in_order() {
     PartitionWriter::open(&store, &tp(last), TIMEOUT)
         .and_then(|mut writer| writer.make_ready())
         .unwrap();
-    // Somebody has the logs of the others.
+    // Another process holds the logs of the others.
     let others: Vec<_> = (0..last)
         .map(|partition| Replica::open(&store, &tp(partition), 0).unwrap())
         .collect();

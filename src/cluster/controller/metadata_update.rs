@@ -1,4 +1,4 @@
-//! What a controller changes in one hold of the metadata lock, and by what right.
+//! What a controller changes in one metadata update, and its authority to do so.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::store::topics::topic_file;
 use crate::store::{FencedLock, StoreDir, TopicMeta};
 use crate::types::{TopicName, TopicPartition};
 
-/// What a controller may act by. Its threads have it too.
+/// The authority that a controller acts by, shared with its threads.
 #[derive(Debug)]
 pub struct Warrant {
     me: Me,
@@ -43,18 +43,18 @@ impl Warrant {
         self.epoch
     }
 
-    /// It holds no more, whatever the file says.
+    /// Revokes it, whatever the file says.
     pub fn give_up(&self) {
         self.given_up.store(true, Ordering::SeqCst);
     }
 
-    /// Whether it was given up.
+    /// Whether it was revoked.
     pub fn is_given_up(&self) -> bool {
         self.given_up.load(Ordering::SeqCst)
     }
 
-    /// Whether `controller.json` still names this daemon in this epoch. Asked in each hold of the
-    /// metadata lock.
+    /// Whether `controller.json` still names this daemon in this epoch. Checked in each critical
+    /// section of the metadata lock.
     pub fn holds(&self, store: &StoreDir) -> Result<bool> {
         let named = ControllerFile::read(store)?.is_some_and(|file| {
             file.epoch == self.epoch
@@ -66,16 +66,16 @@ impl Warrant {
     }
 }
 
-/// What became of changes.
+/// The outcome of changes.
 #[derive(Debug, Default)]
 pub struct Made {
-    /// The jobs of those that were made.
+    /// The jobs of the changes that were made.
     pub jobs: HashSet<WorkId>,
-    /// Topics whose file cannot be changed: no change of theirs was made.
+    /// Topics whose file cannot be changed: none of their changes was made.
     pub failed: Vec<(TopicName, Error)>,
 }
 
-/// Makes the changes that are still called for, each topic for itself. `None` without authority.
+/// Makes the changes that are still called for, each topic on its own. `None` without authority.
 pub fn change_all(
     store: &Arc<StoreDir>,
     warrant: &Warrant,
@@ -89,7 +89,7 @@ pub fn change_all(
     }
     let mut names: Vec<TopicName> = by_topic.keys().map(|name| (*name).clone()).collect();
     names.sort_unstable();
-    let purpose = "change leaders and in-sync sets";
+    let purpose = "change leaders and in-sync replicas";
     let guard = FencedLock::acquire_store(store, purpose, timeout)?;
     if !warrant.holds(store)? {
         return Ok(None);
@@ -109,8 +109,8 @@ pub fn change_all(
     Ok(Some(Made { jobs: made, failed }))
 }
 
-/// Whether what forced an election is as it was seen: the lock of the store may have been waited for
-/// meanwhile, and a leader whose directory is sound and whose lock is free is never fenced.
+/// Whether the cause of a forced failover still holds: waiting for the store's lock takes time, and
+/// a leader whose directory is sound and whose lock is free is never fenced.
 fn is_still_forced(store: &StoreDir, disks: &mut Disks, meta: &TopicMeta, change: &Change) -> bool {
     let ChangeKind::Elect(election) = &change.kind else {
         return true;
@@ -143,7 +143,7 @@ fn is_still_forced(store: &StoreDir, disks: &mut Disks, meta: &TopicMeta, change
     }
 }
 
-/// Tells who was elected, and why.
+/// Describes which brokers were elected, and why.
 pub fn notify_elections<'a>(
     made: impl Iterator<Item = &'a Change>,
     notify: &mut dyn FnMut(Notice),
@@ -172,13 +172,14 @@ pub fn notify_elections<'a>(
     }
     if count > NOTICES_MAX {
         notify(Notice::Note(format!(
-            "so do others, {} in all",
+            "more elections, {} in all",
             leaders(count)
         )));
     }
 }
 
-/// Tells of planned moves that were made, those of one reason from and to the same broker together.
+/// Describes the transfers that were made; those with the same reason, source and target share a
+/// line.
 pub fn notify_moves(
     moved: Vec<(LeadershipTransfer, &'static str)>,
     notify: &mut dyn FnMut(Notice),
@@ -196,7 +197,7 @@ pub fn notify_moves(
     }
 }
 
-/// So many leaders, in words.
+/// A number of leaders, as text.
 pub fn leaders(count: usize) -> String {
     match count {
         1 => "1 leader".to_owned(),

@@ -1,27 +1,30 @@
-//! The controller: who leads, and who is in sync, when brokers come, die, hang or are drained.
+//! The controller: decides which replica leads and which are in sync, when brokers start, die, hang
+//! or are drained.
 //!
-//! What to do is decided in [`step`], without I/O and without a clock; [`Controller`] carries it
-//! out. Nothing is remembered anywhere but in topic files: the next controller begins from them,
-//! from the brokers, and from one look at each leader.
+//! [`step`] decides without I/O and without a clock; [`Controller`] carries it out. All lasting
+//! state is in topic files: the next controller begins from them, from the brokers, and from one
+//! probe of each leader.
 //!
-//! 1. A leader whose broker is not alive gives way by a planned move as long as its directory
-//!    serves: nothing that it has is lost. The bare fence, a new epoch that waits for nobody, is for
-//!    a directory that is offline or gone, and for an append lock whose holder has not beaten for
-//!    2 s. A move that is late is no reason for it: the directory serves on.
-//! 2. Only who is in sync is elected, unless the topic allows otherwise and nobody in sync can.
-//! 3. Who leads is in sync. The in-sync set is never empty.
-//! 4. A look precedes each move and each fence, so a report is a hint only.
-//! 5. One thing at a time is under way for a partition, and its end is always told. What may follow
-//!    what, and what is known together, stands in [`partition`].
-//! 6. A page that a recovery sealed in the topic file's epoch gets a new epoch at once: nobody can
-//!    append before. So does one that is sealed for a move, after 2 s: brokers that end, and
-//!    people, move leaders, too. One of an older epoch waits for its promotion only.
-//! 7. A change holds only if the topic id, the leader, its epoch and the replica ids it was decided
-//!    on stand in the topic file read in the same hold, and if `controller.json` still names this
-//!    daemon in this epoch. Else it is dropped, and decided anew.
-//! 8. What fails is tried again after a pause that doubles, or once something changed.
-//! 9. Where the leader's directory cannot be used and nobody else can lead, nobody leaves the
-//!    in-sync set: its members are the ones to wait for.
+//! 1. A leader whose broker is not alive loses its leadership by a leadership transfer, as long as
+//!    its directory serves: no records are lost. A forced failover, a new epoch that waits for no
+//!    process, is for a directory that is offline or gone, and for an append lock whose holder had
+//!    no heartbeat for 2 s. A slow transfer is no reason for it: the directory continues to serve.
+//! 2. Only in-sync replicas are elected, unless the topic allows otherwise and no in-sync replica
+//!    can lead.
+//! 3. The leader is in sync. The ISR is never empty.
+//! 4. A probe precedes each transfer and each forced failover, so a failure report is only a hint.
+//! 5. A partition has one piece of work under way at a time, and its end is always reported.
+//!    [`partition`] lists which work may follow which, and what is known together.
+//! 6. A state page that a recovery sealed in the topic file's epoch gets a new epoch at once: no
+//!    process can append before. A state page that is sealed for a transfer gets one after 2 s:
+//!    ending brokers and users transfer leaderships, too. A state page of an older epoch only waits
+//!    for its promotion.
+//! 7. A change is made only if the topic file, read in the same critical section, has the topic id,
+//!    the leader, its epoch and the replica ids that it was decided on, and if `controller.json`
+//!    still names this daemon in this epoch. Otherwise it is dropped, and decided again.
+//! 8. Failed work is retried after a pause that doubles, or once something changed.
+//! 9. If the leader's directory is unusable and no other replica can lead, no replica leaves the
+//!    ISR: its members are the ones to wait for.
 
 mod approach;
 mod assessment;

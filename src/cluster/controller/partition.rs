@@ -1,9 +1,9 @@
-//! What the controller knows of one partition: what is under way for it, what is known of its
-//! leader in its epoch, and when something is due.
+//! What the controller knows of one partition: the work under way, what is known of its leader in
+//! its epoch, and when to act next.
 //!
-//! # What is under way
+//! # Work under way
 //!
-//! One thing at a time ([`Phase`]). What may follow what, as [`MAY_FOLLOW`] has it:
+//! One piece of work at a time ([`Phase`]). The transitions, as in [`MAY_FOLLOW`]:
 //!
 //! | | steady | looking | moving | electing | changing | pausing |
 //! |---|---|---|---|---|---|---|
@@ -14,21 +14,23 @@
 //! | **changing** | yes | yes | | | yes | yes |
 //! | **pausing** | yes | yes | | | yes | |
 //!
-//! - A move and an election follow a look, and nothing else.
+//! - A transfer ("moving") and an election follow a probe ("looking"), and nothing else.
 //! - A pause follows a change or an election that failed, and nothing else. It goes on to steady
-//!   only where nothing is left of it: in a new epoch, or if there is one replica.
-//! - Failures are counted from one change to the next. The row ends where nothing is left to do.
+//!   only if its cause is gone: in a new epoch, or if there is one replica.
+//! - Failures are counted from one change to the next. The count ends when nothing is left to do.
 //!
 //! # What goes together
 //!
-//! - What is wanted of the next look ([`Ask`]) may come at any time, and waits for what is under way.
-//! - A time ([`Due`]) counts while steady only. A pause has its own, and nothing else is due in it.
-//! - What is known of the leader ([`Reign`]) is made new with each leader and epoch. It takes along
-//!   only to whom the same leader's leadership could not be moved: the undoing of a seal is an epoch.
-//! - A leader stands, or strands its partition, or neither is known ([`View`]), never two of them. Its
-//!   append lock may be watched in each.
-//! - A wish, which nothing forces, is none while the leader strands its partition or its lock is
-//!   watched: it could not be fulfilled, and would be asked for again at once.
+//! - A request for the next probe ([`Ask`]) may come at any time, and waits for the work under way.
+//! - A time ([`Due`]) counts while steady only. A pause has its own, and no other counts in it.
+//! - What is known of the leader ([`Reign`]) is reset with each leader and epoch. Only the brokers
+//!   that the same leader's leadership could not be transferred to are kept: undoing a seal takes
+//!   an epoch.
+//! - A leader is sound, or its partition is leaderless, or neither is known ([`View`]), never two
+//!   of them. Its append lock may be watched in each.
+//! - A [`super::context::MoveReason`], which nothing forces, is ignored while the partition is
+//!   leaderless or the leader's lock is watched: it could not succeed, and would be requested again
+//!   at once.
 //! - A failover tries one stand-in after the other, or rests ([`Failover`]).
 
 use std::time::Duration;
@@ -40,25 +42,25 @@ use crate::types::{BrokerId, LeaderEpoch, Offset};
 #[derive(Debug)]
 pub(crate) struct Partition {
     pub(crate) meta: PartitionMeta,
-    /// `meta` unchanged since.
+    /// When `meta` changed last.
     pub(crate) since: Duration,
     phase: Phase,
-    /// What is wanted of the next look, if one is wanted.
+    /// The request for the next probe, if any.
     pub(crate) asked: Option<Ask>,
     pub(crate) due: Due,
     pub(crate) reign: Reign,
-    /// Pause after failures of what nothing forces.
+    /// The pause after failed work that nothing forces.
     pub(crate) rest: Rest,
 }
 
-/// What is under way.
+/// The work under way.
 #[derive(Debug, Clone, Copy)]
 enum Phase {
-    /// Nothing: something happens or becomes due first.
+    /// None: an event or a time comes first.
     Steady,
-    /// Nothing else is begun meanwhile.
+    /// No other work begins meanwhile.
     Working(Work),
-    /// A change failed: it is looked at again after a pause, or once something happens.
+    /// A change failed: the next probe follows a pause, or an event.
     Pausing { until: Duration, failures: u32 },
 }
 
@@ -66,7 +68,7 @@ enum Phase {
 pub(crate) struct Work {
     pub(crate) job: WorkId,
     pub(crate) kind: WorkKind,
-    /// The leader, and its epoch, as of when it began.
+    /// The leader, and its epoch, when the work began.
     pub(crate) leader: BrokerId,
     pub(crate) epoch: LeaderEpoch,
     /// Changes that failed in a row before it.
@@ -75,11 +77,11 @@ pub(crate) struct Work {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WorkKind {
-    /// At all that may have to lead, or at the leader only.
+    /// A probe of all replicas that may have to lead, or of the leader only.
     Observation { all: bool },
-    /// The leadership is moved to that broker, as it must be.
+    /// A leadership transfer to that broker that the leader's state requires.
     Failover(BrokerId),
-    /// The same, as it had better be.
+    /// A leadership transfer that nothing forces.
     Voluntary,
     /// A new epoch that waits for no append lock.
     Elect,
@@ -87,7 +89,7 @@ pub(crate) enum WorkKind {
     Change,
 }
 
-/// A phase, and of work its kind.
+/// A phase; for work, its kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Stage {
     Steady,
@@ -98,7 +100,7 @@ pub(crate) enum Stage {
     Pausing,
 }
 
-/// What may follow what.
+/// The phases that may follow each phase.
 pub(crate) const MAY_FOLLOW: [(Stage, &[Stage]); 6] = {
     use Stage::{Changing, Electing, Moving, Observing, Pausing, Steady};
     [
@@ -111,23 +113,23 @@ pub(crate) const MAY_FOLLOW: [(Stage, &[Stage]); 6] = {
     ]
 };
 
-/// What is wanted of a look.
+/// A request for a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Ask {
-    /// At all that may have to lead, not at the leader only.
+    /// Of all replicas that may have to lead, not of the leader only.
     pub(crate) all: bool,
     /// With the leader's append lock.
     pub(crate) probe: bool,
 }
 
-/// When something is to be done though nothing happened.
+/// When to act if nothing happens.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Due {
-    /// The leader is to be looked at again.
+    /// Probe the leader again.
     pub(crate) again: Option<Duration>,
-    /// Followers are to be looked at.
+    /// Probe the followers.
     pub(crate) followers: Option<Duration>,
-    /// Something that nothing forces may be begun.
+    /// Begin work that nothing forces.
     pub(crate) reason: Option<Duration>,
 }
 
@@ -137,28 +139,29 @@ pub(crate) struct Reign {
     pub(crate) view: View,
     /// Its append lock was found held.
     pub(crate) watch: Option<Watch>,
-    /// The heartbeat of a mover that is not this controller, while its page is seen sealed for that.
+    /// The heartbeat of a process other than this controller that transfers the leadership, while
+    /// the state page is sealed for that.
     pub(crate) others_move: Option<Stillness<u64>>,
-    /// Somebody is seen about to join as of that version of the topic file, since then.
+    /// A replica is about to join as of that version of the topic file, since that time.
     pub(crate) joining: Option<(u64, Duration)>,
     pub(crate) lag: Lag,
     pub(crate) failover: Failover,
-    /// Whether a move or an election from here was to end it.
+    /// Whether a transfer or an election of this controller was to end it.
     ends_from_here: bool,
 }
 
-/// What the last looks at the leader came to.
+/// The result of the last probes of the leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum View {
-    /// Not seen with all that it had, or found of no use since.
+    /// Not yet seen with all its records, or found ineligible since.
     Unknown,
-    /// Seen with all that it had.
+    /// Seen with all its records.
     Stands,
-    /// It cannot be used, and no other can lead. Told once.
+    /// The leader cannot be used, and no other replica can lead. Notified once.
     Leaderless,
 }
 
-/// An append lock that is held: the page's sequence number and the holder's heartbeat.
+/// A held append lock: the state page's sequence number and the holder's heartbeat.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Watch {
     pub(crate) since: Duration,
@@ -168,18 +171,18 @@ pub(crate) struct Watch {
 /// Which followers keep up.
 #[derive(Debug, Default)]
 pub(crate) struct Lag {
-    /// The last look at all: when, and the leader's log end.
+    /// The last probe of all: when, and the leader's log end.
     pub(crate) last: Option<(Duration, Offset)>,
-    /// When each was known to have all that the leader had.
+    /// When each follower was last known to have all the leader's records.
     pub(crate) caught_up: Vec<(BrokerId, Duration)>,
 }
 
-/// Moves away from a leader that had better not lead.
+/// Transfers away from a leader that should not lead.
 #[derive(Debug)]
 pub(crate) enum Failover {
-    /// It could not be moved to these.
+    /// The transfers to these brokers failed.
     Tries(Vec<BrokerId>),
-    /// It could not be moved to anyone: the leader's directory serves on.
+    /// All transfers failed: the leader's directory continues to serve.
     Rests(Duration),
 }
 
@@ -203,7 +206,7 @@ impl Partition {
         }
     }
 
-    /// It is as the topic file has it now.
+    /// Takes the partition's state from the topic file.
     pub(crate) fn update(&mut self, next: PartitionMeta, now: Duration) {
         let before = std::mem::replace(&mut self.meta, next);
         let next = &self.meta;
@@ -221,7 +224,7 @@ impl Partition {
         }
     }
 
-    /// The one place where what is known of a leader in its epoch is made new.
+    /// The one place that resets what is known of a leader in its epoch.
     fn begin_reign(&mut self, before: BrokerId) {
         let failover = std::mem::take(&mut self.reign.failover);
         let same = before == self.meta.leader;
@@ -236,7 +239,7 @@ impl Partition {
         }
     }
 
-    /// What failed may succeed now: something changed.
+    /// Something changed: failed work may succeed now.
     pub(crate) fn retry(&mut self) {
         self.reign.failover = Failover::default();
         self.rest = Rest::default();
@@ -246,32 +249,32 @@ impl Partition {
         }
     }
 
-    /// That is wanted of the next look, beside what is wanted already.
+    /// Adds a request to those for the next probe.
     pub(crate) fn ask(&mut self, ask: Ask) {
         self.asked = Some(self.asked.unwrap_or_default().with(ask));
     }
 
-    /// Whether somebody could not use the leader, and it was not looked at since.
+    /// Whether a failure report says that the leader is unusable, and no probe followed.
     pub(crate) fn is_reported(&self) -> bool {
         self.asked.is_some_and(|ask| ask.probe)
     }
 
-    /// Whether a move or an election from here was to begin that epoch.
+    /// Whether a transfer or an election of this controller was to begin that epoch.
     pub(crate) fn was_to_begin(&self, epoch: LeaderEpoch) -> bool {
         self.reign.ends_from_here && epoch == self.meta.leader_epoch.saturating_add(1)
     }
 
-    /// Whether there is anything to decide: one replica has nobody to give the leadership to.
+    /// Whether there is anything to decide: a single replica has no alternative.
     pub(crate) fn is_replicated(&self) -> bool {
         self.meta.replicas.len() > 1 || self.meta.reassignment.is_some()
     }
 
-    /// Whether nothing is under way, nor failed just now.
+    /// Whether no work is under way, and none failed just now.
     pub(crate) fn is_steady(&self) -> bool {
         matches!(self.phase, Phase::Steady)
     }
 
-    /// What is under way.
+    /// The work under way.
     pub(crate) fn work(&self) -> Option<Work> {
         match self.phase {
             Phase::Working(work) => Some(work),
@@ -279,12 +282,12 @@ impl Partition {
         }
     }
 
-    /// What is under way, if it is that job.
+    /// The work under way, if it is that job.
     pub(crate) fn work_of(&self, job: WorkId) -> Option<Work> {
         self.work().filter(|work| work.job == job)
     }
 
-    /// Until when it pauses after a change that failed.
+    /// The end of the pause after a failed change.
     pub(crate) fn pauses_until(&self) -> Option<Duration> {
         match self.phase {
             Phase::Pausing { until, .. } => Some(until),
@@ -292,7 +295,7 @@ impl Partition {
         }
     }
 
-    /// When something is to be done though nothing happened.
+    /// When to act if nothing happens.
     pub(crate) fn due(&self) -> Option<Duration> {
         match self.phase {
             Phase::Steady => self.due.first(),
@@ -301,13 +304,13 @@ impl Partition {
         }
     }
 
-    /// Begins something, where nothing is under way, or what was ended just now.
+    /// Begins work, when none is under way or it has just ended.
     pub(crate) fn begin(&mut self, job: WorkId, kind: WorkKind, now: Duration) {
         let failures = match self.phase {
             Phase::Steady => 0,
             Phase::Working(work) => work.failures,
             Phase::Pausing { until, failures } => {
-                // What failed is looked at then all the same.
+                // The probe after the failure comes at that time anyway.
                 self.due.again = Some(until).filter(|until| *until > now);
                 failures
             }
@@ -329,28 +332,28 @@ impl Partition {
         }));
     }
 
-    /// What is under way was done: failures before it count no more.
+    /// The work under way succeeded: the count of failures restarts.
     pub(crate) fn succeed(&mut self) {
         if let Phase::Working(work) = &mut self.phase {
             work.failures = 0;
         }
     }
 
-    /// The change that is under way failed.
+    /// The change under way failed.
     pub(crate) fn pause(&mut self, until: Duration) {
         let failures = self.work().map_or(0, |work| work.failures) + 1;
         self.due.again = None;
         self.enter(Phase::Pausing { until, failures });
     }
 
-    /// That job is over, if nothing followed it.
+    /// Ends that job, if no other work followed it.
     pub(crate) fn settle(&mut self, job: WorkId) {
         if self.work_of(job).is_some() {
             self.enter(Phase::Steady);
         }
     }
 
-    /// Nothing is to be decided any more.
+    /// Nothing is left to decide.
     pub(crate) fn retire(&mut self) {
         (self.asked, self.due) = (None, Due::default());
         if let Phase::Pausing { .. } = self.phase {
@@ -414,7 +417,7 @@ impl Ask {
         probe: true,
     };
 
-    /// Both.
+    /// Both requests.
     pub(crate) fn with(self, other: Ask) -> Ask {
         Ask {
             all: self.all || other.all,
@@ -424,7 +427,7 @@ impl Ask {
 }
 
 impl Due {
-    /// The leader is to be looked at again then at the latest.
+    /// Probe the leader again at that time at the latest.
     pub(crate) fn again_by(&mut self, at: Duration) {
         self.again = Some(self.again.map_or(at, |again| again.min(at)));
     }
@@ -448,12 +451,12 @@ impl Reign {
         }
     }
 
-    /// Whether it cannot be used, or may turn out so: nothing is begun then that nothing forces.
+    /// Whether the leader is unusable, or may turn out so: no unforced work begins then.
     pub(crate) fn is_in_doubt(&self) -> bool {
         self.view == View::Leaderless || self.watch.is_some()
     }
 
-    /// The leader cannot be used, and no other can lead. Whether that is new.
+    /// The leader cannot be used, and no other replica can lead. Returns whether that is new.
     pub(crate) fn strand(&mut self) -> bool {
         self.watch = None;
         std::mem::replace(&mut self.view, View::Leaderless) != View::Leaderless
@@ -461,7 +464,7 @@ impl Reign {
 }
 
 impl Failover {
-    /// It could not be moved there.
+    /// The transfer to that broker failed.
     pub(crate) fn fail(&mut self, to: BrokerId) {
         match self {
             Failover::Tries(tried) => tried.push(to),
@@ -469,7 +472,7 @@ impl Failover {
         }
     }
 
-    /// Whether it may be moved there now.
+    /// Whether a transfer to that broker may be tried now.
     pub(crate) fn may_try(&self, to: BrokerId, now: Duration) -> bool {
         match self {
             Failover::Tries(tried) => !tried.contains(&to),
@@ -477,14 +480,14 @@ impl Failover {
         }
     }
 
-    /// Nobody is left to be tried. Whether anyone was.
+    /// No broker is left to try. Returns whether any was tried.
     pub(crate) fn rest(&mut self, until: Duration) {
         if matches!(self, Failover::Tries(tried) if !tried.is_empty()) {
             *self = Failover::Rests(until);
         }
     }
 
-    /// When it may be tried again, if it rests.
+    /// When to try again, if it rests.
     pub(crate) fn rests_until(&self, now: Duration) -> Option<Duration> {
         match self {
             Failover::Rests(until) => Some(*until).filter(|until| *until > now),

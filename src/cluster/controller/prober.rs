@@ -1,14 +1,15 @@
-//! The controller's looks at replicas: those of each broker on a thread of its own.
+//! The controller's probes of replicas: those of each broker on a thread of its own.
 //!
-//! 1. A disk that hangs keeps nobody waiting but who needs it: a round of looks waits no longer than
-//!    [`SILENCE`] for a broker that answers nothing. The rest comes in later rounds.
-//! 2. One whose answers come is waited for, up to [`ROUND_MAX`]: what is judged together is changed
-//!    together, and each change of a topic file costs all brokers a look at its partitions.
-//! 3. A broker that is behind is not waited for at all until it has caught up.
-//! 4. What does not come for [`GIVEN`] counts as [`ReplicaSnapshot::Failed`]. It is kept when it comes after all,
-//!    for the next who asks: else a disk with a second for each read would never be seen.
-//! 5. A look that is under way is not begun twice. So there is one thread for each broker, and at most
-//!    two looks at each replica wait for it.
+//! 1. A disk that hangs delays only the partitions that need it: a round of probes waits no longer
+//!    than [`SILENCE`] for a broker that answers nothing. The rest comes in later rounds.
+//! 2. A round waits for a broker whose answers come, up to [`ROUND_MAX`]: what is decided together
+//!    is changed together, and each change of a topic file makes all brokers read its partitions.
+//! 3. A round does not wait for a broker that is behind, until it has caught up.
+//! 4. A snapshot that does not come for [`GIVEN`] counts as [`ReplicaSnapshot::Failed`]. If it
+//!    comes later, it is kept for the next request: otherwise a disk that takes a second for each
+//!    read would never be seen.
+//! 5. A probe under way is not begun a second time. So there is one thread for each broker, and at
+//!    most two probes of each replica wait for it.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -23,10 +24,10 @@ use crate::error::{Error, Kind, Result};
 use crate::store::StoreDir;
 use crate::types::{BrokerId, TopicPartition};
 
-/// How long a round waits for a broker that answers nothing, and how long for brokers at all.
+/// How long a round waits for a broker that answers nothing, and how long for brokers in total.
 const SILENCE: Duration = Duration::from_millis(500);
 const ROUND_MAX: Duration = Duration::from_secs(2);
-/// How long a broker that answers nothing is waited for, and one that answers slowly.
+/// How long a probe waits for a broker that answers nothing, and for one that answers slowly.
 const GIVEN: Duration = Duration::from_secs(1);
 const GIVEN_MAX: Duration = Duration::from_secs(5);
 /// How long an answer that came too late is kept.
@@ -34,27 +35,27 @@ const KEPT: Duration = Duration::from_secs(5);
 /// A directory that is being replaced is missing for a moment.
 const REPLACING: Duration = Duration::from_millis(10);
 
-/// A controller's looks under way.
+/// A controller's probes under way.
 #[derive(Debug)]
 pub struct Prober {
     store: Arc<StoreDir>,
     workers: BTreeMap<BrokerId, BrokerProber>,
     answer: Sender<Answer>,
     answers: Receiver<Answer>,
-    /// The looks that lack an answer of some broker.
+    /// The probes that lack the answer of some broker.
     asked: HashMap<TopicPartition, Asked>,
     done: Vec<ProbeResult>,
     trouble: Option<Error>,
 }
 
-/// What came of a round.
+/// The result of a round.
 #[derive(Debug)]
 pub struct Round {
-    /// The looks that are complete.
+    /// The probes that are complete.
     pub observed: Vec<ProbeResult>,
     /// The first failure that says nothing of a replica.
     pub trouble: Option<Error>,
-    /// Whether looks are under way still.
+    /// Whether probes are still under way.
     pub goes_on: bool,
 }
 
@@ -69,12 +70,12 @@ struct Asked {
 #[derive(Debug)]
 struct BrokerProber {
     requests: Sender<Request>,
-    /// Replicas that it was told to look at, and whether with the append lock.
+    /// Replicas that it was asked to probe, and whether with the append lock.
     under_way: HashSet<(TopicPartition, bool)>,
     /// When it answered last, or began.
     progress: Duration,
     is_behind: bool,
-    /// What came too late, and when.
+    /// Snapshots that came too late, and when.
     kept: HashMap<TopicPartition, (Duration, ReplicaSnapshot)>,
     thread: JoinHandle<()>,
 }
@@ -97,7 +98,7 @@ struct Answer {
 }
 
 impl Prober {
-    /// Of a controller that takes office.
+    /// For a controller that takes office.
     pub fn new(store: &Arc<StoreDir>) -> Self {
         let (answer, answers) = mpsc::channel();
         Prober {
@@ -116,7 +117,7 @@ impl Prober {
         self.asked.is_empty()
     }
 
-    /// Begins a look. `synced_only`: an acknowledgement counts on what is on disk only.
+    /// Begins a probe. `synced_only`: an acknowledgement counts synced bytes only.
     pub fn ask(&mut self, disks: &mut Disks, at: ProbeRequest, synced_only: bool) {
         let now = self.store.clock().monotonic();
         let mut seen = HashMap::new();
@@ -141,13 +142,13 @@ impl Prober {
         let tp = at.tp.clone();
         let since = now;
         if let Some(before) = self.asked.insert(tp.clone(), Asked { at, since, seen }) {
-            // The topic was made anew meanwhile.
+            // The topic was deleted and created again meanwhile.
             self.done.push(before.answer());
         }
         self.complete(&tp);
     }
 
-    /// Waits for what was asked, and takes what has come.
+    /// Waits for the requested probes, and takes the answers so far.
     pub fn round(&mut self) -> Round {
         let clock = Arc::clone(self.store.clock());
         let until = clock.monotonic() + ROUND_MAX;
@@ -230,7 +231,7 @@ impl Prober {
         }
     }
 
-    /// Answers what was waited for long enough.
+    /// Answers the probes that waited for too long.
     fn give_up(&mut self, now: Duration) {
         let is_late = |since: Duration, given: Duration| now.saturating_sub(since) >= given;
         let workers = &self.workers;
@@ -263,7 +264,7 @@ impl Asked {
         all.filter(|broker| !self.seen.contains_key(broker))
     }
 
-    /// With what is there.
+    /// Answers with the snapshots so far.
     fn answer(mut self) -> ProbeResult {
         let lock = self.seen.get(&self.at.leader).map(|(_, lock)| *lock);
         let mut look_of = |broker| {
@@ -294,7 +295,7 @@ impl BrokerProber {
         let thread = std::thread::Builder::new()
             .name("mq-look".to_owned())
             .spawn(move || look_on(&store, broker, &disk, &requested, &answer))
-            .map_err(|e| Error::io("start a thread for", "looks at replicas", e))?;
+            .map_err(|e| Error::io("start a thread for", "probes of replicas", e))?;
         Ok(BrokerProber {
             requests,
             under_way: HashSet::new(),
@@ -305,7 +306,7 @@ impl BrokerProber {
         })
     }
 
-    /// What came too late for whoever asked before; else it is on its way.
+    /// A snapshot that came too late for an earlier request; if there is none, it is requested.
     fn request(&mut self, request: Request, now: Duration) -> Option<ReplicaSnapshot> {
         if let Some((at, observe)) = self.kept.remove(&request.tp)
             && now.saturating_sub(at) <= KEPT
@@ -316,14 +317,14 @@ impl BrokerProber {
             self.progress = now;
         }
         if self.under_way.insert((request.tp.clone(), request.probe)) {
-            // A thread that ended is replaced by the next look.
+            // If the thread ended, the next probe starts a new one.
             let _ = self.requests.send(request);
         }
         None
     }
 }
 
-/// Looks at what is requested, until nobody can request any more.
+/// Probes what is requested, until the request channel closes.
 fn look_on(
     store: &Arc<StoreDir>,
     broker: BrokerId,
@@ -332,7 +333,7 @@ fn look_on(
     answers: &Sender<Answer>,
 ) {
     while let Ok(first) = requested.recv() {
-        // The log directory is opened once for all that waits, and anew for what comes later.
+        // The log directory is opened once for all waiting requests, and again for later ones.
         let waiting: Vec<_> = std::iter::once(first).chain(requested.try_iter()).collect();
         let mut reader = SnapshotReader::of_controller(store, disk);
         let mut gone = Vec::new();

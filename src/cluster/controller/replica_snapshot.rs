@@ -1,4 +1,4 @@
-//! How replicas look, from outside their brokers.
+//! Snapshots of replicas, taken from outside their brokers.
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
@@ -18,38 +18,37 @@ const EIO: i32 = 5;
 /// A disk with less room than this is full: a batch may take as much.
 const FREE_BYTES_MIN: u64 = 1 << 20;
 
-/// How long a log directory that is not there, or is not the broker's, is waited for: its disk may be
+/// How long to wait for a log directory that is missing, or is not the broker's: its disk may be
 /// mounted late.
 const AWAY_MAX: Duration = Duration::from_secs(30);
 
-/// What the controller knows of a broker's disk from one look to the next. One look proves neither
-/// that a lock's holder is stopped nor that a disk is lost.
+/// What the controller knows of a broker's disk from one probe to the next. One probe proves
+/// neither that a lock's holder is stopped nor that a disk is lost.
 #[derive(Debug, Default)]
 pub struct Disk {
     served: WriteProbe,
-    /// The log directory is not there, since then.
+    /// Since when the log directory is missing.
     away: Option<Duration>,
 }
 
-/// The disks of all brokers. Whoever looks at one has it for that time.
+/// The disks of all brokers. A probe locks its broker's disk while it runs.
 #[derive(Debug, Default)]
 pub struct Disks(HashMap<BrokerId, Arc<Mutex<Disk>>>);
 
 impl Disks {
-    /// A broker's.
+    /// The disk of a broker.
     pub fn of(&mut self, broker: BrokerId) -> Arc<Mutex<Disk>> {
         Arc::clone(self.0.entry(broker).or_default())
     }
 
-    /// What is to be told of disks that served no write when they were looked at last; of those apart
-    /// that are looked at now.
+    /// Errors of the disks that served no write at their last probe, except those under probe now.
     pub fn slow(&self) -> impl Iterator<Item = Error> {
         let slow = |disk: &Mutex<Disk>| disk.try_lock().is_ok_and(|disk| disk.served.is_slow());
         let slow = self.0.iter().filter(move |(_, disk)| slow(disk));
         slow.map(|(broker, _)| {
             let text = format!(
-                "the disk of broker {broker} serves no writes for now, so no process that works on \
-                 it counts as stopped"
+                "the disk of broker {broker} serves no writes now, so no lock holder on it \
+                 counts as stopped"
             );
             Error::new(Kind::Busy, text).cure("check the disk")
         })
@@ -57,17 +56,17 @@ impl Disks {
 }
 
 impl Disk {
-    /// Whether the log directory was away for so long that the disk counts as lost.
+    /// Whether the log directory was missing for so long that the disk counts as lost.
     fn is_lost(&mut self, now: Duration) -> bool {
         let since = *self.away.get_or_insert(now);
         now.saturating_sub(since) >= AWAY_MAX
     }
 }
 
-/// Looks at many replicas: each broker's log directory is opened once.
+/// Probes many replicas: each broker's log directory is opened once.
 pub struct SnapshotReader<'a> {
     store: &'a StoreDir,
-    /// The controller's knowledge of the one broker that it looks at; none of whoever looks once.
+    /// The controller's knowledge of the one broker that it probes; none for a single probe.
     disk: Option<&'a Mutex<Disk>>,
     /// Each broker's log directory, and whether its disk is full.
     logs: HashMap<BrokerId, Result<(Arc<dyn Dir>, bool), ReplicaSnapshot>>,
@@ -76,7 +75,7 @@ pub struct SnapshotReader<'a> {
 }
 
 impl<'a> SnapshotReader<'a> {
-    /// For one round of looks.
+    /// For one round of probes.
     pub fn new(store: &'a StoreDir) -> Self {
         SnapshotReader {
             store,
@@ -86,7 +85,7 @@ impl<'a> SnapshotReader<'a> {
         }
     }
 
-    /// For one round of the controller's looks at one broker.
+    /// For one round of the controller's probes of one broker.
     pub fn of_controller(store: &'a StoreDir, disk: &'a Mutex<Disk>) -> Self {
         SnapshotReader {
             disk: Some(disk),
@@ -100,7 +99,7 @@ impl<'a> SnapshotReader<'a> {
         self.trouble = None;
     }
 
-    /// Looks. `synced_only`: an acknowledgement counts on what is on disk only.
+    /// Probes a partition's replicas. `synced_only`: an acknowledgement counts synced bytes only.
     pub fn observe(&mut self, at: &ProbeRequest, synced_only: bool) -> ProbeResult {
         let mut lock = Lock::Untried;
         let mut replicas = Vec::with_capacity(at.brokers.len());
@@ -120,7 +119,7 @@ impl<'a> SnapshotReader<'a> {
         }
     }
 
-    /// Looks at one replica. `probe`: also at its append lock.
+    /// Probes one replica. `probe`: also its append lock.
     pub fn look_once(
         &mut self,
         (tp, broker): (&TopicPartition, BrokerId),
@@ -143,7 +142,8 @@ impl<'a> SnapshotReader<'a> {
             Err(observe) => return Ok((observe, Lock::Untried)),
         };
         let replica = Replica::open_in(self.store, tp, logs)?;
-        // The lock first: a page that did not change since it was held is the holder's.
+        // The lock first: a state page that did not change since the lock was seen held is the
+        // holder's.
         let lock = match probe {
             false => Lock::Untried,
             true if replica.is_free()? => Lock::Free,
@@ -183,8 +183,8 @@ impl<'a> SnapshotReader<'a> {
         Ok((ReplicaSnapshot::Page(page), lock))
     }
 
-    /// Whether a replica's directory or page is certainly not there, though its log directory is:
-    /// one look-up.
+    /// Whether a replica's directory or state page is certainly missing, although its log directory
+    /// is there: one lookup.
     pub fn is_gone(&mut self, tp: &TopicPartition, broker: BrokerId) -> bool {
         let Ok((logs, _)) = self.logs(broker) else {
             return false;
@@ -209,8 +209,8 @@ impl<'a> SnapshotReader<'a> {
             .unwrap_or(Err(ReplicaSnapshot::Failed))
     }
 
-    /// What a log directory means that cannot be opened. Where the registration cannot be read, nothing
-    /// is known of it.
+    /// What a log directory that cannot be opened means. If the registration cannot be read,
+    /// nothing is known of it.
     fn no_logs(&mut self, broker: BrokerId, error: Error) -> ReplicaSnapshot {
         let now = self.store.clock().monotonic();
         let Some(disk) = self.disk else {
@@ -225,7 +225,7 @@ impl<'a> SnapshotReader<'a> {
         ReplicaSnapshot::Failed
     }
 
-    /// A sign of life. It means nothing to whoever looks once.
+    /// A heartbeat of the disk. It means nothing to a single probe.
     fn served(&mut self, observe: impl FnOnce(&mut WriteProbe) -> u64) -> u64 {
         self.disk.map_or(0, |disk| observe(&mut known(disk).served))
     }
@@ -247,7 +247,7 @@ fn known(disk: &Mutex<Disk>) -> MutexGuard<'_, Disk> {
     disk.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether something is not there, or is another's.
+/// Whether something is missing, or belongs to another broker or replica.
 fn is_away(error: &Error) -> bool {
     let not_found = |io: &std::io::Error| io.kind() == ErrorKind::NotFound;
     matches!(error.kind(), Kind::Fenced | Kind::BrokerState)
@@ -261,6 +261,6 @@ fn is_away(error: &Error) -> bool {
 pub fn open_logs(store: &StoreDir, broker: BrokerId) -> Result<(Arc<dyn Dir>, bool)> {
     let logs = store.logs_dir(broker)?;
     let free = logs.free_bytes();
-    let free = free.map_err(|e| Error::io("look at the space of", logs.path(), e))?;
+    let free = free.map_err(|e| Error::io("read the free space of", logs.path(), e))?;
     Ok((logs, free < FREE_BYTES_MIN))
 }

@@ -1,11 +1,11 @@
 //! The controller's role, decided: no I/O, no clock.
 //!
 //! 1. `controller.lock` shows a controller's death, the epoch in `controller.json` its authority.
-//! 2. Who finds the named controller dead takes the lock, then the next epoch.
-//! 3. A named controller, or a stranger holding the lock of a dead one, that showed no change for
-//!    2 s of unbroken watching is superseded: the next epoch, without the lock.
-//! 4. Who has the lock but finds a live controller of another name gives it back.
-//! 5. Who was the controller and finds a higher epoch is it no longer.
+//! 2. A daemon that finds the named controller dead takes the lock, then the next epoch.
+//! 3. A named controller, or a stranger holding the lock of a dead one, is superseded if it showed
+//!    no change for 2 s of unbroken watching: by the next epoch, without the lock.
+//! 4. A daemon that has the lock but finds a live controller of another name releases the lock.
+//! 5. A controller that finds a higher epoch than its own is the controller no longer.
 
 use std::time::Duration;
 
@@ -21,27 +21,27 @@ pub struct Me {
     pub incarnation: u64,
 }
 
-/// Who `controller.json` names.
+/// The daemon that `controller.json` names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Named {
     /// The epoch.
     pub epoch: u64,
     /// The daemon.
     pub who: Me,
-    /// Its beats, if its lock is held by that very incarnation and it did not give the role up.
+    /// Its heartbeat, if exactly that incarnation holds its broker's lock and it did not resign.
     pub alive: Option<u64>,
 }
 
-/// What a look showed.
+/// What a probe showed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct View {
-    /// Who is named.
+    /// The daemon that is named.
     pub named: Option<Named>,
     /// Whether this daemon has `controller.lock`.
     pub lock_ours: bool,
 }
 
-/// What a candidate watches.
+/// The heartbeat that a candidate watches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WatchedHeartbeat {
     named: Option<Named>,
@@ -49,12 +49,12 @@ pub struct WatchedHeartbeat {
     observed: Duration,
 }
 
-/// A daemon's part.
+/// A daemon's role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Another is the controller, or nobody yet.
+    /// Another daemon is the controller, or there is none yet.
     Standby(Option<WatchedHeartbeat>),
-    /// This one is, in that epoch.
+    /// This daemon is the controller, in that epoch.
     Active(u64),
     /// Ended.
     Stopped,
@@ -63,11 +63,11 @@ pub enum Role {
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
-    /// A look.
+    /// A probe.
     Observed(View),
     /// A claim was written, with that epoch.
     Claimed(u64),
-    /// A claim came too late: somebody else's epoch stands there.
+    /// A claim came too late: the file has another daemon's epoch.
     Lost,
     /// The daemon ends.
     Stop,
@@ -76,17 +76,18 @@ pub enum Event {
 /// What to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
-    /// Try to take `controller.lock`, and look again if that went well.
+    /// Try to take `controller.lock`, and probe again on success.
     TakeLock,
-    /// Let it go.
+    /// Release it.
     GiveLockBack,
-    /// Under the fenced lock: if the epoch is still that, write the next one with our name.
+    /// Under the fenced lock: if the epoch is still that, write the next one with this daemon's
+    /// name.
     Claim(Option<u64>),
-    /// Tell that we are the controller.
+    /// Report that this daemon is the controller.
     Elected(u64),
-    /// Tell that we are it no more: that epoch came.
+    /// Report that this daemon is superseded by that epoch.
     Superseded(u64),
-    /// Under the fenced lock: if the epoch is still that, mark it as given up.
+    /// Under the fenced lock: if the epoch is still that, mark it as resigned.
     Resign(u64),
 }
 
@@ -105,7 +106,7 @@ pub fn step(me: Me, role: Role, event: Event, now: Duration) -> (Role, Vec<Effec
             (Role::Active(epoch), vec![Effect::Elected(epoch)])
         }
         (Role::Standby(_), Event::Lost) => (Role::Standby(None), Vec::new()),
-        // An active one claims nothing.
+        // An active controller claims nothing.
         (role @ Role::Active(_), Event::Claimed(_) | Event::Lost) => (role, Vec::new()),
     }
 }
@@ -147,7 +148,7 @@ fn standby(
     }));
     let still = now.saturating_sub(since) >= BROKER_STOPPED_AFTER;
     let epoch = view.named.map(|named| named.epoch);
-    // Another incarnation of this broker is dead: this one has its lock.
+    // Another incarnation of this broker is dead: this daemon has its lock.
     let alive = view
         .named
         .is_some_and(|n| n.alive.is_some() && n.who.broker_id != me.broker_id);
@@ -220,7 +221,7 @@ mod tests {
         let (role, _) = observe(Role::Standby(None), seen, 0);
         let (role, effects) = observe(role, seen, 1000);
         assert_eq!(effects, []);
-        // This watcher slept: nothing is known of the time between.
+        // This watcher was suspended: nothing is known of the time between.
         let (role, effects) = observe(role, seen, 9000);
         assert_eq!(effects, []);
         let (role, effects) = observe(role, seen, 10_000);

@@ -1,4 +1,4 @@
-//! What the controller knows, what happens, and what it wants done.
+//! What the controller knows, which events it handles, and which effects it requests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,32 +15,33 @@ use crate::types::{BrokerId, LeaderEpoch, Offset, TopicName, TopicPartition, Uui
 pub struct BrokerLiveness {
     /// Whether its daemon runs and does not hang.
     pub alive: bool,
-    /// Whether it was asked to lead nothing.
+    /// Whether a user asked that it lead nothing.
     pub drained: bool,
-    /// How often its daemon was started: one that came and went between two looks is told by it.
+    /// How often its daemon was started: this reveals a daemon that came and went between two
+    /// probes.
     pub incarnation: u64,
 }
 
 /// What happened.
 #[derive(Debug)]
 pub enum Event {
-    /// All brokers there are.
+    /// All registered brokers.
     Brokers(BTreeMap<BrokerId, BrokerLiveness>),
     /// A topic file was read.
     Topic(TopicMeta, Rules),
     /// A topic is gone.
     TopicGone(TopicName),
-    /// Replicas were looked at: the answer to each [`ProbeRequest`].
+    /// Replicas were probed: the answer to each [`ProbeRequest`].
     Observed(Vec<ProbeResult>),
-    /// Somebody could not use the leaders of these.
+    /// Failure reports say that the leaders of these cannot be used.
     Reported(Vec<TopicPartition>),
-    /// Moves and changes ended.
+    /// Transfers and changes ended.
     Ended(Vec<Ended>),
     /// Time passed.
     Tick,
 }
 
-/// Those of a topic's configs that decide something here.
+/// The topic configs that decide something here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rules {
     /// `unclean.leader.election.enable`
@@ -49,67 +50,67 @@ pub struct Rules {
     pub lag_max: Duration,
 }
 
-/// What one partition's replicas looked like.
+/// The snapshots of one partition's replicas.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProbeResult {
-    /// Who asked.
+    /// The job that requested it.
     pub job: WorkId,
     /// The partition.
     pub tp: TopicPartition,
-    /// What was seen of each broker that was to be looked at.
+    /// The snapshot of each requested broker.
     pub replicas: Vec<(BrokerId, ReplicaSnapshot)>,
-    /// The leader's append lock, if that was to be tried.
+    /// The leader's append lock, if the probe was to try it.
     pub lock: Lock,
 }
 
-/// A replica's directory.
+/// The state of a replica's directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReplicaSnapshot {
-    /// It is not there, or its log directory is not.
+    /// It is missing, or its log directory is.
     Gone,
     /// It is offline.
     Offline,
-    /// Its disk fails: what it has is not known.
+    /// Its disk fails: its records are unknown.
     BadDisk,
-    /// It has a page that neither copy of is sound: whoever uses it next recovers it.
+    /// Neither copy of its state page is sound: its next user recovers it.
     Unreadable,
-    /// It could not be looked at, which may be the looker's trouble.
+    /// It could not be probed, perhaps for a reason on the prober's side.
     Failed,
-    /// Its page.
+    /// Its state page.
     Page(PageSnapshot),
 }
 
-/// What counts of a page.
+/// The relevant content of a state page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageSnapshot {
     /// The replica directory's id.
     pub uuid: Uuid,
-    /// The page's number: it rises with each change.
+    /// The state page's sequence number: it rises with each change.
     pub sequence: u64,
-    /// Whether it is this boot's: else nobody recovered the log since.
+    /// Whether it was written in this boot: if not, the log was not recovered since.
     pub this_boot: bool,
-    /// Whether nothing that it had was lost, as [`Known`] has it.
+    /// Whether the replica lost none of its records, as [`Known`] defines it.
     pub whole: bool,
     /// The epoch that it is in.
     pub epoch: LeaderEpoch,
     /// Whether nothing is appended until the next epoch, after a recovery.
     pub sealed: bool,
-    /// The heartbeat of its mover, if it is sealed for a move, of whoever's.
+    /// The heartbeat of the process that transfers the leadership, if the log is sealed for that.
     pub moving: Option<u64>,
     /// Whether its disk is full.
     pub full: bool,
-    /// Who is about to join the in-sync set: waited for already.
+    /// The replicas about to join the ISR: the high watermark already waits for them.
     pub joining: Vec<Joining>,
     /// Up to where an acknowledgement may count on it.
     pub acked: Offset,
     /// The epoch of its last batch.
     pub last_epoch: LeaderEpoch,
-    /// Its log's end; of another boot's page, what is certainly there.
+    /// Its log end; for a state page of another boot, the end that is certain.
     pub end: Offset,
 }
 
 impl ReplicaSnapshot {
-    /// The page's number, if there is a page.
+    /// The state page's sequence number, if there is a state page.
     pub fn sequence(&self) -> Option<u64> {
         match self {
             ReplicaSnapshot::Page(page) => Some(page.sequence),
@@ -134,59 +135,59 @@ impl PageSnapshot {
 pub enum Lock {
     /// Not tried.
     Untried,
-    /// Nobody had it.
+    /// No process held it.
     Free,
-    /// Somebody had it, whose heartbeat stood there.
+    /// A process held it, with that heartbeat.
     Held(u64),
 }
 
-/// A move or change ended.
+/// A transfer or change ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ended {
-    /// Which one.
+    /// The job.
     pub job: WorkId,
     /// Of which partition.
     pub tp: TopicPartition,
-    /// Whether it was done.
+    /// Whether it succeeded.
     pub done: bool,
 }
 
-/// What to do. The order of the parts says nothing.
+/// The effects to carry out, in any order.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Effects {
-    /// Look, and come back with [`Event::ProbeResult`].
+    /// Probe, and answer with [`Event::Observed`].
     pub observations: Vec<ProbeRequest>,
-    /// Move, together and without waiting for it; come back with [`Event::Ended`].
+    /// Transfer, together and without waiting; answer with [`Event::Ended`].
     pub moves: Vec<PlannedMove>,
-    /// Change topic files, all in one hold of the fenced lock; come back with [`Event::Ended`].
+    /// Change topic files, all in one metadata update; answer with [`Event::Ended`].
     pub changes: Vec<Change>,
-    /// Tell people.
+    /// Notices for users.
     pub notified: Vec<String>,
 }
 
-/// Look at replicas of a partition.
+/// Probe replicas of a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProbeRequest {
-    /// Goes into the answer.
+    /// Repeated in the answer.
     pub job: WorkId,
     /// The partition.
     pub tp: TopicPartition,
-    /// Its leader, who is among `brokers`.
+    /// Its leader, which is among `brokers`.
     pub leader: BrokerId,
-    /// Whose replicas.
+    /// The brokers whose replicas are probed.
     pub brokers: Vec<BrokerId>,
     /// Whether to try the leader's append lock.
     pub probe: bool,
 }
 
-/// A planned move.
+/// A leadership transfer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedMove {
-    /// Goes into the answer.
+    /// Repeated in the answer.
     pub job: WorkId,
-    /// What to move.
+    /// The transfer.
     pub what: LeadershipTransfer,
-    /// Why, in words that follow the name of the broker that led.
+    /// Why, in words that follow the name of the former leader.
     pub why: &'static str,
 }
 
@@ -194,15 +195,15 @@ pub struct PlannedMove {
 /// still these.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// Goes into the answer.
+    /// Repeated in the answer.
     pub job: WorkId,
     /// The partition.
     pub tp: TopicPartition,
     /// The topic's id.
     pub topic_id: Uuid,
-    /// Who leads it.
+    /// The leader.
     pub leader: BrokerId,
-    /// In which epoch.
+    /// The leader's epoch.
     pub epoch: LeaderEpoch,
     /// What changes.
     pub kind: ChangeKind,
@@ -211,42 +212,43 @@ pub struct Change {
 /// What changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChangeKind {
-    /// These replica directories leave the in-sync set.
+    /// These replica directories leave the ISR.
     TakeOut(Vec<(BrokerId, Uuid)>),
-    /// Only the file's version: who was about to join as of an older one is waited for no more.
+    /// Only the file's version: a replica about to join as of an older version is no longer waited
+    /// for.
     Renew,
-    /// The reassignment, if it is still this one, is finished.
+    /// The reassignment, if it is still this one, is complete.
     Finish(Reassignment),
-    /// The fence: the next epoch, led by this one.
+    /// The next epoch, led by this broker.
     Elect(Election),
 }
 
 /// A new epoch that waits for no append lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Election {
-    /// Who leads it: perhaps who led before.
+    /// The elected leader, possibly the former one.
     pub to: BrokerId,
-    /// By which directory.
+    /// Its replica directory.
     pub uuid: Uuid,
-    /// Who leaves the in-sync set with it.
+    /// The brokers that leave the ISR with it.
     pub drop_from_isr: Vec<BrokerId>,
-    /// Whether the new leader need not be in sync, and is the in-sync set then.
+    /// Whether the new leader need not be in sync, and becomes the whole ISR.
     pub unclean: bool,
-    /// Why, for people.
+    /// Why, for users.
     pub why: &'static str,
-    /// What was seen of the leader that forces it, if it is the fence: it must be so still in the
-    /// hold of the store's lock in which the election is made.
+    /// For a forced failover, what was seen of the leader: it must still hold in the critical
+    /// section in which the election is made.
     pub forced: Option<Forced>,
 }
 
-/// What forces a leadership away without a planned move. Nothing else does: a leader whose directory
-/// is sound and whose lock is free is never fenced, however late a move is.
+/// The causes that force a failover. Nothing else does: a leader whose directory is sound and whose
+/// lock is free is never fenced, however late a transfer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Forced {
-    /// The leader's directory is of no use, and why.
+    /// The leader's directory is ineligible, and why.
     DirectoryUnusable(&'static str),
-    /// Its append lock is kept by a holder that does not beat: the page's number, if there was a page,
-    /// and the heartbeat.
+    /// Its append lock is held without a moving heartbeat: the state page's sequence number, if
+    /// there was a state page, and the heartbeat.
     LockKept(Option<u64>, u64),
 }
 
@@ -256,12 +258,12 @@ pub struct State {
     pub(crate) brokers: Brokers,
     pub(crate) topics: BTreeMap<TopicName, Topic>,
     pub(crate) jobs: u64,
-    /// Moves to preferred leaders that are under way.
+    /// Transfers to preferred leaders that are under way.
     pub(crate) balancing: BTreeSet<WorkId>,
 }
 
 impl State {
-    /// When something is to be done though nothing happened.
+    /// When to act if nothing happens.
     pub fn due(&self) -> Option<Duration> {
         let topics = self.topics.values();
         let partitions = topics.flat_map(|topic| &topic.partitions);
@@ -275,7 +277,7 @@ pub(crate) struct Brokers(pub(crate) BTreeMap<BrokerId, Broker>);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Broker {
     pub(crate) liveness: BrokerLiveness,
-    /// Unchanged since.
+    /// When it changed last.
     pub(crate) since: Duration,
 }
 
@@ -288,7 +290,7 @@ impl Brokers {
         self.0.get(&broker).is_some_and(|b| b.liveness.drained)
     }
 
-    /// May be given a leadership that nothing forces.
+    /// Whether a broker may be given a leadership that nothing forces.
     pub(crate) fn may_lead(&self, broker: BrokerId) -> bool {
         self.is_alive(broker) && !self.is_drained(broker)
     }

@@ -14,7 +14,7 @@ use crate::store::TopicMeta;
 use crate::timing::JOIN_WITHIN;
 use crate::types::{BrokerId, PartitionId, TopicPartition};
 
-/// After a change failed; doubled each time.
+/// The first pause after a failed change; doubled each time.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(8);
 
@@ -46,14 +46,14 @@ pub fn step(mut state: State, event: Event, now: Duration) -> (State, Effects) {
     (state, out)
 }
 
-/// Begins what is called for by what is known of a partition, unless something is under way.
+/// Begins the work that the known state of a partition calls for, unless some is under way.
 fn decide(cx: &mut Context<'_>, p: &mut Partition) {
     if p.work().is_none() {
         begin_next(cx, p);
     }
 }
 
-/// Begins what is called for, where nothing is under way, or what was ended just now.
+/// Begins the work that is called for, when none is under way or it has just ended.
 fn begin_next(cx: &mut Context<'_>, p: &mut Partition) {
     if !p.is_replicated() {
         return p.retire();
@@ -61,12 +61,12 @@ fn begin_next(cx: &mut Context<'_>, p: &mut Partition) {
     if !cx.brokers.is_alive(p.meta.leader) {
         return cx.observe(p, Ask::ALL);
     }
-    // Where the leader's directory cannot be used, whoever is in sync may be needed.
+    // If the leader's directory cannot be used, each in-sync replica may be needed.
     if p.reign.view != View::Leaderless {
-        // A leader that was reported may be of no use.
+        // A leader that was reported may be ineligible.
         let dead = cx.dead_followers(p);
         if !dead.is_empty() {
-            // One of them may have what the leader lost.
+            // One of them may have the records that the leader lost.
             if p.reign.view == View::Stands && !p.is_reported() {
                 take_out(cx, p, &dead);
             } else {
@@ -140,10 +140,10 @@ fn brokers_seen(
     each_partition(state, now, out, |cx, p| {
         if p.meta.replicas.iter().any(|r| changed.contains(&r.broker)) {
             p.retry();
-            // A daemon that was away is given the whole time again.
+            // A daemon that was away gets the full time again.
             let caught_up = &mut p.reign.lag.caught_up;
             caught_up.retain(|(b, _)| !changed.contains(b));
-            // Whoever died may have been about to join.
+            // A broker that died may have been about to join.
             let outside = |b: &BrokerId| p.meta.uuid_of(*b).is_some() && !p.meta.is_in_sync(*b);
             let mut outside = changed.iter().filter(|b| outside(b));
             if outside.any(|b| !cx.brokers.is_alive(*b)) {
@@ -182,8 +182,8 @@ fn topic_seen(state: &mut State, meta: TopicMeta, rules: Rules, now: Duration, o
             }
             Some(p) if p.meta != next => {
                 changes.changed(&topic.name, p, &next);
-                // Its beat is late, it works on, and it is taken out again: it may end in the middle
-                // of its next entry.
+                // Its heartbeat is late while it still works, and it is removed from the ISR again:
+                // it may end in the middle of its next entry.
                 let joined = |b: &&BrokerId| !p.meta.is_in_sync(**b);
                 let late = next
                     .isr
@@ -220,7 +220,7 @@ fn examined(state: &mut State, observed: &[ProbeResult], now: Duration, out: &mu
             if let Some(work) = p.work_of(observed.job)
                 && let WorkKind::Observation { all } = work.kind
             {
-                // What was seen of one leader says nothing of the next.
+                // Observations of one leader say nothing of the next.
                 if work.epoch == p.meta.leader_epoch {
                     apply_policy(cx, p, observed, all);
                 } else {
@@ -255,9 +255,9 @@ fn after(cx: &mut Context<'_>, p: &mut Partition, work: Work, done: bool) {
     let moved_on = work.epoch != p.meta.leader_epoch;
     match work.kind {
         _ if done => p.succeed(),
-        // A move that failed may have left the page sealed.
+        // A failed transfer may have left the state page sealed.
         WorkKind::Failover(to) => {
-            // The undoing of its seal is a new epoch of the same leader.
+            // Undoing its seal takes a new epoch of the same leader.
             if work.leader == p.meta.leader {
                 p.reign.failover.fail(to);
             }
@@ -267,7 +267,7 @@ fn after(cx: &mut Context<'_>, p: &mut Partition, work: Work, done: bool) {
             postpone(p, cx.now);
             p.ask(Ask::ALL);
         }
-        // A look has no end but what was seen.
+        // A probe ends with its snapshots only.
         WorkKind::Observation { .. } => {}
         // It came too late: something else was changed.
         WorkKind::Elect | WorkKind::Change if moved_on => {}
@@ -277,13 +277,13 @@ fn after(cx: &mut Context<'_>, p: &mut Partition, work: Work, done: bool) {
             if !p.is_reported() {
                 return;
             }
-            // Somebody reported the leader meanwhile.
+            // A failure report came meanwhile.
         }
     }
     begin_next(cx, p);
 }
 
-/// Goes on moving leaders back where that waited for others.
+/// Continues transferring leaderships back that waited for others.
 fn balance_more(state: &mut State, now: Duration, out: &mut Effects) {
     each_partition(state, now, out, |cx, p| {
         let waits = p.is_steady() && p.due.again.is_none() && p.due.reason.is_none();

@@ -1,5 +1,5 @@
-//! What a new version of a topic file changes for a broker. A failover of thousands of leaders makes
-//! some versions, and a look at each partition for each of them would take seconds.
+//! What a new version of a topic file changes for a broker. A failover of thousands of leaders
+//! makes several versions, and checking each partition for each of them would take seconds.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use crate::types::{BrokerId, PartitionId, TopicName};
 /// By topic.
 pub(crate) type Changes = BTreeMap<TopicName, Changed>;
 
-/// The partitions of a topic that are to be looked at again.
+/// The partitions of a topic that have to be checked again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Changed {
     /// Each.
@@ -25,9 +25,9 @@ impl Default for Changed {
 }
 
 impl Changed {
-    /// From one version to the next, for `broker`: where the partition's row is another, and where the
-    /// broker is not in sync, since joining goes by the file's version. All, if there was no version
-    /// before, or configs changed.
+    /// The changes from one version to the next, for `broker`: partitions whose row differs, and
+    /// partitions in which the broker is not in sync, since joining depends on the file's version.
+    /// All partitions, if there was no version before, or configs changed.
     pub fn between(before: Option<&TopicMeta>, after: &TopicMeta, broker: BrokerId) -> Self {
         let Some(before) = before.filter(|before| {
             before.topic_id == after.topic_id && before.explicit == after.explicit
@@ -51,7 +51,7 @@ impl Changed {
         }
     }
 
-    /// With those of a later version.
+    /// Adds the changes of a later version.
     pub fn add(&mut self, later: Changed) {
         match (&mut *self, later) {
             (Changed::Some(some), Changed::Some(more)) => some.extend(more),

@@ -1,20 +1,20 @@
-//! Room for the topic files that moves of leadership will write.
+//! Room for the topic files that leadership transfers will write.
 
 use std::sync::Arc;
 
 use crate::error::Result;
 use crate::store::{FencedLock, Staged, StoreDir, TopicMeta};
 
-/// What a file may take beyond its length, bytes.
+/// The bytes that a file may take beyond its length.
 const BLOCK: usize = 4096;
 
-/// Room on the store's disk for the topic files of moves, so that no log is sealed for a change that
-/// cannot be written.
+/// Room on the store's disk for the topic files of leadership transfers, so that no log is sealed
+/// for a change that cannot be written.
 #[derive(Debug, Default)]
 pub(crate) struct TopicFileReserve {
-    /// What the topic files take, bytes.
+    /// The size of the topic files, in bytes.
     bytes: usize,
-    /// Two files, as a holder of the store's lock makes its own directory, too.
+    /// Two files, since a holder of the store's lock creates a directory of its own, too.
     taken: Option<[Staged; 2]>,
 }
 
@@ -27,7 +27,7 @@ impl TopicFileReserve {
         TopicFileReserve { bytes, taken }
     }
 
-    /// Takes it, unless it is taken.
+    /// Reserves the room, unless it is reserved.
     ///
     /// # Errors
     /// Those of [`FencedLock::stage`].
@@ -42,7 +42,7 @@ impl TopicFileReserve {
         Ok(())
     }
 
-    /// Gives it back: the topic files are written now.
+    /// Releases the room: the topic files are written now.
     pub fn give_back(&mut self) {
         self.taken = None;
     }

@@ -1,10 +1,11 @@
-//! The caretaker of one broker's partitions: carries out what [`super::policy`] decides.
+//! The LogManager: maintains the logs of one broker's partitions, as [`super::policy`] decides.
 //!
-//! It recovers and promotes what the broker leads, and syncs that and what the broker follows, where
-//! the topic's configs leave it to the broker. What it follows is copied by [`crate::cluster::replication::fetcher`].
+//! It recovers and promotes the logs that the broker leads. It syncs those and the ones that the
+//! broker follows, if the topic's configs leave that to the broker.
+//! [`crate::cluster::replication::fetcher`] copies the followed ones.
 //!
-//! Idle it costs nothing: a clean log's page is watched, and a page that changed is watched no
-//! more until its log is clean again, so that a busy producer does not wake it at each append.
+//! When idle it costs nothing: it watches a clean log's state page, and does not watch a changed
+//! one until its log is clean again, so that the appends of a busy producer do not wake it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -26,32 +27,32 @@ use crate::store::topics::topic_file;
 use crate::store::{StoreDir, TopicFile, TopicMeta};
 use crate::types::{BrokerId, LeaderEpoch, TopicName, TopicPartition, Uuid};
 
-/// How long a lock is waited for: a holder that is stopped must not keep the others waiting.
+/// The timeout for a lock: a stopped holder must not delay the other partitions.
 const TIMEOUT: Duration = Duration::from_millis(500);
 /// What an unreadable disk answers (`EIO`).
 const EIO: i32 = 5;
-/// Until topics that could not be read are read again.
+/// The pause until topics that could not be read are read again.
 const READ_AGAIN: Duration = Duration::from_secs(1);
-/// Between two looks at everything where nothing can be watched.
+/// The interval between two checks of everything if nothing can be watched.
 const UNWATCHED: Duration = Duration::from_millis(500);
 /// Logs that are synced or recovered at the same time.
 const THREADS: usize = 4;
 
-/// Cares for the partitions of a broker.
+/// Maintains the partitions of a broker.
 #[derive(Debug)]
 pub struct LogManager {
     store: Arc<StoreDir>,
     broker: BrokerId,
     watcher: Box<dyn Watcher>,
     topics_watch: Option<WatchId>,
-    /// When topics are to be read though none changed: some could not be read.
+    /// When to read topics although none changed: some could not be read.
     unread: Option<Duration>,
     topics: HashMap<TopicName, Topic>,
     /// Of all topics, by replica id.
     partitions: HashMap<Uuid, Partition>,
     schedule: Schedule<Uuid>,
     followed: Followed,
-    /// What changed in topic files, for the fetchers.
+    /// Changes of topic files, for the fetchers.
     changed: Changes,
     /// The errors of each topic or partition.
     notified: NotifyOnce,
@@ -61,7 +62,7 @@ pub struct LogManager {
 struct Topic {
     file: TopicFile,
     meta: Arc<TopicMeta>,
-    /// The replicas that are cared for.
+    /// The replicas that it maintains.
     replicas: Vec<Uuid>,
 }
 
@@ -80,7 +81,7 @@ struct Partition {
     watch: Option<WatchId>,
 }
 
-/// A replica that the broker holds, by a topic file.
+/// A replica that the broker holds, according to a topic file.
 struct HeldHere {
     tp: TopicPartition,
     uuid: Uuid,
@@ -95,7 +96,7 @@ enum MaintenanceTask {
 }
 
 impl LogManager {
-    /// Of what `broker` holds.
+    /// For the replicas of `broker`.
     pub fn new(store: &Arc<StoreDir>, broker: BrokerId, watcher: Box<dyn Watcher>) -> Self {
         LogManager {
             store: Arc::clone(store),
@@ -112,12 +113,13 @@ impl LogManager {
         }
     }
 
-    /// When something is to be done though nothing changed.
+    /// When to act if nothing changes.
     pub fn due(&self) -> Option<Duration> {
         self.schedule.due().into_iter().chain(self.unread).min()
     }
 
-    /// Waits for a change, up to `timeout`. Where the system gives no such wait, time alone wakes.
+    /// Waits for a change, up to `timeout`. If the system cannot wait for changes, only the timeout
+    /// wakes it.
     pub fn wait(
         &mut self,
         timeout: Duration,
@@ -135,7 +137,8 @@ impl LogManager {
         }
     }
 
-    /// Whether topics came, went or changed, by the wake, or are to be read once more.
+    /// Whether the wake says that topics were created, deleted or changed, or some have to be read
+    /// again.
     pub fn must_refresh(&self, wake: &Wake) -> bool {
         let now = self.store.clock().monotonic();
         if self.unread.is_some_and(|due| due <= now) {
@@ -148,7 +151,7 @@ impl LogManager {
         }
     }
 
-    /// Takes up what topics there are now. What cannot be read stays as it is known, and is read
+    /// Reads which topics exist now. A topic that cannot be read stays as it is known, and is read
     /// again soon.
     pub fn refresh(&mut self, notify: &mut dyn FnMut(Notice)) {
         self.unread = None;
@@ -277,8 +280,8 @@ impl LogManager {
         Ok(())
     }
 
-    /// What the broker follows, and what changed in topic files, if anything did since this was last
-    /// asked.
+    /// What the broker follows, and what changed in topic files, if anything did since the last
+    /// call.
     pub fn followed(&mut self) -> Option<(&Followed, Changes)> {
         if self.changed.is_empty() {
             return None;
@@ -298,10 +301,10 @@ impl LogManager {
         })
     }
 
-    /// Does what is due, and what `wake` makes due.
+    /// Does the maintenance that is called for, by time or by `wake`.
     pub fn tend(&mut self, wake: &Wake, notify: &mut dyn FnMut(Notice)) {
         self.schedule.wake(wake, self.store.clock().monotonic());
-        // After its job a log is looked at again; what is appended meanwhile waits for the next
+        // After its job a log is checked again; what is appended meanwhile waits for the next
         // round.
         for _ in 0..2 {
             self.round(notify);
@@ -354,7 +357,7 @@ impl LogManager {
         }
     }
 
-    /// Syncs what is not durable, whoever will see to it next.
+    /// Syncs what is not durable, whichever process maintains it next.
     pub fn finish(mut self, notify: &mut dyn FnMut(Notice)) {
         let store = &self.store;
         let mut jobs = Vec::new();
@@ -379,7 +382,7 @@ impl LogManager {
         }
     }
 
-    /// Tells an error, once. One of a topic that is gone or moved on is none.
+    /// Reports an error, once. A topic that is gone or changed since is no error.
     fn problem(&mut self, of: String, error: Error, notify: &mut dyn FnMut(Notice)) {
         if matches!(error.kind(), Kind::UnknownTopic | Kind::Fenced) {
             return;
@@ -429,7 +432,7 @@ impl Partition {
                     end: page.tail.end,
                 }
             }
-            // What is offline says so when it is to be made ready.
+            // An offline replica reports its error in its recovery.
             _ => LogState::Unfit,
         })
     }
@@ -450,7 +453,7 @@ impl Partition {
                     let dir = replica.dir();
                     let watch = watcher.add_file(&**dir, PAGE_FILE);
                     self.watch = Some(watch.map_err(|e| Error::io("watch", dir.path(), e))?);
-                    // Look again: it may have changed before it was watched.
+                    // Check again: it may have changed before it was watched.
                     continue;
                 }
                 (Effect::Watch, _) => {
@@ -500,7 +503,7 @@ impl Partition {
                 }
                 Ok(())
             }
-            // A follower's is for its fetcher.
+            // The fetcher recovers a follower's log.
             MaintenanceTask::Recover if self.leads.is_none() => Ok(()),
             MaintenanceTask::Recover => {
                 // Recovery may put another directory in its place.
@@ -512,7 +515,7 @@ impl Partition {
         }
     }
 
-    /// Leaves it alone for a while, and opens everything anew then.
+    /// Leaves the log alone for a while, and opens everything again then.
     fn fail(
         &mut self,
         store: &StoreDir,
@@ -532,8 +535,8 @@ impl Partition {
     }
 }
 
-/// Whether an error may mean that another replica had better lead: not one of this process, which
-/// lacks descriptors or memory, say.
+/// Whether an error may be a reason to let another replica lead: not one of this process, such as a
+/// lack of descriptors or memory.
 fn concerns_the_replica(error: &Error) -> bool {
     let of_its_disk = |e: &std::io::Error| e.raw_os_error() == Some(EIO);
     match error.kind() {
@@ -542,7 +545,7 @@ fn concerns_the_replica(error: &Error) -> bool {
     }
 }
 
-/// What was cut, and what else this process's use of the logs has to say.
+/// Reports what was cut, and other notes on this process's use of the logs.
 fn notify_notes(store: &StoreDir, notify: &mut dyn FnMut(Notice)) {
     for (tp, cut) in store.take_cuts() {
         notify(Notice::Note(format!("{tp}: {cut}")));
@@ -554,7 +557,7 @@ fn notify_notes(store: &StoreDir, notify: &mut dyn FnMut(Notice)) {
 
 type Work = (Partition, MaintenanceTask, Result<()>);
 
-/// Does the jobs, a few at a time: most of each is waiting for the disk.
+/// Does the jobs, a few at a time: they mostly wait for the disk.
 fn do_all(store: &Arc<StoreDir>, broker: BrokerId, jobs: &mut [Work]) {
     let work = |jobs: &mut [Work]| {
         for (partition, job, outcome) in jobs {

@@ -1,5 +1,5 @@
-//! What a broker's daemon does for the logs that it leads: recovery, syncs, and the removal of what
-//! nothing uses any more.
+//! A daemon's maintenance of the logs that its broker leads: recovery, syncs, and the removal of
+//! unused directories.
 
 mod log_manager;
 mod orphans;

@@ -1,18 +1,19 @@
-//! What dead creators and deleters left in a log directory, found and removed.
+//! Orphan collection: finds and removes what dead creators and deleters left in a log directory.
 //!
-//! 1. A replica directory in its place goes by the rule of deletion (`store::Remover`): only
-//!    under its own append lock, if no topic file read under that lock names it, and its maker is
-//!    not at work (`store::maker`).
-//! 2. A directory moved aside, or not yet in place, goes if its page is sound, its lock is free,
-//!    its maker is not at work and no topic file names it.
-//! 3. One without a sound page may be one that is being filled. It goes once it was seen for a
-//!    minute, and is renamed first: a creator who wakes up then finds no directory to put in place.
-//!    One that no deletion or dead creator accounts for is a stray, and stays.
-//! 4. A replica that its topic moved off goes by the entry in the topic file that says so, and the
-//!    entry goes once there is no such directory.
-//! 5. A directory whose page and ids are both unreadable is left where it is.
-//! 6. What was looked at and stays is looked at again once the topics or the names in the log
-//!    directory changed, and not before.
+//! 1. A replica directory in its place is removed by the rule of deletion (`store::Remover`): only
+//!    under its own append lock, if no topic file read under that lock names it, and if its maker
+//!    is not at work (`store::maker`).
+//! 2. A directory moved aside, or not yet in place, is removed if its state page is sound, its lock
+//!    is free, its maker is not at work and no topic file names it.
+//! 3. A directory without a sound state page may be one that is being filled. It is removed after
+//!    it was seen for a minute, and is renamed first: a creator that resumes then finds no
+//!    directory to put in place. One that no deletion or dead creator accounts for is a stray, and
+//!    stays.
+//! 4. A replica that a reassignment removed from its topic is deleted by the entry in the topic
+//!    file that says so, and the entry is deleted once there is no such directory.
+//! 5. A directory whose state page and ids are both unreadable is left where it is.
+//! 6. What was checked and stays is checked again once the topics or the names in the log directory
+//!    changed, and not before.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -29,35 +30,35 @@ use crate::store::{FencedLock, KnownTopic, StoreDir, Suspects, layout, staging};
 use crate::timing::UNFINISHED_AFTER;
 use crate::types::{BrokerId, TopicName, TopicPartition, Uuid};
 
-/// How long the store's lock is waited for to forget what was deleted.
+/// The timeout for the store's lock when deletion proofs are removed.
 const SETTLE_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// Looks for leftovers of one broker.
+/// Finds the orphans of one broker.
 #[derive(Debug)]
 pub struct OrphanCollection {
     store: Arc<StoreDir>,
     broker: BrokerId,
-    /// Directories without a sound page, held open, and since when they are known.
+    /// Directories without a sound state page, held open, and when they were first seen.
     unfinished: HashMap<String, (Arc<dyn Dir>, Duration)>,
-    /// The same for stores, groups and brokers in the making.
+    /// The same for the staging directories of stores, groups and brokers.
     staging: [Suspects; 3],
-    /// The names in the log directory when nothing was left to be done there.
+    /// The hash of the names in the log directory when nothing was left to do there.
     settled: Option<u64>,
 }
 
-/// What a sweep did.
+/// The result of a sweep.
 #[derive(Debug, Default)]
 pub struct Collected {
-    /// The names of what went.
+    /// The names of the removed directories.
     pub gone: Vec<String>,
-    /// What stood in the way.
+    /// The errors that kept something from being removed.
     pub errors: Vec<Error>,
-    /// Something is to be looked at again, though nothing changes.
+    /// Something has to be checked again, even if nothing changes.
     again: bool,
 }
 
 impl OrphanCollection {
-    /// Of this broker's log directory.
+    /// For this broker's log directory.
     pub fn new(store: &Arc<StoreDir>, broker: BrokerId) -> Self {
         OrphanCollection {
             store: Arc::clone(store),
@@ -68,14 +69,14 @@ impl OrphanCollection {
         }
     }
 
-    /// Removes what may go, for as long as `go_on` says. Topics and replica directories are looked at
-    /// only if `topics_changed`, or names came or went, or something was left to be done.
+    /// Removes the orphans, for as long as `go_on` says. Checks topics and replica directories only
+    /// if `topics_changed`, or names were added or removed, or something was left to do.
     ///
     /// # Errors
-    /// What keeps it from looking.
+    /// What keeps it from checking.
     pub fn sweep(&mut self, topics_changed: bool, go_on: &dyn Fn() -> bool) -> Result<Collected> {
         let mut swept = Collected {
-            // Where somebody has the lock, the next pass sees to it.
+            // If another process holds the lock, the next pass does it.
             again: deleted_topics::gather_proofs(&self.store, SETTLE_TIMEOUT).is_err(),
             ..Collected::default()
         };
@@ -160,7 +161,8 @@ impl OrphanCollection {
         }
     }
 
-    /// Replicas that topics moved off, and the entries of those on brokers that are no more.
+    /// Replicas that reassignments removed from topics, and the entries of those on unregistered
+    /// brokers.
     fn sweep_retired(
         &self,
         logs: &dyn Dir,
@@ -173,7 +175,7 @@ impl OrphanCollection {
         let mut done = HashSet::new();
         let mut known = HashMap::new();
         for name in topic_file::list(&self.store)? {
-            // Of a topic file that cannot be read others tell.
+            // Other parts report a topic file that cannot be read.
             let Ok(Some(topic)) = self.topic(metas, &name) else {
                 continue;
             };
@@ -224,7 +226,7 @@ impl OrphanCollection {
         if done.is_empty() {
             return Ok(());
         }
-        // What is forgotten is gone for good.
+        // A forgotten entry is gone for good.
         remover.finish()?;
         if !go_on() {
             return Ok(());
@@ -240,7 +242,7 @@ impl OrphanCollection {
             })
         };
         match forget() {
-            // The next pass sees to it.
+            // The next pass does it.
             Err(e) if matches!(e.kind(), Kind::Busy | Kind::Fenced) => swept.again = true,
             Err(e) => swept.errors.push(e),
             Ok(updated) => {
@@ -251,7 +253,7 @@ impl OrphanCollection {
         Ok(())
     }
 
-    /// What a topic file says, read once a pass: a hint, looked at again under the lock.
+    /// The content of a topic file, read once a pass: a hint, checked again under the lock.
     fn topic<'m>(&self, metas: &'m mut Metas, name: &TopicName) -> Result<Option<&'m KnownTopic>> {
         if !metas.contains_key(name) {
             let read = KnownTopic::open(&self.store, name)?;
@@ -289,7 +291,7 @@ impl OrphanCollection {
             .map_err(|e| look_error(logs, tp, e))?;
         drop(replica);
         remover.remove(tp, topic_id, uuid, Duration::ZERO)?;
-        // It leaves alone what is not the one meant.
+        // It leaves other directories of that name alone.
         match logs.id(&layout::replica_dir(tp)) {
             Ok(id) => Ok(id != own),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(true),
@@ -303,18 +305,18 @@ impl OrphanCollection {
         let page = match dir.open(PAGE_FILE, Open::Write) {
             Ok(page) => Some(page),
             Err(e) if e.kind() == io::ErrorKind::NotFound => None,
-            Err(e) => return Err(error("open the page of")(e)),
+            Err(e) => return Err(error("open the state page of")(e)),
         };
         if let Some(file) = page {
             if !file.try_lock(LockKind::Exclusive).map_err(error("lock"))? {
                 return Ok(false);
             }
             let read = StatePage::read(&*file, &**self.store.clock());
-            if let Some(page) = read.map_err(error("read the page of"))? {
+            if let Some(page) = read.map_err(error("read the state page of"))? {
                 if self.is_being_made(&page)? || self.is_named(page.replica_uuid)? {
                     return Ok(false);
                 }
-                // The lock is held until all is gone.
+                // The lock is held until everything is removed.
                 remove_flat(logs, name)?;
                 drop(file);
                 return Ok(true);
@@ -372,7 +374,7 @@ impl OrphanCollection {
     }
 }
 
-/// The names of entries, in whatever order, as a number.
+/// A hash of the entries' names, independent of their order.
 fn hash_of(entries: &[Entry]) -> u64 {
     let hash = |name: &str| {
         let mut hasher = DefaultHasher::new();
@@ -385,7 +387,7 @@ fn hash_of(entries: &[Entry]) -> u64 {
 
 type Metas = HashMap<TopicName, Option<KnownTopic>>;
 
-/// The partition in the name of a directory that is aside.
+/// The partition in the name of a directory that was moved aside.
 fn aside_of(name: &str) -> Option<TopicPartition> {
     layout::parse_replica_dir(name.rsplit_once('.')?.0)
 }
@@ -430,7 +432,7 @@ mod tests {
             names.count()
         };
         let mut orphans = OrphanCollection::new(&store, 0);
-        // It ends once five are aside.
+        // It ends once five are moved aside.
         let asked = Cell::new(0);
         let go_on = || {
             asked.set(asked.get() + 1);

@@ -1,19 +1,19 @@
-//! What a partition's log needs next, decided: no I/O, no clock.
+//! Decides what a partition's log needs next: no I/O, no clock.
 //!
-//! 1. A clean log (all of it durable) is left alone until its page changes.
-//! 2. With `flush.ms=T`, what is not durable is synced T ms after it was first seen.
-//! 3. With `flush.messages`, producers sync. What stands still for a second, neither growing nor
-//!    becoming durable, was left by one that died, and is synced.
-//! 4. A log that cannot be cared for is looked at again now and then, not in a loop.
+//! 1. A clean log (all of it durable) is left alone until its state page changes.
+//! 2. With `flush.ms=T`, bytes that are not durable are synced T ms after they were first seen.
+//! 3. With `flush.messages`, producers sync. If a log neither grows nor becomes durable for a
+//!    second, its producer died, and the LogManager syncs the log.
+//! 4. A log that cannot be maintained is checked again after a pause, not in a loop.
 
 use std::time::Duration;
 
 use crate::store::TopicConfigs;
 use crate::types::Offset;
 
-/// How long a log stands still before what is not durable counts as left behind.
+/// How long a log makes no progress before its unsynced bytes count as left behind.
 const LEFT: Duration = Duration::from_secs(1);
-/// How long a log that failed is left alone.
+/// How long a failed log is left alone.
 const PAUSE: Duration = Duration::from_secs(10);
 
 /// When a topic's logs are to be synced.
@@ -21,7 +21,7 @@ const PAUSE: Duration = Duration::from_secs(10);
 pub enum Policy {
     /// So long after the first append that is not durable.
     Every(Duration),
-    /// When a producer left something.
+    /// When a producer left unsynced bytes.
     Left,
     /// Never.
     Never,
@@ -40,10 +40,10 @@ impl Policy {
     }
 }
 
-/// What a page shows.
+/// What a state page shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogState {
-    /// This boot's, sound.
+    /// Of this boot, and sound.
     Log {
         /// Durable up to here.
         durable: Offset,
@@ -61,17 +61,17 @@ pub enum LogTask {
     Clean,
     /// Not durable since then.
     Dirty {
-        /// When something is to be done.
+        /// When to act.
         due: Duration,
-        /// Durable offset and end as of the last look.
+        /// Durable offset and end as of the last check.
         seen: (Offset, Offset),
     },
-    /// Failed; look again then.
+    /// It failed; check it again then.
     Failed {
         /// When.
         due: Duration,
     },
-    /// Recovered; should it still not be fit, look again then.
+    /// It was recovered; if it still needs recovery, check it again then.
     Recovered {
         /// When.
         due: Duration,
@@ -81,11 +81,11 @@ pub enum LogTask {
 /// What to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
-    /// Wait for the page to change.
+    /// Wait for the state page to change.
     Watch,
-    /// Nothing, whatever the page shows.
+    /// Nothing, whatever the state page shows.
     Rest,
-    /// Look again when [`LogTask::due`] says.
+    /// Check again when [`LogTask::due`] says.
     Wait,
     /// Make it durable up to that offset.
     Commit(Offset),
@@ -94,7 +94,7 @@ pub enum Effect {
 }
 
 impl LogTask {
-    /// When to look again though nothing changed.
+    /// When to check again if nothing changes.
     pub fn due(self) -> Option<Duration> {
         match self {
             LogTask::Clean => None,

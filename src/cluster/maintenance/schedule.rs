@@ -1,5 +1,5 @@
-//! When each of many is to be looked at. Nothing here goes through all of them at each wake: ten
-//! thousand partitions are asked for one that changed.
+//! Schedules the next check of each of many items. No operation iterates over all of them at each
+//! wake: one changed partition out of ten thousand costs one check.
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
@@ -7,18 +7,18 @@ use std::time::Duration;
 
 use crate::disk::{Wake, WatchId};
 
-/// When something is to be looked at.
+/// When to check an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum When {
     /// At once.
     Now,
-    /// Then, by the store's monotonic clock, or when its watch says so.
+    /// At that time of the store's monotonic clock, or when its watch reports a change.
     At(Duration),
-    /// When its watch says so.
+    /// When its watch reports a change.
     Changed,
 }
 
-/// What is to be looked at when, by keys.
+/// The next check of each item, by key.
 #[derive(Debug)]
 pub(crate) struct Schedule<K> {
     entries: HashMap<K, Entry>,
@@ -45,8 +45,7 @@ impl<K> Default for Schedule<K> {
 }
 
 impl<K: Copy + Ord + Hash> Schedule<K> {
-    /// Says when `key` is to be looked at, and which watch tells of its changes, in place of what was
-    /// said before.
+    /// Sets when to check `key`, and which watch reports its changes; replaces the former setting.
     pub fn set(&mut self, key: K, when: When, watch: Option<WatchId>) {
         self.remove(key);
         match when {
@@ -64,7 +63,7 @@ impl<K: Copy + Ord + Hash> Schedule<K> {
         self.entries.insert(key, Entry { when, watch });
     }
 
-    /// Has `key` looked at at once, if it is known.
+    /// Checks `key` at once, if it is known.
     pub fn now(&mut self, key: K) {
         if let Some(Entry { watch, .. }) = self.entries.get(&key).copied() {
             self.set(key, When::Now, watch);
@@ -90,7 +89,7 @@ impl<K: Copy + Ord + Hash> Schedule<K> {
         }
     }
 
-    /// When the next is to be looked at though nothing changes; zero: at once.
+    /// When the next check is due if nothing changes; zero: at once.
     pub fn due(&self) -> Option<Duration> {
         if !self.now.is_empty() {
             return Some(Duration::ZERO);
@@ -98,7 +97,7 @@ impl<K: Copy + Ord + Hash> Schedule<K> {
         self.at.first().map(|(at, _)| *at)
     }
 
-    /// Has all looked at at once that a wake concerns, and all that is due.
+    /// Marks for an immediate check all that a wake concerns, and all that is due.
     pub fn wake(&mut self, wake: &Wake, now: Duration) {
         match wake {
             Wake::Anything => {
@@ -123,8 +122,8 @@ impl<K: Copy + Ord + Hash> Schedule<K> {
         }
     }
 
-    /// Those that are to be looked at at once, in order. Whoever looks says when next
-    /// ([`Schedule::set`]); else it is when the watch says so.
+    /// The items to check at once, in order. The caller sets the next check of each
+    /// ([`Schedule::set`]); otherwise only its watch causes one.
     pub fn take(&mut self) -> Vec<K> {
         let taken: Vec<K> = std::mem::take(&mut self.now).into_iter().collect();
         for key in &taken {
@@ -170,7 +169,7 @@ mod tests {
         schedule.take();
         schedule.wake(&Wake::Changed(vec![40, 20, 77]), Duration::ZERO);
         assert_eq!(schedule.take(), [2, 4]);
-        // It still has its watch, and is not due any more.
+        // It still has its watch, and is no longer due.
         schedule.wake(&Wake::Changed(vec![20]), 5 * SECOND);
         assert_eq!(schedule.take(), [2, 3]);
         schedule.wake(&Wake::Anything, Duration::ZERO);

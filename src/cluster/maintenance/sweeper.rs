@@ -1,5 +1,5 @@
-//! The thread that removes what nothing uses any more, beside the caretaker's: thousands of
-//! directories keep neither a stop nor a change of the topics waiting.
+//! The thread that removes unused directories, beside the LogManager's: thousands of directories
+//! delay neither a stop nor a change of the topics.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,12 +13,12 @@ use crate::error::{Error, Result};
 use crate::store::StoreDir;
 use crate::types::BrokerId;
 
-/// Between two looks for leftovers, and from a change of the topics to the look that it calls for:
-/// whoever makes or deletes one is given time to end.
+/// The interval between two sweeps, and from a change of the topics to its sweep: the process that
+/// creates or deletes a topic gets time to end.
 const SWEEP: Duration = Duration::from_secs(5);
 const SWEEP_AFTER_CHANGE: Duration = Duration::from_secs(2);
 
-/// The running thread. It ends when this is dropped, after the directory that it is at.
+/// The running thread. It ends when this is dropped, after the directory that it works on.
 #[derive(Debug)]
 pub struct Sweeper {
     ends: Arc<AtomicBool>,
@@ -47,7 +47,7 @@ impl Sweeper {
         let thread = std::thread::Builder::new()
             .name("mq-sweep".to_owned())
             .spawn(move || work.run())
-            .map_err(|e| Error::io("start a thread for", "leftovers", e))?;
+            .map_err(|e| Error::io("start a thread for", "orphan collection", e))?;
         Ok(Sweeper {
             ends,
             changes: Some(changes),
@@ -56,15 +56,15 @@ impl Sweeper {
         })
     }
 
-    /// Topics came, went or changed.
+    /// Topics were created, deleted or changed.
     pub fn topics_changed(&self) {
         if let Some(changes) = &self.changes {
-            // A thread that is gone sweeps nothing.
+            // If the thread ended, nothing is swept.
             let _ = changes.send(());
         }
     }
 
-    /// What is to be told since this was last asked.
+    /// The notices since the last call.
     pub fn notified(&self) -> impl Iterator<Item = Notice> {
         self.notified.try_iter()
     }
@@ -80,7 +80,7 @@ impl Drop for Sweeper {
     fn drop(&mut self) {
         self.end();
         if let Some(thread) = self.thread.take() {
-            // It cannot have panicked; if it did, it sweeps no more either.
+            // It cannot have panicked; if it did, it no longer sweeps, either.
             let _ = thread.join();
         }
     }
@@ -92,7 +92,7 @@ struct Work {
     ends: Arc<AtomicBool>,
     changed: Receiver<()>,
     notify: Sender<Notice>,
-    /// The errors of the last look: told once.
+    /// The errors of the last sweep: reported once.
     errors: Vec<String>,
 }
 
@@ -108,7 +108,7 @@ impl Work {
                 continue;
             }
             match self.changed.recv_timeout(due.saturating_sub(now)) {
-                // Those that change all the time do not put it off for ever.
+                // Topics that change all the time do not postpone it for ever.
                 Ok(()) if !topics_changed => {
                     topics_changed = true;
                     due = self.now() + SWEEP_AFTER_CHANGE;
@@ -123,7 +123,7 @@ impl Work {
         self.store.clock().monotonic()
     }
 
-    /// Whether it came to look.
+    /// Whether it could check everything.
     fn sweep(&mut self, topics_changed: bool) -> bool {
         let ends = &self.ends;
         let go_on = || !ends.load(Ordering::Relaxed);
@@ -132,7 +132,7 @@ impl Work {
         let errors = match swept {
             Ok(swept) => {
                 if let Some(text) = notified_gone(&swept.gone) {
-                    // Nobody listens any more: the daemon is about to end.
+                    // The receiver is gone: the daemon is about to end.
                     let _ = self.notify.send(Notice::Note(text));
                 }
                 swept.errors
@@ -142,7 +142,9 @@ impl Work {
         let texts: Vec<_> = errors.iter().map(Error::to_string).collect();
         for error in errors {
             if !self.errors.contains(&error.to_string()) {
-                let _ = self.notify.send(Notice::Problem(error.at("leftovers")));
+                let _ = self
+                    .notify
+                    .send(Notice::Problem(error.at("orphan collection")));
             }
         }
         self.errors = texts;

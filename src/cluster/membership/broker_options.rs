@@ -1,15 +1,15 @@
-//! What a broker is started with.
+//! The options that a broker is started with.
 
 use std::path::PathBuf;
 
 use crate::store::{BrokerFile, LivenessLock};
 
-/// What a daemon is started with. What is not said stays as it was registered.
+/// The options of a daemon's start. An option that is absent stays as it was registered.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BrokerOptions {
     /// Where its replicas are; absolute.
     pub log_dir: Option<PathBuf>,
-    /// Where it stands; empty: nowhere in particular.
+    /// Its rack; empty: none.
     pub rack: Option<String>,
 }
 

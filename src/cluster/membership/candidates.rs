@@ -7,11 +7,11 @@ use crate::error::Result;
 use crate::store::{Liveness, StoreDir, json_file};
 use crate::types::EMBEDDED_BROKER;
 
-/// The live brokers, by number. Where none lives it is the embedded one, which serves without a
-/// daemon too; a store that knows no other is not looked at any further.
+/// The live brokers, by number. If none is alive, it is the embedded broker, which also serves
+/// without a daemon; a store that knows no other is not probed any further.
 ///
 /// # Errors
-/// [`crate::error::Kind::Damaged`] for a registration that is; [`crate::error::Kind::Io`].
+/// [`crate::error::Kind::Damaged`] for a damaged registration; [`crate::error::Kind::Io`].
 pub fn candidates(store: &Arc<StoreDir>) -> Result<Vec<Candidate>> {
     let ids = store.brokers()?;
     let mut found = Vec::new();

@@ -1,4 +1,5 @@
-//! A thread that counts in a life lock's line, so that a slow disk is not a stopped process.
+//! A thread that counts in a liveness lock's line, so that a slow disk does not look like a stopped
+//! process.
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -9,10 +10,10 @@ use crate::error::{Error, Result};
 use crate::store::lock::liveness_lock;
 use crate::timing::BROKER_HEARTBEAT_INTERVAL;
 
-/// For so many beats a line tells that its holder lacked descriptors.
+/// The number of heartbeats for which a line says that its holder lacked descriptors.
 const MARKED: u32 = 10;
 
-/// Beats until it is dropped.
+/// Writes heartbeats until it is dropped.
 #[derive(Debug)]
 pub struct Heartbeat {
     stop: Option<Sender<()>>,
@@ -36,7 +37,7 @@ impl Heartbeat {
                     Err(RecvTimeoutError::Timeout)
                 ) {
                     counter += 1;
-                    // A beat that cannot be written is one that others miss, as they should.
+                    // Other processes miss a heartbeat that cannot be written, as they should.
                     let _ = liveness_lock::heartbeat(&*file, counter);
                     let before = std::mem::replace(&mut denied, descriptors_denied());
                     left = if denied == before {
@@ -46,7 +47,7 @@ impl Heartbeat {
                     };
                     if marked != (left > 0) {
                         marked = left > 0;
-                        // It says what is wrong, which others find out all the same.
+                        // It names the problem, which other processes detect anyway.
                         let _ = liveness_lock::mark(&*file, marked);
                     }
                 }
@@ -63,7 +64,7 @@ impl Drop for Heartbeat {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // It cannot have panicked; if it did, it beats no more either.
+            // It cannot have panicked; if it did, its heartbeat stops, too.
             let _ = thread.join();
         }
     }

@@ -1,14 +1,15 @@
-//! Which brokers there are, and who of them lives, as one watcher sees it.
+//! Which brokers exist and which of them are alive, as one watcher sees it.
 //!
-//! 1. A broker lives if its life lock is held by the incarnation that is registered, and that one's
-//!    beats moved within 2 s of this watcher's own unbroken watching. No clock is compared across
-//!    processes.
-//! 2. A watcher that slept knows nothing of the time between: it gives everybody 2 s anew, save
-//!    whom it found hung before. He is hung until he beats.
-//! 3. An incarnation whose lock was seen free never lives again. The registration is read before
-//!    the lock is looked at, so that a new one is not taken for the one before.
+//! 1. A broker is alive if the registered incarnation holds its liveness lock, and that
+//!    incarnation's heartbeat moved within 2 s of this watcher's own unbroken watching. No clock is
+//!    compared across processes.
+//! 2. A watcher that was suspended knows nothing of the time between: it gives each broker another
+//!    2 s, except those that it found hung before. A hung broker stays hung until its heartbeat
+//!    moves.
+//! 3. An incarnation whose lock was seen free is never alive again. The registration is read before
+//!    the lock is probed, so that a new incarnation is not mistaken for the one before.
 //!
-//! A look costs two look-ups and a read for each broker: everything stays open.
+//! A probe costs two lookups and a read for each broker: everything stays open.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -22,25 +23,25 @@ use crate::store::{self, BrokerFile, LivenessWatch, LockView, StoreDir, json_fil
 use crate::timing::{BROKER_STOPPED_AFTER, BROKER_WATCH_BREAK};
 use crate::types::BrokerId;
 
-/// Between two looks for brokers that came or went, which a watch shows sooner.
+/// The interval between two listings of the brokers; a watch reports changes sooner.
 const LIST_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A broker, as a watcher sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
-    /// Whether its daemon lives.
+    /// Whether its daemon is alive.
     pub alive: bool,
     /// How often a daemon was started for it.
     pub incarnation: u64,
-    /// Where it stands.
+    /// Its rack.
     pub rack: Option<String>,
-    /// Asked to lead nothing.
+    /// Whether a user asked that it lead nothing.
     pub drained: bool,
     /// Where its replicas are.
     pub log_dir: PathBuf,
 }
 
-/// What a look at one broker showed.
+/// What a probe of one broker showed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct BrokerListing {
     /// The incarnation that is registered.
@@ -51,7 +52,7 @@ struct BrokerListing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lock {
     Free,
-    /// Held by one that has not said yet who it is.
+    /// Held by a process that has not written its incarnation yet.
     Starting,
     Held {
         incarnation: u64,
@@ -62,7 +63,7 @@ enum Lock {
 /// What a watcher knows of one broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct WatchedBroker {
-    /// Incarnation and beats.
+    /// Incarnation and heartbeat.
     seen: Option<(u64, u64)>,
     since: Duration,
     observed: Duration,
@@ -71,7 +72,7 @@ struct WatchedBroker {
     ended: Option<u64>,
 }
 
-/// Judges; whether it lives.
+/// Updates the state; returns whether it is alive.
 fn classify(
     watched: WatchedBroker,
     observe: BrokerListing,
@@ -126,14 +127,14 @@ struct Broker {
     dir: Arc<dyn Dir>,
     dir_id: FileId,
     lock: LivenessWatch,
-    /// The registration; its file stays open, to be told from its successor.
+    /// The registration; its file stays open, to be distinguished from its successor.
     file: Option<(BrokerFile, Arc<dyn File>)>,
     watched: WatchedBroker,
     watch: Option<WatchId>,
 }
 
 impl Membership {
-    /// Of a store. The broker `me`, if any, is this process's own: its beats tell it nothing.
+    /// For a store. The broker `me`, if any, is this process's own: it needs no watching.
     pub fn new(store: &Arc<StoreDir>, me: Option<BrokerId>) -> Self {
         Membership {
             store: Arc::clone(store),
@@ -146,12 +147,12 @@ impl Membership {
         }
     }
 
-    /// Looks at all brokers. One that cannot be looked at does not live; why, is in
-    /// [`Membership::take_troubles`]. `now` is monotonic.
+    /// Probes all brokers. One that cannot be probed counts as dead; [`Membership::take_troubles`]
+    /// says why. `now` is monotonic.
     ///
     /// # Errors
-    /// [`crate::error::Kind::Io`] if the brokers cannot be listed, or this process has no descriptor
-    /// left to look by.
+    /// [`crate::error::Kind::Io`] if the brokers cannot be listed, or this process has no
+    /// descriptor left to probe with.
     pub fn observe(&mut self, now: Duration) -> Result<BTreeMap<BrokerId, Member>> {
         if self
             .listed
@@ -183,12 +184,12 @@ impl Membership {
         Ok(members)
     }
 
-    /// What stood in the way of looks since this was last asked.
+    /// The errors of probes since the last call.
     pub fn take_troubles(&mut self) -> Vec<Error> {
         std::mem::take(&mut self.troubles)
     }
 
-    /// Watches the brokers that are known by now, and for new ones.
+    /// Watches the known brokers, and for new ones.
     ///
     /// # Errors
     /// [`crate::error::Kind::Io`].
@@ -205,7 +206,7 @@ impl Membership {
         for broker in self.brokers.values_mut().filter(|b| b.watch.is_none()) {
             match watcher.add_closes(&*broker.dir, ".") {
                 Ok(watch) => broker.watch = Some(watch),
-                // Gone: the next list shows it.
+                // Gone: the next listing shows it.
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
                 Err(e) => return Err(Error::io("watch", broker.dir.path(), e)),
             }
@@ -225,8 +226,8 @@ impl Membership {
         }
     }
 
-    /// Whether the wake may mean that a broker came, went or died. The event of a death precedes
-    /// the freed lock: look again until [`Settle`] has run out.
+    /// Whether the wake may mean that a broker was registered, unregistered or died. The event of a
+    /// death precedes the freed lock: probe again until [`Settle`] ends.
     pub fn is_about(&mut self, wake: &Wake) -> bool {
         match wake {
             Wake::Anything => true,
@@ -327,18 +328,19 @@ impl Broker {
     }
 }
 
-/// After a wake: looks again for a while, since the event of a death precedes the freed lock.
+/// After a wake: repeats probes for a while, since the event of a death precedes the freed lock.
 #[derive(Debug, Default)]
 pub struct Settle {
     woken: Option<Duration>,
 }
 
 impl Settle {
-    /// Between two looks at first: the lock is free within microseconds, if the dead one gets a
-    /// core.
+    /// The interval between two probes at first: the lock is free within microseconds, if the dead
+    /// process gets a core.
     const STEP: Duration = Duration::from_millis(1);
     const AT_FIRST: Duration = Duration::from_millis(20);
-    /// Between two looks after that, and until when: on a busy machine the dead wait, too.
+    /// The interval between two probes after that, and their end: on a busy machine a dying process
+    /// waits, too.
     const LATER_STEP: Duration = Duration::from_millis(5);
     const FOR: Duration = Duration::from_millis(200);
 
@@ -347,7 +349,7 @@ impl Settle {
         self.woken = Some(now);
     }
 
-    /// When to look again, if at all.
+    /// When to probe again, if at all.
     pub fn due(&mut self, now: Duration) -> Option<Duration> {
         let passed = |woken| now.saturating_sub(woken);
         self.woken = self.woken.filter(|woken| passed(*woken) < Self::FOR);

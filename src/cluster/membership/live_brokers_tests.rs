@@ -18,7 +18,7 @@ fn held(incarnation: u64, heartbeats: u64) -> BrokerListing {
     }
 }
 
-/// Looks in a row; who lived.
+/// Probes in a row; returns which were alive.
 fn run(observations: &[(u64, BrokerListing)]) -> Vec<bool> {
     let mut watched = WatchedBroker::default();
     let mut lived = Vec::new();
@@ -65,7 +65,7 @@ fn the_dead_do_not_rise_and_the_next_is_another() {
         (30, lock(4, Lock::Starting)),
         (40, lock(5, Lock::Starting)),
         (50, held(5, 0)),
-        // A line that is not the registered one's.
+        // A line that is not the registered incarnation's.
         (60, lock(6, held(5, 1).lock)),
         (70, held(6, 0)),
     ];

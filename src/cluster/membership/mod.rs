@@ -1,4 +1,4 @@
-//! Which brokers there are: registration, liveness, status, and how a broker leaves the store.
+//! Which brokers exist: registration, liveness, status, and how a broker leaves the store.
 
 mod broker_options;
 mod candidates;

@@ -1,10 +1,11 @@
-//! A broker that is made with its first start.
+//! A broker that is created with its first start.
 //!
-//! 1. Its directory is made whole aside, in one whose name and lock say that it is being made
-//!    (`store::staging`): with the registration, the log directory, and its life lock held. It is
-//!    renamed into place under the store's fenced lock, so that nobody ever sees it without.
-//! 2. A start that is refused, or dies, leaves no broker: what stands aside goes with it, or is
-//!    swept.
+//! 1. Its directory is completed in a staging directory (`store::staging`), whose name and lock say
+//!    that it is being made: with the registration, the log directory, and its liveness lock held.
+//!    It is renamed into place under the store's fenced lock, so that no process ever sees it
+//!    incomplete.
+//! 2. A start that is refused, or dies, leaves no broker: its staging directory is removed with it,
+//!    or swept later.
 
 use std::io;
 use std::sync::Arc;
@@ -19,10 +20,10 @@ use crate::store::{
 };
 use crate::types::BrokerId;
 
-/// Makes the broker and registers its first incarnation; `None` if another start was quicker.
+/// Creates the broker and registers its first incarnation; `None` if another start was quicker.
 ///
 /// # Errors
-/// As those of the registration.
+/// Those of the registration.
 pub(crate) fn start(
     store: &Arc<StoreDir>,
     broker: BrokerId,
@@ -51,7 +52,7 @@ pub(crate) fn start(
     if store.has_broker(broker)? {
         return Ok(None);
     }
-    // Under the lock: nobody else claims it for the same new broker.
+    // Under the lock: no other process claims it for the same new broker.
     let claimed = options
         .log_dir
         .as_ref()

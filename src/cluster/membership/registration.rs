@@ -1,4 +1,4 @@
-//! A broker's registration: its life lock, then its file under the store's fenced lock.
+//! A broker's registration: its liveness lock, then its file under the store's fenced lock.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,21 +15,21 @@ use crate::store::{
 };
 use crate::types::BrokerId;
 
-/// A running daemon's hold on its broker.
+/// A running daemon's registration of its broker.
 #[derive(Debug)]
 pub struct Registration {
     store: Arc<StoreDir>,
     file: BrokerFile,
     warnings: Vec<String>,
     notes: Vec<String>,
-    /// Before the lock: its last beat comes while the lock is still held.
+    /// Declared before the lock: its last heartbeat comes while the lock is still held.
     _heartbeat: Heartbeat,
     lock: LivenessLock,
 }
 
 impl Registration {
-    /// Takes the broker's lock for life, registers a new incarnation, and begins to beat. A broker
-    /// that is not there yet is made.
+    /// Takes the broker's liveness lock, registers a new incarnation, and starts the heartbeat. A
+    /// broker that does not exist yet is created.
     ///
     /// # Errors
     /// [`Kind::BrokerState`] naming the daemon that runs already, or saying why the log directory
@@ -59,7 +59,7 @@ impl Registration {
         let registered = store.broker_file(broker)?.log_dir.map(PathBuf::from);
         let place = options.log_dir.as_ref().or(registered.as_ref());
         if let Some(path) = place {
-            // Not even a lock file is made for what is refused anyway.
+            // A start that is refused anyway does not even create a lock file.
             if registered.as_ref() == Some(path) {
                 store::refuse_gone(store, broker, path)?;
             }
@@ -117,12 +117,12 @@ impl Registration {
         }
         if is_new {
             notes.push(format!(
-                "{} was empty and is claimed as new: what was there is filled from the other \
-                 replicas",
+                "{} was empty and is claimed as new: its replicas are filled from the \
+                 other brokers",
                 log_dir::registered_path(store, &file).display()
             ));
         }
-        // The line of the one before must not pass for this one's.
+        // The line of the former incarnation must not pass for this one's.
         lock.blank()?;
         guard.replace(&layout::broker_file(broker), &json_file::encode(&file))?;
         drop(guard);
@@ -151,17 +151,17 @@ impl Registration {
         })
     }
 
-    /// What a person may want to know of the start.
+    /// Notes for the user about the start.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
 
-    /// What is registered.
+    /// The registration's content.
     pub fn file(&self) -> &BrokerFile {
         &self.file
     }
 
-    /// What is odd about the log directory, but no reason to refuse it.
+    /// Oddities of the log directory that are no reason to refuse it.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
@@ -169,7 +169,7 @@ impl Registration {
     /// Checks that the lock is still the broker's lock.
     ///
     /// # Errors
-    /// [`Kind::BrokerState`] if somebody replaced it: another daemon may run by now.
+    /// [`Kind::BrokerState`] if it was replaced: another daemon may run by now.
     pub fn check(&self) -> Result<()> {
         if self.lock.in_place()? {
             return Ok(());
@@ -184,10 +184,10 @@ impl Registration {
         )))
     }
 
-    /// Marks the broker as stopped and lets it go.
+    /// Marks the broker as stopped and releases its lock.
     pub fn end(mut self, timeout: Duration) -> Result<()> {
         let guard = FencedLock::acquire_store(&self.store, "leave as a broker", timeout)?;
-        // Others change it, too.
+        // Other processes change it, too.
         self.file = self.store.broker_file(self.file.broker_id)?;
         self.file.pid = None;
         guard.replace(
@@ -201,7 +201,7 @@ fn own_logs(broker: BrokerId) -> String {
     format!("{}/{}", layout::broker_dir(broker), store::LOGS_DIR)
 }
 
-/// Marks a running broker as one that is to lead nothing, or takes that back; whether that changed
+/// Marks a running broker as one that leads nothing, or reverts that; returns whether that changed
 /// anything.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! Brokers as anyone sees them. Takes no lock, and needs no daemon.
+//! The status of brokers, for any process. Takes no lock, and needs no daemon.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use crate::store::topics::topic_file;
 use crate::store::{self, Holder, LivenessLock, Probe, StoreDir};
 use crate::types::{BrokerId, TopicPartition};
 
-/// A broker as anyone sees it.
+/// The status of a broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrokerStatus {
     /// Its number.
@@ -21,16 +21,16 @@ pub struct BrokerStatus {
     pub incarnation: u64,
     /// The daemon that holds its lock now.
     pub running: Option<Holder>,
-    /// Its part as the controller, if it is the one and runs.
+    /// Its role as the controller, if it is the controller and runs.
     pub controller: Option<ControllerStatus>,
-    /// Asked to lead nothing.
+    /// Whether a user asked that it lead nothing.
     pub drained: bool,
-    /// Where it stands, if it was told.
+    /// Its rack, if one was given.
     pub rack: Option<String>,
     /// Where its replicas are.
     pub log_dir: PathBuf,
-    /// Replica directories there that no topic counts on and nobody deleted; `None` where they
-    /// cannot be looked at.
+    /// Replica directories there that no topic counts on and no deletion accounts for; `None` if
+    /// they cannot be listed.
     pub strays: Option<usize>,
 }
 
@@ -43,7 +43,7 @@ pub struct ControllerStatus {
     pub since_ms: i64,
 }
 
-/// Looks at a broker. Takes no lock.
+/// Reads a broker's status. Takes no lock.
 ///
 /// # Errors
 /// [`Kind::BrokerState`] if there is no such broker; [`Kind::Damaged`], [`Kind::Io`].
@@ -71,14 +71,16 @@ pub fn broker_status(store: &StoreDir, broker: BrokerId) -> Result<BrokerStatus>
     })
 }
 
-/// The daemon that holds the broker's lock now, as the system names it where it does.
+/// The daemon that holds the broker's lock now. If the system names the lock's processes, the daemon
+/// is one of them.
 ///
 /// # Errors
-/// [`Kind::Busy`] while the line of one that just started is not there yet, or is another's.
+/// [`Kind::Busy`] while a daemon that just started has not written its line yet.
 pub fn broker_holder(store: &StoreDir, broker: BrokerId) -> Result<Option<Holder>> {
     let dir = store.broker_dir(broker)?;
     let probe = || LivenessLock::probe(&**store.disk(), &*dir, store::BROKER_LOCK);
-    // Between taking the lock and leaving the line lies a hold of the fenced lock.
+    // A daemon enters a critical section of the fenced lock between taking its lock and writing its
+    // line.
     for _ in 0..100 {
         match probe()? {
             Probe::Free => return Ok(None),
@@ -98,7 +100,7 @@ pub fn broker_holder(store: &StoreDir, broker: BrokerId) -> Result<Option<Holder
     .cure("try again; 'mq-broker locks' names the process"))
 }
 
-/// How much of the topics a broker has.
+/// A broker's share of the topics.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Share {
     /// Partitions that it leads.
@@ -107,8 +109,7 @@ pub struct Share {
     pub replicas: u64,
 }
 
-/// How much each broker has, by the topic files. A topic whose file cannot be read counts for
-/// nothing.
+/// Each broker's share, by the topic files. A topic whose file cannot be read is not counted.
 ///
 /// # Errors
 /// [`Kind::Io`] if the topics cannot be listed.
@@ -131,7 +132,7 @@ pub fn shares(store: &StoreDir) -> Result<BTreeMap<BrokerId, Share>> {
 /// The partitions that a broker leads, in order.
 ///
 /// # Errors
-/// [`Kind::Damaged`] for a topic file that is: it may name the broker.
+/// [`Kind::Damaged`] for a damaged topic file: it may name the broker.
 pub fn led_by(store: &StoreDir, broker: BrokerId) -> Result<Vec<TopicPartition>> {
     let mut led = Vec::new();
     for name in topic_file::list(store)? {

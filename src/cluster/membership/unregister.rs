@@ -1,10 +1,10 @@
-//! Taking a broker out of the store: one that a mistyped number made, or that will not come back.
+//! Unregisters a broker: one that a mistyped number created, or that will not come back.
 //!
-//! 1. Its life lock is held meanwhile, so it does not run and cannot be started.
-//! 2. No topic counts on it, and its log directory, where that can be looked at, holds no replica:
-//!    nothing but the registration is lost.
-//! 3. The registration goes by one rename under the store's fenced lock. What is left of the claim
-//!    on a log directory elsewhere goes after it.
+//! 1. Its liveness lock is held meanwhile, so it does not run and cannot be started.
+//! 2. No topic counts on it, and its log directory, if that can be read, holds no replica: only the
+//!    registration is lost.
+//! 3. The registration is removed by one rename under the store's fenced lock. The remaining claim
+//!    on a log directory elsewhere is removed after that.
 
 use std::io;
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ use crate::types::{BrokerId, EMBEDDED_BROKER, TopicPartition};
 /// Partitions that an error names.
 const NAMED_MAX: usize = 5;
 
-/// Removes a broker's registration; its log directory, where that is elsewhere and stays.
+/// Removes a broker's registration; returns its log directory, if that is elsewhere and stays.
 ///
 /// # Errors
 /// [`Kind::BrokerState`] if there is no such broker, it runs, it is the embedded one, or a topic or
@@ -49,10 +49,10 @@ pub fn unregister(
             format!("'mq-broker stop {broker}' ends it"),
         );
     };
-    // What is refused anyway changes nothing, not even the lock's file.
+    // A request that is refused anyway changes nothing, not even the lock's file.
     refuse_counted_on(store, broker)?;
-    // What was deleted or given to others since its daemon last looked. What this cannot remove is
-    // found below.
+    // Replicas that were deleted or reassigned since its daemon last swept. The check below finds
+    // what this cannot remove.
     let _ = OrphanCollection::new(store, broker).sweep(true, &|| true);
     refuse_needed(store, broker)?;
     let guard = FencedLock::acquire_store(store, "unregister a broker", timeout)?;
@@ -73,7 +73,7 @@ pub fn unregister(
     Ok(left)
 }
 
-/// What topics moved off it nobody will look for any more.
+/// Forgets the replicas that reassignments removed from it: no later sweep will look for them.
 fn forget_retired(store: &StoreDir, guard: &FencedGuard, broker: BrokerId) -> Result<()> {
     topic_file::update_all(store, guard, &topic_file::list(store)?, |meta| {
         let before = meta.retired.len();
@@ -83,11 +83,11 @@ fn forget_retired(store: &StoreDir, guard: &FencedGuard, broker: BrokerId) -> Re
     .map(drop)
 }
 
-/// Refuses a broker that topics or its log directory count on; where that directory is.
+/// Refuses a broker that topics or its log directory count on; returns where that directory is.
 fn refuse_needed(store: &StoreDir, broker: BrokerId) -> Result<PathBuf> {
     refuse_counted_on(store, broker)?;
     let file = store.broker_file(broker)?;
-    // No topic counts on it: what is found here is the rest.
+    // No topic counts on it: any replica found here is an orphan.
     log_dir::refuse_to_leave(store, &file).map_err(|e| match e.kind() {
         Kind::BrokerState => e.cure(
             "'mq-topics verify' names the files that belong to no topic: move them elsewhere; the \

@@ -1,12 +1,12 @@
-//! The threads that copy what a broker follows.
+//! The threads that copy the partitions that a broker follows.
 //!
-//! 1. Each partition belongs to one thread. A turn is bounded, so a busy partition does not keep
-//!    the others of its thread waiting.
-//! 2. Idle, a thread sleeps until a leader's page changes, or the topics do.
-//! 3. What the lanes of a thread want of the topic files is written together, one replacement a
-//!    topic. Replicas that are lost together are made anew together.
-//! 4. A replica's directory or page that vanishes while nothing is copied shows in no fetch: each
-//!    is looked for now and then, and at once when something changed in the log directory.
+//! 1. Each partition belongs to one thread. A turn is bounded, so a busy partition does not delay
+//!    the others of its thread.
+//! 2. When idle, a thread sleeps until a leader's state page changes, or the topics do.
+//! 3. The ISR changes that the partitions of a thread request are written together, one replacement
+//!    a topic. Replicas that are lost together are replaced together.
+//! 4. If a replica's directory or state page vanishes while nothing is copied, no fetch shows it:
+//!    each is checked periodically, and at once when something changed in the log directory.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -30,15 +30,16 @@ use crate::types::{BrokerId, TopicName, TopicPartition, Uuid};
 
 /// Threads of one broker.
 const THREADS: usize = 4;
-/// Between two looks at everything where nothing can be waited for.
+/// The interval between two checks of everything if no wait is possible.
 const UNWATCHED: Duration = Duration::from_millis(200);
 /// The longest sleep.
 const REST: Duration = Duration::from_secs(3600);
-/// How long the store's lock is waited for.
+/// The timeout for the store's lock.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Between two looks for replicas that vanished; after a change in the log directory, which seldom
-/// comes alone; and the part of the time, as a divisor, that the looks may take. Every second of them
-/// looks at the epoch checkpoints and the logs' ends too, which costs three times as much.
+/// Intervals between two checks for vanished replicas, and after a change in the log directory,
+/// which seldom comes alone; and the share of the time, as a divisor, that the checks may take.
+/// Every second check also checks the epoch checkpoints and the logs' ends, which costs three times
+/// as much.
 const PATROL: Duration = Duration::from_secs(2);
 const PATROL_OF_ENDS: Duration = Duration::from_secs(4);
 const PATROL_SOON: Duration = Duration::from_millis(50);
@@ -48,7 +49,7 @@ const PATROL_SHARE: u32 = 50;
 pub(crate) type Followed = BTreeMap<TopicPartition, Uuid>;
 
 enum Order {
-    /// Follow just these; what changed otherwise.
+    /// Follow exactly these; other changes of topic files.
     Follow(Followed, Arc<Changes>),
     Stop,
 }
@@ -108,7 +109,7 @@ impl Fetchers {
         Ok(Fetchers { threads, notified })
     }
 
-    /// Follows just these from now on; `changed` is what topic files say otherwise.
+    /// Follows exactly these from now on; `changed` is what else topic files say.
     pub fn follow(&mut self, all: &Followed, changed: Changes) {
         let changed = Arc::new(changed);
         let count = self.threads.len();
@@ -123,7 +124,7 @@ impl Fetchers {
         }
     }
 
-    /// What is to be told since this was last asked.
+    /// The notices since the last call.
     pub fn notified(&self) -> impl Iterator<Item = Notice> {
         self.notified.try_iter()
     }
@@ -136,7 +137,7 @@ impl Drop for Fetchers {
         }
         for thread in &mut self.threads {
             if let Some(handle) = thread.handle.take() {
-                // It cannot have panicked; if it did, it follows no more either.
+                // It cannot have panicked; if it did, it no longer follows, either.
                 let _ = handle.join();
             }
         }
@@ -145,13 +146,13 @@ impl Drop for Fetchers {
 
 impl Thread {
     fn order(&mut self, order: Order) {
-        // A thread that is gone needs no orders.
+        // If the thread ended, the order is lost.
         let _ = self.orders.send(order);
         let _ = self.bell.write(&[1]);
     }
 }
 
-/// Partitions of a topic are spread, whatever the topic.
+/// The partitions of a topic are spread, whatever the topic.
 fn share_of(tp: &TopicPartition, count: usize) -> usize {
     let of_name = tp.topic.as_str().bytes().fold(0_usize, |sum, byte| {
         sum.wrapping_mul(31).wrapping_add(usize::from(byte))
@@ -159,7 +160,7 @@ fn share_of(tp: &TopicPartition, count: usize) -> usize {
     of_name.wrapping_add(tp.partition as usize) % count.max(1)
 }
 
-/// One thread's.
+/// The state of one thread.
 struct Work {
     store: Arc<StoreDir>,
     broker: BrokerId,
@@ -168,16 +169,16 @@ struct Work {
     ring: UnixStream,
     notify: Sender<Notice>,
     watcher: Box<dyn Watcher>,
-    /// The broker's log directory: a replica that vanishes shows there.
+    /// The watch of the broker's log directory: it reports a replica that vanishes.
     logs_watch: Option<WatchId>,
     patrol_due: Duration,
     ends_due: Duration,
-    /// Why it could not wait: told once.
+    /// Why it could not wait: reported once.
     notified: Option<String>,
-    /// What the lanes fetch into, one after the other.
+    /// The buffer that the partitions fetch into, one after the other.
     buf: Vec<u8>,
     fetches: Vec<PartitionFetch>,
-    /// By places in `fetches`.
+    /// By index in `fetches`.
     schedule: Schedule<usize>,
 }
 
@@ -203,7 +204,7 @@ impl Work {
         }
     }
 
-    /// Without a wait, time alone wakes.
+    /// Without a wait, only the timeout wakes the thread.
     fn cannot_wait(&mut self, e: std::io::Error) {
         let e = Error::io("wait for changes in", self.store.path(), e);
         let text = e.to_string();
@@ -214,9 +215,10 @@ impl Work {
         self.store.clock().sleep(UNWATCHED);
     }
 
-    /// Whether to go on.
+    /// Whether to continue.
     fn take_orders(&mut self) -> bool {
-        // What rings after this has its order there to be taken, or rings again.
+        // An order is sent before its byte: a byte read here has its order in the channel already,
+        // and a later one makes the socket readable again.
         while self.ring.read(&mut [0; 64]).is_ok_and(|rung| rung > 0) {}
         loop {
             match self.orders.try_recv() {
@@ -248,7 +250,7 @@ impl Work {
             && !self.fetches.is_empty()
             && let Ok(logs) = self.store.logs_dir(self.broker)
         {
-            // Without it a replica that vanished is found at the next fetch.
+            // Without it a vanished replica is found at the next fetch.
             self.logs_watch = self.watcher.add_dir(&*logs, ".").ok();
         }
         self.schedule = Schedule::default();
@@ -266,7 +268,7 @@ impl Work {
         }
         self.schedule.wake(wake, now);
         if self.patrol_due <= now {
-            // Not quite its time yet: else the next but one would be late by a whole look.
+            // Slightly early: otherwise the check after this one would be late by a whole interval.
             let with_ends = self.ends_due <= now + PATROL / 2;
             if with_ends {
                 self.ends_due = now + PATROL_OF_ENDS;
@@ -295,7 +297,7 @@ impl Work {
                 watcher: &mut *self.watcher,
                 buf: &mut self.buf,
                 notify: &mut |notified| {
-                    // Nobody listens any more: the daemon is about to end.
+                    // The receiver is gone: the daemon is about to end.
                     let _ = sender.send(notified);
                 },
             });
@@ -308,7 +310,7 @@ impl Work {
             }
         }
         if self.buf.capacity() > 2 * FETCH_BYTES {
-            // A huge batch came by.
+            // A huge batch was copied.
             self.buf = Vec::new();
         }
         for (tp, cut) in self.store.take_cuts() {
@@ -323,7 +325,7 @@ impl Work {
         }
     }
 
-    /// Makes replicas anew, together, as far as descriptors go.
+    /// Replaces lost replicas, together, as far as descriptors suffice.
     fn replace_all(&mut self, changes: &mut BTreeMap<TopicName, Vec<(usize, IsrChange)>>) {
         let fetches = &self.fetches;
         let mut lost = Vec::new();
@@ -369,11 +371,11 @@ impl Work {
         }
     }
 
-    /// Writes what the lanes want of their topic files.
+    /// Writes the ISR changes that the partitions request into their topic files.
     fn fulfil(&mut self, changes: &BTreeMap<TopicName, Vec<(usize, IsrChange)>>) {
         let (broker, fetches) = (self.broker, &self.fetches);
         let names: Vec<TopicName> = changes.keys().cloned().collect();
-        let written = FencedLock::acquire_store(&self.store, "change in-sync sets", TIMEOUT)
+        let written = FencedLock::acquire_store(&self.store, "change in-sync replicas", TIMEOUT)
             .and_then(|guard| {
                 topic_file::update_each(&self.store, &guard, &names, |meta| {
                     let of_topic = changes.get(&meta.name).map_or(&[][..], Vec::as_slice);
@@ -386,13 +388,13 @@ impl Work {
                     Ok(changed)
                 })
             });
-        // A topic whose file cannot be read is told of by its lanes.
+        // The partitions of a topic whose file cannot be read report that themselves.
         if let Err(e) = &written
             && !matches!(e.kind(), Kind::Busy | Kind::Fenced)
         {
             let _ = self.notify.send(Notice::Problem(e.copy()));
         }
-        // Those that came too late look again.
+        // The requests that came too late are checked again.
         let now = self.store.clock().monotonic();
         for (at, _) in changes.values().flatten() {
             if let Some(fetch) = self.fetches.get_mut(*at) {
@@ -403,8 +405,8 @@ impl Work {
     }
 }
 
-/// How many replicas are made anew together: each takes two descriptors meanwhile, and other threads
-/// are at it, too.
+/// How many replicas are replaced together: each takes two descriptors meanwhile, and other threads
+/// replace replicas, too.
 fn replaced_max() -> usize {
     (descriptors_max() / 32).clamp(8, 1024)
 }
@@ -417,7 +419,8 @@ fn replaced_note(replaced: &[TopicPartition]) -> String {
     }
 }
 
-/// Changes the topic file as a lane wants it, where it still says what the lane went by.
+/// Changes the topic file as a partition requests, if the file still matches what the request was
+/// based on.
 fn fulfil_one(
     meta: &mut TopicMeta,
     fetch: &PartitionFetch,

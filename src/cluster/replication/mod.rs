@@ -1,4 +1,4 @@
-//! The threads that copy what a broker follows.
+//! The threads that copy the partitions that a broker follows.
 
 pub mod fetcher;
 mod partition_fetch;

@@ -1,4 +1,4 @@
-//! One partition that a fetcher follows: when it is looked at next, and what its failures mean.
+//! One partition that a fetcher follows: when to check it next, and what its failures mean.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,18 +16,19 @@ use crate::types::{BrokerId, TopicName, TopicPartition, Uuid};
 /// Bytes of one fetch, and of one turn of a partition before the next has its turn.
 pub(crate) const FETCH_BYTES: usize = 1 << 20;
 const TURN_BYTES: usize = 8 << 20;
-/// How long a lock is waited for: others wait meanwhile.
+/// The timeout for a lock: other partitions wait meanwhile.
 const TIMEOUT: Duration = Duration::from_millis(100);
-/// Between two looks at a leader that is not there yet.
+/// The interval between two checks for a leader that is not there yet.
 const WAIT_MIN: Duration = Duration::from_millis(2);
 const WAIT_MAX: Duration = Duration::from_millis(500);
-/// Two wishes to be in sync with so much time between them have nothing to do with each other.
+/// Two joins to the ISR that are so far apart are unrelated.
 const JOINS_APART: Duration = Duration::from_secs(2);
-/// Between two looks at a leader that cannot be watched.
+/// The interval between two checks of a leader that cannot be watched.
 const UNWATCHED: Duration = Duration::from_millis(20);
-/// Before a lock that another process has is tried again: its holder is watched without a break.
+/// The pause before a lock that another process holds is tried again: its holder is watched without
+/// a break.
 const BUSY_PAUSE: Duration = Duration::from_millis(100);
-/// After a failure.
+/// The pause after a failure.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// One partition that is followed.
@@ -37,23 +38,23 @@ pub(crate) struct PartitionFetch {
     pub uuid: Uuid,
     follower: Option<Follower>,
     watch: Option<(u64, WatchId)>,
-    /// To be looked at.
+    /// To be checked at once.
     pub fresh: bool,
-    /// To be looked at then, though nothing changed.
+    /// When to check it if nothing changes.
     pub due: Option<Duration>,
-    /// Nothing is copied until then: what was copied is as much as its limit allows.
+    /// Nothing is copied until then: the limit of the copy rate is reached.
     paused_until: Option<Duration>,
     wait: Duration,
     joins: Joins,
-    /// The append lock of its replica, which another process has: the page's sequence number and the
-    /// holder's sign of life.
+    /// The append lock of its replica, while another process holds it: the state page's sequence
+    /// number and the holder's heartbeat.
     kept: Option<(WriteProbe, Stillness<(Option<u64>, u64)>)>,
     notified: NotifyOnce,
 }
 
-/// When this replica may ask again to be in sync. A controller may take it for dead, because its
-/// broker's beat is late, and take it out each time: without a pause, both would write the topic file
-/// all the time.
+/// When this replica may request to join the ISR again. If its broker's heartbeat is late, a
+/// controller may take it for dead and remove it each time: without a pause, both would write the
+/// topic file all the time.
 #[derive(Debug, Default)]
 struct Joins {
     last: Option<Duration>,
@@ -79,14 +80,15 @@ impl Joins {
     }
 }
 
-/// A wish that changes the topic file, done for all lanes of a fetcher together.
+/// A change of the topic file that a partition requests; done for all partitions of a fetcher
+/// together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum IsrChange {
-    /// Be listed as in sync, if the topic file still has that version.
+    /// Join the ISR, if the topic file still has that version.
     Join(u64),
-    /// Be listed no more.
+    /// Leave the ISR.
     Leave,
-    /// Be made anew.
+    /// Replace the replica.
     Replace,
 }
 
@@ -95,7 +97,7 @@ pub(crate) struct Turn<'a> {
     pub store: &'a Arc<StoreDir>,
     pub broker: BrokerId,
     pub watcher: &'a mut dyn Watcher,
-    /// For what is fetched.
+    /// The buffer for fetched bytes.
     pub buf: &'a mut Vec<u8>,
     pub notify: &'a mut dyn FnMut(Notice),
 }
@@ -132,13 +134,13 @@ impl PartitionFetch {
         }
     }
 
-    /// Looks again a little later.
+    /// Checks again a little later.
     pub fn later(&mut self, now: Duration) {
         self.due = Some(now + self.wait);
         self.wait = (self.wait * 2).min(WAIT_MAX);
     }
 
-    /// Its turn; what it wants of the topic file.
+    /// Takes a turn; returns the change that it requests of the topic file.
     pub fn turn(&mut self, turn: &mut Turn<'_>) -> Option<IsrChange> {
         self.fresh = false;
         self.due = None;
@@ -234,8 +236,8 @@ impl PartitionFetch {
         }
     }
 
-    /// Watches the page of the leader; whether it was not watched yet. Without a watch, time alone
-    /// wakes.
+    /// Watches the leader's state page; returns whether it was not watched yet. Without a watch,
+    /// only timeouts wake it.
     fn watch_leader(&mut self, watcher: &mut dyn Watcher) -> bool {
         let Some(follower) = &self.follower else {
             return false;
@@ -260,7 +262,7 @@ impl PartitionFetch {
     fn failed(&mut self, error: Error, now: Duration, turn: &mut Turn<'_>) -> Option<IsrChange> {
         let mut change = None;
         match error.kind() {
-            // The topic is gone, or somebody has a lock for a moment.
+            // The topic is gone, or another process holds a lock for a moment.
             Kind::UnknownTopic => {}
             Kind::Busy => {
                 if self.is_kept_by_one_that_stands_still(now) {
@@ -289,7 +291,8 @@ impl PartitionFetch {
         change
     }
 
-    /// What became of the wish to be made anew: whether it was. If it was not, what it wishes then.
+    /// The outcome of a replacement: whether the replica was replaced. If not, the request that
+    /// follows.
     pub fn recreated(
         &mut self,
         outcome: Result<()>,
@@ -298,7 +301,7 @@ impl PartitionFetch {
     ) -> (bool, Option<IsrChange>) {
         match outcome {
             Ok(()) => (true, None),
-            // It leads, or is another by now: the topic file tells.
+            // It leads, or is another replica by now: the topic file says so.
             Err(e) if matches!(e.kind(), Kind::Fenced | Kind::UnknownTopic) => {
                 self.due = Some(now + WAIT_MAX);
                 (false, None)
@@ -306,15 +309,15 @@ impl PartitionFetch {
             Err(e) => {
                 self.due = Some(now + PAUSE);
                 self.problem(e, notify);
-                // Nobody is to wait for it.
+                // The high watermark must not wait for it.
                 (false, Some(IsrChange::Leave))
             }
         }
     }
 
-    /// Whether its directory and page are in their places, with `with_ends` also its epoch checkpoint
-    /// and all of its log, as far as can be seen: what cannot be looked at now is looked at the next
-    /// time. If not, its next turn looks at them as a first use does.
+    /// Whether its directory and state page are in their places; `with_ends` also checks its epoch
+    /// checkpoint and all of its log, as far as visible: what cannot be checked now is checked the
+    /// next time. If not, its next turn checks them as a first use does.
     pub fn is_whole(&mut self, with_ends: bool) -> bool {
         let Some(follower) = &mut self.follower else {
             return true;
@@ -332,7 +335,7 @@ impl PartitionFetch {
         whole
     }
 
-    /// When it is to have its next turn.
+    /// When its next turn is.
     pub fn when(&self) -> When {
         if self.fresh {
             When::Now
@@ -341,8 +344,8 @@ impl PartitionFetch {
         }
     }
 
-    /// Whether one holder has the append lock of this replica without a beat for too long. One that
-    /// beats is at work: the replica is left to it.
+    /// Whether one holder keeps the append lock of this replica without a heartbeat for too long. A
+    /// holder whose heartbeat moves is at work: the replica is left to it.
     fn is_kept_by_one_that_stands_still(&mut self, now: Duration) -> bool {
         let Some(follower) = &self.follower else {
             return false;
@@ -355,7 +358,7 @@ impl PartitionFetch {
         still.observe(seen, now) >= LOCK_STOPPED_AFTER
     }
 
-    /// Tells an error, once.
+    /// Reports an error, once.
     fn problem(&mut self, error: Error, notify: &mut dyn FnMut(Notice)) {
         if matches!(error.kind(), Kind::UnknownTopic | Kind::Fenced | Kind::Busy) {
             return;
@@ -367,7 +370,7 @@ impl PartitionFetch {
     }
 }
 
-/// Most bytes a second that a new replica copies, where its reassignment says so.
+/// The maximum copy rate of a new replica in bytes per second, if its reassignment sets one.
 fn throttle(follower: &Follower, tp: &TopicPartition, broker: BrokerId) -> Option<u64> {
     let partition = follower.topic().partition(tp.partition).ok()?;
     let reassignment = partition.reassignment.as_ref()?;

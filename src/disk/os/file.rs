@@ -13,14 +13,14 @@ use crate::disk::{File, FileId, Identity, LockKind};
 #[derive(Debug)]
 pub(super) struct OsFile {
     handle: Handle,
-    /// Whether its lock is held: it stays open.
+    /// Whether its lock is held: then it stays open.
     locked: AtomicBool,
-    // What an open file is does not change, so asking for it costs nothing.
+    // An open file's id does not change, so it is read once.
     id: FileId,
 }
 
 /// Above the descriptors that a process opens first, its watchers among them. When a process is
-/// killed, Linux lets go of what it has open from the largest descriptor down (`task_work_run`), and
+/// killed, Linux closes its open files from the largest descriptor down (`task_work_run`), and
 /// waits some 10 ms at each inotify instance (measured on Linux 6.18).
 const EARLY_FD_MIN: i32 = 512;
 
@@ -73,8 +73,8 @@ impl File for OsFile {
     }
 
     fn append(&self, buf: &[u8]) -> io::Result<()> {
-        // Never the rest in a second write: another's bytes could be between. A file takes less than
-        // all where its disk, or its limit, is full.
+        // The rest is never written in a second write: another process's bytes could be between. A
+        // write is short only if the disk, or the file size limit, is full.
         let file = self.handle.get()?;
         if retry_on_intr(|| rustix::io::write(&*file, buf))? < buf.len() {
             return Err(rustix::io::Errno::NOSPC.into());
@@ -101,20 +101,20 @@ impl File for OsFile {
 
     #[cfg(target_os = "linux")]
     fn sync_data(&self) -> io::Result<()> {
-        // Not tried again after a signal: any error of fdatasync is final.
+        // Not retried after a signal: any error of fdatasync is final.
         Ok(rustix::fs::fdatasync(self.handle.get()?)?)
     }
 
     #[cfg(not(target_os = "linux"))]
     fn sync_data(&self) -> io::Result<()> {
-        // Knows that some systems need another call for what reaches the disk itself.
+        // The standard library knows that some systems need another call to reach the disk itself.
         self.handle.get()?.sync_data()
     }
 
     fn try_lock(&self, kind: LockKind) -> io::Result<bool> {
         let file = self.handle.get()?;
         loop {
-            // By the trait's name: since Rust 1.89 the plain call would be another's.
+            // By the trait's name: since Rust 1.89 the plain call would be the standard library's.
             let tried = match kind {
                 LockKind::Shared => fs2::FileExt::try_lock_shared(&*file),
                 LockKind::Exclusive => fs2::FileExt::try_lock_exclusive(&*file),
@@ -154,7 +154,7 @@ impl File for OsFile {
     }
 
     fn unlock(&self) -> io::Result<()> {
-        // A lock that stays would keep everybody out until this process ends.
+        // A lock that stays would exclude all other processes until this one ends.
         let file = self.handle.get()?;
         loop {
             match fs2::FileExt::unlock(&*file) {

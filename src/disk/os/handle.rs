@@ -1,19 +1,19 @@
-//! Descriptors: those that stay open, and those that are kept for as long as there is room.
+//! Descriptors: those that stay open, and those that are kept open only while there is room.
 //!
-//! One cache a process holds what is kept: at most three quarters of the descriptors that the process
-//! may have, so that there are always some for what is opened for a moment, for locks, for whoever
-//! decides. What was not used for longest is closed then, and opened again at its next use, by name
-//! within the directory that it was opened in.
+//! One cache per process holds the kept ones: at most three quarters of the descriptors that the
+//! process may have, so that some are always left for short opens and locks. Beyond that the least
+//! recently used one is closed, and opened again at its next use, by name within the directory that
+//! it was opened in.
 //!
-//! 1. What is opened again has to be the same inode, made at the same time (its number alone is given
-//!    out again): else the file was replaced or removed, and the use fails as of a stale handle. Where
-//!    the file system tells no birth times, only what is never opened again is closed.
-//! 2. A file whose lock is held is never closed, nor is the directory that it is in: a lock goes with
-//!    its descriptor, and its holder wakes in the directory that it knew.
-//! 3. Nothing is closed while an operation runs on it, nor what has no name any more.
-//! 4. Nothing is shared: each handle has a descriptor of its own, so handles exclude each other.
-//! 5. A write that fails later, in the background, is told to the next who syncs the file, by whatever
-//!    descriptor (Linux 4.17 on): nobody has to keep the one that wrote.
+//! 1. What is opened again has to be the same inode with the same birth time (the number alone is
+//!    reused): else the file was replaced or removed, and the use fails as of a stale handle. If
+//!    the file system has no birth times, only files that are never opened again are closed.
+//! 2. A file whose lock is held is never closed, nor is its directory: a lock is released with its
+//!    descriptor, and its holder resumes in the directory that it knew.
+//! 3. Nothing is closed while an operation uses it, nor after its name was removed.
+//! 4. Nothing is shared: each handle has its own descriptor, so handles exclude each other.
+//! 5. A background write that fails later is reported to the next sync of the file through any
+//!    descriptor (Linux 4.17 on): the descriptor that wrote need not be kept.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -38,7 +38,7 @@ pub(super) enum Handle {
     Kept(Arc<Kept>),
 }
 
-/// One that may be closed and opened again.
+/// A file or directory that may be closed and opened again.
 #[derive(Debug)]
 pub(super) struct Kept {
     parent: Handle,
@@ -46,7 +46,7 @@ pub(super) struct Kept {
     flags: OFlags,
     closing: Closing,
     state: Mutex<State>,
-    /// Used since the cache last looked.
+    /// Used since the cache last checked.
     used: AtomicBool,
     /// Locks that need it open: its own, and those of files in it.
     pins: AtomicUsize,
@@ -58,13 +58,12 @@ enum State {
     Closed(Identity),
 }
 
-/// What becomes of one that is closed.
+/// What happens after a descriptor was closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Closing {
-    /// It is opened again: where the file system tells no birth time, it could be another, so it
-    /// stays open.
+    /// It is opened again: without a birth time it could be another file then, so it stays open.
     ToReopen,
-    /// It was read, and is to be told from its successors: one without a birth time counts as
+    /// It was read, and is compared with its successors: without a birth time it counts as
     /// replaced.
     ToCompare,
 }
@@ -74,7 +73,7 @@ impl Handle {
         Handle::Open(Arc::new(fd.into()))
     }
 
-    /// Of what was opened as `name` within `parent`.
+    /// For what was opened as `name` within `parent`.
     pub(super) fn kept(
         parent: &Handle,
         name: &str,
@@ -103,7 +102,7 @@ impl Handle {
         }
     }
 
-    /// What it was, if it is closed now.
+    /// Its identity, if it is closed now.
     pub(super) fn closed(&self) -> Option<Identity> {
         let Handle::Kept(kept) = self else {
             return None;
@@ -165,7 +164,7 @@ impl Kept {
         Ok(file)
     }
 
-    /// Closes it, if nothing needs it open; whether it is to be looked at again.
+    /// Closes it, if nothing needs it open: whether it did, and whether to check it again later.
     fn close(&self) -> (bool, bool) {
         let mut state = match self.state.try_lock() {
             Ok(state) => state,
@@ -211,13 +210,13 @@ fn identity_of(file: &File) -> io::Result<Identity> {
     machine::identity(file.as_fd(), "")
 }
 
-/// What is kept open.
+/// The kept descriptors.
 struct Cache {
-    /// How many are open.
+    /// The number of open ones.
     open: AtomicUsize,
-    /// In the order in which they are looked at.
+    /// In the order in which they are checked.
     queue: Mutex<VecDeque<Weak<Kept>>>,
-    /// Descriptors that users of this process asked for; none: as many as there may be.
+    /// Descriptors that users of this process asked for; none: the maximum.
     shares: AtomicUsize,
 }
 
@@ -227,9 +226,9 @@ static CACHE: Cache = Cache {
     shares: AtomicUsize::new(0),
 };
 
-/// Few are never worth the trouble.
+/// Below this number, closing is not worth the effort.
 const LEAST: usize = 256;
-/// Closed at once where one is to go: a look goes through all.
+/// Number closed at once: each run checks all.
 const TOGETHER: usize = 16;
 
 impl Cache {
@@ -254,10 +253,10 @@ impl Cache {
         }
     }
 
-    /// Closes up to so many of those that were not used for longest; how many.
+    /// Closes up to `count` of the least recently used; returns how many.
     fn close(&self, count: usize) -> usize {
         let mut queue = self.queue();
-        // At the second look nothing was used since the first.
+        // In the second round, nothing was used since the first.
         let mut observations = queue.len() * 2;
         let mut closed = 0;
         let mut dropped = Vec::new();
@@ -278,7 +277,7 @@ impl Cache {
             if again {
                 queue.push_back(weak);
             }
-            // Perhaps the last to have it: not to be dropped under the lock.
+            // This may be the last reference: it must not be dropped under the lock.
             dropped.push(kept);
         }
         drop(queue);
@@ -287,7 +286,7 @@ impl Cache {
     }
 }
 
-/// Before one more is opened to be kept.
+/// Call it before another kept descriptor is opened.
 pub(super) fn make_room() {
     let limit = CACHE.limit();
     let open = CACHE.open.load(Ordering::Relaxed);
@@ -296,21 +295,21 @@ pub(super) fn make_room() {
     }
 }
 
-/// After the system gave no descriptor: whether some were given back.
+/// After the system had no descriptor left: whether some were given back.
 pub(super) fn give_back() -> bool {
     CACHE.close(TOGETHER) > 0
 }
 
-/// No system gives a process as many.
+/// More than any system gives a process.
 const SHARE_MAX: usize = 1 << 24;
 
-/// A claim on the descriptors that are kept in this process. Where there are claims, no more are kept
-/// than they add up to (and some hundred in any case).
+/// A claim on the kept descriptors of this process. If there are claims, no more are kept than
+/// their sum (and some hundred in any case).
 #[derive(Debug)]
 pub struct DescriptorShare(usize);
 
 impl DescriptorShare {
-    /// Of so many.
+    /// A claim on this many.
     pub fn new(descriptors: usize) -> Self {
         let descriptors = descriptors.min(SHARE_MAX);
         CACHE.shares.fetch_add(descriptors, Ordering::Relaxed);
@@ -333,13 +332,13 @@ pub fn descriptors_max() -> usize {
     })
 }
 
-/// How often this process was denied a descriptor for a file because it, or the system, had too
-/// many open.
+/// How often this process got no descriptor for a file because it, or the system, had too many
+/// open.
 pub fn descriptors_denied() -> u64 {
     DENIED.load(Ordering::Relaxed)
 }
 
-/// Counts an open that had no descriptor.
+/// Counts an open that failed for lack of a descriptor.
 pub(crate) fn counted<T>(opened: Result<T, Errno>) -> Result<T, Errno> {
     if matches!(opened, Err(Errno::MFILE | Errno::NFILE)) {
         DENIED.fetch_add(1, Ordering::Relaxed);
@@ -347,8 +346,7 @@ pub(crate) fn counted<T>(opened: Result<T, Errno>) -> Result<T, Errno> {
     opened
 }
 
-/// Opens, once more where the system has no descriptor left and some that were kept could be given
-/// back.
+/// Opens, and tries once more if no descriptor was left and some kept ones could be given back.
 pub(crate) fn with_room<T>(mut open: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
     loop {
         match open() {
@@ -358,7 +356,7 @@ pub(crate) fn with_room<T>(mut open: impl FnMut() -> Result<T, Errno>) -> Result
     }
 }
 
-/// Opens `name` below `dir` through no symbolic link; makes nothing.
+/// Opens `name` below `dir` through no symbolic link; creates nothing.
 pub(crate) fn open_beneath(
     dir: BorrowedFd<'_>,
     name: &str,
@@ -369,7 +367,7 @@ pub(crate) fn open_beneath(
     }))
 }
 
-/// Opens `name` below `dir` through no symbolic link. `mode` is that of a file that is made.
+/// Opens `name` below `dir` through no symbolic link. `mode` is for a file that is created.
 pub(crate) fn try_open_beneath(
     dir: BorrowedFd<'_>,
     name: &str,
@@ -381,9 +379,9 @@ pub(crate) fn try_open_beneath(
         use rustix::fs::ResolveFlags;
         let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::BENEATH;
         match retry_on_intr(|| fs::openat2(dir, name, flags, mode, resolve)) {
-            // No such call in this kernel, or a sandbox forbids it, or the kernel could not tell
-            // (AGAIN; XDEV: the file was renamed meanwhile): then by single steps, which say the same of
-            // errors that are real.
+            // The kernel has no such call, or a sandbox forbids it, or the kernel could not decide
+            // (AGAIN; XDEV: the file was renamed meanwhile): then by single steps, which repeat
+            // real errors.
             Err(Errno::NOSYS | Errno::PERM | Errno::AGAIN | Errno::XDEV) => {}
             done => return done,
         }
@@ -416,9 +414,9 @@ pub(crate) fn open_one(
 ) -> Result<OwnedFd, Errno> {
     let flags = flags | OFlags::NOFOLLOW;
     match retry_on_intr(|| fs::openat(dir, name, flags, mode)) {
-        // With O_DIRECTORY a link is only "not a directory".
+        // With O_DIRECTORY the error for a link is only "not a directory".
         Err(Errno::NOTDIR) if is_link_at(dir, Path::new(name)) => Err(Errno::LOOP),
-        // Some systems' word for a link met with O_NOFOLLOW.
+        // Some systems' error for a link met with O_NOFOLLOW.
         Err(Errno::MLINK) => Err(Errno::LOOP),
         done => done,
     }
@@ -442,7 +440,7 @@ mod tests {
     use crate::disk::os::OsDisk;
     use crate::disk::{Disk as _, LockKind, Open};
 
-    /// Closes whatever may be closed.
+    /// Closes everything that may be closed.
     fn close_all() {
         while CACHE.close(usize::MAX) > 0 {}
     }
@@ -482,7 +480,7 @@ mod tests {
         std::thread::sleep(std::time::Duration::from_millis(20));
         dir.open("log", Open::CreateNew).expect("made");
         assert!(stale(file.len().expect_err("another")));
-        // What stands under a name that another got is another, too.
+        // A file under a name that was reused is another file, too.
         let file = dir.open_kept("log", Open::Read).expect("open");
         close_all();
         logs.rename("t-0", "t-0.aside").expect("aside");
@@ -517,7 +515,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn what_has_no_birth_time_is_not_opened_again() {
-        // This file system keeps none.
+        // This file system has no birth times.
         let process = format!("/proc/{}", std::process::id());
         let dir = OsDisk.open_dir(process.as_ref()).expect("open");
         let is_open = |file: &dyn crate::disk::File| {
@@ -566,7 +564,7 @@ mod tests {
                     .expect("open")
             })
             .collect();
-        // Others test at the same time.
+        // Other tests run at the same time.
         let mine = std::fs::read_dir("/proc/self/fd").map_or(0, |fds| {
             let links = fds
                 .flatten()

@@ -1,4 +1,4 @@
-//! What differs from one operating system to the next.
+//! The differences between operating systems.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -8,8 +8,8 @@ use rustix::fs::{AtFlags, fstat, statat};
 use super::stat::id_of;
 use crate::disk::{FileId, FileSystem, Identity};
 
-/// What tells the file `name` below `dir` from others, links not followed; without a name: of what
-/// is open.
+/// The identity of the file `name` below `dir`, links not followed; without a name, of the open
+/// file.
 #[cfg(target_os = "linux")]
 pub(super) fn identity(dir: BorrowedFd<'_>, name: &str) -> io::Result<Identity> {
     use rustix::fs::{StatxFlags, makedev, statx};
@@ -33,7 +33,8 @@ pub(super) fn identity(dir: BorrowedFd<'_>, name: &str) -> io::Result<Identity> 
     without_birth(dir, name)
 }
 
-/// Also where a sandbox forbids the call that tells more; and its error is the one that counts.
+/// Also if a sandbox forbids the call with birth times; the error of this call is the one that
+/// counts.
 fn without_birth(dir: BorrowedFd<'_>, name: &str) -> io::Result<Identity> {
     let stat = if name.is_empty() {
         fstat(dir)?
@@ -56,7 +57,7 @@ pub(super) fn rename_new(
     use rustix::io::Errno;
     match renameat_with(from_dir, from, to_dir, to, RenameFlags::NOREPLACE) {
         Ok(()) => Ok(()),
-        // The names are known to be sound, so it is the flag that this file system does not know.
+        // The names are known to be sound, so the file system does not support the flag.
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => Err(io::Error::new(
             io::ErrorKind::Unsupported,
             "this file system cannot rename without replacing",
@@ -65,7 +66,7 @@ pub(super) fn rename_new(
     }
 }
 
-/// Renames without replacing: there is no such call here, and two calls would be a race.
+/// Renames without replacing: this system has no such call, and two calls would be a race.
 #[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
 pub(super) fn rename_new(
     _from_dir: BorrowedFd<'_>,
@@ -79,9 +80,9 @@ pub(super) fn rename_new(
     ))
 }
 
-/// Lets what is made in a directory have the rights that its maker asks for, for the owner and the
-/// group, whatever the umask: a default ACL (acl(5)), which is inherited. Where there is no such
-/// thing, the umask counts.
+/// Gives what is created in a directory the rights that its creator asks for, for the owner and the
+/// group, whatever the umask: a default ACL (acl(5)), which is inherited. Without ACLs, the umask
+/// counts.
 #[cfg(target_os = "linux")]
 pub(super) fn set_default_acl(dir: BorrowedFd<'_>) {
     // Version 2, then tag, rights (rwx) and id of the owner, the group and others
@@ -102,14 +103,14 @@ pub(super) fn set_default_acl(dir: BorrowedFd<'_>) {
 #[cfg(not(target_os = "linux"))]
 pub(super) fn set_default_acl(_dir: BorrowedFd<'_>) {}
 
-/// Tells by the number that the kernel gives each kind of file system (statfs(2), linux/magic.h).
+/// By the number that the kernel gives each kind of file system (statfs(2), linux/magic.h).
 #[cfg(target_os = "linux")]
 pub(super) fn file_system(found: &rustix::fs::StatFs) -> FileSystem {
-    // The field's width and sign differ by machine; the numbers have 32 bits.
+    // The field's width and sign differ between machines; the numbers have 32 bits.
     by_magic(found.f_type as u32)
 }
 
-/// Systems other than Linux: by whether the file system is on a device of this machine.
+/// On systems other than Linux: by whether the file system is on a device of this machine.
 #[cfg(target_vendor = "apple")]
 pub(super) fn file_system(found: &rustix::fs::StatFs) -> FileSystem {
     const MNT_LOCAL: u32 = 0x1000;
@@ -120,13 +121,13 @@ pub(super) fn file_system(found: &rustix::fs::StatFs) -> FileSystem {
     }
 }
 
-/// Nothing here tells: taken for local.
+/// This system does not say: taken for local.
 #[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
 pub(super) fn file_system(_found: &rustix::fs::StatFs) -> FileSystem {
     FileSystem::Local
 }
 
-/// FUSE counts as local: its number does not say what is behind it.
+/// FUSE counts as local: its number does not show what is behind it.
 #[cfg(target_os = "linux")]
 fn by_magic(magic: u32) -> FileSystem {
     FileSystem::Network(match magic {
@@ -164,13 +165,13 @@ pub(super) fn boot_id() -> io::Result<[u8; 16]> {
     parse_uuid(&String::from_utf8_lossy(&notified.stdout))
 }
 
-/// An id that stayed the same over a boot would lose what was not synced without a word, so
-/// where no sound one is known there is none.
+/// With an id that did not change over a boot, unsynced bytes would be lost silently; so if no
+/// sound id is known, there is none.
 #[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
 pub(super) fn boot_id() -> io::Result<[u8; 16]> {
     Err(io::Error::new(
         io::ErrorKind::Unsupported,
-        "this system tells no id of its boot",
+        "this system has no id of its boot",
     ))
 }
 
@@ -180,7 +181,7 @@ fn parse_uuid(text: &str) -> io::Result<[u8; 16]> {
     if digits.len() != 32 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(io::Error::new(
             io::ErrorKind::InvalidData,
-            "the id of this boot is no UUID",
+            "the id of this boot is not a UUID",
         ));
     }
     u128::from_str_radix(&digits, 16)
@@ -234,7 +235,7 @@ pub(super) fn lock_holders(id: crate::disk::FileId) -> Vec<u32> {
         .collect()
 }
 
-/// Other systems do not tell.
+/// Other systems do not list them.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn lock_holders(_id: crate::disk::FileId) -> Vec<u32> {
     Vec::new()

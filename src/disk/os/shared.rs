@@ -1,4 +1,4 @@
-//! Giving files and directories to a Unix group.
+//! Gives files and directories to a Unix group.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -26,7 +26,7 @@ pub(super) fn access_of(stat: &Stat) -> Access {
     }
 }
 
-/// Gives what is open to the group. Whether it was not the group's before.
+/// Gives the open file to the group. Returns whether it was not the group's before.
 pub(super) fn share(fd: BorrowedFd<'_>, group: u32) -> io::Result<bool> {
     let stat = fs::fstat(fd)?;
     if !is_ours(&stat) {
@@ -40,15 +40,15 @@ pub(super) fn share(fd: BorrowedFd<'_>, group: u32) -> io::Result<bool> {
     Ok(changed)
 }
 
-/// Gives what was made just now, in a directory of the group's, the bits that the umask took. Where
-/// another made it, it is left as it is.
+/// Restores the bits that the umask removed from a file just created in a shared directory. If
+/// another process created it, it is left unchanged.
 pub(super) fn share_made(fd: BorrowedFd<'_>, stat: &Stat, group: u32) -> io::Result<()> {
     let access = access_of(stat);
     if access.is_shared() && access.group == group {
         return Ok(());
     }
     match give(fd, access, group) {
-        // It is another's, or this process is not in the group: a look at the store's health tells.
+        // It is another user's, or this process is not in the group: 'mq-broker health' reports it.
         Err(e) if e.kind() == io::ErrorKind::PermissionDenied => Ok(()),
         given => given.map(drop),
     }
@@ -67,12 +67,12 @@ fn give(fd: BorrowedFd<'_>, access: Access, group: u32) -> io::Result<bool> {
     if access.group != group {
         fs::fchown(fd, None, Some(Gid::from_raw(group)))?;
     }
-    // After the change of the group, which takes the set-group-id bit.
+    // After the change of the group, which clears the set-group-id bit.
     fs::fchmod(fd, Mode::from_raw_mode(mode as RawMode))?;
     Ok(true)
 }
 
-/// What giving it to the group would do, for this user (chown(2), chmod(2)).
+/// The effect of giving it to the group, for this user (chown(2), chmod(2)).
 pub fn sharing_of(access: Access, group: u32) -> Sharing {
     let mode = access.shared_mode();
     if access.group == group && access.mode == mode {
@@ -84,7 +84,7 @@ pub fn sharing_of(access: Access, group: u32) -> Sharing {
         let own = rustix::process::getegid();
         own.as_raw() == group || groups.iter().any(|one| one.as_raw() == group)
     };
-    // The set-group-id bit of a directory is given by a member only.
+    // Only a member may set the set-group-id bit of a directory.
     let needs_member = access.is_dir || access.group != group;
     let is_owner = user.as_raw() == access.owner;
     if user.is_root() || is_owner && (!needs_member || is_member()) {
@@ -94,8 +94,8 @@ pub fn sharing_of(access: Access, group: u32) -> Sharing {
     }
 }
 
-/// The number of the group of that name; or of that number, if none has such a name. `None` if the
-/// system knows no such group.
+/// The id of the group with that name; or that number, if no group has it as its name. `None` if
+/// the system knows no such group.
 pub fn group_id(name: &str) -> Option<u32> {
     match Group::from_name(name) {
         Ok(Some(group)) => Some(group.gid.as_raw()),

@@ -1,4 +1,4 @@
-//! What the system says of a file: its id, its kind, and why it is refused.
+//! What the system reports about a file: its id, its kind, and why it is refused.
 
 use std::io;
 

@@ -218,7 +218,7 @@ fn names_change_hands() {
         }]
     );
     assert!(dir.remove_dir("sub").is_err());
-    // A held directory is the same wherever it is moved to.
+    // A held directory stays the same wherever it is moved.
     let sub = dir.open_dir("sub").unwrap();
     dir.rename("sub", "aside").unwrap();
     assert_eq!(

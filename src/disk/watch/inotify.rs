@@ -1,7 +1,7 @@
 //! Linux's inotify(7).
 //!
-//! Each watch has an id of its own. The kernel gives one descriptor per inode, so several ids may
-//! share one; it is given back with the last of them.
+//! Each watch has its own id. The kernel gives one descriptor per inode, so several ids may share
+//! one; it is given back with the last of them.
 
 use std::collections::HashMap;
 use std::io;
@@ -19,8 +19,8 @@ use super::ready::{POLL_PERIOD, Ready, wait_for};
 use crate::disk::os::id_of;
 use crate::disk::{Dir, FileId, Wake, WatchId, Watcher, join};
 
-// Beyond a write, what tells that the name leads elsewhere now. IN_ATTRIB comes with an unlink,
-// where IN_DELETE_SELF waits for the last descriptor to be closed.
+// Besides writes, the events that show that the name leads elsewhere now. IN_ATTRIB comes with an
+// unlink, but IN_DELETE_SELF only once the last descriptor is closed.
 const OF_FILE: WatchFlags = WatchFlags::MODIFY
     .union(WatchFlags::ATTRIB)
     .union(WatchFlags::MOVE_SELF)
@@ -54,7 +54,7 @@ pub(super) struct InotifyWatcher {
     last_id: WatchId,
     ids: HashMap<i32, Vec<WatchId>>,
     descriptors: HashMap<WatchId, i32>,
-    /// Watches that the kernel had no room for: while there are any, time alone wakes.
+    /// Watches that the kernel had no room for: while there are any, only the timeout wakes.
     unseen: Vec<WatchId>,
 }
 
@@ -70,11 +70,12 @@ impl InotifyWatcher {
         })
     }
 
-    /// Watches what is asked for beside what is watched already: the kernel has one watch for an inode.
+    /// Adds a watch. The kernel has one watch for each inode, so the flags are added to an existing
+    /// one.
     fn add(&mut self, path: &Path, want: FileId, flags: WatchFlags) -> io::Result<WatchId> {
         let wd = match inotify::add_watch(&self.fd, path, flags | WatchFlags::MASK_ADD) {
             Ok(wd) => Some(wd),
-            // All that this user may watch is watched.
+            // This user's limit of watches is reached.
             Err(Errno::NOSPC | Errno::NOMEM) => None,
             Err(error) => return Err(error.into()),
         };
@@ -86,7 +87,7 @@ impl InotifyWatcher {
         };
         self.ids.entry(wd).or_default().push(id);
         self.descriptors.insert(id, wd);
-        // Watches go by path, and the directory may have been moved from it since it was opened.
+        // Watches use paths, and the directory may have been moved since it was opened.
         let there = statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW).map(|stat| id_of(&stat));
         if there != Ok(want) {
             self.remove(id);
@@ -95,7 +96,7 @@ impl InotifyWatcher {
         Ok(id)
     }
 
-    /// Takes all events that are there.
+    /// Takes all queued events.
     fn drain(&mut self) -> io::Result<Wake> {
         let mut buffer = [MaybeUninit::uninit(); BUFFER_BYTES];
         let mut reader = Reader::new(&*self.fd, &mut buffer);
@@ -111,7 +112,7 @@ impl InotifyWatcher {
             if events.contains(ReadFlags::QUEUE_OVERFLOW) {
                 anything = true;
             } else if events.contains(ReadFlags::IGNORED) {
-                // Known only if it was the kernel that ended it: the file or directory is gone.
+                // Still known only if the kernel ended it: the file or directory is gone.
                 if let Some(ids) = self.ids.remove(&wd) {
                     anything = true;
                     for id in ids {
@@ -128,7 +129,7 @@ impl InotifyWatcher {
         }
         changed.sort_unstable();
         changed.dedup();
-        // None: events of a watch that has been removed since.
+        // None changed: the events were of a watch that has been removed since.
         Ok(if changed.is_empty() {
             Wake::Nothing
         } else {
@@ -161,7 +162,7 @@ impl Watcher for InotifyWatcher {
         ids.retain(|&other| other != id);
         if ids.is_empty() {
             self.ids.remove(&wd);
-            // Fails only if the kernel has ended it by itself.
+            // Fails only if the kernel has ended it already.
             let _ = inotify::remove_watch(&self.fd, wd);
         }
     }

@@ -1,4 +1,4 @@
-//! Waiting for one of several descriptors.
+//! Waits for one of several descriptors.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -9,21 +9,21 @@ use rustix::io::Errno;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ready {
-    /// There is news of what is watched.
+    /// There are changes of what is watched.
     Watched,
     /// The wake descriptor is readable, or a signal came.
     Wake,
-    /// The time is up.
+    /// The timeout passed.
     Late,
 }
 
-/// Sleeps until one of the descriptors is readable, a signal comes or the time is up.
+/// Sleeps until one of the descriptors is readable, a signal comes or the timeout passes.
 pub(crate) fn wait_for(
     watched: Option<BorrowedFd<'_>>,
     wake: Option<BorrowedFd<'_>>,
     timeout: Duration,
 ) -> io::Result<Ready> {
-    // Longer than a day is as good as for ever, and fits every system's time.
+    // Longer than a day is as good as forever, and fits every system's time.
     let timeout = timeout.min(Duration::from_secs(86_400));
     let timeout = Timespec {
         tv_sec: timeout.as_secs() as _,
@@ -56,5 +56,5 @@ pub(crate) fn wait_for(
     }
 }
 
-/// A compromise of delay and load: fifty looks a second.
+/// A compromise of delay and load: fifty polls a second.
 pub(crate) const POLL_PERIOD: Duration = Duration::from_millis(20);

@@ -1,9 +1,10 @@
-//! One watcher of the kernel's for all that wait in a process: the kernel gives a user few of them.
+//! One kernel watcher for all waiting threads of a process: the kernel gives a user only a few.
 //!
-//! Each has watches of its own. Of those that wait, one sleeps on the kernel's descriptor; it gives what
-//! it reads there to whom it belongs. The others sleep on a descriptor each, made when it is first
-//! needed, which is rung when there is something for them, or when nobody else sleeps on the kernel's.
-//! A process in which one waits at a time has no descriptor more, and no hop.
+//! Each part has its own watches. Of the waiting parts, one sleeps on the kernel's descriptor,
+//! reads the events and gives each to the part that owns it. The others each sleep on a bell, an
+//! own descriptor created on first use. The bell is rung if there are events for the part, or if no
+//! part sleeps on the kernel's descriptor. With one waiting thread at a time there is no extra
+//! descriptor and no extra wake-up.
 
 use std::collections::HashMap;
 use std::io;
@@ -14,18 +15,18 @@ use std::time::{Duration, Instant};
 use super::ready::{POLL_PERIOD, Ready, wait_for};
 use crate::disk::{Dir, Disk, Wake, WatchId, Watcher};
 
-/// A watcher that many share. Each has a part of it ([`SharedWatcher::part`]).
+/// A shared watcher. Each user has a part of it ([`SharedWatcher::part`]).
 #[derive(Debug, Clone, Default)]
 pub struct SharedWatcher(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// As long as anyone has a part of it.
+    /// Present as long as there are parts.
     kernel: Option<Kernel>,
     parts: HashMap<u64, Part>,
     owners: HashMap<WatchId, u64>,
     last_part: u64,
-    /// Who sleeps on the kernel's descriptor.
+    /// The part that sleeps on the kernel's descriptor.
     sleeper: Option<u64>,
 }
 
@@ -39,7 +40,7 @@ struct Kernel {
 struct Part {
     changed: Vec<WatchId>,
     anything: bool,
-    /// What it sleeps on.
+    /// The descriptor that it sleeps on.
     bell: Option<Arc<OwnedFd>>,
     sleeps: bool,
 }
@@ -50,7 +51,7 @@ impl SharedWatcher {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A part of the watcher, or a watcher of its own where that of the disk cannot be shared.
+    /// A part of the watcher, or a separate watcher if the disk's cannot be shared.
     ///
     /// # Errors
     /// As [`Disk::watcher`].
@@ -73,7 +74,7 @@ impl SharedWatcher {
 }
 
 impl State {
-    /// What there is for a part; it takes that.
+    /// Takes the events for a part.
     fn take(&mut self, id: u64) -> Option<Wake> {
         let part = self.parts.get_mut(&id)?;
         let mut changed = std::mem::take(&mut part.changed);
@@ -85,7 +86,7 @@ impl State {
         (!changed.is_empty()).then_some(Wake::Changed(changed))
     }
 
-    /// Reads what the kernel tells, and gives it to whom it belongs.
+    /// Reads the kernel's events, and gives each to the part that owns it.
     fn share_out(&mut self) -> io::Result<()> {
         let Some(kernel) = &mut self.kernel else {
             return Ok(());
@@ -113,7 +114,7 @@ impl State {
         Ok(())
     }
 
-    /// Sees to it that somebody sleeps on the kernel's descriptor, if anybody sleeps.
+    /// Wakes a part to sleep on the kernel's descriptor, if no part does and any sleeps.
     fn appoint(&self) {
         if self.sleeper.is_none()
             && let Some(part) = self.parts.values().find(|part| part.sleeps)
@@ -135,7 +136,7 @@ impl Part {
 
     fn ring(&self) {
         if let Some(bell) = &self.bell {
-            // One that is rung already stays so.
+            // A bell that is rung already stays so.
             let _ = rustix::io::write(bell, &1_u64.to_ne_bytes());
         }
     }
@@ -152,7 +153,7 @@ fn new_bell() -> io::Result<OwnedFd> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// What one of them has.
+/// The state of one part.
 #[derive(Debug)]
 struct OwnPart {
     shared: SharedWatcher,
@@ -173,7 +174,7 @@ impl OwnPart {
         Ok(id)
     }
 
-    /// Sleeps on the kernel's descriptor for all.
+    /// Sleeps on the kernel's descriptor for all parts.
     fn watch(
         &self,
         readable: &OwnedFd,
@@ -201,13 +202,13 @@ impl OwnPart {
         if let Some(part) = state.parts.get_mut(&self.id) {
             part.sleeps = false;
         }
-        // Rung by now or not: who rings next does so after this.
+        // Rung or not: from here on, a new ring is for the next sleep.
         let _ = rustix::io::read(bell, &mut [0; 8]);
         ready
     }
 
-    /// Sleeps, unless there is something for it. That is looked at under the lock under which it says
-    /// that it sleeps: whoever gives it something later rings, and what was given before is seen.
+    /// Sleeps, unless there are events for it. It checks for events and marks itself as asleep
+    /// under one lock: so it sees earlier events, and later ones ring its bell.
     fn wait_once(&self, timeout: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Ready> {
         let mut state = self.shared.lock();
         if state.parts.get(&self.id).is_some_and(Part::has_something) {
@@ -228,7 +229,7 @@ impl OwnPart {
                     part.bell = new_bell().ok().map(Arc::new);
                 }
                 let Some(bell) = part.bell.clone() else {
-                    // No descriptor is left: look again and again.
+                    // No descriptor is left: poll.
                     drop(state);
                     return wait_for(None, wake, timeout.min(POLL_PERIOD));
                 };
@@ -265,7 +266,7 @@ impl Watcher for OwnPart {
     }
 
     fn wait(&mut self, timeout: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Wake> {
-        // What came while this one did not sleep.
+        // Events that came while this part did not sleep.
         let mut state = self.shared.lock();
         if let Some(notified) = state.take(self.id) {
             return Ok(notified);
@@ -284,7 +285,7 @@ impl Watcher for OwnPart {
             let mut state = self.shared.lock();
             let notified = state.take(self.id);
             if notified.is_none() && matches!(ready, Ok(Ready::Watched)) && !left.is_zero() {
-                // It was another's, or nobody sleeps on the kernel's descriptor.
+                // The events were for other parts, or no part sleeps on the kernel's descriptor.
                 continue;
             }
             state.appoint();
@@ -366,7 +367,7 @@ mod tests {
         // Other tests of this process have some of their own, at most a few.
         assert!(descriptors() < before + 20);
         for round in 0..20_u64 {
-            // In another order each time: who sleeps for all is another, too.
+            // In another order each time, so that another part sleeps for all.
             for at in 0..waiters.len() {
                 let at = (at * 7 + round as usize) % waiters.len();
                 waiters[at].0.write_at(b"x", round).expect("written");
@@ -397,7 +398,7 @@ mod tests {
         assert_eq!(shared.lock().owners.len(), 0);
     }
 
-    /// Another gives it something after it looked and before it sleeps.
+    /// An event comes after the part checked and before it sleeps.
     #[test]
     fn a_part_does_not_sleep_over_what_came_after_it_looked() {
         let temp = tempfile::tempdir().expect("a directory");

@@ -131,7 +131,7 @@ mod kernel {
         watcher.add_file(&*dir, "sub/f").unwrap();
         dir.remove("sub/f").unwrap();
         assert_ne!(watcher.wait(LONG, None).unwrap(), Wake::Nothing);
-        // The path of a directory that was moved leads to another now.
+        // The path of a directory that was moved leads to another directory now.
         let sub = dir.open_dir("sub").unwrap();
         dir.rename("sub", "aside").unwrap();
         dir.create_dir("sub").unwrap();

@@ -1,9 +1,9 @@
-//! Contiguous ranges of each topic, whoever had them.
+//! Contiguous ranges of each topic, whatever the current assignment.
 
 use super::subscriber::Topic;
 use crate::types::TopicPartition;
 
-/// What each of the members, numbered below `members`, owns.
+/// The partitions of each member; the members are numbered below `members`.
 pub(super) fn assign(members: usize, topics: &[Topic<'_>]) -> Vec<Vec<TopicPartition>> {
     let mut owned = vec![Vec::new(); members];
     for topic in topics {

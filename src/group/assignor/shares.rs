@@ -1,23 +1,25 @@
-//! How many partitions go to whom: the flow of least cost from pools of partitions to members.
+//! How many partitions each member gets: the flow of least cost from pools of partitions to
+//! members.
 //!
 //! A member pays L for its next partition when it has L already, and the sum of that is least when
-//! members are as even as their subscriptions allow. Among such flows the one is wanted that moves
-//! the fewest. Both are had by sending one partition after another along a path that costs least,
-//! first in load, then in moves: the successive shortest paths of minimum-cost flow. A path may
-//! lead back over a link, which takes a partition away again from whom it was given to.
+//! members are as even as their subscriptions allow. Among such flows, the one that moves the
+//! fewest partitions is best. Successive shortest paths of minimum-cost flow find it: each
+//! partition in turn is sent along a path that costs least, first in load, then in moves. A path
+//! may lead back over a link, which takes a partition away again from the member that it was given
+//! to.
 //!
-//! Invariant: whatever was sent so far is the best for as many partitions, so no cycle of links
+//! Invariant: the partitions sent so far have the best flow for their number, so no cycle of links
 //! can save a move, and searches end.
 
 use std::collections::VecDeque;
 
-/// That a member may have partitions of a pool.
+/// A member may have partitions of a pool.
 pub(super) struct Link {
     pub(super) pool: usize,
     pub(super) member: usize,
     /// How many it has now; any beyond are moves.
     pub(super) current: usize,
-    /// How many it is to have.
+    /// How many it gets.
     pub(super) share: usize,
 }
 
@@ -55,7 +57,7 @@ pub(super) fn share_out(links: &mut [Link], supply: Vec<usize>, members: usize) 
             return;
         };
         for source in &sources {
-            // One that is nearer by way of another pool has nothing to begin here.
+            // A source that is nearer by way of another pool begins no path here.
             if flow.distance[*source] == 0 {
                 while flow.supply[*source] > 0 && flow.send(*source, nearest) {}
             }
@@ -73,16 +75,16 @@ struct Flow<'a> {
     links: &'a mut [Link],
     links_of: Vec<Vec<usize>>,
     pools: usize,
-    /// What each pool has still to give out.
+    /// What each pool has left to give out.
     supply: Vec<usize>,
     /// How many partitions each member has been given.
     load: Vec<usize>,
     /// From the nearest source: moves times `move_cost`, plus the links on the way.
     distance: Vec<i64>,
-    /// Which of a node's links a path takes next: those before lead nowhere.
+    /// Which of a node's links a path takes next: those before it lead to no member.
     next: Vec<usize>,
     reached: Vec<usize>,
-    /// Whether a search has still to go on from the node.
+    /// Whether a search still has to continue from the node.
     queued: Vec<bool>,
     /// More than the links of any path, so that a move outweighs them.
     move_cost: i64,
@@ -153,7 +155,7 @@ impl Flow<'_> {
     }
 
     /// Sends one partition from `source` to a member that costs `wanted`, along links that all lie
-    /// on shortest ways. Says whether there was such a path.
+    /// on shortest paths. Returns whether there was such a path.
     fn send(&mut self, source: usize, wanted: Cost) -> bool {
         let mut path = Vec::new();
         let mut node = source;

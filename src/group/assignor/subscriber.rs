@@ -1,4 +1,4 @@
-//! Who takes part in an assignment: the members and the topics that they subscribe to.
+//! The input of an assignment: the members and the topics that they subscribe to.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -9,10 +9,10 @@ use crate::types::{TopicName, TopicPartition, Uuid};
 pub struct Subscriber {
     /// The member's id; no two subscribers have the same.
     pub id: Uuid,
-    /// What it wants to read. A topic may not exist.
+    /// The topics that it subscribes to. A topic may not exist.
     pub topics: BTreeSet<TopicName>,
-    /// Its last target: what to keep. Whatever it may no longer have is passed over; of two that
-    /// claim a partition, the one of the lower id has it.
+    /// Its last target, to be kept as far as possible. Partitions that it may no longer have are
+    /// ignored; if two members claim a partition, the one with the lower id has it.
     pub current: BTreeSet<TopicPartition>,
 }
 

@@ -1,4 +1,4 @@
-//! The numbered invariants of the module, over drawn groups and whatever happens to them.
+//! The numbered invariants of the module, over random groups and random events.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -36,7 +36,7 @@ fn topics_of(mask: u8) -> Vec<u8> {
     (0..8).filter(|bit| mask & (1 << bit) != 0).collect()
 }
 
-/// The same subscribers with a result as what they have.
+/// The same subscribers, with a result as their current partitions.
 fn settled(subscribers: &[Subscriber], assignment: &Assignment) -> Vec<Subscriber> {
     let settle = |s: &Subscriber| Subscriber {
         current: assignment[&s.id].clone(),
@@ -380,7 +380,7 @@ fn assignments_are_as_expected() {
     assert_eq!(cases.len(), 13);
 }
 
-/// Members of drawn subscriptions that claim whatever they like, most of it below `topics` and
+/// Members with random subscriptions that claim random partitions, most of them below `topics` and
 /// `partitions`.
 fn any_subscribers(
     members: usize,

@@ -1,9 +1,9 @@
 //! As many partitions for each member, and as few moved as that allows.
 //!
-//! Topics of the same subscribers form a pool. How many partitions of each pool go to whom is
+//! Topics of the same subscribers form a pool. How many partitions of each pool each member gets is
 //! decided first ([`shares`](super::shares)); any of a member's partitions in a pool are as good to
-//! keep as others. Then members give up what they have beyond their shares, and what nobody has is
-//! handed out, both so that each topic is spread.
+//! keep as others. Then members give up what they have beyond their shares, and partitions without
+//! an owner are handed out, both so that each topic is spread.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -73,7 +73,7 @@ fn pools_of(topics: &[Topic<'_>]) -> (Vec<Pool>, Vec<Link>) {
     (pools, links)
 }
 
-/// Who has what now, as far as it still holds. Counts it in `links`.
+/// The current owner of each partition, as far as it may still have it. Counts it in `links`.
 fn current_owners(
     members: &[&Subscriber],
     topics: &[Topic<'_>],
@@ -111,7 +111,7 @@ fn current_owners(
 
 impl Pool {
     /// Takes from each member what it has beyond its share: from the topic of which it has most,
-    /// and of such topics from the one that was given up least.
+    /// and among equal topics from the one that was given up least.
     fn give_up(&self, links: &[Link], owners: &mut Owners) {
         let mut held: Vec<Vec<(usize, Vec<usize>)>> = vec![Vec::new(); self.subscribers];
         for topic in &self.topics {
@@ -151,8 +151,8 @@ impl Pool {
         }
     }
 
-    /// Gives what nobody has to members below their shares: to the one that has least of the
-    /// topic, and of such members to the one that lacks most.
+    /// Gives partitions without an owner to members below their shares: to the one that has least
+    /// of the topic, and among equal members to the one that lacks most.
     fn hand_out(&self, links: &[Link], owners: &mut Owners) {
         let links = &links[self.first_link..self.first_link + self.subscribers];
         let mut lacking: Vec<(usize, usize)> = links

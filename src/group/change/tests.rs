@@ -137,7 +137,7 @@ fn a_description_notifies_lag_and_who_reads() {
     assert!(!json.to_string().contains(&id.to_string()));
 }
 
-/// As several members of one group have it, each alive by a lock of its own.
+/// Several members in one group, each alive by a lock of its own.
 #[test]
 fn a_description_notifies_which_of_many_members_reads_what() {
     use crate::group::group_file::GroupFile;
@@ -199,7 +199,7 @@ fn a_description_notifies_which_of_many_members_reads_what() {
     assert_eq!(rows, expected);
     let summary = describe::summarize(&place.store, "g").expect("sum");
     assert_eq!((summary.members, summary.partitions), (Some(3), 3));
-    // One dies: its partition has no reader, and the rest still hinder a change.
+    // One dies: its partition has no reader, and the rest still prevent a change.
     let mut files = files;
     files.remove(1);
     let seen = describe::describe(&place.store, "g").expect("describe");

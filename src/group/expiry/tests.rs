@@ -29,7 +29,7 @@ fn a_day_or_four_times_in_what_is_kept() {
         (4, MINUTE_MS - 1, false, false),
         (4, MINUTE_MS, false, true),
         (4, 4 * MINUTE_MS + 1, true, true),
-        // The clock went back.
+        // The clock went backwards.
         (4, -DAY_MS, false, false),
     ] {
         let state = state(now - age);
@@ -44,7 +44,7 @@ fn a_day_or_four_times_in_what_is_kept() {
     assert!(is_live_due(&nothing, 1, now));
 }
 
-/// Makes the group's newest line so old, in ms.
+/// Makes the group's newest line that old, in ms.
 fn age(place: &crate::group::fixture::Place, group: &str, age: i64) {
     let path = place
         .store
@@ -88,7 +88,7 @@ fn offsets_expire_where_nobody_lives_and_only_there() {
     let e = describe(&place.store, "h").expect_err("expired");
     assert!(e.to_string().ends_with("for 1 minute"), "{e}");
     assert_eq!(place.committed("g", 0), None);
-    // The next to join begins anew.
+    // The next member to join starts from an empty state.
     let mut member = place.join("g").expect("join");
     assert!(member.offsets().entries().next().is_none());
     let notes = member.notes().join("; ");

@@ -128,7 +128,7 @@ proptest! {
     fn every_state_comes_back(state in state()) {
         let (_temp, dir) = dir_with(&GroupFile::of_state(BOOT, &state).encode());
         prop_assert_eq!(read(&dir).expect("ours"), state.clone());
-        // Another boot's members are dead: what they wanted and saw is known still.
+        // Members of another boot are dead: their subscriptions and topics are still known.
         let other = GroupFile::read(&dir, [8; 16]).expect("ours").state(&*dir).expect("ours");
         let mut empty = GroupState::new(state.group_epoch, state.assignor);
         empty.assignment_epoch = state.group_epoch;
@@ -229,7 +229,7 @@ fn what_none_of_ours_writes_is_damage_though_its_checksum_holds() {
     let newer = alter(&|file| file.version += 1).expect_err("newer");
     assert_eq!(newer.kind(), Kind::UnusableStore);
 
-    // What is told of dead members' partitions only by name may still be missing: older files.
+    // An older file lacks the fields that were added later.
     let text =
         r#"{"version": 1, "boot_id": "x", "group_epoch": 4, "assignor": "sticky", "members": []}"#;
     let file: GroupFile = serde_json::from_str(text).expect("an older file");

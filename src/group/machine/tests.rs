@@ -1,5 +1,5 @@
-//! The numbered invariants of the module, over whatever may happen to a group; and that it comes to
-//! rest.
+//! The numbered invariants of the module, over random events in a group; and that the group
+//! settles.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::types::TopicPartition;
 
 const TOPICS: u8 = 3;
 
-/// What happens, told so that it can be drawn: members by their place among those that there are.
+/// An event, described so that it can be generated: members by their index among the current ones.
 #[derive(Debug, Clone)]
 enum Op {
     /// With topics of that mask; a dead member of the same instance is replaced.
@@ -21,11 +21,11 @@ enum Op {
     /// A topic gets more partitions, or is made.
     Grow(u8, PartitionId),
     Drop(u8),
-    /// Dropped and made anew, with another id.
+    /// Deleted and created again, with another id.
     Replace(u8, PartitionId),
     Want(usize, u8),
     Assign,
-    /// Of what it must give up, the bits of the mask.
+    /// Releases a part of the surplus, by the bits of the mask.
     Release(usize, u16),
     Remove(usize),
 }
@@ -73,14 +73,14 @@ fn member(topics: BTreeSet<TopicName>, instance: Option<u8>) -> MemberState {
 /// A partition, of the topic with that id.
 type Of = (Uuid, TopicPartition);
 
-/// A group to which things happen, and all that was seen of it.
+/// A group, its events, and everything observed of it.
 struct Run {
     state: GroupState,
     ids: u8,
     masks: BTreeMap<Uuid, u8>,
-    /// Whose place a member took, back to the first.
+    /// The first in the chain of members that each member replaced.
     first_of: BTreeMap<Uuid, Uuid>,
-    /// Who owned a partition in a member epoch.
+    /// The owner of a partition in a member epoch.
     owners: BTreeMap<(Of, i32), Uuid>,
 }
 
@@ -99,7 +99,7 @@ impl Run {
         run
     }
 
-    /// An id that was never used; they come in no order.
+    /// A new id; ids come in no order.
     fn fresh_id(&mut self) -> Uuid {
         self.ids = self.ids.checked_add(1).expect("few enough");
         Uuid([self.ids.wrapping_mul(167); 16])
@@ -280,7 +280,7 @@ impl Run {
             }
         }
 
-        // Nobody owns on what was made anew, or is no more.
+        // Partitions of a topic that was created again, or is gone, have no owner.
         for (tp, id) in owned(before) {
             let (was, is) = (before.topics.get(&tp.topic), now.topics.get(&tp.topic));
             let freed = |effect: &Effect| matches!(effect, Effect::Freed(of, freed) if *of == id && freed.contains(&tp));
@@ -290,7 +290,7 @@ impl Run {
                 "{tp} is another, or none"
             );
         }
-        // The effects are what changed, and all of it.
+        // The effects are exactly the changes.
         let mut notified = owned(before);
         for effect in effects {
             match effect {
@@ -319,7 +319,7 @@ impl Run {
         assert_eq!(notified, owned(now));
     }
 
-    /// Everybody gives up what it must; nothing else happens any more.
+    /// Every member releases its surplus; nothing else happens.
     fn comes_to_rest(&mut self) {
         self.happens(&Op::Assign);
         let before = self.state.clone();
@@ -361,7 +361,7 @@ impl Run {
         }
     }
 
-    /// Whether its members are to have as many partitions each.
+    /// Whether its members should have equally many partitions.
     fn is_even(&self) -> bool {
         let mut topics = self.state.members.values().map(|member| &member.topics);
         let first = topics.next();
@@ -376,7 +376,7 @@ fn owned(state: &GroupState) -> BTreeMap<TopicPartition, Uuid> {
         .collect()
 }
 
-/// A group of `members` at rest, that share `partitions` of one topic.
+/// A settled group of `members` that share `partitions` of one topic.
 fn at_rest(partitions: PartitionId, members: usize) -> Run {
     let mut run = Run::new(&[partitions]);
     for _ in 0..members {
@@ -399,7 +399,8 @@ proptest! {
             run.happens(op);
         }
         run.comes_to_rest();
-        // At rest, who comes takes the fewest, and who goes leaves the others theirs.
+        // In a settled group, a join moves the fewest partitions, and a leave moves none of the
+        // others'.
         let before = owned(&run.state);
         let is_even = run.is_even() && !run.state.members.is_empty();
         let joined = run.state.members.len();
@@ -421,7 +422,7 @@ proptest! {
         }
     }
 
-    /// A static member comes back: it has what it had, and nobody else notices.
+    /// A static member comes back: it has its former partitions, and no other member is affected.
     #[test]
     fn a_return_is_no_rebalance(
         partitions in 0..12_i32,
@@ -450,7 +451,7 @@ proptest! {
             prop_assert_eq!(&run.state.members[id].owned, &member.owned);
         }
         prop_assert_eq!(run.state.assignment_epoch, run.state.group_epoch);
-        // Its id has another place in the order now: still no reason to move anything.
+        // Its id has another place in the order now: that is no reason to move a partition.
         let epoch = run.state.assignment_epoch;
         run.comes_to_rest();
         prop_assert_eq!(run.state.assignment_epoch, epoch);
@@ -493,7 +494,7 @@ fn a_second_assignment_in_one_epoch_moves_nothing() {
     run.happens(&Op::Join(1, Some(0), Some(Assignor::Range)));
     run.happens(&Op::Join(1, Some(1), None));
     run.comes_to_rest();
-    // Their ids come in another order with each return, and `range` goes by ids.
+    // Their ids come in another order with each return, and `range` depends on ids.
     for n in 0..8 {
         run.happens(&Op::Join(1, Some(n % 2), None));
         let before = run.state.clone();

@@ -1,4 +1,4 @@
-//! What a member commits, gives up, and leaves behind: each in one hold of the group's lock.
+//! A member's commits, releases and its leave: each in one critical section of the group's lock.
 
 use std::collections::BTreeSet;
 
@@ -13,14 +13,14 @@ use crate::group::state::GroupState;
 use crate::types::{TopicPartition, Uuid};
 
 impl Membership {
-    /// Commits where the group starts partitions of which nothing is committed yet; of others
-    /// nothing is changed.
+    /// Commits where the group starts partitions without a committed offset; other partitions are
+    /// not changed.
     ///
     /// # Errors
-    /// As [`Membership::commit`].
+    /// Those of [`Membership::commit`].
     pub fn commit_starts(&mut self, entries: Vec<Entry>) -> Result<()> {
         let id = self.id();
-        let (mut held, state) = self.locked("commit where the group starts")?;
+        let (mut held, state) = self.locked("commit start offsets")?;
         let Some(me) = state.members.get(&id) else {
             return Err(fenced(id));
         };
@@ -40,13 +40,13 @@ impl Membership {
         held.finish()
     }
 
-    /// Commits: up to there the output was written out. What this member does not own is left
-    /// out. Durable when it returns.
+    /// Commits offsets up to which the output was written. Partitions that this member does not own
+    /// are left out. Durable when it returns.
     ///
     /// # Errors
-    /// [`Kind::Fenced`] if the group has this member no more, or the lock was taken over while this
-    /// process stood still: who is still in the group commits again; [`Kind::Unknown`] if it is
-    /// perhaps committed; [`Kind::Busy`], [`Kind::DiskFull`]: it is not.
+    /// [`Kind::Fenced`] if the group no longer has this member, or the lock was taken over while
+    /// this process was stopped: a member that is still in the group commits again;
+    /// [`Kind::Unknown`] if it is perhaps committed; [`Kind::Busy`], [`Kind::DiskFull`]: it is not.
     pub fn commit(&mut self, entries: Vec<Entry>) -> Result<()> {
         if entries.is_empty() {
             return Ok(());
@@ -60,11 +60,11 @@ impl Membership {
         }
     }
 
-    /// Gives partitions up, with a last commit of them: in one hold, so that their next owner
-    /// begins there.
+    /// Releases partitions, with a last commit of them: in one critical section, so that their next
+    /// owner begins there.
     ///
     /// # Errors
-    /// As [`Membership::commit`].
+    /// Those of [`Membership::commit`].
     pub fn release(
         &mut self,
         partitions: BTreeSet<TopicPartition>,
@@ -93,13 +93,13 @@ impl Membership {
     /// timeout.
     ///
     /// # Errors
-    /// As [`Membership::commit`]; it has left all the same, as by a crash.
+    /// Those of [`Membership::commit`]; it has left even so, as by a crash.
     pub fn leave(mut self, entries: Vec<Entry>) -> Result<()> {
         let id = self.id();
         let (boot_id, is_static) = (self.store.boot_id(), self.is_static);
         let (mut held, state) = self.locked("leave the group")?;
         if !state.members.contains_key(&id) {
-            // Removed before: there is nothing to leave, and nothing that could be committed.
+            // Removed before: there is no entry to remove, and no offset that could be committed.
             return if entries.is_empty() {
                 Ok(())
             } else {
@@ -126,7 +126,7 @@ impl Membership {
     }
 }
 
-/// Writes a commit of what the member owns; whether there was any.
+/// Writes a commit of the entries that the member owns; returns whether there were any.
 fn append_commit(
     held: &mut GroupGuard<'_>,
     state: &GroupState,
@@ -144,7 +144,7 @@ fn append_commit(
             let committed = held
                 .state()
                 .committed(&entry.topic, entry.topic_id, entry.partition);
-            // A member that stood still in the middle of a release may be behind another.
+            // A member that was stopped in the middle of a release may be behind another.
             let is_on = committed.is_none_or(|committed| committed.offset <= entry.offset);
             let is_own = me.owned.contains(&tp)
                 && topic.is_some_and(|topic| topic.topic_id == entry.topic_id);
@@ -158,8 +158,8 @@ fn append_commit(
     Ok(true)
 }
 
-/// A failure after a commit's line was written, which may count or be lost.
-/// A takeover of the lock stays one: who is still in the group does all of it again.
+/// The error for a failure after a commit's line was written, which may count or be lost. A
+/// takeover of the lock stays one: a member that is still in the group repeats all of it.
 fn perhaps_committed(appended: bool, e: Error) -> Error {
     if appended && e.kind() != Kind::Fenced {
         e.with_kind(Kind::Unknown)

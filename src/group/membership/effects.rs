@@ -1,4 +1,4 @@
-//! What a step of the state machine wants written, written.
+//! Writes the effects of a step of the state machine.
 
 use crate::error::Result;
 use crate::group::group_file::GroupFile;
@@ -7,7 +7,7 @@ use crate::group::machine::Effect;
 use crate::group::state::GroupState;
 use crate::store::layout;
 
-/// Puts a state in place, and removes the files of those who are in it no more.
+/// Puts a state in place, and removes the files of members that are no longer in it.
 pub(crate) fn put(
     held: &GroupGuard<'_>,
     boot_id: [u8; 16],
@@ -22,8 +22,8 @@ pub(crate) fn put(
     }
     for effect in effects {
         if let Effect::Forget(id) = effect {
-            // Left where it fails, or gone already: the next to join removes what nobody has
-            // locked.
+            // If that fails, or the file is gone already: the next member to join removes files
+            // without a lock.
             let _ = held.guard().rename_in(&layout::member_file(id));
         }
     }

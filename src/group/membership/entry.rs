@@ -1,4 +1,4 @@
-//! How a member comes into `group.json`, and what topics there are for it.
+//! How a member gets into `group.json`, and which topics exist for it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,8 +18,8 @@ use crate::store::topics::topic_file;
 use crate::store::{Process, StoreDir};
 use crate::types::{TopicName, TopicPartition, Uuid};
 
-/// In a larger group the dead are left to those who watch, this member soon among them: many may
-/// wait to join behind it.
+/// In a larger group, watchers remove the dead members, and this member is one of them soon: many
+/// members may wait to join behind it.
 const PROBED_MAX: usize = 8;
 
 /// Enters a new member, under the lock.
@@ -33,7 +33,7 @@ pub(super) fn enter(
     let dir = Arc::clone(held.guard().dir());
     let written = held.group_file()?;
     let mut state = written.state(&*dir).map_err(with_cure)?;
-    // What was deleted or rebuilt must not bring an epoch back.
+    // A deletion or a rewritten file must not bring an epoch back.
     let epoch = state.group_epoch.max(held.state().epoch_max());
     if epoch > state.group_epoch {
         (state.group_epoch, state.assignment_epoch) = (epoch, epoch);
@@ -104,27 +104,28 @@ pub(super) fn enter(
     Ok((state, unreadable))
 }
 
-/// What a look at the topics shows.
+/// The result of a check of the topics.
 pub(super) struct SeenTopics {
-    /// Those that members want.
+    /// The topics that members want.
     pub topics: Topics,
-    /// Which of them each wants.
+    /// The topics that each member wants.
     pub wanted: Vec<(Uuid, BTreeSet<TopicName>)>,
-    /// Those whose files are damaged. They stay as they were known; else they are not there.
+    /// Topics whose files are damaged. A known one stays as it was; an unknown one counts as
+    /// missing.
     pub unreadable: Vec<(TopicName, Error)>,
 }
 
-/// One more that looks at the topics before it is a member.
+/// A joining member, which checks the topics before it is a member.
 pub(super) struct Joining<'a> {
     matcher: &'a Matcher,
-    /// The ids of the topics that there were when its command began.
+    /// The ids of the topics that existed when its command began.
     began_with: Option<&'a BTreeSet<Uuid>>,
-    /// Somebody lives in the group, or it has offsets, or members that died just now: it does not
-    /// begin with this one.
+    /// The group has a live member, offsets, or members that died just now: it does not begin with
+    /// this member.
     goes_on: bool,
 }
 
-/// The topics that members want, dead ones for the moment too; and one more.
+/// The topics that members want, for the moment including dead ones; and the joining member's.
 pub(super) fn see_topics(
     store: &Arc<StoreDir>,
     state: &GroupState,
@@ -171,7 +172,7 @@ pub(super) fn see_topics(
         let known = state.topics.get(&name).copied();
         let meta = match topic_file::read_if_there(store, &name) {
             Ok(Some((meta, _))) => meta,
-            // Deleted since it was listed: it is not there.
+            // Deleted since it was listed: it does not exist.
             Ok(None) => continue,
             Err(e) if e.kind() == Kind::Damaged => {
                 seen.extend(known.map(|known| (name.clone(), known)));
@@ -214,11 +215,11 @@ pub(super) fn is_change(
             .any(|(id, names)| state.members.get(id).is_some_and(|m| m.topics != *names))
 }
 
-/// What a member owns now, and `group.json` as it was read for that; nothing if it is no member any
-/// more.
+/// The partitions that a member owns now, and the `group.json` that was read for that; nothing if
+/// it is no longer a member.
 ///
 /// # Errors
-/// As [`super::Membership::refresh`].
+/// Those of [`super::Membership::refresh`].
 pub fn owned_by(
     dir: &Arc<dyn Dir>,
     boot_id: [u8; 16],

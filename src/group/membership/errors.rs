@@ -1,4 +1,4 @@
-//! What a member is told when something cannot be.
+//! The errors of a member.
 
 use crate::error::{Error, Kind};
 use crate::group::held::GroupGuard;
@@ -26,12 +26,12 @@ pub(super) fn refused(refusal: Refusal) -> Error {
             ),
         )
         .cure(format!(
-            "leave --assignor out or say {}; it can be changed when the group is empty",
+            "omit --assignor or use {}; it can be changed when the group is empty",
             has.as_str()
         )),
         Refusal::Unknown(id) => fenced(id),
         Refusal::NoEpoch => Error::new(Kind::Damaged, "group.json: no epoch is left")
-            .cure("go on with another group: 'mq-groups clone' takes the offsets along"),
+            .cure("continue with another group: 'mq-groups clone' copies the offsets"),
     }
 }
 
@@ -61,5 +61,5 @@ pub(super) fn fenced(id: Uuid) -> Error {
              so another member removed it"
         ),
     )
-    .cure("start it again: it goes on from the committed offsets")
+    .cure("start it again: it continues from the committed offsets")
 }

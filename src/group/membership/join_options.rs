@@ -12,16 +12,16 @@ use crate::types::{Offset, TopicName, Uuid};
 pub struct JoinOptions {
     /// What to read.
     pub subscription: Subscription,
-    /// How partitions are to be shared out; `None`: as the group does it.
+    /// How partitions are to be assigned; `None`: as the group does it.
     pub assignor: Option<Assignor>,
     /// The name of a static member.
     pub instance_id: Option<String>,
-    /// How long the heartbeat may stand still, and a static member be away.
+    /// How long the heartbeat may not move, and a static member may be away.
     pub session_timeout: Duration,
     /// Where this member ends: each topic's offsets, from partition 0. `None`: it follows.
     pub ends: Option<BTreeMap<TopicName, Vec<Offset>>>,
-    /// The ids of the topics that there were when the command of this member began; `None`: those
-    /// that there are now.
+    /// The ids of the topics that existed when the command of this member began; `None`: those that
+    /// exist now.
     pub began_with: Option<BTreeSet<Uuid>>,
     /// Bounds each wait for the group's lock.
     pub lock_timeout: Duration,

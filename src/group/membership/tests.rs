@@ -16,13 +16,13 @@ use crate::group::subscription::Naming;
 use crate::group::{Entry, committed_offsets, describe};
 use crate::types::PartitionId;
 
-/// What a member owns, its topics' names without their dashes.
+/// The partitions that a member owns, its topics' names without their dashes.
 fn owned(member: &Membership) -> Vec<String> {
     let me = member.me().expect("in the group");
     me.owned.iter().map(ToString::to_string).collect()
 }
 
-/// What it must give up.
+/// The partitions that it must release.
 fn surplus(member: &Membership) -> BTreeSet<TopicPartition> {
     let me = member.me().expect("in the group");
     me.owned.difference(&me.target).cloned().collect()
@@ -37,7 +37,7 @@ fn at(member: &Membership, place: &Place, partition: PartitionId) -> Option<i64>
     committed.map(|committed| committed.offset)
 }
 
-/// Looks, after the pause that is due.
+/// Refreshes, after the required pause.
 fn observe(member: &mut Membership) -> Result<bool> {
     while let Some(pause) = member.refresh_due()?
         && !pause.is_zero()
@@ -47,7 +47,7 @@ fn observe(member: &mut Membership) -> Result<bool> {
     member.refresh()
 }
 
-/// Everybody looks, gives up what it must and takes what it may, until all rest.
+/// Every member refreshes, releases its surplus and takes its partitions, until all have settled.
 fn settle(members: &mut [&mut Membership]) {
     for _ in 0..3 {
         for member in members.iter_mut() {

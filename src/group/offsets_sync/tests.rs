@@ -4,7 +4,7 @@ use crate::group::fixture::{Place, place};
 
 const RETRY: Duration = Duration::from_micros(300);
 
-/// A log of some bytes, and what syncs it.
+/// A log of some bytes, and its sync.
 fn log_of(place: &Place, dir: &Arc<dyn Dir>, len: u64) -> (Arc<dyn File>, OffsetsSync) {
     let log = dir.open(layout::OFFSETS_LOG, Open::Append).expect("log");
     log.append(&vec![b'x'; usize::try_from(len).expect("small")])

@@ -1,12 +1,12 @@
-//! The sparse rule of Kafka's indexes, told a second time.
+//! The sparse rule of Kafka's indexes, implemented a second time.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// The entries that `LogSegment.append` makes, by its own words: an entry when more than the
-/// interval's bytes came since the last one, before this batch is counted; a time entry with it,
-/// if the largest timestamp rose; one more time entry at a roll.
+/// The entries that `LogSegment.append` makes: an entry when more than the interval's bytes came
+/// since the last one, before this batch is counted; a time entry with it, if the largest timestamp
+/// rose; one more time entry at a roll.
 fn expected(
     sample: &Sample,
     plans: &[Plan],

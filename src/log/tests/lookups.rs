@@ -1,4 +1,4 @@
-//! Indexes are disposable: present, gone, cut short or garbage, the answers are the same.
+//! Indexes are disposable: present, missing, cut short or garbage, the results are the same.
 
 use proptest::prelude::*;
 

@@ -1,4 +1,4 @@
-//! A log on a real disk, written batch by batch, held against a plain list of its records.
+//! A log on a real disk, written batch by batch, compared with a plain list of its records.
 
 mod indexes;
 mod lookups;
@@ -20,7 +20,7 @@ struct Plan {
     roll: bool,
 }
 
-/// A log and what it holds.
+/// A log and its expected content.
 struct Sample {
     _at: tempfile::TempDir,
     dir: Arc<dyn Dir>,
@@ -92,7 +92,7 @@ impl Sample {
         Segments::list(&*self.dir).expect("listed")
     }
 
-    /// Puts other bytes into every index, or removes them.
+    /// Overwrites every index, or removes it.
     fn spoil_indexes(&self, bytes: Option<&[u8]>) {
         for base in self.segments().bases() {
             for kind in [FileKind::Index, FileKind::TimeIndex] {

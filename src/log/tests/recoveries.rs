@@ -1,4 +1,5 @@
-//! What recovery, adoption, rescue and the search for the last sound place make of a log.
+//! The results of recovery, adoption, rewrite of unsynced bytes, and the search for the last sound
+//! place.
 
 use proptest::prelude::*;
 
@@ -63,7 +64,7 @@ proptest! {
         let recovered = recover(&*sample.dir, from(Some(sample.places[0])), Some(&sample.epochs), &mut cuts).expect("recovered");
         prop_assert_eq!(recovered.tail.place(), wanted);
         prop_assert_eq!(log.len().expect("len"), wanted.position);
-        // Again: nothing more to do.
+        // A second run finds nothing to do.
         cuts.clear();
         let again = recover(&*sample.dir, from(Some(wanted)), Some(&recovered.epochs), &mut cuts).expect("again");
         prop_assert_eq!((again.tail, cuts), (recovered.tail, vec![]));
@@ -115,7 +116,7 @@ proptest! {
             sample.places.iter().copied().filter(|p| p.segment == sample.tail.active).collect();
         prop_assume!(!in_active.is_empty());
         let published = known.get(&in_active).position;
-        // The tail as it was when only so much was published.
+        // The tail when only this much was published.
         let mut appender = Appender::new(Arc::clone(&sample.dir));
         let log = active_log(&sample);
         log.set_len(published).expect("cut");
@@ -154,7 +155,7 @@ proptest! {
     }
 }
 
-/// What a deep look finds, beyond the published ends of the active indexes too.
+/// The findings of a deep verification, including beyond the published ends of the active indexes.
 fn looked_over(sample: &Sample, tail: &Tail) -> Vec<Finding> {
     let mut findings = Vec::new();
     verify(
@@ -249,7 +250,7 @@ fn a_segment_is_set_aside_beside_what_was_cut_at_its_base_before() {
     let before = sample.dir.open(&earlier, Open::CreateNew).expect("made");
     before.write_at(b"earlier", 0).expect("written");
     let second = sample.bytes(4, FileKind::Log);
-    // The second batch is broken: the log ends before it, and the second segment goes.
+    // The second batch is broken: the log ends before it, and the second segment is removed.
     log.write_at(&[0x55; 8], sample.batches[1].1 + 20)
         .expect("spoilt");
     let durable = sample.places[1];
@@ -282,7 +283,7 @@ fn a_roll_never_empties_a_log_that_holds_records() {
         .expect_err("it holds records");
     assert_eq!(refused.kind(), crate::error::Kind::Fenced);
     assert_eq!(sample.bytes(4, FileKind::Log), second);
-    // What holds none is a leftover, and is emptied.
+    // A segment without a sound batch is worthless, and is emptied.
     let log = sample
         .dir
         .open(&SegmentFile::new(4, FileKind::Log).name(), Open::Write)
@@ -299,7 +300,7 @@ fn what_was_cut_is_notified_though_the_recovery_fails() {
     log.write_at(b"junk", sample.tail.log_bytes).expect("junk");
     let mut cuts = Vec::new();
     let known = RecoverFrom {
-        // A log that ends before its start is damaged: that is seen after the cut.
+        // A log that ends before its start is damaged: that is found after the cut.
         log_start: Some(sample.tail.end + 1),
         ..from(Some(sample.places[1]))
     };

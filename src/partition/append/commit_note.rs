@@ -5,16 +5,16 @@
 //! 40 process id u32  | 44 CRC-32 of bytes 0 to 44
 //! ```
 //!
-//! 1. At byte 0, written under the sync lock: what its holder is about to make durable. Who finds
-//!    it left beyond the durable offset knows that its writer died within a sync, whose outcome
-//!    nobody was told.
+//! 1. At byte 0, written under the sync lock: what its holder is about to make durable. If the note
+//!    remains and lies beyond the durable offset, its writer died within a sync, and no process
+//!    knows that sync's outcome.
 //! 2. At byte 64, written under the append lock: a sync failed. The page says so, too, but the page
-//!    may be lost, or its newer copy. Only a repair takes this note away.
+//!    or its newer copy may be lost. Only a repair clears this note.
 //!
-//! 3. At byte 256, written under the append lock: a recovery or a truncation syncs what it found. It
-//!    is left behind as the first is, and means the same.
+//! 3. At byte 256, written under the append lock: a recovery or a truncation syncs what it found.
+//!    If it remains, it means the same as the first.
 //!
-//! None is synced: another boot reads what the disk has, and no sync of an earlier one counts.
+//! The notes are not synced: in another boot they are void, as are the syncs of the earlier boot.
 
 use crate::disk::File;
 use crate::partition::state_page::{Intent, StatePage};
@@ -28,7 +28,7 @@ const FAILED_AT: u64 = 64;
 const RECOVERY_AT: u64 = 256;
 const MAGIC: u32 = u32::from_le_bytes(*b"mqsn");
 
-/// What a group commit covers, or what a sync that failed covered.
+/// What a group commit covers, or what a failed sync covered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CommitNote {
     /// The boot in which it was written.
@@ -37,12 +37,12 @@ pub struct CommitNote {
     pub generation: u64,
     /// The log end as of then.
     pub end: Offset,
-    /// Who wrote it.
+    /// The process that wrote it.
     pub pid: u32,
 }
 
 impl CommitNote {
-    /// The bytes of a file whose notes are lost: of a sync of everything, whose end nobody saw.
+    /// The bytes for a file whose notes are lost: a note of an unfinished sync of everything.
     pub fn unseen(boot_id: [u8; 16]) -> Vec<u8> {
         let note = CommitNote {
             boot_id,
@@ -53,17 +53,17 @@ impl CommitNote {
         note.encode()
     }
 
-    /// The note of a commit at work, if there is a whole one.
+    /// The note of a commit in progress, if there is a whole one.
     pub fn read(file: &dyn File) -> std::io::Result<Option<Self>> {
         read_at(file, WORK_AT)
     }
 
-    /// Leaves the note of a commit at work.
+    /// Leaves the note of a commit in progress.
     pub fn write(&self, file: &dyn File) -> std::io::Result<()> {
         file.write_at(&self.encode(), WORK_AT)
     }
 
-    /// Takes the note of a commit at work away.
+    /// Clears the note of a commit in progress.
     pub fn clear(file: &dyn File) -> std::io::Result<()> {
         file.write_at(&[0; NOTE_BYTES], WORK_AT)
     }
@@ -73,29 +73,29 @@ impl CommitNote {
         file.write_at(&self.encode(), RECOVERY_AT)
     }
 
-    /// Takes the note of a recovery's syncs away: their end is known.
+    /// Clears the note of a recovery's syncs: their outcome is known.
     pub fn clear_recovery(file: &dyn File) -> std::io::Result<()> {
         file.write_at(&[0; NOTE_BYTES], RECOVERY_AT)
     }
 
-    /// The note of a sync that failed, if there is a whole one.
+    /// The note of a failed sync, if there is a whole one.
     pub fn read_failed(file: &dyn File) -> std::io::Result<Option<Self>> {
         read_at(file, FAILED_AT)
     }
 
-    /// Leaves the note of a sync that failed.
+    /// Leaves the note of a failed sync.
     pub fn write_failed(&self, file: &dyn File) -> std::io::Result<()> {
         file.write_at(&self.encode(), FAILED_AT)
     }
 
-    /// Takes the note of a sync that failed away: what it covered was copied since.
+    /// Clears the note of a failed sync: what it covered was rewritten since.
     pub fn clear_failed(file: &dyn File) -> std::io::Result<()> {
         file.write_at(&[0; NOTE_BYTES], FAILED_AT)
     }
 
-    /// Whether its sync was begun on what the page does not call durable.
+    /// Whether its sync covers bytes beyond the page's durable offset.
     fn covers_beyond(&self, page: &StatePage) -> bool {
-        // A truncation begins a generation, and copies what a note of the one before it covers.
+        // A truncation begins a generation, and rewrites what a note of the one before it covers.
         let before = matches!(page.intent, Intent::Truncate(_))
             && self.generation.checked_add(1) == Some(page.generation);
         (before || self.generation == page.generation) && self.end > page.durable.offset
@@ -117,21 +117,21 @@ impl CommitNote {
 /// What the file says of syncs in this boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SyncNotes {
-    /// Of a commit at work, or of one whose process died within it.
+    /// Of a commit in progress, or of one whose process died within it.
     pub work: Option<CommitNote>,
-    /// Of a recovery that syncs, or of one whose process died within it.
+    /// Of a recovery's syncs, or of those of a process that died within them.
     pub recovery: Option<CommitNote>,
-    /// Of a sync that failed.
+    /// Of a failed sync.
     pub failed: Option<CommitNote>,
-    /// The file is gone, and its notes with it.
+    /// The file is missing, and its notes with it.
     pub lost: bool,
 }
 
 impl SyncNotes {
-    /// Reads both; those of another boot do not count.
+    /// Reads all three; notes of another boot do not count.
     ///
     /// # Errors
-    /// Of the file.
+    /// Those of the file.
     pub fn read(file: &dyn File, boot_id: [u8; 16]) -> std::io::Result<Self> {
         let of_this_boot = |note: &CommitNote| note.boot_id == boot_id;
         Ok(SyncNotes {
@@ -142,16 +142,17 @@ impl SyncNotes {
         })
     }
 
-    /// What counts beside a page that is of this boot, or of another: whose notes are gone anyway.
+    /// The notes that count beside a page: with a page of another boot, a lost file does not
+    /// matter.
     #[must_use]
     pub fn of_page(mut self, of_this_boot: bool) -> Self {
         self.lost &= of_this_boot;
         self
     }
 
-    /// Whether there may have been a sync beyond the durable offset whose end nobody saw. Without a
-    /// page any note may be of one. To be asked under the sync lock, or where the log is about to
-    /// get another generation, which voids the note.
+    /// Whether there may have been an unfinished sync beyond the durable offset. Without a page any
+    /// note may be of one. Call it under the sync lock, or before the log begins another
+    /// generation, which voids the note.
     pub fn unfinished(&self, page: Option<&StatePage>) -> bool {
         let mut notes = [self.work, self.recovery].into_iter().flatten();
         match page {

@@ -1,8 +1,8 @@
-//! Group commit: one sync for all that wait, and the only place where a sync's error shows.
+//! Group commit: one sync for all waiting callers, and the only place where a sync's error shows.
 //!
-//! 1. `sync.lock` is taken; who finds his batch covered by then returns.
-//! 2. A note of what is about to be synced stays in the file until the result is published: who
-//!    finds it left behind knows that a sync's outcome was told to a process that is dead.
+//! 1. A caller takes `sync.lock`. If another caller's sync already covered its batch, it returns.
+//! 2. A note of what is about to be synced stays in the file until the result is published: a note
+//!    that remains shows that the process that knew the sync's outcome is dead.
 //! 3. Every segment from the durable offset's to the active one is synced, oldest first, and the
 //!    directory if names came or went.
 //! 4. Under the append lock the durable offset is published, if the generation is unchanged.
@@ -24,20 +24,21 @@ use crate::partition::state_page::{Offline, StatePage};
 use crate::store::{HolderLost, StoreDir, TopicConfigs, TopicHandle};
 use crate::types::{BrokerId, Offset, TopicPartition};
 
-/// How often a commit begins anew where the log moves within it.
+/// How often a commit starts over if the log moves within it.
 const COMMITS: u32 = 10;
 /// How often the topic file may change while the lock is taken.
 const TRIES: u32 = 100;
-/// How old the synced copy of the page may get while commits go on.
+/// The maximum age of the synced copy of the page while commits go on.
 const PAGE_SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Syncs one replica, a leader's or a follower's. Has descriptors of its own: it works beside a writer, as another process.
+/// Syncs one replica, a leader's or a follower's. It has its own descriptors, so it works beside a
+/// writer as another process would.
 #[derive(Debug)]
 pub struct Committer {
     store: Arc<StoreDir>,
     topic: TopicHandle,
     broker: BrokerId,
-    /// Shared with whoever holds its lock, so that the lock does not keep `self` borrowed.
+    /// Shared with the lock guard, so that the guard does not borrow `self`.
     replica: Arc<Replica>,
     sync: SyncLock,
     timeout: Duration,
@@ -93,12 +94,12 @@ impl Committer {
         &self.replica
     }
 
-    /// The topic's configs, as of the last look at the topic file.
+    /// The topic's configs, as of the last read of the topic file.
     pub fn configs(&self) -> &TopicConfigs {
         self.topic.configs()
     }
 
-    /// Whether the replica is the leader's, by the topic file as it is now.
+    /// Whether the replica is the leader's, by the current topic file.
     pub fn is_the_leaders(&mut self) -> Result<bool> {
         self.expected()?;
         let partition = self.topic.partition(self.replica.tp().partition)?;
@@ -116,19 +117,19 @@ impl Committer {
         super::confirm::confirm(&self.store, &self.replica, &self.topic, appended)
     }
 
-    /// Makes the log durable up to `target` at least; the durable offset.
+    /// Makes the log durable up to `target` at least; returns the durable offset.
     ///
     /// # Errors
-    /// [`Kind::Offline`] after a failed sync, [`Kind::Busy`], [`Kind::Io`]; [`Kind::Unknown`] if the
-    /// log was repaired meanwhile and ends below `target`.
+    /// [`Kind::Offline`] after a failed sync, [`Kind::Busy`], [`Kind::Io`]; [`Kind::Unknown`] if
+    /// the log was repaired meanwhile and ends below `target`.
     pub fn commit(&mut self, target: Offset) -> Result<Offset> {
         self.commit_by(target, None)
     }
 
-    /// As [`Committer::commit`], but waits for another's sync no longer than for any lock.
+    /// As [`Committer::commit`], but waits for another process's sync only as long as for any lock.
     ///
     /// # Errors
-    /// As there; [`Kind::Busy`] where another process is still syncing.
+    /// As there; [`Kind::Busy`] if another process is still syncing.
     pub fn commit_in_turn(&mut self, target: Offset) -> Result<Offset> {
         self.commit_by(target, Some(self.timeout))
     }
@@ -145,23 +146,23 @@ impl Committer {
             if self.page()?.tail.end < target {
                 break;
             }
-            // The log moved within the commit, or its lock was replaced: what was synced is perhaps
-            // not what stands there now.
+            // The log moved within the commit, or its lock was replaced: the synced files may not
+            // be the ones that are there now.
         }
         let tp = self.replica.tp();
         let text = format!(
-            "offsets up to {target} of {tp} are perhaps stored: the log was repaired within their sync"
+            "offsets up to {target} of {tp} are perhaps stored: the log was repaired during their sync"
         );
         Err(Error::new(Kind::Unknown, text).cure("read them back before sending them again"))
     }
 
-    /// One group commit, with the sync lock held; the durable offset. It may be below `target` if
-    /// the log moved meanwhile.
+    /// One group commit, with the sync lock held; returns the durable offset. It may be below
+    /// `target` if the log moved meanwhile.
     fn commit_held(&mut self, held: &SyncHeld, target: Offset) -> Result<Offset> {
         let page = self.page()?;
         if page.boot_id != self.store.boot_id() || page.intent.moves_bytes() {
-            // Nobody recovered it yet: its end may be one that the log does not reach. Or the process
-            // that copied or cut it died: that is finished first.
+            // No process recovered it yet: the page's end may lie beyond the log. Or the process
+            // that rewrote or truncated it died: that is finished first.
             return self.rewrite();
         }
         if page.durable.offset >= target {
@@ -173,7 +174,7 @@ impl Committer {
             .failed
             .is_some_and(|note| note.generation > page.generation)
         {
-            // The page that said so is lost.
+            // The page that marked the replica offline is lost.
             return Err(offline_error(&self.replica, Offline::SyncFailed));
         }
         if notes.unfinished(Some(&page)) {
@@ -191,15 +192,15 @@ impl Committer {
             |this: &Self| CommitNote::clear(held.file()).map_err(|e| this.sync_error("write", e));
         let again = self.page()?;
         if again.generation != page.generation || again.intent.moves_bytes() {
-            // The process that began the new generation may have looked for notes before this one
-            // was written.
+            // The process that began the new generation may have read the notes before this one was
+            // written.
             clear(self)?;
             return Ok(again.durable.offset);
         }
         let files = match self.open_files(&page) {
             Ok(files) => files,
             Err(e) => {
-                // No sync was begun: nothing is unknown.
+                // No sync was begun, so no outcome is unknown.
                 clear(self)?;
                 return Err(e);
             }
@@ -208,22 +209,23 @@ impl Committer {
             return self.sync_failed(&page, e);
         }
         if !self.sync.in_place()? {
-            // Another process may hold the lock of the new file, and has copied or will.
+            // Another process may hold the new file's lock; it rewrites the unsynced bytes.
             return Ok(self.page()?.durable.offset);
         }
-        // The sync's end is known, whether or not it can be published: no note is left to copy for.
+        // The sync's outcome is known, even if it cannot be published: no note remains to cause a
+        // rewrite.
         let published = self.publish(&page);
         let cleared = clear(self);
         match published {
-            // What is durable makes the note harmless.
+            // With its bytes durable, the note is harmless.
             Ok(durable) if durable >= note.end => Ok(durable),
             Ok(durable) => cleared.map(|()| durable),
             Err(e) => Err(e),
         }
     }
 
-    /// The sync lock, or `None` when somebody else's commit covered `target` meanwhile (or a
-    /// rescue did).
+    /// The sync lock, or `None` if another process's commit, or a rewrite of unsynced bytes,
+    /// covered `target` meanwhile.
     fn take_sync_lock(
         &mut self,
         target: Offset,
@@ -269,7 +271,7 @@ impl Committer {
             _ => "another process".to_owned(),
         };
         self.store.add_note(format!(
-            "{tp}: a sync by {holder} has taken 30 s without an end, so what it covers is copied; \
+            "{tp}: a sync by {holder} did not finish within 30 s, so what it covers is rewritten; \
              check the disk"
         ));
     }
@@ -304,7 +306,7 @@ impl Committer {
                     let name = SegmentFile::new(base, kind).name();
                     match dir.open(&name, Open::Write) {
                         Ok(file) => files.push((name, file)),
-                        // An index is disposable.
+                        // A missing index is harmless: it can be recreated.
                         Err(e)
                             if e.kind() == std::io::ErrorKind::NotFound
                                 && kind != FileKind::Log => {}
@@ -333,7 +335,7 @@ impl Committer {
         let len = file.named_len();
         let len = len.map_err(|e| Error::io("look at", join(&*dir, &name), e))?;
         if len < page.tail.log_bytes && self.page()?.generation == page.generation {
-            // Another file stands in the place of the one that was appended to.
+            // Another file has replaced the one that was appended to.
             let text = format!(
                 "records of {} are perhaps stored: {} ends before them, so it was replaced or cut",
                 self.replica.tp(),
@@ -366,7 +368,7 @@ impl Committer {
         Ok(())
     }
 
-    /// Publishes that everything up to `synced`'s end is durable; the durable offset then.
+    /// Publishes that everything up to `synced`'s end is durable; returns the durable offset.
     fn publish(&mut self, synced: &StatePage) -> Result<Offset> {
         let replica = Arc::clone(&self.replica);
         let (expected, held) = self.expected_and_lock(&replica)?;
@@ -406,8 +408,8 @@ impl Committer {
         ExpectedReplica::of(&self.store, &self.topic, tp, self.broker)
     }
 
-    /// The append lock, and what to judge the page by while it is held: the topic file may change
-    /// at any time before, and with it who decides what is acknowledged.
+    /// The append lock, and the ExpectedReplica while it is held: until then the topic file may
+    /// change, and with it which replicas decide what is acknowledged.
     fn expected_and_lock<'r>(
         &mut self,
         replica: &'r Replica,
@@ -415,7 +417,7 @@ impl Committer {
         for _ in 0..TRIES {
             let expected = self.expected()?;
             if expected.alone && expected.replicated {
-                // It may have become that a moment ago.
+                // The topic file may be a moment old.
                 sync_names(&self.store, replica, expected.version, self.timeout)?;
             }
             let held = replica.lock(self.timeout)?;
@@ -430,7 +432,7 @@ impl Committer {
         Err(Error::new(Kind::Busy, text).cure("other processes keep changing it: try again"))
     }
 
-    /// A sync's outcome is unknown: everything above the durable offset is copied.
+    /// A sync's outcome is unknown: everything above the durable offset is rewritten.
     fn rewrite(&mut self) -> Result<Offset> {
         let rewritten = self.try_rewrite();
         self.store.add_cuts(self.replica.tp(), &mut self.cuts);
@@ -449,7 +451,7 @@ impl Committer {
             epochs: &mut epochs,
             cuts: &mut self.cuts,
         };
-        // What a dead writer left beyond the page is part of what is copied.
+        // What a dead writer left beyond the page is rewritten too.
         let page = recovery.ready(held.page()?, None, false)?;
         let page = if page.durable.offset < page.tail.end {
             recovery.rewrite(page)?
@@ -458,13 +460,13 @@ impl Committer {
         };
         drop(held);
         self.segment = None;
-        // The note is void by its generation, and may be another's by now: it stays.
+        // The new generation voids the note, and it may be another process's by now: it stays.
         Ok(page.durable.offset)
     }
 
-    /// Takes the replica offline: nobody can say what the failed sync left. Not where another process
-    /// took this sync for lost meanwhile, and copied: the error is about files that are replaced. Then
-    /// the durable offset comes back.
+    /// Takes the replica offline: what the failed sync left on disk is unknown. If another process
+    /// took this sync for lost meanwhile and rewrote its bytes, the error concerns replaced files:
+    /// then returns the durable offset.
     fn sync_failed(&self, synced: &StatePage, error: Error) -> Result<Offset> {
         let mut copied = None;
         let marked = self
@@ -481,7 +483,7 @@ impl Committer {
                 }
                 Some(mut page) => held.take_offline(&mut page, Offline::SyncFailed),
                 None => {
-                    // Whoever makes the lost page anew finds the note.
+                    // A process that recreates the lost page finds the note.
                     held.note_failed(synced);
                     Ok(())
                 }

@@ -1,4 +1,4 @@
-//! The last look before an acknowledgement.
+//! The last check before an acknowledgement.
 
 use std::sync::Arc;
 
@@ -10,13 +10,13 @@ use crate::partition::replica::{Replica, offline_error};
 use crate::store::{StoreDir, TopicHandle};
 
 /// Whether an append may be acknowledged: its page and its topic are still in place, and the log
-/// still has it where it was.
+/// still has the batch at its offset.
 ///
-/// Only looks: a newer topic file is taken up by [`super::writer::PartitionWriter::refresh`], together with the
-/// replica that it names.
+/// Only checks: [`super::writer::PartitionWriter::refresh`] switches to a newer topic file,
+/// together with the replica that it names.
 ///
 /// # Errors
-/// [`Kind::Unknown`] if that cannot be said; [`Kind::UnknownTopic`] if the topic is gone.
+/// [`Kind::Unknown`] if that cannot be determined; [`Kind::UnknownTopic`] if the topic is gone.
 pub fn confirm(
     store: &Arc<StoreDir>,
     replica: &Replica,
@@ -54,7 +54,7 @@ pub fn confirm(
         return Err(unknown(&offline.to_string()).cure(cure));
     }
     if page.replica_uuid != appended.replica {
-        return Err(unknown("another replica stands in its place"));
+        return Err(unknown("it was replaced by another replica"));
     }
     let epoch_stands = now.partition(tp.partition)?.leader_epoch == appended.leader_epoch;
     if !epoch_stands && now.replica_uuid(tp.partition)? != page.replica_uuid {

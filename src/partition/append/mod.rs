@@ -1,5 +1,5 @@
-//! Appending: the writer takes the append lock, checks what it believes, writes, and publishes last;
-//! the committer makes batches durable, one sync for all that wait.
+//! Appending: the writer takes the append lock, verifies its assumptions, writes, and publishes
+//! last; the committer makes batches durable, one sync for all waiting callers.
 
 mod commit_note;
 mod committer;

@@ -1,15 +1,15 @@
-//! `sync.lock` of one replica: the lock of group commit, its notes ([`CommitNote`]) and the signs of
-//! life of its holder.
+//! `sync.lock` of one replica: the lock of group commit, its notes ([`CommitNote`]) and its
+//! holder's heartbeat.
 //!
-//! 1. After the lock is taken, and again before what was synced is published, the path must name the
-//!    locked file: a file that was removed and made again would have two holders, and the notes in the
-//!    removed one would protect nothing.
-//! 2. The file is made with its replica. Where it is missing, its notes are lost: it is made again with
-//!    the note of a sync whose end nobody saw, under another name, and renamed into place.
-//! 3. The holder's counter is at byte 128 ([`Heartbeat`]), 20 digits. A second one, at byte 160, rises
-//!    with each file that a commit of several files has synced. The holder counts as stopped once the
-//!    first stands still for 5 s, and as hung once it made no progress for 30 s: then the note, the
-//!    second counter and the file's lock have all stayed as they were.
+//! 1. After the lock is taken, and again before what was synced is published, the path must name
+//!    the locked file: a file that was removed and created again would have two holders, and the
+//!    notes in the removed one would protect nothing.
+//! 2. The file is created with its replica. If it is missing, its notes are lost: it is created
+//!    again under another name, with the note of an unfinished sync, and renamed into place.
+//! 3. The holder's counter is at byte 128 ([`Heartbeat`]), 20 digits. A second one, at byte 160,
+//!    rises with each file that a commit of several files has synced. The holder counts as stopped
+//!    once the first does not change for 5 s, and as hung once it made no progress for 30 s: the
+//!    note, the second counter and the file's lock did not change.
 
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ pub(crate) struct SyncLock {
     id: FileId,
 }
 
-/// The lock, held. Dropping it lets go.
+/// The lock, held. Dropping it releases it.
 #[derive(Debug)]
 pub(crate) struct SyncHeld {
     file: Arc<dyn File>,
@@ -45,14 +45,14 @@ pub(crate) struct SyncHeld {
     _suspend: store::SuspendGuard,
 }
 
-/// What is seen of the holder while its lock is waited for.
+/// What a waiting caller sees of the holder.
 pub(crate) type Watch = SyncWatch<(Option<CommitNote>, u64)>;
 
 impl SyncLock {
-    /// Opens the replica's; makes it again if it is missing.
+    /// Opens the replica's file; creates it again if it is missing.
     ///
     /// # Errors
-    /// [`Kind::Io`], [`Kind::Fenced`] if the page is unreadable where the file has to be made.
+    /// [`Kind::Io`], [`Kind::Fenced`] if the file is missing and the page is unreadable.
     pub fn open(replica: &Replica) -> Result<Self> {
         let dir = replica.dir();
         let error = |op| move |e| Error::io(op, join(&**dir, SYNC_FILE), e);
@@ -71,7 +71,7 @@ impl SyncLock {
         Err(Error::new(Kind::Busy, text).cure("find out which program removes it, then try again"))
     }
 
-    /// Tries to take the lock; `None` if another has it. A file that was replaced is opened again.
+    /// Tries to take the lock; `None` if another process has it. A replaced file is opened again.
     ///
     /// # Errors
     /// As [`SyncLock::open`].
@@ -125,7 +125,7 @@ impl SyncLock {
         )
     }
 
-    /// One more look at the holder.
+    /// Observes the holder once more.
     pub fn observe(&self, watch: &mut Watch, clock: &dyn Clock) -> Option<HolderLost> {
         watch.observe(self.counter(), self.progress(), clock.monotonic())
     }
@@ -150,8 +150,8 @@ impl SyncHeld {
         &*self.file
     }
 
-    /// Says that one more file of this commit is synced. Whoever waits learns it, or takes the
-    /// holder for hung a little early, which costs a copy: nobody is told of an error.
+    /// Records that one more file of this commit is synced. An error is ignored: at worst a waiting
+    /// caller takes the holder for hung a little early, which costs a rewrite.
     pub fn progressed(&self) {
         let next = store::read(&*self.file, PROGRESS_AT).wrapping_add(1);
         let digits = format!("{next:0width$}", width = COUNTER_LEN);
@@ -162,13 +162,13 @@ impl SyncHeld {
 impl Drop for SyncHeld {
     fn drop(&mut self) {
         self.heartbeat.end();
-        // Closing the file would free it as well; there is nobody to tell of a failure.
+        // Closing the file releases the lock as well, so a failure is ignored.
         let _ = self.file.unlock();
     }
 }
 
-/// Makes a missing file again, with the note of a sync that was begun on all there is: whether one
-/// was under way, or failed, stood in the file that is lost.
+/// Creates a missing file again, with the note of an unfinished sync of everything: the lost file
+/// alone said whether a sync was in progress or had failed.
 fn make_again(replica: &Replica) -> Result<()> {
     let page: StatePage = replica.read_page()?.ok_or_else(|| {
         let text = format!("the page of {} is unreadable", replica.tp());
@@ -195,7 +195,7 @@ fn make_again(replica: &Replica) -> Result<()> {
     match made {
         Ok(()) => Ok(()),
         Err(e) => {
-            // What cannot be removed is a small file that nobody reads.
+            // If it cannot be removed, a small unused file remains.
             let _ = dir.remove(&temporary);
             if e.kind() == std::io::ErrorKind::AlreadyExists {
                 return Ok(());

@@ -1,8 +1,9 @@
-//! The one way to append: a writer that takes the lock, checks that the page, the log and the
-//! topic file say what it believes, stamps, writes, and publishes last.
+//! The only way to append: a writer takes the lock, verifies that the page, the log and the topic
+//! file match its assumptions, stamps, writes, and publishes last.
 //!
-//! 1. Nobody is shown or told what no page shows: the page is written after everything else.
-//! 2. The topic file and the path of the page are looked at under the lock, and again before an
+//! 1. A batch is neither readable nor acknowledged until the state page includes it: the page is
+//!    written after everything else.
+//! 2. The topic file and the path of the page are checked under the lock, and again before an
 //!    acknowledgement ([`super::confirm()`]).
 //! 3. A write that fails publishes nothing; a whole sound batch is never cut.
 
@@ -22,7 +23,7 @@ use crate::store::{Stillness, StoreDir, TopicConfigs, TopicHandle, WriteProbe};
 use crate::timing::SEAL_LEFT_AFTER;
 use crate::types::{BrokerId, LeaderEpoch, Offset, TimestampType, TopicPartition, Uuid};
 
-/// Where an append landed, and what it takes to find it again.
+/// Where an append was stored, and what is needed to find it again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Appended {
     /// Offset of its first record.
@@ -33,13 +34,13 @@ pub struct Appended {
     pub leader_epoch: LeaderEpoch,
     /// Its checksum.
     pub crc: u32,
-    /// The replica that it was appended to: a topic that was made again has others.
+    /// The replica that it was appended to: a topic that was created again has others.
     pub replica: Uuid,
     /// The replica's generation as of the append.
     pub generation: u64,
     /// The timestamp that the log gave it, if the topic says LogAppendTime, ms.
     pub append_time: Option<i64>,
-    /// A segment was closed: a group commit is due.
+    /// A segment was closed: the caller should begin a group commit.
     pub rolled: bool,
     /// The durable offset as of the append.
     pub durable: Offset,
@@ -59,22 +60,23 @@ pub struct PartitionWriter {
     known: Option<u64>,
     first: bool,
     synced_version: u64,
-    /// The sealed log that is waited for: its epoch and generation, and its mover's beat.
+    /// The sealed log that it waits for: epoch, generation, and the heartbeat of the process that
+    /// transfers leadership.
     sealed: Option<Stillness<(LeaderEpoch, u64, u64)>>,
     served: WriteProbe,
     cuts: Vec<Cut>,
 }
 
-/// How often an append started over: as its log was sealed, and as the metadata had moved on.
+/// How often an append started over: because its log was sealed, and because the metadata changed.
 #[derive(Debug, Default)]
 struct Tries {
     sealed: u32,
     moved_on: u32,
 }
 
-/// How often an append starts over when the metadata moves under it.
+/// How often an append starts over because the metadata changed.
 const TRIES: u32 = 100;
-/// Before it does.
+/// The pause before it does.
 const PAUSE: Duration = Duration::from_micros(200);
 const MOVING_PAUSE: Duration = Duration::from_millis(2);
 
@@ -105,7 +107,7 @@ impl PartitionWriter {
         })
     }
 
-    /// The topic's configs, as of the last look at the topic file.
+    /// The topic's configs, as of the last read of the topic file.
     pub fn configs(&self) -> &TopicConfigs {
         self.topic.configs()
     }
@@ -157,7 +159,7 @@ impl PartitionWriter {
             let appended = self.try_append(batch, only);
             self.store.add_cuts(&self.tp, &mut self.cuts);
             match appended {
-                // The metadata moved on: look at it again, a bounded number of times.
+                // The metadata changed: read it again, a bounded number of times.
                 Err(e) if e.kind() == Kind::Fenced => {
                     if !self.try_again(&mut tries)? {
                         return Err(e);
@@ -171,8 +173,7 @@ impl PartitionWriter {
         }
     }
 
-    /// Brings the replica into order (recovery, promotion) without an append, as the first
-    /// append would.
+    /// Makes the replica ready (recovery, promotion) as the first append would, without an append.
     pub fn make_ready(&mut self) -> Result<StatePage> {
         let mut tries = Tries::default();
         loop {
@@ -221,7 +222,8 @@ impl PartitionWriter {
             Ready::Page(page) => {
                 self.first = false;
                 if !self.topic.is_current()? {
-                    // Whoever changed it found no promotion yet whose high watermark to raise.
+                    // The process that changed it could not raise the high watermark, as there was
+                    // no promotion yet.
                     return Err(fenced(&self.tp));
                 }
                 Ok(page)
@@ -233,8 +235,8 @@ impl PartitionWriter {
         }
     }
 
-    /// Puts whatever is left of a damaged or offline replica in order: see `ReplicaRecovery::repair`.
-    /// The caller asked for consent.
+    /// Repairs a damaged or offline replica: see `ReplicaRecovery::repair`. The caller has asked
+    /// for consent.
     pub fn repair(&mut self) -> Result<StatePage> {
         self.observe()?;
         let held = self.replica.lock(self.timeout)?;
@@ -255,7 +257,7 @@ impl PartitionWriter {
         repaired
     }
 
-    /// Looks at the topic file and the replica again.
+    /// Rereads the topic file and the replica.
     pub fn refresh(&mut self) -> Result<()> {
         let id = self.topic.meta().topic_id;
         let topic = TopicHandle::open(&self.store, &self.tp.topic)?;
@@ -275,12 +277,12 @@ impl PartitionWriter {
         Ok(())
     }
 
-    /// Looks whether the topic file changed, and takes up what it says.
+    /// Switches to a changed topic file.
     pub fn observe(&mut self) -> Result<()> {
         self.led_epoch().map(drop)
     }
 
-    /// Opens the leader's replica anew, whatever it was before.
+    /// Opens the leader's replica again, whatever state it was in.
     ///
     /// # Errors
     /// As [`PartitionWriter::open`].
@@ -325,8 +327,8 @@ impl PartitionWriter {
         Ok(())
     }
 
-    /// A log that is sealed is waited for, or begins a new epoch: at once after a recovery; where
-    /// leadership was about to move, once its mover beats no more.
+    /// Waits for a sealed log, or begins a new epoch: at once after a recovery; before a leadership
+    /// transfer, once the heartbeat of the transferring process stops.
     fn unseal(&mut self, page: &StatePage) -> Result<()> {
         let now = self.store.clock().monotonic();
         let seen = (
@@ -345,9 +347,9 @@ impl PartitionWriter {
         Ok(())
     }
 
-    /// Whether to look at the metadata again after a try that was fenced off.
+    /// Whether to reread the metadata after a try that was fenced.
     fn try_again(&mut self, tries: &mut Tries) -> Result<bool> {
-        // Where leadership is about to move, its end is near: that wait is bounded elsewhere.
+        // A leadership transfer is about to end: that wait has its own bound.
         let count = if self.sealed.is_some() {
             &mut tries.sealed
         } else {
@@ -431,7 +433,7 @@ impl PartitionWriter {
             tail = self.appender.close_indexes(&tail)?;
             tail = match self.appender.begin_segment(&tail) {
                 Err(e) if e.kind() == Kind::Fenced => {
-                    // The page is older than the log: the next try looks as a first use does.
+                    // The page is older than the log: the next try checks as a first use does.
                     self.first = true;
                     return Err(e);
                 }
@@ -445,7 +447,8 @@ impl PartitionWriter {
         page.intent = Intent::None;
         expected.raise_high_watermark(&mut page);
         if let Err(e) = held.publish(&mut page) {
-            // The next writer would take it in, though this one says that nothing was stored.
+            // Else the next writer would recover the batch, though this writer reports that nothing
+            // was stored.
             return Err(match self.appender.take_back(&tail) {
                 Ok(()) => e,
                 Err(_) => e
@@ -485,7 +488,7 @@ fn fenced(tp: &TopicPartition) -> Error {
     .cure("try again")
 }
 
-/// A replica in order, or one that waits for a new leader epoch.
+/// A replica that is ready, or one that waits for a new leader epoch.
 pub(crate) enum Ready {
     /// Appends may go on.
     Page(StatePage),
@@ -493,7 +496,7 @@ pub(crate) enum Ready {
     Sealed(StatePage),
 }
 
-/// Puts the replica in order, and promotes it where the topic file names a newer epoch.
+/// Recovers the replica, and promotes it if the topic file names a newer epoch.
 pub(crate) fn ready(
     held: &AppendGuard<'_>,
     expected: ExpectedReplica,

@@ -1,10 +1,10 @@
 //! Reading one partition without a lock.
 //!
 //! 1. The page is read before and after the bytes. A changed generation means that bytes moved
-//!    meanwhile: what was read is dropped, and the place is looked up anew by offset.
-//! 2. Every batch is checked (checksum, and what lies outside it against its neighbours and the
-//!    epoch checkpoint) before anyone sees it. A bad one under an unchanged page is damage.
-//! 3. Nothing at or above the high watermark is given out.
+//!    meanwhile: the bytes are dropped, and the place is looked up again by offset.
+//! 2. Every batch is checked (checksum, and the fields outside it against its neighbours and the
+//!    epoch checkpoint) before a caller sees it. A bad one under an unchanged page is damage.
+//! 3. Nothing at or above the high watermark is returned.
 
 use std::sync::Arc;
 
@@ -21,12 +21,12 @@ use crate::partition::state_page::{Intent, Offline, Role, StatePage};
 use crate::store::{StoreDir, TopicHandle};
 use crate::types::{BrokerId, LeaderEpoch, Offset, Timestamp, TopicPartition};
 
-/// Between which offsets a log can be read.
+/// The offsets between which a log can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LogEdges {
     /// Its first offset.
     pub log_start: Offset,
-    /// The offset after the last one that is shown.
+    /// The offset after the last readable one.
     pub high_watermark: Offset,
 }
 
@@ -34,7 +34,7 @@ pub struct LogEdges {
 #[derive(Debug)]
 pub struct PartitionReader {
     broker: BrokerId,
-    /// Whether this broker's replica was asked for, whoever leads.
+    /// Whether the caller asked for this broker's replica, leader or not.
     pinned: bool,
     replica: Replica,
     boot_id: [u8; 16],
@@ -42,14 +42,14 @@ pub struct PartitionReader {
     topic: TopicHandle,
     cursor: Option<Cursor>,
     edges: LogEdges,
-    /// The last look at the log. It may lack what came since, so nothing is called damaged by it.
+    /// The last snapshot. It may lack newer segments, so damage is not concluded from it.
     snapshot: Option<LogSnapshot>,
 }
 
-/// A read of at most so many bytes asks after each batch whether a segment begins there, and does
-/// without a listing: with a thousand segments that takes longer than the read.
+/// A read of at most this many bytes probes after each batch whether a segment begins there,
+/// instead of listing: with a thousand segments a listing takes longer than the read.
 const PROBED_BYTES_MAX: usize = 64 * 1024;
-/// How often a read starts over because bytes moved under it.
+/// How often a read starts over because bytes moved meanwhile.
 const TRIES: u32 = 1000;
 
 impl PartitionReader {
@@ -101,12 +101,12 @@ impl PartitionReader {
         })
     }
 
-    /// Whose replica is read.
+    /// The broker whose replica is read.
     pub fn broker(&self) -> BrokerId {
         self.broker
     }
 
-    /// The topic, as of the last look.
+    /// The topic, as of the last read of its file.
     pub fn topic(&self) -> &TopicHandle {
         &self.topic
     }
@@ -116,11 +116,11 @@ impl PartitionReader {
         &self.replica
     }
 
-    /// Most bytes that a batch may decompress to: what the topic says now, or what it said last
-    /// if it cannot be read. One look-up as long as nobody changes the topic.
+    /// Most bytes that a batch may decompress to: what the topic file says now, or said last if it
+    /// cannot be read. One look-up while the topic does not change.
     ///
-    /// The newer topic file is not taken up here: it may name another replica, which only
-    /// [`PartitionReader::follow_leadership`] opens, together with the file.
+    /// Does not switch to the newer topic file: it may name another replica, and only
+    /// [`PartitionReader::follow_leadership`] switches to both together.
     pub fn decompressed_len_max(&self) -> usize {
         if !self.topic.is_current().unwrap_or(true)
             && let Ok(topic) = TopicHandle::open(&self.store, &self.replica.tp().topic)
@@ -142,17 +142,17 @@ impl PartitionReader {
         self.topic.configs().every_message()
     }
 
-    /// Whether this broker's replica was asked for, whoever leads.
+    /// Whether the caller asked for this broker's replica, leader or not.
     pub fn is_pinned(&self) -> bool {
         self.pinned
     }
 
-    /// Takes up a topic file under which the same replica is read on.
+    /// Switches to a topic file that still names the same replica.
     pub(crate) fn take_topic(&mut self, topic: TopicHandle) {
         self.topic = topic;
     }
 
-    /// Reads another replica from now on: the one that this topic file names.
+    /// Switches to the replica that this topic file names.
     pub(crate) fn take_replica(&mut self, topic: TopicHandle, broker: BrokerId, replica: Replica) {
         self.topic = topic;
         self.broker = broker;
@@ -160,7 +160,7 @@ impl PartitionReader {
         self.forget();
     }
 
-    /// Drops all that was learned of the log's files.
+    /// Drops all cached knowledge of the log's files.
     fn forget(&mut self) {
         self.cursor = None;
         self.snapshot = None;
@@ -168,11 +168,12 @@ impl PartitionReader {
 
     /// The published page.
     ///
-    /// A page of another boot tells only its durable offset, which stays true: whoever may write
-    /// recovers the replica first (`PartitionWriter::make_ready`).
+    /// Of a page of another boot only the durable offset is true: a process that may write recovers
+    /// the replica first (`PartitionWriter::make_ready`).
     ///
     /// # Errors
-    /// [`Kind::UnknownTopic`] if the topic was deleted, [`Kind::Damaged`] if the page is unreadable.
+    /// [`Kind::UnknownTopic`] if the topic was deleted, [`Kind::Damaged`] if the page is
+    /// unreadable.
     pub fn page(&self) -> Result<StatePage> {
         let page = self
             .replica
@@ -184,7 +185,7 @@ impl PartitionReader {
         Ok(page.as_of_boot(self.boot_id))
     }
 
-    /// Whether the page is of this boot: if not, a recovery is due.
+    /// Whether the page is of another boot, so that the replica needs a recovery.
     pub fn needs_recovery(&self) -> Result<bool> {
         Ok(self
             .replica
@@ -217,17 +218,18 @@ impl PartitionReader {
         self.edges
     }
 
-    /// Whether nothing comes to light below the page's end but what is appended: a follower, or a log
-    /// that is being put in order, may be behind what was read elsewhere.
+    /// Whether the log below the page's end grows only by appends: a follower, or a log in
+    /// recovery, may still lack records that a reader saw elsewhere.
     fn has_whole_log(&self, page: &StatePage) -> bool {
         page.role == Role::Leader
             && page.boot_id == self.boot_id
             && !matches!(page.intent, Intent::Rewrite | Intent::Truncate(_))
     }
 
-    /// As [`PartitionReader::read`], up to the log end: for a replica that copies this one. With
-    /// the page that was read after the bytes, by which the copier judges whether they count. Where
-    /// there are none, `buf` stays as it is: a copier comes soon again, and would zero it anew.
+    /// As [`PartitionReader::read`], up to the log end: for a replica that copies this one. Returns
+    /// the page that was read after the bytes, by which the follower decides whether they count. If
+    /// there are none, `buf` keeps its contents: the follower calls again soon, and would have to
+    /// zero it again.
     pub(crate) fn read_to_end(
         &mut self,
         from: Offset,
@@ -277,7 +279,7 @@ impl PartitionReader {
                 return Err(error);
             }
             if !fresh {
-                // It was judged by what an earlier call had seen: once more, by a new look.
+                // The damage was concluded from an older snapshot: check once more with a new one.
                 fresh = true;
                 continue;
             }
@@ -290,7 +292,7 @@ impl PartitionReader {
         Err(Error::new(
             Kind::Busy,
             format!(
-                "the log of {} keeps being repaired under its reader",
+                "the log of {} was repaired at each try to read it",
                 self.replica.tp()
             ),
         )
@@ -383,7 +385,7 @@ impl PartitionReader {
         }
         let name = SegmentFile::new(offset, FileKind::Log).name();
         if next.is_none() && offset != base && self.replica.dir().id(&name).is_ok() {
-            // It was read to its end while it was the active one.
+            // The segment was the active one, and was read to its end.
             next = Some(offset);
         }
         if let Some(cursor) = &mut self.cursor {
@@ -399,10 +401,10 @@ impl PartitionReader {
         if let Ok(cursor) = self.open_segment(page, from, 0) {
             return Ok(cursor);
         }
-        // A listing of its own: the one that is kept may lack the segment.
+        // A fresh listing: the cached one may lack the segment.
         let segments = self.observe()?.segments;
         let at = log::locate(dir, &segments, &page.tail, from).map_err(|e| {
-            // The page says that the log has it.
+            // The page says that the log has this offset.
             match e.kind() {
                 Kind::OffsetOutOfRange => {
                     damaged(dir, page.tail.log_start, 0, "the segment is missing")
@@ -438,7 +440,7 @@ impl PartitionReader {
         })
     }
 
-    /// Makes sure of a snapshot of the page's generation whose epoch checkpoint can be read.
+    /// Takes a new snapshot unless the current one is of the page's generation and has epochs.
     fn cover(&mut self, page: &StatePage) -> Result<()> {
         let kept = self.snapshot.as_ref();
         if kept.is_none_or(|snapshot| snapshot.page.generation != page.generation) {
@@ -471,15 +473,15 @@ impl PartitionReader {
         ))
     }
 
-    /// Whether the log is sound up to its end, and only the epoch checkpoint says otherwise. Reads
-    /// the whole log, so it is asked only where damage was found.
+    /// Whether the log is sound up to its end, and only the epoch checkpoint contradicts it. Reads
+    /// the whole log, so it is called only after damage was found.
     fn is_checkpoint_wrong(&self, page: &StatePage) -> Result<bool> {
         let dir = &**self.replica.dir();
         let LogSnapshot {
             segments, epochs, ..
         } = self.observe()?;
         let Some(epochs) = epochs else {
-            // It said so already.
+            // The checkpoint was found wrong already.
             return Ok(false);
         };
         let partition = self.topic.partition(self.replica.tp().partition)?;
@@ -506,24 +508,24 @@ fn unreadable(replica: &Replica) -> Error {
     .cure("any write to the partition, or 'mq-topics verify', recovers it from the log")
 }
 
-/// OFFSET_OUT_OF_RANGE for an offset that the log has never had, or has no more.
+/// OFFSET_OUT_OF_RANGE for an offset that the log never had, or has no longer.
 fn beyond_end(replica: &Replica, offset: Offset, end: Offset) -> Error {
     Error::new(
         Kind::OffsetOutOfRange,
         format!(
-            "OFFSET_OUT_OF_RANGE: {} ends at offset {end}, {offset} lies beyond",
+            "OFFSET_OUT_OF_RANGE: {} ends at offset {end}; {offset} is beyond that",
             replica.tp()
         ),
     )
     .cure("the topic was created again, or records were lost: choose where to continue")
 }
 
-/// OFFSET_OUT_OF_RANGE for an offset that is gone.
+/// OFFSET_OUT_OF_RANGE for an offset that was removed.
 fn below_start(replica: &Replica, offset: Offset, start: Offset) -> Error {
     Error::new(
         Kind::OffsetOutOfRange,
         format!(
-            "OFFSET_OUT_OF_RANGE: {} begins at offset {start}, {offset} is gone",
+            "OFFSET_OUT_OF_RANGE: {} begins at offset {start}; {offset} was removed",
             replica.tp()
         ),
     )

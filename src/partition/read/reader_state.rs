@@ -1,4 +1,4 @@
-//! Whether what is read is in order, and whether it is still what is to be read.
+//! Whether the replica is ready to be read, and whether it is still the one to read.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -15,13 +15,14 @@ use crate::store::{StoreDir, TopicHandle};
 use crate::types::TopicPartition;
 
 impl PartitionReader {
-    /// This reader, if its replica is in order; else the replica is put in order, where this user
-    /// may write, and `open` opens it again: unsynced records of a killed producer become readable by
-    /// that. Where it cannot be put in order, what is durable is read, and a page that is older than
-    /// its log is told ([`StoreDir::take_notes`]).
+    /// This reader, if its replica is in order. Else the replica is recovered, if this user may
+    /// write, and `open` opens it again: unsynced records of a killed producer become readable that
+    /// way. If it cannot be recovered, the durable part is read, and a page that is older than its
+    /// log is reported as a note ([`StoreDir::take_notes`]).
     ///
     /// # Errors
-    /// Those that do not [leave what is durable readable](Kind::leaves_durable_readable); as `open`.
+    /// Those that do not [leave what is durable readable](Kind::leaves_durable_readable); as
+    /// `open`.
     pub fn in_good_order(
         self,
         timeout: Duration,
@@ -43,12 +44,12 @@ impl PartitionReader {
         open()
     }
 
-    /// Takes in what lies beyond the published end, where the page is older than its log: for a look
-    /// at a replica whose files are judged as they are otherwise. As [`PartitionReader::in_good_order`],
-    /// but does nothing where the log is shorter than its page says, which is damage.
+    /// Recovers what lies beyond the published end if the page is older than its log: for a check
+    /// that judges the files as they are otherwise. As [`PartitionReader::in_good_order`], but does
+    /// nothing if the log is shorter than its page says, which is damage.
     ///
     /// # Errors
-    /// [`Kind::Io`] if the files cannot be looked at.
+    /// [`Kind::Io`] if the files cannot be read.
     pub fn take_in_unshown(&self, timeout: Duration) -> Result<()> {
         if self.end_of_files()? == Ordering::Greater {
             let store = self.store();
@@ -72,19 +73,19 @@ impl PartitionReader {
         Ok(self.end_of_files()? == Ordering::Equal)
     }
 
-    /// Where the log's files end, compared with where the page says that the log ends; without a page,
-    /// nowhere.
+    /// Where the log's files end, compared with the log end of the page; `Less` without a page.
     fn end_of_files(&self) -> Result<Ordering> {
         let found = self.replica().page_and_end()?;
         Ok(found.map_or(Ordering::Less, |found| found.ends))
     }
 
-    /// Whether the page is of this boot and everything it knows of is shown, and durable where the
-    /// topic says so: if not, a writer, a commit or a change of configs that died left something
-    /// to be finished. A lost epoch checkpoint is made anew by the same
-    /// means, and what a damaged copy of the page knew is found in the log.
+    /// Whether the page is of this boot, and everything it includes is readable, and durable if the
+    /// topic requires that. If not, a writer, a commit or a change of configs that died left work
+    /// to finish. The same work recreates a lost epoch checkpoint, and finds in the log what a
+    /// damaged copy of the page said.
     ///
-    /// Of several replicas the leader shows what the others have, too: that is theirs to finish.
+    /// With several replicas the leader shows only what the others have, too: their daemons finish
+    /// that.
     pub fn in_order(&self) -> Result<bool> {
         if self.replica().epochs()?.is_none() {
             return Ok(false);
@@ -106,7 +107,7 @@ impl PartitionReader {
             && (!self.every_message() || page.durable.offset == page.tail.end))
     }
 
-    /// Whether records are shown once other replicas have them.
+    /// Whether records become readable only once other replicas have them.
     fn waits_for_others(&self) -> Result<bool> {
         let partition = self.topic().partition(self.replica().tp().partition)?;
         let alone = partition.isr.len() == 1 && self.topic().configs().min_insync_replicas <= 1;
@@ -119,8 +120,8 @@ impl PartitionReader {
             || (page.role == Role::Leader && page.leader_epoch >= partition.leader_epoch))
     }
 
-    /// Whether the high watermark may be taken for the end: a new leader does not know how far its
-    /// predecessor's went, until it has reached where its own epoch began.
+    /// Whether the high watermark may be taken for the end: a new leader does not know its
+    /// predecessor's until its own has reached the start of its epoch.
     ///
     /// # Errors
     /// [`Kind::Io`].
@@ -137,8 +138,8 @@ impl PartitionReader {
         Ok(began.is_none_or(|(_, start)| page.high_watermark >= *start))
     }
 
-    /// Looks whether another replica is to be read by now: the new leader's, or the one that stands
-    /// in the place of this. Whether it changed.
+    /// Switches to another replica if the topic file now names one: the new leader's, or one that
+    /// replaced this. Returns whether it changed.
     ///
     /// # Errors
     /// [`Kind::UnknownTopic`] if the topic is gone; as [`PartitionReader::open`].
@@ -185,21 +186,21 @@ impl PartitionReader {
     }
 }
 
-/// Does what a first append would do, and makes durable what the topic wants durable.
+/// Does what a first append would do, and makes durable what the topic requires to be durable.
 fn put_in_order(store: &Arc<StoreDir>, tp: &TopicPartition, timeout: Duration) -> Result<()> {
     let mut writer = PartitionWriter::open(store, tp, timeout)?;
     let page = writer.make_ready()?;
     if writer.configs().every_message() && page.durable.offset < page.tail.end {
-        // Another's sync makes durable what it covers, however long that takes: readers need not wait.
+        // Another process's long sync makes durable what it covers: readers need not wait for it.
         Committer::open(store, tp, timeout)?.commit_in_turn(page.tail.end)?;
     }
     Ok(())
 }
 
-/// The note for records that a page does not show, and that cannot be taken in by this process.
+/// The note about records beyond the page that this process cannot recover.
 fn older_page(tp: &TopicPartition, e: &Error) -> String {
     format!(
-        "{tp}: the page is older than the log, so the last records are not shown: the next process \
-         that may write to the partition takes them in ({e})"
+        "{tp}: the page is older than the log, so the last records cannot be read yet: the next \
+         process that may write to the partition recovers them ({e})"
     )
 }

@@ -1,8 +1,8 @@
-//! Reading batches at a cursor, each checked before anyone sees it.
+//! Reads batches at a cursor and checks each before a caller sees it.
 //!
-//! 1. What is sound is given out though what follows is not: the damage is told by the next call,
-//!    which begins at it.
-//! 2. A read that the disk refuses is tried again in smaller pieces, so that one bad block does not
+//! 1. Sound batches are returned even if damage follows: the next call, which begins at the damage,
+//!    reports it.
+//! 2. If the disk fails a read, it is retried in smaller pieces, so that one bad block does not
 //!    hide the batches before it.
 
 use super::cursor::Cursor;
@@ -12,14 +12,14 @@ use crate::log::{self, FileKind, LeaderEpochs, SegmentFile, damaged};
 use crate::record::{BATCH_HEADER_LEN, BatchHeader, BatchView};
 use crate::types::{LeaderEpoch, Offset};
 
-/// Smallest read that is tried in place of one that the disk refused.
+/// Smallest read that is tried in place of one that failed.
 const SMALLEST_READ: usize = 4096;
 
 /// What a buffer of batches held.
 struct Scanned {
     /// Bytes of whole, sound batches.
     used: usize,
-    /// Bytes of those among them that end before the offset that was asked for.
+    /// Bytes of those among them that end before the requested offset.
     before: usize,
     /// The offset and the epoch that the next batch follows.
     offset: Offset,
@@ -56,7 +56,7 @@ pub(crate) fn fill(
     };
     let room = |position: u64| usize::try_from(end.saturating_sub(position)).unwrap_or(usize::MAX);
     let mut want = bytes_max.max(BATCH_HEADER_LEN).min(room(cursor.position));
-    // A read failed, so the next ones ask for no more than they need.
+    // A read failed, so the next ones read no more than they need.
     let mut sparing = false;
     loop {
         buf.resize(want, 0);
@@ -106,7 +106,8 @@ pub(crate) fn fill(
                 "the file ends early",
             ));
         }
-        // Not even one batch that was asked for fits: on from there, as much as the next one takes.
+        // Not even one requested batch fits: go on from there, with as many bytes as the next one
+        // takes.
         let least = scanned.next_bytes.max(BATCH_HEADER_LEN);
         let more = if sparing { least } else { least.max(bytes_max) };
         let more = more.min(room(cursor.position));
@@ -118,7 +119,7 @@ pub(crate) fn fill(
     }
 }
 
-/// Checks batch after batch, up to the first that is not whole, not sound or not asked for.
+/// Checks batch after batch, up to the first that is not whole, not sound or not requested.
 /// `closed`: whether the segment is closed, and where it ends.
 fn scan(
     dir: &dyn Dir,
@@ -180,11 +181,11 @@ fn scan(
 enum Checked {
     /// It is whole and sound.
     Whole(BatchHeader),
-    /// It takes that many bytes, of which some are not here.
+    /// It takes that many bytes, of which some are missing.
     Longer(usize),
 }
 
-/// Checks a batch against what it must follow; `left` bytes of the segment begin here.
+/// Checks a batch against the one before it; `left` bytes of the segment begin here.
 fn checked(
     rest: &[u8],
     offset: Offset,

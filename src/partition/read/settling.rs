@@ -1,7 +1,8 @@
-//! Waiting while bytes of a log are being moved or taken away: a copy of unsynced records, a truncation.
+//! Waits while bytes of a log are being moved or removed: a rewrite of unsynced bytes, a
+//! truncation.
 //!
-//! A process that does that beats, so it is waited for as long as that takes. Where its process is
-//! dead, who may write finishes it.
+//! A process that does that has a heartbeat, so readers wait as long as it continues. If the
+//! process is dead, a process that may write finishes its work.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,18 +13,19 @@ use crate::partition::replica::Replica;
 use crate::store::{Stillness, StoreDir, WriteProbe};
 use crate::timing::LOCK_STOPPED_AFTER;
 
-/// Between two looks.
+/// Between two checks.
 const PAUSE: Duration = Duration::from_millis(5);
-/// Looks between two tries to finish what a dead process began.
+/// Checks between two tries to finish what a dead process began.
 const LOOKS_BETWEEN: u32 = 20;
-/// A lock that is held tells that the process lives.
+/// A held lock shows that the process lives.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(1);
 
-/// Waits until no bytes of the replica are being moved. `leads`: whether it is its partition's leader,
-/// which any process may put in order; a follower's own daemon does that.
+/// Waits until no bytes of the replica are being moved. `leads`: whether it is its partition's
+/// leader, which any process may recover; a follower is recovered by its own daemon.
 ///
 /// # Errors
-/// [`Kind::Busy`] if the process that moves them stands still, and this one cannot finish it.
+/// [`Kind::Busy`] if the process that moves them makes no progress, and this one cannot finish its
+/// work.
 pub(crate) fn wait_until_settled(
     store: &Arc<StoreDir>,
     replica: &Replica,
@@ -54,7 +56,7 @@ pub(crate) fn wait_until_settled(
         let reading = replica.holders_reading(&mut served);
         if still.observe(reading, clock.monotonic()) >= LOCK_STOPPED_AFTER {
             let text = format!(
-                "a repair of the log of {} was begun by a process that died or is stopped",
+                "a process that died or is stopped began a repair of the log of {}",
                 replica.tp()
             );
             return Err(Error::new(Kind::Busy, text)

@@ -1,23 +1,23 @@
-//! What a recovery does with the log that it found: pure, so that every combination is written down
-//! and tested.
+//! Decides what a recovery does with the log that it found: pure code, so that every combination is
+//! listed and tested.
 
 /// What is known of the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PageFound {
     /// Neither copy is sound.
     Lost,
-    /// It was written in this boot: what its process wrote is in the page cache.
+    /// It was written in this boot: what the process wrote is in the page cache.
     OfThisBoot,
-    /// It was written before the machine started: what is there is what the disk has.
+    /// It was written before the machine started: the log has only what the disk had.
     OfAnotherBoot,
 }
 
 /// What is known of the last sync.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SyncFound {
-    /// None is open: each that was begun has told its end.
+    /// None is open: the outcome of each sync that was begun is known.
     Clear,
-    /// One was begun beyond the durable offset, and nobody saw its end.
+    /// One was begun beyond the durable offset, and its outcome is unknown.
     Unseen,
     /// One failed, and the page that said so is lost.
     Failed,
@@ -30,20 +30,20 @@ pub(crate) struct Found {
     pub page: PageFound,
     /// The last sync.
     pub sync: SyncFound,
-    /// Whether every message is synced before it is acknowledged and shown.
+    /// Whether every message is synced before it is acknowledged and readable.
     pub every_message: bool,
     /// Whether the partition has other replicas.
     pub replicated: bool,
-    /// Whether a process had begun to copy what no sync vouches for.
+    /// Whether a process had begun to rewrite unsynced bytes.
     pub copy_begun: bool,
 }
 
 /// What is done with the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Then {
-    /// The replica goes offline: a repair copies what the failed sync covered.
+    /// The replica goes offline: a repair rewrites what the failed sync covered.
     Offline,
-    /// Everything beyond the durable offset is copied; where there is nothing, the log is kept.
+    /// Everything beyond the durable offset is rewritten; if there is nothing, the log is kept.
     Copy,
     /// It is synced, and durable to its end.
     Sync,
@@ -54,9 +54,9 @@ pub(crate) enum Then {
 /// The decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Decision {
-    /// How far the log is durable is not known: from its start on nothing is vouched for.
+    /// The durable offset is unknown: no sync counts, from the log start on.
     pub durable_unknown: bool,
-    /// Nothing is appended until a new leader epoch: more than is left may have been shown.
+    /// Nothing is appended until a new leader epoch: more than what is left may have been readable.
     pub seal: bool,
     /// What is done.
     pub then: Then,
@@ -67,11 +67,12 @@ pub(crate) fn decide(found: Found) -> Decision {
     let lost = found.page == PageFound::Lost;
     let same_boot = found.page == PageFound::OfThisBoot;
     let open_sync = found.sync != SyncFound::Clear;
-    // Without a sync for each message, more than is left may have been shown before a power cut.
-    // Another replica may have more than is left here, of the same epoch.
+    // Without a sync for each message, records that a power cut took may have been readable.
+    // Another replica may have more of the same epoch than is left here.
     let seal = lost || (!same_boot && (!found.every_message || found.replicated));
-    // In the boot of the page an fsync that succeeds vouches for nothing: the error may have been
-    // told to another. With an unseen sync that is so whatever the page says, and in every mode.
+    // In the boot of the page a successful fsync proves nothing: the kernel may have reported the
+    // error to another process. After a sync with an unknown outcome that holds whatever the page
+    // says, and in every mode.
     let unvouched = found.every_message || open_sync || found.copy_begun;
     let then = if lost && found.sync == SyncFound::Failed {
         Then::Offline
@@ -98,7 +99,7 @@ mod tests {
 
     #[test]
     fn each_combination_is_decided_as_the_table_says() {
-        // Page, sync | every message, replicated, copy begun | durable unknown, seal, then.
+        // Page, sync | every message, replicated, rewrite begun | durable unknown, seal, then.
         let table = [
             (
                 OfThisBoot,

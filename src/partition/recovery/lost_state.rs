@@ -1,22 +1,23 @@
-//! A replica whose page file is gone: its log moves into a new directory with an empty page, which
-//! a recovery then fills.
+//! Lost-state recovery, for a replica whose page file is gone: its log moves into a new directory
+//! with an empty page, which a recovery then fills.
 //!
-//! A process that held the lock on the lost page and was stopped wakes in the old directory, which is
-//! empty by then, or with the file of the active segment open, which was copied and not moved:
-//! nothing that it still writes reaches the new one.
+//! A process that held the lock on the lost page and was stopped resumes in the old directory. That
+//! is empty by then; or the process has the file of the active segment open, which was copied, not
+//! moved. So nothing that it still writes reaches the new directory.
 //!
-//! 1. All of it happens under the store's fenced lock, and only while the topic file names the
-//!    replica that the directory says it is.
-//! 2. The new directory stands beside the old one under a name made of the replica's id. It has
-//!    its page (zeros: neither copy sound) before anything is moved into it.
-//! 3. Closed segments are renamed into it, the last one is copied. The last one never leaves the
-//!    old directory, so that whoever finishes another's rebuild knows which to copy.
-//! 4. Everything is synced before the last segment is removed from the old directory: where that
-//!    holds none, the new one is whole. The rest of it goes next, its ids last. Where the old one
-//!    is gone, only the new one's name is missing.
-//! 5. The new directory is reached by path only, so that a late hand finds nothing there. The old
-//!    one is emptied by way of its descriptor, and its name removed only if it is empty: the new
-//!    one, which a late hand may find at that name, never is.
+//! 1. Everything happens under the store's fenced lock, and only while the topic file names the
+//!    replica whose ids the directory holds.
+//! 2. The new directory is created beside the old one, under a name made of the replica's id. It
+//!    gets its page (zeros: neither copy sound) before anything is moved into it.
+//! 3. Closed segments are renamed into it; the last one is copied. The last one never leaves the
+//!    old directory, so that a process that finishes another's lost-state recovery knows which to
+//!    copy.
+//! 4. Everything is synced before the last segment is removed from the old directory: once the old
+//!    one holds no segment, the new one is whole. The other files are removed next, the ids last.
+//!    Once the old directory is gone, only the new one's name is missing.
+//! 5. The new directory is reached by path only, so that a process that was stopped cannot write to
+//!    it. The old one is emptied through its descriptor, and its name is removed only if it is
+//!    empty: if the new directory has that name already, it is not empty.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -32,18 +33,18 @@ use crate::partition::state_page::{PAGE_FILE, PAGE_FILE_BYTES};
 use crate::store::{self, FencedGuard, FencedLock, StoreDir, TopicHandle, read_small};
 use crate::types::{BrokerId, TopicPartition, Uuid};
 
-/// How long the store's lock is waited for.
+/// The timeout for the store's lock.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of one read while a segment is copied.
 const COPY_BYTES: usize = 1 << 20;
 
-/// Opens the partition's leader replica, rebuilding it first if its page file is gone. Not where
-/// another replica in sync has records: the directory is being removed, perhaps, and what is left
-/// of the log is not all of it. That one is to lead.
+/// Opens the partition's leader replica, after a lost-state recovery if its page file is gone. Not
+/// if another in-sync replica has records: the directory may be in removal, with only part of the
+/// log left. That replica should lead.
 ///
 /// # Errors
-/// As [`Replica::open`]; [`Kind::Busy`], [`Kind::UnusableStore`] where it must be rebuilt and this
-/// process cannot.
+/// As [`Replica::open`]; [`Kind::Busy`], [`Kind::UnusableStore`] if it needs a lost-state recovery
+/// and this process cannot do it.
 pub(crate) fn open_replica(
     store: &StoreDir,
     topic: &TopicHandle,
@@ -83,7 +84,7 @@ struct LostState<'a> {
     uuid: Uuid,
 }
 
-/// What stands of a replica.
+/// The files of the replica that were found.
 struct Found {
     old: bool,
     old_page: bool,
@@ -112,16 +113,17 @@ impl LostState<'_> {
         })
     }
 
-    /// Whether there is something to rebuild from, as far as can be seen without a lock.
+    /// Whether there is something to recover from, as far as can be seen without a lock.
     fn is_due(&self) -> Result<bool> {
         let found = self.observe(&*self.store.logs_dir(self.broker)?)?;
         Ok(found.old_page || found.old || found.new_page)
     }
 
-    /// Rebuilds it; `false` if the topic file does not name it any more, or it is another's.
+    /// Recovers it; `false` if the topic file no longer names it, or the directory is another
+    /// replica's.
     fn restore(&self) -> Result<bool> {
-        let guard = FencedLock::acquire_store(self.store, "rebuild a replica", TIMEOUT)?;
-        // Whoever took the lock over has moved away what a late hand misses.
+        let guard = FencedLock::acquire_store(self.store, "recover a replica", TIMEOUT)?;
+        // If another process took the lock over, it moved the files that this one misses.
         self.restore_under(&guard)
             .map_err(|e| guard.unless_fenced(e))
     }
@@ -146,7 +148,7 @@ impl LostState<'_> {
         }
         if found.old {
             let old = self.open_old(&*logs)?;
-            // The lock was held at least until here, so this is not the new one.
+            // The lock was held at least until here, so this is not the new directory.
             guard.step()?;
             if !found.new_page || holds_log(&*old)? {
                 if !self.is_the_one(&*old)? {
@@ -175,7 +177,7 @@ impl LostState<'_> {
             .map_err(|e| Error::io("open", join(logs, &name), e))
     }
 
-    /// Whether the directory says that it is the replica that is meant.
+    /// Whether the directory's ids are those of this replica.
     fn is_the_one(&self, old: &dyn Dir) -> Result<bool> {
         let metadata = read_small(old, PartitionMetadata::FILE)?;
         let Some(metadata) = metadata.and_then(|t| PartitionMetadata::parse(&t).ok()) else {
@@ -211,7 +213,7 @@ impl LostState<'_> {
             old.sync().map_err(|e| sync_failed(old.path(), e))?;
         }
         logs.remove_dir(&self.old_name()).map_err(|e| {
-            // Whoever was stopped in it has just made a file there.
+            // A process that was stopped in the directory has just created a file there.
             let is_late = e.kind() == ErrorKind::DirectoryNotEmpty;
             let error = Error::io("remove", old.path(), e);
             if is_late {
@@ -222,7 +224,7 @@ impl LostState<'_> {
         })
     }
 
-    /// Makes the new directory, as far as it is not there, and moves the log into it.
+    /// Creates what is missing of the new directory, and moves the log into it.
     fn fill(&self, guard: &FencedGuard, logs: &dyn Dir) -> Result<()> {
         let (old, new) = (self.old_name(), self.new_name());
         let error = |op: &'static str, name: &str, e| Error::io(op, join(logs, name), e);
@@ -238,7 +240,7 @@ impl LostState<'_> {
         if let Some(epochs) = read_small(logs, &format!("{old}/{}", LeaderEpochs::FILE))? {
             self.write(logs, LeaderEpochs::FILE, &epochs)?;
         }
-        // Its notes tell of syncs whose outcome is unknown, or failed.
+        // The lost notes may be of syncs whose outcome is unknown, or that failed.
         let lost = || CommitNote::unseen(self.store.boot_id());
         let notes = read_small(logs, &format!("{old}/{SYNC_FILE}"))?.unwrap_or_else(lost);
         self.write(logs, SYNC_FILE, &notes)?;
@@ -327,7 +329,8 @@ impl LostState<'_> {
     }
 }
 
-/// Removes what a rebuild, or the loss of a page, left of the replica of a deleted topic.
+/// Removes what a lost-state recovery, or the loss of a page, left of the replica of a deleted
+/// topic.
 pub(crate) fn remove_lost(
     store: &Arc<StoreDir>,
     tp: &TopicPartition,
@@ -344,8 +347,8 @@ pub(crate) fn remove_lost(
         uuid,
     };
     let logs = store.logs_dir(broker)?;
-    // Without a page it has no append lock: in a hold of the store's lock, as everyone moves such
-    // directories.
+    // Without a page it has no append lock, so it is moved in a critical section of the store's
+    // lock, as every process moves such directories.
     let found = lost.observe(&*logs)?;
     let guard = (found.old && !found.old_page)
         .then(|| FencedLock::acquire_store(store, "remove a directory without a page", timeout))
@@ -381,7 +384,7 @@ fn holds_log(dir: &dyn Dir) -> Result<bool> {
     Ok(entries.iter().any(|entry| is_log(&entry.name)))
 }
 
-/// Makes a file that nobody else has open.
+/// Creates a file that no other process has open.
 fn make_new(logs: &dyn Dir, name: &str) -> Result<Arc<dyn File>> {
     match logs.remove(name) {
         Err(e) if e.kind() != ErrorKind::NotFound => {

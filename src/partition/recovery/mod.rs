@@ -1,4 +1,5 @@
-//! Recovery of a replica: what is there is finished, taken in, cut or copied before the next append.
+//! Recovery of a replica: before the next append, what is found is finished, adopted, truncated or
+//! rewritten.
 
 mod decision;
 mod lost_state;

@@ -1,4 +1,4 @@
-//! Repairing a replica on request: what is sound is kept, what is not is set aside.
+//! Repairs a replica on request: sound batches are kept, the rest is set aside.
 
 use super::replica_recovery::ReplicaRecovery;
 use crate::error::Result;
@@ -6,9 +6,9 @@ use crate::log::{self, PartitionMetadata, Segments};
 use crate::partition::state_page::{Intent, Seal, StatePage, UnseenSync};
 
 impl ReplicaRecovery<'_> {
-    /// Whatever is wrong with the replica, makes the most of what is there: the log ends at the
-    /// first break above `keep_from`, what is behind it is set aside, the rest is copied, and the
-    /// offline mark goes. Cuts nothing that is sound and in sequence.
+    /// Repairs the replica, whatever is wrong with it: the log ends at the first break above
+    /// `keep_from`, what follows is set aside, the rest is rewritten, and the offline mark is
+    /// cleared. Removes nothing that is sound and in sequence.
     pub fn repair(&mut self, page: Option<StatePage>) -> Result<StatePage> {
         let replica = self.held.replica();
         self.appender.forget();
@@ -50,15 +50,15 @@ impl ReplicaRecovery<'_> {
         let recovered = self.or_offline(&mut page, recovered)?;
         self.renew_metadata(&mut page)?;
         page.offline = None;
-        // What was shown may be gone: the next append begins a new epoch.
+        // Records that were readable may be gone: the next append begins a new epoch.
         page.seal = Some(Seal::Recovered);
         let page = self.settle(page, recovered, true)?;
         self.held.clear_failed()?;
         Ok(page)
     }
 
-    /// Writes `partition.metadata` anew where it does not name this topic and replica, as the page
-    /// and the topic file do.
+    /// Writes `partition.metadata` again if it does not name the topic and the replica of the page
+    /// and the topic file.
     fn renew_metadata(&self, page: &mut StatePage) -> Result<()> {
         let replica = self.held.replica();
         let due = PartitionMetadata {

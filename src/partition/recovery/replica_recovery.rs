@@ -1,16 +1,16 @@
-//! Bringing a replica into order under its append lock: what a dead writer, a power cut or a
-//! failed sync left behind is finished, taken in, cut or copied here before anyone appends.
+//! Recovers a replica under its append lock: what a dead writer, a power cut or a failed sync left
+//! behind is finished, adopted, truncated or rewritten before the next append.
 //!
-//! 1. A page is believed only if it is of this boot, this topic and this replica, and the log is
-//!    as it says.
+//! 1. A page is believed only if it is of this boot, this topic and this replica, and the log
+//!    matches it.
 //! 2. What is found beyond it in the same boot was written by a process that died: whole sound
 //!    batches are kept, the torn rest is cut.
-//! 3. With an fsync for every message nothing above the durable offset is vouched for by an fsync
-//!    that somebody was told of, so a recovery copies it (`storage::copy_from`).
-//! 4. If anything that was shown may be gone, the log is sealed until a new leader epoch begins:
+//! 3. With an fsync for every message, no known successful fsync covers the bytes above the durable
+//!    offset, so a recovery rewrites them (`log::copy_from`).
+//! 4. If anything that was readable may be gone, the log is sealed until a new leader epoch begins:
 //!    no (epoch, offset) is used twice.
-//! 5. An epoch checkpoint that is lost, or that the log proves wrong, is made from the batches. That
-//!    is looked for at a process's first use, and in every recovery that has a page.
+//! 5. If the epoch checkpoint is lost, or the log contradicts it, it is recreated from the batches.
+//!    That is checked at a process's first use, and in every recovery that has a page.
 
 use super::decision::{self, Found, PageFound, SyncFound, Then};
 use crate::disk::Open;
@@ -24,21 +24,21 @@ use crate::partition::replication::JoiningSet;
 use crate::partition::state_page::{Intent, Offline, Role, Seal, StatePage, UnseenSync};
 use crate::types::{LeaderEpoch, Offset};
 
-/// A replica under mending.
+/// A replica in recovery.
 pub(crate) struct ReplicaRecovery<'a> {
     pub held: &'a AppendGuard<'a>,
     pub expected: ExpectedReplica,
     pub appender: &'a mut Appender,
     pub epochs: &'a mut LeaderEpochs,
-    /// What recoveries cut, for the caller to tell.
+    /// What recoveries cut, for the caller to report.
     pub cuts: &'a mut Vec<Cut>,
 }
 
 impl ReplicaRecovery<'_> {
-    /// The page, with everything in order: what the log holds is what it says.
+    /// Recovers the replica if necessary; returns the page, which then matches the log.
     ///
-    /// `known` is the sequence number of the page that this process published last, if any: then
-    /// nobody else wrote since. `first` is the first use by this process.
+    /// `known` is the sequence number of the page that this process published last, if any: if it
+    /// is unchanged, no other process wrote since. `first` is the first use by this process.
     ///
     /// # Errors
     /// [`Kind::Offline`], [`Kind::Damaged`], [`Kind::Fenced`] (another topic or replica).
@@ -67,7 +67,7 @@ impl ReplicaRecovery<'_> {
             return self.recover(Some(page));
         }
         if self.appender.enter(page.generation, page.leader_epoch) {
-            // Files or epochs may be others than those that were read before.
+            // Files or epochs may differ from those that were read before.
             match self.held.replica().epochs()? {
                 Some(epochs) if epochs.last() >= Some(page.begun_epoch()) => *self.epochs = epochs,
                 _ => return self.recover(Some(page)),
@@ -90,7 +90,7 @@ impl ReplicaRecovery<'_> {
             return self.recover(Some(page));
         }
         if first {
-            // One listing for both: nobody else makes or removes segments under the lock.
+            // One listing for both: under the lock no other process creates or removes segments.
             let segments = Segments::list(&**self.held.replica().dir())?;
             let sound = len == tail.log_bytes
                 && self.sound_since_durable(&page, &segments)?
@@ -138,8 +138,8 @@ impl ReplicaRecovery<'_> {
             }))
     }
 
-    /// A process's first look: no segment that the page does not know, and (where every message is
-    /// synced) sound batches from the durable offset to the end.
+    /// The check at a process's first use: no segment that the page does not know, and (if every
+    /// message is synced) sound batches from the durable offset to the end.
     fn sound_since_durable(&self, page: &StatePage, segments: &Segments) -> Result<bool> {
         let dir = &**self.held.replica().dir();
         if segments.bases().last() != Some(&page.tail.active) {
@@ -182,7 +182,7 @@ impl ReplicaRecovery<'_> {
         Ok(offset == page.tail.end)
     }
 
-    /// Takes in what a dead writer of this boot left in the active segment.
+    /// Adopts what a dead writer of this boot left in the active segment.
     fn adopt(&mut self, mut page: StatePage) -> Result<StatePage> {
         page.tail = log::adopt(
             self.appender,
@@ -200,8 +200,8 @@ impl ReplicaRecovery<'_> {
         self.held.publish(page)
     }
 
-    /// A roll was begun and not published: a segment that holds a sound batch is taken in, any
-    /// other leftover is worthless.
+    /// Finishes a roll that was begun and not published: a segment that holds a sound batch is
+    /// adopted, any other one is worthless.
     fn finish_roll(&mut self, mut page: StatePage, next: Offset) -> Result<StatePage> {
         let dir = &**self.held.replica().dir();
         if next == page.tail.end && log::begins_with_a_batch(dir, next, Some(self.epochs))? {
@@ -214,7 +214,7 @@ impl ReplicaRecovery<'_> {
             )?;
             page.unsynced_names += 3;
         } else {
-            // Left there, it would end the active segment at its base for whoever lists.
+            // If it stayed, a listing would show the active segment as ended at its base.
             self.appender.remove_segment(next)?;
             page.unsynced_names += 3;
         }
@@ -223,7 +223,7 @@ impl ReplicaRecovery<'_> {
         Ok(page)
     }
 
-    /// Copies everything above the durable offset: no fsync vouches for it.
+    /// Rewrites everything above the durable offset: no fsync covers it.
     pub fn rewrite(&mut self, mut page: StatePage) -> Result<StatePage> {
         let replica = self.held.replica();
         page.intent = Intent::Rewrite;
@@ -242,7 +242,7 @@ impl ReplicaRecovery<'_> {
         self.settle(page, recovered, true)
     }
 
-    /// Walks the log and publishes what it holds. Without a page nothing is known but the log.
+    /// Walks the log and publishes what it holds. Without a page only the log is known.
     fn recover(&mut self, page: Option<StatePage>) -> Result<StatePage> {
         let replica = self.held.replica();
         self.appender.forget();
@@ -270,8 +270,9 @@ impl ReplicaRecovery<'_> {
         };
         let shown_unsynced = !same_boot && !self.expected.every_message;
         if shown_unsynced && self.expected.role == Role::Leader {
-            // The page of a promotion may be lost whose author died before its sync: what others
-            // showed in that epoch too. Only one above the topic file's was never used.
+            // A page that a dead process wrote for a promotion may be lost before its sync, and
+            // with it the fact that others made records of that epoch readable. Only an epoch above
+            // the topic file's was never used.
             next.leader_epoch = next.leader_epoch.max(self.expected.leader_epoch);
         }
         let mut recovered = self.or_offline(&mut next, recovered)?;
@@ -318,11 +319,12 @@ impl ReplicaRecovery<'_> {
             }
             Then::Copy if recovered.tail.end > next.durable.offset => self.rewrite(next),
             Then::Keep => self.settle(next, recovered, false),
-            // Nothing is there to copy.
+            // There is nothing to rewrite.
             Then::Copy if same_boot => self.settle(next, recovered, false),
             Then::Copy | Then::Sync => {
-                // What was found is made durable before anyone is shown it. If this process dies within,
-                // nobody believes a later sync: the error is told once.
+                // What was found is made durable before it becomes readable. If this process dies
+                // within the syncs, no process believes a later one: the kernel reports a sync
+                // error only once.
                 self.held
                     .note_recovery(next.generation, recovered.tail.end)?;
                 let synced = self.sync_from(if page.is_some() {
@@ -338,8 +340,8 @@ impl ReplicaRecovery<'_> {
         }
     }
 
-    /// The page of a replica of which only the log is known. Its generation is one that no page
-    /// before it can have had.
+    /// The page of a replica of which only the log is known. Its generation is one that no earlier
+    /// page can have had.
     pub(crate) fn page_from_nothing(&self) -> Result<StatePage> {
         let replica = self.held.replica();
         if let Some(metadata) = replica.metadata()? {
@@ -366,7 +368,7 @@ impl ReplicaRecovery<'_> {
         page.leader_epoch = self.expected.leader_epoch;
         page.role = self.expected.role;
         if page.role == Role::Follower {
-            // It has not been held against the leader of any epoch yet.
+            // It has not been compared with the leader of any epoch yet.
             page.leader_epoch = 0;
         }
         Ok(page)
@@ -389,7 +391,7 @@ impl ReplicaRecovery<'_> {
             page.high_watermark
         };
         page.boot_id = self.expected.boot_id;
-        // A note that is left was looked at by the recovery, or is copied by now.
+        // The recovery has read any note that remains, or has rewritten its bytes.
         page.begin_generation(UnseenSync::Copied);
         page.intent = Intent::None;
         page.tail = recovered.tail;
@@ -397,8 +399,8 @@ impl ReplicaRecovery<'_> {
             page.durable = page.tail.place();
             page.unsynced_names = 0;
         } else {
-            // The process that made a segment that was found here may have died before it counted its
-            // names.
+            // The process that created a segment that was found here may have died before it
+            // counted its names.
             page.unsynced_names += 1;
         }
         if page.tail.end < shown {
@@ -416,9 +418,10 @@ impl ReplicaRecovery<'_> {
         self.copy_if_unseen(&before, page)
     }
 
-    /// After a new generation was published: copies what a commit is about that left its note before
-    /// it could see that generation. It looks at the page again once its note is written, and gives
-    /// up where the generation is another; so either it sees this one, or its note is seen here.
+    /// After a new generation was published: rewrites the bytes of a commit that left its note
+    /// before it could see that generation. A commit rereads the page once its note is written, and
+    /// gives up if the generation changed; so either the commit sees this generation, or its note
+    /// is seen here.
     pub(crate) fn copy_if_unseen(
         &mut self,
         before: &StatePage,
@@ -430,7 +433,7 @@ impl ReplicaRecovery<'_> {
         Ok(page)
     }
 
-    /// Damage and failed syncs take the replica offline, for everyone to see.
+    /// Damage and failed syncs take the replica offline for every process.
     pub(crate) fn or_offline<T>(&self, page: &mut StatePage, outcome: Result<T>) -> Result<T> {
         let why = match &outcome {
             Err(e) if e.kind() == Kind::Damaged => Offline::Damaged,
@@ -441,7 +444,7 @@ impl ReplicaRecovery<'_> {
         outcome
     }
 
-    /// Changes the epochs: first the checkpoint, and what is kept of it only once that is written.
+    /// Changes the epochs: the checkpoint first, the copy in memory only once that is written.
     pub(crate) fn change_epochs(
         &mut self,
         page: &mut StatePage,
@@ -454,11 +457,11 @@ impl ReplicaRecovery<'_> {
         Ok(())
     }
 
-    /// Replaces the epoch checkpoint, unless it says that already.
+    /// Replaces the epoch checkpoint, unless it has these epochs already.
     pub(crate) fn write_epochs(&self, page: &mut StatePage, epochs: &LeaderEpochs) -> Result<()> {
         let replica = self.held.replica();
         if replica.epochs()?.as_ref() == Some(epochs) {
-            // The process that renamed it into its place may have died before it synced that.
+            // The process that renamed it into place may have died before it synced that.
             let dir = replica.dir();
             let synced = dir.sync().map_err(|e| log::sync_failed(dir.path(), e));
             return self.or_offline(page, synced);
@@ -502,13 +505,12 @@ impl ReplicaRecovery<'_> {
 }
 
 impl ReplicaRecovery<'_> {
-    /// The largest epoch that was ever begun: the topic file's is raised first.
+    /// The newest epoch that was ever begun: the topic file's is raised first.
     pub(crate) fn newest_epoch(&self, page: &StatePage) -> LeaderEpoch {
         self.expected.leader_epoch.max(page.leader_epoch)
     }
 
-    /// The epochs that stand in for a checkpoint that says something else than the log up to
-    /// `until`: those that the batches carry. `None` if it fits, or if it may be the log that is damaged.
+    /// Whether the checkpoint is kept: it fits the log, or the log itself may be damaged.
     fn epochs_are_right(&self, page: &StatePage, segments: &Segments) -> Result<bool> {
         let dir = &**self.held.replica().dir();
         let tail = &page.tail;
@@ -537,8 +539,8 @@ impl ReplicaRecovery<'_> {
     }
 }
 
-/// The page's epoch begins where the log ends if no batch of it is left: what is appended next must
-/// have its place in the checkpoint. A follower's begins with its first batch.
+/// If no batch of the page's epoch is left, that epoch begins at the log end: the next append needs
+/// its entry in the checkpoint. A follower's begins with its first batch.
 fn begin_epoch(recovered: &mut log::Recovered, page: &StatePage) {
     if page.role == Role::Leader {
         let end = recovered.tail.end;

@@ -1,10 +1,10 @@
-//! Taking the end of a replica's log away: a follower has what its leader has not.
+//! Truncates a replica's log: a follower has records that its leader lacks.
 //!
-//! 1. The page says first how the log ends then, with an intent and a new generation, synced: a
+//! 1. First the page describes the truncated log, with an intent and a new generation, synced: a
 //!    durable offset is never lowered in the cache only.
-//! 2. Then segments go, the last one first, the rest is shortened, and indexes and epoch checkpoint
-//!    are mended. All of it is synced before the intent goes.
-//! 3. Whoever finds the intent finishes it, in another boot, too.
+//! 2. Then segments are removed, the last one first, the active one is shortened, and indexes and
+//!    the epoch checkpoint are corrected. All of it is synced before the intent is cleared.
+//! 3. A process that finds the intent finishes the truncation, in another boot, too.
 
 use super::replica_recovery::ReplicaRecovery;
 use crate::disk::Open;
@@ -14,8 +14,8 @@ use crate::partition::state_page::{Intent, Seal, StatePage, UnseenSync};
 use crate::types::{LeaderEpoch, Offset, TopicPartition};
 
 impl ReplicaRecovery<'_> {
-    /// Takes the log away from `to` on, which lies between two batches (else from the batch that
-    /// holds it).
+    /// Removes the log from `to` on, if that lies between two batches; else from the batch that
+    /// holds `to`.
     pub(crate) fn truncate(&mut self, mut page: StatePage, to: Offset) -> Result<StatePage> {
         let to = to.max(page.tail.log_start);
         if to >= page.tail.end {
@@ -30,8 +30,8 @@ impl ReplicaRecovery<'_> {
             position: at.position,
         };
         page.intent = Intent::Truncate(place.offset);
-        // A commit's note of the generation before counts until this is finished: it is looked for
-        // then, and a commit looks at the page again once its note is written.
+        // The note of a commit of the generation before counts until the truncation is finished:
+        // that step reads the notes, and a commit rereads the page once its note is written.
         page.begin_generation(UnseenSync::None);
         page.tail = Tail {
             log_start: page.tail.log_start,
@@ -78,11 +78,11 @@ impl ReplicaRecovery<'_> {
         let checkpoint = replica.epochs()?;
         let recovered = log::recover(dir, from, checkpoint.as_ref(), self.cuts);
         let mut recovered = self.or_offline(&mut page, recovered)?;
-        // What begins where the log ends now is not this log's any more.
+        // An epoch that begins at the new log end or later is not this log's any more.
         recovered.epochs.cut(recovered.tail.end.min(to).max(1));
         if replica.sync_notes()?.unfinished(Some(&page)) {
-            // Of a commit before, or of another that died within this truncation: no later sync
-            // vouches for what is left, so it is copied.
+            // The note is of an earlier commit, or of a process that died within this truncation:
+            // no later sync covers what is left, so it is rewritten.
             self.write_epochs(&mut page, &recovered.epochs)?;
             *self.epochs = recovered.epochs;
             page.tail = recovered.tail;
@@ -102,13 +102,13 @@ impl ReplicaRecovery<'_> {
             page.seal = Some(Seal::Recovered);
         }
         page.tail = recovered.tail;
-        // A power cut may have taken more than was to go.
+        // A power cut may have taken more than the truncation removes.
         page.high_watermark = page.high_watermark.min(page.tail.end);
         page.last_stable_offset = page.high_watermark;
         page.durable = page.tail.place();
         page.unsynced_names = 0;
         page.intent = Intent::None;
-        // A commit does nothing while the intent stands, and looks again after its note.
+        // A commit does nothing while the intent is published, and rereads the page after its note.
         page.begin_generation(UnseenSync::None);
         *self.epochs = recovered.epochs;
         self.held.publish_synced(&mut page)?;
@@ -118,7 +118,7 @@ impl ReplicaRecovery<'_> {
     }
 }
 
-/// The note for records that a follower gives up.
+/// The note about records that a follower drops.
 pub(crate) fn given_up(
     tp: &TopicPartition,
     (to, end): (Offset, Offset),
@@ -126,8 +126,8 @@ pub(crate) fn given_up(
 ) -> String {
     let records = end - to;
     format!(
-        "{tp}: the log ends at offset {to} now: {records} records after that are given up, as the leader \
-         of epoch {epoch} does not have them"
+        "{tp}: the log was truncated to offset {to}: {records} records beyond it were dropped, as the \
+         leader of epoch {epoch} does not have them"
     )
 }
 
@@ -180,7 +180,7 @@ mod tests {
             let page = replica.read_page().expect("read").expect("a page");
             assert_eq!((page.tail.end, page.durable.offset), (3, 0));
             let log = SegmentFile::new(0, FileKind::Log).name();
-            // Kept open: an inode's number is given out again.
+            // Kept open: an inode's number is reused.
             let before = replica.dir().open(&log, Open::Read).expect("open");
             if is_unseen {
                 let note = CommitNote {

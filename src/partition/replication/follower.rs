@@ -1,13 +1,14 @@
 //! A follower's log: it copies its leader's, batch by batch, byte for byte.
 //!
-//! 1. It is held against the leader of an epoch before it says that it is of that epoch: what the
-//!    leader has not goes first (`storage::divergence`). Only then does its page count.
-//! 2. It asks, truncates and publishes only against a leader's page with role leader and the topic
-//!    file's epoch, read again after the answer.
+//! 1. It is compared with the leader's log of an epoch before its page has that epoch: records that
+//!    the leader lacks are truncated first (`log::divergence`). Only then does its page count.
+//! 2. It fetches, truncates and publishes only against a leader's page with role leader and the
+//!    topic file's epoch, read again after the fetch.
 //! 3. A fetched batch is appended only if this replica's own page still has that epoch.
 //! 4. Its indexes are its own. Its high watermark is the leader's, as far as its own log goes.
-//! 5. What fails at the leader's replica is reported, and never held against this one.
-//! 6. No two locks at once: own log and leader are locked one after the other.
+//! 5. An error at the leader's replica is reported, and never blamed on this one.
+//! 6. It never holds two locks at once: its own log and the leader's are locked one after the
+//!    other.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,20 +28,20 @@ use crate::partition::state_page::{Intent, Role, StatePage};
 use crate::store::{self, StoreDir, TopicHandle};
 use crate::types::{BrokerId, LeaderEpoch, Offset, TopicPartition};
 
-/// What a step found or did.
+/// The outcome of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Followed {
     /// Bytes were copied; there may be more.
     Copied(usize),
     /// It has what the leader has.
     CaughtUp,
-    /// The leader is not there yet, or moves: look again when something changes, or soon.
+    /// The leader is not ready, or its files move: step again when something changes, or soon.
     Waits,
-    /// This broker leads the partition, or holds no replica of it any more.
+    /// This broker leads the partition, or no longer holds a replica of it.
     NoFollower,
 }
 
-/// One partition's replica on a broker that follows.
+/// One partition's follower replica on a broker.
 #[derive(Debug)]
 pub struct Follower {
     store: Arc<StoreDir>,
@@ -53,17 +54,17 @@ pub struct Follower {
     epochs: LeaderEpochs,
     known: Option<u64>,
     first: bool,
-    /// The epoch whose leader this log was held against.
+    /// The epoch whose leader this log was compared with.
     matched: Option<LeaderEpoch>,
     leader: Option<PartitionReader>,
     leader_serial: u64,
     watermark: Option<Watermark>,
     committer: Option<Committer>,
-    /// Everything there was to raise by this replica was raised.
+    /// The high watermark was raised as far as this replica allows.
     raised: bool,
-    /// What went wrong at the leader's replica in the last step.
+    /// The error at the leader's replica in the last step.
     leader_error: Option<Error>,
-    /// Empty but within a step.
+    /// Empty except within a step.
     buf: Vec<u8>,
     cuts: Vec<Cut>,
 }
@@ -72,7 +73,7 @@ impl Follower {
     /// Opens the replica that `broker` holds.
     ///
     /// # Errors
-    /// [`Kind::UnknownTopic`], [`Kind::Fenced`] (its directory is not there), [`Kind::Io`].
+    /// [`Kind::UnknownTopic`], [`Kind::Fenced`] (its directory is missing), [`Kind::Io`].
     pub fn open(
         store: &Arc<StoreDir>,
         tp: &TopicPartition,
@@ -123,45 +124,45 @@ impl Follower {
         &self.topic
     }
 
-    /// The leader's replica, where it was read.
+    /// The leader's replica, if it was read.
     pub fn leader(&self) -> Option<&Replica> {
         self.leader.as_ref().map(PartitionReader::replica)
     }
 
-    /// How often the leader's replica was opened: another number, another directory to watch.
+    /// How often the leader's replica was opened: a new number means another directory to watch.
     pub fn leader_serial(&self) -> u64 {
         self.leader_serial
     }
 
-    /// Whether the topic file lists it as in sync, as of the last step.
+    /// Whether the topic file lists it in the ISR, as of the last step.
     pub fn is_in_sync(&self) -> bool {
         let partition = self.topic.partition(self.tp.partition);
         partition.is_ok_and(|partition| partition.is_in_sync(self.broker))
     }
 
-    /// What went wrong at the leader's replica in the last step.
+    /// The error at the leader's replica in the last step.
     pub fn take_leader_error(&mut self) -> Option<Error> {
         self.leader_error.take()
     }
 
-    /// Whether all that this replica lets rise was raised.
+    /// Whether the high watermark was raised as far as this replica allows.
     pub fn is_settled(&self) -> bool {
         self.raised
     }
 
-    /// One step: copies up to about `bytes_max` bytes, makes them durable where the topic says so,
-    /// and raises the high watermark.
+    /// One step: copies up to about `bytes_max` bytes, makes them durable if the topic requires
+    /// that, and raises the high watermark.
     ///
     /// # Errors
-    /// [`Kind::Busy`]: a lock stayed taken; [`Kind::Offline`], [`Kind::Damaged`]: this replica is
-    /// in need of repair; [`Kind::DiskFull`]; [`Kind::UnknownTopic`]; [`Kind::Fenced`]: its
-    /// directory is not there any more.
+    /// [`Kind::Busy`]: a lock stayed taken; [`Kind::Offline`], [`Kind::Damaged`]: this replica
+    /// needs a repair; [`Kind::DiskFull`]; [`Kind::UnknownTopic`]; [`Kind::Fenced`]: its directory
+    /// is gone.
     pub fn step(&mut self, bytes_max: usize) -> Result<Followed> {
         self.step_with(bytes_max, &mut Vec::new())
     }
 
-    /// The same with a buffer of the caller's, which many followers may share: what it holds is of
-    /// no account before and after.
+    /// The same with the caller's buffer, which many followers may share: its contents do not
+    /// matter before or after.
     ///
     /// # Errors
     /// As [`Follower::step`].
@@ -172,12 +173,12 @@ impl Follower {
         self.store.add_cuts(&self.tp, &mut self.cuts);
         match stepped {
             Err(e) if e.kind() == Kind::Fenced => {
-                // The metadata moved, or a directory did.
+                // The metadata changed, or a directory was replaced.
                 self.leader = None;
                 self.watermark = None;
                 self.matched = None;
                 if e.io_source().is_some_and(is_stale) {
-                    // What stands in the place of a log file is looked at as at a first use.
+                    // A file that replaced a log file is checked as at a first use.
                     self.first = true;
                     self.appender.forget();
                 }
@@ -187,13 +188,13 @@ impl Follower {
                     Err(e)
                 }
             }
-            // Idle it takes no lock, which would tell.
+            // An idle follower takes no lock, which would find that out.
             Ok(Followed::CaughtUp | Followed::Waits) if !self.replica.in_place()? => {
                 let text = format!("the directory of {} is gone, or was replaced", self.tp);
                 Err(Error::new(Kind::Fenced, text))
             }
             Ok(Followed::CaughtUp | Followed::Waits) if !self.replica.has_epochs()? => {
-                // The next step makes it from the batches.
+                // The next step recreates it from the batches.
                 self.forget_files();
                 Ok(Followed::Waits)
             }
@@ -201,7 +202,7 @@ impl Follower {
         }
     }
 
-    /// Has the next step look at the log's files as a first use does.
+    /// Makes the next step check the log's files as a first use does.
     pub fn forget_files(&mut self) {
         self.first = true;
         self.matched = None;
@@ -233,7 +234,7 @@ impl Follower {
         Ok(followed)
     }
 
-    /// What was to be had from the leader's replica; a failure there is reported.
+    /// A result from the leader's replica; an error there is reported.
     fn at_leader<T>(&mut self, outcome: Result<T>) -> Result<Option<T>> {
         match outcome {
             Ok(found) => Ok(Some(found)),
@@ -242,7 +243,7 @@ impl Follower {
                 self.leader = None;
                 self.watermark = None;
                 if !e.is_out_of_descriptors() {
-                    // A hint: without it the controller finds out more slowly.
+                    // Only a hint: without it the controller notices later.
                     let _ = store::report(&self.store, &self.tp);
                 }
                 self.leader_error = Some(e);
@@ -251,7 +252,7 @@ impl Follower {
         }
     }
 
-    /// Raises the leader's high watermark as far as this replica lets it, and takes it over.
+    /// Raises the leader's high watermark as far as this replica allows, and adopts it.
     fn raise(&mut self) -> Result<()> {
         let timeout = self.timeout;
         let shown = self.watermark().and_then(|mark| mark.raise(timeout));
@@ -259,7 +260,7 @@ impl Follower {
             return Ok(());
         };
         if !shown.promoted || self.matched != Some(shown.leader_epoch) {
-            // Another epoch's leader may show what this log has otherwise.
+            // Below another epoch's high watermark the leader's log may differ from this one.
             return Ok(());
         }
         self.raised = true;
@@ -273,8 +274,8 @@ impl Follower {
         }
     }
 
-    /// Enters this replica as about to join the in-sync set, if it may: the topic file's version
-    /// for which it did.
+    /// Enters this replica as joining the in-sync replicas, if it may. Returns the topic file's
+    /// version that the entry counts for.
     ///
     /// # Errors
     /// As [`Watermark::enter_joining`].
@@ -352,7 +353,7 @@ impl Follower {
         replica.is_ok_and(|replica| page.leads(self.store.boot_id(), replica, epoch))
     }
 
-    /// Holds the log against the leader's of that epoch: takes away what the leader has not, and
+    /// Compares the log with the leader's of that epoch: truncates what the leader lacks, and
     /// publishes the epoch. `false`: there is no leader of that epoch yet.
     fn hold_against(&mut self, epoch: LeaderEpoch) -> Result<bool> {
         let asked = self.ask(epoch);
@@ -405,7 +406,8 @@ impl Follower {
         let page = match leads(self)?.filter(|_| has_epochs) {
             Some(page) => page,
             None => {
-                // Anyone who needs it promotes, and makes a lost checkpoint from the batches.
+                // Any process may promote the leader, and recreate a lost checkpoint from the
+                // batches.
                 PartitionWriter::open(&self.store, &self.tp, self.timeout)?.make_ready()?;
                 self.leader_reader()?;
                 match leads(self)? {
@@ -431,7 +433,7 @@ impl Follower {
 
     fn fetch(&mut self, epoch: LeaderEpoch, bytes_max: usize) -> Result<Followed> {
         let Some(own) = self.replica.read_page()? else {
-            // Both copies are lost: a recovery makes them anew.
+            // Both copies are lost: a recovery recreates them.
             self.matched = None;
             return Ok(Followed::Waits);
         };
@@ -454,7 +456,7 @@ impl Follower {
         }
         if len == 0 {
             if page.high_watermark < page.acked(self.topic.configs().every_message()) {
-                // The leader's own sync may have come last.
+                // The leader may have synced its log after the last raise.
                 self.raised = false;
             }
             self.take_watermark(page.high_watermark)?;
@@ -463,8 +465,8 @@ impl Follower {
         self.append(epoch, from, page.high_watermark)
     }
 
-    /// Appends what was fetched, if this log is still of that epoch and ends where it was asked
-    /// from.
+    /// Appends the fetched batches, if this log is still of that epoch and ends where the fetch
+    /// began.
     fn append(
         &mut self,
         epoch: LeaderEpoch,
@@ -504,13 +506,14 @@ impl Follower {
             let (run, headers, roll) = next_run(&page, rest, &limits)?;
             if roll {
                 begin_segment(&held, recovery.appender, &mut page).inspect_err(|e| {
-                    // The page may be older than the log: the next step looks as a first use does.
+                    // The page may be older than the log: the next step checks as a first use does.
                     self.first |= e.kind() == Kind::Fenced;
                 })?;
             }
             for header in &headers {
                 if recovery.epochs.at(header.base_offset) != Some(header.leader_epoch) {
-                    // What begins at the log's end holds nothing, and may be newer than this.
+                    // An epoch that begins at the log's end has no batch, and may be newer than
+                    // this one.
                     recovery.change_epochs(&mut page, |epochs| {
                         epochs.cut(header.base_offset);
                         epochs.begin(header.leader_epoch, header.base_offset);
@@ -546,7 +549,7 @@ impl Follower {
         }
         let held = self.replica.lock(self.timeout)?;
         if !self.topic.is_current()? {
-            // By another topic file another end may count.
+            // Under another topic file another log end may count.
             return Ok(());
         }
         let Some(mut page) = held.page()? else {
@@ -566,7 +569,7 @@ impl Follower {
         Ok(())
     }
 
-    /// Makes the log durable where the topic says so.
+    /// Makes the log durable if the topic requires that.
     fn sync_if_due(&mut self) -> Result<()> {
         let Some(page) = self.replica.read_page()? else {
             return Ok(());

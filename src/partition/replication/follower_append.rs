@@ -1,4 +1,4 @@
-//! How a follower's log takes in what it copies: the segments it begins, and what it shows.
+//! How a follower appends what it copies: the segments that it begins, and its high watermark.
 
 use crate::error::{Error, Result};
 use crate::log::{Appender, RollLimits};

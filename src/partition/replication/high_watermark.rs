@@ -1,15 +1,16 @@
-//! The high watermark of a partition with several replicas: what every replica in sync has.
+//! The high watermark of a partition with several replicas: what every in-sync replica has.
 //!
-//! 1. It is raised under the leader's append lock, by whoever finds that it may be (followers,
-//!    syncers, waiting producers, the controller), and never lowered here.
-//! 2. Only while the topic file names this leader and epoch, has been synced at this version by
-//!    whoever raises, and its in-sync set has `min.insync.replicas`.
+//! 1. Any process that finds that it may be raised raises it (followers, syncers, waiting
+//!    producers, the controller), under the leader's append lock; it is never lowered here.
+//! 2. It is raised only while the topic file names this leader and epoch, the raising process has
+//!    synced the topic file at this version, and the ISR has `min.insync.replicas`.
 //! 3. It is the least acknowledged end over the in-sync **and the joining** replicas. A page counts
 //!    only with this boot, this epoch and the listed replica's id.
-//! 4. A replica joins the in-sync set in three steps: it reads the topic file; under the leader's
-//!    lock it enters the leader's page with that version, if it has all that is acknowledged; it
-//!    writes the topic file, if that still has this version. Whoever can be elected is waited for.
-//!    If it died over it, the controller raises the version.
+//! 4. A replica joins the ISR in three steps: it reads the topic file; under the leader's lock it
+//!    enters itself in the leader's page with that version, if it has all that is acknowledged; it
+//!    writes the topic file, if that still has this version. So the high watermark waits for each
+//!    replica that can be elected. If the replica's process died between the steps, the controller
+//!    raises the version.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,29 +24,28 @@ use crate::partition::state_page::StatePage;
 use crate::store::{PartitionMeta, StoreDir, TopicHandle};
 use crate::types::{BrokerId, LeaderEpoch, Offset, TopicPartition, Uuid};
 
-/// How often a raise starts over when the metadata moves under it.
+/// How often a raise starts over because the metadata changed.
 const TRIES: u32 = 5;
 
-/// Raises one partition's high watermark. Keeps what it has read open.
+/// Raises one partition's high watermark. Keeps open what it has read.
 #[derive(Debug)]
 pub struct Watermark {
     store: Arc<StoreDir>,
     tp: TopicPartition,
     topic: TopicHandle,
-    /// Shared with whoever holds its lock, so that the lock does not keep `self` borrowed.
+    /// Shared with the lock guard, so that the guard does not borrow `self`.
     leader: Arc<Replica>,
     leader_id: BrokerId,
     peers: HashMap<BrokerId, Replica>,
     synced_version: u64,
 }
 
-/// What a look at a leader's page showed.
+/// What a leader's page showed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shown {
     /// The high watermark.
     pub high_watermark: Offset,
-    /// The leader's acknowledged end: what is durable where every message is synced, else the log
-    /// end.
+    /// The leader's acknowledged end: what is durable if every message is synced, else the log end.
     pub acked: Offset,
     /// The epoch of the topic file.
     pub leader_epoch: LeaderEpoch,
@@ -54,10 +54,10 @@ pub struct Shown {
 }
 
 impl Watermark {
-    /// Of a partition.
+    /// Opens a partition's.
     ///
     /// # Errors
-    /// [`Kind::UnknownTopic`], [`Kind::Fenced`] (the leader's directory is not there).
+    /// [`Kind::UnknownTopic`], [`Kind::Fenced`] (the leader's directory is missing).
     pub fn open(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<Self> {
         let topic = TopicHandle::open(store, &tp.topic)?;
         let leader_id = topic.partition(tp.partition)?.leader;
@@ -72,20 +72,20 @@ impl Watermark {
         })
     }
 
-    /// The topic, as of the last look.
+    /// The topic, as of the last observation.
     pub fn topic(&self) -> &TopicHandle {
         &self.topic
     }
 
-    /// The leader's replica, as of the last look.
+    /// The leader's replica, as of the last observation.
     pub fn leader(&self) -> &Replica {
         &self.leader
     }
 
-    /// Raises it as far as it may be; what it is then.
+    /// Raises it as far as it may be; returns its value then.
     ///
     /// # Errors
-    /// [`Kind::Busy`] (somebody has the leader's append lock), [`Kind::UnknownTopic`],
+    /// [`Kind::Busy`] (another process has the leader's append lock), [`Kind::UnknownTopic`],
     /// [`Kind::Fenced`], [`Kind::Io`].
     pub fn raise(&mut self, timeout: Duration) -> Result<Shown> {
         let mut shown = self.observe()?;
@@ -110,7 +110,7 @@ impl Watermark {
         Ok(shown)
     }
 
-    /// Looks at topic file and leader, without a lock.
+    /// Observes topic file and leader, without a lock.
     pub fn observe(&mut self) -> Result<Shown> {
         self.refresh()?;
         let epoch = self.partition()?.leader_epoch;
@@ -123,9 +123,9 @@ impl Watermark {
         })
     }
 
-    /// Enters a follower as about to join the in-sync set, if it has all that is acknowledged. The
-    /// topic file's version that the entry counts for: it is to be listed by a change of just that
-    /// version. `None` if it is not that far, or there is no room.
+    /// Enters a follower as joining the ISR, if it has all that is acknowledged. Returns the topic
+    /// file's version that the entry counts for: only a change of that very version may list the
+    /// replica. `None` if it has not caught up, or there is no room.
     ///
     /// # Errors
     /// As [`Watermark::raise`].
@@ -144,7 +144,7 @@ impl Watermark {
             let acked = this.acked_of(follower, uuid, epoch)?;
             Ok(acked.is_some_and(|acked| acked >= page.high_watermark && acked >= epoch_start))
         };
-        // Without the lock first: most looks end here.
+        // First without the lock: most calls end here.
         let Some(page) = self.leaders_page()? else {
             return Ok(None);
         };
@@ -175,7 +175,7 @@ impl Watermark {
         self.topic.partition(self.tp.partition)
     }
 
-    /// Reads the topic file again if it changed, and opens the leader anew if that is another.
+    /// Reads the topic file again if it changed, and opens the leader's replica if it is another.
     fn refresh(&mut self) -> Result<()> {
         if !self.topic.is_current()? {
             let topic = TopicHandle::open(&self.store, &self.tp.topic)?;
@@ -184,7 +184,7 @@ impl Watermark {
                 return Err(Error::new(Kind::UnknownTopic, text));
             }
             self.topic = topic;
-            // A peer's directory may be another by now.
+            // A peer's directory may have been replaced.
             self.peers.clear();
         }
         let leader = self.partition()?.leader;
@@ -210,7 +210,7 @@ impl Watermark {
             .filter(|page| self.leads(page, epoch)))
     }
 
-    /// Under the lock; `None` if the metadata moved.
+    /// Raises it under the lock; `None` if the metadata changed.
     fn try_raise(&mut self, timeout: Duration) -> Result<Option<Offset>> {
         let leader = Arc::clone(&self.leader);
         let held = match leader.lock(timeout) {
@@ -239,7 +239,7 @@ impl Watermark {
         Ok(())
     }
 
-    /// What it may be raised to, by the leader's page and the others'.
+    /// What it may be raised to, by the pages of the leader and the other replicas.
     fn due(&mut self, page: &StatePage) -> Result<Offset> {
         let every_message = self.topic.configs().every_message();
         let partition = self.partition()?;
@@ -278,7 +278,7 @@ impl Watermark {
             if !self.peers.contains_key(&broker) {
                 match Replica::open(&self.store, &self.tp, broker) {
                     Ok(replica) => self.peers.insert(broker, replica),
-                    // Gone, or its disk is: it does not count.
+                    // The replica or its disk is gone: it does not count.
                     Err(_) => return Ok(None),
                 };
             }
@@ -297,7 +297,7 @@ impl Watermark {
             if page.replica_uuid == uuid {
                 return Ok(None);
             }
-            // Another directory's: perhaps the path leads to the right one by now.
+            // The page of another directory: the path may lead to the right one by now.
             self.peers.remove(&broker);
         }
         Ok(None)

@@ -1,5 +1,5 @@
-//! What the other replicas in sync have, for a leader that lost something: whoever begins a new
-//! epoch with less than another in sync takes it from that one, too.
+//! What the other in-sync replicas have, for a leader that lost records: if it began a new epoch
+//! with less than another in-sync replica has, that replica would lose the difference, too.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -11,17 +11,17 @@ use crate::partition::timed_reads::{TimedReads, read_page};
 use crate::store::{PartitionMeta, StoreDir};
 use crate::types::{BrokerId, LeaderEpoch, Offset, TopicPartition};
 
-/// How much of a log there is, for certain: the epoch of its last batch, and its end.
+/// How much of a log certainly exists: the epoch of its last batch, and its end.
 pub type Extent = (LeaderEpoch, Offset);
 
-/// What a replica's page says of how much of the log it has.
+/// How much of the log a replica has, by its page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Known {
-    /// Of this boot, and nothing was lost in a recovery since it last followed or led.
+    /// Of this boot, and no recovery lost records since it last followed or led.
     pub whole: bool,
-    /// The epoch that it is in.
+    /// The replica's leader epoch.
     pub epoch: LeaderEpoch,
-    /// The epoch of its last batch, and its end, for certain.
+    /// The epoch of its last batch, and its certain end.
     pub extent: Extent,
 }
 
@@ -42,11 +42,11 @@ impl Known {
     }
 
     /// Whether it certainly has each record that was acknowledged with acks=all up to the leader
-    /// epoch `epoch`, whatever the others in sync have. Whoever is in sync had them all. A power cut
-    /// or a recovery may have taken some; the page says so (`whole`) until the next epoch, which only
-    /// one that lacks nothing leads. A follower has caught up with that leader once its last batch is
-    /// of that epoch, or it has as much as that leader. `leader`: what is known of the leader of the
-    /// epoch; `leads`: this is its page.
+    /// epoch `epoch`, whatever the other in-sync replicas have. Every in-sync replica had them all.
+    /// A power cut or a recovery may have taken some; the page says so (`whole`) until the next
+    /// epoch, which only a replica that lacks nothing leads. A follower has caught up with that
+    /// leader once its last batch is of that epoch, or it has as much as that leader. `leader`:
+    /// what is known of the leader of the epoch; `leads`: this is its page.
     pub fn has_all(self, leads: bool, leader: Option<Known>, epoch: LeaderEpoch) -> bool {
         let level = |leader: Known| leader.whole && self.extent >= leader.extent;
         let began_here = self.epoch == epoch && self.extent.0 == epoch;
@@ -57,17 +57,17 @@ impl Known {
 /// Why a broker may not lead the next epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ahead {
-    /// This one has more in sync.
+    /// This broker's in-sync replica has more.
     More(BrokerId),
-    /// The replica of this one cannot be read: it may have what the next leader lost, or, where it
-    /// is the next leader, it may have lost what others have.
+    /// This broker's replica cannot be read. It may have what the next leader lost; if it is the
+    /// next leader, it may have lost what others have.
     Unknown(BrokerId, String),
 }
 
-/// Who in sync has more of a partition's log than another, dead ones too.
+/// Which in-sync replica has more of a partition's log than another, dead brokers' included.
 pub trait Extents {
-    /// Who in sync has more than `to`, which is to lead the next epoch, or may have. The leader that
-    /// `to` takes over from does not count: it is sealed or of no use.
+    /// An in-sync replica that has, or may have, more than `to`, which is to lead the next epoch.
+    /// The leader that `to` takes over from does not count: it is sealed or unusable.
     fn ahead_of(
         &self,
         tp: &TopicPartition,
@@ -79,8 +79,8 @@ pub trait Extents {
 /// A broker whose replica cannot be read, and why.
 type Unread = (BrokerId, String);
 
-/// By the pages of the replicas, within a hold of the store's lock: a disk that does not answer within
-/// a second counts as one that cannot be read.
+/// By the pages of the replicas, within a metadata update: a disk that does not answer within a
+/// second counts as unreadable.
 #[derive(Debug)]
 pub struct InSync<'s> {
     store: &'s Arc<StoreDir>,
@@ -88,7 +88,7 @@ pub struct InSync<'s> {
 }
 
 impl<'s> InSync<'s> {
-    /// Of a store, for one change.
+    /// Of a store, for one metadata update.
     pub fn new(store: &'s Arc<StoreDir>) -> Self {
         InSync {
             store,
@@ -96,7 +96,7 @@ impl<'s> InSync<'s> {
         }
     }
 
-    /// Of a store, for one change that is made as a whole or not at all: slow disks have `timeout` to
+    /// Of a store, for one metadata update that cannot be split: slow disks have `timeout` to
     /// answer.
     pub fn patient(store: &'s Arc<StoreDir>, timeout: Duration) -> Self {
         InSync {
@@ -105,7 +105,7 @@ impl<'s> InSync<'s> {
         }
     }
 
-    /// A replica's page, or why it cannot be read: that says nothing of what the replica has.
+    /// A replica's page, or why it cannot be read, which does not show what the replica has.
     fn page(&self, tp: &TopicPartition, broker: BrokerId) -> Result<StatePage, String> {
         self.reads.borrow_mut().page(self.store, tp, broker)
     }
@@ -115,8 +115,8 @@ impl<'s> InSync<'s> {
     }
 }
 
-/// The replica in sync that has most, but for some: none where none that can be read holds a record.
-/// And the first that cannot be read.
+/// The in-sync replica with the longest log, `but_for` excepted; `None` if no readable one holds a
+/// record. And the first replica that cannot be read.
 fn most(
     boot_id: [u8; 16],
     partition: &PartitionMeta,
@@ -127,7 +127,7 @@ fn most(
     for broker in partition.isr.iter().filter(|id| !but_for.contains(id)) {
         match page(*broker) {
             Ok(page) => {
-                // One that was replaced, or is offline, has nothing that anyone waits for.
+                // A replica that was replaced, or is offline, has nothing to wait for.
                 let listed = partition.uuid_of(*broker) == Some(page.replica_uuid);
                 if listed && page.offline.is_none() && page.tail.end > page.tail.log_start {
                     most = most.max(Some((Known::of(&page, boot_id).extent, *broker)));
@@ -171,9 +171,9 @@ impl Extents for InSync<'_> {
     }
 }
 
-/// Who in sync has records, where the leader's page is lost and nobody knows what it had. One that
-/// cannot be read keeps nobody from the rebuild: its outcome is sealed, and the epoch after that
-/// waits for that one.
+/// An in-sync replica that has records, for a leader whose page is lost, so that its extent is
+/// unknown. An unreadable one does not prevent the lost-state recovery: that seals the log, and the
+/// next epoch waits for the unreadable replica.
 pub(crate) fn holder(
     store: &StoreDir,
     tp: &TopicPartition,
@@ -200,14 +200,15 @@ mod tests {
             extent: (last, end),
         };
         let leader = known(true, 5, 5, 10);
-        // What it has, whether it leads epoch 5, what is known of that leader, and the answer.
+        // What the replica has, whether it leads epoch 5, what is known of that leader, and the
+        // answer.
         for (own, leads, leader, has_all) in [
             (known(true, 5, 5, 9), true, None, true),
             (known(true, 4, 4, 9), true, None, true),
             (known(false, 5, 5, 9), true, None, false),
             (known(true, 5, 5, 9), false, None, true),
             (known(false, 5, 5, 9), false, Some(leader), false),
-            // It follows the leader, but did not reach the start of the epoch yet, perhaps.
+            // It follows the leader, but may not have reached the start of the epoch yet.
             (known(true, 5, 4, 9), false, None, false),
             (known(true, 5, 4, 9), false, Some(leader), false),
             (known(true, 4, 4, 9), false, None, false),

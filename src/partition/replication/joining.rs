@@ -1,5 +1,5 @@
-//! Who is about to join the in-sync set, as a leader's page has it: the high watermark waits for them
-//! already.
+//! The joining set in a leader's page: replicas about to join the ISR, which the high watermark
+//! waits for already.
 
 use crate::types::Uuid;
 
@@ -8,22 +8,22 @@ use crate::types::Uuid;
 pub struct Joining {
     /// The replica directory's id.
     pub replica: Uuid,
-    /// The topic file's version that it read. Once another is there, this one counts no more.
+    /// The topic file's version that it read. After a newer version the entry no longer counts.
     pub version: u64,
 }
 
 /// Most replicas that join at the same time.
 const PLACES: usize = 8;
-/// Of a place: the replica's id, then the version, little-endian. Zeros: nobody's.
+/// Of a place: the replica's id, then the version, little-endian. Zeros: free.
 const PLACE_BYTES: usize = 24;
 const VERSION_AT: usize = 16;
 
-/// Those that are about to join: 8 at most.
+/// The joining replicas: 8 at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct JoiningSet([Option<Joining>; PLACES]);
 
 impl JoiningSet {
-    /// All of them, of whatever version.
+    /// All of them, of any version.
     pub fn iter(&self) -> impl Iterator<Item = &Joining> {
         self.0.iter().flatten()
     }
@@ -54,7 +54,7 @@ impl JoiningSet {
         }
     }
 
-    /// As it stands in a page.
+    /// The bytes in a page.
     pub(crate) fn encode(&self) -> [u8; PLACES * PLACE_BYTES] {
         let mut raw = [0; PLACES * PLACE_BYTES];
         for (place, joining) in raw.chunks_exact_mut(PLACE_BYTES).zip(self.iter()) {

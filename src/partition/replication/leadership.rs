@@ -1,4 +1,4 @@
-//! New leader epochs. Each begins here, whoever asks for it and why.
+//! New leader epochs. Each begins here, whichever process asks for it and why.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,22 +10,22 @@ use crate::partition::timed_reads::NO_ANSWER;
 use crate::store::{self, FencedLock, PartitionMeta, StoreDir};
 use crate::types::{BrokerId, LeaderEpoch, TopicName, TopicPartition};
 
-/// By what right a broker leads the next epoch.
+/// The grounds on which a broker leads the next epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Claim {
-    /// It is in sync, and nobody else in sync has more: no record is lost.
+    /// It is in sync, and no other in-sync replica has more: no record is lost.
     Clean,
     /// The topic, or a person, allows that records are lost.
     Unclean,
 }
 
-/// Begins the partition's next leader epoch, led by `to`: the one place where epochs are made. The
-/// metadata was read in a hold of the fenced lock. It is as it was after an error.
+/// Begins the partition's next leader epoch, led by `to`: the only place where epochs are made. The
+/// metadata was read under the fenced lock; after an error it is unchanged.
 ///
 /// # Errors
-/// [`Kind::Busy`] where another replica in sync, dead ones too, has more than `to`: in a new epoch of
-/// this leader it would lose that. So it is where `to` may have lost records, and another in sync
-/// cannot be read. [`Kind::Fenced`] where `to` may not lead.
+/// [`Kind::Busy`] if another in-sync replica, a dead broker's included, has more than `to` and
+/// would lose the difference in the new epoch; also if `to` may have lost records and another
+/// in-sync replica cannot be read. [`Kind::Fenced`] if `to` may not lead.
 pub fn begin_epoch(
     extents: &dyn Extents,
     tp: &TopicPartition,
@@ -53,12 +53,12 @@ pub fn begin_epoch(
     Ok(())
 }
 
-/// Raises the partition's leader epoch in the topic file, if that still names `from`. Whoever
-/// appends next promotes the replica. No daemon is needed. Not to be called while an append lock is
+/// Raises the partition's leader epoch in the topic file, if that still names `from`. The next
+/// append promotes the replica; no daemon is needed. Must not be called while an append lock is
 /// held.
 ///
 /// # Errors
-/// [`Kind::Busy`] where another replica in sync has more: that one is to lead.
+/// [`Kind::Busy`] if another in-sync replica has more: that replica should lead.
 pub fn raise_epoch(
     store: &Arc<StoreDir>,
     tp: &TopicPartition,
@@ -68,10 +68,10 @@ pub fn raise_epoch(
     raise_epochs(store, &[(tp.clone(), from)], timeout)
 }
 
-/// As [`raise_epoch`] of each, in one hold of the fenced lock.
+/// As [`raise_epoch`] for each, in one metadata update.
 ///
 /// # Errors
-/// Of the first that fails; the others are raised.
+/// The first error; the other epochs are raised.
 pub fn raise_epochs(
     store: &Arc<StoreDir>,
     wanted: &[(TopicPartition, LeaderEpoch)],
@@ -108,14 +108,14 @@ fn behind(tp: &TopicPartition, leader: BrokerId, ahead: &Ahead) -> Error {
     let (why, cure) = match ahead {
         Ahead::More(ahead) => (
             format!(
-                "broker {leader}, which would lead it, lacks records that broker {ahead} has in sync"
+                "broker {leader} would lead it, but lacks records of the in-sync replica on broker {ahead}"
             ),
-            format!("start that one: 'mq-broker start --id {ahead}'"),
+            format!("start broker {ahead}: 'mq-broker start --id {ahead}'"),
         ),
         Ahead::Unknown(broker, why) => (
             format!(
-                "broker {leader}, which would lead it, may lack records, and what broker {broker} has \
-                 in sync cannot be read ({why})"
+                "broker {leader} would lead it, but may lack records, and the in-sync replica on \
+                 broker {broker} cannot be read ({why})"
             ),
             if why == NO_ANSWER {
                 format!("check the disk of broker {broker}; if it is slow, try again")
@@ -126,6 +126,6 @@ fn behind(tp: &TopicPartition, leader: BrokerId, ahead: &Ahead) -> Error {
             },
         ),
     };
-    let text = format!("{tp} begins no new leader epoch: {why}");
+    let text = format!("{tp} cannot begin a new leader epoch: {why}");
     Error::new(Kind::Busy, text).cure(cure)
 }

@@ -1,5 +1,5 @@
-//! Replication of one partition: the follower's log, the high watermark, the in-sync set, the seal of a
-//! leadership transfer, and new leader epochs.
+//! Replication of one partition: the follower's log, the high watermark, the in-sync replicas, the
+//! seal of a leadership transfer, and new leader epochs.
 
 mod follower;
 mod follower_append;

@@ -1,6 +1,6 @@
-//! Sealing a leader's log for a move of leadership: nothing is appended any more, so the next
-//! leader can reach the end. A new leader epoch lifts the seal; where none can be written, its mover
-//! does so itself.
+//! Seals a leader's log for a leadership transfer: nothing is appended any more, so the next leader
+//! can catch up to the end. A new leader epoch lifts the seal; if none can be written, the
+//! transferring process lifts it itself.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -13,8 +13,9 @@ use crate::partition::state_page::{Intent, Seal, StatePage};
 use crate::store::{Heartbeat, StoreDir};
 use crate::types::{BrokerId, LeaderEpoch, Offset, TopicPartition, Uuid};
 
-/// A leader's log that is sealed. While this lives its mover beats in the page's file: whoever meets
-/// the seal waits for a move that goes on, and undoes the seal of one that died or is stopped.
+/// A leader's log that is sealed. While this value exists, its process writes a heartbeat in the
+/// page's file: a writer that meets the seal waits while the heartbeat goes on, and undoes the seal
+/// of a process that died or is stopped.
 #[derive(Debug)]
 pub struct Sealed {
     leader: Replica,
@@ -28,7 +29,7 @@ impl Sealed {
     /// Seals the log of the partition's leader, which is `leader` with that replica in that epoch.
     ///
     /// # Errors
-    /// [`Kind::Fenced`] if it is not, [`Kind::Busy`] (somebody keeps its append lock),
+    /// [`Kind::Fenced`] if it is not, [`Kind::Busy`] (another process keeps its append lock),
     /// [`Kind::Offline`], [`Kind::Io`].
     pub fn seal(
         store: &Arc<StoreDir>,
@@ -45,8 +46,8 @@ impl Sealed {
             let replica = Replica::open(store, tp, leader)?;
             let held = replica.lock(timeout)?;
             let page = held.page()?.filter(in_order);
-            // This process has not used the log before, so its page is held against its files: what
-            // lies beyond an old page would be cut by the next leader.
+            // This process has not used the log before, so the page is compared with the files: if
+            // the page is old, the next leader would truncate what lies beyond it.
             let fits = match &page {
                 Some(page) => replica.end_of_files(page)? == Ordering::Equal,
                 None => false,
@@ -78,16 +79,16 @@ impl Sealed {
         self.end
     }
 
-    /// Whether it still is as it was sealed.
+    /// Whether the log is still as it was sealed.
     pub fn holds(&self) -> Result<bool> {
         let page = self.leader.read_page()?;
         Ok(page.is_some_and(|page| self.is_of(&page)))
     }
 
-    /// Lifts the seal in the same epoch, for a move that came to nothing. To be called in a hold of the
-    /// store's lock in which the topic file still names that leader and epoch: no other move goes by
-    /// this seal then. Whoever appends looks at the topic file under the append lock, so a late call
-    /// lets nobody append to a log that another leads by now.
+    /// Lifts the seal in the same epoch after a leadership transfer failed. The caller holds the
+    /// store's lock, and the topic file still names that leader and epoch: then no other transfer
+    /// relies on this seal. A writer checks the topic file under the append lock, so a late call
+    /// does not allow appends to a log that another broker leads by now.
     ///
     /// # Errors
     /// [`Kind::Busy`], [`Kind::Io`].

@@ -14,13 +14,13 @@ pub struct BrokerFile {
     pub incarnation: u64,
     /// The last daemon's process id; none before the first.
     pub pid: Option<u32>,
-    /// Where it stands, for placement.
+    /// Its rack, for placement.
     pub rack: Option<String>,
-    /// Where its replicas are; none: `logs` beside this file. Absolute.
+    /// The directory of its replicas; none: `logs` beside this file. Absolute.
     pub log_dir: Option<String>,
     /// The address it serves Kafka's protocol on.
     pub listener: Option<String>,
-    /// Asked to lead nothing, until it is started anew.
+    /// Leads no partition until it is started again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub drained: bool,
 }

@@ -1,8 +1,8 @@
-//! Claiming a directory as a broker's log directory.
+//! Claims a directory as a broker's log directory.
 //!
-//! What can be refused is refused before anything is made: [`check`] where there is a store,
-//! [`try_place`] where it is yet to be made. What was made for a claim that comes to nothing is
-//! removed again, as long as nobody else put anything into it.
+//! Every possible refusal comes before anything is created: [`check`] for an existing store,
+//! [`try_place`] for one that is still to be created. If the claim fails, what was created for it
+//! is removed again, unless another process put something into it.
 
 use std::io;
 use std::path::Path;
@@ -21,35 +21,35 @@ use crate::store::made_dirs::MadeDirs;
 use crate::store::usability::{is_denied, open_warnings, refuse_network};
 use crate::types::{BrokerId, Uuid};
 
-/// Directories above a place that are looked at.
+/// Maximum number of parent directories that are checked.
 const ABOVE_MAX: usize = 256;
 
-/// A directory that was claimed. Until it is kept, the claim is taken back when this is dropped,
-/// unless the registration names the directory by then.
+/// A directory that was claimed. Unless it is kept, dropping this withdraws the claim if the
+/// registration does not name the directory by then.
 #[derive(Debug)]
 pub struct Claimed<'a> {
     store: &'a StoreDir,
     broker: BrokerId,
-    /// For the registration: none for the broker's own `logs`.
+    /// For the registration; none for the broker's own `logs`.
     log_dir: Option<String>,
     warnings: Vec<String>,
-    /// The claim that was written, and where.
+    /// The claim that was written, and its directory.
     written: Option<(Arc<dyn Dir>, MetaProperties)>,
     made: MadeDirs<'a>,
 }
 
 impl Claimed<'_> {
-    /// For the registration: none for the broker's own `logs`.
+    /// For the registration; none for the broker's own `logs`.
     pub fn log_dir(&self) -> Option<&str> {
         self.log_dir.as_deref()
     }
 
-    /// Whether the claim is a new one: nothing of the broker's was there.
+    /// Whether the claim is new: the directory held nothing of the broker's.
     pub fn is_new(&self) -> bool {
         self.written.is_some()
     }
 
-    /// Keeps it: it is registered. What is odd about the directory, but no reason to refuse it.
+    /// Keeps the claim: it is registered. Returns warnings about the directory.
     pub fn keep(mut self) -> Vec<String> {
         self.written = None;
         self.made.keep();
@@ -62,11 +62,12 @@ impl Drop for Claimed<'_> {
         let Some((dir, written)) = self.written.take() else {
             return;
         };
-        // The registration may be in place though its sync failed. Whoever cannot tell leaves all.
+        // The registration may be in place though its sync failed. If it cannot be read, all is
+        // left.
         let registered = self.store.broker_file(self.broker).map(|file| file.log_dir);
         let ours = read_claim(&*dir).is_ok_and(|claim| claim.as_ref() == Some(&written));
         let registered = match registered {
-            // A broker that did not come to be.
+            // The broker was never created.
             Err(e) if e.kind() == Kind::BrokerState => Ok(None),
             other => other,
         };
@@ -101,22 +102,22 @@ pub fn check(store: &StoreDir, broker: BrokerId, path: &Path) -> Result<()> {
     }
 }
 
-/// A place that was made, or found empty, for a store that is yet to be made.
+/// A place that was created, or found empty, for a store that is still to be created.
 #[derive(Debug)]
 pub struct TriedPlace<'a> {
     made: MadeDirs<'a>,
 }
 
 impl TriedPlace<'_> {
-    /// The store is made: the rest is for [`claim`].
+    /// The store is created: [`claim`] does the rest.
     pub fn keep(mut self) {
         self.made.keep();
     }
 }
 
-/// Makes the directory `path`, which is absolute, for a broker of a store that is yet to be made
-/// at `store`, and sees that it can be claimed then: a refusal leaves no store behind. It is
-/// removed again when the answer is dropped and not kept.
+/// Creates the directory `path`, which is absolute, for a broker of a store that is still to be
+/// created at `store`, and checks that it can be claimed then: so a refusal leaves no store behind.
+/// Dropping the result removes the directory again, unless it is kept.
 ///
 /// # Errors
 /// As [`claim`].
@@ -129,7 +130,7 @@ pub fn try_place<'a>(
     refuse_network(disk, path)?;
     match disk.open_dir(store) {
         Ok(root) => refuse_within(disk, &root, path)?,
-        // Both are made then: by their names the one is within the other.
+        // The store does not exist yet: by the names, one would be within the other.
         Err(_) if path.starts_with(store) => return Err(within(path, store)),
         Err(_) => {}
     }
@@ -148,8 +149,8 @@ pub fn try_place<'a>(
     Ok(TriedPlace { made })
 }
 
-/// Claims the directory `path`, which is absolute, for a broker, making it (0700) if it is missing.
-/// The caller holds the broker's life lock, so its registration stands still.
+/// Claims the directory `path`, which is absolute, for a broker, creating it (0700) if it is
+/// missing. The caller holds the broker's liveness lock, so its registration does not change.
 ///
 /// # Errors
 /// [`Kind::BrokerState`] if it belongs to another broker or store, or holds other files;
@@ -180,12 +181,12 @@ pub fn claim<'a>(store: &'a StoreDir, broker: BrokerId, path: &Path) -> Result<C
         node_id: broker,
         directory_id: Uuid::random()?,
     };
-    // The same place by another path is no other place.
+    // Another path to the registered place is kept as it was registered.
     claimed.log_dir = Some(match registered(store, broker)? {
         Some(place) if is_same(store, &place, &*dir) => place,
         _ => text.to_owned(),
     });
-    // Somebody who claims it at the same time is found at the second look.
+    // A concurrent claim by another process is found in the second round.
     for _ in 0..3 {
         if let Some(claim) = read_claim(&*dir)? {
             check_claim(store, broker, &*dir, &claim)?;
@@ -205,11 +206,14 @@ pub fn claim<'a>(store: &'a StoreDir, broker: BrokerId, path: &Path) -> Result<C
             Err(e) => return Err(e),
         }
     }
-    let text = format!("{} keeps being claimed by others", path.display());
+    let text = format!(
+        "{} was claimed by another process at each try",
+        path.display()
+    );
     Err(Error::new(Kind::Busy, text).cure("try again"))
 }
 
-/// Claims the broker's own `logs` if it is empty and unclaimed; whether it did.
+/// Claims the broker's own `logs` if it is empty and unclaimed; returns whether it did.
 ///
 /// # Errors
 /// [`Kind::BrokerState`] if it is gone; [`Kind::UnusableStore`], [`Kind::Io`].
@@ -227,8 +231,8 @@ pub fn claim_own(store: &StoreDir, broker: BrokerId) -> Result<bool> {
     claim_empty(store, broker, &*dir)
 }
 
-/// Claims a directory that is empty, or being claimed by another for the same broker; whether this
-/// one did.
+/// Claims a directory that is empty, or being claimed by another process for the same broker;
+/// returns whether this call did.
 ///
 /// # Errors
 /// [`Kind::UnusableStore`], [`Kind::Io`].
@@ -243,7 +247,7 @@ pub fn claim_empty(store: &StoreDir, broker: BrokerId, dir: &dyn Dir) -> Result<
     Ok(placed)
 }
 
-/// Refuses to start on a registered log directory that is not there: its disk may not be mounted.
+/// Refuses to start on a registered log directory that is missing: its disk may not be mounted.
 ///
 /// # Errors
 /// [`Kind::BrokerState`].
@@ -275,8 +279,8 @@ fn gone(store: &StoreDir, broker: BrokerId, path: &Path) -> Error {
     ))
 }
 
-/// Takes the claim of a broker that is no more off a directory, where it stands alone: another
-/// broker may claim it then. What cannot be used is left.
+/// Removes the claim of an unregistered broker from a directory that holds nothing else, so that
+/// another broker may claim it. A directory that cannot be used is left.
 ///
 /// # Errors
 /// [`Kind::Io`] if it cannot be removed.
@@ -296,7 +300,7 @@ pub fn unclaim(store: &StoreDir, broker: BrokerId, path: &Path) -> Result<()> {
         .map_err(|e| Error::io("remove", join(&*dir, layout::META_PROPERTIES), e))
 }
 
-/// What is registered as the broker's log directory, where there is such a broker.
+/// The registered log directory of the broker, if it exists.
 fn registered(store: &StoreDir, broker: BrokerId) -> Result<Option<String>> {
     match store.broker_file(broker) {
         Ok(file) => Ok(file.log_dir),
@@ -305,7 +309,7 @@ fn registered(store: &StoreDir, broker: BrokerId) -> Result<Option<String>> {
     }
 }
 
-/// Puts a claim in place; `false` if somebody else was quicker.
+/// Puts a claim in place; `false` if another process was faster.
 fn put_claim(dir: &dyn Dir, wanted: &MetaProperties) -> Result<bool> {
     let staged = layout::staged_file(&Uuid::random()?);
     let error = |op| {
@@ -322,7 +326,7 @@ fn put_claim(dir: &dyn Dir, wanted: &MetaProperties) -> Result<bool> {
         });
     let placed = written.map(|()| dir.rename_new(&staged, layout::META_PROPERTIES));
     if !matches!(placed, Ok(Ok(()))) {
-        // What stays is known by its name.
+        // What stays is recognized by its name.
         let _ = dir.remove(&staged);
     }
     match placed? {
@@ -339,7 +343,7 @@ fn put_claim(dir: &dyn Dir, wanted: &MetaProperties) -> Result<bool> {
     }
 }
 
-/// The directory, or `None` if nothing is there.
+/// The directory, or `None` if it does not exist.
 fn open_if_there(disk: &dyn Disk, path: &Path) -> Result<Option<Arc<dyn Dir>>> {
     match disk.open_dir(path) {
         Ok(dir) => Ok(Some(dir)),
@@ -348,7 +352,7 @@ fn open_if_there(disk: &dyn Disk, path: &Path) -> Result<Option<Arc<dyn Dir>>> {
     }
 }
 
-/// Other people's files are not to be mixed with ours.
+/// Refuses a directory with foreign files: they must not be mixed with the store's.
 fn refuse_foreign(dir: &dyn Dir) -> Result<()> {
     let entries = dir
         .list(".")
@@ -385,12 +389,12 @@ fn is_own_logs(store: &StoreDir, broker: BrokerId, dir: &dyn Dir) -> Result<bool
     }
 }
 
-/// Refuses what stands within the store whose directory is `root`, or would once it is made: a
+/// Refuses a place within the store whose directory is `root`, even if it does not exist yet: a
 /// directory of the store's own may be empty, and is still not free.
 fn refuse_within(disk: &dyn Disk, root: &Arc<dyn Dir>, path: &Path) -> Result<()> {
     let error = |e| Error::io("look at", path, e);
     let root_id = root.own_id().map_err(error)?;
-    // Links above the place are followed, so the rest of the way is by `..` alone.
+    // Links above the place are followed, so the remaining way goes by `..` only.
     let mut at = path.to_owned();
     let mut above = loop {
         match disk.open_dir_through_links(&at) {
@@ -420,15 +424,16 @@ fn refuse_within(disk: &dyn Disk, root: &Arc<dyn Dir>, path: &Path) -> Result<()
         at.push("..");
         match disk.open_dir(&at) {
             Ok(next) if next.own_id().map_err(error)? != id => above = next,
-            // The top, or what this user may not look into and so is not this store.
+            // The root, or a directory that this user may not read and that is therefore not this
+            // store.
             _ => break,
         }
     }
     Ok(())
 }
 
-/// Refuses what is, is within, or has in it, the registered place of another broker: also of one
-/// whose disk is not there now.
+/// Refuses a place that is, is within, or contains the registered place of another broker, even one
+/// whose disk is not mounted.
 fn refuse_others(store: &StoreDir, broker: BrokerId, path: &Path) -> Result<()> {
     for other in store.brokers()?.into_iter().filter(|id| *id != broker) {
         let Some(place) = registered(store, other)? else {
@@ -440,7 +445,7 @@ fn refuse_others(store: &StoreDir, broker: BrokerId, path: &Path) -> Result<()> 
         } else if path.starts_with(theirs) {
             format!("is within {place}, the log directory of broker {other}")
         } else if theirs.starts_with(path) {
-            format!("has {place} in it, the log directory of broker {other}")
+            format!("contains {place}, the log directory of broker {other}")
         } else {
             continue;
         };
@@ -456,7 +461,7 @@ fn within(path: &Path, store: &Path) -> Error {
     Error::new(Kind::BrokerState, text).cure("name a directory outside of the store")
 }
 
-/// Removes what other claims left that died: the place is taken by now.
+/// Removes what dead processes left of other claims: the place is taken by now.
 fn remove_staged(dir: &dyn Dir) {
     for entry in dir.list(".").unwrap_or_default() {
         if layout::is_staged_file(&entry.name) {
@@ -465,8 +470,8 @@ fn remove_staged(dir: &dyn Dir) {
     }
 }
 
-/// Gives a log directory to the store's Unix group, where the store has one. A warning where that is
-/// not this user's to do.
+/// Gives a log directory to the store's Unix group, if the store has one. Returns a warning if this
+/// user may not do that.
 fn share_place(store: &StoreDir, dir: &dyn Dir) -> Result<Option<String>> {
     let Some(group) = store.unix_group()? else {
         return Ok(None);
@@ -480,8 +485,8 @@ fn share_place(store: &StoreDir, dir: &dyn Dir) -> Result<Option<String>> {
     match dir.share(".", group.id) {
         Ok(_) => Ok(None),
         Err(e) if is_denied(&e) => Ok(Some(format!(
-            "{} cannot be given to the Unix group {}, which the store is of: others of the group \
-             cannot use what is in it",
+            "{} cannot be given to the Unix group {}, which shares the store: other members of the \
+             group cannot use what is in it",
             dir.path().display(),
             group.name
         ))),

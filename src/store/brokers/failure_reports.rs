@@ -1,7 +1,8 @@
-//! Reports to the controller: a file in `reports/` for each partition that somebody could not use.
+//! Failure reports to the controller: a file in `reports/` for each partition that a client could
+//! not use.
 //!
-//! A report is a hint and proves nothing: the controller looks for itself, and takes the file away
-//! before it looks. So who makes one too many does no harm, and one that is lost costs time.
+//! A report is a hint and proves nothing: the controller removes the file, then checks for itself.
+//! So a needless report does no harm, and a lost one only costs time.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use crate::store::dir::StoreDir;
 use crate::store::layout;
 use crate::types::TopicPartition;
 
-/// Says that a partition's leader could not be used.
+/// Reports that a partition's leader could not be used.
 ///
 /// # Errors
 /// [`crate::error::Kind::Io`].
@@ -27,7 +28,7 @@ pub fn report(store: &StoreDir, tp: &TopicPartition) -> Result<()> {
     }
 }
 
-/// The directory of reports, for a watch; made if it is not there.
+/// The directory of reports, for a watch; created if it is missing.
 ///
 /// # Errors
 /// [`crate::error::Kind::Io`].
@@ -41,7 +42,7 @@ pub fn open(store: &StoreDir) -> Result<Arc<dyn Dir>> {
     root.open_dir(layout::REPORTS_DIR).map_err(error("open"))
 }
 
-/// Takes all reports that are there.
+/// Removes and returns all reports.
 ///
 /// # Errors
 /// [`crate::error::Kind::Io`].

@@ -1,5 +1,5 @@
-//! Who lives, for those who produce, consume or ask: by the locks alone, at a call or two of the
-//! system. A broker that hangs counts as alive here; the controller knows better.
+//! Which brokers live, for producers, consumers and queries: by the liveness locks alone, at a
+//! system call or two. A hung broker counts as alive here; the controller finds it.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -11,7 +11,7 @@ use crate::store::lock::LivenessWatch;
 use crate::store::topics::PartitionMeta;
 use crate::types::BrokerId;
 
-/// Asks for lives. What it looks at stays open.
+/// Checks brokers' liveness. The files that it reads stay open.
 #[derive(Debug)]
 pub struct Liveness {
     store: Arc<StoreDir>,
@@ -30,7 +30,8 @@ impl Liveness {
         }
     }
 
-    /// Whether a daemon holds the broker's lock. One that cannot be asked for does not live.
+    /// Whether a daemon holds the broker's lock. If that cannot be checked, the broker does not
+    /// count as alive.
     pub fn is_alive(&self, broker: BrokerId) -> bool {
         let mut brokers = self.brokers.lock().unwrap_or_else(PoisonError::into_inner);
         let watch = match brokers.entry(broker) {
@@ -44,13 +45,13 @@ impl Liveness {
         };
         let held = watch.is_held().unwrap_or(false);
         if !watch.is_open() {
-            // The broker may be made anew, in another directory.
+            // The broker may be created again, in another directory.
             brokers.remove(&broker);
         }
         held
     }
 
-    /// Whether a daemon lives that holds a replica: another may lead the partition in a moment.
+    /// Whether the daemon of any replica lives: another broker may lead the partition in a moment.
     pub fn any_alive(&self, partition: &PartitionMeta) -> bool {
         let mut replicas = partition.replicas.iter();
         replicas.any(|replica| self.is_alive(replica.broker))

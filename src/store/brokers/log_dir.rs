@@ -1,14 +1,16 @@
 //! The directory that holds a broker's replicas: `logs` beside its registration, or the place that
 //! the registration names, which may be on another disk.
 //!
-//! 1. A place elsewhere is claimed for one broker of one store by its `meta.properties`. Of many
-//!    that claim it, the first wins: the file is put in place by a rename that replaces nothing.
-//! 2. The claim is looked at whenever the place is opened: a disk that is not mounted shows an
-//!    empty directory, and that must not be taken for the broker's.
+//! 1. A place elsewhere is claimed for one broker of one store by its `meta.properties`. If several
+//!    processes claim it, the first wins: the file is put in place by a rename that replaces
+//!    nothing.
+//! 2. The claim is checked whenever the place is opened: an unmounted disk shows an empty
+//!    directory, which must not be taken for the broker's.
 //! 3. A refused claim leaves the place, and the directories above it, as they were.
-//! 4. A broker that holds replicas keeps its place, unless that was moved: the new one has the
-//!    broker's claim, and the registered one has none any more. Whoever makes a replica looks at
-//!    the registration again under the store's fenced lock, where alone it changes.
+//! 4. A broker that holds replicas keeps its place, unless that was moved: then the new place has
+//!    the broker's claim, and the registered one has none any more. Before it creates a replica, a
+//!    process rereads the registration under the store's fenced lock; the registration changes only
+//!    under that lock.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -67,7 +69,7 @@ impl LogDir {
             id,
             claim,
         };
-        // The claim that was read is the one that is kept.
+        // The claim that was read is the one that is kept open.
         if opened.is_there(store)? {
             store.open_logs().put(&broker, &opened);
         }
@@ -92,19 +94,19 @@ impl LogDir {
         &self.dir
     }
 
-    /// Whose it is.
+    /// Its broker.
     pub fn broker(&self) -> BrokerId {
         self.broker
     }
 
-    /// Whether the registration still names it. Certain for as long as the store's fenced lock is
-    /// held.
+    /// Whether the registration still names it. The answer stays true while the store's fenced lock
+    /// is held.
     pub fn is_current(&self, store: &StoreDir) -> Result<bool> {
         Ok(store.broker_file(self.broker)?.log_dir == self.place)
     }
 }
 
-/// Refuses to leave a log directory that holds replicas, or that topics count on. Under the
+/// Refuses to leave a log directory that holds replicas, or that topics rely on. Call it under the
 /// store's fenced lock.
 ///
 /// # Errors
@@ -131,7 +133,7 @@ pub fn refuse_to_leave(store: &StoreDir, file: &BrokerFile) -> Result<()> {
                 Some(entry) => format!("{} among them", entry.name),
                 None => return Ok(()),
             },
-            // Gone, and no topic counts on it.
+            // It is gone, and no topic relies on it.
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(e) => return Err(Error::io("list", place, e)),
         },
@@ -168,7 +170,7 @@ pub fn is_moved(store: &StoreDir, file: &BrokerFile, path: &Path) -> Result<bool
     Ok(claimed && claim_at(&registered_path(store, file))?.is_none())
 }
 
-/// Refuses what [`refuse_to_leave`] would, before anything is made at `path`. Whoever goes on asks
+/// Refuses what [`refuse_to_leave`] would, before anything is created at `path`. The caller checks
 /// again under the lock.
 ///
 /// # Errors
@@ -186,7 +188,7 @@ pub fn refuse_move(store: &StoreDir, broker: BrokerId, path: &Path) -> Result<()
     refuse_to_leave(store, &file)
 }
 
-/// Where a registration says that the replicas are.
+/// The directory of the replicas, by a registration.
 pub fn registered_path(store: &StoreDir, file: &BrokerFile) -> PathBuf {
     file.log_dir.as_ref().map_or_else(
         || {
@@ -215,15 +217,15 @@ fn own_unusable(broker: BrokerId, above: &dyn Dir, e: io::Error) -> Error {
         return error;
     }
     let path = crate::error::shell_word(&path.display().to_string());
-    // In a Unix group's store: for the group, which the directory above hands down.
+    // In a Unix group's store: mode for the group, which the directory above passes on.
     let mode = match above.access(".") {
         Ok(access) if access.is_shared() => "-m 2770 ",
         _ => "",
     };
     error.cure(format!(
         "all replicas of broker {broker} were in it: put it back, from a backup if need be; what no \
-         other broker has is lost without it ('mq-broker health' says what), and 'mkdir {mode}{path}' makes \
-         room for new topics"
+         other broker has is lost without it ('mq-broker health' shows what), and 'mkdir {mode}{path}' \
+         makes room for new topics"
     ))
 }
 
@@ -236,7 +238,7 @@ pub(super) fn unusable(path: &Path, op: &'static str, e: io::Error) -> Error {
         _ if denied => error
             .with_kind(Kind::UnusableStore)
             .cure("run as the user who owns the log directory"),
-        // A symbolic link, in the disk's own words.
+        // A symbolic link, in the disk layer's own words.
         io::ErrorKind::Other => error
             .with_kind(Kind::UnusableStore)
             .cure("name the directory itself"),
@@ -259,7 +261,10 @@ pub(super) fn read_claim(dir: &dyn Dir) -> Result<Option<MetaProperties>> {
         let place = join(dir, layout::META_PROPERTIES);
         Error::new(
             Kind::Damaged,
-            format!("{} does not say whose directory it is in", place.display()),
+            format!(
+                "{} does not name the broker that its directory belongs to",
+                place.display()
+            ),
         )
         .cure("restore it from a backup")
     })
@@ -287,7 +292,7 @@ pub(super) fn check_claim(
 
 pub(super) fn taken(place: &Path, broker: BrokerId, whose: &str) -> Error {
     let text = format!(
-        "{} is no log directory of broker {broker}: by its {} it belongs to {whose}",
+        "{} is not a log directory of broker {broker}: its {} says that it belongs to {whose}",
         place.display(),
         layout::META_PROPERTIES
     );

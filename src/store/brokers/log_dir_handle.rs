@@ -1,4 +1,4 @@
-//! A broker's log directory, open, and where its registration says that it is.
+//! An open log directory of a broker, and its registered place.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use crate::disk::{Dir, FileId};
 use crate::store::kept::KeptFile;
 use crate::types::BrokerId;
 
-/// A broker's log directory, open, and where the registration says that it is.
+/// A broker's log directory, open, and its registered place.
 #[derive(Debug, Clone)]
 pub struct LogDir {
     pub(crate) broker: BrokerId,

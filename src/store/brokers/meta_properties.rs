@@ -12,8 +12,8 @@ pub(crate) struct MetaProperties {
 }
 
 impl MetaProperties {
-    /// What a file says; `None` unless it is of version 1 and names all three ids, each once. Other
-    /// properties are none of ours.
+    /// Parses a file; `None` unless it is of version 1 and names all three ids, each once. Other
+    /// properties are ignored.
     pub fn parse(text: &str) -> Option<Self> {
         let lines = || {
             text.lines()

@@ -1,5 +1,5 @@
-//! Brokers as their files say: the registration, the log directory and the claim on it, who is alive,
-//! and the failures that clients reported.
+//! Brokers by their files: the registration, the log directory and the claim on it, liveness, and
+//! the failures that clients reported.
 
 mod broker_file;
 pub mod claim;

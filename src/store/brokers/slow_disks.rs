@@ -13,9 +13,9 @@ pub(crate) struct Unanswered(pub(crate) Arc<Mutex<HashMap<BrokerId, Late>>>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Late {
-    /// Its answer is waited for.
+    /// The read is still in progress.
     Still,
-    /// It came after that time.
+    /// The answer came after that time.
     Came(Duration),
 }
 
@@ -28,7 +28,7 @@ impl Unanswered {
         self.lock().get(&broker) == Some(&Late::Still)
     }
 
-    /// How long that disk is waited for.
+    /// The time limit for that disk.
     pub(crate) fn within(&self, broker: BrokerId) -> Duration {
         match self.lock().get(&broker) {
             Some(Late::Came(after)) => (*after * 2).clamp(PAGE_READ_WITHIN, PAGE_READ_WITHIN_MAX),

@@ -35,7 +35,7 @@ fn a_store_is_made_whole_and_found_again() {
     let error = open(&path).expect_err("nothing there");
     assert_eq!(error.kind(), Kind::NoStore);
     assert!(error.to_string().contains("a/b/store"));
-    assert!(!temp.path().join("a").exists(), "a look makes nothing");
+    assert!(!temp.path().join("a").exists(), "opening creates nothing");
 
     let made = make(&path).expect("made");
     let found = open(&path).expect("found");
@@ -152,7 +152,7 @@ fn what_cannot_be_a_store_is_refused_and_left_alone() {
     std::fs::write(&json, newer.get(1..).expect("bytes")).expect("write");
     assert_eq!(open(&store).expect_err("cut").kind(), Kind::Damaged);
     assert_eq!(
-        make(&store).expect_err("never made anew").kind(),
+        make(&store).expect_err("never created again").kind(),
         Kind::Damaged
     );
 }
@@ -167,7 +167,7 @@ fn a_store_that_all_may_write_is_warned_of() {
     assert_eq!(store.warnings().len(), 1);
 }
 
-/// A disk that says of everything that it is far away.
+/// A disk that reports every file as on a network file system.
 #[derive(Debug)]
 struct FarDisk;
 
@@ -223,7 +223,7 @@ fn the_name_of_a_store_is_synced_where_a_link_leads() {
     make(&real).expect("made");
     std::fs::create_dir(temp.join("links")).expect("dir");
     std::os::unix::fs::symlink(&real, &link).expect("link");
-    // Its maker may have died before the name was synced.
+    // The store's creator may have died before the name was synced.
     for (path, parents) in [
         (&real, &[temp.join("disk")][..]),
         (&link, &[temp.join("disk"), temp.join("links")]),
@@ -232,7 +232,7 @@ fn the_name_of_a_store_is_synced_where_a_link_leads() {
         let clock = Arc::new(SystemClock::default());
         let store = StoreDir::open_or_create(Arc::<NotingDisk>::clone(&disk), clock, path);
         assert_eq!(store.expect("opened").path(), real);
-        // Only parents are opened so, to be synced.
+        // Only parents are opened that way, to be synced.
         assert_eq!(*disk.0.lock().expect("lock"), parents, "{}", path.display());
     }
 }
@@ -274,7 +274,7 @@ fn an_empty_directory_stays_the_directory_it_is() {
     let temp = tempfile::tempdir().expect("temp");
     let path = temp.path().join("mount");
     std::fs::create_dir(&path).expect("dir");
-    // As a file system's own, at the top of a disk.
+    // As a file system creates it, at the top of a disk.
     std::fs::create_dir(path.join("lost+found")).expect("dir");
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o2770)).expect("chmod");
     let held = OsDisk.open_dir(&path).expect("open");
@@ -308,7 +308,7 @@ fn an_empty_directory_stays_the_directory_it_is() {
     );
 }
 
-/// What a maker that died left, up to the step with this number.
+/// What a creator that died left, up to the step with this number.
 fn begin(path: &Path, steps: usize) {
     use crate::store::lock::create_lock;
     std::fs::create_dir(path).expect("dir");
@@ -339,7 +339,7 @@ fn what_a_dead_maker_left_is_completed_by_whoever_comes() {
             let temp = tempfile::tempdir().expect("temp");
             let path = temp.path().join("store");
             begin(&path, steps);
-            // Until there is a lock it is an empty directory.
+            // Without a lock it is an empty directory.
             if steps < 3 && !writes {
                 assert_eq!(
                     open(&path).expect_err("empty").kind(),
@@ -386,7 +386,7 @@ fn a_late_makers_lock_is_never_the_lock() {
     let temp = tempfile::tempdir().expect("temp");
     let path = temp.path().join("store");
     let store = make(&path).expect("made");
-    // He was stopped before his rename, and wakes.
+    // A creator was stopped before its rename, and resumes.
     let root = store.root();
     let late = layout::staging_dir(&Uuid([9; 16]));
     root.create_dir(&late).expect("dir");
@@ -396,7 +396,7 @@ fn a_late_makers_lock_is_never_the_lock() {
         .expect("late");
     let acquire = |timeout| FencedLock::acquire_store(&store, "y", Duration::from_millis(timeout));
     assert_eq!(acquire(50).expect_err("held").kind(), Kind::Busy);
-    // Not even where listings do not show the real one.
+    // Not even if listings do not show the real lock.
     root.rename_new("lock.1", "hidden").expect("hide");
     assert_eq!(acquire(2000).expect_err("none").kind(), Kind::Damaged);
     root.rename_new("hidden", "lock.1").expect("show");

@@ -1,4 +1,4 @@
-//! The proof of a deletion, on its way from a lock holder's directory to `deleted/`.
+//! The deletion proof: moved from a lock holder's directory to `deleted/`.
 
 use std::io;
 
@@ -6,7 +6,7 @@ use crate::disk::Dir;
 use crate::store::layout;
 use crate::types::Uuid;
 
-/// Moves the proofs in a holder's directory, `own`, on to their place.
+/// Moves the deletion proofs in a holder's directory, `own`, to their place.
 pub(crate) fn move_proofs_on(dir: &dyn Dir, own: &str) -> io::Result<()> {
     let entries = match dir.list(own) {
         Ok(entries) => entries,
@@ -18,7 +18,7 @@ pub(crate) fn move_proofs_on(dir: &dyn Dir, own: &str) -> io::Result<()> {
             continue;
         };
         make_place(dir)?;
-        // Nobody believes a proof before the loss is durable.
+        // A proof must not be visible before the removal itself is durable.
         dir.open_dir(layout::TOPICS_DIR)?.sync()?;
         match dir.rename(&format!("{own}/{}", entry.name), &path_of(&topic_id)) {
             Err(e) if !is_gone(&e) => return Err(e),
@@ -29,7 +29,7 @@ pub(crate) fn move_proofs_on(dir: &dyn Dir, own: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Made with the store, unless the store is older.
+/// Created with the store, unless the store is older.
 pub(crate) fn make_place(dir: &dyn Dir) -> io::Result<()> {
     match dir.create_dir(layout::DELETED_DIR) {
         Ok(()) => dir.sync(),

@@ -1,31 +1,32 @@
 //! The fenced lock: for the store's metadata, and for each group.
 //!
-//! A short lock that can be taken from a holder who was stopped, so that whatever he does on
-//! waking fails. Its rules:
+//! A short lock that other processes can take from a stopped holder, so that whatever the holder
+//! does after it resumes fails. Its rules:
 //!
-//! 1. The lock is the flock of the file `lock.N/N` with the largest N. It was renamed into place
-//!    whole ([`create_lock`]), alone or with the directory it stands in; nobody makes a `lock.N`
-//!    where it stands. A store's was moved beyond `lock.0` before the store was whole: from then on
-//!    a `lock.0` is a late maker's, and never the lock.
-//! 2. Its holder changes files only by renames out of, and removes them only by renames into, a
-//!    directory `lock.N/ID/` of his own, always reached by that path.
-//! 3. His line in the lock file holds a counter, raised at each step and, once he has held the
-//!    lock for 100 ms, by a [`super::heartbeat`]: a slow disk is not a stopped process.
-//! 4. Who sees that line stand still for 2 s of his own unbroken watching, in which his own writes to
-//!    the lock file are served (`store::served`), renames `lock.N` to
-//!    `lock.N+1` and competes for `lock.N+1/N+1`. The old holder's paths are gone.
-//! 5. Who takes the lock first removes every other `ID/` and lock file in `lock.N` (what proves a
-//!    deletion is moved on, see `store::graveyard`), then reads
-//!    the state: until then a rename already in the kernel may still land; from or into a removed
-//!    directory it fails. A `lock.K` below his own N was never anybody's, and goes too.
+//! 1. The lock is the flock of the file `lock.N/N` with the largest N. The file was renamed into
+//!    place whole ([`create_lock`]), alone or with its directory; a `lock.N` is never created in
+//!    place. A store's lock was moved beyond `lock.0` before the store was whole: from then on a
+//!    `lock.0` belongs to a late creator of the store, and is never the lock.
+//! 2. The holder changes files only by renames out of its own directory `lock.N/ID/`, and removes
+//!    them only by renames into it, always by that path.
+//! 3. The holder's line in the lock file holds a counter. It rises at each step and, once the lock
+//!    has been held for 100 ms, by a [`super::heartbeat`]: a slow disk is not a stopped process.
+//! 4. A waiter takes the holder for stopped if it sees that line unchanged for 2 s of its own
+//!    unbroken watching, in which its own writes to the lock file complete
+//!    (`store::lock::write_probe`). Then it renames `lock.N` to `lock.N+1` and competes for
+//!    `lock.N+1/N+1`. The old holder's paths are gone.
+//! 5. A new holder first removes every other `ID/` and lock file in `lock.N` (a deletion proof is
+//!    moved on, see `store::lock::deletion_proof`), then reads the state: until then a rename
+//!    already in the kernel may still complete; from or into a removed directory it fails. A
+//!    `lock.K` below its own N was never the lock, and is removed too.
 //!
-//! 6. A holder that lets go in good order empties its `ID/` and leaves it as `lock.N/spare`, which the
-//!    next holder that needs a directory renames to its own name: what makes room on a full disk must
-//!    not need a block first. Nobody else's late rename can know a spare: its last holder has ended
-//!    all of its own.
+//! 6. A holder that releases the lock in good order empties its `ID/` and leaves it as
+//!    `lock.N/spare`, which the next holder that needs a directory renames to its own name: on a
+//!    full disk, a deletion must not need a new block first. No other process's late rename can
+//!    name a spare: its last holder has finished all its own.
 //!
 //! Line: `COUNTER ID PID HOST PURPOSE`, the counter in 20 digits, padded with spaces to 255 bytes
-//! and a line break. Only its standing still means anything; the rest is for people.
+//! and a line break. Only an unchanged line means anything; its other fields are for people.
 
 mod guard;
 mod staged;
@@ -49,20 +50,20 @@ use crate::types::Uuid;
 pub use guard::FencedGuard;
 pub use staged::Staged;
 
-/// Between two tries. It does not grow: that starves whoever waits longest.
+/// The pause between two tries. It does not grow: that would starve the longest waiter.
 const RETRY: Duration = Duration::from_micros(50);
-/// The same for a group's lock, and what each of its members adds.
+/// The same for a group's lock, and what each group member adds.
 const RETRY_OF_GROUP: Duration = Duration::from_micros(300);
 const RETRY_OF_MEMBER: Duration = Duration::from_micros(50);
-/// How long a `lock.N` may be missing from listings, which a rename can hide it from.
+/// How long a rename may hide an existing `lock.N` from listings.
 const HIDDEN: Duration = Duration::from_millis(200);
 
-/// Where a waiter writes, to see whether writes are served.
+/// Where a waiter writes, to see whether writes complete.
 const SERVED_AT: u64 = 512;
 
-/// Makes the lock of a directory that is being made whole under another name: `lock.0/0`, synced,
-/// and held by its maker; `None` if somebody took the maker for dead. The caller syncs the
-/// directory itself.
+/// Creates the lock of a directory that is being created whole under another name: `lock.0/0`,
+/// synced, and held by its creator; `None` if another process took the creator for dead. The caller
+/// syncs the directory itself.
 pub fn create_lock(dir: &dyn Dir) -> Result<Option<Arc<dyn File>>> {
     let (name, file) = (layout::lock_dir(0), layout::lock_file(0));
     let error = |op, name: &str, e| Error::io(op, join(dir, name), e);
@@ -85,14 +86,14 @@ pub fn create_lock(dir: &dyn Dir) -> Result<Option<Arc<dyn File>>> {
     Ok(Some(made))
 }
 
-/// A fenced lock, to be taken.
+/// A fenced lock that a caller can acquire.
 #[derive(Debug, Clone)]
 pub struct FencedLock {
     dir: Arc<dyn Dir>,
     clock: Arc<dyn Clock>,
     /// The least N that can be the lock's.
     least: u64,
-    /// Between two tries.
+    /// The pause between two tries.
     retry: Duration,
 }
 
@@ -101,13 +102,13 @@ pub struct FencedLock {
 struct WatchedHolder {
     n: u64,
     file: Arc<dyn File>,
-    /// And how often a write of the waiter's own was not served.
+    /// The holder's line, and how often a write of the waiter's own did not complete in time.
     line: Stillness<(Vec<u8>, u64)>,
     served: WriteProbe,
 }
 
 impl FencedLock {
-    /// The lock of a group, whose directory came into its place with it.
+    /// The lock of a group, whose directory was renamed into place with it.
     pub fn of_group(dir: Arc<dyn Dir>, clock: Arc<dyn Clock>) -> Self {
         FencedLock {
             dir,
@@ -117,9 +118,10 @@ impl FencedLock {
         }
     }
 
-    /// So many may wait at once, after a rebalance of a group: the more, the more seldom each tries.
-    /// A hundred that try as often as for the store's lock keep the holder from the processor. The
-    /// time between tries does not grow with waiting, so nobody starves.
+    /// The number of processes that may wait at once, after a rebalance of a group: the more, the
+    /// less often each tries. A hundred that try as often as for the store's lock would starve the
+    /// holder of CPU time. The pause between tries does not grow with waiting, so no waiter
+    /// starves.
     pub fn expect_waiters(&mut self, waiters: usize) {
         let waiters = u32::try_from(waiters).unwrap_or(u32::MAX);
         self.retry = RETRY_OF_GROUP + RETRY_OF_MEMBER.saturating_mul(waiters.min(1000));
@@ -150,10 +152,10 @@ impl FencedLock {
         }
     }
 
-    /// Takes the lock, trying for up to `timeout`. `purpose` is told to whoever waits meanwhile.
+    /// Takes the lock, trying for up to `timeout`. Waiting processes see `purpose` meanwhile.
     ///
     /// # Errors
-    /// [`Kind::Busy`] naming the holder; [`Kind::UnusableStore`] where this user may not write;
+    /// [`Kind::Busy`] naming the holder; [`Kind::UnusableStore`] if this user may not write;
     /// [`Kind::Damaged`] if there is no lock; [`Kind::Io`].
     pub fn acquire(&self, purpose: &str, timeout: Duration) -> Result<FencedGuard> {
         let started = self.clock.monotonic();
@@ -194,12 +196,12 @@ impl FencedLock {
                 {
                     if self.names(&path, &**file)? {
                         match self.taken(n, Arc::clone(file), id.clone(), purpose, suspend) {
-                            // Broken before it began: nothing was done yet.
+                            // The lock was taken over before its first step: nothing was done yet.
                             Err(e) if e.kind() == Kind::Fenced => {}
                             done => return done,
                         }
                     }
-                    // Goes with its lock: it is no longer the lock's file.
+                    // Dropped with its lock, as it is no longer the lock's file.
                     watched = None;
                     continue;
                 }
@@ -211,7 +213,7 @@ impl FencedLock {
         }
     }
 
-    /// Makes a file of these bytes, synced, to be put into place under the lock.
+    /// Creates a file of these bytes, synced, to be put into place under the lock.
     ///
     /// # Errors
     /// [`Kind::DiskFull`], [`Kind::Io`].
@@ -219,7 +221,7 @@ impl FencedLock {
         Staged::make(&self.dir, bytes)
     }
 
-    /// The lock with the largest N, opened; its file is made if N is fresh.
+    /// Opens the lock with the largest N; creates its file if N is new.
     fn find(&self) -> Result<Option<(u64, Arc<dyn File>)>> {
         let Some(n) = newest(&*self.dir, self.least)? else {
             return Ok(None);
@@ -233,8 +235,8 @@ impl FencedLock {
         }
     }
 
-    /// Looks at the holder's line again; breaks his lock if it stood still. `None` if the lock
-    /// has another name now.
+    /// Reads the holder's line again; takes the lock over if the line did not change. `None` if the
+    /// lock has another name now.
     fn examine_again(
         &self,
         mut seen: WatchedHolder,
@@ -255,7 +257,7 @@ impl FencedLock {
         let (from, to) = (layout::lock_dir(seen.n), layout::lock_dir(next));
         match self.dir.rename_new(&from, &to) {
             Ok(()) => Ok(None),
-            // Another waiter, or the holder himself, was quicker.
+            // Another waiter, or the holder itself, was faster.
             Err(e)
                 if matches!(
                     e.kind(),
@@ -268,7 +270,7 @@ impl FencedLock {
         }
     }
 
-    /// Makes a guard of the lock just taken: rules 3 and 5.
+    /// Returns a guard of the lock just taken: rules 3 and 5.
     fn taken(
         &self,
         n: u64,
@@ -305,7 +307,7 @@ impl FencedLock {
         for entry in entries.iter().filter(|entry| entry.name != own) {
             let path = format!("{lock_dir}/{}", entry.name);
             deletion_proof::move_proofs_on(&*self.dir, &path)
-                .map_err(|e| self.error("rescue", &path, e))?;
+                .map_err(|e| self.error("move", &path, e))?;
             if entry.name == layout::SPARE_DIR && entry.kind == EntryKind::Dir {
                 continue;
             }
@@ -315,13 +317,13 @@ impl FencedLock {
         Ok(())
     }
 
-    /// Removes what dead and late makers left beside the lock.
+    /// Removes what dead and late creators left beside the lock.
     fn remove_abandoned(&self, n: u64) {
         let Ok(entries) = self.dir.list(".") else {
             return;
         };
         for entry in entries {
-            // Tidying only: what cannot be removed now is tried by the next.
+            // Only cleaning up: if it cannot be removed now, the next holder tries again.
             if entry.kind == EntryKind::File && layout::is_staged_file(&entry.name) {
                 let _ = staged::remove_if_abandoned(&*self.dir, &entry.name);
             } else if layout::parse_lock_dir(&entry.name).is_some_and(|stray| stray < n) {
@@ -342,7 +344,7 @@ impl FencedLock {
         Error::new(
             Kind::Busy,
             format!(
-                "REQUEST_TIMED_OUT: {holder} holds the lock of {} since {} ms or more",
+                "REQUEST_TIMED_OUT: {holder} has held the lock of {} for {} ms or more",
                 self.dir.path().display(),
                 timeout.as_millis()
             ),

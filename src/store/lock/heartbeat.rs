@@ -1,14 +1,15 @@
-//! Heartbeats of locks that are held long: a slow disk is not a stopped process.
+//! Heartbeats of locks that are held long: they tell a slow disk from a stopped process.
 //!
-//! 1. The holder of a lock has a counter at a fixed place of the lock's file, in 20 digits. While
-//!    a [`Heartbeat`] lives, a thread of its own raises that counter every 100 ms, from the time on
-//!    that the lock was held for about 100 ms. A hold that is shorter costs no thread and no write.
-//! 2. Each lock has its thread: a beat is itself a write, and a file system that keeps it waiting
-//!    keeps no other lock's beat waiting. Beyond `THREADS_MAX` of them one thread serves the rest.
-//! 3. Who waits for the lock watches the counter ([`Stillness`]). Only its standing still means
-//!    anything, by the watcher's own watching on one monotonic clock: a watcher that slept counts little
-//!    of that time.
-//! 4. A beat proves that the process runs. It does not prove progress.
+//! 1. The holder of a lock has a counter at a fixed place of the lock's file, in 20 digits. While a
+//!    [`Heartbeat`] exists, its own thread raises that counter every 100 ms, once the lock was held
+//!    for about 100 ms. A shorter critical section costs no thread and no write.
+//! 2. Each lock has its thread: a heartbeat is itself a write, and a file system that delays it
+//!    must not delay another lock's. Beyond `THREADS_MAX` threads, one thread serves all further
+//!    locks.
+//! 3. A process that waits for the lock watches the counter ([`Stillness`]). Only an unchanged
+//!    counter means anything, by the watcher's own observations on one monotonic clock: a watcher
+//!    that slept counts little of that time.
+//! 4. A heartbeat proves that the process runs. It does not prove progress.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -21,15 +22,15 @@ use crate::timing::{LOCK_HEARTBEAT_INTERVAL, LOCK_WATCH_BREAK, SYNC_HUNG_AFTER};
 /// Length of a counter in a file, bytes.
 pub const COUNTER_LEN: usize = 20;
 
-/// Looks without a lock held before the thread sleeps until it is woken: short holds in a row do
-/// not wake it each time.
+/// Polls without a held lock before the thread sleeps until it is woken: a series of short critical
+/// sections does not wake it each time.
 const IDLE_POLLS: u32 = 20;
 
-/// Most threads that beat for one lock each.
+/// Maximum number of threads that serve one lock each.
 const THREADS_MAX: usize = 16;
 
-/// Beats for a lock until it ends or is dropped, which must come before the lock is let go: no beat
-/// falls on the counter of the next holder.
+/// The heartbeat of a lock, until it ends or is dropped. That must happen before the lock is
+/// released, so that no late write changes the counter of the next holder.
 #[derive(Debug)]
 pub struct Heartbeat(Arc<HeartbeatState>);
 
@@ -37,9 +38,9 @@ pub struct Heartbeat(Arc<HeartbeatState>);
 struct HeartbeatState {
     state: Mutex<State>,
     ended: Condvar,
-    /// Whether the lock was held at an earlier look.
+    /// Whether the lock was held at an earlier poll.
     seen: AtomicBool,
-    /// Whether a thread of its own beats for it.
+    /// Whether it has its own thread.
     has_thread: AtomicBool,
 }
 
@@ -47,14 +48,14 @@ struct HeartbeatState {
 struct State {
     file: Arc<dyn File>,
     at: u64,
-    /// Not known before the first beat, if it was not given.
+    /// Unknown before the first heartbeat, if it was not given.
     counter: Option<u64>,
     held: bool,
-    /// As if the process were stopped.
+    /// Behaves as if the process were stopped.
     stopped: bool,
 }
 
-/// The thread that sees which locks are held long: one for the process, started with the first
+/// The thread that finds the locks that are held long: one for the process, started with the first
 /// lock, asleep while none is held.
 #[derive(Debug)]
 struct HeartbeatThread {
@@ -68,16 +69,16 @@ static WATCHER: Mutex<HeartbeatThread> = Mutex::new(HeartbeatThread {
 });
 static CHANGED: Condvar = Condvar::new();
 static THREAD: Once = Once::new();
-/// Threads that beat for one lock each.
+/// Number of threads that serve one lock each.
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 
 impl Heartbeat {
-    /// Begins for a lock that is held, whose counter stands at that byte of the file.
+    /// Starts for a held lock, whose counter is at byte `at` of the file.
     pub fn start(file: Arc<dyn File>, at: u64) -> Self {
         Heartbeat::begin(file, at, None)
     }
 
-    /// As [`Heartbeat::start`], where the counter was just written with that value.
+    /// As [`Heartbeat::start`], if the counter was just written with that value.
     pub fn start_from(file: Arc<dyn File>, at: u64, counter: u64) -> Self {
         Heartbeat::begin(file, at, Some(counter))
     }
@@ -97,7 +98,7 @@ impl Heartbeat {
             has_thread: AtomicBool::new(false),
         });
         THREAD.call_once(|| {
-            // Without the thread a holder at work for 2 s may count as stopped, which is safe.
+            // Without the thread a holder that works for 2 s may count as stopped, which is safe.
             let _ = spawn("mq-lock-lookout", watch_all);
         });
         let mut prober = lock(&WATCHER);
@@ -113,17 +114,17 @@ impl Heartbeat {
     /// Raises the counter now.
     ///
     /// # Errors
-    /// Of the file.
+    /// Those of the file.
     pub fn raise(&self) -> io::Result<()> {
         lock(&self.0.state).raise()
     }
 
-    /// The file that the counter stands in.
+    /// The file that contains the counter.
     pub fn file(&self) -> Arc<dyn File> {
         Arc::clone(&lock(&self.0.state).file)
     }
 
-    /// Beats no more. One that is being written is waited for.
+    /// Ends the heartbeat, after any write in progress.
     pub fn end(&self) {
         lock(&self.0.state).held = false;
         self.0.ended.notify_all();
@@ -133,7 +134,7 @@ impl Heartbeat {
             .retain(|heartbeat| heartbeat.as_ptr() != own);
     }
 
-    /// As if this process were stopped: the thread raises the counter no more.
+    /// Stops the heartbeat, as if this process were stopped.
     #[cfg(test)]
     pub fn stand_still(&self) {
         lock(&self.0.state).stopped = true;
@@ -149,7 +150,7 @@ impl Drop for Heartbeat {
 impl State {
     fn heartbeat(&mut self) {
         if self.held && !self.stopped {
-            // The holder meets the same error at its next step.
+            // The holder gets the same error at its next step.
             let _ = self.raise();
         }
     }
@@ -166,8 +167,7 @@ impl State {
     }
 }
 
-/// The counter that stands at that byte of the file. An unreadable one is as good as none: it
-/// stands still.
+/// The counter at byte `at` of the file. An unreadable one reads as 0, so it does not change.
 pub fn read(file: &dyn File, at: u64) -> u64 {
     let mut digits = [0; COUNTER_LEN];
     let read = file.read_at(&mut digits, at).unwrap_or(0);
@@ -176,9 +176,9 @@ pub fn read(file: &dyn File, at: u64) -> u64 {
     text.parse().unwrap_or(0)
 }
 
-/// How long something stood still, by the watcher's own watching. A gap between two looks counts no more
-/// than [`LOCK_WATCH_BREAK`]: a watcher that was stopped has not seen what happened meanwhile, and one
-/// whose looks are slow still gets to an end.
+/// How long a value has not changed, by the watcher's own observations. A gap between two
+/// observations counts at most [`LOCK_WATCH_BREAK`]: a watcher that was stopped has not seen what
+/// happened meanwhile, and one with slow observations still comes to a conclusion.
 #[derive(Debug, Clone, Copy)]
 pub struct Stillness<T> {
     seen: T,
@@ -187,7 +187,7 @@ pub struct Stillness<T> {
 }
 
 impl<T: PartialEq> Stillness<T> {
-    /// The first look.
+    /// The first observation.
     pub fn begin(seen: T, now: Duration) -> Self {
         Stillness {
             seen,
@@ -196,7 +196,7 @@ impl<T: PartialEq> Stillness<T> {
         }
     }
 
-    /// One more look: how long it stands still by now. Nothing if it changed.
+    /// One more observation: how long the value has not changed by now; zero if it changed.
     pub fn observe(&mut self, seen: T, now: Duration) -> Duration {
         if seen == self.seen {
             self.still += now.saturating_sub(self.observed).min(LOCK_WATCH_BREAK);
@@ -207,12 +207,12 @@ impl<T: PartialEq> Stillness<T> {
         self.still
     }
 
-    /// What was seen last.
+    /// The value seen last.
     pub fn seen(&self) -> &T {
         &self.seen
     }
 
-    /// How long it had stood still at the last look.
+    /// How long the value had not changed at the last observation.
     pub fn length(&self) -> Duration {
         self.still
     }
@@ -221,13 +221,13 @@ impl<T: PartialEq> Stillness<T> {
 /// Why the work of a lock's holder counts as lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HolderLost {
-    /// Its process is stopped.
+    /// The process is stopped.
     Stopped,
-    /// Its process lives, and what it does comes to no end.
+    /// The process lives, but its work makes no progress.
     Hung,
 }
 
-/// What is seen of a lock's holder at its syncs: its counter, and the progress that it makes.
+/// A watcher's view of a lock holder that syncs: its counter, and its progress.
 #[derive(Debug)]
 pub struct SyncWatch<P> {
     heartbeat: Stillness<u64>,
@@ -236,7 +236,8 @@ pub struct SyncWatch<P> {
 }
 
 impl<P: PartialEq> SyncWatch<P> {
-    /// The first look. The holder counts as stopped once its counter stood still for so long.
+    /// The first observation. The holder counts as stopped if its counter does not change for
+    /// `stopped_after`.
     pub fn begin(heartbeat: u64, progress: P, now: Duration, stopped_after: Duration) -> Self {
         SyncWatch {
             heartbeat: Stillness::begin(heartbeat, now),
@@ -245,8 +246,8 @@ impl<P: PartialEq> SyncWatch<P> {
         }
     }
 
-    /// One more look. A holder that makes progress lives, whatever its counter says: it may be the
-    /// next holder, that has not begun to beat.
+    /// One more observation. A holder that makes progress lives, whatever its counter says: it may
+    /// be the next holder, with a heartbeat that has not begun yet.
     pub fn observe(&mut self, heartbeat: u64, progress: P, now: Duration) -> Option<HolderLost> {
         if progress != *self.progress.seen() {
             self.heartbeat = Stillness::begin(heartbeat, now);
@@ -262,7 +263,7 @@ impl<P: PartialEq> SyncWatch<P> {
     }
 }
 
-/// Finds the locks that are held since the look before, and lets each beat.
+/// Finds the locks that are still held since the last poll, and starts a heartbeat for each.
 fn watch_all() {
     let mut idle_polls = 0;
     let mut prober = lock(&WATCHER);
@@ -289,7 +290,7 @@ fn watch_all() {
             was_seen && !heartbeat.has_thread.load(Ordering::Relaxed)
         });
         let long: Vec<_> = long.collect();
-        // A write may be slow: nobody takes or lets go of another lock behind it.
+        // A write may be slow: no thread may wait behind it to take or release another lock.
         drop(prober);
         for heartbeat in long {
             if !heartbeat.begin_thread() {
@@ -301,7 +302,7 @@ fn watch_all() {
 }
 
 impl HeartbeatState {
-    /// Begins a thread that beats until the lock is let go; `false` if none is to be had now.
+    /// Starts a thread that writes heartbeats until the lock is released; `false` if it cannot.
     fn begin_thread(self: &Arc<Self>) -> bool {
         if THREADS.fetch_add(1, Ordering::Relaxed) >= THREADS_MAX {
             THREADS.fetch_sub(1, Ordering::Relaxed);
@@ -360,7 +361,7 @@ mod tests {
         let (_at, file) = file();
         let clock = SystemClock::default();
         drop(Heartbeat::start(Arc::clone(&file), 64));
-        assert_eq!(file.len().expect("len"), 0, "a short hold");
+        assert_eq!(file.len().expect("len"), 0, "a short critical section");
         let heartbeat = Heartbeat::start(Arc::clone(&file), 64);
         let mut still = Stillness::begin(read(&*file, 64), clock.monotonic());
         let mut longest = Duration::ZERO;
@@ -368,13 +369,13 @@ mod tests {
             clock.sleep(Duration::from_millis(10));
             longest = longest.max(still.observe(read(&*file, 64), clock.monotonic()));
         }
-        assert!(*still.seen() >= 3, "it beat: {still:?}");
+        assert!(*still.seen() >= 3, "the counter rose: {still:?}");
         assert!(longest < Duration::from_millis(700), "{longest:?}");
         drop(heartbeat);
         let last = read(&*file, 64);
         clock.sleep(LOCK_HEARTBEAT_INTERVAL * 3);
         assert_eq!(read(&*file, 64), last, "none after the end");
-        // The next holder goes on where the last one stopped.
+        // The next holder's counter continues from the last one's.
         let next = Heartbeat::start(Arc::clone(&file), 64);
         next.raise().expect("raise");
         assert_eq!(read(&*file, 64), last + 1);
@@ -391,7 +392,7 @@ mod tests {
         };
         assert!((1..=12).all(|_| observe(0, 1).is_none()), "up to 4.8 s");
         assert_eq!(observe(0, 1), Some(HolderLost::Stopped));
-        assert_eq!(observe(0, 2), None, "the next holder does not beat yet");
+        assert_eq!(observe(0, 2), None, "the next heartbeat has not begun yet");
         let heartbeats = |range: std::ops::Range<u64>| range.map(|heartbeat| (heartbeat, 2));
         assert!(
             heartbeats(1..75).all(|(heartbeat, progress)| observe(heartbeat, progress).is_none())
@@ -399,10 +400,10 @@ mod tests {
         assert_eq!(
             observe(75, 2),
             Some(HolderLost::Hung),
-            "30 s of beats and nothing else"
+            "30 s of heartbeats without progress"
         );
         assert_eq!(observe(76, 3), None);
-        // Looks that take 3 s each count half a second each.
+        // Observations that take 3 s count half a second each.
         let mut slow = SyncWatch::begin(0, 1, ms(0), ms(5000));
         assert!((1..=9).all(|n| slow.observe(0, 1, ms(n * 3000)).is_none()));
         assert_eq!(slow.observe(0, 1, ms(30_000)), Some(HolderLost::Stopped));

@@ -1,10 +1,10 @@
-//! Locks that a daemon holds for life, with a line that says who it is and a counter that shows
-//! that it still moves.
+//! Liveness locks, which a daemon holds as long as it lives, with a line that identifies it and a
+//! counter that shows that it is not hung.
 //!
 //! Line: `COUNTER INCARNATION PID STARTED_MS HOST`, the counter in 20 digits, padded with spaces to
-//! 254 bytes; then `F` while the holder may open no more files, else a space; and a line break. The
-//! lock proves life; the counter, once it stands still, a hang.
-//! Only the lock is believed: the line of a free lock is a dead one's.
+//! 254 bytes; then `F` while the holder has no free file descriptors, else a space; and a line
+//! break. The lock proves life; a counter that does not change proves a hang. Only the lock is
+//! believed: the line of a free lock is a dead holder's.
 
 use std::io;
 use std::sync::Arc;
@@ -20,14 +20,14 @@ const LINE_LEN: usize = 256;
 const COUNTER_LEN: usize = 20;
 const MARK_AT: usize = LINE_LEN - 2;
 const FULL: u8 = b'F';
-/// A starter may be refused by somebody's probe, which is short: so long he tries.
+/// How long a starting daemon retries: another process's short probe may keep it from the lock.
 const PROBED: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_millis(5);
 
-/// Who holds a life lock, by its own line and by the system's word.
+/// The holder of a liveness lock, by its line and by the system's lock list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
-    /// Its beats so far.
+    /// Its heartbeat counter.
     pub counter: u64,
     /// Its incarnation.
     pub incarnation: u64,
@@ -37,26 +37,26 @@ pub struct Holder {
     pub started_ms: i64,
     /// The host it runs on.
     pub host: String,
-    /// It had no descriptor for a file just now.
+    /// It had no free file descriptor just now.
     pub out_of_descriptors: bool,
 }
 
-/// What a probe of a life lock found.
+/// What a probe of a liveness lock found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Probe {
-    /// Nobody holds it.
+    /// The lock is free.
     Free,
-    /// Held; by whom, if its line can be read (it is written just after the lock is taken), and
-    /// the processes that the system names.
+    /// The lock is held. The line names the holder, if it can be read (it is written just after the
+    /// lock is taken); the system may name processes.
     Held {
         /// The line.
         holder: Option<Holder>,
-        /// Process ids, none where the system does not tell.
+        /// Process ids; empty if the system does not list them.
         pids: Vec<u32>,
     },
 }
 
-/// A life lock, held until it is dropped.
+/// A liveness lock, held until it is dropped.
 #[derive(Debug)]
 pub struct LivenessLock {
     dir: Arc<dyn Dir>,
@@ -79,21 +79,21 @@ impl LivenessLock {
         }
     }
 
-    /// One try, for who tries again anyway.
+    /// Tries once, for a caller that tries again anyway.
     pub fn try_take(dir: &Arc<dyn Dir>, name: &'static str) -> Result<Option<Self>> {
         let error = |op| move |e| Error::io(op, join(&**dir, name), e);
         let file = dir.open(name, Open::Create).map_err(error("open"))?;
         if !file.try_lock(LockKind::Exclusive).map_err(error("lock"))? {
             return Ok(None);
         }
-        // Others wait for the lock of one that was killed.
+        // If the process is killed, others wait until its file is closed.
         let early = file.closed_early().map_err(error("open"))?;
         let lock = LivenessLock {
             dir: Arc::clone(dir),
             name,
             file: early.unwrap_or(file),
         };
-        // A file that was replaced between is not the lock.
+        // If the file was replaced meanwhile, it is not the lock.
         Ok(if lock.in_place()? { Some(lock) } else { None })
     }
 
@@ -108,7 +108,8 @@ impl LivenessLock {
         }
     }
 
-    /// Leaves the holder's line, by a descriptor of its own: its close wakes who watches for lives.
+    /// Writes the holder's line through a separate descriptor: its close wakes processes that watch
+    /// liveness.
     pub fn write_holder(&self, incarnation: u64, process: &Process) -> Result<()> {
         let error = |op| move |e| Error::io(op, join(&*self.dir, self.name), e);
         let file = self
@@ -119,7 +120,7 @@ impl LivenessLock {
         file.write_at(&line, 0).map_err(error("write"))
     }
 
-    /// Takes away the line of whoever held it before.
+    /// Blanks the line of the holder before.
     pub fn blank(&self) -> Result<()> {
         let mut line = [b' '; LINE_LEN];
         if let Some(last) = line.last_mut() {
@@ -141,8 +142,8 @@ impl LivenessLock {
         Arc::clone(&self.file)
     }
 
-    /// Looks who holds the lock, without disturbing him: a shared try on a descriptor that only
-    /// reads.
+    /// Finds out whether the lock is held, and by which process, without disturbing the holder: a
+    /// shared try on a read-only descriptor.
     pub fn probe(disk: &dyn Disk, dir: &dyn Dir, name: &str) -> Result<Probe> {
         let error = |op| move |e| Error::io(op, join(dir, name), e);
         let file = match dir.open(name, Open::Read) {
@@ -167,17 +168,17 @@ impl LivenessLock {
     }
 }
 
-/// What a look at a life lock showed.
+/// What an observation of a liveness lock showed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LockView {
-    /// Nobody holds it.
+    /// The lock is free.
     Free,
-    /// Held; by whom, if its line can be read.
+    /// The lock is held, by this holder if its line can be read.
     Held(Option<Holder>),
 }
 
-/// A life lock that is looked at again and again: the file stays open, and the system is not asked
-/// for processes. A look at one that is held is a try and a read.
+/// Observes a liveness lock repeatedly: the file stays open, and the system is not asked for
+/// processes. An observation of a held lock is one try and one read.
 #[derive(Debug)]
 pub struct LivenessWatch {
     dir: Arc<dyn Dir>,
@@ -186,7 +187,7 @@ pub struct LivenessWatch {
 }
 
 impl LivenessWatch {
-    /// Of the lock `name` in `dir`, which may not be there yet.
+    /// For the lock `name` in `dir`, which may not exist yet.
     pub fn new(dir: Arc<dyn Dir>, name: &'static str) -> Self {
         LivenessWatch {
             dir,
@@ -195,8 +196,8 @@ impl LivenessWatch {
         }
     }
 
-    /// Whether somebody holds it. Who has it free for a moment keeps nobody from taking it for
-    /// longer than that.
+    /// Whether the lock is held. If it is free, this holds it for a moment, which delays another
+    /// process no longer than that.
     pub fn is_held(&mut self) -> Result<bool> {
         let error = |op| {
             let place = join(&*self.dir, self.name);
@@ -226,7 +227,7 @@ impl LivenessWatch {
                     self.file = Some((file, id));
                     return Ok(false);
                 }
-                // A file that was replaced is not the lock any more.
+                // A file that was replaced is no longer the lock.
                 Ok(_) if was_known => {}
                 Ok(_) => return Ok(false),
                 Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -235,12 +236,12 @@ impl LivenessWatch {
         }
     }
 
-    /// Whether there is such a file, by the last look.
+    /// Whether the file existed at the last observation.
     pub fn is_open(&self) -> bool {
         self.file.is_some()
     }
 
-    /// Whether somebody holds it, and who by his line.
+    /// Whether the lock is held, and the holder by its line.
     pub fn observe(&mut self) -> Result<LockView> {
         if !self.is_held()? {
             return Ok(LockView::Free);
@@ -264,7 +265,7 @@ pub fn heartbeat(file: &dyn File, counter: u64) -> io::Result<()> {
     )
 }
 
-/// Writes into a line whether its holder may open no more files.
+/// Writes into a line whether its holder has no free file descriptors.
 pub fn mark(file: &dyn File, out_of_descriptors: bool) -> io::Result<()> {
     file.write_at(
         &[if out_of_descriptors { FULL } else { b' ' }],
@@ -377,7 +378,7 @@ mod tests {
         };
         for incarnation in 1..4 {
             let lock = LivenessLock::try_take(&dir, "x.lock").expect("take");
-            let lock = lock.expect("free: a look lets go at once");
+            let lock = lock.expect("free: an observation releases it at once");
             lock.blank().expect("blank");
             assert_eq!(watch.observe().expect("look"), LockView::Held(None));
             lock.write_holder(incarnation, &process).expect("sign");

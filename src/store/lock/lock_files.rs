@@ -1,4 +1,4 @@
-//! Files and directories beside a fenced lock: made, read and removed by its holder.
+//! Files and directories beside a fenced lock: the holder creates, reads and removes them.
 
 use std::io;
 
@@ -7,7 +7,7 @@ use crate::disk::{Dir, EntryKind, File, join};
 use crate::error::Error;
 use crate::store::usability::{denied, is_denied};
 
-/// Directories below an `ID/` that are removed with it: what is moved there is flat.
+/// Depth of directories below an `ID/` that are removed with it: what is moved there is flat.
 pub(crate) const DEPTH_MAX: usize = 4;
 
 /// Length of the line in a lock file, bytes.
@@ -22,7 +22,7 @@ pub(crate) fn names(dir: &dyn Dir, path: &str, file: &dyn File) -> io::Result<bo
     }
 }
 
-/// Removes a file, or a directory and what is in it. What is gone already is no error.
+/// Removes a file, or a directory and its contents. A missing one is no error.
 pub(crate) fn remove_tree(
     dir: &dyn Dir,
     path: &str,
@@ -39,7 +39,7 @@ pub(crate) fn remove_tree(
     if kind != EntryKind::Dir {
         return dir.remove(path).or_else(gone);
     }
-    // A rename into it may land between its emptying and its removal: then once more.
+    // A rename into it may complete between the emptying and the removal: then try again.
     for _ in 0..8 {
         match empty_dir(dir, path, depth_max) {
             Ok(()) => {}
@@ -53,12 +53,12 @@ pub(crate) fn remove_tree(
     Err(io::ErrorKind::DirectoryNotEmpty.into())
 }
 
-/// Removes what is in a directory.
+/// Removes the contents of a directory.
 pub(crate) fn empty_dir(dir: &dyn Dir, path: &str, depth_max: usize) -> io::Result<()> {
     for entry in dir.list(path)? {
         let below = depth_max
             .checked_sub(1)
-            .ok_or_else(|| io::Error::other("directories nested deeper than any of ours"))?;
+            .ok_or_else(|| io::Error::other("nested deeper than any directory that mq creates"))?;
         remove_tree(dir, &format!("{path}/{}", entry.name), entry.kind, below)?;
     }
     Ok(())
@@ -79,7 +79,7 @@ pub(crate) fn line(counter: u64, id: &str, about: &str) -> Vec<u8> {
     line
 }
 
-/// What stands in a lock file. Unreadable is as good as empty: it stands still.
+/// The line of a lock file. An unreadable file reads as empty, which does not change either.
 pub(crate) fn read_line(file: &dyn File) -> Vec<u8> {
     let mut line = vec![0; LINE_LEN];
     let read = file.read_at(&mut line, 0).unwrap_or(0);

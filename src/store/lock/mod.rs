@@ -1,5 +1,5 @@
-//! Locks of a store: the fenced lock, the liveness locks that daemons hold for life, and what tells a
-//! slow holder from a stopped one.
+//! Locks of a store: the fenced lock, the daemons' liveness locks, and the heartbeats and write
+//! probes that tell a slow holder from a stopped one.
 
 mod deletion_proof;
 mod fenced_lock;

@@ -1,16 +1,16 @@
-//! Ctrl-Z is put off until no short lock is held: a stopped process keeps its locks.
+//! Ctrl-Z is delayed until no short lock is held: a stopped process keeps its locks.
 //!
-//! Every short lock is taken within the gate ([`enter`]); whoever wants to stop the process does
-//! it in [`while_unlocked`]. While that waits, a thread that is outside the gate is kept out and
-//! one that is inside already may enter again, so that locks nested by the house's order finish.
-//! Should those inside wait for one that is kept out, it is let in after [`TIMEOUT`].
+//! Every short lock is taken under a suspend guard ([`enter`]); code that stops the process runs in
+//! [`while_unlocked`]. While that waits, a thread without a guard has to wait, and a thread that
+//! has one may enter again, so that nested locks finish. If the guarded threads wait for a thread
+//! that is kept out, that thread may enter after [`TIMEOUT`].
 
 use std::cell::OnceCell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How long a thread is kept out at most while others are still inside.
+/// The longest time that a thread is kept out while others still have guards.
 pub const TIMEOUT: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
@@ -28,18 +28,19 @@ static STATE: Mutex<State> = Mutex::new(State {
 static CHANGED: Condvar = Condvar::new();
 
 thread_local! {
-    /// How many guards this thread entered. Shared with them: one may be dropped elsewhere.
+    /// How many guards this thread has. Shared with them, as a guard may be dropped by another
+    /// thread.
     static DEPTH: OnceCell<Arc<AtomicUsize>> = const { OnceCell::new() };
 }
 
-/// The process is inside the gate while this lives.
+/// The process is not suspended while this exists.
 #[derive(Debug)]
 #[must_use]
 pub struct SuspendGuard {
     depth: Arc<AtomicUsize>,
 }
 
-/// Enters the gate; call it just before a short lock is tried, keep the guard as long as the lock.
+/// Creates a guard. Call it just before a short lock is tried, and keep it as long as the lock.
 pub fn enter() -> SuspendGuard {
     let depth = DEPTH.with(|cell| Arc::clone(cell.get_or_init(Arc::default)));
     let mut state = lock();
@@ -58,7 +59,7 @@ pub fn enter() -> SuspendGuard {
     SuspendGuard { depth }
 }
 
-/// Waits until no thread is inside the gate, keeps all out, and runs `f`. `f` enters no gate.
+/// Waits until no thread has a guard, keeps all threads out, and runs `f`. `f` creates no guard.
 pub fn while_unlocked<T>(f: impl FnOnce() -> T) -> T {
     let mut state = lock();
     state.waiting += 1;
@@ -71,7 +72,7 @@ pub fn while_unlocked<T>(f: impl FnOnce() -> T) -> T {
     f()
 }
 
-/// Opens the gate again, also when `f` panicked.
+/// Lets threads enter again, also if `f` panicked.
 struct Running;
 
 impl Drop for Running {
@@ -105,7 +106,7 @@ mod tests {
 
     use super::*;
 
-    // One test: the gate is the whole process's, and other tests' locks pass through it too.
+    // One test: the state is global to the process, and other tests' locks use it too.
     #[test]
     fn stops_only_between_locks() {
         let outer = enter();
@@ -113,15 +114,15 @@ mod tests {
         let stopper = std::thread::spawn(move || while_unlocked(|| send.send(()).expect("send")));
         let early = receive.recv_timeout(Duration::from_millis(50));
         assert_eq!(early, Err(mpsc::RecvTimeoutError::Timeout));
-        // Nested by the same thread: let in, though someone waits.
+        // Nested in the same thread: may enter, though another thread waits.
         let inner = enter();
-        // From another thread: let in after the patience, since this one waits for it.
+        // From another thread: may enter after the timeout, since this one waits for it.
         std::thread::spawn(|| drop(enter()))
             .join()
             .expect("kept out for ever");
         drop(outer);
         assert!(receive.recv_timeout(Duration::from_millis(50)).is_err());
-        // Dropped elsewhere: counted for the thread that entered.
+        // Dropped by another thread: counted for the thread that entered.
         std::thread::spawn(move || drop(inner))
             .join()
             .expect("drop");

@@ -1,11 +1,12 @@
-//! Whether a file system serves writes: without that, a heartbeat that stands still says nothing.
+//! Whether a file system completes writes: if not, an unchanged heartbeat says nothing.
 //!
-//! 1. A beat is itself a write to the file system of its lock. While that is frozen, or slow, no
-//!    holder beats, however well it runs.
-//! 2. So a watcher writes to the same file meanwhile, again and again, on a thread of its own, as such
-//!    a write may hang. What the holder shows counts only while these writes are served: each look at
-//!    which one was not makes the watcher begin anew ([`WriteProbe::reading`]).
-//! 3. A holder whose own writes alone are slow, as under a tracer, is not told from a stopped one.
+//! 1. A heartbeat is itself a write to the file system of its lock. While that is frozen or slow,
+//!    no holder's heartbeat continues, even if the holder runs well.
+//! 2. So a watcher repeatedly writes to the same file meanwhile, on a separate thread, as such a
+//!    write may hang. The holder's counter counts only while these writes complete: each
+//!    observation in which one did not makes the watcher start over ([`WriteProbe::reading`]).
+//! 3. A holder whose own writes alone are slow, as under a tracer, cannot be told from a stopped
+//!    one.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -25,18 +26,18 @@ pub struct WriteProbe {
 
 #[derive(Debug, Default)]
 struct State {
-    /// When the write under way began.
+    /// When the write in progress began.
     begun: Option<Duration>,
     /// When the last one ended.
     ended: Option<Duration>,
-    /// Whether that was late, and no look has seen it.
+    /// Whether that was late, and no observation has seen it yet.
     late: bool,
 }
 
 impl WriteProbe {
-    /// What a watcher has to see stand still before the lock's holder counts as stopped: the counter
-    /// at `heartbeat_at`, and how often no write of the watcher's own was served in time, to the
-    /// [`COUNTER_LEN`] bytes at `own_at`, which nobody reads.
+    /// The value that must not change before the lock's holder counts as stopped: the counter at
+    /// `heartbeat_at`, and how often a write of the watcher's own did not complete in time, to the
+    /// [`COUNTER_LEN`] bytes at `own_at`, which no process reads.
     pub fn reading(
         &mut self,
         file: &Arc<dyn File>,
@@ -47,7 +48,7 @@ impl WriteProbe {
         heartbeat::read(&**file, heartbeat_at).wrapping_add(missed << 32)
     }
 
-    /// How often no write was served in time so far. Begins the next one where none is under way.
+    /// How often no write completed in time so far. Begins the next one if none is in progress.
     pub fn observe(&mut self, file: &Arc<dyn File>, own_at: u64, clock: &Arc<dyn Clock>) -> u64 {
         let now = clock.monotonic();
         let mut state = lock(&self.state);
@@ -73,7 +74,7 @@ impl WriteProbe {
         self.missed
     }
 
-    /// Whether the last write that was looked at was not served in time.
+    /// Whether the last observed write did not complete in time.
     pub fn is_slow(&self) -> bool {
         self.slow
     }
@@ -82,7 +83,7 @@ impl WriteProbe {
         let (file, clock) = (Arc::clone(file), Arc::clone(clock));
         let state = Arc::clone(&self.state);
         let write = move || {
-            // An error that comes at once is an answer, too.
+            // An immediate error counts as an answer.
             let _ = file.write_at(&[b'0'; COUNTER_LEN], own_at);
             let now = clock.monotonic();
             let mut state = lock(&state);
@@ -112,7 +113,7 @@ mod tests {
     use crate::clock::SystemClock;
     use crate::disk::{FileId, LockKind};
 
-    /// A file whose file system can be frozen: reads are served, writes are not.
+    /// A file whose file system can be frozen: reads complete, writes do not.
     #[derive(Debug, Default)]
     struct Freezing(AtomicBool);
 
@@ -156,7 +157,7 @@ mod tests {
         let freezing = Arc::new(Freezing::default());
         let file: Arc<dyn File> = Arc::<Freezing>::clone(&freezing);
         let mut served = WriteProbe::default();
-        // The longest that the sign stood still within that time.
+        // The longest time within that span that the reading did not change.
         let mut watch = |time: u64| {
             let (began, mut still, mut longest) = (clock.monotonic(), None, Duration::ZERO);
             while clock.monotonic() - began < Duration::from_millis(time) {

@@ -6,7 +6,7 @@ use crate::error::{Error, Kind, Result, near_names};
 use crate::record::DECOMPRESSED_LEN_MAX;
 use crate::types::{Compression, TimestampType, TopicName};
 
-/// What a topic is configured to, defaults filled in.
+/// A topic's configs, defaults filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicConfigs {
     explicit: BTreeMap<String, String>,
@@ -20,24 +20,24 @@ pub struct TopicConfigs {
     pub index_interval_bytes: u64,
     /// Most bytes of a batch as stored.
     pub max_message_bytes: u64,
-    /// What timestamps mean.
+    /// Which time timestamps are.
     pub timestamp_type: TimestampType,
     /// The codec that batches are stored with; `None`: the producer's.
     pub compression: Option<Compression>,
-    /// Records appended before a sync is due; 1: each, before it is acknowledged or shown.
+    /// Records appended before a sync; 1: each, before it is acknowledged or readable.
     pub flush_messages: u64,
-    /// Time before a sync is due, ms; [`TopicConfigs::NEVER`]: none.
+    /// Time before a sync, ms; [`TopicConfigs::NEVER`]: none.
     pub flush_ms: u64,
-    /// How many in-sync replicas an acknowledged record is on at least.
+    /// The least number of in-sync replicas that an acknowledged record is on.
     pub min_insync_replicas: usize,
-    /// Whether a replica that is not in sync may become the leader where no other can.
+    /// Whether a replica that is not in sync may become the leader if no other can.
     pub unclean_leader_election: bool,
-    /// How long a follower may be behind before it leaves the in-sync set, ms. A broker's config in
-    /// Kafka, with the same name and default.
+    /// How long a follower may be behind before it leaves the ISR, ms. A broker's config in Kafka,
+    /// with the same name and default.
     pub replica_lag_time_max_ms: u64,
 }
 
-/// One config as it is described: name, value as text, and whether the topic says so.
+/// One config as it is described: name, value as text, and whether it was set on the topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DescribedConfig {
     /// Kafka's name.
@@ -53,7 +53,7 @@ struct Known {
     name: &'static str,
     default: &'static str,
     allowed: &'static str,
-    /// What it takes by name, where it takes names.
+    /// The values that it takes by name, if any.
     words: &'static [&'static str],
 }
 
@@ -132,7 +132,7 @@ const KNOWN: [Known; 12] = [
     },
 ];
 
-/// Configs that Kafka has for topics and this version has not: a person who types one is told so.
+/// Configs that Kafka has for topics and this version does not: the error for them says so.
 const KAFKAS: [&str; 22] = [
     "cleanup.policy",
     "compression.gzip.level",
@@ -166,7 +166,7 @@ impl TopicConfigs {
         self.max_message_bytes.min(self.segment_bytes)
     }
 
-    /// How to let the topic take batches of so many bytes, which are too many by now.
+    /// How to raise the topic's limit for a batch of this many bytes, which exceeds it now.
     pub fn raise_for(&self, topic: &TopicName, bytes: usize) -> String {
         let limits = [
             ("max.message.bytes", self.max_message_bytes),
@@ -180,18 +180,19 @@ impl TopicConfigs {
     /// No limit: Kafka's `9223372036854775807`, spelled `never` here.
     pub const NEVER: u64 = i64::MAX as u64;
 
-    /// The names that are known, sorted.
+    /// The names of all configs, sorted.
     pub fn names() -> impl Iterator<Item = &'static str> {
         KNOWN.iter().map(|known| known.name)
     }
 
-    /// What a config takes, in words: `1 or more ms`.
+    /// The values that a config accepts, in words: `1 or more ms`.
     pub fn allowed(name: &str) -> Option<&'static str> {
         let known = KNOWN.iter().find(|known| known.name == name);
         known.map(|known| known.allowed)
     }
 
-    /// The values that a config takes by name; none of a name that is not known, or takes numbers.
+    /// The values that a config takes by name; empty for an unknown config, or one that takes
+    /// numbers.
     pub fn words(name: &str) -> &'static [&'static str] {
         let known = KNOWN.iter().find(|known| known.name == name);
         known.map_or(&[], |known| known.words)
@@ -253,7 +254,7 @@ impl TopicConfigs {
         if configs.flush_ms != Self::NEVER && !configs.explicit.contains_key("flush.messages") {
             return Err(Error::new(
                 Kind::InvalidConfig,
-                "flush.ms without flush.messages would weaken durability unasked: the default flush.messages=1 syncs every message, and beats it",
+                "flush.ms without flush.messages would weaken durability unasked: the default flush.messages=1 syncs every message, and overrides it",
             )
             .cure("say flush.messages=never (or a number) beside flush.ms"));
         }
@@ -275,10 +276,10 @@ impl TopicConfigs {
         find(name).map(|_| ())
     }
 
-    /// Whether a config takes a value, whatever the others are.
+    /// Checks a value of one config, regardless of the others.
     ///
     /// # Errors
-    /// [`Kind::InvalidConfig`], saying what it takes.
+    /// [`Kind::InvalidConfig`], saying what it accepts.
     pub fn check_value(name: &str, value: &str) -> Result<()> {
         let mut alone = BTreeMap::from([(name.to_owned(), value.to_owned())]);
         if name == "flush.ms" {
@@ -287,7 +288,7 @@ impl TopicConfigs {
         Self::from_explicit(alone).map(|_| ())
     }
 
-    /// Refuses `min.insync.replicas` above the number of replicas: acks=all would take nothing.
+    /// Refuses `min.insync.replicas` above the number of replicas: acks=all would accept no record.
     ///
     /// # Errors
     /// [`Kind::InvalidConfig`].
@@ -330,7 +331,7 @@ impl TopicConfigs {
             .collect()
     }
 
-    /// Whether every message is synced before it is acknowledged or shown.
+    /// Whether every message is synced before it is acknowledged or readable.
     pub fn every_message(&self) -> bool {
         self.flush_messages == 1
     }
@@ -482,7 +483,7 @@ mod tests {
                 assert!(allowed.contains(word), "{name} {word}");
                 seen += 1;
             }
-            // One that takes words only takes all of which it tells.
+            // A config that takes only words takes all that its text names.
             if let Some((before, _)) = allowed.split_once(" or ")
                 && !allowed.contains("more")
             {

@@ -1,13 +1,13 @@
-//! What is left of deleted topics: `deleted/ID.json`, the topic file under its topic id, until the
-//! last replica directory that it names is gone. It alone proves that a replica may be removed: a
-//! topic file that is merely missing may have been lost.
+//! Deletion proofs: `deleted/ID.json` is the topic file of a deleted topic, under its topic id,
+//! until the last replica directory that it names is gone. Only it proves that a replica may be
+//! removed: a topic file that is merely missing may have been lost.
 //!
-//! 1. A deletion renames the topic file into the lock holder's directory as `deleted.ID`; that is
-//!    the moment. Once the names are synced it goes on to `deleted/`.
-//! 2. The process that empties a holder's directory moves what has such a name on before it removes the
-//!    rest.
-//! 3. A file here counts for nothing while a topic file of the same topic id is there: a power cut,
-//!    or a backup, may have brought that back.
+//! 1. A deletion renames the topic file into the lock holder's directory as `deleted.ID`: from that
+//!    moment the topic is deleted. Once the names are synced, the file is moved to `deleted/`.
+//! 2. A process that empties a holder's directory moves files with such names on before it removes
+//!    the rest.
+//! 3. A deletion proof does not count while a topic file of the same topic id exists: a power cut,
+//!    or a backup, may have restored that.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +26,7 @@ use crate::store::small_file::read_small;
 use crate::store::{json_file, layout};
 use crate::types::{BrokerId, TopicPartition, Uuid};
 
-/// Takes a topic file away and keeps it as the proof.
+/// Removes a topic file and keeps it as the deletion proof.
 ///
 /// # Errors
 /// As [`FencedGuard::remove`].
@@ -35,7 +35,8 @@ pub(crate) fn keep_proof(guard: &FencedGuard, meta: &TopicMeta) -> Result<()> {
     make_place(dir).map_err(|e| Error::io("make", join(dir, layout::DELETED_DIR), e))?;
     let path = topic_file::path_in_store(&meta.name);
     let proof = guard.rename_in_as(&path, &layout::proof_file(&meta.topic_id))?;
-    // The proof is durable before the loss is: then no power cut leaves only the loss.
+    // The proof is durable before the removal is: so no power cut leaves the removal without a
+    // proof.
     guard.sync_parent(&proof)?;
     guard.sync_own_name()?;
     guard.sync_parent(&path)?;
@@ -44,11 +45,11 @@ pub(crate) fn keep_proof(guard: &FencedGuard, meta: &TopicMeta) -> Result<()> {
     guard.sync_parent(&to)
 }
 
-/// Sees to it that what a dead holder left on the way is in its place: takes the lock once if there
-/// is anything. Before one is sure that something was not deleted.
+/// Moves the proofs that a dead holder left in its directory to their place: takes the lock once if
+/// there are any. Called before it is concluded that something was not deleted.
 ///
 /// # Errors
-/// [`Kind::Busy`] naming who has the lock.
+/// [`Kind::Busy`] naming the lock holder.
 pub fn gather_proofs(store: &StoreDir, timeout: Duration) -> Result<()> {
     if !on_the_way(store).is_empty() {
         FencedLock::acquire_store(store, "look for deleted topics", timeout)?;
@@ -56,7 +57,8 @@ pub fn gather_proofs(store: &StoreDir, timeout: Duration) -> Result<()> {
     Ok(())
 }
 
-/// The topics whose proofs are in a holder's directory: their deletion is under way, or its holder died.
+/// The topics whose proofs are in a holder's directory: their deletion is in progress, or its
+/// process died.
 fn on_the_way(store: &StoreDir) -> Vec<Uuid> {
     let root = &**store.root();
     let names = |dir: &str| -> Vec<String> {
@@ -76,7 +78,8 @@ fn on_the_way(store: &StoreDir) -> Vec<Uuid> {
         .collect()
 }
 
-/// Whether a deletion of that topic is under way, or died before its proof was in place. Takes no lock.
+/// Whether a deletion of that topic is in progress, or its process died before the proof was in
+/// place. Takes no lock.
 pub(crate) fn is_on_the_way(store: &StoreDir, topic_id: Uuid) -> bool {
     on_the_way(store).contains(&topic_id)
 }
@@ -89,8 +92,8 @@ pub(crate) fn is_deleted(store: &StoreDir, topic_id: Uuid, replica: Uuid) -> Res
     Ok(deleted.uuids.contains(&replica) && !is_back(store, &deleted.meta)?)
 }
 
-/// Removes the proofs that are of no more use: of topics with no replica directory left, and of
-/// those that are back.
+/// Removes the proofs that are no longer needed: of topics with no replica directory left, and of
+/// topics that are back.
 ///
 /// # Errors
 /// [`Kind::Busy`]; what is in doubt stays.
@@ -130,7 +133,7 @@ fn list(store: &StoreDir) -> Result<Vec<Uuid>> {
     }
 }
 
-/// The topic file of a deleted topic. One that is damaged proves nothing.
+/// The topic file of a deleted topic. A damaged one proves nothing.
 fn read(store: &StoreDir, topic_id: Uuid) -> Result<Option<Arc<DeletedTopic>>> {
     let (root, path) = (&**store.root(), path_of(&topic_id));
     if let Some(known) = store.deleted_topics().get(&topic_id)
@@ -161,7 +164,7 @@ fn read(store: &StoreDir, topic_id: Uuid) -> Result<Option<Arc<DeletedTopic>>> {
 fn is_back(store: &StoreDir, meta: &TopicMeta) -> Result<bool> {
     match KnownTopic::open(store, &meta.name) {
         Ok(found) => Ok(found.is_some_and(|found| found.meta().topic_id == meta.topic_id)),
-        // It cannot be told apart from this one's.
+        // It cannot be told apart from this topic's.
         Err(e) if e.kind() == Kind::Damaged => Ok(true),
         Err(e) => Err(e),
     }
@@ -189,7 +192,7 @@ fn is_replica_gone(
     uuid: Uuid,
 ) -> Result<bool> {
     if !store.has_broker(broker)? {
-        // Unregistered, for which its log directory had to be empty or lost.
+        // The broker was unregistered, which requires an empty or lost log directory.
         return Ok(true);
     }
     let logs = store.logs_dir(broker)?;
@@ -205,7 +208,7 @@ fn is_replica_gone(
     if !is_there(&name)? {
         return Ok(true);
     }
-    // A topic made anew, or a stray, stands in its place. What cannot be read may be it.
+    // A topic that was created again, or a stray, may be in its place. An unreadable one may be it.
     let text = read_small(&*logs, &format!("{name}/{}", PartitionMetadata::FILE))?;
     let ids = text.and_then(|text| PartitionMetadata::parse(&text).ok());
     Ok(ids.is_some_and(|ids| ids.topic_id != topic_id))

@@ -1,5 +1,5 @@
-//! What a topic file says, as a process knows it: read once, and kept for as long as its path names
-//! that file.
+//! The content of a topic file, cached by a process: read once, and valid while its path names that
+//! file.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -10,32 +10,31 @@ use crate::error::Result;
 use crate::store::kept::{KeptFile, Recent};
 use crate::types::{PartitionId, TopicName, Uuid};
 
-/// A topic file that was read. Whoever opens the topic while the file is the same shares what was
-/// read, and the descriptor: a topic may have thousands of partitions, each opened by itself.
+/// A topic file that was read. All handles of the topic share its content and its descriptor while
+/// the file is the same: a topic may have thousands of partitions, each opened by itself.
 #[derive(Debug, Clone)]
 pub struct KnownTopic(Arc<Read>);
 
 #[derive(Debug)]
 struct Read {
     meta: Arc<TopicMeta>,
-    /// `None` where a newer version wrote what this one does not know.
+    /// `None` if a newer version wrote configs that this one does not know.
     configs: Option<Arc<TopicConfigs>>,
     file: KeptFile,
     uuids: OnceLock<Uuids>,
 }
 
-/// The replica directories in a topic file, found at once: whoever sweeps asks for each of
-/// thousands.
+/// The replica directories in a topic file, as a set: orphan collection looks up each of thousands.
 #[derive(Debug)]
 struct Uuids {
     named: HashSet<Uuid>,
     retired: HashSet<(PartitionId, Uuid)>,
 }
 
-/// Names of topics that nobody has open any more are forgotten when so many more came.
+/// Names of topics without open handles are dropped when this many more were added.
 const FORGET_EVERY: usize = 256;
-/// Topics that stay open though nobody has a handle: whoever goes through partitions drops one
-/// handle before it opens the next.
+/// Topics that stay open without a handle: a caller that visits partitions drops one handle before
+/// it opens the next.
 const KEPT: usize = 16;
 
 /// The topics that are open in this process.
@@ -47,7 +46,7 @@ pub struct OpenTopics {
 
 impl OpenTopics {
     fn lock(&self) -> MutexGuard<'_, HashMap<TopicName, Weak<Read>>> {
-        // What a panic left behind is whole, and a hint at most.
+        // A panic leaves whole values, and they are only a cache.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -69,7 +68,7 @@ impl OpenTopics {
 }
 
 impl KnownTopic {
-    /// Of the file that was just read. It is kept for the next to open it.
+    /// Caches the file that was just read.
     pub(crate) fn keep(
         open: &OpenTopics,
         name: &TopicName,
@@ -86,7 +85,7 @@ impl KnownTopic {
         KnownTopic(topic)
     }
 
-    /// What was read before, if it is current.
+    /// The cached content, if it is current.
     ///
     /// # Errors
     /// [`Io`](crate::error::Kind::Io).
@@ -100,7 +99,7 @@ impl KnownTopic {
         }
     }
 
-    /// What the file said.
+    /// The file's content.
     pub fn meta(&self) -> &Arc<TopicMeta> {
         &self.0.meta
     }
@@ -113,7 +112,7 @@ impl KnownTopic {
     /// Its configs.
     ///
     /// # Errors
-    /// [`InvalidConfig`](crate::error::Kind::InvalidConfig) where a newer version wrote them.
+    /// [`InvalidConfig`](crate::error::Kind::InvalidConfig) if a newer version wrote them.
     pub fn configs(&self) -> Result<Arc<TopicConfigs>> {
         match &self.0.configs {
             Some(configs) => Ok(Arc::clone(configs)),
@@ -126,7 +125,7 @@ impl KnownTopic {
         self.uuids().named.contains(&uuid)
     }
 
-    /// Whether that replica directory is the topic's no more, and may be removed.
+    /// Whether that replica directory is no longer the topic's, and may be removed.
     pub fn is_retired(&self, partition: PartitionId, uuid: Uuid) -> bool {
         self.uuids().retired.contains(&(partition, uuid)) && !self.names(uuid)
     }

@@ -1,5 +1,5 @@
-//! Topics as their files say: the topic file, its configs, the handle that a process keeps open, and
-//! the proofs that a topic was deleted.
+//! Topics by their files: the topic file, its configs, the handle that a process keeps open, and
+//! the deletion proofs.
 
 mod configs;
 mod deleted_topic;

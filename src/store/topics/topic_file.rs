@@ -1,5 +1,5 @@
-//! Topic files: `topics/NAME.json`. The file alone says which partitions a topic has, who leads
-//! them, in which epoch, and by which replica directories (broker and replica uuid).
+//! Topic files: `topics/NAME.json`. Only this file says which partitions a topic has, and each
+//! one's leader, leader epoch and replica directories (broker and replica uuid).
 
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ use crate::store::{json_file, layout};
 use crate::types::TopicName;
 
 impl KnownTopic {
-    /// Reads the topic file, unless what was read before is current; `None` if there is none of
-    /// that name.
+    /// Reads the topic file, unless the cached content is current; `None` if there is no such
+    /// topic.
     ///
     /// # Errors
     /// [`Damaged`](crate::error::Kind::Damaged), [`Io`](crate::error::Kind::Io).
@@ -50,7 +50,7 @@ fn load(store: &StoreDir, name: &TopicName) -> Result<Option<(TopicMeta, TopicFi
 /// A topic file that was read, so that it can be told from its successors.
 pub type TopicFile = KeptFile;
 
-/// Reads a topic, unless what was read last is current: whoever goes through its partitions reads
+/// Reads a topic, unless the cached content is current: a caller that visits its partitions reads
 /// it once.
 ///
 /// # Errors
@@ -62,7 +62,7 @@ pub fn read(store: &StoreDir, name: &TopicName) -> Result<(Arc<TopicMeta>, Topic
     }
 }
 
-/// As [`read`]; `None` if there is none of that name.
+/// As [`read`]; `None` if there is no such topic.
 pub fn read_if_there(
     store: &StoreDir,
     name: &TopicName,
@@ -71,7 +71,7 @@ pub fn read_if_there(
     Ok(known.map(|topic| (Arc::clone(topic.meta()), topic.file().clone())))
 }
 
-/// A copy of what [`read`] reads, to be changed and written anew.
+/// A copy of what [`read`] returns, to be changed and written again.
 ///
 /// # Errors
 /// As [`read`].
@@ -118,12 +118,12 @@ pub fn replace(guard: &FencedGuard, meta: &TopicMeta) -> Result<()> {
     guard.replace(&path_in_store(&meta.name), &meta.encode())
 }
 
-/// What became of a change of several topics.
+/// The result of a change of several topics.
 #[derive(Debug, Default)]
 pub struct Updated {
-    /// Those that were changed, as they are now.
+    /// Those that were changed, in their new state.
     pub changed: Vec<TopicMeta>,
-    /// Those whose file is damaged or cannot be read, or whose change failed: they are as they were.
+    /// Those whose file is damaged or cannot be read, or whose change failed: they are unchanged.
     pub failed: Vec<(TopicName, Error)>,
 }
 
@@ -135,9 +135,9 @@ impl Updated {
     }
 }
 
-/// Changes topics together, each by one replacement, each for itself: one that is damaged keeps no
-/// other from its change. `change` is given every topic of `names` that is there, and says whether it
-/// changed it. The version is raised here.
+/// Changes several topics, each by one replacement and independently: a damaged one does not
+/// prevent the others' change. `change` gets every existing topic of `names`, and returns whether
+/// it changed it. The version is raised here.
 ///
 /// # Errors
 /// Those of [`FencedGuard::replace_all`].
@@ -158,10 +158,11 @@ pub fn update_each(
     Ok(updated)
 }
 
-/// As [`update_each`], all or none, for what somebody asked for as a whole. Returns what was changed.
+/// As [`update_each`], all or none, for a change that a user asked for as a whole. Returns what was
+/// changed.
 ///
 /// # Errors
-/// Of the first that failed: then nothing is changed. Those of [`FencedGuard::replace_all`].
+/// The first error: then nothing is changed. Those of [`FencedGuard::replace_all`].
 pub fn update_all(
     store: &StoreDir,
     guard: &FencedGuard,
@@ -176,7 +177,7 @@ pub fn update_all(
     Ok(changed)
 }
 
-/// The topic as `change` wants it, if it is there and anything changes.
+/// The topic as `change` changes it, if it exists and anything changes.
 fn changed_one(
     store: &StoreDir,
     name: &TopicName,

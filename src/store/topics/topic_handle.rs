@@ -1,8 +1,8 @@
-//! A topic as a process has it open: its metadata and configs, and the file that they were read from,
-//! kept open so that one look-up tells whether it is still the current one.
+//! An open topic: its metadata and configs, and the file that they were read from, kept open so
+//! that one look-up shows whether it is still the current one.
 //!
-//! Configs are read from the handle at each use, never kept beside it: a handle that is replaced takes
-//! its configs with it.
+//! Configs are read from the handle at each use, never cached beside it: replacing the handle
+//! replaces its configs.
 
 use std::sync::Arc;
 
@@ -22,11 +22,11 @@ pub struct TopicHandle {
 }
 
 impl TopicHandle {
-    /// Reads the topic file, unless what was read before is current.
+    /// Reads the topic file, unless the cached content is current.
     ///
     /// # Errors
-    /// [`Kind::UnknownTopic`] with near names, [`Kind::InvalidConfig`] (written by a newer version),
-    /// [`Kind::Damaged`], [`Kind::Io`].
+    /// [`Kind::UnknownTopic`] with near names, [`Kind::InvalidConfig`] (written by a newer
+    /// version), [`Kind::Damaged`], [`Kind::Io`].
     pub fn open(store: &StoreDir, name: &TopicName) -> Result<Self> {
         match KnownTopic::open(store, name)? {
             Some(topic) => Ok(TopicHandle {
@@ -37,7 +37,7 @@ impl TopicHandle {
         }
     }
 
-    /// What the file said.
+    /// The file's content.
     pub fn meta(&self) -> &TopicMeta {
         self.topic.meta()
     }
@@ -47,7 +47,7 @@ impl TopicHandle {
         self.topic.file().is_current()
     }
 
-    /// Its configs, as the file that was read has them.
+    /// Its configs, from the file that was read.
     pub fn configs(&self) -> &TopicConfigs {
         &self.configs
     }

@@ -1,4 +1,4 @@
-//! What a topic file says: which partitions a topic has, who leads them, in which epoch, and by which
+//! The content of a topic file: the topic's partitions, and each one's leader, leader epoch and
 //! replica directories (broker and replica uuid).
 
 use std::collections::BTreeMap;
@@ -10,12 +10,12 @@ use crate::error::{Error, Kind, Result};
 use crate::store::json_file;
 use crate::types::{BrokerId, LeaderEpoch, PARTITIONS_MAX, PartitionId, TopicName, Uuid};
 
-/// What a topic file says.
+/// The content of a topic file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicMeta {
     /// The topic's name.
     pub name: TopicName,
-    /// Its id: a topic made anew has another.
+    /// Its id: a topic that is created again gets another.
     pub topic_id: Uuid,
     /// Raised by each change.
     pub version: u64,
@@ -23,7 +23,7 @@ pub struct TopicMeta {
     pub explicit: BTreeMap<String, String>,
     /// The partitions, from 0.
     pub partitions: Vec<PartitionMeta>,
-    /// Replica directories that were the topic's and may be removed.
+    /// Replica directories that are no longer the topic's and may be removed.
     pub retired: Vec<Retired>,
 }
 
@@ -33,40 +33,40 @@ pub struct TopicMeta {
 pub struct PartitionMeta {
     /// Its number.
     pub partition: PartitionId,
-    /// Who leads it.
+    /// The broker that leads it.
     pub leader: BrokerId,
-    /// How often that changed.
+    /// The leader epoch.
     pub leader_epoch: LeaderEpoch,
-    /// Who holds a replica, the preferred leader first.
+    /// Its replicas, the preferred leader first.
     pub replicas: Vec<ReplicaMeta>,
-    /// Who of them is in sync. Never empty: the leader is always in it.
+    /// The in-sync replicas (ISR). Never empty: the leader is always in it.
     pub isr: Vec<BrokerId>,
-    /// A reassignment under way. Meanwhile `replicas` are the old ones and the new ones.
+    /// A reassignment in progress. Meanwhile `replicas` has both the old and the new ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reassignment: Option<Reassignment>,
 }
 
-/// Where a partition's replicas are going.
+/// The target of a partition's reassignment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reassignment {
-    /// Who holds a replica in the end, the preferred leader first.
+    /// The brokers that hold a replica in the end, the preferred leader first.
     pub target: Vec<BrokerId>,
-    /// Who held one before, in that order: a cancellation goes back to it.
+    /// The brokers that held one before, in order: a cancellation goes back to them.
     pub before: Vec<BrokerId>,
-    /// Most bytes a second that each new replica copies; none: as fast as it can.
+    /// Most bytes a second that each new replica copies; none: unlimited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub throttle: Option<u64>,
 }
 
-/// A replica directory that is the topic's no more: the proof that it may be removed. The entry
-/// goes once the directory is gone.
+/// A replica directory that is no longer the topic's: the proof that it may be removed. The entry
+/// is removed once the directory is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Retired {
-    /// Of which partition.
+    /// Its partition.
     pub partition: PartitionId,
-    /// In whose log directory.
+    /// The broker whose log directory it is in.
     pub broker: BrokerId,
     /// The replica directory's id.
     pub uuid: Uuid,
@@ -79,7 +79,7 @@ impl PartitionMeta {
         replicas.find(|r| r.broker == broker).map(|r| r.uuid)
     }
 
-    /// How many replicas it has, or is to have once a reassignment is done.
+    /// The number of its replicas, or of the target's during a reassignment.
     pub fn replication_factor(&self) -> usize {
         let target = self.reassignment.as_ref().map(|r| r.target.len());
         target.unwrap_or(self.replicas.len())
@@ -90,7 +90,7 @@ impl PartitionMeta {
         self.isr.contains(&broker)
     }
 
-    /// Who leads it where everybody can: the first replica, of those that stay.
+    /// The leader if every replica can lead: the first replica of those that stay.
     pub fn preferred_leader(&self) -> BrokerId {
         let target = self.reassignment.as_ref().map(|r| r.target.first());
         let first = self.replicas.first().map(|r| r.broker);
@@ -152,7 +152,7 @@ impl TopicMeta {
         })
     }
 
-    /// As [`TopicMeta::partition`], to be changed.
+    /// As [`TopicMeta::partition`], mutable.
     pub fn partition_mut(&mut self, partition: PartitionId) -> Option<&mut PartitionMeta> {
         let at = usize::try_from(partition).ok()?;
         self.partitions.get_mut(at)
@@ -164,8 +164,8 @@ impl TopicMeta {
         found.is_some_and(|p| p.uuid_of(broker).is_some())
     }
 
-    /// Refuses `min.insync.replicas` above what a partition has, or is to have: it would take no
-    /// record with acks=all.
+    /// Refuses `min.insync.replicas` above the replication factor of a partition: acks=all would
+    /// accept no record.
     ///
     /// # Errors
     /// [`Kind::InvalidConfig`].
@@ -189,7 +189,7 @@ impl TopicMeta {
         })
     }
 
-    /// The file of a deleted topic: of whatever name.
+    /// Decodes the file of a deleted topic, whatever its name.
     pub(crate) fn decode_proof(bytes: &[u8], place: &std::path::Path) -> Result<Self> {
         let raw: Raw = json_file::decode(bytes, place.display())?;
         let name = TopicName::new(raw.name)?;
@@ -226,7 +226,7 @@ impl TopicMeta {
         };
         if !raw.partitions.iter().all(in_sync) {
             return Err(damaged(
-                "its in-sync set lacks the leader, or names a stranger",
+                "its in-sync set lacks the leader, or names a broker without a replica",
             ));
         }
         Ok(TopicMeta {

@@ -32,7 +32,7 @@ const NOTHING: Changed = Changed {
     reports: false,
 };
 
-/// Moves by the topic file alone.
+/// Transfers by changing the topic file alone.
 #[derive(Default)]
 struct Moved {
     batches: AtomicUsize,
@@ -102,7 +102,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 impl Cluster {
-    /// Brokers 0 to 2, each with a replica of each partition; led in turn.
+    /// Brokers 0 to 2, each with a replica of each partition; they lead in turn.
     fn new(partitions: i32) -> Self {
         let at = tempfile::tempdir().unwrap();
         let path = at.path().join("store");
@@ -172,7 +172,7 @@ impl Cluster {
         file.write(&guard).unwrap();
     }
 
-    /// A turn, with all looks that it takes.
+    /// A turn, with all probes that it requests.
     fn turn(&mut self, changed: Changed) {
         self.turn_once(changed);
         while self.controller.is_looking() {
@@ -190,7 +190,7 @@ impl Cluster {
             .unwrap();
     }
 
-    /// Turns until nothing is under way.
+    /// Runs turns until no work is under way.
     fn settle(&mut self) {
         let clock = Arc::clone(self.store.clock());
         let until = clock.monotonic() + Duration::from_secs(20);
@@ -228,7 +228,7 @@ fn a_dead_broker_loses_its_leaderships_and_leaves_every_in_sync_set() {
         assert_eq!(is.leader_epoch, was.leader_epoch + i32::from(led));
         assert_eq!(is.leader, if led { 2 } else { was.leader });
     }
-    // One batch of moves, and one change of all the others.
+    // One batch of transfers, and one change of all the others.
     assert_eq!(cluster.moved.batches.load(Ordering::SeqCst), 1);
     assert_eq!(after.version, before.version + 2);
     fn runs_in_a_thread<T: Send>(_: &T) {}
@@ -349,7 +349,7 @@ fn another_epoch_ends_its_office() {
     assert_eq!(cluster.meta(), before);
 }
 
-/// Changes the first partition of `cluster` as decided, in the hold that comes later.
+/// Changes the first partition of `cluster` as decided, in a later critical section.
 fn elect_later(cluster: &Cluster, forced: Forced) -> bool {
     let meta = cluster.meta();
     let p = &meta.partitions[1];
@@ -379,10 +379,10 @@ fn elect_later(cluster: &Cluster, forced: Forced) -> bool {
 #[test]
 fn a_fence_is_dropped_where_its_cause_is_gone_once_the_lock_of_the_store_is_had() {
     let cluster = Cluster::new(3);
-    // Its directory was away for a moment.
+    // Its directory was missing for a moment.
     let ineligible = Forced::DirectoryUnusable("its directory is gone");
     assert!(!elect_later(&cluster, ineligible));
-    // Its lock is free again; or its holder beat; or somebody published a page.
+    // Its lock is free again; or the heartbeat moved; or a state page was published.
     let tp = TopicPartition::new(TopicName::new("t").unwrap(), 1);
     let replica = crate::partition::Replica::open(&cluster.store, &tp, 1).unwrap();
     let sequence = replica.read_page().unwrap().unwrap().sequence;
@@ -400,7 +400,7 @@ fn a_fence_is_dropped_where_its_cause_is_gone_once_the_lock_of_the_store_is_had(
             Forced::LockKept(Some(sequence), heartbeat)
         ));
     }
-    // It is as it was.
+    // Nothing changed since.
     assert!(elect_later(
         &cluster,
         Forced::LockKept(Some(sequence), heartbeat)
@@ -432,14 +432,14 @@ fn a_disk_that_does_not_answer_keeps_no_other_look_waiting() {
     let round = prober.round();
     assert_eq!(jobs(&round), [2], "{round:?}");
     assert!(clock.monotonic() - began < Duration::from_secs(1));
-    // It is behind: nobody waits for it.
+    // It is behind: no round waits for it.
     prober.ask(&mut disks, at(3, 2, 2, true), false);
     prober.ask(&mut disks, at(4, 0, 0, false), false);
     let again = clock.monotonic();
     let round = prober.round();
     assert_eq!(jobs(&round), [3], "{round:?}");
     assert!(clock.monotonic() - again < Duration::from_millis(400));
-    // What does not come counts as failed.
+    // A missing answer counts as failed.
     while clock.monotonic() - began < Duration::from_millis(1100) {
         clock.sleep(Duration::from_millis(20));
     }
@@ -453,7 +453,7 @@ fn a_disk_that_does_not_answer_keeps_no_other_look_waiting() {
         .collect();
     assert_eq!(seen, [(1, false), (2, true)]);
     assert!(round.trouble.is_some());
-    // It comes after all, for the next who asks.
+    // It comes after all, for the next request.
     drop(hangs);
     prober.ask(&mut disks, at(5, 1, 1, true), false);
     let until = clock.monotonic() + TIMEOUT;

@@ -66,7 +66,6 @@ fn both_dead_leaves_the_leader_alone_in_sync() {
 
 #[test]
 fn moves_that_fail_leave_the_leader_to_its_directory_and_are_tried_again() {
-    // Whatever makes the leader give way, as long as its directory is sound and its lock is free.
     for full in [false, true] {
         let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1, 2, 3]));
         bench
@@ -102,7 +101,6 @@ fn moves_that_fail_leave_the_leader_to_its_directory_and_are_tried_again() {
             effects = bench.pass(secs(60));
             assert_eq!(bench.now - failed, secs(10), "{round}");
         }
-        // A stand-in that is back is tried at once.
         let (job, _) = one_move(&effects);
         let (job, _) = one_move(&bench.fail(job));
         assert_eq!(bench.fail(job), Effects::default());
@@ -125,7 +123,7 @@ fn only_a_dead_one_that_has_more_can_follow_a_leader_that_is_gone() {
         bench
             .observations
             .insert(3, ReplicaSnapshot::Page(page(3, 12)));
-        // It dies, and stays in sync: its leaving could not be written.
+        // It dies, and stays in sync: its removal from the ISR could not be written.
         let effects = bench.broker(3, DOWN);
         bench.fail(effects.changes[0].job);
         bench.observations.insert(1, why);
@@ -158,7 +156,6 @@ fn a_change_that_fails_is_tried_again_after_a_pause_that_grows() {
         effects = bench.pass(secs(60));
         assert_eq!(bench.now - failed, secs(pause));
     }
-    // A report that came while the change was under way is looked at once it failed.
     bench.observations.insert(1, ReplicaSnapshot::Gone);
     assert_eq!(bench.report(), Effects::default());
     let fence = bench.fail(effects.changes[0].job);
@@ -251,7 +248,7 @@ fn who_ends_while_the_leaders_disk_is_away_stays_in_sync() {
     assert_eq!(bench.report(), Effects::default());
     assert_eq!(bench.broker(2, DOWN), Effects::default());
     assert_eq!(bench.pass(secs(20)), Effects::default());
-    // It is not mounted again, and the other is there again: it has all of the log.
+    // It is not mounted again, but the other one is: it has all of the log.
     bench.observations.insert(1, ReplicaSnapshot::Gone);
     bench.report();
     assert_eq!(bench.pass(secs(20)), Effects::default());
@@ -308,7 +305,7 @@ fn a_holder_that_beats_is_left_to_its_work_however_long_it_takes() {
             assert_eq!(bench.pass(Duration::from_millis(1900)), Effects::default());
             bench.lock = Lock::Held(heartbeat);
         }
-        // It stops, and is stopped 2 s later.
+        // Its heartbeat stops, and it counts as stopped 2 s later.
         assert_eq!(bench.pass(Duration::from_millis(1990)), Effects::default());
         let fence = bench.pass(secs(1));
         assert_eq!(election(&fence).to, 2);
@@ -354,7 +351,6 @@ fn a_seal_without_a_move_is_lifted_by_a_new_epoch() {
         sealed: true,
         ..page(1, 10)
     };
-    // What the next controller finds, and what a report leads to.
     for reported in [false, true] {
         let mut bench = Bench::new(partition(&[1, 2], 1, &[1, 2]));
         let mut effects = Effects::default();
@@ -373,7 +369,7 @@ fn a_seal_without_a_move_is_lifted_by_a_new_epoch() {
         let fence = election(&effects);
         assert_eq!((fence.to, fence.drop_from_isr.len()), (1, 0));
         let change = effects.changes[0].clone();
-        // The page is sealed until somebody promotes it; that is no reason for another epoch.
+        // The state page is sealed until its promotion; that is no reason for another epoch.
         assert_eq!(bench.make(&change), Effects::default());
         assert_eq!(bench.report(), Effects::default());
         assert_eq!(bench.pass(secs(600)), Effects::default());
@@ -401,7 +397,7 @@ fn who_alone_has_what_a_sealed_leader_lost_is_waited_for() {
         ..page(1, 9)
     };
     bench.observations.insert(1, ReplicaSnapshot::Page(sealed));
-    // It dies, and stays in sync: its leaving could not be written.
+    // It dies, and stays in sync: its removal from the ISR could not be written.
     let effects = bench.broker(2, DOWN);
     bench.fail(effects.changes[0].job);
     let effects = bench.broker(1, DOWN);
@@ -443,7 +439,7 @@ fn a_lock_that_is_kept_is_no_reason_for_an_unclean_election() {
 
 #[test]
 fn nobody_dead_leaves_before_the_leader_is_known_to_have_lost_nothing() {
-    // After a power cut: the daemon of 3 is not back, and 1 has not looked at its log yet.
+    // After a power cut: the daemon of 3 is not back, and 1 has not recovered its log yet.
     let mut bench = Bench::new(partition(&[1, 2, 3], 1, &[1, 2, 3]));
     for broker in 1..=3 {
         let of_before = PageSnapshot {
@@ -457,7 +453,7 @@ fn nobody_dead_leaves_before_the_leader_is_known_to_have_lost_nothing() {
     assert_eq!(bench.broker(3, DOWN), Effects::default());
     assert_eq!(bench.see_topic(), Effects::default());
     assert_eq!(bench.pass(secs(3)), Effects::default());
-    // It lost what 2 lost as well: 3 is waited for.
+    // It lost the same records as 2: the partition waits for 3.
     let sealed = PageSnapshot {
         sealed: true,
         ..page(1, 4)
@@ -472,7 +468,6 @@ fn nobody_dead_leaves_before_the_leader_is_known_to_have_lost_nothing() {
     assert_eq!(effects.notified.len(), 1, "{effects:?}");
     assert!(effects.changes.is_empty() && effects.moves.is_empty());
     assert_eq!(bench.pass(secs(60)), Effects::default());
-    // So it is if the leader's daemon ends now.
     let effects = bench.broker(1, DOWN);
     assert!(effects.changes.is_empty() && effects.moves.is_empty());
     bench.broker(1, UP);
@@ -523,7 +518,6 @@ fn a_full_disk_gives_way_to_one_with_room() {
     );
     let planned = planned.clone();
     bench.carry(job, &planned);
-    // As long as it is full, the preferred leader does not lead again.
     bench.topic.partitions[0].isr.push(1);
     bench.see_topic();
     assert_eq!(bench.pass(secs(20)), Effects::default());
@@ -546,7 +540,6 @@ fn where_all_disks_are_full_the_leader_stays() {
             .insert(broker, ReplicaSnapshot::Page(PageSnapshot { full, ..page }));
     }
     assert_eq!(bench.report(), Effects::default());
-    // Better a full one than none that is watched over.
     let effects = bench.broker(1, DOWN);
     let (_, planned) = one_move(&effects);
     assert_eq!(planned.to, 2);
@@ -593,7 +586,6 @@ fn what_a_dead_one_in_sync_has_and_nobody_can_read_is_waited_for_by_one_that_los
                         assert!(effects.notified[0].contains("broker 3"), "{case}");
                         assert!(effects.changes.is_empty(), "{case}");
                         assert!(effects.moves.is_empty(), "{case}");
-                        // With it all is there again.
                         bench
                             .observations
                             .insert(3, ReplicaSnapshot::Page(super::page(3, 12)));

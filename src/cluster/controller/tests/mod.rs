@@ -1,4 +1,4 @@
-//! The rules, one by one; a model world that they are kept in; and files on a disk.
+//! Tests of the rules, one by one; a simulation that they are checked in; and tests on files.
 
 mod driver;
 mod failover;
@@ -60,7 +60,7 @@ fn page(broker: BrokerId, end: i64) -> PageSnapshot {
     }
 }
 
-/// Nobody has more than another.
+/// No replica has more than another.
 struct Nobody;
 
 impl Extents for Nobody {
@@ -69,7 +69,7 @@ impl Extents for Nobody {
     }
 }
 
-/// One topic, whose looks are answered at once.
+/// One topic, whose probes are answered at once.
 struct Bench {
     state: State,
     now: Duration,
@@ -79,7 +79,7 @@ struct Bench {
     observations: BTreeMap<BrokerId, ReplicaSnapshot>,
     lock: Lock,
     observed: usize,
-    /// What was told of what others did.
+    /// Notices about the changes of other processes.
     change_notes: Vec<String>,
 }
 
@@ -100,7 +100,7 @@ const DRAINED: BrokerLiveness = BrokerLiveness {
 };
 
 impl Bench {
-    /// Brokers 1 to 4, all fine; in office.
+    /// Brokers 1 to 4, all alive and sound; in office.
     fn new(partition: PartitionMeta) -> Self {
         Bench::with(vec![partition])
     }
@@ -203,7 +203,7 @@ impl Bench {
         self.feed(Event::Reported(vec![tp]))
     }
 
-    /// Time passes, and what is due is done as it becomes due.
+    /// Time passes, and what falls due is done.
     fn pass(&mut self, time: Duration) -> Effects {
         let until = self.now + time;
         let mut all = Effects::default();
@@ -233,7 +233,7 @@ impl Bench {
         self.feed(Event::Ended(vec![Ended { job, tp, done }]))
     }
 
-    /// The change is made, and its end told; what comes of that.
+    /// Makes the change and reports its end; returns what follows.
     fn make(&mut self, change: &Change) -> Effects {
         assert!(apply(&Nobody, &mut self.topic, change), "{change:?}");
         self.topic.version += 1;
@@ -241,7 +241,7 @@ impl Bench {
         self.end(change.job, true)
     }
 
-    /// The move is made.
+    /// Makes the transfer.
     fn carry(&mut self, job: WorkId, what: &LeadershipTransfer) -> Effects {
         let partition = &mut self.topic.partitions[what.tp.partition as usize];
         assert_eq!(what.from, partition.leader);

@@ -1,5 +1,5 @@
-//! A world of brokers that die and come back, of directories that fail, moves that fail and
-//! controllers that change; and what must hold in it, whatever happens.
+//! Simulates brokers that die and come back, directories and leadership transfers that fail, and
+//! controllers that change; checks what must hold throughout.
 
 use std::collections::HashMap;
 
@@ -39,7 +39,7 @@ struct Replica {
     end: i64,
     sealed: bool,
     offline: bool,
-    /// A stopped process has the append lock.
+    /// A stopped process holds the append lock.
     stuck: bool,
 }
 
@@ -81,11 +81,11 @@ struct World {
     topics: Vec<TopicMeta>,
     replicas: HashMap<(At, BrokerId), Replica>,
     committed: HashMap<At, i64>,
-    /// Moves under way: by when they end.
+    /// Transfers under way, with the time of their end.
     moves: Vec<(Duration, PlannedMove)>,
     /// Nothing fails any more.
     calm: bool,
-    /// Changes and moves begun.
+    /// Changes and transfers begun.
     acts: usize,
 }
 
@@ -155,7 +155,7 @@ impl World {
         self.brokers[&broker].alive
     }
 
-    /// In sync, on a live broker, not the leader, and of use.
+    /// The eligible stand-ins: in sync, on a live broker, not the leader.
     fn stand_ins(&self, at: At) -> Vec<BrokerId> {
         let meta = self.meta(at);
         let can =
@@ -163,7 +163,7 @@ impl World {
         meta.isr.iter().copied().filter(can).collect()
     }
 
-    /// Whether a dead one in sync has more than any that could stand in.
+    /// Whether a dead in-sync replica has more than every possible stand-in.
     fn waits_for_dead(&self, at: At) -> bool {
         let extent = |b: &BrokerId| {
             let replica = &self.replicas[&(at, *b)];
@@ -185,7 +185,7 @@ impl World {
 
     fn new_controller(&mut self) {
         self.state = State::default();
-        // What was sealed stays sealed.
+        // A sealed log stays sealed.
         self.moves.clear();
         self.happen(Event::Brokers(self.brokers.clone()));
         for topic in 0..TOPICS.len() {
@@ -274,7 +274,7 @@ impl World {
         let (from, to) = (planned.what.from, planned.what.to);
         assert!(self.meta(at).is_in_sync(to) && self.alive(to) && to != from);
         assert!(!self.replicas[&(at, to)].offline);
-        // Nothing is sealed for one that is behind and does not copy.
+        // No log is sealed for a target that is behind and does not copy.
         let target = self.replicas[&(at, to)];
         let leader = self.replica(at, from);
         let approaches = target.serves() || target.end == leader.end;
@@ -338,7 +338,7 @@ impl World {
         done
     }
 
-    /// What holds of every change.
+    /// Checks what holds for every change.
     fn check(&mut self, at: At, before: &PartitionMeta, unclean: bool) {
         let now = self.meta(at).clone();
         assert!(now.is_in_sync(now.leader), "{now:?}");
@@ -361,7 +361,7 @@ impl World {
         }
     }
 
-    /// Clients and followers do their part.
+    /// Clients append and followers copy.
     fn work(&mut self) {
         for at in all() {
             let meta = self.meta(at).clone();
@@ -466,7 +466,7 @@ impl World {
         self.see(at.0);
     }
 
-    /// Time goes on to the next thing, at most so far.
+    /// Advances time to the next event, at most by `time`.
     fn pass(&mut self, time: Duration) {
         let until = self.now + time;
         let mut turns = 0;
@@ -486,7 +486,8 @@ impl World {
     }
 }
 
-/// Trouble, then peace; then all that can lead well is led well, and nothing more happens.
+/// A phase with failures, then one without; then every partition that can have a sound leader has
+/// one, and nothing more happens.
 pub(crate) fn live_through(seed: u64) {
     let mut world = World::new(seed);
     for _ in 0..120 {

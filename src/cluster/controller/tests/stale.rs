@@ -1,8 +1,9 @@
-//! What was true of a leader, of its epoch or of a change once, and is no more.
+//! Outdated knowledge of a leader, of its epoch or of a change.
 
 use super::*;
 
-/// Fails it, `times` in a row, as it becomes due again; how long the last pause was.
+/// Fails the change `times` in a row, each time it is retried; returns the length of the last
+/// pause.
 fn fails_again(bench: &mut Bench, mut effects: Effects, times: usize) -> Duration {
     let mut pause = Duration::ZERO;
     for _ in 0..times {
@@ -29,7 +30,7 @@ fn a_leader_that_was_found_useless_lets_nobody_leave_though_its_election_failed(
         assert_eq!(election(&effects).to, 2);
         let job = one_change(&effects).job;
         assert_eq!(bench.fail(job), Effects::default());
-        // The only other in sync dies before that is tried again.
+        // The only other in-sync replica dies before the retry.
         let effects = bench.broker(2, DOWN);
         assert_eq!(effects.changes, [], "{case}");
         assert_eq!(effects.notified.len(), 1, "{case}: {effects:?}");
@@ -58,7 +59,7 @@ fn a_mover_in_a_new_epoch_is_given_all_its_time() {
     bench.observations.insert(1, moving(1, 4));
     assert_eq!(bench.report(), Effects::default());
     assert_eq!(bench.pass(Duration::from_millis(1900)), Effects::default());
-    // It is done, and the next begins: a counter that stands where the other one stood.
+    // It is complete, and the next begins: a counter has the same value as the former one.
     bench.topic.partitions[0] = PartitionMeta {
         leader_epoch: 5,
         ..partition(&[1, 2], 2, &[1, 2])
@@ -96,7 +97,7 @@ fn who_joins_anew_is_given_all_its_time() {
         joins(&mut bench);
         assert_eq!(bench.report(), Effects::default());
         assert_eq!(bench.pass(Duration::from_millis(1500)), Effects::default());
-        // Another version of the file: what was entered for the last one counts no more.
+        // Another version of the file: entries for the last one no longer count.
         change(&mut bench);
         bench.topic.version += 1;
         joins(&mut bench);
@@ -127,7 +128,7 @@ fn a_report_does_not_take_the_pause_from_a_reassignment_that_cannot_be_finished(
         other => panic!("{other:?}"),
     };
     assert_eq!(bench.report(), Effects::default());
-    // The leader is looked at, once, and found well.
+    // The leader is probed, once, and found sound.
     let effects = bench.fail(finish(&effects));
     assert_eq!(bench.observed, 1);
     assert_eq!(bench.fail(finish(&effects)), Effects::default());
@@ -141,7 +142,7 @@ fn failures_count_as_a_row_only_until_nothing_is_left_to_change() {
     let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1, 2, 3]));
     let effects = bench.broker(3, DOWN);
     assert_eq!(fails_again(&mut bench, effects, 4), secs(8));
-    // The last one is under way, and fails; its cause goes.
+    // The last one is under way, and fails; its cause is gone.
     let job = WorkId(bench.state.jobs);
     assert_eq!(bench.fail(job), Effects::default());
     assert_eq!(bench.broker(3, UP), Effects::default());
@@ -152,12 +153,12 @@ fn failures_count_as_a_row_only_until_nothing_is_left_to_change() {
 
 #[test]
 fn a_leader_that_is_of_no_use_is_not_looked_at_in_a_loop_to_move_it_back() {
-    // Both would be moved back; nobody can lead the first.
+    // Both leaderships should be transferred back; no broker can lead the first partition.
     let mut bench = Bench::with(vec![
         partition(&[1, 2], 2, &[2, 1]),
         partition(&[3, 4], 4, &[4, 3]),
     ]);
-    // Not when followers are looked at anyway.
+    // Not at a time when followers are probed anyway.
     bench.now += secs(1);
     assert_eq!(bench.see_topic(), Effects::default());
     for broker in [1, 2] {

@@ -41,7 +41,7 @@ fn a_follower_that_is_behind_too_long_leaves() {
     let begun = bench.now;
     let mut out = None;
     for at in 1..=100 {
-        // Broker 2 is always a second behind; broker 3 stands still.
+        // Broker 2 is always a second behind; broker 3 makes no progress.
         let end = 10 + at * 10;
         bench
             .observations
@@ -81,9 +81,9 @@ fn a_drained_leader_gives_way() {
     assert_eq!((what.to, what.drop_from_isr.len()), (2, 0));
     let what = what.clone();
     assert_eq!(bench.carry(job, &what), Effects::default());
-    // And is not led back to.
+    // The leadership is not transferred back to it, either.
     assert_eq!(bench.pass(secs(100)), Effects::default());
-    // Where all are drained, everything stays.
+    // If all brokers are drained, leaderships stay.
     let mut bench = Bench::quiet(partition(&[1, 2], 1, &[1, 2]));
     bench.brokers.insert(2, DRAINED);
     assert_eq!(bench.broker(1, DRAINED), Effects::default());
@@ -153,7 +153,7 @@ fn a_move_back_that_fails_is_undone_and_not_repeated_soon() {
 #[test]
 fn leaders_are_moved_back_a_few_at_a_time() {
     let mut bench = Bench::with(vec![partition(&[1, 2], 2, &[2, 1]); 200]);
-    // Not when followers are looked at anyway.
+    // Not at a time when followers are probed anyway.
     bench.now += secs(1);
     assert_eq!(bench.see_topic(), Effects::default());
     let mut effects = bench.pass(secs(5));
@@ -174,7 +174,7 @@ fn leaders_are_moved_back_a_few_at_a_time() {
         effects = bench.feed(Event::Ended(ended.collect()));
     }
     assert_eq!(effects, Effects::default());
-    // Each leader at first, each replica for its followers, and each before its move.
+    // Each leader at first, each replica for its followers, and each before its transfer.
     assert_eq!(bench.observed, 200 * (1 + 2 + 2));
 }
 
@@ -312,7 +312,7 @@ fn who_is_about_to_join_is_not_waited_for_for_ever() {
         [change] if change.kind == ChangeKind::Renew => change.clone(),
         other => panic!("{other:?}"),
     };
-    // Its broker dies over it.
+    // Its broker dies before the join.
     let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1, 2]));
     bench
         .observations
@@ -321,7 +321,7 @@ fn who_is_about_to_join_is_not_waited_for_for_ever() {
     assert_eq!(bench.make(&change), Effects::default());
     assert_eq!(bench.report(), Effects::default());
 
-    // It came and died between two looks.
+    // It started and died between two probes.
     let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1, 2]));
     assert_eq!(bench.broker(3, DOWN), Effects::default());
     bench
@@ -333,7 +333,7 @@ fn who_is_about_to_join_is_not_waited_for_for_ever() {
     };
     renewal(&bench.broker(3, died_again));
 
-    // It was held for dead, joined, was taken out, and died in its next try.
+    // It counted as dead, joined, was taken out, and died in its next attempt.
     let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1, 2]));
     assert_eq!(bench.broker(3, DOWN), Effects::default());
     bench.topic.version += 1;
@@ -347,7 +347,7 @@ fn who_is_about_to_join_is_not_waited_for_for_ever() {
     assert_eq!(bench.pass(Duration::from_millis(1900)), Effects::default());
     renewal(&bench.pass(Duration::from_millis(200)));
 
-    // It lives, and takes its time.
+    // It is alive, and slow.
     let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1, 2]));
     bench
         .observations
@@ -357,7 +357,7 @@ fn who_is_about_to_join_is_not_waited_for_for_ever() {
     let change = renewal(&bench.pass(Duration::from_millis(200)));
     assert_eq!(bench.make(&change), Effects::default());
 
-    // What was entered for another version counts for nothing.
+    // An entry for another version does not count.
     let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1, 2]));
     bench
         .observations
@@ -376,7 +376,7 @@ fn what_others_did_is_notified() {
             throttle: None,
         })
     };
-    // Begun, and taken back.
+    // Begun, and cancelled.
     bench.topic.partitions[0].reassignment = to(&[3, 2]);
     bench.see_topic();
     bench.see_topic();
@@ -387,7 +387,7 @@ fn what_others_did_is_notified() {
     bench.topic.partitions[0].reassignment = None;
     bench.see_topic();
     let notified = std::mem::take(&mut bench.change_notes);
-    assert_eq!(notified, ["reassignment taken back: t:0"]);
+    assert_eq!(notified, ["reassignment cancelled: t:0"]);
     // Begun and ended.
     bench.topic.partitions[0].reassignment = to(&[1]);
     bench.see_topic();
@@ -395,7 +395,7 @@ fn what_others_did_is_notified() {
     bench.see_topic();
     let notified = std::mem::take(&mut bench.change_notes);
     assert_eq!(notified, ["being reassigned: t:0", "reassigned: t:0"]);
-    // Led by another, and not by this controller's doing.
+    // Led by another broker, not by a change of this controller.
     let mut bench = Bench::quiet(partition(&[1, 2], 1, &[1, 2]));
     let led_by_two = PartitionMeta {
         leader_epoch: 5,
@@ -407,7 +407,7 @@ fn what_others_did_is_notified() {
         bench.change_notes,
         ["broker 2 was given t:0, which broker 1 led"]
     );
-    // So it is after a change of its own that moved no leader.
+    // The same after a change of its own that transferred no leadership.
     let mut bench = Bench::quiet(partition(&[1, 2, 3], 1, &[1, 2, 3]));
     let effects = bench.broker(3, DOWN);
     assert_eq!(taken_out(&effects), [3]);
@@ -422,7 +422,7 @@ fn what_others_did_is_notified() {
         bench.change_notes,
         ["broker 2 was given t:0, which broker 1 led"]
     );
-    // Its own is told of where it is done.
+    // Its own change is reported when it is made.
     let mut bench = Bench::quiet(partition(&[1, 2], 1, &[1, 2]));
     let effects = bench.broker(1, DOWN);
     let (job, what) = one_move(&effects);

@@ -1,4 +1,4 @@
-//! What followed what in a life of trouble, held against the table of what may.
+//! Compares the phase transitions seen in simulations with the table of allowed ones.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -14,12 +14,12 @@ thread_local! {
     static WALKED: RefCell<BTreeSet<Step>> = const { RefCell::new(BTreeSet::new()) };
 }
 
-/// One followed the other.
+/// Records a transition.
 pub fn walked(from: Stage, to: Stage) {
     WALKED.with_borrow_mut(|walked| walked.insert((from, to)));
 }
 
-/// A reassignment to 1 and 2 that lacks 2 in sync.
+/// A reassignment to 1 and 2 while 2 is not in sync.
 fn reassigned() -> Bench {
     let mut p = partition(&[1, 2, 3], 1, &[1, 3]);
     p.reassignment = Some(Reassignment {
@@ -30,7 +30,7 @@ fn reassigned() -> Bench {
     Bench::quiet(p)
 }
 
-/// The change is made, by which time 2 is in sync, too; what comes of that is the end of it.
+/// Makes the change, by which time 2 is in sync, too; no work may follow from it.
 fn ends_with(mut bench: Bench, effects: &Effects) {
     bench.topic.partitions[0].isr.push(2);
     let change = one_change(effects).clone();
@@ -43,7 +43,8 @@ fn what_may_follow_does_and_nothing_else() {
     for seed in 1..=15 {
         live_through(seed);
     }
-    // What that world has too seldom: a change that calls for another, an election that does,
+    // Transitions too rare in the simulation: a change that calls for another, an election that
+    // does,
     let mut bench = reassigned();
     let effects = bench.broker(3, DOWN);
     ends_with(bench, &effects);

@@ -1,4 +1,4 @@
-//! What is in the group's directory: damaged, of another boot, grown, of any name.
+//! The files of the group's directory: damaged, of another boot, grown, with any name.
 
 use super::*;
 use crate::group::offsets_line::LineKind;
@@ -16,7 +16,7 @@ fn an_unreadable_group_file_is_made_anew_only_if_nobody_lives_in_it() {
         file.set_len(10).expect("cut");
     };
     cut();
-    // Whose file is open goes by what it read: nobody has put another in place.
+    // A member with a current open file relies on what it read: no other file was put in place.
     first.commit(vec![place.entry(0, 6)]).expect("commit");
     let error = place.join("g").expect_err("damaged");
     assert_eq!(error.kind(), Kind::Damaged);
@@ -37,7 +37,7 @@ fn an_unreadable_group_file_is_made_anew_only_if_nobody_lives_in_it() {
     assert_eq!((at(&second, &place, 0), owned(&second).len()), (Some(6), 3));
     assert!(json_file::read_bytes(&*dir, layout::GROUP_FILE).is_ok());
 
-    // Another's file in its place is read, and refused, by those who live.
+    // Another file in its place is read, and live members refuse it.
     dir.remove(layout::GROUP_FILE).expect("remove");
     let mut second = second;
     for outcome in [

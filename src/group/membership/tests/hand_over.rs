@@ -56,7 +56,7 @@ fn a_partition_goes_over_with_its_last_commit() {
     let surplus = surplus(&first);
     let moved = surplus.first().cloned().expect("one moves");
     assert_eq!(surplus.len(), 1);
-    // It may commit what it still owns, and loses it in the hold that commits the last of it.
+    // It may commit what it still owns, and loses it in the critical section of the last commit.
     first
         .commit(vec![place.entry(moved.partition, 6)])
         .expect("commit");
@@ -226,8 +226,8 @@ fn a_start_is_committed_once() {
     );
 }
 
-/// Joins, hand-overs, commits and ends of many at once: each partition's offsets only rise, as
-/// each owner goes on where the one before ended.
+/// Many members join, hand over, commit and end at once: each partition's offsets only rise, as
+/// each owner continues where the one before ended.
 #[test]
 fn many_at_once_hand_over_without_a_gap() {
     let place = place();
@@ -255,7 +255,7 @@ fn many_at_once_hand_over_without_a_gap() {
     println!("many at once: {turns} turns of {} members", threads * 4);
 }
 
-/// A member's life: reads one record of each of its partitions in each turn. How many.
+/// A member's life: reads one record of each of its partitions in each turn. Returns how many.
 fn work(place: &Place, n: usize) -> usize {
     let mut member = place.join("g").expect("join");
     let mut read = 0;

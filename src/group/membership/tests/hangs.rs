@@ -1,4 +1,4 @@
-//! Members that die or hang, and who finds that out.
+//! Members that die or hang, and how other members detect it.
 
 use super::*;
 use crate::group::fixture::HandClock;
@@ -12,7 +12,7 @@ fn short() -> JoinOptions {
     }
 }
 
-/// Looks `times` with a third of a session between; the heart beats each time, if there is one.
+/// Probes `times` with a third of a session between; writes a heartbeat each time, if there is one.
 fn watch(
     member: &mut Membership,
     clock: &HandClock,
@@ -76,7 +76,7 @@ fn a_heart_that_stands_still_for_a_session_is_hung() {
         [hung.id()]
     );
 
-    // A beat in the last moment saves it.
+    // A heartbeat in the last moment saves it.
     let suspects = watcher.suspects().expect("look");
     hung.heartbeat().heartbeat().expect("beat");
     watcher.evict(&suspects).expect("evict");
@@ -88,7 +88,7 @@ fn a_heart_that_stands_still_for_a_session_is_hung() {
     assert!(!watcher.state().members.contains_key(&hung.id()));
     assert!(watcher.state().members.contains_key(&beating.id()));
 
-    // It wakes: whatever it does is refused, and changes nothing.
+    // It resumes: each of its requests is refused, and changes nothing.
     let before = watcher.state().clone();
     let entries = || vec![place.entry(0, 9)];
     for outcome in [
@@ -136,7 +136,7 @@ fn a_watcher_that_slept_starts_anew() {
     let other = place.join_with("g", &short()).expect("join");
     let mut watcher = Membership::join(&store, "g", &short()).expect("join");
     assert_eq!(watch(&mut watcher, &clock, 2, None), []);
-    // Both were stopped: that the other's heart stood still meanwhile says nothing.
+    // Both were stopped: the other's heartbeat did not move meanwhile, which proves nothing.
     clock.turn(SESSION * 10);
     assert_eq!(watch(&mut watcher, &clock, 2, None), []);
     assert_eq!(watch(&mut watcher, &clock, 1, None), [other.id()]);

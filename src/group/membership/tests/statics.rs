@@ -53,7 +53,7 @@ fn a_static_member_that_stays_away_is_removed_after_its_session() {
     let mut other = Membership::join(&store, "g", &options()).expect("join");
     let id = first.id();
     first.leave(Vec::new()).expect("leave");
-    // Who joins leaves the dead static member its place, too.
+    // A joining member leaves the dead static member its place, too.
     let third = place.join("g").expect("join");
     assert!(third.state().members.contains_key(&id));
     third.leave(Vec::new()).expect("leave");

@@ -16,11 +16,11 @@ use crate::store::lock::suspend_guard::SuspendGuard;
 /// Files that are synced at the same time.
 const SYNC_THREADS: usize = 8;
 
-/// The fenced lock, held. Dropping it lets go.
+/// The fenced lock, held. Dropping it releases it.
 ///
-/// Paths are relative to the directory that the lock stands in. Each change is a step: it raises
-/// the counter, and fails with [`Kind::Fenced`] once another process has taken the lock over;
-/// nothing of it is then done.
+/// Paths are relative to the lock's directory. Each change is a step: it raises the counter, and
+/// fails with [`Kind::Fenced`] once another process has taken the lock over; then nothing of the
+/// step was done.
 #[derive(Debug)]
 pub struct FencedGuard {
     dir: Arc<dyn Dir>,
@@ -42,7 +42,7 @@ impl FencedGuard {
     ) -> Self {
         FencedGuard {
             dir,
-            // Its line was just written with this.
+            // The holder's line was just written with counter 1.
             heartbeat: Heartbeat::start_from(file, 0, 1),
             n,
             id,
@@ -57,7 +57,7 @@ impl FencedGuard {
         self.n
     }
 
-    /// The directory that the lock stands in.
+    /// The directory that contains the lock.
     pub fn dir(&self) -> &Arc<dyn Dir> {
         &self.dir
     }
@@ -78,8 +78,8 @@ impl FencedGuard {
         }
     }
 
-    /// Replaces `to`, or makes it: written in the holder's own directory, synced, renamed into
-    /// place, the directory of `to` synced.
+    /// Replaces or creates `to`: written in the holder's own directory, synced, renamed into place,
+    /// the directory of `to` synced.
     ///
     /// # Errors
     /// [`Kind::Fenced`]; [`Kind::Unknown`] if only the last sync failed.
@@ -89,9 +89,8 @@ impl FencedGuard {
         self.sync_parent(to)
     }
 
-    /// As [`FencedGuard::replace`] of each, all of them in one directory: their syncs share what the
-    /// file system shares, and the directory is synced once. A death leaves some replaced, each
-    /// whole.
+    /// As [`FencedGuard::replace`] for each, all in one directory: they are synced concurrently,
+    /// and the directory once. If the process dies, some are replaced, each whole.
     ///
     /// # Errors
     /// As [`FencedGuard::replace`].
@@ -99,7 +98,7 @@ impl FencedGuard {
         let Some((first, _)) = files.first() else {
             return Ok(());
         };
-        // The directory is made before threads share it.
+        // The directory is created before threads share it.
         self.own_name()?;
         let write = |part: &[(String, Vec<u8>)]| -> Result<Vec<String>> {
             part.iter()
@@ -129,8 +128,8 @@ impl FencedGuard {
         self.sync_parent(first)
     }
 
-    /// Puts a file in the place of `to` if nothing is there, `false` if something is. Its bytes are
-    /// synced, the directory of `to` is not.
+    /// Creates `to` if it does not exist; `false` if it does. Its bytes are synced, the directory
+    /// of `to` is not.
     ///
     /// # Errors
     /// [`Kind::Fenced`], [`Kind::Io`].
@@ -144,19 +143,19 @@ impl FencedGuard {
         }
     }
 
-    /// As [`FencedGuard::replace`], but nothing is synced: for what a boot's end may take away.
+    /// As [`FencedGuard::replace`], but without a sync: for files that may be lost with the boot.
     pub fn replace_unsynced(&self, to: &str, bytes: &[u8]) -> Result<()> {
         let name = self.write_own(bytes, false)?;
         self.put(&name, to)
     }
 
-    /// Puts a file that was made before the lock was taken in the place of `to`, and syncs the
+    /// Puts a file that was created before the lock was taken in the place of `to`, and syncs the
     /// directory of `to`.
     ///
     /// # Errors
     /// As [`FencedGuard::replace`].
     pub fn publish(&self, staged: Staged, to: &str) -> Result<()> {
-        // By way of the own directory: a rename from elsewhere would land even if late.
+        // Through the own directory: a rename from elsewhere would complete even if late.
         let name = self.own_name()?;
         self.rename(staged.name(), &name)?;
         staged.moved();
@@ -164,13 +163,13 @@ impl FencedGuard {
         self.sync_parent(to)
     }
 
-    /// Puts a directory that was made and synced elsewhere in the place of `to`, where nothing is,
-    /// and syncs the directory of `to`.
+    /// Puts a directory that was created and synced elsewhere in the place of `to`, which must not
+    /// exist, and syncs the directory of `to`.
     ///
     /// # Errors
-    /// As [`FencedGuard::replace`]; [`Kind::Io`] if something is there.
+    /// As [`FencedGuard::replace`]; [`Kind::Io`] if `to` exists.
     pub fn publish_dir(&self, from: &str, to: &str) -> Result<()> {
-        // By way of the own directory, as a staged file.
+        // Through the own directory, as a staged file.
         let name = self.own_name()?;
         self.rename(from, &name)?;
         self.step()?;
@@ -183,14 +182,14 @@ impl FencedGuard {
     /// Removes the file `path`, or the flat directory, and syncs the directory it was in.
     ///
     /// # Errors
-    /// As [`FencedGuard::replace`]; [`Kind::Io`] if it is not there.
+    /// As [`FencedGuard::replace`]; [`Kind::Io`] if it does not exist.
     pub fn remove(&self, path: &str) -> Result<()> {
         self.rename_in(path)?;
         self.sync_parent(path)
     }
 
-    /// Moves `path` into the holder's own directory, where it is removed when the lock is let go;
-    /// its path there. The directory it was in is not synced.
+    /// Moves `path` into the holder's own directory, where it is removed when the lock is released;
+    /// returns its path there. The directory it was in is not synced.
     pub fn rename_in(&self, path: &str) -> Result<String> {
         let name = self.own_name()?;
         self.rename(path, &name)?;
@@ -210,11 +209,11 @@ impl FencedGuard {
         self.sync_parent(&self.own_dir())
     }
 
-    /// Renames `lock.N` on to `lock.(beyond + 1)`, for a lock whose N must pass one that was
-    /// written down. Nothing is done where N is larger already.
+    /// Renames `lock.N` to `lock.(beyond + 1)`, for a lock whose N must exceed one that was
+    /// recorded. Does nothing if N is larger already.
     ///
     /// # Errors
-    /// [`Kind::Fenced`]; [`Kind::Damaged`] where no number is left.
+    /// [`Kind::Fenced`]; [`Kind::Damaged`] if no number is left.
     pub fn rename_beyond(&mut self, beyond: u64) -> Result<()> {
         if self.n > beyond {
             return Ok(());
@@ -226,7 +225,7 @@ impl FencedGuard {
             )
         })?;
         let (from, to) = (layout::lock_dir(self.n), layout::lock_dir(next));
-        // The new lock file is locked before anyone can find it under its path.
+        // The new lock file is locked before another process can find it under its path.
         let staging = format!("{from}/{next}");
         let line = read_line(&*self.heartbeat.file());
         let take = || -> io::Result<Arc<dyn File>> {
@@ -242,10 +241,10 @@ impl FencedGuard {
         let old = self.n;
         let former = std::mem::replace(&mut self.heartbeat, Heartbeat::start(file, 0));
         former.end();
-        // If it fails the lock goes with the file's last handle.
+        // If it fails, the lock is released with the file's last handle.
         let _ = former.file().unlock();
         self.n = next;
-        // Left where it fails: the next to take the lock removes it.
+        // If it fails, the next holder removes it.
         let _ = self.dir.remove(&format!("{to}/{old}"));
         self.step()
     }
@@ -289,14 +288,15 @@ impl FencedGuard {
         Ok(name)
     }
 
-    /// A new name in the holder's own directory, which is made when it is first needed.
+    /// A new name in the holder's own directory, which is created on first use.
     fn own_name(&self) -> Result<String> {
         let own = self.own_dir();
         if !self.has_own_dir.swap(true, Ordering::Relaxed) {
-            // A full disk has no block for a new one, and a deletion, which makes room, needs one.
+            // A full disk has no block for a new directory, and a deletion, which frees space,
+            // needs one.
             let taken = match self.dir.rename(&self.spare_dir(), &own) {
                 Err(e) if e.kind() == io::ErrorKind::NotFound => self.dir.create_dir(&own),
-                // A power cut may have brought back what was in it.
+                // A power cut may have restored its former contents.
                 taken => taken.and_then(|()| empty_dir(&*self.dir, &own, DEPTH_MAX)),
             };
             taken.map_err(|e| self.late(io_error(&*self.dir, "make", &own, e)))?;
@@ -315,8 +315,8 @@ impl FencedGuard {
         format!("{}/{}", layout::lock_dir(self.n), layout::SPARE_DIR)
     }
 
-    /// Empties the own directory and leaves it to the next holder. What fails is left too: the next
-    /// holder removes it.
+    /// Empties the own directory and leaves it to the next holder. If that fails, the next holder
+    /// removes it.
     fn leave_own_dir(&self) {
         let own = self.own_dir();
         if deletion_proof::move_proofs_on(&*self.dir, &own).is_ok()
@@ -352,7 +352,7 @@ impl FencedGuard {
 
     fn fenced(&self) -> Error {
         Error::lost_lock(format!(
-            "the lock of {} was taken over while this process stood still",
+            "the lock of {} was taken over while this process was stopped",
             self.dir.path().display()
         ))
         .cure("nothing of this step was done: try again")
@@ -365,7 +365,7 @@ impl Drop for FencedGuard {
             self.leave_own_dir();
         }
         self.heartbeat.end();
-        // If it fails the lock goes with the file's last handle.
+        // If it fails, the lock is released with the file's last handle.
         let _ = self.heartbeat.file().unlock();
     }
 }

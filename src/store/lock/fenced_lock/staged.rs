@@ -1,7 +1,7 @@
-//! Files made and synced before the lock is taken.
+//! Files created and synced before the lock is taken.
 //!
-//! A staged file stands beside the lock under a random name, locked by its maker. One that can be
-//! locked was left by a process that died.
+//! A staged file stands beside the lock under a random name, locked by its creator. If it can be
+//! locked, its creator died.
 
 use std::io;
 use std::sync::Arc;
@@ -12,18 +12,18 @@ use crate::store::layout;
 use crate::store::lock::lock_files::{io_error, names};
 use crate::types::Uuid;
 
-/// A file that waits for [`super::guard::FencedGuard::publish`]; removed when dropped before.
+/// A file that waits for [`super::guard::FencedGuard::publish`]; if dropped before, it is removed.
 #[derive(Debug)]
 pub struct Staged {
     dir: Arc<dyn Dir>,
     name: String,
-    /// Holds the lock that says that the maker lives.
+    /// Holds the lock that shows that the creator lives.
     file: Arc<dyn File>,
     moved: bool,
 }
 
 impl Staged {
-    /// Makes a file of these bytes, synced, beside a lock, to be put into place under it.
+    /// Creates a file of these bytes, synced, beside a lock, to be put into place under it.
     ///
     /// # Errors
     /// [`Kind::DiskFull`], [`Kind::Io`].
@@ -34,7 +34,7 @@ impl Staged {
             let file = beside
                 .open(&name, Open::CreateNew)
                 .map_err(|e| error("make", e))?;
-            // Between its making and its locking someone may take it for abandoned.
+            // Before it is locked, another process may take it for abandoned.
             let locked = file
                 .try_lock(LockKind::Exclusive)
                 .map_err(|e| error("lock", e))?;
@@ -60,12 +60,12 @@ impl Staged {
         ))
     }
 
-    /// Its name in the directory that the lock stands in.
+    /// Its name in the lock's directory.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its id, which it keeps where it is put.
+    /// Its id, which it keeps when it is published.
     ///
     /// # Errors
     /// [`Kind::Io`].
@@ -82,13 +82,14 @@ impl Staged {
 impl Drop for Staged {
     fn drop(&mut self) {
         if !self.moved {
-            // Left where it fails: the next to take the lock removes it.
+            // If it fails, the next holder removes it.
             let _ = self.dir.remove(&self.name);
         }
     }
 }
 
-/// Removes a staged file if its maker died. Called with the lock held, so that no two do it.
+/// Removes a staged file if its creator died. Called with the lock held, so that no two processes
+/// do.
 pub(crate) fn remove_if_abandoned(dir: &dyn Dir, name: &str) -> io::Result<()> {
     let file = dir.open(name, Open::Write)?;
     if file.try_lock(LockKind::Exclusive)? && names(dir, name, &*file)? {

@@ -28,7 +28,7 @@ fn text(dir: &dyn Dir, name: &str) -> String {
     std::fs::read_to_string(join(dir, name)).expect("read")
 }
 
-/// Reads a number, adds one, replaces it: what two holders at a time would get wrong.
+/// Reads a number, adds one, replaces it: two holders at a time would lose an increment.
 fn count(guard: &FencedGuard) -> Result<()> {
     let before = std::fs::read_to_string(join(&**guard.dir(), "count")).unwrap_or("0".to_owned());
     let next = before.parse::<u32>().expect("number") + 1;
@@ -42,7 +42,7 @@ fn lock_entries(dir: &dyn Dir, n: u64) -> Vec<String> {
     names
 }
 
-/// What is in the directory that the last holder left.
+/// The contents of the directory that the last holder left.
 fn spare_entries(dir: &dyn Dir, n: u64) -> Vec<Entry> {
     let spare = format!("{}/{}", layout::lock_dir(n), layout::SPARE_DIR);
     dir.list(&spare).expect("list")
@@ -125,11 +125,11 @@ fn a_holder_works_in_the_directory_that_the_last_one_left() {
     let name = guard.write_own(b"two", true).expect("written");
     let (own, _) = name.rsplit_once('/').expect("in a directory");
     assert_eq!(id(own), spare);
-    // What it leaves behind goes.
+    // What it leaves behind is removed.
     drop(guard);
     assert_eq!(id("lock.0/spare"), spare);
     assert_eq!(spare_entries(&*place.dir, 0), []);
-    // What a power cut left under that name goes with the next holder that needs it.
+    // The next holder that needs the spare removes what a power cut left in it.
     std::fs::write(place.dir.path().join("lock.0/spare/0"), "old").expect("written");
     let guard = place.lock.acquire("third", LONG).expect("acquire");
     guard.replace("a", b"three").expect("replaced");
@@ -185,11 +185,11 @@ fn a_holder_that_stands_still_is_broken_and_late_is_nothing() {
     );
     assert_eq!(spare_entries(&*place.dir, 1), []);
 
-    // What has the directory already, as a rename in the kernel has: nothing to take from it, and
+    // A rename in the kernel has the directory already: there is nothing to take from it, and
     // nothing can be put into it.
     assert!(own_dir.list(".").expect("list").is_empty());
     assert!(own_dir.open("late", Open::CreateNew).is_err());
-    // What comes after.
+    // Later steps.
     let fenced = |result: Result<()>| result.expect_err("late").kind() == Kind::Fenced;
     assert!(fenced(old.step()));
     assert!(fenced(old.replace("state", b"late")));
@@ -243,7 +243,7 @@ fn a_deleted_lock_file_never_makes_two_holders() {
     let old = place.lock.acquire("old", LONG).expect("acquire");
     old.replace("state", b"old").expect("in time");
     std::fs::remove_file(place.dir.path().join("lock.0/0")).expect("attack");
-    let new = place.lock.acquire("new", LONG).expect("made anew");
+    let new = place.lock.acquire("new", LONG).expect("created again");
     assert_eq!(
         old.replace("state", b"late").expect_err("late").kind(),
         Kind::Fenced
